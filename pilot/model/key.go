@@ -1,0 +1,100 @@
+// Package model holds the mesh's nouns: configuration objects and their keys, services,
+// endpoints, proxies and problems. It is the vocabulary in which the stages of the control
+// plane speak to each other; it holds no logic of any stage and does no I/O.
+package model
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// Kind names a kind of configuration object as users write it in YAML, e.g. "VirtualService".
+type Kind string
+
+// The kinds that the control plane reads. Deployment is read only to run workloads locally.
+const (
+	KindNamespace          Kind = "Namespace"
+	KindServiceAccount     Kind = "ServiceAccount"
+	KindService            Kind = "Service"
+	KindPod                Kind = "Pod"
+	KindEndpointSlice      Kind = "EndpointSlice"
+	KindDeployment         Kind = "Deployment"
+	KindConfigMap          Kind = "ConfigMap"
+	KindMeshConfig         Kind = "MeshConfig"
+	KindVirtualService     Kind = "VirtualService"
+	KindDestinationRule    Kind = "DestinationRule"
+	KindGateway            Kind = "Gateway"
+	KindSidecar            Kind = "Sidecar"
+	KindPeerAuthentication Kind = "PeerAuthentication"
+)
+
+// Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
+type Key struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// String gives the form used in messages: Kind/namespace/name, or Kind/name.
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return string(k.Kind) + "/" + k.Name
+	}
+	return string(k.Kind) + "/" + k.Namespace + "/" + k.Name
+}
+
+// Compare orders keys by kind, namespace and name.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(strings.Compare(string(k.Kind), string(o.Kind)),
+		strings.Compare(k.Namespace, o.Namespace), strings.Compare(k.Name, o.Name))
+}
+
+// Origin is where an object was read: a file with the 1-based line on which its YAML document
+// starts, or empty for an API server. It is never put into a resource's bytes.
+type Origin struct {
+	File string
+	Line int
+}
+
+// Object is one parsed, validated and defaulted configuration object. It is immutable once
+// a source has emitted it; nobody may write through its pointers.
+type Object struct {
+	Key
+	Created     time.Time // zero where the source knows none
+	Labels      map[string]string
+	Annotations map[string]string
+	// Spec is the typed content. For Kubernetes kinds the whole object (*corev1.Service,
+	// *corev1.Pod, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
+	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
+	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar,
+	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	Spec   any
+	Origin Origin
+}
+
+// Older orders objects of one kind for tie-breaks: by creation time where both have one, then
+// by namespace and name (invariant 12).
+func Older(a, b *Object) int {
+	if !a.Created.IsZero() && !b.Created.IsZero() {
+		if c := a.Created.Compare(b.Created); c != 0 {
+			return c
+		}
+	}
+	return a.Compare(b.Key)
+}
+
+// Event tells that an object was added (Old nil), changed, or deleted (New nil).
+type Event struct {
+	Key
+	Old, New *Object
+}
+
+// Sink takes what a source finds. Calls for one source come from one goroutine at a time.
+type Sink interface {
+	// Apply hands over a batch of events that belong together. problems are all that the named
+	// source currently has to report about objects which it left out (they replace the former).
+	Apply(source string, events []Event, problems []Problem)
+	// Synced tells that the source has delivered its initial state.
+	Synced(source string)
+}

@@ -1,0 +1,45 @@
+package model
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Names of resources that Istio's tools read (reference: Istio pilot/pkg/model/service.go).
+const (
+	BlackHoleCluster          = "BlackHoleCluster"
+	PassthroughCluster        = "PassthroughCluster"
+	InboundPassthroughCluster = "InboundPassthroughCluster"
+	VirtualOutboundListener   = "virtualOutbound"
+	VirtualInboundListener    = "virtualInbound"
+	// RootNamespace is the default of MeshConfig.rootNamespace.
+	RootNamespace = "istio-system"
+)
+
+// ClusterName gives direction|port|subset|host, e.g. outbound|9080|v1|reviews.default.svc.cluster.local.
+func ClusterName(direction string, port uint32, subset, host string) string {
+	return direction + "|" + strconv.FormatUint(uint64(port), 10) + "|" + subset + "|" + host
+}
+
+// ParseClusterName takes a name apart that ClusterName made; ok is false for other names.
+func ParseClusterName(name string) (direction string, port uint32, subset, host string, ok bool) {
+	parts := strings.Split(name, "|")
+	if len(parts) != 4 {
+		return "", 0, "", "", false
+	}
+	n, err := strconv.ParseUint(parts[1], 10, 16)
+	if err != nil {
+		return "", 0, "", "", false
+	}
+	return parts[0], uint32(n), parts[2], parts[3], true
+}
+
+// DNSSNIName gives the SNI for mutual TLS to a subset: outbound_.port_.subset_.host.
+func DNSSNIName(port uint32, subset, host string) string {
+	return "outbound_." + strconv.FormatUint(uint64(port), 10) + "_." + subset + "_." + host
+}
+
+// SPIFFE gives spiffe://trustDomain/ns/NS/sa/SA.
+func SPIFFE(trustDomain, namespace, serviceAccount string) string {
+	return "spiffe://" + trustDomain + "/ns/" + namespace + "/sa/" + serviceAccount
+}

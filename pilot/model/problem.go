@@ -1,0 +1,65 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// Severity tells what became of the object that a problem names.
+type Severity string
+
+const (
+	// SeverityError means that the object, or the named part of it, is not in effect.
+	SeverityError Severity = "Error"
+	// SeverityWarning means that it is in effect, though probably not as meant.
+	SeverityWarning Severity = "Warning"
+)
+
+// Reason classifies a problem for machines.
+type Reason string
+
+const (
+	// ReasonInvalid marks content that does not parse or makes no sense.
+	ReasonInvalid Reason = "Invalid"
+	// ReasonNotTranslated marks content that is understood but that this version does not translate.
+	ReasonNotTranslated Reason = "NotTranslated"
+	// ReasonConflict marks an object that another one overrides.
+	ReasonConflict Reason = "Conflict"
+	// ReasonRejected marks content that an Envoy refused.
+	ReasonRejected Reason = "Rejected"
+	// ReasonReference marks a reference to something that does not exist.
+	ReasonReference Reason = "UnresolvedReference"
+)
+
+// Problem is one thing wrong with one object. Problems leave every stage sideways; none of
+// them stops the rest of the configuration from being served (invariant 7).
+type Problem struct {
+	Object   Key
+	Field    string // path in the object, e.g. "spec.http[0].route[1].weight"; may be empty
+	Severity Severity
+	Reason   Reason
+	Message  string // what is wrong and what to do, one sentence
+	Origin   Origin
+}
+
+// String gives one line: file:line object field: message.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Origin.File != "" {
+		fmt.Fprintf(&b, "%s:%d: ", p.Origin.File, p.Origin.Line)
+	}
+	b.WriteString(p.Object.String())
+	if p.Field != "" {
+		b.WriteString(" " + p.Field)
+	}
+	b.WriteString(": " + p.Message)
+	return b.String()
+}
+
+// CompareProblems orders problems by object, field and message.
+func CompareProblems(a, b Problem) int {
+	return cmp.Or(a.Object.Compare(b.Object), strings.Compare(a.Field, b.Field),
+		strings.Compare(a.Message, b.Message), strings.Compare(a.Origin.File, b.Origin.File),
+		cmp.Compare(a.Origin.Line, b.Origin.Line))
+}

@@ -1,0 +1,118 @@
+package model
+
+// Protocol is what a service port speaks, decided by appProtocol, then by the port name's
+// prefix, as Istio's protocol selection documents.
+type Protocol string
+
+// The protocols that make a difference to a proxy's configuration.
+const (
+	ProtocolHTTP    Protocol = "HTTP"
+	ProtocolHTTP2   Protocol = "HTTP2"
+	ProtocolGRPC    Protocol = "GRPC"
+	ProtocolGRPCWeb Protocol = "GRPC-Web"
+	ProtocolHTTPS   Protocol = "HTTPS"
+	ProtocolTLS     Protocol = "TLS"
+	ProtocolTCP     Protocol = "TCP"
+	ProtocolMongo   Protocol = "Mongo"
+	ProtocolRedis   Protocol = "Redis"
+	ProtocolMySQL   Protocol = "MySQL"
+	ProtocolUDP     Protocol = "UDP"
+	// ProtocolAuto means that the proxy has to sniff.
+	ProtocolAuto Protocol = ""
+)
+
+// IsHTTP tells whether routes apply to the protocol.
+func (p Protocol) IsHTTP() bool {
+	return p == ProtocolHTTP || p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
+}
+
+// IsHTTP2 tells whether the protocol is carried over HTTP/2 only.
+func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }
+
+// Resolution tells how a service's endpoints are found.
+type Resolution uint8
+
+const (
+	// ResolutionEDS means that the control plane sends the endpoints.
+	ResolutionEDS Resolution = iota
+	// ResolutionPassthrough means that the proxy goes where the application wanted to (headless).
+	ResolutionPassthrough
+)
+
+// ServicePort is one port of a service.
+type ServicePort struct {
+	Name       string
+	Port       uint32 // 1 to 65535
+	Protocol   Protocol
+	TargetPort uint32 // numeric target, 0 where it is a name
+	TargetName string // named target, "" where it is a number
+}
+
+// Service is one hostname of the mesh with its ports. It is immutable.
+type Service struct {
+	Key        Key    // the object it came from
+	Hostname   string // e.g. reviews.default.svc.cluster.local
+	Namespace  string
+	Name       string
+	Addresses  []string // cluster IPs; empty for headless services and those without one yet
+	Ports      []ServicePort
+	Resolution Resolution
+	Headless   bool
+	Selector   map[string]string // pod labels; nil for none
+	ExportTo   []string          // networking.istio.io/exportTo; nil means "*"
+	Labels     map[string]string
+	// ServiceAccounts are the SPIFFE identities that its endpoints may present, sorted.
+	ServiceAccounts []string
+	// PublishNotReady keeps endpoints in service that are not ready (publishNotReadyAddresses).
+	PublishNotReady bool
+	Origin          Origin
+}
+
+// PortByNumber gives the port with the number, or nil.
+func (s *Service) PortByNumber(n uint32) *ServicePort {
+	for i := range s.Ports {
+		if s.Ports[i].Port == n {
+			return &s.Ports[i]
+		}
+	}
+	return nil
+}
+
+// Health of an endpoint as the control plane knows it.
+type Health uint8
+
+const (
+	// Healthy endpoints get traffic.
+	Healthy Health = iota
+	// Unhealthy endpoints are not ready.
+	Unhealthy
+	// Draining endpoints are terminating.
+	Draining
+)
+
+// Locality is region/zone/subzone, each possibly empty.
+type Locality struct{ Region, Zone, SubZone string }
+
+// Endpoint is one address and port that serves one port of a service. It is a comparable-by-value
+// row without anything volatile; Labels is shared with the pod that it came from and never written.
+type Endpoint struct {
+	Address        string // IP
+	Port           uint32
+	ServicePort    string // the name of the service's port; "" for a single unnamed one
+	Labels         map[string]string
+	Locality       Locality
+	Network        string
+	ServiceAccount string
+	Namespace      string
+	Workload       string // e.g. the Deployment's name
+	Pod            string // the pod's name; for debugging and headless, never for bytes of a class
+	TLSMode        string // "istio" where the workload has a sidecar, else "disabled"
+	Weight         uint32 // 0 means 1
+	Health         Health
+}
+
+// TLS modes of an endpoint, as in its metadata envoy.transport_socket_match.
+const (
+	TLSModeIstio    = "istio"
+	TLSModeDisabled = "disabled"
+)
