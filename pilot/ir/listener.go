@@ -1,0 +1,133 @@
+package ir
+
+import "time"
+
+// Direction tells which side of the proxy a listener serves.
+type Direction uint8
+
+// The directions of traffic, as in envoy.config.core.v3.TrafficDirection.
+const (
+	DirectionOutbound Direction = iota
+	DirectionInbound
+)
+
+// Listener is one listening socket, or one that traffic reaches through the original
+// destination of a socket (BindToPort false).
+type Listener struct {
+	Name           string
+	Address        string // IP to bind to
+	Port           uint32 // 1 to 65535
+	Direction      Direction
+	BindToPort     bool
+	UseOriginalDst bool // hand connections over to the listener of their original destination
+	OriginalDst    bool // restore the original destination before chains are matched
+	// TLSInspector and HTTPInspector look into the first bytes; nil leaves the inspector out.
+	TLSInspector  *Inspector
+	HTTPInspector *Inspector
+	// InspectTimeout bounds the inspectors; 0 waits without limit. When it passes, the
+	// connection goes on with what is known by then.
+	InspectTimeout time.Duration
+	Chains         []*FilterChain
+	Default        *FilterChain // for connections that no chain matches; nil refuses them
+	AccessLog      *AccessLog   // of connections that no chain took; nil for none
+}
+
+// Inspector configures a listener filter that sniffs.
+type Inspector struct {
+	// DisabledPorts are destination ports whose connections are not looked into, sorted.
+	DisabledPorts []uint32
+}
+
+// FilterChain is what is done with the connections that it matches: exactly one of HTTP and TCP.
+type FilterChain struct {
+	Name  string
+	Match ChainMatch
+	TLS   *DownstreamTLS // terminates TLS; nil leaves the bytes as they are
+	HTTP  *HTTPConnectionManager
+	TCP   *TCPProxy
+}
+
+// ChainMatch selects connections; empty fields match every connection.
+type ChainMatch struct {
+	DestinationPort      uint32
+	DestinationPrefixes  []string // CIDR
+	SourcePrefixes       []string // CIDR
+	ServerNames          []string // SNI, exact or *.suffix
+	TransportProtocol    string   // TransportTLS or TransportRaw
+	ApplicationProtocols []string // ALPN of the client, or what the HTTP inspector saw
+}
+
+// Transport protocols that a TLS inspector detects.
+const (
+	TransportTLS = "tls"
+	TransportRaw = "raw_buffer"
+)
+
+// TCPProxy forwards a connection's bytes.
+type TCPProxy struct {
+	StatPrefix string
+	Clusters   []WeightedCluster // one, or several with weights
+	AccessLog  *AccessLog
+	Config     string // the object that it came from, as in Route.Config; "" for none
+}
+
+// WeightedCluster is a share of traffic for a cluster. Headers apply to HTTP only.
+type WeightedCluster struct {
+	Name    string
+	Weight  uint32
+	Headers HeaderOperations
+	// Authority replaces the Host header; "" leaves it.
+	Authority string
+}
+
+// ClientCertDetails says what becomes of the x-forwarded-client-cert header.
+type ClientCertDetails uint8
+
+const (
+	// ClientCertSanitize drops the header.
+	ClientCertSanitize ClientCertDetails = iota
+	// ClientCertAppendForward appends the peer's identity, as sidecars do.
+	ClientCertAppendForward
+	// ClientCertSanitizeSet replaces the header by the peer's identity, as gateways do.
+	ClientCertSanitizeSet
+)
+
+// HTTPConnectionManager turns a connection into requests and routes them by a named
+// route configuration, or by one that it carries itself.
+type HTTPConnectionManager struct {
+	StatPrefix       string
+	RouteConfigName  string       // fetched by RDS; "" where Routes is set
+	Routes           *RouteConfig // inline
+	ClientCert       ClientCertDetails
+	UseRemoteAddress bool
+	ServerName       string // the server header; "" passes the upstream's on
+	// ClusterALPN offers upstream the ALPN which the chosen cluster's metadata names.
+	ClusterALPN  bool
+	AcceptHTTP10 bool
+	Path         PathNormalization
+	AccessLog    *AccessLog
+}
+
+// PathNormalization is what is done to a request's path before it is matched.
+type PathNormalization struct {
+	Normalize       bool // RFC 3986: dots, and percent-encoding of unreserved characters
+	MergeSlashes    bool
+	UnescapeSlashes bool // %2F and %5C become slashes before normalization
+}
+
+// AccessLog writes one line for each request or connection.
+type AccessLog struct {
+	Path string
+	// Text is the format of a line; JSON, where not nil, replaces it by fields.
+	Text string
+	JSON []JSONField
+	// OnlyNoRoute logs only connections that found no filter chain.
+	OnlyNoRoute bool
+}
+
+// JSONField is one field of a JSON access log, with Envoy's format of its value, or with Fields
+// of its own.
+type JSONField struct {
+	Name, Format string
+	Fields       []JSONField
+}
