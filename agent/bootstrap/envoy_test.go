@@ -1,0 +1,118 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/internal/envoytest"
+)
+
+func TestEnvoyAcceptsGoldens(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.json")
+	for _, f := range files {
+		out, err := exec.Command(envoytest.Path(t), "--mode", "validate", "--disable-hot-restart", "-c", f).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", f, err, out)
+		}
+		for _, line := range strings.Split(string(out), "\n") {
+			if strings.Contains(line, "deprecated") || strings.Contains(line, "unknown field") {
+				t.Errorf("%s: %s", f, line)
+			}
+		}
+	}
+}
+
+// A real Envoy starts with the bootstrap, names itself to the control plane, and its own listeners
+// answer; the names of its statistics carry Istio's labels.
+func TestEnvoyRuns(t *testing.T) {
+	dir := t.TempDir()
+	c := sidecar(t)
+	c.XDSSocket, c.SDSSocket = filepath.Join(dir, "xds"), filepath.Join(dir, "sds")
+	c.Proxy.AdminPort, c.Proxy.StatusPort = envoytest.FreePort(t), envoytest.FreePort(t)
+	c.HealthPort, c.PrometheusPort = envoytest.FreePort(t), envoytest.FreePort(t)
+	data, err := Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "envoy-rev.json")
+	if err := Write(path, data); err != nil {
+		t.Fatal(err)
+	}
+	nodes := make(chan *discovery.DeltaDiscoveryRequest, 1)
+	envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{Nodes: nodes})
+	start(t, path)
+
+	node := (<-nodes).GetNode()
+	if node.GetId() != "sidecar~10.4.0.7~reviews-v1-5.default~default.svc.cluster.local" || node.GetCluster() != "reviews.default" {
+		t.Errorf("node %s, cluster %s", node.GetId(), node.GetCluster())
+	}
+	if got := node.GetMetadata().GetFields()["LABELS"].GetStructValue().GetFields()["version"].GetStringValue(); got != "v1" {
+		t.Errorf("label version %q", got)
+	}
+	metrics := get(t, c.PrometheusPort, "/stats/prometheus", http.StatusOK)
+	for _, want := range []string{
+		`envoy_cluster_upstream_cx_total{cluster_name="xds-grpc"}`,
+		`envoy_listener_downstream_cx_active{listener_address="0.0.0.0_`,
+		`envoy_listener_manager_lds_update_success{} 1`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s:\n%s", want, metrics)
+		}
+	}
+	// Nothing listens on the agent's status port: Envoy says so instead of refusing.
+	get(t, c.HealthPort, "/healthz/ready", http.StatusServiceUnavailable)
+	get(t, c.HealthPort, "/other", http.StatusNotFound)
+	if got := get(t, c.Proxy.AdminPort, "/server_info", http.StatusOK); !strings.Contains(got, `"state": "LIVE"`) {
+		t.Errorf("server_info: %s", got)
+	}
+}
+
+func start(t *testing.T, path string) {
+	t.Helper()
+	cmd := exec.Command(envoytest.Path(t), "--disable-hot-restart", "--concurrency", "1", "-l", "warning", "-c", path)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+}
+
+// get asks until the wanted status comes, for the port opens some time after the start.
+func get(t *testing.T, port int, path string, status int) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+		res, err := client.Do(req)
+		if err == nil {
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode == status {
+				return string(body)
+			}
+			err = fmt.Errorf("status %d: %s", res.StatusCode, body)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s at %d: %v", path, port, err)
+		case <-tick.C:
+		}
+	}
+}

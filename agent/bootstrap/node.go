@@ -1,0 +1,173 @@
+package bootstrap
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+)
+
+// IstioVersion is the release of Istio whose behaviour the agent has; control planes and tools
+// decide by it.
+const IstioVersion = "1.32.0"
+
+const (
+	metaPrefix     = "ISTIO_META_"
+	metaJSONPrefix = "ISTIO_METAJSON_"
+)
+
+// Node is who this proxy is.
+type Node struct {
+	Type           string // sidecar or router
+	IPs            []string
+	Pod            string
+	Namespace      string
+	Domain         string // default.svc.cluster.local
+	ServiceAccount string
+	Labels         map[string]string
+	Annotations    map[string]string
+	// PilotSANs are the names that the control plane's certificate may have.
+	PilotSANs []string
+	// Env is the container's environment with proxyMetadata; ISTIO_META_ and ISTIO_METAJSON_ count.
+	Env map[string]string
+	// EnvoyVersion of the program that is started, such as 1.40.0; empty when unknown.
+	EnvoyVersion string
+}
+
+// ID is type~ip~pod.namespace~domain.
+func (n Node) ID() string {
+	return strings.Join([]string{n.Type, n.IPs[0], n.Pod + "." + n.Namespace, n.Domain}, "~")
+}
+
+// check refuses what would give an ID that no control plane can take apart.
+func (n Node) check() error {
+	if len(n.IPs) == 0 {
+		return fmt.Errorf("bootstrap: node %s.%s has no IP address: set INSTANCE_IP", n.Pod, n.Namespace)
+	}
+	for _, ip := range n.IPs {
+		if _, err := netip.ParseAddr(ip); err != nil {
+			return fmt.Errorf("bootstrap: node %s.%s: INSTANCE_IP: %w", n.Pod, n.Namespace, err)
+		}
+	}
+	for _, f := range []struct{ field, value string }{
+		{"type", n.Type}, {"POD_NAME", n.Pod}, {"POD_NAMESPACE", n.Namespace}, {"--domain", n.Domain},
+	} {
+		if f.value == "" {
+			return fmt.Errorf("bootstrap: the node's %s is not set", f.field)
+		}
+		if strings.ContainsAny(f.value, "~ ") {
+			return fmt.Errorf("bootstrap: the node's %s %q holds a character that a node ID cannot", f.field, f.value)
+		}
+	}
+	return nil
+}
+
+func (c Config) node() object {
+	node := object{
+		"id":       c.Node.ID(),
+		"cluster":  c.Node.cluster(c.Proxy),
+		"metadata": c.metadata(),
+	}
+	if locality := c.Node.locality(); len(locality) > 0 {
+		node["locality"] = locality
+	}
+	return node
+}
+
+// cluster is the node's service cluster; by default app.namespace.
+func (n Node) cluster(p *proxyconfig.Config) string {
+	if p.ServiceCluster != "" && p.ServiceCluster != proxyconfig.DefaultServiceCluster {
+		return p.ServiceCluster
+	}
+	for _, label := range []string{"app", "service.istio.io/canonical-name", "app.kubernetes.io/name"} {
+		if name := n.Labels[label]; name != "" {
+			return name + "." + n.Namespace
+		}
+	}
+	return proxyconfig.DefaultServiceCluster + "." + n.Namespace
+}
+
+// locality follows the pod's label istio-locality, region.zone.subzone (or with slashes). Without
+// one the control plane decides by the node's labels.
+func (n Node) locality() object {
+	label := n.Labels["istio-locality"]
+	separator := "/"
+	if !strings.Contains(label, separator) {
+		separator = "."
+	}
+	out := object{}
+	for i, part := range strings.SplitN(label, separator, 3) {
+		if part != "" {
+			out[[]string{"region", "zone", "sub_zone"}[i]] = part
+		}
+	}
+	return out
+}
+
+// metadata is what the control plane and the tools know of the proxy. Variables come first, so
+// that what the agent knows itself is not overwritten by them.
+func (c Config) metadata() object {
+	n := c.Node
+	m := envMetadata(n.Env)
+	for key, value := range map[string]string{
+		"NAME":            n.Pod,
+		"NAMESPACE":       n.Namespace,
+		"SERVICE_ACCOUNT": n.ServiceAccount,
+		"INSTANCE_IPS":    strings.Join(n.IPs, ","),
+		"ISTIO_VERSION":   IstioVersion,
+		"ENVOY_VERSION":   n.EnvoyVersion,
+	} {
+		if value != "" {
+			m[key] = value
+		}
+	}
+	m["LABELS"] = nonNil(n.Labels)
+	m["ANNOTATIONS"] = nonNil(n.Annotations)
+	m["PROXY_CONFIG"] = c.Proxy.Raw
+	if len(n.PilotSANs) > 0 {
+		m["PILOT_SAN"] = n.PilotSANs
+	}
+	m["ENVOY_STATUS_PORT"] = c.HealthPort
+	m["ENVOY_PROMETHEUS_PORT"] = c.PrometheusPort
+	return m
+}
+
+func nonNil(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+// envMetadata reads ISTIO_META_KEY=text and ISTIO_METAJSON_KEY={object}, whose entries are metadata
+// of their own. A METAJSON variable that holds no object stands under its own name. Of two that
+// give the same key the plain one wins, then the later name.
+func envMetadata(env map[string]string) object {
+	m := object{}
+	names := slices.Sorted(maps.Keys(env))
+	for _, name := range names {
+		key, ok := strings.CutPrefix(name, metaJSONPrefix)
+		if !ok || key == "" {
+			continue
+		}
+		var value any
+		if json.Unmarshal([]byte(env[name]), &value) != nil {
+			value = env[name]
+		}
+		if entries, ok := value.(object); ok {
+			maps.Copy(m, entries)
+		} else {
+			m[key] = value
+		}
+	}
+	for _, name := range names {
+		if key, ok := strings.CutPrefix(name, metaPrefix); ok && key != "" {
+			m[key] = env[name]
+		}
+	}
+	return m
+}

@@ -1,0 +1,97 @@
+// Package envoytest gives the agent's tests a real Envoy and the least control plane that one
+// needs to start.
+package envoytest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+)
+
+// Path is the Envoy to test with: $ENVOY, else .tools/envoy of the checkout. A test that needs one
+// fails where there is none.
+func Path(t testing.TB) string {
+	t.Helper()
+	if p := os.Getenv("ENVOY"); p != "" {
+		return p
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		p := filepath.Join(dir, ".tools", "envoy")
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("no Envoy: set ENVOY or put one at .tools/envoy (make tools)")
+		}
+	}
+}
+
+// FreePort gives a TCP port of loopback that nothing listens on at this moment.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// ADS is a control plane with nothing in it: each first request is answered by an empty response.
+type ADS struct {
+	discovery.UnimplementedAggregatedDiscoveryServiceServer
+	// Nodes takes the node of each stream, when it is not nil.
+	Nodes chan<- *discovery.DeltaDiscoveryRequest
+}
+
+// ServeADS serves ADS at a Unix socket until the test ends.
+func ServeADS(t testing.TB, socket string, ads *ADS) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	discovery.RegisterAggregatedDiscoveryServiceServer(srv, ads)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		srv.Stop()
+		<-done
+	})
+}
+
+// DeltaAggregatedResources implements the delta variant of ADS.
+func (a *ADS) DeltaAggregatedResources(s discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	first := true
+	for {
+		req, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if first && a.Nodes != nil {
+			a.Nodes <- req
+		}
+		first = false
+		if req.GetResponseNonce() != "" {
+			continue
+		}
+		res := &discovery.DeltaDiscoveryResponse{TypeUrl: req.GetTypeUrl(), Nonce: "1", SystemVersionInfo: "1"}
+		if err := s.Send(res); err != nil {
+			return err
+		}
+	}
+}
