@@ -15,12 +15,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/compression"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -102,13 +101,7 @@ func build(im image) (v1.Image, error) {
 		if err := writeTar(&buf, entries); err != nil {
 			return nil, err
 		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
-		}, tarball.WithCompression(compression.None), tarball.WithMediaType(types.OCIUncompressedLayer))
-		if err != nil {
-			return nil, err
-		}
-		layers = append(layers, layer)
+		layers = append(layers, static.NewLayer(buf.Bytes(), types.OCIUncompressedLayer))
 	}
 	built, err := mutate.AppendLayers(base, layers...)
 	if err != nil {
