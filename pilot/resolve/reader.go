@@ -35,6 +35,9 @@ type Reader interface {
 	// and whose host (short names resolved) matches the hostname, the most specific host first,
 	// then model.Older first.
 	DestinationRules(configNamespace, clientNamespace, hostname string) []*model.Object
+	// WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
+	// model.Older first.
+	WorkloadDestinationRules(namespace string) []*model.Object
 	// Gateways gives all Gateway objects, model.Older first.
 	Gateways() []*model.Object
 	// Sidecars gives a namespace's Sidecar objects, model.Older first.

@@ -1,0 +1,131 @@
+package envoy
+
+import (
+	"strings"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+const (
+	transportTLS = "envoy.transport_sockets.tls"
+	transportRaw = "envoy.transport_sockets.raw_buffer"
+	// sdsCluster is the bootstrap's cluster of the node agent's secret server.
+	sdsCluster = "sds-grpc"
+)
+
+// downstreamTLS gives the transport socket of a filter chain that terminates TLS.
+func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
+	ctx := &tls.DownstreamTlsContext{
+		CommonTlsContext: &tls.CommonTlsContext{
+			AlpnProtocols: t.ALPN,
+			TlsParams:     &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+		},
+	}
+	common := ctx.CommonTlsContext
+	if t.CertFile != "" {
+		common.TlsCertificates = []*tls.TlsCertificate{{
+			CertificateChain: file(t.CertFile), PrivateKey: file(t.KeyFile),
+		}}
+	} else {
+		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
+	}
+	var names []*tls.SubjectAltNameMatcher
+	for _, td := range t.TrustDomains {
+		names = append(names, san(&matcher.StringMatcher{
+			MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "spiffe://" + td + "/"},
+		}))
+	}
+	switch {
+	case t.RootFile != "":
+		common.ValidationContextType = &tls.CommonTlsContext_ValidationContext{
+			ValidationContext: &tls.CertificateValidationContext{TrustedCa: file(t.RootFile), MatchTypedSubjectAltNames: names},
+		}
+	case t.RootSecret != "":
+		common.ValidationContextType = validation(t.RootSecret, names)
+	}
+	if t.RequireClientCert {
+		ctx.RequireClientCertificate = wrapperspb.Bool(true)
+	}
+	return &core.TransportSocket{
+		Name: transportTLS, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: Any(ctx)},
+	}
+}
+
+// upstreamTLS gives the transport socket that speaks TLS to a cluster's hosts.
+func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
+	common := &tls.CommonTlsContext{
+		AlpnProtocols: t.ALPN,
+		TlsParams:     &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+	}
+	if t.CertSecret != "" {
+		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
+	}
+	if t.RootSecret != "" {
+		var names []*tls.SubjectAltNameMatcher
+		for _, name := range t.SubjectAltNames {
+			m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
+			names = append(names, sanOfName(name, m)...)
+		}
+		common.ValidationContextType = validation(t.RootSecret, names)
+	}
+	return &core.TransportSocket{
+		Name: transportTLS,
+		ConfigType: &core.TransportSocket_TypedConfig{
+			TypedConfig: Any(&tls.UpstreamTlsContext{CommonTlsContext: common, Sni: t.SNI}),
+		},
+	}
+}
+
+// validation checks the peer's certificate against roots that come by SDS and against names.
+func validation(rootSecret string, names []*tls.SubjectAltNameMatcher) *tls.CommonTlsContext_CombinedValidationContext {
+	return &tls.CommonTlsContext_CombinedValidationContext{
+		CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
+			DefaultValidationContext:         &tls.CertificateValidationContext{MatchTypedSubjectAltNames: names},
+			ValidationContextSdsSecretConfig: sdsSecret(rootSecret),
+		},
+	}
+}
+
+func san(m *matcher.StringMatcher) *tls.SubjectAltNameMatcher {
+	return &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_URI, Matcher: m}
+}
+
+// sanOfName matches an identity as URI, every other name as DNS name or, as users write either,
+// as URI.
+func sanOfName(name string, m *matcher.StringMatcher) []*tls.SubjectAltNameMatcher {
+	uri := san(m)
+	if strings.Contains(name, "://") {
+		return []*tls.SubjectAltNameMatcher{uri}
+	}
+	return []*tls.SubjectAltNameMatcher{{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m}, uri}
+}
+
+// sdsSecret fetches a secret from the node agent. Without a timeout a listener or cluster waits
+// for its secret instead of serving without it.
+func sdsSecret(name string) *tls.SdsSecretConfig {
+	return &tls.SdsSecretConfig{
+		Name: name,
+		SdsConfig: &core.ConfigSource{
+			InitialFetchTimeout: durationpb.New(0),
+			ResourceApiVersion:  core.ApiVersion_V3,
+			ConfigSourceSpecifier: &core.ConfigSource_ApiConfigSource{ApiConfigSource: &core.ApiConfigSource{
+				ApiType:                   core.ApiConfigSource_GRPC,
+				TransportApiVersion:       core.ApiVersion_V3,
+				SetNodeOnFirstMessageOnly: true,
+				GrpcServices: []*core.GrpcService{{
+					TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: sdsCluster}},
+				}},
+			}},
+		},
+	}
+}
+
+func file(path string) *core.DataSource {
+	return &core.DataSource{Specifier: &core.DataSource_Filename{Filename: path}}
+}

@@ -1,0 +1,187 @@
+package ir
+
+import "time"
+
+// Discovery tells how a cluster finds its hosts.
+type Discovery uint8
+
+const (
+	// DiscoveryEDS means that the control plane sends the hosts in a load assignment.
+	DiscoveryEDS Discovery = iota
+	// DiscoveryOriginalDst means that the proxy goes where the application wanted to.
+	DiscoveryOriginalDst
+	// DiscoveryStatic means that the cluster has no hosts of its own (BlackHoleCluster).
+	DiscoveryStatic
+)
+
+// Balancing is a load-balancing policy.
+type Balancing uint8
+
+// The policies that Envoy implements and Istio's users can choose.
+const (
+	BalanceLeastRequest Balancing = iota
+	BalanceRoundRobin
+	BalanceRandom
+	BalanceRingHash
+	BalanceMaglev
+	// BalanceByCluster leaves the choice to the cluster; the only one for DiscoveryOriginalDst.
+	BalanceByCluster
+)
+
+// Upstream is the HTTP version that a cluster's hosts are spoken to in.
+type Upstream uint8
+
+const (
+	// UpstreamHTTP1 is Envoy's default.
+	UpstreamHTTP1 Upstream = iota
+	// UpstreamHTTP2 speaks HTTP/2 with prior knowledge.
+	UpstreamHTTP2
+	// UpstreamDownstream speaks what the client spoke.
+	UpstreamDownstream
+)
+
+// ServiceRef names a service that a cluster serves.
+type ServiceRef struct{ Host, Name, Namespace string }
+
+// EndpointSet says which endpoints belong to an EDS cluster.
+type EndpointSet struct {
+	Host     string // the service's hostname
+	Port     uint32 // the service's port
+	PortName string
+	// Labels that an endpoint must carry, from the subset; nil for all.
+	Labels   map[string]string
+	Locality LocalityPolicy
+}
+
+// LocalityPolicy says how endpoints are preferred by their distance to the proxy.
+type LocalityPolicy struct {
+	// Failover groups endpoints into priorities by how much of their locality they share with
+	// the proxy; it takes effect only together with outlier detection.
+	Failover bool
+	// To gives for a region the one that it fails over to first; others come after it.
+	To []FailoverRegion
+	// Distribute replaces the weights of localities, for the first entry whose From matches.
+	Distribute []Distribution
+}
+
+// FailoverRegion sends the traffic of one region to another when all its endpoints are ejected.
+type FailoverRegion struct{ From, To string }
+
+// Distribution gives shares of traffic by locality for proxies in From ("region/zone/*").
+type Distribution struct {
+	From string
+	To   []LocalityShare // sorted by Locality; shares sum up to 100
+}
+
+// LocalityShare is a percentage for a locality pattern ("region/zone/*").
+type LocalityShare struct {
+	Locality string
+	Percent  uint32
+}
+
+// Cluster is one upstream cluster.
+type Cluster struct {
+	Name        string
+	AltStatName string // the name in statistics; ends in ";" so that Envoy's tags can cut it
+	Discovery   Discovery
+	Endpoints   *EndpointSet // for DiscoveryEDS
+	Balancing   Balancing
+	// TableSize is the least ring size (RingHash, 0 means 1024) or the table size (Maglev, 0
+	// means Envoy's default).
+	TableSize uint64
+	// LocalityWeighted balances between localities by their weights.
+	LocalityWeighted bool
+	// PanicThreshold is the percentage of healthy hosts below which all are used; nil is Envoy's 50.
+	PanicThreshold *uint32
+	SlowStart      *SlowStart
+
+	ConnectTimeout time.Duration
+	Keepalive      *TCPKeepalive
+	Breakers       Breakers
+	Outlier        *OutlierDetection
+	HTTP           HTTPUpstream
+
+	// TLS is used for every host, or where AutoTLS is set for those hosts only whose metadata
+	// says tlsMode istio; the others then get plaintext. nil is plaintext for all.
+	TLS     *UpstreamTLS
+	AutoTLS bool
+
+	// BindSources are the addresses to connect from, at most one of each IP family.
+	BindSources []string
+	// CleanupInterval of hosts that are no longer used, for DiscoveryOriginalDst.
+	CleanupInterval time.Duration
+
+	Metadata ClusterMetadata
+}
+
+// ClusterMetadata says where a cluster came from, for tools.
+type ClusterMetadata struct {
+	Config              string // path of the DestinationRule; empty for none
+	Subset              string
+	DefaultOriginalPort uint32
+	Services            []ServiceRef
+}
+
+// SlowStart raises the share of a new host gradually.
+type SlowStart struct {
+	Window     time.Duration
+	MinPercent float64 // 0 to 100
+	Aggression float64 // 0 means 1, linear
+}
+
+// TCPKeepalive holds socket options; 0 leaves the system's value.
+type TCPKeepalive struct {
+	Probes         uint32
+	Time, Interval time.Duration
+}
+
+// Breakers are limits per proxy; all are always set.
+type Breakers struct {
+	MaxConnections, MaxPendingRequests, MaxRequests, MaxRetries uint32
+}
+
+// OutlierDetection ejects hosts that fail; nil fields keep Envoy's default.
+type OutlierDetection struct {
+	Consecutive5xx         *uint32 // 0 turns it off
+	ConsecutiveGateway     *uint32 // 0 turns it off
+	SplitLocalOrigin       bool
+	ConsecutiveLocalOrigin *uint32
+	Interval, BaseEjection time.Duration // 0 keeps the default
+	MaxEjectionPercent     uint32        // 0 keeps the default
+}
+
+// HTTPUpstream says how HTTP is spoken to a cluster; 0 means unset.
+type HTTPUpstream struct {
+	Version                  Upstream
+	IdleTimeout              *time.Duration // 0 never closes
+	MaxConnectionDuration    time.Duration
+	MaxRequestsPerConnection uint32
+	MaxConcurrentStreams     uint32
+	KeepaliveInterval        time.Duration // HTTP/2 PING
+	KeepaliveTimeout         time.Duration
+	// AutoSNI derives SNI from the request's host; AutoSAN checks the certificate against it.
+	AutoSNI, AutoSAN bool
+}
+
+// HashPolicy is one way to derive the hash that consistent hashing balances by; exactly one of
+// its fields is set. It belongs to the routes that lead to the cluster.
+type HashPolicy struct {
+	Header     string
+	Cookie     *HashCookie
+	SourceIP   bool
+	QueryParam string
+}
+
+// HashCookie names a cookie; with a TTL the proxy sets it where it is missing (0 is a session
+// cookie).
+type HashCookie struct {
+	Name, Path string
+	TTL        *time.Duration
+}
+
+// TCPPolicy is the part of a destination's connection pool that a TCP proxy filter needs; 0
+// means unset.
+type TCPPolicy struct {
+	IdleTimeout           *time.Duration // 0 never closes
+	MaxConnectionDuration time.Duration
+}

@@ -1,0 +1,28 @@
+package ir
+
+// LoadAssignment holds the hosts of one EDS cluster.
+type LoadAssignment struct {
+	Cluster    string
+	Localities []LocalityEndpoints // in a stable order; empty means that there are no hosts
+}
+
+// LocalityEndpoints are the hosts of one locality and priority.
+type LocalityEndpoints struct {
+	Region, Zone, SubZone string
+	Priority              uint32 // 0 is used first
+	Weight                uint32 // at least 1
+	Endpoints             []Endpoint
+}
+
+// Endpoint is one host.
+type Endpoint struct {
+	Address string // IP
+	Port    uint32
+	Weight  uint32 // at least 1
+	// MTLS is true where the host understands Istio's mutual TLS.
+	MTLS bool
+	// Unhealthy hosts are sent only for services that publish them.
+	Unhealthy bool
+	// Workload is "name;namespace;canonical name;revision;cluster", for tools.
+	Workload string
+}

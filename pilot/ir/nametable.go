@@ -1,0 +1,12 @@
+package ir
+
+// NameTable is what a node agent's DNS proxy answers, sorted by host.
+type NameTable struct{ Names []Name }
+
+// Name is one host name with its addresses.
+type Name struct {
+	Host      string
+	IPs       []string
+	ShortName string // the service's name; empty for names of pods
+	Namespace string
+}

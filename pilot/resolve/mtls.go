@@ -1,0 +1,156 @@
+package resolve
+
+import (
+	"slices"
+
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// mode is PeerAuthentication's, where unset inherits.
+type mode = security.PeerAuthentication_MutualTLS_Mode
+
+const unset = security.PeerAuthentication_MutualTLS_UNSET
+
+// InboundMTLS tells what the workload of a class has to accept on a container port.
+func InboundMTLS(r Reader, c *Class, containerPort uint32) ir.MTLSMode {
+	var workload *security.PeerAuthentication
+	if len(c.PeerAuthentications) > 0 {
+		for _, o := range r.PeerAuthentications(c.Namespace) {
+			if o.Key == c.PeerAuthentications[0] {
+				workload, _ = o.Spec.(*security.PeerAuthentication)
+			}
+		}
+	}
+	return effectiveMTLS(r, c.Namespace, workload, containerPort)
+}
+
+// InboundMTLSPorts lists the container ports for which a class's port-level settings differ
+// from the rest of the workload, sorted; a listener needs chains of their own for them.
+func InboundMTLSPorts(r Reader, c *Class) []uint32 {
+	if len(c.PeerAuthentications) == 0 {
+		return nil
+	}
+	var out []uint32
+	for _, o := range r.PeerAuthentications(c.Namespace) {
+		pa, ok := o.Spec.(*security.PeerAuthentication)
+		if !ok || o.Key != c.PeerAuthentications[0] {
+			continue
+		}
+		for port := range pa.GetPortLevelMtls() {
+			out = append(out, port)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// EndpointMTLS tells what a workload accepts on a container port, seen by its clients.
+func EndpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) ir.MTLSMode {
+	var workload *security.PeerAuthentication
+	if namespace != rootNamespace(r) {
+		for _, o := range r.PeerAuthentications(namespace) {
+			if pa, ok := o.Spec.(*security.PeerAuthentication); ok && selects(pa.GetSelector(), labels) {
+				workload = pa
+				break
+			}
+		}
+	}
+	return effectiveMTLS(r, namespace, workload, containerPort)
+}
+
+// effectiveMTLS takes the closest mode that is set: port, workload, namespace, mesh; permissive
+// where none is.
+func effectiveMTLS(r Reader, namespace string, workload *security.PeerAuthentication, containerPort uint32) ir.MTLSMode {
+	m := unset
+	if workload != nil {
+		if p, ok := workload.GetPortLevelMtls()[containerPort]; ok {
+			m = p.GetMode()
+		}
+		if m == unset {
+			m = workload.GetMtls().GetMode()
+		}
+	}
+	if m != unset {
+		return mtlsMode(m)
+	}
+	return namespaceMTLS(r, namespace)
+}
+
+// namespaceMTLS is the mode without regard to workloads, which is what clients see on a cluster.
+func namespaceMTLS(r Reader, namespace string) ir.MTLSMode {
+	root := rootNamespace(r)
+	m := unset
+	if namespace != root {
+		m = defaultMode(r, namespace)
+	}
+	if m == unset {
+		m = defaultMode(r, root)
+	}
+	return mtlsMode(m)
+}
+
+// defaultMode is that of the oldest object without a selector; younger ones have no effect.
+func defaultMode(r Reader, namespace string) mode {
+	for _, o := range r.PeerAuthentications(namespace) {
+		pa, ok := o.Spec.(*security.PeerAuthentication)
+		if ok && len(pa.GetSelector().GetMatchLabels()) == 0 {
+			return pa.GetMtls().GetMode()
+		}
+	}
+	return unset
+}
+
+func mtlsMode(m mode) ir.MTLSMode {
+	switch m {
+	case security.PeerAuthentication_MutualTLS_STRICT:
+		return ir.MTLSStrict
+	case security.PeerAuthentication_MutualTLS_DISABLE:
+		return ir.MTLSDisable
+	}
+	return ir.MTLSPermissive
+}
+
+// trustDomain is the mesh's, as Istio's default where none is set.
+func trustDomain(r Reader) string {
+	if td := r.Mesh().GetTrustDomain(); td != "" {
+		return td
+	}
+	return "cluster.local"
+}
+
+// InboundTLS gives the TLS settings of inbound filter chains that take mutual TLS. Clients offer
+// Istio's ALPN names first and the plain ones last; only the plain ones are negotiated.
+func InboundTLS(r Reader) *ir.DownstreamTLS {
+	return &ir.DownstreamTLS{
+		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, RequireClientCert: true,
+		TrustDomains: append([]string{trustDomain(r)}, r.Mesh().GetTrustDomainAliases()...),
+		ALPN:         []string{"h2", "http/1.1"},
+	}
+}
+
+// serviceMTLS tells whether clients may speak mutual TLS to a service at all. Endpoints decide
+// one by one, by their metadata; but a cluster without endpoints of its own (headless) speaks it
+// only where every endpoint has a sidecar, since the proxy cannot tell them apart.
+func serviceMTLS(r Reader, svc *model.Service, port *model.ServicePort, passthrough bool) bool {
+	if passthrough && !allSidecars(r, svc, port) {
+		return false
+	}
+	return namespaceMTLS(r, svc.Namespace) != ir.MTLSDisable
+}
+
+func allSidecars(r Reader, svc *model.Service, port *model.ServicePort) bool {
+	found := false
+	for _, ep := range r.Endpoints(svc.Key) {
+		if ep.ServicePort != port.Name {
+			continue
+		}
+		if ep.TLSMode != model.TLSModeIstio || EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) == ir.MTLSDisable {
+			return false
+		}
+		found = true
+	}
+	return found
+}
