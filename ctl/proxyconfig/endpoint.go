@@ -1,0 +1,120 @@
+package proxyconfig
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// EndpointFilter chooses endpoints; zero fields choose all. Status is healthy or unhealthy.
+type EndpointFilter struct {
+	Address, Cluster, Status string
+	Port                     int
+}
+
+type socketAddress struct {
+	Address   string `json:"address"`
+	PortValue int    `json:"port_value"`
+}
+
+type address struct {
+	Socket *socketAddress `json:"socket_address"`
+	Pipe   *struct {
+		Path string `json:"path"`
+	} `json:"pipe"`
+	Internal *struct {
+		Listener string `json:"server_listener_name"`
+	} `json:"envoy_internal_address"`
+}
+
+func (a address) String() string {
+	switch {
+	case a.Socket != nil && strings.Contains(a.Socket.Address, ":"):
+		return "[" + a.Socket.Address + "]:" + strconv.Itoa(a.Socket.PortValue)
+	case a.Socket != nil:
+		return a.Socket.Address + ":" + strconv.Itoa(a.Socket.PortValue)
+	case a.Pipe != nil:
+		return "unix://" + a.Pipe.Path
+	case a.Internal != nil:
+		return "envoy://" + a.Internal.Listener
+	}
+	return ""
+}
+
+type hostStatus struct {
+	Address address `json:"address"`
+	Health  struct {
+		Failed        bool   `json:"failed_active_health_check"`
+		FailedOutlier bool   `json:"failed_outlier_check"`
+		EDS           string `json:"eds_health_status"`
+	} `json:"health_status"`
+}
+
+func (h *hostStatus) status() string {
+	if h.Health.Failed || (h.Health.EDS != "" && h.Health.EDS != "HEALTHY") {
+		return "UNHEALTHY"
+	}
+	return "HEALTHY"
+}
+
+func (f EndpointFilter) matches(cluster string, h *hostStatus) bool {
+	if f.Address != "" && (h.Address.Socket == nil || h.Address.Socket.Address != f.Address) {
+		return false
+	}
+	if f.Port != 0 && (h.Address.Socket == nil || h.Address.Socket.PortValue != f.Port) {
+		return false
+	}
+	return (f.Cluster == "" || cluster == f.Cluster) && (f.Status == "" || strings.EqualFold(f.Status, h.status()))
+}
+
+// PrintEndpoints prints ENDPOINT, STATUS, OUTLIER CHECK, CLUSTER from the JSON of Envoy's
+// /clusters (admin.v3.Clusters).
+func PrintEndpoints(w io.Writer, data []byte, format Format, filter EndpointFilter) error {
+	var all struct {
+		Clusters []struct {
+			Name  string            `json:"name"`
+			Hosts []json.RawMessage `json:"host_statuses"`
+		} `json:"cluster_statuses"`
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return fmt.Errorf("not the clusters of Envoy's admin interface: %w", err)
+	}
+	var rows [][]string
+	chosen := []map[string]any{}
+	for _, c := range all.Clusters {
+		var hosts []json.RawMessage
+		for _, raw := range c.Hosts {
+			var h hostStatus
+			if err := json.Unmarshal(raw, &h); err != nil {
+				return fmt.Errorf("cluster %s: %w", c.Name, err)
+			}
+			if !filter.matches(c.Name, &h) {
+				continue
+			}
+			outlier := "OK"
+			if h.Health.FailedOutlier {
+				outlier = "FAILED"
+			}
+			hosts = append(hosts, raw)
+			rows = append(rows, []string{h.Address.String(), h.status(), outlier, c.Name})
+		}
+		if len(hosts) > 0 {
+			chosen = append(chosen, map[string]any{"name": c.Name, "hostStatuses": hosts})
+		}
+	}
+	if format != Short {
+		data, err := json.Marshal(chosen)
+		if err != nil {
+			return err
+		}
+		return document(w, format, data)
+	}
+	slices.SortStableFunc(rows, func(a, b []string) int {
+		return cmp.Or(strings.Compare(a[3], b[3]), strings.Compare(a[0], b[0]))
+	})
+	return table(w, 5, "ENDPOINT\tSTATUS\tOUTLIER CHECK\tCLUSTER", rows)
+}

@@ -1,0 +1,232 @@
+package proxyconfig
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ListenerFilter chooses listeners; zero fields choose all. Type is HTTP, TCP or HTTP+TCP.
+type ListenerFilter struct {
+	Address, Type string
+	Port          int
+}
+
+type listener struct {
+	Address     address       `json:"address"`
+	Additional  []addressOf   `json:"additional_addresses"`
+	Chains      []filterChain `json:"filter_chains"`
+	Default     *filterChain  `json:"default_filter_chain"`
+	OriginalDst bool          `json:"use_original_dst"`
+}
+
+type addressOf struct {
+	Address address `json:"address"`
+}
+
+type filterChain struct {
+	Name    string           `json:"name"`
+	Match   filterChainMatch `json:"filter_chain_match"`
+	Filters []filter         `json:"filters"`
+}
+
+type filterChainMatch struct {
+	DestinationPort int `json:"destination_port"`
+	PrefixRanges    []struct {
+		Address string `json:"address_prefix"`
+		Length  int    `json:"prefix_len"`
+	} `json:"prefix_ranges"`
+	ServerNames          []string `json:"server_names"`
+	TransportProtocol    string   `json:"transport_protocol"`
+	ApplicationProtocols []string `json:"application_protocols"`
+}
+
+func (m *filterChainMatch) String() string {
+	var parts []string
+	if len(m.ServerNames) > 0 {
+		parts = append(parts, "SNI: "+strings.Join(m.ServerNames, ","))
+	}
+	if m.TransportProtocol != "" {
+		parts = append(parts, "Trans: "+m.TransportProtocol)
+	}
+	if len(m.ApplicationProtocols) > 0 {
+		parts = append(parts, "App: "+strings.Join(m.ApplicationProtocols, ","))
+	}
+	port := ""
+	if m.DestinationPort != 0 {
+		port = ":" + strconv.Itoa(m.DestinationPort)
+	}
+	var addresses []string
+	for _, r := range m.PrefixRanges {
+		a := r.Address
+		if r.Length < 32 {
+			a += "/" + strconv.Itoa(r.Length)
+		}
+		addresses = append(addresses, a+port)
+	}
+	if len(addresses) == 0 && port != "" {
+		addresses = []string{"*" + port}
+	}
+	if len(addresses) > 0 {
+		parts = append(parts, "Addr: "+strings.Join(addresses, ","))
+	}
+	if len(parts) == 0 {
+		return "ALL"
+	}
+	return strings.Join(parts, "; ")
+}
+
+type filter struct {
+	Typed filterConfig `json:"typed_config"`
+}
+
+// filterConfig holds what is shown of an HTTP connection manager or of a TCP proxy.
+type filterConfig struct {
+	Type        string           `json:"@type"`
+	Inline      *routeConfig     `json:"route_config"`
+	RDS         *rds             `json:"rds"`
+	Cluster     string           `json:"cluster"`
+	Weighted    *weightedCluster `json:"weighted_clusters"`
+	HTTPFilters json.RawMessage  `json:"http_filters"`
+}
+
+type rds struct {
+	Name string `json:"route_config_name"`
+}
+
+type weightedCluster struct {
+	Clusters []struct {
+		Name   string `json:"name"`
+		Weight int    `json:"weight"`
+	} `json:"clusters"`
+}
+
+func (f *filter) isHTTP() bool { return strings.HasSuffix(f.Typed.Type, ".HttpConnectionManager") }
+func (f *filter) isTCP() bool  { return strings.HasSuffix(f.Typed.Type, ".TcpProxy") }
+
+// destination tells where a filter chain leads.
+func (c *filterChain) destination() string {
+	for i := range c.Filters {
+		f := &c.Filters[i]
+		switch {
+		case f.isHTTP() && f.Typed.RDS != nil:
+			return "Route: " + f.Typed.RDS.Name
+		case f.isHTTP() && f.Typed.Inline != nil:
+			return "Inline Route: " + inlineMatches(f.Typed.Inline)
+		case f.isTCP() && f.Typed.Weighted != nil:
+			var parts []string
+			for _, wc := range f.Typed.Weighted.Clusters {
+				parts = append(parts, wc.Name+"["+strconv.Itoa(wc.Weight)+"]")
+			}
+			return "Weighted Clusters: " + strings.Join(parts, ", ")
+		case f.isTCP() && strings.Contains(f.Typed.Cluster, "|"):
+			return "Cluster: " + f.Typed.Cluster
+		case f.isTCP():
+			return f.Typed.Cluster
+		}
+	}
+	return "Non-HTTP/Non-TCP"
+}
+
+func inlineMatches(rc *routeConfig) string {
+	var out []string
+	for _, vh := range rc.VirtualHosts {
+		for _, rt := range vh.Routes {
+			out = append(out, rt.Match.String())
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// kind gives HTTP, TCP, HTTP+TCP or UNKNOWN, as the listener's filters say.
+func (l *listener) kind() string {
+	http, tcp := false, false
+	for _, c := range l.allChains() {
+		for i := range c.Filters {
+			http, tcp = http || c.Filters[i].isHTTP(), tcp || c.Filters[i].isTCP()
+		}
+	}
+	switch {
+	case http && tcp:
+		return "HTTP+TCP"
+	case http:
+		return "HTTP"
+	case tcp:
+		return "TCP"
+	}
+	return "UNKNOWN"
+}
+
+func (l *listener) allChains() []filterChain {
+	if l.Default != nil {
+		return append(slices.Clone(l.Chains), *l.Default)
+	}
+	return l.Chains
+}
+
+func (l *listener) addresses() (string, int) {
+	all := []string{}
+	port := 0
+	for _, a := range append([]addressOf{{l.Address}}, l.Additional...) {
+		if a.Address.Socket != nil {
+			all, port = append(all, a.Address.Socket.Address), a.Address.Socket.PortValue
+		} else {
+			all = append(all, a.Address.String())
+		}
+	}
+	return strings.Join(all, ","), port
+}
+
+func (f ListenerFilter) matches(l *listener) bool {
+	addr, port := l.addresses()
+	return (f.Address == "" || slices.Contains(strings.Split(addr, ","), f.Address)) &&
+		(f.Port == 0 || f.Port == port) && (f.Type == "" || strings.EqualFold(f.Type, l.kind()))
+}
+
+// PrintListeners prints ADDRESSES, PORT, MATCH, DESTINATION, a row for each filter chain; without
+// verbose ADDRESSES, PORT, TYPE, a row for each listener.
+func (d *Dump) PrintListeners(w io.Writer, format Format, filter ListenerFilter, verbose bool) error {
+	type row struct {
+		r    Resource
+		l    listener
+		addr string
+		port int
+	}
+	var chosen []row
+	for _, r := range d.Listeners {
+		x := row{r: r}
+		if err := json.Unmarshal(r.Raw, &x.l); err != nil {
+			return err
+		}
+		if !filter.matches(&x.l) {
+			continue
+		}
+		x.addr, x.port = x.l.addresses()
+		chosen = append(chosen, x)
+	}
+	if format != Short {
+		var out []json.RawMessage
+		for _, x := range chosen {
+			out = append(out, x.r.Raw)
+		}
+		return messages(w, format, out)
+	}
+	slices.SortStableFunc(chosen, func(a, b row) int { return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.addr, b.addr)) })
+	var rows [][]string
+	for _, x := range chosen {
+		if !verbose {
+			rows = append(rows, []string{x.addr, strconv.Itoa(x.port), x.l.kind()})
+			continue
+		}
+		for _, c := range x.l.allChains() {
+			rows = append(rows, []string{x.addr, strconv.Itoa(x.port), c.Match.String(), c.destination()})
+		}
+	}
+	if !verbose {
+		return table(w, 5, "ADDRESSES\tPORT\tTYPE", rows)
+	}
+	return table(w, 1, "ADDRESSES\tPORT\tMATCH\tDESTINATION", rows)
+}
