@@ -2,6 +2,7 @@ package apply
 
 import (
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestCapture(t *testing.T) {
 	for _, c := range cases {
 		for _, addr := range c.addrs {
 			var got string
-			call := func() { got = dial(t, c.uid, addr) }
+			call := func() { got = dial(t, c.uid, "tcp", addr) }
 			if c.inPeer {
 				n.inPeer(call)
 			} else {
@@ -89,6 +90,49 @@ func TestCapture(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDNS asserts who answers queries: the agent for the servers that are captured.
+func TestDNS(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	n := newNetwork(t)
+	c := injected()
+	c.RedirectDNS = true
+	c.Nameservers = []netip.Addr{netip.MustParseAddr(peerIPv4), netip.MustParseAddr(peerIPv6)}
+	mustApply(t, c)
+	serve(t, "agent", 15053)
+	serve(t, "outbound", 15001)
+	asUser(t, 1337, func() {
+		serveUDP(t, "agent", "127.0.0.1:15053")
+		serveUDP(t, "agent", "[::1]:15053")
+	})
+	n.inPeer(func() {
+		serve(t, "server", 53)
+		for _, ip := range []string{peerIPv4, peerIPv6} {
+			serveUDP(t, "server", net.JoinHostPort(ip, "53"))
+		}
+	})
+	asks := func(uid uint32, network, want string) {
+		t.Helper()
+		for _, ip := range []string{peerIPv4, peerIPv6} {
+			if got := dial(t, uid, network, net.JoinHostPort(ip, "53")); got != want {
+				t.Errorf("user %d asks %s over %s: answered by %q, want %q", uid, ip, network, got, want)
+			}
+		}
+	}
+	asks(1000, "udp", "agent")
+	asks(1000, "tcp", "agent")
+	c.Nameservers = []netip.Addr{netip.MustParseAddr("10.96.0.10")}
+	mustApply(t, c)
+	asks(1000, "udp", "server")
+	asks(1000, "tcp", "outbound")
+	c.CaptureAllDNS = true
+	mustApply(t, c)
+	asks(1000, "udp", "agent")
+	asks(1337, "udp", "server")
+	asks(1337, "tcp", "server")
 }
 
 // TestRepeat says that the same rules again change nothing, and that others replace them.

@@ -30,17 +30,31 @@ func TestMain(m *testing.M) {
 	if addr == "" {
 		os.Exit(m.Run())
 	}
-	conn, err := net.DialTimeout("tcp", addr, 2*time.Second)
+	network, addr, _ := strings.Cut(addr, ",")
+	heard, err := ask(network, addr)
 	if err != nil {
-		os.Stdout.WriteString(err.Error())
-		os.Exit(0)
+		heard = err.Error()
 	}
-	data, err := io.ReadAll(conn)
-	if err != nil {
-		data = []byte(err.Error())
-	}
-	os.Stdout.Write(data)
+	os.Stdout.WriteString(heard)
 	os.Exit(0)
+}
+
+// ask sends a word and gives the answer.
+func ask(network, addr string) (string, error) {
+	conn, err := net.DialTimeout(network, addr, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := conn.Write([]byte("who?")); err != nil {
+		return "", err
+	}
+	answer := make([]byte, 64)
+	n, err := conn.Read(answer)
+	return string(answer[:n]), err
 }
 
 // inNamespace runs the calling test again in a process with a network namespace of its own;
@@ -65,10 +79,10 @@ func inNamespace(t *testing.T) bool {
 }
 
 // dial connects as a user and tells what answered.
-func dial(t *testing.T, uid uint32, addr string) string {
+func dial(t *testing.T, uid uint32, network, addr string) string {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{envDial + "=" + addr}
+	cmd.Env = []string{envDial + "=" + network + "," + addr}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.Output()
 	if err != nil {
@@ -93,10 +107,46 @@ func serve(t *testing.T, name string, port int) {
 				return
 			}
 			io.WriteString(conn, name)
+			conn.Read(make([]byte, 64)) // closing with unread data would reset the connection
 			conn.Close()
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
+}
+
+// serveUDP says name to whoever sends a packet to an address.
+func serveUDP(t *testing.T, name, addr string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			_, from, err := conn.ReadFrom(make([]byte, 64))
+			if err != nil {
+				return
+			}
+			conn.WriteTo([]byte(name), from)
+		}
+	}()
+	t.Cleanup(func() { conn.Close(); <-done })
+}
+
+// asUser opens sockets in f as a user: by that the kernel knows their owner.
+func asUser(t *testing.T, uid int, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := syscall.Setfsuid(uid); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := syscall.Setfsuid(os.Getuid()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // network is a pod's network (in the namespace of the process) with a peer in another one.
