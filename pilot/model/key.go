@@ -73,13 +73,11 @@ type Object struct {
 	Origin Origin
 }
 
-// Older orders objects of one kind for tie-breaks: by creation time where both have one, then
-// by namespace and name (invariant 12).
+// Older orders objects of one kind for tie-breaks: by creation time, an unknown one before all
+// others (so that the order is total), then by namespace and name (invariant 12).
 func Older(a, b *Object) int {
-	if !a.Created.IsZero() && !b.Created.IsZero() {
-		if c := a.Created.Compare(b.Created); c != 0 {
-			return c
-		}
+	if c := a.Created.Compare(b.Created); c != 0 {
+		return c
 	}
 	return a.Compare(b.Key)
 }

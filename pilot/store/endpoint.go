@@ -1,0 +1,241 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Labels of a pod that say something about its endpoints.
+const (
+	labelTLSMode      = "security.istio.io/tlsMode"
+	labelNetwork      = "topology.istio.io/network"
+	labelLocality     = "istio-locality"
+	labelRegion       = "topology.kubernetes.io/region"
+	labelZone         = "topology.kubernetes.io/zone"
+	labelSubZone      = "topology.istio.io/subzone"
+	labelWorkloadName = "service.istio.io/workload-name"
+	labelTemplateHash = "pod-template-hash"
+)
+
+// podEndpoints adds to out what a pod offers to a service.
+func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+	pod := o.Spec.(*corev1.Pod)
+	if !serves(pod) {
+		return out
+	}
+	base := workload(o, network)
+	base.Address = pod.Status.PodIP
+	base.Health = podHealth(pod, svc.PublishNotReady)
+	for i := range svc.Ports {
+		p := &svc.Ports[i]
+		port := p.TargetPort
+		if p.TargetName != "" {
+			port = namedPort(pod, p)
+		}
+		if port == 0 {
+			continue // this pod does not have the port
+		}
+		e := base
+		e.Port, e.ServicePort = port, p.Name
+		out = append(out, e)
+	}
+	return out
+}
+
+// serves tells whether a pod has an address and has not ended.
+func serves(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return false
+	}
+	_, err := netip.ParseAddr(pod.Status.PodIP)
+	return err == nil
+}
+
+func podHealth(pod *corev1.Pod, publishNotReady bool) model.Health {
+	switch {
+	case pod.DeletionTimestamp != nil && !publishNotReady:
+		return model.Draining
+	case publishNotReady || podReady(pod):
+		return model.Healthy
+	}
+	return model.Unhealthy
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == corev1.PodReady {
+			return pod.Status.Conditions[i].Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// namedPort finds the container port that a service's target names; 0 for none. Native sidecars
+// (init containers that keep running) count.
+func namedPort(pod *corev1.Pod, p *model.ServicePort) uint32 {
+	udp := p.Protocol == model.ProtocolUDP
+	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range containers {
+			for j := range containers[i].Ports {
+				cp := &containers[i].Ports[j]
+				if cp.Name == p.TargetName && (cp.Protocol == corev1.ProtocolUDP) == udp && cp.ContainerPort > 0 {
+					return uint32(cp.ContainerPort)
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// workload gives what all endpoints of a pod have in common.
+func workload(o *model.Object, network string) model.Endpoint {
+	pod := o.Spec.(*corev1.Pod)
+	e := model.Endpoint{
+		Labels:         o.Labels,
+		Locality:       podLocality(o.Labels),
+		Network:        network,
+		ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
+		Namespace:      o.Namespace,
+		Workload:       workloadName(pod, o.Labels),
+		Pod:            o.Name,
+		TLSMode:        model.TLSModeDisabled,
+	}
+	if own := o.Labels[labelNetwork]; own != "" {
+		e.Network = own
+	}
+	if o.Labels[labelTLSMode] == model.TLSModeIstio {
+		e.TLSMode = model.TLSModeIstio
+	}
+	return e
+}
+
+// podLocality reads istio-locality, region.zone.subzone or with slashes, which overrides the
+// topology labels.
+func podLocality(labels map[string]string) model.Locality {
+	if text := labels[labelLocality]; text != "" {
+		if !strings.Contains(text, "/") {
+			text = strings.ReplaceAll(text, ".", "/")
+		}
+		parts := append(strings.SplitN(text, "/", 3), "", "")
+		return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
+	}
+	return model.Locality{Region: labels[labelRegion], Zone: labels[labelZone], SubZone: labels[labelSubZone]}
+}
+
+// workloadName gives the name of what the pod is a replica of: of its Deployment rather than of
+// the ReplicaSet between them; the pod's own name for a pod on its own.
+func workloadName(pod *corev1.Pod, labels map[string]string) string {
+	if name := labels[labelWorkloadName]; name != "" {
+		return name
+	}
+	hash := labels[labelTemplateHash]
+	for i := range pod.OwnerReferences {
+		owner := &pod.OwnerReferences[i]
+		if owner.Controller != nil && !*owner.Controller {
+			continue
+		}
+		if owner.Kind == "ReplicaSet" && hash != "" {
+			return strings.TrimSuffix(owner.Name, "-"+hash)
+		}
+		return owner.Name
+	}
+	if hash != "" {
+		if name, _, ok := strings.Cut(pod.Name, "-"+hash+"-"); ok {
+			return name
+		}
+	}
+	return pod.Name
+}
+
+// sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod
+// behind an endpoint, or nil.
+func sliceEndpoints(out []model.Endpoint, svc *model.Service, slice *discoveryv1.EndpointSlice, network string,
+	podOf func(*discoveryv1.Endpoint, string) *model.Object,
+) []model.Endpoint {
+	if slice.AddressType == discoveryv1.AddressTypeFQDN {
+		return out
+	}
+	for i := range slice.Endpoints {
+		ep := &slice.Endpoints[i]
+		for _, address := range ep.Addresses {
+			if _, err := netip.ParseAddr(address); err != nil {
+				continue
+			}
+			e := model.Endpoint{Namespace: svc.Namespace, Network: network, TLSMode: model.TLSModeDisabled}
+			if pod := podOf(ep, address); pod != nil {
+				e = workload(pod, network)
+			}
+			e.Address = address
+			e.Health = sliceHealth(&ep.Conditions, svc.PublishNotReady)
+			if e.Locality == (model.Locality{}) && ep.Zone != nil {
+				e.Locality.Zone = *ep.Zone
+			}
+			for j := range slice.Ports {
+				p := &slice.Ports[j]
+				if p.Port == nil || *p.Port <= 0 || *p.Port > 65535 {
+					continue
+				}
+				name := ""
+				if p.Name != nil {
+					name = *p.Name
+				}
+				if hasPort(svc, name) {
+					e.Port, e.ServicePort = uint32(*p.Port), name
+					out = append(out, e)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func hasPort(svc *model.Service, name string) bool {
+	return slices.ContainsFunc(svc.Ports, func(p model.ServicePort) bool { return p.Name == name })
+}
+
+// sliceHealth reads an endpoint's conditions; an unset one counts as Kubernetes documents it.
+func sliceHealth(c *discoveryv1.EndpointConditions, publishNotReady bool) model.Health {
+	switch {
+	case publishNotReady:
+		return model.Healthy
+	case c.Terminating != nil && *c.Terminating:
+		if c.Serving != nil && !*c.Serving {
+			return model.Unhealthy
+		}
+		return model.Draining
+	case c.Ready == nil || *c.Ready:
+		return model.Healthy
+	}
+	return model.Unhealthy
+}
+
+// sortEndpoints sorts by service port, address and port, and leaves one of each such triple:
+// slices may name an endpoint twice while it moves between them.
+func sortEndpoints(eps []model.Endpoint) []model.Endpoint {
+	slices.SortFunc(eps, func(a, b model.Endpoint) int {
+		return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address),
+			cmp.Compare(a.Port, b.Port), cmp.Compare(a.Health, b.Health), cmp.Compare(a.Pod, b.Pod))
+	})
+	return slices.CompactFunc(eps, func(a, b model.Endpoint) bool {
+		return a.ServicePort == b.ServicePort && a.Address == b.Address && a.Port == b.Port
+	})
+}
+
+// sameEndpoint tells whether two endpoints have the same value.
+func sameEndpoint(a, b model.Endpoint) bool {
+	if !maps.Equal(a.Labels, b.Labels) {
+		return false
+	}
+	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
+		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
+		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
+		a.TLSMode == b.TLSMode && a.Weight == b.Weight && a.Health == b.Health
+}

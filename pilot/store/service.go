@@ -1,0 +1,138 @@
+package store
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// exportToAnnotation limits who may see a Kubernetes Service.
+const exportToAnnotation = "networking.istio.io/exportTo"
+
+// newService gives the service of a Kubernetes Service object; nil for an ExternalName, which is
+// an alias without endpoints or a listener. ServiceAccounts follow from the endpoints.
+func newService(o *model.Object, domain string, defaultExportTo []string) *model.Service {
+	k8s := o.Spec.(*corev1.Service)
+	if k8s.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	svc := &model.Service{
+		Key:             o.Key,
+		Hostname:        o.Name + "." + o.Namespace + ".svc." + domain,
+		Namespace:       o.Namespace,
+		Name:            o.Name,
+		Headless:        k8s.Spec.ClusterIP == corev1.ClusterIPNone,
+		Selector:        k8s.Spec.Selector,
+		ExportTo:        defaultExportTo,
+		Labels:          o.Labels,
+		PublishNotReady: k8s.Spec.PublishNotReadyAddresses,
+		Origin:          o.Origin,
+	}
+	if svc.Headless {
+		svc.Resolution = model.ResolutionPassthrough
+	} else {
+		svc.Addresses = clusterIPs(&k8s.Spec)
+	}
+	if exportTo := o.Annotations[exportToAnnotation]; exportTo != "" {
+		svc.ExportTo = splitList(exportTo)
+	}
+	for i := range k8s.Spec.Ports {
+		svc.Ports = append(svc.Ports, servicePort(&k8s.Spec.Ports[i]))
+	}
+	return svc
+}
+
+func splitList(text string) []string {
+	var out []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+func clusterIPs(spec *corev1.ServiceSpec) []string {
+	if len(spec.ClusterIPs) > 0 {
+		return slices.Clone(spec.ClusterIPs)
+	}
+	if spec.ClusterIP != "" {
+		return []string{spec.ClusterIP}
+	}
+	return nil
+}
+
+func servicePort(p *corev1.ServicePort) model.ServicePort {
+	out := model.ServicePort{Name: p.Name, Port: uint32(p.Port), Protocol: portProtocol(p)}
+	switch {
+	case p.TargetPort.Type == intstr.String && p.TargetPort.StrVal != "":
+		out.TargetName = p.TargetPort.StrVal
+	case p.TargetPort.IntVal > 0:
+		out.TargetPort = uint32(p.TargetPort.IntVal)
+	default:
+		out.TargetPort = uint32(p.Port)
+	}
+	return out
+}
+
+// portProtocol decides what a port speaks: appProtocol if there is one, else the port's name up
+// to the first dash. Without either the proxy sniffs, except on ports whose server speaks first.
+func portProtocol(p *corev1.ServicePort) model.Protocol {
+	if p.Protocol == corev1.ProtocolUDP {
+		return model.ProtocolUDP
+	}
+	name := p.Name
+	if p.AppProtocol != nil {
+		name = *p.AppProtocol
+	}
+	if protocol, ok := protocolByName(strings.ToLower(name)); ok {
+		return protocol
+	}
+	switch p.Port {
+	case 25, 53, 3306, 27017: // SMTP, DNS, MySQL, MongoDB
+		return model.ProtocolTCP
+	}
+	return model.ProtocolAuto
+}
+
+func protocolByName(name string) (model.Protocol, bool) {
+	switch name {
+	case "kubernetes.io/h2c":
+		return model.ProtocolHTTP2, true
+	case "kubernetes.io/ws":
+		return model.ProtocolHTTP, true
+	case "kubernetes.io/wss":
+		return model.ProtocolHTTPS, true
+	}
+	if name == "grpc-web" || strings.HasPrefix(name, "grpc-web-") {
+		return model.ProtocolGRPCWeb, true
+	}
+	prefix, _, _ := strings.Cut(name, "-")
+	switch prefix {
+	case "http":
+		return model.ProtocolHTTP, true
+	case "http2":
+		return model.ProtocolHTTP2, true
+	case "grpc":
+		return model.ProtocolGRPC, true
+	case "https":
+		return model.ProtocolHTTPS, true
+	case "tls":
+		return model.ProtocolTLS, true
+	case "tcp":
+		return model.ProtocolTCP, true
+	case "mongo":
+		return model.ProtocolMongo, true
+	case "redis":
+		return model.ProtocolRedis, true
+	case "mysql":
+		return model.ProtocolMySQL, true
+	case "udp":
+		return model.ProtocolUDP, true
+	}
+	return "", false
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// sameValue tells whether two versions of an object mean the same to a mesh: what only tells
+// when or by whom it was written does not count.
+func sameValue(a, b *model.Object) bool {
+	switch a.Kind {
+	case model.KindService:
+		return true // what counts is the service derived from it
+	case model.KindPod:
+		return samePod(a, b)
+	case model.KindNamespace:
+		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
+	}
+	if !a.Created.Equal(b.Created) {
+		return false
+	}
+	x, isProto := a.Spec.(proto.Message)
+	y, bothProto := b.Spec.(proto.Message)
+	if isProto && bothProto {
+		return proto.Equal(x, y)
+	}
+	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+}
+
+// samePod compares what configuration reads of a pod. Readiness and the end of a pod's life
+// concern its endpoints only, which are compared on their own.
+func samePod(a, b *model.Object) bool {
+	x, y := a.Spec.(*corev1.Pod), b.Spec.(*corev1.Pod)
+	return maps.Equal(a.Labels, b.Labels) &&
+		sameAnnotations(a.Annotations, b.Annotations) &&
+		x.Status.PodIP == y.Status.PodIP &&
+		x.Spec.ServiceAccountName == y.Spec.ServiceAccountName &&
+		slices.EqualFunc(x.Spec.Containers, y.Spec.Containers, samePorts) &&
+		slices.EqualFunc(x.Spec.InitContainers, y.Spec.InitContainers, samePorts)
+}
+
+func samePorts(a, b corev1.Container) bool {
+	return slices.Equal(a.Ports, b.Ports)
+}
+
+// sameAnnotations compares the annotations that address a mesh, e.g. traffic.sidecar.istio.io/….
+func sameAnnotations(a, b map[string]string) bool {
+	within := func(a, b map[string]string) bool {
+		for k, v := range a {
+			if strings.Contains(k, "istio.io/") {
+				if other, ok := b[k]; !ok || other != v {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	return within(a, b) && within(b, a)
+}
+
+// sameService compares all of a service but the place where it was read.
+func sameService(a, b *model.Service) bool {
+	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
+		a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
+		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
+		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)
+}
