@@ -1,12 +1,171 @@
 package envoy
 
 import (
+	"net/netip"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	originaldst "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	tlsinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
+const filterTCPProxy = "envoy.filters.network.tcp_proxy"
+
 // Listener gives the message for a listener.
 func Listener(l *ir.Listener) *listenerv3.Listener {
-	return &listenerv3.Listener{Name: l.Name}
+	out := &listenerv3.Listener{
+		Name:             l.Name,
+		Address:          socketAddress(l.Address, l.Port),
+		TrafficDirection: core.TrafficDirection_OUTBOUND,
+		ListenerFilters:  listenerFilters(l),
+		AccessLog:        accessLogs(l.AccessLog),
+	}
+	if l.Direction == ir.DirectionInbound {
+		out.TrafficDirection = core.TrafficDirection_INBOUND
+	}
+	if !l.BindToPort {
+		out.BindToPort = wrapperspb.Bool(false)
+	}
+	if l.UseOriginalDst {
+		out.UseOriginalDst = wrapperspb.Bool(true)
+	}
+	if l.TLSInspector != nil || l.HTTPInspector != nil {
+		out.ListenerFiltersTimeout = durationpb.New(l.InspectTimeout)
+		out.ContinueOnListenerFiltersTimeout = true
+	}
+	for _, c := range l.Chains {
+		out.FilterChains = append(out.FilterChains, filterChain(c))
+	}
+	if l.Default != nil {
+		out.DefaultFilterChain = filterChain(l.Default)
+	}
+	return out
+}
+
+func listenerFilters(l *ir.Listener) []*listenerv3.ListenerFilter {
+	var out []*listenerv3.ListenerFilter
+	add := func(name string, config proto.Message, disabled *listenerv3.ListenerFilterChainMatchPredicate) {
+		out = append(out, &listenerv3.ListenerFilter{
+			Name:           name,
+			ConfigType:     &listenerv3.ListenerFilter_TypedConfig{TypedConfig: Any(config)},
+			FilterDisabled: disabled,
+		})
+	}
+	if l.OriginalDst {
+		add("envoy.filters.listener.original_dst", &originaldst.OriginalDst{}, nil)
+	}
+	if l.TLSInspector != nil {
+		add("envoy.filters.listener.tls_inspector", &tlsinspector.TlsInspector{}, anyPort(l.TLSInspector.DisabledPorts))
+	}
+	if l.HTTPInspector != nil {
+		add("envoy.filters.listener.http_inspector", &httpinspector.HttpInspector{}, anyPort(l.HTTPInspector.DisabledPorts))
+	}
+	return out
+}
+
+// anyPort holds for connections to one of the ports; nil where there are none.
+func anyPort(ports []uint32) *listenerv3.ListenerFilterChainMatchPredicate {
+	var rules []*listenerv3.ListenerFilterChainMatchPredicate
+	for _, p := range ports {
+		rules = append(rules, &listenerv3.ListenerFilterChainMatchPredicate{
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+				DestinationPortRange: &typev3.Int32Range{Start: int32(p), End: int32(p) + 1},
+			},
+		})
+	}
+	switch len(rules) {
+	case 0:
+		return nil
+	case 1: // an "or" needs two
+		return rules[0]
+	}
+	return &listenerv3.ListenerFilterChainMatchPredicate{
+		Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+			OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: rules},
+		},
+	}
+}
+
+func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
+	out := &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: chainMatch(c.Match)}
+	if c.TLS != nil {
+		out.TransportSocket = downstreamTLS(c.TLS)
+	}
+	switch {
+	case c.HTTP != nil:
+		out.Filters = []*listenerv3.Filter{httpConnectionManager(c.HTTP)}
+	case c.TCP != nil:
+		out.Filters = []*listenerv3.Filter{tcpProxy(c.TCP)}
+		out.Metadata = configMetadata(c.TCP.Config)
+	}
+	return out
+}
+
+// chainMatch gives nil where everything matches.
+func chainMatch(m ir.ChainMatch) *listenerv3.FilterChainMatch {
+	out := &listenerv3.FilterChainMatch{
+		PrefixRanges:         cidrs(m.DestinationPrefixes),
+		SourcePrefixRanges:   cidrs(m.SourcePrefixes),
+		ServerNames:          m.ServerNames,
+		TransportProtocol:    m.TransportProtocol,
+		ApplicationProtocols: m.ApplicationProtocols,
+	}
+	if m.DestinationPort != 0 {
+		out.DestinationPort = wrapperspb.UInt32(m.DestinationPort)
+	}
+	if proto.Size(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// cidrs leaves out what is no CIDR; resolve has reported it.
+func cidrs(prefixes []string) []*core.CidrRange {
+	var out []*core.CidrRange
+	for _, p := range prefixes {
+		if n, err := netip.ParsePrefix(p); err == nil {
+			out = append(out, &core.CidrRange{
+				AddressPrefix: n.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(n.Bits())),
+			})
+		}
+	}
+	return out
+}
+
+func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
+	out := &tcpproxy.TcpProxy{StatPrefix: t.StatPrefix, AccessLog: accessLogs(t.AccessLog)}
+	if t.Policy.IdleTimeout != nil {
+		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
+	}
+	out.MaxDownstreamConnectionDuration = durationOf(t.Policy.MaxConnectionDuration)
+	if len(t.Clusters) == 1 {
+		out.ClusterSpecifier = &tcpproxy.TcpProxy_Cluster{Cluster: t.Clusters[0].Name}
+		return networkFilter(filterTCPProxy, out)
+	}
+	weighted := &tcpproxy.TcpProxy_WeightedCluster{}
+	for _, c := range t.Clusters {
+		weighted.Clusters = append(weighted.Clusters, &tcpproxy.TcpProxy_WeightedCluster_ClusterWeight{
+			Name: c.Name, Weight: c.Weight,
+		})
+	}
+	out.ClusterSpecifier = &tcpproxy.TcpProxy_WeightedClusters{WeightedClusters: weighted}
+	return networkFilter(filterTCPProxy, out)
+}
+
+func networkFilter(name string, config proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: Any(config)}}
+}
+
+func socketAddress(ip string, port uint32) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+		Address: ip, PortSpecifier: &core.SocketAddress_PortValue{PortValue: port},
+	}}}
 }

@@ -67,6 +67,7 @@ const (
 type TCPProxy struct {
 	StatPrefix string
 	Clusters   []WeightedCluster // one, or several with weights
+	Policy     TCPPolicy
 	AccessLog  *AccessLog
 	Config     string // the object that it came from, as in Route.Config; "" for none
 }

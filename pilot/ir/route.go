@@ -53,8 +53,6 @@ const (
 	MatchExact
 	MatchPrefix
 	MatchRegex
-	// MatchPathPrefix matches whole path segments; for paths only.
-	MatchPathPrefix
 )
 
 // RouteMatch selects requests; all parts must match. An empty Path matches every path.
@@ -130,6 +128,9 @@ type Redirect struct {
 	PrefixRewrite string // replaces the matched prefix
 	Code          uint32 // 301, 302, 303, 307 or 308
 }
+
+// MaxDirectResponse bounds the body of a direct response, in bytes.
+const MaxDirectResponse = 1 << 20
 
 // DirectResponse answers without going upstream.
 type DirectResponse struct {

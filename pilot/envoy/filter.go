@@ -1,0 +1,110 @@
+package envoy
+
+import (
+	"strconv"
+	"strings"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	commonfault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/fault/v3"
+	setfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
+	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	httpfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// HTTP filters are named by their extension, which is also the key of their settings per route.
+const (
+	filterCORS      = "envoy.filters.http.cors"
+	filterFault     = "envoy.filters.http.fault"
+	filterGRPCStats = "envoy.filters.http.grpc_stats"
+	filterALPN      = "envoy.filters.http.set_filter_state"
+	filterRouter    = "envoy.filters.http.router"
+)
+
+func httpFilters(m *ir.HTTPConnectionManager) []*hcm.HttpFilter {
+	out := []*hcm.HttpFilter{
+		httpFilter(filterGRPCStats, &grpcstats.FilterConfig{
+			EmitFilterState:        true,
+			PerMethodStatSpecifier: &grpcstats.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
+		}),
+	}
+	if m.ClusterALPN {
+		out = append(out, httpFilter(filterALPN, clusterALPN()))
+	}
+	return append(out,
+		httpFilter(filterFault, &fault.HTTPFault{}),
+		httpFilter(filterCORS, &cors.Cors{}),
+		httpFilter(filterRouter, &router.Router{}))
+}
+
+func httpFilter(name string, config proto.Message) *hcm.HttpFilter {
+	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}}
+}
+
+// clusterALPN takes the protocols that a TLS connection upstream offers from the metadata of the
+// cluster which the route chose. A cluster without that metadata keeps its own, and plaintext
+// connections are not concerned.
+func clusterALPN() *httpfilterstate.Config {
+	return &httpfilterstate.Config{OnRequestHeaders: []*setfilterstate.FilterStateValue{{
+		Key: &setfilterstate.FilterStateValue_ObjectKey{ObjectKey: "envoy.network.application_protocols"},
+		Value: &setfilterstate.FilterStateValue_FormatString{FormatString: &core.SubstitutionFormatString{
+			OmitEmptyValues: true,
+			Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{
+				Specifier: &core.DataSource_InlineString{InlineString: "%METADATA(CLUSTER:istio:alpn)%"},
+			}},
+		}},
+		SharedWithUpstream: setfilterstate.FilterStateValue_ONCE,
+		SkipIfEmpty:        true,
+	}}}
+}
+
+func httpFault(f *ir.Fault) *fault.HTTPFault {
+	out := &fault.HTTPFault{}
+	if f.Delay > 0 {
+		out.Delay = &commonfault.FaultDelay{
+			FaultDelaySecifier: &commonfault.FaultDelay_FixedDelay{FixedDelay: durationpb.New(f.Delay)},
+			Percentage:         fraction(f.DelayShare),
+		}
+	}
+	switch {
+	case f.AbortHTTP != 0:
+		out.Abort = &fault.FaultAbort{
+			ErrorType: &fault.FaultAbort_HttpStatus{HttpStatus: f.AbortHTTP}, Percentage: fraction(f.AbortShare),
+		}
+	case f.AbortGRPC != nil:
+		out.Abort = &fault.FaultAbort{
+			ErrorType: &fault.FaultAbort_GrpcStatus{GrpcStatus: *f.AbortGRPC}, Percentage: fraction(f.AbortShare),
+		}
+	}
+	return out
+}
+
+func corsPolicy(c *ir.CORS) *cors.CorsPolicy {
+	out := &cors.CorsPolicy{
+		AllowMethods:  strings.Join(c.Methods, ","),
+		AllowHeaders:  strings.Join(c.Headers, ","),
+		ExposeHeaders: strings.Join(c.Expose, ","),
+		FilterEnabled: &core.RuntimeFractionalPercent{DefaultValue: fraction(ir.FractionAll)},
+	}
+	for _, o := range c.Origins {
+		out.AllowOriginStringMatch = append(out.AllowOriginStringMatch, stringMatch(o))
+	}
+	if c.MaxAge != nil {
+		out.MaxAge = strconv.FormatInt(int64(c.MaxAge.Seconds()), 10)
+	}
+	if c.Credentials != nil {
+		out.AllowCredentials = wrapperspb.Bool(*c.Credentials)
+	}
+	if c.ForwardUnmatched != nil {
+		out.ForwardNotMatchingPreflights = wrapperspb.Bool(*c.ForwardUnmatched)
+	}
+	return out
+}

@@ -1,0 +1,71 @@
+package envoy
+
+import (
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+const filterHCM = "envoy.filters.network.http_connection_manager"
+
+func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
+	out := &hcm.HttpConnectionManager{
+		CodecType:         hcm.HttpConnectionManager_AUTO,
+		StatPrefix:        m.StatPrefix,
+		HttpFilters:       httpFilters(m),
+		ServerName:        m.ServerName,
+		UseRemoteAddress:  wrapperspb.Bool(m.UseRemoteAddress),
+		StreamIdleTimeout: durationpb.New(0), // streams may be idle for as long as they like
+		UpgradeConfigs:    []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		NormalizePath:     wrapperspb.Bool(m.Path.Normalize),
+		MergeSlashes:      m.Path.MergeSlashes,
+		AccessLog:         accessLogs(m.AccessLog),
+	}
+	if m.Path.UnescapeSlashes {
+		out.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD
+	} else {
+		out.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_KEEP_UNCHANGED
+	}
+	if m.AcceptHTTP10 {
+		out.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: true}
+	}
+	setClientCert(out, m.ClientCert)
+	if m.Routes != nil {
+		out.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: RouteConfig(m.Routes)}
+	} else {
+		out.RouteSpecifier = &hcm.HttpConnectionManager_Rds{Rds: &hcm.Rds{
+			RouteConfigName: m.RouteConfigName, ConfigSource: ads(),
+		}}
+	}
+	return networkFilter(filterHCM, out)
+}
+
+func setClientCert(out *hcm.HttpConnectionManager, d ir.ClientCertDetails) {
+	switch d {
+	case ir.ClientCertAppendForward:
+		out.ForwardClientCertDetails = hcm.HttpConnectionManager_APPEND_FORWARD
+		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
+			Subject: wrapperspb.Bool(true), Dns: true, Uri: true,
+		}
+	case ir.ClientCertSanitizeSet:
+		out.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
+		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
+			Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true,
+		}
+	case ir.ClientCertSanitize:
+		out.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE
+	}
+}
+
+// ads has no timeout: a listener waits for its routes instead of answering 404.
+func ads() *core.ConfigSource {
+	return &core.ConfigSource{
+		ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+		InitialFetchTimeout:   durationpb.New(0),
+		ResourceApiVersion:    core.ApiVersion_V3,
+	}
+}
