@@ -1,0 +1,232 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+// maxAppMetrics bounds what is read from an application's metrics.
+const maxAppMetrics = 10 << 20
+
+// scrapeTimeout bounds a scrape whose Prometheus names no timeout of its own.
+const scrapeTimeout = 10 * time.Second
+
+// MetricsConfig says what one scrape of the agent holds besides the agent's own metrics.
+type MetricsConfig struct {
+	// EnvoyURL is Envoy's own metrics page; empty for none.
+	EnvoyURL string
+	// AppURL is the application's; empty for none.
+	AppURL string
+}
+
+// ParseScrape reads ISTIO_PROMETHEUS_ANNOTATIONS, the pod's own prometheus.io annotations that the
+// injector put aside, and gives the URL to ask; empty when there is nothing to scrape. A pod that
+// points at the agent itself (ownPort) asks for nothing more.
+func ParseScrape(text string, ownPort int) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	var s struct {
+		Scrape string `json:"scrape"`
+		Path   string `json:"path"`
+		Port   string `json:"port"`
+		Scheme string `json:"scheme"`
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return "", fmt.Errorf("ISTIO_PROMETHEUS_ANNOTATIONS: %w", err)
+	}
+	return ScrapeURL(s.Scrape, s.Scheme, s.Port, s.Path, ownPort)
+}
+
+// ScrapeURL gives the URL that the prometheus.io annotations mean: scrape must be "true", the port
+// is 80 and the path /metrics by default.
+func ScrapeURL(scrape, scheme, port, path string, ownPort int) (string, error) {
+	if scrape != "true" {
+		return "", nil
+	}
+	if port == "" {
+		port = "80"
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("prometheus.io/port: %q is no port", port)
+	}
+	if int(n) == ownPort {
+		return "", nil
+	}
+	if scheme == "" {
+		scheme = "http"
+	}
+	if scheme != "http" && scheme != "https" {
+		return "", fmt.Errorf("prometheus.io/scheme: %q is neither http nor https", scheme)
+	}
+	if path == "" {
+		path = "/metrics"
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return fmt.Sprintf("%s://localhost:%d%s", scheme, n, path), nil
+}
+
+// scraper answers a scrape with the metrics of agent, Envoy and application, one after the other,
+// as they come. What fails is counted and left out: a dead application must not hide its proxy.
+type scraper struct {
+	cfg      MetricsConfig
+	gatherer prometheus.Gatherer
+	client   *http.Client
+	logger   *slog.Logger
+	failures *prometheus.CounterVec
+	total    prometheus.Counter
+}
+
+func newScraper(cfg MetricsConfig, registry *prometheus.Registry, logger *slog.Logger) *scraper {
+	s := &scraper{
+		cfg: cfg, gatherer: registry, logger: logger,
+		client: &http.Client{Transport: &http.Transport{
+			MaxIdleConnsPerHost: 1,
+			IdleConnTimeout:     time.Minute,
+		}},
+		total: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "istio_agent_scrapes_total", Help: "Scrapes of the merged metrics.",
+		}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "istio_agent_scrape_failures_total", Help: "Parts that are missing in a scrape, by what did not answer.",
+		}, []string{"type"}),
+	}
+	registry.MustRegister(s.total, s.failures)
+	return s
+}
+
+func (s *scraper) close() { s.client.CloseIdleConnections() }
+
+// ServeHTTP implements http.Handler. The application decides the format, since only it cannot be
+// asked for another one; agent and Envoy follow.
+func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.total.Inc()
+	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r.Header))
+	defer cancel()
+
+	app := s.open(ctx, "application", s.cfg.AppURL, r.Header)
+	if app != nil {
+		defer app.Body.Close()
+	}
+	format := textFormat
+	if app != nil {
+		format = negotiated(app.Header.Get("Content-Type"))
+	}
+	w.Header().Set("Content-Type", string(format))
+	out := newSection(w)
+	if err := s.writeAgent(out, format); err != nil {
+		s.fail("agent", err)
+	}
+	// Envoy knows the text format only; its lines are valid in the other as well.
+	if envoy := s.open(ctx, "envoy", s.cfg.EnvoyURL, http.Header{"Accept": {string(textFormat)}}); envoy != nil {
+		if err := out.copy(envoy.Body, noLimit); err != nil {
+			s.fail("envoy", err)
+		}
+		envoy.Body.Close()
+	}
+	if app != nil {
+		if err := out.copy(app.Body, maxAppMetrics); err != nil {
+			s.fail("application", err)
+		}
+	}
+	if format.FormatType() == expfmt.TypeOpenMetrics {
+		out.end()
+	}
+}
+
+// timeoutOf follows Prometheus' own timeout, in seconds.
+func timeoutOf(h http.Header) time.Duration {
+	seconds, err := strconv.ParseFloat(h.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
+	if err != nil || !(seconds > 0 && seconds < 3600) {
+		return scrapeTimeout
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// open asks one part for its metrics; nil means that there are none.
+func (s *scraper) open(ctx context.Context, part, url string, header http.Header) *http.Response {
+	if url == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		s.fail(part, err)
+		return nil
+	}
+	for _, name := range []string{"Accept", "User-Agent", "X-Prometheus-Scrape-Timeout-Seconds"} {
+		if v := header.Get(name); v != "" {
+			req.Header.Set(name, withoutProtobuf(v))
+		}
+	}
+	res, err := s.client.Do(req)
+	if err == nil && res.StatusCode != http.StatusOK {
+		res.Body.Close()
+		err = errors.New(res.Status)
+	}
+	if err != nil {
+		s.fail(part, err)
+		return nil
+	}
+	return res
+}
+
+func (s *scraper) fail(part string, err error) {
+	s.failures.WithLabelValues(part).Inc()
+	s.logger.Debug("metrics are missing in a scrape", "of", part, "error", err)
+}
+
+func (s *scraper) writeAgent(w io.Writer, format expfmt.Format) error {
+	families, err := s.gatherer.Gather()
+	enc := expfmt.NewEncoder(w, format)
+	for _, f := range families {
+		if err := enc.Encode(f); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+var textFormat = expfmt.NewFormat(expfmt.TypeTextPlain)
+
+// negotiated gives the format of the whole answer from that of the application's part.
+func negotiated(contentType string) expfmt.Format {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil || kind != expfmt.OpenMetricsType {
+		return textFormat
+	}
+	version := params["version"]
+	if version != expfmt.OpenMetricsVersion_1_0_0 {
+		version = expfmt.OpenMetricsVersion_0_0_1
+	}
+	f, err := expfmt.NewOpenMetricsFormat(version)
+	if err != nil {
+		return textFormat
+	}
+	return f
+}
+
+// withoutProtobuf takes the binary format out of an Accept header: it cannot be joined to text.
+func withoutProtobuf(accept string) string {
+	kept := []string{}
+	for _, part := range strings.Split(accept, ",") {
+		if !strings.Contains(part, "application/vnd.google.protobuf") {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ",")
+}
