@@ -4,12 +4,109 @@
 package endpoint
 
 import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // Assignment gives the hosts of an EDS cluster as a class of proxies sees them. It is never
 // nil; a cluster whose service is gone has no hosts.
 func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssignment {
-	return &ir.LoadAssignment{Cluster: cl.Name}
+	out := &ir.LoadAssignment{Cluster: cl.Name}
+	set := cl.Endpoints
+	if set == nil {
+		return out
+	}
+	svc := r.Service(c.Namespace, set.Host)
+	if svc == nil {
+		return out
+	}
+	groups := map[group]*ir.LocalityEndpoints{}
+	endpoints := r.Endpoints(svc.Key)
+	for i := range endpoints {
+		ep := &endpoints[i]
+		if !belongs(c, svc, set, ep) {
+			continue
+		}
+		g := group{priority: priority(set.Locality, c.Locality, ep.Locality), locality: ep.Locality}
+		l := groups[g]
+		if l == nil {
+			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}
+			groups[g] = l
+		}
+		host := hostOf(r, c, ep)
+		l.Weight += min(host.Weight, math.MaxUint32-l.Weight)
+		l.Endpoints = append(l.Endpoints, host)
+	}
+	for _, l := range groups {
+		out.Localities = append(out.Localities, *l)
+	}
+	slices.SortFunc(out.Localities, compareLocalities)
+	compactPriorities(out.Localities)
+	out.Localities = distribute(set.Locality.Distribute, c.Locality, out.Localities)
+	return out
+}
+
+// group is what endpoints are gathered by.
+type group struct {
+	priority uint32
+	locality model.Locality
+}
+
+// belongs tells whether an endpoint is a host of the cluster for this class.
+func belongs(c *resolve.Class, svc *model.Service, set *ir.EndpointSet, ep *model.Endpoint) bool {
+	if ep.ServicePort != set.PortName || ep.Port == 0 || ep.Health == model.Draining {
+		return false
+	}
+	if ep.Health == model.Unhealthy && !svc.PublishNotReady {
+		return false
+	}
+	for k, v := range set.Labels {
+		if got, ok := ep.Labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	if c.IPv4 == c.IPv6 { // both, or nothing is known
+		return true
+	}
+	return strings.Contains(ep.Address, ":") == c.IPv6
+}
+
+func hostOf(r resolve.Reader, c *resolve.Class, ep *model.Endpoint) ir.Endpoint {
+	return ir.Endpoint{
+		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1),
+		MTLS: ep.TLSMode == model.TLSModeIstio &&
+			resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable,
+		Workload: workload(c, ep),
+	}
+}
+
+// workload names what runs at an endpoint: name;namespace;canonical name;revision;cluster. The
+// revision "latest" stands for none and is left blank.
+func workload(c *resolve.Class, ep *model.Endpoint) string {
+	name := firstLabel(ep.Labels, ep.Workload, "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
+	revision := firstLabel(ep.Labels, "", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+	if revision == "latest" {
+		revision = ""
+	}
+	return strings.Join([]string{ep.Workload, ep.Namespace, name, revision, c.ClusterID}, ";")
+}
+
+func firstLabel(labels map[string]string, otherwise string, keys ...string) string {
+	for _, k := range keys {
+		if v := labels[k]; v != "" {
+			return v
+		}
+	}
+	return otherwise
+}
+
+func compareLocalities(a, b ir.LocalityEndpoints) int {
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Region, b.Region),
+		strings.Compare(a.Zone, b.Zone), strings.Compare(a.SubZone, b.SubZone))
 }

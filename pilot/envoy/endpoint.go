@@ -1,12 +1,64 @@
 package envoy
 
 import (
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
+// transportSocketMatch is the metadata namespace that Envoy compares with a cluster's matches.
+const transportSocketMatch = "envoy.transport_socket_match"
+
 // LoadAssignment gives the message of a cluster's hosts.
 func LoadAssignment(a *ir.LoadAssignment) *endpointv3.ClusterLoadAssignment {
-	return &endpointv3.ClusterLoadAssignment{ClusterName: a.Cluster}
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: a.Cluster}
+	for _, l := range a.Localities {
+		group := &endpointv3.LocalityLbEndpoints{
+			Priority:            l.Priority,
+			LoadBalancingWeight: wrapperspb.UInt32(l.Weight),
+			LbEndpoints:         make([]*endpointv3.LbEndpoint, 0, len(l.Endpoints)),
+		}
+		if l.Region+l.Zone+l.SubZone != "" {
+			group.Locality = &core.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
+		}
+		for i := range l.Endpoints {
+			group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(&l.Endpoints[i]))
+		}
+		out.Endpoints = append(out.Endpoints, group)
+	}
+	return out
+}
+
+func lbEndpoint(e *ir.Endpoint) *endpointv3.LbEndpoint {
+	return &endpointv3.LbEndpoint{
+		HealthStatus:        core.HealthStatus_HEALTHY,
+		LoadBalancingWeight: wrapperspb.UInt32(e.Weight),
+		Metadata:            endpointMetadata(e),
+		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+			Address: &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+				Address: e.Address, PortSpecifier: &core.SocketAddress_PortValue{PortValue: e.Port},
+			}}},
+		}},
+	}
+}
+
+func endpointMetadata(e *ir.Endpoint) *core.Metadata {
+	spaces := map[string]*structpb.Struct{}
+	if e.Workload != "" {
+		spaces[istioMetadata] = &structpb.Struct{Fields: map[string]*structpb.Value{
+			"workload": structpb.NewStringValue(e.Workload),
+		}}
+	}
+	if e.MTLS {
+		spaces[transportSocketMatch] = &structpb.Struct{Fields: map[string]*structpb.Value{
+			tlsModeKey: structpb.NewStringValue(tlsModeIstio),
+		}}
+	}
+	if len(spaces) == 0 {
+		return nil
+	}
+	return &core.Metadata{FilterMetadata: spaces}
 }

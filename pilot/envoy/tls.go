@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rawbuffer "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -128,4 +129,11 @@ func sdsSecret(name string) *tls.SdsSecretConfig {
 
 func file(path string) *core.DataSource {
 	return &core.DataSource{Specifier: &core.DataSource_Filename{Filename: path}}
+}
+
+// rawBuffer gives the transport socket of plaintext.
+func rawBuffer() *core.TransportSocket {
+	return &core.TransportSocket{
+		Name: transportRaw, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: Any(&rawbuffer.RawBuffer{})},
+	}
 }

@@ -120,6 +120,9 @@ type ClusterMetadata struct {
 	Subset              string
 	DefaultOriginalPort uint32
 	Services            []ServiceRef
+	// ALPN is what HTTP requests to hosts with Istio's mutual TLS offer, comma-separated; the
+	// outbound connection managers read it from the metadata (istio: alpn). Empty for none.
+	ALPN string
 }
 
 // SlowStart raises the share of a new host gradually.

@@ -21,8 +21,6 @@ type Endpoint struct {
 	Weight  uint32 // at least 1
 	// MTLS is true where the host understands Istio's mutual TLS.
 	MTLS bool
-	// Unhealthy hosts are sent only for services that publish them.
-	Unhealthy bool
 	// Workload is "name;namespace;canonical name;revision;cluster", for tools.
 	Workload string
 }

@@ -7,6 +7,6 @@ type NameTable struct{ Names []Name }
 type Name struct {
 	Host      string
 	IPs       []string
-	ShortName string // the service's name; empty for names of pods
+	ShortName string // the name without namespace and domain
 	Namespace string
 }

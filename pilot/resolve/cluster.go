@@ -1,11 +1,153 @@
 package resolve
 
 import (
+	"slices"
+	"strconv"
+	"strings"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // Clusters gives every cluster of a class, sorted by name, and the problems found on the way.
 func Clusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
-	return nil, nil
+	b := &clusterBuilder{r: r, c: c}
+	scope := Scope(r, c)
+	b.report(scope.Problems...)
+	for _, svc := range scope.Services {
+		b.outbound(svc)
+	}
+	b.add(&ir.Cluster{Name: model.BlackHoleCluster, Discovery: ir.DiscoveryStatic})
+	if c.Type == model.SidecarProxy {
+		b.inbound()
+		b.passthrough()
+	}
+	slices.SortFunc(b.clusters, func(x, y *ir.Cluster) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(b.problems, model.CompareProblems)
+	return b.clusters, slices.Compact(b.problems)
+}
+
+// clusterBuilder gathers the clusters of one class.
+type clusterBuilder struct {
+	r        Reader
+	c        *Class
+	clusters []*ir.Cluster
+	problems []model.Problem
+}
+
+func (b *clusterBuilder) report(p ...model.Problem) { b.problems = append(b.problems, p...) }
+
+// add takes a cluster in; what of the mesh's basics it lacks is filled in.
+func (b *clusterBuilder) add(cl *ir.Cluster) {
+	if cl.ConnectTimeout == 0 {
+		connectionBasics(b.r.Mesh(), cl)
+	}
+	b.clusters = append(b.clusters, cl)
+}
+
+// outbound adds the clusters of a service: for each port one, and one for each subset.
+func (b *clusterBuilder) outbound(svc *model.Service) {
+	rule, problems := ruleFor(b.r, b.c, svc)
+	b.report(problems...)
+	if rule != nil {
+		b.report(policyProblems(rule.policy)...)
+		for _, s := range rule.subsets {
+			b.report(policyProblems(s.policy)...)
+		}
+	}
+	for i := range svc.Ports {
+		port := &svc.Ports[i]
+		if port.Protocol == model.ProtocolUDP {
+			continue
+		}
+		b.add(b.outboundCluster(svc, port, rule, nil))
+		if rule == nil {
+			continue
+		}
+		for j := range rule.subsets {
+			b.add(b.outboundCluster(svc, port, rule, &rule.subsets[j]))
+		}
+	}
+}
+
+func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset *ruleSubset) *ir.Cluster {
+	name, labels := "", map[string]string(nil)
+	if subset != nil {
+		name, labels = subset.name, subset.labels
+	}
+	cl := &ir.Cluster{
+		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
+		Endpoints: &ir.EndpointSet{Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
+		Metadata: ir.ClusterMetadata{
+			Subset: name, DefaultOriginalPort: port.Port,
+			Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
+		},
+	}
+	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
+	// A router has no original destination, so it balances headless services by itself.
+	if svc.Resolution == model.ResolutionPassthrough && b.c.Type == model.SidecarProxy {
+		originalDestination(cl)
+	}
+	if rule != nil {
+		cl.Metadata.Config = ConfigPath(rule.object.Key)
+	}
+	connectionBasics(b.r.Mesh(), cl)
+	cl.HTTP.Version = upstreamVersion(port.Protocol)
+	policy := policyFor(b.r, rule, name, port.Port)
+	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
+	if cl.Discovery == ir.DiscoveryEDS {
+		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
+	}
+	b.report(applyOutlier(policy.outlier, cl)...)
+	b.applyTLS(policy.tls, svc, port, name, cl)
+	return cl
+}
+
+// originalDestination makes a cluster go where the application wanted to.
+func originalDestination(cl *ir.Cluster) {
+	cl.Discovery, cl.Balancing, cl.Endpoints = ir.DiscoveryOriginalDst, ir.BalanceByCluster, nil
+}
+
+// ConfigPath gives the form in which resources name the object that they came from:
+// /apis/GROUP/VERSION/namespaces/NAMESPACE/KIND-IN-KEBAB-CASE/NAME.
+func ConfigPath(k model.Key) string {
+	group := "networking.istio.io"
+	if k.Kind == model.KindPeerAuthentication {
+		group = "security.istio.io"
+	}
+	return "/apis/" + group + "/v1/namespaces/" + k.Namespace + "/" + kebab(string(k.Kind)) + "/" + k.Name
+}
+
+func kebab(kind string) string {
+	var b strings.Builder
+	for i, c := range kind {
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 {
+				b.WriteByte('-')
+			}
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// outboundStatName is the cluster's name in statistics: the name itself, or by the mesh's
+// pattern; the ";" lets Envoy's tag extraction find its end.
+func outboundStatName(pattern, name string, svc *model.Service, port *model.ServicePort, subset string) string {
+	if pattern == "" {
+		return name + ";"
+	}
+	return statName(pattern, svc.Hostname, svc.Name+"."+svc.Namespace, port.Port, port.Name, subset)
+}
+
+func statName(pattern, host, service string, port uint32, portName, subset string) string {
+	number := strconv.FormatUint(uint64(port), 10)
+	if portName == "" {
+		portName = number
+	}
+	return strings.NewReplacer(
+		"%SERVICE_FQDN%", host, "%SERVICE_PORT_NAME%", portName, "%SERVICE_PORT%", number,
+		"%TARGET_PORT%", number, "%SERVICE_NAME%", service, "%SERVICE%", service, "%SUBSET_NAME%", subset,
+	).Replace(pattern) + ";"
 }

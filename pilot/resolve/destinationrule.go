@@ -1,17 +1,143 @@
 package resolve
 
 import (
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"fmt"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// HashPolicies gives what routes to a subset of a service ("" for all of it) hash requests by,
-// as its DestinationRule asks; empty without consistent hashing.
-func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) []ir.HashPolicy {
+// destinationRule is what the DestinationRules in force say of one service. Rules of the same
+// host in one namespace add their subsets; the first traffic policy wins.
+type destinationRule struct {
+	object  *model.Object // the first rule, which resources name as their origin
+	policy  policySource
+	subsets []ruleSubset
+}
+
+// policySource is a traffic policy with the place where it is written.
+type policySource struct {
+	spec   *networking.TrafficPolicy // nil for none
+	object *model.Object
+	field  string // e.g. "spec.trafficPolicy"
+}
+
+type ruleSubset struct {
+	name   string
+	labels map[string]string
+	policy policySource
+}
+
+// subset gives the one with the name, or nil.
+func (d *destinationRule) subset(name string) *ruleSubset {
+	if d == nil {
+		return nil
+	}
+	for i := range d.subsets {
+		if d.subsets[i].name == name {
+			return &d.subsets[i]
+		}
+	}
 	return nil
 }
 
-// TCPPolicy gives the part of a subset's connection pool settings that a TCP proxy filter needs.
-func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) ir.TCPPolicy {
-	return ir.TCPPolicy{}
+// ruleFor finds the rule in force for a service's clients: of the client's namespace, else of the
+// service's, else of the root namespace; the first namespace with one wins wholly. Rules that a
+// client in the root namespace exports to itself alone come first for it; its other rules are
+// meant for the whole mesh and come last.
+func ruleFor(r Reader, c *Class, svc *model.Service) (*destinationRule, []model.Problem) {
+	root := rootNamespace(r)
+	if c.Namespace == root {
+		own := slices.DeleteFunc(candidates(r, c, root, svc), func(o *model.Object) bool { return !private(r, o) })
+		if len(own) > 0 {
+			return mergeRules(r, c, own)
+		}
+	} else if own := candidates(r, c, c.Namespace, svc); len(own) > 0 {
+		return mergeRules(r, c, own)
+	}
+	if svc.Namespace != c.Namespace || c.Namespace == root {
+		if found := candidates(r, c, svc.Namespace, svc); len(found) > 0 {
+			return mergeRules(r, c, found)
+		}
+	}
+	if found := candidates(r, c, root, svc); len(found) > 0 {
+		return mergeRules(r, c, found)
+	}
+	return nil, nil
+}
+
+// candidates gives the rules of a namespace for the most specific host that any of them has. A
+// rule with a workloadSelector is private to its namespace and to the workloads that it selects.
+func candidates(r Reader, c *Class, namespace string, svc *model.Service) []*model.Object {
+	var out []*model.Object
+	host := ""
+	for _, o := range r.DestinationRules(namespace, c.Namespace, svc.Hostname) {
+		dr, ok := o.Spec.(*networking.DestinationRule)
+		if !ok {
+			continue
+		}
+		if dr.GetWorkloadSelector() != nil && !slices.Contains(c.DestinationRules, o.Key) {
+			continue
+		}
+		full := ResolveHost(dr.GetHost(), o.Namespace, r.Domain())
+		if host == "" {
+			host = full
+		}
+		if full == host {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// private tells whether only its own namespace sees a rule.
+func private(r Reader, o *model.Object) bool {
+	to := o.Spec.(*networking.DestinationRule).GetExportTo()
+	if len(to) == 0 {
+		to = r.Mesh().GetDefaultDestinationRuleExportTo()
+	}
+	return len(to) == 1 && (to[0] == "." || to[0] == o.Namespace)
+}
+
+// mergeRules joins rules of one host, the oldest first. One that selects the workload stands
+// alone.
+func mergeRules(r Reader, c *Class, rules []*model.Object) (*destinationRule, []model.Problem) {
+	for _, o := range rules {
+		if slices.Contains(c.DestinationRules, o.Key) {
+			rules = []*model.Object{o}
+			break
+		}
+	}
+	out := &destinationRule{object: rules[0]}
+	var problems []model.Problem
+	conflict := func(o *model.Object, field, message string) {
+		problems = append(problems, model.Problem{
+			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonConflict,
+			Message: message, Origin: o.Origin,
+		})
+	}
+	for _, o := range rules {
+		dr := o.Spec.(*networking.DestinationRule)
+		switch {
+		case dr.GetTrafficPolicy() == nil:
+		case out.policy.spec == nil:
+			out.policy = policySource{dr.GetTrafficPolicy(), o, "spec.trafficPolicy"}
+		default:
+			conflict(o, "spec.trafficPolicy", fmt.Sprintf("%s, which is older, sets the traffic policy of host %s", out.policy.object.Key, dr.GetHost()))
+		}
+		for i, s := range dr.GetSubsets() {
+			field := fmt.Sprintf("spec.subsets[%d]", i)
+			if former := out.subset(s.GetName()); former != nil {
+				conflict(o, field+".name", fmt.Sprintf("subset %q of host %s is already defined by %s", s.GetName(), dr.GetHost(), former.policy.object.Key))
+				continue
+			}
+			out.subsets = append(out.subsets, ruleSubset{
+				name: s.GetName(), labels: s.GetLabels(),
+				policy: policySource{s.GetTrafficPolicy(), o, field + ".trafficPolicy"},
+			})
+		}
+	}
+	return out, problems
 }

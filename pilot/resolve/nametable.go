@@ -1,9 +1,80 @@
 package resolve
 
-import "github.com/pilothouse-mesh/pilothouse/pilot/ir"
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
 
 // NameTable gives what the DNS proxy beside a proxy of the class answers; nil for classes that
 // do not capture DNS.
 func NameTable(r Reader, c *Class) *ir.NameTable {
-	return nil
+	if !c.DNSCapture {
+		return nil
+	}
+	out := &ir.NameTable{}
+	for _, svc := range Scope(r, c).Services {
+		if strings.HasPrefix(svc.Hostname, "*") {
+			continue
+		}
+		if svc.Headless {
+			out.Names = append(out.Names, headlessNames(r, svc)...)
+		} else if len(svc.Addresses) > 0 {
+			out.Names = append(out.Names, serviceName(svc, slices.Clone(svc.Addresses)))
+		}
+	}
+	slices.SortFunc(out.Names, func(a, b ir.Name) int { return strings.Compare(a.Host, b.Host) })
+	out.Names = slices.CompactFunc(out.Names, func(a, b ir.Name) bool { return a.Host == b.Host })
+	return out
+}
+
+func serviceName(svc *model.Service, ips []string) ir.Name {
+	return ir.Name{Host: svc.Hostname, IPs: ips, ShortName: svc.Name, Namespace: svc.Namespace}
+}
+
+// headlessNames gives the endpoints' addresses under the service's name, and each of them under
+// the name of its pod where that has a hostname in the service's subdomain.
+func headlessNames(r Reader, svc *model.Service) []ir.Name {
+	var all []string
+	pods := map[string][]string{}
+	for _, ep := range r.Endpoints(svc.Key) {
+		if ep.Health == model.Draining || ep.Health == model.Unhealthy && !svc.PublishNotReady {
+			continue
+		}
+		all = append(all, ep.Address)
+		if name := podHostname(r, svc, &ep); name != "" {
+			pods[name] = append(pods[name], ep.Address)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	out := []ir.Name{serviceName(svc, distinct(all))}
+	for name, ips := range pods {
+		out = append(out, ir.Name{
+			Host: name + "." + svc.Hostname, IPs: distinct(ips), ShortName: name + "." + svc.Name, Namespace: svc.Namespace,
+		})
+	}
+	return out
+}
+
+func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
+	o := r.Pod(ep.Namespace, ep.Pod)
+	if o == nil {
+		return ""
+	}
+	pod, ok := o.Spec.(*corev1.Pod)
+	if !ok || pod.Spec.Subdomain != svc.Name {
+		return ""
+	}
+	return pod.Spec.Hostname
+}
+
+func distinct(ips []string) []string {
+	slices.Sort(ips)
+	return slices.Compact(ips)
 }

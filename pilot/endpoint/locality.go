@@ -1,0 +1,105 @@
+package endpoint
+
+import (
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// priority is the order in which endpoints are used when nearer ones are ejected: the same
+// subzone, zone, region, the region that is named for failover, then all others.
+func priority(p ir.LocalityPolicy, proxy, ep model.Locality) uint32 {
+	if !p.Failover || proxy == (model.Locality{}) {
+		return 0
+	}
+	switch {
+	case proxy == ep:
+		return 0
+	case proxy.Region == ep.Region && proxy.Zone == ep.Zone:
+		return 1
+	case proxy.Region == ep.Region:
+		return 2
+	}
+	for _, f := range p.To {
+		if f.From == proxy.Region {
+			if f.To == ep.Region {
+				return 3
+			}
+			return 4
+		}
+	}
+	return 3
+}
+
+// compactPriorities renumbers sorted priorities without gaps, which Envoy does not take.
+func compactPriorities(localities []ir.LocalityEndpoints) {
+	var former, next uint32
+	for i := range localities {
+		p := localities[i].Priority
+		if i > 0 && p != former {
+			next++
+		}
+		former, localities[i].Priority = p, next
+	}
+}
+
+// shareScale keeps small shares of small localities above the rounding of whole numbers.
+const shareScale = 1000
+
+// distribute gives localities the weights that the first entry for the proxy's locality asks
+// for; localities that it does not name get no traffic.
+func distribute(rules []ir.Distribution, proxy model.Locality, localities []ir.LocalityEndpoints) []ir.LocalityEndpoints {
+	rule := distributionFor(rules, proxy)
+	if rule == nil {
+		return localities
+	}
+	shares := make([]*ir.LocalityShare, len(localities))
+	totals := map[*ir.LocalityShare]uint64{}
+	for i := range localities {
+		l := model.Locality{Region: localities[i].Region, Zone: localities[i].Zone, SubZone: localities[i].SubZone}
+		for j := range rule.To {
+			if covers(rule.To[j].Locality, l) {
+				shares[i] = &rule.To[j]
+				totals[shares[i]] += uint64(localities[i].Weight)
+				break
+			}
+		}
+	}
+	var out []ir.LocalityEndpoints
+	for i, l := range localities {
+		if shares[i] == nil || shares[i].Percent == 0 {
+			continue
+		}
+		weight := uint64(min(shares[i].Percent, 100)) * shareScale * uint64(l.Weight) / totals[shares[i]]
+		l.Weight = uint32(max(weight, 1))
+		out = append(out, l)
+	}
+	return out
+}
+
+func distributionFor(rules []ir.Distribution, proxy model.Locality) *ir.Distribution {
+	if proxy == (model.Locality{}) {
+		return nil
+	}
+	for i := range rules {
+		if covers(rules[i].From, proxy) {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+// covers tells whether a pattern region/zone/subzone, where a trailing part may be "*" or
+// missing, matches a locality.
+func covers(pattern string, l model.Locality) bool {
+	for i, part := range strings.Split(pattern, "/") {
+		switch {
+		case part == "*":
+			return true
+		case i > 2 || part != [...]string{l.Region, l.Zone, l.SubZone}[i]:
+			return false
+		}
+	}
+	return true
+}

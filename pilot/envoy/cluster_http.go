@@ -1,0 +1,79 @@
+package envoy
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// httpProtocolOptions is the key of a cluster's HTTP settings.
+const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// defaultConcurrentStreams is Istio's: only circuit breakers limit the requests on a connection.
+const defaultConcurrentStreams = 1 << 30
+
+// httpUpstream sets how HTTP is spoken. Envoy's defaults (HTTP/1.1, nothing set) need no options.
+func httpUpstream(h ir.HTTPUpstream, out *clusterv3.Cluster) {
+	if h == (ir.HTTPUpstream{}) {
+		return
+	}
+	options := &upstreams.HttpProtocolOptions{CommonHttpProtocolOptions: commonHTTP(h)}
+	switch h.Version {
+	case ir.UpstreamHTTP2:
+		options.UpstreamProtocolOptions = explicit(&upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2(h)},
+		})
+	case ir.UpstreamDownstream:
+		options.UpstreamProtocolOptions = &upstreams.HttpProtocolOptions_UseDownstreamProtocolConfig{
+			UseDownstreamProtocolConfig: &upstreams.HttpProtocolOptions_UseDownstreamHttpConfig{
+				HttpProtocolOptions:  &core.Http1ProtocolOptions{},
+				Http2ProtocolOptions: http2(h),
+			},
+		}
+	default:
+		options.UpstreamProtocolOptions = explicit(&upstreams.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &core.Http1ProtocolOptions{}},
+		})
+	}
+	if h.AutoSNI || h.AutoSAN {
+		options.UpstreamHttpProtocolOptions = &core.UpstreamHttpProtocolOptions{AutoSni: h.AutoSNI, AutoSanValidation: h.AutoSAN}
+	}
+	out.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: Any(options)}
+}
+
+func explicit(c *upstreams.HttpProtocolOptions_ExplicitHttpConfig) *upstreams.HttpProtocolOptions_ExplicitHttpConfig_ {
+	return &upstreams.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: c}
+}
+
+func commonHTTP(h ir.HTTPUpstream) *core.HttpProtocolOptions {
+	if h.IdleTimeout == nil && h.MaxConnectionDuration == 0 && h.MaxRequestsPerConnection == 0 {
+		return nil
+	}
+	out := &core.HttpProtocolOptions{MaxConnectionDuration: positive(h.MaxConnectionDuration)}
+	if h.IdleTimeout != nil {
+		out.IdleTimeout = durationpb.New(*h.IdleTimeout)
+	}
+	if h.MaxRequestsPerConnection > 0 {
+		out.MaxRequestsPerConnection = wrapperspb.UInt32(h.MaxRequestsPerConnection)
+	}
+	return out
+}
+
+func http2(h ir.HTTPUpstream) *core.Http2ProtocolOptions {
+	streams := h.MaxConcurrentStreams
+	if streams == 0 {
+		streams = defaultConcurrentStreams
+	}
+	out := &core.Http2ProtocolOptions{MaxConcurrentStreams: wrapperspb.UInt32(streams)}
+	if h.KeepaliveInterval > 0 {
+		out.ConnectionKeepalive = &core.KeepaliveSettings{
+			Interval: durationpb.New(h.KeepaliveInterval), Timeout: durationpb.New(h.KeepaliveTimeout),
+		}
+	}
+	return out
+}

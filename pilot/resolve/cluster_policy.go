@@ -1,0 +1,252 @@
+package resolve
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/big"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// defaultConnectTimeout is what holds where the mesh configuration has none.
+const defaultConnectTimeout = 10 * time.Second
+
+// Envoy's own limits for consistent hashing.
+const (
+	maxRingSize   = 8 << 20
+	maxMaglevSize = 5000011
+)
+
+// unlimited is the default of every circuit breaker: Envoy's own limit of 1024 surprises users.
+var unlimited = ir.Breakers{
+	MaxConnections: math.MaxUint32, MaxPendingRequests: math.MaxUint32,
+	MaxRequests: math.MaxUint32, MaxRetries: math.MaxUint32,
+}
+
+// connectionBasics gives what every cluster gets from the mesh configuration.
+func connectionBasics(mesh *meshconfig.MeshConfig, cl *ir.Cluster) {
+	cl.ConnectTimeout = defaultConnectTimeout
+	if d, ok := duration(mesh.GetConnectTimeout()); ok && d > 0 {
+		cl.ConnectTimeout = d
+	}
+	cl.Keepalive = keepalive(mesh.GetTcpKeepalive())
+	cl.Breakers = unlimited
+}
+
+// upstreamVersion is how HTTP is spoken to a port where no policy says otherwise.
+func upstreamVersion(p model.Protocol) ir.Upstream {
+	switch {
+	case p.IsHTTP2():
+		return ir.UpstreamHTTP2
+	case p == model.ProtocolAuto:
+		return ir.UpstreamDownstream
+	}
+	return ir.UpstreamHTTP1
+}
+
+// applyPool applies connection pool settings over the basics.
+func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSettings], protocol model.Protocol, cl *ir.Cluster) {
+	tcp, http := b.spec.GetTcp(), b.spec.GetHttp()
+	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
+		cl.ConnectTimeout = d
+	}
+	if tcp.GetTcpKeepalive() != nil {
+		cl.Keepalive = keepalive(tcp.GetTcpKeepalive())
+	}
+	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok {
+		cl.HTTP.MaxConnectionDuration = d
+	}
+	limit(&cl.Breakers.MaxConnections, tcp.GetMaxConnections())
+	limit(&cl.Breakers.MaxPendingRequests, http.GetHttp1MaxPendingRequests())
+	limit(&cl.Breakers.MaxRequests, http.GetHttp2MaxRequests())
+	limit(&cl.Breakers.MaxRetries, http.GetMaxRetries())
+	limit(&cl.HTTP.MaxRequestsPerConnection, http.GetMaxRequestsPerConnection())
+	limit(&cl.HTTP.MaxConcurrentStreams, http.GetMaxConcurrentStreams())
+	if d, ok := duration(http.GetIdleTimeout()); ok {
+		cl.HTTP.IdleTimeout = &d
+	}
+	interval, hasInterval := duration(http.GetHttp2KeepAlive().GetInterval())
+	timeout, hasTimeout := duration(http.GetHttp2KeepAlive().GetTimeout())
+	if hasInterval && hasTimeout && interval >= time.Millisecond && timeout >= time.Millisecond {
+		cl.HTTP.KeepaliveInterval, cl.HTTP.KeepaliveTimeout = interval, timeout
+	}
+	if !protocol.IsHTTP() || protocol.IsHTTP2() {
+		return
+	}
+	switch upgrade := http.GetH2UpgradePolicy(); {
+	case http.GetUseClientProtocol():
+		cl.HTTP.Version = ir.UpstreamDownstream
+	case upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE,
+		upgrade == networking.ConnectionPoolSettings_HTTPSettings_DEFAULT && mesh.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE:
+		cl.HTTP.Version = ir.UpstreamHTTP2
+	}
+}
+
+// applyBalance applies load balancer settings to an EDS cluster.
+func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerSettings], outlier bool, cl *ir.Cluster) []model.Problem {
+	var problems []model.Problem
+	report := func(field, message string) {
+		problems = append(problems, notTranslated(b.object, b.field+field, message))
+	}
+	switch b.spec.GetSimple() {
+	case networking.LoadBalancerSettings_ROUND_ROBIN:
+		cl.Balancing = ir.BalanceRoundRobin
+	case networking.LoadBalancerSettings_RANDOM:
+		cl.Balancing = ir.BalanceRandom
+	case networking.LoadBalancerSettings_PASSTHROUGH:
+		originalDestination(cl)
+		return nil
+	}
+	if hash := b.spec.GetConsistentHash(); hash != nil {
+		cl.Balancing = ir.BalanceRingHash
+		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), maxRingSize) //nolint:staticcheck // users still write minimumRingSize
+		if m := hash.GetMaglev(); m != nil {
+			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
+			if n := cl.TableSize; n != 0 && (n > maxMaglevSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
+				cl.TableSize = 0
+				p := notTranslated(b.object, b.field+".consistentHash.maglev.tableSize", fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, maxMaglevSize))
+				p.Reason = model.ReasonInvalid
+				problems = append(problems, p)
+			}
+		}
+		if len(hash.GetHttpCookie().GetAttributes()) > 0 {
+			report(".consistentHash.httpCookie.attributes", "attributes of a generated cookie are not translated")
+		}
+	}
+	cl.SlowStart = slowStart(b.spec, cl.Balancing)
+	if b.spec.GetZoneAwareLbSetting() != nil {
+		report(".zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting")
+	}
+	setting := b.spec.GetLocalityLbSetting()
+	if setting == nil {
+		setting = mesh.GetLocalityLbSetting()
+	} else if len(setting.GetFailoverPriority()) > 0 {
+		report(".localityLbSetting.failoverPriority", "failover by labels is not translated; failover by locality applies")
+	}
+	cl.Endpoints.Locality = localityPolicy(setting, outlier)
+	cl.LocalityWeighted = len(cl.Endpoints.Locality.Distribute) > 0
+	return problems
+}
+
+func slowStart(b *networking.LoadBalancerSettings, p ir.Balancing) *ir.SlowStart {
+	if p != ir.BalanceLeastRequest && p != ir.BalanceRoundRobin {
+		return nil // Envoy knows it for these two only
+	}
+	out := &ir.SlowStart{MinPercent: 10}
+	window, ok := duration(b.GetWarmupDurationSecs())
+	if w := b.GetWarmup(); w != nil {
+		window, ok = duration(w.GetDuration())
+		if v := w.GetMinimumPercent(); v != nil {
+			out.MinPercent = min(max(v.GetValue(), 0), 100)
+		}
+		out.Aggression = max(w.GetAggression().GetValue(), 0)
+	}
+	if !ok || window < time.Millisecond || math.IsNaN(out.MinPercent) || math.IsNaN(out.Aggression) {
+		return nil
+	}
+	out.Window = window
+	return out
+}
+
+func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.LocalityPolicy {
+	var out ir.LocalityPolicy
+	if s == nil || s.GetEnabled() != nil && !s.GetEnabled().GetValue() {
+		return out
+	}
+	for _, d := range s.GetDistribute() {
+		entry := ir.Distribution{From: d.GetFrom()}
+		for _, to := range slices.Sorted(maps.Keys(d.GetTo())) {
+			entry.To = append(entry.To, ir.LocalityShare{Locality: to, Percent: d.GetTo()[to]})
+		}
+		out.Distribute = append(out.Distribute, entry)
+	}
+	if len(out.Distribute) > 0 || !outlier {
+		return out
+	}
+	out.Failover = true
+	for _, f := range s.GetFailover() {
+		out.To = append(out.To, ir.FailoverRegion{From: f.GetFrom(), To: f.GetTo()})
+	}
+	return out
+}
+
+// applyOutlier applies outlier detection. A minimum of healthy hosts that is not set turns the
+// panic mode off, so that traffic never goes to an ejected host unasked.
+func applyOutlier(b block[*networking.OutlierDetection], cl *ir.Cluster) []model.Problem {
+	o := b.spec
+	if o == nil {
+		return nil
+	}
+	panicAt := percent(o.GetMinHealthPercent())
+	cl.PanicThreshold = &panicAt
+	out := &ir.OutlierDetection{
+		Consecutive5xx: number(o.GetConsecutive_5XxErrors()), ConsecutiveGateway: number(o.GetConsecutiveGatewayErrors()),
+		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: percent(o.GetMaxEjectionPercent()),
+	}
+	if legacy := o.GetConsecutiveErrors(); legacy > 0 && out.ConsecutiveGateway == nil { //nolint:staticcheck // users still write it
+		n := uint32(legacy)
+		out.ConsecutiveGateway = &n
+	}
+	if out.SplitLocalOrigin {
+		out.ConsecutiveLocalOrigin = number(o.GetConsecutiveLocalOriginFailures())
+	}
+	if d, ok := duration(o.GetInterval()); ok && d >= time.Millisecond {
+		out.Interval = d
+	}
+	if d, ok := duration(o.GetBaseEjectionTime()); ok && d >= time.Millisecond {
+		out.BaseEjection = d
+	}
+	cl.Outlier = out
+	if len(o.GetOutlierDetectionHttpErrorCodes()) > 0 {
+		return []model.Problem{notTranslated(b.object, b.field+".outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors")}
+	}
+	return nil
+}
+
+func keepalive(k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) *ir.TCPKeepalive {
+	if k == nil {
+		return nil
+	}
+	out := &ir.TCPKeepalive{Probes: k.GetProbes()}
+	if d, ok := duration(k.GetTime()); ok {
+		out.Time = d
+	}
+	if d, ok := duration(k.GetInterval()); ok {
+		out.Interval = d
+	}
+	return out
+}
+
+// duration gives a duration that is valid and not negative; ok is false for every other.
+func duration(d *durationpb.Duration) (time.Duration, bool) {
+	if d == nil || d.CheckValid() != nil || d.AsDuration() < 0 {
+		return 0, false
+	}
+	return d.AsDuration(), true
+}
+
+// limit takes a number that is set, which is one above zero.
+func limit(to *uint32, v int32) {
+	if v > 0 {
+		*to = uint32(v)
+	}
+}
+
+func percent(v int32) uint32 { return uint32(min(max(v, 0), 100)) }
+
+func number(v *wrapperspb.UInt32Value) *uint32 {
+	if v == nil {
+		return nil
+	}
+	n := v.GetValue()
+	return &n
+}

@@ -1,0 +1,117 @@
+package resolve
+
+import (
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// meshALPN is what clients offer on mutual TLS connections of the mesh: Istio's name for what is
+// inside, by which inbound filter chains choose, then the plain name, which is negotiated.
+func meshALPN(p model.Protocol, v ir.Upstream) []string {
+	switch {
+	case v == ir.UpstreamHTTP2:
+		return []string{"istio-h2", "istio", "h2"}
+	case p.IsHTTP() && v == ir.UpstreamHTTP1:
+		return []string{"istio-http/1.1", "istio", "http/1.1"}
+	}
+	return []string{"istio"}
+}
+
+// sniffedALPN is what HTTP requests offer through a cluster that carries HTTP of any version, and
+// TCP. No plain name is among it: none is negotiated, so the server looks at the bytes.
+const sniffedALPN = "istio-http/1.1,istio"
+
+// applyTLS decides how a cluster's hosts are spoken to: as the DestinationRule says, else mutual
+// TLS with those endpoints that can, where the mesh has it automatic.
+func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort, subset string, cl *ir.Cluster) {
+	sni := model.DNSSNIName(port.Port, subset, svc.Hostname)
+	if t.spec == nil {
+		passthrough := cl.Discovery == ir.DiscoveryOriginalDst
+		auto := b.r.Mesh().GetEnableAutoMtls()
+		if auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
+			return
+		}
+		meshTLS(sni, b.accounts(svc), port.Protocol, cl)
+		cl.AutoTLS = !passthrough
+		return
+	}
+	switch t.spec.GetMode() {
+	case networking.ClientTLSSettings_DISABLE:
+	case networking.ClientTLSSettings_ISTIO_MUTUAL:
+		if t.spec.GetSni() != "" {
+			sni = t.spec.GetSni()
+		}
+		names := t.spec.GetSubjectAltNames()
+		if len(names) == 0 {
+			names = b.accounts(svc)
+		}
+		meshTLS(sni, names, port.Protocol, cl)
+	default:
+		b.originateTLS(t, cl)
+	}
+}
+
+// meshTLS makes a cluster speak the mesh's mutual TLS.
+func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster) {
+	cl.TLS = &ir.UpstreamTLS{
+		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, SNI: sni,
+		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
+	}
+	if cl.HTTP.Version == ir.UpstreamDownstream {
+		cl.Metadata.ALPN = sniffedALPN
+	}
+}
+
+// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container. What
+// cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
+func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl *ir.Cluster) {
+	s := t.spec
+	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames()}
+	if cl.HTTP.Version == ir.UpstreamHTTP2 {
+		out.ALPN = []string{"h2"}
+	}
+	skip := s.GetInsecureSkipVerify().GetValue()
+	if !skip {
+		out.RootSecret = "file-root:system"
+		if s.GetCaCertificates() != "" {
+			out.RootSecret = "file-root:" + s.GetCaCertificates()
+		}
+	}
+	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
+		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
+	}
+	if s.GetCredentialName() != "" {
+		b.report(notTranslated(t.object, t.field+".credentialName", "certificates from Secrets are not translated; TLS is used with the system's roots and without a client certificate"))
+	}
+	if s.GetCaCrl() != "" {
+		b.report(notTranslated(t.object, t.field+".caCrl", "the revocation list is not checked"))
+	}
+	if out.SNI == "" {
+		cl.HTTP.AutoSNI = true
+		cl.HTTP.AutoSAN = !skip && len(out.SubjectAltNames) == 0
+	}
+	cl.TLS = out
+}
+
+// accounts gives the identities that a service's endpoints may present, in every trust domain
+// that the mesh knows.
+func (b *clusterBuilder) accounts(svc *model.Service) []string {
+	own := "spiffe://" + trustDomain(b.r) + "/"
+	out := slices.Clone(svc.ServiceAccounts)
+	for _, id := range svc.ServiceAccounts {
+		rest, ok := strings.CutPrefix(id, own)
+		if !ok {
+			continue
+		}
+		for _, alias := range b.r.Mesh().GetTrustDomainAliases() {
+			out = append(out, "spiffe://"+alias+"/"+rest)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
