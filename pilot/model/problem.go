@@ -28,6 +28,8 @@ const (
 	ReasonConflict Reason = "Conflict"
 	// ReasonRejected marks content that an Envoy refused.
 	ReasonRejected Reason = "Rejected"
+	// ReasonDegraded marks a source that cannot be read, so that what it held last is in effect.
+	ReasonDegraded Reason = "Degraded"
 	// ReasonReference marks a reference to something that does not exist.
 	ReasonReference Reason = "UnresolvedReference"
 )

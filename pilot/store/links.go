@@ -142,4 +142,3 @@ func sliceRefs(o *model.Object) []string {
 	}
 	return refs
 }
-

@@ -6,11 +6,8 @@ import (
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
-
-var _ resolve.Reader = (*Snapshot)(nil)
 
 // load decodes one file of testdata; a problem in it fails the test.
 func load(t testing.TB, name string) []*model.Object {

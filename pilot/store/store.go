@@ -5,6 +5,13 @@
 package store
 
 import (
+	"cmp"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -18,12 +25,115 @@ type Commit struct {
 	// Full tells that anything may have changed: on the first commit and with the mesh's
 	// configuration.
 	Full bool
+	// Since is when the first of the events arrived that led to the commit.
+	Since time.Time
+}
+
+// merge gives the step from before the earlier commit to after c.
+func (c Commit) merge(earlier *Commit) Commit {
+	if earlier == nil {
+		return c
+	}
+	maps.Copy(c.Changed, earlier.Changed)
+	maps.Copy(c.Endpoints, earlier.Endpoints)
+	c.Full = c.Full || earlier.Full
+	c.Since = earlier.Since
+	return c
+}
+
+// SourceOptions describe one source of a store.
+type SourceOptions struct {
+	Name string // as it calls itself in Apply and Synced
+	// Deadline is how long the first commit waits for the source; 0 means for as long as it takes.
+	// A source that misses it is reported, and what it delivers later is taken.
+	Deadline time.Duration
 }
 
 // Options of a snapshot or a store.
 type Options struct {
 	// Domain is the cluster's DNS suffix, cluster.local if empty.
 	Domain string
+
+	// Sources are awaited before the first commit. Where two have an object of the same key, that
+	// of the later one counts.
+	Sources []SourceOptions
+	// Quiet is how long configuration has to rest before it is committed, 20 ms if 0; MaxQuiet is
+	// how long it may be put off by further changes, 200 ms if 0. Endpoints do not wait.
+	Quiet, MaxQuiet time.Duration
+	// Report takes the problems of each source, which replace its former ones; nil for none.
+	Report func(stage string, problems []model.Problem)
+	Logger *slog.Logger // nil for none
+}
+
+// Store takes events from sources and delivers commits. It implements model.Sink.
+type Store struct {
+	opts    Options
+	log     *slog.Logger
+	commits chan Commit
+	current atomic.Pointer[Snapshot]
+
+	mu    sync.Mutex
+	inbox []message
+	wake  chan struct{} // holds one token while the inbox has something
+}
+
+// message is one call of a source.
+type message struct {
+	source   string
+	synced   bool
+	events   []model.Event
+	problems []model.Problem
+	at       time.Time
+}
+
+// New gives a store, which works once Run does.
+func New(opts Options) *Store {
+	opts.Quiet = cmp.Or(opts.Quiet, 20*time.Millisecond)
+	opts.MaxQuiet = max(cmp.Or(opts.MaxQuiet, 200*time.Millisecond), opts.Quiet)
+	if opts.Report == nil {
+		opts.Report = func(string, []model.Problem) {}
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{opts: opts, log: log, commits: make(chan Commit), wake: make(chan struct{}, 1)}
+}
+
+// Commits delivers the steps of the configuration to one reader. While the reader is busy, steps
+// are merged into one, so that it always gets the latest snapshot.
+func (s *Store) Commits() <-chan Commit { return s.commits }
+
+// Snapshot gives the last commit's snapshot, or nil before the first.
+func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
+
+// Ready tells whether the first commit was made, so that proxies can be served.
+func (s *Store) Ready() bool { return s.current.Load() != nil }
+
+// Apply takes a source's events and its present problems. It does not wait for the commit.
+func (s *Store) Apply(source string, events []model.Event, problems []model.Problem) {
+	s.post(message{source: source, events: events, problems: problems, at: time.Now()})
+}
+
+// Synced tells that a source has delivered its initial state.
+func (s *Store) Synced(source string) { s.post(message{source: source, synced: true, at: time.Now()}) }
+
+func (s *Store) post(m message) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, m)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+func (s *Store) take() []message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	inbox := s.inbox
+	s.inbox = nil
+	return inbox
 }
 
 // FromObjects gives the snapshot of a set of objects; of two with the same key the first counts.

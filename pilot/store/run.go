@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// KindSource is the kind under which a source itself is reported.
+const KindSource model.Kind = "Source"
+
+// runner is what Run's goroutine owns.
+type runner struct {
+	*Store
+	state  *state
+	layers []layer
+	// queue holds the configuration that waits for the quiet window.
+	queue map[model.Key]struct{}
+	// first and last are the arrival of the first and last change that waits.
+	first, last time.Time
+	window      *time.Timer // ends the quiet window
+	deadline    *time.Timer // ends the wait for the next source that is due
+	started     time.Time
+	pending     *Commit // not yet taken by the reader
+}
+
+// layer is one source's objects.
+type layer struct {
+	SourceOptions
+	objects map[model.Key]*model.Object
+	synced  bool
+	late    bool // its deadline has passed
+	// problems are those that the source reports, without our own.
+	problems []model.Problem
+}
+
+// Run commits what the sources deliver until ctx ends; it may run once. It
+// returns nil then.
+func (s *Store) Run(ctx context.Context) error {
+	r := &runner{
+		Store: s, state: newState(s.opts.Domain), queue: map[model.Key]struct{}{},
+		window: stoppedTimer(), deadline: stoppedTimer(), started: time.Now(),
+	}
+	defer r.window.Stop()
+	defer r.deadline.Stop()
+	for _, source := range s.opts.Sources {
+		r.layers = append(r.layers, layer{SourceOptions: source, objects: map[model.Key]*model.Object{}})
+	}
+	r.awaitSources()
+	for {
+		var out chan Commit
+		var next Commit
+		if r.pending != nil {
+			out, next = s.commits, *r.pending
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+			r.receive()
+		case <-r.window.C:
+			r.flush()
+		case <-r.deadline.C:
+			r.awaitSources()
+		case out <- next:
+			r.pending = nil
+		}
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// receive takes the inbox. Endpoints are committed at once, configuration after a quiet window.
+func (r *runner) receive() {
+	for _, m := range r.take() {
+		at := r.layer(m.source)
+		if m.synced {
+			if !r.layers[at].synced {
+				r.layers[at].synced = true
+				r.report(at)
+				r.log.Debug("source synced", slog.String("source", m.source))
+			}
+			continue
+		}
+		if !slices.Equal(m.problems, r.layers[at].problems) {
+			r.layers[at].problems = m.problems
+			r.report(at)
+		}
+		for _, e := range m.events {
+			r.event(at, e, m.at)
+		}
+	}
+	if !r.Ready() {
+		r.awaitSources()
+		return
+	}
+	r.commit()
+	r.openWindow()
+}
+
+// layer finds the source's layer; a source that was not announced comes after the others.
+func (r *runner) layer(source string) int {
+	i := slices.IndexFunc(r.layers, func(l layer) bool { return l.Name == source })
+	if i < 0 {
+		i = len(r.layers)
+		r.layers = append(r.layers, layer{SourceOptions: SourceOptions{Name: source}, objects: map[model.Key]*model.Object{}})
+	}
+	return i
+}
+
+func (r *runner) event(at int, e model.Event, arrived time.Time) {
+	if e.New == nil {
+		delete(r.layers[at].objects, e.Key)
+	} else {
+		r.layers[at].objects[e.Key] = e.New
+	}
+	if r.first.IsZero() {
+		r.first = arrived
+	}
+	if e.Kind == model.KindPod || e.Kind == model.KindEndpointSlice {
+		r.state.put(e.Key, r.effective(e.Key))
+		return
+	}
+	r.queue[e.Key] = struct{}{}
+	r.last = arrived
+}
+
+// effective gives the object that counts for a key: that of the last source which has one.
+func (r *runner) effective(key model.Key) *model.Object {
+	for _, l := range slices.Backward(r.layers) {
+		if o := l.objects[key]; o != nil {
+			return o
+		}
+	}
+	return nil
+}
+
+// awaitSources makes the first commit once every source has synced or missed its deadline, and
+// sets the alarm for the next deadline.
+func (r *runner) awaitSources() {
+	waiting, next := false, time.Duration(0)
+	for i := range r.layers {
+		l := &r.layers[i]
+		if l.synced || l.late {
+			continue
+		}
+		left := l.Deadline - time.Since(r.started)
+		switch {
+		case l.Deadline == 0:
+			waiting = true
+		case left <= 0:
+			l.late = true
+			r.report(i)
+		default:
+			waiting = true
+			if next == 0 || left < next {
+				next = left
+			}
+		}
+	}
+	if next > 0 {
+		r.deadline.Reset(next)
+	}
+	if !waiting && !r.Ready() {
+		r.flush()
+	}
+}
+
+// report hands on the problems of a source, with that of its absence.
+func (r *runner) report(at int) {
+	l := &r.layers[at]
+	problems := slices.Clone(l.problems)
+	if l.late && !l.synced {
+		problems = append(problems, model.Problem{
+			Object: model.Key{Kind: KindSource, Name: l.Name}, Severity: model.SeverityWarning, Reason: model.ReasonDegraded,
+			Message: fmt.Sprintf("has not delivered its objects within %v; the mesh is served without them until it does", l.Deadline),
+		})
+	}
+	r.opts.Report("source "+l.Name, problems)
+}
+
+// openWindow sets the alarm for the end of the quiet window: Quiet after the last change, at
+// most MaxQuiet after the first.
+func (r *runner) openWindow() {
+	if len(r.queue) == 0 {
+		r.first = time.Time{}
+		return
+	}
+	end := r.last.Add(r.opts.Quiet)
+	if latest := r.first.Add(r.opts.MaxQuiet); latest.Before(end) {
+		end = latest
+	}
+	r.window.Reset(max(0, time.Until(end)))
+}
+
+// flush commits the configuration that waited.
+func (r *runner) flush() {
+	for key := range r.queue {
+		r.state.put(key, r.effective(key))
+	}
+	clear(r.queue)
+	r.commit()
+	r.first = time.Time{}
+}
+
+// commit makes the next snapshot and merges its step with one that the reader has not taken.
+func (r *runner) commit() {
+	c, ok := r.state.commit()
+	if !ok {
+		return
+	}
+	c.Since = r.first
+	if c.Since.IsZero() {
+		c.Since = time.Now()
+	}
+	r.current.Store(c.Snapshot)
+	c = c.merge(r.pending)
+	r.pending = &c
+	r.log.Debug("commit", slog.Int("changed", len(c.Changed)), slog.Int("endpoints", len(c.Endpoints)),
+		slog.Bool("full", c.Full))
+}
+
