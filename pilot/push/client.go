@@ -1,0 +1,86 @@
+package push
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Client is one connected proxy's place among the views.
+type Client struct {
+	engine    *Engine
+	node      *Node
+	suspicion Suspicion
+	group     *group // guarded by the engine's mutex
+	latest    atomic.Pointer[Update]
+	changed   chan struct{}
+}
+
+// Update is a view and when the oldest event that led to it arrived; zero for a client's first.
+type Update struct {
+	*View
+	Since time.Time
+}
+
+// Suspicion is the set of types of which a proxy may run something else than it claims, because
+// a refused response was not repaired before its stream broke.
+type Suspicion uint8
+
+// Add puts a type into the set.
+func (s *Suspicion) Add(t Type) { *s |= 1 << t }
+
+// Has tells whether a type is in the set.
+func (s Suspicion) Has(t Type) bool { return s&(1<<t) != 0 }
+
+// maxSuspects bounds how many disconnected proxies are remembered.
+const maxSuspects = 10000
+
+// Node gives the proxy as it described itself.
+func (c *Client) Node() *Node { return c.node }
+
+// Suspicion tells which of the proxy's claims about what it holds are not to be trusted.
+func (c *Client) Suspicion() Suspicion { return c.suspicion }
+
+// Latest gives what the proxy should have now.
+func (c *Client) Latest() *Update { return c.latest.Load() }
+
+// Changed receives after Latest changed. Several changes may be told as one.
+func (c *Client) Changed() <-chan struct{} { return c.changed }
+
+// Close ends the registration. suspicion is kept for the proxy's next stream.
+func (c *Client) Close(suspicion Suspicion) {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	delete(c.group.clients, c)
+	if suspicion != 0 && len(c.engine.suspects) < maxSuspects {
+		c.engine.suspects[c.node.ID] = suspicion
+	}
+}
+
+// Reject tells that the proxy refused a resource. Where no proxy has accepted it, the class goes
+// back to the last accepted version and the objects that it came from are reported.
+func (c *Client) Reject(r *Resource, detail string) {
+	e := c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !c.group.reject(r, c.node.Name+"."+c.node.Namespace, detail) {
+		return
+	}
+	c.group.publish(time.Time{})
+	e.report()
+}
+
+// offer is called under the engine's mutex.
+func (c *Client) offer(v *View, since time.Time) {
+	former := c.latest.Load()
+	if former.View == v {
+		return
+	}
+	if len(c.changed) > 0 && !former.Since.IsZero() { // the client has not seen the former one
+		since = former.Since
+	}
+	c.latest.Store(&Update{View: v, Since: since})
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,200 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// ErrNotReady says that nothing was committed yet, so that there is nothing to serve.
+var ErrNotReady = errors.New("the first configuration is not committed yet")
+
+// Commit is a new state of the mesh.
+type Commit struct {
+	Translator Translator
+	// Config tells that anything but endpoints changed, so that every view is computed again.
+	Config bool
+	// Services are those whose endpoints changed.
+	Services map[model.Key]struct{}
+	// Pods are those whose objects changed; a proxy's class may depend on its own.
+	Pods map[model.Key]struct{}
+	// Since is when the oldest event in the commit arrived.
+	Since time.Time
+}
+
+// Options of an Engine.
+type Options struct {
+	// Report takes all problems of all views whenever they may have changed; nil drops them.
+	Report func([]model.Problem)
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Engine owns the views and the clients.
+type Engine struct {
+	opts    Options
+	metrics *metrics
+	pool    *pool
+
+	mu         sync.Mutex // guards all below
+	translator Translator // nil before the first commit
+	groups     map[string]*group
+	suspects   map[string]Suspicion
+}
+
+// New gives an Engine without a state; it serves after the first Apply.
+func New(opts Options) *Engine {
+	return &Engine{
+		opts: opts, metrics: newMetrics(opts.Registerer), pool: newPool(),
+		groups: map[string]*group{}, suspects: map[string]Suspicion{},
+	}
+}
+
+// Apply brings all views to a new state and tells the clients whose view changed.
+func (e *Engine) Apply(ctx context.Context, c Commit) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	started := time.Now()
+	first := e.translator == nil
+	e.translator = c.Translator
+	var build errgroup.Group
+	build.SetLimit(runtime.GOMAXPROCS(0))
+	e.reclassify(c)
+	built := 0
+	for key, g := range e.groups {
+		if len(g.clients) == 0 {
+			delete(e.groups, key)
+			continue
+		}
+		fresh := g.view == nil
+		if fresh {
+			g.view = NewView(key)
+		}
+		if !fresh && !c.Config && len(c.Services) == 0 {
+			continue
+		}
+		built++
+		build.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if fresh || c.Config {
+				g.rebuild(c.Translator, e.pool)
+			} else {
+				g.update(c.Translator, c.Services, e.pool)
+			}
+			return nil
+		})
+	}
+	if err := build.Wait(); err != nil {
+		return err
+	}
+	for _, g := range e.groups {
+		g.publish(c.Since)
+	}
+	if c.Config || first {
+		e.report()
+	}
+	e.metrics.applied(built, len(e.groups), time.Since(started))
+	return nil
+}
+
+// reclassify moves the clients whose class is another one now. Groups that it makes have no view.
+func (e *Engine) reclassify(c Commit) {
+	for _, g := range slices.Collect(maps.Values(e.groups)) {
+		for client := range g.clients {
+			if !c.Config {
+				key := model.Key{Kind: model.KindPod, Namespace: client.node.Namespace, Name: client.node.Name}
+				if _, ok := c.Pods[key]; !ok {
+					continue
+				}
+			}
+			class := e.translator.Classify(&client.node.Proxy)
+			if class.Key == g.class.Key {
+				continue
+			}
+			delete(g.clients, client)
+			to := e.groups[class.Key]
+			if to == nil {
+				to = newGroup(class)
+				to.view = nil
+				e.groups[class.Key] = to
+			}
+			to.clients[client] = struct{}{}
+			client.group = to
+		}
+	}
+}
+
+// Connect registers a proxy. Its view is built if it is the first of its class.
+func (e *Engine) Connect(n *Node) (*Client, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.translator == nil {
+		return nil, ErrNotReady
+	}
+	class := e.translator.Classify(&n.Proxy)
+	g := e.groups[class.Key]
+	if g == nil {
+		g = newGroup(class)
+		g.rebuild(e.translator, e.pool)
+		e.groups[class.Key] = g
+		e.metrics.applied(1, len(e.groups), 0)
+		e.report()
+	}
+	c := &Client{engine: e, node: n, group: g, changed: make(chan struct{}, 1)}
+	c.suspicion = e.suspects[n.ID]
+	delete(e.suspects, n.ID)
+	c.latest.Store(&Update{View: g.view})
+	g.clients[c] = struct{}{}
+	return c, nil
+}
+
+// Ready tells whether a first commit was applied.
+func (e *Engine) Ready() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.translator != nil
+}
+
+// Views lists the present views by class, for debugging.
+func (e *Engine) Views() []*View {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []*View
+	for _, g := range e.groups {
+		out = append(out, g.view)
+	}
+	slices.SortFunc(out, func(a, b *View) int { return strings.Compare(a.Class, b.Class) })
+	return out
+}
+
+// report hands over the problems of all views, each once. The caller holds the mutex.
+func (e *Engine) report() {
+	if e.opts.Report == nil {
+		return
+	}
+	var all []model.Problem
+	for _, g := range e.groups {
+		all = append(all, g.problems()...)
+	}
+	slices.SortFunc(all, model.CompareProblems)
+	e.opts.Report(slices.Compact(all))
+}
+
+// publish hands the group's view to those of its clients who have another.
+func (g *group) publish(since time.Time) {
+	for c := range g.clients {
+		c.offer(g.view, since)
+	}
+}

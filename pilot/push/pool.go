@@ -1,0 +1,54 @@
+package push
+
+import (
+	"bytes"
+	"sync"
+	"weak"
+)
+
+// pool keeps one copy of equal resources for all views. It holds them weakly: a resource lives as
+// long as a view or a stream uses it.
+type pool struct {
+	mu      sync.Mutex
+	entries map[poolKey]weak.Pointer[Resource]
+	sweepAt int // number of entries at which the dead ones are dropped
+}
+
+type poolKey struct {
+	typ           Type
+	name, version string
+}
+
+const minSweep = 1024
+
+func newPool() *pool {
+	return &pool{entries: map[poolKey]weak.Pointer[Resource]{}, sweepAt: minSweep}
+}
+
+// intern gives the resource with the same bytes that is in use already, else r itself.
+func (p *pool) intern(r *Resource) *Resource {
+	key := poolKey{r.Type, r.Name, r.Version}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w, ok := p.entries[key]; ok {
+		if old := w.Value(); old != nil && bytes.Equal(old.frame, r.frame) {
+			return old
+		}
+	}
+	p.entries[key] = weak.Make(r)
+	if len(p.entries) > p.sweepAt {
+		p.sweep()
+	}
+	return r
+}
+
+// sweep drops dead entries; it runs when their number may have doubled, so its cost is a constant
+// for each new entry.
+func (p *pool) sweep() {
+	for k, w := range p.entries {
+		if w.Value() == nil {
+			delete(p.entries, k)
+		}
+	}
+	p.sweepAt = max(minSweep, 2*len(p.entries))
+}

@@ -1,0 +1,127 @@
+package push
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"github.com/cespare/xxhash/v2"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Field numbers of envoy.service.discovery.v3. resources has number 2 in both responses, and so
+// has the Any in Resource: with the Any last, a delta frame ends in the state-of-the-world frame.
+const (
+	fieldResources = 2
+	fieldVersion   = 1 // of Resource
+	fieldAny       = 2 // of Resource
+	fieldName      = 3 // of Resource
+)
+
+// Resource is one marshalled resource. It is immutable but for the mark of acceptance, and shared
+// by all views that have the same bytes.
+type Resource struct {
+	Type    Type
+	Name    string
+	Version string // a hash of the bytes, 11 characters
+	// LoadAssignment is the name of the load assignment that a cluster needs; "" for none.
+	LoadAssignment string
+
+	frame    []byte // field "resources" of a delta response: tag, length, Resource
+	any      int    // where in frame its Any's tag stands, which is the other protocol's frame
+	accepted atomic.Bool
+}
+
+// Delta gives the bytes that stand for the resource in a DeltaDiscoveryResponse. Nobody may write
+// to them.
+func (r *Resource) Delta() []byte { return r.frame }
+
+// SotW gives the bytes that stand for the resource in a DiscoveryResponse. Nobody may write to them.
+func (r *Resource) SotW() []byte { return r.frame[r.any:] }
+
+// Accept marks that a proxy has acknowledged the resource.
+func (r *Resource) Accept() {
+	if !r.accepted.Load() {
+		r.accepted.Store(true)
+	}
+}
+
+// Accepted tells whether any proxy has acknowledged the resource.
+func (r *Resource) Accepted() bool { return r.accepted.Load() }
+
+// Any decodes the resource's envelope.
+func (r *Resource) Any() *anypb.Any {
+	_, _, n := protowire.ConsumeTag(r.SotW())
+	body, _ := protowire.ConsumeBytes(r.SotW()[n:])
+	a := &anypb.Any{}
+	if err := proto.Unmarshal(body, a); err != nil { // our own bytes
+		return &anypb.Any{TypeUrl: r.Type.URL()}
+	}
+	return a
+}
+
+// Message decodes the resource.
+func (r *Resource) Message() (proto.Message, error) {
+	m := r.Type.New()
+	if err := proto.Unmarshal(r.Any().GetValue(), m); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", r.Type, r.Name, err)
+	}
+	return m, nil
+}
+
+// NewResource marshals a message deterministically and frames it.
+func NewResource(t Type, name string, m proto.Message) (*Resource, error) {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", t, name, err)
+	}
+	r := &Resource{Type: t, Name: name, Version: version(value)}
+	if c, ok := m.(*clusterv3.Cluster); ok && c.GetType() == clusterv3.Cluster_EDS {
+		r.LoadAssignment = c.GetEdsClusterConfig().GetServiceName()
+		if r.LoadAssignment == "" {
+			r.LoadAssignment = c.GetName()
+		}
+	}
+	r.frame, r.any = frame(t.URL(), name, r.Version, value)
+	return r, nil
+}
+
+// version is short because clients send all their versions back on a reconnect.
+func version(b []byte) string {
+	var sum [8]byte
+	binary.BigEndian.PutUint64(sum[:], xxhash.Sum64(b))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// frame writes Resource{name, version, resource: Any{url, value}} as a field of a response, and
+// gives the offset of the Any.
+func frame(url, name, version string, value []byte) ([]byte, int) {
+	anySize := protowire.SizeTag(1) + protowire.SizeBytes(len(url))
+	if len(value) > 0 {
+		anySize += protowire.SizeTag(2) + protowire.SizeBytes(len(value))
+	}
+	size := protowire.SizeTag(fieldName) + protowire.SizeBytes(len(name)) +
+		protowire.SizeTag(fieldVersion) + protowire.SizeBytes(len(version)) +
+		protowire.SizeTag(fieldAny) + protowire.SizeBytes(anySize)
+	b := make([]byte, 0, protowire.SizeTag(fieldResources)+protowire.SizeBytes(size))
+	b = protowire.AppendTag(b, fieldResources, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = protowire.AppendTag(b, fieldName, protowire.BytesType)
+	b = protowire.AppendString(b, name)
+	b = protowire.AppendTag(b, fieldVersion, protowire.BytesType)
+	b = protowire.AppendString(b, version)
+	start := len(b)
+	b = protowire.AppendTag(b, fieldAny, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(anySize))
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendString(b, url)
+	if len(value) > 0 {
+		b = protowire.AppendTag(b, 2, protowire.BytesType)
+		b = protowire.AppendBytes(b, value)
+	}
+	return b, start
+}
