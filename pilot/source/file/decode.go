@@ -127,14 +127,12 @@ func (d *decoder) object(n *yaml.Node, base, line int) {
 		if errors.As(err, &at) {
 			line = base + at.line - 1
 		}
-		d.out.broken = true
-		d.problem(guessKey(n), "", line, model.SeverityError, model.ReasonInvalid, err.Error())
+		d.unreadable(n, line, err.Error())
 		return
 	}
 	var h header
 	if err := json.Unmarshal(text, &h); err != nil {
-		d.out.broken = true
-		d.problem(guessKey(n), "", line, model.SeverityError, model.ReasonInvalid, "metadata does not parse: "+err.Error())
+		d.unreadable(n, line, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
 	}
 	if h.Kind == "" || h.APIVersion == "" {
@@ -164,6 +162,17 @@ func (d *decoder) object(n *yaml.Node, base, line int) {
 	}
 }
 
+// unreadable reports an object of which little more than the key can be read, or not even that.
+func (d *decoder) unreadable(n *yaml.Node, line int, msg string) {
+	key := guessKey(n)
+	if key.Kind == "" || key.Name == "" {
+		d.out.broken = true
+		d.problem(key, "", line, model.SeverityError, model.ReasonInvalid, msg)
+		return
+	}
+	d.invalid(key, "", line, msg)
+}
+
 // source is where an object stands: its node, its JSON, and lines of the file.
 type source struct {
 	node       *yaml.Node
@@ -191,6 +200,12 @@ func guessKey(n *yaml.Node) model.Key {
 		if ns := lookup(meta, "namespace"); ns != nil {
 			key.Namespace = ns.Value
 		}
+	}
+	switch {
+	case kubernetesKinds()[key.Kind].clusterScoped:
+		key.Namespace = ""
+	case key.Namespace == "":
+		key.Namespace = defaultNamespace
 	}
 	return key
 }

@@ -1,0 +1,244 @@
+package file
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+func TestDecodeSamples(t *testing.T) {
+	err := filepath.WalkDir("../../../samples", func(path string, e os.DirEntry, err error) error {
+		if err != nil || !named(e.Name()) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		objects, problems := Decode(data, path)
+		if len(objects) == 0 {
+			t.Errorf("%s: no objects", path)
+		}
+		for _, p := range problems {
+			t.Errorf("%v", p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const vsText = `
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata:
+  name: reviews
+  creationTimestamp: "2026-01-02T03:04:05Z"
+  labels: {a: b}
+spec:
+  hosts: [reviews]
+  http:
+  - timeout: 1.5s
+    route:
+    - destination: {host: reviews, subset: v1}
+      weight: 90
+`
+
+func TestDecodeIstioKind(t *testing.T) {
+	objects, problems := Decode([]byte("# first\n---\n"+vsText), "f.yaml")
+	if len(objects) != 1 || len(problems) != 0 {
+		t.Fatalf("%v %v", objects, problems)
+	}
+	o := objects[0]
+	want := model.Key{Kind: model.KindVirtualService, Namespace: "default", Name: "reviews"}
+	if o.Key != want || o.Origin != (model.Origin{File: "f.yaml", Line: 4}) || o.Labels["a"] != "b" {
+		t.Errorf("%+v", o)
+	}
+	if !o.Created.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
+		t.Errorf("created %v", o.Created)
+	}
+	http := o.Spec.(*networking.VirtualService).GetHttp()[0]
+	if http.GetTimeout().AsDuration() != 1500*time.Millisecond || http.GetRoute()[0].GetWeight() != 90 {
+		t.Errorf("%v", http)
+	}
+}
+
+func TestDecodeProblems(t *testing.T) {
+	tests := map[string]struct {
+		yaml     string
+		objects  int
+		line     int
+		object   string
+		field    string
+		severity model.Severity
+		reason   model.Reason
+		message  string
+	}{
+		"unknown field of Istio": {
+			yaml: strings.Replace(vsText, "weight: 90", "wieght: 90", 1), line: 14, object: "VirtualService/default/reviews",
+			field: "spec.http[0].route[0].wieght", severity: model.SeverityError, reason: model.ReasonInvalid, message: `unknown field "wieght"`,
+		},
+		"wrong type in Istio": {
+			yaml: strings.Replace(vsText, "weight: 90", "weight: lots", 1), line: 14, object: "VirtualService/default/reviews",
+			field: "spec.http[0].route[0].weight", severity: model.SeverityError, reason: model.ReasonInvalid, message: "lots",
+		},
+		"wrong duration": {
+			yaml: strings.Replace(vsText, "1.5s", "soon", 1), line: 11, object: "VirtualService/default/reviews",
+			field: "spec.http[0].timeout", severity: model.SeverityError, reason: model.ReasonInvalid, message: "soon",
+		},
+		"unknown field of Kubernetes": {
+			yaml: "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  selektor: {a: b}\n", objects: 1, line: 1,
+			object: "Service/default/a", field: "spec.selektor", severity: model.SeverityWarning, reason: model.ReasonInvalid, message: "unknown field",
+		},
+		"wrong type in Kubernetes": {
+			yaml: "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: http}]}\n", line: 1,
+			object: "Service/default/a", severity: model.SeverityError, reason: model.ReasonInvalid, message: "does not parse",
+		},
+		"no YAML": {
+			yaml: "a: b\n---\nkind: {\n", line: 3, severity: model.SeverityError, reason: model.ReasonInvalid, message: "does not parse",
+		},
+		"not translated": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: x}\n", line: 1, object: "ServiceEntry/default/x",
+			severity: model.SeverityError, reason: model.ReasonNotTranslated, message: "not translated",
+		},
+		"Gateway API": {
+			yaml: "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: x, namespace: n}\n", line: 1, object: "Gateway/n/x",
+			severity: model.SeverityError, reason: model.ReasonNotTranslated, message: "not translated",
+		},
+		"unknown version": {
+			yaml: strings.Replace(vsText, "v1alpha3", "v7", 1), line: 2, object: "VirtualService/default/reviews",
+			severity: model.SeverityError, reason: model.ReasonNotTranslated, message: "v7",
+		},
+		"no name": {
+			yaml: "apiVersion: v1\nkind: Pod\n", line: 1, object: "Pod/default/", field: "metadata.name",
+			severity: model.SeverityError, reason: model.ReasonInvalid, message: "missing",
+		},
+		"key twice": {
+			yaml: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  nodeName: a\n  nodeName: b\n", line: 6,
+			object: "Pod/default/a", severity: model.SeverityError, reason: model.ReasonInvalid, message: "nodeName",
+		},
+		"mesh configuration": {
+			yaml: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    trustDomian: x\n",
+			line: 1, object: "MeshConfig/istio-system/istio", objects: 1, severity: model.SeverityError, reason: model.ReasonInvalid, message: "trustDomian",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			objects, problems := Decode([]byte(tt.yaml), "f.yaml")
+			if len(objects) != tt.objects {
+				t.Errorf("objects: %v", objects)
+			}
+			if len(problems) == 0 {
+				t.Fatal("no problem")
+			}
+			p := problems[len(problems)-1]
+			if p.Origin.File != "f.yaml" || p.Origin.Line != tt.line || p.Field != tt.field ||
+				p.Severity != tt.severity || p.Reason != tt.reason || !strings.Contains(p.Message, tt.message) {
+				t.Errorf("got %+v", p)
+			}
+			if tt.object != "" && p.Object.String() != tt.object {
+				t.Errorf("object %v", p.Object)
+			}
+		})
+	}
+}
+
+func TestDecodeLists(t *testing.T) {
+	text := "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: a, namespace: ignored}\n- apiVersion: v1\n  kind: ServiceAccount\n  metadata: {name: b, namespace: c}\n- apiVersion: rbac.authorization.k8s.io/v1\n  kind: Role\n  metadata: {name: r}\n"
+	objects, problems := Decode([]byte(text), "f.yaml")
+	if len(objects) != 2 || len(problems) != 0 {
+		t.Fatalf("%v %v", objects, problems)
+	}
+	if objects[0].String() != "Namespace/a" || objects[1].String() != "ServiceAccount/c/b" || objects[1].Origin.Line != 7 {
+		t.Errorf("%v, %v at %v", objects[0].Key, objects[1].Key, objects[1].Origin)
+	}
+	json := `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"j"}}`
+	if objects, problems := Decode([]byte(json), "f.json"); len(objects) != 1 || len(problems) != 0 {
+		t.Errorf("JSON: %v %v", objects, problems)
+	}
+}
+
+func TestDecodeMeshConfig(t *testing.T) {
+	objects, problems := Decode([]byte("accessLogFile: /dev/stdout\nenableAutoMtls: false\nenableTracing: false\ndefaultConfig: {discoveryAddress: 'x:1'}\n"), "dir/mesh.yaml")
+	if len(objects) != 1 || len(problems) != 0 {
+		t.Fatalf("%v %v", objects, problems)
+	}
+	mesh := objects[0].Spec.(*meshconfig.MeshConfig)
+	if mesh.GetAccessLogFile() != "/dev/stdout" || mesh.GetEnableAutoMtls().GetValue() || mesh.GetEnableTracing() {
+		t.Errorf("written fields: %v", mesh)
+	}
+	if mesh.GetTrustDomain() != "cluster.local" || mesh.GetConnectTimeout().AsDuration() != 10*time.Second ||
+		mesh.GetDefaultConfig().GetDiscoveryAddress() != "x:1" || mesh.GetDefaultConfig().GetStatusPort() != 15020 {
+		t.Errorf("defaults: %v", mesh)
+	}
+}
+
+func TestYAMLMeansWhatItMeansToKubectl(t *testing.T) {
+	text := "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  publishNotReadyAddresses: yes\n" +
+		"  externalName: &n \"yes\"\n  clusterIP: *n\n  selector: &s {a: b}\n  ports:\n  - &p {port: 0x50, name: http}\n  - <<: *p\n    name: other\n"
+	objects, problems := Decode([]byte(text), "f.yaml")
+	if len(objects) != 1 || len(problems) != 0 {
+		t.Fatalf("%v %v", objects, problems)
+	}
+	spec := objects[0].Spec.(*corev1.Service).Spec
+	if !spec.PublishNotReadyAddresses || spec.ExternalName != "yes" || spec.ClusterIP != "yes" || spec.Ports[0].Port != 80 {
+		t.Errorf("%+v", spec)
+	}
+	if spec.Ports[1].Port != 80 || spec.Ports[1].Name != "other" {
+		t.Errorf("merged: %+v", spec.Ports[1])
+	}
+}
+
+func TestDecodeIsBounded(t *testing.T) {
+	var bomb strings.Builder
+	bomb.WriteString("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx0: &x0 [1,1,1,1,1,1,1,1,1,1]\n")
+	for i := 1; i < 12; i++ {
+		fmt.Fprintf(&bomb, "x%d: &x%d [*x%d,*x%d,*x%d,*x%d,*x%d,*x%d,*x%d,*x%d]\n", i, i, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1)
+	}
+	inputs := map[string]string{
+		"alias bomb": bomb.String(),
+		"deep":       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000),
+		"recursive":  "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: &x {<<: *x}\n",
+		"self":       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: &x [*x]\n",
+		"large":      strings.Repeat("#", maxFileBytes+1),
+	}
+	for name, text := range inputs {
+		t.Run(name, func(t *testing.T) {
+			objects, problems := Decode([]byte(text), "f.yaml")
+			if len(objects) != 0 || len(problems) != 1 {
+				t.Errorf("%v %v", objects, problems)
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(vsText))
+	f.Add([]byte("a: &a [*a]\n---\nkind: List\napiVersion: v1\nitems: [1, {}]\n"))
+	f.Add([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: a'}\n"))
+	f.Add([]byte("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 1, targetPort: x}]}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, problems := Decode(data, "f.yaml")
+		lines := strings.Count(string(data), "\n") + 1
+		for _, o := range objects {
+			if o.Name == "" || o.Spec == nil || o.Origin.Line < 1 || o.Origin.Line > lines {
+				t.Errorf("object %+v", o)
+			}
+		}
+		for _, p := range problems {
+			if p.Message == "" || p.Origin.Line < 1 || p.Origin.Line > lines+1 {
+				t.Errorf("problem %+v of %d lines", p, lines)
+			}
+		}
+	})
+}
