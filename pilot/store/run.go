@@ -227,4 +227,3 @@ func (r *runner) commit() {
 	r.log.Debug("commit", slog.Int("changed", len(c.Changed)), slog.Int("endpoints", len(c.Endpoints)),
 		slog.Bool("full", c.Full))
 }
-
