@@ -1,0 +1,86 @@
+// Package pod is the pod loop of a small kubelet: it makes a pod's sandbox and volumes, starts its
+// init containers, native sidecars and containers in order, probes and restarts them, and ends
+// them with their hooks and their grace. It reports the pod's status at each change, and knows
+// nothing of Deployments, Services or the mesh.
+package pod
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/runtime"
+	"github.com/pilothouse-mesh/pilothouse/localnode/volume"
+)
+
+// Runtime is what a pod needs of the container runtime.
+type Runtime interface {
+	RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error)
+	RemoveSandbox(ctx context.Context, id string) error
+	StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error)
+	StopContainer(ctx context.Context, id string, grace time.Duration) error
+	RemoveContainer(ctx context.Context, id string) error
+	Exit(ctx context.Context, id string) (runtime.ExitStatus, error)
+	ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error)
+}
+
+// Images finds the imported image for one that a manifest names.
+type Images interface {
+	Resolve(ctx context.Context, image string) (string, error)
+}
+
+// Exits tells when containers end: the channel is closed when the container does not run.
+type Exits interface {
+	Wait(id string) <-chan struct{}
+}
+
+// Event is something that a user wants to hear of a pod.
+type Event struct {
+	Pod       string // namespace/name
+	Container string // empty for the whole pod
+	Warning   bool
+	Message   string
+	LogTail   []string // the container's last lines, where they help
+}
+
+// Node is where pods run. Its fields are set before the first pod and not changed after.
+type Node struct {
+	Name         string // spec.nodeName
+	HostIP       string // status.hostIP
+	DNS          string // the pods' nameserver
+	Domain       string // e.g. cluster.local
+	CgroupParent string // e.g. /pilothouse/NAME
+	PodsDir      string // volumes on disk, a directory for each pod's UID
+	MemoryDir    string // volumes in memory, likewise
+	LogsDir      string
+	Capacity     corev1.ResourceList
+
+	Runtime Runtime
+	Images  Images
+	Exits   Exits
+	Objects volume.Objects
+	Tokens  volume.Tokens
+	Dial    runtime.Dialer // for probes
+	Log     *slog.Logger
+	Events  func(Event)
+}
+
+// ErrShutdown is the cause with which a pod's context is cancelled when the whole mesh ends: no
+// one is left to be served, so that containers get a moment instead of their grace.
+var ErrShutdown = errors.New("the mesh is shutting down")
+
+// shutdownGrace is the moment that containers get at ErrShutdown.
+const shutdownGrace = time.Second
+
+// LogDir is the directory of a pod's logs.
+func (n *Node) LogDir(p *corev1.Pod) string {
+	return filepath.Join(n.LogsDir, p.Namespace+"_"+p.Name+"_"+string(p.UID))
+}
+
+func (n *Node) dir(p *corev1.Pod) string    { return filepath.Join(n.PodsDir, string(p.UID)) }
+func (n *Node) memory(p *corev1.Pod) string { return filepath.Join(n.MemoryDir, string(p.UID)) }

@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Client speaks CRI to one containerd.
+type Client struct {
+	conn    *grpc.ClientConn
+	runtime cri.RuntimeServiceClient
+	images  cri.ImageServiceClient
+}
+
+// Dial gives a client of the containerd in dir; it connects with the first call.
+func Dial(dir string) (*Client, error) {
+	conn, err := grpc.NewClient("unix://"+Socket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	if err != nil {
+		return nil, fmt.Errorf("reach containerd: %w", err)
+	}
+	return &Client{conn: conn, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}, nil
+}
+
+// maxMessage is how many bytes containerd may send at once; the output of exec is in one message.
+const maxMessage = 16 << 20
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Ready tells whether the runtime and the pods' network work.
+func (c *Client) Ready(ctx context.Context) error {
+	// containerd may bind its socket long before gRPC's back-off would try again.
+	c.conn.ResetConnectBackoff()
+	r, err := c.runtime.Status(ctx, &cri.StatusRequest{})
+	if err != nil {
+		return err
+	}
+	for _, cond := range r.GetStatus().GetConditions() {
+		if !cond.GetStatus() {
+			return fmt.Errorf("%s: %s", cond.GetReason(), cond.GetMessage())
+		}
+	}
+	return nil
+}
+
+// HasImage tells whether an image of that name was imported.
+func (c *Client) HasImage(ctx context.Context, image string) (bool, error) {
+	r, err := c.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil {
+		return false, fmt.Errorf("look for image %s: %w", image, err)
+	}
+	return r.GetImage() != nil, nil
+}
+
+// WaitImage waits until CRI knows an image that was imported beside it.
+func (c *Client) WaitImage(ctx context.Context, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, imageTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		have, err := c.HasImage(ctx, image)
+		if err != nil || have {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("image %s was imported, but containerd does not list it: %w", image, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+const imageTimeout = 10 * time.Second
+
+// ListImages gives the names of all images.
+func (c *Client) ListImages(ctx context.Context) ([]string, error) {
+	r, err := c.images.ListImages(ctx, &cri.ListImagesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	var names []string
+	for _, i := range r.GetImages() {
+		names = append(names, i.GetRepoTags()...)
+	}
+	return names, nil
+}
+
+// RunSandbox makes the pod's sandbox and gives its id and IP address.
+func (c *Client) RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error) {
+	r, err := c.runtime.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: config})
+	if err != nil {
+		return "", "", fmt.Errorf("make the pod's sandbox: %w", err)
+	}
+	id = r.GetPodSandboxId()
+	st, err := c.runtime.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: id})
+	if err != nil {
+		return id, "", fmt.Errorf("read the pod's address: %w", err)
+	}
+	return id, st.GetStatus().GetNetwork().GetIp(), nil
+}
+
+// RemoveSandbox stops and removes a sandbox with all of its containers. One that is gone is none
+// to remove.
+func (c *Client) RemoveSandbox(ctx context.Context, id string) error {
+	if _, err := c.runtime.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: id}); ignoreNotFound(err) != nil {
+		return fmt.Errorf("stop the pod's sandbox: %w", err)
+	}
+	if _, err := c.runtime.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: id}); ignoreNotFound(err) != nil {
+		return fmt.Errorf("remove the pod's sandbox: %w", err)
+	}
+	return nil
+}
+
+// StartContainer makes and starts a container in the sandbox and gives its id.
+func (c *Client) StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error) {
+	r, err := c.runtime.CreateContainer(ctx, &cri.CreateContainerRequest{PodSandboxId: sandbox, Config: config, SandboxConfig: pod})
+	if err != nil {
+		return "", fmt.Errorf("make container %s: %w", config.GetMetadata().GetName(), err)
+	}
+	id := r.GetContainerId()
+	if _, err := c.runtime.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: id}); err != nil {
+		return id, fmt.Errorf("start container %s: %w", config.GetMetadata().GetName(), err)
+	}
+	return id, nil
+}
+
+// StopContainer sends the container's stop signal, and SIGKILL when grace has passed.
+func (c *Client) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	seconds := int64((grace + time.Second - 1) / time.Second)
+	_, err := c.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: seconds})
+	if ignoreNotFound(err) != nil {
+		return fmt.Errorf("stop container: %w", err)
+	}
+	return nil
+}
+
+// RemoveContainer removes a container that has ended.
+func (c *Client) RemoveContainer(ctx context.Context, id string) error {
+	if _, err := c.runtime.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: id}); ignoreNotFound(err) != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	return nil
+}
+
+// ExitStatus is how a container ended.
+type ExitStatus struct {
+	Code              int32
+	Reason, Message   string
+	Started, Finished time.Time
+}
+
+// Exit gives how the container ended.
+func (c *Client) Exit(ctx context.Context, id string) (ExitStatus, error) {
+	r, err := c.runtime.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: id})
+	if err != nil {
+		return ExitStatus{}, fmt.Errorf("read container's status: %w", err)
+	}
+	s := r.GetStatus()
+	return ExitStatus{
+		Code: s.GetExitCode(), Reason: s.GetReason(), Message: s.GetMessage(),
+		Started: time.Unix(0, s.GetStartedAt()), Finished: time.Unix(0, s.GetFinishedAt()),
+	}, nil
+}
+
+// ExecSync runs a command in a container, and gives its output and exit code.
+func (c *Client) ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error) {
+	seconds := int64((timeout + time.Second - 1) / time.Second)
+	r, err := c.runtime.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: cmd, Timeout: seconds})
+	if err != nil {
+		return nil, 0, fmt.Errorf("run %q: %w", cmd, err)
+	}
+	return append(r.GetStdout(), r.GetStderr()...), r.GetExitCode(), nil
+}
+
+// Running gives the ids of all running containers.
+func (c *Client) Running(ctx context.Context) (map[string]bool, error) {
+	r, err := c.runtime.ListContainers(ctx, &cri.ListContainersRequest{
+		Filter: &cri.ContainerFilter{State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	running := make(map[string]bool, len(r.GetContainers()))
+	for _, ct := range r.GetContainers() {
+		running[ct.GetId()] = true
+	}
+	return running, nil
+}
+
+func ignoreNotFound(err error) error {
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,175 @@
+// Package state is the directory of a running mesh: who owns it, what was made for it (so that
+// everything can be taken back after a kill -9), and the objects that the control plane reads
+// from it as a second configuration directory.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/network"
+)
+
+// Dir is the directory of one mesh, ROOT/NAME.
+type Dir struct {
+	Root string
+	Name string
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
+
+// NewDir names the directory of mesh name below root. It makes nothing.
+func NewDir(root, name string) (Dir, error) {
+	if !validName.MatchString(name) {
+		return Dir{}, fmt.Errorf("mesh name %q: must be 1 to 32 lower-case letters, digits or '-', beginning and ending with a letter or digit", name)
+	}
+	return Dir{Root: root, Name: name}, nil
+}
+
+// Path joins elements below the directory.
+func (d Dir) Path(elem ...string) string {
+	return filepath.Join(append([]string{d.Root, d.Name}, elem...)...)
+}
+
+// The parts of a mesh's directory.
+func (d Dir) Objects() string      { return d.Path("state") } // second --configDir
+func (d Dir) CA() string           { return d.Path("ca") }
+func (d Dir) JWKS() string         { return d.Path("jwks.json") }
+func (d Dir) Memory() string       { return d.Path("memory") } // a tmpfs
+func (d Dir) Pods() string         { return d.Path("pods") }
+func (d Dir) Logs() string         { return d.Path("logs") }
+func (d Dir) DiscoveryLog() string { return d.Path("discovery.log") }
+func (d Dir) lock() string         { return d.Path("lock") }
+func (d Dir) record() string       { return d.Path("record.json") }
+
+// Record is what Down needs to know of a mesh besides its name.
+type Record struct {
+	Plan     network.Plan `json:"plan"`
+	HostLink string       `json:"hostLink"`
+	// MountNS is the mount namespace of containerd and its shims; NetNS the mesh's network
+	// namespace. Both are links as in /proc/PID/ns.
+	MountNS string `json:"mountNS,omitempty"`
+	NetNS   string `json:"netNS,omitempty"`
+	// Gateway is the address of the ingress gateway's Service once it is known.
+	Gateway string `json:"gateway,omitempty"`
+}
+
+// WriteRecord replaces the record atomically.
+func (d Dir) WriteRecord(r Record) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the mesh's record: %w", err)
+	}
+	return WriteFile(d.record(), b, 0o600)
+}
+
+// ReadRecord reads the record; the error wraps fs.ErrNotExist where the mesh never got that far.
+func (d Dir) ReadRecord() (Record, error) {
+	b, err := os.ReadFile(d.record())
+	if err != nil {
+		return Record{}, err
+	}
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", d.record(), err)
+	}
+	return r, nil
+}
+
+// WriteFile writes to a hidden name beside path and renames it, so that a reader sees the old
+// content or the new one.
+func WriteFile(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Lock is held by the process that runs a mesh, and by one that takes it down. The kernel gives
+// it back when the process ends in whatever way.
+type Lock struct{ file *os.File }
+
+// ErrHeld tells that another process has the lock; PID is 0 where it did not say who it is.
+type ErrHeld struct {
+	Name string
+	PID  int
+}
+
+// Error says which mesh is taken and by whom.
+func (e ErrHeld) Error() string {
+	return fmt.Sprintf("mesh %s is already run by process %d; take it down first, or choose another --name", e.Name, e.PID)
+}
+
+// Lock makes the directory where it is missing and takes its lock, without waiting.
+func (d Dir) Lock() (*Lock, error) {
+	// 0711: programs of other users in pods reach their own files below, and list nothing.
+	if err := os.MkdirAll(d.Path(), 0o711); err != nil {
+		return nil, fmt.Errorf("make the mesh's directory: %w", err)
+	}
+	f, err := os.OpenFile(d.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the mesh's lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		b, _ := os.ReadFile(d.lock())
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrHeld{Name: d.Name, PID: pid}
+		}
+		return nil, fmt.Errorf("lock %s: %w", d.lock(), err)
+	}
+	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); return err }())
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("write %s: %w", d.lock(), err)
+	}
+	return &Lock{file: f}, nil
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() error { return l.file.Close() }
+
+// Exclusive runs fn while no other process of this machine is in Exclusive for the same root:
+// choosing an address block must not be done by two at once.
+func Exclusive(root string, fn func() error) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return fmt.Errorf("make the directory of all meshes: %w", err)
+	}
+	f, err := os.OpenFile(root, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open the directory of all meshes: %w", err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", root, err)
+	}
+	return fn()
+}
+
+// Remove deletes the directory, and the directory of all meshes when it was the last one.
+func (d Dir) Remove() error {
+	if err := os.RemoveAll(d.Path()); err != nil {
+		return fmt.Errorf("remove the mesh's directory: %w", err)
+	}
+	_ = os.Remove(d.Root) // fails, rightly, while other meshes are there
+	return nil
+}
