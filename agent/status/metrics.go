@@ -29,6 +29,8 @@ type MetricsConfig struct {
 	EnvoyURL string
 	// AppURL is the application's; empty for none.
 	AppURL string
+	// LocalOnly refuses scrapes from outside the pod.
+	LocalOnly bool
 }
 
 // ParseScrape reads ISTIO_PROMETHEUS_ANNOTATIONS, the pod's own prometheus.io annotations that the
@@ -47,12 +49,12 @@ func ParseScrape(text string, ownPort int) (string, error) {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return "", fmt.Errorf("ISTIO_PROMETHEUS_ANNOTATIONS: %w", err)
 	}
-	return ScrapeURL(s.Scrape, s.Scheme, s.Port, s.Path, ownPort)
+	return scrapeURL(s.Scrape, s.Scheme, s.Port, s.Path, ownPort)
 }
 
-// ScrapeURL gives the URL that the prometheus.io annotations mean: scrape must be "true", the port
+// scrapeURL gives the URL that the prometheus.io annotations mean: scrape must be "true", the port
 // is 80 and the path /metrics by default.
-func ScrapeURL(scrape, scheme, port, path string, ownPort int) (string, error) {
+func scrapeURL(scrape, scheme, port, path string, ownPort int) (string, error) {
 	if scrape != "true" {
 		return "", nil
 	}

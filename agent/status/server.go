@@ -114,8 +114,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz/ready", s.ready)
-	mux.Handle("/stats/prometheus", s.scraper)
-	mux.Handle("/metrics", s.scraper)
+	metrics := s.scraper.ServeHTTP
+	if s.cfg.Metrics.LocalOnly {
+		metrics = local(metrics)
+	}
+	mux.HandleFunc("/stats/prometheus", metrics)
+	mux.HandleFunc("/metrics", metrics)
 	mux.Handle("/app-health/", s.probes)
 	mux.Handle("/app-lifecycle/", s.probes)
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/agent"
+	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
+	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/agent/status"
+)
+
+// defaultConcurrency holds where neither configuration nor a CPU limit says anything.
+const defaultConcurrency = 2
+
+// newConfig gathers what flags, environment and the pod's files say.
+func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Logger) (agent.Config, error) {
+	labels, err := bootstrap.ReadPodInfo(filepath.Join(f.root, "etc/istio/pod/labels"))
+	if err != nil {
+		return agent.Config{}, err
+	}
+	annotations, err := bootstrap.ReadPodInfo(filepath.Join(f.root, "etc/istio/pod/annotations"))
+	if err != nil {
+		return agent.Config{}, err
+	}
+	proxy, err := resolveProxyConfig(f, env, annotations)
+	if err != nil {
+		return agent.Config{}, err
+	}
+	env = maps.Clone(env)
+	maps.Copy(env, proxy.Metadata) // the pod's own annotation wins over what its container was given
+
+	v := &variables{env: env}
+	if v.boolean("DISABLE_ENVOY") {
+		return agent.Config{}, errors.New("DISABLE_ENVOY: an agent without Envoy (proxyless gRPC) is not supported")
+	}
+	cfg := agent.Config{
+		Root:             f.root,
+		Node:             node(kind, f, env, labels, annotations),
+		Proxy:            proxy,
+		Envoy:            envoyConfig(kind, f, v, proxy),
+		Trust:            trustConfig(f, v),
+		DNS:              dnsConfig(kind, f, v),
+		MetricsLocalOnly: v.boolean("METRICS_LOCALHOST_ACCESS_ONLY"),
+		Logger:           logger,
+	}
+	if cfg.Node.IPs, err = instanceIPs(env["INSTANCE_IP"], annotations["traffic.sidecar.istio.io/excludeInterfaces"]); err != nil {
+		return agent.Config{}, err
+	}
+	if cfg.Envoy.Override, err = override(env["ISTIO_BOOTSTRAP_OVERRIDE"]); err != nil {
+		return agent.Config{}, err
+	}
+	// What concerns the application alone must not keep its proxy from running.
+	var problems []error
+	cfg.Probers, problems = status.ParseProbers(env["ISTIO_KUBE_APP_PROBERS"])
+	if cfg.AppMetricsURL, err = status.ParseScrape(env["ISTIO_PROMETHEUS_ANNOTATIONS"], proxy.StatusPort); err != nil {
+		problems = append(problems, err)
+	}
+	for _, p := range problems {
+		logger.Error("left out", "error", p)
+	}
+	return cfg, errors.Join(v.errs...)
+}
+
+// resolveProxyConfig puts the layers in order; single annotations come last.
+func resolveProxyConfig(f proxyFlags, env, annotations map[string]string) (*proxyconfig.Config, error) {
+	path := f.meshConfig
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(f.root, path)
+	}
+	mesh, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("--meshConfig: %w", err)
+	}
+	p, err := proxyconfig.Resolve(
+		proxyconfig.Layer{Source: path, Text: string(mesh), Mesh: true},
+		proxyconfig.Layer{Source: "PROXY_CONFIG", Text: env["PROXY_CONFIG"]},
+		proxyconfig.Layer{Source: "annotation proxy.istio.io/config", Text: annotations["proxy.istio.io/config"]},
+		field("sidecar.istio.io/discoveryAddress", "discoveryAddress", annotations),
+		field("status.sidecar.istio.io/port", "statusPort", annotations),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if f.serviceCluster != "" {
+		p.ServiceCluster = f.serviceCluster
+	}
+	return p, nil
+}
+
+// field is the layer of an annotation that sets one field.
+func field(annotation, name string, annotations map[string]string) proxyconfig.Layer {
+	value := annotations[annotation]
+	if value == "" {
+		return proxyconfig.Layer{}
+	}
+	return proxyconfig.Layer{Source: "annotation " + annotation, Text: fmt.Sprintf("%s: %q", name, value)}
+}
+
+func node(kind string, f proxyFlags, env, labels, annotations map[string]string) bootstrap.Node {
+	domain := f.domain
+	if domain == "" {
+		domain = env["POD_NAMESPACE"] + ".svc.cluster.local"
+	}
+	return bootstrap.Node{
+		Type:           kind,
+		Pod:            env["POD_NAME"],
+		Namespace:      env["POD_NAMESPACE"],
+		Domain:         domain,
+		ServiceAccount: env["SERVICE_ACCOUNT"],
+		Labels:         labels,
+		Annotations:    annotations,
+		Env:            env,
+	}
+}
+
+func envoyConfig(kind string, f proxyFlags, v *variables, p *proxyconfig.Config) agent.EnvoyConfig {
+	c := agent.EnvoyConfig{
+		LogLevel:          f.logLevel,
+		ComponentLogLevel: f.componentLogLevel,
+		HealthPort:        v.integer("ENVOY_STATUS_PORT", bootstrap.HealthPort),
+		PrometheusPort:    v.integer("ENVOY_PROMETHEUS_PORT", bootstrap.PrometheusPort),
+		OutlierLogPath:    f.outlierLogPath,
+		StateOfTheWorld:   v.env["ISTIO_DELTA_XDS"] != "" && !v.boolean("ISTIO_DELTA_XDS"),
+		Drain: envoy.DrainPolicy{
+			InboundOnly: kind == "sidecar",
+			Wait:        p.TerminationDrain,
+			UntilIdle:   v.boolean("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+			Minimum:     v.duration("MINIMUM_DRAIN_DURATION", "5s"),
+		},
+	}
+	switch {
+	case f.concurrency >= 0:
+		c.Concurrency = f.concurrency
+	case p.Concurrency != nil:
+		c.Concurrency = *p.Concurrency
+	default:
+		c.Concurrency = v.integer("ISTIO_CPU_LIMIT", defaultConcurrency)
+	}
+	return c
+}
+
+// override reads further bootstrap, which Envoy itself merges over the built one.
+func override(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("ISTIO_BOOTSTRAP_OVERRIDE: %w", err)
+	}
+	return string(data), nil
+}
+
+func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
+	root := func(name string) string {
+		return v.text(name, filepath.Join(f.root, "var/run/secrets/istio/root-cert.pem"))
+	}
+	c := agent.TrustConfig{
+		TokenFile:   filepath.Join(f.root, "var/run/secrets/tokens/istio-token"),
+		XDSRoot:     root("XDS_ROOT_CA"),
+		CARoot:      root("CA_ROOT_CA"),
+		CAAddress:   v.env["CA_ADDR"],
+		ServerName:  v.env["ISTIOD_SAN"],
+		TrustDomain: v.text("TRUST_DOMAIN", "cluster.local"),
+		ClusterID:   v.text("ISTIO_META_CLUSTER_ID", "Kubernetes"),
+		XDSHeaders:  v.prefixed("XDS_HEADER_"),
+		CAHeaders:   v.prefixed("CA_HEADER_"),
+		CertTTL:     v.duration("SECRET_TTL", "24h"),
+		GraceRatio:  v.number("SECRET_GRACE_PERIOD_RATIO"),
+		Jitter:      v.number("SECRET_GRACE_PERIOD_RATIO_JITTER"),
+	}
+	// Keys are ECDSA unless a size for RSA is asked for.
+	if v.env["ECC_SIGNATURE_ALGORITHM"] == "" {
+		c.RSAKeyBits = v.integer("WORKLOAD_RSA_KEY_SIZE", 0)
+	}
+	return c
+}
+
+// dnsConfig gives nil when DNS is off: on for sidecars whose DNS is captured, and on demand.
+func dnsConfig(kind string, f proxyFlags, v *variables) *agent.DNSConfig {
+	captured := kind == "sidecar" && v.boolean("ISTIO_META_DNS_CAPTURE")
+	if !captured && !v.boolean("ISTIO_META_ENABLE_DNS_SERVER") {
+		return nil
+	}
+	c := &agent.DNSConfig{
+		ResolvConf:      filepath.Join(f.root, "etc/resolv.conf"),
+		ForwardTimeout:  v.duration("DNS_FORWARD_TIMEOUT", "5s"),
+		ForwardParallel: v.boolean("DNS_FORWARD_PARALLEL"),
+	}
+	if address := v.env["DNS_PROXY_ADDR"]; address != "" {
+		c.Addresses = []string{address}
+	}
+	return c
+}
+
+// instanceIPs gives the pod's own address first, then those of its interfaces.
+func instanceIPs(own, excluded string) ([]string, error) {
+	var ips []string
+	seen := map[string]bool{}
+	add := func(ip string) {
+		if ip != "" && !seen[ip] {
+			seen[ip] = true
+			ips = append(ips, ip)
+		}
+	}
+	for _, ip := range strings.Split(own, ",") {
+		add(strings.TrimSpace(ip))
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("the pod's addresses: %w", err)
+	}
+	skip := map[string]bool{}
+	for _, name := range strings.Split(excluded, ",") {
+		skip[strings.TrimSpace(name)] = true
+	}
+	for _, i := range interfaces {
+		if skip[i.Name] || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addresses, err := i.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("the pod's addresses: %s: %w", i.Name, err)
+		}
+		for _, a := range addresses {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+				add(n.IP.String())
+			}
+		}
+	}
+	return ips, nil
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pilothouse-mesh/pilothouse/agent"
+	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func run(t *testing.T, environ []string, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := newRootCommand(args, environ, nil)
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("x"), 1},
+		{&usageError{errors.New("x")}, 2},
+		{fmt.Errorf("x: %w", &envoy.ExitError{Code: 3}), 3},
+		{&envoy.ExitError{Signal: syscall.SIGKILL}, 137},
+		{&envoy.ExitError{}, 1},
+	} {
+		if got := exitCode(tc.err); got != tc.want {
+			t.Errorf("%v: %d, want %d", tc.err, got, tc.want)
+		}
+	}
+	for _, args := range [][]string{
+		{"proxy", "waypoint"}, {"proxy", "sidecar", "x"}, {"request", "GET"}, {"wait", "--nonsense"},
+		{"wait", "--periodMillis", "0"}, {"version", "-o", "xml"},
+	} {
+		if _, err := run(t, nil, args...); err == nil || exitCode(err) != 2 {
+			t.Errorf("%v: %v, want exit code 2", args, err)
+		}
+	}
+}
+
+func TestUnknownFlagsAreToldAndIgnored(t *testing.T) {
+	out, err := run(t, []string{"DISABLE_ENVOY=true"}, "proxy", "sidecar", "--stsPort=0", "--tokenManagerPlugin", "x", "--domain", "d", "--root", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "DISABLE_ENVOY") {
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(out, "--stsPort") || !strings.Contains(out, "--tokenManagerPlugin") || strings.Contains(out, "flag=--domain") {
+		t.Errorf("log:\n%s", out)
+	}
+}
+
+// write puts the pod's files under a root.
+func write(t *testing.T, root string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func config(t *testing.T, root, kind string, f proxyFlags, env map[string]string) (agent.Config, error) {
+	t.Helper()
+	f.root = root
+	if f.meshConfig == "" {
+		f.meshConfig = "etc/istio/config/mesh"
+	}
+	if f.concurrency == 0 {
+		f.concurrency = -1
+	}
+	return newConfig(kind, f, env, slog.New(slog.DiscardHandler))
+}
+
+func TestConfigFromPod(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{
+		"etc/istio/config/mesh":     "defaultConfig: {discoveryAddress: 'mesh:15012', terminationDrainDuration: 9s}",
+		"etc/istio/pod/labels":      "app=\"reviews\"\n",
+		"etc/istio/pod/annotations": "proxy.istio.io/config=\"proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true', MINIMUM_DRAIN_DURATION: 3s}\"\nsidecar.istio.io/discoveryAddress=\"istiod-x.ns.svc:15012\"\nstatus.sidecar.istio.io/port=\"15999\"\n",
+		"override.yaml":             "stats_flush_interval: 60s",
+	})
+	cfg, err := config(t, root, "sidecar", proxyFlags{}, map[string]string{
+		"INSTANCE_IP": "10.1.2.3,fd00::3", "POD_NAME": "p", "POD_NAMESPACE": "ns", "SERVICE_ACCOUNT": "sa",
+		"PROXY_CONFIG": "{}", "ISTIO_CPU_LIMIT": "3", "ISTIO_META_CLUSTER_ID": "c1", "CA_HEADER_X": "y",
+		"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true", "ISTIO_BOOTSTRAP_OVERRIDE": filepath.Join(root, "override.yaml"),
+		"ISTIO_KUBE_APP_PROBERS":       `{"/app-health/a/livez":{"tcpSocket":{"port":1}},"/app-health/b/livez":{}}`,
+		"ISTIO_PROMETHEUS_ANNOTATIONS": `{"scrape":"true","port":"9080"}`, "WORKLOAD_RSA_KEY_SIZE": "2048",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Proxy.DiscoveryAddress != "istiod-x.ns.svc:15012" || cfg.Proxy.StatusPort != 15999 {
+		t.Errorf("proxy config %+v", cfg.Proxy)
+	}
+	if cfg.Node.ID() != "sidecar~10.1.2.3~p.ns~ns.svc.cluster.local" || cfg.Node.IPs[1] != "fd00::3" || cfg.Node.Labels["app"] != "reviews" {
+		t.Errorf("node %+v", cfg.Node)
+	}
+	if d := cfg.Envoy.Drain; d.Wait != 9*time.Second || !d.UntilIdle || d.Minimum != 3*time.Second || !d.InboundOnly {
+		t.Errorf("drain %+v", d)
+	}
+	if cfg.Envoy.Concurrency != 3 || cfg.Envoy.Override != "stats_flush_interval: 60s" || cfg.Envoy.StateOfTheWorld {
+		t.Errorf("envoy %+v", cfg.Envoy)
+	}
+	if cfg.DNS == nil || cfg.DNS.ForwardTimeout != 5*time.Second {
+		t.Errorf("DNS %+v", cfg.DNS)
+	}
+	tr := cfg.Trust
+	if tr.ClusterID != "c1" || tr.CAHeaders["X"] != "y" || tr.RSAKeyBits != 2048 || tr.CertTTL != 24*time.Hour ||
+		tr.XDSRoot != filepath.Join(root, "var/run/secrets/istio/root-cert.pem") || tr.TrustDomain != "cluster.local" {
+		t.Errorf("trust %+v", tr)
+	}
+	if len(cfg.Probers) != 1 || cfg.AppMetricsURL != "http://localhost:9080/metrics" {
+		t.Errorf("probers %v, application metrics %q", cfg.Probers, cfg.AppMetricsURL)
+	}
+}
+
+func TestGatewayHasNoDNSAndDrainsAll(t *testing.T) {
+	cfg, err := config(t, t.TempDir(), "router", proxyFlags{concurrency: 7, domain: "d", serviceCluster: "gw"}, map[string]string{
+		"ISTIO_META_DNS_CAPTURE": "true", "ISTIO_DELTA_XDS": "false", "XDS_ROOT_CA": "SYSTEM",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.DNS != nil || cfg.Envoy.Drain.InboundOnly || cfg.Envoy.Concurrency != 7 || !cfg.Envoy.StateOfTheWorld ||
+		cfg.Proxy.ServiceCluster != "gw" || cfg.Trust.XDSRoot != "SYSTEM" {
+		t.Errorf("config %+v", cfg)
+	}
+}
+
+func TestBadVariablesAreAllTold(t *testing.T) {
+	_, err := config(t, t.TempDir(), "sidecar", proxyFlags{}, map[string]string{
+		"SECRET_TTL": "1 day", "ISTIO_CPU_LIMIT": "x", "SECRET_GRACE_PERIOD_RATIO": "2", "EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "maybe",
+	})
+	for _, name := range []string{"SECRET_TTL", "ISTIO_CPU_LIMIT", "SECRET_GRACE_PERIOD_RATIO", "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in %v", name, err)
+		}
+	}
+	for name, files := range map[string]map[string]string{
+		"PROXY_CONFIG":             nil,
+		"ISTIO_BOOTSTRAP_OVERRIDE": nil,
+		"labels":                   {"etc/istio/pod/labels": "x"},
+		"annotations":              {"etc/istio/pod/annotations": "x"},
+		"status.sidecar.istio.io":  {"etc/istio/pod/annotations": "status.sidecar.istio.io/port=\"x\""},
+		"mesh":                     {"etc/istio/config/mesh": "defaultConfig: 3"},
+	} {
+		root := t.TempDir()
+		write(t, root, files)
+		env := map[string]string{}
+		if files == nil {
+			env[name] = "{nowhere"
+		}
+		if _, err := config(t, root, "sidecar", proxyFlags{}, env); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestWait(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked < 3 {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+		}
+	}))
+	defer s.Close()
+	if out, err := run(t, nil, "wait", "--url", s.URL, "--periodMillis", "1"); err != nil || asked != 3 {
+		t.Errorf("%d requests: %v %s", asked, err, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := waitReady(ctx, s.URL, time.Millisecond, time.Second); err == nil {
+		t.Error("an ended context waits on")
+	}
+}
+
+func TestRequest(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(404)
+		}
+		fmt.Fprintf(w, "%s %s %s", r.Method, r.URL, body)
+	}))
+	defer s.Close()
+	port := s.URL[strings.LastIndex(s.URL, ":")+1:]
+	if out, err := run(t, nil, "request", "post", "logging?level=debug", "b", "--debug-port", port); err != nil || out != "POST /logging?level=debug b" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := run(t, nil, "request", "GET", "/bad", "--debug-port", port); err == nil || !strings.Contains(out, "GET /bad") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"version", "--short"}, {"version", "-o", "json"}} {
+		if out, err := run(t, nil, args...); err != nil || !strings.Contains(out, version) {
+			t.Errorf("%v: %q, %v", args, out, err)
+		}
+	}
+}
+
+func TestInstanceIPs(t *testing.T) {
+	got, err := instanceIPs("10.0.0.1", "")
+	if err != nil || got[0] != "10.0.0.1" || slices.Contains(got, "127.0.0.1") {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func FuzzEnvironment(f *testing.F) {
+	f.Add("PROXY_CONFIG", "discoveryAddress: x:1", "SECRET_TTL", "1h")
+	f.Add("ISTIO_KUBE_APP_PROBERS", "{}", "ISTIO_META_DNS_CAPTURE", "true")
+	root := f.TempDir()
+	f.Fuzz(func(t *testing.T, n1, v1, n2, v2 string) {
+		cfg, err := config(t, root, "sidecar", proxyFlags{}, environment([]string{n1 + "=" + v1, n2 + "=" + v2}))
+		if err == nil && cfg.Proxy == nil {
+			t.Fatal("neither a config nor an error")
+		}
+	})
+}

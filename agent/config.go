@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
+	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/agent/status"
+)
+
+// Config is everything that one agent is told.
+type Config struct {
+	// Root is the directory under which the agent's files and sockets lie; "/" in a pod.
+	Root string
+	// Node is who the proxy is. EnvoyVersion is filled in by Run.
+	Node bootstrap.Node
+	// Proxy is the resolved ProxyConfig.
+	Proxy *proxyconfig.Config
+	// Envoy is how Envoy is run.
+	Envoy EnvoyConfig
+	// Trust is how control plane and CA are reached and believed.
+	Trust TrustConfig
+	// DNS is the name server for the workload; nil when it is off.
+	DNS *DNSConfig
+	// Probers and AppMetricsURL are the application's probes and metrics.
+	Probers       map[string]status.Prober
+	AppMetricsURL string
+	// MetricsLocalOnly refuses scrapes from outside the pod.
+	MetricsLocalOnly bool
+	// Hurry, once closed, ends Envoy without draining.
+	Hurry <-chan struct{}
+	// Stdout and Stderr are Envoy's.
+	Stdout, Stderr *os.File
+	Logger         *slog.Logger
+}
+
+// EnvoyConfig is how Envoy is run.
+type EnvoyConfig struct {
+	LogLevel, ComponentLogLevel string
+	// Concurrency is the number of worker threads; 0 is one for each core.
+	Concurrency int
+	// Override is further bootstrap, as YAML, merged by Envoy over the built one.
+	Override string
+	// HealthPort and PrometheusPort are Envoy's own listeners; 0 is 15021 and 15090.
+	HealthPort, PrometheusPort int
+	OutlierLogPath             string
+	StateOfTheWorld            bool
+	Drain                      envoy.DrainPolicy
+}
+
+// TrustConfig is how control plane and CA are reached and believed.
+type TrustConfig struct {
+	// TokenFile holds the service account's token; it may be absent.
+	TokenFile string
+	// XDSRoot and CARoot are files with root certificates, or SYSTEM.
+	XDSRoot, CARoot string
+	// CAAddress is host:port of the CA; empty means the discovery address.
+	CAAddress string
+	// ServerName is the name that both must prove; empty means the host of their address.
+	ServerName  string
+	TrustDomain string
+	ClusterID   string
+	// XDSHeaders and CAHeaders are further headers of the calls.
+	XDSHeaders, CAHeaders map[string]string
+	// CertTTL, GraceRatio and Jitter are the certificate's lifetime and when it is renewed; 0 is
+	// the usual.
+	CertTTL            time.Duration
+	GraceRatio, Jitter float64
+	// RSAKeyBits asks for an RSA key; 0 is ECDSA P-256.
+	RSAKeyBits int
+}
+
+// DNSConfig is the name server for the workload.
+type DNSConfig struct {
+	Addresses       []string // empty is 127.0.0.1:15053
+	ResolvConf      string
+	ForwardTimeout  time.Duration
+	ForwardParallel bool
+}
+
+// plaintextPort is the control plane's port without TLS.
+const plaintextPort = "15010"
+
+func (c Config) path(elem ...string) string {
+	return filepath.Join(append([]string{c.Root}, elem...)...)
+}
+
+// The places that Istio's users, images and templates know, under Root.
+func (c Config) xdsSocket() string     { return c.path("etc/istio/proxy/XDS") }
+func (c Config) bootstrapFile() string { return c.path("etc/istio/proxy/envoy-rev.json") }
+func (c Config) sdsSocket() string {
+	return c.path("var/run/secrets/workload-spiffe-uds/socket")
+}
+
+func (c Config) adminAddress() string {
+	return net.JoinHostPort(c.loopback(), fmt.Sprint(c.Proxy.AdminPort))
+}
+
+// loopback is where Envoy binds what only the pod itself may reach.
+func (c Config) loopback() string {
+	if c.ipv6() {
+		return "::1"
+	}
+	return "127.0.0.1"
+}
+
+func (c Config) ipv6() bool { return c.podIP().Is6() }
+
+// podIP is the pod's first address; the zero value when there is none, which Build refuses.
+func (c Config) podIP() netip.Addr {
+	if len(c.Node.IPs) == 0 {
+		return netip.Addr{}
+	}
+	ip, err := netip.ParseAddr(c.Node.IPs[0])
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ip.Unmap()
+}
+
+func (c Config) prometheusPort() int {
+	if c.Envoy.PrometheusPort != 0 {
+		return c.Envoy.PrometheusPort
+	}
+	return bootstrap.PrometheusPort
+}
+
+// clusterDomain is the node's domain without namespace: cluster.local.
+func (c Config) clusterDomain() string {
+	return strings.TrimPrefix(strings.TrimPrefix(c.Node.Domain, c.Node.Namespace+"."), "svc.")
+}
+
+func (c Config) identity() string {
+	return fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", c.Trust.TrustDomain, c.Node.Namespace, c.Node.ServiceAccount)
+}
+
+// token reads the token anew, since the platform renews it; without a file the call is made
+// without identity.
+func (c Config) token() (string, error) {
+	if c.Trust.TokenFile == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(c.Trust.TokenFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("service account token: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// plaintext says whether an address is called without TLS: by its port, or because the ProxyConfig
+// says so of the control plane.
+func (c Config) plaintext(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port == plaintextPort ||
+		address == c.Proxy.DiscoveryAddress && c.Proxy.Raw["controlPlaneAuthPolicy"] == "NONE"
+}
+
+func (c Config) serverName(address string) string {
+	if c.Trust.ServerName != "" {
+		return c.Trust.ServerName
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/dns"
+	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/sds"
+	"github.com/pilothouse-mesh/pilothouse/agent/secret"
+	"github.com/pilothouse-mesh/pilothouse/agent/status"
+	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
+	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+)
+
+// service is a part that runs until its context ends.
+type service struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// parts are what one agent consists of.
+type parts struct {
+	status   *status.Server
+	services []service
+	envoy    *envoy.Process
+}
+
+// build makes the parts in the order in which they start: each needs only those before it.
+func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, error) {
+	p := &parts{envoy: newEnvoy(cfg)}
+	names, err := p.addDNS(cfg, registry)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.addSecrets(cfg, registry); err != nil {
+		return nil, err
+	}
+	if err := p.addXDS(cfg, registry, names); err != nil {
+		return nil, err
+	}
+	p.status = newStatus(cfg, registry, p.envoy, names, quit)
+	return p, nil
+}
+
+func newEnvoy(cfg Config) *envoy.Process {
+	return envoy.New(envoy.Config{
+		Path: cfg.Proxy.BinaryPath,
+		Args: envoy.Args(envoy.Options{
+			Bootstrap:         cfg.bootstrapFile(),
+			Override:          cfg.Envoy.Override,
+			DrainDuration:     cfg.Proxy.DrainDuration,
+			IPv6:              cfg.ipv6(),
+			LogLevel:          cfg.Envoy.LogLevel,
+			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
+			Concurrency:       cfg.Envoy.Concurrency,
+		}),
+		Admin:  cfg.adminAddress(),
+		Drain:  cfg.Envoy.Drain,
+		Stdout: cfg.Stdout, Stderr: cfg.Stderr,
+		Logger: cfg.Logger,
+	})
+}
+
+// names is the name server with the table that it has, which /debug/ndsz shows.
+type names struct {
+	server *dns.Server
+	table  atomic.Pointer[nds.NameTable]
+}
+
+func (n *names) update(t *nds.NameTable) {
+	n.table.Store(t)
+	n.server.Update(t)
+}
+
+// Check implements status.Condition.
+func (n *names) Check(context.Context) error {
+	if !n.server.HasTable() {
+		return errors.New("name table (NDS) not received from the control plane")
+	}
+	return nil
+}
+
+// addDNS gives nil names when DNS is off.
+func (p *parts) addDNS(cfg Config, registry prometheus.Registerer) (*names, error) {
+	if cfg.DNS == nil {
+		return nil, nil
+	}
+	servers, search, err := dns.ReadResolvConf(cfg.DNS.ResolvConf)
+	if err != nil {
+		return nil, fmt.Errorf("DNS proxy: %w", err)
+	}
+	n := &names{server: dns.New(dns.Config{
+		Addresses:       cfg.DNS.Addresses,
+		Namespace:       cfg.Node.Namespace,
+		Domain:          cfg.clusterDomain(),
+		Search:          search,
+		Nameservers:     servers,
+		ForwardTimeout:  cfg.DNS.ForwardTimeout,
+		ForwardParallel: cfg.DNS.ForwardParallel,
+		Logger:          cfg.Logger,
+		Registry:        registry,
+	})}
+	p.services = append(p.services, service{"DNS proxy", n.server.Run})
+	return n, nil
+}
+
+func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
+	address := cfg.Trust.CAAddress
+	if address == "" {
+		address = cfg.Proxy.DiscoveryAddress
+	}
+	trust, err := cfg.tls(address, cfg.Trust.CARoot)
+	if err != nil {
+		return fmt.Errorf("CA %s: %w", address, err)
+	}
+	manager := secret.New(secret.Config{
+		Address:           address,
+		TLS:               trust,
+		Token:             cfg.token,
+		Identity:          cfg.identity(),
+		ClusterID:         cfg.Trust.ClusterID,
+		Headers:           cfg.Trust.CAHeaders,
+		TTL:               cfg.Trust.CertTTL,
+		GracePeriodRatio:  cfg.Trust.GraceRatio,
+		GracePeriodJitter: cfg.Trust.Jitter,
+		RSAKeyBits:        cfg.Trust.RSAKeyBits,
+		Logger:            cfg.Logger,
+		Registry:          registry,
+	})
+	server := sds.New(sds.Config{SocketPath: cfg.sdsSocket(), Secrets: manager, Logger: cfg.Logger})
+	p.services = append(p.services, service{"certificates", manager.Run}, service{"SDS server", server.Run})
+	return nil
+}
+
+func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, names *names) error {
+	address := cfg.Proxy.DiscoveryAddress
+	trust, err := cfg.tls(address, cfg.Trust.XDSRoot)
+	if err != nil {
+		return fmt.Errorf("control plane %s: %w", address, err)
+	}
+	xc := xdsproxy.Config{
+		SocketPath: cfg.xdsSocket(),
+		Address:    address,
+		TLS:        trust,
+		Token:      cfg.token,
+		ClusterID:  cfg.Trust.ClusterID,
+		Headers:    cfg.Trust.XDSHeaders,
+		Logger:     cfg.Logger,
+		Registry:   registry,
+	}
+	if names != nil {
+		xc.WantNameTable, xc.OnNameTable = true, names.update
+	}
+	p.services = append(p.services, service{"xDS proxy", xdsproxy.New(xc).Run})
+	return nil
+}
+
+// tls gives the settings for an address, nil for plaintext. They are made once here, so that an
+// absent root is an error before anything starts.
+func (c Config) tls(address, root string) (func() (*tls.Config, error), error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("want host:port: %w", err)
+	}
+	if c.plaintext(address) {
+		c.Logger.Warn("calls go without TLS", "address", address)
+		return nil, nil
+	}
+	trust := secret.ServerTLS(root, c.serverName(address))
+	if _, err := trust(); err != nil {
+		return nil, err
+	}
+	return trust, nil
+}
+
+func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, quit func()) *status.Server {
+	sc := status.Config{
+		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
+		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
+		Metrics: status.MetricsConfig{
+			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", net.JoinHostPort(cfg.loopback(), fmt.Sprint(cfg.prometheusPort()))),
+			AppURL:    cfg.AppMetricsURL,
+			LocalOnly: cfg.MetricsLocalOnly,
+		},
+		Probers:  cfg.Probers,
+		PodIP:    cfg.podIP(),
+		Drain:    proxy.Drain,
+		Quit:     quit,
+		Logger:   cfg.Logger,
+		Registry: registry,
+	}
+	if names != nil {
+		sc.Ready = append(sc.Ready, names)
+		sc.NameTable = func() any { return names.table.Load() }
+	}
+	return status.New(sc)
+}
