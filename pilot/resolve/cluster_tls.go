@@ -86,7 +86,7 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
 	}
 	if s.GetCredentialName() != "" {
-		b.report(notTranslated(t.object, t.field+".credentialName", "certificates from Secrets are not translated; TLS is used with the system's roots and without a client certificate"))
+		b.report(notTranslated(t.object, t.field+".credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"))
 	}
 	if s.GetCaCrl() != "" {
 		b.report(notTranslated(t.object, t.field+".caCrl", "the revocation list is not checked"))

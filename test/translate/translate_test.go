@@ -158,9 +158,9 @@ func TestReplicasShareAClass(t *testing.T) {
 			p.Name += "-unknown"
 			one := resolve.Classify(r, p)
 			replica := *p
-			replica.Name, replica.ID, replica.IPs = "another", "sidecar~10.99.0.1~another~x", []string{"10.99.0.1"}
-			if len(p.IPs) == 0 {
-				replica.IPs = nil
+			replica.Name, replica.ID, replica.IPs = "another", "sidecar~10.99.0.1~another~x", nil
+			for _, ip := range p.IPs { // another address of the same family
+				replica.IPs = append(replica.IPs, ip+"9")
 			}
 			replica.Labels = map[string]string{"pod-template-hash": "5d4c7f"}
 			for k, v := range p.Labels {

@@ -1,0 +1,135 @@
+package resolve_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: server}
+spec: {clusterIP: 10.96.0.1, selector: {app: a}, ports: [{name: http, port: 80}]}
+`
+
+// rule makes a DestinationRule whose connect timeout tells which one is in force.
+func rule(namespace, name, host, timeout, more string) string {
+	return `
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: ` + name + `, namespace: ` + namespace + `}
+spec: {host: "` + host + `", trafficPolicy: {connectionPool: {tcp: {connectTimeout: ` + timeout + `}}}` + more + `}
+`
+}
+
+func TestDestinationRuleLookup(t *testing.T) {
+	const host = "a.server.svc.cluster.local"
+	const nothing = 10 * time.Second
+	selector := `, workloadSelector: {matchLabels: {app: client}}`
+	for name, c := range map[string]struct {
+		input  string
+		client string // namespace of the client; "client" if empty
+		want   time.Duration
+	}{
+		"none":                          {"", "", nothing},
+		"the client's namespace first":  {rule("client", "r", host, "1s", "") + rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 1 * time.Second},
+		"then the service's":            {rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 2 * time.Second},
+		"then the root namespace":       {rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
+		"no other namespace":            {rule("other", "r", host, "4s", ""), "", nothing},
+		"a short name is local":         {rule("client", "r", "a", "1s", "") + rule("server", "r", "a", "2s", ""), "", 2 * time.Second},
+		"exportTo hides":                {rule("server", "r", host, "2s", `, exportTo: ["."]`) + rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
+		"a wildcard matches":            {rule("client", "r", "*.server.svc.cluster.local", "1s", ""), "", 1 * time.Second},
+		"the most specific host counts": {rule("client", "a", "*.local", "1s", "") + rule("client", "b", "*.server.svc.cluster.local", "2s", ""), "", 2 * time.Second},
+		"a wildcard near beats a name far": {rule("client", "r", "*.local", "1s", "") + rule("server", "r", host, "2s", ""), "",
+			1 * time.Second},
+		"for a client in root the service's comes first": {rule("istio-system", "r", host, "3s", "") + rule("server", "r", host, "2s", ""),
+			"istio-system", 2 * time.Second},
+		"but root's private one before it": {rule("istio-system", "r", host, "3s", `, exportTo: ["."]`) + rule("server", "r", host, "2s", ""),
+			"istio-system", 3 * time.Second},
+		"a selected workload's stands alone": {rule("client", "a", host, "1s", "") + rule("client", "b", host, "2s", selector), "", 2 * time.Second},
+		"a selector elsewhere has no effect": {rule("server", "b", host, "2s", selector), "", nothing},
+		"nor for another workload":           {rule("client", "b", host, "2s", strings.Replace(selector, "client", "x", 1)), "", nothing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := read(t, service+c.input)
+			ns := c.client
+			if ns == "" {
+				ns = "client"
+			}
+			class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: ns, Labels: map[string]string{"app": "client"}})
+			clusters, _ := resolve.Clusters(r, &class)
+			for _, cl := range clusters {
+				if cl.Name == "outbound|80||"+host {
+					if cl.ConnectTimeout != c.want {
+						t.Errorf("connect timeout %s, want %s (from %q)", cl.ConnectTimeout, c.want, cl.Metadata.Config)
+					}
+					return
+				}
+			}
+			t.Error("the cluster is missing")
+		})
+	}
+}
+
+func TestHashPolicies(t *testing.T) {
+	ttl := time.Minute
+	for hash, want := range map[string][]ir.HashPolicy{
+		"{httpHeaderName: x-user}":                           {{Header: "x-user"}},
+		"{httpQueryParameterName: q}":                        {{QueryParam: "q"}},
+		"{useSourceIp: true}":                                {{SourceIP: true}},
+		"{useSourceIp: false}":                               nil,
+		"{httpCookie: {name: c, path: /p, ttl: 60s}}":        {{Cookie: &ir.HashCookie{Name: "c", Path: "/p", TTL: &ttl}}},
+		"{httpHeaderName: x-user, maglev: {tableSize: 251}}": {{Header: "x-user"}},
+	} {
+		t.Run(hash, func(t *testing.T) {
+			r := read(t, service+`
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: server}
+spec: {host: a, subsets: [{name: v1, trafficPolicy: {loadBalancer: {consistentHash: `+hash+`}}}]}
+`)
+			class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: "client"})
+			svc := r.Service("client", "a.server.svc.cluster.local")
+			if diff := cmp.Diff(want, resolve.HashPolicies(r, &class, svc, &svc.Ports[0], "v1")); diff != "" {
+				t.Error(diff)
+			}
+			if got := resolve.HashPolicies(r, &class, svc, &svc.Ports[0], ""); got != nil {
+				t.Errorf("without the subset: %v", got)
+			}
+		})
+	}
+}
+
+func TestTCPPolicyTakesThePortsSettings(t *testing.T) {
+	r := read(t, service+`
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: server}
+spec:
+  host: a
+  trafficPolicy:
+    connectionPool: {tcp: {idleTimeout: 5s, maxConnectionDuration: 3600s}}
+    portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {idleTimeout: 7s}}}]
+`)
+	class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: "client"})
+	svc := r.Service("client", "a.server.svc.cluster.local")
+	rest, own := 5*time.Second, 7*time.Second
+	for port, want := range map[uint32]ir.TCPPolicy{
+		80: {IdleTimeout: &rest, MaxConnectionDuration: time.Hour},
+		81: {IdleTimeout: &own},
+	} {
+		if diff := cmp.Diff(want, resolve.TCPPolicy(r, &class, svc, &model.ServicePort{Port: port}, "")); diff != "" {
+			t.Errorf("port %d: %s", port, diff)
+		}
+	}
+}
