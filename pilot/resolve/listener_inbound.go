@@ -1,0 +1,217 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// What clients with a sidecar offer by ALPN tells what is inside their mutual TLS.
+var (
+	mutualHTTP = []string{"istio-http/1.0", "istio-http/1.1", "istio-h2"}
+	mutualTCP  = []string{"istio-peer-exchange", "istio"}
+	mutualAny  = slices.Concat(mutualTCP, mutualHTTP)
+)
+
+// inbound is one port on which the workload gets traffic, or, without a number, all others.
+type inbound struct {
+	port     uint32
+	protocol model.Protocol
+	mtls     ir.MTLSMode
+	cluster  string
+	names    func(http bool) string // of filter chains
+	host     string                 // name of the virtual host
+	service  string                 // the service's host:port; "" for none
+}
+
+// virtualInbound takes all that the workload gets, with chains for each port of its services and
+// for the rest.
+func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
+	port := inboundPort(r)
+	out := &ir.Listener{
+		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
+		BindToPort: true, OriginalDst: true, AccessLog: noRouteLog(r),
+		TLSInspector: &ir.Inspector{}, HTTPInspector: &ir.Inspector{},
+		InspectTimeout: r.Mesh().GetProtocolDetectionTimeout().AsDuration(),
+		Chains: []*ir.FilterChain{{
+			// Connections to the port itself would go round in circles.
+			Name:  model.VirtualInboundListener + "-blackhole",
+			Match: ir.ChainMatch{DestinationPort: port},
+			TCP:   tcpTo(r, model.BlackHoleCluster),
+		}},
+	}
+	ports, problems := inboundTargets(r, c)
+	for _, in := range ports {
+		out.Chains = append(out.Chains, inboundChains(r, in)...)
+		if in.port == 0 {
+			continue
+		}
+		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto {
+			out.TLSInspector.DisabledPorts = append(out.TLSInspector.DisabledPorts, in.port)
+		}
+		if in.protocol != model.ProtocolAuto {
+			out.HTTPInspector.DisabledPorts = append(out.HTTPInspector.DisabledPorts, in.port)
+		}
+	}
+	slices.Sort(out.TLSInspector.DisabledPorts)
+	slices.Sort(out.HTTPInspector.DisabledPorts)
+	return out, problems
+}
+
+// inboundTargets lists the ports of the workload's services, those with a setting of mutual
+// TLS of their own, and at last all others. Of several services with one target port the first
+// decides the protocol.
+func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
+	var out []inbound
+	var problems []model.Problem
+	first := map[uint32]InboundPort{}
+	for _, in := range c.Inbound {
+		if other, taken := first[in.TargetPort]; taken {
+			if other.Protocol != in.Protocol {
+				problems = append(problems, protocolConflict(in, other))
+			}
+			continue
+		}
+		first[in.TargetPort] = in
+		out = append(out, servicePortInbound(r, c, in))
+	}
+	for _, port := range InboundMTLSPorts(r, c) {
+		if _, taken := first[port]; !taken && port > 0 && port <= 65535 {
+			out = append(out, otherInbound(r, c, port))
+		}
+	}
+	return append(out, otherInbound(r, c, 0)), problems
+}
+
+func protocolConflict(in, other InboundPort) model.Problem {
+	return model.Problem{
+		Object: in.Service, Field: fmt.Sprintf("spec.ports[port=%d]", in.Port), Severity: model.SeverityWarning, Reason: model.ReasonConflict,
+		Message: fmt.Sprintf("service %s serves target port %d as protocol %s; give both ports the same protocol", other.Host, in.TargetPort, protocolName(other.Protocol)),
+	}
+}
+
+func protocolName(p model.Protocol) string {
+	if p == model.ProtocolAuto {
+		return "unknown"
+	}
+	return string(p)
+}
+
+func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
+	return inbound{
+		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort),
+		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
+		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
+		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
+		service: hostPort(in.Host, in.Port),
+	}
+}
+
+func otherInbound(r Reader, c *Class, port uint32) inbound {
+	return inbound{
+		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port),
+		cluster: model.InboundPassthroughCluster,
+		names: func(http bool) string {
+			if http {
+				return model.VirtualInboundListener + "-catchall-http"
+			}
+			return model.VirtualInboundListener
+		},
+		host: "inbound|http|" + strconv.FormatUint(uint64(port), 10),
+	}
+}
+
+// inboundKind is one way in which connections to a port may arrive.
+type inboundKind struct {
+	transport string
+	alpn      []string
+	mutual    bool // mutual TLS of the mesh is terminated
+	http      bool
+}
+
+// kinds lists the ways that the port's protocol and mode leave open; every other is refused. An
+// unknown protocol is told by ALPN, or by the first bytes of what is in the clear.
+func (in inbound) kinds() []inboundKind {
+	var disabled, strict, permissive []inboundKind
+	switch {
+	case in.protocol.IsHTTP():
+		disabled = []inboundKind{{http: true}}
+		strict = []inboundKind{{transport: ir.TransportTLS, mutual: true, http: true}}
+		permissive = []inboundKind{
+			{transport: ir.TransportTLS, alpn: mutualAny, mutual: true, http: true},
+			{transport: ir.TransportRaw, http: true},
+		}
+	case in.protocol == model.ProtocolAuto:
+		disabled = []inboundKind{
+			{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true},
+			{},
+		}
+		strict = []inboundKind{
+			{transport: ir.TransportTLS, alpn: mutualHTTP, mutual: true, http: true},
+			{transport: ir.TransportTLS, mutual: true},
+		}
+		permissive = []inboundKind{
+			{transport: ir.TransportTLS, alpn: mutualHTTP, mutual: true, http: true},
+			{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true},
+			{transport: ir.TransportTLS, alpn: mutualTCP, mutual: true},
+			{transport: ir.TransportRaw},
+			{transport: ir.TransportTLS}, // the application's own
+		}
+	default:
+		disabled = []inboundKind{{}}
+		strict = []inboundKind{{transport: ir.TransportTLS, mutual: true}}
+		permissive = []inboundKind{
+			{transport: ir.TransportTLS, alpn: mutualTCP, mutual: true},
+			{transport: ir.TransportRaw},
+			{transport: ir.TransportTLS}, // the application's own
+		}
+	}
+	switch in.mtls {
+	case ir.MTLSStrict:
+		return strict
+	case ir.MTLSDisable:
+		return disabled
+	}
+	return permissive
+}
+
+func inboundChains(r Reader, in inbound) []*ir.FilterChain {
+	var out []*ir.FilterChain
+	for _, k := range in.kinds() {
+		chain := &ir.FilterChain{
+			Name:  in.names(k.http),
+			Match: ir.ChainMatch{DestinationPort: in.port, TransportProtocol: k.transport, ApplicationProtocols: k.alpn},
+		}
+		if k.mutual {
+			chain.TLS = InboundTLS(r)
+		}
+		if k.http {
+			chain.HTTP = inboundHTTP(r, in)
+		} else {
+			chain.TCP = tcpTo(r, in.cluster)
+		}
+		out = append(out, chain)
+	}
+	return out
+}
+
+// inboundHTTP passes requests on to the workload, with the peer's identity in a header.
+func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
+	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
+	if in.service != "" {
+		route.Operation = in.service + "/*"
+	}
+	return &ir.HTTPConnectionManager{
+		StatPrefix: "inbound_" + listenerName(wildcardIPv4, in.port) + ";",
+		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
+			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
+		}}},
+		ClientCert: ir.ClientCertAppendForward,
+		ServerName: serverName,
+		Path:       pathNormalization(r),
+		AccessLog:  accessLog(r),
+	}
+}

@@ -1,0 +1,170 @@
+package resolve
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// defaultLogFormat is the line that Istio documents, which log pipelines parse.
+const defaultLogFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" ` +
+	`%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ` +
+	`"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ` +
+	`%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ` +
+	`"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% ` +
+	`%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ` +
+	`%REQUESTED_SERVER_NAME% %ROUTE_NAME%` + "\n"
+
+// defaultLogFields are the same values as a JSON object, under the names that Istio documents.
+var defaultLogFields = []ir.JSONField{
+	{Name: "authority", Format: "%REQ(:AUTHORITY)%"},
+	{Name: "bytes_received", Format: "%BYTES_RECEIVED%"},
+	{Name: "bytes_sent", Format: "%BYTES_SENT%"},
+	{Name: "connection_termination_details", Format: "%CONNECTION_TERMINATION_DETAILS%"},
+	{Name: "downstream_local_address", Format: "%DOWNSTREAM_LOCAL_ADDRESS%"},
+	{Name: "downstream_remote_address", Format: "%DOWNSTREAM_REMOTE_ADDRESS%"},
+	{Name: "duration", Format: "%DURATION%"},
+	{Name: "method", Format: "%REQ(:METHOD)%"},
+	{Name: "path", Format: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"},
+	{Name: "protocol", Format: "%PROTOCOL%"},
+	{Name: "request_id", Format: "%REQ(X-REQUEST-ID)%"},
+	{Name: "requested_server_name", Format: "%REQUESTED_SERVER_NAME%"},
+	{Name: "response_code", Format: "%RESPONSE_CODE%"},
+	{Name: "response_code_details", Format: "%RESPONSE_CODE_DETAILS%"},
+	{Name: "response_flags", Format: "%RESPONSE_FLAGS%"},
+	{Name: "route_name", Format: "%ROUTE_NAME%"},
+	{Name: "start_time", Format: "%START_TIME%"},
+	{Name: "upstream_cluster", Format: "%UPSTREAM_CLUSTER_RAW%"},
+	{Name: "upstream_host", Format: "%UPSTREAM_HOST%"},
+	{Name: "upstream_local_address", Format: "%UPSTREAM_LOCAL_ADDRESS%"},
+	{Name: "upstream_service_time", Format: "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"},
+	{Name: "upstream_transport_failure_reason", Format: "%UPSTREAM_TRANSPORT_FAILURE_REASON%"},
+	{Name: "user_agent", Format: "%REQ(USER-AGENT)%"},
+	{Name: "x_forwarded_for", Format: "%REQ(X-FORWARDED-FOR)%"},
+}
+
+// accessLog gives the mesh's access log, or nil where it is off.
+func accessLog(r Reader) *ir.AccessLog {
+	out, _ := meshLog(r.Mesh())
+	return out
+}
+
+// noRouteLog logs the connections that no filter chain takes, which no other log shows.
+func noRouteLog(r Reader) *ir.AccessLog {
+	out := accessLog(r)
+	if out == nil || r.Mesh().GetDisableEnvoyListenerLog() {
+		return nil
+	}
+	out.OnlyNoRoute = true
+	return out
+}
+
+// meshLog translates the mesh's settings of the access log. A format that Envoy would not take is
+// replaced by the default, and reason says why.
+func meshLog(mesh *meshconfig.MeshConfig) (out *ir.AccessLog, reason string) {
+	if mesh.GetAccessLogFile() == "" {
+		return nil, ""
+	}
+	out = &ir.AccessLog{Path: mesh.GetAccessLogFile()}
+	format := mesh.GetAccessLogFormat()
+	if mesh.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
+		out.JSON = defaultLogFields
+		if format == "" {
+			return out, ""
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(format), &object); err != nil {
+			return out, "with accessLogEncoding JSON it is a JSON object, and this does not parse: " + err.Error()
+		}
+		fields, ok := logFields(object)
+		if !ok {
+			return out, "a value is neither text with commands of Envoy nor an object of such"
+		}
+		out.JSON = fields
+		return out, ""
+	}
+	out.Text = defaultLogFormat
+	switch {
+	case format == "":
+	case !formatString(format):
+		return out, "% starts a command of Envoy such as %RESPONSE_CODE%, and one of these is none"
+	case strings.HasSuffix(format, "\n"):
+		out.Text = format
+	default:
+		out.Text = format + "\n"
+	}
+	return out, ""
+}
+
+// logFields translates an object of formats, sorted by name.
+func logFields(object map[string]any) ([]ir.JSONField, bool) {
+	out := []ir.JSONField{}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		switch v := object[name].(type) {
+		case string:
+			if !formatString(v) {
+				return nil, false
+			}
+			out = append(out, ir.JSONField{Name: name, Format: v})
+		case map[string]any:
+			fields, ok := logFields(v)
+			if !ok {
+				return nil, false
+			}
+			out = append(out, ir.JSONField{Name: name, Fields: fields})
+		default:
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// pathNormalization follows MeshConfig.pathNormalization; a mesh that says nothing gets BASE.
+func pathNormalization(r Reader) ir.PathNormalization {
+	switch r.Mesh().GetPathNormalization().GetNormalization() {
+	case meshconfig.MeshConfig_ProxyPathNormalization_NONE:
+		return ir.PathNormalization{}
+	case meshconfig.MeshConfig_ProxyPathNormalization_MERGE_SLASHES:
+		return ir.PathNormalization{Normalize: true, MergeSlashes: true}
+	case meshconfig.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES:
+		return ir.PathNormalization{Normalize: true, MergeSlashes: true, UnescapeSlashes: true}
+	}
+	return ir.PathNormalization{Normalize: true}
+}
+
+// meshProblems reports what of the mesh configuration concerns listeners and has no effect.
+func meshProblems(r Reader) []model.Problem {
+	mesh := r.Mesh()
+	var out []model.Problem
+	report := func(field string, severity model.Severity, reason model.Reason, message string) {
+		out = append(out, model.Problem{
+			Object: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName},
+			Field:  field, Severity: severity, Reason: reason, Message: message,
+		})
+	}
+	if _, reason := meshLog(mesh); reason != "" {
+		report("accessLogFormat", model.SeverityError, model.ReasonInvalid, reason+"; the default format is used")
+	}
+	notTranslated := func(field, message string) {
+		report(field, model.SeverityWarning, model.ReasonNotTranslated, message)
+	}
+	if mesh.GetDefaultConfig().GetTracing() != nil {
+		notTranslated("defaultConfig.tracing", "tracing is not translated; proxies send no spans")
+	}
+	if len(mesh.GetDefaultProviders().GetTracing()) > 0 {
+		notTranslated("defaultProviders.tracing", "tracing is not translated; proxies send no spans")
+	}
+	if len(mesh.GetDefaultProviders().GetAccessLogging()) > 0 {
+		notTranslated("defaultProviders.accessLogging", "access log providers are not translated; use accessLogFile")
+	}
+	if mesh.GetEnableEnvoyAccessLogService() {
+		notTranslated("enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile")
+	}
+	return out
+}

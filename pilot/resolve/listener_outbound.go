@@ -1,0 +1,96 @@
+package resolve
+
+import (
+	"slices"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// plaintextHTTP is what the HTTP inspector calls requests in the clear. HTTP/1.0 is left to TCP,
+// for the connection manager would answer it with 426.
+var plaintextHTTP = []string{"http/1.1", "h2c"}
+
+// virtualOutbound takes all that the workload sends and hands it to the listener of its
+// destination. What has none goes on to where it was sent, or nowhere.
+func virtualOutbound(r Reader, c *Class, scope *EgressScope) *ir.Listener {
+	port := outboundPort(r)
+	return &ir.Listener{
+		Name: model.VirtualOutboundListener, Address: wildcard(c), Port: port,
+		BindToPort: true, UseOriginalDst: true, AccessLog: noRouteLog(r),
+		Chains: []*ir.FilterChain{
+			{
+				// Connections to the port itself would go round in circles.
+				Name:  model.VirtualOutboundListener + "-blackhole",
+				Match: ir.ChainMatch{DestinationPort: port},
+				TCP:   tcpTo(r, model.BlackHoleCluster),
+			},
+			{Name: model.VirtualOutboundListener + "-catchall-tcp", TCP: tcpTo(r, unknownCluster(scope))},
+		},
+	}
+}
+
+// unknownCluster takes traffic to destinations that the class does not know.
+func unknownCluster(scope *EgressScope) string {
+	if scope.AllowAny {
+		return model.PassthroughCluster
+	}
+	return model.BlackHoleCluster
+}
+
+// tcpTo forwards a connection to one cluster, by whose name it is counted.
+func tcpTo(r Reader, cluster string) *ir.TCPProxy {
+	return &ir.TCPProxy{StatPrefix: cluster, Clusters: []ir.WeightedCluster{{Name: cluster, Weight: 1}}, AccessLog: accessLog(r)}
+}
+
+// outboundBuilder makes the listeners of a class of sidecars for what it sends.
+type outboundBuilder struct {
+	r        Reader
+	c        *Class
+	scope    *EgressScope
+	rules    *virtualServices
+	problems []model.Problem
+}
+
+func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
+	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
+	for _, sp := range o.tcp {
+		chains, problems := tcpChains(b.r, b.c, b.scope, b.rules, sp, bySNI(o, sp))
+		out.Chains = append(out.Chains, chains...)
+		b.problems = append(b.problems, problems...)
+	}
+	if o.routes != "" {
+		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
+		out.HTTPInspector = &ir.Inspector{}
+		out.InspectTimeout = b.r.Mesh().GetProtocolDetectionTimeout().AsDuration()
+	}
+	if o.routes != "" || slices.ContainsFunc(out.Chains, needsSNI) {
+		out.TLSInspector = &ir.Inspector{}
+	}
+	if !slices.ContainsFunc(out.Chains, takesAll) {
+		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", TCP: tcpTo(b.r, unknownCluster(b.scope))}
+	}
+	return out
+}
+
+func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
+	return &ir.FilterChain{
+		Match: ir.ChainMatch{TransportProtocol: ir.TransportRaw, ApplicationProtocols: plaintextHTTP},
+		HTTP: &ir.HTTPConnectionManager{
+			StatPrefix:      "outbound_" + o.name() + ";",
+			RouteConfigName: o.routes,
+			ClusterALPN:     true,
+			Path:            pathNormalization(b.r),
+			AccessLog:       accessLog(b.r),
+		},
+	}
+}
+
+func needsSNI(c *ir.FilterChain) bool { return len(c.Match.ServerNames) > 0 }
+
+// takesAll tells whether a chain matches every connection.
+func takesAll(c *ir.FilterChain) bool {
+	m := c.Match
+	return m.DestinationPort == 0 && m.TransportProtocol == "" &&
+		len(m.DestinationPrefixes)+len(m.SourcePrefixes)+len(m.ServerNames)+len(m.ApplicationProtocols) == 0
+}

@@ -1,0 +1,212 @@
+package resolve
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// servicePort is one port of one service.
+type servicePort struct {
+	service *model.Service
+	port    *model.ServicePort
+}
+
+// outbound is what shares one address and port on the way out. HTTP services of a port share the
+// wildcard address, where the host name of the request decides; all else has an address of its
+// own, or the port for itself.
+type outbound struct {
+	address string
+	port    uint32
+	// routes names the route configuration of HTTP traffic; "" where there is none.
+	routes string
+	// sniff tells that a lone service of unknown protocol is behind routes.
+	sniff bool
+	// tcp are the services that take what is not HTTP: one, or several that SNI tells apart.
+	tcp []servicePort
+}
+
+func (o *outbound) name() string { return listenerName(o.address, o.port) }
+
+// listenerName gives IP_port, as tools expect it.
+func listenerName(address string, port uint32) string {
+	return address + "_" + strconv.FormatUint(uint64(port), 10)
+}
+
+// outboundPlan says which sidecar listeners there are, sorted by address and port, and reports
+// services that cannot have one. Both listeners and routes follow from it.
+func outboundPlan(r Reader, c *Class, scope *EgressScope) ([]*outbound, []model.Problem) {
+	p := planner{r: r, c: c, byName: map[string]*outbound{}}
+	for _, svc := range scope.Services {
+		for i := range svc.Ports {
+			p.add(servicePort{svc, &svc.Ports[i]})
+		}
+	}
+	out := make([]*outbound, 0, len(p.byName))
+	for _, o := range p.byName {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b *outbound) int {
+		if a.address != b.address {
+			return strings.Compare(a.address, b.address)
+		}
+		return int(a.port) - int(b.port)
+	})
+	return out, p.problems
+}
+
+type planner struct {
+	r        Reader
+	c        *Class
+	byName   map[string]*outbound
+	problems []model.Problem
+}
+
+func (p *planner) add(sp servicePort) {
+	switch protocol := sp.port.Protocol; {
+	case protocol == model.ProtocolUDP:
+		return
+	case sp.port.Port == 0 || sp.port.Port > 65535:
+		return
+	case protocol.IsHTTP():
+		if o := p.at(sp, wildcard(p.c)); o != nil {
+			o.routes = strconv.FormatUint(uint64(sp.port.Port), 10)
+		}
+		return
+	}
+	for _, address := range p.addresses(sp) {
+		if o := p.at(sp, address); o != nil {
+			p.addTCP(o, sp)
+		}
+	}
+}
+
+// at gives the listener of an address and the service's port. The ports on which the proxy
+// captures traffic cannot be had on the wildcard address.
+func (p *planner) at(sp servicePort, address string) *outbound {
+	if address == wildcard(p.c) && (sp.port.Port == outboundPort(p.r) || sp.port.Port == inboundPort(p.r)) {
+		p.problem(sp, "the proxy itself listens on this port; choose another, until then clients with a sidecar reach the service only as an unknown destination")
+		return nil
+	}
+	name := listenerName(address, sp.port.Port)
+	o := p.byName[name]
+	if o == nil {
+		o = &outbound{address: address, port: sp.port.Port}
+		p.byName[name] = o
+	}
+	return o
+}
+
+func (p *planner) addTCP(o *outbound, sp servicePort) {
+	if len(o.tcp) > 0 && !(bySNI(o, sp) && bySNI(o, o.tcp[0])) {
+		p.problem(sp, fmt.Sprintf("%s already takes this address and port; give the service a cluster IP or another port, until then clients with a sidecar do not reach it there", o.tcp[0].service.Hostname))
+		return
+	}
+	o.tcp = append(o.tcp, sp)
+	if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
+		return
+	}
+	o.routes = sp.service.Hostname + ":" + strconv.FormatUint(uint64(o.port), 10)
+	o.sniff = true
+	if o.address == wildcard(p.c) {
+		o.routes, o.sniff = strconv.FormatUint(uint64(o.port), 10), false
+	}
+}
+
+// bySNI tells whether the name in the TLS handshake can tell a service apart on the wildcard address.
+func bySNI(o *outbound, sp servicePort) bool {
+	tls := sp.port.Protocol == model.ProtocolTLS || sp.port.Protocol == model.ProtocolHTTPS
+	return tls && (o.address == wildcardIPv4 || o.address == wildcardIPv6)
+}
+
+// addresses gives the IPs at which a service that is no HTTP service is reached: cluster IPs,
+// those of a headless service's pods, or any. A headless service without pods has none.
+func (p *planner) addresses(sp servicePort) []string {
+	var out []string
+	for _, ip := range sp.service.Addresses {
+		if usable(p.c, ip) {
+			out = append(out, ip)
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out
+	case sp.service.Headless:
+		return p.podAddresses(sp)
+	case len(sp.service.Addresses) == 0:
+		return []string{wildcard(p.c)}
+	}
+	return nil
+}
+
+// podAddresses includes the proxy's own address, which would set each proxy apart from its class:
+// a pod's traffic to itself does not pass here, so the listener is idle there.
+func (p *planner) podAddresses(sp servicePort) []string {
+	var out []string
+	for _, ep := range p.r.Endpoints(sp.service.Key) {
+		if ep.ServicePort == sp.port.Name && ep.Health != model.Draining && usable(p.c, ep.Address) {
+			out = append(out, ep.Address)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (p *planner) problem(sp servicePort, message string) {
+	p.problems = append(p.problems, model.Problem{
+		Object: sp.service.Key, Field: fmt.Sprintf("spec.ports[port=%d]", sp.port.Port), Severity: model.SeverityWarning,
+		Reason: model.ReasonConflict, Message: message, Origin: sp.service.Origin,
+	})
+}
+
+const (
+	wildcardIPv4 = "0.0.0.0"
+	wildcardIPv6 = "::"
+)
+
+// wildcard is the address that means all of the class's own.
+func wildcard(c *Class) string {
+	if c.IPv6 && !c.IPv4 {
+		return wildcardIPv6
+	}
+	return wildcardIPv4
+}
+
+// usable tells whether a class has addresses of an IP's family; one without any takes IPv4.
+func usable(c *Class, ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	if err != nil || a.IsUnspecified() {
+		return false
+	}
+	if a.Unmap().Is4() {
+		return c.IPv4 || !c.IPv6
+	}
+	return c.IPv6
+}
+
+// outboundPort is where the proxy captures what the workload sends.
+func outboundPort(r Reader) uint32 { return listenPort(r.Mesh().GetProxyListenPort(), 15001) }
+
+// inboundPort is where the proxy captures what the workload gets.
+func inboundPort(r Reader) uint32 { return listenPort(r.Mesh().GetProxyInboundListenPort(), 15006) }
+
+func listenPort(configured int32, standard uint32) uint32 {
+	if configured > 0 && configured <= 65535 {
+		return uint32(configured)
+	}
+	return standard
+}
+
+// sortProblems puts problems in order, each once; ir values do not repeat them per port.
+func sortProblems(in []model.Problem) []model.Problem {
+	slices.SortFunc(in, model.CompareProblems)
+	return slices.Compact(in)
+}
+
+// byListenerName orders listeners.
+func byListenerName(a, b *ir.Listener) int { return strings.Compare(a.Name, b.Name) }

@@ -1,0 +1,103 @@
+package resolve
+
+import (
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+var redirectCodes = []uint32{301, 302, 303, 307, 308}
+
+// prefixOf, at the start of a redirect's uri, keeps the rest of the path behind the matched prefix.
+const prefixOf = "%PREFIX()%"
+
+func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redirect, bool) {
+	out := &ir.Redirect{
+		Authority: r.GetAuthority(), Scheme: r.GetScheme(), Code: r.GetRedirectCode(),
+		Path: r.GetUri(), PrefixRewrite: r.GetPrefixRewrite(),
+	}
+	if rest, ok := strings.CutPrefix(r.GetUri(), prefixOf); ok && out.PrefixRewrite == "" {
+		out.Path, out.PrefixRewrite = "", rest
+	}
+	if out.Code == 0 {
+		out.Code = 301
+	}
+	if !slices.Contains(redirectCodes, out.Code) {
+		s.invalid(field+".redirectCode", "the code of a redirect is 301, 302, 303, 307 or 308; the rule is left out")
+		return nil, false
+	}
+	if out.Path != "" && out.PrefixRewrite != "" {
+		s.invalid(field, "uri and prefixRewrite exclude each other; the rule is left out")
+		return nil, false
+	}
+	switch p := r.GetRedirectPort().(type) {
+	case *networking.HTTPRedirect_Port:
+		out.Port = p.Port
+	case *networking.HTTPRedirect_DerivePort:
+		if p.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT {
+			out.Port = s.port
+		}
+	}
+	if out.Port > 65535 {
+		s.invalid(field+".port", "a port is at most 65535; the rule is left out")
+		return nil, false
+	}
+	for _, v := range []string{out.Authority, out.Scheme, out.Path, out.PrefixRewrite} {
+		if !singleLine(v) {
+			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+func (s *ruleSet) directResponse(field string, d *networking.HTTPDirectResponse) (*ir.DirectResponse, bool) {
+	if d.GetStatus() < 200 || d.GetStatus() > 599 {
+		s.invalid(field+".status", "the status of a response is between 200 and 599; the rule is left out")
+		return nil, false
+	}
+	body := d.GetBody().GetBytes()
+	if text := d.GetBody().GetString_(); text != "" {
+		body = []byte(text)
+	}
+	if len(body) > ir.MaxDirectResponse {
+		s.invalid(field+".body", "the body is larger than 1 MiB; the rule is left out")
+		return nil, false
+	}
+	return &ir.DirectResponse{Status: d.GetStatus(), Body: body}, true
+}
+
+// rewrite changes path and host on the way upstream.
+func (s *ruleSet) rewrite(field string, r *networking.HTTPRewrite, out *ir.Forward) bool {
+	if r == nil {
+		return true
+	}
+	if !singleLine(r.GetUri()) || !singleLine(r.GetAuthority()) || !singleLine(r.GetUriRegexRewrite().GetRewrite()) {
+		s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
+		return false
+	}
+	if r.GetAuthority() != "" {
+		out.Authority = r.GetAuthority()
+	}
+	out.PrefixRewrite = r.GetUri()
+	regex := r.GetUriRegexRewrite()
+	if regex == nil {
+		return true
+	}
+	if r.GetUri() != "" {
+		s.invalid(field, "uri and uriRegexRewrite exclude each other; the rule is left out")
+		return false
+	}
+	if !s.regex(field+".uriRegexRewrite.match", regex.GetMatch()) {
+		return false
+	}
+	if !substitution(regex.GetMatch(), regex.GetRewrite()) {
+		s.invalid(field+".uriRegexRewrite.rewrite", `a backslash stands before a group's number (\1) that match has, or before a backslash; the rule is left out`)
+		return false
+	}
+	out.RegexRewrite = &ir.RegexRewrite{Pattern: regex.GetMatch(), Substitution: regex.GetRewrite()}
+	return true
+}

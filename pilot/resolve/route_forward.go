@@ -1,0 +1,211 @@
+package resolve
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// forward translates a rule that sends requests to destinations. authority is what the rule's
+// headers set the host to, "" for nothing.
+func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority string) (*ir.Forward, bool) {
+	out := &ir.Forward{Authority: authority}
+	ok := s.destinations(field, rule.GetRoute(), out)
+	if !ok {
+		return nil, false
+	}
+	if rule.GetTimeout() != nil {
+		d, set := duration(rule.GetTimeout())
+		if !set {
+			s.invalid(field+".timeout", "the timeout is negative or no duration; the rule is left out")
+			return nil, false
+		}
+		out.Timeout = d
+	}
+	if out.Retry, ok = s.retry(field+".retries", rule.GetRetries()); !ok {
+		return nil, false
+	}
+	if !s.rewrite(field+".rewrite", rule.GetRewrite(), out) {
+		return nil, false
+	}
+	if out.Mirrors, ok = s.mirrors(field, rule); !ok {
+		return nil, false
+	}
+	return out, true
+}
+
+// destinations translates the weighted destinations of a rule. Those without weight get no
+// traffic, but a lone one needs none.
+func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDestination, out *ir.Forward) bool {
+	weights := make([]int32, len(routes))
+	for i, d := range routes {
+		weights[i] = d.GetWeight()
+	}
+	shares, ok := s.weights(field+".route", weights)
+	if !ok {
+		return false
+	}
+	for i, d := range routes {
+		if shares[i] == 0 {
+			continue
+		}
+		at := fmt.Sprintf("%s.route[%d]", field, i)
+		target, ok := s.destination(at+".destination", d.GetDestination())
+		if !ok {
+			return false
+		}
+		headers, authority, ok := s.headers(at+".headers", d.GetHeaders())
+		if !ok {
+			return false
+		}
+		out.Clusters = append(out.Clusters, ir.WeightedCluster{
+			Name: target.cluster, Weight: shares[i], Headers: headers, Authority: authority,
+		})
+		for _, h := range target.hash(s.r, s.c) {
+			if !slices.ContainsFunc(out.Hash, func(o ir.HashPolicy) bool { return reflect.DeepEqual(o, h) }) {
+				out.Hash = append(out.Hash, h)
+			}
+		}
+	}
+	return true
+}
+
+// weights checks the shares of destinations; a lone destination gets everything.
+func (s *ruleSet) weights(field string, in []int32) ([]uint32, bool) {
+	if len(in) == 1 {
+		return []uint32{1}, true
+	}
+	var sum uint64
+	out := make([]uint32, len(in))
+	for i, w := range in {
+		if w < 0 {
+			s.invalid(fmt.Sprintf("%s[%d].weight", field, i), "the weight is negative; the rule is left out")
+			return nil, false
+		}
+		out[i] = uint32(w)
+		sum += uint64(w)
+	}
+	if sum == 0 {
+		s.invalid(field, "the weights of all destinations are 0; give at least one a weight, until then the rule is left out")
+		return nil, false
+	}
+	if sum > math.MaxUint32 {
+		s.invalid(field, "the weights sum up to more than 4294967295; the rule is left out")
+		return nil, false
+	}
+	return out, true
+}
+
+// target is a destination as clusters know it.
+type target struct {
+	cluster string
+	service *model.Service // nil where it is unknown
+	port    *model.ServicePort
+	subset  string
+}
+
+// hash gives what requests to the target are hashed by.
+func (t target) hash(r Reader, c *Class) []ir.HashPolicy {
+	if t.service == nil || t.port == nil {
+		return nil
+	}
+	return HashPolicies(r, c, t.service, t.port, t.subset)
+}
+
+// tcpPolicy gives the connection settings of the target.
+func (t target) tcpPolicy(r Reader, c *Class) ir.TCPPolicy {
+	if t.service == nil || t.port == nil {
+		return ir.TCPPolicy{}
+	}
+	return TCPPolicy(r, c, t.service, t.port, t.subset)
+}
+
+// destination finds the cluster of a destination. Without a port it is the service's only one,
+// else the listener's. An unknown service yields a cluster name as well: it may come later.
+func (s *ruleSet) destination(field string, d *networking.Destination) (target, bool) {
+	if d.GetHost() == "" || !singleLine(d.GetHost()) {
+		s.invalid(field+".host", "the destination has no host; the rule is left out")
+		return target{}, false
+	}
+	if d.GetPort().GetNumber() > math.MaxUint16 {
+		s.invalid(field+".port.number", "a port is at most 65535; the rule is left out")
+		return target{}, false
+	}
+	host := ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
+	svc := s.scope.Service(host)
+	port := d.GetPort().GetNumber()
+	if port == 0 {
+		port = s.port
+		if svc != nil && len(svc.Ports) == 1 {
+			port = svc.Ports[0].Port
+		}
+	}
+	t := target{cluster: model.ClusterName("outbound", port, d.GetSubset(), host), service: svc, subset: d.GetSubset()}
+	if svc != nil {
+		t.port = svc.PortByNumber(port)
+	}
+	s.checkReference(field, host, port, t)
+	return t, true
+}
+
+// checkReference warns of destinations that lead nowhere; requests to them get a 503.
+func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
+	switch {
+	case t.service == nil:
+		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible from namespace "+s.c.Namespace+"; requests get a 503 until there is one")
+	case t.port == nil:
+		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; requests get a 503 until it has one", host, port))
+	case t.subset != "":
+		if rule, _ := ruleFor(s.r, s.c, t.service); rule.subset(t.subset) == nil {
+			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; requests get a 503 until one has", host, t.subset))
+		}
+	}
+}
+
+// mirrors translates the old field and the new one. No percentage means all requests.
+func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror, bool) {
+	policies := rule.GetMirrors()
+	at := func(i int) string { return fmt.Sprintf("%s.mirrors[%d]", field, i) }
+	if len(policies) == 0 && rule.GetMirror() != nil {
+		p := rule.GetMirrorPercentage()
+		if old := rule.GetMirrorPercent(); p == nil && old != nil {
+			p = &networking.Percent{Value: float64(old.GetValue())}
+		}
+		policies = []*networking.HTTPMirrorPolicy{{Destination: rule.GetMirror(), Percentage: p}}
+		at = func(int) string { return field + ".mirror" }
+	}
+	var out []ir.Mirror
+	for i, p := range policies {
+		share := ir.FractionAll
+		if p.GetPercentage() != nil {
+			var ok bool
+			if share, ok = s.share(at(i)+".percentage", p.GetPercentage()); !ok {
+				return nil, false
+			}
+		}
+		t, ok := s.destination(at(i), p.GetDestination())
+		if !ok {
+			return nil, false
+		}
+		if share > 0 {
+			out = append(out, ir.Mirror{Cluster: t.cluster, Share: share})
+		}
+	}
+	return out, true
+}
+
+// share translates a percentage to millionths.
+func (s *ruleSet) share(field string, p *networking.Percent) (ir.Fraction, bool) {
+	v := p.GetValue()
+	if !(v >= 0 && v <= 100) { // not a number either
+		s.invalid(field+".value", "a percentage is between 0 and 100; the rule is left out")
+		return 0, false
+	}
+	return ir.Fraction(math.Round(v * 10_000)), true
+}

@@ -1,0 +1,157 @@
+package resolve
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// match translates what of a match the request decides; not ok means that it is broken. A nil
+// match takes every request.
+func (s *ruleSet) match(field string, m *networking.HTTPMatchRequest) (ir.RouteMatch, bool) {
+	var out ir.RouteMatch
+	if m == nil {
+		return out, true
+	}
+	path, ok := s.pathMatch(field+".uri", m)
+	if !ok {
+		return out, false
+	}
+	out.Path = path
+	for _, pseudo := range []struct {
+		header, field string
+		match         *networking.StringMatch
+	}{
+		{":scheme", ".scheme", m.GetScheme()},
+		{":method", ".method", m.GetMethod()},
+		{":authority", ".authority", m.GetAuthority()},
+	} {
+		if pseudo.match == nil {
+			continue
+		}
+		v, ok := s.stringMatch(field+pseudo.field, pseudo.match)
+		if !ok {
+			return out, false
+		}
+		out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: v})
+	}
+	if out.Headers, ok = s.headerMatches(out.Headers, field+".headers", m.GetHeaders(), false); !ok {
+		return out, false
+	}
+	if out.Headers, ok = s.headerMatches(out.Headers, field+".withoutHeaders", m.GetWithoutHeaders(), true); !ok {
+		return out, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
+		at := field + ".queryParams[" + name + "]"
+		if name == "" || !singleLine(name) {
+			s.invalid(at, "the name of a query parameter is empty or has a line break; the match is left out")
+			return out, false
+		}
+		v, ok := s.stringMatch(at, m.GetQueryParams()[name])
+		if !ok {
+			return out, false
+		}
+		out.Query = append(out.Query, ir.QueryMatch{Name: name, Value: v})
+	}
+	return out, true
+}
+
+func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) (ir.StringMatch, bool) {
+	if m.GetUri() == nil {
+		return ir.StringMatch{}, true
+	}
+	if r, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Regex); ok && r.Regex == ".*" {
+		return ir.StringMatch{}, true
+	}
+	out, ok := s.stringMatch(field, m.GetUri())
+	if !ok {
+		return out, false
+	}
+	if out.Kind == ir.MatchExact && out.Value == "" {
+		s.invalid(field+".exact", "a path is never empty; write / or leave uri out, until then the match is left out")
+		return out, false
+	}
+	out.IgnoreCase = m.GetIgnoreUriCase() && (out.Kind == ir.MatchExact || out.Kind == ir.MatchPrefix)
+	return out, true
+}
+
+func (s *ruleSet) headerMatches(to []ir.HeaderMatch, field string, from map[string]*networking.StringMatch, invert bool) ([]ir.HeaderMatch, bool) {
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		at := field + "[" + name + "]"
+		if !headerName(name) {
+			s.invalid(at, "this is no name of a header; the match is left out")
+			return nil, false
+		}
+		v, ok := s.stringMatch(at, from[name])
+		if !ok {
+			return nil, false
+		}
+		to = append(to, ir.HeaderMatch{Name: strings.ToLower(name), Value: v, Invert: invert})
+	}
+	return to, true
+}
+
+// stringMatch translates a match; one that says nothing, or the regular expression "*", holds for
+// every value that is present.
+func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) (ir.StringMatch, bool) {
+	switch v := m.GetMatchType().(type) {
+	case *networking.StringMatch_Exact:
+		return ir.StringMatch{Kind: ir.MatchExact, Value: v.Exact}, s.matchValue(field+".exact", v.Exact)
+	case *networking.StringMatch_Prefix:
+		if v.Prefix == "" {
+			s.invalid(field+".prefix", "the prefix is empty; leave the match out to match everything, until then it is left out")
+			return ir.StringMatch{}, false
+		}
+		return ir.StringMatch{Kind: ir.MatchPrefix, Value: v.Prefix}, s.matchValue(field+".prefix", v.Prefix)
+	case *networking.StringMatch_Regex:
+		if v.Regex == "*" {
+			return ir.StringMatch{Kind: ir.MatchPresent}, true
+		}
+		return ir.StringMatch{Kind: ir.MatchRegex, Value: v.Regex}, s.regex(field+".regex", v.Regex)
+	}
+	return ir.StringMatch{Kind: ir.MatchPresent}, true
+}
+
+func (s *ruleSet) matchValue(field, value string) bool {
+	if singleLine(value) {
+		return true
+	}
+	s.invalid(field, "the value has a line break or a zero byte, which no request has; the match is left out")
+	return false
+}
+
+// maxRegex bounds patterns, in bytes: a program that is too large fails in Envoy only.
+const maxRegex = 1024
+
+// regex checks a pattern. Go's syntax is that of RE2, which Envoy uses.
+func (s *ruleSet) regex(field, pattern string) bool {
+	if pattern == "" {
+		s.invalid(field, "the regular expression is empty; it is left out")
+		return false
+	}
+	if len(pattern) > maxRegex {
+		s.invalid(field, "the regular expression is longer than 1024 bytes; write several matches, until then it is left out")
+		return false
+	}
+	if _, err := regexp.Compile(pattern); err != nil {
+		s.invalid(field, "the regular expression does not parse in RE2 syntax ("+err.Error()+"); it is left out")
+		return false
+	}
+	return true
+}
+
+// headerName tells whether a name can be that of a header: a token (RFC 9110), or a pseudo-header.
+func headerName(name string) bool {
+	name = strings.TrimPrefix(name, ":")
+	return name != "" && strings.IndexFunc(name, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", c))
+	}) < 0
+}
+
+// singleLine tells whether a value has nothing that would end a header.
+func singleLine(v string) bool { return !strings.ContainsAny(v, "\r\n\x00") }

@@ -1,0 +1,245 @@
+package resolve
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+const defaultAttempts = 2
+
+// defaultConditions hold no 503, which may come from a request that was carried out.
+var defaultConditions = []string{"connect-failure", "refused-stream", "unavailable", "cancelled"}
+
+// retryConditions are those that Envoy knows, of HTTP and of gRPC.
+var retryConditions = []string{
+	"5xx", "cancelled", "connect-failure", "deadline-exceeded", "envoy-ratelimited", "gateway-error",
+	"http3-post-connect-failure", "internal", "refused-stream", "reset", "reset-before-request",
+	"resource-exhausted", "retriable-4xx", "retriable-headers", "retriable-status-codes", "unavailable",
+}
+
+const retriableStatusCodes = "retriable-status-codes"
+
+// defaultRetry is the mesh's policy for requests whose rule has none.
+func defaultRetry(r Reader) *ir.Retry {
+	if p := r.Mesh().GetDefaultHttpRetryPolicy(); p != nil {
+		out, _ := retryOf(p, func(string, string) {})
+		return out
+	}
+	return &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: true}
+}
+
+// retry translates a rule's policy; no policy means the mesh's, no attempts no retries.
+func (s *ruleSet) retry(field string, p *networking.HTTPRetry) (*ir.Retry, bool) {
+	if p == nil {
+		return defaultRetry(s.r), true
+	}
+	return retryOf(p, func(at, message string) { s.invalid(field+at, message+"; the rule is left out") })
+}
+
+// retryOf translates a policy; not ok means that it is broken, which invalid is told.
+func retryOf(p *networking.HTTPRetry, invalid func(field, message string)) (*ir.Retry, bool) {
+	if p.GetAttempts() < 0 {
+		invalid(".attempts", "the number of attempts is negative")
+		return nil, false
+	}
+	if p.GetAttempts() == 0 {
+		return nil, true
+	}
+	out := &ir.Retry{Attempts: uint32(p.GetAttempts()), On: defaultConditions, AvoidPreviousHosts: true}
+	if p.GetRetryOn() != "" {
+		on, codes, unknown := conditions(p.GetRetryOn())
+		if unknown != "" {
+			invalid(".retryOn", strconv.Quote(unknown)+" is neither a status code nor one of "+strings.Join(retryConditions, ", "))
+			return nil, false
+		}
+		out.On, out.StatusCodes = on, codes
+	}
+	var ok bool
+	if p.GetPerTryTimeout() != nil {
+		if out.PerTryTimeout, ok = duration(p.GetPerTryTimeout()); !ok {
+			invalid(".perTryTimeout", "the timeout is negative or no duration")
+			return nil, false
+		}
+	}
+	if p.GetBackoff() != nil {
+		if out.BackOff, ok = duration(p.GetBackoff()); !ok || out.BackOff == 0 {
+			invalid(".backoff", "the interval is not above 0")
+			return nil, false
+		}
+	}
+	if ignore := p.GetRetryIgnorePreviousHosts(); ignore != nil {
+		out.AvoidPreviousHosts = ignore.GetValue()
+	}
+	out.RemoteLocalities = p.GetRetryRemoteLocalities().GetValue()
+	return out, true
+}
+
+// conditions takes a retryOn apart into Envoy's conditions and status codes, or gives the first
+// part that is neither.
+func conditions(retryOn string) (on []string, codes []uint32, unknown string) {
+	for part := range strings.SplitSeq(retryOn, ",") {
+		part = strings.TrimSpace(part)
+		switch n, err := strconv.ParseUint(part, 10, 32); {
+		case part == "":
+		case err == nil && n >= 100 && n <= 599:
+			codes = append(codes, uint32(n))
+		case slices.Contains(retryConditions, part):
+			on = append(on, part)
+		default:
+			return nil, nil, part
+		}
+	}
+	if len(codes) > 0 && !slices.Contains(on, retriableStatusCodes) {
+		on = append(on, retriableStatusCodes)
+	}
+	return on, codes, ""
+}
+
+func (s *ruleSet) cors(field string, p *networking.CorsPolicy) (*ir.CORS, bool) {
+	if p == nil {
+		return nil, true
+	}
+	out := &ir.CORS{Methods: p.GetAllowMethods(), Headers: p.GetAllowHeaders(), Expose: p.GetExposeHeaders()}
+	for _, o := range p.GetAllowOrigin() {
+		out.Origins = append(out.Origins, ir.StringMatch{Kind: ir.MatchExact, Value: o})
+	}
+	for i, o := range p.GetAllowOrigins() {
+		m, ok := s.stringMatch(field+".allowOrigins["+strconv.Itoa(i)+"]", o)
+		if !ok {
+			return nil, false
+		}
+		out.Origins = append(out.Origins, m)
+	}
+	for _, v := range slices.Concat(out.Methods, out.Headers, out.Expose) {
+		if !singleLine(v) {
+			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
+			return nil, false
+		}
+	}
+	if p.GetMaxAge() != nil {
+		d, ok := duration(p.GetMaxAge())
+		if !ok {
+			s.invalid(field+".maxAge", "the age is negative or no duration; the rule is left out")
+			return nil, false
+		}
+		out.MaxAge = &d
+	}
+	if c := p.GetAllowCredentials(); c != nil {
+		v := c.GetValue()
+		out.Credentials = &v
+	}
+	if u := p.GetUnmatchedPreflights(); u != networking.CorsPolicy_UNSPECIFIED {
+		v := u == networking.CorsPolicy_FORWARD
+		out.ForwardUnmatched = &v
+	}
+	return out, true
+}
+
+// fault translates delays and aborts. Without a percentage no request is concerned.
+func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) (*ir.Fault, bool) {
+	if f == nil {
+		return nil, true
+	}
+	out := &ir.Fault{}
+	if !s.delay(field+".delay", f.GetDelay(), out) || !s.abort(field+".abort", f.GetAbort(), out) {
+		return nil, false
+	}
+	if out.DelayShare == 0 && out.AbortShare == 0 {
+		return nil, true
+	}
+	return out, true
+}
+
+func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, out *ir.Fault) bool {
+	if d == nil {
+		return true
+	}
+	if d.GetExponentialDelay() != nil {
+		s.notTranslated(field+".exponentialDelay", "it has no effect in Istio either; write fixedDelay")
+		return true
+	}
+	wait, ok := duration(d.GetFixedDelay())
+	if !ok || wait == 0 {
+		s.invalid(field+".fixedDelay", "the delay is not above 0; the rule is left out")
+		return false
+	}
+	percentage := d.GetPercentage()
+	if old := d.GetPercent(); percentage == nil && old != 0 { //nolint:staticcheck // users still write it
+		percentage = &networking.Percent{Value: float64(old)}
+	}
+	if out.DelayShare, ok = s.faultShare(field, percentage); !ok {
+		return false
+	}
+	if out.DelayShare > 0 {
+		out.Delay = wait
+	}
+	return true
+}
+
+func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, out *ir.Fault) bool {
+	if a == nil {
+		return true
+	}
+	var httpStatus uint32
+	var grpcStatus *uint32
+	switch e := a.GetErrorType().(type) {
+	case *networking.HTTPFaultInjection_Abort_HttpStatus:
+		if e.HttpStatus < 200 || e.HttpStatus > 599 {
+			s.invalid(field+".httpStatus", "the status is between 200 and 599; the rule is left out")
+			return false
+		}
+		httpStatus = uint32(e.HttpStatus)
+	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
+		code, ok := grpcCode(e.GrpcStatus)
+		if !ok {
+			s.invalid(field+".grpcStatus", strconv.Quote(e.GrpcStatus)+" is no gRPC status such as UNAVAILABLE; the rule is left out")
+			return false
+		}
+		grpcStatus = &code
+	case *networking.HTTPFaultInjection_Abort_Http2Error:
+		s.notTranslated(field+".http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus")
+		return true
+	default:
+		s.invalid(field, "the abort has no httpStatus or grpcStatus; the rule is left out")
+		return false
+	}
+	var ok bool
+	if out.AbortShare, ok = s.faultShare(field, a.GetPercentage()); !ok {
+		return false
+	}
+	if out.AbortShare > 0 {
+		out.AbortHTTP, out.AbortGRPC = httpStatus, grpcStatus
+	}
+	return true
+}
+
+func (s *ruleSet) faultShare(field string, p *networking.Percent) (ir.Fraction, bool) {
+	if p == nil {
+		s.warn(field, model.ReasonInvalid, "there is no percentage, so no request is concerned; write percentage: {value: 100} for all")
+		return 0, true
+	}
+	return s.share(field+".percentage", p)
+}
+
+// grpcCodes are the names of gRPC's status codes, by number.
+var grpcCodes = []string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+// grpcCode reads a status by name or number.
+func grpcCode(status string) (uint32, bool) {
+	if i := slices.Index(grpcCodes, strings.ToUpper(status)); i >= 0 {
+		return uint32(i), true
+	}
+	n, err := strconv.ParseUint(status, 10, 32)
+	return uint32(n), err == nil && n <= math.MaxInt32
+}

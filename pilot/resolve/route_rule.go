@@ -1,0 +1,196 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// ruleSet translates the rules of one VirtualService for one place: a port as clients see it,
+// for sidecars or at a gateway.
+type ruleSet struct {
+	r     Reader
+	c     *Class
+	scope *EgressScope
+	vs    *virtualService
+	// port is the one that clients address; destinations without a port fall back on it.
+	port uint32
+	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
+	gateways []string
+	// operation names spans; "" for none.
+	operation string
+
+	problems []model.Problem
+}
+
+// httpRoutes translates the HTTP rules that apply here, in order. A broken rule or match is left
+// out with a problem; what stands after a rule that takes every request is never reached.
+func (s *ruleSet) httpRoutes() []*ir.Route {
+	var out []*ir.Route
+	for i, rule := range s.vs.spec.GetHttp() {
+		if rule == nil {
+			continue
+		}
+		field := fmt.Sprintf("spec.http[%d]", i)
+		routes := s.httpRule(field, rule)
+		out = append(out, routes...)
+		if slices.ContainsFunc(routes, catchAll) {
+			if rest := len(s.vs.spec.GetHttp()) - i - 1; rest > 0 && len(rule.GetMatch()) == 0 {
+				s.warn(field, model.ReasonConflict, fmt.Sprintf("it matches every request, so the %d rule(s) after it are never used; move it to the end", rest))
+			}
+			break
+		}
+	}
+	return out
+}
+
+// httpRule gives a route for each match of a rule; a rule without matches takes everything.
+func (s *ruleSet) httpRule(field string, rule *networking.HTTPRoute) []*ir.Route {
+	matches := rule.GetMatch()
+	if len(matches) == 0 {
+		matches = []*networking.HTTPMatchRequest{nil}
+	}
+	var out []*ir.Route
+	var action *ir.Route // the same for all matches of the rule
+	for i, m := range matches {
+		if !s.applies(m) {
+			continue
+		}
+		match, ok := s.match(fmt.Sprintf("%s.match[%d]", field, i), m)
+		if !ok {
+			continue
+		}
+		if action == nil {
+			if action = s.action(field, rule); action == nil {
+				return nil
+			}
+		}
+		route := *action
+		route.Match = match
+		route.StatPrefix = m.GetStatPrefix()
+		if m.GetName() != "" {
+			route.Name = joinNames(rule.GetName(), m.GetName())
+		}
+		out = append(out, &route)
+		if catchAll(&route) {
+			break
+		}
+	}
+	return out
+}
+
+// joinNames gives rule.match, the name by which access logs know a route.
+func joinNames(rule, match string) string {
+	if rule == "" {
+		return match
+	}
+	return rule + "." + match
+}
+
+// applies evaluates what of a match is known about the place and the class, not the request.
+func (s *ruleSet) applies(m *networking.HTTPMatchRequest) bool {
+	if m == nil {
+		return true
+	}
+	return s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels())
+}
+
+// appliesTo does the same for the parts that matches of all protocols share. Labels and
+// namespace of the source mean sidecars only.
+func (s *ruleSet) appliesTo(gateways []string, port uint32, namespace string, labels map[string]string) bool {
+	if len(gateways) > 0 && !s.here(gateways) {
+		return false
+	}
+	if port != 0 && port != s.port {
+		return false
+	}
+	if s.c.Type == model.RouterProxy {
+		return true
+	}
+	return (namespace == "" || namespace == s.c.Namespace) && s.c.HasSourceLabels(labels)
+}
+
+// here tells whether one of a match's gateways is this place.
+func (s *ruleSet) here(gateways []string) bool {
+	return slices.ContainsFunc(gateways, func(g string) bool {
+		return slices.Contains(s.gateways, gatewayName(g, s.vs.Namespace))
+	})
+}
+
+// action gives a route without its match, or nil where the rule is broken.
+func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
+	out := &ir.Route{
+		Name: rule.GetName(), Operation: s.operation, Config: configPath(s.vs.Object, "virtual-service"),
+	}
+	headers, authority, ok := s.headers(field+".headers", rule.GetHeaders())
+	if !ok {
+		return nil
+	}
+	out.Headers = headers
+	if out.CORS, ok = s.cors(field+".corsPolicy", rule.GetCorsPolicy()); !ok {
+		return nil
+	}
+	if out.Fault, ok = s.fault(field+".fault", rule.GetFault()); !ok {
+		return nil
+	}
+	switch {
+	case rule.GetRedirect() != nil:
+		out.Redirect, ok = s.redirect(field+".redirect", rule.GetRedirect())
+	case rule.GetDirectResponse() != nil:
+		out.Direct, ok = s.directResponse(field+".directResponse", rule.GetDirectResponse())
+	case len(rule.GetRoute()) > 0:
+		out.Forward, ok = s.forward(field, rule, authority)
+	case rule.GetDelegate() != nil:
+		s.notTranslated(field+".delegate", "delegates are not translated; write the delegate's rules here, until then this rule is left out")
+		return nil
+	default:
+		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
+		return nil
+	}
+	if !ok || !s.oneAction(field, rule) {
+		return nil
+	}
+	return out
+}
+
+// oneAction refuses rules that say more than one thing.
+func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) bool {
+	n := 0
+	for _, set := range []bool{rule.GetRedirect() != nil, rule.GetDirectResponse() != nil, len(rule.GetRoute()) > 0, rule.GetDelegate() != nil} {
+		if set {
+			n++
+		}
+	}
+	if n > 1 {
+		s.invalid(field, "route, redirect, directResponse and delegate exclude each other; keep one, until then the rule is left out")
+	}
+	return n == 1
+}
+
+// catchAll tells whether a route takes every request.
+func catchAll(r *ir.Route) bool {
+	everyPath := r.Match.Path.Kind == ir.MatchPresent || r.Match.Path.Kind == ir.MatchPrefix && r.Match.Path.Value == "/"
+	return everyPath && len(r.Match.Headers) == 0 && len(r.Match.Query) == 0
+}
+
+func (s *ruleSet) invalid(field, message string) {
+	s.report(field, model.SeverityError, model.ReasonInvalid, message)
+}
+
+func (s *ruleSet) warn(field string, reason model.Reason, message string) {
+	s.report(field, model.SeverityWarning, reason, message)
+}
+
+func (s *ruleSet) notTranslated(field, message string) {
+	s.report(field, model.SeverityWarning, model.ReasonNotTranslated, message)
+}
+
+func (s *ruleSet) report(field string, severity model.Severity, reason model.Reason, message string) {
+	s.problems = append(s.problems, model.Problem{
+		Object: s.vs.Key, Field: field, Severity: severity, Reason: reason, Message: message, Origin: s.vs.Origin,
+	})
+}
