@@ -12,7 +12,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
 // Type is a type of resource, in the order in which responses are sent.
@@ -78,7 +79,7 @@ func (t Type) New() proto.Message {
 	case Extensions:
 		return &corev3.TypedExtensionConfig{}
 	default:
-		return &nds.NameTable{}
+		return envoy.NameTable(&ir.NameTable{})
 	}
 }
 

@@ -23,13 +23,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
-	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
-// Authenticator proves who a caller is.
-type Authenticator interface {
-	Authenticate(ctx context.Context) (auth.Identity, error)
-}
+// Identity is what a caller proved.
+type Identity struct{ Namespace, ServiceAccount string }
+
+// String gives NAMESPACE/SERVICEACCOUNT.
+func (id Identity) String() string { return id.Namespace + "/" + id.ServiceAccount }
+
+// Authenticate proves who a caller is; its error is a gRPC status.
+type Authenticate func(ctx context.Context) (Identity, error)
 
 // Source hands out views.
 type Source interface {
@@ -94,10 +97,10 @@ func New(opts Options) *Server {
 	}
 }
 
-// Service gives the gRPC service for one listener; with an authenticator, a stream must prove an
+// Service gives the gRPC service for one listener; with authenticate, a stream must prove an
 // identity that its node agrees with.
-func (s *Server) Service(a Authenticator) discoveryv3.AggregatedDiscoveryServiceServer {
-	return &service{server: s, auth: a}
+func (s *Server) Service(authenticate Authenticate) discoveryv3.AggregatedDiscoveryServiceServer {
+	return &service{server: s, authenticate: authenticate}
 }
 
 // Wait returns when the goroutines of all streams have ended; the gRPC servers must be stopped.
@@ -105,27 +108,27 @@ func (s *Server) Wait() { s.workers.Wait() }
 
 type service struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
-	server *Server
-	auth   Authenticator
+	server       *Server
+	authenticate Authenticate
 }
 
 // StreamAggregatedResources serves the state-of-the-world protocol.
 func (s *service) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), sotwWire{st}, s.auth)
+	return s.server.serve(st.Context(), sotwWire{st}, s.authenticate)
 }
 
 // DeltaAggregatedResources serves the delta protocol.
 func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), deltaWire{st}, s.auth)
+	return s.server.serve(st.Context(), deltaWire{st}, s.authenticate)
 }
 
 // serve is the life of a stream. Only its return frees a Send that a client does not read, so it
 // waits for nothing but the stream's end.
-func (s *Server) serve(ctx context.Context, w wire, a Authenticator) error {
-	var identity auth.Identity
-	if a != nil {
+func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) error {
+	var identity Identity
+	if authenticate != nil {
 		var err error
-		if identity, err = a.Authenticate(ctx); err != nil {
+		if identity, err = authenticate(ctx); err != nil {
 			s.metrics.refusals.WithLabelValues("unauthenticated").Inc()
 			return err
 		}
@@ -147,7 +150,7 @@ func (s *Server) serve(ctx context.Context, w wire, a Authenticator) error {
 	case <-time.After(s.opts.FirstRequestTimeout):
 		return status.Error(codes.DeadlineExceeded, "no request came")
 	}
-	st, err := s.accept(ctx, w, first, identity, a != nil)
+	st, err := s.accept(ctx, w, first, identity, authenticate != nil)
 	if err != nil {
 		return err
 	}
@@ -192,7 +195,7 @@ func report(ended chan<- error, err error) {
 }
 
 // accept makes the stream of a first request.
-func (s *Server) accept(ctx context.Context, w wire, first *request, id auth.Identity, proven bool) (*stream, error) {
+func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity, proven bool) (*stream, error) {
 	node, err := push.ParseNode(first.node)
 	if err != nil {
 		s.metrics.refusals.WithLabelValues("node").Inc()
@@ -220,7 +223,7 @@ func (s *Server) accept(ctx context.Context, w wire, first *request, id auth.Ide
 }
 
 // matches compares what a node says of itself to what it proved.
-func matches(n *push.Node, id auth.Identity) error {
+func matches(n *push.Node, id Identity) error {
 	if n.Namespace != id.Namespace {
 		return status.Errorf(codes.PermissionDenied, "node %q says namespace %q, its proven identity is %s", n.ID, n.Namespace, id)
 	}

@@ -1,0 +1,77 @@
+// Command pilot-discovery is the control plane: it reads the mesh's configuration and serves
+// proxies with what follows from it. This package turns flags and environment into a Config;
+// pilot/discovery does the rest.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	root := &cobra.Command{
+		Use: "pilot-discovery", Short: "The control plane of the mesh.", SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(discoveryCommand(), &cobra.Command{
+		Use: "version", Short: "Print the version.", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version()) },
+	})
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "pilot-discovery: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+func discoveryCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: "discovery", Short: "Serve proxies.",
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // charts for Istio pass more
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := newLogger(cmd.ErrOrStderr(), o.logLevel)
+			if err != nil {
+				return err
+			}
+			if err := checkUnknown(cmd, os.Args[1:], log); err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q", args[0])
+			}
+			if limit := memoryLimit(os.Getenv("GOMEMLIMIT"), "/sys/fs/cgroup"); limit > 0 {
+				debug.SetMemoryLimit(limit)
+			}
+			o.Logger, o.Version, o.Name = log, version(), replicaName()
+			return discovery.Run(cmd.Context(), o.Config)
+		},
+	}
+	o.register(cmd.Flags())
+	return cmd
+}
+
+// version gives the module's version, or the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	return "dev"
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestMisspeltFlagIsAnErrorAndAForeignOneAWarning(t *testing.T) {
+	cmd := discoveryCommand()
+	var out bytes.Buffer
+	log, err := newLogger(&out, "default:info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range []string{"--configdir=x", "--grpcAdr=:1", "--log-output-level=debug"} {
+		if err := checkUnknown(cmd, []string{arg}, log); err == nil || !strings.Contains(err.Error(), "did you mean --") {
+			t.Errorf("%s: got %v, want a suggestion", arg, err)
+		}
+	}
+	if err := checkUnknown(cmd, []string{"discovery", "--httpsAddr=:15017", "--tlsCertFile", "x", "--configDir=y"}, log); err != nil {
+		t.Errorf("foreign flags are an error: %v", err)
+	}
+	for _, want := range []string{"--httpsAddr", "--tlsCertFile"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no warning names %s: %s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "configDir") {
+		t.Errorf("warns of our own flag: %s", out.String())
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	for levels, wantDebug := range map[string]bool{"default:info": false, "debug": true, "ads:debug,default:warn": false, "default:none": false} {
+		log, err := newLogger(&bytes.Buffer{}, levels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := log.Enabled(t.Context(), -4); got != wantDebug {
+			t.Errorf("%s: debug %v, want %v", levels, got, wantDebug)
+		}
+	}
+	if _, err := newLogger(&bytes.Buffer{}, "default:loud"); err == nil {
+		t.Error("an unknown level is accepted")
+	}
+}
+
+func TestMemoryLimitComesFromTheCgroup(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := memoryLimit("", dir); got != 0 {
+		t.Errorf("without a cgroup: %d", got)
+	}
+	write("max\n")
+	if got := memoryLimit("", dir); got != 0 {
+		t.Errorf("without a limit: %d", got)
+	}
+	write("1000000\n")
+	if got := memoryLimit("", dir); got != 900000 {
+		t.Errorf("got %d, want nine tenths", got)
+	}
+	if got := memoryLimit("1GiB", dir); got != 0 {
+		t.Errorf("overrides the environment: %d", got)
+	}
+}

@@ -1,0 +1,128 @@
+package debug
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+)
+
+// configDump shows what a proxy has of what it was sent, in the shape of Envoy's own dump, so that
+// both can be compared.
+func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("proxyID")
+	if id == "" {
+		http.Error(w, "give a proxy with ?proxyID=POD.NAMESPACE", http.StatusBadRequest)
+		return
+	}
+	all := s.opts.Connections()
+	// A proxy that reconnects has two streams for a moment; the newer one counts.
+	i := slices.IndexFunc(all, func(c xds.Connection) bool { return c.Proxy() == id })
+	if i < 0 {
+		http.Error(w, "Proxy not connected to this Pilot instance. It may be connected to another instance.", http.StatusNotFound)
+		return
+	}
+	for i+1 < len(all) && all[i+1].Proxy() == id {
+		i++
+	}
+	dump, err := dumpOf(all[i])
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	b, err := protojson.MarshalOptions{Indent: "  ", UseProtoNames: true}.Marshal(dump)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b)
+}
+
+// dumpOf gives Envoy's ConfigDump for a stream. A resource of which the proxy holds a former
+// version is left out, since its bytes are not kept.
+func dumpOf(c xds.Connection) (*adminv3.ConfigDump, error) {
+	clusters := &adminv3.ClustersConfigDump{VersionInfo: c.Types[push.Clusters].Acked}
+	listeners := &adminv3.ListenersConfigDump{VersionInfo: c.Types[push.Listeners].Acked}
+	routes, endpoints := &adminv3.RoutesConfigDump{}, &adminv3.EndpointsConfigDump{}
+	for r := range held(c) {
+		a := r.Any()
+		switch r.Type {
+		case push.Clusters:
+			clusters.DynamicActiveClusters = append(clusters.DynamicActiveClusters,
+				&adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: r.Version, Cluster: a})
+		case push.Listeners:
+			listeners.DynamicListeners = append(listeners.DynamicListeners, &adminv3.ListenersConfigDump_DynamicListener{
+				Name: r.Name, ActiveState: &adminv3.ListenersConfigDump_DynamicListenerState{VersionInfo: r.Version, Listener: a},
+			})
+		case push.Routes:
+			routes.DynamicRouteConfigs = append(routes.DynamicRouteConfigs,
+				&adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: r.Version, RouteConfig: a})
+		case push.Endpoints:
+			endpoints.DynamicEndpointConfigs = append(endpoints.DynamicEndpointConfigs,
+				&adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: r.Version, EndpointConfig: a})
+		}
+	}
+	out := &adminv3.ConfigDump{}
+	for _, part := range []proto.Message{clusters, endpoints, listeners, routes} {
+		a, err := anypb.New(part)
+		if err != nil {
+			return nil, err
+		}
+		out.Configs = append(out.Configs, a)
+	}
+	return out, nil
+}
+
+// held walks through the resources of which the proxy has the view's version, by type and name.
+func held(c xds.Connection) func(yield func(*push.Resource) bool) {
+	return func(yield func(*push.Resource) bool) {
+		for t, st := range c.Types {
+			for r := range c.View.Set(push.Type(t)).All() {
+				if st.Held[r.Name] == r.Version && !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// connection is a stream in /debug/connections.
+type connection struct {
+	ID        string `json:"connectionId"`
+	Proxy     string `json:"proxy"`
+	Node      string `json:"node"`
+	Address   string `json:"address"`
+	Connected string `json:"connectedAt"`
+	Protocol  string `json:"protocol"`
+	Identity  string `json:"identity,omitempty"`
+	Watches   string `json:"watches"`
+}
+
+func (s *Server) connections(w http.ResponseWriter, _ *http.Request) {
+	clients := []connection{}
+	for _, c := range s.opts.Connections() {
+		protocol := "sotw"
+		if c.Delta {
+			protocol = "delta"
+		}
+		var watches []string
+		for t, st := range c.Types {
+			if st.State != xds.StateIgnored {
+				watches = append(watches, push.Type(t).String())
+			}
+		}
+		clients = append(clients, connection{
+			ID: c.ID, Proxy: c.Proxy(), Node: c.Node.ID, Address: c.Peer, Protocol: protocol, Identity: c.Identity,
+			Connected: c.Connected.UTC().Format("2006-01-02T15:04:05.000Z"), Watches: strings.Join(watches, ","),
+		})
+	}
+	writeJSON(w, map[string]any{"totalClients": len(clients), "clients": clients})
+}

@@ -1,0 +1,42 @@
+// Package discovery puts the stages of the control plane together: sources into the store, its
+// commits into the views, the views onto the wire, and beside them the CA, the debug pages and
+// the metrics. It is where to start reading; nothing is decided here.
+package discovery
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config of a control plane.
+type Config struct {
+	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one.
+	ConfigDirs []string
+	// Domain is the cluster's DNS suffix, ClusterID the name by which proxies know the cluster.
+	Domain, ClusterID string
+	// Addresses to listen on, host:port; an empty one is not listened on. GRPC is plaintext and
+	// without authentication, SecureGRPC is TLS with it, HTTP has /ready, Monitoring /metrics.
+	GRPCAddr, SecureGRPCAddr, HTTPAddr, MonitoringAddr string
+
+	// CADir keeps the root of the CA; empty: it lives as long as the process.
+	CADir                      string
+	DefaultCertTTL, MaxCertTTL time.Duration // zero for the CA's defaults
+	// TokenJWKS is a file of keys, TokenIssuer an OIDC issuer; without both callers are known by
+	// their certificates only.
+	TokenJWKS, TokenIssuer string
+	TokenAudiences         []string
+
+	// MaxConnectionAge ends connections so that proxies spread over replicas; zero never does.
+	MaxConnectionAge time.Duration
+	// Name of this replica and version of the program, for tools.
+	Name, Version string
+	Logger *slog.Logger
+}
+
+// serverNames are the names by which agents know a control plane.
+func (c *Config) serverNames() []string {
+	return []string{
+		"istiod.istio-system.svc", "istiod.istio-system.svc." + c.Domain, "istio-pilot.istio-system.svc",
+		"istiod.istio-system", "istiod", "localhost", "127.0.0.1", "::1",
+	}
+}

@@ -1,0 +1,136 @@
+package discovery
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/security/caserver"
+)
+
+const (
+	// maxStreams bounds the streams of one connection; an agent uses two.
+	maxStreams = 128
+	// maxRequest bounds a request in bytes: a reconnect of the largest proxies sends all versions.
+	maxRequest = 8 << 20
+)
+
+// serveGRPC opens the gRPC ports, after the first commit, and serves until ctx ends.
+func (p *plane) serveGRPC(ctx context.Context) error {
+	authority, err := ca.New(ca.Options{
+		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
+		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
+	})
+	if err != nil {
+		return err
+	}
+	authenticator, err := p.authenticator(authority)
+	if err != nil {
+		return err
+	}
+	plain := grpc.NewServer(p.grpcOptions()...)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(plain, p.xds.Service(nil))
+	secure := grpc.NewServer(append(p.grpcOptions(), grpc.Creds(credentials.NewTLS(&tls.Config{
+		MinVersion: tls.VersionTLS12, GetCertificate: authority.ServerCertificate(p.cfg.serverNames()),
+		// The authenticator verifies the chain: a caller with a token needs no certificate.
+		ClientAuth: tls.RequestClientCert,
+	})))...)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(secure, p.xds.Service(authenticate(authenticator)))
+	caserver.New(authority, authenticator, p.cfg.Logger, p.registry).Register(secure)
+	return p.serveOn(ctx, []grpcPort{
+		{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
+	})
+}
+
+type grpcPort struct {
+	flag, addr string
+	server     *grpc.Server
+}
+
+// serveOn opens all ports before any is served.
+func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
+	group, ctx := errgroup.WithContext(ctx)
+	defer p.xds.Wait()
+	for _, port := range ports {
+		reflection.Register(port.server)
+		defer port.server.Stop()
+	}
+	var listeners []net.Listener
+	for _, port := range ports {
+		if port.addr == "" {
+			listeners = append(listeners, nil)
+			continue
+		}
+		l, err := net.Listen("tcp", port.addr)
+		if err != nil {
+			return oneSentence(port.flag, port.addr, err)
+		}
+		defer l.Close()
+		listeners = append(listeners, l)
+	}
+	for i, port := range ports {
+		if listeners[i] != nil {
+			group.Go(func() error { return port.server.Serve(listeners[i]) })
+		}
+	}
+	p.serving.Store(true)
+	p.cfg.Logger.Info("serving", "grpc", p.cfg.GRPCAddr, "secureGRPC", p.cfg.SecureGRPCAddr)
+	group.Go(func() error {
+		<-ctx.Done()
+		p.serving.Store(false)
+		for _, port := range ports {
+			port.server.Stop() // streams have no end of their own; proxies keep what they have
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (p *plane) grpcOptions() []grpc.ServerOption {
+	alive := keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}
+	if p.cfg.MaxConnectionAge > 0 {
+		alive.MaxConnectionAge, alive.MaxConnectionAgeGrace = p.cfg.MaxConnectionAge, 10*time.Second
+	}
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(xds.Codec()),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest),
+		grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384), // an idle connection holds both
+		grpc.ConnectionTimeout(10 * time.Second), grpc.KeepaliveParams(alive),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
+func (p *plane) authenticator(authority *ca.Authority) (*auth.Authenticator, error) {
+	domain := p.store.Snapshot().Mesh().GetTrustDomain()
+	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots}
+	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
+		tokens, err := auth.NewTokens(auth.TokenConfig{
+			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,
+			TrustDomain: domain, Logger: p.cfg.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Tokens = []auth.TokenVerifier{tokens}
+	}
+	return auth.New(cfg), nil
+}
+
+func authenticate(a *auth.Authenticator) xds.Authenticate {
+	return func(ctx context.Context) (xds.Identity, error) {
+		id, err := a.Authenticate(ctx)
+		return xds.Identity{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, err
+	}
+}

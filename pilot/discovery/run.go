@@ -1,0 +1,155 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/status"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+)
+
+// sourceName is what the file source calls itself.
+const sourceName = "file"
+
+// plane is a running control plane.
+type plane struct {
+	cfg      Config
+	registry *prometheus.Registry
+	metrics  *metrics
+	board    *status.Board
+	store    *store.Store
+	engine   *push.Engine
+	xds      *xds.Server
+
+	committed chan struct{} // closed after the first commit is applied
+	serving   atomic.Bool   // gRPC is open
+}
+
+// Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
+// not ready until the first commit is applied and gRPC is open.
+func Run(ctx context.Context, cfg Config) error {
+	if len(cfg.ConfigDirs) == 0 {
+		return errors.New("there is nothing to serve: give a directory with --configDir")
+	}
+	p := newPlane(cfg)
+	web, err := p.listenHTTP()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return web.serve(ctx) })
+	group.Go(func() error { return p.store.Run(ctx) })
+	group.Go(func() error {
+		return file.New(cfg.ConfigDirs, file.Options{Name: sourceName, Logger: cfg.Logger}).Run(ctx, p.store)
+	})
+	group.Go(func() error { return p.pump(ctx) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.committed:
+			return p.serveGRPC(ctx)
+		}
+	})
+	err = group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func newPlane(cfg Config) *plane {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p := &plane{
+		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
+		metrics: newMetrics(registry, cfg.Version),
+	}
+	p.store = store.New(store.Options{
+		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}}, Report: p.board.Report, Logger: cfg.Logger,
+	})
+	p.engine = push.New(push.Options{
+		Registerer: registry, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
+	})
+	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry})
+	return p
+}
+
+// pump brings the store's commits into the views.
+func (p *plane) pump(ctx context.Context) error {
+	first := true
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case c := <-p.store.Commits():
+			p.metrics.commit(c)
+			if err := p.engine.Apply(ctx, pushCommit(c)); err != nil {
+				return err
+			}
+			if first {
+				close(p.committed)
+				first = false
+			}
+		}
+	}
+}
+
+// pushCommit tells what of a commit matters to the views. Pods decide the class of their own proxy
+// and, by way of services, endpoints.
+func pushCommit(c store.Commit) push.Commit {
+	out := push.Commit{
+		Translator: push.NewTranslator(c.Snapshot), Config: c.Full, Services: c.Endpoints,
+		Pods: map[model.Key]struct{}{}, Since: c.Since,
+	}
+	for key := range c.Changed {
+		switch key.Kind {
+		case model.KindPod:
+			out.Pods[key] = struct{}{}
+		case model.KindEndpointSlice:
+		default:
+			out.Config = true
+		}
+	}
+	return out
+}
+
+// debugOptions lets the debug pages look into the stages.
+func (p *plane) debugOptions() debug.Options {
+	return debug.Options{
+		Ready: p.serving.Load, Connections: p.xds.Connections, Problems: p.board.Problems,
+		Snapshot: func() debug.Snapshot {
+			if s := p.store.Snapshot(); s != nil {
+				return s
+			}
+			return nil
+		},
+		Gatherer: p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
+	}
+}
+
+// oneSentence gives a listening error without the words of the system call.
+func oneSentence(flag, addr string, err error) error {
+	return fmt.Errorf("cannot listen on %s %s: %w; give another address with %s", flag[2:], addr, rootCause(err), flag)
+}
+
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
