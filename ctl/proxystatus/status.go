@@ -1,0 +1,100 @@
+// Package proxystatus shows how far each proxy is in step with its control plane: a table of all
+// of them, and for one the difference between what it was sent and what its Envoy runs.
+package proxystatus
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/yaml"
+)
+
+// Proxy is one row, as the control plane's /debug/pilothouse/syncz gives it.
+type Proxy struct {
+	Name    string          `json:"proxy"` // pod.namespace
+	Cluster string          `json:"cluster"`
+	Istiod  string          `json:"istiod"`
+	Version string          `json:"version"`
+	Types   map[string]Type `json:"types"` // by cds, lds, eds, rds, …
+}
+
+// Type is one cell.
+type Type struct {
+	State      string  `json:"state"`
+	AgeSeconds float64 `json:"ageSeconds"`
+	Resources  int     `json:"resources"`
+	Error      string  `json:"error,omitempty"`
+}
+
+// columns are the types of the table, in its order.
+var columns = []string{"cds", "lds", "eds", "rds"}
+
+// Parse reads what the control plane gives, sorted by name.
+func Parse(data []byte) ([]Proxy, error) {
+	var all []Proxy
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("the control plane's answer is not a list of proxies: %w", err)
+	}
+	slices.SortFunc(all, func(a, b Proxy) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// cell gives STATE (age); a type that the control plane knows nothing of was never asked for.
+func (p *Proxy) cell(column string) string {
+	t, ok := p.Types[column]
+	if !ok || t.State == "" {
+		return "IGNORED"
+	}
+	if t.State == "NOT SENT" || t.State == "IGNORED" {
+		return t.State
+	}
+	return t.State + " (" + duration.HumanDuration(time.Duration(t.AgeSeconds*float64(time.Second))) + ")"
+}
+
+// Print prints NAME, CLUSTER, CDS, LDS, EDS, RDS, ISTIOD, VERSION, and below the table what
+// proxies said of what they refused.
+func Print(w io.Writer, all []Proxy) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 5, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tCLUSTER\tCDS\tLDS\tEDS\tRDS\tISTIOD\tVERSION")
+	var refused []string
+	for _, p := range all {
+		row := []string{p.Name, p.Cluster}
+		for _, c := range columns {
+			row = append(row, p.cell(c))
+			if t := p.Types[c]; t.Error != "" {
+				refused = append(refused, fmt.Sprintf("%s %s: %s", p.Name, strings.ToUpper(c), t.Error))
+			}
+		}
+		fmt.Fprintln(tw, strings.Join(append(row, p.Istiod, cmp.Or(p.Version, "-")), "\t"))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, r := range refused {
+		if _, err := fmt.Fprintln(w, "\nrefused by "+r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PrintDocument prints the control plane's own answer as JSON or YAML.
+func PrintDocument(w io.Writer, data []byte, asYAML bool) error {
+	if asYAML {
+		out, err := yaml.JSONToYAML(data)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(out)
+		return err
+	}
+	_, err := w.Write(append([]byte(strings.TrimSpace(string(data))), '\n'))
+	return err
+}

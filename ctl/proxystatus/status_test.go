@@ -1,0 +1,66 @@
+package proxystatus
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+)
+
+func TestTable(t *testing.T) {
+	all, err := Parse([]byte(`[
+	 {"proxy":"b.default","cluster":"Kubernetes","istiod":"istiod-1","version":"1.30.0","types":{
+	   "cds":{"state":"SYNCED","ageSeconds":125},"lds":{"state":"STALE","ageSeconds":1},"eds":{"state":"NOT SENT"},
+	   "rds":{"state":"ERROR","ageSeconds":4000,"error":"no such cluster"}}},
+	 {"proxy":"a.default","cluster":"Kubernetes","istiod":"istiod-1","types":{}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Print(&out, all); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"NAME CLUSTER CDS LDS EDS RDS ISTIOD VERSION",
+		"a.default Kubernetes IGNORED IGNORED IGNORED IGNORED istiod-1 -",
+		"b.default Kubernetes SYNCED (2m5s) STALE (1s) NOT SENT ERROR (66m) istiod-1 1.30.0",
+		"", "refused by b.default RDS: no such cluster", "",
+	}
+	for i, l := range strings.Split(out.String(), "\n") {
+		if strings.Join(strings.Fields(l), " ") != want[i] {
+			t.Errorf("line %d: %q, want %q", i, l, want[i])
+		}
+	}
+	if _, err := Parse([]byte("not connected")); err == nil {
+		t.Error("an answer that is no JSON is accepted")
+	}
+}
+
+func dump(t *testing.T, cluster string) *proxyconfig.Dump {
+	t.Helper()
+	d, err := proxyconfig.ParseDump([]byte(`{"configs":[{"@type":"x.ClustersConfigDump","dynamic_active_clusters":[{"cluster":` + cluster + `}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
+	var out bytes.Buffer
+	a, b := dump(t, `{"name":"c","type":"EDS","lb":{"x":1,"y":2}}`), dump(t, `{"lb":{"y":2,"x":1},"type":"EDS","name":"c"}`)
+	if same, err := Compare(&out, a, b); err != nil || !same || !strings.Contains(out.String(), "Clusters Match") {
+		t.Errorf("%v %v\n%s", same, err, out.String())
+	}
+	out.Reset()
+	c := dump(t, `{"name":"c","type":"STATIC","lb":{"x":1,"y":2}}`)
+	same, err := Compare(&out, a, c)
+	if err != nil || same {
+		t.Fatalf("%v %v", same, err)
+	}
+	for _, want := range []string{"Clusters Don't Match", `-  "type": "EDS"`, `+  "type": "STATIC"`, "Listeners Match", "Routes Match"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+}
