@@ -1,0 +1,168 @@
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
+)
+
+// ErrRequest is wrapped by every error that is the caller's fault.
+var ErrRequest = errors.New("certificate request refused")
+
+const (
+	// maxCSR bounds a request in bytes; one with an 8192-bit RSA key takes about 3 KB.
+	maxCSR = 16 << 10
+	// Verifying a signature of a huge RSA key would cost the CA more than the caller.
+	minRSABits, maxRSABits = 2048, 8192
+)
+
+// SignWorkload gives a certificate for the proven identity and the request's key. The chain is one
+// PEM an element, leaf first and root last. A ttl of zero or less means the default; more than the
+// maximum, or more than the root has left, is cut.
+func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) ([]string, error) {
+	pub, err := publicKey(csrPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	if id.TrustDomain != a.opts.TrustDomain {
+		return nil, fmt.Errorf("%w: trust domain %q is not this CA's %q", ErrRequest, id.TrustDomain, a.opts.TrustDomain)
+	}
+	template, err := a.template(ttl, pub)
+	if err != nil {
+		return nil, err
+	}
+	template.URIs = []*url.URL{id.URL()}
+	der, err := a.sign(template, pub)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("what was signed for %s cannot be read: %w", id, err)
+	}
+	if err := a.check(cert, id, pub); err != nil {
+		return nil, fmt.Errorf("what was signed for %s is withheld: %w", id, err)
+	}
+	return append([]string{string(certPEM(der))}, a.chainPEM...), nil
+}
+
+// publicKey takes the key out of a request, whose signature proves that the caller has its other
+// half.
+func publicKey(csrPEM []byte) (crypto.PublicKey, error) {
+	if len(csrPEM) > maxCSR {
+		return nil, fmt.Errorf("longer than %d bytes", maxCSR)
+	}
+	block, rest := pem.Decode(csrPEM)
+	if block == nil || (block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST") {
+		return nil, errors.New("not a PEM certificate request")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("data after the PEM block")
+	}
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKey(csr.PublicKey); err != nil {
+		return nil, err
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	return csr.PublicKey, nil
+}
+
+func checkKey(pub crypto.PublicKey) error {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() {
+			return fmt.Errorf("curve %s is neither P-256 nor P-384", k.Curve.Params().Name)
+		}
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
+		}
+	case ed25519.PublicKey:
+	default:
+		return fmt.Errorf("key type %T is not accepted", pub)
+	}
+	return nil
+}
+
+// template has all but the names: lifetime and uses.
+func (a *Authority) template(ttl time.Duration, pub crypto.PublicKey) (*x509.Certificate, error) {
+	if ttl <= 0 {
+		ttl = a.opts.DefaultTTL
+	}
+	now := a.opts.Clock()
+	if left := a.notAfter.Sub(now); left < minRemaining {
+		return nil, fmt.Errorf("the CA's own certificate ends at %s", a.notAfter.UTC().Format(time.RFC3339))
+	}
+	t := &x509.Certificate{
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(min(ttl, a.opts.MaxTTL)),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+	}
+	if t.NotBefore.Before(a.signer.NotBefore) {
+		t.NotBefore = a.signer.NotBefore
+	}
+	if t.NotAfter.After(a.notAfter) {
+		t.NotAfter = a.notAfter
+	}
+	if _, ok := pub.(*rsa.PublicKey); ok {
+		t.KeyUsage |= x509.KeyUsageKeyEncipherment // RSA key exchange of TLS 1.2
+	}
+	return t, nil
+}
+
+// sign also verifies the signature with the CA's public key: x509.CreateCertificate does.
+func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, a.signer, pub, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	return der, nil
+}
+
+// check looks at the signed certificate as a relying party would, and not at the template.
+func (a *Authority) check(cert *x509.Certificate, id auth.Identity, pub crypto.PublicKey) error {
+	got, err := auth.FromCertificate(cert)
+	switch {
+	case err != nil:
+		return err
+	case got != id:
+		return fmt.Errorf("identity is %s", got)
+	case len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) > 0:
+		return errors.New("it has names beside the SPIFFE URI")
+	case len(cert.Subject.Names) > 0:
+		return errors.New("it has a subject")
+	case !samePublicKey(pub, cert.PublicKey):
+		return errors.New("the key is not the request's")
+	case cert.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 || cert.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return fmt.Errorf("key usage is %b", cert.KeyUsage)
+	case cert.NotBefore.Before(a.signer.NotBefore) || cert.NotAfter.After(a.notAfter):
+		return errors.New("it outlives its signer")
+	case cert.NotAfter.Sub(a.opts.Clock()) > a.opts.MaxTTL:
+		return errors.New("it lives longer than the maximum")
+	case !bytes.Equal(cert.RawIssuer, a.signer.RawSubject):
+		return errors.New("the issuer is another")
+	}
+	return nil
+}
