@@ -1,0 +1,295 @@
+package validate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+func (c *checker) destinationRule(dr *networking.DestinationRule) {
+	switch host := dr.GetHost(); {
+	case host == "":
+		c.fail("spec.host", "is missing; name the service that the rule is about")
+	case !isWildcardHost(host) && !isIP(host):
+		c.fail("spec.host", "%q is no host; use a name, or a wildcard such as *.example.com", host)
+	}
+	c.exportTo("spec.exportTo", dr.GetExportTo())
+	if s := dr.GetWorkloadSelector(); s != nil {
+		c.labels("spec.workloadSelector.matchLabels", s.GetMatchLabels())
+	}
+	c.trafficPolicy("spec.trafficPolicy", dr.GetTrafficPolicy())
+	var names []string
+	for i, subset := range dr.GetSubsets() {
+		path := at("spec.subsets", i)
+		switch name := subset.GetName(); {
+		case name == "":
+			c.missing(path + ".name")
+		case slices.Contains(names, name):
+			c.fail(path+".name", "%q is the name of another subset too; rename one", name)
+		default:
+			c.subsetName(path+".name", name)
+		}
+		names = append(names, subset.GetName())
+		c.labels(path+".labels", subset.GetLabels())
+		c.trafficPolicy(path+".trafficPolicy", subset.GetTrafficPolicy())
+	}
+}
+
+// policy is what a traffic policy and one of its port-level settings have in common.
+type policy interface {
+	GetLoadBalancer() *networking.LoadBalancerSettings
+	GetConnectionPool() *networking.ConnectionPoolSettings
+	GetOutlierDetection() *networking.OutlierDetection
+	GetTls() *networking.ClientTLSSettings
+}
+
+func (c *checker) trafficPolicy(path string, p *networking.TrafficPolicy) {
+	if p == nil {
+		return
+	}
+	c.policy(path, p)
+	seen := map[uint32]bool{}
+	for i, settings := range p.GetPortLevelSettings() {
+		item := at(path+".portLevelSettings", i)
+		port := settings.GetPort().GetNumber()
+		switch {
+		case settings.GetPort() == nil:
+			c.missing(item + ".port")
+		case seen[port]:
+			c.fail(item+".port.number", "%d has settings already; put them together", port)
+		}
+		seen[port] = true
+		if settings != nil {
+			c.policy(item, settings)
+		}
+	}
+	if t := p.GetTunnel(); t != nil {
+		if t.GetProtocol() != "" && t.GetProtocol() != "CONNECT" && t.GetProtocol() != "POST" {
+			c.fail(path+".tunnel.protocol", "%q is neither CONNECT nor POST", t.GetProtocol())
+		}
+		if !isHost(t.GetTargetHost()) && !isIP(t.GetTargetHost()) {
+			c.fail(path+".tunnel.targetHost", "%q is no host", t.GetTargetHost())
+		}
+		c.port(path+".tunnel.targetPort", t.GetTargetPort())
+	}
+	if b := p.GetRetryBudget(); b.GetPercent() != nil && !percent(b.GetPercent().GetValue()) {
+		c.fail(path+".retryBudget.percent", "%v is no percentage; use 0 to 100", b.GetPercent().GetValue())
+	}
+}
+
+// percent is false for NaN too.
+func percent(v float64) bool { return v >= 0 && v <= 100 }
+
+func (c *checker) policy(path string, p policy) {
+	c.loadBalancer(path+".loadBalancer", p.GetLoadBalancer())
+	c.connectionPool(path+".connectionPool", p.GetConnectionPool())
+	c.outlierDetection(path+".outlierDetection", p.GetOutlierDetection())
+	c.clientTLS(path+".tls", p.GetTls())
+}
+
+func (c *checker) notNegative(path string, n int32) {
+	if n < 0 {
+		c.fail(path, "%d is negative; use 0 or more", n)
+	}
+}
+
+func (c *checker) connectionPool(path string, p *networking.ConnectionPoolSettings) {
+	if p == nil {
+		return
+	}
+	if p.GetTcp() == nil && p.GetHttp() == nil {
+		c.warn(path, "sets nothing; set tcp or http, or remove it")
+	}
+	tcp, http := p.GetTcp(), p.GetHttp()
+	c.notNegative(path+".tcp.maxConnections", tcp.GetMaxConnections())
+	c.atLeast(path+".tcp.connectTimeout", tcp.GetConnectTimeout(), time.Millisecond)
+	c.atLeast(path+".tcp.maxConnectionDuration", tcp.GetMaxConnectionDuration(), time.Millisecond)
+	c.atLeast(path+".tcp.tcpKeepalive.time", tcp.GetTcpKeepalive().GetTime(), time.Second)
+	c.atLeast(path+".tcp.tcpKeepalive.interval", tcp.GetTcpKeepalive().GetInterval(), time.Second)
+	c.notNegative(path+".http.http1MaxPendingRequests", http.GetHttp1MaxPendingRequests())
+	c.notNegative(path+".http.http2MaxRequests", http.GetHttp2MaxRequests())
+	c.notNegative(path+".http.maxRequestsPerConnection", http.GetMaxRequestsPerConnection())
+	c.notNegative(path+".http.maxRetries", http.GetMaxRetries())
+	c.notNegative(path+".http.maxConcurrentStreams", http.GetMaxConcurrentStreams())
+	if http.GetUseClientProtocol() && http.GetH2UpgradePolicy() == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE {
+		c.fail(path+".http.useClientProtocol", "contradicts h2UpgradePolicy UPGRADE; keep one of them")
+	}
+	if k := http.GetHttp2KeepAlive(); k != nil {
+		c.atLeast(path+".http.http2KeepAlive.interval", k.GetInterval(), time.Millisecond)
+		c.atLeast(path+".http.http2KeepAlive.timeout", k.GetTimeout(), time.Millisecond)
+	}
+}
+
+func (c *checker) outlierDetection(path string, o *networking.OutlierDetection) {
+	if o == nil {
+		return
+	}
+	c.atLeast(path+".interval", o.GetInterval(), time.Millisecond)
+	c.atLeast(path+".baseEjectionTime", o.GetBaseEjectionTime(), time.Millisecond)
+	c.oldPercent(path+".maxEjectionPercent", o.GetMaxEjectionPercent())
+	c.oldPercent(path+".minHealthPercent", o.GetMinHealthPercent())
+	if n := o.GetConsecutiveErrors(); n != 0 { //nolint:staticcheck // users still write it
+		c.warn(path+".consecutiveErrors", "is deprecated; use consecutive5xxErrors or consecutiveGatewayErrors")
+	}
+}
+
+func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings) {
+	if lb == nil {
+		return
+	}
+	if _, unknown := networking.LoadBalancerSettings_SimpleLB_name[int32(lb.GetSimple())]; !unknown {
+		c.fail(path+".simple", "%d is no load balancing policy", lb.GetSimple())
+	}
+	c.consistentHash(path+".consistentHash", lb.GetConsistentHash())
+	c.locality(path+".localityLbSetting", lb.GetLocalityLbSetting())
+	if w := lb.GetWarmup(); w != nil {
+		if w.GetDuration() == nil {
+			c.missing(path + ".warmup.duration")
+		}
+		c.atLeast(path+".warmup.duration", w.GetDuration(), time.Second)
+		if a := w.GetAggression(); a != nil && !(a.GetValue() >= 1) {
+			c.fail(path+".warmup.aggression", "%v is too small; use 1 or more", a.GetValue())
+		}
+		if m := w.GetMinimumPercent(); m != nil && !percent(m.GetValue()) {
+			c.fail(path+".warmup.minimumPercent", "%v is no percentage; use 0 to 100", m.GetValue())
+		}
+	}
+}
+
+// Bounds of Envoy's hash tables.
+const (
+	maxRing   = 8 << 20
+	maxMaglev = 5000011
+)
+
+func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings_ConsistentHashLB) {
+	if h == nil {
+		return
+	}
+	switch key := h.GetHashKey().(type) {
+	case nil:
+		c.fail(path, "has nothing to hash; set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
+		if !isHeaderName(key.HttpHeaderName) && !isPseudoHeader(key.HttpHeaderName) {
+			c.fail(path+".httpHeaderName", "%q is no name of a header", key.HttpHeaderName)
+		}
+	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
+		if !isHeaderName(key.HttpCookie.GetName()) {
+			c.fail(path+".httpCookie.name", "%q is no name of a cookie", key.HttpCookie.GetName())
+		}
+	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
+		if !key.UseSourceIp {
+			c.fail(path+".useSourceIp", "is false, so there is nothing to hash; set it to true or hash something else")
+		}
+	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
+		if key.HttpQueryParameterName == "" {
+			c.missing(path + ".httpQueryParameterName")
+		}
+	}
+	if n := max(h.GetRingHash().GetMinimumRingSize(), h.GetMinimumRingSize()); n > maxRing { //nolint:staticcheck // users still write it
+		c.fail(path+".ringHash.minimumRingSize", "%d is too large; use at most %d", n, maxRing)
+	}
+	if m := h.GetMaglev(); m != nil && m.GetTableSize() != 0 && (m.GetTableSize() > maxMaglev || !prime(m.GetTableSize())) {
+		c.fail(path+".maglev.tableSize", "%d is no prime number up to %d", m.GetTableSize(), maxMaglev)
+	}
+}
+
+func prime(n uint64) bool {
+	if n < 2 {
+		return false
+	}
+	for d := uint64(2); d*d <= n; d++ {
+		if n%d == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSetting) {
+	if len(l.GetDistribute()) > 0 && len(l.GetFailover())+len(l.GetFailoverPriority()) > 0 {
+		c.fail(path, "has distribute together with failover; keep one of them")
+	}
+	var from []string
+	for i, d := range l.GetDistribute() {
+		item := at(path+".distribute", i)
+		if d.GetFrom() == "" {
+			c.missing(item + ".from")
+		}
+		if slices.Contains(from, d.GetFrom()) {
+			c.fail(item+".from", "%q is distributed already; put the entries together", d.GetFrom())
+		}
+		from = append(from, d.GetFrom())
+		sum := uint64(0)
+		for _, to := range sortedKeys(d.GetTo()) {
+			if d.GetTo()[to] == 0 || d.GetTo()[to] > 100 {
+				c.fail(entry(item+".to", to), "%d is no share; use 1 to 100", d.GetTo()[to])
+			}
+			c.localityName(entry(item+".to", to), to)
+			sum += uint64(d.GetTo()[to])
+		}
+		if sum != 100 {
+			c.fail(item+".to", "adds up to %d; make it 100", sum)
+		}
+		c.localityName(item+".from", d.GetFrom())
+	}
+	for i, f := range l.GetFailover() {
+		item := at(path+".failover", i)
+		switch {
+		case f.GetFrom() == "" || f.GetTo() == "":
+			c.fail(item, "has no from or no to; set both")
+		case f.GetFrom() == f.GetTo():
+			c.fail(item, "leads from %q to itself", f.GetFrom())
+		case strings.ContainsAny(f.GetFrom()+f.GetTo(), "/*"):
+			c.fail(item, "names more than a region; failover is between regions only")
+		}
+	}
+	for i, label := range l.GetFailoverPriority() {
+		if name, _, _ := strings.Cut(label, "="); name == "" {
+			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
+		}
+	}
+}
+
+// localityName checks region/zone/subzone, in which "*" may stand last.
+func (c *checker) localityName(path, name string) {
+	parts := strings.Split(name, "/")
+	if len(parts) > 3 {
+		c.fail(path, "%q has more than region/zone/subzone", name)
+	}
+	for i, part := range parts {
+		if part == "" && name != "" || strings.Contains(part, "*") && (part != "*" || i != len(parts)-1) {
+			c.fail(path, `%q is no locality; use region/zone/subzone, or "*" as the last part`, name)
+			return
+		}
+	}
+}
+
+func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
+	if t == nil {
+		return
+	}
+	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != "" || t.GetCaCertificates() != ""
+	switch t.GetMode() {
+	case networking.ClientTLSSettings_MUTUAL:
+		if t.GetCredentialName() == "" && (t.GetClientCertificate() == "" || t.GetPrivateKey() == "") {
+			c.fail(path, "has mode MUTUAL but no key pair; set clientCertificate and privateKey, or credentialName")
+		}
+	case networking.ClientTLSSettings_SIMPLE:
+		if t.GetClientCertificate() != "" || t.GetPrivateKey() != "" {
+			c.warn(path+".clientCertificate", "is not presented in mode SIMPLE; use MUTUAL")
+		}
+	case networking.ClientTLSSettings_ISTIO_MUTUAL:
+		if files || t.GetCredentialName() != "" {
+			c.fail(path, "has mode ISTIO_MUTUAL, which uses the mesh's own certificates; remove the others or use MUTUAL")
+		}
+	}
+	if files && t.GetCredentialName() != "" {
+		c.fail(path+".credentialName", "cannot be together with certificate files; keep one of them")
+	}
+	if t.GetInsecureSkipVerify().GetValue() && (t.GetCaCertificates() != "" || len(t.GetSubjectAltNames()) > 0) {
+		c.warn(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check")
+	}
+}

@@ -1,0 +1,323 @@
+package validate
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool) {
+	c.action(path, r, delegate)
+	for i, m := range r.GetMatch() {
+		c.httpMatch(at(path+".match", i), m, delegate || r.GetDelegate() != nil)
+	}
+	shares := make([]weighted, len(r.GetRoute()))
+	for i := range r.GetRoute() {
+		shares[i] = r.GetRoute()[i]
+	}
+	c.weights(path+".route", shares)
+	c.redirect(path+".redirect", r.GetRedirect())
+	c.directResponse(path+".directResponse", r.GetDirectResponse())
+	c.rewrite(path+".rewrite", r.GetRewrite())
+	c.retries(path+".retries", r.GetRetries())
+	c.fault(path+".fault", r.GetFault())
+	c.cors(path+".corsPolicy", r.GetCorsPolicy())
+	c.mirrors(path, r)
+}
+
+// action checks that a route does exactly one thing.
+func (c *checker) action(path string, r *networking.HTTPRoute, delegate bool) {
+	var actions []string
+	for name, set := range map[string]bool{
+		"route": len(r.GetRoute()) > 0, "redirect": r.GetRedirect() != nil,
+		"directResponse": r.GetDirectResponse() != nil, "delegate": r.GetDelegate() != nil,
+	} {
+		if set {
+			actions = append(actions, name)
+		}
+	}
+	slices.Sort(actions)
+	switch {
+	case len(actions) == 0:
+		c.fail(path, "does nothing; give it route, redirect, directResponse or delegate")
+	case len(actions) > 1:
+		c.fail(path, "has %s together; keep one of them", strings.Join(actions, " and "))
+	}
+	if d := r.GetDelegate(); d != nil {
+		if delegate {
+			c.fail(path+".delegate", "cannot be in a delegate, which is a VirtualService without hosts; delegate from the root only")
+		}
+		if d.GetName() == "" {
+			c.missing(path + ".delegate.name")
+		}
+	}
+	if r.GetRedirect() != nil || r.GetDirectResponse() != nil {
+		if r.GetFault() != nil {
+			c.fail(path+".fault", "cannot be together with redirect or directResponse; remove it")
+		}
+		if r.GetRewrite() != nil {
+			c.fail(path+".rewrite", "cannot be together with redirect or directResponse; remove it")
+		}
+	}
+}
+
+func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegation bool) {
+	if m == nil {
+		c.missing(path)
+		return
+	}
+	if delegation && m.GetUri().GetRegex() != "" {
+		c.fail(path+".uri.regex", "cannot be used with a delegate, as it cannot be told whether one match includes another; use prefix or exact")
+	}
+	for field, headers := range map[string]map[string]*networking.StringMatch{
+		"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
+	} {
+		for _, name := range sortedKeys(headers) {
+			where := entry(path+"."+field, name)
+			switch name {
+			case "uri", "scheme", "method", "authority":
+				c.warn(where, "matches a header of that name; to match the request's %s use match.%s", name, name)
+			}
+			if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, "@request.auth.claims") {
+				c.fail(where, "%q is no name of a header", name)
+			}
+		}
+	}
+	for _, name := range sortedKeys(m.GetQueryParams()) {
+		where := entry(path+".queryParams", name)
+		if name == "" {
+			c.fail(where, "has an empty name")
+		}
+	}
+	if m.GetPort() > 65535 {
+		c.port(path+".port", m.GetPort())
+	}
+	c.labels(path+".sourceLabels", m.GetSourceLabels())
+	c.gatewayNames(path+".gateways", m.GetGateways())
+}
+
+func (c *checker) redirect(path string, r *networking.HTTPRedirect) {
+	if r == nil {
+		return
+	}
+	if r.GetUri() != "" && r.GetPrefixRewrite() != "" {
+		c.fail(path, "has uri and prefixRewrite together; keep one of them")
+	}
+	if r.GetUri() == "" && r.GetPrefixRewrite() == "" && r.GetAuthority() == "" && r.GetScheme() == "" && r.GetRedirectPort() == nil {
+		c.fail(path, "leads back to where it came from; set uri, prefixRewrite, authority, scheme or port")
+	}
+	switch r.GetRedirectCode() {
+	case 0, 301, 302, 303, 307, 308:
+	default:
+		c.fail(path+".redirectCode", "%d is no status of a redirect; use 301, 302, 303, 307 or 308", r.GetRedirectCode())
+	}
+	switch r.GetScheme() {
+	case "", "http", "https":
+	default:
+		c.fail(path+".scheme", "%q is neither http nor https", r.GetScheme())
+	}
+	if p, ok := r.GetRedirectPort().(*networking.HTTPRedirect_Port); ok {
+		c.port(path+".port", p.Port)
+	}
+}
+
+// maxBody bounds the body of a direct response, which every proxy holds, in bytes.
+const maxBody = 1 << 20
+
+func (c *checker) directResponse(path string, r *networking.HTTPDirectResponse) {
+	if r == nil {
+		return
+	}
+	if r.GetStatus() < 200 || r.GetStatus() > 599 {
+		c.fail(path+".status", "%d is no status of a response; use 200 to 599", r.GetStatus())
+	}
+	if n := len(r.GetBody().GetString_()) + len(r.GetBody().GetBytes()); n > maxBody {
+		c.fail(path+".body", "has %d bytes; use at most %d", n, maxBody)
+	}
+}
+
+func (c *checker) rewrite(path string, r *networking.HTTPRewrite) {
+	if r == nil {
+		return
+	}
+	regex := r.GetUriRegexRewrite()
+	switch {
+	case r.GetUri() == "" && r.GetAuthority() == "" && regex == nil:
+		c.fail(path, "rewrites nothing; set uri, uriRegexRewrite or authority")
+	case r.GetUri() != "" && regex != nil:
+		c.fail(path, "has uri and uriRegexRewrite together; keep one of them")
+	}
+	if regex == nil {
+		return
+	}
+	if problem := regexProblem(regex.GetMatch()); problem != "" {
+		c.fail(path+".uriRegexRewrite.match", "%q %s", regex.GetMatch(), problem)
+		return
+	}
+	groups := regexp.MustCompile(regex.GetMatch()).NumSubexp()
+	if problem := substitutionProblem(regex.GetRewrite(), groups); problem != "" {
+		c.fail(path+".uriRegexRewrite.rewrite", "%q %s", regex.GetRewrite(), problem)
+	}
+}
+
+// substitutionProblem tells why RE2 would refuse a substitution: a backslash is followed by the
+// number of a group, or by another backslash.
+func substitutionProblem(text string, groups int) string {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++
+		switch {
+		case i == len(text):
+			return "ends with a single backslash"
+		case text[i] == '\\':
+		case text[i] < '0' || text[i] > '9':
+			return `has a backslash before something other than a digit or a backslash`
+		case int(text[i]-'0') > groups:
+			return "names group " + text[i:i+1] + ", but match has only " + strconv.Itoa(groups)
+		}
+	}
+	return ""
+}
+
+// atLeast checks a duration that must not be as short as nothing.
+func (c *checker) atLeast(path string, d *durationpb.Duration, least time.Duration) {
+	if d != nil && d.IsValid() && d.AsDuration() >= 0 && d.AsDuration() < least {
+		c.fail(path, "%v is too short; use at least %v", d.AsDuration(), least)
+	}
+}
+
+func (c *checker) retries(path string, r *networking.HTTPRetry) {
+	if r == nil {
+		return
+	}
+	if r.GetAttempts() < 0 {
+		c.fail(path+".attempts", "%d is negative; use 0 to turn retries off", r.GetAttempts())
+	}
+	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil) {
+		c.fail(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
+	}
+	c.atLeast(path+".perTryTimeout", r.GetPerTryTimeout(), time.Millisecond)
+	c.atLeast(path+".backoff", r.GetBackoff(), time.Millisecond)
+	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
+		condition = strings.TrimSpace(condition)
+		if code, err := strconv.Atoi(condition); err == nil {
+			if code < 100 || code > 599 {
+				c.fail(path+".retryOn", "%d is no HTTP status", code)
+			}
+		} else if condition != "" && !retryCondition(condition) {
+			c.fail(path+".retryOn", "%q is no condition that Envoy knows", condition)
+		} else if condition == "" && r.GetRetryOn() != "" {
+			c.fail(path+".retryOn", "has an empty condition; remove the comma")
+		}
+	}
+}
+
+func retryCondition(name string) bool {
+	switch name {
+	case "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
+		"retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers", "http3-post-connect-failure",
+		"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable":
+		return true
+	}
+	return false
+}
+
+func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
+	if f == nil {
+		return
+	}
+	if f.GetDelay() == nil && f.GetAbort() == nil {
+		c.fail(path, "does nothing; set delay or abort")
+	}
+	if d := f.GetDelay(); d != nil {
+		c.oldPercent(path+".delay.percent", d.GetPercent())
+		switch d.GetHttpDelayType().(type) {
+		case *networking.HTTPFaultInjection_Delay_FixedDelay:
+			c.atLeast(path+".delay.fixedDelay", d.GetFixedDelay(), time.Millisecond)
+		case *networking.HTTPFaultInjection_Delay_ExponentialDelay:
+			c.fail(path+".delay.exponentialDelay", "is not supported by Envoy; use fixedDelay")
+		default:
+			c.missing(path + ".delay.fixedDelay")
+		}
+	}
+	if a := f.GetAbort(); a != nil {
+		switch t := a.GetErrorType().(type) {
+		case *networking.HTTPFaultInjection_Abort_HttpStatus:
+			if t.HttpStatus < 200 || t.HttpStatus > 599 {
+				c.fail(path+".abort.httpStatus", "%d is no status of a response; use 200 to 599", t.HttpStatus)
+			}
+		case *networking.HTTPFaultInjection_Abort_GrpcStatus:
+			if !grpcStatus(t.GrpcStatus) {
+				c.fail(path+".abort.grpcStatus", "%q is no gRPC status; use a name such as UNAVAILABLE", t.GrpcStatus)
+			}
+		case *networking.HTTPFaultInjection_Abort_Http2Error:
+			c.fail(path+".abort.http2Error", "is not supported by Envoy; use httpStatus or grpcStatus")
+		default:
+			c.fail(path+".abort", "does nothing; set httpStatus or grpcStatus")
+		}
+	}
+}
+
+func (c *checker) oldPercent(path string, percent int32) {
+	if percent < 0 || percent > 100 {
+		c.fail(path, "%d is no percentage; use 0 to 100", percent)
+	}
+}
+
+func grpcStatus(name string) bool {
+	switch name {
+	case "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+		"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED":
+		return true
+	}
+	return false
+}
+
+func (c *checker) cors(path string, p *networking.CorsPolicy) {
+	if p == nil {
+		return
+	}
+	for i, method := range p.GetAllowMethods() {
+		if method != "*" && !isHeaderName(method) {
+			c.fail(at(path+".allowMethods", i), "%q is no HTTP method", method)
+		}
+	}
+	for field, names := range map[string][]string{"allowHeaders": p.GetAllowHeaders(), "exposeHeaders": p.GetExposeHeaders()} {
+		for i, name := range names {
+			if name != "*" && !isHeaderName(name) {
+				c.fail(at(path+"."+field, i), "%q is no name of a header", name)
+			}
+		}
+	}
+	if d := p.GetMaxAge(); d.IsValid() && d.GetNanos() != 0 {
+		c.fail(path+".maxAge", "%v is no whole number of seconds", d.AsDuration())
+	}
+	for i, origin := range p.GetAllowOrigins() {
+		if origin.GetMatchType() == nil {
+			c.missing(at(path+".allowOrigins", i))
+		}
+	}
+}
+
+func (c *checker) mirrors(path string, r *networking.HTTPRoute) {
+	if r.GetMirror() != nil && len(r.GetMirrors()) > 0 {
+		c.fail(path, "has mirror and mirrors together; keep mirrors")
+	}
+	if p := r.GetMirrorPercent(); p != nil && p.GetValue() > 100 { //nolint:staticcheck // users still write it
+		c.oldPercent(path+".mirrorPercent", int32(min(p.GetValue(), math.MaxInt32)))
+	}
+	for i, m := range r.GetMirrors() {
+		if m.GetDestination() == nil {
+			c.missing(at(path+".mirrors", i) + ".destination")
+		}
+	}
+}
