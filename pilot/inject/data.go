@@ -1,0 +1,191 @@
+package inject
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"istio.io/api/annotation"
+	"istio.io/api/label"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// defaultProxyID is the user and the group of the proxy.
+const defaultProxyID = 1337
+
+// templateData is what a template sees. The names of its fields are known to users' templates.
+type templateData struct {
+	// TypeMeta and DeploymentMeta tell the workload that owns the pod.
+	TypeMeta       metav1.TypeMeta
+	DeploymentMeta types.NamespacedName
+	// ObjectMeta and Spec are the pod's own.
+	ObjectMeta metav1.ObjectMeta
+	Spec       corev1.PodSpec
+	// ProxyConfig is the pod's: the mesh's with the annotation over it.
+	ProxyConfig *meshconfig.ProxyConfig
+	MeshConfig  *meshconfig.MeshConfig
+	Values      map[string]any
+
+	Revision, ClusterID, Network string
+	ProxyImage, InitImage        string
+	ProxyUID, ProxyGID           int64
+	NativeSidecars               bool
+
+	// StatusPort is the agent's port; 0 means that there are no probes.
+	StatusPort int
+	// Hold says that the application's containers wait for the proxy.
+	Hold bool
+	// OwnerURI names the owner in telemetry.
+	OwnerURI string
+
+	// rewrite says whether the application's probes go through the agent.
+	rewrite bool
+}
+
+func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*templateData, error) {
+	pc, err := proxyConfig(in.mesh.DefaultConfig, pod.Annotations)
+	if err != nil {
+		return nil, err
+	}
+	if pc.InterceptionMode == meshconfig.ProxyConfig_TPROXY {
+		return nil, fmt.Errorf("ProxyConfig: interceptionMode: TPROXY is not supported; use REDIRECT or NONE")
+	}
+	s := in.settings
+	d := &templateData{
+		ObjectMeta:  *pod.ObjectMeta.DeepCopy(),
+		Spec:        *pod.Spec.DeepCopy(),
+		ProxyConfig: pc, MeshConfig: in.mesh, Values: in.values,
+		Revision: in.revision, ClusterID: in.clusterID, Network: in.network,
+		NativeSidecars: annotatedBool(pod, annotation.SidecarNativeSidecar.Name, in.native),
+		ProxyUID:       defaultProxyID, ProxyGID: defaultProxyID,
+		Hold:    s.Global.Proxy.Hold,
+		rewrite: annotatedBool(pod, annotation.SidecarRewriteAppHTTPProbers.Name, s.Webhook.RewriteAppHTTPProbe),
+	}
+	if pc.HoldApplicationUntilProxyStarts != nil {
+		d.Hold = pc.HoldApplicationUntilProxyStarts.Value
+	}
+	if d.ObjectMeta.Namespace == "" && ns != nil {
+		d.ObjectMeta.Namespace = ns.Name
+	}
+	if network := pod.Labels[label.TopologyNetwork.Name]; network != "" {
+		d.Network = network
+	}
+	d.StatusPort = in.statusPort(pc, pod.Annotations)
+	d.images(s, pod.Annotations)
+	d.proxyUser(pod)
+	d.own(pod, owner)
+	return d, nil
+}
+
+// statusPort gives the agent's port: the annotation's, else that of ProxyConfig. Values may
+// turn it off.
+func (in *Injector) statusPort(pc *meshconfig.ProxyConfig, annotations map[string]string) int {
+	if text, ok := annotations[annotation.SidecarStatusPort.Name]; ok {
+		if port, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+			return port
+		}
+	}
+	if in.settings.Global.Proxy.StatusPort != 0 && pc.StatusPort != 0 {
+		return int(pc.StatusPort)
+	}
+	return in.settings.Global.Proxy.StatusPort
+}
+
+func (d *templateData) images(s *settings, annotations map[string]string) {
+	variant := s.Global.Variant
+	if t := d.ProxyConfig.GetImage().GetImageType(); t != "" {
+		variant = t
+	}
+	if t := annotations[annotation.SidecarProxyImageType.Name]; t != "" {
+		variant = t
+	}
+	d.InitImage = s.image(s.Global.ProxyInit.Image, variant)
+	d.ProxyImage = s.image(s.Global.Proxy.Image, variant)
+	if image := annotations[annotation.SidecarProxyImage.Name]; image != "" {
+		d.InitImage, d.ProxyImage = image, image
+	}
+}
+
+// proxyUser takes over the user that the pod itself gives its proxy, so that the redirection
+// spares that one.
+func (d *templateData) proxyUser(pod *corev1.Pod) {
+	for _, c := range allContainers(pod) {
+		if c.Name != ProxyContainer || c.SecurityContext == nil {
+			continue
+		}
+		if c.SecurityContext.RunAsUser != nil {
+			d.ProxyUID = *c.SecurityContext.RunAsUser
+		}
+		if c.SecurityContext.RunAsGroup != nil {
+			d.ProxyGID = *c.SecurityContext.RunAsGroup
+		}
+	}
+}
+
+// own finds out the workload: as given, else by the pod's references, else the pod itself.
+func (d *templateData) own(pod *corev1.Pod, owner Owner) {
+	if owner.Name == "" {
+		owner = referredOwner(pod)
+	}
+	d.TypeMeta = metav1.TypeMeta{Kind: owner.Kind, APIVersion: owner.APIVersion}
+	d.DeploymentMeta = types.NamespacedName{Name: owner.Name, Namespace: d.ObjectMeta.Namespace}
+	if owner.Name != "" && owner.Kind != "" && owner.APIVersion != "" {
+		namespace := d.ObjectMeta.Namespace
+		if namespace == "" {
+			namespace = "default"
+		}
+		d.OwnerURI = fmt.Sprintf("kubernetes://apis/%s/namespaces/%s/%ss/%s",
+			owner.APIVersion, namespace, strings.ToLower(owner.Kind), owner.Name)
+	}
+}
+
+func referredOwner(pod *corev1.Pod) Owner {
+	self := Owner{Kind: "Pod", APIVersion: "v1", Name: pod.Name}
+	if self.Name == "" {
+		self.Name = strings.TrimSuffix(pod.GenerateName, "-")
+	}
+	ref := metav1.GetControllerOfNoCopy(pod)
+	if ref == nil {
+		return self
+	}
+	owner := Owner{Kind: ref.Kind, APIVersion: ref.APIVersion, Name: ref.Name}
+	// A Deployment names its ReplicaSets after the hash of the pod template.
+	hash := pod.Labels["pod-template-hash"]
+	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && ref.Kind == "ReplicaSet" {
+		owner.Kind, owner.Name = "Deployment", name
+	}
+	return owner
+}
+
+// annotatedBool gives the value of a checked annotation.
+func annotatedBool(pod *corev1.Pod, name string, fallback bool) bool {
+	if v, err := strconv.ParseBool(pod.Annotations[name]); err == nil {
+		return v
+	}
+	return fallback
+}
+
+// allContainers gives pointers to all containers of a pod, init containers first.
+func allContainers(pod *corev1.Pod) []*corev1.Container {
+	var out []*corev1.Container
+	for i := range pod.Spec.InitContainers {
+		out = append(out, &pod.Spec.InitContainers[i])
+	}
+	for i := range pod.Spec.Containers {
+		out = append(out, &pod.Spec.Containers[i])
+	}
+	return out
+}
+
+// findProxy gives the proxy's container, or nil.
+func findProxy(pod *corev1.Pod) *corev1.Container {
+	for _, c := range allContainers(pod) {
+		if c.Name == ProxyContainer {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/Masterminds/sprig/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"istio.io/api/annotation"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// functions are what templates may call: sprig without its access to environment, clock and
+// chance, the functions that templates for Istio call, and a few for our own templates.
+func functions() template.FuncMap {
+	f := sprig.HermeticTxtFuncMap()
+	maps.Copy(f, template.FuncMap{
+		"annotation":          annotated,
+		"isset":               func(m map[string]string, key string) bool { _, ok := m[key]; return ok },
+		"valueOrDefault":      func(value, fallback string) string { return firstNonEmpty(value, fallback) },
+		"toJSON":              toJSON,
+		"fromJSON":            fromJSON,
+		"structToJSON":        toJSON,
+		"protoToJSON":         protoToJSON,
+		"toYaml":              toYAML,
+		"formatDuration":      func(d *durationpb.Duration) string { return d.AsDuration().String() },
+		"directory":           directory,
+		"toLower":             strings.ToLower,
+		"parseBool":           strconv.ParseBool,
+		"excludeInboundPort":  excludeInboundPort,
+		"includeInboundPorts": includeInboundPorts,
+		"applicationPorts":    applicationPorts,
+		"excludeInterfaces":   func(s string) string { return s },
+		"kubevirtInterfaces":  func(s string) string { return s },
+		"virtualInterfaces":   virtualInterfaces,
+		"canonicalName":       canonicalName,
+		"canonicalRevision":   canonicalRevision,
+		"proxyConfigJSON":     proxyConfigJSON,
+		"podPorts":            podPorts,
+		"appContainers":       func(spec corev1.PodSpec) string { return strings.Join(appContainers(spec), ",") },
+		"firstApp":            firstApp,
+		"resources":           resources,
+		"userVolumes":         userVolumes,
+		"userVolumeMounts":    userVolumeMounts,
+		"env":                 func(_, fallback string) string { return fallback },
+	})
+	return f
+}
+
+func firstNonEmpty(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// annotated gives an annotation's value, or a default.
+func annotated(meta metav1.ObjectMeta, name string, fallback any) string {
+	if v, ok := meta.Annotations[name]; ok {
+		return v
+	}
+	if fallback == nil {
+		return ""
+	}
+	return fmt.Sprint(fallback)
+}
+
+func toJSON(v any) (string, error) {
+	out, err := json.Marshal(v)
+	return string(out), err
+}
+
+func fromJSON(text string) (any, error) {
+	var out any
+	err := json.Unmarshal([]byte(text), &out)
+	return out, err
+}
+
+func protoToJSON(m proto.Message) (string, error) {
+	data, err := protojson.Marshal(m)
+	return string(compact(data)), err
+}
+
+func toYAML(v any) (string, error) {
+	out, err := yaml.Marshal(v)
+	return strings.TrimSuffix(string(out), "\n"), err
+}
+
+// directory gives the folder of a file, with a slash at its end.
+func directory(file string) string {
+	return strings.TrimSuffix(path.Dir(file), "/") + "/"
+}
+
+// excludeInboundPort adds a port to a list of ports; 0 and "" add none.
+func excludeInboundPort(port any, list string) string {
+	p := strings.TrimSpace(fmt.Sprint(port))
+	var out []string
+	for _, item := range append(strings.Split(list, ","), p) {
+		if item = strings.TrimSpace(item); item != "" && item != "0" && !slices.Contains(out, item) {
+			out = append(out, item)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// includeInboundPorts lists the ports of all containers but the proxy's.
+func includeInboundPorts(containers []corev1.Container) string {
+	var out []string
+	for _, c := range containers {
+		if c.Name == ProxyContainer {
+			continue
+		}
+		for _, p := range c.Ports {
+			if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+				out = append(out, strconv.Itoa(int(p.ContainerPort)))
+			}
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func applicationPorts(containers []corev1.Container) string { return includeInboundPorts(containers) }
+
+func virtualInterfaces(meta metav1.ObjectMeta) string {
+	return firstNonEmpty(meta.Annotations[annotation.IoIstioRerouteVirtualInterfaces.Name],
+		meta.Annotations[annotation.SidecarTrafficKubevirtInterfaces.Name])
+}
+
+// canonicalName gives the service to which a workload belongs in telemetry.
+func canonicalName(labels map[string]string, workload string) string {
+	return firstNonEmpty(labels["service.istio.io/canonical-name"], labels["app.kubernetes.io/name"],
+		labels["app"], workload)
+}
+
+func canonicalRevision(labels map[string]string) string {
+	return firstNonEmpty(labels["service.istio.io/canonical-revision"], labels["app.kubernetes.io/version"],
+		labels["version"], "latest")
+}
+
+// podPorts gives the ports of all containers as a JSON array.
+func podPorts(spec corev1.PodSpec) (string, error) {
+	ports := []corev1.ContainerPort{}
+	for _, c := range spec.Containers {
+		ports = append(ports, c.Ports...)
+	}
+	return toJSON(ports)
+}
+
+func appContainers(spec corev1.PodSpec) []string {
+	var out []string
+	for _, c := range spec.Containers {
+		if c.Name != ProxyContainer {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+func firstApp(spec corev1.PodSpec) string {
+	return firstNonEmpty(appContainers(spec)...)
+}
+
+// resources gives the proxy's resources: those of the annotations, if there are any, else
+// the defaults.
+func resources(meta metav1.ObjectMeta, defaults any) (string, error) {
+	out := map[string]map[string]string{}
+	for _, r := range []struct{ kind, resource, annotation string }{
+		{"requests", "cpu", annotation.SidecarProxyCPU.Name},
+		{"requests", "memory", annotation.SidecarProxyMemory.Name},
+		{"limits", "cpu", annotation.SidecarProxyCPULimit.Name},
+		{"limits", "memory", annotation.SidecarProxyMemoryLimit.Name},
+	} {
+		if v, ok := meta.Annotations[r.annotation]; ok {
+			if out[r.kind] == nil {
+				out[r.kind] = map[string]string{}
+			}
+			out[r.kind][r.resource] = v
+		}
+	}
+	if len(out) == 0 {
+		return toJSON(defaults)
+	}
+	return toJSON(out)
+}
+
+func userVolumes(meta metav1.ObjectMeta) (map[string]corev1.Volume, error) {
+	sources := map[string]corev1.VolumeSource{}
+	if err := fromAnnotation(meta, annotation.SidecarUserVolume.Name, &sources); err != nil {
+		return nil, err
+	}
+	out := map[string]corev1.Volume{}
+	for name, source := range sources {
+		out[name] = corev1.Volume{Name: name, VolumeSource: source}
+	}
+	return out, nil
+}
+
+func userVolumeMounts(meta metav1.ObjectMeta) (map[string]corev1.VolumeMount, error) {
+	mounts := map[string]corev1.VolumeMount{}
+	if err := fromAnnotation(meta, annotation.SidecarUserVolumeMount.Name, &mounts); err != nil {
+		return nil, err
+	}
+	for name, mount := range mounts {
+		mount.Name = name
+		mounts[name] = mount
+	}
+	return mounts, nil
+}
+
+func fromAnnotation(meta metav1.ObjectMeta, name string, into any) error {
+	text, ok := meta.Annotations[name]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("annotation %s: %w", name, err)
+	}
+	return nil
+}

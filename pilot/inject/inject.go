@@ -1,0 +1,220 @@
+// Package inject gives a pod its proxy: it decides whether a pod is wanted in the mesh, renders
+// the templates and merges them into the pod. It is pure; the admission webhook, kube-inject
+// and the local node call it with pods of theirs.
+package inject
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"text/template"
+
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// The containers that templates give a pod.
+const (
+	ProxyContainer = "istio-proxy"
+	InitContainer  = "istio-init"
+)
+
+// DefaultRevision is the revision whose name users may leave out.
+const DefaultRevision = "default"
+
+// Options says how pods are injected.
+type Options struct {
+	// Mesh is the mesh's configuration; nil stands for the defaults.
+	Mesh *meshconfig.MeshConfig
+	// Values is YAML that is laid over the embedded defaults (files/values.yaml).
+	Values []byte
+	// Config is the injector's configuration (policy, selectors, templates) as YAML; its fields
+	// win over those in Values.
+	Config []byte
+	// Revision is the control plane's; "" is the same as "default".
+	Revision string
+	// ClusterID and Network say where the pods run. Empty: as Values say.
+	ClusterID string
+	Network   string
+	// NativeSidecar runs the proxy as an init container that stays, unless a pod's annotation
+	// says otherwise.
+	NativeSidecar bool
+}
+
+// Owner is the workload that a pod belongs to. If it is empty, the pod's own references tell.
+type Owner struct {
+	Kind, Name, APIVersion string
+}
+
+// Injector injects pods. It is immutable and may be used by many at once.
+type Injector struct {
+	mesh     *meshconfig.MeshConfig
+	values   map[string]any
+	settings *settings
+	config   *config
+	// templates holds each template by name.
+	templates map[string]*template.Template
+	revision  string
+	clusterID string
+	network   string
+	native    bool
+}
+
+// New checks the options and parses all templates. The error names what is wrong.
+func New(o Options) (*Injector, error) {
+	values, err := loadValues(o.Values)
+	if err != nil {
+		return nil, err
+	}
+	s, err := readSettings(values)
+	if err != nil {
+		return nil, err
+	}
+	c, err := loadConfig(s, o.Config)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := parseTemplates(c.Templates)
+	if err != nil {
+		return nil, err
+	}
+	in := &Injector{
+		mesh: completeMesh(o.Mesh), values: values, settings: s, config: c, templates: templates,
+		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
+	}
+	if in.revision == "" {
+		in.revision = DefaultRevision
+	}
+	if in.clusterID == "" {
+		in.clusterID = s.Global.MultiCluster.ClusterName
+	}
+	if in.clusterID == "" {
+		in.clusterID = "Kubernetes"
+	}
+	if in.network == "" {
+		in.network = s.Global.Network
+	}
+	if _, err := in.names(c.DefaultTemplates); err != nil {
+		return nil, fmt.Errorf("injection config: defaultTemplates: %w", err)
+	}
+	return in, nil
+}
+
+// completeMesh fills in what injection needs.
+func completeMesh(mesh *meshconfig.MeshConfig) *meshconfig.MeshConfig {
+	if mesh == nil {
+		return model.DefaultMeshConfig()
+	}
+	mesh = proto.CloneOf(mesh)
+	if mesh.DefaultConfig == nil {
+		mesh.DefaultConfig = model.DefaultProxyConfig()
+	}
+	if mesh.TrustDomain == "" {
+		mesh.TrustDomain = "cluster.local"
+	}
+	return mesh
+}
+
+// Pod gives the pod with its proxy, and tells whether it was injected; if not, the result is
+// a copy of the pod. ns is the pod's namespace; if it is nil, its labels decide nothing, as
+// for kube-inject. A pod that was injected before is injected anew.
+func (in *Injector) Pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
+	out, injected, err := in.pod(pod.DeepCopy(), ns, owner)
+	if err != nil {
+		return nil, false, fmt.Errorf("pod %s: %w", podName(pod), err)
+	}
+	return out, injected, nil
+}
+
+func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
+	if !in.required(pod, ns) {
+		return pod, false, nil
+	}
+	if err := checkAnnotations(pod.Annotations); err != nil {
+		return nil, false, err
+	}
+	if err := undo(pod); err != nil {
+		return nil, false, err
+	}
+	original := pod.DeepCopy()
+	data, err := in.data(pod, ns, owner)
+	if err != nil {
+		return nil, false, err
+	}
+	out, err := in.render(pod, data)
+	if err != nil {
+		return nil, false, err
+	}
+	setAnnotations(out, in.config.InjectedAnnotations)
+	if err := rewriteProbes(out, data); err != nil {
+		return nil, false, err
+	}
+	if err := mergePrometheus(out, data); err != nil {
+		return nil, false, err
+	}
+	reorder(out, original, data)
+	if err := writeStatus(out, original, in.revision); err != nil {
+		return nil, false, err
+	}
+	return out, true, nil
+}
+
+// podName names a pod in messages; one of a workload has no name yet.
+func podName(pod *corev1.Pod) string {
+	name := pod.Name
+	if name == "" {
+		name = pod.GenerateName + "*"
+	}
+	if pod.Namespace != "" {
+		name = pod.Namespace + "/" + name
+	}
+	return name
+}
+
+func setAnnotations(pod *corev1.Pod, annotations map[string]string) {
+	if len(annotations) == 0 {
+		return
+	}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	maps.Copy(pod.Annotations, annotations)
+}
+
+// reorder puts the containers in the order in which they have to start. A native sidecar runs
+// before the pod's own init containers, so that these have the network; otherwise the
+// network is redirected last, when only the proxy is left to start.
+func reorder(pod, original *corev1.Pod, data *templateData) {
+	rank := func(name string, init bool) int {
+		switch {
+		case data.NativeSidecars && name == InitContainer:
+			return -2
+		case data.NativeSidecars && name == ProxyContainer:
+			return -1
+		case !init && name == ProxyContainer && data.Hold:
+			return -1
+		case !init && name == ProxyContainer:
+			return 1 << 30
+		case init && name == InitContainer:
+			return 1 << 30
+		}
+		own := original.Spec.Containers
+		if init {
+			own = original.Spec.InitContainers
+		}
+		if i := slices.IndexFunc(own, func(c corev1.Container) bool { return c.Name == name }); i >= 0 {
+			return i
+		}
+		return len(own)
+	}
+	sortBy := func(containers []corev1.Container, init bool) {
+		slices.SortStableFunc(containers, func(a, b corev1.Container) int {
+			return rank(a.Name, init) - rank(b.Name, init)
+		})
+	}
+	sortBy(pod.Spec.InitContainers, true)
+	sortBy(pod.Spec.Containers, false)
+}

@@ -1,0 +1,218 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+
+	"istio.io/api/annotation"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"sigs.k8s.io/yaml"
+)
+
+// autoImage is what users write for the image of a container that a template completes.
+const autoImage = "auto"
+
+// parseTemplates parses each text; all may use the parts of files/common.yaml.
+func parseTemplates(texts map[string]string) (map[string]*template.Template, error) {
+	common, err := files.ReadFile("files/common.yaml")
+	if err != nil {
+		return nil, err
+	}
+	base, err := template.New("common").Funcs(functions()).Parse(string(common))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]*template.Template{}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		t, err := base.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if out[name], err = t.New(name).Parse(texts[name]); err != nil {
+			return nil, fmt.Errorf("injection template: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// names expands aliases, once, and refuses names that no template has.
+func (in *Injector) names(list []string) ([]string, error) {
+	var out []string
+	for _, name := range list {
+		name = strings.TrimSpace(name)
+		expanded, ok := in.config.Aliases[name]
+		if !ok {
+			expanded = []string{name}
+		}
+		for _, n := range expanded {
+			if in.templates[n] == nil {
+				return nil, fmt.Errorf("there is no template %q, only %s", n,
+					strings.Join(slices.Sorted(maps.Keys(in.templates)), ", "))
+			}
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+// overrides are the containers that a pod itself had under the name of a template's one. They
+// are kept in an annotation, so that the pod can be injected anew.
+type overrides struct {
+	Containers     []corev1.Container `json:"containers,omitempty"`
+	InitContainers []corev1.Container `json:"initContainers,omitempty"`
+}
+
+// render merges the pod's templates into it. What the pod itself says about a container of
+// theirs wins.
+func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, error) {
+	list := in.config.DefaultTemplates
+	if text, ok := pod.Annotations[annotation.InjectTemplates.Name]; ok {
+		list = strings.Split(text, ",")
+	}
+	names, err := in.names(list)
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", annotation.InjectTemplates.Name, err)
+	}
+	patch := []byte("{}")
+	for _, name := range names {
+		text, err := in.execute(name, data)
+		if err != nil {
+			return nil, err
+		}
+		if patch, err = strategicpatch.StrategicMergePatch(patch, text, corev1.Pod{}); err != nil {
+			return nil, fmt.Errorf("injection template %s: merging: %w", name, err)
+		}
+	}
+	var given corev1.Pod
+	if err := json.Unmarshal(patch, &given); err != nil {
+		return nil, fmt.Errorf("injection templates %s: %w", strings.Join(names, ","), err)
+	}
+	own := takeOverridden(pod, &given)
+	out, err := mergePod(pod, patch)
+	if err != nil {
+		return nil, fmt.Errorf("injection templates %s: merging: %w", strings.Join(names, ","), err)
+	}
+	return out, applyOverrides(out, own)
+}
+
+// execute gives one template's result as JSON.
+func (in *Injector) execute(name string, data *templateData) ([]byte, error) {
+	var b bytes.Buffer
+	if err := in.templates[name].Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("injection template %s: %w", name, err)
+	}
+	out, err := yaml.YAMLToJSON(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("injection template %s: its result is no YAML: %w", name, err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(out, &object); err != nil {
+		return nil, fmt.Errorf("injection template %s: its result is no object: %w", name, err)
+	}
+	if object == nil {
+		return []byte("{}"), nil
+	}
+	return out, nil
+}
+
+func mergePod(pod *corev1.Pod, patch []byte) (*corev1.Pod, error) {
+	original, err := json.Marshal(pod)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Pod{})
+	if err != nil {
+		return nil, err
+	}
+	out := &corev1.Pod{}
+	return out, json.Unmarshal(merged, out)
+}
+
+// takeOverridden removes from the pod, and gives, the containers that a template gives too.
+func takeOverridden(pod, given *corev1.Pod) overrides {
+	var names []string
+	for _, c := range allContainers(given) {
+		names = append(names, c.Name)
+	}
+	take := func(from *[]corev1.Container) []corev1.Container {
+		var taken, rest []corev1.Container
+		for _, c := range *from {
+			if slices.Contains(names, c.Name) {
+				taken = append(taken, c)
+			} else {
+				rest = append(rest, c)
+			}
+		}
+		*from = rest
+		return taken
+	}
+	return overrides{Containers: take(&pod.Spec.Containers), InitContainers: take(&pod.Spec.InitContainers)}
+}
+
+// applyOverrides lays the pod's own containers over those of the templates, wherever these
+// stand, and notes them in the annotation.
+func applyOverrides(pod *corev1.Pod, own overrides) error {
+	all := append(slices.Clone(own.InitContainers), own.Containers...)
+	if len(all) == 0 {
+		return nil
+	}
+	for _, c := range all {
+		for _, base := range allContainers(pod) {
+			if base.Name != c.Name {
+				continue
+			}
+			merged, err := mergeContainer(*base, c)
+			if err != nil {
+				return fmt.Errorf("container %s: merging with the template: %w", c.Name, err)
+			}
+			*base = *merged
+		}
+	}
+	text, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	setAnnotations(pod, map[string]string{annotation.ProxyOverrides.Name: string(text)})
+	return nil
+}
+
+// mergeContainer lays over on base. Variables, hooks and probes are replaced as a whole, for
+// each can be written in several ways that exclude each other.
+func mergeContainer(base, over corev1.Container) (*corev1.Container, error) {
+	if over.Image == autoImage {
+		over.Image = ""
+	}
+	base.Env = slices.DeleteFunc(slices.Clone(base.Env), func(e corev1.EnvVar) bool {
+		return slices.ContainsFunc(over.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name })
+	})
+	if over.Lifecycle != nil {
+		base.Lifecycle = nil
+	}
+	for _, p := range []struct{ base, over **corev1.Probe }{
+		{&base.ReadinessProbe, &over.ReadinessProbe},
+		{&base.LivenessProbe, &over.LivenessProbe},
+		{&base.StartupProbe, &over.StartupProbe},
+	} {
+		if *p.over != nil {
+			*p.base = nil
+		}
+	}
+	original, err := json.Marshal(base)
+	patch, patchErr := json.Marshal(over)
+	if err := errors.Join(err, patchErr); err != nil {
+		return nil, err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Container{})
+	if err != nil {
+		return nil, err
+	}
+	out := &corev1.Container{}
+	return out, json.Unmarshal(merged, out)
+}
