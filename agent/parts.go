@@ -35,6 +35,10 @@ type parts struct {
 // build makes the parts in the order in which they start: each needs only those before it.
 func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, error) {
 	p := &parts{envoy: newEnvoy(cfg)}
+	xdsTLS, err := cfg.tls(cfg.Proxy.DiscoveryAddress, cfg.Trust.XDSRoot)
+	if err != nil {
+		return nil, fmt.Errorf("control plane %s: %w", cfg.Proxy.DiscoveryAddress, err)
+	}
 	names, err := p.addDNS(cfg, registry)
 	if err != nil {
 		return nil, err
@@ -42,9 +46,7 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	if err := p.addSecrets(cfg, registry); err != nil {
 		return nil, err
 	}
-	if err := p.addXDS(cfg, registry, names); err != nil {
-		return nil, err
-	}
+	p.addXDS(cfg, registry, xdsTLS, names)
 	p.status = newStatus(cfg, registry, p.envoy, names, quit)
 	return p, nil
 }
@@ -139,15 +141,10 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
 	return nil
 }
 
-func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, names *names) error {
-	address := cfg.Proxy.DiscoveryAddress
-	trust, err := cfg.tls(address, cfg.Trust.XDSRoot)
-	if err != nil {
-		return fmt.Errorf("control plane %s: %w", address, err)
-	}
+func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() (*tls.Config, error), names *names) {
 	xc := xdsproxy.Config{
 		SocketPath: cfg.xdsSocket(),
-		Address:    address,
+		Address:    cfg.Proxy.DiscoveryAddress,
 		TLS:        trust,
 		Token:      cfg.token,
 		ClusterID:  cfg.Trust.ClusterID,
@@ -159,7 +156,6 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, names *names)
 		xc.WantNameTable, xc.OnNameTable = true, names.update
 	}
 	p.services = append(p.services, service{"xDS proxy", xdsproxy.New(xc).Run})
-	return nil
 }
 
 // tls gives the settings for an address, nil for plaintext. They are made once here, so that an

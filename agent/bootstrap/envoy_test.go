@@ -14,7 +14,7 @@ import (
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
-	"github.com/pilothouse-mesh/pilothouse/agent/internal/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 func TestEnvoyAcceptsGoldens(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/pilothouse-mesh/pilothouse/agent/internal/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // TestMain lets the test program play Envoy: "fake MODE ARG".

@@ -1,4 +1,4 @@
-// Package envoytest gives the agent's tests a real Envoy and the least control plane that one
+// Package envoytest gives tests a real Envoy, and the least control plane that one
 // needs to start.
 package envoytest
 
