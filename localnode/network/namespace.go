@@ -56,16 +56,6 @@ func (n Namespace) Delete() error {
 	return nil
 }
 
-// Inode identifies the namespace among those that processes are in.
-func (n Namespace) Inode() (string, error) {
-	h, err := netns.GetFromName(n.Name)
-	if err != nil {
-		return "", fmt.Errorf("open network namespace %s: %w", n.Name, err)
-	}
-	defer h.Close()
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int(h)))
-}
-
 // Do runs fn on a thread that is in the namespace. Sockets that fn opens, and processes that it
 // starts, stay in it; goroutines that fn starts are not.
 func (n Namespace) Do(fn func() error) error {

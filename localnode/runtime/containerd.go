@@ -26,8 +26,10 @@ type Options struct {
 	Dir          string            // its own directory
 	Namespace    network.Namespace // the network namespace that it and its pods' links are in
 	Plan         network.Plan
-	PauseImage   string
-	CgroupParent string // e.g. /pilothouse/NAME
+	PauseImage string
+	// Started is told containerd's mount namespace as /proc names it, before it has made anything
+	// in there; its shims will be in it as well.
+	Started func(mountNS string) error
 }
 
 // Containerd is a running private containerd.
@@ -101,10 +103,39 @@ func Start(ctx context.Context, opts Options) (*Containerd, error) {
 		c.waitErr = cmd.Wait()
 		close(c.done)
 	}()
+	if err := c.announce(ctx); err != nil {
+		return nil, errors.Join(err, c.Kill())
+	}
 	if err := c.waitReady(ctx); err != nil {
 		return nil, errors.Join(err, c.Kill())
 	}
 	return c, nil
+}
+
+// announce waits until the process is in its own mount namespace and tells which one it is.
+func (c *Containerd) announce(ctx context.Context) error {
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return fmt.Errorf("read our mount namespace: %w", err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.cmd.Process.Pid))
+		if err != nil {
+			return fmt.Errorf("read containerd's mount namespace: %w", err)
+		}
+		if ns != own {
+			return c.opts.Started(ns)
+		}
+		select {
+		case <-c.done:
+			return c.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 func writeConfig(opts Options) (string, error) {
@@ -148,7 +179,7 @@ func (c *Containerd) waitReady(ctx context.Context) error {
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("containerd ended: %w; its log says: %s", c.waitErr, lastLine(logFile(c.opts.Dir)))
+			return c.Err()
 		case <-ctx.Done():
 			return fmt.Errorf("containerd is not ready: %w", err)
 		case <-tick.C:
@@ -163,15 +194,6 @@ func lastLine(path string) string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return lines[len(lines)-1]
-}
-
-// MountNS gives containerd's mount namespace as /proc names it; the shims are in it as well.
-func (c *Containerd) MountNS() (string, error) {
-	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.cmd.Process.Pid))
-	if err != nil {
-		return "", fmt.Errorf("read containerd's mount namespace: %w", err)
-	}
-	return ns, nil
 }
 
 // Done is closed when the process has ended.

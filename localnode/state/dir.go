@@ -137,12 +137,27 @@ func (d Dir) Lock() (*Lock, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", d.lock(), err)
 	}
+	// Whoever had the lock may have removed the directory; then this is nobody's lock any more.
+	if !current(f, d.lock()) {
+		_ = f.Close()
+		return d.Lock()
+	}
 	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); return err }())
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("write %s: %w", d.lock(), err)
 	}
 	return &Lock{file: f}, nil
+}
+
+// current tells whether the open file is still the one that path names.
+func current(f *os.File, path string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, named)
 }
 
 // Release gives the lock back.

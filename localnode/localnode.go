@@ -1,0 +1,93 @@
+// Package localnode runs a whole mesh on one machine without Kubernetes: a small kubelet with a
+// private containerd in a network namespace of its own, and the four jobs that a cluster does for
+// a mesh: addresses for Services, pods with status and readiness for the control plane to read,
+// service-account tokens, and a control plane that is started again when it dies. What it makes is
+// recorded, so that Down leaves nothing, also after a kill -9.
+package localnode
+
+import (
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
+)
+
+// DefaultStateRoot is where meshes keep their state, a directory for each.
+const DefaultStateRoot = "/run/pilothouse"
+
+// DefaultPauseImage keeps a pod's namespaces.
+const DefaultPauseImage = "pilothouse/pause:dev"
+
+// Domain of the mesh's Services.
+const Domain = "cluster.local"
+
+// Config of a mesh.
+type Config struct {
+	Name      string   // of the mesh; part of names of a namespace, a link and a directory
+	Dirs      []string // with the mesh's YAML; later ones win
+	StateRoot string   // DefaultStateRoot if empty
+	Images    []string // tarballs to import
+	// Aliases lead an image that a manifest names to one of the imported ones.
+	Aliases    map[string]string
+	PauseImage string // DefaultPauseImage if empty
+	// DiscoveryBinary is pilot-discovery; empty runs no control plane.
+	DiscoveryBinary string
+	// DiscoveryArgs are added to its command line.
+	DiscoveryArgs []string
+	// Egress passes unknown names on to the host's nameservers, and lets packets for elsewhere
+	// out to the host, which forwards them if it is set up to do so.
+	Egress bool
+	// Inject gives the pod with its sidecar; false when the pod is to run as it is. The pod's
+	// owner is in its ownerReferences. Nil injects nothing.
+	Inject func(pod *corev1.Pod, namespace *corev1.Namespace) (*corev1.Pod, bool, error)
+	Log    *slog.Logger
+	// Events gets what a user wants to hear: progress, warnings. It must not block.
+	Events func(Event)
+}
+
+// Event is one piece of news about a mesh.
+type Event struct {
+	pod.Event
+	Kind EventKind
+}
+
+// EventKind tells what happened.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventStarting EventKind = "Starting" // a part of the mesh, or a pod, is being started
+	EventReady    EventKind = "Ready"    // a pod became ready
+	EventGone     EventKind = "Gone"     // a pod is gone
+	EventWarning  EventKind = "Warning"
+	EventUp       EventKind = "Up" // all pods of the directories were ready for the first time
+)
+
+// String gives one line, without the log's tail.
+func (e Event) String() string {
+	if e.Pod == "" {
+		return e.Message
+	}
+	return e.Pod + ": " + e.Message
+}
+
+func (c *Config) complete() error {
+	if c.StateRoot == "" {
+		c.StateRoot = DefaultStateRoot
+	}
+	if c.PauseImage == "" {
+		c.PauseImage = DefaultPauseImage
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Events == nil {
+		c.Events = func(Event) {}
+	}
+	if len(c.Dirs) == 0 {
+		return fmt.Errorf("no directory is given: name the one with the mesh's YAML")
+	}
+	return nil
+}

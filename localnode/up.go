@@ -1,0 +1,285 @@
+package localnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	stdruntime "runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/dns"
+	"github.com/pilothouse-mesh/pilothouse/localnode/network"
+	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
+	"github.com/pilothouse-mesh/pilothouse/localnode/runtime"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
+	"github.com/pilothouse-mesh/pilothouse/localnode/token"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+)
+
+// sweepTimeout is how long the final cleaning may take; it goes on when ctx has ended.
+const sweepTimeout = 30 * time.Second
+
+// Up runs a mesh until ctx ends, then takes everything down. What a mesh of that name, whose
+// process was killed, has left is taken away first.
+func Up(ctx context.Context, cfg Config) (err error) {
+	if err := cfg.complete(); err != nil {
+		return err
+	}
+	dir, err := state.NewDir(cfg.StateRoot, cfg.Name)
+	if err != nil {
+		return err
+	}
+	lock, err := dir.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if _, readErr := dir.ReadRecord(); readErr == nil {
+		if err := sweep(ctx, dir); err != nil {
+			return fmt.Errorf("clean up after a former run of mesh %s: %w", cfg.Name, err)
+		}
+		// The directory is gone, and with it the file that carries the lock.
+		if err := lock.Release(); err != nil {
+			return err
+		}
+		if lock, err = dir.Lock(); err != nil {
+			return err
+		}
+	}
+	defer func() {
+		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTimeout)
+		defer cancel()
+		err = errors.Join(err, sweep(cleanCtx, dir))
+	}()
+	m := &upRun{cfg: cfg, dir: dir, ns: namespaceFor(cfg.Name)}
+	if err := m.prepare(); err != nil {
+		return err
+	}
+	return m.run(ctx)
+}
+
+// upRun is one run of Up.
+type upRun struct {
+	cfg Config
+	dir state.Dir
+	ns  network.Namespace
+	rec state.Record
+}
+
+// prepare makes directories, mount, namespace and link. The record of each is written before it.
+func (m *upRun) prepare() error {
+	for _, d := range []string{m.dir.Objects(), m.dir.CA(), m.dir.Memory(), m.dir.Pods(), m.dir.Logs()} {
+		if err := os.MkdirAll(d, 0o711); err != nil {
+			return fmt.Errorf("make the mesh's directories: %w", err)
+		}
+	}
+	err := state.Exclusive(m.cfg.StateRoot, func() error {
+		used, err := network.InUse()
+		if err != nil {
+			return err
+		}
+		if m.rec.Plan, err = network.ChoosePlan(append(used, m.otherMeshes()...)); err != nil {
+			return err
+		}
+		m.rec.HostLink = network.HostLink(m.cfg.Name)
+		return m.dir.WriteRecord(m.rec)
+	})
+	if err != nil {
+		return err
+	}
+	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0711"); err != nil {
+		return fmt.Errorf("mount a tmpfs for tokens at %s: %w", m.dir.Memory(), err)
+	}
+	if err := m.ns.Create(); err != nil {
+		return err
+	}
+	if m.rec.NetNS, err = m.netNS(); err != nil {
+		return err
+	}
+	if err := m.dir.WriteRecord(m.rec); err != nil {
+		return err
+	}
+	return m.rec.Plan.Connect(m.ns, m.rec.HostLink, m.cfg.Egress)
+}
+
+// netNS gives the namespace as /proc/PID/ns names it.
+func (m *upRun) netNS() (string, error) {
+	var st syscall.Stat_t
+	if err := syscall.Stat(m.ns.Path(), &st); err != nil {
+		return "", fmt.Errorf("read the network namespace's identity: %w", err)
+	}
+	return fmt.Sprintf("net:[%d]", st.Ino), nil
+}
+
+// otherMeshes gives the blocks of meshes that may not have made their routes yet.
+func (m *upRun) otherMeshes() []netip.Prefix {
+	names, err := os.ReadDir(m.cfg.StateRoot)
+	if err != nil {
+		return nil
+	}
+	var used []netip.Prefix
+	for _, n := range names {
+		if r, err := (state.Dir{Root: m.cfg.StateRoot, Name: n.Name()}).ReadRecord(); err == nil && n.Name() != m.cfg.Name {
+			used = append(used, r.Plan.Block)
+		}
+	}
+	return used
+}
+
+// run starts the mesh's parts and waits for the first that fails, or for ctx.
+func (m *upRun) run(ctx context.Context) error {
+	m.say("starting containerd")
+	signer, err := token.NewSigner(time.Now)
+	if err != nil {
+		return err
+	}
+	jwks, err := signer.JWKS()
+	if err != nil {
+		return err
+	}
+	if err := state.WriteFile(m.dir.JWKS(), jwks, 0o644); err != nil {
+		return err
+	}
+	cd, err := runtime.Start(ctx, runtime.Options{
+		Dir: m.dir.Path("containerd"), Namespace: m.ns, Plan: m.rec.Plan, PauseImage: m.cfg.PauseImage,
+		Started: func(mountNS string) error {
+			m.rec.MountNS = mountNS
+			return m.dir.WriteRecord(m.rec)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	client, err := runtime.Dial(m.dir.Path("containerd"))
+	if err != nil {
+		return errors.Join(err, cd.Kill())
+	}
+	err = m.serve(ctx, cd, client, signer)
+	return errors.Join(err, client.Close(), cd.Kill())
+}
+
+// serve runs all parts that need containerd.
+func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runtime.Client, signer *token.Signer) error {
+	m.say("importing images")
+	if err := runtime.Import(ctx, m.dir.Path("containerd"), m.cfg.Images); err != nil {
+		return err
+	}
+	if err := client.WaitImage(ctx, m.cfg.PauseImage); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	// Containers are watched until the last pod is down.
+	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatch()
+	watcher := runtime.NewWatcher(client)
+	watched := make(chan error, 1)
+	go func() { watched <- watcher.Run(watchCtx) }()
+
+	c, err := m.controller(client, watcher, signer)
+	if err != nil {
+		return err
+	}
+	if err := m.serveDNS(gctx, g, c.dns); err != nil {
+		return err
+	}
+	source := file.New(m.cfg.Dirs, file.Options{Name: "localnode", Logger: m.cfg.Log})
+	g.Go(func() error { return source.Run(gctx, c.world) })
+	g.Go(func() error {
+		select {
+		case <-cd.Done():
+			return cd.Err()
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	if m.cfg.DiscoveryBinary != "" {
+		g.Go(func() error {
+			return discovery{cfg: m.cfg, dir: m.dir, plan: m.rec.Plan, ns: m.ns}.run(gctx)
+		})
+	}
+	g.Go(func() error { c.refreshOnRoot(gctx, m.rootVersion); return nil })
+	g.Go(func() error { return c.run(gctx) })
+	err = g.Wait()
+	stopWatch()
+	return errors.Join(err, <-watched)
+}
+
+func (m *upRun) say(what string) {
+	m.cfg.Events(Event{Kind: EventStarting, Event: pod.Event{Message: what}})
+}
+
+// rootVersion changes with the control plane's root certificate.
+func (m *upRun) rootVersion() string {
+	info, err := os.Stat(filepath.Join(m.dir.CA(), "root-cert.pem"))
+	if err != nil {
+		return ""
+	}
+	return info.ModTime().String()
+}
+
+func (m *upRun) controller(client *runtime.Client, watcher *runtime.Watcher, signer *token.Signer) (*controller, error) {
+	w := newWorld(m.dir, func(p model.Problem) {
+		m.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{Warning: true, Message: p.String()}})
+	})
+	var upstream []string
+	if m.cfg.Egress {
+		var err error
+		if upstream, err = dns.Upstream("/etc/resolv.conf"); err != nil {
+			return nil, err
+		}
+	}
+	node := &pod.Node{
+		Name: "ph-" + m.cfg.Name, HostIP: m.rec.Plan.Mesh.String(), DNS: m.rec.Plan.DNS.String(), Domain: Domain,
+		CgroupParent: cgroupParent(m.cfg.Name), PodsDir: m.dir.Pods(), MemoryDir: m.dir.Memory(), LogsDir: m.dir.Logs(),
+		Capacity: capacity(),
+		Runtime:  client, Images: runtime.NewImages(m.dir.Path("containerd"), m.cfg.Aliases, client), Exits: watcher,
+		Objects: w, Tokens: signer, Dial: m.ns.Dial, Log: m.cfg.Log,
+		Events: func(e pod.Event) {
+			m.cfg.Events(Event{Kind: EventWarning, Event: e})
+		},
+	}
+	return &controller{
+		cfg: m.cfg, plan: m.rec.Plan, ns: m.ns, world: w, node: node,
+		files: newObjectFiles(m.dir.Objects()), dns: dns.NewServer(upstream, m.cfg.Log),
+		vips: network.NewAllocator(m.rec.Plan), log: m.cfg.Log,
+		pods: map[string]*running{}, vipOf: map[string]string{}, refused: map[string]string{},
+		gateway: func(addr string) error {
+			m.rec.Gateway = addr
+			return m.dir.WriteRecord(m.rec)
+		},
+	}, nil
+}
+
+// capacity is what the machine has, for containers without a limit.
+func capacity() corev1.ResourceList {
+	list := corev1.ResourceList{corev1.ResourceCPU: *resource.NewQuantity(int64(stdruntime.NumCPU()), resource.DecimalSI)}
+	var info syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&info); err == nil {
+		list[corev1.ResourceMemory] = *resource.NewQuantity(int64(info.Totalram)*int64(info.Unit), resource.BinarySI)
+	}
+	return list
+}
+
+func (m *upRun) serveDNS(ctx context.Context, g *errgroup.Group, server *dns.Server) error {
+	addr := net.JoinHostPort(m.rec.Plan.DNS.String(), "53")
+	l, err := m.ns.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for DNS: %w", err)
+	}
+	pc, err := m.ns.ListenPacket(ctx, "udp", addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for DNS: %w", err), l.Close())
+	}
+	g.Go(func() error { return server.Serve(ctx, l, pc) })
+	return nil
+}

@@ -1,0 +1,137 @@
+package localnode
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// rootCertConfigMap is what Istio's pods mount to know the control plane's root certificate.
+const rootCertConfigMap = "istio-ca-root-cert"
+
+// world holds the objects of the mesh's directories. It implements model.Sink and volume.Objects.
+type world struct {
+	dir     state.Dir
+	changed chan struct{} // has one element when something changed that was not looked at
+
+	mu      sync.RWMutex
+	objects map[model.Key]*model.Object
+	synced  bool
+	onIssue func(model.Problem)
+	told    map[model.Problem]bool
+}
+
+func newWorld(dir state.Dir, onIssue func(model.Problem)) *world {
+	return &world{dir: dir, changed: make(chan struct{}, 1), objects: map[model.Key]*model.Object{}, onIssue: onIssue, told: map[model.Problem]bool{}}
+}
+
+// Apply implements model.Sink.
+func (w *world) Apply(_ string, events []model.Event, problems []model.Problem) {
+	w.mu.Lock()
+	for _, e := range events {
+		if e.New == nil {
+			delete(w.objects, e.Key)
+		} else {
+			w.objects[e.Key] = e.New
+		}
+	}
+	told := map[model.Problem]bool{}
+	var fresh []model.Problem
+	for _, p := range problems {
+		if told[p] = true; !w.told[p] {
+			fresh = append(fresh, p)
+		}
+	}
+	w.told = told
+	w.mu.Unlock()
+	for _, p := range fresh {
+		w.onIssue(p)
+	}
+	w.signal()
+}
+
+// Synced implements model.Sink.
+func (w *world) Synced(string) {
+	w.mu.Lock()
+	w.synced = true
+	w.mu.Unlock()
+	w.signal()
+}
+
+// signal asks for a look at the world; several signals before it make one.
+func (w *world) signal() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *world) isSynced() bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.synced
+}
+
+// list gives the objects of a kind in the order of their keys.
+func list[T any](w *world, kind model.Kind) []T {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var keys []model.Key
+	for k := range w.objects {
+		if k.Kind == kind {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, model.Key.Compare)
+	out := make([]T, 0, len(keys))
+	for _, k := range keys {
+		if o, ok := w.objects[k].Spec.(T); ok {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func get[T any](w *world, key model.Key) (T, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var none T
+	o, ok := w.objects[key]
+	if !ok {
+		return none, false
+	}
+	t, ok := o.Spec.(T)
+	return t, ok
+}
+
+// ConfigMap implements volume.Objects. The root certificate is in every namespace, as the control
+// plane would put it there.
+func (w *world) ConfigMap(namespace, name string) (*corev1.ConfigMap, bool) {
+	cm, ok := get[*corev1.ConfigMap](w, model.Key{Kind: model.KindConfigMap, Namespace: namespace, Name: name})
+	if ok || name != rootCertConfigMap {
+		return cm, ok
+	}
+	pem, err := os.ReadFile(filepath.Join(w.dir.CA(), "root-cert.pem"))
+	if err != nil {
+		return nil, false // the control plane has not made it yet
+	}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Data:       map[string]string{"root-cert.pem": string(pem)},
+	}, true
+}
+
+// kindSecret is read for workloads only: the control plane's files hold none.
+const kindSecret model.Kind = "Secret"
+
+// Secret implements volume.Objects.
+func (w *world) Secret(namespace, name string) (*corev1.Secret, bool) {
+	return get[*corev1.Secret](w, model.Key{Kind: kindSecret, Namespace: namespace, Name: name})
+}
