@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +25,11 @@ func checkAnnotations(annotations map[string]string) error {
 		if check == nil {
 			continue
 		}
-		if err := check(annotations[name]); err != nil {
+		value := annotations[name]
+		if !utf8.ValidString(value) {
+			return fmt.Errorf("annotation %s: %q is not UTF-8", name, value)
+		}
+		if err := check(value); err != nil {
 			return fmt.Errorf("annotation %s: %w", name, err)
 		}
 	}
@@ -85,7 +91,7 @@ var annotationChecks = map[string]func(string) error{
 func checkAny(string) error { return nil }
 
 func checkWord(s string) error {
-	if strings.TrimSpace(s) == "" || strings.ContainsAny(s, " \t\r\n") {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return fmt.Errorf("%q is not one word", s)
 	}
 	return nil

@@ -61,13 +61,14 @@ func loadValues(user []byte) (map[string]any, error) {
 	return overlayValues(base, over), nil
 }
 
-// overlayValues merges maps key by key; anything else replaces, and null leaves as it is.
+// overlayValues merges maps key by key; anything else replaces, and null removes, as in Helm.
 func overlayValues(base, over map[string]any) map[string]any {
 	for k, v := range over {
 		inner, isMap := v.(map[string]any)
 		former, wasMap := base[k].(map[string]any)
 		switch {
 		case v == nil:
+			delete(base, k)
 		case isMap && wasMap:
 			base[k] = overlayValues(former, inner)
 		default:
