@@ -31,15 +31,16 @@ func (s *state) setService(key model.Key, old, next *model.Service) {
 	case old != nil && next != nil && sameService(old, next):
 		return
 	}
+	if _, seen := s.formerServices[key]; !seen {
+		s.formerServices[key] = old // a service may change twice in a commit
+	}
 	if old != nil {
 		s.services.delete(key)
 		s.byHost.delete(old.Hostname)
-		s.servicesOut = append(s.servicesOut, scopedService(old))
 	}
 	if next != nil {
 		s.services.set(key, next)
 		s.byHost.set(next.Hostname, next)
-		s.servicesIn = append(s.servicesIn, scopedService(next))
 	}
 	s.changed.add(key)
 	s.dirtyKinds[nsKind{model.KindService, key.Namespace}] = struct{}{}

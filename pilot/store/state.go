@@ -43,8 +43,9 @@ type state struct {
 	movedEndpoints keySet // services whose endpoints did change
 	full           bool   // everything is to be computed again
 
-	servicesOut, servicesIn []scoped[*model.Service]
-	virtualOut, virtualIn   []scoped[*model.Object]
+	formerServices map[model.Key]*model.Service // of services that changed, as the last commit has them
+
+	virtualOut, virtualIn []scoped[*model.Object]
 }
 
 func newState(domain string) *state {
@@ -61,7 +62,8 @@ func newState(domain string) *state {
 func (s *state) reset() {
 	s.changed, s.dirtyKinds = keySet{}, map[nsKind]struct{}{}
 	s.dirtyServices, s.dirtyEndpoints, s.movedEndpoints = keySet{}, keySet{}, keySet{}
-	s.servicesOut, s.servicesIn, s.virtualOut, s.virtualIn = nil, nil, nil, nil
+	s.formerServices = map[model.Key]*model.Service{}
+	s.virtualOut, s.virtualIn = nil, nil
 	s.full = false
 }
 
@@ -228,9 +230,10 @@ func (s *state) freeze() *Snapshot {
 		byHost: s.byHost.freeze(), nsServices: s.nsServices.freeze(),
 		endpoints: s.endpoints.freeze(), rules: s.rules.freeze(),
 	}
+	var servicesOut, servicesIn []scoped[*model.Service]
 	if s.full || s.last == nil {
-		s.servicesOut, s.servicesIn, s.virtualOut, s.virtualIn = nil, nil, nil, nil
-		s.services.all(func(_ model.Key, svc *model.Service) { s.servicesIn = append(s.servicesIn, scopedService(svc)) })
+		s.services.all(func(_ model.Key, svc *model.Service) { servicesIn = append(servicesIn, scopedService(svc)) })
+		s.virtualOut, s.virtualIn = nil, nil
 		for at, objects := range s.members {
 			if at.kind == model.KindVirtualService {
 				s.virtualIn = append(s.virtualIn, s.scopedVirtualServices(slices.Collect(maps.Values(objects)))...)
@@ -239,9 +242,17 @@ func (s *state) freeze() *Snapshot {
 		next.services, next.virtualServices = newVisible(compareServices), newVisible(model.Older)
 	} else {
 		next.services, next.virtualServices, next.gateways = s.last.services, s.last.virtualServices, s.last.gateways
+		for key, former := range s.formerServices {
+			if former != nil {
+				servicesOut = append(servicesOut, scopedService(former))
+			}
+			if now := s.services.row(key); now != nil {
+				servicesIn = append(servicesIn, scopedService(now))
+			}
+		}
 	}
-	if len(s.servicesOut)+len(s.servicesIn) > 0 {
-		next.services = next.services.with(s.servicesOut, s.servicesIn)
+	if len(servicesOut)+len(servicesIn) > 0 {
+		next.services = next.services.with(servicesOut, servicesIn)
 	}
 	if len(s.virtualOut)+len(s.virtualIn) > 0 {
 		next.virtualServices = next.virtualServices.with(s.virtualOut, s.virtualIn)
