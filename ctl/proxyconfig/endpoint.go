@@ -118,3 +118,39 @@ func PrintEndpoints(w io.Writer, data []byte, format Format, filter EndpointFilt
 	})
 	return table(w, 5, "ENDPOINT\tSTATUS\tOUTLIER CHECK\tCLUSTER", rows)
 }
+
+type assignment struct {
+	ClusterName string `json:"cluster_name"`
+	Endpoints   []struct {
+		Endpoints []struct {
+			Health   string `json:"health_status"`
+			Endpoint struct {
+				Address address `json:"address"`
+			} `json:"endpoint"`
+		} `json:"lb_endpoints"`
+	} `json:"endpoints"`
+}
+
+// PrintAssignments prints ENDPOINT, STATUS, CLUSTER from the endpoints of a config_dump, which
+// unlike /clusters knows nothing of outlier detection.
+func (d *Dump) PrintAssignments(w io.Writer, format Format) error {
+	if format != Short {
+		return messages(w, format, raws(d.Endpoints))
+	}
+	var rows [][]string
+	for _, r := range d.Endpoints {
+		var a assignment
+		if err := json.Unmarshal(r.Raw, &a); err != nil {
+			return fmt.Errorf("endpoints %s: %w", r.Name, err)
+		}
+		for _, l := range a.Endpoints {
+			for _, e := range l.Endpoints {
+				rows = append(rows, []string{e.Endpoint.Address.String(), cmp.Or(e.Health, "HEALTHY"), a.ClusterName})
+			}
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b []string) int {
+		return cmp.Or(strings.Compare(a[2], b[2]), strings.Compare(a[0], b[0]))
+	})
+	return table(w, 5, "ENDPOINT\tSTATUS\tCLUSTER", rows)
+}

@@ -54,6 +54,9 @@ func messages(w io.Writer, f Format, raws []json.RawMessage) error {
 	return document(w, f, data)
 }
 
+// PrintDocument prints a whole dump as JSON or YAML.
+func PrintDocument(w io.Writer, f Format, data []byte) error { return document(w, f, data) }
+
 // document prints one JSON document as it is, indented, or as YAML.
 func document(w io.Writer, f Format, data []byte) error {
 	if f == YAML {

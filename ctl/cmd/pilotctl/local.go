@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode"
+)
+
+// localMesh is a running mesh on this machine.
+type localMesh struct {
+	*localnode.Mesh
+	http *http.Client
+}
+
+// answerTimeout bounds one question to control plane or proxy.
+const answerTimeout = 20 * time.Second
+
+func (o *options) open() (*localMesh, error) {
+	m, err := localnode.Open(o.stateRoot, o.name)
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) { return m.Dial(ctx, network, addr) }
+	return &localMesh{m, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DialContext: dial}}}, nil
+}
+
+func (m *localMesh) close() {
+	m.http.CloseIdleConnections()
+	// The connection to containerd is of no more use; what closing it says is of none either.
+	_ = m.Close()
+}
+
+// resolve gives POD.NAMESPACE of what a user calls a pod: its name, with or without a namespace,
+// or the name of a Deployment with one pod.
+func (m *localMesh) resolve(pod string) (string, error) {
+	p, err := m.Pod(pod)
+	if err != nil {
+		name, namespace, found := strings.Cut(pod, ".")
+		if !found {
+			return "", err
+		}
+		second, again := m.Pod(name)
+		if again != nil || second.Namespace != namespace {
+			return "", err
+		}
+		p = second
+	}
+	return p.Name + "." + p.Namespace, nil
+}
+
+// control asks the control plane; its debug pages are open to the machine that it runs on.
+func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:15014"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := m.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the control plane does not answer (its log is %s): %w", m.DiscoveryLog(), err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("control plane: %s", strings.TrimSpace(string(data)))
+	}
+	return data, nil
+}
+
+// admin asks the Envoy of a pod, by the agent beside it.
+func (m *localMesh) admin(ctx context.Context, pod, method, path string) ([]byte, error) {
+	pod, err := m.resolve(pod)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var out, problem bytes.Buffer
+	code, err := m.Exec(ctx, pod, "istio-proxy", []string{"/usr/local/bin/pilot-agent", "request", method, path},
+		localnode.Streams{Out: &out, Err: &problem}, false)
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 {
+		return nil, fmt.Errorf("the proxy of %s: %s", pod, strings.TrimSpace(problem.String()))
+	}
+	return out.Bytes(), nil
+}
+
+func newDown(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Take a mesh down, also one whose `up` was killed", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := localnode.Down(cmd.Context(), o.stateRoot, o.name); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.ErrOrStderr(), "mesh %s is down\n", o.name)
+			return err
+		},
+	}
+}
+
+func newExec(o *options) *cobra.Command {
+	var (
+		container, namespace string
+		stdin, tty           bool
+	)
+	cmd := &cobra.Command{
+		Use: "exec POD[.NAMESPACE] [-c CONTAINER] -- COMMAND [ARG...]", Short: "Run a command in a pod",
+		Args: usageArgs(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := o.open()
+			if err != nil {
+				return err
+			}
+			defer m.close()
+			pod, err := m.resolve(qualified(args[0], namespace))
+			if err != nil {
+				return err
+			}
+			s := localnode.Streams{Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
+			if stdin {
+				s.In = os.Stdin
+			}
+			code, err := m.Exec(cmd.Context(), pod, container, args[1:], s, tty)
+			if err != nil {
+				return err
+			}
+			if code != 0 {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&container, "container", "c", "", "container; the pod's default one if empty")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
+	cmd.Flags().BoolVarP(&stdin, "stdin", "i", false, "pass standard input on")
+	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "give the command a terminal")
+	return cmd
+}
+
+func newLogs(o *options) *cobra.Command {
+	var (
+		container, namespace string
+		lo                   localnode.LogOptions
+	)
+	cmd := &cobra.Command{
+		Use: "logs POD[.NAMESPACE] [-c CONTAINER]", Short: "Print a container's log", Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := o.open()
+			if err != nil {
+				return err
+			}
+			defer m.close()
+			pod, err := m.resolve(qualified(args[0], namespace))
+			if err != nil {
+				return err
+			}
+			err = m.Logs(cmd.Context(), pod, container, lo, cmd.OutOrStdout())
+			if errors.Is(err, context.Canceled) { // the user has seen enough
+				return nil
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&container, "container", "c", "", "container; the pod's default one if empty")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
+	cmd.Flags().BoolVarP(&lo.Follow, "follow", "f", false, "go on until the container ends")
+	cmd.Flags().IntVar(&lo.Tail, "tail", 0, "the last lines only; 0 for all")
+	cmd.Flags().BoolVarP(&lo.Previous, "previous", "p", false, "of the run before the last restart")
+	cmd.Flags().BoolVar(&lo.Timestamps, "timestamps", false, "with the time of each line")
+	return cmd
+}

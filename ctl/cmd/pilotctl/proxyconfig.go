@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+)
+
+// proxyConfig is one call of a subcommand of proxy-config.
+type proxyConfig struct {
+	*options
+	output, file string
+	namespace    string
+}
+
+func newProxyConfig(o *options) *cobra.Command {
+	p := &proxyConfig{options: o}
+	cmd := &cobra.Command{
+		Use: "proxy-config", Aliases: []string{"pc"},
+		Short: "Show what one proxy's Envoy runs",
+	}
+	cmd.PersistentFlags().StringVarP(&p.output, "output", "o", "short", "short, json or yaml")
+	cmd.PersistentFlags().StringVarP(&p.file, "file", "f", "", "read a saved config_dump (or clusters) of Envoy in place of a proxy's; - is standard input")
+	cmd.PersistentFlags().StringVarP(&p.namespace, "namespace", "n", "default", "namespace of the pod")
+	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.log(), p.all())
+	return cmd
+}
+
+// command gives a subcommand that shows something of a config_dump.
+func (p *proxyConfig) command(name, short string, aliases []string, show func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " [POD[.NAMESPACE]]", Short: short, Aliases: aliases, Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format, err := proxyconfig.ParseFormat(p.output)
+			if err != nil {
+				return usageError(err)
+			}
+			data, err := p.read(cmd.Context(), args, "config_dump?include_eds")
+			if err != nil {
+				return err
+			}
+			dump, err := proxyconfig.ParseDump(data)
+			if err != nil {
+				return err
+			}
+			return show(cmd.OutOrStdout(), dump, format)
+		},
+	}
+}
+
+// read gives the file of -f, or what the pod's Envoy answers on its admin port.
+func (p *proxyConfig) read(ctx context.Context, args []string, path string) ([]byte, error) {
+	switch {
+	case p.file == "-":
+		return io.ReadAll(os.Stdin)
+	case p.file != "":
+		return os.ReadFile(p.file)
+	case len(args) == 0:
+		return nil, usageError(errors.New("name a pod, or a saved dump with -f"))
+	}
+	return p.admin(ctx, args[0], "GET", path)
+}
+
+// admin asks the Envoy of a pod.
+func (p *proxyConfig) admin(ctx context.Context, pod, method, path string) ([]byte, error) {
+	m, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	return m.admin(ctx, qualified(pod, p.namespace), method, path)
+}
+
+// qualified gives POD.NAMESPACE.
+func qualified(pod, namespace string) string {
+	if strings.Contains(pod, ".") {
+		return pod
+	}
+	return pod + "." + namespace
+}
+
+func (p *proxyConfig) bootstrap() *cobra.Command {
+	cmd := p.command("bootstrap", "The bootstrap", []string{"b"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
+		return d.PrintBootstrap(w, f)
+	})
+	// As Istio's: the whole document unless short is asked for.
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
+		if !cmd.Flags().Changed("output") {
+			p.output = string(proxyconfig.JSON)
+		}
+	}
+	return cmd
+}
+
+func (p *proxyConfig) cluster() *cobra.Command {
+	var f proxyconfig.ClusterFilter
+	cmd := p.command("cluster", "Clusters", []string{"clusters", "c"}, func(w io.Writer, d *proxyconfig.Dump, format proxyconfig.Format) error {
+		return d.PrintClusters(w, format, f)
+	})
+	cmd.Flags().StringVar(&f.FQDN, "fqdn", "", "only this service")
+	cmd.Flags().StringVar(&f.Direction, "direction", "", "inbound or outbound")
+	cmd.Flags().StringVar(&f.Subset, "subset", "", "only this subset")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only this port")
+	return cmd
+}
+
+func (p *proxyConfig) listener() *cobra.Command {
+	var (
+		f       proxyconfig.ListenerFilter
+		verbose bool
+	)
+	cmd := p.command("listener", "Listeners", []string{"listeners", "l"}, func(w io.Writer, d *proxyconfig.Dump, format proxyconfig.Format) error {
+		return d.PrintListeners(w, format, f, verbose)
+	})
+	cmd.Flags().StringVar(&f.Address, "address", "", "only this address")
+	cmd.Flags().StringVar(&f.Type, "type", "", "HTTP, TCP or HTTP+TCP")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only this port")
+	cmd.Flags().BoolVar(&verbose, "verbose", true, "a row for each filter chain")
+	return cmd
+}
+
+func (p *proxyConfig) route() *cobra.Command {
+	var name string
+	cmd := p.command("route", "Routes", []string{"routes", "r"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
+		return d.PrintRoutes(w, f, name)
+	})
+	cmd.Flags().StringVar(&name, "name", "", "only this route configuration")
+	return cmd
+}
+
+func (p *proxyConfig) secret() *cobra.Command {
+	return p.command("secret", "Certificates and roots", []string{"secrets", "s"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
+		return d.PrintSecrets(w, f, time.Now())
+	})
+}
+
+func (p *proxyConfig) endpoint() *cobra.Command {
+	var f proxyconfig.EndpointFilter
+	cmd := &cobra.Command{
+		Use: "endpoint [POD[.NAMESPACE]]", Aliases: []string{"endpoints", "ep"}, Short: "Endpoints, with their health",
+		Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format, err := proxyconfig.ParseFormat(p.output)
+			if err != nil {
+				return usageError(err)
+			}
+			data, err := p.read(cmd.Context(), args, "clusters?format=json")
+			if err != nil {
+				return err
+			}
+			return proxyconfig.PrintEndpoints(cmd.OutOrStdout(), data, format, f)
+		},
+	}
+	cmd.Flags().StringVar(&f.Address, "address", "", "only this address")
+	cmd.Flags().StringVar(&f.Cluster, "cluster", "", "only this cluster")
+	cmd.Flags().StringVar(&f.Status, "status", "", "healthy or unhealthy")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only this port")
+	return cmd
+}
+
+func (p *proxyConfig) log() *cobra.Command {
+	var (
+		level string
+		reset bool
+	)
+	cmd := &cobra.Command{
+		Use: "log POD[.NAMESPACE]", Aliases: []string{"o"}, Short: "Envoy's loggers; changes their levels",
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if reset {
+				level = "warning"
+			}
+			paths, err := loggingPaths(level)
+			if err != nil {
+				return usageError(err)
+			}
+			var out []byte
+			for _, path := range paths {
+				if out, err = p.admin(cmd.Context(), args[0], "POST", path); err != nil {
+					return err
+				}
+			}
+			return proxyconfig.PrintLoggers(cmd.OutOrStdout(), qualified(args[0], p.namespace), out)
+		},
+	}
+	cmd.Flags().StringVar(&level, "level", "", "a level for all loggers, or LOGGER:LEVEL,…")
+	cmd.Flags().BoolVarP(&reset, "reset", "r", false, "warning for all loggers")
+	return cmd
+}
+
+// loggingPaths gives the requests that set levels as "debug" or "http:debug,router:info" says.
+func loggingPaths(level string) ([]string, error) {
+	levels := map[string]bool{"trace": true, "debug": true, "info": true, "warning": true, "error": true, "critical": true, "off": true}
+	if level == "" {
+		return []string{"logging"}, nil
+	}
+	var paths []string
+	for part := range strings.SplitSeq(level, ",") {
+		logger, l, found := strings.Cut(part, ":")
+		if !found {
+			logger, l = "level", part
+		}
+		if !levels[l] || logger == "" {
+			return nil, fmt.Errorf("--level %q: use trace, debug, info, warning, error, critical or off, alone or as LOGGER:LEVEL", part)
+		}
+		paths = append(paths, "logging?"+logger+"="+l)
+	}
+	return paths, nil
+}
+
+func (p *proxyConfig) all() *cobra.Command {
+	var headers bool
+	cmd := p.command("all", "Everything", []string{"a"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
+		for i, block := range []struct {
+			title string
+			print func() error
+		}{
+			{"BOOTSTRAP", func() error { return d.PrintBootstrap(w, f) }},
+			{"CLUSTER", func() error { return d.PrintClusters(w, f, proxyconfig.ClusterFilter{}) }},
+			{"LISTENER", func() error { return d.PrintListeners(w, f, proxyconfig.ListenerFilter{}, true) }},
+			{"ROUTE", func() error { return d.PrintRoutes(w, f, "") }},
+			{"SECRET", func() error { return d.PrintSecrets(w, f, time.Now()) }},
+			{"ENDPOINTS", func() error { return d.PrintAssignments(w, f) }},
+		} {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			if headers {
+				fmt.Fprintln(w, block.title)
+			}
+			if err := block.print(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	// A dump as it is serves -f later.
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if p.output == string(proxyconfig.Short) {
+			return run(cmd, args)
+		}
+		format, err := proxyconfig.ParseFormat(p.output)
+		if err != nil {
+			return usageError(err)
+		}
+		data, err := p.read(cmd.Context(), args, "config_dump?include_eds")
+		if err != nil {
+			return err
+		}
+		return proxyconfig.PrintDocument(cmd.OutOrStdout(), format, data)
+	}
+	cmd.Flags().BoolVar(&headers, "with-headers", true, "a title above each table")
+	return cmd
+}

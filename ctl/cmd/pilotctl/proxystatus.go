@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
+)
+
+// notYet is how long proxy-status waits for a proxy that is just taking up a change, before it
+// calls it different.
+const notYet = 2 * time.Second
+
+func newProxyStatus(o *options) *cobra.Command {
+	var output, namespace string
+	cmd := &cobra.Command{
+		Use: "proxy-status [POD[.NAMESPACE]]", Aliases: []string{"ps"},
+		Short: "Which proxies are in step with the control plane; for one, how it differs",
+		Args:  usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := o.open()
+			if err != nil {
+				return err
+			}
+			defer m.close()
+			if len(args) == 1 {
+				return compare(cmd, m, qualified(args[0], namespace))
+			}
+			return list(cmd, m, output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
+	return cmd
+}
+
+func list(cmd *cobra.Command, m *localMesh, output string) error {
+	format, err := proxyconfig.ParseFormat(output)
+	if err != nil {
+		return usageError(err)
+	}
+	data, err := m.control(cmd.Context(), "/debug/pilothouse/syncz")
+	if err != nil {
+		return err
+	}
+	if format != proxyconfig.Short {
+		return proxystatus.PrintDocument(cmd.OutOrStdout(), data, format == proxyconfig.YAML)
+	}
+	all, err := proxystatus.Parse(data)
+	if err != nil {
+		return err
+	}
+	return proxystatus.Print(cmd.OutOrStdout(), all)
+}
+
+// compare shows how one proxy differs from what it was sent. A change that is on its way is given
+// a moment to arrive.
+func compare(cmd *cobra.Command, m *localMesh, pod string) error {
+	ctx := cmd.Context()
+	pod, err := m.resolve(pod)
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(notYet)
+	again := time.NewTicker(notYet / 10)
+	defer again.Stop()
+	for {
+		sent, err := m.control(ctx, "/debug/config_dump?proxyID="+pod)
+		if err != nil {
+			return err
+		}
+		runs, err := m.admin(ctx, pod, "GET", "config_dump")
+		if err != nil {
+			return err
+		}
+		text, same, err := difference(sent, runs)
+		if err != nil {
+			return err
+		}
+		if !same && time.Now().Before(deadline) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-again.C:
+			}
+			continue
+		}
+		if _, err := fmt.Fprint(cmd.OutOrStdout(), text); err != nil {
+			return err
+		}
+		if !same {
+			return &exitError{code: exitDiffers}
+		}
+		return nil
+	}
+}
+
+func difference(sent, runs []byte) (string, bool, error) {
+	a, err := proxyconfig.ParseDump(sent)
+	if err != nil {
+		return "", false, fmt.Errorf("control plane: %w", err)
+	}
+	b, err := proxyconfig.ParseDump(runs)
+	if err != nil {
+		return "", false, fmt.Errorf("proxy: %w", err)
+	}
+	var out strings.Builder
+	same, err := proxystatus.Compare(&out, a, b)
+	return out.String(), same, err
+}
+
+func newProblems(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "problems", Short: "Objects that are not in effect, and why", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := o.open()
+			if err != nil {
+				return err
+			}
+			defer m.close()
+			data, err := m.control(cmd.Context(), "/debug/problems")
+			if err != nil {
+				return err
+			}
+			text, err := proxystatus.Problems(data)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+}

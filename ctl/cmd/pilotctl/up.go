@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode"
+)
+
+// upOptions are the flags of up.
+type upOptions struct {
+	*options
+	images, discovery, envoy string
+	egress, verbose          bool
+	timeout                  time.Duration
+}
+
+func newUp(o *options) *cobra.Command {
+	u := &upOptions{options: o}
+	cmd := &cobra.Command{
+		Use: "up DIR [DIR...]", Short: "Run the Pods and Deployments of a directory in a mesh on this machine",
+		Long: `Run the Pods and Deployments of a directory in a mesh on this machine, until Ctrl-C.
+
+Edits of the directory are live: changed rules within a second, changed workloads as soon as
+their pods are ready. Needs root and what "make tools images" made.`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return u.run(cmd, args) },
+	}
+	cmd.Flags().StringVar(&u.images, "images", beside("../.images"), "folder with image tarballs")
+	cmd.Flags().StringVar(&u.discovery, "discovery", beside("pilot-discovery"), "the control plane's program")
+	cmd.Flags().StringVar(&u.envoy, "envoy", "", "Envoy program to run in place of the one in the proxy's image")
+	cmd.Flags().BoolVar(&u.egress, "egress", false, "let pods reach, and resolve, what is outside of the mesh")
+	cmd.Flags().BoolVar(&u.verbose, "verbose", false, "log what the local node does")
+	cmd.Flags().DurationVar(&u.timeout, "timeout", 0, "give up when the pods are not ready by then; 0 waits on")
+	return cmd
+}
+
+// beside gives a path relative to this program.
+func beside(path string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return path
+	}
+	return filepath.Join(filepath.Dir(self), path)
+}
+
+func (u *upOptions) run(cmd *cobra.Command, dirs []string) error {
+	cfg, err := u.config(dirs)
+	if err != nil {
+		return err
+	}
+	if err := localnode.Preflight(cmd.Context(), cfg); err != nil {
+		return &exitError{exitPreflight, err}
+	}
+	ctx, cancel := context.WithCancelCause(cmd.Context())
+	defer cancel(nil)
+	p := &progress{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), options: u.options, began: time.Now()}
+	cfg.Events = p.event
+	if u.timeout > 0 {
+		giveUp := time.AfterFunc(u.timeout, func() {
+			if !p.isUp() {
+				cancel(fmt.Errorf("the pods are not ready after %s: %s", u.timeout, p.lastWarning()))
+			}
+		})
+		defer giveUp.Stop()
+	}
+	err = localnode.Up(ctx, cfg)
+	if cause := context.Cause(ctx); cause != nil && cmd.Context().Err() == nil {
+		return errors.Join(cause, ignoreCanceled(err))
+	}
+	return ignoreCanceled(err)
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// config gathers what the local node needs; every error is a sentence for the user.
+func (u *upOptions) config(dirs []string) (localnode.Config, error) {
+	cfg := localnode.Config{
+		Name: u.name, StateRoot: u.stateRoot, DiscoveryBinary: u.discovery, Egress: u.egress,
+		Log: slog.New(slog.DiscardHandler),
+	}
+	if u.verbose {
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	for _, d := range dirs {
+		abs, err := filepath.Abs(d)
+		if err != nil {
+			return cfg, err
+		}
+		if info, err := os.Stat(abs); err != nil {
+			return cfg, fmt.Errorf("directory %s cannot be read: %w", d, err)
+		} else if !info.IsDir() {
+			return cfg, usageError(fmt.Errorf("%s is not a directory: name the one that holds your YAML files", d))
+		}
+		cfg.Dirs = append(cfg.Dirs, abs)
+	}
+	if u.envoy != "" {
+		if err := checkEnvoy(u.envoy); err != nil {
+			return cfg, &exitError{exitPreflight, err}
+		}
+	}
+	images, err := filepath.Glob(filepath.Join(u.images, "*.tar"))
+	if err != nil {
+		return cfg, err
+	}
+	if len(images) == 0 {
+		return cfg, &exitError{exitPreflight, fmt.Errorf("no image tarballs in %s: run `make images`", u.images)}
+	}
+	cfg.Images = images
+	w, err := readDirectories(cfg.Dirs)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Aliases = w.aliases
+	cfg.Inject, err = w.injector(u.envoy)
+	return cfg, err
+}
+
+// oldestEnvoy is the oldest minor version of Envoy 1 whose API has all that is configured.
+const oldestEnvoy = 34
+
+var envoyVersion = regexp.MustCompile(`/(\d+)\.(\d+)\.\d+`)
+
+// checkEnvoy runs the program once to see that it is an Envoy, and new enough.
+func checkEnvoy(path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("envoy %s does not run: %w", path, err)
+	}
+	m := envoyVersion.FindSubmatch(out)
+	if m == nil {
+		return fmt.Errorf("envoy %s does not tell a version: %.100q", path, out)
+	}
+	major, minor := string(m[1]), string(m[2])
+	if n, err := strconv.Atoi(minor); err != nil || (major == "1" && n < oldestEnvoy) {
+		return fmt.Errorf("envoy %s is version %s.%s, and the API in use needs 1.%d or newer: give another with --envoy", path, major, minor, oldestEnvoy)
+	}
+	return nil
+}
+
+// progress tells the user what happens: a line an event on stderr, and once all pods are ready the
+// table on stdout. Events come from several goroutines.
+type progress struct {
+	*options
+	stdout, stderr io.Writer
+	began          time.Time
+
+	mu      sync.Mutex
+	up      bool
+	warning string
+}
+
+func (p *progress) event(e localnode.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	took := time.Since(p.began).Truncate(100 * time.Millisecond)
+	switch {
+	case e.Kind == localnode.EventUp:
+		p.up = true
+		fmt.Fprintf(p.stderr, "[%6s] all pods are ready\n", took)
+		if err := p.table(); err != nil {
+			fmt.Fprintln(p.stderr, "pilotctl:", err)
+		}
+	case e.Warning:
+		p.warning = e.String()
+		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", took, e)
+		for _, l := range e.LogTail {
+			fmt.Fprintln(p.stderr, "           |", l)
+		}
+	default:
+		fmt.Fprintf(p.stderr, "[%6s] %s\n", took, e)
+	}
+}
+
+func (p *progress) isUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.up
+}
+
+func (p *progress) lastWarning() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.warning == "" {
+		return "they are still starting"
+	}
+	return p.warning
+}
+
+// table prints the pods with their proxies' state, the gateway, and what to try next.
+func (p *progress) table() error {
+	m, err := p.open()
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	if err := printPods(ctx, p.stdout, m); err != nil {
+		return err
+	}
+	name := ""
+	if p.name != "default" {
+		name = " --name " + p.name
+	}
+	url := m.GatewayURL()
+	if url == "" {
+		_, err = fmt.Fprintln(p.stdout, "\nno ingress gateway is running")
+		return err
+	}
+	self := os.Args[0]
+	_, err = fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n  %s\n", url, url,
+		self, name, strings.TrimSpace("edit a VirtualService in the directory: it is live within a second"))
+	return err
+}
