@@ -108,7 +108,8 @@ func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerS
 	}
 	if hash := b.spec.GetConsistentHash(); hash != nil {
 		cl.Balancing = ir.BalanceRingHash
-		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), maxRingSize) //nolint:staticcheck // users still write minimumRingSize
+		//lint:ignore SA1019 users still write minimumRingSize here
+		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), maxRingSize)
 		if m := hash.GetMaglev(); m != nil {
 			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
 			if n := cl.TableSize; n != 0 && (n > maxMaglevSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
@@ -192,7 +193,8 @@ func applyOutlier(b block[*networking.OutlierDetection], cl *ir.Cluster) []model
 		Consecutive5xx: number(o.GetConsecutive_5XxErrors()), ConsecutiveGateway: number(o.GetConsecutiveGatewayErrors()),
 		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: percent(o.GetMaxEjectionPercent()),
 	}
-	if legacy := o.GetConsecutiveErrors(); legacy > 0 && out.ConsecutiveGateway == nil { //nolint:staticcheck // users still write it
+	//lint:ignore SA1019 users still write consecutiveErrors
+	if legacy := o.GetConsecutiveErrors(); legacy > 0 && out.ConsecutiveGateway == nil {
 		n := uint32(legacy)
 		out.ConsecutiveGateway = &n
 	}

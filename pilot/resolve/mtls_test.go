@@ -31,8 +31,10 @@ func TestInboundMTLSTakesTheClosestModeThatIsSet(t *testing.T) {
 		"nothing is permissive": {"", "", 80, ir.MTLSPermissive},
 		"mesh":                  {mesh, "", 80, ir.MTLSStrict},
 		"namespace over mesh":   {mesh + peerAuthentication("default", "ns", "1", "mtls: {mode: DISABLE}"), "", 80, ir.MTLSDisable},
-		"an unset namespace inherits": {mesh + peerAuthentication("default", "ns", "1", "mtls: {mode: UNSET}"), "", 80,
-			ir.MTLSStrict},
+		"an unset namespace inherits": {
+			mesh + peerAuthentication("default", "ns", "1", "mtls: {mode: UNSET}"), "", 80,
+			ir.MTLSStrict,
+		},
 		"another namespace":        {peerAuthentication("other", "ns", "1", "mtls: {mode: STRICT}"), "", 80, ir.MTLSPermissive},
 		"workload over namespace":  {peerAuthentication("default", "ns", "1", "mtls: {mode: DISABLE}") + peerAuthentication("default", "w", "2", app+"mtls: {mode: STRICT}"), "", 80, ir.MTLSStrict},
 		"another workload":         {peerAuthentication("default", "w", "1", "selector: {matchLabels: {app: b}}, mtls: {mode: STRICT}"), "", 80, ir.MTLSPermissive},
@@ -43,8 +45,10 @@ func TestInboundMTLSTakesTheClosestModeThatIsSet(t *testing.T) {
 		"another port":              {peerAuthentication("default", "w", "1", app+"mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}}"), "", 81, ir.MTLSStrict},
 		"an unset port inherits":    {peerAuthentication("default", "w", "1", app+"mtls: {mode: STRICT}, portLevelMtls: {80: {mode: UNSET}}"), "", 80, ir.MTLSStrict},
 		"an unset workload as well": {mesh + peerAuthentication("default", "w", "1", app+"mtls: {mode: UNSET}"), "", 80, ir.MTLSStrict},
-		"a selector in the root namespace has no effect": {peerAuthentication("istio-system", "w", "1", app+"mtls: {mode: STRICT}"), "istio-system", 80,
-			ir.MTLSPermissive},
+		"a selector in the root namespace has no effect": {
+			peerAuthentication("istio-system", "w", "1", app+"mtls: {mode: STRICT}"), "istio-system", 80,
+			ir.MTLSPermissive,
+		},
 		"nor for other namespaces": {peerAuthentication("istio-system", "w", "1", app+"mtls: {mode: STRICT}"), "", 80, ir.MTLSPermissive},
 	} {
 		t.Run(name, func(t *testing.T) {
