@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -50,9 +51,41 @@ func TestEnvoyRuns(t *testing.T) {
 	}
 	nodes := make(chan *discovery.DeltaDiscoveryRequest, 1)
 	envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{Nodes: nodes})
-	start(t, path)
+	// Names as the control plane gives them, through the user's own bootstrap.
+	start(t, path, `
+stats_config: {stats_matcher: {inclusion_list: {patterns: [{prefix: "http."}, {prefix: "tcp."}, {prefix: "listener."}, {prefix: "cluster."}]}}}
+static_resources:
+  clusters:
+  - {name: x, alt_stat_name: "outbound|80|v1|reviews.default.svc.cluster.local;", type: STATIC, connect_timeout: 1s}
+  listeners:
+  - name: x
+    address: {socket_address: {address: 127.0.0.1, port_value: `+fmt.Sprint(envoytest.FreePort(t))+`}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/`+hcmType+`
+          stat_prefix: "outbound_0.0.0.0_80;"
+          route_config: {}
+          http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+  - name: db
+    address: {socket_address: {address: 127.0.0.1, port_value: `+fmt.Sprint(envoytest.FreePort(t))+`}}
+    filter_chains:
+    - filters:
+      - name: tcp
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: "outbound|80||db.default.svc.cluster.local;"
+          cluster: x
+`)
 
-	node := (<-nodes).GetNode()
+	var node *corev3.Node
+	select {
+	case req := <-nodes:
+		node = req.GetNode()
+	case <-time.After(20 * time.Second):
+		t.Fatal("Envoy did not ask for its configuration")
+	}
 	if node.GetId() != "sidecar~10.4.0.7~reviews-v1-5.default~default.svc.cluster.local" || node.GetCluster() != "reviews.default" {
 		t.Errorf("node %s, cluster %s", node.GetId(), node.GetCluster())
 	}
@@ -64,9 +97,22 @@ func TestEnvoyRuns(t *testing.T) {
 		`envoy_cluster_upstream_cx_total{cluster_name="xds-grpc"}`,
 		`envoy_listener_downstream_cx_active{listener_address="0.0.0.0_`,
 		`envoy_listener_manager_lds_update_success{} 1`,
+		`envoy_cluster_upstream_cx_total{cluster_name="outbound|80|v1|reviews.default.svc.cluster.local"} 0`,
+		`envoy_cluster_http2_streams_active{cluster_name="xds-grpc"} 1`,
+		`envoy_http_downstream_rq_total{http_conn_manager_prefix="outbound_0.0.0.0_80"} 0`,
+		`envoy_cluster_upstream_rq{response_code_class="2xx",cluster_name="xds-grpc"} 1`,
+		`envoy_http_downstream_rq{response_code_class="2xx",http_conn_manager_prefix="health"} 0`,
+		`envoy_tcp_downstream_cx_total{tcp_prefix="outbound|80||db.default.svc.cluster.local"} 0`,
+		`envoy_listener_http_downstream_rq{response_code_class="2xx",http_conn_manager_listener_prefix="outbound_0.0.0.0_80",listener_address="127.0.0.1_`,
 	} {
 		if !strings.Contains(metrics, want) {
-			t.Errorf("metrics lack %s:\n%s", want, metrics)
+			name, _, _ := strings.Cut(want, "{")
+			t.Errorf("metrics lack %s", want)
+			for line := range strings.Lines(metrics) {
+				if strings.HasPrefix(line, name+"{") {
+					t.Log(line)
+				}
+			}
 		}
 	}
 	// Nothing listens on the agent's status port: Envoy says so instead of refusing.
@@ -77,9 +123,9 @@ func TestEnvoyRuns(t *testing.T) {
 	}
 }
 
-func start(t *testing.T, path string) {
+func start(t *testing.T, path, override string) {
 	t.Helper()
-	cmd := exec.Command(envoytest.Path(t), "--disable-hot-restart", "--concurrency", "1", "-l", "warning", "-c", path)
+	cmd := exec.Command(envoytest.Path(t), "--disable-hot-restart", "--concurrency", "1", "-l", "warning", "-c", path, "--config-yaml", override)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -16,12 +16,13 @@ const upTo = `((?:[^.;]+(?=\.[^;]*$))|[^;]+);?\.`
 const address = `((?:[0-9]+\.){3}[0-9]+_[0-9]+|\[[0-9a-fA-F_.]*\]_[0-9]+|[^.]+)\.`
 
 // statsTags turn parts of names into labels; the names are Istio's, which dashboards query. The
-// first group is taken out of the name, the second is the value.
+// first group is taken out of the name, the second is the value. A single response code stays in
+// its name (upstream_rq_200): as a label it would be summed with its class.
 func statsTags(extra []string) list {
 	tags := list{
 		tag("cluster_name", `^cluster\.(`+upTo+`)`),
 		tag("tcp_prefix", `^tcp\.(`+upTo+`)\w+?$`),
-		tag("response_code", `(response_code=\.=(.+?);\.;)|_rq(_(\d{3}))$`),
+		tag("response_code", `(response_code=\.=(.+?);\.;)`),
 		tag("response_code_class", `_rq(_(\dxx))$`),
 		tag("http_conn_manager_listener_prefix", `^listener(?=\.).*?\.http\.(`+upTo+`)`),
 		tag("http_conn_manager_prefix", `^http\.(`+upTo+`)`),
