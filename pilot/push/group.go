@@ -23,8 +23,31 @@ type group struct {
 	// rejected are versions that a proxy refused; while translation yields one of them, the last
 	// accepted version is served in its place.
 	rejected map[resourceID]rejection
-	// fallback are the last accepted versions of resources whose newer version is not accepted yet.
-	fallback map[resourceID]*Resource
+	// former are the versions before the present one of resources that are not accepted yet.
+	former map[resourceID]*history
+}
+
+// history is what can be gone back to.
+type history struct {
+	accepted *Resource // the last that was known to be accepted
+	newer    *Resource // a later one, of which that was not known when it was replaced
+}
+
+// push adds a version that was replaced.
+func (h *history) push(old *Resource) {
+	h.accepted = h.last()
+	h.newer = old
+}
+
+// last gives the last accepted version, or nil.
+func (h *history) last() *Resource {
+	switch {
+	case h == nil:
+		return nil
+	case h.newer != nil && h.newer.Accepted():
+		return h.newer
+	}
+	return h.accepted
 }
 
 type resourceID struct {
@@ -41,7 +64,7 @@ func newGroup(c resolve.Class) *group {
 	return &group{
 		class: c, clients: map[*Client]struct{}{}, view: NewView(c.Key),
 		invalid: map[resourceID]model.Problem{}, rejected: map[resourceID]rejection{},
-		fallback: map[resourceID]*Resource{},
+		former: map[resourceID]*history{},
 	}
 }
 
@@ -119,15 +142,18 @@ func (g *group) admit(m Message, p *pool) *Resource {
 	r = p.intern(r)
 	if bad, ok := g.rejected[id]; ok {
 		if bad.version == r.Version {
-			return g.fallback[id]
+			return g.former[id].last()
 		}
 		delete(g.rejected, id)
 	}
 	switch {
 	case r.Accepted():
-		delete(g.fallback, id)
-	case old != nil && old != r && old.Accepted():
-		g.fallback[id] = old
+		delete(g.former, id)
+	case old != nil && old != r:
+		if g.former[id] == nil {
+			g.former[id] = &history{}
+		}
+		g.former[id].push(old)
 	}
 	return r
 }
@@ -149,9 +175,9 @@ func (g *group) forget(seen map[resourceID]struct{}) {
 			delete(g.rejected, id)
 		}
 	}
-	for id := range g.fallback {
+	for id := range g.former {
 		if _, ok := seen[id]; !ok {
-			delete(g.fallback, id)
+			delete(g.former, id)
 		}
 	}
 }
@@ -164,7 +190,7 @@ func (g *group) reject(r *Resource, proxy, detail string) bool {
 		return false
 	}
 	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}
-	if last := g.fallback[id]; last != nil {
+	if last := g.former[id].last(); last != nil {
 		g.replace(r.Type, last)
 		return true
 	}

@@ -79,7 +79,9 @@ func (p pipeline) Translate(c *resolve.Class) Draft {
 	for _, rc := range routes {
 		add(Routes, rc.Name, envoy.RouteConfig(rc))
 	}
-	add(NameTables, NameTableName, envoy.NameTable(resolve.NameTable(p.reader, c)))
+	if table := resolve.NameTable(p.reader, c); table != nil {
+		add(NameTables, NameTableName, envoy.NameTable(table))
+	}
 	return d
 }
 

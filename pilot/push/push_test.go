@@ -1,0 +1,337 @@
+package push
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// fake translates a table of messages for classes named by namespace; a pod's class may be moved.
+type fake struct {
+	messages  map[string][]Message
+	endpoints map[model.Key][]Message
+	class     map[string]string // by pod name, where it is not the namespace
+	translate *int              // calls of Translate
+}
+
+func (f fake) Classify(p *model.Proxy) resolve.Class {
+	if c, ok := f.class[p.Name]; ok {
+		return resolve.Class{Key: c}
+	}
+	return resolve.Class{Key: p.Namespace}
+}
+
+func (f fake) Translate(c *resolve.Class) Draft {
+	if f.translate != nil {
+		*f.translate++
+	}
+	d := Draft{Messages: f.messages[c.Key]}
+	for key := range f.endpoints {
+		d.Targets = append(d.Targets, Target{Cluster: &ir.Cluster{}, Service: key})
+	}
+	return d
+}
+
+func (f fake) Endpoints(_ *resolve.Class, targets []Target, services map[model.Key]struct{}) ([]Message, bool) {
+	var out []Message
+	for _, t := range targets {
+		if _, ok := services[t.Service]; ok {
+			out = append(out, f.endpoints[t.Service]...)
+		}
+	}
+	return out, false
+}
+
+func cluster(name string, timeout time.Duration, config string) Message {
+	c := &clusterv3.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(timeout),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+	}
+	if config != "" {
+		c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+			"istio": {Fields: map[string]*structpb.Value{"config": structpb.NewStringValue(config)}},
+		}}
+	}
+	return Message{Clusters, name, c}
+}
+
+func assignment(name, ip string) Message {
+	return Message{Endpoints, name, &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+		LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+			Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+				Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 80},
+			}}},
+		}}}},
+	}}}}
+}
+
+func node(t *testing.T, pod, namespace string) *Node {
+	t.Helper()
+	n, err := ParseNode(&corev3.Node{Id: "sidecar~10.0.0.1~" + pod + "." + namespace + "~" + namespace + ".svc.cluster.local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func connect(t *testing.T, e *Engine, pod, namespace string) *Client {
+	t.Helper()
+	c, err := e.Connect(node(t, pod, namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func apply(t *testing.T, e *Engine, c Commit) {
+	t.Helper()
+	if err := e.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func told(c *Client) bool {
+	select {
+	case <-c.Changed():
+		return true
+	default:
+		return false
+	}
+}
+
+const dr = "/apis/networking.istio.io/v1/namespaces/shop/destination-rule/reviews"
+
+func TestOneFrameServesBothProtocols(t *testing.T) {
+	m := cluster("a", time.Second, "")
+	r, err := NewResource(Clusters, "a", m.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var delta discoveryv3.DeltaDiscoveryResponse
+	if err := proto.Unmarshal(r.Delta(), &delta); err != nil {
+		t.Fatal(err)
+	}
+	var sotw discoveryv3.DiscoveryResponse
+	if err := proto.Unmarshal(r.SotW(), &sotw); err != nil {
+		t.Fatal(err)
+	}
+	got := delta.GetResources()[0]
+	if got.GetName() != "a" || got.GetVersion() != r.Version || len(r.Version) != 11 {
+		t.Errorf("delta frame names %q, version %q", got.GetName(), got.GetVersion())
+	}
+	if !proto.Equal(got.GetResource(), sotw.GetResources()[0]) || !proto.Equal(r.Any(), got.GetResource()) {
+		t.Error("the two protocols carry different bodies")
+	}
+	back, err := r.Message()
+	if err != nil || !proto.Equal(back, m.Body) {
+		t.Errorf("does not decode to what was encoded: %v", err)
+	}
+	if r.LoadAssignment != "a" {
+		t.Errorf("EDS cluster needs load assignment %q", r.LoadAssignment)
+	}
+}
+
+func TestNothingIsServedBeforeTheFirstCommit(t *testing.T) {
+	e := New(Options{})
+	if _, err := e.Connect(node(t, "p", "a")); !errors.Is(err, ErrNotReady) || e.Ready() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClassesShareViewsAndViewsShareBytes(t *testing.T) {
+	e := New(Options{})
+	same := cluster("same", time.Second, "")
+	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {same}, "b": {same}}}})
+	a1, a2, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "a"), connect(t, e, "p3", "b")
+	if a1.Latest().View != a2.Latest().View {
+		t.Error("proxies of one class have two views")
+	}
+	if a1.Latest().Set(Clusters).Get("same") != b.Latest().Set(Clusters).Get("same") {
+		t.Error("equal resources of two views are two copies")
+	}
+}
+
+func TestOnlyThoseAreToldWhoseViewChanges(t *testing.T) {
+	e := New(Options{})
+	f := fake{messages: map[string][]Message{"a": {cluster("x", time.Second, "")}, "b": {cluster("y", time.Second, "")}}}
+	apply(t, e, Commit{Config: true, Translator: f})
+	a, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "b")
+	before := b.Latest().View
+	f.messages = maps.Clone(f.messages)
+	f.messages["a"] = []Message{cluster("x", 2*time.Second, "")}
+	apply(t, e, Commit{Config: true, Translator: f})
+	if !told(a) || told(b) || b.Latest().View != before {
+		t.Error("want a told and b left alone")
+	}
+}
+
+func TestEndpointCommitRebuildsOnlyTheirAssignments(t *testing.T) {
+	calls := 0
+	svc := model.Key{Kind: model.KindService, Namespace: "a", Name: "x"}
+	f := fake{
+		messages:  map[string][]Message{"a": {cluster("x", time.Second, ""), assignment("x", "10.0.0.1"), assignment("y", "10.0.0.2")}},
+		endpoints: map[model.Key][]Message{svc: {assignment("x", "10.0.0.9")}}, translate: &calls,
+	}
+	e := New(Options{})
+	apply(t, e, Commit{Config: true, Translator: f})
+	c := connect(t, e, "p1", "a")
+	former := c.Latest()
+	calls = 0
+	apply(t, e, Commit{Translator: f, Services: map[model.Key]struct{}{svc: {}}})
+	now := c.Latest()
+	d := now.Set(Endpoints).Since(former.Set(Endpoints))
+	if calls != 0 || len(d.Changed) != 1 || d.Changed[0].Name != "x" || len(d.Removed) != 0 {
+		t.Errorf("translated %d times, changed %v", calls, d.Changed)
+	}
+	if now.Set(Clusters) != former.Set(Clusters) {
+		t.Error("an endpoint change made a new set of clusters")
+	}
+	apply(t, e, Commit{Translator: f, Services: map[model.Key]struct{}{svc: {}}})
+	if c.Latest() != now {
+		t.Error("the same endpoints made a new view")
+	}
+}
+
+func TestProxyMovesToItsNewClass(t *testing.T) {
+	e := New(Options{})
+	f := fake{messages: map[string][]Message{"a": {cluster("x", time.Second, "")}, "other": {cluster("z", time.Second, "")}}}
+	apply(t, e, Commit{Config: true, Translator: f})
+	c, stays := connect(t, e, "p1", "a"), connect(t, e, "p2", "a")
+	f.class = map[string]string{"p1": "other", "p2": "other"}
+	pod := model.Key{Kind: model.KindPod, Namespace: "a", Name: "p1"}
+	apply(t, e, Commit{Translator: f, Pods: map[model.Key]struct{}{pod: {}}})
+	if !told(c) || c.Latest().Set(Clusters).Get("z") == nil {
+		t.Error("the proxy whose pod changed keeps its former view")
+	}
+	if told(stays) {
+		t.Error("a pod's change moved another proxy")
+	}
+}
+
+func TestForbiddenMessageIsLeftOutAndItsFormerVersionStays(t *testing.T) {
+	var problems []model.Problem
+	e := New(Options{Report: func(p []model.Problem) { problems = p }})
+	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
+	c := connect(t, e, "p1", "a")
+	good := c.Latest().Set(Clusters).Get("x")
+	bad := []Message{cluster("x", -time.Second, dr), cluster("new", -time.Second, dr), cluster("y", time.Second, "")}
+	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": bad}}})
+	set := c.Latest().Set(Clusters)
+	if set.Get("x") != good || set.Get("new") != nil || set.Get("y") == nil {
+		t.Errorf("serves %v", slices.Collect(set.All()))
+	}
+	want := model.Key{Kind: model.KindDestinationRule, Namespace: "shop", Name: "reviews"}
+	if len(problems) != 2 || problems[0].Object != want || problems[0].Reason != model.ReasonInvalid {
+		t.Errorf("problems: %v", problems)
+	}
+}
+
+func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
+	var problems []model.Problem
+	e := New(Options{Report: func(p []model.Problem) { problems = p }})
+	serve := func(timeout time.Duration) {
+		apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", timeout, dr)}}}})
+	}
+	serve(time.Second)
+	c, other := connect(t, e, "p1", "a"), connect(t, e, "p2", "a")
+	good := c.Latest().Set(Clusters).Get("x")
+	good.Accept()
+	serve(2 * time.Second)
+	bad := c.Latest().Set(Clusters).Get("x")
+	told(other)
+	c.Reject(bad, "too slow")
+	if got := other.Latest().Set(Clusters).Get("x"); got != good || !told(other) {
+		t.Errorf("serves %v, want the last accepted", got)
+	}
+	if len(problems) != 1 || problems[0].Reason != model.ReasonRejected || problems[0].Object.Name != "reviews" ||
+		!strings.Contains(problems[0].Message, "p1.a") || !strings.Contains(problems[0].Message, "too slow") {
+		t.Errorf("problems: %v", problems)
+	}
+	serve(2 * time.Second) // an unrelated commit yields the same bad version
+	if c.Latest().Set(Clusters).Get("x") != good {
+		t.Error("the refused version came back")
+	}
+	serve(3 * time.Second)
+	if c.Latest().Set(Clusters).Get("x") == good || len(problems) != 0 {
+		t.Errorf("a repaired version is not served, or its problem stays: %v", problems)
+	}
+}
+
+func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
+	e := New(Options{})
+	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
+	c := connect(t, e, "p1", "a")
+	r := c.Latest().Set(Clusters).Get("x")
+	r.Accept()
+	c.Reject(r, "address already in use")
+	if c.Latest().Set(Clusters).Get("x") != r {
+		t.Error("one proxy's refusal took an accepted version from its class")
+	}
+}
+
+func TestSuspicionWaitsForTheNextStream(t *testing.T) {
+	e := New(Options{})
+	apply(t, e, Commit{Config: true, Translator: fake{}})
+	c := connect(t, e, "p1", "a")
+	var s Suspicion
+	s.Add(Listeners)
+	c.Close(s)
+	again := connect(t, e, "p1", "a")
+	if !again.Suspicion().Has(Listeners) || again.Suspicion().Has(Clusters) {
+		t.Errorf("got %b", again.Suspicion())
+	}
+	again.Close(0)
+	if connect(t, e, "p1", "a").Suspicion() != 0 {
+		t.Error("a suspicion outlives the stream that it was for")
+	}
+}
+
+func TestNodes(t *testing.T) {
+	md, err := structpb.NewStruct(map[string]any{
+		"NAMESPACE": "shop", "SERVICE_ACCOUNT": "sa", "INSTANCE_IPS": "10.1.1.1,fd00::1", "DNS_CAPTURE": "true",
+		"LABELS": map[string]any{"app": "x", "bad": 3},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := ParseNode(&corev3.Node{Id: "sidecar~10.0.0.1~web-1.2.shop~shop.svc.cluster.local", Metadata: md})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Name != "web-1.2" || n.Namespace != "shop" || !n.DNSCapture || len(n.IPs) != 2 || n.Labels["app"] != "x" || n.Interception != "REDIRECT" {
+		t.Errorf("got %+v", n)
+	}
+	for _, id := range []string{"", "x", "sidecar~10.0.0.1~p.ns", "ztunnel~10.0.0.1~p.ns~d", "sidecar~nowhere~p.ns~d", "sidecar~10.0.0.1~~"} {
+		if _, err := ParseNode(&corev3.Node{Id: id}); err == nil {
+			t.Errorf("%q is accepted", id)
+		}
+	}
+	if _, err := ParseNode(nil); err == nil {
+		t.Error("no node is accepted")
+	}
+}
+
+func FuzzSourceKey(f *testing.F) {
+	f.Add(dr)
+	f.Add("/apis/a/b/namespaces/c/-/d")
+	f.Fuzz(func(t *testing.T, path string) {
+		if k, ok := sourceKey(path); ok && strings.Contains(k.Name, "/") {
+			t.Errorf("%q gives %v", path, k)
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package xds
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// table is a translator that gives every proxy the same messages.
+type table []push.Message
+
+func (t table) Classify(p *model.Proxy) resolve.Class { return resolve.Class{Key: p.Namespace} }
+
+func (t table) Translate(*resolve.Class) push.Draft { return push.Draft{Messages: t} }
+
+func (t table) Endpoints(*resolve.Class, []push.Target, map[model.Key]struct{}) ([]push.Message, bool) {
+	return nil, true
+}
+
+func cluster(name string, seconds int) push.Message {
+	return push.Message{Type: push.Clusters, Name: name, Body: &clusterv3.Cluster{
+		Name: name, ConnectTimeout: durationpb.New(time.Duration(seconds) * time.Second),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+	}}
+}
+
+func assignment(name string, port uint32) push.Message {
+	return push.Message{Type: push.Endpoints, Name: name, Body: &endpointv3.ClusterLoadAssignment{
+		ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: &corev3.Address{
+				Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+					Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+				}},
+			}}},
+		}}}},
+	}}
+}
+
+func listener(name, stat string) push.Message {
+	return push.Message{Type: push.Listeners, Name: name, Body: &listenerv3.Listener{Name: name, StatPrefix: stat}}
+}
+
+func route(name, host string) push.Message {
+	return push.Message{Type: push.Routes, Name: name, Body: &routev3.RouteConfiguration{
+		Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: host, Domains: []string{host}}},
+	}}
+}
+
+// mesh is a server with its engine, in a synctest bubble.
+type mesh struct {
+	t        *testing.T
+	engine   *push.Engine
+	server   *Server
+	problems []model.Problem
+}
+
+func newMesh(t *testing.T, messages ...push.Message) *mesh {
+	m := &mesh{t: t}
+	m.engine = push.New(push.Options{Report: func(p []model.Problem) { m.problems = p }})
+	m.server = New(Options{
+		Source: m.engine, Logger: discard, AckTimeout: 20 * time.Second,
+		WarmingTimeout: 3 * time.Second, RemovalGrace: 10 * time.Second,
+	})
+	m.set(messages...)
+	return m
+}
+
+// set makes the mesh's state these messages.
+func (m *mesh) set(messages ...push.Message) {
+	m.t.Helper()
+	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: table(messages), Config: true, Since: time.Now()}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// client is one stream as a proxy sees it.
+type client struct {
+	t     *testing.T
+	in    chan *request
+	out   chan *response
+	ctx   context.Context
+	close context.CancelFunc
+	ended chan error
+	sotw  bool
+}
+
+func (c *client) delta() bool { return !c.sotw }
+
+func (c *client) recv() (*request, error) {
+	select {
+	case r := <-c.in:
+		return r, nil
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
+}
+
+func (c *client) send(r *response) error {
+	select {
+	case c.out <- r:
+		return nil
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+}
+
+// connect opens a stream with room for buffer responses that the client does not read.
+func (m *mesh) connect(sotw bool, buffer int) *client {
+	ctx, cancel := context.WithCancel(m.t.Context())
+	c := &client{t: m.t, in: make(chan *request, 16), out: make(chan *response, buffer), ctx: ctx, close: cancel, ended: make(chan error, 1), sotw: sotw}
+	go func() {
+		c.ended <- m.server.serve(ctx, c, nil)
+		cancel()
+	}()
+	return c
+}
+
+// stop ends all streams of the test.
+func (m *mesh) stop(clients ...*client) {
+	for _, c := range clients {
+		c.close()
+	}
+	m.server.Wait()
+}
+
+var testNode = &corev3.Node{Id: "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"}
+
+// ask sends a request for a type.
+func (c *client) ask(t push.Type, r request) {
+	r.typeURL, r.node = t.URL(), testNode
+	c.in <- &r
+}
+
+func (c *client) subscribe(t push.Type, names ...string) {
+	c.ask(t, request{subscribe: names, names: names})
+}
+
+func (c *client) ack(r *response) { c.ask(r.typ, request{nonce: r.nonce}) }
+
+func (c *client) nack(r *response, detail string) {
+	c.ask(r.typ, request{nonce: r.nonce, refused: true, detail: detail})
+}
+
+// expect gives the next response, which must hold exactly these resources.
+func (c *client) expect(t push.Type, names ...string) *response {
+	c.t.Helper()
+	synctest.Wait()
+	select {
+	case r := <-c.out:
+		if got := namesOf(r.resources); r.typ != t || !slices.Equal(got, names) && len(got)+len(names) > 0 {
+			c.t.Fatalf("got %s %v (removed %v), want %s %v", r.typ, got, r.removed, t, names)
+		}
+		return r
+	default:
+		c.t.Fatalf("got nothing, want %s %v", t, names)
+		return nil
+	}
+}
+
+// silent asserts that nothing is sent.
+func (c *client) silent() {
+	c.t.Helper()
+	synctest.Wait()
+	select {
+	case r := <-c.out:
+		c.t.Fatalf("got %s %v (removed %v), want silence", r.typ, namesOf(r.resources), r.removed)
+	default:
+	}
+}
+
+// start brings a delta client to where it has all types and has acknowledged them.
+func (m *mesh) start(eds, rds []string) *client {
+	m.t.Helper()
+	c := m.connect(false, 100)
+	c.subscribe(push.Clusters)
+	c.drain()
+	c.subscribe(push.Endpoints, eds...)
+	c.drain()
+	c.subscribe(push.Listeners)
+	c.drain()
+	c.subscribe(push.Routes, rds...)
+	c.drain()
+	return c
+}
+
+// drain acknowledges whatever comes until nothing does.
+func (c *client) drain() {
+	c.t.Helper()
+	for {
+		synctest.Wait()
+		select {
+		case r := <-c.out:
+			c.ack(r)
+		default:
+			return
+		}
+	}
+}
+
+// bubble runs a test on a fake clock.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// versions gives what a client would claim after a break.
+func versions(messages ...push.Message) map[string]string {
+	out := map[string]string{}
+	for _, m := range messages {
+		r, err := push.NewResource(m.Type, m.Name, m.Body)
+		if err != nil {
+			panic(err)
+		}
+		out[m.Name] = r.Version
+	}
+	return out
+}

@@ -1,0 +1,321 @@
+package xds
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// The numbers are those of the protocol rules in the project's reference on Envoy.
+
+func TestRule1SubscriptionsRideOnAcknowledgements(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, assignment("a", 1), assignment("b", 2))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, "a")
+		r := c.expect(push.Endpoints, "a")
+		c.ask(push.Endpoints, request{nonce: r.nonce, refused: true, detail: "no", subscribe: []string{"b"}})
+		c.expect(push.Endpoints, "b")
+	})
+}
+
+func TestRule1OldNoncesAreAcknowledgedAfterNewerOnes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Clusters)
+		first := c.expect(push.Clusters, "a")
+		m.set(cluster("a", 2))
+		second := c.expect(push.Clusters, "a") // sent although the first is not acknowledged
+		c.ack(first)
+		c.nack(second, "Error adding/updating cluster(s) a: bad")
+		c.expect(push.Clusters, "a") // back to the first, which is accepted
+	})
+}
+
+func TestRule2AskedAgainIsAnsweredInFull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, assignment("a", 1), route("80", "x"))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, "a", "gone")
+		r := c.expect(push.Endpoints, "a", "gone")
+		msg, err := r.resources[1].Message()
+		if err != nil || len(msg.(*endpointv3.ClusterLoadAssignment).GetEndpoints()) != 0 {
+			t.Errorf("an unknown name is not answered by an empty assignment: %v %v", msg, err)
+		}
+		c.ack(r)
+		c.silent()
+		c.subscribe(push.Endpoints, "a")
+		c.ack(c.expect(push.Endpoints, "a"))
+		c.subscribe(push.Routes, "80", "81")
+		c.ack(c.expect(push.Routes, "80", "81"))
+		m.set() // all is gone: neither endpoints nor routes are removed
+		c.silent()
+	})
+}
+
+func TestRule3EverySentClusterIsFollowedByItsEndpoints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		c := m.start([]string{"a", "b"}, nil)
+		defer m.stop(c)
+		m.set(cluster("a", 2), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		c.expect(push.Clusters, "a")
+		c.expect(push.Endpoints, "a") // unchanged, before the acknowledgement of CDS, and a alone
+	})
+}
+
+func TestRule3EndpointsAreOwedToAClientThatAsksForThemLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := []push.Message{cluster("a", 2), cluster("b", 1), assignment("a", 1), assignment("b", 1)}
+		m := newMesh(t, all...)
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.ask(push.Clusters, request{initial: versions(cluster("a", 1), cluster("b", 1))})
+		c.expect(push.Clusters, "a")
+		c.ask(push.Endpoints, request{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])})
+		c.expect(push.Endpoints, "a")
+	})
+}
+
+func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := []push.Message{cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1)}
+		m := newMesh(t, all...)
+		eds := request{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])}
+		broken := m.connect(false, 10)
+		broken.ask(push.Endpoints, eds)
+		broken.expect(push.Endpoints, "a", "b")
+		listenersFirst := m.connect(false, 10)
+		listenersFirst.ask(push.Listeners, request{initial: map[string]string{"l": "1"}})
+		listenersFirst.ack(listenersFirst.expect(push.Listeners)) // the removal of l
+		listenersFirst.ask(push.Endpoints, eds)
+		listenersFirst.expect(push.Endpoints, "a", "b")
+		clean := m.connect(false, 10)
+		clean.ask(push.Clusters, request{initial: versions(all[0], all[1])})
+		clean.ask(push.Endpoints, eds)
+		clean.silent()
+		m.stop(broken, listenersFirst, clean)
+	})
+}
+
+func TestRule5RoutesWaitForNewClustersButNotForever(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), assignment("a", 1), route("80", "x"), listener("l", "x"))
+		c := m.start([]string{"a"}, []string{"80"})
+		defer m.stop(c)
+		m.set(cluster("a", 1), cluster("new", 1), assignment("a", 1), assignment("new", 1), route("80", "y"), listener("l", "y"))
+		cds := c.expect(push.Clusters, "new")
+		c.subscribe(push.Endpoints, "new")
+		c.ack(c.expect(push.Endpoints, "new"))
+		c.silent()
+		c.ack(cds) // warm
+		c.ack(c.expect(push.Listeners, "l"))
+		c.ack(c.expect(push.Routes, "80"))
+
+		m.set(cluster("a", 1), cluster("new", 1), cluster("slow", 1), route("80", "z"), listener("l", "y"))
+		c.expect(push.Clusters, "slow")
+		time.Sleep(2 * time.Second)
+		c.silent()
+		time.Sleep(2 * time.Second)
+		c.expect(push.Routes, "80")
+	})
+}
+
+func TestRule5WarmingIsNoStall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), assignment("a", 1))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Clusters)
+		c.expect(push.Clusters, "a")
+		time.Sleep(time.Hour)
+		c.subscribe(push.Endpoints, "a")
+		c.expect(push.Endpoints, "a")
+	})
+}
+
+func TestRule6FirstWildcardAnswerIsOneAndMayBeEmpty(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t)
+		c := m.connect(false, 10)
+		c.subscribe(push.Clusters)
+		c.ack(c.expect(push.Clusters))
+		c.subscribe(push.Listeners)
+		c.ack(c.expect(push.Listeners))
+		c.silent()
+
+		var big []push.Message
+		var names []string
+		for i := range 400 {
+			name := fmt.Sprintf("%s-%04d", strings.Repeat("x", 1000), i)
+			names = append(names, name)
+			big = append(big, cluster(name, 1), assignment(name, 1))
+		}
+		m.set(big...)
+		fresh := m.connect(false, 1000)
+		fresh.subscribe(push.Clusters)
+		fresh.ack(fresh.expect(push.Clusters, names...))
+		fresh.subscribe(push.Endpoints, names...)
+		synctest.Wait()
+		part := <-fresh.out
+		if len(part.resources) == 400 || part.size() > chunk {
+			t.Errorf("endpoints come in %d bytes at once", part.size())
+		}
+		m.stop(c, fresh)
+	})
+}
+
+func TestRule7ClustersGoLastAndAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("old", 1), assignment("old", 1), listener("l", "old"), route("80", "old"))
+		c := m.start([]string{"old"}, []string{"80"})
+		defer m.stop(c)
+		m.set(cluster("new", 1), assignment("new", 1), listener("l", "new"), route("80", "new"))
+		cds := c.expect(push.Clusters, "new")
+		if len(cds.removed) != 0 {
+			t.Fatalf("removes %v together with additions", cds.removed)
+		}
+		c.ack(cds)
+		lds := c.expect(push.Listeners, "l")
+		rds := c.expect(push.Routes, "80")
+		time.Sleep(15 * time.Second)
+		c.silent() // nothing is acknowledged yet
+		c.ack(lds)
+		c.ack(rds)
+		time.Sleep(9 * time.Second)
+		c.silent() // the grace
+		time.Sleep(2 * time.Second)
+		if r := c.expect(push.Clusters); !slices.Equal(r.removed, []string{"old"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}
+
+func TestRule7AClusterThatComesBackIsNotRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.start(nil, nil)
+		defer m.stop(c)
+		m.set()
+		c.silent()
+		m.set(cluster("a", 1))
+		time.Sleep(time.Minute)
+		c.silent()
+	})
+}
+
+func TestRule8ListenerUpdateResendsNoRoutes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "a"), route("80", "x"))
+		c := m.start(nil, []string{"80"})
+		defer m.stop(c)
+		m.set(listener("l", "b"), route("80", "x"))
+		c.ack(c.expect(push.Listeners, "l"))
+		c.silent()
+	})
+}
+
+func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("bad", "1"), listener("good", "1"))
+		c := m.start(nil, nil)
+		m.set(listener("bad", "2"), listener("good", "2"))
+		r := c.expect(push.Listeners, "bad", "good")
+		c.nack(r, "Error adding/updating listener(s) bad: no such filter\n")
+		c.ack(c.expect(push.Listeners, "good"))
+		c.silent()
+		if len(m.problems) != 1 || m.problems[0].Reason != model.ReasonRejected {
+			t.Errorf("problems %v", m.problems)
+		}
+		// Who comes now gets what was accepted last, and the others keep updating.
+		fresh := m.connect(false, 10)
+		fresh.subscribe(push.Listeners)
+		got := fresh.expect(push.Listeners, "bad", "good")
+		if v := versions(listener("bad", "1")); got.resources[0].Version != v["bad"] {
+			t.Error("a newcomer gets the refused version")
+		}
+		m.set(listener("bad", "3"), listener("good", "2"))
+		c.expect(push.Listeners, "bad")
+		m.stop(c, fresh)
+	})
+}
+
+func TestRule9RefusedBatchIsBisected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		names := []string{"a", "b", "bad", "d", "e"}
+		var all []push.Message
+		for _, n := range names {
+			all = append(all, assignment(n, 1))
+		}
+		m := newMesh(t, all...)
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, names...)
+		got := map[string]bool{}
+		for range 20 {
+			synctest.Wait()
+			if len(c.out) == 0 {
+				break
+			}
+			r := <-c.out
+			if slices.Contains(namesOf(r.resources), "bad") {
+				c.nack(r, "malformed IP address")
+				continue
+			}
+			for _, n := range namesOf(r.resources) {
+				got[n] = true
+			}
+			c.ack(r)
+		}
+		c.silent()
+		if len(got) != 4 || got["bad"] || len(m.problems) != 1 {
+			t.Errorf("delivered %v, problems %v", got, m.problems)
+		}
+	})
+}
+
+func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("a", "1"), listener("b", "1"))
+		c := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "2"))
+		c.nack(c.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		c.expect(push.Listeners, "b") // and the stream breaks before it is acknowledged
+		m.stop(c)
+		m.set(listener("a", "1"), listener("b", "1"))
+		again := m.connect(false, 10)
+		again.ask(push.Clusters, request{})
+		again.expect(push.Clusters)
+		again.ask(push.Listeners, request{initial: versions(listener("a", "1"), listener("b", "1"))})
+		again.expect(push.Listeners, "a", "b")
+		m.stop(again)
+	})
+}
+
+func TestRule11UnsubscribeUnderAWildcard(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Clusters, "*", "a", "none")
+		r := c.expect(push.Clusters, "a")
+		c.ack(r)
+		c.ask(push.Clusters, request{unsubscribe: []string{"a", "none"}})
+		r = c.expect(push.Clusters, "a")
+		if !slices.Equal(r.removed, []string{"none"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package xds
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestHeldVersionsAreNotSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := []push.Message{cluster("a", 1), assignment("a", 1), listener("l", "x"), route("80", "x")}
+		m := newMesh(t, all...)
+		c := m.start([]string{"a"}, []string{"80"})
+		m.set(append(all, cluster("b", 1))...) // an unrelated change
+		c.ack(c.expect(push.Clusters, "b"))
+		c.silent()
+		m.stop(c)
+
+		restarted := newMesh(t, append(all, cluster("b", 1))...)
+		c = restarted.connect(false, 10)
+		c.ask(push.Clusters, request{initial: versions(all[0], cluster("b", 1))})
+		c.ask(push.Endpoints, request{subscribe: []string{"a"}, initial: versions(all[1])})
+		c.ask(push.Listeners, request{initial: versions(all[2])})
+		c.ask(push.Routes, request{subscribe: []string{"80"}, initial: versions(all[3])})
+		c.silent()
+		for _, conn := range restarted.server.Connections() {
+			for _, typ := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
+				if s := conn.Types[typ]; s.State != StateSynced || s.Sent == "" || s.Sent != s.Acked {
+					t.Errorf("%s: %+v", typ, s)
+				}
+			}
+			if conn.Types[push.NameTables].State != StateIgnored {
+				t.Error("the name table was not asked for")
+			}
+		}
+		restarted.stop(c)
+	})
+}
+
+func TestWhatWasRemovedMeanwhileIsRemovedAfterAReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), listener("l", "x"))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.ask(push.Clusters, request{initial: versions(cluster("a", 1), cluster("gone", 1))})
+		c.ask(push.Listeners, request{initial: versions(listener("l", "x"), listener("gone", "x"))})
+		r := c.expect(push.Listeners)
+		if len(r.removed) != 1 || r.removed[0] != "gone" {
+			t.Errorf("removed %v", r.removed)
+		}
+		c.ack(r)
+		time.Sleep(11 * time.Second)
+		if r := c.expect(push.Clusters); len(r.removed) != 1 || r.removed[0] != "gone" {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}
+
+func TestStalledClientDelaysNobodyAndIsEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, assignment("a", 1))
+		stalled := m.connect(false, 0) // reads nothing
+		stalled.subscribe(push.Endpoints, "a")
+		lazy := m.connect(false, 10) // reads and acknowledges nothing
+		lazy.subscribe(push.Endpoints, "a")
+		good := m.connect(false, 10)
+		good.subscribe(push.Endpoints, "a")
+		good.ack(good.expect(push.Endpoints, "a"))
+		for port := range uint32(10) {
+			m.set(assignment("a", 100+port))
+			good.ack(good.expect(push.Endpoints, "a"))
+		}
+		if len(lazy.out) != 1 {
+			t.Errorf("%d responses wait for a client that acknowledges none", len(lazy.out))
+		}
+		time.Sleep(30 * time.Second)
+		for _, c := range []*client{stalled, lazy} {
+			synctest.Wait()
+			select {
+			case err := <-c.ended:
+				if status.Code(err) != codes.DeadlineExceeded {
+					t.Errorf("ended by %v", err)
+				}
+			default:
+				t.Error("a stalled stream goes on")
+			}
+		}
+		good.silent()
+		m.stop(stalled, lazy, good)
+	})
+}
+
+func TestLatestStateWinsOverAQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, assignment("a", 1))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, "a")
+		r := c.expect(push.Endpoints, "a")
+		for port := range uint32(50) {
+			m.set(assignment("a", 100+port))
+		}
+		c.silent()
+		c.ack(r)
+		r = c.expect(push.Endpoints, "a")
+		if v := versions(assignment("a", 149)); r.resources[0].Version != v["a"] {
+			t.Error("not the latest state is sent")
+		}
+		c.ack(r)
+		c.silent()
+	})
+}
+
+func TestNodeMustMatchTheIdentity(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t)
+		for id, want := range map[Identity]codes.Code{
+			{Namespace: "other", ServiceAccount: "sa"}: codes.PermissionDenied,
+			{Namespace: "ns", ServiceAccount: "sa"}:    codes.Canceled,
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := &client{t: t, in: make(chan *request, 1), out: make(chan *response, 9), ctx: ctx, close: cancel}
+			c.subscribe(push.Clusters)
+			ended := make(chan error, 1)
+			go func() {
+				ended <- m.server.serve(ctx, c, func(context.Context) (Identity, error) { return id, nil })
+			}()
+			synctest.Wait()
+			if want == codes.Canceled {
+				cancel()
+			}
+			err := <-ended
+			if err != nil && status.Code(err) != want && !strings.Contains(err.Error(), "canceled") {
+				t.Errorf("%v: ended by %v", id, err)
+			}
+			if want == codes.PermissionDenied && !strings.Contains(err.Error(), `namespace "ns"`) {
+				t.Errorf("does not say what differs: %v", err)
+			}
+			cancel()
+		}
+		m.server.Wait()
+	})
+}
+
+func TestSotW(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		c := m.connect(true, 10)
+		defer m.stop(c)
+		c.subscribe(push.Clusters)
+		first := c.expect(push.Clusters, "a", "b")
+		c.ack(first)
+		c.subscribe(push.Endpoints, "a", "b")
+		eds := c.expect(push.Endpoints, "a", "b")
+		c.ask(push.Endpoints, request{nonce: eds.nonce, names: []string{"a", "b"}})
+		c.silent()
+		m.set(cluster("a", 1), cluster("b", 1), assignment("a", 2), assignment("b", 1))
+		part := c.expect(push.Endpoints, "a") // endpoints may be partial
+		c.ask(push.Endpoints, request{nonce: eds.nonce, names: []string{"a"}})
+		c.silent() // stale
+		c.ask(push.Endpoints, request{nonce: part.nonce, names: []string{"a", "b", "c"}})
+		c.expect(push.Endpoints, "c")
+		m.set(cluster("a", 1), cluster("new", 1), assignment("a", 2))
+		all := c.expect(push.Clusters, "a", "new", "b") // b stays until nothing points at it
+		c.ack(all)
+		time.Sleep(11 * time.Second)
+		c.expect(push.Clusters, "a", "new")
+	})
+}
+
+func TestSotWReconnectWithAForeignNonce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.connect(true, 10)
+		defer m.stop(c)
+		c.ask(push.Clusters, request{nonce: "of another server"})
+		c.expect(push.Clusters, "a")
+	})
+}
+
+func TestUnknownTypesAreIgnored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.in <- &request{typeURL: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", node: testNode}
+		c.silent()
+		c.subscribe(push.Clusters)
+		c.expect(push.Clusters, "a")
+	})
+}
+
+func TestOverGRPC(t *testing.T) {
+	engine := push.New(push.Options{})
+	server := New(Options{Source: engine, Logger: discard})
+	if err := engine.Apply(t.Context(), push.Commit{Translator: table{cluster("a", 1)}, Config: true}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec()))
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, server.Service(nil))
+	done := make(chan error, 1)
+	go func() { done <- g.Serve(l) }()
+	defer func() {
+		g.Stop()
+		server.Wait()
+		<-done
+	}()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ads := discoveryv3.NewAggregatedDiscoveryServiceClient(conn)
+	delta, err := ads.DeltaAggregatedResources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := delta.Send(&discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: push.Clusters.URL()}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := delta.Recv()
+	if err != nil || len(d.GetResources()) != 1 || d.GetResources()[0].GetName() != "a" || d.GetTypeUrl() != push.Clusters.URL() || d.GetNonce() == "" {
+		t.Fatalf("got %v, %v", d, err)
+	}
+	sotw, err := ads.StreamAggregatedResources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sotw.Send(&discoveryv3.DiscoveryRequest{Node: testNode, TypeUrl: push.Clusters.URL()}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sotw.Recv()
+	if err != nil || len(s.GetResources()) != 1 || s.GetResources()[0].GetTypeUrl() != push.Clusters.URL() || s.GetVersionInfo() == "" {
+		t.Fatalf("got %v, %v", s, err)
+	}
+}
