@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"syscall"
@@ -18,10 +17,9 @@ import (
 
 // discovery runs the control plane as a process in the mesh's namespace, again when it ends.
 type discovery struct {
-	cfg  Config
-	dir  state.Dir
-	plan network.Plan
-	ns   network.Namespace
+	cfg Config
+	dir state.Dir
+	ns  network.Namespace
 }
 
 // The pause before the control plane is started again: none after a long run, then doubled.
@@ -32,14 +30,14 @@ const (
 )
 
 func (d discovery) args() []string {
-	at := func(port string) string { return net.JoinHostPort(d.plan.Istiod.String(), port) }
 	args := []string{"discovery"}
 	for _, dir := range d.cfg.Dirs {
 		args = append(args, "--configDir", dir)
 	}
 	return append(append(args,
 		"--configDir", d.dir.Objects(),
-		"--grpcAddr", at("15010"), "--secureGRPCAddr", at("15012"), "--httpAddr", at("8080"), "--monitoringAddr", at("15014"),
+		// All addresses: the debug pages are open to the namespace's own loopback only.
+		"--grpcAddr", ":15010", "--secureGRPCAddr", ":15012", "--httpAddr", ":8080", "--monitoringAddr", ":15014",
 		"--domain", Domain, "--clusterID", "Kubernetes",
 		"--caDir", d.dir.CA(), "--tokenJWKS", d.dir.JWKS(), "--tokenIssuer", token.Issuer, "--tokenAudience", "istio-ca",
 	), d.cfg.DiscoveryArgs...)

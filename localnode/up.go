@@ -204,7 +204,7 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 	})
 	if m.cfg.DiscoveryBinary != "" {
 		g.Go(func() error {
-			return discovery{cfg: m.cfg, dir: m.dir, plan: m.rec.Plan, ns: m.ns}.run(gctx)
+			return discovery{cfg: m.cfg, dir: m.dir, ns: m.ns}.run(gctx)
 		})
 	}
 	g.Go(func() error { c.refreshOnRoot(gctx, m.rootVersion); return nil })
