@@ -147,7 +147,8 @@ func (in inbound) kinds() []inboundKind {
 	case in.protocol == model.ProtocolAuto:
 		disabled = []inboundKind{
 			{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true},
-			{},
+			{transport: ir.TransportRaw},
+			{transport: ir.TransportTLS}, // the application's own
 		}
 		strict = []inboundKind{
 			{transport: ir.TransportTLS, alpn: mutualHTTP, mutual: true, http: true},

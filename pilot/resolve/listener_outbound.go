@@ -59,6 +59,13 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}
+	out.Chains = distinctChains(out.Chains)
+	if at := slices.IndexFunc(out.Chains, takesAll); at >= 0 && (o.routes != "" || len(out.Chains) > 1) {
+		// Envoy goes by one criterion after the other and never back: among others, a chain
+		// without any would not see what matches one of them in part.
+		out.Default = out.Chains[at]
+		out.Chains = slices.Delete(out.Chains, at, at+1)
+	}
 	if o.routes != "" {
 		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
 		out.HTTPInspector = &ir.Inspector{}
@@ -67,7 +74,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	if o.routes != "" || slices.ContainsFunc(out.Chains, needsSNI) {
 		out.TLSInspector = &ir.Inspector{}
 	}
-	if !slices.ContainsFunc(out.Chains, takesAll) {
+	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
 		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", TCP: tcpTo(b.r, unknownCluster(b.scope))}
 	}
 	return out

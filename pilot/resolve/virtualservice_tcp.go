@@ -3,7 +3,6 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ func tcpChains(r Reader, c *Class, scope *EgressScope, rules *virtualServices, s
 			out = s.tlsRules()
 		}
 		if !byName {
-			out = s.distinct(append(out, s.tcpRules()...))
+			out = append(out, s.tcpRules()...)
 		}
 		problems = s.problems
 	}
@@ -38,9 +37,6 @@ func tcpChains(r Reader, c *Class, scope *EgressScope, rules *virtualServices, s
 	direct.TCP.Policy = TCPPolicy(r, c, sp.service, sp.port, "")
 	if byName {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
-		if slices.ContainsFunc(out, func(x *ir.FilterChain) bool { return slices.Contains(x.Match.ServerNames, sp.service.Hostname) }) {
-			return out, problems
-		}
 	}
 	return append(out, direct), problems
 }
@@ -77,7 +73,7 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 			s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
 		}
 	}
-	return s.distinct(out)
+	return out
 }
 
 // sniHosts checks names; "*" stands for every name and leaves none.
@@ -138,27 +134,44 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 	return out
 }
 
-// distinct drops chains whose match an earlier rule has: Envoy refuses a listener with two.
-func (s *ruleSet) distinct(chains []*ir.FilterChain) []*ir.FilterChain {
+// distinctChains leaves each name and subnet with the first chain that has it, and drops chains
+// that have nothing left: Envoy refuses a listener with two chains for one connection.
+func distinctChains(chains []*ir.FilterChain) []*ir.FilterChain {
+	taken := map[string]bool{}
 	var out []*ir.FilterChain
-	named := map[string]bool{}
 	for _, c := range chains {
-		c.Match.ServerNames = slices.DeleteFunc(c.Match.ServerNames, func(n string) bool {
-			key := n + " " + strings.Join(c.Match.DestinationPrefixes, ",")
-			if named[key] {
-				return true
+		m := &c.Match
+		key := func(name, prefix string) string { return m.TransportProtocol + " " + name + " " + prefix }
+		names, prefixes := orAny(m.ServerNames), orAny(m.DestinationPrefixes)
+		if len(m.ServerNames) > 0 {
+			names = slices.DeleteFunc(names, func(n string) bool {
+				return slices.ContainsFunc(prefixes, func(p string) bool { return taken[key(n, p)] })
+			})
+			m.ServerNames = names
+		} else {
+			prefixes = slices.DeleteFunc(prefixes, func(p string) bool { return taken[key("", p)] })
+			if len(m.DestinationPrefixes) > 0 {
+				m.DestinationPrefixes = prefixes
 			}
-			named[key] = true
-			return false
-		})
-		if len(c.Match.ServerNames) == 0 && c.Match.TransportProtocol == "" && len(named) > 0 && !takesAll(c) && len(c.Match.DestinationPrefixes) == 0 {
-			continue
 		}
-		if !slices.ContainsFunc(out, func(o *ir.FilterChain) bool { return reflect.DeepEqual(o.Match, c.Match) }) {
+		for _, n := range names {
+			for _, p := range prefixes {
+				taken[key(n, p)] = true
+			}
+		}
+		if len(names) > 0 && len(prefixes) > 0 {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// orAny copies a list of criteria; an empty one stands for any value.
+func orAny(criteria []string) []string {
+	if len(criteria) == 0 {
+		return []string{""}
+	}
+	return slices.Clone(criteria)
 }
 
 // prefixes checks subnets; a lone address is one of full length.

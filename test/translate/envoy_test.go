@@ -1,196 +1,429 @@
 package translate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	upstreamhttp "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"golang.org/x/tools/txtar"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
-// bootstrap connects an Envoy to the test's ADS and SDS server; %[1]s is its directory.
-const bootstrap = `
-node: {id: test, cluster: test}
-admin: {address: {pipe: {path: %[1]s/admin.sock}}}
-dynamic_resources:
-  ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}
-  cds_config: {ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s}
-  lds_config: {ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s}
-static_resources:
-  clusters:
-  - name: xds-grpc
-    typed_extension_protocol_options: &h2
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment: {cluster_name: xds-grpc, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: %[1]s/xds.sock}}}}]}]}
-  - name: sds-grpc
-    typed_extension_protocol_options: *h2
-    load_assignment: {cluster_name: sds-grpc, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: %[1]s/xds.sock}}}}]}]}
-`
+// inlined gives the listeners with their route configurations inside, so that an Envoy without a
+// control plane checks and serves both.
+func inlined(t *testing.T, res Resources) []*listenerv3.Listener {
+	t.Helper()
+	routes := map[string]*routev3.RouteConfiguration{}
+	for _, r := range res.ByType["routes"] {
+		routes[r.Name] = r.Body.(*routev3.RouteConfiguration)
+	}
+	var out []*listenerv3.Listener
+	for _, r := range res.ByType["listeners"] {
+		l := proto.Clone(r.Body).(*listenerv3.Listener)
+		for _, chain := range append(slices.Clone(l.FilterChains), l.DefaultFilterChain) {
+			for _, f := range chain.GetFilters() {
+				m := &hcm.HttpConnectionManager{}
+				if !f.GetTypedConfig().MessageIs(m) {
+					continue
+				}
+				if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
+					t.Fatal(err)
+				}
+				if name := m.GetRds().GetRouteConfigName(); name != "" {
+					rc := routes[name]
+					if rc == nil {
+						t.Fatalf("listener %s wants routes %q, which nobody makes", l.Name, name)
+					}
+					m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: rc}
+				}
+				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: envoy.Any(m)}
+			}
+		}
+		out = append(out, l)
+	}
+	return out
+}
 
-// warmDeadline is how long an Envoy may take from its start until nothing is warming.
-const warmDeadline = 30 * time.Second
+func address(port int) *core.Address {
+	return &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
+		Address: "127.0.0.1", PortSpecifier: &core.SocketAddress_PortValue{PortValue: uint32(port)},
+	}}}
+}
 
-// A real Envoy takes all that the cases make: nothing is rejected, nothing stays in warming, and
-// no listener or cluster waits for a route, an endpoint or a secret that nobody makes.
-func TestEnvoyTakesEveryCase(t *testing.T) {
-	envoy := envoytest.Path(t)
-	secrets := newSecrets(t)
+// staticCluster leads to one port of loopback, in HTTP of the client's version.
+func staticCluster(name string, port int) *clusterv3.Cluster {
+	protocol := &upstreamhttp.HttpProtocolOptions{UpstreamProtocolOptions: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig_{
+		ExplicitHttpConfig: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{},
+		},
+	}}
+	return &clusterv3.Cluster{
+		Name: name,
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+				Endpoint: &endpointv3.Endpoint{Address: address(port)},
+			}}},
+		}}},
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": envoy.Any(protocol)},
+	}
+}
+
+func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) string {
+	t.Helper()
+	data, err := protojson.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "envoy.json")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A real Envoy takes the listeners and routes of every case.
+func TestEnvoyAcceptsListenersAndRoutes(t *testing.T) {
+	program := envoytest.Path(t)
 	forEachCase(t, func(t *testing.T, _ string, _ *txtar.Archive, c *Case) {
+		t.Parallel()
 		r := Snapshot(c.Objects)
 		for i := range c.Proxies {
 			p := c.Proxies[i].Model()
-			t.Run(p.Name, func(t *testing.T) {
-				t.Parallel()
-				load(t, envoy, newServer(Build(r, p), secrets))
-			})
+			b := &bootstrapv3.Bootstrap{
+				Node: &core.Node{Id: "test", Cluster: "test"},
+				StaticResources: &bootstrapv3.Bootstrap_StaticResources{
+					Listeners: inlined(t, Build(r, p)), Clusters: []*clusterv3.Cluster{staticCluster("sds-grpc", 1)},
+				},
+			}
+			// Clusters that are missing are no fault of listeners; TCP filters want them at once.
+			for _, cl := range Build(r, p).ByType["clusters"] {
+				b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Name, 1))
+			}
+			out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--disable-hot-restart", "--concurrency", "1", "-l", "warn",
+				"-c", writeBootstrap(t, b)).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v\n%s", p.Name, err, out)
+			}
 		}
 	})
 }
 
-// load starts an Envoy against a server and waits until all is in force.
-func load(t *testing.T, envoy string, s *server) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "translate") // short, for the sockets' sake
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s.serve(t, filepath.Join(dir, "xds.sock"))
-	startEnvoy(t, envoy, dir)
-	admin := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
-		},
-	}}
-	t.Cleanup(admin.CloseIdleConnections)
-	ctx, cancel := context.WithTimeout(t.Context(), warmDeadline)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	missing := "no answer of its admin port"
-	for missing != "" {
-		select {
-		case reason := <-s.rejected:
-			t.Fatalf("rejected: %s", reason)
-		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Fatalf("after %s: %s\n%s", warmDeadline, missing, log)
-		case <-tick.C:
-		}
-		if state, err := configDump(ctx, admin); err == nil {
-			missing = state.missing(s)
-		}
-	}
-	if unknown := s.unknownNames(); len(unknown) > 0 {
-		t.Errorf("it asked for what nobody makes: %s", strings.Join(unknown, ", "))
-	}
+// answer is what an upstream saw of a request.
+type answer struct {
+	Cluster, Path, Host string
+	Header              http.Header
 }
 
-// startEnvoy runs an Envoy in a network namespace of its own, so that it may bind every port.
-func startEnvoy(t *testing.T, envoy, dir string) {
+// runEnvoy serves one listener of a translation on loopback, every cluster of it by a server that
+// says what it saw, and PassthroughCluster by one that sends bytes back.
+func runEnvoy(t *testing.T, res Resources, listener string) string {
 	t.Helper()
-	config := filepath.Join(dir, "bootstrap.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, dir), 0o600); err != nil {
-		t.Fatal(err)
+	port, admin := envoytest.FreePort(t), envoytest.FreePort(t)
+	b := &bootstrapv3.Bootstrap{
+		Node: &core.Node{Id: "test", Cluster: "test"}, Admin: &bootstrapv3.Admin{Address: address(admin)},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
 	}
-	cmd := exec.Command("sh", "-c", `ip link set lo up && exec "$@"`, "sh", envoy, "-c", config,
-		"--disable-hot-restart", "--concurrency", "1", "-l", "warning")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
+	for _, l := range inlined(t, res) {
+		if l.Name == listener {
+			l.Address, l.BindToPort = address(port), nil
+			b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
+		}
 	}
-	defer log.Close() // the child has its own
-	cmd.Stderr = log
+	if len(b.StaticResources.Listeners) != 1 {
+		t.Fatalf("there is no listener %s", listener)
+	}
+	for _, cl := range res.ByType["clusters"] {
+		b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Name, upstream(t, cl.Name)))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, envoytest.Path(t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "-c", writeBootstrap(t, b))
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting Envoy in a network namespace (needs root): %v", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		cancel()
+		_ = cmd.Wait() // it was killed
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	awaitReady(t, "http://127.0.0.1:"+strconv.Itoa(admin)+"/ready")
+	return "127.0.0.1:" + strconv.Itoa(port)
+}
+
+func awaitReady(t *testing.T, url string) {
+	t.Helper()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if res, err := http.Get(url); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-deadline:
+			t.Fatal("Envoy does not get ready")
+		case <-tick.C:
+		}
+	}
+}
+
+func upstream(t *testing.T, cluster string) int {
+	t.Helper()
+	if cluster == "PassthroughCluster" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				go func() {
+					defer conn.Close()
+					_, _ = io.Copy(conn, conn)
+				}()
+			}
+		}()
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/fail":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case "/slow":
+			<-r.Context().Done()
+		}
+		_ = json.NewEncoder(w).Encode(answer{cluster, r.RequestURI, r.Host, r.Header})
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().(*net.TCPAddr).Port
+}
+
+const routedYAML = `
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: default}
+spec: {clusterIP: 10.96.0.2, selector: {app: reviews}, ports: [{name: http, port: 9080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}, {name: v3, labels: {version: v3}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: default}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{headers: {end-user: {exact: jason}}}]
+    route: [{destination: {host: reviews, subset: v2}}]
+  - match: [{uri: {prefix: /V3}, ignoreUriCase: true}, {queryParams: {version: {regex: "3|three"}}}, {withoutHeaders: {x-keep: {exact: "1"}}, uri: {exact: /without}}]
+    route: [{destination: {host: reviews, subset: v3}}]
+  - match: [{uri: {prefix: /old/}}]
+    rewrite: {uri: /new/, authority: rewritten.example.com}
+    headers: {request: {set: {x-path: "%REQ(:path)% 100%%"}, remove: [x-gone]}, response: {set: {x-served: mesh}}}
+    route: [{destination: {host: reviews, subset: v1}}]
+  - match: [{uri: {regex: "/group/([^/]+)/.*"}}]
+    rewrite: {uriRegexRewrite: {match: "^/group/([^/]+)/(.*)$", rewrite: '/\2/\1'}}
+    route: [{destination: {host: reviews, subset: v1}}]
+  - match: [{uri: {exact: /moved}}]
+    redirect: {uri: /here, redirectCode: 307}
+  - match: [{uri: {exact: /teapot}}]
+    directResponse: {status: 418, body: {string: short and stout}}
+  - match: [{uri: {exact: /abort}}]
+    fault: {abort: {httpStatus: 555, percentage: {value: 100}}}
+    route: [{destination: {host: reviews, subset: v1}}]
+  - match: [{uri: {exact: /slow}}]
+    fault: {delay: {fixedDelay: 0.1s, percentage: {value: 100}}}
+    timeout: 0.05s
+    route: [{destination: {host: reviews, subset: v1}}]
+  - match: [{uri: {exact: /fail}}]
+    retries: {attempts: 2, retryOn: "503"}
+    route: [{destination: {host: reviews, subset: v1}}]
+  - match: [{uri: {exact: /cors}}]
+    corsPolicy: {allowOrigins: [{prefix: "https://good"}], allowMethods: [PUT]}
+    route: [{destination: {host: reviews, subset: v1}}]
+  - route: [{destination: {host: reviews, subset: v1}, weight: 50}, {destination: {host: reviews, subset: v3}, weight: 50}]
+`
+
+// Requests go where the rules say, as a real Envoy understands them.
+func TestEnvoyRoutesRequests(t *testing.T) {
+	objects, problems := file.Decode([]byte(routedYAML), "input.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	p := Proxy{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}}
+	res := Build(Snapshot(objects), p.Model())
+	if len(res.Problems) > 0 {
+		t.Fatal(res.Problems)
+	}
+	addr := runEnvoy(t, res, "0.0.0.0_9080")
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	send := func(t *testing.T, method, path string, header http.Header) (*http.Response, answer) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header, req.Host = header, "reviews:9080"
+		out, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Body.Close()
+		body, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answer
+		if json.Unmarshal(body, &a) != nil {
+			a.Path = string(body)
+		}
+		return out, a
+	}
+	subset := func(v string) string { return "outbound|9080|" + v + "|reviews.default.svc.cluster.local" }
+	for _, c := range []struct {
+		name, path string
+		header     http.Header
+		status     int
+		cluster    string
+		seen       string // the path upstream, or the body where no upstream was asked
+	}{
+		{"header", "/x", http.Header{"End-User": {"jason"}}, 200, subset("v2"), "/x"},
+		{"prefix in any case", "/v3/x", nil, 200, subset("v3"), "/v3/x"},
+		{"query", "/?version=three", nil, 200, subset("v3"), "/?version=three"},
+		{"without header", "/without", nil, 200, subset("v3"), "/without"},
+		{"rewrite", "/old/a?b=c", nil, 200, subset("v1"), "/new/a?b=c"},
+		{"regex rewrite", "/group/a/b", nil, 200, subset("v1"), "/b/a"},
+		{"redirect", "/moved", nil, 307, "", ""},
+		{"direct response", "/teapot", nil, 418, "", "short and stout"},
+		{"abort", "/abort", nil, 555, "", "fault filter abort"},
+		{"retries", "/fail", nil, 503, subset("v1"), "/fail"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, a := send(t, http.MethodGet, c.path, c.header)
+			if out.StatusCode != c.status || a.Cluster != c.cluster || a.Path != c.seen {
+				t.Errorf("got %d from %q, which saw %q", out.StatusCode, a.Cluster, a.Path)
+			}
+			switch c.name {
+			case "rewrite":
+				if a.Host != "rewritten.example.com" || a.Header.Get("X-Path") != "/old/a?b=c 100%" || out.Header.Get("X-Served") != "mesh" {
+					t.Errorf("host %q, x-path %q, x-served %q", a.Host, a.Header.Get("X-Path"), out.Header.Get("X-Served"))
+				}
+			case "redirect":
+				if l := out.Header.Get("Location"); l != "http://reviews:9080/here" {
+					t.Errorf("location %q", l)
+				}
+			case "retries":
+				if n := a.Header.Get("X-Envoy-Attempt-Count"); n != "3" {
+					t.Errorf("the last attempt is number %s", n)
+				}
+			}
+		})
+	}
+	t.Run("delay, then timeout", func(t *testing.T) {
+		start := time.Now()
+		out, _ := send(t, http.MethodGet, "/slow", nil)
+		if took := time.Since(start); out.StatusCode != http.StatusGatewayTimeout || took < 100*time.Millisecond {
+			t.Errorf("status %d after %v", out.StatusCode, took)
+		}
+	})
+	t.Run("cors", func(t *testing.T) {
+		preflight := http.Header{"Origin": {"https://good.example"}, "Access-Control-Request-Method": {"PUT"}}
+		out, a := send(t, http.MethodOptions, "/cors", preflight)
+		if a.Cluster != "" || out.Header.Get("Access-Control-Allow-Methods") != "PUT" {
+			t.Errorf("%d from %q, %v", out.StatusCode, a.Cluster, out.Header)
+		}
+	})
+	t.Run("shares", func(t *testing.T) {
+		got := map[string]int{}
+		for range 100 {
+			_, a := send(t, http.MethodGet, "/share", nil)
+			got[a.Cluster]++
+		}
+		if len(got) != 2 || got[subset("v1")] < 20 || got[subset("v3")] < 20 {
+			t.Errorf("%v", got)
+		}
+	})
+	t.Run("not HTTP", func(t *testing.T) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		const line = "\x01\x02 this is no request\n"
+		if _, err := io.WriteString(conn, line); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(line))
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != line {
+			t.Errorf("%q, %v", got, err)
+		}
 	})
 }
 
-// dump is the part of Envoy's /config_dump that tells what is in force.
-type dump struct{ active, waiting []string }
-
-func configDump(ctx context.Context, admin *http.Client) (*dump, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://envoy/config_dump", nil)
-	if err != nil {
-		return nil, err
+// A port of unknown protocol is routed as HTTP where the first bytes are a request, else as bytes.
+func TestEnvoyRoutesConnections(t *testing.T) {
+	objects, problems := file.Decode([]byte(strings.Join([]string{
+		"{apiVersion: v1, kind: Service, metadata: {name: any, namespace: default}, spec: {clusterIP: 10.96.0.1, ports: [{name: any, port: 9001}]}}",
+		"{apiVersion: v1, kind: Service, metadata: {name: web, namespace: default}, spec: {clusterIP: 10.96.0.2, ports: [{name: http, port: 80}]}}",
+	}, "\n---\n")), "input.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
-	res, err := admin.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	type named struct {
-		Name string `json:"name"`
-	}
-	var body struct {
-		Configs []struct {
-			ActiveClusters []struct {
-				Cluster named `json:"cluster"`
-			} `json:"dynamic_active_clusters"`
-			WarmingClusters []struct {
-				Cluster named `json:"cluster"`
-			} `json:"dynamic_warming_clusters"`
-			Listeners []struct {
-				named
-				Active  json.RawMessage `json:"active_state"`
-				Warming json.RawMessage `json:"warming_state"`
-				Error   json.RawMessage `json:"error_state"`
-			} `json:"dynamic_listeners"`
-		} `json:"configs"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
-		return nil, err
-	}
-	out := &dump{}
-	for _, c := range body.Configs {
-		for _, x := range c.ActiveClusters {
-			out.active = append(out.active, "clusters "+x.Cluster.Name)
-		}
-		for _, x := range c.WarmingClusters {
-			out.waiting = append(out.waiting, "cluster "+x.Cluster.Name)
-		}
-		for _, l := range c.Listeners {
-			if l.Active != nil {
-				out.active = append(out.active, "listeners "+l.Name)
+	p := Proxy{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}}
+	addr := runEnvoy(t, Build(Snapshot(objects), p.Model()), "10.96.0.1_9001")
+	cluster := "outbound|9001||any.default.svc.cluster.local"
+	for name, request := range map[string]string{
+		"sniffed HTTP":      "GET /x HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n",
+		"HTTP/1.0 as bytes": "GET /x HTTP/1.0\r\nHost: whatever\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if l.Warming != nil || l.Error != nil {
-				out.waiting = append(out.waiting, "listener "+l.Name)
+			defer conn.Close()
+			fmt.Fprint(conn, request)
+			body, err := io.ReadAll(conn)
+			if err != nil || !strings.Contains(string(body), cluster) {
+				t.Errorf("%q, %v", body, err)
 			}
-		}
-	}
-	return out, nil
-}
-
-// missing says what is not in force yet; empty when all is.
-func (d *dump) missing(s *server) string {
-	if len(d.waiting) > 0 {
-		return "warming: " + strings.Join(d.waiting, ", ")
-	}
-	for _, kind := range []string{"clusters", "listeners"} {
-		for _, r := range s.resources.ByType[kind] {
-			if !slices.Contains(d.active, kind+" "+r.Name) {
-				return "not there: " + kind + " " + r.Name
+			if mesh := strings.Contains(string(body), "X-Envoy-Attempt-Count"); mesh != (name == "sniffed HTTP") {
+				t.Errorf("routed as HTTP: %v", mesh)
 			}
-		}
+		})
 	}
-	return ""
 }
