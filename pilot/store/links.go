@@ -14,6 +14,7 @@ type links struct {
 	selectors  map[model.Key]map[string]string // service → its selector
 	slicesOf   map[model.Key]keySet            // service → its EndpointSlices
 	sliceUsers map[string]keySet               // podRef or ipRef → services whose slices name it
+	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
 	podsAt     map[string]keySet               // address → pods
 }
 
@@ -21,7 +22,7 @@ func newLinks() links {
 	return links{
 		podsOf: map[model.Key]keySet{}, servicesOf: map[model.Key]keySet{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keySet{},
-		sliceUsers: map[string]keySet{}, podsAt: map[string]keySet{},
+		sliceUsers: map[string]keySet{}, refsOf: map[model.Key][]string{}, podsAt: map[string]keySet{},
 	}
 }
 
@@ -110,12 +111,25 @@ func (l *links) podAt(address string) model.Key {
 func (l *links) putSlice(key model.Key, old, next *model.Object) {
 	if svc, ok := serviceOfSlice(old); ok {
 		remove(l.slicesOf, svc, key)
+		for _, ref := range l.refsOf[key] {
+			remove(l.sliceUsers, ref, svc)
+		}
+		delete(l.refsOf, key)
+		for other := range l.slicesOf[svc] { // which may name the same pods
+			l.use(svc, other)
+		}
 	}
 	if svc, ok := serviceOfSlice(next); ok {
 		insert(l.slicesOf, svc, key)
-		for _, ref := range sliceRefs(next) {
-			insert(l.sliceUsers, ref, svc)
-		}
+		l.refsOf[key] = sliceRefs(next)
+		l.use(svc, key)
+	}
+}
+
+// use links what a slice names to the slice's service.
+func (l *links) use(svc, slice model.Key) {
+	for _, ref := range l.refsOf[slice] {
+		insert(l.sliceUsers, ref, svc)
 	}
 }
 

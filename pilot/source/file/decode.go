@@ -45,6 +45,8 @@ type decoded struct {
 	// broken tells that part of the file does not parse, so that objects may be missing of
 	// which not even the key is known.
 	broken bool
+	// nodes holds what each object was read from, for the lines of its fields.
+	nodes map[*model.Object]source
 	// invalid holds the keys of objects that are there but cannot be read.
 	invalid []model.Key
 }
@@ -56,7 +58,7 @@ type decoder struct {
 }
 
 func decodeFile(data []byte, name string) decoded {
-	d := &decoder{name: name}
+	d := &decoder{name: name, out: decoded{nodes: map[*model.Object]source{}}}
 	if len(data) > maxFileBytes {
 		d.out.broken = true
 		d.problem(model.Key{}, "", 1, model.SeverityError, model.ReasonInvalid,
@@ -234,7 +236,7 @@ func (d *decoder) kubernetes(kind kubernetesKind, h *header, src source) {
 		d.problem(key, field, src.line, model.SeverityWarning, model.ReasonInvalid, problem.Error()+"; it has no effect")
 	}
 	obj.SetNamespace(key.Namespace)
-	d.add(key, h, obj, src.line)
+	d.add(key, h, obj, src)
 	if cm, ok := obj.(*corev1.ConfigMap); ok && cm.Namespace == model.RootNamespace && cm.Name == model.MeshConfigName {
 		if text, ok := cm.Data[model.MeshConfigMapKey]; ok {
 			d.mesh([]byte(text), src.line)
@@ -252,15 +254,17 @@ func (d *decoder) named(key model.Key, src source) bool {
 	return true
 }
 
-func (d *decoder) add(key model.Key, h *header, spec any, line int) {
-	d.out.objects = append(d.out.objects, &model.Object{
+func (d *decoder) add(key model.Key, h *header, spec any, src source) {
+	o := &model.Object{
 		Key:         key,
 		Created:     h.Metadata.CreationTimestamp.Time,
 		Labels:      h.Metadata.Labels,
 		Annotations: h.Metadata.Annotations,
 		Spec:        spec,
-		Origin:      model.Origin{File: d.name, Line: line},
-	})
+		Origin:      model.Origin{File: d.name, Line: src.line},
+	}
+	d.out.objects = append(d.out.objects, o)
+	d.out.nodes[o] = src
 }
 
 // mesh reads a mesh configuration.
@@ -271,7 +275,7 @@ func (d *decoder) mesh(text []byte, line int) {
 		d.invalid(key, "", line, err.Error())
 		return
 	}
-	d.add(key, &header{}, mesh, line)
+	d.add(key, &header{}, mesh, source{line: line})
 }
 
 // istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
@@ -291,7 +295,7 @@ func (d *decoder) istio(kind istioKind, h *header, src source) {
 		d.invalid(key, field, line, text)
 		return
 	}
-	d.add(key, h, msg, src.line)
+	d.add(key, h, msg, src)
 }
 
 // jsonPosition and unknownField match what protojson says in its errors.
@@ -320,4 +324,27 @@ func explain(err error, src source) (field string, line int, text string) {
 		text = fmt.Sprintf("unknown field %q; correct its spelling or remove it", name)
 	}
 	return pathAt(src.node, at, name), src.base + at - 1, text
+}
+
+// fieldLine gives the file's line of a field, or of as much of its path as there is.
+func (s source) fieldLine(field string) int {
+	line, n := s.line, s.node
+	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
+	for step := range strings.SplitSeq(path, ".") {
+		if n != nil && n.Kind == yaml.SequenceNode {
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(n.Content) {
+				return line
+			}
+			n = n.Content[i]
+			line = s.base + n.Line - 1
+			continue
+		}
+		at, value := lookupPair(n, step)
+		if at == nil {
+			return line
+		}
+		line, n = s.base+at.Line-1, value
+	}
+	return line
 }

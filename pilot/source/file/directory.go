@@ -123,6 +123,9 @@ func readFile(path string, info os.FileInfo, err error, old *fileState) *fileSta
 	}
 	for _, o := range d.objects {
 		found := validate.Object(o)
+		for i := range found {
+			found[i].Origin.Line = d.nodes[o].fieldLine(found[i].Field)
+		}
 		next.problems = append(next.problems, found...)
 		if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
 			next.invalid[o.Key] = true

@@ -217,6 +217,11 @@ func TestInvalidObjectKeepsItsLastGoodVersion(t *testing.T) {
 	if !r.hasProblem("last good version stays in effect") || r.objects[vs] != before {
 		t.Errorf("problems %v", r.problems)
 	}
+	write(t, path, strings.Replace(good, "weight: 90", "weight: -90", 1))
+	r.eventually(t, "the same of what makes no sense", func() bool { return r.hasProblem("negative") })
+	if p := r.problems[0]; p.Field != "spec.http[0].route[0].weight" || p.Origin.Line != 18 || r.objects[vs] != before {
+		t.Errorf("problem %+v", p)
+	}
 	write(t, path, service("b", "one"))
 	r.eventually(t, "deleted", func() bool { return r.objects[vs] == nil && len(r.problems) == 0 })
 }

@@ -310,18 +310,24 @@ func (w *jsonWriter) integer(n *yaml.Node) error {
 
 // lookup gives the value of a mapping's key, following aliases, or nil.
 func lookup(n *yaml.Node, key string) *yaml.Node {
+	_, value := lookupPair(n, key)
+	return value
+}
+
+// lookupPair gives the nodes of a mapping's key and of its value, or nil.
+func lookupPair(n *yaml.Node, key string) (at, value *yaml.Node) {
 	for depth := 0; n != nil && n.Kind == yaml.AliasNode && depth < maxDepth; depth++ {
 		n = n.Alias
 	}
 	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
+		return nil, nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
-			return n.Content[i+1]
+			return n.Content[i], n.Content[i+1]
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // pathAt gives the path of the last key on the given line that is called name, or of the last
