@@ -313,3 +313,44 @@ func TestNoBackend(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 }
+
+// TestBackend says that the legacy backend is used where it is in use already, so that not two
+// act at once, and nft otherwise.
+func TestBackend(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	newNetwork(t)
+	chosen := func() bool {
+		t.Helper()
+		b, err := choose(iptables.IPv4, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.legacy
+	}
+	if chosen() {
+		t.Error("the legacy backend is chosen in an empty namespace")
+	}
+	opts := testOptions(t)
+	opts.Binary = "legacy"
+	if _, err := Apply(build(t, injected()), opts); err != nil {
+		// A kernel may be built without it; then it has to stay unused.
+		if chosen() {
+			t.Errorf("the legacy backend is chosen, and does not work: %v", err)
+		}
+		return
+	}
+	if !chosen() {
+		t.Error("the legacy backend holds rules, and is not chosen")
+	}
+	if changed, err := Apply(build(t, injected()), testOptions(t)); changed || err != nil {
+		t.Errorf("the same rules again: changed %v, error %v", changed, err)
+	}
+	if err := Cleanup(testOptions(t)); err != nil {
+		t.Fatal(err)
+	}
+	if chosen() {
+		t.Error("the legacy backend is chosen after the clean-up")
+	}
+}

@@ -82,7 +82,8 @@ func inNamespace(t *testing.T) bool {
 func dial(t *testing.T, uid uint32, network, addr string) string {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{envDial + "=" + network + "," + addr}
+	// Built with the race detector, a process waits a second before it ends, unless told not to.
+	cmd.Env = []string{envDial + "=" + network + "," + addr, "GORACE=atexit_sleep_ms=0"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.Output()
 	if err != nil {
