@@ -1,0 +1,194 @@
+package endpoint_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: default}
+spec: {clusterIP: 10.96.0.1, selector: {app: a}, %s ports: [{name: http, port: 80, targetPort: 8080}, {name: admin, port: 81}]}
+`
+
+// slice makes an EndpointSlice's endpoint list for the service's port http.
+func slice(endpoints string) string {
+	return `
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: a-1, namespace: default, labels: {kubernetes.io/service-name: a}}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints: [` + endpoints + `]
+`
+}
+
+func pod(name, ip, labels string) string {
+	return fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: default, labels: {app: a, %s}}
+spec: {containers: [{name: app, image: x}]}
+status: {podIP: %s, phase: Running, conditions: [{type: Ready, status: "True"}]}
+`, name, labels, ip)
+}
+
+func read(t *testing.T, documents string) resolve.Reader {
+	t.Helper()
+	objects, problems := file.Decode([]byte(documents), "test.yaml")
+	for _, p := range problems {
+		t.Fatalf("the test's own YAML: %s", p)
+	}
+	return store.FromObjects(objects, store.Options{})
+}
+
+// cluster is the one for port http of the service, or of a subset.
+func cluster(labels map[string]string) *ir.Cluster {
+	return &ir.Cluster{Name: "outbound|80||a", Endpoints: &ir.EndpointSet{
+		Host: "a.default.svc.cluster.local", Port: 80, PortName: "http", Labels: labels,
+	}}
+}
+
+// hosts gives the addresses of an assignment, by locality.
+func hosts(a *ir.LoadAssignment) []string {
+	var out []string
+	for _, l := range a.Localities {
+		for _, e := range l.Endpoints {
+			out = append(out, fmt.Sprintf("%s:%d", e.Address, e.Port))
+		}
+	}
+	return out
+}
+
+func TestAssignmentTakesThoseThatServe(t *testing.T) {
+	unready := `{addresses: [10.0.0.1], conditions: {ready: true}}, {addresses: [10.0.0.2], conditions: {ready: false}}`
+	mixed := slice(unready + `, {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}`)
+	for name, c := range map[string]struct {
+		input  string
+		class  resolve.Class
+		labels map[string]string
+		want   []string
+	}{
+		"no service is no host":     {"", resolve.Class{}, nil, nil},
+		"no endpoint is no host":    {fmt.Sprintf(service, ""), resolve.Class{}, nil, nil},
+		"ready ones only":           {fmt.Sprintf(service, "") + mixed, resolve.Class{}, nil, []string{"10.0.0.1:8080"}},
+		"unready ones if published": {fmt.Sprintf(service, "publishNotReadyAddresses: true,") + slice(unready), resolve.Class{}, nil, []string{"10.0.0.1:8080", "10.0.0.2:8080"}},
+		"the labels of a subset": {
+			fmt.Sprintf(service, "") + pod("a-0", "10.0.0.1", "version: v1") + pod("a-1", "10.0.0.2", "version: v2"),
+			resolve.Class{},
+			map[string]string{"version": "v2"},
+			[]string{"10.0.0.2:8080"},
+		},
+		"the proxy's own IP family": {fmt.Sprintf(service, "") + mixed, resolve.Class{IPv6: true}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.class.Namespace = "default"
+			a := endpoint.Assignment(read(t, c.input), &c.class, cluster(c.labels))
+			if a.Cluster != "outbound|80||a" || !slices.Equal(hosts(a), c.want) {
+				t.Errorf("%s: hosts %v, want %v", a.Cluster, hosts(a), c.want)
+			}
+		})
+	}
+}
+
+func TestEndpointTellsItsTLSModeAndWorkload(t *testing.T) {
+	r := read(t, fmt.Sprintf(service, "")+
+		pod("a-0", "10.0.0.1", "security.istio.io/tlsMode: istio, service.istio.io/canonical-name: canon, version: v1")+
+		pod("a-1", "10.0.0.2", "version: latest")+`
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: plain, namespace: default}
+spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {81: {mode: DISABLE}}}
+`)
+	class := &resolve.Class{Namespace: "default", ClusterID: "c1"}
+	got := endpoint.Assignment(r, class, cluster(nil)).Localities[0].Endpoints
+	want := []ir.Endpoint{
+		{Address: "10.0.0.1", Port: 8080, Weight: 1, MTLS: true, Workload: "a-0;default;canon;v1;c1"},
+		{Address: "10.0.0.2", Port: 8080, Weight: 1, Workload: "a-1;default;a;;c1"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	admin := cluster(nil)
+	admin.Endpoints.Port, admin.Endpoints.PortName = 81, "admin"
+	for _, e := range endpoint.Assignment(r, class, admin).Localities[0].Endpoints {
+		if e.MTLS {
+			t.Errorf("%s takes plaintext on this port, but is marked for mutual TLS", e.Address)
+		}
+	}
+}
+
+func TestLocalities(t *testing.T) {
+	input := fmt.Sprintf(service, "")
+	for i, l := range []string{"eu.a.1", "eu.a.2", "eu.b", "us.a", "ap.a", "ap.b"} {
+		input += pod(fmt.Sprintf("a-%d", i), fmt.Sprintf("10.0.0.%d", i+1), "istio-locality: "+l)
+	}
+	r := read(t, input)
+	here := model.Locality{Region: "eu", Zone: "a", SubZone: "1"}
+	for name, c := range map[string]struct {
+		policy ir.LocalityPolicy
+		proxy  model.Locality
+		want   string // region/zone/subzone=priority:weight, in order
+	}{
+		"without a policy all are alike": {
+			ir.LocalityPolicy{},
+			here,
+			"ap/a/=0:1 ap/b/=0:1 eu/a/1=0:1 eu/a/2=0:1 eu/b/=0:1 us/a/=0:1",
+		},
+		"failover by distance": {
+			ir.LocalityPolicy{Failover: true},
+			here,
+			"eu/a/1=0:1 eu/a/2=1:1 eu/b/=2:1 ap/a/=3:1 ap/b/=3:1 us/a/=3:1",
+		},
+		"failover to a region": {
+			ir.LocalityPolicy{Failover: true, To: []ir.FailoverRegion{{From: "eu", To: "us"}}},
+			here,
+			"eu/a/1=0:1 eu/a/2=1:1 eu/b/=2:1 us/a/=3:1 ap/a/=4:1 ap/b/=4:1",
+		},
+		"priorities have no gaps": {
+			ir.LocalityPolicy{Failover: true},
+			model.Locality{Region: "us", Zone: "z"},
+			"us/a/=0:1 ap/a/=1:1 ap/b/=1:1 eu/a/1=1:1 eu/a/2=1:1 eu/b/=1:1",
+		},
+		"a proxy nowhere fails over nowhere": {
+			ir.LocalityPolicy{Failover: true},
+			model.Locality{},
+			"ap/a/=0:1 ap/b/=0:1 eu/a/1=0:1 eu/a/2=0:1 eu/b/=0:1 us/a/=0:1",
+		},
+		"distribution": {
+			ir.LocalityPolicy{Distribute: []ir.Distribution{
+				{From: "us/*", To: []ir.LocalityShare{{Locality: "*", Percent: 100}}},
+				{From: "eu/a/*", To: []ir.LocalityShare{{Locality: "ap/*", Percent: 20}, {Locality: "eu/a/1", Percent: 80}}},
+			}},
+			here,
+			"ap/a/=0:10000 ap/b/=0:10000 eu/a/1=0:80000",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := cluster(nil)
+			cl.Endpoints.Locality = c.policy
+			var got []string
+			for _, l := range endpoint.Assignment(r, &resolve.Class{Namespace: "default", Locality: c.proxy}, cl).Localities {
+				got = append(got, fmt.Sprintf("%s/%s/%s=%d:%d", l.Region, l.Zone, l.SubZone, l.Priority, l.Weight))
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("got  %s\nwant %s", strings.Join(got, " "), c.want)
+			}
+		})
+	}
+}
