@@ -35,11 +35,7 @@ func (o *options) open() (*localMesh, error) {
 	return &localMesh{m, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DialContext: dial}}}, nil
 }
 
-func (m *localMesh) close() {
-	m.http.CloseIdleConnections()
-	// The connection to containerd is of no more use; what closing it says is of none either.
-	_ = m.Close()
-}
+func (m *localMesh) close() { m.http.CloseIdleConnections() }
 
 // resolve gives POD.NAMESPACE of what a user calls a pod: its name, with or without a namespace,
 // or the name of a Deployment with one pod.
