@@ -1,0 +1,64 @@
+// Package secret holds a workload's certificates on the node: it makes the key in memory, has the
+// CA sign it, renews it in good time, and tells the SDS server (and whoever else asks) when a
+// secret has changed. Mounted certificate files are served in the same way.
+package secret
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config says whom to ask for certificates, and how.
+type Config struct {
+	// Address of the CA, host:port.
+	Address string
+	// TLS gives the client's TLS settings for a new connection to the CA: root of trust and server
+	// name; it is called for each connection. See ServerTLS. Nil means plaintext (tests).
+	TLS func() (*tls.Config, error)
+	// Token gives the bearer token, reread for each request; nil or an empty token sends none.
+	Token func() (string, error)
+	// Identity is the SPIFFE URI asked for. The CA signs what the token proves, whatever this says.
+	Identity string
+	// ClusterID goes into the request's metadata.
+	ClusterID string
+	// Headers are further metadata of the request (CA_HEADER_*).
+	Headers map[string]string
+	// TTL asked for; 24 h when zero.
+	TTL time.Duration
+	// GracePeriodRatio is the share of the lifetime that is left when a certificate is renewed, 0.5
+	// when zero; GracePeriodJitter is added or taken away at random, 0.01 when zero (negative: none).
+	GracePeriodRatio, GracePeriodJitter float64
+	// RSAKeyBits asks for an RSA key of so many bits; zero means ECDSA P-256.
+	RSAKeyBits int
+	// Logger must not be nil. No key and no token is ever logged.
+	Logger *slog.Logger
+	// Registry takes the metrics istio_agent_*; nil for none.
+	Registry prometheus.Registerer
+}
+
+// ServerTLS gives settings for a client that verifies the control plane named serverName against
+// the roots in rootFile, which is read anew on every call; the name "SYSTEM" stands for the
+// machine's own roots.
+func ServerTLS(rootFile, serverName string) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) {
+		cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
+		if rootFile == "SYSTEM" {
+			return cfg, nil
+		}
+		pem, err := os.ReadFile(rootFile)
+		if err != nil {
+			return nil, fmt.Errorf("root certificate of the control plane: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("root certificate of the control plane: %s holds no PEM certificate", rootFile)
+		}
+		return cfg, nil
+	}
+}

@@ -1,0 +1,182 @@
+package xdsproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// joint is one stream of Envoy and its upstream stream. Three goroutines pass messages: receive
+// reads Envoy, forward writes upstream, respond reads upstream and writes to Envoy. Each holds at
+// most one message, so a side that does not read holds up its own direction only, and the
+// acknowledgement of a name table never waits for Envoy.
+type joint struct {
+	proxy *Proxy
+	proto *protocol
+	down  grpc.ServerStream
+	up    grpc.ClientStream
+	// requests of Envoy, in their order.
+	requests chan *frame
+	// own is our own next message for upstream. A newer one replaces it.
+	own chan *frame
+}
+
+// join passes messages until either side ends. Its goroutines end when down and up do, which is
+// after the handler has returned: a stream's blocked read or write can only be ended that way. So
+// it is Proxy.Run that waits for them.
+func (p *Proxy) join(ctx context.Context, proto *protocol, down grpc.ServerStream, up grpc.ClientStream) error {
+	j := &joint{
+		proxy: p, proto: proto, down: down, up: up,
+		requests: make(chan *frame), own: make(chan *frame, 1),
+	}
+	ended := make(chan error, 3)
+	for _, run := range []func(context.Context) error{j.receive, j.forward, j.respond} {
+		p.streams.Go(func() { ended <- run(ctx) })
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// receive reads Envoy's requests.
+func (j *joint) receive(ctx context.Context) error {
+	for {
+		f := &frame{}
+		if err := j.down.RecvMsg(f); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		select {
+		case j.requests <- f:
+		case <-ctx.Done():
+			f.free()
+			return nil
+		}
+	}
+}
+
+// forward sends requests upstream in Envoy's order, and its own in between. The name table is asked
+// for after Envoy's first request for listeners, so that it delays nothing that Envoy waits for.
+func (j *joint) forward(ctx context.Context) error {
+	asked := !j.proxy.cfg.WantNameTable
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-j.own:
+			if err := j.sendUp(f); err != nil {
+				return err
+			}
+		case f := <-j.requests:
+			typeURL, err := j.proto.requestType(f.data)
+			if err != nil {
+				return status.Errorf(codes.InvalidArgument, "request of Envoy: %v", err)
+			}
+			j.proxy.metrics.requests.Inc()
+			if err := j.sendUp(f); err != nil {
+				return err
+			}
+			if asked || typeURL != listenerType {
+				continue
+			}
+			asked = true
+			own, err := encode(j.proto.subscribe())
+			if err != nil {
+				return err
+			}
+			if err := j.sendUp(own); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// sendUp sends one frame. After io.EOF the reason comes from receiving, which respond does.
+func (j *joint) sendUp(f *frame) error {
+	err := j.up.SendMsg(f)
+	if errors.Is(err, io.EOF) {
+		<-j.up.Context().Done()
+		return status.Error(codes.Unavailable, "control plane has closed the stream")
+	}
+	return err
+}
+
+// respond passes Envoy's types on, keeps the name table and drops everything else.
+func (j *joint) respond(context.Context) error {
+	for {
+		f := &frame{}
+		if err := j.up.RecvMsg(f); err != nil {
+			return upstreamError(err)
+		}
+		typeURL, err := j.proto.responseType(f.data)
+		if err != nil {
+			return status.Errorf(codes.Internal, "response of the control plane: %v", err)
+		}
+		switch {
+		case strings.HasPrefix(typeURL, googleapis+"envoy."):
+			j.proxy.metrics.responses.Inc()
+			if err := j.down.SendMsg(f); err != nil {
+				return err
+			}
+		case typeURL == nameTableType:
+			if err := j.takeNameTable(f); err != nil {
+				return err
+			}
+		default:
+			j.proxy.cfg.Logger.Debug("xDS: response of a type that is not Envoy's dropped", "type", typeURL)
+			f.free()
+		}
+	}
+}
+
+// upstreamError says what ended the stream in the words of the control plane. A clean end is an
+// error as well: Envoy must come back.
+func upstreamError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return status.Error(codes.Unavailable, "control plane has closed the stream")
+	}
+	return err
+}
+
+func (j *joint) takeNameTable(f *frame) error {
+	data := f.data.Materialize()
+	f.free()
+	table, ack, err := j.proto.accept(data)
+	if err != nil {
+		return status.Errorf(codes.Internal, "response of the control plane: %v", err)
+	}
+	if table != nil && j.proxy.cfg.OnNameTable != nil {
+		j.proxy.cfg.OnNameTable(table)
+	}
+	return j.queueOwn(ack)
+}
+
+// queueOwn never blocks: of two acknowledgements the newer says all.
+func (j *joint) queueOwn(m proto.Message) error {
+	f, err := encode(m)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case j.own <- f:
+			return nil
+		default:
+		}
+		select {
+		case <-j.own:
+		default:
+		}
+	}
+}
