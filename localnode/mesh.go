@@ -22,10 +22,9 @@ import (
 
 // Mesh is a running mesh as another process sees it.
 type Mesh struct {
-	dir    state.Dir
-	rec    state.Record
-	ns     network.Namespace
-	client *runtime.Client
+	dir state.Dir
+	rec state.Record
+	ns  network.Namespace
 }
 
 // Streams of a command; nil ones are not connected.
@@ -44,15 +43,8 @@ func Open(root, name string) (*Mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := runtime.Dial(dir.Path("containerd"))
-	if err != nil {
-		return nil, err
-	}
-	return &Mesh{dir: dir, rec: rec, ns: namespaceFor(name), client: client}, nil
+	return &Mesh{dir: dir, rec: rec, ns: namespaceFor(name)}, nil
 }
-
-// Close ends the connection to the mesh, not the mesh.
-func (m *Mesh) Close() error { return m.client.Close() }
 
 // Pods gives the mesh's pods with their status, by namespace and name.
 func (m *Mesh) Pods() ([]*corev1.Pod, error) {
@@ -135,7 +127,7 @@ func (m *Mesh) Exec(ctx context.Context, podName, container string, cmd []string
 	if cs.State.Running == nil {
 		return 0, fmt.Errorf("container %s of pod %s/%s is not running", cs.Name, p.Namespace, p.Name)
 	}
-	return m.client.Exec(ctx, m.ns.Dial, strings.TrimPrefix(cs.ContainerID, "containerd://"), cmd, s, tty)
+	return runtime.Exec(ctx, m.dir.Path("containerd"), strings.TrimPrefix(cs.ContainerID, "containerd://"), cmd, s, tty)
 }
 
 // LogOptions choose what of a log is read.

@@ -137,7 +137,6 @@ func start(t *testing.T, meshName, img string, files map[string]string) *mesh {
 	if m.open, err = localnode.Open("", meshName); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = m.open.Close() })
 	return m
 }
 
@@ -445,7 +444,8 @@ func serviceIP(t *testing.T, m *mesh, name string) string {
 	if _, err := m.open.Exec(t.Context(), "client", "", []string{"/app", "lookup", name}, localnode.Streams{Out: &out}, false); err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(strings.Trim(out.String(), "["))[0][:strings.Index(out.String(), "]")-1]
+	ip, _, _ := strings.Cut(strings.TrimPrefix(out.String(), "["), "]")
+	return ip
 }
 
 func TestDownAfterKill(t *testing.T) {
@@ -467,7 +467,6 @@ func TestDownAfterKill(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		defer open.Close()
 		p, err := open.Pod("web")
 		return err == nil && len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
 	})

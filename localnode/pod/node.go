@@ -65,7 +65,7 @@ type Node struct {
 	Exits   Exits
 	Objects volume.Objects
 	Tokens  volume.Tokens
-	Dial    runtime.Dialer // for probes
+	Dial    Dialer // for probes
 	Log     *slog.Logger
 	Events  func(Event)
 }

@@ -15,8 +15,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/pilothouse-mesh/pilothouse/localnode/runtime"
 )
 
 // eagerInterval is how often a container that has not been ready yet is asked between its probe's
@@ -143,11 +141,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// Dialer connects to an address, here inside the mesh's network namespace.
+type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // target is the container that a handler asks.
 type target struct {
 	spec *corev1.Container
 	ip   string
-	dial runtime.Dialer
+	dial Dialer
 	exec func(ctx context.Context, cmd []string) error
 }
 

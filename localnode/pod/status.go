@@ -71,6 +71,16 @@ func (r *Pod) report() {
 	}
 }
 
+// isReady tells whether the pod was reported ready last.
+func (r *Pod) isReady() bool {
+	for _, c := range r.pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
 func setCondition(st *corev1.PodStatus, kind corev1.PodConditionType, is bool, now metav1.Time) {
 	want := corev1.ConditionFalse
 	if is {

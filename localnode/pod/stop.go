@@ -20,6 +20,10 @@ func (r *Pod) grace() time.Duration {
 	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
 }
 
+// leaveTime is how long it may take until nameservers, nat tables and proxies send nothing more to
+// a pod that is told to be going.
+const leaveTime = time.Second
+
 // terminate tells that the pod is going, so that it leaves its Services' endpoints first; then it
 // ends the application's containers, all at once, and after them the sidecars, last one first.
 func (r *Pod) terminate(ctx context.Context) error {
@@ -30,7 +34,12 @@ func (r *Pod) terminate(ctx context.Context) error {
 	}
 	now, seconds := metav1.Now(), int64(grace/time.Second)
 	r.pod.DeletionTimestamp, r.pod.DeletionGracePeriodSeconds = &now, &seconds
+	wasReady := r.isReady()
 	r.report()
+	if wasReady && !shutdown {
+		// Others keep sending until they have heard of it.
+		sleep(context.WithoutCancel(ctx), min(leaveTime, grace/2))
+	}
 	t := stopper{r: r, deadline: now.Add(grace), hooks: !shutdown}
 	ctx = context.WithoutCancel(ctx)
 	var apps, sidecars []*unit

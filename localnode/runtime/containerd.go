@@ -23,9 +23,9 @@ const PluginDir = "/usr/lib/cni"
 
 // Options of a private containerd.
 type Options struct {
-	Dir          string            // its own directory
-	Namespace    network.Namespace // the network namespace that it and its pods' links are in
-	Plan         network.Plan
+	Dir        string            // its own directory
+	Namespace  network.Namespace // the network namespace that it and its pods' links are in
+	Plan       network.Plan
 	PauseImage string
 	// Started is told containerd's mount namespace as /proc names it, before it has made anything
 	// in there; its shims will be in it as well.
@@ -67,6 +67,7 @@ disabled_plugins = [
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = false
+      Root = "{{.Dir}}/runc"
 `))
 
 // Socket is containerd's address below its directory.

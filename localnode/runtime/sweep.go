@@ -31,19 +31,15 @@ const sweepTimeout = 20 * time.Second
 func Sweep(ctx context.Context, t Traces) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	sockets := shimSockets(t.Dir)
+	sockets, cached := shimSockets(t.Dir), cniCache(t)
 	if err := killAll(ctx, t); err != nil {
 		return err
 	}
 	for _, s := range sockets {
 		_ = os.Remove(s) // most are gone with their shims
 	}
-	cached, err := filepath.Glob("/var/lib/cni/results/" + t.Network + "-*")
-	if err != nil {
-		return err
-	}
 	for _, c := range cached {
-		if err := os.Remove(c); err != nil {
+		if err := os.Remove(c); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove CNI's cache: %w", err)
 		}
 	}
@@ -124,6 +120,25 @@ func shimSockets(dir string) []string {
 		}
 	}
 	return sockets
+}
+
+// cniCache finds what CNI keeps of the pods' networks: by our network's name, and by the sandboxes'
+// ids for their loopback, which bears the same name in every containerd of the machine.
+func cniCache(t Traces) []string {
+	patterns := []string{t.Network + "-*"}
+	sandboxes, err := filepath.Glob(filepath.Join(t.Dir, "*", "io.containerd.grpc.v1.cri", "sandboxes", "*"))
+	if err == nil {
+		for _, s := range sandboxes {
+			patterns = append(patterns, "*-"+filepath.Base(s)+"-*")
+		}
+	}
+	var files []string
+	for _, p := range patterns {
+		if found, err := filepath.Glob("/var/lib/cni/results/" + p); err == nil {
+			files = append(files, found...)
+		}
+	}
+	return files
 }
 
 // removeCgroups removes the mesh's tree of cgroups from every hierarchy, and the parent of all
