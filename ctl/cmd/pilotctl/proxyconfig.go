@@ -132,7 +132,8 @@ func (p *proxyConfig) route() *cobra.Command {
 	cmd := p.command("route", "Routes", []string{"routes", "r"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
 		return d.PrintRoutes(w, f, name)
 	})
-	cmd.Flags().StringVar(&name, "name", "", "only this route configuration")
+	// Istio's tool calls it --name, which here is the mesh's everywhere.
+	cmd.Flags().StringVar(&name, "route", "", "only this route configuration")
 	return cmd
 }
 
