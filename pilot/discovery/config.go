@@ -30,7 +30,7 @@ type Config struct {
 	MaxConnectionAge time.Duration
 	// Name of this replica and version of the program, for tools.
 	Name, Version string
-	Logger *slog.Logger
+	Logger        *slog.Logger
 }
 
 // serverNames are the names by which agents know a control plane.

@@ -48,7 +48,9 @@ type pipeline struct{ reader resolve.Reader }
 // NewTranslator gives the Translator of a snapshot.
 func NewTranslator(r resolve.Reader) Translator { return pipeline{r} }
 
-func (p pipeline) Classify(proxy *model.Proxy) resolve.Class { return resolve.Classify(p.reader, proxy) }
+func (p pipeline) Classify(proxy *model.Proxy) resolve.Class {
+	return resolve.Classify(p.reader, proxy)
+}
 
 func (p pipeline) Translate(c *resolve.Class) Draft {
 	var d Draft

@@ -39,7 +39,9 @@ func serve(t *testing.T) *serving {
 	s := &serving{port: envoytest.FreePort(t), ports: map[string]uint32{"a": backend(t, "a"), "b": backend(t, "b")}}
 	s.plane = newPlane(t, s.state("a", 0)...)
 	s.envoy = startEnvoy(t, s.addr)
-	eventually(t, "the listener is up", func() bool { return s.stat("listener_manager.total_listeners_active") == 1 && s.stat("cluster_manager.warming_clusters") == 0 })
+	eventually(t, "the listener is up", func() bool {
+		return s.stat("listener_manager.total_listeners_active") == 1 && s.stat("cluster_manager.warming_clusters") == 0
+	})
 	s.traffic = startTraffic(t, s.port)
 	eventually(t, "traffic reaches a", s.from("a"))
 	return s

@@ -102,7 +102,7 @@ func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 		broken.expect(push.Endpoints, "a", "b")
 		listenersFirst := m.connect(false, 10)
 		listenersFirst.ask(push.Listeners, request{initial: map[string]string{"l": "1"}})
-		listenersFirst.ack(listenersFirst.expect(push.Listeners)) // the removal of l
+		listenersFirst.silent() // what is warming is not pointed at yet
 		listenersFirst.ask(push.Endpoints, eds)
 		listenersFirst.expect(push.Endpoints, "a", "b")
 		clean := m.connect(false, 10)
@@ -110,6 +110,24 @@ func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 		clean.ask(push.Endpoints, eds)
 		clean.silent()
 		m.stop(broken, listenersFirst, clean)
+	})
+}
+
+func TestRule4WhatIsStillInUseKeepsItsEndpoints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("new", 1), assignment("new", 1), route("80", "new"))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.ask(push.Endpoints, request{subscribe: []string{"old", "new"}, initial: versions(assignment("old", 1))})
+		c.ask(push.Routes, request{subscribe: []string{"80"}, initial: versions(route("80", "old"))})
+		r := c.expect(push.Endpoints, "new")
+		if !slices.Equal(r.removed, []string{"old"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		c.ack(r)
+		c.silent() // the new cluster is warming
+		c.ask(push.Clusters, request{initial: versions(cluster("old", 1), cluster("new", 1))})
+		c.expect(push.Routes, "80")
 	})
 }
 

@@ -38,6 +38,8 @@ type stream struct {
 	// blind says that endpoints or listeners were asked for before clusters: some cluster has been
 	// warming since before the stream, and no claim about endpoints counts (rule 4).
 	blind bool
+	// resumed says that a blind stream's client came with versions, so that it has had a stream.
+	resumed bool
 	// owed are load assignments whose clusters were sent before endpoints were asked for (rule 3).
 	owed map[string]struct{}
 	// settled is since when listeners and routes have been acknowledged; zero while they are not.
@@ -121,7 +123,7 @@ func (s *stream) next() (*response, time.Duration) {
 		if w == nil || !w.pending() || len(w.inflight) >= inflightLimit(t) {
 			continue
 		}
-		if t == push.Listeners || t == push.Routes {
+		if (t == push.Listeners || t == push.Routes) && !w.answer {
 			if wait := s.warming(now); wait > 0 {
 				wake = wait
 				continue
@@ -195,11 +197,15 @@ func (s *stream) oweEndpoints(clusters []*push.Resource) {
 }
 
 // warming tells how long listeners and routes wait for new clusters to be warm, which is when the
-// client acknowledges them; the wait is bounded (rule 5).
+// client acknowledges them, or asks for clusters at all if some have been warming since before the
+// stream; the wait is bounded (rule 5).
 func (s *stream) warming(now time.Time) time.Duration {
 	w := s.watches[push.Clusters]
 	if w == nil {
-		return 0
+		if !s.resumed {
+			return 0
+		}
+		return max(0, s.connected.Add(s.opts.WarmingTimeout).Sub(now))
 	}
 	var longest time.Duration
 	for _, sent := range w.inflight {

@@ -203,11 +203,17 @@ func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool)
 	return r, false
 }
 
-// decideMissing answers for a name that the view lacks. Load assignments and routes are never
-// removed: a name that is waited for gets an empty one, one that is held stays (rule 2).
+// decideMissing answers for a name that the view lacks. Load assignments and routes that a client
+// holds stay, and one that it waits for is empty (rule 2).
 func (w *watch) decideMissing(name string, owed, has bool, now time.Time) (*push.Resource, bool) {
 	switch w.typ {
 	case push.Endpoints, push.Routes:
+		if owed && has && w.held[name] == "" {
+			// Claimed on a stream whose claims do not count. If it is in use, an empty one would
+			// take its hosts away before traffic has moved; if it is warming, it must stop. A
+			// removal does the one and leaves the other alone.
+			return nil, w.delta
+		}
 		if owed || !has {
 			r, _ := w.typ.Empty(name)
 			return r, false

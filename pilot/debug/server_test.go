@@ -1,0 +1,78 @@
+package debug
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+)
+
+func options() Options {
+	return Options{
+		Ready: func() bool { return false }, Connections: func() []xds.Connection { return nil },
+		Problems: func() []model.Problem { return nil }, Snapshot: func() Snapshot { return nil },
+		Gatherer: prometheus.NewRegistry(), Version: "v",
+	}
+}
+
+func status(h http.Handler, path, remote string) int {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.RemoteAddr = remote
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+func TestPagesAreForTheMachineItselfOrTheProven(t *testing.T) {
+	refusing := options()
+	refusing.Authenticate = func(*http.Request) error { return errors.New("no token") }
+	accepting := options()
+	accepting.Authenticate = func(*http.Request) error { return nil }
+	for _, c := range []struct {
+		opts   Options
+		remote string
+		want   int
+	}{
+		{options(), "127.0.0.1:1", 200},
+		{options(), "[::1]:1", 200},
+		{options(), "10.0.0.1:1", 403},
+		{options(), "", 403},
+		{refusing, "10.0.0.1:1", 401},
+		{accepting, "10.0.0.1:1", 200},
+	} {
+		for _, h := range []http.Handler{New(c.opts).HTTP(), New(c.opts).Monitoring()} {
+			if got := status(h, "/debug/syncz", c.remote); got != c.want {
+				t.Errorf("from %q: %d, want %d", c.remote, got, c.want)
+			}
+			if got := status(h, "/debug/pprof/", c.remote); got != c.want {
+				t.Errorf("profiles from %q: %d, want %d", c.remote, got, c.want)
+			}
+		}
+	}
+}
+
+func TestMetricsAndVersionAreForEveryone(t *testing.T) {
+	for _, path := range []string{"/metrics", "/version"} {
+		if got := status(New(options()).Monitoring(), path, "10.0.0.1:1"); got != 200 {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
+}
+
+func TestNotReadyUntilServed(t *testing.T) {
+	o := options()
+	for path, want := range map[string]int{"/ready": 503, "/debug/mesh": 503, "/debug/endpointz": 503, "/debug/config_dump": 400, "/debug/config_dump?proxyID=a.b": 404} {
+		if got := status(New(o).HTTP(), path, "127.0.0.1:1"); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+	o.Ready = func() bool { return true }
+	if got := status(New(o).HTTP(), "/ready", "127.0.0.1:1"); got != 200 {
+		t.Errorf("/ready: %d", got)
+	}
+}
