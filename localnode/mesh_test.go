@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -236,27 +237,28 @@ func leftovers(t *testing.T) []string {
 			run("find", d, "-maxdepth", "2", "-not", "-name", "xtables.lock")
 		}
 	}
-	procs, err := filepath.Glob("/proc/[0-9]*/exe")
+	procs, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range procs {
-		exe, err := os.Readlink(p)
-		if err == nil && (strings.Contains(exe, "containerd") || strings.HasSuffix(exe, "/app")) {
-			all = append(all, "process "+exe+" "+p)
-		}
+		cgroup, _ := os.ReadFile(p) // it may have ended
+		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "cmdline"))
+		all = append(all, fmt.Sprintf("process %s %q %q", filepath.Dir(p), cmdline, cgroup))
 	}
 	slices.Sort(all)
 	return all
 }
 
-// assertNothingLeft compares with what was there before. What other meshes and tests on this
-// machine make meanwhile does not bear the name.
-func assertNothingLeft(t *testing.T, before []string, names ...string) {
+// assertNothingLeft compares with what was there before. What other meshes on this machine make
+// meanwhile does not bear the name; what all meshes share has to go with the last one.
+func assertNothingLeft(t *testing.T, before []string, name string) {
 	t.Helper()
+	_, err := os.Stat(localnode.DefaultStateRoot)
+	last := errors.Is(err, fs.ErrNotExist)
 	for _, l := range leftovers(t) {
-		mine := strings.HasPrefix(l, "process") || slices.ContainsFunc(names, func(n string) bool { return strings.Contains(l, n) })
-		if mine && !slices.Contains(before, l) {
+		shared := strings.Contains(l, "containerd") || strings.Contains(l, "/cni") || strings.Contains(l, "netns")
+		if (strings.Contains(l, name) || last && shared) && !slices.Contains(before, l) {
 			t.Errorf("left behind: %s", l)
 		}
 	}
@@ -435,7 +437,7 @@ func TestMesh(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("down after %v", time.Since(began))
-	assertNothingLeft(t, before, "lntest", "containerd", "cni")
+	assertNothingLeft(t, before, "lntest")
 }
 
 func serviceIP(t *testing.T, m *mesh, name string) string {
@@ -477,7 +479,7 @@ func TestDownAfterKill(t *testing.T) {
 	if err := localnode.Down(t.Context(), "", "lnkill"); err != nil {
 		t.Fatal(err)
 	}
-	assertNothingLeft(t, before, "lnkill", "containerd", "cni")
+	assertNothingLeft(t, before, "lnkill")
 	if err := localnode.Down(t.Context(), "", "lnkill"); !errors.Is(err, localnode.ErrNoMesh) {
 		t.Errorf("a second Down says %v", err)
 	}
