@@ -78,62 +78,6 @@ func (s *ruleSet) headerValue(field, name, value string) bool {
 	return false
 }
 
-// command is one command of Envoy's format strings, %NAME%, %NAME(argument)% or with :length.
-var command = regexp.MustCompile(`^%([A-Z][A-Z0-9_]*)(\([^)]*\))?(?::(\d{1,9}))?%`)
-
-// formatString tells whether every percent sign of a text starts a command that Envoy knows.
-func formatString(text string) bool {
-	for {
-		i := strings.IndexByte(text, '%')
-		if i < 0 {
-			return true
-		}
-		text = text[i:]
-		if strings.HasPrefix(text, "%%") {
-			text = text[2:]
-			continue
-		}
-		m := command.FindStringSubmatch(text)
-		if m == nil {
-			return false
-		}
-		needsArgument, known := formatCommands[m[1]]
-		if !known || (m[2] != "") != needsArgument && !optionalArgument[m[1]] {
-			return false
-		}
-		text = text[len(m[0]):]
-	}
-}
-
-// optionalArgument are commands that go with and without an argument.
-var optionalArgument = map[string]bool{"START_TIME": true}
-
-// formatCommands are the commands of Envoy 1.40 that are useful in headers and access logs, and
-// whether they take an argument.
-var formatCommands = map[string]bool{
-	"ACCESS_LOG_TYPE": false, "BYTES_RECEIVED": false, "BYTES_SENT": false, "CONNECTION_ID": false,
-	"CONNECTION_TERMINATION_DETAILS": false, "DOWNSTREAM_DETECTED_CLOSE_TYPE": false, "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": false,
-	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": false, "DOWNSTREAM_LOCAL_ADDRESS": false,
-	"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": false, "DOWNSTREAM_LOCAL_PORT": false,
-	"DOWNSTREAM_LOCAL_SUBJECT": false, "DOWNSTREAM_LOCAL_URI_SAN": false, "DOWNSTREAM_PEER_CERT": false,
-	"DOWNSTREAM_PEER_CERT_V_END": false, "DOWNSTREAM_PEER_CERT_V_START": false, "DOWNSTREAM_PEER_FINGERPRINT_256": false,
-	"DOWNSTREAM_PEER_ISSUER": false, "DOWNSTREAM_PEER_SERIAL": false, "DOWNSTREAM_PEER_SUBJECT": false,
-	"DOWNSTREAM_PEER_URI_SAN": false, "DOWNSTREAM_REMOTE_ADDRESS": false, "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": false,
-	"DOWNSTREAM_REMOTE_PORT": false, "DOWNSTREAM_TLS_CIPHER": false, "DOWNSTREAM_TLS_SESSION_ID": false,
-	"DOWNSTREAM_TLS_VERSION": false, "DOWNSTREAM_TRANSPORT_FAILURE_REASON": false, "DURATION": false,
-	"DYNAMIC_METADATA": true, "ENVIRONMENT": true, "FILTER_CHAIN_NAME": false, "FILTER_STATE": true, "GRPC_STATUS_NUMBER": false,
-	"HOSTNAME": false, "METADATA": true, "PROTOCOL": false, "REQ": true, "REQUEST_DURATION": false,
-	"REQUEST_HEADERS_BYTES": false, "REQUESTED_SERVER_NAME": false, "RESP": true, "RESPONSE_CODE": false,
-	"RESPONSE_CODE_DETAILS": false, "RESPONSE_DURATION": false, "RESPONSE_FLAGS": false, "RESPONSE_FLAGS_LONG": false,
-	"RESPONSE_HEADERS_BYTES": false, "RESPONSE_TX_DURATION": false, "ROUTE_NAME": false, "START_TIME": false,
-	"STREAM_ID": false, "TRACE_ID": false, "TRAILER": true, "UPSTREAM_CLUSTER": false, "UPSTREAM_CLUSTER_RAW": false,
-	"UPSTREAM_HOST": false, "UPSTREAM_LOCAL_ADDRESS": false, "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": false,
-	"UPSTREAM_LOCAL_PORT": false, "UPSTREAM_METADATA": true, "UPSTREAM_PEER_SUBJECT": false, "UPSTREAM_PEER_URI_SAN": false,
-	"UPSTREAM_PROTOCOL": false, "UPSTREAM_REMOTE_ADDRESS": false, "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": false,
-	"UPSTREAM_REMOTE_PORT": false, "UPSTREAM_REQUEST_ATTEMPT_COUNT": false, "UPSTREAM_TRANSPORT_FAILURE_REASON": false,
-	"UPSTREAM_WIRE_BYTES_RECEIVED": false, "UPSTREAM_WIRE_BYTES_SENT": false, "VIRTUAL_CLUSTER_NAME": false,
-}
-
 // substitution tells whether a rewrite names only groups that its pattern has. The pattern parses.
 func substitution(pattern, rewrite string) bool {
 	groups := regexp.MustCompile(pattern).NumSubexp()

@@ -1,0 +1,102 @@
+package resolve
+
+import (
+	"slices"
+	"testing"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+func parseMesh(t *testing.T, text string) *meshconfig.MeshConfig {
+	t.Helper()
+	mesh, err := model.ParseMeshConfig([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mesh
+}
+
+func protocolOf(name string) model.Protocol { return model.Protocol(name) }
+
+func TestShortNames(t *testing.T) {
+	for _, c := range []struct {
+		host, domain string
+		want         []string
+	}{
+		{"a.one.svc.cluster.local", "one.svc.cluster.local", []string{"a", "a.one", "a.one.svc"}},
+		{"a.two.svc.cluster.local", "one.svc.cluster.local", []string{"a.two", "a.two.svc"}},
+		{"a.one.svc.cluster.local", "one.svc.other.local", nil},
+		{"example.com", "one.svc.cluster.local", nil},
+		{"a.b.one.svc.cluster.local", "one.svc.cluster.local", nil},
+		{"a.one.svc.cluster.local", "", nil},
+	} {
+		if got := shortNames(c.host, c.domain); !slices.Equal(got, c.want) {
+			t.Errorf("%s in %s: %q", c.host, c.domain, got)
+		}
+	}
+}
+
+func TestConditions(t *testing.T) {
+	on, codes, unknown := conditions(" 5xx, 503,reset ,,409")
+	if !slices.Equal(on, []string{"5xx", "reset", "retriable-status-codes"}) || !slices.Equal(codes, []uint32{503, 409}) || unknown != "" {
+		t.Errorf("%q %v %q", on, codes, unknown)
+	}
+	for _, bad := range []string{"sometimes", "99", "600", "-1", "5xx,nope"} {
+		if _, _, unknown := conditions(bad); unknown == "" {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
+// A text that Envoy does not take as a format would cost a whole route configuration.
+func TestFormatString(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "plain": true, "100%%": true, "%REQ(:path)%": true, "%REQ(a?b):10%": true,
+		"%START_TIME%": true, "%START_TIME(%s.%3f)%": true, "%PROTOCOL% %RESPONSE_CODE%": true,
+		"%": false, "100%": false, "%%%": false, "%REQ%": false, "%NOPE%": false, "%req(a)%": false, "%REQ(a%": false,
+		"%PROTOCOL(x)%": false, "%PROTOCOL:3%": false, "%REQ()%": false, "%REQ(a?b?c)%": false, "%REQ(a):3%": true, "%REQ( a)%": false,
+		"%METADATA(X:a)%": false, "%METADATA(CLUSTER:istio:alpn)%": true, "%FILTER_STATE(a:FIELD)%": false, "%START_TIME:3%": false,
+		"%GRPC_STATUS(NUMBER)%": true, "%GRPC_STATUS(x)%": false, "%FILTER_STATE(a:PLAIN):3%": true,
+	} {
+		if got := formatString(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestSubstitution(t *testing.T) {
+	for _, c := range []struct {
+		pattern, rewrite string
+		want             bool
+	}{
+		{"a", "b", true}, {"(a)", `\1`, true}, {"a", `\0\\`, true},
+		{"a", `\1`, false}, {"a", `\`, false}, {"a", `\x`, false},
+	} {
+		if got := substitution(c.pattern, c.rewrite); got != c.want {
+			t.Errorf("%s → %s: %v", c.pattern, c.rewrite, got)
+		}
+	}
+}
+
+func TestSharedHosts(t *testing.T) {
+	vs := func(ns string, hosts ...string) *virtualService {
+		return &virtualService{Object: &model.Object{Key: model.Key{Namespace: ns}}, hosts: hosts}
+	}
+	server := []serverHost{{"*", "*.example.com"}, {"one", "one.test"}}
+	for _, c := range []struct {
+		vs   *virtualService
+		want []string
+	}{
+		{vs("two", "a.example.com", "example.com"), []string{"a.example.com"}},
+		{vs("two", "*"), []string{"*.example.com"}},
+		{vs("one", "*"), []string{"*.example.com", "one.test"}},
+		{vs("two", "one.test"), nil},
+		{vs("one", "a.*.b", ""), nil},
+	} {
+		if got := sharedHosts(server, c.vs); !slices.Equal(got, c.want) {
+			t.Errorf("%q in %s: %q", c.vs.hosts, c.vs.Namespace, got)
+		}
+	}
+}
