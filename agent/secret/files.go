@@ -169,6 +169,7 @@ func (f *files) run(ctx context.Context) (err error) {
 			return nil
 		case <-f.wake:
 			f.watch(watcher)
+			rest.Reset(quiet) // it may have changed before it was watched
 		case <-watcher.Events:
 			rest.Reset(quiet)
 		case err := <-watcher.Errors:
