@@ -69,6 +69,18 @@ func (c *Client) Reject(r *Resource, detail string) {
 	e.report()
 }
 
+// Rejected tells whether a resource of the type is out of service for the client's class.
+func (c *Client) Rejected(t Type) bool {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	for id := range c.group.rejected {
+		if id.typ == t {
+			return true
+		}
+	}
+	return false
+}
+
 // offer is called under the engine's mutex.
 func (c *Client) offer(v *View, since time.Time) {
 	former := c.latest.Load()

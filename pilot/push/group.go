@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
@@ -220,14 +218,17 @@ func (g *group) problems() []model.Problem {
 
 func invalidProblem(m Message, err error) model.Problem {
 	return model.Problem{
-		Object: firstSource(m.Body), Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Object: firstSource(m), Severity: model.SeverityError, Reason: model.ReasonInvalid,
 		Message: fmt.Sprintf("gives %s %q which Envoy's API forbids, so its former version stays: %v", m.Type, m.Name, err),
 	}
 }
 
-func firstSource(m proto.Message) model.Key {
-	if s := Sources(m); len(s) > 0 {
+// kindResource stands in a problem for an object where a resource came from none.
+const kindResource model.Kind = "Resource"
+
+func firstSource(m Message) model.Key {
+	if s := Sources(m.Body); len(s) > 0 {
 		return s[0]
 	}
-	return model.Key{}
+	return model.Key{Kind: kindResource, Name: m.Type.String() + " " + m.Name}
 }

@@ -89,13 +89,13 @@ func rejectedProblems(r *Resource, proxy, detail string) []model.Problem {
 		sources = Sources(m)
 	}
 	if len(sources) == 0 {
-		sources = []model.Key{{}}
+		sources = []model.Key{{Kind: kindResource, Name: r.Type.String() + " " + r.Name}}
 	}
 	out := make([]model.Problem, 0, len(sources))
 	for _, s := range sources {
 		out = append(out, model.Problem{
 			Object: s, Severity: model.SeverityError, Reason: model.ReasonRejected,
-			Message: fmt.Sprintf("proxy %s refused %s %q, so the last accepted version stays: %s", proxy, r.Type, r.Name, detail),
+			Message: fmt.Sprintf("proxy %s refused %s %q, so the last accepted version stays: %s", proxy, r.Type, r.Name, strings.TrimSpace(detail)),
 		})
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 func (w *watch) ack(s *sent, now time.Time) {
 	for _, r := range s.resources {
 		r.Accept()
+		delete(w.refused, r.Name)
 	}
 	w.status.acked(s.version, now)
 	if w.idle() {
@@ -25,8 +26,8 @@ func (w *watch) ack(s *sent, now time.Time) {
 // again at once, since the client may have applied it and yet claims not to have it; where nothing
 // is named the response is bisected. It gives the resources that are found to be bad.
 func (w *watch) nack(s *sent, detail string, now time.Time) []*push.Resource {
-	w.suspect = true
 	w.status.nacked(detail, now)
+	w.own = ownTrouble(detail)
 	bad, good := blame(w.typ, detail, s.resources)
 	if len(bad) == 0 && len(s.resources) == 1 {
 		bad, good = s.resources, nil
@@ -52,6 +53,8 @@ func (w *watch) nack(s *sent, detail string, now time.Time) []*push.Resource {
 			w.mark(name, false)
 		}
 	}
+	// With nothing to repair the client runs what it claims: the former versions.
+	w.suspect = w.suspect || w.pending()
 	return bad
 }
 
@@ -95,6 +98,10 @@ func names(list, name string) bool {
 	token := name + ": "
 	return strings.HasPrefix(list, token) || strings.Contains(list, ", "+token) || strings.Contains(list, "\n"+token)
 }
+
+// ownTrouble tells whether a refusal says something of the proxy's machine and nothing of the
+// resource, so that others of its class are served it all the same.
+func ownTrouble(detail string) bool { return strings.Contains(detail, "cannot bind ") }
 
 func namesOf(rs []*push.Resource) []string {
 	out := make([]string, len(rs))

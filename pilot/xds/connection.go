@@ -28,6 +28,10 @@ func (c Connection) compare(o Connection) int {
 }
 
 func (s *stream) connection() Connection {
+	var rejected [push.NumTypes]bool
+	for t := range push.NumTypes {
+		rejected[t] = s.client.Rejected(t)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := Connection{
@@ -37,7 +41,7 @@ func (s *stream) connection() Connection {
 	for t, w := range s.watches {
 		c.Types[t] = TypeStatus{State: StateIgnored, Since: s.connected}
 		if w != nil {
-			c.Types[t] = w.report(s.connected)
+			c.Types[t] = w.report(s.connected, rejected[t])
 		}
 	}
 	return c

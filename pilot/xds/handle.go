@@ -17,6 +17,9 @@ func (s *stream) handle(r *request) {
 	s.mu.Lock()
 	bad := s.take(t, r, time.Now())
 	s.mu.Unlock()
+	if ownTrouble(r.detail) {
+		return
+	}
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
 		s.client.Reject(res, r.detail)
 	}

@@ -325,6 +325,49 @@ func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
 	})
 }
 
+func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "1"))
+		c := m.connect(false, 10)
+		c.subscribe(push.Listeners)
+		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: cannot bind '0.0.0.0:80': Address already in use\n")
+		c.silent()
+		if s := m.server.Connections()[0].Types[push.Listeners]; s.State != StateError || s.Error == "" {
+			t.Errorf("status %+v", s)
+		}
+		other := m.connect(false, 10)
+		other.subscribe(push.Listeners)
+		other.expect(push.Listeners, "l")
+		m.stop(c, other)
+	})
+}
+
+func TestErrorEndsWithItsCause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "1"))
+		c := m.start(nil, nil)
+		defer m.stop(c)
+		m.set(listener("l", "2"))
+		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: bad")
+		c.silent()
+		state := func() State { return m.server.Connections()[0].Types[push.Listeners].State }
+		if state() != StateError {
+			t.Errorf("after a refusal: %s", state())
+		}
+		m.set(listener("l", "1")) // what the client runs
+		c.silent()
+		if state() != StateSynced {
+			t.Errorf("after the change was taken back: %s", state())
+		}
+		m.set(listener("l", "3"))
+		c.ack(c.expect(push.Listeners, "l"))
+		synctest.Wait()
+		if state() != StateSynced {
+			t.Errorf("after a repair: %s", state())
+		}
+	})
+}
+
 func TestRule11UnsubscribeUnderAWildcard(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))

@@ -36,9 +36,13 @@ func (s *TypeStatus) acked(version string, now time.Time) { s.Acked, s.AckedAt =
 
 func (s *TypeStatus) nacked(detail string, now time.Time) { s.Error, s.ErrorAt = detail, now }
 
-// report gives a copy of the status with what follows from the watch's state.
-func (w *watch) report(connected time.Time) TypeStatus {
+// report gives a copy of the status with what follows from the watch's state. rejected says that a
+// refused version is still what the configuration yields; otherwise the refusal is history.
+func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	s := w.status
+	if !rejected && !w.own && !w.suspect {
+		s.Error = ""
+	}
 	s.Size = len(w.held)
 	s.Held = make(map[string]string, len(w.held))
 	for n, v := range w.held {

@@ -33,6 +33,7 @@ type watch struct {
 	// suspect says that the client refused a response and is not repaired yet: it may run another
 	// version than it would claim on a new stream.
 	suspect bool
+	own     bool // the last refusal was no fault of the resource
 
 	lastNonce string // SotW: the only nonce that counts
 	status    TypeStatus
