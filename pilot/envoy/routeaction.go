@@ -21,10 +21,11 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 	timeout := durationpb.New(f.Timeout)
 	out := &routev3.RouteAction{
 		Timeout: timeout,
-		// The grpc-timeout header counts within the route's timeout.
-		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{GrpcTimeoutHeaderMax: timeout},
-		RetryPolicy:       retryPolicy(f.Retry),
-		PrefixRewrite:     f.PrefixRewrite,
+		// The grpc-timeout header counts within the route's timeout. The newer max_stream_duration
+		// would make Envoy ignore the timeout itself.
+		MaxGrpcTimeout: timeout, //nolint:staticcheck // see above
+		RetryPolicy:    retryPolicy(f.Retry),
+		PrefixRewrite:  f.PrefixRewrite,
 	}
 	if f.RegexRewrite != nil {
 		out.RegexRewrite = &matcher.RegexMatchAndSubstitute{

@@ -290,7 +290,7 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 		t.Fatal(res.Problems)
 	}
 	addr := runEnvoy(t, res, "0.0.0.0_9080")
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	send := func(t *testing.T, method, path string, header http.Header) (*http.Response, answer) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
