@@ -244,6 +244,9 @@ func leftovers(t *testing.T) []string {
 	for _, p := range procs {
 		cgroup, _ := os.ReadFile(p) // it may have ended
 		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "cmdline"))
+		if len(cmdline) == 0 {
+			continue // it has ended, and waits for the machine's init
+		}
 		all = append(all, fmt.Sprintf("process %s %q %q", filepath.Dir(p), cmdline, cgroup))
 	}
 	slices.Sort(all)

@@ -170,11 +170,12 @@ func (m *upRun) run(ctx context.Context) error {
 
 // serve runs all parts that need containerd.
 func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runtime.Client, signer *token.Signer) error {
-	m.say("importing images")
-	if err := runtime.Import(ctx, m.dir.Path("containerd"), m.cfg.Images); err != nil {
+	images, err := runtime.NewImages(m.dir.Path("containerd"), m.cfg.Images, m.cfg.Aliases, client)
+	if err != nil {
 		return err
 	}
-	if err := client.WaitImage(ctx, m.cfg.PauseImage); err != nil {
+	// Without this one containerd makes no pod at all.
+	if _, err := images.Resolve(ctx, m.cfg.PauseImage); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -185,7 +186,7 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 	watched := make(chan error, 1)
 	go func() { watched <- watcher.Run(watchCtx) }()
 
-	c, err := m.controller(client, watcher, signer)
+	c, err := m.controller(client, images, watcher, signer)
 	if err != nil {
 		return err
 	}
@@ -227,7 +228,7 @@ func (m *upRun) rootVersion() string {
 	return info.ModTime().String()
 }
 
-func (m *upRun) controller(client *runtime.Client, watcher *runtime.Watcher, signer *token.Signer) (*controller, error) {
+func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watcher *runtime.Watcher, signer *token.Signer) (*controller, error) {
 	w := newWorld(m.dir, func(p model.Problem) {
 		m.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{Warning: true, Message: p.String()}})
 	})
@@ -242,7 +243,7 @@ func (m *upRun) controller(client *runtime.Client, watcher *runtime.Watcher, sig
 		Name: "ph-" + m.cfg.Name, HostIP: m.rec.Plan.Mesh.String(), DNS: m.rec.Plan.DNS.String(), Domain: Domain,
 		CgroupParent: cgroupParent(m.cfg.Name), PodsDir: m.dir.Pods(), MemoryDir: m.dir.Memory(), LogsDir: m.dir.Logs(),
 		Capacity: capacity(),
-		Runtime:  client, Images: runtime.NewImages(m.dir.Path("containerd"), m.cfg.Aliases, client), Exits: watcher,
+		Runtime:  client, Images: images, Exits: watcher,
 		Objects: w, Tokens: signer, Dial: m.ns.Dial, Log: m.cfg.Log,
 		Events: func(e pod.Event) {
 			m.cfg.Events(Event{Kind: EventWarning, Event: e})

@@ -82,19 +82,6 @@ func (c *Client) WaitImage(ctx context.Context, image string) error {
 
 const imageTimeout = 10 * time.Second
 
-// ListImages gives the names of all images.
-func (c *Client) ListImages(ctx context.Context) ([]string, error) {
-	r, err := c.images.ListImages(ctx, &cri.ListImagesRequest{})
-	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
-	}
-	var names []string
-	for _, i := range r.GetImages() {
-		names = append(names, i.GetRepoTags()...)
-	}
-	return names, nil
-}
-
 // RunSandbox makes the pod's sandbox and gives its id and IP address.
 func (c *Client) RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error) {
 	r, err := c.runtime.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: config})

@@ -1,34 +1,27 @@
 package runtime
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"golang.org/x/sync/errgroup"
 )
 
 // ctrNamespace is the containerd namespace that CRI looks into.
 const ctrNamespace = "k8s.io"
-
-// Import reads image tarballs into containerd, all at once.
-func Import(ctx context.Context, dir string, tarballs []string) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, t := range tarballs {
-		g.Go(func() error { return importOne(ctx, dir, t) })
-	}
-	return g.Wait()
-}
 
 func importOne(ctx context.Context, dir, file string) error {
 	cmd := exec.CommandContext(ctx, "ctr", "--address", Socket(dir), "--namespace", ctrNamespace, "images", "import", file)
@@ -38,16 +31,52 @@ func importOne(ctx context.Context, dir, file string) error {
 	return nil
 }
 
-// Images finds the image for a name that a manifest uses.
-type Images struct {
-	dir     string
-	aliases map[string]string
-	client  *Client
+// archive is one image tarball, which is imported when the first of its images is asked for.
+type archive struct {
+	file string
+	tags []string
+	once sync.Once
+	err  error
 }
 
-// NewImages looks into the containerd of dir; aliases lead a manifest's image to another one.
-func NewImages(dir string, aliases map[string]string, client *Client) *Images {
-	return &Images{dir: dir, aliases: aliases, client: client}
+// Images finds the image for a name that a manifest uses.
+type Images struct {
+	dir      string
+	aliases  map[string]string
+	client   *Client
+	archives []*archive
+}
+
+// NewImages looks into tarballs for the containerd of dir; aliases lead a manifest's image to
+// another one.
+func NewImages(dir string, tarballs []string, aliases map[string]string, client *Client) (*Images, error) {
+	i := &Images{dir: dir, aliases: aliases, client: client}
+	for _, file := range tarballs {
+		tags, err := Tags(file)
+		if err != nil {
+			return nil, err
+		}
+		i.archives = append(i.archives, &archive{file: file, tags: tags})
+	}
+	return i, nil
+}
+
+// load imports the tarball that holds the image, if one does. Those who ask for one that is being
+// imported wait for it.
+func (i *Images) load(ctx context.Context, image string) error {
+	for _, a := range i.archives {
+		if !slices.Contains(a.tags, full(image)) {
+			continue
+		}
+		a.once.Do(func() {
+			// Others wait for it as well: it does not end with the first who asked.
+			if a.err = importOne(context.WithoutCancel(ctx), i.dir, a.file); a.err == nil {
+				a.err = i.client.WaitImage(context.WithoutCancel(ctx), image)
+			}
+		})
+		return a.err
+	}
+	return nil
 }
 
 const pullTimeout = 5 * time.Minute
@@ -59,6 +88,9 @@ func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 		if candidate == "" {
 			continue
 		}
+		if err := i.load(ctx, candidate); err != nil {
+			return "", err
+		}
 		have, err := i.client.HasImage(ctx, candidate)
 		if err != nil {
 			return "", err
@@ -68,9 +100,9 @@ func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 		}
 	}
 	if err := i.pull(ctx, image); err != nil {
-		have, listErr := i.client.ListImages(ctx)
-		if listErr != nil {
-			return "", listErr
+		var have []string
+		for _, a := range i.archives {
+			have = append(have, a.tags...)
 		}
 		slices.Sort(have)
 		return "", fmt.Errorf("image %s is not among the imported ones (%s), no alias leads to one, and it cannot be pulled: %w; build it with `make images`, import its tarball, or add an alias",
@@ -106,15 +138,64 @@ func (i *Images) pull(ctx context.Context, image string) error {
 	return i.client.WaitImage(ctx, image)
 }
 
-// Tags lists the names of the images in a tarball, e.g. pilothouse/proxy:dev.
+// Tags lists the names of the images in a tarball, an OCI layout or one of Docker's, in full.
 func Tags(file string) ([]string, error) {
-	manifest, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(file) })
+	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no image tarball: %w", filepath.Base(file), err)
+		return nil, fmt.Errorf("read image tarball: %w", err)
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err != nil {
+			return nil, fmt.Errorf("%s is no image tarball: it holds neither index.json nor manifest.json", file)
+		}
+		switch h.Name {
+		case "index.json":
+			return indexTags(file, r)
+		case "manifest.json":
+			return manifestTags(file, r)
+		}
+	}
+}
+
+// indexTags reads an OCI layout's names as containerd does: its own annotation, then the standard one.
+func indexTags(file string, r io.Reader) ([]string, error) {
+	index, err := v1.ParseIndexManifest(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: index.json: %w", file, err)
+	}
+	var tags []string
+	for _, m := range index.Manifests {
+		for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
+			if tag, ok := m.Annotations[key]; ok {
+				tags = append(tags, full(tag))
+				break
+			}
+		}
+	}
+	return tags, nil
+}
+
+func manifestTags(file string, r io.Reader) ([]string, error) {
+	var manifest tarball.Manifest
+	if err := json.NewDecoder(r).Decode(&manifest); err != nil {
+		return nil, fmt.Errorf("%s: manifest.json: %w", file, err)
 	}
 	var tags []string
 	for _, m := range manifest {
-		tags = append(tags, m.RepoTags...)
+		for _, tag := range m.RepoTags {
+			tags = append(tags, full(tag))
+		}
 	}
 	return tags, nil
+}
+
+// full gives an image's name with its registry and tag, which short names leave out.
+func full(image string) string {
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return image // a manifest may say anything; it is found nowhere
+	}
+	return ref.Name()
 }
