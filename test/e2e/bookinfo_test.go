@@ -179,7 +179,7 @@ func testLiveEdits(t *testing.T, m *mesh) {
 	if got := m.versions(t, 20, asUser("someone")...); got["v1"] != 20 {
 		t.Errorf("everyone else sees %v", got)
 	}
-	l.stop(t, 100)
+	l.stop(t, 30)
 }
 
 func testFaultTimeoutRetry(t *testing.T, m *mesh) {

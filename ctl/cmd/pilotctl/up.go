@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,8 +65,13 @@ func (u *upOptions) run(cmd *cobra.Command, dirs []string) error {
 		return &exitError{exitPreflight, err}
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
+	p := &progress{
+		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), options: u.options, began: time.Now(), ready: make(chan struct{}),
+	}
+	var shown sync.WaitGroup
+	defer shown.Wait()
 	defer cancel(nil)
-	p := &progress{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), options: u.options, began: time.Now()}
+	shown.Go(func() { p.showWhenReady(ctx) })
 	cfg.Events = p.event
 	if u.timeout > 0 {
 		giveUp := time.AfterFunc(u.timeout, func() {
@@ -165,9 +169,23 @@ type progress struct {
 	stdout, stderr io.Writer
 	began          time.Time
 
+	ready chan struct{} // closed at EventUp
+
 	mu      sync.Mutex
 	up      bool
 	warning string
+}
+
+// showWhenReady prints the table once all pods are ready and in service, while events go on.
+func (p *progress) showWhenReady(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-p.ready:
+	}
+	if err := p.table(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(p.stderr, "pilotctl:", err)
+	}
 }
 
 func (p *progress) event(e localnode.Event) {
@@ -176,10 +194,10 @@ func (p *progress) event(e localnode.Event) {
 	took := time.Since(p.began).Truncate(100 * time.Millisecond)
 	switch {
 	case e.Kind == localnode.EventUp:
-		p.up = true
 		fmt.Fprintf(p.stderr, "[%6s] all pods are ready\n", took)
-		if err := p.table(); err != nil {
-			fmt.Fprintln(p.stderr, "pilotctl:", err)
+		if !p.up {
+			p.up = true
+			close(p.ready)
 		}
 	case e.Warning:
 		p.warning = e.String()
@@ -208,14 +226,18 @@ func (p *progress) lastWarning() string {
 }
 
 // table prints the pods with their proxies' state, the gateway, and what to try next.
-func (p *progress) table() error {
+func (p *progress) table(ctx context.Context) error {
 	m, err := p.open()
 	if err != nil {
 		return err
 	}
 	defer m.close()
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	defer cancel()
+	if err := waitServed(ctx, m); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintln(p.stderr, "pilotctl: warning:", err) // the table says the rest
+	}
 	if err := printPods(ctx, p.stdout, m); err != nil {
 		return err
 	}
@@ -229,7 +251,7 @@ func (p *progress) table() error {
 		return err
 	}
 	self := os.Args[0]
-	_, err = fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n  %s\n", url, url,
-		self, name, strings.TrimSpace("edit a VirtualService in the directory: it is live within a second"))
+	_, err = fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n"+
+		"  edit a VirtualService in the directory: it is live within a second\n", url, url, self, name)
 	return err
 }
