@@ -416,6 +416,17 @@ func TestMesh(t *testing.T) {
 			t.Errorf("restart count is %d, want 1", n)
 		}
 	})
+	t.Run("a changed ConfigMap shows in its volume", func(t *testing.T) {
+		name := m.pod("web").Name
+		m.write("pods.yaml", strings.Replace(twoPods, "greeting: hello", "greeting: goodbye", 1))
+		m.eventually("the new greeting", func() bool {
+			out, _ := m.exec("web", "web", "cat", "/etc/settings/greeting")
+			return out == "goodbye"
+		})
+		if now := m.pod("web").Name; now != name {
+			t.Errorf("pod %s was replaced by %s", name, now)
+		}
+	})
 	t.Run("a change rolls out without a gap", func(t *testing.T) {
 		old := m.pod("web").Name
 		vip := serviceIP(t, m, "web")

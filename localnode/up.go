@@ -249,7 +249,7 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 			m.cfg.Events(Event{Kind: EventWarning, Event: e})
 		},
 	}
-	return &controller{
+	c := &controller{
 		cfg: m.cfg, plan: m.rec.Plan, ns: m.ns, world: w, node: node,
 		files: newObjectFiles(m.dir.Objects()), dns: dns.NewServer(upstream, m.cfg.Log),
 		vips: network.NewAllocator(m.rec.Plan), log: m.cfg.Log,
@@ -258,7 +258,9 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 			m.rec.Gateway = addr
 			return m.dir.WriteRecord(m.rec)
 		},
-	}, nil
+	}
+	w.onVolumes = c.refresh
+	return c, nil
 }
 
 // capacity is what the machine has, for containers without a limit.

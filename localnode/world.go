@@ -25,7 +25,9 @@ type world struct {
 	objects map[model.Key]*model.Object
 	synced  bool
 	onIssue func(model.Problem)
-	told    map[model.Problem]bool
+	// onVolumes is called when objects changed that volumes show.
+	onVolumes func()
+	told      map[model.Problem]bool
 }
 
 func newWorld(dir state.Dir, onIssue func(model.Problem)) *world {
@@ -35,7 +37,9 @@ func newWorld(dir state.Dir, onIssue func(model.Problem)) *world {
 // Apply implements model.Sink.
 func (w *world) Apply(_ string, events []model.Event, problems []model.Problem) {
 	w.mu.Lock()
+	shown := false
 	for _, e := range events {
+		shown = shown || e.Kind == model.KindConfigMap || e.Kind == kindSecret
 		if e.New == nil {
 			delete(w.objects, e.Key)
 		} else {
@@ -53,6 +57,9 @@ func (w *world) Apply(_ string, events []model.Event, problems []model.Problem) 
 	w.mu.Unlock()
 	for _, p := range fresh {
 		w.onIssue(p)
+	}
+	if shown {
+		w.onVolumes()
 	}
 	w.signal()
 }
