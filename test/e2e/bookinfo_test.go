@@ -264,7 +264,7 @@ func testBadInput(t *testing.T, m *mesh) {
 		}
 		return nil
 	})
-	l.stop(t, 50)
+	l.stop(t, 15)
 }
 
 // plainPod is a pod that has no sidecar.

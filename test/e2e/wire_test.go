@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,11 +14,12 @@ import (
 	"time"
 )
 
-// capture records what crosses the mesh's network on the sample's port while f runs.
-func (m *mesh) capture(t *testing.T, f func()) []byte {
+// capture records what crosses the mesh's network on the sample's port while f runs, and until the
+// last words were seen: packets reach the file a moment after they were sent.
+func (m *mesh) capture(t *testing.T, last string, f func()) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "wire.pcap")
-	cmd := exec.Command("ip", "netns", "exec", "ph-"+m.name, "tcpdump", "-i", "any", "-U", "-Z", "root", "-w", file, "tcp", "port", "9080")
+	cmd := exec.Command("ip", "netns", "exec", "ph-"+m.name, "tcpdump", "-i", "any", "--immediate-mode", "-U", "-Z", "root", "-w", file, "tcp", "port", "9080")
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +39,13 @@ func (m *mesh) capture(t *testing.T, f func()) []byte {
 		t.Fatalf("tcpdump: %v: %s", err, said)
 	}
 	f()
+	eventually(t, 10*time.Second, "the capture holds "+last, func() error {
+		data, err := os.ReadFile(file)
+		if err == nil && !bytes.Contains(data, []byte(last)) {
+			err = errors.New("it proves nothing without")
+		}
+		return err
+	})
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +63,7 @@ func (m *mesh) capture(t *testing.T, f func()) []byte {
 // testWire shows that nothing that sidecars say to each other can be read between pods. The
 // request of a pod without a sidecar, in the same capture, proves that it would have been seen.
 func testWire(t *testing.T, m *mesh) {
-	data := m.capture(t, func() {
+	data := m.capture(t, "GET /details/77", func() {
 		for range 20 {
 			if r := m.get("/productpage"); r.status != http.StatusOK {
 				t.Errorf("productpage: %d %v", r.status, r.err)
@@ -62,9 +71,6 @@ func testWire(t *testing.T, m *mesh) {
 		}
 		m.ctl(t, "exec", "plain", "--", "/usr/local/bin/bookinfo", "get", "http://details:9080/details/77")
 	})
-	if !bytes.Contains(data, []byte("GET /details/77")) {
-		t.Error("the capture missed a plaintext request: it proves nothing")
-	}
 	for _, plain := range []string{"GET /details/0", "GET /reviews/0", "GET /ratings/0", "GET /productpage", "x-forwarded-client-cert"} {
 		if bytes.Contains(data, []byte(plain)) {
 			t.Errorf("%q crossed the network in plaintext", plain)
