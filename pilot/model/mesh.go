@@ -71,8 +71,8 @@ func DefaultProxyConfig() *meshconfig.ProxyConfig {
 // written replaces its default, also with a zero; defaultConfig is laid over field by field.
 // An unknown field is an error that names it.
 func ParseMeshConfig(text []byte) (*meshconfig.MeshConfig, error) {
-	var user map[string]json.RawMessage
-	if err := yaml.Unmarshal(text, &user); err != nil {
+	user, err := readMeshConfig(text)
+	if err != nil {
 		return nil, fmt.Errorf("mesh configuration: %w", err)
 	}
 	defaults, err := protojson.Marshal(DefaultMeshConfig())
@@ -95,6 +95,22 @@ func ParseMeshConfig(text []byte) (*meshconfig.MeshConfig, error) {
 		return nil, fmt.Errorf("mesh configuration: %s", ProtoJSONError(err))
 	}
 	return mesh, nil
+}
+
+// readMeshConfig gives the fields that the user wrote, as protojson takes them.
+func readMeshConfig(text []byte) (map[string]json.RawMessage, error) {
+	data, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = SecondsJSON(data, (*meshconfig.MeshConfig)(nil).ProtoReflect().Descriptor()); err != nil {
+		return nil, err
+	}
+	var user map[string]json.RawMessage
+	if err := json.Unmarshal(data, &user); err != nil {
+		return nil, fmt.Errorf("must be a mapping of fields: %w", err)
+	}
+	return user, nil
 }
 
 // overlay writes the fields of user over those of base; both names of a field (camelCase and

@@ -272,7 +272,11 @@ func (d *decoder) mesh(text []byte, line int) {
 	key := model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}
 	mesh, err := model.ParseMeshConfig(text)
 	if err != nil {
-		d.invalid(key, "", line, err.Error())
+		field, reason := "", err.Error()
+		if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
+			field, reason = wrong.Field, wrong.Reason()
+		}
+		d.invalid(key, field, line, reason)
 		return
 	}
 	d.add(key, &header{}, mesh, source{line: line})
@@ -290,7 +294,11 @@ func (d *decoder) istio(kind istioKind, h *header, src source) {
 	if len(spec) == 0 || string(spec) == "null" {
 		spec = json.RawMessage("{}")
 	}
-	if err := protojson.Unmarshal(spec, msg); err != nil {
+	spec, err := model.SecondsJSON(spec, msg.ProtoReflect().Descriptor())
+	if err == nil {
+		err = protojson.Unmarshal(spec, msg)
+	}
+	if err != nil {
 		field, line, text := explain(err, src)
 		d.invalid(key, field, line, text)
 		return
@@ -306,6 +314,10 @@ var (
 
 // explain turns an error of protojson in an object's spec into field, line of the file, and text.
 func explain(err error, src source) (field string, line int, text string) {
+	if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
+		field = "spec." + wrong.Field
+		return field, src.fieldLine(field), wrong.Reason()
+	}
 	line, text = src.line, model.ProtoJSONError(err)
 	spec := lookup(src.node, "spec")
 	m := jsonPosition.FindStringSubmatch(err.Error())
