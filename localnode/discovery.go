@@ -59,8 +59,10 @@ func (d discovery) run(ctx context.Context) error {
 		if time.Since(began) >= longRun {
 			pause = 0
 		}
-		d.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{Warning: true,
-			Message: fmt.Sprintf("the control plane ended (%v) and is started again; its log is %s", err, d.dir.DiscoveryLog())}})
+		d.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{
+			Warning: true,
+			Message: fmt.Sprintf("the control plane ended (%v) and is started again; its log is %s", err, d.dir.DiscoveryLog()),
+		}})
 		select {
 		case <-ctx.Done():
 			return nil

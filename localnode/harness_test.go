@@ -276,3 +276,28 @@ func serviceIP(t *testing.T, m *mesh, name string) string {
 	ip, _, _ := strings.Cut(strings.TrimPrefix(out.String(), "["), "]")
 	return ip
 }
+
+// runToKill runs a mesh in a process of its own until its pod is ready.
+func runToKill(t *testing.T, name, img string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pods.yaml"), []byte(twoPods), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), helperEnv+"="+name+"|"+dir+"|"+img)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m := &mesh{t: t}
+	m.eventually("a ready pod", func() bool {
+		open, err := localnode.Open("", name)
+		if err != nil {
+			return false
+		}
+		p, err := open.Pod("web")
+		return err == nil && len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
+	})
+	return cmd
+}

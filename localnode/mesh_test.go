@@ -3,9 +3,6 @@ package localnode_test
 import (
 	"bytes"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -218,25 +215,7 @@ func testRollout(t *testing.T, m *mesh) {
 func TestDownAfterKill(t *testing.T) {
 	img := buildImage(t)
 	before := leftovers(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "pods.yaml"), []byte(twoPods), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperEnv+"=lnkill|"+dir+"|"+img)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	m := &mesh{t: t}
-	m.eventually("a ready pod", func() bool {
-		open, err := localnode.Open("", "lnkill")
-		if err != nil {
-			return false
-		}
-		p, err := open.Pod("web")
-		return err == nil && len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].Ready
-	})
+	cmd := runToKill(t, "lnkill", img)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -264,4 +243,22 @@ func TestTwoMeshesSideBySide(t *testing.T) {
 	if err := localnode.Up(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "already run by process") {
 		t.Errorf("a second mesh of the same name: %v", err)
 	}
+}
+
+func TestUpAfterKill(t *testing.T) {
+	img := buildImage(t)
+	before := leftovers(t)
+	killed := runToKill(t, "lnagain", img)
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // it was killed
+	m := start(t, "lnagain", img, map[string]string{"pods.yaml": twoPods})
+	if out, code := m.exec("client", "", "get", "http://web:8000/"); code != 0 || strings.TrimSpace(out) != m.pod("web").Name {
+		t.Errorf("the second run answers %q", out)
+	}
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	assertNothingLeft(t, before, "lnagain")
 }

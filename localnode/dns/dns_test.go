@@ -12,8 +12,10 @@ func TestAnswer(t *testing.T) {
 	s := NewServer(nil, slog.New(slog.DiscardHandler))
 	s.Set(NewTable("cluster.local", []Service{
 		{Namespace: "default", Name: "web", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Ports: []Port{{Name: "http", Protocol: "tcp", Port: 80}}},
-		{Namespace: "default", Name: "db", Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.1.2")},
-			Hosts: map[string][]netip.Addr{"db-0": {netip.MustParseAddr("10.0.1.1")}}},
+		{
+			Namespace: "default", Name: "db", Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.1.2")},
+			Hosts: map[string][]netip.Addr{"db-0": {netip.MustParseAddr("10.0.1.1")}},
+		},
 		{Namespace: "default", Name: "empty"},
 		{Namespace: "default", Name: "elsewhere", External: "web.default.svc.cluster.local"},
 	}))

@@ -23,7 +23,8 @@ func TestEnvironment(t *testing.T) {
 	yes := true
 	key := func(name, k string, optional *bool) *corev1.EnvVarSource {
 		return &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: k, Optional: optional}}
+			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: k, Optional: optional,
+		}}
 	}
 	field := func(path string) *corev1.EnvVarSource {
 		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: path}}
@@ -49,8 +50,14 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []corev1.EnvVar{
-		{Name: "CM_a", Value: "1"}, {Name: "CM_b", Value: "mine"}, {Name: "NAME", Value: "p"}, {Name: "APP", Value: "web"},
-		{Name: "CPU", Value: "2"}, {Name: "MEM", Value: "64"}, {Name: "URL", Value: "http://p:1/$(MISSING)/$(NAME)"}, {Name: "SECRET", Value: "hidden"},
+		{Name: "CM_a", Value: "1"},
+		{Name: "CM_b", Value: "mine"},
+		{Name: "NAME", Value: "p"},
+		{Name: "APP", Value: "web"},
+		{Name: "CPU", Value: "2"},
+		{Name: "MEM", Value: "64"},
+		{Name: "URL", Value: "http://p:1/$(MISSING)/$(NAME)"},
+		{Name: "SECRET", Value: "hidden"},
 	}
 	if diff := cmp.Diff(want, env); diff != "" {
 		t.Error(diff)

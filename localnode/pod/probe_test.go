@@ -51,11 +51,15 @@ func TestProber(t *testing.T) {
 	}{
 		"well from the start":   {probe, false, func(time.Duration) bool { return true }, []string{"2s well"}},
 		"bad after two periods": {probe, false, func(at time.Duration) bool { return at < 10*time.Second }, []string{"2s well", "17s bad"}},
-		"well again": {probe, false, func(at time.Duration) bool { return at < 10*time.Second || at > 20*time.Second },
-			[]string{"2s well", "17s bad", "22s well"}},
+		"well again": {
+			probe, false, func(at time.Duration) bool { return at < 10*time.Second || at > 20*time.Second },
+			[]string{"2s well", "17s bad", "22s well"},
+		},
 		"one failure is none": {probe, false, func(at time.Duration) bool { return at/time.Second != 12 }, []string{"2s well", "17s well"}},
-		"eager until the first success": {probe, true, func(at time.Duration) bool { return at >= 3*time.Second },
-			[]string{"3s well"}},
+		"eager until the first success": {
+			probe, true, func(at time.Duration) bool { return at >= 3*time.Second },
+			[]string{"3s well"},
+		},
 		"eager failures count once a period": {probe, true, func(time.Duration) bool { return false }, []string{"7s bad"}},
 	}
 	for name, tt := range tests {

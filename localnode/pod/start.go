@@ -126,8 +126,10 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 	u.earliest = time.Now().Add(backoff(u.failures))
 	u.reason, u.detail = reasonCrash, fmt.Sprintf("ended with exit code %d", st.Code)
 	if st.Code != 0 {
-		r.event(Event{Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
-			Message: fmt.Sprintf("container %s ended with exit code %d%s", u.spec.Name, st.Code, colon(string(message)))})
+		r.event(Event{
+			Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
+			Message: fmt.Sprintf("container %s ended with exit code %d%s", u.spec.Name, st.Code, colon(string(message))),
+		})
 	}
 }
 
@@ -216,8 +218,10 @@ func (r *Pod) failedProbe(ctx context.Context, u *unit, id, name string, p *core
 	if u.id != id || u.phase != running {
 		return
 	}
-	r.event(Event{Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
-		Message: fmt.Sprintf("container %s is restarted: its %s probe failed: %v", u.spec.Name, name, err)})
+	r.event(Event{
+		Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
+		Message: fmt.Sprintf("container %s is restarted: its %s probe failed: %v", u.spec.Name, name, err),
+	})
 	r.kill(ctx, u, p.TerminationGracePeriodSeconds)
 }
 

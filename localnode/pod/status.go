@@ -173,8 +173,10 @@ func (r *Pod) complain() {
 		} else if u.phase == running {
 			why = "it has not ended yet"
 		}
-		r.event(Event{Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
-			Message: fmt.Sprintf("pod is not ready, it waits for container %s%s", u.spec.Name, colon(why))})
+		r.event(Event{
+			Container: u.spec.Name, Warning: true, LogTail: r.logTail(u),
+			Message: fmt.Sprintf("pod is not ready, it waits for container %s%s", u.spec.Name, colon(why)),
+		})
 		return
 	}
 }
