@@ -3,6 +3,7 @@ package proxyconfig
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -71,21 +72,39 @@ func (f EndpointFilter) matches(cluster string, h *hostStatus) bool {
 	return (f.Cluster == "" || cluster == f.Cluster) && (f.Status == "" || strings.EqualFold(f.Status, h.status()))
 }
 
+// clusterStatus is one entry of Envoy's /clusters, under Envoy's own names.
+type clusterStatus struct {
+	Name            string            `json:"name"`
+	AddedViaAPI     bool              `json:"added_via_api,omitempty"`
+	Observability   string            `json:"observability_name,omitempty"`
+	EDSServiceName  string            `json:"eds_service_name,omitempty"`
+	CircuitBreakers json.RawMessage   `json:"circuit_breakers,omitempty"`
+	Hosts           []json.RawMessage `json:"host_statuses"`
+}
+
+func parseClusters(data []byte) ([]clusterStatus, error) {
+	var all struct {
+		Clusters *[]clusterStatus `json:"cluster_statuses"`
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("not the clusters of Envoy's admin interface: %w", err)
+	}
+	if all.Clusters == nil {
+		return nil, errors.New(`not the clusters of Envoy's admin interface (clusters?format=json): it has no "cluster_statuses"`)
+	}
+	return *all.Clusters, nil
+}
+
 // PrintEndpoints prints ENDPOINT, STATUS, OUTLIER CHECK, CLUSTER from the JSON of Envoy's
 // /clusters (admin.v3.Clusters).
 func PrintEndpoints(w io.Writer, data []byte, format Format, filter EndpointFilter) error {
-	var all struct {
-		Clusters []struct {
-			Name  string            `json:"name"`
-			Hosts []json.RawMessage `json:"host_statuses"`
-		} `json:"cluster_statuses"`
-	}
-	if err := json.Unmarshal(data, &all); err != nil {
-		return fmt.Errorf("not the clusters of Envoy's admin interface: %w", err)
+	all, err := parseClusters(data)
+	if err != nil {
+		return err
 	}
 	var rows [][]string
-	chosen := []map[string]any{}
-	for _, c := range all.Clusters {
+	chosen := []clusterStatus{}
+	for _, c := range all {
 		var hosts []json.RawMessage
 		for _, raw := range c.Hosts {
 			var h hostStatus
@@ -103,7 +122,8 @@ func PrintEndpoints(w io.Writer, data []byte, format Format, filter EndpointFilt
 			rows = append(rows, []string{h.Address.String(), h.status(), outlier, c.Name})
 		}
 		if len(hosts) > 0 {
-			chosen = append(chosen, map[string]any{"name": c.Name, "hostStatuses": hosts})
+			c.Hosts = hosts
+			chosen = append(chosen, c)
 		}
 	}
 	if format != Short {

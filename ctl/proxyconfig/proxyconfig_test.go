@@ -162,7 +162,7 @@ func TestEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []map[string]any
-	if err := json.Unmarshal(out.Bytes(), &list); err != nil || len(list) != 1 || len(list[0]["hostStatuses"].([]any)) != 1 {
+	if err := json.Unmarshal(out.Bytes(), &list); err != nil || len(list) != 1 || len(list[0]["host_statuses"].([]any)) != 1 {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
-	"sigs.k8s.io/yaml"
 )
 
 // Proxy is one row, as the control plane's /debug/pilothouse/syncz gives it.
@@ -83,20 +82,6 @@ func Print(w io.Writer, all []Proxy) error {
 		}
 	}
 	return nil
-}
-
-// PrintDocument prints the control plane's own answer as JSON or YAML.
-func PrintDocument(w io.Writer, data []byte, asYAML bool) error {
-	if asYAML {
-		out, err := yaml.JSONToYAML(data)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(out)
-		return err
-	}
-	_, err := w.Write(append([]byte(strings.TrimSpace(string(data))), '\n'))
-	return err
 }
 
 // Summary gives one word for the whole proxy: the worst of its types.

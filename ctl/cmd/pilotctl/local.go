@@ -116,7 +116,8 @@ func newExec(o *options) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "exec POD[.NAMESPACE] [-c CONTAINER] -- COMMAND [ARG...]", Short: "Run a command in a pod",
-		Args: usageArgs(cobra.MinimumNArgs(2)),
+		ValidArgsFunction: o.completePods,
+		Args:              usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := o.open()
 			if err != nil {
@@ -142,6 +143,7 @@ func newExec(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&container, "container", "c", "", "container; the pod's default one if empty")
+	completion(cmd, "container", o.completeContainers)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
 	cmd.Flags().BoolVarP(&stdin, "stdin", "i", false, "pass standard input on")
 	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "give the command a terminal")
@@ -155,6 +157,7 @@ func newLogs(o *options) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "logs POD[.NAMESPACE] [-c CONTAINER]", Short: "Print a container's log", Args: usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: o.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := o.open()
 			if err != nil {
@@ -173,6 +176,7 @@ func newLogs(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&container, "container", "c", "", "container; the pod's default one if empty")
+	completion(cmd, "container", o.completeContainers)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
 	cmd.Flags().BoolVarP(&lo.Follow, "follow", "f", false, "go on until the container ends")
 	cmd.Flags().IntVar(&lo.Tail, "tail", 0, "the last lines only; 0 for all")

@@ -12,8 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/spf13/cobra"
 )
 
 // version is set by the build.
@@ -42,8 +40,6 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-func usageError(err error) error { return &exitError{exitUsage, err} }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the program at once.
@@ -63,49 +59,4 @@ func main() {
 		fmt.Fprintln(os.Stderr, "pilotctl:", err)
 	}
 	os.Exit(code)
-}
-
-// options are what every command for a local mesh takes.
-type options struct {
-	name      string // of the mesh
-	stateRoot string
-}
-
-func newRoot() *cobra.Command {
-	var o options
-	root := &cobra.Command{
-		Use:   "pilotctl",
-		Short: "Run a service mesh on this machine, and see what it does",
-		Long: `Run a service mesh on this machine, and see what it does.
-
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 this machine lacks what a mesh needs,
-4 proxy-status found a proxy that does not run what it was sent; exec exits with the
-command's own code.`,
-		SilenceUsage: true, SilenceErrors: true, Version: version,
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
-	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
-	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newVersion())
-	return root
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
-			return err
-		},
-	}
-}
-
-// usageArgs makes a wrong number of arguments a usage error.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError(fmt.Errorf("%w\nusage: %s", err, cmd.UseLine()))
-		}
-		return nil
-	}
 }

@@ -27,9 +27,11 @@ func newProxyConfig(o *options) *cobra.Command {
 		Use: "proxy-config", Aliases: []string{"pc"},
 		Short: "Show what one proxy's Envoy runs",
 	}
+	group(cmd)
 	cmd.PersistentFlags().StringVarP(&p.output, "output", "o", "short", "short, json or yaml")
 	cmd.PersistentFlags().StringVarP(&p.file, "file", "f", "", "read a saved config_dump (or clusters) of Envoy in place of a proxy's; - is standard input")
 	cmd.PersistentFlags().StringVarP(&p.namespace, "namespace", "n", "default", "namespace of the pod")
+	completion(cmd, "output", completeOutputs)
 	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.log(), p.all())
 	return cmd
 }
@@ -38,12 +40,13 @@ func newProxyConfig(o *options) *cobra.Command {
 func (p *proxyConfig) command(name, short string, aliases []string, show func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " [POD[.NAMESPACE]]", Short: short, Aliases: aliases, Args: usageArgs(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: p.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(p.output)
 			if err != nil {
 				return usageError(err)
 			}
-			data, err := p.read(cmd.Context(), args, "config_dump?include_eds")
+			data, err := p.read(cmd, args, "config_dump?include_eds")
 			if err != nil {
 				return err
 			}
@@ -57,16 +60,16 @@ func (p *proxyConfig) command(name, short string, aliases []string, show func(w 
 }
 
 // read gives the file of -f, or what the pod's Envoy answers on its admin port.
-func (p *proxyConfig) read(ctx context.Context, args []string, path string) ([]byte, error) {
+func (p *proxyConfig) read(cmd *cobra.Command, args []string, path string) ([]byte, error) {
 	switch {
 	case p.file == "-":
-		return io.ReadAll(os.Stdin)
+		return io.ReadAll(cmd.InOrStdin())
 	case p.file != "":
 		return os.ReadFile(p.file)
 	case len(args) == 0:
 		return nil, usageError(errors.New("name a pod, or a saved dump with -f"))
 	}
-	return p.admin(ctx, args[0], "GET", path)
+	return p.admin(cmd.Context(), args[0], "GET", path)
 }
 
 // admin asks the Envoy of a pod.
@@ -147,13 +150,14 @@ func (p *proxyConfig) endpoint() *cobra.Command {
 	var f proxyconfig.EndpointFilter
 	cmd := &cobra.Command{
 		Use: "endpoint [POD[.NAMESPACE]]", Aliases: []string{"endpoints", "ep"}, Short: "Endpoints, with their health",
-		Args: usageArgs(cobra.MaximumNArgs(1)),
+		Args:              usageArgs(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: p.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(p.output)
 			if err != nil {
 				return usageError(err)
 			}
-			data, err := p.read(cmd.Context(), args, "clusters?format=json")
+			data, err := p.read(cmd, args, "clusters?format=json")
 			if err != nil {
 				return err
 			}
@@ -174,7 +178,7 @@ func (p *proxyConfig) log() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "log POD[.NAMESPACE]", Aliases: []string{"o"}, Short: "Envoy's loggers; changes their levels",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: p.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if reset {
 				level = "warning"
@@ -253,7 +257,7 @@ func (p *proxyConfig) all() *cobra.Command {
 		if err != nil {
 			return usageError(err)
 		}
-		data, err := p.read(cmd.Context(), args, "config_dump?include_eds")
+		data, err := p.read(cmd, args, "config_dump?include_eds")
 		if err != nil {
 			return err
 		}

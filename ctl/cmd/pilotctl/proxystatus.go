@@ -20,8 +20,12 @@ func newProxyStatus(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "proxy-status [POD[.NAMESPACE]]", Aliases: []string{"ps"},
 		Short: "Which proxies are in step with the control plane; for one, how it differs",
-		Args:  usageArgs(cobra.MaximumNArgs(1)),
+		Args:  usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: o.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			format, err := proxyconfig.ParseFormat(output)
+			if err != nil {
+				return usageError(err)
+			}
 			m, err := o.open()
 			if err != nil {
 				return err
@@ -30,25 +34,22 @@ func newProxyStatus(o *options) *cobra.Command {
 			if len(args) == 1 {
 				return compare(cmd, m, qualified(args[0], namespace))
 			}
-			return list(cmd, m, output)
+			return list(cmd, m, format)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
+	completion(cmd, "output", completeOutputs)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
 	return cmd
 }
 
-func list(cmd *cobra.Command, m *localMesh, output string) error {
-	format, err := proxyconfig.ParseFormat(output)
-	if err != nil {
-		return usageError(err)
-	}
+func list(cmd *cobra.Command, m *localMesh, format proxyconfig.Format) error {
 	data, err := m.control(cmd.Context(), "/debug/pilothouse/syncz")
 	if err != nil {
 		return err
 	}
 	if format != proxyconfig.Short {
-		return proxystatus.PrintDocument(cmd.OutOrStdout(), data, format == proxyconfig.YAML)
+		return proxyconfig.PrintDocument(cmd.OutOrStdout(), format, data)
 	}
 	all, err := proxystatus.Parse(data)
 	if err != nil {

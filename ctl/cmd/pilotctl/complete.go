@@ -1,0 +1,55 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode"
+)
+
+// completePods completes the first argument with the pods of the running mesh.
+func (o *options) completePods(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	m, err := localnode.Open(o.stateRoot, o.name)
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	pods, err := m.Pods()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.Name+"."+p.Namespace)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeContainers completes -c with the containers of the pod that was named before it.
+func (o *options) completeContainers(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	m, err := localnode.Open(o.stateRoot, o.name)
+	if err != nil || len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	pod, err := m.Pod(args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		names = append(names, c.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completion gives a command completion by complete for one of its flags, which must exist.
+func completion(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err) // no such flag: every test of the command line meets it
+	}
+}
+
+// completeOutputs completes -o.
+func completeOutputs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"short", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp
+}

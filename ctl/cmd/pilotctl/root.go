@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// options are what every command for a local mesh takes.
+type options struct {
+	name      string // of the mesh
+	stateRoot string
+}
+
+func newRoot() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "pilotctl",
+		Short: "Run a service mesh on this machine, and see what it does",
+		Long: `Run a service mesh on this machine, and see what it does.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 this machine lacks what a mesh needs,
+4 proxy-status found a proxy that does not run what it was sent; exec exits with the
+command's own code.`,
+		Example:      "  pilotctl up samples/bookinfo\n  pilotctl proxy-status\n  pilotctl proxy-config route productpage-v1.default",
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+	}
+	group(root)
+	root.SetFlagErrorFunc(wrongFlag)
+	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
+	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
+	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newVersion())
+	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
+			return err
+		},
+	}
+}
