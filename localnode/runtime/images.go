@@ -84,7 +84,7 @@ const pullTimeout = 5 * time.Minute
 // Resolve gives the name of an imported image: the image itself, the one that an alias names, or
 // the image pulled from its registry. The error names the image and says what to do.
 func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
-	for _, candidate := range []string{image, i.aliases[image]} {
+	for _, candidate := range []string{image, i.alias(image)} {
 		if candidate == "" {
 			continue
 		}
@@ -105,10 +105,34 @@ func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 			have = append(have, a.tags...)
 		}
 		slices.Sort(have)
-		return "", fmt.Errorf("image %s is not among the imported ones (%s), no alias leads to one, and it cannot be pulled: %w; build it with `make images`, import its tarball, or add an alias",
-			image, strings.Join(have, ", "), err)
+		for i := range have {
+			have[i] = strings.TrimPrefix(strings.TrimPrefix(have[i], "index."), "docker.io/")
+		}
+		return "", fmt.Errorf("image %s is not among the imported ones, no alias leads to one, and it cannot be pulled: %w; build it with `make images` or add an alias to one of %s",
+			image, err, strings.Join(have, ", "))
 	}
 	return image, nil
+}
+
+// alias gives what an image is called here, "" where no alias names it. An alias without a tag
+// stands for all tags; registry and folder may be left out as in any image's name.
+func (i *Images) alias(image string) string {
+	if to := i.aliases[image]; to != "" {
+		return to
+	}
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return ""
+	}
+	for from, to := range i.aliases {
+		if named, err := name.ParseReference(from); err == nil && named.Name() == ref.Name() {
+			return to
+		}
+		if repo, err := name.NewRepository(from); err == nil && repo.Name() == ref.Context().Name() {
+			return to
+		}
+	}
+	return ""
 }
 
 // pull fetches on the host's network, for containerd's own has no way out.

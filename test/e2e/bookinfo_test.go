@@ -240,18 +240,20 @@ func testBadInput(t *testing.T, m *mesh) {
 	})
 	l := m.startLoad(50, reviewsPath)
 	for _, bad := range []struct{ name, text, said string }{
-		{"does not parse", "kind: [VirtualService\n", "virtual-service-reviews.yaml"},
-		{"misspelt field", strings.Replace(rule("reviews", "    - route:\n"+to("reviews", "v3", 100)), "route:", "rout:", 1), "rout"},
-		{"weights below zero", rule("reviews", "    - route:\n"+to("reviews", "v3", -5)), "weight"},
-		{"empty", "", "virtual-service-reviews.yaml"},
+		{"does not parse", "kind: [VirtualService\n", "does not parse"},
+		{"misspelt field", strings.Replace(rule("reviews", "    - route:\n"+to("reviews", "v3", 100)), "route:", "rout:", 1), "\"rout\""},
+		{"weights below zero", rule("reviews", "    - route:\n"+to("reviews", "v3", -5)), "spec.http[0].route[0].weight"},
+		{"empty", "", "empty"},
 	} {
+		said := len(m.output.String())
 		m.write(t, "virtual-service-reviews.yaml", bad.text)
 		eventually(t, 5*time.Second, bad.name+" is reported", func() error {
-			out := m.output.String()
-			if !strings.Contains(out, "virtual-service-reviews.yaml") || !strings.Contains(out, bad.said) {
-				return fmt.Errorf("up said nothing of %q", bad.said)
+			for line := range strings.Lines(m.output.String()[said:]) {
+				if strings.Contains(line, "virtual-service-reviews.yaml:") && strings.Contains(line, bad.said) {
+					return nil
+				}
 			}
-			return nil
+			return fmt.Errorf("up said nothing of %s in that file, only:\n%s", bad.said, m.output.String()[said:])
 		})
 		if got := m.versions(t, 10); got["v1"] != 10 {
 			t.Errorf("%s: versions %v, want v1 as before", bad.name, got)
