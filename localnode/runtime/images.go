@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"io"
 	"os"
 	"os/exec"
@@ -124,15 +125,16 @@ func (i *Images) alias(image string) string {
 	if err != nil {
 		return ""
 	}
-	for from, to := range i.aliases {
+	all := ""
+	for _, from := range slices.Sorted(maps.Keys(i.aliases)) {
 		if named, err := name.ParseReference(from); err == nil && named.Name() == ref.Name() {
-			return to
+			return i.aliases[from]
 		}
 		if repo, err := name.NewRepository(from); err == nil && repo.Name() == ref.Context().Name() {
-			return to
+			all = i.aliases[from]
 		}
 	}
-	return ""
+	return all
 }
 
 // pull fetches on the host's network, for containerd's own has no way out.

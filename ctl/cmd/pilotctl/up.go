@@ -41,7 +41,7 @@ their pods are ready. Needs root and what "make tools images" made.`,
 	cmd.Flags().StringVar(&u.images, "images", beside("../.images"), "folder with image tarballs")
 	cmd.Flags().StringVar(&u.discovery, "discovery", beside("pilot-discovery"), "the control plane's program")
 	cmd.Flags().StringVar(&u.envoy, "envoy", "", "Envoy program to run in place of the one in the proxy's image")
-	cmd.Flags().BoolVar(&u.egress, "egress", false, "let pods reach, and resolve, what is outside of the mesh")
+	cmd.Flags().BoolVar(&u.egress, "egress", false, "pass unknown names on to this machine's nameservers and packets for elsewhere on to this machine, which has to forward them")
 	cmd.Flags().BoolVar(&u.verbose, "verbose", false, "log what the local node does")
 	cmd.Flags().DurationVar(&u.timeout, "timeout", 0, "give up when the pods are not ready by then; 0 waits on")
 	return cmd
