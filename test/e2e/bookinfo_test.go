@@ -211,23 +211,33 @@ func testFaultTimeoutRetry(t *testing.T, m *mesh) {
 		}
 		return nil
 	})
-	// Half of the attempts fail; with three retries nearly all requests succeed, without any half do.
-	flaky := rule("ratings", "    - fault: {abort: {percentage: {value: 50}, httpStatus: 503}}\n      route:\n"+to("ratings", "v1", 100))
-	m.write(t, "virtual-service-ratings.yaml", flaky)
+	// Every second request for /flaky fails. The default is not to retry a 503; a rule that asks for
+	// it hides every failure.
+	m.write(t, "virtual-service-ratings.yaml", rule("ratings", "    - route:\n"+to("ratings", "v1", 100)))
 	m.write(t, "virtual-service-reviews.yaml", toV2)
-	eventually(t, 10*time.Second, "half of the ratings fail", func() error {
+	flaky := func() int {
 		failed := 0
-		for range 40 {
-			if r := m.get("/api/v1/products/0/ratings"); r.status == http.StatusServiceUnavailable {
+		for range 10 {
+			out := m.ctl(t, "exec", "productpage-v1", "-c", "productpage", "--", "/usr/local/bin/bookinfo", "get", "http://ratings:9080/flaky")
+			if strings.HasPrefix(out, "503") {
 				failed++
 			}
 		}
-		if failed < 8 || failed > 32 {
-			return fmt.Errorf("%d of 40 failed", failed)
+		return failed
+	}
+	eventually(t, 10*time.Second, "half of the requests fail", func() error {
+		if n := flaky(); n != 5 {
+			return fmt.Errorf("%d of 10 failed", n)
 		}
 		return nil
 	})
-	m.write(t, "virtual-service-ratings.yaml", rule("ratings", "    - route:\n"+to("ratings", "v1", 100)))
+	m.write(t, "virtual-service-ratings.yaml", rule("ratings", "    - retries: {attempts: 2, retryOn: 5xx}\n      route:\n"+to("ratings", "v1", 100)))
+	eventually(t, 10*time.Second, "retries hide the failures", func() error {
+		if n := flaky(); n != 0 {
+			return fmt.Errorf("%d of 10 failed", n)
+		}
+		return nil
+	})
 }
 
 func testBadInput(t *testing.T, m *mesh) {

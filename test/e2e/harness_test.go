@@ -113,7 +113,7 @@ func copyDir(t testing.TB, from string) string {
 	return to
 }
 
-var urlLine = regexp.MustCompile(`http://[0-9.]+(:[0-9]+)?`)
+var urlLine = regexp.MustCompile(`^Gateway: http://[0-9.]+(:[0-9]+)?`)
 
 // start runs a mesh and waits until it says where its gateway is.
 func start(t testing.TB, name, dir string, args ...string) *mesh {
@@ -148,9 +148,11 @@ func start(t testing.TB, name, dir string, args ...string) *mesh {
 		case <-ctx.Done():
 		}
 	}()
-	if m.gateway, err = m.output.wait(ctx, urlLine); err != nil {
+	line, err := m.output.wait(ctx, urlLine)
+	if err != nil {
 		t.Fatalf("up %s: %v\n%s", dir, err, m.output)
 	}
+	m.gateway = strings.TrimPrefix(line, "Gateway: ")
 	return m
 }
 

@@ -49,7 +49,7 @@ func traces(t testing.TB) []string {
 	for _, f := range files {
 		out = append(out, "file: "+f)
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*", "/dev/shm/*", "/var/lib/cni/*/*"} {
+	for _, pattern := range []string{"/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*", "/dev/shm/*", "/var/lib/cni/*/*", "/run/containerd/*"} {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -17,6 +17,7 @@ type service struct {
 	upstream      map[string]string // service name to base URL
 	client        *http.Client
 	requests      atomic.Int64
+	flaky         atomic.Int64 // requests for /flaky
 }
 
 // upstreams gives the base URL of each service; domain is appended to the names where it is set.
@@ -60,6 +61,14 @@ func (s *service) mux() *http.ServeMux {
 	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]string{"status": s.name + " is healthy"})
+	})
+	// Every second request fails: something for retries to do.
+	mux.HandleFunc("GET /flaky", func(w http.ResponseWriter, _ *http.Request) {
+		if s.flaky.Add(1)%2 == 1 {
+			http.Error(w, "this one fails", http.StatusServiceUnavailable)
+			return
+		}
+		writeJSON(w, map[string]string{"status": "this one succeeds"})
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
