@@ -104,13 +104,18 @@ fuzz: ## Each fuzz target for FUZZTIME
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
 .PHONY: bench
-bench: ## Go benchmarks
+bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; BENCH=--short for a minute
+	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./bench/cmd/pilot-bench
+	bin/pilot-bench $(or $(BENCH),--all --out docs/bench)
+
+.PHONY: gobench
+gobench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /test/e2e)
 
 .PHONY: proto
 proto: ## Regenerate proto/
 	$(GO) build -modfile=go.tools.mod -o .tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
-	protoc --plugin=.tools/protoc-gen-go --go_out=. --go_opt=paths=source_relative proto/nds/nds.proto
+	protoc --plugin=.tools/protoc-gen-go --go_out=. --go_opt=paths=source_relative proto/nds/nds.proto proto/node/node.proto
 
 .PHONY: clean
 clean:

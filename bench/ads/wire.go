@@ -1,0 +1,260 @@
+package ads
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Kind is a type of resource that a proxy asks for.
+type Kind uint8
+
+// The kinds, in the order in which a proxy asks for them.
+const (
+	Clusters Kind = iota
+	Endpoints
+	Listeners
+	Routes
+	kinds
+)
+
+var urls = [kinds]string{
+	Clusters:  "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+	Endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+	Listeners: "type.googleapis.com/envoy.config.listener.v3.Listener",
+	Routes:    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+}
+
+// URL gives the kind's type URL.
+func (k Kind) URL() string { return urls[k] }
+
+func (k Kind) String() string { return [kinds]string{"cds", "eds", "lds", "rds"}[k] }
+
+// KindOf finds a kind by its type URL.
+func KindOf(url []byte) (Kind, bool) {
+	for k, u := range urls {
+		if string(url) == u {
+			return Kind(k), true
+		}
+	}
+	return 0, false
+}
+
+// Methods of the aggregated discovery service.
+const (
+	DeltaMethod = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+	SotWMethod  = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+)
+
+// Raw is a message as it is on the wire. A received one is valid until Free.
+type Raw struct {
+	Bytes  []byte
+	buffer mem.Buffer
+}
+
+// Free gives the memory of a received message back.
+func (r *Raw) Free() {
+	if r.buffer != nil {
+		r.buffer.Free()
+		r.buffer, r.Bytes = nil, nil
+	}
+}
+
+// Codec hands Raw messages through. It stands in for gRPC's codec for protobuf.
+type Codec struct{}
+
+// Name is what the content type says.
+func (Codec) Name() string { return "proto" }
+
+// Marshal gives a *Raw's bytes, which nobody may change afterwards.
+func (Codec) Marshal(v any) (mem.BufferSlice, error) {
+	r, ok := v.(*Raw)
+	if !ok {
+		return nil, fmt.Errorf("cannot send a %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(r.Bytes)}, nil
+}
+
+// Unmarshal fills a *Raw.
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*Raw)
+	if !ok {
+		return fmt.Errorf("cannot receive a %T", v)
+	}
+	r.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	r.Bytes = r.buffer.ReadOnlyData()
+	return nil
+}
+
+// Fields of the messages of envoy.service.discovery.v3. resources has number 2 and nonce number 5
+// in both responses.
+const (
+	fieldVersion   = 1 // of a response and of Resource
+	fieldResources = 2
+	fieldURL       = 4
+	fieldNonce     = 5
+	fieldRemoved   = 6
+
+	fieldResourceAny  = 2
+	fieldResourceName = 3
+
+	fieldAnyValue = 2
+
+	fieldFirst = 1 // the name in each of the resources
+
+	fieldRequestURLDelta, fieldRequestURLSotW = 2, 4
+	fieldRequestNode                          = 1 // 2 in SotW
+	fieldInitialVersions                      = 5 // delta only
+)
+
+// response is one response of either protocol; its slices point into the message.
+type response struct {
+	kind      Kind
+	known     bool
+	version   []byte
+	nonce     []byte
+	resources []resource
+	removed   [][]byte
+}
+
+type resource struct{ name, version, value []byte }
+
+var errMalformed = errors.New("malformed message")
+
+// fields calls f for each field of a message; data is nil for fields that are not length-delimited.
+func fields(b []byte, f func(n protowire.Number, data []byte) error) error {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return errMalformed
+		}
+		b = b[n:]
+		var data []byte
+		if typ == protowire.BytesType {
+			data, n = protowire.ConsumeBytes(b)
+		} else {
+			n = protowire.ConsumeFieldValue(number, typ, b)
+		}
+		if n < 0 {
+			return errMalformed
+		}
+		b = b[n:]
+		if err := f(number, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parse reads a response into r, whose slices are used again. Names and versions are read, the
+// resources themselves are left as they are.
+func (r *response) parse(b []byte, delta bool) error {
+	r.known, r.version, r.nonce = false, nil, nil
+	r.resources, r.removed = r.resources[:0], r.removed[:0]
+	return fields(b, func(n protowire.Number, data []byte) error {
+		switch n {
+		case fieldVersion:
+			r.version = data
+		case fieldResources:
+			res, err := parseResource(data, delta)
+			if err != nil {
+				return err
+			}
+			r.resources = append(r.resources, res)
+		case fieldURL:
+			r.kind, r.known = KindOf(data)
+		case fieldNonce:
+			r.nonce = data
+		case fieldRemoved:
+			if delta {
+				r.removed = append(r.removed, data)
+			}
+		}
+		return nil
+	})
+}
+
+func parseResource(b []byte, delta bool) (resource, error) {
+	var out resource
+	body := b
+	if delta {
+		err := fields(b, func(n protowire.Number, data []byte) error {
+			switch n {
+			case fieldVersion:
+				out.version = data
+			case fieldResourceName:
+				out.name = data
+			case fieldResourceAny:
+				body = data
+			}
+			return nil
+		})
+		if err != nil {
+			return out, err
+		}
+	}
+	err := fields(body, func(n protowire.Number, data []byte) error {
+		if n == fieldAnyValue {
+			out.value = data
+		}
+		return nil
+	})
+	if err != nil || delta {
+		return out, err
+	}
+	out.name, err = firstString(out.value)
+	return out, err
+}
+
+// firstString gives field 1 of a message, where each resource has its name.
+func firstString(b []byte) ([]byte, error) {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			break
+		}
+		b = b[n:]
+		if number == fieldFirst && typ == protowire.BytesType {
+			data, n := protowire.ConsumeBytes(b)
+			if n < 0 {
+				break
+			}
+			return data, nil
+		}
+		if n = protowire.ConsumeFieldValue(number, typ, b); n < 0 {
+			break
+		}
+		b = b[n:]
+	}
+	return nil, errMalformed
+}
+
+// Request is what a server without protobuf needs of a request.
+type Request struct {
+	Kind  Kind
+	Known bool
+	Nonce []byte
+	Node  []byte // the marshalled core.v3.Node, on a stream's first request
+	Warm  bool   // the client holds versions of a former stream
+}
+
+// ParseRequest reads a request of either protocol.
+func ParseRequest(b []byte, delta bool) (Request, error) {
+	var r Request
+	err := fields(b, func(n protowire.Number, data []byte) error {
+		switch {
+		case delta && n == fieldRequestURLDelta, !delta && n == fieldRequestURLSotW:
+			r.Kind, r.Known = KindOf(data)
+		case delta && n == fieldRequestNode, !delta && n == fieldRequestNode+1:
+			r.Node = data
+		case delta && n == 6, !delta && n == 5:
+			r.Nonce = data
+		case delta && n == fieldInitialVersions, !delta && n == fieldVersion && len(data) > 0:
+			r.Warm = true
+		}
+		return nil
+	})
+	return r, err
+}

@@ -1,0 +1,244 @@
+// Package mesh makes up a mesh to measure with: services, pods with labels of their own as
+// Kubernetes gives them, routes and rules, written as the YAML that the file source reads. The
+// same Spec gives the same bytes. What changes later is written into a second directory, one
+// object group to a file, so that a server reads again no more than what changed.
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Spec is the size and shape of a mesh.
+type Spec struct {
+	Seed uint64 `json:"seed"`
+	// Services are spread over Namespaces; each has Endpoints pods, spread over Zones.
+	Services, Endpoints, Namespaces, Zones int
+	// VirtualServices and DestinationRules are for services that have both as far as possible.
+	VirtualServices, DestinationRules int
+	// Scoped gives each namespace a Sidecar, so that its proxies see their own namespace only.
+	Scoped bool
+}
+
+// Default is the mesh that the project's goals speak of.
+func Default() Spec {
+	return Spec{
+		Seed: 1, Services: 1000, Endpoints: 10, Namespaces: 100, Zones: 3,
+		VirtualServices: 200, DestinationRules: 200,
+	}
+}
+
+const (
+	// headlessEvery and failoverEvery tell how many of the services are headless and how many of
+	// the rules fail over between localities.
+	headlessEvery, failoverEvery = 20, 4
+	// configured is how many objects of fixed reach come first: see Reach.
+	configured = 3
+	// HTTPPort is the port of all services but the headless ones, so that one route configuration
+	// holds all of them, as in a mesh of services that are made alike.
+	HTTPPort = 8080
+	tcpPort  = 9000
+)
+
+// Reach is who is concerned by a VirtualService or DestinationRule.
+type Reach int
+
+// The objects of each kind with these indexes have these reaches; all others reach everyone.
+const (
+	ReachNamespace Reach = iota // the proxies of one namespace, ns-0
+	ReachTenth                  // those of a tenth of the namespaces
+	ReachAll
+)
+
+// Mesh is a synthetic mesh in its present state. Its methods are for one goroutine.
+type Mesh struct {
+	spec  Spec
+	base  string // directory of what is written once
+	hot   string // directory of what changed since
+	pods  []pod
+	hosts []int // the services with a DestinationRule or VirtualService, by its index
+	edits map[string]int
+}
+
+// pod is the state of one pod.
+type pod struct {
+	service, ordinal int
+	hash             string // of the ReplicaSet
+	suffix           string // of the name
+	zone             int
+	address          int // how often its address changed
+	notes            int // how often its annotations and status changed
+	rolled           int // how often it was replaced by a new pod
+}
+
+// New makes a mesh that is written below dir.
+func New(spec Spec, dir string) (*Mesh, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	m := &Mesh{
+		spec: spec, base: filepath.Join(dir, "base"), hot: filepath.Join(dir, "hot"), edits: map[string]int{},
+	}
+	random := rand.New(rand.NewPCG(spec.Seed, 0))
+	for s := range spec.Services {
+		hashes := [2]string{word(random, 10), word(random, 10)}
+		for o := range spec.Endpoints {
+			m.pods = append(m.pods, pod{
+				service: s, ordinal: o, hash: hashes[m.version(o)-1], suffix: word(random, 5), zone: random.IntN(spec.Zones),
+			})
+		}
+	}
+	m.chooseHosts(random)
+	return m, nil
+}
+
+func (s Spec) check() error {
+	for _, n := range []struct {
+		name     string
+		got, min int
+	}{
+		{"endpoints", s.Endpoints, 1}, {"namespaces", s.Namespaces, 1}, {"zones", s.Zones, 1},
+		{"services", s.Services, 4 * s.Namespaces},
+		{"VirtualServices", s.VirtualServices, configured}, {"DestinationRules", s.DestinationRules, configured},
+	} {
+		if n.got < n.min {
+			return fmt.Errorf("synthetic mesh: %d %s, want at least %d", n.got, n.name, n.min)
+		}
+	}
+	if most := s.Services - s.Services/headlessEvery; max(s.VirtualServices, s.DestinationRules) > most {
+		return fmt.Errorf("synthetic mesh: there are %d services that are not headless, too few for %d VirtualServices and %d DestinationRules",
+			most, s.VirtualServices, s.DestinationRules)
+	}
+	return nil
+}
+
+// chooseHosts takes services of ns-0 for the objects of fixed reach and any for the others.
+func (m *Mesh) chooseHosts(random *rand.Rand) {
+	for i := range configured {
+		m.hosts = append(m.hosts, i*m.spec.Namespaces)
+	}
+	for _, s := range random.Perm(m.spec.Services) {
+		if !m.headless(s) && !slices.Contains(m.hosts[:configured], s) {
+			m.hosts = append(m.hosts, s)
+		}
+	}
+}
+
+// word gives letters and digits as Kubernetes chooses them for generated names.
+func word(random *rand.Rand, n int) string {
+	const alphabet = "bcdfghjklmnpqrstvwxz2456789"
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = alphabet[random.IntN(len(alphabet))]
+	}
+	return string(b)
+}
+
+// Dirs are the directories for the server, in the order in which a later one wins.
+func (m *Mesh) Dirs() []string { return []string{m.base, m.hot} }
+
+// Spec gives the mesh's size.
+func (m *Mesh) Spec() Spec { return m.spec }
+
+// Write writes the whole mesh, one file for each namespace, into empty directories.
+func (m *Mesh) Write() error {
+	for _, dir := range m.Dirs() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for ns := range m.spec.Namespaces {
+		path := filepath.Join(m.base, namespace(ns)+".yaml")
+		if err := os.WriteFile(path, m.renderNamespace(ns), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func namespace(n int) string { return fmt.Sprintf("ns-%d", n) }
+
+func (m *Mesh) namespaceOf(service int) string { return namespace(service % m.spec.Namespaces) }
+
+// headless services are the last of each twenty, and never one that an object of fixed reach is for.
+func (m *Mesh) headless(service int) bool {
+	return service%headlessEvery == headlessEvery-1 && service%m.spec.Namespaces != 0
+}
+
+// version of a pod's Deployment: six pods of ten are v1.
+func (m *Mesh) version(ordinal int) int {
+	if ordinal*10 < 6*m.spec.Endpoints {
+		return 1
+	}
+	return 2
+}
+
+// Host gives a service's name in DNS.
+func (m *Mesh) Host(service int) string {
+	return fmt.Sprintf("svc-%d.%s.svc.cluster.local", service, m.namespaceOf(service))
+}
+
+// Cluster gives the name of the Envoy cluster, and of the load assignment, of a service.
+func (m *Mesh) Cluster(service int) string {
+	port := HTTPPort
+	if m.headless(service) {
+		port = tcpPort
+	}
+	return fmt.Sprintf("outbound|%d||%s", port, m.Host(service))
+}
+
+// ConfiguredService tells which service a VirtualService or DestinationRule is for.
+func (m *Mesh) ConfiguredService(i int) int { return m.hosts[i] }
+
+// Sees tells whether the proxies of a namespace get what belongs to a service at all.
+func (m *Mesh) Sees(ns string, service int) bool {
+	return !m.spec.Scoped || ns == m.namespaceOf(service)
+}
+
+// Concerned tells whether the proxies of a namespace get what follows from an object of a reach.
+func (m *Mesh) Concerned(ns string, r Reach) bool {
+	if !m.Sees(ns, m.hosts[r]) {
+		return false
+	}
+	switch r {
+	case ReachNamespace:
+		return ns == m.namespaceOf(m.hosts[r])
+	case ReachTenth:
+		return slices.Contains(m.tenth(), ns)
+	default:
+		return true
+	}
+}
+
+// tenth are a tenth of the namespaces, at least one.
+func (m *Mesh) tenth() []string {
+	var out []string
+	for ns := 0; ns < m.spec.Namespaces; ns += 10 {
+		out = append(out, namespace(ns))
+	}
+	return out
+}
+
+// Workload is a pod from the outside: what its proxy says of itself.
+type Workload struct {
+	Name, Namespace, ServiceAccount string
+	Address                         netip.Addr
+	Labels                          map[string]string
+	Region, Zone                    string
+}
+
+// Workload gives pod i: first one pod of each service, then the next of each, and so on.
+func (m *Mesh) Workload(i int) Workload {
+	service := i % m.spec.Services
+	p := &m.pods[m.index(service, i/m.spec.Services%m.spec.Endpoints)]
+	return Workload{
+		Name: m.podName(p, p.rolled), Namespace: m.namespaceOf(service), ServiceAccount: fmt.Sprintf("svc-%d", service),
+		Address: m.podAddress(p, p.rolled), Labels: m.podLabels(p, p.rolled), Region: region, Zone: zone(p.zone),
+	}
+}
+
+func (m *Mesh) index(service, ordinal int) int { return service*m.spec.Endpoints + ordinal }

@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// Result of one scenario.
+type Result struct {
+	Name    string `json:"name"`
+	Clients int    `json:"clients"`
+	// Concerned are the clients that each change has to reach, Changes how many were made.
+	Concerned int `json:"concerned,omitempty"`
+	Changes   int `json:"changes,omitempty"`
+	// Last is from a change to the last client's acknowledgement, over changes; Each is over
+	// changes and clients. For connecting clients it is from the start to being in sync.
+	Last *Quantiles `json:"last,omitempty"`
+	Each *Quantiles `json:"each,omitempty"`
+	// Inside is the mean time that the server itself saw from an event's arrival to its
+	// acknowledgement; what is missing to Each is the file source's.
+	Inside float64 `json:"insideMs,omitempty"`
+	// Missing acknowledgements did not come before the next change of the same resource, or at all.
+	Missing int `json:"missing,omitempty"`
+	// Seconds is wall time.
+	Seconds   float64 `json:"seconds"`
+	ServerCPU float64 `json:"serverCPU"`
+	FloorCPU  float64 `json:"floorCPU,omitempty"`
+	// Down and Up are bytes of messages for each client.
+	Down     float64 `json:"downBytes"`
+	Up       float64 `json:"upBytes"`
+	Messages int64   `json:"messages"`
+	// Allocs and AllocBytes are the server's.
+	Allocs     float64 `json:"allocs"`
+	AllocBytes float64 `json:"allocBytes"`
+	Views      float64 `json:"views,omitempty"`
+	Rebuilt    float64 `json:"rebuiltViews,omitempty"`
+	// Memory in bytes: Live is heap and stacks in use after a collection, PerClient its slope.
+	Live       float64 `json:"live,omitempty"`
+	PerClient  float64 `json:"perClient,omitempty"`
+	PeakRSS    float64 `json:"peakRSS"`
+	PeakCgroup float64 `json:"peakCgroup,omitempty"`
+	// Against is the same measured without what the scenario adds, where it compares two.
+	Against *Result  `json:"against,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Ratio is the server's CPU time to the floor's; 0 where there is no floor.
+func (r *Result) Ratio() float64 {
+	if r.FloorCPU <= 0 {
+		return 0
+	}
+	return r.ServerCPU / r.FloorCPU
+}
+
+// Quantiles in milliseconds.
+type Quantiles struct {
+	P50   float64 `json:"p50"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+	Count int     `json:"count"`
+}
+
+// quantiles gives nil for none. The p99 of fewer than 100 values is the highest.
+func quantiles(ds []time.Duration) *Quantiles {
+	if len(ds) == 0 {
+		return nil
+	}
+	slices.Sort(ds)
+	at := func(q float64) float64 {
+		i := max(0, int(math.Ceil(q*float64(len(ds))))-1)
+		return float64(ds[i].Microseconds()) / 1000
+	}
+	return &Quantiles{P50: at(.5), P99: at(.99), Max: at(1), Count: len(ds)}
+}

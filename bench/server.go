@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	promodel "github.com/prometheus/common/model"
+
+	"github.com/pilothouse-mesh/pilothouse/bench/process"
+)
+
+// server is the discovery server under measurement.
+type server struct {
+	*process.Process
+	plain, secure, monitoring, web string // addresses
+	caDir                          string
+	args                           []string
+	program, log                   string
+}
+
+// freePorts gives addresses of loopback that nothing listens on at this moment.
+func freePorts(n int) ([]string, error) {
+	var out []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		out = append(out, l.Addr().String())
+	}
+	return out, nil
+}
+
+func newServer(program, dir string, configDirs []string, jwks string) (*server, error) {
+	ports, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{
+		plain: ports[0], secure: ports[1], monitoring: ports[2], web: ports[3],
+		caDir: filepath.Join(dir, "ca"), program: program, log: filepath.Join(dir, "server.log"),
+	}
+	if err := os.MkdirAll(s.caDir, 0o700); err != nil {
+		return nil, err
+	}
+	s.args = []string{
+		"discovery", "--grpcAddr", s.plain, "--secureGRPCAddr", s.secure, "--monitoringAddr", s.monitoring,
+		"--httpAddr", s.web, "--caDir", s.caDir, "--tokenJWKS", jwks, "--log_output_level", "default:warn",
+	}
+	for _, d := range configDirs {
+		s.args = append(s.args, "--configDir", d)
+	}
+	return s, nil
+}
+
+// start runs the server and waits until it serves.
+func (s *server) start(ctx context.Context) error {
+	p, err := process.Start(ctx, s.log, s.program, s.args...)
+	if err != nil {
+		return err
+	}
+	s.Process = p
+	for {
+		if body, err := s.get(ctx, s.web, "/ready"); err == nil {
+			return body.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.Exited():
+			log, _ := os.ReadFile(s.log)
+			return fmt.Errorf("the server ended before it was ready: %s", strings.TrimSpace(string(log)))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *server) get(ctx context.Context, address, path string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	return resp.Body, nil
+}
+
+// save stores what a page of the server gives.
+func (s *server) save(ctx context.Context, path, file string) error {
+	body, err := s.get(ctx, s.monitoring, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, body)
+	return joinClose(err, f)
+}
+
+func joinClose(err error, c io.Closer) error {
+	if closeErr := c.Close(); err == nil {
+		return closeErr
+	}
+	return err
+}
+
+// collect forces a garbage collection.
+func (s *server) collect(ctx context.Context) error {
+	body, err := s.get(ctx, s.monitoring, "/debug/pprof/heap?gc=1")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, body)
+	return joinClose(err, body)
+}
+
+// sample is what the server tells of itself.
+type sample struct {
+	allocs, allocBytes, live float64
+	streams, views           float64
+	rebuilt                  float64
+	converged                histogram
+}
+
+// histogram is Prometheus' form: cumulative counts by upper bound, in seconds.
+type histogram struct {
+	count, sum float64
+	bounds     []float64
+	counts     []float64
+}
+
+func (s *server) sample(ctx context.Context) (sample, error) {
+	body, err := s.get(ctx, s.monitoring, "/metrics")
+	if err != nil {
+		return sample{}, err
+	}
+	defer body.Close()
+	parser := expfmt.NewTextParser(promodel.UTF8Validation)
+	all, err := parser.TextToMetricFamilies(body)
+	if err != nil {
+		return sample{}, fmt.Errorf("the server's metrics: %w", err)
+	}
+	out := sample{
+		allocs: value(all["go_memstats_mallocs_total"]), allocBytes: value(all["go_memstats_alloc_bytes_total"]),
+		live:    value(all["go_memstats_heap_alloc_bytes"]) + value(all["go_memstats_stack_inuse_bytes"]),
+		streams: value(all["pilot_xds"]), views: value(all["pilot_views"]), rebuilt: value(all["pilot_views_computed_total"]),
+	}
+	for _, m := range all["pilot_proxy_convergence_time"].GetMetric() {
+		h := m.GetHistogram()
+		out.converged.count, out.converged.sum = float64(h.GetSampleCount()), h.GetSampleSum()
+		for _, b := range h.GetBucket() {
+			out.converged.bounds = append(out.converged.bounds, b.GetUpperBound())
+			out.converged.counts = append(out.converged.counts, float64(b.GetCumulativeCount()))
+		}
+	}
+	return out, nil
+}
+
+// value adds up a family's series.
+func value(f *dto.MetricFamily) float64 {
+	sum := 0.0
+	for _, m := range f.GetMetric() {
+		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+	}
+	return sum
+}
