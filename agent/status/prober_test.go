@@ -42,10 +42,10 @@ func TestHTTPProbe(t *testing.T) {
 		seen = r
 		io.WriteString(w, strings.Repeat("x", 20<<10))
 	})
-	mux.HandleFunc("/sick", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sick", 418) })
-	mux.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sick", 302) })
+	mux.HandleFunc("/sick", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sick", http.StatusTeapot) })
+	mux.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sick", http.StatusFound) })
 	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://example.invalid/", 302)
+		http.Redirect(w, r, "http://example.invalid/", http.StatusFound)
 	})
 	app := httptest.NewServer(mux)
 	defer app.Close()

@@ -130,7 +130,8 @@ func (c *checker) outlierDetection(path string, o *networking.OutlierDetection) 
 	c.atLeast(path+".baseEjectionTime", o.GetBaseEjectionTime(), time.Millisecond)
 	c.oldPercent(path+".maxEjectionPercent", o.GetMaxEjectionPercent())
 	c.oldPercent(path+".minHealthPercent", o.GetMinHealthPercent())
-	if n := o.GetConsecutiveErrors(); n != 0 { //nolint:staticcheck // users still write it
+	//lint:ignore SA1019 users still write it
+	if n := o.GetConsecutiveErrors(); n != 0 {
 		c.warn(path+".consecutiveErrors", "is deprecated; use consecutive5xxErrors or consecutiveGatewayErrors")
 	}
 }
@@ -188,7 +189,8 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 			c.missing(path + ".httpQueryParameterName")
 		}
 	}
-	if n := max(h.GetRingHash().GetMinimumRingSize(), h.GetMinimumRingSize()); n > maxRing { //nolint:staticcheck // users still write it
+	//lint:ignore SA1019 users still write it
+	if n := max(h.GetRingHash().GetMinimumRingSize(), h.GetMinimumRingSize()); n > maxRing {
 		c.fail(path+".ringHash.minimumRingSize", "%d is too large; use at most %d", n, maxRing)
 	}
 	if m := h.GetMaglev(); m != nil && m.GetTableSize() != 0 && (m.GetTableSize() > maxMaglev || !prime(m.GetTableSize())) {

@@ -238,6 +238,7 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		c.fail(path, "does nothing; set delay or abort")
 	}
 	if d := f.GetDelay(); d != nil {
+		//lint:ignore SA1019 users still write it
 		c.oldPercent(path+".delay.percent", d.GetPercent())
 		switch d.GetHttpDelayType().(type) {
 		case *networking.HTTPFaultInjection_Delay_FixedDelay:
@@ -312,7 +313,8 @@ func (c *checker) mirrors(path string, r *networking.HTTPRoute) {
 	if r.GetMirror() != nil && len(r.GetMirrors()) > 0 {
 		c.fail(path, "has mirror and mirrors together; keep mirrors")
 	}
-	if p := r.GetMirrorPercent(); p != nil && p.GetValue() > 100 { //nolint:staticcheck // users still write it
+	//lint:ignore SA1019 users still write it
+	if p := r.GetMirrorPercent(); p != nil && p.GetValue() > 100 {
 		c.oldPercent(path+".mirrorPercent", int32(min(p.GetValue(), math.MaxInt32)))
 	}
 	for i, m := range r.GetMirrors() {

@@ -235,7 +235,8 @@ func TestOIDC(t *testing.T) {
 		_, err := v.Verify(context.Background(), k.sign(t, c))
 		return err == nil
 	}
-	if !accepts(k1) || !accepts(k1) || fetches.Load() != 1 {
+	first, second := accepts(k1), accepts(k1)
+	if !first || !second || fetches.Load() != 1 {
 		t.Fatalf("%d fetches", fetches.Load())
 	}
 	if accepts(k2) || fetches.Load() != 1 {

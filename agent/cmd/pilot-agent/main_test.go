@@ -52,8 +52,12 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"proxy", "waypoint"}, {"proxy", "sidecar", "x"}, {"request", "GET"}, {"wait", "--nonsense"},
-		{"wait", "--periodMillis", "0"}, {"version", "-o", "xml"},
+		{"proxy", "waypoint"},
+		{"proxy", "sidecar", "x"},
+		{"request", "GET"},
+		{"wait", "--nonsense"},
+		{"wait", "--periodMillis", "0"},
+		{"version", "-o", "xml"},
 	} {
 		if _, err := run(t, nil, args...); err == nil || exitCode(err) != 2 {
 			t.Errorf("%v: %v, want exit code 2", args, err)
