@@ -6,14 +6,13 @@ import (
 	"context"
 	"log/slog"
 
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/uds"
+	"github.com/pilothouse-mesh/pilothouse/proto/node"
 )
 
 // secretType is the type URL of what is served.
@@ -39,10 +38,7 @@ type Config struct {
 }
 
 // Server is the secret discovery service.
-type Server struct {
-	secretservice.UnimplementedSecretDiscoveryServiceServer
-	cfg Config
-}
+type Server struct{ cfg Config }
 
 // New gives a Server; Run makes it listen.
 func New(cfg Config) *Server { return &Server{cfg: cfg} }
@@ -54,7 +50,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
-	secretservice.RegisterSecretDiscoveryServiceServer(srv, s)
+	srv.RegisterService(s.describe(), s)
 	stopped := make(chan struct{})
 	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
 	err = srv.Serve(l)
@@ -66,43 +62,62 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// StreamSecrets serves the state-of-the-world protocol, which is what Envoy speaks here.
-func (s *Server) StreamSecrets(stream secretservice.SecretDiscoveryService_StreamSecretsServer) error {
+// describe gives Envoy's service. Its generated form would link all of the types that Envoy's
+// secrets refer to.
+func (s *Server) describe() *grpc.ServiceDesc {
+	stream := func(name string, serve func(grpc.ServerStream) error) grpc.StreamDesc {
+		return grpc.StreamDesc{
+			StreamName: name, ServerStreams: true, ClientStreams: true,
+			Handler: func(_ any, stream grpc.ServerStream) error { return serve(stream) },
+		}
+	}
+	return &grpc.ServiceDesc{
+		ServiceName: "envoy.service.secret.v3.SecretDiscoveryService",
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "FetchSecrets", Handler: s.fetch}},
+		Streams:     []grpc.StreamDesc{stream("StreamSecrets", s.stream), stream("DeltaSecrets", s.delta)},
+	}
+}
+
+// stream serves the state-of-the-world protocol, which is what Envoy speaks here.
+func (s *Server) stream(stream grpc.ServerStream) error {
 	w := newWatch(s.cfg.Secrets, s.cfg.Logger, false)
 	return s.serve(w, func() error {
-		req, err := stream.Recv()
-		if err == nil {
-			err = w.request(req)
+		req := &node.DiscoveryRequest{}
+		if err := stream.RecvMsg(req); err != nil {
+			return err
 		}
-		return err
+		return w.request(req)
 	}, func(u update) error {
-		resp := &discovery.DiscoveryResponse{VersionInfo: u.nonce, Nonce: u.nonce, TypeUrl: secretType}
-		for _, r := range u.resources {
-			resp.Resources = append(resp.Resources, r.Resource)
-		}
-		return stream.Send(resp)
+		return stream.SendMsg(&node.DiscoveryResponse{
+			VersionInfo: u.nonce, Nonce: u.nonce, TypeUrl: secretType, Resources: u.bare(),
+		})
 	})
 }
 
-// DeltaSecrets serves the incremental protocol.
-func (s *Server) DeltaSecrets(stream secretservice.SecretDiscoveryService_DeltaSecretsServer) error {
+// delta serves the incremental protocol.
+func (s *Server) delta(stream grpc.ServerStream) error {
 	w := newWatch(s.cfg.Secrets, s.cfg.Logger, true)
 	return s.serve(w, func() error {
-		req, err := stream.Recv()
-		if err == nil {
-			err = w.deltaRequest(req)
+		req := &node.DeltaDiscoveryRequest{}
+		if err := stream.RecvMsg(req); err != nil {
+			return err
 		}
-		return err
+		return w.deltaRequest(req)
 	}, func(u update) error {
-		return stream.Send(&discovery.DeltaDiscoveryResponse{
+		return stream.SendMsg(&node.DeltaDiscoveryResponse{
 			SystemVersionInfo: u.nonce, Nonce: u.nonce, TypeUrl: secretType,
 			Resources: u.resources, RemovedResources: u.removed,
 		})
 	})
 }
 
-// FetchSecrets answers one request with what is there.
-func (s *Server) FetchSecrets(_ context.Context, req *discovery.DiscoveryRequest) (*discovery.DiscoveryResponse, error) {
+// fetch answers one request with what is there.
+func (s *Server) fetch(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	req := &node.DiscoveryRequest{}
+	if err := decode(req); err != nil {
+		return nil, err
+	}
 	w := newWatch(s.cfg.Secrets, s.cfg.Logger, false)
 	if err := w.request(req); err != nil {
 		return nil, err
@@ -114,11 +129,7 @@ func (s *Server) FetchSecrets(_ context.Context, req *discovery.DiscoveryRequest
 	if len(u.resources) == 0 {
 		return nil, status.Error(codes.Unavailable, "secret is not there yet")
 	}
-	resp := &discovery.DiscoveryResponse{VersionInfo: u.nonce, TypeUrl: secretType}
-	for _, r := range u.resources {
-		resp.Resources = append(resp.Resources, r.Resource)
-	}
-	return resp, nil
+	return &node.DiscoveryResponse{VersionInfo: u.nonce, TypeUrl: secretType, Resources: u.bare()}, nil
 }
 
 // serve reads requests in the caller's goroutine, and sends from another one, which has ended when

@@ -7,15 +7,12 @@ import (
 	"strconv"
 	"sync"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
+	"github.com/pilothouse-mesh/pilothouse/proto/node"
 )
 
 // maxNames bounds what one stream may subscribe to.
@@ -27,8 +24,17 @@ const gone = "\x00removed"
 // update is what one response carries.
 type update struct {
 	nonce     string
-	resources []*discovery.Resource
+	resources []*node.Resource
 	removed   []string
+}
+
+// bare gives the resources as the state of the world has them, without names and versions.
+func (u *update) bare() []*node.Any {
+	var all []*node.Any
+	for _, r := range u.resources {
+		all = append(all, r.GetResource())
+	}
+	return all
 }
 
 // watch is what one stream has asked for and has been sent.
@@ -66,7 +72,7 @@ func checkType(url string) error {
 }
 
 // request takes a state-of-the-world request: its names replace those before.
-func (w *watch) request(req *discovery.DiscoveryRequest) error {
+func (w *watch) request(req *node.DiscoveryRequest) error {
 	if err := checkType(req.GetTypeUrl()); err != nil {
 		return err
 	}
@@ -97,7 +103,7 @@ func (w *watch) request(req *discovery.DiscoveryRequest) error {
 
 // deltaRequest takes an incremental request: subscriptions first, whatever else it says. A name
 // that is asked for again is answered again.
-func (w *watch) deltaRequest(req *discovery.DeltaDiscoveryRequest) error {
+func (w *watch) deltaRequest(req *node.DeltaDiscoveryRequest) error {
 	if err := checkType(req.GetTypeUrl()); err != nil {
 		return err
 	}
@@ -176,26 +182,24 @@ func (w *watch) pending() (update, error) {
 }
 
 // resource puts a value in Envoy's words.
-func resource(name string, v *secret.Value) (*discovery.Resource, error) {
-	s := &tls.Secret{Name: name}
+func resource(name string, v *secret.Value) (*node.Resource, error) {
+	s := &node.Secret{Name: name}
 	if len(v.Roots) > 0 {
-		s.Type = &tls.Secret_ValidationContext{
-			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(v.Roots)},
+		s.Type = &node.Secret_ValidationContext{
+			ValidationContext: &node.CertificateValidationContext{TrustedCa: inline(v.Roots)},
 		}
 	} else {
-		s.Type = &tls.Secret_TlsCertificate{
-			TlsCertificate: &tls.TlsCertificate{
+		s.Type = &node.Secret_TlsCertificate{
+			TlsCertificate: &node.TlsCertificate{
 				CertificateChain: inline(v.CertificateChain), PrivateKey: inline(v.PrivateKey),
 			},
 		}
 	}
-	any := &anypb.Any{}
-	if err := anypb.MarshalFrom(any, s, proto.MarshalOptions{Deterministic: true}); err != nil {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+	if err != nil {
 		return nil, fmt.Errorf("secret %q: %w", name, err)
 	}
-	return &discovery.Resource{Name: name, Version: v.Version, Resource: any}, nil
+	return &node.Resource{Name: name, Version: v.Version, Resource: &node.Any{TypeUrl: secretType, Value: data}}, nil
 }
 
-func inline(b []byte) *core.DataSource {
-	return &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: b}}
-}
+func inline(b []byte) *node.DataSource { return &node.DataSource{InlineBytes: b} }

@@ -20,11 +20,15 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	security "istio.io/api/security/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/node"
 )
 
 // requestTimeout bounds one request, the connection included.
 const requestTimeout = 10 * time.Second
+
+// createCertificate is the method of Istio's CA.
+const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 
 // client asks the CA. It connects anew for each request: requests are hours apart, and so a new
 // root of trust or address counts at once.
@@ -104,9 +108,10 @@ func (c *client) call(ctx context.Context, csr []byte, current *Value) ([]string
 	if token != "" && c.cfg.TLS != nil {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(token))
 	}
-	resp, err := security.NewIstioCertificateServiceClient(conn).CreateCertificate(ctx, &security.IstioCertificateRequest{
+	resp := &node.CertificateResponse{}
+	err = conn.Invoke(ctx, createCertificate, &node.CertificateRequest{
 		Csr: string(csr), ValidityDuration: int64(c.cfg.TTL / time.Second),
-	})
+	}, resp)
 	if err != nil {
 		return nil, err
 	}

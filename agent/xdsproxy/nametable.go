@@ -3,12 +3,11 @@ package xdsproxy
 import (
 	"fmt"
 
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/proto/node"
 )
 
 const (
@@ -34,24 +33,24 @@ var (
 		method:       "StreamAggregatedResources",
 		requestType:  func(b mem.BufferSlice) (string, error) { return peekString(b, requestType) },
 		responseType: func(b mem.BufferSlice) (string, error) { return peekString(b, responseType) },
-		subscribe:    func() proto.Message { return &discovery.DiscoveryRequest{TypeUrl: nameTableType} },
+		subscribe:    func() proto.Message { return &node.DiscoveryRequest{TypeUrl: nameTableType} },
 		accept:       acceptFull,
 	}
 	delta = &protocol{
 		method:       "DeltaAggregatedResources",
 		requestType:  func(b mem.BufferSlice) (string, error) { return peekString(b, deltaRequestType) },
 		responseType: func(b mem.BufferSlice) (string, error) { return peekString(b, deltaResponseType) },
-		subscribe:    func() proto.Message { return &discovery.DeltaDiscoveryRequest{TypeUrl: nameTableType} },
+		subscribe:    func() proto.Message { return &node.DeltaDiscoveryRequest{TypeUrl: nameTableType} },
 		accept:       acceptDelta,
 	}
 )
 
 func acceptFull(data []byte) (*nds.NameTable, proto.Message, error) {
-	var resp discovery.DiscoveryResponse
+	var resp node.DiscoveryResponse
 	if err := proto.Unmarshal(data, &resp); err != nil {
 		return nil, nil, fmt.Errorf("name table: %w", err)
 	}
-	ack := &discovery.DiscoveryRequest{
+	ack := &node.DiscoveryRequest{
 		TypeUrl: nameTableType, VersionInfo: resp.GetVersionInfo(), ResponseNonce: resp.GetNonce(),
 	}
 	if len(resp.GetResources()) == 0 {
@@ -62,11 +61,11 @@ func acceptFull(data []byte) (*nds.NameTable, proto.Message, error) {
 }
 
 func acceptDelta(data []byte) (*nds.NameTable, proto.Message, error) {
-	var resp discovery.DeltaDiscoveryResponse
+	var resp node.DeltaDiscoveryResponse
 	if err := proto.Unmarshal(data, &resp); err != nil {
 		return nil, nil, fmt.Errorf("name table: %w", err)
 	}
-	ack := &discovery.DeltaDiscoveryRequest{TypeUrl: nameTableType, ResponseNonce: resp.GetNonce()}
+	ack := &node.DeltaDiscoveryRequest{TypeUrl: nameTableType, ResponseNonce: resp.GetNonce()}
 	if len(resp.GetResources()) == 0 {
 		if len(resp.GetRemovedResources()) > 0 {
 			return &nds.NameTable{}, ack, nil
@@ -77,9 +76,12 @@ func acceptDelta(data []byte) (*nds.NameTable, proto.Message, error) {
 	return table, ack, err
 }
 
-func unpack(resource *anypb.Any) (*nds.NameTable, error) {
+func unpack(resource *node.Any) (*nds.NameTable, error) {
+	if resource.GetTypeUrl() != nameTableType {
+		return nil, fmt.Errorf("name table: the resource is a %q", resource.GetTypeUrl())
+	}
 	table := &nds.NameTable{}
-	if err := resource.UnmarshalTo(table); err != nil {
+	if err := proto.Unmarshal(resource.GetValue(), table); err != nil {
 		return nil, fmt.Errorf("name table: %w", err)
 	}
 	return table, nil
