@@ -15,6 +15,8 @@ import (
 type Series struct {
 	Options Options   `json:"options"`
 	Results []*Result `json:"results"`
+	// Errors are of scenarios that did not come to an end.
+	Errors []string `json:"errors,omitempty"`
 }
 
 // Result gives a scenario's result, or nil.
@@ -92,6 +94,9 @@ func (r *Report) Table(w io.Writer) error {
 		}
 		if err := t.Flush(); err != nil {
 			return err
+		}
+		for _, e := range s.Errors {
+			fmt.Fprintf(w, "  FAILED %s\n", e)
 		}
 		for _, x := range s.Results {
 			for _, n := range x.Notes {

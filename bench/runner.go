@@ -35,7 +35,8 @@ type play struct {
 	clients int // that it concerns
 }
 
-// Run measures one series.
+// Run measures one series. A scenario that fails is told in the series, which goes on; with an
+// error comes what was measured until then.
 func Run(ctx context.Context, o Options) (*Series, error) {
 	r := &runner{Options: o, replies: floor.Replies{
 		Namespaced: o.Mesh.Scoped, Cold: map[string]map[ads.Kind][][]byte{}, Warm: map[string]map[ads.Kind][][]byte{},
@@ -44,30 +45,42 @@ func Run(ctx context.Context, o Options) (*Series, error) {
 		return nil, err
 	}
 	defer func() {
-		if r.fleet != nil {
-			r.fleet.Disconnect()
-		}
+		r.startOver()
 		if r.server.Process != nil {
 			r.server.Stop(false)
 		}
 	}()
+	series := &Series{Options: o}
 	for _, s := range r.scenarios() {
 		if !r.runs(s.name) && s.name != scenarioLoad {
 			continue
 		}
 		o.Log.Info("scenario", "series", o.Name, "name", s.name)
-		if err := s.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+		err := s.run(ctx)
+		series.Results = r.results
+		if err == nil {
+			continue
 		}
+		series.Errors = append(series.Errors, fmt.Sprintf("%s: %v", s.name, err))
+		if ctx.Err() != nil || s.name == scenarioLoad {
+			return series, err
+		}
+		r.startOver()
 	}
-	if r.fleet != nil {
-		r.fleet.Disconnect()
-	}
+	r.startOver()
 	r.server.Stop(false)
 	if err := r.measureFloor(ctx); err != nil {
-		return nil, fmt.Errorf("floor: %w", err)
+		return series, fmt.Errorf("floor: %w", err)
 	}
-	return &Series{Options: o, Results: r.results}, nil
+	return series, nil
+}
+
+// startOver lets the shared fleet go; the next scenario connects a new one.
+func (r *runner) startOver() {
+	if r.fleet != nil {
+		r.fleet.Disconnect()
+		r.fleet = nil
+	}
 }
 
 func (r *runner) prepare() error {
@@ -122,7 +135,7 @@ func (r *runner) secure(ns []ads.Node) (*tls.Config, error) {
 }
 
 // patience is how long a scenario waits for all clients.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 // synced waits until all clients of a fleet have everything.
 func (r *runner) synced(ctx context.Context, f *ads.Fleet) error {

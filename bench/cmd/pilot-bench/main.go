@@ -134,10 +134,12 @@ func (f *flags) run(cmd *cobra.Command) (err error) {
 	for _, o := range f.series() {
 		o.Dir, o.Floor, o.Log = filepath.Join(f.work, o.Name), []string{self, "floor"}, log
 		s, err := bench.Run(cmd.Context(), o)
-		if err != nil {
-			return err
+		if s != nil {
+			report.Series = append(report.Series, s)
 		}
-		report.Series = append(report.Series, s)
+		if err != nil {
+			return errors.Join(err, report.Table(cmd.OutOrStdout()))
+		}
 	}
 	if err := report.Table(cmd.OutOrStdout()); err != nil {
 		return err
