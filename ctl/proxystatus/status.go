@@ -97,29 +97,3 @@ func (p *Proxy) Summary() string {
 	}
 	return worst
 }
-
-// Problems prints the control plane's list of problems, a line each: file:line object field: message.
-func Problems(data []byte) (string, error) {
-	var all []struct {
-		Kind, Namespace, Name, Field, Severity, Message, File string
-		Line                                                  int
-	}
-	if err := json.Unmarshal(data, &all); err != nil {
-		return "", fmt.Errorf("the control plane's answer is not a list of problems: %w", err)
-	}
-	if len(all) == 0 {
-		return "no problems\n", nil
-	}
-	var out strings.Builder
-	for _, p := range all {
-		if p.File != "" {
-			fmt.Fprintf(&out, "%s:%d: ", p.File, p.Line)
-		}
-		fmt.Fprintf(&out, "%s: %s/%s/%s", p.Severity, p.Kind, p.Namespace, p.Name)
-		if p.Field != "" {
-			out.WriteString(" " + p.Field)
-		}
-		out.WriteString(": " + p.Message + "\n")
-	}
-	return out.String(), nil
-}

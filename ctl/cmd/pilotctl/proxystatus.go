@@ -113,26 +113,3 @@ func difference(sent, runs []byte) (string, bool, error) {
 	same, err := proxystatus.Compare(&out, a, b)
 	return out.String(), same, err
 }
-
-func newProblems(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use: "problems", Short: "Objects that are not in effect, and why", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := o.open()
-			if err != nil {
-				return err
-			}
-			defer m.close()
-			data, err := m.control(cmd.Context(), "/debug/problems")
-			if err != nil {
-				return err
-			}
-			text, err := proxystatus.Problems(data)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
-			return err
-		},
-	}
-}

@@ -66,7 +66,7 @@ func (u *upOptions) run(cmd *cobra.Command, dirs []string) error {
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	p := &progress{
-		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), options: u.options, began: time.Now(), ready: make(chan struct{}),
+		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), options: u.options, began: time.Now(), ready: make(chan struct{}), said: map[string]time.Time{},
 	}
 	var shown sync.WaitGroup
 	defer shown.Wait()
@@ -174,6 +174,7 @@ type progress struct {
 	mu      sync.Mutex
 	up      bool
 	warning string
+	said    map[string]time.Time // warnings by text
 }
 
 // showWhenReady prints the table once all pods are ready and in service, while events go on.
@@ -183,9 +184,16 @@ func (p *progress) showWhenReady(ctx context.Context) {
 		return
 	case <-p.ready:
 	}
-	if err := p.table(ctx); err != nil && ctx.Err() == nil {
+	m, err := p.open()
+	if err != nil {
+		fmt.Fprintln(p.stderr, "pilotctl:", err)
+		return
+	}
+	defer m.close()
+	if err := p.table(ctx, m); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(p.stderr, "pilotctl:", err)
 	}
+	p.tellProblems(ctx, m)
 }
 
 func (p *progress) event(e localnode.Event) {
@@ -201,6 +209,9 @@ func (p *progress) event(e localnode.Event) {
 		}
 	case e.Warning:
 		p.warning = e.String()
+		if p.saidJustNow(p.warning) {
+			return
+		}
 		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", took, e)
 		for _, l := range e.LogTail {
 			fmt.Fprintln(p.stderr, "           |", l)
@@ -226,12 +237,7 @@ func (p *progress) lastWarning() string {
 }
 
 // table prints the pods with their proxies' state, the gateway, and what to try next.
-func (p *progress) table(ctx context.Context) error {
-	m, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer m.close()
+func (p *progress) table(ctx context.Context, m *localMesh) error {
 	if err := waitServed(ctx, m); err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -247,11 +253,11 @@ func (p *progress) table(ctx context.Context) error {
 	}
 	url := m.GatewayURL()
 	if url == "" {
-		_, err = fmt.Fprintln(p.stdout, "\nno ingress gateway is running")
+		_, err := fmt.Fprintln(p.stdout, "\nno ingress gateway is running")
 		return err
 	}
 	self := os.Args[0]
-	_, err = fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n"+
+	_, err := fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n"+
 		"  edit a VirtualService in the directory: it is live within a second\n", url, url, self, name)
 	return err
 }
