@@ -76,6 +76,7 @@ func TestBookinfo(t *testing.T) {
 		{"live edits", testLiveEdits},
 		{"fault timeout retry", testFaultTimeoutRetry},
 		{"bad input", testBadInput},
+		{"unknown subset", testUnknownSubset},
 		{"strict", testStrict},
 		{"readiness", testReadiness},
 		{"wire", testWire},
@@ -391,4 +392,20 @@ func testMetrics(t *testing.T, m *mesh) {
 			t.Errorf("merged metrics lack %s", want)
 		}
 	}
+}
+
+// testUnknownSubset shows that a reference which leads nowhere is told while the mesh runs on.
+func testUnknownSubset(t *testing.T, m *mesh) {
+	said := len(m.output.String())
+	m.write(t, "virtual-service-ratings.yaml", rule("ratings", "    - route:\n"+to("ratings", "v9", 100)))
+	eventually(t, 5*time.Second, "an unknown subset is told", func() error {
+		if out := m.output.String()[said:]; !strings.Contains(out, "VirtualService/default/ratings") || !strings.Contains(out, "v9") {
+			return fmt.Errorf("up said only:\n%s", out)
+		}
+		return nil
+	})
+	if out := m.ctl(t, "problems"); !strings.Contains(out, "v9") {
+		t.Errorf("problems:\n%s", out)
+	}
+	m.write(t, "virtual-service-ratings.yaml", rule("ratings", "    - route:\n"+to("ratings", "v1", 100)))
 }
