@@ -71,8 +71,12 @@ func TestSubstitution(t *testing.T) {
 		pattern, rewrite string
 		want             bool
 	}{
-		{"a", "b", true}, {"(a)", `\1`, true}, {"a", `\0\\`, true},
-		{"a", `\1`, false}, {"a", `\`, false}, {"a", `\x`, false},
+		{"a", "b", true},
+		{"(a)", `\1`, true},
+		{"a", `\0\\`, true},
+		{"a", `\1`, false},
+		{"a", `\`, false},
+		{"a", `\x`, false},
 	} {
 		if got := substitution(c.pattern, c.rewrite); got != c.want {
 			t.Errorf("%s → %s: %v", c.pattern, c.rewrite, got)
