@@ -54,7 +54,7 @@ var annotationCases = map[string]struct {
 	"istio.io/reroute-virtual-interfaces":              {good: "net1", want: "- -k\n    - net1", bad: "a/b"},
 
 	"proxy.istio.io/config": {
-		good: "concurrency: 3\nproxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}",
+		good: "concurrency: 3\ndrainDuration: 1m\nproxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}",
 		want: "- name: ISTIO_META_DNS_CAPTURE", bad: "concurency: 3",
 	},
 	"proxy.istio.io/overrides":                              {good: "{}", bad: "["},

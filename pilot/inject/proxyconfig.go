@@ -28,6 +28,9 @@ func parseProxyConfig(text string) (fields, error) {
 		return nil, nil
 	}
 	var pc meshconfig.ProxyConfig
+	if data, err = model.SecondsJSON(data, pc.ProtoReflect().Descriptor()); err != nil {
+		return nil, err
+	}
 	if err := protojson.Unmarshal(data, &pc); err != nil {
 		return nil, fmt.Errorf("%s", model.ProtoJSONError(err))
 	}
