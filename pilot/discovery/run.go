@@ -88,14 +88,14 @@ func newPlane(cfg Config) *plane {
 
 // pump brings the store's commits into the views.
 func (p *plane) pump(ctx context.Context) error {
-	first := true
+	first, pipeline := true, push.NewPipeline()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-p.store.Commits():
 			p.metrics.commit(c)
-			if err := p.engine.Apply(ctx, pushCommit(c)); err != nil {
+			if err := p.engine.Apply(ctx, pipeline.Commit(c)); err != nil {
 				return err
 			}
 			if first {
@@ -104,25 +104,6 @@ func (p *plane) pump(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// pushCommit tells what of a commit matters to the views. Pods decide the class of their own proxy
-// and, by way of services, endpoints.
-func pushCommit(c store.Commit) push.Commit {
-	out := push.Commit{
-		Translator: push.NewTranslator(c.Snapshot), Config: c.Full, Services: c.Endpoints,
-		Pods: map[model.Key]struct{}{}, Since: c.Since,
-	}
-	for key := range c.Changed {
-		switch key.Kind {
-		case model.KindPod:
-			out.Pods[key] = struct{}{}
-		case model.KindEndpointSlice:
-		default:
-			out.Config = true
-		}
-	}
-	return out
 }
 
 // debugOptions lets the debug pages look into the stages.

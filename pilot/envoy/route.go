@@ -21,12 +21,13 @@ func RouteConfig(rc *ir.RouteConfig) *routev3.RouteConfiguration {
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(ir.MaxDirectResponse),
 	}
 	for _, vh := range rc.VirtualHosts {
-		out.VirtualHosts = append(out.VirtualHosts, virtualHost(vh))
+		out.VirtualHosts = append(out.VirtualHosts, VirtualHost(vh))
 	}
 	return out
 }
 
-func virtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
+// VirtualHost gives the message for one virtual host of a route configuration.
+func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{
 		Name: vh.Name, Domains: vh.Domains, IncludeRequestAttemptCount: vh.AttemptCount,
 	}

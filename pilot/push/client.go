@@ -81,11 +81,12 @@ func (c *Client) Rejected(t Type) bool {
 	return false
 }
 
-// offer is called under the engine's mutex.
-func (c *Client) offer(v *View, since time.Time) {
+// offer hands over a view, and tells whether the client had another. It is called under the
+// engine's mutex.
+func (c *Client) offer(v *View, since time.Time) bool {
 	former := c.latest.Load()
 	if former.View == v {
-		return
+		return false
 	}
 	if len(c.changed) > 0 && !former.Since.IsZero() { // the client has not seen the former one
 		since = former.Since
@@ -95,4 +96,5 @@ func (c *Client) offer(v *View, since time.Time) {
 	case c.changed <- struct{}{}:
 	default:
 	}
+	return true
 }

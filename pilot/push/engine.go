@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // ErrNotReady says that nothing was committed yet, so that there is nothing to serve.
@@ -22,12 +23,6 @@ var ErrNotReady = errors.New("the first configuration is not committed yet")
 // Commit is a new state of the mesh.
 type Commit struct {
 	Translator Translator
-	// Config tells that anything but endpoints changed, so that every view is computed again.
-	Config bool
-	// Services are those whose endpoints changed.
-	Services map[model.Key]struct{}
-	// Pods are those whose objects changed; a proxy's class may depend on its own.
-	Pods map[model.Key]struct{}
 	// Since is when the oldest event in the commit arrived.
 	Since time.Time
 }
@@ -65,33 +60,32 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	started := time.Now()
-	first := e.translator == nil
-	e.translator = c.Translator
-	var build errgroup.Group
-	build.SetLimit(runtime.GOMAXPROCS(0))
-	e.reclassify(c)
-	built := 0
+	live := make([]*resolve.Class, 0, len(e.groups))
 	for key, g := range e.groups {
 		if len(g.clients) == 0 {
 			delete(e.groups, key)
 			continue
 		}
-		fresh := g.view == nil
-		if fresh {
-			g.view = NewView(key)
-		}
-		if !fresh && !c.Config && len(c.Services) == 0 {
-			continue
-		}
-		built++
+		live = append(live, &g.class)
+	}
+	work, err := c.Translator.Advance(ctx, live)
+	if err != nil {
+		return err
+	}
+	e.translator = c.Translator
+	e.reclassify()
+	var build errgroup.Group
+	build.SetLimit(runtime.GOMAXPROCS(0))
+	for _, g := range e.groups {
 		build.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if fresh || c.Config {
+			if g.fresh {
+				g.fresh = false
 				g.rebuild(c.Translator, e.pool)
 			} else {
-				g.update(c.Translator, c.Services, e.pool)
+				g.refresh(c.Translator, e.pool)
 			}
 			return nil
 		})
@@ -99,25 +93,21 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	if err := build.Wait(); err != nil {
 		return err
 	}
+	told := 0
 	for _, g := range e.groups {
-		g.publish(c.Since)
+		told += g.publish(c.Since)
 	}
-	if c.Config || first {
-		e.report()
-	}
-	e.metrics.applied(built, len(e.groups), time.Since(started))
+	e.report()
+	e.metrics.applied(work, told, len(e.groups), time.Since(started))
 	return nil
 }
 
 // reclassify moves the clients whose class is another one now. Groups that it makes have no view.
-func (e *Engine) reclassify(c Commit) {
+func (e *Engine) reclassify() {
 	for _, g := range slices.Collect(maps.Values(e.groups)) {
 		for client := range g.clients {
-			if !c.Config {
-				key := model.Key{Kind: model.KindPod, Namespace: client.node.Namespace, Name: client.node.Name}
-				if _, ok := c.Pods[key]; !ok {
-					continue
-				}
+			if !e.translator.Moved(&client.node.Proxy) {
+				continue
 			}
 			class := e.translator.Classify(&client.node.Proxy)
 			if class.Key == g.class.Key {
@@ -127,7 +117,6 @@ func (e *Engine) reclassify(c Commit) {
 			to := e.groups[class.Key]
 			if to == nil {
 				to = newGroup(class)
-				to.view = nil
 				e.groups[class.Key] = to
 			}
 			to.clients[client] = struct{}{}
@@ -147,9 +136,10 @@ func (e *Engine) Connect(n *Node) (*Client, error) {
 	g := e.groups[class.Key]
 	if g == nil {
 		g = newGroup(class)
+		g.fresh = false
 		g.rebuild(e.translator, e.pool)
 		e.groups[class.Key] = g
-		e.metrics.applied(1, len(e.groups), 0)
+		e.metrics.views.Set(float64(len(e.groups)))
 		e.report()
 	}
 	c := &Client{engine: e, node: n, group: g, changed: make(chan struct{}, 1)}
@@ -192,9 +182,13 @@ func (e *Engine) report() {
 	e.opts.Report(slices.Compact(all))
 }
 
-// publish hands the group's view to those of its clients who have another.
-func (g *group) publish(since time.Time) {
+// publish hands the group's view to those of its clients who have another, and gives their number.
+func (g *group) publish(since time.Time) int {
+	told := 0
 	for c := range g.clients {
-		c.offer(g.view, since)
+		if c.offer(g.view, since) {
+			told++
+		}
 	}
+	return told
 }

@@ -14,9 +14,13 @@ type group struct {
 	class   resolve.Class
 	clients map[*Client]struct{}
 	view    *View
-	targets []Target
+	fresh   bool // not computed yet
 
-	translation []model.Problem // from the last translation
+	base [NumTypes]*Set           // what the class shares with others
+	own  map[resourceID]*Resource // over it
+
+	shared      []model.Problem // of base
+	translation []model.Problem // of own
 	invalid     map[resourceID]model.Problem
 	// rejected are versions that a proxy refused; while translation yields one of them, the last
 	// accepted version is served in its place.
@@ -59,90 +63,126 @@ type rejection struct {
 }
 
 func newGroup(c resolve.Class) *group {
-	return &group{
-		class: c, clients: map[*Client]struct{}{}, view: NewView(c.Key),
+	g := &group{
+		class: c, clients: map[*Client]struct{}{}, view: NewView(c.Key), fresh: true,
 		invalid: map[resourceID]model.Problem{}, rejected: map[resourceID]rejection{},
 		former: map[resourceID]*history{},
 	}
+	for t := range g.base {
+		g.base[t] = NewSet()
+	}
+	return g
 }
 
 // rebuild computes the whole view again. Sets that come out the same stay the same objects.
 func (g *group) rebuild(t Translator, p *pool) {
-	draft := t.Translate(&g.class)
-	g.targets, g.translation = draft.Targets, draft.Problems
-	clear(g.invalid)
-	var fresh [NumTypes]map[string]*Resource
-	for i := range fresh {
-		fresh[i] = map[string]*Resource{}
+	g.rebase(t.Base(&g.class))
+	g.redo(t.Own(&g.class), p)
+	g.compose()
+}
+
+// refresh computes again what the translator's last step may have changed.
+func (g *group) refresh(t Translator, p *pool) {
+	base, own := t.Touched(&g.class)
+	if base {
+		g.rebase(t.Base(&g.class))
 	}
-	seen := make(map[resourceID]struct{}, len(draft.Messages))
-	for _, m := range draft.Messages {
-		seen[resourceID{m.Type, m.Name}] = struct{}{}
-		if r := g.admit(m, p); r != nil {
-			fresh[m.Type][r.Name] = r
+	if own {
+		g.redo(t.Own(&g.class), p)
+	}
+	if base || own {
+		g.compose()
+	}
+}
+
+// rebase takes what the class shares with others.
+func (g *group) rebase(b Base) {
+	for t, next := range b.Sets {
+		if next == nil {
+			next = NewSet()
+		}
+		d := next.Since(g.base[t])
+		for _, r := range d.Removed {
+			g.forget(resourceID{Type(t), r.Name})
+		}
+		for _, r := range d.Changed {
+			g.admit(r, g.base[t].Get(r.Name))
+		}
+		g.base[t] = next
+	}
+	g.shared = b.Problems
+}
+
+// redo takes the rest. What comes out forbidden stays as it was.
+func (g *group) redo(d Draft, p *pool) {
+	g.translation = d.Problems
+	clear(g.invalid)
+	fresh := make(map[resourceID]*Resource, len(d.Messages)+len(d.Resources))
+	for _, m := range d.Messages {
+		id := resourceID{m.Type, m.Name}
+		r, err := encode(m)
+		if err != nil {
+			g.invalid[id] = invalidProblem(m, err)
+			r = g.own[id]
+		} else {
+			r = p.intern(r)
+		}
+		if r != nil {
+			fresh[id] = r
 		}
 	}
-	g.forget(seen)
+	for _, r := range d.Resources {
+		fresh[resourceID{r.Type, r.Name}] = r
+	}
+	for id, r := range fresh {
+		if r != g.own[id] {
+			g.admit(r, g.own[id])
+		}
+	}
+	for id := range g.own {
+		if fresh[id] == nil {
+			g.forget(id)
+		}
+	}
+	g.own = fresh
+}
+
+// compose makes the view: the own resources over the shared ones, and over both the accepted
+// versions of those that were rejected.
+func (g *group) compose() {
+	var over [NumTypes][]entry
+	for id, r := range g.own {
+		if _, bad := g.rejected[id]; !bad {
+			over[id.typ] = append(over[id.typ], entry{id.name, r})
+		}
+	}
+	for id := range g.rejected {
+		over[id.typ] = append(over[id.typ], entry{id.name, g.former[id].last()})
+	}
 	next := &View{Class: g.class.Key}
 	changed := false
-	for i := range fresh {
-		next.sets[i] = setOf(fresh[i])
-		if next.sets[i].version == g.view.sets[i].version {
-			next.sets[i] = g.view.sets[i]
+	for t := range over {
+		slices.SortFunc(over[t], compareEntries)
+		next.sets[t] = g.base[t].cover(over[t])
+		if next.sets[t].same(g.view.sets[t]) {
+			next.sets[t] = g.view.sets[t]
 		}
-		changed = changed || next.sets[i] != g.view.sets[i]
+		changed = changed || next.sets[t] != g.view.sets[t]
 	}
 	if changed {
 		g.view = next
 	}
 }
 
-// update computes again only what changed endpoints can change.
-func (g *group) update(t Translator, services map[model.Key]struct{}, p *pool) {
-	messages, whole := t.Endpoints(&g.class, g.targets, services)
-	if whole {
-		g.rebuild(t, p)
-		return
-	}
-	var fresh [NumTypes][]*Resource
-	for _, m := range messages {
-		delete(g.invalid, resourceID{m.Type, m.Name})
-		if r := g.admit(m, p); r != nil {
-			fresh[m.Type] = append(fresh[m.Type], r)
-		}
-	}
-	for typ, rs := range fresh {
-		g.replace(Type(typ), rs...)
-	}
-}
-
-// replace puts resources into the view, which becomes a new one if that changes anything.
-func (g *group) replace(t Type, rs ...*Resource) {
-	set := g.view.sets[t].with(rs)
-	if set == g.view.sets[t] {
-		return
-	}
-	next := *g.view
-	next.sets[t] = set
-	g.view = &next
-}
-
-// admit checks and marshals a message and tells which resource to serve for it: the new one, the
-// one before where the new one is bad, or nil for none.
-func (g *group) admit(m Message, p *pool) *Resource {
-	id := resourceID{m.Type, m.Name}
-	old := g.view.sets[m.Type].Get(m.Name)
-	r, err := encode(m)
-	if err != nil {
-		g.invalid[id] = invalidProblem(m, err)
-		return old
-	}
-	r = p.intern(r)
+// admit notes that a new version takes the place of an old one, which may be nil.
+func (g *group) admit(r, old *Resource) {
+	id := resourceID{r.Type, r.Name}
 	if bad, ok := g.rejected[id]; ok {
 		if bad.version == r.Version {
-			return g.former[id].last()
+			return
 		}
 		delete(g.rejected, id)
+		old = nil // it was not served
 	}
 	switch {
 	case r.Accepted():
@@ -153,7 +193,6 @@ func (g *group) admit(m Message, p *pool) *Resource {
 		}
 		g.former[id].push(old)
 	}
-	return r
 }
 
 // encode validates and marshals.
@@ -166,18 +205,10 @@ func encode(m Message) (*Resource, error) {
 	return NewResource(m.Type, m.Name, m.Body)
 }
 
-// forget drops what is remembered about resources that exist no more.
-func (g *group) forget(seen map[resourceID]struct{}) {
-	for id := range g.rejected {
-		if _, ok := seen[id]; !ok {
-			delete(g.rejected, id)
-		}
-	}
-	for id := range g.former {
-		if _, ok := seen[id]; !ok {
-			delete(g.former, id)
-		}
-	}
+// forget drops what is remembered about a resource that exists no more.
+func (g *group) forget(id resourceID) {
+	delete(g.rejected, id)
+	delete(g.former, id)
 }
 
 // reject takes a version out of service that a proxy refused. It tells whether it did: a version
@@ -188,25 +219,13 @@ func (g *group) reject(r *Resource, proxy, detail string) bool {
 		return false
 	}
 	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}
-	if last := g.former[id].last(); last != nil {
-		g.replace(r.Type, last)
-		return true
-	}
-	m := map[string]*Resource{}
-	for o := range g.view.sets[r.Type].All() {
-		if o != r {
-			m[o.Name] = o
-		}
-	}
-	next := *g.view
-	next.sets[r.Type] = setOf(m)
-	g.view = &next
+	g.compose()
 	return true
 }
 
 // problems are all that is wrong with the class's configuration now.
 func (g *group) problems() []model.Problem {
-	out := slices.Clone(g.translation)
+	out := slices.Concat(g.shared, g.translation)
 	for _, p := range g.invalid {
 		out = append(out, p)
 	}
@@ -220,6 +239,14 @@ func invalidProblem(m Message, err error) model.Problem {
 	return model.Problem{
 		Object: firstSource(m), Severity: model.SeverityError, Reason: model.ReasonInvalid,
 		Message: fmt.Sprintf("gives %s %q which Envoy's API forbids, so its former version stays: %v", m.Type, m.Name, err),
+	}
+}
+
+// forbidden reports a resource of a part.
+func forbidden(t Type, name string, err error) model.Problem {
+	return model.Problem{
+		Object: model.Key{Kind: kindResource, Name: t.String() + " " + name}, Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Message: fmt.Sprintf("is what Envoy's API forbids, so its former version stays: %v", err),
 	}
 }
 

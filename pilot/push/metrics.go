@@ -7,34 +7,45 @@ import (
 )
 
 type metrics struct {
-	views   prometheus.Gauge
-	rebuilt prometheus.Counter
-	apply   prometheus.Histogram
+	views, parts, units     prometheus.Gauge
+	changed, computed, told prometheus.Counter
+	apply                   prometheus.Histogram
+	checked, different      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
 	m := &metrics{
-		views: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pilot_views", Help: "Views, that is classes of connected proxies.",
-		}),
-		rebuilt: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pilot_views_computed_total", Help: "Views computed again, wholly or for changed endpoints.",
-		}),
+		views:     gauge("pilot_push_views", "Views, that is classes of connected proxies."),
+		parts:     gauge("pilot_push_parts", "Parts of views that several classes share."),
+		units:     gauge("pilot_push_units", "Units that parts are made of, such as a service's clusters or a virtual host."),
+		changed:   counter("pilot_push_parts_changed_total", "Parts that came out otherwise after a commit."),
+		computed:  counter("pilot_push_units_computed_total", "Units that were computed again."),
+		told:      counter("pilot_push_clients_told_total", "Clients whose view a commit changed."),
+		checked:   counter("pilot_push_checks_total", "Views that were compared with one built from scratch."),
+		different: counter("pilot_push_check_differences_total", "Views that differed from one built from scratch, and were replaced."),
 		apply: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "pilot_commit_apply_seconds", Help: "Time from a commit to new views of all classes.",
-			Buckets: []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10},
+			Name: "pilot_push_apply_seconds", Help: "Time from a commit to new views of all classes.",
+			Buckets: []float64{.0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.views, m.rebuilt, m.apply)
+		reg.MustRegister(m.views, m.parts, m.units, m.changed, m.computed, m.told, m.checked, m.different, m.apply)
 	}
 	return m
 }
 
-func (m *metrics) applied(built, views int, took time.Duration) {
+func (m *metrics) applied(w Work, told, views int, took time.Duration) {
 	m.views.Set(float64(views))
-	m.rebuilt.Add(float64(built))
-	if took > 0 {
-		m.apply.Observe(took.Seconds())
-	}
+	m.parts.Set(float64(w.Parts))
+	m.units.Set(float64(w.Units))
+	m.changed.Add(float64(w.Changed))
+	m.computed.Add(float64(w.Computed))
+	m.told.Add(float64(told))
+	m.apply.Observe(took.Seconds())
 }

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -10,23 +11,20 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// fake translates a table of messages for classes named by namespace; a pod's class may be moved.
+// fake has a table of messages for classes named by namespace; a pod's class may be moved.
 type fake struct {
-	messages  map[string][]Message
-	endpoints map[model.Key][]Message
-	class     map[string]string // by pod name, where it is not the namespace
-	translate *int              // calls of Translate
+	messages map[string][]Message
+	class    map[string]string // by pod name, where it is not the namespace
+	moved    map[string]bool   // pods whose class may be another now
 }
 
 func (f fake) Classify(p *model.Proxy) resolve.Class {
@@ -36,26 +34,15 @@ func (f fake) Classify(p *model.Proxy) resolve.Class {
 	return resolve.Class{Key: p.Namespace}
 }
 
-func (f fake) Translate(c *resolve.Class) Draft {
-	if f.translate != nil {
-		*f.translate++
-	}
-	d := Draft{Messages: f.messages[c.Key]}
-	for key := range f.endpoints {
-		d.Targets = append(d.Targets, Target{Cluster: &ir.Cluster{}, Service: key})
-	}
-	return d
-}
+func (f fake) Advance(context.Context, []*resolve.Class) (Work, error) { return Work{}, nil }
 
-func (f fake) Endpoints(_ *resolve.Class, targets []Target, services map[model.Key]struct{}) ([]Message, bool) {
-	var out []Message
-	for _, t := range targets {
-		if _, ok := services[t.Service]; ok {
-			out = append(out, f.endpoints[t.Service]...)
-		}
-	}
-	return out, false
-}
+func (f fake) Moved(p *model.Proxy) bool { return f.moved[p.Name] }
+
+func (f fake) Touched(*resolve.Class) (base, own bool) { return false, true }
+
+func (f fake) Base(*resolve.Class) Base { return Base{} }
+
+func (f fake) Own(c *resolve.Class) Draft { return Draft{Messages: f.messages[c.Key]} }
 
 func cluster(name string, timeout time.Duration, config string) Message {
 	c := &clusterv3.Cluster{
@@ -68,16 +55,6 @@ func cluster(name string, timeout time.Duration, config string) Message {
 		}}
 	}
 	return Message{Clusters, name, c}
-}
-
-func assignment(name, ip string) Message {
-	return Message{Endpoints, name, &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
-		LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-			Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-				Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 80},
-			}}},
-		}}}},
-	}}}}
 }
 
 func node(t *testing.T, pod, namespace string) *Node {
@@ -156,7 +133,7 @@ func TestNothingIsServedBeforeTheFirstCommit(t *testing.T) {
 func TestClassesShareViewsAndViewsShareBytes(t *testing.T) {
 	e := New(Options{})
 	same := cluster("same", time.Second, "")
-	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {same}, "b": {same}}}})
+	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {same}, "b": {same}}}})
 	a1, a2, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "a"), connect(t, e, "p3", "b")
 	if a1.Latest().View != a2.Latest().View {
 		t.Error("proxies of one class have two views")
@@ -169,52 +146,25 @@ func TestClassesShareViewsAndViewsShareBytes(t *testing.T) {
 func TestOnlyThoseAreToldWhoseViewChanges(t *testing.T) {
 	e := New(Options{})
 	f := fake{messages: map[string][]Message{"a": {cluster("x", time.Second, "")}, "b": {cluster("y", time.Second, "")}}}
-	apply(t, e, Commit{Config: true, Translator: f})
+	apply(t, e, Commit{Translator: f})
 	a, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "b")
 	before := b.Latest().View
 	f.messages = maps.Clone(f.messages)
 	f.messages["a"] = []Message{cluster("x", 2*time.Second, "")}
-	apply(t, e, Commit{Config: true, Translator: f})
+	apply(t, e, Commit{Translator: f})
 	if !told(a) || told(b) || b.Latest().View != before {
 		t.Error("want a told and b left alone")
-	}
-}
-
-func TestEndpointCommitRebuildsOnlyTheirAssignments(t *testing.T) {
-	calls := 0
-	svc := model.Key{Kind: model.KindService, Namespace: "a", Name: "x"}
-	f := fake{
-		messages:  map[string][]Message{"a": {cluster("x", time.Second, ""), assignment("x", "10.0.0.1"), assignment("y", "10.0.0.2")}},
-		endpoints: map[model.Key][]Message{svc: {assignment("x", "10.0.0.9")}}, translate: &calls,
-	}
-	e := New(Options{})
-	apply(t, e, Commit{Config: true, Translator: f})
-	c := connect(t, e, "p1", "a")
-	former := c.Latest()
-	calls = 0
-	apply(t, e, Commit{Translator: f, Services: map[model.Key]struct{}{svc: {}}})
-	now := c.Latest()
-	d := now.Set(Endpoints).Since(former.Set(Endpoints))
-	if calls != 0 || len(d.Changed) != 1 || d.Changed[0].Name != "x" || len(d.Removed) != 0 {
-		t.Errorf("translated %d times, changed %v", calls, d.Changed)
-	}
-	if now.Set(Clusters) != former.Set(Clusters) {
-		t.Error("an endpoint change made a new set of clusters")
-	}
-	apply(t, e, Commit{Translator: f, Services: map[model.Key]struct{}{svc: {}}})
-	if c.Latest() != now {
-		t.Error("the same endpoints made a new view")
 	}
 }
 
 func TestProxyMovesToItsNewClass(t *testing.T) {
 	e := New(Options{})
 	f := fake{messages: map[string][]Message{"a": {cluster("x", time.Second, "")}, "other": {cluster("z", time.Second, "")}}}
-	apply(t, e, Commit{Config: true, Translator: f})
+	apply(t, e, Commit{Translator: f})
 	c, stays := connect(t, e, "p1", "a"), connect(t, e, "p2", "a")
 	f.class = map[string]string{"p1": "other", "p2": "other"}
-	pod := model.Key{Kind: model.KindPod, Namespace: "a", Name: "p1"}
-	apply(t, e, Commit{Translator: f, Pods: map[model.Key]struct{}{pod: {}}})
+	f.moved = map[string]bool{"p1": true}
+	apply(t, e, Commit{Translator: f})
 	if !told(c) || c.Latest().Set(Clusters).Get("z") == nil {
 		t.Error("the proxy whose pod changed keeps its former view")
 	}
@@ -226,11 +176,11 @@ func TestProxyMovesToItsNewClass(t *testing.T) {
 func TestForbiddenMessageIsLeftOutAndItsFormerVersionStays(t *testing.T) {
 	var problems []model.Problem
 	e := New(Options{Report: func(p []model.Problem) { problems = p }})
-	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
+	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
 	c := connect(t, e, "p1", "a")
 	good := c.Latest().Set(Clusters).Get("x")
 	bad := []Message{cluster("x", -time.Second, dr), cluster("new", -time.Second, dr), cluster("y", time.Second, "")}
-	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": bad}}})
+	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": bad}}})
 	set := c.Latest().Set(Clusters)
 	if set.Get("x") != good || set.Get("new") != nil || set.Get("y") == nil {
 		t.Errorf("serves %v", slices.Collect(set.All()))
@@ -245,7 +195,7 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 	var problems []model.Problem
 	e := New(Options{Report: func(p []model.Problem) { problems = p }})
 	serve := func(timeout time.Duration) {
-		apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", timeout, dr)}}}})
+		apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", timeout, dr)}}}})
 	}
 	serve(time.Second)
 	c, other := connect(t, e, "p1", "a"), connect(t, e, "p2", "a")
@@ -274,7 +224,7 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 
 func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
 	e := New(Options{})
-	apply(t, e, Commit{Config: true, Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
+	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
 	c := connect(t, e, "p1", "a")
 	r := c.Latest().Set(Clusters).Get("x")
 	r.Accept()
@@ -286,7 +236,7 @@ func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
 
 func TestSuspicionWaitsForTheNextStream(t *testing.T) {
 	e := New(Options{})
-	apply(t, e, Commit{Config: true, Translator: fake{}})
+	apply(t, e, Commit{Translator: fake{}})
 	c := connect(t, e, "p1", "a")
 	var s Suspicion
 	s.Add(Listeners)

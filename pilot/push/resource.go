@@ -31,6 +31,7 @@ type Resource struct {
 	// LoadAssignment is the name of the load assignment that a cluster needs; "" for none.
 	LoadAssignment string
 
+	sum      uint64 // a hash of name and version, for the versions of sets
 	frame    []byte // field "resources" of a delta response: tag, length, Resource
 	any      int    // where in frame its Any's tag stands, which is the other protocol's frame
 	accepted atomic.Bool
@@ -79,15 +80,22 @@ func NewResource(t Type, name string, m proto.Message) (*Resource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", t, name, err)
 	}
-	r := &Resource{Type: t, Name: name, Version: version(value)}
+	r := &Resource{Type: t, Name: name}
 	if c, ok := m.(*clusterv3.Cluster); ok && c.GetType() == clusterv3.Cluster_EDS {
 		r.LoadAssignment = c.GetEdsClusterConfig().GetServiceName()
 		if r.LoadAssignment == "" {
 			r.LoadAssignment = c.GetName()
 		}
 	}
-	r.frame, r.any = frame(t.URL(), name, r.Version, value)
+	r.finish(value)
 	return r, nil
+}
+
+// finish frames the marshalled message.
+func (r *Resource) finish(value []byte) {
+	r.Version = version(value)
+	r.sum = xxhash.Sum64String(r.Name + "\x00" + r.Version)
+	r.frame, r.any = frame(r.Type.URL(), r.Name, r.Version, value)
 }
 
 // version is short because clients send all their versions back on a reconnect.

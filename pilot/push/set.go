@@ -1,25 +1,33 @@
 package push
 
 import (
+	"encoding/binary"
 	"iter"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 )
 
-// Set is an immutable set of resources of one type, by name.
+// Set is an immutable set of resources of one type, by name: those of a base that several sets
+// share, and over it a few of its own. A set with few changes costs a copy of pointers, not of
+// resources.
 type Set struct {
-	id      uint64 // unique in the process, for remembering differences
-	byName  map[string]*Resource
-	names   []string // sorted
-	version string
-	bytes   int
+	id     uint64  // unique in the process, for remembering differences
+	base   *Set    // without a base of its own; nil for none
+	over   []entry // by name; they hide those of the base
+	sum    uint64  // of the resources' hashes, which does not depend on their order
+	bytes  int
+	length int
 
 	mu    sync.Mutex
 	diffs map[uint64]Diff
+}
+
+// entry is a name and its resource; nil hides the base's.
+type entry struct {
+	name string
+	r    *Resource
 }
 
 // Diff is what it takes to come from one set to another.
@@ -35,54 +43,95 @@ const maxDiffs = 16
 var lastSet atomic.Uint64
 
 // NewSet makes a set; of two resources with one name the last counts.
-func NewSet(resources ...*Resource) *Set {
-	m := make(map[string]*Resource, len(resources))
-	for _, r := range resources {
-		m[r.Name] = r
+func NewSet(resources ...*Resource) *Set { return (*Set)(nil).layer(resources) }
+
+// entries sorts resources by name; of two with one name the last counts.
+func entries(resources []*Resource) []entry {
+	out := make([]entry, 0, len(resources))
+	for _, r := range slices.Backward(resources) {
+		out = append(out, entry{r.Name, r})
 	}
-	return setOf(m)
+	slices.SortStableFunc(out, compareEntries)
+	return slices.CompactFunc(out, func(a, b entry) bool { return a.name == b.name })
 }
 
-// setOf takes ownership of m.
-func setOf(m map[string]*Resource) *Set {
-	s := &Set{id: lastSet.Add(1), byName: m, names: slices.Sorted(maps.Keys(m))}
-	h := xxhash.New()
-	for _, n := range s.names {
-		r := m[n]
-		_, _ = h.WriteString(n) // a hash never fails
-		_, _ = h.WriteString("\x00" + r.Version)
-		s.bytes += len(r.frame)
+func compareEntries(a, b entry) int { return strings.Compare(a.name, b.name) }
+
+// layer gives a set of the base s with some resources over it. s has no base; nil is empty.
+func (s *Set) layer(resources []*Resource) *Set { return s.cover(entries(resources)) }
+
+// cover takes ownership of sorted entries.
+func (s *Set) cover(over []entry) *Set {
+	out := &Set{id: lastSet.Add(1), base: s, over: over}
+	if s != nil {
+		out.sum, out.bytes, out.length = s.sum, s.bytes, s.length
 	}
-	s.version = version(h.Sum(nil))
-	return s
+	for _, e := range over {
+		if s != nil {
+			out.count(s.Get(e.name), -1)
+		}
+		out.count(e.r, 1)
+	}
+	return out
 }
 
-// with gives the set with some resources replaced, or s itself where nothing changes.
-func (s *Set) with(changed []*Resource) *Set {
-	var m map[string]*Resource
-	for _, r := range changed {
-		if s.byName[r.Name] == r {
-			continue
-		}
-		if m == nil {
-			m = maps.Clone(s.byName)
-		}
-		m[r.Name] = r
+// count adds a resource to the totals, or takes it away.
+func (s *Set) count(r *Resource, sign int) {
+	if r == nil {
+		return
 	}
-	if m == nil {
+	s.sum += uint64(sign) * r.sum
+	s.bytes += sign * len(r.frame)
+	s.length += sign
+}
+
+// with gives a set without a base with some entries replaced, where nil removes, or s itself
+// where nothing changes. changes are sorted by name.
+func (s *Set) with(changes []entry) *Set {
+	changes = slices.DeleteFunc(changes, func(e entry) bool { return s.Get(e.name) == e.r })
+	if len(changes) == 0 {
 		return s
 	}
-	return setOf(m)
+	next := make([]entry, 0, len(s.over)+len(changes))
+	old := s.over
+	for _, e := range changes {
+		at, found := slices.BinarySearchFunc(old, e, compareEntries)
+		next = append(next, old[:at]...)
+		if old = old[at:]; found {
+			old = old[1:]
+		}
+		if e.r != nil {
+			next = append(next, e)
+		}
+	}
+	return (*Set)(nil).cover(append(next, old...))
 }
 
+// same tells whether two sets have the same resources, without regard to what is shared.
+func (s *Set) same(o *Set) bool { return s.sum == o.sum && s.length == o.length && s.bytes == o.bytes }
+
 // Get gives the resource of a name, or nil.
-func (s *Set) Get(name string) *Resource { return s.byName[name] }
+func (s *Set) Get(name string) *Resource {
+	at, found := slices.BinarySearchFunc(s.over, name, func(e entry, n string) int { return strings.Compare(e.name, n) })
+	if found {
+		return s.over[at].r
+	}
+	if s.base != nil {
+		return s.base.Get(name)
+	}
+	return nil
+}
 
 // Len gives the number of resources.
-func (s *Set) Len() int { return len(s.names) }
+func (s *Set) Len() int { return s.length }
 
 // Version changes when any resource does; a hash, equal for equal sets.
-func (s *Set) Version() string { return s.version }
+func (s *Set) Version() string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], s.sum)
+	binary.BigEndian.PutUint64(b[8:], uint64(s.length))
+	return version(b[:])
+}
 
 // Bytes gives the size of all resources on the wire.
 func (s *Set) Bytes() int { return s.bytes }
@@ -90,8 +139,23 @@ func (s *Set) Bytes() int { return s.bytes }
 // All gives the resources by name.
 func (s *Set) All() iter.Seq[*Resource] {
 	return func(yield func(*Resource) bool) {
-		for _, n := range s.names {
-			if !yield(s.byName[n]) {
+		var below []entry
+		if s.base != nil {
+			below = s.base.over
+		}
+		over := s.over
+		for len(below) > 0 || len(over) > 0 {
+			var e entry
+			switch {
+			case len(over) == 0 || len(below) > 0 && below[0].name < over[0].name:
+				e, below = below[0], below[1:]
+			default:
+				if len(below) > 0 && below[0].name == over[0].name {
+					below = below[1:]
+				}
+				e, over = over[0], over[1:]
+			}
+			if e.r != nil && !yield(e.r) {
 				return
 			}
 		}
@@ -99,7 +163,7 @@ func (s *Set) All() iter.Seq[*Resource] {
 }
 
 // Since tells what changed since a former set, which may be another view's. It is computed once
-// for all streams that ask.
+// for all streams that ask, and the part of a shared base once for all sets over it.
 func (s *Set) Since(old *Set) Diff {
 	if s == old {
 		return Diff{}
@@ -110,14 +174,14 @@ func (s *Set) Since(old *Set) Diff {
 		return d
 	}
 	var d Diff
-	for _, n := range s.names {
-		if r, was := s.byName[n], old.byName[n]; was == nil || was.Version != r.Version {
+	for _, n := range s.candidates(old) {
+		r, was := s.Get(n), old.Get(n)
+		switch {
+		case r == was:
+		case r == nil:
+			d.Removed = append(d.Removed, was)
+		case was == nil || was.Version != r.Version:
 			d.Changed = append(d.Changed, r)
-		}
-	}
-	for _, n := range old.names {
-		if s.byName[n] == nil {
-			d.Removed = append(d.Removed, old.byName[n])
 		}
 	}
 	if s.diffs == nil || len(s.diffs) >= maxDiffs {
@@ -125,6 +189,46 @@ func (s *Set) Since(old *Set) Diff {
 	}
 	s.diffs[old.id] = d
 	return d
+}
+
+// candidates gives the names that may differ, sorted.
+func (s *Set) candidates(old *Set) []string {
+	var out []string
+	if s.base != nil && old.base != nil {
+		d := s.base.Since(old.base)
+		for _, r := range slices.Concat(d.Changed, d.Removed) {
+			out = append(out, r.Name)
+		}
+	} else {
+		out = append(names(s.base), names(old.base)...)
+	}
+	a, b := s.over, old.over
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].name < b[0].name:
+			out, a = append(out, a[0].name), a[1:]
+		case len(a) == 0 || b[0].name < a[0].name:
+			out, b = append(out, b[0].name), b[1:]
+		default:
+			if a[0].r != b[0].r || a[0].r == nil {
+				out = append(out, a[0].name)
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func names(s *Set) []string {
+	if s == nil {
+		return nil
+	}
+	out := make([]string, len(s.over))
+	for i, e := range s.over {
+		out[i] = e.name
+	}
+	return out
 }
 
 // View is what one class of proxies should have at one moment. It is immutable.

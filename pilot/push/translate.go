@@ -1,6 +1,8 @@
 package push
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
@@ -10,15 +12,33 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// Translator turns one snapshot into messages. It is pure and safe for concurrent use.
+// Translator turns states of the mesh into what classes should run. Advance comes first and
+// alone, once for each state; the others may then be called concurrently.
 type Translator interface {
+	// Advance goes to the state. live are the classes with proxies; what others shared is dropped.
+	Advance(ctx context.Context, live []*resolve.Class) (Work, error)
 	// Classify finds the class of a proxy.
 	Classify(p *model.Proxy) resolve.Class
-	// Translate gives all that a class should run.
-	Translate(c *resolve.Class) Draft
-	// Endpoints gives the messages that may differ from a draft of the same class where nothing
-	// but the endpoints of the services changed; whole asks for Translate instead.
-	Endpoints(c *resolve.Class, targets []Target, services map[model.Key]struct{}) (changed []Message, whole bool)
+	// Moved tells whether a proxy's class may be another than before Advance.
+	Moved(p *model.Proxy) bool
+	// Touched tells whether a class's Base or Own may differ from before Advance.
+	Touched(c *resolve.Class) (base, own bool)
+	// Base gives what several classes share.
+	Base(c *resolve.Class) Base
+	// Own gives the rest of what a class should run; it hides what Base has by the same name.
+	Own(c *resolve.Class) Draft
+}
+
+// Work is what an Advance did.
+type Work struct {
+	Parts, Changed  int // that classes share, and those of them that came out otherwise
+	Units, Computed int // that parts are made of, and those of them that were computed
+}
+
+// Base is what classes share, checked and marshalled. A nil set is empty.
+type Base struct {
+	Sets     [NumTypes]*Set
+	Problems []model.Problem
 }
 
 // Message is a resource before it is marshalled.
@@ -28,83 +48,40 @@ type Message struct {
 	Body proto.Message
 }
 
-// Target is a cluster with a load assignment, and the service whose endpoints are in it.
-type Target struct {
-	Cluster *ir.Cluster
-	Service model.Key
-}
-
 // Draft is what a class should run, before it is checked and marshalled.
 type Draft struct {
-	Messages []Message
-	Targets  []Target
-	Problems []model.Problem
+	Messages  []Message
+	Resources []*Resource // that are ready
+	Problems  []model.Problem
 }
 
-// pipeline is the Translator of the product: resolve and endpoint decide, envoy puts it into
-// Envoy's words.
-type pipeline struct{ reader resolve.Reader }
-
-// NewTranslator gives the Translator of a snapshot.
-func NewTranslator(r resolve.Reader) Translator { return pipeline{r} }
-
-func (p pipeline) Classify(proxy *model.Proxy) resolve.Class {
-	return resolve.Classify(p.reader, proxy)
+func (d *Draft) add(t Type, name string, m proto.Message) {
+	d.Messages = append(d.Messages, Message{t, name, m})
 }
 
-func (p pipeline) Translate(c *resolve.Class) Draft {
+// translate gives all that a class should run, in one go.
+func translate(r resolve.Reader, c *resolve.Class) Draft {
 	var d Draft
-	add := func(t Type, name string, m proto.Message) {
-		d.Messages = append(d.Messages, Message{t, name, m})
-	}
-	clusters, problems := resolve.Clusters(p.reader, c)
+	clusters, problems := resolve.Clusters(r, c)
 	d.Problems = append(d.Problems, problems...)
 	for _, cl := range clusters {
-		add(Clusters, cl.Name, envoy.Cluster(cl))
-		if cl.Discovery != ir.DiscoveryEDS || cl.Endpoints == nil {
-			continue
+		d.add(Clusters, cl.Name, envoy.Cluster(cl))
+		if cl.Discovery == ir.DiscoveryEDS && cl.Endpoints != nil {
+			d.add(Endpoints, cl.Name, envoy.LoadAssignment(endpoint.Assignment(r, c, cl)))
 		}
-		t := Target{Cluster: cl}
-		if svc := p.reader.Service(c.Namespace, cl.Endpoints.Host); svc != nil {
-			t.Service = svc.Key
-		}
-		d.Targets = append(d.Targets, t)
-		d.Messages = append(d.Messages, p.assignment(c, t))
 	}
-	listeners, problems := resolve.Listeners(p.reader, c)
+	listeners, problems := resolve.Listeners(r, c)
 	d.Problems = append(d.Problems, problems...)
 	for _, l := range listeners {
-		add(Listeners, l.Name, envoy.Listener(l))
+		d.add(Listeners, l.Name, envoy.Listener(l))
 	}
-	routes, problems := resolve.Routes(p.reader, c)
+	routes, problems := resolve.Routes(r, c)
 	d.Problems = append(d.Problems, problems...)
 	for _, rc := range routes {
-		add(Routes, rc.Name, envoy.RouteConfig(rc))
+		d.add(Routes, rc.Name, envoy.RouteConfig(rc))
 	}
-	if table := resolve.NameTable(p.reader, c); table != nil {
-		add(NameTables, NameTableName, envoy.NameTable(table))
+	if table := resolve.NameTable(r, c); table != nil {
+		d.add(NameTables, NameTableName, envoy.NameTable(table))
 	}
 	return d
-}
-
-func (p pipeline) assignment(c *resolve.Class, t Target) Message {
-	return Message{Endpoints, t.Cluster.Name, envoy.LoadAssignment(endpoint.Assignment(p.reader, c, t.Cluster))}
-}
-
-// Endpoints rebuilds the load assignments of the services. The endpoints of a headless service
-// are also in listeners and in the name table, so these ask for the whole.
-func (p pipeline) Endpoints(c *resolve.Class, targets []Target, services map[model.Key]struct{}) ([]Message, bool) {
-	for key := range services {
-		host := key.Name + "." + key.Namespace + ".svc." + p.reader.Domain()
-		if svc := p.reader.Service(c.Namespace, host); svc != nil && svc.Headless {
-			return nil, true
-		}
-	}
-	var out []Message
-	for _, t := range targets {
-		if _, ok := services[t.Service]; ok {
-			out = append(out, p.assignment(c, t))
-		}
-	}
-	return out, false
 }

@@ -17,11 +17,7 @@ func Clusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 	for _, svc := range scope.Services {
 		b.outbound(svc)
 	}
-	b.add(&ir.Cluster{Name: model.BlackHoleCluster, Discovery: ir.DiscoveryStatic})
-	if c.Type == model.SidecarProxy {
-		b.inbound()
-		b.passthrough()
-	}
+	b.own()
 	slices.SortFunc(b.clusters, func(x, y *ir.Cluster) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(b.problems, model.CompareProblems)
 	return b.clusters, slices.Compact(b.problems)
@@ -43,6 +39,15 @@ func (b *clusterBuilder) add(cl *ir.Cluster) {
 		connectionBasics(b.r.Mesh(), cl)
 	}
 	b.clusters = append(b.clusters, cl)
+}
+
+// own adds the clusters that belong to no service that the class sends to.
+func (b *clusterBuilder) own() {
+	b.add(&ir.Cluster{Name: model.BlackHoleCluster, Discovery: ir.DiscoveryStatic})
+	if b.c.Type == model.SidecarProxy {
+		b.inbound()
+		b.passthrough()
+	}
 }
 
 // outbound adds the clusters of a service: for each port one, and one for each subset.

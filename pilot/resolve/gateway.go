@@ -216,7 +216,7 @@ func (b *gatewayBuilder) config(services []*virtualService) *ir.RouteConfig {
 		out.VirtualHosts = append(out.VirtualHosts, vh)
 	}
 	slices.SortFunc(out.VirtualHosts, func(x, y *ir.VirtualHost) int { return strings.Compare(x.Name, y.Name) })
-	uniqueDomains(out)
+	out.VirtualHosts = UniqueDomains(out.VirtualHosts)
 	if len(out.VirtualHosts) == 0 {
 		out.VirtualHosts = []*ir.VirtualHost{{Name: hostPort("blackhole", b.port.public()), Domains: []string{"*"}}}
 	}

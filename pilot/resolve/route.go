@@ -49,20 +49,25 @@ type routeBuilder struct {
 func (b *routeBuilder) config(o *outbound) *ir.RouteConfig {
 	out := &ir.RouteConfig{Name: o.routes}
 	if o.sniff {
-		vh := b.serviceHost(o.tcp[0])
-		vh.Domains = []string{"*"}
-		out.VirtualHosts = []*ir.VirtualHost{vh}
+		out.VirtualHosts = []*ir.VirtualHost{b.sniffedHost(o)}
 		return out
 	}
 	for _, svc := range b.scope.Services {
-		if port := svc.PortByNumber(b.port); port != nil && (port.Protocol.IsHTTP() || port.Protocol == model.ProtocolAuto) {
+		if port := httpPort(svc, b.port); port != nil {
 			out.VirtualHosts = append(out.VirtualHosts, b.serviceHost(servicePort{svc, port}))
 		}
 	}
 	out.VirtualHosts = append(out.VirtualHosts, b.otherHosts()...)
 	out.VirtualHosts = append(out.VirtualHosts, fallback(b.scope))
-	uniqueDomains(out)
+	out.VirtualHosts = UniqueDomains(out.VirtualHosts)
 	return out
+}
+
+// sniffedHost takes every request on the listener of a lone service of unknown protocol.
+func (b *routeBuilder) sniffedHost(o *outbound) *ir.VirtualHost {
+	vh := b.serviceHost(o.tcp[0])
+	vh.Domains = []string{"*"}
+	return vh
 }
 
 // serviceHost gives the virtual host of one service: by the rules of its VirtualService, where one
@@ -191,23 +196,6 @@ func fallback(scope *EgressScope) *ir.VirtualHost {
 	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
 		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: model.PassthroughCluster, Weight: 1}}},
 	}}}
-}
-
-// uniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has
-// it; Envoy would refuse the whole configuration.
-func uniqueDomains(rc *ir.RouteConfig) {
-	taken := map[string]bool{}
-	rc.VirtualHosts = slices.DeleteFunc(rc.VirtualHosts, func(vh *ir.VirtualHost) bool {
-		vh.Domains = slices.DeleteFunc(vh.Domains, func(d string) bool {
-			d = strings.ToLower(d)
-			if taken[d] {
-				return true
-			}
-			taken[d] = true
-			return false
-		})
-		return len(vh.Domains) == 0
-	})
 }
 
 // domainName tells whether a host of a VirtualService can be a domain of Envoy.

@@ -23,10 +23,15 @@ type EgressScope struct {
 	AllowAny bool
 	// Problems of the Sidecar object: what of it is not translated.
 	Problems []model.Problem
+
+	saw func(host string) // told of every host that is looked up; nil for nobody
 }
 
 // Service gives the one with the hostname, or nil where it is out of scope.
 func (s *EgressScope) Service(hostname string) *model.Service {
+	if s.saw != nil {
+		s.saw(hostname)
+	}
 	i, ok := slices.BinarySearchFunc(s.Services, hostname, func(svc *model.Service, h string) int {
 		return strings.Compare(svc.Hostname, h)
 	})

@@ -89,7 +89,7 @@ func (p *plane) stop() {
 func (p *plane) set(messages ...push.Message) {
 	p.t.Helper()
 	p.messages = messages
-	if err := p.engine.Apply(context.Background(), push.Commit{Translator: table(messages), Config: true, Since: time.Now()}); err != nil {
+	if err := p.engine.Apply(context.Background(), push.Commit{Translator: table(messages), Since: time.Now()}); err != nil {
 		p.t.Fatal(err)
 	}
 }

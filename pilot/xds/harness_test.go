@@ -25,11 +25,15 @@ type table []push.Message
 
 func (t table) Classify(p *model.Proxy) resolve.Class { return resolve.Class{Key: p.Namespace} }
 
-func (t table) Translate(*resolve.Class) push.Draft { return push.Draft{Messages: t} }
+func (t table) Advance(context.Context, []*resolve.Class) (push.Work, error) { return push.Work{}, nil }
 
-func (t table) Endpoints(*resolve.Class, []push.Target, map[model.Key]struct{}) ([]push.Message, bool) {
-	return nil, true
-}
+func (t table) Moved(*model.Proxy) bool { return false }
+
+func (t table) Touched(*resolve.Class) (base, own bool) { return false, true }
+
+func (t table) Base(*resolve.Class) push.Base { return push.Base{} }
+
+func (t table) Own(*resolve.Class) push.Draft { return push.Draft{Messages: t} }
 
 func cluster(name string, seconds int) push.Message {
 	return push.Message{Type: push.Clusters, Name: name, Body: &clusterv3.Cluster{
@@ -82,7 +86,7 @@ func newMesh(t *testing.T, messages ...push.Message) *mesh {
 // set makes the mesh's state these messages.
 func (m *mesh) set(messages ...push.Message) {
 	m.t.Helper()
-	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: table(messages), Config: true, Since: time.Now()}); err != nil {
+	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: table(messages), Since: time.Now()}); err != nil {
 		m.t.Fatal(err)
 	}
 }

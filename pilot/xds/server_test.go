@@ -207,7 +207,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 func TestOverGRPC(t *testing.T) {
 	engine := push.New(push.Options{})
 	server := New(Options{Source: engine, Logger: discard})
-	if err := engine.Apply(t.Context(), push.Commit{Translator: table{cluster("a", 1)}, Config: true}); err != nil {
+	if err := engine.Apply(t.Context(), push.Commit{Translator: table{cluster("a", 1)}}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,0 +1,126 @@
+package push
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// The mesh that the project's goals speak of.
+const (
+	benchServices, benchEndpoints, benchNamespaces, benchRules = 1000, 10, 100, 200
+	benchClasses                                               = 250
+)
+
+func benchNS(i int) string   { return "ns-" + strconv.Itoa(i%benchNamespaces) }
+func benchName(i int) string { return "svc-" + strconv.Itoa(i) }
+func benchHost(i int) string { return benchName(i) + "." + benchNS(i) + ".svc.cluster.local" }
+
+func benchPod(service, n int) *model.Object {
+	return pod(benchNS(service), fmt.Sprintf("%s-%d", benchName(service), n), fmt.Sprintf("10.%d.%d.%d", service/250, service%250, n+1), map[string]string{
+		"app": benchName(service), "version": "v" + strconv.Itoa(1+n%2), "security.istio.io/tlsMode": "istio",
+		"pod-template-hash": fmt.Sprint(service, n), "topology.kubernetes.io/zone": "zone-" + strconv.Itoa(n%3),
+	})
+}
+
+func benchService(i int) *model.Object {
+	return service(benchNS(i), benchName(i), fmt.Sprintf("172.16.%d.%d", i/250, i%250+1), corev1.ServicePort{Name: "http", Port: 8080})
+}
+
+func benchObjects() []*model.Object {
+	var out []*model.Object
+	for i := range benchServices {
+		out = append(out, benchService(i))
+		for n := range benchEndpoints {
+			out = append(out, benchPod(i, n))
+		}
+	}
+	for i := range benchRules {
+		at := i * 4
+		out = append(out, destinationRule(benchNS(at), benchName(at), benchHost(at), 100), virtualService(benchNS(at), benchName(at), benchHost(at), 0))
+	}
+	return out
+}
+
+// bench is an engine with a proxy of each class connected.
+func newBench(b *testing.B) (*feed, *driver) {
+	f := newFeed(b, benchObjects()...)
+	d := newDriver(b)
+	d.apply(f.edit()...)
+	return f, d
+}
+
+func (d *driver) connectAll(b *testing.B) {
+	for i := range benchClasses {
+		name := fmt.Sprintf("%s-%d", benchName(i), 0)
+		if _, err := d.engine.Connect(proxy(b, benchNS(i), name, fmt.Sprintf("10.%d.%d.1", i/250, i%250), nil)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFirstBuild(b *testing.B) {
+	f, d := newBench(b)
+	commits := f.edit()
+	for b.Loop() {
+		d = newDriver(b)
+		d.apply(commits...)
+		d.connectAll(b)
+	}
+}
+
+func BenchmarkChange(b *testing.B) {
+	f, d := newBench(b)
+	d.connectAll(b)
+	for _, change := range []struct {
+		name string
+		next func(i int) *model.Object
+	}{
+		{"VirtualServiceOfOneNamespace", func(i int) *model.Object {
+			return virtualService(benchNS(8), "own", benchHost(8), i, ".")
+		}},
+		{"VirtualServiceOfAll", func(i int) *model.Object { return virtualService(benchNS(4), benchName(4), benchHost(4), i) }},
+		{"DestinationRuleOfAll", func(i int) *model.Object {
+			return destinationRule(benchNS(4), benchName(4), benchHost(4), int32(i+1))
+		}},
+		{"ServiceAdded", func(i int) *model.Object {
+			return service(benchNS(i), "new-"+strconv.Itoa(i), fmt.Sprintf("172.17.%d.%d", i/250%250, i%250+1), corev1.ServicePort{Name: "http", Port: 8080})
+		}},
+		{"Endpoint", func(i int) *model.Object {
+			o := benchPod(7, 0)
+			o.Spec.(*corev1.Pod).Status.PodIP = fmt.Sprintf("10.99.%d.%d", i/250%250, i%250+1)
+			return o
+		}},
+		{"PodLabel", func(i int) *model.Object {
+			o := benchPod(7, 0)
+			o.Labels["note"] = strconv.Itoa(i)
+			return o
+		}},
+		{"Irrelevant", func(i int) *model.Object {
+			o := object(model.KindNamespace, "", "ns-1", &corev1.Namespace{})
+			o.Annotations = map[string]string{"note.istio.io/x": strconv.Itoa(i)}
+			return o
+		}},
+	} {
+		b.Run(change.name, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			var took time.Duration
+			before := d.computed
+			for b.Loop() {
+				i++
+				commits := f.edit(change.next(i + 10*int(time.Now().UnixNano()%100)))
+				started := time.Now()
+				d.apply(commits...)
+				took += time.Since(started)
+			}
+			b.ReportMetric(float64(took.Nanoseconds())/float64(i), "apply-ns/op")
+			b.ReportMetric(float64(d.computed-before)/float64(i), "units/op")
+		})
+	}
+}

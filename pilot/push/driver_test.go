@@ -1,0 +1,44 @@
+package push
+
+import (
+	"context"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// driver brings commits of a store into an engine.
+type driver struct {
+	t        testing.TB
+	engine   *Engine
+	pipeline *Pipeline
+	computed int
+}
+
+func newDriver(t testing.TB) *driver {
+	return &driver{t: t, engine: New(Options{}), pipeline: NewPipeline()}
+}
+
+func (d *driver) apply(commits ...store.Commit) {
+	d.t.Helper()
+	for _, c := range commits {
+		out := d.pipeline.Commit(c)
+		out.Translator = counting{out.Translator, d}
+		if err := d.engine.Apply(d.t.Context(), out); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// counting adds up the units that are computed.
+type counting struct {
+	Translator
+	*driver
+}
+
+func (c counting) Advance(ctx context.Context, live []*resolve.Class) (Work, error) {
+	w, err := c.Translator.Advance(ctx, live)
+	c.computed += w.Computed
+	return w, err
+}

@@ -1,0 +1,115 @@
+package push
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// encoder turns ir values into resources, equal ones into the same.
+type encoder struct {
+	pool      *pool
+	resources [NumTypes]*memo[Resource]
+	hosts     *memo[virtualHost]
+}
+
+// virtualHost is one virtual host as a field of a marshalled route configuration.
+type virtualHost struct {
+	value *ir.VirtualHost
+	field []byte
+}
+
+// fieldVirtualHosts is virtual_hosts of envoy.config.route.v3.RouteConfiguration.
+const fieldVirtualHosts = 2
+
+func newEncoder() *encoder {
+	e := &encoder{pool: newPool(), hosts: newMemo[virtualHost]()}
+	for t := range e.resources {
+		e.resources[t] = newMemo[Resource]()
+	}
+	return e
+}
+
+func (e *encoder) resource(t Type, name string, value any, message func() proto.Message) (*Resource, error) {
+	r, _, err := e.encode(t, name, value, message)
+	return r, err
+}
+
+func (e *encoder) encode(t Type, name string, value any, message func() proto.Message) (*Resource, any, error) {
+	return e.resources[t].get(name, value, func() (*Resource, error) {
+		r, err := encode(Message{t, name, message()})
+		if err != nil {
+			return nil, err
+		}
+		return e.pool.intern(r), nil
+	})
+}
+
+// cluster gives with the resource the equal value that is shared.
+func (e *encoder) cluster(cl *ir.Cluster) (*Resource, *ir.Cluster, error) {
+	r, shared, err := e.encode(Clusters, cl.Name, cl, func() proto.Message { return envoy.Cluster(cl) })
+	if err != nil {
+		return nil, cl, err
+	}
+	return r, shared.(*ir.Cluster), nil
+}
+
+func (e *encoder) listener(l *ir.Listener) (*Resource, error) {
+	return e.resource(Listeners, l.Name, l, func() proto.Message { return envoy.Listener(l) })
+}
+
+func (e *encoder) assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) (*Resource, error) {
+	a := endpoint.Assignment(r, c, cl)
+	return e.resource(Endpoints, a.Cluster, a, func() proto.Message { return envoy.LoadAssignment(a) })
+}
+
+func (e *encoder) nameTable(t *ir.NameTable) (*Resource, error) {
+	return e.resource(NameTables, NameTableName, t, func() proto.Message { return envoy.NameTable(t) })
+}
+
+func (e *encoder) virtualHost(vh *ir.VirtualHost) (*virtualHost, error) {
+	out, _, err := e.hosts.get(vh.Name, vh, func() (*virtualHost, error) {
+		m := envoy.VirtualHost(vh)
+		if err := m.ValidateAll(); err != nil {
+			return nil, err
+		}
+		value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		field := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
+		return &virtualHost{vh, protowire.AppendBytes(field, value)}, nil
+	})
+	return out, err
+}
+
+// routes puts marshalled virtual hosts together, which were checked one by one.
+func (e *encoder) routes(name string, hosts []*virtualHost) (*Resource, error) {
+	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(envoy.RouteConfig(&ir.RouteConfig{Name: name}))
+	if err != nil {
+		return nil, err
+	}
+	size := len(head)
+	for _, h := range hosts {
+		size += len(h.field)
+	}
+	value := slices.Grow(head, size-len(head))
+	for _, h := range hosts {
+		value = append(value, h.field...)
+	}
+	r := &Resource{Type: Routes, Name: name}
+	r.finish(value)
+	return e.pool.intern(r), nil
+}
+
+// local tells whether a cluster's load assignment depends on where the proxy is.
+func local(cl *ir.Cluster) bool {
+	p := cl.Endpoints.Locality
+	return p.Failover || len(p.Distribute) > 0
+}
