@@ -60,7 +60,7 @@ func (s *stream) open(t push.Type, r *request) *watch {
 	w := newWatch(t, s.wire.delta(), s.update.Set(t))
 	if (t == push.Endpoints || t == push.Listeners) && s.watches[push.Clusters] == nil {
 		s.blind = true
-		s.resumed = s.resumed || len(r.initial) > 0
+		s.resumed = s.resumed || len(r.initial) > 0 || r.version != ""
 	}
 	names := r.subscribe
 	if !w.delta {

@@ -16,6 +16,8 @@ const (
 	// maxClusterInflight bounds the unacknowledged CDS responses: an acknowledgement waits for
 	// warming, so one at a time would hold up what follows (rule 5).
 	maxClusterInflight = 16
+	// slowRead is how long a send may take without putting off the removal of clusters.
+	slowRead = 100 * time.Millisecond
 )
 
 // stream is one client's stream. The loop owns it; the mutex lets others look.
@@ -87,6 +89,9 @@ func (s *stream) send(r *response) error {
 	err := s.wire.send(r)
 	s.mu.Lock()
 	s.sending = time.Time{}
+	if time.Since(started) > slowRead { // it has not acted on what came before either, nor have we on its requests
+		s.settled = time.Time{}
+	}
 	s.mu.Unlock()
 	if err == nil {
 		s.metrics.sent(r, time.Since(started))
@@ -123,7 +128,7 @@ func (s *stream) next() (*response, time.Duration) {
 		if w == nil || !w.pending() || len(w.inflight) >= inflightLimit(t) {
 			continue
 		}
-		if (t == push.Listeners || t == push.Routes) && !w.answer {
+		if t == push.Listeners || t == push.Routes {
 			if wait := s.warming(now); wait > 0 {
 				wake = wait
 				continue
@@ -204,6 +209,9 @@ func (s *stream) warming(now time.Time) time.Duration {
 	if w == nil {
 		if !s.resumed {
 			return 0
+		}
+		if !s.quiet(push.Endpoints) {
+			return s.opts.WarmingTimeout // without its endpoints it cannot get warm
 		}
 		return max(0, s.connected.Add(s.opts.WarmingTimeout).Sub(now))
 	}

@@ -16,8 +16,10 @@ type request struct {
 	// Delta only.
 	subscribe, unsubscribe []string
 	initial                map[string]string // versions that the client holds, by name
-	// State of the world only: all names; none is a wildcard.
-	names []string
+	// State of the world only: all names, of which none is a wildcard, and the version that the
+	// client took last, maybe from another server.
+	names   []string
+	version string
 }
 
 // wire is one stream of either protocol.
@@ -62,6 +64,6 @@ func (w sotwWire) recv() (*request, error) {
 	return &request{
 		typeURL: m.GetTypeUrl(), node: m.GetNode(), nonce: m.GetResponseNonce(),
 		refused: m.GetErrorDetail() != nil, detail: m.GetErrorDetail().GetMessage(),
-		names: m.GetResourceNames(),
+		names: m.GetResourceNames(), version: m.GetVersionInfo(),
 	}, nil
 }
