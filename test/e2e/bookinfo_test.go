@@ -147,7 +147,7 @@ func testSplit(t *testing.T, m *mesh) {
 	}
 }
 
-// rule writes a VirtualService for a host of the sample.
+// rule gives a VirtualService for a host of the sample.
 func rule(host, http string) string {
 	return "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: " + host + "}\nspec:\n  hosts: [" + host + "]\n  http:\n" + http
 }
@@ -157,14 +157,20 @@ func to(host, subset string, weight int) string {
 }
 
 func testLiveEdits(t *testing.T, m *mesh) {
-	l := m.startLoad(100, reviewsPath)
-	for i, edit := range []struct{ text, user, want string }{
+	edits := []struct{ text, user, want string }{
 		{rule("reviews", "    - route:\n"+to("reviews", "v1", 0)+to("reviews", "v3", 100)), "", "v3"},
 		{rule("reviews", "    - route:\n"+to("reviews", "v2", 100)), "", "v2"},
 		{rule("reviews", "    - match: [{headers: {end-user: {exact: jason}}}]\n      route:\n"+to("reviews", "v3", 100)+
 			"    - route:\n"+to("reviews", "v1", 100)), "jason", "v3"},
 		{rule("reviews", "    - route:\n"+to("reviews", "v1", 100)), "", "v1"},
-	} {
+		{rule("reviews", "    - match: [{headers: {end-user: {exact: jason}}}]\n      route:\n"+to("reviews", "v3", 100)+
+			"    - route:\n"+to("reviews", "v1", 100)), "jason", "v3"},
+	}
+	const rounds = 6
+	l := m.startLoad(200, reviewsPath)
+	var slowest time.Duration
+	for i := range rounds * len(edits) {
+		edit := edits[i%len(edits)]
 		m.write(t, "virtual-service-reviews.yaml", edit.text)
 		began := time.Now()
 		eventually(t, 5*time.Second, "edit "+edit.want, func() error {
@@ -173,14 +179,16 @@ func testLiveEdits(t *testing.T, m *mesh) {
 			}
 			return nil
 		})
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("edit %d (%s) took %s", i, edit.want, took)
-		}
+		slowest = max(slowest, time.Since(began))
 	}
+	if slowest > 2*time.Second {
+		t.Errorf("an edit took %s", slowest)
+	}
+	t.Logf("%d edits, the slowest was in effect after %s", rounds*len(edits), slowest)
 	if got := m.versions(t, 20, asUser("someone")...); got["v1"] != 20 {
 		t.Errorf("everyone else sees %v", got)
 	}
-	l.stop(t, 30)
+	l.stop(t, 300)
 }
 
 func testFaultTimeoutRetry(t *testing.T, m *mesh) {

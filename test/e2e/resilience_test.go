@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// meshConfig lets certificates live for a minute.
-const shortCertificates = `apiVersion: v1
+// hardMesh lets certificates live for a minute, and sends the pods' DNS to their agents.
+const hardMesh = `apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data:
@@ -21,13 +21,14 @@ data:
     defaultConfig:
       proxyMetadata:
         SECRET_TTL: 60s
+        ISTIO_META_DNS_CAPTURE: "true"
 `
 
 // TestResilience keeps 200 requests a second on the mesh while its control plane is killed and
 // restarted and while every certificate is renewed.
 func TestResilience(t *testing.T) {
 	dir := copyDir(t, filepath.Join(root(t), "samples/bookinfo"))
-	if err := os.WriteFile(filepath.Join(dir, "mesh-config.yaml"), []byte(shortCertificates), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "mesh-config.yaml"), []byte(hardMesh), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m := start(t, "e2e-hard", dir)
@@ -37,6 +38,7 @@ func TestResilience(t *testing.T) {
 		}
 		return nil
 	})
+	m.assertAgentAnswersDNS(t)
 	serials := func() string { return m.secretSerial(t, "productpage-v1") }
 	first := serials()
 	l := m.startLoad(200, "/api/v1/products/0")
@@ -82,6 +84,30 @@ spec:
 		return nil
 	})
 	l.stop(t, 200*30)
+}
+
+// assertAgentAnswersDNS looks names up and reads from the agent's metrics that it was the one asked.
+func (m *mesh) assertAgentAnswersDNS(t *testing.T) {
+	t.Helper()
+	asked := func() string {
+		out := m.ctl(t, "exec", "productpage-v1", "-c", "istio-proxy", "--", "/usr/local/bin/pilot-agent", "request", "GET", "metrics", "--debug-port", "15020")
+		for line := range strings.Lines(out) {
+			if strings.HasPrefix(line, "dns_requests_total ") {
+				return line
+			}
+		}
+		return ""
+	}
+	before := asked()
+	for _, name := range []string{"reviews", "reviews.default", "reviews.default.svc.cluster.local"} {
+		out := m.ctl(t, "exec", "productpage-v1", "-c", "productpage", "--", "/usr/local/bin/bookinfo", "lookup", name)
+		if !strings.HasPrefix(out, "10.") {
+			t.Errorf("lookup %s by the agent: %q", name, out)
+		}
+	}
+	if after := asked(); after == before {
+		t.Errorf("the agent was not asked: %q before and after", before)
+	}
 }
 
 // secretSerial gives the serial number of the workload's certificate.
