@@ -106,7 +106,7 @@ fuzz: ## Each fuzz target for FUZZTIME
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
 .PHONY: bench
-bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; BENCH=--short for a minute
+bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; BENCH='--short --baseline bench/baseline.json' is what CI runs
 	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./bench/cmd/pilot-bench
 	bin/pilot-bench $(or $(BENCH),--all --out docs/bench)
 

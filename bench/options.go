@@ -67,7 +67,7 @@ func Short() Options {
 		Mesh: mesh.Spec{
 			Seed: 1, Services: 100, Endpoints: 10, Namespaces: 20, Zones: 3, VirtualServices: 20, DestinationRules: 20,
 		},
-		Clients: 50, ColdClients: 50, SideClients: 10, Repetitions: 5, Storm: 3 * time.Second, Rate: 100, Rollout: 50,
+		Clients: 50, ColdClients: 50, SideClients: 10, Repetitions: 3, Storm: 2 * time.Second, Rate: 100, Rollout: 100,
 	}
 }
 

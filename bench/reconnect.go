@@ -44,8 +44,17 @@ func (r *runner) stalled(ctx context.Context) error {
 func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, c change, stall, n int, to *Result) error {
 	fleet.Stall(stall)
 	defer fleet.Stall(0)
+	everyone := func(ns string) bool { return r.mesh.Concerned(ns, mesh.ReachAll) }
+	large := fleet.Watch(ads.Routes, fmt.Sprint(mesh.HTTPPort), r.concerned(everyone)-r.stalledClients(fleet, everyone))
 	if _, err := r.mesh.Route(mesh.ReachAll).Apply(); err != nil {
 		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-large.Reached():
+	case <-time.After(patience / 3):
+		return fmt.Errorf("a route reached %d clients", large.Count())
 	}
 	if err := r.quiet(ctx, fleet, time.Second); err != nil {
 		return err

@@ -144,17 +144,17 @@ func (r *runner) synced(ctx context.Context, f *ads.Fleet) error {
 
 // wait polls until count is n.
 func wait(ctx context.Context, what string, n int, count func() int) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	start := time.Now()
 	for {
 		got := count()
 		if got == n {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if time.Since(start) > patience {
 			return fmt.Errorf("%s: %d of %d after %v", what, got, n, patience)
-		case <-time.After(5 * time.Millisecond):
+		}
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return fmt.Errorf("%s: %d of %d: %w", what, got, n, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
@@ -97,6 +98,7 @@ func (r *runner) cold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	result.Notes = append(result.Notes, "full state: "+r.sizes())
 	if err := r.quiet(ctx, fleet, time.Second); err != nil {
 		return err
 	}
@@ -179,6 +181,23 @@ func byKind(frames []ads.Frame) map[ads.Kind][][]byte {
 		out[f.Kind] = append(out[f.Kind], f.Bytes)
 	}
 	return out
+}
+
+// sizes tells what the first client's state consists of, in bytes of messages.
+func (r *runner) sizes() string {
+	class := floor.Everyone
+	if r.Mesh.Scoped {
+		class = r.mesh.Workload(0).Namespace
+	}
+	var out []string
+	for _, k := range []ads.Kind{ads.Clusters, ads.Endpoints, ads.Listeners, ads.Routes} {
+		n := 0
+		for _, b := range r.replies.Cold[class][k] {
+			n += len(b)
+		}
+		out = append(out, fmt.Sprintf("%s %d", k, n))
+	}
+	return strings.Join(out, ", ")
 }
 
 // idle shows what the server uses while nothing happens.

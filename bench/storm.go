@@ -48,7 +48,7 @@ func (r *runner) storm(ctx context.Context, fleet *ads.Fleet, n, rate int, next 
 			result.Concerned = m.want
 		}
 	}
-	if err := r.quiet(ctx, fleet, 2*time.Second); err != nil {
+	if err := r.settle(ctx, fleet, all); err != nil {
 		return err
 	}
 	fleet.Unwatch()
@@ -63,6 +63,28 @@ func (r *runner) storm(ctx context.Context, fleet *ads.Fleet, n, rate int, next 
 	}
 	result.Last, result.Each = quantiles(last), quantiles(each)
 	return nil
+}
+
+// settle waits until the last change of each resource has arrived everywhere; a server that has a
+// backlog may be silent for seconds, so silence alone says nothing.
+func (r *runner) settle(ctx context.Context, fleet *ads.Fleet, all []made) error {
+	latest := map[string]made{}
+	for _, m := range all {
+		latest[m.mark.Resource()] = m
+	}
+	deadline := time.NewTimer(patience / 2)
+	defer deadline.Stop()
+wait:
+	for _, m := range latest {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.mark.Reached():
+		case <-deadline.C:
+			break wait
+		}
+	}
+	return r.quiet(ctx, fleet, time.Second)
 }
 
 // stormy measures a storm, and has the floor send the same.
@@ -92,11 +114,19 @@ func (r *runner) pod(i int) (service, ordinal int) {
 	return service, 1 + i/r.Mesh.Services%max(1, r.Mesh.Endpoints-1)
 }
 
+// shown gives the service whose load assignment shows a change, -1 for none.
+func (r *runner) shown(service int) int {
+	if r.mesh.Assigned(service) {
+		return service
+	}
+	return -1
+}
+
 // churn changes endpoints of one service after the other.
 func (r *runner) churn(ctx context.Context) error {
 	_, err := r.stormy(ctx, scenarioChurn, int(r.Storm.Seconds()*float64(r.Rate)), r.Rate, func(i int) step {
 		service := i % r.Mesh.Services
-		return step{r.mesh.Endpoint(service, r.Mesh.Endpoints-1), service}
+		return step{r.mesh.Endpoint(service, r.Mesh.Endpoints-1), r.shown(service)}
 	})
 	return err
 }
@@ -132,7 +162,7 @@ func (r *runner) rollout(ctx context.Context) error {
 		if i%2 == 1 {
 			return step{r.mesh.Touch(service, ordinal), -1}
 		}
-		return step{r.mesh.Replace(service, ordinal), service}
+		return step{r.mesh.Replace(service, ordinal), r.shown(service)}
 	})
 	return err
 }

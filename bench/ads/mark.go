@@ -9,7 +9,6 @@ import (
 // Mark waits for all clients to acknowledge a resource that changes: it notes when each of them
 // acknowledged a response that holds it, for the first time.
 type Mark struct {
-	kind    Kind
 	name    string
 	since   time.Time
 	at      []atomic.Int64 // by client: ns after since; 0 for not yet
@@ -23,6 +22,9 @@ func (m *Mark) hit(client int, now time.Time) {
 		close(m.reached)
 	}
 }
+
+// Resource gives the name.
+func (m *Mark) Resource() string { return m.name }
 
 // Reached is closed when as many clients as were expected have acknowledged.
 func (m *Mark) Reached() <-chan struct{} { return m.reached }
@@ -50,7 +52,7 @@ type target struct {
 // Watch replaces what is marked for a resource. expect clients are expected to get it.
 func (f *Fleet) Watch(k Kind, name string, expect int) *Mark {
 	m := &Mark{
-		kind: k, name: name, since: time.Now(), at: make([]atomic.Int64, len(f.clients)),
+		name: name, since: time.Now(), at: make([]atomic.Int64, len(f.clients)),
 		expect: int64(expect), reached: make(chan struct{}),
 	}
 	f.marksMu.Lock()

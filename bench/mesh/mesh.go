@@ -191,6 +191,10 @@ func (m *Mesh) Cluster(service int) string {
 	return fmt.Sprintf("outbound|%d||%s", port, m.Host(service))
 }
 
+// Assigned tells whether a service has load assignments: the endpoints of a headless one are in
+// listeners, since its clients choose a pod themselves.
+func (m *Mesh) Assigned(service int) bool { return !m.headless(service) }
+
 // ConfiguredService tells which service a VirtualService or DestinationRule is for.
 func (m *Mesh) ConfiguredService(i int) int { return m.hosts[i] }
 

@@ -80,7 +80,7 @@ func command() *cobra.Command {
 	p.IntVar(&f.Mesh.Zones, "zones", f.Mesh.Zones, "zones")
 	p.IntVar(&f.Mesh.VirtualServices, "virtual-services", f.Mesh.VirtualServices, "VirtualServices")
 	p.IntVar(&f.Mesh.DestinationRules, "destination-rules", f.Mesh.DestinationRules, "DestinationRules")
-	p.StringSliceVar(&f.Scenarios, "scenario", nil, "scenarios to run, of: "+strings.Join(bench.Scenarios(), "; "))
+	p.StringArrayVar(&f.Scenarios, "scenario", nil, "scenario to run, may be repeated, of: "+strings.Join(bench.Scenarios(), "; "))
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log each stream's end")
 	return cmd
 }
