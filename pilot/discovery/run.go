@@ -54,6 +54,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return file.New(cfg.ConfigDirs, file.Options{Name: sourceName, Logger: cfg.Logger}).Run(ctx, p.store)
 	})
 	group.Go(func() error { return p.pump(ctx) })
+	group.Go(func() error { return p.engine.Run(ctx) })
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -80,7 +81,7 @@ func newPlane(cfg Config) *plane {
 		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}}, Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
-		Registerer: registry, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
+		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
 	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry})
 	return p

@@ -24,7 +24,7 @@ func (d *driver) apply(commits ...store.Commit) {
 	d.t.Helper()
 	for _, c := range commits {
 		out := d.pipeline.Commit(c)
-		out.Translator = counting{out.Translator, d}
+		out.Translator = counting{out.Translator.(step), d}
 		if err := d.engine.Apply(d.t.Context(), out); err != nil {
 			d.t.Fatal(err)
 		}
@@ -33,12 +33,12 @@ func (d *driver) apply(commits ...store.Commit) {
 
 // counting adds up the units that are computed.
 type counting struct {
-	Translator
+	step
 	*driver
 }
 
 func (c counting) Advance(ctx context.Context, live []*resolve.Class) (Work, error) {
-	w, err := c.Translator.Advance(ctx, live)
+	w, err := c.step.Advance(ctx, live)
 	c.computed += w.Computed
 	return w, err
 }

@@ -2,6 +2,8 @@ package push
 
 import (
 	"slices"
+	"sync"
+	"weak"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -17,6 +19,18 @@ type encoder struct {
 	pool      *pool
 	resources [NumTypes]*memo[Resource]
 	hosts     *memo[virtualHost]
+	sets      [NumTypes]*setPool
+
+	mu          sync.Mutex
+	assignments map[assignmentKey]*Resource // of the present snapshot
+}
+
+// assignmentKey is what decides about a load assignment in one snapshot, where the proxy's
+// locality does not count: the cluster, by identity, and what endpoints show to a class.
+type assignmentKey struct {
+	cluster    *ir.Cluster
+	ipv4, ipv6 bool
+	clusterID  string
 }
 
 // virtualHost is one virtual host as a field of a marshalled route configuration.
@@ -30,7 +44,9 @@ const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
 	e := &encoder{pool: newPool(), hosts: newMemo[virtualHost]()}
+	e.advance()
 	for t := range e.resources {
+		e.sets[t] = &setPool{entries: map[totals]weak.Pointer[Set]{}, sweepAt: minSweep}
 		e.resources[t] = newMemo[Resource]()
 	}
 	return e
@@ -68,6 +84,28 @@ func (e *encoder) assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster)
 	a := endpoint.Assignment(r, c, cl)
 	return e.resource(Endpoints, a.Cluster, a, func() proto.Message { return envoy.LoadAssignment(a) })
 }
+
+// sharedAssignment is assignment for a cluster that is shared and not local.
+func (e *encoder) sharedAssignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) (*Resource, error) {
+	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID}
+	e.mu.Lock()
+	known := e.assignments[key]
+	e.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	made, err := e.assignment(r, c, cl)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.assignments[key] = made
+	e.mu.Unlock()
+	return made, nil
+}
+
+// advance forgets what followed from the former snapshot alone.
+func (e *encoder) advance() { e.assignments = map[assignmentKey]*Resource{} }
 
 func (e *encoder) nameTable(t *ir.NameTable) (*Resource, error) {
 	return e.resource(NameTables, NameTableName, t, func() proto.Message { return envoy.NameTable(t) })

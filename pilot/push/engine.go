@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"runtime"
 	"slices"
@@ -33,6 +34,7 @@ type Options struct {
 	Report func([]model.Problem)
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	Logger     *slog.Logger // nil for none
 }
 
 // Engine owns the views and the clients.
@@ -43,12 +45,16 @@ type Engine struct {
 
 	mu         sync.Mutex // guards all below
 	translator Translator // nil before the first commit
+	states     uint64     // how many translator has had
 	groups     map[string]*group
 	suspects   map[string]Suspicion
 }
 
 // New gives an Engine without a state; it serves after the first Apply.
 func New(opts Options) *Engine {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pool: newPool(),
 		groups: map[string]*group{}, suspects: map[string]Suspicion{},
@@ -73,6 +79,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 		return err
 	}
 	e.translator = c.Translator
+	e.states++
 	e.reclassify()
 	var build errgroup.Group
 	build.SetLimit(runtime.GOMAXPROCS(0))

@@ -164,7 +164,7 @@ func (g *group) compose() {
 	for t := range over {
 		slices.SortFunc(over[t], compareEntries)
 		next.sets[t] = g.base[t].cover(over[t])
-		if next.sets[t].same(g.view.sets[t]) {
+		if next.sets[t].totals == g.view.sets[t].totals {
 			next.sets[t] = g.view.sets[t]
 		}
 		changed = changed || next.sets[t] != g.view.sets[t]

@@ -188,7 +188,7 @@ func (p *part) publish(out changes) {
 			list = append(list, entry{name, res})
 		}
 		slices.SortFunc(list, compareEntries)
-		next := p.sets[t].with(list)
+		next := p.encoder.sets[t].with(p.sets[t], list)
 		p.changed = p.changed || next != p.sets[t]
 		p.sets[t] = next
 	}

@@ -16,6 +16,7 @@ type routeUnit struct {
 	order    []*hostUnit          // services by hostname, then the others
 	other    *hostUnit
 	moved    bool // order changed, or a domain
+	stale    bool // a virtual host changed, or moved
 	unique   bool // no domain stands twice
 	resource *Resource
 }
@@ -46,6 +47,9 @@ func (u *hostUnit) compute(p *part, r resolve.Reader) []string {
 	p.report(u, problems)
 	before := u.hosts
 	u.hosts, u.err = p.encodeHosts(hosts)
+	if u.err != nil || !slices.Equal(before, u.hosts) {
+		u.routes.stale = true
+	}
 	if !slices.EqualFunc(before, u.hosts, sameDomains) {
 		u.routes.moved = true
 	}
@@ -117,13 +121,15 @@ func (p *part) layHosts(u *routeUnit, again map[unit]struct{}) {
 		}
 	}
 	u.moved = u.moved || !slices.Equal(order, u.order)
+	u.stale = u.stale || u.moved
 	u.order = order
 }
 
 // compose puts a configuration together. One with a forbidden host stays as it was.
 func (p *part) compose(u *routeUnit) {
+	u.stale = false
 	delete(p.problems, u)
-	var hosts []*virtualHost
+	hosts := make([]*virtualHost, 0, len(u.order))
 	var err error
 	for _, h := range u.order {
 		hosts = append(hosts, h.hosts...)

@@ -66,7 +66,7 @@ func (p *part) assign(r resolve.Reader, d *store.Delta, done map[string]struct{}
 func (p *part) assignClusters(r resolve.Reader, u *clusterUnit, out changes) {
 	for _, cl := range u.clusters {
 		if cl.Discovery == ir.DiscoveryEDS && cl.Endpoints != nil && !local(cl) {
-			res, err := p.encoder.assignment(r, &p.class, cl)
+			res, err := p.encoder.sharedAssignment(r, &p.class, cl)
 			out[Endpoints][cl.Name] = p.serves(Endpoints, cl.Name, res, err, u)
 		}
 	}
@@ -115,19 +115,13 @@ func (p *part) layListeners(old *resolve.Layout, again map[unit]struct{}, out ch
 // collect hands on what the units gave, and puts together the route configurations of which a
 // virtual host was computed.
 func (p *part) collect(computed map[unit]struct{}, out changes) {
-	routes := map[*routeUnit]struct{}{}
 	for u := range computed {
-		switch u := u.(type) {
-		case *listenerUnit:
-			if p.listeners[u.name] == u {
-				out[Listeners][u.name] = u.resource
-			}
-		case *hostUnit:
-			routes[u.routes] = struct{}{}
+		if l, ok := u.(*listenerUnit); ok && p.listeners[l.name] == l {
+			out[Listeners][l.name] = l.resource
 		}
 	}
 	for _, u := range p.routes {
-		if _, ok := routes[u]; ok || u.resource == nil || u.moved {
+		if u.stale {
 			p.compose(u)
 			out[Routes][u.name] = u.resource
 		}

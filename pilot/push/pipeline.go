@@ -56,6 +56,7 @@ func (s step) Advance(ctx context.Context, live []*resolve.Class) (Work, error) 
 	p := s.Pipeline
 	p.delta = s.commit.Snapshot.DeltaSince(p.snapshot, s.commit)
 	p.snapshot = s.commit.Snapshot
+	p.encoder.advance()
 	for _, c := range live {
 		if shared := p.parts[p.keys[c.Key]]; shared != nil {
 			shared.used = true

@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"weak"
 )
@@ -51,4 +52,38 @@ func (p *pool) sweep() {
 		}
 	}
 	p.sweepAt = max(minSweep, 2*len(p.entries))
+}
+
+// setPool keeps one copy of equal sets for all parts: parts of a mesh without scopes have the same
+// clusters and load assignments, so a change of them copies one set.
+type setPool struct {
+	mu      sync.Mutex
+	entries map[totals]weak.Pointer[Set]
+	sweepAt int
+}
+
+// with gives s with some entries replaced, where nil removes, or s itself where nothing changes.
+// changes are sorted by name.
+func (p *setPool) with(s *Set, changes []entry) *Set {
+	changes = slices.DeleteFunc(changes, func(e entry) bool { return s.Get(e.name) == e.r })
+	if len(changes) == 0 {
+		return s
+	}
+	key := s.after(changes)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.entries[key].Value(); known != nil {
+		return known
+	}
+	next := s.with(changes)
+	p.entries[key] = weak.Make(next)
+	if len(p.entries) > p.sweepAt {
+		for k, w := range p.entries {
+			if w.Value() == nil {
+				delete(p.entries, k)
+			}
+		}
+		p.sweepAt = max(minSweep, 2*len(p.entries))
+	}
+	return next
 }

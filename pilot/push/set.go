@@ -13,15 +13,20 @@ import (
 // share, and over it a few of its own. A set with few changes costs a copy of pointers, not of
 // resources.
 type Set struct {
-	id     uint64  // unique in the process, for remembering differences
-	base   *Set    // without a base of its own; nil for none
-	over   []entry // by name; they hide those of the base
-	sum    uint64  // of the resources' hashes, which does not depend on their order
-	bytes  int
-	length int
+	id   uint64  // unique in the process, for remembering differences
+	base *Set    // without a base of its own; nil for none
+	over []entry // by name; they hide those of the base
+	totals
 
 	mu    sync.Mutex
 	diffs map[uint64]Diff
+}
+
+// totals tell sets of other resources apart.
+type totals struct {
+	sum    uint64 // of the resources' hashes, which does not depend on their order
+	bytes  int
+	length int
 }
 
 // entry is a name and its resource; nil hides the base's.
@@ -64,7 +69,7 @@ func (s *Set) layer(resources []*Resource) *Set { return s.cover(entries(resourc
 func (s *Set) cover(over []entry) *Set {
 	out := &Set{id: lastSet.Add(1), base: s, over: over}
 	if s != nil {
-		out.sum, out.bytes, out.length = s.sum, s.bytes, s.length
+		out.totals = s.totals
 	}
 	for _, e := range over {
 		if s != nil {
@@ -76,7 +81,7 @@ func (s *Set) cover(over []entry) *Set {
 }
 
 // count adds a resource to the totals, or takes it away.
-func (s *Set) count(r *Resource, sign int) {
+func (s *totals) count(r *Resource, sign int) {
 	if r == nil {
 		return
 	}
@@ -85,13 +90,19 @@ func (s *Set) count(r *Resource, sign int) {
 	s.length += sign
 }
 
-// with gives a set without a base with some entries replaced, where nil removes, or s itself
-// where nothing changes. changes are sorted by name.
-func (s *Set) with(changes []entry) *Set {
-	changes = slices.DeleteFunc(changes, func(e entry) bool { return s.Get(e.name) == e.r })
-	if len(changes) == 0 {
-		return s
+// after gives the totals of s with some entries replaced, where nil removes.
+func (s *Set) after(changes []entry) totals {
+	out := s.totals
+	for _, e := range changes {
+		out.count(s.Get(e.name), -1)
+		out.count(e.r, 1)
 	}
+	return out
+}
+
+// with gives a set without a base with some entries replaced, where nil removes. changes are
+// sorted by name.
+func (s *Set) with(changes []entry) *Set {
 	next := make([]entry, 0, len(s.over)+len(changes))
 	old := s.over
 	for _, e := range changes {
@@ -106,9 +117,6 @@ func (s *Set) with(changes []entry) *Set {
 	}
 	return (*Set)(nil).cover(append(next, old...))
 }
-
-// same tells whether two sets have the same resources, without regard to what is shared.
-func (s *Set) same(o *Set) bool { return s.sum == o.sum && s.length == o.length && s.bytes == o.bytes }
 
 // Get gives the resource of a name, or nil.
 func (s *Set) Get(name string) *Resource {

@@ -1,0 +1,62 @@
+package push
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// TestCheckHealsWhatWentWrong spoils a part, as a forgotten dependency would.
+func TestCheckHealsWhatWentWrong(t *testing.T) {
+	var log bytes.Buffer
+	f := newFeed(t, service("a", "web", "172.16.0.1", corev1.ServicePort{Name: "http", Port: 80}))
+	d := newDriver(t)
+	reg := prometheus.NewRegistry()
+	d.engine = New(Options{Registerer: reg, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	d.apply(f.edit()...)
+	c, err := d.engine.Connect(proxy(t, "a", "p", "10.0.0.1", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := c.Latest()
+	d.engine.check("")
+	if log.Len() > 0 || c.Latest() != good {
+		t.Fatalf("a good view is found wrong: %s", &log)
+	}
+	const name = "outbound|80||web.a.svc.cluster.local"
+	for _, shared := range d.pipeline.parts {
+		shared.sets[Clusters] = shared.sets[Clusters].with([]entry{{name, nil}})
+	}
+	g := d.engine.groups[c.Latest().Class]
+	g.rebuild(d.engine.translator, d.engine.pool)
+	g.publish(good.Since)
+	if c.Latest().Set(Clusters).Get(name) != nil {
+		t.Fatal("the view was not spoilt")
+	}
+	told(c)
+	d.engine.check("")
+	if got := c.Latest().Set(Clusters).Get(name); got == nil || got.Version != good.Set(Clusters).Get(name).Version || !told(c) {
+		t.Error("the view is not healed")
+	}
+	if !strings.Contains(log.String(), name) || counted(t, reg, "pilot_push_check_differences_total") != 1 {
+		t.Errorf("the difference is not told: %s", &log)
+	}
+}
+
+func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return -1
+}
