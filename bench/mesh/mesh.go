@@ -101,9 +101,12 @@ func (s Spec) check() error {
 		name     string
 		got, min int
 	}{
-		{"endpoints", s.Endpoints, 1}, {"namespaces", s.Namespaces, 1}, {"zones", s.Zones, 1},
+		{"endpoints", s.Endpoints, 1},
+		{"namespaces", s.Namespaces, 1},
+		{"zones", s.Zones, 1},
 		{"services", s.Services, 4 * s.Namespaces},
-		{"VirtualServices", s.VirtualServices, configured}, {"DestinationRules", s.DestinationRules, configured},
+		{"VirtualServices", s.VirtualServices, configured},
+		{"DestinationRules", s.DestinationRules, configured},
 	} {
 		if n.got < n.min {
 			return fmt.Errorf("synthetic mesh: %d %s, want at least %d", n.got, n.name, n.min)

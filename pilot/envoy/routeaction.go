@@ -23,7 +23,8 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 		Timeout: timeout,
 		// The grpc-timeout header counts within the route's timeout. The newer max_stream_duration
 		// would make Envoy ignore the timeout itself.
-		MaxGrpcTimeout: timeout, //nolint:staticcheck // see above
+		//lint:ignore SA1019 see above
+		MaxGrpcTimeout: timeout,
 		RetryPolicy:    retryPolicy(f.Retry),
 		PrefixRewrite:  f.PrefixRewrite,
 	}

@@ -65,10 +65,10 @@ func (d *driver) connectAll(b *testing.B) {
 }
 
 func BenchmarkFirstBuild(b *testing.B) {
-	f, d := newBench(b)
+	f, _ := newBench(b)
 	commits := f.edit()
 	for b.Loop() {
-		d = newDriver(b)
+		d := newDriver(b)
 		d.apply(commits...)
 		d.connectAll(b)
 	}

@@ -174,6 +174,7 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror
 	at := func(i int) string { return fmt.Sprintf("%s.mirrors[%d]", field, i) }
 	if len(policies) == 0 && rule.GetMirror() != nil {
 		p := rule.GetMirrorPercentage()
+		//lint:ignore SA1019 users still write it
 		if old := rule.GetMirrorPercent(); p == nil && old != nil {
 			p = &networking.Percent{Value: float64(old.GetValue())}
 		}

@@ -107,6 +107,7 @@ func (s *ruleSet) cors(field string, p *networking.CorsPolicy) (*ir.CORS, bool) 
 		return nil, true
 	}
 	out := &ir.CORS{Methods: p.GetAllowMethods(), Headers: p.GetAllowHeaders(), Expose: p.GetExposeHeaders()}
+	//lint:ignore SA1019 users still write it
 	for _, o := range p.GetAllowOrigin() {
 		out.Origins = append(out.Origins, ir.StringMatch{Kind: ir.MatchExact, Value: o})
 	}
@@ -171,7 +172,8 @@ func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, ou
 		return false
 	}
 	percentage := d.GetPercentage()
-	if old := d.GetPercent(); percentage == nil && old != 0 { //nolint:staticcheck // users still write it
+	//lint:ignore SA1019 users still write it
+	if old := d.GetPercent(); percentage == nil && old != 0 {
 		percentage = &networking.Percent{Value: float64(old)}
 	}
 	if out.DelayShare, ok = s.faultShare(field, percentage); !ok {

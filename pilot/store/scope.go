@@ -169,6 +169,3 @@ func replaceRows[T any](rows, out, in []T, order func(a, b T) int) []T {
 }
 
 func compareServices(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) }
-
-// compareAge orders objects of one kind, model.Older first.
-func compareAge(a, b *model.Object) int { return model.Older(a, b) }

@@ -44,7 +44,7 @@ func main() {
 // flags are what the command line says.
 type flags struct {
 	bench.Options
-	short, scoped, all  bool
+	short, all          bool
 	out, baseline, work string
 	verbose             bool
 }
