@@ -1,7 +1,6 @@
 package push
 
 import (
-	"slices"
 	"sync"
 	"weak"
 
@@ -20,6 +19,7 @@ type encoder struct {
 	resources [NumTypes]*memo[Resource]
 	hosts     *memo[virtualHost]
 	sets      [NumTypes]*setPool
+	buffers   sync.Pool // of *[]byte, in which route configurations are put together
 
 	mu          sync.Mutex
 	assignments map[assignmentKey]*Resource // of the present snapshot
@@ -133,16 +133,18 @@ func (e *encoder) routes(name string, hosts []*virtualHost) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := len(head)
-	for _, h := range hosts {
-		size += len(h.field)
+	buffer, _ := e.buffers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
 	}
-	value := slices.Grow(head, size-len(head))
+	value := append((*buffer)[:0], head...)
 	for _, h := range hosts {
 		value = append(value, h.field...)
 	}
 	r := &Resource{Type: Routes, Name: name}
-	r.finish(value)
+	r.finish(value) // which copies it
+	*buffer = value
+	e.buffers.Put(buffer)
 	return e.pool.intern(r), nil
 }
 

@@ -114,7 +114,8 @@ func (p *part) lay(r resolve.Reader, dirty map[string]struct{}, again map[unit]s
 	if old != nil {
 		before = old.Scope
 	}
-	for _, host := range p.layout.Scope.ChangedHosts(before) {
+	changed := p.layout.Scope.ChangedHosts(before)
+	for _, host := range changed {
 		dirty[host] = struct{}{}
 		svc := p.layout.Scope.Service(host)
 		switch c := p.clusters[host]; {
@@ -126,7 +127,7 @@ func (p *part) lay(r resolve.Reader, dirty map[string]struct{}, again map[unit]s
 		}
 	}
 	p.layListeners(old, again, out)
-	p.layRoutes(again, out)
+	p.layRoutes(len(changed) > 0, again, out)
 	if p.class.DNSCapture {
 		p.computed++
 		if table, err := p.encoder.nameTable(resolve.NameTable(r, &p.class)); err == nil {

@@ -70,18 +70,22 @@ func (p *part) encodeHosts(hosts []*ir.VirtualHost) ([]*virtualHost, error) {
 	return out, nil
 }
 
-func (p *part) layRoutes(again map[unit]struct{}, out changes) {
+// layRoutes brings the configurations up to the layout; services tells that other ones are seen.
+func (p *part) layRoutes(services bool, again map[unit]struct{}, out changes) {
 	names := map[string]struct{}{}
 	for _, name := range p.layout.Routes() {
 		names[name] = struct{}{}
 		u := p.routes[name]
-		if u == nil {
+		added := u == nil
+		if added {
 			u = &routeUnit{name: name, services: map[string]*hostUnit{}, moved: true}
 			u.other = &hostUnit{routes: u}
 			p.routes[name] = u
 		}
 		again[u.other] = struct{}{}
-		p.layHosts(u, again)
+		if services || added {
+			p.layHosts(u, again)
+		}
 	}
 	for name, u := range p.routes {
 		if _, ok := names[name]; ok {
