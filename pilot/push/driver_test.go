@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
@@ -14,10 +15,13 @@ type driver struct {
 	engine   *Engine
 	pipeline *Pipeline
 	computed int
+	problems []model.Problem
 }
 
 func newDriver(t testing.TB) *driver {
-	return &driver{t: t, engine: New(Options{}), pipeline: NewPipeline()}
+	d := &driver{t: t, pipeline: NewPipeline()}
+	d.engine = New(Options{Report: func(p []model.Problem) { d.problems = p }})
+	return d
 }
 
 func (d *driver) apply(commits ...store.Commit) {

@@ -129,6 +129,9 @@ func (e *Engine) reclassify() {
 			to.clients[client] = struct{}{}
 			client.group = to
 		}
+		if len(g.clients) == 0 {
+			delete(e.groups, g.class.Key)
+		}
 	}
 }
 
@@ -147,13 +150,15 @@ func (e *Engine) Connect(n *Node) (*Client, error) {
 		g.rebuild(e.translator, e.pool)
 		e.groups[class.Key] = g
 		e.metrics.views.Set(float64(len(e.groups)))
-		e.report()
 	}
 	c := &Client{engine: e, node: n, group: g, changed: make(chan struct{}, 1)}
 	c.suspicion = e.suspects[n.ID]
 	delete(e.suspects, n.ID)
 	c.latest.Store(&Update{View: g.view})
 	g.clients[c] = struct{}{}
+	if len(g.clients) == 1 {
+		e.report()
+	}
 	return c, nil
 }
 
@@ -182,8 +187,19 @@ func (e *Engine) report() {
 		return
 	}
 	var all []model.Problem
+	seen := map[*model.Problem]struct{}{} // first of a list that several groups share
 	for _, g := range e.groups {
+		if len(g.clients) == 0 {
+			continue
+		}
 		all = append(all, g.problems()...)
+		if len(g.shared) == 0 {
+			continue
+		}
+		if _, ok := seen[&g.shared[0]]; !ok {
+			seen[&g.shared[0]] = struct{}{}
+			all = append(all, g.shared...)
+		}
 	}
 	slices.SortFunc(all, model.CompareProblems)
 	e.opts.Report(slices.Compact(all))

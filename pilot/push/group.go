@@ -223,9 +223,9 @@ func (g *group) reject(r *Resource, proxy, detail string) bool {
 	return true
 }
 
-// problems are all that is wrong with the class's configuration now.
+// problems are what is wrong with the class's configuration now, but for what it shares.
 func (g *group) problems() []model.Problem {
-	out := slices.Concat(g.shared, g.translation)
+	out := slices.Clone(g.translation)
 	for _, p := range g.invalid {
 		out = append(out, p)
 	}

@@ -191,7 +191,7 @@ func editNodes(t testing.TB) []*Node {
 }
 
 // fromScratch gives the view that a new engine has for a node.
-func fromScratch(t testing.TB, c store.Commit, nodes []*Node) []*Update {
+func fromScratch(t testing.TB, c store.Commit, nodes []*Node) ([]*Update, []model.Problem) {
 	c.Full = true
 	d := newDriver(t)
 	d.apply(c)
@@ -203,7 +203,7 @@ func fromScratch(t testing.TB, c store.Commit, nodes []*Node) []*Update {
 		}
 		out = append(out, client.Latest())
 	}
-	return out
+	return out, d.problems
 }
 
 // TestIncrementalEqualsFromScratch edits at random, and compares every view after each step with
@@ -239,7 +239,10 @@ func editAtRandom(t *testing.T, seed uint64) {
 			}
 			clients = append(clients, c)
 		}
-		want := fromScratch(t, commits[len(commits)-1], nodes[:len(clients)])
+		want, problems := fromScratch(t, commits[len(commits)-1], nodes[:len(clients)])
+		if !slices.Equal(d.problems, problems) {
+			t.Fatalf("step %d: reports\n%v\nfrom scratch\n%v", step, d.problems, problems)
+		}
 		for i, c := range clients {
 			if difference := differ(c.Latest().View, want[i].View); difference != "" {
 				for _, o := range objects {

@@ -26,6 +26,7 @@ type part struct {
 
 	sets     [NumTypes]*Set
 	problems map[any][]model.Problem // by unit, only of those that have any
+	reported []model.Problem         // the same in order, each once; replaced, never changed
 	local    []*ir.Cluster           // those whose assignments depend on the proxy's locality
 
 	// Of the last update:
@@ -102,6 +103,20 @@ func (p *part) update(r resolve.Reader, d *store.Delta) {
 	}
 	p.collect(again, out)
 	p.publish(out)
+	p.list()
+}
+
+// list puts the units' problems in order.
+func (p *part) list() {
+	var all []model.Problem
+	for _, problems := range p.problems {
+		all = append(all, problems...)
+	}
+	slices.SortFunc(all, model.CompareProblems)
+	all = slices.Compact(all)
+	if !slices.Equal(all, p.reported) {
+		p.reported, p.changed = all, true
+	}
 }
 
 // lay makes the layout again, drops the units that it has no more, and marks those that are new

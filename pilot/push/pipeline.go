@@ -162,11 +162,7 @@ func (p *Pipeline) Base(c *resolve.Class) Base {
 		return Base{}
 	}
 	shared := p.shared(c)
-	out := Base{Sets: shared.sets}
-	for _, problems := range shared.problems {
-		out.Problems = append(out.Problems, problems...)
-	}
-	return out
+	return Base{Sets: shared.sets, Problems: shared.reported}
 }
 
 // Own gives what depends on more of a class than what it sends: for sidecars what they receive,

@@ -38,7 +38,7 @@ type Work struct {
 // Base is what classes share, checked and marshalled. A nil set is empty.
 type Base struct {
 	Sets     [NumTypes]*Set
-	Problems []model.Problem
+	Problems []model.Problem // which nobody changes
 }
 
 // Message is a resource before it is marshalled.

@@ -1,0 +1,48 @@
+package push
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// TestRejectedSharedResource is a refusal of what several classes share: only the class of the
+// proxy that refused goes back, and takes what comes next.
+func TestRejectedSharedResource(t *testing.T) {
+	const name, host = "outbound|80||web.a.svc.cluster.local", "web.a.svc.cluster.local"
+	port := corev1.ServicePort{Name: "http", Port: 80}
+	f := newFeed(t,
+		service("a", "web", "172.16.0.1", port), service("b", "own", "172.16.0.2", port),
+		pod("b", "p", "10.0.0.1", map[string]string{"app": "own"}), destinationRule("a", "web", host, 1),
+	)
+	d := newDriver(t)
+	d.apply(f.edit()...)
+	connect := func(pod, ip string) *Client {
+		c, err := d.engine.Connect(proxy(t, "b", pod, ip, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	refuses, other := connect("p", "10.0.0.1"), connect("q", "10.0.0.2")
+	if refuses.group == other.group || refuses.group.base != other.group.base {
+		t.Fatal("want two classes that share their outbound part")
+	}
+	get := func(c *Client) *Resource { return c.Latest().Set(Clusters).Get(name) }
+	good := get(refuses)
+	good.Accept()
+	d.apply(f.edit(destinationRule("a", "web", host, 2))...)
+	bad := get(refuses)
+	refuses.Reject(bad, "no")
+	if get(refuses) != good || get(other) != bad || len(d.problems) == 0 {
+		t.Errorf("after the refusal: %v and %v; problems %v", get(refuses), get(other), d.problems)
+	}
+	d.apply(f.edit(service("a", "unrelated", "172.16.0.3", port))...)
+	if get(refuses) != good {
+		t.Error("the refused version came back with an unrelated change")
+	}
+	d.apply(f.edit(destinationRule("a", "web", host, 3))...)
+	if now := get(refuses); now == good || now == bad || now != get(other) || len(d.problems) != 0 {
+		t.Errorf("a repaired version is not served, or its problem stays: %v", d.problems)
+	}
+}
