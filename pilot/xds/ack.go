@@ -64,7 +64,7 @@ func (w *watch) restore(s *sent) {
 		if w.held[r.Name] != r.Version {
 			continue
 		}
-		if s.former[i] == "" {
+		if !s.known[i] {
 			delete(w.held, r.Name)
 			continue
 		}

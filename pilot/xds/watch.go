@@ -50,6 +50,7 @@ type sent struct {
 	version   string
 	resources []*push.Resource
 	former    []string // the versions held before, in the order of resources
+	known     []bool   // whether the client held any
 	removed   []string
 	adds      bool // has clusters that the client did not know
 }
@@ -278,7 +279,7 @@ func (w *watch) record(r *response, now time.Time) *sent {
 	}
 	for _, res := range r.resources {
 		former, knew := before[res.Name]
-		s.former = append(s.former, former)
+		s.former, s.known = append(s.former, former), append(s.known, knew)
 		s.adds = s.adds || !knew
 		w.held[res.Name] = res.Version
 	}

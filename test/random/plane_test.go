@@ -1,0 +1,180 @@
+package random
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/test/translate"
+)
+
+const source = "test"
+
+// Times of the server under test.
+const (
+	warmingTimeout = 3 * time.Second
+	removalGrace   = 8 * time.Second
+	ackTimeout     = 60 * time.Second
+)
+
+// plane is a control plane in memory: store, views and server; it can be restarted.
+type plane struct {
+	t       *testing.T
+	objects map[model.Key]*model.Object
+	read    *contents
+
+	store  *store.Store
+	engine *push.Engine
+	server *xds.Server
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	epochs   []*epoch // all states of the mesh that were ever served, over restarts
+	problems map[string][]model.Problem
+}
+
+// epoch is one state of the mesh.
+type epoch struct {
+	read     *contents
+	snapshot *store.Snapshot
+	mu       sync.Mutex
+	views    map[string]*view // by node ID
+}
+
+// view is what a proxy should have, by type and name.
+type view [push.NumTypes]map[string]*content
+
+func (p *plane) start(rng *rand.Rand) {
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	p.problems = map[string][]model.Problem{}
+	p.store = store.New(store.Options{
+		Domain: "cluster.local", Sources: []store.SourceOptions{{Name: source}}, Report: p.report,
+	})
+	p.engine = push.New(push.Options{Report: func(all []model.Problem) { p.report("push", all) }})
+	p.server = xds.New(xds.Options{
+		Source: p.engine, Logger: slog.New(slog.DiscardHandler),
+		AckTimeout: ackTimeout, WarmingTimeout: warmingTimeout, RemovalGrace: removalGrace,
+	})
+	p.work.Go(func() { _ = p.store.Run(ctx) })
+	p.work.Go(func() { p.pump(ctx) })
+	keys := slices.SortedFunc(maps.Keys(p.objects), model.Key.Compare)
+	rng.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	var events []model.Event
+	for _, k := range keys {
+		events = append(events, model.Event{Key: k, New: p.objects[k]})
+	}
+	p.store.Apply(source, events, nil)
+	p.store.Synced(source)
+}
+
+func (p *plane) stop() {
+	p.cancel()
+	p.work.Wait()
+}
+
+func (p *plane) report(stage string, all []model.Problem) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.problems[stage] = all
+}
+
+// pump brings commits into the views, as the product does.
+func (p *plane) pump(ctx context.Context) {
+	pipeline := push.NewPipeline()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-p.store.Commits():
+			p.mu.Lock()
+			p.epochs = append(p.epochs, &epoch{read: p.read, snapshot: c.Snapshot, views: map[string]*view{}})
+			p.mu.Unlock()
+			if err := p.engine.Apply(ctx, pipeline.Commit(c)); err != nil && ctx.Err() == nil {
+				p.t.Errorf("apply: %v", err)
+			}
+		}
+	}
+}
+
+// latest is the number of the present epoch.
+func (p *plane) latest() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.epochs) - 1
+}
+
+func (p *plane) epoch(i int) *epoch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epochs[i]
+}
+
+// fresh is the mesh as a new process would see it.
+func (p *plane) fresh() *epoch {
+	s := store.FromObjects(slices.Collect(maps.Values(p.objects)), store.Options{Domain: "cluster.local"})
+	return &epoch{read: p.read, snapshot: s, views: map[string]*view{}}
+}
+
+// put changes the mesh.
+func (p *plane) put(objects ...*model.Object) {
+	var events []model.Event
+	for _, o := range objects {
+		events = append(events, model.Event{Key: o.Key, Old: p.objects[o.Key], New: o})
+		p.objects[o.Key] = o
+	}
+	p.store.Apply(source, events, nil)
+}
+
+func (p *plane) remove(keys ...model.Key) {
+	var events []model.Event
+	for _, k := range keys {
+		events = append(events, model.Event{Key: k, Old: p.objects[k]})
+		delete(p.objects, k)
+	}
+	p.store.Apply(source, events, nil)
+}
+
+var typeOf = map[string]push.Type{
+	"clusters": push.Clusters, "endpoints": push.Endpoints, "listeners": push.Listeners,
+	"routes": push.Routes, "nametable": push.NameTables,
+}
+
+// view computes from scratch what a proxy should have, by other code than the server's.
+func (e *epoch) view(n *push.Node) (*view, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v := e.views[n.ID]; v != nil {
+		return v, nil
+	}
+	v := &view{}
+	for t := range v {
+		v[t] = map[string]*content{}
+	}
+	for name, resources := range translate.Build(e.snapshot, &n.Proxy).ByType {
+		t := typeOf[name]
+		for _, r := range resources {
+			if err := translate.Validate(r.Body); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", t, r.Name, err)
+			}
+			c, err := read(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			v[t][r.Name] = c
+		}
+	}
+	e.views[n.ID] = v
+	return v, nil
+}
