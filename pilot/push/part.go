@@ -1,7 +1,6 @@
 package push
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -22,7 +21,7 @@ type part struct {
 	listeners map[string]*listenerUnit // by name
 	routes    map[string]*routeUnit    // by name
 	// readers finds the units that read a host's rows; clusters read their own service's only.
-	readers map[string]map[unit]struct{}
+	readers map[string][]unit
 
 	sets     [NumTypes]*Set
 	problems map[any][]model.Problem // by unit, only of those that have any
@@ -57,7 +56,7 @@ func newPart(c resolve.Class, e *encoder) *part {
 func (p *part) clear() {
 	p.layout, p.local, p.localChanged = nil, nil, true
 	p.clusters, p.listeners, p.routes = map[string]*clusterUnit{}, map[string]*listenerUnit{}, map[string]*routeUnit{}
-	p.readers, p.problems = map[string]map[unit]struct{}{}, map[any][]model.Problem{}
+	p.readers, p.problems = map[string][]unit{}, map[any][]model.Problem{}
 }
 
 // update brings the part up to a snapshot that differs by a delta from the former one.
@@ -95,7 +94,9 @@ func (p *part) update(r resolve.Reader, d *store.Delta) {
 		if c := p.clusters[host]; c != nil {
 			p.computeClusters(r, c, out)
 		}
-		maps.Copy(again, p.readers[host])
+		for _, u := range p.readers[host] {
+			again[u] = struct{}{}
+		}
 	}
 	p.assign(r, d, dirty, out)
 	for u := range again {
@@ -163,19 +164,16 @@ func (p *part) computeUnit(r resolve.Reader, u unit) {
 	}
 	p.unread(u)
 	for _, host := range read {
-		if p.readers[host] == nil {
-			p.readers[host] = map[unit]struct{}{}
-		}
-		p.readers[host][u] = struct{}{}
+		p.readers[host] = append(p.readers[host], u)
 	}
-	*former = read
+	*former = slices.Clip(read)
 }
 
 // unread takes a unit out of the index.
 func (p *part) unread(u unit) {
 	for _, host := range *u.former() {
-		delete(p.readers[host], u)
-		if len(p.readers[host]) == 0 {
+		rest := slices.DeleteFunc(p.readers[host], func(o unit) bool { return o == u })
+		if p.readers[host] = rest; len(rest) == 0 {
 			delete(p.readers, host)
 		}
 	}
