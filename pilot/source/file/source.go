@@ -22,6 +22,10 @@ type Options struct {
 	// Quiet is how long the directories have to rest before they are read again, so that a file is
 	// not read while it is being written; 100 ms if 0. Steady writing puts it off five-fold at most.
 	Quiet time.Duration
+	// Arrival is how long a file that was put into place has to rest, in which case it is complete
+	// and only others that come with it are waited for; 10 ms if 0. One that is created to be
+	// written tells so by the first write, and has to rest for Quiet.
+	Arrival time.Duration
 	// Settle is how long an object has to be gone before that counts as its deletion, since
 	// editors and tools remove a file and write it anew; 400 ms if 0.
 	Settle time.Duration
@@ -50,6 +54,7 @@ type Source struct {
 func New(dirs []string, opts Options) *Source {
 	opts.Name = cmp.Or(opts.Name, "file")
 	opts.Quiet = cmp.Or(opts.Quiet, 100*time.Millisecond)
+	opts.Arrival = cmp.Or(opts.Arrival, min(10*time.Millisecond, opts.Quiet))
 	opts.Settle = cmp.Or(opts.Settle, 400*time.Millisecond)
 	opts.Poll = cmp.Or(opts.Poll, time.Second)
 	s := &Source{
@@ -88,10 +93,10 @@ func (s *Source) Run(ctx context.Context, sink model.Sink) error {
 
 // follow reads the directories again after changes.
 func (s *Source) follow(ctx context.Context, watcher *fsnotify.Watcher, sink model.Sink) error {
-	quiet := time.NewTimer(s.opts.Quiet)
+	quiet := time.NewTimer(s.opts.Arrival)
 	defer quiet.Stop()
 	// What was written between the first reading and now is caught by reading once more.
-	waiting, first := true, time.Now()
+	waiting, first, due := true, time.Now(), time.Now().Add(s.opts.Arrival)
 	poll := time.NewTicker(s.opts.Poll)
 	defer poll.Stop()
 	for {
@@ -107,9 +112,10 @@ func (s *Source) follow(ctx context.Context, watcher *fsnotify.Watcher, sink mod
 			}
 			s.suspect[filepath.Clean(event.Name)] = true
 			if !waiting {
-				waiting, first = true, time.Now()
+				waiting, first, due = true, time.Now(), time.Time{}
 			}
-			quiet.Reset(min(s.opts.Quiet, max(0, time.Until(first.Add(5*s.opts.Quiet)))))
+			due = earliest(first.Add(5*s.opts.Quiet), latest(due, time.Now().Add(s.rest(event))))
+			quiet.Reset(time.Until(due))
 		case err, ok := <-watcher.Errors:
 			if !ok {
 				return fmt.Errorf("watching the configuration ended")
@@ -122,11 +128,34 @@ func (s *Source) follow(ctx context.Context, watcher *fsnotify.Watcher, sink mod
 		case <-quiet.C:
 			waiting = false
 			if s.reread(watcher, sink); len(s.gone) > 0 {
-				waiting, first = true, time.Now()
+				waiting, first, due = true, time.Now(), time.Time{}
 				quiet.Reset(s.untilSettled())
 			}
 		}
 	}
+}
+
+// rest gives how long to wait after a notification: a file that appears is mostly one that was
+// renamed into place.
+func (s *Source) rest(event fsnotify.Event) time.Duration {
+	if event.Op == fsnotify.Create && named(filepath.Base(event.Name)) {
+		return s.opts.Arrival
+	}
+	return s.opts.Quiet
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // concerns tells whether a notification is about one of our files, or about a link beside them

@@ -95,8 +95,13 @@ func (r *recorder) hasProblem(text string) bool {
 // start runs a source over directories until the test ends.
 func start(t *testing.T, dirs ...string) *recorder {
 	t.Helper()
+	return startWith(t, Options{Quiet: 10 * time.Millisecond, Settle: 100 * time.Millisecond, Poll: 50 * time.Millisecond}, dirs...)
+}
+
+func startWith(t *testing.T, opts Options, dirs ...string) *recorder {
+	t.Helper()
 	r := &recorder{objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
-	s := New(dirs, Options{Quiet: 10 * time.Millisecond, Settle: 100 * time.Millisecond, Poll: 50 * time.Millisecond})
+	s := New(dirs, opts)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, r) }()
@@ -158,6 +163,19 @@ func TestEditsAreFollowed(t *testing.T) {
 	r.eventually(t, "deleted", func() bool { return r.objects[key("a")] == nil })
 	if len(r.problems) != 0 {
 		t.Errorf("problems: %v", r.problems)
+	}
+}
+
+// TestFileRenamedIntoPlaceIsReadAtOnce has a quiet time that the test does not live to see: only a
+// file that is complete when it appears is read without it.
+func TestFileRenamedIntoPlaceIsReadAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, service("a", "one"))
+	r := startWith(t, Options{Quiet: time.Hour, Poll: time.Hour}, dir)
+	for _, value := range []string{"two", "three"} {
+		replace(t, path, service("a", value))
+		r.eventually(t, "renamed into place: "+value, func() bool { return r.value("a") == value })
 	}
 }
 
