@@ -188,7 +188,7 @@ func testLiveEdits(t *testing.T, m *mesh) {
 	if got := m.versions(t, 20, asUser("someone")...); got["v1"] != 20 {
 		t.Errorf("everyone else sees %v", got)
 	}
-	l.stop(t, 300)
+	l.stop(t, 200)
 }
 
 func testFaultTimeoutRetry(t *testing.T, m *mesh) {
@@ -285,7 +285,7 @@ func testBadInput(t *testing.T, m *mesh) {
 		}
 		return nil
 	})
-	l.stop(t, 15)
+	l.stop(t, 5)
 }
 
 // plainPod is a pod that has no sidecar.
