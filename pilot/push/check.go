@@ -9,9 +9,10 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// CheckEvery is how often Run compares a view with one that is built from scratch. At 40 ms for a
-// large view it costs less than a hundredth of a core.
-const CheckEvery = 10 * time.Second
+// CheckEvery is how often Run compares a view with one that is built from scratch, as long as there
+// are views that were not compared since units were computed. At 0.2 s for a view of 1,400
+// clusters it costs less than a hundredth of a core, and nothing in a mesh at rest.
+const CheckEvery = 30 * time.Second
 
 // Scratch gives what a class should run without anything that was kept from before.
 type Scratch func() (Base, Draft)
@@ -44,10 +45,11 @@ func (e *Engine) check(after string) string {
 	e.mu.Lock()
 	g := e.following(after)
 	checker, ok := e.translator.(Checker)
-	if g == nil || !ok {
+	if g == nil || !ok || e.unchecked == 0 {
 		e.mu.Unlock()
-		return ""
+		return after
 	}
+	e.unchecked--
 	state, class := e.states, g.class
 	scratch := checker.FromScratch(&class)
 	base, own := g.base, g.own // the map is replaced, never changed

@@ -22,7 +22,9 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.apply(f.edit(service("a", "other", "172.16.0.2", corev1.ServicePort{Name: "http", Port: 80}))...)
 	good := c.Latest()
+	told(c)
 	d.engine.check("")
 	if log.Len() > 0 || c.Latest() != good {
 		t.Fatalf("a good view is found wrong: %s", &log)
@@ -38,6 +40,7 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 		t.Fatal("the view was not spoilt")
 	}
 	told(c)
+	d.engine.unchecked = 1
 	d.engine.check("")
 	if got := c.Latest().Set(Clusters).Get(name); got == nil || got.Version != good.Set(Clusters).Get(name).Version || !told(c) {
 		t.Error("the view is not healed")

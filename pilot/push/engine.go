@@ -46,6 +46,7 @@ type Engine struct {
 	mu         sync.Mutex // guards all below
 	translator Translator // nil before the first commit
 	states     uint64     // how many translator has had
+	unchecked  int        // views that were not compared since units were computed
 	groups     map[string]*group
 	suspects   map[string]Suspicion
 }
@@ -103,6 +104,9 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	told := 0
 	for _, g := range e.groups {
 		told += g.publish(c.Since)
+	}
+	if work.Computed > 0 {
+		e.unchecked = len(e.groups)
 	}
 	e.report()
 	e.metrics.applied(work, told, len(e.groups), time.Since(started))
