@@ -95,6 +95,10 @@ RACE := ./pilot/store/... ./pilot/source/... ./pilot/push/... ./pilot/xds/... ./
 race: ## The race detector on the concurrent packages
 	$(GO) test -race $(RACE)
 
+.PHONY: random
+random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
+	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1,-seeds 1000)
+
 .PHONY: e2e
 e2e: ## A real mesh with real traffic; needs root
 	$(GO) test -count=1 -timeout 20m -v ./test/e2e/...

@@ -30,7 +30,7 @@ const (
 	clients  = 4
 	// heapTolerance is what pools and maps may keep, in bytes, and goroutineTolerance what timers
 	// and idle connections may.
-	heapTolerance      = 3 << 20
+	heapTolerance      = 6 << 20
 	goroutineTolerance = 8
 )
 

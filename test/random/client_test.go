@@ -25,9 +25,6 @@ type client struct {
 	stall bool
 	// since is the earliest state of the mesh that what the client holds can be of, by type and name.
 	since map[resourceID]int
-	// refusedOf are the types of which it refused a response: it may have applied a part of it
-	// that it does not claim to hold, so that no server can know of it (rule 9).
-	refusedOf map[push.Type]bool
 	last  []string // the last exchanges, for a failure's report
 }
 
@@ -37,7 +34,7 @@ type resourceID struct {
 }
 
 func (w *world) newClient(i int) *client {
-	c := &client{w: w, since: map[resourceID]int{}, refusedOf: map[push.Type]bool{}}
+	c := &client{w: w, since: map[resourceID]int{}}
 	ns := w.edit.namespace()
 	id := fmt.Sprintf("sidecar~10.0.%d.%d~p%d.%s~%s.svc.cluster.local", map[string]int{"a": 1, "b": 2}[ns], i+1, i, ns, ns)
 	meta := map[string]any{"LABELS": map[string]any{"app": "s0", "version": "v1"}, "NAMESPACE": ns, "CLUSTER_ID": "Kubernetes"}
@@ -98,9 +95,6 @@ func (c *client) fail(format string, args ...any) {
 
 func (c *client) send(r *request) {
 	c.note("> %v", r)
-	if r.detail != "" {
-		c.refusedOf[r.typ] = true
-	}
 	if c.isDelta {
 		c.link.up <- r.delta(c.node)
 	} else {
@@ -255,6 +249,7 @@ func (c *client) checkTargets(r *response, gone []string) {
 func (c *client) checkThere(from *resource, name string, r *response) {
 	w := c.warming[name]
 	switch {
+	case !c.isDelta && c.link.reads == 0: // it claimed nothing by which a server could know that it waits
 	case c.active[name] != nil || c.refusedOf[push.Clusters] || c.refusedOf[push.Endpoints] || c.w.refused[resourceID{push.Clusters, name}]:
 	case c.mayDangle(resourceID{r.typ, from.name}, from.hash, name, r.epoch):
 	case w == nil:
@@ -276,7 +271,7 @@ func (c *client) mayDangle(id resourceID, hash, cluster string, sent int) bool {
 }
 
 func (c *client) checkGone(from *resource, now *content, t push.Type, gone []string) {
-	if from == nil || c.refusedOf[t] || c.w.refused[resourceID{t, from.name}] {
+	if from == nil || c.refusedOf != [push.NumTypes]bool{} || c.w.refused[resourceID{t, from.name}] {
 		return
 	}
 	for _, name := range gone {

@@ -28,7 +28,7 @@ type envoy struct {
 
 type cluster struct {
 	*resource
-	hosts string // the load assignment's hash; "" for none
+	hosts string    // the load assignment's hash; "" for none
 	sent  time.Time // when it was first seen to be warming
 }
 

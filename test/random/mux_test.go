@@ -16,6 +16,9 @@ type mux struct {
 	acks    []*request
 	paused  [push.NumTypes]int
 	out     func(*request)
+	// refusedOf are the types of which it refused a response: it may have applied a part of it
+	// that it does not claim to hold, so that no server can know of it (rule 9).
+	refusedOf [push.NumTypes]bool
 }
 
 // subscription is what a mux knows of one type.
@@ -182,6 +185,7 @@ func (s *subscription) changes(r *request) {
 // answer notes a response as taken, or as refused if there is a detail.
 func (m *mux) answer(r *response, detail string) {
 	s := m.sub(r.typ)
+	m.refusedOf[r.typ] = m.refusedOf[r.typ] || detail != ""
 	if !m.isDelta {
 		s.nonce, s.detail, s.due = r.nonce, detail, true
 		if detail == "" {

@@ -151,7 +151,7 @@ func (w *world) quiet() {
 				moved = true
 				synctest.Wait()
 			}
-			c.settle2()
+			c.tick()
 		}
 		if moved {
 			rest = 0
@@ -166,8 +166,8 @@ func (w *world) quiet() {
 	w.t.Fatalf("seed %d, step %d: does not come to rest", w.seed, w.step)
 }
 
-// settle2 lets drained listeners go.
-func (c *client) settle2() {
+// tick lets drained listeners go.
+func (c *client) tick() {
 	if c.initialized {
 		c.settle()
 	}
