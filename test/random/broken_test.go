@@ -1,0 +1,79 @@
+package random
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/test/translate"
+)
+
+// broken are specs that no mesh can use, by kind.
+var broken = []string{
+	"kind: VirtualService\nspec: {hosts: [s1], http: [{rout: []}]}",
+	"kind: VirtualService\nspec: {hosts: [s1], http: [{timeout: soon, route: [{destination: {host: s1}}]}]}",
+	"kind: DestinationRule\nspec: {host: 7}",
+	"kind: DestinationRule\nspec: {host: s1, trafficPolicy: {connectionPool: {tcp: {maxConnections: many}}}}",
+	"kind: Gateway\nspec: {servers: [{port: {number: port}}]}",
+	"kind: Sidecar\nspec: {egress: [{hosts: 3}]}",
+	"kind: Sidecar\nspec: [a, b]",
+}
+
+// A thousand broken objects change no byte of what a proxy gets, and each of them is reported.
+func TestBrokenObjectsHarmOnlyThemselves(t *testing.T) {
+	const good = `apiVersion: v1
+kind: Service
+metadata: {name: s1, namespace: a}
+spec: {clusterIP: 10.96.1.1, selector: {app: s1}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: good, namespace: a}
+spec: {hosts: [s1], http: [{timeout: 3s, route: [{destination: {host: s1}}]}]}
+---
+`
+	var text strings.Builder
+	text.WriteString(good)
+	const count = 1000
+	for i := range count {
+		fmt.Fprintf(&text, "apiVersion: networking.istio.io/v1\nmetadata: {name: broken-%d, namespace: a}\n%s\n---\n", i, broken[i%len(broken)])
+	}
+	node, err := push.ParseNode(&corev3.Node{Id: "sidecar~10.0.1.1~p.a~a.svc.cluster.local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, problems := file.Decode([]byte(text.String()), "broken.yaml")
+	problems = append(problems, translate.Build(translate.Snapshot(objects), &node.Proxy).Problems...)
+	reported := map[string]bool{}
+	for _, p := range problems {
+		if p.Severity == model.SeverityError {
+			reported[p.Object.Name] = true
+		}
+	}
+	for i := range count {
+		if name := fmt.Sprintf("broken-%d", i); !reported[name] {
+			t.Fatalf("%s is not reported: %s", name, broken[i%len(broken)])
+		}
+	}
+	see := func(objects []*model.Object) *view {
+		e := &epoch{snapshot: store.FromObjects(objects, store.Options{Domain: "cluster.local"}), views: map[string]*view{}}
+		v, err := e.view(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	want, got := see(decode(t, good)), see(objects)
+	for typ := range want {
+		if !maps.EqualFunc(want[typ], got[typ], func(a, b *content) bool { return a.hash == b.hash }) {
+			t.Errorf("%s: %s", push.Type(typ), different(want[typ], got[typ]))
+		}
+	}
+}
