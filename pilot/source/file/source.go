@@ -23,7 +23,8 @@ type Options struct {
 	// not read while it is being written; 100 ms if 0. Steady writing puts it off five-fold at most.
 	Quiet time.Duration
 	// Arrival is how long a file that was put into place has to rest, in which case it is complete
-	// and only others that come with it are waited for; 10 ms if 0. One that is created to be
+	// and only others that come with it are waited for; 10 ms if 0. Readings are five times that
+	// apart. One that is created to be
 	// written tells so by the first write, and has to rest for Quiet.
 	Arrival time.Duration
 	// Settle is how long an object has to be gone before that counts as its deletion, since
@@ -42,11 +43,12 @@ type Source struct {
 	log  *slog.Logger
 	dirs []*directory
 
-	current  map[model.Key]*model.Object // what the sink has
-	gone     map[model.Key]time.Time     // since when an object of current is missing
-	problems []model.Problem             // what the sink was told
-	told     map[string]bool             // documents whose being ignored was logged
-	suspect  map[string]bool             // paths that were notified
+	current   map[model.Key]*model.Object // what the sink has
+	gone      map[model.Key]time.Time     // since when an object of current is missing
+	problems  []model.Problem             // what the sink was told
+	told      map[string]bool             // documents whose being ignored was logged
+	suspect   map[string]bool             // paths that were notified
+	readAgain time.Time                   // when the directories were last read again
 }
 
 // New gives a source of directories. An object of a later directory replaces one of an earlier
@@ -136,10 +138,11 @@ func (s *Source) follow(ctx context.Context, watcher *fsnotify.Watcher, sink mod
 }
 
 // rest gives how long to wait after a notification: a file that appears is mostly one that was
-// renamed into place.
+// renamed into place. Many of them one after the other are read together, since a reading costs in
+// proportion to all files.
 func (s *Source) rest(event fsnotify.Event) time.Duration {
 	if event.Op == fsnotify.Create && named(filepath.Base(event.Name)) {
-		return s.opts.Arrival
+		return max(s.opts.Arrival, time.Until(s.readAgain.Add(5*s.opts.Arrival)))
 	}
 	return s.opts.Quiet
 }
@@ -170,6 +173,7 @@ func (s *Source) concerns(event fsnotify.Event) bool {
 
 // reread brings everything up to date, and watches again what was lost or replaced.
 func (s *Source) reread(watcher *fsnotify.Watcher, sink model.Sink) {
+	s.readAgain = time.Now()
 	changed := false
 	for _, d := range s.dirs {
 		before, lost := d.info, d.lost
