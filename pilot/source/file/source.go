@@ -24,8 +24,7 @@ type Options struct {
 	Quiet time.Duration
 	// Arrival is how long a file that was put into place has to rest, in which case it is complete
 	// and only others that come with it are waited for; 10 ms if 0. Readings are five times that
-	// apart. One that is created to be
-	// written tells so by the first write, and has to rest for Quiet.
+	// apart. A file that is created to be written tells so by the first write, and rests for Quiet.
 	Arrival time.Duration
 	// Settle is how long an object has to be gone before that counts as its deletion, since
 	// editors and tools remove a file and write it anew; 400 ms if 0.
