@@ -139,6 +139,7 @@ func (m *mesh) stop(clients ...*client) {
 		c.close()
 	}
 	m.server.Wait()
+	synctest.Wait() // the handlers have let go of their clients as well, and kept what is suspect
 }
 
 var testNode = &corev3.Node{Id: "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"}
