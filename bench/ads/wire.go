@@ -30,6 +30,7 @@ var urls = [kinds]string{
 // URL gives the kind's type URL.
 func (k Kind) URL() string { return urls[k] }
 
+// String gives the short name, e.g. cds.
 func (k Kind) String() string { return [kinds]string{"cds", "eds", "lds", "rds"}[k] }
 
 // KindOf finds a kind by its type URL.

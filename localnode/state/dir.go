@@ -39,16 +39,29 @@ func (d Dir) Path(elem ...string) string {
 	return filepath.Join(append([]string{d.Root, d.Name}, elem...)...)
 }
 
-// The parts of a mesh's directory.
-func (d Dir) Objects() string      { return d.Path("state") } // second --configDir
-func (d Dir) CA() string           { return d.Path("ca") }
-func (d Dir) JWKS() string         { return d.Path("jwks.json") }
-func (d Dir) Memory() string       { return d.Path("memory") } // a tmpfs
-func (d Dir) Pods() string         { return d.Path("pods") }
-func (d Dir) Logs() string         { return d.Path("logs") }
+// Objects is the folder that the control plane reads as its second --configDir.
+func (d Dir) Objects() string { return d.Path("state") }
+
+// CA is the folder of the control plane's root.
+func (d Dir) CA() string { return d.Path("ca") }
+
+// JWKS is the file of the keys that service-account tokens are checked with.
+func (d Dir) JWKS() string { return d.Path("jwks.json") }
+
+// Memory is where a tmpfs is mounted, for tokens.
+func (d Dir) Memory() string { return d.Path("memory") }
+
+// Pods is the folder of the pods' volumes.
+func (d Dir) Pods() string { return d.Path("pods") }
+
+// Logs is the folder of the containers' logs.
+func (d Dir) Logs() string { return d.Path("logs") }
+
+// DiscoveryLog is the file of the control plane's log.
 func (d Dir) DiscoveryLog() string { return d.Path("discovery.log") }
-func (d Dir) lock() string         { return d.Path("lock") }
-func (d Dir) record() string       { return d.Path("record.json") }
+
+func (d Dir) lock() string   { return d.Path("lock") }
+func (d Dir) record() string { return d.Path("record.json") }
 
 // Record is what Down needs to know of a mesh besides its name.
 type Record struct {

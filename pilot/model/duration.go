@@ -17,6 +17,7 @@ type DurationError struct {
 	Value string // the JSON that stands there
 }
 
+// Error gives the field and what is wrong with it.
 func (e *DurationError) Error() string { return e.Field + ": " + e.Reason() }
 
 // Reason says what is wrong, without the field.

@@ -36,8 +36,11 @@ func newProxyConfig(o *options) *cobra.Command {
 	return cmd
 }
 
-// command gives a subcommand that shows something of a config_dump.
-func (p *proxyConfig) command(name, short string, aliases []string, show func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error) *cobra.Command {
+// dumpPath is where Envoy's admin interface has its config_dump.
+const dumpPath = "config_dump?include_eds"
+
+// asks gives a subcommand that shows what Envoy's admin interface, or a file, has at the path.
+func (p *proxyConfig) asks(path, name, short string, aliases []string, show func(w io.Writer, data []byte, f proxyconfig.Format) error) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " [POD[.NAMESPACE]]", Short: short, Aliases: aliases, Args: usageArgs(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: p.completePods,
@@ -46,17 +49,24 @@ func (p *proxyConfig) command(name, short string, aliases []string, show func(w 
 			if err != nil {
 				return usageError(err)
 			}
-			data, err := p.read(cmd, args, "config_dump?include_eds")
+			data, err := p.read(cmd, args, path)
 			if err != nil {
 				return err
 			}
-			dump, err := proxyconfig.ParseDump(data)
-			if err != nil {
-				return err
-			}
-			return show(cmd.OutOrStdout(), dump, format)
+			return show(cmd.OutOrStdout(), data, format)
 		},
 	}
+}
+
+// command gives a subcommand that shows something of a config_dump.
+func (p *proxyConfig) command(name, short string, aliases []string, show func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error) *cobra.Command {
+	return p.asks(dumpPath, name, short, aliases, func(w io.Writer, data []byte, f proxyconfig.Format) error {
+		dump, err := proxyconfig.ParseDump(data)
+		if err != nil {
+			return err
+		}
+		return show(w, dump, f)
+	})
 }
 
 // read gives the file of -f, or what the pod's Envoy answers on its admin port.
@@ -148,22 +158,10 @@ func (p *proxyConfig) secret() *cobra.Command {
 
 func (p *proxyConfig) endpoint() *cobra.Command {
 	var f proxyconfig.EndpointFilter
-	cmd := &cobra.Command{
-		Use: "endpoint [POD[.NAMESPACE]]", Aliases: []string{"endpoints", "ep"}, Short: "Endpoints, with their health",
-		Args:              usageArgs(cobra.MaximumNArgs(1)),
-		ValidArgsFunction: p.completePods,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := proxyconfig.ParseFormat(p.output)
-			if err != nil {
-				return usageError(err)
-			}
-			data, err := p.read(cmd, args, "clusters?format=json")
-			if err != nil {
-				return err
-			}
-			return proxyconfig.PrintEndpoints(cmd.OutOrStdout(), data, format, f)
-		},
-	}
+	cmd := p.asks("clusters?format=json", "endpoint", "Endpoints, with their health", []string{"endpoints", "ep"},
+		func(w io.Writer, data []byte, format proxyconfig.Format) error {
+			return proxyconfig.PrintEndpoints(w, data, format, f)
+		})
 	cmd.Flags().StringVar(&f.Address, "address", "", "only this address")
 	cmd.Flags().StringVar(&f.Cluster, "cluster", "", "only this cluster")
 	cmd.Flags().StringVar(&f.Status, "status", "", "healthy or unhealthy")
@@ -223,46 +221,43 @@ func loggingPaths(level string) ([]string, error) {
 
 func (p *proxyConfig) all() *cobra.Command {
 	var headers bool
-	cmd := p.command("all", "Everything", []string{"a"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
-		for i, block := range []struct {
-			title string
-			print func() error
-		}{
-			{"BOOTSTRAP", func() error { return d.PrintBootstrap(w, f) }},
-			{"CLUSTER", func() error { return d.PrintClusters(w, f, proxyconfig.ClusterFilter{}) }},
-			{"LISTENER", func() error { return d.PrintListeners(w, f, proxyconfig.ListenerFilter{}, true) }},
-			{"ROUTE", func() error { return d.PrintRoutes(w, f, "") }},
-			{"SECRET", func() error { return d.PrintSecrets(w, f, time.Now()) }},
-			{"ENDPOINTS", func() error { return d.PrintAssignments(w, f) }},
-		} {
-			if i > 0 {
-				fmt.Fprintln(w)
-			}
-			if headers {
-				fmt.Fprintln(w, block.title)
-			}
-			if err := block.print(); err != nil {
-				return err
-			}
+	cmd := p.asks(dumpPath, "all", "Everything", []string{"a"}, func(w io.Writer, data []byte, f proxyconfig.Format) error {
+		if f != proxyconfig.Short { // a dump as it is serves -f later
+			return proxyconfig.PrintDocument(w, f, data)
 		}
-		return nil
-	})
-	// A dump as it is serves -f later.
-	run := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if p.output == string(proxyconfig.Short) {
-			return run(cmd, args)
-		}
-		format, err := proxyconfig.ParseFormat(p.output)
-		if err != nil {
-			return usageError(err)
-		}
-		data, err := p.read(cmd, args, "config_dump?include_eds")
+		d, err := proxyconfig.ParseDump(data)
 		if err != nil {
 			return err
 		}
-		return proxyconfig.PrintDocument(cmd.OutOrStdout(), format, data)
-	}
+		return printAll(w, d, headers)
+	})
 	cmd.Flags().BoolVar(&headers, "with-headers", true, "a title above each table")
 	return cmd
+}
+
+// printAll prints the tables one after the other.
+func printAll(w io.Writer, d *proxyconfig.Dump, headers bool) error {
+	const f = proxyconfig.Short
+	for i, block := range []struct {
+		title string
+		print func() error
+	}{
+		{"BOOTSTRAP", func() error { return d.PrintBootstrap(w, f) }},
+		{"CLUSTER", func() error { return d.PrintClusters(w, f, proxyconfig.ClusterFilter{}) }},
+		{"LISTENER", func() error { return d.PrintListeners(w, f, proxyconfig.ListenerFilter{}, true) }},
+		{"ROUTE", func() error { return d.PrintRoutes(w, f, "") }},
+		{"SECRET", func() error { return d.PrintSecrets(w, f, time.Now()) }},
+		{"ENDPOINTS", func() error { return d.PrintAssignments(w, f) }},
+	} {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if headers {
+			fmt.Fprintln(w, block.title)
+		}
+		if err := block.print(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
