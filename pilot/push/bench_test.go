@@ -58,9 +58,7 @@ func newBench(b *testing.B) (*feed, *driver) {
 func (d *driver) connectAll(b *testing.B) {
 	for i := range benchClasses {
 		name := fmt.Sprintf("%s-%d", benchName(i), 0)
-		if _, err := d.engine.Connect(proxy(b, benchNS(i), name, fmt.Sprintf("10.%d.%d.1", i/250, i%250), nil)); err != nil {
-			b.Fatal(err)
-		}
+		join(b, d.engine, proxy(b, benchNS(i), name, fmt.Sprintf("10.%d.%d.1", i/250, i%250), nil))
 	}
 }
 

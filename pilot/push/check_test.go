@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -18,31 +19,28 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	d.engine = New(Options{Registerer: reg, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	d.apply(f.edit()...)
-	c, err := d.engine.Connect(proxy(t, "a", "p", "10.0.0.1", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := join(t, d.engine, proxy(t, "a", "p", "10.0.0.1", nil))
 	d.apply(f.edit(service("a", "other", "172.16.0.2", corev1.ServicePort{Name: "http", Port: 80}))...)
-	good := c.Latest()
-	told(c)
+	good := c.now()
+	c.told()
 	d.engine.check("")
-	if log.Len() > 0 || c.Latest() != good {
+	if log.Len() > 0 || c.now() != good {
 		t.Fatalf("a good view is found wrong: %s", &log)
 	}
 	const name = "outbound|80||web.a.svc.cluster.local"
 	for _, shared := range d.pipeline.parts {
 		shared.sets[Clusters] = shared.sets[Clusters].with([]entry{{name, nil}})
 	}
-	g := d.engine.groups[c.Latest().Class]
+	g := d.engine.groups[c.now().Class]
 	g.rebuild(d.engine.translator, d.engine.pool)
-	g.publish(good.Since)
-	if c.Latest().Set(Clusters).Get(name) != nil {
+	g.publish(time.Time{})
+	if c.now().Set(Clusters).Get(name) != nil {
 		t.Fatal("the view was not spoilt")
 	}
-	told(c)
+	c.told()
 	d.engine.unchecked = 1
 	d.engine.check("")
-	if got := c.Latest().Set(Clusters).Get(name); got == nil || got.Version != good.Set(Clusters).Get(name).Version || !told(c) {
+	if got := c.now().Set(Clusters).Get(name); got == nil || got.Version != good.Set(Clusters).Get(name).Version || !c.told() {
 		t.Error("the view is not healed")
 	}
 	if !strings.Contains(log.String(), name) || counted(t, reg, "pilot_push_check_differences_total") != 1 {

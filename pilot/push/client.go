@@ -1,18 +1,17 @@
 package push
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // Client is one connected proxy's place among the views.
 type Client struct {
 	engine    *Engine
 	node      *Node
 	suspicion Suspicion
-	group     *group // guarded by the engine's mutex
-	latest    atomic.Pointer[Update]
-	changed   chan struct{}
+	changed   func(*Update)
+
+	// The engine's mutex guards both.
+	group *group
+	view  *View // the last that changed was called with
 }
 
 // Update is a view and when the oldest event that led to it arrived; zero for a client's first.
@@ -39,12 +38,6 @@ func (c *Client) Node() *Node { return c.node }
 
 // Suspicion tells which of the proxy's claims about what it holds are not to be trusted.
 func (c *Client) Suspicion() Suspicion { return c.suspicion }
-
-// Latest gives what the proxy should have now.
-func (c *Client) Latest() *Update { return c.latest.Load() }
-
-// Changed receives after Latest changed. Several changes may be told as one.
-func (c *Client) Changed() <-chan struct{} { return c.changed }
 
 // Close ends the registration. suspicion is kept for the proxy's next stream.
 func (c *Client) Close(suspicion Suspicion) {
@@ -84,17 +77,10 @@ func (c *Client) Rejected(t Type) bool {
 // offer hands over a view, and tells whether the client had another. It is called under the
 // engine's mutex.
 func (c *Client) offer(v *View, since time.Time) bool {
-	former := c.latest.Load()
-	if former.View == v {
+	if c.view == v {
 		return false
 	}
-	if len(c.changed) > 0 && !former.Since.IsZero() { // the client has not seen the former one
-		since = former.Since
-	}
-	c.latest.Store(&Update{View: v, Since: since})
-	select {
-	case c.changed <- struct{}{}:
-	default:
-	}
+	c.view = v
+	c.changed(&Update{View: v, Since: since})
 	return true
 }

@@ -46,3 +46,35 @@ func (c counting) Advance(ctx context.Context, live []*resolve.Class) (Work, err
 	c.computed += w.Computed
 	return w, err
 }
+
+// viewer is a client that counts what it is told after its first view.
+type viewer struct {
+	*Client
+	news int
+}
+
+// join connects a proxy.
+func join(t testing.TB, e *Engine, n *Node) *viewer {
+	t.Helper()
+	v := &viewer{}
+	var err error
+	if v.Client, err = e.Connect(n, func(*Update) { v.news++ }); err != nil {
+		t.Fatal(err)
+	}
+	v.news = 0
+	return v
+}
+
+// told tells whether there was news since it was last asked.
+func (v *viewer) told() bool {
+	news := v.news
+	v.news = 0
+	return news > 0
+}
+
+// now is the view that the engine last gave to the proxy.
+func (v *viewer) now() *View {
+	v.engine.mu.Lock()
+	defer v.engine.mu.Unlock()
+	return v.view
+}

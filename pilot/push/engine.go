@@ -139,8 +139,10 @@ func (e *Engine) reclassify() {
 	}
 }
 
-// Connect registers a proxy. Its view is built if it is the first of its class.
-func (e *Engine) Connect(n *Node) (*Client, error) {
+// Connect registers a proxy. Its view is built if it is the first of its class. changed is called
+// with that view before Connect returns, and then with each later one, in their order. It is called
+// under the engine's mutex: it must not wait, and not call the engine or a client.
+func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.translator == nil {
@@ -155,10 +157,10 @@ func (e *Engine) Connect(n *Node) (*Client, error) {
 		e.groups[class.Key] = g
 		e.metrics.views.Set(float64(len(e.groups)))
 	}
-	c := &Client{engine: e, node: n, group: g, changed: make(chan struct{}, 1)}
+	c := &Client{engine: e, node: n, group: g, changed: changed}
 	c.suspicion = e.suspects[n.ID]
 	delete(e.suspects, n.ID)
-	c.latest.Store(&Update{View: g.view})
+	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
 	if len(g.clients) == 1 {
 		e.report()

@@ -191,17 +191,13 @@ func editNodes(t testing.TB) []*Node {
 }
 
 // fromScratch gives the view that a new engine has for a node.
-func fromScratch(t testing.TB, c store.Commit, nodes []*Node) ([]*Update, []model.Problem) {
+func fromScratch(t testing.TB, c store.Commit, nodes []*Node) ([]*View, []model.Problem) {
 	c.Full = true
 	d := newDriver(t)
 	d.apply(c)
-	var out []*Update
+	var out []*View
 	for _, n := range nodes {
-		client, err := d.engine.Connect(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, client.Latest())
+		out = append(out, join(t, d.engine, n).now())
 	}
 	return out, d.problems
 }
@@ -220,7 +216,7 @@ func editAtRandom(t *testing.T, seed uint64) {
 	e := editor{rand.New(rand.NewPCG(seed, 0))}
 	f, d, nodes := newFeed(t), newDriver(t), editNodes(t)
 	d.apply(f.edit()...)
-	var clients []*Client
+	var clients []*viewer
 	for step := range editSteps {
 		var objects []*model.Object
 		for range 1 + e.IntN(4) {
@@ -233,18 +229,14 @@ func editAtRandom(t *testing.T, seed uint64) {
 		commits := f.edit(objects...)
 		d.apply(commits...)
 		for len(clients) < len(nodes) && len(clients) < 2*(step+1) { // they come one after the other
-			c, err := d.engine.Connect(nodes[len(clients)])
-			if err != nil {
-				t.Fatal(err)
-			}
-			clients = append(clients, c)
+			clients = append(clients, join(t, d.engine, nodes[len(clients)]))
 		}
 		want, problems := fromScratch(t, commits[len(commits)-1], nodes[:len(clients)])
 		if !slices.Equal(d.problems, problems) {
 			t.Fatalf("step %d: reports\n%v\nfrom scratch\n%v", step, d.problems, problems)
 		}
 		for i, c := range clients {
-			if difference := differ(c.Latest().View, want[i].View); difference != "" {
+			if difference := differ(c.now(), want[i]); difference != "" {
 				for _, o := range objects {
 					t.Logf("edit: %v %v", o.Key, o.Spec)
 				}

@@ -66,28 +66,15 @@ func node(t *testing.T, pod, namespace string) *Node {
 	return n
 }
 
-func connect(t *testing.T, e *Engine, pod, namespace string) *Client {
+func connect(t *testing.T, e *Engine, pod, namespace string) *viewer {
 	t.Helper()
-	c, err := e.Connect(node(t, pod, namespace))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return join(t, e, node(t, pod, namespace))
 }
 
 func apply(t *testing.T, e *Engine, c Commit) {
 	t.Helper()
 	if err := e.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func told(c *Client) bool {
-	select {
-	case <-c.Changed():
-		return true
-	default:
-		return false
 	}
 }
 
@@ -125,7 +112,7 @@ func TestOneFrameServesBothProtocols(t *testing.T) {
 
 func TestNothingIsServedBeforeTheFirstCommit(t *testing.T) {
 	e := New(Options{})
-	if _, err := e.Connect(node(t, "p", "a")); !errors.Is(err, ErrNotReady) || e.Ready() {
+	if _, err := e.Connect(node(t, "p", "a"), func(*Update) {}); !errors.Is(err, ErrNotReady) || e.Ready() {
 		t.Errorf("got %v", err)
 	}
 }
@@ -135,10 +122,10 @@ func TestClassesShareViewsAndViewsShareBytes(t *testing.T) {
 	same := cluster("same", time.Second, "")
 	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {same}, "b": {same}}}})
 	a1, a2, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "a"), connect(t, e, "p3", "b")
-	if a1.Latest().View != a2.Latest().View {
+	if a1.now() != a2.now() {
 		t.Error("proxies of one class have two views")
 	}
-	if a1.Latest().Set(Clusters).Get("same") != b.Latest().Set(Clusters).Get("same") {
+	if a1.now().Set(Clusters).Get("same") != b.now().Set(Clusters).Get("same") {
 		t.Error("equal resources of two views are two copies")
 	}
 }
@@ -148,11 +135,11 @@ func TestOnlyThoseAreToldWhoseViewChanges(t *testing.T) {
 	f := fake{messages: map[string][]Message{"a": {cluster("x", time.Second, "")}, "b": {cluster("y", time.Second, "")}}}
 	apply(t, e, Commit{Translator: f})
 	a, b := connect(t, e, "p1", "a"), connect(t, e, "p2", "b")
-	before := b.Latest().View
+	before := b.now()
 	f.messages = maps.Clone(f.messages)
 	f.messages["a"] = []Message{cluster("x", 2*time.Second, "")}
 	apply(t, e, Commit{Translator: f})
-	if !told(a) || told(b) || b.Latest().View != before {
+	if !a.told() || b.told() || b.now() != before {
 		t.Error("want a told and b left alone")
 	}
 }
@@ -165,10 +152,10 @@ func TestProxyMovesToItsNewClass(t *testing.T) {
 	f.class = map[string]string{"p1": "other", "p2": "other"}
 	f.moved = map[string]bool{"p1": true}
 	apply(t, e, Commit{Translator: f})
-	if !told(c) || c.Latest().Set(Clusters).Get("z") == nil {
+	if !c.told() || c.now().Set(Clusters).Get("z") == nil {
 		t.Error("the proxy whose pod changed keeps its former view")
 	}
-	if told(stays) {
+	if stays.told() {
 		t.Error("a pod's change moved another proxy")
 	}
 }
@@ -178,10 +165,10 @@ func TestForbiddenMessageIsLeftOutAndItsFormerVersionStays(t *testing.T) {
 	e := New(Options{Report: func(p []model.Problem) { problems = p }})
 	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
 	c := connect(t, e, "p1", "a")
-	good := c.Latest().Set(Clusters).Get("x")
+	good := c.now().Set(Clusters).Get("x")
 	bad := []Message{cluster("x", -time.Second, dr), cluster("new", -time.Second, dr), cluster("y", time.Second, "")}
 	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": bad}}})
-	set := c.Latest().Set(Clusters)
+	set := c.now().Set(Clusters)
 	if set.Get("x") != good || set.Get("new") != nil || set.Get("y") == nil {
 		t.Errorf("serves %v", slices.Collect(set.All()))
 	}
@@ -199,13 +186,13 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 	}
 	serve(time.Second)
 	c, other := connect(t, e, "p1", "a"), connect(t, e, "p2", "a")
-	good := c.Latest().Set(Clusters).Get("x")
+	good := c.now().Set(Clusters).Get("x")
 	good.Accept()
 	serve(2 * time.Second)
-	bad := c.Latest().Set(Clusters).Get("x")
-	told(other)
+	bad := c.now().Set(Clusters).Get("x")
+	other.told()
 	c.Reject(bad, "too slow")
-	if got := other.Latest().Set(Clusters).Get("x"); got != good || !told(other) {
+	if got := other.now().Set(Clusters).Get("x"); got != good || !other.told() {
 		t.Errorf("serves %v, want the last accepted", got)
 	}
 	if len(problems) != 1 || problems[0].Reason != model.ReasonRejected || problems[0].Object.Name != "reviews" ||
@@ -213,11 +200,11 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 		t.Errorf("problems: %v", problems)
 	}
 	serve(2 * time.Second) // an unrelated commit yields the same bad version
-	if c.Latest().Set(Clusters).Get("x") != good {
+	if c.now().Set(Clusters).Get("x") != good {
 		t.Error("the refused version came back")
 	}
 	serve(3 * time.Second)
-	if c.Latest().Set(Clusters).Get("x") == good || len(problems) != 0 {
+	if c.now().Set(Clusters).Get("x") == good || len(problems) != 0 {
 		t.Errorf("a repaired version is not served, or its problem stays: %v", problems)
 	}
 }
@@ -226,10 +213,10 @@ func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
 	e := New(Options{})
 	apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
 	c := connect(t, e, "p1", "a")
-	r := c.Latest().Set(Clusters).Get("x")
+	r := c.now().Set(Clusters).Get("x")
 	r.Accept()
 	c.Reject(r, "address already in use")
-	if c.Latest().Set(Clusters).Get("x") != r {
+	if c.now().Set(Clusters).Get("x") != r {
 		t.Error("one proxy's refusal took an accepted version from its class")
 	}
 }

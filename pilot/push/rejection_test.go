@@ -17,18 +17,12 @@ func TestRejectedSharedResource(t *testing.T) {
 	)
 	d := newDriver(t)
 	d.apply(f.edit()...)
-	connect := func(pod, ip string) *Client {
-		c, err := d.engine.Connect(proxy(t, "b", pod, ip, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	connect := func(pod, ip string) *viewer { return join(t, d.engine, proxy(t, "b", pod, ip, nil)) }
 	refuses, other := connect("p", "10.0.0.1"), connect("q", "10.0.0.2")
 	if refuses.group == other.group || refuses.group.base != other.group.base {
 		t.Fatal("want two classes that share their outbound part")
 	}
-	get := func(c *Client) *Resource { return c.Latest().Set(Clusters).Get(name) }
+	get := func(c *viewer) *Resource { return c.now().Set(Clusters).Get(name) }
 	good := get(refuses)
 	good.Accept()
 	d.apply(f.edit(destinationRule("a", "web", host, 2))...)

@@ -36,7 +36,7 @@ type Authenticate func(ctx context.Context) (Identity, error)
 
 // Source hands out views.
 type Source interface {
-	Connect(*push.Node) (*push.Client, error)
+	Connect(n *push.Node, changed func(*push.Update)) (*push.Client, error)
 }
 
 // Options of a Server. Zero durations and numbers take the default that stands with them.
@@ -202,7 +202,7 @@ func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	st := &stream{
-		id: s.boot + "." + strconv.FormatUint(s.ids.Add(1), 36), wire: w, opts: &s.opts, metrics: s.metrics,
+		id: s.boot + "." + strconv.FormatUint(s.ids.Add(1), 36), wire: w, opts: &s.opts, metrics: s.metrics, changed: make(chan struct{}, 1),
 		connected: time.Now(), log: s.opts.Logger.With("proxy", node.Name+"."+node.Namespace),
 	}
 	if proven {
@@ -215,10 +215,9 @@ func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity
 	if p, ok := peer.FromContext(ctx); ok {
 		st.peer = p.Addr.String()
 	}
-	if st.client, err = s.opts.Source.Connect(node); err != nil {
+	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
-	st.update = st.client.Latest()
 	return st, nil
 }
 

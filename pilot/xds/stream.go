@@ -29,6 +29,8 @@ type stream struct {
 	metrics *metrics
 	log     *slog.Logger
 
+	changed chan struct{} // receives when there may be something to send
+
 	connected time.Time
 	identity  string
 	peer      string
@@ -62,8 +64,7 @@ func (s *stream) loop(ctx context.Context, requests <-chan *request) error {
 			return ctx.Err()
 		case r := <-requests:
 			s.handle(r)
-		case <-s.client.Changed():
-			s.refresh()
+		case <-s.changed:
 		case <-timer.C:
 		}
 		for {
@@ -99,22 +100,29 @@ func (s *stream) send(r *response) error {
 	return err
 }
 
-// refresh takes over the client's latest view.
-func (s *stream) refresh() {
+// refresh takes over a view of the client. The engine calls it and must not be kept waiting: the
+// loop is woken only where the client is concerned.
+func (s *stream) refresh(u *push.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	latest := s.client.Latest()
 	concerned := false
 	for t, w := range s.watches {
-		if w != nil && w.refresh(latest.Set(push.Type(t)), now) {
+		if w != nil && w.refresh(u.Set(push.Type(t)), now) {
 			concerned = true
 		}
 	}
-	if concerned && s.behind.IsZero() {
-		s.behind = latest.Since
+	s.update = u
+	if !concerned {
+		return
 	}
-	s.update = latest
+	if s.behind.IsZero() {
+		s.behind = u.Since
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // next gives the response that is due, or how long to wait until one may be (0 for no end).
