@@ -63,7 +63,7 @@ spec: {hosts: [s1], http: [{timeout: 3s, route: [{destination: {host: s1}}]}]}
 		}
 	}
 	see := func(objects []*model.Object) *view {
-		e := &epoch{snapshot: store.FromObjects(objects, store.Options{Domain: "cluster.local"}), views: map[string]*view{}}
+		e := &epoch{snapshot: store.FromObjects(objects, store.Options{Domain: "cluster.local"}), views: map[*push.Node]*view{}}
 		v, err := e.view(node)
 		if err != nil {
 			t.Fatal(err)

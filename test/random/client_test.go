@@ -185,7 +185,7 @@ func (c *client) check(r *response) []string {
 			}
 			return want != nil && want.hash == res.hash || want == nil && !listable(r.typ)
 		})
-		if !ok && r.typ != push.NameTables && !c.w.refused[id] && !c.w.keeps(c, r, res.name) {
+		if !ok && !c.w.refused[id] && !c.w.keeps(c, r, res.name) {
 			c.fail("%s %s is of no state since the one that it has (%d to %d)", r.typ, res.name, c.since[id], r.epoch)
 		}
 	}

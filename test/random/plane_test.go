@@ -49,7 +49,7 @@ type epoch struct {
 	read     *contents
 	snapshot *store.Snapshot
 	mu       sync.Mutex
-	views    map[string]*view // by node ID
+	views    map[*push.Node]*view
 }
 
 // view is what a proxy should have, by type and name.
@@ -99,7 +99,7 @@ func (p *plane) pump(ctx context.Context) {
 			return
 		case c := <-p.store.Commits():
 			p.mu.Lock()
-			p.epochs = append(p.epochs, &epoch{read: p.read, snapshot: c.Snapshot, views: map[string]*view{}})
+			p.epochs = append(p.epochs, &epoch{read: p.read, snapshot: c.Snapshot, views: map[*push.Node]*view{}})
 			p.mu.Unlock()
 			if err := p.engine.Apply(ctx, pipeline.Commit(c)); err != nil && ctx.Err() == nil {
 				p.t.Errorf("apply: %v", err)
@@ -124,7 +124,7 @@ func (p *plane) epoch(i int) *epoch {
 // fresh is the mesh as a new process would see it.
 func (p *plane) fresh() *epoch {
 	s := store.FromObjects(slices.Collect(maps.Values(p.objects)), store.Options{Domain: "cluster.local"})
-	return &epoch{read: p.read, snapshot: s, views: map[string]*view{}}
+	return &epoch{read: p.read, snapshot: s, views: map[*push.Node]*view{}}
 }
 
 // put changes the mesh.
@@ -155,7 +155,7 @@ var typeOf = map[string]push.Type{
 func (e *epoch) view(n *push.Node) (*view, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if v := e.views[n.ID]; v != nil {
+	if v := e.views[n]; v != nil {
 		return v, nil
 	}
 	v := &view{}
@@ -175,6 +175,6 @@ func (e *epoch) view(n *push.Node) (*view, error) {
 			v[t][r.Name] = c
 		}
 	}
-	e.views[n.ID] = v
+	e.views[n] = v
 	return v, nil
 }
