@@ -1,5 +1,5 @@
-// Package envoytest gives tests a real Envoy, and the least control plane that one
-// needs to start.
+// Package envoytest gives tests a real Envoy, the least control plane that one needs to start, and
+// a Gate to stand between an Envoy and a control plane and meddle with what they say.
 package envoytest
 
 import (

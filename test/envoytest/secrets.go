@@ -1,0 +1,96 @@
+package envoytest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	secret "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Secrets are one key and its self-signed certificate under every name.
+type Secrets struct{ certificate, key []byte }
+
+// NewSecrets makes a key and its certificate.
+func NewSecrets(t testing.TB) *Secrets {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		URIs: []*url.URL{{Scheme: "spiffe", Host: "cluster.local", Path: "/ns/default/sa/test"}},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Secrets{
+		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	}
+}
+
+// Named gives what stands under a name: the roots for the names of roots, else key and certificate.
+func (s *Secrets) Named(name string) *tls.Secret {
+	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") {
+		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{
+			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)},
+		}}
+	}
+	return &tls.Secret{Name: name, Type: &tls.Secret_TlsCertificate{
+		TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(s.certificate), PrivateKey: inline(s.key)},
+	}}
+}
+
+// serve answers what is asked for, once.
+func (s *Secrets) serve(st secret.SecretDiscoveryService_StreamSecretsServer) error {
+	var sent []string
+	for {
+		r, err := st.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if slices.Equal(r.GetResourceNames(), sent) {
+			continue // an acknowledgement
+		}
+		sent = r.GetResourceNames()
+		out := &discovery.DiscoveryResponse{TypeUrl: r.GetTypeUrl(), VersionInfo: "1", Nonce: "1"}
+		for _, name := range sent {
+			packed, err := anypb.New(s.Named(name))
+			if err != nil {
+				return err
+			}
+			out.Resources = append(out.Resources, packed)
+		}
+		if err := st.Send(out); err != nil {
+			return err
+		}
+	}
+}
+
+func inline(b []byte) *core.DataSource {
+	return &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: b}}
+}
