@@ -44,6 +44,14 @@ func (r *Resource) Delta() []byte { return r.frame }
 // SotW gives the bytes that stand for the resource in a DiscoveryResponse. Nobody may write to them.
 func (r *Resource) SotW() []byte { return r.frame[r.any:] }
 
+// Frame gives the bytes that stand for the resource in a response of either protocol.
+func (r *Resource) Frame(delta bool) []byte {
+	if delta {
+		return r.Delta()
+	}
+	return r.SotW()
+}
+
 // Accept marks that a proxy has acknowledged the resource.
 func (r *Resource) Accept() {
 	if !r.accepted.Load() {

@@ -18,8 +18,12 @@ type Set struct {
 	over []entry // by name; they hide those of the base
 	totals
 
-	mu    sync.Mutex
-	diffs map[uint64]Diff
+	named func() string // the version
+
+	mu         sync.Mutex
+	diffs      map[uint64]Diff       // by former set
+	selections map[uint64]*Selection // by set of names
+	pieces     []*Piece
 }
 
 // totals tell sets of other resources apart.
@@ -38,6 +42,7 @@ type entry struct {
 // Diff is what it takes to come from one set to another.
 type Diff struct {
 	Changed []*Resource // added or with other bytes, by name
+	Former  []*Resource // what each of them takes the place of, nil where it is new
 	Removed []*Resource // as they were in the former set, by name
 }
 
@@ -77,6 +82,7 @@ func (s *Set) cover(over []entry) *Set {
 		}
 		out.count(e.r, 1)
 	}
+	out.named = sync.OnceValue(out.totals.version)
 	return out
 }
 
@@ -130,11 +136,32 @@ func (s *Set) Get(name string) *Resource {
 	return nil
 }
 
+// Find is Get for a name in a request.
+func (s *Set) Find(name []byte) *Resource {
+	for from, to := 0, len(s.over); from < to; {
+		middle := int(uint(from+to) / 2)
+		switch at := &s.over[middle]; {
+		case at.name == string(name): // neither comparison copies the name
+			return at.r
+		case at.name < string(name):
+			from = middle + 1
+		default:
+			to = middle
+		}
+	}
+	if s.base != nil {
+		return s.base.Find(name)
+	}
+	return nil
+}
+
 // Len gives the number of resources.
 func (s *Set) Len() int { return s.length }
 
 // Version changes when any resource does; a hash, equal for equal sets.
-func (s *Set) Version() string {
+func (s *Set) Version() string { return s.named() }
+
+func (s totals) version() string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:], s.sum)
 	binary.BigEndian.PutUint64(b[8:], uint64(s.length))
@@ -189,7 +216,7 @@ func (s *Set) Since(old *Set) Diff {
 		case r == nil:
 			d.Removed = append(d.Removed, was)
 		case was == nil || was.Version != r.Version:
-			d.Changed = append(d.Changed, r)
+			d.Changed, d.Former = append(d.Changed, r), append(d.Former, was)
 		}
 	}
 	if s.diffs == nil || len(s.diffs) >= maxDiffs {

@@ -1,0 +1,213 @@
+package push
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// pieceSize bounds the bytes that are put together: large enough to be sent at little cost, small
+// enough to be a response of its own. Resources of more than largeResource stand alone and are not
+// copied.
+const (
+	pieceSize     = 256 << 10
+	largeResource = 32 << 10
+)
+
+// Piece is a run of resources that are sent together. Their bytes are put together once for all
+// streams that send them at about the same time, and are gone after the last of these.
+type Piece struct {
+	Resources []*Resource // by name; nobody may change the list
+
+	size     int
+	accepted atomic.Bool
+
+	mu     sync.Mutex
+	joined [2]weak.Pointer[Joined] // delta, state of the world
+}
+
+// Joined are the bytes of a piece, which live as long as somebody holds on to them.
+type Joined struct{ Bytes []byte }
+
+// Size gives the bytes that the piece takes in a delta response.
+func (p *Piece) Size() int { return p.size }
+
+// Accept marks that a proxy has acknowledged all resources of the piece.
+func (p *Piece) Accept() {
+	if p.accepted.Load() {
+		return
+	}
+	for _, r := range p.Resources {
+		r.Accept()
+	}
+	p.accepted.Store(true)
+}
+
+// Join gives the bytes that stand for the resources in a response of either protocol. Nobody may
+// write to them.
+func (p *Piece) Join(delta bool) *Joined {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slot := &p.joined[0]
+	if !delta {
+		slot = &p.joined[1]
+	}
+	if known := slot.Value(); known != nil {
+		return known
+	}
+	made := &Joined{}
+	if len(p.Resources) == 1 {
+		made.Bytes = p.Resources[0].Frame(delta)
+	} else {
+		made.Bytes = make([]byte, 0, p.size)
+		for _, r := range p.Resources {
+			made.Bytes = append(made.Bytes, r.Frame(delta)...)
+		}
+	}
+	*slot = weak.Make(made)
+	return made
+}
+
+// newPiece takes ownership of the list.
+func newPiece(resources []*Resource) *Piece {
+	p := &Piece{Resources: resources}
+	for _, r := range resources {
+		p.size += len(r.frame)
+	}
+	return p
+}
+
+// split puts resources, by name, into pieces.
+func split(resources []*Resource) []*Piece {
+	var out []*Piece
+	start, size := 0, 0
+	cut := func(end int) {
+		if end > start {
+			out = append(out, newPiece(slices.Clip(resources[start:end])))
+		}
+		start, size = end, 0
+	}
+	for i, r := range resources {
+		n := len(r.frame)
+		if n > largeResource || size+n > pieceSize {
+			cut(i)
+		}
+		if size += n; n > largeResource {
+			cut(i + 1)
+		}
+	}
+	cut(len(resources))
+	return out
+}
+
+// Selection is what a set has for some names.
+type Selection struct {
+	Pieces  []*Piece // all resources, in no particular order of pieces
+	Missing []string // names that the set lacks, sorted
+	totals
+}
+
+// Len gives the number of resources.
+func (s *Selection) Len() int { return s.length }
+
+// Equals tells whether the resources are those of some claims: their number, and the sum of what
+// Claim gives for each.
+func (s *Selection) Equals(sum uint64, length int) bool { return s.sum == sum && s.length == length }
+
+// Claim hashes a name and the version that a client claims to hold.
+func Claim(name, version []byte) uint64 {
+	var room [256]byte
+	b := append(room[:0], name...)
+	b = append(b, 0)
+	return xxhash.Sum64(append(b, version...))
+}
+
+// maxSelections bounds how many sets of names a set remembers its selection for: those who watch
+// the same view mostly ask for the same names.
+const maxSelections = 16
+
+// Select gives what the set has for names, all of it for nil. It is computed once for all streams
+// that ask.
+func (s *Set) Select(n *Names) *Selection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var id uint64 // no set of names has 0
+	if n != nil {
+		id = n.id
+	}
+	if known := s.selections[id]; known != nil {
+		return known
+	}
+	made := s.compute(n)
+	if s.selections == nil || len(s.selections) >= maxSelections {
+		s.selections = map[uint64]*Selection{}
+	}
+	s.selections[id] = made
+	return made
+}
+
+func (s *Set) compute(n *Names) *Selection {
+	if n == nil {
+		return &Selection{Pieces: s.cut(), totals: s.totals}
+	}
+	out := &Selection{}
+	list := make([]*Resource, 0, n.Len())
+	names := n.list
+	for r := range s.All() {
+		for len(names) > 0 && names[0] < r.Name {
+			out.Missing, names = append(out.Missing, names[0]), names[1:]
+		}
+		if len(names) > 0 && names[0] == r.Name {
+			list, names = append(list, r), names[1:]
+			out.count(r, 1)
+		}
+	}
+	out.Missing = append(out.Missing, names...)
+	if out.length == s.length {
+		out.Pieces = s.cut()
+	} else {
+		out.Pieces = split(list)
+	}
+	return out
+}
+
+// cut gives the set's pieces: those of the base, but for what is hidden, and those of its own
+// resources. The caller holds the mutex.
+func (s *Set) cut() []*Piece {
+	if s.pieces != nil {
+		return s.pieces
+	}
+	if s.base != nil {
+		s.pieces = uncovered(s.base.Select(nil).Pieces, s.over)
+	}
+	own := make([]*Resource, 0, len(s.over))
+	for _, e := range s.over {
+		if e.r != nil {
+			own = append(own, e.r)
+		}
+	}
+	s.pieces = append(s.pieces, split(own)...)
+	return s.pieces
+}
+
+// uncovered gives pieces without the resources that entries hide.
+func uncovered(pieces []*Piece, over []entry) []*Piece {
+	hides := func(r *Resource) bool {
+		_, found := slices.BinarySearchFunc(over, entry{name: r.Name}, compareEntries)
+		return found
+	}
+	out := make([]*Piece, 0, len(pieces)+1)
+	for _, p := range pieces {
+		if slices.ContainsFunc(p.Resources, hides) {
+			if left := slices.DeleteFunc(slices.Clone(p.Resources), hides); len(left) > 0 {
+				out = append(out, newPiece(left))
+			}
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
