@@ -1,0 +1,112 @@
+package rules
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+func TestRule9TheGoodPartOfARefusedResponseIsSentAgain(t *testing.T) {
+	t.Parallel()
+	m := warmed(t)
+	m.set(badCluster("bad"), cluster("good", 1), assignment("good", 1))
+	m.await("a refusal", nack(push.Clusters))
+	m.await("an acknowledgement of the good part", ack(push.Clusters))
+	if m.count(response(push.Clusters, "good")) != 2 || m.count(response(push.Clusters, "bad")) != 1 {
+		t.Error("not the good part alone was sent again")
+	}
+	m.eventually("the bad cluster is reported", func() bool {
+		all := m.reported()
+		return len(all) == 1 && strings.Contains(all[0].Message, `"bad"`)
+	})
+	if !m.active("good") || m.active("bad") {
+		t.Error("Envoy does not run the good part alone")
+	}
+}
+
+func TestRule9ARefusedBatchIsBisected(t *testing.T) {
+	t.Parallel()
+	port := envoytest.FreePort(t)
+	a := envoytest.Backend(t, "a")
+	state := func(a *push.Message, badHost string) []push.Message {
+		return []push.Message{
+			cluster("a", 1), cluster("b", 1), cluster("bad", 1), cluster("d", 1),
+			*a, assignment("b", 1), assignmentAt("bad", badHost, 1), assignment("d", 1),
+			listener("http", port, "r", "x"), route("r", "a"),
+		}
+	}
+	nowhere, somewhere := assignment("a", 1), assignment("a", a)
+	m := warmed(t, state(&nowhere, "127.0.0.1")...)
+	load := envoytest.StartLoad(t, url(port), "", interval)
+	m.set(state(&somewhere, "no address")...)
+	m.await("a refusal", nack(push.Endpoints))
+	m.eventually("the good part of the batch is in force", from(load, "a"))
+	m.eventually("the bad assignment is reported", func() bool {
+		all := m.reported()
+		return len(all) == 1 && strings.Contains(all[0].Message, `"bad"`)
+	})
+	if !strings.Contains(m.Get("/clusters"), "bad::127.0.0.1:1::") {
+		t.Error("the bad one's former endpoints are gone")
+	}
+}
+
+// A part of a refused response is in force although Envoy does not claim it: what it claims when it
+// comes back is not what it runs.
+func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
+	t.Parallel()
+	good, bad := envoytest.FreePort(t), envoytest.FreePort(t)
+	a := envoytest.Backend(t, "a")
+	state := func(stat string, second push.Message) []push.Message {
+		return []push.Message{cluster("a", 1), assignment("a", a), route("r", "a"), listener("good", good, "r", stat), second}
+	}
+	fine := listener("bad", bad, "r", "x")
+	runs := func(m *mesh, stat string) func() bool {
+		return func() bool {
+			return strings.Contains(m.Get("/config_dump?resource=dynamic_listeners&name_regex=good"), `"stat_prefix": "`+stat+`"`)
+		}
+	}
+	// scene has Envoy refuse a response, run a part of it, and come back when the mesh is as before.
+	scene := func(t *testing.T, after meddler) *mesh {
+		m := warmed(t, state("former", fine)...)
+		var away, back atomic.Bool
+		m.meddling(func(x *message) envoytest.Verdict {
+			switch {
+			case back.Load():
+				return after(x)
+			case away.Load():
+				return envoytest.Cut
+			case response(push.Listeners)(x) && m.link == x.Link && len(x.names()) == 1:
+				away.Store(true) // the good part alone is what would repair it
+				return envoytest.Cut
+			}
+			return envoytest.Pass
+		})
+		m.set(state("later", badListener("bad", bad))...)
+		m.await("a refusal", nack(push.Listeners))
+		m.eventually("the stream breaks before it is repaired", away.Load)
+		m.eventually("the good part is in force", runs(m, "later"))
+		m.set(state("former", fine)...)
+		back.Store(true)
+		m.await("Envoy is back and claims listeners", func(x *message) bool {
+			return back.Load() && request(push.Listeners)(x) && len(x.Request.GetInitialResourceVersions()) > 0
+		})
+		return m
+	}
+	t.Run("kept", func(t *testing.T) {
+		t.Parallel()
+		m := scene(t, func(*message) envoytest.Verdict { return envoytest.Pass })
+		m.eventually("Envoy runs what the mesh is", runs(m, "former"))
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		t.Parallel()
+		m := scene(t, drop(response(push.Listeners)))
+		m.await("listeners", response(push.Listeners))
+		m.barrier()
+		if !runs(m, "later")() {
+			t.Error("Envoy went back by itself")
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+// ride takes what Envoy subscribes to of endpoints out of a request of its own, and puts it on the
+// next answer to a response, as Envoy itself does when it may not send at once.
+func ride() meddler {
+	var names []string
+	return func(x *message) envoytest.Verdict {
+		if !request(push.Endpoints)(x) {
+			return envoytest.Pass
+		}
+		if x.Request.GetResponseNonce() == "" {
+			names = append(names, x.Request.GetResourceNamesSubscribe()...)
+			return envoytest.Drop
+		}
+		x.Request.ResourceNamesSubscribe = append(x.Request.ResourceNamesSubscribe, names...)
+		names = nil
+		return envoytest.Pass
+	}
+}
+
+func TestRule1SubscriptionsRideOnAnswers(t *testing.T) {
+	t.Parallel()
+	for name, host := range map[string]string{"acknowledged": "127.0.0.1", "refused": "no address"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := warmed(t, one(1)...)
+			m.meddling(ride())
+			m.set(append(one(1), cluster("b", 1), assignment("b", 1))...)
+			m.await("a subscription", request(push.Endpoints))
+			if !m.warming("b") {
+				t.Fatal("the cluster is not warming, so that nothing is proved")
+			}
+			m.set(cluster("a", 1), assignmentAt("a", host, 2), cluster("b", 1), assignment("b", 1))
+			m.await("the subscription rides", func(x *message) bool {
+				return request(push.Endpoints)(x) && x.Request.GetResponseNonce() != "" && slices.Contains(x.Request.GetResourceNamesSubscribe(), "b")
+			})
+			if refused := m.count(nack(push.Endpoints)) > 0; refused != (name == "refused") {
+				t.Errorf("refused: %v", refused)
+			}
+			m.eventually("the cluster is warm", func() bool { return m.active("b") })
+		})
+	}
+	t.Run("without the rule", func(t *testing.T) {
+		t.Parallel()
+		m := warmed(t, one(1)...)
+		m.meddling(drop(request(push.Endpoints))) // the subscription and whatever it rides on
+		m.set(append(one(1), cluster("b", 1), assignment("b", 1))...)
+		m.await("a subscription", request(push.Endpoints))
+		m.barrier()
+		if !m.warming("b") {
+			t.Error("the cluster got warm")
+		}
+	})
+}
+
+func TestRule1OldNoncesAreAnswersToo(t *testing.T) {
+	t.Parallel()
+	m := warmed(t)
+	m.meddling(drop(response(push.Endpoints, "x")))
+	first := []push.Message{badCluster("bad"), cluster("x", 1), assignment("x", 1)}
+	m.set(first...)
+	m.await("endpoints, which are taken away so that the answer to the clusters waits", response(push.Endpoints, "x"))
+	m.barrier() // is a later response
+	if m.count(nack(push.Clusters)) != 0 {
+		t.Fatal("the clusters are answered already, so that nothing is proved")
+	}
+	m.tell(m.first(response(push.Endpoints)).Response)
+	m.await("a refusal", nack(push.Clusters))
+	if got, old := m.first(nack(push.Clusters)).Request.GetResponseNonce(), m.first(response(push.Clusters)).Response.GetNonce(); got != old {
+		t.Errorf("it is %s that is refused, not the older %s", got, old)
+	}
+	m.eventually("the refused cluster is reported", func() bool {
+		all := m.reported()
+		return len(all) == 1 && strings.Contains(all[0].Message, "bad")
+	})
+	m.eventually("the other one is warm", func() bool { return m.active("x") })
+}
+
+func TestRule2WhatIsAskedForAgainIsSentAgain(t *testing.T) {
+	t.Parallel()
+	port, other := envoytest.FreePort(t), envoytest.FreePort(t)
+	a := envoytest.Backend(t, "a")
+	rest := []push.Message{cluster("a", 1), assignment("a", a), route("r", "a")}
+	m := warmed(t, append(rest, listener("first", port, "r", "x"))...)
+	forgotten := func(x *message) bool {
+		return request(push.Routes)(x) && slices.Contains(x.Request.GetResourceNamesUnsubscribe(), "r")
+	}
+	again := func(x *message) bool {
+		return request(push.Routes)(x) && slices.Contains(x.Request.GetResourceNamesSubscribe(), "r")
+	}
+	// Envoy forgets the routes and asks for them again in one request, where it may not send at once.
+	m.meddling(drop(forgotten))
+	m.set(rest...)
+	m.await("the listener has drained and Envoy forgets its routes", forgotten)
+	m.set(append(rest, listener("second", other, "r", "x"))...)
+	m.await("Envoy asks again", again)
+	load := envoytest.StartLoad(t, url(other), "", interval)
+	m.eventually("they are served", from(load, "a"))
+
+	// Without the rule: the listener waits for good.
+	m.meddling(drop(response(push.Routes)))
+	m.set(rest...)
+	m.await("Envoy forgets", forgotten)
+	m.set(append(rest, listener("third", port, "r", "x"))...)
+	m.await("an answer", response(push.Routes, "r"))
+	m.barrier()
+	if _, listeners := m.Warming(); listeners != 1 {
+		t.Error("the listener got warm without routes")
+	}
+}
+
+func TestRule2UnknownNamesAreAnswered(t *testing.T) {
+	t.Parallel()
+	port := envoytest.FreePort(t)
+	unknown := []push.Message{cluster("none", 1), listener("http", port, "none", "x")}
+	m := warmed(t)
+	m.set(unknown...)
+	m.eventually("nothing waits for what nobody has", func() bool {
+		clusters, listeners := m.Warming()
+		return m.active("none") && m.Stat("listener_manager.total_listeners_active") == 1 && clusters == 0 && listeners == 0
+	})
+
+	// Without the rule: all of it waits for good.
+	silent := warmed(t)
+	silent.meddling(func(x *message) envoytest.Verdict {
+		if response(push.Endpoints)(x) || response(push.Routes)(x) {
+			return envoytest.Drop
+		}
+		return envoytest.Pass
+	})
+	silent.set(unknown...)
+	silent.await("endpoints", response(push.Endpoints, "none"))
+	silent.await("routes", response(push.Routes, "none"))
+	silent.barrier()
+	if clusters, listeners := silent.Warming(); clusters != 1 || listeners != 1 {
+		t.Errorf("%d clusters and %d listeners are warming", clusters, listeners)
+	}
+}
+
+func TestRule2EndpointsAreNeverRemoved(t *testing.T) {
+	t.Parallel()
+	port := envoytest.FreePort(t)
+	state := web(port, "a", envoytest.Backend(t, "a"))
+	m := warmed(t, state...)
+	load := envoytest.StartLoad(t, url(port), "", interval)
+	m.set(state[0], state[2]) // endpoints and routes are gone
+	m.barrier()
+	if m.count(response(push.Endpoints))+m.count(response(push.Routes)) != 0 {
+		t.Error("something was sent")
+	}
+	unfailing(t, load)
+
+	// Without the rule: a removal ends warming as endpoints do, and the cluster has no hosts.
+	m.set(state...)
+	m.barrier()
+	m.meddling(drop(response(push.Endpoints)))
+	changed := slices.Clone(state)
+	changed[0] = cluster("a", 2)
+	m.set(changed...)
+	m.await("endpoints", response(push.Endpoints))
+	m.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Endpoints.URL(), Nonce: "removal", RemovedResources: []string{"a"}})
+	late := envoytest.StartLoad(t, url(port), "", interval)
+	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
+}
+
+func TestRule11AfterAnUnsubscribeUnderAWildcard(t *testing.T) {
+	t.Parallel()
+	port := envoytest.FreePort(t)
+	m := warmed(t, web(port, "a", envoytest.Backend(t, "a"))...)
+	load := envoytest.StartLoad(t, url(port), "", interval)
+	names := []string{"a", "none"}
+	m.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: push.Clusters.URL(), ResourceNamesSubscribe: names})
+	m.await("the named", response(push.Clusters, "a"))
+	m.meddling(nil)
+	m.ask(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: push.Clusters.URL(), ResourceNamesUnsubscribe: names})
+	m.await("an answer", response(push.Clusters))
+	if x := m.first(response(push.Clusters)); !slices.Equal(x.names(), names[:1]) || !slices.Equal(x.Response.GetRemovedResources(), names[1:]) {
+		t.Errorf("the answer is %s", x)
+	}
+	m.barrier()
+	unfailing(t, load)
+
+	// Without the rule: what is still wanted by the wildcard goes with its name.
+	m.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Clusters.URL(), Nonce: "removal", RemovedResources: names})
+	late := envoytest.StartLoad(t, url(port), "", interval)
+	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
+}

@@ -1,0 +1,27 @@
+package rules
+
+import (
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/test/translate"
+)
+
+// translated gives the clusters and load assignments that the product makes of a mesh in YAML.
+func translated(t *testing.T, yaml string) []push.Message {
+	t.Helper()
+	objects, problems := file.Decode([]byte(yaml), "mesh.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	p := translate.Proxy{Name: "pod", Namespace: "ns", IPs: []string{"10.0.0.1"}}
+	res := translate.Build(translate.Snapshot(objects), p.Model())
+	var out []push.Message
+	for name, typ := range map[string]push.Type{"clusters": push.Clusters, "endpoints": push.Endpoints} {
+		for _, r := range res.ByType[name] {
+			out = append(out, push.Message{Type: typ, Name: r.Name, Body: r.Body})
+		}
+	}
+	return out
+}
