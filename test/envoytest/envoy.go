@@ -25,7 +25,7 @@ node: {id: %[1]q, cluster: test}
 admin: {address: {pipe: {path: %[2]s/admin.sock}}}
 dynamic_resources:
   ads_config:
-    api_type: DELTA_GRPC
+    api_type: %[4]s
     transport_api_version: V3
     set_node_on_first_message_only: true
     grpc_services:
@@ -49,9 +49,12 @@ static_resources:
 
 // Config of an Envoy.
 type Config struct {
-	Node  string        // its ID, e.g. sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local
-	Gate  *Gate         // its control plane
-	Drain time.Duration // how long a former listener serves on, in whole seconds; at least one
+	Node   string        // its ID, e.g. sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local
+	Gate   *Gate         // its control plane
+	Socket string        // its control plane where that is no Gate
+	SotW   bool          // speaks state of the world
+	Apart  bool          // in a network namespace of its own, so that it may bind any port; needs root
+	Drain  time.Duration // how long a former listener serves on, in whole seconds; at least one
 }
 
 // Envoy is a running Envoy with one worker.
@@ -84,7 +87,14 @@ func Run(t testing.TB, c Config) *Envoy {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, c.Node, dir, c.Gate.Socket), 0o600); err != nil {
+	api, socket := "DELTA_GRPC", c.Socket
+	if c.SotW {
+		api = "GRPC"
+	}
+	if c.Gate != nil {
+		socket = c.Gate.Socket
+	}
+	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, c.Node, dir, socket, api), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(logPath)
@@ -93,9 +103,17 @@ func Run(t testing.TB, c Config) *Envoy {
 	}
 	defer log.Close() // the child has its own
 	drain := max(1, int(c.Drain/time.Second))
-	e.cmd = exec.Command(Path(t), "-c", config, "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
-		"--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate")
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command := []string{
+		Path(t), "-c", config, "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
+		"--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate",
+	}
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.Apart {
+		command = append([]string{"sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, command...)
+		attr.Cloneflags = syscall.CLONE_NEWNET
+	}
+	e.cmd = exec.Command(command[0], command[1:]...)
+	e.cmd.SysProcAttr = attr
 	e.cmd.Stderr = log
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)

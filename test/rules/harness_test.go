@@ -291,7 +291,9 @@ func once(verdict envoytest.Verdict, such func(*message) bool) meddler {
 }
 
 // active tells whether a cluster is in use.
-func (m *mesh) active(name string) bool { return m.Stat("cluster."+name+".membership_total") >= 0 && !m.warming(name) }
+func (m *mesh) active(name string) bool {
+	return m.Stat("cluster."+name+".membership_total") >= 0 && !m.warming(name)
+}
 
 // warming tells whether a cluster waits for something.
 func (m *mesh) warming(name string) bool {

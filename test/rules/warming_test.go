@@ -55,7 +55,9 @@ func TestRule4EndpointsAreSentInFullAfterABreakThatLeftAClusterWarming(t *testin
 	m.meddling(once(envoytest.Cut, response(push.Endpoints)))
 	m.set(one(2)...)
 	m.await("Envoy is back and claims endpoints", broken)
-	if !m.before(broken, func(x *message) bool { return request(push.Clusters)(x) && x.Request.GetInitialResourceVersions() != nil }) {
+	if !m.before(broken, func(x *message) bool {
+		return request(push.Clusters)(x) && x.Request.GetInitialResourceVersions() != nil
+	}) {
 		t.Error("it asked for clusters first, so that nothing is proved")
 	}
 	m.await("the cluster is warm", ack(push.Clusters))
