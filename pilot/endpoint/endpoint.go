@@ -39,7 +39,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}
 			groups[g] = l
 		}
-		host := hostOf(r, c, ep)
+		host := hostOf(r, c, cl, ep)
 		l.Weight += min(host.Weight, math.MaxUint32-l.Weight)
 		l.Endpoints = append(l.Endpoints, host)
 	}
@@ -49,6 +49,11 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	slices.SortFunc(out.Localities, compareLocalities)
 	compactPriorities(out.Localities)
 	out.Localities = distribute(set.Locality.Distribute, c.Locality, out.Localities)
+	if !cl.LocalityWeighted {
+		for i := range out.Localities {
+			out.Localities[i].Weight = 0
+		}
+	}
 	return out
 }
 
@@ -77,13 +82,17 @@ func belongs(c *resolve.Class, svc *model.Service, set *ir.EndpointSet, ep *mode
 	return strings.Contains(ep.Address, ":") == c.IPv6
 }
 
-func hostOf(r resolve.Reader, c *resolve.Class, ep *model.Endpoint) ir.Endpoint {
+func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) ir.Endpoint {
 	return ir.Endpoint{
-		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1),
-		MTLS: ep.TLSMode == model.TLSModeIstio &&
-			resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable,
-		Workload: workload(c, ep),
+		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1), Workload: workload(c, ep),
+		Plaintext: cl.AutoTLS && !mutualTLS(r, ep),
 	}
+}
+
+// mutualTLS tells whether an endpoint has a sidecar that takes the mesh's mutual TLS.
+func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
+	return ep.TLSMode == model.TLSModeIstio &&
+		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable
 }
 
 // workload names what runs at an endpoint: name;namespace;canonical name;revision;cluster. The

@@ -116,19 +116,26 @@ metadata: {name: plain, namespace: default}
 spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {81: {mode: DISABLE}}}
 `)
 	class := &resolve.Class{Namespace: "default", ClusterID: "c1"}
-	got := endpoint.Assignment(r, class, cluster(nil)).Localities[0].Endpoints
+	auto := cluster(nil)
+	auto.AutoTLS = true
+	got := endpoint.Assignment(r, class, auto).Localities[0].Endpoints
 	want := []ir.Endpoint{
-		{Address: "10.0.0.1", Port: 8080, Weight: 1, MTLS: true, Workload: "a-0;default;canon;v1;c1"},
-		{Address: "10.0.0.2", Port: 8080, Weight: 1, Workload: "a-1;default;a;;c1"},
+		{Address: "10.0.0.1", Port: 8080, Weight: 1, Workload: "a-0;default;canon;v1;c1"},
+		{Address: "10.0.0.2", Port: 8080, Weight: 1, Plaintext: true, Workload: "a-1;default;a;;c1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	admin := cluster(nil)
-	admin.Endpoints.Port, admin.Endpoints.PortName = 81, "admin"
+	admin.AutoTLS, admin.Endpoints.Port, admin.Endpoints.PortName = true, 81, "admin"
 	for _, e := range endpoint.Assignment(r, class, admin).Localities[0].Endpoints {
-		if e.MTLS {
-			t.Errorf("%s takes plaintext on this port, but is marked for mutual TLS", e.Address)
+		if !e.Plaintext {
+			t.Errorf("%s takes plaintext only on this port, and is not marked", e.Address)
+		}
+	}
+	for _, e := range endpoint.Assignment(r, class, cluster(nil)).Localities[0].Endpoints {
+		if e.Plaintext {
+			t.Errorf("%s is marked for a cluster whose TLS is not automatic", e.Address)
 		}
 	}
 }
@@ -148,27 +155,27 @@ func TestLocalities(t *testing.T) {
 		"without a policy all are alike": {
 			ir.LocalityPolicy{},
 			here,
-			"ap/a/=0:1 ap/b/=0:1 eu/a/1=0:1 eu/a/2=0:1 eu/b/=0:1 us/a/=0:1",
+			"ap/a/=0:0 ap/b/=0:0 eu/a/1=0:0 eu/a/2=0:0 eu/b/=0:0 us/a/=0:0",
 		},
 		"failover by distance": {
 			ir.LocalityPolicy{Failover: true},
 			here,
-			"eu/a/1=0:1 eu/a/2=1:1 eu/b/=2:1 ap/a/=3:1 ap/b/=3:1 us/a/=3:1",
+			"eu/a/1=0:0 eu/a/2=1:0 eu/b/=2:0 ap/a/=3:0 ap/b/=3:0 us/a/=3:0",
 		},
 		"failover to a region": {
 			ir.LocalityPolicy{Failover: true, To: []ir.FailoverRegion{{From: "eu", To: "us"}}},
 			here,
-			"eu/a/1=0:1 eu/a/2=1:1 eu/b/=2:1 us/a/=3:1 ap/a/=4:1 ap/b/=4:1",
+			"eu/a/1=0:0 eu/a/2=1:0 eu/b/=2:0 us/a/=3:0 ap/a/=4:0 ap/b/=4:0",
 		},
 		"priorities have no gaps": {
 			ir.LocalityPolicy{Failover: true},
 			model.Locality{Region: "us", Zone: "z"},
-			"us/a/=0:1 ap/a/=1:1 ap/b/=1:1 eu/a/1=1:1 eu/a/2=1:1 eu/b/=1:1",
+			"us/a/=0:0 ap/a/=1:0 ap/b/=1:0 eu/a/1=1:0 eu/a/2=1:0 eu/b/=1:0",
 		},
 		"a proxy nowhere fails over nowhere": {
 			ir.LocalityPolicy{Failover: true},
 			model.Locality{},
-			"ap/a/=0:1 ap/b/=0:1 eu/a/1=0:1 eu/a/2=0:1 eu/b/=0:1 us/a/=0:1",
+			"ap/a/=0:0 ap/b/=0:0 eu/a/1=0:0 eu/a/2=0:0 eu/b/=0:0 us/a/=0:0",
 		},
 		"distribution": {
 			ir.LocalityPolicy{Distribute: []ir.Distribution{
@@ -181,7 +188,7 @@ func TestLocalities(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := cluster(nil)
-			cl.Endpoints.Locality = c.policy
+			cl.Endpoints.Locality, cl.LocalityWeighted = c.policy, len(c.policy.Distribute) > 0
 			var got []string
 			for _, l := range endpoint.Assignment(r, &resolve.Class{Namespace: "default", Locality: c.proxy}, cl).Localities {
 				got = append(got, fmt.Sprintf("%s/%s/%s=%d:%d", l.Region, l.Zone, l.SubZone, l.Priority, l.Weight))

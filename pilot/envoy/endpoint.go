@@ -17,9 +17,11 @@ func LoadAssignment(a *ir.LoadAssignment) *endpointv3.ClusterLoadAssignment {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: a.Cluster}
 	for _, l := range a.Localities {
 		group := &endpointv3.LocalityLbEndpoints{
-			Priority:            l.Priority,
-			LoadBalancingWeight: wrapperspb.UInt32(l.Weight),
-			LbEndpoints:         make([]*endpointv3.LbEndpoint, 0, len(l.Endpoints)),
+			Priority:    l.Priority,
+			LbEndpoints: make([]*endpointv3.LbEndpoint, 0, len(l.Endpoints)),
+		}
+		if l.Weight > 0 {
+			group.LoadBalancingWeight = wrapperspb.UInt32(l.Weight)
 		}
 		if l.Region+l.Zone+l.SubZone != "" {
 			group.Locality = &core.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
@@ -32,17 +34,20 @@ func LoadAssignment(a *ir.LoadAssignment) *endpointv3.ClusterLoadAssignment {
 	return out
 }
 
+// lbEndpoint leaves out what Envoy assumes: that the host is healthy, and a weight of 1.
 func lbEndpoint(e *ir.Endpoint) *endpointv3.LbEndpoint {
-	return &endpointv3.LbEndpoint{
-		HealthStatus:        core.HealthStatus_HEALTHY,
-		LoadBalancingWeight: wrapperspb.UInt32(e.Weight),
-		Metadata:            endpointMetadata(e),
+	out := &endpointv3.LbEndpoint{
+		Metadata: endpointMetadata(e),
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 			Address: &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
 				Address: e.Address, PortSpecifier: &core.SocketAddress_PortValue{PortValue: e.Port},
 			}}},
 		}},
 	}
+	if e.Weight > 1 {
+		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
+	}
+	return out
 }
 
 func endpointMetadata(e *ir.Endpoint) *core.Metadata {
@@ -52,10 +57,8 @@ func endpointMetadata(e *ir.Endpoint) *core.Metadata {
 			"workload": structpb.NewStringValue(e.Workload),
 		}}
 	}
-	if e.MTLS {
-		spaces[transportSocketMatch] = &structpb.Struct{Fields: map[string]*structpb.Value{
-			tlsModeKey: structpb.NewStringValue(tlsModeIstio),
-		}}
+	if e.Plaintext {
+		spaces[transportSocketMatch] = plaintextMark()
 	}
 	if len(spaces) == 0 {
 		return nil

@@ -100,7 +100,7 @@ func retryPolicy(r *ir.Retry) *routev3.RetryPolicy {
 	if r.AvoidPreviousHosts {
 		out.HostSelectionRetryMaxAttempts = hostSelectionAttempts
 		out.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
-			Name: "envoy.retry_host_predicates.previous_hosts",
+			Name: "previous", // any name will do, and every route carries it
 			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{
 				TypedConfig: Any(&previoushosts.PreviousHostsPredicate{}),
 			},

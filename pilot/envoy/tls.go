@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	transportTLS = "envoy.transport_sockets.tls"
-	transportRaw = "envoy.transport_sockets.raw_buffer"
+	// Envoy finds an extension by the type of its settings; any name will do, and every cluster
+	// carries these.
+	transportTLS = "tls"
+	transportRaw = "raw"
 	// sdsCluster is the bootstrap's cluster of the node agent's secret server.
 	sdsCluster = "sds-grpc"
 )
@@ -61,8 +63,7 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 // upstreamTLS gives the transport socket that speaks TLS to a cluster's hosts.
 func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 	common := &tls.CommonTlsContext{
-		AlpnProtocols: t.ALPN,
-		TlsParams:     &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+		AlpnProtocols: t.ALPN, // and TLS 1.2 or newer, which is Envoy's own minimum
 	}
 	if t.CertSecret != "" {
 		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
@@ -114,11 +115,9 @@ func sdsSecret(name string) *tls.SdsSecretConfig {
 		Name: name,
 		SdsConfig: &core.ConfigSource{
 			InitialFetchTimeout: durationpb.New(0),
-			ResourceApiVersion:  core.ApiVersion_V3,
 			ConfigSourceSpecifier: &core.ConfigSource_ApiConfigSource{ApiConfigSource: &core.ApiConfigSource{
-				ApiType:                   core.ApiConfigSource_GRPC,
-				TransportApiVersion:       core.ApiVersion_V3,
-				SetNodeOnFirstMessageOnly: true,
+				ApiType:             core.ApiConfigSource_GRPC,
+				TransportApiVersion: core.ApiVersion_V3,
 				GrpcServices: []*core.GrpcService{{
 					TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: sdsCluster}},
 				}},

@@ -101,8 +101,8 @@ type Cluster struct {
 	Outlier        *OutlierDetection
 	HTTP           HTTPUpstream
 
-	// TLS is used for every host, or where AutoTLS is set for those hosts only whose metadata
-	// says tlsMode istio; the others then get plaintext. nil is plaintext for all.
+	// TLS is used for every host, but where AutoTLS is set not for those that are marked as
+	// plaintext. nil is plaintext for all.
 	TLS     *UpstreamTLS
 	AutoTLS bool
 
@@ -116,10 +116,9 @@ type Cluster struct {
 
 // ClusterMetadata says where a cluster came from, for tools.
 type ClusterMetadata struct {
-	Config              string // path of the DestinationRule; empty for none
-	Subset              string
-	DefaultOriginalPort uint32
-	Services            []ServiceRef
+	Config   string // path of the DestinationRule; empty for none
+	Subset   string
+	Services []ServiceRef
 	// ALPN is what HTTP requests to hosts with Istio's mutual TLS offer, comma-separated; the
 	// outbound connection managers read it from the metadata (istio: alpn). Empty for none.
 	ALPN string

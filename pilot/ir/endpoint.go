@@ -10,7 +10,7 @@ type LoadAssignment struct {
 type LocalityEndpoints struct {
 	Region, Zone, SubZone string
 	Priority              uint32 // 0 is used first
-	Weight                uint32 // at least 1
+	Weight                uint32 // for clusters that balance by the weights of localities; else 0
 	Endpoints             []Endpoint
 }
 
@@ -19,8 +19,8 @@ type Endpoint struct {
 	Address string // IP
 	Port    uint32
 	Weight  uint32 // at least 1
-	// MTLS is true where the host understands Istio's mutual TLS.
-	MTLS bool
+	// Plaintext is true where the cluster's TLS is automatic and the host does not understand it.
+	Plaintext bool
 	// Workload is "name;namespace;canonical name;revision;cluster", for tools.
 	Workload string
 }

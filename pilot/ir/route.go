@@ -21,15 +21,14 @@ type VirtualHost struct {
 
 // Route does exactly one of Forward, Redirect and Direct with the requests that it matches.
 type Route struct {
-	Name      string
-	Match     RouteMatch
-	Forward   *Forward
-	Redirect  *Redirect
-	Direct    *DirectResponse
-	Headers   HeaderOperations
-	CORS      *CORS
-	Fault     *Fault
-	Operation string // name of the span, host:port/*; "" for none
+	Name     string
+	Match    RouteMatch
+	Forward  *Forward
+	Redirect *Redirect
+	Direct   *DirectResponse
+	Headers  HeaderOperations
+	CORS     *CORS
+	Fault    *Fault
 	// Config names the object that the route came from, as a path of the Kubernetes API; ""
 	// for a route that no object asked for.
 	Config string

@@ -111,7 +111,7 @@ type Endpoint struct {
 	Health         Health
 }
 
-// TLS modes of an endpoint, as in its metadata envoy.transport_socket_match.
+// TLS modes of an endpoint, as in the label security.istio.io/tlsMode of its pod.
 const (
 	TLSModeIstio    = "istio"
 	TLSModeDisabled = "disabled"

@@ -84,8 +84,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
 		Endpoints: &ir.EndpointSet{Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
 		Metadata: ir.ClusterMetadata{
-			Subset: name, DefaultOriginalPort: port.Port,
-			Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
+			Subset: name, Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
 		},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)

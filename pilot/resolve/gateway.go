@@ -240,7 +240,7 @@ func (b *gatewayBuilder) bind(server gatewayServer, gateway string, vs *virtualS
 		vh := b.host(host)
 		s := &ruleSet{
 			r: b.r, c: b.c, scope: b.scope, vs: vs, port: server.spec.GetPort().GetNumber(),
-			gateways: []string{gateway}, operation: vh.Name + "/*",
+			gateways: []string{gateway},
 		}
 		vh.Routes = append(vh.Routes, s.httpRoutes()...)
 		b.problems = append(b.problems, s.problems...)

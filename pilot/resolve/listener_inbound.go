@@ -24,7 +24,6 @@ type inbound struct {
 	cluster  string
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
-	service  string                 // the service's host:port; "" for none
 }
 
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
@@ -106,7 +105,6 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
-		service: hostPort(in.Host, in.Port),
 	}
 }
 
@@ -202,9 +200,6 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 // inboundHTTP passes requests on to the workload, with the peer's identity in a header.
 func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
-	if in.service != "" {
-		route.Operation = in.service + "/*"
-	}
 	return &ir.HTTPConnectionManager{
 		StatPrefix: "inbound_" + listenerName(wildcardIPv4, in.port) + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{

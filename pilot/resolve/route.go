@@ -79,7 +79,7 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 		AttemptCount: true,
 	}
 	if vs := b.rules.forHost(sp.service.Hostname); vs != nil {
-		out.Routes = b.routes(vs, out.Name)
+		out.Routes = b.routes(vs)
 	}
 	if len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
@@ -101,7 +101,7 @@ func (b *routeBuilder) otherHosts() []*ir.VirtualHost {
 				continue
 			}
 			name := hostPort(host, b.port)
-			if routes := b.routes(vs, name); len(routes) > 0 {
+			if routes := b.routes(vs); len(routes) > 0 {
 				done[host] = true
 				out = append(out, &ir.VirtualHost{Name: name, Domains: []string{host}, Routes: routes, AttemptCount: true})
 			}
@@ -118,10 +118,9 @@ func (b *routeBuilder) coversService(host string) bool {
 	return slices.ContainsFunc(b.scope.Services, func(svc *model.Service) bool { return hostCovers(host, svc.Hostname) })
 }
 
-func (b *routeBuilder) routes(vs *virtualService, name string) []*ir.Route {
+func (b *routeBuilder) routes(vs *virtualService) []*ir.Route {
 	s := &ruleSet{
-		r: b.r, c: b.c, scope: b.scope, vs: vs, port: b.port,
-		gateways: []string{meshGateway}, operation: name + "/*",
+		r: b.r, c: b.c, scope: b.scope, vs: vs, port: b.port, gateways: []string{meshGateway},
 	}
 	out := s.httpRoutes()
 	b.problems = append(b.problems, s.problems...)
@@ -131,8 +130,7 @@ func (b *routeBuilder) routes(vs *virtualService, name string) []*ir.Route {
 // defaultRoute sends every request to the service.
 func (b *routeBuilder) defaultRoute(sp servicePort) *ir.Route {
 	return &ir.Route{
-		Name:      "default",
-		Operation: hostPort(sp.service.Hostname, b.port) + "/*",
+		Name: "default",
 		Forward: &ir.Forward{
 			Clusters: []ir.WeightedCluster{{Name: model.ClusterName("outbound", b.port, "", sp.service.Hostname), Weight: 1}},
 			Retry:    defaultRetry(b.r),

@@ -21,8 +21,6 @@ type ruleSet struct {
 	port uint32
 	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
 	gateways []string
-	// operation names spans; "" for none.
-	operation string
 
 	problems []model.Problem
 }
@@ -124,7 +122,7 @@ func (s *ruleSet) here(gateways []string) bool {
 // action gives a route without its match, or nil where the rule is broken.
 func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 	out := &ir.Route{
-		Name: rule.GetName(), Operation: s.operation, Config: configPath(s.vs.Object, "virtual-service"),
+		Name: rule.GetName(), Config: configPath(s.vs.Object, "virtual-service"),
 	}
 	headers, authority, ok := s.headers(field+".headers", rule.GetHeaders())
 	if !ok {

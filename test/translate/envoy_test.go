@@ -145,11 +145,8 @@ type answer struct {
 // says what it saw, and PassthroughCluster by one that sends bytes back.
 func runEnvoy(t *testing.T, res Resources, listener string) string {
 	t.Helper()
-	port, admin := envoytest.FreePort(t), envoytest.FreePort(t)
-	b := &bootstrapv3.Bootstrap{
-		Node: &core.Node{Id: "test", Cluster: "test"}, Admin: &bootstrapv3.Admin{Address: address(admin)},
-		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
-	}
+	port := envoytest.FreePort(t)
+	b := &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{}}
 	for _, l := range inlined(t, res) {
 		if l.Name == listener {
 			l.Address, l.BindToPort = address(port), nil
@@ -162,6 +159,15 @@ func runEnvoy(t *testing.T, res Resources, listener string) string {
 	for _, cl := range res.ByType["clusters"] {
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Name, upstream(t, cl.Name)))
 	}
+	startStatic(t, b)
+	return "127.0.0.1:" + strconv.Itoa(port)
+}
+
+// startStatic runs an Envoy without a control plane until the test ends and waits until it serves.
+func startStatic(t *testing.T, b *bootstrapv3.Bootstrap) {
+	t.Helper()
+	admin := envoytest.FreePort(t)
+	b.Node, b.Admin = &core.Node{Id: "test", Cluster: "test"}, &bootstrapv3.Admin{Address: address(admin)}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, envoytest.Path(t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "-c", writeBootstrap(t, b))
 	var log bytes.Buffer
@@ -177,7 +183,6 @@ func runEnvoy(t *testing.T, res Resources, listener string) string {
 		}
 	})
 	awaitReady(t, "http://127.0.0.1:"+strconv.Itoa(admin)+"/ready")
-	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
 func awaitReady(t *testing.T, url string) {
