@@ -109,10 +109,11 @@ fuzz: ## Each fuzz target for FUZZTIME
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
+SERIES := unscoped,scoped,scoped-10000
 .PHONY: bench
-bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; BENCH='--short --baseline bench/baseline.json' is what CI runs
-	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./bench/cmd/pilot-bench
-	bin/pilot-bench $(or $(BENCH),--all --out docs/bench)
+bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; 20 minutes; SERIES=scoped runs one again
+	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./ctl/cmd/pilotctl
+	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
 
 .PHONY: gobench
 gobench: ## Go benchmarks

@@ -3,11 +3,9 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
-	"github.com/pilothouse-mesh/pilothouse/bench/floor"
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
@@ -17,52 +15,72 @@ type change struct {
 	edit     func() mesh.Edit
 	kind     ads.Kind // of the resource that shows its arrival
 	resource string
+	due      []ads.Kind // of the responses that it leads to
 	// concerned tells whether the clients of a namespace get it.
 	concerned func(namespace string) bool
 }
 
-// endpoint changes the address of a pod that is no client's.
+// endpoint changes the address of a pod that is no client's, unless every pod is.
 func (r *runner) endpoint(name string) change {
 	service := 3 * r.Mesh.Namespaces // of ns-0, and without an object of fixed reach
 	return change{
 		name: name, edit: func() mesh.Edit { return r.mesh.Endpoint(service, r.Mesh.Endpoints-1) },
-		kind: ads.Endpoints, resource: r.mesh.Cluster(service),
+		kind: ads.Endpoints, resource: r.mesh.Cluster(service), due: []ads.Kind{ads.Endpoints},
 		concerned: func(ns string) bool { return r.mesh.Sees(ns, service) },
 	}
 }
 
-// pause is between the arrival of one change and the next, so that no two are merged.
-const pause = 150 * time.Millisecond
+func (r *runner) route(name string, at mesh.Reach) change {
+	return change{
+		name: name, edit: func() mesh.Edit { return r.mesh.Route(at) },
+		kind: ads.Routes, resource: fmt.Sprint(mesh.HTTPPort), due: []ads.Kind{ads.Routes},
+		concerned: func(ns string) bool { return r.mesh.Concerned(ns, at) },
+	}
+}
+
+// rule changes a cluster; Envoy needs the load assignment of each cluster that it gets.
+func (r *runner) rule(name string, at mesh.Reach) change {
+	return change{
+		name: name, edit: func() mesh.Edit { return r.mesh.Rule(at) },
+		kind: ads.Clusters, resource: r.mesh.Cluster(r.mesh.ConfiguredService(int(at))), due: []ads.Kind{ads.Clusters, ads.Endpoints},
+		concerned: func(ns string) bool { return r.mesh.Concerned(ns, at) },
+	}
+}
+
+// pause is between the arrival of one change and the next.
+const pause = 50 * time.Millisecond
 
 // changing measures a change for its own.
-func (r *runner) changing(c change) scenario {
-	return scenario{c.name, func(ctx context.Context) error {
-		fleet, err := r.connected(ctx)
-		if err != nil {
-			return err
-		}
-		tape := fleet.Record(0)
-		result, err := r.measure(ctx, c.name, fleet, func(result *Result) error {
-			return r.repeat(ctx, fleet, c, r.Repetitions, result)
-		})
-		if err != nil {
-			return err
-		}
-		fleet.Stop(0)
-		r.replay(result, tape.Frames(), c.concerned)
-		if excess := result.Messages - int64(result.Concerned*result.Changes); excess > int64(result.Concerned*result.Changes) {
-			result.Notes = append(result.Notes, fmt.Sprintf("%d messages for %d deliveries", result.Messages, result.Concerned*result.Changes))
-		}
-		return nil
-	}}
+func (r *runner) changing(ctx context.Context, c change) error {
+	fleet, err := r.connected(ctx)
+	if err != nil {
+		return err
+	}
+	tapes := r.record(fleet)
+	result, err := r.measure(ctx, c.name, fleet, func(result *Result) error {
+		return r.repeat(ctx, fleet, c, r.Repetitions, result)
+	})
+	frames := tapes.stop()
+	if err != nil {
+		return err
+	}
+	result.Due = float64(bytesOf(frames[r.firstClass()], c.due...)) * float64(result.Concerned) / float64(result.Clients)
+	r.plays = append(r.plays, *r.replay(result, frames, c.concerned))
+	return nil
+}
+
+// firstClass is that of client 0, which is concerned by each change.
+func (r *runner) firstClass() string {
+	if r.Mesh.Scoped {
+		return mesh.Namespace(0)
+	}
+	return everyone
 }
 
 // repeat makes a change n times and adds what it took to the result.
 func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, c change, n int, result *Result) error {
-	expect := r.concerned(c.concerned)
-	if stalled := r.stalledClients(fleet, c.concerned); stalled > 0 {
-		expect -= stalled
-	}
+	expect := r.concerned(c.concerned) - r.stalledClients(fleet, c.concerned)
+	defer fleet.Unwatch()
 	var last, each []time.Duration
 	for range n {
 		mark := fleet.Watch(c.kind, c.resource, expect)
@@ -84,10 +102,20 @@ func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, c change, n int, 
 			return err
 		}
 	}
-	fleet.Unwatch()
-	result.Concerned, result.Changes = expect, result.Changes+n
+	result.Concerned, result.Changes = expect, n
 	result.Last, result.Each = quantiles(last), quantiles(each)
 	return nil
+}
+
+// namespaces are those of the mesh that are concerned.
+func (r *runner) namespaces(in func(string) bool) []string {
+	var out []string
+	for n := range r.Mesh.Namespaces {
+		if ns := mesh.Namespace(n); in(ns) {
+			out = append(out, ns)
+		}
+	}
+	return out
 }
 
 // concerned counts the clients whose namespace is.
@@ -109,30 +137,4 @@ func (r *runner) stalledClients(fleet *ads.Fleet, in func(string) bool) int {
 		}
 	}
 	return n
-}
-
-// gap is the longest that the floor waits between two responses; a real pause costs nothing.
-const gap = 20 * time.Millisecond
-
-// replay lets the floor send what client 0 got, later, to the clients that were concerned.
-func (r *runner) replay(result *Result, frames []ads.Frame, concerned func(string) bool) {
-	frames = slices.Clone(frames)
-	var cut, former time.Duration
-	for i := range frames {
-		after := frames[i].After
-		if i == 0 || after-former > gap {
-			cut += after - former - min(gap, after-former)
-		}
-		former = after
-		frames[i].After = after - cut
-	}
-	p := play{result: result, Play: floor.Play{Frames: frames}, clients: r.concerned(concerned)}
-	if p.clients < r.Clients {
-		for n := range r.Mesh.Namespaces {
-			if ns := fmt.Sprintf("ns-%d", n); concerned(ns) {
-				p.Namespaces = append(p.Namespaces, ns)
-			}
-		}
-	}
-	r.plays = append(r.plays, p)
 }

@@ -2,88 +2,12 @@ package bench
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
-	"github.com/pilothouse-mesh/pilothouse/bench/floor"
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
-
-// stalled measures endpoint changes while one client in ten does not read, in turn with all
-// reading. Large responses, that the ten do not take, come first.
-func (r *runner) stalled(ctx context.Context) error {
-	fleet, err := r.connected(ctx)
-	if err != nil {
-		return err
-	}
-	turns := 5
-	if r.Repetitions < 2*turns {
-		turns = 2
-	}
-	c := r.endpoint(scenarioStalled)
-	repetitions := max(2, r.Repetitions/turns)
-	var with, without Result
-	for range turns {
-		for _, turn := range []struct {
-			stall int
-			to    *Result
-		}{{0, &without}, {10, &with}} {
-			if err := r.stallTurn(ctx, fleet, c, turn.stall, repetitions, turn.to); err != nil {
-				return err
-			}
-		}
-	}
-	result, against := with, without
-	result.Name, result.Clients, result.Against = scenarioStalled, fleet.Len(), &against
-	r.results = append(r.results, &result)
-	return nil
-}
-
-// stallTurn measures a few changes and adds them to the result.
-func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, c change, stall, n int, to *Result) error {
-	fleet.Stall(stall)
-	defer fleet.Stall(0)
-	everyone := func(ns string) bool { return r.mesh.Concerned(ns, mesh.ReachAll) }
-	large := fleet.Watch(ads.Routes, fmt.Sprint(mesh.HTTPPort), r.concerned(everyone)-r.stalledClients(fleet, everyone))
-	if _, err := r.mesh.Route(mesh.ReachAll).Apply(); err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-large.Reached():
-	case <-time.After(patience / 3):
-		return fmt.Errorf("a route reached %d clients", large.Count())
-	}
-	if err := r.quiet(ctx, fleet, time.Second); err != nil {
-		return err
-	}
-	former := *to
-	kept := r.results
-	result, err := r.measure(ctx, "", fleet, func(result *Result) error { return r.repeat(ctx, fleet, c, n, result) })
-	r.results = kept
-	if err != nil {
-		return err
-	}
-	*to = *result
-	if former.Last != nil { // of turns, the middle one would be better; the worst is what is shown
-		to.Last, to.Each = worse(former.Last, to.Last), worse(former.Each, to.Each)
-	}
-	to.ServerCPU += former.ServerCPU
-	to.Seconds += former.Seconds
-	to.Changes += former.Changes
-	to.Missing += former.Missing
-	fleet.Stall(0)
-	return r.quiet(ctx, fleet, time.Second)
-}
-
-func worse(a, b *Quantiles) *Quantiles {
-	if a == nil || b == nil {
-		return nil
-	}
-	return &Quantiles{P50: max(a.P50, b.P50), P99: max(a.P99, b.P99), Max: max(a.Max, b.Max), Count: a.Count + b.Count}
-}
 
 // reconnect ends all streams and lets the clients come back with what they have.
 func (r *runner) reconnect(ctx context.Context) error {
@@ -95,7 +19,8 @@ func (r *runner) reconnect(ctx context.Context) error {
 	if err := r.streams(ctx, 0); err != nil {
 		return err
 	}
-	return r.comeBack(ctx, scenarioReconnect, fleet)
+	_, err = r.comeBack(ctx, scenarioReconnect, fleet)
+	return err
 }
 
 // restart kills the server and lets the clients come back to a new one.
@@ -105,44 +30,102 @@ func (r *runner) restart(ctx context.Context) error {
 		return err
 	}
 	fleet.Disconnect()
-	r.server.Stop(true)
-	start := time.Now()
+	r.server.stop(true)
 	if err := r.server.start(ctx); err != nil {
 		return err
 	}
-	ready := time.Since(start)
-	if err := r.comeBack(ctx, scenarioRestart, fleet); err != nil {
-		return err
+	result, err := r.comeBack(ctx, scenarioRestart, fleet)
+	if err == nil {
+		result.Ready = r.server.ready.Seconds()
 	}
-	last := r.results[len(r.results)-1]
-	last.Notes = append(last.Notes, fmt.Sprintf("the new server was ready after %.2f s", ready.Seconds()))
-	return nil
+	return err
 }
 
-// comeBack measures until the server has all streams and no response is under way.
-func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) error {
-	tapes := map[string]*ads.Tape{floor.Everyone: fleet.Record(0)}
+// comeBack measures until all clients are served. Nothing is due to them, and a server that is
+// silent may be busy or done; so there is a proof: when all streams are open an endpoint changes,
+// in each namespace where the mesh is scoped, and all have to acknowledge that.
+func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*Result, error) {
+	tapes := r.record(fleet)
+	probes := r.probes()
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		start := time.Now()
 		fleet.Connect(ctx, r.server.plain)
+		if err := wait(ctx, "clients that ask", glance, fleet.Len(), fleet.Asking); err != nil {
+			return err
+		}
 		if err := r.streams(ctx, fleet.Len()); err != nil {
 			return err
 		}
-		all := time.Since(start)
-		if err := r.quiet(ctx, fleet, time.Second); err != nil {
+		delays, err := r.prove(ctx, fleet, probes, start)
+		if err != nil {
 			return err
 		}
-		sync := max(all, fleet.LastActive().Sub(start))
-		result.Last = quantiles([]time.Duration{sync})
-		return nil
+		result.Concerned, result.Missing = fleet.Len(), fleet.Len()-len(delays)
+		result.Last = quantiles(delays[max(0, len(delays)-1):])
+		result.Each = quantiles(delays)
+		return quiet(ctx, fleet, time.Second)
 	})
+	frames := tapes.stop()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fleet.Stop(0)
-	for class, tape := range tapes {
-		r.replies.Warm[class] = byKind(tape.Frames())
+	result.State, _ = r.state()
+	result.Due = r.proofBytes(frames, probes)
+	r.starts = append(r.starts, start{result: result, warm: frames})
+	return result, nil
+}
+
+// probes are changes that together reach every client, by class.
+func (r *runner) probes() map[string]change {
+	if !r.Mesh.Scoped {
+		return map[string]change{everyone: r.endpoint("")}
 	}
-	r.warm = append(r.warm, result)
-	return nil
+	out := map[string]change{}
+	for n, ns := range r.namespaces(func(string) bool { return true }) {
+		c, service := r.endpoint(""), r.mesh.Probe(n)
+		c.resource = r.mesh.Cluster(service)
+		c.edit = func() mesh.Edit { return r.mesh.Endpoint(service, r.Mesh.Endpoints-1) }
+		c.concerned = func(of string) bool { return of == ns }
+		out[ns] = c
+	}
+	return out
+}
+
+// prove makes the changes and gives the times from start until each client has acknowledged.
+func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, probes map[string]change, start time.Time) ([]time.Duration, error) {
+	defer fleet.Unwatch()
+	var marks []*ads.Mark
+	for _, c := range probes {
+		marks = append(marks, fleet.Watch(c.kind, c.resource, r.concerned(c.concerned)))
+	}
+	for _, c := range probes {
+		if _, err := c.edit().Apply(); err != nil {
+			return nil, err
+		}
+	}
+	deadline, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var delays []time.Duration
+	for _, m := range marks {
+		select {
+		case <-deadline.Done():
+		case <-m.Reached():
+		}
+		delays = append(delays, m.Delays(start)...)
+	}
+	slices.Sort(delays)
+	return delays, ctx.Err()
+}
+
+// proofBytes are those of the responses that carry a probe and nothing else, for each client.
+func (r *runner) proofBytes(frames map[string][]ads.Frame, probes map[string]change) float64 {
+	n := 0
+	for class, list := range frames {
+		for _, f := range list {
+			if f.Kind == ads.Endpoints && slices.Equal(f.Names, []string{probes[class].resource}) {
+				n += len(f.Bytes) * r.concerned(probes[class].concerned)
+			}
+		}
+	}
+	return float64(n) / float64(r.Clients)
 }

@@ -2,8 +2,7 @@ package bench
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,60 +18,63 @@ type runner struct {
 	Options
 	mesh    *mesh.Mesh
 	server  *server
-	issuer  *issuer
 	fleet   *ads.Fleet // of Clients, connected from the first scenario that needs it
 	results []*Result
 
+	// What the floor has to do: answer first requests, and for each of these results its part.
 	replies floor.Replies
 	plays   []play
-	warm    []*Result // of clients that came back
-}
-
-// play is what the floor has to send for a result.
-type play struct {
-	result *Result
-	floor.Play
-	clients int // that it concerns
+	starts  []start
 }
 
 // Run measures one series. A scenario that fails is told in the series, which goes on; with an
 // error comes what was measured until then.
-func Run(ctx context.Context, o Options) (*Series, error) {
-	r := &runner{Options: o, replies: floor.Replies{
-		Namespaced: o.Mesh.Scoped, Cold: map[string]map[ads.Kind][][]byte{}, Warm: map[string]map[ads.Kind][][]byte{},
-	}}
+func Run(ctx context.Context, o Options) (*Measured, error) {
+	r := &runner{Options: o, replies: floor.Replies{Namespaced: o.Mesh.Scoped, By: map[floor.Class]map[ads.Kind][][]byte{}}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
 	defer func() {
 		r.startOver()
-		if r.server.Process != nil {
-			r.server.Stop(false)
-		}
+		r.server.stop(false)
 	}()
-	series := &Series{Options: o}
+	out := &Measured{Options: o, Date: time.Now()}
 	for _, s := range r.scenarios() {
 		if !r.runs(s.name) && s.name != scenarioLoad {
 			continue
 		}
-		o.Log.Info("scenario", "series", o.Name, "name", s.name)
-		err := s.run(ctx)
-		series.Results = r.results
+		err := r.scenario(ctx, s)
+		out.Results = r.results
 		if err == nil {
 			continue
 		}
-		series.Errors = append(series.Errors, fmt.Sprintf("%s: %v", s.name, err))
+		o.Log.Error("scenario failed", "series", o.Name, "name", s.name, "error", err)
+		out.Errors = append(out.Errors, fmt.Sprintf("%s: %v", s.name, err))
 		if ctx.Err() != nil || s.name == scenarioLoad {
-			return series, err
+			return out, err
 		}
 		r.startOver()
 	}
 	r.startOver()
-	r.server.Stop(false)
-	if err := r.measureFloor(ctx); err != nil {
-		return series, fmt.Errorf("floor: %w", err)
+	r.server.stop(false)
+	for _, err := range r.measureFloor(ctx) {
+		out.Errors = append(out.Errors, fmt.Sprintf("floor: %v", err))
 	}
-	return series, nil
+	return out, ctx.Err()
+}
+
+// scenario runs one, on a server that is started again where the one before has ended it.
+func (r *runner) scenario(ctx context.Context, s scenario) error {
+	r.Log.Info("scenario", "series", r.Name, "name", s.name)
+	if s.name != scenarioLoad && r.server.ended() {
+		r.Log.Error("the server has ended; it is started again", "log", r.server.tail())
+		r.startOver()
+		r.server.stop(true)
+		if err := r.server.start(ctx); err != nil {
+			return err
+		}
+	}
+	return s.run(ctx)
 }
 
 // startOver lets the shared fleet go; the next scenario connects a new one.
@@ -94,12 +96,17 @@ func (r *runner) prepare() error {
 	if err := r.mesh.Write(); err != nil {
 		return err
 	}
-	jwks := filepath.Join(r.Dir, "jwks.json")
-	if r.issuer, err = newIssuer(jwks); err != nil {
-		return err
-	}
-	r.server, err = newServer(r.Server, r.Dir, r.mesh.Dirs(), jwks)
+	r.server, err = newServer(r.Server, r.Dir, r.mesh.Dirs())
 	return err
+}
+
+// newFleet makes a fleet of the mesh's first pods.
+func (r *runner) newFleet(n int) (*ads.Fleet, error) {
+	list, err := nodes(r.mesh, n)
+	if err != nil {
+		return nil, err
+	}
+	return ads.New(ads.Options{Nodes: list, Logger: r.Log}), nil
 }
 
 // connected gives the fleet that most scenarios share, in sync.
@@ -107,43 +114,42 @@ func (r *runner) connected(ctx context.Context) (*ads.Fleet, error) {
 	if r.fleet != nil {
 		return r.fleet, nil
 	}
-	r.fleet = ads.New(ads.Options{Nodes: nodes(r.mesh, r.Clients), Logger: r.Log})
-	r.fleet.Connect(ctx, r.server.plain)
-	if err := r.synced(ctx, r.fleet); err != nil {
-		return nil, err
-	}
-	return r.fleet, r.quiet(ctx, r.fleet, time.Second)
-}
-
-// secure gives TLS and tokens to a fleet's nodes.
-func (r *runner) secure(ns []ads.Node) (*tls.Config, error) {
-	root, err := os.ReadFile(filepath.Join(r.server.caDir, "root-cert.pem"))
+	fleet, err := r.newFleet(r.Clients)
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(root) {
-		return nil, fmt.Errorf("the server's root certificate cannot be read")
+	r.fleet = fleet
+	fleet.Connect(ctx, r.server.plain)
+	if err := synced(ctx, fleet); err != nil {
+		return nil, err
 	}
-	for i := range ns {
-		account := ns[i].Envoy.GetMetadata().GetFields()["SERVICE_ACCOUNT"].GetStringValue()
-		if ns[i].Token, err = r.issuer.token(ns[i].Namespace, account); err != nil {
-			return nil, err
-		}
-	}
-	return &tls.Config{RootCAs: pool, ServerName: "istiod.istio-system.svc", MinVersion: tls.VersionTLS13}, nil
+	return fleet, quiet(ctx, fleet, time.Second)
 }
 
 // patience is how long a scenario waits for all clients.
 const patience = 60 * time.Second
 
+// Intervals at which to look, of what costs nothing and of what is asked of the server.
+const glance, inquiry = 5 * time.Millisecond, 50 * time.Millisecond
+
 // synced waits until all clients of a fleet have everything.
-func (r *runner) synced(ctx context.Context, f *ads.Fleet) error {
-	return wait(ctx, "clients in sync", f.Len(), func() int { return len(f.Synced(time.Time{})) })
+func synced(ctx context.Context, f *ads.Fleet) error {
+	return wait(ctx, "clients in sync", glance, f.Len(), f.InSync)
+}
+
+// streams waits until the server has so many.
+func (r *runner) streams(ctx context.Context, n int) error {
+	return wait(ctx, "streams of the server", inquiry, n, func() int {
+		s, err := r.server.sample(ctx)
+		if err != nil {
+			return -1
+		}
+		return int(s.streams)
+	})
 }
 
 // wait polls until count is n.
-func wait(ctx context.Context, what string, n int, count func() int) error {
+func wait(ctx context.Context, what string, every time.Duration, n int, count func() int) error {
 	start := time.Now()
 	for {
 		got := count()
@@ -153,16 +159,15 @@ func wait(ctx context.Context, what string, n int, count func() int) error {
 		if time.Since(start) > patience {
 			return fmt.Errorf("%s: %d of %d after %v", what, got, n, patience)
 		}
-		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+		if err := sleep(ctx, every); err != nil {
 			return fmt.Errorf("%s: %d of %d: %w", what, got, n, err)
 		}
 	}
 }
 
 // quiet waits until no client has acknowledged anything for a time.
-func (r *runner) quiet(ctx context.Context, f *ads.Fleet, rest time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+func quiet(ctx context.Context, f *ads.Fleet, rest time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for from := time.Now(); ; {
 		last := f.LastActive()
 		if last.Before(from) {
@@ -172,69 +177,69 @@ func (r *runner) quiet(ctx context.Context, f *ads.Fleet, rest time.Duration) er
 		if left <= 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if time.Now().After(deadline) {
 			return fmt.Errorf("the clients are not at rest after %v", patience)
-		case <-time.After(left):
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
 		}
 	}
 }
 
-// measure takes what the server uses and the clients get while f runs.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// measure takes what the server uses and the clients get while f runs, and adds it to the results.
 func (r *runner) measure(ctx context.Context, name string, fleet *ads.Fleet, f func(*Result) error) (*Result, error) {
+	result, err := r.take(ctx, name, fleet, f)
+	if err == nil {
+		r.results = append(r.results, result)
+	}
+	return result, err
+}
+
+func (r *runner) take(ctx context.Context, name string, fleet *ads.Fleet, f func(*Result) error) (*Result, error) {
 	result := &Result{Name: name, Clients: fleet.Len()}
 	before, err := r.server.sample(ctx)
 	if err != nil {
 		return nil, err
 	}
-	profiled := r.profile(ctx, name)
-	stats, start := fleet.Stats(), time.Now()
-	cpu, err := r.server.CPU()
+	profiles, err := r.profile(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := f(result); err != nil {
-		return nil, err
+	stats := fleet.Stats()
+	watch, err := startWatch(r.server.Process)
+	if err == nil {
+		err = f(result)
 	}
-	used, err := r.server.CPU()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = watch.stop(result)
 	}
-	result.Seconds, result.ServerCPU = time.Since(start).Seconds(), (used - cpu).Seconds()
 	got := fleet.Stats()
-	result.Down = float64(got.Down-stats.Down) / float64(fleet.Len())
-	result.Up = float64(got.Up-stats.Up) / float64(fleet.Len())
-	result.Messages = got.Messages - stats.Messages
-	if err := <-profiled; err != nil {
+	if err = errors.Join(err, profiles()); err != nil {
 		return nil, err
 	}
+	n := float64(fleet.Len())
+	result.Down, result.Up = float64(got.Down-stats.Down)/n, float64(got.Up-stats.Up)/n
+	result.Messages, result.Broken = got.Messages-stats.Messages, got.Broken-stats.Broken
 	after, err := r.server.sample(ctx)
 	if err != nil {
 		return nil, err
 	}
 	result.Allocs, result.AllocBytes = after.allocs-before.allocs, after.allocBytes-before.allocBytes
 	result.Views, result.Rebuilt = after.views, after.rebuilt-before.rebuilt
-	if n := after.converged.count - before.converged.count; n > 0 {
-		result.Inside = (after.converged.sum - before.converged.sum) / n * 1000
-	}
+	result.Inside = 1000 * per(after.converged.sum-before.converged.sum, after.converged.count-before.converged.count)
 	memory, err := r.server.Memory()
 	if err != nil {
 		return nil, err
 	}
 	result.PeakRSS, result.PeakCgroup = float64(memory.PeakRSS), float64(memory.PeakCgroup)
-	r.results = append(r.results, result)
 	return result, nil
-}
-
-// profile fetches the server's CPU profile while the scenario runs, if it is the one to profile.
-func (r *runner) profile(ctx context.Context, scenario string) <-chan error {
-	done := make(chan error, 1)
-	if r.Profile == "" || r.ProfileScenario != scenario {
-		done <- nil
-		return done
-	}
-	go func() {
-		done <- r.server.save(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(r.ProfileTime.Seconds())), r.Profile)
-	}()
-	return done
 }

@@ -25,6 +25,7 @@ type server struct {
 	caDir                          string
 	args                           []string
 	program, log                   string
+	ready                          time.Duration // from its start
 }
 
 // freePorts gives addresses of loopback that nothing listens on at this moment.
@@ -41,7 +42,7 @@ func freePorts(n int) ([]string, error) {
 	return out, nil
 }
 
-func newServer(program, dir string, configDirs []string, jwks string) (*server, error) {
+func newServer(program, dir string, configDirs []string) (*server, error) {
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func newServer(program, dir string, configDirs []string, jwks string) (*server, 
 	}
 	s.args = []string{
 		"discovery", "--grpcAddr", s.plain, "--secureGRPCAddr", s.secure, "--monitoringAddr", s.monitoring,
-		"--httpAddr", s.web, "--caDir", s.caDir, "--tokenJWKS", jwks, "--log_output_level", "default:warn",
+		"--httpAddr", s.web, "--caDir", s.caDir, "--log_output_level", "default:warn",
 	}
 	for _, d := range configDirs {
 		s.args = append(s.args, "--configDir", d)
@@ -65,24 +66,57 @@ func newServer(program, dir string, configDirs []string, jwks string) (*server, 
 
 // start runs the server and waits until it serves.
 func (s *server) start(ctx context.Context) error {
+	began := time.Now()
 	p, err := process.Start(ctx, s.log, s.program, s.args...)
 	if err != nil {
 		return err
 	}
 	s.Process = p
-	for {
+	for time.Since(began) < patience {
 		if body, err := s.get(ctx, s.web, "/ready"); err == nil {
+			s.ready = time.Since(began)
 			return body.Close()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.Exited():
-			log, _ := os.ReadFile(s.log)
-			return fmt.Errorf("the server ended before it was ready: %s", strings.TrimSpace(string(log)))
+			return fmt.Errorf("the server ended before it was ready: %s", s.tail())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	return fmt.Errorf("the server is not ready after %v: %s", patience, s.tail())
+}
+
+// stop ends the server, if there is one: orderly, or as a crash would.
+func (s *server) stop(crash bool) {
+	if s.Process != nil {
+		s.Stop(crash)
+		s.Process = nil
+	}
+}
+
+// ended tells whether the server does not run.
+func (s *server) ended() bool {
+	if s.Process == nil {
+		return true
+	}
+	select {
+	case <-s.Exited():
+		return true
+	default:
+		return false
+	}
+}
+
+// tail gives the end of the server's log.
+func (s *server) tail() string {
+	const most = 2000 // bytes: about as much as a reader wants
+	log, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(log[max(0, len(log)-most):]))
 }
 
 func (s *server) get(ctx context.Context, address, path string) (io.ReadCloser, error) {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
@@ -27,6 +26,7 @@ func (r *runner) storm(ctx context.Context, fleet *ads.Fleet, n, rate int, next 
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
 	var all []made
+	start := time.Now()
 	for i := range n {
 		select {
 		case <-ctx.Done():
@@ -48,11 +48,11 @@ func (r *runner) storm(ctx context.Context, fleet *ads.Fleet, n, rate int, next 
 			result.Concerned = m.want
 		}
 	}
+	result.Changes, result.Making = n, time.Since(start).Seconds()
 	if err := r.settle(ctx, fleet, all); err != nil {
 		return err
 	}
 	fleet.Unwatch()
-	result.Changes = n
 	var last, each []time.Duration
 	for _, m := range all {
 		delays := m.mark.Delays(m.at)
@@ -84,7 +84,7 @@ wait:
 			break wait
 		}
 	}
-	return r.quiet(ctx, fleet, time.Second)
+	return quiet(ctx, fleet, time.Second)
 }
 
 // stormy measures a storm, and has the floor send the same.
@@ -93,21 +93,19 @@ func (r *runner) stormy(ctx context.Context, name string, n, rate int, next func
 	if err != nil {
 		return nil, err
 	}
-	tape := fleet.Record(0)
+	tapes := r.record(fleet)
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		return r.storm(ctx, fleet, n, rate, next, result)
 	})
+	frames := tapes.stop()
 	if err != nil {
 		return nil, err
 	}
-	fleet.Stop(0)
-	if !r.Mesh.Scoped { // in a scoped mesh client 0 sees a small part of it
-		r.replay(result, tape.Frames(), func(string) bool { return true })
-	}
+	r.plays = append(r.plays, *r.replay(result, frames, func(string) bool { return true }))
 	return result, nil
 }
 
-// pods are the pods, other than each service's first, in an order that takes another service each
+// pod gives the pods, other than each service's first, in an order that takes another service each
 // time.
 func (r *runner) pod(i int) (service, ordinal int) {
 	service = i % r.Mesh.Services
@@ -133,15 +131,11 @@ func (r *runner) churn(ctx context.Context) error {
 
 // touch changes what concerns no proxy: no bytes may follow.
 func (r *runner) touch(ctx context.Context) error {
-	result, err := r.stormy(ctx, scenarioTouch, int(r.Storm.Seconds()*float64(r.Rate)), r.Rate, func(i int) step {
+	_, err := r.stormy(ctx, scenarioTouch, int(r.Storm.Seconds()*float64(r.Rate)), r.Rate, func(i int) step {
 		service, ordinal := r.pod(i % (5 * r.Rate)) // the same few again, as a chatty controller does
 		return step{r.mesh.Touch(service, ordinal), -1}
 	})
-	if err != nil {
-		return err
-	}
-	result.Notes = append(result.Notes, fmt.Sprintf("%.0f allocations a second", result.Allocs/result.Seconds))
-	return nil
+	return err
 }
 
 // rollout replaces pods of some services at once, 50 a second; each of them ends a second after

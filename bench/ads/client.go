@@ -5,32 +5,32 @@ package ads
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
+	"github.com/pilothouse-mesh/pilothouse/bench/h2"
 )
 
 // Node is a proxy's description of itself, and which protocol it speaks.
 type Node struct {
-	Envoy     *corev3.Node
-	Namespace string
-	SotW      bool
-	Token     string // bearer token for a TLS server; "" for none
+	Envoy       []byte // a marshalled core.v3.Node
+	Namespace   string
+	SotW        bool
+	Certificate *tls.Certificate // with which it proves its identity; nil for none
 }
 
 // Client is one proxy. Its stream's goroutine owns all fields but the atomic ones.
 type Client struct {
-	fleet  *Fleet
-	index  int
-	node   Node
-	stream grpc.ClientStream
-	resp   response
-	types  [kinds]subscription
+	fleet   *Fleet
+	index   int
+	node    Node
+	stream  *h2.Stream
+	resp    response
+	scratch []byte // of requests
+	types   [kinds]subscription
 	// warming are load assignments of clusters that are new or changed, until they come; the
 	// acknowledgement of the clusters waits for them, and so do listeners at the start.
 	warming  map[string]struct{}
@@ -38,11 +38,11 @@ type Client struct {
 	// listeners are the route configurations that each listener names.
 	listeners map[string][]string
 
-	synced    atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
-	connected atomic.Bool
-	down, up  atomic.Int64 // bytes of messages
-	messages  atomic.Int64
-	tape      atomic.Pointer[Tape]
+	synced   atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
+	asking   atomic.Bool  // on a stream that is open
+	down, up atomic.Int64 // bytes of messages
+	messages atomic.Int64
+	tape     atomic.Pointer[Tape]
 }
 
 // subscription is what a client asked for and has of one type. A name in held with version "" is
@@ -52,16 +52,15 @@ type subscription struct {
 	started bool // a response has come on this stream
 	held    map[string]string
 	missing int // names of held without a version
-	version string
-	nonce   string
+	version []byte
+	nonce   []byte
 }
 
 // acknowledgement is one that is due.
 type acknowledgement struct {
-	kind    Kind
-	version string
-	nonce   string
-	marks   []*Mark
+	kind           Kind
+	version, nonce []byte
+	marks          []*Mark
 }
 
 func newClient(f *Fleet, index int, n Node) *Client {
@@ -73,40 +72,49 @@ func newClient(f *Fleet, index int, n Node) *Client {
 }
 
 // run is one stream's life; what the client holds outlives it.
-func (c *Client) run(ctx context.Context, conn *grpc.ClientConn) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	method := DeltaMethod
-	if c.node.SotW {
-		method = SotWMethod
-	}
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
-	if err != nil {
+func (c *Client) run(ctx context.Context, address string) (err error) {
+	if c.stream, err = c.open(ctx, address); err != nil {
 		return err
 	}
-	c.stream = stream
+	defer func() { err = errors.Join(err, c.stream.Close()) }()
 	if err := c.start(); err != nil {
 		return err
 	}
-	c.connected.Store(true)
-	defer c.connected.Store(false)
+	c.asking.Store(true)
+	defer c.asking.Store(false)
 	for {
-		var m Raw
-		if err := stream.RecvMsg(&m); err != nil {
-			return err
-		}
-		if err := c.fleet.gate(ctx, c.index); err != nil {
-			m.Free()
-			return err
-		}
-		c.down.Add(int64(len(m.Bytes)))
-		c.messages.Add(1)
-		err := c.receive(m.Bytes)
-		m.Free()
+		b, err := c.stream.Receive()
 		if err != nil {
 			return err
 		}
+		if err := c.fleet.gate(ctx, c.index); err != nil {
+			return err
+		}
+		c.down.Add(int64(len(b)))
+		c.messages.Add(1)
+		if err := c.receive(b); err != nil {
+			return err
+		}
 	}
+}
+
+// open connects. Not all clients do so at the same time: the kernel would drop some.
+func (c *Client) open(ctx context.Context, address string) (*h2.Stream, error) {
+	select {
+	case c.fleet.opening <- struct{}{}:
+		defer func() { <-c.fleet.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	o := h2.Options{Address: address, Method: DeltaMethod, TLS: c.fleet.opts.TLS}
+	if c.node.SotW {
+		o.Method = SotWMethod
+	}
+	if c.node.Certificate != nil {
+		o.TLS = o.TLS.Clone()
+		o.TLS.Certificates = []tls.Certificate{*c.node.Certificate}
+	}
+	return h2.Open(ctx, o)
 }
 
 // start asks for everything that the client had on its former stream, in the order of types; a
@@ -117,7 +125,7 @@ func (c *Client) start() error {
 	again := false
 	for k := range c.types {
 		t := &c.types[k]
-		t.asked, t.started, t.nonce = false, false, ""
+		t.asked, t.started, t.nonce = false, false, nil
 		again = again || len(t.held) > 0
 	}
 	if !again {
@@ -138,31 +146,17 @@ func (c *Client) start() error {
 func (c *Client) ask(k Kind) error {
 	t := &c.types[k]
 	t.asked = true
-	var node *corev3.Node
+	r := request{kind: k, held: t.held}
 	if k == Clusters {
-		node = c.node.Envoy
+		r.node = c.node.Envoy
 	}
-	named := k == Endpoints || k == Routes
+	if k.named() {
+		r.subscribe = names(t.held)
+	}
 	if c.node.SotW {
-		r := &discoveryv3.DiscoveryRequest{Node: node, TypeUrl: k.URL(), VersionInfo: t.version}
-		if named {
-			r.ResourceNames = names(t.held)
-		}
-		return c.send(r)
+		r.version = t.version
 	}
-	r := &discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: k.URL()}
-	if named {
-		r.ResourceNamesSubscribe = names(t.held)
-	}
-	for name, version := range t.held {
-		if version != "" {
-			if r.InitialResourceVersions == nil {
-				r.InitialResourceVersions = make(map[string]string, len(t.held))
-			}
-			r.InitialResourceVersions[name] = version
-		}
-	}
-	return c.send(r)
+	return c.send(&r)
 }
 
 func names(held map[string]string) []string {
@@ -183,27 +177,21 @@ func (c *Client) subscribe(k Kind, added, gone []string) error {
 	case len(added) == 0 && len(gone) == 0:
 		return nil
 	case c.node.SotW:
-		return c.send(&discoveryv3.DiscoveryRequest{
-			TypeUrl: k.URL(), VersionInfo: t.version, ResponseNonce: t.nonce, ResourceNames: names(t.held),
-		})
+		return c.send(&request{kind: k, version: t.version, nonce: t.nonce, subscribe: names(t.held)})
 	}
-	return c.send(&discoveryv3.DeltaDiscoveryRequest{
-		TypeUrl: k.URL(), ResourceNamesSubscribe: added, ResourceNamesUnsubscribe: gone,
-	})
+	return c.send(&request{kind: k, subscribe: added, unsubscribe: gone})
 }
 
 // acknowledge sends an ACK, and tells those who wait for it.
-func (c *Client) acknowledge(a acknowledgement) error {
-	var err error
+func (c *Client) acknowledge(a *acknowledgement) error {
+	r := request{kind: a.kind, nonce: a.nonce}
 	if c.node.SotW {
-		r := &discoveryv3.DiscoveryRequest{TypeUrl: a.kind.URL(), VersionInfo: a.version, ResponseNonce: a.nonce}
-		if a.kind == Endpoints || a.kind == Routes {
-			r.ResourceNames = names(c.types[a.kind].held)
+		r.version = a.version
+		if a.kind.named() {
+			r.subscribe = names(c.types[a.kind].held)
 		}
-		err = c.send(r)
-	} else {
-		err = c.send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: a.kind.URL(), ResponseNonce: a.nonce})
 	}
+	err := c.send(&r)
 	now := time.Now()
 	for _, m := range a.marks {
 		m.hit(c.index, now)
@@ -212,11 +200,14 @@ func (c *Client) acknowledge(a acknowledgement) error {
 	return err
 }
 
-func (c *Client) send(m proto.Message) error {
-	b, err := proto.Marshal(m)
-	if err != nil {
-		return err
+func (c *Client) send(r *request) error {
+	b := r.append(c.scratch[:0], !c.node.SotW)
+	if c.scratch = b; cap(b) > largeRequest {
+		c.scratch = nil
 	}
 	c.up.Add(int64(len(b)))
-	return c.stream.SendMsg(&Raw{Bytes: b})
+	return c.stream.Send(b)
 }
+
+// largeRequest is from where on a client does not keep the memory of its request.
+const largeRequest = 4 << 10

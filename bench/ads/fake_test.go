@@ -166,7 +166,11 @@ func newFleet(t *testing.T, n int, sotw bool) *ads.Fleet {
 	t.Helper()
 	var ns []ads.Node
 	for i := range n {
-		ns = append(ns, ads.Node{SotW: sotw, Envoy: &corev3.Node{Id: fmt.Sprintf("sidecar~10.0.0.1~p-%d.b~b.svc.cluster.local", i)}})
+		node, err := proto.Marshal(&corev3.Node{Id: fmt.Sprintf("sidecar~10.0.0.1~p-%d.b~b.svc.cluster.local", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns = append(ns, ads.Node{SotW: sotw, Envoy: node})
 	}
 	f := ads.New(ads.Options{Nodes: ns, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(f.Disconnect)

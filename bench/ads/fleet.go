@@ -4,14 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Options of a Fleet.
@@ -20,6 +15,9 @@ type Options struct {
 	TLS    *tls.Config // nil for plaintext
 	Logger *slog.Logger
 }
+
+// together is how many clients may be connecting at a time.
+const together = 256
 
 // Fleet is many clients of one server.
 type Fleet struct {
@@ -36,13 +34,18 @@ type Fleet struct {
 	stalled int           // one client in so many does not read; 0 for none
 	resume  chan struct{} // closed when all read again
 
+	opening chan struct{} // has room for those that may connect at a time
+	broken  atomic.Int64  // streams that ended otherwise than by Disconnect
+
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
 // New makes a fleet that is not connected.
 func New(o Options) *Fleet {
-	f := &Fleet{opts: o, memory: newMemory(), marks: map[target]*Mark{}, resume: make(chan struct{})}
+	f := &Fleet{
+		opts: o, memory: newMemory(), marks: map[target]*Mark{}, resume: make(chan struct{}), opening: make(chan struct{}, together),
+	}
 	for i, n := range o.Nodes {
 		f.clients = append(f.clients, newClient(f, i, n))
 	}
@@ -51,6 +54,9 @@ func New(o Options) *Fleet {
 
 // Len gives the number of clients.
 func (f *Fleet) Len() int { return len(f.clients) }
+
+// Namespace gives that of a client.
+func (f *Fleet) Namespace(client int) string { return f.clients[client].node.Namespace }
 
 // Connect lets all clients connect to an address, and again whenever a stream ends, until
 // Disconnect. Clients that hold state from before say so.
@@ -72,17 +78,12 @@ func (f *Fleet) Disconnect() {
 
 // keep keeps one client connected.
 func (f *Fleet) keep(ctx context.Context, c *Client, address string) {
-	conn, err := grpc.NewClient("passthrough:///"+address, f.dialOptions(c)...)
-	if err != nil {
-		f.opts.Logger.Error("client cannot connect", "client", c.index, "error", err)
-		return
-	}
-	defer conn.Close()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := c.run(ctx, conn)
+		err := c.run(ctx, address)
 		if ctx.Err() != nil {
 			return
 		}
+		f.broken.Add(1)
 		f.opts.Logger.Debug("stream ended", "client", c.index, "error", err)
 		select {
 		case <-ctx.Done():
@@ -92,41 +93,10 @@ func (f *Fleet) keep(ctx context.Context, c *Client, address string) {
 	}
 }
 
-func (f *Fleet) dialOptions(c *Client) []grpc.DialOption {
-	out := []grpc.DialOption{
-		grpc.WithDefaultCallOptions(
-			grpc.ForceCodecV2(Codec{}), grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.WaitForReady(true),
-		),
-		grpc.WithReadBufferSize(16 << 10), grpc.WithWriteBufferSize(4 << 10),
-	}
-	if f.opts.TLS == nil {
-		return append(out, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	}
-	return append(out, grpc.WithTransportCredentials(credentials.NewTLS(f.opts.TLS)), grpc.WithPerRPCCredentials(token(c.node.Token)))
-}
-
-// token goes with each stream.
-type token string
-
-// GetRequestMetadata gives the header.
-func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(t)}, nil
-}
-
-// RequireTransportSecurity is true: a token is a secret.
-func (token) RequireTransportSecurity() bool { return true }
-
 func (f *Fleet) active(now time.Time) { f.last.Store(now.UnixNano()) }
 
 // LastActive is when a client acknowledged something for the last time.
 func (f *Fleet) LastActive() time.Time { return time.Unix(0, f.last.Load()) }
-
-// Forget lets the clients start from nothing on their next connection.
-func (f *Fleet) Forget() {
-	for i, c := range f.clients {
-		f.clients[i] = newClient(f, i, c.node)
-	}
-}
 
 // Synced gives for each client that has everything how long after start that was.
 func (f *Fleet) Synced(start time.Time) []time.Duration {
@@ -139,23 +109,29 @@ func (f *Fleet) Synced(start time.Time) []time.Duration {
 	return out
 }
 
-// Connected counts the clients whose stream is open.
-func (f *Fleet) Connected() int {
+// InSync counts the clients that have everything.
+func (f *Fleet) InSync() int { return f.count(func(c *Client) bool { return c.synced.Load() > 0 }) }
+
+// Asking counts the clients that have sent their first requests on a stream that is open.
+func (f *Fleet) Asking() int { return f.count(func(c *Client) bool { return c.asking.Load() }) }
+
+func (f *Fleet) count(is func(*Client) bool) int {
 	n := 0
 	for _, c := range f.clients {
-		if c.connected.Load() {
+		if is(c) {
 			n++
 		}
 	}
 	return n
 }
 
-// Stats counts what all clients sent and received since they were made.
-type Stats struct{ Down, Up, Messages int64 }
+// Stats counts what all clients sent and received since they were made, and how many of their
+// streams the server ended.
+type Stats struct{ Down, Up, Messages, Broken int64 }
 
 // Stats adds up all clients.
 func (f *Fleet) Stats() Stats {
-	var s Stats
+	s := Stats{Broken: f.broken.Load()}
 	for _, c := range f.clients {
 		s.Down += c.down.Load()
 		s.Up += c.up.Load()

@@ -25,9 +25,9 @@ func (f *fake) expect(t *testing.T, want ...string) {
 
 func synced(t *testing.T, f *ads.Fleet) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); len(f.Synced(time.Time{})) < f.Len(); {
+	for deadline := time.Now().Add(5 * time.Second); f.InSync() < f.Len(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d clients have everything", len(f.Synced(time.Time{})), f.Len())
+			t.Fatalf("%d of %d clients have everything", f.InSync(), f.Len())
 		}
 		time.Sleep(time.Millisecond)
 	}

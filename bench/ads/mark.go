@@ -55,6 +55,9 @@ func (f *Fleet) Watch(k Kind, name string, expect int) *Mark {
 		name: name, since: time.Now(), at: make([]atomic.Int64, len(f.clients)),
 		expect: int64(expect), reached: make(chan struct{}),
 	}
+	if expect <= 0 {
+		close(m.reached)
+	}
 	f.marksMu.Lock()
 	defer f.marksMu.Unlock()
 	f.marks[target{k, name}] = m

@@ -1,6 +1,7 @@
 package ads
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -15,11 +16,12 @@ func (c *Client) receive(b []byte) error {
 		return fmt.Errorf("client %d: response of a type that was not asked for", c.index)
 	}
 	if tape := c.tape.Load(); tape != nil {
-		tape.add(r.kind, b)
+		tape.add(r, b)
 	}
 	t := &c.types[r.kind]
-	t.started, t.version, t.nonce = true, string(r.version), string(r.nonce)
-	ack := acknowledgement{kind: r.kind, version: t.version, nonce: t.nonce, marks: c.fleet.marksIn(r)}
+	t.started = true
+	t.version, t.nonce = append(t.version[:0], r.version...), append(t.nonce[:0], r.nonce...)
+	ack := &acknowledgement{kind: r.kind, version: t.version, nonce: t.nonce, marks: c.fleet.marksIn(r)}
 	var err error
 	switch r.kind {
 	case Clusters:
@@ -60,7 +62,7 @@ func (c *Client) version(r *resource) string {
 
 // clusters takes a CDS response: it asks for the endpoints of new clusters, and acknowledges when
 // all clusters are warm.
-func (c *Client) clusters(r *response, ack acknowledgement) error {
+func (c *Client) clusters(r *response, ack *acknowledgement) error {
 	t, eds := &c.types[Clusters], &c.types[Endpoints]
 	gone := map[string]struct{}{}
 	for _, b := range r.removed {
@@ -105,7 +107,9 @@ func (c *Client) clusters(r *response, ack acknowledgement) error {
 			unsubscribe = append(unsubscribe, name)
 		}
 	}
-	c.withheld = append(c.withheld, ack)
+	c.withheld = append(c.withheld, acknowledgement{
+		kind: ack.kind, version: bytes.Clone(ack.version), nonce: bytes.Clone(ack.nonce), marks: ack.marks,
+	})
 	if len(subscribe) > 0 || len(unsubscribe) > 0 {
 		if err := c.subscribe(Endpoints, subscribe, unsubscribe); err != nil {
 			return err
@@ -114,16 +118,16 @@ func (c *Client) clusters(r *response, ack acknowledgement) error {
 	return nil
 }
 
-func (c *Client) endpoints(r *response, ack acknowledgement) error {
+func (c *Client) endpoints(r *response, ack *acknowledgement) error {
 	c.take(&c.types[Endpoints], r)
-	for i := range r.resources {
-		delete(c.warming, c.fleet.memory.word(r.resources[i].name))
+	for i := 0; i < len(r.resources) && len(c.warming) > 0; i++ {
+		delete(c.warming, string(r.resources[i].name))
 	}
 	return c.acknowledge(ack)
 }
 
 // receiveListeners takes an LDS response and asks for the routes that its listeners name.
-func (c *Client) receiveListeners(r *response, ack acknowledgement) error {
+func (c *Client) receiveListeners(r *response, ack *acknowledgement) error {
 	t, rds := &c.types[Listeners], &c.types[Routes]
 	present := map[string]struct{}{}
 	for i := range r.resources {
@@ -186,12 +190,12 @@ func (c *Client) proceed() error {
 	if len(c.warming) > 0 {
 		return nil
 	}
-	for _, ack := range c.withheld {
-		if err := c.acknowledge(ack); err != nil {
+	for i := range c.withheld {
+		if err := c.acknowledge(&c.withheld[i]); err != nil {
 			return err
 		}
 	}
-	c.withheld = nil
+	c.withheld = c.withheld[:0]
 	if !c.types[Listeners].asked {
 		return c.ask(Listeners)
 	}

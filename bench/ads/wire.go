@@ -2,9 +2,7 @@ package ads
 
 import (
 	"errors"
-	"fmt"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -33,6 +31,9 @@ func (k Kind) URL() string { return urls[k] }
 // String gives the short name, e.g. cds.
 func (k Kind) String() string { return [kinds]string{"cds", "eds", "lds", "rds"}[k] }
 
+// named tells whether resources of the kind are asked for by name.
+func (k Kind) named() bool { return k == Endpoints || k == Routes }
+
 // KindOf finds a kind by its type URL.
 func KindOf(url []byte) (Kind, bool) {
 	for k, u := range urls {
@@ -48,46 +49,6 @@ const (
 	DeltaMethod = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 	SotWMethod  = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 )
-
-// Raw is a message as it is on the wire. A received one is valid until Free.
-type Raw struct {
-	Bytes  []byte
-	buffer mem.Buffer
-}
-
-// Free gives the memory of a received message back.
-func (r *Raw) Free() {
-	if r.buffer != nil {
-		r.buffer.Free()
-		r.buffer, r.Bytes = nil, nil
-	}
-}
-
-// Codec hands Raw messages through. It stands in for gRPC's codec for protobuf.
-type Codec struct{}
-
-// Name is what the content type says.
-func (Codec) Name() string { return "proto" }
-
-// Marshal gives a *Raw's bytes, which nobody may change afterwards.
-func (Codec) Marshal(v any) (mem.BufferSlice, error) {
-	r, ok := v.(*Raw)
-	if !ok {
-		return nil, fmt.Errorf("cannot send a %T", v)
-	}
-	return mem.BufferSlice{mem.SliceBuffer(r.Bytes)}, nil
-}
-
-// Unmarshal fills a *Raw.
-func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
-	r, ok := v.(*Raw)
-	if !ok {
-		return fmt.Errorf("cannot receive a %T", v)
-	}
-	r.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
-	r.Bytes = r.buffer.ReadOnlyData()
-	return nil
-}
 
 // Fields of the messages of envoy.service.discovery.v3. resources has number 2 and nonce number 5
 // in both responses.
@@ -105,9 +66,17 @@ const (
 
 	fieldFirst = 1 // the name in each of the resources
 
-	fieldRequestURLDelta, fieldRequestURLSotW = 2, 4
-	fieldRequestNode                          = 1 // 2 in SotW
-	fieldInitialVersions                      = 5 // delta only
+)
+
+// Fields of the requests, which have other numbers in each protocol.
+const (
+	deltaNode, deltaURL, deltaSubscribe, deltaUnsubscribe = 1, 2, 3, 4
+	deltaInitialVersions, deltaNonce                      = 5, 6
+
+	sotwVersion, sotwNode, sotwNames, sotwURL, sotwNonce = 1, 2, 3, 4, 5
+
+	// of an entry of initial_resource_versions
+	fieldKey, fieldValue = 1, 2
 )
 
 // response is one response of either protocol; its slices point into the message.
@@ -230,32 +199,4 @@ func firstString(b []byte) ([]byte, error) {
 		b = b[n:]
 	}
 	return nil, errMalformed
-}
-
-// Request is what a server without protobuf needs of a request.
-type Request struct {
-	Kind  Kind
-	Known bool
-	Nonce []byte
-	Node  []byte // the marshalled core.v3.Node, on a stream's first request
-	Warm  bool   // the client holds versions of a former stream
-}
-
-// ParseRequest reads a request of either protocol.
-func ParseRequest(b []byte, delta bool) (Request, error) {
-	var r Request
-	err := fields(b, func(n protowire.Number, data []byte) error {
-		switch {
-		case delta && n == fieldRequestURLDelta, !delta && n == fieldRequestURLSotW:
-			r.Kind, r.Known = KindOf(data)
-		case delta && n == fieldRequestNode, !delta && n == fieldRequestNode+1:
-			r.Node = data
-		case delta && n == 6, !delta && n == 5:
-			r.Nonce = data
-		case delta && n == fieldInitialVersions, !delta && n == fieldVersion && len(data) > 0:
-			r.Warm = true
-		}
-		return nil
-	})
-	return r, err
 }

@@ -6,10 +6,11 @@ package floor
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/gob"
-	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -24,18 +26,24 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
 )
 
-// Everyone is the class of clients for which there is nothing else.
-const Everyone = ""
-
-// Replies are the answers to first requests: by class of client, then by kind.
-type Replies struct {
-	Namespaced bool // the class of a client is its namespace; otherwise there is only Everyone
-	Cold       map[string]map[ads.Kind][][]byte
-	Warm       map[string]map[ads.Kind][][]byte // to clients that hold something
+// Class is of clients that get the same bytes.
+type Class struct {
+	Namespace string // "" where all namespaces get the same
+	SotW      bool
+	Warm      bool // they come back with what they hold
 }
 
-// Play is what to send to connected clients of these namespaces, or to all where there are none.
-type Play struct {
+// Replies are the answers to first requests.
+type Replies struct {
+	Namespaced bool // whether classes differ by namespace
+	By         map[Class]map[ads.Kind][][]byte
+}
+
+// Play is what to send to connected clients at the same time.
+type Play []Part
+
+// Part is what the clients of these namespaces get, or all where there are none.
+type Part struct {
 	Namespaces []string
 	Frames     []ads.Frame
 }
@@ -50,27 +58,38 @@ type Server struct {
 type stream struct {
 	grpc.ServerStream
 	namespace string
+	sotw      bool
 	sending   sync.Mutex
 }
 
 // New gives a server that answers nothing yet.
 func New() *Server { return &Server{streams: map[*stream]struct{}{}} }
 
+// Ports are where the floor is reached. Secure is for clients over TLS.
+type Ports struct {
+	Plain, Secure, Commands net.Listener
+	TLS                     *tls.Config
+}
+
 // Serve serves clients and commands until ctx ends.
-func (s *Server) Serve(ctx context.Context, clients, commands net.Listener) error {
-	g := grpc.NewServer(append(transport(), grpc.ForceServerCodecV2(ads.Codec{}), grpc.UnknownServiceHandler(s.handle))...)
+func (s *Server) Serve(ctx context.Context, p Ports) error {
+	options := append(transport(), grpc.ForceServerCodecV2(codec{}), grpc.UnknownServiceHandler(s.handle))
+	plain := grpc.NewServer(options...)
+	secure := grpc.NewServer(append(options, grpc.Creds(credentials.NewTLS(p.TLS)))...)
 	h := &http.Server{Handler: s.commands(), ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return g.Serve(clients) })
+	group.Go(func() error { return plain.Serve(p.Plain) })
+	group.Go(func() error { return secure.Serve(p.Secure) })
 	group.Go(func() error {
-		if err := h.Serve(commands); err != http.ErrServerClosed {
+		if err := h.Serve(p.Commands); err != http.ErrServerClosed {
 			return err
 		}
 		return nil
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		g.Stop()
+		plain.Stop()
+		secure.Stop()
 		return h.Close()
 	})
 	return group.Wait()
@@ -88,20 +107,20 @@ func transport() []grpc.ServerOption {
 // handle serves one stream of either protocol.
 func (s *Server) handle(_ any, st grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(st)
-	own := &stream{ServerStream: st}
+	own := &stream{ServerStream: st, sotw: method == ads.SotWMethod}
 	defer s.remove(own)
 	var answered [8]bool
 	for first := true; ; first = false {
-		var m ads.Raw
+		var m raw
 		if err := st.RecvMsg(&m); err != nil {
 			return err
 		}
-		r, err := ads.ParseRequest(m.Bytes, method == ads.DeltaMethod)
+		r, err := ads.ParseRequest(m.bytes, !own.sotw)
 		if err == nil && first {
 			err = s.add(own, r.Node)
 		}
 		kind, warm, due := r.Kind, r.Warm, r.Known && len(r.Nonce) == 0
-		m.Free()
+		m.free()
 		if err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
@@ -109,7 +128,7 @@ func (s *Server) handle(_ any, st grpc.ServerStream) error {
 			continue
 		}
 		answered[kind] = true
-		for _, b := range s.reply(own.namespace, kind, warm) {
+		for _, b := range s.reply(own, kind, warm) {
 			if err := own.send(b); err != nil {
 				return err
 			}
@@ -120,7 +139,7 @@ func (s *Server) handle(_ any, st grpc.ServerStream) error {
 func (s *stream) send(b []byte) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	return s.SendMsg(&ads.Raw{Bytes: b})
+	return s.SendMsg(&raw{bytes: b})
 }
 
 func (s *Server) add(st *stream, node []byte) error {
@@ -141,16 +160,14 @@ func (s *Server) remove(st *stream) {
 	delete(s.streams, st)
 }
 
-func (s *Server) reply(namespace string, k ads.Kind, warm bool) [][]byte {
+func (s *Server) reply(st *stream, k ads.Kind, warm bool) [][]byte {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if !s.replies.Namespaced {
-		namespace = Everyone
+	class := Class{SotW: st.sotw, Warm: warm}
+	if s.replies.Namespaced {
+		class.Namespace = st.namespace
 	}
-	if warm {
-		return s.replies.Warm[namespace][k]
-	}
-	return s.replies.Cold[namespace][k]
+	return s.replies.By[class][k]
 }
 
 // commands takes gob-encoded Replies and Play; a Play is answered when everything is sent.
@@ -172,47 +189,50 @@ func (s *Server) commands() http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		fmt.Fprintln(w, s.play(r.Context(), p))
+		s.play(r.Context(), p)
 	})
 	return mux
 }
 
 // play sends the frames at their times, each stream in a goroutine of its own, as a server with a
-// goroutine for each stream does. It gives the number of clients.
-func (s *Server) play(ctx context.Context, p Play) int {
-	among := map[string]bool{}
-	for _, ns := range p.Namespaces {
-		among[ns] = true
-	}
-	s.mu.RLock()
-	var to []*stream
-	for st := range s.streams {
-		if len(among) == 0 || among[st.namespace] {
-			to = append(to, st)
-		}
-	}
-	s.mu.RUnlock()
+// goroutine for each stream does.
+func (s *Server) play(ctx context.Context, p Play) {
 	start := time.Now()
 	var all sync.WaitGroup
 	defer all.Wait()
-	for _, st := range to {
-		all.Go(func() {
-			timer := time.NewTimer(0)
-			defer timer.Stop()
-			for _, f := range p.Frames {
-				if wait := time.Until(start.Add(f.After)); wait > 0 {
-					timer.Reset(wait)
-					select {
-					case <-timer.C:
-					case <-ctx.Done():
-						return
-					}
-				}
-				if st.send(f.Bytes) != nil {
-					return
-				}
-			}
-		})
+	for _, part := range p {
+		for _, st := range s.among(part.Namespaces) {
+			all.Go(func() { st.play(ctx, start, part.Frames) })
+		}
 	}
-	return len(to)
+}
+
+func (s *Server) among(namespaces []string) []*stream {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []*stream
+	for st := range s.streams {
+		if len(namespaces) == 0 || slices.Contains(namespaces, st.namespace) {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+func (s *stream) play(ctx context.Context, start time.Time, frames []ads.Frame) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for _, f := range frames {
+		if wait := time.Until(start.Add(f.After)); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if s.send(f.Bytes) != nil {
+			return
+		}
+	}
 }

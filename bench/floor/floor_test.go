@@ -3,6 +3,7 @@ package floor
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/gob"
 	"log/slog"
 	"net"
@@ -59,7 +60,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 func TestServesWhatItIsTold(t *testing.T) {
-	var at [2]net.Listener
+	var at [3]net.Listener
 	for i := range at {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -69,7 +70,9 @@ func TestServesWhatItIsTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- New().Serve(ctx, at[0], at[1]) }()
+	go func() {
+		ended <- New().Serve(ctx, Ports{Plain: at[0], Commands: at[1], Secure: at[2], TLS: &tls.Config{MinVersion: tls.VersionTLS13}})
+	}()
 	defer func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -77,9 +80,9 @@ func TestServesWhatItIsTold(t *testing.T) {
 		}
 	}()
 	clients, commands := at[0].Addr().String(), at[1].Addr().String()
-	tell(t, commands, "/replies", Replies{Namespaced: true, Cold: map[string]map[ads.Kind][][]byte{
-		"a": {ads.Clusters: {response(t, ads.Clusters)}, ads.Listeners: {response(t, ads.Listeners)}},
-		"b": {ads.Clusters: {response(t, ads.Clusters)}},
+	tell(t, commands, "/replies", Replies{Namespaced: true, By: map[Class]map[ads.Kind][][]byte{
+		{Namespace: "a"}: {ads.Clusters: {response(t, ads.Clusters)}, ads.Listeners: {response(t, ads.Listeners)}},
+		{Namespace: "b"}: {ads.Clusters: {response(t, ads.Clusters)}},
 	}})
 	var ns []ads.Node
 	for _, name := range []string{"a", "b"} {
@@ -87,14 +90,18 @@ func TestServesWhatItIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ns = append(ns, ads.Node{Namespace: name, Envoy: &corev3.Node{Id: name, Metadata: md}})
+		node, err := proto.Marshal(&corev3.Node{Id: name, Metadata: md})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns = append(ns, ads.Node{Namespace: name, Envoy: node})
 	}
 	f := ads.New(ads.Options{Nodes: ns, Logger: slog.New(slog.DiscardHandler)})
 	f.Connect(t.Context(), clients)
 	defer f.Disconnect()
-	eventually(t, "not each class gets its own replies", func() bool { return f.Stats().Messages == 3 && len(f.Synced(time.Time{})) == 1 })
+	eventually(t, "not each class gets its own replies", func() bool { return f.Stats().Messages == 3 && f.InSync() == 1 })
 	mark := f.Watch(ads.Endpoints, "x", 1)
-	tell(t, commands, "/play", Play{Namespaces: []string{"b"}, Frames: []ads.Frame{{Bytes: response(t, ads.Endpoints, "x")}}})
+	tell(t, commands, "/play", Play{{Namespaces: []string{"b"}, Frames: []ads.Frame{{Bytes: response(t, ads.Endpoints, "x")}}}})
 	eventually(t, "what is played does not arrive", func() bool { return mark.Count() == 1 })
 	if n := f.Stats().Messages; n != 4 {
 		t.Errorf("%d messages, want the fourth at one client only", n)

@@ -17,11 +17,15 @@ import (
 type Spec struct {
 	Seed uint64 `json:"seed"`
 	// Services are spread over Namespaces; each has Endpoints pods, spread over Zones.
-	Services, Endpoints, Namespaces, Zones int
+	Services   int `json:"services"`
+	Endpoints  int `json:"endpoints"`
+	Namespaces int `json:"namespaces"`
+	Zones      int `json:"zones"`
 	// VirtualServices and DestinationRules are for services that have both as far as possible.
-	VirtualServices, DestinationRules int
+	VirtualServices  int `json:"virtualServices"`
+	DestinationRules int `json:"destinationRules"`
 	// Scoped gives each namespace a Sidecar, so that its proxies see their own namespace only.
-	Scoped bool
+	Scoped bool `json:"scoped"`
 }
 
 // Default is the mesh that the project's goals speak of.
@@ -155,7 +159,7 @@ func (m *Mesh) Write() error {
 		}
 	}
 	for ns := range m.spec.Namespaces {
-		path := filepath.Join(m.base, namespace(ns)+".yaml")
+		path := filepath.Join(m.base, Namespace(ns)+".yaml")
 		if err := os.WriteFile(path, m.renderNamespace(ns), 0o644); err != nil {
 			return err
 		}
@@ -163,13 +167,16 @@ func (m *Mesh) Write() error {
 	return nil
 }
 
-func namespace(n int) string { return fmt.Sprintf("ns-%d", n) }
+// Namespace gives the name of one of them.
+func Namespace(n int) string { return fmt.Sprintf("ns-%d", n) }
 
-func (m *Mesh) namespaceOf(service int) string { return namespace(service % m.spec.Namespaces) }
+func (m *Mesh) namespaceOf(service int) string { return Namespace(service % m.spec.Namespaces) }
 
-// headless services are the last of each twenty, and never one that an object of fixed reach is for.
+// headless services are one of each twenty, spread over the namespaces, and never one that an
+// object of fixed reach is for.
 func (m *Mesh) headless(service int) bool {
-	return service%headlessEvery == headlessEvery-1 && service%m.spec.Namespaces != 0
+	n := service%m.spec.Namespaces + service/m.spec.Namespaces
+	return n%headlessEvery == headlessEvery-1 && service%m.spec.Namespaces != 0
 }
 
 // version of a pod's Deployment: six pods of ten are v1.
@@ -225,7 +232,7 @@ func (m *Mesh) Concerned(ns string, r Reach) bool {
 func (m *Mesh) tenth() []string {
 	var out []string
 	for ns := 0; ns < m.spec.Namespaces; ns += 10 {
-		out = append(out, namespace(ns))
+		out = append(out, Namespace(ns))
 	}
 	return out
 }
@@ -240,12 +247,43 @@ type Workload struct {
 
 // Workload gives pod i: first one pod of each service, then the next of each, and so on.
 func (m *Mesh) Workload(i int) Workload {
+	return m.workload(m.podOf(i))
+}
+
+func (m *Mesh) podOf(i int) *pod {
 	service := i % m.spec.Services
-	p := &m.pods[m.index(service, i/m.spec.Services%m.spec.Endpoints)]
+	return &m.pods[m.index(service, i/m.spec.Services%m.spec.Endpoints)]
+}
+
+// Twin gives a pod that differs from pod i in its name and address only, if there is one.
+func (m *Mesh) Twin(i int) (Workload, bool) {
+	p := m.podOf(i)
+	if m.headless(p.service) { // the pods of a StatefulSet have labels of their own
+		return Workload{}, false
+	}
+	for o := range m.spec.Endpoints {
+		q := &m.pods[m.index(p.service, o)]
+		if q != p && q.zone == p.zone && m.version(o) == m.version(p.ordinal) {
+			return m.workload(q), true
+		}
+	}
+	return Workload{}, false
+}
+
+func (m *Mesh) workload(p *pod) Workload {
 	return Workload{
-		Name: m.podName(p, p.rolled), Namespace: m.namespaceOf(service), ServiceAccount: fmt.Sprintf("svc-%d", service),
+		Name: m.podName(p, p.rolled), Namespace: m.namespaceOf(p.service), ServiceAccount: fmt.Sprintf("svc-%d", p.service),
 		Address: m.podAddress(p, p.rolled), Labels: m.podLabels(p, p.rolled), Region: region, Zone: zone(p.zone),
 	}
+}
+
+// Probe gives a service of a namespace whose load assignment shows a change.
+func (m *Mesh) Probe(namespace int) int {
+	service := namespace
+	for !m.Assigned(service) && service+m.spec.Namespaces < m.spec.Services {
+		service += m.spec.Namespaces
+	}
+	return service
 }
 
 func (m *Mesh) index(service, ordinal int) int { return service*m.spec.Endpoints + ordinal }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -133,13 +134,45 @@ func TestReach(t *testing.T) {
 			}
 			got := 0
 			for n := range spec.Namespaces {
-				if m.Concerned(namespace(n), reach) {
+				if m.Concerned(Namespace(n), reach) {
 					got++
 				}
 			}
 			if got != want {
 				t.Errorf("scoped %v, reach %d: %d namespaces, want %d", scoped, reach, got, want)
 			}
+		}
+	}
+}
+
+func TestATwinDiffersInNameAndAddressOnly(t *testing.T) {
+	m, _ := written(t, small())
+	twins := 0
+	for i := range 80 {
+		a := m.Workload(i)
+		b, ok := m.Twin(i)
+		if !ok {
+			continue
+		}
+		twins++
+		if a.Name == b.Name || a.Address == b.Address {
+			t.Errorf("pod %d is its own twin", i)
+		}
+		b.Name, b.Address = a.Name, a.Address
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%+v and %+v", a, b)
+		}
+	}
+	if twins < 40 {
+		t.Errorf("%d twins of 80", twins)
+	}
+}
+
+func TestEachNamespaceHasAServiceThatShowsChanges(t *testing.T) {
+	m, _ := written(t, small())
+	for n := range small().Namespaces {
+		if s := m.Probe(n); !m.Assigned(s) || m.namespaceOf(s) != Namespace(n) {
+			t.Errorf("%s: service %d", Namespace(n), s)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func zone(n int) string { return fmt.Sprintf("zone-%d", n) }
 // renderNamespace gives everything in a namespace.
 func (m *Mesh) renderNamespace(n int) []byte {
 	var b bytes.Buffer
-	ns := namespace(n)
+	ns := Namespace(n)
 	document(&b, "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {istio-injection: enabled}}", ns)
 	if m.spec.Scoped {
 		document(&b, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: %s}\n"+

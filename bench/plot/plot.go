@@ -6,84 +6,155 @@ import (
 	"encoding/xml"
 	"fmt"
 	"math"
+	"slices"
 )
 
-// Bar is one line of a chart.
-type Bar struct {
-	Label string
-	Value float64
-	Goal  float64 // drawn as a mark; 0 for none
+// Group is one line of a chart: a bar for each of its values, and a mark where the goal is.
+type Group struct {
+	Label  string
+	Values []float64
+	Goal   float64 // 0 for none
 }
 
 // Chart is horizontal bars under a title.
 type Chart struct {
-	Title, Subtitle, Unit string
-	Bars                  []Bar
-	// Log makes the scale logarithmic, from the power of ten below the smallest value.
+	Title, Subtitle string
+	// Axis says what is measured in which unit.
+	Axis string
+	// Names are those of each group's values.
+	Names  []string
+	Groups []Group
+	// Log makes the scale logarithmic, in powers of ten.
 	Log bool
 }
 
+// Sizes in pixels of the drawing, which scales.
 const (
-	width, labels, values = 760.0, 190.0, 90.0
-	top, line, thick      = 64.0, 24.0, 14.0
+	width, labels, values = 860.0, 220.0, 70.0
+	top, bottom           = 86.0, 46.0
+	thick, space          = 12.0, 10.0
+	letter                = 5.6 // about the width of one of the subtitle's
 )
+
+const dark, grey, light = "#1c2733", "#5a6875", "#dfe4e8"
+
+// A second value is lighter; what is beyond its goal has the second colour.
+var within, beyond = []string{"#9cc4e4", "#2f7ebc"}, []string{"#f2c08a", "#d9822b"}
 
 // SVG draws the chart. The colours suit light and dark pages.
 func (c *Chart) SVG() []byte {
 	var b bytes.Buffer
-	height := top + line*float64(len(c.Bars)) + 16
+	each := thick*float64(len(c.Names)) + space
+	height := top + each*float64(len(c.Groups)) + bottom
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="12">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="#ffffff"/>`+"\n", width, height)
-	text(&b, 12, 24, "start", "#1c2733", c.Title, ` font-size="16" font-weight="bold"`)
-	text(&b, 12, 44, "start", "#5a6875", c.Subtitle, "")
-	scale := c.scale()
-	for i, bar := range c.Bars {
-		y := top + line*float64(i)
-		text(&b, labels-8, y+thick-3, "end", "#1c2733", bar.Label, "")
-		colour := "#2f7ebc"
-		if bar.Goal > 0 && bar.Value > bar.Goal {
-			colour = "#d9822b"
-		}
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`+"\n", labels, y, scale(bar.Value), thick, colour)
-		text(&b, labels+scale(bar.Value)+6, y+thick-3, "start", "#1c2733", format(bar.Value)+" "+c.Unit, "")
-		if bar.Goal > 0 {
-			x := labels + scale(bar.Goal)
-			fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#1c2733" stroke-width="2"><title>goal %s %s</title></line>`+"\n",
-				x, x, y-3, y+thick+3, format(bar.Goal), c.Unit)
-		}
+	text(&b, 12, 24, "start", dark, c.Title, ` font-size="16" font-weight="bold"`)
+	small := ` font-size="11"`
+	if most := (width - 24) / letter; float64(len(c.Subtitle)) > most {
+		small = fmt.Sprintf(` font-size="11" textLength="%.0f" lengthAdjust="spacingAndGlyphs"`, width-24)
+	}
+	text(&b, 12, 43, "start", grey, c.Subtitle, small)
+	c.legend(&b)
+	at := c.axis(&b, height)
+	for i, g := range c.Groups {
+		c.group(&b, g, top+each*float64(i), at)
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
 }
 
-// scale gives the width of a value.
-func (c *Chart) scale() func(float64) float64 {
+// legend names the bars and the mark.
+func (c *Chart) legend(b *bytes.Buffer) {
+	x := labels
+	for i, name := range c.Names {
+		fmt.Fprintf(b, `<rect x="%.1f" y="56" width="12" height="10" fill="%s"/>`+"\n", x, colour(within, i, len(c.Names)))
+		text(b, x+17, 65, "start", dark, name, "")
+		x += 40 + 7*float64(len(name))
+	}
+	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Goal > 0 }) {
+		fmt.Fprintf(b, `<rect x="%.1f" y="56" width="12" height="10" fill="%s"/>`+"\n", x, beyond[1])
+		text(b, x+17, 65, "start", dark, "beyond the goal", "")
+		fmt.Fprintf(b, `<rect x="%.1f" y="54" width="2" height="14" fill="%s"/>`+"\n", x+130, dark)
+		text(b, x+138, 65, "start", dark, "goal", "")
+	}
+}
+
+// colour of value i of n: the last one is the strongest.
+func colour(of []string, i, n int) string { return of[len(of)-n+i] }
+
+func (c *Chart) group(b *bytes.Buffer, g Group, y float64, at func(float64) float64) {
+	n := float64(len(g.Values))
+	text(b, labels-8, y+thick*n/2+4, "end", dark, g.Label, "")
+	for i, v := range g.Values {
+		of := within
+		if g.Goal > 0 && v > g.Goal {
+			of = beyond
+		}
+		line := y + thick*float64(i)
+		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`+"\n",
+			labels, line, max(0, at(v)-labels), thick-1, colour(of, i, len(g.Values)))
+		text(b, max(labels, at(v))+5, line+thick-2, "start", dark, format(v), ` font-size="11"`)
+	}
+	if g.Goal > 0 {
+		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="2" height="%.1f" fill="%s"><title>goal %s</title></rect>`+"\n",
+			at(g.Goal)-1, y-3, thick*n+5, dark, format(g.Goal))
+	}
+}
+
+// axis draws the ticks and gives the position of a value.
+func (c *Chart) axis(b *bytes.Buffer, height float64) func(float64) float64 {
+	ticks := c.ticks()
+	low, high := ticks[0], ticks[len(ticks)-1]
+	at := func(v float64) float64 {
+		share := (v - low) / (high - low)
+		if c.Log {
+			share = math.Log(max(v, low)/low) / math.Log(high/low)
+		}
+		return labels + share*(width-labels-values)
+	}
+	for _, t := range ticks {
+		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="1" height="%.1f" fill="%s"/>`+"\n", at(t)-.5, top-6, height-top-bottom+8, light)
+		text(b, at(t), height-bottom+16, "middle", grey, tick(t), ` font-size="11"`)
+	}
+	text(b, labels+(width-labels-values)/2, height-10, "middle", grey, c.Axis, "")
+	return at
+}
+
+// ticks gives at least two values, from below the smallest to above the largest.
+func (c *Chart) ticks() []float64 {
 	low, high := math.Inf(1), 0.0
-	for _, bar := range c.Bars {
-		for _, v := range []float64{bar.Value, bar.Goal} {
+	for _, g := range c.Groups {
+		for _, v := range append([]float64{g.Goal}, g.Values...) {
 			if v > 0 {
 				low, high = min(low, v), max(high, v)
 			}
 		}
 	}
-	room := width - labels - values
 	if high == 0 {
-		return func(float64) float64 { return 0 }
+		low, high = 1, 1
 	}
 	if !c.Log {
-		return func(v float64) float64 { return max(0, v/high*room) }
-	}
-	from := math.Floor(math.Log10(low))
-	if from == math.Log10(low) {
-		from--
-	}
-	return func(v float64) float64 {
-		if v <= 0 {
-			return 0
+		step := math.Pow(10, math.Floor(math.Log10(high)))
+		for high/step < 4 {
+			step /= 2
 		}
-		return max(0, (math.Log10(v)-from)/(math.Log10(high)-from)*room)
+		var out []float64
+		for v := 0.0; v < high+step; v += step {
+			out = append(out, v)
+		}
+		return out
+	}
+	var out []float64
+	for e := math.Ceil(math.Log10(low)) - 1; ; e++ {
+		out = append(out, math.Pow(10, e))
+		if len(out) > 1 && out[len(out)-1] >= high {
+			return out
+		}
 	}
 }
+
+// tick writes a value of the axis.
+func tick(v float64) string { return fmt.Sprintf("%g", v) }
 
 func format(v float64) string {
 	switch {

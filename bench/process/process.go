@@ -78,8 +78,8 @@ func (p *Process) CPU() (time.Duration, error) {
 // Memory is what a program holds, in bytes.
 type Memory struct {
 	RSS, PeakRSS int64
-	// PeakCgroup counts sockets' buffers and page tables too; 0 where it could not be measured.
-	PeakCgroup int64
+	// Those of the cgroup count sockets' buffers and page tables too; 0 where there is none.
+	Cgroup, PeakCgroup int64
 }
 
 // Memory reads the program's memory.
@@ -89,7 +89,7 @@ func (p *Process) Memory() (Memory, error) {
 		return Memory{}, err
 	}
 	defer f.Close()
-	m := Memory{PeakCgroup: p.group.peak()}
+	m := Memory{Cgroup: p.group.use(), PeakCgroup: p.group.peak()}
 	for s := bufio.NewScanner(f); s.Scan(); {
 		name, value, _ := strings.Cut(s.Text(), ":")
 		kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
