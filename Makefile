@@ -97,7 +97,7 @@ race: ## The race detector on the concurrent packages
 
 .PHONY: random
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
-	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1,-seeds 1000)
+	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds 1000 -replays 60)
 
 .PHONY: e2e
 e2e: ## A real mesh with real traffic; needs root

@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-	"strings"
 	"testing/synctest"
 	"time"
 
@@ -25,7 +24,7 @@ type client struct {
 	stall bool
 	// since is the earliest state of the mesh that what the client holds can be of, by type and name.
 	since map[resourceID]int
-	last  []string // the last exchanges, for a failure's report
+	tape  []step // what happened, for a failure's report and to be replayed
 }
 
 type resourceID struct {
@@ -54,7 +53,7 @@ func (w *world) newClient(i int) *client {
 	if c.told, err = push.ParseNode(c.node); err != nil {
 		w.t.Fatal(err)
 	}
-	c.envoy = newEnvoy(w.rng.IntN(4) != 0, time.Now)
+	c.envoy = newEnvoy(w.rng.IntN(4) != 0, w.drainTime, time.Now)
 	if capture {
 		c.subscribe(push.NameTables, true).forgets = true
 	}
@@ -83,18 +82,14 @@ func (w *world) refuses(c *client, t push.Type, name, hash string) string {
 	return ""
 }
 
-func (c *client) note(format string, args ...any) {
-	c.last = append(c.last, time.Now().Format("04:05.000 ")+fmt.Sprintf(format, args...))
-}
-
 func (c *client) fail(format string, args ...any) {
 	c.w.t.Helper()
 	c.w.t.Fatalf("seed %d, step %d, %s (delta %v): %s\n%s", c.w.seed, c.w.step, c.node.GetId(), c.isDelta,
-		fmt.Sprintf(format, args...), strings.Join(c.last[max(0, len(c.last)-40):], "\n"))
+		fmt.Sprintf(format, args...), printed(c.tape[max(0, len(c.tape)-40):]))
 }
 
 func (c *client) send(r *request) {
-	c.note("> %v", r)
+	c.note(step{said: r})
 	if c.isDelta {
 		c.link.up <- r.delta(c.node)
 	} else {
@@ -105,7 +100,7 @@ func (c *client) send(r *request) {
 
 // open starts a stream.
 func (c *client) open() {
-	c.note("connects")
+	c.note(step{opened: true})
 	c.link = connect(c.w.server, c.isDelta, func(delta bool, wire []byte) (*response, error) {
 		r, err := c.w.read.decode(delta, wire)
 		if r != nil {
@@ -121,7 +116,7 @@ func (c *client) drop() {
 	if c.link == nil {
 		return
 	}
-	c.note("is disconnected")
+	c.note(step{closed: true})
 	c.link.cancel()
 	c.link = nil
 	c.disconnected()
@@ -135,7 +130,8 @@ func (c *client) turn() bool {
 	}
 	select {
 	case r := <-c.link.down:
-		c.note("< %v", r)
+		r.refused = c.judge(r)
+		c.note(step{got: r})
 		if r.typ == push.Clusters {
 			c.link.reads++
 		}

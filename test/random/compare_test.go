@@ -65,7 +65,7 @@ func (w *world) compareClient(c *client, want *view) {
 	for _, l := range c.listeners {
 		for _, n := range l.rds {
 			r := want[push.Routes][n]
-			if r != nil && !bad(push.Routes, n) && !bad(push.Listeners, l.name) && c.routes[n].hash != r.hash {
+			if r != nil && !bad(push.Routes, n) && !bad(push.Listeners, l.name) && (c.routes[n] == nil || c.routes[n].hash != r.hash) {
 				c.fail("routes %s are not the latest", n)
 			}
 		}

@@ -16,21 +16,31 @@ type envoy struct {
 	// refuses tells what is wrong with a resource in this Envoy's eyes; "" for nothing.
 	refuses func(push.Type, *resource) string
 
+	told        bool // of clusters
 	initialized bool // the first clusters have their endpoints
-	active      map[string]*cluster
-	warming     map[string]*cluster
-	listeners   map[string]*resource // in service
-	waiting     map[string]*resource // listeners that wait for routes
-	draining    []drain
-	routes      map[string]*resource // nil for what did not come yet
-	table       string               // the name table's hash
+	// lost are clusters that no longer wait for endpoints, because they have none any more, and that
+	// Envoy's start goes on waiting for (as of 1.40).
+	lost      map[string]struct{}
+	active    map[string]*cluster
+	warming   map[string]*cluster
+	listeners map[string]*resource // in service
+	waiting   map[string]*resource // listeners that wait for routes
+	draining  []drain
+	routes    map[string]*resource // nil for what did not come yet
+	unrouted  map[string]struct{}  // routes that listeners go without, since what came was malformed
+	table     string               // the name table's hash
+	drainTime time.Duration        // how long a former listener keeps its routes
 }
 
 type cluster struct {
 	*resource
-	hosts string    // the load assignment's hash; "" for none
-	sent  time.Time // when it was first seen to be warming
+	hosts    string    // the load assignment's hash; "" for none
+	unhosted bool      // it goes without, since what came was malformed
+	sent     time.Time // when it was first seen to be warming
 }
+
+// awaits tells whether it cannot be used for want of endpoints.
+func (c *cluster) awaits() bool { return c.eds != "" && c.hosts == "" && !c.unhosted }
 
 // drain is a listener that serves its last requests.
 type drain struct {
@@ -38,12 +48,9 @@ type drain struct {
 	until time.Time
 }
 
-// drainTime is how long a former listener keeps its routes.
-const drainTime = 10 * time.Second
-
-func newEnvoy(delta bool, now func() time.Time) *envoy {
+func newEnvoy(delta bool, drainTime time.Duration, now func() time.Time) *envoy {
 	e := &envoy{
-		now: now, active: map[string]*cluster{}, warming: map[string]*cluster{},
+		drainTime: drainTime, now: now, lost: map[string]struct{}{}, unrouted: map[string]struct{}{}, active: map[string]*cluster{}, warming: map[string]*cluster{},
 		listeners: map[string]*resource{}, waiting: map[string]*resource{}, routes: map[string]*resource{},
 		refuses: func(push.Type, *resource) string { return "" },
 	}
@@ -52,16 +59,35 @@ func newEnvoy(delta bool, now func() time.Time) *envoy {
 	return e
 }
 
-// receive applies a response and answers it.
+// judge tells what is wrong with a response, by name of the resource. What nobody in it asked for is
+// not looked at.
+func (e *envoy) judge(r *response) map[string]string {
+	out := map[string]string{}
+	s := e.sub(r.typ)
+	for _, res := range r.resources {
+		if _, asked := s.versions[res.name]; !asked && !s.wildcard {
+			continue
+		}
+		if why := e.refuses(r.typ, res); why != "" {
+			out[res.name] = why
+		}
+	}
+	return out
+}
+
+// receive applies a judged response and answers it.
 func (e *envoy) receive(r *response) {
 	var detail string
 	switch r.typ {
 	case push.Clusters:
+		e.told = true
 		e.pause(push.Endpoints)
 		detail = e.takeClusters(r)
+		e.initialize()
 		e.resume(push.Endpoints)
 	case push.Endpoints:
 		detail = e.takeEndpoints(r)
+		e.initialize()
 	case push.Listeners:
 		e.pause(push.Routes)
 		detail = e.takeListeners(r)
@@ -74,16 +100,15 @@ func (e *envoy) receive(r *response) {
 		}
 	}
 	e.answer(r, detail)
-	e.initialize()
 }
 
 // initialize asks for listeners once the first clusters are there.
 func (e *envoy) initialize() {
-	if s := e.sub(push.Clusters); e.initialized || len(s.listed) == 0 && s.version == "" {
+	if e.initialized || !e.told || len(e.lost) > 0 {
 		return
 	}
 	for _, c := range e.active {
-		if c.eds != "" && c.hosts == "" {
+		if c.awaits() {
 			return
 		}
 	}
@@ -117,7 +142,7 @@ func (e *envoy) takeClusters(r *response) string {
 		e.unwarm(n)
 	}
 	for _, res := range r.resources {
-		if why := e.refuses(push.Clusters, res); why != "" {
+		if why := r.refused[res.name]; why != "" {
 			wrong = append(wrong, res.name+": "+why)
 			continue
 		}
@@ -149,9 +174,15 @@ func (e *envoy) putCluster(res *resource, sent time.Time) bool {
 		return false
 	}
 	c := &cluster{resource: res, sent: sent}
+	if a := e.active[res.name]; !e.initialized && a != nil && a.awaits() && res.eds == "" {
+		e.lost[res.name] = struct{}{}
+	}
 	if res.eds == "" || !e.initialized {
 		e.unwarm(res.name)
 		e.active[res.name] = c
+		if res.eds != "" {
+			delete(e.lost, res.name)
+		}
 		return res.eds != ""
 	}
 	if len(e.warming) == 0 {
@@ -175,10 +206,12 @@ func (e *envoy) unwarm(name string) {
 	}
 }
 
-// takeEndpoints refuses the whole of a response with a malformed part.
+// takeEndpoints refuses the whole of a response with a malformed part. Then no cluster waits any
+// longer, and those that did have no hosts.
 func (e *envoy) takeEndpoints(r *response) string {
 	for _, res := range r.resources {
-		if why := e.refuses(push.Endpoints, res); why != "" {
+		if why := r.refused[res.name]; why != "" {
+			e.stopWaiting()
 			return why
 		}
 	}
@@ -205,6 +238,18 @@ func (e *envoy) takeEndpoints(r *response) string {
 	return ""
 }
 
+// stopWaiting puts clusters into service without hosts.
+func (e *envoy) stopWaiting() {
+	for _, c := range e.active {
+		c.unhosted = c.awaits()
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.warming)) {
+		e.active[name] = e.warming[name]
+		e.active[name].unhosted = true
+		e.unwarm(name)
+	}
+}
+
 func (e *envoy) takeListeners(r *response) string {
 	var wrong []string
 	for _, n := range removals(e, r, e.listeners, e.waiting) {
@@ -212,7 +257,7 @@ func (e *envoy) takeListeners(r *response) string {
 		delete(e.waiting, n)
 	}
 	for _, res := range r.resources {
-		if why := e.refuses(push.Listeners, res); why != "" {
+		if why := r.refused[res.name]; why != "" {
 			wrong = append(wrong, res.name+": "+why)
 			continue
 		}
@@ -229,7 +274,7 @@ func (e *envoy) takeListeners(r *response) string {
 
 func (e *envoy) drain(name string) {
 	if l := e.listeners[name]; l != nil {
-		e.draining = append(e.draining, drain{l, e.now().Add(drainTime)})
+		e.draining = append(e.draining, drain{l, e.now().Add(e.drainTime)})
 		delete(e.listeners, name)
 	}
 }
@@ -238,7 +283,7 @@ func (e *envoy) drain(name string) {
 func (e *envoy) settle() {
 	for _, name := range slices.Sorted(maps.Keys(e.waiting)) {
 		l := e.waiting[name]
-		if slices.ContainsFunc(l.rds, func(n string) bool { return e.routes[n] == nil }) {
+		if slices.ContainsFunc(l.rds, e.awaitsRoutes) {
 			continue
 		}
 		e.drain(name)
@@ -262,10 +307,17 @@ func (e *envoy) settle() {
 		use(d.resource)
 	}
 	maps.DeleteFunc(e.routes, func(n string, _ *resource) bool { _, used := names[n]; return !used })
+	maps.DeleteFunc(e.unrouted, func(n string, _ struct{}) bool { _, used := names[n]; return !used })
 	e.want(push.Routes, names, false)
 }
 
-// takeRoutes applies a response up to the first bad part.
+func (e *envoy) awaitsRoutes(name string) bool {
+	_, goes := e.unrouted[name]
+	return e.routes[name] == nil && !goes
+}
+
+// takeRoutes applies a response up to the first malformed part. If there is one, no listener waits
+// any longer.
 func (e *envoy) takeRoutes(r *response) string {
 	s := e.sub(push.Routes)
 	detail := ""
@@ -273,10 +325,16 @@ func (e *envoy) takeRoutes(r *response) string {
 		if _, asked := s.versions[res.name]; !asked {
 			continue
 		}
-		if detail = e.refuses(push.Routes, res); detail != "" {
+		if detail = r.refused[res.name]; detail != "" {
+			for n := range s.versions {
+				if e.routes[n] == nil {
+					e.unrouted[n] = struct{}{}
+				}
+			}
 			break
 		}
 		e.routes[res.name] = res
+		delete(e.unrouted, res.name)
 	}
 	e.settle()
 	return detail

@@ -99,7 +99,7 @@ func (m *mux) resume(t push.Type) {
 func (m *mux) connected() {
 	m.up, m.acks = true, nil
 	for _, s := range m.subs {
-		s.fresh, s.due, s.nonce, s.detail = true, true, "", ""
+		s.fresh, s.due, s.nonce = true, true, ""
 		clear(s.removed)
 	}
 	m.flush()
@@ -187,9 +187,11 @@ func (m *mux) answer(r *response, detail string) {
 	s := m.sub(r.typ)
 	m.refusedOf[r.typ] = m.refusedOf[r.typ] || detail != ""
 	if !m.isDelta {
-		s.nonce, s.detail, s.due = r.nonce, detail, true
+		s.nonce, s.due = r.nonce, true
 		if detail == "" {
 			s.version = r.version
+		} else {
+			s.detail = detail // until it is told, also beside the version of a later response that it took
 		}
 		m.flush()
 		return

@@ -20,11 +20,12 @@ import (
 
 const source = "test"
 
-// Times of the server under test.
+// Times of the server under test and of its clients.
 const (
 	warmingTimeout = 3 * time.Second
 	removalGrace   = 8 * time.Second
 	ackTimeout     = 60 * time.Second
+	drainTime      = 10 * time.Second // of the clients
 )
 
 // plane is a control plane in memory: store, views and server; it can be restarted.

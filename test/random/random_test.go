@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 24, "how many seeds to run")
-	first = flag.Int("seed", 0, "the first seed; with -seeds 1 to see one failure again")
+	seeds   = flag.Int("seeds", 24, "how many seeds to run")
+	first   = flag.Int("seed", 0, "the first seed; with -seeds 1 to see one failure again")
+	replays = flag.Int("replays", 2, "of how many seeds to replay the clients' part to a real Envoy")
 )
 
 // Steps of a seed, and how many of them lie between two quiet points.
@@ -29,11 +30,13 @@ const (
 // world is a mesh with its clients in a bubble of fake time.
 type world struct {
 	*plane
-	rng     *rand.Rand
-	edit    *editor
-	seed    uint64
-	step    int
-	clients []*client
+	rng       *rand.Rand
+	edit      *editor
+	seed      uint64
+	step      int
+	clients   []*client
+	former    []*client // whose Envoys are no more
+	drainTime time.Duration
 	// badness is one in how many resources is refused; 0 for none. refused are those that were, at
 	// any time, or that a client met as refused.
 	badness uint32
@@ -46,16 +49,16 @@ func TestRandom(t *testing.T) {
 		seed := uint64(*first + i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { run(t, seed, read) })
+			synctest.Test(t, func(t *testing.T) { newWorld(t, seed, read).run() })
 		})
 	}
 }
 
-func run(t *testing.T, seed uint64, read *contents) {
+func newWorld(t *testing.T, seed uint64, read *contents) *world {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	w := &world{
 		plane: &plane{t: t, objects: map[model.Key]*model.Object{}, read: read},
-		rng:   rng, edit: &editor{t, rng}, seed: seed, refused: map[resourceID]bool{},
+		rng:   rng, edit: &editor{t, rng}, seed: seed, refused: map[resourceID]bool{}, drainTime: drainTime,
 	}
 	if seed%2 == 1 {
 		w.badness = 40
@@ -63,7 +66,12 @@ func run(t *testing.T, seed uint64, read *contents) {
 	for _, o := range w.edit.start() {
 		w.objects[o.Key] = o
 	}
-	w.start(rng)
+	return w
+}
+
+// run takes the world through all steps.
+func (w *world) run() {
+	w.start(w.rng)
 	defer w.end()
 	synctest.Wait()
 	for i := range 6 {
@@ -111,6 +119,7 @@ func (w *world) move() {
 		if w.rng.IntN(4) == 0 { // an Envoy starts anew
 			i := slices.Index(w.clients, c)
 			c.drop()
+			w.former = append(w.former, c)
 			w.clients[i] = w.newClient(i)
 		}
 	default:

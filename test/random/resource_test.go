@@ -25,6 +25,7 @@ type content struct {
 	eds      string   // of a cluster: the load assignment that it waits for
 	rds      []string // of a listener: the route configurations that it waits for
 	clusters []string // that a listener or a route points at
+	wire     string   // the bytes, where it came over the wire
 }
 
 // resource is one received resource.
@@ -56,6 +57,7 @@ func (c *contents) of(t push.Type, wire []byte) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.wire = id[len(t.String()):]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byID[id] = out

@@ -63,16 +63,21 @@ type response struct {
 	version   string
 	resources []*resource
 	removed   []string
-	epoch     int       // the latest state of the mesh when it was sent
-	at        time.Time // when the server sent it, which may be long before the client reads it
+	epoch     int               // the latest state of the mesh when it was sent
+	at        time.Time         // when the server sent it, which may be long before the client reads it
+	refused   map[string]string // why, by name of the resource
 }
 
 func (r *response) String() string {
-	var names []string
-	for _, res := range r.resources {
-		names = append(names, res.name)
+	return fmt.Sprintf("%s %v removed %v", r.typ, r.names(), r.removed)
+}
+
+func (r *response) names() []string {
+	out := make([]string, len(r.resources))
+	for i, res := range r.resources {
+		out[i] = res.name
 	}
-	return fmt.Sprintf("%s %v removed %v", r.typ, names, r.removed)
+	return out
 }
 
 // link is one stream in memory. The server sees it as a gRPC stream whose client admits one

@@ -1,0 +1,99 @@
+package random
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+// patience is how long a real Envoy may take to say what a client of the test would.
+const patience = 5 * time.Second
+
+// What the test's clients say to a server, a real Envoy says to the same responses: the same requests
+// of the same types in the same order, with the same names, answers and claims.
+func TestClientsBehaveAsEnvoyDoes(t *testing.T) {
+	for i := range *replays {
+		seed := uint64(*first + i)
+		var tapes []*client
+		synctest.Test(t, func(t *testing.T) { tapes = record(t, seed) })
+		for n, c := range tapes {
+			t.Run(fmt.Sprintf("%d/%d", seed, n), func(t *testing.T) {
+				t.Parallel()
+				replay(t, c)
+			})
+		}
+	}
+}
+
+// record runs a seed and gives its clients. Former listeners never go in it: how long they take is
+// a matter of two clocks.
+func record(t *testing.T, seed uint64) []*client {
+	w := newWorld(t, seed, &contents{byID: map[string]*content{}})
+	w.drainTime = 10000 * time.Hour
+	w.run()
+	return append(w.clients, w.former...)
+}
+
+// replay sends a real Envoy what a client got, and compares what it says.
+func replay(t *testing.T, c *client) {
+	s := serveScript(t)
+	envoytest.Run(t, envoytest.Config{Node: c.node.GetId(), Socket: s.socket, SotW: !c.isDelta, Apart: true, Drain: time.Hour})
+	var on *scriptedStream
+	for i, step := range c.tape {
+		fail := func(format string, args ...any) {
+			t.Helper()
+			t.Fatalf("step %d of %d: %s\n%s", i, len(c.tape), fmt.Sprintf(format, args...), printed(c.tape[max(0, i-30):i+1]))
+		}
+		if step.said != nil && step.said.typ == push.NameTables || step.got != nil && step.got.typ == push.NameTables {
+			continue // the agent's
+		}
+		switch {
+		case step.opened:
+			if on = s.next(); on == nil {
+				fail("the Envoy does not connect")
+			}
+		case step.closed:
+			if extra := on.finish(); extra != nil {
+				fail("the Envoy also says\n%v", extra)
+			}
+		case step.got != nil:
+			if err := on.send(step.got); err != nil {
+				fail("%v", err)
+			}
+		default:
+			said := on.hear()
+			if said == nil {
+				fail("the Envoy does not say it")
+			}
+			if wrong := compareRequests(step.said, said); wrong != "" {
+				fail("the Envoy says\n%v: %s", said, wrong)
+			}
+		}
+	}
+}
+
+// compareRequests tells how a real request differs from a client's, or gives "".
+func compareRequests(want, got *request) string {
+	var out []string
+	differ := func(what string, want, got any, same bool) {
+		if !same {
+			out = append(out, fmt.Sprintf("%s %v, not %v", what, got, want))
+		}
+	}
+	differ("type", want.typ, got.typ, want.typ == got.typ)
+	differ("nonce", want.nonce, got.nonce, want.nonce == got.nonce)
+	differ("refusal", want.detail, got.detail, (want.detail == "") == (got.detail == ""))
+	differ("subscribes", want.subscribe, got.subscribe, slices.Equal(want.subscribe, got.subscribe))
+	differ("unsubscribes", want.unsubscribe, got.unsubscribe, slices.Equal(want.unsubscribe, got.unsubscribe))
+	differ("claims", want.initial, got.initial, maps.Equal(want.initial, got.initial))
+	differ("names", want.names, got.names, slices.Equal(want.names, got.names))
+	differ("version", want.version, got.version, want.version == got.version)
+	return strings.Join(out, "; ")
+}
