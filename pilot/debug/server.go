@@ -5,10 +5,8 @@ package debug
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,8 +36,9 @@ type Options struct {
 	Version     string
 	ClusterID   string
 	Name        string // of this replica, e.g. istiod-1
-	// Authenticate admits callers from other machines; nil refuses them all.
-	Authenticate func(*http.Request) error
+	// Authenticate proves from which namespace a caller on another machine comes; nil refuses them
+	// all.
+	Authenticate func(*http.Request) (namespace string, err error)
 }
 
 // Server makes the handlers.
@@ -52,23 +51,26 @@ func New(opts Options) *Server { return &Server{opts} }
 type page struct {
 	path, help string
 	serve      http.HandlerFunc
+	// proxy is true where the page is about the proxy that the parameter proxyID names, so that
+	// callers from the proxy's own namespace may see it.
+	proxy bool
 }
 
 func (s *Server) pages() []page {
 	return []page{
-		{"/debug/syncz", "what proxies were sent and acknowledged, in Istio's schema", s.syncz},
-		{"/debug/pilothouse/syncz", "the same with state, age and errors", s.richSyncz},
-		{"/debug/config_dump", "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", s.configDump},
-		{"/debug/connections", "streams", s.connections},
-		{"/debug/endpointz", "services with their endpoints", s.endpointz},
-		{"/debug/problems", "objects that are not in effect, and why", s.problems},
-		{"/debug/mesh", "the mesh configuration in effect", s.mesh},
-		{"/debug/list", "this list", s.list},
-		{"/debug/pprof/", "profiles", pprof.Index},
-		{"/debug/pprof/profile", "CPU profile", pprof.Profile},
-		{"/debug/pprof/trace", "execution trace", pprof.Trace},
-		{"/debug/pprof/cmdline", "command line", pprof.Cmdline},
-		{"/debug/pprof/symbol", "symbols", pprof.Symbol},
+		{path: "/debug/syncz", help: "what proxies were sent and acknowledged, in Istio's schema", serve: s.syncz},
+		{path: "/debug/pilothouse/syncz", help: "the same with state, age and errors", serve: s.richSyncz},
+		{path: "/debug/config_dump", help: "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", serve: s.configDump, proxy: true},
+		{path: "/debug/connections", help: "streams", serve: s.connections},
+		{path: "/debug/endpointz", help: "services with their endpoints", serve: s.endpointz},
+		{path: "/debug/problems", help: "objects that are not in effect, and why", serve: s.problems},
+		{path: "/debug/mesh", help: "the mesh configuration in effect", serve: s.mesh},
+		{path: "/debug/list", help: "this list", serve: s.list},
+		{path: "/debug/pprof/", help: "profiles", serve: pprof.Index},
+		{path: "/debug/pprof/profile", help: "CPU profile", serve: pprof.Profile},
+		{path: "/debug/pprof/trace", help: "execution trace", serve: pprof.Trace},
+		{path: "/debug/pprof/cmdline", help: "command line", serve: pprof.Cmdline},
+		{path: "/debug/pprof/symbol", help: "symbols", serve: pprof.Symbol},
 	}
 }
 
@@ -98,38 +100,9 @@ func (s *Server) HTTP() http.Handler {
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, p := range s.pages() {
-		mux.Handle(p.path, s.guard(p.serve))
+		mux.Handle(p.path, s.guard(p))
 	}
 	return mux
-}
-
-// guard lets in the machine itself and those who prove who they are.
-func (s *Server) guard(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if local(r.RemoteAddr) {
-			next(w, r)
-			return
-		}
-		if s.opts.Authenticate == nil {
-			http.Error(w, "debug pages are served to the control plane's own machine only; use a port-forward", http.StatusForbidden)
-			return
-		}
-		if err := s.opts.Authenticate(r); err != nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "debug pages need proof of identity: "+err.Error(), http.StatusUnauthorized)
-			return
-		}
-		next(w, r)
-	})
-}
-
-func local(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {

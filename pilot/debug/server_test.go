@@ -1,7 +1,6 @@
 package debug
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -26,34 +25,6 @@ func status(h http.Handler, path, remote string) int {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Code
-}
-
-func TestPagesAreForTheMachineItselfOrTheProven(t *testing.T) {
-	refusing := options()
-	refusing.Authenticate = func(*http.Request) error { return errors.New("no token") }
-	accepting := options()
-	accepting.Authenticate = func(*http.Request) error { return nil }
-	for _, c := range []struct {
-		opts   Options
-		remote string
-		want   int
-	}{
-		{options(), "127.0.0.1:1", 200},
-		{options(), "[::1]:1", 200},
-		{options(), "10.0.0.1:1", 403},
-		{options(), "", 403},
-		{refusing, "10.0.0.1:1", 401},
-		{accepting, "10.0.0.1:1", 200},
-	} {
-		for _, h := range []http.Handler{New(c.opts).HTTP(), New(c.opts).Monitoring()} {
-			if got := status(h, "/debug/syncz", c.remote); got != c.want {
-				t.Errorf("from %q: %d, want %d", c.remote, got, c.want)
-			}
-			if got := status(h, "/debug/pprof/", c.remote); got != c.want {
-				t.Errorf("profiles from %q: %d, want %d", c.remote, got, c.want)
-			}
-		}
-	}
 }
 
 func TestMetricsAndVersionAreForEveryone(t *testing.T) {

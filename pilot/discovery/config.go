@@ -28,6 +28,9 @@ type Config struct {
 
 	// MaxConnectionAge ends connections so that proxies spread over replicas; zero never does.
 	MaxConnectionAge time.Duration
+	// RemovalGrace is how long a cluster outlives what used it, which is as long as listeners of the
+	// proxies drain; zero for 45 s.
+	RemovalGrace time.Duration
 	// Name of this replica and version of the program, for tools.
 	Name, Version string
 	Logger        *slog.Logger

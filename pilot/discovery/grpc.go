@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
-	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/security/caserver"
 )
@@ -39,6 +38,7 @@ func (p *plane) serveGRPC(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.callers.Store(authenticator)
 	plain := grpc.NewServer(p.grpcOptions()...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(plain, p.xds.Service(nil))
 	secure := grpc.NewServer(append(p.grpcOptions(), grpc.Creds(credentials.NewTLS(&tls.Config{
@@ -108,29 +108,5 @@ func (p *plane) grpcOptions() []grpc.ServerOption {
 		grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384), // an idle connection holds both
 		grpc.ConnectionTimeout(10 * time.Second), grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	}
-}
-
-// authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
-func (p *plane) authenticator(authority *ca.Authority) (*auth.Authenticator, error) {
-	domain := p.store.Snapshot().Mesh().GetTrustDomain()
-	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots}
-	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
-		tokens, err := auth.NewTokens(auth.TokenConfig{
-			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,
-			TrustDomain: domain, Logger: p.cfg.Logger,
-		})
-		if err != nil {
-			return nil, err
-		}
-		cfg.Tokens = []auth.TokenVerifier{tokens}
-	}
-	return auth.New(cfg), nil
-}
-
-func authenticate(a *auth.Authenticator) xds.Authenticate {
-	return func(ctx context.Context) (xds.Identity, error) {
-		id, err := a.Authenticate(ctx)
-		return xds.Identity{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, err
 	}
 }

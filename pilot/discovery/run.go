@@ -17,6 +17,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
 // sourceName is what the file source calls itself.
@@ -34,6 +35,7 @@ type plane struct {
 
 	committed chan struct{} // closed after the first commit is applied
 	serving   atomic.Bool   // gRPC is open
+	callers   atomic.Pointer[auth.Authenticator]
 }
 
 // Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
@@ -42,7 +44,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if len(cfg.ConfigDirs) == 0 {
 		return errors.New("there is nothing to serve: give a directory with --configDir")
 	}
-	p := newPlane(cfg)
+	return newPlane(cfg).run(ctx)
+}
+
+func (p *plane) run(ctx context.Context) error {
 	web, err := p.listenHTTP()
 	if err != nil {
 		return err
@@ -51,7 +56,7 @@ func Run(ctx context.Context, cfg Config) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	group.Go(func() error {
-		return file.New(cfg.ConfigDirs, file.Options{Name: sourceName, Logger: cfg.Logger}).Run(ctx, p.store)
+		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Logger: p.cfg.Logger}).Run(ctx, p.store)
 	})
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })
@@ -83,7 +88,7 @@ func newPlane(cfg Config) *plane {
 	p.engine = push.New(push.Options{
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
-	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry})
+	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace})
 	return p
 }
 
@@ -117,7 +122,8 @@ func (p *plane) debugOptions() debug.Options {
 			}
 			return nil
 		},
-		Gatherer: p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
+		Authenticate: p.callerOf,
+		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
 }
 

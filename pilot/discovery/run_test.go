@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -77,12 +76,10 @@ func TestFromDirectoryToProxy(t *testing.T) {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	}()
-	deadline := time.Now().Add(10 * time.Second)
-	for code := 0; code != http.StatusOK; code, _ = get(t, "http://"+cfg.HTTPAddr+"/ready") {
-		if time.Now().After(deadline) {
-			t.Fatal("never ready")
-		}
-	}
+	envoytest.Eventually(t, "ready", func() bool {
+		code, _ := get(t, "http://"+cfg.HTTPAddr+"/ready")
+		return code == http.StatusOK
+	})
 	conn, err := grpc.NewClient(cfg.GRPCAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,58 @@
+package debug
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// guard lets in the machine itself, callers that prove to be of the mesh's root namespace, and to
+// pages about one proxy those of the proxy's namespace.
+func (s *Server) guard(p page) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if local(r.RemoteAddr) || s.admit(w, r, p) {
+			p.serve(w, r)
+		}
+	})
+}
+
+// admit tells whether a caller on another machine may see a page; where not it has answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, p page) bool {
+	if s.opts.Authenticate == nil {
+		http.Error(w, "debug pages are served to the control plane's own machine only; use a port-forward", http.StatusForbidden)
+		return false
+	}
+	namespace, err := s.opts.Authenticate(r)
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "debug pages need proof of identity: "+err.Error(), http.StatusUnauthorized)
+		return false
+	}
+	snap, ok := s.snapshot(w)
+	if !ok {
+		return false
+	}
+	root := snap.Mesh().GetRootNamespace()
+	if namespace == root || p.proxy && namespace == proxyNamespace(r) {
+		return true
+	}
+	http.Error(w, "namespace "+namespace+" may see config_dump of its own proxies; other pages are for namespace "+root, http.StatusForbidden)
+	return false
+}
+
+// proxyNamespace gives the namespace of the proxy that a request names as POD.NAMESPACE; "" for none.
+func proxyNamespace(r *http.Request) string {
+	id := r.URL.Query().Get("proxyID")
+	return id[strings.LastIndexByte(id, '.')+1:]
+}
+
+// local tells whether an address, host:port, is one of the machine itself.
+func local(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,68 @@
+package debug
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// noServices is a mesh in which there is nothing.
+type noServices struct{}
+
+func (noServices) Mesh() *meshconfig.MeshConfig {
+	return &meshconfig.MeshConfig{RootNamespace: "istio-system"}
+}
+
+func (noServices) Services(string) []*model.Service { return nil }
+
+func (noServices) Endpoints(model.Key) []model.Endpoint { return nil }
+
+func TestPagesAreForTheMachineItselfOrTheProven(t *testing.T) {
+	none := options()
+	none.Snapshot = func() Snapshot { return noServices{} }
+	from := func(namespace string, err error) Options {
+		o := none
+		o.Authenticate = func(*http.Request) (string, error) { return namespace, err }
+		return o
+	}
+	refused, root, user := from("", errors.New("no token")), from("istio-system", nil), from("shop", nil)
+	early := options()
+	early.Authenticate = root.Authenticate
+	const own, other = "/debug/config_dump?proxyID=a.b.shop", "/debug/config_dump?proxyID=a.istio-system"
+	for _, c := range []struct {
+		name         string
+		opts         Options
+		remote, path string
+		want         int
+	}{
+		{"the machine itself", none, "127.0.0.1:1", "/debug/syncz", 200},
+		{"the machine itself, IPv6", none, "[::1]:1", "/debug/pprof/", 200},
+		{"the machine itself, mapped", none, "[::ffff:127.0.0.1]:1", "/debug/syncz", 200},
+		{"nobody is known", none, "10.0.0.1:1", "/debug/syncz", 403},
+		{"no address", none, "", "/debug/syncz", 403},
+		{"no proof", refused, "10.0.0.1:1", "/debug/syncz", 401},
+		{"no proof, profiles", refused, "10.0.0.1:1", "/debug/pprof/heap", 401},
+		{"no proof, own namespace", refused, "10.0.0.1:1", "/debug/config_dump?proxyID=a.", 401},
+		{"the root namespace", root, "10.0.0.1:1", "/debug/syncz", 200},
+		{"the root namespace, profiles", root, "10.0.0.1:1", "/debug/pprof/", 200},
+		{"the root namespace, anyone's proxy, which is not connected", root, "10.0.0.1:1", own, 404},
+		{"too early", early, "10.0.0.1:1", "/debug/syncz", 503},
+		{"another namespace", user, "10.0.0.1:1", "/debug/syncz", 403},
+		{"another namespace, profiles", user, "10.0.0.1:1", "/debug/pprof/profile", 403},
+		{"another namespace, own proxy", user, "10.0.0.1:1", own, 404},
+		{"another namespace, other's proxy", user, "10.0.0.1:1", other, 403},
+		{"another namespace, own proxy in the wrong page", user, "10.0.0.1:1", "/debug/connections?proxyID=a.shop", 403},
+		{"another namespace, no proxy", user, "10.0.0.1:1", "/debug/config_dump", 403},
+		{"another namespace, two proxies", user, "10.0.0.1:1", other + "&proxyID=a.shop", 403},
+	} {
+		for _, h := range []http.Handler{New(c.opts).HTTP(), New(c.opts).Monitoring()} {
+			if got := status(h, c.path, c.remote); got != c.want {
+				t.Errorf("%s: %d, want %d", c.name, got, c.want)
+			}
+		}
+	}
+}

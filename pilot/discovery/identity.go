@@ -1,0 +1,55 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
+func (p *plane) authenticator(authority *ca.Authority) (*auth.Authenticator, error) {
+	domain := p.store.Snapshot().Mesh().GetTrustDomain()
+	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots}
+	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
+		tokens, err := auth.NewTokens(auth.TokenConfig{
+			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,
+			TrustDomain: domain, Logger: p.cfg.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Tokens = []auth.TokenVerifier{tokens}
+	}
+	return auth.New(cfg), nil
+}
+
+// authenticate tells the discovery server who calls.
+func authenticate(a *auth.Authenticator) xds.Authenticate {
+	return func(ctx context.Context) (xds.Identity, error) {
+		id, err := a.Authenticate(ctx)
+		return xds.Identity{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, err
+	}
+}
+
+// callerOf tells the debug pages from which namespace a request comes. It takes the same proofs as
+// gRPC, and nothing until gRPC is open.
+func (p *plane) callerOf(r *http.Request) (namespace string, err error) {
+	a := p.callers.Load()
+	if a == nil {
+		return "", errors.New("the control plane does not know its trust domain yet")
+	}
+	ctx := metadata.NewIncomingContext(r.Context(), metadata.MD{"authorization": r.Header.Values("Authorization")})
+	if r.TLS != nil {
+		ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: credentials.TLSInfo{State: *r.TLS}})
+	}
+	id, err := a.Authenticate(ctx)
+	return id.Namespace, err
+}
