@@ -99,6 +99,10 @@ race: ## The race detector on the concurrent packages
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
 	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds 1000 -replays 60)
 
+.PHONY: fleet
+fleet: ## Twenty Envoys under live traffic, the control plane killed and streams cut at every stage, for minutes; SEED=N
+	$(GO) test -count=1 -timeout 30m -v ./test/fleet -envoys 20 -rounds 216 -interval 200ms -seed $(or $(SEED),1)
+
 .PHONY: e2e
 e2e: ## A real mesh with real traffic; needs root
 	$(GO) test -count=1 -timeout 20m -v ./test/e2e/...
