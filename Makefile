@@ -73,7 +73,7 @@ demo: tools images ## A mesh with the bookinfo sample; Ctrl-C ends it
 # ---- checks
 
 .PHONY: test
-test: tools images lint unit race e2e ## Everything
+test: tools images lint unit race benchcheck e2e ## Everything
 
 .PHONY: lint
 lint: ## Format, vet, staticcheck
@@ -115,9 +115,12 @@ fuzz: ## Each fuzz target for FUZZTIME
 
 SERIES := unscoped,scoped,scoped-10000
 .PHONY: bench
-bench: ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; 20 minutes; SERIES=scoped runs one again
-	$(BUILD) -o bin/ ./pilot/cmd/pilot-discovery ./ctl/cmd/pilotctl
+bench: build ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; 20 minutes; SERIES=scoped runs one again
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
+
+.PHONY: benchcheck
+benchcheck: build ## A small benchmark against its bounds: allocations, bytes, CPU beside the floor; never time
+	bin/pilotctl bench --short --baseline bench/baseline.json
 
 .PHONY: gobench
 gobench: ## Go benchmarks

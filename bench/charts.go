@@ -28,15 +28,15 @@ func (r *Report) about(s *Measured) string {
 	return fmt.Sprintf("%s; %s; %s", s.about(), r.Machine, s.Date.Format(time.DateOnly))
 }
 
-// goal gives the most that is wanted of a scenario in some unit, 0 where there is no goal.
-func goal(s *Measured, x *Result, unit string) float64 {
-	most := 0.0
+// bar draws a figure of a scenario beside its goal, if it has one.
+func bar(s *Measured, x *Result, v float64, what string) plot.Bar {
+	out := plot.Bar{Value: v}
 	for _, a := range aims() {
-		if a.series == s.Options.Name && a.scenario == x.Name && a.unit == unit {
-			most = max(most, a.most)
+		if a.series == s.Options.Name && a.scenario == x.Name && a.what == what {
+			out.Goal = a.most
 		}
 	}
-	return most
+	return out
 }
 
 func (r *Report) latency(s *Measured) *plot.Chart {
@@ -49,7 +49,7 @@ func (r *Report) latency(s *Measured) *plot.Chart {
 			continue
 		}
 		c.Groups = append(c.Groups, plot.Group{
-			Label: label(x), Values: []float64{x.Last.P50, x.Last.P99}, Goal: goal(s, x, "ms"),
+			Label: label(x), Bars: []plot.Bar{bar(s, x, x.Last.P50, lastP50), bar(s, x, x.Last.P99, lastP99)},
 		})
 	}
 	return c
@@ -62,9 +62,7 @@ func (r *Report) cpu(s *Measured) *plot.Chart {
 	}
 	for _, x := range s.Results {
 		if x.Ratio() > 0 {
-			c.Groups = append(c.Groups, plot.Group{
-				Label: label(x), Values: []float64{x.Ratio()}, Goal: goal(s, x, "x F"),
-			})
+			c.Groups = append(c.Groups, plot.Group{Label: label(x), Bars: []plot.Bar{bar(s, x, x.Ratio(), cpuTime)}})
 		}
 	}
 	return c
@@ -81,8 +79,8 @@ func (r *Report) memory() *plot.Chart {
 			continue
 		}
 		c.Groups = append(c.Groups, plot.Group{
-			Label:  fmt.Sprintf("%s (%d)", s.Options.Name, x.Clients),
-			Values: []float64{x.PerClient / 1000, x.PeakPerClient / 1000}, Goal: goal(s, x, "KB"),
+			Label: fmt.Sprintf("%s (%d)", s.Options.Name, x.Clients),
+			Bars:  []plot.Bar{bar(s, x, x.PerClient/1000, liveMemory), bar(s, x, x.PeakPerClient/1000, peakMemory)},
 		})
 	}
 	return c

@@ -9,12 +9,14 @@ import (
 	"slices"
 )
 
-// Group is one line of a chart: a bar for each of its values, and a mark where the goal is.
+// Group is one line of a chart: a bar for each of its values.
 type Group struct {
-	Label  string
-	Values []float64
-	Goal   float64 // 0 for none
+	Label string
+	Bars  []Bar
 }
+
+// Bar has a mark where its goal is, 0 for none.
+type Bar struct{ Value, Goal float64 }
 
 // Chart is horizontal bars under a title.
 type Chart struct {
@@ -71,7 +73,7 @@ func (c *Chart) legend(b *bytes.Buffer) {
 		text(b, x+17, 65, "start", dark, name, "")
 		x += 40 + 7*float64(len(name))
 	}
-	if slices.ContainsFunc(c.Groups, func(g Group) bool { return g.Goal > 0 }) {
+	if slices.ContainsFunc(c.bars(), func(bar Bar) bool { return bar.Goal > 0 }) {
 		fmt.Fprintf(b, `<rect x="%.1f" y="56" width="12" height="10" fill="%s"/>`+"\n", x, beyond[1])
 		text(b, x+17, 65, "start", dark, "beyond the goal", "")
 		fmt.Fprintf(b, `<rect x="%.1f" y="54" width="2" height="14" fill="%s"/>`+"\n", x+130, dark)
@@ -82,22 +84,33 @@ func (c *Chart) legend(b *bytes.Buffer) {
 // colour of value i of n: the last one is the strongest.
 func colour(of []string, i, n int) string { return of[len(of)-n+i] }
 
+func (c *Chart) bars() []Bar {
+	var out []Bar
+	for _, g := range c.Groups {
+		out = append(out, g.Bars...)
+	}
+	return out
+}
+
 func (c *Chart) group(b *bytes.Buffer, g Group, y float64, at func(float64) float64) {
-	n := float64(len(g.Values))
-	text(b, labels-8, y+thick*n/2+4, "end", dark, g.Label, "")
-	for i, v := range g.Values {
+	text(b, labels-8, y+thick*float64(len(g.Bars))/2+4, "end", dark, g.Label, "")
+	for i, bar := range g.Bars {
 		of := within
-		if g.Goal > 0 && v > g.Goal {
+		if bar.Goal > 0 && bar.Value > bar.Goal {
 			of = beyond
 		}
 		line := y + thick*float64(i)
 		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`+"\n",
-			labels, line, max(0, at(v)-labels), thick-1, colour(of, i, len(g.Values)))
-		text(b, max(labels, at(v))+5, line+thick-2, "start", dark, format(v), ` font-size="11"`)
-	}
-	if g.Goal > 0 {
-		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="2" height="%.1f" fill="%s"><title>goal %s</title></rect>`+"\n",
-			at(g.Goal)-1, y-3, thick*n+5, dark, format(g.Goal))
+			labels, line, max(0, at(bar.Value)-labels), thick-1, colour(of, i, len(g.Bars)))
+		end := at(bar.Value)
+		if bar.Goal > 0 {
+			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="2" height="%.1f" fill="%s"><title>goal %s</title></rect>`+"\n",
+				at(bar.Goal)-1, line-1, thick+1, dark, format(bar.Goal))
+			if near := at(bar.Goal) - end; near >= 0 && near < values {
+				end = at(bar.Goal)
+			}
+		}
+		text(b, max(labels, end)+5, line+thick-2, "start", dark, format(bar.Value), ` font-size="11"`)
 	}
 }
 
@@ -123,8 +136,8 @@ func (c *Chart) axis(b *bytes.Buffer, height float64) func(float64) float64 {
 // ticks gives at least two values, from below the smallest to above the largest.
 func (c *Chart) ticks() []float64 {
 	low, high := math.Inf(1), 0.0
-	for _, g := range c.Groups {
-		for _, v := range append([]float64{g.Goal}, g.Values...) {
+	for _, bar := range c.bars() {
+		for _, v := range []float64{bar.Value, bar.Goal} {
 			if v > 0 {
 				low, high = min(low, v), max(high, v)
 			}
