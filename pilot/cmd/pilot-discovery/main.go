@@ -48,9 +48,7 @@ func discoveryCommand() *cobra.Command {
 			if len(args) > 0 {
 				return fmt.Errorf("unexpected argument %q", args[0])
 			}
-			if limit := memoryLimit(os.Getenv("GOMEMLIMIT"), "/sys/fs/cgroup"); limit > 0 {
-				debug.SetMemoryLimit(limit)
-			}
+			limitMemory(os.Getenv("GOMEMLIMIT"), os.DirFS("/"), log)
 			o.Logger, o.Version, o.Name = log, version(), replicaName()
 			return discovery.Run(cmd.Context(), o.Config)
 		},

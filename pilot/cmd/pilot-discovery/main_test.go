@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -45,28 +43,5 @@ func TestLogLevels(t *testing.T) {
 	}
 	if _, err := newLogger(&bytes.Buffer{}, "default:loud"); err == nil {
 		t.Error("an unknown level is accepted")
-	}
-}
-
-func TestMemoryLimitComesFromTheCgroup(t *testing.T) {
-	dir := t.TempDir()
-	write := func(text string) {
-		if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := memoryLimit("", dir); got != 0 {
-		t.Errorf("without a cgroup: %d", got)
-	}
-	write("max\n")
-	if got := memoryLimit("", dir); got != 0 {
-		t.Errorf("without a limit: %d", got)
-	}
-	write("1000000\n")
-	if got := memoryLimit("", dir); got != 900000 {
-		t.Errorf("got %d, want nine tenths", got)
-	}
-	if got := memoryLimit("1GiB", dir); got != 0 {
-		t.Errorf("overrides the environment: %d", got)
 	}
 }
