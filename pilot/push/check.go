@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,50 +36,89 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-every.C:
+			e.settle()
 			last = e.check(last)
+		}
+	}
+}
+
+// settle lets go of former versions of what is accepted by now.
+func (e *Engine) settle() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		if g.built {
+			g.settle()
 		}
 	}
 }
 
 // check compares the view of the class after the given one, by key, and gives its key.
 func (e *Engine) check(after string) string {
-	e.mu.Lock()
-	g := e.following(after)
-	checker, ok := e.translator.(Checker)
-	if g == nil || !ok || e.unchecked == 0 {
-		e.mu.Unlock()
+	was, g := e.sample(after)
+	if g == nil {
 		return after
 	}
-	e.unchecked--
-	state, class := e.states, g.class
-	scratch := checker.FromScratch(&class)
-	base, own := g.base, g.own // the map is replaced, never changed
-	e.mu.Unlock()
-
-	wantBase, wantOwn := scratch()
+	want, wantOwn := was.scratch()
 	e.metrics.checked.Inc()
-	difference := compare(base, own, wantBase, wantOwn)
+	difference := compare(was.base, was.own, want, wantOwn)
 	if difference == "" {
-		return class.Key
+		return g.class.Key
 	}
 	e.metrics.different.Inc()
 	e.opts.Logger.Error("a view differs from one built from scratch, and is replaced; please report this",
-		"class", class.Key, "type", class.Type, "namespace", class.Namespace, "difference", difference)
+		"class", g.class.Key, "type", g.class.Type, "namespace", g.class.Namespace, "difference", difference)
+	e.heal(g, was.state)
+	return g.class.Key
+}
+
+// sample is what a view is made of, and how to make it from scratch.
+type sample struct {
+	state   uint64
+	scratch Scratch
+	base    [NumTypes]*Set
+	own     map[resourceID]*Resource
+}
+
+// sample takes the group after the given one, or none where all were compared.
+func (e *Engine) sample(after string) (sample, *group) {
+	e.state.RLock()
+	defer e.state.RUnlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.states == state && e.groups[class.Key] == g {
-		checker.Discard(&g.class)
-		g.rebuild(e.translator, e.pool)
+	g := e.following(after)
+	checker, ok := e.translator.(Checker)
+	if g == nil || !ok || e.unchecked == 0 {
+		return sample{}, nil
+	}
+	e.unchecked--
+	class := g.class
+	return sample{e.states, checker.FromScratch(&class), g.base, g.own}, g // own is replaced, never changed
+}
+
+// heal makes all views anew that have something in common with a wrong one, unless there is another
+// state by now.
+func (e *Engine) heal(wrong *group, state uint64) {
+	e.state.Lock()
+	defer e.state.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	checker, ok := e.translator.(Checker)
+	if !ok || e.states != state || e.groups[wrong.class.Key] != wrong {
+		return
+	}
+	checker.Discard(&wrong.class)
+	for _, g := range e.groups {
+		g.rebuild(e.translator, e.pools)
 		g.publish(time.Time{})
 	}
-	return class.Key
 }
 
 // following gives the group whose class comes next, or the first.
 func (e *Engine) following(after string) *group {
 	var first, next *group
 	for key, g := range e.groups {
-		if g.fresh {
+		if !g.built {
 			continue
 		}
 		if first == nil || key < first.class.Key {
@@ -122,15 +162,21 @@ func compare(base [NumTypes]*Set, own map[resourceID]*Resource, wantBase Base, w
 	return ""
 }
 
-// FromScratch translates with a pipeline of its own.
+// FromScratch translates with a pipeline of its own, in which nothing is put over anything else.
 func (p *Pipeline) FromScratch(c *resolve.Class) Scratch {
 	fresh := NewPipeline()
-	fresh.snapshot = p.snapshot
+	fresh.snapshot, fresh.alone = p.snapshot, true
 	return func() (Base, Draft) { return fresh.Base(c), fresh.Own(c) }
 }
 
-// Discard makes the class's part anew when it is next asked for.
+// Discard makes the class's product anew when it is next asked for, and all that have the same below
+// them.
 func (p *Pipeline) Discard(c *resolve.Class) {
-	delete(p.parts, p.keys[c.Key])
-	delete(p.keys, c.Key)
+	part := p.parts[p.keys[c.Key]]
+	if part == nil {
+		return
+	}
+	maps.DeleteFunc(p.parts, func(_ string, o *shared) bool {
+		return o == part || part.below != nil && (o == part.below || o.below == part.below)
+	})
 }

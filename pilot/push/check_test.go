@@ -28,11 +28,12 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 		t.Fatalf("a good view is found wrong: %s", &log)
 	}
 	const name = "outbound|80||web.a.svc.cluster.local"
-	for _, shared := range d.pipeline.parts {
-		shared.sets[Clusters] = shared.sets[Clusters].with([]entry{{name, nil}})
+	for _, part := range d.pipeline.parts {
+		made := part.result()
+		made.sets[Clusters] = made.sets[Clusters].with([]entry{{name, nil}})
 	}
 	g := d.engine.groups[c.now().Class]
-	g.rebuild(d.engine.translator, d.engine.pool)
+	g.rebuild(d.engine.translator, d.engine.pools)
 	g.publish(time.Time{})
 	if c.now().Set(Clusters).Get(name) != nil {
 		t.Fatal("the view was not spoilt")

@@ -55,7 +55,7 @@ func (c *Client) Reject(r *Resource, detail string) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !c.group.reject(r, c.node.Name+"."+c.node.Namespace, detail) {
+	if !c.group.reject(r, c.node.Name+"."+c.node.Namespace, detail, e.pools) {
 		return
 	}
 	c.group.publish(time.Time{})

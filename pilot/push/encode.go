@@ -2,7 +2,6 @@ package push
 
 import (
 	"sync"
-	"weak"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -10,27 +9,28 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // encoder turns ir values into resources, equal ones into the same.
 type encoder struct {
-	pool      *pool
-	resources [NumTypes]*memo[Resource]
-	hosts     *memo[virtualHost]
-	sets      [NumTypes]*setPool
-	buffers   sync.Pool // of *[]byte, in which route configurations are put together
+	*pools
+	memos   [NumTypes]*memo[Resource]
+	hosts   *memo[virtualHost]
+	buffers sync.Pool // of *[]byte, in which route configurations are put together
 
 	mu          sync.Mutex
 	assignments map[assignmentKey]*Resource // of the present snapshot
 }
 
-// assignmentKey is what decides about a load assignment in one snapshot, where the proxy's
-// locality does not count: the cluster, by identity, and what endpoints show to a class.
+// assignmentKey is what decides about a load assignment in one snapshot: the cluster, by identity,
+// and what endpoints show to a class.
 type assignmentKey struct {
 	cluster    *ir.Cluster
 	ipv4, ipv6 bool
 	clusterID  string
+	locality   model.Locality
 }
 
 // virtualHost is one virtual host as a field of a marshalled route configuration.
@@ -43,33 +43,34 @@ type virtualHost struct {
 const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
-	e := &encoder{pool: newPool(), hosts: newMemo[virtualHost]()}
-	e.advance()
-	for t := range e.resources {
-		e.sets[t] = &setPool{entries: map[totals]weak.Pointer[Set]{}, sweepAt: minSweep}
-		e.resources[t] = newMemo[Resource]()
+	e := &encoder{pools: newPools(), hosts: newMemo[virtualHost]()}
+	for t := range e.memos {
+		e.memos[t] = newMemo[Resource]()
 	}
+	e.advance()
 	return e
 }
 
 func (e *encoder) resource(t Type, name string, value any, message func() proto.Message) (*Resource, error) {
-	r, _, err := e.encode(t, name, value, message)
+	r, _, err := e.encode(t, name, "", value, message)
 	return r, err
 }
 
-func (e *encoder) encode(t Type, name string, value any, message func() proto.Message) (*Resource, any, error) {
-	return e.resources[t].get(name, value, func() (*Resource, error) {
+// encode gives the resource of a value, and the equal value that it was made from. Where resources
+// of one name are many, variant narrows the search for it.
+func (e *encoder) encode(t Type, name, variant string, value any, message func() proto.Message) (*Resource, any, error) {
+	return e.memos[t].get(memoKey{name, variant}, value, func() (*Resource, error) {
 		r, err := encode(Message{t, name, message()})
 		if err != nil {
 			return nil, err
 		}
-		return e.pool.intern(r), nil
+		return e.resources.intern(r), nil
 	})
 }
 
 // cluster gives with the resource the equal value that is shared.
 func (e *encoder) cluster(cl *ir.Cluster) (*Resource, *ir.Cluster, error) {
-	r, shared, err := e.encode(Clusters, cl.Name, cl, func() proto.Message { return envoy.Cluster(cl) })
+	r, shared, err := e.encode(Clusters, cl.Name, "", cl, func() proto.Message { return envoy.Cluster(cl) })
 	if err != nil {
 		return nil, cl, err
 	}
@@ -80,21 +81,17 @@ func (e *encoder) listener(l *ir.Listener) (*Resource, error) {
 	return e.resource(Listeners, l.Name, l, func() proto.Message { return envoy.Listener(l) })
 }
 
+// assignment gives the load assignment of a cluster that is shared.
 func (e *encoder) assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) (*Resource, error) {
-	a := endpoint.Assignment(r, c, cl)
-	return e.resource(Endpoints, a.Cluster, a, func() proto.Message { return envoy.LoadAssignment(a) })
-}
-
-// sharedAssignment is assignment for a cluster that is shared and not local.
-func (e *encoder) sharedAssignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) (*Resource, error) {
-	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID}
+	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID, c.Locality}
 	e.mu.Lock()
 	known := e.assignments[key]
 	e.mu.Unlock()
 	if known != nil {
 		return known, nil
 	}
-	made, err := e.assignment(r, c, cl)
+	a := endpoint.Assignment(r, c, cl)
+	made, err := e.resource(Endpoints, a.Cluster, a, func() proto.Message { return envoy.LoadAssignment(a) })
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +109,7 @@ func (e *encoder) nameTable(t *ir.NameTable) (*Resource, error) {
 }
 
 func (e *encoder) virtualHost(vh *ir.VirtualHost) (*virtualHost, error) {
-	out, _, err := e.hosts.get(vh.Name, vh, func() (*virtualHost, error) {
+	out, _, err := e.hosts.get(memoKey{name: vh.Name}, vh, func() (*virtualHost, error) {
 		m := envoy.VirtualHost(vh)
 		if err := m.ValidateAll(); err != nil {
 			return nil, err
@@ -145,11 +142,5 @@ func (e *encoder) routes(name string, hosts []*virtualHost) (*Resource, error) {
 	r.finish(value) // which copies it
 	*buffer = value
 	e.buffers.Put(buffer)
-	return e.pool.intern(r), nil
-}
-
-// local tells whether a cluster's load assignment depends on where the proxy is.
-func local(cl *ir.Cluster) bool {
-	p := cl.Endpoints.Locality
-	return p.Failover || len(p.Distribute) > 0
+	return e.resources.intern(r), nil
 }

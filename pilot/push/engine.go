@@ -41,14 +41,19 @@ type Options struct {
 type Engine struct {
 	opts    Options
 	metrics *metrics
-	pool    *pool
+	pools   *pools
 
-	mu         sync.Mutex // guards all below
+	// state guards which state of the mesh is served: Apply takes it for writing, all that
+	// translates for reading. It is taken before mu.
+	state      sync.RWMutex
 	translator Translator // nil before the first commit
 	states     uint64     // how many translator has had
-	unchecked  int        // views that were not compared since units were computed
-	groups     map[string]*group
-	suspects   map[string]Suspicion
+
+	mu        sync.Mutex // guards all below, and of groups what has been built
+	groups    map[string]*group
+	suspects  map[string]Suspicion
+	unchecked int             // views that were not compared since units were computed
+	reported  []model.Problem // in order
 }
 
 // New gives an Engine without a state; it serves after the first Apply.
@@ -57,48 +62,26 @@ func New(opts Options) *Engine {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{
-		opts: opts, metrics: newMetrics(opts.Registerer), pool: newPool(),
+		opts: opts, metrics: newMetrics(opts.Registerer), pools: newPools(),
 		groups: map[string]*group{}, suspects: map[string]Suspicion{},
 	}
 }
 
 // Apply brings all views to a new state and tells the clients whose view changed.
 func (e *Engine) Apply(ctx context.Context, c Commit) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.state.Lock()
+	defer e.state.Unlock()
 	started := time.Now()
-	live := make([]*resolve.Class, 0, len(e.groups))
-	for key, g := range e.groups {
-		if len(g.clients) == 0 {
-			delete(e.groups, key)
-			continue
-		}
-		live = append(live, &g.class)
-	}
-	work, err := c.Translator.Advance(ctx, live)
+	work, err := c.Translator.Advance(ctx, e.live())
 	if err != nil {
 		return err
 	}
 	e.translator = c.Translator
 	e.states++
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.reclassify()
-	var build errgroup.Group
-	build.SetLimit(runtime.GOMAXPROCS(0))
-	for _, g := range e.groups {
-		build.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if g.fresh {
-				g.fresh = false
-				g.rebuild(c.Translator, e.pool)
-			} else {
-				g.refresh(c.Translator, e.pool)
-			}
-			return nil
-		})
-	}
-	if err := build.Wait(); err != nil {
+	if err := e.refresh(ctx); err != nil {
 		return err
 	}
 	told := 0
@@ -113,6 +96,43 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	return nil
 }
 
+// live drops the groups without clients and gives the classes of the others.
+func (e *Engine) live() []*resolve.Class {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*resolve.Class, 0, len(e.groups))
+	for key, g := range e.groups {
+		if len(g.clients) == 0 {
+			delete(e.groups, key)
+			continue
+		}
+		out = append(out, &g.class)
+	}
+	return out
+}
+
+// refresh brings all groups up to the translator's state.
+func (e *Engine) refresh(ctx context.Context) error {
+	var build errgroup.Group
+	build.SetLimit(runtime.GOMAXPROCS(0))
+	for _, g := range e.groups {
+		build.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			g.settle()
+			if g.built {
+				g.refresh(e.translator, e.pools)
+				return nil
+			}
+			g.build.Do(func() { g.rebuild(e.translator, e.pools) })
+			g.built = true
+			return nil
+		})
+	}
+	return build.Wait()
+}
+
 // reclassify moves the clients whose class is another one now. Groups that it makes have no view.
 func (e *Engine) reclassify() {
 	for _, g := range slices.Collect(maps.Values(e.groups)) {
@@ -125,11 +145,7 @@ func (e *Engine) reclassify() {
 				continue
 			}
 			delete(g.clients, client)
-			to := e.groups[class.Key]
-			if to == nil {
-				to = newGroup(class)
-				e.groups[class.Key] = to
-			}
+			to := e.group(class)
 			to.clients[client] = struct{}{}
 			client.group = to
 		}
@@ -139,39 +155,50 @@ func (e *Engine) reclassify() {
 	}
 }
 
-// Connect registers a proxy. Its view is built if it is the first of its class. changed is called
-// with that view before Connect returns, and then with each later one, in their order. It is called
-// under the engine's mutex: it must not wait, and not call the engine or a client.
+// group gives the group of a class, a new one if there is none. The caller holds the mutex.
+func (e *Engine) group(class resolve.Class) *group {
+	g := e.groups[class.Key]
+	if g == nil {
+		g = newGroup(class, e.pools.empty)
+		e.groups[class.Key] = g
+	}
+	return g
+}
+
+// Connect registers a proxy. Its view is built if it is the first of its class, beside the views of
+// other classes. changed is called with that view before Connect returns, and then with each later
+// one, in their order. It is called under the engine's mutex: it must not wait, and not call the
+// engine or a client.
 func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.state.RLock()
+	defer e.state.RUnlock()
 	if e.translator == nil {
 		return nil, ErrNotReady
 	}
 	class := e.translator.Classify(&n.Proxy)
-	g := e.groups[class.Key]
-	if g == nil {
-		g = newGroup(class)
-		g.fresh = false
-		g.rebuild(e.translator, e.pool)
-		e.groups[class.Key] = g
-		e.metrics.views.Set(float64(len(e.groups)))
-	}
+	e.mu.Lock()
+	g := e.group(class) // which stays, since Apply waits
+	e.mu.Unlock()
+	g.build.Do(func() { g.rebuild(e.translator, e.pools) })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g.built = true
 	c := &Client{engine: e, node: n, group: g, changed: changed}
 	c.suspicion = e.suspects[n.ID]
 	delete(e.suspects, n.ID)
 	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
 	if len(g.clients) == 1 {
-		e.report()
+		e.metrics.views.Set(float64(len(e.groups)))
+		e.reportNew(g)
 	}
 	return c, nil
 }
 
 // Ready tells whether a first commit was applied.
 func (e *Engine) Ready() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.state.RLock()
+	defer e.state.RUnlock()
 	return e.translator != nil
 }
 
@@ -181,7 +208,9 @@ func (e *Engine) Views() []*View {
 	defer e.mu.Unlock()
 	var out []*View
 	for _, g := range e.groups {
-		out = append(out, g.view)
+		if g.built {
+			out = append(out, g.view)
+		}
 	}
 	slices.SortFunc(out, func(a, b *View) int { return strings.Compare(a.Class, b.Class) })
 	return out
@@ -208,7 +237,19 @@ func (e *Engine) report() {
 		}
 	}
 	slices.SortFunc(all, model.CompareProblems)
-	e.opts.Report(slices.Compact(all))
+	e.reported = slices.Compact(all)
+	e.opts.Report(e.reported)
+}
+
+// reportNew does so where a group with its first client has a problem that was not reported yet.
+func (e *Engine) reportNew(g *group) {
+	for _, p := range slices.Concat(g.problems(), g.shared) {
+		at, found := slices.BinarySearchFunc(e.reported, p, model.CompareProblems)
+		if !found || e.reported[at] != p {
+			e.report()
+			return
+		}
+	}
 }
 
 // publish hands the group's view to those of its clients who have another, and gives their number.

@@ -2,22 +2,26 @@ package push
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// group is the proxies of one class and what they get. The engine's mutex guards it; while views
-// are rebuilt one goroutine at a time works on it.
+// group is the proxies of one class and what they get. The engine's mutex guards it once it is
+// built; while views are computed again one goroutine at a time works on it.
 type group struct {
 	class   resolve.Class
 	clients map[*Client]struct{}
 	view    *View
-	fresh   bool // not computed yet
+	build   sync.Once // of the first view
+	built   bool      // and nobody may look before
 
 	base [NumTypes]*Set           // what the class shares with others
 	own  map[resourceID]*Resource // over it
+	over [NumTypes][]entry        // own, and the accepted versions of what was rejected, by name
 
 	shared      []model.Problem // of base
 	translation []model.Problem // of own
@@ -62,44 +66,51 @@ type rejection struct {
 	problems []model.Problem
 }
 
-func newGroup(c resolve.Class) *group {
+func newGroup(c resolve.Class, empty *Set) *group {
 	g := &group{
-		class: c, clients: map[*Client]struct{}{}, view: NewView(c.Key), fresh: true,
+		class: c, clients: map[*Client]struct{}{}, view: &View{Class: c.Key},
 		invalid: map[resourceID]model.Problem{}, rejected: map[resourceID]rejection{},
 		former: map[resourceID]*history{},
 	}
 	for t := range g.base {
-		g.base[t] = NewSet()
+		g.base[t], g.view.sets[t] = empty, empty
 	}
 	return g
 }
 
 // rebuild computes the whole view again. Sets that come out the same stay the same objects.
-func (g *group) rebuild(t Translator, p *pool) {
-	g.rebase(t.Base(&g.class))
+func (g *group) rebuild(t Translator, p *pools) {
+	g.rebase(t.Base(&g.class), p)
 	g.redo(t.Own(&g.class), p)
-	g.compose()
+	g.compose(p)
 }
 
 // refresh computes again what the translator's last step may have changed.
-func (g *group) refresh(t Translator, p *pool) {
+func (g *group) refresh(t Translator, p *pools) {
 	base, own := t.Touched(&g.class)
 	if base {
-		g.rebase(t.Base(&g.class))
+		g.rebase(t.Base(&g.class), p)
 	}
 	if own {
 		g.redo(t.Own(&g.class), p)
 	}
 	if base || own {
-		g.compose()
+		g.compose(p)
 	}
 }
 
 // rebase takes what the class shares with others.
-func (g *group) rebase(b Base) {
+func (g *group) rebase(b Base, p *pools) {
+	if len(g.rejected) > 0 { // for which a new version may end it
+		defer g.cover()
+	}
 	for t, next := range b.Sets {
 		if next == nil {
-			next = NewSet()
+			next = p.empty
+		}
+		if g.base[t] == p.empty { // there is no former version of anything
+			g.base[t] = next
+			continue
 		}
 		d := next.Since(g.base[t])
 		for _, r := range d.Removed {
@@ -114,7 +125,7 @@ func (g *group) rebase(b Base) {
 }
 
 // redo takes the rest. What comes out forbidden stays as it was.
-func (g *group) redo(d Draft, p *pool) {
+func (g *group) redo(d Draft, p *pools) {
 	g.translation = d.Problems
 	clear(g.invalid)
 	fresh := make(map[resourceID]*Resource, len(d.Messages)+len(d.Resources))
@@ -125,7 +136,7 @@ func (g *group) redo(d Draft, p *pool) {
 			g.invalid[id] = invalidProblem(m, err)
 			r = g.own[id]
 		} else {
-			r = p.intern(r)
+			r = p.resources.intern(r)
 		}
 		if r != nil {
 			fresh[id] = r
@@ -145,33 +156,47 @@ func (g *group) redo(d Draft, p *pool) {
 		}
 	}
 	g.own = fresh
+	g.cover()
 }
 
-// compose makes the view: the own resources over the shared ones, and over both the accepted
-// versions of those that were rejected.
-func (g *group) compose() {
-	var over [NumTypes][]entry
+// cover lists what stands over the base: the own resources, and the accepted versions of those
+// that were rejected, of the base too.
+func (g *group) cover() {
+	g.over = [NumTypes][]entry{}
 	for id, r := range g.own {
 		if _, bad := g.rejected[id]; !bad {
-			over[id.typ] = append(over[id.typ], entry{id.name, r})
+			g.over[id.typ] = append(g.over[id.typ], entry{id.name, r})
 		}
 	}
 	for id := range g.rejected {
-		over[id.typ] = append(over[id.typ], entry{id.name, g.former[id].last()})
+		g.over[id.typ] = append(g.over[id.typ], entry{id.name, g.former[id].last()})
 	}
+	for t := range g.over {
+		slices.SortFunc(g.over[t], compareEntries)
+	}
+}
+
+// compose makes the view.
+func (g *group) compose(p *pools) {
 	next := &View{Class: g.class.Key}
-	changed := false
-	for t := range over {
-		slices.SortFunc(over[t], compareEntries)
-		next.sets[t] = g.base[t].cover(over[t])
+	for t, base := range g.base {
+		next.sets[t] = p.sets[t].cover(base, g.over[t])
 		if next.sets[t].totals == g.view.sets[t].totals {
 			next.sets[t] = g.view.sets[t]
 		}
-		changed = changed || next.sets[t] != g.view.sets[t]
 	}
-	if changed {
+	if next.sets != g.view.sets {
 		g.view = next
 	}
+}
+
+// settle forgets the former versions of what is accepted by now.
+func (g *group) settle() {
+	maps.DeleteFunc(g.former, func(id resourceID, _ *history) bool {
+		_, bad := g.rejected[id]
+		now := g.view.sets[id.typ].Get(id.name)
+		return !bad && now != nil && now.Accepted()
+	})
 }
 
 // admit notes that a new version takes the place of an old one, which may be nil.
@@ -213,13 +238,14 @@ func (g *group) forget(id resourceID) {
 
 // reject takes a version out of service that a proxy refused. It tells whether it did: a version
 // that another proxy runs is not at fault, the refusal is that proxy's own trouble.
-func (g *group) reject(r *Resource, proxy, detail string) bool {
+func (g *group) reject(r *Resource, proxy, detail string, p *pools) bool {
 	id := resourceID{r.Type, r.Name}
 	if r.Accepted() || g.view.sets[r.Type].Get(r.Name) != r {
 		return false
 	}
 	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}
-	g.compose()
+	g.cover()
+	g.compose(p)
 	return true
 }
 

@@ -190,10 +190,12 @@ func editNodes(t testing.TB) []*Node {
 	return out
 }
 
-// fromScratch gives the view that a new engine has for a node.
+// fromScratch gives the view that a new engine has for a node, where no class has anything in
+// common with others.
 func fromScratch(t testing.TB, c store.Commit, nodes []*Node) ([]*View, []model.Problem) {
 	c.Full = true
 	d := newDriver(t)
+	d.pipeline.alone = true
 	d.apply(c)
 	var out []*View
 	for _, n := range nodes {

@@ -11,10 +11,13 @@ import (
 // input of its encoding, so no key can miss a part of it. Outputs are held weakly.
 type memo[T any] struct {
 	mu      sync.Mutex
-	rows    map[string][]variant[T]
+	rows    map[memoKey][]variant[T]
 	entries int
 	sweepAt int // number of entries at which the dead ones are dropped
 }
+
+// memoKey narrows the search for an equal value; it decides nothing.
+type memoKey struct{ name, variant string }
 
 type variant[T any] struct {
 	value  any
@@ -22,14 +25,14 @@ type variant[T any] struct {
 }
 
 func newMemo[T any]() *memo[T] {
-	return &memo[T]{rows: map[string][]variant[T]{}, sweepAt: minSweep}
+	return &memo[T]{rows: map[memoKey][]variant[T]{}, sweepAt: minSweep}
 }
 
 // get gives the output of a value, by encode where none is in use, and the equal value that it was
 // made from. Nobody may change the value afterwards.
-func (m *memo[T]) get(name string, value any, encode func() (*T, error)) (*T, any, error) {
+func (m *memo[T]) get(key memoKey, value any, encode func() (*T, error)) (*T, any, error) {
 	m.mu.Lock()
-	known := m.rows[name]
+	known := m.rows[key]
 	m.mu.Unlock()
 	for _, v := range known { // never changed in place
 		if out := v.output.Value(); out != nil && reflect.DeepEqual(v.value, value) {
@@ -42,14 +45,14 @@ func (m *memo[T]) get(name string, value any, encode func() (*T, error)) (*T, an
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	row := make([]variant[T], 0, len(m.rows[name])+1)
-	for _, v := range m.rows[name] {
+	row := make([]variant[T], 0, len(m.rows[key])+1)
+	for _, v := range m.rows[key] {
 		if v.output.Value() != nil {
 			row = append(row, v)
 		}
 	}
-	m.entries += len(row) + 1 - len(m.rows[name])
-	m.rows[name] = append(row, variant[T]{value, weak.Make(out)})
+	m.entries += len(row) + 1 - len(m.rows[key])
+	m.rows[key] = append(row, variant[T]{value, weak.Make(out)})
 	if m.entries > m.sweepAt {
 		m.sweep()
 	}
@@ -59,7 +62,7 @@ func (m *memo[T]) get(name string, value any, encode func() (*T, error)) (*T, an
 // sweep drops dead entries; it runs when their number may have doubled.
 func (m *memo[T]) sweep() {
 	m.entries = 0
-	for name, row := range m.rows {
+	for key, row := range m.rows {
 		var live []variant[T]
 		for _, v := range row {
 			if v.output.Value() != nil {
@@ -67,9 +70,9 @@ func (m *memo[T]) sweep() {
 			}
 		}
 		if m.entries += len(live); len(live) == 0 {
-			delete(m.rows, name)
+			delete(m.rows, key)
 		} else {
-			m.rows[name] = live
+			m.rows[key] = live
 		}
 	}
 	m.sweepAt = max(minSweep, 2*m.entries)

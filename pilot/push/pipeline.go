@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -16,28 +17,30 @@ import (
 )
 
 // Pipeline is the Translator of the product: resolve and endpoint decide, envoy puts it into
-// Envoy's words. From commit to commit it keeps the parts that classes share and computes only
+// Envoy's words. From commit to commit it keeps the products that classes share and computes only
 // what the changed rows concern.
 type Pipeline struct {
 	encoder  *encoder
 	snapshot *store.Snapshot
 	delta    store.Delta // from the snapshot before
+	alone    bool        // no product is put over another
 
-	mu    sync.Mutex // guards parts while classes are translated concurrently
-	parts map[string]*sharedPart
+	mu    sync.Mutex // guards both while classes are translated concurrently
+	parts map[string]*shared
 	keys  map[string]string // of parts, by class
 }
 
-// sharedPart is a part that is made by the first who needs it.
-type sharedPart struct {
-	*part
-	once sync.Once // of the first update
-	used bool
+// shared is a product that is made by the first who needs it.
+type shared struct {
+	builder
+	below *shared // whose product is below it; nil for none
+	made  sync.Once
+	used  bool
 }
 
 // NewPipeline gives a Pipeline without a state.
 func NewPipeline() *Pipeline {
-	return &Pipeline{encoder: newEncoder(), parts: map[string]*sharedPart{}, keys: map[string]string{}}
+	return &Pipeline{encoder: newEncoder(), parts: map[string]*shared{}, keys: map[string]string{}}
 }
 
 // Commit gives the step that brings the pipeline to a commit of the store.
@@ -51,42 +54,52 @@ type step struct {
 	commit store.Commit
 }
 
-// Advance makes the commit the pipeline's state and brings the parts of the live classes up to it.
+// Advance makes the commit the pipeline's state and brings the products of the live classes up to
+// it: first those that are below others.
 func (s step) Advance(ctx context.Context, live []*resolve.Class) (Work, error) {
 	p := s.Pipeline
 	p.delta = s.commit.Snapshot.DeltaSince(p.snapshot, s.commit)
 	p.snapshot = s.commit.Snapshot
 	p.encoder.advance()
-	for _, c := range live {
-		if shared := p.parts[p.keys[c.Key]]; shared != nil {
-			shared.used = true
-		}
-	}
-	var build errgroup.Group
-	build.SetLimit(runtime.GOMAXPROCS(0))
-	for key, shared := range p.parts {
-		if !shared.used {
-			delete(p.parts, key)
-			continue
-		}
-		shared.used = false
-		build.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
+	p.dropUnused(live)
+	for _, over := range []bool{false, true} {
+		var build errgroup.Group
+		build.SetLimit(runtime.GOMAXPROCS(0))
+		for _, part := range p.parts {
+			if (part.below != nil) != over {
+				continue
 			}
-			shared.update(p.snapshot, &p.delta)
-			return nil
-		})
-	}
-	p.dropKeys()
-	if err := build.Wait(); err != nil {
-		return Work{}, err
+			build.Go(func() error {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				part.update(p.snapshot, &p.delta)
+				return nil
+			})
+		}
+		if err := build.Wait(); err != nil {
+			return Work{}, err
+		}
 	}
 	return p.work(), nil
 }
 
-// dropKeys forgets the classes whose part is gone.
-func (p *Pipeline) dropKeys() {
+// dropUnused forgets the products that no live class uses, and their classes.
+func (p *Pipeline) dropUnused(live []*resolve.Class) {
+	for _, c := range live {
+		if part := p.parts[p.keys[c.Key]]; part != nil {
+			part.used = true
+			if part.below != nil {
+				part.below.used = true
+			}
+		}
+	}
+	for key, part := range p.parts {
+		if !part.used {
+			delete(p.parts, key)
+		}
+		part.used = false
+	}
 	for class, key := range p.keys {
 		if p.parts[key] == nil {
 			delete(p.keys, class)
@@ -96,10 +109,11 @@ func (p *Pipeline) dropKeys() {
 
 func (p *Pipeline) work() Work {
 	w := Work{Parts: len(p.parts)}
-	for _, shared := range p.parts {
-		w.Computed += shared.computed
-		w.Units += shared.units()
-		if shared.changed {
+	for _, part := range p.parts {
+		made := part.result()
+		w.Computed += made.computed
+		w.Units += part.units()
+		if made.changed {
 			w.Changed++
 		}
 	}
@@ -121,74 +135,120 @@ func (p *Pipeline) Moved(proxy *model.Proxy) bool {
 	return own
 }
 
-// shared gives the part that a class of sidecars uses.
-func (p *Pipeline) shared(c *resolve.Class) *part {
+// part gives what a class uses, up to date.
+func (p *Pipeline) part(c *resolve.Class) builder {
 	p.mu.Lock()
 	key, ok := p.keys[c.Key]
 	if !ok {
 		key = c.Outbound().Key
 		p.keys[c.Key] = key
 	}
-	s := p.parts[key]
-	if s == nil {
-		s = &sharedPart{part: newPart(c.Outbound(), p.encoder)}
-		p.parts[key] = s
+	part := p.parts[key]
+	if part == nil {
+		part = p.plan(c.Outbound())
+		p.parts[key] = part
 	}
 	p.mu.Unlock()
-	s.once.Do(func() {
-		if s.layout == nil {
-			s.update(p.snapshot, &store.Delta{All: true})
+	p.make(part)
+	return part
+}
+
+// plan says how a product is made: over what its class has in common with others, where that is
+// something.
+func (p *Pipeline) plan(c resolve.Class) *shared {
+	common, ok := c.Common()
+	if !ok || p.alone {
+		return &shared{builder: newPart(c, p.encoder)}
+	}
+	below := p.parts[common.Key]
+	if below == nil {
+		below = &shared{builder: newPart(common, p.encoder)}
+		p.parts[common.Key] = below
+	}
+	return &shared{builder: newOverlay(c, p.encoder, below.builder.(*part)), below: below}
+}
+
+// make brings a new product to the present state.
+func (p *Pipeline) make(part *shared) {
+	part.made.Do(func() {
+		if part.below != nil {
+			p.make(part.below)
+		}
+		if part.result().layout == nil {
+			part.update(p.snapshot, &store.Delta{All: true})
 		}
 	})
-	return s.part
 }
 
 // Touched tells what of a class's draft may differ since the last step.
 func (p *Pipeline) Touched(c *resolve.Class) (base, own bool) {
 	d := &p.delta
+	base = p.part(c).result().changed
 	if c.Type == model.RouterProxy {
-		return false, d.All || d.Routers || d.Lists.Has(c.Namespace) || len(d.Hosts)+len(d.Endpoints) > 0
+		return base, d.All || d.Routers || d.Lists.Has(c.Namespace) || len(d.Hosts) > 0
 	}
-	shared := p.shared(c)
 	_, scoped := d.Sidecars[c.Sidecar]
-	own = d.All || scoped || shared.localChanged || d.Inbound.Has(c.Namespace) ||
+	own = d.All || scoped || d.Inbound.Has(c.Namespace) ||
 		slices.ContainsFunc(c.Inbound, func(in resolve.InboundPort) bool { return d.Hosts[in.Host].Has(c.Namespace) })
-	return shared.changed, own
+	return base, own
 }
 
 // Base gives what a class shares with all that send alike.
 func (p *Pipeline) Base(c *resolve.Class) Base {
-	if c.Type == model.RouterProxy {
-		return Base{}
-	}
-	shared := p.shared(c)
-	return Base{Sets: shared.sets, Problems: shared.reported}
+	part := p.part(c)
+	made := part.result()
+	sets := made.sets
+	sets[Endpoints] = part.endpoints(p.snapshot, c)
+	return Base{Sets: sets, Problems: made.problems}
 }
 
 // Own gives what depends on more of a class than what it sends: for sidecars what they receive,
-// and the load assignments in which their own locality counts; for routers everything.
+// for routers what their Gateways say.
 func (p *Pipeline) Own(c *resolve.Class) Draft {
-	if c.Type == model.RouterProxy {
-		return translate(p.snapshot, c)
+	d := drafter{encoder: p.encoder}
+	if len(c.Inbound) > 0 {
+		d.variant = c.Inbound[0].Host
 	}
-	var d Draft
 	clusters, problems := resolve.OwnClusters(p.snapshot, c)
 	d.Problems = problems
 	for _, cl := range clusters {
-		d.add(Clusters, cl.Name, envoy.Cluster(cl))
+		d.add(Clusters, cl.Name, cl, func() proto.Message { return envoy.Cluster(cl) })
 	}
-	inbound, problems := resolve.VirtualInbound(p.snapshot, c)
-	d.Problems = append(d.Problems, problems...)
-	shared := p.shared(c)
-	for _, l := range []*ir.Listener{inbound, shared.layout.VirtualOutbound(p.snapshot)} {
-		d.add(Listeners, l.Name, envoy.Listener(l))
-	}
-	for _, cl := range shared.local {
-		if r, err := p.encoder.assignment(p.snapshot, c, cl); err == nil {
-			d.Resources = append(d.Resources, r)
-		} else {
-			d.Problems = append(d.Problems, forbidden(Endpoints, cl.Name, err))
+	var listeners []*ir.Listener
+	if c.Type == model.RouterProxy {
+		var routes []*ir.RouteConfig
+		routes, problems = resolve.Routes(p.snapshot, c)
+		for _, rc := range routes {
+			d.add(Routes, rc.Name, rc, func() proto.Message { return envoy.RouteConfig(rc) })
 		}
+		d.Problems = append(d.Problems, problems...)
+		listeners, problems = resolve.Listeners(p.snapshot, c)
+	} else {
+		var inbound *ir.Listener
+		inbound, problems = resolve.VirtualInbound(p.snapshot, c)
+		listeners = []*ir.Listener{inbound, p.part(c).result().layout.VirtualOutbound(p.snapshot)}
 	}
-	return d
+	d.Problems = append(d.Problems, problems...)
+	for _, l := range listeners {
+		d.add(Listeners, l.Name, l, func() proto.Message { return envoy.Listener(l) })
+	}
+	return d.Draft
+}
+
+// drafter makes a class's own draft.
+type drafter struct {
+	Draft
+	encoder *encoder
+	variant string // tells apart classes whose resources have one name and differ
+}
+
+// add takes the resource of an equal value that is in use, or makes it; what is forbidden is left
+// to the engine as a message.
+func (d *drafter) add(t Type, name string, value any, message func() proto.Message) {
+	r, _, err := d.encoder.encode(t, name, d.variant, value, message)
+	if err != nil {
+		d.Messages = append(d.Messages, Message{t, name, message()})
+		return
+	}
+	d.Resources = append(d.Resources, r)
 }

@@ -54,8 +54,8 @@ func (p *pool) sweep() {
 	p.sweepAt = max(minSweep, 2*len(p.entries))
 }
 
-// setPool keeps one copy of equal sets for all parts: parts of a mesh without scopes have the same
-// clusters and load assignments, so a change of them copies one set.
+// setPool keeps one copy of equal sets of one type, for parts and for views: parts of a mesh without
+// scopes have the same clusters and load assignments, so a change of them copies one set.
 type setPool struct {
 	mu      sync.Mutex
 	entries map[totals]weak.Pointer[Set]
@@ -69,13 +69,26 @@ func (p *setPool) with(s *Set, changes []entry) *Set {
 	if len(changes) == 0 {
 		return s
 	}
-	key := s.after(changes)
+	return p.intern(s.after(changes), func() *Set { return s.with(changes) })
+}
+
+// cover gives a set of the base s with sorted entries over it, which nobody may change afterwards,
+// or s itself where there are none.
+func (p *setPool) cover(s *Set, over []entry) *Set {
+	if len(over) == 0 {
+		return s
+	}
+	return p.intern(s.after(over), func() *Set { return s.cover(over) })
+}
+
+// intern gives the set with the same resources that is in use already, else a new one.
+func (p *setPool) intern(key totals, make func() *Set) *Set {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if known := p.entries[key].Value(); known != nil {
 		return known
 	}
-	next := s.with(changes)
+	next := make()
 	p.entries[key] = weak.Make(next)
 	if len(p.entries) > p.sweepAt {
 		for k, w := range p.entries {
@@ -86,4 +99,19 @@ func (p *setPool) with(s *Set, changes []entry) *Set {
 		p.sweepAt = max(minSweep, 2*len(p.entries))
 	}
 	return next
+}
+
+// pools keep one copy of all that is equal.
+type pools struct {
+	resources *pool
+	sets      [NumTypes]*setPool
+	empty     *Set
+}
+
+func newPools() *pools {
+	p := &pools{resources: newPool(), empty: NewSet()}
+	for t := range p.sets {
+		p.sets[t] = &setPool{entries: map[totals]weak.Pointer[Set]{}, sweepAt: minSweep}
+	}
+	return p
 }

@@ -5,9 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
-	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
@@ -53,35 +50,4 @@ type Draft struct {
 	Messages  []Message
 	Resources []*Resource // that are ready
 	Problems  []model.Problem
-}
-
-func (d *Draft) add(t Type, name string, m proto.Message) {
-	d.Messages = append(d.Messages, Message{t, name, m})
-}
-
-// translate gives all that a class should run, in one go.
-func translate(r resolve.Reader, c *resolve.Class) Draft {
-	var d Draft
-	clusters, problems := resolve.Clusters(r, c)
-	d.Problems = append(d.Problems, problems...)
-	for _, cl := range clusters {
-		d.add(Clusters, cl.Name, envoy.Cluster(cl))
-		if cl.Discovery == ir.DiscoveryEDS && cl.Endpoints != nil {
-			d.add(Endpoints, cl.Name, envoy.LoadAssignment(endpoint.Assignment(r, c, cl)))
-		}
-	}
-	listeners, problems := resolve.Listeners(r, c)
-	d.Problems = append(d.Problems, problems...)
-	for _, l := range listeners {
-		d.add(Listeners, l.Name, envoy.Listener(l))
-	}
-	routes, problems := resolve.Routes(r, c)
-	d.Problems = append(d.Problems, problems...)
-	for _, rc := range routes {
-		d.add(Routes, rc.Name, envoy.RouteConfig(rc))
-	}
-	if table := resolve.NameTable(r, c); table != nil {
-		d.add(NameTables, NameTableName, envoy.NameTable(table))
-	}
-	return d
 }

@@ -1,9 +1,6 @@
 package resolve
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"net/netip"
 	"slices"
@@ -23,7 +20,7 @@ import (
 // It holds keys only, so it outlives the snapshot that it was computed from.
 type Class struct {
 	// Key is a hash of all other fields; equal classes have equal keys.
-	Key string `json:"-"`
+	Key string
 
 	Type         model.ProxyType
 	Namespace    string
@@ -91,16 +88,6 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.Key = c.hash()
 	return c
-}
-
-// hash covers every field, so that two outcomes never share a key.
-func (c *Class) hash() string {
-	b, err := json.Marshal(c)
-	if err != nil { // strings, numbers and booleans always marshal
-		panic(err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
 }
 
 // HasSourceLabels tells whether the proxy's workload carries all the labels of a VirtualService

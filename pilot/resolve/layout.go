@@ -8,45 +8,45 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Outbound gives the class without what decides only about what its proxies receive, and without
-// their locality, which decides about the order of endpoints only. Classes with equal outbound
-// parts send alike.
-func (c *Class) Outbound() Class {
-	out := *c
-	out.Inbound, out.PeerAuthentications, out.Gateways = nil, nil, nil
-	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
-	out.Key = out.hash()
-	return out
-}
-
-// Layout says which units make up what a class of sidecars sends. It follows from lists (which
-// services and VirtualServices are seen, and where headless services have pods); the units follow
-// from it and from the rows of the hosts that they read.
+// Layout says which units make up what a class sends. It follows from lists (which services and
+// VirtualServices are seen, and where headless services have pods); the units follow from it and
+// from the rows of the hosts that they read. Routers send as their Gateways say, so that theirs
+// has services only.
 type Layout struct {
 	Scope *EgressScope
 	// Problems of the layout itself.
 	Problems []model.Problem
 
 	class     *Class
-	plan      []*outbound
 	listeners map[string]*outbound
 	routes    map[string]*outbound
 	rules     *virtualServices
 }
 
-// NewLayout lays out what a class of sidecars sends.
+// NewLayout lays out what a class sends.
 func NewLayout(r Reader, c *Class) *Layout {
 	l := &Layout{Scope: Scope(r, c), class: c, listeners: map[string]*outbound{}, routes: map[string]*outbound{}}
-	l.plan, l.Problems = outboundPlan(r, c, l.Scope)
+	if c.Type == model.RouterProxy {
+		return l
+	}
+	plan, problems := outboundPlan(r, c, l.Scope)
 	l.rules = indexVirtualServices(r, c, l.Scope)
-	for _, o := range l.plan {
+	for _, o := range plan {
 		l.listeners[o.name()] = o
 		if o.routes != "" && l.routes[o.routes] == nil {
 			l.routes[o.routes] = o
 		}
 	}
-	l.Problems = sortProblems(slices.Concat(l.Problems, l.rules.conflicts(), l.Scope.Problems, meshProblems(r)))
+	l.Problems = sortProblems(slices.Concat(problems, l.rules.conflicts(), l.Scope.Problems, meshProblems(r)))
 	return l
+}
+
+// For gives the same layout for another class, which sees the same lists (SameLists) and has the
+// same Common part.
+func (l *Layout) For(c *Class) *Layout {
+	out := *l
+	out.class = c
+	return &out
 }
 
 // watched gives the scope with a function that is told of every host that is looked up.

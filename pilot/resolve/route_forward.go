@@ -158,6 +158,7 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	switch {
 	case t.service == nil:
+		s.scope.sawClient()
 		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible from namespace "+s.c.Namespace+"; requests get a 503 until there is one")
 	case t.port == nil:
 		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; requests get a 503 until it has one", host, port))

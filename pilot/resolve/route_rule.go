@@ -109,6 +109,9 @@ func (s *ruleSet) appliesTo(gateways []string, port uint32, namespace string, la
 	if s.c.Type == model.RouterProxy {
 		return true
 	}
+	if namespace != "" || len(labels) > 0 {
+		s.scope.sawClient()
+	}
 	return (namespace == "" || namespace == s.c.Namespace) && s.c.HasSourceLabels(labels)
 }
 

@@ -192,21 +192,10 @@ func (b *deltaBuilder) peerAuthentication(key model.Key) {
 	}
 	b.Classes.add(key.Namespace)
 	b.Inbound.add(key.Namespace)
-	for host, svc := range b.next.inNamespace(key.Namespace) {
-		b.host(host, scope{all: true})
-		b.Endpoints[host] = svc.Key
+	for _, svc := range b.next.nsServices.row(key.Namespace) {
+		b.host(svc.Hostname, scope{all: true})
+		b.Endpoints[svc.Hostname] = svc.Key
 	}
-}
-
-// inNamespace gives the services of a namespace by hostname.
-func (s *Snapshot) inNamespace(namespace string) map[string]*model.Service {
-	out := map[string]*model.Service{}
-	s.byHost.all(func(host string, svc *model.Service) {
-		if svc.Namespace == namespace {
-			out[host] = svc
-		}
-	})
-	return out
 }
 
 func (b *deltaBuilder) virtualService(s *Snapshot, o *model.Object) {

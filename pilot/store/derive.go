@@ -116,7 +116,7 @@ func (s *state) defaultNetwork() string {
 // deriveKind computes the lists of one kind in one namespace.
 func (s *state) deriveKind(at nsKind) {
 	if at.kind == model.KindService {
-		s.deriveSelecting(at.namespace)
+		s.deriveServices(at.namespace)
 		return
 	}
 	if !listed(at.kind) {
@@ -134,6 +134,7 @@ func (s *state) deriveKind(at nsKind) {
 		s.virtualOut = append(s.virtualOut, s.scopedVirtualServices(old)...)
 		s.virtualIn = append(s.virtualIn, s.scopedVirtualServices(next)...)
 	case model.KindDestinationRule:
+		s.deriveExported(old, next)
 		if rules := newHostRules(next, s.domain); rules != nil {
 			s.rules.set(at.namespace, rules)
 		} else {
@@ -165,11 +166,11 @@ func (s *state) scopedVirtualServices(objects []*model.Object) []scoped[*model.O
 	return out
 }
 
-// deriveSelecting lists the services of a namespace that have a selector, by hostname.
-func (s *state) deriveSelecting(namespace string) {
+// deriveServices lists the services of a namespace, by hostname.
+func (s *state) deriveServices(namespace string) {
 	var next []*model.Service
 	for _, o := range s.members[nsKind{model.KindService, namespace}] {
-		if svc := s.services.row(o.Key); svc != nil && len(svc.Selector) > 0 {
+		if svc := s.services.row(o.Key); svc != nil {
 			next = append(next, svc)
 		}
 	}

@@ -21,9 +21,10 @@ type Snapshot struct {
 	byKind     pmap[nsKind, []*model.Object] // model.Older first
 	gateways   []*model.Object               // model.Older first
 	byHost     pmap[string, *model.Service]
-	nsServices pmap[string, []*model.Service] // of a namespace, with a selector, by hostname
+	nsServices pmap[string, []*model.Service] // of a namespace, by hostname
 	endpoints  pmap[model.Key, []model.Endpoint]
-	rules      pmap[string, *hostRules] // DestinationRules by the namespace they live in
+	rules      pmap[string, *hostRules]      // DestinationRules by the namespace they live in
+	exported   pmap[string, []*model.Object] // DestinationRules by namespaces that see them by name
 
 	services        visible[*model.Service]
 	virtualServices visible[*model.Object]

@@ -32,6 +32,7 @@ type state struct {
 	nsServices edit[string, []*model.Service]
 	endpoints  edit[model.Key, []model.Endpoint]
 	rules      edit[string, *hostRules]
+	exported   edit[string, []*model.Object]
 
 	last *Snapshot // the last commit, nil before the first
 
@@ -206,6 +207,7 @@ func (s *state) commit() (c Commit, ok bool) {
 
 // markAll marks everything to be computed again, after the mesh configuration changed.
 func (s *state) markAll() {
+	s.exported = edit[string, []*model.Object]{} // by former defaults
 	for at, objects := range s.members {
 		s.dirtyKinds[at] = struct{}{}
 		if at.kind != model.KindService {
@@ -228,7 +230,7 @@ func (s *state) freeze() *Snapshot {
 		mesh: s.mesh, domain: s.domain,
 		objects: s.objects.freeze(), byKind: s.byKind.freeze(),
 		byHost: s.byHost.freeze(), nsServices: s.nsServices.freeze(),
-		endpoints: s.endpoints.freeze(), rules: s.rules.freeze(),
+		endpoints: s.endpoints.freeze(), rules: s.rules.freeze(), exported: s.exported.freeze(),
 	}
 	var servicesOut, servicesIn []scoped[*model.Service]
 	if s.full || s.last == nil {

@@ -1,0 +1,64 @@
+package resolve
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// hash covers every field but Key, so that two outcomes never share a key. Every connection costs
+// one, so the fields are written down by hand.
+func (c *Class) hash() string {
+	b := make(classBytes, 0, 512)
+	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
+	b.flags(c.DNSCapture, c.IPv4, c.IPv6)
+	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone)
+	b.number(uint64(len(c.Inbound)))
+	for i := range c.Inbound {
+		in := &c.Inbound[i]
+		b.keys(in.Service)
+		b.texts(in.Host, in.Name, string(in.Protocol))
+		b.number(uint64(in.Port))
+		b.number(uint64(in.TargetPort))
+	}
+	b.keys(c.Sidecar)
+	b.keys(c.PeerAuthentications...)
+	b.keys(c.DestinationRules...)
+	b.keys(c.Gateways...)
+	b.texts(c.SourceLabels...)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// classBytes writes values so that different ones never give the same bytes: lists and texts
+// stand after their length.
+type classBytes []byte
+
+func (b *classBytes) number(n uint64) { *b = binary.AppendUvarint(*b, n) }
+
+func (b *classBytes) texts(texts ...string) {
+	b.number(uint64(len(texts)))
+	for _, t := range texts {
+		b.number(uint64(len(t)))
+		*b = append(*b, t...)
+	}
+}
+
+func (b *classBytes) flags(flags ...bool) {
+	for _, f := range flags {
+		if f {
+			b.number(1)
+		} else {
+			b.number(0)
+		}
+	}
+}
+
+func (b *classBytes) keys(keys ...model.Key) {
+	b.number(uint64(len(keys)))
+	for _, k := range keys {
+		b.texts(string(k.Kind), k.Namespace, k.Name)
+	}
+}

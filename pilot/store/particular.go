@@ -1,0 +1,64 @@
+package store
+
+import (
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// deriveExported brings the lists of rules that namespaces see by name up to a namespace's rules.
+func (s *state) deriveExported(old, next []*model.Object) {
+	for _, o := range old {
+		for _, ns := range ruleScope(o, s.mesh).namespaces {
+			rest := slices.DeleteFunc(slices.Clone(s.exported.row(ns)), func(other *model.Object) bool { return other == o })
+			if len(rest) == 0 {
+				s.exported.delete(ns)
+			} else {
+				s.exported.set(ns, rest)
+			}
+		}
+	}
+	for _, o := range next {
+		for _, ns := range ruleScope(o, s.mesh).namespaces {
+			s.exported.set(ns, append(slices.Clip(s.exported.row(ns)), o))
+		}
+	}
+}
+
+// Particular gives the hosts about which a namespace may see other rows than one that has nothing
+// of its own does: its own services, those that are exported to it by name, and the hosts of
+// VirtualServices and DestinationRules that are, and of all DestinationRules that it has.
+func (s *Snapshot) Particular(namespace string) map[string]struct{} {
+	out := map[string]struct{}{}
+	add := func(pattern string) {
+		suffix, wild := strings.CutPrefix(pattern, "*")
+		if !wild {
+			out[pattern] = struct{}{}
+			return
+		}
+		s.byHost.all(func(host string, _ *model.Service) {
+			if strings.HasSuffix(host, suffix) {
+				out[host] = struct{}{}
+			}
+		})
+	}
+	for _, services := range [][]*model.Service{s.nsServices.row(namespace), s.services.private[namespace]} {
+		for _, svc := range services {
+			out[svc.Hostname] = struct{}{}
+		}
+	}
+	for _, o := range s.virtualServices.private[namespace] {
+		for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
+			add(fullHost(host, o.Namespace, s.domain))
+		}
+	}
+	for _, rules := range [][]*model.Object{s.exported.row(namespace), s.byKind.row(nsKind{model.KindDestinationRule, namespace})} {
+		for _, o := range rules {
+			add(fullHost(o.Spec.(*networking.DestinationRule).GetHost(), o.Namespace, s.domain))
+		}
+	}
+	return out
+}
