@@ -102,14 +102,10 @@ type Link struct {
 	// Node is the ID of the Envoy.
 	Node string
 
-	ctx  context.Context
 	up   discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
 	down discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer
 	mu   sync.Mutex // of sending on either side
 }
-
-// Done is closed when the stream has ended.
-func (l *Link) Done() <-chan struct{} { return l.ctx.Done() }
 
 // Ask sends the server a request that the Envoy never made.
 func (l *Link) Ask(r *discovery.DeltaDiscoveryRequest) error {
@@ -147,7 +143,7 @@ func (g *Gate) DeltaAggregatedResources(down discovery.AggregatedDiscoveryServic
 	if err != nil {
 		return err
 	}
-	l := &Link{Node: first.GetNode().GetId(), ctx: ctx, up: up, down: down}
+	l := &Link{Node: first.GetNode().GetId(), up: up, down: down}
 	requests, responses := make(chan error, 1), make(chan error, 1)
 	go func() { requests <- g.requests(l, first) }()
 	go func() { responses <- g.responses(l) }()

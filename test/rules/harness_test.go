@@ -150,7 +150,7 @@ func (m *mesh) tell(r *discoveryv3.DeltaDiscoveryResponse) {
 	}
 }
 
-// ask sends the server a request past Envoy.
+// ask sends the server a request in Envoy's stead.
 func (m *mesh) ask(r *discoveryv3.DeltaDiscoveryRequest) {
 	m.t.Helper()
 	if err := m.last().Ask(r); err != nil {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -9,6 +10,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	ondemandv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/on_demand/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
@@ -83,13 +85,28 @@ func address(host string, port uint32) *corev3.Address {
 // listener serves a route configuration that comes over ADS; stat is what changes from one version
 // to the next.
 func listener(name string, port int, routes, stat string) push.Message {
-	manager := envoy.Any(&hcmv3.HttpConnectionManager{
+	return filteredListener(name, port, routes, stat, &routerv3.Router{})
+}
+
+// demandListener asks for a cluster that is not there when a request needs it.
+func demandListener(name string, port int, routes string) push.Message {
+	demand := &ondemandv3.OnDemand{Odcds: &ondemandv3.OnDemandCds{Source: ads(), Timeout: durationpb.New(10 * time.Second)}}
+	return filteredListener(name, port, routes, name, demand, &routerv3.Router{})
+}
+
+func filteredListener(name string, port int, routes, stat string, filters ...proto.Message) push.Message {
+	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: stat,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{
 			Rds: &hcmv3.Rds{RouteConfigName: routes, ConfigSource: ads()},
 		},
-		HttpFilters: []*hcmv3.HttpFilter{{Name: "router", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoy.Any(&routerv3.Router{})}}},
-	})
+	}
+	for i, f := range filters {
+		m.HttpFilters = append(m.HttpFilters, &hcmv3.HttpFilter{
+			Name: fmt.Sprintf("filter-%d", i), ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoy.Any(f)},
+		})
+	}
+	manager := envoy.Any(m)
 	return push.Message{Type: push.Listeners, Name: name, Body: &listenerv3.Listener{
 		Name: name, Address: address("127.0.0.1", uint32(port)),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
@@ -113,4 +130,13 @@ func route(name, cluster string) push.Message {
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}}},
 		}}}},
 	}}
+}
+
+// clusterHeader names the cluster of a request, for headerRoute.
+const clusterHeader = "x-cluster"
+
+func headerRoute(name string) push.Message {
+	m := route(name, "")
+	m.Body.(*routev3.RouteConfiguration).VirtualHosts[0].Routes[0].GetRoute().ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: clusterHeader}
+	return m
 }
