@@ -48,7 +48,7 @@ const warmDeadline = 30 * time.Second
 // no listener or cluster waits for a route, an endpoint or a secret that nobody makes.
 func TestEnvoyTakesEveryCase(t *testing.T) {
 	envoy := envoytest.Path(t)
-	secrets := newSecrets(t)
+	secrets := envoytest.NewSecrets(t)
 	forEachCase(t, func(t *testing.T, _ string, _ *txtar.Archive, c *Case) {
 		r := Snapshot(c.Objects)
 		for i := range c.Proxies {

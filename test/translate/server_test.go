@@ -1,31 +1,22 @@
 package translate
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"maps"
-	"math/big"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	secret "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // typeURLs are the resource types by the names that cases use.
@@ -43,14 +34,14 @@ type server struct {
 	discovery.UnimplementedAggregatedDiscoveryServiceServer
 	secret.UnimplementedSecretDiscoveryServiceServer
 	resources Resources
-	secrets   *secrets
+	secrets   *envoytest.Secrets
 	rejected  chan string
 
 	mu      sync.Mutex
 	unknown map[string]struct{}
 }
 
-func newServer(r Resources, s *secrets) *server {
+func newServer(r Resources, s *envoytest.Secrets) *server {
 	return &server{resources: r, secrets: s, rejected: make(chan string, 1), unknown: map[string]struct{}{}}
 }
 
@@ -130,7 +121,7 @@ func (s *server) answer(kind string, names []string) []*anypb.Any {
 	var out []*anypb.Any
 	if kind == "secrets" {
 		for _, name := range names {
-			out = append(out, envoy.Any(s.secrets.named(name)))
+			out = append(out, envoy.Any(s.secrets.Named(name)))
 		}
 		return out
 	}
@@ -149,46 +140,4 @@ func (s *server) answer(kind string, names []string) []*anypb.Any {
 		}
 	}
 	return out
-}
-
-// secrets are one key and its self-signed certificate under every name.
-type secrets struct{ certificate, key []byte }
-
-func newSecrets(t *testing.T) *secrets {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		URIs: []*url.URL{{Scheme: "spiffe", Host: "cluster.local", Path: "/ns/default/sa/test"}},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &secrets{
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-	}
-}
-
-func (s *secrets) named(name string) *tls.Secret {
-	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") {
-		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{
-			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)},
-		}}
-	}
-	return &tls.Secret{Name: name, Type: &tls.Secret_TlsCertificate{
-		TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(s.certificate), PrivateKey: inline(s.key)},
-	}}
-}
-
-func inline(b []byte) *core.DataSource {
-	return &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: b}}
 }
