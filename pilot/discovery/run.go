@@ -56,7 +56,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	group.Go(func() error {
-		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Logger: p.cfg.Logger}).Run(ctx, p.store)
+		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Lean: true, Logger: p.cfg.Logger}).Run(ctx, p.store)
 	})
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })

@@ -1,9 +1,7 @@
-// Package file is the source that reads the mesh's objects from directories of YAML, the same
-// YAML that kubectl takes: it decodes and validates them, follows edits, and hands the store
-// events and problems. An object that becomes unreadable keeps its last good version.
 package file
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,52 +30,72 @@ const meshFile = "mesh.yaml"
 // is the file's path, for messages. What cannot be read is left out and is a problem. Two
 // objects of one key in the file are both given, in order.
 func Decode(data []byte, name string) ([]*model.Object, []model.Problem) {
-	d := decodeFile(data, name)
-	return d.objects, d.problems
+	if p, ok := tooLarge(data, name); ok {
+		return nil, []model.Problem{p}
+	}
+	d := &decoder{name: name}
+	var all decoded
+	for _, doc := range splitDocuments(nil, data) {
+		out := d.decode(doc, d.write(doc))
+		all.objects, all.problems = append(all.objects, out.objects...), append(all.problems, out.problems...)
+	}
+	return all.objects, all.problems
 }
 
-// decoded is what one file holds.
+func tooLarge(data []byte, name string) (model.Problem, bool) {
+	return model.Problem{
+		Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: model.Origin{File: name, Line: 1},
+		Message: fmt.Sprintf("the file has %d bytes, the limit is %d; split it", len(data), maxFileBytes),
+	}, len(data) > maxFileBytes
+}
+
+// decoded is what one document holds.
 type decoded struct {
 	objects  []*model.Object
 	problems []model.Problem
-	// ignored names the documents of kinds that do not concern a mesh.
-	ignored []string
-	// broken tells that part of the file does not parse, so that objects may be missing of
+	// invalid holds the keys of objects that are there but cannot take effect.
+	invalid []model.Key
+	// broken tells that part of the document does not parse, so that objects may be missing of
 	// which not even the key is known.
 	broken bool
-	// nodes holds what each object was read from, for the lines of its fields.
-	nodes map[*model.Object]source
-	// invalid holds the keys of objects that are there but cannot be read.
-	invalid []model.Key
 }
 
-// decoder reads the documents of one file.
+// decoder reads documents, one after the other, for one goroutine.
 type decoder struct {
-	name string
-	out  decoded
+	name   string // of the file
+	writer jsonWriter
+	// check tells what is wrong with an object; nil for none.
+	check func(*model.Object) []model.Problem
+	// finish makes a good object smaller; nil for none.
+	finish func(*model.Object)
+	// ignored is told of each document of a kind that does not concern a mesh; nil for nobody.
+	ignored func(file, what string)
+	out     decoded
 }
 
-func decodeFile(data []byte, name string) decoded {
-	d := &decoder{name: name, out: decoded{nodes: map[*model.Object]source{}}}
-	if len(data) > maxFileBytes {
-		d.out.broken = true
-		d.problem(model.Key{}, "", 1, model.SeverityError, model.ReasonInvalid,
-			fmt.Sprintf("the file has %d bytes, the limit is %d; split it", len(data), maxFileBytes))
+// write writes a document as JSON if it is a plain one and holds one object.
+func (d *decoder) write(doc document) bool {
+	return d.writer.plain(doc.text) && !bytes.HasSuffix(d.writer.head.kind, []byte(`List"`))
+}
+
+// decode reads a document. written tells that the writer has its JSON.
+func (d *decoder) decode(doc document, written bool) decoded {
+	d.out = decoded{}
+	bare := filepath.Base(d.name) == meshFile
+	if written && !(bare && d.writer.head.kind == nil) {
+		d.object(&source{doc: doc, text: d.writer.buf, line: doc.line})
 		return d.out
 	}
-	for _, doc := range splitDocuments(data) {
-		root, err := doc.parse()
-		if err != nil {
-			d.out.broken = true
-			d.problem(model.Key{}, "", doc.errorLine(err), model.SeverityError, model.ReasonInvalid,
-				"does not parse: "+strings.TrimPrefix(err.Error(), "yaml: "))
-			continue
-		}
-		if filepath.Base(name) == meshFile && lookup(root, "kind") == nil {
-			d.mesh(doc.text, doc.line)
-			continue
-		}
-		d.document(doc, root)
+	root, err := doc.parse()
+	switch {
+	case err != nil:
+		d.out.broken = true
+		d.problem(model.Key{}, "", doc.errorLine(err), model.SeverityError, model.ReasonInvalid,
+			"does not parse: "+strings.TrimPrefix(err.Error(), "yaml: "))
+	case bare && lookup(root, "kind") == nil:
+		d.mesh(doc.text, doc.line)
+	default:
+		d.nodes(doc, root)
 	}
 	return d.out
 }
@@ -95,8 +113,8 @@ func (d *decoder) invalid(key model.Key, field string, line int, msg string) {
 	d.problem(key, field, line, model.SeverityError, model.ReasonInvalid, msg)
 }
 
-// document reads one document, an object or a list of them.
-func (d *decoder) document(doc document, root *yaml.Node) {
+// nodes reads an object or a list of them from the YAML parser's nodes.
+func (d *decoder) nodes(doc document, root *yaml.Node) {
 	items := []*yaml.Node{root}
 	if kind := lookup(root, "kind"); kind != nil && strings.HasSuffix(kind.Value, "List") {
 		if list := lookup(root, "items"); list != nil && list.Kind == yaml.SequenceNode {
@@ -104,11 +122,21 @@ func (d *decoder) document(doc document, root *yaml.Node) {
 		}
 	}
 	for _, item := range items {
-		line := doc.line
+		src := &source{doc: doc, node: item, line: doc.line}
 		if item != root {
-			line = doc.base + item.Line - 1
+			src.line = doc.base + item.Line - 1
 		}
-		d.object(item, doc.base, line)
+		d.writer.reset()
+		if err := d.writer.node(item, 0, d.writer.omit); err != nil {
+			var at *lineError
+			if errors.As(err, &at) {
+				src.line = doc.base + at.line - 1
+			}
+			d.unreadable(src, err.Error())
+			continue
+		}
+		src.text = d.writer.buf
+		d.object(src)
 	}
 }
 
@@ -120,26 +148,21 @@ type header struct {
 	Spec       json.RawMessage   `json:"spec"`
 }
 
-// object reads one object. base is the file's line of the document's first line, line that on
-// which the object starts.
-func (d *decoder) object(n *yaml.Node, base, line int) {
-	text, err := toJSON(n)
-	if err != nil {
-		var at *lineError
-		if errors.As(err, &at) {
-			line = base + at.line - 1
-		}
-		d.unreadable(n, line, err.Error())
+// object reads one object, whose JSON the writer has.
+func (d *decoder) object(src *source) {
+	head := d.writer.head
+	if kind, ok := kubernetesKindOf(head.kind); ok && string(head.apiVersion) == kind.quotedVersion {
+		d.kubernetes(kind, src)
 		return
 	}
 	var h header
-	if err := json.Unmarshal(text, &h); err != nil {
-		d.unreadable(n, line, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
+	if err := json.Unmarshal(src.text, &h); err != nil {
+		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
 	}
 	if h.Kind == "" || h.APIVersion == "" {
 		d.out.broken = true
-		d.problem(model.Key{}, "", line, model.SeverityError, model.ReasonInvalid,
+		d.problem(model.Key{}, "", src.line, model.SeverityError, model.ReasonInvalid,
 			"is no Kubernetes object: it has no apiVersion or no kind")
 		return
 	}
@@ -147,39 +170,28 @@ func (d *decoder) object(n *yaml.Node, base, line int) {
 	if !found {
 		group, version = "", h.APIVersion
 	}
-	src := source{node: n, text: text, base: base, line: line}
-	kube, isKube := kubernetesKinds()[h.Kind]
 	istio, isIstio := istioKinds()[h.Kind]
 	switch {
-	case isKube && kube.apiVersion == h.APIVersion:
-		d.kubernetes(kube, &h, src)
 	case isIstio && istio.group == group && slices.Contains(istio.versions, version):
 		d.istio(istio, &h, src)
 	case meshGroup(group):
 		key := model.Key{Kind: h.Kind, Namespace: namespaceOf(&h), Name: h.Metadata.Name}
-		d.problem(key, "", line, model.SeverityError, model.ReasonNotTranslated,
+		d.problem(key, "", src.line, model.SeverityError, model.ReasonNotTranslated,
 			fmt.Sprintf("%s %s is not translated by this version; the object has no effect", h.APIVersion, h.Kind))
-	default:
-		d.out.ignored = append(d.out.ignored, fmt.Sprintf("%s %s %s", h.APIVersion, h.Kind, h.Metadata.Name))
+	case d.ignored != nil:
+		d.ignored(d.name, fmt.Sprintf("%s %s %s", h.APIVersion, h.Kind, h.Metadata.Name))
 	}
 }
 
 // unreadable reports an object of which little more than the key can be read, or not even that.
-func (d *decoder) unreadable(n *yaml.Node, line int, msg string) {
-	key := guessKey(n)
+func (d *decoder) unreadable(src *source, msg string) {
+	key := guessKey(src.root())
 	if key.Kind == "" || key.Name == "" {
 		d.out.broken = true
-		d.problem(key, "", line, model.SeverityError, model.ReasonInvalid, msg)
+		d.problem(key, "", src.line, model.SeverityError, model.ReasonInvalid, msg)
 		return
 	}
-	d.invalid(key, "", line, msg)
-}
-
-// source is where an object stands: its node, its JSON, and lines of the file.
-type source struct {
-	node       *yaml.Node
-	text       []byte
-	base, line int
+	d.invalid(key, "", src.line, msg)
 }
 
 func namespaceOf(h *header) string {
@@ -204,7 +216,7 @@ func guessKey(n *yaml.Node) model.Key {
 		}
 	}
 	switch {
-	case kubernetesKinds()[key.Kind].clusterScoped:
+	case key.Kind == model.KindNamespace:
 		key.Namespace = ""
 	case key.Namespace == "":
 		key.Namespace = defaultNamespace
@@ -214,18 +226,15 @@ func guessKey(n *yaml.Node) model.Key {
 
 // kubernetes reads an object of Kubernetes. As with kubectl, an unknown field does no harm, but
 // it is told.
-func (d *decoder) kubernetes(kind kubernetesKind, h *header, src source) {
+func (d *decoder) kubernetes(kind kubernetesKind, src *source) {
 	obj := kind.make()
-	key := model.Key{Kind: h.Kind, Name: h.Metadata.Name}
-	if !kind.clusterScoped {
-		key.Namespace = namespaceOf(h)
-	}
-	if !d.named(key, src) {
-		return
-	}
 	strict, err := kjson.UnmarshalStrict(src.text, obj)
 	if err != nil {
-		d.invalid(key, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
+		d.malformed(kind, src, err)
+		return
+	}
+	key := kind.key(obj.GetNamespace(), obj.GetName())
+	if !d.named(key, src) {
 		return
 	}
 	for _, problem := range strict {
@@ -236,7 +245,9 @@ func (d *decoder) kubernetes(kind kubernetesKind, h *header, src source) {
 		d.problem(key, field, src.line, model.SeverityWarning, model.ReasonInvalid, problem.Error()+"; it has no effect")
 	}
 	obj.SetNamespace(key.Namespace)
-	d.add(key, h, obj, src)
+	d.add(&model.Object{
+		Key: key, Created: obj.GetCreationTimestamp().Time, Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(), Spec: obj,
+	}, src)
 	if cm, ok := obj.(*corev1.ConfigMap); ok && cm.Namespace == model.RootNamespace && cm.Name == model.MeshConfigName {
 		if text, ok := cm.Data[model.MeshConfigMapKey]; ok {
 			d.mesh([]byte(text), src.line)
@@ -244,8 +255,21 @@ func (d *decoder) kubernetes(kind kubernetesKind, h *header, src source) {
 	}
 }
 
+// malformed reports an object of Kubernetes that does not decode.
+func (d *decoder) malformed(kind kubernetesKind, src *source, err error) {
+	var h header
+	if err := json.Unmarshal(src.text, &h); err != nil {
+		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
+		return
+	}
+	key := kind.key(h.Metadata.Namespace, h.Metadata.Name)
+	if d.named(key, src) {
+		d.invalid(key, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
+	}
+}
+
 // named reports an object without a name.
-func (d *decoder) named(key model.Key, src source) bool {
+func (d *decoder) named(key model.Key, src *source) bool {
 	if key.Name == "" {
 		d.out.broken = true
 		d.problem(key, "metadata.name", src.line, model.SeverityError, model.ReasonInvalid, "is missing; give the object a name")
@@ -254,17 +278,24 @@ func (d *decoder) named(key model.Key, src source) bool {
 	return true
 }
 
-func (d *decoder) add(key model.Key, h *header, spec any, src source) {
-	o := &model.Object{
-		Key:         key,
-		Created:     h.Metadata.CreationTimestamp.Time,
-		Labels:      h.Metadata.Labels,
-		Annotations: h.Metadata.Annotations,
-		Spec:        spec,
-		Origin:      model.Origin{File: d.name, Line: src.line},
+// add takes an object unless the check finds that it cannot take effect.
+func (d *decoder) add(o *model.Object, src *source) {
+	o.Origin = model.Origin{File: d.name, Line: src.line}
+	if d.check != nil {
+		found := d.check(o)
+		for i := range found {
+			found[i].Origin.Line = src.fieldLine(found[i].Field)
+		}
+		d.out.problems = append(d.out.problems, found...)
+		if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+			d.out.invalid = append(d.out.invalid, o.Key)
+			return
+		}
+	}
+	if d.finish != nil {
+		d.finish(o)
 	}
 	d.out.objects = append(d.out.objects, o)
-	d.out.nodes[o] = src
 }
 
 // mesh reads a mesh configuration.
@@ -279,12 +310,12 @@ func (d *decoder) mesh(text []byte, line int) {
 		d.invalid(key, field, line, reason)
 		return
 	}
-	d.add(key, &header{}, mesh, source{line: line})
+	d.add(&model.Object{Key: key, Spec: mesh}, &source{line: line})
 }
 
 // istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
 // not be half in effect.
-func (d *decoder) istio(kind istioKind, h *header, src source) {
+func (d *decoder) istio(kind istioKind, h *header, src *source) {
 	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
 	if !d.named(key, src) {
 		return
@@ -303,7 +334,9 @@ func (d *decoder) istio(kind istioKind, h *header, src source) {
 		d.invalid(key, field, line, text)
 		return
 	}
-	d.add(key, h, msg, src)
+	d.add(&model.Object{
+		Key: key, Created: h.Metadata.CreationTimestamp.Time, Labels: h.Metadata.Labels, Annotations: h.Metadata.Annotations, Spec: msg,
+	}, src)
 }
 
 // jsonPosition and unknownField match what protojson says in its errors.
@@ -313,13 +346,13 @@ var (
 )
 
 // explain turns an error of protojson in an object's spec into field, line of the file, and text.
-func explain(err error, src source) (field string, line int, text string) {
+func explain(err error, src *source) (field string, line int, text string) {
 	if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
 		field = "spec." + wrong.Field
 		return field, src.fieldLine(field), wrong.Reason()
 	}
 	line, text = src.line, model.ProtoJSONError(err)
-	spec := lookup(src.node, "spec")
+	spec := lookup(src.root(), "spec")
 	m := jsonPosition.FindStringSubmatch(err.Error())
 	if m == nil || spec == nil {
 		return "spec", line, text
@@ -335,28 +368,5 @@ func explain(err error, src source) (field string, line int, text string) {
 		name = u[1]
 		text = fmt.Sprintf("unknown field %q; correct its spelling or remove it", name)
 	}
-	return pathAt(src.node, at, name), src.base + at - 1, text
-}
-
-// fieldLine gives the file's line of a field, or of as much of its path as there is.
-func (s source) fieldLine(field string) int {
-	line, n := s.line, s.node
-	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
-	for step := range strings.SplitSeq(path, ".") {
-		if n != nil && n.Kind == yaml.SequenceNode {
-			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(n.Content) {
-				return line
-			}
-			n = n.Content[i]
-			line = s.base + n.Line - 1
-			continue
-		}
-		at, value := lookupPair(n, step)
-		if at == nil {
-			return line
-		}
-		line, n = s.base+at.Line-1, value
-	}
-	return line
+	return pathAt(src.root(), at, name), src.doc.base + at - 1, text
 }

@@ -18,22 +18,40 @@ type kubernetesObject interface{ metav1.Object }
 
 // kubernetesKind tells how to read one kind of Kubernetes.
 type kubernetesKind struct {
-	apiVersion    string
-	clusterScoped bool
+	kind          model.Kind
+	quotedVersion string // apiVersion, as JSON
 	make          func() kubernetesObject
 }
 
-// kubernetesKinds gives the kinds of Kubernetes that the mesh reads.
-func kubernetesKinds() map[model.Kind]kubernetesKind {
-	return map[model.Kind]kubernetesKind{
-		model.KindNamespace:      {"v1", true, func() kubernetesObject { return &corev1.Namespace{} }},
-		model.KindServiceAccount: {"v1", false, func() kubernetesObject { return &corev1.ServiceAccount{} }},
-		model.KindService:        {"v1", false, func() kubernetesObject { return &corev1.Service{} }},
-		model.KindPod:            {"v1", false, func() kubernetesObject { return &corev1.Pod{} }},
-		model.KindConfigMap:      {"v1", false, func() kubernetesObject { return &corev1.ConfigMap{} }},
-		model.KindEndpointSlice:  {"discovery.k8s.io/v1", false, func() kubernetesObject { return &discoveryv1.EndpointSlice{} }},
-		model.KindDeployment:     {"apps/v1", false, func() kubernetesObject { return &appsv1.Deployment{} }},
+// key names an object of the kind.
+func (k *kubernetesKind) key(namespace, name string) model.Key {
+	if k.kind == model.KindNamespace {
+		namespace = ""
+	} else if namespace == "" {
+		namespace = defaultNamespace
 	}
+	return model.Key{Kind: k.kind, Namespace: namespace, Name: name}
+}
+
+// kubernetesKindOf gives the kind of Kubernetes that the mesh reads under a name, in JSON.
+func kubernetesKindOf(quoted []byte) (kubernetesKind, bool) {
+	switch string(quoted) {
+	case `"Namespace"`:
+		return kubernetesKind{model.KindNamespace, `"v1"`, func() kubernetesObject { return &corev1.Namespace{} }}, true
+	case `"ServiceAccount"`:
+		return kubernetesKind{model.KindServiceAccount, `"v1"`, func() kubernetesObject { return &corev1.ServiceAccount{} }}, true
+	case `"Service"`:
+		return kubernetesKind{model.KindService, `"v1"`, func() kubernetesObject { return &corev1.Service{} }}, true
+	case `"Pod"`:
+		return kubernetesKind{model.KindPod, `"v1"`, func() kubernetesObject { return &corev1.Pod{} }}, true
+	case `"ConfigMap"`:
+		return kubernetesKind{model.KindConfigMap, `"v1"`, func() kubernetesObject { return &corev1.ConfigMap{} }}, true
+	case `"EndpointSlice"`:
+		return kubernetesKind{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() kubernetesObject { return &discoveryv1.EndpointSlice{} }}, true
+	case `"Deployment"`:
+		return kubernetesKind{model.KindDeployment, `"apps/v1"`, func() kubernetesObject { return &appsv1.Deployment{} }}, true
+	}
+	return kubernetesKind{}, false
 }
 
 const (

@@ -325,6 +325,75 @@ func TestUnreadableDirectoryAtTheStart(t *testing.T) {
 	}
 }
 
+// TestFileIsReadWhenItsWriterIsDone has no look at the directory that the test lives to see.
+func TestFileIsReadWhenItsWriterIsDone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, service("a", "one")+"---\n"+service("b", "one"))
+	r := startWith(t, Options{Settle: time.Millisecond, Poll: time.Hour}, dir)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(service("a", "two") + "---\n"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "c.yaml"), service("c", "one"))
+	r.eventually(t, "another file", func() bool { return r.value("c") == "one" })
+	if r.value("a") != "one" || r.value("b") != "one" {
+		t.Errorf("a half-written file was read: %v", r.objects)
+	}
+	if _, err := f.WriteString(service("b", "two")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "the whole file", func() bool { return r.value("a") == "two" && r.value("b") == "two" })
+	if len(r.deleted) != 0 {
+		t.Errorf("deleted in between: %v", r.deleted)
+	}
+}
+
+// TestLinksThatLeadOut edits files of which the kernel does not tell.
+func TestLinksThatLeadOut(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	target := filepath.Join(elsewhere, "a.yaml")
+	write(t, target, service("a", "one"))
+	if err := os.Symlink(target, filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, dir)
+	write(t, target, service("a", "two"))
+	r.eventually(t, "behind a link of the start", func() bool { return r.value("a") == "two" })
+	other := filepath.Join(elsewhere, "b.yaml")
+	write(t, other, service("b", "one"))
+	if err := os.Symlink(other, filepath.Join(dir, "b.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "a new link", func() bool { return r.value("b") == "one" })
+	write(t, other, service("b", "two"))
+	r.eventually(t, "behind a new link", func() bool { return r.value("b") == "two" })
+	if err := os.Link(target, filepath.Join(dir, "c.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "another name of a file", func() bool { return r.hasProblem("defined twice") })
+}
+
+// TestRemovedAndBrokenKeepsTheLastGoodVersion removes a file and writes it anew, in a broken form.
+func TestRemovedAndBrokenKeepsTheLastGoodVersion(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, service("a", "one"))
+	r := startWith(t, Options{Settle: time.Hour}, dir)
+	removeFile(t, path)
+	write(t, path, "kind: {\n")
+	r.eventually(t, "reported", func() bool { return r.hasProblem("what the file held before stays in effect") })
+	if r.value("a") != "one" {
+		t.Error("the last good version is gone")
+	}
+}
+
 // TestDefaultsAreFast measures what a user sees after an edit.
 func TestDefaultsAreFast(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,286 @@
+package file
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// file is one of our files, there or gone a moment ago.
+type file struct {
+	dir        int // its directory's place in the order
+	name, path string
+	// info is of when it was last read, nil if it could not be.
+	info  os.FileInfo
+	parts []part
+	// left is when it was removed, zero for a file that is there; linked tells of one behind a link.
+	left   time.Time
+	linked bool
+	// content is what it held last.
+	content *content
+}
+
+// part is a document of a file, known by its text, and by its JSON where that was written.
+type part struct {
+	text, json uint64 // hashes; 0 for none
+	line       int    // on which the document starts
+	*decoded
+}
+
+// content is what a file's documents amount to. It is never changed.
+type content struct {
+	// objects are those that the file holds now, held those of its former content that stay in
+	// effect although the file does not give them now.
+	objects, held []*model.Object
+	invalid       []model.Key // are in the file, but not in a form that can take effect
+	problems      []model.Problem
+}
+
+// reading is what came of an attempt to read a file.
+type reading struct {
+	info    os.FileInfo
+	parts   []part
+	content *content // nil for a file that is not there
+}
+
+// named tells whether a directory's entry is one of ours: YAML or JSON, and no editor's
+// temporary file.
+func named(name string) bool {
+	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") {
+		return false
+	}
+	switch filepath.Ext(name) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
+}
+
+// reader reads files, one after the other, for one goroutine.
+type reader struct {
+	decoder
+	seed maphash.Seed // of the hashes of parts
+	data []byte
+	docs []document
+}
+
+// read reads a file of which it knows what it held before. It changes nothing of the file.
+func (r *reader) read(f *file) reading {
+	info, err := r.load(f.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return reading{}
+	case err != nil:
+		next := &content{}
+		next.hold(f.content, nil)
+		next.problem(f.path, "cannot be read: "+reason(err))
+		return reading{content: next}
+	case !info.Mode().IsRegular():
+		return reading{}
+	}
+	if len(bytes.TrimSpace(r.data)) == 0 {
+		next := &content{}
+		if next.hold(f.content, nil); len(next.held) > 0 {
+			next.problem(f.path, "is empty; delete the file to delete what it held")
+		}
+		return reading{info: info, content: next}
+	}
+	if p, ok := tooLarge(r.data, f.path); ok {
+		next := &content{problems: []model.Problem{p}}
+		next.hold(f.content, nil)
+		next.tellHeld()
+		return reading{info: info, content: next}
+	}
+	parts, same := r.parse(f)
+	if same {
+		return reading{info: info, parts: parts, content: f.content}
+	}
+	return reading{info: info, parts: parts, content: assemble(parts, f.content)}
+}
+
+// load reads a file's bytes into the reader's buffer.
+func (r *reader) load(path string) (os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return info, err
+	}
+	r.data = slices.Grow(r.data[:0], int(min(info.Size(), maxFileBytes))+bytes.MinRead)
+	for len(r.data) <= maxFileBytes {
+		n, err := f.Read(r.data[len(r.data):cap(r.data)])
+		r.data = r.data[:len(r.data)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return info, err
+		}
+		r.data = slices.Grow(r.data, bytes.MinRead)
+	}
+	return info, nil
+}
+
+// parse gives the parts of the text that was loaded. Those that the file had before are not
+// decoded again. same tells that it has what it had.
+func (r *reader) parse(f *file) (parts []part, same bool) {
+	r.name = f.path
+	r.docs = splitDocuments(r.docs[:0], r.data)
+	parts = make([]part, 0, len(r.docs))
+	same = f.parts != nil && len(r.docs) == len(f.parts) // without parts it could not be read, or was empty
+	former := formerParts{parts: f.parts}
+	for i, doc := range r.docs {
+		p := part{text: maphash.Bytes(r.seed, doc.text), line: doc.base}
+		old := former.find(func(o *part) bool { return o.text == p.text })
+		written := false
+		if old == nil {
+			if written = r.write(doc); written {
+				p.json = maphash.Bytes(r.seed, r.writer.buf)
+				old = former.find(func(o *part) bool { return o.json == p.json })
+			}
+		}
+		if old != nil {
+			p.json, p.decoded = old.json, old.moved(doc.base-old.line)
+		} else {
+			out := r.decode(doc, written)
+			p.decoded = &out
+		}
+		same = same && p.decoded == f.parts[i].decoded
+		parts = append(parts, p)
+	}
+	return parts, same
+}
+
+// formerParts finds parts that are there again, mostly in the same order.
+type formerParts struct {
+	parts []part
+	next  int
+}
+
+func (f *formerParts) find(same func(*part) bool) *part {
+	for i := range f.parts {
+		at := (f.next + i) % len(f.parts)
+		if same(&f.parts[at]) {
+			f.next = at + 1
+			return &f.parts[at]
+		}
+	}
+	return nil
+}
+
+// moved gives what a document holds that now stands some lines further down.
+func (d *decoded) moved(lines int) *decoded {
+	if lines == 0 {
+		return d
+	}
+	next := &decoded{invalid: d.invalid, broken: d.broken, problems: slices.Clone(d.problems)}
+	for i := range next.problems {
+		next.problems[i].Origin.Line += lines
+	}
+	for _, o := range d.objects {
+		at := *o
+		at.Origin.Line += lines
+		next.objects = append(next.objects, &at)
+	}
+	return next
+}
+
+// assemble gives what documents amount to in the place of a former content.
+func assemble(parts []part, former *content) *content {
+	next := &content{}
+	if len(parts) == 1 {
+		next.objects = parts[0].objects
+	}
+	broken := false
+	for _, p := range parts {
+		if len(parts) > 1 {
+			next.objects = append(next.objects, p.objects...)
+		}
+		next.invalid = append(next.invalid, p.invalid...)
+		next.problems = append(next.problems, p.problems...)
+		broken = broken || p.broken
+	}
+	switch {
+	case broken:
+		next.hold(former, nil)
+	case len(next.invalid) > 0:
+		only := map[model.Key]bool{}
+		for _, key := range next.invalid {
+			only[key] = true
+		}
+		next.hold(former, only)
+	}
+	next.tellHeld()
+	return next
+}
+
+// reason gives an error of the file system without the path, which is told beside it.
+func reason(err error) string {
+	var at *os.PathError
+	if errors.As(err, &at) {
+		return at.Err.Error()
+	}
+	return err.Error()
+}
+
+// hold keeps the former objects that are not there now: all of them, or with only those of
+// these keys.
+func (c *content) hold(former *content, only map[model.Key]bool) {
+	if former == nil {
+		return
+	}
+	there := map[model.Key]bool{}
+	for _, o := range c.objects {
+		there[o.Key] = true
+	}
+	for _, o := range slices.Concat(former.objects, former.held) {
+		if !there[o.Key] && (only == nil || only[o.Key]) {
+			there[o.Key] = true
+			c.held = append(c.held, o)
+		}
+	}
+}
+
+func (c *content) problem(path, message string) {
+	if len(c.held) > 0 {
+		message += fmt.Sprintf("; its %d former objects stay in effect", len(c.held))
+	}
+	c.problems = append(c.problems, model.Problem{
+		Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: message,
+		Origin: model.Origin{File: path, Line: 1},
+	})
+}
+
+// tellHeld adds to the problems what stays in effect in spite of them.
+func (c *content) tellHeld() {
+	if len(c.held) == 0 {
+		return
+	}
+	held := map[model.Key]bool{}
+	for _, o := range c.held {
+		held[o.Key] = true
+	}
+	for i := range c.problems {
+		p := &c.problems[i]
+		switch {
+		case p.Severity != model.SeverityError:
+		case held[p.Object]:
+			p.Message += "; its last good version stays in effect"
+		case p.Object.Name == "":
+			p.Message += "; what the file held before stays in effect"
+		}
+	}
+}

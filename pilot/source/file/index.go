@@ -1,0 +1,263 @@
+package file
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// index knows by key who defines an object, so that a file's change is followed at the cost of
+// the file's own objects. Within a directory the first definition counts, in the order of file
+// names; a later directory's object replaces an earlier one's.
+type index struct {
+	settle time.Duration // how long an object is missing before that is its deletion
+	keys   map[model.Key]*definition
+	// touched holds the keys of which a claim changed since the last take, missing those of objects
+	// that are in effect although nobody defines them any more.
+	touched, missing map[model.Key]struct{}
+	// complaints are the problems of each file or directory that has some, by path; contested the
+	// keys that are defined twice in a directory.
+	complaints map[string][]model.Problem
+	contested  map[model.Key]struct{}
+	// unsorted tells that problems has to be made anew.
+	unsorted bool
+	problems []model.Problem // sorted, never written after it was made
+}
+
+// definition is all that is known of a key.
+type definition struct {
+	claims []claim       // in the order of directories and names
+	told   *model.Object // what is in effect, nil for none
+	gone   time.Time     // since when it is missing
+}
+
+// claim is one file's word about a key.
+type claim struct {
+	file   *file
+	object *model.Object // nil for one that is there but cannot take effect
+	held   bool          // the file does not give the object any more
+}
+
+func newIndex(settle time.Duration) index {
+	return index{
+		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]struct{}{},
+		complaints: map[string][]model.Problem{}, contested: map[model.Key]struct{}{},
+	}
+}
+
+// replace puts a file's content in the place of the former one; either may be nil.
+func (x *index) replace(f *file, old, next *content) {
+	if old == next {
+		return
+	}
+	if old == nil {
+		old = &content{}
+	}
+	if next == nil {
+		next = &content{}
+	}
+	x.complain(f.path, next.problems)
+	if slices.Equal(old.objects, next.objects) && slices.Equal(old.held, next.held) && slices.Equal(old.invalid, next.invalid) {
+		return
+	}
+	old.keys(func(key model.Key) { x.withdraw(key, f) })
+	for _, o := range next.objects {
+		x.claim(o.Key, claim{file: f, object: o})
+	}
+	for _, o := range next.held {
+		x.claim(o.Key, claim{file: f, object: o, held: true})
+	}
+	for _, key := range next.invalid {
+		x.claim(key, claim{file: f})
+	}
+}
+
+// keys visits the key of each claim.
+func (c *content) keys(visit func(model.Key)) {
+	for _, objects := range [][]*model.Object{c.objects, c.held} {
+		for _, o := range objects {
+			visit(o.Key)
+		}
+	}
+	for _, key := range c.invalid {
+		visit(key)
+	}
+}
+
+// complain sets the problems of a file or directory.
+func (x *index) complain(path string, problems []model.Problem) {
+	if slices.Equal(x.complaints[path], problems) {
+		return
+	}
+	x.unsorted = true
+	if len(problems) == 0 {
+		delete(x.complaints, path)
+	} else {
+		x.complaints[path] = problems
+	}
+}
+
+func (x *index) withdraw(key model.Key, f *file) {
+	d := x.keys[key]
+	if d == nil {
+		return
+	}
+	d.claims = slices.DeleteFunc(d.claims, func(c claim) bool { return c.file == f })
+	x.touched[key] = struct{}{}
+}
+
+func (x *index) claim(key model.Key, c claim) {
+	d := x.keys[key]
+	if d == nil {
+		d = &definition{}
+		x.keys[key] = d
+	}
+	at := len(d.claims)
+	for at > 0 && compareFiles(c.file, d.claims[at-1].file) < 0 {
+		at--
+	}
+	d.claims = slices.Insert(d.claims, at, c)
+	x.touched[key] = struct{}{}
+}
+
+func compareFiles(a, b *file) int {
+	return cmp.Or(cmp.Compare(a.dir, b.dir), strings.Compare(a.name, b.name))
+}
+
+// wanted gives the object that should be in effect, and whether any file has at least a broken
+// form of it.
+func (d *definition) wanted() (want *model.Object, there bool) {
+	var from claim
+	for _, c := range d.claims {
+		there = true
+		if c.object != nil && (want == nil || c.file.dir > from.file.dir || from.held && !c.held) {
+			want, from = c.object, c
+		}
+	}
+	return want, there
+}
+
+// conflicts adds the problems of what is defined again in a directory.
+func (d *definition) conflicts(problems []model.Problem) []model.Problem {
+	var first claim
+	for _, c := range d.claims {
+		switch {
+		case c.object == nil || c.held:
+		case first.object == nil || c.file.dir > first.file.dir:
+			first = c
+		default:
+			problems = append(problems, conflict(c.object, first.object))
+		}
+	}
+	return problems
+}
+
+func conflict(o, first *model.Object) model.Problem {
+	return model.Problem{
+		Object: o.Key, Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: o.Origin,
+		Message: fmt.Sprintf("is defined twice; %s:%d is in effect, remove one of them", first.Origin.File, first.Origin.Line),
+	}
+}
+
+// take gives the events that lead from what was told to what is wanted now. A missing object is
+// deleted once it was missing for long enough; one that is there in a broken form is not missing.
+func (x *index) take(now time.Time) []model.Event {
+	var events []model.Event
+	for key := range x.touched {
+		d := x.keys[key]
+		want, there := d.wanted()
+		x.contest(key, d)
+		if there {
+			delete(x.missing, key)
+			d.gone = time.Time{}
+		}
+		switch {
+		case want != nil && !sameObject(d.told, want):
+			events = append(events, model.Event{Key: key, Old: d.told, New: want})
+			d.told = want
+		case !there && d.told == nil:
+			delete(x.keys, key)
+		case !there && d.gone.IsZero():
+			x.missing[key] = struct{}{}
+			d.gone = now
+		}
+	}
+	clear(x.touched)
+	for key := range x.missing {
+		if d := x.keys[key]; now.Sub(d.gone) >= x.settle {
+			events = append(events, model.Event{Key: key, Old: d.told})
+			delete(x.missing, key)
+			delete(x.keys, key)
+		}
+	}
+	slices.SortFunc(events, func(a, b model.Event) int { return a.Compare(b.Key) })
+	return events
+}
+
+// contest notes whether a key is defined twice.
+func (x *index) contest(key model.Key, d *definition) {
+	_, was := x.contested[key]
+	is := len(d.claims) > 1 && len(d.conflicts(nil)) > 0
+	if is {
+		x.contested[key] = struct{}{}
+	} else {
+		delete(x.contested, key)
+	}
+	x.unsorted = x.unsorted || was || is
+}
+
+// present gives the problems of now, sorted, and whether they differ from those of the last call.
+func (x *index) present() (problems []model.Problem, changed bool) {
+	if !x.unsorted {
+		return x.problems, false
+	}
+	x.unsorted = false
+	for _, list := range x.complaints {
+		problems = append(problems, list...)
+	}
+	for key := range x.contested {
+		problems = x.keys[key].conflicts(problems)
+	}
+	slices.SortFunc(problems, model.CompareProblems)
+	problems = slices.Compact(problems)
+	changed = !slices.Equal(problems, x.problems)
+	x.problems = problems
+	return problems, changed
+}
+
+// due gives when the next missing object counts as deleted, zero for never.
+func (x *index) due() time.Time {
+	var first time.Time
+	for key := range x.missing {
+		if at := x.keys[key].gone.Add(x.settle); first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// sameObject tells whether two objects are equal, with the place where they were read, which
+// problems name.
+func sameObject(a, b *model.Object) bool {
+	if a == nil || b == nil || a == b {
+		return a == b
+	}
+	if a.Origin != b.Origin || !a.Created.Equal(b.Created) ||
+		!maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.Annotations, b.Annotations) {
+		return false
+	}
+	x, isProto := a.Spec.(proto.Message)
+	y, bothProto := b.Spec.(proto.Message)
+	if isProto && bothProto {
+		return proto.Equal(x, y)
+	}
+	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+}

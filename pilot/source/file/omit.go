@@ -1,0 +1,43 @@
+package file
+
+import "bytes"
+
+// omission tells what of a value is left out: all of it, or some of a mapping's entries. It reaches
+// through lists to their items. A nil omission leaves out nothing.
+type omission struct {
+	all     bool
+	entries map[string]*omission
+	// foreign is left out of what has a name that does not address a mesh; it is for annotations.
+	foreign *omission
+}
+
+func (o *omission) whole() bool { return o != nil && o.all }
+
+// entry gives what is left out of a mapping's entry.
+func (o *omission) entry(key []byte) *omission {
+	switch {
+	case o == nil:
+		return nil
+	case o.foreign != nil && !bytes.Contains(key, []byte("istio.io/")):
+		return o.foreign
+	}
+	return o.entries[string(key)]
+}
+
+// bookkeeping gives what API servers, kubelets and controllers write into an object, most of it
+// often, and that decides nothing about a proxy.
+func bookkeeping() *omission {
+	all := func(names ...string) map[string]*omission {
+		entries := map[string]*omission{}
+		for _, name := range names {
+			entries[name] = &omission{all: true}
+		}
+		return entries
+	}
+	metadata := all("generation", "managedFields", "resourceVersion", "selfLink", "uid")
+	metadata["annotations"] = &omission{foreign: &omission{all: true}}
+	status := all("containerStatuses", "ephemeralContainerStatuses", "initContainerStatuses", "hostIP", "hostIPs",
+		"message", "observedGeneration", "qosClass", "reason", "startTime")
+	status["conditions"] = &omission{entries: all("lastProbeTime", "lastTransitionTime", "message", "observedGeneration", "reason")}
+	return &omission{entries: map[string]*omission{"metadata": {entries: metadata}, "status": {entries: status}}}
+}

@@ -1,0 +1,49 @@
+package file
+
+import (
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// source is where an object stands: its JSON, and its place in a document.
+type source struct {
+	doc  document
+	text []byte
+	line int // the file's line on which the object starts
+	// node is the object's, nil until somebody asks for it.
+	node *yaml.Node
+}
+
+// root gives the object's node, nil where there is none. Most objects have no problem for which
+// lines have to be known.
+func (s *source) root() *yaml.Node {
+	if s.node == nil && s.doc.text != nil {
+		s.node, _ = s.doc.parse() // it did parse, or was plain
+	}
+	return s.node
+}
+
+// fieldLine gives the file's line of a field, or of as much of its path as there is.
+func (s *source) fieldLine(field string) int {
+	line, n := s.line, s.root()
+	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
+	for step := range strings.SplitSeq(path, ".") {
+		if n != nil && n.Kind == yaml.SequenceNode {
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(n.Content) {
+				return line
+			}
+			n = n.Content[i]
+			line = s.doc.base + n.Line - 1
+			continue
+		}
+		at, value := lookupPair(n, step)
+		if at == nil {
+			return line
+		}
+		line, n = s.doc.base+at.Line-1, value
+	}
+	return line
+}
