@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 )
 
@@ -36,14 +37,16 @@ func NewBaseline(all []*Measured) Baseline {
 	for _, s := range all {
 		by := map[string]Bounds{}
 		for _, x := range s.Results {
-			b := Bounds{Allocs: roomAllocs*x.Allocs + roomConstant, Down: roomBytes * x.Down, Up: roomBytes * x.Up}
+			b := Bounds{
+				Allocs: math.Ceil(roomAllocs*x.Allocs + roomConstant), Down: math.Ceil(roomBytes * x.Down), Up: math.Ceil(roomBytes * x.Up),
+			}
 			switch x.Name {
 			case scenarioTouch:
-				b.Silent, b.Allocs = true, roomStorm*x.Allocs
+				b.Silent, b.Allocs = true, math.Ceil(roomStorm*x.Allocs)
 			case scenarioChurn, scenarioRollout:
-				b = Bounds{Allocs: roomStorm * x.Allocs}
+				b = Bounds{Allocs: math.Ceil(roomStorm * x.Allocs)}
 			case scenarioCold, scenarioEndpoint:
-				b.Ratio = roomRatio * x.Ratio()
+				b.Ratio = math.Ceil(10*roomRatio*x.Ratio()) / 10
 			case scenarioReconnect, scenarioRestart:
 				b.Messages = 2 * x.Messages
 			}

@@ -127,7 +127,7 @@ func (r *runner) connected(ctx context.Context) (*ads.Fleet, error) {
 }
 
 // patience is how long a scenario waits for all clients.
-const patience = 60 * time.Second
+const patience = 120 * time.Second
 
 // Intervals at which to look, of what costs nothing and of what is asked of the server.
 const glance, inquiry = 5 * time.Millisecond, 50 * time.Millisecond

@@ -38,11 +38,8 @@ type Client struct {
 	// listeners are the route configurations that each listener names.
 	listeners map[string][]string
 
-	synced   atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
-	asking   atomic.Bool  // on a stream that is open
-	down, up atomic.Int64 // bytes of messages
-	messages atomic.Int64
-	tape     atomic.Pointer[Tape]
+	synced atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
+	tape   atomic.Pointer[Tape]
 }
 
 // subscription is what a client asked for and has of one type. A name in held with version "" is
@@ -80,8 +77,8 @@ func (c *Client) run(ctx context.Context, address string) (err error) {
 	if err := c.start(); err != nil {
 		return err
 	}
-	c.asking.Store(true)
-	defer c.asking.Store(false)
+	c.fleet.asking.Add(1)
+	defer c.fleet.asking.Add(-1)
 	for {
 		b, err := c.stream.Receive()
 		if err != nil {
@@ -90,8 +87,8 @@ func (c *Client) run(ctx context.Context, address string) (err error) {
 		if err := c.fleet.gate(ctx, c.index); err != nil {
 			return err
 		}
-		c.down.Add(int64(len(b)))
-		c.messages.Add(1)
+		c.fleet.down.Add(int64(len(b)))
+		c.fleet.messages.Add(1)
 		if err := c.receive(b); err != nil {
 			return err
 		}
@@ -205,7 +202,7 @@ func (c *Client) send(r *request) error {
 	if c.scratch = b; cap(b) > largeRequest {
 		c.scratch = nil
 	}
-	c.up.Add(int64(len(b)))
+	c.fleet.up.Add(int64(len(b)))
 	return c.stream.Send(b)
 }
 

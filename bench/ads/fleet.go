@@ -35,7 +35,10 @@ type Fleet struct {
 	resume  chan struct{} // closed when all read again
 
 	opening chan struct{} // has room for those that may connect at a time
-	broken  atomic.Int64  // streams that ended otherwise than by Disconnect
+
+	inSync, asking     atomic.Int64 // clients
+	down, up, messages atomic.Int64
+	broken             atomic.Int64 // streams that ended otherwise than by Disconnect
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -110,34 +113,18 @@ func (f *Fleet) Synced(start time.Time) []time.Duration {
 }
 
 // InSync counts the clients that have everything.
-func (f *Fleet) InSync() int { return f.count(func(c *Client) bool { return c.synced.Load() > 0 }) }
+func (f *Fleet) InSync() int { return int(f.inSync.Load()) }
 
 // Asking counts the clients that have sent their first requests on a stream that is open.
-func (f *Fleet) Asking() int { return f.count(func(c *Client) bool { return c.asking.Load() }) }
+func (f *Fleet) Asking() int { return int(f.asking.Load()) }
 
-func (f *Fleet) count(is func(*Client) bool) int {
-	n := 0
-	for _, c := range f.clients {
-		if is(c) {
-			n++
-		}
-	}
-	return n
-}
-
-// Stats counts what all clients sent and received since they were made, and how many of their
-// streams the server ended.
+// Stats counts what all clients sent and received since they were made, in bytes and messages,
+// and how many of their streams the server ended.
 type Stats struct{ Down, Up, Messages, Broken int64 }
 
-// Stats adds up all clients.
+// Stats gives the present counts.
 func (f *Fleet) Stats() Stats {
-	s := Stats{Broken: f.broken.Load()}
-	for _, c := range f.clients {
-		s.Down += c.down.Load()
-		s.Up += c.up.Load()
-		s.Messages += c.messages.Load()
-	}
-	return s
+	return Stats{Down: f.down.Load(), Up: f.up.Load(), Messages: f.messages.Load(), Broken: f.broken.Load()}
 }
 
 // Stall lets the first of each n clients stop reading, until Stall(0).

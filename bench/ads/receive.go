@@ -201,6 +201,7 @@ func (c *Client) proceed() error {
 	}
 	if c.types[Listeners].started && c.types[Endpoints].missing == 0 && c.types[Routes].missing == 0 && c.synced.Load() == 0 {
 		c.synced.Store(time.Now().UnixNano())
+		c.fleet.inSync.Add(1)
 	}
 	return nil
 }
