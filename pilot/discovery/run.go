@@ -56,7 +56,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	group.Go(func() error {
-		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Lean: true, Logger: p.cfg.Logger}).Run(ctx, p.store)
+		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Lean: true, Logger: p.cfg.Logger}).Run(ctx, p.metrics.events.count(p.store))
 	})
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })
@@ -80,8 +80,8 @@ func newPlane(cfg Config) *plane {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
-		metrics: newMetrics(registry, cfg.Version),
 	}
+	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.store = store.New(store.Options{
 		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}}, Report: p.board.Report, Logger: cfg.Logger,
 	})

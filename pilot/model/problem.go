@@ -26,6 +26,11 @@ const (
 	ReasonNotTranslated Reason = "NotTranslated"
 	// ReasonConflict marks an object that another one overrides.
 	ReasonConflict Reason = "Conflict"
+	// ReasonInboundConflict marks a service port that asks for another protocol on a port of a
+	// workload than a former one.
+	ReasonInboundConflict Reason = "InboundConflict"
+	// ReasonOutboundConflict marks a service port whose address and port are taken already.
+	ReasonOutboundConflict Reason = "OutboundConflict"
 	// ReasonRejected marks content that an Envoy refused.
 	ReasonRejected Reason = "Rejected"
 	// ReasonDegraded marks a source that cannot be read, so that what it held last is in effect.

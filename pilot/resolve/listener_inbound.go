@@ -87,7 +87,7 @@ func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
 
 func protocolConflict(in, other InboundPort) model.Problem {
 	return model.Problem{
-		Object: in.Service, Field: fmt.Sprintf("spec.ports[port=%d]", in.Port), Severity: model.SeverityWarning, Reason: model.ReasonConflict,
+		Object: in.Service, Field: fmt.Sprintf("spec.ports[port=%d]", in.Port), Severity: model.SeverityWarning, Reason: model.ReasonInboundConflict,
 		Message: fmt.Sprintf("service %s serves target port %d as protocol %s; give both ports the same protocol", other.Host, in.TargetPort, protocolName(other.Protocol)),
 	}
 }

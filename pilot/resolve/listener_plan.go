@@ -160,7 +160,7 @@ func (p *planner) podAddresses(sp servicePort) []string {
 func (p *planner) problem(sp servicePort, message string) {
 	p.problems = append(p.problems, model.Problem{
 		Object: sp.service.Key, Field: fmt.Sprintf("spec.ports[port=%d]", sp.port.Port), Severity: model.SeverityWarning,
-		Reason: model.ReasonConflict, Message: message, Origin: sp.service.Origin,
+		Reason: model.ReasonOutboundConflict, Message: message, Origin: sp.service.Origin,
 	})
 }
 
