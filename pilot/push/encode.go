@@ -16,9 +16,8 @@ import (
 // encoder turns ir values into resources, equal ones into the same.
 type encoder struct {
 	*pools
-	memos   [NumTypes]*memo[Resource]
-	hosts   *memo[virtualHost]
-	buffers sync.Pool // of *[]byte, in which route configurations are put together
+	memos [NumTypes]*memo[Resource]
+	hosts *memo[virtualHost]
 
 	mu          sync.Mutex
 	assignments map[assignmentKey]*Resource // of the present snapshot
@@ -130,17 +129,18 @@ func (e *encoder) routes(name string, hosts []*virtualHost) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffer, _ := e.buffers.Get().(*[]byte)
-	if buffer == nil {
-		buffer = new([]byte)
-	}
-	value := append((*buffer)[:0], head...)
+	size := 0
 	for _, h := range hosts {
-		value = append(value, h.field...)
+		size += len(h.field)
 	}
 	r := &Resource{Type: Routes, Name: name}
-	r.finish(value) // which copies it
-	*buffer = value
-	e.buffers.Put(buffer)
+	if size > largeResource {
+		r.finishRope(head, hosts)
+	} else {
+		for _, h := range hosts {
+			head = append(head, h.field...)
+		}
+		r.finish(head)
+	}
 	return e.resources.intern(r), nil
 }

@@ -75,7 +75,7 @@ func (p *Piece) Join(delta bool) *Joined {
 func newPiece(resources []*Resource) *Piece {
 	p := &Piece{Resources: resources}
 	for _, r := range resources {
-		p.size += len(r.frame)
+		p.size += r.size
 	}
 	return p
 }
@@ -91,7 +91,7 @@ func split(resources []*Resource) []*Piece {
 		start, size = end, 0
 	}
 	for i, r := range resources {
-		n := len(r.frame)
+		n := r.size
 		if n > largeResource || size+n > pieceSize {
 			cut(i)
 		}

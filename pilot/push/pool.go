@@ -1,7 +1,6 @@
 package push
 
 import (
-	"bytes"
 	"slices"
 	"sync"
 	"weak"
@@ -32,7 +31,7 @@ func (p *pool) intern(r *Resource) *Resource {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w, ok := p.entries[key]; ok {
-		if old := w.Value(); old != nil && bytes.Equal(old.frame, r.frame) {
+		if old := w.Value(); old != nil && old.sameBytes(r) {
 			return old
 		}
 	}

@@ -31,18 +31,27 @@ type Resource struct {
 	// LoadAssignment is the name of the load assignment that a cluster needs; "" for none.
 	LoadAssignment string
 
-	sum      uint64 // a hash of name and version, for the versions of sets
-	frame    []byte // field "resources" of a delta response: tag, length, Resource
-	any      int    // where in frame its Any's tag stands, which is the other protocol's frame
+	sum uint64 // a hash of name and version, for the versions of sets
+	// frame is the field "resources" of a delta response: tag, length, Resource. It is nil where
+	// rope has it.
+	frame    []byte
+	rope     *rope
+	size     int // of the frame
+	any      int // where in the frame its Any's tag stands, which is the other protocol's frame
 	accepted atomic.Bool
 }
 
 // Delta gives the bytes that stand for the resource in a DeltaDiscoveryResponse. Nobody may write
 // to them.
-func (r *Resource) Delta() []byte { return r.frame }
+func (r *Resource) Delta() []byte {
+	if r.rope != nil {
+		return r.rope.join(r.size)
+	}
+	return r.frame
+}
 
 // SotW gives the bytes that stand for the resource in a DiscoveryResponse. Nobody may write to them.
-func (r *Resource) SotW() []byte { return r.frame[r.any:] }
+func (r *Resource) SotW() []byte { return r.Delta()[r.any:] }
 
 // Frame gives the bytes that stand for the resource in a response of either protocol.
 func (r *Resource) Frame(delta bool) []byte {
@@ -64,8 +73,9 @@ func (r *Resource) Accepted() bool { return r.accepted.Load() }
 
 // Any decodes the resource's envelope.
 func (r *Resource) Any() *anypb.Any {
-	_, _, n := protowire.ConsumeTag(r.SotW())
-	body, _ := protowire.ConsumeBytes(r.SotW()[n:])
+	frame := r.SotW()
+	_, _, n := protowire.ConsumeTag(frame)
+	body, _ := protowire.ConsumeBytes(frame[n:])
 	a := &anypb.Any{}
 	if err := proto.Unmarshal(body, a); err != nil { // our own bytes
 		return &anypb.Any{TypeUrl: r.Type.URL()}
@@ -101,43 +111,49 @@ func NewResource(t Type, name string, m proto.Message) (*Resource, error) {
 
 // finish frames the marshalled message.
 func (r *Resource) finish(value []byte) {
-	r.Version = version(value)
+	r.name(xxhash.Sum64(value))
+	head, at := frameHead(r, len(value), len(value))
+	r.frame, r.any = append(head, value...), at
+	r.size = len(r.frame)
+}
+
+// name sets what follows from the hash of the marshalled message.
+func (r *Resource) name(hash uint64) {
+	r.Version = version(hash)
 	r.sum = xxhash.Sum64String(r.Name + "\x00" + r.Version)
-	r.frame, r.any = frame(r.Type.URL(), r.Name, r.Version, value)
 }
 
 // version is short because clients send all their versions back on a reconnect.
-func version(b []byte) string {
-	var sum [8]byte
-	binary.BigEndian.PutUint64(sum[:], xxhash.Sum64(b))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+func version(hash uint64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, hash))
 }
 
-// frame writes Resource{name, version, resource: Any{url, value}} as a field of a response, and
-// gives the offset of the Any.
-func frame(url, name, version string, value []byte) ([]byte, int) {
+// frameHead writes Resource{name, version, resource: Any{url, value}} as a field of a response, up
+// to the value. It has room for so many bytes more, and gives the offset of the Any.
+func frameHead(r *Resource, value, room int) ([]byte, int) {
+	url := r.Type.URL()
 	anySize := protowire.SizeTag(1) + protowire.SizeBytes(len(url))
-	if len(value) > 0 {
-		anySize += protowire.SizeTag(2) + protowire.SizeBytes(len(value))
+	if value > 0 {
+		anySize += protowire.SizeTag(2) + protowire.SizeBytes(value)
 	}
-	size := protowire.SizeTag(fieldName) + protowire.SizeBytes(len(name)) +
-		protowire.SizeTag(fieldVersion) + protowire.SizeBytes(len(version)) +
+	size := protowire.SizeTag(fieldName) + protowire.SizeBytes(len(r.Name)) +
+		protowire.SizeTag(fieldVersion) + protowire.SizeBytes(len(r.Version)) +
 		protowire.SizeTag(fieldAny) + protowire.SizeBytes(anySize)
-	b := make([]byte, 0, protowire.SizeTag(fieldResources)+protowire.SizeBytes(size))
+	b := make([]byte, 0, protowire.SizeTag(fieldResources)+protowire.SizeBytes(size)-value+room)
 	b = protowire.AppendTag(b, fieldResources, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(size))
 	b = protowire.AppendTag(b, fieldName, protowire.BytesType)
-	b = protowire.AppendString(b, name)
+	b = protowire.AppendString(b, r.Name)
 	b = protowire.AppendTag(b, fieldVersion, protowire.BytesType)
-	b = protowire.AppendString(b, version)
+	b = protowire.AppendString(b, r.Version)
 	start := len(b)
 	b = protowire.AppendTag(b, fieldAny, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(anySize))
 	b = protowire.AppendTag(b, 1, protowire.BytesType)
 	b = protowire.AppendString(b, url)
-	if len(value) > 0 {
+	if value > 0 {
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
-		b = protowire.AppendBytes(b, value)
+		b = protowire.AppendVarint(b, uint64(value))
 	}
 	return b, start
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Set is an immutable set of resources of one type, by name: those of a base that several sets
@@ -92,7 +94,7 @@ func (s *totals) count(r *Resource, sign int) {
 		return
 	}
 	s.sum += uint64(sign) * r.sum
-	s.bytes += sign * len(r.frame)
+	s.bytes += sign * r.size
 	s.length += sign
 }
 
@@ -165,7 +167,7 @@ func (s totals) version() string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:], s.sum)
 	binary.BigEndian.PutUint64(b[8:], uint64(s.length))
-	return version(b[:])
+	return version(xxhash.Sum64(b[:]))
 }
 
 // Bytes gives the size of all resources on the wire.
