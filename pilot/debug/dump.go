@@ -3,7 +3,6 @@ package debug
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -96,14 +95,14 @@ func held(c xds.Connection) func(yield func(*push.Resource) bool) {
 
 // connection is a stream in /debug/connections.
 type connection struct {
-	ID        string `json:"connectionId"`
-	Proxy     string `json:"proxy"`
-	Node      string `json:"node"`
-	Address   string `json:"address"`
-	Connected string `json:"connectedAt"`
-	Protocol  string `json:"protocol"`
-	Identity  string `json:"identity,omitempty"`
-	Watches   string `json:"watches"`
+	ID        string   `json:"connectionId"`
+	Proxy     string   `json:"proxy"`
+	Node      string   `json:"node"`
+	Address   string   `json:"address"`
+	Connected string   `json:"connectedAt"`
+	Protocol  string   `json:"protocol"`
+	Identity  string   `json:"identity,omitempty"`
+	Types     []string `json:"types"`
 }
 
 func (s *Server) connections(w http.ResponseWriter, _ *http.Request) {
@@ -113,15 +112,15 @@ func (s *Server) connections(w http.ResponseWriter, _ *http.Request) {
 		if c.Delta {
 			protocol = "delta"
 		}
-		var watches []string
+		types := []string{}
 		for t, st := range c.Types {
 			if st.State != xds.StateIgnored {
-				watches = append(watches, push.Type(t).String())
+				types = append(types, push.Type(t).String())
 			}
 		}
 		clients = append(clients, connection{
 			ID: c.ID, Proxy: c.Proxy(), Node: c.Node.ID, Address: c.Peer, Protocol: protocol, Identity: c.Identity,
-			Connected: c.Connected.UTC().Format("2006-01-02T15:04:05.000Z"), Watches: strings.Join(watches, ","),
+			Connected: c.Connected.UTC().Format("2006-01-02T15:04:05.000Z"), Types: types,
 		})
 	}
 	writeJSON(w, map[string]any{"totalClients": len(clients), "clients": clients})

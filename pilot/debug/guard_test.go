@@ -17,6 +17,8 @@ func (noServices) Mesh() *meshconfig.MeshConfig {
 	return &meshconfig.MeshConfig{RootNamespace: "istio-system"}
 }
 
+func (noServices) AllServices() []*model.Service { return nil }
+
 func (noServices) Services(string) []*model.Service { return nil }
 
 func (noServices) Endpoints(model.Key) []model.Endpoint { return nil }

@@ -1,12 +1,9 @@
 package debug
 
 import (
-	"fmt"
 	"net/http"
 
 	"google.golang.org/protobuf/encoding/protojson"
-
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // snapshot gives the present snapshot, or answers that there is none.
@@ -17,56 +14,6 @@ func (s *Server) snapshot(w http.ResponseWriter) (Snapshot, bool) {
 		return nil, false
 	}
 	return snap, true
-}
-
-// endpointService is a service port in /debug/endpointz, in Istio's schema.
-type endpointService struct {
-	Service   string         `json:"svc"` // hostname:port name
-	Endpoints []endpointInfo `json:"ep"`
-}
-
-type endpointInfo struct {
-	Address        string `json:"address"`
-	Health         string `json:"health"`
-	Pod            string `json:"pod,omitempty"`
-	Workload       string `json:"workload,omitempty"`
-	ServiceAccount string `json:"serviceAccount,omitempty"`
-	TLSMode        string `json:"tlsMode"`
-	Locality       string `json:"locality,omitempty"`
-}
-
-func (s *Server) endpointz(w http.ResponseWriter, r *http.Request) {
-	snap, ok := s.snapshot(w)
-	if !ok {
-		return
-	}
-	namespace := r.URL.Query().Get("namespace")
-	if namespace == "" {
-		namespace = snap.Mesh().GetRootNamespace()
-	}
-	out := []endpointService{}
-	for _, svc := range snap.Services(namespace) {
-		byPort := map[string][]endpointInfo{}
-		for _, ep := range snap.Endpoints(svc.Key) {
-			byPort[ep.ServicePort] = append(byPort[ep.ServicePort], describe(ep))
-		}
-		for _, port := range svc.Ports {
-			out = append(out, endpointService{Service: svc.Hostname + ":" + port.Name, Endpoints: byPort[port.Name]})
-		}
-	}
-	writeJSON(w, out)
-}
-
-func describe(ep model.Endpoint) endpointInfo {
-	out := endpointInfo{
-		Address: fmt.Sprintf("%s:%d", ep.Address, ep.Port), Pod: ep.Pod, Workload: ep.Workload,
-		ServiceAccount: ep.ServiceAccount, TLSMode: ep.TLSMode,
-		Health: map[model.Health]string{model.Healthy: "healthy", model.Unhealthy: "unhealthy", model.Draining: "draining"}[ep.Health],
-	}
-	if l := ep.Locality; l != (model.Locality{}) {
-		out.Locality = l.Region + "/" + l.Zone + "/" + l.SubZone
-	}
-	return out
 }
 
 // problem is one in /debug/problems.

@@ -23,6 +23,7 @@ import (
 type Snapshot interface {
 	Mesh() *meshconfig.MeshConfig
 	Services(namespace string) []*model.Service
+	AllServices() []*model.Service
 	Endpoints(service model.Key) []model.Endpoint
 }
 
@@ -62,7 +63,9 @@ func (s *Server) pages() []page {
 		{path: "/debug/pilothouse/syncz", help: "the same with state, age and errors", serve: s.richSyncz},
 		{path: "/debug/config_dump", help: "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", serve: s.configDump, proxy: true},
 		{path: "/debug/connections", help: "streams", serve: s.connections},
-		{path: "/debug/endpointz", help: "services with their endpoints", serve: s.endpointz},
+		{path: "/debug/endpointz", help: "endpoints by service and namespace, in Istio's schema", serve: s.shards},
+		{path: "/debug/endpointShardz", help: "the same", serve: s.shards},
+		{path: "/debug/pilothouse/endpointz", help: "services that a namespace sees, with their endpoints; namespace=NAMESPACE", serve: s.endpointz},
 		{path: "/debug/problems", help: "objects that are not in effect, and why", serve: s.problems},
 		{path: "/debug/mesh", help: "the mesh configuration in effect", serve: s.mesh},
 		{path: "/debug/list", help: "this list", serve: s.list},

@@ -34,6 +34,9 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: broken, namespace: default}
 spec: {hosts: [first], http: [{rout: []}]}
+`
+
+const pod = `
 ---
 apiVersion: v1
 kind: Pod
@@ -121,7 +124,7 @@ var dashboards = map[string]float64{
 
 func TestMetricsThatDashboardsRead(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+routed)
+	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+routed+pod)
 	cfg := testConfig(t, dir)
 	p := newPlane(cfg)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -64,7 +64,7 @@ func write(t *testing.T, dir, name, text string) {
 
 func TestFromDirectoryToProxy(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1))
+	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+pod)
 	cfg := testConfig(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -100,7 +100,7 @@ func TestFromDirectoryToProxy(t *testing.T) {
 	for path, want := range map[string]string{
 		"/debug/pilothouse/syncz": `"proxy": "pod.default"`, "/debug/syncz": `"cluster_sent"`, "/debug/connections": `"delta"`,
 		"/debug/config_dump?proxyID=pod.default": "outbound|80||first.default.svc.cluster.local",
-		"/debug/endpointz":                       "first.default.svc.cluster.local:http", "/debug/mesh": "rootNamespace",
+		"/debug/endpointz":                       `"ServicePortName": "http"`, "/debug/pilothouse/endpointz": "first.default.svc.cluster.local:http", "/debug/mesh": "rootNamespace",
 		"/debug/list": "/debug/syncz", "/debug/problems": "[", "/metrics": `istio_build{component="pilot",tag="test"} 1`, "/version": "test",
 	} {
 		if code, body := get(t, "http://"+cfg.MonitoringAddr+path); code != http.StatusOK || !strings.Contains(body, want) {

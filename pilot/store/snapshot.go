@@ -60,6 +60,14 @@ func (s *Snapshot) Services(namespace string) []*model.Service {
 	return s.services.from(namespace)
 }
 
+// AllServices gives every service, whoever sees it, sorted by hostname.
+func (s *Snapshot) AllServices() []*model.Service {
+	out := make([]*model.Service, 0, s.byHost.len())
+	s.byHost.all(func(_ string, svc *model.Service) { out = append(out, svc) })
+	slices.SortFunc(out, func(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return out
+}
+
 // Service gives the service of a hostname as a namespace sees it, or nil.
 func (s *Snapshot) Service(namespace, hostname string) *model.Service {
 	svc := s.byHost.row(hostname)

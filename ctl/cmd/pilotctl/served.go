@@ -54,7 +54,7 @@ func served(ctx context.Context, m *localMesh) error {
 		namespaces[p.Namespace] = true
 	}
 	for ns := range namespaces {
-		data, err := m.control(ctx, "/debug/endpointz?namespace="+ns)
+		data, err := m.control(ctx, "/debug/pilothouse/endpointz?namespace="+ns)
 		if err != nil {
 			return err
 		}
