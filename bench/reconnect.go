@@ -49,7 +49,7 @@ func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*
 	probes := r.probes()
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		start := time.Now()
-		fleet.Connect(ctx, r.server.plain)
+		fleet.Connect(context.WithoutCancel(ctx), r.server.plain)
 		if err := wait(ctx, "clients that ask", glance, fleet.Len(), fleet.Asking); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
@@ -63,18 +64,40 @@ func Run(ctx context.Context, o Options) (*Measured, error) {
 	return out, ctx.Err()
 }
 
-// scenario runs one, on a server that is started again where the one before has ended it.
+// scenario runs one, on a server that is started again where the one before has ended it. It does
+// not wait for clients of a server that has ended.
 func (r *runner) scenario(ctx context.Context, s scenario) error {
 	r.Log.Info("scenario", "series", r.Name, "name", s.name)
-	if s.name != scenarioLoad && r.server.ended() {
-		r.Log.Error("the server has ended; it is started again", "log", r.server.tail())
+	if s.name == scenarioLoad {
+		return s.run(ctx)
+	}
+	if r.server.ended() {
 		r.startOver()
 		r.server.stop(true)
 		if err := r.server.start(ctx); err != nil {
 			return err
 		}
 	}
-	return s.run(ctx)
+	if s.name == scenarioRestart { // it ends the server itself
+		return s.run(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	server := r.server.Process
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	watching.Go(func() {
+		select {
+		case <-server.Exited():
+			cancel(fmt.Errorf("the server has ended: %s: %s", server.Fate(), r.server.tail()))
+		case <-ctx.Done():
+		}
+	})
+	err := s.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // startOver lets the shared fleet go; the next scenario connects a new one.
@@ -119,7 +142,7 @@ func (r *runner) connected(ctx context.Context) (*ads.Fleet, error) {
 		return nil, err
 	}
 	r.fleet = fleet
-	fleet.Connect(ctx, r.server.plain)
+	fleet.Connect(context.WithoutCancel(ctx), r.server.plain) // it outlives the scenario
 	if err := synced(ctx, fleet); err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (s *server) start(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.Exited():
-			return fmt.Errorf("the server ended before it was ready: %s", s.tail())
+			return fmt.Errorf("the server ended before it was ready: %s: %s", p.Fate(), s.tail())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -109,14 +109,15 @@ func (s *server) ended() bool {
 	}
 }
 
-// tail gives the end of the server's log.
+// tail gives the last lines of the server's log.
 func (s *server) tail() string {
-	const most = 2000 // bytes: about as much as a reader wants
+	const most = 5
 	log, err := os.ReadFile(s.log)
 	if err != nil {
 		return err.Error()
 	}
-	return strings.TrimSpace(string(log[max(0, len(log)-most):]))
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 func (s *server) get(ctx context.Context, address, path string) (io.ReadCloser, error) {

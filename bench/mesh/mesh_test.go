@@ -58,7 +58,7 @@ func TestCounts(t *testing.T) {
 	for what, want := range map[string]int{
 		"kind: Namespace\n": 20, "kind: Service\n": 80, "kind: Pod\n": 800, "kind: ServiceAccount\n": 80,
 		"kind: Sidecar\n": 20, "kind: VirtualService\n": 20, "kind: DestinationRule\n": 20,
-		"clusterIP: None": 4, "failoverPriority": 5,
+		"clusterIP: None": 4, "localityLbSetting": 5,
 	} {
 		if got := strings.Count(text, what); got != want {
 			t.Errorf("%q is there %d times, want %d", what, got, want)

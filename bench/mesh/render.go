@@ -172,7 +172,7 @@ func (m *Mesh) renderRule(b *bytes.Buffer, i, generation int) {
 	s := m.hosts[i]
 	failover := ""
 	if i%failoverEvery == failoverEvery-1 {
-		failover = "\n    loadBalancer: {localityLbSetting: {enabled: true, failoverPriority: [topology.kubernetes.io/region, topology.kubernetes.io/zone]}}" +
+		failover = "\n    loadBalancer: {localityLbSetting: {enabled: true}}" +
 			"\n    outlierDetection: {consecutive5xxErrors: 5, interval: 10s}"
 	}
 	document(b, `apiVersion: networking.istio.io/v1

@@ -38,7 +38,7 @@ func Start(ctx context.Context, output string, program string, args ...string) (
 	}
 	p.group = newCgroup(p.cmd.Process.Pid)
 	go func() {
-		_ = p.cmd.Wait() // how it ended is in its output
+		_ = p.cmd.Wait() // Fate tells how it ended
 		close(p.exited)
 	}()
 	return p, nil
@@ -46,6 +46,9 @@ func Start(ctx context.Context, output string, program string, args ...string) (
 
 // Exited is closed when the program has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Fate says how a program that has ended did so: "exit status 1" for example.
+func (p *Process) Fate() string { return p.cmd.ProcessState.String() }
 
 // Stop ends the program and waits for that: by SIGTERM, or by SIGKILL as a crash would.
 func (p *Process) Stop(crash bool) {

@@ -30,6 +30,9 @@ func TestMeasuresAnotherProcess(t *testing.T) {
 	p.Stop(true)
 	select {
 	case <-p.Exited():
+		if got := p.Fate(); got != "signal: killed" {
+			t.Errorf("it ended by %q", got)
+		}
 	default:
 		t.Error("it runs after Stop")
 	}
