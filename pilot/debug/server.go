@@ -5,6 +5,7 @@ package debug
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -68,7 +69,8 @@ func (s *Server) pages() []page {
 		{path: "/debug/pilothouse/endpointz", help: "services that a namespace sees, with their endpoints; namespace=NAMESPACE", serve: s.endpointz},
 		{path: "/debug/problems", help: "objects that are not in effect, and why", serve: s.problems},
 		{path: "/debug/mesh", help: "the mesh configuration in effect", serve: s.mesh},
-		{path: "/debug/list", help: "this list", serve: s.list},
+		{path: "/debug/list", help: "the names of these pages", serve: s.list},
+		{path: "/debug", help: "this page", serve: s.index},
 		{path: "/debug/pprof/", help: "profiles", serve: pprof.Index},
 		{path: "/debug/pprof/profile", help: "CPU profile", serve: pprof.Profile},
 		{path: "/debug/pprof/trace", help: "execution trace", serve: pprof.Trace},
@@ -108,17 +110,25 @@ func (s *Server) mux() *http.ServeMux {
 	return mux
 }
 
-func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
-	type entry struct {
-		Path string `json:"path"`
-		Help string `json:"help"`
-	}
-	out := []entry{}
+// index is for people: each page with what it shows.
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+	var b strings.Builder
 	for _, p := range s.pages() {
-		out = append(out, entry{p.path, p.help})
+		fmt.Fprintf(&b, "%-32s %s\n", p.path, p.help)
 	}
-	slices.SortFunc(out, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
-	writeJSON(w, out)
+	writeText(w, b.String())
+}
+
+// list is for tools, in Istio's schema: the names of the other pages.
+func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
+	names := []string{}
+	for _, p := range s.pages() {
+		if name, ok := strings.CutPrefix(p.path, "/debug/"); ok && name != "list" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	writeJSON(w, names)
 }
 
 func writeText(w http.ResponseWriter, text string) {

@@ -101,7 +101,7 @@ func TestFromDirectoryToProxy(t *testing.T) {
 		"/debug/pilothouse/syncz": `"proxy": "pod.default"`, "/debug/syncz": `"cluster_sent"`, "/debug/connections": `"delta"`,
 		"/debug/config_dump?proxyID=pod.default": "outbound|80||first.default.svc.cluster.local",
 		"/debug/endpointz":                       `"ServicePortName": "http"`, "/debug/pilothouse/endpointz": "first.default.svc.cluster.local:http", "/debug/mesh": "rootNamespace",
-		"/debug/list": "/debug/syncz", "/debug/problems": "[", "/metrics": `istio_build{component="pilot",tag="test"} 1`, "/version": "test",
+		"/debug/list": `"pilothouse/syncz"`, "/debug": "/debug/connections", "/debug/problems": "[", "/metrics": `istio_build{component="pilot",tag="test"} 1`, "/version": "test",
 	} {
 		if code, body := get(t, "http://"+cfg.MonitoringAddr+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d, without %q: %s", path, code, want, body)
