@@ -51,7 +51,7 @@ func dumpOf(c xds.Connection) (*adminv3.ConfigDump, error) {
 	clusters := &adminv3.ClustersConfigDump{VersionInfo: c.Types[push.Clusters].Acked}
 	listeners := &adminv3.ListenersConfigDump{VersionInfo: c.Types[push.Listeners].Acked}
 	routes, endpoints := &adminv3.RoutesConfigDump{}, &adminv3.EndpointsConfigDump{}
-	for r := range held(c) {
+	for r := range c.Held() {
 		a := r.Any()
 		switch r.Type {
 		case push.Clusters:
@@ -78,19 +78,6 @@ func dumpOf(c xds.Connection) (*adminv3.ConfigDump, error) {
 		out.Configs = append(out.Configs, a)
 	}
 	return out, nil
-}
-
-// held walks through the resources of which the proxy has the view's version, by type and name.
-func held(c xds.Connection) func(yield func(*push.Resource) bool) {
-	return func(yield func(*push.Resource) bool) {
-		for t, st := range c.Types {
-			for r := range c.View.Set(push.Type(t)).All() {
-				if st.Held[r.Name] == r.Version && !yield(r) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // connection is a stream in /debug/connections.

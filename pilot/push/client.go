@@ -1,6 +1,9 @@
 package push
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Client is one connected proxy's place among the views.
 type Client struct {
@@ -20,15 +23,27 @@ type Update struct {
 	Since time.Time
 }
 
-// Suspicion is the set of types of which a proxy may run something else than it claims, because
-// a refused response was not repaired before its stream broke.
-type Suspicion uint8
+// Suspicion is what a proxy may run of each type that is something else than it claims, because its
+// stream broke before a refused response was repaired, or before it answered one. It is nil for most.
+type Suspicion map[Type]Doubt
 
-// Add puts a type into the set.
-func (s *Suspicion) Add(t Type) { *s |= 1 << t }
+// Doubt is what is suspected of one type: everything, or some names.
+type Doubt struct {
+	All   bool
+	Names []string
+}
 
-// Has tells whether a type is in the set.
-func (s Suspicion) Has(t Type) bool { return s&(1<<t) != 0 }
+// Add adds what is suspected of a type.
+func (s *Suspicion) Add(t Type, d Doubt) {
+	if !d.All && len(d.Names) == 0 {
+		return
+	}
+	if *s == nil {
+		*s = Suspicion{}
+	}
+	before := (*s)[t]
+	(*s)[t] = Doubt{All: before.All || d.All, Names: slices.Concat(before.Names, d.Names)}
+}
 
 // maxSuspects bounds how many disconnected proxies are remembered.
 const maxSuspects = 10000
@@ -44,7 +59,7 @@ func (c *Client) Close(suspicion Suspicion) {
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
 	delete(c.group.clients, c)
-	if suspicion != 0 && len(c.engine.suspects) < maxSuspects {
+	if len(suspicion) > 0 && len(c.engine.suspects) < maxSuspects {
 		c.engine.suspects[c.node.ID] = suspicion
 	}
 }

@@ -226,14 +226,17 @@ func TestSuspicionWaitsForTheNextStream(t *testing.T) {
 	apply(t, e, Commit{Translator: fake{}})
 	c := connect(t, e, "p1", "a")
 	var s Suspicion
-	s.Add(Listeners)
+	s.Add(Listeners, Doubt{All: true})
+	s.Add(Routes, Doubt{})
+	s.Add(Clusters, Doubt{Names: []string{"x"}})
+	s.Add(Clusters, Doubt{Names: []string{"y"}})
 	c.Close(s)
 	again := connect(t, e, "p1", "a")
-	if !again.Suspicion().Has(Listeners) || again.Suspicion().Has(Clusters) {
-		t.Errorf("got %b", again.Suspicion())
+	if got := again.Suspicion(); len(got) != 2 || !got[Listeners].All || !slices.Equal(got[Clusters].Names, []string{"x", "y"}) {
+		t.Errorf("got %v", got)
 	}
-	again.Close(0)
-	if connect(t, e, "p1", "a").Suspicion() != 0 {
+	again.Close(nil)
+	if connect(t, e, "p1", "a").Suspicion() != nil {
 		t.Error("a suspicion outlives the stream that it was for")
 	}
 }

@@ -1,22 +1,36 @@
 package xds
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
 
-// ack notes that the client took a response.
-func (w *watch) ack(s *sent, now time.Time) {
-	for _, r := range s.resources {
-		r.Accept()
-		delete(w.refused, r.Name)
+// answered takes the response that a nonce answers, or nil.
+func (w *watch) answered(nonce uint64) *response {
+	for i, r := range w.inflight {
+		if r.nonce == nonce {
+			w.inflight = slices.Delete(w.inflight, i, i+1)
+			return r
+		}
 	}
-	w.status.acked(s.version, now)
+	return nil
+}
+
+// ack notes that the client took a response.
+func (w *watch) ack(r *response, now time.Time) {
+	r.accept()
+	if w.refused.len() > 0 {
+		for _, res := range r.all() {
+			w.refused.drop(res.Name)
+		}
+	}
+	w.status.Acked, w.status.AckedAt = r.version, now
 	if w.idle() {
 		w.suspect = false
-		if len(w.refused) == 0 {
+		if w.refused.len() == 0 {
 			w.status.Error = ""
 		}
 	}
@@ -25,31 +39,32 @@ func (w *watch) ack(s *sent, now time.Time) {
 // nack handles a refused response: what is named as bad is not sent again, the good part is sent
 // again at once, since the client may have applied it and yet claims not to have it; where nothing
 // is named the response is bisected. It gives the resources that are found to be bad.
-func (w *watch) nack(s *sent, detail string, now time.Time) []*push.Resource {
-	w.status.nacked(detail, now)
+func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource {
+	w.status.Error, w.status.ErrorAt = detail, now
 	w.own = ownTrouble(detail)
-	bad, good := blame(w.typ, detail, s.resources)
-	if len(bad) == 0 && len(s.resources) == 1 {
-		bad, good = s.resources, nil
+	all := r.all()
+	bad, good := blame(w.typ, detail, all)
+	if len(bad) == 0 && len(all) == 1 {
+		bad, good = all, nil
 	}
-	w.restore(s)
-	for _, r := range bad {
-		w.refused[r.Name] = r.Version
+	w.restore(r)
+	for _, res := range bad {
+		w.refused.put(res.Name, res.Version)
 	}
 	switch {
 	case w.fullState():
 		// All goes again once the view, or the watch, has something in place of the bad.
 	case len(bad) > 0:
-		for _, r := range good {
-			w.mark(r.Name, true)
+		for _, res := range good {
+			w.mark(res.Name, true)
 		}
 	default:
-		half := len(s.resources) / 2
-		w.isolate = append([][]string{namesOf(s.resources[:half]), namesOf(s.resources[half:])}, w.isolate...)
+		half := len(all) / 2
+		w.isolate = append([][]string{namesOf(all[:half]), namesOf(all[half:])}, w.isolate...)
 	}
-	for _, name := range s.removed {
+	for _, name := range r.removed {
 		if w.wants(name) {
-			w.held[name] = ""
+			w.hold(name, holding{has: true})
 			w.mark(name, false)
 		}
 	}
@@ -59,16 +74,29 @@ func (w *watch) nack(s *sent, detail string, now time.Time) []*push.Resource {
 }
 
 // restore takes back what record assumed, except where a newer response is under way.
-func (w *watch) restore(s *sent) {
-	for i, r := range s.resources {
-		if w.held[r.Name] != r.Version {
-			continue
+func (w *watch) restore(r *response) {
+	back := func(name string, sent *push.Resource, former holding) {
+		if w.holds(name) == holdingOf(sent) {
+			w.hold(name, former)
 		}
-		if !s.known[i] {
-			delete(w.held, r.Name)
-			continue
+	}
+	if r.state != nil && !r.state.cold {
+		for name, former := range r.state.before {
+			back(name, r.state.set.Get(name), former)
 		}
-		w.held[r.Name] = s.former[i]
+		return
+	}
+	for _, p := range r.pieces {
+		for _, res := range p.Resources {
+			back(res.Name, res, r.fresh)
+		}
+	}
+	for i, res := range r.resources {
+		former := r.fresh
+		if r.former != nil {
+			former = r.former[i]
+		}
+		back(res.Name, res, former)
 	}
 }
 

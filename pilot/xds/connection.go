@@ -2,6 +2,8 @@ package xds
 
 import (
 	"cmp"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,8 @@ type Connection struct {
 	Connected time.Time
 	View      *push.View
 	Types     [push.NumTypes]TypeStatus
+
+	stream *stream
 }
 
 // Proxy gives pod.namespace.
@@ -25,6 +29,37 @@ func (c Connection) Proxy() string { return c.Node.Name + "." + c.Node.Namespace
 
 func (c Connection) compare(o Connection) int {
 	return cmp.Or(strings.Compare(c.Proxy(), o.Proxy()), c.Connected.Compare(o.Connected))
+}
+
+// Held walks through the resources of which the proxy has the version that it should have now, by
+// type and name.
+func (c Connection) Held() iter.Seq[*push.Resource] {
+	var out []*push.Resource
+	c.stream.mu.Lock()
+	for _, w := range c.stream.watches {
+		if w != nil {
+			out = append(out, w.synced()...)
+		}
+	}
+	c.stream.mu.Unlock()
+	return slices.Values(out)
+}
+
+// synced gives what the client has in the view's version.
+func (w *watch) synced() []*push.Resource {
+	waits := map[*push.Resource]bool{}
+	for _, p := range w.queue {
+		for _, r := range p.Resources {
+			waits[r] = true
+		}
+	}
+	var out []*push.Resource
+	for r := range w.base.All() {
+		if !waits[r] && w.holds(r.Name) == holdingOf(r) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func (s *stream) connection() Connection {
@@ -36,7 +71,7 @@ func (s *stream) connection() Connection {
 	defer s.mu.Unlock()
 	c := Connection{
 		ID: s.id, Node: s.client.Node(), Identity: s.identity, Peer: s.peer, Delta: s.wire.delta(),
-		Connected: s.connected, View: s.update.View,
+		Connected: s.connected, View: s.update.View, stream: s,
 	}
 	for t, w := range s.watches {
 		c.Types[t] = TypeStatus{State: StateIgnored, Since: s.connected}

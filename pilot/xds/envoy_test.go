@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,8 @@ func TestEnvoyRefusalIsolatesOneListener(t *testing.T) {
 	}
 	eventually(t, "the good listener is up", func() bool { return s.stat("listener_manager.total_listeners_active") == 2 })
 	eventually(t, "the good part is acknowledged", func() bool {
-		return s.server.Connections()[0].Types[push.Listeners].Held["good"] != "" && s.server.Connections()[0].Types[push.Listeners].Held["bad"] == ""
+		held := namesOf(slices.Collect(s.server.Connections()[0].Held()))
+		return slices.Contains(held, "good") && !slices.Contains(held, "bad")
 	})
 	s.traffic.stop()
 	if n := s.failed.Load(); n != 0 {

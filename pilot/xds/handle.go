@@ -7,133 +7,126 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
 
-// handle takes a request: subscriptions first, then the nonce or the error (rule 1).
+// handle takes a request, and has sent what is due then.
 func (s *stream) handle(r *request) {
-	t, ok := push.ByURL(r.typeURL)
+	t, ok := r.typ()
 	if !ok {
-		s.log.Debug("request for a type that is not served", "type", r.typeURL)
+		s.log().Debug("request for a type that is not served", "type", string(r.url))
 		return
 	}
 	s.mu.Lock()
 	bad := s.take(t, r, time.Now())
-	s.mu.Unlock()
-	if ownTrouble(r.detail) {
+	if len(bad) == 0 || ownTrouble(string(r.detail)) {
+		s.advance()
+		s.mu.Unlock()
 		return
 	}
+	s.mu.Unlock()
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		s.client.Reject(res, r.detail)
+		s.client.Reject(res, string(r.detail))
 	}
+	s.wake()
 }
 
-// take changes the watch and gives the resources that the client turns out to refuse.
+// take changes the watch, subscriptions first, then the nonce or the error (rule 1). It gives the
+// resources that the client turns out to refuse.
 func (s *stream) take(t push.Type, r *request, now time.Time) []*push.Resource {
 	w := s.watches[t]
+	answers := parseNonce(r.nonce, s.id)
 	switch {
 	case w == nil:
 		w = s.open(t, r)
 		s.watches[t] = w
-	case s.wire.delta():
-		w.subscribe(r.subscribe)
-		w.unsubscribe(r.unsubscribe)
+	case w.delta:
+		s.change(w, r)
 	default:
-		if r.nonce != "" && w.lastNonce != "" && r.nonce != w.lastNonce {
+		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
 			return nil // answers a response that is superseded
 		}
-		w.rename(r)
+		s.rename(w, r, answers)
 	}
-	sent := w.inflight[r.nonce]
+	sent := w.answered(answers)
 	if sent == nil {
 		return nil
 	}
-	delete(w.inflight, r.nonce)
 	if !r.refused {
 		w.ack(sent, now)
 		return nil
 	}
-	s.metrics.rejects.WithLabelValues(t.String()).Inc()
-	s.log.Warn("proxy refused a response", "type", t.String(), "error", r.detail)
-	return w.nack(sent, r.detail, now)
+	s.metrics.types[t].rejects.Inc()
+	s.log().Warn("proxy refused a response", "type", t.String(), "error", string(r.detail))
+	return w.nack(sent, string(r.detail), now)
 }
 
 // open starts a watch by the stream's first request for a type.
 func (s *stream) open(t push.Type, r *request) *watch {
-	w := newWatch(t, s.wire.delta(), s.update.Set(t))
+	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.names.Of(r.asked())}
 	if (t == push.Endpoints || t == push.Listeners) && s.watches[push.Clusters] == nil {
 		s.blind = true
-		s.resumed = s.resumed || len(r.initial) > 0 || r.version != ""
+		s.resumed = s.resumed || r.claims > 0 || len(r.version) > 0
 	}
-	names := r.subscribe
-	if !w.delta {
-		names = r.names
+	w.wildcard = listable(t) && (r.names == 0 || r.starred())
+	w.answer = w.wildcard && r.claims == 0
+	doubt := s.suspects[t]
+	w.suspect = doubt.All
+	switch {
+	case w.suspect || t == push.Endpoints && (s.blind || s.owed.all):
+		w.distrust(r)
+	case r.claims == 0:
+		w.fill(false)
+	default:
+		w.compare(r)
 	}
-	trusted := !s.client.Suspicion().Has(t) && !(t == push.Endpoints && s.blind)
-	for name, version := range r.initial {
-		if !trusted {
-			version = ""
-		}
-		w.held[name] = version
-	}
-	w.wildcard = listable(t) && (len(names) == 0 || slices.Contains(names, "*"))
-	for _, n := range names {
-		if n != "*" {
-			w.names[n] = struct{}{}
-			w.mark(n, !trusted)
-		}
-	}
-	if w.wildcard {
-		w.markAll()
-		w.answer = len(r.initial) == 0
+	for _, name := range doubt.Names {
+		w.claims(name, "")
 	}
 	if t == push.Endpoints {
-		for name := range s.owed {
+		for name := range s.owed.names {
 			if w.wants(name) {
 				w.mark(name, true)
 			}
 		}
-		s.owed = nil
+		s.owed = owed{}
 	}
 	return w
 }
 
-// rename takes over the names of a SotW request.
-func (w *watch) rename(r *request) {
-	if len(r.names) == 0 && listable(w.typ) {
+// change takes over the changes of a delta subscription.
+func (s *stream) change(w *watch, r *request) {
+	if r.names > 0 {
+		added := r.list(deltaFields.names)
+		w.subscribe(added, s.names.Change(w.names, plain(added), nil))
+		if slices.Contains(added, wildcard) {
+			w.subscribeAll()
+		}
+	}
+	if r.gone > 0 {
+		gone := r.list(deltaFields.gone)
+		w.unsubscribe(gone, s.names.Change(w.names, nil, plain(gone)))
+	}
+}
+
+// plain gives the names without the wildcard.
+func plain(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == wildcard })
+}
+
+// rename takes over the names of a request in the state of the world, which answers a response
+// that may be in flight.
+func (s *stream) rename(w *watch, r *request, answers uint64) {
+	if listable(w.typ) && (r.names == 0 || r.starred()) {
 		if !w.wildcard {
 			w.wildcard, w.answer = true, true
+			w.fill(false)
 		}
 		return
 	}
-	want := map[string]struct{}{}
-	for _, n := range r.names {
-		want[n] = struct{}{}
-	}
-	var added, gone []string
-	for n := range want {
-		if _, has := w.names[n]; !has {
-			added = append(added, n)
-		}
-	}
-	for n := range w.names {
-		if _, stays := want[n]; !stays {
-			gone = append(gone, n)
-		}
-	}
-	_, fresh := w.inflight[r.nonce]
+	next := s.names.Of(r.asked())
+	added, gone := w.names.Compare(next)
+	fresh := slices.ContainsFunc(w.inflight, func(sent *response) bool { return sent.nonce == answers })
 	if len(added) == 0 && len(gone) == 0 && !fresh && !w.wildcard {
-		added = r.names // asked again without reason to: the client waits for them
+		added = slices.Collect(next.All()) // asked again without reason to: the client waits for them
 	}
-	w.subscribe(added)
-	w.unsubscribe(gone)
-}
-
-// remove sends the removal of clusters.
-func (s *stream) remove(w *watch, names []string, now time.Time) *response {
-	slices.Sort(names)
-	for _, n := range names {
-		delete(w.removals, n)
-	}
-	if w.fullState() {
-		return s.record(w, w.state(), nil, now)
-	}
-	return s.record(w, nil, names, now)
+	w.subscribe(added, next)
+	w.unsubscribe(gone, next)
 }

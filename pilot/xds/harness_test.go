@@ -13,6 +13,9 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -94,7 +97,7 @@ func (m *mesh) set(messages ...push.Message) {
 // client is one stream as a proxy sees it.
 type client struct {
 	t     *testing.T
-	in    chan *request
+	in    chan []byte
 	out   chan *response
 	ctx   context.Context
 	close context.CancelFunc
@@ -104,12 +107,13 @@ type client struct {
 
 func (c *client) delta() bool { return !c.sotw }
 
-func (c *client) recv() (*request, error) {
+func (c *client) recv(r *request) error {
 	select {
-	case r := <-c.in:
-		return r, nil
+	case b := <-c.in:
+		r.delta, r.raw = !c.sotw, b
+		return r.parse()
 	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
+		return c.ctx.Err()
 	}
 }
 
@@ -125,7 +129,7 @@ func (c *client) send(r *response) error {
 // connect opens a stream with room for buffer responses that the client does not read.
 func (m *mesh) connect(sotw bool, buffer int) *client {
 	ctx, cancel := context.WithCancel(m.t.Context())
-	c := &client{t: m.t, in: make(chan *request, 16), out: make(chan *response, buffer), ctx: ctx, close: cancel, ended: make(chan error, 1), sotw: sotw}
+	c := &client{t: m.t, in: make(chan []byte, 16), out: make(chan *response, buffer), ctx: ctx, close: cancel, ended: make(chan error, 1), sotw: sotw}
 	go func() {
 		c.ended <- m.server.serve(ctx, c, nil)
 		cancel()
@@ -144,20 +148,53 @@ func (m *mesh) stop(clients ...*client) {
 
 var testNode = &corev3.Node{Id: "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"}
 
-// ask sends a request for a type.
-func (c *client) ask(t push.Type, r request) {
-	r.typeURL, r.node = t.URL(), testNode
-	c.in <- &r
+// query is a request as a test writes it down.
+type query struct {
+	nonce                  string
+	refused                bool
+	detail                 string
+	subscribe, unsubscribe []string
+	initial                map[string]string
+	names                  []string // state of the world
 }
+
+func (q query) message(url string, sotw bool) proto.Message {
+	var detail *status.Status
+	if q.refused {
+		detail = &status.Status{Message: q.detail}
+	}
+	if sotw {
+		return &discoveryv3.DiscoveryRequest{
+			Node: testNode, TypeUrl: url, ResourceNames: q.names, ResponseNonce: q.nonce, ErrorDetail: detail,
+		}
+	}
+	return &discoveryv3.DeltaDiscoveryRequest{
+		Node: testNode, TypeUrl: url, ResourceNamesSubscribe: q.subscribe, ResourceNamesUnsubscribe: q.unsubscribe,
+		InitialResourceVersions: q.initial, ResponseNonce: q.nonce, ErrorDetail: detail,
+	}
+}
+
+// ask sends a request for a type.
+func (c *client) ask(t push.Type, q query) { c.askURL(t.URL(), q) }
+
+func (c *client) askURL(url string, q query) {
+	b, err := proto.Marshal(q.message(url, c.sotw))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.in <- b
+}
+
+func nonceOf(r *response) string { return string(appendNonce(nil, r.stream, r.nonce)) }
 
 func (c *client) subscribe(t push.Type, names ...string) {
-	c.ask(t, request{subscribe: names, names: names})
+	c.ask(t, query{subscribe: names, names: names})
 }
 
-func (c *client) ack(r *response) { c.ask(r.typ, request{nonce: r.nonce}) }
+func (c *client) ack(r *response) { c.ask(r.typ, query{nonce: nonceOf(r)}) }
 
 func (c *client) nack(r *response, detail string) {
-	c.ask(r.typ, request{nonce: r.nonce, refused: true, detail: detail})
+	c.ask(r.typ, query{nonce: nonceOf(r), refused: true, detail: detail})
 }
 
 // expect gives the next response, which must hold exactly these resources.
@@ -166,7 +203,7 @@ func (c *client) expect(t push.Type, names ...string) *response {
 	synctest.Wait()
 	select {
 	case r := <-c.out:
-		if got := namesOf(r.resources); r.typ != t || !slices.Equal(got, names) && len(got)+len(names) > 0 {
+		if got := namesOf(r.all()); r.typ != t || !slices.Equal(got, names) && len(got)+len(names) > 0 {
 			c.t.Fatalf("got %s %v (removed %v), want %s %v", r.typ, got, r.removed, t, names)
 		}
 		return r
@@ -182,7 +219,7 @@ func (c *client) silent() {
 	synctest.Wait()
 	select {
 	case r := <-c.out:
-		c.t.Fatalf("got %s %v (removed %v), want silence", r.typ, namesOf(r.resources), r.removed)
+		c.t.Fatalf("got %s %v (removed %v), want silence", r.typ, namesOf(r.all()), r.removed)
 	default:
 	}
 }

@@ -4,36 +4,56 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
 
 // metrics are those that dashboards for Istio read, and under the same names.
 type metrics struct {
 	clients     *prometheus.GaugeVec
-	pushes      *prometheus.CounterVec
-	bytes       *prometheus.CounterVec
-	rejects     *prometheus.CounterVec
 	internal    prometheus.Counter
 	refusals    *prometheus.CounterVec
 	convergence prometheus.Histogram
-	pushTime    *prometheus.HistogramVec
-	configSize  *prometheus.HistogramVec
+	queue       prometheus.Gauge
+	types       [push.NumTypes]typeMetrics
+}
+
+// typeMetrics are those of one type of resource.
+type typeMetrics struct {
+	pushes, bytes, rejects prometheus.Counter
+	pushTime, configSize   prometheus.Observer
+}
+
+func (m *typeMetrics) sent(bytes int, took time.Duration) {
+	m.pushes.Inc()
+	m.bytes.Add(float64(bytes))
+	m.configSize.Observe(float64(bytes))
+	m.pushTime.Observe(took.Seconds())
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	seconds := []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10, 30}
+	byType := []string{"type"}
+	pushes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pilot_xds_pushes", Help: "Responses sent, by type.",
+	}, byType)
+	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pilot_xds_sent_bytes_total", Help: "Bytes of responses sent, by type.",
+	}, byType)
+	rejects := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pilot_total_xds_rejects", Help: "Responses that proxies refused, by type.",
+	}, byType)
+	pushTime := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "pilot_xds_push_time", Help: "Seconds to write a response into its connection.", Buckets: seconds,
+	}, byType)
+	configSize := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "pilot_xds_config_size_bytes", Help: "Size of responses.",
+		Buckets: []float64{1, 10000, 1000000, 4000000, 10000000, 40000000},
+	}, byType)
 	m := &metrics{
 		clients: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pilot_xds", Help: "Connected proxies.",
 		}, []string{"version"}),
-		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pilot_xds_pushes", Help: "Responses sent, by type.",
-		}, []string{"type"}),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pilot_xds_sent_bytes_total", Help: "Bytes of resources sent, by type.",
-		}, []string{"type"}),
-		rejects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pilot_total_xds_rejects", Help: "Responses that proxies refused, by type.",
-		}, []string{"type"}),
 		internal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pilot_total_xds_internal_errors", Help: "Streams that ended by an error of the server.",
 		}),
@@ -44,24 +64,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pilot_proxy_convergence_time", Help: "Seconds from an event until a proxy acknowledged all that it led to.",
 			Buckets: seconds,
 		}),
-		pushTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "pilot_xds_push_time", Help: "Seconds to write a response into its connection.", Buckets: seconds,
-		}, []string{"type"}),
-		configSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "pilot_xds_config_size_bytes", Help: "Size of responses.",
-			Buckets: []float64{1, 10000, 1000000, 4000000, 10000000, 40000000},
-		}, []string{"type"}),
+		queue: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pilot_push_queue_depth", Help: "Proxies to which something is being sent.",
+		}),
+	}
+	for t := range push.NumTypes { // once, so that a push looks nothing up
+		name := t.String()
+		m.types[t] = typeMetrics{
+			pushes: pushes.WithLabelValues(name), bytes: bytes.WithLabelValues(name), rejects: rejects.WithLabelValues(name),
+			pushTime: pushTime.WithLabelValues(name), configSize: configSize.WithLabelValues(name),
+		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.clients, m.pushes, m.bytes, m.rejects, m.internal, m.refusals, m.convergence, m.pushTime, m.configSize)
+		reg.MustRegister(m.clients, pushes, bytes, rejects, m.internal, m.refusals, m.convergence, m.queue, pushTime, configSize)
 	}
 	return m
-}
-
-func (m *metrics) sent(r *response, took time.Duration) {
-	t, size := r.typ.String(), float64(r.size())
-	m.pushes.WithLabelValues(t).Inc()
-	m.bytes.WithLabelValues(t).Add(size)
-	m.configSize.WithLabelValues(t).Observe(size)
-	m.pushTime.WithLabelValues(t).Observe(took.Seconds())
 }

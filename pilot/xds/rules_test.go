@@ -23,7 +23,7 @@ func TestRule1SubscriptionsRideOnAcknowledgements(t *testing.T) {
 		defer m.stop(c)
 		c.subscribe(push.Endpoints, "a")
 		r := c.expect(push.Endpoints, "a")
-		c.ask(push.Endpoints, request{nonce: r.nonce, refused: true, detail: "no", subscribe: []string{"b"}})
+		c.ask(push.Endpoints, query{nonce: nonceOf(r), refused: true, detail: "no", subscribe: []string{"b"}})
 		c.expect(push.Endpoints, "a", "b") // a is out of service now, so an empty one ends its waiting
 	})
 }
@@ -40,7 +40,7 @@ func TestRule1OldNoncesAreAcknowledgedAfterNewerOnes(t *testing.T) {
 		c.ack(first)
 		c.nack(second, "Error adding/updating cluster(s) a: bad")
 		c.silent() // the client runs the first, which it accepted, and so does its class again
-		if now := m.server.Connections()[0].View.Set(push.Clusters).Get("a"); now != first.resources[0] {
+		if now := m.server.Connections()[0].View.Set(push.Clusters).Get("a"); now != first.all()[0] {
 			t.Error("the class does not go back to the accepted version")
 		}
 	})
@@ -53,7 +53,7 @@ func TestRule2AskedAgainIsAnsweredInFull(t *testing.T) {
 		defer m.stop(c)
 		c.subscribe(push.Endpoints, "a", "gone")
 		r := c.expect(push.Endpoints, "a", "gone")
-		msg, err := r.resources[1].Message()
+		msg, err := r.all()[1].Message()
 		if err != nil || len(msg.(*endpointv3.ClusterLoadAssignment).GetEndpoints()) != 0 {
 			t.Errorf("an unknown name is not answered by an empty assignment: %v %v", msg, err)
 		}
@@ -85,9 +85,9 @@ func TestRule3EndpointsAreOwedToAClientThatAsksForThemLater(t *testing.T) {
 		m := newMesh(t, all...)
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, request{initial: versions(cluster("a", 1), cluster("b", 1))})
+		c.ask(push.Clusters, query{initial: versions(cluster("a", 1), cluster("b", 1))})
 		c.expect(push.Clusters, "a")
-		c.ask(push.Endpoints, request{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])})
+		c.ask(push.Endpoints, query{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])})
 		c.expect(push.Endpoints, "a")
 	})
 }
@@ -96,17 +96,17 @@ func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		all := []push.Message{cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1)}
 		m := newMesh(t, all...)
-		eds := request{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])}
+		eds := query{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])}
 		broken := m.connect(false, 10)
 		broken.ask(push.Endpoints, eds)
 		broken.expect(push.Endpoints, "a", "b")
 		listenersFirst := m.connect(false, 10)
-		listenersFirst.ask(push.Listeners, request{initial: map[string]string{"l": "1"}})
+		listenersFirst.ask(push.Listeners, query{initial: map[string]string{"l": "1"}})
 		listenersFirst.silent() // what is warming is not pointed at yet
 		listenersFirst.ask(push.Endpoints, eds)
 		listenersFirst.expect(push.Endpoints, "a", "b")
 		clean := m.connect(false, 10)
-		clean.ask(push.Clusters, request{initial: versions(all[0], all[1])})
+		clean.ask(push.Clusters, query{initial: versions(all[0], all[1])})
 		clean.ask(push.Endpoints, eds)
 		clean.silent()
 		m.stop(broken, listenersFirst, clean)
@@ -118,15 +118,15 @@ func TestRule4WhatIsStillInUseKeepsItsEndpoints(t *testing.T) {
 		m := newMesh(t, cluster("new", 1), assignment("new", 1), route("80", "new"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Endpoints, request{subscribe: []string{"old", "new"}, initial: versions(assignment("old", 1))})
-		c.ask(push.Routes, request{subscribe: []string{"80"}, initial: versions(route("80", "old"))})
+		c.ask(push.Endpoints, query{subscribe: []string{"old", "new"}, initial: versions(assignment("old", 1))})
+		c.ask(push.Routes, query{subscribe: []string{"80"}, initial: versions(route("80", "old"))})
 		r := c.expect(push.Endpoints, "new")
 		if !slices.Equal(r.removed, []string{"old"}) {
 			t.Errorf("removed %v", r.removed)
 		}
 		c.ack(r)
 		c.silent() // the new cluster is warming
-		c.ask(push.Clusters, request{initial: versions(cluster("old", 1), cluster("new", 1))})
+		c.ask(push.Clusters, query{initial: versions(cluster("old", 1), cluster("new", 1))})
 		c.expect(push.Routes, "80")
 	})
 }
@@ -191,7 +191,7 @@ func TestRule6FirstWildcardAnswerIsOneAndMayBeEmpty(t *testing.T) {
 		fresh.subscribe(push.Endpoints, names...)
 		synctest.Wait()
 		part := <-fresh.out
-		if len(part.resources) == 400 || part.size() > chunk {
+		if len(part.all()) == 400 || part.size() > chunk {
 			t.Errorf("endpoints come in %d bytes at once", part.size())
 		}
 		m.stop(c, fresh)
@@ -264,7 +264,7 @@ func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
 		fresh := m.connect(false, 10)
 		fresh.subscribe(push.Listeners)
 		got := fresh.expect(push.Listeners, "bad", "good")
-		if v := versions(listener("bad", "1")); got.resources[0].Version != v["bad"] {
+		if v := versions(listener("bad", "1")); got.all()[0].Version != v["bad"] {
 			t.Error("a newcomer gets the refused version")
 		}
 		m.set(listener("bad", "3"), listener("good", "2"))
@@ -291,11 +291,11 @@ func TestRule9RefusedBatchIsBisected(t *testing.T) {
 				break
 			}
 			r := <-c.out
-			if slices.Contains(namesOf(r.resources), "bad") {
+			if slices.Contains(namesOf(r.all()), "bad") {
 				c.nack(r, "malformed IP address")
 				continue
 			}
-			for _, n := range namesOf(r.resources) {
+			for _, n := range namesOf(r.all()) {
 				got[n] = true
 			}
 			c.ack(r)
@@ -317,10 +317,66 @@ func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
 		m.stop(c)
 		m.set(listener("a", "1"), listener("b", "1"))
 		again := m.connect(false, 10)
-		again.ask(push.Clusters, request{})
+		again.ask(push.Clusters, query{})
 		again.expect(push.Clusters)
-		again.ask(push.Listeners, request{initial: versions(listener("a", "1"), listener("b", "1"))})
+		again.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
 		again.expect(push.Listeners, "a", "b")
+		m.stop(again)
+	})
+}
+
+func TestRule9AProxyIsNotTrustedWhileItsFormerStreamHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("a", "1"), listener("b", "1"))
+		hangs := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "2"))
+		hangs.nack(hangs.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		hangs.expect(push.Listeners, "b")
+		m.set(listener("a", "1"), listener("b", "1"))
+		streams := []*client{hangs}
+		for range 2 { // the second comes before the first asks for listeners
+			again := m.connect(false, 10)
+			again.ask(push.Clusters, query{})
+			again.expect(push.Clusters)
+			streams = append(streams, again)
+		}
+		last := m.connect(false, 10)
+		last.ask(push.Clusters, query{})
+		last.expect(push.Clusters)
+		last.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		last.ack(last.expect(push.Listeners, "a", "b"))
+		m.stop(append(streams, last)...)
+		fresh := m.connect(false, 10)
+		fresh.ask(push.Clusters, query{})
+		fresh.expect(push.Clusters)
+		fresh.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		fresh.silent() // what it holds is known since it acknowledged all
+		m.stop(fresh)
+	})
+}
+
+func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		before := []push.Message{listener("a", "1"), listener("b", "1")}
+		m := newMesh(t, before...)
+		c := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "1"), listener("new", "1"))
+		c.expect(push.Listeners, "a", "new") // refused in part, but the answer does not arrive
+		m.stop(c)
+		m.set(before...)
+		for range 2 { // the first breaks before it asks, the second before it answers
+			again := m.connect(false, 10)
+			again.ask(push.Clusters, query{})
+			again.expect(push.Clusters)
+			m.stop(again)
+		}
+		again := m.connect(false, 10)
+		again.ask(push.Clusters, query{})
+		again.expect(push.Clusters)
+		again.ask(push.Listeners, query{initial: versions(before...)})
+		if r := again.expect(push.Listeners, "a"); !slices.Equal(r.removed, []string{"new"}) {
+			t.Errorf("removed %v", r.removed)
+		}
 		m.stop(again)
 	})
 }
@@ -378,7 +434,7 @@ func TestRule11UnsubscribeUnderAWildcard(t *testing.T) {
 		c.subscribe(push.Clusters, "*", "a", "none")
 		r := c.expect(push.Clusters, "a")
 		c.ack(r)
-		c.ask(push.Clusters, request{unsubscribe: []string{"a", "none"}})
+		c.ask(push.Clusters, query{unsubscribe: []string{"a", "none"}})
 		r = c.expect(push.Clusters, "a")
 		if !slices.Equal(r.removed, []string{"none"}) {
 			t.Errorf("removed %v", r.removed)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,6 +37,7 @@ type Authenticate func(ctx context.Context) (Identity, error)
 
 // Source hands out views.
 type Source interface {
+	// Connect calls changed with each view in its order, and is not called by it.
 	Connect(n *push.Node, changed func(*push.Update)) (*push.Client, error)
 }
 
@@ -79,19 +81,23 @@ type Server struct {
 	opts    Options
 	metrics *metrics
 	limiter *rate.Limiter
+	names   *push.NamesPool // all subscriptions
 	ids     atomic.Uint64
 	boot    string // makes nonces of a former process foreign
 	workers sync.WaitGroup
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
+	newest  map[string]*stream // by node ID; a proxy's former stream may hang
+	rest    context.CancelFunc // ends the search for stalled clients; nil where there is no stream
 }
 
 // New gives a Server. Its Service is registered on a gRPC server that uses Codec.
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	return &Server{
-		opts: opts, metrics: newMetrics(opts.Registerer), streams: map[*stream]struct{}{},
+		opts: opts, metrics: newMetrics(opts.Registerer), names: push.NewNamesPool(),
+		streams: map[*stream]struct{}{}, newest: map[string]*stream{},
 		limiter: rate.NewLimiter(rate.Limit(opts.StreamRate), max(1, int(opts.StreamRate))),
 		boot:    strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
@@ -114,12 +120,12 @@ type service struct {
 
 // StreamAggregatedResources serves the state-of-the-world protocol.
 func (s *service) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), sotwWire{st}, s.authenticate)
+	return s.server.serve(st.Context(), grpcWire{st, false}, s.authenticate)
 }
 
 // DeltaAggregatedResources serves the delta protocol.
 func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), deltaWire{st}, s.authenticate)
+	return s.server.serve(st.Context(), grpcWire{st, true}, s.authenticate)
 }
 
 // serve is the life of a stream. Only its return frees a Send that a client does not read, so it
@@ -137,74 +143,51 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 		s.metrics.refusals.WithLabelValues("rate").Inc()
 		return status.Error(codes.ResourceExhausted, "too many new streams at once")
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	requests, ended := s.receive(ctx, w)
-	var first *request
-	select {
-	case first = <-requests:
-	case err := <-ended:
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.workers.Go(func() { cancel(s.run(ctx, cancel, w, identity, authenticate != nil)) })
+	<-ctx.Done()
+	return s.outcome(context.Cause(ctx))
+}
+
+// run takes a stream's requests until the handler has returned.
+func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire, id Identity, proven bool) error {
+	patience := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
+		cancel(status.Error(codes.DeadlineExceeded, "no request came"))
+	})
+	defer patience.Stop()
+	var r request
+	if err := w.recv(&r); err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(s.opts.FirstRequestTimeout):
-		return status.Error(codes.DeadlineExceeded, "no request came")
 	}
-	st, err := s.accept(ctx, w, first, identity, authenticate != nil)
+	patience.Stop()
+	st, err := s.accept(ctx, w, &r, id, proven)
 	if err != nil {
 		return err
 	}
+	st.cancel = cancel
 	s.add(st)
 	defer s.remove(st)
-	s.workers.Go(func() {
-		st.handle(first)
-		report(ended, st.loop(ctx, requests))
-	})
-	return s.watch(ctx, st, ended)
-}
-
-// receive reads requests in a goroutine, which ends with the handler.
-func (s *Server) receive(ctx context.Context, w wire) (<-chan *request, chan error) {
-	requests, ended := make(chan *request), make(chan error, 1)
-	s.workers.Go(func() {
-		for {
-			r, err := w.recv()
-			if err != nil {
-				report(ended, err)
-				return
-			}
-			if _, known := push.ByURL(r.typeURL); !known && r.node == nil {
-				continue
-			}
-			select {
-			case requests <- r:
-			case <-ctx.Done():
-				return
-			}
+	for {
+		st.handle(&r)
+		if err := w.recv(&r); err != nil {
+			return err
 		}
-	})
-	return requests, ended
-}
-
-// report leaves the first reason for a stream's end.
-func report(ended chan<- error, err error) {
-	select {
-	case ended <- err:
-	default:
 	}
 }
 
 // accept makes the stream of a first request.
 func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity, proven bool) (*stream, error) {
-	node, err := push.ParseNode(first.node)
+	said, err := first.node()
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	node, err := push.ParseNode(said)
 	if err != nil {
 		s.metrics.refusals.WithLabelValues("node").Inc()
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	st := &stream{
-		id: s.boot + "." + strconv.FormatUint(s.ids.Add(1), 36), wire: w, opts: &s.opts, metrics: s.metrics, changed: make(chan struct{}, 1),
-		connected: time.Now(), log: s.opts.Logger.With("proxy", node.Name+"."+node.Namespace),
-	}
+	st := &stream{Server: s, id: s.boot + "." + strconv.FormatUint(s.ids.Add(1), 36), wire: w, connected: time.Now()}
 	if proven {
 		if err := matches(node, id); err != nil {
 			s.metrics.refusals.WithLabelValues("identity").Inc()
@@ -218,6 +201,7 @@ func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
+	st.suspects = st.client.Suspicion()
 	return st, nil
 }
 
@@ -232,64 +216,92 @@ func matches(n *push.Node, id Identity) error {
 	return nil
 }
 
-// watch waits for the stream's end, or ends it when the client stops acknowledging.
-func (s *Server) watch(ctx context.Context, st *stream, ended <-chan error) error {
-	tick := time.NewTicker(max(s.opts.AckTimeout/4, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return s.outcome(st, err)
-		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-tick.C:
-			if since := st.stalled(); !since.IsZero() && now.Sub(since) > s.opts.AckTimeout {
-				st.log.Warn("proxy acknowledges nothing, its stream is ended", "since", since)
-				return status.Errorf(codes.DeadlineExceeded, "a response is not acknowledged since %s", now.Sub(since).Round(time.Second))
-			}
-		}
-	}
-}
-
 // outcome turns a stream's end into what the client is told.
-func (s *Server) outcome(st *stream, err error) error {
+func (s *Server) outcome(err error) error {
 	switch status.Code(err) {
-	case codes.Canceled, codes.Unavailable, codes.DeadlineExceeded, codes.OK:
+	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable:
+		return err
+	case codes.Canceled, codes.OK:
 		return nil
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
 		return nil
 	}
 	s.metrics.internal.Inc()
-	st.log.Warn("stream ended by an error", "error", err)
+	s.opts.Logger.Warn("stream ended by an error", "error", err)
 	return err
 }
 
+// add lists a stream, and takes over what is suspected of its proxy by the former one, which may
+// hang.
 func (s *Server) add(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.streams[st] = struct{}{}
-	s.metrics.clients.WithLabelValues(st.client.Node().IstioVersion).Inc()
+	node := st.client.Node()
+	if former := s.newest[node.ID]; former != nil {
+		for t, doubt := range former.suspicion() {
+			st.suspects.Add(t, doubt)
+		}
+	}
+	s.streams[st], s.newest[node.ID] = struct{}{}, st
+	s.metrics.clients.WithLabelValues(node.IstioVersion).Inc()
+	if s.rest == nil {
+		var ctx context.Context
+		ctx, s.rest = context.WithCancel(context.Background())
+		s.workers.Go(func() { s.endStalled(ctx) })
+	}
 }
 
+// remove takes a stream off the list. What is suspected of its proxy is kept, unless a newer stream
+// has taken it over.
 func (s *Server) remove(st *stream) {
+	st.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	node := st.client.Node()
+	var suspicion push.Suspicion
+	if s.newest[node.ID] == st {
+		delete(s.newest, node.ID)
+		suspicion = st.suspicion()
+	}
 	delete(s.streams, st)
-	s.metrics.clients.WithLabelValues(st.client.Node().IstioVersion).Dec()
-	st.client.Close(st.suspicion())
+	s.metrics.clients.WithLabelValues(node.IstioVersion).Dec()
+	st.client.Close(suspicion)
+	if len(s.streams) == 0 {
+		s.rest()
+		s.rest = nil
+	}
+}
+
+// endStalled ends the streams of clients that do not acknowledge, or do not read, until ctx ends.
+func (s *Server) endStalled(ctx context.Context) {
+	tick := time.NewTicker(max(s.opts.AckTimeout/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, st := range s.present() {
+				if since := st.stalled(); !since.IsZero() && now.Sub(since) > s.opts.AckTimeout {
+					st.log().Warn("proxy acknowledges nothing, its stream is ended", "since", since)
+					st.cancel(status.Errorf(codes.DeadlineExceeded, "a response is not acknowledged since %s", now.Sub(since).Round(time.Second)))
+				}
+			}
+		}
+	}
+}
+
+func (s *Server) present() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.streams))
 }
 
 // Connections lists the present streams by the proxy's name.
 func (s *Server) Connections() []Connection {
-	s.mu.Lock()
-	streams := make([]*stream, 0, len(s.streams))
-	for st := range s.streams {
-		streams = append(streams, st)
-	}
-	s.mu.Unlock()
-	out := make([]Connection, 0, len(streams))
-	for _, st := range streams {
+	var out []Connection
+	for _, st := range s.present() {
 		out = append(out, st.connection())
 	}
 	slices.SortFunc(out, Connection.compare)

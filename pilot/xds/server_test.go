@@ -32,10 +32,10 @@ func TestHeldVersionsAreNotSentAgain(t *testing.T) {
 
 		restarted := newMesh(t, append(all, cluster("b", 1))...)
 		c = restarted.connect(false, 10)
-		c.ask(push.Clusters, request{initial: versions(all[0], cluster("b", 1))})
-		c.ask(push.Endpoints, request{subscribe: []string{"a"}, initial: versions(all[1])})
-		c.ask(push.Listeners, request{initial: versions(all[2])})
-		c.ask(push.Routes, request{subscribe: []string{"80"}, initial: versions(all[3])})
+		c.ask(push.Clusters, query{initial: versions(all[0], cluster("b", 1))})
+		c.ask(push.Endpoints, query{subscribe: []string{"a"}, initial: versions(all[1])})
+		c.ask(push.Listeners, query{initial: versions(all[2])})
+		c.ask(push.Routes, query{subscribe: []string{"80"}, initial: versions(all[3])})
 		c.silent()
 		for _, conn := range restarted.server.Connections() {
 			for _, typ := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
@@ -56,8 +56,8 @@ func TestWhatWasRemovedMeanwhileIsRemovedAfterAReconnect(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), listener("l", "x"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, request{initial: versions(cluster("a", 1), cluster("gone", 1))})
-		c.ask(push.Listeners, request{initial: versions(listener("l", "x"), listener("gone", "x"))})
+		c.ask(push.Clusters, query{initial: versions(cluster("a", 1), cluster("gone", 1))})
+		c.ask(push.Listeners, query{initial: versions(listener("l", "x"), listener("gone", "x"))})
 		r := c.expect(push.Listeners)
 		if len(r.removed) != 1 || r.removed[0] != "gone" {
 			t.Errorf("removed %v", r.removed)
@@ -117,7 +117,7 @@ func TestLatestStateWinsOverAQueue(t *testing.T) {
 		c.silent()
 		c.ack(r)
 		r = c.expect(push.Endpoints, "a")
-		if v := versions(assignment("a", 149)); r.resources[0].Version != v["a"] {
+		if v := versions(assignment("a", 149)); r.all()[0].Version != v["a"] {
 			t.Error("not the latest state is sent")
 		}
 		c.ack(r)
@@ -133,7 +133,7 @@ func TestNodeMustMatchTheIdentity(t *testing.T) {
 			{Namespace: "ns", ServiceAccount: "sa"}:    codes.Canceled,
 		} {
 			ctx, cancel := context.WithCancel(t.Context())
-			c := &client{t: t, in: make(chan *request, 1), out: make(chan *response, 9), ctx: ctx, close: cancel}
+			c := &client{t: t, in: make(chan []byte, 1), out: make(chan *response, 9), ctx: ctx, close: cancel}
 			c.subscribe(push.Clusters)
 			ended := make(chan error, 1)
 			go func() {
@@ -166,13 +166,13 @@ func TestSotW(t *testing.T) {
 		c.ack(first)
 		c.subscribe(push.Endpoints, "a", "b")
 		eds := c.expect(push.Endpoints, "a", "b")
-		c.ask(push.Endpoints, request{nonce: eds.nonce, names: []string{"a", "b"}})
+		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a", "b"}})
 		c.silent()
 		m.set(cluster("a", 1), cluster("b", 1), assignment("a", 2), assignment("b", 1))
 		part := c.expect(push.Endpoints, "a") // endpoints may be partial
-		c.ask(push.Endpoints, request{nonce: eds.nonce, names: []string{"a"}})
+		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a"}})
 		c.silent() // stale
-		c.ask(push.Endpoints, request{nonce: part.nonce, names: []string{"a", "b", "c"}})
+		c.ask(push.Endpoints, query{nonce: nonceOf(part), names: []string{"a", "b", "c"}})
 		c.expect(push.Endpoints, "c")
 		m.set(cluster("a", 1), cluster("new", 1), assignment("a", 2))
 		all := c.expect(push.Clusters, "a", "new", "b") // b stays until nothing points at it
@@ -187,7 +187,7 @@ func TestSotWReconnectWithAForeignNonce(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		c := m.connect(true, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, request{nonce: "of another server"})
+		c.ask(push.Clusters, query{nonce: "of another server"})
 		c.expect(push.Clusters, "a")
 	})
 }
@@ -197,7 +197,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.in <- &request{typeURL: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", node: testNode}
+		c.askURL("type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", query{})
 		c.silent()
 		c.subscribe(push.Clusters)
 		c.expect(push.Clusters, "a")

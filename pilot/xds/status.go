@@ -24,17 +24,9 @@ type TypeStatus struct {
 	AckedAt time.Time
 	Error   string // what the proxy said to what it refused
 	ErrorAt time.Time
-	// Held is the version of each resource that the proxy has.
-	Held map[string]string
-	// Size is the number of subscribed resources.
+	// Size is the number of resources that the proxy has.
 	Size int
 }
-
-func (s *TypeStatus) sent(r *response, now time.Time) { s.Sent, s.SentAt = r.version, now }
-
-func (s *TypeStatus) acked(version string, now time.Time) { s.Acked, s.AckedAt = version, now }
-
-func (s *TypeStatus) nacked(detail string, now time.Time) { s.Error, s.ErrorAt = detail, now }
 
 // report gives a copy of the status with what follows from the watch's state. rejected says that a
 // refused version is still what the configuration yields; otherwise the refusal is history.
@@ -43,17 +35,13 @@ func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	if !rejected && !w.own && !w.suspect {
 		s.Error = ""
 	}
-	s.Size = len(w.held)
-	s.Held = make(map[string]string, len(w.held))
-	for n, v := range w.held {
-		s.Held[n] = v
-	}
+	s.Size = w.size()
 	switch {
 	case s.Error != "":
 		s.State, s.Since = StateError, s.ErrorAt
 	case !w.idle():
 		s.State, s.Since = StateStale, s.SentAt
-	case len(w.held) == 0 && s.SentAt.IsZero():
+	case s.Size == 0 && s.SentAt.IsZero():
 		s.State = StateNotSent
 	default:
 		s.State, s.Since = StateSynced, s.AckedAt
@@ -65,4 +53,22 @@ func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 		s.Since = connected
 	}
 	return s
+}
+
+// size is how many resources the client has.
+func (w *watch) size() int {
+	n := w.selection().Len()
+	for _, p := range w.queue {
+		n -= len(p.Resources)
+	}
+	for name := range w.odd.names() {
+		has := w.holds(name).has
+		switch in := w.base.Get(name) != nil; {
+		case has && !in:
+			n++
+		case !has && in:
+			n--
+		}
+	}
+	return max(n, 0)
 }

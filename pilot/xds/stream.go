@@ -3,7 +3,6 @@ package xds
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -20,32 +19,33 @@ const (
 	slowRead = 100 * time.Millisecond
 )
 
-// stream is one client's stream. The loop owns it; the mutex lets others look.
+// stream is one client's stream. Requests, views of the engine and the timer change it under its
+// mutex; where there is something to send then, a goroutine sends until there is nothing left.
 type stream struct {
-	id      string
-	wire    wire
-	client  *push.Client
-	opts    *Options
-	metrics *metrics
-	log     *slog.Logger
-
-	changed chan struct{} // receives when there may be something to send
+	*Server
+	id     string
+	wire   wire
+	client *push.Client
+	cancel context.CancelCauseFunc // ends the stream
 
 	connected time.Time
 	identity  string
 	peer      string
+	suspects  push.Suspicion // types of which the client's claims do not count
 
 	mu      sync.Mutex
 	watches [push.NumTypes]*watch
 	update  *push.Update
 	nonces  uint64
+	busy    bool        // a goroutine sends
+	over    bool        // nothing is to be sent any more
+	timer   *time.Timer // looks again for what was not due yet; nil if it was never needed
 	// blind says that endpoints or listeners were asked for before clusters: some cluster has been
 	// warming since before the stream, and no claim about endpoints counts (rule 4).
 	blind bool
 	// resumed says that a blind stream's client came with versions, so that it has had a stream.
 	resumed bool
-	// owed are load assignments whose clusters were sent before endpoints were asked for (rule 3).
-	owed map[string]struct{}
+	owed    owed
 	// settled is since when listeners and routes have been acknowledged; zero while they are not.
 	settled time.Time
 	// behind is when the oldest change arrived that the client does not have; zero for none.
@@ -54,233 +54,142 @@ type stream struct {
 	sending time.Time
 }
 
-// loop takes requests and changes, and sends what is due, until ctx ends or sending fails.
-func (s *stream) loop(ctx context.Context, requests <-chan *request) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case r := <-requests:
-			s.handle(r)
-		case <-s.changed:
-		case <-timer.C:
-		}
-		for {
-			resp, wake := s.next()
-			if resp == nil {
-				if wake > 0 {
-					timer.Reset(wake)
-				}
-				break
-			}
-			if err := s.send(resp); err != nil {
-				return err
-			}
-		}
-	}
+// owed are load assignments whose clusters were sent before endpoints were asked for (rule 3).
+type owed struct {
+	all   bool
+	names map[string]struct{}
 }
 
-func (s *stream) send(r *response) error {
-	started := time.Now()
-	s.mu.Lock()
-	s.sending = started
-	s.mu.Unlock()
-	err := s.wire.send(r)
-	s.mu.Lock()
-	s.sending = time.Time{}
-	if time.Since(started) > slowRead { // it has not acted on what came before either, nor have we on its requests
-		s.settled = time.Time{}
-	}
-	s.mu.Unlock()
-	if err == nil {
-		s.metrics.sent(r, time.Since(started))
-	}
-	return err
+func (s *stream) log() *slog.Logger {
+	n := s.client.Node()
+	return s.opts.Logger.With("proxy", n.Name+"."+n.Namespace)
 }
 
-// refresh takes over a view of the client. The engine calls it and must not be kept waiting: the
-// loop is woken only where the client is concerned.
+// refresh takes over a view. The engine calls it and must not be kept waiting: what is to be sent
+// is found out elsewhere, and only if the client is concerned.
 func (s *stream) refresh(u *push.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	concerned := false
+	var now time.Time
+	concerned, due := false, false
 	for t, w := range s.watches {
-		if w != nil && w.refresh(u.Set(push.Type(t)), now) {
+		if w == nil || w.base == u.Set(push.Type(t)) {
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		if w.refresh(u.Set(push.Type(t)), now) {
 			concerned = true
+			due = due || !w.full()
 		}
 	}
 	s.update = u
-	if !concerned {
-		return
-	}
-	if s.behind.IsZero() {
+	if concerned && s.behind.IsZero() {
 		s.behind = u.Since
 	}
-	select {
-	case s.changed <- struct{}{}:
-	default:
+	if due {
+		s.start(nil)
 	}
 }
 
-// next gives the response that is due, or how long to wait until one may be (0 for no end).
-func (s *stream) next() (*response, time.Duration) {
+// wake sends what has become due.
+func (s *stream) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	var wake time.Duration
-	for t := range push.NumTypes {
-		w := s.watches[t]
-		if w == nil || !w.pending() || len(w.inflight) >= inflightLimit(t) {
-			continue
-		}
-		if t == push.Listeners || t == push.Routes {
-			if wait := s.warming(now); wait > 0 {
-				wake = wait
-				continue
-			}
-		}
-		if r := s.compose(w, now); r != nil {
-			return r, 0
-		}
-	}
-	r, wait := s.removals(now)
-	if wait > 0 && (wake == 0 || wait < wake) {
-		wake = wait
-	}
-	s.converged(now)
-	return r, wake
+	s.advance()
 }
 
-func inflightLimit(t push.Type) int {
-	if t == push.Clusters {
-		return maxClusterInflight
+// advance starts to send if there is something to send. The caller holds the mutex.
+func (s *stream) advance() {
+	if s.busy || s.over {
+		return
 	}
-	return 1
+	if r := s.next(); r != nil {
+		s.start(r)
+	}
 }
 
-// compose makes the next response of a type, or nil where the client has everything.
-func (s *stream) compose(w *watch, now time.Time) *response {
-	limit := chunk
-	if w.answer || w.fullState() {
-		limit = 0
+// start sends in a goroutine, beginning with r, or with what is due then. The caller holds the
+// mutex.
+func (s *stream) start(r *response) {
+	if s.busy || s.over {
+		return
 	}
-	owed := w.answer
-	resources, removed := w.collect(limit, now)
-	if len(resources) == 0 && len(removed) == 0 && !owed {
+	s.busy = true
+	s.metrics.queue.Inc()
+	s.workers.Go(func() {
+		defer s.metrics.queue.Dec()
+		s.deliver(r)
+	})
+}
+
+// deliver sends until there is nothing left. A stream that fails stays busy, so that nothing else
+// is sent on it.
+func (s *stream) deliver(r *response) {
+	if r == nil {
+		r = s.after(0)
+	}
+	for r != nil {
+		started := s.begin(r)
+		if err := s.wire.send(r); err != nil {
+			s.cancel(err)
+			return
+		}
+		took := time.Since(started)
+		s.metrics.types[r.typ].sent(r.bytes, took)
+		r = s.after(took)
+	}
+}
+
+// begin notes that a response is on its way into the connection.
+func (s *stream) begin(r *response) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending = time.Now()
+	r.at = s.sending
+	return s.sending
+}
+
+// after gives what is due after a send, or after nothing, and rests if that is nothing.
+func (s *stream) after(took time.Duration) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending = time.Time{}
+	if took > slowRead { // it has not acted on what came before either, nor have we on its requests
+		s.settled = time.Time{}
+	}
+	if s.over {
 		return nil
 	}
-	if w.fullState() {
-		resources, removed = w.state(), nil
-	}
-	return s.record(w, resources, removed, now)
-}
-
-func (s *stream) record(w *watch, resources []*push.Resource, removed []string, now time.Time) *response {
-	s.nonces++
-	r := &response{
-		typ: w.typ, delta: w.delta, version: w.base.Version(), resources: resources, removed: removed,
-		nonce: s.id + "." + strconv.FormatUint(s.nonces, 36),
-	}
-	w.record(r, now)
-	if w.typ == push.Clusters {
-		s.oweEndpoints(resources)
-	}
+	r := s.next()
+	s.busy = r != nil
 	return r
 }
 
-// oweEndpoints makes sure that every EDS cluster that is sent is followed by its load assignment,
-// changed or not (rule 3).
-func (s *stream) oweEndpoints(clusters []*push.Resource) {
-	eds := s.watches[push.Endpoints]
-	for _, c := range clusters {
-		switch {
-		case c.LoadAssignment == "":
-		case eds == nil:
-			if s.owed == nil {
-				s.owed = map[string]struct{}{}
-			}
-			s.owed[c.LoadAssignment] = struct{}{}
-		case eds.wants(c.LoadAssignment):
-			eds.mark(c.LoadAssignment, true)
-		}
+// end lets nothing further be sent.
+func (s *stream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.timer != nil {
+		s.timer.Stop()
 	}
 }
 
-// warming tells how long listeners and routes wait for new clusters to be warm, which is when the
-// client acknowledges them, or asks for clusters at all if some have been warming since before the
-// stream; the wait is bounded (rule 5).
-func (s *stream) warming(now time.Time) time.Duration {
-	w := s.watches[push.Clusters]
-	if w == nil {
-		if !s.resumed {
-			return 0
-		}
-		if !s.quiet(push.Endpoints) {
-			return s.opts.WarmingTimeout // without its endpoints it cannot get warm
-		}
-		return max(0, s.connected.Add(s.opts.WarmingTimeout).Sub(now))
+// next takes the response that is due, and sets the timer where one may become due by itself. The
+// caller holds the mutex.
+func (s *stream) next() *response {
+	now := time.Now()
+	r, wait := s.compose(now)
+	switch {
+	case r != nil || wait == 0:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(wait, s.wake)
+	default:
+		s.timer.Reset(wait)
 	}
-	var longest time.Duration
-	for _, sent := range w.inflight {
-		if sent.adds {
-			longest = max(longest, sent.at.Add(s.opts.WarmingTimeout).Sub(now))
-		}
-	}
-	return longest
-}
-
-// removals gives the removal of clusters that nothing points at any more: alone, after listeners
-// and routes are acknowledged and had time to drain (rule 7).
-func (s *stream) removals(now time.Time) (*response, time.Duration) {
-	w := s.watches[push.Clusters]
-	if !s.quiet(push.Listeners) || !s.quiet(push.Routes) {
-		s.settled = time.Time{}
-		return nil, 0
-	}
-	if s.settled.IsZero() {
-		s.settled = now
-	}
-	if w == nil || len(w.removals) == 0 {
-		return nil, 0
-	}
-	var due []string
-	var wait time.Duration
-	for name, r := range w.removals {
-		start := s.settled
-		if r.queued.After(start) {
-			start = r.queued
-		}
-		left := start.Add(s.opts.RemovalGrace).Sub(now)
-		switch {
-		case left <= 0:
-			due = append(due, name)
-		case wait == 0 || left < wait:
-			wait = left
-		}
-	}
-	if len(due) == 0 || w.pending() {
-		return nil, wait
-	}
-	return s.remove(w, due, now), 0
-}
-
-func (s *stream) quiet(t push.Type) bool { return s.watches[t] == nil || s.watches[t].idle() }
-
-// converged observes the time from an event to the client's acknowledgement of all it led to.
-func (s *stream) converged(now time.Time) {
-	if s.behind.IsZero() {
-		return
-	}
-	for _, w := range s.watches {
-		if w != nil && !w.idle() {
-			return
-		}
-	}
-	s.metrics.convergence.Observe(now.Sub(s.behind).Seconds())
-	s.behind = time.Time{}
+	return r
 }
 
 // stalled tells since when the client has owed an acknowledgement; clusters do not count (rule 5).
@@ -301,15 +210,37 @@ func (s *stream) stalled() time.Time {
 	return oldest
 }
 
-// suspicion tells of which types the client may run something else than it would claim (rule 9).
+// suspicion tells what the client may run that is something else than it would claim (rule 9).
 func (s *stream) suspicion() push.Suspicion {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out push.Suspicion
 	for t, w := range s.watches {
-		if w != nil && w.suspect {
-			out.Add(push.Type(t))
+		if w == nil {
+			out.Add(push.Type(t), s.suspects[push.Type(t)])
+		} else {
+			out.Add(push.Type(t), w.doubt())
 		}
 	}
 	return out
+}
+
+// doubt is everything if what the client refused is not repaired. Otherwise it is what it was not to
+// be trusted in, and responses whose answer has not come: it may have refused them, and taken a part
+// where that is possible.
+func (w *watch) doubt() push.Doubt {
+	d := push.Doubt{All: w.suspect}
+	for name, h := range w.odd.m {
+		if h.has && h.version == "" {
+			d.Names = append(d.Names, name)
+		}
+	}
+	if w.typ != push.Clusters && w.typ != push.Listeners {
+		return d
+	}
+	for _, r := range w.inflight {
+		d.All = d.All || len(r.pieces) > 0
+		d.Names = append(d.Names, namesOf(r.resources)...)
+	}
+	return d
 }

@@ -1,69 +1,61 @@
 package xds
 
 import (
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that this one falls back to
+	"google.golang.org/grpc/mem"
 )
-
-// request is a discovery request of either protocol.
-type request struct {
-	typeURL string
-	node    *corev3.Node
-	nonce   string
-	refused bool   // a NACK
-	detail  string // what the client said about it
-
-	// Delta only.
-	subscribe, unsubscribe []string
-	initial                map[string]string // versions that the client holds, by name
-	// State of the world only: all names, of which none is a wildcard, and the version that the
-	// client took last, maybe from another server.
-	names   []string
-	version string
-}
 
 // wire is one stream of either protocol.
 type wire interface {
-	recv() (*request, error)
+	recv(*request) error
 	send(*response) error
 	delta() bool
 }
 
-type deltaWire struct {
-	stream discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer
+// grpcWire is a gRPC stream. Messages go around the generated types, straight to Codec.
+type grpcWire struct {
+	stream  grpc.ServerStream
+	isDelta bool
 }
 
-func (w deltaWire) delta() bool            { return true }
-func (w deltaWire) send(r *response) error { return w.stream.SendMsg(r) }
+func (w grpcWire) delta() bool            { return w.isDelta }
+func (w grpcWire) send(r *response) error { return w.stream.SendMsg(r) }
 
-func (w deltaWire) recv() (*request, error) {
-	m, err := w.stream.Recv()
-	if err != nil {
-		return nil, err
+func (w grpcWire) recv(r *request) error {
+	r.delta = w.isDelta
+	return w.stream.RecvMsg(r)
+}
+
+// codec is gRPC's codec for protobuf, but for the messages of this package.
+type codec struct{ encoding.CodecV2 }
+
+// Codec gives the codec for grpc.ForceServerCodecV2; a server without it cannot serve streams.
+func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
+
+// Marshal writes a message. A response's shared bytes are handed over as they are.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if r, ok := v.(*response); ok {
+		return r.buffers(), nil
 	}
-	return &request{
-		typeURL: m.GetTypeUrl(), node: m.GetNode(), nonce: m.GetResponseNonce(),
-		refused: m.GetErrorDetail() != nil, detail: m.GetErrorDetail().GetMessage(),
-		subscribe: m.GetResourceNamesSubscribe(), unsubscribe: m.GetResourceNamesUnsubscribe(),
-		initial: m.GetInitialResourceVersions(),
-	}, nil
+	return c.CodecV2.Marshal(v)
 }
 
-type sotwWire struct {
-	stream discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer
-}
+// roomForAcks is what a stream keeps for reading, in bytes: enough for an acknowledgement.
+const roomForAcks = 512
 
-func (w sotwWire) delta() bool            { return false }
-func (w sotwWire) send(r *response) error { return w.stream.SendMsg(r) }
-
-func (w sotwWire) recv() (*request, error) {
-	m, err := w.stream.Recv()
-	if err != nil {
-		return nil, err
+// Unmarshal reads a message. A request is copied, into the former's place if it fits.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*request)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
 	}
-	return &request{
-		typeURL: m.GetTypeUrl(), node: m.GetNode(), nonce: m.GetResponseNonce(),
-		refused: m.GetErrorDetail() != nil, detail: m.GetErrorDetail().GetMessage(),
-		names: m.GetResourceNames(), version: m.GetVersionInfo(),
-	}, nil
+	n := data.Len()
+	if room := max(n, roomForAcks); cap(r.raw) < n || cap(r.raw) > room {
+		r.raw = make([]byte, room)
+	}
+	r.raw = r.raw[:n]
+	data.CopyTo(r.raw)
+	return r.parse()
 }

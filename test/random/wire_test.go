@@ -2,7 +2,6 @@ package random
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -103,9 +103,9 @@ func connect(server *xds.Server, delta bool, decode func(bool, []byte) (*respons
 	}
 	go func() {
 		if delta {
-			l.ended <- server.Service(nil).DeltaAggregatedResources(deltaLink{l})
+			l.ended <- server.Service(nil).DeltaAggregatedResources(&deltaLink{ServerStream: l})
 		} else {
-			l.ended <- server.Service(nil).StreamAggregatedResources(sotwLink{l})
+			l.ended <- server.Service(nil).StreamAggregatedResources(&sotwLink{ServerStream: l})
 		}
 		cancel()
 	}()
@@ -133,39 +133,21 @@ func (l *link) SendMsg(m any) error {
 	}
 }
 
-func (l *link) next() (proto.Message, error) {
+// RecvMsg gives the server what the client sends, by way of its codec.
+func (l *link) RecvMsg(m any) error {
 	select {
-	case m := <-l.up:
-		return m, nil
+	case r := <-l.up:
+		wire, err := proto.Marshal(r)
+		if err != nil {
+			return err
+		}
+		return xds.Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire)}, m)
 	case <-l.ctx.Done():
-		return nil, l.ctx.Err()
+		return l.ctx.Err()
 	}
 }
 
-type deltaLink struct{ *link }
-
-func (l deltaLink) Send(*discoveryv3.DeltaDiscoveryResponse) error {
-	return errors.New("the server sends by its codec")
-}
-
-func (l deltaLink) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
-	m, err := l.next()
-	if err != nil {
-		return nil, err
-	}
-	return m.(*discoveryv3.DeltaDiscoveryRequest), nil
-}
-
-type sotwLink struct{ *link }
-
-func (l sotwLink) Send(*discoveryv3.DiscoveryResponse) error {
-	return errors.New("the server sends by its codec")
-}
-
-func (l sotwLink) Recv() (*discoveryv3.DiscoveryRequest, error) {
-	m, err := l.next()
-	if err != nil {
-		return nil, err
-	}
-	return m.(*discoveryv3.DiscoveryRequest), nil
-}
+type (
+	deltaLink = grpc.GenericServerStream[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]
+	sotwLink  = grpc.GenericServerStream[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse]
+)

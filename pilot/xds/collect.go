@@ -1,0 +1,194 @@
+package xds
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// collect puts into a response what is to be sent now, up to chunk bytes where it may be split. It
+// stays empty where the client has everything already.
+func (w *watch) collect(r *response, now time.Time) {
+	if r.resources = w.nextIsolated(); len(r.resources) > 0 {
+		return
+	}
+	limit := chunk
+	if w.answer || w.fullState() {
+		limit = 0
+	}
+	size := 0
+	fits := func(n int) bool { return limit == 0 || size == 0 || size+n <= limit }
+	for len(w.queue) > 0 {
+		if !fits(w.queue[0].Size()) {
+			return
+		}
+		size += w.unqueue(r)
+	}
+	w.queue, w.asked = nil, nil
+	if w.dirty.len() == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(w.dirty.names()) {
+		res, gone := w.decide(name, now)
+		if res != nil {
+			n := len(res.Frame(w.delta))
+			if !fits(n) {
+				return
+			}
+			size += n
+			r.resources = append(r.resources, res)
+		}
+		if gone {
+			r.removed = append(r.removed, name)
+		}
+		w.dirty.drop(name)
+	}
+}
+
+// unqueue moves the next piece into a response, as a whole if nothing has changed since it was put
+// into the queue, and gives the bytes. What is dirty comes later, as it is then.
+func (w *watch) unqueue(r *response) int {
+	p := w.queue[0]
+	w.queue = w.queue[1:]
+	r.fresh = holding{has: w.unsure}
+	r.adds = true // also where the client may know them, since they may not be warm
+	if w.odd.len() == 0 && w.dirty.len() == 0 && w.refused.len() == 0 && w.names == w.asked {
+		r.pieces = append(r.pieces, p)
+		return p.Size()
+	}
+	size := 0
+	for _, res := range p.Resources {
+		if !w.wants(res.Name) {
+			continue
+		}
+		w.hold(res.Name, r.fresh)
+		_, dirty := w.dirty.get(res.Name)
+		refused, _ := w.refused.get(res.Name)
+		if !dirty && refused != res.Version {
+			r.resources = append(r.resources, res)
+			size += len(res.Frame(w.delta))
+		}
+	}
+	return size
+}
+
+// decide tells what a dirty name needs: a resource, a removal, or nothing.
+func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool) {
+	if !w.wants(name) {
+		return nil, false
+	}
+	owed, _ := w.dirty.get(name)
+	held := w.holds(name)
+	r = w.base.Get(name)
+	if r == nil {
+		return w.decideMissing(name, owed, held, now)
+	}
+	w.removals.drop(name)
+	if refused, _ := w.refused.get(name); refused == r.Version || !owed && held.version == r.Version {
+		return nil, false
+	}
+	return r, false
+}
+
+// decideMissing answers for a name that the view lacks. Load assignments and routes that a client
+// holds stay, and one that it waits for is empty (rule 2).
+func (w *watch) decideMissing(name string, owed bool, held holding, now time.Time) (*push.Resource, bool) {
+	switch w.typ {
+	case push.Endpoints, push.Routes:
+		if owed && held.has && held.version == "" {
+			// Claimed on a stream whose claims do not count. If it is in use, an empty one would
+			// take its hosts away before traffic has moved; if it is warming, it must stop. A
+			// removal does the one and leaves the other alone.
+			return nil, w.delta
+		}
+		if owed || !held.has {
+			r, _ := w.typ.Empty(name)
+			return r, false
+		}
+	case push.Extensions:
+	case push.Clusters:
+		if !held.has {
+			return nil, w.delta && owed
+		}
+		if _, waits := w.removals.get(name); !waits {
+			w.removals.put(name, removal{queued: now})
+		}
+	default:
+		return nil, held.has || owed
+	}
+	return nil, false
+}
+
+// nextIsolated takes the next group that still exists.
+func (w *watch) nextIsolated() []*push.Resource {
+	for len(w.isolate) > 0 {
+		group := w.isolate[0]
+		w.isolate = w.isolate[1:]
+		var out []*push.Resource
+		for _, name := range group {
+			w.dirty.drop(name)
+			r := w.base.Get(name)
+			if refused, _ := w.refused.get(name); r != nil && w.wants(name) && refused != r.Version {
+				out = append(out, r)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	w.isolate = nil
+	return nil
+}
+
+// replace makes a response hold the full state: the view's resources but for what the client
+// refused, and clusters that are not to be removed yet. cold says that the client had nothing.
+func (w *watch) replace(r *response, cold bool) {
+	have := w.selection()
+	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
+	r.pieces, r.resources, r.removed = have.Pieces, nil, nil
+	if w.refused.len() > 0 {
+		r.pieces = nil
+		for _, p := range have.Pieces {
+			for _, res := range p.Resources {
+				if refused, _ := w.refused.get(res.Name); refused != res.Version {
+					r.resources = append(r.resources, res)
+				} else {
+					w.note(res.Name, holding{}, res)
+				}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.removals.m)) {
+		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
+			r.resources = append(r.resources, last)
+			w.note(name, holdingOf(last), nil)
+		}
+	}
+}
+
+// record notes a response as sent.
+func (w *watch) record(r *response) {
+	switch {
+	case r.state != nil:
+		r.adds = r.state.cold
+		for name, h := range r.state.before {
+			r.adds = r.adds || !h.has && w.base.Get(name) != nil
+		}
+	default:
+		r.former = make([]holding, len(r.resources))
+		for i, res := range r.resources {
+			r.former[i] = w.holds(res.Name)
+			r.adds = r.adds || r.former[i].version == ""
+			w.hold(res.Name, holdingOf(res))
+		}
+		for _, name := range r.removed {
+			w.hold(name, holding{})
+		}
+	}
+	w.answer = false
+	w.inflight = append(w.inflight, r)
+	w.last = r.nonce
+	w.status.Sent, w.status.SentAt = r.version, r.at
+}

@@ -1,0 +1,53 @@
+package xds
+
+import "iter"
+
+// few is a map by name that is mostly empty or small. It keeps its memory for the next change, but
+// gives it back when it was large.
+type few[V any] struct {
+	m     map[string]V
+	large bool
+}
+
+// manyNames is from when on a map is large.
+const manyNames = 32
+
+func (f *few[V]) get(name string) (V, bool) {
+	v, ok := f.m[name]
+	return v, ok
+}
+
+func (f *few[V]) put(name string, v V) {
+	if f.m == nil {
+		f.m = map[string]V{}
+	}
+	f.m[name] = v
+	f.large = f.large || len(f.m) > manyNames
+}
+
+func (f *few[V]) drop(name string) {
+	delete(f.m, name)
+	if f.large && len(f.m) == 0 {
+		*f = few[V]{}
+	}
+}
+
+func (f *few[V]) len() int { return len(f.m) }
+
+// names walks through the names in no particular order; they may be dropped meanwhile.
+func (f *few[V]) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range f.m {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// take gives all and is empty afterwards.
+func (f *few[V]) take() map[string]V {
+	m := f.m
+	*f = few[V]{}
+	return m
+}

@@ -1,0 +1,181 @@
+package xds
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// compose makes the response that is due, or tells how long to wait until one may be (0 for no end).
+func (s *stream) compose(now time.Time) (*response, time.Duration) {
+	var wake time.Duration
+	for t := range push.NumTypes {
+		w := s.watches[t]
+		if w == nil || !w.pending() || w.full() {
+			continue
+		}
+		if t == push.Listeners || t == push.Routes {
+			if wait := s.warming(now); wait > 0 {
+				wake = wait
+				continue
+			}
+		}
+		if r := s.composeType(w, now); r != nil {
+			return r, 0
+		}
+	}
+	r, wait := s.removals(now)
+	if wait > 0 && (wake == 0 || wait < wake) {
+		wake = wait
+	}
+	s.converged(now)
+	return r, wake
+}
+
+// composeType makes the next response of a type, or nil where the client has everything.
+func (s *stream) composeType(w *watch, now time.Time) *response {
+	r := s.response(w)
+	cold := len(w.queue) > 0
+	w.collect(r, now)
+	if r.empty() && !w.answer {
+		return nil
+	}
+	if w.fullState() {
+		w.replace(r, cold)
+	}
+	s.record(w, r, now)
+	return r
+}
+
+func (s *stream) response(w *watch) *response {
+	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id}
+}
+
+// record notes a response as sent.
+func (s *stream) record(w *watch, r *response, now time.Time) {
+	s.nonces++
+	r.nonce, r.at = s.nonces, now
+	w.record(r)
+	if w.typ == push.Clusters {
+		s.oweEndpoints(r)
+	}
+}
+
+// oweEndpoints makes sure that every EDS cluster that is sent is followed by its load assignment,
+// changed or not (rule 3). In the state of the world that is those which the client takes for new
+// or changed.
+func (s *stream) oweEndpoints(r *response) {
+	eds := s.watches[push.Endpoints]
+	if eds == nil && len(r.pieces) > 0 && (r.state == nil || r.state.cold) {
+		s.owed = owed{all: true}
+		return
+	}
+	for _, c := range r.all() {
+		if r.state != nil && !r.state.cold {
+			if _, differs := r.state.before[c.Name]; !differs {
+				continue
+			}
+		}
+		switch {
+		case c.LoadAssignment == "" || s.owed.all:
+		case eds == nil:
+			if s.owed.names == nil {
+				s.owed.names = map[string]struct{}{}
+			}
+			s.owed.names[c.LoadAssignment] = struct{}{}
+		case eds.wants(c.LoadAssignment):
+			eds.mark(c.LoadAssignment, true)
+		}
+	}
+}
+
+// warming tells how long listeners and routes wait for new clusters to be warm, which is when the
+// client acknowledges them, or asks for clusters at all if some have been warming since before the
+// stream; the wait is bounded (rule 5).
+func (s *stream) warming(now time.Time) time.Duration {
+	w := s.watches[push.Clusters]
+	if w == nil {
+		if !s.resumed {
+			return 0
+		}
+		if !s.quiet(push.Endpoints) {
+			return s.opts.WarmingTimeout // without its endpoints it cannot get warm
+		}
+		return max(0, s.connected.Add(s.opts.WarmingTimeout).Sub(now))
+	}
+	var longest time.Duration
+	for _, sent := range w.inflight {
+		if sent.adds {
+			longest = max(longest, sent.at.Add(s.opts.WarmingTimeout).Sub(now))
+		}
+	}
+	return longest
+}
+
+// removals gives the removal of clusters that nothing points at any more: alone, after listeners
+// and routes are acknowledged and had time to drain (rule 7).
+func (s *stream) removals(now time.Time) (*response, time.Duration) {
+	w := s.watches[push.Clusters]
+	if !s.quiet(push.Listeners) || !s.quiet(push.Routes) {
+		s.settled = time.Time{}
+		return nil, 0
+	}
+	if s.settled.IsZero() {
+		s.settled = now
+	}
+	if w == nil || w.removals.len() == 0 {
+		return nil, 0
+	}
+	var due []string
+	var wait time.Duration
+	for name := range w.removals.names() {
+		start := s.settled
+		if r, _ := w.removals.get(name); r.queued.After(start) {
+			start = r.queued
+		}
+		left := start.Add(s.opts.RemovalGrace).Sub(now)
+		switch {
+		case left <= 0:
+			due = append(due, name)
+		case wait == 0 || left < wait:
+			wait = left
+		}
+	}
+	if len(due) == 0 || w.pending() {
+		return nil, wait
+	}
+	return s.remove(w, due, now), 0
+}
+
+// remove makes the removal of clusters.
+func (s *stream) remove(w *watch, names []string, now time.Time) *response {
+	slices.Sort(names)
+	for _, n := range names {
+		w.removals.drop(n)
+	}
+	r := s.response(w)
+	if w.fullState() {
+		w.replace(r, false)
+	} else {
+		r.removed = names
+	}
+	s.record(w, r, now)
+	return r
+}
+
+func (s *stream) quiet(t push.Type) bool { return s.watches[t] == nil || s.watches[t].idle() }
+
+// converged observes the time from an event to the client's acknowledgement of all it led to.
+func (s *stream) converged(now time.Time) {
+	if s.behind.IsZero() {
+		return
+	}
+	for _, w := range s.watches {
+		if w != nil && !w.idle() {
+			return
+		}
+	}
+	s.metrics.convergence.Observe(now.Sub(s.behind).Seconds())
+	s.behind = time.Time{}
+}

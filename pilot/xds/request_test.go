@@ -1,0 +1,179 @@
+package xds
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+func wireOf(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// FuzzRequest reads requests of both protocols as the generated code does.
+func FuzzRequest(f *testing.F) {
+	long := make([]string, 300)
+	for i := range long {
+		long[i] = string(rune('a' + i%26))
+	}
+	f.Add(wireOf(f, &discoveryv3.DeltaDiscoveryRequest{
+		Node: testNode, TypeUrl: push.Clusters.URL(), ResourceNamesSubscribe: long, ResourceNamesUnsubscribe: []string{"*", ""},
+		InitialResourceVersions: map[string]string{"a": "1", "": "", "ü": "2"}, ResponseNonce: "n",
+		ErrorDetail: &status.Status{Code: 3, Message: "no"}, ResourceLocatorsSubscribe: []*discoveryv3.ResourceLocator{{Name: "x"}},
+	}))
+	f.Add(wireOf(f, &discoveryv3.DiscoveryRequest{
+		Node: testNode, TypeUrl: push.Routes.URL(), ResourceNames: []string{"*", "80"}, VersionInfo: "v", ResponseNonce: "n",
+		ErrorDetail: &status.Status{},
+	}))
+	twice := wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "a", InitialResourceVersions: map[string]string{"a": "1"}})
+	f.Add(append(twice, wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "b", InitialResourceVersions: map[string]string{"a": "2"}})...))
+	f.Add(protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 7)) // a type URL that is a number
+	f.Add([]byte{0x0b, 0x0c})                                                           // a group
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var delta discoveryv3.DeltaDiscoveryRequest
+		if proto.Unmarshal(b, &delta) == nil {
+			check(t, read(t, b, true), &delta, delta.GetResourceNamesSubscribe(), delta.GetResourceNamesUnsubscribe(),
+				delta.GetInitialResourceVersions(), "")
+		}
+		var sotw discoveryv3.DiscoveryRequest
+		if proto.Unmarshal(b, &sotw) == nil {
+			check(t, read(t, b, false), &sotw, sotw.GetResourceNames(), nil, nil, sotw.GetVersionInfo())
+		}
+		r := request{raw: b, delta: true}
+		_ = r.parse() // whatever it is, it does not panic
+	})
+}
+
+func read(t *testing.T, b []byte, delta bool) *request {
+	t.Helper()
+	r := &request{delta: delta}
+	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, r); err != nil {
+		t.Fatalf("not taken: %v", err)
+	}
+	return r
+}
+
+type fieldsOfBoth interface {
+	GetTypeUrl() string
+	GetResponseNonce() string
+	GetErrorDetail() *status.Status
+}
+
+func check(t *testing.T, r *request, want fieldsOfBoth, names, gone []string, claims map[string]string, version string) {
+	t.Helper()
+	if string(r.url) != want.GetTypeUrl() || string(r.nonce) != want.GetResponseNonce() || string(r.version) != version {
+		t.Errorf("got url %q, nonce %q, version %q", r.url, r.nonce, r.version)
+	}
+	if r.refused != (want.GetErrorDetail() != nil) || string(r.detail) != want.GetErrorDetail().GetMessage() {
+		t.Errorf("got refused %v, %q", r.refused, r.detail)
+	}
+	if got := r.list(r.fields().names); !slices.Equal(got, names) || r.names != len(names) || r.starred() != slices.Contains(names, "*") {
+		t.Errorf("got names %q, want %q", got, names)
+	}
+	asked := slices.Collect(r.asked())
+	if want := plain(names); !slices.EqualFunc(asked, want, func(b []byte, s string) bool { return string(b) == s }) {
+		t.Errorf("asks for %q, want %q", asked, want)
+	}
+	if r.delta && (!slices.Equal(r.list(deltaFields.gone), gone) || r.gone != len(gone)) {
+		t.Errorf("got unsubscriptions %q, want %q", r.list(deltaFields.gone), gone)
+	}
+	got := map[string]string{}
+	for name, version := range r.claimed() {
+		got[string(name)] = string(version)
+	}
+	if !maps.Equal(got, claims) {
+		t.Errorf("claims %q, want %q", got, claims)
+	}
+	if _, err := r.node(); err != nil {
+		t.Errorf("node: %v", err)
+	}
+}
+
+func TestMalformedRequestsAreRefused(t *testing.T) {
+	url := protowire.AppendBytes(protowire.AppendTag(nil, deltaFields.url, protowire.BytesType), []byte("x\xff"))
+	for what, b := range map[string][]byte{
+		"a length beyond the end": {0x12, 9, 'x'}, "text that is no UTF-8": url, "field 0": {0x02, 0}, "a group that does not end": {0x0b},
+		"a claim that is cut": protowire.AppendBytes(protowire.AppendTag(nil, deltaFields.claims, protowire.BytesType), []byte{0x0a, 5}),
+	} {
+		r := &request{delta: true, raw: b}
+		if r.parse() == nil {
+			t.Errorf("%s: taken", what)
+		}
+	}
+}
+
+func TestAcknowledgementTakesNoMemory(t *testing.T) {
+	sent := &response{typ: push.Endpoints, delta: true, stream: "boot.1", nonce: 77}
+	b := wireOf(t, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: push.Endpoints.URL(), ResponseNonce: nonceOf(sent)})
+	r := &request{delta: true}
+	data := mem.BufferSlice{mem.SliceBuffer(b)}
+	codec := Codec()
+	if n := testing.AllocsPerRun(100, func() {
+		if err := codec.Unmarshal(data, r); err != nil {
+			t.Fatal(err)
+		}
+		if typ, ok := r.typ(); !ok || typ != push.Endpoints || parseNonce(r.nonce, sent.stream) != sent.nonce {
+			t.Fatal("read wrongly")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestResponseOnTheWire(t *testing.T) {
+	a, err := push.NewResource(push.Clusters, "a", cluster("a", 1).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := push.NewResource(push.Clusters, "b", cluster("b", 1).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := push.NewSet(a).Select(nil).Pieces
+	for _, delta := range []bool{true, false} {
+		r := &response{typ: push.Clusters, delta: delta, version: "v", stream: "s", nonce: 40, pieces: pieces, resources: []*push.Resource{b}}
+		if delta {
+			r.removed = []string{"gone", "too"}
+		}
+		wire, err := Codec().Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want proto.Message
+		if delta {
+			got, want = &discoveryv3.DeltaDiscoveryResponse{}, &discoveryv3.DeltaDiscoveryResponse{
+				SystemVersionInfo: "v", TypeUrl: push.Clusters.URL(), Nonce: "s.14", RemovedResources: r.removed,
+				Resources: []*discoveryv3.Resource{{Name: "a", Version: a.Version, Resource: a.Any()}, {Name: "b", Version: b.Version, Resource: b.Any()}},
+			}
+		} else {
+			dr := &discoveryv3.DiscoveryResponse{VersionInfo: "v", TypeUrl: push.Clusters.URL(), Nonce: "s.14"}
+			dr.Resources = append(dr.Resources, a.Any(), b.Any())
+			got, want = &discoveryv3.DiscoveryResponse{}, dr
+		}
+		text := wire.Materialize()
+		if err := proto.Unmarshal(text, got); err != nil || !proto.Equal(got, want) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+		if r.bytes != len(text) {
+			t.Errorf("says %d bytes, has %d", r.bytes, len(text))
+		}
+	}
+	for _, foreign := range []string{"", "s", "s.", "x.14", "s.1!", "s14", "s.zzzzzzzzzzzzzzzzzzzz"} {
+		if parseNonce([]byte(foreign), "s") != 0 {
+			t.Errorf("%q is taken for a nonce of the stream", foreign)
+		}
+	}
+}

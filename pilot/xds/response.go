@@ -1,0 +1,141 @@
+package xds
+
+import (
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// response is one discovery response of either protocol. It is kept until it is acknowledged.
+type response struct {
+	typ     push.Type
+	delta   bool
+	version string
+	stream  string // with nonce, what the client sends back
+	nonce   uint64 // from 1, counted on the stream
+
+	pieces    []*push.Piece
+	resources []*push.Resource
+	removed   []string // delta only
+
+	at     time.Time // when it was handed over for sending
+	adds   bool      // has clusters that may not be warm
+	former []holding // what the client had before, in the order of resources
+	fresh  holding   // and what it had of all that is in pieces
+	state  *fullState
+
+	bytes  int            // on the wire; known after it was marshalled
+	joined []*push.Joined // keeps the bytes of pieces for others who send the same
+}
+
+// fullState is what a response that holds all of a type took the place of.
+type fullState struct {
+	set    *push.Set
+	cold   bool               // the client had nothing
+	before map[string]holding // otherwise, where it had something else than the set
+}
+
+func (r *response) empty() bool { return len(r.pieces)+len(r.resources)+len(r.removed) == 0 }
+
+// all gives the resources of the response.
+func (r *response) all() []*push.Resource {
+	if len(r.pieces) == 0 {
+		return r.resources
+	}
+	var out []*push.Resource
+	for _, p := range r.pieces {
+		out = append(out, p.Resources...)
+	}
+	return append(out, r.resources...)
+}
+
+// accept marks all resources as taken by a client.
+func (r *response) accept() {
+	for _, p := range r.pieces {
+		p.Accept()
+	}
+	for _, res := range r.resources {
+		res.Accept()
+	}
+}
+
+// size estimates the bytes on the wire before the response is marshalled.
+func (r *response) size() int {
+	n := 0
+	for _, p := range r.pieces {
+		n += p.Size()
+	}
+	for _, res := range r.resources {
+		n += len(res.Frame(r.delta))
+	}
+	return n
+}
+
+// Field numbers that both responses have, but for the last, which is of the delta protocol. Field 2
+// are the resources.
+const (
+	fieldVersion protowire.Number = 1
+	fieldURL     protowire.Number = 4
+	fieldNonce   protowire.Number = 5
+	fieldRemoved protowire.Number = 6
+)
+
+// buffers gives the message as a head of its own and the shared bytes of the resources; the order
+// of fields in a protobuf message is free.
+func (r *response) buffers() mem.BufferSlice {
+	out := make(mem.BufferSlice, 1, 1+len(r.pieces)+len(r.resources))
+	out[0] = mem.SliceBuffer(r.head())
+	for _, p := range r.pieces {
+		joined := p.Join(r.delta)
+		r.joined = append(r.joined, joined)
+		out = append(out, mem.SliceBuffer(joined.Bytes))
+	}
+	for _, res := range r.resources {
+		out = append(out, mem.SliceBuffer(res.Frame(r.delta)))
+	}
+	r.bytes = out.Len()
+	return out
+}
+
+func (r *response) head() []byte {
+	var room [80]byte
+	nonce := appendNonce(room[:0], r.stream, r.nonce)
+	size := len(r.version) + len(nonce) + len(r.typ.URL()) + 3*3
+	for _, name := range r.removed {
+		size += 1 + protowire.SizeBytes(len(name))
+	}
+	b := protowire.AppendTag(make([]byte, 0, size), fieldVersion, protowire.BytesType)
+	b = protowire.AppendString(b, r.version)
+	b = protowire.AppendTag(b, fieldURL, protowire.BytesType)
+	b = protowire.AppendString(b, r.typ.URL())
+	b = protowire.AppendTag(b, fieldNonce, protowire.BytesType)
+	b = protowire.AppendBytes(b, nonce)
+	for _, name := range r.removed {
+		b = protowire.AppendTag(b, fieldRemoved, protowire.BytesType)
+		b = protowire.AppendString(b, name)
+	}
+	return b
+}
+
+const nonceBase = 36
+
+func appendNonce(b []byte, stream string, nonce uint64) []byte {
+	b = append(append(b, stream...), '.')
+	return strconv.AppendUint(b, nonce, nonceBase)
+}
+
+// parseNonce gives the number of a nonce of this stream, 0 for any other.
+func parseNonce(nonce []byte, stream string) uint64 {
+	if len(nonce) < len(stream)+2 || string(nonce[:len(stream)]) != stream || nonce[len(stream)] != '.' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(nonce[len(stream)+1:]), nonceBase, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+package xds
+
+import (
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// fill makes everything due that the client wants. unsure says that it may have some version of
+// it, which is not to be trusted.
+func (w *watch) fill(unsure bool) {
+	have := w.selection()
+	w.queue, w.asked, w.unsure = have.Pieces, w.names, unsure
+	for _, name := range have.Missing {
+		w.mark(name, unsure)
+	}
+}
+
+// distrust makes everything due, whatever the client claims to have.
+func (w *watch) distrust(r *request) {
+	for name := range r.claimed() {
+		if w.base.Find(name) == nil {
+			w.claims(string(name), "")
+		}
+	}
+	w.fill(r.claims > 0)
+}
+
+// claims notes that the client says it has a version of a name that base has not.
+func (w *watch) claims(name, version string) {
+	if w.wants(name) {
+		w.hold(name, holding{version, true})
+		w.mark(name, false)
+	}
+}
+
+// compare believes what the client claims to have: what it lacks is due. Where it has everything
+// there is nothing to remember.
+func (w *watch) compare(r *request) {
+	have := w.selection()
+	for _, name := range have.Missing {
+		w.mark(name, false)
+	}
+	var sum uint64
+	for name, version := range r.claimed() {
+		sum += push.Claim(name, version)
+	}
+	if have.Equals(sum, r.claims) {
+		return
+	}
+	known := 0
+	for name, version := range r.claimed() {
+		res := w.base.Find(name)
+		switch {
+		case res == nil:
+			w.claims(string(name), string(version))
+		case !w.wants(res.Name):
+		case res.Version == string(version):
+			known++
+		default:
+			known++
+			w.claims(res.Name, string(version))
+		}
+	}
+	if known < have.Len() {
+		w.lacks(r, have)
+	}
+}
+
+// lacks finds what the client does not claim.
+func (w *watch) lacks(r *request, have *push.Selection) {
+	claimed := make(map[string]struct{}, r.claims)
+	for name := range r.claimed() {
+		claimed[string(name)] = struct{}{}
+	}
+	for _, p := range have.Pieces {
+		for _, res := range p.Resources {
+			if _, ok := claimed[res.Name]; !ok {
+				w.note(res.Name, holding{}, res)
+				w.mark(res.Name, false)
+			}
+		}
+	}
+}
+
+// subscribe adds names, which are next together with the former; one that is asked for again is
+// owed in full (rule 2).
+func (w *watch) subscribe(added []string, next *push.Names) {
+	for _, n := range added {
+		if n == wildcard {
+			continue
+		}
+		if !w.wants(n) {
+			w.hold(n, holding{})
+		}
+		w.mark(n, true)
+	}
+	w.names = next
+}
+
+// subscribeAll takes in the wildcard. If the client has it already, what is odd is looked at again.
+func (w *watch) subscribeAll() {
+	if !listable(w.typ) {
+		return
+	}
+	if !w.wildcard {
+		w.wildcard = true
+		for _, p := range w.base.Select(nil).Pieces {
+			for _, r := range p.Resources {
+				if !w.names.Has(r.Name) {
+					w.note(r.Name, holding{}, r)
+				}
+			}
+		}
+	}
+	for name := range w.odd.names() {
+		w.mark(name, false)
+	}
+}
+
+// unsubscribe takes names away, after which next are left. Under a wildcard the client forgets what
+// it had of a name, and is owed the resource or its removal (rule 11).
+func (w *watch) unsubscribe(gone []string, next *push.Names) {
+	w.names = next
+	for _, n := range gone {
+		switch {
+		case n == wildcard:
+			w.unsubscribeAll()
+		case w.wildcard:
+			w.mark(n, true)
+		default:
+			w.drop(n)
+		}
+	}
+}
+
+func (w *watch) unsubscribeAll() {
+	w.wildcard = false
+	for _, names := range []func(func(string) bool){w.odd.names(), w.dirty.names(), w.removals.names(), w.refused.names()} {
+		for name := range names {
+			if !w.wants(name) {
+				w.drop(name)
+			}
+		}
+	}
+}
