@@ -1,7 +1,6 @@
 package store
 
 import (
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,29 +42,81 @@ func (s *state) setService(key model.Key, old, next *model.Service) {
 		s.byHost.set(next.Hostname, next)
 	}
 	s.changed.add(key)
-	s.dirtyKinds[nsKind{model.KindService, key.Namespace}] = struct{}{}
 }
 
 // deriveEndpoints computes a service's endpoints: from its EndpointSlices where it has any, else
-// from the pods that its selector matches.
-func (s *state) deriveEndpoints(key model.Key) {
+// from the pods that its selector matches, of which only some changed unless pods is nil.
+func (s *state) deriveEndpoints(key model.Key, pods keySet) {
+	svc, old := s.services.row(key), s.endpoints.row(key)
 	var next []model.Endpoint
-	svc := s.services.row(key)
-	if svc != nil {
-		network := s.defaultNetwork()
-		if sliced := s.links.slicesOf[key]; len(sliced) > 0 {
-			for _, at := range sortedKeys(sliced) {
-				slice := s.objects.row(at).Spec.(*discoveryv1.EndpointSlice)
-				next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Namespace))
-			}
-		} else {
-			for pod := range s.links.podsOf[key] {
-				next = podEndpoints(next, svc, s.objects.row(pod), network)
-			}
+	network := s.defaultNetwork()
+	switch sliced := s.links.slicesOf[key]; {
+	case svc == nil:
+	case len(sliced) > 0:
+		for _, at := range sliced {
+			slice := s.objects.row(at).Spec.(*discoveryv1.EndpointSlice)
+			next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Namespace))
+		}
+		next = sortEndpoints(next)
+	case pods != nil && !s.full && s.alone(old, pods):
+		out, in := s.podRows(svc, old, pods, network)
+		if slices.EqualFunc(out, in, sameEndpoint) {
+			return
+		}
+		next = replaceRows(old, out, in, compareEndpoints)
+	default:
+		next = make([]model.Endpoint, 0, len(s.links.podsOf[key])*len(svc.Ports))
+		for _, pod := range s.links.podsOf[key] {
+			next = podEndpoints(next, svc, s.objects.row(pod), network)
 		}
 		next = sortEndpoints(next)
 	}
-	if !slices.EqualFunc(s.endpoints.row(key), next, sameEndpoint) {
+	s.setEndpoints(key, svc, old, next)
+}
+
+// alone tells whether no other pod has an address that some pods have or had: of two endpoints
+// at an address only one counts.
+func (s *state) alone(old []model.Endpoint, pods keySet) bool {
+	for key := range pods {
+		if at := podIP(s.objects.row(key)); at != "" && len(s.links.podsAt[at]) > 1 {
+			return false
+		}
+	}
+	for i := range old {
+		if _, changed := pods[endpointPod(&old[i])]; !changed {
+			continue
+		}
+		for _, other := range s.links.podsAt[old[i].Address] {
+			if _, changed := pods[other]; !changed {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func endpointPod(e *model.Endpoint) model.Key {
+	return model.Key{Kind: model.KindPod, Namespace: e.Namespace, Name: e.Pod}
+}
+
+// podRows gives the endpoints that some pods had, and those that they have now.
+func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, network string) (out, in []model.Endpoint) {
+	for i := range old {
+		if _, changed := pods[endpointPod(&old[i])]; changed {
+			out = append(out, old[i])
+		}
+	}
+	for key := range pods {
+		if _, selected := slices.BinarySearchFunc(s.links.podsOf[svc.Key], key, model.Key.Compare); selected {
+			in = podEndpoints(in, svc, s.objects.row(key), network)
+		}
+	}
+	return out, sortEndpoints(in)
+}
+
+// setEndpoints puts a service's endpoints in the place of its former ones.
+func (s *state) setEndpoints(key model.Key, svc *model.Service, old, next []model.Endpoint) {
+	if !slices.EqualFunc(old, next, sameEndpoint) {
 		s.movedEndpoints.add(key)
 		if len(next) == 0 {
 			s.endpoints.delete(key)
@@ -85,13 +136,19 @@ func (s *state) deriveEndpoints(key model.Key) {
 
 // accounts gives the identities that endpoints with a sidecar or without may present, sorted.
 func (s *state) accounts(eps []model.Endpoint) []string {
-	seen := map[string]struct{}{}
+	type account struct{ namespace, name string }
+	var seen []account // of one namespace and name, mostly
 	for i := range eps {
-		if eps[i].ServiceAccount != "" {
-			seen[model.SPIFFE(s.mesh.GetTrustDomain(), eps[i].Namespace, eps[i].ServiceAccount)] = struct{}{}
+		if a := (account{eps[i].Namespace, eps[i].ServiceAccount}); a.name != "" && !slices.Contains(seen, a) {
+			seen = append(seen, a)
 		}
 	}
-	return slices.Sorted(maps.Keys(seen))
+	out := make([]string, len(seen))
+	for i, a := range seen {
+		out[i] = model.SPIFFE(s.mesh.GetTrustDomain(), a.namespace, a.name)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // podBehind finds the pod of a slice's endpoint: by its reference, else by its address.
@@ -111,95 +168,6 @@ func (s *state) defaultNetwork() string {
 		return ""
 	}
 	return root.Labels[labelNetwork]
-}
-
-// deriveKind computes the lists of one kind in one namespace.
-func (s *state) deriveKind(at nsKind) {
-	if at.kind == model.KindService {
-		s.deriveServices(at.namespace)
-		return
-	}
-	if !listed(at.kind) {
-		return
-	}
-	old := s.byKind.row(at)
-	next := slices.SortedFunc(maps.Values(s.members[at]), model.Older)
-	if len(next) == 0 {
-		s.byKind.delete(at)
-	} else {
-		s.byKind.set(at, next)
-	}
-	switch at.kind {
-	case model.KindVirtualService:
-		s.virtualOut = append(s.virtualOut, s.scopedVirtualServices(old)...)
-		s.virtualIn = append(s.virtualIn, s.scopedVirtualServices(next)...)
-	case model.KindDestinationRule:
-		s.deriveExported(old, next)
-		if rules := newHostRules(next, s.domain); rules != nil {
-			s.rules.set(at.namespace, rules)
-		} else {
-			s.rules.delete(at.namespace)
-		}
-	}
-}
-
-// listed tells whether readers ask for the objects of a kind by namespace.
-func listed(kind model.Kind) bool {
-	switch kind {
-	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway,
-		model.KindSidecar, model.KindPeerAuthentication:
-		return true
-	}
-	return false
-}
-
-func scopedService(svc *model.Service) scoped[*model.Service] {
-	return scoped[*model.Service]{svc, scopeOf(svc.ExportTo, svc.Namespace)}
-}
-
-// scopedVirtualServices gives the objects with who may see them.
-func (s *state) scopedVirtualServices(objects []*model.Object) []scoped[*model.Object] {
-	out := make([]scoped[*model.Object], len(objects))
-	for i, o := range objects {
-		out[i] = scoped[*model.Object]{o, virtualServiceScope(o, s.mesh)}
-	}
-	return out
-}
-
-// deriveServices lists the services of a namespace, by hostname.
-func (s *state) deriveServices(namespace string) {
-	var next []*model.Service
-	for _, o := range s.members[nsKind{model.KindService, namespace}] {
-		if svc := s.services.row(o.Key); svc != nil {
-			next = append(next, svc)
-		}
-	}
-	if len(next) == 0 {
-		s.nsServices.delete(namespace)
-		return
-	}
-	slices.SortFunc(next, compareServices)
-	s.nsServices.set(namespace, next)
-}
-
-func (s *state) gatewaysDirty() bool {
-	for at := range s.dirtyKinds {
-		if at.kind == model.KindGateway {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *state) allGateways() []*model.Object {
-	var out []*model.Object
-	for at, objects := range s.members {
-		if at.kind == model.KindGateway {
-			out = slices.AppendSeq(out, maps.Values(objects))
-		}
-	}
-	slices.SortFunc(out, model.Older)
-	return out
 }
 
 // podIP gives a pod's address, "" for none yet.

@@ -221,12 +221,13 @@ func sliceHealth(c *discoveryv1.EndpointConditions, publishNotReady bool) model.
 // slices may name an endpoint twice while it moves between them.
 func sortEndpoints(eps []model.Endpoint) []model.Endpoint {
 	slices.SortFunc(eps, func(a, b model.Endpoint) int {
-		return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address),
-			cmp.Compare(a.Port, b.Port), cmp.Compare(a.Health, b.Health), cmp.Compare(a.Pod, b.Pod))
+		return cmp.Or(compareEndpoints(a, b), cmp.Compare(a.Health, b.Health), cmp.Compare(a.Pod, b.Pod))
 	})
-	return slices.CompactFunc(eps, func(a, b model.Endpoint) bool {
-		return a.ServicePort == b.ServicePort && a.Address == b.Address && a.Port == b.Port
-	})
+	return slices.CompactFunc(eps, func(a, b model.Endpoint) bool { return compareEndpoints(a, b) == 0 })
+}
+
+func compareEndpoints(a, b model.Endpoint) int {
+	return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port))
 }
 
 // sameEndpoint tells whether two endpoints have the same value.

@@ -1,28 +1,30 @@
 package store
 
 import (
+	"slices"
+
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // links holds what refers to what, so that one pod's change reaches its services without a
-// search through the mesh.
+// search through the mesh. Most lists have one entry or a few.
 type links struct {
-	podsOf     map[model.Key]keySet            // service → pods that its selector matches
-	servicesOf map[model.Key]keySet            // pod → services that select it
+	podsOf     map[model.Key]keyList           // service → pods that its selector matches
+	servicesOf map[model.Key]keyList           // pod → services that select it
 	selectors  map[model.Key]map[string]string // service → its selector
-	slicesOf   map[model.Key]keySet            // service → its EndpointSlices
-	sliceUsers map[string]keySet               // podRef or ipRef → services whose slices name it
+	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
+	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
 	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     map[string]keySet               // address → pods
+	podsAt     map[string]keyList              // address → pods
 }
 
 func newLinks() links {
 	return links{
-		podsOf: map[model.Key]keySet{}, servicesOf: map[model.Key]keySet{},
-		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keySet{},
-		sliceUsers: map[string]keySet{}, refsOf: map[model.Key][]string{}, podsAt: map[string]keySet{},
+		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
+		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
+		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{}, podsAt: map[string]keyList{},
 	}
 }
 
@@ -30,25 +32,33 @@ func podRef(key model.Key) string { return "pod " + key.Namespace + "/" + key.Na
 
 func ipRef(address string) string { return "ip " + address }
 
-// insert adds b to the set of a.
-func insert[K comparable](m map[K]keySet, a K, b model.Key) {
-	if m[a] == nil {
-		m[a] = keySet{}
+// keyList is a sorted list without repetition.
+type keyList []model.Key
+
+// insert adds b to the list of a.
+func insert[K comparable](m map[K]keyList, a K, b model.Key) {
+	list := m[a]
+	if at, found := slices.BinarySearchFunc(list, b, model.Key.Compare); !found {
+		m[a] = slices.Insert(list, at, b)
 	}
-	m[a].add(b)
 }
 
-// remove takes b out of the set of a.
-func remove[K comparable](m map[K]keySet, a K, b model.Key) {
-	delete(m[a], b)
-	if len(m[a]) == 0 {
+// remove takes b out of the list of a.
+func remove[K comparable](m map[K]keyList, a K, b model.Key) {
+	list := m[a]
+	at, found := slices.BinarySearchFunc(list, b, model.Key.Compare)
+	switch {
+	case !found:
+	case len(list) == 1:
 		delete(m, a)
+	default:
+		m[a] = slices.Delete(list, at, at+1)
 	}
 }
 
 // selectService links a service to the pods that it selects now.
 func (l *links) selectService(key model.Key, selector map[string]string, pods map[string]*model.Object) {
-	for pod := range l.podsOf[key] {
+	for _, pod := range l.podsOf[key] {
 		remove(l.servicesOf, pod, key)
 	}
 	delete(l.podsOf, key)
@@ -57,17 +67,22 @@ func (l *links) selectService(key model.Key, selector map[string]string, pods ma
 		return
 	}
 	l.selectors[key] = selector
+	var selected keyList
 	for _, pod := range pods {
 		if matches(selector, pod.Labels) {
-			insert(l.podsOf, key, pod.Key)
+			selected = append(selected, pod.Key)
 			insert(l.servicesOf, pod.Key, key)
 		}
+	}
+	if len(selected) > 0 {
+		slices.SortFunc(selected, model.Key.Compare)
+		l.podsOf[key] = slices.Clip(selected)
 	}
 }
 
 // labelPod links a pod to the services that select it now.
 func (l *links) labelPod(key model.Key, pod *model.Object, services map[string]*model.Object) {
-	for svc := range l.servicesOf[key] {
+	for _, svc := range l.servicesOf[key] {
 		remove(l.podsOf, svc, key)
 	}
 	delete(l.servicesOf, key)
@@ -98,13 +113,10 @@ func (l *links) movePod(key model.Key, old, next *model.Object) {
 
 // podAt gives the pod with an address, the first by name where several share it.
 func (l *links) podAt(address string) model.Key {
-	var first model.Key
-	for key := range l.podsAt[address] {
-		if first.Name == "" || key.Compare(first) < 0 {
-			first = key
-		}
+	if pods := l.podsAt[address]; len(pods) > 0 {
+		return pods[0]
 	}
-	return first
+	return model.Key{}
 }
 
 // putSlice links a service to one of its slices, and to the pods that its slices name.
@@ -115,7 +127,7 @@ func (l *links) putSlice(key model.Key, old, next *model.Object) {
 			remove(l.sliceUsers, ref, svc)
 		}
 		delete(l.refsOf, key)
-		for other := range l.slicesOf[svc] { // which may name the same pods
+		for _, other := range l.slicesOf[svc] { // which may name the same pods
 			l.use(svc, other)
 		}
 	}

@@ -1,32 +1,12 @@
 package store
 
 import (
-	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
-
-// deriveExported brings the lists of rules that namespaces see by name up to a namespace's rules.
-func (s *state) deriveExported(old, next []*model.Object) {
-	for _, o := range old {
-		for _, ns := range ruleScope(o, s.mesh).namespaces {
-			rest := slices.DeleteFunc(slices.Clone(s.exported.row(ns)), func(other *model.Object) bool { return other == o })
-			if len(rest) == 0 {
-				s.exported.delete(ns)
-			} else {
-				s.exported.set(ns, rest)
-			}
-		}
-	}
-	for _, o := range next {
-		for _, ns := range ruleScope(o, s.mesh).namespaces {
-			s.exported.set(ns, append(slices.Clip(s.exported.row(ns)), o))
-		}
-	}
-}
 
 // Particular gives the hosts about which a namespace may see other rows than one that has nothing
 // of its own does: its own services, those that are exported to it by name, and the hosts of

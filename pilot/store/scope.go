@@ -102,6 +102,9 @@ func (v visible[T]) from(namespace string) []T {
 
 // with gives v with some rows taken out and others put in.
 func (v visible[T]) with(removed, added []scoped[T]) visible[T] {
+	if len(removed)+len(added) == 0 {
+		return v
+	}
 	type delta struct{ out, in []T }
 	var public delta
 	private := map[string]*delta{}
@@ -146,8 +149,8 @@ func (v visible[T]) with(removed, added []scoped[T]) visible[T] {
 	return next
 }
 
-// replaceRows gives a sorted list with the rows of out taken away and those of in put in. It
-// sorts out and in.
+// replaceRows gives a sorted list with the rows of out taken away and those of in put in. What
+// stays is copied in stretches, so that a long list costs little more than its memory.
 func replaceRows[T any](rows, out, in []T, order func(a, b T) int) []T {
 	if len(out) == 0 && len(in) == 0 {
 		return rows
@@ -156,16 +159,22 @@ func replaceRows[T any](rows, out, in []T, order func(a, b T) int) []T {
 	slices.SortFunc(out, order)
 	slices.SortFunc(in, order)
 	next := make([]T, 0, max(0, len(rows)-len(out))+len(in))
-	for _, row := range rows {
-		if _, gone := slices.BinarySearchFunc(out, row, order); gone {
+	for len(out)+len(in) > 0 {
+		leaves := len(out) > 0 && (len(in) == 0 || order(out[0], in[0]) <= 0)
+		if leaves {
+			at, found := slices.BinarySearchFunc(rows, out[0], order)
+			next = append(next, rows[:at]...)
+			if found {
+				at++
+			}
+			rows, out = rows[at:], out[1:]
 			continue
 		}
-		for len(in) > 0 && order(in[0], row) < 0 {
-			next, in = append(next, in[0]), in[1:]
-		}
-		next = append(next, row)
+		at, _ := slices.BinarySearchFunc(rows, in[0], order)
+		next = append(append(next, rows[:at]...), in[0])
+		rows, in = rows[at:], in[1:]
 	}
-	return append(next, in...)
+	return append(next, rows...)
 }
 
 func compareServices(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -23,7 +22,11 @@ type Snapshot struct {
 	byHost     pmap[string, *model.Service]
 	nsServices pmap[string, []*model.Service] // of a namespace, by hostname
 	endpoints  pmap[model.Key, []model.Endpoint]
-	rules      pmap[string, *hostRules]      // DestinationRules by the namespace they live in
+	// DestinationRules by the namespace they live in: those about one host, those about all hosts of
+	// a suffix, and those of either that select workloads.
+	exactRules pmap[nsHost, []*model.Object] // model.Older first
+	wildRules  pmap[string, []wildRule]      // the longest suffix first, then model.Older first
+	podRules   pmap[string, []*model.Object] // model.Older first
 	exported   pmap[string, []*model.Object] // DestinationRules by namespaces that see them by name
 
 	services        visible[*model.Service]
@@ -100,22 +103,18 @@ func (s *Snapshot) VirtualServices(namespace string) []*model.Object {
 // DestinationRules gives the rules that live in configNamespace, are exported to
 // clientNamespace and match the hostname, the most specific host first, then model.Older first.
 func (s *Snapshot) DestinationRules(configNamespace, clientNamespace, hostname string) []*model.Object {
-	rules := s.rules.row(configNamespace)
-	if rules == nil {
-		return nil
-	}
 	var out []*model.Object
-	add := func(candidates []*model.Object) {
-		for _, o := range candidates {
-			if ruleScope(o, s.mesh).includes(clientNamespace) {
-				out = append(out, o)
-			}
+	add := func(o *model.Object) {
+		if ruleScope(o, s.mesh).includes(clientNamespace) {
+			out = append(out, o)
 		}
 	}
-	add(rules.exact[hostname])
-	for _, w := range rules.wild {
+	for _, o := range s.exactRules.row(nsHost{configNamespace, hostname}) {
+		add(o)
+	}
+	for _, w := range s.wildRules.row(configNamespace) {
 		if strings.HasSuffix(hostname, w.suffix) {
-			add([]*model.Object{w.rule})
+			add(w.rule)
 		}
 	}
 	return out
@@ -124,10 +123,7 @@ func (s *Snapshot) DestinationRules(configNamespace, clientNamespace, hostname s
 // WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
 // model.Older first.
 func (s *Snapshot) WorkloadDestinationRules(namespace string) []*model.Object {
-	if rules := s.rules.row(namespace); rules != nil {
-		return rules.workload
-	}
-	return nil
+	return s.podRules.row(namespace)
 }
 
 // Gateways gives all Gateway objects, model.Older first.
@@ -143,40 +139,13 @@ func (s *Snapshot) PeerAuthentications(namespace string) []*model.Object {
 	return s.byKind.row(nsKind{model.KindPeerAuthentication, namespace})
 }
 
-// hostRules holds the DestinationRules of one namespace by the host that they are about.
-type hostRules struct {
-	exact map[string][]*model.Object // by full hostname, model.Older first
-	wild  []wildRule                 // the longest suffix first, then model.Older first
-	// workload holds those among them that select workloads, model.Older first.
-	workload []*model.Object
-}
+// nsHost is a host as the objects of a namespace name it.
+type nsHost struct{ namespace, host string }
 
 // wildRule is a rule for hosts that end in suffix, e.g. ".example.com" of "*.example.com".
 type wildRule struct {
 	suffix string
 	rule   *model.Object
-}
-
-// newHostRules sorts the rules of one namespace, given model.Older first.
-func newHostRules(rules []*model.Object, domain string) *hostRules {
-	if len(rules) == 0 {
-		return nil
-	}
-	out := &hostRules{exact: map[string][]*model.Object{}}
-	for _, o := range rules {
-		rule := o.Spec.(*networking.DestinationRule)
-		if rule.GetWorkloadSelector() != nil {
-			out.workload = append(out.workload, o)
-		}
-		host := fullHost(rule.GetHost(), o.Namespace, domain)
-		if suffix, ok := strings.CutPrefix(host, "*"); ok {
-			out.wild = append(out.wild, wildRule{suffix, o})
-		} else {
-			out.exact[host] = append(out.exact[host], o)
-		}
-	}
-	slices.SortStableFunc(out.wild, func(a, b wildRule) int { return len(b.suffix) - len(a.suffix) })
-	return out
 }
 
 // fullHost completes a short name with the namespace of the object that names it: only a name

@@ -31,22 +31,24 @@ type state struct {
 	byHost     edit[string, *model.Service]
 	nsServices edit[string, []*model.Service]
 	endpoints  edit[model.Key, []model.Endpoint]
-	rules      edit[string, *hostRules]
+	exactRules edit[nsHost, []*model.Object]
+	wildRules  edit[string, []wildRule]
+	podRules   edit[string, []*model.Object]
 	exported   edit[string, []*model.Object]
 
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
-	changed        keySet // objects whose value changed
-	dirtyKinds     map[nsKind]struct{}
-	dirtyServices  keySet // Service objects to be read again
-	dirtyEndpoints keySet // services whose endpoints are to be computed again
-	movedEndpoints keySet // services whose endpoints did change
-	full           bool   // everything is to be computed again
+	changed        keySet               // objects whose value changed
+	dirtyServices  keySet               // Service objects to be read again
+	dirtyEndpoints map[model.Key]keySet // services whose endpoints are to be computed again, with the pods; nil for all
+	movedEndpoints keySet               // services whose endpoints did change
+	full           bool                 // everything is to be computed again
 
-	formerServices map[model.Key]*model.Service // of services that changed, as the last commit has them
-
-	virtualOut, virtualIn []scoped[*model.Object]
+	// former holds what changed as the last commit has it, nil for what it has not: the objects of
+	// listed kinds, and the services.
+	former         map[model.Key]*model.Object
+	formerServices map[model.Key]*model.Service
 }
 
 func newState(domain string) *state {
@@ -61,10 +63,9 @@ func newState(domain string) *state {
 }
 
 func (s *state) reset() {
-	s.changed, s.dirtyKinds = keySet{}, map[nsKind]struct{}{}
-	s.dirtyServices, s.dirtyEndpoints, s.movedEndpoints = keySet{}, keySet{}, keySet{}
-	s.formerServices = map[model.Key]*model.Service{}
-	s.virtualOut, s.virtualIn = nil, nil
+	s.changed, s.movedEndpoints = keySet{}, keySet{} // a commit has the former ones
+	s.dirtyServices, s.dirtyEndpoints = keySet{}, map[model.Key]keySet{}
+	s.former, s.formerServices = map[model.Key]*model.Object{}, map[model.Key]*model.Service{}
 	s.full = false
 }
 
@@ -75,10 +76,17 @@ func (s *state) put(key model.Key, next *model.Object) {
 		return
 	}
 	same := old != nil && next != nil && sameValue(old, next)
+	if same && old.Origin == next.Origin && s.sameRows(old, next) {
+		return
+	}
+	if _, seen := s.former[key]; listed(key.Kind) && !seen {
+		s.former[key] = old
+	}
 	s.record(key, next)
 	switch key.Kind {
 	case model.KindService:
 		s.putService(key, next)
+		return // what counts is the service
 	case model.KindPod:
 		s.putPod(key, old, next)
 	case model.KindEndpointSlice:
@@ -96,7 +104,6 @@ func (s *state) put(key model.Key, next *model.Object) {
 	if !same {
 		s.changed.add(key)
 	}
-	s.dirtyKinds[nsKind{key.Kind, key.Namespace}] = struct{}{}
 }
 
 // relevant tells whether a kind decides anything that a proxy is told.
@@ -138,9 +145,11 @@ func (s *state) putService(key model.Key, next *model.Object) {
 	if next != nil {
 		selector = next.Spec.(*corev1.Service).Spec.Selector
 	}
-	s.links.selectService(key, selector, s.members[nsKind{model.KindPod, key.Namespace}])
+	if !maps.Equal(selector, s.links.selectors[key]) {
+		s.links.selectService(key, selector, s.members[nsKind{model.KindPod, key.Namespace}])
+	}
 	s.dirtyServices.add(key)
-	s.dirtyEndpoints.add(key)
+	s.dirtyEndpoints[key] = nil
 }
 
 func (s *state) putPod(key model.Key, old, next *model.Object) {
@@ -158,9 +167,24 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 	if o == nil {
 		return
 	}
-	maps.Copy(s.dirtyEndpoints, s.links.servicesOf[key])
-	maps.Copy(s.dirtyEndpoints, s.links.sliceUsers[podRef(key)])
-	maps.Copy(s.dirtyEndpoints, s.links.sliceUsers[ipRef(o.Spec.(*corev1.Pod).Status.PodIP)])
+	for _, svc := range s.links.servicesOf[key] {
+		pods, dirty := s.dirtyEndpoints[svc]
+		if !dirty {
+			pods = keySet{}
+			s.dirtyEndpoints[svc] = pods
+		}
+		if pods != nil {
+			pods.add(key)
+		}
+	}
+	if len(s.links.sliceUsers) == 0 {
+		return
+	}
+	for _, ref := range []string{podRef(key), ipRef(o.Spec.(*corev1.Pod).Status.PodIP)} {
+		for _, svc := range s.links.sliceUsers[ref] {
+			s.dirtyEndpoints[svc] = nil
+		}
+	}
 }
 
 func (s *state) putSlice(key model.Key, old, next *model.Object) {
@@ -169,7 +193,7 @@ func (s *state) putSlice(key model.Key, old, next *model.Object) {
 			continue
 		}
 		if svc, ok := sliceService(o); ok {
-			s.dirtyEndpoints.add(svc)
+			s.dirtyEndpoints[svc] = nil
 		}
 	}
 	s.links.putSlice(key, old, next)
@@ -190,75 +214,52 @@ func (s *state) commit() (c Commit, ok bool) {
 		s.deriveService(key)
 	}
 	for _, key := range sortedKeys(s.dirtyEndpoints) {
-		s.deriveEndpoints(key)
+		s.deriveEndpoints(key, s.dirtyEndpoints[key])
 	}
-	for at := range s.dirtyKinds {
-		s.deriveKind(at)
-	}
+	clear(s.dirtyServices)
+	clear(s.dirtyEndpoints)
 	if s.last != nil && !s.full && len(s.changed) == 0 && len(s.movedEndpoints) == 0 {
-		s.reset()
-		return Commit{}, false
+		return Commit{}, false // what changed but not in value goes into the lists of the next commit
 	}
-	c = Commit{Snapshot: s.freeze(), Changed: s.changed, Endpoints: s.movedEndpoints, Full: s.full || s.last == nil}
+	c = Commit{Snapshot: s.snapshot(), Changed: s.changed, Endpoints: s.movedEndpoints, Full: s.full || s.last == nil}
 	s.last = c.Snapshot
 	s.reset()
 	return c, true
 }
 
-// markAll marks everything to be computed again, after the mesh configuration changed.
+// markAll marks every service to be computed again, after the mesh configuration changed.
 func (s *state) markAll() {
-	s.exported = edit[string, []*model.Object]{} // by former defaults
 	for at, objects := range s.members {
-		s.dirtyKinds[at] = struct{}{}
 		if at.kind != model.KindService {
 			continue
 		}
 		for _, o := range objects {
 			s.dirtyServices.add(o.Key)
-			s.dirtyEndpoints.add(o.Key)
+			s.dirtyEndpoints[o.Key] = nil
 		}
 	}
 }
 
-func sortedKeys(set keySet) []model.Key {
+func sortedKeys[V any](set map[model.Key]V) []model.Key {
 	return slices.SortedFunc(maps.Keys(set), model.Key.Compare)
 }
 
-// freeze makes the snapshot of the present tables.
-func (s *state) freeze() *Snapshot {
+// snapshot makes the snapshot of the present tables.
+func (s *state) snapshot() *Snapshot {
+	services, routes := s.lists()
 	next := &Snapshot{
 		mesh: s.mesh, domain: s.domain,
 		objects: s.objects.freeze(), byKind: s.byKind.freeze(),
-		byHost: s.byHost.freeze(), nsServices: s.nsServices.freeze(),
-		endpoints: s.endpoints.freeze(), rules: s.rules.freeze(), exported: s.exported.freeze(),
+		byHost: s.byHost.freeze(), nsServices: s.nsServices.freeze(), endpoints: s.endpoints.freeze(),
+		exactRules: s.exactRules.freeze(), wildRules: s.wildRules.freeze(), podRules: s.podRules.freeze(), exported: s.exported.freeze(),
 	}
-	var servicesOut, servicesIn []scoped[*model.Service]
 	if s.full || s.last == nil {
-		s.services.all(func(_ model.Key, svc *model.Service) { servicesIn = append(servicesIn, scopedService(svc)) })
-		s.virtualOut, s.virtualIn = nil, nil
-		for at, objects := range s.members {
-			if at.kind == model.KindVirtualService {
-				s.virtualIn = append(s.virtualIn, s.scopedVirtualServices(slices.Collect(maps.Values(objects)))...)
-			}
-		}
 		next.services, next.virtualServices = newVisible(compareServices), newVisible(model.Older)
 	} else {
 		next.services, next.virtualServices, next.gateways = s.last.services, s.last.virtualServices, s.last.gateways
-		for key, former := range s.formerServices {
-			if former != nil {
-				servicesOut = append(servicesOut, scopedService(former))
-			}
-			if now := s.services.row(key); now != nil {
-				servicesIn = append(servicesIn, scopedService(now))
-			}
-		}
 	}
-	if len(servicesOut)+len(servicesIn) > 0 {
-		next.services = next.services.with(servicesOut, servicesIn)
-	}
-	if len(s.virtualOut)+len(s.virtualIn) > 0 {
-		next.virtualServices = next.virtualServices.with(s.virtualOut, s.virtualIn)
-	}
+	next.services = next.services.with(services.out, services.in)
+	next.virtualServices = next.virtualServices.with(routes.out, routes.in)
 	if s.gatewaysDirty() {
 		next.gateways = s.allGateways()
 	}

@@ -40,10 +40,25 @@ func samePod(a, b *model.Object) bool {
 	x, y := a.Spec.(*corev1.Pod), b.Spec.(*corev1.Pod)
 	return maps.Equal(a.Labels, b.Labels) &&
 		sameAnnotations(a.Annotations, b.Annotations) &&
+		x.Spec.Hostname == y.Spec.Hostname && x.Spec.Subdomain == y.Spec.Subdomain &&
 		x.Status.PodIP == y.Status.PodIP &&
 		x.Spec.ServiceAccountName == y.Spec.ServiceAccountName &&
 		slices.EqualFunc(x.Spec.Containers, y.Spec.Containers, samePorts) &&
 		slices.EqualFunc(x.Spec.InitContainers, y.Spec.InitContainers, samePorts)
+}
+
+// sameRows tells whether two versions of an object that mean the same lead to the same rows.
+func (s *state) sameRows(a, b *model.Object) bool {
+	switch x := a.Spec.(type) {
+	case *corev1.Pod: // the same configuration, perhaps not the same endpoints
+		y := b.Spec.(*corev1.Pod)
+		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && workloadName(x, a.Labels) == workloadName(y, b.Labels)
+	case *corev1.Service:
+		exportTo := s.mesh.GetDefaultServiceExportTo()
+		p, q := newService(a, s.domain, exportTo), newService(b, s.domain, exportTo)
+		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
+	}
+	return true
 }
 
 func samePorts(a, b corev1.Container) bool {
