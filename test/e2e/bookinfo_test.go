@@ -71,6 +71,7 @@ func TestBookinfo(t *testing.T) {
 		{"identities", testIdentities},
 		{"dns", testDNS},
 		{"tools", testTools},
+		{"debug pages", testDebugPages},
 		{"metrics", testMetrics},
 		{"split", testSplit},
 		{"live edits", testLiveEdits},
