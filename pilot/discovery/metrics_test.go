@@ -94,6 +94,8 @@ var dashboards = map[string]float64{
 	"pilot_virt_services":                                   1,
 	"pilot_eds_no_instances":                                1, // second has another selector
 	"pilot_conflict_inbound_listener":                       0,
+	"pilot_push_views":                                      1,
+	"pilot_push_queue_depth":                                0,
 	"pilot_xds_pushes{type=cds}":                            -1,
 	"pilot_xds_push_time{type=cds}":                         -1,
 	"pilot_xds_config_size_bytes{type=cds}":                 -1,
