@@ -4,15 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 )
 
 // Bounds are the most that a scenario may take; what is zero is not checked. None of them is a
 // time on the wall, since that says more of the machine than of the program.
 type Bounds struct {
-	Allocs   float64 `json:"allocs,omitempty"`
-	Down     float64 `json:"downBytes,omitempty"`
+	Allocs     float64 `json:"allocs,omitempty"`
+	AllocBytes float64 `json:"allocBytes,omitempty"`
+	Down       float64 `json:"downBytes,omitempty"`
 	Up       float64 `json:"upBytes,omitempty"`
 	Messages int64   `json:"messages,omitempty"`
 	// Ratio is of the server's CPU time to the floor's.
@@ -28,7 +31,8 @@ type Baseline map[string]map[string]Bounds
 // costs depends on how many of its changes are merged, and a CPU's time on what its caches share.
 const (
 	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 1.6
-	roomConstant                                = 2000 // allocations of a scrape and of timers
+	// What a sampled check of the server may allocate in any scenario.
+	roomCheck, roomCheckBytes = 8000, 2 << 20
 )
 
 // NewBaseline allows what was measured and some room.
@@ -37,24 +41,31 @@ func NewBaseline(all []*Measured) Baseline {
 	for _, s := range all {
 		by := map[string]Bounds{}
 		for _, x := range s.Results {
-			b := Bounds{
-				Allocs: math.Ceil(roomAllocs*x.Allocs + roomConstant), Down: math.Ceil(roomBytes * x.Down), Up: math.Ceil(roomBytes * x.Up),
-			}
-			switch x.Name {
-			case scenarioTouch:
-				b.Silent, b.Allocs = true, math.Ceil(roomStorm*x.Allocs)
-			case scenarioChurn, scenarioRollout:
-				b = Bounds{Allocs: math.Ceil(roomStorm * x.Allocs)}
-			case scenarioCold, scenarioEndpoint:
-				b.Ratio = math.Ceil(10*roomRatio*x.Ratio()) / 10
-			case scenarioReconnect, scenarioRestart:
-				b.Messages = 2 * x.Messages
-			}
-			by[x.Name] = b
+			by[x.Name] = bounds(x)
 		}
 		out[s.Options.Name] = by
 	}
 	return out
+}
+
+func bounds(x *Result) Bounds {
+	allocations := roomAllocs
+	var b Bounds
+	switch x.Name {
+	case scenarioTouch:
+		allocations, b.Silent = roomStorm, true
+	case scenarioChurn, scenarioRollout:
+		allocations = roomStorm
+	default:
+		b.Down, b.Up = math.Ceil(roomBytes*x.Down), math.Ceil(roomBytes*x.Up)
+		b.Messages = int64(math.Ceil(roomBytes * float64(x.Messages)))
+	}
+	b.Allocs = math.Ceil(allocations*x.Allocs + roomCheck)
+	b.AllocBytes = math.Ceil(allocations*x.AllocBytes + roomCheckBytes)
+	if x.Name == scenarioCold || x.Name == scenarioEndpoint {
+		b.Ratio = math.Ceil(10*roomRatio*x.Ratio()) / 10
+	}
+	return b
 }
 
 // Write writes the bounds into a file.
@@ -86,7 +97,9 @@ func (b Baseline) Check(all []*Measured) error {
 		for _, e := range s.Errors {
 			errs = append(errs, fmt.Errorf("%s, %s", s.Options.Name, e))
 		}
-		for name, bounds := range b[s.Options.Name] {
+		by := b[s.Options.Name]
+		for _, name := range slices.Sorted(maps.Keys(by)) {
+			bounds := by[name]
 			x := s.Result(name)
 			if x == nil {
 				errs = append(errs, fmt.Errorf("%s, %s: was not measured", s.Options.Name, name))
@@ -108,6 +121,7 @@ func (b *Bounds) exceeded(x *Result) []error {
 		}
 	}
 	check("allocations", x.Allocs, b.Allocs)
+	check("allocated bytes", x.AllocBytes, b.AllocBytes)
 	check("bytes down for each client", x.Down, b.Down)
 	check("bytes up for each client", x.Up, b.Up)
 	check("messages", float64(x.Messages), float64(b.Messages))

@@ -53,7 +53,7 @@ func TestABaselineAllowsWhatItWasMadeFromAndNotTwiceAsMuch(t *testing.T) {
 			{Name: scenarioCold, Allocs: 1e5 * times, Down: 1e6, ServerCPU: 2, FloorCPU: 1},
 			{Name: scenarioEndpoint, Allocs: 1e4, Down: 1e3 * times, ServerCPU: 2, FloorCPU: 1},
 			{Name: scenarioChurn, Allocs: 1e6 * times},
-			{Name: scenarioTouch, Allocs: 1e4, Messages: int64(times) - 1},
+			{Name: scenarioTouch, Allocs: 1e5, Messages: int64(times) - 1},
 			{Name: scenarioRouteAll, Allocs: 1e4, Up: 1e3 * times},
 		}}}
 	}
