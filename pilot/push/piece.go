@@ -113,16 +113,23 @@ type Selection struct {
 // Len gives the number of resources.
 func (s *Selection) Len() int { return s.length }
 
-// Equals tells whether the resources are those of some claims: their number, and the sum of what
-// Claim gives for each.
-func (s *Selection) Equals(sum uint64, length int) bool { return s.sum == sum && s.length == length }
+// Equals tells whether the resources are exactly those that a client claims to hold.
+func (s *Selection) Equals(c *Claims) bool { return s.sum == c.sum && s.length == c.length }
 
-// Claim hashes a name and the version that a client claims to hold.
-func Claim(name, version []byte) uint64 {
-	var room [256]byte
-	b := append(room[:0], name...)
-	b = append(b, 0)
-	return xxhash.Sum64(append(b, version...))
+// Claims are what a client says it holds, as much of it as it takes to compare with a set.
+type Claims struct {
+	sum    uint64 // as that of totals
+	length int
+	room   []byte
+}
+
+// Add adds a claim.
+func (c *Claims) Add(name, version []byte) {
+	c.room = append(c.room[:0], name...)
+	c.room = append(c.room, 0)
+	c.room = append(c.room, version...)
+	c.sum += xxhash.Sum64(c.room)
+	c.length++
 }
 
 // maxSelections bounds how many sets of names a set remembers its selection for: those who watch

@@ -97,10 +97,11 @@ func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool)
 func (w *watch) decideMissing(name string, owed bool, held holding, now time.Time) (*push.Resource, bool) {
 	switch w.typ {
 	case push.Endpoints, push.Routes:
-		if owed && held.has && held.version == "" {
-			// Claimed on a stream whose claims do not count. If it is in use, an empty one would
-			// take its hosts away before traffic has moved; if it is warming, it must stop. A
-			// removal does the one and leaves the other alone.
+		unclaimed := !held.has && w.returned && w.typ == push.Endpoints // after a removal on a former stream
+		if unclaimed || owed && held.has && held.version == "" {
+			// Claimed on a stream whose claims do not count, or not claimed any more. If it is in use,
+			// an empty one would take its hosts away before traffic has moved; if it is warming, it must
+			// stop. A removal does the one and leaves the other alone.
 			return nil, w.delta
 		}
 		if owed || !held.has {

@@ -65,6 +65,8 @@ func (s *stream) open(t push.Type, r *request) *watch {
 		s.blind = true
 		s.resumed = s.resumed || r.claims > 0 || len(r.version) > 0
 	}
+	s.returned = s.returned || r.claims > 0
+	w.returned = s.returned
 	w.wildcard = listable(t) && (r.names == 0 || r.starred())
 	w.answer = w.wildcard && r.claims == 0
 	doubt := s.suspects[t]

@@ -20,6 +20,9 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 				wake = wait
 				continue
 			}
+			if eds := s.watches[push.Endpoints]; eds != nil && eds.pending() {
+				continue // they are not to overtake what they may point at (rule 7); the next acknowledgement looks again
+			}
 		}
 		if r := s.composeType(w, now); r != nil {
 			return r, 0
@@ -106,7 +109,7 @@ func (s *stream) warming(now time.Time) time.Duration {
 	}
 	var longest time.Duration
 	for _, sent := range w.inflight {
-		if sent.adds {
+		if sent.adds || w.pending() {
 			longest = max(longest, sent.at.Add(s.opts.WarmingTimeout).Sub(now))
 		}
 	}

@@ -45,7 +45,9 @@ type stream struct {
 	blind bool
 	// resumed says that a blind stream's client came with versions, so that it has had a stream.
 	resumed bool
-	owed    owed
+	// returned says that the client claimed anything, so that it has clusters of a former stream.
+	returned bool
+	owed     owed
 	// settled is since when listeners and routes have been acknowledged; zero while they are not.
 	settled time.Time
 	// behind is when the oldest change arrived that the client does not have; zero for none.

@@ -39,11 +39,11 @@ func (w *watch) compare(r *request) {
 	for _, name := range have.Missing {
 		w.mark(name, false)
 	}
-	var sum uint64
+	var all push.Claims
 	for name, version := range r.claimed() {
-		sum += push.Claim(name, version)
+		all.Add(name, version)
 	}
-	if have.Equals(sum, r.claims) {
+	if have.Equals(&all) {
 		return
 	}
 	known := 0

@@ -40,6 +40,8 @@ type watch struct {
 	// repaired yet: it may run another version than it would claim on a new stream.
 	suspect bool
 	own     bool // the last refusal was no fault of the resource
+	// returned says that what the client does not claim it may have all the same.
+	returned bool
 
 	last   uint64 // the last nonce; in the state of the world only this one counts
 	status TypeStatus

@@ -1,0 +1,45 @@
+package xds
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// What test/fleet saw with real Envoys: requests failed for moments in which a cluster had no hosts.
+
+func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), assignment("a", 1), cluster("b", 1), assignment("b", 1), listener("l", "x"), route("80", "a"))
+		c := m.start([]string{"a", "b"}, []string{"80"})
+		defer m.stop(c)
+		state := func(to, stat string, port uint32) []push.Message {
+			return []push.Message{cluster("a", 1), assignment("a", 2), cluster("b", 1), assignment("b", port), listener("l", stat), route("80", to)}
+		}
+		m.set(state("a", "x", 1)...)
+		former := c.expect(push.Endpoints, "a")
+		m.set(state("b", "y", 2)...) // the route moves to where b is now
+		c.silent()                   // until the endpoints may go
+		c.ack(former)
+		c.expect(push.Endpoints, "b")
+		c.expect(push.Listeners, "l")
+		c.expect(push.Routes, "80")
+	})
+}
+
+func TestRule2WhatALeavingClusterHasStays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := []push.Message{cluster("a", 1), assignment("a", 1), route("80", "a")}
+		m := newMesh(t, all...)
+		// A former stream broke, and a removal ended the client's claim of what a cluster has that is
+		// in use until its routes have moved.
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.ask(push.Clusters, query{initial: versions(all[0], cluster("leaving", 1))})
+		c.ask(push.Endpoints, query{subscribe: []string{"a", "leaving"}, initial: versions(all[1])})
+		if r := c.expect(push.Endpoints); !slices.Equal(r.removed, []string{"leaving"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+	})
+}
