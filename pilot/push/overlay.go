@@ -45,8 +45,11 @@ func (o *overlay) update(s *store.Snapshot, d *store.Delta) {
 	if again {
 		o.lay(m, s, fresh, lists, dirty)
 	}
-	if o.assign(m, d, dirty); again || o.computed > 0 {
+	o.assign(m, d, dirty)
+	if again || o.computed > 0 {
 		o.own = o.entries()
+	}
+	if again || o.computed > 0 || o.below.relocated { // also where none of below is local any more
 		o.setLocal(o.localClusters())
 	}
 	if o.below.relocated && len(o.local) > 0 {

@@ -51,6 +51,7 @@ func (p *part) clear() {
 			p.touched[t][res.Name] = nil // unless it comes again
 		}
 	}
+	p.setLocal(nil)
 }
 
 func (p *part) update(s *store.Snapshot, d *store.Delta) {
