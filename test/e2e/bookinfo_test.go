@@ -300,18 +300,27 @@ spec:
   containers:
     - name: plain
       image: docker.io/pilothouse/examples-bookinfo-details-v1:dev
+---
+apiVersion: v1
+kind: Service
+metadata: {name: plain}
+spec: {ports: [{port: 9080, name: http}], selector: {app: plain}}
 `
 
 func testStrict(t *testing.T, m *mesh) {
 	m.write(t, "plain.yaml", plainPod)
-	plain := func() error {
-		out, err := m.try("exec", "plain", "--", "/usr/local/bin/bookinfo", "get", "http://details:9080/details/0")
+	reaches := func(url string, from ...string) error {
+		out, err := m.try(append(append([]string{"exec"}, from...), "--", "/usr/local/bin/bookinfo", "get", url)...)
 		if err == nil && !strings.HasPrefix(out, "200") {
 			err = fmt.Errorf("answer %.100s", out)
 		}
 		return err
 	}
+	plain := func() error { return reaches("http://details:9080/details/0", "plain") }
 	eventually(t, 30*time.Second, "a pod without a sidecar reaches details while plaintext is permitted", plain)
+	eventually(t, 5*time.Second, "a pod with a sidecar reaches one without", func() error {
+		return reaches("http://plain:9080/details/0", "productpage-v1", "-c", "productpage")
+	})
 	m.write(t, "strict.yaml", "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n")
 	eventually(t, 5*time.Second, "plaintext is refused under STRICT", func() error {
 		if err := plain(); err == nil {
