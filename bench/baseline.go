@@ -16,8 +16,8 @@ type Bounds struct {
 	Allocs     float64 `json:"allocs,omitempty"`
 	AllocBytes float64 `json:"allocBytes,omitempty"`
 	Down       float64 `json:"downBytes,omitempty"`
-	Up       float64 `json:"upBytes,omitempty"`
-	Messages int64   `json:"messages,omitempty"`
+	Up         float64 `json:"upBytes,omitempty"`
+	Messages   int64   `json:"messages,omitempty"`
 	// Ratio is of the server's CPU time to the floor's.
 	Ratio float64 `json:"ratio,omitempty"`
 	// Silent scenarios send nothing.
