@@ -49,6 +49,10 @@ func describe(s *Snapshot) string {
 // varied gives a mesh in which much depends on order: ages, exports, wildcards, slices.
 func varied(t testing.TB) []*model.Object {
 	t.Helper()
+	return decode(t, variedText())
+}
+
+func variedText() string {
 	var text strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n---\n", args...) }
 	add("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system, labels: {topology.istio.io/network: n1}}")
@@ -72,7 +76,7 @@ func varied(t testing.TB) []*model.Object {
 	}
 	add("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s1-x, namespace: a, labels: {kubernetes.io/service-name: s1}}\naddressType: IPv4\n" +
 		"ports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.1.2], conditions: {ready: false}}, {addresses: [10.9.9.9], zone: z}]")
-	return decode(t, text.String())
+	return text.String()
 }
 
 func firstDifference(got, want string) string {

@@ -20,9 +20,11 @@ import (
 type index struct {
 	settle time.Duration // how long an object is missing before that is its deletion
 	keys   map[model.Key]*definition
-	// touched holds the keys of which a claim changed since the last take, missing those of objects
-	// that are in effect although nobody defines them any more.
-	touched, missing map[model.Key]struct{}
+	// touched holds the keys of which a claim changed since the last take.
+	touched map[model.Key]struct{}
+	// missing holds the keys of objects that are in effect although nobody defines them any more, with
+	// the time at which that was found.
+	missing map[model.Key]time.Time
 	// complaints are the problems of each file or directory that has some, by path; contested the
 	// keys that are defined twice in a directory.
 	complaints map[string][]model.Problem
@@ -36,7 +38,6 @@ type index struct {
 type definition struct {
 	claims []claim       // in the order of directories and names
 	told   *model.Object // what is in effect, nil for none
-	gone   time.Time     // since when it is missing
 }
 
 // claim is one file's word about a key.
@@ -48,7 +49,7 @@ type claim struct {
 
 func newIndex(settle time.Duration) index {
 	return index{
-		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]struct{}{},
+		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]time.Time{},
 		complaints: map[string][]model.Problem{}, contested: map[model.Key]struct{}{},
 	}
 }
@@ -170,6 +171,9 @@ func conflict(o, first *model.Object) model.Problem {
 // take gives the events that lead from what was told to what is wanted now. A missing object is
 // deleted once it was missing for long enough; one that is there in a broken form is not missing.
 func (x *index) take(now time.Time) []model.Event {
+	if len(x.touched)+len(x.missing) == 0 {
+		return nil
+	}
 	var events []model.Event
 	for key := range x.touched {
 		d := x.keys[key]
@@ -177,7 +181,6 @@ func (x *index) take(now time.Time) []model.Event {
 		x.contest(key, d)
 		if there {
 			delete(x.missing, key)
-			d.gone = time.Time{}
 		}
 		switch {
 		case want != nil && !sameObject(d.told, want):
@@ -185,15 +188,14 @@ func (x *index) take(now time.Time) []model.Event {
 			d.told = want
 		case !there && d.told == nil:
 			delete(x.keys, key)
-		case !there && d.gone.IsZero():
-			x.missing[key] = struct{}{}
-			d.gone = now
+		case !there && x.missing[key].IsZero():
+			x.missing[key] = now
 		}
 	}
-	clear(x.touched)
-	for key := range x.missing {
-		if d := x.keys[key]; now.Sub(d.gone) >= x.settle {
-			events = append(events, model.Event{Key: key, Old: d.told})
+	x.touched = map[model.Key]struct{}{} // a cleared one would keep the size of the first load
+	for key, since := range x.missing {
+		if now.Sub(since) >= x.settle {
+			events = append(events, model.Event{Key: key, Old: x.keys[key].told})
 			delete(x.missing, key)
 			delete(x.keys, key)
 		}
@@ -236,8 +238,8 @@ func (x *index) present() (problems []model.Problem, changed bool) {
 // due gives when the next missing object counts as deleted, zero for never.
 func (x *index) due() time.Time {
 	var first time.Time
-	for key := range x.missing {
-		if at := x.keys[key].gone.Add(x.settle); first.IsZero() || at.Before(first) {
+	for _, since := range x.missing {
+		if at := since.Add(x.settle); first.IsZero() || at.Before(first) {
 			first = at
 		}
 	}

@@ -24,35 +24,50 @@ func reduce(o *model.Object) {
 			},
 			Spec: corev1.PodSpec{
 				ServiceAccountName: obj.Spec.ServiceAccountName, Hostname: obj.Spec.Hostname, Subdomain: obj.Spec.Subdomain,
-				Containers: onlyPorts(obj.Spec.Containers), InitContainers: onlyPorts(obj.Spec.InitContainers),
+				Containers: namedPorts(obj.Spec.Containers), InitContainers: namedPorts(obj.Spec.InitContainers),
 			},
-			Status: corev1.PodStatus{
-				Phase: obj.Status.Phase, PodIP: obj.Status.PodIP,
-				Conditions: slices.DeleteFunc(obj.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type != corev1.PodReady }),
-			},
+			Status: corev1.PodStatus{Phase: obj.Status.Phase, PodIP: obj.Status.PodIP, Conditions: readiness(obj.Status.Conditions)},
 		}
 	case *appsv1.Deployment: // its pods count
 		obj.Spec, obj.Status = appsv1.DeploymentSpec{}, appsv1.DeploymentStatus{}
 	}
 }
 
-// onlyPorts gives the containers that declare ports, with only these.
-func onlyPorts(containers []corev1.Container) []corev1.Container {
+// namedPorts gives the containers with ports that a service may name, with only these.
+func namedPorts(containers []corev1.Container) []corev1.Container {
 	var out []corev1.Container
 	for i := range containers {
-		if len(containers[i].Ports) > 0 {
-			out = append(out, corev1.Container{Ports: containers[i].Ports})
+		ports := slices.DeleteFunc(containers[i].Ports, func(p corev1.ContainerPort) bool { return p.Name == "" })
+		if len(ports) > 0 {
+			out = append(out, corev1.Container{Ports: ports})
 		}
 	}
 	return out
 }
 
-// interner keeps one copy of strings and of sets of labels that many objects have.
+func readiness(conditions []corev1.PodCondition) []corev1.PodCondition {
+	for _, c := range conditions {
+		if c.Type == corev1.PodReady {
+			return []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return nil
+}
+
+// interner keeps one copy of what many objects have: strings, sets of labels, owners, readiness.
 type interner struct {
 	mu     sync.Mutex
 	seed   maphash.Seed
 	texts  map[string]string
 	labels map[uint64]map[string]string
+	owners map[owner][]metav1.OwnerReference
+	ready  map[corev1.PodCondition][]corev1.PodCondition
+}
+
+// owner is a pod's only one.
+type owner struct {
+	apiVersion, kind, name string
+	controller             bool
 }
 
 // maxInterned bounds the strings that are kept. Beyond it the interner starts anew, and what
@@ -60,7 +75,10 @@ type interner struct {
 const maxInterned = 1 << 16
 
 func newInterner() *interner {
-	return &interner{seed: maphash.MakeSeed(), texts: map[string]string{}, labels: map[uint64]map[string]string{}}
+	return &interner{
+		seed: maphash.MakeSeed(), texts: map[string]string{}, labels: map[uint64]map[string]string{},
+		owners: map[owner][]metav1.OwnerReference{}, ready: map[corev1.PodCondition][]corev1.PodCondition{},
+	}
 }
 
 // object puts shared strings and labels in the place of the object's own.
@@ -77,11 +95,42 @@ func (in *interner) object(o *model.Object) {
 	if pod, ok := o.Spec.(*corev1.Pod); ok {
 		pod.Spec.ServiceAccountName = in.text(pod.Spec.ServiceAccountName)
 		pod.Status.Phase = corev1.PodPhase(in.text(string(pod.Status.Phase)))
-		for i := range pod.OwnerReferences {
-			owner := &pod.OwnerReferences[i]
-			owner.APIVersion, owner.Kind, owner.Name = in.text(owner.APIVersion), in.text(owner.Kind), in.text(owner.Name)
-		}
 	}
+}
+
+// lean does the same for an object that was reduced, of which more is alike.
+func (in *interner) lean(o *model.Object) {
+	in.object(o)
+	pod, ok := o.Spec.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(pod.Status.Conditions) == 1 {
+		pod.Status.Conditions = shared(in.ready, pod.Status.Conditions[0], pod.Status.Conditions)
+	}
+	if len(pod.OwnerReferences) == 1 {
+		ref := &pod.OwnerReferences[0]
+		ref.UID, ref.BlockOwnerDeletion = "", nil
+		if ref.Controller == nil {
+			return
+		}
+		ref.Name = in.text(ref.Name)
+		pod.OwnerReferences = shared(in.owners, owner{ref.APIVersion, ref.Kind, ref.Name, *ref.Controller}, pod.OwnerReferences)
+	}
+}
+
+// shared gives the list that is kept for a value, which is this one if there is none.
+func shared[K comparable, T any](kept map[K][]T, of K, list []T) []T {
+	if one, ok := kept[of]; ok {
+		return one
+	}
+	if len(kept) >= maxInterned {
+		clear(kept)
+	}
+	kept[of] = list
+	return list
 }
 
 func (in *interner) text(s string) string {

@@ -63,10 +63,10 @@ func New(dirs []string, opts Options) *Source {
 
 // readers gives how readers are made that have their strings in common.
 func readers(lean bool, log *slog.Logger) func() *reader {
-	seed, shared := maphash.MakeSeed(), newInterner()
+	seed, interned := maphash.MakeSeed(), newInterner()
 	return func() *reader {
 		r := &reader{seed: seed}
-		r.check, r.finish = validate.Object, shared.object
+		r.check, r.finish = validate.Object, interned.object
 		r.ignored = func(file, what string) {
 			log.Debug("a document does not concern the mesh", slog.String("file", file), slog.String("object", what))
 		}
@@ -74,7 +74,7 @@ func readers(lean bool, log *slog.Logger) func() *reader {
 			r.writer.omit = bookkeeping()
 			r.finish = func(o *model.Object) {
 				reduce(o)
-				shared.object(o)
+				interned.lean(o)
 			}
 		}
 		return r

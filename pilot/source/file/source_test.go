@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -391,6 +393,40 @@ func TestRemovedAndBrokenKeepsTheLastGoodVersion(t *testing.T) {
 	r.eventually(t, "reported", func() bool { return r.hasProblem("what the file held before stays in effect") })
 	if r.value("a") != "one" {
 		t.Error("the last good version is gone")
+	}
+}
+
+// TestLostNotifications lets a source know only that it missed some.
+func TestLostNotifications(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, service("a", "one"))
+	w, err := newWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	s := New([]string{dir}, Options{})
+	s.watch = w
+	s.changed(&changes{dirs: map[int]bool{0: true}})
+	if events := s.tree.take(time.Now()); len(events) != 1 {
+		t.Fatalf("at first: %v", events)
+	}
+	write(t, path, service("a", "two"))
+	overflow := binary.NativeEndian.AppendUint32(nil, 0xffffffff) // a descriptor of no directory
+	overflow = binary.NativeEndian.AppendUint32(overflow, unix.IN_Q_OVERFLOW)
+	told := newChanges()
+	w.mu.Lock()
+	w.gathered.clear()
+	news := w.gather(append(overflow, make([]byte, 8)...))
+	told.lost = w.gathered.lost
+	w.mu.Unlock()
+	if !news || !told.lost {
+		t.Fatal("nobody is told of an overflow")
+	}
+	s.changed(told)
+	if events := s.tree.take(time.Now()); len(events) != 1 || events[0].New.Labels["v"] != "two" {
+		t.Errorf("afterwards: %v", events)
 	}
 }
 
