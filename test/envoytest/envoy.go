@@ -104,7 +104,8 @@ func Run(t testing.TB, c Config) *Envoy {
 	defer log.Close() // the child has its own
 	drain := max(1, int(c.Drain/time.Second))
 	command := []string{
-		Path(t), "-c", config, "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
+		Path(t), "-c", config, "--disable-hot-restart", "--concurrency", "1",
+		"-l", "warning", "--component-log-level", "misc:error", // without deprecated fields
 		"--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate",
 	}
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

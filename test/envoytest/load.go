@@ -12,17 +12,31 @@ import (
 	"time"
 )
 
+// Requests are what a Load sends.
+type Requests struct {
+	URL      string
+	Host     string        // where it is not that of the URL
+	Interval time.Duration // from one to the next, if its answer is there by then
+	Apart    bool          // each has a connection of its own
+}
+
 // Load sends GETs one after the other and remembers what failed: no answer, or any status but 200.
 type Load struct {
-	url, host string
-	client    *http.Client
-	cancel    context.CancelFunc
-	done      sync.WaitGroup
+	requests Requests
+	client   *http.Client
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
 
 	mu            sync.Mutex
 	total, failed int
-	why           string
+	failure       Failure
 	last          Answer
+}
+
+// Failure is a request that failed.
+type Failure struct {
+	At  time.Time
+	Err error
 }
 
 // Answer is a good answer to a request of a Load.
@@ -31,14 +45,15 @@ type Answer struct {
 	Body   string
 }
 
-// StartLoad sends requests to a URL, for the host where one is given, an interval after the answer
-// to the one before; until Stop, at the latest until the test ends.
-func StartLoad(t testing.TB, url, host string, interval time.Duration) *Load {
+// StartLoad sends requests until Stop, at the latest until the test ends.
+func StartLoad(t testing.TB, r Requests) *Load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &Load{url: url, host: host, cancel: cancel, client: &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}}
+	l := &Load{requests: r, cancel: cancel, client: &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: r.Apart}, Timeout: 10 * time.Second,
+	}}
 	l.done.Go(func() {
 		defer l.client.CloseIdleConnections()
-		tick := time.NewTicker(max(interval, time.Millisecond))
+		tick := time.NewTicker(r.Interval)
 		defer tick.Stop()
 		for ctx.Err() == nil {
 			l.note(l.request())
@@ -54,11 +69,11 @@ func StartLoad(t testing.TB, url, host string, interval time.Duration) *Load {
 
 // request is not bound to the load's context: what is under way when it stops counts as well.
 func (l *Load) request() (Answer, error) {
-	r, err := http.NewRequest(http.MethodGet, l.url, nil)
+	r, err := http.NewRequest(http.MethodGet, l.requests.URL, nil)
 	if err != nil {
 		return Answer{}, err
 	}
-	r.Host = l.host
+	r.Host = l.requests.Host
 	res, err := l.client.Do(r)
 	if err != nil {
 		return Answer{}, err
@@ -80,7 +95,7 @@ func (l *Load) note(a Answer, err error) {
 	l.total++
 	if err != nil {
 		l.failed++
-		l.why = time.Now().Format("15:04:05.000 ") + err.Error()
+		l.failure = Failure{time.Now(), err}
 		return
 	}
 	l.last = a
@@ -99,11 +114,11 @@ func (l *Load) Last() Answer {
 	return l.last
 }
 
-// Result tells how many requests there were, how many failed, and why the last of them did.
-func (l *Load) Result() (total, failed int, why string) {
+// Result tells how many requests there were, how many failed, and the last of those.
+func (l *Load) Result() (total, failed int, last Failure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.total, l.failed, l.why
+	return l.total, l.failed, l.failure
 }
 
 // Backend answers every request with its name until the test ends; it gives its port of loopback.

@@ -19,8 +19,9 @@ var (
 	interval = flag.Duration("interval", 30*time.Millisecond, "from one request to the next, for each Envoy and service")
 )
 
-// Ports of the services: one that they share, and the first of those that a service has for itself.
-const sharedPort, ownPort = 9080, 9100
+// Ports of the services: one that is shared, one whose protocol is TCP, and the first of those that
+// a service has for itself while it is there.
+const sharedPort, rawPort, ownPort = 9080, 9090, 9100
 
 func TestNoRequestFailsWhateverHappensToTheControlPlane(t *testing.T) {
 	f := newFleet(t)
@@ -40,6 +41,7 @@ type fleet struct {
 	*mesh
 	plane   *plane
 	faults  *faults
+	history *history
 	proxies []*proxy
 	rng     *rand.Rand
 	comers  []*service // services that come and go, the oldest first
@@ -49,23 +51,25 @@ type fleet struct {
 // newFleet starts everything, and requests to the services that stay.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{mesh: newMesh(t), rng: rand.New(rand.NewPCG(*seed, 0))}
+	f := &fleet{mesh: newMesh(t), rng: rand.New(rand.NewPCG(*seed, 0)), history: &history{events: map[string][]event{}}}
 	for i := range 3 {
 		f.add(fmt.Sprintf("web-%d", i), sharedPort)
 	}
+	f.add("raw", rawPort).tcp = true
 	f.write()
-	f.plane = newPlane(t, f.dir)
+	f.plane = newPlane(t, f.dir, f.block+".0.254:"+planePort)
 	f.faults = &faults{plane: f.plane, happened: true}
 	gate := envoytest.NewGate(t, f.plane.settings.Addr, envoytest.NewSecrets(t))
 	gate.Filter(func(x *envoytest.Exchange) envoytest.Verdict {
-		typ, ok := push.ByURL(x.Response.GetTypeUrl())
-		if !ok {
-			return envoytest.Pass
+		verdict := envoytest.Pass
+		if typ, ok := push.ByURL(x.Response.GetTypeUrl()); ok {
+			if err := adapt(x.Response, strings.Split(x.Link.Node, "~")[1]); err != nil {
+				t.Error(err)
+			}
+			verdict = f.faults.decide(x.Link.Node, typ)
 		}
-		if err := adapt(x.Response, strings.Split(x.Link.Node, "~")[1]); err != nil {
-			t.Error(err)
-		}
-		return f.faults.decide(x.Link.Node, typ)
+		f.history.note(x, verdict)
+		return verdict
 	})
 	for n := range *envoys {
 		f.proxies = append(f.proxies, startProxy(t, gate, fmt.Sprintf("%s.0.%d", f.block, n+1), n))
@@ -118,6 +122,7 @@ func (f *fleet) turn(what *fault, plan []*fault) {
 	if what != nil {
 		stage, story = what.stage, f.arm(*what, plan)
 	}
+	f.settle()
 	edits, comer := f.edit(stage)
 	f.write()
 	if what == nil {
@@ -138,98 +143,30 @@ func (f *fleet) turn(what *fault, plan []*fault) {
 // that was killed is started again.
 func (f *fleet) converge() {
 	f.t.Helper()
-	missing := ""
-	defer func() {
-		if missing != "" {
-			f.t.Logf("round %d: %s", f.round, missing)
-		}
-	}()
-	envoytest.Eventually(f.t, "all Envoys have the state of the round", func() bool {
+	f.until("all Envoys have the state of the round", func() string {
 		f.plane.start()
 		for _, p := range f.proxies {
-			if missing = p.behind(f.round); missing != "" {
-				missing = p.address + ": " + missing
-				return false
+			if missing := p.behind(f.mesh); missing != "" {
+				return p.address + ": " + missing
 			}
 		}
 		if !f.faults.over() {
-			missing = "the fault does not happen"
+			return "the fault does not happen"
 		}
-		return missing == ""
+		return ""
 	})
 }
 
-// edit changes the mesh so that each Envoy gets something of a type, and some more. It gives the
-// service that came, if one did.
-func (f *fleet) edit(stage push.Type) (story string, comer *service) {
-	all := f.sorted()
-	some := func() *service { return all[f.rng.IntN(len(all))] }
-	switch stage {
-	case push.Clusters:
-		story = f.changeClusters(some())
-	case push.Endpoints:
-		story = f.changeEndpoints(some())
-	case push.Listeners:
-		story, comer = f.comeOrGo()
-		all = f.sorted()
-	}
-	for range f.rng.IntN(4) {
-		s := some()
-		switch f.rng.IntN(3) {
-		case 0:
-			story += f.changeClusters(s)
-		case 1:
-			story += f.changeEndpoints(s)
-		case 2:
-			s.weight = f.rng.IntN(101)
-			story += s.name + " has other weights. "
+// until waits until nothing is missing; where that never comes the test's log has what it was.
+func (f *fleet) until(what string, missing func() string) {
+	f.t.Helper()
+	last := ""
+	defer func() {
+		if last != "" {
+			f.t.Logf("in round %d it is missing: %s", f.round, last)
 		}
-	}
-	return story + "Every service has another route", comer
-}
-
-// changeClusters gives a service another policy, or one version more or less.
-func (f *fleet) changeClusters(s *service) string {
-	s.timeout = 1 + s.timeout%5
-	if f.rng.IntN(2) == 0 {
-		return s.name + " has another policy. "
-	}
-	if last := len(s.pods) - 1; s.pods[last].version == "v3" {
-		f.retired = append(f.retired, s.pods[last])
-		s.pods = s.pods[:last]
-		return s.name + " loses a version. "
-	}
-	s.pods = append(s.pods, f.pod(s, "v3"))
-	return s.name + " gets a version. "
-}
-
-// changeEndpoints moves backends of a service, or all of them.
-func (f *fleet) changeEndpoints(s *service) string {
-	if f.rng.IntN(3) == 0 {
-		for i := range s.pods {
-			f.move(s, i)
-		}
-		return s.name + " moves. "
-	}
-	f.move(s, f.rng.IntN(len(s.pods)))
-	return "a backend of " + s.name + " moves. "
-}
-
-// comeOrGo adds a service with a port of its own, or removes the oldest of those.
-func (f *fleet) comeOrGo() (string, *service) {
-	if len(f.comers) < 2 {
-		s := f.add(fmt.Sprintf("own-%d", f.came), ownPort+f.came%50)
-		f.came++
-		f.comers = append(f.comers, s)
-		return s.name + " comes. ", s
-	}
-	s := f.comers[0]
-	f.comers = f.comers[1:]
-	for _, p := range f.proxies {
-		p.hangUp(s.name)
-	}
-	f.remove(s.name)
-	return s.name + " goes. ", nil
+	}()
+	envoytest.Eventually(f.t, what, func() bool { last = missing(); return last == "" })
 }
 
 // reap ends the backends that are retired and that no Envoy knows any more.
@@ -259,20 +196,18 @@ func (f *fleet) finish() {
 			p.hangUp(name)
 		}
 		for _, l := range p.ended {
-			n, bad, why := l.Result()
+			n, bad, last := l.Result()
 			if total, failed = total+n, failed+bad; bad > 0 {
-				f.t.Errorf("%s: %d of %d requests failed, the last at %s", p.address, bad, n, why)
+				f.t.Errorf("%s: %d of %d requests failed, the last at %s: %v; before:\n%s", p.address, bad, n,
+					last.At.Format("15:04:05.000"), last.Err, f.history.around(p.config.Node, last.At))
 			}
 		}
 	}
 	f.t.Logf("%d requests through %d Envoys, %d failed; the control plane was killed %d times, streams were cut %d times",
 		total, len(f.proxies), failed, f.plane.kills, f.faults.cuts)
 	for _, p := range f.proxies {
-		fresh, why := envoytest.Run(f.t, p.config), ""
-		envoytest.Eventually(f.t, p.address+" has what a fresh one gets", func() bool {
-			why = p.compare(fresh)
-			return why == ""
-		})
+		fresh := envoytest.Run(f.t, p.config)
+		f.until(p.address+" has what a fresh one gets", func() string { return p.compare(fresh) })
 		fresh.Stop()
 		for _, stat := range []string{"cluster_manager.cds.update_rejected", "listener_manager.lds.update_rejected"} {
 			if n := p.Stat(stat); n != 0 {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -34,14 +33,17 @@ type service struct {
 	name    string
 	port    int
 	pods    []*pod
-	timeout int // of connecting, in seconds: a byte of each of its clusters
-	weight  int // of the first subset, in percent
+	tcp     bool
+	ruled   bool // it has a VirtualService and a DestinationRule
+	timeout int  // of connecting, in seconds: a byte of each of its clusters
+	weight  int  // of the first subset, in percent
 }
 
 // pod is a backend.
 type pod struct {
 	name, address, version string
 	port                   int
+	leaving                bool // nothing leads to its version any more; it goes in the next round
 	server                 *http.Server
 	done                   chan error
 }
@@ -98,7 +100,7 @@ func (m *mesh) write() {
 
 // add makes a service with a backend for each version.
 func (m *mesh) add(name string, port int) *service {
-	s := &service{name: name, port: port, timeout: 1, weight: 50}
+	s := &service{name: name, port: port, ruled: true, timeout: 1, weight: 50}
 	s.pods = append(s.pods, m.pod(s, "v1"), m.pod(s, "v2"))
 	m.all[name] = s
 	return s
@@ -109,9 +111,26 @@ func (m *mesh) remove(name string) {
 	m.t.Helper()
 	m.retired = append(m.retired, m.all[name].pods...)
 	delete(m.all, name)
-	if err := os.Remove(filepath.Join(m.dir, name+".yaml")); err != nil {
+	m.drop(name + ".yaml")
+}
+
+// drop removes a file.
+func (m *mesh) drop(name string) {
+	m.t.Helper()
+	if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
 		m.t.Fatal(err)
 	}
+}
+
+// toggle puts a file where it is not, and removes it where it is; it tells which.
+func (m *mesh) toggle(name, text string) string {
+	m.t.Helper()
+	if _, err := os.Stat(filepath.Join(m.dir, name)); err == nil {
+		m.drop(name)
+		return name + " goes. "
+	}
+	m.put(name, text)
+	return name + " comes. "
 }
 
 // pod starts a backend of a service at an address of its own. Its port is one of two.
@@ -144,7 +163,22 @@ func (p *pod) stop(t testing.TB) {
 // move replaces one backend by another of the same version.
 func (m *mesh) move(s *service, i int) {
 	m.retired = append(m.retired, s.pods[i])
-	s.pods[i] = m.pod(s, s.pods[i].version)
+	former := s.pods[i]
+	s.pods[i] = m.pod(s, former.version)
+	s.pods[i].leaving = former.leaving
+}
+
+// settle removes the backends that were leaving. Endpoints do not wait for configuration, so that
+// who takes both away at once has requests sent to nobody for a moment.
+func (m *mesh) settle() {
+	for _, s := range m.all {
+		s.pods = slices.DeleteFunc(s.pods, func(p *pod) bool {
+			if p.leaving {
+				m.retired = append(m.retired, p)
+			}
+			return p.leaving
+		})
+	}
 }
 
 // sorted gives the services by name.
@@ -159,67 +193,4 @@ func (m *mesh) sorted() []*service {
 // host is the name that clients use.
 func (s *service) host() string {
 	return fmt.Sprintf("%s.%s.svc.cluster.local:%d", s.name, namespace, s.port)
-}
-
-// versions are those of the pods, in order.
-func (s *service) versions() []string {
-	var out []string
-	for _, v := range []string{"v1", "v2", "v3"} {
-		for _, p := range s.pods {
-			if p.version == v {
-				out = append(out, v)
-				break
-			}
-		}
-	}
-	return out
-}
-
-// yaml gives a service with everything that belongs to it, so that all changes at once.
-func (s *service) yaml(round int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `apiVersion: v1
-kind: Service
-metadata: {name: %[1]s, namespace: %[2]s}
-spec: {clusterIP: 10.96.%[3]d.%[4]d, selector: {app: %[1]s}, ports: [{name: http, port: %[5]d, targetPort: http}]}
-`, s.name, namespace, s.port/250, s.port%250, s.port)
-	for _, p := range s.pods {
-		fmt.Fprintf(&b, `---
-apiVersion: v1
-kind: Pod
-metadata: {name: %s, namespace: %s, labels: {app: %s, version: %s}}
-spec: {serviceAccountName: default, containers: [{name: app, image: x, ports: [{name: http, containerPort: %d}]}]}
-status: {podIP: %s, phase: Running, conditions: [{type: Ready, status: "True"}]}
-`, p.name, namespace, s.name, p.version, p.port, p.address)
-	}
-	var subsets, routes []string
-	versions := s.versions()
-	for i, v := range versions {
-		subsets = append(subsets, fmt.Sprintf("{name: %[1]s, labels: {version: %[1]s}}", v))
-		weight := s.weight
-		if i > 0 {
-			weight = (100 - s.weight) / (len(versions) - 1)
-		}
-		if i == len(versions)-1 { // what is left of rounding
-			weight = 100 - s.weight - weight*(len(versions)-2)
-		}
-		routes = append(routes, fmt.Sprintf("{destination: {host: %s, subset: %s}, weight: %d}", s.name, v, weight))
-	}
-	fmt.Fprintf(&b, `---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: %[1]s, namespace: %[2]s}
-spec: {host: %[1]s, trafficPolicy: {connectionPool: {tcp: {connectTimeout: %[3]ds}}}, subsets: [%[4]s]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: %[1]s, namespace: %[2]s}
-spec:
-  hosts: [%[1]s]
-  http:
-  - headers: {response: {set: {x-round: "%[5]d"}}}
-    retries: {attempts: 0}
-    route: [%[6]s]
-`, s.name, namespace, s.timeout, strings.Join(subsets, ", "), round, strings.Join(routes, ", "))
-	return b.String()
 }

@@ -13,11 +13,14 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
-	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // serveConfig is the environment's variable that makes the test's binary a control plane.
 const serveConfig = "FLEET_CONTROL_PLANE"
+
+// planePort is the control plane's; it is none of those that a mesh on this machine listens on, nor
+// one that the kernel gives to a client.
+const planePort = "19010"
 
 // removalGrace is the control plane's, and more than Envoys drain.
 const removalGrace = 2 * time.Second
@@ -60,13 +63,14 @@ type plane struct {
 	kills   int
 }
 
-func newPlane(t testing.TB, dir string) *plane {
+// newPlane runs a control plane at an address that it finds free again after each kill.
+func newPlane(t testing.TB, dir, addr string) *plane {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "plane")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plane{t: t, settings: settings{dir, fmt.Sprintf("127.0.0.1:%d", envoytest.FreePort(t))}, log: log}
+	p := &plane{t: t, settings: settings{dir, addr}, log: log}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
@@ -79,12 +83,16 @@ func newPlane(t testing.TB, dir string) *plane {
 	return p
 }
 
-// start runs the control plane if it is dead.
+// start runs the control plane if it is dead. It is for one goroutine; kill is for any.
 func (p *plane) start() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.process != nil {
+	running, gone := p.process != nil, p.gone
+	p.mu.Unlock()
+	if running {
 		return
+	}
+	if gone != nil {
+		<-gone // and its port is free
 	}
 	text, err := json.Marshal(p.settings)
 	if err != nil {
@@ -97,8 +105,10 @@ func (p *plane) start() {
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	gone := make(chan struct{})
+	gone = make(chan struct{})
+	p.mu.Lock()
 	p.process, p.gone = cmd.Process, gone
+	p.mu.Unlock()
 	go func() { // ends with the process, which kill sees to
 		defer close(gone)
 		err := cmd.Wait()

@@ -59,7 +59,7 @@ func TestRule12NothingVolatileIsInAResource(t *testing.T) {
 		return append(translated(t, fmt.Sprintf(volatile, n, backend)), front...)
 	}
 	m := warmed(t, written(1)...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.eventually("requests are answered", from(load, "web"))
 	m.set(written(2)...)
 	m.barrier()

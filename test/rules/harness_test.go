@@ -314,6 +314,11 @@ func serving(port int) func() bool {
 
 func url(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/", port) }
 
+// startLoad sends requests to a port of loopback.
+func startLoad(t *testing.T, port int) *envoytest.Load {
+	return envoytest.StartLoad(t, envoytest.Requests{URL: url(port), Interval: interval})
+}
+
 // from tells whether the last answer of a load came from a backend.
 func from(l *envoytest.Load, backend string) func() bool {
 	return func() bool { return l.Last().Body == backend }
@@ -323,7 +328,7 @@ func from(l *envoytest.Load, backend string) func() bool {
 func unfailing(t *testing.T, l *envoytest.Load) {
 	t.Helper()
 	l.Stop()
-	if total, failed, why := l.Result(); failed > 0 || total == 0 {
-		t.Errorf("%d of %d requests failed, the last with %s", failed, total, why)
+	if total, failed, last := l.Result(); failed > 0 || total == 0 {
+		t.Errorf("%d of %d requests failed, the last with %v", failed, total, last.Err)
 	}
 }

@@ -62,7 +62,7 @@ func TestRule6TheFirstAnswerIsNotSplit(t *testing.T) {
 		return envoytest.Pass
 	}, web(port, "a", envoytest.Backend(t, "a"))...)
 	s.eventually("Envoy is live", s.Live)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	s.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
 	s.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Clusters.URL(), Nonce: "rest", Resources: rest})
 	s.eventually("until the rest has come", from(load, "a"))
@@ -73,7 +73,7 @@ func TestRule7NothingPointsAtWhatIsNotThere(t *testing.T) {
 	port := envoytest.FreePort(t)
 	backends := map[string]uint32{"a": envoytest.Backend(t, "a"), "b": envoytest.Backend(t, "b")}
 	m := warmed(t, web(port, "a-0", backends["a"])...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	for i, backend := range []string{"b", "a", "b"} {
 		former, now := m.messages[0].Name, fmt.Sprintf("%s-%d", backend, i+1)
 		m.meddling(nil)
@@ -96,7 +96,7 @@ func TestRule7NothingPointsAtWhatIsNotThere(t *testing.T) {
 		}
 		return drop(response(push.Routes))(x)
 	})
-	late := envoytest.StartLoad(t, url(port), "", interval)
+	late := startLoad(t, port)
 	m.set(web(port, "c", backends["a"])...)
 	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
 }
@@ -106,7 +106,7 @@ func TestRule8AListenerUpdateNeedsNoRoutes(t *testing.T) {
 	port := envoytest.FreePort(t)
 	state := web(port, "a", envoytest.Backend(t, "a"))
 	m := warmed(t, state...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	changed := slices.Clone(state)
 	changed[2] = listener("http", port, "r", "changed")
 	m.set(changed...)

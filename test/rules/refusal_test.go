@@ -40,7 +40,7 @@ func TestRule9ARefusedBatchIsBisected(t *testing.T) {
 	}
 	nowhere, somewhere := assignment("a", 1), assignment("a", a)
 	m := warmed(t, state(&nowhere, "127.0.0.1")...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.set(state(&somewhere, "no address")...)
 	m.await("a refusal", nack(push.Endpoints))
 	m.eventually("the good part of the batch is in force", from(load, "a"))

@@ -106,7 +106,7 @@ func TestRule2WhatIsAskedForAgainIsSentAgain(t *testing.T) {
 	m.await("the listener has drained and Envoy forgets its routes", forgotten)
 	m.set(append(rest, listener("second", other, "r", "x"))...)
 	m.await("Envoy asks again", again)
-	load := envoytest.StartLoad(t, url(other), "", interval)
+	load := startLoad(t, other)
 	m.eventually("they are served", from(load, "a"))
 
 	// Without the rule: the listener waits for good.
@@ -154,7 +154,7 @@ func TestRule2EndpointsAreNeverRemoved(t *testing.T) {
 	port := envoytest.FreePort(t)
 	state := web(port, "a", envoytest.Backend(t, "a"))
 	m := warmed(t, state...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.set(state[0], state[2]) // endpoints and routes are gone
 	m.barrier()
 	if m.count(response(push.Endpoints))+m.count(response(push.Routes)) != 0 {
@@ -171,7 +171,7 @@ func TestRule2EndpointsAreNeverRemoved(t *testing.T) {
 	m.set(changed...)
 	m.await("endpoints", response(push.Endpoints))
 	m.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Endpoints.URL(), Nonce: "removal", RemovedResources: []string{"a"}})
-	late := envoytest.StartLoad(t, url(port), "", interval)
+	late := startLoad(t, port)
 	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
 }
 
@@ -203,7 +203,7 @@ func TestRule11AfterAnUnsubscribeUnderAWildcard(t *testing.T) {
 	}
 	m.set(append(front, demand...)...)
 	m.eventually("the listener is there", serving(port))
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.eventually("the cluster comes by the wildcard", from(load, "b"))
 
 	m.meddling(nil)
@@ -214,6 +214,6 @@ func TestRule11AfterAnUnsubscribeUnderAWildcard(t *testing.T) {
 
 	// Without the rule: what is still wanted by the wildcard goes with its name.
 	m.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Clusters.URL(), Nonce: "removal", RemovedResources: []string{"b"}})
-	late := envoytest.StartLoad(t, url(port), "", interval)
+	late := startLoad(t, port)
 	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
 }

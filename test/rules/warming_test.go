@@ -126,7 +126,7 @@ func TestRule5RoutesWaitForNewClusters(t *testing.T) {
 		}
 	}
 	m := warmed(t, state("a")...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.set(append(state("b"), cluster("b", 1), assignment("b", b))...)
 	m.eventually("traffic moves", from(load, "b"))
 	if !m.before(ack(push.Clusters), response(push.Routes)) {
@@ -142,7 +142,7 @@ func TestRule5RoutesWaitForNewClusters(t *testing.T) {
 		t.Error("the cluster is not warming, so that nothing is proved")
 	}
 	// Without the rule, then: a route to a cluster that is warming.
-	late := envoytest.StartLoad(t, url(port), "", interval)
+	late := startLoad(t, port)
 	m.eventually("requests fail", func() bool { _, failed, _ := late.Result(); return failed > 0 })
 }
 
@@ -154,7 +154,7 @@ func TestRule5AListenerIsAcknowledgedBeforeItIsWarm(t *testing.T) {
 		return []push.Message{cluster("a", 1), assignment("a", a), listener("http", port, routes, "x"), route(routes, "a")}
 	}
 	m := warmed(t, state("r")...)
-	load := envoytest.StartLoad(t, url(port), "", interval)
+	load := startLoad(t, port)
 	m.meddling(drop(response(push.Routes)))
 	m.set(state("s")...)
 	m.await("an acknowledgement", ack(push.Listeners))
