@@ -72,6 +72,21 @@ func BenchmarkFirstBuild(b *testing.B) {
 	}
 }
 
+// BenchmarkConnect tells what a proxy costs whose class is connected already.
+func BenchmarkConnect(b *testing.B) {
+	_, d := newBench(b)
+	d.connectAll(b)
+	n := proxy(b, benchNS(0), benchName(0)+"-0", "10.0.0.1", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := d.engine.Connect(n, func(*Update) {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Close(nil)
+	}
+}
+
 func BenchmarkChange(b *testing.B) {
 	f, d := newBench(b)
 	d.connectAll(b)

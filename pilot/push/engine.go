@@ -5,14 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -113,24 +111,15 @@ func (e *Engine) live() []*resolve.Class {
 
 // refresh brings all groups up to the translator's state.
 func (e *Engine) refresh(ctx context.Context) error {
-	var build errgroup.Group
-	build.SetLimit(runtime.GOMAXPROCS(0))
-	for _, g := range e.groups {
-		build.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			g.settle()
-			if g.built {
-				g.refresh(e.translator, e.pools)
-				return nil
-			}
-			g.build.Do(func() { g.rebuild(e.translator, e.pools) })
-			g.built = true
-			return nil
-		})
-	}
-	return build.Wait()
+	return inParallel(ctx, slices.Collect(maps.Values(e.groups)), func(g *group) {
+		g.settle()
+		if g.built {
+			g.refresh(e.translator, e.pools)
+			return
+		}
+		g.build.Do(func() { g.rebuild(e.translator, e.pools) })
+		g.built = true
+	})
 }
 
 // reclassify moves the clients whose class is another one now. Groups that it makes have no view.

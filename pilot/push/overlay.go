@@ -19,12 +19,17 @@ type overlay struct {
 
 	shared     bool                // the layout is that of below
 	particular map[string]struct{} // hosts that the namespace may see otherwise
+	wild       bool                // which may be more with a new service
+	index      int                 // of below, from which follows whose units are own
+	reads      map[string]struct{} // hosts that own units read, and those that are particular
 	// Units in the place of those below, or beside them.
 	clusters  map[string]*clusterUnit
 	assigned  map[string]map[string]*Resource // load assignments of clusters, by host and name
 	listeners map[string]*listenerUnit
 	routes    map[string]*overlayRoutes
-	names     *Resource // the name table, where the lists are not shared
+	// Where the layout is not shared:
+	present map[unitID]struct{} // its listeners and virtual hosts
+	names   *Resource           // the name table
 
 	own [NumTypes][]entry // what stands over the sets of below; nil hides
 }
@@ -39,12 +44,17 @@ func (o *overlay) update(s *store.Snapshot, d *store.Delta) {
 	o.begin()
 	fresh := o.layout == nil || d.All
 	lists := fresh || d.Lists.Has(o.class.Namespace)
+	own := fresh || lists && o.wild || d.Own.Has(o.class.Namespace) || d.Own.Has(o.class.ShortNamesOf())
 	dirty := o.concerns(d)
 	m := maker{&o.product, s}
-	again := lists || len(dirty) > 0
+	again := lists || own || o.index != o.below.index || intersect(dirty, o.reads)
 	if again {
-		o.lay(m, s, fresh, lists, dirty)
+		if own {
+			o.findParticular(s, fresh)
+		}
+		o.lay(m, lists, dirty)
 	}
+	o.composeStale(lists)
 	o.assign(m, d, dirty)
 	if again || o.computed > 0 {
 		o.own = o.entries()
@@ -65,33 +75,60 @@ func (o *overlay) update(s *store.Snapshot, d *store.Delta) {
 // other names, if at all: a set that was that of below still is.
 func (o *overlay) stack(again bool) {
 	for t := range o.sets {
-		if !again && o.sets[t] == o.below.before[t] {
-			o.publish(Type(t), o.below.sets[t])
-		} else {
-			o.publish(Type(t), o.encoder.sets[t].with(o.below.sets[t], slices.Clone(o.own[t])))
+		switch below := o.below.sets[t]; {
+		case !again && below == o.below.before[t]:
+		case !again && o.sets[t] == o.below.before[t]:
+			o.publish(Type(t), below)
+		default:
+			o.publish(Type(t), o.encoder.sets[t].with(below, slices.Clone(o.own[t])))
 		}
 	}
+}
+
+func in[K comparable](key K, set map[K]struct{}) bool {
+	_, ok := set[key]
+	return ok
+}
+
+// intersect tells whether two sets of hosts have one in common.
+func intersect(a, b map[string]struct{}) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	for host := range a {
+		if in(host, b) {
+			return true
+		}
+	}
+	return false
 }
 
 // clear forgets all units, so that each is computed again.
 func (o *overlay) clear() {
 	o.clusters, o.assigned = map[string]*clusterUnit{}, map[string]map[string]*Resource{}
 	o.listeners, o.routes = map[string]*listenerUnit{}, map[string]*overlayRoutes{}
-	o.reports, o.noted = map[unitID][]model.Problem{}, true
+	maps.DeleteFunc(o.reports, func(id unitID, _ []model.Problem) bool { return id != ofLayout })
+	o.noted = true
 }
 
-// lay finds which units are the namespace's own, and computes those that are new or read a host
-// that has other rows.
-func (o *overlay) lay(m maker, s *store.Snapshot, fresh, lists bool, dirty map[string]struct{}) {
-	particular := s.Particular(o.class.Namespace)
+// findParticular finds the hosts that the namespace may see otherwise.
+func (o *overlay) findParticular(s *store.Snapshot, fresh bool) {
+	particular, wild := s.Particular(o.class.Namespace)
 	if ns := o.class.ShortNamesOf(); ns != o.class.Namespace {
-		maps.Copy(particular, s.Particular(ns))
+		more, _ := s.Particular(ns) // whose services count
+		maps.Copy(particular, more)
 	}
+	o.wild = wild
 	particular[resolve.Itself] = struct{}{}
 	if fresh || !maps.Equal(particular, o.particular) {
 		o.particular = particular
 		o.clear()
 	}
+}
+
+// lay finds which units are the namespace's own, and computes those that are new or read a host
+// that has other rows.
+func (o *overlay) lay(m maker, lists bool, dirty map[string]struct{}) {
 	old := o.layout
 	if lists {
 		o.layLists(m)
@@ -104,7 +141,26 @@ func (o *overlay) lay(m maker, s *store.Snapshot, fresh, lists bool, dirty map[s
 			o.compute(m, id)
 		}
 	}
-	o.composeStale(lists)
+	o.index, o.reads = o.below.index, o.readHosts()
+}
+
+// readHosts gives the hosts whose rows decide about own units.
+func (o *overlay) readHosts() map[string]struct{} {
+	out := maps.Clone(o.particular)
+	add := func(read []string) {
+		for _, host := range read {
+			out[host] = struct{}{}
+		}
+	}
+	for _, u := range o.listeners {
+		add(u.read)
+	}
+	for _, u := range o.routes {
+		for _, h := range u.hosts {
+			add(h.read)
+		}
+	}
+	return out
 }
 
 // layLists makes the layout, and what follows from lists alone.
@@ -113,6 +169,7 @@ func (o *overlay) layLists(m maker) {
 	o.names = nil
 	if o.shared {
 		o.layout = o.below.layout.For(&o.class)
+		o.report(ofLayout, nil)
 		return
 	}
 	o.layout = resolve.NewLayout(m.reader, &o.class)
@@ -128,14 +185,13 @@ func (o *overlay) layLists(m maker) {
 func (o *overlay) layClusters(m maker, dirty map[string]struct{}) {
 	for host := range o.particular {
 		seen := o.layout.Scope.Service(host) != nil
-		_, changed := dirty[host]
 		switch u := o.clusters[host]; {
 		case !seen && u != nil:
 			delete(o.clusters, host)
 			delete(o.assigned, host)
 			o.report(clustersOf(host), nil)
 			o.report(assignmentsOf(host), nil)
-		case seen && (u == nil || changed):
+		case seen && (u == nil || in(host, dirty)):
 			o.clusters[host] = m.clusters(host)
 			o.assignHost(m, host)
 		}
@@ -156,7 +212,7 @@ func (o *overlay) assignHost(m maker, host string) {
 func (o *overlay) assign(m maker, d *store.Delta, done map[string]struct{}) {
 	for host := range d.Endpoints {
 		u := o.clusters[host]
-		if _, did := done[host]; did || u == nil {
+		if u == nil || in(host, done) {
 			continue
 		}
 		o.computed++
@@ -175,27 +231,26 @@ func (o *overlay) wanted() map[unitID]struct{} {
 	if o.shared {
 		return out
 	}
-	present := map[unitID]struct{}{}
+	o.present = map[unitID]struct{}{}
 	for _, name := range o.layout.Listeners() {
-		present[listenerOf(name)] = struct{}{}
+		o.present[listenerOf(name)] = struct{}{}
 		if !o.layout.SameListener(o.below.layout, name) {
 			out[listenerOf(name)] = struct{}{}
 		}
 	}
 	for _, name := range o.layout.Routes() {
 		other := unitID{Routes, name, ""}
-		present[other], out[other] = struct{}{}, struct{}{}
+		o.present[other], out[other] = struct{}{}, struct{}{}
 		for _, svc := range o.layout.RouteServices(name) {
 			id := unitID{Routes, name, svc.Hostname}
-			present[id] = struct{}{}
+			o.present[id] = struct{}{}
 			if h := o.below.host(id); h == nil || h.service != svc {
 				out[id] = struct{}{}
 			}
 		}
 	}
 	maps.DeleteFunc(out, func(id unitID, _ struct{}) bool {
-		_, ok := present[id]
-		return !ok
+		return !in(id, o.present)
 	})
 	return out
 }
@@ -237,7 +292,7 @@ func (o *overlay) compute(m maker, id unitID) {
 // drop gives up the units that are not wanted, so that those of below count again.
 func (o *overlay) drop(wanted map[unitID]struct{}) {
 	unwanted := func(id unitID) bool {
-		if _, ok := wanted[id]; ok {
+		if in(id, wanted) {
 			return false
 		}
 		o.report(id, nil)
@@ -331,6 +386,8 @@ func (o *overlay) hides(id unitID) bool {
 		return !o.shared
 	case id.typ == Clusters, id.typ == Endpoints:
 		return o.clusters[id.host] != nil
+	case !o.shared && id.host != wholeConfiguration && !in(id, o.present):
+		return true
 	case id.typ == Listeners:
 		return o.listeners[id.name] != nil
 	case id.host == wholeConfiguration:

@@ -19,6 +19,7 @@ type part struct {
 	routes    map[string]*routeUnit    // by name
 	// readers finds the units that read a host's rows; clusters read their own service's only.
 	readers map[string][]unitID
+	index   int // how often readers changed
 
 	before  [NumTypes]*Set // sets before the last update
 	touched changes        // what an update puts into them, while it runs
@@ -44,6 +45,7 @@ func newPart(c resolve.Class, e *encoder) *part {
 // clear forgets all units, so that each is computed again. What they gave stays until then.
 func (p *part) clear() {
 	p.layout = nil
+	p.index++
 	p.clusters, p.listeners, p.routes = map[string]*clusterUnit{}, map[string]*listenerUnit{}, map[string]*routeUnit{}
 	p.readers, p.reports, p.noted = map[string][]unitID{}, map[unitID][]model.Problem{}, true
 	for t, set := range p.sets {
@@ -206,6 +208,7 @@ func (p *part) compute(m maker, id unitID) {
 	if slices.Equal(former, read) {
 		return
 	}
+	p.index++
 	p.unread(id, former)
 	for _, host := range read {
 		p.readers[host] = append(p.readers[host], id)
@@ -238,6 +241,7 @@ func (p *part) unread(id unitID, read []string) {
 
 // forget takes a unit that is dropped out of the indexes.
 func (p *part) forget(id unitID) {
+	p.index++
 	p.unread(id, p.read(id))
 	p.report(id, nil)
 }

@@ -2,11 +2,9 @@ package push
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
@@ -62,22 +60,16 @@ func (s step) Advance(ctx context.Context, live []*resolve.Class) (Work, error) 
 	p.snapshot = s.commit.Snapshot
 	p.encoder.advance()
 	p.dropUnused(live)
-	for _, over := range []bool{false, true} {
-		var build errgroup.Group
-		build.SetLimit(runtime.GOMAXPROCS(0))
-		for _, part := range p.parts {
-			if (part.below != nil) != over {
-				continue
-			}
-			build.Go(func() error {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				part.update(p.snapshot, &p.delta)
-				return nil
-			})
+	var below, over []*shared
+	for _, part := range p.parts {
+		if part.below == nil {
+			below = append(below, part)
+		} else {
+			over = append(over, part)
 		}
-		if err := build.Wait(); err != nil {
+	}
+	for _, parts := range [][]*shared{below, over} {
+		if err := inParallel(ctx, parts, func(part *shared) { part.update(p.snapshot, &p.delta) }); err != nil {
 			return Work{}, err
 		}
 	}

@@ -123,8 +123,5 @@ func sortedOnce(list []string) []string {
 
 // readsAny tells whether a list of hosts has any of a set.
 func readsAny(read []string, set map[string]struct{}) bool {
-	return slices.ContainsFunc(read, func(host string) bool {
-		_, ok := set[host]
-		return ok
-	})
+	return slices.ContainsFunc(read, func(host string) bool { return in(host, set) })
 }

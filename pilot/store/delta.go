@@ -45,6 +45,8 @@ type Delta struct {
 	// Lists are the namespaces that see other lists of services or VirtualServices, or of whose
 	// headless services the pods are at other addresses.
 	Lists Namespaces
+	// Own are the namespaces to which other hosts may be Particular.
+	Own Namespaces
 	// Hosts are the services about which a row differs (itself, its DestinationRules, its
 	// VirtualService, how its workloads take traffic), with the namespaces of the readers.
 	Hosts map[string]*Namespaces
@@ -154,10 +156,12 @@ func (b *deltaBuilder) hostname(key model.Key) string {
 
 func (b *deltaBuilder) service(key model.Key) {
 	b.Classes.add(key.Namespace)
+	b.Own.add(key.Namespace)
 	host := b.hostname(key)
 	for _, s := range []*Snapshot{b.old, b.next} {
 		if svc := s.byHost.row(host); svc != nil {
 			readers := scopeOf(svc.ExportTo, svc.Namespace)
+			b.Own.add(readers.namespaces...)
 			b.Lists.addScope(readers)
 			b.host(host, readers)
 		}
@@ -200,6 +204,7 @@ func (b *deltaBuilder) peerAuthentication(key model.Key) {
 
 func (b *deltaBuilder) virtualService(s *Snapshot, o *model.Object) {
 	readers := virtualServiceScope(o, s.mesh)
+	b.Own.add(readers.namespaces...)
 	b.Lists.addScope(readers)
 	spec := o.Spec.(*networking.VirtualService)
 	for _, host := range spec.GetHosts() {
@@ -242,5 +247,8 @@ func (b *deltaBuilder) destinationRule(s *Snapshot, o *model.Object) {
 	if spec.GetWorkloadSelector() != nil {
 		b.Classes.add(o.Namespace)
 	}
-	b.hosts(fullHost(spec.GetHost(), o.Namespace, s.domain), ruleScope(o, s.mesh))
+	readers := ruleScope(o, s.mesh)
+	b.Own.add(o.Namespace)
+	b.Own.add(readers.namespaces...)
+	b.hosts(fullHost(spec.GetHost(), o.Namespace, s.domain), readers)
 }

@@ -28,8 +28,9 @@ func describe(s *Snapshot) string {
 	}
 	fmt.Fprintln(&b, "gateways", names(s.Gateways()))
 	for _, ns := range []string{"default", "a", "b", "istio-system"} {
+		particular, wild := s.Particular(ns)
 		fmt.Fprintln(&b, ns, s.Namespace(ns) != nil, names(s.VirtualServices(ns)), names(s.Sidecars(ns)),
-			names(s.PeerAuthentications(ns)), names(s.WorkloadDestinationRules(ns)), slices.Sorted(maps.Keys(s.Particular(ns))))
+			names(s.PeerAuthentications(ns)), names(s.WorkloadDestinationRules(ns)), slices.Sorted(maps.Keys(particular)), wild)
 		for _, svc := range s.Services(ns) {
 			fmt.Fprintf(&b, "%+v %v\n", *svc, s.Service(ns, svc.Hostname) == svc)
 			fmt.Fprintf(&b, "%+v\n", s.Endpoints(svc.Key))

@@ -10,15 +10,17 @@ import (
 
 // Particular gives the hosts about which a namespace may see other rows than one that has nothing
 // of its own does: its own services, those that are exported to it by name, and the hosts of
-// VirtualServices and DestinationRules that are, and of all DestinationRules that it has.
-func (s *Snapshot) Particular(namespace string) map[string]struct{} {
+// VirtualServices and DestinationRules that are, and of all DestinationRules that it has. wild tells
+// that some follow from a wildcard, so that a new service may be one of them.
+func (s *Snapshot) Particular(namespace string) (hosts map[string]struct{}, wild bool) {
 	out := map[string]struct{}{}
 	add := func(pattern string) {
-		suffix, wild := strings.CutPrefix(pattern, "*")
-		if !wild {
+		suffix, found := strings.CutPrefix(pattern, "*")
+		if !found {
 			out[pattern] = struct{}{}
 			return
 		}
+		wild = true
 		s.byHost.all(func(host string, _ *model.Service) {
 			if strings.HasSuffix(host, suffix) {
 				out[host] = struct{}{}
@@ -40,5 +42,5 @@ func (s *Snapshot) Particular(namespace string) map[string]struct{} {
 			add(fullHost(o.Spec.(*networking.DestinationRule).GetHost(), o.Namespace, s.domain))
 		}
 	}
-	return out
+	return out, wild
 }
