@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
@@ -10,22 +11,22 @@ import (
 // service that came, if one did.
 func (f *fleet) edit(stage push.Type) (story string, comer *service) {
 	all := f.sorted()
-	some := func() *service { return all[f.rng.IntN(len(all))] }
+	subject := all[f.rng.IntN(len(all))]
 	switch stage {
 	case push.Clusters:
-		story = f.changeClusters(some())
+		story = f.changeClusters(subject)
 	case push.Endpoints:
-		story = f.changeEndpoints(some())
+		story = f.changeEndpoints(subject)
 	case push.Listeners:
-		if f.rng.IntN(3) > 0 {
+		if subject = f.all["raw"]; f.rng.IntN(3) > 0 {
 			story, comer = f.comeOrGo()
-			all = f.sorted()
 		} else {
-			story = f.changeRoutes(f.all["raw"]) // which are in a listener
+			story = f.changeRoutes(subject) // which are in a listener
 		}
 	}
+	others := slices.DeleteFunc(f.sorted(), func(s *service) bool { return s == subject }) // nothing is taken back
 	for range f.rng.IntN(4) {
-		switch s := some(); f.rng.IntN(6) {
+		switch s := others[f.rng.IntN(len(others))]; f.rng.IntN(6) {
 		case 0, 1:
 			story += f.changeClusters(s)
 		case 2:
