@@ -162,7 +162,7 @@ type benched struct {
 
 func newBenched(b *testing.B) *benched {
 	s := &benched{engine: push.New(push.Options{}), base: sets(b)}
-	s.server = New(Options{Source: s.engine, Logger: discard, StreamRate: 1e6})
+	s.server = New(Options{Source: s.engine, Logger: discard})
 	s.proxies = &proxies{b: b, acked: make(chan push.Type, 1<<16)}
 	s.change()
 	s.address = s.serve(b, s.server.Service(nil))
@@ -270,9 +270,8 @@ func (f *floor) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryServi
 	f.streams = append(f.streams, st)
 	f.mu.Unlock()
 	f.joined <- struct{}{}
-	r := request{delta: true}
 	for {
-		if err := st.RecvMsg(&r); err != nil {
+		if err := st.RecvMsg(&request{delta: true}); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ type response struct {
 	fresh  holding   // and what it had of all that is in pieces
 	state  *fullState
 
+	turn   *turn          // nil for small ones
 	bytes  int            // on the wire; known after it was marshalled
 	joined []*push.Joined // keeps the bytes of pieces for others who send the same
 }
@@ -98,6 +99,7 @@ func (r *response) buffers() mem.BufferSlice {
 		out = append(out, mem.SliceBuffer(res.Frame(r.delta)))
 	}
 	r.bytes = out.Len()
+	r.turn.watch(out)
 	return out
 }
 

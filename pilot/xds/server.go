@@ -18,7 +18,6 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -53,9 +52,6 @@ type Options struct {
 	// RemovalGrace is how long clusters outlive the last listener or route that used them; negative
 	// for not at all; 45 s, in which time a listener drains.
 	RemovalGrace time.Duration
-	// StreamRate is how many new streams are taken in a second, after they proved who they are;
-	// 200, in bursts of as many.
-	StreamRate float64
 	// FirstRequestTimeout ends a stream that asks for nothing; 30 s.
 	FirstRequestTimeout time.Duration
 }
@@ -70,21 +66,18 @@ func (o Options) withDefaults() Options {
 	set(&o.WarmingTimeout, 5*time.Second)
 	set(&o.RemovalGrace, 45*time.Second)
 	set(&o.FirstRequestTimeout, 30*time.Second)
-	if o.StreamRate == 0 {
-		o.StreamRate = 200
-	}
 	return o
 }
 
 // Server serves ADS streams.
 type Server struct {
-	opts    Options
-	metrics *metrics
-	limiter *rate.Limiter
-	names   *push.NamesPool // all subscriptions
-	ids     atomic.Uint64
-	boot    string // makes nonces of a former process foreign
-	workers sync.WaitGroup
+	opts      Options
+	metrics   *metrics
+	admission *admission
+	names     *push.NamesPool // all subscriptions
+	ids       atomic.Uint64
+	boot      string // makes nonces of a former process foreign
+	workers   sync.WaitGroup
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -98,8 +91,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, metrics: newMetrics(opts.Registerer), names: push.NewNamesPool(),
 		streams: map[*stream]struct{}{}, newest: map[string]*stream{},
-		limiter: rate.NewLimiter(rate.Limit(opts.StreamRate), max(1, int(opts.StreamRate))),
-		boot:    strconv.FormatInt(time.Now().UnixNano(), 36),
+		admission: newAdmission(), boot: strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
 }
 
@@ -139,10 +131,6 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 			return err
 		}
 	}
-	if err := s.limiter.Wait(ctx); err != nil {
-		s.metrics.refusals.WithLabelValues("rate").Inc()
-		return status.Error(codes.ResourceExhausted, "too many new streams at once")
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.workers.Go(func() { cancel(s.run(ctx, cancel, w, identity, authenticate != nil)) })
@@ -161,48 +149,53 @@ func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire
 		return err
 	}
 	patience.Stop()
-	st, err := s.accept(ctx, w, &r, id, proven)
-	if err != nil {
+	st := &stream{Server: s, ctx: ctx, cancel: cancel, wire: w}
+	if err := s.admission.begin(ctx, func() error {
+		if err := s.accept(st, &r, id, proven); err != nil {
+			return err
+		}
+		s.add(st)
+		st.handle(&r)
+		return nil
+	}); err != nil {
 		return err
 	}
-	st.cancel = cancel
-	s.add(st)
 	defer s.remove(st)
 	for {
-		st.handle(&r)
 		if err := w.recv(&r); err != nil {
 			return err
 		}
+		st.handle(&r)
 	}
 }
 
-// accept makes the stream of a first request.
-func (s *Server) accept(ctx context.Context, w wire, first *request, id Identity, proven bool) (*stream, error) {
+// accept makes the stream of a first request known to the source, if it may be served.
+func (s *Server) accept(st *stream, first *request, id Identity, proven bool) error {
 	said, err := first.node()
 	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	node, err := push.ParseNode(said)
 	if err != nil {
 		s.metrics.refusals.WithLabelValues("node").Inc()
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	st := &stream{Server: s, id: s.boot + "." + strconv.FormatUint(s.ids.Add(1), 36), wire: w, connected: time.Now()}
 	if proven {
 		if err := matches(node, id); err != nil {
 			s.metrics.refusals.WithLabelValues("identity").Inc()
-			return nil, err
+			return err
 		}
 		st.identity = id.String()
 	}
-	if p, ok := peer.FromContext(ctx); ok {
+	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
 	}
+	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error())
+		return status.Error(codes.Unavailable, err.Error())
 	}
 	st.suspects = st.client.Suspicion()
-	return st, nil
+	return nil
 }
 
 // matches compares what a node says of itself to what it proved.

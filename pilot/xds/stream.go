@@ -26,7 +26,8 @@ type stream struct {
 	id     string
 	wire   wire
 	client *push.Client
-	cancel context.CancelCauseFunc // ends the stream
+	ctx    context.Context         // of the stream's life
+	cancel context.CancelCauseFunc // ends it
 
 	connected time.Time
 	identity  string
@@ -133,6 +134,9 @@ func (s *stream) deliver(r *response) {
 		r = s.after(0)
 	}
 	for r != nil {
+		if err := s.admission.take(s.ctx, r); err != nil {
+			return // the stream has ended
+		}
 		started := s.begin(r)
 		if err := s.wire.send(r); err != nil {
 			s.cancel(err)

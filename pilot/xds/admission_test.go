@@ -1,0 +1,118 @@
+package xds
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+// slowSource takes a second to make a proxy known, and counts at how many it works.
+type slowSource struct {
+	Source
+	now, most atomic.Int32
+}
+
+func (s *slowSource) Connect(n *push.Node, changed func(*push.Update)) (*push.Client, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	time.Sleep(time.Second)
+	return s.Source.Connect(n, changed)
+}
+
+func TestStormOfNewStreamsIsTakenInAFewAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		slow := &slowSource{Source: m.engine}
+		m.server.opts.Source = slow
+		m.server.admission.places = semaphore.NewWeighted(3)
+		var all []*client
+		for range 4 {
+			all = append(all, m.connect(false, 10)) // says nothing and takes no place
+		}
+		for range 10 {
+			c := m.connect(false, 10)
+			c.subscribe(push.Clusters)
+			all = append(all, c)
+		}
+		synctest.Wait()
+		gone := m.connect(false, 10) // comes last, and does not stay
+		gone.subscribe(push.Clusters)
+		synctest.Wait()
+		gone.close()
+		time.Sleep(3500 * time.Millisecond)
+		served := 0
+		for _, c := range all {
+			served += len(c.out)
+		}
+		if slow.most.Load() != 3 || served != 9 {
+			t.Errorf("%d at once; %d are served after three rounds", slow.most.Load(), served)
+		}
+		time.Sleep(time.Second)
+		for _, c := range all[4:] {
+			c.ack(c.expect(push.Clusters, "a"))
+		}
+		m.stop(all...)
+	})
+}
+
+func TestLargeResponsesTakeTurns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		name := strings.Repeat("x", largeResponse) // it stands there twice
+		m := newMesh(t, cluster(name, 1), listener("small", "1"))
+		m.server.admission.turns = semaphore.NewWeighted(3 * largeResponse) // one at a time
+		var all []*client
+		for range 3 {
+			c := m.connect(false, 10)
+			c.subscribe(push.Clusters)
+			all = append(all, c)
+		}
+		other := m.connect(false, 10)
+		other.subscribe(push.Listeners)
+		other.ack(other.expect(push.Listeners, "small"))
+		served := func() int { return len(all[0].out) + len(all[1].out) + len(all[2].out) }
+		for i := range 3 {
+			synctest.Wait()
+			if served() != i+1 {
+				t.Errorf("after %d turns %d are served", i, served())
+			}
+			time.Sleep(turnTime) // nothing is read: the turn passes on all the same
+		}
+		m.stop(append(all, other)...)
+	})
+}
+
+func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		big, err := push.NewResource(push.Clusters, "a", cluster(strings.Repeat("x", 2*largeResponse), 1).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := newAdmission()
+		a.turns = semaphore.NewWeighted(3 * largeResponse)
+		r := &response{typ: push.Clusters, delta: true, resources: []*push.Resource{big}}
+		if err := a.take(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		wire := r.buffers()
+		if a.turns.TryAcquire(2 * largeResponse) {
+			t.Error("a second turn beside the first")
+		}
+		wire.Free()
+		if !a.turns.TryAcquire(3 * largeResponse) {
+			t.Error("the turn goes on though the response has left")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := a.take(ctx, r); !errors.Is(err, context.DeadlineExceeded) { // and the timer of the first gives nothing back
+			t.Errorf("got %v", err)
+		}
+	})
+}
