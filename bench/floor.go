@@ -125,8 +125,7 @@ func (y *yardstick) connected(ctx context.Context, r *runner) (*ads.Fleet, error
 		return nil, err
 	}
 	y.fleet = fleet
-	fleet.Connect(ctx, y.plain)
-	return fleet, synced(ctx, fleet)
+	return fleet, connect(ctx, fleet, y.plain)
 }
 
 func (y *yardstick) letGo() {
@@ -171,10 +170,7 @@ func (r *runner) floorStart(ctx context.Context, y *yardstick, s start) error {
 		address = y.secure
 	}
 	defer fleet.Disconnect()
-	return y.using(ctx, fleet, s.result, func() error {
-		fleet.Connect(ctx, address)
-		return synced(ctx, fleet)
-	})
+	return y.using(ctx, fleet, s.result, func() error { return connect(ctx, fleet, address) })
 }
 
 func (r *runner) floorPlay(ctx context.Context, y *yardstick, p play) error {
@@ -213,7 +209,9 @@ func (r *runner) floorWarm(ctx context.Context, y *yardstick, s start) error {
 	}
 	before := fleet.Stats().Messages
 	return y.using(ctx, fleet, s.result, func() error {
-		fleet.Connect(ctx, y.plain)
+		if err := fleet.Connect(ctx, y.plain); err != nil {
+			return err
+		}
 		return wait(ctx, "messages of the floor", glance, want, func() int { return int(fleet.Stats().Messages - before) })
 	})
 }

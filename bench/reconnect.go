@@ -49,7 +49,9 @@ func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*
 	probes := r.probes()
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		start := time.Now()
-		fleet.Connect(context.WithoutCancel(ctx), r.server.plain)
+		if err := fleet.Connect(context.WithoutCancel(ctx), r.server.plain); err != nil {
+			return err
+		}
 		if err := wait(ctx, "clients that ask", glance, fleet.Len(), fleet.Asking); err != nil {
 			return err
 		}

@@ -142,8 +142,7 @@ func (r *runner) connected(ctx context.Context) (*ads.Fleet, error) {
 		return nil, err
 	}
 	r.fleet = fleet
-	fleet.Connect(context.WithoutCancel(ctx), r.server.plain) // it outlives the scenario
-	if err := synced(ctx, fleet); err != nil {
+	if err := connect(ctx, fleet, r.server.plain); err != nil {
 		return nil, err
 	}
 	return fleet, quiet(ctx, fleet, time.Second)
@@ -155,8 +154,12 @@ const patience = 120 * time.Second
 // Intervals at which to look, of what costs nothing and of what is asked of the server.
 const glance, inquiry = 5 * time.Millisecond, 50 * time.Millisecond
 
-// synced waits until all clients of a fleet have everything.
-func synced(ctx context.Context, f *ads.Fleet) error {
+// connect lets all clients of a fleet connect and waits until they have everything. They stay
+// connected when ctx ends, which a scenario's does at its end.
+func connect(ctx context.Context, f *ads.Fleet, address string) error {
+	if err := f.Connect(context.WithoutCancel(ctx), address); err != nil {
+		return err
+	}
 	return wait(ctx, "clients in sync", glance, f.Len(), f.InSync)
 }
 

@@ -116,8 +116,7 @@ func (r *runner) cold(ctx context.Context) error {
 
 func connectCold(ctx context.Context, fleet *ads.Fleet, address string, result *Result) error {
 	start := time.Now()
-	fleet.Connect(ctx, address)
-	if err := synced(ctx, fleet); err != nil {
+	if err := connect(ctx, fleet, address); err != nil {
 		return err
 	}
 	result.Concerned = fleet.Len()
@@ -147,8 +146,7 @@ func (r *runner) recordReplies(ctx context.Context) (footprint, error) {
 	}
 	defer fleet.Disconnect()
 	tapes := r.record(fleet)
-	fleet.Connect(ctx, r.server.plain)
-	if err := synced(ctx, fleet); err != nil {
+	if err := connect(ctx, fleet, r.server.plain); err != nil {
 		return footprint{}, err
 	}
 	if err := quiet(ctx, fleet, 500*time.Millisecond); err != nil {

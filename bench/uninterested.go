@@ -31,8 +31,7 @@ func (r *runner) uninterested(ctx context.Context) error {
 		return fmt.Errorf("no pod outside %v has a twin", r.namespaces(c.concerned))
 	}
 	defer twins.Disconnect()
-	twins.Connect(ctx, r.server.plain)
-	if err := synced(ctx, twins); err != nil {
+	if err := connect(ctx, twins, r.server.plain); err != nil {
 		return err
 	}
 	if err := quiet(ctx, twins, time.Second); err != nil {

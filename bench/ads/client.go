@@ -22,7 +22,7 @@ type Node struct {
 	Certificate *tls.Certificate // with which it proves its identity; nil for none
 }
 
-// Client is one proxy. Its stream's goroutine owns all fields but the atomic ones.
+// Client is one proxy. Whoever reads its stream owns all fields but the atomic ones.
 type Client struct {
 	fleet   *Fleet
 	index   int
@@ -69,28 +69,29 @@ func newClient(f *Fleet, index int, n Node) *Client {
 }
 
 // run is one stream's life; what the client holds outlives it.
-func (c *Client) run(ctx context.Context, address string) (err error) {
-	if c.stream, err = c.open(ctx, address); err != nil {
+func (c *Client) run(ctx context.Context, address string) error {
+	stream, err := c.open(ctx, address)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.stream.Close()) }()
-	if err := c.start(); err != nil {
-		return err
+	c.stream = stream
+	if err := errors.Join(c.start(), stream.Flush()); err != nil {
+		return errors.Join(err, stream.Close())
 	}
 	c.fleet.asking.Add(1)
 	defer c.fleet.asking.Add(-1)
+	if c.fleet.opts.TLS == nil {
+		return c.fleet.poller(c.index).Watch(ctx.Done(), stream, h2.Handler{
+			Message: c.receive, Idle: func() bool { return c.fleet.Stalls(c.index) },
+		})
+	}
 	for {
-		b, err := c.stream.Receive()
+		b, err := stream.Receive()
+		if err == nil {
+			err = c.receive(b)
+		}
 		if err != nil {
-			return err
-		}
-		if err := c.fleet.gate(ctx, c.index); err != nil {
-			return err
-		}
-		c.fleet.down.Add(int64(len(b)))
-		c.fleet.messages.Add(1)
-		if err := c.receive(b); err != nil {
-			return err
+			return errors.Join(err, stream.Close())
 		}
 	}
 }

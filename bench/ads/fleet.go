@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/bench/h2"
 )
 
 // Options of a Fleet.
@@ -30,9 +33,7 @@ type Fleet struct {
 	marks   map[target]*Mark
 	marked  atomic.Int64
 
-	gateMu  sync.Mutex
-	stalled int           // one client in so many does not read; 0 for none
-	resume  chan struct{} // closed when all read again
+	stalled atomic.Int64 // one client in so many does not read; 0 for none
 
 	opening chan struct{} // has room for those that may connect at a time
 
@@ -40,6 +41,7 @@ type Fleet struct {
 	down, up, messages atomic.Int64
 	broken             atomic.Int64 // streams that ended otherwise than by Disconnect
 
+	pollers []*h2.Poller // of those that are connected, without TLS
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -47,7 +49,7 @@ type Fleet struct {
 // New makes a fleet that is not connected.
 func New(o Options) *Fleet {
 	f := &Fleet{
-		opts: o, memory: newMemory(), marks: map[target]*Mark{}, resume: make(chan struct{}), opening: make(chan struct{}, together),
+		opts: o, memory: newMemory(), marks: map[target]*Mark{}, opening: make(chan struct{}, together),
 	}
 	for i, n := range o.Nodes {
 		f.clients = append(f.clients, newClient(f, i, n))
@@ -63,11 +65,19 @@ func (f *Fleet) Namespace(client int) string { return f.clients[client].node.Nam
 
 // Connect lets all clients connect to an address, and again whenever a stream ends, until
 // Disconnect. Clients that hold state from before say so.
-func (f *Fleet) Connect(ctx context.Context, address string) {
+func (f *Fleet) Connect(ctx context.Context, address string) error {
 	ctx, f.stop = context.WithCancel(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		p, err := h2.NewPoller()
+		if err != nil {
+			return err
+		}
+		f.pollers = append(f.pollers, p)
+	}
 	for _, c := range f.clients {
 		f.running.Go(func() { f.keep(ctx, c, address) })
 	}
+	return nil
 }
 
 // Disconnect ends all streams and connections and waits for that.
@@ -77,7 +87,15 @@ func (f *Fleet) Disconnect() {
 		f.stop = nil
 	}
 	f.running.Wait()
+	for _, p := range f.pollers {
+		if err := p.Close(); err != nil {
+			f.opts.Logger.Error("a poller does not end as it should", "error", err)
+		}
+	}
+	f.pollers = nil
 }
+
+func (f *Fleet) poller(client int) *h2.Poller { return f.pollers[client%len(f.pollers)] }
 
 // keep keeps one client connected.
 func (f *Fleet) keep(ctx context.Context, c *Client, address string) {
@@ -127,36 +145,18 @@ func (f *Fleet) Stats() Stats {
 	return Stats{Down: f.down.Load(), Up: f.up.Load(), Messages: f.messages.Load(), Broken: f.broken.Load()}
 }
 
-// Stall lets the first of each n clients stop reading, until Stall(0).
+// Stall lets the last of each n clients stop reading, until Stall(0). Those over TLS read on.
 func (f *Fleet) Stall(n int) {
-	f.gateMu.Lock()
-	defer f.gateMu.Unlock()
-	f.stalled = n
-	if n == 0 {
-		close(f.resume)
-		f.resume = make(chan struct{})
+	f.stalled.Store(int64(n))
+	for _, p := range f.pollers {
+		if err := p.Resume(); err != nil {
+			f.opts.Logger.Error("clients do not read again", "error", err)
+		}
 	}
 }
 
 // Stalls tells whether a client is one of those that do not read.
 func (f *Fleet) Stalls(client int) bool {
-	f.gateMu.Lock()
-	defer f.gateMu.Unlock()
-	return f.stalled > 0 && client%f.stalled == f.stalled-1
-}
-
-// gate holds up a client that does not read.
-func (f *Fleet) gate(ctx context.Context, client int) error {
-	f.gateMu.Lock()
-	stalls, resume := f.stalled > 0 && client%f.stalled == f.stalled-1, f.resume
-	f.gateMu.Unlock()
-	if !stalls {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-resume:
-		return nil
-	}
+	n := int(f.stalled.Load())
+	return n > 0 && client%n == n-1
 }

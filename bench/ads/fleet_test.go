@@ -36,11 +36,11 @@ func synced(t *testing.T, f *ads.Fleet) {
 func TestADeltaClientAsksInTheOrderOfAnEnvoy(t *testing.T) {
 	server, address := serve(t)
 	f := newFleet(t, 1, false)
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	server.expect(t, "cds []", "eds ["+clusterName+"]", "ack eds", "ack cds", "lds []", "ack lds", "rds [80]", "ack rds")
 	synced(t, f)
 	f.Disconnect()
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	server.expect(t, "cds [] has ["+clusterName+" static]", "eds ["+clusterName+"] has ["+clusterName+"]",
 		"lds [] has [0.0.0.0_80]", "rds [80] has [80]")
 }
@@ -49,7 +49,7 @@ func TestClustersAreAcknowledgedWhenTheyAreWarm(t *testing.T) {
 	server, address := serve(t)
 	server.hold["eds"] = true
 	f := newFleet(t, 1, false)
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	server.expect(t, "cds []", "eds ["+clusterName+"]")
 	select {
 	case got := <-server.asked:
@@ -65,7 +65,7 @@ func TestClustersAreAcknowledgedWhenTheyAreWarm(t *testing.T) {
 func TestSotW(t *testing.T) {
 	server, address := serve(t)
 	f := newFleet(t, 1, true)
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	server.expect(t, "cds []", "eds ["+clusterName+"]", "ack eds veds ["+clusterName+"]", "ack cds vcds []", "lds []",
 		"ack lds vlds []", "rds [80]", "ack rds vrds [80]")
 	synced(t, f)
@@ -74,7 +74,7 @@ func TestSotW(t *testing.T) {
 func TestAMarkIsReachedWhenAllHaveAcknowledged(t *testing.T) {
 	server, address := serve(t)
 	f := newFleet(t, 20, false)
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	synced(t, f)
 	before := f.Stats()
 	mark, start := f.Watch(ads.Endpoints, clusterName, 20), time.Now()
@@ -114,7 +114,7 @@ func TestATapeHoldsTheBytes(t *testing.T) {
 	_, address := serve(t)
 	f := newFleet(t, 2, false)
 	tape := f.Record(1)
-	f.Connect(t.Context(), address)
+	connect(t, f, address)
 	synced(t, f)
 	var got []string
 	var size int64
@@ -127,5 +127,12 @@ func TestATapeHoldsTheBytes(t *testing.T) {
 	}
 	if all := f.Stats().Down; size*2 != all {
 		t.Errorf("%d bytes on one of two tapes, %d in all", size, all)
+	}
+}
+
+func connect(t *testing.T, f *ads.Fleet, address string) {
+	t.Helper()
+	if err := f.Connect(t.Context(), address); err != nil {
+		t.Fatal(err)
 	}
 }

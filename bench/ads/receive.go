@@ -8,6 +8,8 @@ import (
 
 // receive takes one response.
 func (c *Client) receive(b []byte) error {
+	c.fleet.down.Add(int64(len(b)))
+	c.fleet.messages.Add(1)
 	r := &c.resp
 	if err := r.parse(b, !c.node.SotW); err != nil {
 		return err

@@ -97,7 +97,7 @@ func TestServesWhatItIsTold(t *testing.T) {
 		ns = append(ns, ads.Node{Namespace: name, Envoy: node})
 	}
 	f := ads.New(ads.Options{Nodes: ns, Logger: slog.New(slog.DiscardHandler)})
-	f.Connect(t.Context(), clients)
+	connect(t, f, clients)
 	defer f.Disconnect()
 	eventually(t, "not each class gets its own replies", func() bool { return f.Stats().Messages == 3 && f.InSync() == 1 })
 	mark := f.Watch(ads.Endpoints, "x", 1)
@@ -105,5 +105,12 @@ func TestServesWhatItIsTold(t *testing.T) {
 	eventually(t, "what is played does not arrive", func() bool { return mark.Count() == 1 })
 	if n := f.Stats().Messages; n != 4 {
 		t.Errorf("%d messages, want the fourth at one client only", n)
+	}
+}
+
+func connect(t *testing.T, f *ads.Fleet, address string) {
+	t.Helper()
+	if err := f.Connect(t.Context(), address); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,10 +1,11 @@
 // Package h2 is the client's side of one gRPC stream on a connection of its own, in HTTP/2 as it
-// is on the wire. One goroutine reads and writes it; gRPC's own client needs four for each stream,
-// and the simulated proxies would take more of the machine than the server that they measure.
+// is on the wire. gRPC's own client needs four goroutines for each stream, and the simulated
+// proxies would take more of the machine than the server that they measure; here a Poller reads
+// and answers thousands of streams in one.
 package h2
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -26,9 +27,11 @@ const (
 	maxFrame       = 1 << 14 // payload of a frame, unless agreed otherwise
 	prefix         = 5       // bytes before a gRPC message: a flag and its length
 	// keep is the size up to which a stream keeps its buffers while it is idle.
-	keep       = 32 << 10
-	readBuffer = 8 << 10
+	keep = 32 << 10
+	// chunk is how much Receive reads at a time.
+	chunk      = 16 << 10
 	onlyStream = 1 // the ID of a connection's first stream
+	headerSize = 9 // of a frame
 )
 
 // Options of a stream.
@@ -38,18 +41,20 @@ type Options struct {
 	TLS     *tls.Config // nil for plaintext
 }
 
-// Stream is an open stream. Its methods are for one goroutine.
+// Stream is an open stream. Its methods are for one goroutine at a time.
 type Stream struct {
-	conn    net.Conn
+	conn    io.ReadWriteCloser
 	unwatch func() bool
-	reader  *bufio.Reader
-	writer  *bufio.Writer
+	wire    bytes.Buffer // frames to be written
+	frame   bytes.Reader // a frame that is being read
 	framer  *http2.Framer
 
+	part     []byte // of a frame that has not come as a whole
 	in       []byte // what was received and is not read yet, from at on
 	at       int
 	pooled   *[]byte // the buffer behind in, where it was borrowed
 	consumed uint32  // received bytes that the server was not told of yet
+	buffer   []byte  // of Receive
 
 	out                  []byte // framed messages that wait for the server's window
 	windowOf, connWindow int64  // bytes that may be sent
@@ -73,11 +78,8 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		}
 		conn = secure
 	}
-	s := &Stream{
-		conn: conn, reader: bufio.NewReaderSize(conn, readBuffer), writer: bufio.NewWriter(conn),
-		windowOf: protocolWindow, connWindow: protocolWindow, initial: protocolWindow,
-	}
-	s.framer = http2.NewFramer(s.writer, s.reader)
+	s := &Stream{conn: conn, windowOf: protocolWindow, connWindow: protocolWindow, initial: protocolWindow}
+	s.framer = http2.NewFramer(&s.wire, &s.frame)
 	s.framer.SetReuseFrames()
 	s.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	s.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() }) // what reads or writes then fails
@@ -100,12 +102,12 @@ func (s *Stream) begin(scheme string, o Options) error {
 	} {
 		head.add(h[0], h[1])
 	}
-	_, err := io.WriteString(s.writer, http2.ClientPreface)
-	return errors.Join(err,
+	s.wire.WriteString(http2.ClientPreface)
+	return errors.Join(
 		s.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}),
 		s.framer.WriteWindowUpdate(0, window-protocolWindow),
 		s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: onlyStream, BlockFragment: head.block(), EndHeaders: true}),
-		s.writer.Flush())
+		s.Flush())
 }
 
 // Close ends the connection.
@@ -116,7 +118,7 @@ func (s *Stream) Close() error {
 }
 
 // Send sends a message, as far as the server's window allows; the rest follows while Receive
-// waits. The message may be changed afterwards. It leaves with the next Receive at the latest.
+// waits. The message may be changed afterwards. It leaves with the next Flush or Receive.
 func (s *Stream) Send(message []byte) error {
 	var head [prefix]byte
 	binary.BigEndian.PutUint32(head[1:], uint32(len(message)))
@@ -143,29 +145,92 @@ func (s *Stream) push() error {
 	return nil
 }
 
-// Receive gives the next message, which is valid until the next call.
+// Flush writes what is due.
+func (s *Stream) Flush() error {
+	if s.wire.Len() == 0 {
+		return nil
+	}
+	_, err := s.conn.Write(s.wire.Bytes())
+	if s.wire.Reset(); s.wire.Cap() > keep {
+		s.wire = bytes.Buffer{}
+	}
+	return err
+}
+
+// Receive waits for the next message, which is valid until the next call.
 func (s *Stream) Receive() ([]byte, error) {
-	s.release()
+	if s.buffer == nil {
+		s.buffer = make([]byte, chunk)
+	}
 	for {
 		if m, ok := s.next(); ok {
 			return m, nil
 		}
-		if s.reader.Buffered() == 0 {
-			if err := s.writer.Flush(); err != nil {
-				return nil, err
-			}
+		if err := s.Flush(); err != nil {
+			return nil, err
 		}
-		f, err := s.framer.ReadFrame()
+		n, err := s.conn.Read(s.buffer)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.handle(f); err != nil {
+		if err := s.feed(s.buffer[:n]); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (s *Stream) handle(f http2.Frame) error {
+// feed takes bytes of the connection, which may be used again afterwards.
+func (s *Stream) feed(data []byte) error {
+	for {
+		if len(s.part) > 0 { // a frame is completed first
+			n := min(len(data), s.lacking())
+			s.part, data = append(s.part, data[:n]...), data[n:]
+			if s.lacking() > 0 {
+				if len(data) == 0 {
+					return nil
+				}
+				continue // the header is complete and tells the rest
+			}
+			if err := s.handle(s.part); err != nil {
+				return err
+			}
+			s.part = s.part[:0]
+		}
+		size := frameSize(data)
+		if len(data) < size {
+			s.part = append(s.part, data...)
+			return nil
+		}
+		if err := s.handle(data[:size]); err != nil {
+			return err
+		}
+		data = data[size:]
+	}
+}
+
+// lacking tells how much of the frame that has begun is missing.
+func (s *Stream) lacking() int { return frameSize(s.part) - len(s.part) }
+
+// frameSize gives the size of the frame at the start of data, or of a header where that is not complete.
+func frameSize(data []byte) int {
+	if len(data) < headerSize {
+		return headerSize
+	}
+	return headerSize + int(data[0])<<16 + int(data[1])<<8 + int(data[2])
+}
+
+// handle takes a whole frame.
+func (s *Stream) handle(whole []byte) error {
+	kind, flags := http2.FrameType(whole[3]), http2.Flags(whole[4])
+	if kind == http2.FrameData && !flags.Has(http2.FlagDataPadded) { // most of them, without a copy
+		s.take(whole[headerSize:])
+		return s.giveBack(uint32(len(whole) - headerSize))
+	}
+	s.frame.Reset(whole)
+	f, err := s.framer.ReadFrame()
+	if err != nil {
+		return err
+	}
 	switch f := f.(type) {
 	case *http2.DataFrame:
 		s.take(f.Data())
@@ -231,8 +296,10 @@ func (s *Stream) size() int {
 	return prefix + int(binary.BigEndian.Uint32(s.in[s.at+1:]))
 }
 
+// next gives a message that has come; it is valid until the next call.
 func (s *Stream) next() ([]byte, bool) {
 	if len(s.in)-s.at < prefix || len(s.in)-s.at < s.size() {
+		s.release()
 		return nil, false
 	}
 	from := s.at + prefix
@@ -251,6 +318,8 @@ func (s *Stream) release() {
 		s.in, s.at = append([]byte(nil), rest...), 0
 		mem.DefaultBufferPool().Put(former)
 		s.take(nil)
+	case len(rest) == 0 && cap(s.in) > keep:
+		s.in, s.at = nil, 0
 	default:
 		s.in, s.at = s.in[:copy(s.in, rest)], 0
 	}

@@ -3,12 +3,15 @@ package h2_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -159,5 +162,108 @@ func TestAMessageThatIsKeptDoesNotChangeWhileItMayBeRead(t *testing.T) {
 		if want := message(t, 1, 1000+i); !bytes.Equal(got, want) {
 			t.Fatal(fmt.Sprint("message ", i, " is another"))
 		}
+	}
+}
+
+// watch lets a poller read a stream that asks for some echoes and gives what comes, in order.
+func watch(t *testing.T, p *h2.Poller, s *h2.Stream, stop chan struct{}, idle func() bool) (<-chan int, <-chan error) {
+	t.Helper()
+	sizes, ended := make(chan int, 100), make(chan error, 1)
+	go func() {
+		ended <- p.Watch(stop, s, h2.Handler{Idle: idle, Message: func(m []byte) error {
+			sizes <- len(m)
+			return nil
+		}})
+	}()
+	return sizes, ended
+}
+
+func newPoller(t *testing.T) *h2.Poller {
+	t.Helper()
+	p, err := h2.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func never() bool { return false }
+
+func TestAPollerReadsManyStreams(t *testing.T) {
+	address, p := serve(t, echo), newPoller(t)
+	stop := make(chan struct{})
+	var got, all sync.WaitGroup
+	for i := range 50 {
+		s := open(t, address)
+		want := []int{10 + i, 200 << 10, 1 << 20, 7}
+		for _, size := range want {
+			if err := s.Send(message(t, 1, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		sizes, ended := watch(t, p, s, stop, never)
+		got.Go(func() {
+			for _, size := range want {
+				if n := <-sizes; n != len(message(t, 1, size)) {
+					t.Errorf("stream %d: %d bytes, want %d", i, n, size)
+				}
+			}
+		})
+		all.Go(func() {
+			if err := <-ended; err != nil {
+				t.Errorf("stream %d: %v", i, err)
+			}
+		})
+	}
+	got.Wait()
+	close(stop)
+	all.Wait()
+}
+
+func TestAPollerTellsWhyAStreamEnds(t *testing.T) {
+	p := newPoller(t)
+	s := open(t, serve(t, func(grpc.ServerStream) error { return status.Error(codes.PermissionDenied, "not you") }))
+	if _, ended := watch(t, p, s, nil, never); !strings.Contains((<-ended).Error(), "not you") {
+		t.Error("not with the server's reason")
+	}
+}
+
+func TestAnIdleStreamIsReadAgainAfterResume(t *testing.T) {
+	p := newPoller(t)
+	s := open(t, serve(t, echo))
+	if err := errors.Join(s.Send(message(t, 2, 100)), s.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	var idle atomic.Bool
+	idle.Store(true)
+	asked := make(chan struct{}, 10)
+	stop := make(chan struct{})
+	sizes, ended := watch(t, p, s, stop, func() bool {
+		asked <- struct{}{}
+		return idle.Load()
+	})
+	<-asked
+	select {
+	case <-sizes:
+		t.Error("an idle stream is read")
+	case <-time.After(50 * time.Millisecond):
+	}
+	idle.Store(false)
+	if err := p.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	<-sizes
+	<-sizes
+	close(stop)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
