@@ -27,6 +27,4 @@ type Proxy struct {
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
 	Locality       Locality
-	// Metadata holds all node metadata as decoded JSON, for debugging only.
-	Metadata map[string]any
 }

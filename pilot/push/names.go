@@ -40,8 +40,7 @@ func (n *Names) Has(name string) bool {
 	if n == nil {
 		return false
 	}
-	_, found := slices.BinarySearch(n.list, name)
-	return found
+	return has(n.list, name)
 }
 
 // All gives the names in their order.
@@ -117,45 +116,49 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 
 // Change gives the set n with some names more and some less; a name that is in both stays away.
 func (p *NamesPool) Change(n *Names, added, gone []string) *Names {
-	key := namesKey{}
-	if n != nil {
-		key = n.key
-	}
-	var more, less []string
-	for _, name := range gone {
-		if n.Has(name) && !slices.Contains(less, name) {
-			less = append(less, name)
-			key.sum -= maphash.String(p.seed, name)
-			key.length--
-		}
-	}
-	for _, name := range added {
-		if !n.Has(name) && !slices.Contains(gone, name) && !slices.Contains(more, name) {
-			more = append(more, name)
-			key.sum += maphash.String(p.seed, name)
-			key.length++
-		}
-	}
-	switch {
-	case len(more)+len(less) == 0:
+	gone = sorted(gone)
+	more := slices.DeleteFunc(sorted(added), func(name string) bool { return n.Has(name) || has(gone, name) })
+	less := slices.DeleteFunc(gone, func(name string) bool { return !n.Has(name) })
+	if len(more)+len(less) == 0 {
 		return n
-	case key.length == 0:
+	}
+	key := namesKey{length: n.Len() + len(more) - len(less)}
+	if key.length == 0 {
 		return nil
+	}
+	if n != nil {
+		key.sum = n.key.sum
+	}
+	for _, name := range more {
+		key.sum += maphash.String(p.seed, name)
+	}
+	for _, name := range less {
+		key.sum -= maphash.String(p.seed, name)
 	}
 	if known := p.get(key); known != nil {
 		return known
 	}
 	list := make([]string, 0, key.length)
 	for name := range n.All() {
-		if !slices.Contains(less, name) {
+		if !has(less, name) {
 			list = append(list, name)
 		}
 	}
 	for _, name := range more {
-		list = append(list, strings.Clone(name)) // it may be a part of a request
+		list = append(list, strings.Clone(name)) // it may be a part of something large
 	}
 	slices.Sort(list)
 	return p.intern(list)
+}
+
+// sorted gives a sorted copy in which each name stands once.
+func sorted(names []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
+func has(sorted []string, name string) bool {
+	_, found := slices.BinarySearch(sorted, name)
+	return found
 }
 
 func (p *NamesPool) get(key namesKey) *Names {

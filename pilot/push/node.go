@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -27,19 +28,19 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 	}
 	out := &Node{Proxy: model.Proxy{
 		ID: n.GetId(), Type: model.ProxyType(parts[0]), DNSDomain: parts[3],
-		Metadata: n.GetMetadata().AsMap(),
 	}}
 	if out.Type != model.SidecarProxy && out.Type != model.RouterProxy {
 		return nil, fmt.Errorf("node ID %q: type %q is not served, want %s or %s",
 			n.GetId(), parts[0], model.SidecarProxy, model.RouterProxy)
 	}
-	if err := out.names(parts[2]); err != nil {
+	md := metadata(n.GetMetadata().GetFields())
+	if err := out.names(parts[2], md); err != nil {
 		return nil, err
 	}
-	if err := out.addresses(parts[1]); err != nil {
+	if err := out.addresses(parts[1], md); err != nil {
 		return nil, err
 	}
-	out.attributes()
+	out.attributes(md)
 	out.Locality = model.Locality{
 		Region: n.GetLocality().GetRegion(), Zone: n.GetLocality().GetZone(), SubZone: n.GetLocality().GetSubZone(),
 	}
@@ -50,8 +51,8 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 }
 
 // names sets the pod's name and namespace; metadata wins over the ID, the ID over the domain.
-func (n *Node) names(podAndNamespace string) error {
-	n.Name, n.Namespace = podAndNamespace, n.text("NAMESPACE")
+func (n *Node) names(podAndNamespace string, md metadata) error {
+	n.Name, n.Namespace = podAndNamespace, md.text("NAMESPACE")
 	if i := strings.LastIndexByte(podAndNamespace, '.'); i >= 0 {
 		n.Name = podAndNamespace[:i]
 		if n.Namespace == "" {
@@ -67,8 +68,8 @@ func (n *Node) names(podAndNamespace string) error {
 	return nil
 }
 
-func (n *Node) addresses(fromID string) error {
-	all := strings.FieldsFunc(n.text("INSTANCE_IPS"), func(r rune) bool { return r == ',' || r == ' ' })
+func (n *Node) addresses(fromID string, md metadata) error {
+	all := strings.FieldsFunc(md.text("INSTANCE_IPS"), func(r rune) bool { return r == ',' || r == ' ' })
 	if len(all) == 0 {
 		all = []string{fromID}
 	}
@@ -82,38 +83,33 @@ func (n *Node) addresses(fromID string) error {
 	return nil
 }
 
-func (n *Node) attributes() {
-	n.ServiceAccount = n.text("SERVICE_ACCOUNT")
-	n.ClusterID = n.text("CLUSTER_ID")
-	n.Network = n.text("NETWORK")
-	n.IstioVersion = n.text("ISTIO_VERSION")
-	n.Interception = n.text("INTERCEPTION_MODE")
-	n.DNSCapture = n.flag("DNS_CAPTURE")
+func (n *Node) attributes(md metadata) {
+	n.ServiceAccount = md.text("SERVICE_ACCOUNT")
+	n.ClusterID = md.text("CLUSTER_ID")
+	n.Network = md.text("NETWORK")
+	n.IstioVersion = md.text("ISTIO_VERSION")
+	n.Interception = md.text("INTERCEPTION_MODE")
+	n.DNSCapture = md.flag("DNS_CAPTURE")
 	if n.Interception == "" {
 		n.Interception = "REDIRECT"
 	}
-	if m, ok := n.Metadata["LABELS"].(map[string]any); ok {
-		n.Labels = make(map[string]string, len(m))
-		for k, v := range m {
-			if s, ok := v.(string); ok {
-				n.Labels[k] = s
+	if m := md["LABELS"].GetStructValue(); m != nil {
+		n.Labels = make(map[string]string, len(m.GetFields()))
+		for k, v := range m.GetFields() {
+			if s, ok := v.GetKind().(*structpb.Value_StringValue); ok {
+				n.Labels[k] = s.StringValue
 			}
 		}
 	}
 }
 
-func (n *Node) text(key string) string {
-	s, _ := n.Metadata[key].(string)
-	return s
-}
+// metadata is what a node says of itself beside its ID; most of it is for others.
+type metadata map[string]*structpb.Value
+
+func (m metadata) text(key string) string { return m[key].GetStringValue() }
 
 // flag reads a boolean, which agents write as a JSON boolean or as a string.
-func (n *Node) flag(key string) bool {
-	switch v := n.Metadata[key].(type) {
-	case bool:
-		return v
-	case string:
-		return v == "true" || v == "1"
-	}
-	return false
+func (m metadata) flag(key string) bool {
+	s := m.text(key)
+	return m[key].GetBoolValue() || s == "true" || s == "1"
 }
