@@ -27,10 +27,12 @@ type Update struct {
 // stream broke before a refused response was repaired, or before it answered one. It is nil for most.
 type Suspicion map[Type]Doubt
 
-// Doubt is what is suspected of one type: everything, or some names.
+// Doubt is what is suspected of one type: everything, or some names. Of what is in pieces the proxy
+// may have what it does not claim.
 type Doubt struct {
-	All   bool
-	Names []string
+	All    bool
+	Names  []string
+	Pieces []*Piece
 }
 
 // Add adds what is suspected of a type.
@@ -42,7 +44,9 @@ func (s *Suspicion) Add(t Type, d Doubt) {
 		*s = Suspicion{}
 	}
 	before := (*s)[t]
-	(*s)[t] = Doubt{All: before.All || d.All, Names: slices.Concat(before.Names, d.Names)}
+	(*s)[t] = Doubt{
+		All: before.All || d.All, Names: slices.Concat(before.Names, d.Names), Pieces: slices.Concat(before.Pieces, d.Pieces),
+	}
 }
 
 // maxSuspects bounds how many disconnected proxies are remembered.

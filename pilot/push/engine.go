@@ -135,6 +135,7 @@ func (e *Engine) reclassify() {
 			}
 			delete(g.clients, client)
 			to := e.group(class)
+			to.inherit(g)
 			to.clients[client] = struct{}{}
 			client.group = to
 		}

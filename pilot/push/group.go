@@ -29,6 +29,7 @@ type group struct {
 	// rejected are versions that a proxy refused; while translation yields one of them, the last
 	// accepted version is served in its place.
 	rejected map[resourceID]rejection
+	heir     bool // some of them were inherited and not looked at yet
 	// former are the versions before the present one of resources that are not accepted yet.
 	former map[resourceID]*history
 }
@@ -82,6 +83,7 @@ func newGroup(c resolve.Class, empty *Set) *group {
 func (g *group) rebuild(t Translator, p *pools) {
 	g.rebase(t.Base(&g.class), p)
 	g.redo(t.Own(&g.class), p)
+	g.disown()
 	g.compose(p)
 }
 
@@ -94,7 +96,11 @@ func (g *group) refresh(t Translator, p *pools) {
 	if own {
 		g.redo(t.Own(&g.class), p)
 	}
-	if base || own {
+	heir := g.heir
+	if heir {
+		g.disown()
+	}
+	if base || own || heir {
 		g.compose(p)
 	}
 }
@@ -160,16 +166,19 @@ func (g *group) redo(d Draft, p *pools) {
 }
 
 // cover lists what stands over the base: the own resources, and the accepted versions of those
-// that were rejected, of the base too.
+// that were rejected, of the base too. What was rejected and has no accepted version stays: a proxy
+// may have one from another server, which to leave it out would take away.
 func (g *group) cover() {
 	g.over = [NumTypes][]entry{}
 	for id, r := range g.own {
-		if _, bad := g.rejected[id]; !bad {
+		if _, bad := g.rejected[id]; !bad || g.former[id].last() == nil {
 			g.over[id.typ] = append(g.over[id.typ], entry{id.name, r})
 		}
 	}
 	for id := range g.rejected {
-		g.over[id.typ] = append(g.over[id.typ], entry{id.name, g.former[id].last()})
+		if r := g.former[id].last(); r != nil {
+			g.over[id.typ] = append(g.over[id.typ], entry{id.name, r})
+		}
 	}
 	for t := range g.over {
 		slices.SortFunc(g.over[t], compareEntries)
@@ -230,6 +239,35 @@ func encode(m Message) (*Resource, error) {
 	return NewResource(m.Type, m.Name, m.Body)
 }
 
+// inherit takes over what was refused in the class from which a proxy comes, as far as this class has
+// the same.
+func (g *group) inherit(from *group) {
+	for id, bad := range from.rejected {
+		if _, known := g.rejected[id]; known {
+			continue
+		}
+		g.rejected[id], g.heir = bad, true
+		if h := from.former[id]; h != nil && g.former[id] == nil {
+			g.former[id] = &history{h.accepted, h.newer}
+		}
+	}
+}
+
+// disown drops what was inherited and is not of this class.
+func (g *group) disown() {
+	g.heir = false
+	for id, bad := range g.rejected {
+		r := g.own[id]
+		if r == nil {
+			r = g.base[id.typ].Get(id.name)
+		}
+		if r == nil || r.Version != bad.version {
+			g.forget(id)
+		}
+	}
+	g.cover()
+}
+
 // forget drops what is remembered about a resource that exists no more.
 func (g *group) forget(id resourceID) {
 	delete(g.rejected, id)
@@ -240,7 +278,8 @@ func (g *group) forget(id resourceID) {
 // that another proxy runs is not at fault, the refusal is that proxy's own trouble.
 func (g *group) reject(r *Resource, proxy, detail string, p *pools) bool {
 	id := resourceID{r.Type, r.Name}
-	if r.Accepted() || g.view.sets[r.Type].Get(r.Name) != r {
+	served := g.view.sets[r.Type].Get(r.Name)
+	if r.Accepted() || g.rejected[id].version == r.Version || served == nil || served.Version != r.Version {
 		return false
 	}
 	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}

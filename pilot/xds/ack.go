@@ -8,20 +8,24 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
 
-// answered takes the response that a nonce answers, or nil.
+// answered takes the response that a nonce answers, or nil. In the state of the world a client answers
+// only the last of several, so that those before it are done with.
 func (w *watch) answered(nonce uint64) *response {
-	for i, r := range w.inflight {
-		if r.nonce == nonce {
-			w.inflight = slices.Delete(w.inflight, i, i+1)
-			return r
-		}
+	i := slices.IndexFunc(w.inflight, func(r *response) bool { return r.nonce == nonce })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	r, first := w.inflight[i], i
+	if !w.delta {
+		first = 0
+	}
+	w.inflight = slices.Delete(w.inflight, first, i+1)
+	return r
 }
 
 // ack notes that the client took a response.
 func (w *watch) ack(r *response, now time.Time) {
-	r.accept()
+	w.accept(r)
 	if w.refused.len() > 0 {
 		for _, res := range r.all() {
 			w.refused.drop(res.Name)
@@ -32,6 +36,25 @@ func (w *watch) ack(r *response, now time.Time) {
 		w.suspect = false
 		if w.refused.len() == 0 {
 			w.status.Error = ""
+		}
+	}
+}
+
+// tookLater tells whether the client, in the state of the world, refused a response and took one after it
+// before it could answer, as a paused Envoy does: then both stand in its one answer.
+func (w *watch) tookLater(r *request, sent *response) bool {
+	return w.fullState() && string(r.version) == sent.version && sent.version != w.status.Acked
+}
+
+// accept marks what the client took. What it does not want any more it may not have looked at.
+func (w *watch) accept(r *response) {
+	if w.wildcard || w.names == r.names {
+		r.accept()
+		return
+	}
+	for _, res := range r.all() {
+		if w.wants(res.Name) {
+			res.Accept()
 		}
 	}
 }
@@ -50,12 +73,22 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource
 	w.restore(r)
 	for _, res := range bad {
 		w.refused.put(res.Name, res.Version)
+		if w.typ == push.Endpoints { // a cluster that waited for it has none now, also not the former
+			w.hold(res.Name, holding{has: w.holds(res.Name).has})
+		}
 	}
 	switch {
 	case w.fullState():
-		// All goes again once the view, or the watch, has something in place of the bad.
+		// All goes again once the view has something in place of the bad, or less than the good.
+		for _, res := range good {
+			w.hold(res.Name, holding{has: true})
+			if w.base.Get(res.Name) == nil {
+				w.mark(res.Name, false)
+			}
+		}
 	case len(bad) > 0:
 		for _, res := range good {
+			w.hold(res.Name, holding{has: true})
 			w.mark(res.Name, true)
 		}
 	default:
@@ -125,6 +158,18 @@ func blame(t push.Type, detail string, all []*push.Resource) (bad, good []*push.
 func names(list, name string) bool {
 	token := name + ": "
 	return strings.HasPrefix(list, token) || strings.Contains(list, ", "+token) || strings.Contains(list, "\n"+token)
+}
+
+// reason cuts what a refusal says of one resource out of what it says of several.
+func reason(detail, name string, bad []*push.Resource) string {
+	_, why, ok := strings.Cut(detail, name+": ")
+	if !ok || len(bad) < 2 {
+		return detail
+	}
+	for _, other := range bad {
+		why, _, _ = strings.Cut(why, ", "+other.Name+": ")
+	}
+	return why
 }
 
 // ownTrouble tells whether a refusal says something of the proxy's machine and nothing of the

@@ -86,8 +86,23 @@ func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool)
 		return w.decideMissing(name, owed, held, now)
 	}
 	w.removals.drop(name)
-	if refused, _ := w.refused.get(name); refused == r.Version || !owed && held.version == r.Version {
+	if refused, _ := w.refused.get(name); refused == r.Version {
+		return w.decideRefused(r, owed)
+	}
+	if !owed && held.version == r.Version {
 		return nil, false
+	}
+	return r, false
+}
+
+// decideRefused answers for what the client refused, which it does not get again. A cluster that waits
+// for such a load assignment has to stop: a removal does that, or, where there is none, a second refusal.
+func (w *watch) decideRefused(r *push.Resource, owed bool) (*push.Resource, bool) {
+	switch {
+	case !owed || w.typ != push.Endpoints:
+		return nil, false
+	case w.delta:
+		return nil, true
 	}
 	return r, false
 }
@@ -143,24 +158,13 @@ func (w *watch) nextIsolated() []*push.Resource {
 	return nil
 }
 
-// replace makes a response hold the full state: the view's resources but for what the client
-// refused, and clusters that are not to be removed yet. cold says that the client had nothing.
+// replace makes a response hold the full state: the view's resources, and clusters that are not to be
+// removed yet. What the client refused is among them, since it would take away what is not: it refuses
+// that again, and keeps what it has. cold says that the client had nothing.
 func (w *watch) replace(r *response, cold bool) {
 	have := w.selection()
 	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
 	r.pieces, r.resources, r.removed = have.Pieces, nil, nil
-	if w.refused.len() > 0 {
-		r.pieces = nil
-		for _, p := range have.Pieces {
-			for _, res := range p.Resources {
-				if refused, _ := w.refused.get(res.Name); refused != res.Version {
-					r.resources = append(r.resources, res)
-				} else {
-					w.note(res.Name, holding{}, res)
-				}
-			}
-		}
-	}
 	for _, name := range slices.Sorted(maps.Keys(w.removals.m)) {
 		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
 			r.resources = append(r.resources, last)

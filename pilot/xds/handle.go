@@ -16,14 +16,16 @@ func (s *stream) handle(r *request) {
 	}
 	s.mu.Lock()
 	bad := s.take(t, r, time.Now())
-	if len(bad) == 0 || ownTrouble(string(r.detail)) {
+	if len(bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
 		return
 	}
 	s.mu.Unlock()
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		s.client.Reject(res, string(r.detail))
+		if why := reason(string(r.detail), res.Name, bad); !ownTrouble(why) {
+			s.client.Reject(res, why)
+		}
 	}
 	s.wake()
 }
@@ -49,7 +51,7 @@ func (s *stream) take(t push.Type, r *request, now time.Time) []*push.Resource {
 	if sent == nil {
 		return nil
 	}
-	if !r.refused {
+	if !r.refused || w.tookLater(r, sent) {
 		w.ack(sent, now)
 		return nil
 	}
@@ -81,6 +83,13 @@ func (s *stream) open(t push.Type, r *request) *watch {
 	}
 	for _, name := range doubt.Names {
 		w.claims(name, "")
+	}
+	for _, p := range doubt.Pieces {
+		for _, res := range p.Resources {
+			if w.base.Get(res.Name) == nil { // the others come anyway
+				w.claims(res.Name, "")
+			}
+		}
 	}
 	if t == push.Endpoints {
 		for name := range s.owed.names {

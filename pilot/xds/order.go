@@ -15,11 +15,11 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 		if w == nil || !w.pending() || w.full() {
 			continue
 		}
+		if wait := s.hold(t, now); wait > 0 {
+			wake = wait
+			continue
+		}
 		if t == push.Listeners || t == push.Routes {
-			if wait := s.warming(now); wait > 0 {
-				wake = wait
-				continue
-			}
 			if eds := s.watches[push.Endpoints]; eds != nil && eds.pending() {
 				continue // they are not to overtake what they may point at (rule 7); the next acknowledgement looks again
 			}
@@ -52,7 +52,7 @@ func (s *stream) composeType(w *watch, now time.Time) *response {
 }
 
 func (s *stream) response(w *watch) *response {
-	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id}
+	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id, names: w.names}
 }
 
 // record notes a response as sent.
@@ -91,6 +91,31 @@ func (s *stream) oweEndpoints(r *response) {
 			eds.mark(c.LoadAssignment, true)
 		}
 	}
+}
+
+// hold tells how long a type waits.
+func (s *stream) hold(t push.Type, now time.Time) time.Duration {
+	switch t {
+	case push.Clusters:
+		return s.starting()
+	case push.Listeners, push.Routes:
+		return s.warming(now)
+	}
+	return 0
+}
+
+// starting tells how long changed clusters wait for a client that does not have the endpoints of its
+// first ones yet: an Envoy in its start waits for good for those of a cluster that has none any more
+// (seen with 1.40). It is ready for more once it asks for listeners, or has acknowledged all there is.
+func (s *stream) starting() time.Duration {
+	w := s.watches[push.Clusters]
+	switch {
+	case s.watches[push.Listeners] != nil || w.last == 0:
+		return 0
+	case len(w.inflight) > 0 || !s.quiet(push.Endpoints):
+		return s.opts.AckTimeout // its next request comes before
+	}
+	return 0
 }
 
 // warming tells how long listeners and routes wait for new clusters to be warm, which is when the

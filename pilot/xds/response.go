@@ -18,6 +18,8 @@ type response struct {
 	stream  string // with nonce, what the client sends back
 	nonce   uint64 // from 1, counted on the stream
 
+	names *push.Names // that the client had asked for
+
 	pieces    []*push.Piece
 	resources []*push.Resource
 	removed   []string // delta only

@@ -161,6 +161,8 @@ func TestSotW(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
 		c := m.connect(true, 10)
 		defer m.stop(c)
+		c.subscribe(push.Listeners)
+		c.ack(c.expect(push.Listeners))
 		c.subscribe(push.Clusters)
 		first := c.expect(push.Clusters, "a", "b")
 		c.ack(first)

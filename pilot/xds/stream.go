@@ -245,7 +245,7 @@ func (w *watch) doubt() push.Doubt {
 		return d
 	}
 	for _, r := range w.inflight {
-		d.All = d.All || len(r.pieces) > 0
+		d.All, d.Pieces = d.All || len(r.pieces) > 0, append(d.Pieces, r.pieces...)
 		d.Names = append(d.Names, namesOf(r.resources)...)
 	}
 	return d

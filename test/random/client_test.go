@@ -12,19 +12,32 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // client is an Envoy of the random mesh, with what is checked of every response.
 type client struct {
 	*envoy
-	w     *world
-	node  *corev3.Node
-	told  *push.Node
-	link  *link
-	stall bool
+	w    *world
+	node *corev3.Node
+	told *push.Node
+	link *link
+	// streams is how many it has opened.
+	streams int
+	stall   bool
 	// since is the earliest state of the mesh that what the client holds can be of, by type and name.
 	since map[resourceID]int
-	tape  []step // what happened, for a failure's report and to be replayed
+	// took is by whom it was given what it holds, and unclaimed which server gave it what it runs
+	// without saying so, since it refused another part of the same response.
+	took      map[resourceID]tenure
+	unclaimed map[resourceID]int
+	tape      []step // what happened, for a failure's report and to be replayed
+}
+
+// tenure is a time in which a server remembers what a client accepted.
+type tenure struct {
+	*link
+	class string
 }
 
 type resourceID struct {
@@ -33,7 +46,7 @@ type resourceID struct {
 }
 
 func (w *world) newClient(i int) *client {
-	c := &client{w: w, since: map[resourceID]int{}}
+	c := &client{w: w, since: map[resourceID]int{}, took: map[resourceID]tenure{}, unclaimed: map[resourceID]int{}}
 	ns := w.edit.namespace()
 	id := fmt.Sprintf("sidecar~10.0.%d.%d~p%d.%s~%s.svc.cluster.local", map[string]int{"a": 1, "b": 2}[ns], i+1, i, ns, ns)
 	meta := map[string]any{"LABELS": map[string]any{"app": "s0", "version": "v1"}, "NAMESPACE": ns, "CLUSTER_ID": "Kubernetes"}
@@ -64,22 +77,27 @@ func (w *world) newClient(i int) *client {
 
 // refuses says by a seed's dice which resources no Envoy takes, and which one of them cannot.
 func (w *world) refuses(c *client, t push.Type, name, hash string) string {
-	if w.badness == 0 || t == push.NameTables {
-		return ""
-	}
-	h := fnv.New32a()
-	fmt.Fprint(h, w.seed, t, name, hash)
-	if h.Sum32()%w.badness == 0 {
+	switch {
+	case w.broken(t, name, hash):
 		return "no Envoy takes this"
-	}
-	if t == push.Listeners {
-		h.Reset()
-		fmt.Fprint(h, w.seed, c.node.GetId(), name)
-		if h.Sum32()%w.badness == 0 {
-			return "cannot bind '0.0.0.0:80': Address already in use"
-		}
+	case t == push.Listeners && w.dice(c.node.GetId(), name):
+		return "cannot bind '0.0.0.0:80': Address already in use"
 	}
 	return ""
+}
+
+// broken tells whether no Envoy takes a resource.
+func (w *world) broken(t push.Type, name, hash string) bool {
+	return t != push.NameTables && w.dice(t, name, hash)
+}
+
+func (w *world) dice(of ...any) bool {
+	if w.badness == 0 {
+		return false
+	}
+	h := fnv.New32a()
+	fmt.Fprint(h, append([]any{w.seed}, of...)...)
+	return h.Sum32()%w.badness == 0
 }
 
 func (c *client) fail(format string, args ...any) {
@@ -101,6 +119,7 @@ func (c *client) send(r *request) {
 // open starts a stream.
 func (c *client) open() {
 	c.note(step{opened: true})
+	c.streams++
 	c.link = connect(c.w.server, c.isDelta, func(delta bool, wire []byte) (*response, error) {
 		r, err := c.w.read.decode(delta, wire)
 		if r != nil {
@@ -137,6 +156,7 @@ func (c *client) turn() bool {
 		}
 		gone := c.check(r)
 		c.receive(r)
+		c.remember(r, gone)
 		c.checkTargets(r, gone)
 		return true
 	default:
@@ -167,21 +187,21 @@ func (c *client) findEpoch(id resourceID, sent int, want func(*content) bool) bo
 	return false
 }
 
-// check asserts that nothing in a response goes back, or takes away what exists; it
-// gives what goes.
+// check asserts that nothing in a response goes back, but to what was accepted before a refusal, or
+// takes away what exists; it gives what goes.
 func (c *client) check(r *response) []string {
 	for _, res := range r.resources {
 		id := resourceID{r.typ, res.name}
-		if c.w.refused[id] {
-			continue
-		}
 		ok := c.findEpoch(id, r.epoch, func(want *content) bool {
 			if want != nil && c.w.refuses(c, r.typ, res.name, want.hash) != "" {
-				c.w.refused[id] = true // its class goes back to what was accepted
+				c.w.refused[id] = true
 			}
 			return want != nil && want.hash == res.hash || want == nil && !listable(r.typ)
 		})
-		if !ok && !c.w.refused[id] && !c.w.keeps(c, r, res.name) {
+		switch {
+		case ok || c.w.keeps(c, r, res.name):
+		case c.w.refused[id] && (c.w.everWas(id, res.hash) || res.empty && !c.uses(id)):
+		default:
 			c.fail("%s %s is of no state since the one that it has (%d to %d)", r.typ, res.name, c.since[id], r.epoch)
 		}
 	}
@@ -191,13 +211,78 @@ func (c *client) check(r *response) []string {
 		gone = removals(c.envoy, r, c.active, c.warming)
 	case push.Listeners:
 		gone = removals(c.envoy, r, c.listeners, c.waiting)
+	case push.Endpoints, push.Routes:
+		return nil // such a removal takes nothing away
 	}
 	for _, n := range gone {
-		if !c.findEpoch(resourceID{r.typ, n}, r.epoch, func(want *content) bool { return want == nil }) && !c.w.refused[resourceID{r.typ, n}] {
+		if !c.uses(resourceID{r.typ, n}) {
+			continue
+		}
+		if !c.findEpoch(resourceID{r.typ, n}, r.epoch, func(want *content) bool { return want == nil }) {
 			c.fail("%s %s is removed, though it exists", r.typ, n)
 		}
 	}
 	return gone
+}
+
+// uses tells whether the client has a version of a resource.
+func (c *client) uses(id resourceID) bool {
+	switch id.typ {
+	case push.Clusters:
+		return c.active[id.name] != nil || c.warming[id.name] != nil
+	case push.Listeners:
+		return c.listeners[id.name] != nil || c.waiting[id.name] != nil
+	case push.Routes:
+		return c.routes[id.name] != nil
+	}
+	for _, a := range c.active {
+		if a.eds == id.name && a.hosts != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// everWas tells whether some client should once have had a version of a resource.
+func (w *world) everWas(id resourceID, hash string) bool {
+	for i := w.latest(); i >= 0; i-- {
+		for _, c := range w.clients {
+			if v := c.viewAt(w.epoch(i))[id.typ][id.name]; v != nil && v.hash == hash {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tenure is the present one.
+func (c *client) tenure() tenure {
+	return tenure{c.link, resolve.Classify(c.w.epoch(c.w.latest()).snapshot, &c.told.Proxy).Key}
+}
+
+// remember notes what the client has of a response that it applied.
+func (c *client) remember(r *response, gone []string) {
+	now := c.tenure()
+	for _, res := range r.resources {
+		id := resourceID{r.typ, res.name}
+		switch {
+		case len(r.refused) == 0:
+			c.took[id] = now
+			delete(c.unclaimed, id)
+		case r.refused[res.name] == "":
+			c.unclaimed[id] = c.w.boots
+		}
+	}
+	for _, a := range c.active {
+		id := resourceID{push.Endpoints, a.eds}
+		if _, known := c.unclaimed[id]; len(r.refused) > 0 && a.unhosted && !known {
+			c.unclaimed[id] = c.w.boots // it goes on claiming those that the former cluster had
+		}
+	}
+	for _, n := range gone {
+		delete(c.took, resourceID{r.typ, n})
+		delete(c.unclaimed, resourceID{r.typ, n})
+	}
 }
 
 func listable(t push.Type) bool {
@@ -246,7 +331,7 @@ func (c *client) checkThere(from *resource, name string, r *response) {
 	w := c.warming[name]
 	switch {
 	case !c.isDelta && c.link.reads == 0: // it claimed nothing by which a server could know that it waits
-	case c.active[name] != nil || c.refusedOf[push.Clusters] || c.refusedOf[push.Endpoints] || c.w.refused[resourceID{push.Clusters, name}]:
+	case c.active[name] != nil || c.w.refused[resourceID{push.Clusters, name}]:
 	case c.mayDangle(resourceID{r.typ, from.name}, from.hash, name, r.epoch):
 	case w == nil:
 		c.fail("%s %s points at cluster %s, which is not there", r.typ, from.name, name)
@@ -267,7 +352,7 @@ func (c *client) mayDangle(id resourceID, hash, cluster string, sent int) bool {
 }
 
 func (c *client) checkGone(from *resource, now *content, t push.Type, gone []string) {
-	if from == nil || c.refusedOf != [push.NumTypes]bool{} || c.w.refused[resourceID{t, from.name}] {
+	if from == nil || c.w.refused[resourceID{t, from.name}] {
 		return
 	}
 	for _, name := range gone {

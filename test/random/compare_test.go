@@ -1,75 +1,34 @@
 package random
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
 
-// compareClient asserts that a client at rest holds what it should. What an Envoy refused may be of
-// any version, and what hangs on it may be missing; all others must be as if it had not happened.
+// compareClient asserts that a client at rest holds what it should. In place of what it refuses it
+// holds what it had before; all else is as if there had been no refusal (R1, R5).
 func (w *world) compareClient(c *client, want *view) {
-	if c.refusedOf[push.Endpoints] || c.refusedOf[push.Clusters] {
-		return
-	}
-	bad := func(t push.Type, name string) bool {
-		id := resourceID{t, name}
-		if r := want[t][name]; r != nil && w.refuses(c, t, name, r.hash) != "" {
-			w.refused[id] = true
-			return true
-		}
-		return false
-	}
-	if len(c.warming) > 0 {
-		for _, n := range slices.Sorted(maps.Keys(c.warming)) {
-			if !bad(push.Endpoints, c.warming[n].eds) {
-				c.fail("cluster %s is stuck in warming", n)
-			}
-		}
-	}
-	if !c.initialized {
-		for _, n := range slices.Sorted(maps.Keys(c.active)) {
-			if a := c.active[n]; a.eds != "" && a.hosts == "" && !bad(push.Endpoints, a.eds) {
-				c.fail("cluster %s never got endpoints", n)
-			}
-		}
-		if len(c.active) == 0 {
-			c.fail("no clusters came")
-		}
-		return // as an Envoy whose first endpoints are refused
+	for _, n := range slices.Sorted(maps.Keys(c.warming)) {
+		c.fail("cluster %s is stuck in warming", n)
 	}
 	for _, n := range slices.Sorted(maps.Keys(c.waiting)) {
-		if !slices.ContainsFunc(c.waiting[n].rds, func(r string) bool { return bad(push.Routes, r) }) {
-			c.fail("listener %s is stuck in warming", n)
-		}
+		c.fail("listener %s is stuck in warming", n)
 	}
-	stuck := len(c.warming) > 0
-	held := map[string]*content{}
-	for n, a := range c.active {
-		held[n] = a.content
+	if len(c.lost) > 0 && c.streams > 1 {
+		return // it was in its start when its stream broke, and no server can know for what it waits
 	}
-	for n, wait := range c.warming {
-		held[n] = wait.content
+	if !c.initialized {
+		c.fail("never gets ready: clusters %v", slices.Sorted(maps.Keys(c.active)))
 	}
-	w.same(c, push.Clusters, want[push.Clusters], held, bad, stuck)
-	w.compareEndpoints(c, want, bad)
-	held = map[string]*content{}
-	for n, l := range c.listeners {
-		held[n] = l.content
-	}
-	for n, l := range c.waiting {
-		held[n] = l.content
-	}
-	w.same(c, push.Listeners, want[push.Listeners], held, bad, false)
-	for _, l := range c.listeners {
-		for _, n := range l.rds {
-			r := want[push.Routes][n]
-			if r != nil && !bad(push.Routes, n) && !bad(push.Listeners, l.name) && (c.routes[n] == nil || c.routes[n].hash != r.hash) {
-				c.fail("routes %s are not the latest", n)
-			}
-		}
-	}
+	w.same(c, push.Clusters, want, contentsOf(c.active, func(a *cluster) *content { return a.content }))
+	w.same(c, push.Listeners, want, contentsOf(c.listeners, func(l *resource) *content { return l.content }))
+	w.compareEndpoints(c, want)
+	w.compareRoutes(c, want)
 	for n, r := range want[push.NameTables] {
 		if c.sub(push.NameTables) != nil && c.table != r.hash {
 			c.fail("%s is not the latest", n)
@@ -77,39 +36,119 @@ func (w *world) compareClient(c *client, want *view) {
 	}
 }
 
-// compareEndpoints asserts that the clusters' hosts are the latest.
-func (w *world) compareEndpoints(c *client, want *view, bad func(push.Type, string) bool) {
-	for _, n := range slices.Sorted(maps.Keys(c.active)) {
-		a := c.active[n]
-		r := want[push.Endpoints][a.eds]
-		if a.eds == "" || r == nil || bad(push.Endpoints, a.eds) || bad(push.Clusters, n) {
-			continue
-		}
-		if a.hosts != r.hash {
-			c.fail("the endpoints of %s are not the latest (%s, want %s)", n, a.hosts, r.hash)
-		}
+func contentsOf[T any](held map[string]T, of func(T) *content) map[string]*content {
+	out := make(map[string]*content, len(held))
+	for n, h := range held {
+		out[n] = of(h)
 	}
+	return out
 }
 
-// same asserts that what is held is what is wanted.
-func (w *world) same(c *client, t push.Type, want, held map[string]*content, bad func(push.Type, string) bool, more bool) {
-	if c.refusedOf[t] {
-		return
-	}
-	for _, n := range slices.Sorted(maps.Keys(want)) {
-		if bad(t, n) {
-			continue
-		}
-		if held[n] == nil {
+// bad tells whether a client refuses what it should have.
+func (w *world) bad(c *client, t push.Type, want *view, name string) bool {
+	r := want[t][name]
+	return r != nil && w.refuses(c, t, name, r.hash) != ""
+}
+
+// same asserts that what is held is what is wanted, but for what is refused, and for what a server
+// before the present one knew that the client has without saying so.
+func (w *world) same(c *client, t push.Type, want *view, held map[string]*content) {
+	for _, n := range slices.Sorted(maps.Keys(want[t])) {
+		switch {
+		case w.bad(c, t, want, n) || c.hides(w, t, n):
+		case held[n] == nil:
 			c.fail("%s %s is missing", t, n)
-		}
-		if held[n].hash != want[n].hash {
+		case held[n].hash != want[t][n].hash:
 			c.fail("%s %s is not the latest", t, n)
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(held)) {
-		if want[n] == nil && !more {
+		if want[t][n] == nil && !c.hides(w, t, n) {
 			c.fail("%s %s is still there", t, n)
+		}
+	}
+}
+
+// hides tells whether the client runs a version that it claims on no stream, and that the present
+// server did not give it: such a one nobody can know of.
+func (c *client) hides(w *world, t push.Type, name string) bool {
+	boot, ok := c.unclaimed[resourceID{t, name}]
+	return ok && boot != w.boots
+}
+
+// compareEndpoints asserts that the clusters' hosts are the latest, and that a refusal takes none
+// away that came over the same stream.
+func (w *world) compareEndpoints(c *client, want *view) {
+	for _, n := range slices.Sorted(maps.Keys(c.active)) {
+		a := c.active[n]
+		r := want[push.Endpoints][a.eds]
+		switch {
+		case a.eds == "" || r == nil || c.hides(w, push.Endpoints, a.eds):
+		case w.bad(c, push.Endpoints, want, a.eds):
+			if a.hosts == "" && c.took[resourceID{push.Endpoints, a.eds}] == c.tenure() {
+				c.fail("%s has lost its hosts by a refusal", n)
+			}
+		case a.hosts != r.hash:
+			c.fail("the endpoints of %s are not the latest (%q, want %q)", n, a.hosts, r.hash)
+		}
+	}
+}
+
+func (w *world) compareRoutes(c *client, want *view) {
+	for _, l := range c.listeners {
+		for _, n := range l.rds {
+			r := want[push.Routes][n]
+			if r == nil || w.bad(c, push.Routes, want, n) || c.hides(w, push.Routes, n) {
+				continue
+			}
+			if c.routes[n] == nil || c.routes[n].hash != r.hash {
+				c.fail("routes %s are not the latest", n)
+			}
+		}
+	}
+}
+
+// compareProblems asserts that each refused resource is reported, and no other.
+func (w *world) compareProblems(fresh *epoch) {
+	type finding struct {
+		by       *client // that met it, nil for none
+		reported bool
+	}
+	expected := map[string]*finding{}
+	for _, c := range w.clients {
+		want := c.viewAt(fresh)
+		for t := range want {
+			for n, r := range want[t] {
+				if !w.broken(push.Type(t), n, r.hash) {
+					continue
+				}
+				text := fmt.Sprintf("refused %s %q", push.Type(t), n)
+				if expected[text] == nil {
+					expected[text] = &finding{}
+				}
+				if _, asked := c.sub(push.Type(t)).asks(n); asked {
+					expected[text].by = c
+				}
+			}
+		}
+	}
+	for _, p := range w.reported("push") {
+		if p.Reason != model.ReasonRejected {
+			continue
+		}
+		known := false
+		for text, f := range expected {
+			if strings.Contains(p.Message, text) {
+				f.reported, known = true, true
+			}
+		}
+		if !known {
+			w.t.Fatalf("seed %d, step %d: a problem that is none: %v", w.seed, w.step, p)
+		}
+	}
+	for text, f := range expected {
+		if !f.reported && f.by != nil {
+			f.by.fail("nobody is told that a proxy %s", text)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (e *envoy) judge(r *response) map[string]string {
 	out := map[string]string{}
 	s := e.sub(r.typ)
 	for _, res := range r.resources {
-		if _, asked := s.versions[res.name]; !asked && !s.wildcard {
+		if _, asked := s.asks(res.name); !asked {
 			continue
 		}
 		if why := e.refuses(r.typ, res); why != "" {
@@ -322,7 +322,7 @@ func (e *envoy) takeRoutes(r *response) string {
 	s := e.sub(push.Routes)
 	detail := ""
 	for _, res := range r.resources {
-		if _, asked := s.versions[res.name]; !asked {
+		if _, asked := s.asks(res.name); !asked {
 			continue
 		}
 		if detail = r.refused[res.name]; detail != "" {

@@ -16,9 +16,6 @@ type mux struct {
 	acks    []*request
 	paused  [push.NumTypes]int
 	out     func(*request)
-	// refusedOf are the types of which it refused a response: it may have applied a part of it
-	// that it does not claim to hold, so that no server can know of it (rule 9).
-	refusedOf [push.NumTypes]bool
 }
 
 // subscription is what a mux knows of one type.
@@ -153,6 +150,18 @@ func (s *subscription) takeDetail() string {
 	return d
 }
 
+// asks tells whether it covers a name, and by which version.
+func (s *subscription) asks(name string) (version string, asked bool) {
+	if s == nil {
+		return "", false
+	}
+	version, named := s.versions[name]
+	if !named {
+		version = s.listed[name]
+	}
+	return version, named || s.wildcard
+}
+
 func (s *subscription) pending() bool {
 	if s.fresh {
 		return s.wildcard || len(s.versions) > 0
@@ -185,7 +194,6 @@ func (s *subscription) changes(r *request) {
 // answer notes a response as taken, or as refused if there is a detail.
 func (m *mux) answer(r *response, detail string) {
 	s := m.sub(r.typ)
-	m.refusedOf[r.typ] = m.refusedOf[r.typ] || detail != ""
 	if !m.isDelta {
 		s.nonce, s.due = r.nonce, true
 		if detail == "" {

@@ -40,6 +40,8 @@ type plane struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
+	boots int // how often it started
+
 	mu       sync.Mutex
 	epochs   []*epoch // all states of the mesh that were ever served, over restarts
 	problems map[string][]model.Problem
@@ -59,6 +61,7 @@ type view [push.NumTypes]map[string]*content
 func (p *plane) start(rng *rand.Rand) {
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.Background())
+	p.boots++
 	p.problems = map[string][]model.Problem{}
 	p.store = store.New(store.Options{
 		Domain: "cluster.local", Sources: []store.SourceOptions{{Name: source}}, Report: p.report,
@@ -89,6 +92,13 @@ func (p *plane) report(stage string, all []model.Problem) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.problems[stage] = all
+}
+
+// reported are the present problems of a stage.
+func (p *plane) reported(stage string) []model.Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.problems[stage]
 }
 
 // pump brings commits into the views, as the product does.

@@ -194,6 +194,7 @@ func (w *world) compare() {
 		}
 		w.compareClient(c, want)
 	}
+	w.compareProblems(fresh)
 }
 
 func different(want, got map[string]*content) string {

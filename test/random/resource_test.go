@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -25,6 +26,7 @@ type content struct {
 	eds      string   // of a cluster: the load assignment that it waits for
 	rds      []string // of a listener: the route configurations that it waits for
 	clusters []string // that a listener or a route points at
+	empty    bool     // a load assignment without hosts, or routes without any
 	wire     string   // the bytes, where it came over the wire
 }
 
@@ -82,9 +84,11 @@ func read(m proto.Message) (*content, error) {
 			}
 		}
 		return out, nil
-	case interface{ GetClusterName() string }:
-		out.name = m.GetClusterName()
+	case *endpointv3.ClusterLoadAssignment:
+		out.name, out.empty = m.GetClusterName(), len(m.GetEndpoints()) == 0
 		return out, nil
+	case *routev3.RouteConfiguration:
+		out.name, out.empty = m.GetName(), len(m.GetVirtualHosts()) == 0
 	case interface{ GetName() string }:
 		out.name = m.GetName()
 	}
