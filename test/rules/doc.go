@@ -11,6 +11,7 @@
 //	 2 a name asked for again is sent in full       Rule2WhatIsAskedForAgainIsSentAgain    listener waits for good
 //	   unknown names are answered                   Rule2UnknownNamesAreAnswered           both wait for good
 //	   endpoints and routes are never removed       Rule2EndpointsAreNeverRemoved          503, no hosts
+//	   endpoints of a cluster that leaves stay      Rule2AClusterThatLeavesKeepsItsHosts   503, no hosts
 //	 3 each EDS cluster is followed by endpoints    Rule3EndpointsFollowTheirCluster       warming for good
 //	 4 after a break, endpoints in full             Rule4EndpointsAreSentInFull…           warming for good
 //	   after a clean break, nothing                 Rule4ClaimsCountAfterACleanBreak       (*) all is sent again
@@ -20,6 +21,7 @@
 //	 6 the first answer may be empty                Rule6AnEmptyFirstAnswerIsGiven         never live
 //	   and is never split                           Rule6TheFirstAnswerIsNotSplit          503, no cluster
 //	 7 CDS, EDS, LDS, RDS; removals last            Rule7NothingPointsAtWhatIsNotThere     503, no cluster
+//	   also where endpoints are held up             Rule7RoutesDoNotOvertakeEndpoints      503, no hosts
 //	 8 a listener update needs no routes            Rule8AListenerUpdateNeedsNoRoutes      (*) bytes for nothing
 //	 9 the good part of what is refused goes again  Rule9TheGoodPartOfARefused…            (*) it has no version
 //	   a refused batch is bisected                  Rule9ARefusedBatchIsBisected           (*) nothing of it arrives

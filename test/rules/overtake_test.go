@@ -1,0 +1,104 @@
+package rules
+
+import (
+	"slices"
+	"testing"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+// What test/fleet found: requests failed while a route led to a cluster that had no hosts yet, or
+// none any more.
+
+func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
+	t.Parallel()
+	port := envoytest.FreePort(t)
+	a, other, b := envoytest.Backend(t, "a"), envoytest.Backend(t, "a"), envoytest.Backend(t, "b")
+	state := func(a uint32, to string, more ...push.Message) []push.Message {
+		return append([]push.Message{
+			cluster("a", 1), cluster("b", 1), assignment("a", a), listener("http", port, "r", "x"), route("r", to),
+		}, more...)
+	}
+	m := warmed(t, state(a, "a")...) // b has no hosts
+	load := startLoad(t, port)
+	m.meddling(drop(ack(push.Endpoints)))
+	m.set(state(other, "a")...)
+	m.await("an acknowledgement, which is taken away, so that no endpoints may be sent", ack(push.Endpoints))
+	m.set(state(other, "b", assignment("b", b))...)
+	m.barrier()
+	if m.count(response(push.Routes)) != 0 {
+		t.Error("the route came before the hosts that it leads to")
+	}
+	held := m.first(ack(push.Endpoints)).Request
+	m.meddling(nil)
+	m.ask(held)
+	m.eventually("traffic moves", from(load, "b"))
+	if !m.before(response(push.Endpoints, "b"), response(push.Routes)) {
+		t.Error("the route came before the hosts that it leads to")
+	}
+	unfailing(t, load)
+
+	// Without the rule.
+	overtaken := warmed(t, state(a, "a")...)
+	load = startLoad(t, port)
+	overtaken.meddling(drop(response(push.Endpoints)))
+	overtaken.set(state(a, "b", assignment("b", b))...)
+	overtaken.await("the route", response(push.Routes))
+	overtaken.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
+}
+
+func TestRule2AClusterThatLeavesKeepsItsHosts(t *testing.T) {
+	t.Parallel()
+	// scene has routes lead to a cluster that is gone, through two breaks; after the first Envoy claims
+	// no endpoints of it any more.
+	scene := func(t *testing.T, answer func(*message)) (*mesh, *envoytest.Load) {
+		port, backend := envoytest.FreePort(t), envoytest.Backend(t, "new")
+		m := warmed(t, append(web(port, "old", envoytest.Backend(t, "old")), cluster("new", 2), assignment("new", 1))...)
+		load := startLoad(t, port)
+		unclaimed := func(x *message) bool {
+			return request(push.Endpoints)(x) && slices.Contains(x.Request.GetResourceNamesSubscribe(), "old") &&
+				x.Request.GetInitialResourceVersions()["old"] == "" && len(x.Request.GetInitialResourceVersions()) > 0
+		}
+		first, second, back := once(envoytest.Cut, response(push.Endpoints)), once(envoytest.PassAndCut, response(push.Clusters, "marker-9")), false
+		m.meddling(func(x *message) envoytest.Verdict {
+			back = back || unclaimed(x)
+			switch {
+			case response(push.Routes)(x):
+				return envoytest.Drop // so that they go on leading to what is gone
+			case back && response(push.Endpoints)(x):
+				answer(x)
+			}
+			return max(first(x), second(x))
+		})
+		next := web(port, "new", backend)
+		m.set(next...)
+		m.await("Envoy is told that there are no endpoints", func(x *message) bool {
+			return response(push.Endpoints)(x) && slices.Contains(x.Response.GetRemovedResources(), "old")
+		})
+		m.eventually("the new cluster is warm", func() bool { return m.active("new") })
+		m.set(append(next, markerCluster("marker-9"))...)
+		m.await("Envoy comes back a second time", unclaimed)
+		m.barrier()
+		return m, load
+	}
+	t.Run("kept", func(t *testing.T) {
+		t.Parallel()
+		_, load := scene(t, func(*message) {})
+		unfailing(t, load)
+		if load.Last().Body != "old" {
+			t.Error("the routes have moved, so that nothing is proved")
+		}
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		t.Parallel()
+		m, load := scene(t, func(x *message) {
+			x.Response.RemovedResources = nil
+			empty, _ := push.Endpoints.Empty("old")
+			x.Response.Resources = append(x.Response.Resources, &discoveryv3.Resource{Name: "old", Version: "1", Resource: empty.Any()})
+		})
+		m.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
+	})
+}
