@@ -82,15 +82,18 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	if err := e.refresh(ctx); err != nil {
 		return err
 	}
-	told := 0
+	renewed, told := 0, 0
 	for _, g := range e.groups {
-		told += g.publish(c.Since)
+		if n := g.publish(c.Since); n > 0 {
+			renewed++
+			told += n
+		}
 	}
 	if work.Computed > 0 {
 		e.unchecked = len(e.groups)
 	}
 	e.report()
-	e.metrics.applied(work, told, len(e.groups), time.Since(started))
+	e.metrics.applied(work, len(e.groups), renewed, told, time.Since(started))
 	return nil
 }
 

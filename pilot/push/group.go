@@ -22,6 +22,9 @@ type group struct {
 	base [NumTypes]*Set           // what the class shares with others
 	own  map[resourceID]*Resource // over it
 	over [NumTypes][]entry        // own, and the accepted versions of what was rejected, by name
+	// composed is the base that view was made of; covered tells that over has not changed since.
+	composed [NumTypes]*Set
+	covered  bool
 
 	shared      []model.Problem // of base
 	translation []model.Problem // of own
@@ -169,7 +172,7 @@ func (g *group) redo(d Draft, p *pools) {
 // that were rejected, of the base too. What was rejected and has no accepted version stays: a proxy
 // may have one from another server, which to leave it out would take away.
 func (g *group) cover() {
-	g.over = [NumTypes][]entry{}
+	g.over, g.covered = [NumTypes][]entry{}, false
 	for id, r := range g.own {
 		if _, bad := g.rejected[id]; !bad || g.former[id].last() == nil {
 			g.over[id.typ] = append(g.over[id.typ], entry{id.name, r})
@@ -189,11 +192,14 @@ func (g *group) cover() {
 func (g *group) compose(p *pools) {
 	next := &View{Class: g.class.Key}
 	for t, base := range g.base {
-		next.sets[t] = p.sets[t].cover(base, g.over[t])
-		if next.sets[t].totals == g.view.sets[t].totals {
-			next.sets[t] = g.view.sets[t]
+		if next.sets[t] = g.view.sets[t]; g.covered && base == g.composed[t] {
+			continue
+		}
+		if set := p.sets[t].cover(base, g.over[t]); set.totals != next.sets[t].totals {
+			next.sets[t] = set
 		}
 	}
+	g.composed, g.covered = g.base, true
 	if next.sets != g.view.sets {
 		g.view = next
 	}
@@ -201,6 +207,9 @@ func (g *group) compose(p *pools) {
 
 // settle forgets the former versions of what is accepted by now.
 func (g *group) settle() {
+	if len(g.former) == 0 {
+		return
+	}
 	maps.DeleteFunc(g.former, func(id resourceID, _ *history) bool {
 		_, bad := g.rejected[id]
 		now := g.view.sets[id.typ].Get(id.name)

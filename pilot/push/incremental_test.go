@@ -212,7 +212,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 	}
 }
 
-const editSeeds, editSteps = 6, 30
+const editSeeds, editSteps = 16, 40
 
 func editAtRandom(t *testing.T, seed uint64) {
 	e := editor{rand.New(rand.NewPCG(seed, 0))}

@@ -9,6 +9,7 @@ import (
 type metrics struct {
 	views, parts, units     prometheus.Gauge
 	changed, computed, told prometheus.Counter
+	renewed, kept           prometheus.Counter
 	apply                   prometheus.Histogram
 	checked, different      prometheus.Counter
 }
@@ -27,6 +28,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		changed:   counter("pilot_push_parts_changed_total", "Parts that came out otherwise after a commit."),
 		computed:  counter("pilot_push_units_computed_total", "Units that were computed again."),
 		told:      counter("pilot_push_clients_told_total", "Clients whose view a commit changed."),
+		renewed:   counter("pilot_push_views_changed_total", "Views that a commit changed, each time."),
+		kept:      counter("pilot_push_views_kept_total", "Views that a commit left as they were, each time."),
 		checked:   counter("pilot_push_checks_total", "Views that were compared with one built from scratch."),
 		different: counter("pilot_push_check_differences_total", "Views that differed from one built from scratch, and were replaced."),
 		apply: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -35,13 +38,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.views, m.parts, m.units, m.changed, m.computed, m.told, m.checked, m.different, m.apply)
+		reg.MustRegister(m.views, m.parts, m.units, m.changed, m.computed, m.told, m.renewed, m.kept, m.checked, m.different, m.apply)
 	}
 	return m
 }
 
-func (m *metrics) applied(w Work, told, views int, took time.Duration) {
+// applied records a commit: what the translator did, how many views there are and how many of them
+// changed, and how many clients were told.
+func (m *metrics) applied(w Work, views, renewed, told int, took time.Duration) {
 	m.views.Set(float64(views))
+	m.renewed.Add(float64(renewed))
+	m.kept.Add(float64(views - renewed))
 	m.parts.Set(float64(w.Parts))
 	m.units.Set(float64(w.Units))
 	m.changed.Add(float64(w.Changed))

@@ -73,6 +73,29 @@ func TestEndpointsByLocalityReachOtherNamespaces(t *testing.T) {
 	}
 }
 
+// TestEndpointsLeaveRoutesOfRoutersAlone moves a pod while a gateway is connected: its clusters and
+// load assignments are those of a part, and nothing else is computed.
+func TestEndpointsLeaveRoutesOfRoutersAlone(t *testing.T) {
+	labels := map[string]string{"app": "web", "version": "v1"}
+	f := newFeed(t, service("a", "web", "172.16.0.1", corev1.ServicePort{Name: "http", Port: 80}), pod("a", "p", "10.0.0.1", labels))
+	d := newDriver(t)
+	d.apply(f.edit()...)
+	n := proxy(t, "b", "gateway", "10.0.1.1", nil)
+	n.Type = model.RouterProxy
+	c := join(t, d.engine, n)
+	const name = "outbound|80||web.a.svc.cluster.local"
+	before := c.now().Set(Endpoints).Get(name)
+	for _, commit := range f.edit(pod("a", "p", "10.0.0.9", labels)) {
+		d.apply(commit)
+		if base, own := d.pipeline.Touched(&c.group.class); own || base != (len(commit.Endpoints) > 0) {
+			t.Errorf("changed %v: base is touched %v, own %v", commit.Endpoints, base, own)
+		}
+	}
+	if got := c.now().Set(Endpoints).Get(name); before == nil || got == nil || got.Version == before.Version {
+		t.Errorf("load assignment %v, then %v", before, got)
+	}
+}
+
 // TestConnectBesideApply connects proxies of many classes while the mesh changes. Each ends with the
 // view of the last state, whichever it began with.
 func TestConnectBesideApply(t *testing.T) {
