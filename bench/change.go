@@ -121,9 +121,9 @@ func (r *runner) namespaces(in func(string) bool) []string {
 // concerned counts the clients whose namespace is.
 func (r *runner) concerned(in func(string) bool) int {
 	n := 0
-	for i := range r.Clients {
-		if in(r.mesh.Workload(i).Namespace) {
-			n++
+	for ns, clients := range r.population {
+		if in(ns) {
+			n += clients
 		}
 	}
 	return n
@@ -132,7 +132,7 @@ func (r *runner) concerned(in func(string) bool) int {
 func (r *runner) stalledClients(fleet *ads.Fleet, in func(string) bool) int {
 	n := 0
 	for i := range r.Clients {
-		if fleet.Stalls(i) && in(r.mesh.Workload(i).Namespace) {
+		if fleet.Stalls(i) && in(fleet.Namespace(i)) {
 			n++
 		}
 	}

@@ -17,10 +17,11 @@ import (
 // runner runs one series.
 type runner struct {
 	Options
-	mesh    *mesh.Mesh
-	server  *server
-	fleet   *ads.Fleet // of Clients, connected from the first scenario that needs it
-	results []*Result
+	mesh       *mesh.Mesh
+	population map[string]int // of the Clients, by namespace
+	server     *server
+	fleet      *ads.Fleet // of Clients, connected from the first scenario that needs it
+	results    []*Result
 
 	// What the floor has to do: answer first requests, and for each of these results its part.
 	replies floor.Replies
@@ -118,6 +119,10 @@ func (r *runner) prepare() error {
 	}
 	if err := r.mesh.Write(); err != nil {
 		return err
+	}
+	r.population = map[string]int{}
+	for i := range r.Clients {
+		r.population[r.mesh.Workload(i).Namespace]++
 	}
 	r.server, err = newServer(r.Server, r.Dir, r.mesh.Dirs())
 	return err
