@@ -1,7 +1,7 @@
 // Package push holds what connected proxies should have: for each class of proxies one view, a
 // set of resources for each type, marshalled once and shared by every stream that sends them. A
-// commit of the store changes the views of the classes that are connected; clients are told that
-// there is something new and look for themselves, so nobody waits for a slow one.
+// commit of the store changes the views of the classes that are connected; each client is handed the
+// new one and only notes what concerns it, so nobody waits for a slow one.
 package push
 
 import (
