@@ -48,9 +48,8 @@ func isBlank(c byte) bool { return c == ' ' || c == '\n' }
 
 // endOfLine goes to the end of a line on which nothing follows but blanks and a comment.
 func (r *plainReader) endOfLine() bool {
-	before := r.pos
 	r.blanks()
-	if r.at(0) == '#' && (r.pos > before || r.column() == 0) {
+	if r.at(0) == '#' {
 		if i := bytes.IndexByte(r.in[r.pos:], '\n'); i >= 0 {
 			r.pos += i
 		} else {

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,6 +72,28 @@ func TestSamplesArePlain(t *testing.T) {
 	}
 	if plain*10 < all*9 {
 		t.Errorf("%d of %d documents are plain", plain, all)
+	}
+}
+
+// TestRandomDocumentsAreReadAsTheParserReadsThem strings together what YAML is made of.
+func TestRandomDocumentsAreReadAsTheParserReadsThem(t *testing.T) {
+	pieces := []string{
+		"a", "b", "c", "a: ", "b: ", "c:", "'d': ", "\"e\": ", ":", ": ", "\n", "\n", "\n", "\n  ", "\n  ", "\n    ", "\n- ", "\n  - ", "- ", "-", " ", "  ", "{", "}", "[", "]", ", ", ",",
+		"'", "\"", "#", " # c", "1", "0x1", "1.5", "10.0.0.1", "5s", "yes", "~", "null", "true", "?", "&x ", "*x", "|", ">", "!t ", "%", "@", "...", "---", "<<: ", "\t", "é", "\\",
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	plain := 0
+	for range 60000 {
+		var text []byte
+		for range 1 + r.IntN(12) {
+			text = append(text, pieces[r.IntN(len(pieces))]...)
+		}
+		if samePlain(t, text, nil) {
+			plain++
+		}
+	}
+	if plain < 1000 {
+		t.Errorf("only %d documents are plain", plain)
 	}
 }
 

@@ -69,9 +69,6 @@ scan:
 	for r.in[end-1] == ' ' {
 		end--
 	}
-	if r.at(0) == '#' { // endOfLine is to see the blank before it
-		r.pos = end
-	}
 	return r.in[begin:end], true
 }
 

@@ -283,9 +283,22 @@ func TestMountedConfigMap(t *testing.T) {
 	if err := os.Symlink("..data/a.yaml", filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, dir)
+	r := startWith(t, Options{Poll: time.Hour}, dir)
 	publish("2", service("a", "two"))
 	r.eventually(t, "swapped", func() bool { return r.value("a") == "two" })
+}
+
+// TestDirectoryThatIsMovedAwayIsReportedAtOnce has no look at the directory that it lives to see.
+func TestDirectoryThatIsMovedAwayIsReportedAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "config")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := startWith(t, Options{Poll: time.Hour}, dir)
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "reported", func() bool { return r.hasProblem("cannot be read") })
 }
 
 func TestLostDirectoryKeepsWhatItHeld(t *testing.T) {
@@ -380,6 +393,9 @@ func TestLinksThatLeadOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually(t, "another name of a file", func() bool { return r.hasProblem("defined twice") })
+	removeFile(t, filepath.Join(dir, "a.yaml"))
+	write(t, target, service("a", "three"))
+	r.eventually(t, "written under its other name", func() bool { return r.value("a") == "three" })
 }
 
 // TestRemovedAndBrokenKeepsTheLastGoodVersion removes a file and writes it anew, in a broken form.

@@ -191,7 +191,7 @@ func TestFollowedEqualsFresh(t *testing.T) {
 
 // deployed is a pod as an API server shows it, with a note of a controller.
 func deployed(ip, note string) string {
-	return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: {app: a}\n  annotations: {example.org/checked: \"" + note + "\", sidecar.istio.io/inject: \"true\"}\n" +
+	return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: {app: a}\n  annotations: {example.io/checked: \"" + note + "\", sidecar.istio.io/inject: \"true\"}\n" +
 		"  resourceVersion: \"" + note + "\"\n  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: a-1, uid: u, controller: true}]\n" +
 		"spec:\n  serviceAccountName: a\n  volumes: [{name: v}]\n  containers:\n  - name: a\n    image: i\n    ports: [{containerPort: 80}]\n" +
 		"status:\n  podIP: " + ip + "\n  conditions: [{type: Ready, status: \"True\", message: \"" + note + "\"}]\n" +
@@ -226,5 +226,77 @@ func TestWhatDecidesNothingIsNoChange(t *testing.T) {
 	}
 	if events := change(strings.Replace(deployed("10.0.0.2", "3"), "inject: \"true\"", "inject: \"false\"", 1)); len(events) != 1 {
 		t.Errorf("of an annotation for the mesh: %v", events)
+	}
+}
+
+// oneDirectory gives a tree of a new directory, and how its files change: with text "" a file is
+// removed.
+func oneDirectory(t *testing.T) (dir string, tr *tree, change func(name, text string, what happening) []model.Event) {
+	t.Helper()
+	dir = t.TempDir()
+	tr = testTree([]string{dir})
+	return dir, tr, func(name, text string, what happening) []model.Event {
+		if text == "" {
+			removeFile(t, filepath.Join(dir, name))
+		} else {
+			write(t, filepath.Join(dir, name), text)
+		}
+		tr.follow(map[place]happening{{0, name}: what}, time.Unix(1, 0))
+		return tr.take(time.Unix(1, 0))
+	}
+}
+
+func TestNewFileIsNotReadBeforeItsWriterIsDone(t *testing.T) {
+	_, _, change := oneDirectory(t)
+	if events := change("a.yaml", service("a", "half"), created); len(events) != 0 {
+		t.Errorf("while it is written: %v", events)
+	}
+	if events := change("a.yaml", service("a", "whole"), completed); len(events) != 1 || events[0].New.Labels["v"] != "whole" {
+		t.Errorf("afterwards: %v", events)
+	}
+}
+
+func TestRemovedAndWrittenWithTheSameText(t *testing.T) {
+	_, tr, change := oneDirectory(t)
+	change("a.yaml", service("a", "one"), completed)
+	change("a.yaml", "", removed)
+	change("a.yaml", service("a", "one"), completed)
+	if events := tr.take(time.Unix(100, 0)); len(events) != 0 {
+		t.Errorf("it is there, and so is what it holds: %v", events)
+	}
+}
+
+// TestWhatIsThereCountsBeforeWhatIsHeld breaks the first of two definitions.
+func TestWhatIsThereCountsBeforeWhatIsHeld(t *testing.T) {
+	_, _, change := oneDirectory(t)
+	change("a.yaml", service("a", "one"), completed)
+	change("b.yaml", service("a", "two"), completed)
+	if events := change("a.yaml", "kind: {", completed); len(events) != 1 || events[0].New.Labels["v"] != "two" {
+		t.Errorf("the first is broken: %v", events)
+	}
+	if events := change("b.yaml", "", removed); len(events) != 1 || events[0].New.Labels["v"] != "one" {
+		t.Errorf("the second is gone: %v", events)
+	}
+}
+
+// TestLooksReadWhatRests changes a file of which the kernel tells nothing.
+func TestLooksReadWhatRests(t *testing.T) {
+	dir, tr, _ := oneDirectory(t)
+	path := filepath.Join(dir, "a.yaml")
+	look := func() (restless bool, events int) {
+		restless = tr.look(tr.dirs[0], true, time.Unix(1, 0))
+		return restless, len(tr.take(time.Unix(1, 0)))
+	}
+	for i, text := range []string{service("a", "one"), service("a", "longer")} {
+		write(t, path, text)
+		if restless, events := look(); !restless || events != 0 {
+			t.Errorf("look %d: restless %v, %d events", i, restless, events)
+		}
+	}
+	if restless, events := look(); restless || events != 1 {
+		t.Errorf("when it rested: restless %v, %d events", restless, events)
+	}
+	if restless, events := look(); restless || events != 0 {
+		t.Errorf("after that: restless %v, %d events", restless, events)
 	}
 }
