@@ -15,19 +15,19 @@ import (
 
 func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	t.Parallel()
-	port := envoytest.FreePort(t)
 	a, other, b := envoytest.Backend(t, "a"), envoytest.Backend(t, "a"), envoytest.Backend(t, "b")
-	state := func(a uint32, to string, more ...push.Message) []push.Message {
+	state := func(port int, a uint32, to string, more ...push.Message) []push.Message {
 		return append([]push.Message{
 			cluster("a", 1), cluster("b", 1), assignment("a", a), listener("http", port, "r", "x"), route("r", to),
 		}, more...)
 	}
-	m := warmed(t, state(a, "a")...) // b has no hosts
+	port := envoytest.FreePort(t)
+	m := warmed(t, state(port, a, "a")...) // b has no hosts
 	load := startLoad(t, port)
 	m.meddling(drop(ack(push.Endpoints)))
-	m.set(state(other, "a")...)
+	m.set(state(port, other, "a")...)
 	m.await("an acknowledgement, which is taken away, so that no endpoints may be sent", ack(push.Endpoints))
-	m.set(state(other, "b", assignment("b", b))...)
+	m.set(state(port, other, "b", assignment("b", b))...)
 	m.barrier()
 	if m.count(response(push.Routes)) != 0 {
 		t.Error("the route came before the hosts that it leads to")
@@ -42,10 +42,11 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	unfailing(t, load)
 
 	// Without the rule.
-	overtaken := warmed(t, state(a, "a")...)
+	port = envoytest.FreePort(t)
+	overtaken := warmed(t, state(port, a, "a")...)
 	load = startLoad(t, port)
 	overtaken.meddling(drop(response(push.Endpoints)))
-	overtaken.set(state(a, "b", assignment("b", b))...)
+	overtaken.set(state(port, a, "b", assignment("b", b))...)
 	overtaken.await("the route", response(push.Routes))
 	overtaken.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
 }
