@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -198,20 +199,21 @@ func (p *Pipeline) Base(c *resolve.Class) Base {
 // for routers what their Gateways say.
 func (p *Pipeline) Own(c *resolve.Class) Draft {
 	d := drafter{encoder: p.encoder}
-	if len(c.Inbound) > 0 {
-		d.variant = c.Inbound[0].Host
+	service, ports := "", make([]byte, 0, 64) // of what clusters and listeners to the workload speak
+	for _, in := range c.Inbound {
+		service, ports = in.Host, strconv.AppendUint(append(ports, ' '), uint64(in.TargetPort), 10)
 	}
 	clusters, problems := resolve.OwnClusters(p.snapshot, c)
 	d.Problems = problems
 	for _, cl := range clusters {
-		d.add(Clusters, cl.Name, cl, func() proto.Message { return envoy.Cluster(cl) })
+		d.add(Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
 	}
 	var listeners []*ir.Listener
 	if c.Type == model.RouterProxy {
 		var routes []*ir.RouteConfig
 		routes, problems = resolve.Routes(p.snapshot, c)
 		for _, rc := range routes {
-			d.add(Routes, rc.Name, rc, func() proto.Message { return envoy.RouteConfig(rc) })
+			d.add(Routes, rc.Name, "", rc, func() proto.Message { return envoy.RouteConfig(rc) })
 		}
 		d.Problems = append(d.Problems, problems...)
 		listeners, problems = resolve.Listeners(p.snapshot, c)
@@ -222,7 +224,7 @@ func (p *Pipeline) Own(c *resolve.Class) Draft {
 	}
 	d.Problems = append(d.Problems, problems...)
 	for _, l := range listeners {
-		d.add(Listeners, l.Name, l, func() proto.Message { return envoy.Listener(l) })
+		d.add(Listeners, l.Name, string(ports), l, func() proto.Message { return envoy.Listener(l) })
 	}
 	return d.Draft
 }
@@ -231,13 +233,12 @@ func (p *Pipeline) Own(c *resolve.Class) Draft {
 type drafter struct {
 	Draft
 	encoder *encoder
-	variant string // tells apart classes whose resources have one name and differ
 }
 
 // add takes the resource of an equal value that is in use, or makes it; what is forbidden is left
-// to the engine as a message.
-func (d *drafter) add(t Type, name string, value any, message func() proto.Message) {
-	r, _, err := d.encoder.encode(t, name, d.variant, value, message)
+// to the engine as a message. variant tells classes apart whose resources have one name and differ.
+func (d *drafter) add(t Type, name, variant string, value any, message func() proto.Message) {
+	r, _, err := d.encoder.encode(t, name, variant, value, message)
 	if err != nil {
 		d.Messages = append(d.Messages, Message{t, name, message()})
 		return
