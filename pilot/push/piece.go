@@ -218,3 +218,50 @@ func uncovered(pieces []*Piece, over []entry) []*Piece {
 	}
 	return out
 }
+
+// piecesAfter gives the pieces of a set without a base after changes, sorted by name, if it was asked
+// for its own before: those without a change stay, so that in a storm of changes little is put
+// together again. It gives nil where it is time to cut anew.
+func (s *Set) piecesAfter(changes []entry) []*Piece {
+	s.mu.Lock()
+	pieces := s.pieces
+	s.mu.Unlock()
+	out := make([]*Piece, 0, len(pieces))
+	for i, p := range pieces {
+		end := len(changes)
+		if i+1 < len(pieces) { // what is new between two pieces goes into the first
+			end, _ = slices.BinarySearchFunc(changes, entry{name: pieces[i+1].Resources[0].Name}, compareEntries)
+		}
+		if end == 0 {
+			out = append(out, p)
+			continue
+		}
+		out = append(out, split(merge(p.Resources, changes[:end]))...)
+		changes = changes[end:]
+	}
+	if len(out) == 0 || len(out) > maxPieces(s.bytes) {
+		return nil
+	}
+	return out
+}
+
+// maxPieces is how many pieces so many bytes have, unless many became small: large resources alone
+// make up to pieceSize/largeResource times as many as others.
+func maxPieces(bytes int) int { return 16 + bytes/largeResource }
+
+// merge gives resources with some entries replaced, where nil removes; both are by name.
+func merge(resources []*Resource, changes []entry) []*Resource {
+	out := make([]*Resource, 0, len(resources)+len(changes))
+	for _, e := range changes {
+		for len(resources) > 0 && resources[0].Name < e.name {
+			out, resources = append(out, resources[0]), resources[1:]
+		}
+		if len(resources) > 0 && resources[0].Name == e.name {
+			resources = resources[1:]
+		}
+		if e.r != nil {
+			out = append(out, e.r)
+		}
+	}
+	return append(out, resources...)
+}

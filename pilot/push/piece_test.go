@@ -3,6 +3,7 @@ package push
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -133,5 +134,52 @@ func TestAcceptedPieceAcceptsItsResources(t *testing.T) {
 	NewSet(a, b).Select(nil).Pieces[0].Accept()
 	if !a.Accepted() || !b.Accepted() {
 		t.Error("not all are accepted")
+	}
+}
+
+func TestChangedSetKeepsThePiecesThatDidNotChange(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var all []*Resource
+	for i := range 200 {
+		all = append(all, made(t, fmt.Sprintf("c%03d", 2*i), 9000))
+	}
+	s := NewSet(all...)
+	s.Select(nil)
+	for range 100 {
+		var changes []entry
+		for range 1 + rng.IntN(3) {
+			name := fmt.Sprintf("c%03d", rng.IntN(420))
+			if rng.IntN(2) == 0 {
+				changes = append(changes, entry{name, nil})
+			} else {
+				changes = append(changes, entry{name, made(t, name, rng.IntN(2*largeResource))})
+			}
+		}
+		slices.SortStableFunc(changes, compareEntries)
+		changes = slices.CompactFunc(changes, func(a, b entry) bool { return a.name == b.name })
+		next := s.with(changes)
+		kept := 0
+		for _, p := range next.pieces {
+			if slices.Contains(s.pieces, p) {
+				kept++
+			}
+		}
+		if next.pieces != nil && kept < len(s.pieces)-len(changes) {
+			t.Fatalf("%d of %d pieces stay after %d changes", kept, len(s.pieces), len(changes))
+		}
+		var want, got []*Resource
+		for r := range next.All() {
+			want = append(want, r)
+		}
+		for _, p := range next.Select(nil).Pieces {
+			got = append(got, p.Resources...)
+			if p.Size() > pieceSize && len(p.Resources) > 1 {
+				t.Fatalf("a piece of %d bytes", p.Size())
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatal("the pieces hold something else than the set")
+		}
+		s = next
 	}
 }

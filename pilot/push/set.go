@@ -123,7 +123,9 @@ func (s *Set) with(changes []entry) *Set {
 			next = append(next, e)
 		}
 	}
-	return (*Set)(nil).cover(append(next, old...))
+	out := (*Set)(nil).cover(append(next, old...))
+	out.pieces = s.piecesAfter(changes)
+	return out
 }
 
 // Get gives the resource of a name, or nil.

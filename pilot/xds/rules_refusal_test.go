@@ -1,0 +1,188 @@
+package xds
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+)
+
+func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("bad", "1"), listener("good", "1"))
+		c := m.start(nil, nil)
+		m.set(listener("bad", "2"), listener("good", "2"))
+		r := c.expect(push.Listeners, "bad", "good")
+		c.nack(r, "Error adding/updating listener(s) bad: no such filter\n")
+		c.ack(c.expect(push.Listeners, "good"))
+		c.silent()
+		if len(m.problems) != 1 || m.problems[0].Reason != model.ReasonRejected {
+			t.Errorf("problems %v", m.problems)
+		}
+		// Who comes now gets what was accepted last, and the others keep updating.
+		fresh := m.connect(false, 10)
+		fresh.subscribe(push.Listeners)
+		got := fresh.expect(push.Listeners, "bad", "good")
+		if v := versions(listener("bad", "1")); got.all()[0].Version != v["bad"] {
+			t.Error("a newcomer gets the refused version")
+		}
+		m.set(listener("bad", "3"), listener("good", "2"))
+		c.expect(push.Listeners, "bad")
+		m.stop(c, fresh)
+	})
+}
+
+func TestRule9RefusedBatchIsBisected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		names := []string{"a", "b", "bad", "d", "e"}
+		var all []push.Message
+		for _, n := range names {
+			all = append(all, assignment(n, 1))
+		}
+		m := newMesh(t, all...)
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, names...)
+		got := map[string]bool{}
+		for range 20 {
+			synctest.Wait()
+			if len(c.out) == 0 {
+				break
+			}
+			r := <-c.out
+			if slices.Contains(namesOf(r.all()), "bad") {
+				c.nack(r, "malformed IP address")
+				continue
+			}
+			for _, n := range namesOf(r.all()) {
+				got[n] = true
+			}
+			c.ack(r)
+		}
+		c.silent()
+		if len(got) != 4 || got["bad"] || len(m.problems) != 1 {
+			t.Errorf("delivered %v, problems %v", got, m.problems)
+		}
+	})
+}
+
+func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("a", "1"), listener("b", "1"))
+		c := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "2"))
+		c.nack(c.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		c.expect(push.Listeners, "b") // and the stream breaks before it is acknowledged
+		m.stop(c)
+		m.set(listener("a", "1"), listener("b", "1"))
+		again := m.connect(false, 10)
+		again.ask(push.Clusters, query{})
+		again.expect(push.Clusters)
+		again.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		again.expect(push.Listeners, "a", "b")
+		m.stop(again)
+	})
+}
+
+func TestRule9AProxyIsNotTrustedWhileItsFormerStreamHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("a", "1"), listener("b", "1"))
+		hangs := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "2"))
+		hangs.nack(hangs.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		hangs.expect(push.Listeners, "b")
+		m.set(listener("a", "1"), listener("b", "1"))
+		streams := []*client{hangs}
+		for range 2 { // the second comes before the first asks for listeners
+			again := m.connect(false, 10)
+			again.ask(push.Clusters, query{})
+			again.expect(push.Clusters)
+			streams = append(streams, again)
+		}
+		last := m.connect(false, 10)
+		last.ask(push.Clusters, query{})
+		last.expect(push.Clusters)
+		last.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		last.ack(last.expect(push.Listeners, "a", "b"))
+		m.stop(append(streams, last)...)
+		fresh := m.connect(false, 10)
+		fresh.ask(push.Clusters, query{})
+		fresh.expect(push.Clusters)
+		fresh.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		fresh.silent() // what it holds is known since it acknowledged all
+		m.stop(fresh)
+	})
+}
+
+func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		before := []push.Message{listener("a", "1"), listener("b", "1")}
+		m := newMesh(t, before...)
+		c := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("b", "1"), listener("new", "1"))
+		c.expect(push.Listeners, "a", "new") // refused in part, but the answer does not arrive
+		m.stop(c)
+		m.set(before...)
+		for range 2 { // the first breaks before it asks, the second before it answers
+			again := m.connect(false, 10)
+			again.ask(push.Clusters, query{})
+			again.expect(push.Clusters)
+			m.stop(again)
+		}
+		again := m.connect(false, 10)
+		again.ask(push.Clusters, query{})
+		again.expect(push.Clusters)
+		again.ask(push.Listeners, query{initial: versions(before...)})
+		if r := again.expect(push.Listeners, "a"); !slices.Equal(r.removed, []string{"new"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		m.stop(again)
+	})
+}
+
+func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "1"))
+		c := m.connect(false, 10)
+		c.subscribe(push.Listeners)
+		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: cannot bind '0.0.0.0:80': Address already in use\n")
+		c.silent()
+		if s := m.server.Connections()[0].Types[push.Listeners]; s.State != StateError || s.Error == "" {
+			t.Errorf("status %+v", s)
+		}
+		c.subscribe(push.Listeners, "*") // what was refused is not sent again
+		c.silent()
+		other := m.connect(false, 10)
+		other.subscribe(push.Listeners)
+		other.expect(push.Listeners, "l")
+		m.stop(c, other)
+	})
+}
+
+func TestErrorEndsWithItsCause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("l", "1"))
+		c := m.start(nil, nil)
+		defer m.stop(c)
+		m.set(listener("l", "2"))
+		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: bad")
+		c.silent()
+		state := func() State { return m.server.Connections()[0].Types[push.Listeners].State }
+		if state() != StateError {
+			t.Errorf("after a refusal: %s", state())
+		}
+		m.set(listener("l", "1")) // what the client runs
+		c.silent()
+		if state() != StateSynced {
+			t.Errorf("after the change was taken back: %s", state())
+		}
+		m.set(listener("l", "3"))
+		c.ack(c.expect(push.Listeners, "l"))
+		synctest.Wait()
+		if state() != StateSynced {
+			t.Errorf("after a repair: %s", state())
+		}
+	})
+}
