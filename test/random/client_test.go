@@ -22,6 +22,7 @@ type client struct {
 	node *corev3.Node
 	told *push.Node
 	link *link
+	hung []*link // that are broken, which the server does not see
 	// streams is how many it has opened.
 	streams int
 	stall   bool
@@ -38,6 +39,7 @@ type client struct {
 type tenure struct {
 	*link
 	class string
+	epoch int // in which the resource came
 }
 
 type resourceID struct {
@@ -130,8 +132,25 @@ func (c *client) open() {
 	c.connected()
 }
 
-// drop breaks the stream.
+// lose breaks the stream, which the server may take long to see.
+func (c *client) lose() {
+	if c.link == nil || c.w.rng.IntN(2) == 0 {
+		c.drop()
+		return
+	}
+	c.note(step{closed: true})
+	c.hung = append(c.hung, c.link)
+	c.link = nil
+	c.disconnected()
+}
+
+// drop breaks the stream, and all that hang.
 func (c *client) drop() {
+	for _, l := range c.hung {
+		l.cancel()
+	}
+	c.hung = nil
+	synctest.Wait()
 	if c.link == nil {
 		return
 	}
@@ -257,7 +276,22 @@ func (w *world) everWas(id resourceID, hash string) bool {
 
 // tenure is the present one.
 func (c *client) tenure() tenure {
-	return tenure{c.link, resolve.Classify(c.w.epoch(c.w.latest()).snapshot, &c.told.Proxy).Key}
+	return tenure{c.link, resolve.Classify(c.w.epoch(c.w.latest()).snapshot, &c.told.Proxy).Key, c.w.latest()}
+}
+
+// remembered tells whether the server still knows which version of a resource the client took.
+func (c *client) remembered(id resourceID) bool {
+	then := c.took[id]
+	if then.link == nil || then.link != c.link {
+		return false
+	}
+	for i := then.epoch; i <= c.w.latest(); i++ {
+		e := c.w.epoch(i)
+		if c.viewAt(e)[id.typ][id.name] == nil || resolve.Classify(e.snapshot, &c.told.Proxy).Key != then.class {
+			return false // it went, or the client moved to another class, which has a history of its own
+		}
+	}
+	return true
 }
 
 // remember notes what the client has of a response that it applied.
@@ -352,7 +386,7 @@ func (c *client) mayDangle(id resourceID, hash, cluster string, sent int) bool {
 }
 
 func (c *client) checkGone(from *resource, now *content, t push.Type, gone []string) {
-	if from == nil || c.w.refused[resourceID{t, from.name}] {
+	if from == nil || c.w.refused[resourceID{t, from.name}] || c.hides(c.w, t, from.name) {
 		return
 	}
 	for _, name := range gone {

@@ -225,7 +225,10 @@ func (e *envoy) takeEndpoints(r *response) string {
 		}
 	}
 	for _, n := range r.removed {
-		came[n] = "removed" // ends warming without hosts
+		came[n] = "removed" // ends waiting without hosts
+	}
+	for _, c := range e.active {
+		c.unhosted = c.unhosted || c.awaits() && came[c.eds] == "removed"
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.warming)) {
 		c := e.warming[name]

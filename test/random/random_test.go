@@ -106,7 +106,7 @@ func (w *world) move() {
 			w.remove(key)
 		}
 	case 5:
-		c.drop()
+		c.lose()
 	case 6:
 		c.stall = !c.stall
 	case 7:
