@@ -18,7 +18,7 @@ type cgroup struct {
 // in a container.
 func newCgroup(pid int) *cgroup {
 	const root = "/sys/fs/cgroup"
-	name := fmt.Sprintf("pilot-bench-%d", pid)
+	name := fmt.Sprintf("pilothouse-bench-%d", pid)
 	g := &cgroup{ // v1 counts sockets apart
 		dir:   filepath.Join(root, "memory", name),
 		peaks: []string{"memory.max_usage_in_bytes", "memory.kmem.tcp.max_usage_in_bytes"},
