@@ -1,8 +1,11 @@
 package random
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,6 +27,39 @@ var broken = []string{
 	"kind: Gateway\nspec: {servers: [{port: {number: port}}]}",
 	"kind: Sidecar\nspec: {egress: [{hosts: 3}]}",
 	"kind: Sidecar\nspec: [a, b]",
+	"kind: VirtualService\nspec: {hosts: [s1], http: [{match: [{uri: {regex: '('}}], route: [{destination: {host: s1}}]}]}",
+	"kind: VirtualService\nspec: {hosts: [s1], http: [{match: [{headers: {x: {regex: '[z-a]'}}}], route: [{destination: {host: s1}}]}]}",
+}
+
+// delivery is what a source of files delivers first.
+type delivery struct {
+	objects  []*model.Object
+	problems []model.Problem
+	synced   context.CancelFunc
+}
+
+func (d *delivery) Apply(_ string, events []model.Event, problems []model.Problem) {
+	for _, e := range events {
+		d.objects = append(d.objects, e.New)
+	}
+	d.problems = problems
+}
+
+func (d *delivery) Synced(string) { d.synced() }
+
+// deliver reads a text as the product does.
+func deliver(t *testing.T, text string) *delivery {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &delivery{synced: cancel}
+	if err := file.New([]string{dir}, file.Options{}).Run(ctx, out); err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // A thousand broken objects change no byte of what a proxy gets, and each of them is reported.
@@ -49,8 +85,8 @@ spec: {hosts: [s1], http: [{timeout: 3s, route: [{destination: {host: s1}}]}]}
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, problems := file.Decode([]byte(text.String()), "broken.yaml")
-	problems = append(problems, translate.Build(translate.Snapshot(objects), &node.Proxy).Problems...)
+	got := deliver(t, text.String())
+	problems := append(got.problems, translate.Build(translate.Snapshot(got.objects), &node.Proxy).Problems...)
 	reported := map[string]bool{}
 	for _, p := range problems {
 		if p.Severity == model.SeverityError {
@@ -70,10 +106,10 @@ spec: {hosts: [s1], http: [{timeout: 3s, route: [{destination: {host: s1}}]}]}
 		}
 		return v
 	}
-	want, got := see(decode(t, good)), see(objects)
+	want, seen := see(decode(t, good)), see(got.objects)
 	for typ := range want {
-		if !maps.EqualFunc(want[typ], got[typ], func(a, b *content) bool { return a.hash == b.hash }) {
-			t.Errorf("%s: %s", push.Type(typ), different(want[typ], got[typ]))
+		if !maps.EqualFunc(want[typ], seen[typ], func(a, b *content) bool { return a.hash == b.hash }) {
+			t.Errorf("%s: %s", push.Type(typ), different(want[typ], seen[typ]))
 		}
 	}
 }
