@@ -130,6 +130,7 @@ func (f *fleet) turn(what *fault, plan []*fault) {
 	}
 	f.converge()
 	f.faults.arm(nil)
+	f.plane.start() // the last fault may have come after all was there
 	if comer != nil {
 		f.call(comer)
 	}
