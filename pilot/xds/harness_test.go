@@ -103,6 +103,8 @@ type client struct {
 	close context.CancelFunc
 	ended chan error
 	sotw  bool
+	// linger keeps each send from returning until something comes; nil for not at all.
+	linger chan struct{}
 }
 
 func (c *client) delta() bool { return !c.sotw }
@@ -120,6 +122,9 @@ func (c *client) recv(r *request) error {
 func (c *client) send(r *response) error {
 	select {
 	case c.out <- r:
+		if c.linger != nil {
+			<-c.linger
+		}
 		return nil
 	case <-c.ctx.Done():
 		return c.ctx.Err()

@@ -60,8 +60,11 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 	s.nonces++
 	r.nonce, r.at = s.nonces, now
 	w.record(r)
-	if w.typ == push.Clusters {
+	switch w.typ {
+	case push.Clusters:
 		s.oweEndpoints(r)
+	case push.Listeners, push.Routes:
+		s.settled = time.Time{} // also where it is acknowledged before its send has returned
 	}
 }
 

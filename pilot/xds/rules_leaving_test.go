@@ -3,6 +3,8 @@ package xds
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 )
@@ -41,5 +43,32 @@ func TestRule2WhatALeavingClusterHasStays(t *testing.T) {
 		if r := c.expect(push.Endpoints); !slices.Equal(r.removed, []string{"leaving"}) {
 			t.Errorf("removed %v", r.removed)
 		}
+	})
+}
+
+// A send that returns after its response is acknowledged does not hide that routes have only just
+// moved away from a cluster.
+func TestRule7GraceBeginsWithTheAcknowledgement(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("old", 1), assignment("old", 1), listener("l", "x"), route("80", "old"))
+		c := m.start([]string{"old"}, []string{"80"})
+		m.set(cluster("old", 1), assignment("old", 1), listener("l", "x"), route("80", "old"))
+		time.Sleep(time.Minute) // settled long ago
+		synctest.Wait()
+		c.linger = make(chan struct{})
+		m.set(listener("l", "x"), route("80", "none"))
+		r := c.expect(push.Routes, "80")
+		time.Sleep(10 * time.Second)
+		c.ack(r)
+		synctest.Wait()
+		close(c.linger) // now the send returns
+		c.silent()
+		time.Sleep(9 * time.Second)
+		c.silent()
+		time.Sleep(2 * time.Second)
+		if r := c.expect(push.Clusters); !slices.Equal(r.removed, []string{"old"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		m.stop(c)
 	})
 }

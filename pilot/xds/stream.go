@@ -15,8 +15,6 @@ const (
 	// maxClusterInflight bounds the unacknowledged CDS responses: an acknowledgement waits for
 	// warming, so one at a time would hold up what follows (rule 5).
 	maxClusterInflight = 16
-	// slowRead is how long a send may take without putting off the removal of clusters.
-	slowRead = 100 * time.Millisecond
 )
 
 // stream is one client's stream. Requests, views of the engine and the timer change it under its
@@ -131,7 +129,7 @@ func (s *stream) start(r *response) {
 // is sent on it.
 func (s *stream) deliver(r *response) {
 	if r == nil {
-		r = s.after(0)
+		r = s.after()
 	}
 	for r != nil {
 		if err := s.admission.take(s.ctx, r); err != nil {
@@ -144,7 +142,7 @@ func (s *stream) deliver(r *response) {
 		}
 		took := time.Since(started)
 		s.metrics.types[r.typ].sent(r.bytes, took)
-		r = s.after(took)
+		r = s.after()
 	}
 }
 
@@ -158,13 +156,10 @@ func (s *stream) begin(r *response) time.Time {
 }
 
 // after gives what is due after a send, or after nothing, and rests if that is nothing.
-func (s *stream) after(took time.Duration) *response {
+func (s *stream) after() *response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sending = time.Time{}
-	if took > slowRead { // it has not acted on what came before either, nor have we on its requests
-		s.settled = time.Time{}
-	}
 	if s.over {
 		return nil
 	}
