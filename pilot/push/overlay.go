@@ -31,7 +31,8 @@ type overlay struct {
 	present map[unitID]struct{} // its listeners and virtual hosts
 	names   *Resource           // the name table
 
-	own [NumTypes][]entry // what stands over the sets of below; nil hides
+	own   [NumTypes][]entry // what stands over the sets of below; nil hides
+	moved bool              // by the last update: own clusters or their assignments
 }
 
 func newOverlay(c resolve.Class, e *encoder, below *part) *overlay {
@@ -42,6 +43,7 @@ func newOverlay(c resolve.Class, e *encoder, below *part) *overlay {
 
 func (o *overlay) update(s *store.Snapshot, d *store.Delta) {
 	o.begin()
+	o.moved = false
 	fresh := o.layout == nil || d.All
 	lists := fresh || d.Lists.Has(o.class.Namespace)
 	own := fresh || lists && o.wild || d.Own.Has(o.class.Namespace) || d.Own.Has(o.class.ShortNamesOf())
@@ -56,32 +58,22 @@ func (o *overlay) update(s *store.Snapshot, d *store.Delta) {
 	}
 	o.composeStale(lists)
 	o.assign(m, d, dirty)
-	if again || o.computed > 0 {
-		o.own = o.entries()
+	again = again || o.computed > 0
+	if again {
+		o.coverRoutes()
 	}
-	if again || o.computed > 0 || o.below.relocated { // also where none of below is local any more
+	if o.moved {
+		o.coverClusters()
+	}
+	if again || o.below.relocated { // also where none of below is local any more
 		o.setLocal(o.localClusters())
 	}
 	if o.below.relocated && len(o.local) > 0 {
 		o.delocalise()
 	}
-	o.stack(again || o.computed > 0)
+	o.stack(again)
 	if again || o.noted || o.below.noted {
 		o.setProblems(o.gather(), o.below.problems)
-	}
-}
-
-// stack puts the own entries over the sets of below. Where they are as before, below changed under
-// other names, if at all: a set that was that of below still is.
-func (o *overlay) stack(again bool) {
-	for t := range o.sets {
-		switch below := o.below.sets[t]; {
-		case !again && below == o.below.before[t]:
-		case !again && o.sets[t] == o.below.before[t]:
-			o.publish(Type(t), below)
-		default:
-			o.publish(Type(t), o.encoder.sets[t].with(below, slices.Clone(o.own[t])))
-		}
 	}
 }
 
@@ -108,7 +100,7 @@ func (o *overlay) clear() {
 	o.clusters, o.assigned = map[string]*clusterUnit{}, map[string]map[string]*Resource{}
 	o.listeners, o.routes = map[string]*listenerUnit{}, map[string]*overlayRoutes{}
 	maps.DeleteFunc(o.reports, func(id unitID, _ []model.Problem) bool { return id != ofLayout })
-	o.noted = true
+	o.noted, o.moved = true, true
 }
 
 // findParticular finds the hosts that the namespace may see otherwise.
@@ -191,6 +183,7 @@ func (o *overlay) layClusters(m maker, dirty map[string]struct{}) {
 			delete(o.assigned, host)
 			o.report(clustersOf(host), nil)
 			o.report(assignmentsOf(host), nil)
+			o.moved = true
 		case seen && (u == nil || in(host, dirty)):
 			o.clusters[host] = m.clusters(host)
 			o.assignHost(m, host)
@@ -199,6 +192,7 @@ func (o *overlay) layClusters(m maker, dirty map[string]struct{}) {
 }
 
 func (o *overlay) assignHost(m maker, host string) {
+	o.moved = true
 	u := o.clusters[host]
 	o.assigned[host] = map[string]*Resource{}
 	m.assign(host, u, o.assigned[host])
@@ -308,44 +302,6 @@ func (o *overlay) drop(wanted map[unitID]struct{}) {
 			delete(o.routes, name)
 		}
 	}
-}
-
-// entries gives what stands over the sets of below.
-func (o *overlay) entries() [NumTypes][]entry {
-	out := newChanges()
-	for host, u := range o.clusters {
-		if b := o.below.clusters[host]; b != nil {
-			for _, cl := range b.clusters {
-				out[Clusters][cl.Name], out[Endpoints][cl.Name] = nil, nil
-			}
-		}
-		for i, cl := range u.clusters {
-			out[Clusters][cl.Name] = u.resources[i]
-		}
-		maps.Copy(out[Endpoints], o.assigned[host])
-	}
-	if !o.shared {
-		for name := range without(o.below.listeners, o.layout.Listeners()) {
-			out[Listeners][name] = nil
-		}
-		for name := range without(o.below.routes, o.layout.Routes()) {
-			out[Routes][name] = nil
-		}
-		if o.names != nil {
-			out[NameTables][NameTableName] = o.names
-		}
-	}
-	for name, u := range o.listeners {
-		out[Listeners][name] = u.resource
-	}
-	for name, u := range o.routes {
-		out[Routes][name] = u.resource
-	}
-	var lists [NumTypes][]entry
-	for t, byName := range out {
-		lists[t] = sortedEntries(byName)
-	}
-	return lists
 }
 
 // localClusters gives the list of below where none of it is of an own host, nor an own one local.
