@@ -92,8 +92,7 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource
 			w.mark(res.Name, true)
 		}
 	default:
-		half := len(all) / 2
-		w.isolate = append([][]string{namesOf(all[:half]), namesOf(all[half:])}, w.isolate...)
+		w.isolate = append(w.bisect(all), w.isolate...)
 	}
 	for _, name := range r.removed {
 		if w.wants(name) {
@@ -104,6 +103,22 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource
 	// With nothing to repair the client runs what it claims: the former versions.
 	w.suspect = w.suspect || w.pending()
 	return bad
+}
+
+// bisect puts half and half of a refused response into groups, and each resource that is known to be
+// refused, but was owed all the same, into one of its own.
+func (w *watch) bisect(all []*push.Resource) [][]string {
+	var groups [][]string
+	var open []string
+	for _, res := range all {
+		if refused, _ := w.refused.get(res.Name); refused == res.Version {
+			groups = append(groups, []string{res.Name})
+			continue
+		}
+		open = append(open, res.Name)
+	}
+	half := len(open) / 2
+	return append([][]string{open[:half], open[half:]}, groups...)
 }
 
 // restore takes back what record assumed, except where a newer response is under way.

@@ -146,7 +146,11 @@ func (w *watch) nextIsolated() []*push.Resource {
 		for _, name := range group {
 			w.dirty.drop(name)
 			r := w.base.Get(name)
-			if refused, _ := w.refused.get(name); r != nil && w.wants(name) && refused != r.Version {
+			if r == nil || !w.wants(name) {
+				continue
+			}
+			again := len(group) == 1 && w.typ == push.Endpoints && !w.delta // see decideRefused
+			if refused, _ := w.refused.get(name); refused != r.Version || again {
 				out = append(out, r)
 			}
 		}

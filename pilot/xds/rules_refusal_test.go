@@ -68,6 +68,32 @@ func TestRule9RefusedBatchIsBisected(t *testing.T) {
 	})
 }
 
+func TestRule9RefusedEndpointsThatAreOwedAgainHoldUpNoOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		endpoints := []push.Message{assignment("a", 1), assignment("b", 1)}
+		m := newMesh(t, append(endpoints, cluster("a", 1), cluster("b", 1))...)
+		c := m.connect(true, 10)
+		defer m.stop(c)
+		both := []string{"a", "b"}
+		ack := func(r *response) { c.ask(push.Endpoints, query{nonce: nonceOf(r), names: both}) }
+		refuse := func(r *response) {
+			c.ask(push.Endpoints, query{nonce: nonceOf(r), names: both, refused: true, detail: "malformed"})
+		}
+		c.subscribe(push.Clusters)
+		c.ack(c.expect(push.Clusters, "a", "b"))
+		c.subscribe(push.Endpoints, both...)
+		refuse(c.expect(push.Endpoints, "a", "b"))
+		refuse(c.expect(push.Endpoints, "a"))
+		ack(c.expect(push.Endpoints, "b"))
+		m.set(append(endpoints, cluster("a", 2), cluster("b", 2))...) // both clusters wait for endpoints again
+		c.ack(c.expect(push.Clusters, "a", "b"))
+		refuse(c.expect(push.Endpoints, "a", "b"))
+		ack(c.expect(push.Endpoints, "b"))
+		refuse(c.expect(push.Endpoints, "a")) // which ends the waiting
+		c.silent()
+	})
+}
+
 func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, listener("a", "1"), listener("b", "1"))
