@@ -37,27 +37,39 @@ type group struct {
 	former map[resourceID]*history
 }
 
-// history is what can be gone back to.
-type history struct {
-	accepted *Resource // the last that was known to be accepted
-	newer    *Resource // a later one, of which that was not known when it was replaced
-}
+// history is what can be gone back to: versions that were replaced, the newest last. All but the first
+// were not known to be accepted then; a slow client may tell so later.
+type history struct{ versions []*Resource }
+
+// maxHistory bounds the versions that are kept of one resource.
+const maxHistory = 4
 
 // push adds a version that was replaced.
 func (h *history) push(old *Resource) {
-	h.accepted = h.last()
-	h.newer = old
+	if old.Accepted() {
+		h.versions = nil
+	}
+	if len(h.versions) == maxHistory { // the oldest stays only if nothing else is known to be accepted
+		drop := 1
+		if h.versions[1].Accepted() || !h.versions[0].Accepted() {
+			drop = 0
+		}
+		h.versions = slices.Delete(h.versions, drop, drop+1)
+	}
+	h.versions = append(h.versions, old)
 }
 
 // last gives the last accepted version, or nil.
 func (h *history) last() *Resource {
-	switch {
-	case h == nil:
+	if h == nil {
 		return nil
-	case h.newer != nil && h.newer.Accepted():
-		return h.newer
 	}
-	return h.accepted
+	for _, r := range slices.Backward(h.versions) {
+		if r.Accepted() {
+			return r
+		}
+	}
+	return nil
 }
 
 type resourceID struct {
@@ -257,7 +269,7 @@ func (g *group) inherit(from *group) {
 		}
 		g.rejected[id], g.heir = bad, true
 		if h := from.former[id]; h != nil && g.former[id] == nil {
-			g.former[id] = &history{h.accepted, h.newer}
+			g.former[id] = &history{slices.Clone(h.versions)}
 		}
 	}
 }
