@@ -30,7 +30,7 @@ type Baseline map[string]map[string]Bounds
 // Room that a baseline leaves above what was measured. How many allocations and messages a storm
 // costs depends on how many of its changes are merged, and a CPU's time on what its caches share.
 const (
-	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 1.6
+	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 2
 	// What a sampled check of the server may allocate in any scenario.
 	roomCheck, roomCheckBytes = 8000, 2 << 20
 )

@@ -3,7 +3,6 @@ package bench
 import (
 	"errors"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -35,13 +34,12 @@ func node(w mesh.Workload) (ads.Node, error) {
 	} {
 		fields[k] = structpb.NewStringValue(v)
 	}
-	b, err := proto.Marshal(&corev3.Node{
-		Id:       "sidecar~" + w.Address.String() + "~" + w.Name + "." + w.Namespace + "~" + w.Namespace + ".svc.cluster.local",
-		Cluster:  w.ServiceAccount + "." + w.Namespace,
-		Locality: &corev3.Locality{Region: w.Region, Zone: w.Zone},
-		Metadata: &structpb.Struct{Fields: fields}, UserAgentName: "envoy",
-	})
-	return ads.Node{Namespace: w.Namespace, Envoy: b}, err
+	metadata, err := proto.Marshal(&structpb.Struct{Fields: fields})
+	envoy := ads.Envoy{
+		ID:      "sidecar~" + w.Address.String() + "~" + w.Name + "." + w.Namespace + "~" + w.Namespace + ".svc.cluster.local",
+		Cluster: w.ServiceAccount + "." + w.Namespace, Region: w.Region, Zone: w.Zone, Metadata: metadata, UserAgent: "envoy",
+	}
+	return ads.Node{Namespace: w.Namespace, Envoy: envoy.Marshal()}, err
 }
 
 // sideNodes are nodes of the other protocol, or with certificates.

@@ -4,10 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // facts are what follows for a client from a cluster or a listener.
@@ -76,35 +73,89 @@ func (m *memory) of(k Kind, value []byte) (*facts, error) {
 	return f, nil
 }
 
+// Fields of Envoy's messages from which facts follow.
+const (
+	clusterName, clusterType, clusterEDS = 1, 2, 3
+	typeEDS                              = 3
+	edsServiceName                       = 2
+
+	listenerChains, listenerDefaultChain = 3, 25
+	chainFilters, filterConfig           = 3, 4
+	managerRDS, rdsName                  = 3, 2
+
+	managerURL = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+)
+
 func decode(k Kind, value []byte) (*facts, error) {
 	if k == Clusters {
-		c := &clusterv3.Cluster{}
-		if err := proto.Unmarshal(value, c); err != nil {
-			return nil, err
-		}
-		f := &facts{}
-		if c.GetType() == clusterv3.Cluster_EDS {
-			f.assignment = c.GetEdsClusterConfig().GetServiceName()
-			if f.assignment == "" {
-				f.assignment = c.GetName()
-			}
-		}
-		return f, nil
-	}
-	l := &listenerv3.Listener{}
-	if err := proto.Unmarshal(value, l); err != nil {
-		return nil, err
+		return decodeCluster(value)
 	}
 	f := &facts{}
-	for _, chain := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
-		for _, filter := range chain.GetFilters() {
-			hcm := &hcmv3.HttpConnectionManager{}
-			if filter.GetTypedConfig().MessageIs(hcm) && filter.GetTypedConfig().UnmarshalTo(hcm) == nil {
-				if name := hcm.GetRds().GetRouteConfigName(); name != "" {
-					f.routes = append(f.routes, name)
-				}
-			}
+	for _, chain := range []protowire.Number{listenerChains, listenerDefaultChain} {
+		err := within(value, func(config []byte) error { return f.addRoutes(config) }, chain, chainFilters, filterConfig)
+		if err != nil {
+			return nil, err
 		}
 	}
 	return f, nil
+}
+
+func decodeCluster(value []byte) (*facts, error) {
+	f, eds := &facts{}, false
+	var name string
+	err := fields(value, func(n protowire.Number, data []byte, number uint64) error {
+		switch n {
+		case clusterName:
+			name = string(data)
+		case clusterType:
+			eds = number == typeEDS
+		case clusterEDS:
+			return within(data, func(b []byte) error {
+				f.assignment = string(b)
+				return nil
+			}, edsServiceName)
+		}
+		return nil
+	})
+	switch {
+	case !eds:
+		f.assignment = ""
+	case f.assignment == "":
+		f.assignment = name
+	}
+	return f, err
+}
+
+// addRoutes takes the route configuration that a filter names, if it manages HTTP connections.
+func (f *facts) addRoutes(config []byte) error {
+	var url, value []byte
+	err := fields(config, func(n protowire.Number, data []byte, _ uint64) error {
+		switch n {
+		case fieldAnyURL:
+			url = data
+		case fieldAnyValue:
+			value = data
+		}
+		return nil
+	})
+	if err != nil || string(url) != managerURL {
+		return err
+	}
+	return within(value, func(name []byte) error {
+		f.routes = append(f.routes, string(name))
+		return nil
+	}, managerRDS, rdsName)
+}
+
+// within calls f for each field that a path of fields leads to.
+func within(b []byte, f func([]byte) error, path ...protowire.Number) error {
+	if len(path) == 0 {
+		return f(b)
+	}
+	return fields(b, func(n protowire.Number, data []byte, _ uint64) error {
+		if n != path[0] {
+			return nil
+		}
+		return within(data, f, path[1:]...)
+	})
 }

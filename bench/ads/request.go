@@ -71,7 +71,7 @@ type Request struct {
 // ParseRequest reads a request of either protocol.
 func ParseRequest(b []byte, delta bool) (Request, error) {
 	var r Request
-	err := fields(b, func(n protowire.Number, data []byte) error {
+	err := fields(b, func(n protowire.Number, data []byte, _ uint64) error {
 		switch {
 		case delta && n == deltaURL, !delta && n == sotwURL:
 			r.Kind, r.Known = KindOf(data)

@@ -62,7 +62,7 @@ const (
 	fieldResourceAny  = 2
 	fieldResourceName = 3
 
-	fieldAnyValue = 2
+	fieldAnyURL, fieldAnyValue = 1, 2
 
 	fieldFirst = 1 // the name in each of the resources
 
@@ -93,8 +93,8 @@ type resource struct{ name, version, value []byte }
 
 var errMalformed = errors.New("malformed message")
 
-// fields calls f for each field of a message; data is nil for fields that are not length-delimited.
-func fields(b []byte, f func(n protowire.Number, data []byte) error) error {
+// fields calls f for each field of a message, with its bytes or its number if it is a varint.
+func fields(b []byte, f func(n protowire.Number, data []byte, value uint64) error) error {
 	for len(b) > 0 {
 		number, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -102,16 +102,20 @@ func fields(b []byte, f func(n protowire.Number, data []byte) error) error {
 		}
 		b = b[n:]
 		var data []byte
-		if typ == protowire.BytesType {
+		var value uint64
+		switch typ {
+		case protowire.BytesType:
 			data, n = protowire.ConsumeBytes(b)
-		} else {
+		case protowire.VarintType:
+			value, n = protowire.ConsumeVarint(b)
+		default:
 			n = protowire.ConsumeFieldValue(number, typ, b)
 		}
 		if n < 0 {
 			return errMalformed
 		}
 		b = b[n:]
-		if err := f(number, data); err != nil {
+		if err := f(number, data, value); err != nil {
 			return err
 		}
 	}
@@ -123,7 +127,7 @@ func fields(b []byte, f func(n protowire.Number, data []byte) error) error {
 func (r *response) parse(b []byte, delta bool) error {
 	r.known, r.version, r.nonce = false, nil, nil
 	r.resources, r.removed = r.resources[:0], r.removed[:0]
-	return fields(b, func(n protowire.Number, data []byte) error {
+	return fields(b, func(n protowire.Number, data []byte, _ uint64) error {
 		switch n {
 		case fieldVersion:
 			r.version = data
@@ -150,7 +154,7 @@ func parseResource(b []byte, delta bool) (resource, error) {
 	var out resource
 	body := b
 	if delta {
-		err := fields(b, func(n protowire.Number, data []byte) error {
+		err := fields(b, func(n protowire.Number, data []byte, _ uint64) error {
 			switch n {
 			case fieldVersion:
 				out.version = data
@@ -165,7 +169,7 @@ func parseResource(b []byte, delta bool) (resource, error) {
 			return out, err
 		}
 	}
-	err := fields(body, func(n protowire.Number, data []byte) error {
+	err := fields(body, func(n protowire.Number, data []byte, _ uint64) error {
 		if n == fieldAnyValue {
 			out.value = data
 		}

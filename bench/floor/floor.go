@@ -14,14 +14,12 @@ import (
 	"sync"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
 )
@@ -143,11 +141,11 @@ func (s *stream) send(b []byte) error {
 }
 
 func (s *Server) add(st *stream, node []byte) error {
-	var n corev3.Node
-	if err := proto.Unmarshal(node, &n); err != nil {
+	namespace, err := ads.NamespaceOf(node)
+	if err != nil {
 		return err
 	}
-	st.namespace = n.GetMetadata().GetFields()["NAMESPACE"].GetStringValue()
+	st.namespace = namespace
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.streams[st] = struct{}{}

@@ -234,7 +234,8 @@ func (b *benchOptions) run(cmd *cobra.Command) (err error) {
 	return errors.Join(b.print(cmd, report), b.judge(report))
 }
 
-// measure runs a series and saves what came of it, also of one that was broken off.
+// measure runs a series and saves it, unless it was broken off: what is there of a former run is
+// worth more.
 func (b *benchOptions) measure(ctx context.Context, o bench.Options, report *bench.Report) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -247,15 +248,15 @@ func (b *benchOptions) measure(ctx context.Context, o bench.Options, report *ben
 	}
 	measured.Version = version
 	report.Add(measured)
-	if b.out == "" {
+	if err != nil || b.out == "" {
 		return err
 	}
-	kept, openErr := bench.Open(b.out)
-	if openErr != nil {
-		return errors.Join(err, openErr)
+	kept, err := bench.Open(b.out)
+	if err != nil {
+		return err
 	}
 	kept.Add(measured)
-	return errors.Join(err, kept.Save(b.out))
+	return kept.Save(b.out)
 }
 
 func (b *benchOptions) print(cmd *cobra.Command, report *bench.Report) error {
