@@ -186,6 +186,7 @@ func TestRule6FirstWildcardAnswerIsOneAndMayBeEmpty(t *testing.T) {
 			big = append(big, cluster(name, 1), assignment(name, 1))
 		}
 		m.set(big...)
+		c.drain()
 		fresh := m.connect(false, 1000)
 		fresh.subscribe(push.Clusters)
 		fresh.ack(fresh.expect(push.Clusters, names...))
