@@ -136,6 +136,7 @@ func (w *watch) refresh(set *push.Set, now time.Time) bool {
 		if !w.wants(r.Name) {
 			continue
 		}
+		w.refused.drop(r.Name) // should it come back as it was, it is refused and reported again
 		h, odd := w.odd.get(r.Name)
 		if !odd {
 			h = holdingOf(r)
