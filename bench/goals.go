@@ -171,7 +171,7 @@ func uninterested(r *Result) (float64, bool) {
 }
 
 // resent leaves out the change that proved that everyone is in sync.
-func resent(r *Result) (float64, bool) { return 100 * per(r.Down-r.Due, r.State), r.State > 0 }
+func resent(r *Result) (float64, bool) { return 100 * per(max(0, r.Down-r.Due), r.State), r.State > 0 }
 
 func inSync(r *Result) (float64, bool) {
 	if r.Last == nil || r.Missing > 0 {
