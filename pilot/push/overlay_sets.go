@@ -1,9 +1,6 @@
 package push
 
-import (
-	"maps"
-	"slices"
-)
+import "maps"
 
 // stack puts the own entries over the sets of below. Where they are as before, below changed under
 // other names, if at all: a set that was that of below still is.
@@ -18,7 +15,7 @@ func (o *overlay) stack(again bool) {
 		case !again && o.sets[t] == o.below.before[t]:
 			o.publish(Type(t), below)
 		default:
-			o.publish(Type(t), o.encoder.sets[t].with(below, slices.Clone(o.own[t])))
+			o.publish(Type(t), o.encoder.sets[t].cover(below, o.own[t]))
 		}
 	}
 }

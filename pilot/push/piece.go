@@ -219,13 +219,16 @@ func uncovered(pieces []*Piece, over []entry) []*Piece {
 	return out
 }
 
-// piecesAfter gives the pieces of a set without a base after changes, sorted by name, if it was asked
-// for its own before: those without a change stay, so that in a storm of changes little is put
+// piecesAfter gives the pieces of a set after changes, sorted by name, if it was asked for its own
+// before and has no base: those without a change stay, so that in a storm of changes little is put
 // together again. It gives nil where it is time to cut anew.
 func (s *Set) piecesAfter(changes []entry) []*Piece {
 	s.mu.Lock()
 	pieces := s.pieces
 	s.mu.Unlock()
+	if s.base != nil {
+		return nil // its pieces are not in order
+	}
 	out := make([]*Piece, 0, len(pieces))
 	for i, p := range pieces {
 		end := len(changes)

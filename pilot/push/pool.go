@@ -72,12 +72,13 @@ func (p *setPool) with(s *Set, changes []entry) *Set {
 }
 
 // cover gives a set of the base s with sorted entries over it, which nobody may change afterwards,
-// or s itself where there are none.
+// or s itself where they change nothing.
 func (p *setPool) cover(s *Set, over []entry) *Set {
-	if len(over) == 0 {
+	key := s.after(over)
+	if key == s.totals {
 		return s
 	}
-	return p.intern(s.after(over), func() *Set { return s.cover(over) })
+	return p.intern(key, func() *Set { return s.cover(over) })
 }
 
 // intern gives the set with the same resources that is in use already, else a new one.

@@ -32,7 +32,13 @@ type product struct {
 	computed  int  // units
 
 	mu        sync.Mutex // guards localised while classes are translated concurrently
-	localised map[model.Locality]*Set
+	localised map[model.Locality]*localised
+}
+
+// localised are the load assignments for a locality.
+type localised struct {
+	over []entry // of local clusters
+	set  *Set    // all of them; nil if it is to be made again
 }
 
 // builder brings a product up to a snapshot that differs by a delta from the former one.
@@ -76,7 +82,11 @@ func (p *product) publish(t Type, next *Set) {
 	}
 	p.sets[t], p.changed = next, true
 	if t == Endpoints {
-		p.delocalise()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, l := range p.localised {
+			l.set = nil
+		}
 	}
 }
 
@@ -88,7 +98,7 @@ func (p *product) setLocal(local []*ir.Cluster) {
 	}
 }
 
-// delocalise forgets the load assignments of localities.
+// delocalise forgets the load assignments that depend on locality.
 func (p *product) delocalise() {
 	p.changed, p.relocated = true, true
 	p.mu.Lock()
@@ -137,9 +147,22 @@ func (p *product) endpoints(r resolve.Reader, c *resolve.Class) *Set {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.localised[c.Locality]; known != nil {
-		return known
+	l := p.localised[c.Locality]
+	if l == nil {
+		if p.localised == nil {
+			p.localised = map[model.Locality]*localised{}
+		}
+		l = &localised{over: p.localEntries(r, c)}
+		p.localised[c.Locality] = l
 	}
+	if l.set == nil {
+		l.set = p.encoder.sets[Endpoints].cover(p.sets[Endpoints], l.over)
+	}
+	return l.set
+}
+
+// localEntries gives the load assignments that depend on a class's locality, by name.
+func (p *product) localEntries(r resolve.Reader, c *resolve.Class) []entry {
 	list := make([]entry, 0, len(p.local))
 	for _, cl := range p.local {
 		if res, err := p.encoder.assignment(r, c, cl); err == nil {
@@ -147,12 +170,7 @@ func (p *product) endpoints(r resolve.Reader, c *resolve.Class) *Set {
 		}
 	}
 	slices.SortFunc(list, compareEntries)
-	set := p.encoder.sets[Endpoints].with(p.sets[Endpoints], list)
-	if p.localised == nil {
-		p.localised = map[model.Locality]*Set{}
-	}
-	p.localised[c.Locality] = set
-	return set
+	return list
 }
 
 // isLocal tells whether a cluster's load assignment depends on where the proxy is.

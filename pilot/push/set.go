@@ -12,11 +12,11 @@ import (
 )
 
 // Set is an immutable set of resources of one type, by name: those of a base that several sets
-// share, and over it a few of its own. A set with few changes costs a copy of pointers, not of
-// resources.
+// share, which may itself stand on another, and over it a few of its own. A set with few changes
+// costs a copy of pointers, not of resources.
 type Set struct {
 	id   uint64  // unique in the process, for remembering differences
-	base *Set    // without a base of its own; nil for none
+	base *Set    // nil for none
 	over []entry // by name; they hide those of the base
 	totals
 
@@ -69,7 +69,7 @@ func entries(resources []*Resource) []entry {
 
 func compareEntries(a, b entry) int { return strings.Compare(a.name, b.name) }
 
-// layer gives a set of the base s with some resources over it. s has no base; nil is empty.
+// layer gives a set of the base s with some resources over it; nil is empty.
 func (s *Set) layer(resources []*Resource) *Set { return s.cover(entries(resources)) }
 
 // cover takes ownership of sorted entries.
@@ -108,11 +108,11 @@ func (s *Set) after(changes []entry) totals {
 	return out
 }
 
-// with gives a set without a base with some entries replaced, where nil removes. changes are
-// sorted by name.
+// with gives a set of its own, without a base, with some entries replaced, where nil removes.
+// changes are sorted by name.
 func (s *Set) with(changes []entry) *Set {
-	next := make([]entry, 0, len(s.over)+len(changes))
-	old := s.over
+	old := s.merged()
+	next := make([]entry, 0, len(old)+len(changes))
 	for _, e := range changes {
 		at, found := slices.BinarySearchFunc(old, e, compareEntries)
 		next = append(next, old[:at]...)
@@ -123,7 +123,11 @@ func (s *Set) with(changes []entry) *Set {
 			next = append(next, e)
 		}
 	}
-	out := (*Set)(nil).cover(append(next, old...))
+	next = append(next, old...)
+	if s.base != nil {
+		next = slices.DeleteFunc(next, func(e entry) bool { return e.r == nil }) // hidden in s
+	}
+	out := (*Set)(nil).cover(next)
 	out.pieces = s.piecesAfter(changes)
 	return out
 }
@@ -178,27 +182,36 @@ func (s *Set) Bytes() int { return s.bytes }
 // All gives the resources by name.
 func (s *Set) All() iter.Seq[*Resource] {
 	return func(yield func(*Resource) bool) {
-		var below []entry
-		if s.base != nil {
-			below = s.base.over
-		}
-		over := s.over
-		for len(below) > 0 || len(over) > 0 {
-			var e entry
-			switch {
-			case len(over) == 0 || len(below) > 0 && below[0].name < over[0].name:
-				e, below = below[0], below[1:]
-			default:
-				if len(below) > 0 && below[0].name == over[0].name {
-					below = below[1:]
-				}
-				e, over = over[0], over[1:]
-			}
+		for _, e := range s.merged() {
 			if e.r != nil && !yield(e.r) {
 				return
 			}
 		}
 	}
+}
+
+// merged gives the entries of all layers as one list by name, which nobody may change. Some may be
+// nil, for what is hidden.
+func (s *Set) merged() []entry {
+	if s.base == nil {
+		return s.over
+	}
+	below, over := s.base.merged(), s.over
+	if len(over) == 0 {
+		return below
+	}
+	out := make([]entry, 0, len(below)+len(over))
+	for len(below) > 0 && len(over) > 0 {
+		switch order := compareEntries(below[0], over[0]); {
+		case order < 0:
+			out, below = append(out, below[0]), below[1:]
+		case order == 0:
+			below = below[1:]
+		default:
+			out, over = append(out, over[0]), over[1:]
+		}
+	}
+	return append(append(out, below...), over...)
 }
 
 // Since tells what changed since a former set, which may be another view's. It is computed once
@@ -242,6 +255,9 @@ func (s *Set) candidates(old *Set) []string {
 		out = append(names(s.base), names(old.base)...)
 	}
 	a, b := s.over, old.over
+	if len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] { // the same list over another base
+		a, b = nil, nil
+	}
 	for len(a) > 0 || len(b) > 0 {
 		switch {
 		case len(b) == 0 || len(a) > 0 && a[0].name < b[0].name:
@@ -263,8 +279,9 @@ func names(s *Set) []string {
 	if s == nil {
 		return nil
 	}
-	out := make([]string, len(s.over))
-	for i, e := range s.over {
+	all := s.merged()
+	out := make([]string, len(all))
+	for i, e := range all {
 		out[i] = e.name
 	}
 	return out
