@@ -66,8 +66,10 @@ type play struct {
 	stall    int // one client in so many does not read
 }
 
-// gap is the longest that the floor waits between two responses; a real pause costs nothing.
-const gap = 20 * time.Millisecond
+// gap is the longest that the floor waits between two responses. It is well above the pause between
+// two changes: squeezed together, several responses would share a write and several answers a read,
+// which those of the server could not.
+const gap = 250 * time.Millisecond
 
 // replay lets the floor send later what was recorded, to the clients that were concerned.
 func (r *runner) replay(result *Result, frames map[string][]ads.Frame, concerned func(namespace string) bool) *play {
