@@ -121,7 +121,9 @@ func (w *watch) bisect(all []*push.Resource) [][]string {
 	return append([][]string{open[:half], open[half:]}, groups...)
 }
 
-// restore takes back what record assumed, except where a newer response is under way.
+// restore takes back what record assumed, except where a newer response is under way. What a full state
+// left out may be gone, since an Envoy that names the bad applies the rest, or there still, since one
+// that refuses the whole does not.
 func (w *watch) restore(r *response) {
 	back := func(name string, sent *push.Resource, former holding) {
 		if w.holds(name) == holdingOf(sent) {
@@ -130,7 +132,11 @@ func (w *watch) restore(r *response) {
 	}
 	if r.state != nil && !r.state.cold {
 		for name, former := range r.state.before {
-			back(name, r.state.set.Get(name), former)
+			sent := r.state.set.Get(name)
+			if sent == nil {
+				former.version = ""
+			}
+			back(name, sent, former)
 		}
 		return
 	}

@@ -34,6 +34,22 @@ func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
 	})
 }
 
+func TestRule9WhatARefusedFullStateTookAwayComesBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("back", "1"), listener("bad", "1"))
+		c := m.connect(true, 10)
+		defer m.stop(c)
+		c.subscribe(push.Listeners)
+		c.ack(c.expect(push.Listeners, "back", "bad"))
+		m.set(listener("bad", "2"))
+		c.nack(c.expect(push.Listeners, "bad"), "Error adding/updating listener(s) bad: no such filter\n")
+		c.silent()
+		m.set(listener("back", "1"), listener("bad", "2"))
+		c.ack(c.expect(push.Listeners, "back", "bad"))
+		c.silent()
+	})
+}
+
 func TestRule9RefusedBatchIsBisected(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		names := []string{"a", "b", "bad", "d", "e"}
