@@ -132,11 +132,18 @@ func (s *Set) with(changes []entry) *Set {
 	return out
 }
 
-// Get gives the resource of a name, or nil.
+// Get gives the resource of a name, or nil. It is called for each client that a change concerns.
 func (s *Set) Get(name string) *Resource {
-	at, found := slices.BinarySearchFunc(s.over, name, func(e entry, n string) int { return strings.Compare(e.name, n) })
-	if found {
-		return s.over[at].r
+	for from, to := 0, len(s.over); from < to; {
+		middle := int(uint(from+to) / 2)
+		switch order := strings.Compare(s.over[middle].name, name); {
+		case order == 0:
+			return s.over[middle].r
+		case order < 0:
+			from = middle + 1
+		default:
+			to = middle
+		}
 	}
 	if s.base != nil {
 		return s.base.Get(name)

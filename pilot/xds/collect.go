@@ -1,8 +1,6 @@
 package xds
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -30,7 +28,7 @@ func (w *watch) collect(r *response, now time.Time) {
 	if w.dirty.len() == 0 {
 		return
 	}
-	for _, name := range slices.Sorted(w.dirty.names()) {
+	for _, name := range w.dirty.sorted() {
 		res, gone := w.decide(name, now)
 		if res != nil {
 			n := len(res.Frame(w.delta))
@@ -169,7 +167,7 @@ func (w *watch) replace(r *response, cold bool) {
 	have := w.selection()
 	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
 	r.pieces, r.resources, r.removed = have.Pieces, nil, nil
-	for _, name := range slices.Sorted(maps.Keys(w.removals.m)) {
+	for _, name := range w.removals.sorted() {
 		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
 			r.resources = append(r.resources, last)
 			w.note(name, holdingOf(last), nil)

@@ -1,6 +1,9 @@
 package xds
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // few is a map by name that is mostly empty or small. It keeps its memory for the next change, but
 // gives it back when it was large.
@@ -43,6 +46,16 @@ func (f *few[V]) names() iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// sorted gives the names in order.
+func (f *few[V]) sorted() []string {
+	names := make([]string, 0, len(f.m))
+	for name := range f.m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // take gives all and is empty afterwards.
