@@ -135,20 +135,21 @@ func (w *watch) decideMissing(name string, owed bool, held holding, now time.Tim
 	return nil, false
 }
 
-// nextIsolated takes the next group that still exists.
+// nextIsolated takes the next group that still exists. What is not sent with it stays dirty if it was:
+// a cluster that came since may wait for it.
 func (w *watch) nextIsolated() []*push.Resource {
 	for len(w.isolate) > 0 {
 		group := w.isolate[0]
 		w.isolate = w.isolate[1:]
 		var out []*push.Resource
 		for _, name := range group {
-			w.dirty.drop(name)
 			r := w.base.Get(name)
 			if r == nil || !w.wants(name) {
 				continue
 			}
 			again := len(group) == 1 && w.typ == push.Endpoints && !w.delta // see decideRefused
 			if refused, _ := w.refused.get(name); refused != r.Version || again {
+				w.dirty.drop(name)
 				out = append(out, r)
 			}
 		}

@@ -65,7 +65,8 @@ func (s *stream) open(t push.Type, r *request) *watch {
 	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.names.Of(r.asked())}
 	if (t == push.Endpoints || t == push.Listeners) && s.watches[push.Clusters] == nil {
 		s.blind = true
-		s.resumed = s.resumed || r.claims > 0 || len(r.version) > 0
+		// For endpoints an Envoy asks once it has clusters, if it accepted any of them or not.
+		s.resumed = s.resumed || t == push.Endpoints || r.claims > 0 || len(r.version) > 0
 	}
 	s.returned = s.returned || r.claims > 0
 	w.returned = s.returned

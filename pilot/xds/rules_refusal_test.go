@@ -184,6 +184,46 @@ func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 	})
 }
 
+func TestRule9WhatIsOwedSinceARefusalIsNotForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		c := m.start([]string{"a", "b"}, nil)
+		defer m.stop(c)
+		m.set(cluster("a", 1), cluster("b", 1), assignment("a", 2), assignment("b", 2))
+		refused := c.expect(push.Endpoints, "a", "b")
+		m.set(cluster("a", 2), cluster("b", 2), assignment("b", 2)) // a waits for endpoints that are gone
+		c.expect(push.Clusters, "a", "b")
+		c.nack(refused, "malformed")
+		c.ack(c.expect(push.Endpoints, "b"))
+		c.expect(push.Endpoints, "a")
+	})
+}
+
+func TestRule9WhatComesBackIsRefusedAndReportedAgain(t *testing.T) {
+	for name, between := range map[string][]push.Message{"gone": nil, "another version": {listener("l", "2")}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMesh(t, listener("l", "1"))
+				c := m.connect(false, 10)
+				c.subscribe(push.Listeners)
+				c.nack(c.expect(push.Listeners, "l"), "bad")
+				other := listener("other", "1")
+				m.set(listener("l", "1"), other)
+				slow := c.expect(push.Listeners, "other")
+				m.set(append(between, other)...) // which the client does not see
+				m.set(listener("l", "1"), other)
+				c.ack(slow)
+				c.nack(c.expect(push.Listeners, "l"), "bad")
+				c.silent()
+				if len(m.problems) != 1 {
+					t.Errorf("problems %v", m.problems)
+				}
+				m.stop(c)
+			})
+		})
+	}
+}
+
 func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, listener("l", "1"))

@@ -52,6 +52,8 @@ func TestRule2AskedAgainIsAnsweredInFull(t *testing.T) {
 		m := newMesh(t, assignment("a", 1), route("80", "x"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
+		c.subscribe(push.Clusters)
+		c.ack(c.expect(push.Clusters))
 		c.subscribe(push.Endpoints, "a", "gone")
 		r := c.expect(push.Endpoints, "a", "gone")
 		msg, err := r.all()[1].Message()
@@ -111,6 +113,21 @@ func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 		clean.ask(push.Endpoints, eds)
 		clean.silent()
 		m.stop(broken, listenersFirst, clean)
+	})
+}
+
+func TestRule4ListenersWaitAlsoForClustersWhoseEndpointsWereRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 2), cluster("new", 1), assignment("a", 1), assignment("new", 1), listener("l", "new"))
+		c := m.connect(false, 10)
+		defer m.stop(c)
+		c.subscribe(push.Endpoints, "a") // it has a cluster, and nothing that it could claim
+		c.subscribe(push.Listeners)
+		c.ack(c.expect(push.Endpoints, "a"))
+		c.silent()
+		c.ask(push.Clusters, query{initial: versions(cluster("a", 2))})
+		c.ack(c.expect(push.Clusters, "new"))
+		c.expect(push.Listeners, "l")
 	})
 }
 

@@ -42,7 +42,7 @@ type stream struct {
 	// blind says that endpoints or listeners were asked for before clusters: some cluster has been
 	// warming since before the stream, and no claim about endpoints counts (rule 4).
 	blind bool
-	// resumed says that a blind stream's client came with versions, so that it has had a stream.
+	// resumed says that a blind stream's client has had a stream: it came with versions, or with clusters.
 	resumed bool
 	// returned says that the client claimed anything, so that it has clusters of a former stream.
 	returned bool

@@ -124,6 +124,9 @@ func (w *watch) refresh(set *push.Set, now time.Time) bool {
 		if !w.wants(r.Name) {
 			continue
 		}
+		if refused, _ := w.refused.get(r.Name); refused == r.Version {
+			w.refused.drop(r.Name) // it is back, of which its class may know nothing: it is refused and reported again
+		}
 		h, odd := w.odd.get(r.Name)
 		if !odd {
 			h = holdingOf(d.Former[i])
@@ -136,7 +139,7 @@ func (w *watch) refresh(set *push.Set, now time.Time) bool {
 		if !w.wants(r.Name) {
 			continue
 		}
-		w.refused.drop(r.Name) // should it come back as it was, it is refused and reported again
+		w.refused.drop(r.Name)
 		h, odd := w.odd.get(r.Name)
 		if !odd {
 			h = holdingOf(r)
