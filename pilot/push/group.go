@@ -35,6 +35,8 @@ type group struct {
 	heir     bool // some of them were inherited and not looked at yet
 	// former are the versions before the present one of resources that are not accepted yet.
 	former map[resourceID]*history
+	// estates are those of the classes from which proxies came with the present commit.
+	estates []*estate
 }
 
 // history is what can be gone back to: versions that were replaced, the newest last. All but the first
@@ -100,6 +102,7 @@ func (g *group) rebuild(t Translator, p *pools) {
 	g.redo(t.Own(&g.class), p)
 	g.disown()
 	g.compose(p)
+	g.adopt(p)
 }
 
 // refresh computes again what the translator's last step may have changed.
@@ -118,6 +121,7 @@ func (g *group) refresh(t Translator, p *pools) {
 	if base || own || heir {
 		g.compose(p)
 	}
+	g.adopt(p)
 }
 
 // rebase takes what the class shares with others.

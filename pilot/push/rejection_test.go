@@ -2,6 +2,7 @@ package push
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -38,5 +39,41 @@ func TestRejectedSharedResource(t *testing.T) {
 	d.apply(f.edit(destinationRule("a", "web", host, 3))...)
 	if now := get(refuses); now == good || now == bad || now != get(other) || len(d.problems) != 0 {
 		t.Errorf("a repaired version is not served, or its problem stays: %v", d.problems)
+	}
+}
+
+// A proxy that refuses what it gets with its new class goes back to what it had in the former one, also
+// where it tells only later that it took that.
+func TestProxyTakesAlongWhatItRuns(t *testing.T) {
+	e, f := New(Options{}), fake{messages: map[string][]Message{
+		"a": {cluster("x", time.Second, "")}, "b": {cluster("x", 2*time.Second, "")},
+	}}
+	apply(t, e, Commit{Translator: f})
+	c := connect(t, e, "p", "a")
+	get := func(v *viewer) *Resource { return v.now().Set(Clusters).Get("x") }
+	good := get(c)
+	f.class, f.moved = map[string]string{"p": "b"}, map[string]bool{"p": true}
+	apply(t, e, Commit{Translator: f})
+	good.Accept()
+	bad := get(c)
+	if c.Reject(bad, "no"); bad == good || get(c) != good {
+		t.Errorf("serves %v after the refusal of %v, want %v", get(c), bad, good)
+	}
+}
+
+func TestProxyBringsWhatItsNewClassCanGoBackTo(t *testing.T) {
+	e, f := New(Options{}), fake{messages: map[string][]Message{
+		"a": {cluster("x", time.Second, "")}, "b": {cluster("x", 2*time.Second, "")},
+	}}
+	apply(t, e, Commit{Translator: f})
+	moves, resident := connect(t, e, "p", "a"), connect(t, e, "q", "b")
+	get := func(v *viewer) *Resource { return v.now().Set(Clusters).Get("x") }
+	good := get(moves)
+	good.Accept()
+	resident.Reject(get(resident), "no")
+	f.class, f.moved = map[string]string{"p": "b"}, map[string]bool{"p": true}
+	apply(t, e, Commit{Translator: f})
+	if get(moves) != good || get(resident) != good {
+		t.Errorf("serves %v, want %v", get(moves), good)
 	}
 }
