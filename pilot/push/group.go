@@ -265,16 +265,14 @@ func encode(m Message) (*Resource, error) {
 }
 
 // inherit takes over what was refused in the class from which a proxy comes, as far as this class has
-// the same.
+// the same, and keeps what that class had until this one's view is made.
 func (g *group) inherit(from *group) {
+	g.bequeath(from)
 	for id, bad := range from.rejected {
 		if _, known := g.rejected[id]; known {
 			continue
 		}
 		g.rejected[id], g.heir = bad, true
-		if h := from.former[id]; h != nil && g.former[id] == nil {
-			g.former[id] = &history{slices.Clone(h.versions)}
-		}
 	}
 }
 
