@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // client is an Envoy of the random mesh, with what is checked of every response.
@@ -38,7 +37,6 @@ type client struct {
 // tenure is a time in which a server remembers what a client accepted.
 type tenure struct {
 	*link
-	class string
 	epoch int // in which the resource came
 }
 
@@ -274,11 +272,6 @@ func (w *world) everWas(id resourceID, hash string) bool {
 	return false
 }
 
-// tenure is the present one.
-func (c *client) tenure() tenure {
-	return tenure{c.link, resolve.Classify(c.w.epoch(c.w.latest()).snapshot, &c.told.Proxy).Key, c.w.latest()}
-}
-
 // remembered tells whether the server still knows which version of a resource the client took.
 func (c *client) remembered(id resourceID) bool {
 	then := c.took[id]
@@ -286,9 +279,8 @@ func (c *client) remembered(id resourceID) bool {
 		return false
 	}
 	for i := then.epoch; i <= c.w.latest(); i++ {
-		e := c.w.epoch(i)
-		if c.viewAt(e)[id.typ][id.name] == nil || resolve.Classify(e.snapshot, &c.told.Proxy).Key != then.class {
-			return false // it went, or the client moved to another class, which has a history of its own
+		if c.viewAt(c.w.epoch(i))[id.typ][id.name] == nil {
+			return false // it went
 		}
 	}
 	return true
@@ -296,10 +288,12 @@ func (c *client) remembered(id resourceID) bool {
 
 // remember notes what the client has of a response that it applied.
 func (c *client) remember(r *response, gone []string) {
-	now := c.tenure()
+	now := tenure{c.link, c.w.latest()}
 	for _, res := range r.resources {
 		id := resourceID{r.typ, res.name}
+		_, asked := c.sub(r.typ).asks(res.name)
 		switch {
+		case !asked: // and not looked at
 		case len(r.refused) == 0:
 			c.took[id] = now
 			delete(c.unclaimed, id)

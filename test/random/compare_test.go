@@ -85,7 +85,7 @@ func (w *world) compareEndpoints(c *client, want *view) {
 		switch {
 		case a.eds == "" || r == nil || c.hides(w, push.Endpoints, a.eds):
 		case w.bad(c, push.Endpoints, want, a.eds):
-			if c.isDelta && a.hosts == "" && c.remembered(resourceID{push.Endpoints, a.eds}) {
+			if a.hosts == "" && c.remembered(resourceID{push.Endpoints, a.eds}) {
 				c.fail("%s has lost its hosts by a refusal", n)
 			}
 		case a.hosts != r.hash:
