@@ -1,9 +1,6 @@
 package push
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Client is one connected proxy's place among the views.
 type Client struct {
@@ -23,35 +20,6 @@ type Update struct {
 	Since time.Time
 }
 
-// Suspicion is what a proxy may run of each type that is something else than it claims, because its
-// stream broke before a refused response was repaired, or before it answered one. It is nil for most.
-type Suspicion map[Type]Doubt
-
-// Doubt is what is suspected of one type: everything, or some names. Of what is in pieces the proxy
-// may have what it does not claim.
-type Doubt struct {
-	All    bool
-	Names  []string
-	Pieces []*Piece
-}
-
-// Add adds what is suspected of a type.
-func (s *Suspicion) Add(t Type, d Doubt) {
-	if !d.All && len(d.Names) == 0 {
-		return
-	}
-	if *s == nil {
-		*s = Suspicion{}
-	}
-	before := (*s)[t]
-	(*s)[t] = Doubt{
-		All: before.All || d.All, Names: slices.Concat(before.Names, d.Names), Pieces: slices.Concat(before.Pieces, d.Pieces),
-	}
-}
-
-// maxSuspects bounds how many disconnected proxies are remembered.
-const maxSuspects = 10000
-
 // Node gives the proxy as it described itself.
 func (c *Client) Node() *Node { return c.node }
 
@@ -63,8 +31,8 @@ func (c *Client) Close(suspicion Suspicion) {
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
 	delete(c.group.clients, c)
-	if len(suspicion) > 0 && len(c.engine.suspects) < maxSuspects {
-		c.engine.suspects[c.node.ID] = suspicion
+	if len(suspicion) > 0 {
+		c.engine.suspects.put(c.node.ID, suspicion)
 	}
 }
 

@@ -49,7 +49,7 @@ type Engine struct {
 
 	mu        sync.Mutex // guards all below, and of groups what has been built
 	groups    map[string]*group
-	suspects  map[string]Suspicion
+	suspects  *suspects
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
 }
@@ -61,7 +61,7 @@ func New(opts Options) *Engine {
 	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pools: newPools(),
-		groups: map[string]*group{}, suspects: map[string]Suspicion{},
+		groups: map[string]*group{}, suspects: newSuspects(),
 	}
 }
 
@@ -177,8 +177,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	defer e.mu.Unlock()
 	g.built = true
 	c := &Client{engine: e, node: n, group: g, changed: changed}
-	c.suspicion = e.suspects[n.ID]
-	delete(e.suspects, n.ID)
+	c.suspicion = e.suspects.take(n.ID)
 	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
 	if len(g.clients) == 1 {

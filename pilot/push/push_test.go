@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,26 @@ func TestSuspicionWaitsForTheNextStream(t *testing.T) {
 	again.Close(nil)
 	if connect(t, e, "p1", "a").Suspicion() != nil {
 		t.Error("a suspicion outlives the stream that it was for")
+	}
+}
+
+func TestOldestSuspicionGoesWhereThereAreTooMany(t *testing.T) {
+	e := New(Options{})
+	apply(t, e, Commit{Translator: fake{}})
+	pod := func(i int) string { return "p" + strconv.Itoa(i) }
+	suspect := func(i int) { connect(t, e, pod(i), "a").Close(Suspicion{Listeners: Doubt{All: true}}) }
+	for i := range maxSuspects {
+		suspect(i)
+	}
+	suspect(0) // now the newest
+	suspect(maxSuspects)
+	for i, want := range map[int]bool{0: true, 1: false, 2: true, maxSuspects: true} {
+		if got := connect(t, e, pod(i), "a").Suspicion() != nil; got != want {
+			t.Errorf("%s suspected: %v", pod(i), got)
+		}
+	}
+	if got := len(e.suspects.byID); got != maxSuspects-3 || got != e.suspects.oldest.Len() {
+		t.Errorf("%d are remembered", got)
 	}
 }
 
