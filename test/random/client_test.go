@@ -37,7 +37,7 @@ type client struct {
 // tenure is a time in which a server remembers what a client accepted.
 type tenure struct {
 	*link
-	epoch int // in which the resource came
+	epoch int // in which the resource was sent
 }
 
 type resourceID struct {
@@ -288,7 +288,7 @@ func (c *client) remembered(id resourceID) bool {
 
 // remember notes what the client has of a response that it applied.
 func (c *client) remember(r *response, gone []string) {
-	now := tenure{c.link, c.w.latest()}
+	now := tenure{c.link, r.epoch}
 	for _, res := range r.resources {
 		id := resourceID{r.typ, res.name}
 		_, asked := c.sub(r.typ).asks(res.name)
