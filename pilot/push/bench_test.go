@@ -87,6 +87,18 @@ func BenchmarkConnect(b *testing.B) {
 	}
 }
 
+// BenchmarkCheck tells what it costs to compare one view with one built from scratch.
+func BenchmarkCheck(b *testing.B) {
+	_, d := newBench(b)
+	d.connectAll(b)
+	last := ""
+	b.ReportAllocs()
+	for b.Loop() {
+		d.engine.unchecked = 1
+		last = d.engine.check(last)
+	}
+}
+
 func BenchmarkChange(b *testing.B) {
 	f, d := newBench(b)
 	d.connectAll(b)

@@ -31,6 +31,7 @@ func (c *Client) Close(suspicion Suspicion) {
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
 	delete(c.group.clients, c)
+	c.engine.left = c.engine.left || len(c.group.clients) == 0
 	if len(suspicion) > 0 {
 		c.engine.suspects.put(c.node.ID, suspicion)
 	}

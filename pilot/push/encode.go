@@ -50,6 +50,14 @@ func newEncoder() *encoder {
 	return e
 }
 
+// apart gives an encoder for another use of the present snapshot or a former one. It has the same
+// memory of what equal values come to, since that follows from the values alone.
+func (e *encoder) apart() *encoder {
+	out := &encoder{pools: e.pools, memos: e.memos, hosts: e.hosts}
+	out.advance()
+	return out
+}
+
 func (e *encoder) resource(t Type, name string, value any, message func() proto.Message) (*Resource, error) {
 	r, _, err := e.encode(t, name, "", value, message)
 	return r, err

@@ -52,6 +52,7 @@ type Engine struct {
 	suspects  *suspects
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
+	left      bool            // the last proxy of some class went since
 }
 
 // New gives an Engine without a state; it serves after the first Apply.
@@ -229,7 +230,7 @@ func (e *Engine) report() {
 		}
 	}
 	slices.SortFunc(all, model.CompareProblems)
-	e.reported = slices.Compact(all)
+	e.reported, e.left = slices.Compact(all), false
 	e.opts.Report(e.reported)
 }
 

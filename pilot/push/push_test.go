@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -208,6 +210,39 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 	if c.now().Set(Clusters).Get("x") == good || len(problems) != 0 {
 		t.Errorf("a repaired version is not served, or its problem stays: %v", problems)
 	}
+}
+
+func TestProblemGoesWithItsLastProxyButNotWithABreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var problems []model.Problem
+		e := New(Options{Report: func(p []model.Problem) { problems = p }})
+		apply(t, e, Commit{Translator: fake{messages: map[string][]Message{"a": {cluster("x", time.Second, dr)}}}})
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		running.Go(func() {
+			if err := e.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		c := connect(t, e, "p1", "a")
+		c.Reject(c.now().Set(Clusters).Get("x"), "no")
+		c.Close(nil)
+		synctest.Wait()
+		c = connect(t, e, "p1", "a")
+		time.Sleep(CheckEvery + time.Second)
+		synctest.Wait()
+		if len(problems) != 1 {
+			t.Errorf("after a break: %v", problems)
+		}
+		c.Close(nil)
+		time.Sleep(CheckEvery)
+		synctest.Wait()
+		if len(problems) != 0 {
+			t.Errorf("without a proxy: %v", problems)
+		}
+	})
 }
 
 func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
