@@ -66,13 +66,14 @@ func (p *plane) start(rng *rand.Rand) {
 	p.store = store.New(store.Options{
 		Domain: "cluster.local", Sources: []store.SourceOptions{{Name: source}}, Report: p.report,
 	})
-	p.engine = push.New(push.Options{Report: func(all []model.Problem) { p.report("push", all) }})
+	p.engine = push.New(push.Options{Report: func(all []model.Problem) { p.report("push", all) }, Logger: slog.New(faults{p.t})})
 	p.server = xds.New(xds.Options{
 		Source: p.engine, Logger: slog.New(slog.DiscardHandler),
 		AckTimeout: ackTimeout, WarmingTimeout: warmingTimeout, RemovalGrace: removalGrace,
 	})
 	p.work.Go(func() { _ = p.store.Run(ctx) })
 	p.work.Go(func() { p.pump(ctx) })
+	p.work.Go(func() { _ = p.engine.Run(ctx) })
 	keys := slices.SortedFunc(maps.Keys(p.objects), model.Key.Compare)
 	rng.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	var events []model.Event
@@ -82,6 +83,24 @@ func (p *plane) start(rng *rand.Rand) {
 	p.store.Apply(source, events, nil)
 	p.store.Synced(source)
 }
+
+// faults lets a test fail by what the engine logs as an error, since it heals what it finds wrong.
+type faults struct{ t *testing.T }
+
+func (f faults) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+func (f faults) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		r.Message += " " + a.String()
+		return true
+	})
+	f.t.Error(r.Message)
+	return nil
+}
+
+func (f faults) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f faults) WithGroup(string) slog.Handler { return f }
 
 func (p *plane) stop() {
 	p.cancel()
