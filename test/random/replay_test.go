@@ -9,6 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
@@ -77,6 +81,55 @@ func replay(t *testing.T, c *client) {
 			}
 		}
 	}
+}
+
+// A full state of which a part is refused takes away what it leaves out all the same.
+func TestEnvoyDropsWhatARefusedStateLeavesOut(t *testing.T) {
+	t.Parallel()
+	s := serveScript(t)
+	e := envoytest.Run(t, envoytest.Config{Node: "sidecar~10.0.0.1~p.a~a.svc.cluster.local", Socket: s.socket, SotW: true, Apart: true})
+	on := s.next()
+	tell := func(nonce string, typ push.Type, resources ...*resource) {
+		t.Helper()
+		r := &response{typ: typ, nonce: nonce, version: nonce, resources: resources}
+		if len(resources) == 1 {
+			r.refused = map[string]string{resources[0].name: "no such filter"}
+		}
+		if err := on.send(r); err != nil {
+			t.Fatal(err)
+		}
+		said := on.hear()
+		for said != nil && said.nonce != nonce {
+			said = on.hear()
+		}
+		if said == nil || (said.detail != "") != (len(resources) == 1) {
+			t.Fatalf("to %s the Envoy says %v", nonce, said)
+		}
+	}
+	leaves, stays := emptyListener(t, "leaves"), emptyListener(t, "stays")
+	tell("1", push.Clusters)
+	tell("2", push.Listeners, leaves, stays)
+	has := func(name string) bool { return strings.Contains(e.Get("/listeners"), name) }
+	envoytest.Eventually(t, "both listeners are up", func() bool { return has("leaves") && has("stays") })
+	tell("3", push.Listeners, stays)
+	envoytest.Eventually(t, "one is gone", func() bool { return !has("leaves") })
+	if !has("stays") {
+		t.Error("the refused one's former version is gone")
+	}
+}
+
+func emptyListener(t *testing.T, name string) *resource {
+	t.Helper()
+	wire, err := proto.Marshal(&listenerv3.Listener{
+		Name: name, FilterChains: []*listenerv3.FilterChain{{}},
+		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(envoytest.FreePort(t))},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &resource{&content{hash: name, wire: string(wire)}, name, "1"}
 }
 
 // compareRequests tells how a real request differs from a client's, or gives "".
