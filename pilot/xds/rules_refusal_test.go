@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -222,6 +223,28 @@ func TestRule9WhatComesBackIsRefusedAndReportedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRule9WhatAProxyMayRunIsRemovedThoughItGoesBeforeTheFirstResponse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		stays := []push.Message{cluster("c", 1), assignment("c", 1), listener("stays", "1")}
+		m := newMesh(t, append(stays, listener("goes", "1"))...)
+		first := m.connect(false, 10)
+		first.subscribe(push.Listeners)
+		first.expect(push.Listeners, "goes", "stays") // refused in part, but the answer does not arrive
+		m.stop(first)
+		again := m.connect(false, 10)
+		again.subscribe(push.Clusters)
+		again.expect(push.Clusters, "c")
+		again.subscribe(push.Listeners)
+		again.silent() // listeners wait for the cluster
+		m.set(stays...)
+		time.Sleep(4 * time.Second)
+		if r := again.expect(push.Listeners, "stays"); !slices.Equal(r.removed, []string{"goes"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		m.stop(again)
+	})
 }
 
 func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {

@@ -14,14 +14,15 @@ func (w *watch) fill(unsure bool) {
 	}
 }
 
-// distrust makes everything due, whatever the client claims to have.
+// distrust makes everything due, whatever the client claims to have. A suspect one may also have what it
+// does not claim.
 func (w *watch) distrust(r *request) {
 	for name := range r.claimed() {
 		if w.base.Find(name) == nil {
 			w.claims(string(name), "")
 		}
 	}
-	w.fill(r.claims > 0)
+	w.fill(r.claims > 0 || w.suspect)
 }
 
 // claims notes that the client says it has a version of a name that base has not.
