@@ -244,7 +244,7 @@ func (e *envoy) takeEndpoints(r *response) string {
 // stopWaiting puts clusters into service without hosts.
 func (e *envoy) stopWaiting() {
 	for _, c := range e.active {
-		c.unhosted = c.awaits()
+		c.unhosted = c.unhosted || c.awaits()
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.warming)) {
 		e.active[name] = e.warming[name]

@@ -146,7 +146,7 @@ func (w *world) restart() {
 
 // quiet lets everything come to rest.
 func (w *world) quiet() {
-	rest := 0
+	rest := time.Duration(0)
 	for range 4000 {
 		moved := false
 		for _, c := range w.clients {
@@ -166,10 +166,11 @@ func (w *world) quiet() {
 			rest = 0
 			continue
 		}
-		if rest++; rest > 30 {
+		if rest > push.CheckEvery { // the time in which problems go whose last proxy went
 			return
 		}
 		time.Sleep(time.Second)
+		rest += time.Second
 		synctest.Wait()
 	}
 	w.t.Fatalf("seed %d, step %d: does not come to rest", w.seed, w.step)
