@@ -77,6 +77,10 @@ func (e *envoy) judge(r *response) map[string]string {
 
 // receive applies a judged response and answers it.
 func (e *envoy) receive(r *response) {
+	if !e.isDelta { // its mux says nothing of a type while it takes a response of it
+		e.pause(r.typ)
+		defer e.resume(r.typ)
+	}
 	var detail string
 	switch r.typ {
 	case push.Clusters:
