@@ -71,7 +71,7 @@ func (e *encoder) encode(t Type, name, variant string, value any, message func()
 		if err != nil {
 			return nil, err
 		}
-		return e.resources.intern(r), nil
+		return e.resources.one(r), nil
 	})
 }
 
@@ -150,5 +150,5 @@ func (e *encoder) routes(name string, hosts []*virtualHost) (*Resource, error) {
 		}
 		r.finish(head)
 	}
-	return e.resources.intern(r), nil
+	return e.resources.one(r), nil
 }

@@ -161,7 +161,7 @@ func (g *group) redo(d Draft, p *pools) {
 			g.invalid[id] = invalidProblem(m, err)
 			r = g.own[id]
 		} else {
-			r = p.resources.intern(r)
+			r = p.resources.one(r)
 		}
 		if r != nil {
 			fresh[id] = r

@@ -5,9 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"weak"
 )
 
 // Names is an immutable set of names, one object for all subscriptions that are equal. nil is the
@@ -73,15 +71,12 @@ func (n *Names) Compare(next *Names) (added, gone []string) {
 // subscription has it.
 type NamesPool struct {
 	seed maphash.Seed
-
-	mu      sync.Mutex
-	entries map[namesKey]weak.Pointer[Names]
-	sweepAt int // number of entries at which the dead ones are dropped
+	pool *pool[namesKey, Names]
 }
 
 // NewNamesPool gives an empty pool.
 func NewNamesPool() *NamesPool {
-	return &NamesPool{seed: maphash.MakeSeed(), entries: map[namesKey]weak.Pointer[Names]{}, sweepAt: minSweep}
+	return &NamesPool{seed: maphash.MakeSeed(), pool: newPool[namesKey, Names]()}
 }
 
 // Of gives the set of names. Where it is in use already that takes no memory.
@@ -96,7 +91,7 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 	if key.length == 0 {
 		return nil
 	}
-	if known := p.get(key); known != nil {
+	if known := p.pool.get(key); known != nil {
 		return known
 	}
 	var all strings.Builder // one piece of memory for all names
@@ -135,7 +130,7 @@ func (p *NamesPool) Change(n *Names, added, gone []string) *Names {
 	for _, name := range less {
 		key.sum -= maphash.String(p.seed, name)
 	}
-	if known := p.get(key); known != nil {
+	if known := p.pool.get(key); known != nil {
 		return known
 	}
 	list := make([]string, 0, key.length)
@@ -161,32 +156,11 @@ func has(sorted []string, name string) bool {
 	return found
 }
 
-func (p *NamesPool) get(key namesKey) *Names {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.entries[key].Value()
-}
-
 // intern takes ownership of a sorted list in which each name stands once.
 func (p *NamesPool) intern(list []string) *Names {
 	key := namesKey{length: len(list)}
 	for _, name := range list {
 		key.sum += maphash.String(p.seed, name)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known := p.entries[key].Value(); known != nil {
-		return known
-	}
-	made := &Names{id: lastNames.Add(1), key: key, list: list}
-	p.entries[key] = weak.Make(made)
-	if len(p.entries) > p.sweepAt {
-		for k, w := range p.entries {
-			if w.Value() == nil {
-				delete(p.entries, k)
-			}
-		}
-		p.sweepAt = max(minSweep, 2*len(p.entries))
-	}
-	return made
+	return p.pool.intern(key, always, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list} })
 }
