@@ -101,6 +101,9 @@ func TestOneFrameServesBothProtocols(t *testing.T) {
 	if got.GetName() != "a" || got.GetVersion() != r.Version || len(r.Version) != 11 {
 		t.Errorf("delta frame names %q, version %q", got.GetName(), got.GetVersion())
 	}
+	if r.Size(true) != len(r.Delta()) || r.Size(false) != len(r.SotW()) {
+		t.Errorf("sizes %d and %d of frames of %d and %d bytes", r.Size(true), r.Size(false), len(r.Delta()), len(r.SotW()))
+	}
 	if !proto.Equal(got.GetResource(), sotw.GetResources()[0]) || !proto.Equal(r.Any(), got.GetResource()) {
 		t.Error("the two protocols carry different bodies")
 	}

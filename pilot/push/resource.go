@@ -61,6 +61,14 @@ func (r *Resource) Frame(delta bool) []byte {
 	return r.SotW()
 }
 
+// Size gives the number of those bytes, without putting them together.
+func (r *Resource) Size(delta bool) int {
+	if delta {
+		return r.size
+	}
+	return r.size - r.any
+}
+
 // Accept marks that a proxy has acknowledged the resource.
 func (r *Resource) Accept() {
 	if !r.accepted.Load() {

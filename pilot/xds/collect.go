@@ -31,7 +31,7 @@ func (w *watch) collect(r *response, now time.Time) {
 	for _, name := range w.dirty.sorted() {
 		res, gone := w.decide(name, now)
 		if res != nil {
-			n := len(res.Frame(w.delta))
+			n := res.Size(w.delta)
 			if !fits(n) {
 				return
 			}
@@ -66,7 +66,7 @@ func (w *watch) unqueue(r *response) int {
 		refused, _ := w.refused.get(res.Name)
 		if !dirty && refused != res.Version {
 			r.resources = append(r.resources, res)
-			size += len(res.Frame(w.delta))
+			size += res.Size(w.delta)
 		}
 	}
 	return size

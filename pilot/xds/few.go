@@ -49,14 +49,7 @@ func (f *few[V]) names() iter.Seq[string] {
 }
 
 // sorted gives the names in order.
-func (f *few[V]) sorted() []string {
-	names := make([]string, 0, len(f.m))
-	for name := range f.m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (f *few[V]) sorted() []string { return slices.Sorted(f.names()) }
 
 // take gives all and is empty afterwards.
 func (f *few[V]) take() map[string]V {

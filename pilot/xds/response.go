@@ -73,7 +73,7 @@ func (r *response) size() int {
 		n += p.Size()
 	}
 	for _, res := range r.resources {
-		n += len(res.Frame(r.delta))
+		n += res.Size(r.delta)
 	}
 	return n
 }
