@@ -7,6 +7,9 @@ import (
 	"cmp"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 )
 
 // Kind names a kind of configuration object as users write it in YAML, e.g. "VirtualService".
@@ -80,6 +83,16 @@ func Older(a, b *Object) int {
 		return c
 	}
 	return a.Compare(b.Key)
+}
+
+// SameSpec tells whether two objects of one kind have equal contents.
+func SameSpec(a, b *Object) bool {
+	x, isProto := a.Spec.(proto.Message)
+	y, bothProto := b.Spec.(proto.Message)
+	if isProto && bothProto {
+		return proto.Equal(x, y)
+	}
+	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 
 // Event tells that an object was added (Old nil), changed, or deleted (New nil).

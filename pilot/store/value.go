@@ -5,9 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -23,15 +21,7 @@ func sameValue(a, b *model.Object) bool {
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
 	}
-	if !a.Created.Equal(b.Created) {
-		return false
-	}
-	x, isProto := a.Spec.(proto.Message)
-	y, bothProto := b.Spec.(proto.Message)
-	if isProto && bothProto {
-		return proto.Equal(x, y)
-	}
-	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	return a.Created.Equal(b.Created) && model.SameSpec(a, b)
 }
 
 // samePod compares what configuration reads of a pod. Readiness and the end of a pod's life

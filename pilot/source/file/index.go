@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -252,14 +249,6 @@ func sameObject(a, b *model.Object) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
 	}
-	if a.Origin != b.Origin || !a.Created.Equal(b.Created) ||
-		!maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.Annotations, b.Annotations) {
-		return false
-	}
-	x, isProto := a.Spec.(proto.Message)
-	y, bothProto := b.Spec.(proto.Message)
-	if isProto && bothProto {
-		return proto.Equal(x, y)
-	}
-	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+	return a.Origin == b.Origin && a.Created.Equal(b.Created) &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && model.SameSpec(a, b)
 }
