@@ -27,6 +27,7 @@ func ThisMachine() Machine {
 	return m
 }
 
+// String says it in one line, for titles.
 func (m Machine) String() string {
 	return fmt.Sprintf("%d CPUs (%s), %.0f GB, %s", m.CPUs, m.CPU, float64(m.Memory)/(1<<30), m.OS)
 }
