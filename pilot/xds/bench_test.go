@@ -20,6 +20,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 
 // shared is a translator whose classes have the same sets.
 type shared struct {
-	table
+	xdstest.Table
 	base push.Base
 }
 
@@ -51,12 +52,12 @@ func sets(b *testing.B) func(port uint32) push.Base {
 	for i := range benchServices {
 		name := fmt.Sprintf("outbound|80||service-%d.some-namespace.svc.cluster.local", i)
 		clusters = append(clusters, made(cluster(name+strings.Repeat("x", 700), 1)), made(cluster(name, 1)))
-		assignments = append(assignments, made(assignment(name, 80)))
+		assignments = append(assignments, made(xdstest.Assignment(name, 80)))
 	}
 	var base push.Base
 	base.Sets[push.Clusters] = push.NewSet(clusters...)
 	return func(port uint32) push.Base {
-		assignments[0] = made(assignment(assignments[0].Name, port))
+		assignments[0] = made(xdstest.Assignment(assignments[0].Name, port))
 		base.Sets[push.Endpoints] = push.NewSet(assignments...)
 		return base
 	}

@@ -10,7 +10,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -20,40 +19,13 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
-
-// table is a translator that gives every proxy the same messages.
-type table []push.Message
-
-func (t table) Classify(p *model.Proxy) resolve.Class { return resolve.Class{Key: p.Namespace} }
-
-func (t table) Advance(context.Context, []*resolve.Class) (push.Work, error) { return push.Work{}, nil }
-
-func (t table) Moved(*model.Proxy) bool { return false }
-
-func (t table) Touched(*resolve.Class) (base, own bool) { return false, true }
-
-func (t table) Base(*resolve.Class) push.Base { return push.Base{} }
-
-func (t table) Own(*resolve.Class) push.Draft { return push.Draft{Messages: t} }
 
 func cluster(name string, seconds int) push.Message {
 	return push.Message{Type: push.Clusters, Name: name, Body: &clusterv3.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(time.Duration(seconds) * time.Second),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
-	}}
-}
-
-func assignment(name string, port uint32) push.Message {
-	return push.Message{Type: push.Endpoints, Name: name, Body: &endpointv3.ClusterLoadAssignment{
-		ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: &corev3.Address{
-				Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-					Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
-				}},
-			}}},
-		}}}},
 	}}
 }
 
@@ -89,7 +61,7 @@ func newMesh(t *testing.T, messages ...push.Message) *mesh {
 // set makes the mesh's state these messages.
 func (m *mesh) set(messages ...push.Message) {
 	m.t.Helper()
-	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: table(messages), Since: time.Now()}); err != nil {
+	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: xdstest.Table(messages), Since: time.Now()}); err != nil {
 		m.t.Fatal(err)
 	}
 }

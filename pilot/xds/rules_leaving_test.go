@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // What test/fleet saw with real Envoys: requests failed for moments in which a cluster had no hosts.
 
 func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), assignment("a", 1), cluster("b", 1), assignment("b", 1), listener("l", "x"), route("80", "a"))
+		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1), cluster("b", 1), xdstest.Assignment("b", 1), listener("l", "x"), route("80", "a"))
 		c := m.start([]string{"a", "b"}, []string{"80"})
 		defer m.stop(c)
 		state := func(to, stat string, port uint32) []push.Message {
-			return []push.Message{cluster("a", 1), assignment("a", 2), cluster("b", 1), assignment("b", port), listener("l", stat), route("80", to)}
+			return []push.Message{cluster("a", 1), xdstest.Assignment("a", 2), cluster("b", 1), xdstest.Assignment("b", port), listener("l", stat), route("80", to)}
 		}
 		m.set(state("a", "x", 1)...)
 		former := c.expect(push.Endpoints, "a")
@@ -32,7 +33,7 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 
 func TestRule2WhatALeavingClusterHasStays(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 1), assignment("a", 1), route("80", "a")}
+		all := []push.Message{cluster("a", 1), xdstest.Assignment("a", 1), route("80", "a")}
 		m := newMesh(t, all...)
 		// A former stream broke, and a removal ended the client's claim of what a cluster has that is
 		// in use until its routes have moved.
@@ -50,9 +51,9 @@ func TestRule2WhatALeavingClusterHasStays(t *testing.T) {
 // moved away from a cluster.
 func TestRule7GraceBeginsWithTheAcknowledgement(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("old", 1), assignment("old", 1), listener("l", "x"), route("80", "old"))
+		m := newMesh(t, cluster("old", 1), xdstest.Assignment("old", 1), listener("l", "x"), route("80", "old"))
 		c := m.start([]string{"old"}, []string{"80"})
-		m.set(cluster("old", 1), assignment("old", 1), listener("l", "x"), route("80", "old"))
+		m.set(cluster("old", 1), xdstest.Assignment("old", 1), listener("l", "x"), route("80", "old"))
 		time.Sleep(time.Minute) // settled long ago
 		synctest.Wait()
 		c.linger = make(chan struct{})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
@@ -56,7 +57,7 @@ func TestRule9RefusedBatchIsBisected(t *testing.T) {
 		names := []string{"a", "b", "bad", "d", "e"}
 		var all []push.Message
 		for _, n := range names {
-			all = append(all, assignment(n, 1))
+			all = append(all, xdstest.Assignment(n, 1))
 		}
 		m := newMesh(t, all...)
 		c := m.connect(false, 10)
@@ -87,7 +88,7 @@ func TestRule9RefusedBatchIsBisected(t *testing.T) {
 
 func TestRule9RefusedEndpointsThatAreOwedAgainHoldUpNoOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		endpoints := []push.Message{assignment("a", 1), assignment("b", 1)}
+		endpoints := []push.Message{xdstest.Assignment("a", 1), xdstest.Assignment("b", 1)}
 		m := newMesh(t, append(endpoints, cluster("a", 1), cluster("b", 1))...)
 		c := m.connect(true, 10)
 		defer m.stop(c)
@@ -187,12 +188,12 @@ func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 
 func TestRule9WhatIsOwedSinceARefusalIsNotForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
 		c := m.start([]string{"a", "b"}, nil)
 		defer m.stop(c)
-		m.set(cluster("a", 1), cluster("b", 1), assignment("a", 2), assignment("b", 2))
+		m.set(cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 2), xdstest.Assignment("b", 2))
 		refused := c.expect(push.Endpoints, "a", "b")
-		m.set(cluster("a", 2), cluster("b", 2), assignment("b", 2)) // a waits for endpoints that are gone
+		m.set(cluster("a", 2), cluster("b", 2), xdstest.Assignment("b", 2)) // a waits for endpoints that are gone
 		c.expect(push.Clusters, "a", "b")
 		c.nack(refused, "malformed")
 		c.ack(c.expect(push.Endpoints, "b"))
@@ -227,7 +228,7 @@ func TestRule9WhatComesBackIsRefusedAndReportedAgain(t *testing.T) {
 
 func TestRule9WhatAProxyMayRunIsRemovedThoughItGoesBeforeTheFirstResponse(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		stays := []push.Message{cluster("c", 1), assignment("c", 1), listener("stays", "1")}
+		stays := []push.Message{cluster("c", 1), xdstest.Assignment("c", 1), listener("stays", "1")}
 		m := newMesh(t, append(stays, listener("goes", "1"))...)
 		first := m.connect(false, 10)
 		first.subscribe(push.Listeners)

@@ -11,13 +11,14 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // The numbers are those of the protocol rules in the project's reference on Envoy.
 
 func TestRule1SubscriptionsRideOnAcknowledgements(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, assignment("a", 1), assignment("b", 2))
+		m := newMesh(t, xdstest.Assignment("a", 1), xdstest.Assignment("b", 2))
 		c := m.connect(false, 10)
 		defer m.stop(c)
 		c.subscribe(push.Endpoints, "a")
@@ -49,7 +50,7 @@ func TestRule1OldNoncesAreAcknowledgedAfterNewerOnes(t *testing.T) {
 
 func TestRule2AskedAgainIsAnsweredInFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, assignment("a", 1), route("80", "x"))
+		m := newMesh(t, xdstest.Assignment("a", 1), route("80", "x"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
 		c.subscribe(push.Clusters)
@@ -73,10 +74,10 @@ func TestRule2AskedAgainIsAnsweredInFull(t *testing.T) {
 
 func TestRule3EverySentClusterIsFollowedByItsEndpoints(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
 		c := m.start([]string{"a", "b"}, nil)
 		defer m.stop(c)
-		m.set(cluster("a", 2), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		m.set(cluster("a", 2), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
 		c.expect(push.Clusters, "a")
 		c.expect(push.Endpoints, "a") // unchanged, before the acknowledgement of CDS, and a alone
 	})
@@ -84,7 +85,7 @@ func TestRule3EverySentClusterIsFollowedByItsEndpoints(t *testing.T) {
 
 func TestRule3EndpointsAreOwedToAClientThatAsksForThemLater(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 2), cluster("b", 1), assignment("a", 1), assignment("b", 1)}
+		all := []push.Message{cluster("a", 2), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1)}
 		m := newMesh(t, all...)
 		c := m.connect(false, 10)
 		defer m.stop(c)
@@ -97,7 +98,7 @@ func TestRule3EndpointsAreOwedToAClientThatAsksForThemLater(t *testing.T) {
 
 func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1)}
+		all := []push.Message{cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1)}
 		m := newMesh(t, all...)
 		eds := query{subscribe: []string{"a", "b"}, initial: versions(all[2], all[3])}
 		broken := m.connect(false, 10)
@@ -118,7 +119,7 @@ func TestRule4EndpointsAskedForBeforeClustersComeInFull(t *testing.T) {
 
 func TestRule4ListenersWaitAlsoForClustersWhoseEndpointsWereRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 2), cluster("new", 1), assignment("a", 1), assignment("new", 1), listener("l", "new"))
+		m := newMesh(t, cluster("a", 2), cluster("new", 1), xdstest.Assignment("a", 1), xdstest.Assignment("new", 1), listener("l", "new"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
 		c.subscribe(push.Endpoints, "a") // it has a cluster, and nothing that it could claim
@@ -133,10 +134,10 @@ func TestRule4ListenersWaitAlsoForClustersWhoseEndpointsWereRefused(t *testing.T
 
 func TestRule4WhatIsStillInUseKeepsItsEndpoints(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("new", 1), assignment("new", 1), route("80", "new"))
+		m := newMesh(t, cluster("new", 1), xdstest.Assignment("new", 1), route("80", "new"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Endpoints, query{subscribe: []string{"old", "new"}, initial: versions(assignment("old", 1))})
+		c.ask(push.Endpoints, query{subscribe: []string{"old", "new"}, initial: versions(xdstest.Assignment("old", 1))})
 		c.ask(push.Routes, query{subscribe: []string{"80"}, initial: versions(route("80", "old"))})
 		r := c.expect(push.Endpoints, "new")
 		if !slices.Equal(r.removed, []string{"old"}) {
@@ -151,10 +152,10 @@ func TestRule4WhatIsStillInUseKeepsItsEndpoints(t *testing.T) {
 
 func TestRule5RoutesWaitForNewClustersButNotForever(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), assignment("a", 1), route("80", "x"), listener("l", "x"))
+		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1), route("80", "x"), listener("l", "x"))
 		c := m.start([]string{"a"}, []string{"80"})
 		defer m.stop(c)
-		m.set(cluster("a", 1), cluster("new", 1), assignment("a", 1), assignment("new", 1), route("80", "y"), listener("l", "y"))
+		m.set(cluster("a", 1), cluster("new", 1), xdstest.Assignment("a", 1), xdstest.Assignment("new", 1), route("80", "y"), listener("l", "y"))
 		cds := c.expect(push.Clusters, "new")
 		c.subscribe(push.Endpoints, "new")
 		c.ack(c.expect(push.Endpoints, "new"))
@@ -174,7 +175,7 @@ func TestRule5RoutesWaitForNewClustersButNotForever(t *testing.T) {
 
 func TestRule5WarmingIsNoStall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), assignment("a", 1))
+		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1))
 		c := m.connect(false, 10)
 		defer m.stop(c)
 		c.subscribe(push.Clusters)
@@ -200,7 +201,7 @@ func TestRule6FirstWildcardAnswerIsOneAndMayBeEmpty(t *testing.T) {
 		for i := range 400 {
 			name := fmt.Sprintf("%s-%04d", strings.Repeat("x", 1000), i)
 			names = append(names, name)
-			big = append(big, cluster(name, 1), assignment(name, 1))
+			big = append(big, cluster(name, 1), xdstest.Assignment(name, 1))
 		}
 		m.set(big...)
 		c.drain()
@@ -219,10 +220,10 @@ func TestRule6FirstWildcardAnswerIsOneAndMayBeEmpty(t *testing.T) {
 
 func TestRule7ClustersGoLastAndAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("old", 1), assignment("old", 1), listener("l", "old"), route("80", "old"))
+		m := newMesh(t, cluster("old", 1), xdstest.Assignment("old", 1), listener("l", "old"), route("80", "old"))
 		c := m.start([]string{"old"}, []string{"80"})
 		defer m.stop(c)
-		m.set(cluster("new", 1), assignment("new", 1), listener("l", "new"), route("80", "new"))
+		m.set(cluster("new", 1), xdstest.Assignment("new", 1), listener("l", "new"), route("80", "new"))
 		cds := c.expect(push.Clusters, "new")
 		if len(cds.removed) != 0 {
 			t.Fatalf("removes %v together with additions", cds.removed)

@@ -16,13 +16,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestHeldVersionsAreNotSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 1), assignment("a", 1), listener("l", "x"), route("80", "x")}
+		all := []push.Message{cluster("a", 1), xdstest.Assignment("a", 1), listener("l", "x"), route("80", "x")}
 		m := newMesh(t, all...)
 		c := m.start([]string{"a"}, []string{"80"})
 		m.set(append(all, cluster("b", 1))...) // an unrelated change
@@ -72,7 +73,7 @@ func TestWhatWasRemovedMeanwhileIsRemovedAfterAReconnect(t *testing.T) {
 
 func TestStalledClientDelaysNobodyAndIsEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, assignment("a", 1))
+		m := newMesh(t, xdstest.Assignment("a", 1))
 		stalled := m.connect(false, 0) // reads nothing
 		stalled.subscribe(push.Endpoints, "a")
 		lazy := m.connect(false, 10) // reads and acknowledges nothing
@@ -81,7 +82,7 @@ func TestStalledClientDelaysNobodyAndIsEnded(t *testing.T) {
 		good.subscribe(push.Endpoints, "a")
 		good.ack(good.expect(push.Endpoints, "a"))
 		for port := range uint32(10) {
-			m.set(assignment("a", 100+port))
+			m.set(xdstest.Assignment("a", 100+port))
 			good.ack(good.expect(push.Endpoints, "a"))
 		}
 		if len(lazy.out) != 1 {
@@ -106,18 +107,18 @@ func TestStalledClientDelaysNobodyAndIsEnded(t *testing.T) {
 
 func TestLatestStateWinsOverAQueue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, assignment("a", 1))
+		m := newMesh(t, xdstest.Assignment("a", 1))
 		c := m.connect(false, 10)
 		defer m.stop(c)
 		c.subscribe(push.Endpoints, "a")
 		r := c.expect(push.Endpoints, "a")
 		for port := range uint32(50) {
-			m.set(assignment("a", 100+port))
+			m.set(xdstest.Assignment("a", 100+port))
 		}
 		c.silent()
 		c.ack(r)
 		r = c.expect(push.Endpoints, "a")
-		if v := versions(assignment("a", 149)); r.all()[0].Version != v["a"] {
+		if v := versions(xdstest.Assignment("a", 149)); r.all()[0].Version != v["a"] {
 			t.Error("not the latest state is sent")
 		}
 		c.ack(r)
@@ -158,7 +159,7 @@ func TestNodeMustMatchTheIdentity(t *testing.T) {
 
 func TestSotW(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), cluster("b", 1), assignment("a", 1), assignment("b", 1))
+		m := newMesh(t, cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
 		c := m.connect(true, 10)
 		defer m.stop(c)
 		c.subscribe(push.Listeners)
@@ -170,13 +171,13 @@ func TestSotW(t *testing.T) {
 		eds := c.expect(push.Endpoints, "a", "b")
 		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a", "b"}})
 		c.silent()
-		m.set(cluster("a", 1), cluster("b", 1), assignment("a", 2), assignment("b", 1))
+		m.set(cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 2), xdstest.Assignment("b", 1))
 		part := c.expect(push.Endpoints, "a") // endpoints may be partial
 		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a"}})
 		c.silent() // stale
 		c.ask(push.Endpoints, query{nonce: nonceOf(part), names: []string{"a", "b", "c"}})
 		c.expect(push.Endpoints, "c")
-		m.set(cluster("a", 1), cluster("new", 1), assignment("a", 2))
+		m.set(cluster("a", 1), cluster("new", 1), xdstest.Assignment("a", 2))
 		all := c.expect(push.Clusters, "a", "new", "b") // b stays until nothing points at it
 		c.ack(all)
 		time.Sleep(11 * time.Second)
@@ -209,7 +210,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 func TestOverGRPC(t *testing.T) {
 	engine := push.New(push.Options{})
 	server := New(Options{Source: engine, Logger: discard})
-	if err := engine.Apply(t.Context(), push.Commit{Translator: table{cluster("a", 1)}}); err != nil {
+	if err := engine.Apply(t.Context(), push.Commit{Translator: xdstest.Table{cluster("a", 1)}}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -7,6 +7,7 @@ import (
 	"weak"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // What a client keeps alive that does not read, or does not acknowledge, does not grow with what has
@@ -14,7 +15,7 @@ import (
 func TestStalledClientKeepsLittleAlive(t *testing.T) {
 	const versions, most = 200, 40 // in flight, remembered differences, and what can be gone back to
 	bubble(t, func(t *testing.T) {
-		m := newMesh(t, cluster("a", 1), assignment("a", 1))
+		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1))
 		var clients []*client
 		for _, buffer := range []int{0, 2 * versions} {
 			c := m.connect(false, buffer)
@@ -25,7 +26,7 @@ func TestStalledClientKeepsLittleAlive(t *testing.T) {
 		}
 		var sent []weak.Pointer[push.Resource]
 		for i := range versions {
-			m.set(cluster("a", 2+i), assignment("a", uint32(2+i)))
+			m.set(cluster("a", 2+i), xdstest.Assignment("a", uint32(2+i)))
 			synctest.Wait()
 			for _, typ := range []push.Type{push.Clusters, push.Endpoints} {
 				sent = append(sent, weak.Make(m.engine.Views()[0].Set(typ).Get("a")))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // volatile is a service with a rule, of which only what changes with every write is another.
@@ -54,7 +55,7 @@ func TestRule12NothingVolatileIsInAResource(t *testing.T) {
 	t.Parallel()
 	const name = "outbound|80||web.ns.svc.cluster.local"
 	port, backend := envoytest.FreePort(t), envoytest.Backend(t, "web")
-	front := []push.Message{listener("http", port, "r", "x"), route("r", name)}
+	front := []push.Message{listener("http", port, "r", "x"), xdstest.Route("r", name)}
 	written := func(n int) []push.Message {
 		return append(translated(t, fmt.Sprintf(volatile, n, backend)), front...)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // interval is between the requests of a load.
@@ -122,7 +123,7 @@ func (m *mesh) meddling(decide meddler) {
 func (m *mesh) set(messages ...push.Message) {
 	m.t.Helper()
 	m.messages = messages
-	if err := m.engine.Apply(context.Background(), push.Commit{Translator: table(messages), Since: time.Now()}); err != nil {
+	if err := m.engine.Apply(context.Background(), push.Commit{Translator: xdstest.Table(messages), Since: time.Now()}); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // web is a mesh in which a port leads to a cluster.
 func web(port int, to string, backend uint32) []push.Message {
-	return []push.Message{cluster(to, 1), assignment(to, backend), listener("http", port, "r", "x"), route("r", to)}
+	return []push.Message{xdstest.Cluster(to, 1), xdstest.Assignment(to, backend), listener("http", port, "r", "x"), xdstest.Route("r", to)}
 }
 
 func TestRule6AnEmptyFirstAnswerIsGiven(t *testing.T) {
@@ -41,7 +42,7 @@ func TestRule6TheFirstAnswerIsNotSplit(t *testing.T) {
 	var all []push.Message
 	for i := range 300 { // of a kilobyte each
 		name := fmt.Sprintf("%s-%d", strings.Repeat("x", 1000), i)
-		all = append(all, cluster(name, 1), assignment(name, 1))
+		all = append(all, xdstest.Cluster(name, 1), xdstest.Assignment(name, 1))
 	}
 	m := newMesh(t, nil, all...)
 	m.eventually("Envoy is live", m.Live)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // What test/fleet found: requests failed while a route led to a cluster that had no hosts yet, or
@@ -18,7 +19,7 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	a, other, b := envoytest.Backend(t, "a"), envoytest.Backend(t, "a"), envoytest.Backend(t, "b")
 	state := func(port int, a uint32, to string, more ...push.Message) []push.Message {
 		return append([]push.Message{
-			cluster("a", 1), cluster("b", 1), assignment("a", a), listener("http", port, "r", "x"), route("r", to),
+			xdstest.Cluster("a", 1), xdstest.Cluster("b", 1), xdstest.Assignment("a", a), listener("http", port, "r", "x"), xdstest.Route("r", to),
 		}, more...)
 	}
 	port := envoytest.FreePort(t)
@@ -27,7 +28,7 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	m.meddling(drop(ack(push.Endpoints)))
 	m.set(state(port, other, "a")...)
 	m.await("an acknowledgement, which is taken away, so that no endpoints may be sent", ack(push.Endpoints))
-	m.set(state(port, other, "b", assignment("b", b))...)
+	m.set(state(port, other, "b", xdstest.Assignment("b", b))...)
 	m.barrier()
 	if m.count(response(push.Routes)) != 0 {
 		t.Error("the route came before the hosts that it leads to")
@@ -46,7 +47,7 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 	overtaken := warmed(t, state(port, a, "a")...)
 	load = startLoad(t, port)
 	overtaken.meddling(drop(response(push.Endpoints)))
-	overtaken.set(state(port, a, "b", assignment("b", b))...)
+	overtaken.set(state(port, a, "b", xdstest.Assignment("b", b))...)
 	overtaken.await("the route", response(push.Routes))
 	overtaken.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
 }
@@ -57,7 +58,7 @@ func TestRule2AClusterThatLeavesKeepsItsHosts(t *testing.T) {
 	// no endpoints of it any more.
 	scene := func(t *testing.T, answer func(*message)) (*mesh, *envoytest.Load) {
 		port, backend := envoytest.FreePort(t), envoytest.Backend(t, "new")
-		m := warmed(t, append(web(port, "old", envoytest.Backend(t, "old")), cluster("new", 2), assignment("new", 1))...)
+		m := warmed(t, append(web(port, "old", envoytest.Backend(t, "old")), xdstest.Cluster("new", 2), xdstest.Assignment("new", 1))...)
 		load := startLoad(t, port)
 		unclaimed := func(x *message) bool {
 			return request(push.Endpoints)(x) && slices.Contains(x.Request.GetResourceNamesSubscribe(), "old") &&

@@ -7,12 +7,13 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 func TestRule9TheGoodPartOfARefusedResponseIsSentAgain(t *testing.T) {
 	t.Parallel()
 	m := warmed(t)
-	m.set(badCluster("bad"), cluster("good", 1), assignment("good", 1))
+	m.set(badCluster("bad"), xdstest.Cluster("good", 1), xdstest.Assignment("good", 1))
 	m.await("a refusal", nack(push.Clusters))
 	m.await("an acknowledgement of the good part", ack(push.Clusters))
 	if m.count(response(push.Clusters, "good")) != 2 || m.count(response(push.Clusters, "bad")) != 1 {
@@ -33,12 +34,12 @@ func TestRule9ARefusedBatchIsBisected(t *testing.T) {
 	a := envoytest.Backend(t, "a")
 	state := func(a *push.Message, badHost string) []push.Message {
 		return []push.Message{
-			cluster("a", 1), cluster("b", 1), cluster("bad", 1), cluster("d", 1),
-			*a, assignment("b", 1), assignmentAt("bad", badHost, 1), assignment("d", 1),
-			listener("http", port, "r", "x"), route("r", "a"),
+			xdstest.Cluster("a", 1), xdstest.Cluster("b", 1), xdstest.Cluster("bad", 1), xdstest.Cluster("d", 1),
+			*a, xdstest.Assignment("b", 1), xdstest.AssignmentAt("bad", badHost, 1), xdstest.Assignment("d", 1),
+			listener("http", port, "r", "x"), xdstest.Route("r", "a"),
 		}
 	}
-	nowhere, somewhere := assignment("a", 1), assignment("a", a)
+	nowhere, somewhere := xdstest.Assignment("a", 1), xdstest.Assignment("a", a)
 	m := warmed(t, state(&nowhere, "127.0.0.1")...)
 	load := startLoad(t, port)
 	m.set(state(&somewhere, "no address")...)
@@ -60,7 +61,7 @@ func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
 	good, bad := envoytest.FreePort(t), envoytest.FreePort(t)
 	a := envoytest.Backend(t, "a")
 	state := func(stat string, second push.Message) []push.Message {
-		return []push.Message{cluster("a", 1), assignment("a", a), route("r", "a"), listener("good", good, "r", stat), second}
+		return []push.Message{xdstest.Cluster("a", 1), xdstest.Assignment("a", a), xdstest.Route("r", "a"), listener("good", good, "r", stat), second}
 	}
 	fine := listener("bad", bad, "r", "x")
 	runs := func(m *mesh, stat string) func() bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // ride takes what Envoy subscribes to of endpoints out of a request of its own, and puts it on the
@@ -37,12 +38,12 @@ func TestRule1SubscriptionsRideOnAnswers(t *testing.T) {
 			t.Parallel()
 			m := warmed(t, one(1)...)
 			m.meddling(ride())
-			m.set(append(one(1), cluster("b", 1), assignment("b", 1))...)
+			m.set(append(one(1), xdstest.Cluster("b", 1), xdstest.Assignment("b", 1))...)
 			m.await("a subscription", request(push.Endpoints))
 			if !m.warming("b") {
 				t.Fatal("the cluster is not warming, so that nothing is proved")
 			}
-			m.set(cluster("a", 1), assignmentAt("a", host, 2), cluster("b", 1), assignment("b", 1))
+			m.set(xdstest.Cluster("a", 1), xdstest.AssignmentAt("a", host, 2), xdstest.Cluster("b", 1), xdstest.Assignment("b", 1))
 			m.await("the subscription rides", func(x *message) bool {
 				return request(push.Endpoints)(x) && x.Request.GetResponseNonce() != "" && slices.Contains(x.Request.GetResourceNamesSubscribe(), "b")
 			})
@@ -56,7 +57,7 @@ func TestRule1SubscriptionsRideOnAnswers(t *testing.T) {
 		t.Parallel()
 		m := warmed(t, one(1)...)
 		m.meddling(drop(request(push.Endpoints))) // the subscription and whatever it rides on
-		m.set(append(one(1), cluster("b", 1), assignment("b", 1))...)
+		m.set(append(one(1), xdstest.Cluster("b", 1), xdstest.Assignment("b", 1))...)
 		m.await("a subscription", request(push.Endpoints))
 		m.barrier()
 		if !m.warming("b") {
@@ -69,7 +70,7 @@ func TestRule1OldNoncesAreAnswersToo(t *testing.T) {
 	t.Parallel()
 	m := warmed(t)
 	m.meddling(drop(response(push.Endpoints, "x")))
-	first := []push.Message{badCluster("bad"), cluster("x", 1), assignment("x", 1)}
+	first := []push.Message{badCluster("bad"), xdstest.Cluster("x", 1), xdstest.Assignment("x", 1)}
 	m.set(first...)
 	m.await("endpoints, which are taken away so that the answer to the clusters waits", response(push.Endpoints, "x"))
 	m.barrier() // is a later response
@@ -92,7 +93,7 @@ func TestRule2WhatIsAskedForAgainIsSentAgain(t *testing.T) {
 	t.Parallel()
 	port, other := envoytest.FreePort(t), envoytest.FreePort(t)
 	a := envoytest.Backend(t, "a")
-	rest := []push.Message{cluster("a", 1), assignment("a", a), route("r", "a")}
+	rest := []push.Message{xdstest.Cluster("a", 1), xdstest.Assignment("a", a), xdstest.Route("r", "a")}
 	m := warmed(t, append(rest, listener("first", port, "r", "x"))...)
 	forgotten := func(x *message) bool {
 		return request(push.Routes)(x) && slices.Contains(x.Request.GetResourceNamesUnsubscribe(), "r")
@@ -124,7 +125,7 @@ func TestRule2WhatIsAskedForAgainIsSentAgain(t *testing.T) {
 func TestRule2UnknownNamesAreAnswered(t *testing.T) {
 	t.Parallel()
 	port := envoytest.FreePort(t)
-	unknown := []push.Message{cluster("none", 1), listener("http", port, "none", "x")}
+	unknown := []push.Message{xdstest.Cluster("none", 1), listener("http", port, "none", "x")}
 	m := warmed(t)
 	m.set(unknown...)
 	m.eventually("nothing waits for what nobody has", func() bool {
@@ -167,7 +168,7 @@ func TestRule2EndpointsAreNeverRemoved(t *testing.T) {
 	m.barrier()
 	m.meddling(drop(response(push.Endpoints)))
 	changed := slices.Clone(state)
-	changed[0] = cluster("a", 2)
+	changed[0] = xdstest.Cluster("a", 2)
 	m.set(changed...)
 	m.await("endpoints", response(push.Endpoints))
 	m.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Endpoints.URL(), Nonce: "removal", RemovedResources: []string{"a"}})

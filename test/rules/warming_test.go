@@ -5,11 +5,12 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // one is a mesh of one cluster in some version, and its endpoints.
 func one(seconds int) []push.Message {
-	return []push.Message{cluster("a", seconds), assignment("a", 1)}
+	return []push.Message{xdstest.Cluster("a", seconds), xdstest.Assignment("a", 1)}
 }
 
 // warmed starts an Envoy that runs a mesh, with its clusters warm.
@@ -27,7 +28,9 @@ func warmed(t *testing.T, messages ...push.Message) *mesh {
 
 func TestRule3EndpointsFollowTheirCluster(t *testing.T) {
 	t.Parallel()
-	state := func(seconds int) []push.Message { return append(one(seconds), cluster("b", 1), assignment("b", 1)) }
+	state := func(seconds int) []push.Message {
+		return append(one(seconds), xdstest.Cluster("b", 1), xdstest.Assignment("b", 1))
+	}
 	m := warmed(t, state(1)...)
 	m.set(state(2)...)
 	m.await("the change is acknowledged, which is when the cluster is warm", ack(push.Clusters))
@@ -122,12 +125,12 @@ func TestRule5RoutesWaitForNewClusters(t *testing.T) {
 	a, b := envoytest.Backend(t, "a"), envoytest.Backend(t, "b")
 	state := func(to string) []push.Message {
 		return []push.Message{
-			cluster("a", 1), assignment("a", a), listener("http", port, "r", "x"), route("r", to),
+			xdstest.Cluster("a", 1), xdstest.Assignment("a", a), listener("http", port, "r", "x"), xdstest.Route("r", to),
 		}
 	}
 	m := warmed(t, state("a")...)
 	load := startLoad(t, port)
-	m.set(append(state("b"), cluster("b", 1), assignment("b", b))...)
+	m.set(append(state("b"), xdstest.Cluster("b", 1), xdstest.Assignment("b", b))...)
 	m.eventually("traffic moves", from(load, "b"))
 	if !m.before(ack(push.Clusters), response(push.Routes)) {
 		t.Error("the route came before its cluster was warm")
@@ -136,7 +139,7 @@ func TestRule5RoutesWaitForNewClusters(t *testing.T) {
 
 	// A cluster that does not get warm holds routes up for a bounded time only.
 	m.meddling(drop(response(push.Endpoints)))
-	m.set(append(state("c"), cluster("b", 1), cluster("c", 1), assignment("c", b))...)
+	m.set(append(state("c"), xdstest.Cluster("b", 1), xdstest.Cluster("c", 1), xdstest.Assignment("c", b))...)
 	m.await("the route comes all the same", response(push.Routes))
 	if !m.warming("c") {
 		t.Error("the cluster is not warming, so that nothing is proved")
@@ -151,7 +154,7 @@ func TestRule5AListenerIsAcknowledgedBeforeItIsWarm(t *testing.T) {
 	port := envoytest.FreePort(t)
 	a := envoytest.Backend(t, "a")
 	state := func(routes string) []push.Message {
-		return []push.Message{cluster("a", 1), assignment("a", a), listener("http", port, routes, "x"), route(routes, "a")}
+		return []push.Message{xdstest.Cluster("a", 1), xdstest.Assignment("a", a), listener("http", port, routes, "x"), xdstest.Route(routes, "a")}
 	}
 	m := warmed(t, state("r")...)
 	load := startLoad(t, port)
@@ -176,7 +179,7 @@ metadata: {name: web, namespace: ns}
 spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}`)
 	m := warmed(t)
 	m.meddling(drop(response(push.Endpoints)))
-	m.set(append(product, cluster("zero", 1), assignment("zero", 1))...)
+	m.set(append(product, xdstest.Cluster("zero", 1), xdstest.Assignment("zero", 1))...)
 	const name = "outbound|80||web.ns.svc.cluster.local"
 	m.await("endpoints", response(push.Endpoints, name))
 	if !m.warming(name) || !m.warming("zero") {
