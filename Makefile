@@ -90,7 +90,7 @@ fmt:
 unit: ## Unit tests, goldens, architecture
 	$(GO) test $$($(GO) list ./... | grep -v /test/e2e)
 
-RACE := ./pilot/store/... ./pilot/source/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
+RACE := ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race
 race: ## The race detector on the concurrent packages
 	$(GO) test -race $(RACE)

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
@@ -48,23 +48,23 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 // dumpOf gives Envoy's ConfigDump for a stream. A resource of which the proxy holds a former
 // version is left out, since its bytes are not kept.
 func dumpOf(c xds.Connection) (*adminv3.ConfigDump, error) {
-	clusters := &adminv3.ClustersConfigDump{VersionInfo: c.Types[push.Clusters].Acked}
-	listeners := &adminv3.ListenersConfigDump{VersionInfo: c.Types[push.Listeners].Acked}
+	clusters := &adminv3.ClustersConfigDump{VersionInfo: c.Types[resource.Clusters].Acked}
+	listeners := &adminv3.ListenersConfigDump{VersionInfo: c.Types[resource.Listeners].Acked}
 	routes, endpoints := &adminv3.RoutesConfigDump{}, &adminv3.EndpointsConfigDump{}
 	for r := range c.Held() {
 		a := r.Any()
 		switch r.Type {
-		case push.Clusters:
+		case resource.Clusters:
 			clusters.DynamicActiveClusters = append(clusters.DynamicActiveClusters,
 				&adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: r.Version, Cluster: a})
-		case push.Listeners:
+		case resource.Listeners:
 			listeners.DynamicListeners = append(listeners.DynamicListeners, &adminv3.ListenersConfigDump_DynamicListener{
 				Name: r.Name, ActiveState: &adminv3.ListenersConfigDump_DynamicListenerState{VersionInfo: r.Version, Listener: a},
 			})
-		case push.Routes:
+		case resource.Routes:
 			routes.DynamicRouteConfigs = append(routes.DynamicRouteConfigs,
 				&adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: r.Version, RouteConfig: a})
-		case push.Endpoints:
+		case resource.Endpoints:
 			endpoints.DynamicEndpointConfigs = append(endpoints.DynamicEndpointConfigs,
 				&adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: r.Version, EndpointConfig: a})
 		}
@@ -102,7 +102,7 @@ func (s *Server) connections(w http.ResponseWriter, _ *http.Request) {
 		types := []string{}
 		for t, st := range c.Types {
 			if st.State != xds.StateIgnored {
-				types = append(types, push.Type(t).String())
+				types = append(types, resource.Type(t).String())
 			}
 		}
 		clients = append(clients, connection{

@@ -42,7 +42,7 @@ func (s *Server) shards(w http.ResponseWriter, _ *http.Request) {
 	out := map[string]map[string]shard{}
 	for _, svc := range snap.AllServices() {
 		one := shard{Shards: map[string][]shardEndpoint{}, ServiceAccounts: map[string]struct{}{}}
-		for _, ep := range snap.Endpoints(svc.Key) {
+		for _, ep := range snap.Endpoints(svc.ID()) {
 			registry := "Kubernetes/" + s.opts.ClusterID
 			one.Shards[registry] = append(one.Shards[registry], s.shardEndpoint(ep))
 		}
@@ -105,7 +105,7 @@ func (s *Server) endpointz(w http.ResponseWriter, r *http.Request) {
 	out := []endpointService{}
 	for _, svc := range snap.Services(namespace) {
 		byPort := map[string][]endpointInfo{}
-		for _, ep := range snap.Endpoints(svc.Key) {
+		for _, ep := range snap.Endpoints(svc.ID()) {
 			byPort[ep.ServicePort] = append(byPort[ep.ServicePort], describe(ep))
 		}
 		for _, port := range svc.Ports {

@@ -21,7 +21,7 @@ func (noServices) AllServices() []*model.Service { return nil }
 
 func (noServices) Services(string) []*model.Service { return nil }
 
-func (noServices) Endpoints(model.Key) []model.Endpoint { return nil }
+func (noServices) Endpoints(model.ServiceID) []model.Endpoint { return nil }
 
 func TestPagesAreForTheMachineItselfOrTheProven(t *testing.T) {
 	none := options()

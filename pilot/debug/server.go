@@ -25,7 +25,7 @@ type Snapshot interface {
 	Mesh() *meshconfig.MeshConfig
 	Services(namespace string) []*model.Service
 	AllServices() []*model.Service
-	Endpoints(service model.Key) []model.Endpoint
+	Endpoints(service model.ServiceID) []model.Endpoint
 }
 
 // Options of a Server; functions are called for each request.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
@@ -34,11 +34,10 @@ func (s *Server) syncz(w http.ResponseWriter, _ *http.Request) {
 		out = append(out, syncStatus{
 			ClusterID: s.clusterOf(c), Proxy: c.Proxy(), ProxyType: string(c.Node.Type),
 			ProxyVersion: c.Node.EnvoyVersion, IstioVersion: c.Node.IstioVersion,
-			ClusterSent: t[push.Clusters].Sent, ClusterAcked: t[push.Clusters].Acked,
-			ListenerSent: t[push.Listeners].Sent, ListenerAcked: t[push.Listeners].Acked,
-			RouteSent: t[push.Routes].Sent, RouteAcked: t[push.Routes].Acked,
-			EndpointSent: t[push.Endpoints].Sent, EndpointAcked: t[push.Endpoints].Acked,
-			ExtensionConfigSent: t[push.Extensions].Sent, ExtensionConfigAcked: t[push.Extensions].Acked,
+			ClusterSent: t[resource.Clusters].Sent, ClusterAcked: t[resource.Clusters].Acked,
+			ListenerSent: t[resource.Listeners].Sent, ListenerAcked: t[resource.Listeners].Acked,
+			RouteSent: t[resource.Routes].Sent, RouteAcked: t[resource.Routes].Acked,
+			EndpointSent: t[resource.Endpoints].Sent, EndpointAcked: t[resource.Endpoints].Acked,
 		})
 	}
 	writeJSON(w, out)
@@ -86,7 +85,7 @@ func (s *Server) richSyncz(w http.ResponseWriter, _ *http.Request) {
 			Connected: c.Connected, View: c.View.Class, Types: map[string]TypeStatus{},
 		}
 		for t, st := range c.Types {
-			p.Types[push.Type(t).String()] = TypeStatus{
+			p.Types[resource.Type(t).String()] = TypeStatus{
 				State: string(st.State), Since: st.Since, AgeSeconds: now.Sub(st.Since).Seconds(),
 				Resources: st.Size, Sent: st.Sent, Acked: st.Acked, Error: st.Error,
 			}

@@ -77,7 +77,7 @@ func (m *metrics) commit(c store.Commit) {
 		known := m.known[key.Kind]
 		switch {
 		case known == nil:
-		case c.Snapshot.Object(key) == nil:
+		case !c.Snapshot.Has(key):
 			delete(known, key)
 		default:
 			known[key] = struct{}{}
@@ -118,9 +118,10 @@ func triggers(c store.Commit) map[string]struct{} {
 // countIdle counts a service's ports without a ready endpoint anew.
 func (m *metrics) countIdle(snap *store.Snapshot, key model.Key) {
 	idle := 0
-	if svc := snap.Service(key.Namespace, key.Name+"."+key.Namespace+".svc."+snap.Domain()); svc != nil {
+	r := snap.Reader(nil)
+	if svc := r.Service(key.Namespace, key.Name+"."+key.Namespace+".svc."+snap.Domain()); svc != nil {
 		serves := map[string]struct{}{}
-		for _, ep := range snap.Endpoints(svc.Key) {
+		for _, ep := range r.Endpoints(svc.ID()) {
 			if ep.Health == model.Healthy {
 				serves[ep.ServicePort] = struct{}{}
 			}

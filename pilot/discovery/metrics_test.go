@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -190,7 +190,7 @@ func connect(t *testing.T, ctx context.Context, addr string) *client {
 	node := &corev3.Node{Id: "sidecar~10.0.0.1~pod.default~default.svc.cluster.local", Metadata: &structpb.Struct{Fields: map[string]*structpb.Value{
 		"ISTIO_VERSION": structpb.NewStringValue("1.31.0"),
 	}}}
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: push.Clusters.URL()}); err != nil {
+	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: xdsres.Clusters.URL()}); err != nil {
 		t.Fatal(err)
 	}
 	return &client{t, stream}

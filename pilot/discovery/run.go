@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -94,14 +95,14 @@ func newPlane(cfg Config) *plane {
 
 // pump brings the store's commits into the views.
 func (p *plane) pump(ctx context.Context) error {
-	first, pipeline := true, push.NewPipeline()
+	first, builder := true, build.New(build.Options{})
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-p.store.Commits():
 			p.metrics.commit(c)
-			if err := p.engine.Apply(ctx, pipeline.Commit(c)); err != nil {
+			if err := p.engine.Apply(ctx, push.Built(builder, c)); err != nil {
 				return err
 			}
 			if first {

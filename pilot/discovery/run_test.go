@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -90,7 +90,7 @@ func TestFromDirectoryToProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := &corev3.Node{Id: "sidecar~10.0.0.1~pod.default~default.svc.cluster.local"}
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: push.Clusters.URL()}); err != nil {
+	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: xdsres.Clusters.URL()}); err != nil {
 		t.Fatal(err)
 	}
 	first := receive(t, stream)

@@ -22,15 +22,11 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	if set == nil {
 		return out
 	}
-	svc := r.Service(c.Namespace, set.Host)
-	if svc == nil {
-		return out
-	}
 	groups := map[group]*ir.LocalityEndpoints{}
-	endpoints := r.Endpoints(svc.Key)
+	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(c, svc, set, ep) {
+		if !belongs(c, set, ep) {
 			continue
 		}
 		g := group{priority: priority(set.Locality, c.Locality, ep.Locality), locality: ep.Locality}
@@ -64,11 +60,8 @@ type group struct {
 }
 
 // belongs tells whether an endpoint is a host of the cluster for this class.
-func belongs(c *resolve.Class, svc *model.Service, set *ir.EndpointSet, ep *model.Endpoint) bool {
-	if ep.ServicePort != set.PortName || ep.Port == 0 || ep.Health == model.Draining {
-		return false
-	}
-	if ep.Health == model.Unhealthy && !svc.PublishNotReady {
+func belongs(c *resolve.Class, set *ir.EndpointSet, ep *model.Endpoint) bool {
+	if ep.ServicePort != set.PortName || ep.Port == 0 || ep.Health != model.Healthy {
 		return false
 	}
 	for k, v := range set.Labels {
@@ -103,7 +96,7 @@ func workload(c *resolve.Class, ep *model.Endpoint) string {
 	if revision == "latest" {
 		revision = ""
 	}
-	return strings.Join([]string{ep.Workload, ep.Namespace, name, revision, c.ClusterID}, ";")
+	return strings.Join([]string{ep.Workload, ep.Namespace, name, revision, cmp.Or(ep.Cluster, c.ClusterID)}, ";")
 }
 
 func firstLabel(labels map[string]string, otherwise string, keys ...string) string {

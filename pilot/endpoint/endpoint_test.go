@@ -53,13 +53,13 @@ func read(t *testing.T, documents string) resolve.Reader {
 	for _, p := range problems {
 		t.Fatalf("the test's own YAML: %s", p)
 	}
-	return store.FromObjects(objects, store.Options{})
+	return store.FromObjects(objects, store.Options{}).Reader(nil)
 }
 
 // cluster is the one for port http of the service, or of a subset.
 func cluster(labels map[string]string) *ir.Cluster {
 	return &ir.Cluster{Name: "outbound|80||a", Endpoints: &ir.EndpointSet{
-		Host: "a.default.svc.cluster.local", Port: 80, PortName: "http", Labels: labels,
+		Namespace: "default", Host: "a.default.svc.cluster.local", Port: 80, PortName: "http", Labels: labels,
 	}}
 }
 

@@ -45,9 +45,10 @@ type ServiceRef struct{ Host, Name, Namespace string }
 
 // EndpointSet says which endpoints belong to an EDS cluster.
 type EndpointSet struct {
-	Host     string // the service's hostname
-	Port     uint32 // the service's port
-	PortName string
+	Namespace string // the service's
+	Host      string // the service's hostname
+	Port      uint32 // the service's port
+	PortName  string
 	// Labels that an endpoint must carry, from the subset; nil for all.
 	Labels   map[string]string
 	Locality LocalityPolicy

@@ -30,6 +30,8 @@ const (
 	KindGateway            Kind = "Gateway"
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
+	// KindResource stands in a problem for an object where a resource of xDS came from none.
+	KindResource Kind = "Resource"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -37,10 +39,18 @@ type Key struct {
 	Kind      Kind
 	Namespace string
 	Name      string
+	// Cluster is the remote cluster that has the object; "" for the control plane's own.
+	Cluster string
 }
 
-// String gives the form used in messages: Kind/namespace/name, or Kind/name.
+// String gives the form used in messages: Kind/namespace/name, or Kind/name; of a remote cluster with
+// the cluster's name after "@".
 func (k Key) String() string {
+	if k.Cluster != "" {
+		cluster := k.Cluster
+		k.Cluster = ""
+		return k.String() + "@" + cluster
+	}
 	if k.Namespace == "" {
 		return string(k.Kind) + "/" + k.Name
 	}
@@ -50,7 +60,7 @@ func (k Key) String() string {
 // Compare orders keys by kind, namespace and name.
 func (k Key) Compare(o Key) int {
 	return cmp.Or(strings.Compare(string(k.Kind), string(o.Kind)),
-		strings.Compare(k.Namespace, o.Namespace), strings.Compare(k.Name, o.Name))
+		strings.Compare(k.Namespace, o.Namespace), strings.Compare(k.Name, o.Name), strings.Compare(k.Cluster, o.Cluster))
 }
 
 // Origin is where an object was read: a file with the 1-based line on which its YAML document

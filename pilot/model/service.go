@@ -1,5 +1,10 @@
 package model
 
+import (
+	"cmp"
+	"time"
+)
+
 // Protocol is what a service port speaks, decided by appProtocol, then by the port name's
 // prefix, as Istio's protocol selection documents.
 type Protocol string
@@ -50,8 +55,9 @@ type ServicePort struct {
 
 // Service is one hostname of the mesh with its ports. It is immutable.
 type Service struct {
-	Key        Key    // the object it came from
-	Hostname   string // e.g. reviews.default.svc.cluster.local
+	Key        Key       // the object it came from, which may give several services
+	Created    time.Time // of that object
+	Hostname   string    // e.g. reviews.default.svc.cluster.local
 	Namespace  string
 	Name       string
 	Addresses  []string // cluster IPs; empty for headless services and those without one yet
@@ -66,6 +72,24 @@ type Service struct {
 	// PublishNotReady keeps endpoints in service that are not ready (publishNotReadyAddresses).
 	PublishNotReady bool
 	Origin          Origin
+}
+
+// ServiceID tells services apart: a hostname may be that of several, in several namespaces.
+type ServiceID struct{ Namespace, Hostname string }
+
+// ID gives what identifies the service. The same Service in several clusters has one ID.
+func (s *Service) ID() ServiceID { return ServiceID{s.Namespace, s.Hostname} }
+
+// CompareServices orders services of one hostname: those of Kubernetes before others, then by age,
+// then by namespace and name. The first is the one that counts, unless a namespace has its own.
+func CompareServices(a, b *Service) int {
+	kubernetes := func(s *Service) int {
+		if s.Key.Kind == KindService {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(kubernetes(a), kubernetes(b)), a.Created.Compare(b.Created), a.Key.Compare(b.Key))
 }
 
 // PortByNumber gives the port with the number, or nil.
@@ -102,6 +126,7 @@ type Endpoint struct {
 	Labels         map[string]string
 	Locality       Locality
 	Network        string
+	Cluster        string // of the workload; "" for the control plane's own
 	ServiceAccount string
 	Namespace      string
 	Workload       string // e.g. the Deployment's name

@@ -3,11 +3,12 @@ package push
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // CheckEvery is how often Run compares a view with one that is built from scratch, as long as there
@@ -15,14 +16,11 @@ import (
 // it costs less than a thousandth of a core, and nothing in a mesh at rest.
 const CheckEvery = time.Minute
 
-// Scratch gives what a class should run without anything that was kept from before.
-type Scratch func() (Base, Draft)
-
 // Checker is a Translator whose results can be had from scratch. The function that FromScratch
 // gives belongs to the present state and may be called later, beside everything else; Discard drops
 // what was kept for a class.
 type Checker interface {
-	FromScratch(c *resolve.Class) Scratch
+	FromScratch(c *resolve.Class) func() build.Result
 	Discard(c *resolve.Class)
 }
 
@@ -48,7 +46,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) settle() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, g := range e.groups {
+	for _, g := range e.classes {
 		if g.built {
 			g.settle()
 		}
@@ -64,9 +62,9 @@ func (e *Engine) check(after string) string {
 	if g == nil {
 		return after
 	}
-	want, wantOwn := was.scratch()
+	want := was.scratch()
 	e.metrics.checked.Inc()
-	difference := compare(was.base, was.own, want, wantOwn)
+	difference := compare(was.base, want.Sets)
 	if difference == "" {
 		return g.class.Key
 	}
@@ -80,13 +78,12 @@ func (e *Engine) check(after string) string {
 // sample is what a view is made of, and how to make it from scratch.
 type sample struct {
 	state   uint64
-	scratch Scratch
-	base    [NumTypes]*Set
-	own     map[resourceID]*Resource
+	scratch func() build.Result
+	base    [resource.NumTypes]*resource.Set
 }
 
 // sample takes the group after the given one, or none where all were compared.
-func (e *Engine) sample(after string) (sample, *group) {
+func (e *Engine) sample(after string) (sample, *classState) {
 	e.state.RLock()
 	defer e.state.RUnlock()
 	e.mu.Lock()
@@ -98,31 +95,31 @@ func (e *Engine) sample(after string) (sample, *group) {
 	}
 	e.unchecked--
 	class := g.class
-	return sample{e.states, checker.FromScratch(&class), g.base, g.own}, g // own is replaced, never changed
+	return sample{e.states, checker.FromScratch(&class), g.base}, g
 }
 
 // heal makes all views anew that have something in common with a wrong one, unless there is another
 // state by now.
-func (e *Engine) heal(wrong *group, state uint64) {
+func (e *Engine) heal(wrong *classState, state uint64) {
 	e.state.Lock()
 	defer e.state.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	checker, ok := e.translator.(Checker)
-	if !ok || e.states != state || e.groups[wrong.class.Key] != wrong {
+	if !ok || e.states != state || e.classes[wrong.class.Key] != wrong {
 		return
 	}
 	checker.Discard(&wrong.class)
-	for _, g := range e.groups {
-		g.rebuild(e.translator, e.pools)
+	for _, g := range e.classes {
+		g.refresh(e.translator, e.pool)
 		g.publish(time.Time{})
 	}
 }
 
 // following gives the group whose class comes next, or the first.
-func (e *Engine) following(after string) *group {
-	var first, next *group
-	for key, g := range e.groups {
+func (e *Engine) following(after string) *classState {
+	var first, next *classState
+	for key, g := range e.classes {
 		if !g.built {
 			continue
 		}
@@ -140,49 +137,15 @@ func (e *Engine) following(after string) *group {
 }
 
 // compare names the first difference, or gives "".
-func compare(base [NumTypes]*Set, own map[resourceID]*Resource, wantBase Base, wantOwn Draft) string {
-	for t, want := range wantBase.Sets {
-		if want == nil || want.totals == base[t].totals {
+func compare(has, want [resource.NumTypes]*resource.Set) string {
+	for t := range want {
+		if want[t].Same(has[t]) {
 			continue
 		}
-		d := want.Since(base[t])
+		d := want[t].Since(has[t])
 		for _, r := range slices.Concat(d.Changed, d.Removed) {
 			return fmt.Sprintf("%s %s", r.Type, r.Name)
 		}
 	}
-	for _, m := range wantOwn.Messages {
-		r, err := encode(m)
-		if err != nil {
-			continue // the former version stays
-		}
-		if has := own[resourceID{m.Type, m.Name}]; has == nil || has.Version != r.Version {
-			return fmt.Sprintf("%s %s", m.Type, m.Name)
-		}
-	}
-	for _, r := range wantOwn.Resources {
-		if has := own[resourceID{r.Type, r.Name}]; has == nil || has.Version != r.Version {
-			return fmt.Sprintf("%s %s", r.Type, r.Name)
-		}
-	}
 	return ""
-}
-
-// FromScratch translates with a pipeline of its own, in which nothing is put over anything else. What
-// it decides is encoded only where nothing equal is in use, which is most of the cost of a view.
-func (p *Pipeline) FromScratch(c *resolve.Class) Scratch {
-	fresh := NewPipeline()
-	fresh.snapshot, fresh.alone, fresh.encoder = p.snapshot, true, p.encoder.apart()
-	return func() (Base, Draft) { return fresh.Base(c), fresh.Own(c) }
-}
-
-// Discard makes the class's product anew when it is next asked for, and all that have the same below
-// them.
-func (p *Pipeline) Discard(c *resolve.Class) {
-	part := p.parts[p.keys[c.Key]]
-	if part == nil {
-		return
-	}
-	maps.DeleteFunc(p.parts, func(_ string, o *shared) bool {
-		return o == part || part.below != nil && (o == part.below || o.below == part.below)
-	})
 }

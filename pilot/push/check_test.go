@@ -9,18 +9,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
-// TestCheckHealsWhatWentWrong spoils a part, as a forgotten dependency would.
+// TestCheckHealsWhatWentWrong spoils a view, as a forgotten dependency would.
 func TestCheckHealsWhatWentWrong(t *testing.T) {
 	var log bytes.Buffer
-	f := newFeed(t, service("a", "web", "172.16.0.1", corev1.ServicePort{Name: "http", Port: 80}))
+	f := storetest.NewFeed(t, nil, storetest.Service("a", "web", "172.16.0.1", corev1.ServicePort{Name: "http", Port: 80}))
 	d := newDriver(t)
 	reg := prometheus.NewRegistry()
 	d.engine = New(Options{Registerer: reg, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	d.apply(f.edit()...)
-	c := join(t, d.engine, proxy(t, "a", "p", "10.0.0.1", nil))
-	d.apply(f.edit(service("a", "other", "172.16.0.2", corev1.ServicePort{Name: "http", Port: 80}))...)
+	d.apply(f.Edit()...)
+	c := join(t, d.engine, proxy(t, "a", "p", "10.0.0.1"))
+	d.apply(f.Edit(storetest.Service("a", "other", "172.16.0.2", corev1.ServicePort{Name: "http", Port: 80}))...)
 	good := c.now()
 	c.told()
 	d.engine.check("")
@@ -28,20 +31,23 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 		t.Fatalf("a good view is found wrong: %s", &log)
 	}
 	const name = "outbound|80||web.a.svc.cluster.local"
-	for _, part := range d.pipeline.parts {
-		made := part.result()
-		made.sets[Clusters] = made.sets[Clusters].with([]entry{{name, nil}})
+	g := d.engine.classes[c.now().Class]
+	spoilt := []*resource.Resource{}
+	for r := range g.base[resource.Clusters].All() {
+		if r.Name != name {
+			spoilt = append(spoilt, r)
+		}
 	}
-	g := d.engine.groups[c.now().Class]
-	g.rebuild(d.engine.translator, d.engine.pools)
+	g.base[resource.Clusters], g.covered = resource.NewSet(spoilt...), false
+	g.compose(d.engine.pool)
 	g.publish(time.Time{})
-	if c.now().Set(Clusters).Get(name) != nil {
+	if c.now().Set(resource.Clusters).Get(name) != nil {
 		t.Fatal("the view was not spoilt")
 	}
 	c.told()
 	d.engine.unchecked = 1
 	d.engine.check("")
-	if got := c.now().Set(Clusters).Get(name); got == nil || got.Version != good.Set(Clusters).Get(name).Version || !c.told() {
+	if got := c.now().Set(resource.Clusters).Get(name); got == nil || got.Version != good.Set(resource.Clusters).Get(name).Version || !c.told() {
 		t.Error("the view is not healed")
 	}
 	if !strings.Contains(log.String(), name) || counted(t, reg, "pilot_push_check_differences_total") != 1 {

@@ -1,16 +1,22 @@
 package push
 
-import "time"
+import (
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+)
 
 // Client is one connected proxy's place among the views.
 type Client struct {
 	engine    *Engine
 	node      *Node
-	suspicion Suspicion
+	seat      *build.Seat
+	untrusted Untrusted
 	changed   func(*Update)
 
 	// The engine's mutex guards both.
-	group *group
+	class *classState
 	view  *View // the last that changed was called with
 }
 
@@ -23,38 +29,41 @@ type Update struct {
 // Node gives the proxy as it described itself.
 func (c *Client) Node() *Node { return c.node }
 
-// Suspicion tells which of the proxy's claims about what it holds are not to be trusted.
-func (c *Client) Suspicion() Suspicion { return c.suspicion }
+// Untrusted tells which of the proxy's claims about what it holds are not to be trusted.
+func (c *Client) Untrusted() Untrusted { return c.untrusted }
 
-// Close ends the registration. suspicion is kept for the proxy's next stream.
-func (c *Client) Close(suspicion Suspicion) {
-	c.engine.mu.Lock()
-	defer c.engine.mu.Unlock()
-	delete(c.group.clients, c)
-	c.engine.left = c.engine.left || len(c.group.clients) == 0
-	if len(suspicion) > 0 {
-		c.engine.suspects.put(c.node.ID, suspicion)
+// Close ends the registration. untrusted is kept for the proxy's next stream.
+func (c *Client) Close(untrusted Untrusted) {
+	e := c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(c.class.clients, c)
+	delete(e.seats, c.seat)
+	e.leaving.Leave(c.seat)
+	e.left = e.left || len(c.class.clients) == 0
+	if len(untrusted) > 0 {
+		e.untrusted.put(c.node.ID, untrusted)
 	}
 }
 
 // Reject tells that the proxy refused a resource. Where no proxy has accepted it, the class goes
 // back to the last accepted version and the objects that it came from are reported.
-func (c *Client) Reject(r *Resource, detail string) {
+func (c *Client) Reject(r *resource.Resource, detail string) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !c.group.reject(r, c.node.Name+"."+c.node.Namespace, detail, e.pools) {
+	if !c.class.reject(r, c.node.Name+"."+c.node.Namespace, detail, e.pool) {
 		return
 	}
-	c.group.publish(time.Time{})
+	c.class.publish(time.Time{})
 	e.report()
 }
 
 // Rejected tells whether a resource of the type is out of service for the client's class.
-func (c *Client) Rejected(t Type) bool {
+func (c *Client) Rejected(t resource.Type) bool {
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
-	for id := range c.group.rejected {
+	for id := range c.class.rejected {
 		if id.typ == t {
 			return true
 		}

@@ -1,11 +1,12 @@
 package push
 
 import (
-	"context"
 	"testing"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
@@ -13,13 +14,12 @@ import (
 type driver struct {
 	t        testing.TB
 	engine   *Engine
-	pipeline *Pipeline
-	computed int
+	builder  *build.Builder
 	problems []model.Problem
 }
 
 func newDriver(t testing.TB) *driver {
-	d := &driver{t: t, pipeline: NewPipeline()}
+	d := &driver{t: t, builder: build.New(build.Options{})}
 	d.engine = New(Options{Report: func(p []model.Problem) { d.problems = p }})
 	return d
 }
@@ -27,24 +27,10 @@ func newDriver(t testing.TB) *driver {
 func (d *driver) apply(commits ...store.Commit) {
 	d.t.Helper()
 	for _, c := range commits {
-		out := d.pipeline.Commit(c)
-		out.Translator = counting{out.Translator.(step), d}
-		if err := d.engine.Apply(d.t.Context(), out); err != nil {
+		if err := d.engine.Apply(d.t.Context(), Built(d.builder, c)); err != nil {
 			d.t.Fatal(err)
 		}
 	}
-}
-
-// counting adds up the units that are computed.
-type counting struct {
-	step
-	*driver
-}
-
-func (c counting) Advance(ctx context.Context, live []*resolve.Class) (Work, error) {
-	w, err := c.step.Advance(ctx, live)
-	c.computed += w.Computed
-	return w, err
 }
 
 // viewer is a client that counts what it is told after its first view.
@@ -77,4 +63,14 @@ func (v *viewer) now() *View {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
 	return v.view
+}
+
+// proxy describes a sidecar beside a pod.
+func proxy(t testing.TB, namespace, name, ip string) *Node {
+	t.Helper()
+	n, err := ParseNode(&corev3.Node{Id: "sidecar~" + ip + "~" + name + "." + namespace + "~" + namespace + ".svc.cluster.local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

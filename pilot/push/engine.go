@@ -1,10 +1,23 @@
+// Package push holds what connected proxies should have and how they get there: for each class of
+// proxies one view, a set of resources for each type. A commit changes the views of the classes that it
+// concerns; each client is handed the new one and only notes what concerns it, so nobody waits for a
+// slow one. What a proxy refuses goes back to what was last accepted, for its class.
+//
+// Glossary:
+//
+//	class       the proxies that get the same
+//	view        what a class should have at one moment
+//	client      one connected proxy, or its stream
+//	accepted    a version that some proxy has acknowledged
+//	rejected    a version that a proxy has refused (NACK); the last accepted one stands in its place
+//	former      the versions before the present one of a resource that is not accepted yet
+//	untrusted   what a proxy may run that is something else than it claims when it comes back
 package push
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,19 +25,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // ErrNotReady says that nothing was committed yet, so that there is nothing to serve.
 var ErrNotReady = errors.New("the first configuration is not committed yet")
-
-// Commit is a new state of the mesh.
-type Commit struct {
-	Translator Translator
-	// Since is when the oldest event in the commit arrived.
-	Since time.Time
-}
 
 // Options of an Engine.
 type Options struct {
@@ -39,7 +47,7 @@ type Options struct {
 type Engine struct {
 	opts    Options
 	metrics *metrics
-	pools   *pools
+	pool    *resource.Pool // of what views have over what is built
 
 	// state guards which state of the mesh is served: Apply takes it for writing, all that
 	// translates for reading. It is taken before mu.
@@ -47,9 +55,11 @@ type Engine struct {
 	translator Translator // nil before the first commit
 	states     uint64     // how many translator has had
 
-	mu        sync.Mutex // guards all below, and of groups what has been built
-	groups    map[string]*group
-	suspects  *suspects
+	mu        sync.Mutex // guards all below, and of classes what has been built
+	leaving   Translator // the one whose seats the clients have
+	classes   map[string]*classState
+	seats     map[*build.Seat]*Client
+	untrusted *untrustedNodes
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
 	left      bool            // the last proxy of some class went since
@@ -61,8 +71,8 @@ func New(opts Options) *Engine {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{
-		opts: opts, metrics: newMetrics(opts.Registerer), pools: newPools(),
-		groups: map[string]*group{}, suspects: newSuspects(),
+		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewPool(),
+		classes: map[string]*classState{}, seats: map[*build.Seat]*Client{}, untrusted: newUntrustedNodes(),
 	}
 }
 
@@ -79,33 +89,41 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	e.states++
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.reclassify()
-	if err := e.refresh(ctx); err != nil {
-		return err
+	e.leaving = c.Translator
+	changed := e.reclassify(work.Moved)
+	for key := range work.Classes {
+		if g := e.classes[key]; g != nil {
+			changed[g] = struct{}{}
+		}
 	}
-	renewed, told := 0, 0
-	for _, g := range e.groups {
+	renewed, told, noted := 0, 0, len(work.Moved) > 0
+	for g := range changed {
+		g.build.Do(func() {}) // no first build is needed any more
+		g.built = true
+		noted = g.refresh(e.translator, e.pool) || noted
 		if n := g.publish(c.Since); n > 0 {
 			renewed++
 			told += n
 		}
 	}
 	if work.Computed > 0 {
-		e.unchecked = len(e.groups)
+		e.unchecked = len(e.classes)
 	}
-	e.report()
-	e.metrics.applied(work, len(e.groups), renewed, told, time.Since(started))
+	if noted {
+		e.report()
+	}
+	e.metrics.applied(work, len(e.classes), renewed, told, time.Since(started))
 	return nil
 }
 
-// live drops the groups without clients and gives the classes of the others.
+// live drops the classes without clients and gives the others.
 func (e *Engine) live() []*resolve.Class {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]*resolve.Class, 0, len(e.groups))
-	for key, g := range e.groups {
+	out := make([]*resolve.Class, 0, len(e.classes))
+	for key, g := range e.classes {
 		if len(g.clients) == 0 {
-			delete(e.groups, key)
+			delete(e.classes, key)
 			continue
 		}
 		out = append(out, &g.class)
@@ -113,48 +131,37 @@ func (e *Engine) live() []*resolve.Class {
 	return out
 }
 
-// refresh brings all groups up to the translator's state.
-func (e *Engine) refresh(ctx context.Context) error {
-	return inParallel(ctx, slices.Collect(maps.Values(e.groups)), func(g *group) {
-		g.settle()
-		if g.built {
-			g.refresh(e.translator, e.pools)
-			return
+// reclassify moves the clients whose class is another one now, and gives the classes to which they
+// came.
+func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
+	changed := map[*classState]struct{}{}
+	for _, seat := range moved {
+		client := e.seats[seat]
+		if client == nil {
+			continue
 		}
-		g.build.Do(func() { g.rebuild(e.translator, e.pools) })
-		g.built = true
-	})
-}
-
-// reclassify moves the clients whose class is another one now. Groups that it makes have no view.
-func (e *Engine) reclassify() {
-	for _, g := range slices.Collect(maps.Values(e.groups)) {
-		for client := range g.clients {
-			if !e.translator.Moved(&client.node.Proxy) {
-				continue
-			}
-			class := e.translator.Classify(&client.node.Proxy)
-			if class.Key == g.class.Key {
-				continue
-			}
-			delete(g.clients, client)
-			to := e.group(class)
-			to.inherit(g)
-			to.clients[client] = struct{}{}
-			client.group = to
-		}
-		if len(g.clients) == 0 {
-			delete(e.groups, g.class.Key)
+		from := client.class
+		delete(from.clients, client)
+		to := e.class(seat.Class)
+		to.inherit(from)
+		to.clients[client] = struct{}{}
+		client.class = to
+		changed[to] = struct{}{}
+		if len(from.clients) == 0 {
+			delete(e.classes, from.class.Key)
+			delete(changed, from)
+			e.left = true
 		}
 	}
+	return changed
 }
 
-// group gives the group of a class, a new one if there is none. The caller holds the mutex.
-func (e *Engine) group(class resolve.Class) *group {
-	g := e.groups[class.Key]
+// class gives the state of a class, a new one if there is none. The caller holds the mutex.
+func (e *Engine) class(class resolve.Class) *classState {
+	g := e.classes[class.Key]
 	if g == nil {
-		g = newGroup(class, e.pools.empty)
-		e.groups[class.Key] = g
+		g = newClassState(class, e.pool.Empty())
+		e.classes[class.Key] = g
 	}
 	return g
 }
@@ -169,20 +176,21 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	if e.translator == nil {
 		return nil, ErrNotReady
 	}
-	class := e.translator.Classify(&n.Proxy)
+	seat := e.translator.Seat(&n.Proxy)
 	e.mu.Lock()
-	g := e.group(class) // which stays, since Apply waits
+	g := e.class(seat.Class) // which stays, since Apply waits
 	e.mu.Unlock()
-	g.build.Do(func() { g.rebuild(e.translator, e.pools) })
+	g.build.Do(func() { g.refresh(e.translator, e.pool) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g.built = true
-	c := &Client{engine: e, node: n, group: g, changed: changed}
-	c.suspicion = e.suspects.take(n.ID)
+	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
+	c.untrusted = e.untrusted.take(n.ID)
 	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
+	e.seats[seat] = c
 	if len(g.clients) == 1 {
-		e.metrics.views.Set(float64(len(e.groups)))
+		e.metrics.views.Set(float64(len(e.classes)))
 		e.reportNew(g)
 	}
 	return c, nil
@@ -200,7 +208,7 @@ func (e *Engine) Views() []*View {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []*View
-	for _, g := range e.groups {
+	for _, g := range e.classes {
 		if g.built {
 			out = append(out, g.view)
 		}
@@ -215,8 +223,8 @@ func (e *Engine) report() {
 		return
 	}
 	var all []model.Problem
-	seen := map[*model.Problem]struct{}{} // first of a list that several groups share
-	for _, g := range e.groups {
+	seen := map[*model.Problem]struct{}{} // first of a list that several classes share
+	for _, g := range e.classes {
 		if len(g.clients) == 0 {
 			continue
 		}
@@ -234,8 +242,8 @@ func (e *Engine) report() {
 	e.opts.Report(e.reported)
 }
 
-// reportNew does so where a group with its first client has a problem that was not reported yet.
-func (e *Engine) reportNew(g *group) {
+// reportNew does so where a class with its first client has a problem that was not reported yet.
+func (e *Engine) reportNew(g *classState) {
 	for _, p := range slices.Concat(g.problems(), g.shared) {
 		at, found := slices.BinarySearchFunc(e.reported, p, model.CompareProblems)
 		if !found || e.reported[at] != p {
@@ -243,15 +251,4 @@ func (e *Engine) reportNew(g *group) {
 			return
 		}
 	}
-}
-
-// publish hands the group's view to those of its clients who have another, and gives their number.
-func (g *group) publish(since time.Time) int {
-	told := 0
-	for c := range g.clients {
-		if c.offer(g.view, since) {
-			told++
-		}
-	}
-	return told
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 )
 
 type metrics struct {
@@ -45,11 +47,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // applied records a commit: what the translator did, how many views there are and how many of them
 // changed, and how many clients were told.
-func (m *metrics) applied(w Work, views, renewed, told int, took time.Duration) {
+func (m *metrics) applied(w build.Work, views, renewed, told int, took time.Duration) {
 	m.views.Set(float64(views))
 	m.renewed.Add(float64(renewed))
 	m.kept.Add(float64(views - renewed))
-	m.parts.Set(float64(w.Parts))
+	m.parts.Set(float64(w.Layers))
 	m.units.Set(float64(w.Units))
 	m.changed.Add(float64(w.Changed))
 	m.computed.Add(float64(w.Computed))

@@ -5,6 +5,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
 // TestRejectedSharedResource is a refusal of what several classes share: only the class of the
@@ -12,31 +16,31 @@ import (
 func TestRejectedSharedResource(t *testing.T) {
 	const name, host = "outbound|80||web.a.svc.cluster.local", "web.a.svc.cluster.local"
 	port := corev1.ServicePort{Name: "http", Port: 80}
-	f := newFeed(t,
-		service("a", "web", "172.16.0.1", port), service("b", "own", "172.16.0.2", port),
-		pod("b", "p", "10.0.0.1", map[string]string{"app": "own"}), destinationRule("a", "web", host, 1),
+	f := storetest.NewFeed(t, nil,
+		storetest.Service("a", "web", "172.16.0.1", port), storetest.Service("b", "own", "172.16.0.2", port),
+		storetest.Pod("b", "p", "10.0.0.1", map[string]string{"app": "own"}), storetest.DestinationRule("a", "web", host, 1),
 	)
 	d := newDriver(t)
-	d.apply(f.edit()...)
-	connect := func(pod, ip string) *viewer { return join(t, d.engine, proxy(t, "b", pod, ip, nil)) }
+	d.apply(f.Edit()...)
+	connect := func(pod, ip string) *viewer { return join(t, d.engine, proxy(t, "b", pod, ip)) }
 	refuses, other := connect("p", "10.0.0.1"), connect("q", "10.0.0.2")
-	if refuses.group == other.group || refuses.group.base != other.group.base {
+	if refuses.class == other.class || refuses.class.base[resource.Endpoints] != other.class.base[resource.Endpoints] {
 		t.Fatal("want two classes that share their outbound part")
 	}
-	get := func(c *viewer) *Resource { return c.now().Set(Clusters).Get(name) }
+	get := func(c *viewer) *resource.Resource { return c.now().Set(resource.Clusters).Get(name) }
 	good := get(refuses)
 	good.Accept()
-	d.apply(f.edit(destinationRule("a", "web", host, 2))...)
+	d.apply(f.Edit(storetest.DestinationRule("a", "web", host, 2))...)
 	bad := get(refuses)
 	refuses.Reject(bad, "no")
 	if get(refuses) != good || get(other) != bad || len(d.problems) == 0 {
 		t.Errorf("after the refusal: %v and %v; problems %v", get(refuses), get(other), d.problems)
 	}
-	d.apply(f.edit(service("a", "unrelated", "172.16.0.3", port))...)
+	d.apply(f.Edit(storetest.Service("a", "unrelated", "172.16.0.3", port))...)
 	if get(refuses) != good {
 		t.Error("the refused version came back with an unrelated change")
 	}
-	d.apply(f.edit(destinationRule("a", "web", host, 3))...)
+	d.apply(f.Edit(storetest.DestinationRule("a", "web", host, 3))...)
 	if now := get(refuses); now == good || now == bad || now != get(other) || len(d.problems) != 0 {
 		t.Errorf("a repaired version is not served, or its problem stays: %v", d.problems)
 	}
@@ -45,12 +49,12 @@ func TestRejectedSharedResource(t *testing.T) {
 // A proxy that refuses what it gets with its new class goes back to what it had in the former one, also
 // where it tells only later that it took that.
 func TestProxyTakesAlongWhatItRuns(t *testing.T) {
-	e, f := New(Options{}), fake{messages: map[string][]Message{
+	e, f := New(Options{}), fake{seats: &[]*build.Seat{}, messages: map[string][]message{
 		"a": {cluster("x", time.Second, "")}, "b": {cluster("x", 2*time.Second, "")},
 	}}
 	apply(t, e, Commit{Translator: f})
 	c := connect(t, e, "p", "a")
-	get := func(v *viewer) *Resource { return v.now().Set(Clusters).Get("x") }
+	get := func(v *viewer) *resource.Resource { return v.now().Set(resource.Clusters).Get("x") }
 	good := get(c)
 	f.class, f.moved = map[string]string{"p": "b"}, map[string]bool{"p": true}
 	apply(t, e, Commit{Translator: f})
@@ -62,12 +66,12 @@ func TestProxyTakesAlongWhatItRuns(t *testing.T) {
 }
 
 func TestProxyBringsWhatItsNewClassCanGoBackTo(t *testing.T) {
-	e, f := New(Options{}), fake{messages: map[string][]Message{
+	e, f := New(Options{}), fake{seats: &[]*build.Seat{}, messages: map[string][]message{
 		"a": {cluster("x", time.Second, "")}, "b": {cluster("x", 2*time.Second, "")},
 	}}
 	apply(t, e, Commit{Translator: f})
 	moves, resident := connect(t, e, "p", "a"), connect(t, e, "q", "b")
-	get := func(v *viewer) *Resource { return v.now().Set(Clusters).Get("x") }
+	get := func(v *viewer) *resource.Resource { return v.now().Set(resource.Clusters).Get("x") }
 	good := get(moves)
 	good.Accept()
 	resident.Reject(get(resident), "no")

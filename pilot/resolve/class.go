@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -59,8 +58,9 @@ type InboundPort struct {
 // Classify finds the class of a proxy. The labels of its Pod object count; a proxy without one
 // is known by its node metadata.
 func Classify(r Reader, p *model.Proxy) Class {
+	cluster, pod := podOf(r, p)
 	labels := p.Labels
-	if pod := r.Pod(p.Namespace, p.Name); pod != nil {
+	if pod != nil {
 		labels = pod.Labels
 	}
 	c := Class{
@@ -73,16 +73,20 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.IPv6 = c.IPv6 || !a.Unmap().Is4()
 		}
 	}
-	c.Inbound = inboundPorts(r, p, labels)
+	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
 		c.Gateways = selectedGateways(r, labels)
 	} else {
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)
-		c.SourceLabels = sourceLabels(r, p.Namespace, labels)
+	}
+	for _, set := range r.SourceLabels(p.Namespace) {
+		if model.HasLabelSet(labels, set) {
+			c.SourceLabels = append(c.SourceLabels, set)
+		}
 	}
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
-		if dr, ok := o.Spec.(*networking.DestinationRule); ok && matches(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
+		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
 		}
 	}
@@ -90,28 +94,36 @@ func Classify(r Reader, p *model.Proxy) Class {
 	return c
 }
 
-// HasSourceLabels tells whether the proxy's workload carries all the labels of a VirtualService
-// match that applies to the class; none asked is true.
-func (c *Class) HasSourceLabels(want map[string]string) bool {
-	if len(want) == 0 {
-		return true
-	}
-	_, found := slices.BinarySearch(c.SourceLabels, labelSet(want))
+// hasSourceLabels tells whether a set of labels that VirtualServices ask for holds.
+func (c *Class) hasSourceLabels(set string) bool {
+	_, found := slices.BinarySearch(c.SourceLabels, set)
 	return found
+}
+
+// podOf finds the Pod object of a proxy and the cluster that has it: the control plane's own, else the
+// remote one that the proxy names.
+func podOf(r Reader, p *model.Proxy) (cluster string, pod *model.Object) {
+	if pod = r.Pod("", p.Namespace, p.Name); pod != nil || p.ClusterID == "" {
+		return "", pod
+	}
+	if pod = r.Pod(p.ClusterID, p.Namespace, p.Name); pod != nil {
+		return p.ClusterID, pod
+	}
+	return "", nil
 }
 
 // inboundPorts lists what the workload serves. A named target port is looked up in the pod,
 // else among the service's endpoints with the proxy's address.
-func inboundPorts(r Reader, p *model.Proxy, labels map[string]string) []InboundPort {
+func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) []InboundPort {
 	var out []InboundPort
-	for _, svc := range r.ServicesSelecting(p.Namespace, labels) {
+	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
 		for _, port := range svc.Ports {
 			if port.Protocol == model.ProtocolUDP {
 				continue
 			}
 			target := port.TargetPort
 			if target == 0 {
-				target = namedTarget(r, p, svc, port)
+				target = namedTarget(r, p, pod, svc, port)
 			}
 			if target == 0 {
 				continue
@@ -134,7 +146,7 @@ func inboundPorts(r Reader, p *model.Proxy, labels map[string]string) []InboundP
 func selectedGateways(r Reader, labels map[string]string) []model.Key {
 	var out []model.Key
 	for _, o := range r.Gateways() {
-		if gw, ok := o.Spec.(*networking.Gateway); ok && subset(gw.GetSelector(), labels) {
+		if gw, ok := o.Spec.(*networking.Gateway); ok && model.HasLabels(labels, gw.GetSelector()) {
 			out = append(out, o.Key)
 		}
 	}
@@ -153,7 +165,7 @@ func selectedSidecar(r Reader, namespace string, labels map[string]string) model
 			if byDefault == (model.Key{}) {
 				byDefault = o.Key
 			}
-		case subset(sc.GetWorkloadSelector().GetLabels(), labels):
+		case model.HasLabels(labels, sc.GetWorkloadSelector().GetLabels()):
 			return o.Key
 		}
 	}
@@ -167,38 +179,6 @@ func selectedSidecar(r Reader, namespace string, labels map[string]string) model
 		}
 	}
 	return model.Key{}
-}
-
-// sourceLabels lists the distinct sourceLabels of matches in visible VirtualServices that hold.
-func sourceLabels(r Reader, namespace string, labels map[string]string) []string {
-	held := map[string]struct{}{}
-	add := func(want map[string]string) {
-		if len(want) > 0 && subset(want, labels) {
-			held[labelSet(want)] = struct{}{}
-		}
-	}
-	for _, o := range r.VirtualServices(namespace) {
-		vs, ok := o.Spec.(*networking.VirtualService)
-		if !ok {
-			continue
-		}
-		for _, h := range vs.GetHttp() {
-			for _, m := range h.GetMatch() {
-				add(m.GetSourceLabels())
-			}
-		}
-		for _, t := range vs.GetTcp() {
-			for _, m := range t.GetMatch() {
-				add(m.GetSourceLabels())
-			}
-		}
-		for _, t := range vs.GetTls() {
-			for _, m := range t.GetMatch() {
-				add(m.GetSourceLabels())
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(held))
 }
 
 // workloadPeerAuthentications gives those with a selector that matches. In the root namespace a
@@ -218,34 +198,7 @@ func workloadPeerAuthentications(r Reader, namespace string, labels map[string]s
 }
 
 func selects(s *typev1beta1.WorkloadSelector, labels map[string]string) bool {
-	return matches(s.GetMatchLabels(), labels)
-}
-
-// matches is subset for selectors of which an empty one selects no particular workload.
-func matches(selector, labels map[string]string) bool {
-	return len(selector) > 0 && subset(selector, labels)
-}
-
-// subset tells whether labels has every pair of want.
-func subset(want, labels map[string]string) bool {
-	for k, v := range want {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
-// labelSet is a canonical form of a set of labels; keys and values hold neither "=" nor ",".
-func labelSet(m map[string]string) string {
-	var b strings.Builder
-	for i, k := range slices.Sorted(maps.Keys(m)) {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(k + "=" + m[k])
-	}
-	return b.String()
+	return model.Selects(s.GetMatchLabels(), labels)
 }
 
 func rootNamespace(r Reader) string {
@@ -256,19 +209,13 @@ func rootNamespace(r Reader) string {
 }
 
 // namedTarget finds the container port that a service's named target stands for, or 0.
-func namedTarget(r Reader, p *model.Proxy, svc *model.Service, port model.ServicePort) uint32 {
-	if o := r.Pod(p.Namespace, p.Name); o != nil {
-		if pod, ok := o.Spec.(*corev1.Pod); ok {
-			for _, ct := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-				for _, cp := range ct.Ports {
-					if cp.Name == port.TargetName && cp.ContainerPort > 0 && cp.Protocol != corev1.ProtocolUDP {
-						return uint32(cp.ContainerPort)
-					}
-				}
-			}
+func namedTarget(r Reader, p *model.Proxy, pod *model.Object, svc *model.Service, port model.ServicePort) uint32 {
+	if pod != nil {
+		if n := model.NamedPort(pod.Spec.(*corev1.Pod), port.TargetName, false); n != 0 {
+			return n
 		}
 	}
-	for _, ep := range r.Endpoints(svc.Key) {
+	for _, ep := range r.Endpoints(svc.ID()) {
 		if ep.ServicePort == port.Name && slices.Contains(p.IPs, ep.Address) {
 			return ep.Port
 		}

@@ -59,6 +59,6 @@ func (b *classBytes) flags(flags ...bool) {
 func (b *classBytes) keys(keys ...model.Key) {
 	b.number(uint64(len(keys)))
 	for _, k := range keys {
-		b.texts(string(k.Kind), k.Namespace, k.Name)
+		b.texts(string(k.Kind), k.Namespace, k.Name, k.Cluster)
 	}
 }

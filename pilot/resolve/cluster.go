@@ -1,27 +1,12 @@
 package resolve
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
-
-// Clusters gives every cluster of a class, sorted by name, and the problems found on the way.
-func Clusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
-	b := &clusterBuilder{r: r, c: c}
-	scope := Scope(r, c)
-	b.report(scope.Problems...)
-	for _, svc := range scope.Services {
-		b.outbound(svc)
-	}
-	b.own()
-	slices.SortFunc(b.clusters, func(x, y *ir.Cluster) int { return strings.Compare(x.Name, y.Name) })
-	slices.SortFunc(b.problems, model.CompareProblems)
-	return b.clusters, slices.Compact(b.problems)
-}
 
 // clusterBuilder gathers the clusters of one class.
 type clusterBuilder struct {
@@ -82,7 +67,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	cl := &ir.Cluster{
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
-		Endpoints: &ir.EndpointSet{Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
+		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
 		Metadata: ir.ClusterMetadata{
 			Subset: name, Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
 		},

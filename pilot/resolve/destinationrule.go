@@ -81,7 +81,7 @@ func candidates(r Reader, c *Class, namespace string, svc *model.Service) []*mod
 		if dr.GetWorkloadSelector() != nil && !slices.Contains(c.DestinationRules, o.Key) {
 			continue
 		}
-		full := ResolveHost(dr.GetHost(), o.Namespace, r.Domain())
+		full := model.ResolveHost(dr.GetHost(), o.Namespace, r.Domain())
 		if host == "" {
 			host = full
 		}
@@ -94,11 +94,8 @@ func candidates(r Reader, c *Class, namespace string, svc *model.Service) []*mod
 
 // private tells whether only its own namespace sees a rule.
 func private(r Reader, o *model.Object) bool {
-	to := o.Spec.(*networking.DestinationRule).GetExportTo()
-	if len(to) == 0 {
-		to = r.Mesh().GetDefaultDestinationRuleExportTo()
-	}
-	return len(to) == 1 && (to[0] == "." || to[0] == o.Namespace)
+	exportTo := o.Spec.(*networking.DestinationRule).GetExportTo()
+	return model.ExportTo(exportTo, r.Mesh().GetDefaultDestinationRuleExportTo(), o.Namespace).Only(o.Namespace)
 }
 
 // mergeRules joins rules of one host, the oldest first. One that selects the workload stands

@@ -71,7 +71,7 @@ func TestDestinationRuleLookup(t *testing.T) {
 				ns = "client"
 			}
 			class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: ns, Labels: map[string]string{"app": "client"}})
-			clusters, _ := resolve.Clusters(r, &class)
+			clusters := clustersOf(r, &class)
 			for _, cl := range clusters {
 				if cl.Name == "outbound|80||"+host {
 					if cl.ConnectTimeout != c.want {
@@ -138,4 +138,15 @@ spec:
 			t.Errorf("port %d: %s", port, diff)
 		}
 	}
+}
+
+// clustersOf makes the clusters of all services that a class sends to.
+func clustersOf(r resolve.Reader, c *resolve.Class) []*ir.Cluster {
+	plan := resolve.NewPlan(r, c)
+	var out []*ir.Cluster
+	for _, svc := range plan.Services() {
+		clusters, _ := plan.ServiceClusters(r, svc.Hostname)
+		out = append(out, clusters...)
+	}
+	return out
 }

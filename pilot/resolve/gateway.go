@@ -30,6 +30,25 @@ type gatewayPort struct {
 	bind    string
 	port    uint32 // on which the proxy listens
 	servers []gatewayServer
+	hosts   map[string]*gatewayHost // with a virtual host each
+}
+
+// gatewayHost is what a virtual host of a gateway follows from.
+type gatewayHost struct {
+	name  string
+	rules []boundHost // by server, then by namespace and host
+	// redirect tells that a server which covers the host sends clients to HTTPS.
+	redirect bool
+}
+
+// boundHost is the VirtualServices of one namespace and host that a server takes.
+type boundHost struct {
+	server int    // among those of the port
+	host   string // as Reader.BoundHosts has it
+}
+
+func (h *gatewayHost) same(o *gatewayHost) bool {
+	return h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
 }
 
 // routes is the name of the port's route configuration: http.port, with the address where one
@@ -50,12 +69,12 @@ func (g *gatewayPort) public() uint32 { return g.servers[0].spec.GetPort().GetNu
 func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 	var out []*gatewayPort
 	var problems []model.Problem
-	for _, o := range r.Gateways() {
-		spec, ok := o.Spec.(*networking.Gateway)
-		if !ok || !slices.Contains(c.Gateways, o.Key) {
+	for _, key := range c.Gateways {
+		o := r.Object(key)
+		if o == nil {
 			continue
 		}
-		for i, server := range spec.GetServers() {
+		for i, server := range o.Spec.(*networking.Gateway).GetServers() {
 			s, problem := newGatewayServer(o, i, server)
 			if problem != nil {
 				problems = append(problems, *problem)
@@ -65,7 +84,7 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 			at := slices.IndexFunc(out, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
 			if at < 0 {
 				at = len(out)
-				out = append(out, &gatewayPort{bind: bind, port: port})
+				out = append(out, &gatewayPort{bind: bind, port: port, hosts: map[string]*gatewayHost{}})
 			}
 			out[at].servers = append(out[at].servers, s)
 		}
@@ -116,32 +135,13 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		if host.namespace == "." {
 			host.namespace = o.Namespace
 		}
+		host.host = model.CanonicalHost(host.host)
 		if !domainName(host.host) {
 			return fail(fmt.Sprintf(".hosts[%d]", j), model.SeverityError, model.ReasonInvalid, strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
 		}
 		s.hosts = append(s.hosts, host)
 	}
 	return s, nil
-}
-
-// gatewayName completes the name of a gateway in a VirtualService: "mesh", ns/name, or a name in
-// the VirtualService's own namespace.
-func gatewayName(name, namespace string) string {
-	if name == meshGateway || strings.Contains(name, "/") {
-		return name
-	}
-	return namespace + "/" + name
-}
-
-// gatewayListeners gives a listener for each port of a class of routers.
-func gatewayListeners(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
-	ports, problems := gatewayPorts(r, c)
-	out := make([]*ir.Listener, 0, len(ports))
-	for _, g := range ports {
-		out = append(out, gatewayListener(r, c, g))
-	}
-	slices.SortFunc(out, byListenerName)
-	return out, sortProblems(append(problems, meshProblems(r)...))
 }
 
 func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
@@ -163,116 +163,4 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 			AccessLog:        accessLog(r),
 		}}},
 	}
-}
-
-// gatewayRoutes gives a route configuration for each port of a class of routers.
-func gatewayRoutes(r Reader, c *Class, scope *EgressScope) ([]*ir.RouteConfig, []model.Problem) {
-	ports, _ := gatewayPorts(r, c) // Listeners reports its problems
-	var services []*virtualService
-	for _, o := range scope.VirtualServices {
-		services = append(services, newVirtualService(r, c, o))
-	}
-	var out []*ir.RouteConfig
-	var problems []model.Problem
-	for _, g := range ports {
-		b := &gatewayBuilder{r: r, c: c, scope: scope, port: g, hosts: map[string]*ir.VirtualHost{}}
-		out = append(out, b.config(services))
-		problems = append(problems, b.problems...)
-	}
-	slices.SortFunc(out, func(a, b *ir.RouteConfig) int { return strings.Compare(a.Name, b.Name) })
-	return out, sortProblems(problems)
-}
-
-// gatewayBuilder makes the route configuration of one port of a gateway.
-type gatewayBuilder struct {
-	r        Reader
-	c        *Class
-	scope    *EgressScope
-	port     *gatewayPort
-	hosts    map[string]*ir.VirtualHost
-	problems []model.Problem
-}
-
-// config merges the rules of all VirtualServices that are bound to a server of the port, by host,
-// the oldest first. A host that none names is not served.
-func (b *gatewayBuilder) config(services []*virtualService) *ir.RouteConfig {
-	for _, server := range b.port.servers {
-		name := server.gateway.Namespace + "/" + server.gateway.Name
-		for _, vs := range services {
-			if slices.ContainsFunc(vs.spec.GetGateways(), func(g string) bool { return gatewayName(g, vs.Namespace) == name }) {
-				b.bind(server, name, vs)
-			}
-		}
-		if server.spec.GetTls().GetHttpsRedirect() {
-			for _, h := range server.hosts {
-				b.host(h.host).RequireTLS = true
-			}
-		}
-	}
-	out := &ir.RouteConfig{Name: b.port.routes()}
-	for _, vh := range b.hosts {
-		// A rule for every request would hide those of the VirtualServices after it.
-		slices.SortStableFunc(vh.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
-		out.VirtualHosts = append(out.VirtualHosts, vh)
-	}
-	slices.SortFunc(out.VirtualHosts, func(x, y *ir.VirtualHost) int { return strings.Compare(x.Name, y.Name) })
-	out.VirtualHosts = UniqueDomains(out.VirtualHosts)
-	if len(out.VirtualHosts) == 0 {
-		out.VirtualHosts = []*ir.VirtualHost{{Name: hostPort("blackhole", b.port.public()), Domains: []string{"*"}}}
-	}
-	return out
-}
-
-func last(r *ir.Route) int {
-	if catchAll(r) {
-		return 1
-	}
-	return 0
-}
-
-// bind adds a VirtualService's rules to the hosts that it shares with a server.
-func (b *gatewayBuilder) bind(server gatewayServer, gateway string, vs *virtualService) {
-	shared := sharedHosts(server.hosts, vs)
-	if len(shared) == 0 {
-		return
-	}
-	for _, host := range shared {
-		vh := b.host(host)
-		s := &ruleSet{
-			r: b.r, c: b.c, scope: b.scope, vs: vs, port: server.spec.GetPort().GetNumber(),
-			gateways: []string{gateway},
-		}
-		vh.Routes = append(vh.Routes, s.httpRoutes()...)
-		b.problems = append(b.problems, s.problems...)
-	}
-}
-
-func (b *gatewayBuilder) host(host string) *ir.VirtualHost {
-	vh := b.hosts[host]
-	if vh == nil {
-		vh = &ir.VirtualHost{Name: hostPort(host, b.port.public()), Domains: []string{host}, AttemptCount: true}
-		b.hosts[host] = vh
-	}
-	return vh
-}
-
-// sharedHosts gives the hosts that both sides cover, the narrower of each pair, sorted.
-func sharedHosts(server []serverHost, vs *virtualService) []string {
-	var out []string
-	for _, s := range server {
-		if s.namespace != "*" && s.namespace != vs.Namespace {
-			continue
-		}
-		for _, host := range vs.hosts {
-			switch {
-			case !domainName(host):
-			case hostCovers(s.host, host):
-				out = append(out, host)
-			case hostCovers(host, s.host):
-				out = append(out, s.host)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }

@@ -11,9 +11,12 @@ import (
 // for the connection manager would answer it with 426.
 var plaintextHTTP = []string{"http/1.1", "h2c"}
 
+// serverName is what the server header says, so that clients see a response of the mesh.
+const serverName = "istio-envoy"
+
 // virtualOutbound takes all that the workload sends and hands it to the listener of its
 // destination. What has none goes on to where it was sent, or nowhere.
-func virtualOutbound(r Reader, c *Class, scope *EgressScope) *ir.Listener {
+func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 	port := outboundPort(r)
 	return &ir.Listener{
 		Name: model.VirtualOutboundListener, Address: wildcard(c), Port: port,
@@ -31,8 +34,8 @@ func virtualOutbound(r Reader, c *Class, scope *EgressScope) *ir.Listener {
 }
 
 // unknownCluster takes traffic to destinations that the class does not know.
-func unknownCluster(scope *EgressScope) string {
-	if scope.AllowAny {
+func unknownCluster(scope *scope) string {
+	if scope.allowAny {
 		return model.PassthroughCluster
 	}
 	return model.BlackHoleCluster
@@ -45,17 +48,14 @@ func tcpTo(r Reader, cluster string) *ir.TCPProxy {
 
 // outboundBuilder makes the listeners of a class of sidecars for what it sends.
 type outboundBuilder struct {
-	r        Reader
-	c        *Class
-	scope    *EgressScope
-	rules    *virtualServices
+	view
 	problems []model.Problem
 }
 
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
 	for _, sp := range o.tcp {
-		chains, problems := tcpChains(b.r, b.c, b.scope, b.rules, sp, bySNI(o, sp))
+		chains, problems := b.tcpChains(sp, bySNI(o, sp))
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -40,11 +39,22 @@ func listenerName(address string, port uint32) string {
 
 // outboundPlan says which sidecar listeners there are, sorted by address and port, and reports
 // services that cannot have one. Both listeners and routes follow from it.
-func outboundPlan(r Reader, c *Class, scope *EgressScope) ([]*outbound, []model.Problem) {
+//
+// http gives by port the services whose requests share its route configuration, if it has one, sorted
+// by hostname.
+func outboundPlan(r Reader, c *Class, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
 	p := planner{r: r, c: c, byName: map[string]*outbound{}}
-	for _, svc := range scope.Services {
+	http = map[uint32][]servicePort{}
+	for _, svc := range services {
 		for i := range svc.Ports {
-			p.add(servicePort{svc, &svc.Ports[i]})
+			port := &svc.Ports[i]
+			p.add(servicePort{svc, port})
+			if !port.Protocol.IsHTTP() && port.Protocol != model.ProtocolAuto {
+				continue
+			}
+			if same := http[port.Port]; len(same) == 0 || same[len(same)-1].service != svc { // the first of a number
+				http[port.Port] = append(same, servicePort{svc, port})
+			}
 		}
 	}
 	out := make([]*outbound, 0, len(p.byName))
@@ -57,7 +67,7 @@ func outboundPlan(r Reader, c *Class, scope *EgressScope) ([]*outbound, []model.
 		}
 		return int(a.port) - int(b.port)
 	})
-	return out, p.problems
+	return out, http, p.problems
 }
 
 type planner struct {
@@ -75,7 +85,7 @@ func (p *planner) add(sp servicePort) {
 		return
 	case protocol.IsHTTP():
 		if o := p.at(sp, wildcard(p.c)); o != nil {
-			o.routes = strconv.FormatUint(uint64(sp.port.Port), 10)
+			o.routes = portName(sp.port.Port)
 		}
 		return
 	}
@@ -111,10 +121,10 @@ func (p *planner) addTCP(o *outbound, sp servicePort) {
 	if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
 		return
 	}
-	o.routes = sp.service.Hostname + ":" + strconv.FormatUint(uint64(o.port), 10)
+	o.routes = sp.service.Hostname + ":" + portName(o.port)
 	o.sniff = true
 	if o.address == wildcard(p.c) {
-		o.routes, o.sniff = strconv.FormatUint(uint64(o.port), 10), false
+		o.routes, o.sniff = portName(o.port), false
 	}
 }
 
@@ -148,7 +158,7 @@ func (p *planner) addresses(sp servicePort) []string {
 // a pod's traffic to itself does not pass here, so the listener is idle there.
 func (p *planner) podAddresses(sp servicePort) []string {
 	var out []string
-	for _, ep := range p.r.Endpoints(sp.service.Key) {
+	for _, ep := range p.r.Endpoints(sp.service.ID()) {
 		if ep.ServicePort == sp.port.Name && ep.Health != model.Draining && usable(p.c, ep.Address) {
 			out = append(out, ep.Address)
 		}
@@ -207,6 +217,3 @@ func sortProblems(in []model.Problem) []model.Problem {
 	slices.SortFunc(in, model.CompareProblems)
 	return slices.Compact(in)
 }
-
-// byListenerName orders listeners.
-func byListenerName(a, b *ir.Listener) int { return strings.Compare(a.Name, b.Name) }

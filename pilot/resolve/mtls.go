@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"maps"
 	"slices"
 
 	security "istio.io/api/security/v1beta1"
@@ -18,10 +19,8 @@ const unset = security.PeerAuthentication_MutualTLS_UNSET
 func InboundMTLS(r Reader, c *Class, containerPort uint32) ir.MTLSMode {
 	var workload *security.PeerAuthentication
 	if len(c.PeerAuthentications) > 0 {
-		for _, o := range r.PeerAuthentications(c.Namespace) {
-			if o.Key == c.PeerAuthentications[0] {
-				workload, _ = o.Spec.(*security.PeerAuthentication)
-			}
+		if o := r.Object(c.PeerAuthentications[0]); o != nil {
+			workload, _ = o.Spec.(*security.PeerAuthentication)
 		}
 	}
 	return effectiveMTLS(r, c.Namespace, workload, containerPort)
@@ -34,14 +33,8 @@ func InboundMTLSPorts(r Reader, c *Class) []uint32 {
 		return nil
 	}
 	var out []uint32
-	for _, o := range r.PeerAuthentications(c.Namespace) {
-		pa, ok := o.Spec.(*security.PeerAuthentication)
-		if !ok || o.Key != c.PeerAuthentications[0] {
-			continue
-		}
-		for port := range pa.GetPortLevelMtls() {
-			out = append(out, port)
-		}
+	if o := r.Object(c.PeerAuthentications[0]); o != nil {
+		out = slices.Collect(maps.Keys(o.Spec.(*security.PeerAuthentication).GetPortLevelMtls()))
 	}
 	slices.Sort(out)
 	return out
@@ -143,7 +136,7 @@ func serviceMTLS(r Reader, svc *model.Service, port *model.ServicePort, passthro
 
 func allSidecars(r Reader, svc *model.Service, port *model.ServicePort) bool {
 	found := false
-	for _, ep := range r.Endpoints(svc.Key) {
+	for _, ep := range r.Endpoints(svc.ID()) {
 		if ep.ServicePort != port.Name {
 			continue
 		}

@@ -12,12 +12,12 @@ import (
 
 // NameTable gives what the DNS proxy beside a proxy of the class answers; nil for classes that
 // do not capture DNS.
-func NameTable(r Reader, c *Class) *ir.NameTable {
-	if !c.DNSCapture {
+func (p *Plan) NameTable(r Reader) *ir.NameTable {
+	if !p.class.DNSCapture {
 		return nil
 	}
 	out := &ir.NameTable{}
-	for _, svc := range Scope(r, c).Services {
+	for _, svc := range p.services {
 		if strings.HasPrefix(svc.Hostname, "*") {
 			continue
 		}
@@ -41,7 +41,7 @@ func serviceName(svc *model.Service, ips []string) ir.Name {
 func headlessNames(r Reader, svc *model.Service) []ir.Name {
 	var all []string
 	pods := map[string][]string{}
-	for _, ep := range r.Endpoints(svc.Key) {
+	for _, ep := range r.Endpoints(svc.ID()) {
 		if ep.Health == model.Draining || ep.Health == model.Unhealthy && !svc.PublishNotReady {
 			continue
 		}
@@ -63,7 +63,7 @@ func headlessNames(r Reader, svc *model.Service) []ir.Name {
 }
 
 func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
-	o := r.Pod(ep.Namespace, ep.Pod)
+	o := r.Pod(ep.Cluster, ep.Namespace, ep.Pod)
 	if o == nil {
 		return ""
 	}

@@ -1,6 +1,7 @@
 // Package resolve decides what a class of proxies should do: from a snapshot, read through a
-// Reader, it computes ir values (listeners, routes, clusters, name table) and problems. It is
-// pure: no protobuf of Envoy, no clock, no log, no I/O, and no order that a map decides.
+// Reader, it computes ir values (listeners, routes, clusters, name table) and problems, one unit at a
+// time: a Plan says which units there are, and each is a function of what it reads. It is pure: no
+// protobuf of Envoy, no clock, no log, no I/O, and no order that a map decides.
 package resolve
 
 import (
@@ -10,31 +11,49 @@ import (
 )
 
 // Reader is all that translation may see of a snapshot. Every answer is immutable, in an order
-// that depends on nothing but the objects, and absent rows are nil; an implementation may record
-// what was read. store.Snapshot implements it.
+// that depends on nothing but the objects, and absent rows are nil; the implementation records
+// what was read. A client is the namespace whose view it is. store.Reader implements it.
 type Reader interface {
 	// Mesh gives the defaulted mesh configuration, never nil.
 	Mesh() *meshconfig.MeshConfig
 	// Domain gives the cluster's DNS suffix, e.g. cluster.local.
 	Domain() string
-	// Namespace gives the Namespace object, or nil.
-	Namespace(name string) *model.Object
-	// Services gives what is visible from a namespace, one service a hostname (own namespace
-	// first, then the oldest), sorted by hostname.
-	Services(namespace string) []*model.Service
+	// Note records that an answer follows from a fact about the class itself, see Class.Facts.
+	Note(fact string)
+	// Object gives an object by its key, or nil, of the kinds that are found by name.
+	Object(key model.Key) *model.Object
+	// Pod gives a Pod object of a cluster, "" for the control plane's own, or nil.
+	Pod(cluster, namespace, name string) *model.Object
+	// Services gives what a client sees, one service a hostname, sorted by hostname.
+	Services(client string) []*model.Service
+	// ServicesIn gives those of them that live in a namespace.
+	ServicesIn(namespace, client string) []*model.Service
 	// Service gives the one that Services would hold for the hostname, or nil.
-	Service(namespace, hostname string) *model.Service
-	// ServicesSelecting gives the services of a namespace whose selector matches the labels,
-	// sorted by hostname.
-	ServicesSelecting(namespace string, labels map[string]string) []*model.Service
+	Service(client, hostname string) *model.Service
+	// ServicesSelecting gives the services of a namespace of a cluster whose selector matches the
+	// labels, whoever sees them, sorted by hostname.
+	ServicesSelecting(cluster, namespace string, labels map[string]string) []*model.Service
 	// Endpoints gives a service's endpoints of every health, sorted by port, address.
-	Endpoints(service model.Key) []model.Endpoint
-	// VirtualServices gives what is exported to a namespace, model.Older first.
-	VirtualServices(namespace string) []*model.Object
-	// DestinationRules gives those that live in configNamespace, are exported to clientNamespace
-	// and whose host (short names resolved) matches the hostname, the most specific host first,
-	// then model.Older first.
-	DestinationRules(configNamespace, clientNamespace, hostname string) []*model.Object
+	Endpoints(service model.ServiceID) []model.Endpoint
+	// VirtualServices gives what a client sees for a hostname: by the most specific of their hosts
+	// first, then those that only the client's namespace sees, those exported to it by name, those of
+	// everyone, each model.Older first.
+	VirtualServices(client, hostname string) []*model.Object
+	// VirtualServiceHosts gives the hosts of all that a client sees, completed, sorted.
+	VirtualServiceHosts(client string) []string
+	// VirtualServicesIn gives those that live in a namespace, of what a client sees, model.Older first.
+	VirtualServicesIn(namespace, client string) []*model.Object
+	// BoundHosts gives, as namespace/host, the hosts of those that name a gateway (namespace/name), with
+	// the namespace of their object, sorted.
+	BoundHosts(client, gateway string) []string
+	// BoundVirtualServices gives those behind one of the BoundHosts, in the order of VirtualServices.
+	BoundVirtualServices(client, gateway, host string) []*model.Object
+	// SourceLabels gives the sets of labels that matches of VirtualServices ask for, of those that a
+	// client sees, as model.LabelSet writes them, sorted.
+	SourceLabels(client string) []string
+	// DestinationRules gives those that live in configNamespace, are exported to the client and whose
+	// host matches the hostname, the most specific host first, then model.Older first.
+	DestinationRules(configNamespace, client, hostname string) []*model.Object
 	// WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
 	// model.Older first.
 	WorkloadDestinationRules(namespace string) []*model.Object
@@ -44,6 +63,4 @@ type Reader interface {
 	Sidecars(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.
 	PeerAuthentications(namespace string) []*model.Object
-	// Pod gives a Pod object, or nil.
-	Pod(namespace, name string) *model.Object
 }

@@ -9,63 +9,16 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Routes gives every named route configuration of a class, sorted by name, and the problems
-// found on the way.
-func Routes(r Reader, c *Class) ([]*ir.RouteConfig, []model.Problem) {
-	scope := Scope(r, c)
-	if c.Type == model.RouterProxy {
-		return gatewayRoutes(r, c, scope)
-	}
-	rules := indexVirtualServices(r, c, scope)
-	plan, _ := outboundPlan(r, c, scope) // Listeners reports its problems
-	problems := rules.conflicts()
-	done := map[string]bool{}
-	var out []*ir.RouteConfig
-	for _, o := range plan {
-		if o.routes == "" || done[o.routes] {
-			continue
-		}
-		done[o.routes] = true
-		b := &routeBuilder{r: r, c: c, scope: scope, rules: rules, port: o.port}
-		out = append(out, b.config(o))
-		problems = append(problems, b.problems...)
-	}
-	slices.SortFunc(out, func(a, b *ir.RouteConfig) int { return strings.Compare(a.Name, b.Name) })
-	return out, sortProblems(problems)
-}
-
 // routeBuilder makes the route configuration of one port of a class of sidecars.
 type routeBuilder struct {
-	r        Reader
-	c        *Class
-	scope    *EgressScope
-	rules    *virtualServices
+	view
 	port     uint32
 	problems []model.Problem
 }
 
-// config gives the virtual hosts of a listener: that of its only service where it is sniffed,
-// else of all services with HTTP on the port.
-func (b *routeBuilder) config(o *outbound) *ir.RouteConfig {
-	out := &ir.RouteConfig{Name: o.routes}
-	if o.sniff {
-		out.VirtualHosts = []*ir.VirtualHost{b.sniffedHost(o)}
-		return out
-	}
-	for _, svc := range b.scope.Services {
-		if port := httpPort(svc, b.port); port != nil {
-			out.VirtualHosts = append(out.VirtualHosts, b.serviceHost(servicePort{svc, port}))
-		}
-	}
-	out.VirtualHosts = append(out.VirtualHosts, b.otherHosts()...)
-	out.VirtualHosts = append(out.VirtualHosts, fallback(b.scope))
-	out.VirtualHosts = UniqueDomains(out.VirtualHosts)
-	return out
-}
-
 // sniffedHost takes every request on the listener of a lone service of unknown protocol.
-func (b *routeBuilder) sniffedHost(o *outbound) *ir.VirtualHost {
-	vh := b.serviceHost(o.tcp[0])
+func (b *routeBuilder) sniffedHost(sp servicePort) *ir.VirtualHost {
+	vh := b.serviceHost(sp)
 	vh.Domains = []string{"*"}
 	return vh
 }
@@ -78,52 +31,37 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 		Domains:      b.domains(sp.service),
 		AttemptCount: true,
 	}
-	if vs := b.rules.forHost(sp.service.Hostname); vs != nil {
-		out.Routes = b.routes(vs)
-	}
-	if len(out.Routes) == 0 {
+	if out.Routes = b.routes(sp.service.Hostname, anyVirtualService); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
 	}
 	return out
 }
 
-// otherHosts gives the hosts that VirtualServices name and no service has. They are known on
-// port 80 only, since nothing says which other port they mean.
-func (b *routeBuilder) otherHosts() []*ir.VirtualHost {
-	if b.port != 80 {
+// otherHost gives the virtual host of a name that no service has, or nil where no rule applies here.
+func (b *routeBuilder) otherHost(host string) *ir.VirtualHost {
+	routes := b.routes(host, func(vs *virtualService) bool { return slices.Contains(vs.hosts, host) })
+	if len(routes) == 0 {
 		return nil
 	}
-	var out []*ir.VirtualHost
-	done := map[string]bool{}
-	for _, vs := range b.rules.ordered {
-		for _, host := range vs.hosts {
-			if done[host] || b.coversService(host) || !domainName(host) {
-				continue
-			}
-			name := hostPort(host, b.port)
-			if routes := b.routes(vs); len(routes) > 0 {
-				done[host] = true
-				out = append(out, &ir.VirtualHost{Name: name, Domains: []string{host}, Routes: routes, AttemptCount: true})
-			}
+	return &ir.VirtualHost{Name: hostPort(host, b.port), Domains: []string{host}, Routes: routes, AttemptCount: true}
+}
+
+func anyVirtualService(*virtualService) bool { return true }
+
+// routes gives the routes of the VirtualService in force for a host: of those that count the first that
+// has a rule for the class.
+func (b *routeBuilder) routes(host string, counts func(*virtualService) bool) []*ir.Route {
+	var out []*ir.Route
+	hidden := b.inForce(host, func(vs *virtualService) bool {
+		if !counts(vs) {
+			return false
 		}
-	}
-	slices.SortFunc(out, func(a, b *ir.VirtualHost) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-func (b *routeBuilder) coversService(host string) bool {
-	if !strings.HasPrefix(host, "*") {
-		return b.scope.Service(host) != nil
-	}
-	return slices.ContainsFunc(b.scope.Services, func(svc *model.Service) bool { return hostCovers(host, svc.Hostname) })
-}
-
-func (b *routeBuilder) routes(vs *virtualService) []*ir.Route {
-	s := &ruleSet{
-		r: b.r, c: b.c, scope: b.scope, vs: vs, port: b.port, gateways: []string{meshGateway},
-	}
-	out := s.httpRoutes()
-	b.problems = append(b.problems, s.problems...)
+		s := b.ruleSet(vs, b.port)
+		out = s.httpRoutes()
+		b.problems = append(b.problems, s.problems...)
+		return len(out) > 0
+	})
+	b.problems = append(b.problems, hidden...)
 	return out
 }
 
@@ -143,7 +81,7 @@ func (b *routeBuilder) defaultRoute(sp servicePort) *ir.Route {
 // what the client's own domain shares with it, and its addresses. A headless service's pods have
 // names below it.
 func (b *routeBuilder) domains(svc *model.Service) []string {
-	out := append([]string{svc.Hostname}, shortNames(svc.Hostname, b.c.DNSDomain)...)
+	out := append([]string{svc.Hostname}, b.shortNames(svc.Hostname)...)
 	if svc.Headless {
 		for _, name := range slices.Clone(out) {
 			out = append(out, "*."+name)
@@ -163,8 +101,8 @@ func (b *routeBuilder) domains(svc *model.Service) []string {
 // shortNames gives the names that a resolver with the search domains of a pod completes to the
 // host: in domain ns.svc.SUFFIX, host s.ns.svc.SUFFIX is s and s.ns too, and s.other.svc.SUFFIX
 // is s.other; and either with .svc.
-func shortNames(host, domain string) []string {
-	_, suffix, ok := strings.Cut(domain, ".svc.")
+func (v *view) shortNames(host string) []string {
+	_, suffix, ok := strings.Cut(v.c.DNSDomain, ".svc.")
 	if !ok {
 		return nil
 	}
@@ -177,7 +115,7 @@ func shortNames(host, domain string) []string {
 		return nil
 	}
 	out := []string{short, short + ".svc"}
-	if own, _, _ := strings.Cut(domain, "."); own == namespace {
+	if v.searches(namespace) {
 		out = append([]string{name}, out...)
 	}
 	return out
@@ -185,8 +123,8 @@ func shortNames(host, domain string) []string {
 
 // fallback takes the requests for hosts that nothing else knows: on to where the client wanted
 // to go, or to an error.
-func fallback(scope *EgressScope) *ir.VirtualHost {
-	if !scope.AllowAny {
+func fallback(scope *scope) *ir.VirtualHost {
+	if !scope.allowAny {
 		return &ir.VirtualHost{Name: "block_all", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
 			Name: "block_all", Direct: &ir.DirectResponse{Status: 502},
 		}}}

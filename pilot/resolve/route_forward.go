@@ -137,8 +137,8 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 		s.invalid(field+".port.number", "a port is at most 65535; the rule is left out")
 		return target{}, false
 	}
-	host := ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
-	svc := s.scope.Service(host)
+	host := model.ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
+	svc := s.service(host)
 	port := d.GetPort().GetNumber()
 	if port == 0 {
 		port = s.port
@@ -158,8 +158,7 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	switch {
 	case t.service == nil:
-		s.scope.sawClient()
-		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible from namespace "+s.c.Namespace+"; requests get a 503 until there is one")
+		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible to the proxies that the rule is for; requests get a 503 until there is one")
 	case t.port == nil:
 		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; requests get a 503 until it has one", host, port))
 	case t.subset != "":

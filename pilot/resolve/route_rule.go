@@ -13,16 +13,19 @@ import (
 // ruleSet translates the rules of one VirtualService for one place: a port as clients see it,
 // for sidecars or at a gateway.
 type ruleSet struct {
-	r     Reader
-	c     *Class
-	scope *EgressScope
-	vs    *virtualService
+	view
+	vs *virtualService
 	// port is the one that clients address; destinations without a port fall back on it.
 	port uint32
 	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
 	gateways []string
 
 	problems []model.Problem
+}
+
+// ruleSet is about the rules of a VirtualService for a port as sidecars see it.
+func (v *view) ruleSet(vs *virtualService, port uint32) *ruleSet {
+	return &ruleSet{view: *v, vs: vs, port: port, gateways: []string{model.MeshGateway}}
 }
 
 // httpRoutes translates the HTTP rules that apply here, in order. A broken rule or match is left
@@ -97,8 +100,8 @@ func (s *ruleSet) applies(m *networking.HTTPMatchRequest) bool {
 	return s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels())
 }
 
-// appliesTo does the same for the parts that matches of all protocols share. Labels and
-// namespace of the source mean sidecars only.
+// appliesTo does the same for the parts that matches of all protocols share. The labels and the
+// namespace of the source are the proxy's own, at a gateway the gateway's.
 func (s *ruleSet) appliesTo(gateways []string, port uint32, namespace string, labels map[string]string) bool {
 	if len(gateways) > 0 && !s.here(gateways) {
 		return false
@@ -106,19 +109,13 @@ func (s *ruleSet) appliesTo(gateways []string, port uint32, namespace string, la
 	if port != 0 && port != s.port {
 		return false
 	}
-	if s.c.Type == model.RouterProxy {
-		return true
-	}
-	if namespace != "" || len(labels) > 0 {
-		s.scope.sawClient()
-	}
-	return (namespace == "" || namespace == s.c.Namespace) && s.c.HasSourceLabels(labels)
+	return (namespace == "" || s.inNamespace(namespace)) && s.carries(labels)
 }
 
 // here tells whether one of a match's gateways is this place.
 func (s *ruleSet) here(gateways []string) bool {
 	return slices.ContainsFunc(gateways, func(g string) bool {
-		return slices.Contains(s.gateways, gatewayName(g, s.vs.Namespace))
+		return slices.Contains(s.gateways, model.GatewayName(g, s.vs.Namespace))
 	})
 }
 

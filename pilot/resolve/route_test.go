@@ -20,6 +20,14 @@ func parseMesh(t *testing.T, text string) *meshconfig.MeshConfig {
 
 func protocolOf(name string) model.Protocol { return model.Protocol(name) }
 
+// noted is a Reader that only takes facts.
+type noted struct {
+	Reader
+	facts []string
+}
+
+func (n *noted) Note(fact string) { n.facts = append(n.facts, fact) }
+
 func TestShortNames(t *testing.T) {
 	for _, c := range []struct {
 		host, domain string
@@ -32,8 +40,14 @@ func TestShortNames(t *testing.T) {
 		{"a.b.one.svc.cluster.local", "one.svc.cluster.local", nil},
 		{"a.one.svc.cluster.local", "", nil},
 	} {
-		if got := shortNames(c.host, c.domain); !slices.Equal(got, c.want) {
+		r := &noted{}
+		v := view{r: r, c: &Class{DNSDomain: c.domain}}
+		got := v.shortNames(c.host)
+		if !slices.Equal(got, c.want) {
 			t.Errorf("%s in %s: %q", c.host, c.domain, got)
+		}
+		if (len(got) > 0) != (len(r.facts) > 0) {
+			t.Errorf("%s in %s: the names depend on where the client is, and it notes %q", c.host, c.domain, r.facts)
 		}
 	}
 }
@@ -85,22 +99,21 @@ func TestSubstitution(t *testing.T) {
 }
 
 func TestSharedHosts(t *testing.T) {
-	vs := func(ns string, hosts ...string) *virtualService {
-		return &virtualService{Object: &model.Object{Key: model.Key{Namespace: ns}}, hosts: hosts}
-	}
-	server := []serverHost{{"*", "*.example.com"}, {"one", "one.test"}}
+	server := gatewayServer{hosts: []serverHost{{"*", "*.example.com"}, {"one", "one.test"}}}
 	for _, c := range []struct {
-		vs   *virtualService
-		want []string
+		namespace, host string
+		want            []string
 	}{
-		{vs("two", "a.example.com", "example.com"), []string{"a.example.com"}},
-		{vs("two", "*"), []string{"*.example.com"}},
-		{vs("one", "*"), []string{"*.example.com", "one.test"}},
-		{vs("two", "one.test"), nil},
-		{vs("one", "a.*.b", ""), nil},
+		{"two", "a.example.com", []string{"a.example.com"}},
+		{"two", "example.com", nil},
+		{"two", "*", []string{"*.example.com"}},
+		{"one", "*", []string{"*.example.com", "one.test"}},
+		{"two", "one.test", nil},
+		{"one", "a.*.b", nil},
+		{"one", "", nil},
 	} {
-		if got := sharedHosts(server, c.vs); !slices.Equal(got, c.want) {
-			t.Errorf("%q in %s: %q", c.vs.hosts, c.vs.Namespace, got)
+		if got := server.shares(c.namespace, c.host); !slices.Equal(got, c.want) {
+			t.Errorf("%q in %s: %q", c.host, c.namespace, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,130 +11,106 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// EgressScope is what a class of proxies sees of the mesh when it sends.
-type EgressScope struct {
-	// Services that can be reached, one a hostname, sorted by hostname.
-	Services []*model.Service
-	// VirtualServices that may apply, model.Older first: for sidecars those of gateway "mesh",
-	// for routers those with any gateway of their own.
-	VirtualServices []*model.Object
-	// Sidecar is the object in force, or nil.
-	Sidecar *model.Object
-	// AllowAny lets traffic to unknown destinations pass.
-	AllowAny bool
-	// Problems of the Sidecar object: what of it is not translated.
-	Problems []model.Problem
-
-	saw func(host string) // told of every host that is looked up; nil for nobody
+// scope is what a class of proxies sees of the mesh when it sends. It belongs to a Plan.
+type scope struct {
+	// sidecar is the Sidecar object in force, or nil, and egress what its egress hosts let pass; nil for
+	// everything that is visible from the class's namespace.
+	sidecar *model.Object
+	egress  *egressHosts
+	// services are those within egress, by hostname; nil where egress is.
+	services map[string]*model.Service
+	// allowAny lets traffic to unknown destinations pass.
+	allowAny bool
+	// problems of the Sidecar object: what of it is not translated.
+	problems []model.Problem
 }
 
-// Service gives the one with the hostname, or nil where it is out of scope.
-func (s *EgressScope) Service(hostname string) *model.Service {
-	if s.saw != nil {
-		s.saw(hostname)
-	}
-	i, ok := slices.BinarySearchFunc(s.Services, hostname, func(svc *model.Service, h string) int {
-		return strings.Compare(svc.Hostname, h)
-	})
-	if !ok {
-		return nil
-	}
-	return s.Services[i]
-}
-
-// Scope finds what a class sees: all that is visible from its namespace, narrowed by the egress
+// newScope finds what a class sees: all that is visible from its namespace, narrowed by the egress
 // hosts of its Sidecar object. Routers know no Sidecar.
-func Scope(r Reader, c *Class) *EgressScope {
-	s := &EgressScope{Services: r.Services(c.Namespace), AllowAny: meshAllowsAny(r)}
-	for _, o := range r.VirtualServices(c.Namespace) {
-		if vs, ok := o.Spec.(*networking.VirtualService); ok && bound(vs, c.Type) {
-			s.VirtualServices = append(s.VirtualServices, o)
-		}
-	}
-	s.Sidecar = sidecarObject(r, c)
-	if s.Sidecar == nil {
+func newScope(r Reader, c *Class) *scope {
+	s := &scope{allowAny: meshAllowsAny(r)}
+	if c.Sidecar == (model.Key{}) {
 		return s
 	}
-	spec := s.Sidecar.Spec.(*networking.Sidecar)
-	if p := spec.GetOutboundTrafficPolicy(); p != nil {
-		s.AllowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
+	s.sidecar = r.Object(c.Sidecar)
+	if s.sidecar == nil {
+		return s
 	}
-	s.Problems = sidecarProblems(s.Sidecar, spec)
+	spec := s.sidecar.Spec.(*networking.Sidecar)
+	if p := spec.GetOutboundTrafficPolicy(); p != nil {
+		s.allowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
+	}
+	s.problems = sidecarProblems(s.sidecar, spec)
 	if len(spec.GetEgress()) > 0 {
-		s.narrow(r, c, parseEgress(spec, c.Namespace))
+		egress := parseEgress(spec, c.Namespace)
+		s.egress, s.services = &egress, map[string]*model.Service{}
+		s.take(r, c)
 	}
 	return s
 }
 
-// narrow keeps what the egress hosts name, and what the VirtualServices among it lead to.
-func (s *EgressScope) narrow(r Reader, c *Class, hosts egressHosts) {
-	all := s.Services
-	keep := map[string]*model.Service{}
-	for _, svc := range all {
-		if hosts.allowService(svc) {
-			keep[svc.Hostname] = svc
+// take finds the services that the egress hosts name, and those to which the VirtualServices among
+// the hosts lead.
+func (s *scope) take(r Reader, c *Class) {
+	for _, svc := range s.egress.services(r, c) {
+		if s.egress.allowService(svc) {
+			s.services[svc.Hostname] = svc
 		}
 	}
-	var visible []*model.Object
-	for _, o := range s.VirtualServices {
+	for _, o := range s.egress.virtualServices(r, c) {
 		vs := o.Spec.(*networking.VirtualService)
-		if !hosts.allowVirtualService(o, vs, r.Domain()) {
+		if !boundToMesh(vs) || !s.egress.allowVirtualService(o, vs, r.Domain()) {
 			continue
 		}
-		visible = append(visible, o)
 		for _, host := range destinationHosts(vs) {
-			full := ResolveHost(host, o.Namespace, r.Domain())
-			if _, ok := keep[full]; ok {
+			full := model.ResolveHost(host, o.Namespace, r.Domain())
+			if _, ok := s.services[full]; ok {
 				continue
 			}
 			if svc := r.Service(c.Namespace, full); svc != nil {
-				keep[full] = svc
+				s.services[full] = svc
 			}
 		}
 	}
-	s.VirtualServices = visible
-	s.Services = make([]*model.Service, 0, len(keep))
-	for _, svc := range keep {
-		s.Services = append(s.Services, svc)
-	}
-	slices.SortFunc(s.Services, func(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) })
 }
 
-// ResolveHost completes a short name (one without a dot) in the namespace of the object that
-// uses it; every other name, wildcards too, stays as it is.
-func ResolveHost(host, namespace, domain string) string {
-	if host == "" || strings.ContainsAny(host, ".*") {
-		return host
+// list gives the services of the scope, one a hostname, sorted by hostname.
+func (s *scope) list(r Reader, c *Class) []*model.Service {
+	if s.services == nil {
+		return r.Services(c.Namespace)
 	}
-	return host + "." + namespace + ".svc." + domain
+	out := slices.Collect(maps.Values(s.services))
+	slices.SortFunc(out, func(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return out
 }
 
-// meshGateway is the reserved name of "all sidecars" in a VirtualService's gateways.
-const meshGateway = "mesh"
+// hosts gives the hosts of the scope's VirtualServices.
+func (s *scope) hosts(r Reader, c *Class) []string {
+	if s.egress == nil {
+		return r.VirtualServiceHosts(c.Namespace)
+	}
+	var out []string
+	for _, o := range s.egress.virtualServices(r, c) {
+		vs := o.Spec.(*networking.VirtualService)
+		if !boundToMesh(vs) || !s.egress.allowVirtualService(o, vs, r.Domain()) {
+			continue
+		}
+		for _, host := range vs.GetHosts() {
+			out = append(out, model.ResolveHost(host, o.Namespace, r.Domain()))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
-func bound(vs *networking.VirtualService, t model.ProxyType) bool {
+func boundToMesh(vs *networking.VirtualService) bool {
 	gateways := vs.GetGateways()
-	if t == model.RouterProxy {
-		return slices.ContainsFunc(gateways, func(g string) bool { return g != meshGateway })
-	}
-	return len(gateways) == 0 || slices.Contains(gateways, meshGateway)
+	return len(gateways) == 0 || slices.Contains(gateways, model.MeshGateway)
 }
 
 func meshAllowsAny(r Reader) bool {
 	p := r.Mesh().GetOutboundTrafficPolicy()
 	return p == nil || p.GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY
-}
-
-func sidecarObject(r Reader, c *Class) *model.Object {
-	if c.Sidecar == (model.Key{}) {
-		return nil
-	}
-	for _, o := range r.Sidecars(c.Sidecar.Namespace) {
-		if _, ok := o.Spec.(*networking.Sidecar); ok && o.Key == c.Sidecar {
-			return o
-		}
-	}
-	return nil
 }
 
 // destinationHosts lists every host that a VirtualService sends to, as written.

@@ -33,6 +33,7 @@ func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 			if ns == "." {
 				ns = proxyNamespace
 			}
+			host = model.CanonicalHost(host)
 			if excluded {
 				out.exclude = append(out.exclude, egressHost{ns, host})
 			} else {
@@ -43,9 +44,63 @@ func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 	return out
 }
 
+// services gives the services of the namespaces that the hosts name, and perhaps others.
+func (e egressHosts) services(r Reader, c *Class) []*model.Service {
+	namespaces, all := e.namespaces()
+	if all {
+		return r.Services(c.Namespace)
+	}
+	var out []*model.Service
+	for _, ns := range namespaces {
+		out = append(out, r.ServicesIn(ns, c.Namespace)...)
+	}
+	for _, h := range e.allow {
+		if h.namespace != "*" {
+			continue
+		}
+		if svc := r.Service(c.Namespace, h.host); svc != nil {
+			out = append(out, svc)
+		}
+	}
+	return out
+}
+
+// virtualServices gives the VirtualServices of the namespaces that the hosts name, model.Older first.
+func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
+	namespaces, all := e.namespaces()
+	var out []*model.Object
+	if all || slices.ContainsFunc(e.allow, func(h egressHost) bool { return h.namespace == "*" }) {
+		for _, host := range r.VirtualServiceHosts(c.Namespace) {
+			if slices.ContainsFunc(e.allow, func(h egressHost) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
+				out = append(out, r.VirtualServices(c.Namespace, host)...)
+			}
+		}
+	}
+	for _, ns := range namespaces {
+		out = append(out, r.VirtualServicesIn(ns, c.Namespace)...)
+	}
+	slices.SortFunc(out, model.Older)
+	return slices.Compact(out)
+}
+
+// namespaces gives the namespaces that are named, sorted; all tells that hosts of every namespace are
+// let pass by a wildcard.
+func (e egressHosts) namespaces() (names []string, all bool) {
+	for _, h := range e.allow {
+		switch {
+		case h.namespace != "*":
+			names = append(names, h.namespace)
+		case strings.HasPrefix(h.host, "*"):
+			all = true
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), all
+}
+
 func (e egressHosts) allowService(svc *model.Service) bool {
 	hit := func(h egressHost) bool {
-		return (h.namespace == "*" || h.namespace == svc.Namespace) && hostCovers(h.host, svc.Hostname)
+		return (h.namespace == "*" || h.namespace == svc.Namespace) && model.HostCovers(h.host, svc.Hostname)
 	}
 	return slices.ContainsFunc(e.allow, hit) && !slices.ContainsFunc(e.exclude, hit)
 }
@@ -54,22 +109,14 @@ func (e egressHosts) allowService(svc *model.Service) bool {
 // through an egress host a.example.com as well.
 func (e egressHosts) allowVirtualService(o *model.Object, vs *networking.VirtualService, domain string) bool {
 	return slices.ContainsFunc(vs.GetHosts(), func(host string) bool {
-		full := ResolveHost(host, o.Namespace, domain)
+		full := model.ResolveHost(host, o.Namespace, domain)
 		named := func(h egressHost) bool { return h.namespace == "*" || h.namespace == o.Namespace }
 		return slices.ContainsFunc(e.allow, func(h egressHost) bool {
-			return named(h) && (hostCovers(h.host, full) || hostCovers(full, h.host))
+			return named(h) && (model.HostCovers(h.host, full) || model.HostCovers(full, h.host))
 		}) && !slices.ContainsFunc(e.exclude, func(h egressHost) bool {
-			return named(h) && hostCovers(h.host, full)
+			return named(h) && model.HostCovers(h.host, full)
 		})
 	})
-}
-
-// hostCovers tells whether pattern ("*", "*.suffix" or a name) matches all that host stands for.
-func hostCovers(pattern, host string) bool {
-	if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
-		return strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix)
-	}
-	return pattern == host
 }
 
 // sidecarProblems reports what of a Sidecar is not translated.

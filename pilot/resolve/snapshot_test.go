@@ -15,5 +15,5 @@ func read(t *testing.T, documents string) resolve.Reader {
 	for _, p := range problems {
 		t.Fatalf("the test's own YAML: %s", p)
 	}
-	return store.FromObjects(objects, store.Options{Domain: "cluster.local"})
+	return store.FromObjects(objects, store.Options{Domain: "cluster.local"}).Reader(nil)
 }

@@ -15,11 +15,11 @@ import (
 // tcpChains gives the filter chains for a service that is no HTTP service: those that the tls and
 // tcp rules of its VirtualService ask for, and, unless a rule takes every connection, one
 // straight to the service. byName narrows all to the service's own name in the TLS handshake.
-func tcpChains(r Reader, c *Class, scope *EgressScope, rules *virtualServices, sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
+func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
 	var problems []model.Problem
-	if vs := rules.forHost(sp.service.Hostname); vs != nil {
-		s := &ruleSet{r: r, c: c, scope: scope, vs: vs, port: sp.port.Port, gateways: []string{meshGateway}}
+	hidden := v.inForce(sp.service.Hostname, func(vs *virtualService) bool {
+		s := v.ruleSet(vs, sp.port.Port)
 		protocol := sp.port.Protocol
 		if protocol == model.ProtocolTLS || protocol == model.ProtocolHTTPS || protocol == model.ProtocolAuto {
 			out = s.tlsRules()
@@ -27,14 +27,16 @@ func tcpChains(r Reader, c *Class, scope *EgressScope, rules *virtualServices, s
 		if !byName {
 			out = append(out, s.tcpRules()...)
 		}
-		problems = s.problems
-	}
+		problems = append(problems, s.problems...)
+		return len(out) > 0
+	})
+	problems = append(problems, hidden...)
 	if slices.ContainsFunc(out, takesAll) {
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
-	direct := &ir.FilterChain{TCP: tcpTo(r, cluster)}
-	direct.TCP.Policy = TCPPolicy(r, c, sp.service, sp.port, "")
+	direct := &ir.FilterChain{TCP: tcpTo(v.r, cluster)}
+	direct.TCP.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
 	if byName {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
 	}

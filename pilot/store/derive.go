@@ -9,17 +9,25 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// deriveService computes the service of a Service object.
+// deriveService computes the services of a Service object.
 func (s *state) deriveService(key model.Key) {
 	var next *model.Service
-	if o := s.objects.row(key); o != nil {
-		next = newService(o, s.domain, s.mesh.GetDefaultServiceExportTo())
+	if o := s.object(key); o != nil {
+		next = newService(o, s.Domain, s.Mesh.GetDefaultServiceExportTo())
 	}
-	old := s.services.row(key)
+	old := s.service(key)
 	if next != nil && old != nil {
 		next.ServiceAccounts = old.ServiceAccounts // until the endpoints say otherwise
 	}
 	s.setService(key, old, next)
+}
+
+// service gives the one of a Service object, or nil.
+func (s *state) service(key model.Key) *model.Service {
+	if all := s.services.byKey[key]; len(all) > 0 {
+		return all[0]
+	}
+	return nil
 }
 
 // setService puts a service in the place of its former version.
@@ -29,17 +37,10 @@ func (s *state) setService(key model.Key, old, next *model.Service) {
 		return
 	case old != nil && next != nil && sameService(old, next):
 		return
-	}
-	if _, seen := s.formerServices[key]; !seen {
-		s.formerServices[key] = old // a service may change twice in a commit
-	}
-	if old != nil {
-		s.services.delete(key)
-		s.byHost.delete(old.Hostname)
-	}
-	if next != nil {
-		s.services.set(key, next)
-		s.byHost.set(next.Hostname, next)
+	case next == nil:
+		s.services.put(key, nil)
+	default:
+		s.services.put(key, []*model.Service{next})
 	}
 	s.changed.add(key)
 }
@@ -47,15 +48,15 @@ func (s *state) setService(key model.Key, old, next *model.Service) {
 // deriveEndpoints computes a service's endpoints: from its EndpointSlices where it has any, else
 // from the pods that its selector matches, of which only some changed unless pods is nil.
 func (s *state) deriveEndpoints(key model.Key, pods keySet) {
-	svc, old := s.services.row(key), s.endpoints.row(key)
+	svc, old := s.service(key), s.endpoints.of[key]
 	var next []model.Endpoint
 	network := s.defaultNetwork()
 	switch sliced := s.links.slicesOf[key]; {
 	case svc == nil:
 	case len(sliced) > 0:
 		for _, at := range sliced {
-			slice := s.objects.row(at).Spec.(*discoveryv1.EndpointSlice)
-			next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Namespace))
+			slice := s.object(at).Spec.(*discoveryv1.EndpointSlice)
+			next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Cluster, key.Namespace))
 		}
 		next = sortEndpoints(next)
 	case pods != nil && !s.full && s.alone(old, pods):
@@ -67,7 +68,7 @@ func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 	default:
 		next = make([]model.Endpoint, 0, len(s.links.podsOf[key])*len(svc.Ports))
 		for _, pod := range s.links.podsOf[key] {
-			next = podEndpoints(next, svc, s.objects.row(pod), network)
+			next = podEndpoints(next, svc, s.object(pod), network)
 		}
 		next = sortEndpoints(next)
 	}
@@ -78,7 +79,7 @@ func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 // at an address only one counts.
 func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 	for key := range pods {
-		if at := podIP(s.objects.row(key)); at != "" && len(s.links.podsAt[at]) > 1 {
+		if at := podIP(s.object(key)); at != "" && len(s.links.podsAt[clusterAddress{key.Cluster, at}]) > 1 {
 			return false
 		}
 	}
@@ -86,7 +87,7 @@ func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 		if _, changed := pods[endpointPod(&old[i])]; !changed {
 			continue
 		}
-		for _, other := range s.links.podsAt[old[i].Address] {
+		for _, other := range s.links.podsAt[clusterAddress{old[i].Cluster, old[i].Address}] {
 			if _, changed := pods[other]; !changed {
 				return false
 			}
@@ -96,7 +97,7 @@ func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 }
 
 func endpointPod(e *model.Endpoint) model.Key {
-	return model.Key{Kind: model.KindPod, Namespace: e.Namespace, Name: e.Pod}
+	return model.Key{Kind: model.KindPod, Namespace: e.Namespace, Name: e.Pod, Cluster: e.Cluster}
 }
 
 // podRows gives the endpoints that some pods had, and those that they have now.
@@ -108,7 +109,7 @@ func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, n
 	}
 	for key := range pods {
 		if _, selected := slices.BinarySearchFunc(s.links.podsOf[svc.Key], key, model.Key.Compare); selected {
-			in = podEndpoints(in, svc, s.objects.row(key), network)
+			in = podEndpoints(in, svc, s.object(key), network)
 		}
 	}
 	return out, sortEndpoints(in)
@@ -118,11 +119,7 @@ func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, n
 func (s *state) setEndpoints(key model.Key, svc *model.Service, old, next []model.Endpoint) {
 	if !slices.EqualFunc(old, next, sameEndpoint) {
 		s.movedEndpoints.add(key)
-		if len(next) == 0 {
-			s.endpoints.delete(key)
-		} else {
-			s.endpoints.set(key, next)
-		}
+		s.endpoints.put(key, s.hostname(key), next)
 	}
 	if svc == nil {
 		return
@@ -145,25 +142,25 @@ func (s *state) accounts(eps []model.Endpoint) []string {
 	}
 	out := make([]string, len(seen))
 	for i, a := range seen {
-		out[i] = model.SPIFFE(s.mesh.GetTrustDomain(), a.namespace, a.name)
+		out[i] = model.SPIFFE(s.Mesh.GetTrustDomain(), a.namespace, a.name)
 	}
 	slices.Sort(out)
 	return out
 }
 
 // podBehind finds the pod of a slice's endpoint: by its reference, else by its address.
-func (s *state) podBehind(namespace string) func(*discoveryv1.Endpoint, string) *model.Object {
+func (s *state) podBehind(cluster, namespace string) func(*discoveryv1.Endpoint, string) *model.Object {
 	return func(ep *discoveryv1.Endpoint, address string) *model.Object {
 		if ref := ep.TargetRef; ref != nil && ref.Kind == "Pod" {
-			return s.objects.row(model.Key{Kind: model.KindPod, Namespace: namespace, Name: ref.Name})
+			return s.object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: ref.Name, Cluster: cluster})
 		}
-		return s.objects.row(s.links.podAt(address))
+		return s.object(s.links.podAt(cluster, address))
 	}
 }
 
 // defaultNetwork gives the network of pods that name none: a label of the root namespace.
 func (s *state) defaultNetwork() string {
-	root := s.objects.row(model.Key{Kind: model.KindNamespace, Name: s.mesh.GetRootNamespace()})
+	root := s.object(model.Key{Kind: model.KindNamespace, Name: s.Mesh.GetRootNamespace()})
 	if root == nil {
 		return ""
 	}
@@ -176,4 +173,46 @@ func podIP(o *model.Object) string {
 		return ""
 	}
 	return o.Spec.(*corev1.Pod).Status.PodIP
+}
+
+// hostname gives the name of a Kubernetes Service.
+func (s *state) hostname(key model.Key) string { return serviceHost(key.Namespace, key.Name, s.Domain) }
+
+func serviceHost(namespace, name, domain string) string {
+	return name + "." + namespace + ".svc." + domain
+}
+
+// endpointTable holds the endpoints of each Service object, and by hostname those of all clusters.
+type endpointTable struct {
+	of      map[model.Key][]model.Endpoint
+	objects map[key]keyList // by the row that they add to
+	rows    *table[[]model.Endpoint]
+}
+
+func newEndpointTable() *endpointTable {
+	return &endpointTable{of: map[model.Key][]model.Endpoint{}, objects: map[key]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
+}
+
+// put replaces the endpoints of a Service object.
+func (t *endpointTable) put(object model.Key, host string, next []model.Endpoint) {
+	row := key{namespace: object.Namespace, name: host}
+	if len(next) == 0 {
+		delete(t.of, object)
+		remove(t.objects, row, object)
+	} else {
+		t.of[object] = next
+		insert(t.objects, row, object)
+	}
+	switch all := t.objects[row]; len(all) {
+	case 0:
+		t.rows.drop(row)
+	case 1:
+		t.rows.put(row, t.of[all[0]])
+	default:
+		var joined []model.Endpoint
+		for _, k := range all {
+			joined = append(joined, t.of[k]...)
+		}
+		t.rows.put(row, sortEndpoints(joined))
+	}
 }

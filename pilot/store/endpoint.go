@@ -38,7 +38,7 @@ func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, net
 		p := &svc.Ports[i]
 		port := p.TargetPort
 		if p.TargetName != "" {
-			port = namedPort(pod, p)
+			port = model.NamedPort(pod, p.TargetName, p.Protocol == model.ProtocolUDP)
 		}
 		if port == 0 {
 			continue // this pod does not have the port
@@ -78,23 +78,6 @@ func podReady(pod *corev1.Pod) bool {
 	return false
 }
 
-// namedPort finds the container port that a service's target names; 0 for none. Native sidecars
-// (init containers that keep running) count.
-func namedPort(pod *corev1.Pod, p *model.ServicePort) uint32 {
-	udp := p.Protocol == model.ProtocolUDP
-	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range containers {
-			for j := range containers[i].Ports {
-				cp := &containers[i].Ports[j]
-				if cp.Name == p.TargetName && (cp.Protocol == corev1.ProtocolUDP) == udp && cp.ContainerPort > 0 {
-					return uint32(cp.ContainerPort)
-				}
-			}
-		}
-	}
-	return 0
-}
-
 // workload gives what all endpoints of a pod have in common.
 func workload(o *model.Object, network string) model.Endpoint {
 	pod := o.Spec.(*corev1.Pod)
@@ -102,6 +85,7 @@ func workload(o *model.Object, network string) model.Endpoint {
 		Labels:         o.Labels,
 		Locality:       podLocality(o.Labels),
 		Network:        network,
+		Cluster:        o.Cluster,
 		ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
 		Namespace:      o.Namespace,
 		Workload:       workloadName(pod, o.Labels),
@@ -169,7 +153,7 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, slice *discoveryv1
 			if _, err := netip.ParseAddr(address); err != nil {
 				continue
 			}
-			e := model.Endpoint{Namespace: svc.Namespace, Network: network, TLSMode: model.TLSModeDisabled}
+			e := model.Endpoint{Namespace: svc.Namespace, Network: network, Cluster: svc.Key.Cluster, TLSMode: model.TLSModeDisabled}
 			if pod := podOf(ep, address); pod != nil {
 				e = workload(pod, network)
 			}
@@ -227,7 +211,8 @@ func sortEndpoints(eps []model.Endpoint) []model.Endpoint {
 }
 
 func compareEndpoints(a, b model.Endpoint) int {
-	return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port))
+	return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port),
+		cmp.Compare(a.Cluster, b.Cluster))
 }
 
 // sameEndpoint tells whether two endpoints have the same value.
@@ -238,5 +223,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.TLSMode == b.TLSMode && a.Weight == b.Weight && a.Health == b.Health
+		a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health
 }

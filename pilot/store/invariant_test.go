@@ -16,7 +16,8 @@ import (
 )
 
 // describe gives all answers of a snapshot as text.
-func describe(s *Snapshot) string {
+func describe(snapshot *Snapshot) string {
+	s := snapshot.Reader(nil)
 	var b strings.Builder
 	mesh, err := proto.MarshalOptions{Deterministic: true}.Marshal(s.Mesh())
 	fmt.Fprintf(&b, "mesh %x %v\n", mesh, err)
@@ -28,18 +29,25 @@ func describe(s *Snapshot) string {
 	}
 	fmt.Fprintln(&b, "gateways", names(s.Gateways()))
 	for _, ns := range []string{"default", "a", "b", "istio-system"} {
-		particular, wild := s.Particular(ns)
-		fmt.Fprintln(&b, ns, s.Namespace(ns) != nil, names(s.VirtualServices(ns)), names(s.Sidecars(ns)),
-			names(s.PeerAuthentications(ns)), names(s.WorkloadDestinationRules(ns)), slices.Sorted(maps.Keys(particular)), wild)
+		own := s.Own(ns)
+		slices.SortFunc(own, func(a, b Row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		fmt.Fprintln(&b, ns, s.Namespace(ns) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
+			names(s.PeerAuthentications(ns)), names(s.WorkloadDestinationRules(ns)), own)
+		for _, gateway := range []string{"a/g", "b/g"} {
+			for _, host := range s.BoundHosts(ns, gateway) {
+				fmt.Fprintln(&b, gateway, host, names(s.BoundVirtualServices(ns, gateway, host)))
+			}
+		}
 		for _, svc := range s.Services(ns) {
 			fmt.Fprintf(&b, "%+v %v\n", *svc, s.Service(ns, svc.Hostname) == svc)
-			fmt.Fprintf(&b, "%+v\n", s.Endpoints(svc.Key))
+			fmt.Fprintf(&b, "%+v\n", s.Endpoints(svc.ID()))
+			fmt.Fprintln(&b, names(s.VirtualServices(ns, svc.Hostname)))
 			for _, from := range []string{"default", "a", "b"} {
 				fmt.Fprintln(&b, from, names(s.DestinationRules(from, ns, svc.Hostname)))
 			}
 		}
 		for _, app := range []string{"s0", "s1", "s2"} {
-			for _, svc := range s.ServicesSelecting(ns, map[string]string{"app": app, "v": "1"}) {
+			for _, svc := range s.ServicesSelecting("", ns, map[string]string{"app": app, "v": "1"}) {
 				fmt.Fprintln(&b, app, svc.Hostname)
 			}
 		}
@@ -189,24 +197,68 @@ func TestCommitsTellAllThatChanged(t *testing.T) {
 			}
 			continue
 		}
-		services := map[string]*model.Service{}
-		for _, ns := range []string{"default", "a", "b"} {
-			for _, svc := range former.Services(ns) {
-				services[svc.Hostname] = svc
+		named := map[Row]bool{}
+		for _, row := range next.Rows {
+			named[row] = true
+		}
+		before, after := allRows(former), allRows(next.Snapshot)
+		for row := range maps.Keys(before) {
+			if after[row] == nil {
+				after[row] = nil // to be visited below
 			}
 		}
-		for host, svc := range services {
-			_, told := next.Changed[svc.Key]
-			if now := next.Snapshot.byHost.row(host); !told && now != svc {
-				t.Errorf("%v: service %s changed and is not named", o.Key, host)
+		for row, now := range after {
+			if !meansTheSame(before[row], now) && !named[row] {
+				t.Errorf("%v: row %+v changed and is not named:\n%+v\n%+v", o.Key, row, before[row], now)
 			}
-			_, told = next.Endpoints[svc.Key]
-			if differs := !slices.EqualFunc(former.Endpoints(svc.Key), next.Snapshot.Endpoints(svc.Key), sameEndpoint); differs != told {
-				t.Errorf("%v: endpoints of %s differ: %v, named: %v", o.Key, host, differs, told)
-			}
+		}
+		if len(next.Rows) == 0 {
+			t.Errorf("%v: a commit names nothing", o.Key)
 		}
 		c = next
 	}
+}
+
+// allRows gives every row of every table.
+func allRows(s *Snapshot) map[Row]any {
+	out := map[Row]any{}
+	for _, t := range s.objects {
+		t.data.all(func(k key, o *model.Object) { out[k.in(t.table)] = []*model.Object{o} })
+	}
+	for _, x := range s.indexes {
+		x.lists.data.all(func(k key, list []*model.Object) { out[k.in(x.lists.table)] = list })
+		x.names.data.all(func(k key, list []string) { out[k.in(x.names.table)] = list })
+		x.wildcards.data.all(func(k key, list []string) { out[k.in(x.wildcards.table)] = list })
+	}
+	for _, x := range []found[*model.Service]{s.services.byHost, s.services.inNamespace, s.services.list} {
+		x.lists.data.all(func(k key, list []*model.Service) { out[k.in(x.lists.table)] = list })
+	}
+	s.services.visible.data.all(func(k key, svc *model.Service) { out[k.in(s.services.visible.table)] = []*model.Service{svc} })
+	s.endpoints.data.all(func(k key, list []model.Endpoint) { out[k.in(s.endpoints.table)] = list })
+	s.own.data.all(func(k key, list []Row) { out[k.in(s.own.table)] = list })
+	return out
+}
+
+func meansTheSame(a, b any) bool {
+	switch x := a.(type) {
+	case []*model.Object:
+		y, _ := b.([]*model.Object)
+		return slices.EqualFunc(x, y, func(a, b *model.Object) bool { return a.Key == b.Key && sameValue(a, b) })
+	case []*model.Service:
+		y, _ := b.([]*model.Service)
+		return slices.EqualFunc(x, y, sameService)
+	case []model.Endpoint:
+		y, _ := b.([]model.Endpoint)
+		return slices.EqualFunc(x, y, sameEndpoint)
+	case []string:
+		y, _ := b.([]string)
+		return slices.Equal(x, y)
+	case []Row:
+		y, _ := b.([]Row)
+		has := func(row Row) bool { return slices.Contains(y, row) }
+		return len(x) == len(y) && !slices.ContainsFunc(x, func(row Row) bool { return !has(row) })
+	}
+	return b == nil
 }
 
 func TestMapVersionsAreIndependent(t *testing.T) {

@@ -91,7 +91,7 @@ func TestLeanObjectsLeadToTheSameRows(t *testing.T) {
 	if got, want := describe(lean), describe(full); got != want {
 		t.Error(firstDifference(got, want))
 	}
-	a, b := full.Pod("a", "web-5-x"), lean.Pod("a", "web-5-x")
+	a, b := full.Reader(nil).Pod("", "a", "web-5-x"), lean.Reader(nil).Pod("", "a", "web-5-x")
 	if !samePod(b, withNamedPorts(a)) || !(&state{}).sameRows(a, b) {
 		t.Errorf("got  %+v\nwant %+v", b.Spec, a.Spec)
 	}

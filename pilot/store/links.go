@@ -17,20 +17,23 @@ type links struct {
 	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
 	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
 	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     map[string]keyList              // address → pods
+	podsAt     map[clusterAddress]keyList      // address → pods
 }
 
 func newLinks() links {
 	return links{
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
-		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{}, podsAt: map[string]keyList{},
+		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{}, podsAt: map[clusterAddress]keyList{},
 	}
 }
 
-func podRef(key model.Key) string { return "pod " + key.Namespace + "/" + key.Name }
+// clusterAddress is an address, which is one pod's in its own cluster only.
+type clusterAddress struct{ cluster, address string }
 
-func ipRef(address string) string { return "ip " + address }
+func podRef(key model.Key) string { return "pod " + key.Cluster + "/" + key.Namespace + "/" + key.Name }
+
+func ipRef(cluster, address string) string { return "ip " + cluster + "/" + address }
 
 // keyList is a sorted list without repetition.
 type keyList []model.Key
@@ -69,7 +72,7 @@ func (l *links) selectService(key model.Key, selector map[string]string, pods ma
 	l.selectors[key] = selector
 	var selected keyList
 	for _, pod := range pods {
-		if matches(selector, pod.Labels) {
+		if model.Selects(selector, pod.Labels) {
 			selected = append(selected, pod.Key)
 			insert(l.servicesOf, pod.Key, key)
 		}
@@ -90,7 +93,7 @@ func (l *links) labelPod(key model.Key, pod *model.Object, services map[string]*
 		return
 	}
 	for _, svc := range services {
-		if matches(l.selectors[svc.Key], pod.Labels) {
+		if model.Selects(l.selectors[svc.Key], pod.Labels) {
 			insert(l.podsOf, svc.Key, key)
 			insert(l.servicesOf, key, svc.Key)
 		}
@@ -104,16 +107,16 @@ func (l *links) movePod(key model.Key, old, next *model.Object) {
 		return
 	}
 	if from != "" {
-		remove(l.podsAt, from, key)
+		remove(l.podsAt, clusterAddress{key.Cluster, from}, key)
 	}
 	if to != "" {
-		insert(l.podsAt, to, key)
+		insert(l.podsAt, clusterAddress{key.Cluster, to}, key)
 	}
 }
 
 // podAt gives the pod with an address, the first by name where several share it.
-func (l *links) podAt(address string) model.Key {
-	if pods := l.podsAt[address]; len(pods) > 0 {
+func (l *links) podAt(cluster, address string) model.Key {
+	if pods := l.podsAt[clusterAddress{cluster, address}]; len(pods) > 0 {
 		return pods[0]
 	}
 	return model.Key{}
@@ -159,11 +162,11 @@ func sliceRefs(o *model.Object) []string {
 	for i := range slice.Endpoints {
 		ep := &slice.Endpoints[i]
 		if ep.TargetRef != nil && ep.TargetRef.Kind == "Pod" {
-			refs = append(refs, podRef(model.Key{Kind: model.KindPod, Namespace: o.Namespace, Name: ep.TargetRef.Name}))
+			refs = append(refs, podRef(model.Key{Kind: model.KindPod, Namespace: o.Namespace, Name: ep.TargetRef.Name, Cluster: o.Cluster}))
 			continue
 		}
 		for _, address := range ep.Addresses {
-			refs = append(refs, ipRef(address))
+			refs = append(refs, ipRef(o.Cluster, address))
 		}
 	}
 	return refs

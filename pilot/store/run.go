@@ -42,7 +42,7 @@ type layer struct {
 // returns nil then.
 func (s *Store) Run(ctx context.Context) error {
 	r := &runner{
-		Store: s, state: newState(s.opts.Domain), queue: map[model.Key]struct{}{},
+		Store: s, state: newState(s.opts.Domain, s.opts.Indexes...), queue: map[model.Key]struct{}{},
 		window: stoppedTimer(), deadline: stoppedTimer(), started: time.Now(),
 	}
 	defer r.window.Stop()
@@ -117,6 +117,17 @@ func (r *runner) layer(source string) int {
 }
 
 func (r *runner) event(at int, e model.Event, arrived time.Time) {
+	if cluster := r.layers[at].Cluster; cluster != "" {
+		if !clustered(e.Kind) {
+			return
+		}
+		e.Cluster = cluster
+		if e.New != nil {
+			o := *e.New
+			o.Cluster = cluster
+			e.New = &o
+		}
+	}
 	if e.New == nil {
 		delete(r.layers[at].objects, e.Key)
 	} else {
@@ -131,6 +142,11 @@ func (r *runner) event(at int, e model.Event, arrived time.Time) {
 	}
 	r.queue[e.Key] = struct{}{}
 	r.last = arrived
+}
+
+// clustered tells whether a kind is taken from remote clusters.
+func clustered(kind model.Kind) bool {
+	return kind == model.KindService || kind == model.KindPod || kind == model.KindEndpointSlice
 }
 
 // effective gives the object that counts for a key: that of the last source which has one.

@@ -123,7 +123,7 @@ func TestConfigurationWaitsAndEndpointsDoNot(t *testing.T) {
 		if c == nil || len(c.Changed) != 0 || len(c.Endpoints) != 1 || c.Full {
 			t.Fatalf("endpoint's commit: %+v", c)
 		}
-		if _, ok := c.Endpoints[serviceKey("hello")]; !ok || len(c.Snapshot.VirtualServices("default")) != 1 {
+		if _, ok := c.Endpoints[serviceKey("hello")]; !ok || len(c.Snapshot.Reader(nil).VirtualServicesIn("default", "default")) != 1 {
 			t.Errorf("endpoint's commit: %+v", c)
 		}
 		time.Sleep(19 * time.Millisecond)
@@ -132,7 +132,7 @@ func TestConfigurationWaitsAndEndpointsDoNot(t *testing.T) {
 		}
 		time.Sleep(2 * time.Millisecond)
 		c = commitNow(s)
-		if c == nil || len(c.Changed) != 1 || len(c.Endpoints) != 0 || len(c.Snapshot.VirtualServices("default")) != 2 {
+		if c == nil || len(c.Changed) != 1 || len(c.Endpoints) != 0 || len(c.Snapshot.Reader(nil).VirtualServicesIn("default", "default")) != 2 {
 			t.Fatalf("configuration's commit: %+v", c)
 		}
 	})

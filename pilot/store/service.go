@@ -22,7 +22,8 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 	}
 	svc := &model.Service{
 		Key:             o.Key,
-		Hostname:        o.Name + "." + o.Namespace + ".svc." + domain,
+		Created:         o.Created,
+		Hostname:        serviceHost(o.Namespace, o.Name, domain),
 		Namespace:       o.Namespace,
 		Name:            o.Name,
 		Headless:        k8s.Spec.ClusterIP == corev1.ClusterIPNone,

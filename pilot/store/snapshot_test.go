@@ -30,11 +30,12 @@ func decode(t testing.TB, yaml string) []*model.Object {
 
 func TestReaderOfASmallMesh(t *testing.T) {
 	s := FromObjects(load(t, "small.yaml"), Options{})
+	r := s.Reader(nil)
 	services := s.Services("default")
 	if len(services) != 2 || services[0].Hostname != "hello.default.svc.cluster.local" {
 		t.Fatalf("services: %+v", services)
 	}
-	eps := s.Endpoints(services[0].Key)
+	eps := s.Endpoints(services[0].ID())
 	if len(eps) != 2 {
 		t.Fatalf("endpoints: %+v", eps)
 	}
@@ -53,10 +54,10 @@ func TestReaderOfASmallMesh(t *testing.T) {
 	if got := services[0].ServiceAccounts; len(got) != 1 || got[0] != "spiffe://cluster.local/ns/default/sa/hello" {
 		t.Errorf("accounts %v", got)
 	}
-	if vs := s.VirtualServices("default"); len(vs) != 1 {
+	if vs := r.VirtualServicesIn("default", "default"); len(vs) != 1 {
 		t.Errorf("virtual services %v", vs)
 	}
-	if dr := s.DestinationRules("default", "default", services[0].Hostname); len(dr) != 1 {
+	if dr := r.DestinationRules("default", "default", services[0].Hostname); len(dr) != 1 {
 		t.Errorf("destination rules %v", dr)
 	}
 }

@@ -19,22 +19,17 @@ func (s keySet) add(k model.Key) { s[k] = struct{}{} }
 // state is the writer's side of the store: the tables that the next snapshot is made from, and
 // what has changed since the last. One goroutine owns it.
 type state struct {
-	domain string
-	mesh   *meshconfig.MeshConfig
+	Settings
+	declared []Index
 
-	objects  edit[model.Key, *model.Object]
-	members  map[nsKind]map[string]*model.Object // the same by kind, namespace and name
-	services edit[model.Key, *model.Service]
-	links    links
+	members map[nsKind]map[string]*model.Object // all objects, by kind, cluster, namespace and name
+	links   links
 
-	byKind     edit[nsKind, []*model.Object]
-	byHost     edit[string, *model.Service]
-	nsServices edit[string, []*model.Service]
-	endpoints  edit[model.Key, []model.Endpoint]
-	exactRules edit[nsHost, []*model.Object]
-	wildRules  edit[string, []wildRule]
-	podRules   edit[string, []*model.Object]
-	exported   edit[string, []*model.Object]
+	own       *owned
+	objects   map[model.Kind]*table[*model.Object] // by namespace and name, of kinds that are read so
+	indexes   *objectIndexes
+	services  *services
+	endpoints *endpointTable
 
 	last *Snapshot // the last commit, nil before the first
 
@@ -44,45 +39,69 @@ type state struct {
 	dirtyEndpoints map[model.Key]keySet // services whose endpoints are to be computed again, with the pods; nil for all
 	movedEndpoints keySet               // services whose endpoints did change
 	full           bool                 // everything is to be computed again
-
-	// former holds what changed as the last commit has it, nil for what it has not: the objects of
-	// listed kinds, and the services.
-	former         map[model.Key]*model.Object
-	formerServices map[model.Key]*model.Service
 }
 
-func newState(domain string) *state {
+// nsKind names the objects of one kind in one namespace of a cluster.
+type nsKind struct {
+	kind      model.Kind
+	cluster   string
+	namespace string
+}
+
+func placeOf(k model.Key) nsKind { return nsKind{k.Kind, k.Cluster, k.Namespace} }
+
+func newState(domain string, more ...Index) *state {
 	s := &state{
-		domain:  cmp.Or(domain, "cluster.local"),
-		mesh:    model.DefaultMeshConfig(),
-		members: map[nsKind]map[string]*model.Object{},
-		links:   newLinks(),
+		Settings: Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
+		declared: append(indexes(), more...),
+		members:  map[nsKind]map[string]*model.Object{},
+		links:    newLinks(),
 	}
-	s.reset()
+	s.clearTables()
+	s.forgetChanges()
 	return s
 }
 
-func (s *state) reset() {
+// clearTables empties all that follows from the objects.
+func (s *state) clearTables() {
+	s.own = newOwned()
+	s.objects = map[model.Kind]*table[*model.Object]{}
+	for _, kind := range byName() {
+		s.objects[kind] = newTable[*model.Object](string(kind), nil)
+	}
+	s.indexes = newObjectIndexes(s.declared, s.own)
+	s.services = newServices(s.own)
+	s.endpoints = newEndpointTable()
+}
+
+// byName are the kinds of which readers ask for one object by its name.
+func byName() []model.Kind {
+	return []model.Kind{
+		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
+		model.KindDestinationRule, model.KindVirtualService,
+	}
+}
+
+func (s *state) forgetChanges() {
 	s.changed, s.movedEndpoints = keySet{}, keySet{} // a commit has the former ones
 	s.dirtyServices, s.dirtyEndpoints = keySet{}, map[model.Key]keySet{}
-	s.former, s.formerServices = map[model.Key]*model.Object{}, map[model.Key]*model.Service{}
 	s.full = false
 }
 
+// object gives an object, or nil.
+func (s *state) object(key model.Key) *model.Object { return s.members[placeOf(key)][key.Name] }
+
 // put sets or, with next nil, deletes one object.
 func (s *state) put(key model.Key, next *model.Object) {
-	old := s.objects.row(key)
-	if !relevant(key.Kind) || old == nil && next == nil {
+	old := s.object(key)
+	if !s.relevant(key.Kind) || old == nil && next == nil {
 		return
 	}
 	same := old != nil && next != nil && sameValue(old, next)
 	if same && old.Origin == next.Origin && s.sameRows(old, next) {
 		return
 	}
-	if _, seen := s.former[key]; listed(key.Kind) && !seen {
-		s.former[key] = old
-	}
-	s.record(key, next)
+	s.record(key, old, next, same)
 	switch key.Kind {
 	case model.KindService:
 		s.putService(key, next)
@@ -97,7 +116,7 @@ func (s *state) put(key model.Key, next *model.Object) {
 			s.putMesh(next)
 		}
 	case model.KindNamespace:
-		if !same && key.Name == s.mesh.GetRootNamespace() {
+		if !same && key.Name == s.Mesh.GetRootNamespace() {
 			s.full = true // its network label is the default of every endpoint
 		}
 	}
@@ -107,35 +126,52 @@ func (s *state) put(key model.Key, next *model.Object) {
 }
 
 // relevant tells whether a kind decides anything that a proxy is told.
-func relevant(kind model.Kind) bool {
+func (s *state) relevant(kind model.Kind) bool {
 	switch kind {
-	case model.KindNamespace, model.KindService, model.KindPod, model.KindEndpointSlice, model.KindMeshConfig:
+	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig:
 		return true
 	}
-	return listed(kind)
+	return s.objects[kind] != nil || len(s.indexes.kinds[kind]) > 0
 }
 
-func (s *state) record(key model.Key, next *model.Object) {
-	at := nsKind{key.Kind, key.Namespace}
+// record keeps an object and lists it in the tables of its kind.
+func (s *state) record(key model.Key, old, next *model.Object, same bool) {
+	at := placeOf(key)
 	if next == nil {
-		s.objects.delete(key)
 		delete(s.members[at], key.Name)
 		if len(s.members[at]) == 0 {
 			delete(s.members, at)
 		}
-		return
+	} else {
+		if s.members[at] == nil {
+			s.members[at] = map[string]*model.Object{}
+		}
+		s.members[at][key.Name] = next
 	}
-	s.objects.set(key, next)
-	if s.members[at] == nil {
-		s.members[at] = map[string]*model.Object{}
-	}
-	s.members[at][key.Name] = next
+	s.list(key, old, next, same)
 }
 
+func (s *state) list(key model.Key, old, next *model.Object, same bool) {
+	if t := s.objects[key.Kind]; t != nil {
+		switch row := rowOf(key); {
+		case next == nil:
+			t.drop(row)
+		case same:
+			t.refresh(row, next)
+		default:
+			t.put(row, next)
+		}
+	}
+	s.indexes.move(&s.Settings, key.Kind, old, next, same)
+}
+
+// rowOf is where an object stands in the table of its kind.
+func rowOf(k model.Key) key { return key{k.Cluster, k.Namespace, k.Name} }
+
 func (s *state) putMesh(next *model.Object) {
-	s.mesh = model.DefaultMeshConfig()
+	s.Mesh = model.DefaultMeshConfig()
 	if next != nil {
-		s.mesh = next.Spec.(*meshconfig.MeshConfig)
+		s.Mesh = next.Spec.(*meshconfig.MeshConfig)
 	}
 	s.full = true
 }
@@ -146,7 +182,7 @@ func (s *state) putService(key model.Key, next *model.Object) {
 		selector = next.Spec.(*corev1.Service).Spec.Selector
 	}
 	if !maps.Equal(selector, s.links.selectors[key]) {
-		s.links.selectService(key, selector, s.members[nsKind{model.KindPod, key.Namespace}])
+		s.links.selectService(key, selector, s.members[nsKind{model.KindPod, key.Cluster, key.Namespace}])
 	}
 	s.dirtyServices.add(key)
 	s.dirtyEndpoints[key] = nil
@@ -156,7 +192,7 @@ func (s *state) putPod(key model.Key, old, next *model.Object) {
 	s.touchPod(key, old)
 	relabelled := old == nil || next == nil || !maps.Equal(old.Labels, next.Labels)
 	if relabelled {
-		s.links.labelPod(key, next, s.members[nsKind{model.KindService, key.Namespace}])
+		s.links.labelPod(key, next, s.members[nsKind{model.KindService, key.Cluster, key.Namespace}])
 	}
 	s.links.movePod(key, old, next)
 	s.touchPod(key, next)
@@ -180,7 +216,7 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 	if len(s.links.sliceUsers) == 0 {
 		return
 	}
-	for _, ref := range []string{podRef(key), ipRef(o.Spec.(*corev1.Pod).Status.PodIP)} {
+	for _, ref := range []string{podRef(key), ipRef(key.Cluster, o.Spec.(*corev1.Pod).Status.PodIP)} {
 		for _, svc := range s.links.sliceUsers[ref] {
 			s.dirtyEndpoints[svc] = nil
 		}
@@ -202,12 +238,13 @@ func (s *state) putSlice(key model.Key, old, next *model.Object) {
 // sliceService gives the key of the service that an EndpointSlice belongs to.
 func sliceService(o *model.Object) (model.Key, bool) {
 	name := o.Labels[discoveryv1.LabelServiceName]
-	return model.Key{Kind: model.KindService, Namespace: o.Namespace, Name: name}, name != ""
+	return model.Key{Kind: model.KindService, Namespace: o.Namespace, Name: name, Cluster: o.Cluster}, name != ""
 }
 
 // commit gives the next snapshot, and ok false where nothing changed in value.
 func (s *state) commit() (c Commit, ok bool) {
-	if s.full || s.last == nil {
+	all := s.full || s.last == nil
+	if all {
 		s.markAll()
 	}
 	for _, key := range sortedKeys(s.dirtyServices) {
@@ -218,24 +255,26 @@ func (s *state) commit() (c Commit, ok bool) {
 	}
 	clear(s.dirtyServices)
 	clear(s.dirtyEndpoints)
-	if s.last != nil && !s.full && len(s.changed) == 0 && len(s.movedEndpoints) == 0 {
+	if !all && len(s.changed) == 0 && len(s.movedEndpoints) == 0 {
 		return Commit{}, false // what changed but not in value goes into the lists of the next commit
 	}
-	c = Commit{Snapshot: s.snapshot(), Changed: s.changed, Endpoints: s.movedEndpoints, Full: s.full || s.last == nil}
+	changed := s.flush()
+	c = Commit{Snapshot: s.snapshot(), Rows: changed, Changed: s.changed, Endpoints: s.movedEndpoints, Full: all}
 	s.last = c.Snapshot
-	s.reset()
+	s.forgetChanges()
 	return c, true
 }
 
-// markAll marks every service to be computed again, after the mesh configuration changed.
+// markAll makes all tables anew, after the mesh configuration changed.
 func (s *state) markAll() {
+	s.clearTables()
 	for at, objects := range s.members {
-		if at.kind != model.KindService {
-			continue
-		}
 		for _, o := range objects {
-			s.dirtyServices.add(o.Key)
-			s.dirtyEndpoints[o.Key] = nil
+			s.list(o.Key, nil, o, false)
+			if at.kind == model.KindService {
+				s.dirtyServices.add(o.Key)
+				s.dirtyEndpoints[o.Key] = nil
+			}
 		}
 	}
 }
@@ -244,24 +283,35 @@ func sortedKeys[V any](set map[model.Key]V) []model.Key {
 	return slices.SortedFunc(maps.Keys(set), model.Key.Compare)
 }
 
+// flush brings the lists up to what changed, and gives the rows that have another value.
+func (s *state) flush() []Row {
+	var out []Row
+	for _, t := range s.objects {
+		out = t.drain(out)
+	}
+	for _, x := range s.indexes.byName {
+		x.flush()
+		out = x.drain(out)
+	}
+	s.services.flush()
+	out = s.services.drain(out)
+	out = s.endpoints.rows.drain(out)
+	s.own.flush()
+	return s.own.lists.drain(out)
+}
+
 // snapshot makes the snapshot of the present tables.
 func (s *state) snapshot() *Snapshot {
-	services, routes := s.lists()
 	next := &Snapshot{
-		mesh: s.mesh, domain: s.domain,
-		objects: s.objects.freeze(), byKind: s.byKind.freeze(),
-		byHost: s.byHost.freeze(), nsServices: s.nsServices.freeze(), endpoints: s.endpoints.freeze(),
-		exactRules: s.exactRules.freeze(), wildRules: s.wildRules.freeze(), podRules: s.podRules.freeze(), exported: s.exported.freeze(),
+		mesh: s.Mesh, domain: s.Domain,
+		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
+		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
 	}
-	if s.full || s.last == nil {
-		next.services, next.virtualServices = newVisible(compareServices), newVisible(model.Older)
-	} else {
-		next.services, next.virtualServices, next.gateways = s.last.services, s.last.virtualServices, s.last.gateways
+	for kind, t := range s.objects {
+		next.objects[kind] = t.freeze()
 	}
-	next.services = next.services.with(services.out, services.in)
-	next.virtualServices = next.virtualServices.with(routes.out, routes.in)
-	if s.gatewaysDirty() {
-		next.gateways = s.allGateways()
+	for name, x := range s.indexes.byName {
+		next.indexes[name] = x.freeze()
 	}
 	return next
 }

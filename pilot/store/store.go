@@ -18,13 +18,13 @@ import (
 // Commit is one step of the configuration.
 type Commit struct {
 	Snapshot *Snapshot
-	// Changed holds the objects, services among them, whose value changed.
-	Changed map[model.Key]struct{}
-	// Endpoints holds the services whose endpoints changed.
-	Endpoints map[model.Key]struct{}
+	// Rows are those that have another value than before; what was read of none of them is as it was.
+	Rows []Row
 	// Full tells that anything may have changed: on the first commit and with the mesh's
 	// configuration.
 	Full bool
+	// Changed holds the objects whose value changed, and Endpoints the Services whose endpoints did.
+	Changed, Endpoints map[model.Key]struct{}
 	// Since is when the first of the events arrived that led to the commit.
 	Since time.Time
 }
@@ -36,6 +36,7 @@ func (c Commit) merge(earlier *Commit) Commit {
 	}
 	maps.Copy(c.Changed, earlier.Changed)
 	maps.Copy(c.Endpoints, earlier.Endpoints)
+	c.Rows = rowSet(earlier.Rows, c.Rows)
 	c.Full = c.Full || earlier.Full
 	c.Since = earlier.Since
 	return c
@@ -47,12 +48,18 @@ type SourceOptions struct {
 	// Deadline is how long the first commit waits for the source; 0 means for as long as it takes.
 	// A source that misses it is reported, and what it delivers later is taken.
 	Deadline time.Duration
+	// Cluster is the remote cluster that the source speaks for; "" for the control plane's own. What a
+	// remote cluster has adds to what others have: its Service of one namespace and name is the same
+	// service there. Only Kubernetes' kinds are taken from it.
+	Cluster string
 }
 
 // Options of a snapshot or a store.
 type Options struct {
 	// Domain is the cluster's DNS suffix, cluster.local if empty.
 	Domain string
+	// Indexes are tables of objects beside those of the kinds that the control plane translates.
+	Indexes []Index
 
 	// Sources are awaited before the first commit. Where two have an object of the same key, that
 	// of the later one counts.
@@ -138,9 +145,9 @@ func (s *Store) take() []message {
 
 // FromObjects gives the snapshot of a set of objects; of two with the same key the first counts.
 func FromObjects(objects []*model.Object, opts Options) *Snapshot {
-	s := newState(opts.Domain)
+	s := newState(opts.Domain, opts.Indexes...)
 	for _, o := range objects {
-		if s.objects.row(o.Key) == nil {
+		if s.object(o.Key) == nil {
 			s.put(o.Key, o)
 		}
 	}

@@ -44,15 +44,18 @@ func (s *state) sameRows(a, b *model.Object) bool {
 		y := b.Spec.(*corev1.Pod)
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && workloadName(x, a.Labels) == workloadName(y, b.Labels)
 	case *corev1.Service:
-		exportTo := s.mesh.GetDefaultServiceExportTo()
-		p, q := newService(a, s.domain, exportTo), newService(b, s.domain, exportTo)
+		exportTo := s.Mesh.GetDefaultServiceExportTo()
+		p, q := newService(a, s.Domain, exportTo), newService(b, s.Domain, exportTo)
 		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
 	}
 	return true
 }
 
 func samePorts(a, b corev1.Container) bool {
-	return slices.Equal(a.Ports, b.Ports)
+	keeps := func(c corev1.Container) bool {
+		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	}
+	return slices.Equal(a.Ports, b.Ports) && keeps(a) == keeps(b)
 }
 
 // sameAnnotations compares the annotations that address a mesh, e.g. traffic.sidecar.istio.io/….
@@ -73,7 +76,7 @@ func sameAnnotations(a, b map[string]string) bool {
 // sameService compares all of a service but the place where it was read.
 func sameService(a, b *model.Service) bool {
 	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
-		a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady &&
+		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
 		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
 		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)

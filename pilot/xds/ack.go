@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // answered takes the response that a nonce answers, or nil. In the state of the world a client answers
@@ -62,7 +62,7 @@ func (w *watch) accept(r *response) {
 // nack handles a refused response: what is named as bad is not sent again, the good part is sent
 // again at once, since the client may have applied it and yet claims not to have it; where nothing
 // is named the response is bisected. It gives the resources that are found to be bad.
-func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource {
+func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
 	w.status.Error, w.status.ErrorAt = detail, now
 	w.own = ownTrouble(detail)
 	all := r.all()
@@ -73,7 +73,7 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource
 	w.restore(r)
 	for _, res := range bad {
 		w.refused.put(res.Name, res.Version)
-		if w.typ == push.Endpoints { // a cluster that waited for it has none now, also not the former
+		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
 			w.hold(res.Name, holding{has: w.holds(res.Name).has})
 		}
 	}
@@ -107,7 +107,7 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*push.Resource
 
 // bisect puts half and half of a refused response into groups, and each resource that is known to be
 // refused, but was owed all the same, into one of its own.
-func (w *watch) bisect(all []*push.Resource) [][]string {
+func (w *watch) bisect(all []*resource.Resource) [][]string {
 	var groups [][]string
 	var open []string
 	for _, res := range all {
@@ -125,7 +125,7 @@ func (w *watch) bisect(all []*push.Resource) [][]string {
 // left out may be gone, since an Envoy that names the bad applies the rest, or there still, since one
 // that refuses the whole does not.
 func (w *watch) restore(r *response) {
-	back := func(name string, sent *push.Resource, former holding) {
+	back := func(name string, sent *resource.Resource, former holding) {
 		if w.holds(name) == holdingOf(sent) {
 			w.hold(name, former)
 		}
@@ -156,8 +156,8 @@ func (w *watch) restore(r *response) {
 
 // blame finds the resources that a client names as bad. Envoy does so for clusters and listeners,
 // of which it applies the good ones ("Error adding/updating cluster(s) NAME: why, NAME: why").
-func blame(t push.Type, detail string, all []*push.Resource) (bad, good []*push.Resource) {
-	if t != push.Clusters && t != push.Listeners {
+func blame(t resource.Type, detail string, all []*resource.Resource) (bad, good []*resource.Resource) {
+	if t != resource.Clusters && t != resource.Listeners {
 		return nil, all
 	}
 	_, list, ok := strings.Cut(detail, "(s) ")
@@ -182,7 +182,7 @@ func names(list, name string) bool {
 }
 
 // reason cuts what a refusal says of one resource out of what it says of several.
-func reason(detail, name string, bad []*push.Resource) string {
+func reason(detail, name string, bad []*resource.Resource) string {
 	_, why, ok := strings.Cut(detail, name+": ")
 	if !ok || len(bad) < 2 {
 		return detail
@@ -197,7 +197,7 @@ func reason(detail, name string, bad []*push.Resource) string {
 // resource, so that others of its class are served it all the same.
 func ownTrouble(detail string) bool { return strings.Contains(detail, "cannot bind ") }
 
-func namesOf(rs []*push.Resource) []string {
+func namesOf(rs []*resource.Resource) []string {
 	out := make([]string, len(rs))
 	for i, r := range rs {
 		out[i] = r.Name

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // slowSource takes a second to make a proxy known, and counts at how many it works.
@@ -39,12 +40,12 @@ func TestStormOfNewStreamsIsTakenInAFewAtATime(t *testing.T) {
 		}
 		for range 10 {
 			c := m.connect(false, 10)
-			c.subscribe(push.Clusters)
+			c.subscribe(resource.Clusters)
 			all = append(all, c)
 		}
 		synctest.Wait()
 		gone := m.connect(false, 10) // comes last, and does not stay
-		gone.subscribe(push.Clusters)
+		gone.subscribe(resource.Clusters)
 		synctest.Wait()
 		gone.close()
 		time.Sleep(3500 * time.Millisecond)
@@ -57,7 +58,7 @@ func TestStormOfNewStreamsIsTakenInAFewAtATime(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for _, c := range all[4:] {
-			c.ack(c.expect(push.Clusters, "a"))
+			c.ack(c.expect(resource.Clusters, "a"))
 		}
 		m.stop(all...)
 	})
@@ -71,12 +72,12 @@ func TestLargeResponsesTakeTurns(t *testing.T) {
 		var all []*client
 		for range 3 {
 			c := m.connect(false, 10)
-			c.subscribe(push.Clusters)
+			c.subscribe(resource.Clusters)
 			all = append(all, c)
 		}
 		other := m.connect(false, 10)
-		other.subscribe(push.Listeners)
-		other.ack(other.expect(push.Listeners, "small"))
+		other.subscribe(resource.Listeners)
+		other.ack(other.expect(resource.Listeners, "small"))
 		served := func() int { return len(all[0].out) + len(all[1].out) + len(all[2].out) }
 		for i := range 3 {
 			synctest.Wait()
@@ -91,13 +92,13 @@ func TestLargeResponsesTakeTurns(t *testing.T) {
 
 func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		big, err := push.NewResource(push.Clusters, "a", cluster(strings.Repeat("x", 2*largeResponse), 1).Body)
+		big, err := resource.New(resource.Clusters, "a", cluster(strings.Repeat("x", 2*largeResponse), 1).Body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a := newAdmission()
 		a.turns = semaphore.NewWeighted(3 * largeResponse)
-		r := &response{typ: push.Clusters, delta: true, resources: []*push.Resource{big}}
+		r := &response{typ: resource.Clusters, delta: true, resources: []*resource.Resource{big}}
 		if err := a.take(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}

@@ -18,8 +18,10 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -31,34 +33,32 @@ const (
 // shared is a translator whose classes have the same sets.
 type shared struct {
 	xdstest.Table
-	base push.Base
+	made build.Result
 }
 
-func (s shared) Touched(*resolve.Class) (base, own bool) { return true, false }
-
-func (s shared) Base(*resolve.Class) push.Base { return s.base }
+func (s shared) Result(*resolve.Class) build.Result { return s.made }
 
 // sets are a thousand clusters with their load assignments, of which the first has a port.
-func sets(b *testing.B) func(port uint32) push.Base {
+func sets(b *testing.B) func(port uint32) build.Result {
 	b.Helper()
-	made := func(m push.Message) *push.Resource {
-		r, err := push.NewResource(m.Type, m.Name, m.Body)
+	made := func(m xdstest.Message) *resource.Resource {
+		r, err := resource.New(m.Type, m.Name, m.Body)
 		if err != nil {
 			b.Fatal(err)
 		}
 		return r
 	}
-	var clusters, assignments []*push.Resource
+	var clusters, assignments []*resource.Resource
 	for i := range benchServices {
 		name := fmt.Sprintf("outbound|80||service-%d.some-namespace.svc.cluster.local", i)
 		clusters = append(clusters, made(cluster(name+strings.Repeat("x", 700), 1)), made(cluster(name, 1)))
 		assignments = append(assignments, made(xdstest.Assignment(name, 80)))
 	}
-	var base push.Base
-	base.Sets[push.Clusters] = push.NewSet(clusters...)
-	return func(port uint32) push.Base {
+	var base build.Result
+	base.Sets[resource.Clusters] = resource.NewSet(clusters...)
+	return func(port uint32) build.Result {
 		assignments[0] = made(xdstest.Assignment(assignments[0].Name, port))
-		base.Sets[push.Endpoints] = push.NewSet(assignments...)
+		base.Sets[resource.Endpoints] = resource.NewSet(assignments...)
 		return base
 	}
 }
@@ -85,7 +85,7 @@ type proxies struct {
 	address string
 	first   [][]byte // what each asks for at the beginning
 	conns   []*grpc.ClientConn
-	acked   chan push.Type // for each acknowledgement
+	acked   chan resource.Type // for each acknowledgement
 	done    sync.WaitGroup
 }
 
@@ -132,7 +132,7 @@ func (p *proxies) acknowledge(stream grpc.ClientStream) {
 		if stream.SendMsg(&raw{ack}) != nil {
 			return
 		}
-		t, _ := push.ByURL(string(url))
+		t, _ := resource.ByURL(string(url))
 		p.acked <- t
 	}
 }
@@ -157,14 +157,14 @@ type benched struct {
 	*proxies
 	engine *push.Engine
 	server *Server
-	base   func(uint32) push.Base
+	base   func(uint32) build.Result
 	port   uint32
 }
 
 func newBenched(b *testing.B) *benched {
 	s := &benched{engine: push.New(push.Options{}), base: sets(b)}
 	s.server = New(Options{Source: s.engine, Logger: discard})
-	s.proxies = &proxies{b: b, acked: make(chan push.Type, 1<<16)}
+	s.proxies = &proxies{b: b, acked: make(chan resource.Type, 1<<16)}
 	s.change()
 	s.address = s.serve(b, s.server.Service(nil))
 	return s
@@ -191,12 +191,12 @@ func (s *benched) serve(b *testing.B, service discoveryv3.AggregatedDiscoverySer
 // change gives one load assignment another port.
 func (s *benched) change() {
 	s.port++
-	if err := s.engine.Apply(context.Background(), push.Commit{Translator: shared{base: s.base(s.port)}, Since: time.Now()}); err != nil {
+	if err := s.engine.Apply(context.Background(), push.Commit{Translator: shared{made: s.base(s.port)}, Since: time.Now()}); err != nil {
 		s.b.Fatal(err)
 	}
 }
 
-func (s *benched) ask(t push.Type, names []string, claims map[string]string) {
+func (s *benched) ask(t resource.Type, names []string, claims map[string]string) {
 	s.first = append(s.first, wireOf(s.b, &discoveryv3.DeltaDiscoveryRequest{
 		TypeUrl: t.URL(), ResourceNamesSubscribe: names, InitialResourceVersions: claims,
 	}))
@@ -206,9 +206,9 @@ func (s *benched) ask(t push.Type, names []string, claims map[string]string) {
 func (s *benched) everything(holding bool) {
 	var names []string
 	claims := [2]map[string]string{{}, {}}
-	for i, t := range []push.Type{push.Clusters, push.Endpoints} {
+	for i, t := range []resource.Type{resource.Clusters, resource.Endpoints} {
 		for r := range s.base(s.port).Sets[t].All() {
-			if t == push.Endpoints {
+			if t == resource.Endpoints {
 				names = append(names, r.Name)
 			}
 			if holding {
@@ -216,8 +216,8 @@ func (s *benched) everything(holding bool) {
 			}
 		}
 	}
-	s.ask(push.Clusters, nil, claims[0])
-	s.ask(push.Endpoints, names, claims[1])
+	s.ask(resource.Clusters, nil, claims[0])
+	s.ask(resource.Endpoints, names, claims[1])
 }
 
 func cpu(b *testing.B) time.Duration {
@@ -256,7 +256,9 @@ func BenchmarkPush(b *testing.B) {
 	})
 }
 
-func (s *benched) chunks() int { return len(s.base(s.port).Sets[push.Endpoints].Select(nil).Pieces) }
+func (s *benched) chunks() int {
+	return len(s.base(s.port).Sets[resource.Endpoints].Select(nil).Pieces)
+}
 
 // floor is a server that sends a response to whom it knows, and nothing else.
 type floor struct {
@@ -283,18 +285,18 @@ func BenchmarkPushFloor(b *testing.B) {
 	s := newBenched(b)
 	f := &floor{joined: make(chan struct{}, benchClients)}
 	s.address = s.serve(b, f)
-	s.ask(push.Clusters, nil, nil)
+	s.ask(resource.Clusters, nil, nil)
 	s.connect(benchClients)
 	for range benchClients {
 		<-f.joined
 	}
 	s.measured(func() {
 		s.change()
-		first := push.NewSet(s.base(s.port).Sets[push.Endpoints].Select(nil).Pieces[0].Resources[0])
+		first := resource.NewSet(s.base(s.port).Sets[resource.Endpoints].Select(nil).Pieces[0].Resources[0])
 		var sent sync.WaitGroup
 		for _, st := range f.streams {
 			sent.Go(func() {
-				r := &response{typ: push.Endpoints, delta: true, version: first.Version(), stream: s.server.boot, nonce: 1, pieces: first.Select(nil).Pieces}
+				r := &response{typ: resource.Endpoints, delta: true, version: first.Version(), stream: s.server.boot, nonce: 1, pieces: first.Select(nil).Pieces}
 				if err := st.SendMsg(r); err != nil {
 					b.Error(err)
 				}
@@ -323,7 +325,7 @@ func benchConnect(b *testing.B, holding bool) {
 			synced = 0
 			for _, st := range s.server.present() {
 				st.mu.Lock()
-				if w := st.watches[push.Endpoints]; w != nil && w.idle() {
+				if w := st.watches[resource.Endpoints]; w != nil && w.idle() {
 					synced++
 				}
 				st.mu.Unlock()

@@ -3,7 +3,7 @@ package xds
 import (
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // collect puts into a response what is to be sent now, up to chunk bytes where it may be split. It
@@ -73,7 +73,7 @@ func (w *watch) unqueue(r *response) int {
 }
 
 // decide tells what a dirty name needs: a resource, a removal, or nothing.
-func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool) {
+func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone bool) {
 	if !w.wants(name) {
 		return nil, false
 	}
@@ -95,9 +95,9 @@ func (w *watch) decide(name string, now time.Time) (r *push.Resource, gone bool)
 
 // decideRefused answers for what the client refused, which it does not get again. A cluster that waits
 // for such a load assignment has to stop: a removal does that, or, where there is none, a second refusal.
-func (w *watch) decideRefused(r *push.Resource, owed bool) (*push.Resource, bool) {
+func (w *watch) decideRefused(r *resource.Resource, owed bool) (*resource.Resource, bool) {
 	switch {
-	case !owed || w.typ != push.Endpoints:
+	case !owed || w.typ != resource.Endpoints:
 		return nil, false
 	case w.delta:
 		return nil, true
@@ -107,10 +107,10 @@ func (w *watch) decideRefused(r *push.Resource, owed bool) (*push.Resource, bool
 
 // decideMissing answers for a name that the view lacks. Load assignments and routes that a client
 // holds stay, and one that it waits for is empty (rule 2).
-func (w *watch) decideMissing(name string, owed bool, held holding, now time.Time) (*push.Resource, bool) {
+func (w *watch) decideMissing(name string, owed bool, held holding, now time.Time) (*resource.Resource, bool) {
 	switch w.typ {
-	case push.Endpoints, push.Routes:
-		unclaimed := !held.has && w.returned && w.typ == push.Endpoints // after a removal on a former stream
+	case resource.Endpoints, resource.Routes:
+		unclaimed := !held.has && w.returned && w.typ == resource.Endpoints // after a removal on a former stream
 		if unclaimed || owed && held.has && held.version == "" {
 			// Claimed on a stream whose claims do not count, or not claimed any more. If it is in use,
 			// an empty one would take its hosts away before traffic has moved; if it is warming, it must
@@ -121,8 +121,7 @@ func (w *watch) decideMissing(name string, owed bool, held holding, now time.Tim
 			r, _ := w.typ.Empty(name)
 			return r, false
 		}
-	case push.Extensions:
-	case push.Clusters:
+	case resource.Clusters:
 		if !held.has {
 			return nil, w.delta && owed
 		}
@@ -137,17 +136,17 @@ func (w *watch) decideMissing(name string, owed bool, held holding, now time.Tim
 
 // nextIsolated takes the next group that still exists. What is not sent with it stays dirty if it was:
 // a cluster that came since may wait for it.
-func (w *watch) nextIsolated() []*push.Resource {
+func (w *watch) nextIsolated() []*resource.Resource {
 	for len(w.isolate) > 0 {
 		group := w.isolate[0]
 		w.isolate = w.isolate[1:]
-		var out []*push.Resource
+		var out []*resource.Resource
 		for _, name := range group {
 			r := w.base.Get(name)
 			if r == nil || !w.wants(name) {
 				continue
 			}
-			again := len(group) == 1 && w.typ == push.Endpoints && !w.delta // see decideRefused
+			again := len(group) == 1 && w.typ == resource.Endpoints && !w.delta // see decideRefused
 			if refused, _ := w.refused.get(name); refused != r.Version || again {
 				w.dirty.drop(name)
 				out = append(out, r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // Connection describes a stream, for debugging.
@@ -19,7 +20,7 @@ type Connection struct {
 	Delta     bool
 	Connected time.Time
 	View      *push.View
-	Types     [push.NumTypes]TypeStatus
+	Types     [resource.NumTypes]TypeStatus
 
 	stream *stream
 }
@@ -33,8 +34,8 @@ func (c Connection) compare(o Connection) int {
 
 // Held walks through the resources of which the proxy has the version that it should have now, by
 // type and name.
-func (c Connection) Held() iter.Seq[*push.Resource] {
-	var out []*push.Resource
+func (c Connection) Held() iter.Seq[*resource.Resource] {
+	var out []*resource.Resource
 	c.stream.mu.Lock()
 	for _, w := range c.stream.watches {
 		if w != nil {
@@ -46,14 +47,14 @@ func (c Connection) Held() iter.Seq[*push.Resource] {
 }
 
 // synced gives what the client has in the view's version.
-func (w *watch) synced() []*push.Resource {
-	waits := map[*push.Resource]bool{}
+func (w *watch) synced() []*resource.Resource {
+	waits := map[*resource.Resource]bool{}
 	for _, p := range w.queue {
 		for _, r := range p.Resources {
 			waits[r] = true
 		}
 	}
-	var out []*push.Resource
+	var out []*resource.Resource
 	for r := range w.base.All() {
 		if !waits[r] && w.holds(r.Name) == holdingOf(r) {
 			out = append(out, r)
@@ -63,8 +64,8 @@ func (w *watch) synced() []*push.Resource {
 }
 
 func (s *stream) connection() Connection {
-	var rejected [push.NumTypes]bool
-	for t := range push.NumTypes {
+	var rejected [resource.NumTypes]bool
+	for t := range resource.NumTypes {
 		rejected[t] = s.client.Rejected(t)
 	}
 	s.mu.Lock()

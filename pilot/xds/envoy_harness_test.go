@@ -16,6 +16,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -24,7 +25,7 @@ import (
 type plane struct {
 	t        *testing.T
 	socket   string
-	messages []push.Message
+	messages []xdstest.Message
 
 	engine *push.Engine
 	server *Server
@@ -37,7 +38,7 @@ type plane struct {
 	wrong   []model.Problem
 }
 
-func newPlane(t *testing.T, messages ...push.Message) *plane {
+func newPlane(t *testing.T, messages ...xdstest.Message) *plane {
 	p := &plane{t: t, socket: filepath.Join(t.TempDir(), "ads.sock"), messages: messages}
 	p.start()
 	t.Cleanup(p.stop)
@@ -69,7 +70,7 @@ func (p *plane) stop() {
 	<-p.done
 }
 
-func (p *plane) set(messages ...push.Message) {
+func (p *plane) set(messages ...xdstest.Message) {
 	p.t.Helper()
 	p.messages = messages
 	if err := p.engine.Apply(context.Background(), push.Commit{Translator: xdstest.Table(messages), Since: time.Now()}); err != nil {
@@ -88,7 +89,7 @@ func (p *plane) intercept(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInf
 }
 
 // cut breaks the stream where a response of the type would be sent.
-func (p *plane) cut(t push.Type) { p.cutting.Store(int32(t) + 1) }
+func (p *plane) cut(t resource.Type) { p.cutting.Store(int32(t) + 1) }
 
 type cutter struct {
 	grpc.ServerStream

@@ -12,7 +12,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
@@ -27,16 +27,16 @@ type serving struct {
 }
 
 // state is all messages that lead the port to a cluster of a version.
-func (s *serving) state(name string, version int) []push.Message {
+func (s *serving) state(name string, version int) []xdstest.Message {
 	cluster := fmt.Sprintf("%s-%d", name, version)
-	return []push.Message{
+	return []xdstest.Message{
 		xdstest.Cluster(cluster, 1+version), xdstest.Assignment(cluster, s.ports[name]),
 		httpListener("http", s.port, "http"), xdstest.Route("http", cluster),
 	}
 }
 
 // httpListener serves routes that come over ADS under the listener's name.
-func httpListener(name string, port int, stat string) push.Message {
+func httpListener(name string, port int, stat string) xdstest.Message {
 	return xdstest.Listener(name, port, name, stat, &routerv3.Router{})
 }
 
@@ -102,7 +102,7 @@ func TestEnvoyMakeBeforeBreak(t *testing.T) {
 func TestEnvoyNeverStuckAfterABreakAtAnyStage(t *testing.T) {
 	s := serve(t)
 	version := 0
-	for _, stage := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
+	for _, stage := range []resource.Type{resource.Clusters, resource.Endpoints, resource.Listeners, resource.Routes} {
 		version++
 		before := s.cuts.Load()
 		s.cut(stage)
@@ -115,7 +115,7 @@ func TestEnvoyNeverStuckAfterABreakAtAnyStage(t *testing.T) {
 		})
 	}
 	// An update of a cluster in use, its load assignment unchanged, cut between the two.
-	s.cut(push.Endpoints)
+	s.cut(resource.Endpoints)
 	next := s.state("b", version)
 	next[0] = xdstest.Cluster(fmt.Sprintf("b-%d", version), 77)
 	before := s.cuts.Load()
@@ -131,9 +131,9 @@ func TestEnvoyKeepsWhatItHasOverARestart(t *testing.T) {
 	s.plane.start()
 	envoytest.Eventually(t, "Envoy is back with all types", func() bool {
 		all := s.server.Connections()
-		return len(all) == 1 && all[0].Types[push.Routes].State == StateSynced && all[0].Types[push.Endpoints].State == StateSynced
+		return len(all) == 1 && all[0].Types[resource.Routes].State == StateSynced && all[0].Types[resource.Endpoints].State == StateSynced
 	})
-	for _, typ := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
+	for _, typ := range []resource.Type{resource.Clusters, resource.Endpoints, resource.Listeners, resource.Routes} {
 		if st := s.server.Connections()[0].Types[typ]; !st.SentAt.IsZero() {
 			t.Errorf("%s was sent again", typ)
 		}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // handle takes a request, and has sent what is due then.
@@ -32,7 +32,7 @@ func (s *stream) handle(r *request) {
 
 // take changes the watch, subscriptions first, then the nonce or the error (rule 1). It gives the
 // resources that the client turns out to refuse.
-func (s *stream) take(t push.Type, r *request, now time.Time) []*push.Resource {
+func (s *stream) take(t resource.Type, r *request, now time.Time) []*resource.Resource {
 	w := s.watches[t]
 	answers := parseNonce(r.nonce, s.id)
 	switch {
@@ -61,12 +61,12 @@ func (s *stream) take(t push.Type, r *request, now time.Time) []*push.Resource {
 }
 
 // open starts a watch by the stream's first request for a type.
-func (s *stream) open(t push.Type, r *request) *watch {
+func (s *stream) open(t resource.Type, r *request) *watch {
 	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.names.Of(r.asked())}
-	if (t == push.Endpoints || t == push.Listeners) && s.watches[push.Clusters] == nil {
+	if (t == resource.Endpoints || t == resource.Listeners) && s.watches[resource.Clusters] == nil {
 		s.blind = true
 		// For endpoints an Envoy asks once it has clusters, if it accepted any of them or not.
-		s.resumed = s.resumed || t == push.Endpoints || r.claims > 0 || len(r.version) > 0
+		s.resumed = s.resumed || t == resource.Endpoints || r.claims > 0 || len(r.version) > 0
 	}
 	s.returned = s.returned || r.claims > 0
 	w.returned = s.returned
@@ -75,7 +75,7 @@ func (s *stream) open(t push.Type, r *request) *watch {
 	doubt := s.suspects[t]
 	w.suspect = doubt.All
 	switch {
-	case w.suspect || t == push.Endpoints && (s.blind || s.owed.all):
+	case w.suspect || t == resource.Endpoints && (s.blind || s.owed.all):
 		w.distrust(r)
 	case r.claims == 0:
 		w.fill(false)
@@ -92,7 +92,7 @@ func (s *stream) open(t push.Type, r *request) *watch {
 			}
 		}
 	}
-	if t == push.Endpoints {
+	if t == resource.Endpoints {
 		for name := range s.owed.names {
 			if w.wants(name) {
 				w.mark(name, true)

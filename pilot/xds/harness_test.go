@@ -19,22 +19,23 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
-func cluster(name string, seconds int) push.Message {
-	return push.Message{Type: push.Clusters, Name: name, Body: &clusterv3.Cluster{
+func cluster(name string, seconds int) xdstest.Message {
+	return xdstest.Message{Type: resource.Clusters, Name: name, Body: &clusterv3.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(time.Duration(seconds) * time.Second),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 	}}
 }
 
-func listener(name, stat string) push.Message {
-	return push.Message{Type: push.Listeners, Name: name, Body: &listenerv3.Listener{Name: name, StatPrefix: stat}}
+func listener(name, stat string) xdstest.Message {
+	return xdstest.Message{Type: resource.Listeners, Name: name, Body: &listenerv3.Listener{Name: name, StatPrefix: stat}}
 }
 
-func route(name, host string) push.Message {
-	return push.Message{Type: push.Routes, Name: name, Body: &routev3.RouteConfiguration{
+func route(name, host string) xdstest.Message {
+	return xdstest.Message{Type: resource.Routes, Name: name, Body: &routev3.RouteConfiguration{
 		Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: host, Domains: []string{host}}},
 	}}
 }
@@ -47,7 +48,7 @@ type mesh struct {
 	problems []model.Problem
 }
 
-func newMesh(t *testing.T, messages ...push.Message) *mesh {
+func newMesh(t *testing.T, messages ...xdstest.Message) *mesh {
 	m := &mesh{t: t}
 	m.engine = push.New(push.Options{Report: func(p []model.Problem) { m.problems = p }})
 	m.server = New(Options{
@@ -59,7 +60,7 @@ func newMesh(t *testing.T, messages ...push.Message) *mesh {
 }
 
 // set makes the mesh's state these messages.
-func (m *mesh) set(messages ...push.Message) {
+func (m *mesh) set(messages ...xdstest.Message) {
 	m.t.Helper()
 	if err := m.engine.Apply(m.t.Context(), push.Commit{Translator: xdstest.Table(messages), Since: time.Now()}); err != nil {
 		m.t.Fatal(err)
@@ -152,7 +153,7 @@ func (q query) message(url string, sotw bool) proto.Message {
 }
 
 // ask sends a request for a type.
-func (c *client) ask(t push.Type, q query) { c.askURL(t.URL(), q) }
+func (c *client) ask(t resource.Type, q query) { c.askURL(t.URL(), q) }
 
 func (c *client) askURL(url string, q query) {
 	b, err := proto.Marshal(q.message(url, c.sotw))
@@ -164,7 +165,7 @@ func (c *client) askURL(url string, q query) {
 
 func nonceOf(r *response) string { return string(appendNonce(nil, r.stream, r.nonce)) }
 
-func (c *client) subscribe(t push.Type, names ...string) {
+func (c *client) subscribe(t resource.Type, names ...string) {
 	c.ask(t, query{subscribe: names, names: names})
 }
 
@@ -175,7 +176,7 @@ func (c *client) nack(r *response, detail string) {
 }
 
 // expect gives the next response, which must hold exactly these resources.
-func (c *client) expect(t push.Type, names ...string) *response {
+func (c *client) expect(t resource.Type, names ...string) *response {
 	c.t.Helper()
 	synctest.Wait()
 	select {
@@ -205,13 +206,13 @@ func (c *client) silent() {
 func (m *mesh) start(eds, rds []string) *client {
 	m.t.Helper()
 	c := m.connect(false, 100)
-	c.subscribe(push.Clusters)
+	c.subscribe(resource.Clusters)
 	c.drain()
-	c.subscribe(push.Endpoints, eds...)
+	c.subscribe(resource.Endpoints, eds...)
 	c.drain()
-	c.subscribe(push.Listeners)
+	c.subscribe(resource.Listeners)
 	c.drain()
-	c.subscribe(push.Routes, rds...)
+	c.subscribe(resource.Routes, rds...)
 	c.drain()
 	return c
 }
@@ -239,10 +240,10 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 var discard = slog.New(slog.DiscardHandler)
 
 // versions gives what a client would claim after a break.
-func versions(messages ...push.Message) map[string]string {
+func versions(messages ...xdstest.Message) map[string]string {
 	out := map[string]string{}
 	for _, m := range messages {
-		r, err := push.NewResource(m.Type, m.Name, m.Body)
+		r, err := resource.New(m.Type, m.Name, m.Body)
 		if err != nil {
 			panic(err)
 		}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // metrics are those that dashboards for Istio read, and under the same names.
@@ -15,7 +15,7 @@ type metrics struct {
 	refusals    *prometheus.CounterVec
 	convergence prometheus.Histogram
 	queue       prometheus.Gauge
-	types       [push.NumTypes]typeMetrics
+	types       [resource.NumTypes]typeMetrics
 }
 
 // typeMetrics are those of one type of resource.
@@ -68,7 +68,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pilot_push_queue_depth", Help: "Proxies to which something is being sent.",
 		}),
 	}
-	for t := range push.NumTypes { // once, so that a push looks nothing up
+	for t := range resource.NumTypes { // once, so that a push looks nothing up
 		name := t.String()
 		m.types[t] = typeMetrics{
 			pushes: pushes.WithLabelValues(name), bytes: bytes.WithLabelValues(name), rejects: rejects.WithLabelValues(name),

@@ -4,13 +4,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // compose makes the response that is due, or tells how long to wait until one may be (0 for no end).
 func (s *stream) compose(now time.Time) (*response, time.Duration) {
 	var wake time.Duration
-	for t := range push.NumTypes {
+	for t := range resource.NumTypes {
 		w := s.watches[t]
 		if w == nil || !w.pending() || w.full() {
 			continue
@@ -19,8 +19,8 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 			wake = wait
 			continue
 		}
-		if t == push.Listeners || t == push.Routes {
-			if eds := s.watches[push.Endpoints]; eds != nil && eds.pending() {
+		if t == resource.Listeners || t == resource.Routes {
+			if eds := s.watches[resource.Endpoints]; eds != nil && eds.pending() {
 				continue // they are not to overtake what they may point at (rule 7); the next acknowledgement looks again
 			}
 		}
@@ -61,9 +61,9 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 	r.nonce, r.at = s.nonces, now
 	w.record(r)
 	switch w.typ {
-	case push.Clusters:
+	case resource.Clusters:
 		s.oweEndpoints(r)
-	case push.Listeners, push.Routes:
+	case resource.Listeners, resource.Routes:
 		s.settled = time.Time{} // also where it is acknowledged before its send has returned
 	}
 }
@@ -72,7 +72,7 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 // changed or not (rule 3). In the state of the world that is those which the client takes for new
 // or changed.
 func (s *stream) oweEndpoints(r *response) {
-	eds := s.watches[push.Endpoints]
+	eds := s.watches[resource.Endpoints]
 	if eds == nil && len(r.pieces) > 0 && (r.state == nil || r.state.cold) {
 		s.owed = owed{all: true}
 		return
@@ -97,11 +97,11 @@ func (s *stream) oweEndpoints(r *response) {
 }
 
 // hold tells how long a type waits.
-func (s *stream) hold(t push.Type, now time.Time) time.Duration {
+func (s *stream) hold(t resource.Type, now time.Time) time.Duration {
 	switch t {
-	case push.Clusters:
+	case resource.Clusters:
 		return s.starting()
-	case push.Listeners, push.Routes:
+	case resource.Listeners, resource.Routes:
 		return s.warming(now)
 	}
 	return 0
@@ -111,11 +111,11 @@ func (s *stream) hold(t push.Type, now time.Time) time.Duration {
 // first ones yet: an Envoy in its start waits for good for those of a cluster that has none any more
 // (seen with 1.40). It is ready for more once it asks for listeners, or has acknowledged all there is.
 func (s *stream) starting() time.Duration {
-	w := s.watches[push.Clusters]
+	w := s.watches[resource.Clusters]
 	switch {
-	case s.watches[push.Listeners] != nil || w.last == 0:
+	case s.watches[resource.Listeners] != nil || w.last == 0:
 		return 0
-	case len(w.inflight) > 0 || !s.quiet(push.Endpoints):
+	case len(w.inflight) > 0 || !s.quiet(resource.Endpoints):
 		return s.opts.AckTimeout // its next request comes before
 	}
 	return 0
@@ -125,12 +125,12 @@ func (s *stream) starting() time.Duration {
 // client acknowledges them, or asks for clusters at all if some have been warming since before the
 // stream; the wait is bounded (rule 5).
 func (s *stream) warming(now time.Time) time.Duration {
-	w := s.watches[push.Clusters]
+	w := s.watches[resource.Clusters]
 	if w == nil {
 		if !s.resumed {
 			return 0
 		}
-		if !s.quiet(push.Endpoints) {
+		if !s.quiet(resource.Endpoints) {
 			return s.opts.WarmingTimeout // without its endpoints it cannot get warm
 		}
 		return max(0, s.connected.Add(s.opts.WarmingTimeout).Sub(now))
@@ -147,8 +147,8 @@ func (s *stream) warming(now time.Time) time.Duration {
 // removals gives the removal of clusters that nothing points at any more: alone, after listeners
 // and routes are acknowledged and had time to drain (rule 7).
 func (s *stream) removals(now time.Time) (*response, time.Duration) {
-	w := s.watches[push.Clusters]
-	if !s.quiet(push.Listeners) || !s.quiet(push.Routes) {
+	w := s.watches[resource.Clusters]
+	if !s.quiet(resource.Listeners) || !s.quiet(resource.Routes) {
 		s.settled = time.Time{}
 		return nil, 0
 	}
@@ -195,7 +195,7 @@ func (s *stream) remove(w *watch, names []string, now time.Time) *response {
 	return r
 }
 
-func (s *stream) quiet(t push.Type) bool { return s.watches[t] == nil || s.watches[t].idle() }
+func (s *stream) quiet(t resource.Type) bool { return s.watches[t] == nil || s.watches[t].idle() }
 
 // converged observes the time from an event to the client's acknowledgement of all it led to.
 func (s *stream) converged(now time.Time) {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // request is a discovery request of either protocol. It stays as it came: most requests are short
@@ -160,8 +160,8 @@ func claim(raw []byte) (name, version []byte, err error) {
 }
 
 // typ tells which type the request is about.
-func (r *request) typ() (push.Type, bool) {
-	for t := range push.NumTypes {
+func (r *request) typ() (resource.Type, bool) {
+	for t := range resource.NumTypes {
 		if string(r.url) == t.URL() {
 			return t, true
 		}

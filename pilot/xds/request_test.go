@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 func wireOf(t testing.TB, m proto.Message) []byte {
@@ -30,12 +30,12 @@ func FuzzRequest(f *testing.F) {
 		long[i] = string(rune('a' + i%26))
 	}
 	f.Add(wireOf(f, &discoveryv3.DeltaDiscoveryRequest{
-		Node: testNode, TypeUrl: push.Clusters.URL(), ResourceNamesSubscribe: long, ResourceNamesUnsubscribe: []string{"*", ""},
+		Node: testNode, TypeUrl: resource.Clusters.URL(), ResourceNamesSubscribe: long, ResourceNamesUnsubscribe: []string{"*", ""},
 		InitialResourceVersions: map[string]string{"a": "1", "": "", "ü": "2"}, ResponseNonce: "n",
 		ErrorDetail: &status.Status{Code: 3, Message: "no"}, ResourceLocatorsSubscribe: []*discoveryv3.ResourceLocator{{Name: "x"}},
 	}))
 	f.Add(wireOf(f, &discoveryv3.DiscoveryRequest{
-		Node: testNode, TypeUrl: push.Routes.URL(), ResourceNames: []string{"*", "80"}, VersionInfo: "v", ResponseNonce: "n",
+		Node: testNode, TypeUrl: resource.Routes.URL(), ResourceNames: []string{"*", "80"}, VersionInfo: "v", ResponseNonce: "n",
 		ErrorDetail: &status.Status{},
 	}))
 	twice := wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "a", InitialResourceVersions: map[string]string{"a": "1"}})
@@ -116,8 +116,8 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 }
 
 func TestAcknowledgementTakesNoMemory(t *testing.T) {
-	sent := &response{typ: push.Endpoints, delta: true, stream: "boot.1", nonce: 77}
-	b := wireOf(t, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: push.Endpoints.URL(), ResponseNonce: nonceOf(sent)})
+	sent := &response{typ: resource.Endpoints, delta: true, stream: "boot.1", nonce: 77}
+	b := wireOf(t, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: resource.Endpoints.URL(), ResponseNonce: nonceOf(sent)})
 	r := &request{delta: true}
 	data := mem.BufferSlice{mem.SliceBuffer(b)}
 	codec := Codec()
@@ -125,7 +125,7 @@ func TestAcknowledgementTakesNoMemory(t *testing.T) {
 		if err := codec.Unmarshal(data, r); err != nil {
 			t.Fatal(err)
 		}
-		if typ, ok := r.typ(); !ok || typ != push.Endpoints || parseNonce(r.nonce, sent.stream) != sent.nonce {
+		if typ, ok := r.typ(); !ok || typ != resource.Endpoints || parseNonce(r.nonce, sent.stream) != sent.nonce {
 			t.Fatal("read wrongly")
 		}
 	}); n != 0 {
@@ -134,17 +134,17 @@ func TestAcknowledgementTakesNoMemory(t *testing.T) {
 }
 
 func TestResponseOnTheWire(t *testing.T) {
-	a, err := push.NewResource(push.Clusters, "a", cluster("a", 1).Body)
+	a, err := resource.New(resource.Clusters, "a", cluster("a", 1).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := push.NewResource(push.Clusters, "b", cluster("b", 1).Body)
+	b, err := resource.New(resource.Clusters, "b", cluster("b", 1).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces := push.NewSet(a).Select(nil).Pieces
+	pieces := resource.NewSet(a).Select(nil).Pieces
 	for _, delta := range []bool{true, false} {
-		r := &response{typ: push.Clusters, delta: delta, version: "v", stream: "s", nonce: 40, pieces: pieces, resources: []*push.Resource{b}}
+		r := &response{typ: resource.Clusters, delta: delta, version: "v", stream: "s", nonce: 40, pieces: pieces, resources: []*resource.Resource{b}}
 		if delta {
 			r.removed = []string{"gone", "too"}
 		}
@@ -155,11 +155,11 @@ func TestResponseOnTheWire(t *testing.T) {
 		var got, want proto.Message
 		if delta {
 			got, want = &discoveryv3.DeltaDiscoveryResponse{}, &discoveryv3.DeltaDiscoveryResponse{
-				SystemVersionInfo: "v", TypeUrl: push.Clusters.URL(), Nonce: "s.14", RemovedResources: r.removed,
+				SystemVersionInfo: "v", TypeUrl: resource.Clusters.URL(), Nonce: "s.14", RemovedResources: r.removed,
 				Resources: []*discoveryv3.Resource{{Name: "a", Version: a.Version, Resource: a.Any()}, {Name: "b", Version: b.Version, Resource: b.Any()}},
 			}
 		} else {
-			dr := &discoveryv3.DiscoveryResponse{VersionInfo: "v", TypeUrl: push.Clusters.URL(), Nonce: "s.14"}
+			dr := &discoveryv3.DiscoveryResponse{VersionInfo: "v", TypeUrl: resource.Clusters.URL(), Nonce: "s.14"}
 			dr.Resources = append(dr.Resources, a.Any(), b.Any())
 			got, want = &discoveryv3.DiscoveryResponse{}, dr
 		}

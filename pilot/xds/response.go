@@ -7,21 +7,21 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // response is one discovery response of either protocol. It is kept until it is acknowledged.
 type response struct {
-	typ     push.Type
+	typ     resource.Type
 	delta   bool
 	version string
 	stream  string // with nonce, what the client sends back
 	nonce   uint64 // from 1, counted on the stream
 
-	names *push.Names // that the client had asked for
+	names *resource.Names // that the client had asked for
 
-	pieces    []*push.Piece
-	resources []*push.Resource
+	pieces    []*resource.Piece
+	resources []*resource.Resource
 	removed   []string // delta only
 
 	at     time.Time // when it was handed over for sending
@@ -30,14 +30,14 @@ type response struct {
 	fresh  holding   // and what it had of all that is in pieces
 	state  *fullState
 
-	turn   *turn          // nil for small ones
-	bytes  int            // on the wire; known after it was marshalled
-	joined []*push.Joined // keeps the bytes of pieces for others who send the same
+	turn   *turn              // nil for small ones
+	bytes  int                // on the wire; known after it was marshalled
+	joined []*resource.Joined // keeps the bytes of pieces for others who send the same
 }
 
 // fullState is what a response that holds all of a type took the place of.
 type fullState struct {
-	set    *push.Set
+	set    *resource.Set
 	cold   bool               // the client had nothing
 	before map[string]holding // otherwise, where it had something else than the set
 }
@@ -45,11 +45,11 @@ type fullState struct {
 func (r *response) empty() bool { return len(r.pieces)+len(r.resources)+len(r.removed) == 0 }
 
 // all gives the resources of the response.
-func (r *response) all() []*push.Resource {
+func (r *response) all() []*resource.Resource {
 	if len(r.pieces) == 0 {
 		return r.resources
 	}
-	var out []*push.Resource
+	var out []*resource.Resource
 	for _, p := range r.pieces {
 		out = append(out, p.Resources...)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -17,31 +17,31 @@ func TestRule7RoutesDoNotOvertakeEndpoints(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1), cluster("b", 1), xdstest.Assignment("b", 1), listener("l", "x"), route("80", "a"))
 		c := m.start([]string{"a", "b"}, []string{"80"})
 		defer m.stop(c)
-		state := func(to, stat string, port uint32) []push.Message {
-			return []push.Message{cluster("a", 1), xdstest.Assignment("a", 2), cluster("b", 1), xdstest.Assignment("b", port), listener("l", stat), route("80", to)}
+		state := func(to, stat string, port uint32) []xdstest.Message {
+			return []xdstest.Message{cluster("a", 1), xdstest.Assignment("a", 2), cluster("b", 1), xdstest.Assignment("b", port), listener("l", stat), route("80", to)}
 		}
 		m.set(state("a", "x", 1)...)
-		former := c.expect(push.Endpoints, "a")
+		former := c.expect(resource.Endpoints, "a")
 		m.set(state("b", "y", 2)...) // the route moves to where b is now
 		c.silent()                   // until the endpoints may go
 		c.ack(former)
-		c.expect(push.Endpoints, "b")
-		c.expect(push.Listeners, "l")
-		c.expect(push.Routes, "80")
+		c.expect(resource.Endpoints, "b")
+		c.expect(resource.Listeners, "l")
+		c.expect(resource.Routes, "80")
 	})
 }
 
 func TestRule2WhatALeavingClusterHasStays(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 1), xdstest.Assignment("a", 1), route("80", "a")}
+		all := []xdstest.Message{cluster("a", 1), xdstest.Assignment("a", 1), route("80", "a")}
 		m := newMesh(t, all...)
 		// A former stream broke, and a removal ended the client's claim of what a cluster has that is
 		// in use until its routes have moved.
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, query{initial: versions(all[0], cluster("leaving", 1))})
-		c.ask(push.Endpoints, query{subscribe: []string{"a", "leaving"}, initial: versions(all[1])})
-		if r := c.expect(push.Endpoints); !slices.Equal(r.removed, []string{"leaving"}) {
+		c.ask(resource.Clusters, query{initial: versions(all[0], cluster("leaving", 1))})
+		c.ask(resource.Endpoints, query{subscribe: []string{"a", "leaving"}, initial: versions(all[1])})
+		if r := c.expect(resource.Endpoints); !slices.Equal(r.removed, []string{"leaving"}) {
 			t.Errorf("removed %v", r.removed)
 		}
 	})
@@ -58,7 +58,7 @@ func TestRule7GraceBeginsWithTheAcknowledgement(t *testing.T) {
 		synctest.Wait()
 		c.linger = make(chan struct{})
 		m.set(listener("l", "x"), route("80", "none"))
-		r := c.expect(push.Routes, "80")
+		r := c.expect(resource.Routes, "80")
 		time.Sleep(10 * time.Second)
 		c.ack(r)
 		synctest.Wait()
@@ -67,7 +67,7 @@ func TestRule7GraceBeginsWithTheAcknowledgement(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		c.silent()
 		time.Sleep(2 * time.Second)
-		if r := c.expect(push.Clusters); !slices.Equal(r.removed, []string{"old"}) {
+		if r := c.expect(resource.Clusters); !slices.Equal(r.removed, []string{"old"}) {
 			t.Errorf("removed %v", r.removed)
 		}
 		m.stop(c)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -16,22 +16,22 @@ func TestRule9GoodPartOfARefusedResponseIsResentAlone(t *testing.T) {
 		m := newMesh(t, listener("bad", "1"), listener("good", "1"))
 		c := m.start(nil, nil)
 		m.set(listener("bad", "2"), listener("good", "2"))
-		r := c.expect(push.Listeners, "bad", "good")
+		r := c.expect(resource.Listeners, "bad", "good")
 		c.nack(r, "Error adding/updating listener(s) bad: no such filter\n")
-		c.ack(c.expect(push.Listeners, "good"))
+		c.ack(c.expect(resource.Listeners, "good"))
 		c.silent()
 		if len(m.problems) != 1 || m.problems[0].Reason != model.ReasonRejected {
 			t.Errorf("problems %v", m.problems)
 		}
 		// Who comes now gets what was accepted last, and the others keep updating.
 		fresh := m.connect(false, 10)
-		fresh.subscribe(push.Listeners)
-		got := fresh.expect(push.Listeners, "bad", "good")
-		if v := versions(listener("bad", "1")); got.all()[0].Version != v["bad"] {
+		fresh.subscribe(resource.Listeners)
+		got := fresh.expect(resource.Listeners, "good", "bad") // what was put back stands over the others
+		if v := versions(listener("bad", "1")); got.all()[1].Version != v["bad"] {
 			t.Error("a newcomer gets the refused version")
 		}
 		m.set(listener("bad", "3"), listener("good", "2"))
-		c.expect(push.Listeners, "bad")
+		c.expect(resource.Listeners, "bad")
 		m.stop(c, fresh)
 	})
 }
@@ -41,13 +41,13 @@ func TestRule9WhatARefusedFullStateTookAwayComesBack(t *testing.T) {
 		m := newMesh(t, listener("back", "1"), listener("bad", "1"))
 		c := m.connect(true, 10)
 		defer m.stop(c)
-		c.subscribe(push.Listeners)
-		c.ack(c.expect(push.Listeners, "back", "bad"))
+		c.subscribe(resource.Listeners)
+		c.ack(c.expect(resource.Listeners, "back", "bad"))
 		m.set(listener("bad", "2"))
-		c.nack(c.expect(push.Listeners, "bad"), "Error adding/updating listener(s) bad: no such filter\n")
+		c.nack(c.expect(resource.Listeners, "bad"), "Error adding/updating listener(s) bad: no such filter\n")
 		c.silent()
 		m.set(listener("back", "1"), listener("bad", "2"))
-		c.ack(c.expect(push.Listeners, "back", "bad"))
+		c.ack(c.expect(resource.Listeners, "back", "bad"))
 		c.silent()
 	})
 }
@@ -55,14 +55,14 @@ func TestRule9WhatARefusedFullStateTookAwayComesBack(t *testing.T) {
 func TestRule9RefusedBatchIsBisected(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		names := []string{"a", "b", "bad", "d", "e"}
-		var all []push.Message
+		var all []xdstest.Message
 		for _, n := range names {
 			all = append(all, xdstest.Assignment(n, 1))
 		}
 		m := newMesh(t, all...)
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.subscribe(push.Endpoints, names...)
+		c.subscribe(resource.Endpoints, names...)
 		got := map[string]bool{}
 		for range 20 {
 			synctest.Wait()
@@ -88,26 +88,26 @@ func TestRule9RefusedBatchIsBisected(t *testing.T) {
 
 func TestRule9RefusedEndpointsThatAreOwedAgainHoldUpNoOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		endpoints := []push.Message{xdstest.Assignment("a", 1), xdstest.Assignment("b", 1)}
+		endpoints := []xdstest.Message{xdstest.Assignment("a", 1), xdstest.Assignment("b", 1)}
 		m := newMesh(t, append(endpoints, cluster("a", 1), cluster("b", 1))...)
 		c := m.connect(true, 10)
 		defer m.stop(c)
 		both := []string{"a", "b"}
-		ack := func(r *response) { c.ask(push.Endpoints, query{nonce: nonceOf(r), names: both}) }
+		ack := func(r *response) { c.ask(resource.Endpoints, query{nonce: nonceOf(r), names: both}) }
 		refuse := func(r *response) {
-			c.ask(push.Endpoints, query{nonce: nonceOf(r), names: both, refused: true, detail: "malformed"})
+			c.ask(resource.Endpoints, query{nonce: nonceOf(r), names: both, refused: true, detail: "malformed"})
 		}
-		c.subscribe(push.Clusters)
-		c.ack(c.expect(push.Clusters, "a", "b"))
-		c.subscribe(push.Endpoints, both...)
-		refuse(c.expect(push.Endpoints, "a", "b"))
-		refuse(c.expect(push.Endpoints, "a"))
-		ack(c.expect(push.Endpoints, "b"))
+		c.subscribe(resource.Clusters)
+		c.ack(c.expect(resource.Clusters, "a", "b"))
+		c.subscribe(resource.Endpoints, both...)
+		refuse(c.expect(resource.Endpoints, "a", "b"))
+		refuse(c.expect(resource.Endpoints, "a"))
+		ack(c.expect(resource.Endpoints, "b"))
 		m.set(append(endpoints, cluster("a", 2), cluster("b", 2))...) // both clusters wait for endpoints again
-		c.ack(c.expect(push.Clusters, "a", "b"))
-		refuse(c.expect(push.Endpoints, "a", "b"))
-		ack(c.expect(push.Endpoints, "b"))
-		refuse(c.expect(push.Endpoints, "a")) // which ends the waiting
+		c.ack(c.expect(resource.Clusters, "a", "b"))
+		refuse(c.expect(resource.Endpoints, "a", "b"))
+		ack(c.expect(resource.Endpoints, "b"))
+		refuse(c.expect(resource.Endpoints, "a")) // which ends the waiting
 		c.silent()
 	})
 }
@@ -117,15 +117,15 @@ func TestRule9ClaimsAfterAnUnrepairedRefusalAreNotTrusted(t *testing.T) {
 		m := newMesh(t, listener("a", "1"), listener("b", "1"))
 		c := m.start(nil, nil)
 		m.set(listener("a", "2"), listener("b", "2"))
-		c.nack(c.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
-		c.expect(push.Listeners, "b") // and the stream breaks before it is acknowledged
+		c.nack(c.expect(resource.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		c.expect(resource.Listeners, "b") // and the stream breaks before it is acknowledged
 		m.stop(c)
 		m.set(listener("a", "1"), listener("b", "1"))
 		again := m.connect(false, 10)
-		again.ask(push.Clusters, query{})
-		again.expect(push.Clusters)
-		again.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
-		again.expect(push.Listeners, "a", "b")
+		again.ask(resource.Clusters, query{})
+		again.expect(resource.Clusters)
+		again.ask(resource.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		again.expect(resource.Listeners, "a", "b")
 		m.stop(again)
 	})
 }
@@ -135,26 +135,26 @@ func TestRule9AProxyIsNotTrustedWhileItsFormerStreamHangs(t *testing.T) {
 		m := newMesh(t, listener("a", "1"), listener("b", "1"))
 		hangs := m.start(nil, nil)
 		m.set(listener("a", "2"), listener("b", "2"))
-		hangs.nack(hangs.expect(push.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
-		hangs.expect(push.Listeners, "b")
+		hangs.nack(hangs.expect(resource.Listeners, "a", "b"), "Error adding/updating listener(s) a: bad\n")
+		hangs.expect(resource.Listeners, "b")
 		m.set(listener("a", "1"), listener("b", "1"))
 		streams := []*client{hangs}
 		for range 2 { // the second comes before the first asks for listeners
 			again := m.connect(false, 10)
-			again.ask(push.Clusters, query{})
-			again.expect(push.Clusters)
+			again.ask(resource.Clusters, query{})
+			again.expect(resource.Clusters)
 			streams = append(streams, again)
 		}
 		last := m.connect(false, 10)
-		last.ask(push.Clusters, query{})
-		last.expect(push.Clusters)
-		last.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
-		last.ack(last.expect(push.Listeners, "a", "b"))
+		last.ask(resource.Clusters, query{})
+		last.expect(resource.Clusters)
+		last.ask(resource.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		last.ack(last.expect(resource.Listeners, "a", "b"))
 		m.stop(append(streams, last)...)
 		fresh := m.connect(false, 10)
-		fresh.ask(push.Clusters, query{})
-		fresh.expect(push.Clusters)
-		fresh.ask(push.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
+		fresh.ask(resource.Clusters, query{})
+		fresh.expect(resource.Clusters)
+		fresh.ask(resource.Listeners, query{initial: versions(listener("a", "1"), listener("b", "1"))})
 		fresh.silent() // what it holds is known since it acknowledged all
 		m.stop(fresh)
 	})
@@ -162,24 +162,24 @@ func TestRule9AProxyIsNotTrustedWhileItsFormerStreamHangs(t *testing.T) {
 
 func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		before := []push.Message{listener("a", "1"), listener("b", "1")}
+		before := []xdstest.Message{listener("a", "1"), listener("b", "1")}
 		m := newMesh(t, before...)
 		c := m.start(nil, nil)
 		m.set(listener("a", "2"), listener("b", "1"), listener("new", "1"))
-		c.expect(push.Listeners, "a", "new") // refused in part, but the answer does not arrive
+		c.expect(resource.Listeners, "a", "new") // refused in part, but the answer does not arrive
 		m.stop(c)
 		m.set(before...)
 		for range 2 { // the first breaks before it asks, the second before it answers
 			again := m.connect(false, 10)
-			again.ask(push.Clusters, query{})
-			again.expect(push.Clusters)
+			again.ask(resource.Clusters, query{})
+			again.expect(resource.Clusters)
 			m.stop(again)
 		}
 		again := m.connect(false, 10)
-		again.ask(push.Clusters, query{})
-		again.expect(push.Clusters)
-		again.ask(push.Listeners, query{initial: versions(before...)})
-		if r := again.expect(push.Listeners, "a"); !slices.Equal(r.removed, []string{"new"}) {
+		again.ask(resource.Clusters, query{})
+		again.expect(resource.Clusters)
+		again.ask(resource.Listeners, query{initial: versions(before...)})
+		if r := again.expect(resource.Listeners, "a"); !slices.Equal(r.removed, []string{"new"}) {
 			t.Errorf("removed %v", r.removed)
 		}
 		m.stop(again)
@@ -192,30 +192,30 @@ func TestRule9WhatIsOwedSinceARefusalIsNotForgotten(t *testing.T) {
 		c := m.start([]string{"a", "b"}, nil)
 		defer m.stop(c)
 		m.set(cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 2), xdstest.Assignment("b", 2))
-		refused := c.expect(push.Endpoints, "a", "b")
+		refused := c.expect(resource.Endpoints, "a", "b")
 		m.set(cluster("a", 2), cluster("b", 2), xdstest.Assignment("b", 2)) // a waits for endpoints that are gone
-		c.expect(push.Clusters, "a", "b")
+		c.expect(resource.Clusters, "a", "b")
 		c.nack(refused, "malformed")
-		c.ack(c.expect(push.Endpoints, "b"))
-		c.expect(push.Endpoints, "a")
+		c.ack(c.expect(resource.Endpoints, "b"))
+		c.expect(resource.Endpoints, "a")
 	})
 }
 
 func TestRule9WhatComesBackIsRefusedAndReportedAgain(t *testing.T) {
-	for name, between := range map[string][]push.Message{"gone": nil, "another version": {listener("l", "2")}} {
+	for name, between := range map[string][]xdstest.Message{"gone": nil, "another version": {listener("l", "2")}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := newMesh(t, listener("l", "1"))
 				c := m.connect(false, 10)
-				c.subscribe(push.Listeners)
-				c.nack(c.expect(push.Listeners, "l"), "bad")
+				c.subscribe(resource.Listeners)
+				c.nack(c.expect(resource.Listeners, "l"), "bad")
 				other := listener("other", "1")
 				m.set(listener("l", "1"), other)
-				slow := c.expect(push.Listeners, "other")
+				slow := c.expect(resource.Listeners, "other")
 				m.set(append(between, other)...) // which the client does not see
 				m.set(listener("l", "1"), other)
 				c.ack(slow)
-				c.nack(c.expect(push.Listeners, "l"), "bad")
+				c.nack(c.expect(resource.Listeners, "l"), "bad")
 				c.silent()
 				if len(m.problems) != 1 {
 					t.Errorf("problems %v", m.problems)
@@ -228,20 +228,20 @@ func TestRule9WhatComesBackIsRefusedAndReportedAgain(t *testing.T) {
 
 func TestRule9WhatAProxyMayRunIsRemovedThoughItGoesBeforeTheFirstResponse(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		stays := []push.Message{cluster("c", 1), xdstest.Assignment("c", 1), listener("stays", "1")}
+		stays := []xdstest.Message{cluster("c", 1), xdstest.Assignment("c", 1), listener("stays", "1")}
 		m := newMesh(t, append(stays, listener("goes", "1"))...)
 		first := m.connect(false, 10)
-		first.subscribe(push.Listeners)
-		first.expect(push.Listeners, "goes", "stays") // refused in part, but the answer does not arrive
+		first.subscribe(resource.Listeners)
+		first.expect(resource.Listeners, "goes", "stays") // refused in part, but the answer does not arrive
 		m.stop(first)
 		again := m.connect(false, 10)
-		again.subscribe(push.Clusters)
-		again.expect(push.Clusters, "c")
-		again.subscribe(push.Listeners)
+		again.subscribe(resource.Clusters)
+		again.expect(resource.Clusters, "c")
+		again.subscribe(resource.Listeners)
 		again.silent() // listeners wait for the cluster
 		m.set(stays...)
 		time.Sleep(4 * time.Second)
-		if r := again.expect(push.Listeners, "stays"); !slices.Equal(r.removed, []string{"goes"}) {
+		if r := again.expect(resource.Listeners, "stays"); !slices.Equal(r.removed, []string{"goes"}) {
 			t.Errorf("removed %v", r.removed)
 		}
 		m.stop(again)
@@ -252,17 +252,17 @@ func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, listener("l", "1"))
 		c := m.connect(false, 10)
-		c.subscribe(push.Listeners)
-		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: cannot bind '0.0.0.0:80': Address already in use\n")
+		c.subscribe(resource.Listeners)
+		c.nack(c.expect(resource.Listeners, "l"), "Error adding/updating listener(s) l: cannot bind '0.0.0.0:80': Address already in use\n")
 		c.silent()
-		if s := m.server.Connections()[0].Types[push.Listeners]; s.State != StateError || s.Error == "" {
+		if s := m.server.Connections()[0].Types[resource.Listeners]; s.State != StateError || s.Error == "" {
 			t.Errorf("status %+v", s)
 		}
-		c.subscribe(push.Listeners, "*") // what was refused is not sent again
+		c.subscribe(resource.Listeners, "*") // what was refused is not sent again
 		c.silent()
 		other := m.connect(false, 10)
-		other.subscribe(push.Listeners)
-		other.expect(push.Listeners, "l")
+		other.subscribe(resource.Listeners)
+		other.expect(resource.Listeners, "l")
 		m.stop(c, other)
 	})
 }
@@ -273,9 +273,9 @@ func TestErrorEndsWithItsCause(t *testing.T) {
 		c := m.start(nil, nil)
 		defer m.stop(c)
 		m.set(listener("l", "2"))
-		c.nack(c.expect(push.Listeners, "l"), "Error adding/updating listener(s) l: bad")
+		c.nack(c.expect(resource.Listeners, "l"), "Error adding/updating listener(s) l: bad")
 		c.silent()
-		state := func() State { return m.server.Connections()[0].Types[push.Listeners].State }
+		state := func() State { return m.server.Connections()[0].Types[resource.Listeners].State }
 		if state() != StateError {
 			t.Errorf("after a refusal: %s", state())
 		}
@@ -285,7 +285,7 @@ func TestErrorEndsWithItsCause(t *testing.T) {
 			t.Errorf("after the change was taken back: %s", state())
 		}
 		m.set(listener("l", "3"))
-		c.ack(c.expect(push.Listeners, "l"))
+		c.ack(c.expect(resource.Listeners, "l"))
 		synctest.Wait()
 		if state() != StateSynced {
 			t.Errorf("after a repair: %s", state())

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // Identity is what a caller proved.
@@ -74,7 +75,7 @@ type Server struct {
 	opts      Options
 	metrics   *metrics
 	admission *admission
-	names     *push.NamesPool // all subscriptions
+	names     *resource.NamesPool // all subscriptions
 	ids       atomic.Uint64
 	boot      string // makes nonces of a former process foreign
 	workers   sync.WaitGroup
@@ -89,7 +90,7 @@ type Server struct {
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	return &Server{
-		opts: opts, metrics: newMetrics(opts.Registerer), names: push.NewNamesPool(),
+		opts: opts, metrics: newMetrics(opts.Registerer), names: resource.NewNamesPool(),
 		streams: map[*stream]struct{}{}, newest: map[string]*stream{},
 		admission: newAdmission(), boot: strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
@@ -194,7 +195,7 @@ func (s *Server) accept(st *stream, first *request, id Identity, proven bool) er
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	st.suspects = st.client.Suspicion()
+	st.suspects = st.client.Untrusted()
 	return nil
 }
 
@@ -252,7 +253,7 @@ func (s *Server) remove(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	node := st.client.Node()
-	var suspicion push.Suspicion
+	var suspicion push.Untrusted
 	if s.newest[node.ID] == st {
 		delete(s.newest, node.ID)
 		suspicion = st.suspicion()

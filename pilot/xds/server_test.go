@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -23,28 +24,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestHeldVersionsAreNotSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []push.Message{cluster("a", 1), xdstest.Assignment("a", 1), listener("l", "x"), route("80", "x")}
+		all := []xdstest.Message{cluster("a", 1), xdstest.Assignment("a", 1), listener("l", "x"), route("80", "x")}
 		m := newMesh(t, all...)
 		c := m.start([]string{"a"}, []string{"80"})
 		m.set(append(all, cluster("b", 1))...) // an unrelated change
-		c.ack(c.expect(push.Clusters, "b"))
+		c.ack(c.expect(resource.Clusters, "b"))
 		c.silent()
 		m.stop(c)
 
 		restarted := newMesh(t, append(all, cluster("b", 1))...)
 		c = restarted.connect(false, 10)
-		c.ask(push.Clusters, query{initial: versions(all[0], cluster("b", 1))})
-		c.ask(push.Endpoints, query{subscribe: []string{"a"}, initial: versions(all[1])})
-		c.ask(push.Listeners, query{initial: versions(all[2])})
-		c.ask(push.Routes, query{subscribe: []string{"80"}, initial: versions(all[3])})
+		c.ask(resource.Clusters, query{initial: versions(all[0], cluster("b", 1))})
+		c.ask(resource.Endpoints, query{subscribe: []string{"a"}, initial: versions(all[1])})
+		c.ask(resource.Listeners, query{initial: versions(all[2])})
+		c.ask(resource.Routes, query{subscribe: []string{"80"}, initial: versions(all[3])})
 		c.silent()
 		for _, conn := range restarted.server.Connections() {
-			for _, typ := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
+			for _, typ := range []resource.Type{resource.Clusters, resource.Endpoints, resource.Listeners, resource.Routes} {
 				if s := conn.Types[typ]; s.State != StateSynced || s.Sent == "" || s.Sent != s.Acked {
 					t.Errorf("%s: %+v", typ, s)
 				}
 			}
-			if conn.Types[push.NameTables].State != StateIgnored {
+			if conn.Types[resource.NameTables].State != StateIgnored {
 				t.Error("the name table was not asked for")
 			}
 		}
@@ -57,15 +58,15 @@ func TestWhatWasRemovedMeanwhileIsRemovedAfterAReconnect(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), listener("l", "x"))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, query{initial: versions(cluster("a", 1), cluster("gone", 1))})
-		c.ask(push.Listeners, query{initial: versions(listener("l", "x"), listener("gone", "x"))})
-		r := c.expect(push.Listeners)
+		c.ask(resource.Clusters, query{initial: versions(cluster("a", 1), cluster("gone", 1))})
+		c.ask(resource.Listeners, query{initial: versions(listener("l", "x"), listener("gone", "x"))})
+		r := c.expect(resource.Listeners)
 		if len(r.removed) != 1 || r.removed[0] != "gone" {
 			t.Errorf("removed %v", r.removed)
 		}
 		c.ack(r)
 		time.Sleep(11 * time.Second)
-		if r := c.expect(push.Clusters); len(r.removed) != 1 || r.removed[0] != "gone" {
+		if r := c.expect(resource.Clusters); len(r.removed) != 1 || r.removed[0] != "gone" {
 			t.Errorf("removed %v", r.removed)
 		}
 	})
@@ -75,15 +76,15 @@ func TestStalledClientDelaysNobodyAndIsEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, xdstest.Assignment("a", 1))
 		stalled := m.connect(false, 0) // reads nothing
-		stalled.subscribe(push.Endpoints, "a")
+		stalled.subscribe(resource.Endpoints, "a")
 		lazy := m.connect(false, 10) // reads and acknowledges nothing
-		lazy.subscribe(push.Endpoints, "a")
+		lazy.subscribe(resource.Endpoints, "a")
 		good := m.connect(false, 10)
-		good.subscribe(push.Endpoints, "a")
-		good.ack(good.expect(push.Endpoints, "a"))
+		good.subscribe(resource.Endpoints, "a")
+		good.ack(good.expect(resource.Endpoints, "a"))
 		for port := range uint32(10) {
 			m.set(xdstest.Assignment("a", 100+port))
-			good.ack(good.expect(push.Endpoints, "a"))
+			good.ack(good.expect(resource.Endpoints, "a"))
 		}
 		if len(lazy.out) != 1 {
 			t.Errorf("%d responses wait for a client that acknowledges none", len(lazy.out))
@@ -110,14 +111,14 @@ func TestLatestStateWinsOverAQueue(t *testing.T) {
 		m := newMesh(t, xdstest.Assignment("a", 1))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.subscribe(push.Endpoints, "a")
-		r := c.expect(push.Endpoints, "a")
+		c.subscribe(resource.Endpoints, "a")
+		r := c.expect(resource.Endpoints, "a")
 		for port := range uint32(50) {
 			m.set(xdstest.Assignment("a", 100+port))
 		}
 		c.silent()
 		c.ack(r)
-		r = c.expect(push.Endpoints, "a")
+		r = c.expect(resource.Endpoints, "a")
 		if v := versions(xdstest.Assignment("a", 149)); r.all()[0].Version != v["a"] {
 			t.Error("not the latest state is sent")
 		}
@@ -135,7 +136,7 @@ func TestNodeMustMatchTheIdentity(t *testing.T) {
 		} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := &client{t: t, in: make(chan []byte, 1), out: make(chan *response, 9), ctx: ctx, close: cancel}
-			c.subscribe(push.Clusters)
+			c.subscribe(resource.Clusters)
 			ended := make(chan error, 1)
 			go func() {
 				ended <- m.server.serve(ctx, c, func(context.Context) (Identity, error) { return id, nil })
@@ -162,26 +163,26 @@ func TestSotW(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
 		c := m.connect(true, 10)
 		defer m.stop(c)
-		c.subscribe(push.Listeners)
-		c.ack(c.expect(push.Listeners))
-		c.subscribe(push.Clusters)
-		first := c.expect(push.Clusters, "a", "b")
+		c.subscribe(resource.Listeners)
+		c.ack(c.expect(resource.Listeners))
+		c.subscribe(resource.Clusters)
+		first := c.expect(resource.Clusters, "a", "b")
 		c.ack(first)
-		c.subscribe(push.Endpoints, "a", "b")
-		eds := c.expect(push.Endpoints, "a", "b")
-		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a", "b"}})
+		c.subscribe(resource.Endpoints, "a", "b")
+		eds := c.expect(resource.Endpoints, "a", "b")
+		c.ask(resource.Endpoints, query{nonce: nonceOf(eds), names: []string{"a", "b"}})
 		c.silent()
 		m.set(cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 2), xdstest.Assignment("b", 1))
-		part := c.expect(push.Endpoints, "a") // endpoints may be partial
-		c.ask(push.Endpoints, query{nonce: nonceOf(eds), names: []string{"a"}})
+		part := c.expect(resource.Endpoints, "a") // endpoints may be partial
+		c.ask(resource.Endpoints, query{nonce: nonceOf(eds), names: []string{"a"}})
 		c.silent() // stale
-		c.ask(push.Endpoints, query{nonce: nonceOf(part), names: []string{"a", "b", "c"}})
-		c.expect(push.Endpoints, "c")
+		c.ask(resource.Endpoints, query{nonce: nonceOf(part), names: []string{"a", "b", "c"}})
+		c.expect(resource.Endpoints, "c")
 		m.set(cluster("a", 1), cluster("new", 1), xdstest.Assignment("a", 2))
-		all := c.expect(push.Clusters, "a", "new", "b") // b stays until nothing points at it
+		all := c.expect(resource.Clusters, "a", "new", "b") // b stays until nothing points at it
 		c.ack(all)
 		time.Sleep(11 * time.Second)
-		c.expect(push.Clusters, "a", "new")
+		c.expect(resource.Clusters, "a", "new")
 	})
 }
 
@@ -190,8 +191,8 @@ func TestSotWReconnectWithAForeignNonce(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		c := m.connect(true, 10)
 		defer m.stop(c)
-		c.ask(push.Clusters, query{nonce: "of another server"})
-		c.expect(push.Clusters, "a")
+		c.ask(resource.Clusters, query{nonce: "of another server"})
+		c.expect(resource.Clusters, "a")
 	})
 }
 
@@ -202,8 +203,8 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 		defer m.stop(c)
 		c.askURL("type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", query{})
 		c.silent()
-		c.subscribe(push.Clusters)
-		c.expect(push.Clusters, "a")
+		c.subscribe(resource.Clusters)
+		c.expect(resource.Clusters, "a")
 	})
 }
 
@@ -236,22 +237,22 @@ func TestOverGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := delta.Send(&discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: push.Clusters.URL()}); err != nil {
+	if err := delta.Send(&discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: resource.Clusters.URL()}); err != nil {
 		t.Fatal(err)
 	}
 	d, err := delta.Recv()
-	if err != nil || len(d.GetResources()) != 1 || d.GetResources()[0].GetName() != "a" || d.GetTypeUrl() != push.Clusters.URL() || d.GetNonce() == "" {
+	if err != nil || len(d.GetResources()) != 1 || d.GetResources()[0].GetName() != "a" || d.GetTypeUrl() != resource.Clusters.URL() || d.GetNonce() == "" {
 		t.Fatalf("got %v, %v", d, err)
 	}
 	sotw, err := ads.StreamAggregatedResources(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sotw.Send(&discoveryv3.DiscoveryRequest{Node: testNode, TypeUrl: push.Clusters.URL()}); err != nil {
+	if err := sotw.Send(&discoveryv3.DiscoveryRequest{Node: testNode, TypeUrl: resource.Clusters.URL()}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := sotw.Recv()
-	if err != nil || len(s.GetResources()) != 1 || s.GetResources()[0].GetTypeUrl() != push.Clusters.URL() || s.GetVersionInfo() == "" {
+	if err != nil || len(s.GetResources()) != 1 || s.GetResources()[0].GetTypeUrl() != resource.Clusters.URL() || s.GetVersionInfo() == "" {
 		t.Fatalf("got %v, %v", s, err)
 	}
 }

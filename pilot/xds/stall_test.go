@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"weak"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -19,16 +19,16 @@ func TestStalledClientKeepsLittleAlive(t *testing.T) {
 		var clients []*client
 		for _, buffer := range []int{0, 2 * versions} {
 			c := m.connect(false, buffer)
-			c.subscribe(push.Listeners)
-			c.subscribe(push.Clusters)
-			c.subscribe(push.Endpoints, "a")
+			c.subscribe(resource.Listeners)
+			c.subscribe(resource.Clusters)
+			c.subscribe(resource.Endpoints, "a")
 			clients = append(clients, c)
 		}
-		var sent []weak.Pointer[push.Resource]
+		var sent []weak.Pointer[resource.Resource]
 		for i := range versions {
 			m.set(cluster("a", 2+i), xdstest.Assignment("a", uint32(2+i)))
 			synctest.Wait()
-			for _, typ := range []push.Type{push.Clusters, push.Endpoints} {
+			for _, typ := range []resource.Type{resource.Clusters, resource.Endpoints} {
 				sent = append(sent, weak.Make(m.engine.Views()[0].Set(typ).Get("a")))
 			}
 		}

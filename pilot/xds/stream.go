@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 const (
@@ -30,10 +31,10 @@ type stream struct {
 	connected time.Time
 	identity  string
 	peer      string
-	suspects  push.Suspicion // types of which the client's claims do not count
+	suspects  push.Untrusted // types of which the client's claims do not count
 
 	mu      sync.Mutex
-	watches [push.NumTypes]*watch
+	watches [resource.NumTypes]*watch
 	update  *push.Update
 	nonces  uint64
 	busy    bool        // a goroutine sends
@@ -74,13 +75,13 @@ func (s *stream) refresh(u *push.Update) {
 	var now time.Time
 	concerned, due := false, false
 	for t, w := range s.watches {
-		if w == nil || w.base == u.Set(push.Type(t)) {
+		if w == nil || w.base == u.Set(resource.Type(t)) {
 			continue
 		}
 		if now.IsZero() {
 			now = time.Now()
 		}
-		if w.refresh(u.Set(push.Type(t)), now) {
+		if w.refresh(u.Set(resource.Type(t)), now) {
 			concerned = true
 			due = due || !w.full()
 		}
@@ -199,7 +200,7 @@ func (s *stream) stalled() time.Time {
 	defer s.mu.Unlock()
 	oldest := s.sending
 	for _, w := range s.watches {
-		if w == nil || w.typ == push.Clusters {
+		if w == nil || w.typ == resource.Clusters {
 			continue
 		}
 		for _, sent := range w.inflight {
@@ -212,15 +213,15 @@ func (s *stream) stalled() time.Time {
 }
 
 // suspicion tells what the client may run that is something else than it would claim (rule 9).
-func (s *stream) suspicion() push.Suspicion {
+func (s *stream) suspicion() push.Untrusted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out push.Suspicion
+	var out push.Untrusted
 	for t, w := range s.watches {
 		if w == nil {
-			out.Add(push.Type(t), s.suspects[push.Type(t)])
+			out.Add(resource.Type(t), s.suspects[resource.Type(t)])
 		} else {
-			out.Add(push.Type(t), w.doubt())
+			out.Add(resource.Type(t), w.doubt())
 		}
 	}
 	return out
@@ -229,14 +230,14 @@ func (s *stream) suspicion() push.Suspicion {
 // doubt is everything if what the client refused is not repaired. Otherwise it is what it was not to
 // be trusted in, and responses whose answer has not come: it may have refused them, and taken a part
 // where that is possible.
-func (w *watch) doubt() push.Doubt {
-	d := push.Doubt{All: w.suspect}
+func (w *watch) doubt() push.UntrustedNames {
+	d := push.UntrustedNames{All: w.suspect}
 	for name, h := range w.odd.m {
 		if h.has && h.version == "" {
 			d.Names = append(d.Names, name)
 		}
 	}
-	if w.typ != push.Clusters && w.typ != push.Listeners {
+	if w.typ != resource.Clusters && w.typ != resource.Listeners {
 		return d
 	}
 	for _, r := range w.inflight {

@@ -1,7 +1,7 @@
 package xds
 
 import (
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // fill makes everything due that the client wants. unsure says that it may have some version of
@@ -40,7 +40,7 @@ func (w *watch) compare(r *request) {
 	for _, name := range have.Missing {
 		w.mark(name, false)
 	}
-	var all push.Claims
+	var all resource.Claims
 	for name, version := range r.claimed() {
 		all.Add(name, version)
 	}
@@ -67,7 +67,7 @@ func (w *watch) compare(r *request) {
 }
 
 // lacks finds what the client does not claim.
-func (w *watch) lacks(r *request, have *push.Selection) {
+func (w *watch) lacks(r *request, have *resource.Selection) {
 	claimed := make(map[string]struct{}, r.claims)
 	for name := range r.claimed() {
 		claimed[string(name)] = struct{}{}
@@ -84,7 +84,7 @@ func (w *watch) lacks(r *request, have *push.Selection) {
 
 // subscribe adds names, which are next together with the former; one that is asked for again is
 // owed in full (rule 2).
-func (w *watch) subscribe(added []string, next *push.Names) {
+func (w *watch) subscribe(added []string, next *resource.Names) {
 	for _, n := range added {
 		if n == wildcard {
 			continue
@@ -119,7 +119,7 @@ func (w *watch) subscribeAll() {
 
 // unsubscribe takes names away, after which next are left. Under a wildcard the client forgets what
 // it had of a name, and is owed the resource or its removal (rule 11).
-func (w *watch) unsubscribe(gone []string, next *push.Names) {
+func (w *watch) unsubscribe(gone []string, next *resource.Names) {
 	w.names = next
 	for _, n := range gone {
 		switch {

@@ -3,19 +3,19 @@ package xds
 import (
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // watch is what one stream asked for and got of one type. The stream's mutex guards it. What the
 // client has is kept as a difference: it has what base holds of the names that it wants, but for
 // the odd ones, so that a thousand clients of one view share nearly everything.
 type watch struct {
-	typ      push.Type
+	typ      resource.Type
 	delta    bool
 	wildcard bool
-	names    *push.Names // subscribed by name
+	names    *resource.Names // subscribed by name
 
-	base *push.Set // of the view, as far as dirty accounts for it
+	base *resource.Set // of the view, as far as dirty accounts for it
 	// odd are names of which the client has something else than base, once it took what is in
 	// flight and in queue.
 	odd few[holding]
@@ -23,9 +23,9 @@ type watch struct {
 	dirty few[bool]
 	// queue are pieces of what a client at the beginning wants, which it has nothing of, or, if it
 	// is unsure, maybe something else. asked is what it wanted when the queue was made.
-	queue  []*push.Piece
+	queue  []*resource.Piece
 	unsure bool
-	asked  *push.Names
+	asked  *resource.Names
 
 	// answer says that the first response is owed, even an empty one, and in one piece (rule 6).
 	answer bool
@@ -55,12 +55,12 @@ type holding struct {
 
 type removal struct {
 	queued time.Time
-	last   *push.Resource // what SotW goes on sending until then
+	last   *resource.Resource // what SotW goes on sending until then
 }
 
 // listable tells whether a type can be asked for without names.
-func listable(t push.Type) bool {
-	return t == push.Clusters || t == push.Listeners || t == push.NameTables
+func listable(t resource.Type) bool {
+	return t == resource.Clusters || t == resource.Listeners || t == resource.NameTables
 }
 
 // fullState tells whether each response must hold all resources of the type.
@@ -70,12 +70,12 @@ func (w *watch) fullState() bool { return !w.delta && listable(w.typ) }
 func (w *watch) wants(name string) bool { return w.wildcard || w.names.Has(name) }
 
 // selection is what base has of what the client wants.
-func (w *watch) selection() *push.Selection {
+func (w *watch) selection() *resource.Selection {
 	switch {
 	case w.wildcard:
 		return w.base.Select(nil)
 	case w.names == nil:
-		return &push.Selection{}
+		return &resource.Selection{}
 	}
 	return w.base.Select(w.names)
 }
@@ -91,7 +91,7 @@ func (w *watch) holds(name string) holding {
 	return holding{}
 }
 
-func holdingOf(r *push.Resource) holding {
+func holdingOf(r *resource.Resource) holding {
 	if r == nil {
 		return holding{}
 	}
@@ -102,7 +102,7 @@ func holdingOf(r *push.Resource) holding {
 func (w *watch) hold(name string, h holding) { w.note(name, h, w.base.Get(name)) }
 
 // note is hold where it is known what base has.
-func (w *watch) note(name string, h holding, r *push.Resource) {
+func (w *watch) note(name string, h holding, r *resource.Resource) {
 	if h == holdingOf(r) {
 		w.odd.drop(name)
 		return
@@ -117,7 +117,7 @@ func (w *watch) mark(name string, owed bool) {
 }
 
 // refresh takes over a new set of the view and tells whether it concerns the client.
-func (w *watch) refresh(set *push.Set, now time.Time) bool {
+func (w *watch) refresh(set *resource.Set, now time.Time) bool {
 	d := set.Since(w.base)
 	concerned := false
 	for i, r := range d.Changed {
@@ -147,7 +147,7 @@ func (w *watch) refresh(set *push.Set, now time.Time) bool {
 		w.note(r.Name, h, nil)
 		w.mark(r.Name, false)
 		concerned = true
-		if _, waits := w.removals.get(r.Name); w.typ == push.Clusters && !waits {
+		if _, waits := w.removals.get(r.Name); w.typ == resource.Clusters && !waits {
 			w.removals.put(r.Name, removal{queued: now, last: r})
 		}
 	}
@@ -165,7 +165,7 @@ func (w *watch) idle() bool { return !w.pending() && len(w.inflight) == 0 }
 
 // full tells whether no further response may be sent before one is acknowledged.
 func (w *watch) full() bool {
-	if w.typ == push.Clusters {
+	if w.typ == resource.Clusters {
 		return len(w.inflight) >= maxClusterInflight
 	}
 	return len(w.inflight) > 0

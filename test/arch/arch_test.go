@@ -71,8 +71,10 @@ var flow = map[string][]string{
 	"pilot/resolve":     {"pilot/model", "pilot/ir"},
 	"pilot/endpoint":    {"pilot/model", "pilot/ir", "pilot/resolve"},
 	"pilot/envoy":       {"pilot/ir", "proto/nds"},
-	"pilot/push":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/store", "proto/nds"},
-	"pilot/xds":         {"pilot/push", "security/auth"},
+	"pilot/resource":    {"pilot/model", "proto/nds"},
+	"pilot/build":       {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/store", "pilot/resource"},
+	"pilot/push":        {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
+	"pilot/xds":         {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":      {"pilot/model"},
 }
 

@@ -4,20 +4,20 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // edit changes the mesh so that each Envoy gets something of a type, and some more. It gives the
 // service that came, if one did.
-func (f *fleet) edit(stage push.Type) (story string, comer *service) {
+func (f *fleet) edit(stage resource.Type) (story string, comer *service) {
 	all := f.sorted()
 	subject := all[f.rng.IntN(len(all))]
 	switch stage {
-	case push.Clusters:
+	case resource.Clusters:
 		story = f.changeClusters(subject)
-	case push.Endpoints:
+	case resource.Endpoints:
 		story = f.changeEndpoints(subject)
-	case push.Listeners:
+	case resource.Listeners:
 		if subject = f.all["raw"]; f.rng.IntN(3) > 0 {
 			story, comer = f.comeOrGo()
 		} else {

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // fault is what goes wrong at a stage of an update.
 type fault struct {
 	kill  bool // the control plane, once; else each stream is cut, once
-	stage push.Type
+	stage resource.Type
 	after bool // the response has reached its Envoy
 	nth   int  // of the responses of the type to all Envoys, where the control plane is killed
 	// then is what goes wrong while the Envoys come back from a kill, if they get that far.
@@ -63,7 +63,7 @@ func (f *faults) over() bool {
 }
 
 // decide lets a response pass or go wrong.
-func (f *faults) decide(node string, typ push.Type) envoytest.Verdict {
+func (f *faults) decide(node string, typ resource.Type) envoytest.Verdict {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.armed == nil || f.armed.stage != typ {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -62,7 +62,7 @@ func newFleet(t *testing.T) *fleet {
 	gate := envoytest.NewGate(t, f.plane.settings.Addr, envoytest.NewSecrets(t))
 	gate.Filter(func(x *envoytest.Exchange) envoytest.Verdict {
 		verdict := envoytest.Pass
-		if typ, ok := push.ByURL(x.Response.GetTypeUrl()); ok {
+		if typ, ok := resource.ByURL(x.Response.GetTypeUrl()); ok {
 			if err := adapt(x.Response, strings.Split(x.Link.Node, "~")[1]); err != nil {
 				t.Error(err)
 			}
@@ -93,7 +93,7 @@ func (f *fleet) call(s *service) {
 // the edits are written.
 func (f *fleet) plan() []*fault {
 	out := []*fault{nil, nil}
-	for _, stage := range []push.Type{push.Clusters, push.Endpoints, push.Listeners, push.Routes} {
+	for _, stage := range []resource.Type{resource.Clusters, resource.Endpoints, resource.Listeners, resource.Routes} {
 		for _, after := range []bool{false, true} {
 			out = append(out, &fault{stage: stage, after: after}, &fault{kill: true, stage: stage, after: after})
 		}
@@ -118,7 +118,7 @@ func (f *fleet) arm(next fault, plan []*fault) string {
 func (f *fleet) turn(what *fault, plan []*fault) {
 	f.t.Helper()
 	f.round++
-	began, stage, story := time.Now(), push.Routes, "the control plane is killed at once"
+	began, stage, story := time.Now(), resource.Routes, "the control plane is killed at once"
 	if what != nil {
 		stage, story = what.stage, f.arm(*what, plan)
 	}

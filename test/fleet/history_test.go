@@ -8,7 +8,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -28,11 +28,11 @@ type event struct {
 func (h *history) note(x *envoytest.Exchange, verdict envoytest.Verdict) {
 	text := ""
 	if r := x.Request; r != nil {
-		typ, _ := push.ByURL(r.GetTypeUrl())
+		typ, _ := resource.ByURL(r.GetTypeUrl())
 		text = fmt.Sprintf("> %s %s sub=%v unsub=%v claims=%d %s", typ, r.GetResponseNonce(), r.GetResourceNamesSubscribe(),
 			r.GetResourceNamesUnsubscribe(), len(r.GetInitialResourceVersions()), r.GetErrorDetail().GetMessage())
 	} else {
-		typ, _ := push.ByURL(x.Response.GetTypeUrl())
+		typ, _ := resource.ByURL(x.Response.GetTypeUrl())
 		text = fmt.Sprintf("< %s %s %v removed=%v verdict=%d", typ, x.Response.GetNonce(), names(x.Response), x.Response.GetRemovedResources(), verdict)
 	}
 	h.mu.Lock()

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -99,13 +99,13 @@ func (p *proxy) compare(fresh *envoytest.Envoy) string {
 // listeners bind to its own address, since nothing is redirected to it, and its clusters wait for
 // their endpoints without a limit in time.
 func adapt(r *discoveryv3.DeltaDiscoveryResponse, address string) error {
-	typ, _ := push.ByURL(r.GetTypeUrl())
+	typ, _ := resource.ByURL(r.GetTypeUrl())
 	for _, res := range r.GetResources() {
 		var body proto.Message
 		switch typ {
-		case push.Clusters:
+		case resource.Clusters:
 			body = &clusterv3.Cluster{}
-		case push.Listeners:
+		case resource.Listeners:
 			body = &listenerv3.Listener{}
 		default:
 			return nil

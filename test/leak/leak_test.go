@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -113,7 +113,7 @@ func cycle(t *testing.T, dir, addr string, i int) {
 			t.Fatal(err)
 		}
 		node := &corev3.Node{Id: fmt.Sprintf("sidecar~10.0.%d.%d~c%d-%d.default~default.svc.cluster.local", set, n+1, i, n)}
-		for _, typ := range []push.Type{push.Clusters, push.Listeners, push.NameTables} {
+		for _, typ := range []resource.Type{resource.Clusters, resource.Listeners, resource.NameTables} {
 			if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: typ.URL()}); err != nil {
 				t.Fatal(err)
 			}

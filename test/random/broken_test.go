@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/test/translate"
@@ -109,7 +110,7 @@ spec: {hosts: [s1], http: [{timeout: 3s, route: [{destination: {host: s1}}]}]}
 	want, seen := see(decode(t, good)), see(got.objects)
 	for typ := range want {
 		if !maps.EqualFunc(want[typ], seen[typ], func(a, b *content) bool { return a.hash == b.hash }) {
-			t.Errorf("%s: %s", push.Type(typ), different(want[typ], seen[typ]))
+			t.Errorf("%s: %s", xdsres.Type(typ), different(want[typ], seen[typ]))
 		}
 	}
 }

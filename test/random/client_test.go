@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // client is an Envoy of the random mesh, with what is checked of every response.
@@ -41,7 +42,7 @@ type tenure struct {
 }
 
 type resourceID struct {
-	typ  push.Type
+	typ  xdsres.Type
 	name string
 }
 
@@ -68,27 +69,27 @@ func (w *world) newClient(i int) *client {
 	}
 	c.envoy = newEnvoy(w.rng.IntN(4) != 0, w.drainTime, time.Now)
 	if capture {
-		c.subscribe(push.NameTables, true).forgets = true
+		c.subscribe(xdsres.NameTables, true).forgets = true
 	}
-	c.refuses = func(t push.Type, r *resource) string { return w.refuses(c, t, r.name, r.hash) }
+	c.refuses = func(t xdsres.Type, r *resource) string { return w.refuses(c, t, r.name, r.hash) }
 	c.out = c.send
 	return c
 }
 
 // refuses says by a seed's dice which resources no Envoy takes, and which one of them cannot.
-func (w *world) refuses(c *client, t push.Type, name, hash string) string {
+func (w *world) refuses(c *client, t xdsres.Type, name, hash string) string {
 	switch {
 	case w.broken(t, name, hash):
 		return "no Envoy takes this"
-	case t == push.Listeners && w.dice(c.node.GetId(), name):
+	case t == xdsres.Listeners && w.dice(c.node.GetId(), name):
 		return "cannot bind '0.0.0.0:80': Address already in use"
 	}
 	return ""
 }
 
 // broken tells whether no Envoy takes a resource.
-func (w *world) broken(t push.Type, name, hash string) bool {
-	return t != push.NameTables && w.dice(t, name, hash)
+func (w *world) broken(t xdsres.Type, name, hash string) bool {
+	return t != xdsres.NameTables && w.dice(t, name, hash)
 }
 
 func (w *world) dice(of ...any) bool {
@@ -168,7 +169,7 @@ func (c *client) turn() bool {
 	case r := <-c.link.down:
 		r.refused = c.judge(r)
 		c.note(step{got: r})
-		if r.typ == push.Clusters {
+		if r.typ == xdsres.Clusters {
 			c.link.reads++
 		}
 		gone := c.check(r)
@@ -224,11 +225,11 @@ func (c *client) check(r *response) []string {
 	}
 	gone := r.removed
 	switch r.typ {
-	case push.Clusters:
+	case xdsres.Clusters:
 		gone = removals(c.envoy, r, c.active, c.warming)
-	case push.Listeners:
+	case xdsres.Listeners:
 		gone = removals(c.envoy, r, c.listeners, c.waiting)
-	case push.Endpoints, push.Routes:
+	case xdsres.Endpoints, xdsres.Routes:
 		return nil // such a removal takes nothing away
 	}
 	for _, n := range gone {
@@ -245,11 +246,11 @@ func (c *client) check(r *response) []string {
 // uses tells whether the client has a version of a resource.
 func (c *client) uses(id resourceID) bool {
 	switch id.typ {
-	case push.Clusters:
+	case xdsres.Clusters:
 		return c.active[id.name] != nil || c.warming[id.name] != nil
-	case push.Listeners:
+	case xdsres.Listeners:
 		return c.listeners[id.name] != nil || c.waiting[id.name] != nil
-	case push.Routes:
+	case xdsres.Routes:
 		return c.routes[id.name] != nil
 	}
 	for _, a := range c.active {
@@ -302,7 +303,7 @@ func (c *client) remember(r *response, gone []string) {
 		}
 	}
 	for _, a := range c.active {
-		id := resourceID{push.Endpoints, a.eds}
+		id := resourceID{xdsres.Endpoints, a.eds}
 		if _, known := c.unclaimed[id]; len(r.refused) > 0 && a.unhosted && !known {
 			c.unclaimed[id] = c.w.boots // it goes on claiming those that the former cluster had
 		}
@@ -313,13 +314,13 @@ func (c *client) remember(r *response, gone []string) {
 	}
 }
 
-func listable(t push.Type) bool {
-	return t == push.Clusters || t == push.Listeners || t == push.NameTables
+func listable(t xdsres.Type) bool {
+	return t == xdsres.Clusters || t == xdsres.Listeners || t == xdsres.NameTables
 }
 
 // keeps tells whether a full state goes on holding a cluster that is to be removed later.
 func (w *world) keeps(c *client, r *response, name string) bool {
-	if c.isDelta || r.typ != push.Clusters {
+	if c.isDelta || r.typ != xdsres.Clusters {
 		return false
 	}
 	_, exists := c.viewAt(w.epoch(r.epoch))[r.typ][name]
@@ -332,20 +333,20 @@ func (w *world) keeps(c *client, r *response, name string) bool {
 func (c *client) checkTargets(r *response, gone []string) {
 	now := c.viewAt(c.w.epoch(r.epoch))
 	switch r.typ {
-	case push.Clusters:
+	case xdsres.Clusters:
 		if !c.isDelta && c.link.reads == 1 {
 			return // a new server cannot know what a client of the full state has beyond its own
 		}
 		for _, n := range slices.Sorted(maps.Keys(c.listeners)) {
-			c.checkGone(c.listeners[n], now[push.Listeners][n], push.Listeners, gone)
+			c.checkGone(c.listeners[n], now[xdsres.Listeners][n], xdsres.Listeners, gone)
 			for _, rds := range c.listeners[n].rds {
-				c.checkGone(c.routes[rds], now[push.Routes][rds], push.Routes, gone)
+				c.checkGone(c.routes[rds], now[xdsres.Routes][rds], xdsres.Routes, gone)
 			}
 		}
-	case push.Listeners, push.Routes:
+	case xdsres.Listeners, xdsres.Routes:
 		for _, res := range r.resources {
 			id := resourceID{r.typ, res.name}
-			exists := c.viewAt(c.w.epoch(c.since[id]))[push.Clusters]
+			exists := c.viewAt(c.w.epoch(c.since[id]))[xdsres.Clusters]
 			for _, name := range res.clusters {
 				if exists[name] != nil && !c.w.refused[id] {
 					c.checkThere(res, name, r)
@@ -359,11 +360,11 @@ func (c *client) checkThere(from *resource, name string, r *response) {
 	w := c.warming[name]
 	switch {
 	case !c.isDelta && c.link.reads == 0: // it claimed nothing by which a server could know that it waits
-	case c.active[name] != nil || c.w.refused[resourceID{push.Clusters, name}]:
+	case c.active[name] != nil || c.w.refused[resourceID{xdsres.Clusters, name}]:
 	case c.mayDangle(resourceID{r.typ, from.name}, from.hash, name, r.epoch):
 	case w == nil:
 		c.fail("%s %s points at cluster %s, which is not there", r.typ, from.name, name)
-	case r.at.Sub(w.sent) < warmingTimeout && !c.w.refused[resourceID{push.Endpoints, w.eds}]:
+	case r.at.Sub(w.sent) < warmingTimeout && !c.w.refused[resourceID{xdsres.Endpoints, w.eds}]:
 		c.fail("%s %s points at cluster %s, which is warming", r.typ, from.name, name)
 	}
 }
@@ -372,14 +373,14 @@ func (c *client) checkThere(from *resource, name string, r *response) {
 func (c *client) mayDangle(id resourceID, hash, cluster string, sent int) bool {
 	for i := sent; i >= 0; i-- {
 		v := c.viewAt(c.w.epoch(i))
-		if r := v[id.typ][id.name]; r != nil && r.hash == hash && v[push.Clusters][cluster] == nil {
+		if r := v[id.typ][id.name]; r != nil && r.hash == hash && v[xdsres.Clusters][cluster] == nil {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *client) checkGone(from *resource, now *content, t push.Type, gone []string) {
+func (c *client) checkGone(from *resource, now *content, t xdsres.Type, gone []string) {
 	if from == nil || c.w.refused[resourceID{t, from.name}] || c.hides(c.w, t, from.name) {
 		return
 	}

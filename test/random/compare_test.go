@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // compareClient asserts that a client at rest holds what it should. In place of what it refuses it
@@ -25,12 +25,12 @@ func (w *world) compareClient(c *client, want *view) {
 	if !c.initialized {
 		c.fail("never gets ready: clusters %v", slices.Sorted(maps.Keys(c.active)))
 	}
-	w.same(c, push.Clusters, want, contentsOf(c.active, func(a *cluster) *content { return a.content }))
-	w.same(c, push.Listeners, want, contentsOf(c.listeners, func(l *resource) *content { return l.content }))
+	w.same(c, xdsres.Clusters, want, contentsOf(c.active, func(a *cluster) *content { return a.content }))
+	w.same(c, xdsres.Listeners, want, contentsOf(c.listeners, func(l *resource) *content { return l.content }))
 	w.compareEndpoints(c, want)
 	w.compareRoutes(c, want)
-	for n, r := range want[push.NameTables] {
-		if c.sub(push.NameTables) != nil && c.table != r.hash {
+	for n, r := range want[xdsres.NameTables] {
+		if c.sub(xdsres.NameTables) != nil && c.table != r.hash {
 			c.fail("%s is not the latest", n)
 		}
 	}
@@ -45,14 +45,14 @@ func contentsOf[T any](held map[string]T, of func(T) *content) map[string]*conte
 }
 
 // bad tells whether a client refuses what it should have.
-func (w *world) bad(c *client, t push.Type, want *view, name string) bool {
+func (w *world) bad(c *client, t xdsres.Type, want *view, name string) bool {
 	r := want[t][name]
 	return r != nil && w.refuses(c, t, name, r.hash) != ""
 }
 
 // same asserts that what is held is what is wanted, but for what is refused, and for what a server
 // before the present one knew that the client has without saying so.
-func (w *world) same(c *client, t push.Type, want *view, held map[string]*content) {
+func (w *world) same(c *client, t xdsres.Type, want *view, held map[string]*content) {
 	for _, n := range slices.Sorted(maps.Keys(want[t])) {
 		switch {
 		case w.bad(c, t, want, n) || c.hides(w, t, n):
@@ -71,7 +71,7 @@ func (w *world) same(c *client, t push.Type, want *view, held map[string]*conten
 
 // hides tells whether the client runs a version that it claims on no stream, and that the present
 // server did not give it: such a one nobody can know of.
-func (c *client) hides(w *world, t push.Type, name string) bool {
+func (c *client) hides(w *world, t xdsres.Type, name string) bool {
 	boot, ok := c.unclaimed[resourceID{t, name}]
 	return ok && boot != w.boots
 }
@@ -81,11 +81,11 @@ func (c *client) hides(w *world, t push.Type, name string) bool {
 func (w *world) compareEndpoints(c *client, want *view) {
 	for _, n := range slices.Sorted(maps.Keys(c.active)) {
 		a := c.active[n]
-		r := want[push.Endpoints][a.eds]
+		r := want[xdsres.Endpoints][a.eds]
 		switch {
-		case a.eds == "" || r == nil || c.hides(w, push.Endpoints, a.eds):
-		case w.bad(c, push.Endpoints, want, a.eds):
-			if a.hosts == "" && c.remembered(resourceID{push.Endpoints, a.eds}) {
+		case a.eds == "" || r == nil || c.hides(w, xdsres.Endpoints, a.eds):
+		case w.bad(c, xdsres.Endpoints, want, a.eds):
+			if a.hosts == "" && c.remembered(resourceID{xdsres.Endpoints, a.eds}) {
 				c.fail("%s has lost its hosts by a refusal", n)
 			}
 		case a.hosts != r.hash:
@@ -97,8 +97,8 @@ func (w *world) compareEndpoints(c *client, want *view) {
 func (w *world) compareRoutes(c *client, want *view) {
 	for _, l := range c.listeners {
 		for _, n := range l.rds {
-			r := want[push.Routes][n]
-			if r == nil || w.bad(c, push.Routes, want, n) || c.hides(w, push.Routes, n) {
+			r := want[xdsres.Routes][n]
+			if r == nil || w.bad(c, xdsres.Routes, want, n) || c.hides(w, xdsres.Routes, n) {
 				continue
 			}
 			if c.routes[n] == nil || c.routes[n].hash != r.hash {
@@ -119,14 +119,14 @@ func (w *world) compareProblems(fresh *epoch) {
 		want := c.viewAt(fresh)
 		for t := range want {
 			for n, r := range want[t] {
-				if !w.broken(push.Type(t), n, r.hash) {
+				if !w.broken(xdsres.Type(t), n, r.hash) {
 					continue
 				}
-				text := fmt.Sprintf("refused %s %q", push.Type(t), n)
+				text := fmt.Sprintf("refused %s %q", xdsres.Type(t), n)
 				if expected[text] == nil {
 					expected[text] = &finding{}
 				}
-				if _, asked := c.sub(push.Type(t)).asks(n); asked {
+				if _, asked := c.sub(xdsres.Type(t)).asks(n); asked {
 					expected[text].by = c
 				}
 			}

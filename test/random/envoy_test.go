@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // envoy is a proxy's configuration and how it changes by responses, without I/O.
@@ -14,7 +14,7 @@ type envoy struct {
 	mux
 	now func() time.Time
 	// refuses tells what is wrong with a resource in this Envoy's eyes; "" for nothing.
-	refuses func(push.Type, *resource) string
+	refuses func(xdsres.Type, *resource) string
 
 	told        bool // of clusters
 	initialized bool // the first clusters have their endpoints
@@ -52,10 +52,10 @@ func newEnvoy(delta bool, drainTime time.Duration, now func() time.Time) *envoy 
 	e := &envoy{
 		drainTime: drainTime, now: now, lost: map[string]struct{}{}, unrouted: map[string]struct{}{}, active: map[string]*cluster{}, warming: map[string]*cluster{},
 		listeners: map[string]*resource{}, waiting: map[string]*resource{}, routes: map[string]*resource{},
-		refuses: func(push.Type, *resource) string { return "" },
+		refuses: func(xdsres.Type, *resource) string { return "" },
 	}
 	e.isDelta = delta
-	e.subscribe(push.Clusters, true)
+	e.subscribe(xdsres.Clusters, true)
 	return e
 }
 
@@ -83,22 +83,22 @@ func (e *envoy) receive(r *response) {
 	}
 	var detail string
 	switch r.typ {
-	case push.Clusters:
+	case xdsres.Clusters:
 		e.told = true
-		e.pause(push.Endpoints)
+		e.pause(xdsres.Endpoints)
 		detail = e.takeClusters(r)
 		e.initialize()
-		e.resume(push.Endpoints)
-	case push.Endpoints:
+		e.resume(xdsres.Endpoints)
+	case xdsres.Endpoints:
 		detail = e.takeEndpoints(r)
 		e.initialize()
-	case push.Listeners:
-		e.pause(push.Routes)
+	case xdsres.Listeners:
+		e.pause(xdsres.Routes)
 		detail = e.takeListeners(r)
-		e.resume(push.Routes)
-	case push.Routes:
+		e.resume(xdsres.Routes)
+	case xdsres.Routes:
 		detail = e.takeRoutes(r)
-	case push.NameTables:
+	case xdsres.NameTables:
 		for _, res := range r.resources {
 			e.table = res.hash
 		}
@@ -117,7 +117,7 @@ func (e *envoy) initialize() {
 		}
 	}
 	e.initialized = true
-	e.subscribe(push.Listeners, true)
+	e.subscribe(xdsres.Listeners, true)
 	e.flush()
 }
 
@@ -165,7 +165,7 @@ func (e *envoy) wantEndpoints(again bool) {
 			}
 		}
 	}
-	e.want(push.Endpoints, names, again)
+	e.want(xdsres.Endpoints, names, again)
 }
 
 // putCluster tells whether the cluster has to get its endpoints.
@@ -190,7 +190,7 @@ func (e *envoy) putCluster(res *resource, sent time.Time) bool {
 		return res.eds != ""
 	}
 	if len(e.warming) == 0 {
-		e.pause(push.Clusters)
+		e.pause(xdsres.Clusters)
 	}
 	if w := e.warming[res.name]; w != nil {
 		c.sent = w.sent
@@ -206,7 +206,7 @@ func (e *envoy) unwarm(name string) {
 	}
 	delete(e.warming, name)
 	if len(e.warming) == 0 {
-		e.resume(push.Clusters)
+		e.resume(xdsres.Clusters)
 	}
 }
 
@@ -315,7 +315,7 @@ func (e *envoy) settle() {
 	}
 	maps.DeleteFunc(e.routes, func(n string, _ *resource) bool { _, used := names[n]; return !used })
 	maps.DeleteFunc(e.unrouted, func(n string, _ struct{}) bool { _, used := names[n]; return !used })
-	e.want(push.Routes, names, false)
+	e.want(xdsres.Routes, names, false)
 }
 
 func (e *envoy) awaitsRoutes(name string) bool {
@@ -326,7 +326,7 @@ func (e *envoy) awaitsRoutes(name string) bool {
 // takeRoutes applies a response up to the first malformed part. If there is one, no listener waits
 // any longer.
 func (e *envoy) takeRoutes(r *response) string {
-	s := e.sub(push.Routes)
+	s := e.sub(xdsres.Routes)
 	detail := ""
 	for _, res := range r.resources {
 		if _, asked := s.asks(res.name); !asked {

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // mux is Envoy's side of an ADS stream: subscriptions that outlive streams, acknowledgements that
@@ -14,13 +14,13 @@ type mux struct {
 	up      bool
 	subs    []*subscription // in the order in which the types were first asked for
 	acks    []*request
-	paused  [push.NumTypes]int
+	paused  [xdsres.NumTypes]int
 	out     func(*request)
 }
 
 // subscription is what a mux knows of one type.
 type subscription struct {
-	typ      push.Type
+	typ      xdsres.Type
 	wildcard bool
 	// versions of what was asked for by name, "" while it is awaited; listed of what came otherwise.
 	versions, listed map[string]string
@@ -33,7 +33,7 @@ type subscription struct {
 	due                    bool
 }
 
-func (m *mux) sub(t push.Type) *subscription {
+func (m *mux) sub(t xdsres.Type) *subscription {
 	for _, s := range m.subs {
 		if s.typ == t {
 			return s
@@ -43,7 +43,7 @@ func (m *mux) sub(t push.Type) *subscription {
 }
 
 // subscribe opens a wildcard subscription, or one by name that names nothing yet.
-func (m *mux) subscribe(t push.Type, wildcard bool) *subscription {
+func (m *mux) subscribe(t xdsres.Type, wildcard bool) *subscription {
 	s := &subscription{
 		typ: t, wildcard: wildcard, fresh: true, due: wildcard, versions: map[string]string{}, listed: map[string]string{},
 		added: map[string]struct{}{}, removed: map[string]struct{}{},
@@ -54,7 +54,7 @@ func (m *mux) subscribe(t push.Type, wildcard bool) *subscription {
 
 // want makes the names of a type's subscription these; a cluster that starts over asks again in the
 // state of the world, though its name is asked for already.
-func (m *mux) want(t push.Type, names map[string]struct{}, again bool) {
+func (m *mux) want(t xdsres.Type, names map[string]struct{}, again bool) {
 	s := m.sub(t)
 	if s == nil {
 		if len(names) == 0 {
@@ -85,9 +85,9 @@ func (m *mux) want(t push.Type, names map[string]struct{}, again bool) {
 	m.flush()
 }
 
-func (m *mux) pause(t push.Type) { m.paused[t]++ }
+func (m *mux) pause(t xdsres.Type) { m.paused[t]++ }
 
-func (m *mux) resume(t push.Type) {
+func (m *mux) resume(t xdsres.Type) {
 	m.paused[t]--
 	m.flush()
 }

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/translate"
@@ -56,7 +58,7 @@ type epoch struct {
 }
 
 // view is what a proxy should have, by type and name.
-type view [push.NumTypes]map[string]*content
+type view [xdsres.NumTypes]map[string]*content
 
 func (p *plane) start(rng *rand.Rand) {
 	var ctx context.Context
@@ -122,7 +124,7 @@ func (p *plane) reported(stage string) []model.Problem {
 
 // pump brings commits into the views, as the product does.
 func (p *plane) pump(ctx context.Context) {
-	pipeline := push.NewPipeline()
+	builder := build.New(build.Options{})
 	for {
 		select {
 		case <-ctx.Done():
@@ -131,7 +133,7 @@ func (p *plane) pump(ctx context.Context) {
 			p.mu.Lock()
 			p.epochs = append(p.epochs, &epoch{read: p.read, snapshot: c.Snapshot, views: map[*push.Node]*view{}})
 			p.mu.Unlock()
-			if err := p.engine.Apply(ctx, pipeline.Commit(c)); err != nil && ctx.Err() == nil {
+			if err := p.engine.Apply(ctx, push.Built(builder, c)); err != nil && ctx.Err() == nil {
 				p.t.Errorf("apply: %v", err)
 			}
 		}
@@ -176,12 +178,12 @@ func (p *plane) remove(keys ...model.Key) {
 	p.store.Apply(source, events, nil)
 }
 
-var typeOf = map[string]push.Type{
-	"clusters": push.Clusters, "endpoints": push.Endpoints, "listeners": push.Listeners,
-	"routes": push.Routes, "nametable": push.NameTables,
+var typeOf = map[string]xdsres.Type{
+	"clusters": xdsres.Clusters, "endpoints": xdsres.Endpoints, "listeners": xdsres.Listeners,
+	"routes": xdsres.Routes, "nametable": xdsres.NameTables,
 }
 
-// view computes from scratch what a proxy should have, by other code than the server's.
+// view computes from scratch what a proxy should have, with nothing that proxies share.
 func (e *epoch) view(n *push.Node) (*view, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -192,7 +194,7 @@ func (e *epoch) view(n *push.Node) (*view, error) {
 	for t := range v {
 		v[t] = map[string]*content{}
 	}
-	for name, resources := range translate.Build(e.snapshot, &n.Proxy).ByType {
+	for name, resources := range translate.Scratch(e.snapshot, &n.Proxy).ByType {
 		t := typeOf[name]
 		for _, r := range resources {
 			if err := translate.Validate(r.Body); err != nil {

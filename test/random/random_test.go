@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 var (
@@ -190,7 +191,7 @@ func (w *world) compare() {
 		want, got := c.viewAt(fresh), c.viewAt(w.epoch(w.latest()))
 		for t := range want {
 			if !maps.EqualFunc(want[t], got[t], func(a, b *content) bool { return a.hash == b.hash }) {
-				c.fail("the store's last snapshot gives other %ss than a fresh one: %s", push.Type(t), different(want[t], got[t]))
+				c.fail("the store's last snapshot gives other %ss than a fresh one: %s", xdsres.Type(t), different(want[t], got[t]))
 			}
 		}
 		w.compareClient(c, want)

@@ -13,7 +13,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -55,7 +55,7 @@ func replay(t *testing.T, c *client) {
 			t.Helper()
 			t.Fatalf("step %d of %d: %s\n%s", i, len(c.tape), fmt.Sprintf(format, args...), printed(c.tape[max(0, i-30):i+1]))
 		}
-		if step.said != nil && step.said.typ == push.NameTables || step.got != nil && step.got.typ == push.NameTables {
+		if step.said != nil && step.said.typ == xdsres.NameTables || step.got != nil && step.got.typ == xdsres.NameTables {
 			continue // the agent's
 		}
 		switch {
@@ -89,7 +89,7 @@ func TestEnvoyDropsWhatARefusedStateLeavesOut(t *testing.T) {
 	s := serveScript(t)
 	e := envoytest.Run(t, envoytest.Config{Node: "sidecar~10.0.0.1~p.a~a.svc.cluster.local", Socket: s.socket, SotW: true, Apart: true})
 	on := s.next()
-	tell := func(nonce string, typ push.Type, resources ...*resource) {
+	tell := func(nonce string, typ xdsres.Type, resources ...*resource) {
 		t.Helper()
 		r := &response{typ: typ, nonce: nonce, version: nonce, resources: resources}
 		if len(resources) == 1 {
@@ -107,11 +107,11 @@ func TestEnvoyDropsWhatARefusedStateLeavesOut(t *testing.T) {
 		}
 	}
 	leaves, stays := emptyListener(t, "leaves"), emptyListener(t, "stays")
-	tell("1", push.Clusters)
-	tell("2", push.Listeners, leaves, stays)
+	tell("1", xdsres.Clusters)
+	tell("2", xdsres.Listeners, leaves, stays)
 	has := func(name string) bool { return strings.Contains(e.Get("/listeners"), name) }
 	envoytest.Eventually(t, "both listeners are up", func() bool { return has("leaves") && has("stays") })
-	tell("3", push.Listeners, stays)
+	tell("3", xdsres.Listeners, stays)
 	envoytest.Eventually(t, "one is gone", func() bool { return !has("leaves") })
 	if !has("stays") {
 		t.Error("the refused one's former version is gone")

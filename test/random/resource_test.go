@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // content is what matters of a resource's bytes.
@@ -43,7 +43,7 @@ type contents struct {
 }
 
 // of reads a message's bytes.
-func (c *contents) of(t push.Type, wire []byte) (*content, error) {
+func (c *contents) of(t xdsres.Type, wire []byte) (*content, error) {
 	id := t.String() + string(wire)
 	c.mu.Lock()
 	known := c.byID[id]
@@ -93,7 +93,7 @@ func read(m proto.Message) (*content, error) {
 		out.name = m.GetName()
 	}
 	if out.name == "" {
-		out.name = push.NameTableName
+		out.name = xdsres.NameTableName
 	}
 	out.refer(m.ProtoReflect())
 	slices.Sort(out.clusters)
@@ -143,7 +143,7 @@ func (c *contents) decode(delta bool, wire []byte) (*response, error) {
 		if err := proto.Unmarshal(wire, &m); err != nil {
 			return nil, err
 		}
-		t, ok := push.ByURL(m.GetTypeUrl())
+		t, ok := xdsres.ByURL(m.GetTypeUrl())
 		if !ok {
 			return nil, fmt.Errorf("response of type %q", m.GetTypeUrl())
 		}
@@ -161,7 +161,7 @@ func (c *contents) decode(delta bool, wire []byte) (*response, error) {
 	if err := proto.Unmarshal(wire, &m); err != nil {
 		return nil, err
 	}
-	t, ok := push.ByURL(m.GetTypeUrl())
+	t, ok := xdsres.ByURL(m.GetTypeUrl())
 	if !ok {
 		return nil, fmt.Errorf("response of type %q", m.GetTypeUrl())
 	}

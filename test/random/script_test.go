@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // script is a discovery server that says what a test tells it to, to one Envoy.
@@ -97,7 +97,7 @@ func (s *script) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryServ
 		if err != nil {
 			return nil, err
 		}
-		t, _ := push.ByURL(m.GetTypeUrl())
+		t, _ := xdsres.ByURL(m.GetTypeUrl())
 		return &request{
 			typ: t, nonce: m.GetResponseNonce(), detail: m.GetErrorDetail().GetMessage(), initial: m.GetInitialResourceVersions(),
 			subscribe: slices.Sorted(slices.Values(m.GetResourceNamesSubscribe())), unsubscribe: slices.Sorted(slices.Values(m.GetResourceNamesUnsubscribe())),
@@ -121,7 +121,7 @@ func (s *script) StreamAggregatedResources(st discoveryv3.AggregatedDiscoverySer
 		if err != nil {
 			return nil, err
 		}
-		t, _ := push.ByURL(m.GetTypeUrl())
+		t, _ := xdsres.ByURL(m.GetTypeUrl())
 		return &request{
 			typ: t, nonce: m.GetResponseNonce(), detail: m.GetErrorDetail().GetMessage(), version: m.GetVersionInfo(),
 			names: slices.Sorted(slices.Values(m.GetResourceNames())),

@@ -12,13 +12,13 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
 // request is a discovery request of either protocol.
 type request struct {
-	typ    push.Type
+	typ    xdsres.Type
 	nonce  string
 	detail string // of a NACK
 
@@ -58,7 +58,7 @@ func (r *request) sotw(node *corev3.Node) *discoveryv3.DiscoveryRequest {
 
 // response is a discovery response of either protocol.
 type response struct {
-	typ       push.Type
+	typ       xdsres.Type
 	nonce     string
 	version   string
 	resources []*resource

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
@@ -37,7 +37,7 @@ ports: [{name: http, port: %[2]d}]
 `
 
 // stamped puts a time into a resource's metadata.
-func stamped(m push.Message, now int) push.Message {
+func stamped(m xdstest.Message, now int) xdstest.Message {
 	meta := &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
 		"written": {Fields: map[string]*structpb.Value{"at": structpb.NewNumberValue(float64(now))}},
 	}}
@@ -55,8 +55,8 @@ func TestRule12NothingVolatileIsInAResource(t *testing.T) {
 	t.Parallel()
 	const name = "outbound|80||web.ns.svc.cluster.local"
 	port, backend := envoytest.FreePort(t), envoytest.Backend(t, "web")
-	front := []push.Message{listener("http", port, "r", "x"), xdstest.Route("r", name)}
-	written := func(n int) []push.Message {
+	front := []xdstest.Message{listener("http", port, "r", "x"), xdstest.Route("r", name)}
+	written := func(n int) []xdstest.Message {
 		return append(translated(t, fmt.Sprintf(volatile, n, backend)), front...)
 	}
 	m := warmed(t, written(1)...)
@@ -64,7 +64,7 @@ func TestRule12NothingVolatileIsInAResource(t *testing.T) {
 	m.eventually("requests are answered", from(load, "web"))
 	m.set(written(2)...)
 	m.barrier()
-	if m.count(response(push.Clusters, name))+m.count(response(push.Endpoints))+m.count(response(push.Listeners)) != 0 {
+	if m.count(response(resource.Clusters, name))+m.count(response(resource.Endpoints))+m.count(response(resource.Listeners)) != 0 {
 		t.Error("something was sent")
 	}
 	connections := func() int { return m.Stat("cluster." + name + ";.upstream_cx_total") }
@@ -75,7 +75,7 @@ func TestRule12NothingVolatileIsInAResource(t *testing.T) {
 	// Without the rule: the connection pool is lost, and the listener's connections drain.
 	changed := slices.Clone(m.messages)
 	for i, msg := range changed {
-		if msg.Name == name && msg.Type == push.Clusters || msg.Name == "http" {
+		if msg.Name == name && msg.Type == resource.Clusters || msg.Name == "http" {
 			changed[i] = stamped(msg, 1)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
@@ -34,7 +35,7 @@ type mesh struct {
 	engine   *push.Engine
 	server   *xds.Server
 	gate     *envoytest.Gate
-	messages []push.Message
+	messages []xdstest.Message
 	markers  int
 
 	mu       sync.Mutex
@@ -47,7 +48,7 @@ type mesh struct {
 // message is what passed the gate.
 type message struct {
 	*envoytest.Exchange
-	typ     push.Type
+	typ     resource.Type
 	verdict envoytest.Verdict
 }
 
@@ -55,7 +56,7 @@ type message struct {
 type meddler func(*message) envoytest.Verdict
 
 // newMesh starts server and Envoy with the first state of the mesh. meddle may be nil.
-func newMesh(t *testing.T, meddle meddler, messages ...push.Message) *mesh {
+func newMesh(t *testing.T, meddle meddler, messages ...xdstest.Message) *mesh {
 	t.Helper()
 	m := &mesh{t: t, meddle: meddle}
 	m.engine = push.New(push.Options{Report: func(p []model.Problem) {
@@ -98,7 +99,7 @@ func (m *mesh) filter(x *envoytest.Exchange) envoytest.Verdict {
 	if x.Response != nil {
 		url = x.Response.GetTypeUrl()
 	}
-	typ, ok := push.ByURL(url)
+	typ, ok := resource.ByURL(url)
 	if !ok {
 		return envoytest.Pass
 	}
@@ -120,7 +121,7 @@ func (m *mesh) meddling(decide meddler) {
 }
 
 // set makes the mesh's state these messages.
-func (m *mesh) set(messages ...push.Message) {
+func (m *mesh) set(messages ...xdstest.Message) {
 	m.t.Helper()
 	m.messages = messages
 	if err := m.engine.Apply(context.Background(), push.Commit{Translator: xdstest.Table(messages), Since: time.Now()}); err != nil {
@@ -241,7 +242,7 @@ func (x *message) names() []string {
 }
 
 // response tells whether the message is a response of a type, with a resource of a name if one is given.
-func response(typ push.Type, names ...string) func(*message) bool {
+func response(typ resource.Type, names ...string) func(*message) bool {
 	return func(x *message) bool {
 		if x.Response == nil || x.typ != typ {
 			return false
@@ -255,17 +256,17 @@ func response(typ push.Type, names ...string) func(*message) bool {
 	}
 }
 
-func request(typ push.Type) func(*message) bool {
+func request(typ resource.Type) func(*message) bool {
 	return func(x *message) bool { return x.Request != nil && x.typ == typ }
 }
 
-func ack(typ push.Type) func(*message) bool {
+func ack(typ resource.Type) func(*message) bool {
 	return func(x *message) bool {
 		return request(typ)(x) && x.Request.GetResponseNonce() != "" && x.Request.GetErrorDetail() == nil
 	}
 }
 
-func nack(typ push.Type) func(*message) bool {
+func nack(typ resource.Type) func(*message) bool {
 	return func(x *message) bool { return request(typ)(x) && x.Request.GetErrorDetail() != nil }
 }
 

@@ -8,48 +8,48 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // web is a mesh in which a port leads to a cluster.
-func web(port int, to string, backend uint32) []push.Message {
-	return []push.Message{xdstest.Cluster(to, 1), xdstest.Assignment(to, backend), listener("http", port, "r", "x"), xdstest.Route("r", to)}
+func web(port int, to string, backend uint32) []xdstest.Message {
+	return []xdstest.Message{xdstest.Cluster(to, 1), xdstest.Assignment(to, backend), listener("http", port, "r", "x"), xdstest.Route("r", to)}
 }
 
 func TestRule6AnEmptyFirstAnswerIsGiven(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t, nil)
 	m.eventually("Envoy is live", m.Live)
-	if m.count(response(push.Clusters)) != 1 || m.count(response(push.Listeners)) != 1 {
+	if m.count(response(resource.Clusters)) != 1 || m.count(response(resource.Listeners)) != 1 {
 		t.Error("not one answer for each")
 	}
 
 	// Without the rule: Envoy does not get to the next stage.
-	silent := newMesh(t, drop(response(push.Clusters)))
-	silent.await("an empty answer", response(push.Clusters))
+	silent := newMesh(t, drop(response(resource.Clusters)))
+	silent.await("an empty answer", response(resource.Clusters))
 	silent.eventually("Envoy waits", func() bool { return strings.Contains(silent.Get("/server_info"), `"PRE_INITIALIZING"`) })
-	if silent.Live() || silent.count(request(push.Listeners)) != 0 {
+	if silent.Live() || silent.count(request(resource.Listeners)) != 0 {
 		t.Error("Envoy goes on without an answer")
 	}
-	silent.tell(silent.first(response(push.Clusters)).Response)
+	silent.tell(silent.first(response(resource.Clusters)).Response)
 	silent.eventually("once it comes, Envoy is live", silent.Live)
 }
 
 func TestRule6TheFirstAnswerIsNotSplit(t *testing.T) {
 	t.Parallel()
-	var all []push.Message
+	var all []xdstest.Message
 	for i := range 300 { // of a kilobyte each
 		name := fmt.Sprintf("%s-%d", strings.Repeat("x", 1000), i)
 		all = append(all, xdstest.Cluster(name, 1), xdstest.Assignment(name, 1))
 	}
 	m := newMesh(t, nil, all...)
 	m.eventually("Envoy is live", m.Live)
-	if m.count(response(push.Clusters)) != 1 || m.count(response(push.Endpoints)) < 2 {
+	if m.count(response(resource.Clusters)) != 1 || m.count(response(resource.Endpoints)) < 2 {
 		t.Error("not one answer for clusters, and endpoints in parts")
 	}
-	if !m.before(response(push.Endpoints), request(push.Listeners)) {
+	if !m.before(response(resource.Endpoints), request(resource.Listeners)) {
 		t.Error("listeners are asked for before the endpoints have come")
 	}
 
@@ -57,7 +57,7 @@ func TestRule6TheFirstAnswerIsNotSplit(t *testing.T) {
 	port := envoytest.FreePort(t)
 	var rest []*discoveryv3.Resource
 	s := newMesh(t, func(x *message) envoytest.Verdict {
-		if response(push.Clusters)(x) && rest == nil {
+		if response(resource.Clusters)(x) && rest == nil {
 			rest, x.Response.Resources = x.Response.Resources, nil
 		}
 		return envoytest.Pass
@@ -65,7 +65,7 @@ func TestRule6TheFirstAnswerIsNotSplit(t *testing.T) {
 	s.eventually("Envoy is live", s.Live)
 	load := startLoad(t, port)
 	s.eventually("requests fail", func() bool { _, failed, _ := load.Result(); return failed > 0 })
-	s.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: push.Clusters.URL(), Nonce: "rest", Resources: rest})
+	s.tell(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: resource.Clusters.URL(), Nonce: "rest", Resources: rest})
 	s.eventually("until the rest has come", from(load, "a"))
 }
 
@@ -81,10 +81,10 @@ func TestRule7NothingPointsAtWhatIsNotThere(t *testing.T) {
 		m.set(web(port, now, backends[backend])...)
 		m.eventually("traffic moves", from(load, backend))
 		removed := func(x *message) bool {
-			return response(push.Clusters)(x) && slices.Contains(x.Response.GetRemovedResources(), former)
+			return response(resource.Clusters)(x) && slices.Contains(x.Response.GetRemovedResources(), former)
 		}
 		m.await("the former cluster goes", removed)
-		if m.first(removed).Response.GetResources() != nil || !m.before(ack(push.Routes), removed) {
+		if m.first(removed).Response.GetResources() != nil || !m.before(ack(resource.Routes), removed) {
 			t.Error("it does not go last and alone")
 		}
 	}
@@ -92,10 +92,10 @@ func TestRule7NothingPointsAtWhatIsNotThere(t *testing.T) {
 
 	// Without the rule: the removal comes together with the addition.
 	m.meddling(func(x *message) envoytest.Verdict {
-		if response(push.Clusters, "c")(x) {
+		if response(resource.Clusters, "c")(x) {
 			x.Response.RemovedResources = []string{"b-3"}
 		}
-		return drop(response(push.Routes))(x)
+		return drop(response(resource.Routes))(x)
 	})
 	late := startLoad(t, port)
 	m.set(web(port, "c", backends["a"])...)
@@ -113,7 +113,7 @@ func TestRule8AListenerUpdateNeedsNoRoutes(t *testing.T) {
 	m.set(changed...)
 	m.eventually("requests go through the changed listener", func() bool { return m.Stat("http.changed.downstream_rq_2xx") > 0 })
 	m.barrier()
-	if n := m.count(response(push.Routes)); n != 0 {
+	if n := m.count(response(resource.Routes)); n != 0 {
 		t.Errorf("routes were sent %d times", n)
 	}
 	if _, listeners := m.Warming(); listeners != 0 {

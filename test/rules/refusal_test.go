@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
@@ -14,9 +14,9 @@ func TestRule9TheGoodPartOfARefusedResponseIsSentAgain(t *testing.T) {
 	t.Parallel()
 	m := warmed(t)
 	m.set(badCluster("bad"), xdstest.Cluster("good", 1), xdstest.Assignment("good", 1))
-	m.await("a refusal", nack(push.Clusters))
-	m.await("an acknowledgement of the good part", ack(push.Clusters))
-	if m.count(response(push.Clusters, "good")) != 2 || m.count(response(push.Clusters, "bad")) != 1 {
+	m.await("a refusal", nack(resource.Clusters))
+	m.await("an acknowledgement of the good part", ack(resource.Clusters))
+	if m.count(response(resource.Clusters, "good")) != 2 || m.count(response(resource.Clusters, "bad")) != 1 {
 		t.Error("not the good part alone was sent again")
 	}
 	m.eventually("the bad cluster is reported", func() bool {
@@ -32,8 +32,8 @@ func TestRule9ARefusedBatchIsBisected(t *testing.T) {
 	t.Parallel()
 	port := envoytest.FreePort(t)
 	a := envoytest.Backend(t, "a")
-	state := func(a *push.Message, badHost string) []push.Message {
-		return []push.Message{
+	state := func(a *xdstest.Message, badHost string) []xdstest.Message {
+		return []xdstest.Message{
 			xdstest.Cluster("a", 1), xdstest.Cluster("b", 1), xdstest.Cluster("bad", 1), xdstest.Cluster("d", 1),
 			*a, xdstest.Assignment("b", 1), xdstest.AssignmentAt("bad", badHost, 1), xdstest.Assignment("d", 1),
 			listener("http", port, "r", "x"), xdstest.Route("r", "a"),
@@ -43,7 +43,7 @@ func TestRule9ARefusedBatchIsBisected(t *testing.T) {
 	m := warmed(t, state(&nowhere, "127.0.0.1")...)
 	load := startLoad(t, port)
 	m.set(state(&somewhere, "no address")...)
-	m.await("a refusal", nack(push.Endpoints))
+	m.await("a refusal", nack(resource.Endpoints))
 	m.eventually("the good part of the batch is in force", from(load, "a"))
 	m.eventually("the bad assignment is reported", func() bool {
 		all := m.reported()
@@ -60,8 +60,8 @@ func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
 	t.Parallel()
 	good, bad := envoytest.FreePort(t), envoytest.FreePort(t)
 	a := envoytest.Backend(t, "a")
-	state := func(stat string, second push.Message) []push.Message {
-		return []push.Message{xdstest.Cluster("a", 1), xdstest.Assignment("a", a), xdstest.Route("r", "a"), listener("good", good, "r", stat), second}
+	state := func(stat string, second xdstest.Message) []xdstest.Message {
+		return []xdstest.Message{xdstest.Cluster("a", 1), xdstest.Assignment("a", a), xdstest.Route("r", "a"), listener("good", good, "r", stat), second}
 	}
 	fine := listener("bad", bad, "r", "x")
 	runs := func(m *mesh, stat string) func() bool {
@@ -79,20 +79,20 @@ func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
 				return after(x)
 			case away.Load():
 				return envoytest.Cut
-			case response(push.Listeners)(x) && m.link == x.Link && len(x.names()) == 1:
+			case response(resource.Listeners)(x) && m.link == x.Link && len(x.names()) == 1:
 				away.Store(true) // the good part alone is what would repair it
 				return envoytest.Cut
 			}
 			return envoytest.Pass
 		})
 		m.set(state("later", badListener("bad", bad))...)
-		m.await("a refusal", nack(push.Listeners))
+		m.await("a refusal", nack(resource.Listeners))
 		m.eventually("the stream breaks before it is repaired", away.Load)
 		m.eventually("the good part is in force", runs(m, "later"))
 		m.set(state("former", fine)...)
 		back.Store(true)
 		m.await("Envoy is back and claims listeners", func(x *message) bool {
-			return back.Load() && request(push.Listeners)(x) && len(x.Request.GetInitialResourceVersions()) > 0
+			return back.Load() && request(resource.Listeners)(x) && len(x.Request.GetInitialResourceVersions()) > 0
 		})
 		return m
 	}
@@ -103,8 +103,8 @@ func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
 	})
 	t.Run("without the rule", func(t *testing.T) {
 		t.Parallel()
-		m := scene(t, drop(response(push.Listeners)))
-		m.await("listeners", response(push.Listeners))
+		m := scene(t, drop(response(resource.Listeners)))
+		m.await("listeners", response(resource.Listeners))
 		m.barrier()
 		if !runs(m, "later")() {
 			t.Error("Envoy went back by itself")

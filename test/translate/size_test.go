@@ -7,7 +7,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
@@ -43,12 +43,12 @@ func TestFullStateIsSmall(t *testing.T) {
 		Name: w.Name, Namespace: w.Namespace, IPs: []string{w.Address.String()}, Labels: w.Labels, Locality: w.Region + "/" + w.Zone,
 	}
 	res, total := Build(Snapshot(objects), p.Model()), 0
-	for name, typ := range map[string]push.Type{
-		"clusters": push.Clusters, "endpoints": push.Endpoints, "listeners": push.Listeners, "routes": push.Routes,
+	for name, typ := range map[string]resource.Type{
+		"clusters": resource.Clusters, "endpoints": resource.Endpoints, "listeners": resource.Listeners, "routes": resource.Routes,
 	} {
 		n := 0
 		for _, r := range res.ByType[name] {
-			framed, err := push.NewResource(typ, r.Name, r.Body)
+			framed, err := resource.New(typ, r.Name, r.Body)
 			if err != nil {
 				t.Fatal(err)
 			}

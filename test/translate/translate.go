@@ -14,6 +14,7 @@ package translate
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -26,11 +27,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
-	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
@@ -104,40 +103,46 @@ func (p *Proxy) Model() *model.Proxy {
 	return out
 }
 
-// Snapshot gives the reader of a set of objects.
-func Snapshot(objects []*model.Object) resolve.Reader {
+// Snapshot gives the snapshot of a set of objects.
+func Snapshot(objects []*model.Object) *store.Snapshot {
 	return store.FromObjects(objects, store.Options{Domain: "cluster.local"})
 }
 
-// Build translates for one proxy.
-func Build(r resolve.Reader, p *model.Proxy) Resources {
-	c := resolve.Classify(r, p)
-	out := Resources{ByType: map[string][]Resource{}}
-	add := func(t, name string, m proto.Message) {
-		out.ByType[t] = append(out.ByType[t], Resource{name, m})
+// Build translates for one proxy, by the pipeline of the product.
+func Build(s *store.Snapshot, p *model.Proxy) Resources { return with(build.Options{}, s, p) }
+
+// Scratch does so without putting what proxies share below anything.
+func Scratch(s *store.Snapshot, p *model.Proxy) Resources {
+	return with(build.Options{Alone: true}, s, p)
+}
+
+func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
+	b := build.New(options)
+	if _, err := b.Advance(context.Background(), store.Commit{Snapshot: s, Full: true}, nil); err != nil {
+		panic(err) // the context does not end
 	}
-	clusters, problems := resolve.Clusters(r, &c)
-	out.Problems = append(out.Problems, problems...)
-	for _, cl := range clusters {
-		add("clusters", cl.Name, envoy.Cluster(cl))
-		if cl.Discovery == ir.DiscoveryEDS {
-			add("endpoints", cl.Name, envoy.LoadAssignment(endpoint.Assignment(r, &c, cl)))
+	seat := b.Seat(p)
+	defer b.Leave(seat)
+	made := b.Result(&seat.Class)
+	out := Resources{ByType: map[string][]Resource{}, Problems: slices.Concat(made.Shared, made.Own)}
+	for t, name := range typeNames() {
+		for r := range made.Sets[t].All() {
+			m, err := r.Message()
+			if err != nil {
+				panic(err) // our own bytes
+			}
+			out.ByType[name] = append(out.ByType[name], Resource{r.Name, m})
 		}
 	}
-	listeners, problems := resolve.Listeners(r, &c)
-	out.Problems = append(out.Problems, problems...)
-	for _, l := range listeners {
-		add("listeners", l.Name, envoy.Listener(l))
-	}
-	routes, problems := resolve.Routes(r, &c)
-	out.Problems = append(out.Problems, problems...)
-	for _, rc := range routes {
-		add("routes", rc.Name, envoy.RouteConfig(rc))
-	}
-	if t := resolve.NameTable(r, &c); t != nil {
-		add("nametable", "nametable", envoy.NameTable(t))
-	}
+	slices.SortFunc(out.Problems, model.CompareProblems)
 	return out
+}
+
+func typeNames() map[resource.Type]string {
+	return map[resource.Type]string{
+		resource.Clusters: "clusters", resource.Endpoints: "endpoints", resource.Listeners: "listeners",
+		resource.Routes: "routes", resource.NameTables: "nametable",
+	}
 }
 
 // Golden gives the expected sections of a case as translation makes them now.

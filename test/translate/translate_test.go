@@ -80,6 +80,11 @@ func TestCases(t *testing.T) {
 
 func validateAll(t testing.TB, res Resources) {
 	t.Helper()
+	for _, p := range res.Problems {
+		if p.Object.Kind == model.KindResource {
+			t.Errorf("translation made what Envoy's API forbids: %s", p)
+		}
+	}
 	for kind, list := range res.ByType {
 		seen := map[string]bool{}
 		for _, r := range list {
@@ -149,10 +154,10 @@ func TestPurity(t *testing.T) {
 // nothing makes another.
 func TestReplicasShareAClass(t *testing.T) {
 	forEachCase(t, func(t *testing.T, _ string, _ *txtar.Archive, c *Case) {
-		r := Snapshot(c.Objects)
+		r := Snapshot(c.Objects).Reader(nil)
 		for i := range c.Proxies {
 			p := c.Proxies[i].Model()
-			if pod := r.Pod(p.Namespace, p.Name); pod != nil {
+			if pod := r.Pod("", p.Namespace, p.Name); pod != nil {
 				p.Labels = pod.Labels
 			}
 			p.Name += "-unknown"

@@ -15,32 +15,56 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
+// Message is a resource before it is marshalled.
+type Message struct {
+	Type resource.Type
+	Name string
+	Body proto.Message
+}
+
 // Table is a push.Translator that gives every proxy the same messages.
-type Table []push.Message
+type Table []Message
 
-// Classify makes the proxies of a namespace one class.
-func (t Table) Classify(p *model.Proxy) resolve.Class { return resolve.Class{Key: p.Namespace} }
+// Seat makes the proxies of a namespace one class.
+func (t Table) Seat(p *model.Proxy) *build.Seat {
+	return &build.Seat{Proxy: p, Class: resolve.Class{Key: p.Namespace}}
+}
 
-// Advance has nothing to do.
-func (t Table) Advance(context.Context, []*resolve.Class) (push.Work, error) { return push.Work{}, nil }
+// Leave has nothing to do.
+func (t Table) Leave(*build.Seat) {}
 
-// Moved is false: a class does not depend on the state.
-func (t Table) Moved(*model.Proxy) bool { return false }
+// Advance says that the class of every proxy may have changed.
+func (t Table) Advance(_ context.Context, live []*resolve.Class) (build.Work, error) {
+	work := build.Work{Classes: map[string]struct{}{}}
+	for _, c := range live {
+		work.Classes[c.Key] = struct{}{}
+	}
+	return work, nil
+}
 
-// Touched says that all may have changed.
-func (t Table) Touched(*resolve.Class) (base, own bool) { return false, true }
-
-// Base is empty.
-func (t Table) Base(*resolve.Class) push.Base { return push.Base{} }
-
-// Own gives the messages.
-func (t Table) Own(*resolve.Class) push.Draft { return push.Draft{Messages: t} }
+// Result gives the messages. It panics where one cannot be marshalled, which is the test's fault.
+func (t Table) Result(*resolve.Class) build.Result {
+	var byType [resource.NumTypes][]*resource.Resource
+	for _, m := range t {
+		r, err := resource.New(m.Type, m.Name, m.Body)
+		if err != nil {
+			panic(err)
+		}
+		byType[m.Type] = append(byType[m.Type], r)
+	}
+	var out build.Result
+	for i, list := range byType {
+		out.Sets[i] = resource.NewSet(list...)
+	}
+	return out
+}
 
 // ADS gives no time limit: what waits for a resource waits until it comes, so that a fault shows.
 func ADS() *corev3.ConfigSource {
@@ -51,8 +75,8 @@ func ADS() *corev3.ConfigSource {
 }
 
 // Cluster takes its endpoints over ADS; seconds is what changes from one version to the next.
-func Cluster(name string, seconds int) push.Message {
-	return push.Message{Type: push.Clusters, Name: name, Body: &clusterv3.Cluster{
+func Cluster(name string, seconds int) Message {
+	return Message{Type: resource.Clusters, Name: name, Body: &clusterv3.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(time.Duration(seconds) * time.Second),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ADS()},
@@ -60,11 +84,11 @@ func Cluster(name string, seconds int) push.Message {
 }
 
 // Assignment gives a cluster one host on loopback.
-func Assignment(name string, port uint32) push.Message { return AssignmentAt(name, "127.0.0.1", port) }
+func Assignment(name string, port uint32) Message { return AssignmentAt(name, "127.0.0.1", port) }
 
 // AssignmentAt gives a cluster one host.
-func AssignmentAt(name, host string, port uint32) push.Message {
-	return push.Message{Type: push.Endpoints, Name: name, Body: &endpointv3.ClusterLoadAssignment{
+func AssignmentAt(name, host string, port uint32) Message {
+	return Message{Type: resource.Endpoints, Name: name, Body: &endpointv3.ClusterLoadAssignment{
 		ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(host, port)}},
 		}}}},
@@ -79,7 +103,7 @@ func address(host string, port uint32) *corev3.Address {
 
 // Listener serves on loopback, through HTTP filters, a route configuration that comes over ADS; stat
 // is what changes from one version to the next.
-func Listener(name string, port int, routes, stat string, filters ...proto.Message) push.Message {
+func Listener(name string, port int, routes, stat string, filters ...proto.Message) Message {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: stat,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{
@@ -91,7 +115,7 @@ func Listener(name string, port int, routes, stat string, filters ...proto.Messa
 			Name: fmt.Sprintf("filter-%d", i), ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoy.Any(f)},
 		})
 	}
-	return push.Message{Type: push.Listeners, Name: name, Body: &listenerv3.Listener{
+	return Message{Type: resource.Listeners, Name: name, Body: &listenerv3.Listener{
 		Name: name, Address: address("127.0.0.1", uint32(port)),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name: "http", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: envoy.Any(m)},
@@ -100,15 +124,15 @@ func Listener(name string, port int, routes, stat string, filters ...proto.Messa
 }
 
 // TwoChainsAlike makes a listener one that Envoy refuses.
-func TwoChainsAlike(m push.Message) push.Message {
+func TwoChainsAlike(m Message) Message {
 	l := m.Body.(*listenerv3.Listener)
 	l.FilterChains = append(l.FilterChains, proto.Clone(l.FilterChains[0]).(*listenerv3.FilterChain))
 	return m
 }
 
 // Route leads all requests to a cluster.
-func Route(name, cluster string) push.Message {
-	return push.Message{Type: push.Routes, Name: name, Body: &routev3.RouteConfiguration{
+func Route(name, cluster string) Message {
+	return Message{Type: resource.Routes, Name: name, Body: &routev3.RouteConfiguration{
 		Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*routev3.Route{{
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}}},

@@ -39,7 +39,7 @@ func namedPorts(containers []corev1.Container) []corev1.Container {
 	for i := range containers {
 		ports := slices.DeleteFunc(containers[i].Ports, func(p corev1.ContainerPort) bool { return p.Name == "" })
 		if len(ports) > 0 {
-			out = append(out, corev1.Container{Ports: ports})
+			out = append(out, corev1.Container{Ports: ports, RestartPolicy: containers[i].RestartPolicy})
 		}
 	}
 	return out

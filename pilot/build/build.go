@@ -1,0 +1,222 @@
+// Package build keeps what proxies should have up to date from commit to commit: it calls resolve and
+// endpoint for one unit at a time, turns what they decide into resources, and computes a unit again
+// only when a row that it read has another value. Nobody says what depends on what: a unit's reads are
+// recorded as it makes them.
+//
+// Glossary:
+//
+//	row       one row of a table of the store; what is recorded and what a commit reports
+//	class     the proxies that get the same, as resolve has it
+//	unit      what is computed at once: a service's clusters, a listener, a virtual host, a class's plan,
+//	          which class a proxy belongs to
+//	layer     units, and the sets of resources that they give, over those of the layer below it
+//	plan      the unit of a layer that says of which other units it is made
+//	own unit  a unit of a layer that stands in the place of the same one below, or beside those below
+//	Nobody    the namespace without anything of its own, for which the lowest layer is computed
+//
+// Three layers make what a class gets. The lowest is computed for Nobody and shared by all namespaces.
+// Over it lies one for what a namespace sends otherwise: the units that looked for a row, or a fact,
+// which Nobody has not and this namespace has. The highest is the class's own: what it receives, or
+// serves as a gateway. A class with a Sidecar object has its outbound side for itself.
+package build
+
+import (
+	"context"
+	"sync"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// Builder computes what classes should have. Advance comes first and alone, once for each commit; the
+// other methods may then be called concurrently.
+type Builder struct {
+	encoder  *encoder
+	index    *index
+	options  Options
+	snapshot *store.Snapshot
+
+	mu     sync.Mutex // guards the maps while classes are built concurrently
+	layers map[string]*layer
+	seats  map[*Seat]struct{}
+}
+
+// Options of a Builder.
+type Options struct {
+	// Alone makes each class's layers for itself: nothing is put over what others have in common. It
+	// gives the same in another way, for comparison.
+	Alone bool
+	// Extend wraps the outline of each layer, so that it may have further units; nil for none.
+	Extend func(Outline) Outline
+}
+
+// Result is what a class should have.
+type Result struct {
+	Sets [resource.NumTypes]*resource.Set
+	// Problems of what the class shares with others, which is one list for all of them, and of its own.
+	// Nobody changes them.
+	Shared, Own []model.Problem
+}
+
+// Work is what an Advance did.
+type Work struct {
+	Layers, Changed int // layers there are, and those of them that came out otherwise
+	Units, Computed int // units there are, and those of them that were computed
+	// Classes are the keys of the classes whose Result is another one.
+	Classes map[string]struct{}
+	// Moved are the seats whose class is another one.
+	Moved []*Seat
+}
+
+// New gives a Builder without a state.
+func New(options Options) *Builder {
+	return &Builder{
+		encoder: newEncoder(), index: newIndex(), options: options,
+		layers: map[string]*layer{}, seats: map[*Seat]struct{}{},
+	}
+}
+
+// Pool gives the pool of the resources and sets that the Builder makes.
+func (b *Builder) Pool() *resource.Pool { return b.encoder.pool }
+
+// Advance brings everything to a commit of the store. live are the classes with proxies; what only
+// others had is dropped.
+func (b *Builder) Advance(ctx context.Context, c store.Commit, live []*resolve.Class) (Work, error) {
+	first := b.snapshot == nil
+	b.snapshot = c.Snapshot
+	b.encoder.advance()
+	b.dropUnused(live)
+	work := Work{Classes: map[string]struct{}{}}
+	work.Moved = b.reclassify(c, first)
+	if err := b.update(ctx, c); err != nil {
+		return Work{}, err
+	}
+	for _, l := range b.layers {
+		work.Layers++
+		work.Units += len(l.units)
+		work.Computed += l.computed
+		if l.changed {
+			work.Changed++
+			if l.top {
+				work.Classes[l.class.Key] = struct{}{}
+			}
+		}
+	}
+	return work, nil
+}
+
+// update brings all layers up to the snapshot, the lowest first.
+func (b *Builder) update(ctx context.Context, c store.Commit) error {
+	levels := [maxLevel + 1][]*layer{}
+	for _, l := range b.layers {
+		l.begin(c.Full)
+		levels[l.level] = append(levels[l.level], l)
+	}
+	if !c.Full {
+		b.index.mark(c.Rows)
+	}
+	for _, layers := range levels {
+		var stale []*layer
+		for _, l := range layers {
+			if l.stale() {
+				stale = append(stale, l)
+			}
+		}
+		if err := inParallel(ctx, stale, (*layer).update); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropUnused forgets the layers of classes that have no proxies.
+func (b *Builder) dropUnused(live []*resolve.Class) {
+	used := map[*layer]struct{}{}
+	for _, c := range live {
+		for l := b.layers[c.Key]; l != nil; l = l.below {
+			used[l] = struct{}{}
+		}
+	}
+	for key, l := range b.layers {
+		if _, ok := used[l]; !ok {
+			delete(b.layers, key)
+			l.drop()
+		}
+	}
+}
+
+// Result gives what a class should have, building it if it is the first of its kind.
+func (b *Builder) Result(c *resolve.Class) Result {
+	l := b.layer(c)
+	return Result{Sets: l.sets, Shared: l.below.problems, Own: l.problems}
+}
+
+// layer gives the highest layer of a class, up to date.
+func (b *Builder) layer(c *resolve.Class) *layer {
+	b.mu.Lock()
+	l := b.layers[c.Key]
+	if l == nil {
+		l = b.plan(*c)
+		b.layers[c.Key] = l
+	}
+	b.mu.Unlock()
+	l.make()
+	return l
+}
+
+// plan says of which layers a class is made. The caller holds the mutex.
+func (b *Builder) plan(c resolve.Class) *layer {
+	outbound := c.Outbound()
+	key := "outbound " + outbound.Key
+	below := b.layers[key]
+	if below == nil {
+		below = newLayer(b, key, outbound, b.common(outbound))
+		b.layers[key] = below
+	}
+	top := newLayer(b, c.Key, c, below)
+	top.top = true
+	return top
+}
+
+// common gives the layer that an outbound class has in common with those of other namespaces, or nil.
+func (b *Builder) common(outbound resolve.Class) *layer {
+	common, ok := outbound.Common()
+	if !ok || b.options.Alone {
+		return nil
+	}
+	key := "common " + common.Key
+	if b.layers[key] == nil {
+		b.layers[key] = newLayer(b, key, common, nil)
+	}
+	return b.layers[key]
+}
+
+// FromScratch gives a function that translates a class with a Builder of its own, in which nothing is put
+// over anything else. It belongs to the present state and may be called later, beside everything else.
+// What it decides is encoded only where nothing equal is in use, which is most of the cost of a class.
+func (b *Builder) FromScratch(c *resolve.Class) func() Result {
+	fresh := New(Options{Alone: true, Extend: b.options.Extend})
+	fresh.snapshot, fresh.encoder = b.snapshot, b.encoder.apart()
+	return func() Result { return fresh.Result(c) }
+}
+
+// Discard makes everything anew that has something in common with a class, when it is next asked for.
+// It comes alone, as Advance does.
+func (b *Builder) Discard(c *resolve.Class) {
+	lowest := b.layers[c.Key]
+	for lowest != nil && lowest.below != nil {
+		lowest = lowest.below
+	}
+	for key, l := range b.layers {
+		at := l
+		for at.below != nil {
+			at = at.below
+		}
+		if at == lowest {
+			delete(b.layers, key)
+			l.drop()
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package build
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// encoder turns ir values into resources, equal ones into the same.
+type encoder struct {
+	pool  *resource.Pool
+	memos [resource.NumTypes]*memo[resource.Resource]
+	hosts *memo[encodedHost]
+
+	mu          sync.Mutex
+	assignments map[assignmentKey]assignment // of the present snapshot
+}
+
+// assignmentKey is what decides about a load assignment in one snapshot: the cluster, by identity,
+// and what endpoints show to a class.
+type assignmentKey struct {
+	cluster    *ir.Cluster
+	ipv4, ipv6 bool
+	clusterID  string
+	locality   model.Locality
+}
+
+// assignment is a load assignment with the rows that were read for it.
+type assignment struct {
+	*resource.Resource
+	rows []store.Row
+}
+
+// encodedHost is a virtual host as a field of a marshalled route configuration.
+type encodedHost struct {
+	resource.Fragment
+	value *ir.VirtualHost
+}
+
+// fieldVirtualHosts is virtual_hosts of envoy.config.route.v3.RouteConfiguration.
+const fieldVirtualHosts = 2
+
+func newEncoder() *encoder {
+	e := &encoder{pool: resource.NewPool(), hosts: newMemo[encodedHost]()}
+	for t := range e.memos {
+		e.memos[t] = newMemo[resource.Resource]()
+	}
+	e.advance()
+	return e
+}
+
+// apart gives an encoder for another use of the present snapshot or a former one. It has the same
+// memory of what equal values come to, since that follows from the values alone.
+func (e *encoder) apart() *encoder {
+	out := &encoder{pool: e.pool, memos: e.memos, hosts: e.hosts}
+	out.advance()
+	return out
+}
+
+// advance forgets what followed from the former snapshot alone.
+func (e *encoder) advance() { e.assignments = map[assignmentKey]assignment{} }
+
+// encode gives the resource of a value, and the equal value that it was made from. Where resources
+// of one name are many, variant narrows the search for it.
+func (e *encoder) encode(t resource.Type, name, variant string, value any, message func() proto.Message) (*resource.Resource, any, error) {
+	return e.memos[t].get(memoKey{name, variant}, value, func() (*resource.Resource, error) {
+		m := message()
+		if err := validate(m); err != nil {
+			return nil, err
+		}
+		r, err := resource.New(t, name, m)
+		if err != nil {
+			return nil, err
+		}
+		return e.pool.One(r), nil
+	})
+}
+
+// validate checks a message by its generated rules.
+func validate(m proto.Message) error {
+	if v, ok := m.(interface{ ValidateAll() error }); ok {
+		return v.ValidateAll()
+	}
+	return nil
+}
+
+// cluster gives with the resource the equal value that is shared.
+func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, error) {
+	r, shared, err := e.encode(resource.Clusters, cl.Name, "", cl, func() proto.Message { return envoy.Cluster(cl) })
+	if err != nil {
+		return nil, cl, err
+	}
+	return r, shared.(*ir.Cluster), nil
+}
+
+// listeners gives the product of a unit that makes a listener; those of one variant and name are few.
+func (e *encoder) listeners(variant string, problems []model.Problem, l *ir.Listener) Product {
+	p := Product{Type: resource.Listeners, Problems: problems}
+	r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
+	p.add(l.Name, r, err)
+	return p
+}
+
+// assignment gives the load assignment of a cluster that is shared.
+func (e *encoder) assignment(r store.Reader, c *resolve.Class, cl *ir.Cluster) (*resource.Resource, error) {
+	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID, c.Locality}
+	e.mu.Lock()
+	known, ok := e.assignments[key]
+	e.mu.Unlock()
+	if ok {
+		r.Record(known.rows)
+		return known.Resource, nil
+	}
+	t := trace{}
+	a := endpoint.Assignment(r.With(t.record), c, cl)
+	made, _, err := e.encode(resource.Endpoints, a.Cluster, "", a, func() proto.Message { return envoy.LoadAssignment(a) })
+	r.Record(t.rows)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.assignments[key] = assignment{made, t.rows}
+	e.mu.Unlock()
+	return made, nil
+}
+
+func (e *encoder) nameTable(t *ir.NameTable) (*resource.Resource, error) {
+	r, _, err := e.encode(resource.NameTables, resource.NameTableName, "", t, func() proto.Message { return envoy.NameTable(t) })
+	return r, err
+}
+
+// virtualHostOf gives the product of a unit that makes a virtual host; nil for none.
+func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem) Product {
+	p := Product{Type: resource.Routes, Problems: problems}
+	if vh != nil {
+		p.host, p.err = e.virtualHost(vh)
+	}
+	return p
+}
+
+func (e *encoder) virtualHost(vh *ir.VirtualHost) (*encodedHost, error) {
+	out, _, err := e.hosts.get(memoKey{name: vh.Name}, vh, func() (*encodedHost, error) {
+		m := envoy.VirtualHost(vh)
+		if err := validate(m); err != nil {
+			return nil, err
+		}
+		value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		field := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
+		return &encodedHost{resource.Fragment{Field: protowire.AppendBytes(field, value)}, vh}, nil
+	})
+	return out, err
+}
+
+// compose puts a route configuration together of virtual hosts that were checked one by one. A domain
+// that stands twice is left with its first host; unique tells on the way in that there is none, on the
+// way out whether there was none.
+func (e *encoder) compose(name string, hosts []hostField, unique bool) (*resource.Resource, bool, error) {
+	if !unique {
+		var err error
+		if hosts, unique, err = e.uniqueDomains(hosts); err != nil {
+			return nil, unique, err
+		}
+	}
+	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(envoy.RouteConfig(&ir.RouteConfig{Name: name}))
+	if err != nil {
+		return nil, unique, err
+	}
+	fragments := make([]*resource.Fragment, len(hosts))
+	for i := range hosts {
+		fragments[i] = &hosts[i].Fragment
+	}
+	return e.pool.One(resource.NewFromFragments(resource.Routes, name, head, fragments)), unique, nil
+}
+
+// uniqueDomains leaves a domain with its first host, and tells whether all were so.
+func (e *encoder) uniqueDomains(hosts []hostField) ([]hostField, bool, error) {
+	encoded := make(map[*ir.VirtualHost]hostField, len(hosts))
+	all := make([]*ir.VirtualHost, 0, len(hosts))
+	for _, h := range hosts {
+		encoded[h.value] = h
+		all = append(all, h.value)
+	}
+	kept := resolve.UniqueDomains(all)
+	if slices.Equal(kept, all) {
+		return hosts, true, nil
+	}
+	out := make([]hostField, 0, len(kept))
+	for _, vh := range kept {
+		h := encoded[vh]
+		if h.encodedHost == nil { // it lost a domain
+			var err error
+			if h.encodedHost, err = e.virtualHost(vh); err != nil {
+				return nil, false, err
+			}
+		}
+		out = append(out, h)
+	}
+	return out, false, nil
+}
+
+// forbidden reports a resource that came out as Envoy's API forbids it.
+func forbidden(t resource.Type, name string, err error) model.Problem {
+	return model.Problem{
+		Object: model.Key{Kind: model.KindResource, Name: t.String() + " " + name}, Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Message: fmt.Sprintf("is what Envoy's API forbids, so its former version stays: %v", err),
+	}
+}

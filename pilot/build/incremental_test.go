@@ -1,0 +1,282 @@
+package build
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	typev1beta1 "istio.io/api/type/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/test/storetest"
+)
+
+var (
+	editNamespaces = []string{"a", "b", "c", "istio-system"}
+	editNames      = []string{"web", "shop", "db"}
+)
+
+// editor makes random objects of every kind over few names, so that they meet.
+type editor struct{ *rand.Rand }
+
+func pick[T any](e editor, from ...T) T { return from[e.IntN(len(from))] }
+
+func (e editor) ns() string   { return pick(e, editNamespaces...) }
+func (e editor) name() string { return pick(e, editNames...) }
+
+func (e editor) host() string {
+	full := e.name() + "." + e.ns() + ".svc.cluster.local"
+	return pick(e, full, full, e.name(), "*.b.svc.cluster.local", "*.cluster.local", "other.example.com", "*.example.com", "*")
+}
+
+func (e editor) exportTo() []string {
+	return pick(e, nil, nil, []string{"*"}, []string{"."}, []string{"a", "b"}, []string{"~"})
+}
+
+func (e editor) labels() map[string]string {
+	return map[string]string{
+		"app": e.name(), "version": pick(e, "v1", "v2"), "security.istio.io/tlsMode": pick(e, "istio", "disabled"),
+		"topology.kubernetes.io/region": pick(e, "r1", "r2"),
+	}
+}
+
+func (e editor) object() *model.Object {
+	ns := e.ns()
+	switch e.IntN(20) {
+	case 0, 1, 2, 3:
+		return e.service(ns)
+	case 4, 5, 6, 7, 8:
+		return e.pod(ns, strconv.Itoa(e.IntN(6)))
+	case 9, 10, 11, 12:
+		return storetest.Object(model.KindVirtualService, ns, e.name(), e.virtualService())
+	case 13, 14, 15:
+		return storetest.Object(model.KindDestinationRule, ns, e.name(), e.destinationRule())
+	case 16:
+		return storetest.Object(model.KindSidecar, ns, e.name(), e.sidecar())
+	case 17:
+		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
+	case 18:
+		return storetest.Object(model.KindGateway, ns, e.name(), &networking.Gateway{
+			Selector: pick(e, nil, map[string]string{"app": e.name()}),
+			Servers:  []*networking.Server{{Port: &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: "HTTP", Name: "x"}, Hosts: []string{pick(e, "*", "./*", "*.example.com")}}},
+		})
+	}
+	if e.IntN(3) > 0 {
+		return storetest.Object(model.KindNamespace, "", ns, &corev1.Namespace{})
+	}
+	mesh := proto.Clone(model.DefaultMeshConfig()).(*meshconfig.MeshConfig)
+	mesh.AccessLogFile = pick(e, "", "/dev/stdout")
+	return storetest.Object(model.KindMeshConfig, "istio-system", "istio", mesh)
+}
+
+func (e editor) service(ns string) *model.Object {
+	o := storetest.Service(ns, e.name(), pick(e, "172.16.0.1", "172.16.0.2", corev1.ClusterIPNone), corev1.ServicePort{
+		Name: pick(e, "http", "tcp", "tls", "x"), Port: pick(e, int32(80), 80, 8080),
+		TargetPort: pick(e, intstr.FromInt32(9000), intstr.FromString("named")),
+	}, corev1.ServicePort{Name: "grpc-2", Port: pick(e, int32(80), 7070)})
+	if e.IntN(4) == 0 {
+		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
+	}
+	return o
+}
+
+func (e editor) pod(ns, name string) *model.Object {
+	o := storetest.Pod(ns, name, "10.0."+strconv.Itoa(slices.Index(editNamespaces, ns))+"."+name, e.labels())
+	spec := o.Spec.(*corev1.Pod)
+	spec.Spec.ServiceAccountName = pick(e, "x", "y")
+	spec.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: pick(e, "named", "else"), ContainerPort: pick(e, int32(9001), 9002)}}}}
+	if e.IntN(3) == 0 {
+		spec.Status.Conditions = nil
+	}
+	return o
+}
+
+func (e editor) destination() *networking.Destination {
+	d := &networking.Destination{Host: e.host(), Subset: pick(e, "", "v1", "v2")}
+	if e.IntN(2) == 0 {
+		d.Port = &networking.PortSelector{Number: pick(e, uint32(80), 8080)}
+	}
+	return d
+}
+
+func (e editor) virtualService() *networking.VirtualService {
+	out := &networking.VirtualService{Hosts: []string{e.host(), e.host()}, ExportTo: e.exportTo(), Gateways: pick(e, nil, nil, []string{"mesh"}, []string{"web", "mesh"}, []string{"a/shop"})}
+	for range 1 + e.IntN(2) {
+		rule := &networking.HTTPRoute{Route: []*networking.HTTPRouteDestination{
+			{Destination: e.destination(), Weight: 1}, {Destination: e.destination(), Weight: 2},
+		}}
+		if e.IntN(2) == 0 {
+			rule.Match = []*networking.HTTPMatchRequest{{
+				SourceLabels: pick(e, nil, map[string]string{"version": "v1"}), SourceNamespace: pick(e, "", "a"), Port: pick(e, uint32(0), 80),
+				Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/" + e.name()}},
+			}}
+		}
+		out.Http = append(out.Http, rule)
+	}
+	if e.IntN(3) == 0 {
+		out.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: e.destination()}}}}
+		out.Tls = []*networking.TLSRoute{{
+			Match: []*networking.TLSMatchAttributes{{SniHosts: []string{"x.example.com"}}},
+			Route: []*networking.RouteDestination{{Destination: e.destination()}},
+		}}
+	}
+	return out
+}
+
+func (e editor) destinationRule() *networking.DestinationRule {
+	out := storetest.DestinationRule("", "", e.host(), int32(1+e.IntN(9)), e.exportTo()...).Spec.(*networking.DestinationRule)
+	out.Subsets = out.Subsets[:e.IntN(3)]
+	switch e.IntN(5) {
+	case 0:
+		out.WorkloadSelector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"version": "v1"}}
+	case 1:
+		out.TrafficPolicy.OutlierDetection = &networking.OutlierDetection{} // with it, locality counts
+	case 2:
+		out.TrafficPolicy.Tls = &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}
+	case 3:
+		out.TrafficPolicy.LoadBalancer = &networking.LoadBalancerSettings{LbPolicy: &networking.LoadBalancerSettings_ConsistentHash{
+			ConsistentHash: &networking.LoadBalancerSettings_ConsistentHashLB{
+				HashKey: &networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName{HttpHeaderName: pick(e, "x", "y")},
+			},
+		}}
+	}
+	return out
+}
+
+func (e editor) sidecar() *networking.Sidecar {
+	out := &networking.Sidecar{Egress: []*networking.IstioEgressListener{{
+		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com")},
+	}}}
+	if e.IntN(2) == 0 {
+		out.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": e.name()}}
+	}
+	if e.IntN(2) == 0 {
+		out.OutboundTrafficPolicy = &networking.OutboundTrafficPolicy{Mode: pick(e, networking.OutboundTrafficPolicy_ALLOW_ANY, networking.OutboundTrafficPolicy_REGISTRY_ONLY)}
+	}
+	return out
+}
+
+func (e editor) peerAuthentication() *security.PeerAuthentication {
+	out := &security.PeerAuthentication{Mtls: &security.PeerAuthentication_MutualTLS{Mode: pick(e,
+		security.PeerAuthentication_MutualTLS_STRICT, security.PeerAuthentication_MutualTLS_DISABLE, security.PeerAuthentication_MutualTLS_UNSET)}}
+	if e.IntN(2) == 0 {
+		out.Selector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": e.name()}}
+		out.PortLevelMtls = map[uint32]*security.PeerAuthentication_MutualTLS{9000: {Mode: security.PeerAuthentication_MutualTLS_DISABLE}}
+	}
+	return out
+}
+
+// editProxies are proxies of all namespaces, zones and types.
+func editProxies() []*model.Proxy {
+	var out []*model.Proxy
+	for i, ns := range editNamespaces {
+		for n := range 6 {
+			p := storetest.Sidecar(ns, strconv.Itoa(n), fmt.Sprintf("10.0.%d.%d", i, n))
+			p.DNSCapture = n%2 == 0
+			p.Locality.Region = "r" + strconv.Itoa(1+n%2)
+			if n == 5 {
+				p.Type = model.RouterProxy
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// fromScratch gives a function that tells what a new Builder has for a proxy, where no class has anything
+// in common with others.
+func fromScratch(t testing.TB, c store.Commit, options Options) func(p *model.Proxy) (Result, string) {
+	c.Full, options.Alone = true, true
+	b := New(options)
+	if _, err := b.Advance(t.Context(), c, nil); err != nil {
+		t.Fatal(err)
+	}
+	return func(p *model.Proxy) (Result, string) {
+		seat := b.Seat(p)
+		return b.Result(&seat.Class), seat.Class.Key
+	}
+}
+
+// TestIncrementalEqualsFromScratch edits at random, and compares every view after each step with
+// that of a new engine. A failure names the seed, by which the subtest is run again.
+func TestIncrementalEqualsFromScratch(t *testing.T) {
+	for seed := range uint64(editSeeds) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { editAtRandom(t, seed) })
+	}
+}
+
+const editSeeds, editSteps = 16, 40
+
+func editAtRandom(t *testing.T, seed uint64) {
+	e := editor{rand.New(rand.NewPCG(seed, 0))}
+	f, d, proxies := storetest.NewFeed(t, nil), newDriver(t), editProxies()
+	d.apply(f.Edit()...)
+	for step := range editSteps {
+		var objects []*model.Object
+		for range 1 + e.IntN(4) {
+			o := e.object()
+			if e.IntN(4) == 0 {
+				o = &model.Object{Key: o.Key}
+			}
+			objects = append(objects, o)
+		}
+		commits := f.Edit(objects...)
+		d.apply(commits...)
+		for len(d.seats) < len(proxies) && len(d.seats) < 2*(step+1) { // they come one after the other
+			d.join(proxies[len(d.seats)])
+		}
+		scratch := fromScratch(t, commits[len(commits)-1], Options{})
+		for _, s := range d.seats {
+			want, class := scratch(s.Proxy)
+			difference := differ(s.now(), want)
+			if s.Class.Key != class {
+				difference = "another class"
+			}
+			if difference != "" {
+				for _, o := range objects {
+					t.Logf("edit: %v %v", o.Key, o.Spec)
+				}
+				t.Fatalf("step %d, %s: %s", step, s.Proxy.ID, difference)
+			}
+		}
+	}
+}
+
+// differ describes the first difference of two results.
+func differ(got, want Result) string {
+	for typ := range resource.NumTypes {
+		g, w := got.Sets[typ], want.Sets[typ]
+		for r := range w.All() {
+			switch x := g.Get(r.Name); {
+			case x == nil:
+				return fmt.Sprintf("%s %s is missing", typ, r.Name)
+			case !slices.Equal(x.Delta(), r.Delta()):
+				a, _ := x.Message()
+				b, _ := r.Message()
+				return fmt.Sprintf("%s %s: incremental\n%v\nfrom scratch\n%v", typ, r.Name, a, b)
+			}
+		}
+		for r := range g.All() {
+			if w.Get(r.Name) == nil {
+				return fmt.Sprintf("%s %s is too much", typ, r.Name)
+			}
+		}
+		if g.Version() != w.Version() || g.Len() != w.Len() || g.Bytes() != w.Bytes() {
+			return fmt.Sprintf("%s: totals differ", typ)
+		}
+	}
+	if !slices.Equal(got.Shared, want.Shared) || !slices.Equal(got.Own, want.Own) {
+		return fmt.Sprintf("problems\n%v\n%v\nfrom scratch\n%v\n%v", got.Shared, got.Own, want.Shared, want.Own)
+	}
+	return ""
+}

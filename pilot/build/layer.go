@@ -1,0 +1,348 @@
+package build
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// layer is units, and the sets of resources that they give, over those of the layer below. While layers
+// are updated one goroutine at a time works on each, when the layer below is up to date.
+type layer struct {
+	builder *Builder
+	key     string
+	class   resolve.Class
+	below   *layer // nil for none
+	level   int    // how many are below
+	top     bool   // it is the class's own
+	once    sync.Once
+
+	outline Outline // nil before the first update
+	// borrowed tells that outline is that of the layer below, since nothing that it follows from is
+	// otherwise here.
+	borrowed bool
+	plan     *unit // of outline; nil where it is borrowed
+	own      *ownRows
+	units    map[UnitID]*unit // those that are not as below
+	routes   map[string]*routes
+	version  int // how often units came, went or read something else
+
+	sets  [resource.NumTypes]*resource.Set
+	cover cover
+	local
+	reports  map[UnitID][]model.Problem // by unit, of those that have any
+	problems []model.Problem            // in order, each once; replaced, never changed
+
+	// Of the present update:
+	dirty    map[UnitID]struct{} // units of which a row that they read has another value
+	full     bool                // everything is to be computed again
+	changed  bool                // sets or problems
+	noted    bool                // reports
+	renamed  bool                // some unit gives resources of other names
+	computed int                 // units
+}
+
+const maxLevel = 2
+
+func newLayer(b *Builder, key string, c resolve.Class, below *layer) *layer {
+	l := &layer{
+		builder: b, key: key, class: c, below: below,
+		units: map[UnitID]*unit{}, dirty: map[UnitID]struct{}{}, reports: map[UnitID][]model.Problem{},
+	}
+	if below != nil {
+		l.level = below.level + 1
+	}
+	for t := range l.sets {
+		l.sets[t] = b.encoder.pool.Empty()
+	}
+	return l
+}
+
+// make brings a new layer to the present state.
+func (l *layer) make() {
+	l.once.Do(func() {
+		if l.below != nil {
+			l.below.make()
+		}
+		l.full = true
+		l.update()
+	})
+}
+
+// begin starts an update.
+func (l *layer) begin(full bool) {
+	l.full = full
+	l.changed, l.noted, l.renamed, l.computed = false, false, false, 0
+	l.relocated = false
+}
+
+// stale tells whether the layer is to be updated.
+func (l *layer) stale() bool {
+	return l.full || len(l.dirty) > 0 || l.below != nil && (l.below.changed || l.below.noted || l.below.renamed || l.below.relocated || l.below.computed > 0)
+}
+
+func (l *layer) update() {
+	former := l.outline
+	if l.full {
+		l.clear()
+	}
+	if l.lay() {
+		l.choose(former)
+	}
+	l.computeDirty()
+	l.composeRoutes()
+	l.publish()
+	l.full = false
+	clear(l.dirty)
+}
+
+// clear forgets all units, so that each is computed again. What they gave stays until then.
+func (l *layer) clear() {
+	for _, u := range l.units {
+		l.forget(u)
+	}
+	l.outline, l.borrowed, l.own = nil, false, nil
+	l.dropPlan()
+	l.units, l.routes = map[UnitID]*unit{}, map[string]*routes{}
+	l.noted = true
+	l.cover.clear(l)
+}
+
+// drop gives up the layer.
+func (l *layer) drop() {
+	for _, u := range l.units {
+		l.builder.index.forget(u)
+	}
+	if l.own != nil {
+		l.builder.index.forget(&l.own.unit)
+	}
+	if l.plan != nil {
+		l.builder.index.forget(l.plan)
+	}
+}
+
+// lay brings the outline up to date, and tells whether the layer may be made of other units.
+func (l *layer) lay() bool {
+	if l.below == nil || l.top {
+		if l.outline != nil && !l.isDirty(UnitID{Kind: kindPlan}) {
+			return false
+		}
+		l.replan()
+		return true
+	}
+	moved := l.readOwn()
+	if !moved {
+		if l.plan != nil && l.isDirty(UnitID{Kind: kindPlan}) {
+			l.replan()
+			return true
+		}
+		return false
+	}
+	if l.own.reads(l.below.plan) {
+		if l.plan == nil || l.isDirty(UnitID{Kind: kindPlan}) {
+			l.replan()
+		}
+		return true
+	}
+	l.dropPlan()
+	l.outline, l.borrowed = l.below.outline.For(&l.class), true
+	return true
+}
+
+func (l *layer) isDirty(id UnitID) bool {
+	_, dirty := l.dirty[id]
+	return dirty
+}
+
+// replan computes the outline.
+func (l *layer) replan() {
+	if l.plan == nil {
+		l.plan = &unit{layer: l, id: UnitID{Kind: kindPlan}}
+	}
+	t := trace{client: l.key}
+	r := l.builder.snapshot.Reader(t.record)
+	var next Outline
+	if l.top {
+		next = newClassOutline(r, &l.class, l.builder.encoder)
+	} else {
+		next = newOutboundOutline(r, &l.class, l.builder.encoder)
+	}
+	if l.builder.options.Extend != nil {
+		next = l.builder.options.Extend(next)
+	}
+	var former Outline
+	if !l.borrowed {
+		former = l.outline
+	}
+	l.markFacts(next.ChangedFacts(former))
+	l.outline, l.borrowed = next, false
+	l.link(l.plan, t.rows)
+	l.computed++
+	l.report(l.plan.id, next.Problems())
+}
+
+// markFacts marks the units that noted facts.
+func (l *layer) markFacts(facts []string) {
+	rows := make([]store.Row, 0, len(facts))
+	for _, fact := range facts {
+		rows = append(rows, l.factRow(fact))
+	}
+	l.builder.index.mark(rows)
+}
+
+func (l *layer) factRow(fact string) store.Row {
+	row := store.FactRow(fact)
+	row.Client = l.key
+	return row
+}
+
+func (l *layer) dropPlan() {
+	if l.plan != nil {
+		l.builder.index.forget(l.plan)
+		l.plan = nil
+		l.report(UnitID{Kind: kindPlan}, nil)
+	}
+}
+
+// choose finds of which units the layer is made: drops those that it has no more, and marks those that
+// are new or have another part of the plan.
+func (l *layer) choose(former Outline) {
+	wanted := l.wanted()
+	for id, u := range l.units {
+		if _, stays := wanted[id]; !stays {
+			l.forget(u)
+			delete(l.units, id)
+		}
+	}
+	for id := range wanted {
+		switch {
+		case l.units[id] == nil:
+			l.units[id] = &unit{layer: l, id: id}
+			l.version++
+			l.dirty[id] = struct{}{}
+		case former != nil && (!former.Has(id) || !l.outline.Same(id, former)):
+			l.dirty[id] = struct{}{}
+		}
+	}
+	l.cover.hide(l)
+	l.layRoutes()
+}
+
+// wanted gives the units that the layer has: all of its outline where nothing is below that has any,
+// else those that looked for what the namespace has of its own, and those that the outline has otherwise.
+func (l *layer) wanted() map[UnitID]struct{} {
+	out := map[UnitID]struct{}{}
+	if l.below == nil || l.top {
+		for _, id := range l.outline.Units() {
+			out[id] = struct{}{}
+		}
+		return out
+	}
+	l.own.readers(func(u *unit) {
+		if u.id.Kind != kindPlan {
+			out[u.id] = struct{}{}
+		}
+	})
+	if !l.borrowed {
+		for _, id := range l.outline.Units() {
+			if !l.below.outline.Has(id) || !l.outline.Same(id, l.below.outline) {
+				out[id] = struct{}{}
+			}
+		}
+		maps.DeleteFunc(out, func(id UnitID, _ struct{}) bool { return !l.outline.Has(id) })
+	}
+	for id := range out { // what is sent to a cluster follows from how it is made
+		if id.Kind == kindClusters {
+			out[UnitID{Kind: kindAssignments, Host: id.Host}] = struct{}{}
+		}
+	}
+	return out
+}
+
+// forget takes a unit out of what it was counted in.
+func (l *layer) forget(u *unit) {
+	l.builder.index.forget(u)
+	l.version++
+	l.cover.replaced(l, u.Product.Type, u.Resources, nil)
+	l.report(u.id, nil)
+	if u.id.Kind == kindClusters && slices.ContainsFunc(u.clusters, isLocal) {
+		l.moved = true
+	}
+	if r := l.routes[u.id.Name]; u.id.Kind == kindVirtualHost && r != nil {
+		r.stale, r.moved = true, true
+	}
+}
+
+// computeDirty computes the units that are marked, clusters before their assignments, which they may
+// mark.
+func (l *layer) computeDirty() {
+	for _, assignments := range []bool{false, true} {
+		for id := range l.dirty {
+			if u := l.units[id]; u != nil && (id.Kind == kindAssignments) == assignments {
+				l.compute(u)
+			}
+		}
+	}
+}
+
+// compute makes a unit again.
+func (l *layer) compute(u *unit) {
+	l.computed++
+	t := trace{client: l.key}
+	next := l.outline.Compute(Input{l.builder.snapshot.Reader(t.record), l.clustersOf}, u.id)
+	l.link(u, t.rows)
+	if next.forbidden {
+		for i, e := range next.Resources {
+			if e.Resource == nil { // its former version stays
+				next.Resources[i].Resource = l.sets[next.Type].Get(e.Name)
+			}
+		}
+	}
+	former := u.Product
+	u.Product = next
+	l.cover.replaced(l, next.Type, former.Resources, next.Resources)
+	l.report(u.id, next.Problems)
+	switch u.id.Kind {
+	case kindClusters:
+		if !slices.Equal(former.clusters, next.clusters) {
+			l.dirty[UnitID{Kind: kindAssignments, Host: u.id.Host}] = struct{}{}
+			l.moved = l.moved || slices.ContainsFunc(former.clusters, isLocal) || slices.ContainsFunc(next.clusters, isLocal)
+		}
+	case kindAssignments:
+		if slices.ContainsFunc(l.clustersOf(u.id.Host), isLocal) {
+			l.delocalise()
+		}
+	case kindVirtualHost:
+		l.routes[u.id.Name].take(u.id.Host, former, next)
+	}
+}
+
+// link records what a unit read.
+func (l *layer) link(u *unit, rows []store.Row) {
+	if l.builder.index.link(u, rows) {
+		l.version++
+	}
+}
+
+// find gives a unit of the layer or of those below, or nil.
+func (l *layer) find(id UnitID) *unit {
+	for ; l != nil; l = l.below {
+		if u := l.units[id]; u != nil {
+			return u
+		}
+	}
+	return nil
+}
+
+func (l *layer) clustersOf(host string) []*ir.Cluster {
+	if u := l.find(UnitID{Kind: kindClusters, Host: host}); u != nil {
+		return u.clusters
+	}
+	return nil
+}

@@ -1,0 +1,291 @@
+package build
+
+import (
+	"slices"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// Outline is what a layer's plan says: of which units the layer is made, and how each is computed. It
+// never changes; a plan that is computed again gives another one.
+type Outline interface {
+	// Units gives all units, those first that others need.
+	Units() []UnitID
+	Has(id UnitID) bool
+	// Same tells whether a unit has the same part of the plan in another outline, which has it too.
+	Same(id UnitID, other Outline) bool
+	// Compute makes a unit. Everything that it follows from is in the outline or read from the reader.
+	Compute(in Input, id UnitID) Product
+	// Routes gives the names of the route configurations, and Hosts the virtual hosts of one, in the
+	// order in which they stand.
+	Routes() []string
+	Hosts(route string) []string
+	// ChangedFacts gives what units note as facts and what differs from a former outline, or from none.
+	ChangedFacts(former Outline) []string
+	// Names gives the hosts that units look rows up by, for which a wildcard may stand.
+	Names() []string
+	// For gives the same outline for another class.
+	For(c *resolve.Class) Outline
+	Problems() []model.Problem
+}
+
+// Input is what a unit is computed from.
+type Input struct {
+	store.Reader
+	// Clusters gives the clusters of a service as its unit made them.
+	Clusters func(host string) []*ir.Cluster
+}
+
+// outboundOutline is that of what a class sends.
+type outboundOutline struct {
+	*resolve.Plan
+	class   *resolve.Class
+	encoder *encoder
+}
+
+func newOutboundOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
+	return &outboundOutline{resolve.NewPlan(r, c), c, e}
+}
+
+func (o *outboundOutline) Problems() []model.Problem { return o.Plan.Problems }
+
+func (o *outboundOutline) For(c *resolve.Class) Outline {
+	return &outboundOutline{o.Plan.For(c), c, o.encoder}
+}
+
+func (o *outboundOutline) Units() []UnitID {
+	services := o.Services()
+	out := make([]UnitID, 0, 4*len(services)+16)
+	for _, svc := range services {
+		out = append(out, UnitID{Kind: kindClusters, Host: svc.Hostname})
+	}
+	for _, svc := range services {
+		out = append(out, UnitID{Kind: kindAssignments, Host: svc.Hostname})
+	}
+	if o.class.Type == model.SidecarProxy {
+		out = append(out, UnitID{Kind: kindOutbound})
+	}
+	for _, name := range o.Listeners() {
+		out = append(out, UnitID{Kind: kindListener, Name: name})
+	}
+	for _, route := range o.Routes() {
+		for _, host := range o.Hosts(route) {
+			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
+		}
+	}
+	if o.class.DNSCapture {
+		out = append(out, UnitID{Kind: kindNameTable})
+	}
+	return out
+}
+
+func (o *outboundOutline) Has(id UnitID) bool {
+	switch id.Kind {
+	case kindClusters, kindAssignments:
+		return o.HasService(id.Host)
+	case kindOutbound:
+		return o.class.Type == model.SidecarProxy
+	case kindListener:
+		return o.HasListener(id.Name)
+	case kindVirtualHost:
+		return o.HasHost(id.Name, id.Host)
+	case kindNameTable:
+		return o.class.DNSCapture
+	}
+	return false
+}
+
+func (o *outboundOutline) Same(id UnitID, other Outline) bool {
+	former := other.(*outboundOutline)
+	switch id.Kind {
+	case kindOutbound:
+		return o.SameScope(former.Plan)
+	case kindListener:
+		return o.SameListener(former.Plan, id.Name)
+	case kindVirtualHost:
+		return o.SameHost(former.Plan, id.Name, id.Host)
+	case kindNameTable:
+		return slices.Equal(o.Services(), former.Services())
+	}
+	return true
+}
+
+func (o *outboundOutline) ChangedFacts(former Outline) []string {
+	if former == nil {
+		return o.Plan.ChangedFacts(nil)
+	}
+	return o.Plan.ChangedFacts(former.(*outboundOutline).Plan)
+}
+
+func (o *outboundOutline) Compute(in Input, id UnitID) Product {
+	switch id.Kind {
+	case kindClusters:
+		return o.clusters(in, id.Host)
+	case kindAssignments:
+		return o.assignments(in, id.Host)
+	case kindOutbound:
+		return o.encoder.listeners("", nil, o.VirtualOutbound(in))
+	case kindListener:
+		l, problems := o.Listener(in, id.Name)
+		return o.encoder.listeners("", problems, l)
+	case kindVirtualHost:
+		vh, problems := o.VirtualHost(in, id.Name, id.Host)
+		return o.encoder.virtualHostOf(vh, problems)
+	}
+	p := Product{Type: resource.NameTables}
+	if table, err := o.encoder.nameTable(o.NameTable(in)); err == nil {
+		p.Resources = []resource.Entry{{Name: resource.NameTableName, Resource: table}}
+	}
+	return p
+}
+
+func (o *outboundOutline) clusters(in Input, host string) Product {
+	clusters, problems := o.ServiceClusters(in, host)
+	p := Product{Type: resource.Clusters, Problems: problems}
+	for i, cl := range clusters {
+		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
+			continue // a port number that stands twice: the last counts
+		}
+		res, cl, err := o.encoder.cluster(cl)
+		p.clusters = append(p.clusters, cl)
+		p.add(cl.Name, res, err)
+	}
+	return p
+}
+
+// assignments gives the load assignments of a service's clusters. Those that depend on where the proxy
+// is are read for, but made for each locality.
+func (o *outboundOutline) assignments(in Input, host string) Product {
+	p := Product{Type: resource.Endpoints}
+	for _, cl := range in.Clusters(host) {
+		if !assigned(cl) {
+			continue
+		}
+		res, err := o.encoder.assignment(in.Reader, o.class, cl)
+		if !isLocal(cl) {
+			p.add(cl.Name, res, err)
+		}
+	}
+	return p
+}
+
+// classOutline is that of what a class has for itself: what it receives, or serves as a gateway.
+type classOutline struct {
+	class    *resolve.Class
+	gateways *resolve.GatewayPlan // nil for sidecars
+	encoder  *encoder
+	variant  string // tells classes apart whose resources have one name and differ
+}
+
+func newClassOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
+	o := &classOutline{class: c, encoder: e}
+	ports := make([]byte, 0, 64)
+	for _, in := range c.Inbound {
+		ports = strconv.AppendUint(append(ports, ' '), uint64(in.TargetPort), 10)
+	}
+	o.variant = string(ports)
+	if c.Type == model.RouterProxy {
+		o.gateways = resolve.NewGatewayPlan(r, c)
+	}
+	return o
+}
+
+func (o *classOutline) Problems() []model.Problem {
+	if o.gateways == nil {
+		return nil
+	}
+	return o.gateways.Problems
+}
+
+func (o *classOutline) For(*resolve.Class) Outline    { return o }
+func (o *classOutline) ChangedFacts(Outline) []string { return nil }
+func (o *classOutline) Names() []string               { return nil }
+
+func (o *classOutline) Units() []UnitID {
+	out := []UnitID{{Kind: kindOwnClusters}}
+	if o.gateways == nil {
+		return append(out, UnitID{Kind: kindInbound})
+	}
+	for _, route := range o.gateways.Routes() {
+		out = append(out, UnitID{Kind: kindListener, Name: route})
+		for _, host := range o.gateways.Hosts(route) {
+			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
+		}
+	}
+	return out
+}
+
+func (o *classOutline) Has(id UnitID) bool {
+	switch id.Kind {
+	case kindOwnClusters:
+		return true
+	case kindInbound:
+		return o.gateways == nil
+	case kindListener:
+		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
+	case kindVirtualHost:
+		return o.gateways != nil && o.gateways.HasHost(id.Name, id.Host)
+	}
+	return false
+}
+
+func (o *classOutline) Same(id UnitID, other Outline) bool {
+	former := other.(*classOutline)
+	switch id.Kind {
+	case kindListener:
+		return o.gateways.SameListener(former.gateways, id.Name)
+	case kindVirtualHost:
+		return o.gateways.SameHost(former.gateways, id.Name, id.Host)
+	}
+	return true
+}
+
+func (o *classOutline) Routes() []string {
+	if o.gateways == nil {
+		return nil
+	}
+	return o.gateways.Routes()
+}
+
+func (o *classOutline) Hosts(route string) []string { return o.gateways.Hosts(route) }
+
+func (o *classOutline) Compute(in Input, id UnitID) Product {
+	switch id.Kind {
+	case kindInbound:
+		l, problems := resolve.VirtualInbound(in, o.class)
+		return o.encoder.listeners(o.variant, problems, l)
+	case kindListener:
+		return o.encoder.listeners(o.variant, nil, o.gateways.Listener(in, id.Name))
+	case kindVirtualHost:
+		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
+		return o.encoder.virtualHostOf(vh, problems)
+	}
+	clusters, problems := resolve.OwnClusters(in, o.class)
+	p := Product{Type: resource.Clusters, Problems: problems}
+	service := ""
+	for _, port := range o.class.Inbound {
+		service = port.Host
+	}
+	for _, cl := range clusters {
+		res, _, err := o.encoder.encode(resource.Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
+		p.add(cl.Name, res, err)
+	}
+	return p
+}
+
+// add puts a resource into the product, or, where it came out forbidden, what stands in its place.
+func (p *Product) add(name string, r *resource.Resource, err error) {
+	if err != nil {
+		p.Problems = append(slices.Clip(p.Problems), forbidden(p.Type, name, err))
+	}
+	p.Resources = append(p.Resources, resource.Entry{Name: name, Resource: r})
+	p.forbidden = p.forbidden || err != nil
+}

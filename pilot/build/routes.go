@@ -1,0 +1,252 @@
+package build
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+)
+
+// routes is a route configuration, put together from the marshalled virtual hosts of units. A layer
+// over another has those in which a virtual host is its own.
+type routes struct {
+	name     string
+	hosts    []string    // as the outline has them
+	order    []hostField // those that there are, in order; replaced, never changed
+	beneath  []hostField // order of the layer below, with which resource was made
+	changed  []string    // hosts whose virtual host is another one
+	stale    bool        // a virtual host changed, or moved
+	moved    bool        // a host came or went, or changed its domains
+	unique   bool        // no domain stands twice
+	resource *resource.Resource
+
+	mu     sync.Mutex // guards what follows while the layers above are updated
+	owners map[string]string
+	at     map[string]int
+}
+
+// hostField is a virtual host with the host that it is of.
+type hostField struct {
+	host string
+	*encodedHost
+}
+
+// take notes that a unit gave another product.
+func (r *routes) take(host string, former, next Product) {
+	if former.host == next.host && next.err == nil && former.err == nil {
+		return
+	}
+	r.stale, r.changed = true, append(r.changed, host)
+	r.moved = r.moved || former.host == nil || next.host == nil || !slices.Equal(former.host.value.Domains, next.host.value.Domains)
+}
+
+// layRoutes finds which route configurations the layer has for itself.
+func (l *layer) layRoutes() {
+	wanted := map[string]struct{}{}
+	for id := range l.units {
+		if id.Kind == kindVirtualHost {
+			wanted[id.Name] = struct{}{}
+		}
+	}
+	if !l.borrowed {
+		for _, name := range l.outline.Routes() {
+			wanted[name] = struct{}{}
+		}
+	}
+	for name, r := range l.routes {
+		if _, stays := wanted[name]; stays {
+			continue
+		}
+		delete(l.routes, name)
+		l.replaceRoutes(r, nil)
+		l.report(UnitID{Kind: kindRoutes, Name: name}, nil)
+	}
+	if l.routes == nil && len(wanted) > 0 {
+		l.routes = map[string]*routes{}
+	}
+	for name := range wanted {
+		r := l.routes[name]
+		if r == nil {
+			r = &routes{name: name, stale: true, moved: true}
+			l.routes[name] = r
+		}
+		if hosts := l.outline.Hosts(name); !slices.Equal(hosts, r.hosts) {
+			r.hosts, r.stale, r.moved = hosts, true, true
+		}
+	}
+}
+
+// replaceRoutes puts a resource in the place of a route configuration's former one.
+func (l *layer) replaceRoutes(r *routes, next *resource.Resource) {
+	var former, now []resource.Entry
+	if r.resource != nil {
+		former = []resource.Entry{{Name: r.name, Resource: r.resource}}
+	}
+	if next != nil {
+		now = []resource.Entry{{Name: r.name, Resource: next}}
+	}
+	l.cover.replaced(l, resource.Routes, former, now)
+	r.resource = next
+}
+
+// composeRoutes puts the configurations together of which a virtual host changed, here or in the layer
+// below. One with a forbidden host stays as it was.
+func (l *layer) composeRoutes() {
+	for _, r := range l.routes {
+		var below *routes
+		if l.below != nil && !l.top {
+			below = l.below.routes[r.name]
+		}
+		if !r.stale && (below == nil || sameList(below.order, r.beneath)) {
+			continue
+		}
+		unique := r.unique && !r.moved
+		if below != nil {
+			r.beneath, unique = below.order, l.uniqueOver(r, below)
+		}
+		order, err := l.order(r, below)
+		id := UnitID{Kind: kindRoutes, Name: r.name}
+		if r.moved {
+			r.owners, r.at = nil, nil
+		}
+		r.stale, r.moved, r.changed = false, err != nil, nil
+		if below == nil {
+			r.order = order
+		}
+		var res *resource.Resource
+		if err == nil {
+			res, r.unique, err = l.builder.encoder.compose(r.name, order, unique)
+		}
+		if err != nil {
+			l.report(id, []model.Problem{forbidden(resource.Routes, r.name, err)})
+			res = l.sets[resource.Routes].Get(r.name)
+		} else {
+			l.report(id, nil)
+		}
+		l.replaceRoutes(r, res)
+	}
+}
+
+// sameList tells whether two lists are one.
+func sameList[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// order gives the virtual hosts of a configuration: own ones in the place of those below.
+func (l *layer) order(r, below *routes) ([]hostField, error) {
+	switch {
+	case below != nil && l.borrowed:
+		if out, ok := l.spliced(below, l.ownHosts(r.name)); ok {
+			return out, nil
+		}
+	case below == nil && !r.moved:
+		if out, ok := l.spliced(r, l.changedHosts(r)); ok {
+			return out, nil
+		}
+	}
+	out := make([]hostField, 0, len(r.hosts))
+	for _, host := range r.hosts {
+		u := l.find(UnitID{Kind: kindVirtualHost, Name: r.name, Host: host})
+		switch {
+		case u == nil:
+		case u.err != nil:
+			return nil, u.err
+		case u.host != nil:
+			out = append(out, hostField{host, u.host})
+		}
+	}
+	return out, nil
+}
+
+// ownHosts gives the layer's own units of a route configuration.
+func (l *layer) ownHosts(route string) []*unit {
+	var out []*unit
+	for id, u := range l.units {
+		if id.Kind == kindVirtualHost && id.Name == route {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+func (l *layer) changedHosts(r *routes) []*unit {
+	var out []*unit
+	for _, host := range r.changed {
+		out = append(out, l.units[UnitID{Kind: kindVirtualHost, Name: r.name, Host: host}])
+	}
+	return out
+}
+
+// spliced puts virtual hosts into a copy of an order; ok is false where one comes or goes.
+func (l *layer) spliced(r *routes, units []*unit) (_ []hostField, ok bool) {
+	out := slices.Clone(r.order)
+	positions := r.positions()
+	for _, u := range units {
+		if u == nil || u.host == nil || u.err != nil {
+			return nil, false
+		}
+		at, found := positions[u.id.Host]
+		if !found {
+			return nil, false
+		}
+		out[at] = hostField{u.id.Host, u.host}
+	}
+	return out, true
+}
+
+// positions tells where the hosts stand in the order.
+func (r *routes) positions() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == nil {
+		r.at = make(map[string]int, len(r.order))
+		for i, h := range r.order {
+			r.at[h.host] = i
+		}
+	}
+	return r.at
+}
+
+// ownersOfDomains tells which host has a domain, in lower case.
+func (r *routes) ownersOfDomains() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owners != nil {
+		return r.owners
+	}
+	r.owners = make(map[string]string, 4*len(r.order))
+	for _, h := range r.order {
+		for _, domain := range h.value.Domains {
+			r.owners[strings.ToLower(domain)] = h.host
+		}
+	}
+	return r.owners
+}
+
+// uniqueOver tells whether it is known that no domain stands twice: it stands once below, and own
+// hosts take none of another host.
+func (l *layer) uniqueOver(r, below *routes) bool {
+	if !l.borrowed || !below.unique {
+		return false
+	}
+	owners, own := below.ownersOfDomains(), map[string]struct{}{}
+	for id, u := range l.units {
+		if id.Kind != kindVirtualHost || id.Name != r.name || u.host == nil {
+			continue
+		}
+		for _, domain := range u.host.value.Domains {
+			domain = strings.ToLower(domain)
+			if _, twice := own[domain]; twice {
+				return false
+			}
+			own[domain] = struct{}{}
+			owner, taken := owners[domain]
+			if taken && l.units[UnitID{Kind: kindVirtualHost, Name: r.name, Host: owner}] == nil {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,159 @@
+package build
+
+import (
+	"slices"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// Kind says what a unit is.
+type Kind uint8
+
+// The kinds of units.
+const (
+	kindPlan        Kind = iota // which units its layer is made of
+	kindOwnRows                 // which rows the layer's namespace has of its own
+	kindSeat                    // which class a proxy belongs to
+	kindRoutes                  // a route configuration, put together from virtual hosts
+	kindClusters                // the clusters of a service
+	kindAssignments             // the load assignments of those clusters
+	kindListener                // a listener
+	kindVirtualHost             // a virtual host of a route configuration
+	kindNameTable               // what the agent's DNS answers
+	kindOutbound                // the listener of all that a workload sends
+	kindInbound                 // the listener of all that a workload gets
+	kindOwnClusters             // the clusters that belong to no service
+	KindExtension               // of an Options.Extend
+)
+
+// UnitID names a unit within its layer: a host, a name of a resource, or both, depending on the kind.
+type UnitID struct {
+	Kind       Kind
+	Name, Host string
+}
+
+// unit is what is computed at once. Its layer's goroutine owns it while layers are updated.
+type unit struct {
+	layer *layer // nil for a seat's
+	seat  *Seat  // nil for a layer's
+	id    UnitID
+	reads []*cell // the index guards it
+	Product
+}
+
+// Product is what a unit gives.
+type Product struct {
+	// Type and Resources are what it puts into its layer's set, by name; nil in the place of a resource
+	// that is forbidden and was never served.
+	Type      resource.Type
+	Resources []resource.Entry
+	Problems  []model.Problem
+
+	forbidden bool          // some resource is, and its former version stays
+	clusters  []*ir.Cluster // of kindClusters
+	host      *encodedHost  // of kindVirtualHost; nil for none
+	err       error         // of kindVirtualHost, that came out forbidden
+}
+
+// mark notes that a row which the unit read has another value. The index calls it, one at a time.
+func (u *unit) mark() {
+	if u.layer != nil {
+		u.layer.dirty[u.id] = struct{}{}
+	}
+}
+
+// trace records what a unit reads.
+type trace struct {
+	client string // in the place of which a fact is of the layer
+	rows   []store.Row
+	seen   map[store.Row]struct{} // made when rows get many
+}
+
+const manyRows = 24
+
+func (t *trace) record(row store.Row) {
+	if store.IsFact(row) {
+		row.Client = t.client
+	}
+	if t.seen == nil {
+		if slices.Contains(t.rows, row) {
+			return
+		}
+		if t.rows = append(t.rows, row); len(t.rows) > manyRows {
+			t.seen = make(map[store.Row]struct{}, 2*manyRows)
+			for _, r := range t.rows {
+				t.seen[r] = struct{}{}
+			}
+		}
+		return
+	}
+	if _, ok := t.seen[row]; !ok {
+		t.seen[row] = struct{}{}
+		t.rows = append(t.rows, row)
+	}
+}
+
+// Seat is a proxy's place in a class. Which class that is follows from what is read of its pod and of
+// what selects it, as everything else does.
+type Seat struct {
+	Proxy *model.Proxy
+	Class resolve.Class
+
+	unit  unit
+	stale bool
+}
+
+// Seat finds the class of a proxy, and keeps it up to date until Leave.
+func (b *Builder) Seat(p *model.Proxy) *Seat {
+	s := &Seat{Proxy: p}
+	s.unit = unit{seat: s, id: UnitID{Kind: kindSeat}}
+	b.classify(s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seats[s] = struct{}{}
+	return s
+}
+
+// Leave gives up a seat.
+func (b *Builder) Leave(s *Seat) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.index.forget(&s.unit)
+	delete(b.seats, s)
+}
+
+func (b *Builder) classify(s *Seat) {
+	t := trace{}
+	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy)
+	b.index.link(&s.unit, t.rows)
+	s.stale = false
+}
+
+// reclassify classifies the proxies again of which something that was read has changed, and gives those
+// whose class is another one.
+func (b *Builder) reclassify(c store.Commit, first bool) []*Seat {
+	if first {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var stale, moved []*Seat
+	if c.Full {
+		for s := range b.seats {
+			stale = append(stale, s)
+		}
+	} else {
+		stale = b.index.staleSeats(c.Rows)
+	}
+	for _, s := range stale {
+		former := s.Class.Key
+		if b.classify(s); s.Class.Key != former {
+			moved = append(moved, s)
+		}
+	}
+	return moved
+}

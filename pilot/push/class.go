@@ -1,0 +1,260 @@
+package push
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+)
+
+// classState is the proxies of one class and what they get. The engine's mutex guards it once it is
+// built; while views are computed again one goroutine at a time works on it.
+type classState struct {
+	class   resolve.Class
+	clients map[*Client]struct{}
+	view    *View
+	build   sync.Once // of the first view
+	built   bool      // and nobody may look before
+
+	base [resource.NumTypes]*resource.Set    // what was built
+	over [resource.NumTypes][]resource.Entry // the accepted versions of what was rejected, by name
+	// composed is the base that view was made of; covered tells that over has not changed since.
+	composed [resource.NumTypes]*resource.Set
+	covered  bool
+
+	shared, own []model.Problem // of base
+	// rejected are versions that a proxy refused; while translation yields one of them, the last
+	// accepted version is served in its place.
+	rejected map[resourceID]rejection
+	// inherited tells that some of them came with a proxy of another class and were not looked at yet.
+	inherited bool
+	// former are the versions before the present one of resources that are not accepted yet.
+	former map[resourceID]*history
+	// previous are the classes from which proxies came with the present commit, as those had it.
+	previous []*previousClass
+}
+
+// history is what can be gone back to: versions that were replaced, the newest last. All but the first
+// were not known to be accepted then; a slow client may tell so later.
+type history struct{ versions []*resource.Resource }
+
+// maxHistory bounds the versions that are kept of one resource.
+const maxHistory = 4
+
+// push adds a version that was replaced.
+func (h *history) push(old *resource.Resource) {
+	if old.Accepted() {
+		h.versions = nil
+	}
+	if len(h.versions) == maxHistory { // the oldest stays only if nothing else is known to be accepted
+		drop := 1
+		if h.versions[1].Accepted() || !h.versions[0].Accepted() {
+			drop = 0
+		}
+		h.versions = slices.Delete(h.versions, drop, drop+1)
+	}
+	h.versions = append(h.versions, old)
+}
+
+// last gives the last accepted version, or nil.
+func (h *history) last() *resource.Resource {
+	if h == nil {
+		return nil
+	}
+	for _, r := range slices.Backward(h.versions) {
+		if r.Accepted() {
+			return r
+		}
+	}
+	return nil
+}
+
+type resourceID struct {
+	typ  resource.Type
+	name string
+}
+
+type rejection struct {
+	version  string
+	problems []model.Problem
+}
+
+func newClassState(c resolve.Class, empty *resource.Set) *classState {
+	g := &classState{
+		class: c, clients: map[*Client]struct{}{}, view: &View{Class: c.Key},
+		rejected: map[resourceID]rejection{}, former: map[resourceID]*history{},
+	}
+	for t := range g.base {
+		g.base[t], g.view.sets[t] = empty, empty
+	}
+	return g
+}
+
+// refresh takes what is built for the class now, and tells whether its problems are others.
+func (g *classState) refresh(t Translator, p *resource.Pool) (noted bool) {
+	g.settle()
+	before := slices.Concat(g.problems(), g.shared)
+	r := t.Result(&g.class)
+	g.rebase(r.Sets, p)
+	if g.inherited {
+		g.dropForeign()
+	}
+	g.compose(p)
+	g.adopt(p)
+	g.shared, g.own = r.Shared, r.Own
+	return !slices.Equal(before, slices.Concat(g.problems(), g.shared))
+}
+
+// rebase takes what is built.
+func (g *classState) rebase(sets [resource.NumTypes]*resource.Set, p *resource.Pool) {
+	if len(g.rejected) > 0 { // for which a new version may end it
+		defer g.cover()
+	}
+	for t, next := range sets {
+		if next == nil {
+			next = p.Empty()
+		}
+		if g.base[t] == p.Empty() { // there is no former version of anything
+			g.base[t] = next
+			continue
+		}
+		d := next.Since(g.base[t])
+		for _, r := range d.Removed {
+			g.forget(resourceID{resource.Type(t), r.Name})
+		}
+		for _, r := range d.Changed {
+			g.admit(r, g.base[t].Get(r.Name))
+		}
+		g.base[t] = next
+	}
+}
+
+// cover lists what stands over the base: the accepted versions of what was rejected. What was rejected
+// and has no accepted version stays: a proxy may have one from another server, which to leave it out
+// would take away.
+func (g *classState) cover() {
+	g.over, g.covered = [resource.NumTypes][]resource.Entry{}, false
+	for id := range g.rejected {
+		if r := g.former[id].last(); r != nil {
+			g.over[id.typ] = append(g.over[id.typ], resource.Entry{Name: id.name, Resource: r})
+		}
+	}
+	for t := range g.over {
+		slices.SortFunc(g.over[t], resource.CompareEntries)
+	}
+}
+
+// compose makes the view.
+func (g *classState) compose(p *resource.Pool) {
+	next := &View{Class: g.class.Key}
+	for t, base := range g.base {
+		if next.sets[t] = g.view.sets[t]; g.covered && base == g.composed[t] {
+			continue
+		}
+		if set := p.Cover(resource.Type(t), base, g.over[t]); !set.Same(next.sets[t]) {
+			next.sets[t] = set
+		}
+	}
+	g.composed, g.covered = g.base, true
+	if next.sets != g.view.sets {
+		g.view = next
+	}
+}
+
+// settle forgets the former versions of what is accepted by now.
+func (g *classState) settle() {
+	if len(g.former) == 0 {
+		return
+	}
+	maps.DeleteFunc(g.former, func(id resourceID, _ *history) bool {
+		_, bad := g.rejected[id]
+		now := g.view.sets[id.typ].Get(id.name)
+		return !bad && now != nil && now.Accepted()
+	})
+}
+
+// admit notes that a new version takes the place of an old one, which may be nil.
+func (g *classState) admit(r, old *resource.Resource) {
+	id := resourceID{r.Type, r.Name}
+	if bad, ok := g.rejected[id]; ok {
+		if bad.version == r.Version {
+			return
+		}
+		delete(g.rejected, id)
+		old = nil // it was not served
+	}
+	switch {
+	case r.Accepted():
+		delete(g.former, id)
+	case old != nil && old != r:
+		if g.former[id] == nil {
+			g.former[id] = &history{}
+		}
+		g.former[id].push(old)
+	}
+}
+
+// forget drops what is remembered about a resource that exists no more.
+func (g *classState) forget(id resourceID) {
+	delete(g.rejected, id)
+	delete(g.former, id)
+}
+
+// reject takes a version out of service that a proxy refused. It tells whether it did: a version
+// that another proxy runs is not at fault, the refusal is that proxy's own trouble.
+func (g *classState) reject(r *resource.Resource, proxy, detail string, p *resource.Pool) bool {
+	id := resourceID{r.Type, r.Name}
+	served := g.view.sets[r.Type].Get(r.Name)
+	if r.Accepted() || g.rejected[id].version == r.Version || served == nil || served.Version != r.Version {
+		return false
+	}
+	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}
+	g.cover()
+	g.compose(p)
+	return true
+}
+
+// publish hands the view to those of the clients who have another, and gives their number.
+func (g *classState) publish(since time.Time) int {
+	told := 0
+	for c := range g.clients {
+		if c.offer(g.view, since) {
+			told++
+		}
+	}
+	return told
+}
+
+// problems are what is wrong with the class's configuration now, but for what it shares.
+func (g *classState) problems() []model.Problem {
+	out := slices.Clone(g.own)
+	for _, r := range g.rejected {
+		out = append(out, r.problems...)
+	}
+	return out
+}
+
+// rejectedProblems blames the objects that a refused resource came from.
+func rejectedProblems(r *resource.Resource, proxy, detail string) []model.Problem {
+	var sources []model.Key
+	if m, err := r.Message(); err == nil {
+		sources = resource.Sources(m)
+	}
+	if len(sources) == 0 {
+		sources = []model.Key{{Kind: model.KindResource, Name: r.Type.String() + " " + r.Name}}
+	}
+	out := make([]model.Problem, 0, len(sources))
+	for _, s := range sources {
+		out = append(out, model.Problem{
+			Object: s, Severity: model.SeverityError, Reason: model.ReasonRejected,
+			Message: fmt.Sprintf("proxy %s refused %s %q, so the last accepted version stays: %s", proxy, r.Type, r.Name, strings.TrimSpace(detail)),
+		})
+	}
+	return out
+}

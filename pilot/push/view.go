@@ -1,0 +1,34 @@
+package push
+
+import "github.com/pilothouse-mesh/pilothouse/pilot/resource"
+
+// View is what one class of proxies should have at one moment. It is immutable.
+type View struct {
+	Class string
+	sets  [resource.NumTypes]*resource.Set
+}
+
+// NewView makes a view of fixed resources.
+func NewView(class string, resources ...*resource.Resource) *View {
+	var byType [resource.NumTypes][]*resource.Resource
+	for _, r := range resources {
+		byType[r.Type] = append(byType[r.Type], r)
+	}
+	v := &View{Class: class}
+	for t := range byType {
+		v.sets[t] = resource.NewSet(byType[t]...)
+	}
+	return v
+}
+
+// Set gives the view's resources of a type.
+func (v *View) Set(t resource.Type) *resource.Set { return v.sets[t] }
+
+// Bytes gives the size of all resources on the wire.
+func (v *View) Bytes() int {
+	n := 0
+	for _, s := range v.sets {
+		n += s.Bytes()
+	}
+	return n
+}

@@ -1,0 +1,200 @@
+package resolve
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// GatewayPlan says of which units a class of routers serves: a listener for each address and port of
+// its Gateways, and in the route configuration of each a virtual host for each host that a Gateway
+// offers and a VirtualService names. It follows from the Gateways and from which hosts are bound to
+// them; what the rules say is read by the virtual hosts.
+type GatewayPlan struct {
+	// Problems of the Gateways.
+	Problems []model.Problem
+
+	class *Class
+	ports map[string]*gatewayPort // by name of the route configuration
+}
+
+// NewGatewayPlan plans what a class of routers serves.
+func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
+	ports, problems := gatewayPorts(r, c)
+	p := &GatewayPlan{class: c, ports: map[string]*gatewayPort{}}
+	for _, g := range ports {
+		p.ports[g.routes()] = g
+		for i := range g.servers {
+			g.takeHosts(r, c, i)
+		}
+	}
+	p.Problems = sortProblems(append(problems, meshProblems(r)...))
+	return p
+}
+
+// takeHosts finds the hosts that a server shares with the VirtualServices that name its Gateway.
+func (g *gatewayPort) takeHosts(r Reader, c *Class, server int) {
+	s := &g.servers[server]
+	redirects := s.spec.GetTls().GetHttpsRedirect()
+	for _, bound := range r.BoundHosts(c.Namespace, s.name()) {
+		namespace, host, _ := strings.Cut(bound, "/")
+		for _, shared := range s.shares(namespace, host) {
+			h := g.host(shared)
+			h.rules = append(h.rules, boundHost{server, bound})
+			h.redirect = h.redirect || redirects
+		}
+	}
+	if redirects { // also what no VirtualService names
+		for _, own := range s.hosts {
+			g.host(own.host).redirect = true
+		}
+	}
+}
+
+func (g *gatewayPort) host(name string) *gatewayHost {
+	h := g.hosts[name]
+	if h == nil {
+		h = &gatewayHost{name: name}
+		g.hosts[name] = h
+	}
+	return h
+}
+
+// name gives the Gateway as VirtualServices name it.
+func (s *gatewayServer) name() string { return s.gateway.Namespace + "/" + s.gateway.Name }
+
+// shares gives the hosts that the server and a host of a namespace's VirtualService both cover, the
+// narrower of each pair, sorted.
+func (s *gatewayServer) shares(namespace, host string) []string {
+	if !domainName(host) {
+		return nil
+	}
+	var out []string
+	for _, own := range s.hosts {
+		switch {
+		case own.namespace != "*" && own.namespace != namespace:
+		case model.HostCovers(own.host, host):
+			out = append(out, host)
+		case model.HostCovers(host, own.host):
+			out = append(out, own.host)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Routes gives the names of the route configurations, in order; each has a listener.
+func (p *GatewayPlan) Routes() []string { return slices.Sorted(maps.Keys(p.ports)) }
+
+// HasRoutes tells whether there is a route configuration of the name.
+func (p *GatewayPlan) HasRoutes(route string) bool { return p.ports[route] != nil }
+
+// HasHost tells whether there is one of the Hosts of a route configuration.
+func (p *GatewayPlan) HasHost(route, host string) bool {
+	g := p.ports[route]
+	if g == nil || host == fallbackRoute {
+		return g != nil && len(g.hosts) == 0
+	}
+	return g.hosts[host] != nil
+}
+
+// Listener makes the listener of a route configuration.
+func (p *GatewayPlan) Listener(r Reader, route string) *ir.Listener {
+	return gatewayListener(r, p.class, p.ports[route])
+}
+
+// SameListener tells whether the listener of a route configuration is as in another plan.
+func (p *GatewayPlan) SameListener(other *GatewayPlan, route string) bool {
+	a, b := p.ports[route], other.ports[route]
+	return a != nil && b != nil && a.bind == b.bind && a.port == b.port
+}
+
+// Hosts gives the hosts with a virtual host in a route configuration, in order; the only one of a port
+// without any is FallbackHost.
+func (p *GatewayPlan) Hosts(route string) []string {
+	g := p.ports[route]
+	if g == nil {
+		return nil
+	}
+	if len(g.hosts) == 0 {
+		return []string{fallbackRoute}
+	}
+	return slices.Sorted(maps.Keys(g.hosts))
+}
+
+// fallbackRoute stands for the virtual host of a port on which nothing is served. It is no host.
+const fallbackRoute = ""
+
+// SameHost tells whether a virtual host follows from the same servers and bound hosts as in another
+// plan.
+func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
+	a, b := p.ports[route], other.ports[route]
+	if a == nil || b == nil || !slices.EqualFunc(a.servers, b.servers, sameServer) {
+		return false
+	}
+	if host == fallbackRoute {
+		return true
+	}
+	x, y := a.hosts[host], b.hosts[host]
+	return x != nil && y != nil && x.same(y)
+}
+
+func sameServer(a, b gatewayServer) bool {
+	return a.gateway.Key == b.gateway.Key && a.spec.GetPort().GetNumber() == b.spec.GetPort().GetNumber()
+}
+
+// VirtualHost makes one of the Hosts of a route configuration: the rules of all VirtualServices that
+// are bound to it, server by server. A host that none names is not served.
+func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
+	g := p.ports[route]
+	if host == fallbackRoute {
+		return &ir.VirtualHost{Name: hostPort("blackhole", g.public()), Domains: []string{"*"}}, nil
+	}
+	h := g.hosts[host]
+	out := &ir.VirtualHost{Name: hostPort(host, g.public()), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
+	var problems []model.Problem
+	for i := range g.servers {
+		server := &g.servers[i]
+		for _, o := range p.bound(r, server, i, h) {
+			s := &ruleSet{
+				view: view{r, p.class, &scope{}}, vs: newVirtualService(r, o), port: server.spec.GetPort().GetNumber(), gateways: []string{server.name()},
+			}
+			out.Routes = append(out.Routes, s.httpRoutes()...)
+			problems = append(problems, s.problems...)
+		}
+	}
+	// A rule for every request would hide those of the VirtualServices after it.
+	slices.SortStableFunc(out.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
+	return out, problems
+}
+
+// bound gives the VirtualServices that a server has for a host: those that only the gateway's
+// namespace sees first, then those exported to it by name, then those of everyone, each by age.
+func (p *GatewayPlan) bound(r Reader, s *gatewayServer, server int, h *gatewayHost) []*model.Object {
+	var out []*model.Object
+	for _, rule := range h.rules {
+		if rule.server == server {
+			out = append(out, r.BoundVirtualServices(p.class.Namespace, s.name(), rule.host)...)
+		}
+	}
+	rank := func(o *model.Object) int { return audienceOf(r, o).Rank(o.Namespace, p.class.Namespace) }
+	slices.SortFunc(out, func(a, b *model.Object) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), model.Older(a, b)) })
+	return slices.Compact(out)
+}
+
+func audienceOf(r Reader, vs *model.Object) model.Audience {
+	return model.ExportTo(vs.Spec.(*networking.VirtualService).GetExportTo(), r.Mesh().GetDefaultVirtualServiceExportTo(), vs.Namespace)
+}
+
+func last(r *ir.Route) int {
+	if catchAll(r) {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,313 @@
+package resolve
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Plan says of which units a class's outbound side is made. It follows from lists: which services and
+// hosts of VirtualServices are seen, and where headless services have pods. Its units follow from their
+// part of it and from the rows that they read themselves. Routers send as their Gateways say, so that
+// theirs has services only.
+type Plan struct {
+	// Problems of the plan itself.
+	Problems []model.Problem
+
+	class     *Class
+	scope     *scope
+	services  []*model.Service
+	listeners map[string]*outbound
+	routes    map[string]*routePlan
+}
+
+// routePlan is the virtual hosts of a route configuration.
+type routePlan struct {
+	port uint32
+	// sniffed is the lone service of unknown protocol whose listener has the routes.
+	sniffed *servicePort
+	// services have a virtual host each; sorted by hostname. hosts are named by VirtualServices and by
+	// no service.
+	services []servicePort
+	hosts    []string // sorted
+}
+
+// NewPlan plans what a class sends.
+func NewPlan(r Reader, c *Class) *Plan {
+	p := &Plan{class: c, scope: newScope(r, c), listeners: map[string]*outbound{}, routes: map[string]*routePlan{}}
+	p.services = p.scope.list(r, c)
+	if c.Type == model.RouterProxy {
+		return p
+	}
+	plan, http, problems := outboundPlan(r, c, p.services)
+	for _, o := range plan {
+		p.listeners[o.name()] = o
+		if o.routes == "" || p.routes[o.routes] != nil {
+			continue
+		}
+		route := &routePlan{port: o.port}
+		if o.sniff {
+			route.sniffed = &o.tcp[0]
+		} else {
+			route.services = http[o.port]
+		}
+		if o.port == 80 && !o.sniff {
+			route.hosts = p.otherHosts(r)
+		}
+		p.routes[o.routes] = route
+	}
+	p.Problems = sortProblems(slices.Concat(problems, p.scope.problems, meshProblems(r)))
+	return p
+}
+
+// otherHosts gives the hosts that VirtualServices name and no service has. They are known on port 80
+// only, since nothing says which other port they mean.
+func (p *Plan) otherHosts(r Reader) []string {
+	var out []string
+	for _, host := range p.scope.hosts(r, p.class) {
+		if domainName(host) && !p.covers(host) {
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// covers tells whether a service has a host, or one of those that it stands for.
+func (p *Plan) covers(host string) bool {
+	if strings.HasPrefix(host, "*") {
+		return slices.ContainsFunc(p.services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) })
+	}
+	return p.HasService(host)
+}
+
+// For gives the same plan for another class, which has the same Common part and of whose own nothing
+// was looked for.
+func (p *Plan) For(c *Class) *Plan {
+	out := *p
+	out.class = c
+	return &out
+}
+
+func (p *Plan) view(r Reader) view { return view{r, p.class, p.scope} }
+
+// Services gives the services of the plan, sorted by hostname.
+func (p *Plan) Services() []*model.Service { return p.services }
+
+// ChangedHosts gives the hosts of which one plan has another service than the other, or none; old may
+// be nil.
+func (p *Plan) ChangedHosts(old *Plan) []string {
+	var out []string
+	a, b := p.services, []*model.Service(nil)
+	if old != nil {
+		b = old.services
+	}
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Hostname < b[0].Hostname:
+			out, a = append(out, a[0].Hostname), a[1:]
+		case len(a) == 0 || b[0].Hostname < a[0].Hostname:
+			out, b = append(out, b[0].Hostname), b[1:]
+		default:
+			if a[0] != b[0] {
+				out = append(out, a[0].Hostname)
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return out
+}
+
+// ChangedFacts gives the facts, as units note them, that differ from those of a former plan.
+func (p *Plan) ChangedFacts(old *Plan) []string {
+	if p.scope.services == nil && (old == nil || old.scope.services == nil) {
+		return nil // the units read the services themselves
+	}
+	facts := p.ChangedHosts(old)
+	for i, host := range facts {
+		facts[i] = factScope + host
+	}
+	if old == nil || !reflect.DeepEqual(p.scope.egress, old.scope.egress) {
+		facts = append(facts, factEgress)
+	}
+	return facts
+}
+
+// Listeners gives the names of the listeners of services, in order.
+func (p *Plan) Listeners() []string { return slices.Sorted(maps.Keys(p.listeners)) }
+
+// HasService tells whether there is a service of the hostname.
+func (p *Plan) HasService(host string) bool {
+	_, found := slices.BinarySearchFunc(p.services, host, func(svc *model.Service, h string) int {
+		return strings.Compare(svc.Hostname, h)
+	})
+	return found
+}
+
+// HasListener tells whether there is one of the Listeners.
+func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
+
+// HasHost tells whether there is one of the Hosts of a route configuration.
+func (p *Plan) HasHost(route, host string) bool {
+	rp := p.routes[route]
+	switch {
+	case rp == nil:
+		return false
+	case rp.sniffed != nil:
+		return host == rp.sniffed.service.Hostname
+	}
+	_, other := slices.BinarySearch(rp.hosts, host)
+	return other || host == FallbackHost || rp.find(host).service != nil
+}
+
+// Names gives the hosts that units look rules up by.
+func (p *Plan) Names() []string {
+	var out []string
+	for _, svc := range p.services {
+		out = append(out, svc.Hostname)
+	}
+	for _, rp := range p.routes {
+		out = append(out, rp.hosts...)
+	}
+	return out
+}
+
+// SameScope tells whether two plans agree about unknown destinations.
+func (p *Plan) SameScope(other *Plan) bool { return p.scope.allowAny == other.scope.allowAny }
+
+// SameListener tells whether a listener has the same services as in another plan.
+func (p *Plan) SameListener(other *Plan, name string) bool {
+	a, b := p.listeners[name], other.listeners[name]
+	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && slices.Equal(a.tcp, b.tcp) && p.SameScope(other)
+}
+
+// Listener makes one of the Listeners.
+func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
+	b := &outboundBuilder{view: p.view(r)}
+	return b.listener(p.listeners[name]), b.problems
+}
+
+// VirtualOutbound makes the listener that takes all that the workload sends.
+func (p *Plan) VirtualOutbound(r Reader) *ir.Listener { return virtualOutbound(r, p.class, p.scope) }
+
+// Routes gives the names of the route configurations, in order.
+func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
+
+// Hosts gives the hosts with a virtual host in a route configuration, in the order in which they stand
+// there; the last is FallbackHost, unless a lone service has all of it.
+func (p *Plan) Hosts(route string) []string {
+	rp := p.routes[route]
+	if rp == nil {
+		return nil
+	}
+	if rp.sniffed != nil {
+		return []string{rp.sniffed.service.Hostname}
+	}
+	out := make([]string, 0, len(rp.services)+len(rp.hosts)+1)
+	for _, sp := range rp.services {
+		out = append(out, sp.service.Hostname)
+	}
+	return append(append(out, rp.hosts...), FallbackHost)
+}
+
+// FallbackHost stands for the virtual host that takes the requests for hosts which nothing else knows.
+const FallbackHost = "*"
+
+// SameHost tells whether a virtual host of a route configuration is of the same service as in another
+// plan, or of none in both.
+func (p *Plan) SameHost(other *Plan, route, host string) bool {
+	if host == FallbackHost {
+		return p.scope.allowAny == other.scope.allowAny
+	}
+	a, b := p.routes[route], other.routes[route]
+	return a != nil && b != nil && a.port == b.port && a.find(host) == b.find(host)
+}
+
+// find gives the service's port behind a virtual host; none for one of no service.
+func (rp *routePlan) find(host string) servicePort {
+	if rp.sniffed != nil {
+		return *rp.sniffed
+	}
+	at, found := slices.BinarySearchFunc(rp.services, host, func(sp servicePort, h string) int {
+		return strings.Compare(sp.service.Hostname, h)
+	})
+	if !found {
+		return servicePort{}
+	}
+	return rp.services[at]
+}
+
+// VirtualHost makes one of the Hosts; nil where no rule of any VirtualService applies to the class and
+// there is no service.
+func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
+	rp := p.routes[route]
+	b := &routeBuilder{view: p.view(r), port: rp.port}
+	switch sp := rp.find(host); {
+	case rp.sniffed != nil:
+		return b.sniffedHost(sp), b.problems
+	case sp.service != nil:
+		return b.serviceHost(sp), b.problems
+	case host == FallbackHost:
+		return fallback(p.scope), nil
+	}
+	return b.otherHost(host), b.problems
+}
+
+// ServiceClusters makes the clusters of one service that the class sends to.
+func (p *Plan) ServiceClusters(r Reader, host string) ([]*ir.Cluster, []model.Problem) {
+	v := p.view(r)
+	b := &clusterBuilder{r: r, c: p.class}
+	if svc := v.service(host); svc != nil {
+		b.outbound(svc)
+	}
+	return b.clusters, sortProblems(b.problems)
+}
+
+// OwnClusters makes the clusters that belong to no service that the class sends to.
+func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
+	b := &clusterBuilder{r: r, c: c}
+	b.own()
+	return b.clusters, sortProblems(b.problems)
+}
+
+// VirtualInbound makes the listener of all that a class of sidecars receives.
+func VirtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
+	l, problems := virtualInbound(r, c)
+	return l, sortProblems(problems)
+}
+
+// UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has
+// it; Envoy would refuse the whole configuration. Hosts that lose a domain are copied, the others
+// are the same.
+func UniqueDomains(hosts []*ir.VirtualHost) []*ir.VirtualHost {
+	taken := make(map[string]struct{}, 4*len(hosts))
+	out := make([]*ir.VirtualHost, 0, len(hosts))
+	for _, vh := range hosts {
+		var kept []string
+		for _, d := range vh.Domains {
+			key := strings.ToLower(d)
+			if _, ok := taken[key]; !ok {
+				taken[key] = struct{}{}
+				kept = append(kept, d)
+			}
+		}
+		switch {
+		case len(kept) == 0:
+		case len(kept) == len(vh.Domains):
+			out = append(out, vh)
+		default:
+			pruned := *vh
+			pruned.Domains = kept
+			out = append(out, &pruned)
+		}
+	}
+	return out
+}
+
+// portName gives the name of the route configuration of a port.
+func portName(port uint32) string { return strconv.FormatUint(uint64(port), 10) }

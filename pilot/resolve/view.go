@@ -1,0 +1,65 @@
+package resolve
+
+import (
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// view is what a unit may look at: the snapshot, the class, and the scope of the class's plan. Every
+// look leaves its trace with the Reader.
+type view struct {
+	r     Reader
+	c     *Class
+	scope *scope
+}
+
+// service gives the service that the class sees under a hostname, or nil.
+func (v *view) service(host string) *model.Service {
+	if v.scope.services == nil {
+		return v.r.Service(v.c.Namespace, host)
+	}
+	v.r.Note(factScope + host)
+	return v.scope.services[host]
+}
+
+// inNamespace tells whether the class lives in a namespace.
+func (v *view) inNamespace(namespace string) bool {
+	v.r.Note(factNamespace + namespace)
+	return v.c.Namespace == namespace
+}
+
+// carries tells whether the class's workload carries all the labels of a match; none asked is true.
+func (v *view) carries(labels map[string]string) bool {
+	if len(labels) == 0 {
+		return true
+	}
+	set := model.LabelSet(labels)
+	v.r.Note(factLabels + set)
+	return v.c.hasSourceLabels(set)
+}
+
+// searches tells whether the class's pods know the services of a namespace by their names alone.
+func (v *view) searches(namespace string) bool {
+	v.r.Note(factSearched + namespace)
+	own, _, _ := strings.Cut(v.c.DNSDomain, ".")
+	return own == namespace
+}
+
+// virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
+// does, within the scope.
+func (v *view) virtualServices(host string) []*virtualService {
+	var out []*virtualService
+	if v.scope.egress != nil {
+		v.r.Note(factEgress)
+	}
+	for _, o := range v.r.VirtualServices(v.c.Namespace, host) {
+		spec := o.Spec.(*networking.VirtualService)
+		if boundToMesh(spec) && (v.scope.egress == nil || v.scope.egress.allowVirtualService(o, spec, v.r.Domain())) {
+			out = append(out, newVirtualService(v.r, o))
+		}
+	}
+	return out
+}

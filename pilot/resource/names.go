@@ -1,0 +1,166 @@
+package resource
+
+import (
+	"hash/maphash"
+	"iter"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// Names is an immutable set of names, one object for all subscriptions that are equal. nil is the
+// empty set.
+type Names struct {
+	id   uint64 // unique in the process, for remembering what sets have of it
+	key  namesKey
+	list []string // sorted
+}
+
+// namesKey tells sets of names apart. The sum is of hashes with a secret seed: nobody can make two
+// sets that agree in it, and by chance one pair in 2^64 does.
+type namesKey struct {
+	sum    uint64 // does not depend on the order
+	length int
+}
+
+var lastNames atomic.Uint64
+
+// Len gives the number of names.
+func (n *Names) Len() int {
+	if n == nil {
+		return 0
+	}
+	return len(n.list)
+}
+
+// Has tells whether a name is in the set.
+func (n *Names) Has(name string) bool {
+	if n == nil {
+		return false
+	}
+	return has(n.list, name)
+}
+
+// All gives the names in their order.
+func (n *Names) All() iter.Seq[string] {
+	if n == nil {
+		return func(func(string) bool) {}
+	}
+	return slices.Values(n.list)
+}
+
+// Compare gives the names that only next has and those that only n has.
+func (n *Names) Compare(next *Names) (added, gone []string) {
+	if n == next {
+		return nil, nil
+	}
+	for name := range next.All() {
+		if !n.Has(name) {
+			added = append(added, name)
+		}
+	}
+	for name := range n.All() {
+		if !next.Has(name) {
+			gone = append(gone, name)
+		}
+	}
+	return added, gone
+}
+
+// NamesPool keeps one copy of equal sets of names. It holds them weakly: a set lives as long as a
+// subscription has it.
+type NamesPool struct {
+	seed maphash.Seed
+	pool *pool[namesKey, Names]
+}
+
+// NewNamesPool gives an empty pool.
+func NewNamesPool() *NamesPool {
+	return &NamesPool{seed: maphash.MakeSeed(), pool: newPool[namesKey, Names]()}
+}
+
+// Of gives the set of names. Where it is in use already that takes no memory.
+func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
+	var key namesKey
+	bytes := 0
+	for name := range names {
+		key.sum += maphash.Bytes(p.seed, name)
+		key.length++
+		bytes += len(name)
+	}
+	if key.length == 0 {
+		return nil
+	}
+	if known := p.pool.get(key); known != nil {
+		return known
+	}
+	var all strings.Builder // one piece of memory for all names
+	all.Grow(bytes)
+	ends := make([]int, 0, key.length)
+	for name := range names {
+		all.Write(name)
+		ends = append(ends, all.Len())
+	}
+	list, start := make([]string, len(ends)), 0
+	for i, end := range ends {
+		list[i], start = all.String()[start:end], end
+	}
+	slices.Sort(list)
+	return p.intern(slices.Compact(list))
+}
+
+// Change gives the set n with some names more and some less; a name that is in both stays away.
+func (p *NamesPool) Change(n *Names, added, gone []string) *Names {
+	gone = sorted(gone)
+	more := slices.DeleteFunc(sorted(added), func(name string) bool { return n.Has(name) || has(gone, name) })
+	less := slices.DeleteFunc(gone, func(name string) bool { return !n.Has(name) })
+	if len(more)+len(less) == 0 {
+		return n
+	}
+	key := namesKey{length: n.Len() + len(more) - len(less)}
+	if key.length == 0 {
+		return nil
+	}
+	if n != nil {
+		key.sum = n.key.sum
+	}
+	for _, name := range more {
+		key.sum += maphash.String(p.seed, name)
+	}
+	for _, name := range less {
+		key.sum -= maphash.String(p.seed, name)
+	}
+	if known := p.pool.get(key); known != nil {
+		return known
+	}
+	list := make([]string, 0, key.length)
+	for name := range n.All() {
+		if !has(less, name) {
+			list = append(list, name)
+		}
+	}
+	for _, name := range more {
+		list = append(list, strings.Clone(name)) // it may be a part of something large
+	}
+	slices.Sort(list)
+	return p.intern(list)
+}
+
+// sorted gives a sorted copy in which each name stands once.
+func sorted(names []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
+func has(sorted []string, name string) bool {
+	_, found := slices.BinarySearch(sorted, name)
+	return found
+}
+
+// intern takes ownership of a sorted list in which each name stands once.
+func (p *NamesPool) intern(list []string) *Names {
+	key := namesKey{length: len(list)}
+	for _, name := range list {
+		key.sum += maphash.String(p.seed, name)
+	}
+	return p.pool.intern(key, always, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list} })
+}

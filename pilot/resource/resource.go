@@ -1,0 +1,167 @@
+package resource
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Field numbers of envoy.service.discovery.v3. resources has number 2 in both responses, and so
+// has the Any in Resource: with the Any last, a delta frame ends in the state-of-the-world frame.
+const (
+	fieldResources = 2
+	fieldVersion   = 1 // of Resource
+	fieldAny       = 2 // of Resource
+	fieldName      = 3 // of Resource
+)
+
+// Resource is one marshalled resource. It is immutable but for the mark of acceptance, and shared
+// by all views that have the same bytes.
+type Resource struct {
+	Type    Type
+	Name    string
+	Version string // a hash of the bytes, 11 characters
+	// LoadAssignment is the name of the load assignment that a cluster needs; "" for none.
+	LoadAssignment string
+
+	sum uint64 // a hash of name and version, for the versions of sets
+	// frame is the field "resources" of a delta response: tag, length, Resource. It is nil where
+	// rope has it.
+	frame    []byte
+	rope     *rope
+	size     int // of the frame
+	any      int // where in the frame its Any's tag stands, which is the other protocol's frame
+	accepted atomic.Bool
+}
+
+// Delta gives the bytes that stand for the resource in a DeltaDiscoveryResponse. Nobody may write
+// to them.
+func (r *Resource) Delta() []byte {
+	if r.rope != nil {
+		return r.rope.join(r.size)
+	}
+	return r.frame
+}
+
+// SotW gives the bytes that stand for the resource in a DiscoveryResponse. Nobody may write to them.
+func (r *Resource) SotW() []byte { return r.Delta()[r.any:] }
+
+// Frame gives the bytes that stand for the resource in a response of either protocol.
+func (r *Resource) Frame(delta bool) []byte {
+	if delta {
+		return r.Delta()
+	}
+	return r.SotW()
+}
+
+// Size gives the number of those bytes, without putting them together.
+func (r *Resource) Size(delta bool) int {
+	if delta {
+		return r.size
+	}
+	return r.size - r.any
+}
+
+// Accept marks that a proxy has acknowledged the resource.
+func (r *Resource) Accept() {
+	if !r.accepted.Load() {
+		r.accepted.Store(true)
+	}
+}
+
+// Accepted tells whether any proxy has acknowledged the resource.
+func (r *Resource) Accepted() bool { return r.accepted.Load() }
+
+// Any decodes the resource's envelope.
+func (r *Resource) Any() *anypb.Any {
+	frame := r.SotW()
+	_, _, n := protowire.ConsumeTag(frame)
+	body, _ := protowire.ConsumeBytes(frame[n:])
+	a := &anypb.Any{}
+	if err := proto.Unmarshal(body, a); err != nil { // our own bytes
+		return &anypb.Any{TypeUrl: r.Type.URL()}
+	}
+	return a
+}
+
+// Message decodes the resource.
+func (r *Resource) Message() (proto.Message, error) {
+	m := r.Type.New()
+	if err := proto.Unmarshal(r.Any().GetValue(), m); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", r.Type, r.Name, err)
+	}
+	return m, nil
+}
+
+// New marshals a message deterministically and frames it.
+func New(t Type, name string, m proto.Message) (*Resource, error) {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", t, name, err)
+	}
+	r := &Resource{Type: t, Name: name}
+	if c, ok := m.(*clusterv3.Cluster); ok && c.GetType() == clusterv3.Cluster_EDS {
+		r.LoadAssignment = c.GetEdsClusterConfig().GetServiceName()
+		if r.LoadAssignment == "" {
+			r.LoadAssignment = c.GetName()
+		}
+	}
+	r.finish(value)
+	return r, nil
+}
+
+// finish frames the marshalled message.
+func (r *Resource) finish(value []byte) {
+	r.name(xxhash.Sum64(value))
+	head, at := frameHead(r, len(value), len(value))
+	r.frame, r.any = append(head, value...), at
+	r.size = len(r.frame)
+}
+
+// name sets what follows from the hash of the marshalled message.
+func (r *Resource) name(hash uint64) {
+	r.Version = version(hash)
+	r.sum = xxhash.Sum64String(r.Name + "\x00" + r.Version)
+}
+
+// version is short because clients send all their versions back on a reconnect.
+func version(hash uint64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, hash))
+}
+
+// frameHead writes Resource{name, version, resource: Any{url, value}} as a field of a response, up
+// to the value. It has room for so many bytes more, and gives the offset of the Any.
+func frameHead(r *Resource, value, room int) ([]byte, int) {
+	url := r.Type.URL()
+	anySize := protowire.SizeTag(1) + protowire.SizeBytes(len(url))
+	if value > 0 {
+		anySize += protowire.SizeTag(2) + protowire.SizeBytes(value)
+	}
+	size := protowire.SizeTag(fieldName) + protowire.SizeBytes(len(r.Name)) +
+		protowire.SizeTag(fieldVersion) + protowire.SizeBytes(len(r.Version)) +
+		protowire.SizeTag(fieldAny) + protowire.SizeBytes(anySize)
+	b := make([]byte, 0, protowire.SizeTag(fieldResources)+protowire.SizeBytes(size)-value+room)
+	b = protowire.AppendTag(b, fieldResources, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = protowire.AppendTag(b, fieldName, protowire.BytesType)
+	b = protowire.AppendString(b, r.Name)
+	b = protowire.AppendTag(b, fieldVersion, protowire.BytesType)
+	b = protowire.AppendString(b, r.Version)
+	start := len(b)
+	b = protowire.AppendTag(b, fieldAny, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(anySize))
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendString(b, url)
+	if value > 0 {
+		b = protowire.AppendTag(b, 2, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(value))
+	}
+	return b, start
+}

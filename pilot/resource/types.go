@@ -1,0 +1,109 @@
+// Package push holds what connected proxies should have: for each class of proxies one view, a
+// set of resources for each type, marshalled once and shared by every stream that sends them. A
+// commit of the store changes the views of the classes that are connected; each client is handed the
+// new one and only notes what concerns it, so nobody waits for a slow one.
+// Package resource holds what goes over the wire: marshalled resources with their versions, sets of
+// them, and sets of names. All of it is immutable and shared by everyone who has the same, so that a
+// resource is marshalled, hashed and put together once for the whole mesh. It knows Envoy's types and
+// nothing of how resources come about.
+//
+// Glossary:
+//
+//	resource   one message of a type under a name, marshalled and framed for a response
+//	version    a hash of a resource's bytes; equal bytes have equal versions
+//	set        the resources of one type that somebody should have, by name, perhaps over a base
+//	piece      a run of resources of a set that are sent together
+//	rope       a large resource that is put together from fragments when it is sent
+//	selection  what a set has for the names of a subscription
+//	claims     what a reconnecting client says that it holds
+package resource
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+)
+
+// Type is a type of resource, in the order in which responses are sent.
+type Type uint8
+
+// The types that this control plane serves.
+const (
+	Clusters Type = iota
+	Endpoints
+	Listeners
+	Routes
+	NameTables
+	// NumTypes is how many there are.
+	NumTypes
+)
+
+const googleapis = "type.googleapis.com/"
+
+// NameTableName is the name of the only resource of type NameTables.
+const NameTableName = "nametable"
+
+var typeURLs = [NumTypes]string{
+	Clusters:   googleapis + "envoy.config.cluster.v3.Cluster",
+	Endpoints:  googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
+	Listeners:  googleapis + "envoy.config.listener.v3.Listener",
+	Routes:     googleapis + "envoy.config.route.v3.RouteConfiguration",
+	NameTables: googleapis + "istio.networking.nds.v1.NameTable",
+}
+
+var typeNames = [NumTypes]string{
+	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", NameTables: "nds",
+}
+
+// URL gives the type URL.
+func (t Type) URL() string { return typeURLs[t] }
+
+// String gives the short name that metrics and tools use, e.g. "cds".
+func (t Type) String() string { return typeNames[t] }
+
+// ByURL finds a type by its URL.
+func ByURL(url string) (Type, bool) {
+	for t, u := range typeURLs {
+		if u == url {
+			return Type(t), true
+		}
+	}
+	return 0, false
+}
+
+// New gives an empty message of the type.
+func (t Type) New() proto.Message {
+	switch t {
+	case Clusters:
+		return &clusterv3.Cluster{}
+	case Endpoints:
+		return &endpointv3.ClusterLoadAssignment{}
+	case Listeners:
+		return &listenerv3.Listener{}
+	case Routes:
+		return &routev3.RouteConfiguration{}
+	default:
+		return &nds.NameTable{}
+	}
+}
+
+// Empty gives the resource that answers for a name that a set lacks, so that whoever waits
+// for it stops waiting: a load assignment without hosts, a route configuration without routes.
+// Other types have none; ok is then false.
+func (t Type) Empty(name string) (r *Resource, ok bool) {
+	var m proto.Message
+	switch t {
+	case Endpoints:
+		m = &endpointv3.ClusterLoadAssignment{ClusterName: name}
+	case Routes:
+		m = &routev3.RouteConfiguration{Name: name}
+	default:
+		return nil, false
+	}
+	r, err := New(t, name, m)
+	return r, err == nil
+}

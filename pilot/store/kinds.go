@@ -1,0 +1,216 @@
+package store
+
+import (
+	"maps"
+	"slices"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Index declares a table of the objects of a kind by what they say of themselves. To add one is all
+// that the store needs for a new kind; which units are computed again when a list changes follows from
+// who read it.
+type Index struct {
+	Kind model.Kind
+	Name string // of the table
+	// Keys gives where an object is listed.
+	Keys func(s *Settings, o *model.Object) []Place
+	// Names and Wildcards list the names in use, see indexOptions. Own tells that lists may be
+	// particular to a namespace: to a client, or, where everyone is one, to where the object lives.
+	Names, Wildcards, Own bool
+}
+
+// Place is where an index lists an object: for a client, "" for everyone, in a namespace, under a name;
+// each may be empty.
+type Place struct{ Client, Namespace, Name string }
+
+// Settings are what of the mesh decides where objects are listed.
+type Settings struct {
+	Mesh   *meshconfig.MeshConfig
+	Domain string
+}
+
+// The names of the tables of objects.
+const (
+	tableSidecars             = "sidecars"
+	tablePeerAuthentications  = "peer authentications"
+	tableGateways             = "gateways"
+	tableVirtualServices      = "virtual services"
+	tableVirtualServicesIn    = "virtual services of a namespace"
+	tableBoundVirtualServices = "virtual services of a gateway"
+	tableSourceLabels         = "source labels"
+	tableDestinationRules     = "destination rules"
+	tableWorkloadRules        = "destination rules of workloads"
+)
+
+// indexes declares the tables of the kinds that the control plane translates.
+func indexes() []Index {
+	return []Index{
+		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
+		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
+		{Kind: model.KindGateway, Name: tableGateways, Keys: func(*Settings, *model.Object) []Place { return []Place{{}} }},
+		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
+		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},
+		{Kind: model.KindVirtualService, Name: tableBoundVirtualServices, Keys: virtualServiceGateways, Names: true},
+		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
+		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
+		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
+	}
+}
+
+func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }
+
+// forAudience gives the places that everyone, or each of the namespaces, sees.
+func forAudience(a model.Audience, places ...Place) []Place {
+	if a.Everyone {
+		return places
+	}
+	out := make([]Place, 0, len(places)*len(a.Namespaces))
+	for _, ns := range a.Namespaces {
+		for _, p := range places {
+			p.Client = ns
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func virtualServiceAudience(mesh *meshconfig.MeshConfig, o *model.Object) model.Audience {
+	return model.ExportTo(o.Spec.(*networking.VirtualService).GetExportTo(), mesh.GetDefaultVirtualServiceExportTo(), o.Namespace)
+}
+
+func destinationRuleAudience(s *Settings, o *model.Object) model.Audience {
+	rule := o.Spec.(*networking.DestinationRule)
+	if rule.GetWorkloadSelector() != nil { // such a rule is private
+		return model.Audience{Namespaces: []string{o.Namespace}}
+	}
+	return model.ExportTo(rule.GetExportTo(), s.Mesh.GetDefaultDestinationRuleExportTo(), o.Namespace)
+}
+
+// hosts gives the hosts of a VirtualService, completed, each once.
+func (s *Settings) hosts(o *model.Object) []string {
+	var out []string
+	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
+		out = append(out, model.ResolveHost(host, o.Namespace, s.Domain))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func virtualServiceHosts(s *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, host := range s.hosts(o) {
+		places = append(places, Place{Name: host})
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+}
+
+func virtualServiceNamespace(s *Settings, o *model.Object) []Place {
+	return forAudience(virtualServiceAudience(s.Mesh, o), Place{Namespace: o.Namespace})
+}
+
+// virtualServiceGateways lists a VirtualService by each gateway that it names, under namespace/host.
+func virtualServiceGateways(s *Settings, o *model.Object) []Place {
+	var gateways []string
+	for _, g := range o.Spec.(*networking.VirtualService).GetGateways() {
+		if g != model.MeshGateway {
+			gateways = append(gateways, model.GatewayName(g, o.Namespace))
+		}
+	}
+	slices.Sort(gateways)
+	var places []Place
+	for _, g := range slices.Compact(gateways) {
+		for _, host := range s.hosts(o) {
+			places = append(places, Place{Namespace: g, Name: o.Namespace + "/" + host})
+		}
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+}
+
+// virtualServiceLabels lists a VirtualService by each set of sourceLabels in its matches.
+func virtualServiceLabels(s *Settings, o *model.Object) []Place {
+	sets := map[string]struct{}{}
+	note := func(labels map[string]string) {
+		if len(labels) > 0 {
+			sets[model.LabelSet(labels)] = struct{}{}
+		}
+	}
+	spec := o.Spec.(*networking.VirtualService)
+	for _, r := range spec.GetHttp() {
+		for _, m := range r.GetMatch() {
+			note(m.GetSourceLabels())
+		}
+	}
+	for _, r := range spec.GetTcp() {
+		for _, m := range r.GetMatch() {
+			note(m.GetSourceLabels())
+		}
+	}
+	for _, r := range spec.GetTls() {
+		for _, m := range r.GetMatch() {
+			note(m.GetSourceLabels())
+		}
+	}
+	var places []Place
+	for _, set := range slices.Sorted(maps.Keys(sets)) {
+		places = append(places, Place{Name: set})
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+}
+
+func destinationRuleHost(s *Settings, o *model.Object) []Place {
+	host := model.ResolveHost(o.Spec.(*networking.DestinationRule).GetHost(), o.Namespace, s.Domain)
+	return forAudience(destinationRuleAudience(s, o), Place{Namespace: o.Namespace, Name: host})
+}
+
+func workloadRules(_ *Settings, o *model.Object) []Place {
+	if o.Spec.(*networking.DestinationRule).GetWorkloadSelector() == nil {
+		return nil
+	}
+	return []Place{{Namespace: o.Namespace}}
+}
+
+// objectIndexes are the tables of objects, by their names.
+type objectIndexes struct {
+	declared []Index
+	byName   map[string]*index[*model.Object]
+	kinds    map[model.Kind][]Index
+}
+
+func newObjectIndexes(declared []Index, own *owned) *objectIndexes {
+	out := &objectIndexes{declared: declared, byName: map[string]*index[*model.Object]{}, kinds: map[model.Kind][]Index{}}
+	for _, d := range declared {
+		options := indexOptions{names: d.Names, wildcards: d.Wildcards}
+		if d.Own {
+			options.own = own
+		}
+		out.byName[d.Name] = newIndex(d.Name, model.Older, options)
+		out.kinds[d.Kind] = append(out.kinds[d.Kind], d)
+	}
+	return out
+}
+
+// move puts an object in the place of its former version; either may be nil.
+func (x *objectIndexes) move(s *Settings, kind model.Kind, from, to *model.Object, same bool) {
+	for _, d := range x.kinds[kind] {
+		var before, after []key
+		if from != nil {
+			before = keysOf(d.Keys(s, from))
+		}
+		if to != nil {
+			after = keysOf(d.Keys(s, to))
+		}
+		x.byName[d.Name].move(from, before, to, after, same)
+	}
+}
+
+func keysOf(places []Place) []key {
+	out := make([]key, len(places))
+	for i, p := range places {
+		out[i] = key{p.Client, p.Namespace, p.Name}
+	}
+	return out
+}

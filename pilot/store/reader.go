@@ -1,0 +1,248 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Reader answers the questions of translation from one snapshot; it implements resolve.Reader. It
+// records every row that an answer follows from, also where the row is absent. The mesh's own
+// configuration is not recorded: a commit that changes it is a full one.
+type Reader struct {
+	s      *Snapshot
+	record func(Row)
+}
+
+// Mesh gives the defaulted mesh configuration, never nil.
+func (r Reader) Mesh() *meshconfig.MeshConfig { return r.s.mesh }
+
+// Domain gives the cluster's DNS suffix, e.g. cluster.local.
+func (r Reader) Domain() string { return r.s.domain }
+
+// Note records that an answer follows from a fact about the client itself.
+func (r Reader) Note(fact string) {
+	if r.record != nil {
+		r.record(FactRow(fact))
+	}
+}
+
+// Record records rows that were read elsewhere.
+func (r Reader) Record(rows []Row) {
+	if r.record != nil {
+		for _, row := range rows {
+			r.record(row)
+		}
+	}
+}
+
+// With gives a reader of the same snapshot that records elsewhere.
+func (r Reader) With(record func(Row)) Reader { return Reader{r.s, record} }
+
+// FactRow is the row that stands for a fact about a class, of which the store knows nothing.
+func FactRow(fact string) Row { return Row{Table: tableFacts, Name: fact} }
+
+// IsFact tells whether a row is a FactRow.
+func IsFact(row Row) bool { return row.Table == tableFacts }
+
+const tableFacts = "facts about a class"
+
+// List gives what an index has at a place, model.Older first.
+func (r Reader) List(table string, at Place) []*model.Object {
+	return r.s.indexes[table].lists.read(r, key{at.Client, at.Namespace, at.Name})
+}
+
+// Names gives the names that an index has at a place whose own name is empty, sorted.
+func (r Reader) Names(table string, at Place) []string {
+	return r.s.indexes[table].names.read(r, key{at.Client, at.Namespace, ""})
+}
+
+// Object gives an object of one of the kinds that have names, or nil.
+func (r Reader) Object(k model.Key) *model.Object { return r.s.objects[k.Kind].read(r, rowOf(k)) }
+
+// Namespace gives the Namespace object, or nil.
+func (r Reader) Namespace(name string) *model.Object {
+	return r.Object(model.Key{Kind: model.KindNamespace, Name: name})
+}
+
+// Pod gives a Pod object of a cluster, or nil.
+func (r Reader) Pod(cluster, namespace, name string) *model.Object {
+	return r.Object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: name, Cluster: cluster})
+}
+
+// Services gives what is visible from a namespace, one service a hostname, sorted by hostname.
+func (r Reader) Services(namespace string) []*model.Service {
+	public := r.s.services.list.lists.read(r, key{})
+	own := r.s.services.list.lists.read(r, key{client: namespace})
+	if len(own) == 0 {
+		return public
+	}
+	out := make([]*model.Service, 0, len(public)+len(own))
+	for len(public) > 0 && len(own) > 0 {
+		switch c := cmp.Compare(public[0].Hostname, own[0].Hostname); {
+		case c < 0:
+			out, public = append(out, public[0]), public[1:]
+		case c == 0:
+			public = public[1:]
+		default:
+			out, own = append(out, own[0]), own[1:]
+		}
+	}
+	return append(append(out, public...), own...)
+}
+
+// Service gives the one that Services would hold for the hostname, or nil.
+func (r Reader) Service(namespace, hostname string) *model.Service {
+	if svc := r.s.services.visible.read(r, key{client: namespace, name: hostname}); svc != nil {
+		return svc
+	}
+	return r.s.services.visible.read(r, key{name: hostname})
+}
+
+// ServicesIn gives the services that live in a namespace and that a client sees, sorted by hostname.
+func (r Reader) ServicesIn(namespace, client string) []*model.Service {
+	var out []*model.Service
+	for _, svc := range r.s.services.inNamespace.lists.read(r, key{namespace: namespace}) {
+		if seen := r.Service(client, svc.Hostname); seen != nil && seen.ID() == svc.ID() {
+			out = append(out, seen)
+		}
+	}
+	return slices.CompactFunc(out, func(a, b *model.Service) bool { return a == b || a.Hostname == b.Hostname })
+}
+
+// ServicesSelecting gives the services of a namespace whose selector matches the labels, sorted
+// by hostname.
+func (r Reader) ServicesSelecting(cluster, namespace string, labels map[string]string) []*model.Service {
+	var out []*model.Service
+	for _, svc := range r.s.services.inNamespace.lists.read(r, key{namespace: namespace}) {
+		if svc.Key.Cluster == cluster && model.Selects(svc.Selector, labels) {
+			out = append(out, svc)
+		}
+	}
+	return out
+}
+
+// Endpoints gives a service's endpoints of every health, sorted by port, address.
+func (r Reader) Endpoints(service model.ServiceID) []model.Endpoint {
+	return r.s.endpoints.read(r, key{namespace: service.Namespace, name: service.Hostname})
+}
+
+// VirtualServices gives what is exported to a client for a hostname: by the most specific of their
+// hosts first, then those that only the client's namespace sees, those exported to it by name, those
+// of everyone, each model.Older first.
+func (r Reader) VirtualServices(client, hostname string) []*model.Object {
+	out := r.ranked(client, r.List(tableVirtualServices, Place{Client: client, Name: hostname}), r.List(tableVirtualServices, Place{Name: hostname}))
+	for _, w := range r.wildcards(tableVirtualServices, Place{Client: client}, Place{}) {
+		if model.HostCovers(w, hostname) && w != hostname {
+			out = slices.Concat(out, r.ranked(client, r.List(tableVirtualServices, Place{Client: client, Name: w}), r.List(tableVirtualServices, Place{Name: w})))
+		}
+	}
+	return out
+}
+
+// names gives the names that an index has at some places, sorted.
+func (r Reader) names(table string, places ...Place) []string {
+	var all []string
+	for _, at := range places {
+		all = append(all, r.Names(table, at)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// wildcards gives the names of wildcards that an index has at some places, the most specific first.
+func (r Reader) wildcards(table string, places ...Place) []string {
+	var all []string
+	for _, at := range places {
+		all = append(all, r.s.indexes[table].wildcards.read(r, key{at.Client, at.Namespace, ""})...)
+	}
+	slices.SortFunc(all, mostSpecific)
+	return slices.Compact(all)
+}
+
+// ranked puts what only a namespace sees before what is exported to it by name, and that before what
+// everyone sees.
+func (r Reader) ranked(client string, own, public []*model.Object) []*model.Object {
+	if len(own) == 0 {
+		return public
+	}
+	rank := func(o *model.Object) int { return virtualServiceAudience(r.s.mesh, o).Rank(o.Namespace, client) }
+	own = slices.Clone(own)
+	slices.SortStableFunc(own, func(a, b *model.Object) int { return cmp.Compare(rank(a), rank(b)) })
+	return append(own, public...)
+}
+
+// VirtualServiceHosts gives the hosts of all VirtualServices that are exported to a client, sorted.
+func (r Reader) VirtualServiceHosts(client string) []string {
+	return r.names(tableVirtualServices, Place{Client: client}, Place{})
+}
+
+// VirtualServicesIn gives those of a namespace that are exported to a client, model.Older first.
+func (r Reader) VirtualServicesIn(namespace, client string) []*model.Object {
+	return r.joined(tableVirtualServicesIn, client, namespace, "")
+}
+
+// joined gives what an index has for a client and for everyone, model.Older first.
+func (r Reader) joined(table, client, namespace, name string) []*model.Object {
+	own, public := r.List(table, Place{client, namespace, name}), r.List(table, Place{"", namespace, name})
+	if len(own) == 0 {
+		return public
+	}
+	return replaceRows(public, nil, own, model.Older)
+}
+
+// BoundHosts gives, as namespace/host, the hosts of the VirtualServices that name a gateway
+// (namespace/name) and are exported to a client, sorted, with the namespace of their object.
+func (r Reader) BoundHosts(client, gateway string) []string {
+	return r.names(tableBoundVirtualServices, Place{Client: client, Namespace: gateway}, Place{Namespace: gateway})
+}
+
+// BoundVirtualServices gives the VirtualServices behind one of the BoundHosts, in the order of
+// VirtualServices.
+func (r Reader) BoundVirtualServices(client, gateway, host string) []*model.Object {
+	return r.ranked(client, r.List(tableBoundVirtualServices, Place{client, gateway, host}), r.List(tableBoundVirtualServices, Place{"", gateway, host}))
+}
+
+// SourceLabels gives the sets of labels that matches of VirtualServices ask for, of those exported to a
+// client, as model.LabelSet writes them, sorted.
+func (r Reader) SourceLabels(client string) []string {
+	return r.names(tableSourceLabels, Place{Client: client}, Place{})
+}
+
+// DestinationRules gives the rules that live in configNamespace, are exported to client and match the
+// hostname, the most specific host first, then model.Older first.
+func (r Reader) DestinationRules(configNamespace, client, hostname string) []*model.Object {
+	out := r.joined(tableDestinationRules, client, configNamespace, hostname)
+	for _, w := range r.wildcards(tableDestinationRules, Place{Client: client, Namespace: configNamespace}, Place{Namespace: configNamespace}) {
+		if model.HostCovers(w, hostname) && w != hostname {
+			out = slices.Concat(out, r.joined(tableDestinationRules, client, configNamespace, w))
+		}
+	}
+	return out
+}
+
+// WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
+// model.Older first.
+func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
+	return r.List(tableWorkloadRules, Place{Namespace: namespace})
+}
+
+// Gateways gives all Gateway objects, model.Older first.
+func (r Reader) Gateways() []*model.Object { return r.List(tableGateways, Place{}) }
+
+// Sidecars gives a namespace's Sidecar objects, model.Older first.
+func (r Reader) Sidecars(namespace string) []*model.Object {
+	return r.List(tableSidecars, Place{Namespace: namespace})
+}
+
+// PeerAuthentications gives a namespace's objects, model.Older first.
+func (r Reader) PeerAuthentications(namespace string) []*model.Object {
+	return r.List(tablePeerAuthentications, Place{Namespace: namespace})
+}
+
+// Own gives the rows that a namespace has of its own, or sees otherwise than everyone: of the tables
+// whose answers are for a client.
+func (r Reader) Own(namespace string) []Row { return r.s.own.read(r, key{namespace: namespace}) }

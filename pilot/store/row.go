@@ -1,0 +1,152 @@
+package store
+
+import "maps"
+
+// Row names a row of a table of a snapshot. Rows are what reads are recorded by and what changes are
+// told by, so that whoever reads one learns that it has another value, and nobody declares anything.
+type Row struct {
+	Table string
+	// Client is the namespace for which the row is; "" where it is for everyone.
+	Client          string
+	Namespace, Name string
+}
+
+// key finds a row in its table.
+type key struct{ client, namespace, name string }
+
+func (k key) in(table string) Row { return Row{table, k.client, k.namespace, k.name} }
+
+// owner is the namespace whose own the row is; "" for none.
+func (k key) owner() string {
+	if k.client != "" {
+		return k.client
+	}
+	return k.namespace
+}
+
+// rows is a table as a snapshot has it.
+type rows[V any] struct {
+	table string
+	data  pmap[key, V]
+}
+
+// read gives a row, or the zero value, and records that it was read. There is no other way for a
+// reader to see a row.
+func (t rows[V]) read(r Reader, k key) V {
+	if r.record != nil {
+		r.record(k.in(t.table))
+	}
+	return t.data.row(k)
+}
+
+// table is the writer's side of a table. It notes which rows get another value, so that whatever is
+// kept in a table is reported by it.
+type table[V any] struct {
+	name    string
+	data    edit[key, V]
+	changed map[key]struct{}
+	own     *owned // nil where no row is particular to a namespace
+}
+
+func newTable[V any](name string, own *owned) *table[V] {
+	return &table[V]{name: name, changed: map[key]struct{}{}, own: own}
+}
+
+func (t *table[V]) row(k key) V { return t.data.row(k) }
+
+// put gives a row another value.
+func (t *table[V]) put(k key, v V) {
+	if _, had := t.data.get(k); !had && t.own != nil {
+		t.own.note(k.in(t.name), k.owner(), true)
+	}
+	t.changed[k] = struct{}{}
+	t.data.set(k, v)
+}
+
+// refresh gives a row a value that means the same.
+func (t *table[V]) refresh(k key, v V) { t.data.set(k, v) }
+
+func (t *table[V]) drop(k key) {
+	if _, had := t.data.get(k); !had {
+		return
+	}
+	if t.own != nil {
+		t.own.note(k.in(t.name), k.owner(), false)
+	}
+	t.changed[k] = struct{}{}
+	t.data.delete(k)
+}
+
+// drain adds to out the rows that have another value than at the last call.
+func (t *table[V]) drain(out []Row) []Row {
+	for k := range t.changed {
+		out = append(out, k.in(t.name))
+	}
+	t.changed = map[key]struct{}{}
+	return out
+}
+
+func (t *table[V]) freeze() rows[V] { return rows[V]{t.name, t.data.freeze()} }
+
+// owned lists for each namespace the rows that it alone has, or may see otherwise than others.
+type owned struct {
+	lists *table[[]Row]
+	moved map[string]map[Row]bool // by namespace; tells whether the row is there now
+}
+
+func newOwned() *owned {
+	return &owned{lists: newTable[[]Row]("rows of a namespace", nil), moved: map[string]map[Row]bool{}}
+}
+
+func (o *owned) note(row Row, namespace string, present bool) {
+	if namespace == "" {
+		return
+	}
+	if o.moved[namespace] == nil {
+		o.moved[namespace] = map[Row]bool{}
+	}
+	o.moved[namespace][row] = present
+}
+
+// flush brings the lists up to what was noted.
+func (o *owned) flush() {
+	for ns, moved := range o.moved {
+		k := key{namespace: ns}
+		next, before := make([]Row, 0, len(o.lists.row(k))+len(moved)), map[Row]struct{}{}
+		for _, row := range o.lists.row(k) {
+			before[row] = struct{}{}
+			if stays, noted := moved[row]; !noted || stays {
+				next = append(next, row)
+			}
+		}
+		same := len(next) == len(before)
+		for row, present := range moved {
+			if _, had := before[row]; present && !had {
+				next, same = append(next, row), false
+			}
+		}
+		switch {
+		case same:
+		case len(next) == 0:
+			o.lists.drop(k)
+		default:
+			o.lists.put(k, next)
+		}
+	}
+	clear(o.moved)
+}
+
+// rowSet is a set of rows, for merging commits.
+func rowSet(lists ...[]Row) []Row {
+	set := map[Row]struct{}{}
+	for _, list := range lists {
+		for _, row := range list {
+			set[row] = struct{}{}
+		}
+	}
+	out := make([]Row, 0, len(set))
+	for row := range maps.Keys(set) {
+		out = append(out, row)
+	}
+	return out
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// services are the tables of services. Which one a namespace sees under a hostname is decided in seen.
+type services struct {
+	byKey map[model.Key][]*model.Service // of each object
+
+	byHost      *index[*model.Service] // all of a hostname, whoever sees them, model.CompareServices first
+	inNamespace *index[*model.Service] // by the namespace they live in
+	// visible is what everyone sees under a hostname, and, by client, what a namespace sees instead.
+	visible *table[*model.Service]
+	// list is all of visible, for everyone or for a client, sorted by hostname.
+	list *index[*model.Service]
+}
+
+func newServices(own *owned) *services {
+	return &services{
+		byKey:       map[model.Key][]*model.Service{},
+		byHost:      newIndex("services of a host", model.CompareServices, indexOptions{}),
+		inNamespace: newIndex("services of a namespace", compareHostnames, indexOptions{}),
+		visible:     newTable[*model.Service]("services", own),
+		list:        newIndex("visible services", compareHostnames, indexOptions{own: own}),
+	}
+}
+
+func compareHostnames(a, b *model.Service) int {
+	if c := strings.Compare(a.Hostname, b.Hostname); c != 0 {
+		return c
+	}
+	return model.CompareServices(a, b)
+}
+
+// put replaces the services of an object.
+func (t *services) put(k model.Key, next []*model.Service) {
+	for _, svc := range t.byKey[k] {
+		t.byHost.move(svc, []key{{name: svc.Hostname}}, nil, nil, false)
+		t.inNamespace.move(svc, []key{{namespace: svc.Namespace}}, nil, nil, false)
+	}
+	for _, svc := range next {
+		t.byHost.move(nil, nil, svc, []key{{name: svc.Hostname}}, false)
+		t.inNamespace.move(nil, nil, svc, []key{{namespace: svc.Namespace}}, false)
+	}
+	if len(next) == 0 {
+		delete(t.byKey, k)
+	} else {
+		t.byKey[k] = next
+	}
+}
+
+// flush brings the tables up to what was put.
+func (t *services) flush() {
+	before := map[string]map[string]*model.Service{} // what was visible, by host and client
+	for k := range t.byHost.moved {
+		before[k.name] = seen(t.byHost.lists.row(k))
+	}
+	for _, k := range t.byHost.flush() {
+		t.show(k.name, before[k.name], seen(t.byHost.lists.row(k)))
+	}
+	t.inNamespace.flush()
+	t.list.flush()
+}
+
+// show puts what is visible under a hostname in the place of what was.
+func (t *services) show(host string, before, after map[string]*model.Service) {
+	for client, svc := range before {
+		if after[client] == svc {
+			continue
+		}
+		t.list.move(svc, []key{{client: client}}, nil, nil, false)
+		if after[client] == nil {
+			t.visible.drop(key{client: client, name: host})
+		}
+	}
+	for client, svc := range after {
+		if before[client] != svc {
+			t.visible.put(key{client: client, name: host}, svc)
+			t.list.move(nil, nil, svc, []key{{client: client}}, false)
+		}
+	}
+}
+
+// seen decides which service each client sees under one hostname: its own namespace's, else the first
+// of those that it may see (Kubernetes before others, then the oldest, by namespace and name at last).
+// "" stands for everyone; a namespace is named where it sees another than everyone does. The same
+// Service in several clusters is one.
+func seen(candidates []*model.Service) map[string]*model.Service {
+	if len(candidates) == 0 {
+		return nil
+	}
+	candidates = merged(candidates)
+	out := map[string]*model.Service{}
+	clients := map[string]struct{}{}
+	for _, svc := range candidates {
+		audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace)
+		if audience.Everyone && out[""] == nil {
+			out[""] = svc
+		}
+		clients[svc.Namespace] = struct{}{}
+		for _, ns := range audience.Namespaces {
+			clients[ns] = struct{}{}
+		}
+	}
+	for ns := range clients {
+		if svc := seenFrom(candidates, ns); svc != nil && svc != out[""] {
+			out[ns] = svc
+		}
+	}
+	return out
+}
+
+func seenFrom(candidates []*model.Service, namespace string) *model.Service {
+	var first *model.Service
+	for _, svc := range candidates {
+		if !model.ExportTo(svc.ExportTo, nil, svc.Namespace).Has(namespace) {
+			continue
+		}
+		if svc.Namespace == namespace {
+			return svc
+		}
+		if first == nil {
+			first = svc
+		}
+	}
+	return first
+}
+
+// merged joins the services that are one: of the same namespace and kind, in several clusters. What
+// they offer is that of the first, the control plane's own cluster before others; their identities add
+// up, as their endpoints do.
+func merged(candidates []*model.Service) []*model.Service {
+	clustered := slices.ContainsFunc(candidates, func(svc *model.Service) bool { return svc.Key.Cluster != "" })
+	if !clustered {
+		return candidates
+	}
+	var out []*model.Service
+	for _, svc := range candidates {
+		at := slices.IndexFunc(out, func(o *model.Service) bool { return o.Namespace == svc.Namespace && o.Key.Kind == svc.Key.Kind })
+		if at < 0 {
+			out = append(out, svc)
+			continue
+		}
+		one, other := *out[at], svc
+		if one.Key.Cluster != "" && svc.Key.Cluster == "" {
+			one, other = *svc, out[at]
+		}
+		accounts := map[string]struct{}{}
+		for _, id := range slices.Concat(one.ServiceAccounts, other.ServiceAccounts) {
+			accounts[id] = struct{}{}
+		}
+		one.ServiceAccounts = slices.Sorted(maps.Keys(accounts))
+		out[at] = &one
+	}
+	return out
+}
+
+func (t *services) drain(out []Row) []Row {
+	out = t.byHost.drain(out)
+	out = t.inNamespace.drain(out)
+	out = t.visible.drain(out)
+	return t.list.drain(out)
+}
+
+// foundServices are the tables as a snapshot has them.
+type foundServices struct {
+	byHost, inNamespace, list found[*model.Service]
+	visible                   rows[*model.Service]
+}
+
+func (t *services) freeze() foundServices {
+	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.visible.freeze()}
+}
