@@ -20,7 +20,9 @@ type Bounds struct {
 	Messages   int64   `json:"messages,omitempty"`
 	// Ratio is of the server's CPU time to the floor's.
 	Ratio float64 `json:"ratio,omitempty"`
-	// Silent scenarios send nothing.
+	// UninterestedAllocs are for each client that a change is not for, and each change.
+	UninterestedAllocs float64 `json:"uninterestedAllocs,omitempty"`
+	// Silent scenarios send nothing; in no scenario a client gets what is not for it.
 	Silent bool `json:"silent,omitempty"`
 }
 
@@ -126,8 +128,14 @@ func (b *Bounds) exceeded(x *Result) []error {
 	check("bytes up for each client", x.Up, b.Up)
 	check("messages", float64(x.Messages), float64(b.Messages))
 	check("CPU time to the floor's", x.Ratio(), b.Ratio)
+	if x.UninterestedAllocs != nil {
+		check("allocations for each client that a change is not for", *x.UninterestedAllocs, b.UninterestedAllocs)
+	}
 	if b.Silent && x.Messages > 0 {
 		errs = append(errs, fmt.Errorf("%d messages where none is due", x.Messages))
+	}
+	if x.Stray > 0 {
+		errs = append(errs, fmt.Errorf("%d messages to clients that the changes are not for", x.Stray))
 	}
 	return errs
 }

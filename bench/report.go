@@ -115,6 +115,12 @@ func (s *Measured) table(w io.Writer) error {
 		for _, n := range x.Notes {
 			fmt.Fprintf(w, "  %s: %s\n", x.Name, n)
 		}
+		if x.Uninterested != nil && x.UninterestedAllocs != nil {
+			fmt.Fprintf(w, "  %s: each client that a change is not for costs %.2f µs and %.2f allocations\n", x.Name, *x.Uninterested, *x.UninterestedAllocs)
+		}
+		if x.Stray > 0 {
+			fmt.Fprintf(w, "  %s: %d messages went to clients that the changes are not for\n", x.Name, x.Stray)
+		}
 		if x.Missing > 0 {
 			fmt.Fprintf(w, "  %s: %d acknowledgements did not come before the next change or the deadline\n", x.Name, x.Missing)
 		}

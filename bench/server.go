@@ -197,7 +197,7 @@ func (s *server) sample(ctx context.Context) (sample, error) {
 	out := sample{
 		allocs: value(all["go_memstats_mallocs_total"]), allocBytes: value(all["go_memstats_alloc_bytes_total"]),
 		live:    value(all["go_memstats_heap_alloc_bytes"]) + value(all["go_memstats_stack_inuse_bytes"]),
-		streams: value(all["pilot_xds"]), views: value(all["pilot_views"]), rebuilt: value(all["pilot_views_computed_total"]),
+		streams: value(all["pilot_xds"]), views: value(all["pilot_push_views"]), rebuilt: value(all["pilot_push_views_changed_total"]),
 	}
 	for _, m := range all["pilot_proxy_convergence_time"].GetMetric() {
 		h := m.GetHistogram()

@@ -81,10 +81,10 @@ func (b *benchOptions) meshFlags(cmd *cobra.Command) {
 	f.IntVar(&o.Rate, "rate", o.Rate, "how many of them come in a second")
 	f.IntVar(&o.Rollout, "rollout", o.Rollout, "pods that are replaced")
 	f.StringArrayVar(&o.Scenarios, "scenario", nil, "run this scenario, may be repeated; all if not given")
-	f.StringSliceVar(&b.series, "series", nil, "run these series in place of a mesh of your own: "+strings.Join(seriesNames(), ", "))
+	f.StringSliceVar(&b.series, "series", nil, "run these series in place of a mesh of your own: "+strings.Join(bench.SeriesNames(), ", "))
 	f.BoolVar(&b.short, "short", false, "the same as --series short")
 	completion(cmd, "scenario", completeFrom(bench.Scenarios()))
-	completion(cmd, "series", completeFrom(seriesNames()))
+	completion(cmd, "series", completeFrom(bench.SeriesNames()))
 }
 
 func (b *benchOptions) outputFlags(cmd *cobra.Command) {
@@ -104,8 +104,6 @@ func (b *benchOptions) outputFlags(cmd *cobra.Command) {
 	completion(cmd, "output", completeFrom([]string{"table", "json"}))
 	completion(cmd, "profile-scenario", completeFrom(bench.Scenarios()))
 }
-
-func seriesNames() []string { return append(bench.AllSeries(), bench.Short().Name) }
 
 // completeFrom completes with a fixed list.
 func completeFrom(list []string) cobra.CompletionFunc {
@@ -135,11 +133,11 @@ func (b *benchOptions) plan() ([]bench.Options, error) {
 		list = nil
 	}
 	for _, name := range b.series {
-		o, ok := bench.Series(name)
-		if !ok {
-			return nil, usageError(fmt.Errorf("--series %s: use %s", name, strings.Join(seriesNames(), ", ")))
+		found := bench.Series(name)
+		if len(found) == 0 {
+			return nil, usageError(fmt.Errorf("--series %s: use %s", name, strings.Join(bench.SeriesNames(), ", ")))
 		}
-		list = append(list, o)
+		list = append(list, found...)
 	}
 	for _, s := range b.custom.Scenarios {
 		if !slices.Contains(bench.Scenarios(), s) {
