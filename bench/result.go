@@ -53,9 +53,8 @@ type Result struct {
 	Uninterested *float64 `json:"uninterestedUs,omitempty"`
 	// UninterestedAllocs are the allocations of the server for it.
 	UninterestedAllocs *float64 `json:"uninterestedAllocs,omitempty"`
-	// Stray are messages to clients that the changes are not for, and StrayBytes what is in them.
-	Stray      int64   `json:"stray,omitempty"`
-	StrayBytes float64 `json:"strayBytes,omitempty"`
+	// Stray are messages to clients that the changes are not for.
+	Stray int64 `json:"stray,omitempty"`
 	// Memory in bytes: Live is heap and stacks in use after a collection, PerClient its slope.
 	// PeakPerClient is the slope of the cgroup's peak, or of the resident set's without one.
 	Live          float64 `json:"live,omitempty"`

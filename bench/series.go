@@ -41,11 +41,11 @@ func Scoped10000() Options {
 	return o
 }
 
-// Gateways has twenty gateways as clients, of ten pods each. The sidecars of the mesh are scoped, so
-// that those which show the arrival of a change cost little.
+// Gateways has twenty gateways as clients, of fifty pods each. The sidecars of the mesh are scoped,
+// so that those which show the arrival of a change cost little.
 func Gateways() Options {
 	o := Scoped()
-	o.Name, o.Mesh.Gateways = "gateways", mesh.Gateways{Count: 20, Servers: 50, Routes: 500, Replicas: 10}
+	o.Name, o.Mesh.Gateways = "gateways", mesh.Gateways{Count: 20, Servers: 50, Routes: 500, Replicas: 50}
 	o.Clients, o.ColdClients = o.Mesh.Gateways.Len(), o.Mesh.Gateways.Len()
 	o.Scenarios = []string{
 		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioGatewayRoute, scenarioGatewayRules, scenarioTouch,

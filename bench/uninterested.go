@@ -53,45 +53,65 @@ func (r *runner) gatewayRules(ctx context.Context) error {
 }
 
 // bystanders measures what changes cost for each client that they are not for: they are made with
-// further clients, and without them before and after. The difference is small beside what the
-// changes themselves cost; so there are many.
+// further clients and without them, in turns, the middle ones of which are compared. The difference
+// is small beside what the changes themselves cost; so there are many.
 func (r *runner) bystanders(ctx context.Context, name string, fleet, others *ads.Fleet, changes ...change) error {
-	n := 4 * r.Repetitions
-	repeat := func(result *Result) error { return r.repeat(ctx, fleet, n, result, changes...) }
-	before, err := r.take(ctx, name, fleet, repeat)
+	const turns = 3
+	n := max(len(changes), 8*r.Repetitions/turns)
+	take := func() (*Result, error) {
+		return r.take(ctx, name, fleet, func(result *Result) error { return r.repeat(ctx, fleet, n, result, changes...) })
+	}
+	var with, without []*Result
+	var stray int64
+	for range turns {
+		result, err := take()
+		if err != nil {
+			return err
+		}
+		without = append(without, result)
+		err = r.among(ctx, fleet, others, func() error {
+			before := others.Stats().Messages
+			result, err := take()
+			with, stray = append(with, result), stray+others.Stats().Messages-before
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	result, err := take()
 	if err != nil {
 		return err
 	}
+	many, few := middle(name, with), middle(name, append(without, result))
+	each := func(get func(*Result) float64) *float64 {
+		v := (per(get(many), float64(many.Changes)) - per(get(few), float64(few.Changes))) / float64(others.Len())
+		return &v
+	}
+	many.Uninterested = each(func(x *Result) float64 { return 1e6 * x.ServerCPU })
+	many.UninterestedAllocs = each(func(x *Result) float64 { return x.Allocs })
+	many.Against, many.Clients, many.Stray = few, fleet.Len()+others.Len(), stray
+	r.results = append(r.results, many)
+	return nil
+}
+
+// among runs f while further clients are connected.
+func (r *runner) among(ctx context.Context, fleet, others *ads.Fleet, f func() error) error {
 	defer others.Disconnect()
 	if err := connect(ctx, others, r.server.plain); err != nil {
+		return err
+	}
+	if err := r.streams(ctx, fleet.Len()+others.Len()); err != nil {
 		return err
 	}
 	if err := quiet(ctx, others, time.Second); err != nil {
 		return err
 	}
-	stats := others.Stats()
-	many, err := r.measure(ctx, name, fleet, repeat)
-	if err != nil {
+	if err := f(); err != nil {
 		return err
 	}
-	got := others.Stats()
-	many.Stray, many.StrayBytes = got.Messages-stats.Messages, float64(got.Down-stats.Down)
 	others.Disconnect()
-	if err := r.streams(ctx, fleet.Len()); err != nil {
-		return err
-	}
-	after, err := r.take(ctx, name, fleet, repeat)
-	if err != nil {
-		return err
-	}
-	each := func(get func(*Result) float64) *float64 {
-		v := (get(many) - (get(before)+get(after))/2) / float64(n*others.Len())
-		return &v
-	}
-	many.Uninterested = each(func(x *Result) float64 { return 1e6 * x.ServerCPU })
-	many.UninterestedAllocs = each(func(x *Result) float64 { return x.Allocs })
-	many.Against, many.Clients = after, fleet.Len()+others.Len()
-	return nil
+	return r.streams(ctx, fleet.Len())
 }
 
 // gatewayRoute changes a VirtualService that one gateway names.
