@@ -34,6 +34,8 @@ type Report struct {
 	Machine Machine     `json:"machine"`
 	Goals   []Goal      `json:"goals"`
 	Series  []*Measured `json:"series"`
+	// Before are series of another server, with which Series are compared.
+	Before []*Measured `json:"before,omitempty"`
 }
 
 // Add puts a series in, in place of a former one of its name, and compares it with the goals.
@@ -73,8 +75,8 @@ func (r *Report) Table(w io.Writer) error {
 			return err
 		}
 	}
-	if len(r.Goals) == 0 {
-		return nil
+	if err := r.comparison(w); err != nil || len(r.Goals) == 0 {
+		return err
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
