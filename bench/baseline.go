@@ -35,6 +35,8 @@ const (
 	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 2
 	// What a sampled check of the server may allocate in any scenario.
 	roomCheck, roomCheckBytes = 8000, 2 << 20
+	// What nothing at all seems to allocate for each client that a change is not for.
+	roomNothing = 20
 )
 
 // NewBaseline allows what was measured and some room.
@@ -64,6 +66,9 @@ func bounds(x *Result) Bounds {
 	}
 	b.Allocs = math.Ceil(allocations*x.Allocs + roomCheck)
 	b.AllocBytes = math.Ceil(allocations*x.AllocBytes + roomCheckBytes)
+	if x.UninterestedAllocs != nil {
+		b.UninterestedAllocs = math.Ceil(allocations*max(0, *x.UninterestedAllocs) + roomNothing)
+	}
 	if x.Name == scenarioCold || x.Name == scenarioEndpoint {
 		b.Ratio = math.Ceil(10*roomRatio*x.Ratio()) / 10
 	}

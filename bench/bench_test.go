@@ -49,12 +49,14 @@ func TestABaselineNamesAllThatIsBeyondIt(t *testing.T) {
 
 func TestABaselineAllowsWhatItWasMadeFromAndNotTwiceAsMuch(t *testing.T) {
 	measured := func(times float64) []*Measured {
+		each := 100 * times
 		return []*Measured{{Options: Options{Name: "short"}, Results: []*Result{
 			{Name: scenarioCold, Allocs: 1e5 * times, Down: 1e6, ServerCPU: 2, FloorCPU: 1},
 			{Name: scenarioEndpoint, Allocs: 1e4, Down: 1e3 * times, ServerCPU: 2, FloorCPU: 1},
 			{Name: scenarioChurn, Allocs: 1e6 * times},
 			{Name: scenarioTouch, Allocs: 1e5, Messages: int64(times) - 1},
 			{Name: scenarioRouteAll, Allocs: 1e4, Up: 1e3 * times},
+			{Name: scenarioGatewayRules, UninterestedAllocs: &each, Stray: int64(times) - 1},
 		}}}
 	}
 	b := NewBaseline(measured(1))
@@ -62,8 +64,8 @@ func TestABaselineAllowsWhatItWasMadeFromAndNotTwiceAsMuch(t *testing.T) {
 		t.Error(err)
 	}
 	err := b.Check(measured(2))
-	if err == nil || strings.Count(err.Error(), "\n") != 4 {
-		t.Errorf("want five errors: %v", err)
+	if err == nil || strings.Count(err.Error(), "\n") != 6 {
+		t.Errorf("want seven errors: %v", err)
 	}
 }
 
