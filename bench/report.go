@@ -90,8 +90,12 @@ func (r *Report) Table(w io.Writer) error {
 // about tells what a series was measured on.
 func (s *Measured) about() string {
 	m := s.Options.Mesh
-	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules; %d clients",
-		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, s.Options.Clients)
+	gateways := ""
+	if g := m.Gateways; g.Count > 0 {
+		gateways = fmt.Sprintf(", %d gateways with %d servers and %d routes each", g.Count, g.Servers, g.Routes)
+	}
+	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules%s; %d clients",
+		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, gateways, s.Options.Clients)
 }
 
 func (s *Measured) table(w io.Writer) error {

@@ -108,7 +108,7 @@ func TestEachServiceThatIsAddedIsAnother(t *testing.T) {
 	for range 3 {
 		e, cluster := m.AddService()
 		seen[e.Path], seen[cluster] = true, true
-		if !strings.Contains(string(e.Data), fmt.Sprintf("selector: {app: svc-%d}", m.Free())) {
+		if !strings.Contains(string(e.Data), fmt.Sprintf("selector: {app: svc-%d}", m.Fixed(1))) {
 			t.Errorf("it has no pods: %s", e.Data)
 		}
 	}
