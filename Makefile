@@ -113,13 +113,13 @@ fuzz: ## Each fuzz target for FUZZTIME
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
-SERIES := unscoped,scoped,scoped-10000
+SERIES := unscoped,scoped,scoped-10000,gateways,large,classes,sizes
 .PHONY: bench
-bench: build ## A synthetic mesh with thousands of proxies: latency, CPU beside the floor, memory; 20 minutes; SERIES=scoped runs one again
+bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside the floor, memory, cost by size; 20 minutes; SERIES=scoped runs one again
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
 
 .PHONY: benchcheck
-benchcheck: build ## A small benchmark against its bounds: allocations, bytes, CPU beside the floor; never time
+benchcheck: build ## Small benchmarks against their bounds: allocations, bytes, CPU beside the floor; never time
 	bin/pilotctl bench --short --baseline bench/baseline.json
 
 .PHONY: gobench

@@ -20,7 +20,9 @@ type Bounds struct {
 	Messages   int64   `json:"messages,omitempty"`
 	// Ratio is of the server's CPU time to the floor's.
 	Ratio float64 `json:"ratio,omitempty"`
-	// Silent scenarios send nothing.
+	// UninterestedAllocs are for each client that a change is not for, and each change.
+	UninterestedAllocs float64 `json:"uninterestedAllocs,omitempty"`
+	// Silent scenarios send nothing; in no scenario a client gets what is not for it.
 	Silent bool `json:"silent,omitempty"`
 }
 
@@ -33,6 +35,8 @@ const (
 	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 2
 	// What a sampled check of the server may allocate in any scenario.
 	roomCheck, roomCheckBytes = 8000, 2 << 20
+	// What nothing at all seems to allocate for each client that a change is not for.
+	roomNothing = 20
 )
 
 // NewBaseline allows what was measured and some room.
@@ -62,6 +66,9 @@ func bounds(x *Result) Bounds {
 	}
 	b.Allocs = math.Ceil(allocations*x.Allocs + roomCheck)
 	b.AllocBytes = math.Ceil(allocations*x.AllocBytes + roomCheckBytes)
+	if x.UninterestedAllocs != nil {
+		b.UninterestedAllocs = math.Ceil(allocations*max(0, *x.UninterestedAllocs) + roomNothing)
+	}
 	if x.Name == scenarioCold || x.Name == scenarioEndpoint {
 		b.Ratio = math.Ceil(10*roomRatio*x.Ratio()) / 10
 	}
@@ -126,8 +133,14 @@ func (b *Bounds) exceeded(x *Result) []error {
 	check("bytes up for each client", x.Up, b.Up)
 	check("messages", float64(x.Messages), float64(b.Messages))
 	check("CPU time to the floor's", x.Ratio(), b.Ratio)
+	if x.UninterestedAllocs != nil {
+		check("allocations for each client that a change is not for", *x.UninterestedAllocs, b.UninterestedAllocs)
+	}
 	if b.Silent && x.Messages > 0 {
 		errs = append(errs, fmt.Errorf("%d messages where none is due", x.Messages))
+	}
+	if x.Stray > 0 {
+		errs = append(errs, fmt.Errorf("%d messages to clients that the changes are not for", x.Stray))
 	}
 	return errs
 }

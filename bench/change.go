@@ -11,39 +11,56 @@ import (
 
 // change is one that is made again and again, each time after the former has arrived.
 type change struct {
-	name     string
-	edit     func() mesh.Edit
-	kind     ads.Kind // of the resource that shows its arrival
-	resource string
-	due      []ads.Kind // of the responses that it leads to
+	name string
+	// edit gives the next one, and the resource that shows its arrival.
+	edit func() (e mesh.Edit, resource string)
+	kind ads.Kind   // of that resource
+	due  []ads.Kind // of the responses that it leads to
 	// concerned tells whether the clients of a namespace get it.
 	concerned func(namespace string) bool
 }
 
 // endpoint changes the address of a pod that is no client's, unless every pod is.
 func (r *runner) endpoint(name string) change {
-	service := 3 * r.Mesh.Namespaces // of ns-0, and without an object of fixed reach
+	service := r.mesh.Free()
+	c := r.endpointOf(service)
+	c.name, c.concerned = name, func(ns string) bool { return r.mesh.Sees(ns, service) }
+	return c
+}
+
+func (r *runner) endpointOf(service int) change {
 	return change{
-		name: name, edit: func() mesh.Edit { return r.mesh.Endpoint(service, r.Mesh.Endpoints-1) },
-		kind: ads.Endpoints, resource: r.mesh.Cluster(service), due: []ads.Kind{ads.Endpoints},
-		concerned: func(ns string) bool { return r.mesh.Sees(ns, service) },
+		edit: func() (mesh.Edit, string) {
+			return r.mesh.Endpoint(service, r.Mesh.Endpoints-1), r.mesh.Cluster(service)
+		},
+		kind: ads.Endpoints, due: []ads.Kind{ads.Endpoints},
 	}
 }
 
 func (r *runner) route(name string, at mesh.Reach) change {
 	return change{
-		name: name, edit: func() mesh.Edit { return r.mesh.Route(at) },
-		kind: ads.Routes, resource: fmt.Sprint(mesh.HTTPPort), due: []ads.Kind{ads.Routes},
-		concerned: func(ns string) bool { return r.mesh.Concerned(ns, at) },
+		name: name, edit: func() (mesh.Edit, string) { return r.mesh.Route(at), fmt.Sprint(mesh.HTTPPort) },
+		kind: ads.Routes, due: []ads.Kind{ads.Routes},
+		concerned: func(ns string) bool { return r.mesh.Routed(ns, at) },
 	}
 }
 
 // rule changes a cluster; Envoy needs the load assignment of each cluster that it gets.
 func (r *runner) rule(name string, at mesh.Reach) change {
+	cluster := r.mesh.Cluster(r.mesh.ConfiguredService(int(at)))
 	return change{
-		name: name, edit: func() mesh.Edit { return r.mesh.Rule(at) },
-		kind: ads.Clusters, resource: r.mesh.Cluster(r.mesh.ConfiguredService(int(at))), due: []ads.Kind{ads.Clusters, ads.Endpoints},
+		name: name, edit: func() (mesh.Edit, string) { return r.mesh.Rule(at), cluster },
+		kind: ads.Clusters, due: []ads.Kind{ads.Clusters, ads.Endpoints},
 		concerned: func(ns string) bool { return r.mesh.Concerned(ns, at) },
+	}
+}
+
+// serviceAdded adds a service to those of ns-0, each time another.
+func (r *runner) serviceAdded() change {
+	return change{
+		name: scenarioService, edit: r.mesh.AddService,
+		kind: ads.Clusters, due: []ads.Kind{ads.Clusters, ads.Endpoints, ads.Listeners, ads.Routes},
+		concerned: func(ns string) bool { return r.mesh.Sees(ns, r.mesh.Free()) },
 	}
 }
 
@@ -58,33 +75,57 @@ func (r *runner) changing(ctx context.Context, c change) error {
 	}
 	tapes := r.record(fleet)
 	result, err := r.measure(ctx, c.name, fleet, func(result *Result) error {
-		return r.repeat(ctx, fleet, c, r.Repetitions, result)
+		return r.repeat(ctx, fleet, r.Repetitions, result, c)
 	})
 	frames := tapes.stop()
 	if err != nil {
 		return err
 	}
+	result.Stray = r.stray(frames, c.concerned)
 	result.Due = float64(bytesOf(frames[r.firstClass()], c.due...)) * float64(result.Concerned) / float64(result.Clients)
 	r.plays = append(r.plays, *r.replay(result, frames, c.concerned))
 	return nil
 }
 
+// stray counts the messages to clients that a change is not for, as far as what they got differs by
+// namespace and was recorded.
+func (r *runner) stray(frames map[string][]ads.Frame, concerned func(namespace string) bool) int64 {
+	n := 0
+	for class, list := range frames {
+		if class != everyone && !concerned(class) {
+			n += len(list) * r.population[class]
+		}
+	}
+	return int64(n)
+}
+
 // firstClass is that of client 0, which is concerned by each change.
 func (r *runner) firstClass() string {
-	if r.Mesh.Scoped {
-		return mesh.Namespace(0)
+	if r.namespaced() {
+		return r.workload(0).Namespace
 	}
 	return everyone
 }
 
-// repeat makes a change n times and adds what it took to the result.
-func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, c change, n int, result *Result) error {
-	expect := r.concerned(c.concerned) - r.stalledClients(fleet, c.concerned)
+// longest is after how long a slow server is spared further changes of a scenario.
+const longest = 20 * time.Second
+
+// repeat makes n changes, in turn if there are several, and adds what they took to the result.
+func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, n int, result *Result, changes ...change) error {
 	defer fleet.Unwatch()
 	var last, each []time.Duration
-	for range n {
-		mark := fleet.Watch(c.kind, c.resource, expect)
-		at, err := c.edit().Apply()
+	expect := 0
+	start := time.Now()
+	for i := range n {
+		if time.Since(start) > longest {
+			break
+		}
+		result.Changes++
+		c := &changes[i%len(changes)]
+		expect = reading(fleet, c.concerned)
+		edit, resource := c.edit()
+		mark := fleet.Watch(c.kind, resource, expect)
+		at, err := edit.Apply()
 		if err != nil {
 			return err
 		}
@@ -102,7 +143,7 @@ func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, c change, n int, 
 			return err
 		}
 	}
-	result.Concerned, result.Changes = expect, n
+	result.Concerned = expect
 	result.Last, result.Each = quantiles(last), quantiles(each)
 	return nil
 }
@@ -129,10 +170,11 @@ func (r *runner) concerned(in func(string) bool) int {
 	return n
 }
 
-func (r *runner) stalledClients(fleet *ads.Fleet, in func(string) bool) int {
+// reading counts the clients of a fleet whose namespace is concerned and that read.
+func reading(fleet *ads.Fleet, in func(string) bool) int {
 	n := 0
-	for i := range r.Clients {
-		if fleet.Stalls(i) && in(fleet.Namespace(i)) {
+	for i := range fleet.Len() {
+		if in(fleet.Namespace(i)) && !fleet.Stalls(i) {
 			n++
 		}
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/plot"
@@ -16,10 +17,15 @@ func (r *Report) plots() map[string][]byte {
 		}
 	}
 	for _, s := range r.Series {
+		if strings.HasPrefix(s.Options.Name, "size-") {
+			continue // they are in charts together
+		}
 		add(s.Options.Name+"-latency", r.latency(s))
 		add(s.Options.Name+"-cpu", r.cpu(s))
 	}
 	add("memory", r.memory())
+	add("cost-by-size", r.bySize("The same change in meshes of several sizes: CPU time of the server", "milliseconds a change", costBySize))
+	add("latency-by-size", r.bySize("The same change in meshes of several sizes: to the last client's ACK, p50", "milliseconds", latencyBySize))
 	return out
 }
 

@@ -53,7 +53,7 @@ type start struct {
 // measureFloor lets the floor send what the server sent and notes the CPU time with the results.
 // What fails leaves its result without one.
 func (r *runner) measureFloor(ctx context.Context) []error {
-	if len(r.Floor) == 0 || len(r.replies.By) == 0 {
+	if len(r.Floor) == 0 || r.WithoutFloor || len(r.replies.By) == 0 {
 		return nil
 	}
 	y, err := r.startFloor(ctx)

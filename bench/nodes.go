@@ -10,12 +10,20 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
-// nodes describes the first n pods of a mesh as their agents do.
-func nodes(m *mesh.Mesh, n int) ([]ads.Node, error) {
+// workload gives the pod of client i: in a mesh with gateways, one of theirs.
+func (r *runner) workload(i int) mesh.Workload {
+	if r.gateways() {
+		return r.mesh.GatewayPod(i)
+	}
+	return r.mesh.Workload(i)
+}
+
+// nodes describes the first n clients as their agents do.
+func (r *runner) nodes(n int) ([]ads.Node, error) {
 	out := make([]ads.Node, n)
 	for i := range out {
 		var err error
-		if out[i], err = node(m.Workload(i)); err != nil {
+		if out[i], err = node(r.workload(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -35,8 +43,12 @@ func node(w mesh.Workload) (ads.Node, error) {
 		fields[k] = structpb.NewStringValue(v)
 	}
 	metadata, err := proto.Marshal(&structpb.Struct{Fields: fields})
+	role := "sidecar"
+	if w.Router {
+		role = "router"
+	}
 	envoy := ads.Envoy{
-		ID:      "sidecar~" + w.Address.String() + "~" + w.Name + "." + w.Namespace + "~" + w.Namespace + ".svc.cluster.local",
+		ID:      role + "~" + w.Address.String() + "~" + w.Name + "." + w.Namespace + "~" + w.Namespace + ".svc.cluster.local",
 		Cluster: w.ServiceAccount + "." + w.Namespace, Region: w.Region, Zone: w.Zone, Metadata: metadata, UserAgent: "envoy",
 	}
 	return ads.Node{Namespace: w.Namespace, Envoy: envoy.Marshal()}, err
@@ -44,11 +56,11 @@ func node(w mesh.Workload) (ads.Node, error) {
 
 // sideNodes are nodes of the other protocol, or with certificates.
 func (r *runner) sideNodes(sotw bool, by *authority) ([]ads.Node, error) {
-	list, err := nodes(r.mesh, r.SideClients)
+	list, err := r.nodes(r.SideClients)
 	for i := range list {
 		list[i].SotW = sotw
 		if by != nil {
-			w := r.mesh.Workload(i)
+			w := r.workload(i)
 			var issueErr error
 			list[i].Certificate, issueErr = by.workload(w.Namespace, w.ServiceAccount)
 			err = errors.Join(err, issueErr)

@@ -22,7 +22,8 @@ type Options struct {
 	// Dir is where meshes and logs are written; it has to be empty.
 	Dir  string    `json:"-"`
 	Mesh mesh.Spec `json:"mesh"`
-	// Clients take part in all scenarios but the cold start, in which ColdClients do.
+	// Clients take part in all scenarios but the cold start, in which ColdClients do. They are
+	// sidecars, or the pods of gateways where the mesh has any.
 	Clients     int `json:"clients"`
 	ColdClients int `json:"coldClients"`
 	// SideClients are those of the scenarios for the other protocol and for TLS.
@@ -35,9 +36,11 @@ type Options struct {
 	// Rollout is how many pods are replaced, 50 a second.
 	Rollout int `json:"rollout"`
 	// Scenarios are those to run; none for all.
-	Scenarios []string     `json:"scenarios,omitempty"`
-	Profile   Profile      `json:"-"`
-	Log       *slog.Logger `json:"-"`
+	Scenarios []string `json:"scenarios,omitempty"`
+	// WithoutFloor leaves out what the floor costs.
+	WithoutFloor bool         `json:"withoutFloor,omitempty"`
+	Profile      Profile      `json:"-"`
+	Log          *slog.Logger `json:"-"`
 }
 
 // Profile says which profiles to take, in files; "" for none.
@@ -49,64 +52,34 @@ type Profile struct {
 	CPU, Memory, Clients string
 }
 
-// Unscoped is the series that most of the project's goals speak of: every proxy sees everything.
-func Unscoped() Options {
-	return Options{
-		Name: "unscoped", Mesh: mesh.Default(), Clients: 1000, ColdClients: 2000, SideClients: 200, Repetitions: 30,
-		Storm: time.Minute, Rate: 100, Rollout: 1000,
-	}
-}
-
-// Scoped is the same mesh with proxies that see their own namespace only.
-func Scoped() Options {
-	o := Unscoped()
-	o.Name, o.Mesh.Scoped = "scoped", true
-	o.ColdClients, o.Storm = 1000, 20*time.Second
-	o.Scenarios = []string{
-		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRuleOne, scenarioTouch, scenarioChurn,
-		scenarioReconnect, scenarioRestart,
-	}
-	return o
-}
-
-// Scoped10000 has a proxy for each pod of the mesh.
-func Scoped10000() Options {
-	o := Scoped()
-	o.Name, o.Clients, o.ColdClients = "scoped-10000", 10000, 10000
-	o.Scenarios = []string{scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioChurn, scenarioReconnect, scenarioRestart}
-	return o
-}
-
-// Short is small enough for every change of the code: what it checks is not how long things take.
-func Short() Options {
-	return Options{
-		Name: "short",
-		Mesh: mesh.Spec{
-			Seed: 1, Services: 100, Endpoints: 10, Namespaces: 20, Zones: 3, VirtualServices: 20, DestinationRules: 20,
-		},
-		Clients: 100, ColdClients: 100, SideClients: 20, Repetitions: 5, Storm: 2 * time.Second, Rate: 100, Rollout: 100,
-		Scenarios: []string{
-			scenarioCold, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioRuleAll,
-			scenarioTouch, scenarioChurn, scenarioRollout, scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
-		},
-	}
-}
-
-// Series gives the options of a series by its name.
-func Series(name string) (Options, bool) {
-	for _, o := range []Options{Unscoped(), Scoped(), Scoped10000(), Short()} {
-		if o.Name == name {
-			return o, true
+// runs tells whether a scenario is asked for and fits the mesh.
+func (o *Options) runs(scenario string) bool {
+	switch scenario {
+	case scenarioGatewayRoute, scenarioGatewayRules:
+		if !o.gateways() {
+			return false
+		}
+	case scenarioUninterested, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioStalled:
+		if o.gateways() { // these are about sidecars
+			return false
 		}
 	}
-	return Options{}, false
+	return len(o.Scenarios) == 0 || slices.Contains(o.Scenarios, scenario)
 }
 
-// AllSeries are the names of the series that the goals speak of.
-func AllSeries() []string { return []string{Unscoped().Name, Scoped().Name, Scoped10000().Name} }
+// gateways tells whether the clients are gateways.
+func (o *Options) gateways() bool { return o.Mesh.Gateways.Count > 0 }
 
-func (o *Options) runs(scenario string) bool {
-	return len(o.Scenarios) == 0 || slices.Contains(o.Scenarios, scenario)
+// namespaced tells whether clients of two namespaces get different things as a rule: each gateway
+// has a namespace of its own.
+func (o *Options) namespaced() bool { return o.Mesh.Scoped || o.gateways() }
+
+// differing is how many clients there are, from the first on, no two of which are of one namespace.
+func (o *Options) differing() int {
+	if o.gateways() {
+		return o.Mesh.Gateways.Count
+	}
+	return o.Mesh.Namespaces
 }
 
 // The scenarios, in the order in which they run.
@@ -120,7 +93,10 @@ const (
 	scenarioRouteAll     = "route, all"
 	scenarioRuleOne      = "rule, one namespace"
 	scenarioRuleAll      = "rule, all"
+	scenarioService      = "service added"
+	scenarioGatewayRoute = "route, one gateway"
 	scenarioUninterested = "uninterested"
+	scenarioGatewayRules = "uninterested gateways"
 	scenarioTouch        = "irrelevant events"
 	scenarioChurn        = "churn"
 	scenarioRollout      = "rollout"
@@ -135,7 +111,7 @@ const (
 func Scenarios() []string {
 	return []string{
 		scenarioLoad, scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll,
-		scenarioRuleOne, scenarioRuleAll, scenarioUninterested, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
+		scenarioRuleOne, scenarioRuleAll, scenarioService, scenarioGatewayRoute, scenarioUninterested, scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
 		scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
-	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
 // reconnect ends all streams and lets the clients come back with what they have.
@@ -46,7 +45,7 @@ func (r *runner) restart(ctx context.Context) error {
 // in each namespace where the mesh is scoped, and all have to acknowledge that.
 func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*Result, error) {
 	tapes := r.record(fleet)
-	probes := r.probes()
+	var proofs []string
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		start := time.Now()
 		if err := fleet.Connect(context.WithoutCancel(ctx), r.server.plain); err != nil {
@@ -58,7 +57,9 @@ func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*
 		if err := r.streams(ctx, fleet.Len()); err != nil {
 			return err
 		}
-		delays, err := r.prove(ctx, fleet, probes, start)
+		var delays []time.Duration
+		var err error
+		delays, proofs, err = r.prove(ctx, fleet, start)
 		if err != nil {
 			return err
 		}
@@ -72,37 +73,37 @@ func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*
 		return nil, err
 	}
 	result.State, _ = r.state()
-	result.Due = r.proofBytes(frames, probes)
+	result.Due, result.Resent = r.proof(frames, proofs, result.Messages)
 	r.starts = append(r.starts, start{result: result, warm: frames})
 	return result, nil
 }
 
-// probes are changes that together reach every client, by class.
-func (r *runner) probes() map[string]change {
-	if !r.Mesh.Scoped {
-		return map[string]change{everyone: r.endpoint("")}
+// probes are changes that together reach every client.
+func (r *runner) probes() []change {
+	if !r.Mesh.Scoped || r.gateways() {
+		return []change{r.endpoint("")}
 	}
-	out := map[string]change{}
+	var out []change
 	for n, ns := range r.namespaces(func(string) bool { return true }) {
-		c, service := r.endpoint(""), r.mesh.Probe(n)
-		c.resource = r.mesh.Cluster(service)
-		c.edit = func() mesh.Edit { return r.mesh.Endpoint(service, r.Mesh.Endpoints-1) }
+		c := r.endpointOf(r.mesh.Probe(n))
 		c.concerned = func(of string) bool { return of == ns }
-		out[ns] = c
+		out = append(out, c)
 	}
 	return out
 }
 
-// prove makes the changes and gives the times from start until each client has acknowledged.
-func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, probes map[string]change, start time.Time) ([]time.Duration, error) {
+// prove makes the changes and gives the times from start until each client has acknowledged, and
+// the resources that were changed.
+func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, start time.Time) ([]time.Duration, []string, error) {
 	defer fleet.Unwatch()
 	var marks []*ads.Mark
-	for _, c := range probes {
-		marks = append(marks, fleet.Watch(c.kind, c.resource, r.concerned(c.concerned)))
-	}
-	for _, c := range probes {
-		if _, err := c.edit().Apply(); err != nil {
-			return nil, err
+	var resources []string
+	for _, c := range r.probes() {
+		edit, resource := c.edit()
+		resources = append(resources, resource)
+		marks = append(marks, fleet.Watch(c.kind, resource, r.concerned(c.concerned)))
+		if _, err := edit.Apply(); err != nil {
+			return nil, nil, err
 		}
 	}
 	deadline, cancel := context.WithTimeout(ctx, patience)
@@ -116,18 +117,21 @@ func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, probes map[string]
 		delays = append(delays, m.Delays(start)...)
 	}
 	slices.Sort(delays)
-	return delays, ctx.Err()
+	return delays, resources, ctx.Err()
 }
 
-// proofBytes are those of the responses that carry a probe and nothing else, for each client.
-func (r *runner) proofBytes(frames map[string][]ads.Frame, probes map[string]change) float64 {
-	n := 0
+// proof gives the bytes, for each client, of the responses that carry what was changed and nothing
+// else, and counts all other messages: those that nobody needed.
+func (r *runner) proof(frames map[string][]ads.Frame, changed []string, messages int64) (due float64, others int64) {
+	others = messages
 	for class, list := range frames {
+		clients := r.concerned(func(ns string) bool { return class == everyone || class == ns })
 		for _, f := range list {
-			if f.Kind == ads.Endpoints && slices.Equal(f.Names, []string{probes[class].resource}) {
-				n += len(f.Bytes) * r.concerned(probes[class].concerned)
+			if f.Kind == ads.Endpoints && len(f.Names) == 1 && slices.Contains(changed, f.Names[0]) {
+				due += float64(len(f.Bytes) * clients)
+				others -= int64(clients)
 			}
 		}
 	}
-	return float64(n) / float64(r.Clients)
+	return due / float64(r.Clients), others
 }

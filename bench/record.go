@@ -12,7 +12,7 @@ import (
 const everyone = ""
 
 // tapes record what one client of each class gets, while a scenario runs. A class is a namespace
-// of a scoped mesh; in one without scopes the first client stands for all that a change concerns.
+// where those get different things; else the first client stands for all that a change concerns.
 type tapes struct {
 	fleet   *ads.Fleet
 	by      map[string]*ads.Tape
@@ -23,7 +23,7 @@ func (r *runner) record(fleet *ads.Fleet) *tapes {
 	t := &tapes{fleet: fleet, by: map[string]*ads.Tape{}}
 	for i := range fleet.Len() {
 		class := everyone
-		if r.Mesh.Scoped {
+		if r.namespaced() {
 			class = fleet.Namespace(i)
 		}
 		if t.by[class] == nil {

@@ -34,6 +34,8 @@ type Report struct {
 	Machine Machine     `json:"machine"`
 	Goals   []Goal      `json:"goals"`
 	Series  []*Measured `json:"series"`
+	// Before are series of another server, with which Series are compared.
+	Before []*Measured `json:"before,omitempty"`
 }
 
 // Add puts a series in, in place of a former one of its name, and compares it with the goals.
@@ -73,8 +75,8 @@ func (r *Report) Table(w io.Writer) error {
 			return err
 		}
 	}
-	if len(r.Goals) == 0 {
-		return nil
+	if err := r.comparison(w); err != nil || len(r.Goals) == 0 {
+		return err
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -88,8 +90,12 @@ func (r *Report) Table(w io.Writer) error {
 // about tells what a series was measured on.
 func (s *Measured) about() string {
 	m := s.Options.Mesh
-	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules; %d clients",
-		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, s.Options.Clients)
+	gateways := ""
+	if g := m.Gateways; g.Count > 0 {
+		gateways = fmt.Sprintf(", %d gateways with %d servers and %d routes each", g.Count, g.Servers, g.Routes)
+	}
+	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules%s; %d clients",
+		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, gateways, s.Options.Clients)
 }
 
 func (s *Measured) table(w io.Writer) error {
@@ -114,6 +120,12 @@ func (s *Measured) table(w io.Writer) error {
 	for _, x := range s.Results {
 		for _, n := range x.Notes {
 			fmt.Fprintf(w, "  %s: %s\n", x.Name, n)
+		}
+		if x.Uninterested != nil && x.UninterestedAllocs != nil {
+			fmt.Fprintf(w, "  %s: each client that a change is not for costs %.2f µs and %.2f allocations\n", x.Name, *x.Uninterested, *x.UninterestedAllocs)
+		}
+		if x.Stray > 0 {
+			fmt.Fprintf(w, "  %s: %d messages went to clients that the changes are not for\n", x.Name, x.Stray)
 		}
 		if x.Missing > 0 {
 			fmt.Fprintf(w, "  %s: %d acknowledgements did not come before the next change or the deadline\n", x.Name, x.Missing)

@@ -40,6 +40,8 @@ type Result struct {
 	// Due are the bytes of the responses that carry the changed resources, for each client on
 	// average; what Down is more was not due.
 	Due float64 `json:"dueBytes,omitempty"`
+	// Resent are messages to clients that came back beside those that they were due.
+	Resent int64 `json:"resent,omitempty"`
 	// Broken streams are those that the server ended.
 	Broken int64 `json:"broken,omitempty"`
 	// Allocs and AllocBytes are the server's.
@@ -49,6 +51,10 @@ type Result struct {
 	Rebuilt    float64 `json:"rebuiltViews,omitempty"`
 	// Uninterested is the CPU time in µs that one client costs for a change that is not for it.
 	Uninterested *float64 `json:"uninterestedUs,omitempty"`
+	// UninterestedAllocs are the allocations of the server for it.
+	UninterestedAllocs *float64 `json:"uninterestedAllocs,omitempty"`
+	// Stray are messages to clients that the changes are not for.
+	Stray int64 `json:"stray,omitempty"`
 	// Memory in bytes: Live is heap and stacks in use after a collection, PerClient its slope.
 	// PeakPerClient is the slope of the cgroup's peak, or of the resident set's without one.
 	Live          float64 `json:"live,omitempty"`

@@ -32,7 +32,7 @@ type runner struct {
 // Run measures one series. A scenario that fails is told in the series, which goes on; with an
 // error comes what was measured until then.
 func Run(ctx context.Context, o Options) (*Measured, error) {
-	r := &runner{Options: o, replies: floor.Replies{Namespaced: o.Mesh.Scoped, By: map[floor.Class]map[ads.Kind][][]byte{}}}
+	r := &runner{Options: o, replies: floor.Replies{Namespaced: o.namespaced(), By: map[floor.Class]map[ads.Kind][][]byte{}}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -122,15 +122,15 @@ func (r *runner) prepare() error {
 	}
 	r.population = map[string]int{}
 	for i := range r.Clients {
-		r.population[r.mesh.Workload(i).Namespace]++
+		r.population[r.workload(i).Namespace]++
 	}
 	r.server, err = newServer(r.Server, r.Dir, r.mesh.Dirs())
 	return err
 }
 
-// newFleet makes a fleet of the mesh's first pods.
+// newFleet makes a fleet of the first clients.
 func (r *runner) newFleet(n int) (*ads.Fleet, error) {
-	list, err := nodes(r.mesh, n)
+	list, err := r.nodes(n)
 	if err != nil {
 		return nil, err
 	}

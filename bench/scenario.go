@@ -31,7 +31,10 @@ func (r *runner) scenarios() []scenario {
 		changing(r.route(scenarioRouteAll, mesh.ReachAll)),
 		changing(r.rule(scenarioRuleOne, mesh.ReachNamespace)),
 		changing(r.rule(scenarioRuleAll, mesh.ReachAll)),
+		changing(r.serviceAdded()),
+		changing(r.gatewayRoute()),
 		{scenarioUninterested, r.uninterested},
+		{scenarioGatewayRules, r.gatewayRules},
 		{scenarioTouch, r.touch},
 		{scenarioChurn, r.churn},
 		{scenarioRollout, r.rollout},
@@ -140,7 +143,7 @@ func (r *runner) footprint(ctx context.Context, fleet *ads.Fleet) (footprint, er
 
 // recordReplies lets one client of each namespace connect and keeps what they get.
 func (r *runner) recordReplies(ctx context.Context) (footprint, error) {
-	fleet, err := r.newFleet(min(r.Mesh.Namespaces, r.ColdClients))
+	fleet, err := r.newFleet(min(r.differing(), r.ColdClients))
 	if err != nil {
 		return footprint{}, err
 	}
@@ -164,8 +167,8 @@ func (r *runner) recordReplies(ctx context.Context) (footprint, error) {
 // state gives the size of the first client's full state, and of its types, in bytes of messages.
 func (r *runner) state() (float64, string) {
 	var class floor.Class
-	if r.Mesh.Scoped {
-		class.Namespace = r.mesh.Workload(0).Namespace
+	if r.namespaced() {
+		class.Namespace = r.firstClass()
 	}
 	sum := 0
 	var out []string

@@ -67,8 +67,9 @@ func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, stall, n int) 
 	fleet.Stall(stall)
 	defer fleet.Stall(0)
 	all := r.route("", mesh.ReachAll)
-	large := fleet.Watch(all.kind, all.resource, r.concerned(all.concerned)-r.stalledClients(fleet, all.concerned))
-	if _, err := all.edit().Apply(); err != nil {
+	edit, resource := all.edit()
+	large := fleet.Watch(all.kind, resource, reading(fleet, all.concerned))
+	if _, err := edit.Apply(); err != nil {
 		return nil, nil, err
 	}
 	select {
@@ -83,7 +84,7 @@ func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, stall, n int) 
 	}
 	tapes := r.record(fleet)
 	result, err := r.take(ctx, scenarioStalled, fleet, func(result *Result) error {
-		return r.repeat(ctx, fleet, r.endpoint(""), n, result)
+		return r.repeat(ctx, fleet, n, result, r.endpoint(""))
 	})
 	frames := tapes.stop()
 	if err != nil {

@@ -9,21 +9,15 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
-// uninterested measures what a change costs for each client that it is not for: the same changes
-// are made with further clients of other namespaces, and without them before and after. Each of
-// them is the twin of one that is connected anyway, so that no views are added. The difference is
-// small beside what the changes themselves cost; so there are many.
+// uninterested measures what a change costs for each sidecar that it is not for. The bystanders are
+// of other namespaces, each the twin of a client that is connected anyway, so that no views are
+// added.
 func (r *runner) uninterested(ctx context.Context) error {
 	fleet, err := r.connected(ctx)
 	if err != nil {
 		return err
 	}
-	c, n := r.route(scenarioUninterested, mesh.ReachNamespace), 4*r.Repetitions
-	repeat := func(result *Result) error { return r.repeat(ctx, fleet, c, n, result) }
-	before, err := r.take(ctx, scenarioUninterested, fleet, repeat)
-	if err != nil {
-		return err
-	}
+	c := r.route(scenarioUninterested, mesh.ReachNamespace)
 	twins, err := r.twins(func(ns string) bool { return !c.concerned(ns) })
 	if err != nil {
 		return err
@@ -31,32 +25,116 @@ func (r *runner) uninterested(ctx context.Context) error {
 	if twins.Len() == 0 {
 		return fmt.Errorf("no pod outside %v has a twin", r.namespaces(c.concerned))
 	}
-	defer twins.Disconnect()
-	if err := connect(ctx, twins, r.server.plain); err != nil {
+	return r.bystanders(ctx, scenarioUninterested, fleet, twins, c)
+}
+
+// gatewayRules measures what a rule costs for each gateway that names neither it nor its service:
+// VirtualServices of sidecars, seen by one namespace and by all, and a DestinationRule that is
+// exported to its own namespace. They arrive at a few sidecars.
+func (r *runner) gatewayRules(ctx context.Context) error {
+	r.startOver()
+	if err := r.streams(ctx, 0); err != nil {
 		return err
 	}
-	if err := quiet(ctx, twins, time.Second); err != nil {
-		return err
-	}
-	stats := twins.Stats()
-	many, err := r.measure(ctx, scenarioUninterested, fleet, repeat)
+	sidecars, err := r.sidecars()
 	if err != nil {
 		return err
 	}
-	if got := twins.Stats().Messages - stats.Messages; got > 0 {
-		return fmt.Errorf("clients that are not concerned got %d messages", got)
-	}
-	twins.Disconnect()
-	if err := r.streams(ctx, fleet.Len()); err != nil {
+	defer sidecars.Disconnect()
+	if err := connect(ctx, sidecars, r.server.plain); err != nil {
 		return err
 	}
-	after, err := r.take(ctx, scenarioUninterested, fleet, repeat)
+	gateways, err := r.newFleet(r.Clients)
 	if err != nil {
 		return err
 	}
-	cost := 1e6 * (many.ServerCPU - (before.ServerCPU+after.ServerCPU)/2) / float64(n*twins.Len())
-	many.Uninterested, many.Against, many.Clients = &cost, after, fleet.Len()+twins.Len()
+	return r.bystanders(ctx, scenarioGatewayRules, sidecars, gateways,
+		r.route("", mesh.ReachNamespace), r.route("", mesh.ReachAll), r.rule("", mesh.ReachNamespace))
+}
+
+// bystanders measures what changes cost for each client that they are not for: they are made with
+// further clients and without them, in turns, the middle ones of which are compared. The difference
+// is small beside what the changes themselves cost; so there are many.
+func (r *runner) bystanders(ctx context.Context, name string, fleet, others *ads.Fleet, changes ...change) error {
+	const turns = 3
+	n := max(len(changes), 8*r.Repetitions/turns)
+	take := func() (*Result, error) {
+		return r.take(ctx, name, fleet, func(result *Result) error { return r.repeat(ctx, fleet, n, result, changes...) })
+	}
+	var with, without []*Result
+	var stray int64
+	for range turns {
+		result, err := take()
+		if err != nil {
+			return err
+		}
+		without = append(without, result)
+		err = r.among(ctx, fleet, others, func() error {
+			before := others.Stats().Messages
+			result, err := take()
+			with, stray = append(with, result), stray+others.Stats().Messages-before
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	result, err := take()
+	if err != nil {
+		return err
+	}
+	many, few := middle(name, with), middle(name, append(without, result))
+	each := func(get func(*Result) float64) *float64 {
+		v := (per(get(many), float64(many.Changes)) - per(get(few), float64(few.Changes))) / float64(others.Len())
+		return &v
+	}
+	many.Uninterested = each(func(x *Result) float64 { return 1e6 * x.ServerCPU })
+	many.UninterestedAllocs = each(func(x *Result) float64 { return x.Allocs })
+	many.Against, many.Clients, many.Stray = few, fleet.Len()+others.Len(), stray
+	r.results = append(r.results, many)
 	return nil
+}
+
+// among runs f while further clients are connected.
+func (r *runner) among(ctx context.Context, fleet, others *ads.Fleet, f func() error) error {
+	defer others.Disconnect()
+	if err := connect(ctx, others, r.server.plain); err != nil {
+		return err
+	}
+	if err := r.streams(ctx, fleet.Len()+others.Len()); err != nil {
+		return err
+	}
+	if err := quiet(ctx, others, time.Second); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	others.Disconnect()
+	return r.streams(ctx, fleet.Len())
+}
+
+// gatewayRoute changes a VirtualService that one gateway names.
+func (r *runner) gatewayRoute() change {
+	c := change{
+		name: scenarioGatewayRoute, kind: ads.Routes, due: []ads.Kind{ads.Routes},
+		concerned: func(ns string) bool { return ns == mesh.GatewayNamespace(0) },
+	}
+	c.edit = func() (mesh.Edit, string) { return r.mesh.GatewayRoute(0, 0), r.mesh.GatewayRoutes(0) }
+	return c
+}
+
+// sidecars gives a few of ns-0.
+func (r *runner) sidecars() (*ads.Fleet, error) {
+	o := ads.Options{Logger: r.Log}
+	for i := range 3 {
+		n, err := node(r.mesh.Workload(r.mesh.Fixed(i)))
+		if err != nil {
+			return nil, err
+		}
+		o.Nodes = append(o.Nodes, n)
+	}
+	return ads.New(o), nil
 }
 
 // twins gives clients of namespaces that differ from a client of the fleet in name and address only.

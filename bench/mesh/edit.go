@@ -88,3 +88,16 @@ func (m *Mesh) Rule(r Reach) Edit {
 func (m *Mesh) file(name string, b *bytes.Buffer) Edit {
 	return Edit{Path: filepath.Join(m.hot, name+".yaml"), Data: b.Bytes()}
 }
+
+// AddService adds a Service of ns-0 for pods that another one has already, each time another, and
+// gives the name of its Envoy cluster. Those of the Free one are left alone, so that a change of
+// their endpoints stays one of a single service.
+func (m *Mesh) AddService() (e Edit, cluster string) {
+	var b bytes.Buffer
+	m.added++
+	name := fmt.Sprintf("added-%d", m.added)
+	document(&b, "apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\n"+
+		"spec:\n  clusterIP: %s\n  selector: {app: svc-%d}\n  ports: [{name: http, port: %d, targetPort: %d}]",
+		name, Namespace(0), ipAt(172<<24|20<<16, m.spec.Services+m.added), m.Fixed(1), HTTPPort, HTTPPort)
+	return m.file(name, &b), fmt.Sprintf("outbound|%d||%s.%s.svc.cluster.local", HTTPPort, name, Namespace(0))
+}

@@ -26,6 +26,8 @@ type Spec struct {
 	DestinationRules int `json:"destinationRules"`
 	// Scoped gives each namespace a Sidecar, so that its proxies see their own namespace only.
 	Scoped bool `json:"scoped"`
+	// Gateways come on top of the services, if there are any.
+	Gateways Gateways `json:"gateways,omitzero"`
 }
 
 // Default is the mesh that the project's goals speak of.
@@ -42,6 +44,9 @@ const (
 	headlessEvery, failoverEvery = 20, 4
 	// configured is how many objects of fixed reach come first: see Reach.
 	configured = 3
+	// fixed is how many services are in ns-0 in any mesh: those of the objects of fixed reach, and
+	// one without objects.
+	fixed = configured + 1
 	// HTTPPort is the port of all services but the headless ones, so that one route configuration
 	// holds all of them, as in a mesh of services that are made alike.
 	HTTPPort = 8080
@@ -64,8 +69,11 @@ type Mesh struct {
 	base  string // directory of what is written once
 	hot   string // directory of what changed since
 	pods  []pod
-	hosts []int // the services with a DestinationRule or VirtualService, by its index
+	inNS  [][]int // services by namespace
+	hosts []int   // the services with a DestinationRule or VirtualService, by its index
+	named []int   // the services that gateways' routes lead to
 	edits map[string]int
+	added int // Services
 }
 
 // pod is the state of one pod.
@@ -87,8 +95,10 @@ func New(spec Spec, dir string) (*Mesh, error) {
 	m := &Mesh{
 		spec: spec, base: filepath.Join(dir, "base"), hot: filepath.Join(dir, "hot"), edits: map[string]int{},
 	}
+	m.inNS = make([][]int, spec.Namespaces)
 	random := rand.New(rand.NewPCG(spec.Seed, 0))
 	for s := range spec.Services {
+		m.inNS[m.namespace(s)] = append(m.inNS[m.namespace(s)], s)
 		hashes := [2]string{word(random, 10), word(random, 10)}
 		for o := range spec.Endpoints {
 			m.pods = append(m.pods, pod{
@@ -108,13 +118,16 @@ func (s Spec) check() error {
 		{"endpoints", s.Endpoints, 1},
 		{"namespaces", s.Namespaces, 1},
 		{"zones", s.Zones, 1},
-		{"services", s.Services, 4 * s.Namespaces},
+		{"services", s.Services, s.fewest()},
 		{"VirtualServices", s.VirtualServices, configured},
 		{"DestinationRules", s.DestinationRules, configured},
 	} {
 		if n.got < n.min {
 			return fmt.Errorf("synthetic mesh: %d %s, want at least %d", n.got, n.name, n.min)
 		}
+	}
+	if err := s.Gateways.check(); err != nil {
+		return err
 	}
 	if most := s.Services - s.Services/headlessEvery; max(s.VirtualServices, s.DestinationRules) > most {
 		return fmt.Errorf("synthetic mesh: there are %d services that are not headless, too few for %d VirtualServices and %d DestinationRules",
@@ -123,14 +136,29 @@ func (s Spec) check() error {
 	return nil
 }
 
+// fewest is how many services there have to be: ns-0 needs the fixed ones and each other namespace
+// one, or as many where proxies see their own namespace only.
+func (s Spec) fewest() int {
+	if s.Scoped {
+		return fixed * s.Namespaces
+	}
+	return s.Namespaces + fixed - 1
+}
+
 // chooseHosts takes services of ns-0 for the objects of fixed reach and any for the others.
+// Gateways lead to every second one of those that have no object of fixed reach.
 func (m *Mesh) chooseHosts(random *rand.Rand) {
 	for i := range configured {
-		m.hosts = append(m.hosts, i*m.spec.Namespaces)
+		m.hosts = append(m.hosts, m.Fixed(i))
 	}
 	for _, s := range random.Perm(m.spec.Services) {
 		if !m.headless(s) && !slices.Contains(m.hosts[:configured], s) {
 			m.hosts = append(m.hosts, s)
+		}
+	}
+	for i := configured; i < len(m.hosts); i += 2 {
+		if m.hosts[i] != m.Free() {
+			m.named = append(m.named, m.hosts[i])
 		}
 	}
 }
@@ -164,19 +192,46 @@ func (m *Mesh) Write() error {
 			return err
 		}
 	}
+	for g := range m.spec.Gateways.Count {
+		path := filepath.Join(m.base, GatewayNamespace(g)+".yaml")
+		if err := os.WriteFile(path, m.renderGateway(g), 0o644); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // Namespace gives the name of one of them.
 func Namespace(n int) string { return fmt.Sprintf("ns-%d", n) }
 
-func (m *Mesh) namespaceOf(service int) string { return Namespace(service % m.spec.Namespaces) }
+// Fixed gives the services that are in ns-0 in any mesh: first those of the objects of fixed reach.
+func (m *Mesh) Fixed(i int) int {
+	if fixed*m.spec.Namespaces <= m.spec.Services || i == 0 {
+		return i * m.spec.Namespaces
+	}
+	return m.spec.Services - i
+}
+
+// Free gives the service of ns-0 that no object of fixed reach is for, and no gateway leads to.
+func (m *Mesh) Free() int { return m.Fixed(configured) }
+
+// namespace numbers that of a service.
+func (m *Mesh) namespace(service int) int {
+	for i := range fixed {
+		if m.Fixed(i) == service {
+			return 0
+		}
+	}
+	return service % m.spec.Namespaces
+}
+
+func (m *Mesh) namespaceOf(service int) string { return Namespace(m.namespace(service)) }
 
 // headless services are one of each twenty, spread over the namespaces, and never one that an
 // object of fixed reach is for.
 func (m *Mesh) headless(service int) bool {
 	n := service%m.spec.Namespaces + service/m.spec.Namespaces
-	return n%headlessEvery == headlessEvery-1 && service%m.spec.Namespaces != 0
+	return n%headlessEvery == headlessEvery-1 && m.namespace(service) != 0
 }
 
 // version of a pod's Deployment: six pods of ten are v1.
@@ -210,10 +265,14 @@ func (m *Mesh) ConfiguredService(i int) int { return m.hosts[i] }
 
 // Sees tells whether the proxies of a namespace get what belongs to a service at all.
 func (m *Mesh) Sees(ns string, service int) bool {
-	return !m.spec.Scoped || ns == m.namespaceOf(service)
+	return !m.spec.Scoped || ns == m.namespaceOf(service) || isGateway(ns)
 }
 
-// Concerned tells whether the proxies of a namespace get what follows from an object of a reach.
+// Routed tells whether the proxies of a namespace get what follows from the VirtualService of a
+// reach: no gateway is bound to one.
+func (m *Mesh) Routed(ns string, r Reach) bool { return !isGateway(ns) && m.Concerned(ns, r) }
+
+// Concerned tells whether the proxies of a namespace see an object of a reach.
 func (m *Mesh) Concerned(ns string, r Reach) bool {
 	if !m.Sees(ns, m.hosts[r]) {
 		return false
@@ -243,6 +302,7 @@ type Workload struct {
 	Address                         netip.Addr
 	Labels                          map[string]string
 	Region, Zone                    string
+	Router                          bool // a gateway, else a sidecar
 }
 
 // Workload gives pod i: first one pod of each service, then the next of each, and so on.
@@ -279,11 +339,8 @@ func (m *Mesh) workload(p *pod) Workload {
 
 // Probe gives a service of a namespace whose load assignment shows a change.
 func (m *Mesh) Probe(namespace int) int {
-	service := namespace
-	for !m.Assigned(service) && service+m.spec.Namespaces < m.spec.Services {
-		service += m.spec.Namespaces
-	}
-	return service
+	services := m.inNS[namespace]
+	return services[max(0, slices.IndexFunc(services, m.Assigned))]
 }
 
 func (m *Mesh) index(service, ordinal int) int { return service*m.spec.Endpoints + ordinal }

@@ -21,7 +21,7 @@ func (m *Mesh) renderNamespace(n int) []byte {
 		document(&b, "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: %s}\n"+
 			"spec: {egress: [{hosts: [./*, istio-system/*]}]}", ns)
 	}
-	for s := n; s < m.spec.Services; s += m.spec.Namespaces {
+	for _, s := range m.inNS[n] {
 		m.renderService(&b, s)
 		for o := range m.spec.Endpoints {
 			p := &m.pods[m.index(s, o)]

@@ -23,7 +23,7 @@ type Chart struct {
 	Title, Subtitle string
 	// Axis says what is measured in which unit.
 	Axis string
-	// Names are those of each group's values.
+	// Names are those of each group's values, at most three.
 	Names  []string
 	Groups []Group
 	// Log makes the scale logarithmic, in powers of ten.
@@ -40,8 +40,8 @@ const (
 
 const dark, grey, light = "#1c2733", "#5a6875", "#dfe4e8"
 
-// A second value is lighter; what is beyond its goal has the second colour.
-var within, beyond = []string{"#9cc4e4", "#2f7ebc"}, []string{"#f2c08a", "#d9822b"}
+// Of three values each but the last is lighter; what is beyond its goal has the second colour.
+var within, beyond = []string{"#cfe2f1", "#9cc4e4", "#2f7ebc"}, []string{"#f9dfc2", "#f2c08a", "#d9822b"}
 
 // SVG draws the chart. The colours suit light and dark pages.
 func (c *Chart) SVG() []byte {
@@ -74,7 +74,7 @@ func (c *Chart) legend(b *bytes.Buffer) {
 		x += 40 + 7*float64(len(name))
 	}
 	if slices.ContainsFunc(c.bars(), func(bar Bar) bool { return bar.Goal > 0 }) {
-		fmt.Fprintf(b, `<rect x="%.1f" y="56" width="12" height="10" fill="%s"/>`+"\n", x, beyond[1])
+		fmt.Fprintf(b, `<rect x="%.1f" y="56" width="12" height="10" fill="%s"/>`+"\n", x, beyond[len(beyond)-1])
 		text(b, x+17, 65, "start", dark, "beyond the goal", "")
 		fmt.Fprintf(b, `<rect x="%.1f" y="54" width="2" height="14" fill="%s"/>`+"\n", x+130, dark)
 		text(b, x+138, 65, "start", dark, "goal", "")

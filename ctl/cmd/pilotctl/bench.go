@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/bench"
+	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
 // benchOptions are the flags of bench.
@@ -24,6 +25,7 @@ type benchOptions struct {
 	series                            []string
 	short, verbose                    bool
 	output, out, baseline, bound, dir string
+	before, compare                   string
 }
 
 // custom is the series of those who size their own mesh: shorter than those of the project's goals.
@@ -59,8 +61,8 @@ the same; 2 wrong usage; 3 there is no pilot-discovery.`,
 
 // sizes are the flags that make up a series of one's own.
 var sizes = []string{
-	"services", "endpoints", "namespaces", "zones", "virtual-services", "destination-rules", "scoped", "seed", "clients",
-	"cold-clients", "side-clients", "repetitions", "storm", "rate", "rollout",
+	"services", "endpoints", "namespaces", "zones", "virtual-services", "destination-rules", "scoped", "seed", "gateways",
+	"gateway-servers", "gateway-routes", "gateway-replicas", "clients", "cold-clients", "side-clients", "repetitions", "storm", "rate", "rollout",
 }
 
 func (b *benchOptions) meshFlags(cmd *cobra.Command) {
@@ -72,6 +74,11 @@ func (b *benchOptions) meshFlags(cmd *cobra.Command) {
 	f.IntVar(&o.Mesh.VirtualServices, "virtual-services", o.Mesh.VirtualServices, "VirtualServices")
 	f.IntVar(&o.Mesh.DestinationRules, "destination-rules", o.Mesh.DestinationRules, "DestinationRules")
 	f.BoolVar(&o.Mesh.Scoped, "scoped", false, "a Sidecar in each namespace, so that proxies see their own namespace only")
+	g := &o.Mesh.Gateways
+	f.IntVar(&g.Count, "gateways", 0, "gateways, whose pods are the simulated proxies if there are any")
+	f.IntVar(&g.Servers, "gateway-servers", 50, "servers of each gateway")
+	f.IntVar(&g.Routes, "gateway-routes", 500, "VirtualServices that are bound to each gateway")
+	f.IntVar(&g.Replicas, "gateway-replicas", 10, "pods of each gateway")
 	f.Uint64Var(&o.Mesh.Seed, "seed", o.Mesh.Seed, "seed of the mesh")
 	f.IntVar(&o.Clients, "clients", o.Clients, "simulated proxies")
 	f.IntVar(&o.ColdClients, "cold-clients", 0, "proxies of the cold start, 0 for as many as --clients")
@@ -81,15 +88,17 @@ func (b *benchOptions) meshFlags(cmd *cobra.Command) {
 	f.IntVar(&o.Rate, "rate", o.Rate, "how many of them come in a second")
 	f.IntVar(&o.Rollout, "rollout", o.Rollout, "pods that are replaced")
 	f.StringArrayVar(&o.Scenarios, "scenario", nil, "run this scenario, may be repeated; all if not given")
-	f.StringSliceVar(&b.series, "series", nil, "run these series in place of a mesh of your own: "+strings.Join(seriesNames(), ", "))
+	f.StringSliceVar(&b.series, "series", nil, "run these series in place of a mesh of your own: "+strings.Join(bench.SeriesNames(), ", "))
 	f.BoolVar(&b.short, "short", false, "the same as --series short")
 	completion(cmd, "scenario", completeFrom(bench.Scenarios()))
-	completion(cmd, "series", completeFrom(seriesNames()))
+	completion(cmd, "series", completeFrom(bench.SeriesNames()))
 }
 
 func (b *benchOptions) outputFlags(cmd *cobra.Command) {
 	f, p := cmd.Flags(), &b.custom.Profile
 	f.StringVar(&b.custom.Server, "server", "", "program to measure; pilot-discovery beside this one or on the PATH, if empty")
+	f.StringVar(&b.before, "before", "", "another program, which is measured first in each series, to compare with")
+	f.StringVar(&b.compare, "compare", "", "JSON of a former run to compare with")
 	f.StringVarP(&b.output, "output", "o", "table", "table or json")
 	f.StringVar(&b.out, "out", "", "directory for latest.json, goals.md and plots; what it holds of other series stays")
 	f.StringVar(&b.baseline, "baseline", "", "file with bounds on allocations, bytes and ratios to check against")
@@ -104,8 +113,6 @@ func (b *benchOptions) outputFlags(cmd *cobra.Command) {
 	completion(cmd, "output", completeFrom([]string{"table", "json"}))
 	completion(cmd, "profile-scenario", completeFrom(bench.Scenarios()))
 }
-
-func seriesNames() []string { return append(bench.AllSeries(), bench.Short().Name) }
 
 // completeFrom completes with a fixed list.
 func completeFrom(list []string) cobra.CompletionFunc {
@@ -130,16 +137,21 @@ func (b *benchOptions) plan() ([]bench.Options, error) {
 	if b.short {
 		b.series = []string{bench.Short().Name}
 	}
+	if g := &b.custom.Mesh.Gateways; g.Count > 0 {
+		b.custom.Clients = g.Len()
+	} else {
+		*g = mesh.Gateways{}
+	}
 	list := []bench.Options{b.custom}
 	if len(b.series) > 0 {
 		list = nil
 	}
 	for _, name := range b.series {
-		o, ok := bench.Series(name)
-		if !ok {
-			return nil, usageError(fmt.Errorf("--series %s: use %s", name, strings.Join(seriesNames(), ", ")))
+		found := bench.Series(name)
+		if len(found) == 0 {
+			return nil, usageError(fmt.Errorf("--series %s: use %s", name, strings.Join(bench.SeriesNames(), ", ")))
 		}
-		list = append(list, o)
+		list = append(list, found...)
 	}
 	for _, s := range b.custom.Scenarios {
 		if !slices.Contains(bench.Scenarios(), s) {
@@ -186,9 +198,13 @@ func (b *benchOptions) server() (string, error) {
 			name = "pilot-discovery"
 		}
 	}
+	return program("--server", name)
+}
+
+func program(flag, name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", &exitError{exitPreflight, fmt.Errorf("no control plane to measure, see --server: %w", err)}
+		return "", &exitError{exitPreflight, fmt.Errorf("no control plane to measure, see %s: %w", flag, err)}
 	}
 	return filepath.Abs(path)
 }
@@ -207,6 +223,10 @@ func (b *benchOptions) run(cmd *cobra.Command) (err error) {
 			return usageError(fmt.Errorf("--%s is fixed in the series that --series and --short name", size))
 		}
 	}
+	report := &bench.Report{Machine: bench.ThisMachine()}
+	if err := b.openBefore(report); err != nil {
+		return err
+	}
 	list, err := b.plan()
 	if err != nil {
 		return err
@@ -224,9 +244,11 @@ func (b *benchOptions) run(cmd *cobra.Command) (err error) {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-	report := &bench.Report{Machine: bench.ThisMachine()}
 	for _, o := range list {
 		o.Log = log
+		if err := b.measureBefore(cmd.Context(), o, report); err != nil {
+			return errors.Join(err, b.print(cmd, report))
+		}
 		if err := b.measure(cmd.Context(), o, report); err != nil {
 			return errors.Join(err, b.print(cmd, report))
 		}
@@ -234,15 +256,52 @@ func (b *benchOptions) run(cmd *cobra.Command) (err error) {
 	return errors.Join(b.print(cmd, report), b.judge(report))
 }
 
+// openBefore finds what to compare with, if that is asked for.
+func (b *benchOptions) openBefore(report *bench.Report) (err error) {
+	if b.before != "" && b.compare != "" {
+		return usageError(errors.New("--before and --compare exclude each other"))
+	}
+	if b.compare != "" {
+		former, err := bench.ReadReport(b.compare)
+		if err != nil {
+			return usageError(fmt.Errorf("--compare: %w", err))
+		}
+		report.Before = former.Series
+	}
+	if b.before != "" {
+		b.before, err = program("--before", b.before)
+	}
+	return err
+}
+
+// measureBefore runs a series on the other program, if there is one.
+func (b *benchOptions) measureBefore(ctx context.Context, o bench.Options, report *bench.Report) error {
+	if b.before == "" {
+		return nil
+	}
+	o.Server, o.Profile = b.before, bench.Profile{}
+	measured, err := b.runSeries(ctx, o, "before")
+	if measured != nil {
+		measured.Version = b.before
+		report.Before = append(report.Before, measured)
+	}
+	return err
+}
+
+// runSeries runs one in a directory of its own.
+func (b *benchOptions) runSeries(ctx context.Context, o bench.Options, dir string) (*bench.Measured, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	o.Dir, o.Floor = filepath.Join(b.dir, o.Name, dir), []string{self, "bench", "floor"}
+	return bench.Run(ctx, o)
+}
+
 // measure runs a series and saves it, unless it was broken off: what is there of a former run is
 // worth more.
 func (b *benchOptions) measure(ctx context.Context, o bench.Options, report *bench.Report) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	o.Dir, o.Floor = filepath.Join(b.dir, o.Name), []string{self, "bench", "floor"}
-	measured, err := bench.Run(ctx, o)
+	measured, err := b.runSeries(ctx, o, "after")
 	if measured == nil {
 		return err
 	}
