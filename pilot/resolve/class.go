@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
@@ -211,7 +209,7 @@ func rootNamespace(r Reader) string {
 // namedTarget finds the container port that a service's named target stands for, or 0.
 func namedTarget(r Reader, p *model.Proxy, pod *model.Object, svc *model.Service, port model.ServicePort) uint32 {
 	if pod != nil {
-		if n := model.NamedPort(pod.Spec.(*corev1.Pod), port.TargetName, false); n != 0 {
+		if n := pod.Spec.(*model.Pod).PortNamed(port.TargetName, false); n != 0 {
 			return n
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -67,11 +65,11 @@ func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
 	if o == nil {
 		return ""
 	}
-	pod, ok := o.Spec.(*corev1.Pod)
-	if !ok || pod.Spec.Subdomain != svc.Name {
+	pod := o.Spec.(*model.Pod)
+	if pod.Subdomain != svc.Name {
 		return ""
 	}
-	return pod.Spec.Hostname
+	return pod.Hostname
 }
 
 func distinct(ips []string) []string {

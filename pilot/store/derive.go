@@ -3,7 +3,6 @@ package store
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -172,7 +171,7 @@ func podIP(o *model.Object) string {
 	if o == nil {
 		return ""
 	}
-	return o.Spec.(*corev1.Pod).Status.PodIP
+	return o.Spec.(*model.Pod).IP
 }
 
 // hostname gives the name of a Kubernetes Service.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -15,30 +14,28 @@ import (
 
 // Labels of a pod that say something about its endpoints.
 const (
-	labelTLSMode      = "security.istio.io/tlsMode"
-	labelNetwork      = "topology.istio.io/network"
-	labelLocality     = "istio-locality"
-	labelRegion       = "topology.kubernetes.io/region"
-	labelZone         = "topology.kubernetes.io/zone"
-	labelSubZone      = "topology.istio.io/subzone"
-	labelWorkloadName = "service.istio.io/workload-name"
-	labelTemplateHash = "pod-template-hash"
+	labelTLSMode  = "security.istio.io/tlsMode"
+	labelNetwork  = "topology.istio.io/network"
+	labelLocality = "istio-locality"
+	labelRegion   = "topology.kubernetes.io/region"
+	labelZone     = "topology.kubernetes.io/zone"
+	labelSubZone  = "topology.istio.io/subzone"
 )
 
 // podEndpoints adds to out what a pod offers to a service.
 func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
-	pod := o.Spec.(*corev1.Pod)
+	pod := o.Spec.(*model.Pod)
 	if !serves(pod) {
 		return out
 	}
 	base := workload(o, network)
-	base.Address = pod.Status.PodIP
+	base.Address = pod.IP
 	base.Health = podHealth(pod, svc.PublishNotReady)
 	for i := range svc.Ports {
 		p := &svc.Ports[i]
 		port := p.TargetPort
 		if p.TargetName != "" {
-			port = model.NamedPort(pod, p.TargetName, p.Protocol == model.ProtocolUDP)
+			port = pod.PortNamed(p.TargetName, p.Protocol == model.ProtocolUDP)
 		}
 		if port == 0 {
 			continue // this pod does not have the port
@@ -51,44 +48,32 @@ func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, net
 }
 
 // serves tells whether a pod has an address and has not ended.
-func serves(pod *corev1.Pod) bool {
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return false
-	}
-	_, err := netip.ParseAddr(pod.Status.PodIP)
-	return err == nil
+func serves(pod *model.Pod) bool {
+	_, err := netip.ParseAddr(pod.IP)
+	return err == nil && !pod.Ended
 }
 
-func podHealth(pod *corev1.Pod, publishNotReady bool) model.Health {
+func podHealth(pod *model.Pod, publishNotReady bool) model.Health {
 	switch {
-	case pod.DeletionTimestamp != nil && !publishNotReady:
+	case pod.Deleting && !publishNotReady:
 		return model.Draining
-	case publishNotReady || podReady(pod):
+	case publishNotReady || pod.Ready:
 		return model.Healthy
 	}
 	return model.Unhealthy
 }
 
-func podReady(pod *corev1.Pod) bool {
-	for i := range pod.Status.Conditions {
-		if pod.Status.Conditions[i].Type == corev1.PodReady {
-			return pod.Status.Conditions[i].Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
 // workload gives what all endpoints of a pod have in common.
 func workload(o *model.Object, network string) model.Endpoint {
-	pod := o.Spec.(*corev1.Pod)
+	pod := o.Spec.(*model.Pod)
 	e := model.Endpoint{
 		Labels:         o.Labels,
 		Locality:       podLocality(o.Labels),
 		Network:        network,
 		Cluster:        o.Cluster,
-		ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
+		ServiceAccount: pod.ServiceAccount,
 		Namespace:      o.Namespace,
-		Workload:       workloadName(pod, o.Labels),
+		Workload:       pod.Workload,
 		Pod:            o.Name,
 		TLSMode:        model.TLSModeDisabled,
 	}
@@ -112,31 +97,6 @@ func podLocality(labels map[string]string) model.Locality {
 		return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
 	}
 	return model.Locality{Region: labels[labelRegion], Zone: labels[labelZone], SubZone: labels[labelSubZone]}
-}
-
-// workloadName gives the name of what the pod is a replica of: of its Deployment rather than of
-// the ReplicaSet between them; the pod's own name for a pod on its own.
-func workloadName(pod *corev1.Pod, labels map[string]string) string {
-	if name := labels[labelWorkloadName]; name != "" {
-		return name
-	}
-	hash := labels[labelTemplateHash]
-	for i := range pod.OwnerReferences {
-		owner := &pod.OwnerReferences[i]
-		if owner.Controller != nil && !*owner.Controller {
-			continue
-		}
-		if owner.Kind == "ReplicaSet" && hash != "" {
-			return strings.TrimSuffix(owner.Name, "-"+hash)
-		}
-		return owner.Name
-	}
-	if hash != "" {
-		if name, _, ok := strings.Cut(pod.Name, "-"+hash+"-"); ok {
-			return name
-		}
-	}
-	return pod.Name
 }
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod

@@ -93,7 +93,7 @@ func (s *state) object(key model.Key) *model.Object { return s.members[placeOf(k
 
 // put sets or, with next nil, deletes one object.
 func (s *state) put(key model.Key, next *model.Object) {
-	old := s.object(key)
+	old, next := s.object(key), reduced(next)
 	if !s.relevant(key.Kind) || old == nil && next == nil {
 		return
 	}
@@ -123,6 +123,20 @@ func (s *state) put(key model.Key, next *model.Object) {
 	if !same {
 		s.changed.add(key)
 	}
+}
+
+// reduced leaves of a Pod what decides about proxies.
+func reduced(o *model.Object) *model.Object {
+	if o == nil {
+		return nil
+	}
+	pod, whole := o.Spec.(*corev1.Pod)
+	if !whole {
+		return o
+	}
+	out := *o
+	out.Spec = model.NewPod(pod)
+	return &out
 }
 
 // relevant tells whether a kind decides anything that a proxy is told.
@@ -216,7 +230,7 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 	if len(s.links.sliceUsers) == 0 {
 		return
 	}
-	for _, ref := range []string{podRef(key), ipRef(key.Cluster, o.Spec.(*corev1.Pod).Status.PodIP)} {
+	for _, ref := range []string{podRef(key), ipRef(key.Cluster, o.Spec.(*model.Pod).IP)} {
 		for _, svc := range s.links.sliceUsers[ref] {
 			s.dirtyEndpoints[svc] = nil
 		}

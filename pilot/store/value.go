@@ -27,35 +27,24 @@ func sameValue(a, b *model.Object) bool {
 // samePod compares what configuration reads of a pod. Readiness and the end of a pod's life
 // concern its endpoints only, which are compared on their own.
 func samePod(a, b *model.Object) bool {
-	x, y := a.Spec.(*corev1.Pod), b.Spec.(*corev1.Pod)
-	return maps.Equal(a.Labels, b.Labels) &&
-		sameAnnotations(a.Annotations, b.Annotations) &&
-		x.Spec.Hostname == y.Spec.Hostname && x.Spec.Subdomain == y.Spec.Subdomain &&
-		x.Status.PodIP == y.Status.PodIP &&
-		x.Spec.ServiceAccountName == y.Spec.ServiceAccountName &&
-		slices.EqualFunc(x.Spec.Containers, y.Spec.Containers, samePorts) &&
-		slices.EqualFunc(x.Spec.InitContainers, y.Spec.InitContainers, samePorts)
+	x, y := a.Spec.(*model.Pod), b.Spec.(*model.Pod)
+	return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations) &&
+		x.Hostname == y.Hostname && x.Subdomain == y.Subdomain && x.IP == y.IP && x.ServiceAccount == y.ServiceAccount &&
+		slices.Equal(x.Ports, y.Ports)
 }
 
 // sameRows tells whether two versions of an object that mean the same lead to the same rows.
 func (s *state) sameRows(a, b *model.Object) bool {
 	switch x := a.Spec.(type) {
-	case *corev1.Pod: // the same configuration, perhaps not the same endpoints
-		y := b.Spec.(*corev1.Pod)
-		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && workloadName(x, a.Labels) == workloadName(y, b.Labels)
+	case *model.Pod: // the same configuration, perhaps not the same endpoints
+		y := b.Spec.(*model.Pod)
+		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Workload == y.Workload
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
 		p, q := newService(a, s.Domain, exportTo), newService(b, s.Domain, exportTo)
 		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
 	}
 	return true
-}
-
-func samePorts(a, b corev1.Container) bool {
-	keeps := func(c corev1.Container) bool {
-		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-	}
-	return slices.Equal(a.Ports, b.Ports) && keeps(a) == keeps(b)
 }
 
 // sameAnnotations compares the annotations that address a mesh, e.g. traffic.sidecar.istio.io/….

@@ -3,7 +3,6 @@ package file
 import (
 	"hash/maphash"
 	"maps"
-	"slices"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,57 +16,18 @@ import (
 func reduce(o *model.Object) {
 	switch obj := o.Spec.(type) {
 	case *corev1.Pod:
-		*obj = corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: obj.Name, Namespace: obj.Namespace, Labels: obj.Labels, Annotations: obj.Annotations,
-				CreationTimestamp: obj.CreationTimestamp, DeletionTimestamp: obj.DeletionTimestamp, OwnerReferences: obj.OwnerReferences,
-			},
-			Spec: corev1.PodSpec{
-				ServiceAccountName: obj.Spec.ServiceAccountName, Hostname: obj.Spec.Hostname, Subdomain: obj.Spec.Subdomain,
-				Containers: namedPorts(obj.Spec.Containers), InitContainers: namedPorts(obj.Spec.InitContainers),
-			},
-			Status: corev1.PodStatus{Phase: obj.Status.Phase, PodIP: obj.Status.PodIP, Conditions: readiness(obj.Status.Conditions)},
-		}
+		o.Spec = model.NewPod(obj)
 	case *appsv1.Deployment: // its pods count
 		obj.Spec, obj.Status = appsv1.DeploymentSpec{}, appsv1.DeploymentStatus{}
 	}
 }
 
-// namedPorts gives the containers with ports that a service may name, with only these.
-func namedPorts(containers []corev1.Container) []corev1.Container {
-	var out []corev1.Container
-	for i := range containers {
-		ports := slices.DeleteFunc(containers[i].Ports, func(p corev1.ContainerPort) bool { return p.Name == "" })
-		if len(ports) > 0 {
-			out = append(out, corev1.Container{Ports: ports, RestartPolicy: containers[i].RestartPolicy})
-		}
-	}
-	return out
-}
-
-func readiness(conditions []corev1.PodCondition) []corev1.PodCondition {
-	for _, c := range conditions {
-		if c.Type == corev1.PodReady {
-			return []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
-		}
-	}
-	return nil
-}
-
-// interner keeps one copy of what many objects have: strings, sets of labels, owners, readiness.
+// interner keeps one copy of what many objects have: strings and sets of labels.
 type interner struct {
 	mu     sync.Mutex
 	seed   maphash.Seed
 	texts  map[string]string
 	labels map[uint64]map[string]string
-	owners map[owner][]metav1.OwnerReference
-	ready  map[corev1.PodCondition][]corev1.PodCondition
-}
-
-// owner is a pod's only one.
-type owner struct {
-	apiVersion, kind, name string
-	controller             bool
 }
 
 // maxInterned bounds the strings that are kept. Beyond it the interner starts anew, and what
@@ -77,7 +37,6 @@ const maxInterned = 1 << 16
 func newInterner() *interner {
 	return &interner{
 		seed: maphash.MakeSeed(), texts: map[string]string{}, labels: map[uint64]map[string]string{},
-		owners: map[owner][]metav1.OwnerReference{}, ready: map[corev1.PodCondition][]corev1.PodCondition{},
 	}
 }
 
@@ -98,39 +57,18 @@ func (in *interner) object(o *model.Object) {
 	}
 }
 
-// lean does the same for an object that was reduced, of which more is alike.
+// lean does the same for an object that was reduced.
 func (in *interner) lean(o *model.Object) {
 	in.object(o)
-	pod, ok := o.Spec.(*corev1.Pod)
-	if !ok {
-		return
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if len(pod.Status.Conditions) == 1 {
-		pod.Status.Conditions = shared(in.ready, pod.Status.Conditions[0], pod.Status.Conditions)
-	}
-	if len(pod.OwnerReferences) == 1 {
-		ref := &pod.OwnerReferences[0]
-		ref.UID, ref.BlockOwnerDeletion = "", nil
-		if ref.Controller == nil {
-			return
+	if pod, ok := o.Spec.(*model.Pod); ok {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		pod.ServiceAccount, pod.Workload = in.text(pod.ServiceAccount), in.text(pod.Workload)
+		pod.Hostname, pod.Subdomain = in.text(pod.Hostname), in.text(pod.Subdomain)
+		for i := range pod.Ports {
+			pod.Ports[i].Name = in.text(pod.Ports[i].Name)
 		}
-		ref.Name = in.text(ref.Name)
-		pod.OwnerReferences = shared(in.owners, owner{ref.APIVersion, ref.Kind, ref.Name, *ref.Controller}, pod.OwnerReferences)
 	}
-}
-
-// shared gives the list that is kept for a value, which is this one if there is none.
-func shared[K comparable, T any](kept map[K][]T, of K, list []T) []T {
-	if one, ok := kept[of]; ok {
-		return one
-	}
-	if len(kept) >= maxInterned {
-		clear(kept)
-	}
-	kept[of] = list
-	return list
 }
 
 func (in *interner) text(s string) string {
