@@ -202,6 +202,9 @@ func (e *epoch) view(n *push.Node) (*view, error) {
 			if err != nil {
 				return nil, err
 			}
+			if v[t][r.Name] != nil {
+				return nil, fmt.Errorf("%s %s: there are two of this name", t, r.Name)
+			}
 			v[t][r.Name] = c
 		}
 	}

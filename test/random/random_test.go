@@ -74,7 +74,7 @@ func (w *world) run() {
 	w.start(w.rng)
 	defer w.end()
 	synctest.Wait()
-	for i := range 6 {
+	for i := range sidecars + routers {
 		w.clients = append(w.clients, w.newClient(i))
 	}
 	for w.step = range steps {
