@@ -324,6 +324,9 @@ func (c *client) checkTargets(r *response, gone []string) {
 		for _, n := range slices.Sorted(maps.Keys(c.listeners)) {
 			c.checkGone(c.listeners[n], now[push.Listeners][n], push.Listeners, gone)
 			for _, rds := range c.listeners[n].rds {
+				if c.hides(c.w, push.Listeners, n) {
+					continue // nor can a server know that its routes are in use
+				}
 				c.checkGone(c.routes[rds], now[push.Routes][rds], push.Routes, gone)
 			}
 		}
