@@ -88,6 +88,7 @@ func (e *editor) tlsRules(hosts string) string {
 func (e *editor) destinationRule() string {
 	policy := e.one("loadBalancer: {simple: RANDOM}", "tls: {mode: DISABLE}", "tls: {mode: ISTIO_MUTUAL}",
 		"connectionPool: {tcp: {connectTimeout: 2s}}", "connectionPool: {tcp: {connectTimeout: 4s}}", "outlierDetection: {consecutive5xxErrors: 3}",
+		"loadBalancer: {consistentHash: {httpHeaderName: x}}", "loadBalancer: {consistentHash: {useSourceIp: true}}",
 		"loadBalancer: {localityLbSetting: {enabled: true}, simple: ROUND_ROBIN}", "portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]")
 	subsets := e.one("", "\n  subsets: [{name: v1, labels: {version: v1}}]",
 		"\n  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}, trafficPolicy: {"+policy+"}}]")
