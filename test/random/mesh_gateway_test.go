@@ -34,7 +34,7 @@ func (e *editor) gatewayServer(i int) string {
 	case e.rng.IntN(5) == 0:
 		tls = ", tls: {httpsRedirect: true}"
 	}
-	bind := e.one("", "", "", "", "", ", bind: 127.0.0.1", ", bind: 127.0.0.2")
+	bind := e.one("", "", "", "", "", ", bind: 127.0.0.1", ", bind: 127.0.0.2", ", bind: 0.0.0.0")
 	hosts := e.some(3, "'*'", "'*.example.com'", "w.example.com", "v.example.com", "a/w.example.com", "b/w.example.com", "./w.example.com",
 		"'./*'", "'./*.example.com'", "'*/*'", "'*/v.example.com'", "'a/*'", "'b/*.example.com'", "s1.a.svc.cluster.local",
 		"'*.a.svc.cluster.local'", "'*/*.svc.cluster.local'", "none.example.org")
