@@ -81,6 +81,9 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 				continue
 			}
 			bind, port := server.GetBind(), listeningPort(c, server.GetPort().GetNumber())
+			if bind == wildcard(c) {
+				bind = "" // both are one listener
+			}
 			at := slices.IndexFunc(out, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
 			if at < 0 {
 				at = len(out)

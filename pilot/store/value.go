@@ -41,6 +41,9 @@ func (s *state) sameRows(a, b *model.Object) bool {
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Workload == y.Workload
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
+		if a.Annotations[exportToAnnotation] != b.Annotations[exportToAnnotation] {
+			return false // they may differ under another default of the mesh
+		}
 		p, q := newService(a, s.Domain, exportTo), newService(b, s.Domain, exportTo)
 		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
@@ -48,27 +47,13 @@ type resourceID struct {
 
 func (w *world) newClient(i int) *client {
 	c := &client{w: w, since: map[resourceID]int{}, took: map[resourceID]tenure{}, unclaimed: map[resourceID]int{}}
-	ns := w.edit.namespace()
-	id := fmt.Sprintf("sidecar~10.0.%d.%d~p%d.%s~%s.svc.cluster.local", map[string]int{"a": 1, "b": 2}[ns], i+1, i, ns, ns)
-	meta := map[string]any{"LABELS": map[string]any{"app": "s0", "version": "v1"}, "NAMESPACE": ns, "CLUSTER_ID": "Kubernetes"}
-	if w.rng.IntN(4) == 0 {
-		id = fmt.Sprintf("router~10.0.3.%d~gw%d.istio-system~istio-system.svc.cluster.local", i+1, i)
-		meta = map[string]any{"LABELS": map[string]any{"istio": "ingressgateway"}, "NAMESPACE": "istio-system"}
-	}
-	capture := w.rng.IntN(3) == 0
-	if capture {
-		meta["DNS_CAPTURE"] = "true"
-	}
-	metadata, err := structpb.NewStruct(meta)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	c.node = &corev3.Node{Id: id, Metadata: metadata}
+	c.node = w.node(i)
+	var err error
 	if c.told, err = push.ParseNode(c.node); err != nil {
 		w.t.Fatal(err)
 	}
 	c.envoy = newEnvoy(w.rng.IntN(4) != 0, w.drainTime, time.Now)
-	if capture {
+	if c.told.DNSCapture {
 		c.subscribe(xdsres.NameTables, true).forgets = true
 	}
 	c.refuses = func(t xdsres.Type, r *resource) string { return w.refuses(c, t, r.name, r.hash) }
@@ -340,6 +325,9 @@ func (c *client) checkTargets(r *response, gone []string) {
 		for _, n := range slices.Sorted(maps.Keys(c.listeners)) {
 			c.checkGone(c.listeners[n], now[xdsres.Listeners][n], xdsres.Listeners, gone)
 			for _, rds := range c.listeners[n].rds {
+				if c.hides(c.w, xdsres.Listeners, n) {
+					continue // nor can a server know that its routes are in use
+				}
 				c.checkGone(c.routes[rds], now[xdsres.Routes][rds], xdsres.Routes, gone)
 			}
 		}

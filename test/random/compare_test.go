@@ -11,7 +11,7 @@ import (
 )
 
 // compareClient asserts that a client at rest holds what it should. In place of what it refuses it
-// holds what it had before; all else is as if there had been no refusal (R1, R5).
+// holds what it had before; all else is as if there had been no refusal: the goals R1 and R5, see doc.go.
 func (w *world) compareClient(c *client, want *view) {
 	for _, n := range slices.Sorted(maps.Keys(c.warming)) {
 		c.fail("cluster %s is stuck in warming", n)

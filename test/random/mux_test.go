@@ -118,7 +118,7 @@ func (m *mux) flush() {
 func (m *mux) next() *request {
 	if !m.isDelta {
 		for _, s := range m.subs {
-			if s.due && m.paused[s.typ] == 0 && (s.wildcard || len(s.versions) > 0 || !s.fresh) {
+			if s.due && m.paused[s.typ] == 0 { // on a new stream also of what has no names any more
 				s.due, s.fresh = false, false
 				return &request{
 					typ: s.typ, names: slices.Sorted(maps.Keys(s.versions)), version: s.version, nonce: s.nonce, detail: s.takeDetail(),
@@ -195,12 +195,7 @@ func (s *subscription) changes(r *request) {
 func (m *mux) answer(r *response, detail string) {
 	s := m.sub(r.typ)
 	if !m.isDelta {
-		s.nonce, s.due = r.nonce, true
-		if detail == "" {
-			s.version = r.version
-		} else {
-			s.detail = detail // until it is told, also beside the version of a later response that it took
-		}
+		s.answerState(r, detail)
 		m.flush()
 		return
 	}
@@ -209,6 +204,23 @@ func (m *mux) answer(r *response, detail string) {
 	}
 	m.acks = append(m.acks, &request{typ: r.typ, nonce: r.nonce, detail: detail})
 	m.flush()
+}
+
+// answerState notes a response of the state of the world.
+func (s *subscription) answerState(r *response, detail string) {
+	s.nonce = r.nonce
+	switch {
+	case !s.wildcard && len(s.versions) == 0: // it wants nothing by now, and passes over what comes
+		if len(r.resources) == 0 {
+			s.version = r.version // without a word
+			return
+		}
+	case detail == "":
+		s.version = r.version
+	default:
+		s.detail = detail // until it is told, also beside the version of a later response that it took
+	}
+	s.due = true
 }
 
 func (s *subscription) took(r *response) {

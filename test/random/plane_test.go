@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -42,7 +44,8 @@ type plane struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	boots int // how often it started
+	boots   int // how often it started
+	metrics *prometheus.Registry
 
 	mu       sync.Mutex
 	epochs   []*epoch // all states of the mesh that were ever served, over restarts
@@ -68,7 +71,10 @@ func (p *plane) start(rng *rand.Rand) {
 	p.store = store.New(store.Options{
 		Domain: "cluster.local", Sources: []store.SourceOptions{{Name: source}}, Report: p.report,
 	})
-	p.engine = push.New(push.Options{Report: func(all []model.Problem) { p.report("push", all) }, Logger: slog.New(faults{p.t})})
+	p.metrics = prometheus.NewRegistry()
+	p.engine = push.New(push.Options{
+		Report: func(all []model.Problem) { p.report("push", all) }, Logger: slog.New(faults{p.t}), Registerer: p.metrics,
+	})
 	p.server = xds.New(xds.Options{
 		Source: p.engine, Logger: slog.New(slog.DiscardHandler),
 		AckTimeout: ackTimeout, WarmingTimeout: warmingTimeout, RemovalGrace: removalGrace,
@@ -203,6 +209,9 @@ func (e *epoch) view(n *push.Node) (*view, error) {
 			c, err := read(r.Body)
 			if err != nil {
 				return nil, err
+			}
+			if v[t][r.Name] != nil {
+				return nil, fmt.Errorf("%s %s: there are two of this name", t, r.Name)
 			}
 			v[t][r.Name] = c
 		}

@@ -22,10 +22,12 @@ var (
 	replays = flag.Int("replays", 2, "of how many seeds to replay the clients' part to a real Envoy")
 )
 
-// Steps of a seed, and how many of them lie between two quiet points.
+// Steps of a seed, how many of them lie between two quiet points, and of how many seeds one is calm:
+// it comes to rest after every edit, so that no later one hides what an edit should have changed.
 const (
 	steps   = 240
 	quietly = 60
+	calmly  = 4
 )
 
 // world is a mesh with its clients in a bubble of fake time.
@@ -38,6 +40,8 @@ type world struct {
 	clients   []*client
 	former    []*client // whose Envoys are no more
 	drainTime time.Duration
+	calm      bool
+	edited    bool // by the last step
 	// badness is one in how many resources is refused; 0 for none. refused are those that were, at
 	// any time, or that a client met as refused.
 	badness uint32
@@ -64,6 +68,7 @@ func newWorld(t *testing.T, seed uint64, read *contents) *world {
 	if seed%2 == 1 {
 		w.badness = 40
 	}
+	w.calm = seed%(2*calmly) < 2 // with refusals and without
 	for _, o := range w.edit.start() {
 		w.objects[o.Key] = o
 	}
@@ -75,13 +80,19 @@ func (w *world) run() {
 	w.start(w.rng)
 	defer w.end()
 	synctest.Wait()
-	for i := range 6 {
+	for i := range sidecars + routers {
 		w.clients = append(w.clients, w.newClient(i))
 	}
 	for w.step = range steps {
 		w.move()
 		synctest.Wait()
-		if w.step%quietly == quietly-1 {
+		switch {
+		case w.step%quietly == quietly-1:
+			w.quiet()
+			w.checkAll()
+			w.quiet()
+			w.compare()
+		case w.calm && w.edited:
 			w.quiet()
 			w.compare()
 		}
@@ -99,11 +110,14 @@ func (w *world) end() {
 // move makes one random step.
 func (w *world) move() {
 	c := w.clients[w.rng.IntN(len(w.clients))]
+	w.edited = false
 	switch w.rng.IntN(20) {
 	case 0, 1, 2, 3:
+		w.edited = true
 		w.put(w.edit.objects()...)
 	case 4:
 		if key, ok := w.edit.victim(w.objects); ok {
+			w.edited = true
 			w.remove(key)
 		}
 	case 5:

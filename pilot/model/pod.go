@@ -1,0 +1,106 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Pod is what of a Kubernetes Pod decides about proxies. A mesh has a hundred thousand of them, of which
+// the whole objects would be most of the control plane's memory. Labels are those of the Object.
+type Pod struct {
+	IP                  string // "" for none yet
+	ServiceAccount      string
+	Hostname, Subdomain string
+	Workload            string    // the name of what it is a replica of, e.g. the Deployment's
+	Ports               []PodPort // that have names: of containers first, then of native sidecars
+	Ready               bool
+	Deleting            bool // it is being terminated
+	Ended               bool // its containers have ended for good
+}
+
+// PodPort is a container port with a name, as a Service's targetPort may name it.
+type PodPort struct {
+	Name   string
+	Number uint32
+	UDP    bool
+}
+
+// Labels of a pod that name what it is a replica of.
+const (
+	labelWorkloadName = "service.istio.io/workload-name"
+	labelTemplateHash = "pod-template-hash"
+)
+
+// NewPod takes from a Kubernetes Pod what decides about proxies.
+func NewPod(pod *corev1.Pod) *Pod {
+	return &Pod{
+		IP: pod.Status.PodIP, ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
+		Hostname: pod.Spec.Hostname, Subdomain: pod.Spec.Subdomain,
+		Workload: workloadName(pod), Ports: podPorts(pod),
+		Ready: slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		}),
+		Deleting: pod.DeletionTimestamp != nil,
+		Ended:    pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+}
+
+// podPorts lists the named ports. Init containers count where they keep running, after the others, as
+// the endpoint controller of Kubernetes has it.
+func podPorts(pod *corev1.Pod) []PodPort {
+	var out []PodPort
+	add := func(c *corev1.Container) {
+		for i := range c.Ports {
+			if p := &c.Ports[i]; p.Name != "" && p.ContainerPort > 0 {
+				out = append(out, PodPort{p.Name, uint32(p.ContainerPort), p.Protocol == corev1.ProtocolUDP})
+			}
+		}
+	}
+	for i := range pod.Spec.Containers {
+		add(&pod.Spec.Containers[i])
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			add(c)
+		}
+	}
+	return slices.Clip(out)
+}
+
+// PortNamed finds the number of a container port by its name and protocol; 0 for none.
+func (p *Pod) PortNamed(name string, udp bool) uint32 {
+	for _, port := range p.Ports {
+		if port.Name == name && port.UDP == udp {
+			return port.Number
+		}
+	}
+	return 0
+}
+
+// workloadName gives the name of what the pod is a replica of: of its Deployment rather than of
+// the ReplicaSet between them; the pod's own name for a pod on its own.
+func workloadName(pod *corev1.Pod) string {
+	if name := pod.Labels[labelWorkloadName]; name != "" {
+		return name
+	}
+	hash := pod.Labels[labelTemplateHash]
+	for i := range pod.OwnerReferences {
+		owner := &pod.OwnerReferences[i]
+		if owner.Controller != nil && !*owner.Controller {
+			continue
+		}
+		if owner.Kind == "ReplicaSet" && hash != "" {
+			return strings.TrimSuffix(owner.Name, "-"+hash)
+		}
+		return owner.Name
+	}
+	if hash != "" {
+		if name, _, ok := strings.Cut(pod.Name, "-"+hash+"-"); ok {
+			return name
+		}
+	}
+	return pod.Name
+}

@@ -1,0 +1,132 @@
+package random
+
+import (
+	"fmt"
+	"strings"
+)
+
+// virtualService is one of few, so that several name one host, by name or by a wildcard.
+func (e *editor) virtualService() string {
+	hosts := e.some(2, e.host(), e.host(), e.host(), e.service()+"."+e.namespace()+".svc.cluster.local",
+		"w.example.com", "v.example.com", "'*.example.com'", "'*.a.svc.cluster.local'", "'*.svc.cluster.local'", "'*'")
+	gateways := ""
+	if e.rng.IntN(2) == 0 {
+		gateways = "\n  gateways: [" + e.gatewayNames() + "]"
+	}
+	rules := e.httpRules()
+	switch e.rng.IntN(6) {
+	case 0:
+		rules = "\n  tcp:" + e.tcpRules()
+	case 1:
+		rules = "\n  tls:" + e.tlsRules(hosts) + "\n  tcp:" + e.tcpRules()
+	case 2:
+		rules += "\n  tls:" + e.tlsRules(hosts)
+	}
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+%s
+spec:
+  hosts: [%s]%s%s%s`, e.metadata(fmt.Sprintf("v%d", e.rng.IntN(3)), e.anyNamespace()), hosts, e.exportTo(), gateways, rules)
+}
+
+// destination is where a rule leads: a service or a subset, sometimes by port.
+func (e *editor) destination() string {
+	return fmt.Sprintf("{host: %s%s%s}", e.host(), e.one("", "", ", subset: v1", ", subset: v2"),
+		e.one("", "", "", ", port: {number: 80}", ", port: {number: 9000}"))
+}
+
+func (e *editor) httpRules() string {
+	var b strings.Builder
+	b.WriteString("\n  http:")
+	for range 1 + e.rng.IntN(2) {
+		fmt.Fprintf(&b, "\n  - match: [%s]", e.httpMatch())
+		if e.rng.IntN(3) == 0 {
+			fmt.Fprintf(&b, "\n    redirect: {uri: /%s}", e.one("x", "y"))
+		} else {
+			fmt.Fprintf(&b, "\n    timeout: %ds\n    route: [{destination: %s}]", 1+e.rng.IntN(5), e.destination())
+		}
+	}
+	if e.rng.IntN(3) > 0 {
+		fmt.Fprintf(&b, "\n  - route: [{destination: %s, weight: 30}, {destination: %s, weight: 70}]", e.destination(), e.destination())
+	}
+	return b.String()
+}
+
+// httpMatch is a list of one or two matches: of the request, of who sends it, and of where it arrives.
+func (e *editor) httpMatch() string {
+	one := func() string {
+		return "{" + e.some(2, e.one("uri: {prefix: /x}", "uri: {prefix: /y}", "uri: {exact: /z}"), "headers: {x: {exact: y}}",
+			e.sourceLabels(), e.sourceNamespace(), "gateways: ["+e.gatewayNames()+"]", e.one("port: 80", "port: 8080")) + "}"
+	}
+	return e.some(2, one(), one())
+}
+
+func (e *editor) sourceLabels() string {
+	return "sourceLabels: {" + e.one("app: s0", "app: s1", "version: v1", "app: s0, version: v2", "istio: ingressgateway") + "}"
+}
+
+func (e *editor) sourceNamespace() string {
+	return "sourceNamespace: " + e.one("a", "b", "istio-system")
+}
+
+func (e *editor) tcpRules() string {
+	match := ""
+	if e.rng.IntN(4) > 0 {
+		match = "match: [{" + e.some(2, e.one("port: 9000", "port: 80", "port: 443"), e.sourceLabels(), e.sourceNamespace(),
+			"gateways: ["+e.gatewayNames()+"]", "destinationSubnets: ["+e.one("10.96.1.0/24", "10.96.1.1")+"]") + "}]\n    "
+	}
+	return fmt.Sprintf("\n  - %sroute: [{destination: %s}]", match, e.destination())
+}
+
+// tlsRules matches one of the hosts of its VirtualService.
+func (e *editor) tlsRules(hosts string) string {
+	sni := e.one(strings.Split(hosts, ", ")...)
+	return fmt.Sprintf("\n  - match: [{sniHosts: [%s]%s}]\n    route: [{destination: %s}]", sni,
+		e.one("", ", port: 443", ", "+e.sourceLabels(), ", "+e.sourceNamespace(), ", gateways: ["+e.gatewayNames()+"]"), e.destination())
+}
+
+func (e *editor) destinationRule() string {
+	policy := e.one("loadBalancer: {simple: RANDOM}", "tls: {mode: DISABLE}", "tls: {mode: ISTIO_MUTUAL}",
+		"connectionPool: {tcp: {connectTimeout: 2s}}", "connectionPool: {tcp: {connectTimeout: 4s}}", "outlierDetection: {consecutive5xxErrors: 3}",
+		"loadBalancer: {consistentHash: {httpHeaderName: x}}", "loadBalancer: {consistentHash: {useSourceIp: true}}",
+		"loadBalancer: {localityLbSetting: {enabled: true}, simple: ROUND_ROBIN}", "portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]")
+	subsets := e.one("", "\n  subsets: [{name: v1, labels: {version: v1}}]",
+		"\n  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}, trafficPolicy: {"+policy+"}}]")
+	selector := e.one("", "", "", "", "\n  workloadSelector: {matchLabels: {app: s0}}", "\n  workloadSelector: {matchLabels: {version: v1}}",
+		"\n  workloadSelector: {matchLabels: {istio: ingressgateway}}")
+	host := e.one(e.host(), e.host(), e.host(), "'*.a.svc.cluster.local'", "'*.b.svc.cluster.local'", "'*.svc.cluster.local'", "'*.local'")
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: DestinationRule
+%s
+spec:
+  host: %s
+  trafficPolicy: {%s}%s%s%s`, e.metadata(fmt.Sprintf("d%d", e.rng.IntN(3)), e.anyNamespace()), host, policy, subsets, selector, e.exportTo())
+}
+
+// sidecar is one of a workload, of a namespace, or of the mesh, where it lives in the root namespace.
+func (e *editor) sidecar() string {
+	hosts := e.some(2, `"*/*"`, `"./*"`, `"a/*"`, "b/s1.b.svc.cluster.local", `"*/*.a.svc.cluster.local"`, `"*/w.example.com"`, `"*/*.example.com"`,
+		`"~a/*"`, `"~/*"`)
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: Sidecar
+%s
+spec:%s%s
+  egress:
+  - hosts: [%s]`, e.metadata(fmt.Sprintf("c%d", e.rng.IntN(2)), e.anyNamespace()),
+		e.one("", "\n  workloadSelector: {labels: {app: s0}}", "\n  workloadSelector: {labels: {version: v1}}"),
+		e.one("", "", "\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}"), hosts)
+}
+
+// peerAuthentication is one of a workload and its ports, of a namespace, or of the mesh.
+func (e *editor) peerAuthentication() string {
+	mode := func() string { return "{mode: " + e.one("STRICT", "PERMISSIVE", "DISABLE", "UNSET") + "}" }
+	ports := ""
+	selector := e.one("", "", "selector: {matchLabels: {app: s1}}, ", "selector: {matchLabels: {version: v1}}, ", "selector: {matchLabels: {app: s0}}, ")
+	if selector != "" && e.rng.IntN(2) == 0 {
+		ports = fmt.Sprintf(", portLevelMtls: {%s: %s}", e.one("8080", "9090", "9000"), mode())
+	}
+	return fmt.Sprintf(`apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+%s
+spec: {%smtls: %s%s}`, e.metadata(fmt.Sprintf("m%d", e.rng.IntN(2)), e.one("a", "b", "istio-system")), selector, mode(), ports)
+}
