@@ -30,8 +30,6 @@ const (
 	KindGateway            Kind = "Gateway"
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
-	// KindResource stands in a problem for an object where a resource of xDS came from none.
-	KindResource Kind = "Resource"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.

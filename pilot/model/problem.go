@@ -39,6 +39,9 @@ const (
 	ReasonReference Reason = "UnresolvedReference"
 )
 
+// KindResource stands in a problem for an object's kind where a resource of xDS came from none.
+const KindResource Kind = "Resource"
+
 // Problem is one thing wrong with one object. Problems leave every stage sideways; none of
 // them stops the rest of the configuration from being served (invariant 7).
 type Problem struct {
