@@ -207,35 +207,58 @@ func fromScratch(t testing.TB, c store.Commit, options Options) func(p *model.Pr
 	}
 }
 
-// TestIncrementalEqualsFromScratch edits at random, and compares every view after each step with
-// that of a new engine. A failure names the seed, by which the subtest is run again.
+// TestIncrementalEqualsFromScratch edits at random, and compares what every proxy should have after each
+// step with what a new Builder gives. A failure names the seed, by which the subtest is run again.
 func TestIncrementalEqualsFromScratch(t *testing.T) {
 	for seed := range uint64(editSeeds) {
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { editAtRandom(t, seed) })
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			if difference := (history{seed: seed}).run(t); difference != "" {
+				t.Fatal(difference)
+			}
+		})
 	}
 }
 
 const editSeeds, editSteps = 16, 40
 
-func editAtRandom(t *testing.T, seed uint64) {
-	e := editor{rand.New(rand.NewPCG(seed, 0))}
-	f, d, proxies := storetest.NewFeed(t, nil), newDriver(t), editProxies()
+// history is a run of random edits.
+type history struct {
+	seed    uint64
+	options Options
+	tables  []store.Index                     // beside those of the product
+	more    func(e editor) *model.Object      // what is edited beside the product's kinds; nil for nothing
+	after   func(d *driver, rows []store.Row) // is called before a commit is taken; nil for nothing
+}
+
+// run gives the first difference from what a new Builder gives, or "".
+func (h history) run(t *testing.T) string {
+	e := editor{rand.New(rand.NewPCG(h.seed, 0))}
+	f, d, proxies := storetest.NewFeed(t, h.tables), newDriver(t), editProxies()
+	d.builder = New(h.options)
 	d.apply(f.Edit()...)
 	for step := range editSteps {
 		var objects []*model.Object
 		for range 1 + e.IntN(4) {
 			o := e.object()
+			if h.more != nil && e.IntN(2) == 0 {
+				o = h.more(e)
+			}
 			if e.IntN(4) == 0 {
 				o = &model.Object{Key: o.Key}
 			}
 			objects = append(objects, o)
 		}
 		commits := f.Edit(objects...)
-		d.apply(commits...)
+		for _, c := range commits {
+			if h.after != nil {
+				h.after(d, c.Rows)
+			}
+			d.apply(c)
+		}
 		for len(d.seats) < len(proxies) && len(d.seats) < 2*(step+1) { // they come one after the other
 			d.join(proxies[len(d.seats)])
 		}
-		scratch := fromScratch(t, commits[len(commits)-1], Options{})
+		scratch := fromScratch(t, commits[len(commits)-1], h.options)
 		for _, s := range d.seats {
 			want, class := scratch(s.Proxy)
 			difference := differ(s.now(), want)
@@ -243,13 +266,15 @@ func editAtRandom(t *testing.T, seed uint64) {
 				difference = "another class"
 			}
 			if difference != "" {
+				edits := ""
 				for _, o := range objects {
-					t.Logf("edit: %v %v", o.Key, o.Spec)
+					edits += fmt.Sprintf("edit: %v %v\n", o.Key, o.Spec)
 				}
-				t.Fatalf("step %d, %s: %s", step, s.Proxy.ID, difference)
+				return fmt.Sprintf("%sstep %d, %s: %s", edits, step, s.Proxy.ID, difference)
 			}
 		}
 	}
+	return ""
 }
 
 // differ describes the first difference of two results.

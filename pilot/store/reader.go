@@ -153,11 +153,16 @@ func (r Reader) names(table string, places ...Place) []string {
 	return slices.Compact(all)
 }
 
-// wildcards gives the names of wildcards that an index has at some places, the most specific first.
+// Wildcards gives those of the names that begin with "*", the most specific first.
+func (r Reader) Wildcards(table string, at Place) []string {
+	return r.s.indexes[table].wildcards.read(r, key{at.Client, at.Namespace, ""})
+}
+
+// wildcards gives them for some places together.
 func (r Reader) wildcards(table string, places ...Place) []string {
 	var all []string
 	for _, at := range places {
-		all = append(all, r.s.indexes[table].wildcards.read(r, key{at.Client, at.Namespace, ""})...)
+		all = append(all, r.Wildcards(table, at)...)
 	}
 	slices.SortFunc(all, mostSpecific)
 	return slices.Compact(all)
