@@ -22,6 +22,7 @@ type options struct {
 
 func (o *options) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ConfigDirs, "configDir", nil, "directory of YAML; given several times, a later one wins")
+	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "let a directory that becomes empty delete what it held, without a file .allow-empty in it")
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
 	f.StringVar(&o.SecureGRPCAddr, "secureGRPCAddr", ":15012", "address of discovery and certificates over TLS; empty for none")
 	f.StringVar(&o.HTTPAddr, "httpAddr", ":8080", "address of /ready and debug pages; empty for none")

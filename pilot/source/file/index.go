@@ -22,6 +22,9 @@ type index struct {
 	// missing holds the keys of objects that are in effect although nobody defines them any more, with
 	// the time at which that was found.
 	missing map[model.Key]time.Time
+	// waiting holds the keys of missing objects that were the last of their directory. They stay in
+	// effect until it is confirmed that it may be empty.
+	waiting map[model.Key]struct{}
 	// complaints are the problems of each file or directory that has some, by path; contested the
 	// keys that are defined twice in a directory.
 	complaints map[string][]model.Problem
@@ -35,6 +38,7 @@ type index struct {
 type definition struct {
 	claims []claim       // in the order of directories and names
 	told   *model.Object // what is in effect, nil for none
+	dir    int           // the directory of the claim that was withdrawn last
 }
 
 // claim is one file's word about a key.
@@ -47,6 +51,7 @@ type claim struct {
 func newIndex(settle time.Duration) index {
 	return index{
 		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]time.Time{},
+		waiting:    map[model.Key]struct{}{},
 		complaints: map[string][]model.Problem{}, contested: map[model.Key]struct{}{},
 	}
 }
@@ -109,6 +114,7 @@ func (x *index) withdraw(key model.Key, f *file) {
 		return
 	}
 	d.claims = slices.DeleteFunc(d.claims, func(c claim) bool { return c.file == f })
+	d.dir = f.dir
 	x.touched[key] = struct{}{}
 }
 
@@ -166,11 +172,13 @@ func conflict(o, first *model.Object) model.Problem {
 }
 
 // take gives the events that lead from what was told to what is wanted now. A missing object is
-// deleted once it was missing for long enough; one that is there in a broken form is not missing.
-func (x *index) take(now time.Time) []model.Event {
-	if len(x.touched)+len(x.missing) == 0 {
+// deleted once it was missing for long enough, unless its directory is suspect; one that is there in a
+// broken form is not missing.
+func (x *index) take(now time.Time, dirs []*directory) []model.Event {
+	if len(x.touched)+len(x.missing)+len(x.waiting) == 0 {
 		return nil
 	}
+	waited := len(x.waiting)
 	var events []model.Event
 	for key := range x.touched {
 		d := x.keys[key]
@@ -178,26 +186,50 @@ func (x *index) take(now time.Time) []model.Event {
 		x.contest(key, d)
 		if there {
 			delete(x.missing, key)
+			delete(x.waiting, key)
 		}
-		switch {
+		switch _, waits := x.waiting[key]; {
 		case want != nil && !sameObject(d.told, want):
 			events = append(events, model.Event{Key: key, Old: d.told, New: want})
 			d.told = want
 		case !there && d.told == nil:
 			delete(x.keys, key)
-		case !there && x.missing[key].IsZero():
+		case !there && !waits && x.missing[key].IsZero():
 			x.missing[key] = now
 		}
 	}
 	x.touched = map[model.Key]struct{}{} // a cleared one would keep the size of the first load
-	for key, since := range x.missing {
-		if now.Sub(since) >= x.settle {
-			events = append(events, model.Event{Key: key, Old: x.keys[key].told})
-			delete(x.missing, key)
-			delete(x.keys, key)
-		}
+	events = x.drop(events, now, dirs)
+	if waited+len(x.waiting) > 0 {
+		x.confirm(dirs)
 	}
 	slices.SortFunc(events, func(a, b model.Event) int { return a.Compare(b.Key) })
+	return events
+}
+
+// drop adds the deletions of what is missing for long enough, or was confirmed.
+func (x *index) drop(events []model.Event, now time.Time, dirs []*directory) []model.Event {
+	drop := func(key model.Key) {
+		events = append(events, model.Event{Key: key, Old: x.keys[key].told})
+		delete(x.missing, key)
+		delete(x.waiting, key)
+		delete(x.keys, key)
+	}
+	for key := range x.waiting {
+		if dirs[x.keys[key].dir].mayBeEmpty() {
+			drop(key)
+		}
+	}
+	for key, since := range x.missing {
+		switch {
+		case now.Sub(since) < x.settle:
+		case dirs[x.keys[key].dir].suspect():
+			delete(x.missing, key)
+			x.waiting[key] = struct{}{}
+		default:
+			drop(key)
+		}
+	}
 	return events
 }
 
