@@ -37,7 +37,7 @@ func NewLayout(r Reader, c *Class) *Layout {
 			l.routes[o.routes] = o
 		}
 	}
-	l.Problems = sortProblems(slices.Concat(problems, l.rules.conflicts(), l.Scope.Problems, meshProblems(r)))
+	l.Problems = sortProblems(slices.Concat(problems, l.rules.conflicts(), meshProblems(r)))
 	return l
 }
 

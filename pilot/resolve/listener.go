@@ -25,6 +25,6 @@ func Listeners(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 	inbound, conflicts := virtualInbound(r, c)
 	out = append(out, inbound)
 	slices.SortFunc(out, byListenerName)
-	problems = slices.Concat(problems, b.problems, conflicts, scope.Problems, meshProblems(r))
+	problems = slices.Concat(problems, b.problems, conflicts, meshProblems(r))
 	return out, sortProblems(problems)
 }

@@ -21,8 +21,6 @@ type EgressScope struct {
 	Sidecar *model.Object
 	// AllowAny lets traffic to unknown destinations pass.
 	AllowAny bool
-	// Problems of the Sidecar object: what of it is not translated.
-	Problems []model.Problem
 
 	saw func(host string) // told of every host that is looked up; nil for nobody
 }
@@ -58,7 +56,6 @@ func Scope(r Reader, c *Class) *EgressScope {
 	if p := spec.GetOutboundTrafficPolicy(); p != nil {
 		s.AllowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
 	}
-	s.Problems = sidecarProblems(s.Sidecar, spec)
 	if len(spec.GetEgress()) > 0 {
 		s.narrow(r, c, parseEgress(spec, c.Namespace))
 	}

@@ -29,6 +29,7 @@ type index struct {
 	// keys that are defined twice in a directory.
 	complaints map[string][]model.Problem
 	contested  map[model.Key]struct{}
+	mirrors    mirrors
 	// unsorted tells that problems has to be made anew.
 	unsorted bool
 	problems []model.Problem // sorted, never written after it was made
@@ -53,6 +54,7 @@ func newIndex(settle time.Duration) index {
 		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]time.Time{},
 		waiting:    map[model.Key]struct{}{},
 		complaints: map[string][]model.Problem{}, contested: map[model.Key]struct{}{},
+		mirrors: mirrors{slices: map[model.Key]map[model.Key]struct{}{}, idle: map[model.Key]model.Problem{}},
 	}
 }
 
@@ -119,6 +121,7 @@ func (x *index) withdraw(key model.Key, f *file) {
 }
 
 func (x *index) claim(key model.Key, c claim) {
+	x.mirrors.add(c.object)
 	d := x.keys[key]
 	if d == nil {
 		d = &definition{}
@@ -179,11 +182,25 @@ func (x *index) take(now time.Time, dirs []*directory) []model.Event {
 		return nil
 	}
 	waited := len(x.waiting)
+	for key := range x.touched {
+		for slice := range x.mirrors.slices[key] {
+			if x.keys[slice] != nil {
+				x.touched[slice] = struct{}{}
+			}
+		}
+	}
 	var events []model.Event
 	for key := range x.touched {
 		d := x.keys[key]
 		want, there := d.wanted()
 		x.contest(key, d)
+		if x.rest(key, want) {
+			if d.told != nil {
+				events = append(events, model.Event{Key: key, Old: d.told})
+				d.told = nil
+			}
+			continue
+		}
 		if there {
 			delete(x.missing, key)
 			delete(x.waiting, key)
@@ -256,6 +273,9 @@ func (x *index) present() (problems []model.Problem, changed bool) {
 	}
 	for key := range x.contested {
 		problems = x.keys[key].conflicts(problems)
+	}
+	for _, p := range x.mirrors.idle {
+		problems = append(problems, p)
 	}
 	slices.SortFunc(problems, model.CompareProblems)
 	problems = slices.Compact(problems)

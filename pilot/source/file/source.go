@@ -72,10 +72,10 @@ func New(dirs []string, opts Options) *Source {
 
 // readers gives how readers are made that have their strings in common.
 func readers(opts Options) func() *reader {
-	seed, interned := maphash.MakeSeed(), newInterner()
+	seed, interned, known := maphash.MakeSeed(), newInterner(), newEffects()
 	return func() *reader {
 		r := &reader{seed: seed, disk: opts.disk}
-		r.check, r.finish = validate.Object, interned.object
+		r.effects, r.check, r.finish = known, validate.Object, interned.object
 		r.ignored = func(file, what string) {
 			opts.Logger.Debug("a document does not concern the mesh", slog.String("file", file), slog.String("object", what))
 		}
