@@ -22,6 +22,11 @@ spec: {clusterIP: 10.96.0.13, selector: {app: reviews}, ports: [{name: tls, port
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: bare, namespace: default}
+spec: {clusterIP: 10.96.0.14, ports: [{name: http, port: 9080}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: headless, namespace: default}
 spec: {clusterIP: None, selector: {app: reviews}, ports: [{name: http, port: 9080}, {name: tcp, port: 9000}]}
 ---
@@ -47,6 +52,12 @@ kind: Pod
 metadata: {name: reviews-v3-0, namespace: default, labels: {app: reviews, version: v3, topology.kubernetes.io/region: r3}}
 spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
 status: {podIP: 10.0.0.3, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v4-0, namespace: default, labels: {app: reviews, version: v1}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.4, phase: Running, conditions: [{type: Ready, status: "False"}]}
 ---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
