@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,27 @@ func (machine) load(path string, into []byte) ([]byte, os.FileInfo, error) {
 		into = slices.Grow(into, bytes.MinRead)
 	}
 	return into, info, nil
+}
+
+// Load reads a file as a source does: only a regular one, and not for longer than the disk usually takes.
+func Load(path string) ([]byte, error) {
+	type loaded struct {
+		data []byte
+		err  error
+	}
+	result := make(chan loaded, 1)
+	go func() {
+		data, _, err := machine{}.load(path, nil)
+		result <- loaded{data, err}
+	}()
+	deadline := time.NewTimer(usualPatience)
+	defer deadline.Stop()
+	select {
+	case r := <-result:
+		return r.data, r.err
+	case <-deadline.C:
+		return nil, &hangsError{usualPatience}
+	}
 }
 
 // refuse gives why a file is not to be read: a read may wait for an event, take it away from others,

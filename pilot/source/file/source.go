@@ -43,6 +43,9 @@ type Options struct {
 	disk disk // this machine's if nil
 }
 
+// usualPatience is far above what a disk takes that works.
+const usualPatience = 3 * time.Second
+
 // Source reads directories and follows their changes.
 type Source struct {
 	opts  Options
@@ -60,7 +63,7 @@ func New(dirs []string, opts Options) *Source {
 	opts.Settle = cmp.Or(opts.Settle, 400*time.Millisecond)
 	opts.Poll = cmp.Or(opts.Poll, time.Second)
 	opts.Quiet = cmp.Or(opts.Quiet, 100*time.Millisecond)
-	opts.Patience = cmp.Or(opts.Patience, 3*time.Second)
+	opts.Patience = cmp.Or(opts.Patience, usualPatience)
 	if opts.disk == nil {
 		opts.disk = machine{}
 	}
