@@ -9,7 +9,10 @@ import (
 	"testing"
 
 	"istio.io/api/annotation"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
@@ -62,6 +65,7 @@ var annotationReaders = map[string]string{
 // quietAnnotations act nowhere here, and nothing has to be told of them, each with the reason.
 var quietAnnotations = map[string]string{
 	annotation.GalleyAnalyzeSuppress.Name: "it speaks to the analysis",
+	annotation.IoIstioRev.Name:            "a note of the injection",
 }
 
 // annotated gives the problems of the annotations of an object of a kind.
@@ -91,7 +95,7 @@ func TestEveryAnnotationActsOrIsReported(t *testing.T) {
 			t.Errorf("%s: reported %v, read by %q, quiet %v", name, reported, at, quiet)
 		}
 		for _, other := range []string{"Namespace", "VirtualService", "Deployment"} {
-			if len(annotated(other, name, "")) == 0 && !quiet {
+			if len(annotated(other, name, "{}")) == 0 && !quiet {
 				t.Errorf("%s on a %s has no effect, and nothing tells so", name, other)
 			}
 		}
@@ -112,5 +116,25 @@ func TestEveryAnnotationActsOrIsReported(t *testing.T) {
 	}
 	if problems := annotated("Pod", "proxy.istio.io/config", "{concurrency: 1, tracing: {}}"); len(problems) != 1 || !strings.HasSuffix(problems[0].Field, ".tracing") {
 		t.Errorf("in a ProxyConfig of a pod: %v", problems)
+	}
+}
+
+// TestInjectionWritesWhatIsRead decodes pods as the injection makes them.
+func TestInjectionWritesWhatIsRead(t *testing.T) {
+	in, err := inject.New(inject.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, _ := file.Decode([]byte("apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\nspec: {containers: [{name: a, image: i}]}\n"), "x.yaml")
+	pod, injected, err := in.Pod(objects[0].Spec.(*corev1.Pod), nil, inject.Owner{})
+	if err != nil || !injected {
+		t.Fatal(injected, err)
+	}
+	data, err := yaml.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, problems := file.Decode(data, "x.yaml"); len(problems) > 0 {
+		t.Errorf("%v in %s", problems, data)
 	}
 }

@@ -82,6 +82,8 @@ func readAnnotations() []readAnnotation {
 		{model.KindService, []string{annotation.NetworkingExportTo.Name}},
 		// It speaks to the analysis, which takes every object.
 		{"", []string{annotation.GalleyAnalyzeSuppress.Name}},
+		// The injection notes it.
+		{model.KindPod, []string{annotation.IoIstioRev.Name}},
 		{model.KindPod, []string{
 			annotation.InjectTemplates.Name, annotation.IoIstioRerouteVirtualInterfaces.Name, annotation.PrometheusMergeMetrics.Name,
 			annotation.ProxyConfig.Name, annotation.ProxyOverrides.Name, annotation.SidecarAgentLogLevel.Name,
@@ -129,7 +131,6 @@ func unreadAnnotations() map[string]string {
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,
 		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
-		annotation.IoIstioRev.Name:                             "a revision is chosen by the label of this name",
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
 		annotation.IoKubernetesIngressClass.Name:               "Ingress is not translated; use a Gateway and VirtualServices",
 		annotation.NetworkingTrafficDistribution.Name:          "it is not translated; use a DestinationRule with localityLbSetting",
