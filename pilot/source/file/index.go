@@ -237,15 +237,25 @@ func (x *index) drop(events []model.Event, now time.Time, dirs []*directory) []m
 			drop(key)
 		}
 	}
+	suspects := map[int]bool{}
 	for key, since := range x.missing {
+		dir := x.keys[key].dir
 		switch {
 		case now.Sub(since) < x.settle:
-		case dirs[x.keys[key].dir].suspect():
-			delete(x.missing, key)
-			x.waiting[key] = struct{}{}
+		case dirs[dir].suspect():
+			suspects[dir] = true
 		default:
 			drop(key)
 		}
+	}
+	if len(suspects) > 0 { // what went last waits with what went first, so that it is told as one
+		maps.DeleteFunc(x.missing, func(key model.Key, _ time.Time) bool {
+			waits := suspects[x.keys[key].dir]
+			if waits {
+				x.waiting[key] = struct{}{}
+			}
+			return waits
+		})
 	}
 	return events
 }

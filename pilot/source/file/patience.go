@@ -75,6 +75,9 @@ type operation[K, T any] struct {
 // attempt runs an operation for each item, as many at the same time as there are readers, and gives
 // the results. A reader whose operation hangs is replaced.
 func attempt[K, T any](p *patience, readers []*reader, spare func() *reader, items []K, op operation[K, T]) []T {
+	if len(items) == 0 {
+		return nil
+	}
 	b := &batch[K, T]{
 		patience: p, operation: op, readers: readers, spare: spare,
 		results: make([]T, len(items)), ended: make(chan outcome[T], len(items)), running: make(map[int]*attempted[K], len(readers)),
@@ -86,7 +89,7 @@ func attempt[K, T any](p *patience, readers []*reader, spare func() *reader, ite
 	defer alarm.Stop()
 	for next := 0; next < len(items) || len(b.running) > 0; {
 		for ; next < len(items) && len(b.idle) > 0; next++ {
-			if p.stuck.Load() < maxStuck {
+			if int(p.stuck.Load())+len(b.running) < maxStuck { // each that runs may come to hang
 				b.start(next, items[next])
 			} else {
 				b.results[next] = op.failed(items[next], errCrowded)
