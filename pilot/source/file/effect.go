@@ -235,17 +235,20 @@ func (d *decoder) unread(o *model.Object, message, base protoreflect.Message, ro
 // merged tells of fields beside each other, of which the same is to be said, in one problem.
 func merged(sorted []model.Problem) []model.Problem {
 	first := map[[2]string]int{} // by what the fields are in, and what is said
+	also := map[int][]string{}
 	var out []model.Problem
 	for _, p := range sorted {
 		dot := strings.LastIndexByte(p.Field, '.')
 		at := [2]string{p.Field[:max(dot, 0)], p.Message}
-		i, again := first[at]
-		if !again {
-			first[at] = len(out)
-			out = append(out, p)
+		if i, again := first[at]; again {
+			also[i] = append(also[i], p.Field[dot+1:])
 			continue
 		}
-		out[i].Message += "; so of " + p.Field[dot+1:]
+		first[at] = len(out)
+		out = append(out, p)
+	}
+	for i, names := range also {
+		out[i].Message += " (the same holds for " + strings.Join(names, ", ") + ")"
 	}
 	return out
 }

@@ -198,3 +198,17 @@ func TestDirectoryThatHangs(t *testing.T) {
 	disk.letGo()
 	r.eventually(t, "back", func() bool { return r.value("a") == "two" && len(r.problems) == 0 })
 }
+
+// TestLoadReadsRegularFilesOnly reads what `pilotctl up` may find in a directory.
+func TestLoadReadsRegularFilesOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	write(t, path, "text")
+	if data, err := Load(path); err != nil || string(data) != "text" {
+		t.Errorf("%q, %v", data, err)
+	}
+	for _, other := range []string{namedPipe(t), "/proc/kmsg", "/dev/zero", t.TempDir()} {
+		if data, err := Load(other); err == nil {
+			t.Errorf("%s gave %q", other, data)
+		}
+	}
+}
