@@ -51,7 +51,7 @@ func TestJSONMeansTheSame(t *testing.T) {
 	if err := json.Unmarshal(out, &got); err != nil || got.A != text {
 		t.Errorf("%s: %v", out, err)
 	}
-	if want := `{"a": "\u202e\u009b\u2028`+"\U000e0001"+` größer"}`; string(out) != want {
+	if want := `{"a": "\u202e\u009b\u2028` + "\U000e0001" + ` größer"}`; string(out) != want {
 		t.Errorf("got %s", out)
 	}
 	if got := JSON([]byte("\"\xff\"")); string(got) != `"\ufffd"` {
