@@ -83,6 +83,10 @@ func (m *upRun) prepare() error {
 			return fmt.Errorf("make the mesh's directories: %w", err)
 		}
 	}
+	// A mesh without a pod and without a Service is none that lost its disk.
+	if err := os.WriteFile(filepath.Join(m.dir.Objects(), file.AllowEmptyFile), nil, 0o644); err != nil {
+		return fmt.Errorf("make the mesh's directories: %w", err)
+	}
 	err := state.Exclusive(m.cfg.StateRoot, func() error {
 		used, err := network.InUse()
 		if err != nil {

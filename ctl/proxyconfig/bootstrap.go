@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // PrintBootstrap prints the bootstrap as Envoy read it; short gives who the proxy is and what it
@@ -46,6 +48,6 @@ func (d *Dump) PrintBootstrap(w io.Writer, format Format) error {
 
 // PrintLoggers prints pod.namespace and Envoy's loggers with their levels, as /logging gives them.
 func PrintLoggers(w io.Writer, pod string, data []byte) error {
-	_, err := fmt.Fprintf(w, "%s:\n%s\n", pod, strings.TrimRight(string(data), "\n"))
+	_, err := fmt.Fprintf(w, "%s:\n%s\n", terminal.Text(pod), terminal.Lines(strings.TrimRight(string(data), "\n")))
 	return err
 }

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // Format of the output: a table, or the messages themselves.
@@ -34,12 +35,7 @@ func ParseFormat(s string) (Format, error) {
 
 // table prints rows under a header, with the padding that Istio's tools use.
 func table(w io.Writer, padding int, header string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 8, padding, ' ', 0)
-	fmt.Fprintln(tw, header)
-	for _, r := range rows {
-		fmt.Fprintln(tw, strings.Join(r, "\t"))
-	}
-	return tw.Flush()
+	return terminal.Table(w, padding, strings.Split(header, "\t"), rows)
 }
 
 // messages prints resources as a JSON or YAML list.
@@ -60,15 +56,15 @@ func PrintDocument(w io.Writer, f Format, data []byte) error { return document(w
 // document prints one JSON document as it is, indented, or as YAML.
 func document(w io.Writer, f Format, data []byte) error {
 	if f == YAML {
-		out, err := yaml.JSONToYAML(data)
+		out, err := yaml.JSONToYAML(terminal.JSON(data))
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(out)
+		_, err = io.WriteString(w, terminal.Lines(string(out)))
 		return err
 	}
 	var out bytes.Buffer
-	if err := json.Indent(&out, data, "", "    "); err != nil {
+	if err := json.Indent(&out, terminal.JSON(data), "", "    "); err != nil {
 		return err
 	}
 	out.WriteByte('\n')

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 var (
@@ -206,4 +207,18 @@ func FuzzParseDump(f *testing.F) {
 			_ = print()
 		}
 	})
+}
+
+// TestDocumentsOfStrangers prints a dump whose texts turn the direction of writing.
+func TestDocumentsOfStrangers(t *testing.T) {
+	data := []byte("{\"name\": \"a\u202eb\u009b\xff\"}")
+	for _, format := range []Format{JSON, YAML} {
+		var out bytes.Buffer
+		if err := PrintDocument(&out, format, data); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(out.String(), "\u202e\u009b") || !utf8.Valid(out.Bytes()) || !strings.Contains(out.String(), `a\u202e`) {
+			t.Errorf("%s: %q", format, out.String())
+		}
+	}
 }

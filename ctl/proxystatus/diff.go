@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // Compare prints for clusters, listeners and routes whether the proxy runs what it was sent, and
@@ -34,7 +35,7 @@ func Compare(w io.Writer, sent, runs *proxyconfig.Dump) (same bool, err error) {
 		}
 		if d := diff.Diff("control plane", want, "proxy", got); d != nil {
 			same = false
-			fmt.Fprintf(w, "%s Don't Match\n%s", part.name, d)
+			fmt.Fprintf(w, "%s Don't Match\n%s", part.name, terminal.Lines(string(d)))
 			continue
 		}
 		fmt.Fprintf(w, "%s Match\n", part.name)

@@ -9,10 +9,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // Proxy is one row, as the control plane's /debug/pilothouse/syncz gives it.
@@ -60,8 +61,7 @@ func (p *Proxy) cell(column string) string {
 // Print prints NAME, CLUSTER, CDS, LDS, EDS, RDS, ISTIOD, VERSION, and below the table what
 // proxies said of what they refused.
 func Print(w io.Writer, all []Proxy) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 5, ' ', 0)
-	fmt.Fprintln(tw, "NAME\tCLUSTER\tCDS\tLDS\tEDS\tRDS\tISTIOD\tVERSION")
+	var rows [][]string
 	var refused []string
 	for _, p := range all {
 		row := []string{p.Name, p.Cluster}
@@ -71,13 +71,14 @@ func Print(w io.Writer, all []Proxy) error {
 				refused = append(refused, fmt.Sprintf("%s %s: %s", p.Name, strings.ToUpper(c), t.Error))
 			}
 		}
-		fmt.Fprintln(tw, strings.Join(append(row, p.Istiod, cmp.Or(p.Version, "-")), "\t"))
+		rows = append(rows, append(row, p.Istiod, cmp.Or(p.Version, "-")))
 	}
-	if err := tw.Flush(); err != nil {
+	header := []string{"NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ISTIOD", "VERSION"}
+	if err := terminal.Table(w, 5, header, rows); err != nil {
 		return err
 	}
 	for _, r := range refused {
-		if _, err := fmt.Fprintln(w, "\nrefused by "+r); err != nil {
+		if _, err := fmt.Fprintln(w, "\nrefused by "+terminal.Text(r)); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 )
@@ -62,5 +63,22 @@ func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// TestNamesOfStrangers has a proxy whose name and error hold what would write lines of their own.
+func TestNamesOfStrangers(t *testing.T) {
+	hostile := "x\x1b[2J\nFORGED SYNCED.default\u202e\xff"
+	var out bytes.Buffer
+	proxy := Proxy{
+		Name: hostile, Cluster: hostile, Istiod: hostile, Version: hostile,
+		Types: map[string]Type{"cds": {State: "ERROR", Error: "a\nb\x07"}},
+	}
+	if err := Print(&out, []Proxy{proxy}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != 4 || strings.ContainsAny(out.String(), "\x1b\x07\u202e") || !utf8.Valid(out.Bytes()) || !strings.Contains(lines[3], `a\nb\a`) {
+		t.Errorf("%d lines: %q", len(lines), out.String())
 	}
 }

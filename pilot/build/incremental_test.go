@@ -66,10 +66,7 @@ func (e editor) object() *model.Object {
 	case 17:
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
 	case 18:
-		return storetest.Object(model.KindGateway, ns, e.name(), &networking.Gateway{
-			Selector: pick(e, nil, map[string]string{"app": e.name()}),
-			Servers:  []*networking.Server{{Port: &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: "HTTP", Name: "x"}, Hosts: []string{pick(e, "*", "./*", "*.example.com")}}},
-		})
+		return storetest.Object(model.KindGateway, ns, e.name(), e.gateway())
 	}
 	if e.IntN(3) > 0 {
 		return storetest.Object(model.KindNamespace, "", ns, &corev1.Namespace{})
@@ -162,6 +159,18 @@ func (e editor) sidecar() *networking.Sidecar {
 	}
 	if e.IntN(2) == 0 {
 		out.OutboundTrafficPolicy = &networking.OutboundTrafficPolicy{Mode: pick(e, networking.OutboundTrafficPolicy_ALLOW_ANY, networking.OutboundTrafficPolicy_REGISTRY_ONLY)}
+	}
+	return out
+}
+
+func (e editor) gateway() *networking.Gateway {
+	out := &networking.Gateway{Selector: pick(e, nil, map[string]string{"app": e.name()})}
+	for range 1 + e.IntN(2) {
+		out.Servers = append(out.Servers, &networking.Server{
+			Port:  &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: "HTTP", Name: "x"},
+			Hosts: []string{pick(e, "*", "./*", "a/*", "*.example.com", "other.example.com")},
+			Tls:   pick(e, nil, nil, &networking.ServerTLSSettings{HttpsRedirect: true}), Bind: pick(e, "", "", "0.0.0.0"),
+		})
 	}
 	return out
 }

@@ -12,6 +12,8 @@ import (
 type Config struct {
 	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one.
 	ConfigDirs []string
+	// AllowEmpty lets a directory that becomes empty delete what it held at once.
+	AllowEmpty bool
 	// Domain is the cluster's DNS suffix, ClusterID the name by which proxies know the cluster.
 	Domain, ClusterID string
 	// Addresses to listen on, host:port; an empty one is not listened on. GRPC is plaintext and

@@ -57,7 +57,10 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	group.Go(func() error {
-		return file.New(p.cfg.ConfigDirs, file.Options{Name: sourceName, Lean: true, Logger: p.cfg.Logger}).Run(ctx, p.metrics.events.count(p.store))
+		source := file.New(p.cfg.ConfigDirs, file.Options{
+			Name: sourceName, Lean: true, AllowEmpty: p.cfg.AllowEmpty, Logger: p.cfg.Logger,
+		})
+		return source.Run(ctx, p.metrics.events.count(p.store))
 	})
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })

@@ -53,17 +53,22 @@ type Problem struct {
 	Origin   Origin
 }
 
-// String gives one line: file:line object field: message.
+// String gives one line: file:line: object field: message. A file's own problem has no object.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.Origin.File != "" {
 		fmt.Fprintf(&b, "%s:%d: ", p.Origin.File, p.Origin.Line)
 	}
-	b.WriteString(p.Object.String())
+	if p.Object != (Key{}) {
+		b.WriteString(p.Object.String())
+	}
 	if p.Field != "" {
 		b.WriteString(" " + p.Field)
 	}
-	b.WriteString(": " + p.Message)
+	if p.Object != (Key{}) || p.Field != "" {
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Message)
 	return b.String()
 }
 

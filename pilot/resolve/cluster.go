@@ -39,12 +39,6 @@ func (b *clusterBuilder) own() {
 func (b *clusterBuilder) outbound(svc *model.Service) {
 	rule, problems := ruleFor(b.r, b.c, svc)
 	b.report(problems...)
-	if rule != nil {
-		b.report(policyProblems(rule.policy)...)
-		for _, s := range rule.subsets {
-			b.report(policyProblems(s.policy)...)
-		}
-	}
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		if port.Protocol == model.ProtocolUDP {
@@ -87,7 +81,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	if cl.Discovery == ir.DiscoveryEDS {
 		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
 	}
-	b.report(applyOutlier(policy.outlier, cl)...)
+	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)
 	return cl
 }

@@ -94,9 +94,6 @@ func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSe
 // applyBalance applies load balancer settings to an EDS cluster.
 func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerSettings], outlier bool, cl *ir.Cluster) []model.Problem {
 	var problems []model.Problem
-	report := func(field, message string) {
-		problems = append(problems, notTranslated(b.object, b.field+field, message))
-	}
 	switch b.spec.GetSimple() {
 	case networking.LoadBalancerSettings_ROUND_ROBIN:
 		cl.Balancing = ir.BalanceRoundRobin
@@ -114,24 +111,17 @@ func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerS
 			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
 			if n := cl.TableSize; n != 0 && (n > maxMaglevSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
 				cl.TableSize = 0
-				p := notTranslated(b.object, b.field+".consistentHash.maglev.tableSize", fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, maxMaglevSize))
-				p.Reason = model.ReasonInvalid
-				problems = append(problems, p)
+				problems = append(problems, model.Problem{
+					Object: b.object.Key, Field: b.field + ".consistentHash.maglev.tableSize", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
+					Message: fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, maxMaglevSize), Origin: b.object.Origin,
+				})
 			}
-		}
-		if len(hash.GetHttpCookie().GetAttributes()) > 0 {
-			report(".consistentHash.httpCookie.attributes", "attributes of a generated cookie are not translated")
 		}
 	}
 	cl.SlowStart = slowStart(b.spec, cl.Balancing)
-	if b.spec.GetZoneAwareLbSetting() != nil {
-		report(".zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting")
-	}
 	setting := b.spec.GetLocalityLbSetting()
 	if setting == nil {
 		setting = mesh.GetLocalityLbSetting()
-	} else if len(setting.GetFailoverPriority()) > 0 {
-		report(".localityLbSetting.failoverPriority", "failover by labels is not translated; failover by locality applies")
 	}
 	cl.Endpoints.Locality = localityPolicy(setting, outlier)
 	cl.LocalityWeighted = len(cl.Endpoints.Locality.Distribute) > 0
@@ -182,10 +172,9 @@ func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.
 
 // applyOutlier applies outlier detection. A minimum of healthy hosts that is not set turns the
 // panic mode off, so that traffic never goes to an ejected host unasked.
-func applyOutlier(b block[*networking.OutlierDetection], cl *ir.Cluster) []model.Problem {
-	o := b.spec
+func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	if o == nil {
-		return nil
+		return
 	}
 	panicAt := percent(o.GetMinHealthPercent())
 	cl.PanicThreshold = &panicAt
@@ -208,10 +197,6 @@ func applyOutlier(b block[*networking.OutlierDetection], cl *ir.Cluster) []model
 		out.BaseEjection = d
 	}
 	cl.Outlier = out
-	if len(o.GetOutlierDetectionHttpErrorCodes()) > 0 {
-		return []model.Problem{notTranslated(b.object, b.field+".outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors")}
-	}
-	return nil
 }
 
 func keepalive(k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) *ir.TCPKeepalive {

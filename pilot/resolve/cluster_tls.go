@@ -85,12 +85,6 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
 	}
-	if s.GetCredentialName() != "" {
-		b.report(notTranslated(t.object, t.field+".credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"))
-	}
-	if s.GetCaCrl() != "" {
-		b.report(notTranslated(t.object, t.field+".caCrl", "the revocation list is not checked"))
-	}
 	if out.SNI == "" {
 		cl.HTTP.AutoSNI = true
 		cl.HTTP.AutoSAN = !skip && len(out.SubjectAltNames) == 0

@@ -85,24 +85,6 @@ func portSettings(s policySource, port uint32) (policySource, *networking.Traffi
 	return s, nil
 }
 
-// policyProblems reports what of a rule's policies is not translated whatever the port.
-func policyProblems(s policySource) []model.Problem {
-	var out []model.Problem
-	for _, f := range []struct {
-		set           bool
-		name, message string
-	}{
-		{s.spec.GetTunnel() != nil, "tunnel", "tunnelling is not translated; connections are made directly"},
-		{s.spec.GetProxyProtocol() != nil, "proxyProtocol", "the PROXY protocol is not sent"},
-		{s.spec.GetRetryBudget() != nil, "retryBudget", "the retry budget is not translated; use connectionPool.http.maxRetries"},
-	} {
-		if f.set {
-			out = append(out, notTranslated(s.object, s.field+"."+f.name, f.message))
-		}
-	}
-	return out
-}
-
 // HashPolicies gives what routes to a subset of a service ("" for all of it) hash requests by,
 // as its DestinationRule asks; empty without consistent hashing.
 func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) []ir.HashPolicy {

@@ -75,6 +75,10 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 			continue
 		}
 		for i, server := range o.Spec.(*networking.Gateway).GetServers() {
+			switch strings.ToUpper(server.GetPort().GetProtocol()) {
+			case "HTTPS", "TLS", "TCP", "MONGO", "REDIS", "MYSQL":
+				continue // not translated; the source reports it
+			}
 			s, problem := newGatewayServer(o, i, server)
 			if problem != nil {
 				problems = append(problems, *problem)
@@ -123,10 +127,8 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 			return fail(".bind", model.SeverityWarning, model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
 		}
 	}
-	switch protocol := strings.ToUpper(spec.GetPort().GetProtocol()); protocol {
+	switch strings.ToUpper(spec.GetPort().GetProtocol()) {
 	case "HTTP", "HTTP2", "GRPC", "GRPC-WEB":
-	case "HTTPS", "TLS", "TCP", "MONGO":
-		return fail(".port.protocol", model.SeverityWarning, model.ReasonNotTranslated, "servers of protocol "+protocol+" are not translated, only HTTP, HTTP2 and GRPC; the server is left out")
 	default:
 		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTP2 or GRPC, until then the server is left out")
 	}

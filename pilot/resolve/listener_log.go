@@ -138,33 +138,15 @@ func pathNormalization(r Reader) ir.PathNormalization {
 	return ir.PathNormalization{Normalize: true}
 }
 
-// meshProblems reports what of the mesh configuration concerns listeners and has no effect.
+// meshProblems reports what of the mesh configuration concerns listeners and makes no sense.
 func meshProblems(r Reader) []model.Problem {
-	mesh := r.Mesh()
-	var out []model.Problem
-	report := func(field string, severity model.Severity, reason model.Reason, message string) {
-		out = append(out, model.Problem{
-			Object: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName},
-			Field:  field, Severity: severity, Reason: reason, Message: message,
-		})
+	_, reason := meshLog(r.Mesh())
+	if reason == "" {
+		return nil
 	}
-	if _, reason := meshLog(mesh); reason != "" {
-		report("accessLogFormat", model.SeverityError, model.ReasonInvalid, reason+"; the default format is used")
-	}
-	notTranslated := func(field, message string) {
-		report(field, model.SeverityWarning, model.ReasonNotTranslated, message)
-	}
-	if mesh.GetDefaultConfig().GetTracing() != nil {
-		notTranslated("defaultConfig.tracing", "tracing is not translated; proxies send no spans")
-	}
-	if len(mesh.GetDefaultProviders().GetTracing()) > 0 {
-		notTranslated("defaultProviders.tracing", "tracing is not translated; proxies send no spans")
-	}
-	if len(mesh.GetDefaultProviders().GetAccessLogging()) > 0 {
-		notTranslated("defaultProviders.accessLogging", "access log providers are not translated; use accessLogFile")
-	}
-	if mesh.GetEnableEnvoyAccessLogService() {
-		notTranslated("enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile")
-	}
-	return out
+	return []model.Problem{{
+		Object: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName},
+		Field:  "accessLogFormat", Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Message: reason + "; the default format is used",
+	}}
 }

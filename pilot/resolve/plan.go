@@ -61,7 +61,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 		}
 		p.routes[o.routes] = route
 	}
-	p.Problems = sortProblems(slices.Concat(problems, p.scope.problems, meshProblems(r)))
+	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
 	return p
 }
 

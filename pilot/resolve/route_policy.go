@@ -163,8 +163,7 @@ func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, ou
 		return true
 	}
 	if d.GetExponentialDelay() != nil {
-		s.notTranslated(field+".exponentialDelay", "it has no effect in Istio either; write fixedDelay")
-		return true
+		return true // the source reports it
 	}
 	wait, ok := duration(d.GetFixedDelay())
 	if !ok || wait == 0 {
@@ -206,8 +205,7 @@ func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, ou
 		}
 		grpcStatus = &code
 	case *networking.HTTPFaultInjection_Abort_Http2Error:
-		s.notTranslated(field+".http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus")
-		return true
+		return true // the source reports it
 	default:
 		s.invalid(field, "the abort has no httpStatus or grpcStatus; the rule is left out")
 		return false

@@ -143,8 +143,7 @@ func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 	case len(rule.GetRoute()) > 0:
 		out.Forward, ok = s.forward(field, rule, authority)
 	case rule.GetDelegate() != nil:
-		s.notTranslated(field+".delegate", "delegates are not translated; write the delegate's rules here, until then this rule is left out")
-		return nil
+		return nil // the source reports it
 	default:
 		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
 		return nil
@@ -181,10 +180,6 @@ func (s *ruleSet) invalid(field, message string) {
 
 func (s *ruleSet) warn(field string, reason model.Reason, message string) {
 	s.report(field, model.SeverityWarning, reason, message)
-}
-
-func (s *ruleSet) notTranslated(field, message string) {
-	s.report(field, model.SeverityWarning, model.ReasonNotTranslated, message)
 }
 
 func (s *ruleSet) report(field string, severity model.Severity, reason model.Reason, message string) {

@@ -21,8 +21,6 @@ type scope struct {
 	services map[string]*model.Service
 	// allowAny lets traffic to unknown destinations pass.
 	allowAny bool
-	// problems of the Sidecar object: what of it is not translated.
-	problems []model.Problem
 }
 
 // newScope finds what a class sees: all that is visible from its namespace, narrowed by the egress
@@ -40,7 +38,6 @@ func newScope(r Reader, c *Class) *scope {
 	if p := spec.GetOutboundTrafficPolicy(); p != nil {
 		s.allowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
 	}
-	s.problems = sidecarProblems(s.sidecar, spec)
 	if len(spec.GetEgress()) > 0 {
 		egress := parseEgress(spec, c.Namespace)
 		s.egress, s.services = &egress, map[string]*model.Service{}

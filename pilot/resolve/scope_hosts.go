@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -117,35 +116,4 @@ func (e egressHosts) allowVirtualService(o *model.Object, vs *networking.Virtual
 			return named(h) && model.HostCovers(h.host, full)
 		})
 	})
-}
-
-// sidecarProblems reports what of a Sidecar is not translated.
-func sidecarProblems(o *model.Object, sc *networking.Sidecar) []model.Problem {
-	var out []model.Problem
-	report := func(field, what string) {
-		out = append(out, notTranslated(o, field, what))
-	}
-	if len(sc.GetIngress()) > 0 {
-		report("spec.ingress", "ingress listeners are not translated; the ports of the workload's services are served")
-	}
-	if sc.GetInboundConnectionPool() != nil {
-		report("spec.inboundConnectionPool", "the inbound connection pool is not translated")
-	}
-	if sc.GetOutboundTrafficPolicy().GetEgressProxy() != nil {
-		report("spec.outboundTrafficPolicy.egressProxy", "the egress proxy is not translated; unknown destinations are reached directly")
-	}
-	for i, l := range sc.GetEgress() {
-		if l.GetPort() != nil || l.GetBind() != "" || l.GetCaptureMode() != networking.CaptureMode_DEFAULT {
-			report(fmt.Sprintf("spec.egress[%d]", i), "port, bind and captureMode are not translated; the hosts apply to every port")
-		}
-	}
-	return out
-}
-
-// notTranslated makes a problem for a field that is understood but has no effect yet.
-func notTranslated(o *model.Object, field, message string) model.Problem {
-	return model.Problem{
-		Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
-		Message: message, Origin: o.Origin,
-	}
 }

@@ -119,8 +119,7 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {
-				s.notTranslated(at+".sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out")
-				continue
+				continue // the source reports it
 			}
 			prefixes, ok := s.prefixes(at+".destinationSubnets", m.GetDestinationSubnets())
 			if !ok {

@@ -46,6 +46,9 @@ func withoutLine(p model.Problem) model.Problem {
 // logged once, and so is the end of one.
 func (b *Board) Report(stage string, problems []model.Problem) {
 	next := slices.Clone(problems)
+	for i := range next {
+		next[i] = printable(next[i])
+	}
 	slices.SortFunc(next, compare)
 	next = slices.Compact(next)
 
@@ -82,6 +85,16 @@ func (b *Board) Report(stage string, problems []model.Problem) {
 	}
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// printable gives a problem whose texts, which hold names and messages of proxies and of files, are only
+// shown wherever they are printed.
+func printable(p model.Problem) model.Problem {
+	p.Object.Kind = model.Kind(model.Printable(string(p.Object.Kind)))
+	for _, text := range []*string{&p.Object.Namespace, &p.Object.Name, &p.Field, &p.Message, &p.Origin.File} {
+		*text = model.Printable(*text)
+	}
+	return p
 }
 
 // distinct gives the problems by what they say.

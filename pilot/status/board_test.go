@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -61,5 +63,27 @@ func TestBoardLogsBeginningAndEndOnce(t *testing.T) {
 	}
 	if got := b.Problems(); got != nil {
 		t.Errorf("left: %v", got)
+	}
+}
+
+// TestTextsOfStrangers reports what a proxy or a file may say.
+func TestTextsOfStrangers(t *testing.T) {
+	const hostile = "a\x1b]0;t\x07\nFORGED: Error\u202e\u009b\xff"
+	var log bytes.Buffer
+	b := New(slog.New(slog.NewTextHandler(&log, nil)))
+	p := model.Problem{
+		Object: model.Key{Kind: hostile, Namespace: hostile, Name: hostile}, Field: hostile, Message: hostile,
+		Severity: model.SeverityError, Reason: model.ReasonRejected, Origin: model.Origin{File: hostile, Line: 1},
+	}
+	b.Report("push", []model.Problem{p})
+	text := b.Problems()[0].String()
+	for _, out := range []string{text, strings.TrimSuffix(log.String(), "\n")} {
+		if strings.ContainsFunc(out, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(out) {
+			t.Errorf("as it came: %q", out)
+		}
+	}
+	b.Report("push", []model.Problem{p})
+	if strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("said again: %s", log.String())
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
@@ -20,7 +21,7 @@ func (o *options) completePods(_ *cobra.Command, args []string, _ string) ([]str
 	}
 	var names []string
 	for _, p := range pods {
-		names = append(names, p.Name+"."+p.Namespace)
+		names = append(names, terminal.Text(p.Name+"."+p.Namespace))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
@@ -37,7 +38,7 @@ func (o *options) completeContainers(_ *cobra.Command, args []string, _ string) 
 	}
 	var names []string
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		names = append(names, c.Name)
+		names = append(names, terminal.Text(c.Name))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

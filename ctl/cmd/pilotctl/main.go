@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // version is set by the build.
@@ -56,7 +58,7 @@ func main() {
 		err = exit.err
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "pilotctl:", err)
+		fmt.Fprintln(os.Stderr, "pilotctl:", terminal.Lines(err.Error()))
 	}
 	os.Exit(code)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -56,7 +57,7 @@ func newProblems(o *options) *cobra.Command {
 				return err
 			}
 			for _, p := range all {
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", p.Severity, p); err != nil {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", p.Severity, terminal.Text(p.String())); err != nil {
 					return err
 				}
 			}
@@ -101,7 +102,7 @@ func (p *progress) tell(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.saidJustNow(text) {
-		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", time.Since(p.began).Truncate(100*time.Millisecond), text)
+		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", time.Since(p.began).Truncate(100*time.Millisecond), terminal.Text(text))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
@@ -186,12 +187,12 @@ func (p *progress) showWhenReady(ctx context.Context) {
 	}
 	m, err := p.open()
 	if err != nil {
-		fmt.Fprintln(p.stderr, "pilotctl:", err)
+		fmt.Fprintln(p.stderr, "pilotctl:", terminal.Lines(err.Error()))
 		return
 	}
 	defer m.close()
 	if err := p.table(ctx, m); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(p.stderr, "pilotctl:", err)
+		fmt.Fprintln(p.stderr, "pilotctl:", terminal.Lines(err.Error()))
 	}
 	p.tellProblems(ctx, m)
 }
@@ -212,12 +213,12 @@ func (p *progress) event(e localnode.Event) {
 		if p.saidJustNow(p.warning) {
 			return
 		}
-		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", took, e)
+		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", took, terminal.Text(e.String()))
 		for _, l := range e.LogTail {
-			fmt.Fprintln(p.stderr, "           |", l)
+			fmt.Fprintln(p.stderr, "           |", terminal.Lines(l))
 		}
 	default:
-		fmt.Fprintf(p.stderr, "[%6s] %s\n", took, e)
+		fmt.Fprintf(p.stderr, "[%6s] %s\n", took, terminal.Text(e.String()))
 	}
 }
 
@@ -242,7 +243,7 @@ func (p *progress) table(ctx context.Context, m *localMesh) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		fmt.Fprintln(p.stderr, "pilotctl: warning:", err) // the table says the rest
+		fmt.Fprintln(p.stderr, "pilotctl: warning:", terminal.Lines(err.Error())) // the table says the rest
 	}
 	if err := printPods(ctx, p.stdout, m); err != nil {
 		return err

@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -54,9 +54,9 @@ func readDirectories(dirs []string) (*world, error) {
 				continue
 			}
 			path := filepath.Join(dir, e.Name())
-			data, err := os.ReadFile(path)
+			data, err := file.Load(path)
 			if err != nil {
-				return nil, fmt.Errorf("file %s cannot be read: %w", path, err)
+				continue // reported when the mesh runs
 			}
 			objects, _ := file.Decode(data, path)
 			for _, o := range objects {
@@ -143,8 +143,7 @@ func printPods(ctx context.Context, out io.Writer, m *localMesh) error {
 			states[p.Name] = p.Summary()
 		}
 	}
-	tw := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(tw, "NAME\tREADY\tSTATUS\tPROXY\tIP")
+	var rows [][]string
 	for _, p := range pods {
 		ready, total := 0, 0
 		for _, cs := range slices.Concat(p.Status.ContainerStatuses, sidecars(p)) {
@@ -154,9 +153,11 @@ func printPods(ctx context.Context, out io.Writer, m *localMesh) error {
 			}
 		}
 		name := p.Name + "." + p.Namespace
-		fmt.Fprintf(tw, "%s\t%d/%d\t%s\t%s\t%s\n", name, ready, total, p.Status.Phase, cmp.Or(states[name], "-"), p.Status.PodIP)
+		rows = append(rows, []string{
+			name, fmt.Sprintf("%d/%d", ready, total), string(p.Status.Phase), cmp.Or(states[name], "-"), p.Status.PodIP,
+		})
 	}
-	return tw.Flush()
+	return terminal.Table(out, 3, []string{"NAME", "READY", "STATUS", "PROXY", "IP"}, rows)
 }
 
 // sidecars gives the statuses of the init containers that stay.

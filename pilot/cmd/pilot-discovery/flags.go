@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // options are the flags; their names and defaults are Istio's where it has them.
@@ -22,6 +23,7 @@ type options struct {
 
 func (o *options) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ConfigDirs, "configDir", nil, "directory of YAML; given several times, a later one wins")
+	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "let a directory that becomes empty delete what it held, without a file .allow-empty in it")
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
 	f.StringVar(&o.SecureGRPCAddr, "secureGRPCAddr", ":15012", "address of discovery and certificates over TLS; empty for none")
 	f.StringVar(&o.HTTPAddr, "httpAddr", ":8080", "address of /ready and debug pages; empty for none")
@@ -55,7 +57,7 @@ func checkUnknown(cmd *cobra.Command, args []string, log *slog.Logger) error {
 		}
 		var near string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if distance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
+			if model.EditDistance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
 				near = f.Name
 			}
 		})
@@ -65,27 +67,6 @@ func checkUnknown(cmd *cobra.Command, args []string, log *slog.Logger) error {
 		log.Warn("flag is not known and has no effect", "flag", "--"+name)
 	}
 	return nil
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // newLogger reads Istio's form of levels, "default:info,ads:debug"; there is one scope here.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 func TestMisspeltFlagIsAnErrorAndAForeignOneAWarning(t *testing.T) {
@@ -43,5 +46,20 @@ func TestLogLevels(t *testing.T) {
 	}
 	if _, err := newLogger(&bytes.Buffer{}, "default:loud"); err == nil {
 		t.Error("an unknown level is accepted")
+	}
+}
+
+// TestLogsQuote logs what a proxy may say.
+func TestLogsQuote(t *testing.T) {
+	const hostile = "a\x1b]0;t\x07\nlevel=ERROR msg=forged\u202e\u009b\xff"
+	var out bytes.Buffer
+	log, err := newLogger(&out, "default:info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.With(hostile, hostile).WithGroup(hostile).Info(hostile, "node", hostile, "err", errors.New(hostile), hostile, 1)
+	text := strings.TrimSuffix(out.String(), "\n")
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(text) {
+		t.Errorf("as it came: %q", text)
 	}
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -26,6 +24,9 @@ type file struct {
 	// left is when it was removed, zero for a file that is there; linked tells of one behind a link.
 	left   time.Time
 	linked bool
+	// asked counts how often the disk was asked for it; hangs tells that the last time has not ended.
+	asked int
+	hangs bool
 	// content is what it held last.
 	content *content
 }
@@ -69,29 +70,33 @@ func named(name string) bool {
 // reader reads files, one after the other, for one goroutine.
 type reader struct {
 	decoder
+	disk disk
 	seed maphash.Seed // of the hashes of parts
 	data []byte
 	docs []document
+	// What the disk said last.
+	info os.FileInfo
+	err  error
+	see  glance
 }
 
-// read reads a file of which it knows what it held before. It changes nothing of the file.
+// load reads a file's bytes into the reader's buffer. It may take for ever.
+func (r *reader) load(f *file) { r.data, r.info, r.err = r.disk.load(f.path, r.data) }
+
+// read decodes the file that was loaded, of which it knows what it held before. It changes nothing
+// of the file.
 func (r *reader) read(f *file) reading {
-	info, err := r.load(f.path)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(r.err, os.ErrNotExist):
 		return reading{}
-	case err != nil:
-		next := &content{}
-		next.hold(f.content, nil)
-		next.problem(f.path, "cannot be read: "+reason(err))
-		return reading{content: next}
-	case !info.Mode().IsRegular():
-		return reading{}
+	case r.err != nil:
+		return f.unread(r.info, r.err)
 	}
+	info := r.info
 	if len(bytes.TrimSpace(r.data)) == 0 {
 		next := &content{}
 		if next.hold(f.content, nil); len(next.held) > 0 {
-			next.problem(f.path, "is empty; delete the file to delete what it held")
+			next.problem(f.path, model.ReasonInvalid, "is empty; delete the file to delete what it held")
 		}
 		return reading{info: info, content: next}
 	}
@@ -108,30 +113,12 @@ func (r *reader) read(f *file) reading {
 	return reading{info: info, parts: parts, content: assemble(parts, f.content)}
 }
 
-// load reads a file's bytes into the reader's buffer.
-func (r *reader) load(path string) (os.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return info, err
-	}
-	r.data = slices.Grow(r.data[:0], int(min(info.Size(), maxFileBytes))+bytes.MinRead)
-	for len(r.data) <= maxFileBytes {
-		n, err := f.Read(r.data[len(r.data):cap(r.data)])
-		r.data = r.data[:len(r.data)+n]
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return info, err
-		}
-		r.data = slices.Grow(r.data, bytes.MinRead)
-	}
-	return info, nil
+// unread is what comes of a file that cannot be read.
+func (f *file) unread(info os.FileInfo, err error) reading {
+	next := &content{}
+	next.hold(f.content, nil)
+	next.problem(f.path, model.ReasonDegraded, "cannot be read: "+reason(err))
+	return reading{info: info, content: next}
 }
 
 // parse gives the parts of the text that was loaded. Those that the file had before are not
@@ -254,12 +241,12 @@ func (c *content) hold(former *content, only map[model.Key]bool) {
 	}
 }
 
-func (c *content) problem(path, message string) {
+func (c *content) problem(path string, reason model.Reason, message string) {
 	if len(c.held) > 0 {
 		message += fmt.Sprintf("; its %d former objects stay in effect", len(c.held))
 	}
 	c.problems = append(c.problems, model.Problem{
-		Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: message,
+		Severity: model.SeverityError, Reason: reason, Message: message,
 		Origin: model.Origin{File: path, Line: 1},
 	})
 }

@@ -70,6 +70,7 @@ type decoder struct {
 	finish func(*model.Object)
 	// ignored is told of each document of a kind that does not concern a mesh; nil for nobody.
 	ignored func(file, what string)
+	effects *effects // made when it is first needed
 	out     decoded
 }
 
@@ -117,8 +118,14 @@ func (d *decoder) invalid(key model.Key, field string, line int, msg string) {
 func (d *decoder) nodes(doc document, root *yaml.Node) {
 	items := []*yaml.Node{root}
 	if kind := lookup(root, "kind"); kind != nil && strings.HasSuffix(kind.Value, "List") {
-		if list := lookup(root, "items"); list != nil && list.Kind == yaml.SequenceNode {
+		switch list := lookup(root, "items"); {
+		case list != nil && list.Kind == yaml.SequenceNode:
 			items = list.Content
+		case list != nil || kind.Value == "List":
+			d.out.broken = true
+			d.problem(model.Key{Kind: model.Kind(kind.Value)}, "items", doc.line, model.SeverityError, model.ReasonInvalid,
+				"is no list of objects; write each with a dash before it")
+			return
 		}
 	}
 	for _, item := range items {
@@ -146,6 +153,7 @@ type header struct {
 	Kind       model.Kind        `json:"kind"`
 	Metadata   metav1.ObjectMeta `json:"metadata"`
 	Spec       json.RawMessage   `json:"spec"`
+	Status     json.RawMessage   `json:"status"`
 }
 
 // object reads one object, whose JSON the writer has.
@@ -156,7 +164,8 @@ func (d *decoder) object(src *source) {
 		return
 	}
 	var h header
-	if err := json.Unmarshal(src.text, &h); err != nil {
+	strict, err := kjson.UnmarshalStrict(src.text, &h)
+	if err != nil {
 		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
 	}
@@ -166,20 +175,15 @@ func (d *decoder) object(src *source) {
 			"is no Kubernetes object: it has no apiVersion or no kind")
 		return
 	}
-	group, version, found := strings.Cut(h.APIVersion, "/")
-	if !found {
-		group, version = "", h.APIVersion
-	}
+	group, version := groupVersion(h.APIVersion)
 	istio, isIstio := istioKinds()[h.Kind]
 	switch {
 	case isIstio && istio.group == group && slices.Contains(istio.versions, version):
-		d.istio(istio, &h, src)
-	case meshGroup(group):
-		key := model.Key{Kind: h.Kind, Namespace: namespaceOf(&h), Name: h.Metadata.Name}
-		d.problem(key, "", src.line, model.SeverityError, model.ReasonNotTranslated,
-			fmt.Sprintf("%s %s is not translated by this version; the object has no effect", h.APIVersion, h.Kind))
-	case d.ignored != nil:
-		d.ignored(d.name, fmt.Sprintf("%s %s %s", h.APIVersion, h.Kind, h.Metadata.Name))
+		d.istio(istio, &h, strict, src)
+	case h.Kind == "Endpoints" && h.APIVersion == "v1":
+		d.endpoints(src)
+	default:
+		d.foreign(&h, src)
 	}
 }
 
@@ -237,22 +241,33 @@ func (d *decoder) kubernetes(kind kubernetesKind, src *source) {
 	if !d.named(key, src) {
 		return
 	}
+	o := &model.Object{Key: key, Created: obj.GetCreationTimestamp().Time, Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(), Spec: obj}
+	var found []model.Problem
 	for _, problem := range strict {
-		field := ""
-		if named, ok := problem.(kjson.FieldError); ok {
-			field = named.FieldPath()
-		}
-		d.problem(key, field, src.line, model.SeverityWarning, model.ReasonInvalid, problem.Error()+"; it has no effect")
+		p := d.noEffect(key, fieldOf(problem), problem.Error()+"; it has no effect")
+		p.Reason = model.ReasonInvalid
+		found = append(found, p)
 	}
+	found = append(found, d.unread(o, nil, nil, "")...)
 	obj.SetNamespace(key.Namespace)
-	d.add(&model.Object{
-		Key: key, Created: obj.GetCreationTimestamp().Time, Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(), Spec: obj,
-	}, src)
-	if cm, ok := obj.(*corev1.ConfigMap); ok && cm.Namespace == model.RootNamespace && cm.Name == model.MeshConfigName {
-		if text, ok := cm.Data[model.MeshConfigMapKey]; ok {
-			d.mesh([]byte(text), src.line)
-		}
+	cm, ok := obj.(*corev1.ConfigMap)
+	if !ok {
+		d.add(o, found, src)
+		return
 	}
+	mesh, has, more := d.meshMap(cm)
+	d.add(o, append(found, more...), src)
+	if has {
+		d.mesh([]byte(mesh), src.line)
+	}
+}
+
+// fieldOf gives the field that an error of strict decoding names.
+func fieldOf(err error) string {
+	if named, ok := err.(kjson.FieldError); ok {
+		return named.FieldPath()
+	}
+	return ""
 }
 
 // malformed reports an object of Kubernetes that does not decode.
@@ -278,19 +293,20 @@ func (d *decoder) named(key model.Key, src *source) bool {
 	return true
 }
 
-// add takes an object unless the check finds that it cannot take effect.
-func (d *decoder) add(o *model.Object, src *source) {
+// add takes an object, with what was found about it, unless the check finds that it cannot take effect.
+func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 	o.Origin = model.Origin{File: d.name, Line: src.line}
+	found = append(found, d.annotations(o)...)
 	if d.check != nil {
-		found := d.check(o)
-		for i := range found {
-			found[i].Origin.Line = src.fieldLine(found[i].Field)
-		}
-		d.out.problems = append(d.out.problems, found...)
-		if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
-			d.out.invalid = append(d.out.invalid, o.Key)
-			return
-		}
+		found = append(found, d.check(o)...)
+	}
+	for i := range found {
+		found[i].Origin.Line = src.fieldLine(found[i].Field)
+	}
+	d.out.problems = append(d.out.problems, found...)
+	if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+		d.out.invalid = append(d.out.invalid, o.Key)
+		return
 	}
 	if d.finish != nil {
 		d.finish(o)
@@ -298,26 +314,16 @@ func (d *decoder) add(o *model.Object, src *source) {
 	d.out.objects = append(d.out.objects, o)
 }
 
-// mesh reads a mesh configuration.
-func (d *decoder) mesh(text []byte, line int) {
-	key := model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}
-	mesh, err := model.ParseMeshConfig(text)
-	if err != nil {
-		field, reason := "", err.Error()
-		if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
-			field, reason = wrong.Field, wrong.Reason()
-		}
-		d.invalid(key, field, line, reason)
-		return
-	}
-	d.add(&model.Object{Key: key, Spec: mesh}, &source{line: line})
-}
-
 // istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
 // not be half in effect.
-func (d *decoder) istio(kind istioKind, h *header, src *source) {
+func (d *decoder) istio(kind istioKind, h *header, unknown []error, src *source) {
 	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
 	if !d.named(key, src) {
+		return
+	}
+	if len(unknown) > 0 {
+		field := fieldOf(unknown[0])
+		d.invalid(key, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
 		return
 	}
 	msg := kind.make()
@@ -334,9 +340,10 @@ func (d *decoder) istio(kind istioKind, h *header, src *source) {
 		d.invalid(key, field, line, text)
 		return
 	}
-	d.add(&model.Object{
+	o := &model.Object{
 		Key: key, Created: h.Metadata.CreationTimestamp.Time, Labels: h.Metadata.Labels, Annotations: h.Metadata.Annotations, Spec: msg,
-	}, src)
+	}
+	d.add(o, d.unread(o, msg.ProtoReflect(), nil, "spec."), src)
 }
 
 // jsonPosition and unknownField match what protojson says in its errors.

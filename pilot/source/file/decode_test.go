@@ -97,7 +97,7 @@ func TestDecodeProblems(t *testing.T) {
 			field: "spec.http[0].timeout", severity: model.SeverityError, reason: model.ReasonInvalid, message: "soon",
 		},
 		"unknown field of Kubernetes": {
-			yaml: "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  selektor: {a: b}\n", objects: 1, line: 1,
+			yaml: "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  selektor: {a: b}\n", objects: 1, line: 5,
 			object: "Service/default/a", field: "spec.selektor", severity: model.SeverityWarning, reason: model.ReasonInvalid, message: "unknown field",
 		},
 		"wrong type in Kubernetes": {
@@ -117,7 +117,7 @@ func TestDecodeProblems(t *testing.T) {
 		},
 		"unknown version": {
 			yaml: strings.Replace(vsText, "v1alpha3", "v7", 1), line: 2, object: "VirtualService/default/reviews",
-			severity: model.SeverityError, reason: model.ReasonNotTranslated, message: "v7",
+			severity: model.SeverityError, reason: model.ReasonInvalid, message: "did you mean networking.istio.io/v1 VirtualService?",
 		},
 		"no name": {
 			yaml: "apiVersion: v1\nkind: Pod\n", line: 1, object: "Pod/default/", field: "metadata.name",
@@ -129,7 +129,7 @@ func TestDecodeProblems(t *testing.T) {
 		},
 		"mesh configuration": {
 			yaml: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    trustDomian: x\n",
-			line: 1, object: "MeshConfig/istio-system/istio", objects: 1, severity: model.SeverityError, reason: model.ReasonInvalid, message: "trustDomian",
+			line: 1, object: "MeshConfig/istio-system/istio", objects: 2, field: "trustDomian", severity: model.SeverityWarning, reason: model.ReasonInvalid, message: "unknown",
 		},
 	}
 	for name, tt := range tests {

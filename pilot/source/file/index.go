@@ -22,10 +22,14 @@ type index struct {
 	// missing holds the keys of objects that are in effect although nobody defines them any more, with
 	// the time at which that was found.
 	missing map[model.Key]time.Time
+	// waiting holds the keys of missing objects that were the last of their directory. They stay in
+	// effect until it is confirmed that it may be empty.
+	waiting map[model.Key]struct{}
 	// complaints are the problems of each file or directory that has some, by path; contested the
 	// keys that are defined twice in a directory.
 	complaints map[string][]model.Problem
 	contested  map[model.Key]struct{}
+	mirrors    mirrors
 	// unsorted tells that problems has to be made anew.
 	unsorted bool
 	problems []model.Problem // sorted, never written after it was made
@@ -35,6 +39,7 @@ type index struct {
 type definition struct {
 	claims []claim       // in the order of directories and names
 	told   *model.Object // what is in effect, nil for none
+	dir    int           // the directory of the claim that was withdrawn last
 }
 
 // claim is one file's word about a key.
@@ -47,7 +52,9 @@ type claim struct {
 func newIndex(settle time.Duration) index {
 	return index{
 		settle: settle, keys: map[model.Key]*definition{}, touched: map[model.Key]struct{}{}, missing: map[model.Key]time.Time{},
+		waiting:    map[model.Key]struct{}{},
 		complaints: map[string][]model.Problem{}, contested: map[model.Key]struct{}{},
+		mirrors: mirrors{slices: map[model.Key]map[model.Key]struct{}{}, idle: map[model.Key]model.Problem{}},
 	}
 }
 
@@ -109,10 +116,12 @@ func (x *index) withdraw(key model.Key, f *file) {
 		return
 	}
 	d.claims = slices.DeleteFunc(d.claims, func(c claim) bool { return c.file == f })
+	d.dir = f.dir
 	x.touched[key] = struct{}{}
 }
 
 func (x *index) claim(key model.Key, c claim) {
+	x.mirrors.add(c.object)
 	d := x.keys[key]
 	if d == nil {
 		d = &definition{}
@@ -166,38 +175,88 @@ func conflict(o, first *model.Object) model.Problem {
 }
 
 // take gives the events that lead from what was told to what is wanted now. A missing object is
-// deleted once it was missing for long enough; one that is there in a broken form is not missing.
-func (x *index) take(now time.Time) []model.Event {
-	if len(x.touched)+len(x.missing) == 0 {
+// deleted once it was missing for long enough, unless its directory is suspect; one that is there in a
+// broken form is not missing.
+func (x *index) take(now time.Time, dirs []*directory) []model.Event {
+	if len(x.touched)+len(x.missing)+len(x.waiting) == 0 {
 		return nil
+	}
+	waited := len(x.waiting)
+	for key := range x.touched {
+		for slice := range x.mirrors.slices[key] {
+			if x.keys[slice] != nil {
+				x.touched[slice] = struct{}{}
+			}
+		}
 	}
 	var events []model.Event
 	for key := range x.touched {
 		d := x.keys[key]
 		want, there := d.wanted()
 		x.contest(key, d)
+		if x.rest(key, want) {
+			if d.told != nil {
+				events = append(events, model.Event{Key: key, Old: d.told})
+				d.told = nil
+			}
+			continue
+		}
 		if there {
 			delete(x.missing, key)
+			delete(x.waiting, key)
 		}
-		switch {
+		switch _, waits := x.waiting[key]; {
 		case want != nil && !sameObject(d.told, want):
 			events = append(events, model.Event{Key: key, Old: d.told, New: want})
 			d.told = want
 		case !there && d.told == nil:
 			delete(x.keys, key)
-		case !there && x.missing[key].IsZero():
+		case !there && !waits && x.missing[key].IsZero():
 			x.missing[key] = now
 		}
 	}
 	x.touched = map[model.Key]struct{}{} // a cleared one would keep the size of the first load
-	for key, since := range x.missing {
-		if now.Sub(since) >= x.settle {
-			events = append(events, model.Event{Key: key, Old: x.keys[key].told})
-			delete(x.missing, key)
-			delete(x.keys, key)
-		}
+	events = x.drop(events, now, dirs)
+	if waited+len(x.waiting) > 0 {
+		x.confirm(dirs)
 	}
 	slices.SortFunc(events, func(a, b model.Event) int { return a.Compare(b.Key) })
+	return events
+}
+
+// drop adds the deletions of what is missing for long enough, or was confirmed.
+func (x *index) drop(events []model.Event, now time.Time, dirs []*directory) []model.Event {
+	drop := func(key model.Key) {
+		events = append(events, model.Event{Key: key, Old: x.keys[key].told})
+		delete(x.missing, key)
+		delete(x.waiting, key)
+		delete(x.keys, key)
+	}
+	for key := range x.waiting {
+		if dirs[x.keys[key].dir].mayBeEmpty() {
+			drop(key)
+		}
+	}
+	suspects := map[int]bool{}
+	for key, since := range x.missing {
+		dir := x.keys[key].dir
+		switch {
+		case now.Sub(since) < x.settle:
+		case dirs[dir].suspect():
+			suspects[dir] = true
+		default:
+			drop(key)
+		}
+	}
+	if len(suspects) > 0 { // what went last waits with what went first, so that it is told as one
+		maps.DeleteFunc(x.missing, func(key model.Key, _ time.Time) bool {
+			waits := suspects[x.keys[key].dir]
+			if waits {
+				x.waiting[key] = struct{}{}
+			}
+			return waits
+		})
+	}
 	return events
 }
 
@@ -224,6 +283,9 @@ func (x *index) present() (problems []model.Problem, changed bool) {
 	}
 	for key := range x.contested {
 		problems = x.keys[key].conflicts(problems)
+	}
+	for _, p := range x.mirrors.idle {
+		problems = append(problems, p)
 	}
 	slices.SortFunc(problems, model.CompareProblems)
 	problems = slices.Compact(problems)

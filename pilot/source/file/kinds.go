@@ -1,6 +1,8 @@
 package file
 
 import (
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -57,8 +59,6 @@ func kubernetesKindOf(quoted []byte) (kubernetesKind, bool) {
 const (
 	networkingGroup = "networking.istio.io"
 	securityGroup   = "security.istio.io"
-	telemetryGroup  = "telemetry.istio.io"
-	extensionsGroup = "extensions.istio.io"
 	gatewayAPIGroup = "gateway.networking.k8s.io"
 )
 
@@ -82,11 +82,7 @@ func istioKinds() map[model.Kind]istioKind {
 }
 
 // meshGroup tells whether an API group configures a mesh, so that a kind of it that is not
-// translated has to be reported.
+// translated leaves something out that somebody counts on.
 func meshGroup(group string) bool {
-	switch group {
-	case networkingGroup, securityGroup, telemetryGroup, extensionsGroup, gatewayAPIGroup:
-		return true
-	}
-	return false
+	return strings.HasSuffix(group, "istio.io") || group == gatewayAPIGroup
 }

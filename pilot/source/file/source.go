@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -32,9 +31,20 @@ type Options struct {
 	Poll time.Duration
 	// Quiet is how long a file has to rest that was found to have changed by such a look, so that
 	// it is not read while it is being written; 100 ms if 0.
-	Quiet  time.Duration
-	Logger *slog.Logger // nil for none
+	Quiet time.Duration
+	// Patience is how long the disk is waited for, for each file; 3 s if 0. A file whose read takes
+	// longer is a problem until the read ends.
+	Patience time.Duration
+	// AllowEmpty lets a directory without any file delete what it held. Without it that waits for a
+	// file .allow-empty in the directory, since it may be a disk that is not mounted.
+	AllowEmpty bool
+	Logger     *slog.Logger // nil for none
+
+	disk disk // this machine's if nil
 }
+
+// usualPatience is far above what a disk takes that works.
+const usualPatience = 3 * time.Second
 
 // Source reads directories and follows their changes.
 type Source struct {
@@ -53,24 +63,26 @@ func New(dirs []string, opts Options) *Source {
 	opts.Settle = cmp.Or(opts.Settle, 400*time.Millisecond)
 	opts.Poll = cmp.Or(opts.Poll, time.Second)
 	opts.Quiet = cmp.Or(opts.Quiet, 100*time.Millisecond)
-	s := &Source{opts: opts, log: opts.Logger}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	opts.Patience = cmp.Or(opts.Patience, usualPatience)
+	if opts.disk == nil {
+		opts.disk = machine{}
 	}
-	s.tree = newTree(dirs, opts.Settle, readers(opts.Lean, s.log))
-	return s
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Source{opts: opts, log: opts.Logger, tree: newTree(dirs, opts, readers(opts))}
 }
 
 // readers gives how readers are made that have their strings in common.
-func readers(lean bool, log *slog.Logger) func() *reader {
-	seed, interned := maphash.MakeSeed(), newInterner()
+func readers(opts Options) func() *reader {
+	seed, interned, known := maphash.MakeSeed(), newInterner(), newEffects()
 	return func() *reader {
-		r := &reader{seed: seed}
-		r.check, r.finish = validate.Object, interned.object
+		r := &reader{seed: seed, disk: opts.disk}
+		r.effects, r.check, r.finish = known, validate.Object, interned.object
 		r.ignored = func(file, what string) {
-			log.Debug("a document does not concern the mesh", slog.String("file", file), slog.String("object", what))
+			opts.Logger.Debug("a document does not concern the mesh", slog.String("file", file), slog.String("object", what))
 		}
-		if lean {
+		if opts.Lean {
 			r.writer.omit = bookkeeping()
 			r.finish = func(o *model.Object) {
 				reduce(o)
@@ -89,12 +101,13 @@ func (s *Source) Run(ctx context.Context, sink model.Sink) error {
 		return err
 	}
 	defer s.watch.close()
+	s.tree.watch = func(d *directory) error { return s.watch.add(d.order, d.path) }
 	for _, d := range s.tree.dirs {
-		if err := s.watch.add(d.order, d.path); err != nil {
-			return fmt.Errorf("configuration directory %s cannot be read: %s", d.path, reason(err))
-		}
 		if s.tree.scan(d, time.Now()); d.lost != nil {
 			return fmt.Errorf("configuration directory %s cannot be read: %s", d.path, reason(d.lost))
+		}
+		if !d.holds() && !d.mayBeEmpty() {
+			s.log.Warn("the configuration directory holds no file of YAML or JSON", slog.String("directory", d.path))
 		}
 	}
 	s.deliver(sink, true)
@@ -119,6 +132,10 @@ func (s *Source) follow(ctx context.Context, sink model.Sink) error {
 				return err
 			}
 			s.changed(told)
+		case <-s.tree.wake:
+			for _, then := range s.tree.overdue() {
+				then(time.Now())
+			}
 		case <-poll.C:
 			s.looks++
 			s.look(s.looks%10 == 0)
@@ -158,15 +175,10 @@ func (s *Source) changed(told *changes) {
 	s.tree.follow(told.files, now)
 }
 
-// scan reads a directory again, and watches it again if it was lost or replaced.
+// scan reads a directory again.
 func (s *Source) scan(d *directory, now time.Time) {
-	before, lost := d.info, d.lost
-	if info, err := os.Stat(d.path); err == nil && (lost != nil || before == nil || !os.SameFile(before, info)) {
-		// A watch follows the directory that it was given, not the name.
-		if err := s.watch.add(d.order, d.path); err != nil {
-			s.tree.lose(d, err)
-			return
-		}
+	if d.hangs {
+		return // it is read when the disk answers
 	}
 	if s.tree.scan(d, now); d.lost != nil {
 		s.watch.remove(d.order)
@@ -179,13 +191,11 @@ func (s *Source) look(all bool) {
 	now := time.Now()
 	s.again = time.Time{}
 	for _, d := range s.tree.dirs {
-		info, err := os.Stat(d.path)
-		if err != nil || d.lost != nil || !os.SameFile(d.info, info) {
-			s.scan(d, now)
-			continue
-		}
-		if s.tree.look(d, all || remote(d.path), now) {
+		if s.tree.look(d, all, now) {
 			s.again = now.Add(s.opts.Quiet)
+		}
+		if d.lost != nil {
+			s.watch.remove(d.order)
 		}
 	}
 }

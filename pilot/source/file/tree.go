@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,14 +16,20 @@ import (
 const dataLink = "..data"
 
 // tree is what is known of the directories and of what they hold. It reads when it is told to, and
-// has no clock of its own.
+// has no clock of its own but for its patience.
 type tree struct {
-	dirs    []*directory
-	index   index
-	readers []*reader // one for each file that is read at the same time
+	dirs  []*directory
+	index index
+	disk  disk
+	*patience
+	readers   []*reader // one for each file that is read at the same time
+	newReader func() *reader
 	// departed are files that were removed a moment ago. Most are written again at once, and what
 	// is then broken in them stays what it was.
 	departed []*file
+	// watch has a directory followed from then on, in the place of the one that it was before. It may
+	// take for ever; nil for nothing.
+	watch func(*directory) error
 }
 
 // directory is what is known of one directory.
@@ -38,13 +42,17 @@ type directory struct {
 	seen map[string]os.FileInfo
 	// lost is why it cannot be read now; what it held stays.
 	lost error
+	// hangs tells that the disk has not answered yet.
+	hangs bool
+	emptiness
 }
 
-func newTree(dirs []string, settle time.Duration, newReader func() *reader) *tree {
-	t := &tree{index: newIndex(settle)}
+func newTree(dirs []string, opts Options, newReader func() *reader) *tree {
+	t := &tree{index: newIndex(opts.Settle), disk: opts.disk, patience: newPatience(opts.Patience), newReader: newReader}
 	for i, dir := range dirs {
 		t.dirs = append(t.dirs, &directory{
 			order: i, path: filepath.Clean(dir), files: map[string]*file{}, seen: map[string]os.FileInfo{},
+			emptiness: emptiness{always: opts.AllowEmpty},
 		})
 	}
 	for range runtime.GOMAXPROCS(0) {
@@ -71,22 +79,59 @@ func (t *tree) lose(d *directory, err error) {
 	}})
 }
 
-// list gives a directory's entries that are ours; what is there no more is removed.
-func (t *tree) list(d *directory, now time.Time) []os.DirEntry {
-	info, err := os.Stat(d.path)
-	var entries []os.DirEntry
-	if err == nil {
-		entries, err = os.ReadDir(d.path)
-	}
+// glance is what the disk says of a directory.
+type glance struct {
+	info os.FileInfo
+	// fresh tells that it is another one than before, or that it was lost.
+	fresh   bool
+	listed  bool
+	entries []os.DirEntry
+	err     error
+}
+
+// see asks the disk for a directory: for its entries if asked to, or if it changes without telling,
+// or is fresh.
+func (t *tree) see(d *directory, list bool) glance {
+	was := *d
+	return attempt(t.patience, t.readers[:1], t.newReader, []*directory{d}, operation[*directory, glance]{
+		load:   func(r *reader, _ *directory) { r.see = t.glance(&was, list) },
+		result: func(r *reader, _ *directory) glance { return r.see },
+		failed: func(d *directory, err error) glance {
+			d.hangs = true
+			return glance{err: err}
+		},
+		late: func(d *directory, g glance, now time.Time) {
+			d.hangs = false
+			t.scan(d, now)
+		},
+	})[0]
+}
+
+func (t *tree) glance(d *directory, list bool) glance {
+	info, err := t.disk.stat(d.path)
 	if err != nil {
-		t.lose(d, err)
-		return nil
+		return glance{err: err}
 	}
+	g := glance{info: info, fresh: d.lost != nil || d.info == nil || !os.SameFile(d.info, info)}
+	if g.fresh && t.watch != nil {
+		if g.err = t.watch(d); g.err != nil {
+			return g
+		}
+	}
+	if g.listed = g.fresh || list || remote(d.path); g.listed {
+		g.entries, g.err = t.disk.list(d.path)
+	}
+	return g
+}
+
+// list takes a directory's entries and gives those that are ours; what is there no more is removed.
+func (t *tree) list(d *directory, g glance, now time.Time) []os.DirEntry {
 	if d.lost != nil {
 		t.index.complain(d.path, nil)
 	}
-	d.info, d.lost = info, nil
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !named(e.Name()) })
+	d.info, d.lost = g.info, nil
+	d.allowed = slices.ContainsFunc(g.entries, func(e os.DirEntry) bool { return e.Name() == AllowEmptyFile })
+	entries := slices.DeleteFunc(g.entries, func(e os.DirEntry) bool { return !named(e.Name()) })
 	for name, f := range d.files {
 		if _, there := slices.BinarySearchFunc(entries, name, compareEntry); !there {
 			t.remove(f, now)
@@ -106,8 +151,16 @@ func compareEntry(e os.DirEntry, name string) int {
 
 // scan reads a whole directory. Like kubectl's -f, it does not descend.
 func (t *tree) scan(d *directory, now time.Time) {
+	if g := t.see(d, true); g.err != nil {
+		t.lose(d, g.err)
+	} else {
+		t.readAll(d, g, now)
+	}
+}
+
+func (t *tree) readAll(d *directory, g glance, now time.Time) {
 	var files []*file
-	for _, e := range t.list(d, now) {
+	for _, e := range t.list(d, g, now) {
 		f := d.file(e.Name())
 		f.linked = e.Type()&os.ModeSymlink != 0
 		files = append(files, f)
@@ -118,36 +171,85 @@ func (t *tree) scan(d *directory, now time.Time) {
 // look reads the files that changed although nobody told and then rested between two looks: all of
 // them, or only those behind links. It tells whether some have to be looked at again.
 func (t *tree) look(d *directory, all bool, now time.Time) (restless bool) {
-	var files []*file
-	visit := func(f *file) {
-		info, err := os.Stat(f.path)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			t.remove(f, now)
-		case err == nil && (!info.Mode().IsRegular() || sameFile(f.info, info)):
-			delete(d.seen, f.name)
-		case err == nil && !sameFile(d.seen[f.name], info):
-			d.seen[f.name], restless = info, true
-		default:
-			delete(d.seen, f.name)
-			files = append(files, f)
-		}
+	if d.hangs {
+		return false
 	}
-	if all {
-		for _, e := range t.list(d, now) {
+	g := t.see(d, all)
+	switch {
+	case g.err != nil:
+		t.lose(d, g.err)
+		return false
+	case g.fresh:
+		t.readAll(d, g, now)
+		return false
+	}
+	var files []*file
+	if g.listed {
+		for _, e := range t.list(d, g, now) {
 			f := d.file(e.Name())
 			f.linked = e.Type()&os.ModeSymlink != 0
-			visit(f)
+			files = append(files, f)
 		}
 	} else {
 		for name, f := range d.files {
 			if f.linked || d.seen[name] != nil {
-				visit(f)
+				files = append(files, f)
 			}
 		}
 	}
-	t.read(files, now)
+	files = slices.DeleteFunc(files, func(f *file) bool { return f.hangs })
+	return t.lookAt(d, files, now)
+}
+
+func (t *tree) lookAt(d *directory, files []*file, now time.Time) (restless bool) {
+	var changed []*file
+	for i, s := range t.status(files, t.disk.stat) {
+		f := files[i]
+		switch {
+		case errors.Is(s.err, os.ErrNotExist):
+			t.remove(f, now)
+		case s.err == nil && sameFile(f.info, s.info):
+			delete(d.seen, f.name)
+		case s.err == nil && !sameFile(d.seen[f.name], s.info):
+			d.seen[f.name], restless = s.info, true
+		case t.tooSlow(f, s.err, now):
+		default:
+			delete(d.seen, f.name)
+			changed = append(changed, f)
+		}
+	}
+	t.read(changed, now)
 	return restless
+}
+
+// status is what the disk says of a file without reading it.
+type status struct {
+	info os.FileInfo
+	err  error
+}
+
+func (t *tree) status(files []*file, ask func(string) (os.FileInfo, error)) []status {
+	return attempt(t.patience, t.readers, t.newReader, files, operation[*file, status]{
+		load:   func(r *reader, f *file) { r.info, r.err = ask(f.path) },
+		result: func(r *reader, _ *file) status { return status{r.info, r.err} },
+		failed: func(f *file, err error) status { return status{err: err} },
+		late: func(f *file, _ status, now time.Time) {
+			if f.hangs {
+				t.read([]*file{f}, now)
+			}
+		},
+	})
+}
+
+// tooSlow notes a file of which the disk says nothing, and tells whether it is one.
+func (t *tree) tooSlow(f *file, err error, now time.Time) bool {
+	var hang *hangsError
+	if !errors.As(err, &hang) {
+		return false
+	}
+	f.hangs = true
+	t.put(f, f.unread(nil, err), now)
+	return true
 }
 
 func sameFile(a, b os.FileInfo) bool {
@@ -156,21 +258,26 @@ func sameFile(a, b os.FileInfo) bool {
 
 // follow brings the files of which something was told up to date.
 func (t *tree) follow(told map[place]happening, now time.Time) {
-	files := make([]*file, 0, len(told))
+	files, begun := make([]*file, 0, len(told)), []*file(nil)
 	for at, what := range told {
 		d := t.dirs[at.dir]
 		f := d.file(at.name)
-		switch what {
-		case removed:
+		switch {
+		case what == removed:
 			t.remove(f, now)
-			continue
-		case created:
-			info, err := os.Lstat(f.path)
-			if err != nil || info.Mode().IsRegular() && links(info) < 2 {
-				continue // its writer will be done some time
-			}
-			f.linked = info.Mode()&os.ModeSymlink != 0
+		case d.hangs: // it is read as a whole later
+		case what == created:
+			begun = append(begun, f)
+		default:
+			files = append(files, f)
 		}
+	}
+	for i, s := range t.status(begun, t.disk.lstat) {
+		f := begun[i]
+		if t.tooSlow(f, s.err, now) || s.err != nil || s.info.Mode().IsRegular() && links(s.info) < 2 {
+			continue // its writer will be done some time
+		}
+		f.linked = s.info.Mode()&os.ModeSymlink != 0
 		files = append(files, f)
 	}
 	slices.SortFunc(files, compareFiles) // so that what follows does not depend on a map's order
@@ -185,23 +292,34 @@ func links(info os.FileInfo) uint64 {
 	return 1
 }
 
+// request is a file that is to be read, as it was when the disk was asked for it.
+type request struct {
+	file *file
+	was  file
+}
+
 // read reads files, several at the same time, and takes what they hold in their order.
 func (t *tree) read(files []*file, now time.Time) {
-	if len(files) == 1 {
-		t.put(files[0], t.readers[0].read(files[0]), now)
-		return
+	requests := make([]request, len(files))
+	for i, f := range files {
+		f.asked++
+		f.hangs = false
+		requests[i] = request{f, *f}
 	}
-	readings := make([]reading, len(files))
-	var next atomic.Int64
-	var busy sync.WaitGroup
-	for _, r := range t.readers[:min(len(t.readers), len(files))] {
-		busy.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				readings[i] = r.read(files[i])
+	readings := attempt(t.patience, t.readers, t.newReader, requests, operation[request, reading]{
+		load:   func(r *reader, q request) { r.load(&q.was) },
+		result: func(r *reader, q request) reading { return r.read(&q.was) },
+		failed: func(q request, err error) reading {
+			q.file.hangs = !errors.Is(err, errCrowded)
+			return q.file.unread(nil, err)
+		},
+		late: func(q request, r reading, now time.Time) {
+			if q.file.asked == q.was.asked {
+				q.file.hangs = false
+				t.put(q.file, r, now)
 			}
-		})
-	}
-	busy.Wait()
+		},
+	})
 	for i, f := range files {
 		t.put(f, readings[i], now)
 	}
@@ -225,6 +343,8 @@ func (t *tree) put(f *file, r reading, now time.Time) {
 
 func (t *tree) remove(f *file, now time.Time) {
 	delete(t.dirs[f.dir].seen, f.name)
+	f.hangs = false
+	f.asked++ // what a read that hangs finds is of a file that is gone
 	if f.content == nil || !f.left.IsZero() {
 		return
 	}
@@ -243,5 +363,8 @@ func (t *tree) take(now time.Time) []model.Event {
 		}
 		return gone
 	})
-	return t.index.take(now)
+	for _, d := range t.dirs {
+		d.empty = d.lost == nil && !d.holds()
+	}
+	return t.index.take(now, t.dirs)
 }

@@ -2,7 +2,6 @@ package file
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -28,7 +27,7 @@ type edits struct {
 }
 
 func testTree(dirs []string) *tree {
-	return newTree(dirs, 400*time.Millisecond, readers(true, slog.New(slog.DiscardHandler)))
+	return New(dirs, Options{Lean: true, AllowEmpty: true}).tree
 }
 
 // settled gives what a tree that has never seen anything else finds in the directories.
@@ -283,6 +282,7 @@ func TestWhatIsThereCountsBeforeWhatIsHeld(t *testing.T) {
 func TestLooksReadWhatRests(t *testing.T) {
 	dir, tr, _ := oneDirectory(t)
 	path := filepath.Join(dir, "a.yaml")
+	tr.scan(tr.dirs[0], time.Unix(1, 0))
 	look := func() (restless bool, events int) {
 		restless = tr.look(tr.dirs[0], true, time.Unix(1, 0))
 		return restless, len(tr.take(time.Unix(1, 0)))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -80,13 +81,14 @@ func (w *watch) close() {
 	<-w.done
 }
 
-// add follows a directory in the place of the one that the same place had before.
+// add follows a directory in the place of the one that the same place had before. What happens
+// until it returns may not be told.
 func (w *watch) add(dir int, path string) error {
-	w.mu.Lock() // until its events can be told from others
-	defer w.mu.Unlock()
-	w.drop(dir)
-	wd, err := unix.InotifyAddWatch(w.fd, path, watched)
+	w.remove(dir)
+	wd, err := unix.InotifyAddWatch(w.fd, path, watched) // may take for ever
 	if err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.dirs[int32(wd)] = dir
 	}
 	return err
@@ -168,14 +170,14 @@ func (w *watch) gather(events []byte) bool {
 
 // event takes one event of a directory.
 func (w *watch) event(dir int, mask uint32, name []byte) bool {
-	if len(name) > 0 && name[0] == '.' && string(name) != dataLink {
+	text := string(name)
+	if strings.HasPrefix(text, ".") && text != dataLink && text != AllowEmptyFile {
 		return false // mostly a file that is yet to be renamed into place
 	}
-	text := string(name)
 	switch {
 	case mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0:
 		w.gathered.dirs[dir] = true
-	case text == dataLink:
+	case text == dataLink, text == AllowEmptyFile:
 		w.gathered.dirs[dir] = true
 	case !named(text):
 		return false

@@ -1,0 +1,129 @@
+package file
+
+// unreadField is a field, or a value of one, that has no effect here.
+type unreadField struct{ path, why string }
+
+// unreadFields are the fields that nothing reads, each with what holds instead. What is not here is read by
+// the translation, by the agent or by the injection, or needs none; test/translate proves it.
+func unreadFields() []unreadField {
+	return []unreadField{
+		// VirtualService
+		{"HTTPRoute.delegate", "delegates are not translated; write the delegate's rules here, until then this rule is left out"},
+		{"Delay.exponentialDelay", "it has no effect in Istio either; write fixedDelay"},
+		{"Abort.http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus"},
+		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},
+
+		// DestinationRule, and the mesh's defaults of it
+		{"TrafficPolicy.tunnel", "tunnelling is not translated; connections are made directly"},
+		{"TrafficPolicy.proxyProtocol", "the PROXY protocol is not sent"},
+		{"TrafficPolicy.retryBudget", "the retry budget is not translated; use connectionPool.http.maxRetries"},
+		{"ConsistentHashLB.httpCookie.attributes", "attributes of a generated cookie are not translated"},
+		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
+		{"LocalityLoadBalancerSetting.failoverPriority", "failover by labels is not translated; failover by locality applies"},
+		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
+		{"ClientTLSSettings.credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"},
+		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
+
+		// Gateway
+		{"Server.port.protocol=HTTPS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.protocol=TLS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.protocol=TCP", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.protocol=MONGO", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.protocol=REDIS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.protocol=MYSQL", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
+		{"Server.port.targetPort", "it has no effect in Istio either; the number of the port counts"},
+		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
+		{"ServerTLSSettings.mode", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.serverCertificate", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.privateKey", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.caCertificates", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.caCrl", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.credentialName", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.credentialNames", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.caCertCredentialName", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.tlsCertificates", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.subjectAltNames", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.verifyCertificateSpki", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.verifyCertificateHash", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.minProtocolVersion", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.maxProtocolVersion", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.cipherSuites", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.insecureSkipVerify", "TLS is not terminated at gateways"},
+
+		// Sidecar
+		{"Sidecar.ingress", "ingress listeners are not translated; the ports of the workload's services are served"},
+		{"Sidecar.inboundConnectionPool", "the inbound connection pool is not translated"},
+		{"Sidecar.outboundTrafficPolicy.egressProxy", "the egress proxy is not translated; unknown destinations are reached directly"},
+		{"IstioEgressListener.port", "ports of egress listeners are not translated; the hosts apply to every port"},
+		{"IstioEgressListener.bind", "addresses of egress listeners are not translated; the hosts apply to every port"},
+		{"IstioEgressListener.captureMode", "capture modes of egress listeners are not translated; the hosts apply to every port"},
+
+		// Service
+		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
+		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
+		{"Service.spec.trafficDistribution", "it is not translated; use a DestinationRule with localityLbSetting"},
+	}
+}
+
+// unreadMeshFields are those of the mesh's and of the proxies' configuration.
+func unreadMeshFields() []unreadField {
+	const (
+		tracing = "tracing is not translated; proxies send no spans"
+		ingress = "Ingress is not translated; use a Gateway and VirtualServices"
+	)
+	return []unreadField{
+		{"MeshConfig.proxyHttpPort", "there is no listener for HTTP proxies"},
+		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
+		{"MeshConfig.ingressClass", ingress},
+		{"MeshConfig.ingressService", ingress},
+		{"MeshConfig.ingressControllerMode", ingress},
+		{"MeshConfig.ingressSelector", ingress},
+		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
+		{"MeshConfig.outboundTrafficPolicy.mode=ALLOW_ANY_DYNAMIC_DNS", "it is not translated; unknown destinations are not reached, as with REGISTRY_ONLY"},
+		{"MeshConfig.outboundTrafficPolicy.tls", "TLS to unknown destinations is the application's"},
+		{"MeshConfig.inboundTrafficPolicy.mode", "requests to ports of no service are passed on to the address that they came for, as with PASSTHROUGH"},
+		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
+		{"MeshConfig.caCertificates", "only the mesh's own root is trusted"},
+		{"MeshConfig.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
+		{"MeshConfig.dnsRefreshRate", "no cluster is resolved by DNS"},
+		{"MeshConfig.certificates", "certificates are made for workloads only"},
+		{"MeshConfig.serviceSettings", "every service is of this cluster alone"},
+		{"MeshConfig.serviceScopeConfigs", "every service is of this cluster alone"},
+		{"MeshConfig.verifyCertificateAtClient", "servers are verified as each DestinationRule says"},
+		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
+		{"MeshConfig.extensionProviders", "extension providers are not translated"},
+		{"MeshConfig.defaultProviders.tracing", tracing},
+		{"MeshConfig.defaultProviders.accessLogging", "access log providers are not translated; use accessLogFile"},
+		{"MeshConfig.defaultProviders.metrics", "metrics providers are not translated; proxies serve Envoy's own statistics"},
+		{"MeshConfig.discoverySelectors", "all namespaces are read"},
+		{"MeshConfig.meshMTLS", "mutual TLS has the versions, curves and ciphers of Envoy's defaults"},
+		{"MeshConfig.tlsDefaults", "TLS has the versions, curves and ciphers of Envoy's defaults"},
+		{"MeshConfig.serviceEntryVisibility", "ServiceEntry is not translated"},
+
+		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
+		{"ProxyConfig.tracingServiceName", tracing},
+		{"ProxyConfig.discoveryRefreshDelay", "it has no effect in Istio either"},
+		{"ProxyConfig.zipkinAddress", tracing},
+		{"ProxyConfig.tracing", tracing},
+		{"ProxyConfig.statsdUdpAddress", "proxies do not send statistics, they serve them"},
+		{"ProxyConfig.envoyMetricsServiceAddress", "proxies do not send statistics, they serve them"},
+		{"ProxyConfig.envoyMetricsService", "proxies do not send statistics, they serve them"},
+		{"ProxyConfig.envoyAccessLogService", "the access log service is not translated; use accessLogFile"},
+		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
+		{"ProxyConfig.customConfigFile", "the bootstrap is made by the agent; use sidecar.istio.io/bootstrapOverride"},
+		{"ProxyConfig.proxyBootstrapTemplatePath", "the bootstrap is made by the agent; use sidecar.istio.io/bootstrapOverride"},
+		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
+		{"ProxyConfig.sds", "it has no effect in Istio either; secrets are served by the agent"},
+		{"ProxyConfig.runtimeValues", "Envoy's runtime is not set"},
+		{"ProxyConfig.gatewayTopology", "gateways trust no proxy before them"},
+		{"ProxyConfig.meshId", "it is the trust domain"},
+		{"ProxyConfig.readinessProbe", "the agent's own probe is used"},
+		{"ProxyConfig.caCertificatesPem", "only the mesh's own root is trusted"},
+		{"ProxyConfig.privateKeyProvider", "keys are held by Envoy itself"},
+		{"ProxyConfig.proxyHeaders", "headers are Envoy's defaults"},
+		{"ProxyConfig.fileFlushInterval", "logs are flushed as Envoy does by default"},
+		{"ProxyConfig.fileFlushMinSizeKb", "logs are flushed as Envoy does by default"},
+		{"ProxyConfig.statsCompression", "statistics are served as the caller asks for them"},
+		{"ProxyConfig.connectionSettings", "connections have the limits of Envoy's defaults"},
+	}
+}

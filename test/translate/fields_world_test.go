@@ -1,0 +1,265 @@
+package translate
+
+// worldYAML is the mesh in which the fields of an object are tried.
+const worldYAML = `
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: default}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {app: reviews}
+  ports: [{name: http, port: 9080}, {name: grpc, port: 9090}, {name: tcp, port: 9000}, {name: tls, port: 9443}, {name: auto, port: 9999}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ratings, namespace: default, annotations: {networking.istio.io/exportTo: "*"}}
+spec: {clusterIP: 10.96.0.11, selector: {app: reviews}, ports: [{name: http, port: 9080}, {name: tcp, port: 9000}, {name: grpc, port: 9090}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: secure, namespace: default}
+spec: {clusterIP: 10.96.0.13, selector: {app: reviews}, ports: [{name: tls, port: 9443}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bare, namespace: default}
+spec: {clusterIP: 10.96.0.14, ports: [{name: http, port: 9080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless, namespace: default}
+spec: {clusterIP: None, selector: {app: reviews}, ports: [{name: http, port: 9080}, {name: tcp, port: 9000}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: details, namespace: other}
+spec: {clusterIP: 10.96.0.12, selector: {app: details}, ports: [{name: http, port: 9080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v1-0, namespace: default, labels: {app: reviews, version: v1, security.istio.io/tlsMode: istio, topology.kubernetes.io/region: r, topology.kubernetes.io/zone: z}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v2-0, namespace: default, labels: {app: reviews, version: v2, topology.kubernetes.io/region: r2}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v3-0, namespace: default, labels: {app: reviews, version: v3, topology.kubernetes.io/region: r3}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.3, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v4-0, namespace: default, labels: {app: reviews, version: v1}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.4, phase: Running, conditions: [{type: Ready, status: "False"}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: other-root}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client-0, namespace: default, labels: {app: client, security.istio.io/tlsMode: istio}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.0.0.9, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, security.istio.io/tlsMode: istio}}
+spec: {serviceAccountName: gw, containers: [{name: istio-proxy, image: x}]}
+status: {podIP: 10.0.0.8, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: istio-ingressgateway, namespace: default}
+spec: {clusterIP: 10.96.9.9, selector: {istio: ingressgateway}, ports: [{name: http2, port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: gw, namespace: default}
+spec:
+  hosts: ["*"]
+  gateways: [gw, walked]
+  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ratings, namespace: default}
+spec:
+  hosts: [ratings]
+  http: [{route: [{destination: {host: ratings, subset: v1}, weight: 50}, {destination: {host: ratings}, weight: 50}]}]
+  tcp: [{route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
+`
+
+var virtualServiceBases = []string{
+	`
+hosts: [reviews]
+http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+tcp: [{match: [{port: 9000}], route: [{destination: {host: reviews, port: {number: 9000}}}]}]
+tls: [{match: [{port: 9443, sniHosts: [reviews]}], route: [{destination: {host: reviews, port: {number: 9443}}}]}]
+`,
+	`
+hosts: [reviews]
+http: [{route: [{destination: {host: reviews}, weight: 50}, {destination: {host: ratings}, weight: 50}]}]
+tcp: [{route: [{destination: {host: reviews}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
+tls: [{match: [{sniHosts: [reviews]}], route: [{destination: {host: reviews, port: {number: 9443}}, weight: 50}, {destination: {host: secure}, weight: 50}]}]
+`,
+	`{hosts: [reviews], http: [{redirect: {uri: /b, authority: b}}]}`,
+	`{hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], redirect: {authority: b}}]}`,
+	`{hosts: [reviews], http: [{directResponse: {status: 200, body: {string: x}}}]}`,
+	`{hosts: [reviews], http: [{delegate: {}}]}`,
+	`
+hosts: [reviews]
+http:
+- rewrite: {uriRegexRewrite: {match: "/a(.*)", rewrite: "/b"}}
+  retries: {attempts: 3}
+  mirror: {host: reviews, port: {number: 9080}}
+  mirrorPercentage: {value: 7}
+  fault: {delay: {fixedDelay: 1s, percentage: {value: 7}}, abort: {httpStatus: 500, percentage: {value: 7}}}
+  route: [{destination: {host: reviews}}]
+`,
+	`{hosts: [reviews], http: [{mirrors: [{destination: {host: reviews, port: {number: 9080}}, percentage: {value: 7}}], route: [{destination: {host: reviews}}]}]}`,
+	`{hosts: [reviews], http: [{mirror: {host: ratings}, fault: {delay: {fixedDelay: 1s}, abort: {httpStatus: 500}}, route: [{destination: {host: reviews}}]}]}`,
+}
+
+// policies are traffic policies, each of which is tried in all places where one may stand.
+var policies = []string{
+	`loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 1s}, ringHash: {}}}`,
+	`loadBalancer: {consistentHash: {httpHeaderName: x, maglev: {}}}`,
+	`outlierDetection: {}, loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, warmup: {duration: 3s}}`,
+	`outlierDetection: {splitExternalLocalOriginErrors: true}, loadBalancer: {localityLbSetting: {failover: [{from: r, to: r2}]}}`,
+	`outlierDetection: {consecutive5xxErrors: 3}, loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {}}`,
+	`connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}`,
+	`tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}`,
+	`tls: {mode: SIMPLE, caCertificates: /r}`,
+}
+
+var destinationRuleBases = destinationRules()
+
+func destinationRules() []string {
+	out := []string{
+		`{host: ratings, subsets: [{name: v1}]}`,
+		`{host: headless, workloadSelector: {matchLabels: {app: client}}, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}, subsets: [{name: a}]}`,
+		`{host: headless, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`,
+	}
+	for _, p := range policies {
+		out = append(out, `{host: ratings, trafficPolicy: {`+p+`}, subsets: [{name: v1}]}`, `{host: ratings, subsets: [{name: v1, trafficPolicy: {`+p+`}}]}`)
+		for _, port := range []string{"9080", "9000", "9090"} {
+			at := `portLevelSettings: [{port: {number: ` + port + `}, ` + p + `}]`
+			out = append(out, `{host: ratings, trafficPolicy: {`+at+`}, subsets: [{name: v1}]}`, `{host: ratings, subsets: [{name: v1, trafficPolicy: {`+at+`}}]}`)
+		}
+	}
+	return out
+}
+
+var gatewayBases = []string{
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ["*"]}]}`,
+}
+
+var sidecarBases = []string{
+	`{}`,
+	`{egress: [{hosts: [./*]}]}`,
+	`{workloadSelector: {labels: {app: client}}, egress: [{hosts: [./ratings.default.svc.cluster.local]}]}`,
+}
+
+var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
+
+var meshBases = []string{
+	`{}`,
+	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
+	`{localityLbSetting: {enabled: true, distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, accessLogFile: /dev/stdout, defaultHttpRetryPolicy: {attempts: 7}}`,
+	`{localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
+}
+
+// samples are values of fields, by the end of their path, that mean something where none of the usual
+// ones does. The first that fits counts.
+var samples = []struct {
+	path   string
+	values []string
+}{
+	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
+	{"tls.route.destination.host", []string{`"secure"`}},
+	{".destination.host", []string{`"ratings"`, `"headless"`}},
+	{".mirror.host", []string{`"ratings"`, `"headless"`}},
+	{".port.number", []string{`9090`, `9000`, `9080`}},
+	{".redirect.redirectCode", []string{`302`}},
+	{".redirect.prefixRewrite", []string{`"/x"`}},
+	{".redirect.scheme", []string{`"https"`}},
+	{".directResponse.status", []string{`404`}},
+	{".body.bytes", []string{`"eHl6"`}},
+	{".retries.retryOn", []string{`"gateway-error"`}},
+	{".abort.httpStatus", []string{`404`}},
+	{".retries.retryRemoteLocalities", []string{`true`}},
+	{".distribute.from", []string{`"*"`, `"x/*"`}},
+	{".distribute.to", []string{`{"r/*": 70, "r2/*": 30}`}},
+	{".failover.from", []string{`"q"`}},
+	{".failover.to", []string{`"r3"`}},
+	{".maglev.tableSize", []string{`101`}},
+	{"Gateway.servers.port.protocol", []string{`"HTTP2"`, `"GRPC"`, `"TCP"`}},
+	{"Gateway.servers.hosts", []string{`["a.example.com"]`}},
+	{".egress.hosts", []string{`["./ratings.default.svc.cluster.local"]`}},
+	{"Sidecar.workloadSelector.labels", []string{`{"app": "nobody"}`}},
+	{".matchLabels", []string{`{"app": "nobody"}`}},
+	{".accessLogFormat", []string{`"%RESPONSE_CODE%"`}},
+	{".rootNamespace", []string{`"other-root"`}},
+	{".defaultServiceExportTo", []string{`["."]`}},
+	{"xportTo", []string{`["~"]`, `["other"]`}},
+}
+
+// effects elsewhere: fields that act outside of the translation, each with a file that reads them.
+var actsElsewhere = map[string]string{
+	"MeshConfig.enablePrometheusMerge":                             "pilot/inject/prometheus.go",
+	"MeshConfig.defaultConfig.binaryPath":                          "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.serviceCluster":                      "agent/bootstrap/node.go",
+	"MeshConfig.defaultConfig.drainDuration":                       "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.discoveryAddress":                    "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyAdminPort":                      "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.controlPlaneAuthPolicy":              "agent/config.go",
+	"MeshConfig.defaultConfig.concurrency":                         "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.interceptionMode":                    "pilot/inject/files/sidecar.yaml",
+	"MeshConfig.defaultConfig.proxyMetadata":                       "pilot/inject/files/common.yaml",
+	"MeshConfig.defaultConfig.statusPort":                          "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.extraStatTags":                       "agent/bootstrap/stats.go",
+	"MeshConfig.defaultConfig.terminationDrainDuration":            "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionPrefixes": "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes": "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps":  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.holdApplicationUntilProxyStarts":     "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.image.imageType":                     "pilot/inject/data.go",
+}
+
+// needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
+var needNoEffect = map[string]string{
+	"Gateway.servers.port.name": "a label for people",
+	"Gateway.servers.name":      "a label for people",
+	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
+}
+
+// leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.
+var leftOut = map[string]string{
+	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
+	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
+	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
+	"Gateway.servers.port.protocol":                    "servers of other protocols are left out",
+	"Gateway.servers.bind":                             "servers of other addresses are left out",
+}

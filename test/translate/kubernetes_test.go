@@ -1,0 +1,215 @@
+package translate
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// kubernetesTypes are the types of Kubernetes whose fields speak to a mesh. Of the others the mesh reads
+// what localnode/pod does not (pilot/source/file/lean.go has it), and a kubelet or an API server the rest.
+var kubernetesTypes = []struct {
+	name  string
+	bases []string // in any of which a field has to act
+	kind  reflect.Type
+	at    []string // what is walked
+}{
+	{
+		"Service",
+		[]string{`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"},
+		"spec": {"clusterIP": "10.96.0.20", "selector": {"app": "reviews"}, "ports": [{"name": "http", "port": 7000, "targetPort": 9080}]}}`},
+		reflect.TypeFor[corev1.ServiceSpec](),
+		[]string{"spec"},
+	},
+	{
+		"EndpointSlice",
+		[]string{slice(`"conditions": {}`), slice(`"targetRef": {"kind": "Pod"}`), slice(`"targetRef": {"name": "reviews-v1-0"}`)},
+		reflect.TypeFor[discoveryv1.EndpointSlice](), nil,
+	},
+}
+
+// slice gives an EndpointSlice with more about its endpoint.
+func slice(more string) string {
+	return `{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "walked", "namespace": "default",
+		"labels": {"kubernetes.io/service-name": "bare"}}, "addressType": "IPv4",
+		"endpoints": [{"addresses": ["10.0.7.1"], ` + more + `}], "ports": [{"name": "http", "port": 9080}]}`
+}
+
+// kubernetesQuiet are fields that no proxy follows, each with who does.
+var kubernetesQuiet = map[string]string{
+	"Service.spec.ports.nodePort":                                "what comes from outside of the cluster is a node's",
+	"Service.spec.externalIPs":                                   "what comes from outside of the cluster is a node's",
+	"Service.spec.loadBalancerIP":                                "what comes from outside of the cluster is a cloud's",
+	"Service.spec.loadBalancerSourceRanges":                      "what comes from outside of the cluster is a cloud's",
+	"Service.spec.loadBalancerClass":                             "what comes from outside of the cluster is a cloud's",
+	"Service.spec.allocateLoadBalancerNodePorts":                 "what comes from outside of the cluster is a cloud's",
+	"Service.spec.externalTrafficPolicy":                         "what comes from outside of the cluster is a node's",
+	"Service.spec.healthCheckNodePort":                           "what comes from outside of the cluster is a node's",
+	"Service.spec.externalName":                                  "the type ExternalName is reported",
+	"Service.spec.sessionAffinityConfig.clientIP.timeoutSeconds": "sessionAffinity is reported",
+	"Service.spec.ipFamilies":                                    "an API server chooses the addresses by it",
+	"Service.spec.ipFamilyPolicy":                                "an API server chooses the addresses by it",
+	"EndpointSlice.endpoints.hostname":                           "a name for DNS, which the pod tells",
+	"EndpointSlice.endpoints.conditions.serving":                 "what ends gets no new requests, whether it still serves or not",
+	"EndpointSlice.endpoints.deprecatedTopology":                 "written by older controllers, zone has it",
+	"EndpointSlice.endpoints.nodeName":                           "a controller's note of where the pod runs",
+	"EndpointSlice.endpoints.hints.forZones.name":                "a controller's plan for trafficDistribution, which is reported",
+	"EndpointSlice.endpoints.hints.forNodes.name":                "a controller's plan for trafficDistribution, which is reported",
+	"EndpointSlice.endpoints.targetRef.apiVersion":               "kind and name say it",
+	"EndpointSlice.endpoints.targetRef.namespace":                "that of the slice",
+	"EndpointSlice.endpoints.targetRef.uid":                      "kind and name say it",
+	"EndpointSlice.endpoints.targetRef.resourceVersion":          "kind and name say it",
+	"EndpointSlice.endpoints.targetRef.fieldPath":                "kind and name say it",
+	"EndpointSlice.ports.protocol":                               "that of the Service's port",
+	"EndpointSlice.ports.appProtocol":                            "that of the Service's port",
+}
+
+// kubernetesSamples are values of fields that mean something where none of the usual ones does.
+var kubernetesSamples = map[string][]any{
+	"Service.spec.type":                      {"ExternalName"},
+	"Service.spec.clusterIP":                 {"10.96.0.21", "None"},
+	"Service.spec.clusterIPs":                {[]string{"10.96.0.21"}},
+	"Service.spec.sessionAffinity":           {"ClientIP"},
+	"Service.spec.internalTrafficPolicy":     {"Local"},
+	"Service.spec.ports.protocol":            {"UDP"},
+	"Service.spec.ports.appProtocol":         {"tcp"},
+	"Service.spec.ports.targetPort":          {9081},
+	"EndpointSlice.addressType":              {"FQDN"},
+	"EndpointSlice.endpoints.addresses":      {[]string{"10.0.7.2"}},
+	"EndpointSlice.endpoints.targetRef.name": {"reviews-v1-0"},
+	"EndpointSlice.endpoints.targetRef.kind": {"Pod"},
+}
+
+// typeLeaves visits the JSON names of the leaves of a type.
+func typeLeaves(t reflect.Type, path []string, visit func(path []string, t reflect.Type)) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[intstr.IntOrString]() {
+		visit(path, t)
+		return
+	}
+	for i := range t.NumField() {
+		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		switch {
+		case name == "metadata":
+		case name == "" && strings.Contains(options, "inline"):
+			typeLeaves(t.Field(i).Type, path, visit)
+		case name != "":
+			typeLeaves(t.Field(i).Type, append(slices.Clone(path), name), visit)
+		}
+	}
+}
+
+// put sets a path in an object's JSON, in the first item of a list; list tells that the value is a list's.
+func put(object map[string]any, t reflect.Type, path []string, value any) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	field := fieldOf(t, path[0])
+	if len(path) == 1 {
+		if k := reflect.ValueOf(value).Kind(); field.Kind() == reflect.Slice && k != reflect.Slice {
+			value = []any{value}
+		}
+		object[path[0]] = value
+		return
+	}
+	next, _ := object[path[0]].(map[string]any)
+	if list, ok := object[path[0]].([]any); ok {
+		next, _ = list[0].(map[string]any)
+	} else if next == nil {
+		next = map[string]any{}
+		object[path[0]] = next
+		if field.Kind() == reflect.Slice {
+			object[path[0]] = []any{next}
+		}
+	}
+	put(next, field, path[1:], value)
+}
+
+func fieldOf(t reflect.Type, name string) reflect.Type {
+	for i := range t.NumField() {
+		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); tag == name {
+			return t.Field(i).Type
+		}
+	}
+	return reflect.TypeFor[string]()
+}
+
+// usual gives values for a type.
+func usual(t reflect.Type) []any {
+	switch t.Kind() {
+	case reflect.Bool:
+		return []any{true, false}
+	case reflect.Int32, reflect.Int64:
+		return []any{7001}
+	case reflect.Map:
+		return []any{map[string]string{"app": "client"}}
+	}
+	return []any{"x"}
+}
+
+// TestEveryFieldOfKubernetesActsOrIsReported does for Kubernetes' types what
+// TestEveryFieldActsOrIsReported does for messages.
+func TestEveryFieldOfKubernetesActsOrIsReported(t *testing.T) {
+	world := newWorld(t)
+	seen := map[string]bool{}
+	for _, k := range kubernetesTypes {
+		typeLeaves(k.kind, nil, func(path []string, leaf reflect.Type) {
+			name := k.name + "." + strings.Join(slices.Concat(k.at, path), ".")
+			seen[name] = true
+			values := kubernetesSamples[name]
+			if values == nil {
+				values = usual(leaf)
+			}
+			acts, told := false, false
+			for _, base := range k.bases {
+				before := world.effect(t, []byte(base))
+				for _, value := range values {
+					after := world.effect(t, changed(t, base, k.kind, k.at, path, value))
+					acts = acts || !bytes.Equal(before.bytes, after.bytes)
+					told = told || slices.ContainsFunc(after.problems, func(p model.Problem) bool { return p.Reason == model.ReasonNotTranslated })
+				}
+			}
+			switch quiet := kubernetesQuiet[name]; {
+			case (acts || told) && quiet != "":
+				t.Errorf("%s is in a table that it needs not be in: acts %v, reported %v", name, acts, told)
+			case !acts && !told && quiet == "":
+				t.Errorf("%s has no effect, and nothing tells so", name)
+			}
+		})
+	}
+	for name := range kubernetesQuiet {
+		if !seen[name] {
+			t.Errorf("%s: there is no such field", name)
+		}
+	}
+}
+
+// changed gives an object with a value set.
+func changed(t *testing.T, base string, kind reflect.Type, at, path []string, value any) []byte {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal([]byte(base), &object); err != nil {
+		t.Fatal(err)
+	}
+	inner := object
+	for _, step := range at {
+		inner = inner[step].(map[string]any)
+	}
+	put(inner, kind, path, value)
+	data, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

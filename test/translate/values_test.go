@@ -1,0 +1,90 @@
+package translate
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// sameValues are values, by the end of their path, that mean the same as others of their field.
+var sameValues = map[string]string{
+	"loadBalancer.simple=UNSPECIFIED":                    "the default is LEAST_REQUEST",
+	"loadBalancer.simple=LEAST_CONN":                     "an old name of LEAST_REQUEST",
+	"loadBalancer.simple=LEAST_REQUEST":                  "the default",
+	"h2UpgradePolicy=DEFAULT":                            "the mesh's, which is not to upgrade",
+	"h2UpgradePolicy=DO_NOT_UPGRADE":                     "the mesh's default",
+	"PeerAuthentication.mtls.mode=UNSET":                 "inherits, at the top PERMISSIVE",
+	"PeerAuthentication.mtls.mode=PERMISSIVE":            "the default",
+	"PeerAuthentication.portLevelMtls.mode=UNSET":        "inherits STRICT of the workload, in the base with ports",
+	"PeerAuthentication.portLevelMtls.mode=STRICT":       "as the workload, in the base with ports",
+	"MeshConfig.ingressControllerMode=UNSPECIFIED":       "the default is STRICT",
+	"MeshConfig.ingressControllerMode=STRICT":            "the default",
+	"MeshConfig.pathNormalization.normalization=DEFAULT": "the default is BASE",
+	"MeshConfig.pathNormalization.normalization=BASE":    "the default",
+}
+
+// isSame tells whether a value means the same as another.
+func isSame(value string) bool {
+	for end := range sameValues {
+		if strings.HasSuffix(value, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestEveryValueActsOrIsReported gives each field each value that its enumeration has: what proxies get
+// differs from what they get with any other, or the value is known to mean the same, or is a problem.
+func TestEveryValueActsOrIsReported(t *testing.T) {
+	world := newWorld(t)
+	for _, w := range walkedKinds() {
+		t.Run(w.kind, func(t *testing.T) {
+			d := w.spec.ProtoReflect().Descriptor()
+			leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
+				fd := path[len(path)-1]
+				name := pathOf(w.kind, path)
+				if fd.Kind() != protoreflect.EnumKind || fd.IsList() || actsElsewhere[name] != "" || needNoEffect[name] != "" {
+					return
+				}
+				distinct := w.distinct(t, world, path)
+				for i := range fd.Enum().Values().Len() {
+					value := string(fd.Enum().Values().Get(i).Name())
+					if !distinct[value] && !isSame(name+"="+value) {
+						t.Errorf("%s=%s is as another value, and nothing tells so", name, value)
+					}
+				}
+			})
+		})
+	}
+}
+
+// distinct gives the values of an enumeration that are reported, or unlike each other in some base.
+func (w *walked) distinct(t *testing.T, world *world, path []protoreflect.FieldDescriptor) map[string]bool {
+	out := map[string]bool{}
+	values := path[len(path)-1].Enum().Values()
+	for i, base := range w.bases {
+		without := w.read(t, base)
+		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) {
+			continue
+		}
+		parent(without.ProtoReflect(), path)
+		seen := map[string][]string{} // names of values, by what they give
+		for i := range values.Len() {
+			value := string(values.Get(i).Name())
+			with := set(without, path, `"`+value+`"`)
+			got := world.effect(t, w.document(t, with))
+			if reported(got.problems, path) {
+				out[value] = true
+				continue
+			}
+			seen[string(got.bytes)] = append(seen[string(got.bytes)], value)
+		}
+		for _, names := range seen {
+			if len(names) == 1 {
+				out[names[0]] = true
+			}
+		}
+	}
+	return out
+}
