@@ -101,7 +101,7 @@ func (r *runner) changing(ctx context.Context, c change) error {
 func (r *runner) stray(frames map[string][]ads.Frame, concerned func(namespace string) bool) int64 {
 	n := 0
 	for class, list := range frames {
-		if class != everyone && !concerned(class) {
+		if !concerned(class) { // where one stands for all, its class has no population
 			n += len(list) * r.population[class]
 		}
 	}
