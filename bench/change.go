@@ -55,6 +55,15 @@ func (r *runner) rule(name string, at mesh.Reach) change {
 	}
 }
 
+// policy changes what the proxies of ns-0 demand of those who connect to them.
+func (r *runner) policy() change {
+	return change{
+		name: scenarioPolicy, edit: func() (mesh.Edit, string) { return r.mesh.Policy(), "virtualInbound" },
+		kind: ads.Listeners, due: []ads.Kind{ads.Listeners},
+		concerned: func(ns string) bool { return ns == mesh.Namespace(0) },
+	}
+}
+
 // serviceAdded adds a service to those of ns-0, each time another.
 func (r *runner) serviceAdded() change {
 	return change{
@@ -92,7 +101,7 @@ func (r *runner) changing(ctx context.Context, c change) error {
 func (r *runner) stray(frames map[string][]ads.Frame, concerned func(namespace string) bool) int64 {
 	n := 0
 	for class, list := range frames {
-		if class != everyone && !concerned(class) {
+		if !concerned(class) { // where one stands for all, its class has no population
 			n += len(list) * r.population[class]
 		}
 	}

@@ -125,6 +125,7 @@ func unscopedAims() []aim {
 		{"P3", all, scenarioChurn, "changes overtaken by the next of their kind before all had acknowledged", "ACKs", 0, false, missing},
 		{"P4", all, scenarioRouteOne, lastP99, "ms", 40, false, last99},
 		{"P4", all, scenarioRuleOne, lastP99, "ms", 40, false, last99},
+		{"P4", all, scenarioPolicy, lastP99, "ms", 40, false, last99},
 		{"P4", all, scenarioRouteAll, cpuTime, "x F", 1.3, false, ratio},
 		{"P4", all, scenarioRuleAll, cpuTime, "x F", 1.3, false, ratio},
 		{"P5", all, scenarioCold, cpuTime, "x F", 1, false, ratio},

@@ -59,7 +59,8 @@ func (o *Options) runs(scenario string) bool {
 		if !o.gateways() {
 			return false
 		}
-	case scenarioUninterested, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioStalled:
+	case scenarioUninterested, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioPolicy,
+		scenarioStalled:
 		if o.gateways() { // these are about sidecars
 			return false
 		}
@@ -93,6 +94,7 @@ const (
 	scenarioRouteAll     = "route, all"
 	scenarioRuleOne      = "rule, one namespace"
 	scenarioRuleAll      = "rule, all"
+	scenarioPolicy       = "policy, one namespace"
 	scenarioService      = "service added"
 	scenarioGatewayRoute = "route, one gateway"
 	scenarioUninterested = "uninterested"
@@ -111,7 +113,7 @@ const (
 func Scenarios() []string {
 	return []string{
 		scenarioLoad, scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll,
-		scenarioRuleOne, scenarioRuleAll, scenarioService, scenarioGatewayRoute, scenarioUninterested, scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
+		scenarioRuleOne, scenarioRuleAll, scenarioPolicy, scenarioService, scenarioGatewayRoute, scenarioUninterested, scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
 		scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
 	}
 }

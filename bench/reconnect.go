@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
@@ -120,18 +121,30 @@ func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, start time.Time) (
 	return delays, resources, ctx.Err()
 }
 
-// proof gives the bytes, for each client, of the responses that carry what was changed and nothing
-// else, and counts all other messages: those that nobody needed.
+// proof gives the bytes, for each client, of the responses that carry load assignments of one service
+// that was changed (it has further ones for subsets) and nothing else, and counts all other messages:
+// those that nobody needed.
 func (r *runner) proof(frames map[string][]ads.Frame, changed []string, messages int64) (due float64, others int64) {
 	others = messages
+	hosts := map[string]bool{}
+	for _, cluster := range changed {
+		hosts[hostOf(cluster)] = true
+	}
+	proves := func(f *ads.Frame) bool {
+		return f.Kind == ads.Endpoints && len(f.Names) > 0 && hosts[hostOf(f.Names[0])] &&
+			!slices.ContainsFunc(f.Names, func(name string) bool { return hostOf(name) != hostOf(f.Names[0]) })
+	}
 	for class, list := range frames {
 		clients := r.concerned(func(ns string) bool { return class == everyone || class == ns })
-		for _, f := range list {
-			if f.Kind == ads.Endpoints && len(f.Names) == 1 && slices.Contains(changed, f.Names[0]) {
-				due += float64(len(f.Bytes) * clients)
+		for i := range list {
+			if proves(&list[i]) {
+				due += float64(len(list[i].Bytes) * clients)
 				others -= int64(clients)
 			}
 		}
 	}
 	return due / float64(r.Clients), others
 }
+
+// hostOf gives the host in the name of a cluster: direction|port|subset|host.
+func hostOf(cluster string) string { return cluster[strings.LastIndexByte(cluster, '|')+1:] }

@@ -31,6 +31,7 @@ func (r *runner) scenarios() []scenario {
 		changing(r.route(scenarioRouteAll, mesh.ReachAll)),
 		changing(r.rule(scenarioRuleOne, mesh.ReachNamespace)),
 		changing(r.rule(scenarioRuleAll, mesh.ReachAll)),
+		changing(r.policy()),
 		changing(r.serviceAdded()),
 		changing(r.gatewayRoute()),
 		{scenarioUninterested, r.uninterested},

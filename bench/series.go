@@ -15,7 +15,7 @@ func Unscoped() Options {
 		Storm: time.Minute, Rate: 100, Rollout: 1000,
 		Scenarios: []string{
 			scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne,
-			scenarioRuleAll, scenarioUninterested, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
+			scenarioRuleAll, scenarioPolicy, scenarioUninterested, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
 			scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
 		},
 	}
@@ -27,7 +27,7 @@ func Scoped() Options {
 	o.Name, o.Mesh.Scoped = "scoped", true
 	o.ColdClients, o.Storm = 1000, 20*time.Second
 	o.Scenarios = []string{
-		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRuleOne, scenarioTouch, scenarioChurn,
+		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRuleOne, scenarioPolicy, scenarioTouch, scenarioChurn,
 		scenarioReconnect, scenarioRestart,
 	}
 	return o
@@ -118,7 +118,7 @@ func Short() Options {
 		Clients: 100, ColdClients: 100, SideClients: 20, Repetitions: 5, Storm: 2 * time.Second, Rate: 100, Rollout: 100,
 		Scenarios: []string{
 			scenarioCold, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioRuleAll,
-			scenarioTouch, scenarioChurn, scenarioRollout, scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
+			scenarioPolicy, scenarioTouch, scenarioChurn, scenarioRollout, scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
 		},
 	}
 }

@@ -113,19 +113,20 @@ func TestWhatOthersGetIsStray(t *testing.T) {
 }
 
 func TestWhatIsSentBesideAProofIsCounted(t *testing.T) {
-	proof := ads.Frame{Kind: ads.Endpoints, Names: []string{"a"}, Bytes: make([]byte, 50)}
+	proof := ads.Frame{Kind: ads.Endpoints, Names: []string{"outbound|80||a"}, Bytes: make([]byte, 50)}
 	for name, c := range map[string]struct {
 		frames   []ads.Frame // of gateway-0; gateway-1 gets the proof
 		messages int64
 		others   int64
 		due      float64
 	}{
+		"a subset too":  {[]ads.Frame{{Kind: ads.Endpoints, Names: []string{"outbound|80|v2|a", "outbound|80||a"}, Bytes: proof.Bytes}}, 10, 0, 50},
 		"nothing else":  {[]ads.Frame{proof}, 10, 0, 50},
-		"a cluster too": {[]ads.Frame{{Kind: ads.Clusters, Names: []string{"a"}}, proof}, 14, 4, 50},
-		"more with it":  {[]ads.Frame{{Kind: ads.Endpoints, Names: []string{"a", "b"}}}, 10, 4, 30},
+		"a cluster too": {[]ads.Frame{{Kind: ads.Clusters, Names: []string{"outbound|80||a"}}, proof}, 14, 4, 50},
+		"more with it":  {[]ads.Frame{{Kind: ads.Endpoints, Names: []string{"outbound|80||a", "outbound|80||b"}}}, 10, 4, 30},
 		"unseen ones":   {[]ads.Frame{proof}, 11, 1, 50},
 	} {
-		due, others := someRunner().proof(map[string][]ads.Frame{"gateway-0": c.frames, "gateway-1": {proof}}, []string{"a"}, c.messages)
+		due, others := someRunner().proof(map[string][]ads.Frame{"gateway-0": c.frames, "gateway-1": {proof}}, []string{"outbound|80||a"}, c.messages)
 		if due != c.due || others != c.others {
 			t.Errorf("%s: %g bytes, %d others, want %g, %d", name, due, others, c.due, c.others)
 		}

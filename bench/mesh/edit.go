@@ -89,6 +89,17 @@ func (m *Mesh) file(name string, b *bytes.Buffer) Edit {
 	return Edit{Path: filepath.Join(m.hot, name+".yaml"), Data: b.Bytes()}
 }
 
+// Policy lets ns-0 demand mutual TLS, and the next time no longer.
+func (m *Mesh) Policy() Edit {
+	var b bytes.Buffer
+	const name = "policy"
+	m.edits[name]++
+	mode := [2]string{"PERMISSIVE", "STRICT"}[m.edits[name]%2]
+	document(&b, "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"+
+		"metadata: {name: default, namespace: %s}\nspec: {mtls: {mode: %s}}", Namespace(0), mode)
+	return m.file(name, &b)
+}
+
 // AddService adds a Service of ns-0 for pods that another one has already, each time another, and
 // gives the name of its Envoy cluster. Those of the Free one are left alone, so that a change of
 // their endpoints stays one of a single service.

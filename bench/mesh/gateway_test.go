@@ -102,6 +102,14 @@ func TestManyNamespacesOfFewServices(t *testing.T) {
 	}
 }
 
+func TestAPolicyIsAnotherEachTime(t *testing.T) {
+	m, _ := written(t, small())
+	a, b, c := m.Policy(), m.Policy(), m.Policy()
+	if bytes.Equal(a.Data, b.Data) || !bytes.Equal(a.Data, c.Data) || !strings.Contains(string(a.Data), "mode: STRICT") {
+		t.Errorf("%s\n%s\n%s", a.Data, b.Data, c.Data)
+	}
+}
+
 func TestEachServiceThatIsAddedIsAnother(t *testing.T) {
 	m, _ := written(t, small())
 	seen := map[string]bool{}
