@@ -63,7 +63,7 @@ func (o *iptablesOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.RedirectDNS, "redirect-dns", false, "send DNS queries for the pod's name servers to the agent")
 	f.BoolVar(&o.CaptureAllDNS, "capture-all-dns", false, "with --redirect-dns: queries for any name server")
 	f.BoolVar(&o.DropInvalid, "drop-invalid", false, "drop packets that no connection knows")
-	f.BoolVar(&o.dualStack, "dual-stack", false, "apply IPv6 rules even if no interface has an IPv6 address")
+	f.BoolVar(&o.dualStack, "dual-stack", false, "apply all IPv6 rules even if no interface has a global IPv6 address (inbound ones always are)")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "print the rules and change nothing")
 	f.BoolVar(&o.cleanupOnly, "cleanup-only", false, "remove all rules")
 	f.BoolVar(&o.force, "force-apply", false, "apply the rules even if they are in place")
@@ -152,13 +152,10 @@ func (o *iptablesOptions) run(out, logs io.Writer) error {
 
 func printRules(out io.Writer, rules iptables.Rules, ipv6 bool) error {
 	for _, family := range []iptables.Family{iptables.IPv4, iptables.IPv6} {
-		if family == iptables.IPv6 && !ipv6 {
-			continue
-		}
 		if _, err := fmt.Fprintf(out, "# %s\n", family); err != nil {
 			return err
 		}
-		if err := rules.For(family).Print(out); err != nil {
+		if err := apply.Wanted(rules, family, ipv6).Print(out); err != nil {
 			return err
 		}
 	}
