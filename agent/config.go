@@ -31,8 +31,10 @@ type Config struct {
 	Trust TrustConfig
 	// DNS is the name server for the workload; nil when it is off.
 	DNS *DNSConfig
-	// Probers and AppMetricsURL are the application's probes and metrics.
+	// Probers and AppMetricsURL are the application's probes and metrics; who asks for the former has
+	// to send ProbeToken, unless it is empty.
 	Probers       map[string]status.Prober
+	ProbeToken    string
 	AppMetricsURL string
 	// MetricsLocalOnly refuses scrapes from outside the pod.
 	MetricsLocalOnly bool

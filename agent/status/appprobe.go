@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,6 +22,10 @@ import (
 // maxProbeBody is how much of the application's answer is given on: a kubelet reads as much.
 const maxProbeBody = 10 << 10
 
+// probeHeader carries the secret that the injector wrote into the pod, by which a probe or hook is known
+// to come from the kubelet. Package pilot/inject has the same name.
+const probeHeader = "X-Pilothouse-Probe"
+
 // Probes come from these addresses, which the pod's redirection lets pass: a probe must not go
 // through the proxy whose pod it asks about.
 var (
@@ -31,13 +36,14 @@ var (
 // appProber makes the application's probes on the kubelet's behalf.
 type appProber struct {
 	probers map[string]Prober
+	token   string // what probeHeader has to say; empty where the injector gave none
 	podIP   netip.Addr
 	dialer  net.Dialer
 	client  *http.Client
 	logger  *slog.Logger
 }
 
-func newAppProber(probers map[string]Prober, podIP netip.Addr, logger *slog.Logger) *appProber {
+func newAppProber(probers map[string]Prober, token string, podIP netip.Addr, logger *slog.Logger) *appProber {
 	if !podIP.IsValid() {
 		podIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
@@ -46,7 +52,7 @@ func newAppProber(probers map[string]Prober, podIP netip.Addr, logger *slog.Logg
 		source = probeSource6
 	}
 	p := &appProber{
-		probers: probers, podIP: podIP, logger: logger,
+		probers: probers, token: token, podIP: podIP, logger: logger,
 		dialer: net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}},
 	}
 	p.client = &http.Client{
@@ -73,8 +79,19 @@ func sameHostOnly(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// ServeHTTP answers 400 for a path that no probe has and 500 for a probe that fails.
+// told says whether a request comes from who was told to ask. A pod that was injected by Istio has no
+// secret, and there everyone is, as with Istio's agent. Comparing takes the same time for every guess.
+func (p *appProber) told(r *http.Request) bool {
+	return p.token == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get(probeHeader)), []byte(p.token)) == 1
+}
+
+// ServeHTTP answers 403 to who was not told to ask, 400 for a path that no probe has and 500 for a
+// probe that fails.
 func (p *appProber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.told(r) {
+		http.Error(w, "probes and hooks are for the kubelet, which sends the pod's "+probeHeader, http.StatusForbidden)
+		return
+	}
 	prober, ok := p.probers[r.URL.Path]
 	if !ok {
 		http.Error(w, "no probe at "+r.URL.Path, http.StatusBadRequest)
@@ -106,6 +123,7 @@ func (p *appProber) http(ctx context.Context, w http.ResponseWriter, r *http.Req
 	// The kubelet's own headers go on, such as User-Agent; the probe's own win.
 	req.Header = r.Header.Clone()
 	req.Header.Del("Connection")
+	req.Header.Del(probeHeader) // for the agent alone
 	req.Header.Del("Accept-Encoding")
 	for _, h := range get.Headers {
 		if strings.EqualFold(h.Name, "Host") {

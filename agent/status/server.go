@@ -30,6 +30,8 @@ type Config struct {
 	Metrics MetricsConfig
 	// Probers are the application's own probes, by request path.
 	Probers map[string]Prober
+	// ProbeToken is the secret that a caller of Probers has to send; empty for none.
+	ProbeToken string
 	// PodIP is where the application is probed.
 	PodIP netip.Addr
 	// Drain starts draining Envoy's inbound listeners.
@@ -67,7 +69,7 @@ func New(cfg Config) *Server {
 	return &Server{
 		cfg:     cfg,
 		scraper: newScraper(cfg.Metrics, cfg.Registry, cfg.Logger),
-		probes:  newAppProber(cfg.Probers, cfg.PodIP, cfg.Logger),
+		probes:  newAppProber(cfg.Probers, cfg.ProbeToken, cfg.PodIP, cfg.Logger),
 	}
 }
 

@@ -1,10 +1,13 @@
 // Package inject gives a pod its proxy: it decides whether a pod is wanted in the mesh, renders
-// the templates and merges them into the pod. It is pure; the admission webhook, kube-inject
-// and the local node call it with pods of theirs.
+// the templates and merges them into the pod. It is pure, but for the secret of a pod's probes, whose
+// source is an option; the admission webhook, kube-inject and the local node call it with pods of
+// theirs.
 package inject
 
 import (
+	"crypto/rand"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"text/template"
@@ -42,6 +45,9 @@ type Options struct {
 	// NativeSidecar runs the proxy as an init container that stays, unless a pod's annotation
 	// says otherwise.
 	NativeSidecar bool
+	// Random gives the secret of each pod's probes; nil is crypto/rand.Reader. A source that repeats
+	// itself makes injection repeatable.
+	Random io.Reader
 }
 
 // Owner is the workload that a pod belongs to. If it is empty, the pod's own references tell.
@@ -61,6 +67,7 @@ type Injector struct {
 	clusterID string
 	network   string
 	native    bool
+	random    io.Reader
 }
 
 // New checks the options and parses all templates. The error names what is wrong.
@@ -84,6 +91,10 @@ func New(o Options) (*Injector, error) {
 	in := &Injector{
 		mesh: completeMesh(o.Mesh), values: values, settings: s, config: c, templates: templates,
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
+		random: o.Random,
+	}
+	if in.random == nil {
+		in.random = rand.Reader
 	}
 	if in.revision == "" {
 		in.revision = DefaultRevision
@@ -136,7 +147,8 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err := checkAnnotations(pod.Annotations); err != nil {
 		return nil, false, err
 	}
-	if err := undo(pod); err != nil {
+	former, err := undo(pod)
+	if err != nil {
 		return nil, false, err
 	}
 	original := pod.DeepCopy()
@@ -148,8 +160,11 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err != nil {
 		return nil, false, err
 	}
+	if err := keepAdded(out, former); err != nil {
+		return nil, false, err
+	}
 	setAnnotations(out, in.config.InjectedAnnotations)
-	if err := rewriteProbes(out, data); err != nil {
+	if err := in.rewriteProbes(out, data); err != nil {
 		return nil, false, err
 	}
 	if err := mergePrometheus(out, data); err != nil {

@@ -49,6 +49,7 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 		Envoy:            envoyConfig(kind, f, v, proxy),
 		Trust:            trustConfig(f, v),
 		DNS:              dnsConfig(kind, f, v),
+		ProbeToken:       env["PILOTHOUSE_PROBE_TOKEN"],
 		MetricsLocalOnly: v.boolean("METRICS_LOCALHOST_ACCESS_ONLY"),
 		Logger:           logger,
 	}
