@@ -40,8 +40,10 @@ type Config struct {
 	Quit func()
 	// NameTable gives what the DNS proxy knows, for /debug/ndsz; nil when there is none.
 	NameTable func() any
-	Logger    *slog.Logger
-	Registry  *prometheus.Registry
+	// NoProfiles leaves out /debug/pprof.
+	NoProfiles bool
+	Logger     *slog.Logger
+	Registry   *prometheus.Registry
 }
 
 // Condition is something that must hold for the proxy to take traffic.
@@ -127,6 +129,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))
 	mux.HandleFunc("/drain", local(post(s.drain)))
 	mux.HandleFunc("/debug/ndsz", local(s.nameTable))
+	if s.cfg.NoProfiles {
+		return mux
+	}
 	mux.HandleFunc("/debug/pprof/", local(pprof.Index))
 	mux.HandleFunc("/debug/pprof/cmdline", local(pprof.Cmdline))
 	mux.HandleFunc("/debug/pprof/profile", local(pprof.Profile))
