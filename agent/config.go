@@ -32,10 +32,13 @@ type Config struct {
 	Trust TrustConfig
 	// DNS is the name server for the workload; nil when it is off.
 	DNS *DNSConfig
-	// Probers and AppMetrics (URLs) are the application's probes and metrics; who asks for the former has
-	// to send ProbeToken, unless it is empty.
+	// Probers are the application's probes; who asks for one has to send ProbeToken, unless it is empty.
 	Probers    map[string]status.Prober
 	ProbeToken string
+	// ProbeLocalhost asks the application on loopback instead of the pod's address, as a mesh does whose
+	// inbound policy is LOCALHOST.
+	ProbeLocalhost bool
+	// AppMetrics are the URLs of the application's metrics.
 	AppMetrics []string
 	// MetricsLocalOnly refuses scrapes from outside the pod.
 	MetricsLocalOnly bool
@@ -140,6 +143,18 @@ func (c Config) podIP() netip.Addr {
 		return netip.Addr{}
 	}
 	return ip.Unmap()
+}
+
+// probedIP is where the application is probed.
+func (c Config) probedIP() netip.Addr {
+	ip := c.podIP()
+	switch {
+	case !c.ProbeLocalhost:
+		return ip
+	case ip.Is6():
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 func (c Config) prometheusPort() int {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/template"
 
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -62,7 +61,7 @@ type Injector struct {
 	settings *settings
 	config   *config
 	// templates holds each template by name.
-	templates map[string]*template.Template
+	templates map[string]parsedTemplate
 	revision  string
 	clusterID string
 	network   string
@@ -70,7 +69,8 @@ type Injector struct {
 	random    io.Reader
 }
 
-// New checks the options and parses all templates. The error names what is wrong.
+// New checks the options and parses all templates. The error names what is wrong with the configuration as
+// a whole; what concerns single templates is told by Problems and to the pods that ask for them.
 func New(o Options) (*Injector, error) {
 	values, err := loadValues(o.Values)
 	if err != nil {
@@ -107,9 +107,6 @@ func New(o Options) (*Injector, error) {
 	}
 	if in.network == "" {
 		in.network = s.Global.Network
-	}
-	if _, err := in.names(c.DefaultTemplates); err != nil {
-		return nil, fmt.Errorf("injection config: defaultTemplates: %w", err)
 	}
 	return in, nil
 }
@@ -167,9 +164,10 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err := in.rewriteProbes(out, data); err != nil {
 		return nil, false, err
 	}
-	if err := mergePrometheus(out, data); err != nil {
+	if err := in.mergePrometheus(out, data); err != nil {
 		return nil, false, err
 	}
+	annotateSecurePorts(out)
 	reorder(out, original, data)
 	if err := writeStatus(out, original, in.revision); err != nil {
 		return nil, false, err
@@ -199,37 +197,33 @@ func setAnnotations(pod *corev1.Pod, annotations map[string]string) {
 	maps.Copy(pod.Annotations, annotations)
 }
 
-// reorder puts the containers in the order in which they have to start. A native sidecar runs
-// before the pod's own init containers, so that these have the network; otherwise the
+// reorder puts the containers in the order in which they have to start. A native sidecar, which is an init
+// container, runs before the pod's own init containers, so that these have the network; otherwise the
 // network is redirected last, when only the proxy is left to start.
 func reorder(pod, original *corev1.Pod, data *templateData) {
-	rank := func(name string, init bool) int {
+	native := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == ProxyContainer })
+	const first, last = -1, 1 << 30
+	rank := func(name string, init bool, own []corev1.Container) int {
 		switch {
-		case data.NativeSidecars && name == InitContainer:
-			return -2
-		case data.NativeSidecars && name == ProxyContainer:
-			return -1
-		case !init && name == ProxyContainer && data.Hold:
-			return -1
-		case !init && name == ProxyContainer:
-			return 1 << 30
-		case init && name == InitContainer:
-			return 1 << 30
-		}
-		own := original.Spec.Containers
-		if init {
-			own = original.Spec.InitContainers
+		case name == ProxyContainer && (init || data.Hold):
+			return first
+		case name == ProxyContainer:
+			return last
+		case name == InitContainer && native:
+			return first - 1
+		case name == InitContainer && init:
+			return last
 		}
 		if i := slices.IndexFunc(own, func(c corev1.Container) bool { return c.Name == name }); i >= 0 {
 			return i
 		}
 		return len(own)
 	}
-	sortBy := func(containers []corev1.Container, init bool) {
+	sortBy := func(containers []corev1.Container, init bool, own []corev1.Container) {
 		slices.SortStableFunc(containers, func(a, b corev1.Container) int {
-			return rank(a.Name, init) - rank(b.Name, init)
+			return rank(a.Name, init, own) - rank(b.Name, init, own)
 		})
 	}
-	sortBy(pod.Spec.InitContainers, true)
-	sortBy(pod.Spec.Containers, false)
+	sortBy(pod.Spec.InitContainers, true, original.Spec.InitContainers)
+	sortBy(pod.Spec.Containers, false, original.Spec.Containers)
 }

@@ -99,8 +99,12 @@ func (s *settings) image(name, variant string) string {
 	if s.Global.Tag != nil {
 		tag = fmt.Sprint(s.Global.Tag)
 	}
-	if variant != "" && variant != "default" && tag != "" {
-		tag += "-" + variant
+	if variant != "" && tag != "" {
+		// A tag that names a variant already is that of another one.
+		tag = strings.TrimSuffix(strings.TrimSuffix(tag, "-distroless"), "-debug")
+		if variant != "default" {
+			tag += "-" + variant
+		}
 	}
 	if tag != "" {
 		tag = ":" + tag

@@ -52,6 +52,7 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 		Trust:            trustConfig(f, v),
 		DNS:              dnsConfig(kind, f, v),
 		ProbeToken:       env["PILOTHOUSE_PROBE_TOKEN"],
+		ProbeLocalhost:   v.boolean("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION"),
 		MetricsLocalOnly: v.boolean("METRICS_LOCALHOST_ACCESS_ONLY"),
 		NoProfiling:      !f.profiling,
 		Logger:           logger,
