@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/dns"
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
 	"github.com/pilothouse-mesh/pilothouse/agent/sds"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
@@ -96,7 +97,7 @@ func (p *parts) addDNS(cfg Config, registry prometheus.Registerer) (*names, erro
 	if cfg.DNS == nil {
 		return nil, nil
 	}
-	servers, search, err := dns.ReadResolvConf(cfg.DNS.ResolvConf)
+	servers, search, err := wire.ResolvConf(cfg.DNS.ResolvConf)
 	if err != nil {
 		return nil, fmt.Errorf("DNS proxy: %w", err)
 	}

@@ -14,9 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health/grpc_health_v1"
+	"github.com/pilothouse-mesh/pilothouse/agent/status/grpchealth"
 )
 
 // maxProbeBody is how much of the application's answer is given on: a kubelet reads as much.
@@ -180,26 +178,8 @@ func (p *appProber) tcp(ctx context.Context, socket *TCPSocket) error {
 }
 
 func (p *appProber) grpc(ctx context.Context, g *GRPC) error {
-	conn, err := grpc.NewClient("passthrough:///"+p.hostPort("", g.Port),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithUserAgent("kube-probe/1.0"),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			return p.dialer.DialContext(ctx, "tcp", address)
-		}))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	req := &grpc_health_v1.HealthCheckRequest{}
-	if g.Service != nil {
-		req.Service = *g.Service
-	}
-	res, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, req)
-	if err != nil {
+	if err := grpchealth.Check(ctx, p.dialer.DialContext, p.hostPort("", g.Port), g.Service); err != nil {
 		return fmt.Errorf("application: %w", err)
-	}
-	if res.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("application: health is %v", res.GetStatus())
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 // Package status is the agent's HTTP server (port 15020): readiness for the kubelet, metrics of
 // agent, Envoy and application in one answer, the application's probes (which the kubelet cannot
 // make itself through mutual TLS), and, from inside the pod only, draining, quitting and debugging.
+//
+// The local mesh makes probes too (localnode/pod), as the kubelet that asks the agent. It counts thresholds
+// and knows Kubernetes' types, which the agent does not link; the agent answers one request by one of the
+// application, headers and body included. What both do alike, gRPC's health protocol, is in grpchealth.
 package status
 
 import (
