@@ -199,9 +199,8 @@ func override(path string) (string, error) {
 }
 
 func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
-	root := func(name string) string {
-		return v.text(name, filepath.Join(f.root, "var/run/secrets/istio/root-cert.pem"))
-	}
+	usual := rootFile(f.root, v)
+	root := func(name string) string { return v.text(name, usual) }
 	c := agent.TrustConfig{
 		TokenFile:   filepath.Join(f.root, "var/run/secrets/tokens/istio-token"),
 		XDSRoot:     root("XDS_ROOT_CA"),
@@ -222,6 +221,27 @@ func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
 		c.RSAKeyBits = v.integer("WORKLOAD_RSA_KEY_SIZE", 0)
 	}
 	return c
+}
+
+// rootFile gives the file with the control plane's root, in Istio's order: the one that a virtual machine is
+// given beside its certificates, what PILOT_CERT_PROVIDER means, the one beside PROV_CERT or the mounted
+// certificate, and that of a pod.
+func rootFile(root string, v *variables) string {
+	machine := filepath.Join(root, "etc/certs/root-cert.pem")
+	if _, err := os.Stat(machine); err == nil {
+		return machine
+	}
+	switch {
+	case v.env["PILOT_CERT_PROVIDER"] == "kubernetes":
+		return filepath.Join(root, "var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+	case v.env["PROV_CERT"] != "":
+		return secret.MountedIn(v.env["PROV_CERT"]).Root
+	case v.env["FILE_MOUNTED_CERTS"] != "" && mountedCertificate(root, v) != nil:
+		return mountedCertificate(root, v).Root
+	case v.env["PILOT_CERT_PROVIDER"] == "none":
+		return "SYSTEM"
+	}
+	return filepath.Join(root, "var/run/secrets/istio/root-cert.pem")
 }
 
 // mountedCertificate gives the files of the workload's certificate where no CA is to be asked: those that

@@ -168,6 +168,28 @@ func TestCertificatesFromFiles(t *testing.T) {
 	}
 }
 
+// TestRootOfTrust says where the control plane's root is looked for.
+func TestRootOfTrust(t *testing.T) {
+	root := t.TempDir()
+	for want, env := range map[string]map[string]string{
+		root + "/var/run/secrets/istio/root-cert.pem":                 {"PILOT_CERT_PROVIDER": "istiod"},
+		root + "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt": {"PILOT_CERT_PROVIDER": "kubernetes"},
+		"SYSTEM":              {"PILOT_CERT_PROVIDER": "none"},
+		"/prov/root-cert.pem": {"PROV_CERT": "/prov"},
+		"/mounted.pem":        {"FILE_MOUNTED_CERTS": "true", "ISTIO_META_TLS_CLIENT_ROOT_CERT": "/mounted.pem"},
+		"/mine.pem":           {"XDS_ROOT_CA": "/mine.pem", "CA_ROOT_CA": "/mine.pem", "PROV_CERT": "/prov"},
+	} {
+		cfg, err := config(t, root, "sidecar", proxyFlags{}, env)
+		if err != nil || cfg.Trust.XDSRoot != want || cfg.Trust.CARoot != want {
+			t.Errorf("%v: %s and %s, want %s (%v)", env, cfg.Trust.XDSRoot, cfg.Trust.CARoot, want, err)
+		}
+	}
+	write(t, root, map[string]string{"etc/certs/root-cert.pem": ""})
+	if cfg, err := config(t, root, "sidecar", proxyFlags{}, nil); err != nil || cfg.Trust.XDSRoot != root+"/etc/certs/root-cert.pem" {
+		t.Errorf("a machine's root is not taken: %s, %v", cfg.Trust.XDSRoot, err)
+	}
+}
+
 // TestWithoutEffectIsTold says that what Istio's agent would act on, and this one does not, is reported.
 func TestWithoutEffectIsTold(t *testing.T) {
 	root := t.TempDir()
