@@ -50,8 +50,11 @@ func TestProblems(t *testing.T) {
 	if _, injected, err := in.Pod(pod, nil, Owner{}); err != nil || !injected {
 		t.Errorf("injected %v, error %v", injected, err)
 	}
-	if in, err = New(Options{}); err != nil || len(in.Problems()) > 0 {
+	if in, err = New(Options{Values: []byte("sidecarInjectorWebhook: {defaultTemplates: []}")}); err != nil || len(in.Problems()) > 0 {
 		t.Errorf("without a configuration: %v, %v", in.Problems(), err)
+	}
+	if out, _, err := in.Pod(parsePod(t, podWithProbe), nil, Owner{}); err != nil || findProxy(out) == nil {
+		t.Errorf("an empty list of default templates gives no sidecar (%v)", err)
 	}
 }
 

@@ -154,6 +154,9 @@ func loadConfig(s *settings, text []byte) (*config, error) {
 	}
 	maps.Copy(templates, c.Templates)
 	c.Templates = templates
+	if len(c.DefaultTemplates) == 0 { // as in the values of Istio's charts
+		c.DefaultTemplates = []string{"sidecar"}
+	}
 	if c.Policy != "enabled" && c.Policy != "disabled" {
 		return nil, fmt.Errorf("injection config: policy: %q is neither enabled nor disabled", c.Policy)
 	}
