@@ -121,9 +121,10 @@ func appendMultusNetwork(networks, name string) string {
 	return networks[:end] + separator + fmt.Sprintf(`{"name": %q}`, name) + networks[end:]
 }
 
-// otelResourceAttributes gives the value of OTEL_RESOURCE_ATTRIBUTES that a pod's metadata and its workload
-// mean: the annotations resource.opentelemetry.io/…, else labels and names
-// (https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes). The arguments may come in any order.
+// otelResourceAttributes gives the value of OTEL_RESOURCE_ATTRIBUTES for a pod's metadata, its workload and its
+// spec, which may come in any order: namespace, version and instance of the service, and what annotations
+// resource.opentelemetry.io/… say (https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes).
+// The service's name is not among them: proxies have it from their configuration.
 func otelResourceAttributes(args ...any) string {
 	var meta metav1.ObjectMeta
 	var workload types.NamespacedName
@@ -140,20 +141,25 @@ func otelResourceAttributes(args ...any) string {
 			container = v.Name
 		}
 	}
-	attributes := map[string]string{
-		"service.name":      firstNonEmpty(meta.Labels["app.kubernetes.io/instance"], meta.Labels["app.kubernetes.io/name"], workload.Name, meta.Name, container),
-		"service.namespace": firstNonEmpty(meta.Namespace, workload.Namespace),
-		"service.version":   meta.Labels["app.kubernetes.io/version"],
-	}
-	for name, value := range meta.Annotations {
-		if key, ok := strings.CutPrefix(name, "resource.opentelemetry.io/"); ok && key != "" {
-			attributes[key] = value
-		}
+	const prefix = "resource.opentelemetry.io/"
+	namespace := firstNonEmpty(meta.Annotations[prefix+"service.namespace"], meta.Namespace, workload.Namespace, "default")
+	instance := ""
+	if container != "" {
+		instance = namespace + ".$(POD_NAME)." + container // the kubelet puts the pod's name in
 	}
 	var out []string
-	for _, key := range slices.Sorted(maps.Keys(attributes)) {
-		if value := attributes[key]; value != "" {
-			out = append(out, key+"="+url.PathEscape(value))
+	add := func(key, value string) {
+		if value != "" {
+			out = append(out, key+"="+value)
+		}
+	}
+	add("service.namespace", url.PathEscape(namespace))
+	add("service.version", url.PathEscape(firstNonEmpty(meta.Annotations[prefix+"service.version"], meta.Labels["app.kubernetes.io/version"])))
+	add("service.instance.id", firstNonEmpty(url.PathEscape(meta.Annotations[prefix+"service.instance.id"]), instance))
+	for _, name := range slices.Sorted(maps.Keys(meta.Annotations)) {
+		key, ok := strings.CutPrefix(name, prefix)
+		if ok && !slices.Contains([]string{"", "service.namespace", "service.version", "service.instance.id"}, key) {
+			add(key, url.PathEscape(meta.Annotations[name]))
 		}
 	}
 	return strings.Join(out, ",")
