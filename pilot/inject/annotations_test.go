@@ -61,7 +61,7 @@ var annotationCases = map[string]struct {
 	},
 	"proxy.istio.io/overrides":                              {good: "{}", bad: "["},
 	"prometheus.istio.io/merge-metrics":                     {good: "false", absent: "prometheus.io/port", bad: "perhaps"},
-	"prometheus.istio.io/scrape-targets":                    {good: "9101:/m, 9102", want: `"targets":[{"port":"9101","path":"/m"},{"port":"9102","path":"/metrics"}]`, bad: "15090"},
+	"prometheus.istio.io/scrape-targets":                    {good: "9101:/m, 9102", want: `{"scrape":"true","path":"/m","port":"9101","targets":[{"port":"9101","path":"/m"},{"port":"9102","path":"/metrics"}]`, bad: "15090"},
 	"prometheus.istio.io/secure-envoy-port":                 {good: "15091", want: "15091", bad: "0"},
 	"sidecar.istio.io/statsCompression":                     {good: "gzip", want: "statsCompression: gzip", bad: "rar"},
 	"prometheus.istio.io/secure-port":                       {good: "9443", want: "9443", bad: "x"},

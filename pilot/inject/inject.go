@@ -22,6 +22,11 @@ import (
 const (
 	ProxyContainer = "istio-proxy"
 	InitContainer  = "istio-init"
+
+	// Istio's templates have two more: one that looks whether a CNI plugin did the work of InitContainer,
+	// and has to be the first, and one that lets the proxy's memory be dumped.
+	validationContainer = "istio-validation"
+	coreDumpContainer   = "enable-core-dump"
 )
 
 // DefaultRevision is the revision whose name users may leave out.
@@ -202,17 +207,23 @@ func setAnnotations(pod *corev1.Pod, annotations map[string]string) {
 // network is redirected last, when only the proxy is left to start.
 func reorder(pod, original *corev1.Pod, data *templateData) {
 	native := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == ProxyContainer })
-	const first, last = -1, 1 << 30
+	const first, last = -4, 1 << 30
 	rank := func(name string, init bool, own []corev1.Container) int {
 		switch {
-		case name == ProxyContainer && (init || data.Hold):
-			return first
-		case name == ProxyContainer:
+		case name == ProxyContainer && !init && !data.Hold:
 			return last
-		case name == InitContainer && native:
-			return first - 1
+		case name == ProxyContainer:
+			return first + 2
+		case name == validationContainer && init:
+			return first + 1
+		case name == InitContainer && init && native:
+			return first
+		case name == coreDumpContainer && init && native:
+			return first + 3
 		case name == InitContainer && init:
 			return last
+		case name == coreDumpContainer && init:
+			return last + 1
 		}
 		if i := slices.IndexFunc(own, func(c corev1.Container) bool { return c.Name == name }); i >= 0 {
 			return i

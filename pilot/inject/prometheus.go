@@ -100,7 +100,10 @@ func (in *Injector) mergePrometheus(pod *corev1.Pod, data *templateData) error {
 	if own.Targets, err = parseTargets(pod.Annotations[scrapeTargetsAnnotation], agent); err != nil {
 		return fmt.Errorf("annotation %s: %w", scrapeTargetsAnnotation, err)
 	}
-	if own.Scrape != "" || own.Path != "" || own.Port != "" || own.Scheme != "" || len(own.Targets) > 0 {
+	if len(own.Targets) > 0 { // also for an agent that knows one target
+		own.Scrape, own.Port, own.Path = "true", own.Targets[0].Port, own.Targets[0].Path
+	}
+	if own.Scrape != "" || own.Path != "" || own.Port != "" || own.Scheme != "" {
 		text, err := json.Marshal(own)
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", envPrometheus, err)
@@ -166,6 +169,9 @@ func restorePrometheus(pod *corev1.Pod, env []corev1.EnvVar) error {
 		if err := json.Unmarshal([]byte(text), &own); err != nil {
 			return fmt.Errorf("container %s: %s of an earlier injection: %w", ProxyContainer, envPrometheus, err)
 		}
+	}
+	if len(own.Targets) > 0 { // these come from another annotation, which is still there
+		own = scrape{}
 	}
 	for name, value := range map[string]string{
 		prometheusScrape: own.Scrape, prometheusPath: own.Path,

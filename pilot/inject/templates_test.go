@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // istioFunctions are those that Istio gives its templates besides sprig's.
@@ -66,6 +68,47 @@ func TestOpenShiftUser(t *testing.T) {
 		uid, gid := openShiftUser(map[string]string{"openshift.io/sa.scc.uid-range": text}, 1337, 1337)
 		if uid != want || gid != want {
 			t.Errorf("%q: user %d, group %d, want %d", text, uid, gid, want)
+		}
+	}
+}
+
+// TestOrder says where the containers of Istio's templates stand beside the pod's own.
+func TestOrder(t *testing.T) {
+	for _, tc := range []struct {
+		native, hold      bool
+		inits, containers string
+	}{
+		{false, false, "istio-validation own istio-init enable-core-dump", "app istio-proxy"},
+		{false, true, "istio-validation own istio-init enable-core-dump", "istio-proxy app"},
+		{true, false, "istio-init istio-validation istio-proxy enable-core-dump own", "app"},
+	} {
+		named := func(names ...string) (out []corev1.Container) {
+			for _, n := range names {
+				out = append(out, corev1.Container{Name: n})
+			}
+			return out
+		}
+		original := &corev1.Pod{Spec: corev1.PodSpec{InitContainers: named("own"), Containers: named("app")}}
+		pod := original.DeepCopy()
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, named("enable-core-dump", "istio-init", "istio-validation")...)
+		if tc.native {
+			pod.Spec.InitContainers = append(pod.Spec.InitContainers, named("istio-proxy")...)
+		} else {
+			pod.Spec.Containers = append(pod.Spec.Containers, named("istio-proxy")...)
+		}
+		reorder(pod, original, &templateData{Hold: tc.hold})
+		names := func(list []corev1.Container) string {
+			var out []string
+			for _, c := range list {
+				out = append(out, c.Name)
+			}
+			return strings.Join(out, " ")
+		}
+		if got := names(pod.Spec.InitContainers); got != tc.inits {
+			t.Errorf("native %v: init containers %s, want %s", tc.native, got, tc.inits)
+		}
+		if got := names(pod.Spec.Containers); got != tc.containers {
+			t.Errorf("native %v, hold %v: containers %s, want %s", tc.native, tc.hold, got, tc.containers)
 		}
 	}
 }
