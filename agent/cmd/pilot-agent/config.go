@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
@@ -87,12 +88,10 @@ func ineffective(f proxyFlags, env, annotations map[string]string, p *proxyconfi
 	note(f.stsPort != 0, "--stsPort", "there is no exchange of tokens for Google's services")
 	note(env["GRPC_XDS_BOOTSTRAP"] != "", "GRPC_XDS_BOOTSTRAP", "applications that speak xDS themselves (proxyless gRPC) are not supported")
 	note(p.Tracing.Unsupported != "", "ProxyConfig: tracing."+p.Tracing.Unsupported, "Envoy has no such tracer any longer; use an OpenTelemetry provider")
-	for name, why := range map[string]string{
-		"sidecar.istio.io/statsHistogramBins":                "Envoy's statistics keep their bins",
-		"readiness.status.sidecar.istio.io/applicationPorts": "a proxy is ready when it has its configuration",
-	} {
-		_, set := annotations[name]
-		note(set, "annotation "+name, why)
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		note(name == "sidecar.istio.io/statsHistogramBins", "annotation "+name, "Envoy's statistics keep their bins")
+		note(name == "readiness.status.sidecar.istio.io/applicationPorts", "annotation "+name, "a proxy is ready when it has its configuration")
+		note(strings.HasPrefix(name, "ambient.istio.io/"), "annotation "+name, "there is no ambient mode")
 	}
 	return out
 }

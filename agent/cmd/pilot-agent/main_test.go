@@ -194,7 +194,7 @@ func TestRootOfTrust(t *testing.T) {
 func TestWithoutEffectIsTold(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, map[string]string{"etc/istio/pod/annotations": "sidecar.istio.io/statsHistogramBins=\"5\"\n" +
-		"readiness.status.sidecar.istio.io/applicationPorts=\"80\"\nstatus.sidecar.istio.io/port=\"0\"\n"})
+		"readiness.status.sidecar.istio.io/applicationPorts=\"80\"\nambient.istio.io/dns-capture=\"true\"\nstatus.sidecar.istio.io/port=\"0\"\n"})
 	var logs bytes.Buffer
 	f := proxyFlags{root: root, stsPort: 15463, meshConfig: "none", concurrency: -1, logAsJSON: true, templateFile: "/tmpl.json"}
 	cfg, err := newConfig("sidecar", f, map[string]string{
@@ -204,7 +204,7 @@ func TestWithoutEffectIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--stsPort", "GRPC_XDS_BOOTSTRAP", "tracing.lightstep", "statsHistogramBins", "applicationPorts", `"level":"error"`} {
+	for _, want := range []string{"--stsPort", "GRPC_XDS_BOOTSTRAP", "tracing.lightstep", "statsHistogramBins", "applicationPorts", "ambient.istio.io/dns-capture", `"level":"error"`} {
 		if !strings.Contains(logs.String(), want) {
 			t.Errorf("%s is not told:\n%s", want, &logs)
 		}
