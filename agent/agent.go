@@ -77,16 +77,25 @@ func (p *parts) run(ctx context.Context, hurry <-chan struct{}) error {
 
 func writeBootstrap(cfg Config) error {
 	cfg.Node.PilotSANs = []string{cfg.serverName(cfg.Proxy.DiscoveryAddress)}
-	data, err := bootstrap.Build(bootstrap.Config{
-		Node:            cfg.Node,
-		Proxy:           cfg.Proxy,
-		XDSSocket:       cfg.xdsSocket(),
-		SDSSocket:       cfg.sdsSocket(),
-		HealthPort:      cfg.Envoy.HealthPort,
-		PrometheusPort:  cfg.Envoy.PrometheusPort,
-		StateOfTheWorld: cfg.Envoy.StateOfTheWorld,
-		OutlierLogPath:  cfg.Envoy.OutlierLogPath,
-	})
+	c := bootstrap.Config{
+		Node:                    cfg.Node,
+		Proxy:                   cfg.Proxy,
+		XDSSocket:               cfg.xdsSocket(),
+		SDSSocket:               cfg.sdsSocket(),
+		HealthPort:              cfg.Envoy.HealthPort,
+		PrometheusPort:          cfg.Envoy.PrometheusPort,
+		SecureMetricsPort:       cfg.Envoy.SecureMetricsPort,
+		SecureMergedMetricsPort: cfg.Envoy.SecureMergedMetricsPort,
+		MetricsLocalOnly:        cfg.MetricsLocalOnly,
+		StateOfTheWorld:         cfg.Envoy.StateOfTheWorld,
+		OutlierLogPath:          cfg.Envoy.OutlierLogPath,
+		LogAsJSON:               cfg.Envoy.LogAsJSON,
+	}
+	build := func() ([]byte, error) { return bootstrap.Build(c) }
+	if path := cfg.Proxy.Bootstrap; path != "" {
+		build = func() ([]byte, error) { return bootstrap.Own(c, path) }
+	}
+	data, err := build()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 )
 
@@ -31,11 +32,18 @@ type Config struct {
 	Trust TrustConfig
 	// DNS is the name server for the workload; nil when it is off.
 	DNS *DNSConfig
-	// Probers and AppMetricsURL are the application's probes and metrics.
-	Probers       map[string]status.Prober
-	AppMetricsURL string
+	// Probers are the application's probes; who asks for one has to send ProbeToken, unless it is empty.
+	Probers    map[string]status.Prober
+	ProbeToken string
+	// ProbeLocalhost asks the application on loopback instead of the pod's address, as a mesh does whose
+	// inbound policy is LOCALHOST.
+	ProbeLocalhost bool
+	// AppMetrics are the URLs of the application's metrics.
+	AppMetrics []string
 	// MetricsLocalOnly refuses scrapes from outside the pod.
 	MetricsLocalOnly bool
+	// NoProfiling leaves out the agent's own profiles, which are served inside the pod.
+	NoProfiling bool
 	// Hurry, once closed, ends Envoy without draining.
 	Hurry <-chan struct{}
 	// Stdout and Stderr are Envoy's.
@@ -52,9 +60,12 @@ type EnvoyConfig struct {
 	Override string
 	// HealthPort and PrometheusPort are Envoy's own listeners; 0 is 15021 and 15090.
 	HealthPort, PrometheusPort int
-	OutlierLogPath             string
-	StateOfTheWorld            bool
-	Drain                      envoy.DrainPolicy
+	// SecureMetricsPort and SecureMergedMetricsPort serve metrics by mutual TLS; 0 is none.
+	SecureMetricsPort, SecureMergedMetricsPort int
+	OutlierLogPath                             string
+	LogAsJSON                                  bool
+	StateOfTheWorld                            bool
+	Drain                                      envoy.DrainPolicy
 }
 
 // TrustConfig is how control plane and CA are reached and believed.
@@ -77,6 +88,13 @@ type TrustConfig struct {
 	GraceRatio, Jitter float64
 	// RSAKeyBits asks for an RSA key; 0 is ECDSA P-256.
 	RSAKeyBits int
+	// Mounted are files with the workload's certificate, so that no CA is asked; nil for none.
+	Mounted *secret.Mounted
+	// ProvisionedDir has a certificate that proves the workload to control plane and CA without a token;
+	// empty for none.
+	ProvisionedDir string
+	// OutputDir is given the workload's certificate and key; empty for none.
+	OutputDir string
 }
 
 // DNSConfig is the name server for the workload.
@@ -125,6 +143,18 @@ func (c Config) podIP() netip.Addr {
 		return netip.Addr{}
 	}
 	return ip.Unmap()
+}
+
+// probedIP is where the application is probed.
+func (c Config) probedIP() netip.Addr {
+	ip := c.podIP()
+	switch {
+	case !c.ProbeLocalhost:
+		return ip
+	case ip.Is6():
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 func (c Config) prometheusPort() int {

@@ -183,6 +183,9 @@ func TestWholeAgent(t *testing.T) {
 	write(t, resolvConf, "nameserver 127.0.0.1\nsearch default.svc.cluster.local\n")
 	dnsAddress := fmt.Sprintf("127.0.0.1:%d", envoytest.FreePort(t))
 	cfg.DNS = &DNSConfig{ResolvConf: resolvConf, Addresses: []string{dnsAddress}}
+	cfg.Trust.OutputDir = filepath.Join(cfg.Root, "out")
+	cfg.MetricsLocalOnly = true
+	cfg.Envoy.SecureMetricsPort, cfg.Envoy.SecureMergedMetricsPort = envoytest.FreePort(t), envoytest.FreePort(t)
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -207,6 +210,12 @@ func TestWholeAgent(t *testing.T) {
 			t.Errorf("merged metrics lack %s", want)
 		}
 	}
+	envoysOwn := secureScrape(t, cfg.Envoy.SecureMetricsPort, "/stats/prometheus", cfg.Trust.OutputDir)
+	merged := secureScrape(t, cfg.Envoy.SecureMergedMetricsPort, "/metrics", cfg.Trust.OutputDir)
+	if !strings.Contains(envoysOwn, "envoy_server_live") || strings.Contains(envoysOwn, "istio_agent_") ||
+		!strings.Contains(merged, "envoy_server_live") || !strings.Contains(merged, "istio_agent_") {
+		t.Errorf("by mutual TLS Envoy's metrics are\n%.200s\nand the merged ones\n%.200s", envoysOwn, merged)
+	}
 	if ndsz := fetch(t, agent+"/debug/ndsz"); !strings.Contains(ndsz, "10.9.8.7") {
 		t.Errorf("ndsz: %s", ndsz)
 	}
@@ -217,6 +226,40 @@ func TestWholeAgent(t *testing.T) {
 	if _, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", cfg.Proxy.AdminPort)); err == nil {
 		t.Error("Envoy still runs")
 	}
+}
+
+// secureScrape fetches metrics with the certificate that was written to a directory, which a mesh's
+// Prometheus uses, and sees that nobody gets them without.
+func secureScrape(t *testing.T, port int, path, certificates string) string {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(certificates, "cert-chain.pem"), filepath.Join(certificates, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(scheme string, own ...tls.Certificate) (string, error) {
+		client := http.Client{Transport: &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, Certificates: own},
+		}}
+		res, err := client.Get(fmt.Sprintf("%s://127.0.0.1:%d%s", scheme, port, path))
+		if err != nil {
+			return "", err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return string(body), err
+	}
+	if body, err := get("http"); err == nil {
+		t.Errorf("%d answers in plaintext: %.100s", port, body)
+	}
+	if body, err := get("https"); err == nil {
+		t.Errorf("%d answers without a certificate: %.100s", port, body)
+	}
+	body, err := get("https", pair)
+	if err != nil {
+		t.Error(err)
+	}
+	return body
 }
 
 // await asks until the proxy is ready, or the agent has ended.

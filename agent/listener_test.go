@@ -79,3 +79,18 @@ func handshake(t *testing.T, port int, authority *ca.Authority) string {
 	}
 	return chain[0].URIs[0].String()
 }
+
+// TestProbedIP says where the application is probed: at the pod's address, or on its loopback.
+func TestProbedIP(t *testing.T) {
+	for _, tc := range []struct {
+		ip    string
+		local bool
+		want  string
+	}{{"10.0.0.7", false, "10.0.0.7"}, {"10.0.0.7", true, "127.0.0.1"}, {"fd00::7", true, "::1"}, {"fd00::7", false, "fd00::7"}} {
+		c := Config{ProbeLocalhost: tc.local}
+		c.Node.IPs = []string{tc.ip}
+		if got := c.probedIP().String(); got != tc.want {
+			t.Errorf("%+v: %s", tc, got)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/dns"
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
 	"github.com/pilothouse-mesh/pilothouse/agent/sds"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
@@ -46,7 +47,7 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	if err := p.addSecrets(cfg, registry); err != nil {
 		return nil, err
 	}
-	p.addXDS(cfg, registry, xdsTLS, names)
+	p.addXDS(cfg, registry, cfg.withOwnCertificate(xdsTLS), names)
 	p.status = newStatus(cfg, registry, p.envoy, names, quit)
 	return p, nil
 }
@@ -59,6 +60,8 @@ func newEnvoy(cfg Config) *envoy.Process {
 			Override:          cfg.Envoy.Override,
 			DrainDuration:     cfg.Proxy.DrainDuration,
 			IPv6:              cfg.ipv6(),
+			FlushInterval:     cfg.Proxy.FlushInterval,
+			FlushKB:           cfg.Proxy.FlushKB,
 			LogLevel:          cfg.Envoy.LogLevel,
 			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
 			Concurrency:       cfg.Envoy.Concurrency,
@@ -94,7 +97,7 @@ func (p *parts) addDNS(cfg Config, registry prometheus.Registerer) (*names, erro
 	if cfg.DNS == nil {
 		return nil, nil
 	}
-	servers, search, err := dns.ReadResolvConf(cfg.DNS.ResolvConf)
+	servers, search, err := wire.ResolvConf(cfg.DNS.ResolvConf)
 	if err != nil {
 		return nil, fmt.Errorf("DNS proxy: %w", err)
 	}
@@ -118,9 +121,12 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
 	if address == "" {
 		address = cfg.Proxy.DiscoveryAddress
 	}
-	trust, err := cfg.tls(address, cfg.Trust.CARoot)
-	if err != nil {
-		return fmt.Errorf("CA %s: %w", address, err)
+	var trust func() (*tls.Config, error)
+	if cfg.Trust.Mounted == nil { // otherwise no CA is asked
+		var err error
+		if trust, err = cfg.tls(address, cfg.Trust.CARoot); err != nil {
+			return fmt.Errorf("CA %s: %w", address, err)
+		}
 	}
 	manager := secret.New(secret.Config{
 		Address:           address,
@@ -133,6 +139,9 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
 		GracePeriodRatio:  cfg.Trust.GraceRatio,
 		GracePeriodJitter: cfg.Trust.Jitter,
 		RSAKeyBits:        cfg.Trust.RSAKeyBits,
+		Mounted:           cfg.Trust.Mounted,
+		ProvisionedDir:    cfg.Trust.ProvisionedDir,
+		OutputDir:         cfg.Trust.OutputDir,
 		Logger:            cfg.Logger,
 		Registry:          registry,
 	})
@@ -175,21 +184,35 @@ func (c Config) tls(address, root string) (func() (*tls.Config, error), error) {
 	return trust, nil
 }
 
+// withOwnCertificate lets the workload prove itself to the control plane by files, where there are any.
+func (c Config) withOwnCertificate(trust func() (*tls.Config, error)) func() (*tls.Config, error) {
+	own := c.Trust.Mounted
+	if dir := c.Trust.ProvisionedDir; dir != "" {
+		own = secret.MountedIn(dir)
+	}
+	if trust == nil || own == nil {
+		return trust
+	}
+	return secret.WithCertificate(trust, own.Cert, own.Key)
+}
+
 func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, quit func()) *status.Server {
 	sc := status.Config{
 		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
 		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
 		Metrics: status.MetricsConfig{
 			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", net.JoinHostPort(cfg.loopback(), fmt.Sprint(cfg.prometheusPort()))),
-			AppURL:    cfg.AppMetricsURL,
+			AppURLs:   cfg.AppMetrics,
 			LocalOnly: cfg.MetricsLocalOnly,
 		},
-		Probers:  cfg.Probers,
-		PodIP:    cfg.podIP(),
-		Drain:    proxy.Drain,
-		Quit:     quit,
-		Logger:   cfg.Logger,
-		Registry: registry,
+		Probers:    cfg.Probers,
+		ProbeToken: cfg.ProbeToken,
+		PodIP:      cfg.probedIP(),
+		Drain:      proxy.Drain,
+		Quit:       quit,
+		NoProfiles: cfg.NoProfiling,
+		Logger:     cfg.Logger,
+		Registry:   registry,
 	}
 	if names != nil {
 		sc.Ready = append(sc.Ready, names)

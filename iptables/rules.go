@@ -105,6 +105,20 @@ func (s Set) In(table, chain string) []Rule {
 	return out
 }
 
+// Inbound gives the rules that capture what comes into the pod, and nothing of what leaves it. They
+// are for a pod without an address of the family that leads out of its link: its applications
+// can still be reached there, by a link-local address, and must not be reached past the proxy.
+func (s Set) Inbound() Set {
+	var out Set
+	for _, r := range s {
+		outbound := slices.Contains(r.Args, chainRedirect)
+		if r.Table == TableNAT && slices.Contains([]string{chainPrerouting, chainInbound, chainInRedirect}, r.Chain) && !outbound {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // Jumps lists the rules of a table that lead into our chains.
 func (s Set) Jumps(table string) []Rule {
 	var out []Rule

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/localnode/dns"
 	"github.com/pilothouse-mesh/pilothouse/localnode/network"
 	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
@@ -239,7 +240,7 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 	var upstream []string
 	if m.cfg.Egress {
 		var err error
-		if upstream, err = dns.Upstream("/etc/resolv.conf"); err != nil {
+		if upstream, _, err = wire.ResolvConf("/etc/resolv.conf"); err != nil {
 			return nil, err
 		}
 	}

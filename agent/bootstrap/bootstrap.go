@@ -19,6 +19,8 @@ import (
 
 // The ports that Istio's users, charts and iptables rules know.
 const (
+	// StatusPort is the agent's own.
+	StatusPort = 15020
 	// HealthPort answers /healthz/ready through Envoy.
 	HealthPort = 15021
 	// PrometheusPort answers /stats/prometheus with Envoy's own metrics.
@@ -39,6 +41,13 @@ type Config struct {
 	StateOfTheWorld bool
 	// OutlierLogPath is where outlier detection logs its events; empty is nowhere.
 	OutlierLogPath string
+	// SecureMetricsPort and SecureMergedMetricsPort serve Envoy's metrics, and those of the whole pod,
+	// to clients with a certificate of the mesh; 0 is none. Their usual ports are 15091 and 15092.
+	SecureMetricsPort, SecureMergedMetricsPort int
+	// MetricsLocalOnly binds PrometheusPort to loopback.
+	MetricsLocalOnly bool
+	// LogAsJSON makes Envoy's log lines JSON objects.
+	LogAsJSON bool
 }
 
 // object and list are JSON values; encoding/json writes an object's keys in order.
@@ -61,27 +70,27 @@ func Build(c Config) ([]byte, error) {
 	if c.PrometheusPort == 0 {
 		c.PrometheusPort = PrometheusPort
 	}
-	clusters, err := clusters(c)
-	if err != nil {
-		return nil, err
-	}
 	b := object{
 		"node":                   c.node(),
 		"admin":                  admin(c),
-		"application_log_config": applicationLog(),
-		"layered_runtime":        runtime(),
+		"application_log_config": applicationLog(c.LogAsJSON),
 		"bootstrap_extensions":   list{internalListener()},
-		"overload_manager":       connectionLimit(),
-		"stats_config":           statsConfig(c.Proxy, c.Node.Annotations),
 		"dynamic_resources":      dynamicResources(c.StateOfTheWorld),
-		"static_resources":       object{"clusters": clusters, "listeners": listeners(c)},
+		"cluster_manager":        clusterManager(c.OutlierLogPath),
+		"deferred_stat_options":  object{"enable_deferred_creation_stats": true},
 	}
-	if interval := c.Node.Annotations["sidecar.istio.io/statsFlushInterval"]; interval != "" {
-		b["stats_flush_interval"] = interval
+	if err := c.addRuntime(b); err != nil {
+		return nil, err
 	}
-	if c.OutlierLogPath != "" {
-		b["cluster_manager"] = object{"outlier_detection": object{"event_log_path": c.OutlierLogPath}}
+	if err := c.addStats(b); err != nil {
+		return nil, err
 	}
+	clusters := clusters(c)
+	more, err := c.addTelemetry(b)
+	if err != nil {
+		return nil, err
+	}
+	b["static_resources"] = object{"clusters": append(clusters, more...), "listeners": listeners(c)}
 	data, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
@@ -133,20 +142,24 @@ func admin(c Config) object {
 }
 
 // applicationLog gives Envoy's log the shape that Istio's users parse.
-func applicationLog() object {
+func applicationLog(asJSON bool) object {
+	if asJSON {
+		return object{"log_format": object{"json_format": object{
+			"time": "%Y-%m-%dT%T.%fZ", "level": "%l", "scope": "envoy %n", "msg": "%j", "caller": "%g:%#", "thread": "%t",
+		}}}
+	}
 	return object{"log_format": object{"text_format": "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t"}}
 }
 
-// runtime keeps the admin layer last, so that a debugging user's value wins.
-func runtime() object {
-	return object{"layers": list{
-		object{"name": "global config", "static_layer": object{
-			// Paths with a fragment are passed on, as Istio's proxies do; the application decides.
-			"envoy.reloadable_features.http_reject_path_with_fragment": false,
-			"re2.max_program_size.error_level":                         32768,
-		}},
-		object{"name": "admin", "admin_layer": object{}},
-	}}
+// clusterManager makes what only serves traffic of a cluster when its first request comes. Most of a
+// mesh's clusters are never used by a proxy: with deferred statistics this saves a fifth of Envoy's
+// heap for 1,000 clusters and two workers, a third with eight.
+func clusterManager(outlierLog string) object {
+	m := object{"enable_deferred_cluster_creation": true}
+	if outlierLog != "" {
+		m["outlier_detection"] = object{"event_log_path": outlierLog}
+	}
+	return m
 }
 
 func internalListener() object {
@@ -157,18 +170,6 @@ func internalListener() object {
 			"buffer_size_kb": 64,
 		},
 	}
-}
-
-// connectionLimit sets the limit that Envoy warns of when it is absent to the greatest number: the
-// kernel's open-files limit is the one that counts.
-func connectionLimit() object {
-	return object{"resource_monitors": list{object{
-		"name": "envoy.resource_monitors.global_downstream_max_connections",
-		"typed_config": object{
-			"@type":                             "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-			"max_active_downstream_connections": 1<<31 - 1,
-		},
-	}}}
 }
 
 // dynamicResources has no time limit for the first clusters and listeners: a proxy without

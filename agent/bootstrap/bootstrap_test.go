@@ -59,8 +59,32 @@ func router(t *testing.T) Config {
 	return c
 }
 
+// everything has each part of a bootstrap that is not always there.
+func everything(t *testing.T) Config {
+	c := sidecar(t)
+	c.Node.Annotations = map[string]string{
+		"sidecar.istio.io/statsInclusionPrefixes": "http.{pod_ip}_",
+		"sidecar.istio.io/extraStatTags":          "team,shift",
+		"sidecar.istio.io/statsHistogramBuckets":  `{"istiocustom":[1,5,10],"cluster.xds-grpc":[1.5]}`,
+		"sidecar.istio.io/statsFlushInterval":     "10s",
+		"sidecar.istio.io/statsEvictionInterval":  "25s",
+		"sidecar.istio.io/statsCompression":       "gzip",
+	}
+	c.Proxy = resolved(t, `
+extraStatTags: [team]
+tracing: {datadog: {address: 'datadog:8126'}, tlsSettings: {mode: SIMPLE, sni: datadog}}
+statsdUdpAddress: 10.1.1.1:9125
+envoyMetricsService: {address: 'metrics:15000', tlsSettings: {mode: MUTUAL, clientCertificate: /c.pem, privateKey: /k.pem, caCertificates: /ca.pem, subjectAltNames: [metrics, 'spiffe://td/x']}, tcpKeepalive: {probes: 3, time: 10s, interval: 1500ms}}
+envoyAccessLogService: {address: 'als:15000', tlsSettings: {mode: ISTIO_MUTUAL}}
+connectionSettings: {globalDownstreamConnectionLimit: 15000}
+runtimeValues: {re2.max_program_size.error_level: '', envoy.x: 'true', envoy.y: '7'}
+`)
+	c.SecureMetricsPort, c.SecureMergedMetricsPort, c.MetricsLocalOnly, c.LogAsJSON = 15091, 15092, true, true
+	return c
+}
+
 func TestGolden(t *testing.T) {
-	cases := map[string]Config{"sidecar": sidecar(t), "router-ipv6": router(t)}
+	cases := map[string]Config{"sidecar": sidecar(t), "router-ipv6": router(t), "everything": everything(t)}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, err := Build(c)
@@ -112,8 +136,16 @@ func TestBadNodes(t *testing.T) {
 		"bad IP":   {func(c *Config) { c.Node.IPs = []string{"x"} }, "INSTANCE_IP"},
 		"no pod":   {func(c *Config) { c.Node.Pod = "" }, "POD_NAME"},
 		"tilde":    {func(c *Config) { c.Node.Domain = "a~b" }, "--domain"},
-		"zipkin":   {func(c *Config) { c.Proxy.ZipkinAddress = "zipkin" }, "tracing.zipkin.address"},
+		"zipkin":   {func(c *Config) { c.Proxy.Tracing.Zipkin = "zipkin" }, "tracing.zipkin.address"},
 		"no proxy": {func(c *Config) { c.Proxy = nil }, "ProxyConfig"},
+		"statsd":   {func(c *Config) { c.Proxy.StatsdAddress = "x:0" }, "statsdUdpAddress"},
+		"metrics":  {func(c *Config) { c.Proxy.Metrics.Address = "x" }, "envoyMetricsService.address"},
+		"tls": {func(c *Config) {
+			c.Proxy.AccessLog = proxyconfig.RemoteService{Address: "x:1", TLS: &proxyconfig.TLS{Mode: "HARD"}}
+		}, "envoyAccessLogService.address: tlsSettings"},
+		"limit":   {func(c *Config) { c.Node.Env[metaConnections] = "many" }, metaConnections},
+		"buckets": {func(c *Config) { c.Node.Annotations["sidecar.istio.io/statsHistogramBuckets"] = "[1]" }, "statsHistogramBuckets"},
+		"flush":   {func(c *Config) { c.Node.Annotations["sidecar.istio.io/statsFlushInterval"] = "0s" }, "statsFlushInterval"},
 	} {
 		c := sidecar(t)
 		tc.change(&c)
@@ -123,16 +155,40 @@ func TestBadNodes(t *testing.T) {
 	}
 }
 
+// TestConnectionLimit says who wins: ProxyConfig, the variable, the runtime value, the proxy's type.
+func TestConnectionLimit(t *testing.T) {
+	c := sidecar(t)
+	wants := func(want int) {
+		t.Helper()
+		if got, err := c.connectionLimit(); got != want || err != nil {
+			t.Errorf("limit %d, want %d (%v)", got, want, err)
+		}
+	}
+	wants(1<<31 - 1)
+	c.Node.Type = "router"
+	wants(50000)
+	c.Proxy.Runtime = map[string]string{runtimeConnections: "5000"}
+	wants(5000)
+	c.Node.Env[metaConnections] = "20000"
+	wants(20000)
+	c.Proxy.ConnectionLimit = 25000
+	wants(25000)
+}
+
 func TestServiceCluster(t *testing.T) {
 	for _, tc := range []struct {
 		configured, app, want string
 	}{
 		{"", "reviews", "reviews.ns"},
-		{"mine", "reviews", "mine"},
-		{"", "", "istio-proxy.ns"},
+		{"serviceCluster: mine", "reviews", "mine"},
+		{"", "", "reviews-v1.ns"},
+		{"tracingServiceName: CANONICAL_NAME_ONLY", "reviews", "canon"},
+		{"tracingServiceName: CANONICAL_NAME_AND_NAMESPACE", "", "canon.ns"},
+		{"tracingServiceName: APP_LABEL_AND_NAMESPACE", "reviews", "reviews.ns"},
 	} {
-		p := resolved(t, "serviceCluster: '"+tc.configured+"'")
-		if got := (Node{Namespace: "ns", Labels: map[string]string{"app": tc.app}}).cluster(p); got != tc.want {
+		p := resolved(t, tc.configured)
+		labels := map[string]string{"app": tc.app, "service.istio.io/canonical-name": "canon"}
+		if got := (Node{Namespace: "ns", Labels: labels, Env: map[string]string{"ISTIO_META_WORKLOAD_NAME": "reviews-v1"}}).cluster(p); got != tc.want {
 			t.Errorf("cluster of %+v = %q", tc, got)
 		}
 	}

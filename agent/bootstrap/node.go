@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -78,17 +79,20 @@ func (c Config) node() object {
 	return node
 }
 
-// cluster is the node's service cluster; by default app.namespace.
+// cluster is the node's service cluster, by which tracing knows it: ProxyConfig's, else the app label, else
+// the workload, with the namespace; or the canonical name where tracingServiceName says so.
 func (n Node) cluster(p *proxyconfig.Config) string {
-	if p.ServiceCluster != "" && p.ServiceCluster != proxyconfig.DefaultServiceCluster {
+	workload := cmp.Or(n.Env["ISTIO_META_WORKLOAD_NAME"], proxyconfig.DefaultServiceCluster)
+	canonical := cmp.Or(n.Labels["service.istio.io/canonical-name"], n.Labels["app.kubernetes.io/name"], n.Labels["app"], workload)
+	switch {
+	case p.NameForTraces == "CANONICAL_NAME_ONLY":
+		return canonical
+	case p.NameForTraces == "CANONICAL_NAME_AND_NAMESPACE":
+		return canonical + "." + n.Namespace
+	case p.ServiceCluster != "" && p.ServiceCluster != proxyconfig.DefaultServiceCluster:
 		return p.ServiceCluster
 	}
-	for _, label := range []string{"app", "service.istio.io/canonical-name", "app.kubernetes.io/name"} {
-		if name := n.Labels[label]; name != "" {
-			return name + "." + n.Namespace
-		}
-	}
-	return proxyconfig.DefaultServiceCluster + "." + n.Namespace
+	return cmp.Or(n.Labels["app"], workload) + "." + n.Namespace
 }
 
 // locality follows the pod's label istio-locality, region.zone.subzone (or with slashes). Without
@@ -133,6 +137,13 @@ func (c Config) metadata() object {
 	}
 	m["ENVOY_STATUS_PORT"] = c.HealthPort
 	m["ENVOY_PROMETHEUS_PORT"] = c.PrometheusPort
+	for key, port := range map[string]int{
+		"ENVOY_SECURE_METRICS_PORT": c.SecureMetricsPort, "ENVOY_SECURE_MERGED_METRICS_PORT": c.SecureMergedMetricsPort,
+	} {
+		if port != 0 {
+			m[key] = port
+		}
+	}
 	return m
 }
 

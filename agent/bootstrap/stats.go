@@ -1,10 +1,14 @@
 package bootstrap
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"time"
 )
 
 // upTo is the part of a statistic's name that a prefix owns. A name that may hold dots ends in ";"
@@ -28,7 +32,13 @@ func statsTags(extra []string) list {
 		tag("http_conn_manager_prefix", `^http\.(`+upTo+`)`),
 		tag("listener_address", `^listener\.(`+address+`)`),
 		tag("mongo_prefix", `^mongo\.(.+?)\.(collection|cmd|cx_|op_|delays_|decoding_)(.*?)$`),
+		tag("thread_name", `^server(\.(.+))\.watchdog`),
+		tag("cache", `(cache\.(.+?)\.)`),
+		tag("component", `(component\.(.+?)\.)`),
+		tag("tag", `(tag\.(.+?);\.)`),
+		tag("wasm_filter", `(wasm_filter\.(.+?)\.)`),
 		tag("authz_enforce_result", `rbac(\.(allowed|denied))`),
+		tag("authz_dry_run_action", `(\.istio_dry_run_(allow|deny)_)`),
 		tag("authz_dry_run_result", `(\.shadow_(allowed|denied))`),
 	}
 	for _, name := range extra {
@@ -43,12 +53,14 @@ func tag(name, regex string) object {
 
 // Always kept: what readiness and draining ask for, and what tells a sick proxy.
 var (
-	keepPrefixes = []string{"cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "reporter=", "component"}
+	keepPrefixes = []string{"cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "reporter=", "component", "istio"}
 	keepSuffixes = []string{"rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", "downstream_cx_active"}
 	keepRegexps  = []string{`vhost\..*\.route\..*`}
 )
 
-func statsConfig(p *proxyconfig.Config, annotations map[string]string) object {
+// addStats says which statistics Envoy keeps, how they are named, and how often they are written.
+func (c Config) addStats(b object) error {
+	p, annotations := c.Proxy, c.Node.Annotations
 	var patterns list
 	for _, part := range []struct {
 		kind       string
@@ -64,15 +76,97 @@ func statsConfig(p *proxyconfig.Config, annotations map[string]string) object {
 		if text, ok := annotations[part.annotation]; ok {
 			more = splitList(text)
 		}
-		for _, p := range append(append([]string{}, part.kept...), more...) {
+		for _, p := range append(append([]string{}, part.kept...), c.withPodIPs(more)...) {
 			patterns = append(patterns, pattern(part.kind, p))
 		}
 	}
-	return object{
+	tags := append(slices.Clone(p.ExtraStatTags), splitList(annotations["sidecar.istio.io/extraStatTags"])...)
+	config := object{
 		"use_all_default_tags": false,
-		"stats_tags":           statsTags(p.ExtraStatTags),
+		"stats_tags":           statsTags(unique(tags)),
 		"stats_matcher":        object{"inclusion_list": object{"patterns": patterns}},
 	}
+	buckets, err := histogramBuckets(annotations["sidecar.istio.io/statsHistogramBuckets"])
+	if err != nil {
+		return err
+	}
+	if len(buckets) > 0 {
+		config["histogram_bucket_settings"] = buckets
+	}
+	b["stats_config"] = config
+	return addStatsIntervals(b, annotations["sidecar.istio.io/statsFlushInterval"], annotations["sidecar.istio.io/statsEvictionInterval"])
+}
+
+// withPodIPs puts each of the pod's addresses in the place of {pod_ip}: http.{pod_ip}_ selects the inbound
+// listeners.
+func (c Config) withPodIPs(patterns []string) []string {
+	const variable = "{pod_ip}"
+	var out []string
+	for _, p := range patterns {
+		if !strings.Contains(p, variable) {
+			out = append(out, p)
+			continue
+		}
+		for _, ip := range c.Node.IPs {
+			out = append(out, strings.ReplaceAll(p, variable, ip))
+		}
+	}
+	return out
+}
+
+// histogramBuckets reads buckets by prefix of the statistic's name.
+func histogramBuckets(text string) (list, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var buckets map[string][]float64
+	if err := json.Unmarshal([]byte(text), &buckets); err != nil {
+		return nil, fmt.Errorf("bootstrap: annotation sidecar.istio.io/statsHistogramBuckets: %w", err)
+	}
+	var out list
+	for _, prefix := range slices.Sorted(maps.Keys(buckets)) {
+		out = append(out, object{"match": object{"prefix": prefix}, "buckets": buckets[prefix]})
+	}
+	return out, nil
+}
+
+// defaultFlush is Envoy's interval of flushing statistics.
+const defaultFlush = 5 * time.Second
+
+// addStatsIntervals sets how often statistics are flushed, and when one that is not used is forgotten. Envoy
+// wants the latter as a multiple of the former, so it is rounded up.
+func addStatsIntervals(b object, flushText, evictText string) error {
+	flush := defaultFlush
+	if flushText != "" {
+		d, err := time.ParseDuration(flushText)
+		if err != nil || d < time.Millisecond {
+			return fmt.Errorf("bootstrap: annotation sidecar.istio.io/statsFlushInterval: %q is no duration of a millisecond or more", flushText)
+		}
+		flush = d
+		b["stats_flush_interval"] = seconds(d)
+	}
+	if evictText == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(evictText)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("bootstrap: annotation sidecar.istio.io/statsEvictionInterval: %q is no duration", evictText)
+	}
+	b["stats_eviction_interval"] = seconds((d + flush - 1) / flush * flush)
+	return nil
+}
+
+// seconds writes a duration as protobuf's JSON does.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }
+
+func unique(values []string) []string {
+	var out []string
+	for _, v := range values {
+		if v != "" && !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func pattern(kind, text string) object {

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
 
@@ -96,7 +97,7 @@ func start(t *testing.T, s *Server) string {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, servers) }()
+	go func() { done <- wire.Serve(ctx, servers...) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -254,7 +255,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		resp := s.answer(context.Background(), req, false)
-		fit(req, resp, false)
+		wire.Fit(req, resp, false)
 		if _, err := resp.Pack(); err != nil {
 			t.Errorf("%v\nis answered by what cannot be sent: %v\n%v", req, err, resp)
 		}

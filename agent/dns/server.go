@@ -1,5 +1,10 @@
 // Package dns answers the workload's names on the node: those of the mesh from the name table that
 // the control plane sends, all others by asking the machine's nameservers.
+//
+// The local mesh has a nameserver of its own (localnode/dns), for it answers pods without a sidecar, and
+// before there is a control plane. What both share is in package wire. Their tables differ: this one has
+// short names, wildcards and search domains of one workload, and before its first table no name is known not
+// to exist; that one is what a cluster's nameserver has, with SRV and CNAME.
 package dns
 
 import (
@@ -14,8 +19,8 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
 
@@ -27,7 +32,7 @@ type Config struct {
 	Namespace string
 	// Domain of Kubernetes services, "cluster.local" when empty.
 	Domain string
-	// Search domains of the workload; the first one gets a CNAME chain. See ReadResolvConf.
+	// Search domains of the workload; the first one gets a CNAME chain. See wire.ResolvConf.
 	Search []string
 	// Nameservers that other names are forwarded to, host:port.
 	Nameservers []string
@@ -41,12 +46,8 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-const (
-	// maxForwards bounds the queries that wait for a nameserver; more are refused at once.
-	maxForwards = 512
-	// stopTimeout is how long answers under way may take when the server ends.
-	stopTimeout = time.Second
-)
+// maxForwards bounds the queries that wait for a nameserver; more are refused at once.
+const maxForwards = 512
 
 // Server is the node's nameserver.
 type Server struct {
@@ -103,7 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, servers)
+	return wire.Serve(ctx, servers...)
 }
 
 // listen binds every address for UDP and TCP before any is served.
@@ -144,40 +145,12 @@ func closeAll(servers []*dns.Server) error {
 	return errors.Join(errs...)
 }
 
-func serve(ctx context.Context, servers []*dns.Server) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, srv := range servers {
-		started := make(chan struct{})
-		srv.NotifyStartedFunc = func() { close(started) }
-		ended := make(chan struct{})
-		g.Go(func() error {
-			defer close(ended)
-			return srv.ActivateAndServe()
-		})
-		g.Go(func() error {
-			select {
-			case <-started:
-			case <-ended: // it did not start
-				return nil
-			}
-			<-ctx.Done()
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			defer cancel()
-			if err := srv.ShutdownContext(stop); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("DNS: %w", err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
 // handle answers one query.
 func (s *Server) handle(ctx context.Context, w dns.ResponseWriter, req *dns.Msg) {
 	s.metrics.requests.Inc()
-	_, tcp := w.RemoteAddr().(*net.TCPAddr)
+	tcp := wire.ByTCP(w)
 	resp := s.answer(ctx, req, tcp)
-	fit(req, resp, tcp)
+	wire.Fit(req, resp, tcp)
 	if err := w.WriteMsg(resp); err != nil {
 		s.cfg.Logger.Debug("DNS: answer not sent", "client", w.RemoteAddr().String(), "error", err)
 	}
@@ -213,19 +186,4 @@ func failure(req *dns.Msg, rcode int) *dns.Msg {
 	resp := new(dns.Msg).SetRcode(req, rcode)
 	resp.RecursionAvailable = true
 	return resp
-}
-
-// fit makes the answer as large as the client can take, and speaks EDNS when the client does.
-func fit(req, resp *dns.Msg, tcp bool) {
-	size := dns.MinMsgSize
-	if opt := req.IsEdns0(); opt != nil {
-		size = max(size, int(opt.UDPSize()))
-		if resp.IsEdns0() == nil {
-			resp.SetEdns0(uint16(min(size, dns.DefaultMsgSize)), opt.Do())
-		}
-	}
-	if tcp {
-		size = dns.MaxMsgSize
-	}
-	resp.Truncate(size)
 }

@@ -78,9 +78,12 @@ func countsForDrain(stat string) bool {
 		return false
 	}
 	listener = strings.TrimSuffix(listener, ".downstream_cx_active")
-	return listener != "admin" && !strings.HasPrefix(listener, "envoy_internal_") &&
-		!strings.HasSuffix(listener, "_15021") && !strings.HasSuffix(listener, "_15090") &&
-		!strings.Contains(listener, ".http.")
+	for _, own := range []string{"_15021", "_15090", "_15091", "_15092"} {
+		if strings.HasSuffix(listener, own) {
+			return false
+		}
+	}
+	return listener != "admin" && !strings.HasPrefix(listener, "envoy_internal_") && !strings.Contains(listener, ".http.")
 }
 
 func (a *admin) call(ctx context.Context, method, path string) (io.ReadCloser, error) {

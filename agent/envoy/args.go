@@ -19,6 +19,9 @@ type Options struct {
 	LogLevel, ComponentLogLevel string
 	// Concurrency is the number of workers; 0 is one for each core.
 	Concurrency int
+	// FlushInterval and FlushKB say when access logs go to their files; 0 is a second and Envoy's 64 KiB.
+	FlushInterval time.Duration
+	FlushKB       int
 }
 
 // Args gives Envoy's arguments.
@@ -27,16 +30,23 @@ func Args(o Options) []string {
 	if o.IPv6 {
 		version = "v6"
 	}
+	flush := o.FlushInterval
+	if flush == 0 {
+		flush = time.Second
+	}
 	args := []string{
 		"-c", o.Bootstrap,
 		"--drain-time-s", strconv.Itoa(int(o.DrainDuration.Round(time.Second) / time.Second)),
 		"--drain-strategy", "immediate",
 		"--local-address-ip-version", version,
-		"--file-flush-interval-msec", "1000",
+		"--file-flush-interval-msec", strconv.FormatInt(flush.Milliseconds(), 10),
 		// Two Envoys on one machine would otherwise fight for one shared memory region.
 		"--disable-hot-restart",
 		"--allow-unknown-static-fields",
 		"--skip-deprecated-logs",
+	}
+	if o.FlushKB > 0 {
+		args = append(args, "--file-flush-min-size-kb", strconv.Itoa(o.FlushKB))
 	}
 	if o.LogLevel != "" {
 		args = append(args, "-l", o.LogLevel)

@@ -222,7 +222,7 @@ func TestEnvoyThatEndsWhileDraining(t *testing.T) {
 
 func TestUntilIdle(t *testing.T) {
 	const own = "listener.admin.downstream_cx_active: 1\nlistener.0.0.0.0_15021.downstream_cx_active: 2\n" +
-		"listener.0.0.0.0_15090.downstream_cx_active: 1\nlistener.envoy_internal_x.downstream_cx_active: 7\n" +
+		"listener.0.0.0.0_15090.downstream_cx_active: 1\nlistener.0.0.0.0_15092.downstream_cx_active: 1\nlistener.envoy_internal_x.downstream_cx_active: 7\n" +
 		"listener.0.0.0.0_15006.worker_0.downstream_cx_active: 9\nhttp.x.downstream_cx_active: 9\n"
 	for name, tc := range map[string]struct {
 		active func(int) (string, int)

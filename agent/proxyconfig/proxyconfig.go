@@ -4,6 +4,7 @@
 package proxyconfig
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -38,8 +39,25 @@ type Config struct {
 	TerminationDrain time.Duration
 	// Metadata are further variables for the proxy (proxyMetadata).
 	Metadata map[string]string
-	// ZipkinAddress is host:port of a Zipkin collector, or empty.
-	ZipkinAddress string
+	// Tracing says where spans go unless the control plane says otherwise.
+	Tracing Tracing
+	// StatsdAddress is host:port of a statsd server (UDP), or empty.
+	StatsdAddress string
+	// Metrics and AccessLog are Envoy's gRPC services for metrics and access logs.
+	Metrics, AccessLog RemoteService
+	// Runtime are values of Envoy's runtime; an empty one removes a default.
+	Runtime map[string]string
+	// ConnectionLimit bounds the downstream connections of the whole Envoy; 0 is unset.
+	ConnectionLimit int
+	// Uncompressed turns compression of Envoy's own metrics off.
+	Uncompressed bool
+	// FlushInterval and FlushKB say when access logs are written to their files; 0 is the default.
+	FlushInterval time.Duration
+	FlushKB       int
+	// Bootstrap is the path of a bootstrap that takes the place of the built one, or empty.
+	Bootstrap string
+	// NameForTraces says what the node's cluster is called after (tracingServiceName).
+	NameForTraces string
 	// ExtraStatTags are further tags to extract from statistics' names.
 	ExtraStatTags []string
 	// StatNameLength is accepted and without effect, as in every Envoy since 1.11.
@@ -52,6 +70,35 @@ type Config struct {
 	BinaryPath string
 	// Raw is the merged document with all fields, also those that only the control plane reads.
 	Raw map[string]any
+}
+
+// Tracing is a collector of spans; one of the addresses is set at most.
+type Tracing struct {
+	// Zipkin and Datadog are host:port.
+	Zipkin, Datadog string
+	// TLS is how the collector is reached; nil is plaintext.
+	TLS *TLS
+	// Unsupported names a tracer that upstream Envoy does not have, or is empty.
+	Unsupported string
+}
+
+// RemoteService is a gRPC service that Envoy sends to.
+type RemoteService struct {
+	// Address is host:port; empty is none.
+	Address      string         `json:"address"`
+	TLS          *TLS           `json:"tlsSettings"`
+	TCPKeepalive map[string]any `json:"tcpKeepalive"`
+}
+
+// TLS is Istio's ClientTLSSettings, as far as files on the node are concerned.
+type TLS struct {
+	Mode               string   `json:"mode"` // DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL
+	ClientCertificate  string   `json:"clientCertificate"`
+	PrivateKey         string   `json:"privateKey"`
+	CACertificates     string   `json:"caCertificates"`
+	SubjectAltNames    []string `json:"subjectAltNames"`
+	SNI                string   `json:"sni"`
+	InsecureSkipVerify bool     `json:"insecureSkipVerify"`
 }
 
 // StatsMatcher selects the statistics that Envoy keeps, beyond those that are always kept.
@@ -149,15 +196,49 @@ type wire struct {
 	TerminationDrainDuration duration          `json:"terminationDrainDuration"`
 	ProxyMetadata            map[string]string `json:"proxyMetadata"`
 	Tracing                  struct {
-		Zipkin struct {
-			Address string `json:"address"`
-		} `json:"zipkin"`
+		Zipkin          collector      `json:"zipkin"`
+		Datadog         collector      `json:"datadog"`
+		Lightstep       map[string]any `json:"lightstep"`
+		Stackdriver     map[string]any `json:"stackdriver"`
+		OpenCensusAgent map[string]any `json:"openCensusAgent"`
+		TLSSettings     *TLS           `json:"tlsSettings"`
 	} `json:"tracing"`
-	ExtraStatTags     []string     `json:"extraStatTags"`
-	StatNameLength    integer      `json:"statNameLength"`
-	ProxyStatsMatcher StatsMatcher `json:"proxyStatsMatcher"`
-	ServiceCluster    string       `json:"serviceCluster"`
-	BinaryPath        string       `json:"binaryPath"`
+	ZipkinAddress              string            `json:"zipkinAddress"`
+	StatsdUDPAddress           string            `json:"statsdUdpAddress"`
+	EnvoyMetricsService        RemoteService     `json:"envoyMetricsService"`
+	EnvoyMetricsServiceAddress string            `json:"envoyMetricsServiceAddress"`
+	EnvoyAccessLogService      RemoteService     `json:"envoyAccessLogService"`
+	RuntimeValues              map[string]string `json:"runtimeValues"`
+	ConnectionSettings         struct {
+		GlobalDownstreamConnectionLimit integer `json:"globalDownstreamConnectionLimit"`
+	} `json:"connectionSettings"`
+	StatsCompression           *bool        `json:"statsCompression"`
+	FileFlushInterval          duration     `json:"fileFlushInterval"`
+	FileFlushMinSizeKB         integer      `json:"fileFlushMinSizeKb"`
+	CustomConfigFile           string       `json:"customConfigFile"`
+	ProxyBootstrapTemplatePath string       `json:"proxyBootstrapTemplatePath"`
+	TracingServiceName         string       `json:"tracingServiceName"`
+	ExtraStatTags              []string     `json:"extraStatTags"`
+	StatNameLength             integer      `json:"statNameLength"`
+	ProxyStatsMatcher          StatsMatcher `json:"proxyStatsMatcher"`
+	ServiceCluster             string       `json:"serviceCluster"`
+	BinaryPath                 string       `json:"binaryPath"`
+}
+
+type collector struct {
+	Address string `json:"address"`
+}
+
+func (w *wire) tracing() Tracing {
+	t := Tracing{Zipkin: cmp.Or(w.Tracing.Zipkin.Address, w.ZipkinAddress), Datadog: w.Tracing.Datadog.Address, TLS: w.Tracing.TLSSettings}
+	for name, set := range map[string]bool{
+		"lightstep": w.Tracing.Lightstep != nil, "stackdriver": w.Tracing.Stackdriver != nil, "openCensusAgent": w.Tracing.OpenCensusAgent != nil,
+	} {
+		if set {
+			t.Unsupported = name
+		}
+	}
+	return t
 }
 
 func decode(raw map[string]any) (*Config, error) {
@@ -181,13 +262,29 @@ func decode(raw map[string]any) (*Config, error) {
 		DrainDuration:    time.Duration(w.DrainDuration),
 		TerminationDrain: time.Duration(w.TerminationDrainDuration),
 		Metadata:         w.ProxyMetadata,
-		ZipkinAddress:    w.Tracing.Zipkin.Address,
+		Tracing:          w.tracing(),
+		StatsdAddress:    w.StatsdUDPAddress,
+		Metrics:          w.EnvoyMetricsService,
+		AccessLog:        w.EnvoyAccessLogService,
+		Runtime:          w.RuntimeValues,
+		ConnectionLimit:  int(w.ConnectionSettings.GlobalDownstreamConnectionLimit),
+		Uncompressed:     w.StatsCompression != nil && !*w.StatsCompression,
+		FlushInterval:    time.Duration(w.FileFlushInterval),
+		FlushKB:          int(w.FileFlushMinSizeKB),
+		Bootstrap:        cmp.Or(w.CustomConfigFile, w.ProxyBootstrapTemplatePath),
+		NameForTraces:    w.TracingServiceName,
 		ExtraStatTags:    w.ExtraStatTags,
 		StatNameLength:   int(w.StatNameLength),
 		Stats:            w.ProxyStatsMatcher,
 		ServiceCluster:   w.ServiceCluster,
 		BinaryPath:       w.BinaryPath,
 		Raw:              raw,
+	}
+	if c.Metrics.Address == "" {
+		c.Metrics.Address = w.EnvoyMetricsServiceAddress
+	}
+	if c.ConnectionLimit < 0 {
+		return nil, fmt.Errorf("connectionSettings.globalDownstreamConnectionLimit: %d is less than 0", c.ConnectionLimit)
 	}
 	if w.Concurrency != nil {
 		if *w.Concurrency < 0 {

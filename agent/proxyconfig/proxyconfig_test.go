@@ -16,7 +16,7 @@ func TestLaterLayersWin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.DiscoveryAddress != "pod:15012" || *c.Concurrency != 3 || c.TerminationDrain != 7*time.Second ||
-		c.DrainDuration != 45*time.Second || c.ZipkinAddress != "zipkin:9411" || c.AdminPort != 15000 {
+		c.DrainDuration != 45*time.Second || c.Tracing.Zipkin != "zipkin:9411" || c.AdminPort != 15000 {
 		t.Errorf("resolved %+v", c)
 	}
 	if c.Metadata["A"] != "env" || c.Metadata["B"] != "mesh" {

@@ -40,6 +40,15 @@ func (d *duration) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Seconds reads such a duration as whole seconds, at least one.
+func Seconds(text string) (int, error) {
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 {
+		return 0, fmt.Errorf("%q is no duration such as \"45s\"", text)
+	}
+	return max(int(v/time.Second), 1), nil
+}
+
 // userKeyed are the fields whose keys are the user's own and no field names.
 var userKeyed = map[string]bool{"proxyMetadata": true, "customTags": true, "runtimeValues": true}
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -122,7 +123,11 @@ func (c *client) credentials(token string, current *Value) (credentials.Transpor
 	if c.cfg.TLS == nil {
 		return insecure.NewCredentials(), nil
 	}
-	cfg, err := c.cfg.TLS()
+	settings := c.cfg.TLS
+	if p := c.cfg.ProvisionedDir; p != "" && current == nil {
+		settings = WithCertificate(settings, filepath.Join(p, certFile), filepath.Join(p, keyFile))
+	}
+	cfg, err := settings()
 	if err != nil {
 		return nil, err
 	}

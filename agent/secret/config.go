@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,28 +37,66 @@ type Config struct {
 	GracePeriodRatio, GracePeriodJitter float64
 	// RSAKeyBits asks for an RSA key of so many bits; zero means ECDSA P-256.
 	RSAKeyBits int
+	// Mounted are files that hold the workload's certificate, so that no CA is asked; nil for none.
+	Mounted *Mounted
+	// ProvisionedDir is a directory with cert-chain.pem and key.pem, by which the workload proves itself
+	// where there is no token, such as on a virtual machine; empty for none.
+	ProvisionedDir string
+	// OutputDir is a directory that is given the workload's certificate, key and roots whenever they
+	// change, for programs that cannot ask by SDS; empty for none. Only there does a key get onto a disk.
+	OutputDir string
 	// Logger must not be nil. No key and no token is ever logged.
 	Logger *slog.Logger
 	// Registry takes the metrics istio_agent_*; nil for none.
 	Registry prometheus.Registerer
 }
 
+// Mounted are PEM files with the workload's certificate chain, its key, and the roots of its peers.
+type Mounted struct{ Cert, Key, Root string }
+
+// The names of such files in a directory, which are Istio's.
+const (
+	certFile = "cert-chain.pem"
+	keyFile  = "key.pem"
+	rootFile = "root-cert.pem"
+)
+
+// MountedIn gives the files of a directory under their usual names.
+func MountedIn(dir string) *Mounted {
+	return &Mounted{Cert: filepath.Join(dir, certFile), Key: filepath.Join(dir, keyFile), Root: filepath.Join(dir, rootFile)}
+}
+
+// WithCertificate adds to a client's settings the certificate in two files, which are read anew for each
+// connection. While they cannot be read there is none, and a token has to prove who is calling.
+func WithCertificate(settings func() (*tls.Config, error), certFile, keyFile string) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) {
+		cfg, err := settings()
+		if err != nil {
+			return nil, err
+		}
+		if pair, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {
+			cfg.Certificates = []tls.Certificate{pair}
+		}
+		return cfg, nil
+	}
+}
+
 // ServerTLS gives settings for a client that verifies the control plane named serverName against
-// the roots in rootFile, which is read anew on every call; the name "SYSTEM" stands for the
+// the file roots, which is read anew on every call; the name "SYSTEM" stands for the
 // machine's own roots.
-func ServerTLS(rootFile, serverName string) func() (*tls.Config, error) {
+func ServerTLS(roots, serverName string) func() (*tls.Config, error) {
 	return func() (*tls.Config, error) {
 		cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
-		if rootFile == "SYSTEM" {
+		if roots == "SYSTEM" {
 			return cfg, nil
 		}
-		pem, err := os.ReadFile(rootFile)
+		pem, err := os.ReadFile(roots)
 		if err != nil {
 			return nil, fmt.Errorf("root certificate of the control plane: %w", err)
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("root certificate of the control plane: %s holds no PEM certificate", rootFile)
+			return nil, fmt.Errorf("root certificate of the control plane: %s holds no PEM certificate", roots)
 		}
 		return cfg, nil
 	}

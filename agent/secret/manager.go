@@ -82,7 +82,12 @@ func New(cfg Config) *Manager {
 func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.files.run(ctx) })
-	g.Go(func() error { m.renew(ctx); return nil })
+	if m.cfg.Mounted == nil {
+		g.Go(func() error { m.renew(ctx); return nil })
+	}
+	if m.cfg.OutputDir != "" {
+		g.Go(func() error { m.output(ctx); return nil })
+	}
 	return g.Wait()
 }
 
@@ -145,7 +150,11 @@ func (m *Manager) notify() {
 // Secret gives the present value of a name, nil while it is not there yet. An error says that the
 // name can never have a value.
 func (m *Manager) Secret(name string) (*Value, error) {
-	switch {
+	switch mounted := m.cfg.Mounted; {
+	case name == Workload && mounted != nil:
+		return m.files.secret("file-cert:" + mounted.Cert + "~" + mounted.Key)
+	case name == Root && mounted != nil:
+		return m.files.secret("file-root:" + mounted.Root)
 	case name == Workload:
 		return m.WorkloadCertificate(), nil
 	case name == Root:

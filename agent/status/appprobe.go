@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,13 +14,15 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health/grpc_health_v1"
+	"github.com/pilothouse-mesh/pilothouse/agent/status/grpchealth"
 )
 
 // maxProbeBody is how much of the application's answer is given on: a kubelet reads as much.
 const maxProbeBody = 10 << 10
+
+// probeHeader carries the secret that the injector wrote into the pod, by which a probe or hook is known
+// to come from the kubelet. Package pilot/inject has the same name.
+const probeHeader = "X-Pilothouse-Probe"
 
 // Probes come from these addresses, which the pod's redirection lets pass: a probe must not go
 // through the proxy whose pod it asks about.
@@ -31,13 +34,14 @@ var (
 // appProber makes the application's probes on the kubelet's behalf.
 type appProber struct {
 	probers map[string]Prober
+	token   string // what probeHeader has to say; empty where the injector gave none
 	podIP   netip.Addr
 	dialer  net.Dialer
 	client  *http.Client
 	logger  *slog.Logger
 }
 
-func newAppProber(probers map[string]Prober, podIP netip.Addr, logger *slog.Logger) *appProber {
+func newAppProber(probers map[string]Prober, token string, podIP netip.Addr, logger *slog.Logger) *appProber {
 	if !podIP.IsValid() {
 		podIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
@@ -46,7 +50,7 @@ func newAppProber(probers map[string]Prober, podIP netip.Addr, logger *slog.Logg
 		source = probeSource6
 	}
 	p := &appProber{
-		probers: probers, podIP: podIP, logger: logger,
+		probers: probers, token: token, podIP: podIP, logger: logger,
 		dialer: net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}},
 	}
 	p.client = &http.Client{
@@ -73,8 +77,19 @@ func sameHostOnly(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// ServeHTTP answers 400 for a path that no probe has and 500 for a probe that fails.
+// told says whether a request comes from who was told to ask. A pod that was injected by Istio has no
+// secret, and there everyone is, as with Istio's agent. Comparing takes the same time for every guess.
+func (p *appProber) told(r *http.Request) bool {
+	return p.token == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get(probeHeader)), []byte(p.token)) == 1
+}
+
+// ServeHTTP answers 403 to who was not told to ask, 400 for a path that no probe has and 500 for a
+// probe that fails.
 func (p *appProber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.told(r) {
+		http.Error(w, "probes and hooks are for the kubelet, which sends the pod's "+probeHeader, http.StatusForbidden)
+		return
+	}
 	prober, ok := p.probers[r.URL.Path]
 	if !ok {
 		http.Error(w, "no probe at "+r.URL.Path, http.StatusBadRequest)
@@ -106,6 +121,7 @@ func (p *appProber) http(ctx context.Context, w http.ResponseWriter, r *http.Req
 	// The kubelet's own headers go on, such as User-Agent; the probe's own win.
 	req.Header = r.Header.Clone()
 	req.Header.Del("Connection")
+	req.Header.Del(probeHeader) // for the agent alone
 	req.Header.Del("Accept-Encoding")
 	for _, h := range get.Headers {
 		if strings.EqualFold(h.Name, "Host") {
@@ -162,26 +178,8 @@ func (p *appProber) tcp(ctx context.Context, socket *TCPSocket) error {
 }
 
 func (p *appProber) grpc(ctx context.Context, g *GRPC) error {
-	conn, err := grpc.NewClient("passthrough:///"+p.hostPort("", g.Port),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithUserAgent("kube-probe/1.0"),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			return p.dialer.DialContext(ctx, "tcp", address)
-		}))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	req := &grpc_health_v1.HealthCheckRequest{}
-	if g.Service != nil {
-		req.Service = *g.Service
-	}
-	res, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, req)
-	if err != nil {
+	if err := grpchealth.Check(ctx, p.dialer.DialContext, p.hostPort("", g.Port), g.Service); err != nil {
 		return fmt.Errorf("application: %w", err)
-	}
-	if res.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("application: health is %v", res.GetStatus())
 	}
 	return nil
 }

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,52 +29,67 @@ const scrapeTimeout = 10 * time.Second
 type MetricsConfig struct {
 	// EnvoyURL is Envoy's own metrics page; empty for none.
 	EnvoyURL string
-	// AppURL is the application's; empty for none.
-	AppURL string
+	// AppURLs are the application's, in the order in which they are given on.
+	AppURLs []string
 	// LocalOnly refuses scrapes from outside the pod.
 	LocalOnly bool
 }
 
 // ParseScrape reads ISTIO_PROMETHEUS_ANNOTATIONS, the pod's own prometheus.io annotations that the
-// injector put aside, and gives the URL to ask; empty when there is nothing to scrape. A pod that
-// points at the agent itself (ownPort) asks for nothing more.
-func ParseScrape(text string, ownPort int) (string, error) {
+// injector put aside, and gives the URLs to ask: those of its targets, or else the one that the rest means.
+// A pod that points at the agent itself (ownPort) asks for nothing more.
+func ParseScrape(text string, ownPort int) ([]string, error) {
 	if text == "" {
-		return "", nil
+		return nil, nil
 	}
 	var s struct {
-		Scrape string `json:"scrape"`
-		Path   string `json:"path"`
-		Port   string `json:"port"`
-		Scheme string `json:"scheme"`
+		Scrape  string `json:"scrape"`
+		Path    string `json:"path"`
+		Port    string `json:"port"`
+		Scheme  string `json:"scheme"`
+		Targets []struct {
+			Port string `json:"port"`
+			Path string `json:"path"`
+		} `json:"targets"`
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return "", fmt.Errorf("ISTIO_PROMETHEUS_ANNOTATIONS: %w", err)
+		return nil, fmt.Errorf("ISTIO_PROMETHEUS_ANNOTATIONS: %w", err)
 	}
-	return scrapeURL(s.Scrape, s.Scheme, s.Port, s.Path, ownPort)
+	if len(s.Targets) == 0 {
+		return scrapeURL(s.Scrape, s.Scheme, s.Port, s.Path, ownPort)
+	}
+	var urls []string
+	for _, t := range s.Targets {
+		url, err := scrapeURL("true", s.Scheme, t.Port, t.Path, ownPort)
+		if err != nil {
+			return nil, err
+		}
+		urls = append(urls, url...)
+	}
+	return urls, nil
 }
 
 // scrapeURL gives the URL that the prometheus.io annotations mean: scrape must be "true", the port
-// is 80 and the path /metrics by default.
-func scrapeURL(scrape, scheme, port, path string, ownPort int) (string, error) {
-	if scrape != "true" {
-		return "", nil
+// is 80 and the path /metrics by default. It gives none where there is nothing to ask.
+func scrapeURL(scrape, scheme, port, path string, ownPort int) ([]string, error) {
+	if wanted, err := strconv.ParseBool(scrape); err != nil || !wanted {
+		return nil, nil
 	}
 	if port == "" {
 		port = "80"
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return "", fmt.Errorf("prometheus.io/port: %q is no port", port)
+		return nil, fmt.Errorf("prometheus.io/port: %q is no port", port)
 	}
 	if int(n) == ownPort {
-		return "", nil
+		return nil, nil
 	}
 	if scheme == "" {
 		scheme = "http"
 	}
 	if scheme != "http" && scheme != "https" {
-		return "", fmt.Errorf("prometheus.io/scheme: %q is neither http nor https", scheme)
+		return nil, fmt.Errorf("prometheus.io/scheme: %q is neither http nor https", scheme)
 	}
 	if path == "" {
 		path = "/metrics"
@@ -80,7 +97,7 @@ func scrapeURL(scrape, scheme, port, path string, ownPort int) (string, error) {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	return fmt.Sprintf("%s://localhost:%d%s", scheme, n, path), nil
+	return []string{fmt.Sprintf("%s://localhost:%d%s", scheme, n, path)}, nil
 }
 
 // scraper answers a scrape with the metrics of agent, Envoy and application, one after the other,
@@ -99,7 +116,9 @@ func newScraper(cfg MetricsConfig, registry *prometheus.Registry, logger *slog.L
 		cfg: cfg, gatherer: registry, logger: logger,
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: 1,
-			IdleConnTimeout:     time.Minute,
+			// Over loopback, packing costs more than it saves.
+			DisableCompression: true,
+			IdleConnTimeout:    time.Minute,
 		}},
 		total: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "istio_agent_scrapes_total", Help: "Scrapes of the merged metrics.",
@@ -121,14 +140,13 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r.Header))
 	defer cancel()
 
-	app := s.open(ctx, "application", s.cfg.AppURL, r.Header)
-	if app != nil {
-		defer app.Body.Close()
-	}
-	format := textFormat
-	if app != nil {
-		format = negotiated(app.Header.Get("Content-Type"))
-	}
+	apps := s.openApps(ctx, r.Header)
+	defer func() {
+		for _, app := range apps {
+			app.Body.Close()
+		}
+	}()
+	format := commonFormat(apps)
 	w.Header().Set("Content-Type", string(format))
 	out := newSection(w)
 	if err := s.writeAgent(out, format); err != nil {
@@ -141,7 +159,7 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		envoy.Body.Close()
 	}
-	if app != nil {
+	for _, app := range apps {
 		if err := out.copy(app.Body, maxAppMetrics); err != nil {
 			s.fail("application", err)
 		}
@@ -149,6 +167,30 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if format.FormatType() == expfmt.TypeOpenMetrics {
 		out.end()
 	}
+}
+
+// openApps asks all of the application's targets at once, and gives the answers in their order.
+func (s *scraper) openApps(ctx context.Context, header http.Header) []*http.Response {
+	answers := make([]*http.Response, len(s.cfg.AppURLs))
+	var group sync.WaitGroup
+	for i, url := range s.cfg.AppURLs {
+		group.Go(func() { answers[i] = s.open(ctx, "application", url, header) })
+	}
+	group.Wait()
+	return slices.DeleteFunc(answers, func(r *http.Response) bool { return r == nil })
+}
+
+// commonFormat is that of the application's answers, or text where they differ, which all parsers read.
+func commonFormat(apps []*http.Response) expfmt.Format {
+	format := textFormat
+	for i, app := range apps {
+		f := negotiated(app.Header.Get("Content-Type"))
+		if i > 0 && f != format {
+			return textFormat
+		}
+		format = f
+	}
+	return format
 }
 
 // timeoutOf follows Prometheus' own timeout, in seconds.

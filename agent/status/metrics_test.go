@@ -71,7 +71,7 @@ func TestMergeInOrder(t *testing.T) {
 		withAgentMetric(c)
 		c.Metrics = MetricsConfig{
 			EnvoyURL: page(t, textType, envoyPage, &envoySaw),
-			AppURL:   page(t, textType, "app_total 3", &appSaw),
+			AppURLs:  []string{page(t, textType, "app_total 3", &appSaw)},
 		}
 	})
 	kind, body := scrape(t, s, http.Header{
@@ -96,12 +96,29 @@ func TestMergeInOrder(t *testing.T) {
 	}
 }
 
+// TestManyTargets says that all targets are given on in their order, and as text where they differ.
+func TestManyTargets(t *testing.T) {
+	first, second := page(t, openType, "a_total 1\n# EOF\n", nil), page(t, textType, "b_total 2\n", nil)
+	for _, tc := range []struct {
+		urls       []string
+		kind, want string
+	}{
+		{[]string{second, first}, "text/plain", "b_total 2\na_total 1\n"},
+		{[]string{first, "http://127.0.0.1:1/", first}, "application/openmetrics-text", "a_total 1\na_total 1\n# EOF\n"},
+	} {
+		s := server(t, func(c *Config) { c.Metrics = MetricsConfig{AppURLs: tc.urls} })
+		if kind, body := scrape(t, s, nil); !strings.HasPrefix(kind, tc.kind) || !strings.HasSuffix(body, tc.want) || strings.Count(body, "# EOF") > 1 {
+			t.Errorf("%v: %s\n%s", tc.urls, kind, body)
+		}
+	}
+}
+
 func TestOpenMetricsEndsOnce(t *testing.T) {
 	s := server(t, func(c *Config) {
 		withAgentMetric(c)
 		c.Metrics = MetricsConfig{
 			EnvoyURL: page(t, textType, envoyPage, nil),
-			AppURL:   page(t, openType, "# TYPE app counter\napp_total 3 # {trace_id=\"x\"} 1\n# EOF\n", nil),
+			AppURLs:  []string{page(t, openType, "# TYPE app counter\napp_total 3 # {trace_id=\"x\"} 1\n# EOF\n", nil)},
 		}
 	})
 	kind, body := scrape(t, s, nil)
@@ -118,7 +135,7 @@ func TestFailuresAreOnlyCounted(t *testing.T) {
 	defer dead.Close()
 	s := server(t, func(c *Config) {
 		withAgentMetric(c)
-		c.Metrics = MetricsConfig{EnvoyURL: "http://127.0.0.1:1/", AppURL: dead.URL}
+		c.Metrics = MetricsConfig{EnvoyURL: "http://127.0.0.1:1/", AppURLs: []string{dead.URL}}
 	})
 	kind, body := scrape(t, s, nil)
 	if !strings.HasPrefix(kind, "text/plain") || !strings.Contains(body, "istio_agent_test 7") {
@@ -137,7 +154,7 @@ func TestLongApplicationPageIsCutAtALine(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	srv := server(t, func(c *Config) { c.Metrics.AppURL = s.URL })
+	srv := server(t, func(c *Config) { c.Metrics.AppURLs = []string{s.URL} })
 	_, body := scrape(t, srv, nil)
 	if len(body) > maxAppMetrics+64<<10 || !strings.HasSuffix(body, "\"} 1\n") {
 		t.Errorf("%d bytes, ending in %q", len(body), body[len(body)-10:])
@@ -151,6 +168,9 @@ func TestParseScrape(t *testing.T) {
 		{`{"scrape":"true"}`, "http://localhost:80/metrics", ""},
 		{`{"scrape":"true","path":"m","scheme":"https","port":"1"}`, "https://localhost:1/m", ""},
 		{`{"scrape":"false","port":"x"}`, "", ""},
+		{`{"scrape":"1"}`, "http://localhost:80/metrics", ""},
+		{`{"targets":[{"port":"9101","path":"/a"},{"port":"15020"},{"port":"9102"}]}`, "http://localhost:9101/a http://localhost:9102/metrics", ""},
+		{`{"targets":[{"port":"x"}]}`, "", "prometheus.io/port"},
 		{`{"scrape":"true","port":"15020"}`, "", ""},
 		{``, "", ""},
 		{`{"scrape":"true","port":"http"}`, "", "prometheus.io/port"},
@@ -158,7 +178,7 @@ func TestParseScrape(t *testing.T) {
 		{`[`, "", "ISTIO_PROMETHEUS_ANNOTATIONS"},
 	} {
 		got, err := ParseScrape(tc.text, 15020)
-		if got != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+		if strings.Join(got, " ") != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 			t.Errorf("%s: %q, %v", tc.text, got, err)
 		}
 	}
@@ -175,7 +195,7 @@ func TestScrapeTimeout(t *testing.T) {
 func FuzzParseScrape(f *testing.F) {
 	f.Add(`{"scrape":"true","path":"/m","port":"9080"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if url, err := ParseScrape(text, 15020); err != nil && url != "" {
+		if urls, err := ParseScrape(text, 15020); err != nil && urls != nil {
 			t.Fatal("both a URL and an error")
 		}
 	})

@@ -86,6 +86,45 @@ func TestHTTPProbe(t *testing.T) {
 	}
 }
 
+// TestProbeToken says that probes and hooks of every kind answer only who sends the pod's secret, and
+// that the application does not get to see it.
+func TestProbeToken(t *testing.T) {
+	var calls int
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		calls++
+		if v := r.Header.Get(probeHeader); v != "" {
+			t.Errorf("the application saw %q", v)
+		}
+	}))
+	defer app.Close()
+	s := server(t, func(c *Config) {
+		c.ProbeToken = "secret"
+		c.PodIP = netip.MustParseAddr("127.0.0.1")
+		c.Probers = mustProbers(t, fmt.Sprintf(`{
+			"/app-health/a/livez": {"httpGet":{"port":%s}},
+			"/app-health/a/readyz": {"tcpSocket":{"port":%[1]s}},
+			"/app-lifecycle/a/prestopz": {"httpGet":{"port":%[1]s}}}`, portOf(app.URL)))
+	})
+	for _, path := range []string{"/app-health/a/livez", "/app-health/a/readyz", "/app-lifecycle/a/prestopz", "/app-lifecycle/a/none"} {
+		for token, code := range map[string]int{"": 403, "secre": 403, "secret2": 403, "secret": 200} {
+			if token == "secret" && strings.HasSuffix(path, "none") {
+				code = 400
+			}
+			req := httptest.NewRequest(http.MethodGet, path, nil)
+			req.Header.Set(probeHeader, token)
+			req.RemoteAddr = outside
+			rec := httptest.NewRecorder()
+			s.Handler().ServeHTTP(rec, req)
+			if rec.Code != code {
+				t.Errorf("%s with %q: %d, want %d", path, token, rec.Code, code)
+			}
+		}
+	}
+	if calls != 2 {
+		t.Errorf("the application was asked %d times, want twice", calls)
+	}
+}
+
 func TestTCPProbe(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

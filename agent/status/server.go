@@ -1,6 +1,10 @@
 // Package status is the agent's HTTP server (port 15020): readiness for the kubelet, metrics of
 // agent, Envoy and application in one answer, the application's probes (which the kubelet cannot
 // make itself through mutual TLS), and, from inside the pod only, draining, quitting and debugging.
+//
+// The local mesh makes probes too (localnode/pod), as the kubelet that asks the agent. It counts thresholds
+// and knows Kubernetes' types, which the agent does not link; the agent answers one request by one of the
+// application, headers and body included. What both do alike, gRPC's health protocol, is in grpchealth.
 package status
 
 import (
@@ -30,6 +34,8 @@ type Config struct {
 	Metrics MetricsConfig
 	// Probers are the application's own probes, by request path.
 	Probers map[string]Prober
+	// ProbeToken is the secret that a caller of Probers has to send; empty for none.
+	ProbeToken string
 	// PodIP is where the application is probed.
 	PodIP netip.Addr
 	// Drain starts draining Envoy's inbound listeners.
@@ -38,8 +44,10 @@ type Config struct {
 	Quit func()
 	// NameTable gives what the DNS proxy knows, for /debug/ndsz; nil when there is none.
 	NameTable func() any
-	Logger    *slog.Logger
-	Registry  *prometheus.Registry
+	// NoProfiles leaves out /debug/pprof.
+	NoProfiles bool
+	Logger     *slog.Logger
+	Registry   *prometheus.Registry
 }
 
 // Condition is something that must hold for the proxy to take traffic.
@@ -67,7 +75,7 @@ func New(cfg Config) *Server {
 	return &Server{
 		cfg:     cfg,
 		scraper: newScraper(cfg.Metrics, cfg.Registry, cfg.Logger),
-		probes:  newAppProber(cfg.Probers, cfg.PodIP, cfg.Logger),
+		probes:  newAppProber(cfg.Probers, cfg.ProbeToken, cfg.PodIP, cfg.Logger),
 	}
 }
 
@@ -125,6 +133,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))
 	mux.HandleFunc("/drain", local(post(s.drain)))
 	mux.HandleFunc("/debug/ndsz", local(s.nameTable))
+	if s.cfg.NoProfiles {
+		return mux
+	}
 	mux.HandleFunc("/debug/pprof/", local(pprof.Index))
 	mux.HandleFunc("/debug/pprof/cmdline", local(pprof.Cmdline))
 	mux.HandleFunc("/debug/pprof/profile", local(pprof.Profile))

@@ -21,7 +21,8 @@ const passthroughIPv6 = "::6/128"
 
 // Options says how rules are applied.
 type Options struct {
-	// IPv6 tells whether the IPv6 rules are wanted; see HasIPv6.
+	// IPv6 tells whether all IPv6 rules are wanted; see HasIPv6. Otherwise those of
+	// iptables.Set.Inbound are, where the machine can hold any.
 	IPv6 bool
 	// Binary forces a backend: "legacy", "nft", or the name of the IPv4 command. Empty: choose.
 	Binary string
@@ -67,11 +68,8 @@ type change struct {
 func Apply(rules iptables.Rules, opts Options) (changed bool, err error) {
 	var changes []change
 	for _, family := range []iptables.Family{iptables.IPv4, iptables.IPv6} {
-		set := rules.For(family)
-		if family == iptables.IPv6 && !opts.IPv6 {
-			set = nil
-		}
-		c, err := prepare(family, set, opts)
+		set, optional := Wanted(rules, family, opts.IPv6), family == iptables.IPv6 && !opts.IPv6
+		c, err := prepare(family, set, optional, opts)
 		if err != nil {
 			return false, err
 		}
@@ -94,13 +92,24 @@ func Apply(rules iptables.Rules, opts Options) (changed bool, err error) {
 	return len(changes) > 0 || added, nil
 }
 
+// Wanted gives the rules of a family that Apply puts in place: all, or, of IPv6 in a pod without
+// such an address (see HasIPv6), the inbound ones. Every interface that knows IPv6 has a link-local
+// address, by which neighbours reach the applications.
+func Wanted(rules iptables.Rules, family iptables.Family, ipv6 bool) iptables.Set {
+	set := rules.For(family)
+	if family == iptables.IPv6 && !ipv6 {
+		return set.Inbound()
+	}
+	return set
+}
+
 // prepare compares one family's rules with the kernel's; nil means nothing to do. A family
-// that is not wanted needs no working backend.
-func prepare(family iptables.Family, set iptables.Set, opts Options) (*change, error) {
+// that is optional needs no working backend: a kernel that cannot redirect IPv6 mostly has none.
+func prepare(family iptables.Family, set iptables.Set, optional bool, opts Options) (*change, error) {
 	b, err := choose(family, opts.Binary)
 	if err != nil {
-		if len(set) == 0 {
-			opts.Logger.Debug("no rules to remove", "family", family.String(), "reason", err)
+		if optional {
+			opts.Logger.Warn("inbound connections are not captured", "family", family.String(), "reason", err)
 			return nil, nil
 		}
 		return nil, err

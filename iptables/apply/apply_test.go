@@ -92,6 +92,48 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// TestLinkLocal says that a pod whose only IPv6 address is link-local, which HasIPv6 does not count,
+// is not entered past the proxy by that address, while what it sends there itself is left alone.
+func TestLinkLocal(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	n := newNetwork(t)
+	linkLocal := n.onlyLinkLocal("fe80::1", "fe80::2")
+	ipv6, err := HasIPv6()
+	if err != nil || ipv6 {
+		t.Fatalf("HasIPv6: %v, %v", ipv6, err)
+	}
+	c := injected()
+	c.VirtualInterfaces = "net0"
+	opts := testOptions(t)
+	opts.IPv6 = ipv6
+	if _, err := Apply(build(t, c), opts); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, "outbound", 15001)
+	serve(t, "inbound", 15006)
+	serve(t, "app", 8080)
+	serve(t, "health", 15021)
+	n.inPeer(func() { serve(t, "peer", 8080) })
+	calls := func(addr, port string) (got string) {
+		n.inPeer(func() { got = dial(t, 0, "tcp", net.JoinHostPort(addr+"%eth0", port)) })
+		return got
+	}
+	if got := calls(linkLocal, "8080"); got != "inbound" {
+		t.Errorf("a neighbour calls an application by its link-local address: answered by %q, want the proxy", got)
+	}
+	if got := calls(linkLocal, "15021"); got != "health" {
+		t.Errorf("a neighbour calls an excluded port: answered by %q", got)
+	}
+	if got := dial(t, 1000, "tcp", "[fe80::2%eth0]:8080"); got != "peer" {
+		t.Errorf("the application calls a neighbour: answered by %q, want the neighbour", got)
+	}
+	if changed, err := Apply(build(t, c), opts); err != nil || changed {
+		t.Errorf("the same rules again: changed %v, error %v", changed, err)
+	}
+}
+
 // TestDNS asserts who answers queries: the agent for the servers that are captured.
 func TestDNS(t *testing.T) {
 	if !inNamespace(t) {
@@ -183,7 +225,7 @@ func TestRepeat(t *testing.T) {
 	if repaired := saved(t); repaired != plain {
 		t.Errorf("repaired rules differ: %s\nbefore: %s", repaired, plain)
 	}
-	// Without IPv6 its rules go.
+	// Without IPv6 what concerns outbound connections goes.
 	opts = testOptions(t)
 	opts.IPv6 = false
 	if changed, err := Apply(build(t, injected()), opts); err != nil || !changed {
@@ -191,6 +233,9 @@ func TestRepeat(t *testing.T) {
 	}
 	if n := strings.Count(saved(t), "-A OUTPUT -j ISTIO_OUTPUT"); n != 1 {
 		t.Errorf("%d jumps from OUTPUT, want that of IPv4 alone", n)
+	}
+	if n := strings.Count(saved(t), "-A PREROUTING -p tcp -j ISTIO_INBOUND"); n != 2 {
+		t.Errorf("%d jumps from PREROUTING, want those of both families", n)
 	}
 }
 

@@ -195,6 +195,34 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
+// onlyLinkLocal takes the global IPv6 addresses away and gives the pod and its peer link-local ones,
+// which are there at once, unlike those that the kernel makes. It gives the pod's.
+func (n *network) onlyLinkLocal(pod, peer string) string {
+	n.t.Helper()
+	replace := func(old, addr string) {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			n.t.Error(err)
+			return
+		}
+		global, err := netlink.ParseAddr(old + "/64")
+		if err == nil {
+			err = netlink.AddrDel(link, global)
+		}
+		local, e := netlink.ParseAddr(addr + "/64")
+		if e == nil {
+			local.Flags = syscall.IFA_F_NODAD
+			e = netlink.AddrAdd(link, local)
+		}
+		if err := errors.Join(err, e); err != nil {
+			n.t.Errorf("link-local address %s: %v", addr, err)
+		}
+	}
+	replace(podIPv6, pod)
+	n.inPeer(func() { replace(peerIPv6, peer) })
+	return pod
+}
+
 // inPeer runs a function on a thread of the peer's namespace.
 func (n *network) inPeer(f func()) {
 	done := make(chan struct{})

@@ -3,14 +3,14 @@ package dns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 )
 
 // Server answers from its present table.
@@ -33,45 +33,17 @@ func (s *Server) Set(t *Table) { s.table.Store(t) }
 
 // Serve answers on both sockets until ctx ends, and closes them.
 func (s *Server) Serve(ctx context.Context, l net.Listener, pc net.PacketConn) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, srv := range []*dns.Server{{Listener: l, Handler: s}, {PacketConn: pc, Handler: s}} {
-		started := make(chan struct{})
-		srv.NotifyStartedFunc = func() { close(started) }
-		ended := make(chan struct{})
-		g.Go(func() error {
-			defer close(ended)
-			return srv.ActivateAndServe()
-		})
-		g.Go(func() error {
-			select {
-			case <-started:
-			case <-ended: // it says why itself
-				return nil
-			}
-			<-ctx.Done()
-			return srv.Shutdown()
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("answer DNS: %w", err)
-	}
-	return nil
+	return wire.Serve(ctx, &dns.Server{Listener: l, Handler: s}, &dns.Server{PacketConn: pc, Handler: s})
 }
 
 // ServeDNS implements dns.Handler.
 func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
-	network := "udp"
-	if _, ok := w.RemoteAddr().(*net.TCPAddr); ok {
+	network, tcp := "udp", wire.ByTCP(w)
+	if tcp {
 		network = "tcp"
 	}
 	reply := s.Answer(q, network)
-	if network == "udp" {
-		size := uint16(dns.MinMsgSize)
-		if o := q.IsEdns0(); o != nil {
-			size = max(size, o.UDPSize())
-		}
-		reply.Truncate(int(size))
-	}
+	wire.Fit(q, reply, tcp)
 	if err := w.WriteMsg(reply); err != nil {
 		s.log.Debug("a DNS answer was not taken", slog.Any("error", err))
 	}
@@ -111,17 +83,4 @@ func (s *Server) forward(q *dns.Msg, network string) (*dns.Msg, error) {
 		}
 	}
 	return nil, err
-}
-
-// Upstream reads the nameservers of a resolv.conf.
-func Upstream(path string) ([]string, error) {
-	conf, err := dns.ClientConfigFromFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the host's nameservers: %w", err)
-	}
-	var addrs []string
-	for _, s := range conf.Servers {
-		addrs = append(addrs, net.JoinHostPort(s, conf.Port))
-	}
-	return addrs, nil
 }

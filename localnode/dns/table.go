@@ -1,6 +1,7 @@
 // Package dns answers the names of a mesh's Services for pods without a sidecar and for the
 // agents: at once, from a table that is replaced as a whole. Any other name does not exist, unless
-// the mesh lets its pods out, when the question is passed on.
+// the mesh lets its pods out, when the question is passed on. What it shares with the agent's nameserver is in
+// agent/dns/wire; package agent/dns says why there are two.
 package dns
 
 import (

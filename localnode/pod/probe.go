@@ -10,11 +10,10 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/status/grpchealth"
 )
 
 // eagerInterval is how often a container that has not been ready yet is asked between its probe's
@@ -247,23 +246,5 @@ func (t target) http(h *corev1.HTTPGetAction) (check, error) {
 }
 
 func (t target) grpc(ctx context.Context, g *corev1.GRPCAction) error {
-	addr := net.JoinHostPort(t.ip, strconv.Itoa(int(g.Port)))
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return t.dial(ctx, "tcp", addr) }))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	req := &grpc_health_v1.HealthCheckRequest{}
-	if g.Service != nil {
-		req.Service = *g.Service
-	}
-	resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, req)
-	if err != nil {
-		return err
-	}
-	if s := resp.GetStatus(); s != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("gRPC health of %s is %s", addr, s)
-	}
-	return nil
+	return grpchealth.Check(ctx, t.dial, net.JoinHostPort(t.ip, strconv.Itoa(int(g.Port))), g.Service)
 }

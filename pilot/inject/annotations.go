@@ -62,8 +62,9 @@ var annotationChecks = map[string]func(string) error{
 	annotation.SidecarStatsInclusionSuffixes.Name: checkAny,
 	annotation.SidecarStatsInclusionRegexps.Name:  checkAny,
 	annotation.SidecarStatsHistogramBuckets.Name:  checkJSON[map[string][]float64],
-	annotation.SidecarStatsFlushInterval.Name:     checkDuration,
-	annotation.SidecarStatsEvictionInterval.Name:  checkDuration,
+	annotation.SidecarStatsFlushInterval.Name:     checkPositiveDuration,
+	annotation.SidecarStatsEvictionInterval.Name:  checkPositiveDuration,
+	annotation.SidecarStatsCompression.Name:       checkOneOf("brotli", "gzip", "zstd"),
 
 	annotation.SidecarTrafficIncludeInboundPorts.Name:     checkPortsOrAll,
 	annotation.SidecarTrafficExcludeInboundPorts.Name:     checkPorts,
@@ -78,14 +79,34 @@ var annotationChecks = map[string]func(string) error{
 	annotation.ProxyConfig.Name:                               checkProxyConfig,
 	annotation.ProxyOverrides.Name:                            checkJSON[overrides],
 	annotation.PrometheusMergeMetrics.Name:                    checkBool,
-	"prometheus.istio.io/scrape-targets":                      checkAny,
-	"prometheus.istio.io/secure-port":                         checkPort,
+	scrapeTargetsAnnotation:                                   checkTargets,
+	securePortAnnotation:                                      checkPort,
+	secureEnvoyPortAnnotation:                                 checkPort,
 	annotation.InjectTemplates.Name:                           checkAny,
 	annotation.SidecarStatusPort.Name:                         checkStatusPort,
 	annotation.SidecarStatusReadinessInitialDelaySeconds.Name: checkSeconds,
 	annotation.SidecarStatusReadinessPeriodSeconds.Name:       checkSeconds,
 	annotation.SidecarStatusReadinessFailureThreshold.Name:    checkSeconds,
-	annotation.SidecarStatusReadinessApplicationPorts.Name:    checkAny,
+}
+
+// WithoutEffect gives the annotations of a pod that Istio knows and that change nothing here, each with the
+// reason. They are no error, for the pod is as good without them; the agent logs those that concern it.
+func WithoutEffect(annotations map[string]string) map[string]string {
+	out := map[string]string{}
+	for name := range annotations {
+		if why, ok := withoutEffect[name]; ok {
+			out[name] = why
+		}
+	}
+	return out
+}
+
+var withoutEffect = map[string]string{
+	annotation.SidecarStatusReadinessApplicationPorts.Name: "a proxy is ready when it has its configuration",
+	annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
+	annotation.AmbientBypassInboundCapture.Name:            "there is no ambient mode",
+	annotation.AmbientDnsCapture.Name:                      "there is no ambient mode",
+	annotation.AmbientRedirection.Name:                     "there is no ambient mode",
 }
 
 func checkAny(string) error { return nil }
@@ -128,11 +149,17 @@ func checkQuantity(s string) error {
 	return nil
 }
 
-func checkDuration(s string) error {
-	if d, err := time.ParseDuration(s); err != nil || d < 0 {
+// checkPositiveDuration takes what Envoy does, whole milliseconds.
+func checkPositiveDuration(s string) error {
+	if d, err := time.ParseDuration(s); err != nil || d < time.Millisecond {
 		return fmt.Errorf("%q is not a duration such as 5s", s)
 	}
 	return nil
+}
+
+func checkTargets(s string) error {
+	_, err := parseTargets(s, defaultStatusPort)
+	return err
 }
 
 func checkMode(s string) error {

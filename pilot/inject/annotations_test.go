@@ -1,9 +1,11 @@
 package inject
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -59,14 +61,44 @@ var annotationCases = map[string]struct {
 	},
 	"proxy.istio.io/overrides":                              {good: "{}", bad: "["},
 	"prometheus.istio.io/merge-metrics":                     {good: "false", absent: "prometheus.io/port", bad: "perhaps"},
-	"prometheus.istio.io/scrape-targets":                    {good: "a", want: "scrape-targets: a"},
+	"prometheus.istio.io/scrape-targets":                    {good: "9101:/m, 9102", want: `{"scrape":"true","path":"/m","port":"9101","targets":[{"port":"9101","path":"/m"},{"port":"9102","path":"/metrics"}]`, bad: "15090"},
+	"prometheus.istio.io/secure-envoy-port":                 {good: "15091", want: "15091", bad: "0"},
+	"sidecar.istio.io/statsCompression":                     {good: "gzip", want: "statsCompression: gzip", bad: "rar"},
 	"prometheus.istio.io/secure-port":                       {good: "9443", want: "9443", bad: "x"},
 	"inject.istio.io/templates":                             {good: "gateway", want: "- router", absent: "istio-init", bad: "nothing"},
 	"status.sidecar.istio.io/port":                          {good: "0", absent: "readinessProbe:\n      failureThreshold: 4", bad: "-1"},
 	"readiness.status.sidecar.istio.io/initialDelaySeconds": {good: "71", want: "initialDelaySeconds: 71", bad: "1s"},
 	"readiness.status.sidecar.istio.io/periodSeconds":       {good: "72", want: "periodSeconds: 72", bad: "x"},
 	"readiness.status.sidecar.istio.io/failureThreshold":    {good: "73", want: "failureThreshold: 73", bad: "x"},
-	"readiness.status.sidecar.istio.io/applicationPorts":    {good: "80", want: "applicationPorts: \"80\""},
+}
+
+// notForInjection are the annotations of pods that Istio or others write or read, and that say nothing about
+// the proxy.
+var notForInjection = []string{
+	"galley.istio.io/analyze-suppress", "gateway.istio.io/controller-version", "istio.io/rev",
+}
+
+// TestAnnotationList walks Istio's list: each annotation of a pod acts (it is checked, and the cases above
+// see its effect), or is known to have none, or concerns others.
+func TestAnnotationList(t *testing.T) {
+	for _, a := range annotation.AllResourceAnnotations() {
+		if !slices.Contains(a.Resources, annotation.Pod) && !slices.Contains(a.Resources, annotation.Any) {
+			continue
+		}
+		ways := 0
+		for _, known := range []bool{annotationChecks[a.Name] != nil, withoutEffect[a.Name] != "", slices.Contains(notForInjection, a.Name)} {
+			if known {
+				ways++
+			}
+		}
+		if ways != 1 {
+			t.Errorf("annotation %s is handled in %d ways, want one", a.Name, ways)
+		}
+	}
+	got := WithoutEffect(map[string]string{"ambient.istio.io/dns-capture": "x", "sidecar.istio.io/proxyCPU": "1"})
+	if len(got) != 1 || got["ambient.istio.io/dns-capture"] == "" {
+		t.Errorf("without effect: %v", got)
+	}
 }
 
 const podWithProbe = `

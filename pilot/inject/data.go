@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
+
+// defaultStatusPort is the agent's where nothing says otherwise.
+const defaultStatusPort = 15020
 
 // defaultProxyID is the user and the group of the proxy.
 const defaultProxyID = 1337
@@ -33,6 +37,10 @@ type templateData struct {
 	ProxyImage, InitImage        string
 	ProxyUID, ProxyGID           int64
 	NativeSidecars               bool
+	// InboundTrafficPolicyMode is "localhost" or "passthrough", as MeshConfig says.
+	InboundTrafficPolicyMode string
+	// CompliancePolicy is for templates of Istio's; there is none here.
+	CompliancePolicy string
 
 	// StatusPort is the agent's port; 0 means that there are no probes.
 	StatusPort int
@@ -40,6 +48,9 @@ type templateData struct {
 	Hold bool
 	// OwnerURI names the owner in telemetry.
 	OwnerURI string
+
+	// SecurePorts lists the proxy's ports for metrics by mutual TLS, each after a comma: they are not captured.
+	SecurePorts string
 
 	// rewrite says whether the application's probes go through the agent.
 	rewrite bool
@@ -61,6 +72,8 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 		Revision: in.revision, ClusterID: in.clusterID, Network: in.network,
 		NativeSidecars: annotatedBool(pod, annotation.SidecarNativeSidecar.Name, in.native),
 		ProxyUID:       defaultProxyID, ProxyGID: defaultProxyID,
+		InboundTrafficPolicyMode: "passthrough",
+
 		Hold:    s.Global.Proxy.Hold,
 		rewrite: annotatedBool(pod, annotation.SidecarRewriteAppHTTPProbers.Name, s.Webhook.RewriteAppHTTPProbe),
 	}
@@ -73,15 +86,26 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 	if network := pod.Labels[label.TopologyNetwork.Name]; network != "" {
 		d.Network = network
 	}
+	if in.mesh.GetInboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_InboundTrafficPolicy_LOCALHOST {
+		d.InboundTrafficPolicyMode = "localhost"
+	}
+	for _, variable := range []string{envSecureEnvoy, envSecureMerged} {
+		if port := pc.ProxyMetadata[variable]; port != "" && port != "0" {
+			d.SecurePorts += "," + port
+		}
+	}
 	d.StatusPort = in.statusPort(pc, pod.Annotations)
 	d.images(s, pod.Annotations)
+	if ns != nil {
+		d.ProxyUID, d.ProxyGID = openShiftUser(ns.Annotations, d.ProxyUID, d.ProxyGID)
+	}
 	d.proxyUser(pod)
 	d.own(pod, owner)
 	return d, nil
 }
 
-// statusPort gives the agent's port: the annotation's, else that of ProxyConfig. Values may
-// turn it off.
+// statusPort gives the agent's port for probes: the annotation's, else that of ProxyConfig. Both may turn
+// probes off.
 func (in *Injector) statusPort(pc *meshconfig.ProxyConfig, annotations map[string]string) int {
 	if text, ok := annotations[annotation.SidecarStatusPort.Name]; ok {
 		if port, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
@@ -125,10 +149,42 @@ func (d *templateData) proxyUser(pod *corev1.Pod) {
 	}
 }
 
-// own finds out the workload: as given, else by the pod's references, else the pod itself.
+// openShiftUser gives the last user and group of the ranges that OpenShift has allotted to a namespace. The
+// first of them are those of its applications, whose traffic must not be taken for the proxy's.
+func openShiftUser(annotations map[string]string, uid, gid int64) (int64, int64) {
+	users := annotations["openshift.io/sa.scc.uid-range"]
+	groups, _, _ := strings.Cut(firstNonEmpty(annotations["openshift.io/sa.scc.supplemental-groups"], users), ",")
+	if last, ok := lastOf(users); ok {
+		uid = last
+	}
+	if last, ok := lastOf(groups); ok {
+		gid = last
+	}
+	return uid, gid
+}
+
+// lastOf reads a range, START/SIZE or START-END.
+func lastOf(text string) (int64, bool) {
+	text = strings.TrimSpace(text)
+	if first, size, ok := strings.Cut(text, "/"); ok {
+		a, err := strconv.ParseUint(first, 10, 32)
+		n, sizeErr := strconv.ParseUint(size, 10, 32)
+		return int64(a+n) - 1, err == nil && sizeErr == nil && n > 0 && a+n <= math.MaxUint32
+	}
+	first, last, _ := strings.Cut(text, "-")
+	a, err := strconv.ParseUint(first, 10, 32)
+	b, lastErr := strconv.ParseUint(last, 10, 32)
+	return int64(b), err == nil && lastErr == nil && a <= b
+}
+
+// own finds out the workload: as given, else by the pod's references, else the pod itself. The pod's label
+// may call it otherwise.
 func (d *templateData) own(pod *corev1.Pod, owner Owner) {
 	if owner.Name == "" {
 		owner = referredOwner(pod)
+	}
+	if name := pod.Labels["service.istio.io/workload-name"]; name != "" {
+		owner.Name = name
 	}
 	d.TypeMeta = metav1.TypeMeta{Kind: owner.Kind, APIVersion: owner.APIVersion}
 	d.DeploymentMeta = types.NamespacedName{Name: owner.Name, Namespace: d.ObjectMeta.Namespace}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"istio.io/api/annotation"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -27,8 +28,11 @@ func functions() template.FuncMap {
 	maps.Copy(f, template.FuncMap{
 		"annotation":          annotated,
 		"isset":               func(m map[string]string, key string) bool { _, ok := m[key]; return ok },
-		"valueOrDefault":      func(value, fallback string) string { return firstNonEmpty(value, fallback) },
+		"valueOrDefault":      valueOrDefault,
+		"contains":            func(part, text string) bool { return strings.Contains(text, part) },
+		"indent":              indent,
 		"toJSON":              toJSON,
+		"toJson":              toJSON,
 		"fromJSON":            fromJSON,
 		"structToJSON":        toJSON,
 		"protoToJSON":         protoToJSON,
@@ -53,6 +57,14 @@ func functions() template.FuncMap {
 		"userVolumes":         userVolumes,
 		"userVolumeMounts":    userVolumeMounts,
 		"env":                 func(_, fallback string) string { return fallback },
+		"omit":                omit,
+		"omitNil":             omitNil,
+		"strdict":             strdict,
+		"mergeMaps":           mergeMaps,
+		"toJsonMap":           func(m ...map[string]string) (string, error) { return toJSON(mergeMaps(m...)) },
+		"appendMultusNetwork": appendMultusNetwork,
+
+		"otelResourceAttributes": otelResourceAttributes,
 	})
 	return f
 }
@@ -88,7 +100,11 @@ func fromJSON(text string) (any, error) {
 	return out, err
 }
 
+// protoToJSON leaves out of a ProxyConfig what is the default: the agent knows it too.
 func protoToJSON(m proto.Message) (string, error) {
+	if pc, ok := m.(*meshconfig.ProxyConfig); ok {
+		return proxyConfigJSON(pc)
+	}
 	data, err := protojson.Marshal(m)
 	return string(compact(data)), err
 }
@@ -115,13 +131,10 @@ func excludeInboundPort(port any, list string) string {
 	return strings.Join(out, ",")
 }
 
-// includeInboundPorts lists the ports of all containers but the proxy's.
+// includeInboundPorts lists the TCP ports of all containers, applicationPorts those of all but the proxy.
 func includeInboundPorts(containers []corev1.Container) string {
 	var out []string
 	for _, c := range containers {
-		if c.Name == ProxyContainer {
-			continue
-		}
 		for _, p := range c.Ports {
 			if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
 				out = append(out, strconv.Itoa(int(p.ContainerPort)))
@@ -131,7 +144,9 @@ func includeInboundPorts(containers []corev1.Container) string {
 	return strings.Join(out, ",")
 }
 
-func applicationPorts(containers []corev1.Container) string { return includeInboundPorts(containers) }
+func applicationPorts(containers []corev1.Container) string {
+	return includeInboundPorts(slices.DeleteFunc(slices.Clone(containers), func(c corev1.Container) bool { return c.Name == ProxyContainer }))
+}
 
 func virtualInterfaces(meta metav1.ObjectMeta) string {
 	return firstNonEmpty(meta.Annotations[annotation.IoIstioRerouteVirtualInterfaces.Name],
@@ -140,8 +155,18 @@ func virtualInterfaces(meta metav1.ObjectMeta) string {
 
 // canonicalName gives the service to which a workload belongs in telemetry.
 func canonicalName(labels map[string]string, workload string) string {
-	return firstNonEmpty(labels["service.istio.io/canonical-name"], labels["app.kubernetes.io/name"],
-		labels["app"], workload)
+	return asLabel(firstNonEmpty(labels["service.istio.io/canonical-name"], labels["app.kubernetes.io/name"],
+		labels["app"], workload))
+}
+
+// asLabel cuts a name to what a label's value may be: 63 characters, the last a letter or a digit. A
+// workload's name may have 253.
+func asLabel(name string) string {
+	const longest = 63
+	if len(name) > longest {
+		name = strings.TrimRight(name[:longest], "-._")
+	}
+	return name
 }
 
 func canonicalRevision(labels map[string]string) string {

@@ -1,13 +1,15 @@
 // Package inject gives a pod its proxy: it decides whether a pod is wanted in the mesh, renders
-// the templates and merges them into the pod. It is pure; the admission webhook, kube-inject
-// and the local node call it with pods of theirs.
+// the templates and merges them into the pod. It is pure, but for the secret of a pod's probes, whose
+// source is an option; the admission webhook, kube-inject and the local node call it with pods of
+// theirs.
 package inject
 
 import (
+	"crypto/rand"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
-	"text/template"
 
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -20,6 +22,11 @@ import (
 const (
 	ProxyContainer = "istio-proxy"
 	InitContainer  = "istio-init"
+
+	// Istio's templates have two more: one that looks whether a CNI plugin did the work of InitContainer,
+	// and has to be the first, and one that lets the proxy's memory be dumped.
+	validationContainer = "istio-validation"
+	coreDumpContainer   = "enable-core-dump"
 )
 
 // DefaultRevision is the revision whose name users may leave out.
@@ -42,6 +49,9 @@ type Options struct {
 	// NativeSidecar runs the proxy as an init container that stays, unless a pod's annotation
 	// says otherwise.
 	NativeSidecar bool
+	// Random gives the secret of each pod's probes; nil is crypto/rand.Reader. A source that repeats
+	// itself makes injection repeatable.
+	Random io.Reader
 }
 
 // Owner is the workload that a pod belongs to. If it is empty, the pod's own references tell.
@@ -56,14 +66,16 @@ type Injector struct {
 	settings *settings
 	config   *config
 	// templates holds each template by name.
-	templates map[string]*template.Template
+	templates map[string]parsedTemplate
 	revision  string
 	clusterID string
 	network   string
 	native    bool
+	random    io.Reader
 }
 
-// New checks the options and parses all templates. The error names what is wrong.
+// New checks the options and parses all templates. The error names what is wrong with the configuration as
+// a whole; what concerns single templates is told by Problems and to the pods that ask for them.
 func New(o Options) (*Injector, error) {
 	values, err := loadValues(o.Values)
 	if err != nil {
@@ -84,6 +96,10 @@ func New(o Options) (*Injector, error) {
 	in := &Injector{
 		mesh: completeMesh(o.Mesh), values: values, settings: s, config: c, templates: templates,
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
+		random: o.Random,
+	}
+	if in.random == nil {
+		in.random = rand.Reader
 	}
 	if in.revision == "" {
 		in.revision = DefaultRevision
@@ -96,9 +112,6 @@ func New(o Options) (*Injector, error) {
 	}
 	if in.network == "" {
 		in.network = s.Global.Network
-	}
-	if _, err := in.names(c.DefaultTemplates); err != nil {
-		return nil, fmt.Errorf("injection config: defaultTemplates: %w", err)
 	}
 	return in, nil
 }
@@ -136,7 +149,8 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err := checkAnnotations(pod.Annotations); err != nil {
 		return nil, false, err
 	}
-	if err := undo(pod); err != nil {
+	former, err := undo(pod)
+	if err != nil {
 		return nil, false, err
 	}
 	original := pod.DeepCopy()
@@ -148,13 +162,17 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err != nil {
 		return nil, false, err
 	}
+	if err := keepAdded(out, former); err != nil {
+		return nil, false, err
+	}
 	setAnnotations(out, in.config.InjectedAnnotations)
-	if err := rewriteProbes(out, data); err != nil {
+	if err := in.rewriteProbes(out, data); err != nil {
 		return nil, false, err
 	}
-	if err := mergePrometheus(out, data); err != nil {
+	if err := in.mergePrometheus(out, data); err != nil {
 		return nil, false, err
 	}
+	annotateSecurePorts(out)
 	reorder(out, original, data)
 	if err := writeStatus(out, original, in.revision); err != nil {
 		return nil, false, err
@@ -184,37 +202,39 @@ func setAnnotations(pod *corev1.Pod, annotations map[string]string) {
 	maps.Copy(pod.Annotations, annotations)
 }
 
-// reorder puts the containers in the order in which they have to start. A native sidecar runs
-// before the pod's own init containers, so that these have the network; otherwise the
+// reorder puts the containers in the order in which they have to start. A native sidecar, which is an init
+// container, runs before the pod's own init containers, so that these have the network; otherwise the
 // network is redirected last, when only the proxy is left to start.
 func reorder(pod, original *corev1.Pod, data *templateData) {
-	rank := func(name string, init bool) int {
+	native := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == ProxyContainer })
+	const first, last = -4, 1 << 30
+	rank := func(name string, init bool, own []corev1.Container) int {
 		switch {
-		case data.NativeSidecars && name == InitContainer:
-			return -2
-		case data.NativeSidecars && name == ProxyContainer:
-			return -1
-		case !init && name == ProxyContainer && data.Hold:
-			return -1
-		case !init && name == ProxyContainer:
-			return 1 << 30
-		case init && name == InitContainer:
-			return 1 << 30
-		}
-		own := original.Spec.Containers
-		if init {
-			own = original.Spec.InitContainers
+		case name == ProxyContainer && !init && !data.Hold:
+			return last
+		case name == ProxyContainer:
+			return first + 2
+		case name == validationContainer && init:
+			return first + 1
+		case name == InitContainer && init && native:
+			return first
+		case name == coreDumpContainer && init && native:
+			return first + 3
+		case name == InitContainer && init:
+			return last
+		case name == coreDumpContainer && init:
+			return last + 1
 		}
 		if i := slices.IndexFunc(own, func(c corev1.Container) bool { return c.Name == name }); i >= 0 {
 			return i
 		}
 		return len(own)
 	}
-	sortBy := func(containers []corev1.Container, init bool) {
+	sortBy := func(containers []corev1.Container, init bool, own []corev1.Container) {
 		slices.SortStableFunc(containers, func(a, b corev1.Container) int {
-			return rank(a.Name, init) - rank(b.Name, init)
+			return rank(a.Name, init, own) - rank(b.Name, init, own)
 		})
 	}
-	sortBy(pod.Spec.InitContainers, true)
-	sortBy(pod.Spec.Containers, false)
+	sortBy(pod.Spec.InitContainers, true, original.Spec.InitContainers)
+	sortBy(pod.Spec.Containers, false, original.Spec.Containers)
 }

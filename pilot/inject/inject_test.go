@@ -98,6 +98,16 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// repeating is a source of chance that is none.
+type repeating struct{}
+
+func (repeating) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}
+
 func lines(files []txtar.File) []string {
 	var out []string
 	for _, f := range files {
@@ -110,6 +120,7 @@ func lines(files []txtar.File) []string {
 func (c testCase) result(t *testing.T) txtar.File {
 	t.Helper()
 	failed := func(err error) txtar.File { return txtar.File{Name: "error", Data: []byte(err.Error() + "\n")} }
+	c.options.Random = repeating{}
 	in, err := New(c.options)
 	if err != nil {
 		return failed(err)

@@ -1,8 +1,10 @@
 package inject
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -12,6 +14,30 @@ import (
 
 // envProbers is the variable by which the agent knows the application's own probes.
 const envProbers = "ISTIO_KUBE_APP_PROBERS"
+
+// The agent answers at the paths of probes and hooks only who sends ProbeHeader with the value of
+// the variable envProbeToken: the kubelet, which reads it in the pod. Anyone else who reaches the
+// pod could run its hooks. Package agent/status has the same two names.
+const (
+	ProbeHeader   = "X-Pilothouse-Probe"
+	envProbeToken = "PILOTHOUSE_PROBE_TOKEN"
+)
+
+// probeToken gives the pod's secret: the one that the proxy has from an earlier injection, or from the
+// user, else 128 random bits.
+func (in *Injector) probeToken(proxy *corev1.Container) (string, error) {
+	if token := getEnv(proxy.Env, envProbeToken); token != "" {
+		return token, nil
+	}
+	var bits [16]byte
+	if _, err := io.ReadFull(in.random, bits[:]); err != nil {
+		return "", fmt.Errorf("making %s: %w", envProbeToken, err)
+	}
+	token := hex.EncodeToString(bits[:])
+	proxy.Env = slices.DeleteFunc(proxy.Env, func(e corev1.EnvVar) bool { return e.Name == envProbeToken })
+	setEnv(proxy, envProbeToken, token)
+	return token, nil
+}
 
 // prober is one of the application's probes or hooks, as the agent reads it.
 type prober struct {
@@ -86,12 +112,13 @@ func (h handler) prober(c *corev1.Container) *prober {
 
 // rewriteProbes sends the application's probes and hooks through the agent: the kubelet has no
 // certificate of the mesh, and what it sends would be captured.
-func rewriteProbes(pod *corev1.Pod, data *templateData) error {
+func (in *Injector) rewriteProbes(pod *corev1.Pod, data *templateData) error {
 	proxy := findProxy(pod)
 	if proxy == nil || !data.rewrite || data.StatusPort == 0 {
 		return nil
 	}
 	probers := map[string]prober{}
+	var rewritten []*corev1.HTTPGetAction
 	for _, c := range allContainers(pod) {
 		if c.Name == ProxyContainer {
 			continue
@@ -103,6 +130,7 @@ func rewriteProbes(pod *corev1.Pod, data *templateData) error {
 			}
 			probers[h.path] = *p
 			*h.http = &corev1.HTTPGetAction{Path: h.path, Port: intstr.FromInt(data.StatusPort)}
+			rewritten = append(rewritten, *h.http)
 			*h.tcp = nil
 			if h.grpc != nil {
 				*h.grpc = nil
@@ -116,7 +144,14 @@ func rewriteProbes(pod *corev1.Pod, data *templateData) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", envProbers, err)
 	}
+	token, err := in.probeToken(proxy)
+	if err != nil {
+		return err
+	}
 	setEnv(proxy, envProbers, string(text))
+	for _, get := range rewritten {
+		get.HTTPHeaders = []corev1.HTTPHeader{{Name: ProbeHeader, Value: token}}
+	}
 	return nil
 }
 

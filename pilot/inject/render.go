@@ -19,8 +19,15 @@ import (
 // autoImage is what users write for the image of a container that a template completes.
 const autoImage = "auto"
 
-// parseTemplates parses each text; all may use the parts of files/common.yaml.
-func parseTemplates(texts map[string]string) (map[string]*template.Template, error) {
+// parsedTemplate is a template, or why its text is none: that harms only the pods that ask for it.
+type parsedTemplate struct {
+	*template.Template
+	err error
+}
+
+// parseTemplates parses each text; all may use the parts of files/common.yaml, and define the same names
+// otherwise.
+func parseTemplates(texts map[string]string) (map[string]parsedTemplate, error) {
 	common, err := files.ReadFile("files/common.yaml")
 	if err != nil {
 		return nil, err
@@ -29,17 +36,33 @@ func parseTemplates(texts map[string]string) (map[string]*template.Template, err
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*template.Template{}
+	out := map[string]parsedTemplate{}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		t, err := base.Clone()
 		if err != nil {
 			return nil, err
 		}
-		if out[name], err = t.New(name).Parse(texts[name]); err != nil {
-			return nil, fmt.Errorf("injection template: %w", err)
+		if t, err = t.New(name).Parse(texts[name]); err != nil {
+			err = fmt.Errorf("injection template %s cannot be read: %w", name, err)
 		}
+		out[name] = parsedTemplate{t, err}
 	}
 	return out, nil
+}
+
+// Problems tells what of the configuration is of no use: templates that cannot be read, and default
+// templates that do not exist. Pods that do not need them are injected all the same.
+func (in *Injector) Problems() []error {
+	var out []error
+	for _, name := range slices.Sorted(maps.Keys(in.templates)) {
+		if err := in.templates[name].err; err != nil {
+			out = append(out, err)
+		}
+	}
+	if _, err := in.names(in.config.DefaultTemplates); err != nil && !slices.ContainsFunc(out, func(e error) bool { return errors.Is(err, e) }) {
+		out = append(out, fmt.Errorf("injection config: defaultTemplates: %w", err))
+	}
+	return out
 }
 
 // names expands aliases, once, and refuses names that no template has.
@@ -52,9 +75,13 @@ func (in *Injector) names(list []string) ([]string, error) {
 			expanded = []string{name}
 		}
 		for _, n := range expanded {
-			if in.templates[n] == nil {
+			t, ok := in.templates[n]
+			if !ok {
 				return nil, fmt.Errorf("there is no template %q, only %s", n,
 					strings.Join(slices.Sorted(maps.Keys(in.templates)), ", "))
+			}
+			if t.err != nil {
+				return nil, t.err
 			}
 			out = append(out, n)
 		}
@@ -72,13 +99,13 @@ type overrides struct {
 // render merges the pod's templates into it. What the pod itself says about a container of
 // theirs wins.
 func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, error) {
-	list := in.config.DefaultTemplates
+	list, source := in.config.DefaultTemplates, "injection config: defaultTemplates"
 	if text, ok := pod.Annotations[annotation.InjectTemplates.Name]; ok {
-		list = strings.Split(text, ",")
+		list, source = strings.Split(text, ","), "annotation "+annotation.InjectTemplates.Name
 	}
 	names, err := in.names(list)
 	if err != nil {
-		return nil, fmt.Errorf("annotation %s: %w", annotation.InjectTemplates.Name, err)
+		return nil, fmt.Errorf("%s: %w", source, err)
 	}
 	patch := []byte("{}")
 	for _, name := range names {

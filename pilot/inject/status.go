@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
@@ -69,30 +70,31 @@ func writeStatus(pod, original *corev1.Pod, revision string) error {
 	return nil
 }
 
-// undo takes back an earlier injection, as far as its status tells. Labels and annotations
-// stay: the next injection writes them again.
-func undo(pod *corev1.Pod) error {
+// undo takes back an earlier injection, as far as its status tells, and gives the proxy's container
+// as it was, or nil. Labels and annotations stay: the next injection writes them again.
+func undo(pod *corev1.Pod) (*corev1.Container, error) {
 	text, ok := pod.Annotations[annotation.SidecarStatus.Name]
 	if !ok {
 		delete(pod.Annotations, annotation.ProxyOverrides.Name)
-		return nil
+		return nil, nil
 	}
 	var status injectionStatus
 	if err := json.Unmarshal([]byte(text), &status); err != nil {
-		return fmt.Errorf("annotation %s: %w", annotation.SidecarStatus.Name, err)
+		return nil, fmt.Errorf("annotation %s: %w", annotation.SidecarStatus.Name, err)
 	}
 	var own overrides
 	if text, ok := pod.Annotations[annotation.ProxyOverrides.Name]; ok {
 		if err := json.Unmarshal([]byte(text), &own); err != nil {
-			return fmt.Errorf("annotation %s: %w", annotation.ProxyOverrides.Name, err)
+			return nil, fmt.Errorf("annotation %s: %w", annotation.ProxyOverrides.Name, err)
 		}
 	}
-	if proxy := findProxy(pod); proxy != nil {
-		if err := restoreProbes(pod, proxy.Env); err != nil {
-			return err
+	former := findProxy(pod).DeepCopy()
+	if former != nil {
+		if err := restoreProbes(pod, former.Env); err != nil {
+			return nil, err
 		}
-		if err := restorePrometheus(pod, proxy.Env); err != nil {
-			return err
+		if err := restorePrometheus(pod, former.Env); err != nil {
+			return nil, err
 		}
 	}
 	spec := &pod.Spec
@@ -102,6 +104,29 @@ func undo(pod *corev1.Pod) error {
 	spec.ImagePullSecrets = without(spec.ImagePullSecrets, status.ImagePullSecrets, secretName)
 	delete(pod.Annotations, annotation.SidecarStatus.Name)
 	delete(pod.Annotations, annotation.ProxyOverrides.Name)
+	return former, nil
+}
+
+// keepAdded lays the proxy's container over that of an earlier injection, so that what others did to that
+// one, such as further admission webhooks, stays; what the templates set has its newest value. Variables
+// that begin with ISTIO_ are the injector's own: those that are missing now are not wanted any longer.
+func keepAdded(pod *corev1.Pod, former *corev1.Container) error {
+	proxy := findProxy(pod)
+	if proxy == nil || former == nil {
+		return nil
+	}
+	former.Env = slices.DeleteFunc(former.Env, func(e corev1.EnvVar) bool {
+		return strings.HasPrefix(e.Name, "ISTIO_") && !slices.ContainsFunc(proxy.Env, func(p corev1.EnvVar) bool { return p.Name == e.Name })
+	})
+	// A mount whose volume went away with the earlier injection would keep the pod from starting.
+	former.VolumeMounts = slices.DeleteFunc(former.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+	})
+	merged, err := mergeContainer(*former, *proxy)
+	if err != nil {
+		return fmt.Errorf("container %s: merging with that of an earlier injection: %w", proxy.Name, err)
+	}
+	*proxy = *merged
 	return nil
 }
 

@@ -99,8 +99,12 @@ func (s *settings) image(name, variant string) string {
 	if s.Global.Tag != nil {
 		tag = fmt.Sprint(s.Global.Tag)
 	}
-	if variant != "" && variant != "default" && tag != "" {
-		tag += "-" + variant
+	if variant != "" && tag != "" {
+		// A tag that names a variant already is that of another one.
+		tag = strings.TrimSuffix(strings.TrimSuffix(tag, "-distroless"), "-debug")
+		if variant != "default" {
+			tag += "-" + variant
+		}
 	}
 	if tag != "" {
 		tag = ":" + tag
@@ -150,6 +154,9 @@ func loadConfig(s *settings, text []byte) (*config, error) {
 	}
 	maps.Copy(templates, c.Templates)
 	c.Templates = templates
+	if len(c.DefaultTemplates) == 0 { // as in the values of Istio's charts
+		c.DefaultTemplates = []string{"sidecar"}
+	}
 	if c.Policy != "enabled" && c.Policy != "disabled" {
 		return nil, fmt.Errorf("injection config: policy: %q is neither enabled nor disabled", c.Policy)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,12 +10,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 )
 
@@ -49,7 +52,10 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 		Envoy:            envoyConfig(kind, f, v, proxy),
 		Trust:            trustConfig(f, v),
 		DNS:              dnsConfig(kind, f, v),
+		ProbeToken:       env["PILOTHOUSE_PROBE_TOKEN"],
+		ProbeLocalhost:   v.boolean("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION"),
 		MetricsLocalOnly: v.boolean("METRICS_LOCALHOST_ACCESS_ONLY"),
+		NoProfiling:      !f.profiling,
 		Logger:           logger,
 	}
 	if cfg.Node.IPs, err = instanceIPs(env["INSTANCE_IP"], annotations["traffic.sidecar.istio.io/excludeInterfaces"]); err != nil {
@@ -61,13 +67,33 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 	// What concerns the application alone must not keep its proxy from running.
 	var problems []error
 	cfg.Probers, problems = status.ParseProbers(env["ISTIO_KUBE_APP_PROBERS"])
-	if cfg.AppMetricsURL, err = status.ParseScrape(env["ISTIO_PROMETHEUS_ANNOTATIONS"], proxy.StatusPort); err != nil {
+	if cfg.AppMetrics, err = status.ParseScrape(env["ISTIO_PROMETHEUS_ANNOTATIONS"], proxy.StatusPort); err != nil {
 		problems = append(problems, err)
 	}
+	problems = append(problems, ineffective(f, env, annotations, proxy)...)
 	for _, p := range problems {
 		logger.Error("left out", "error", p)
 	}
 	return cfg, errors.Join(v.errs...)
+}
+
+// ineffective names what Istio's agent would act on, and this one does not.
+func ineffective(f proxyFlags, env, annotations map[string]string, p *proxyconfig.Config) []error {
+	var out []error
+	note := func(is bool, what, why string) {
+		if is {
+			out = append(out, fmt.Errorf("%s has no effect: %s", what, why))
+		}
+	}
+	note(f.stsPort != 0, "--stsPort", "there is no exchange of tokens for Google's services")
+	note(env["GRPC_XDS_BOOTSTRAP"] != "", "GRPC_XDS_BOOTSTRAP", "applications that speak xDS themselves (proxyless gRPC) are not supported")
+	note(p.Tracing.Unsupported != "", "ProxyConfig: tracing."+p.Tracing.Unsupported, "Envoy has no such tracer any longer; use an OpenTelemetry provider")
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		note(name == "sidecar.istio.io/statsHistogramBins", "annotation "+name, "Envoy's statistics keep their bins")
+		note(name == "readiness.status.sidecar.istio.io/applicationPorts", "annotation "+name, "a proxy is ready when it has its configuration")
+		note(strings.HasPrefix(name, "ambient.istio.io/"), "annotation "+name, "there is no ambient mode")
+	}
+	return out
 }
 
 // resolveProxyConfig puts the layers in order; single annotations come last.
@@ -92,6 +118,12 @@ func resolveProxyConfig(f proxyFlags, env, annotations map[string]string) (*prox
 	}
 	if f.serviceCluster != "" {
 		p.ServiceCluster = f.serviceCluster
+	}
+	// As with Istio the variable comes first, then what ProxyConfig says, then the flag.
+	p.Bootstrap = cmp.Or(env["ISTIO_BOOTSTRAP"], p.Bootstrap, f.templateFile)
+	// 0 turns the injector's probes off. The agent has its port all the same: metrics are merged there.
+	if p.StatusPort == 0 {
+		p.StatusPort = bootstrap.StatusPort
 	}
 	return p, nil
 }
@@ -129,7 +161,12 @@ func envoyConfig(kind string, f proxyFlags, v *variables, p *proxyconfig.Config)
 		HealthPort:        v.integer("ENVOY_STATUS_PORT", bootstrap.HealthPort),
 		PrometheusPort:    v.integer("ENVOY_PROMETHEUS_PORT", bootstrap.PrometheusPort),
 		OutlierLogPath:    f.outlierLogPath,
-		StateOfTheWorld:   v.env["ISTIO_DELTA_XDS"] != "" && !v.boolean("ISTIO_DELTA_XDS"),
+		LogAsJSON:         f.logAsJSON,
+
+		SecureMetricsPort:       v.integer("ENVOY_SECURE_METRICS_PORT", 0),
+		SecureMergedMetricsPort: v.integer("ENVOY_SECURE_MERGED_METRICS_PORT", 0),
+
+		StateOfTheWorld: v.env["ISTIO_DELTA_XDS"] != "" && !v.boolean("ISTIO_DELTA_XDS"),
 		Drain: envoy.DrainPolicy{
 			InboundOnly: kind == "sidecar",
 			Wait:        p.TerminationDrain,
@@ -161,9 +198,8 @@ func override(path string) (string, error) {
 }
 
 func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
-	root := func(name string) string {
-		return v.text(name, filepath.Join(f.root, "var/run/secrets/istio/root-cert.pem"))
-	}
+	usual := rootFile(f.root, v)
+	root := func(name string) string { return v.text(name, usual) }
 	c := agent.TrustConfig{
 		TokenFile:   filepath.Join(f.root, "var/run/secrets/tokens/istio-token"),
 		XDSRoot:     root("XDS_ROOT_CA"),
@@ -178,11 +214,52 @@ func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
 		GraceRatio:  v.number("SECRET_GRACE_PERIOD_RATIO"),
 		Jitter:      v.number("SECRET_GRACE_PERIOD_RATIO_JITTER"),
 	}
+	c.Mounted, c.ProvisionedDir, c.OutputDir = mountedCertificate(f.root, v), v.env["PROV_CERT"], v.env["OUTPUT_CERTS"]
 	// Keys are ECDSA unless a size for RSA is asked for.
 	if v.env["ECC_SIGNATURE_ALGORITHM"] == "" {
 		c.RSAKeyBits = v.integer("WORKLOAD_RSA_KEY_SIZE", 0)
 	}
 	return c
+}
+
+// rootFile gives the file with the control plane's root, in Istio's order: the one that a virtual machine is
+// given beside its certificates, what PILOT_CERT_PROVIDER means, the one beside PROV_CERT or the mounted
+// certificate, and that of a pod.
+func rootFile(root string, v *variables) string {
+	machine := filepath.Join(root, "etc/certs/root-cert.pem")
+	if _, err := os.Stat(machine); err == nil {
+		return machine
+	}
+	switch {
+	case v.env["PILOT_CERT_PROVIDER"] == "kubernetes":
+		return filepath.Join(root, "var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+	case v.env["PROV_CERT"] != "":
+		return secret.MountedIn(v.env["PROV_CERT"]).Root
+	case v.env["FILE_MOUNTED_CERTS"] != "" && mountedCertificate(root, v) != nil:
+		return mountedCertificate(root, v).Root
+	case v.env["PILOT_CERT_PROVIDER"] == "none":
+		return "SYSTEM"
+	}
+	return filepath.Join(root, "var/run/secrets/istio/root-cert.pem")
+}
+
+// mountedCertificate gives the files of the workload's certificate where no CA is to be asked: those that
+// FILE_MOUNTED_CERTS stands for, or those that the platform put into the pod.
+func mountedCertificate(root string, v *variables) *secret.Mounted {
+	if v.boolean("FILE_MOUNTED_CERTS") {
+		m := secret.MountedIn(filepath.Join(root, "etc/certs"))
+		m.Cert = v.text("ISTIO_META_TLS_CLIENT_CERT_CHAIN", m.Cert)
+		m.Key = v.text("ISTIO_META_TLS_CLIENT_KEY", m.Key)
+		m.Root = v.text("ISTIO_META_TLS_CLIENT_ROOT_CERT", m.Root)
+		return m
+	}
+	m := secret.MountedIn(filepath.Join(root, "var/run/secrets/workload-spiffe-credentials"))
+	for _, file := range []string{m.Cert, m.Key, m.Root} {
+		if _, err := os.Stat(file); err != nil {
+			return nil
+		}
+	}
+	return m
 }
 
 // dnsConfig gives nil when DNS is off: on for sidecars whose DNS is captured, and on demand.

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/user"
+	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"github.com/vishvananda/netns"
 
 	"github.com/pilothouse-mesh/pilothouse/iptables"
 	"github.com/pilothouse-mesh/pilothouse/iptables/apply"
@@ -23,7 +29,14 @@ type iptablesOptions struct {
 	dryRun, cleanupOnly, dualStack, force bool
 	reconcile                             bool
 	binary, logLevel                      string
+	logAsJSON                             bool
 	resolvConf                            string
+	tproxyMark, tproxyTable               uint32
+	skipApply, validate                   bool
+	probePort                             uint16
+	probeTimeout                          time.Duration
+	namespace                             string
+	cniMode, nativeNftables               bool
 }
 
 // newIptablesCommand gives the command that captures the pod's traffic.
@@ -38,7 +51,7 @@ func newIptablesCommand() *cobra.Command {
 			return o.fromEnvironment(cmd.Flags(), os.LookupEnv)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	o.flags(cmd.Flags())
@@ -63,13 +76,23 @@ func (o *iptablesOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.RedirectDNS, "redirect-dns", false, "send DNS queries for the pod's name servers to the agent")
 	f.BoolVar(&o.CaptureAllDNS, "capture-all-dns", false, "with --redirect-dns: queries for any name server")
 	f.BoolVar(&o.DropInvalid, "drop-invalid", false, "drop packets that no connection knows")
-	f.BoolVar(&o.dualStack, "dual-stack", false, "apply IPv6 rules even if no interface has an IPv6 address")
+	f.BoolVar(&o.dualStack, "dual-stack", false, "apply all IPv6 rules even if no interface has a global IPv6 address (inbound ones always are)")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "print the rules and change nothing")
 	f.BoolVar(&o.cleanupOnly, "cleanup-only", false, "remove all rules")
 	f.BoolVar(&o.force, "force-apply", false, "apply the rules even if they are in place")
 	f.BoolVar(&o.reconcile, "reconcile", true, "accepted for compatibility: rules that differ are always reconciled")
 	f.StringVar(&o.binary, "force-iptables-binary", "", "iptables backend: legacy, nft or a command's name (default: choose)")
 	f.StringVar(&o.logLevel, "log_output_level", "default:info", "log level, as SCOPE:LEVEL")
+	f.BoolVar(&o.logAsJSON, "log_as_json", false, "log JSON objects")
+	f.Uint32VarP(&o.tproxyMark, "istio-inbound-tproxy-mark", "t", 1337, "accepted for compatibility: a mark of TPROXY, which is not supported")
+	f.Uint32VarP(&o.tproxyTable, "istio-inbound-tproxy-route-table", "r", 133, "accepted for compatibility: a route table of TPROXY")
+	f.BoolVar(&o.skipApply, "skip-rule-apply", false, "change nothing, as if the rules were in place")
+	f.BoolVar(&o.validate, "run-validation", false, "try out whether the rules redirect connections; exit code 126 if not")
+	f.Uint16Var(&o.probePort, "iptables-probe-port", 15002, "port that is called for it")
+	f.DurationVar(&o.probeTimeout, "probe-timeout", 5*time.Second, "how long it may take")
+	f.StringVar(&o.namespace, "network-namespace", "", "file of the network namespace to work in (default: one's own)")
+	f.BoolVar(&o.cniMode, "cni-mode", false, "refused: there is no CNI plugin")
+	f.BoolVar(&o.nativeNftables, "native-nftables", false, "refused: rules are applied by iptables (with the nft backend where there is one)")
 	f.StringVar(&o.resolvConf, "resolv-conf", "/etc/resolv.conf", "file that names the pod's name servers")
 }
 
@@ -121,8 +144,27 @@ func proxyUser(name string) string {
 	return iptables.DefaultProxyID
 }
 
-func (o *iptablesOptions) run(out, logs io.Writer) error {
-	logger := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: iptablesLogLevel(o.logLevel)}))
+// errNotRedirected has the exit code by which Istio's controllers know a failed validation.
+type errNotRedirected struct{ error }
+
+// ExitCode implements the interface that exitCode looks for.
+func (errNotRedirected) ExitCode() int { return 126 }
+
+func (o *iptablesOptions) run(ctx context.Context, out, logs io.Writer) error {
+	switch {
+	case o.cniMode:
+		return errors.New("--cni-mode: there is no CNI plugin; the rules are applied by the init container istio-init")
+	case o.nativeNftables:
+		return errors.New("--native-nftables: rules are applied by iptables, whose nft backend is used where there is one; leave the flag out")
+	}
+	if o.namespace != "" {
+		// The thread stays locked, and so is thrown away with its namespace: the program ends soon.
+		runtime.LockOSThread()
+		if err := enter(o.namespace); err != nil {
+			return fmt.Errorf("--network-namespace: %w", err)
+		}
+	}
+	logger := newLogger(logs, o.logLevel, o.logAsJSON)
 	opts := apply.Options{Binary: o.binary, Force: o.force, Logger: logger}
 	if o.cleanupOnly && !o.dryRun {
 		return apply.Cleanup(opts)
@@ -146,19 +188,51 @@ func (o *iptablesOptions) run(out, logs io.Writer) error {
 	if o.dryRun {
 		return printRules(out, rules, opts.IPv6)
 	}
-	_, err = apply.Apply(rules, opts)
-	return err
+	if !o.skipApply {
+		if _, err = apply.Apply(rules, opts); err != nil {
+			return err
+		}
+	}
+	if o.validate {
+		return o.probe(ctx, opts.IPv6)
+	}
+	return nil
+}
+
+// probe tries the rules out as the first of the proxy's users.
+func (o *iptablesOptions) probe(ctx context.Context, ipv6 bool) error {
+	first, _, _ := strings.Cut(o.ProxyUID, ",")
+	uid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil {
+		return fmt.Errorf("--run-validation: -u/--proxy-uid: %w", err)
+	}
+	inbound, err := strconv.ParseUint(o.InboundPort, 10, 16)
+	if err != nil {
+		return fmt.Errorf("--run-validation: -z/--inbound-capture-port: %w", err)
+	}
+	p := apply.Probe{Port: o.probePort, InboundPort: uint16(inbound), ProxyUID: uid, IPv6: ipv6, Timeout: o.probeTimeout}
+	if err := p.Run(ctx); err != nil {
+		return errNotRedirected{fmt.Errorf("--run-validation: %w", err)}
+	}
+	return nil
+}
+
+// enter moves this thread, and the commands that it starts, into another network namespace.
+func enter(path string) error {
+	ns, err := netns.GetFromPath(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return netns.Set(ns)
 }
 
 func printRules(out io.Writer, rules iptables.Rules, ipv6 bool) error {
 	for _, family := range []iptables.Family{iptables.IPv4, iptables.IPv6} {
-		if family == iptables.IPv6 && !ipv6 {
-			continue
-		}
 		if _, err := fmt.Fprintf(out, "# %s\n", family); err != nil {
 			return err
 		}
-		if err := rules.For(family).Print(out); err != nil {
+		if err := apply.Wanted(rules, family, ipv6).Print(out); err != nil {
 			return err
 		}
 	}

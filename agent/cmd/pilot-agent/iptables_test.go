@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -83,6 +87,9 @@ func TestIptablesRefused(t *testing.T) {
 		"--istio-service-cidr":                {"-i", "10.0.0.0/99"},
 		"--istio-inbound-interception-mode":   {"-m", "TPROXY"},
 		"--redirect-dns: reading name server": {"--redirect-dns", "--resolv-conf", "/no/such/file"},
+		"--cni-mode":                          {"--cni-mode"},
+		"--native-nftables":                   {"--native-nftables"},
+		"--network-namespace":                 {"--network-namespace", "/no/such/file"},
 	} {
 		cmd := newIptablesCommand()
 		cmd.SetArgs(append(args, "--dry-run"))
@@ -92,4 +99,67 @@ func TestIptablesRefused(t *testing.T) {
 			t.Errorf("%v: error %v does not name %s", args, err, flag)
 		}
 	}
+}
+
+// TestIptablesOfIstio takes every flag that Istio's own templates and tools pass.
+func TestIptablesOfIstio(t *testing.T) {
+	o, err := parseIptables(t, map[string]string{"PROBE_TIMEOUT": "7s", "SKIP_RULE_APPLY": "true"},
+		"-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020",
+		"-t", "1337", "-r", "133", "--iptables-probe-port", "15002", "--run-validation", "--log_as_json",
+		"--log_output_level=default:info", "--cni-mode=false", "--native-nftables=false", "--reconcile=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.probeTimeout != 7*time.Second || !o.skipApply || !o.validate || o.probePort != 15002 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestIptablesValidation applies rules in a network namespace that is named, and tries them out there; in
+// one without rules the exit code says so.
+func TestIptablesValidation(t *testing.T) {
+	ruled, bare := namespaceFile(t), namespaceFile(t)
+	execute := func(args ...string) error {
+		done := make(chan error)
+		go func() { // the command keeps its thread in the namespace
+			cmd := newIptablesCommand()
+			cmd.SetOut(new(bytes.Buffer))
+			cmd.SetErr(new(bytes.Buffer))
+			cmd.SetArgs(append([]string{"-u", "1337", "-b", "*", "-i", "*", "-d", "15020", "--run-validation"}, args...))
+			done <- cmd.ExecuteContext(t.Context())
+		}()
+		return <-done
+	}
+	if err := execute("--network-namespace", ruled); err != nil {
+		t.Errorf("rules that were applied: %v", err)
+	}
+	if err := execute("--network-namespace", ruled, "--skip-rule-apply"); err != nil {
+		t.Errorf("rules of another run: %v", err)
+	}
+	err := execute("--network-namespace", bare, "--skip-rule-apply", "--probe-timeout", "1s")
+	if err == nil || exitCode(err) != 126 {
+		t.Errorf("without rules: %v, exit code %d", err, exitCode(err))
+	}
+}
+
+// namespaceFile makes a network namespace with loopback up, and gives its file.
+func namespaceFile(t *testing.T) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("this test makes network namespaces: run it as root")
+	}
+	cmd := exec.Command("sh", "-c", "ip link set lo up && echo up && exec sleep 60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if _, err := out.Read(make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)
 }

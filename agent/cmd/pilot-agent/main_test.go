@@ -66,11 +66,11 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestUnknownFlagsAreToldAndIgnored(t *testing.T) {
-	out, err := run(t, []string{"DISABLE_ENVOY=true"}, "proxy", "sidecar", "--stsPort=0", "--tokenManagerPlugin", "x", "--domain", "d", "--root", t.TempDir())
+	out, err := run(t, []string{"DISABLE_ENVOY=true"}, "proxy", "sidecar", "--trust-domain=td", "--tokenManagerPlugin", "x", "--domain", "d", "--root", t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "DISABLE_ENVOY") {
 		t.Errorf("error %v", err)
 	}
-	if !strings.Contains(out, "--stsPort") || !strings.Contains(out, "--tokenManagerPlugin") || strings.Contains(out, "flag=--domain") {
+	if !strings.Contains(out, "--trust-domain") || !strings.Contains(out, "--tokenManagerPlugin") || strings.Contains(out, "flag=--domain") {
 		t.Errorf("log:\n%s", out)
 	}
 }
@@ -139,8 +139,78 @@ func TestConfigFromPod(t *testing.T) {
 		tr.XDSRoot != filepath.Join(root, "var/run/secrets/istio/root-cert.pem") || tr.TrustDomain != "cluster.local" {
 		t.Errorf("trust %+v", tr)
 	}
-	if len(cfg.Probers) != 1 || cfg.AppMetricsURL != "http://localhost:9080/metrics" {
-		t.Errorf("probers %v, application metrics %q", cfg.Probers, cfg.AppMetricsURL)
+	if len(cfg.Probers) != 1 || !slices.Equal(cfg.AppMetrics, []string{"http://localhost:9080/metrics"}) {
+		t.Errorf("probers %v, application metrics %q", cfg.Probers, cfg.AppMetrics)
+	}
+	if tr.Mounted != nil || tr.OutputDir != "" || cfg.Proxy.Bootstrap != "" {
+		t.Errorf("what nobody asked for: %+v", cfg)
+	}
+}
+
+// TestCertificatesFromFiles says where the workload's certificate comes from when it is in the pod.
+func TestCertificatesFromFiles(t *testing.T) {
+	root := t.TempDir()
+	cfg, err := config(t, root, "sidecar", proxyFlags{}, map[string]string{
+		"FILE_MOUNTED_CERTS": "true", "ISTIO_META_TLS_CLIENT_KEY": "/k.pem", "PROV_CERT": "/prov", "OUTPUT_CERTS": "/out", "PKCS8_KEY": "true",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := cfg.Trust
+	if tr.Mounted == nil || tr.Mounted.Key != "/k.pem" || tr.Mounted.Cert != filepath.Join(root, "etc/certs/cert-chain.pem") ||
+		tr.ProvisionedDir != "/prov" || tr.OutputDir != "/out" {
+		t.Errorf("trust %+v, mounted %+v", tr, tr.Mounted)
+	}
+	dir := "var/run/secrets/workload-spiffe-credentials/"
+	write(t, root, map[string]string{dir + "cert-chain.pem": "", dir + "key.pem": "", dir + "root-cert.pem": ""})
+	if cfg, err = config(t, root, "sidecar", proxyFlags{}, nil); err != nil || cfg.Trust.Mounted == nil {
+		t.Errorf("the platform's certificate is not taken: %+v, %v", cfg.Trust, err)
+	}
+}
+
+// TestRootOfTrust says where the control plane's root is looked for.
+func TestRootOfTrust(t *testing.T) {
+	root := t.TempDir()
+	for want, env := range map[string]map[string]string{
+		root + "/var/run/secrets/istio/root-cert.pem":                 {"PILOT_CERT_PROVIDER": "istiod"},
+		root + "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt": {"PILOT_CERT_PROVIDER": "kubernetes"},
+		"SYSTEM":              {"PILOT_CERT_PROVIDER": "none"},
+		"/prov/root-cert.pem": {"PROV_CERT": "/prov"},
+		"/mounted.pem":        {"FILE_MOUNTED_CERTS": "true", "ISTIO_META_TLS_CLIENT_ROOT_CERT": "/mounted.pem"},
+		"/mine.pem":           {"XDS_ROOT_CA": "/mine.pem", "CA_ROOT_CA": "/mine.pem", "PROV_CERT": "/prov"},
+	} {
+		cfg, err := config(t, root, "sidecar", proxyFlags{}, env)
+		if err != nil || cfg.Trust.XDSRoot != want || cfg.Trust.CARoot != want {
+			t.Errorf("%v: %s and %s, want %s (%v)", env, cfg.Trust.XDSRoot, cfg.Trust.CARoot, want, err)
+		}
+	}
+	write(t, root, map[string]string{"etc/certs/root-cert.pem": ""})
+	if cfg, err := config(t, root, "sidecar", proxyFlags{}, nil); err != nil || cfg.Trust.XDSRoot != root+"/etc/certs/root-cert.pem" {
+		t.Errorf("a machine's root is not taken: %s, %v", cfg.Trust.XDSRoot, err)
+	}
+}
+
+// TestWithoutEffectIsTold says that what Istio's agent would act on, and this one does not, is reported.
+func TestWithoutEffectIsTold(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{"etc/istio/pod/annotations": "sidecar.istio.io/statsHistogramBins=\"5\"\n" +
+		"readiness.status.sidecar.istio.io/applicationPorts=\"80\"\nambient.istio.io/dns-capture=\"true\"\nstatus.sidecar.istio.io/port=\"0\"\n"})
+	var logs bytes.Buffer
+	f := proxyFlags{root: root, stsPort: 15463, meshConfig: "none", concurrency: -1, logAsJSON: true, templateFile: "/tmpl.json"}
+	cfg, err := newConfig("sidecar", f, map[string]string{
+		"GRPC_XDS_BOOTSTRAP": "/x.json", "ISTIO_BOOTSTRAP": "/own.json", "PROXY_CONFIG": "tracing: {lightstep: {address: 'x:1'}}",
+		"ENVOY_SECURE_MERGED_METRICS_PORT": "15092",
+	}, newLogger(&logs, "default:info", true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--stsPort", "GRPC_XDS_BOOTSTRAP", "tracing.lightstep", "statsHistogramBins", "applicationPorts", "ambient.istio.io/dns-capture", `"level":"error"`} {
+		if !strings.Contains(logs.String(), want) {
+			t.Errorf("%s is not told:\n%s", want, &logs)
+		}
+	}
+	if cfg.Proxy.Bootstrap != "/own.json" || cfg.Proxy.StatusPort != 15020 || !cfg.Envoy.LogAsJSON || !cfg.NoProfiling || cfg.Envoy.SecureMergedMetricsPort != 15092 {
+		t.Errorf("config %+v, proxy %+v", cfg, cfg.Proxy)
 	}
 }
 

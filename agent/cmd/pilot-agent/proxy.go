@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -20,6 +21,9 @@ type proxyFlags struct {
 	logOutputLevel                     string
 	concurrency                        int
 	outlierLogPath                     string
+	templateFile                       string
+	stsPort                            int
+	logAsJSON, profiling               bool
 	root                               string
 }
 
@@ -38,7 +42,7 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE: func(cmd *cobra.Command, rest []string) error {
 			debug.SetGCPercent(heapGrowth)
-			logger := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(f.logOutputLevel)}))
+			logger := newLogger(cmd.ErrOrStderr(), f.logOutputLevel, f.logAsJSON)
 			for _, name := range unknownFlags(cmd.Flags(), args) {
 				logger.Warn("unknown flag ignored", "flag", name)
 			}
@@ -67,6 +71,10 @@ func (f *proxyFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.logOutputLevel, "log_output_level", "default:info", "the agent's log level, as SCOPE:LEVEL")
 	set.IntVar(&f.concurrency, "concurrency", -1, "number of Envoy's worker threads, 0 for one each core (default: ProxyConfig)")
 	set.StringVar(&f.outlierLogPath, "outlierLogPath", "", "file for the events of outlier detection")
+	set.StringVar(&f.templateFile, "templateFile", "", "bootstrap (no template) that takes the place of the built one")
+	set.IntVar(&f.stsPort, "stsPort", 0, "accepted for compatibility, and reported: there is no token exchange")
+	set.BoolVar(&f.logAsJSON, "log_as_json", false, "log JSON objects, the agent and Envoy")
+	set.BoolVar(&f.profiling, "profiling", true, "serve the agent's profiles inside the pod, at the status port")
 	set.StringVar(&f.root, "root", "/", "directory under which the agent's files and sockets lie")
 }
 
@@ -106,6 +114,21 @@ func environment(environ []string) map[string]string {
 		}
 	}
 	return env
+}
+
+// newLogger gives a logger of text, or of JSON with the level's name as Istio writes it.
+func newLogger(w io.Writer, levels string, asJSON bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: logLevel(levels)}
+	if !asJSON {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.LevelKey {
+			a.Value = slog.StringValue(strings.ToLower(a.Value.String()))
+		}
+		return a
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
 }
 
 // logLevel reads Istio's form of log levels, SCOPE:LEVEL,…; the first counts for all scopes.

@@ -94,7 +94,9 @@ const envoyPath = "/usr/local/bin/envoy"
 // injector gives what adds the sidecar to a pod. envoy, where it is set, takes the place of the
 // image's own.
 func (w *world) injector(envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
-	in, err := inject.New(inject.Options{Mesh: w.mesh, NativeSidecar: true})
+	// A local mesh revokes nothing, and its volumes are not mounted within one another.
+	values := []byte("global: {mountCACRL: false}")
+	in, err := inject.New(inject.Options{Mesh: w.mesh, NativeSidecar: true, Values: values})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,166 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// The functions of this file are those that templates for Istio call, and ours do not. They do what Istio's
+// do, also where sprig has another function of the name.
+
+// valueOrDefault takes nil and "" for nothing.
+func valueOrDefault(value, fallback any) any {
+	if value == nil || value == "" {
+		return fallback
+	}
+	return value
+}
+
+// indent moves all lines but the first, which stands where the template has put it.
+func indent(spaces int, text string) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", max(spaces, 0)))
+}
+
+func omit(m map[string]string, keys ...string) map[string]string {
+	out := maps.Clone(m)
+	for _, k := range keys {
+		delete(out, k)
+	}
+	return out
+}
+
+// strdict makes a map of keys and values in turn; a last key without a value has "".
+func strdict(keysAndValues ...string) map[string]string {
+	out := map[string]string{}
+	for i := 0; i < len(keysAndValues); i += 2 {
+		value := ""
+		if i+1 < len(keysAndValues) {
+			value = keysAndValues[i+1]
+		}
+		out[keysAndValues[i]] = value
+	}
+	return out
+}
+
+// mergeMaps gives the entries of all maps; of one key the last counts.
+func mergeMaps(all ...map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range all {
+		maps.Copy(out, m)
+	}
+	return out
+}
+
+// omitNil gives a value without what is null, and without what has nothing left then.
+func omitNil(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out, dropped := map[string]any{}, false
+		for key, value := range v {
+			if value = omitNil(value); value != nil {
+				out[key] = value
+			} else {
+				dropped = true
+			}
+		}
+		if dropped && len(out) == 0 {
+			return nil
+		}
+		return out
+	case []any:
+		out, dropped := []any{}, false
+		for _, value := range v {
+			if value = omitNil(value); value != nil {
+				out = append(out, value)
+			} else {
+				dropped = true
+			}
+		}
+		if dropped && len(out) == 0 {
+			return nil
+		}
+		return out
+	}
+	return v
+}
+
+// appendMultusNetwork adds a network to the value of Multus' annotation k8s.v1.cni.cncf.io/networks, which
+// is a list of names or JSON. What is no valid JSON is left alone.
+func appendMultusNetwork(networks, name string) string {
+	if strings.TrimSpace(networks) == "" {
+		return name
+	}
+	end := strings.LastIndex(networks, "]")
+	if end < 0 {
+		for _, n := range strings.Split(networks, ",") {
+			if strings.TrimSpace(n) == name {
+				return networks
+			}
+		}
+		return networks + ", " + name
+	}
+	var list []map[string]any
+	if err := json.Unmarshal([]byte(networks), &list); err != nil {
+		return networks
+	}
+	if slices.ContainsFunc(list, func(n map[string]any) bool { return n["name"] == name }) {
+		return networks
+	}
+	separator := ", "
+	if len(list) == 0 {
+		separator = ""
+	}
+	return networks[:end] + separator + fmt.Sprintf(`{"name": %q}`, name) + networks[end:]
+}
+
+// otelResourceAttributes gives the value of OTEL_RESOURCE_ATTRIBUTES for a pod's metadata, its workload and its
+// spec, which may come in any order: namespace, version and instance of the service, and what annotations
+// resource.opentelemetry.io/… say (https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes).
+// The service's name is not among them: proxies have it from their configuration.
+func otelResourceAttributes(args ...any) string {
+	var meta metav1.ObjectMeta
+	var workload types.NamespacedName
+	container := ""
+	for _, arg := range args {
+		switch v := arg.(type) {
+		case metav1.ObjectMeta:
+			meta = v
+		case types.NamespacedName:
+			workload = v
+		case corev1.PodSpec:
+			container = firstApp(v)
+		case corev1.Container:
+			container = v.Name
+		}
+	}
+	const prefix = "resource.opentelemetry.io/"
+	namespace := firstNonEmpty(meta.Annotations[prefix+"service.namespace"], meta.Namespace, workload.Namespace, "default")
+	instance := ""
+	if container != "" {
+		instance = namespace + ".$(POD_NAME)." + container // the kubelet puts the pod's name in
+	}
+	var out []string
+	add := func(key, value string) {
+		if value != "" {
+			out = append(out, key+"="+value)
+		}
+	}
+	add("service.namespace", url.PathEscape(namespace))
+	add("service.version", url.PathEscape(firstNonEmpty(meta.Annotations[prefix+"service.version"], meta.Labels["app.kubernetes.io/version"])))
+	add("service.instance.id", firstNonEmpty(url.PathEscape(meta.Annotations[prefix+"service.instance.id"]), instance))
+	for _, name := range slices.Sorted(maps.Keys(meta.Annotations)) {
+		key, ok := strings.CutPrefix(name, prefix)
+		if ok && !slices.Contains([]string{"", "service.namespace", "service.version", "service.instance.id"}, key) {
+			add(key, url.PathEscape(meta.Annotations[name]))
+		}
+	}
+	return strings.Join(out, ",")
+}
