@@ -45,7 +45,7 @@ func (d discovery) args() []string {
 
 // run keeps it running until ctx ends.
 func (d discovery) run(ctx context.Context) error {
-	log, err := os.OpenFile(d.dir.DiscoveryLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(d.dir.DiscoveryLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the control plane's log: %w", err)
 	}

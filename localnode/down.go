@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -84,29 +83,8 @@ func sweep(ctx context.Context, dir state.Dir) error {
 		}),
 		network.DeleteLink(rec.HostLink),
 		ns.Delete(),
-		unmountBelow(dir.Path()),
 		dir.Remove(),
 	)
-}
-
-// unmountBelow unmounts what is mounted in our mount namespace below the directory, innermost first.
-func unmountBelow(path string) error {
-	b, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return fmt.Errorf("list mounts: %w", err)
-	}
-	lines := strings.Split(string(b), "\n")
-	var errs []error
-	for i := len(lines) - 1; i >= 0; i-- {
-		fields := strings.Fields(lines[i])
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], path+"/") {
-			continue
-		}
-		if err := syscall.Unmount(fields[1], syscall.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", fields[1], err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func namespaceFor(name string) network.Namespace { return network.Namespace{Name: "ph-" + name} }

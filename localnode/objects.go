@@ -47,7 +47,7 @@ func (f *objectFiles) put(file string, objects ...any) error {
 	if bytes.Equal(f.content[file], b.Bytes()) {
 		return nil
 	}
-	if err := state.WriteFile(filepath.Join(f.dir, file), b.Bytes(), 0o644); err != nil {
+	if err := state.WriteFile(filepath.Join(f.dir, file), b.Bytes()); err != nil {
 		return err
 	}
 	f.content[file] = b.Bytes()

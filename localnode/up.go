@@ -79,7 +79,7 @@ type upRun struct {
 // prepare makes directories, mount, namespace and link. The record of each is written before it.
 func (m *upRun) prepare() error {
 	for _, d := range []string{m.dir.Objects(), m.dir.CA(), m.dir.Memory(), m.dir.Pods(), m.dir.Logs()} {
-		if err := os.MkdirAll(d, 0o711); err != nil {
+		if err := state.Private(d); err != nil {
 			return fmt.Errorf("make the mesh's directories: %w", err)
 		}
 	}
@@ -97,8 +97,12 @@ func (m *upRun) prepare() error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0711"); err != nil {
+	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0700"); err != nil {
 		return fmt.Errorf("mount a tmpfs for tokens at %s: %w", m.dir.Memory(), err)
+	}
+	// containerd, whose mount namespace is made later, sees what is mounted in it from then on.
+	if err := syscall.Mount("", m.dir.Memory(), "", syscall.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("share the mounts below %s: %w", m.dir.Memory(), err)
 	}
 	if err := m.ns.Create(); err != nil {
 		return err
@@ -147,7 +151,7 @@ func (m *upRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := state.WriteFile(m.dir.JWKS(), jwks, 0o644); err != nil {
+	if err := state.WriteFile(m.dir.JWKS(), jwks); err != nil {
 		return err
 	}
 	cd, err := runtime.Start(ctx, runtime.Options{

@@ -130,6 +130,7 @@ func (n *Node) containerConfig(p *corev1.Pod, r request) (*cri.ContainerConfig, 
 	if err != nil {
 		return nil, err
 	}
+	sc.SupplementalGroups = append(sc.SupplementalGroups, r.volumes.Groups(r.spec)...)
 	l := labels(p)
 	l[LabelContainer] = r.spec.Name
 	return &cri.ContainerConfig{
@@ -163,19 +164,19 @@ func mountsOf(r request, values map[string]string) ([]*cri.Mount, error) {
 		{ContainerPath: "/etc/hosts", HostPath: r.hosts},
 		{ContainerPath: message, HostPath: r.message},
 	}
-	for _, m := range r.spec.VolumeMounts {
+	for i, m := range r.spec.VolumeMounts {
 		sub := m.SubPath
 		if m.SubPathExpr != "" {
 			sub = expand(m.SubPathExpr, values)
 		}
-		path, err := r.volumes.Mount(m, sub)
+		src, err := r.volumes.Mount(r.spec.Name, i, m, sub)
 		if err != nil {
 			return nil, err
 		}
 		if m.MountPath == "/etc/hosts" {
 			mounts = mounts[1:]
 		}
-		mounts = append(mounts, &cri.Mount{ContainerPath: m.MountPath, HostPath: path, Readonly: m.ReadOnly})
+		mounts = append(mounts, &cri.Mount{ContainerPath: m.MountPath, HostPath: src.Path, Readonly: m.ReadOnly || src.ReadOnly})
 	}
 	return mounts, nil
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 	"github.com/pilothouse-mesh/pilothouse/localnode/token"
 	"github.com/pilothouse-mesh/pilothouse/localnode/volume"
 )
@@ -213,7 +214,7 @@ func earlier(a, b time.Time) time.Time {
 
 func (r *Pod) makeSandbox(ctx context.Context) error {
 	n := r.node
-	if err := errors.Join(os.MkdirAll(n.LogDir(r.pod), 0o755), os.MkdirAll(n.dir(r.pod), 0o755)); err != nil {
+	if err := errors.Join(state.Private(n.LogDir(r.pod)), state.Private(n.dir(r.pod))); err != nil {
 		return fmt.Errorf("make the pod's directories: %w", err)
 	}
 	r.config = n.sandboxConfig(r.pod, 0)
@@ -271,5 +272,5 @@ func (r *Pod) remove(ctx context.Context) error {
 	if r.volumes != nil {
 		errs = append(errs, r.volumes.Remove())
 	}
-	return errors.Join(append(errs, os.RemoveAll(r.node.dir(r.pod)), os.RemoveAll(r.node.LogDir(r.pod)))...)
+	return errors.Join(append(errs, state.RemoveAll(r.node.dir(r.pod)), os.RemoveAll(r.node.LogDir(r.pod)))...)
 }

@@ -7,10 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // Reasons of a container that waits, as kubectl shows them.
@@ -79,7 +82,7 @@ func (r *Pod) create(ctx context.Context, u *unit) (id, reason string, err error
 	if err != nil {
 		return "", reasonConfig, err
 	}
-	if err := os.MkdirAll(filepath.Join(n.LogDir(r.pod), u.spec.Name), 0o755); err != nil {
+	if err := state.Private(filepath.Join(n.LogDir(r.pod), u.spec.Name)); err != nil {
 		return "", reasonConfig, fmt.Errorf("make the log's directory: %w", err)
 	}
 	if u.id != "" {
@@ -106,11 +109,7 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 		st.Code, st.Reason = -1, "Unknown"
 	}
 	u.phase, u.exitCode, u.ready, u.started = exited, st.Code, false, u.spec.StartupProbe == nil
-	message, _ := os.ReadFile(r.messagePath(u.spec.Name))
-	const maxMessage = 4096 // bytes, as a kubelet cuts it
-	if len(message) > maxMessage {
-		message = message[len(message)-maxMessage:]
-	}
+	message := lastBytes(r.messagePath(u.spec.Name))
 	u.ended = &corev1.ContainerStateTerminated{
 		ExitCode: st.Code, Reason: st.Reason, Message: string(message), ContainerID: "containerd://" + id,
 		StartedAt: metav1.NewTime(st.Started), FinishedAt: metav1.NewTime(st.Finished),
@@ -131,6 +130,24 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 			Message: fmt.Sprintf("container %s ended with exit code %d%s", u.spec.Name, st.Code, colon(string(message))),
 		})
 	}
+}
+
+// lastBytes gives the end of a file that a container wrote, which may be of any size. One that
+// cannot be read says nothing.
+func lastBytes(path string) []byte {
+	const maxMessage = 4096 // as a kubelet cuts it
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	b := make([]byte, maxMessage)
+	n, _ := f.ReadAt(b, max(info.Size()-maxMessage, 0))
+	return b[:n]
 }
 
 func colon(s string) string {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/network"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // PluginDir is where Debian keeps the CNI plugins.
@@ -76,8 +77,8 @@ func Socket(dir string) string { return filepath.Join(dir, "containerd.sock") }
 // Start writes containerd's configuration and starts it in the namespace, with a mount namespace
 // of its own: what it and its shims mount ends with the last of them. It returns when CRI answers.
 func Start(ctx context.Context, opts Options) (*Containerd, error) {
-	for _, d := range []string{"root", "state", "cni", "opt"} {
-		if err := os.MkdirAll(filepath.Join(opts.Dir, d), 0o711); err != nil {
+	for _, d := range []string{".", "root", "state", "cni", "opt"} {
+		if err := state.Private(filepath.Join(opts.Dir, d)); err != nil {
 			return nil, fmt.Errorf("make containerd's directory: %w", err)
 		}
 	}
