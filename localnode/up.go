@@ -1,6 +1,7 @@
 package localnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,10 @@ func (m *upRun) prepare() error {
 			return err
 		}
 		m.rec.HostLink = network.HostLink(m.cfg.Name)
+		// What is recorded is taken away in the end, so it must not be somebody else's.
+		if err := m.checkFree(); err != nil {
+			return err
+		}
 		return m.dir.WriteRecord(m.rec)
 	})
 	if err != nil {
@@ -114,6 +119,19 @@ func (m *upRun) prepare() error {
 		return err
 	}
 	return m.rec.Plan.Connect(m.ns, m.rec.HostLink, m.cfg.Egress)
+}
+
+// checkFree tells whether the names that the mesh wants are free on the machine. They are not where
+// a mesh of the same name has another state root.
+func (m *upRun) checkFree() error {
+	const hint = "is it of a mesh of this name with another --state-root? If not, remove it"
+	if m.ns.Exists() {
+		return fmt.Errorf("network namespace %s exists already; %s", m.ns.Name, hint)
+	}
+	if has, err := network.HasLink(m.rec.HostLink); err != nil || has {
+		return cmp.Or(err, fmt.Errorf("link %s exists already; %s", m.rec.HostLink, hint))
+	}
+	return nil
 }
 
 // netNS gives the namespace as /proc/PID/ns names it.
@@ -257,7 +275,7 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 		cfg: m.cfg, plan: m.rec.Plan, ns: m.ns, world: w, node: node,
 		files: newObjectFiles(m.dir.Objects()), dns: dns.NewServer(upstream, m.cfg.Log),
 		vips: network.NewAllocator(m.rec.Plan), log: m.cfg.Log,
-		pods: map[string]*running{}, vipOf: map[string]string{}, refused: map[string]string{},
+		pods: map[string]*running{}, served: map[string]bool{}, refused: map[string]string{},
 		gateway: func(addr string) error {
 			m.rec.Gateway = addr
 			return m.dir.WriteRecord(m.rec)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -29,7 +30,7 @@ func (n *Node) sandboxConfig(p *corev1.Pod, attempt uint32) *cri.PodSandboxConfi
 	hostname := p.Spec.Hostname
 	if hostname == "" {
 		const maxHostname = 63
-		hostname = p.Name[:min(len(p.Name), maxHostname)]
+		hostname = strings.TrimRight(p.Name[:min(len(p.Name), maxHostname)], "-.")
 	}
 	sc := &cri.LinuxSandboxSecurityContext{
 		NamespaceOptions: namespaces(p),

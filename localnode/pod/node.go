@@ -78,9 +78,7 @@ var ErrShutdown = errors.New("the mesh is shutting down")
 const shutdownGrace = time.Second
 
 // LogDir is the directory of a pod's logs.
-func (n *Node) LogDir(p *corev1.Pod) string {
-	return filepath.Join(n.LogsDir, p.Namespace+"_"+p.Name+"_"+string(p.UID))
-}
+func (n *Node) LogDir(p *corev1.Pod) string { return filepath.Join(n.LogsDir, string(p.UID)) }
 
 func (n *Node) dir(p *corev1.Pod) string    { return filepath.Join(n.PodsDir, string(p.UID)) }
 func (n *Node) memory(p *corev1.Pod) string { return filepath.Join(n.MemoryDir, string(p.UID)) }
