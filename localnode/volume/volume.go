@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 	"github.com/pilothouse-mesh/pilothouse/localnode/token"
@@ -245,6 +246,11 @@ func missing(kind, namespace, name string, optional *bool) (map[string]File, err
 // keys shows all keys as files, or the listed ones by their paths.
 func (s *Set) keys(data map[string][]byte, items []corev1.KeyToPath, optional *bool, mode *int32) (map[string]File, error) {
 	files := map[string]File{}
+	for k := range data {
+		if msgs := validation.IsConfigMapKey(k); len(msgs) > 0 {
+			return nil, fmt.Errorf("key %q: %s", k, msgs[0])
+		}
+	}
 	if len(items) == 0 {
 		for _, k := range slices.Sorted(maps.Keys(data)) {
 			files[k] = s.file(data[k], mode)
