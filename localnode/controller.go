@@ -78,7 +78,7 @@ func (c *controller) run(ctx context.Context) error {
 
 // sync does everything that is to be done now.
 func (c *controller) sync(ctx context.Context) error {
-	d := defaultsFor(c.world, c.plan)
+	d := defaultsFor(c.world, c.plan, c.cfg.PlaintextAddr)
 	if err := c.writeDefaults(d); err != nil {
 		return err
 	}

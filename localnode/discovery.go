@@ -37,7 +37,7 @@ func (d discovery) args() []string {
 	return append(append(args,
 		"--configDir", d.dir.Objects(),
 		// All addresses: the debug pages are open to the namespace's own loopback only.
-		"--grpcAddr", ":15010", "--secureGRPCAddr", ":15012", "--httpAddr", ":8080", "--monitoringAddr", ":15014",
+		"--grpcAddr", d.cfg.PlaintextAddr, "--secureGRPCAddr", ":15012", "--httpAddr", ":8080", "--monitoringAddr", ":15014",
 		"--domain", Domain, "--clusterID", "Kubernetes",
 		"--caDir", d.dir.CA(), "--tokenJWKS", d.dir.JWKS(), "--tokenIssuer", token.Issuer, "--tokenAudience", "istio-ca",
 	), d.cfg.DiscoveryArgs...)

@@ -34,6 +34,9 @@ type Config struct {
 	PauseImage string // DefaultPauseImage if empty
 	// DiscoveryBinary is pilot-discovery; empty runs no control plane.
 	DiscoveryBinary string
+	// PlaintextAddr is where the control plane serves discovery without asking for proof, which
+	// every pod can then reach, e.g. ":15010". Empty serves it nowhere.
+	PlaintextAddr string
 	// DiscoveryArgs are added to its command line.
 	DiscoveryArgs []string
 	// Egress passes unknown names on to the host's nameservers, and lets packets for elsewhere
