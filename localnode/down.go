@@ -68,25 +68,33 @@ func takeOver(ctx context.Context, dir state.Dir) (*state.Lock, error) {
 }
 
 // sweep takes away everything that the record names. It is right at any stage of a mesh's life.
+// Where something cannot be taken away, the directory with the record stays for another try.
 func sweep(ctx context.Context, dir state.Dir) error {
 	rec, err := dir.ReadRecord()
 	if errors.Is(err, fs.ErrNotExist) {
 		return dir.Remove()
 	}
+	ns := namespaceFor(dir)
 	if err != nil {
-		return err
+		// What is broken does not keep a mesh from being removed: its names tell most of it.
+		rec = state.Record{HostLink: network.HostLink(dir.Name)}
+		rec.NetNS, _ = ns.ID()
 	}
-	ns := namespaceFor(dir.Name)
-	return errors.Join(
+	err = errors.Join(
 		runtime.Sweep(ctx, runtime.Traces{
 			Dir: dir.Path("containerd"), Network: ns.Name, MountNS: rec.MountNS, NetNS: rec.NetNS, CgroupParent: cgroupParent(dir.Name),
 		}),
 		network.DeleteLink(rec.HostLink),
 		ns.Delete(),
-		dir.Remove(),
 	)
+	if err != nil {
+		return fmt.Errorf("%w; `pilotctl down --name %s` tries again", err, dir.Name)
+	}
+	return dir.Remove()
 }
 
-func namespaceFor(name string) network.Namespace { return network.Namespace{Name: "ph-" + name} }
+func namespaceFor(dir state.Dir) network.Namespace {
+	return network.Namespace{Name: "ph-" + dir.Name, File: dir.Path("netns")}
+}
 
 func cgroupParent(name string) string { return "/pilothouse/" + name }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	stdruntime "runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,7 +63,7 @@ func Up(ctx context.Context, cfg Config) (err error) {
 		defer cancel()
 		err = errors.Join(err, sweep(cleanCtx, dir))
 	}()
-	m := &upRun{cfg: cfg, dir: dir, ns: namespaceFor(cfg.Name)}
+	m := &upRun{cfg: cfg, dir: dir, ns: namespaceFor(dir)}
 	if err := m.prepare(); err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (m *upRun) prepare() error {
 	if err := m.ns.Create(); err != nil {
 		return err
 	}
-	if m.rec.NetNS, err = m.netNS(); err != nil {
+	if m.rec.NetNS, err = m.ns.ID(); err != nil {
 		return err
 	}
 	if err := m.dir.WriteRecord(m.rec); err != nil {
@@ -125,22 +126,13 @@ func (m *upRun) prepare() error {
 // a mesh of the same name has another state root.
 func (m *upRun) checkFree() error {
 	const hint = "is it of a mesh of this name with another --state-root? If not, remove it"
-	if m.ns.Exists() {
+	if m.ns.Taken() {
 		return fmt.Errorf("network namespace %s exists already; %s", m.ns.Name, hint)
 	}
 	if has, err := network.HasLink(m.rec.HostLink); err != nil || has {
 		return cmp.Or(err, fmt.Errorf("link %s exists already; %s", m.rec.HostLink, hint))
 	}
 	return nil
-}
-
-// netNS gives the namespace as /proc/PID/ns names it.
-func (m *upRun) netNS() (string, error) {
-	var st syscall.Stat_t
-	if err := syscall.Stat(m.ns.Path(), &st); err != nil {
-		return "", fmt.Errorf("read the network namespace's identity: %w", err)
-	}
-	return fmt.Sprintf("net:[%d]", st.Ino), nil
 }
 
 // otherMeshes gives the blocks of meshes that may not have made their routes yet.
@@ -182,16 +174,12 @@ func (m *upRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := runtime.Dial(m.dir.Path("containerd"))
-	if err != nil {
-		return errors.Join(err, cd.Kill())
-	}
-	err = m.serve(ctx, cd, client, signer)
-	return errors.Join(err, client.Close(), cd.Kill())
+	return errors.Join(m.serve(ctx, cd, signer), cd.Close())
 }
 
 // serve runs all parts that need containerd.
-func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runtime.Client, signer *token.Signer) error {
+func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, signer *token.Signer) error {
+	client := cd.Client()
 	images, err := runtime.NewImages(m.dir.Path("containerd"), m.cfg.Images, m.cfg.Aliases, client)
 	if err != nil {
 		return err
@@ -201,12 +189,14 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	// Containers are watched until the last pod is down.
+	// containerd is kept running, and containers are watched, until the last pod is down.
 	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer stopWatch()
 	watcher := runtime.NewWatcher(client)
-	watched := make(chan error, 1)
-	go func() { watched <- watcher.Run(watchCtx) }()
+	watching.Go(func() { watcher.Run(watchCtx) })
+	watching.Go(func() { cd.Supervise(watchCtx, m.containerdDied) })
 
 	c, err := m.controller(client, images, watcher, signer)
 	if err != nil {
@@ -217,14 +207,6 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 	}
 	source := file.New(m.cfg.Dirs, file.Options{Name: "localnode", Logger: m.cfg.Log})
 	g.Go(func() error { return source.Run(gctx, c.world) })
-	g.Go(func() error {
-		select {
-		case <-cd.Done():
-			return cd.Err()
-		case <-gctx.Done():
-			return nil
-		}
-	})
 	if m.cfg.DiscoveryBinary != "" {
 		g.Go(func() error {
 			return discovery{cfg: m.cfg, dir: m.dir, ns: m.ns}.run(gctx)
@@ -232,9 +214,13 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 	}
 	g.Go(func() error { c.refreshOnRoot(gctx, m.rootVersion); return nil })
 	g.Go(func() error { return c.run(gctx) })
-	err = g.Wait()
-	stopWatch()
-	return errors.Join(err, <-watched)
+	return g.Wait()
+}
+
+func (m *upRun) containerdDied(err error) {
+	m.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{
+		Warning: true, Message: fmt.Sprintf("%v; it is started again, and what runs goes on", err),
+	}})
 }
 
 func (m *upRun) say(what string) {

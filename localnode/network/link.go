@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 )
 
 // HostLink is the name of a mesh's link on the host. Interface names have 15 characters at most,
@@ -60,9 +59,9 @@ func InUse() ([]netip.Prefix, error) {
 // Connect joins host and namespace by one link, with a route for the pods and one for the
 // services on the host, and gives the namespace its own addresses.
 func (p Plan) Connect(ns Namespace, hostLink string, egress bool) error {
-	h, err := netns.GetFromName(ns.Name)
+	h, err := ns.open()
 	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", ns.Name, err)
+		return err
 	}
 	defer h.Close()
 	attrs := netlink.NewLinkAttrs()

@@ -28,7 +28,9 @@ func labels(p *corev1.Pod) map[string]string {
 // sandboxConfig describes the pod's sandbox to CRI.
 func (n *Node) sandboxConfig(p *corev1.Pod, attempt uint32) *cri.PodSandboxConfig {
 	hostname := p.Spec.Hostname
-	if hostname == "" {
+	if p.Spec.HostNetwork {
+		hostname = "" // it is the machine's, which no pod may change
+	} else if hostname == "" {
 		const maxHostname = 63
 		hostname = strings.TrimRight(p.Name[:min(len(p.Name), maxHostname)], "-.")
 	}

@@ -21,10 +21,10 @@ import (
 // Runtime is what a pod needs of the container runtime.
 type Runtime interface {
 	RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error)
-	RemoveSandbox(ctx context.Context, id string) error
+	RemoveSandboxes(ctx context.Context, labels map[string]string) error
 	StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error)
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
-	RemoveContainer(ctx context.Context, id string) error
+	RemoveContainers(ctx context.Context, sandbox string, labels map[string]string) error
 	Exit(ctx context.Context, id string) (runtime.ExitStatus, error)
 	ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error)
 }
@@ -34,7 +34,8 @@ type Images interface {
 	Resolve(ctx context.Context, image string) (string, error)
 }
 
-// Exits tells when containers end: the channel is closed when the container does not run.
+// Exits tells when containers and sandboxes end: the channel is closed when what has the id does
+// not run.
 type Exits interface {
 	Wait(id string) <-chan struct{}
 }

@@ -2,7 +2,6 @@ package pod
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/localnode/runtime"
 	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
@@ -30,7 +30,9 @@ const (
 func (r *Pod) start(ctx, watch context.Context, u *unit) {
 	id, reason, err := r.create(ctx, u)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && runtime.IsAway(err) {
+			u.earliest = time.Now().Add(retryInterval)
+		} else if ctx.Err() == nil {
 			u.failures++
 			u.earliest = time.Now().Add(max(backoff(u.failures), retryInterval))
 			u.reason, u.detail = reason, err.Error()
@@ -85,15 +87,10 @@ func (r *Pod) create(ctx context.Context, u *unit) (id, reason string, err error
 	if err := state.Private(filepath.Join(n.LogDir(r.pod), u.spec.Name)); err != nil {
 		return "", reasonConfig, fmt.Errorf("make the log's directory: %w", err)
 	}
-	if u.id != "" {
-		if err := n.Runtime.RemoveContainer(ctx, u.id); err != nil {
-			return "", reasonRun, err
-		}
+	if err := n.Runtime.RemoveContainers(ctx, r.sandbox, map[string]string{LabelContainer: u.spec.Name}); err != nil {
+		return "", reasonRun, err
 	}
 	id, err = n.Runtime.StartContainer(ctx, r.sandbox, config, r.config)
-	if err != nil && id != "" {
-		err = errors.Join(err, n.Runtime.RemoveContainer(context.WithoutCancel(ctx), id))
-	}
 	return id, reasonRun, err
 }
 

@@ -36,8 +36,9 @@ func importOne(ctx context.Context, dir, file string) error {
 type archive struct {
 	file string
 	tags []string
-	once sync.Once
-	err  error
+
+	mu       sync.Mutex
+	imported bool
 }
 
 // Images finds the image for a name that a manifest uses.
@@ -69,14 +70,26 @@ func (i *Images) load(ctx context.Context, image string) error {
 		if !slices.Contains(a.tags, full(image)) {
 			continue
 		}
-		a.once.Do(func() {
-			// Others wait for it as well: it does not end with the first who asked.
-			if a.err = importOne(context.WithoutCancel(ctx), i.dir, a.file); a.err == nil {
-				a.err = i.client.WaitImage(context.WithoutCancel(ctx), image)
-			}
-		})
-		return a.err
+		return a.load(context.WithoutCancel(ctx), i, image)
 	}
+	return nil
+}
+
+// load imports the tarball once. Others wait for it as well: it does not end with the first who
+// asked. What failed is tried again by the next.
+func (a *archive) load(ctx context.Context, i *Images, image string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.imported {
+		return nil
+	}
+	if err := importOne(ctx, i.dir, a.file); err != nil {
+		return err
+	}
+	if err := i.client.WaitImage(ctx, image); err != nil {
+		return err
+	}
+	a.imported = true
 	return nil
 }
 
