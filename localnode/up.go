@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -212,9 +213,32 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, signer *token
 			return discovery{cfg: m.cfg, dir: m.dir, ns: m.ns}.run(gctx)
 		})
 	}
+	g.Go(func() error { m.trimLogs(gctx); return nil })
 	g.Go(func() error { c.refreshOnRoot(gctx, m.rootVersion); return nil })
 	g.Go(func() error { return c.run(gctx) })
 	return g.Wait()
+}
+
+// trimLogs keeps the logs of the mesh's own programs within a bound.
+func (m *upRun) trimLogs(ctx context.Context) {
+	const (
+		interval = time.Second
+		maxLog   = 10 << 20 // bytes, and as many of what was before
+	)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		for _, path := range []string{m.dir.DiscoveryLog(), runtime.LogFile(m.dir.Path("containerd"))} {
+			if err := state.Trim(path, maxLog); err != nil {
+				m.cfg.Log.Warn("a log is not bounded", slog.Any("error", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func (m *upRun) containerdDied(err error) {
@@ -250,8 +274,8 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 	node := &pod.Node{
 		Name: "ph-" + m.cfg.Name, HostIP: m.rec.Plan.Mesh.String(), DNS: m.rec.Plan.DNS.String(), Domain: Domain,
 		CgroupParent: cgroupParent(m.cfg.Name), PodsDir: m.dir.Pods(), MemoryDir: m.dir.Memory(), LogsDir: m.dir.Logs(),
-		Capacity: capacity(),
-		Runtime:  client, Images: images, Exits: watcher,
+		Capacity: capacity(), MaxBackoff: m.cfg.MaxRestartPeriod,
+		Runtime: client, Images: images, Exits: watcher,
 		Objects: w, Tokens: signer, Dial: m.ns.Dial, Log: m.cfg.Log,
 		Events: func(e pod.Event) {
 			m.cfg.Events(Event{Kind: EventWarning, Event: e})

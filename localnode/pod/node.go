@@ -25,6 +25,7 @@ type Runtime interface {
 	StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error)
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
 	RemoveContainers(ctx context.Context, sandbox string, labels map[string]string) error
+	ReopenLog(ctx context.Context, id string) error
 	Exit(ctx context.Context, id string) (runtime.ExitStatus, error)
 	ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error)
 }
@@ -32,6 +33,7 @@ type Runtime interface {
 // Images finds the imported image for one that a manifest names.
 type Images interface {
 	Resolve(ctx context.Context, image string) (string, error)
+	User(ctx context.Context, image string) (uid int64, ok bool)
 }
 
 // Exits tells when containers and sandboxes end: the channel is closed when what has the id does
@@ -60,6 +62,7 @@ type Node struct {
 	MemoryDir    string // volumes in memory, likewise
 	LogsDir      string
 	Capacity     corev1.ResourceList
+	MaxBackoff   time.Duration // of a container that ends again and again
 
 	Runtime Runtime
 	Images  Images

@@ -34,7 +34,7 @@ func (r *Pod) start(ctx, watch context.Context, u *unit) {
 			u.earliest = time.Now().Add(retryInterval)
 		} else if ctx.Err() == nil {
 			u.failures++
-			u.earliest = time.Now().Add(max(backoff(u.failures), retryInterval))
+			u.earliest = time.Now().Add(max(backoff(u.failures, r.node.MaxBackoff), retryInterval))
 			u.reason, u.detail = reason, err.Error()
 			r.warn(u.spec.Name, err)
 		}
@@ -44,6 +44,8 @@ func (r *Pod) start(ctx, watch context.Context, u *unit) {
 	u.started = u.spec.StartupProbe == nil
 	u.ready = u.started && u.spec.ReadinessProbe == nil
 	u.reason, u.detail = "", ""
+	log := r.node.logFile(r.pod, u.spec.Name, u.attempt)
+	r.dropLog(u)
 	u.attempt++
 	var unitCtx context.Context
 	unitCtx, u.stop = context.WithCancel(watch)
@@ -54,6 +56,7 @@ func (r *Pod) start(ctx, watch context.Context, u *unit) {
 		case <-unitCtx.Done():
 		}
 	})
+	r.wg.Go(func() { r.rotate(unitCtx, id, log) })
 	if err := r.hook(ctx, u, postStart(u.spec)); err != nil {
 		r.warn(u.spec.Name, fmt.Errorf("postStart hook: %w", err))
 		r.kill(unitCtx, u, nil)
@@ -90,6 +93,7 @@ func (r *Pod) create(ctx context.Context, u *unit) (id, reason string, err error
 	if err := n.Runtime.RemoveContainers(ctx, r.sandbox, map[string]string{LabelContainer: u.spec.Name}); err != nil {
 		return "", reasonRun, err
 	}
+	r.warnBypass(ctx, u, image, config.GetLinux().GetSecurityContext())
 	id, err = n.Runtime.StartContainer(ctx, r.sandbox, config, r.config)
 	return id, reasonRun, err
 }
@@ -119,7 +123,7 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 		return
 	}
 	u.failures++
-	u.earliest = time.Now().Add(backoff(u.failures))
+	u.earliest = time.Now().Add(backoff(u.failures, r.node.MaxBackoff))
 	u.reason, u.detail = reasonCrash, fmt.Sprintf("ended with exit code %d", st.Code)
 	if st.Code != 0 {
 		r.event(Event{

@@ -187,6 +187,14 @@ func (c *Client) StopContainer(ctx context.Context, id string, grace time.Durati
 	return nil
 }
 
+// ReopenLog lets containerd write on at the path of a container's log, whose file was renamed.
+func (c *Client) ReopenLog(ctx context.Context, id string) error {
+	if _, err := c.runtime.ReopenContainerLog(ctx, &cri.ReopenContainerLogRequest{ContainerId: id}); ignoreNotFound(err) != nil {
+		return fmt.Errorf("reopen the container's log: %w", err)
+	}
+	return nil
+}
+
 // ExitStatus is how a container ended.
 type ExitStatus struct {
 	Code              int32

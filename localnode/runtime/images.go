@@ -19,6 +19,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // ctrNamespace is the containerd namespace that CRI looks into.
@@ -126,6 +127,16 @@ func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 			image, err, strings.Join(have, ", "))
 	}
 	return image, nil
+}
+
+// User gives the user whom an image says that it runs as, by number; ok is false where it names
+// none, or one by name.
+func (i *Images) User(ctx context.Context, image string) (uid int64, ok bool) {
+	r, err := i.client.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil || r.GetImage().GetUid() == nil {
+		return 0, false
+	}
+	return r.GetImage().GetUid().GetValue(), true
 }
 
 // alias gives what an image is called here, "" where no alias names it. An alias without a tag
