@@ -95,6 +95,8 @@ func TestMesh(t *testing.T) {
 	t.Run("logs", func(t *testing.T) { testLogs(t, m) })
 	t.Run("readiness decides on endpoints", func(t *testing.T) { testReadiness(t, m) })
 	t.Run("restart after a crash", func(t *testing.T) { testRestart(t, m) })
+	t.Run("strangers reach nothing", func(t *testing.T) { testStrangers(t, m) })
+	t.Run("hostile manifests harm themselves only", func(t *testing.T) { testHostile(t, m) })
 	t.Run("a changed ConfigMap shows in its volume", func(t *testing.T) { testConfigMap(t, m) })
 	t.Run("a change rolls out without a gap", func(t *testing.T) { testRollout(t, m) })
 	began = time.Now()
