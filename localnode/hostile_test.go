@@ -171,7 +171,9 @@ func testHostile(t *testing.T, m *mesh) {
 		t.Errorf("a directory mounted by subPath is not writable: %s", out)
 	}
 	testFlood(t, m)
-	m.write("hostile.yaml", "")
+	if err := os.Remove(filepath.Join(m.dir, "hostile.yaml")); err != nil {
+		t.Fatal(err)
+	}
 	m.eventually("the hostile pods being gone", func() bool {
 		pods, err := m.open.Pods()
 		return err == nil && len(pods) == 3
