@@ -50,13 +50,17 @@ func processes(t *testing.T, command, cgroup string) map[int]string {
 	return found
 }
 
+// containerIDOf reads the last element of the pod's cgroup in a line of processes.
+func containerIDOf(line string, p *corev1.Pod) string {
+	_, id, _ := strings.Cut(line, "pod"+string(p.UID)+"/")
+	return id[:min(len(id), strings.IndexFunc(id+" ", func(r rune) bool { return r == ' ' || r == '\n' }))]
+}
+
 // sandboxOf finds the pod's process that is of none of its containers, and the sandbox's id.
 func sandboxOf(t *testing.T, p *corev1.Pod) (pid int, id string) {
 	t.Helper()
 	for pid, line := range processes(t, "", "pod"+string(p.UID)+"/") {
-		_, id, _ := strings.Cut(line, "pod"+string(p.UID)+"/")
-		id, _, _ = strings.Cut(id, "\n")
-		id, _, _ = strings.Cut(id, " ")
+		id := containerIDOf(line, p)
 		of := false
 		for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
 			for _, c := range list {
@@ -112,6 +116,13 @@ func testNewSandbox(t *testing.T, m *mesh, victim func(*testing.T, *corev1.Pod) 
 	}
 	if out, code := m.exec("web", "web", "cat", "/var/run/secrets/tokens/istio-token"); code != 0 {
 		t.Errorf("its volumes are gone: %s", out)
+	}
+	ids := map[string]bool{}
+	for _, line := range processes(t, "", "pod"+string(now.UID)+"/") {
+		ids[containerIDOf(line, now)] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("the pod has processes of %d containers, want the sandbox, the sidecar and the application", len(ids))
 	}
 	// The former sandbox is gone with its address.
 	leases, err := filepath.Glob("/run/pilothouse/lndeath/containerd/ipam/*/10.*")

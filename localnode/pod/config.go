@@ -52,7 +52,7 @@ func (n *Node) sandboxConfig(p *corev1.Pod, attempt uint32) *cri.PodSandboxConfi
 		DnsConfig:    n.dnsConfig(p),
 		Labels:       labels(p),
 		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent:    filepath.Join(n.CgroupParent, "pod"+string(p.UID)),
+			CgroupParent:    n.cgroup(p),
 			SecurityContext: sc,
 			Sysctls:         sysctls,
 		},

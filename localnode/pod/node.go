@@ -22,6 +22,7 @@ import (
 type Runtime interface {
 	RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error)
 	RemoveSandboxes(ctx context.Context, labels map[string]string) error
+	KillCgroup(ctx context.Context, path string) error
 	StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error)
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
 	RemoveContainers(ctx context.Context, sandbox string, labels map[string]string) error
@@ -83,6 +84,11 @@ const shutdownGrace = time.Second
 
 // LogDir is the directory of a pod's logs.
 func (n *Node) LogDir(p *corev1.Pod) string { return filepath.Join(n.LogsDir, string(p.UID)) }
+
+// cgroup is the parent of all of the pod's cgroups.
+func (n *Node) cgroup(p *corev1.Pod) string {
+	return filepath.Join(n.CgroupParent, "pod"+string(p.UID))
+}
 
 func (n *Node) dir(p *corev1.Pod) string    { return filepath.Join(n.PodsDir, string(p.UID)) }
 func (n *Node) memory(p *corev1.Pod) string { return filepath.Join(n.MemoryDir, string(p.UID)) }

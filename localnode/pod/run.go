@@ -224,7 +224,7 @@ func (r *Pod) messagePath(container string) string {
 func (r *Pod) remove(ctx context.Context) error {
 	var errs []error
 	if r.sandboxes > 0 {
-		errs = append(errs, r.node.Runtime.RemoveSandboxes(ctx, r.own()))
+		errs = append(errs, r.removeSandboxes(ctx))
 	}
 	if r.volumes != nil {
 		errs = append(errs, r.volumes.Remove())

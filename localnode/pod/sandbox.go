@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +20,12 @@ import (
 // own are the labels of all that is the pod's in the runtime.
 func (r *Pod) own() map[string]string { return map[string]string{LabelUID: string(r.pod.UID)} }
 
+// removeSandboxes removes all that is the pod's in the runtime, with what outlived its shim.
+func (r *Pod) removeSandboxes(ctx context.Context) error {
+	err := r.node.Runtime.RemoveSandboxes(ctx, r.own())
+	return errors.Join(err, r.node.Runtime.KillCgroup(ctx, r.node.cgroup(r.pod)))
+}
+
 // makeSandbox makes the pod's sandbox, in place of any that there may be, and watches it.
 func (r *Pod) makeSandbox(ctx, watch context.Context) error {
 	n := r.node
@@ -28,7 +35,7 @@ func (r *Pod) makeSandbox(ctx, watch context.Context) error {
 		}
 	}
 	if r.sandboxes > 0 {
-		if err := n.Runtime.RemoveSandboxes(ctx, r.own()); err != nil {
+		if err := r.removeSandboxes(ctx); err != nil {
 			return err
 		}
 	}
@@ -117,7 +124,7 @@ func (r *Pod) leaveSandbox(ctx context.Context) {
 	var apps, sidecars []*unit
 	for _, u := range r.units {
 		switch {
-		case u.phase != running:
+		case u.phase != running, !r.alive(ctx, u):
 		case u.kind == sidecarKind:
 			sidecars = append(sidecars, u)
 		default:
@@ -139,6 +146,12 @@ func (r *Pod) leaveSandbox(ctx context.Context) {
 	for _, u := range r.units {
 		r.again(u)
 	}
+}
+
+// alive tells whether a container still runs; the loop may not have heard yet that it does not.
+func (r *Pod) alive(ctx context.Context, u *unit) bool {
+	st, err := r.node.Runtime.Exit(ctx, u.id)
+	return err == nil && !st.Ended
 }
 
 // again lets a container start anew. By the pod's policy one that ran stays ended.

@@ -195,8 +195,9 @@ func (c *Client) ReopenLog(ctx context.Context, id string) error {
 	return nil
 }
 
-// ExitStatus is how a container ended.
+// ExitStatus is how a container ended, if it did.
 type ExitStatus struct {
+	Ended             bool
 	Code              int32
 	Reason, Message   string
 	Started, Finished time.Time
@@ -210,7 +211,8 @@ func (c *Client) Exit(ctx context.Context, id string) (ExitStatus, error) {
 	}
 	s := r.GetStatus()
 	return ExitStatus{
-		Code: s.GetExitCode(), Reason: s.GetReason(), Message: s.GetMessage(),
+		Ended: s.GetState() == cri.ContainerState_CONTAINER_EXITED,
+		Code:  s.GetExitCode(), Reason: s.GetReason(), Message: s.GetMessage(),
 		Started: time.Unix(0, s.GetStartedAt()), Finished: time.Unix(0, s.GetFinishedAt()),
 	}, nil
 }

@@ -51,6 +51,14 @@ func Sweep(ctx context.Context, t Traces) error {
 	return removeCgroups(ctx, t.CgroupParent)
 }
 
+// KillCgroup ends what is left in a cgroup and below it: processes outlive their shim, and what
+// containerd does about that may come too late.
+func (c *Client) KillCgroup(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return killAll(ctx, Traces{CgroupParent: path})
+}
+
 // killAll kills until a look at /proc finds none: a shim may have been starting a process.
 func killAll(ctx context.Context, t Traces) error {
 	tick := time.NewTicker(10 * time.Millisecond)

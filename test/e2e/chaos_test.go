@@ -93,7 +93,7 @@ func TestChaos(t *testing.T) {
 	}
 	m := start(t, "e2e-chaos", dir, "--maxContainerRestartPeriod", "1s")
 	c := &chaos{m: m, t: t, rand: rand.New(rand.NewPCG(*chaosSeed, 0))}
-	c.waitWell("at first")
+	c.waitWell("at first", func() error { return nil })
 	assertStrangersReachNothing(t, m)
 	many, single := m.startLoad(25, "/many"), m.startLoad(25, "/single")
 	var order []string
@@ -110,7 +110,7 @@ func TestChaos(t *testing.T) {
 			t.Fatalf("kill %s: %v", victim, err)
 		}
 		victim.wait(t)
-		c.waitWell(fmt.Sprintf("after round %d killed %s", round, victim))
+		c.waitWell(fmt.Sprintf("after round %d killed %s", round, victim), func() error { return victim.replaced(m.name) })
 		took := time.Since(began)
 		for path, l := range map[string]*load{"/many": many, "/single": single} {
 			failed := l.takeFailures()
@@ -152,10 +152,14 @@ type chaos struct {
 	rand *rand.Rand
 }
 
-// waitWell waits until all pods are ready and all of the mesh's parts do their work.
-func (c *chaos) waitWell(when string) {
+// waitWell waits until all pods are ready and all of the mesh's parts do their work, but not before
+// what was killed is replaced: a mesh looks well until it notices.
+func (c *chaos) waitWell(when string, replaced func() error) {
 	c.t.Helper()
 	eventually(c.t, chaosRestart, "the mesh is well "+when, func() error {
+		if err := replaced(); err != nil {
+			return err
+		}
 		pods, err := readPods(c.m.name)
 		if err != nil {
 			return err

@@ -23,10 +23,33 @@ import (
 type victim struct {
 	kind, pod, app string // pod and its label app are empty for the mesh's own
 	pid            int
+	restarts       int32 // of all of its pod's containers, before
 }
 
 func (v victim) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s (%d) %s", v.kind, v.pid, v.pod))
+}
+
+// replaced tells whether another process has taken the victim's place.
+func (v victim) replaced(mesh string) error {
+	all, err := victims(mesh)
+	if err != nil {
+		return err
+	}
+	for _, now := range all {
+		again := now.restarts > v.restarts || v.pod == "" && now.pid != v.pid
+		if now.kind == v.kind && now.pod == v.pod && again {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not replaced", v)
+}
+
+func restarts(p *corev1.Pod) (n int32) {
+	for _, cs := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		n += cs.RestartCount
+	}
+	return n
 }
 
 // wait waits until the process is gone.
@@ -96,7 +119,7 @@ func victims(mesh string) ([]victim, error) {
 					continue
 				}
 				id, _, _ = strings.Cut(id, "\n")
-				v := victim{kind: kindOf(program, p, id), pod: p.Name, app: p.Labels["app"], pid: pid}
+				v := victim{kind: kindOf(program, p, id), pod: p.Name, app: p.Labels["app"], pid: pid, restarts: restarts(p)}
 				if all = append(all, v); v.kind == "pause" {
 					sandboxes[id] = p
 				}
@@ -105,7 +128,7 @@ func victims(mesh string) ([]victim, error) {
 	}
 	for id, p := range sandboxes {
 		if pid, ok := shims[id]; ok {
-			all = append(all, victim{kind: "shim", pod: p.Name, app: p.Labels["app"], pid: pid})
+			all = append(all, victim{kind: "shim", pod: p.Name, app: p.Labels["app"], pid: pid, restarts: restarts(p)})
 		}
 	}
 	slices.SortFunc(all, func(a, b victim) int {
