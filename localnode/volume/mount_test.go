@@ -60,6 +60,30 @@ func TestSubPathFollowsNoLink(t *testing.T) {
 	}
 }
 
+// TestSubPathInShownVolume follows the links that we make ourselves, and none that leads out.
+func TestSubPathInShownVolume(t *testing.T) {
+	s := emptyDirSet(t)
+	s.Pod.Spec.Volumes = []corev1.Volume{{Name: "cm", VolumeSource: corev1.VolumeSource{
+		ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}},
+	}}}
+	if _, err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	src, err := s.Mount("app", 0, corev1.VolumeMount{Name: "cm"}, "key")
+	if err != nil || read(t, src.Path) != "value" || !src.ReadOnly {
+		t.Errorf("%v, %v", src, err)
+	}
+	outside := t.TempDir()
+	for name, target := range map[string]string{"abs": outside, "rel": "../../.."} {
+		if err := os.Symlink(target, filepath.Join(s.Memory, "cm", name)); err != nil {
+			t.Fatal(err)
+		}
+		if src, err := s.Mount("app", 0, corev1.VolumeMount{Name: "cm"}, name); err == nil {
+			t.Errorf("%s was mounted at %s", target, src.Path)
+		}
+	}
+}
+
 // TestSubPathIsMadeAndStays mounts a missing subPath; what becomes of its path afterwards changes
 // nothing for those who have it mounted.
 func TestSubPathIsMadeAndStays(t *testing.T) {
