@@ -48,7 +48,7 @@ func takeOver(ctx context.Context, dir state.Dir) (*state.Lock, error) {
 	defer tick.Stop()
 	asked := false
 	for {
-		lock, err := dir.Lock()
+		lock, err := dir.LockUnnamed() // another Down waits for this one
 		held, ok := errors.AsType[state.ErrHeld](err)
 		if !ok {
 			return lock, err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -125,6 +126,9 @@ func Private(path string) error {
 		return err
 	}
 	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // removed by another process, which whoever uses it will find
+	}
 	if err != nil {
 		return err
 	}
@@ -152,15 +156,27 @@ type ErrHeld struct {
 
 // Error says which mesh is taken and by whom.
 func (e ErrHeld) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("mesh %s is being started or taken down by another process; try again", e.Name)
+	}
 	return fmt.Sprintf("mesh %s is already run by process %d; take it down first, or choose another --name", e.Name, e.PID)
 }
 
-// Lock makes the directory where it is missing and takes its lock, without waiting.
-func (d Dir) Lock() (*Lock, error) {
+// Lock makes the directory where it is missing and takes its lock, without waiting. Others learn
+// who has it.
+func (d Dir) Lock() (*Lock, error) { return d.lockAs(strconv.Itoa(os.Getpid())) }
+
+// LockUnnamed is Lock for a process that nobody is to ask to end.
+func (d Dir) LockUnnamed() (*Lock, error) { return d.lockAs("") }
+
+func (d Dir) lockAs(owner string) (*Lock, error) {
 	if err := Private(d.Path()); err != nil {
 		return nil, fmt.Errorf("make the mesh's directory: %w", err)
 	}
 	f, err := os.OpenFile(d.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.lockAs(owner) // whoever had it has just removed the directory
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the mesh's lock: %w", err)
 	}
@@ -176,9 +192,9 @@ func (d Dir) Lock() (*Lock, error) {
 	// Whoever had the lock may have removed the directory; then this is nobody's lock any more.
 	if !current(f, d.lock()) {
 		_ = f.Close()
-		return d.Lock()
+		return d.lockAs(owner)
 	}
-	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); return err }())
+	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(owner), 0); return err }())
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("write %s: %w", d.lock(), err)
@@ -218,7 +234,11 @@ func Exclusive(root string, fn func() error) error {
 
 // Remove unmounts what is mounted in the directory and deletes it, and the directory of all meshes when it was the last one.
 func (d Dir) Remove() error {
-	if err := RemoveAll(d.Path()); err != nil {
+	err := RemoveAll(d.Path())
+	for errors.Is(err, syscall.ENOTEMPTY) { // somebody wanted the lock meanwhile, and waits for it
+		err = RemoveAll(d.Path())
+	}
+	if err != nil {
 		return fmt.Errorf("remove the mesh's directory: %w", err)
 	}
 	_ = os.Remove(d.Root) // fails, rightly, while other meshes are there
