@@ -91,12 +91,11 @@ func (n Namespace) unlink() error {
 
 // ID gives the namespace as /proc/PID/ns names it.
 func (n Namespace) ID() (string, error) {
-	h, err := n.open()
-	if err != nil {
-		return "", err
+	var st unix.Stat_t
+	if err := unix.Stat(n.File, &st); err != nil {
+		return "", fmt.Errorf("read the identity of network namespace %s: %w", n.Name, err)
 	}
-	defer h.Close()
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int(h)))
+	return fmt.Sprintf("net:[%d]", st.Ino), nil // not by a link: of a mounted one that gives the path
 }
 
 // open gives a handle to the namespace.
