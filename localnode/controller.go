@@ -41,14 +41,16 @@ type controller struct {
 	vips  *network.Allocator
 	log   *slog.Logger
 	// gateway is told the address of the ingress gateway's Service once it is known.
-	gateway func(addr string) error
+	gateway     func(addr string) error
+	gatewayAddr string // as last told
 
 	mu    sync.Mutex
 	pods  map[string]*running // by namespace/name
 	wg    sync.WaitGroup
 	rules string // the rules in the kernel
-	vipOf map[string]string
-	up    bool // EventUp was sent
+	// served are the Services, by namespace/name, that the control plane has a file of.
+	served map[string]bool
+	up     bool // EventUp was sent
 	// refused holds, for each owner, the injector's complaint that was told.
 	refused map[string]string
 }
@@ -76,7 +78,7 @@ func (c *controller) run(ctx context.Context) error {
 
 // sync does everything that is to be done now.
 func (c *controller) sync(ctx context.Context) error {
-	d := defaultsFor(c.world, c.plan)
+	d := defaultsFor(c.world, c.plan, c.cfg.PlaintextAddr)
 	if err := c.writeDefaults(d); err != nil {
 		return err
 	}
@@ -103,16 +105,16 @@ func (c *controller) services(d defaults) ([]*corev1.Service, error) {
 	for _, s := range slices.Concat(list[*corev1.Service](c.world, model.KindService), d.services) {
 		all[s.Namespace+"/"+s.Name] = s.DeepCopy()
 	}
-	for key := range c.vipOf {
+	for key := range c.served {
 		if s := all[key]; s == nil || headless(s) || external(s) {
 			c.vips.Release(key)
-			delete(c.vipOf, key)
 		}
 		if all[key] == nil {
 			ns, name, _ := strings.Cut(key, "/")
 			if err := c.files.remove(fileName("service", ns, name)); err != nil {
 				return nil, err
 			}
+			delete(c.served, key)
 		}
 	}
 	var out []*corev1.Service
@@ -124,9 +126,10 @@ func (c *controller) services(d defaults) ([]*corev1.Service, error) {
 		if err := c.files.put(fileName("service", s.Namespace, s.Name), s); err != nil {
 			return nil, err
 		}
+		c.served[key] = true
 		out = append(out, s)
 	}
-	return out, nil
+	return out, c.tellGateway(out)
 }
 
 // address gives a Service its cluster IP. One that the manifest fixed belongs to another
@@ -146,14 +149,26 @@ func (c *controller) address(key string, s *corev1.Service) error {
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: s.Spec.ClusterIP}}
 	}
-	if c.vipOf[key] == s.Spec.ClusterIP {
+	return nil
+}
+
+// tellGateway tells the address of the ingress gateway's Service: the one of the root namespace,
+// and only where there is none the first of another one.
+func (c *controller) tellGateway(services []*corev1.Service) error {
+	addr := ""
+	for _, s := range services {
+		if s.Name != gatewayName || headless(s) || external(s) {
+			continue
+		}
+		if s.Namespace == model.RootNamespace || addr == "" {
+			addr = s.Spec.ClusterIP
+		}
+	}
+	if addr == c.gatewayAddr {
 		return nil
 	}
-	c.vipOf[key] = s.Spec.ClusterIP
-	if s.Name == gatewayName {
-		return c.gateway(s.Spec.ClusterIP)
-	}
-	return nil
+	c.gatewayAddr = addr
+	return c.gateway(addr)
 }
 
 // publishServices leads addresses and names to the pods that are ready now.

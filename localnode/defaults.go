@@ -2,7 +2,9 @@ package localnode
 
 import (
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -47,10 +49,11 @@ func (d defaults) objects() []runtime.Object {
 }
 
 // defaultsFor looks at the world and gives what it lacks.
-func defaultsFor(w *world, plan network.Plan) defaults {
+func defaultsFor(w *world, plan network.Plan, plaintextAddr string) defaults {
+	ports := istiodPorts(plaintextAddr)
 	d := defaults{
-		services: []*corev1.Service{istiodService(plan)},
-		slices:   []*discoveryv1.EndpointSlice{istiodEndpoints(plan)},
+		services: []*corev1.Service{istiodService(plan, ports)},
+		slices:   []*discoveryv1.EndpointSlice{istiodEndpoints(plan, ports)},
 	}
 	if !hasGateway(w) {
 		d.deployments = append(d.deployments, gatewayDeployment())
@@ -174,20 +177,25 @@ func gatewayPodLabels() map[string]string {
 }
 
 // istiodService gives the control plane, which runs beside the pods, its name and address.
-func istiodService(plan network.Plan) *corev1.Service {
-	s := service(model.RootNamespace, istiodName, map[string]string{"app": istiodName, "istio": "pilot"}, istiodPorts()...)
+func istiodService(plan network.Plan, ports []corev1.ServicePort) *corev1.Service {
+	s := service(model.RootNamespace, istiodName, map[string]string{"app": istiodName, "istio": "pilot"}, ports...)
 	s.Spec.ClusterIP = plan.Istiod.String()
 	return s
 }
 
-func istiodPorts() []corev1.ServicePort {
-	return []corev1.ServicePort{
-		tcpPort("grpc-xds", 15010, 15010), tcpPort("https-dns", 15012, 15012),
-		tcpPort("https-webhook", 443, 15017), tcpPort("http-monitoring", 15014, 15014),
+func istiodPorts(plaintextAddr string) []corev1.ServicePort {
+	ports := []corev1.ServicePort{
+		tcpPort("https-dns", 15012, 15012), tcpPort("https-webhook", 443, 15017), tcpPort("http-monitoring", 15014, 15014),
 	}
+	if _, port, err := net.SplitHostPort(plaintextAddr); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			ports = append(ports, tcpPort("grpc-xds", 15010, int(n)))
+		}
+	}
+	return ports
 }
 
-func istiodEndpoints(plan network.Plan) *discoveryv1.EndpointSlice {
+func istiodEndpoints(plan network.Plan, ports []corev1.ServicePort) *discoveryv1.EndpointSlice {
 	ready := true
 	e := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
@@ -200,7 +208,7 @@ func istiodEndpoints(plan network.Plan) *discoveryv1.EndpointSlice {
 			Addresses: []string{plan.Istiod.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
 		}},
 	}
-	for _, p := range istiodPorts() {
+	for _, p := range ports {
 		n, proto := p.TargetPort.IntVal, p.Protocol
 		e.Ports = append(e.Ports, discoveryv1.EndpointPort{Name: &p.Name, Port: &n, Protocol: &proto})
 	}

@@ -37,7 +37,7 @@ func (d discovery) args() []string {
 	return append(append(args,
 		"--configDir", d.dir.Objects(),
 		// All addresses: the debug pages are open to the namespace's own loopback only.
-		"--grpcAddr", ":15010", "--secureGRPCAddr", ":15012", "--httpAddr", ":8080", "--monitoringAddr", ":15014",
+		"--grpcAddr", d.cfg.PlaintextAddr, "--secureGRPCAddr", ":15012", "--httpAddr", ":8080", "--monitoringAddr", ":15014",
 		"--domain", Domain, "--clusterID", "Kubernetes",
 		"--caDir", d.dir.CA(), "--tokenJWKS", d.dir.JWKS(), "--tokenIssuer", token.Issuer, "--tokenAudience", "istio-ca",
 	), d.cfg.DiscoveryArgs...)
@@ -45,7 +45,7 @@ func (d discovery) args() []string {
 
 // run keeps it running until ctx ends.
 func (d discovery) run(ctx context.Context) error {
-	log, err := os.OpenFile(d.dir.DiscoveryLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(d.dir.DiscoveryLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the control plane's log: %w", err)
 	}

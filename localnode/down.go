@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,7 +48,7 @@ func takeOver(ctx context.Context, dir state.Dir) (*state.Lock, error) {
 	defer tick.Stop()
 	asked := false
 	for {
-		lock, err := dir.Lock()
+		lock, err := dir.LockUnnamed() // another Down waits for this one
 		held, ok := errors.AsType[state.ErrHeld](err)
 		if !ok {
 			return lock, err
@@ -69,46 +68,33 @@ func takeOver(ctx context.Context, dir state.Dir) (*state.Lock, error) {
 }
 
 // sweep takes away everything that the record names. It is right at any stage of a mesh's life.
+// Where something cannot be taken away, the directory with the record stays for another try.
 func sweep(ctx context.Context, dir state.Dir) error {
 	rec, err := dir.ReadRecord()
 	if errors.Is(err, fs.ErrNotExist) {
 		return dir.Remove()
 	}
+	ns := namespaceFor(dir)
 	if err != nil {
-		return err
+		// What is broken does not keep a mesh from being removed: its names tell most of it.
+		rec = state.Record{HostLink: network.HostLink(dir.Name)}
+		rec.NetNS, _ = ns.ID()
 	}
-	ns := namespaceFor(dir.Name)
-	return errors.Join(
+	err = errors.Join(
 		runtime.Sweep(ctx, runtime.Traces{
 			Dir: dir.Path("containerd"), Network: ns.Name, MountNS: rec.MountNS, NetNS: rec.NetNS, CgroupParent: cgroupParent(dir.Name),
 		}),
 		network.DeleteLink(rec.HostLink),
 		ns.Delete(),
-		unmountBelow(dir.Path()),
-		dir.Remove(),
 	)
-}
-
-// unmountBelow unmounts what is mounted in our mount namespace below the directory, innermost first.
-func unmountBelow(path string) error {
-	b, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
-		return fmt.Errorf("list mounts: %w", err)
+		return fmt.Errorf("%w; `pilotctl down --name %s` tries again", err, dir.Name)
 	}
-	lines := strings.Split(string(b), "\n")
-	var errs []error
-	for i := len(lines) - 1; i >= 0; i-- {
-		fields := strings.Fields(lines[i])
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], path+"/") {
-			continue
-		}
-		if err := syscall.Unmount(fields[1], syscall.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", fields[1], err))
-		}
-	}
-	return errors.Join(errs...)
+	return dir.Remove()
 }
 
-func namespaceFor(name string) network.Namespace { return network.Namespace{Name: "ph-" + name} }
+func namespaceFor(dir state.Dir) network.Namespace {
+	return network.Namespace{Name: "ph-" + dir.Name, File: dir.Path("netns")}
+}
 
 func cgroupParent(name string) string { return "/pilothouse/" + name }

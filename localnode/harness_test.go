@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,13 +27,15 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
-// helperEnv makes the test binary run a mesh instead of tests, to be killed.
+// helperEnv makes the test binary run a mesh instead of tests, to be killed or interrupted.
 const helperEnv = "LOCALNODE_TEST_UP"
 
 func TestMain(m *testing.M) {
 	if args := os.Getenv(helperEnv); args != "" {
 		f := strings.Split(args, "|")
-		if err := localnode.Up(context.Background(), config(f[0], f[1], f[2])); err != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
+		defer stop()
+		if err := localnode.Up(ctx, config(f[0], f[1], f[2])); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -277,14 +281,16 @@ func serviceIP(t *testing.T, m *mesh, name string) string {
 	return ip
 }
 
-// runToKill runs a mesh in a process of its own until its pod is ready.
-func runToKill(t *testing.T, name, img string) *exec.Cmd {
+// runToKill runs a mesh in a process of its own until its pod is ready; enter is a program with
+// arguments that becomes that process.
+func runToKill(t *testing.T, name, img string, enter ...string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pods.yaml"), []byte(twoPods), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
+	args := append(enter, os.Args[0])
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), helperEnv+"="+name+"|"+dir+"|"+img)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

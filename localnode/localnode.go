@@ -8,6 +8,7 @@ package localnode
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -34,6 +35,12 @@ type Config struct {
 	PauseImage string // DefaultPauseImage if empty
 	// DiscoveryBinary is pilot-discovery; empty runs no control plane.
 	DiscoveryBinary string
+	// PlaintextAddr is where the control plane serves discovery without asking for proof, which
+	// every pod can then reach, e.g. ":15010". Empty serves it nowhere.
+	PlaintextAddr string
+	// MaxRestartPeriod is the longest pause before a container that ends again and again is started
+	// anew; 5 minutes if zero, as a kubelet's maxContainerRestartPeriod.
+	MaxRestartPeriod time.Duration
 	// DiscoveryArgs are added to its command line.
 	DiscoveryArgs []string
 	// Egress passes unknown names on to the host's nameservers, and lets packets for elsewhere
@@ -79,6 +86,9 @@ func (c *Config) complete() error {
 	}
 	if c.PauseImage == "" {
 		c.PauseImage = DefaultPauseImage
+	}
+	if c.MaxRestartPeriod == 0 {
+		c.MaxRestartPeriod = pod.DefaultMaxBackoff
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

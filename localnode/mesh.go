@@ -43,7 +43,7 @@ func Open(root, name string) (*Mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mesh{dir: dir, rec: rec, ns: namespaceFor(name)}, nil
+	return &Mesh{dir: dir, rec: rec, ns: namespaceFor(dir)}, nil
 }
 
 // Pods gives the mesh's pods with their status, by namespace and name.

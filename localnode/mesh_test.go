@@ -95,6 +95,8 @@ func TestMesh(t *testing.T) {
 	t.Run("logs", func(t *testing.T) { testLogs(t, m) })
 	t.Run("readiness decides on endpoints", func(t *testing.T) { testReadiness(t, m) })
 	t.Run("restart after a crash", func(t *testing.T) { testRestart(t, m) })
+	t.Run("strangers reach nothing", func(t *testing.T) { testStrangers(t, m) })
+	t.Run("hostile manifests harm themselves only", func(t *testing.T) { testHostile(t, m) })
 	t.Run("a changed ConfigMap shows in its volume", func(t *testing.T) { testConfigMap(t, m) })
 	t.Run("a change rolls out without a gap", func(t *testing.T) { testRollout(t, m) })
 	began = time.Now()
@@ -169,14 +171,15 @@ func testReadiness(t *testing.T, m *mesh) {
 
 func testRestart(t *testing.T, m *mesh) {
 	p := m.pod("web")
+	before := p.Status.ContainerStatuses[0].RestartCount
 	_, _ = get("http://" + p.Status.PodIP + "/crash")
 	e := m.wait("the crash being told", func(e localnode.Event) bool { return strings.Contains(e.Message, "exit code 7") })
 	if !slices.Contains(e.LogTail, "crashing as told") {
 		t.Errorf("the last lines are %q", e.LogTail)
 	}
 	m.wait("the pod being ready again", func(e localnode.Event) bool { return e.Kind == localnode.EventReady })
-	if n := m.pod("web").Status.ContainerStatuses[0].RestartCount; n != 1 {
-		t.Errorf("restart count is %d, want 1", n)
+	if n := m.pod("web").Status.ContainerStatuses[0].RestartCount; n != before+1 {
+		t.Errorf("restart count is %d, and was %d", n, before)
 	}
 }
 

@@ -2,9 +2,11 @@ package localnode
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,8 +29,22 @@ func newObjectFiles(dir string) *objectFiles {
 	return &objectFiles{dir: dir, content: map[string][]byte{}}
 }
 
+// separator joins the parts of a file's name. No kind, namespace or name has it, and fileName lets
+// none through that does, so that two objects never share a file.
+const separator = "_"
+
 func fileName(kind, namespace, name string) string {
-	return strings.ToLower(kind) + "-" + namespace + "-" + name + ".yaml"
+	const maxName = 200 // of the 255 bytes that a file's name may have
+	file := strings.Join([]string{strings.ToLower(kind), escape(namespace), escape(name)}, separator)
+	if len(file) > maxName {
+		file = fmt.Sprintf("%s%s%x", file[:maxName/2], separator, sha256.Sum256([]byte(file)))
+	}
+	return file + ".yaml"
+}
+
+// escape leaves valid names as they are, and writes what could not be part of one as %XX.
+func escape(name string) string {
+	return strings.ReplaceAll(url.PathEscape(name), separator, "%5F")
 }
 
 // put writes one or more objects into the file, unless it holds them already.
@@ -47,7 +63,7 @@ func (f *objectFiles) put(file string, objects ...any) error {
 	if bytes.Equal(f.content[file], b.Bytes()) {
 		return nil
 	}
-	if err := state.WriteFile(filepath.Join(f.dir, file), b.Bytes(), 0o644); err != nil {
+	if err := state.WriteFile(filepath.Join(f.dir, file), b.Bytes()); err != nil {
 		return err
 	}
 	f.content[file] = b.Bytes()
@@ -67,7 +83,7 @@ func (f *objectFiles) remove(file string) error {
 
 // readPods gives the pods in a state directory.
 func readPods(dir string) ([]*corev1.Pod, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "pod-*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "pod"+separator+"*.yaml"))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/localnode/admit"
 	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -116,11 +117,11 @@ func (c *controller) syncPod(ctx context.Context, owner string, p *corev1.Pod, d
 	return false
 }
 
-// prepare completes a pod and gives it its sidecar.
+// prepare completes a pod, gives it its sidecar and checks it. Nothing is made before.
 func (c *controller) prepare(p *corev1.Pod, d defaults) (*corev1.Pod, error) {
 	complete(p)
 	if c.cfg.Inject == nil {
-		return p, nil
+		return p, admit.Pod(p)
 	}
 	out, _, err := c.cfg.Inject(p, c.namespaceOf(p.Namespace, d))
 	if err != nil {
@@ -132,7 +133,7 @@ func (c *controller) prepare(p *corev1.Pod, d defaults) (*corev1.Pod, error) {
 	for i := range out.Spec.Containers {
 		completeContainer(&out.Spec.Containers[i])
 	}
-	return out, nil
+	return out, admit.Pod(out)
 }
 
 func (c *controller) namespaceOf(name string, d defaults) *corev1.Namespace {

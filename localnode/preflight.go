@@ -103,7 +103,12 @@ COMMIT
 `
 
 func tryNetwork(ctx context.Context) (err error) {
-	ns := network.Namespace{Name: fmt.Sprintf("ph-preflight-%d", os.Getpid())}
+	dir, err := os.MkdirTemp("", "pilothouse-preflight-")
+	if err != nil {
+		return &PreflightError{fmt.Sprintf("no temporary directory can be made (%v)", err), "free some space or set TMPDIR"}
+	}
+	defer os.Remove(dir)
+	ns := network.Namespace{Name: fmt.Sprintf("ph-preflight-%d", os.Getpid()), File: filepath.Join(dir, "netns")}
 	if err := ns.Create(); err != nil {
 		return &PreflightError{fmt.Sprintf("no network namespace can be made (%v)", err), "run it outside of the container, or in a privileged one"}
 	}

@@ -1,14 +1,17 @@
 package localnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	stdruntime "runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,7 +65,7 @@ func Up(ctx context.Context, cfg Config) (err error) {
 		defer cancel()
 		err = errors.Join(err, sweep(cleanCtx, dir))
 	}()
-	m := &upRun{cfg: cfg, dir: dir, ns: namespaceFor(cfg.Name)}
+	m := &upRun{cfg: cfg, dir: dir, ns: namespaceFor(dir)}
 	if err := m.prepare(); err != nil {
 		return err
 	}
@@ -80,7 +83,7 @@ type upRun struct {
 // prepare makes directories, mount, namespace and link. The record of each is written before it.
 func (m *upRun) prepare() error {
 	for _, d := range []string{m.dir.Objects(), m.dir.CA(), m.dir.Memory(), m.dir.Pods(), m.dir.Logs()} {
-		if err := os.MkdirAll(d, 0o711); err != nil {
+		if err := state.Private(d); err != nil {
 			return fmt.Errorf("make the mesh's directories: %w", err)
 		}
 	}
@@ -97,18 +100,26 @@ func (m *upRun) prepare() error {
 			return err
 		}
 		m.rec.HostLink = network.HostLink(m.cfg.Name)
+		// What is recorded is taken away in the end, so it must not be somebody else's.
+		if err := m.checkFree(); err != nil {
+			return err
+		}
 		return m.dir.WriteRecord(m.rec)
 	})
 	if err != nil {
 		return err
 	}
-	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0711"); err != nil {
+	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0700"); err != nil {
 		return fmt.Errorf("mount a tmpfs for tokens at %s: %w", m.dir.Memory(), err)
+	}
+	// containerd, whose mount namespace is made later, sees what is mounted in it from then on.
+	if err := syscall.Mount("", m.dir.Memory(), "", syscall.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("share the mounts below %s: %w", m.dir.Memory(), err)
 	}
 	if err := m.ns.Create(); err != nil {
 		return err
 	}
-	if m.rec.NetNS, err = m.netNS(); err != nil {
+	if m.rec.NetNS, err = m.ns.ID(); err != nil {
 		return err
 	}
 	if err := m.dir.WriteRecord(m.rec); err != nil {
@@ -117,13 +128,17 @@ func (m *upRun) prepare() error {
 	return m.rec.Plan.Connect(m.ns, m.rec.HostLink, m.cfg.Egress)
 }
 
-// netNS gives the namespace as /proc/PID/ns names it.
-func (m *upRun) netNS() (string, error) {
-	var st syscall.Stat_t
-	if err := syscall.Stat(m.ns.Path(), &st); err != nil {
-		return "", fmt.Errorf("read the network namespace's identity: %w", err)
+// checkFree tells whether the names that the mesh wants are free on the machine. They are not where
+// a mesh of the same name has another state root.
+func (m *upRun) checkFree() error {
+	const hint = "is it of a mesh of this name with another --state-root? If not, remove it"
+	if m.ns.Taken() {
+		return fmt.Errorf("network namespace %s exists already; %s", m.ns.Name, hint)
 	}
-	return fmt.Sprintf("net:[%d]", st.Ino), nil
+	if has, err := network.HasLink(m.rec.HostLink); err != nil || has {
+		return cmp.Or(err, fmt.Errorf("link %s exists already; %s", m.rec.HostLink, hint))
+	}
+	return nil
 }
 
 // otherMeshes gives the blocks of meshes that may not have made their routes yet.
@@ -152,7 +167,7 @@ func (m *upRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := state.WriteFile(m.dir.JWKS(), jwks, 0o644); err != nil {
+	if err := state.WriteFile(m.dir.JWKS(), jwks); err != nil {
 		return err
 	}
 	cd, err := runtime.Start(ctx, runtime.Options{
@@ -165,16 +180,12 @@ func (m *upRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := runtime.Dial(m.dir.Path("containerd"))
-	if err != nil {
-		return errors.Join(err, cd.Kill())
-	}
-	err = m.serve(ctx, cd, client, signer)
-	return errors.Join(err, client.Close(), cd.Kill())
+	return errors.Join(m.serve(ctx, cd, signer), cd.Close())
 }
 
 // serve runs all parts that need containerd.
-func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runtime.Client, signer *token.Signer) error {
+func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, signer *token.Signer) error {
+	client := cd.Client()
 	images, err := runtime.NewImages(m.dir.Path("containerd"), m.cfg.Images, m.cfg.Aliases, client)
 	if err != nil {
 		return err
@@ -184,12 +195,14 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	// Containers are watched until the last pod is down.
+	// containerd is kept running, and containers are watched, until the last pod is down.
 	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer stopWatch()
 	watcher := runtime.NewWatcher(client)
-	watched := make(chan error, 1)
-	go func() { watched <- watcher.Run(watchCtx) }()
+	watching.Go(func() { watcher.Run(watchCtx) })
+	watching.Go(func() { cd.Supervise(watchCtx, m.containerdDied) })
 
 	c, err := m.controller(client, images, watcher, signer)
 	if err != nil {
@@ -200,24 +213,43 @@ func (m *upRun) serve(ctx context.Context, cd *runtime.Containerd, client *runti
 	}
 	source := file.New(m.cfg.Dirs, file.Options{Name: "localnode", Logger: m.cfg.Log})
 	g.Go(func() error { return source.Run(gctx, c.world) })
-	g.Go(func() error {
-		select {
-		case <-cd.Done():
-			return cd.Err()
-		case <-gctx.Done():
-			return nil
-		}
-	})
 	if m.cfg.DiscoveryBinary != "" {
 		g.Go(func() error {
 			return discovery{cfg: m.cfg, dir: m.dir, ns: m.ns}.run(gctx)
 		})
 	}
+	g.Go(func() error { m.trimLogs(gctx); return nil })
 	g.Go(func() error { c.refreshOnRoot(gctx, m.rootVersion); return nil })
 	g.Go(func() error { return c.run(gctx) })
-	err = g.Wait()
-	stopWatch()
-	return errors.Join(err, <-watched)
+	return g.Wait()
+}
+
+// trimLogs keeps the logs of the mesh's own programs within a bound.
+func (m *upRun) trimLogs(ctx context.Context) {
+	const (
+		interval = time.Second
+		maxLog   = 10 << 20 // bytes, and as many of what was before
+	)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		for _, path := range []string{m.dir.DiscoveryLog(), runtime.LogFile(m.dir.Path("containerd"))} {
+			if err := state.Trim(path, maxLog); err != nil {
+				m.cfg.Log.Warn("a log is not bounded", slog.Any("error", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (m *upRun) containerdDied(err error) {
+	m.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{
+		Warning: true, Message: fmt.Sprintf("%v; it is started again, and what runs goes on", err),
+	}})
 }
 
 func (m *upRun) say(what string) {
@@ -247,8 +279,8 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 	node := &pod.Node{
 		Name: "ph-" + m.cfg.Name, HostIP: m.rec.Plan.Mesh.String(), DNS: m.rec.Plan.DNS.String(), Domain: Domain,
 		CgroupParent: cgroupParent(m.cfg.Name), PodsDir: m.dir.Pods(), MemoryDir: m.dir.Memory(), LogsDir: m.dir.Logs(),
-		Capacity: capacity(),
-		Runtime:  client, Images: images, Exits: watcher,
+		Capacity: capacity(), MaxBackoff: m.cfg.MaxRestartPeriod,
+		Runtime: client, Images: images, Exits: watcher,
 		Objects: w, Tokens: signer, Dial: m.ns.Dial, Log: m.cfg.Log,
 		Events: func(e pod.Event) {
 			m.cfg.Events(Event{Kind: EventWarning, Event: e})
@@ -258,7 +290,7 @@ func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watch
 		cfg: m.cfg, plan: m.rec.Plan, ns: m.ns, world: w, node: node,
 		files: newObjectFiles(m.dir.Objects()), dns: dns.NewServer(upstream, m.cfg.Log),
 		vips: network.NewAllocator(m.rec.Plan), log: m.cfg.Log,
-		pods: map[string]*running{}, vipOf: map[string]string{}, refused: map[string]string{},
+		pods: map[string]*running{}, served: map[string]bool{}, refused: map[string]string{},
 		gateway: func(addr string) error {
 			m.rec.Gateway = addr
 			return m.dir.WriteRecord(m.rec)

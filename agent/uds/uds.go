@@ -2,17 +2,22 @@
 package uds
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
+// mode lets the agent's own user connect, and nobody else: what the sockets give is the workload's
+// key. Envoy runs as that user.
+const mode = 0o600
+
 // Listen makes the socket and its directory. A stale socket of an earlier agent is replaced;
-// anything else of that name is left alone, and an error. Everybody may connect (mode 0666), since
-// Envoy may run as another user than the agent: the pod is the border.
+// anything else of that name is left alone, and an error. Only the user who listens may connect.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
@@ -28,12 +33,17 @@ func Listen(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("stale socket: %w", err)
 		}
 	}
-	l, err := net.Listen("unix", path)
+	lc := net.ListenConfig{Control: restrict}
+	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket %s: %w", path, err), l.Close())
-	}
 	return l, nil
+}
+
+// restrict sets the mode before the socket has a name: Linux gives the file the mode of the
+// socket, less the umask, so that there is no moment in which others may connect.
+func restrict(_, _ string, c syscall.RawConn) error {
+	var err error
+	return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), mode) }), err)
 }

@@ -9,11 +9,10 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 )
 
 // HostLink is the name of a mesh's link on the host. Interface names have 15 characters at most,
-// so a long name is cut and told apart by a hash.
+// so a long name is cut and told apart by a hash, and by a "_" from all names that were not cut.
 func HostLink(mesh string) string {
 	const maxName = 15
 	name := "ph-" + mesh
@@ -22,7 +21,7 @@ func HostLink(mesh string) string {
 	}
 	h := fnv.New32a()
 	h.Write([]byte(mesh))
-	return fmt.Sprintf("ph-%.6s%x", mesh, h.Sum32()&0xffffff)
+	return fmt.Sprintf("ph_%.6s%06x", mesh, h.Sum32()&0xffffff)
 }
 
 // meshLink is the name of the other end, inside the namespace.
@@ -60,9 +59,9 @@ func InUse() ([]netip.Prefix, error) {
 // Connect joins host and namespace by one link, with a route for the pods and one for the
 // services on the host, and gives the namespace its own addresses.
 func (p Plan) Connect(ns Namespace, hostLink string, egress bool) error {
-	h, err := netns.GetFromName(ns.Name)
+	h, err := ns.open()
 	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", ns.Name, err)
+		return err
 	}
 	defer h.Close()
 	attrs := netlink.NewLinkAttrs()
@@ -157,15 +156,30 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
+// HasLink tells whether the machine has a link of that name.
+func HasLink(name string) (bool, error) {
+	link, err := findLink(name)
+	return link != nil, err
+}
+
+// findLink gives nil where there is no such link.
+func findLink(name string) (netlink.Link, error) {
+	link, err := netlink.LinkByName(name)
+	if _, none := errors.AsType[netlink.LinkNotFoundError](err); none {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return link, nil
+}
+
 // DeleteLink removes the link, and with it its routes and its other end. A link that is not
 // there is none to remove.
 func DeleteLink(name string) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone {
-			return nil
-		}
-		return fmt.Errorf("find link %s: %w", name, err)
+	link, err := findLink(name)
+	if link == nil {
+		return err
 	}
 	if err := netlink.LinkDel(link); err != nil {
 		return fmt.Errorf("delete link %s: %w", name, err)

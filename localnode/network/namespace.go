@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -11,58 +12,108 @@ import (
 	"runtime"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // namedDir is where iproute2 keeps named network namespaces.
 const namedDir = "/run/netns"
 
-// Namespace is a named network namespace of this machine.
+// Namespace is a named network namespace of this machine. It is mounted in its owner's own
+// directory, and has its name by a link to there: the first `ip netns add` on a machine mounts the
+// directory of names over itself, and what was mounted in it before could not be removed any more.
 type Namespace struct {
-	Name string
+	Name string // for `ip netns exec`
+	File string // where it is mounted
 }
 
-// Path is the file that names the namespace.
-func (n Namespace) Path() string { return filepath.Join(namedDir, n.Name) }
+func (n Namespace) link() string { return filepath.Join(namedDir, n.Name) }
 
-// Exists tells whether there is a namespace of that name.
-func (n Namespace) Exists() bool {
-	_, err := os.Stat(n.Path())
+// Taken tells whether the machine has a namespace of that name.
+func (n Namespace) Taken() bool {
+	_, err := os.Lstat(n.link())
 	return err == nil
 }
 
 // Create makes the namespace; it fails when there is one of that name.
 func (n Namespace) Create() error {
-	if n.Exists() {
-		return fmt.Errorf("network namespace %s exists already", n.Name)
+	if err := os.WriteFile(n.File, nil, 0o600); err != nil {
+		return fmt.Errorf("make network namespace %s: %w", n.Name, err)
 	}
-	return onThread(func() error {
-		h, err := netns.NewNamed(n.Name)
-		if err != nil {
-			return fmt.Errorf("make network namespace %s: %w", n.Name, err)
+	err := onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		return h.Close()
+		return unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), n.File, "", unix.MS_BIND, "")
 	})
+	if err == nil {
+		err = errors.Join(os.MkdirAll(namedDir, 0o755), os.Symlink(n.File, n.link()))
+	}
+	if err != nil {
+		return fmt.Errorf("make network namespace %s: %w", n.Name, err)
+	}
+	return nil
 }
 
-// Delete removes the namespace's name, and the directory of names when it was the last one. The
-// kernel frees the namespace when no process and no socket is left in it.
+// Delete removes the namespace's name and its file, and the directory of names when it was the last
+// one. The kernel frees the namespace when no process and no socket is left in it. What is gone
+// already is none to remove.
 func (n Namespace) Delete() error {
-	if n.Exists() {
-		if err := netns.DeleteNamed(n.Name); err != nil {
-			return fmt.Errorf("delete network namespace %s: %w", n.Name, err)
-		}
+	if err := n.unlink(); err != nil {
+		return fmt.Errorf("delete network namespace %s: %w", n.Name, err)
 	}
 	_ = os.Remove(namedDir) // fails, rightly, while other namespaces are there
+	err := unix.Unmount(n.File, unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, fs.ErrNotExist) { // EINVAL: not mounted
+		return fmt.Errorf("unmount network namespace %s: %w", n.Name, err)
+	}
+	if err := os.Remove(n.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete network namespace %s: %w", n.Name, err)
+	}
 	return nil
+}
+
+// unlink removes the name where it is ours. Former versions mounted the namespace there.
+func (n Namespace) unlink() error {
+	info, err := os.Lstat(n.link())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().IsRegular():
+		return netns.DeleteNamed(n.Name)
+	}
+	if target, err := os.Readlink(n.link()); err != nil || target != n.File {
+		return err // somebody else's
+	}
+	return os.Remove(n.link())
+}
+
+// ID gives the namespace as /proc/PID/ns names it.
+func (n Namespace) ID() (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(n.File, &st); err != nil {
+		return "", fmt.Errorf("read the identity of network namespace %s: %w", n.Name, err)
+	}
+	return fmt.Sprintf("net:[%d]", st.Ino), nil // not by a link: of a mounted one that gives the path
+}
+
+// open gives a handle to the namespace.
+func (n Namespace) open() (netns.NsHandle, error) {
+	h, err := netns.GetFromPath(n.File)
+	if err != nil {
+		return h, fmt.Errorf("open network namespace %s: %w", n.Name, err)
+	}
+	return h, nil
 }
 
 // Do runs fn on a thread that is in the namespace. Sockets that fn opens, and processes that it
 // starts, stay in it; goroutines that fn starts are not.
 func (n Namespace) Do(fn func() error) error {
 	return onThread(func() error {
-		h, err := netns.GetFromName(n.Name)
+		h, err := n.open()
 		if err != nil {
-			return fmt.Errorf("open network namespace %s: %w", n.Name, err)
+			return err
 		}
 		defer h.Close()
 		if err := netns.Set(h); err != nil {

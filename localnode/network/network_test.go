@@ -104,6 +104,9 @@ func TestHostLinkFitsTheKernel(t *testing.T) {
 	if len(a) > 15 || a == b {
 		t.Errorf("links are %q and %q", a, b)
 	}
+	if strings.HasPrefix(a, "ph-") {
+		t.Errorf("%s may also be the link of the mesh %q", a, strings.TrimPrefix(a, "ph-"))
+	}
 	if got := HostLink("demo"); got != "ph-demo" {
 		t.Errorf("link of demo is %q", got)
 	}

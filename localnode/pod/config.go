@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -27,9 +28,11 @@ func labels(p *corev1.Pod) map[string]string {
 // sandboxConfig describes the pod's sandbox to CRI.
 func (n *Node) sandboxConfig(p *corev1.Pod, attempt uint32) *cri.PodSandboxConfig {
 	hostname := p.Spec.Hostname
-	if hostname == "" {
+	if p.Spec.HostNetwork {
+		hostname = "" // it is the machine's, which no pod may change
+	} else if hostname == "" {
 		const maxHostname = 63
-		hostname = p.Name[:min(len(p.Name), maxHostname)]
+		hostname = strings.TrimRight(p.Name[:min(len(p.Name), maxHostname)], "-.")
 	}
 	sc := &cri.LinuxSandboxSecurityContext{
 		NamespaceOptions: namespaces(p),
@@ -49,7 +52,7 @@ func (n *Node) sandboxConfig(p *corev1.Pod, attempt uint32) *cri.PodSandboxConfi
 		DnsConfig:    n.dnsConfig(p),
 		Labels:       labels(p),
 		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent:    filepath.Join(n.CgroupParent, "pod"+string(p.UID)),
+			CgroupParent:    n.cgroup(p),
 			SecurityContext: sc,
 			Sysctls:         sysctls,
 		},
@@ -130,6 +133,7 @@ func (n *Node) containerConfig(p *corev1.Pod, r request) (*cri.ContainerConfig, 
 	if err != nil {
 		return nil, err
 	}
+	sc.SupplementalGroups = append(sc.SupplementalGroups, r.volumes.Groups(r.spec)...)
 	l := labels(p)
 	l[LabelContainer] = r.spec.Name
 	return &cri.ContainerConfig{
@@ -163,19 +167,19 @@ func mountsOf(r request, values map[string]string) ([]*cri.Mount, error) {
 		{ContainerPath: "/etc/hosts", HostPath: r.hosts},
 		{ContainerPath: message, HostPath: r.message},
 	}
-	for _, m := range r.spec.VolumeMounts {
+	for i, m := range r.spec.VolumeMounts {
 		sub := m.SubPath
 		if m.SubPathExpr != "" {
 			sub = expand(m.SubPathExpr, values)
 		}
-		path, err := r.volumes.Mount(m, sub)
+		src, err := r.volumes.Mount(r.spec.Name, i, m, sub)
 		if err != nil {
 			return nil, err
 		}
 		if m.MountPath == "/etc/hosts" {
 			mounts = mounts[1:]
 		}
-		mounts = append(mounts, &cri.Mount{ContainerPath: m.MountPath, HostPath: path, Readonly: m.ReadOnly})
+		mounts = append(mounts, &cri.Mount{ContainerPath: m.MountPath, HostPath: src.Path, Readonly: m.ReadOnly || src.ReadOnly})
 	}
 	return mounts, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/volume"
 )
@@ -159,6 +160,9 @@ func (e *envBuilder) addFrom(namespace string, from corev1.EnvFromSource, object
 		data = secretData(s)
 	}
 	for _, k := range slices.Sorted(maps.Keys(data)) {
+		if len(validation.IsRelaxedEnvVarName(from.Prefix+k)) > 0 {
+			continue // no variable can have that name; a kubelet leaves it out as well
+		}
 		e.set(from.Prefix+k, data[k])
 	}
 	return nil

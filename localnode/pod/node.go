@@ -21,10 +21,12 @@ import (
 // Runtime is what a pod needs of the container runtime.
 type Runtime interface {
 	RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (id, ip string, err error)
-	RemoveSandbox(ctx context.Context, id string) error
+	RemoveSandboxes(ctx context.Context, labels map[string]string) error
+	KillCgroup(ctx context.Context, path string) error
 	StartContainer(ctx context.Context, sandbox string, config *cri.ContainerConfig, pod *cri.PodSandboxConfig) (string, error)
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
-	RemoveContainer(ctx context.Context, id string) error
+	RemoveContainers(ctx context.Context, sandbox string, labels map[string]string) error
+	ReopenLog(ctx context.Context, id string) error
 	Exit(ctx context.Context, id string) (runtime.ExitStatus, error)
 	ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error)
 }
@@ -32,9 +34,11 @@ type Runtime interface {
 // Images finds the imported image for one that a manifest names.
 type Images interface {
 	Resolve(ctx context.Context, image string) (string, error)
+	User(ctx context.Context, image string) (uid int64, ok bool)
 }
 
-// Exits tells when containers end: the channel is closed when the container does not run.
+// Exits tells when containers and sandboxes end: the channel is closed when what has the id does
+// not run.
 type Exits interface {
 	Wait(id string) <-chan struct{}
 }
@@ -59,6 +63,7 @@ type Node struct {
 	MemoryDir    string // volumes in memory, likewise
 	LogsDir      string
 	Capacity     corev1.ResourceList
+	MaxBackoff   time.Duration // of a container that ends again and again
 
 	Runtime Runtime
 	Images  Images
@@ -78,8 +83,11 @@ var ErrShutdown = errors.New("the mesh is shutting down")
 const shutdownGrace = time.Second
 
 // LogDir is the directory of a pod's logs.
-func (n *Node) LogDir(p *corev1.Pod) string {
-	return filepath.Join(n.LogsDir, p.Namespace+"_"+p.Name+"_"+string(p.UID))
+func (n *Node) LogDir(p *corev1.Pod) string { return filepath.Join(n.LogsDir, string(p.UID)) }
+
+// cgroup is the parent of all of the pod's cgroups.
+func (n *Node) cgroup(p *corev1.Pod) string {
+	return filepath.Join(n.CgroupParent, "pod"+string(p.UID))
 }
 
 func (n *Node) dir(p *corev1.Pod) string    { return filepath.Join(n.PodsDir, string(p.UID)) }

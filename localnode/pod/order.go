@@ -115,24 +115,26 @@ func (s *step) want(i int, c container, now time.Time) {
 	}
 }
 
-// Back-off of restarts as a kubelet's: the first at once, then 10 s doubled up to 5 minutes, and
+// DefaultMaxBackoff is the longest back-off where nothing else is said.
+const DefaultMaxBackoff = 5 * time.Minute
+
+// Back-off of restarts as a kubelet's: the first at once, then 10 s doubled up to a limit, and
 // forgotten when the container ran for 10 minutes.
 const (
 	backoffBase  = 10 * time.Second
-	backoffMax   = 5 * time.Minute
 	backoffReset = 10 * time.Minute
 )
 
-// backoff is how long to wait after the n-th failure in a row, counted from 1.
-func backoff(n int) time.Duration {
+// backoff is how long to wait after the n-th failure in a row, counted from 1; limit is the longest.
+func backoff(n int, limit time.Duration) time.Duration {
 	if n <= 1 {
 		return 0
 	}
 	d := backoffBase
 	for range n - 2 {
-		if d *= 2; d >= backoffMax {
-			return backoffMax
+		if d *= 2; d >= limit {
+			break
 		}
 	}
-	return d
+	return min(d, limit)
 }

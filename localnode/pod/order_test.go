@@ -85,11 +85,11 @@ func TestNext(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	want := []time.Duration{0, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute}
 	for i, w := range want {
-		if got := backoff(i + 1); got != w {
+		if got := backoff(i+1, DefaultMaxBackoff); got != w {
 			t.Errorf("after failure %d: %v, want %v", i+1, got, w)
 		}
 	}
-	if got := backoff(1000); got != backoffMax {
+	if got := backoff(1000, DefaultMaxBackoff); got != DefaultMaxBackoff {
 		t.Errorf("after many failures: %v", got)
 	}
 }

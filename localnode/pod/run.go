@@ -3,11 +3,9 @@ package pod
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/pilothouse-mesh/pilothouse/localnode/token"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 	"github.com/pilothouse-mesh/pilothouse/localnode/volume"
 )
 
@@ -47,6 +45,9 @@ type Pod struct {
 
 	units       []*unit
 	sandbox     string
+	sandboxes   uint32 // number of sandboxes tried so far
+	sandboxLost bool   // it ended, and is to be replaced
+	sandboxStop context.CancelFunc
 	config      *cri.PodSandboxConfig
 	volumes     *volume.Set
 	initialized bool
@@ -163,8 +164,12 @@ func (r *Pod) step(ctx, watch context.Context) time.Time {
 	if r.phase == corev1.PodSucceeded || r.phase == corev1.PodFailed {
 		return time.Time{}
 	}
+	if r.sandboxLost {
+		r.leaveSandbox(ctx)
+		return time.Now() // come again at once, with the status told
+	}
 	if r.sandbox == "" {
-		if err := r.makeSandbox(ctx); err != nil {
+		if err := r.makeSandbox(ctx, watch); err != nil {
 			r.warn("", err)
 			return time.Now().Add(retryInterval)
 		}
@@ -211,53 +216,6 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func (r *Pod) makeSandbox(ctx context.Context) error {
-	n := r.node
-	if err := errors.Join(os.MkdirAll(n.LogDir(r.pod), 0o755), os.MkdirAll(n.dir(r.pod), 0o755)); err != nil {
-		return fmt.Errorf("make the pod's directories: %w", err)
-	}
-	r.config = n.sandboxConfig(r.pod, 0)
-	id, ip, err := n.Runtime.RunSandbox(ctx, r.config)
-	if err != nil {
-		if id != "" {
-			err = errors.Join(err, n.Runtime.RemoveSandbox(context.WithoutCancel(ctx), id))
-		}
-		return err
-	}
-	if r.pod.Spec.HostNetwork {
-		ip = n.HostIP
-	}
-	r.sandbox = id
-	r.pod.Status.PodIP, r.pod.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
-	r.volumes = &volume.Set{
-		Pod: r.pod, Objects: n.Objects, Tokens: n.Tokens, Now: time.Now,
-		Dir: filepath.Join(n.dir(r.pod), "volumes"), Memory: n.memory(r.pod),
-		Fields: fields{pod: r.pod, capacity: n.Capacity},
-		Subject: token.Subject{
-			Namespace:      r.pod.Namespace,
-			ServiceAccount: token.Object{Name: r.pod.Spec.ServiceAccountName, UID: UID("ServiceAccount", r.pod.Namespace, r.pod.Spec.ServiceAccountName)},
-			Pod:            token.Object{Name: r.pod.Name, UID: string(r.pod.UID)},
-		},
-	}
-	return r.writeHosts()
-}
-
-// writeHosts gives the pod its /etc/hosts.
-func (r *Pod) writeHosts() error {
-	var b strings.Builder
-	b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-	fmt.Fprintf(&b, "%s\t%s\n", r.pod.Status.PodIP, r.config.Hostname)
-	for _, a := range r.pod.Spec.HostAliases {
-		fmt.Fprintf(&b, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))
-	}
-	if err := os.WriteFile(r.hostsPath(), []byte(b.String()), 0o644); err != nil {
-		return fmt.Errorf("write the pod's /etc/hosts: %w", err)
-	}
-	return nil
-}
-
-func (r *Pod) hostsPath() string { return filepath.Join(r.node.dir(r.pod), "hosts") }
-
 func (r *Pod) messagePath(container string) string {
 	return filepath.Join(r.node.dir(r.pod), "message-"+container)
 }
@@ -265,11 +223,11 @@ func (r *Pod) messagePath(container string) string {
 // remove takes away what the pod had.
 func (r *Pod) remove(ctx context.Context) error {
 	var errs []error
-	if r.sandbox != "" {
-		errs = append(errs, r.node.Runtime.RemoveSandbox(ctx, r.sandbox))
+	if r.sandboxes > 0 {
+		errs = append(errs, r.removeSandboxes(ctx))
 	}
 	if r.volumes != nil {
 		errs = append(errs, r.volumes.Remove())
 	}
-	return errors.Join(append(errs, os.RemoveAll(r.node.dir(r.pod)), os.RemoveAll(r.node.LogDir(r.pod)))...)
+	return errors.Join(append(errs, state.RemoveAll(r.node.dir(r.pod)), os.RemoveAll(r.node.LogDir(r.pod)))...)
 }

@@ -2,15 +2,18 @@ package pod
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/runtime"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // Reasons of a container that waits, as kubectl shows them.
@@ -27,9 +30,11 @@ const (
 func (r *Pod) start(ctx, watch context.Context, u *unit) {
 	id, reason, err := r.create(ctx, u)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && runtime.IsAway(err) {
+			u.earliest = time.Now().Add(retryInterval)
+		} else if ctx.Err() == nil {
 			u.failures++
-			u.earliest = time.Now().Add(max(backoff(u.failures), retryInterval))
+			u.earliest = time.Now().Add(max(backoff(u.failures, r.node.MaxBackoff), retryInterval))
 			u.reason, u.detail = reason, err.Error()
 			r.warn(u.spec.Name, err)
 		}
@@ -39,6 +44,8 @@ func (r *Pod) start(ctx, watch context.Context, u *unit) {
 	u.started = u.spec.StartupProbe == nil
 	u.ready = u.started && u.spec.ReadinessProbe == nil
 	u.reason, u.detail = "", ""
+	log := r.node.logFile(r.pod, u.spec.Name, u.attempt)
+	r.dropLog(u)
 	u.attempt++
 	var unitCtx context.Context
 	unitCtx, u.stop = context.WithCancel(watch)
@@ -49,6 +56,7 @@ func (r *Pod) start(ctx, watch context.Context, u *unit) {
 		case <-unitCtx.Done():
 		}
 	})
+	r.wg.Go(func() { r.rotate(unitCtx, id, log) })
 	if err := r.hook(ctx, u, postStart(u.spec)); err != nil {
 		r.warn(u.spec.Name, fmt.Errorf("postStart hook: %w", err))
 		r.kill(unitCtx, u, nil)
@@ -79,18 +87,14 @@ func (r *Pod) create(ctx context.Context, u *unit) (id, reason string, err error
 	if err != nil {
 		return "", reasonConfig, err
 	}
-	if err := os.MkdirAll(filepath.Join(n.LogDir(r.pod), u.spec.Name), 0o755); err != nil {
+	if err := state.Private(filepath.Join(n.LogDir(r.pod), u.spec.Name)); err != nil {
 		return "", reasonConfig, fmt.Errorf("make the log's directory: %w", err)
 	}
-	if u.id != "" {
-		if err := n.Runtime.RemoveContainer(ctx, u.id); err != nil {
-			return "", reasonRun, err
-		}
+	if err := n.Runtime.RemoveContainers(ctx, r.sandbox, map[string]string{LabelContainer: u.spec.Name}); err != nil {
+		return "", reasonRun, err
 	}
+	r.warnBypass(ctx, u, image, config.GetLinux().GetSecurityContext())
 	id, err = n.Runtime.StartContainer(ctx, r.sandbox, config, r.config)
-	if err != nil && id != "" {
-		err = errors.Join(err, n.Runtime.RemoveContainer(context.WithoutCancel(ctx), id))
-	}
 	return id, reasonRun, err
 }
 
@@ -106,11 +110,7 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 		st.Code, st.Reason = -1, "Unknown"
 	}
 	u.phase, u.exitCode, u.ready, u.started = exited, st.Code, false, u.spec.StartupProbe == nil
-	message, _ := os.ReadFile(r.messagePath(u.spec.Name))
-	const maxMessage = 4096 // bytes, as a kubelet cuts it
-	if len(message) > maxMessage {
-		message = message[len(message)-maxMessage:]
-	}
+	message := lastBytes(r.messagePath(u.spec.Name))
 	u.ended = &corev1.ContainerStateTerminated{
 		ExitCode: st.Code, Reason: st.Reason, Message: string(message), ContainerID: "containerd://" + id,
 		StartedAt: metav1.NewTime(st.Started), FinishedAt: metav1.NewTime(st.Finished),
@@ -123,7 +123,7 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 		return
 	}
 	u.failures++
-	u.earliest = time.Now().Add(backoff(u.failures))
+	u.earliest = time.Now().Add(backoff(u.failures, r.node.MaxBackoff))
 	u.reason, u.detail = reasonCrash, fmt.Sprintf("ended with exit code %d", st.Code)
 	if st.Code != 0 {
 		r.event(Event{
@@ -131,6 +131,24 @@ func (r *Pod) exited(ctx context.Context, u *unit, id string) {
 			Message: fmt.Sprintf("container %s ended with exit code %d%s", u.spec.Name, st.Code, colon(string(message))),
 		})
 	}
+}
+
+// lastBytes gives the end of a file that a container wrote, which may be of any size. One that
+// cannot be read says nothing.
+func lastBytes(path string) []byte {
+	const maxMessage = 4096 // as a kubelet cuts it
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	b := make([]byte, maxMessage)
+	n, _ := f.ReadAt(b, max(info.Size()-maxMessage, 0))
+	return b[:n]
 }
 
 func colon(s string) string {

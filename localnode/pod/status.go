@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -186,7 +185,7 @@ const tailLines = 10
 
 // logTail gives the last lines of the container's present or last run.
 func (r *Pod) logTail(u *unit) []string {
-	path := filepath.Join(r.node.LogDir(r.pod), LogPath(u.spec.Name, max(u.attempt-1, 0)))
+	path := r.node.logFile(r.pod, u.spec.Name, max(u.attempt-1, 0))
 	var b bytes.Buffer
 	if err := runtime.ReadLog(context.Background(), path, runtime.LogOptions{Tail: tailLines}, &b); err != nil || b.Len() == 0 {
 		return nil

@@ -52,11 +52,7 @@ func (r *Pod) terminate(ctx context.Context) error {
 			apps = append(apps, u)
 		}
 	}
-	err := t.stopAll(ctx, apps)
-	for _, u := range slices.Backward(sidecars) {
-		err = errors.Join(err, t.stop(ctx, u))
-	}
-	return err
+	return t.stopAll(ctx, apps, sidecars)
 }
 
 // stopper ends containers that share one deadline.
@@ -66,13 +62,17 @@ type stopper struct {
 	hooks    bool
 }
 
-func (t stopper) stopAll(ctx context.Context, units []*unit) error {
-	errs := make([]error, len(units))
+// stopAll ends the application's containers, all at once, and then the sidecars, last one first.
+func (t stopper) stopAll(ctx context.Context, apps, sidecars []*unit) error {
+	errs := make([]error, len(apps))
 	var wg sync.WaitGroup
-	for i, u := range units {
+	for i, u := range apps {
 		wg.Go(func() { errs[i] = t.stop(ctx, u) })
 	}
 	wg.Wait()
+	for _, u := range slices.Backward(sidecars) {
+		errs = append(errs, t.stop(ctx, u))
+	}
 	return errors.Join(errs...)
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/network"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // PluginDir is where Debian keeps the CNI plugins.
@@ -32,9 +33,18 @@ type Options struct {
 	Started func(mountNS string) error
 }
 
-// Containerd is a running private containerd.
+// Containerd is a private containerd, which is started again when it ends.
 type Containerd struct {
-	opts    Options
+	opts Options
+	// mounts is the mount namespace of the first process. Later ones join it, for what containers
+	// run on is mounted there.
+	mounts *os.File
+	proc   *process
+	client *Client
+}
+
+// process is one run of containerd.
+type process struct {
 	cmd     *exec.Cmd
 	done    chan struct{}
 	waitErr error
@@ -71,67 +81,130 @@ disabled_plugins = [
 `))
 
 // Socket is containerd's address below its directory.
-func Socket(dir string) string { return filepath.Join(dir, "containerd.sock") }
+func Socket(dir string) string { return filepath.Join(dir, socketName) }
+
+const socketName = "containerd.sock"
 
 // Start writes containerd's configuration and starts it in the namespace, with a mount namespace
 // of its own: what it and its shims mount ends with the last of them. It returns when CRI answers.
 func Start(ctx context.Context, opts Options) (*Containerd, error) {
-	for _, d := range []string{"root", "state", "cni", "opt"} {
-		if err := os.MkdirAll(filepath.Join(opts.Dir, d), 0o711); err != nil {
+	for _, d := range []string{".", "root", "state", "cni", "opt"} {
+		if err := state.Private(filepath.Join(opts.Dir, d)); err != nil {
 			return nil, fmt.Errorf("make containerd's directory: %w", err)
 		}
 	}
-	conf, err := writeConfig(opts)
+	if err := writeConfig(opts); err != nil {
+		return nil, err
+	}
+	client, err := Dial(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(logFile(opts.Dir))
+	c := &Containerd{opts: opts, client: client}
+	err = c.launch("unshare", "--mount", "--propagation", "slave")
+	if err == nil {
+		err = c.announce(ctx)
+	}
+	if err == nil {
+		err = c.waitReady(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("make containerd's log: %w", err)
-	}
-	defer log.Close()
-	// nsenter and unshare exec what follows, so the process keeps its id. Not `ip netns exec`,
-	// which hides the cgroup mounts. The process has to outlive ctx: its pods are stopped first.
-	cmd := exec.Command("nsenter", "--net="+opts.Namespace.Path(), "unshare", "--mount", "--propagation", "slave",
-		"containerd", "--config", conf)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start containerd: %w", err)
-	}
-	c := &Containerd{opts: opts, cmd: cmd, done: make(chan struct{})}
-	go func() {
-		c.waitErr = cmd.Wait()
-		close(c.done)
-	}()
-	if err := c.announce(ctx); err != nil {
-		return nil, errors.Join(err, c.Kill())
-	}
-	if err := c.waitReady(ctx); err != nil {
-		return nil, errors.Join(err, c.Kill())
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// announce waits until the process is in its own mount namespace and tells which one it is.
+// launch starts a process by the program enter, which goes into a mount namespace and becomes
+// containerd.
+func (c *Containerd) launch(enter ...string) error {
+	log, err := os.OpenFile(LogFile(c.opts.Dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open containerd's log: %w", err)
+	}
+	defer log.Close()
+	// nsenter and unshare exec what follows, so the process keeps its id. Not `ip netns exec`,
+	// which hides the cgroup mounts. The process has to outlive ctx: its pods are stopped first.
+	args := append([]string{"--net=" + c.opts.Namespace.File}, enter...)
+	cmd := exec.Command("nsenter", append(args, "containerd", "--config", configFile(c.opts.Dir))...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start containerd: %w", err)
+	}
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.waitErr = cmd.Wait()
+		close(p.done)
+	}()
+	c.proc = p
+	return nil
+}
+
+// The pause before containerd is started again: none after a long run, then doubled.
+const (
+	restartBase = 250 * time.Millisecond
+	restartMax  = 10 * time.Second
+	longRun     = 10 * time.Second
+)
+
+// Supervise starts containerd again whenever it ends, until ctx does. Shims and containers outlive
+// it, and the new one takes them over. died is told each time, with what the log says.
+func (c *Containerd) Supervise(ctx context.Context, died func(error)) {
+	for pause := time.Duration(0); ; {
+		began := time.Now()
+		select {
+		case <-c.proc.done:
+		case <-ctx.Done():
+			return
+		}
+		if time.Since(began) >= longRun {
+			pause = 0
+		}
+		died(c.err())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		pause = min(max(2*pause, restartBase), restartMax)
+		if err := c.restart(ctx); err != nil && ctx.Err() == nil {
+			died(err)
+		}
+	}
+}
+
+func (c *Containerd) restart(ctx context.Context) error {
+	// The namespace is named by our file, not handed on: containers must not inherit it.
+	if err := c.launch(fmt.Sprintf("--mount=/proc/%d/fd/%d", os.Getpid(), c.mounts.Fd())); err != nil {
+		return err
+	}
+	return c.waitReady(ctx)
+}
+
+// announce waits until the process is in its own mount namespace, keeps that open and tells which
+// one it is.
 func (c *Containerd) announce(ctx context.Context) error {
 	own, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		return fmt.Errorf("read our mount namespace: %w", err)
 	}
+	path := fmt.Sprintf("/proc/%d/ns/mnt", c.proc.cmd.Process.Pid)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.cmd.Process.Pid))
+		ns, err := os.Readlink(path)
 		if err != nil {
 			return fmt.Errorf("read containerd's mount namespace: %w", err)
 		}
 		if ns != own {
+			if c.mounts, err = os.Open(path); err != nil {
+				return fmt.Errorf("open containerd's mount namespace: %w", err)
+			}
 			return c.opts.Started(ns)
 		}
 		select {
-		case <-c.done:
-			return c.Err()
+		case <-c.proc.done:
+			return c.err()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
@@ -139,48 +212,45 @@ func (c *Containerd) announce(ctx context.Context) error {
 	}
 }
 
-func writeConfig(opts Options) (string, error) {
+func configFile(dir string) string { return filepath.Join(dir, "config.toml") }
+
+func writeConfig(opts Options) error {
 	var b bytes.Buffer
 	err := configTemplate.Execute(&b, struct {
 		Options
 		PluginDir string
 	}{opts, PluginDir})
 	if err != nil {
-		return "", fmt.Errorf("write containerd's configuration: %w", err)
+		return fmt.Errorf("write containerd's configuration: %w", err)
 	}
-	path := filepath.Join(opts.Dir, "config.toml")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
-		return "", fmt.Errorf("write containerd's configuration: %w", err)
+	if err := os.WriteFile(configFile(opts.Dir), b.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write containerd's configuration: %w", err)
 	}
 	cni, err := opts.Plan.CNIConfig(opts.Namespace.Name, filepath.Join(opts.Dir, "ipam"))
 	if err != nil {
-		return "", fmt.Errorf("write the pods' network configuration: %w", err)
+		return fmt.Errorf("write the pods' network configuration: %w", err)
 	}
-	return path, os.WriteFile(filepath.Join(opts.Dir, "cni", "10-mesh.conflist"), cni, 0o600)
+	return os.WriteFile(filepath.Join(opts.Dir, "cni", "10-mesh.conflist"), cni, 0o600)
 }
 
-func logFile(dir string) string { return filepath.Join(dir, "containerd.log") }
+// LogFile is containerd's log below its directory.
+func LogFile(dir string) string { return filepath.Join(dir, "containerd.log") }
 
 const startTimeout = 30 * time.Second
 
 func (c *Containerd) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	client, err := Dial(c.opts.Dir)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := client.Ready(ctx)
+		err := c.client.Ready(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-c.done:
-			return c.Err()
+		case <-c.proc.done:
+			return c.err()
 		case <-ctx.Done():
 			return fmt.Errorf("containerd is not ready: %w", err)
 		case <-tick.C:
@@ -197,19 +267,25 @@ func lastLine(path string) string {
 	return lines[len(lines)-1]
 }
 
-// Done is closed when the process has ended.
-func (c *Containerd) Done() <-chan struct{} { return c.done }
+// Client speaks CRI to it, whichever run it is in.
+func (c *Containerd) Client() *Client { return c.client }
 
-// Err says that containerd ended on its own, and the last line of its log.
-func (c *Containerd) Err() error {
-	return fmt.Errorf("containerd ended: %w; its log says: %s", c.waitErr, lastLine(logFile(c.opts.Dir)))
+// err says that containerd ended on its own, and the last line of its log.
+func (c *Containerd) err() error {
+	return fmt.Errorf("containerd ended: %w; its log says: %s", c.proc.waitErr, lastLine(LogFile(c.opts.Dir)))
 }
 
-// Kill ends the process. Shims and containers are left to Sweep.
-func (c *Containerd) Kill() error {
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("kill containerd: %w", err)
+// Close kills the process; nobody may be in Supervise. Shims and containers are left to Sweep.
+func (c *Containerd) Close() error {
+	errs := []error{c.client.Close()}
+	if c.proc != nil {
+		if err := c.proc.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			errs = append(errs, fmt.Errorf("kill containerd: %w", err))
+		}
+		<-c.proc.done
 	}
-	<-c.done
-	return nil
+	if c.mounts != nil {
+		errs = append(errs, c.mounts.Close())
+	}
+	return errors.Join(errs...)
 }

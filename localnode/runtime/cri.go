@@ -3,6 +3,10 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,6 +18,7 @@ import (
 
 // Client speaks CRI to one containerd.
 type Client struct {
+	dir     string
 	conn    *grpc.ClientConn
 	runtime cri.RuntimeServiceClient
 	images  cri.ImageServiceClient
@@ -22,12 +27,41 @@ type Client struct {
 // Dial gives a client of the containerd in dir; it connects with the first call.
 func Dial(dir string) (*Client, error) {
 	conn, err := grpc.NewClient("unix://"+Socket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUnaryInterceptor(retryAway),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("reach containerd: %w", err)
 	}
-	return &Client{conn: conn, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}, nil
+	return &Client{dir: dir, conn: conn, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}, nil
+}
+
+// repeatable are the calls that may be made again when nobody knows what became of them.
+var repeatable = []string{
+	"ListPodSandbox", "PodSandboxStatus", "StopPodSandbox", "RemovePodSandbox",
+	"ListContainers", "ContainerStatus", "StopContainer", "RemoveContainer", "ImageStatus",
+}
+
+// awayTimeout is how long a call waits for a containerd that is being started again.
+const awayTimeout = 30 * time.Second
+
+// retryAway makes a repeatable call again while containerd is being started again.
+func retryAway(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	deadline := time.Now().Add(awayTimeout)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := invoke(ctx, method, req, reply, conn, opts...)
+		if !IsAway(err) || !slices.Contains(repeatable, path.Base(method)) || time.Now().After(deadline) {
+			return err
+		}
+		conn.ResetConnectBackoff() // which is longer than a start
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // maxMessage is how many bytes containerd may send at once; the output of exec is in one message.
@@ -96,14 +130,21 @@ func (c *Client) RunSandbox(ctx context.Context, config *cri.PodSandboxConfig) (
 	return id, st.GetStatus().GetNetwork().GetIp(), nil
 }
 
-// RemoveSandbox stops and removes a sandbox with all of its containers. One that is gone is none
-// to remove.
-func (c *Client) RemoveSandbox(ctx context.Context, id string) error {
-	if _, err := c.runtime.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: id}); ignoreNotFound(err) != nil {
-		return fmt.Errorf("stop the pod's sandbox: %w", err)
+// RemoveSandboxes stops and removes all sandboxes that bear the labels, with all of their
+// containers: also one of which nobody was told, since containerd ended while it was made.
+func (c *Client) RemoveSandboxes(ctx context.Context, labels map[string]string) error {
+	r, err := c.runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{Filter: &cri.PodSandboxFilter{LabelSelector: labels}})
+	if err != nil {
+		return fmt.Errorf("list the pod's sandboxes: %w", err)
 	}
-	if _, err := c.runtime.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: id}); ignoreNotFound(err) != nil {
-		return fmt.Errorf("remove the pod's sandbox: %w", err)
+	for _, s := range r.GetItems() {
+		if _, err := c.runtime.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: s.GetId()}); ignoreNotFound(err) != nil {
+			return fmt.Errorf("stop the pod's sandbox: %w", err)
+		}
+		if _, err := c.runtime.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: s.GetId()}); ignoreNotFound(err) != nil {
+			return fmt.Errorf("remove the pod's sandbox: %w", err)
+		}
+		_ = os.Remove(shimSocket(c.dir, s.GetId())) // gone with the shim, unless that was killed
 	}
 	return nil
 }
@@ -121,6 +162,21 @@ func (c *Client) StartContainer(ctx context.Context, sandbox string, config *cri
 	return id, nil
 }
 
+// RemoveContainers removes all containers of the sandbox that bear the labels: those that have
+// ended, and one of which nobody was told.
+func (c *Client) RemoveContainers(ctx context.Context, sandbox string, labels map[string]string) error {
+	r, err := c.runtime.ListContainers(ctx, &cri.ListContainersRequest{Filter: &cri.ContainerFilter{PodSandboxId: sandbox, LabelSelector: labels}})
+	if err != nil {
+		return fmt.Errorf("list the pod's containers: %w", err)
+	}
+	for _, ct := range r.GetContainers() {
+		if _, err := c.runtime.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: ct.GetId()}); ignoreNotFound(err) != nil {
+			return fmt.Errorf("remove container: %w", err)
+		}
+	}
+	return nil
+}
+
 // StopContainer sends the container's stop signal, and SIGKILL when grace has passed.
 func (c *Client) StopContainer(ctx context.Context, id string, grace time.Duration) error {
 	seconds := int64((grace + time.Second - 1) / time.Second)
@@ -131,16 +187,17 @@ func (c *Client) StopContainer(ctx context.Context, id string, grace time.Durati
 	return nil
 }
 
-// RemoveContainer removes a container that has ended.
-func (c *Client) RemoveContainer(ctx context.Context, id string) error {
-	if _, err := c.runtime.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: id}); ignoreNotFound(err) != nil {
-		return fmt.Errorf("remove container: %w", err)
+// ReopenLog lets containerd write on at the path of a container's log, whose file was renamed.
+func (c *Client) ReopenLog(ctx context.Context, id string) error {
+	if _, err := c.runtime.ReopenContainerLog(ctx, &cri.ReopenContainerLogRequest{ContainerId: id}); ignoreNotFound(err) != nil {
+		return fmt.Errorf("reopen the container's log: %w", err)
 	}
 	return nil
 }
 
-// ExitStatus is how a container ended.
+// ExitStatus is how a container ended, if it did.
 type ExitStatus struct {
+	Ended             bool
 	Code              int32
 	Reason, Message   string
 	Started, Finished time.Time
@@ -154,7 +211,8 @@ func (c *Client) Exit(ctx context.Context, id string) (ExitStatus, error) {
 	}
 	s := r.GetStatus()
 	return ExitStatus{
-		Code: s.GetExitCode(), Reason: s.GetReason(), Message: s.GetMessage(),
+		Ended: s.GetState() == cri.ContainerState_CONTAINER_EXITED,
+		Code:  s.GetExitCode(), Reason: s.GetReason(), Message: s.GetMessage(),
 		Started: time.Unix(0, s.GetStartedAt()), Finished: time.Unix(0, s.GetFinishedAt()),
 	}, nil
 }
@@ -169,19 +227,38 @@ func (c *Client) ExecSync(ctx context.Context, id string, cmd []string, timeout 
 	return append(r.GetStdout(), r.GetStderr()...), r.GetExitCode(), nil
 }
 
-// Running gives the ids of all running containers.
+// Running gives the ids of all running containers and of all sandboxes that are ready.
 func (c *Client) Running(ctx context.Context) (map[string]bool, error) {
-	r, err := c.runtime.ListContainers(ctx, &cri.ListContainersRequest{
+	sandboxes, err := c.runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{
+		Filter: &cri.PodSandboxFilter{State: &cri.PodSandboxStateValue{State: cri.PodSandboxState_SANDBOX_READY}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	containers, err := c.runtime.ListContainers(ctx, &cri.ListContainersRequest{
 		Filter: &cri.ContainerFilter{State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	running := make(map[string]bool, len(r.GetContainers()))
-	for _, ct := range r.GetContainers() {
+	running := map[string]bool{}
+	for _, s := range sandboxes.GetItems() {
+		running[s.GetId()] = true
+	}
+	for _, ct := range containers.GetContainers() {
 		running[ct.GetId()] = true
 	}
 	return running, nil
+}
+
+// IsAway tells whether a call failed since containerd is being started again, and not by what was
+// asked of it.
+func IsAway(err error) bool {
+	if status.Code(err) == codes.Unavailable {
+		return true
+	}
+	// What CRI says before it has taken its containers over, and what ctr says, have no code.
+	return err != nil && (strings.Contains(err.Error(), "server is not initialized yet") || strings.Contains(err.Error(), socketName+": connect: "))
 }
 
 func ignoreNotFound(err error) error {

@@ -19,6 +19,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // ctrNamespace is the containerd namespace that CRI looks into.
@@ -36,8 +37,9 @@ func importOne(ctx context.Context, dir, file string) error {
 type archive struct {
 	file string
 	tags []string
-	once sync.Once
-	err  error
+
+	mu       sync.Mutex
+	imported bool
 }
 
 // Images finds the image for a name that a manifest uses.
@@ -69,14 +71,26 @@ func (i *Images) load(ctx context.Context, image string) error {
 		if !slices.Contains(a.tags, full(image)) {
 			continue
 		}
-		a.once.Do(func() {
-			// Others wait for it as well: it does not end with the first who asked.
-			if a.err = importOne(context.WithoutCancel(ctx), i.dir, a.file); a.err == nil {
-				a.err = i.client.WaitImage(context.WithoutCancel(ctx), image)
-			}
-		})
-		return a.err
+		return a.load(context.WithoutCancel(ctx), i, image)
 	}
+	return nil
+}
+
+// load imports the tarball once. Others wait for it as well: it does not end with the first who
+// asked. What failed is tried again by the next.
+func (a *archive) load(ctx context.Context, i *Images, image string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.imported {
+		return nil
+	}
+	if err := importOne(ctx, i.dir, a.file); err != nil {
+		return err
+	}
+	if err := i.client.WaitImage(ctx, image); err != nil {
+		return err
+	}
+	a.imported = true
 	return nil
 }
 
@@ -113,6 +127,16 @@ func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 			image, err, strings.Join(have, ", "))
 	}
 	return image, nil
+}
+
+// User gives the user whom an image says that it runs as, by number; ok is false where it names
+// none, or one by name.
+func (i *Images) User(ctx context.Context, image string) (uid int64, ok bool) {
+	r, err := i.client.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil || r.GetImage().GetUid() == nil {
+		return 0, false
+	}
+	return r.GetImage().GetUid().GetValue(), true
 }
 
 // alias gives what an image is called here, "" where no alias names it. An alias without a tag

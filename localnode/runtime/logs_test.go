@@ -34,6 +34,18 @@ func TestReadLog(t *testing.T) {
 			}
 		})
 	}
+	if err := os.WriteFile(Rotated(path), []byte("2025-01-01T00:00:00Z stdout F zero\n2025-01-01T00:00:00Z stdout P be\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("2026-01-01T00:00:00Z stdout F fore\n2026-01-01T00:00:00Z stdout F last\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for tail, want := range map[int]string{0: "zero\nbefore\nlast\n", 1: "last\n", 3: "before\nlast\n", 9: "zero\nbefore\nlast\n"} {
+		var b bytes.Buffer
+		if err := ReadLog(t.Context(), path, LogOptions{Tail: tail}, &b); err != nil || b.String() != want {
+			t.Errorf("with a rotated part, tail %d gives %q, %v", tail, &b, err)
+		}
+	}
 	if err := ReadLog(t.Context(), path+"x", LogOptions{}, &bytes.Buffer{}); err == nil {
 		t.Error("a missing log is no error")
 	}

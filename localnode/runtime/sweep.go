@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,6 +49,14 @@ func Sweep(ctx context.Context, t Traces) error {
 		_ = os.Remove(d)
 	}
 	return removeCgroups(ctx, t.CgroupParent)
+}
+
+// KillCgroup ends what is left in a cgroup and below it: processes outlive their shim, and what
+// containerd does about that may come too late.
+func (c *Client) KillCgroup(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return killAll(ctx, Traces{CgroupParent: path})
 }
 
 // killAll kills until a look at /proc finds none: a shim may have been starting a process.
@@ -107,13 +116,22 @@ func (t Traces) owns(pid int) bool {
 	return err == nil && ok && !strings.HasPrefix(after, "Z")
 }
 
-// shimSockets reads where the shims of the containers that still have one listen.
+// shimSocket is where the shim of a sandbox listens; the name is containerd's. One that was killed
+// leaves it behind.
+func shimSocket(dir, sandbox string) string {
+	return fmt.Sprintf("/run/containerd/s/%x", sha256.Sum256([]byte(filepath.Join(Socket(dir), ctrNamespace, sandbox))))
+}
+
+// shimSockets gives where the shims of all containers listen, and where those of sandboxes did.
 func shimSockets(dir string) []string {
 	files, err := filepath.Glob(filepath.Join(dir, "state", "io.containerd.runtime.v2.task", ctrNamespace, "*", "address"))
 	if err != nil {
 		return nil
 	}
 	var sockets []string
+	for _, id := range sandboxIDs(dir) {
+		sockets = append(sockets, shimSocket(dir, id))
+	}
 	for _, f := range files {
 		if b, err := os.ReadFile(f); err == nil {
 			sockets = append(sockets, strings.TrimPrefix(strings.TrimSpace(string(b)), "unix://"))
@@ -122,15 +140,25 @@ func shimSockets(dir string) []string {
 	return sockets
 }
 
+// sandboxIDs gives the sandboxes that containerd keeps something of.
+func sandboxIDs(dir string) []string {
+	sandboxes, err := filepath.Glob(filepath.Join(dir, "*", "io.containerd.grpc.v1.cri", "sandboxes", "*"))
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, s := range sandboxes {
+		ids = append(ids, filepath.Base(s))
+	}
+	return ids
+}
+
 // cniCache finds what CNI keeps of the pods' networks: by our network's name, and by the sandboxes'
 // ids for their loopback, which bears the same name in every containerd of the machine.
 func cniCache(t Traces) []string {
 	patterns := []string{t.Network + "-*"}
-	sandboxes, err := filepath.Glob(filepath.Join(t.Dir, "*", "io.containerd.grpc.v1.cri", "sandboxes", "*"))
-	if err == nil {
-		for _, s := range sandboxes {
-			patterns = append(patterns, "*-"+filepath.Base(s)+"-*")
-		}
+	for _, id := range sandboxIDs(t.Dir) {
+		patterns = append(patterns, "*-"+id+"-*")
 	}
 	var files []string
 	for _, p := range patterns {

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -11,7 +10,8 @@ import (
 // no stream of events.
 const watchInterval = 100 * time.Millisecond
 
-// Watcher tells when containers end, by one list of all of them for everyone who waits.
+// Watcher tells when containers and sandboxes end, by one list of all of them for everyone who
+// waits.
 type Watcher struct {
 	client  *Client
 	mu      sync.Mutex
@@ -23,7 +23,7 @@ func NewWatcher(client *Client) *Watcher {
 	return &Watcher{client: client, waiters: map[string]chan struct{}{}}
 }
 
-// Wait gives a channel that is closed once the container is seen not running.
+// Wait gives a channel that is closed once the container, or the sandbox, is seen not running.
 func (w *Watcher) Wait(id string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -35,15 +35,14 @@ func (w *Watcher) Wait(id string) <-chan struct{} {
 	return ch
 }
 
-// Run lists containers until ctx ends. It gives up when containerd does not answer any more.
-func (w *Watcher) Run(ctx context.Context) error {
-	const maxFailures = 50
+// Run lists what runs until ctx ends. Nothing is said to have ended while containerd does not answer.
+func (w *Watcher) Run(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	for failures := 0; ; {
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 		ids := w.ids()
@@ -51,14 +50,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 			continue
 		}
 		alive, err := w.client.Running(ctx)
-		if err != nil {
-			if failures++; failures >= maxFailures && ctx.Err() == nil {
-				return fmt.Errorf("watch containers: %w", err)
-			}
-			continue
+		if err == nil {
+			w.close(ids, alive)
 		}
-		failures = 0
-		w.close(ids, alive)
 	}
 }
 

@@ -81,7 +81,7 @@ func (d Dir) WriteRecord(r Record) error {
 	if err != nil {
 		return fmt.Errorf("encode the mesh's record: %w", err)
 	}
-	return WriteFile(d.record(), b, 0o600)
+	return WriteFile(d.record(), b)
 }
 
 // ReadRecord reads the record; the error wraps fs.ErrNotExist where the mesh never got that far.
@@ -98,14 +98,14 @@ func (d Dir) ReadRecord() (Record, error) {
 }
 
 // WriteFile writes to a hidden name beside path and renames it, so that a reader sees the old
-// content or the new one.
-func WriteFile(path string, content []byte, mode fs.FileMode) error {
+// content or the new one. Only the user who runs the mesh may read it.
+func WriteFile(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	err = errors.Join(err, f.Close()) // CreateTemp gives 0600
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -114,6 +114,34 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+const privateMode = 0o700
+
+// Private makes a directory, and its parents where they are missing, that nobody but the user who
+// runs the mesh may list or enter. Containers get what is below by bind mounts, which need no
+// path of other users. One that is there is closed to others; one of another user is an error.
+func Private(path string) error {
+	if err := os.MkdirAll(path, privateMode); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // removed by another process, which whoever uses it will find
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory", path)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d: remove it", path, st.Uid)
+	}
+	if info.Mode().Perm() == privateMode {
+		return nil
+	}
+	return os.Chmod(path, privateMode)
 }
 
 // Lock is held by the process that runs a mesh, and by one that takes it down. The kernel gives
@@ -128,16 +156,27 @@ type ErrHeld struct {
 
 // Error says which mesh is taken and by whom.
 func (e ErrHeld) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("mesh %s is being started or taken down by another process; try again", e.Name)
+	}
 	return fmt.Sprintf("mesh %s is already run by process %d; take it down first, or choose another --name", e.Name, e.PID)
 }
 
-// Lock makes the directory where it is missing and takes its lock, without waiting.
-func (d Dir) Lock() (*Lock, error) {
-	// 0711: programs of other users in pods reach their own files below, and list nothing.
-	if err := os.MkdirAll(d.Path(), 0o711); err != nil {
+// Lock makes the directory where it is missing and takes its lock, without waiting. Others learn
+// who has it.
+func (d Dir) Lock() (*Lock, error) { return d.lockAs(strconv.Itoa(os.Getpid())) }
+
+// LockUnnamed is Lock for a process that nobody is to ask to end.
+func (d Dir) LockUnnamed() (*Lock, error) { return d.lockAs("") }
+
+func (d Dir) lockAs(owner string) (*Lock, error) {
+	if err := Private(d.Path()); err != nil {
 		return nil, fmt.Errorf("make the mesh's directory: %w", err)
 	}
 	f, err := os.OpenFile(d.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.lockAs(owner) // whoever had it has just removed the directory
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the mesh's lock: %w", err)
 	}
@@ -153,9 +192,9 @@ func (d Dir) Lock() (*Lock, error) {
 	// Whoever had the lock may have removed the directory; then this is nobody's lock any more.
 	if !current(f, d.lock()) {
 		_ = f.Close()
-		return d.Lock()
+		return d.lockAs(owner)
 	}
-	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); return err }())
+	err = errors.Join(f.Truncate(0), func() error { _, err := f.WriteAt([]byte(owner), 0); return err }())
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("write %s: %w", d.lock(), err)
@@ -179,7 +218,7 @@ func (l *Lock) Release() error { return l.file.Close() }
 // Exclusive runs fn while no other process of this machine is in Exclusive for the same root:
 // choosing an address block must not be done by two at once.
 func Exclusive(root string, fn func() error) error {
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, privateMode); err != nil {
 		return fmt.Errorf("make the directory of all meshes: %w", err)
 	}
 	f, err := os.OpenFile(root, os.O_RDONLY, 0)
@@ -193,9 +232,13 @@ func Exclusive(root string, fn func() error) error {
 	return fn()
 }
 
-// Remove deletes the directory, and the directory of all meshes when it was the last one.
+// Remove unmounts what is mounted in the directory and deletes it, and the directory of all meshes when it was the last one.
 func (d Dir) Remove() error {
-	if err := os.RemoveAll(d.Path()); err != nil {
+	err := RemoveAll(d.Path())
+	for errors.Is(err, syscall.ENOTEMPTY) { // somebody wanted the lock meanwhile, and waits for it
+		err = RemoveAll(d.Path())
+	}
+	if err != nil {
 		return fmt.Errorf("remove the mesh's directory: %w", err)
 	}
 	_ = os.Remove(d.Root) // fails, rightly, while other meshes are there

@@ -46,6 +46,17 @@ func TestLockIsHeldByOne(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	unnamed, err := d.LockUnnamed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Lock()
+	if held, ok := errors.AsType[ErrHeld](err); !ok || held.PID != 0 {
+		t.Errorf("a second lock, while one without a name is held: %v", err)
+	}
+	if err := unnamed.Release(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRecord(t *testing.T) {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,54 +31,73 @@ const (
 )
 
 // Write makes dir show exactly the files, by paths relative to it. Readers that follow ..data see
-// all of the old content or all of the new; nothing is touched where nothing changed.
+// all of the old content or all of the new; nothing is touched where nothing changed. Whatever
+// else is in dir, nothing outside of it is written or removed.
 func Write(dir string, files map[string]File) error {
 	for path := range files {
-		if !filepath.IsLocal(path) || strings.HasPrefix(path, "..") {
+		if !IsBeneath(path) || strings.HasPrefix(path, "..") {
 			return fmt.Errorf("volume file %q: the path must stay inside of the volume and not begin with '..'", path)
 		}
 	}
-	if same(dir, files) {
-		return nil
-	}
-	stamp, err := os.MkdirTemp(dir, "..")
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("write volume: %w", err)
 	}
-	if err := writeAll(stamp, files); err != nil {
-		return errors.Join(err, os.RemoveAll(stamp))
+	defer root.Close()
+	if same(root, files) {
+		return nil
 	}
-	old, _ := os.Readlink(filepath.Join(dir, dataLink))
-	newLink := filepath.Join(dir, dataNewLink)
-	if err := os.Symlink(filepath.Base(stamp), newLink); err != nil {
+	if err := replace(root, files); err != nil {
 		return fmt.Errorf("write volume: %w", err)
-	}
-	if err := os.Rename(newLink, filepath.Join(dir, dataLink)); err != nil {
-		return fmt.Errorf("write volume: %w", err)
-	}
-	if err := linkTop(dir, files); err != nil {
-		return err
-	}
-	if old != "" {
-		return os.RemoveAll(filepath.Join(dir, old))
 	}
 	return nil
 }
 
-func writeAll(stamp string, files map[string]File) error {
-	if err := os.Chmod(stamp, 0o755); err != nil {
-		return fmt.Errorf("write volume: %w", err)
+func replace(root *os.Root, files map[string]File) error {
+	stamp := fmt.Sprintf("..%016x", rand.Uint64())
+	if err := writeAll(root, stamp, files); err != nil {
+		return errors.Join(err, root.RemoveAll(stamp))
+	}
+	old, _ := root.Readlink(dataLink)
+	if err := root.RemoveAll(dataNewLink); err != nil { // of a writer that was killed
+		return err
+	}
+	if err := root.Symlink(stamp, dataNewLink); err != nil {
+		return err
+	}
+	if err := root.Rename(dataNewLink, dataLink); err != nil {
+		return err
+	}
+	if err := linkTop(root, files); err != nil {
+		return err
+	}
+	if old != stamp && strings.HasPrefix(old, "..") && filepath.Base(old) == old {
+		return root.RemoveAll(old)
+	}
+	return nil
+}
+
+// writeAll writes the files below a new directory. Any user of a container may look into it.
+func writeAll(root *os.Root, stamp string, files map[string]File) error {
+	made := map[string]bool{}
+	for path := range files {
+		for d := filepath.Dir(filepath.Join(stamp, path)); d != "." && !made[d]; d = filepath.Dir(d) {
+			made[d] = true
+		}
+	}
+	made[stamp] = true
+	for _, d := range slices.Sorted(maps.Keys(made)) { // parents come first
+		if err := errors.Join(root.Mkdir(d, 0o755), root.Chmod(d, 0o755)); err != nil {
+			return err
+		}
 	}
 	for path, f := range files {
 		full := filepath.Join(stamp, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-			return fmt.Errorf("write volume: %w", err)
+		if err := root.WriteFile(full, f.Content, 0o600); err != nil {
+			return err
 		}
-		if err := os.WriteFile(full, f.Content, 0o600); err != nil {
-			return fmt.Errorf("write volume: %w", err)
-		}
-		if err := errors.Join(os.Chown(full, f.UID, f.GID), os.Chmod(full, f.Mode)); err != nil {
-			return fmt.Errorf("write volume: %w", err)
+		if err := errors.Join(root.Chown(full, f.UID, f.GID), root.Chmod(full, f.Mode)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -83,15 +105,15 @@ func writeAll(stamp string, files map[string]File) error {
 
 // linkTop makes one link into ..data for each first path element, and removes those of files
 // that are gone.
-func linkTop(dir string, files map[string]File) error {
+func linkTop(root *os.Root, files map[string]File) error {
 	want := map[string]bool{}
 	for path := range files {
 		top, _, _ := strings.Cut(path, string(filepath.Separator))
 		want[top] = true
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return fmt.Errorf("write volume: %w", err)
+		return err
 	}
 	for _, e := range entries {
 		switch {
@@ -99,28 +121,27 @@ func linkTop(dir string, files map[string]File) error {
 		case want[e.Name()]:
 			delete(want, e.Name())
 		default:
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-				return fmt.Errorf("write volume: %w", err)
+			if err := root.RemoveAll(e.Name()); err != nil {
+				return err
 			}
 		}
 	}
 	for top := range want {
-		if err := os.Symlink(filepath.Join(dataLink, top), filepath.Join(dir, top)); err != nil {
-			return fmt.Errorf("write volume: %w", err)
+		if err := root.Symlink(filepath.Join(dataLink, top), top); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// same tells whether dir shows exactly the files already.
-func same(dir string, files map[string]File) bool {
-	data := filepath.Join(dir, dataLink)
-	target, err := filepath.EvalSymlinks(data)
+// same tells whether the volume shows exactly the files already.
+func same(root *os.Root, files map[string]File) bool {
+	target, err := root.Readlink(dataLink)
 	if err != nil {
 		return false
 	}
 	n := 0
-	err = filepath.WalkDir(target, func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), filepath.ToSlash(target), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -133,7 +154,7 @@ func same(dir string, files map[string]File) bool {
 			return fs.ErrNotExist
 		}
 		n++
-		content, err := os.ReadFile(path)
+		content, err := root.ReadFile(path)
 		if err == nil && !bytes.Equal(content, f.Content) {
 			return fs.ErrInvalid
 		}

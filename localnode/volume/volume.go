@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 	"github.com/pilothouse-mesh/pilothouse/localnode/token"
 )
 
@@ -100,18 +101,32 @@ func (s *Set) sync(v *corev1.Volume) error {
 		return err
 	}
 	dir := s.Path(v)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	return Write(dir, files)
 }
 
+// makeDir makes a volume's own directory, which containers of any user may read, in one that
+// nobody else may enter.
+func makeDir(dir string) error {
+	if err := state.Private(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
+}
+
 // emptyDir is writable by everyone, and its files belong to the pod's group where it has one.
 func (s *Set) emptyDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
+	if _, err := os.Lstat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	mode := fs.FileMode(0o777)
@@ -231,6 +246,11 @@ func missing(kind, namespace, name string, optional *bool) (map[string]File, err
 // keys shows all keys as files, or the listed ones by their paths.
 func (s *Set) keys(data map[string][]byte, items []corev1.KeyToPath, optional *bool, mode *int32) (map[string]File, error) {
 	files := map[string]File{}
+	for k := range data {
+		if msgs := validation.IsConfigMapKey(k); len(msgs) > 0 {
+			return nil, fmt.Errorf("key %q: %s", k, msgs[0])
+		}
+	}
 	if len(items) == 0 {
 		for _, k := range slices.Sorted(maps.Keys(data)) {
 			files[k] = s.file(data[k], mode)
@@ -292,38 +312,8 @@ func (s *Set) token(volume string, src *corev1.ServiceAccountTokenProjection, mo
 		s.tokens[key] = t
 	}
 	f := s.file([]byte(t.raw), mode)
-	s.restrictToken(&f)
+	s.restrict(volume, &f)
 	return map[string]File{filepath.Clean(src.Path): f}, nil
-}
-
-// restrictToken keeps a token from other users: the pod's group may read it; where there is none,
-// the one user whom all containers run as; and everyone in the pod where they differ.
-func (s *Set) restrictToken(f *File) {
-	if s.fsGroup() != 0 {
-		f.Mode = 0o640
-		return
-	}
-	if uid, ok := s.commonUser(); ok {
-		f.UID, f.Mode = uid, 0o600
-	}
-}
-
-func (s *Set) commonUser() (int, bool) {
-	uid, found := int64(0), false
-	for _, c := range slices.Concat(s.Pod.Spec.InitContainers, s.Pod.Spec.Containers) {
-		var u *int64
-		if sc := s.Pod.Spec.SecurityContext; sc != nil {
-			u = sc.RunAsUser
-		}
-		if c.SecurityContext != nil && c.SecurityContext.RunAsUser != nil {
-			u = c.SecurityContext.RunAsUser
-		}
-		if u == nil || found && *u != uid {
-			return 0, false
-		}
-		uid, found = *u, true
-	}
-	return int(uid), found
 }
 
 func (s *Set) file(content []byte, mode *int32) File {
@@ -344,31 +334,3 @@ func orDefault(mode, def *int32) *int32 {
 	}
 	return def
 }
-
-// Mount resolves what a container mounts: the host's path of the volume, or of subPath in it.
-func (s *Set) Mount(m corev1.VolumeMount, subPath string) (string, error) {
-	for i := range s.Pod.Spec.Volumes {
-		v := &s.Pod.Spec.Volumes[i]
-		if v.Name != m.Name {
-			continue
-		}
-		path := s.Path(v)
-		if subPath == "" {
-			return path, nil
-		}
-		if !filepath.IsLocal(subPath) || strings.Contains(subPath, "..") {
-			return "", fmt.Errorf("mount %s: subPath %q must stay inside of the volume", m.MountPath, subPath)
-		}
-		full := filepath.Join(path, subPath)
-		if _, err := os.Stat(full); errors.Is(err, fs.ErrNotExist) && v.HostPath == nil {
-			if err := s.emptyDir(full); err != nil {
-				return "", fmt.Errorf("mount %s: %w", m.MountPath, err)
-			}
-		}
-		return filepath.EvalSymlinks(full)
-	}
-	return "", fmt.Errorf("mount %s names volume %q, which the pod does not have", m.MountPath, m.Name)
-}
-
-// Remove deletes the volumes.
-func (s *Set) Remove() error { return errors.Join(os.RemoveAll(s.Dir), os.RemoveAll(s.Memory)) }

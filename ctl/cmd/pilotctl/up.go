@@ -24,8 +24,9 @@ import (
 type upOptions struct {
 	*options
 	images, discovery, envoy string
+	grpcAddr                 string
 	egress, verbose          bool
-	timeout                  time.Duration
+	timeout, maxRestart      time.Duration
 }
 
 func newUp(o *options) *cobra.Command {
@@ -42,8 +43,10 @@ their pods are ready. Needs root and what "make tools images" made.`,
 	cmd.Flags().StringVar(&u.images, "images", beside("../.images"), "folder with image tarballs")
 	cmd.Flags().StringVar(&u.discovery, "discovery", beside("pilot-discovery"), "the control plane's program")
 	cmd.Flags().StringVar(&u.envoy, "envoy", "", "Envoy program to run in place of the one in the proxy's image")
+	cmd.Flags().StringVar(&u.grpcAddr, "grpcAddr", "", "address of plaintext discovery without authentication, as :15010, which every pod can reach; empty for none")
 	cmd.Flags().BoolVar(&u.egress, "egress", false, "pass unknown names on to this machine's nameservers and packets for elsewhere on to this machine, which has to forward them")
 	cmd.Flags().BoolVar(&u.verbose, "verbose", false, "log what the local node does")
+	cmd.Flags().DurationVar(&u.maxRestart, "maxContainerRestartPeriod", 5*time.Minute, "longest pause before a container that ends again and again is started anew")
 	cmd.Flags().DurationVar(&u.timeout, "timeout", 0, "give up when the pods are not ready by then; 0 waits on")
 	return cmd
 }
@@ -99,7 +102,7 @@ func ignoreCanceled(err error) error {
 // config gathers what the local node needs; every error is a sentence for the user.
 func (u *upOptions) config(dirs []string) (localnode.Config, error) {
 	cfg := localnode.Config{
-		Name: u.name, StateRoot: u.stateRoot, DiscoveryBinary: u.discovery, Egress: u.egress,
+		Name: u.name, StateRoot: u.stateRoot, DiscoveryBinary: u.discovery, Egress: u.egress, PlaintextAddr: u.grpcAddr, MaxRestartPeriod: u.maxRestart,
 		Log: slog.New(slog.DiscardHandler),
 	}
 	if u.verbose {

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -32,12 +34,32 @@ func main() {
 		exitOn(err)
 	case "env":
 		fmt.Println(os.Getenv(os.Args[2]))
+	case "link":
+		exitOn(os.Symlink(os.Args[2], os.Args[3]))
+	case "flood":
+		flood(os.Args[2])
 	case "exit":
 		var code int
 		_, _ = fmt.Sscan(os.Args[2], &code)
 		fmt.Println("exiting as told")
 		os.Exit(code)
 	}
+}
+
+// flood writes as many lines of a kilobyte, and then waits to be ended.
+func flood(lines string) {
+	var n int
+	_, err := fmt.Sscan(lines, &n)
+	exitOn(err)
+	line := append(bytes.Repeat([]byte("x"), 1023), '\n')
+	w := bufio.NewWriterSize(os.Stdout, 1<<20)
+	for range n {
+		_, err := w.Write(line)
+		exitOn(err)
+	}
+	exitOn(w.Flush())
+	fmt.Println("the end")
+	pause()
 }
 
 func pause() {
