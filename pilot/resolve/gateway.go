@@ -97,7 +97,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		return fail(".port.number", model.SeverityError, model.ReasonInvalid, "a port is between 1 and 65535; the server is left out")
 	}
 	if bind := spec.GetBind(); bind != "" {
-		if _, err := netip.ParseAddr(bind); err != nil {
+		if ip, err := netip.ParseAddr(bind); err != nil || ip.Zone() != "" {
 			return fail(".bind", model.SeverityWarning, model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
 		}
 	}

@@ -3,9 +3,10 @@ package validate
 import (
 	"slices"
 	"strings"
-	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 func (c *checker) destinationRule(dr *networking.DestinationRule) {
@@ -72,27 +73,14 @@ func (c *checker) trafficPolicy(path string, p *networking.TrafficPolicy) {
 		if !isHost(t.GetTargetHost()) && !isIP(t.GetTargetHost()) {
 			c.fail(path+".tunnel.targetHost", "%q is no host", t.GetTargetHost())
 		}
-		c.port(path+".tunnel.targetPort", t.GetTargetPort())
-	}
-	if b := p.GetRetryBudget(); b.GetPercent() != nil && !percent(b.GetPercent().GetValue()) {
-		c.fail(path+".retryBudget.percent", "%v is no percentage; use 0 to 100", b.GetPercent().GetValue())
 	}
 }
-
-// percent is false for NaN too.
-func percent(v float64) bool { return v >= 0 && v <= 100 }
 
 func (c *checker) policy(path string, p policy) {
 	c.loadBalancer(path+".loadBalancer", p.GetLoadBalancer())
 	c.connectionPool(path+".connectionPool", p.GetConnectionPool())
 	c.outlierDetection(path+".outlierDetection", p.GetOutlierDetection())
 	c.clientTLS(path+".tls", p.GetTls())
-}
-
-func (c *checker) notNegative(path string, n int32) {
-	if n < 0 {
-		c.fail(path, "%d is negative; use 0 or more", n)
-	}
 }
 
 func (c *checker) connectionPool(path string, p *networking.ConnectionPoolSettings) {
@@ -102,23 +90,12 @@ func (c *checker) connectionPool(path string, p *networking.ConnectionPoolSettin
 	if p.GetTcp() == nil && p.GetHttp() == nil {
 		c.warn(path, "sets nothing; set tcp or http, or remove it")
 	}
-	tcp, http := p.GetTcp(), p.GetHttp()
-	c.notNegative(path+".tcp.maxConnections", tcp.GetMaxConnections())
-	c.atLeast(path+".tcp.connectTimeout", tcp.GetConnectTimeout(), time.Millisecond)
-	c.atLeast(path+".tcp.maxConnectionDuration", tcp.GetMaxConnectionDuration(), time.Millisecond)
-	c.atLeast(path+".tcp.tcpKeepalive.time", tcp.GetTcpKeepalive().GetTime(), time.Second)
-	c.atLeast(path+".tcp.tcpKeepalive.interval", tcp.GetTcpKeepalive().GetInterval(), time.Second)
-	c.notNegative(path+".http.http1MaxPendingRequests", http.GetHttp1MaxPendingRequests())
-	c.notNegative(path+".http.http2MaxRequests", http.GetHttp2MaxRequests())
-	c.notNegative(path+".http.maxRequestsPerConnection", http.GetMaxRequestsPerConnection())
-	c.notNegative(path+".http.maxRetries", http.GetMaxRetries())
-	c.notNegative(path+".http.maxConcurrentStreams", http.GetMaxConcurrentStreams())
+	http := p.GetHttp()
 	if http.GetUseClientProtocol() && http.GetH2UpgradePolicy() == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE {
 		c.fail(path+".http.useClientProtocol", "contradicts h2UpgradePolicy UPGRADE; keep one of them")
 	}
-	if k := http.GetHttp2KeepAlive(); k != nil {
-		c.atLeast(path+".http.http2KeepAlive.interval", k.GetInterval(), time.Millisecond)
-		c.atLeast(path+".http.http2KeepAlive.timeout", k.GetTimeout(), time.Millisecond)
+	if k := http.GetHttp2KeepAlive(); k != nil && (k.GetInterval() == nil || k.GetTimeout() == nil) {
+		c.fail(path+".http.http2KeepAlive", "needs interval and timeout; set both")
 	}
 }
 
@@ -126,10 +103,6 @@ func (c *checker) outlierDetection(path string, o *networking.OutlierDetection) 
 	if o == nil {
 		return
 	}
-	c.atLeast(path+".interval", o.GetInterval(), time.Millisecond)
-	c.atLeast(path+".baseEjectionTime", o.GetBaseEjectionTime(), time.Millisecond)
-	c.oldPercent(path+".maxEjectionPercent", o.GetMaxEjectionPercent())
-	c.oldPercent(path+".minHealthPercent", o.GetMinHealthPercent())
 	//lint:ignore SA1019 users still write it
 	if n := o.GetConsecutiveErrors(); n != 0 {
 		c.warn(path+".consecutiveErrors", "is deprecated; use consecutive5xxErrors or consecutiveGatewayErrors")
@@ -140,30 +113,17 @@ func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings)
 	if lb == nil {
 		return
 	}
-	if _, unknown := networking.LoadBalancerSettings_SimpleLB_name[int32(lb.GetSimple())]; !unknown {
-		c.fail(path+".simple", "%d is no load balancing policy", lb.GetSimple())
-	}
 	c.consistentHash(path+".consistentHash", lb.GetConsistentHash())
 	c.locality(path+".localityLbSetting", lb.GetLocalityLbSetting())
 	if w := lb.GetWarmup(); w != nil {
 		if w.GetDuration() == nil {
 			c.missing(path + ".warmup.duration")
 		}
-		c.atLeast(path+".warmup.duration", w.GetDuration(), time.Second)
 		if a := w.GetAggression(); a != nil && !(a.GetValue() >= 1) {
 			c.fail(path+".warmup.aggression", "%v is too small; use 1 or more", a.GetValue())
 		}
-		if m := w.GetMinimumPercent(); m != nil && !percent(m.GetValue()) {
-			c.fail(path+".warmup.minimumPercent", "%v is no percentage; use 0 to 100", m.GetValue())
-		}
 	}
 }
-
-// Bounds of Envoy's hash tables.
-const (
-	maxRing   = 8 << 20
-	maxMaglev = 5000011
-)
 
 func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings_ConsistentHashLB) {
 	if h == nil {
@@ -189,12 +149,8 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 			c.missing(path + ".httpQueryParameterName")
 		}
 	}
-	//lint:ignore SA1019 users still write it
-	if n := max(h.GetRingHash().GetMinimumRingSize(), h.GetMinimumRingSize()); n > maxRing {
-		c.fail(path+".ringHash.minimumRingSize", "%d is too large; use at most %d", n, maxRing)
-	}
-	if m := h.GetMaglev(); m != nil && m.GetTableSize() != 0 && (m.GetTableSize() > maxMaglev || !prime(m.GetTableSize())) {
-		c.fail(path+".maglev.tableSize", "%d is no prime number up to %d", m.GetTableSize(), maxMaglev)
+	if n := h.GetMaglev().GetTableSize(); n != 0 && n <= model.MaxTableSize && !prime(n) {
+		c.fail(path+".maglev.tableSize", "%d is no prime number; Envoy's tables need one", n)
 	}
 }
 
@@ -226,8 +182,8 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		from = append(from, d.GetFrom())
 		sum := uint64(0)
 		for _, to := range sortedKeys(d.GetTo()) {
-			if d.GetTo()[to] == 0 || d.GetTo()[to] > 100 {
-				c.fail(entry(item+".to", to), "%d is no share; use 1 to 100", d.GetTo()[to])
+			if d.GetTo()[to] == 0 {
+				c.fail(entry(item+".to", to), "is 0, which is no share; use 1 to 100")
 			}
 			c.localityName(entry(item+".to", to), to)
 			sum += uint64(d.GetTo()[to])

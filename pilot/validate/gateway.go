@@ -36,7 +36,6 @@ func (c *checker) server(path string, s *networking.Server) {
 	if s.GetPort() == nil {
 		c.missing(path + ".port")
 	} else {
-		c.port(path+".port.number", s.GetPort().GetNumber())
 		if s.GetPort().GetName() == "" {
 			c.missing(path + ".port.name")
 		}

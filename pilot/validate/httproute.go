@@ -1,14 +1,11 @@
 package validate
 
 import (
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 )
 
@@ -95,9 +92,6 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegat
 			c.fail(where, "has an empty name")
 		}
 	}
-	if m.GetPort() > 65535 {
-		c.port(path+".port", m.GetPort())
-	}
 	c.labels(path+".sourceLabels", m.GetSourceLabels())
 	c.gatewayNames(path+".gateways", m.GetGateways())
 }
@@ -122,13 +116,7 @@ func (c *checker) redirect(path string, r *networking.HTTPRedirect) {
 	default:
 		c.fail(path+".scheme", "%q is neither http nor https", r.GetScheme())
 	}
-	if p, ok := r.GetRedirectPort().(*networking.HTTPRedirect_Port); ok {
-		c.port(path+".port", p.Port)
-	}
 }
-
-// maxBody bounds the body of a direct response, which every proxy holds, in bytes.
-const maxBody = 1 << 20
 
 func (c *checker) directResponse(path string, r *networking.HTTPDirectResponse) {
 	if r == nil {
@@ -136,9 +124,6 @@ func (c *checker) directResponse(path string, r *networking.HTTPDirectResponse) 
 	}
 	if r.GetStatus() < 200 || r.GetStatus() > 599 {
 		c.fail(path+".status", "%d is no status of a response; use 200 to 599", r.GetStatus())
-	}
-	if n := len(r.GetBody().GetString_()) + len(r.GetBody().GetBytes()); n > maxBody {
-		c.fail(path+".body", "has %d bytes; use at most %d", n, maxBody)
 	}
 }
 
@@ -187,25 +172,13 @@ func substitutionProblem(text string, groups int) string {
 	return ""
 }
 
-// atLeast checks a duration that must not be as short as nothing.
-func (c *checker) atLeast(path string, d *durationpb.Duration, least time.Duration) {
-	if d != nil && d.IsValid() && d.AsDuration() >= 0 && d.AsDuration() < least {
-		c.fail(path, "%v is too short; use at least %v", d.AsDuration(), least)
-	}
-}
-
 func (c *checker) retries(path string, r *networking.HTTPRetry) {
 	if r == nil {
 		return
 	}
-	if r.GetAttempts() < 0 {
-		c.fail(path+".attempts", "%d is negative; use 0 to turn retries off", r.GetAttempts())
-	}
 	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil) {
 		c.fail(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
 	}
-	c.atLeast(path+".perTryTimeout", r.GetPerTryTimeout(), time.Millisecond)
-	c.atLeast(path+".backoff", r.GetBackoff(), time.Millisecond)
 	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
 		condition = strings.TrimSpace(condition)
 		if code, err := strconv.Atoi(condition); err == nil {
@@ -238,11 +211,8 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		c.fail(path, "does nothing; set delay or abort")
 	}
 	if d := f.GetDelay(); d != nil {
-		//lint:ignore SA1019 users still write it
-		c.oldPercent(path+".delay.percent", d.GetPercent())
 		switch d.GetHttpDelayType().(type) {
-		case *networking.HTTPFaultInjection_Delay_FixedDelay:
-			c.atLeast(path+".delay.fixedDelay", d.GetFixedDelay(), time.Millisecond)
+		case *networking.HTTPFaultInjection_Delay_FixedDelay: // its bound is checked by walk
 		case *networking.HTTPFaultInjection_Delay_ExponentialDelay:
 			c.fail(path+".delay.exponentialDelay", "is not supported by Envoy; use fixedDelay")
 		default:
@@ -264,12 +234,6 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		default:
 			c.fail(path+".abort", "does nothing; set httpStatus or grpcStatus")
 		}
-	}
-}
-
-func (c *checker) oldPercent(path string, percent int32) {
-	if percent < 0 || percent > 100 {
-		c.fail(path, "%d is no percentage; use 0 to 100", percent)
 	}
 }
 
@@ -299,9 +263,6 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 			}
 		}
 	}
-	if d := p.GetMaxAge(); d.IsValid() && d.GetNanos() != 0 {
-		c.fail(path+".maxAge", "%v is no whole number of seconds", d.AsDuration())
-	}
 	for i, origin := range p.GetAllowOrigins() {
 		if origin.GetMatchType() == nil {
 			c.missing(at(path+".allowOrigins", i))
@@ -312,10 +273,6 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 func (c *checker) mirrors(path string, r *networking.HTTPRoute) {
 	if r.GetMirror() != nil && len(r.GetMirrors()) > 0 {
 		c.fail(path, "has mirror and mirrors together; keep mirrors")
-	}
-	//lint:ignore SA1019 users still write it
-	if p := r.GetMirrorPercent(); p != nil && p.GetValue() > 100 {
-		c.oldPercent(path+".mirrorPercent", int32(min(p.GetValue(), math.MaxInt32)))
 	}
 	for i, m := range r.GetMirrors() {
 		if m.GetDestination() == nil {

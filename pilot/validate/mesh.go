@@ -1,8 +1,6 @@
 package validate
 
 import (
-	"time"
-
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -14,14 +12,6 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	if len(validation.IsDNS1123Label(m.GetRootNamespace())) > 0 {
 		c.fail("rootNamespace", "%q is no namespace name", m.GetRootNamespace())
 	}
-	for field, port := range map[string]int32{
-		"proxyListenPort": m.GetProxyListenPort(), "proxyInboundListenPort": m.GetProxyInboundListenPort(),
-	} {
-		if !isPort(int64(port)) {
-			c.fail(field, "%d is no port; use 1 to 65535", port)
-		}
-	}
-	c.atLeast("connectTimeout", m.GetConnectTimeout(), time.Millisecond)
 	c.exportTo("defaultServiceExportTo", m.GetDefaultServiceExportTo())
 	c.exportTo("defaultVirtualServiceExportTo", m.GetDefaultVirtualServiceExportTo())
 	c.exportTo("defaultDestinationRuleExportTo", m.GetDefaultDestinationRuleExportTo())

@@ -130,9 +130,6 @@ func (c *checker) l4Match(path string, subnets []string, port uint32, labels map
 			c.fail(at(path+".destinationSubnets", i), "%q is no subnet; use for example 10.0.0.0/8", subnet)
 		}
 	}
-	if port > 65535 {
-		c.port(path+".port", port)
-	}
 	c.labels(path+".sourceLabels", labels)
 	c.gatewayNames(path+".gateways", gateways)
 }
