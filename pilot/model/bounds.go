@@ -144,3 +144,37 @@ func (b Bound) Duration(d *durationpb.Duration) (time.Duration, bool) {
 	v := d.AsDuration()
 	return v, int64(v) >= b.Min && int64(v) <= b.Max && (b.Step <= 1 || v%b.Step == 0)
 }
+
+// Ports on which Envoy has listeners of its own, from its bootstrap: health and statistics.
+const (
+	HealthPort     = 15021
+	PrometheusPort = 15090
+)
+
+// ReservedPort tells whether a port of a proxy's network namespace is taken by Envoy or the agent:
+// their listeners, Envoy's administration (15000), the agent's debug pages (15004), tunnels
+// (15008), the agent's status (15020) and DNS (15053).
+func ReservedPort(port uint32) bool {
+	switch port {
+	case 15000, 15001, 15004, 15006, 15008, 15020, HealthPort, 15053, PrometheusPort:
+		return true
+	}
+	return false
+}
+
+// AccessLogFile tells whether every proxy can write a file: the outputs of the process, or a file
+// right in one of the directories that every proxy's container has writable. Envoy refuses a
+// listener whose log it cannot open, and all listeners of a mesh have the same log.
+func AccessLogFile(name string) bool {
+	switch name {
+	case "/dev/stdout", "/dev/stderr", "/dev/null", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1", "/proc/self/fd/2":
+		return true
+	}
+	for _, dir := range []string{"/etc/istio/proxy/", "/var/lib/istio/data/"} {
+		file, ok := strings.CutPrefix(name, dir)
+		if ok && file != "" && file != "." && file != ".." && len(file) <= 255 && !strings.ContainsAny(file, "/\x00") {
+			return true
+		}
+	}
+	return false
+}

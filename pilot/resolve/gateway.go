@@ -62,6 +62,10 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 				continue
 			}
 			bind, port := server.GetBind(), listeningPort(c, server.GetPort().GetNumber())
+			if model.ReservedPort(port) {
+				problems = append(problems, reserved(s, port))
+				continue
+			}
 			at := slices.IndexFunc(out, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
 			if at < 0 {
 				at = len(out)
@@ -74,6 +78,14 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 		return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.bind, b.bind))
 	})
 	return out, problems
+}
+
+// reserved reports a server on a port that the proxy itself or its agent listens on.
+func reserved(s gatewayServer, port uint32) model.Problem {
+	return model.Problem{
+		Object: s.gateway.Key, Field: s.field + ".port.number", Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: s.gateway.Origin,
+		Message: fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the server is left out", port),
+	}
 }
 
 // listeningPort translates the port of a gateway's Service, which servers name, to the port on
