@@ -95,7 +95,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.networking.v1alpha3.PortSelector.number":                                              port,
 	"istio.networking.v1alpha3.HTTPRedirect.port":                                                port,
 	"istio.networking.v1alpha3.TrafficPolicy.TunnelSettings.target_port":                         port,
-	"istio.networking.v1alpha3.Port.number":                                                      port,
+	"istio.networking.v1alpha3.Port.number":                                                      portOrAny, // 0 for a Unix socket
 	"istio.networking.v1alpha3.SidecarPort.number":                                               portOrAny, // 0 beside a Unix socket
 	"istio.security.v1beta1.PeerAuthentication.PortLevelMtlsEntry.key":                           port,
 

@@ -88,7 +88,8 @@ func (c *checker) connectionPool(path string, p *networking.ConnectionPoolSettin
 		return
 	}
 	if p.GetTcp() == nil && p.GetHttp() == nil {
-		c.warn(path, "sets nothing; set tcp or http, or remove it")
+		c.fail(path, "sets nothing; set tcp or http, or remove it")
+		return
 	}
 	http := p.GetHttp()
 	if http.GetUseClientProtocol() && http.GetH2UpgradePolicy() == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE {
@@ -107,6 +108,9 @@ func (c *checker) outlierDetection(path string, o *networking.OutlierDetection) 
 	if n := o.GetConsecutiveErrors(); n != 0 {
 		c.warn(path+".consecutiveErrors", "is deprecated; use consecutive5xxErrors or consecutiveGatewayErrors")
 	}
+	if !o.GetSplitExternalLocalOriginErrors() && o.GetConsecutiveLocalOriginFailures().GetValue() > 0 {
+		c.fail(path+".consecutiveLocalOriginFailures", "needs splitExternalLocalOriginErrors; set it to true")
+	}
 }
 
 func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings) {
@@ -115,6 +119,14 @@ func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings)
 	}
 	c.consistentHash(path+".consistentHash", lb.GetConsistentHash())
 	c.locality(path+".localityLbSetting", lb.GetLocalityLbSetting())
+	c.zoneAware(path+".zoneAwareLbSetting", lb.GetZoneAwareLbSetting())
+	if lb.GetLocalityLbSetting() != nil && lb.GetZoneAwareLbSetting() != nil {
+		c.fail(path+".zoneAwareLbSetting", "cannot be together with localityLbSetting; keep one of them")
+	}
+	//lint:ignore SA1019 users still write it
+	if lb.GetWarmup() != nil && lb.GetWarmupDurationSecs() != nil {
+		c.fail(path+".warmup", "is together with warmupDurationSecs, its former name; keep warmup")
+	}
 	if w := lb.GetWarmup(); w != nil {
 		if w.GetDuration() == nil {
 			c.missing(path + ".warmup.duration")
@@ -131,7 +143,7 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 	}
 	switch key := h.GetHashKey().(type) {
 	case nil:
-		c.fail(path, "has nothing to hash; set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		c.warn(path, "has nothing to hash, so requests go anywhere; set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
 		if !isHeaderName(key.HttpHeaderName) && !isPseudoHeader(key.HttpHeaderName) {
 			c.fail(path+".httpHeaderName", "%q is no name of a header", key.HttpHeaderName)
@@ -139,6 +151,16 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
 		if !isHeaderName(key.HttpCookie.GetName()) {
 			c.fail(path+".httpCookie.name", "%q is no name of a cookie", key.HttpCookie.GetName())
+		}
+		var names []string
+		for i, a := range key.HttpCookie.GetAttributes() {
+			switch item := at(path+".httpCookie.attributes", i); {
+			case a.GetName() == "":
+				c.missing(item + ".name")
+			case slices.Contains(names, a.GetName()):
+				c.fail(item+".name", "%q is there twice; remove one", a.GetName())
+			}
+			names = append(names, a.GetName())
 		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
 		if !key.UseSourceIp {
@@ -211,6 +233,22 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 	}
 }
 
+func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSetting) {
+	for i, f := range z.GetFailover() {
+		switch item := at(path+".failover", i); {
+		case f.GetFrom() == "" || f.GetTo() == "":
+			c.fail(item, "has no from or no to; set both")
+		case f.GetFrom() == f.GetTo():
+			c.fail(item, "leads from %q to itself", f.GetFrom())
+		}
+	}
+	for i, label := range z.GetFailoverPriority() {
+		if name, _, _ := strings.Cut(label, "="); name == "" {
+			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
+		}
+	}
+}
+
 // localityName checks region/zone/subzone, in which "*" may stand last.
 func (c *checker) localityName(path, name string) {
 	parts := strings.Split(name, "/")
@@ -248,6 +286,6 @@ func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
 		c.fail(path+".credentialName", "cannot be together with certificate files; keep one of them")
 	}
 	if t.GetInsecureSkipVerify().GetValue() && (t.GetCaCertificates() != "" || len(t.GetSubjectAltNames()) > 0) {
-		c.warn(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check")
+		c.fail(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check; keep one of them")
 	}
 }

@@ -12,7 +12,7 @@ import (
 func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool) {
 	c.action(path, r, delegate)
 	for i, m := range r.GetMatch() {
-		c.httpMatch(at(path+".match", i), m, delegate || r.GetDelegate() != nil)
+		c.httpMatch(at(path+".match", i), m)
 	}
 	shares := make([]weighted, len(r.GetRoute()))
 	for i := range r.GetRoute() {
@@ -20,6 +20,8 @@ func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool)
 	}
 	c.weights(path+".route", shares)
 	c.redirect(path+".redirect", r.GetRedirect())
+	c.prefixRedirect(path, r)
+	c.oneAuthority(path, r)
 	c.directResponse(path+".directResponse", r.GetDirectResponse())
 	c.rewrite(path+".rewrite", r.GetRewrite())
 	c.retries(path+".retries", r.GetRetries())
@@ -64,26 +66,16 @@ func (c *checker) action(path string, r *networking.HTTPRoute, delegate bool) {
 	}
 }
 
-func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegation bool) {
+func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest) {
 	if m == nil {
 		c.missing(path)
 		return
-	}
-	if delegation && m.GetUri().GetRegex() != "" {
-		c.fail(path+".uri.regex", "cannot be used with a delegate, as it cannot be told whether one match includes another; use prefix or exact")
 	}
 	for field, headers := range map[string]map[string]*networking.StringMatch{
 		"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
 	} {
 		for _, name := range sortedKeys(headers) {
-			where := entry(path+"."+field, name)
-			switch name {
-			case "uri", "scheme", "method", "authority":
-				c.warn(where, "matches a header of that name; to match the request's %s use match.%s", name, name)
-			}
-			if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, "@request.auth.claims") {
-				c.fail(where, "%q is no name of a header", name)
-			}
+			c.headerMatch(entry(path+"."+field, name), name)
 		}
 	}
 	for _, name := range sortedKeys(m.GetQueryParams()) {
@@ -94,6 +86,69 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegat
 	}
 	c.labels(path+".sourceLabels", m.GetSourceLabels())
 	c.gatewayNames(path+".gateways", m.GetGateways())
+}
+
+// headerMatch checks the name of a header that is matched. No request has a header of a name that
+// none can have, so such a match has no effect.
+func (c *checker) headerMatch(path, name string) {
+	switch name {
+	case "":
+		c.fail(path, "has an empty name")
+		return
+	case "uri", "scheme", "method", "authority":
+		c.warn(path, "matches a header of that name; to match the request's %s use match.%s", name, name)
+	}
+	if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, claims) {
+		c.warn(path, "%q is no name of a header, so no request has it", name)
+	}
+}
+
+// claims begins the name of a "header" that is a claim of the request's token.
+const claims = "@request.auth.claims"
+
+// noClaims refuses rules by claims where no gateway checks tokens before it chooses the route.
+func (c *checker) noClaims(path string, r *networking.HTTPRoute) {
+	for i, m := range r.GetMatch() {
+		for field, headers := range map[string]map[string]*networking.StringMatch{
+			"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
+		} {
+			for _, name := range sortedKeys(headers) {
+				if strings.HasPrefix(name, claims) {
+					c.fail(entry(at(path+".match", i)+"."+field, name), "claims decide at gateways only; name one in spec.gateways")
+				}
+			}
+		}
+	}
+}
+
+// prefixRedirect refuses to exchange a prefix of what was not matched by prefix.
+func (c *checker) prefixRedirect(path string, r *networking.HTTPRoute) {
+	if r.GetRedirect().GetPrefixRewrite() == "" {
+		return
+	}
+	for i, m := range r.GetMatch() {
+		if uri := m.GetUri(); uri.GetExact() != "" || uri.GetRegex() != "" {
+			c.fail(at(path+".match", i)+".uri", "is no prefix, which redirect.prefixRewrite needs; match by prefix, or use redirect.uri")
+		}
+	}
+}
+
+// oneAuthority refuses an authority that is set in two ways.
+func (c *checker) oneAuthority(path string, r *networking.HTTPRoute) {
+	if r.GetRewrite().GetAuthority() == "" {
+		return
+	}
+	set := func(field string, h *networking.Headers) {
+		for _, name := range sortedKeys(h.GetRequest().GetSet()) {
+			if isAuthority(name) {
+				c.fail(entry(field+".headers.request.set", name), "sets the authority, as rewrite.authority does; keep one of them")
+			}
+		}
+	}
+	set(path, r.GetHeaders())
+	for i, d := range r.GetRoute() {
+		set(at(path+".route", i), d.GetHeaders())
+	}
 }
 
 func (c *checker) redirect(path string, r *networking.HTTPRedirect) {
@@ -141,6 +196,10 @@ func (c *checker) rewrite(path string, r *networking.HTTPRewrite) {
 	if regex == nil {
 		return
 	}
+	if regex.GetMatch() == "" || regex.GetRewrite() == "" {
+		c.fail(path+".uriRegexRewrite", "needs match and rewrite; set both")
+		return
+	}
 	if problem := regexProblem(regex.GetMatch()); problem != "" {
 		c.fail(path+".uriRegexRewrite.match", "%q %s", regex.GetMatch(), problem)
 		return
@@ -176,7 +235,7 @@ func (c *checker) retries(path string, r *networking.HTTPRetry) {
 	if r == nil {
 		return
 	}
-	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil) {
+	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil || r.GetRetryRemoteLocalities() != nil) {
 		c.fail(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
 	}
 	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
@@ -252,8 +311,10 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 		return
 	}
 	for i, method := range p.GetAllowMethods() {
-		if method != "*" && !isHeaderName(method) {
-			c.fail(at(path+".allowMethods", i), "%q is no HTTP method", method)
+		switch method {
+		case "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE":
+		default:
+			c.fail(at(path+".allowMethods", i), "%q is no HTTP method; use * or one such as GET, in capital letters", method)
 		}
 	}
 	for field, names := range map[string][]string{"allowHeaders": p.GetAllowHeaders(), "exposeHeaders": p.GetExposeHeaders()} {

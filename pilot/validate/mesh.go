@@ -26,9 +26,8 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)
 		}
 	}
-	if m.GetLocalityLbSetting() != nil && m.GetZoneAwareLbSetting() != nil && m.GetLocalityLbSetting().GetEnabled() != nil {
-		c.warn("zoneAwareLbSetting", "is together with localityLbSetting, which decides")
-	}
+	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
+	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())
 	c.outlierDetection("defaultTrafficPolicy.outlierDetection", m.GetDefaultTrafficPolicy().GetOutlierDetection())
 	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy())
@@ -48,6 +47,34 @@ func (c *checker) meshPorts(m *meshconfig.MeshConfig) {
 		}
 		if ports[field] != 0 {
 			taken[ports[field]] = fmt.Sprint("the field ", field)
+		}
+	}
+}
+
+// proxyConfig checks what a proxy needs to start, and the addresses that it connects to.
+func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
+	for field, value := range map[string]string{
+		"configPath": p.GetConfigPath(), "binaryPath": p.GetBinaryPath(), "discoveryAddress": p.GetDiscoveryAddress(),
+	} {
+		if value == "" {
+			c.missing(path + "." + field)
+		}
+	}
+	if name, ok := p.GetClusterName().(*meshconfig.ProxyConfig_ServiceCluster); ok && name.ServiceCluster == "" {
+		c.missing(path + ".serviceCluster")
+	}
+	t := p.GetTracing()
+	//lint:ignore SA1019 users still write them
+	zipkin, metrics := p.GetZipkinAddress(), p.GetEnvoyMetricsServiceAddress()
+	for field, address := range map[string]string{
+		"discoveryAddress": p.GetDiscoveryAddress(), "statsdUdpAddress": p.GetStatsdUdpAddress(),
+		"zipkinAddress": zipkin, "envoyMetricsServiceAddress": metrics,
+		"envoyMetricsService.address": p.GetEnvoyMetricsService().GetAddress(), "envoyAccessLogService.address": p.GetEnvoyAccessLogService().GetAddress(),
+		"tracing.zipkin.address": t.GetZipkin().GetAddress(), "tracing.lightstep.address": t.GetLightstep().GetAddress(),
+		"tracing.datadog.address": t.GetDatadog().GetAddress(), "tracing.openCensusAgent.address": t.GetOpenCensusAgent().GetAddress(),
+	} {
+		if address != "" && !strings.Contains(address, "$(") && !isHostPort(address) { // $(VAR) is known to the proxy only
+			c.fail(path+"."+field, "%q is no host:port", address)
 		}
 	}
 }

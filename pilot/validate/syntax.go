@@ -2,10 +2,12 @@ package validate
 
 import (
 	"maps"
+	"net"
 	"net/netip"
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -51,6 +53,13 @@ func isSubnet(text string) bool {
 	}
 	_, err := netip.ParsePrefix(text)
 	return err == nil
+}
+
+// isHostPort tells whether a text is a hostname or an address, a colon and a port.
+func isHostPort(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, numeric := strconv.ParseInt(port, 10, 64)
+	return err == nil && numeric == nil && isPort(n) && (isHost(host) || isIP(host))
 }
 
 func isPort(n int64) bool { return n >= 1 && n <= 65535 }

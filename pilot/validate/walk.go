@@ -75,6 +75,9 @@ func (c *checker) stringMatch(path string, m *networking.StringMatch) {
 			c.fail(path+".prefix", "is empty; leave out the match, or use regex .* for anything")
 		}
 	case *networking.StringMatch_Regex:
+		if t.Regex == "*" && strings.Contains(path, ".withoutHeaders[") {
+			return // Istio's word for any value
+		}
 		if problem := regexProblem(t.Regex); problem != "" {
 			c.fail(path+".regex", "%q %s", t.Regex, problem)
 		}
@@ -85,8 +88,10 @@ func (c *checker) destination(path string, d *networking.Destination) {
 	switch host := d.GetHost(); {
 	case host == "":
 		c.fail(path+".host", "is missing; name a service")
+	case strings.HasPrefix(host, "*.") && isWildcardHost(host):
+		c.warn(path+".host", "%q is no single service, so nothing is there; name one", host)
 	case !isHost(host) && !isIP(host):
-		c.fail(path+".host", "%q is no hostname; name a service, without wildcard and port", host)
+		c.fail(path+".host", "%q is no hostname; name a service, without port", host)
 	}
 	if d.GetSubset() != "" {
 		c.subsetName(path+".subset", d.GetSubset())
@@ -106,11 +111,15 @@ func (c *checker) port(path string, n uint32) {
 	}
 }
 
+func isAuthority(name string) bool {
+	return strings.EqualFold(name, ":authority") || strings.EqualFold(name, "host")
+}
+
 // headers checks operations on headers. Only set may name the authority, and only of a request.
 func (c *checker) headers(path string, ops *networking.Headers_HeaderOperations, request bool) {
 	check := func(field, name string, authority bool) {
 		switch {
-		case authority && (strings.EqualFold(name, ":authority") || strings.EqualFold(name, "host")):
+		case authority && isAuthority(name):
 		case strings.HasPrefix(name, ":") || strings.EqualFold(name, "host"):
 			c.fail(field, "%q cannot be changed by this operation; use headers.request.set or rewrite.authority", name)
 		case !isHeaderName(name):
