@@ -163,6 +163,19 @@ func (a *asker) inline(l *listenerv3.Listener, routes map[string]*routev3.RouteC
 
 // What validation takes is taken by a real Envoy, whatever value stands in whatever field.
 func TestEnvoyTakesWhatValidationTakes(t *testing.T) {
+	forEachKind(t, func(_ mutation, o *model.Object) bool {
+		return !slices.ContainsFunc(validate.Object(o), func(p model.Problem) bool { return p.Severity == model.SeverityError })
+	})
+}
+
+// Translation keeps numbers and durations within bounds by itself, for those that come to it
+// without validation.
+func TestEnvoyTakesWhatTranslationMakes(t *testing.T) {
+	forEachKind(t, func(m mutation, _ *model.Object) bool { return !m.text })
+}
+
+// forEachKind tries the mutations of each kind that are to be tried.
+func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 	for _, c := range []struct {
 		kind    string
 		proxies []string // whose resources depend on the kind
@@ -175,9 +188,10 @@ func TestEnvoyTakesWhatValidationTakes(t *testing.T) {
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
+			t.Parallel()
 			a := newAsker(t, c.proxies)
-			tried, taken := a.try(decode(t, "testdata/"+c.kind+".yaml"))
-			t.Logf("%d tried, %d taken by validation, %d resources", tried, taken, len(a.found))
+			tried := a.try(decode(t, "testdata/"+c.kind+".yaml"), wanted)
+			t.Logf("%d objects make %d resources", tried, len(a.found))
 			j := newJudge(t)
 			for c, reason := range j.refuses(a.found) {
 				a.faults[c.of] = "Envoy refuses: " + reason
@@ -192,8 +206,8 @@ func TestEnvoyTakesWhatValidationTakes(t *testing.T) {
 	}
 }
 
-// try adds every mutation of the objects that validation takes.
-func (a *asker) try(objects []*model.Object) (tried, taken int) {
+// try adds every mutation of the objects that is wanted, and gives their number.
+func (a *asker) try(objects []*model.Object, wanted func(mutation, *model.Object) bool) (tried int) {
 	for _, o := range objects {
 		spec, ok := o.Spec.(proto.Message)
 		if !ok {
@@ -203,17 +217,15 @@ func (a *asker) try(objects []*model.Object) (tried, taken int) {
 			a.t.Fatal(problems)
 		}
 		mutations(spec, func(m mutation) {
-			tried++
 			changed := *o
 			changed.Spec = m.spec
-			refused := func(p model.Problem) bool { return p.Severity == model.SeverityError }
-			if !slices.ContainsFunc(validate.Object(&changed), refused) {
-				taken++
+			if wanted(m, &changed) {
+				tried++
 				a.add(&changed, fmt.Sprintf("%s: %s", o.Key, m.field))
 			}
 		})
 	}
-	return tried, taken
+	return tried
 }
 
 // innermost gives the end of a long message, where the field stands that was refused.

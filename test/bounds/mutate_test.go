@@ -14,6 +14,7 @@ import (
 type mutation struct {
 	field string // path and value, for people
 	spec  proto.Message
+	text  bool // the value is a text, or bytes
 }
 
 // mutator gives, for each field of a message and of all that may be in it, the message with
@@ -106,7 +107,7 @@ func (m *mutator) entries(fd protoreflect.FieldDescriptor) {
 		return parent.Mutable(fd).Map().Mutable(plain)
 	})
 	for _, key := range extremes(fd.MapKey()) {
-		m.set(fd, key, func(parent protoreflect.Message) {
+		m.set(fd.MapKey(), key, func(parent protoreflect.Message) {
 			entries := parent.Mutable(fd).Map()
 			entries.Set(key.MapKey(), usual(fd.MapValue(), entries.NewValue()))
 		})
@@ -146,11 +147,21 @@ func (m *mutator) inside(fd protoreflect.FieldDescriptor, get func(parent protor
 func (m *mutator) set(fd protoreflect.FieldDescriptor, v protoreflect.Value, change func(parent protoreflect.Message)) {
 	copied := proto.Clone(m.root)
 	change(m.reach(copied.ProtoReflect()))
-	text := fmt.Sprintf("%q", fmt.Sprint(v.Interface()))
+	value := v.Interface()
+	if message, ok := value.(protoreflect.Message); ok {
+		value = message.Interface()
+	}
+	text := fmt.Sprintf("%q", fmt.Sprint(value))
 	if len(text) > 60 {
 		text = fmt.Sprintf("%s… (%d letters)", text[:40], len(text))
 	}
-	m.found(mutation{fmt.Sprintf("%s.%s = %s", strings.Join(m.path, "."), fd.Name(), text), copied})
+	if fd.IsMap() {
+		fd = fd.MapValue()
+	}
+	m.found(mutation{
+		field: fmt.Sprintf("%s.%s = %s", strings.Join(m.path, "."), fd.Name(), text), spec: copied,
+		text: fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.BytesKind,
+	})
 }
 
 // extremes are values at, and beyond, the edges of a field's type.
