@@ -198,6 +198,7 @@ func TestIstiosRules(t *testing.T) {
 		{"VirtualService", vs("{match: [{headers: {x: {regex: '*'}}}], " + route + "}"), "spec.http[0].match[0].headers[x].regex: RE2"},
 		{"VirtualService", "spec: {hosts: [a.b, 10.0.0.1], tls: [{match: [{sniHosts: [10.0.0.1]}], " + route + "}]}", ""},
 		{"VirtualService", "spec: {hosts: [a.b], tcp: [{route: [{destination: {host: '*.b'}}]}]}", "W spec.tcp[0].route[0].destination.host: no single service"},
+		{"VirtualService", vs("{match: [{headers: {'a b': {exact: c}}}], headers: {request: {set: {'a b': c}}}, " + route + "}"), "W spec.http[0].headers.request.set[a b]: left alone"},
 		{"Gateway", https("mode: SIMPLE, httpsRedirect: true, " + pair), "W spec.servers[0].tls.httpsRedirect: no effect"},
 		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 0, name: x, protocol: HTTP}, bind: 'unix:///tmp/x', hosts: ['*']}]}", "W spec.servers[0].bind: Unix socket"},
 		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x, protocol: HTTP}, bind: 'unix:///tmp/x', hosts: ['*']}]}", "spec.servers[0].port.number: use 0"},

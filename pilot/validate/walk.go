@@ -122,8 +122,10 @@ func (c *checker) headers(path string, ops *networking.Headers_HeaderOperations,
 		case authority && isAuthority(name):
 		case strings.HasPrefix(name, ":") || strings.EqualFold(name, "host"):
 			c.fail(field, "%q cannot be changed by this operation; use headers.request.set or rewrite.authority", name)
+		case name == "":
+			c.fail(field, "has an empty name")
 		case !isHeaderName(name):
-			c.fail(field, "%q is no name of a header", name)
+			c.warn(field, "%q is no name of a header, so it is left alone", name)
 		}
 	}
 	for op, values := range map[string]map[string]string{"set": ops.GetSet(), "add": ops.GetAdd()} {
