@@ -123,7 +123,6 @@ func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings)
 	if lb.GetLocalityLbSetting() != nil && lb.GetZoneAwareLbSetting() != nil {
 		c.fail(path+".zoneAwareLbSetting", "cannot be together with localityLbSetting; keep one of them")
 	}
-	//lint:ignore SA1019 users still write it
 	if lb.GetWarmup() != nil && lb.GetWarmupDurationSecs() != nil {
 		c.fail(path+".warmup", "is together with warmupDurationSecs, its former name; keep warmup")
 	}
