@@ -20,12 +20,6 @@ import (
 // defaultConnectTimeout is what holds where the mesh configuration has none.
 const defaultConnectTimeout = 10 * time.Second
 
-// Envoy's own limits for consistent hashing.
-const (
-	maxRingSize   = 8 << 20
-	maxMaglevSize = 5000011
-)
-
 // unlimited is the default of every circuit breaker: Envoy's own limit of 1024 surprises users.
 var unlimited = ir.Breakers{
 	MaxConnections: math.MaxUint32, MaxPendingRequests: math.MaxUint32,
@@ -106,14 +100,14 @@ func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerS
 	if hash := b.spec.GetConsistentHash(); hash != nil {
 		cl.Balancing = ir.BalanceRingHash
 		//lint:ignore SA1019 users still write minimumRingSize here
-		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), maxRingSize)
+		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), model.MaxRingSize)
 		if m := hash.GetMaglev(); m != nil {
 			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
-			if n := cl.TableSize; n != 0 && (n > maxMaglevSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
+			if n := cl.TableSize; n != 0 && (n > model.MaxTableSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
 				cl.TableSize = 0
 				problems = append(problems, model.Problem{
 					Object: b.object.Key, Field: b.field + ".consistentHash.maglev.tableSize", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
-					Message: fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, maxMaglevSize), Origin: b.object.Origin,
+					Message: fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, model.MaxTableSize), Origin: b.object.Origin,
 				})
 			}
 		}
@@ -213,12 +207,12 @@ func keepalive(k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) *i
 	return out
 }
 
-// duration gives a duration that is valid and not negative; ok is false for every other.
+// duration gives a duration that is valid and that Envoy takes; ok is false for every other.
 func duration(d *durationpb.Duration) (time.Duration, bool) {
-	if d == nil || d.CheckValid() != nil || d.AsDuration() < 0 {
+	if d == nil {
 		return 0, false
 	}
-	return d.AsDuration(), true
+	return model.Bound{Max: int64(model.MaxDuration)}.Duration(d)
 }
 
 // limit takes a number that is set, which is one above zero.

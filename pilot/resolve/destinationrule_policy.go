@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -125,7 +126,7 @@ func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, 
 	if d, ok := duration(tcp.GetIdleTimeout()); ok {
 		out.IdleTimeout = &d
 	}
-	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok && d > 0 {
+	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok && d >= time.Millisecond {
 		out.MaxConnectionDuration = d
 	}
 	return out

@@ -88,6 +88,10 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 			if bind == wildcard(c) {
 				bind = "" // both are one listener
 			}
+			if model.ReservedPort(port) {
+				problems = append(problems, reserved(s, port))
+				continue
+			}
 			at := slices.IndexFunc(out, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
 			if at < 0 {
 				at = len(out)
@@ -100,6 +104,14 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 		return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.bind, b.bind))
 	})
 	return out, problems
+}
+
+// reserved reports a server on a port that the proxy itself or its agent listens on.
+func reserved(s gatewayServer, port uint32) model.Problem {
+	return model.Problem{
+		Object: s.gateway.Key, Field: s.field + ".port.number", Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: s.gateway.Origin,
+		Message: fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the server is left out", port),
+	}
 }
 
 // listeningPort translates the port of a gateway's Service, which servers name, to the port on
@@ -123,7 +135,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		return fail(".port.number", model.SeverityError, model.ReasonInvalid, "a port is between 1 and 65535; the server is left out")
 	}
 	if bind := spec.GetBind(); bind != "" {
-		if _, err := netip.ParseAddr(bind); err != nil {
+		if ip, err := netip.ParseAddr(bind); err != nil || ip.Zone() != "" {
 			return fail(".bind", model.SeverityWarning, model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
 		}
 	}

@@ -34,7 +34,7 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
 		BindToPort: true, OriginalDst: true, AccessLog: noRouteLog(r),
 		TLSInspector: &ir.Inspector{}, HTTPInspector: &ir.Inspector{},
-		InspectTimeout: r.Mesh().GetProtocolDetectionTimeout().AsDuration(),
+		InspectTimeout: inspectTimeout(r),
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
 			Name:  model.VirtualInboundListener + "-blackhole",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -20,6 +21,8 @@ const defaultLogFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-P
 	`"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% ` +
 	`%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ` +
 	`%REQUESTED_SERVER_NAME% %ROUTE_NAME%` + "\n"
+
+const defaultFormatIsUsed = "; the default format is used"
 
 // defaultLogFields are the same values as a JSON object, under the names that Istio documents.
 var defaultLogFields = []ir.JSONField{
@@ -51,7 +54,7 @@ var defaultLogFields = []ir.JSONField{
 
 // accessLog gives the mesh's access log, or nil where it is off.
 func accessLog(r Reader) *ir.AccessLog {
-	out, _ := meshLog(r.Mesh())
+	out, _, _ := meshLog(r.Mesh())
 	return out
 }
 
@@ -65,41 +68,52 @@ func noRouteLog(r Reader) *ir.AccessLog {
 	return out
 }
 
-// meshLog translates the mesh's settings of the access log. A format that Envoy would not take is
-// replaced by the default, and reason says why.
-func meshLog(mesh *meshconfig.MeshConfig) (out *ir.AccessLog, reason string) {
-	if mesh.GetAccessLogFile() == "" {
-		return nil, ""
+// meshLog translates the mesh's settings of the access log. A file that not every proxy can open is
+// not written, a format that Envoy would not take is replaced by the default; reason says why, of
+// the field.
+func meshLog(mesh *meshconfig.MeshConfig) (out *ir.AccessLog, field, reason string) {
+	switch name := mesh.GetAccessLogFile(); {
+	case name == "":
+		return nil, "", ""
+	case !model.AccessLogFile(name):
+		return nil, "accessLogFile", strconv.Quote(name) + " may be missing in a proxy, which would then refuse its listeners; use /dev/stdout, " +
+			"or a file in /etc/istio/proxy or /var/lib/istio/data, until then there is no access log"
 	}
 	out = &ir.AccessLog{Path: mesh.GetAccessLogFile()}
+	reason = setLogFormat(mesh, out)
+	return out, "accessLogFormat", reason
+}
+
+// setLogFormat gives the reason why the mesh's format is not the one that is set, "" when it is.
+func setLogFormat(mesh *meshconfig.MeshConfig, out *ir.AccessLog) string {
 	format := mesh.GetAccessLogFormat()
 	if mesh.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
 		out.JSON = defaultLogFields
 		if format == "" {
-			return out, ""
+			return ""
 		}
 		var object map[string]any
 		if err := json.Unmarshal([]byte(format), &object); err != nil {
-			return out, "with accessLogEncoding JSON it is a JSON object, and this does not parse: " + err.Error()
+			return "with accessLogEncoding JSON it is a JSON object, and this does not parse: " + err.Error() + defaultFormatIsUsed
 		}
 		fields, ok := logFields(object)
 		if !ok {
-			return out, "a value is neither text with commands of Envoy nor an object of such"
+			return "a value is neither text with commands of Envoy nor an object of such" + defaultFormatIsUsed
 		}
 		out.JSON = fields
-		return out, ""
+		return ""
 	}
 	out.Text = defaultLogFormat
 	switch {
 	case format == "":
 	case !formatString(format):
-		return out, "% starts a command of Envoy such as %RESPONSE_CODE%, and one of these is none"
+		return "% starts a command of Envoy such as %RESPONSE_CODE%, and one of these is none" + defaultFormatIsUsed
 	case strings.HasSuffix(format, "\n"):
 		out.Text = format
 	default:
 		out.Text = format + "\n"
 	}
-	return out, ""
+	return ""
 }
 
 // logFields translates an object of formats, sorted by name.
@@ -140,13 +154,13 @@ func pathNormalization(r Reader) ir.PathNormalization {
 
 // meshProblems reports what of the mesh configuration concerns listeners and makes no sense.
 func meshProblems(r Reader) []model.Problem {
-	_, reason := meshLog(r.Mesh())
+	_, field, reason := meshLog(r.Mesh())
 	if reason == "" {
 		return nil
 	}
 	return []model.Problem{{
 		Object: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName},
-		Field:  "accessLogFormat", Severity: model.SeverityError, Reason: model.ReasonInvalid,
-		Message: reason + "; the default format is used",
+		Field:  field, Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Message: reason,
 	}}
 }

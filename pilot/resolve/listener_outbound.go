@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"slices"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -69,7 +70,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	if o.routes != "" {
 		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
 		out.HTTPInspector = &ir.Inspector{}
-		out.InspectTimeout = b.r.Mesh().GetProtocolDetectionTimeout().AsDuration()
+		out.InspectTimeout = inspectTimeout(b.r)
 	}
 	if o.routes != "" || slices.ContainsFunc(out.Chains, needsSNI) {
 		out.TLSInspector = &ir.Inspector{}
@@ -91,6 +92,12 @@ func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 			AccessLog:       accessLog(b.r),
 		},
 	}
+}
+
+// inspectTimeout is how long the first bytes of a connection are waited for; 0 is for ever.
+func inspectTimeout(r Reader) time.Duration {
+	d, _ := duration(r.Mesh().GetProtocolDetectionTimeout())
+	return d
 }
 
 func needsSNI(c *ir.FilterChain) bool { return len(c.Match.ServerNames) > 0 }

@@ -96,11 +96,12 @@ func (p *planner) add(sp servicePort) {
 	}
 }
 
-// at gives the listener of an address and the service's port. The ports on which the proxy
-// captures traffic cannot be had on the wildcard address.
+// at gives the listener of an address and the service's port. The ports of the proxy's own
+// listeners cannot be had on the wildcard address: Envoy takes no second listener there.
 func (p *planner) at(sp servicePort, address string) *outbound {
-	if address == wildcard(p.c) && (sp.port.Port == outboundPort(p.r) || sp.port.Port == inboundPort(p.r)) {
-		p.problem(sp, "the proxy itself listens on this port; choose another, until then clients with a sidecar reach the service only as an unknown destination")
+	if n := sp.port.Port; address == wildcard(p.c) &&
+		(n == outboundPort(p.r) || n == inboundPort(p.r) || n == model.HealthPort || n == model.PrometheusPort) {
+		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
 	name := listenerName(address, sp.port.Port)

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // headers translates changes of headers. Envoy lets nobody add or remove the host; setting it
@@ -38,6 +39,9 @@ func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOpe
 			authority = value
 			continue
 		}
+		if s.noHeader(field+".set["+name+"]", name) {
+			continue
+		}
 		if !s.headerValue(field+".set["+name+"]", name, value) {
 			return out, "", false
 		}
@@ -45,18 +49,34 @@ func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOpe
 	}
 	for _, name := range slices.Sorted(maps.Keys(op.GetAdd())) {
 		value := op.GetAdd()[name]
+		if s.noHeader(field+".add["+name+"]", name) {
+			continue
+		}
 		if !s.headerValue(field+".add["+name+"]", name, value) {
 			return out, "", false
 		}
 		out.Add = append(out.Add, ir.Header{Name: name, Value: value})
 	}
 	for _, name := range slices.Sorted(slices.Values(op.GetRemove())) {
+		if s.noHeader(field+".remove["+name+"]", name) {
+			continue
+		}
 		if !s.headerValue(field+".remove["+name+"]", name, "") {
 			return out, "", false
 		}
 		out.Remove = append(out.Remove, name)
 	}
 	return out, authority, true
+}
+
+// noHeader reports a name that no header can have, such as one with a blank. What is to be done to
+// it is not done: servers refuse requests with such a header.
+func (s *ruleSet) noHeader(field, name string) bool {
+	if name == "" || strings.HasPrefix(name, ":") || headerName(name) {
+		return false
+	}
+	s.warn(field, model.ReasonInvalid, "no header can have this name; it is left alone")
+	return true
 }
 
 func isHost(name string) bool {

@@ -83,6 +83,9 @@ func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) (ir.St
 func (s *ruleSet) headerMatches(to []ir.HeaderMatch, field string, from map[string]*networking.StringMatch, invert bool) ([]ir.HeaderMatch, bool) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		at := field + "[" + name + "]"
+		if invert && name != "" && !headerName(name) && !strings.HasPrefix(name, "@") { // but for claims, which are no headers
+			continue // no request has it
+		}
 		if !headerName(name) {
 			s.invalid(at, "this is no name of a header; the match is left out")
 			return nil, false

@@ -3,9 +3,10 @@ package validate
 import (
 	"slices"
 	"strings"
-	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 func (c *checker) destinationRule(dr *networking.DestinationRule) {
@@ -72,15 +73,8 @@ func (c *checker) trafficPolicy(path string, p *networking.TrafficPolicy) {
 		if !isHost(t.GetTargetHost()) && !isIP(t.GetTargetHost()) {
 			c.fail(path+".tunnel.targetHost", "%q is no host", t.GetTargetHost())
 		}
-		c.port(path+".tunnel.targetPort", t.GetTargetPort())
-	}
-	if b := p.GetRetryBudget(); b.GetPercent() != nil && !percent(b.GetPercent().GetValue()) {
-		c.fail(path+".retryBudget.percent", "%v is no percentage; use 0 to 100", b.GetPercent().GetValue())
 	}
 }
-
-// percent is false for NaN too.
-func percent(v float64) bool { return v >= 0 && v <= 100 }
 
 func (c *checker) policy(path string, p policy) {
 	c.loadBalancer(path+".loadBalancer", p.GetLoadBalancer())
@@ -89,36 +83,20 @@ func (c *checker) policy(path string, p policy) {
 	c.clientTLS(path+".tls", p.GetTls())
 }
 
-func (c *checker) notNegative(path string, n int32) {
-	if n < 0 {
-		c.fail(path, "%d is negative; use 0 or more", n)
-	}
-}
-
 func (c *checker) connectionPool(path string, p *networking.ConnectionPoolSettings) {
 	if p == nil {
 		return
 	}
 	if p.GetTcp() == nil && p.GetHttp() == nil {
-		c.warn(path, "sets nothing; set tcp or http, or remove it")
+		c.fail(path, "sets nothing; set tcp or http, or remove it")
+		return
 	}
-	tcp, http := p.GetTcp(), p.GetHttp()
-	c.notNegative(path+".tcp.maxConnections", tcp.GetMaxConnections())
-	c.atLeast(path+".tcp.connectTimeout", tcp.GetConnectTimeout(), time.Millisecond)
-	c.atLeast(path+".tcp.maxConnectionDuration", tcp.GetMaxConnectionDuration(), time.Millisecond)
-	c.atLeast(path+".tcp.tcpKeepalive.time", tcp.GetTcpKeepalive().GetTime(), time.Second)
-	c.atLeast(path+".tcp.tcpKeepalive.interval", tcp.GetTcpKeepalive().GetInterval(), time.Second)
-	c.notNegative(path+".http.http1MaxPendingRequests", http.GetHttp1MaxPendingRequests())
-	c.notNegative(path+".http.http2MaxRequests", http.GetHttp2MaxRequests())
-	c.notNegative(path+".http.maxRequestsPerConnection", http.GetMaxRequestsPerConnection())
-	c.notNegative(path+".http.maxRetries", http.GetMaxRetries())
-	c.notNegative(path+".http.maxConcurrentStreams", http.GetMaxConcurrentStreams())
+	http := p.GetHttp()
 	if http.GetUseClientProtocol() && http.GetH2UpgradePolicy() == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE {
 		c.fail(path+".http.useClientProtocol", "contradicts h2UpgradePolicy UPGRADE; keep one of them")
 	}
-	if k := http.GetHttp2KeepAlive(); k != nil {
-		c.atLeast(path+".http.http2KeepAlive.interval", k.GetInterval(), time.Millisecond)
-		c.atLeast(path+".http.http2KeepAlive.timeout", k.GetTimeout(), time.Millisecond)
+	if k := http.GetHttp2KeepAlive(); k != nil && (k.GetInterval() == nil || k.GetTimeout() == nil) {
+		c.fail(path+".http.http2KeepAlive", "needs interval and timeout; set both")
 	}
 }
 
@@ -126,13 +104,12 @@ func (c *checker) outlierDetection(path string, o *networking.OutlierDetection) 
 	if o == nil {
 		return
 	}
-	c.atLeast(path+".interval", o.GetInterval(), time.Millisecond)
-	c.atLeast(path+".baseEjectionTime", o.GetBaseEjectionTime(), time.Millisecond)
-	c.oldPercent(path+".maxEjectionPercent", o.GetMaxEjectionPercent())
-	c.oldPercent(path+".minHealthPercent", o.GetMinHealthPercent())
 	//lint:ignore SA1019 users still write it
 	if n := o.GetConsecutiveErrors(); n != 0 {
 		c.warn(path+".consecutiveErrors", "is deprecated; use consecutive5xxErrors or consecutiveGatewayErrors")
+	}
+	if !o.GetSplitExternalLocalOriginErrors() && o.GetConsecutiveLocalOriginFailures().GetValue() > 0 {
+		c.fail(path+".consecutiveLocalOriginFailures", "needs splitExternalLocalOriginErrors; set it to true")
 	}
 }
 
@@ -140,30 +117,24 @@ func (c *checker) loadBalancer(path string, lb *networking.LoadBalancerSettings)
 	if lb == nil {
 		return
 	}
-	if _, unknown := networking.LoadBalancerSettings_SimpleLB_name[int32(lb.GetSimple())]; !unknown {
-		c.fail(path+".simple", "%d is no load balancing policy", lb.GetSimple())
-	}
 	c.consistentHash(path+".consistentHash", lb.GetConsistentHash())
 	c.locality(path+".localityLbSetting", lb.GetLocalityLbSetting())
+	c.zoneAware(path+".zoneAwareLbSetting", lb.GetZoneAwareLbSetting())
+	if lb.GetLocalityLbSetting() != nil && lb.GetZoneAwareLbSetting() != nil {
+		c.fail(path+".zoneAwareLbSetting", "cannot be together with localityLbSetting; keep one of them")
+	}
+	if lb.GetWarmup() != nil && lb.GetWarmupDurationSecs() != nil {
+		c.fail(path+".warmup", "is together with warmupDurationSecs, its former name; keep warmup")
+	}
 	if w := lb.GetWarmup(); w != nil {
 		if w.GetDuration() == nil {
 			c.missing(path + ".warmup.duration")
 		}
-		c.atLeast(path+".warmup.duration", w.GetDuration(), time.Second)
 		if a := w.GetAggression(); a != nil && !(a.GetValue() >= 1) {
 			c.fail(path+".warmup.aggression", "%v is too small; use 1 or more", a.GetValue())
 		}
-		if m := w.GetMinimumPercent(); m != nil && !percent(m.GetValue()) {
-			c.fail(path+".warmup.minimumPercent", "%v is no percentage; use 0 to 100", m.GetValue())
-		}
 	}
 }
-
-// Bounds of Envoy's hash tables.
-const (
-	maxRing   = 8 << 20
-	maxMaglev = 5000011
-)
 
 func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings_ConsistentHashLB) {
 	if h == nil {
@@ -171,7 +142,7 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 	}
 	switch key := h.GetHashKey().(type) {
 	case nil:
-		c.fail(path, "has nothing to hash; set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		c.warn(path, "has nothing to hash, so requests go anywhere; set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
 		if !isHeaderName(key.HttpHeaderName) && !isPseudoHeader(key.HttpHeaderName) {
 			c.fail(path+".httpHeaderName", "%q is no name of a header", key.HttpHeaderName)
@@ -179,6 +150,16 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
 		if !isHeaderName(key.HttpCookie.GetName()) {
 			c.fail(path+".httpCookie.name", "%q is no name of a cookie", key.HttpCookie.GetName())
+		}
+		var names []string
+		for i, a := range key.HttpCookie.GetAttributes() {
+			switch item := at(path+".httpCookie.attributes", i); {
+			case a.GetName() == "":
+				c.missing(item + ".name")
+			case slices.Contains(names, a.GetName()):
+				c.fail(item+".name", "%q is there twice; remove one", a.GetName())
+			}
+			names = append(names, a.GetName())
 		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
 		if !key.UseSourceIp {
@@ -189,12 +170,8 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 			c.missing(path + ".httpQueryParameterName")
 		}
 	}
-	//lint:ignore SA1019 users still write it
-	if n := max(h.GetRingHash().GetMinimumRingSize(), h.GetMinimumRingSize()); n > maxRing {
-		c.fail(path+".ringHash.minimumRingSize", "%d is too large; use at most %d", n, maxRing)
-	}
-	if m := h.GetMaglev(); m != nil && m.GetTableSize() != 0 && (m.GetTableSize() > maxMaglev || !prime(m.GetTableSize())) {
-		c.fail(path+".maglev.tableSize", "%d is no prime number up to %d", m.GetTableSize(), maxMaglev)
+	if n := h.GetMaglev().GetTableSize(); n != 0 && n <= model.MaxTableSize && !prime(n) {
+		c.fail(path+".maglev.tableSize", "%d is no prime number; Envoy's tables need one", n)
 	}
 }
 
@@ -226,8 +203,8 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		from = append(from, d.GetFrom())
 		sum := uint64(0)
 		for _, to := range sortedKeys(d.GetTo()) {
-			if d.GetTo()[to] == 0 || d.GetTo()[to] > 100 {
-				c.fail(entry(item+".to", to), "%d is no share; use 1 to 100", d.GetTo()[to])
+			if d.GetTo()[to] == 0 {
+				c.fail(entry(item+".to", to), "is 0, which is no share; use 1 to 100")
 			}
 			c.localityName(entry(item+".to", to), to)
 			sum += uint64(d.GetTo()[to])
@@ -249,6 +226,22 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		}
 	}
 	for i, label := range l.GetFailoverPriority() {
+		if name, _, _ := strings.Cut(label, "="); name == "" {
+			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
+		}
+	}
+}
+
+func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSetting) {
+	for i, f := range z.GetFailover() {
+		switch item := at(path+".failover", i); {
+		case f.GetFrom() == "" || f.GetTo() == "":
+			c.fail(item, "has no from or no to; set both")
+		case f.GetFrom() == f.GetTo():
+			c.fail(item, "leads from %q to itself", f.GetFrom())
+		}
+	}
+	for i, label := range z.GetFailoverPriority() {
 		if name, _, _ := strings.Cut(label, "="); name == "" {
 			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
 		}
@@ -292,6 +285,6 @@ func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
 		c.fail(path+".credentialName", "cannot be together with certificate files; keep one of them")
 	}
 	if t.GetInsecureSkipVerify().GetValue() && (t.GetCaCertificates() != "" || len(t.GetSubjectAltNames()) > 0) {
-		c.warn(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check")
+		c.fail(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check; keep one of them")
 	}
 }

@@ -36,15 +36,15 @@ func (c *checker) server(path string, s *networking.Server) {
 	if s.GetPort() == nil {
 		c.missing(path + ".port")
 	} else {
-		c.port(path+".port.number", s.GetPort().GetNumber())
 		if s.GetPort().GetName() == "" {
 			c.missing(path + ".port.name")
 		}
+		if s.GetPort().GetProtocol() == "" {
+			c.missing(path + ".port.protocol")
+		}
 		c.protocol(path+".port.protocol", s.GetPort().GetProtocol())
 	}
-	if s.GetBind() != "" && !isIP(s.GetBind()) {
-		c.fail(path+".bind", "%q is no IP address", s.GetBind())
-	}
+	c.bind(path, s.GetBind(), s.GetPort().GetNumber())
 	if len(s.GetHosts()) == 0 {
 		c.fail(path+".hosts", `is empty; name hosts, or "*" for every host`)
 	}
@@ -56,64 +56,44 @@ func (c *checker) server(path string, s *networking.Server) {
 		namespace := ns == "*" || ns == "." || len(validation.IsDNS1123Label(ns)) == 0
 		if !namespace || !isWildcardHost(name) && !isIP(name) {
 			c.fail(at(path+".hosts", i), "%q is no host; use a name, a wildcard such as *.example.com, or namespace/name", host)
+		} else if shortName(name) {
+			c.fail(at(path+".hosts", i), "%q is a short name, and whose is not known; write the whole one", host)
 		}
 	}
 	c.serverTLS(path, s)
 }
 
+// shortName tells whether a hostname is without a domain.
+func shortName(name string) bool { return name != "*" && !strings.Contains(name, ".") && !isIP(name) }
+
+// bind checks the address of a listener, and its port with it. A Unix socket has none.
+func (c *checker) bind(path, bind string, port uint32) {
+	socket, unix := strings.CutPrefix(bind, "unix://")
+	switch {
+	case unix && !socketPath(socket):
+		c.fail(path+".bind", "%q is no socket; use unix:///PATH or unix://@NAME", bind)
+	case unix && port != 0:
+		c.fail(path+".port.number", "is %d, but a Unix socket has no port; use 0", port)
+	case unix:
+		c.warn(path+".bind", "is a Unix socket, on which proxies of this version do not listen")
+	case bind != "" && !isIP(bind):
+		c.fail(path+".bind", "%q is neither an IP address nor unix:///PATH", bind)
+	case port == 0:
+		c.port(path+".port.number", port)
+	}
+}
+
+// socketPath tells whether a text is the path of a Unix socket, or the name of an abstract one.
+func socketPath(text string) bool {
+	return strings.HasPrefix(text, "/") && len(text) > 1 || strings.HasPrefix(text, "@") && len(text) > 1
+}
+
+// protocol checks the protocol of a port; without one it is found out.
 func (c *checker) protocol(path, protocol string) {
 	switch strings.ToUpper(protocol) {
 	case "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TCP", "TLS", "MONGO", "REDIS", "MYSQL":
 	case "":
-		c.missing(path)
 	default:
 		c.fail(path, "%q is no protocol; use one of HTTP, HTTPS, HTTP2, GRPC, TCP, TLS", protocol)
-	}
-}
-
-func (c *checker) serverTLS(path string, s *networking.Server) {
-	protocol := strings.ToUpper(s.GetPort().GetProtocol())
-	t := s.GetTls()
-	path += ".tls"
-	if t == nil {
-		if protocol == "HTTPS" || protocol == "TLS" {
-			c.fail(path, "is missing, but the port's protocol is %s; set tls.mode and a certificate", protocol)
-		}
-		return
-	}
-	plain := protocol == "HTTP" || protocol == "HTTP2" || protocol == "GRPC"
-	if t.GetHttpsRedirect() && !plain {
-		c.fail(path+".httpsRedirect", "needs a port with the protocol HTTP")
-	}
-	certificate := t.GetServerCertificate() != "" && t.GetPrivateKey() != "" ||
-		t.GetCredentialName() != "" || len(t.GetCredentialNames()) > 0 || len(t.GetTlsCertificates()) > 0
-	authority := t.GetCaCertificates() != "" || t.GetCredentialName() != "" ||
-		len(t.GetCredentialNames()) > 0 || t.GetCaCertCredentialName() != ""
-	if plain {
-		if certificate || t.GetMode() != networking.ServerTLSSettings_PASSTHROUGH {
-			c.warn(path, "has no effect on a port with the protocol %s; use HTTPS", protocol)
-		}
-		return
-	}
-	switch t.GetMode() {
-	case networking.ServerTLSSettings_SIMPLE:
-		if !certificate {
-			c.fail(path, "has no certificate; set credentialName, or serverCertificate and privateKey")
-		}
-	case networking.ServerTLSSettings_MUTUAL, networking.ServerTLSSettings_OPTIONAL_MUTUAL:
-		if !certificate {
-			c.fail(path, "has no certificate; set credentialName, or serverCertificate and privateKey")
-		}
-		if !authority {
-			c.fail(path+".caCertificates", "is missing; mode %s checks the client's certificate against it", t.GetMode())
-		}
-	case networking.ServerTLSSettings_ISTIO_MUTUAL:
-		if certificate {
-			c.fail(path, "has mode ISTIO_MUTUAL, which uses the mesh's own certificates; remove the others")
-		}
-	}
-	low, high := t.GetMinProtocolVersion(), t.GetMaxProtocolVersion()
-	if low != 0 && high != 0 && low > high {
-		c.fail(path+".minProtocolVersion", "%v is above maxProtocolVersion %v", low, high)
 	}
 }

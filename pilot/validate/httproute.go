@@ -1,21 +1,18 @@
 package validate
 
 import (
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 )
 
 func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool) {
 	c.action(path, r, delegate)
 	for i, m := range r.GetMatch() {
-		c.httpMatch(at(path+".match", i), m, delegate || r.GetDelegate() != nil)
+		c.httpMatch(at(path+".match", i), m)
 	}
 	shares := make([]weighted, len(r.GetRoute()))
 	for i := range r.GetRoute() {
@@ -23,6 +20,8 @@ func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool)
 	}
 	c.weights(path+".route", shares)
 	c.redirect(path+".redirect", r.GetRedirect())
+	c.prefixRedirect(path, r)
+	c.oneAuthority(path, r)
 	c.directResponse(path+".directResponse", r.GetDirectResponse())
 	c.rewrite(path+".rewrite", r.GetRewrite())
 	c.retries(path+".retries", r.GetRetries())
@@ -67,26 +66,16 @@ func (c *checker) action(path string, r *networking.HTTPRoute, delegate bool) {
 	}
 }
 
-func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegation bool) {
+func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest) {
 	if m == nil {
 		c.missing(path)
 		return
-	}
-	if delegation && m.GetUri().GetRegex() != "" {
-		c.fail(path+".uri.regex", "cannot be used with a delegate, as it cannot be told whether one match includes another; use prefix or exact")
 	}
 	for field, headers := range map[string]map[string]*networking.StringMatch{
 		"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
 	} {
 		for _, name := range sortedKeys(headers) {
-			where := entry(path+"."+field, name)
-			switch name {
-			case "uri", "scheme", "method", "authority":
-				c.warn(where, "matches a header of that name; to match the request's %s use match.%s", name, name)
-			}
-			if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, "@request.auth.claims") {
-				c.fail(where, "%q is no name of a header", name)
-			}
+			c.headerMatch(entry(path+"."+field, name), name)
 		}
 	}
 	for _, name := range sortedKeys(m.GetQueryParams()) {
@@ -95,11 +84,71 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest, delegat
 			c.fail(where, "has an empty name")
 		}
 	}
-	if m.GetPort() > 65535 {
-		c.port(path+".port", m.GetPort())
-	}
 	c.labels(path+".sourceLabels", m.GetSourceLabels())
 	c.gatewayNames(path+".gateways", m.GetGateways())
+}
+
+// headerMatch checks the name of a header that is matched. No request has a header of a name that
+// none can have, so such a match has no effect.
+func (c *checker) headerMatch(path, name string) {
+	switch name {
+	case "":
+		c.fail(path, "has an empty name")
+		return
+	case "uri", "scheme", "method", "authority":
+		c.warn(path, "matches a header of that name; to match the request's %s use match.%s", name, name)
+	}
+	if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, claims) {
+		c.warn(path, "%q is no name of a header, so no request has it", name)
+	}
+}
+
+// claims begins the name of a "header" that is a claim of the request's token.
+const claims = "@request.auth.claims"
+
+// noClaims refuses rules by claims where no gateway checks tokens before it chooses the route.
+func (c *checker) noClaims(path string, r *networking.HTTPRoute) {
+	for i, m := range r.GetMatch() {
+		for field, headers := range map[string]map[string]*networking.StringMatch{
+			"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
+		} {
+			for _, name := range sortedKeys(headers) {
+				if strings.HasPrefix(name, claims) {
+					c.fail(entry(at(path+".match", i)+"."+field, name), "claims decide at gateways only; name one in spec.gateways")
+				}
+			}
+		}
+	}
+}
+
+// prefixRedirect refuses to exchange a prefix of what was not matched by prefix.
+func (c *checker) prefixRedirect(path string, r *networking.HTTPRoute) {
+	if r.GetRedirect().GetPrefixRewrite() == "" {
+		return
+	}
+	for i, m := range r.GetMatch() {
+		if uri := m.GetUri(); uri.GetExact() != "" || uri.GetRegex() != "" {
+			c.fail(at(path+".match", i)+".uri", "is no prefix, which redirect.prefixRewrite needs; match by prefix, or use redirect.uri")
+		}
+	}
+}
+
+// oneAuthority refuses an authority that is set in two ways.
+func (c *checker) oneAuthority(path string, r *networking.HTTPRoute) {
+	if r.GetRewrite().GetAuthority() == "" {
+		return
+	}
+	set := func(field string, h *networking.Headers) {
+		for _, name := range sortedKeys(h.GetRequest().GetSet()) {
+			if isAuthority(name) {
+				c.fail(entry(field+".headers.request.set", name), "sets the authority, as rewrite.authority does; keep one of them")
+			}
+		}
+	}
+	set(path, r.GetHeaders())
+	for i, d := range r.GetRoute() {
+		set(at(path+".route", i), d.GetHeaders())
+	}
 }
 
 func (c *checker) redirect(path string, r *networking.HTTPRedirect) {
@@ -122,13 +171,7 @@ func (c *checker) redirect(path string, r *networking.HTTPRedirect) {
 	default:
 		c.fail(path+".scheme", "%q is neither http nor https", r.GetScheme())
 	}
-	if p, ok := r.GetRedirectPort().(*networking.HTTPRedirect_Port); ok {
-		c.port(path+".port", p.Port)
-	}
 }
-
-// maxBody bounds the body of a direct response, which every proxy holds, in bytes.
-const maxBody = 1 << 20
 
 func (c *checker) directResponse(path string, r *networking.HTTPDirectResponse) {
 	if r == nil {
@@ -136,9 +179,6 @@ func (c *checker) directResponse(path string, r *networking.HTTPDirectResponse) 
 	}
 	if r.GetStatus() < 200 || r.GetStatus() > 599 {
 		c.fail(path+".status", "%d is no status of a response; use 200 to 599", r.GetStatus())
-	}
-	if n := len(r.GetBody().GetString_()) + len(r.GetBody().GetBytes()); n > maxBody {
-		c.fail(path+".body", "has %d bytes; use at most %d", n, maxBody)
 	}
 }
 
@@ -154,6 +194,10 @@ func (c *checker) rewrite(path string, r *networking.HTTPRewrite) {
 		c.fail(path, "has uri and uriRegexRewrite together; keep one of them")
 	}
 	if regex == nil {
+		return
+	}
+	if regex.GetMatch() == "" || regex.GetRewrite() == "" {
+		c.fail(path+".uriRegexRewrite", "needs match and rewrite; set both")
 		return
 	}
 	if problem := regexProblem(regex.GetMatch()); problem != "" {
@@ -187,25 +231,13 @@ func substitutionProblem(text string, groups int) string {
 	return ""
 }
 
-// atLeast checks a duration that must not be as short as nothing.
-func (c *checker) atLeast(path string, d *durationpb.Duration, least time.Duration) {
-	if d != nil && d.IsValid() && d.AsDuration() >= 0 && d.AsDuration() < least {
-		c.fail(path, "%v is too short; use at least %v", d.AsDuration(), least)
-	}
-}
-
 func (c *checker) retries(path string, r *networking.HTTPRetry) {
 	if r == nil {
 		return
 	}
-	if r.GetAttempts() < 0 {
-		c.fail(path+".attempts", "%d is negative; use 0 to turn retries off", r.GetAttempts())
-	}
-	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil) {
+	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil || r.GetRetryRemoteLocalities() != nil) {
 		c.fail(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
 	}
-	c.atLeast(path+".perTryTimeout", r.GetPerTryTimeout(), time.Millisecond)
-	c.atLeast(path+".backoff", r.GetBackoff(), time.Millisecond)
 	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
 		condition = strings.TrimSpace(condition)
 		if code, err := strconv.Atoi(condition); err == nil {
@@ -238,11 +270,8 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		c.fail(path, "does nothing; set delay or abort")
 	}
 	if d := f.GetDelay(); d != nil {
-		//lint:ignore SA1019 users still write it
-		c.oldPercent(path+".delay.percent", d.GetPercent())
 		switch d.GetHttpDelayType().(type) {
-		case *networking.HTTPFaultInjection_Delay_FixedDelay:
-			c.atLeast(path+".delay.fixedDelay", d.GetFixedDelay(), time.Millisecond)
+		case *networking.HTTPFaultInjection_Delay_FixedDelay: // its bound is checked by walk
 		case *networking.HTTPFaultInjection_Delay_ExponentialDelay:
 			c.fail(path+".delay.exponentialDelay", "is not supported by Envoy; use fixedDelay")
 		default:
@@ -267,12 +296,6 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 	}
 }
 
-func (c *checker) oldPercent(path string, percent int32) {
-	if percent < 0 || percent > 100 {
-		c.fail(path, "%d is no percentage; use 0 to 100", percent)
-	}
-}
-
 func grpcStatus(name string) bool {
 	switch name {
 	case "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -288,8 +311,10 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 		return
 	}
 	for i, method := range p.GetAllowMethods() {
-		if method != "*" && !isHeaderName(method) {
-			c.fail(at(path+".allowMethods", i), "%q is no HTTP method", method)
+		switch method {
+		case "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE":
+		default:
+			c.fail(at(path+".allowMethods", i), "%q is no HTTP method; use * or one such as GET, in capital letters", method)
 		}
 	}
 	for field, names := range map[string][]string{"allowHeaders": p.GetAllowHeaders(), "exposeHeaders": p.GetExposeHeaders()} {
@@ -298,9 +323,6 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 				c.fail(at(path+"."+field, i), "%q is no name of a header", name)
 			}
 		}
-	}
-	if d := p.GetMaxAge(); d.IsValid() && d.GetNanos() != 0 {
-		c.fail(path+".maxAge", "%v is no whole number of seconds", d.AsDuration())
 	}
 	for i, origin := range p.GetAllowOrigins() {
 		if origin.GetMatchType() == nil {
@@ -312,10 +334,6 @@ func (c *checker) cors(path string, p *networking.CorsPolicy) {
 func (c *checker) mirrors(path string, r *networking.HTTPRoute) {
 	if r.GetMirror() != nil && len(r.GetMirrors()) > 0 {
 		c.fail(path, "has mirror and mirrors together; keep mirrors")
-	}
-	//lint:ignore SA1019 users still write it
-	if p := r.GetMirrorPercent(); p != nil && p.GetValue() > 100 {
-		c.oldPercent(path+".mirrorPercent", int32(min(p.GetValue(), math.MaxInt32)))
 	}
 	for i, m := range r.GetMirrors() {
 		if m.GetDestination() == nil {

@@ -1,10 +1,13 @@
 package validate
 
 import (
-	"time"
+	"fmt"
+	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 func (c *checker) mesh(m *meshconfig.MeshConfig) {
@@ -14,17 +17,64 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	if len(validation.IsDNS1123Label(m.GetRootNamespace())) > 0 {
 		c.fail("rootNamespace", "%q is no namespace name", m.GetRootNamespace())
 	}
-	for field, port := range map[string]int32{
-		"proxyListenPort": m.GetProxyListenPort(), "proxyInboundListenPort": m.GetProxyInboundListenPort(),
-	} {
-		if !isPort(int64(port)) {
-			c.fail(field, "%d is no port; use 1 to 65535", port)
-		}
-	}
-	c.atLeast("connectTimeout", m.GetConnectTimeout(), time.Millisecond)
 	c.exportTo("defaultServiceExportTo", m.GetDefaultServiceExportTo())
 	c.exportTo("defaultVirtualServiceExportTo", m.GetDefaultVirtualServiceExportTo())
 	c.exportTo("defaultDestinationRuleExportTo", m.GetDefaultDestinationRuleExportTo())
+	c.meshPorts(m)
+	for i, alias := range m.GetTrustDomainAliases() {
+		if !isHost(strings.TrimPrefix(alias, "*.")) && alias != "*" {
+			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)
+		}
+	}
+	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
+	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
+	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())
+	c.outlierDetection("defaultTrafficPolicy.outlierDetection", m.GetDefaultTrafficPolicy().GetOutlierDetection())
 	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy())
 	c.locality("localityLbSetting", m.GetLocalityLbSetting())
+}
+
+// meshPorts checks that what listens in every proxy's network namespace has ports of its own.
+func (c *checker) meshPorts(m *meshconfig.MeshConfig) {
+	ports := map[string]int32{
+		"proxyListenPort": m.GetProxyListenPort(), "proxyInboundListenPort": m.GetProxyInboundListenPort(),
+		"defaultConfig.proxyAdminPort": m.GetDefaultConfig().GetProxyAdminPort(), "defaultConfig.statusPort": m.GetDefaultConfig().GetStatusPort(),
+	}
+	taken := map[int32]string{model.HealthPort: "the proxy's health", model.PrometheusPort: "the proxy's statistics"}
+	for _, field := range sortedKeys(ports) {
+		if owner := taken[ports[field]]; owner != "" {
+			c.fail(field, "%d is the port of %s; choose another", ports[field], owner)
+		}
+		if ports[field] != 0 {
+			taken[ports[field]] = fmt.Sprint("the field ", field)
+		}
+	}
+}
+
+// proxyConfig checks what a proxy needs to start, and the addresses that it connects to.
+func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
+	for field, value := range map[string]string{
+		"configPath": p.GetConfigPath(), "binaryPath": p.GetBinaryPath(), "discoveryAddress": p.GetDiscoveryAddress(),
+	} {
+		if value == "" {
+			c.missing(path + "." + field)
+		}
+	}
+	if name, ok := p.GetClusterName().(*meshconfig.ProxyConfig_ServiceCluster); ok && name.ServiceCluster == "" {
+		c.missing(path + ".serviceCluster")
+	}
+	t := p.GetTracing()
+	//lint:ignore SA1019 users still write them
+	zipkin, metrics := p.GetZipkinAddress(), p.GetEnvoyMetricsServiceAddress()
+	for field, address := range map[string]string{
+		"discoveryAddress": p.GetDiscoveryAddress(), "statsdUdpAddress": p.GetStatsdUdpAddress(),
+		"zipkinAddress": zipkin, "envoyMetricsServiceAddress": metrics,
+		"envoyMetricsService.address": p.GetEnvoyMetricsService().GetAddress(), "envoyAccessLogService.address": p.GetEnvoyAccessLogService().GetAddress(),
+		"tracing.zipkin.address": t.GetZipkin().GetAddress(), "tracing.lightstep.address": t.GetLightstep().GetAddress(),
+		"tracing.datadog.address": t.GetDatadog().GetAddress(), "tracing.openCensusAgent.address": t.GetOpenCensusAgent().GetAddress(),
+	} {
+		if address != "" && !strings.Contains(address, "$(") && !isHostPort(address) { // $(VAR) is known to the proxy only
+			c.fail(path+"."+field, "%q is no host:port", address)
+		}
+	}
 }

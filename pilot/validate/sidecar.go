@@ -18,8 +18,11 @@ func (c *checker) sidecar(s *networking.Sidecar) {
 	if w := s.GetWorkloadSelector(); w != nil {
 		c.labels("spec.workloadSelector.labels", w.GetLabels())
 		if c.object.Namespace == model.RootNamespace && len(w.GetLabels()) > 0 {
-			c.fail("spec.workloadSelector", "cannot be in the root namespace, whose Sidecar is the default of every namespace; remove it")
+			c.warn("spec.workloadSelector", "selects workloads of the root namespace only, so that this is no default of other namespaces; remove it if it should be")
 		}
+	}
+	if len(s.GetIngress())+len(s.GetEgress()) == 0 && s.GetOutboundTrafficPolicy() == nil && s.GetInboundConnectionPool() == nil {
+		c.fail("spec", "says nothing; set ingress, egress, outboundTrafficPolicy or inboundConnectionPool")
 	}
 	seen := map[string]int{}
 	for i, in := range s.GetIngress() {
@@ -58,6 +61,7 @@ func (c *checker) ingress(item string, in *networking.IstioIngressListener) {
 		c.port(item+".port.number", in.GetPort().GetNumber())
 		c.protocol(item+".port.protocol", in.GetPort().GetProtocol())
 	}
+	c.ingressTLS(item+".tls", in)
 	if in.GetBind() != "" && !isIP(in.GetBind()) {
 		c.fail(item+".bind", "%q is no IP address", in.GetBind())
 	}
@@ -114,7 +118,10 @@ func (c *checker) egressHost(field, host string) {
 	}
 	excluded := strings.TrimPrefix(ns, "~")
 	namespace := ns == "*" || ns == "." || ns == "~" || excluded == "." || excluded == "*" || len(validation.IsDNS1123Label(excluded)) == 0
-	if !namespace || !isWildcardHost(name) {
+	switch {
+	case namespace && isWildcardHost(name) && shortName(name):
+		c.fail(field, "%q has a short name; write the whole one", host)
+	case !namespace || !isWildcardHost(name):
 		c.fail(field, "%q is no namespace/name; the name may be a wildcard such as *.example.com", host)
 	}
 }
@@ -130,10 +137,5 @@ func (c *checker) peerAuthentication(p *security.PeerAuthentication) {
 	}
 	if len(selector) == 0 {
 		c.fail("spec.portLevelMtls", "needs a selector, as ports are those of a workload; set spec.selector.matchLabels")
-	}
-	for port := range p.GetPortLevelMtls() {
-		if !isPort(int64(port)) {
-			c.fail("spec.portLevelMtls", "%d is no port; use 1 to 65535", port)
-		}
 	}
 }

@@ -2,9 +2,12 @@ package validate
 
 import (
 	"maps"
+	"net"
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -37,9 +40,11 @@ func isWildcardHost(host string) bool {
 	return isHost(strings.TrimPrefix(host, "*."))
 }
 
+// isIP tells whether a text is an IP address. One with a zone, which names an interface of one
+// machine, is none that Envoy takes.
 func isIP(text string) bool {
-	_, err := netip.ParseAddr(text)
-	return err == nil
+	ip, err := netip.ParseAddr(text)
+	return err == nil && ip.Zone() == ""
 }
 
 func isSubnet(text string) bool {
@@ -48,6 +53,13 @@ func isSubnet(text string) bool {
 	}
 	_, err := netip.ParsePrefix(text)
 	return err == nil
+}
+
+// isHostPort tells whether a text is a hostname or an address, a colon and a port.
+func isHostPort(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, numeric := strconv.ParseInt(port, 10, 64)
+	return err == nil && numeric == nil && isPort(n) && (isHost(host) || isIP(host))
 }
 
 func isPort(n int64) bool { return n >= 1 && n <= 65535 }
@@ -125,19 +137,49 @@ func commandSize(text string) int {
 	return i + 1
 }
 
-// maxRegex bounds regular expressions, in bytes; Envoy matches them on every request.
-const maxRegex = 1024
+// maxProgram bounds the program of a regular expression, in instructions of RE2. Proxies refuse
+// more than 32768 (re2.max_program_size.error_level of their bootstrap); programSize may be too
+// low by a few for each operator.
+const maxProgram = 16384
 
-// regexProblem tells why a text is no regular expression of RE2, "" if it is one.
+// regexProblem tells why a text is no regular expression of RE2 that Envoy takes, "" if it is one.
 func regexProblem(text string) string {
-	switch {
-	case text == "":
+	if text == "" {
 		return "is an empty regular expression; write one, or .* for anything"
-	case len(text) > maxRegex:
-		return "is a regular expression of more than 1024 bytes; shorten it"
 	}
-	if _, err := regexp.Compile(text); err != nil {
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err == nil {
+		_, err = regexp.Compile(text)
+	}
+	switch {
+	case err != nil:
 		return "is no regular expression of RE2 (" + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + ")"
+	case programSize(parsed) > maxProgram:
+		return "is a regular expression that repeats too much; Envoy would need too long for it"
 	}
 	return ""
+}
+
+// programSize estimates from above how many instructions RE2 makes of an expression over bytes.
+func programSize(re *syntax.Regexp) int {
+	size := 2
+	switch re.Op {
+	case syntax.OpLiteral:
+		size += 4 * len(re.Rune) // of UTF-8, and of both cases
+	case syntax.OpCharClass:
+		size += len(re.Rune) / 2
+		for i := 0; i < len(re.Rune); i += 2 {
+			if re.Rune[i] > 0xff && i >= 256 {
+				size = 2 + i/2 // ranges past the first bytes share their programs
+				break
+			}
+		}
+	}
+	for _, sub := range re.Sub {
+		size += programSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return min(size, 1<<30)
 }

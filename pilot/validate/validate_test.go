@@ -49,17 +49,18 @@ func TestRules(t *testing.T) {
 		{"VirtualService", vs("{" + route + ", redirect: {uri: /}}"), "spec.http[0]: redirect and route"},
 		{"VirtualService", vs("{delegate: {namespace: n}}"), "spec.http[0].delegate.name: missing"},
 		{"VirtualService", "spec: {http: [{delegate: {name: n}}]}", "spec.http[0].delegate: cannot be in a delegate"},
-		{"VirtualService", vs("{delegate: {name: n}, match: [{uri: {regex: a}}]}"), "spec.http[0].match[0].uri.regex: delegate"},
+		{"VirtualService", vs("{delegate: {name: n}, match: [{uri: {regex: a}}]}"), ""},
 		{"VirtualService", vs("{" + route + "}, {" + route + "}"), "W spec.http[1]: never reached"},
 		{"VirtualService", vs("{route: [{destination: {host: b}, weight: -1}]}"), "spec.http[0].route[0].weight: negative"},
 		{"VirtualService", vs("{route: [{destination: {host: b}}, {destination: {host: c}}]}"), "spec.http[0].route: weight 0"},
 		{"VirtualService", vs("{route: [{weight: 1}]}"), "spec.http[0].route[0].destination: missing"},
-		{"VirtualService", vs("{route: [{destination: {host: '*.b'}}]}"), "spec.http[0].route[0].destination.host: no hostname"},
+		{"VirtualService", vs("{route: [{destination: {host: '*.b'}}]}"), "W spec.http[0].route[0].destination.host: no single service"},
+		{"VirtualService", vs("{route: [{destination: {host: '*'}}]}"), "spec.http[0].route[0].destination.host: no hostname"},
 		{"VirtualService", vs("{route: [{destination: {host: b, port: {number: 70000}}}]}"), "spec.http[0].route[0].destination.port.number: no port"},
 		{"VirtualService", vs("{route: [{destination: {host: b, subset: 'a|b'}}]}"), "spec.http[0].route[0].destination.subset: no name"},
 		{"VirtualService", vs("{match: [{uri: {regex: '('}}], " + route + "}"), "spec.http[0].match[0].uri.regex: RE2"},
 		{"VirtualService", vs("{match: [{headers: {a: {regex: ''}}}], " + route + "}"), "spec.http[0].match[0].headers[a].regex: empty"},
-		{"VirtualService", vs("{match: [{headers: {'a b': {exact: c}}}], " + route + "}"), "spec.http[0].match[0].headers[a b]: no name"},
+		{"VirtualService", vs("{match: [{headers: {'a b': {exact: c}}}], " + route + "}"), "W spec.http[0].match[0].headers[a b]: no name"},
 		{"VirtualService", vs("{match: [{headers: {uri: {exact: c}}}], " + route + "}"), "W spec.http[0].match[0].headers[uri]: match.uri"},
 		{"VirtualService", vs("{timeout: -1s, " + route + "}"), "spec.http[0].timeout: out of range"},
 		{"VirtualService", vs("{retries: {attempts: -1}, " + route + "}"), "spec.http[0].retries.attempts: negative"},
@@ -95,7 +96,7 @@ func TestRules(t *testing.T) {
 		{"DestinationRule", "spec: {host: a, subsets: [{name: v1, labels: {'a b': c}}]}", "spec.subsets[0].labels: label name"},
 		{"DestinationRule", dr("tls: {mode: MUTUAL}"), "spec.trafficPolicy.tls: key pair"},
 		{"DestinationRule", dr("tls: {mode: ISTIO_MUTUAL, credentialName: x}"), "spec.trafficPolicy.tls: ISTIO_MUTUAL"},
-		{"DestinationRule", dr("loadBalancer: {consistentHash: {}}"), "spec.trafficPolicy.loadBalancer.consistentHash: nothing to hash"},
+		{"DestinationRule", dr("loadBalancer: {consistentHash: {}}"), "W spec.trafficPolicy.loadBalancer.consistentHash: nothing to hash"},
 		{"DestinationRule", dr("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 4}}}"), "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize: prime"},
 		{"DestinationRule", dr("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 50}}]}}"), "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute[0].to: 50"},
 		{"DestinationRule", dr("loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}"), "spec.trafficPolicy.loadBalancer.localityLbSetting.failover[0]: itself"},
@@ -142,28 +143,193 @@ func TestRules(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind+" "+tt.body, func(t *testing.T) {
-			o := object(t, tt.kind, tt.body)
-			got := validate.Object(o)
-			if tt.want == "" {
-				if len(got) != 0 {
-					t.Errorf("problems: %v", got)
-				}
-				return
+			checkRule(t, object(t, tt.kind, tt.body), tt.want)
+		})
+	}
+}
+
+// checkRule compares the problems of an object with what a case wants.
+func checkRule(t *testing.T, o *model.Object, want string) {
+	t.Helper()
+	got := validate.Object(o)
+	if want == "" {
+		if len(got) != 0 {
+			t.Errorf("problems: %v", got)
+		}
+		return
+	}
+	severity := model.SeverityError
+	if rest, ok := strings.CutPrefix(want, "W "); ok {
+		want, severity = rest, model.SeverityWarning
+	}
+	field, message, _ := strings.Cut(want, ": ")
+	named := false
+	for _, p := range got {
+		if severity == model.SeverityWarning && p.Severity == model.SeverityError {
+			t.Errorf("only a warning is wanted: %v", p)
+		}
+		if p.Object != o.Key || p.Origin != o.Origin {
+			t.Errorf("does not name the object: %+v", p)
+		}
+		named = named || p.Field == field && p.Severity == severity && strings.Contains(p.Message, message)
+	}
+	if !named {
+		t.Errorf("want %s, got %v", want, got)
+	}
+}
+
+// TestIstiosRules gives the rules of Istio's webhook that are about meaning, one case each: what it
+// refuses is refused, and what it takes is taken, where it has no effect with a warning.
+func TestIstiosRules(t *testing.T) {
+	vs := func(http string) string { return "spec: {hosts: [a.b], http: [" + http + "]}" }
+	route := "route: [{destination: {host: b}}]"
+	dr := func(policy string) string { return "spec: {host: a, trafficPolicy: {" + policy + "}}" }
+	server := func(protocol, rest string) string {
+		return "spec: {selector: {a: b}, servers: [{port: {number: 443, name: x, protocol: " + protocol + "}, hosts: ['*'], " + rest + "}]}"
+	}
+	https := func(tls string) string { return server("HTTPS", "tls: {"+tls+"}") }
+	pair := "serverCertificate: /a, privateKey: /b"
+	ingress := func(port, rest string) string {
+		return "spec: {ingress: [{port: {number: 80, " + port + "}, defaultEndpoint: '127.0.0.1:80', " + rest + "}]}"
+	}
+	for _, tt := range []struct{ kind, body, want string }{
+		// Taken.
+		{"VirtualService", vs("{match: [{withoutHeaders: {x: {regex: '*'}}}], " + route + "}"), ""},
+		{"VirtualService", vs("{match: [{headers: {x: {regex: '*'}}}], " + route + "}"), "spec.http[0].match[0].headers[x].regex: RE2"},
+		{"VirtualService", "spec: {hosts: [a.b, 10.0.0.1], tls: [{match: [{sniHosts: [10.0.0.1]}], " + route + "}]}", ""},
+		{"VirtualService", "spec: {hosts: [a.b], tcp: [{route: [{destination: {host: '*.b'}}]}]}", "W spec.tcp[0].route[0].destination.host: no single service"},
+		{"VirtualService", vs("{match: [{headers: {'a b': {exact: c}}}], headers: {request: {set: {'a b': c}}}, " + route + "}"), "W spec.http[0].headers.request.set[a b]: left alone"},
+		{"Gateway", https("mode: SIMPLE, httpsRedirect: true, " + pair), "W spec.servers[0].tls.httpsRedirect: no effect"},
+		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 0, name: x, protocol: HTTP}, bind: 'unix:///tmp/x', hosts: ['*']}]}", "W spec.servers[0].bind: Unix socket"},
+		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x, protocol: HTTP}, bind: 'unix:///tmp/x', hosts: ['*']}]}", "spec.servers[0].port.number: use 0"},
+		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x, protocol: HTTP}, bind: 'fe80::1%eth0', hosts: ['*']}]}", "spec.servers[0].bind: neither an IP"},
+		{"Gateway", server("HTTP", "tls: {httpsRedirect: true}"), ""},
+		{"Sidecar", ingress("name: x", ""), ""},
+
+		// Refused: VirtualService.
+		{"VirtualService", "spec: {hosts: ['*.b', a.b], http: [{" + route + "}]}", "spec.hosts[1]: overlaps"},
+		{"VirtualService", "spec: {hosts: [a.b, '*.B'], http: [{" + route + "}]}", "spec.hosts[1]: overlaps"},
+		{"VirtualService", vs("{timeout: 0s, " + route + "}"), "spec.http[0].timeout: too short"},
+		{"VirtualService", vs("{timeout: 1.0005s, " + route + "}"), "spec.http[0].timeout: whole number of 1ms"},
+		{"VirtualService", vs("{timeout: 2562047h, " + route + "}"), "spec.http[0].timeout: out of range"},
+		{"VirtualService", vs("{timeout: 8761h, " + route + "}"), "spec.http[0].timeout: out of range"},
+		{"VirtualService", vs("{fault: {delay: {fixedDelay: 100us, percentage: {value: 1}}}, " + route + "}"), "spec.http[0].fault.delay.fixedDelay: too short"},
+		{"VirtualService", vs("{retries: {attempts: 0, retryRemoteLocalities: true}, " + route + "}"), "spec.http[0].retries.attempts: turns retries off"},
+		{"VirtualService", vs("{rewrite: {uriRegexRewrite: {match: a}}, " + route + "}"), "spec.http[0].rewrite.uriRegexRewrite: set both"},
+		{"VirtualService", vs("{match: [{uri: {exact: /a}}], redirect: {prefixRewrite: /b}}"), "spec.http[0].match[0].uri: no prefix"},
+		{"VirtualService", vs("{match: [{uri: {regex: /a}}], redirect: {prefixRewrite: /b}}"), "spec.http[0].match[0].uri: no prefix"},
+		{"VirtualService", vs("{match: [{uri: {prefix: /a}}], redirect: {prefixRewrite: /b}}"), ""},
+		{"VirtualService", vs("{rewrite: {authority: a}, headers: {request: {set: {Host: b}}}, " + route + "}"), "spec.http[0].headers.request.set[Host]: keep one"},
+		{"VirtualService", vs("{rewrite: {authority: a}, route: [{destination: {host: b}, headers: {request: {set: {':authority': b}}}}]}"), "spec.http[0].route[0].headers.request.set[:authority]: keep one"},
+		{"VirtualService", vs("{corsPolicy: {allowMethods: [get]}, " + route + "}"), "spec.http[0].corsPolicy.allowMethods[0]: no HTTP method"},
+		{"VirtualService", vs("{corsPolicy: {allowMethods: [FETCH]}, " + route + "}"), "spec.http[0].corsPolicy.allowMethods[0]: no HTTP method"},
+		{"VirtualService", vs("{match: [{headers: {'@request.auth.claims.a': {exact: b}}}], " + route + "}"), "spec.http[0].match[0].headers[@request.auth.claims.a]: gateways only"},
+		{"VirtualService", "spec: {hosts: [a.b], gateways: [g, mesh], http: [{match: [{headers: {'@request.auth.claims.a': {exact: b}}}], " + route + "}]}", ""},
+		{"VirtualService", vs("{route: [{destination: {host: b}, weight: 2147483647}, {destination: {host: c}, weight: 2147483647}, {destination: {host: d}, weight: 2}]}"), "spec.http[0].route: add up"},
+		{"VirtualService", vs("{match: [{uri: {regex: '[acegikmoqsuwy]{1000}[acegikmoqsuwy]{1000}[acegikmoqsuwy]{1000}'}}], " + route + "}"), "spec.http[0].match[0].uri.regex: repeats too much"},
+
+		// Refused: DestinationRule.
+		{"DestinationRule", dr("connectionPool: {}"), "spec.trafficPolicy.connectionPool: sets nothing"},
+		{"DestinationRule", dr("connectionPool: {http: {http2KeepAlive: {interval: 1s}}}"), "spec.trafficPolicy.connectionPool.http.http2KeepAlive: set both"},
+		{"DestinationRule", dr("connectionPool: {tcp: {connectTimeout: 9223372036s}}"), "spec.trafficPolicy.connectionPool.tcp.connectTimeout: out of range"},
+		{"DestinationRule", dr("connectionPool: {tcp: {idleTimeout: 0s}}"), ""},
+		{"DestinationRule", dr("connectionPool: {http: {idleTimeout: 0s}}"), "spec.trafficPolicy.connectionPool.http.idleTimeout: too short"},
+		{"DestinationRule", dr("connectionPool: {tcp: {tcpKeepalive: {time: 9h6m8s}}}"), "spec.trafficPolicy.connectionPool.tcp.tcpKeepalive.time: out of range"},
+		{"DestinationRule", dr("loadBalancer: {consistentHash: {httpCookie: {name: a, attributes: [{value: b}]}}}"), "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes[0].name: missing"},
+		{"DestinationRule", dr("loadBalancer: {consistentHash: {httpCookie: {name: a, attributes: [{name: b}, {name: b}]}}}"), "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes[1].name: twice"},
+		{"DestinationRule", dr("loadBalancer: {localityLbSetting: {}, zoneAwareLbSetting: {}}"), "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting: keep one"},
+		{"DestinationRule", dr("loadBalancer: {warmup: {duration: 1s}, warmupDurationSecs: 1s}"), "spec.trafficPolicy.loadBalancer.warmup: keep warmup"},
+		{"DestinationRule", dr("outlierDetection: {consecutiveLocalOriginFailures: 1}"), "spec.trafficPolicy.outlierDetection.consecutiveLocalOriginFailures: splitExternalLocalOriginErrors"},
+		{"DestinationRule", dr("tls: {mode: SIMPLE, insecureSkipVerify: true, caCertificates: /a}"), "spec.trafficPolicy.tls.insecureSkipVerify: keep one"},
+		{"DestinationRule", dr("tls: {mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]}"), "spec.trafficPolicy.tls.insecureSkipVerify: keep one"},
+		{"DestinationRule", dr(`tls: {mode: SIMPLE, sni: "a\0b"}`), "spec.trafficPolicy.tls.sni: control character"},
+		{"DestinationRule", dr("tls: {mode: SIMPLE, sni: " + strings.Repeat("a", 256) + "}"), "spec.trafficPolicy.tls.sni: at most 255"},
+
+		// Refused: TLS of Gateway servers.
+		{"Gateway", server("HTTP", "tls: {mode: SIMPLE, "+pair+"}"), "spec.servers[0].tls: not possible"},
+		{"Gateway", server("HTTP", "tls: {"+pair+"}"), "spec.servers[0].tls: not possible"},
+		{"Gateway", server("TCP", "tls: {mode: SIMPLE, "+pair+"}"), "spec.servers[0].tls: only possible"},
+		{"Gateway", https("mode: SIMPLE, serverCertificate: /a"), "spec.servers[0].tls: set both"},
+		{"Gateway", https("mode: SIMPLE, privateKey: /a"), "spec.servers[0].tls: set both"},
+		{"Gateway", https("mode: SIMPLE, credentialName: a, " + pair), "spec.servers[0].tls: keep one"},
+		{"Gateway", https("mode: SIMPLE, credentialName: a, credentialNames: [b]"), "spec.servers[0].tls: keep one"},
+		{"Gateway", https("mode: SIMPLE, credentialNames: [a], tlsCertificates: [{" + pair + "}]"), "spec.servers[0].tls: keep one"},
+		{"Gateway", https("mode: SIMPLE, credentialNames: [a, b, c]"), "spec.servers[0].tls.credentialNames: at most 2"},
+		{"Gateway", https("mode: SIMPLE, tlsCertificates: [{" + pair + "}, {" + pair + "}, {" + pair + "}]"), "spec.servers[0].tls.tlsCertificates: at most 2"},
+		{"Gateway", https("mode: SIMPLE, tlsCertificates: [{serverCertificate: /a}]"), "spec.servers[0].tls.tlsCertificates[0]: set both"},
+		{"Gateway", https("mode: OPTIONAL_MUTUAL, " + pair), "spec.servers[0].tls.caCertificates: missing"},
+		{"Gateway", https("mode: ISTIO_MUTUAL, serverCertificate: /a"), "spec.servers[0].tls: mesh's own"},
+		{"Gateway", https("mode: ISTIO_MUTUAL, caCertificates: /a"), "spec.servers[0].tls: mesh's own"},
+		{"Gateway", https("mode: ISTIO_MUTUAL, credentialName: a"), "spec.servers[0].tls: mesh's own"},
+		{"Gateway", https("mode: SIMPLE, caCrl: /a, " + pair), "spec.servers[0].tls.caCrl: caCertificates"},
+		{"Gateway", https("mode: PASSTHROUGH, " + pair), "W spec.servers[0].tls: no certificate is presented"},
+		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x, protocol: HTTP}, hosts: [short]}]}", "spec.servers[0].hosts[0]: short name"},
+		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x}, hosts: ['*']}]}", "spec.servers[0].port.protocol: missing"},
+
+		// Refused: Sidecar.
+		{"Sidecar", "spec: {}", "spec: says nothing"},
+		{"Sidecar", "spec: {egress: [{hosts: ['./short']}]}", "spec.egress[0].hosts[0]: short name"},
+		{"Sidecar", ingress("protocol: HTTP", "tls: {mode: SIMPLE, "+pair+"}"), "spec.ingress[0].tls: only possible"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: ISTIO_MUTUAL}"), "spec.ingress[0].tls.mode: not possible"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: PASSTHROUGH}"), "spec.ingress[0].tls.mode: not possible"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: SIMPLE, httpsRedirect: true, "+pair+"}"), "spec.ingress[0].tls.httpsRedirect: not possible"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: SIMPLE, credentialName: a}"), "spec.ingress[0].tls.credentialName: not possible"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: SIMPLE, serverCertificate: /a}"), "spec.ingress[0].tls: set both"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: MUTUAL, "+pair+"}"), "spec.ingress[0].tls.caCertificates: missing"},
+		{"Sidecar", ingress("protocol: HTTPS", "tls: {mode: SIMPLE}"), "spec.ingress[0].tls: no certificate"},
+		{"Sidecar", "spec: {inboundConnectionPool: {}}", "spec.inboundConnectionPool: sets nothing"},
+	} {
+		t.Run(tt.kind+" "+tt.body, func(t *testing.T) { checkRule(t, object(t, tt.kind, tt.body), tt.want) })
+	}
+}
+
+// TestMeshRules is the same for mesh configurations.
+func TestMeshRules(t *testing.T) {
+	for body, want := range map[string]string{
+		"connectTimeout: 30s":                   "",
+		"connectTimeout: 9223372036s":           "connectTimeout: out of range",
+		"connectTimeout: 31s":                   "connectTimeout: out of range",
+		"connectTimeout: 0s":                    "connectTimeout: too short",
+		"protocolDetectionTimeout: 0s":          "",
+		"protocolDetectionTimeout: 9223372036s": "protocolDetectionTimeout: out of range",
+		"defaultHttpRetryPolicy: {attempts: 1, perTryTimeout: 9223372036s}":             "defaultHttpRetryPolicy.perTryTimeout: out of range",
+		"defaultHttpRetryPolicy: {attempts: 1, backoff: 9223372036s}":                   "defaultHttpRetryPolicy.backoff: out of range",
+		"tcpKeepalive: {time: 9h6m8s}":                                                  "tcpKeepalive.time: out of range",
+		"tcpKeepalive: {probes: 128}":                                                   "tcpKeepalive.probes: out of range",
+		"defaultTrafficPolicy: {connectionPool: {}}":                                    "defaultTrafficPolicy.connectionPool: sets nothing",
+		"defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: -1}}}":           "defaultTrafficPolicy.connectionPool.tcp.maxConnections: negative",
+		"defaultTrafficPolicy: {outlierDetection: {maxEjectionPercent: 101}}":           "defaultTrafficPolicy.outlierDetection.maxEjectionPercent: percentage",
+		"defaultTrafficPolicy: {outlierDetection: {consecutiveLocalOriginFailures: 1}}": "defaultTrafficPolicy.outlierDetection.consecutiveLocalOriginFailures: splitExternalLocalOriginErrors",
+		"proxyListenPort: 0":                                                "proxyListenPort: no port",
+		"proxyListenPort: 15006":                                            "proxyListenPort: the port of",
+		"proxyInboundListenPort: 15021":                                     "proxyInboundListenPort: health",
+		"trustDomainAliases: [a b]":                                         "trustDomainAliases[0]: no domain",
+		`accessLogFile: "/a\0b"`:                                            "accessLogFile: control character",
+		"defaultConfig: {proxyAdminPort: 65536}":                            "defaultConfig.proxyAdminPort: no port",
+		"defaultConfig: {proxyAdminPort: 15020}":                            "defaultConfig.statusPort: the port of",
+		"defaultConfig: {discoveryAddress: a}":                              "defaultConfig.discoveryAddress: host:port",
+		"defaultConfig: {statsdUdpAddress: 'a:0'}":                          "defaultConfig.statsdUdpAddress: host:port",
+		"defaultConfig: {tracing: {zipkin: {address: 'a b:1'}}}":            "defaultConfig.tracing.zipkin.address: host:port",
+		"defaultConfig: {tracing: {datadog: {address: '$(HOST_IP):8126'}}}": "",
+		"defaultConfig: {binaryPath: ''}":                                   "defaultConfig.binaryPath: missing",
+		"defaultConfig: {serviceCluster: ''}":                               "defaultConfig.serviceCluster: missing",
+		"defaultConfig: {statusPort: 65536}":                                "defaultConfig.statusPort: no port",
+		"defaultConfig: {concurrency: -1}":                                  "defaultConfig.concurrency: negative",
+		"defaultConfig: {concurrency: 2000000000}":                          "defaultConfig.concurrency: out of range",
+		"defaultConfig: {drainDuration: 0s}":                                "defaultConfig.drainDuration: too short",
+		"defaultConfig: {drainDuration: 2h}":                                "defaultConfig.drainDuration: out of range",
+		"defaultConfig: {drainDuration: 1500ms}":                            "defaultConfig.drainDuration: whole number of 1s",
+		"defaultConfig: {tracing: {sampling: 101}}":                         "defaultConfig.tracing.sampling: percentage",
+		"zoneAwareLbSetting: {failover: [{from: a, to: a}]}":                "zoneAwareLbSetting.failover[0]: itself",
+		"localityLbSetting: {enabled: true, distribute: [{from: a}]}":       "localityLbSetting.distribute[0].to: 0",
+	} {
+		t.Run(body, func(t *testing.T) {
+			mesh, err := model.ParseMeshConfig([]byte(body))
+			if err != nil {
+				t.Fatal(err)
 			}
-			want, severity := tt.want, model.SeverityError
-			if rest, ok := strings.CutPrefix(want, "W "); ok {
-				want, severity = rest, model.SeverityWarning
-			}
-			field, message, _ := strings.Cut(want, ": ")
-			for _, p := range got {
-				if p.Field == field && p.Severity == severity && strings.Contains(p.Message, message) {
-					if p.Object != o.Key || p.Origin != o.Origin {
-						t.Errorf("does not name the object: %+v", p)
-					}
-					return
-				}
-			}
-			t.Errorf("want %s, got %v", tt.want, got)
+			key := model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}
+			checkRule(t, &model.Object{Key: key, Spec: mesh}, want)
 		})
 	}
 }

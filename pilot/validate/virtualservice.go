@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ const meshGateway = "mesh"
 
 func (c *checker) virtualService(vs *networking.VirtualService) {
 	delegate := len(vs.GetHosts()) == 0
+	sidecarsOnly := !delegate && !slices.ContainsFunc(vs.GetGateways(), func(g string) bool { return g != meshGateway })
 	if len(vs.GetHttp())+len(vs.GetTls())+len(vs.GetTcp()) == 0 {
 		c.fail("spec", "has no routes; add http, tls or tcp")
 	}
@@ -40,6 +42,9 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 			caught = i
 		}
 		c.httpRoute(path, route, delegate)
+		if sidecarsOnly {
+			c.noClaims(path, route)
+		}
 	}
 	for i, route := range vs.GetTls() {
 		c.tlsRoute(at("spec.tls", i), route, vs.GetHosts())
@@ -60,6 +65,11 @@ func (c *checker) virtualServiceHosts(vs *networking.VirtualService) {
 			c.fail(path, `"*" is not possible for sidecars; name the hosts, or set gateways without "mesh"`)
 		case slices.Contains(vs.GetHosts()[:i], host):
 			c.fail(path, "names %q twice; remove one", host)
+		default:
+			// One rule for a host would be in two virtual hosts.
+			if j := slices.IndexFunc(vs.GetHosts()[:i], func(h string) bool { return coversHost(h, host) || coversHost(host, h) }); j >= 0 {
+				c.fail(path, "%q overlaps with %q; keep one of them, or put it into another VirtualService", host, vs.GetHosts()[j])
+			}
 		}
 	}
 }
@@ -102,7 +112,7 @@ func (c *checker) tlsRoute(path string, route *networking.TLSRoute, hosts []stri
 		}
 		for j, sni := range m.GetSniHosts() {
 			switch {
-			case !isWildcardHost(sni):
+			case !isWildcardHost(sni) && !isIP(sni):
 				c.fail(at(match+".sniHosts", j), "%q is no host", sni)
 			case !slices.ContainsFunc(hosts, func(h string) bool { return coversHost(h, sni) }):
 				c.fail(at(match+".sniHosts", j), "%q is in none of spec.hosts; add it there", sni)
@@ -129,9 +139,6 @@ func (c *checker) l4Match(path string, subnets []string, port uint32, labels map
 		if !isSubnet(subnet) {
 			c.fail(at(path+".destinationSubnets", i), "%q is no subnet; use for example 10.0.0.0/8", subnet)
 		}
-	}
-	if port > 65535 {
-		c.port(path+".port", port)
 	}
 	c.labels(path+".sourceLabels", labels)
 	c.gatewayNames(path+".gateways", gateways)
@@ -166,7 +173,10 @@ func (c *checker) weights(path string, shares []weighted) {
 		}
 		sum += int64(s.GetWeight())
 	}
-	if len(shares) > 1 && sum == 0 {
+	switch {
+	case len(shares) > 1 && sum == 0:
 		c.fail(path, "gives every destination the weight 0; give at least one a share")
+	case sum > math.MaxUint32: // WeightedCluster in route_components.proto
+		c.fail(path, "has weights that add up to %d; use at most %d in all", sum, uint32(math.MaxUint32))
 	}
 }

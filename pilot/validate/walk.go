@@ -1,76 +1,70 @@
 package validate
 
 import (
-	"math"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// walk checks what a type means wherever it is used: durations, percentages, matches,
-// destinations, ports and header operations.
+// walk checks what a type means wherever it is used: bounds of values, percentages, matches,
+// destinations and header operations.
 func (c *checker) walk(path string, m protoreflect.Message) {
 	c.value(path, m.Interface())
-	join := func(fd protoreflect.FieldDescriptor) string {
-		if path == "" {
-			return fd.JSONName()
+	for i := range m.Descriptor().Fields().Len() {
+		fd := m.Descriptor().Fields().Get(i)
+		field := fd.JSONName()
+		if path != "" {
+			field = path + "." + field
 		}
-		return path + "." + fd.JSONName()
-	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		field := join(fd)
+		v := m.Get(fd)
 		switch {
-		case fd.IsMap():
-			if fd.MapValue().Message() != nil {
-				v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-					c.walk(entry(field, k.String()), v.Message())
-					return true
-				})
+		case !m.Has(fd):
+			if !fd.HasPresence() && !fd.IsList() && !fd.IsMap() {
+				c.bound(field, fd, v) // zero, which not every field may be
 			}
-		case fd.Kind() != protoreflect.MessageKind:
+		case fd.IsMap():
+			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+				c.bound(field, fd.MapKey(), k.Value())
+				c.field(entry(field, k.String()), fd.MapValue(), v)
+				return true
+			})
 		case fd.IsList():
 			for i := range v.List().Len() {
-				c.walk(at(field, i), v.List().Get(i).Message())
+				c.field(at(field, i), fd, v.List().Get(i))
 			}
 		default:
-			c.walk(field, v.Message())
+			c.field(field, fd, v)
 		}
-		return true
-	})
+	}
+}
+
+// field checks one value of a field.
+func (c *checker) field(path string, fd protoreflect.FieldDescriptor, v protoreflect.Value) {
+	switch d := fd.Message(); {
+	case d == nil || d.FullName() == "google.protobuf.Duration":
+		c.bound(path, fd, v)
+	case d.FullName().Parent() != "google.protobuf":
+		c.walk(path, v.Message())
+	case d.Fields().Len() == 1 && d.Fields().ByName("value") != nil: // a wrapper, whose bound is the field's own
+		inner := d.Fields().ByName("value")
+		c.scalar(path, inner, model.BoundOf(fd), v.Message().Get(inner))
+	}
 }
 
 func (c *checker) value(path string, m proto.Message) {
 	switch v := m.(type) {
-	case *durationpb.Duration:
-		c.duration(path, v)
-	case *networking.Percent:
-		if !(v.GetValue() >= 0 && v.GetValue() <= 100) { // also catches NaN
-			c.fail(path+".value", "%v is no percentage; use 0 to 100", v.GetValue())
-		}
 	case *networking.StringMatch:
 		c.stringMatch(path, v)
 	case *networking.Destination:
 		c.destination(path, v)
-	case *networking.PortSelector:
-		c.port(path+".number", v.GetNumber())
 	case *networking.Headers:
 		c.headers(path+".request", v.GetRequest(), true)
 		c.headers(path+".response", v.GetResponse(), false)
-	}
-}
-
-func (c *checker) duration(path string, d *durationpb.Duration) {
-	if err := d.CheckValid(); err != nil {
-		c.fail(path, "is no duration; use for example 1.5s")
-		return
-	}
-	if d.AsDuration() < 0 || d.GetSeconds() > math.MaxInt64/int64(time.Second) {
-		c.fail(path, "%v is out of range; use zero or more, up to 292 years", d.AsDuration())
 	}
 }
 
@@ -81,6 +75,9 @@ func (c *checker) stringMatch(path string, m *networking.StringMatch) {
 			c.fail(path+".prefix", "is empty; leave out the match, or use regex .* for anything")
 		}
 	case *networking.StringMatch_Regex:
+		if t.Regex == "*" && strings.Contains(path, ".withoutHeaders[") {
+			return // Istio's word for any value
+		}
 		if problem := regexProblem(t.Regex); problem != "" {
 			c.fail(path+".regex", "%q %s", t.Regex, problem)
 		}
@@ -91,8 +88,10 @@ func (c *checker) destination(path string, d *networking.Destination) {
 	switch host := d.GetHost(); {
 	case host == "":
 		c.fail(path+".host", "is missing; name a service")
+	case strings.HasPrefix(host, "*.") && isWildcardHost(host):
+		c.warn(path+".host", "%q is no single service, so nothing is there; name one", host)
 	case !isHost(host) && !isIP(host):
-		c.fail(path+".host", "%q is no hostname; name a service, without wildcard and port", host)
+		c.fail(path+".host", "%q is no hostname; name a service, without port", host)
 	}
 	if d.GetSubset() != "" {
 		c.subsetName(path+".subset", d.GetSubset())
@@ -112,15 +111,21 @@ func (c *checker) port(path string, n uint32) {
 	}
 }
 
+func isAuthority(name string) bool {
+	return strings.EqualFold(name, ":authority") || strings.EqualFold(name, "host")
+}
+
 // headers checks operations on headers. Only set may name the authority, and only of a request.
 func (c *checker) headers(path string, ops *networking.Headers_HeaderOperations, request bool) {
 	check := func(field, name string, authority bool) {
 		switch {
-		case authority && (strings.EqualFold(name, ":authority") || strings.EqualFold(name, "host")):
+		case authority && isAuthority(name):
 		case strings.HasPrefix(name, ":") || strings.EqualFold(name, "host"):
 			c.fail(field, "%q cannot be changed by this operation; use headers.request.set or rewrite.authority", name)
+		case name == "":
+			c.fail(field, "has an empty name")
 		case !isHeaderName(name):
-			c.fail(field, "%q is no name of a header", name)
+			c.warn(field, "%q is no name of a header, so it is left alone", name)
 		}
 	}
 	for op, values := range map[string]map[string]string{"set": ops.GetSet(), "add": ops.GetAdd()} {

@@ -23,6 +23,7 @@ import (
 const bootstrap = `
 node: {id: %[1]q, cluster: test}
 admin: {address: {pipe: {path: %[2]s/admin.sock}}}
+layered_runtime: {layers: [{name: static, static_layer: {re2.max_program_size.error_level: 32768}}]} # as proxies have it
 dynamic_resources:
   ads_config:
     api_type: %[4]s

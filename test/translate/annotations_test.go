@@ -40,7 +40,7 @@ var annotationReaders = map[string]string{
 	annotation.SidecarProxyMemory.Name:                        "pilot/inject/funcs.go",
 	annotation.SidecarProxyMemoryLimit.Name:                   "pilot/inject/funcs.go",
 	annotation.SidecarRewriteAppHTTPProbers.Name:              "pilot/inject/data.go",
-	annotation.SidecarStatsFlushInterval.Name:                 "agent/bootstrap/bootstrap.go",
+	annotation.SidecarStatsFlushInterval.Name:                 "agent/bootstrap/stats.go",
 	annotation.SidecarStatsInclusionPrefixes.Name:             "agent/bootstrap/stats.go",
 	annotation.SidecarStatsInclusionRegexps.Name:              "agent/bootstrap/stats.go",
 	annotation.SidecarStatsInclusionSuffixes.Name:             "agent/bootstrap/stats.go",

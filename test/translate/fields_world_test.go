@@ -197,6 +197,7 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},
 	{".destination.host", []string{`"ratings"`, `"headless"`}},
