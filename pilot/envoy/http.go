@@ -16,7 +16,7 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 	out := &hcm.HttpConnectionManager{
 		CodecType:         hcm.HttpConnectionManager_AUTO,
 		StatPrefix:        m.StatPrefix,
-		HttpFilters:       httpFilters(m),
+		HttpFilters:       httpFilters(m.Filters),
 		ServerName:        m.ServerName,
 		UseRemoteAddress:  wrapperspb.Bool(m.UseRemoteAddress),
 		StreamIdleTimeout: durationpb.New(0), // streams may be idle for as long as they like

@@ -152,15 +152,15 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 	name := listenerName(address, g.port)
 	return &ir.Listener{
 		Name: name, Address: address, Port: g.port, BindToPort: true, AccessLog: noRouteLog(r),
-		Chains: []*ir.FilterChain{{HTTP: &ir.HTTPConnectionManager{
+		Chains: []*ir.FilterChain{{Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:       "outbound_" + name + ";",
 			RouteConfigName:  g.routes(),
 			ClientCert:       ir.ClientCertSanitizeSet,
 			UseRemoteAddress: true,
 			ServerName:       serverName,
-			ClusterALPN:      true,
+			Filters:          httpFilters(clusterALPN()),
 			Path:             pathNormalization(r),
 			AccessLog:        accessLog(r),
-		}}},
+		})}},
 	}
 }

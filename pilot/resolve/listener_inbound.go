@@ -29,34 +29,35 @@ type inbound struct {
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
 // for the rest.
 func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
-	port := inboundPort(r)
+	port, timeout := inboundPort(r), r.Mesh().GetProtocolDetectionTimeout().AsDuration()
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
-		BindToPort: true, OriginalDst: true, AccessLog: noRouteLog(r),
-		TLSInspector: &ir.Inspector{}, HTTPInspector: &ir.Inspector{},
-		InspectTimeout: r.Mesh().GetProtocolDetectionTimeout().AsDuration(),
+		BindToPort: true, InspectTimeout: &timeout, AccessLog: noRouteLog(r),
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
-			Name:  model.VirtualInboundListener + "-blackhole",
-			Match: ir.ChainMatch{DestinationPort: port},
-			TCP:   tcpTo(r, model.BlackHoleCluster),
+			Name:    model.VirtualInboundListener + "-blackhole",
+			Match:   ir.ChainMatch{DestinationPort: port},
+			Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
 		}},
 	}
 	ports, problems := inboundTargets(r, c)
+	var tls ir.TLSInspector
+	var http ir.HTTPInspector
 	for _, in := range ports {
 		out.Chains = append(out.Chains, inboundChains(r, in)...)
 		if in.port == 0 {
 			continue
 		}
 		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto {
-			out.TLSInspector.DisabledPorts = append(out.TLSInspector.DisabledPorts, in.port)
+			tls.DisabledPorts = append(tls.DisabledPorts, in.port)
 		}
 		if in.protocol != model.ProtocolAuto {
-			out.HTTPInspector.DisabledPorts = append(out.HTTPInspector.DisabledPorts, in.port)
+			http.DisabledPorts = append(http.DisabledPorts, in.port)
 		}
 	}
-	slices.Sort(out.TLSInspector.DisabledPorts)
-	slices.Sort(out.HTTPInspector.DisabledPorts)
+	slices.Sort(tls.DisabledPorts)
+	slices.Sort(http.DisabledPorts)
+	out.Filters = []ir.ListenerFilter{ir.OriginalDst{}, tls, http}
 	return out, problems
 }
 
@@ -188,9 +189,9 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {
-			chain.HTTP = inboundHTTP(r, in)
+			chain.Filters = terminal(inboundHTTP(r, in))
 		} else {
-			chain.TCP = tcpTo(r, in.cluster)
+			chain.Filters = terminal(tcpTo(r, in.cluster))
 		}
 		out = append(out, chain)
 	}
@@ -205,6 +206,7 @@ func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
+		Filters:    httpFilters(),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),

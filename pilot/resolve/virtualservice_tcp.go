@@ -35,8 +35,9 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
-	direct := &ir.FilterChain{TCP: tcpTo(v.r, cluster)}
-	direct.TCP.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
+	proxy := tcpTo(v.r, cluster)
+	proxy.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
+	direct := &ir.FilterChain{Filters: terminal(proxy)}
 	if byName {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
 	}
@@ -69,7 +70,7 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 			if len(names) == 0 { // every name, but TLS all the same
 				match.TransportProtocol = ir.TransportTLS
 			}
-			out = append(out, &ir.FilterChain{Match: match, TCP: proxy})
+			out = append(out, s.chain(match, proxy))
 		}
 		if len(rule.GetMatch()) == 0 {
 			s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
@@ -126,7 +127,7 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 			if !ok {
 				continue
 			}
-			chain := &ir.FilterChain{Match: ir.ChainMatch{DestinationPrefixes: prefixes}, TCP: proxy}
+			chain := s.chain(ir.ChainMatch{DestinationPrefixes: prefixes}, proxy)
 			out = append(out, chain)
 			if takesAll(chain) {
 				return out
@@ -134,6 +135,10 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 		}
 	}
 	return out
+}
+
+func (s *ruleSet) chain(match ir.ChainMatch, proxy *ir.TCPProxy) *ir.FilterChain {
+	return &ir.FilterChain{Match: match, Filters: terminal(proxy), Config: configPath(s.vs.Object, "virtual-service")}
 }
 
 // distinctChains leaves each name and subnet with the first chain that has it, and drops chains
@@ -209,7 +214,7 @@ func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) 
 	if !ok {
 		return nil
 	}
-	out := &ir.TCPProxy{AccessLog: accessLog(s.r), Config: configPath(s.vs.Object, "virtual-service")}
+	out := &ir.TCPProxy{AccessLog: accessLog(s.r)}
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue
