@@ -11,6 +11,7 @@ import (
 	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -27,6 +28,7 @@ const (
 	filterFault     = "envoy.filters.http.fault"
 	filterGRPCStats = "envoy.filters.http.grpc_stats"
 	filterALPN      = "envoy.filters.http.set_filter_state"
+	filterGRPCWeb   = "envoy.filters.http.grpc_web"
 	filterRouter    = "envoy.filters.http.router"
 )
 
@@ -46,6 +48,8 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 			EmitFilterState:        true,
 			PerMethodStatSpecifier: &grpcstats.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
 		}
+	case ir.GRPCWeb:
+		return filterGRPCWeb, &grpcweb.GrpcWeb{}
 	case ir.ClusterALPN:
 		return filterALPN, clusterALPN()
 	case ir.FaultInjection:

@@ -32,6 +32,9 @@ type HTTPFilter interface{ httpFilter() }
 // GRPCStats counts gRPC calls and notes their messages for others.
 type GRPCStats struct{}
 
+// GRPCWeb translates requests of gRPC-Web to gRPC, and their responses back; it leaves others alone.
+type GRPCWeb struct{}
+
 // ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
 type ClusterALPN struct{}
 
@@ -45,6 +48,7 @@ type CrossOrigin struct{}
 type Router struct{}
 
 func (GRPCStats) httpFilter()      {}
+func (GRPCWeb) httpFilter()        {}
 func (ClusterALPN) httpFilter()    {}
 func (FaultInjection) httpFilter() {}
 func (CrossOrigin) httpFilter()    {}

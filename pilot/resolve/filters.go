@@ -22,6 +22,7 @@ const (
 	phaseAllow
 	phaseWasmStats // plugins of phase STATS
 	phaseWasm      // plugins without a phase
+	phaseBridge    // other protocols to gRPC
 	phaseGRPCStats
 	phaseALPN
 	phaseFault
@@ -50,6 +51,14 @@ func httpFilters(further ...placedFilter) []ir.HTTPFilter {
 		out[i] = p.filter
 	}
 	return out
+}
+
+// grpcWeb gives the filter that a place needs which is reached by gRPC-Web, or none.
+func grpcWeb(reached bool) []placedFilter {
+	if !reached {
+		return nil
+	}
+	return []placedFilter{{phaseBridge, ir.GRPCWeb{}}}
 }
 
 // clusterALPN is for what sends to clusters of the mesh.

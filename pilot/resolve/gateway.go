@@ -35,7 +35,9 @@ type gatewayPort struct {
 
 // gatewayHost is what a virtual host of a gateway follows from.
 type gatewayHost struct {
-	name  string
+	name string
+	// port is that of the first server which offers the host, as clients know it.
+	port  uint32
 	rules []boundHost // by server, then by namespace and host
 	// redirect tells that a server which covers the host sends clients to HTTPS.
 	redirect bool
@@ -48,7 +50,7 @@ type boundHost struct {
 }
 
 func (h *gatewayHost) same(o *gatewayHost) bool {
-	return h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
+	return h.port == o.port && h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
 }
 
 // routes is the name of the port's route configuration: http.port, with the address where one
@@ -61,8 +63,12 @@ func (g *gatewayPort) routes() string {
 	return name
 }
 
-// public is the port as clients know it, that of the oldest server.
-func (g *gatewayPort) public() uint32 { return g.servers[0].spec.GetPort().GetNumber() }
+// grpcWeb tells whether one of the servers is of that protocol.
+func (g *gatewayPort) grpcWeb() bool {
+	return slices.ContainsFunc(g.servers, func(s gatewayServer) bool {
+		return strings.EqualFold(s.spec.GetPort().GetProtocol(), string(model.ProtocolGRPCWeb))
+	})
+}
 
 // gatewayPorts groups the servers of the Gateway objects that select the class by address and
 // port, and reports those that cannot be served.
@@ -158,7 +164,7 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 			ClientCert:       ir.ClientCertSanitizeSet,
 			UseRemoteAddress: true,
 			ServerName:       serverName,
-			Filters:          httpFilters(clusterALPN()),
+			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
 			Path:             pathNormalization(r),
 			AccessLog:        accessLog(r),
 		})}},

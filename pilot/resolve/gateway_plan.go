@@ -45,26 +45,30 @@ func (g *gatewayPort) takeHosts(r Reader, c *Class, server int) {
 	for _, bound := range r.BoundHosts(c.Namespace, s.name()) {
 		namespace, host, _ := strings.Cut(bound, "/")
 		for _, shared := range s.shares(namespace, host) {
-			h := g.host(shared)
+			h := g.host(shared, s)
 			h.rules = append(h.rules, boundHost{server, bound})
 			h.redirect = h.redirect || redirects
 		}
 	}
 	if redirects { // also what no VirtualService names
 		for _, own := range s.hosts {
-			g.host(own.host).redirect = true
+			g.host(own.host, s).redirect = true
 		}
 	}
 }
 
-func (g *gatewayPort) host(name string) *gatewayHost {
+// host gives the virtual host of a name, which a server offers.
+func (g *gatewayPort) host(name string, s *gatewayServer) *gatewayHost {
 	h := g.hosts[name]
 	if h == nil {
-		h = &gatewayHost{name: name}
+		h = &gatewayHost{name: name, port: s.number()}
 		g.hosts[name] = h
 	}
 	return h
 }
+
+// number is the port of the server as clients know it.
+func (s *gatewayServer) number() uint32 { return s.spec.GetPort().GetNumber() }
 
 // name gives the Gateway as VirtualServices name it.
 func (s *gatewayServer) name() string { return s.gateway.Namespace + "/" + s.gateway.Name }
@@ -112,7 +116,7 @@ func (p *GatewayPlan) Listener(r Reader, route string) *ir.Listener {
 // SameListener tells whether the listener of a route configuration is as in another plan.
 func (p *GatewayPlan) SameListener(other *GatewayPlan, route string) bool {
 	a, b := p.ports[route], other.ports[route]
-	return a != nil && b != nil && a.bind == b.bind && a.port == b.port
+	return a != nil && b != nil && a.bind == b.bind && a.port == b.port && a.grpcWeb() == b.grpcWeb()
 }
 
 // Hosts gives the hosts with a virtual host in a route configuration, in order; the only one of a port
@@ -146,7 +150,7 @@ func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
 }
 
 func sameServer(a, b gatewayServer) bool {
-	return a.gateway.Key == b.gateway.Key && a.spec.GetPort().GetNumber() == b.spec.GetPort().GetNumber()
+	return a.gateway.Key == b.gateway.Key && a.number() == b.number()
 }
 
 // VirtualHost makes one of the Hosts of a route configuration: the rules of all VirtualServices that
@@ -154,16 +158,16 @@ func sameServer(a, b gatewayServer) bool {
 func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
 	g := p.ports[route]
 	if host == fallbackRoute {
-		return &ir.VirtualHost{Name: hostPort("blackhole", g.public()), Domains: []string{"*"}}, nil
+		return &ir.VirtualHost{Name: hostPort("blackhole", g.servers[0].number()), Domains: []string{"*"}}, nil
 	}
 	h := g.hosts[host]
-	out := &ir.VirtualHost{Name: hostPort(host, g.public()), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
+	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
 	var problems []model.Problem
 	for i := range g.servers {
 		server := &g.servers[i]
 		for _, o := range p.bound(r, server, i, h) {
 			s := &ruleSet{
-				view: view{r, p.class, &scope{}}, vs: newVirtualService(r, o), port: server.spec.GetPort().GetNumber(), gateways: []string{server.name()},
+				view: view{r, p.class, &scope{}}, vs: newVirtualService(r, o), port: server.number(), gateways: []string{server.name()},
 			}
 			out.Routes = append(out.Routes, s.httpRoutes()...)
 			problems = append(problems, s.problems...)

@@ -22,6 +22,7 @@ type inbound struct {
 	protocol model.Protocol
 	mtls     ir.MTLSMode
 	cluster  string
+	stats    string                 // prefix of the statistics of requests
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
 }
@@ -104,6 +105,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 	return inbound{
 		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort),
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
+		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
 	}
@@ -112,7 +114,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 func otherInbound(r Reader, c *Class, port uint32) inbound {
 	return inbound{
 		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port),
-		cluster: model.InboundPassthroughCluster,
+		cluster: model.InboundPassthroughCluster, stats: model.InboundPassthroughCluster,
 		names: func(http bool) string {
 			if http {
 				return model.VirtualInboundListener + "-catchall-http"
@@ -202,11 +204,11 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
 	return &ir.HTTPConnectionManager{
-		StatPrefix: "inbound_" + listenerName(wildcardIPv4, in.port) + ";",
+		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
-		Filters:    httpFilters(),
+		Filters:    httpFilters(grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),

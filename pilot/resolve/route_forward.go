@@ -142,8 +142,8 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 	port := d.GetPort().GetNumber()
 	if port == 0 {
 		port = s.port
-		if svc != nil && len(svc.Ports) == 1 {
-			port = svc.Ports[0].Port
+		if svc != nil && svc.OnlyPort() != nil {
+			port = svc.OnlyPort().Port
 		}
 	}
 	t := target{cluster: model.ClusterName("outbound", port, d.GetSubset(), host), service: svc, subset: d.GetSubset()}

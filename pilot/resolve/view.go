@@ -57,7 +57,7 @@ func (v *view) virtualServices(host string) []*virtualService {
 	}
 	for _, o := range v.r.VirtualServices(v.c.Namespace, host) {
 		spec := o.Spec.(*networking.VirtualService)
-		if boundToMesh(spec) && (v.scope.egress == nil || v.scope.egress.allowVirtualService(o, spec, v.r.Domain())) {
+		if boundToMesh(spec) && (v.scope.egress == nil || v.scope.egress.allowHost(o.Namespace, host)) {
 			out = append(out, newVirtualService(v.r, o))
 		}
 	}

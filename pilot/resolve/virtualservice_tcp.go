@@ -13,25 +13,27 @@ import (
 )
 
 // tcpChains gives the filter chains for a service that is no HTTP service: those that the tls and
-// tcp rules of its VirtualService ask for, and, unless a rule takes every connection, one
-// straight to the service. byName narrows all to the service's own name in the TLS handshake.
+// tcp rules of its VirtualService ask for, and one straight to the service, unless a rule takes every
+// connection. On a port of TLS the names of tls rules are all that there is: a connection with another
+// goes on to where it was sent. byName narrows all to the service's own name in the TLS handshake.
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
 	var problems []model.Problem
+	tls, named := sp.port.Protocol.IsTLS(), false
 	hidden := v.inForce(sp.service.Hostname, func(vs *virtualService) bool {
 		s := v.ruleSet(vs, sp.port.Port)
-		protocol := sp.port.Protocol
-		if protocol == model.ProtocolTLS || protocol == model.ProtocolHTTPS || protocol == model.ProtocolAuto {
+		if tls || sp.port.Protocol == model.ProtocolAuto {
 			out = s.tlsRules()
+			named = len(out) > 0
 		}
 		if !byName {
-			out = append(out, s.tcpRules()...)
+			out = append(out, s.tcpRules(tls)...)
 		}
 		problems = append(problems, s.problems...)
 		return len(out) > 0
 	})
 	problems = append(problems, hidden...)
-	if slices.ContainsFunc(out, takesAll) {
+	if tls && named || slices.ContainsFunc(out, takesAll) {
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
@@ -94,15 +96,15 @@ func (s *ruleSet) sniHosts(field string, hosts []string) ([]string, bool) {
 			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no host; write a name, *.name or *, until then the match is left out", h))
 			return nil, false
 		}
-		out = append(out, strings.ToLower(h))
+		out = append(out, model.CanonicalHost(h))
 	}
 	slices.Sort(out)
 	return slices.Compact(out), true
 }
 
 // tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
-// every connection.
-func (s *ruleSet) tcpRules() []*ir.FilterChain {
+// every connection. Only those that name a port are for a port of TLS, which tls rules are about.
+func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTcp() {
 		field := fmt.Sprintf("spec.tcp[%d]", i)
@@ -116,7 +118,7 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 		}
 		for j, m := range matches {
 			at := fmt.Sprintf("%s.match[%d]", field, j)
-			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) {
+			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) || tls && m.GetPort() == 0 {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {
