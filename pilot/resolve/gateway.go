@@ -25,6 +25,19 @@ type gatewayServer struct {
 // serverHost is one entry of a server's hosts: ns/host, "." or "*" for the namespace.
 type serverHost struct{ namespace, host string }
 
+// newServerHost reads an entry of a Gateway of a namespace.
+func newServerHost(namespace, entry string) serverHost {
+	out := serverHost{"*", entry}
+	if ns, name, ok := strings.Cut(entry, "/"); ok {
+		out = serverHost{ns, name}
+	}
+	if out.namespace == "." {
+		out.namespace = namespace
+	}
+	out.host = model.CanonicalHost(out.host)
+	return out
+}
+
 // gatewayPort is all servers of one address and port; their hosts share one route configuration.
 type gatewayPort struct {
 	bind    string
@@ -134,14 +147,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTP2 or GRPC, until then the server is left out")
 	}
 	for j, h := range spec.GetHosts() {
-		host := serverHost{"*", h}
-		if ns, name, ok := strings.Cut(h, "/"); ok {
-			host = serverHost{ns, name}
-		}
-		if host.namespace == "." {
-			host.namespace = o.Namespace
-		}
-		host.host = model.CanonicalHost(host.host)
+		host := newServerHost(o.Namespace, h)
 		if !domainName(host.host) {
 			return fail(fmt.Sprintf(".hosts[%d]", j), model.SeverityError, model.ReasonInvalid, strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
 		}

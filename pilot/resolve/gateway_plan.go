@@ -166,11 +166,12 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	for i := range g.servers {
 		server := &g.servers[i]
 		for _, o := range p.bound(r, server, i, h) {
+			vs := newVirtualService(r, o)
 			s := &ruleSet{
-				view: view{r, p.class, &scope{}}, vs: newVirtualService(r, o), port: server.number(), gateways: []string{server.name()},
+				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
 			}
 			out.Routes = append(out.Routes, s.httpRoutes()...)
-			problems = append(problems, s.problems...)
+			problems = slices.Concat(problems, s.problems, gatewayReferences(r, vs))
 		}
 	}
 	// A rule for every request would hide those of the VirtualServices after it.

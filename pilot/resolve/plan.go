@@ -253,7 +253,9 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	case sp.service != nil:
 		return b.serviceHost(sp), b.problems
 	case host == FallbackHost:
-		return fallback(p.scope), nil
+		// Nothing else looks up what names every host, since a service is among those.
+		_, problems := b.virtualServices(host)
+		return fallback(p.scope), problems
 	}
 	return b.otherHost(host), b.problems
 }
