@@ -81,7 +81,7 @@ func (c *checker) serverTLS(path string, s *networking.Server) {
 		}
 		return
 	}
-	plain := protocol == "HTTP" || protocol == "HTTP2" || protocol == "GRPC"
+	plain := protocol == "HTTP" || protocol == "HTTP2" || protocol == "GRPC" || protocol == "GRPC-WEB"
 	if t.GetHttpsRedirect() && !plain {
 		c.fail(path+".httpsRedirect", "needs a port with the protocol HTTP")
 	}

@@ -436,8 +436,10 @@ kind: VirtualService
 metadata: {name: db, namespace: default}
 spec:
   hosts: [DB.default.svc.cluster.local]
-  tcp: [{route: [{destination: {host: ratings}}]}, {match: [{port: 5444}], route: [{destination: {host: details}}]}]
+  tcp: [{match: [{sourceNamespace: elsewhere}, {sourceLabels: {app: other}}], route: [{destination: {host: details}}]}, {route: [{destination: {host: ratings}}]}, {match: [{port: 5444}], route: [{destination: {host: details}}]}]
   tls:
+  - match: [{sourceNamespace: elsewhere, sniHosts: ["*"]}]
+    route: [{destination: {host: details}}]
   - match: [{port: 5443, sniHosts: ["Db.default.svc.cluster.local."]}]
     route: [{destination: {host: reviews}}]
   - match: [{port: 5445, sniHosts: ["*.any.test"]}]
