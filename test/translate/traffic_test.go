@@ -219,7 +219,7 @@ func TestEnvoyTraffic(t *testing.T) {
 		"a port of UDP and of TCP": {
 			yaml: `
 {apiVersion: v1, kind: Service, metadata: {name: both, namespace: default}, spec: {clusterIP: 10.96.0.8, selector: {app: both}, ports: [
-  {name: quic, port: 8443, protocol: UDP}, {name: http-web, port: 8443, protocol: TCP}]}}
+  {name: quic, port: 8443, protocol: UDP}, {name: sctp, port: 8443, protocol: SCTP}, {name: http-web, port: 8443, protocol: TCP}]}}
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: both, namespace: default}, spec: {
   hosts: [both, also.example.com], http: [{match: [{port: 8443}], rewrite: {uri: /seen}, route: [{destination: {host: both, port: {number: 8443}}}]}, {route: [{destination: {host: both}}]}]}}
