@@ -76,21 +76,28 @@ func (s *gatewayServer) name() string { return s.gateway.Namespace + "/" + s.gat
 // shares gives the hosts that the server and a host of a namespace's VirtualService both cover, the
 // narrower of each pair, sorted.
 func (s *gatewayServer) shares(namespace, host string) []string {
-	if !domainName(host) {
-		return nil
-	}
 	var out []string
 	for _, own := range s.hosts {
-		switch {
-		case own.namespace != "*" && own.namespace != namespace:
-		case model.HostCovers(own.host, host):
-			out = append(out, host)
-		case model.HostCovers(host, own.host):
-			out = append(out, own.host)
+		if shared := own.shared(namespace, host); shared != "" {
+			out = append(out, shared)
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// shared gives the narrower of an entry and a host of a namespace's VirtualService where one covers the
+// other, else "".
+func (h serverHost) shared(namespace, host string) string {
+	switch {
+	case h.namespace != "*" && h.namespace != namespace, !domainName(host):
+		return ""
+	case model.HostCovers(h.host, host):
+		return host
+	case model.HostCovers(host, h.host):
+		return h.host
+	}
+	return ""
 }
 
 // Routes gives the names of the route configurations, in order; each has a listener.

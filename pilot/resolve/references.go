@@ -73,12 +73,10 @@ func (b *bindings) unservedHosts() {
 // translated or not.
 func offers(gateway *model.Object, namespace, host string) bool {
 	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
-		s := gatewayServer{gateway: gateway, spec: server}
 		for _, h := range server.GetHosts() {
-			s.hosts = append(s.hosts, newServerHost(gateway.Namespace, h))
-		}
-		if len(s.shares(namespace, host)) > 0 {
-			return true
+			if newServerHost(gateway.Namespace, h).shared(namespace, host) != "" {
+				return true
+			}
 		}
 	}
 	return false
