@@ -3,7 +3,6 @@ package translate
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -227,29 +226,10 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 	if len(res.Problems) > 0 {
 		t.Fatal(res.Problems)
 	}
-	addr := serve(t, res, place{listener: "0.0.0.0_9080"}).addr
-	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	mesh := serve(t, res, place{listener: "0.0.0.0_9080"})
 	send := func(t *testing.T, method, path string, header http.Header) (*http.Response, answer) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header, req.Host = header, "reviews:9080"
-		out, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer out.Body.Close()
-		body, err := io.ReadAll(out.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var a answer
-		if json.Unmarshal(body, &a) != nil {
-			a.Path = string(body)
-		}
-		return out, a
+		return mesh.send(t, method, "reviews:9080", path, header, nil)
 	}
 	subset := func(v string) string { return "outbound|9080|" + v + "|reviews.default.svc.cluster.local" }
 	for _, c := range []struct {
@@ -316,7 +296,7 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 		}
 	})
 	t.Run("not HTTP", func(t *testing.T) {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", mesh.addr)
 		if err != nil {
 			t.Fatal(err)
 		}

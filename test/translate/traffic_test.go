@@ -1,20 +1,10 @@
 package translate
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/tls"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // The services of the cases below, with one port each but where it matters.
@@ -53,20 +43,41 @@ func (p Proxy) in(namespace string) Proxy {
 	return p
 }
 
+// request is one of a trafficCase, with what is expected of it.
+type request struct {
+	host, path string
+	header     http.Header
+	status     int
+	cluster    string // that was asked; "" for none
+}
+
+// trafficCase is requests to a listener of a proxy.
+type trafficCase struct {
+	yaml     string
+	proxy    Proxy
+	listener string
+	requests []request
+}
+
 // What requests to one listener come to, as a real Envoy understands the translation.
 func TestEnvoyTraffic(t *testing.T) {
-	type request struct {
-		host, path string
-		header     http.Header
-		status     int
-		cluster    string // that was asked; "" for none
+	for name, c := range trafficCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, translate(t, servicesYAML+"\n---\n"+c.yaml, c.proxy), place{listener: c.listener})
+			for _, r := range c.requests {
+				res, a := s.get(t, r.host, r.path, r.header)
+				if res.StatusCode != r.status || a.Cluster != r.cluster {
+					t.Errorf("%s%s %v: %d from %q, want %d from %q", r.host, r.path, r.header, res.StatusCode, a.Cluster, r.status, r.cluster)
+				}
+			}
+		})
 	}
-	for name, c := range map[string]struct {
-		yaml     string
-		proxy    Proxy
-		listener string
-		requests []request
-	}{
+}
+
+// trafficCases are about the faults of a kind each: what is said is what has to hold.
+func trafficCases() map[string]trafficCase {
+	return map[string]trafficCase{
 		// A redirect to https holds for every host that the server has, whoever else names it.
 		"https redirect": {
 			yaml: `
@@ -278,17 +289,6 @@ func TestEnvoyTraffic(t *testing.T) {
 				{"d.wide.example", "/", nil, 502, ""},
 			},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := serve(t, translate(t, servicesYAML+"\n---\n"+c.yaml, c.proxy), place{listener: c.listener})
-			for _, r := range c.requests {
-				res, a := s.get(t, r.host, r.path, r.header)
-				if res.StatusCode != r.status || a.Cluster != r.cluster {
-					t.Errorf("%s%s %v: %d from %q, want %d from %q", r.host, r.path, r.header, res.StatusCode, a.Cluster, r.status, r.cluster)
-				}
-			}
-		})
 	}
 }
 
@@ -314,183 +314,3 @@ spec:
   - match: [{uri: {prefix: /public}}]
     route: [{destination: {host: reviews}}]
 `
-
-// A copy of a request has the host of the original.
-func TestEnvoyMirrorsWithTheHost(t *testing.T) {
-	s := serve(t, translate(t, servicesYAML+`
----
-{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: m, namespace: default}, spec: {
-  hosts: [reviews], http: [{route: [{destination: {host: reviews}}], mirrors: [{destination: {host: Details.default.svc.cluster.local.}}]}]}}
-`, Proxy{}), place{listener: "0.0.0.0_9080"})
-	s.get(t, "reviews:9080", "/", nil)
-	hosts := map[string]string{}
-	for range 2 {
-		a := <-s.requests
-		hosts[a.Cluster] = a.Host
-	}
-	for _, cluster := range []string{outbound("", "reviews"), outbound("", "details")} {
-		if hosts[cluster] != "reviews:9080" {
-			t.Errorf("%s was asked for host %q", cluster, hosts[cluster])
-		}
-	}
-}
-
-// Whether a client is to send its body is for the server to say.
-func TestEnvoyPassesExpectOn(t *testing.T) {
-	s := serve(t, translate(t, servicesYAML, Proxy{}), place{listener: "0.0.0.0_9080"})
-	for path, want := range map[string][]int{"/refuse": {417}, "/take": {100, 200}} {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: reviews\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", path)
-		in := bufio.NewReader(conn)
-		var got []int
-		for len(got) < len(want) {
-			res, err := http.ReadResponse(in, nil)
-			if err != nil {
-				t.Fatalf("%s: after %v: %v", path, got, err)
-			}
-			got = append(got, res.StatusCode)
-			if res.StatusCode == 100 {
-				fmt.Fprint(conn, "body")
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", path, got, want)
-		}
-	}
-}
-
-const grpcWebYAML = `
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec: {clusterIP: 10.96.0.10, selector: {app: web}, ports: [{name: grpc-web, port: 9100, targetPort: %[1]d}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: plain, namespace: default}
-spec: {clusterIP: 10.96.0.11, selector: {app: plain}, ports: [{name: grpc, port: 9101}]}
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: g, namespace: default}
-spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: web, protocol: GRPC-WEB}, hosts: [web.example.com]}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: plain, namespace: default}
-spec: {hosts: [web.example.com], gateways: [g], http: [{route: [{destination: {host: plain}}]}]}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default, namespace: default}
-spec: {mtls: {mode: DISABLE}}
-`
-
-// A call of gRPC-Web comes to a server of gRPC as one of gRPC, over HTTP/2, and its status comes back in
-// the body: from a sidecar, at a gateway, and where the server's own sidecar is the first on the way.
-func TestEnvoyTranslatesGRPCWeb(t *testing.T) {
-	port := envoytest.FreePort(t)
-	input := fmt.Sprintf(grpcWebYAML, port)
-	for name, c := range map[string]struct {
-		proxy         Proxy
-		at            place
-		host, cluster string
-	}{
-		"client's sidecar": {Proxy{}, place{listener: "0.0.0.0_9100"}, "web:9100", "outbound|9100||web.default.svc.cluster.local"},
-		"gateway":          {ingress, place{listener: "0.0.0.0_80"}, "web.example.com", "outbound|9101||plain.default.svc.cluster.local"},
-		"server's sidecar": {
-			Proxy{Labels: map[string]string{"app": "web"}},
-			place{listener: model.VirtualInboundListener, port: port},
-			"any",
-			"inbound|" + strconv.Itoa(port) + "||",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, translate(t, input, c.proxy), c.at)
-			res, body := s.send(t, http.MethodPost, c.host, "/p.S/Call", http.Header{"Content-Type": {"application/grpc-web+proto"}}, bytes.NewReader(make([]byte, 5)))
-			if res.Header.Get("Content-Type") != "application/grpc-web+proto" || !strings.Contains(body.Path, "grpc-status:0") {
-				t.Fatalf("%s: %q", res.Status, body.Path)
-			}
-			if a := <-s.requests; a.Cluster != c.cluster || a.Proto != "HTTP/2.0" || a.Header.Get("Content-Type") != "application/grpc" {
-				t.Errorf("the server saw %+v", a)
-			}
-		})
-	}
-}
-
-// Connections go by the name in the TLS handshake where tls rules say so; what none of them names goes on
-// to where it was sent, and tcp rules without a port leave ports of TLS alone.
-func TestEnvoyTLSRules(t *testing.T) {
-	const yaml = `
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: default}
-spec: {clusterIP: 10.96.8.1, selector: {app: db}, ports: [{name: tcp, port: 5432}, {name: tls, port: 5443}, {name: https-alone, port: 5444}, {name: any, port: 5445}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: db, namespace: default}
-spec:
-  hosts: [DB.default.svc.cluster.local]
-  tcp: [{match: [{sourceNamespace: elsewhere}, {sourceLabels: {app: other}}], route: [{destination: {host: details}}]}, {route: [{destination: {host: ratings}}]}, {match: [{port: 5444}], route: [{destination: {host: details}}]}]
-  tls:
-  - match: [{sourceNamespace: elsewhere, sniHosts: ["*"]}]
-    route: [{destination: {host: details}}]
-  - match: [{port: 5443, sniHosts: ["Db.default.svc.cluster.local."]}]
-    route: [{destination: {host: reviews}}]
-  - match: [{port: 5445, sniHosts: ["*.any.test"]}]
-    route: [{destination: {host: reviews}}]
-`
-	res := translate(t, servicesYAML+"\n---\n"+yaml, Proxy{})
-	for _, c := range []struct{ port, sni, want string }{
-		{"5432", "", outbound("", "ratings")},
-		{"5443", "db.default.svc.cluster.local", outbound("", "reviews")},
-		{"5443", "DB.default.svc.cluster.local", outbound("", "reviews")},
-		{"5443", "other.example.com", "PassthroughCluster"},
-		{"5443", "", "PassthroughCluster"},
-		{"5444", "other.example.com", outbound("", "details")},
-		{"5445", "x.any.test", outbound("", "reviews")},
-		{"5445", "other.example.com", outbound("", "ratings")},
-	} {
-		t.Run(c.port+" "+c.sni, func(t *testing.T) {
-			t.Parallel()
-			s := serve(t, res, place{listener: "10.96.8.1_" + c.port, raw: true})
-			hello := []byte("no TLS at all")
-			if c.sni != "" {
-				hello = clientHello(t, c.sni)
-			}
-			conn, err := net.Dial("tcp", s.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if _, err := conn.Write(hello); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := io.ReadAll(conn); string(got) != c.want {
-				t.Errorf("went to %q (%v), want %q", got, err, c.want)
-			}
-		})
-	}
-}
-
-// clientHello gives the first bytes of a TLS connection.
-func clientHello(t *testing.T, sni string) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	defer server.Close()
-	go func() {
-		defer client.Close()
-		_ = tls.Client(client, &tls.Config{ServerName: sni}).Handshake() // it gets no answer
-	}()
-	hello := make([]byte, 1<<14)
-	n, err := server.Read(hello)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hello[:n]
-}
