@@ -48,8 +48,7 @@ func (v *view) searches(namespace string) bool {
 }
 
 // virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
-// does, within the scope, and reports what those that have the very name say of gateways that leads
-// nowhere. Others cover it by a wildcard, which is looked up for itself.
+// does, within the scope, and reports what leads nowhere in those that have the very name. Others cover it by a wildcard, which is looked up for itself.
 func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem) {
 	var out []*virtualService
 	var problems []model.Problem
@@ -62,7 +61,7 @@ func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem)
 		}
 		vs := newVirtualService(v.r, o)
 		if slices.Contains(vs.hosts, host) {
-			problems = append(problems, gatewayReferences(v.r, vs)...)
+			problems = append(problems, references(v.r, v.c.Namespace, vs)...)
 		}
 		if boundToMesh(vs.spec) {
 			out = append(out, vs)

@@ -40,7 +40,7 @@ func (vs *virtualService) hostFor(name string) string {
 
 // inForce finds, among the VirtualServices for a name, the first of which routes gives anything: one
 // that says nothing to this class hides no other. Those after it that name the same host are reported,
-// since sidecars do not merge them, and what leads to no gateway.
+// since sidecars do not merge them, and what leads nowhere.
 func (v *view) inForce(name string, says func(*virtualService) bool) []model.Problem {
 	candidates, problems := v.virtualServices(name)
 	for i, vs := range candidates {

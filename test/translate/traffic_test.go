@@ -94,6 +94,7 @@ func trafficCases() map[string]trafficCase {
 				{"A.Example.COM", "/", nil, 301, ""},
 				{"a.example.com.", "/", nil, 301, ""},
 				{"a.example.com:80", "/", nil, 301, ""},
+				{"a.example.com", "/", http.Header{"X-Forwarded-Proto": {"https"}}, 301, ""},
 				{"x.b.example.com", "/", nil, 301, ""},
 				{"unnamed.example.com", "/", nil, 301, ""},
 				{"open.test", "/", nil, 200, outbound("", "reviews")},
