@@ -36,7 +36,7 @@ func (e editor) name() string { return pick(e, editNames...) }
 
 func (e editor) host() string {
 	full := e.name() + "." + e.ns() + ".svc.cluster.local"
-	return pick(e, full, full, e.name(), "*.b.svc.cluster.local", "*.cluster.local", "other.example.com", "*.example.com", "*")
+	return pick(e, full, full, e.name(), "Web.B.svc.cluster.local.", "*.b.svc.cluster.local", "*.cluster.local", "other.example.com", "*.example.com", "*")
 }
 
 func (e editor) exportTo() []string {
@@ -78,9 +78,9 @@ func (e editor) object() *model.Object {
 
 func (e editor) service(ns string) *model.Object {
 	o := storetest.Service(ns, e.name(), pick(e, "172.16.0.1", "172.16.0.2", corev1.ClusterIPNone), corev1.ServicePort{
-		Name: pick(e, "http", "tcp", "tls", "x"), Port: pick(e, int32(80), 80, 8080),
+		Name: pick(e, "http", "grpc-web", "tcp", "tls", "x"), Port: pick(e, int32(80), 80, 8080),
 		TargetPort: pick(e, intstr.FromInt32(9000), intstr.FromString("named")),
-	}, corev1.ServicePort{Name: "grpc-2", Port: pick(e, int32(80), 7070)})
+	}, corev1.ServicePort{Name: "grpc-2", Port: pick(e, int32(80), 7070), Protocol: pick(e, corev1.ProtocolTCP, corev1.ProtocolUDP)})
 	if e.IntN(4) == 0 {
 		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
 	}
@@ -107,14 +107,14 @@ func (e editor) destination() *networking.Destination {
 }
 
 func (e editor) virtualService() *networking.VirtualService {
-	out := &networking.VirtualService{Hosts: []string{e.host(), e.host()}, ExportTo: e.exportTo(), Gateways: pick(e, nil, nil, []string{"mesh"}, []string{"web", "mesh"}, []string{"a/shop"})}
+	out := &networking.VirtualService{Hosts: []string{e.host(), e.host()}, ExportTo: e.exportTo(), Gateways: pick(e, nil, nil, []string{"mesh"}, []string{"web", "mesh"}, []string{"a/shop"}, []string{"web.a.svc.cluster.local", "./db"})}
 	for range 1 + e.IntN(2) {
 		rule := &networking.HTTPRoute{Route: []*networking.HTTPRouteDestination{
 			{Destination: e.destination(), Weight: 1}, {Destination: e.destination(), Weight: 2},
 		}}
 		if e.IntN(2) == 0 {
 			rule.Match = []*networking.HTTPMatchRequest{{
-				SourceLabels: pick(e, nil, map[string]string{"version": "v1"}), SourceNamespace: pick(e, "", "a"), Port: pick(e, uint32(0), 80),
+				SourceLabels: pick(e, nil, map[string]string{"version": "v1"}), SourceNamespace: pick(e, "", "a"), Gateways: pick(e, nil, nil, []string{"mesh"}, []string{"a/shop"}), Port: pick(e, uint32(0), 80),
 				Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/" + e.name()}},
 			}}
 		}
@@ -152,7 +152,7 @@ func (e editor) destinationRule() *networking.DestinationRule {
 
 func (e editor) sidecar() *networking.Sidecar {
 	out := &networking.Sidecar{Egress: []*networking.IstioEgressListener{{
-		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com")},
+		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com", "*/Shop.example.com.")},
 	}}}
 	if e.IntN(2) == 0 {
 		out.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": e.name()}}
@@ -167,8 +167,8 @@ func (e editor) gateway() *networking.Gateway {
 	out := &networking.Gateway{Selector: pick(e, nil, map[string]string{"app": e.name()})}
 	for range 1 + e.IntN(2) {
 		out.Servers = append(out.Servers, &networking.Server{
-			Port:  &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: "HTTP", Name: "x"},
-			Hosts: []string{pick(e, "*", "./*", "a/*", "*.example.com", "other.example.com")},
+			Port:  &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: pick(e, "HTTP", "HTTP", "GRPC-WEB"), Name: "x"},
+			Hosts: []string{pick(e, "*", "./*", "a/*", "*.Example.com.", "other.example.com")},
 			Tls:   pick(e, nil, nil, &networking.ServerTLSSettings{HttpsRedirect: true}), Bind: pick(e, "", "", "0.0.0.0"),
 		})
 	}

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -26,27 +28,44 @@ const (
 	filterFault     = "envoy.filters.http.fault"
 	filterGRPCStats = "envoy.filters.http.grpc_stats"
 	filterALPN      = "envoy.filters.http.set_filter_state"
+	filterGRPCWeb   = "envoy.filters.http.grpc_web"
 	filterRouter    = "envoy.filters.http.router"
 )
 
-func httpFilters(m *ir.HTTPConnectionManager) []*hcm.HttpFilter {
-	out := []*hcm.HttpFilter{
-		httpFilter(filterGRPCStats, &grpcstats.FilterConfig{
-			EmitFilterState:        true,
-			PerMethodStatSpecifier: &grpcstats.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
-		}),
+func httpFilters(filters []ir.HTTPFilter) []*hcm.HttpFilter {
+	out := make([]*hcm.HttpFilter, 0, len(filters))
+	for _, f := range filters {
+		name, config := httpFilter(f)
+		out = append(out, &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}})
 	}
-	if m.ClusterALPN {
-		out = append(out, httpFilter(filterALPN, clusterALPN()))
-	}
-	return append(out,
-		httpFilter(filterFault, &fault.HTTPFault{}),
-		httpFilter(filterCORS, &cors.Cors{}),
-		httpFilter(filterRouter, &router.Router{}))
+	return out
 }
 
-func httpFilter(name string, config proto.Message) *hcm.HttpFilter {
-	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}}
+func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
+	switch f.(type) {
+	case ir.GRPCStats:
+		return filterGRPCStats, &grpcstats.FilterConfig{
+			EmitFilterState:        true,
+			PerMethodStatSpecifier: &grpcstats.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
+		}
+	case ir.GRPCWeb:
+		return filterGRPCWeb, &grpcweb.GrpcWeb{}
+	case ir.ClusterALPN:
+		return filterALPN, clusterALPN()
+	case ir.FaultInjection:
+		return filterFault, &fault.HTTPFault{}
+	case ir.CrossOrigin:
+		return filterCORS, &cors.Cors{}
+	case ir.Router:
+		return filterRouter, &router.Router{}
+	}
+	panic(unknownFilter(f))
+}
+
+// unknownFilter is what a fault of this program says: the sets of filters are closed, and one that is
+// passed over may be the one that lets nobody in.
+func unknownFilter(f any) string {
+	return fmt.Sprintf("there is no message for filter %T of package ir", f)
 }
 
 // clusterALPN takes the protocols that a TLS connection upstream offers from the metadata of the

@@ -16,14 +16,17 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 	out := &hcm.HttpConnectionManager{
 		CodecType:         hcm.HttpConnectionManager_AUTO,
 		StatPrefix:        m.StatPrefix,
-		HttpFilters:       httpFilters(m),
+		HttpFilters:       httpFilters(m.Filters),
 		ServerName:        m.ServerName,
 		UseRemoteAddress:  wrapperspb.Bool(m.UseRemoteAddress),
 		StreamIdleTimeout: durationpb.New(0), // streams may be idle for as long as they like
 		UpgradeConfigs:    []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		Proxy_100Continue: true, // whether a client is to go on is the server's to say
 		NormalizePath:     wrapperspb.Bool(m.Path.Normalize),
 		MergeSlashes:      m.Path.MergeSlashes,
-		AccessLog:         accessLogs(m.AccessLog),
+		// "a.example." is "a.example" (RFC 1034) to routes, and to all that decides by host.
+		StripTrailingHostDot: true,
+		AccessLog:            accessLogs(m.AccessLog),
 	}
 	if m.Path.UnescapeSlashes {
 		out.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD

@@ -37,8 +37,8 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 	if l.UseOriginalDst {
 		out.UseOriginalDst = wrapperspb.Bool(true)
 	}
-	if l.TLSInspector != nil || l.HTTPInspector != nil {
-		out.ListenerFiltersTimeout = durationpb.New(l.InspectTimeout)
+	if l.InspectTimeout != nil {
+		out.ListenerFiltersTimeout = durationpb.New(*l.InspectTimeout)
 		out.ContinueOnListenerFiltersTimeout = true
 	}
 	for _, c := range l.Chains {
@@ -59,14 +59,17 @@ func listenerFilters(l *ir.Listener) []*listenerv3.ListenerFilter {
 			FilterDisabled: disabled,
 		})
 	}
-	if l.OriginalDst {
-		add("envoy.filters.listener.original_dst", &originaldst.OriginalDst{}, nil)
-	}
-	if l.TLSInspector != nil {
-		add("envoy.filters.listener.tls_inspector", &tlsinspector.TlsInspector{}, anyPort(l.TLSInspector.DisabledPorts))
-	}
-	if l.HTTPInspector != nil {
-		add("envoy.filters.listener.http_inspector", &httpinspector.HttpInspector{}, anyPort(l.HTTPInspector.DisabledPorts))
+	for _, f := range l.Filters {
+		switch f := f.(type) {
+		case ir.OriginalDst:
+			add("envoy.filters.listener.original_dst", &originaldst.OriginalDst{}, nil)
+		case ir.TLSInspector:
+			add("envoy.filters.listener.tls_inspector", &tlsinspector.TlsInspector{}, anyPort(f.DisabledPorts))
+		case ir.HTTPInspector:
+			add("envoy.filters.listener.http_inspector", &httpinspector.HttpInspector{}, anyPort(f.DisabledPorts))
+		default:
+			panic(unknownFilter(f))
+		}
 	}
 	return out
 }
@@ -95,16 +98,19 @@ func anyPort(ports []uint32) *listenerv3.ListenerFilterChainMatchPredicate {
 }
 
 func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
-	out := &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: chainMatch(c.Match)}
+	out := &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: chainMatch(c.Match), Metadata: configMetadata(c.Config)}
 	if c.TLS != nil {
 		out.TransportSocket = downstreamTLS(c.TLS)
 	}
-	switch {
-	case c.HTTP != nil:
-		out.Filters = []*listenerv3.Filter{httpConnectionManager(c.HTTP)}
-	case c.TCP != nil:
-		out.Filters = []*listenerv3.Filter{tcpProxy(c.TCP)}
-		out.Metadata = configMetadata(c.TCP.Config)
+	for _, f := range c.Filters {
+		switch f := f.(type) {
+		case *ir.HTTPConnectionManager:
+			out.Filters = append(out.Filters, httpConnectionManager(f))
+		case *ir.TCPProxy:
+			out.Filters = append(out.Filters, tcpProxy(f))
+		default:
+			panic(unknownFilter(f))
+		}
 	}
 	return out
 }

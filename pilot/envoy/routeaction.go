@@ -42,6 +42,8 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 			Cluster:         m.Cluster,
 			RuntimeFraction: &core.RuntimeFractionalPercent{DefaultValue: fraction(m.Share)},
 			TraceSampled:    wrapperspb.Bool(false),
+			// The copy has the host of the original, or a mirror with routes of its own would not know it.
+			DisableShadowHostSuffixAppend: true,
 		})
 	}
 	for _, h := range f.Hash {

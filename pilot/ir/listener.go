@@ -20,31 +20,22 @@ type Listener struct {
 	Direction      Direction
 	BindToPort     bool
 	UseOriginalDst bool // hand connections over to the listener of their original destination
-	OriginalDst    bool // restore the original destination before chains are matched
-	// TLSInspector and HTTPInspector look into the first bytes; nil leaves the inspector out.
-	TLSInspector  *Inspector
-	HTTPInspector *Inspector
-	// InspectTimeout bounds the inspectors; 0 waits without limit. When it passes, the
-	// connection goes on with what is known by then.
-	InspectTimeout time.Duration
+	Filters        []ListenerFilter
+	// InspectTimeout bounds filters that look into the first bytes, nil where there are none; 0 waits
+	// without limit. When it passes, the connection goes on with what is known by then.
+	InspectTimeout *time.Duration
 	Chains         []*FilterChain
 	Default        *FilterChain // for connections that no chain matches; nil refuses them
 	AccessLog      *AccessLog   // of connections that no chain took; nil for none
 }
 
-// Inspector configures a listener filter that sniffs.
-type Inspector struct {
-	// DisabledPorts are destination ports whose connections are not looked into, sorted.
-	DisabledPorts []uint32
-}
-
-// FilterChain is what is done with the connections that it matches: exactly one of HTTP and TCP.
+// FilterChain is what is done with the connections that it matches.
 type FilterChain struct {
-	Name  string
-	Match ChainMatch
-	TLS   *DownstreamTLS // terminates TLS; nil leaves the bytes as they are
-	HTTP  *HTTPConnectionManager
-	TCP   *TCPProxy
+	Name    string
+	Match   ChainMatch
+	TLS     *DownstreamTLS // terminates TLS; nil leaves the bytes as they are
+	Filters []NetworkFilter
+	Config  string // the object that it came from, as in Route.Config; "" for none
 }
 
 // ChainMatch selects connections; empty fields match every connection.
@@ -69,7 +60,6 @@ type TCPProxy struct {
 	Clusters   []WeightedCluster // one, or several with weights
 	Policy     TCPPolicy
 	AccessLog  *AccessLog
-	Config     string // the object that it came from, as in Route.Config; "" for none
 }
 
 // WeightedCluster is a share of traffic for a cluster. Headers apply to HTTP only.
@@ -102,11 +92,10 @@ type HTTPConnectionManager struct {
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
 	ServerName       string // the server header; "" passes the upstream's on
-	// ClusterALPN offers upstream the ALPN which the chosen cluster's metadata names.
-	ClusterALPN  bool
-	AcceptHTTP10 bool
-	Path         PathNormalization
-	AccessLog    *AccessLog
+	Filters          []HTTPFilter
+	AcceptHTTP10     bool
+	Path             PathNormalization
+	AccessLog        *AccessLog
 }
 
 // PathNormalization is what is done to a request's path before it is matched.

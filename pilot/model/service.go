@@ -31,8 +31,14 @@ func (p Protocol) IsHTTP() bool {
 	return p == ProtocolHTTP || p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
 }
 
-// IsHTTP2 tells whether the protocol is carried over HTTP/2 only.
-func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }
+// IsTLS tells whether connections of the protocol begin with a TLS handshake.
+func (p Protocol) IsTLS() bool { return p == ProtocolTLS || p == ProtocolHTTPS }
+
+// IsHTTP2 tells whether servers of the protocol speak HTTP/2. Clients of gRPC-Web may speak HTTP/1.1;
+// proxies translate it to gRPC.
+func (p Protocol) IsHTTP2() bool {
+	return p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
+}
 
 // Resolution tells how a service's endpoints are found.
 type Resolution uint8
@@ -92,14 +98,30 @@ func CompareServices(a, b *Service) int {
 	return cmp.Or(cmp.Compare(kubernetes(a), kubernetes(b)), a.Created.Compare(b.Created), a.Key.Compare(b.Key))
 }
 
-// PortByNumber gives the port with the number, or nil.
+// PortByNumber gives the port with the number that proxies serve, which is not of UDP, or nil. A number
+// may stand for two ports, one of UDP.
 func (s *Service) PortByNumber(n uint32) *ServicePort {
 	for i := range s.Ports {
-		if s.Ports[i].Port == n {
+		if s.Ports[i].Port == n && s.Ports[i].Protocol != ProtocolUDP {
 			return &s.Ports[i]
 		}
 	}
 	return nil
+}
+
+// OnlyPort gives the port that proxies serve where there is exactly one, else nil.
+func (s *Service) OnlyPort() *ServicePort {
+	var only *ServicePort
+	for i := range s.Ports {
+		if s.Ports[i].Protocol == ProtocolUDP {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = &s.Ports[i]
+	}
+	return only
 }
 
 // Health of an endpoint as the control plane knows it.

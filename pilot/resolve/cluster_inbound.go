@@ -45,39 +45,42 @@ func (b *clusterBuilder) inbound() {
 	}
 }
 
-// inboundPool applies the connection pool of the service's own DestinationRule, which also
-// limits what its workloads accept. Rules that select workloads are meant for clients only.
+// inboundPool applies the connection pool of the service's own DestinationRule, else the mesh's, which
+// also limits what its workloads accept. Rules that select workloads are meant for clients only.
 func (b *clusterBuilder) inboundPool(in InboundPort, cl *ir.Cluster) {
-	svc := b.r.Service(b.c.Namespace, in.Host)
-	if svc == nil {
-		return
+	var rule *destinationRule
+	if svc := b.r.Service(b.c.Namespace, in.Host); svc != nil {
+		clients := *b.c
+		clients.DestinationRules = nil
+		rule, _ = ruleFor(b.r, &clients, svc)
 	}
-	clients := *b.c
-	clients.DestinationRules = nil
-	rule, _ := ruleFor(b.r, &clients, svc)
-	if rule == nil || rule.policy.spec == nil {
-		return
-	}
-	cl.Metadata.Config = ConfigPath(rule.object.Key)
-	pool := policyFor(b.r, rule, "", in.Port).pool
-	if pool.object == nil || pool.object.Kind != model.KindDestinationRule {
-		return
+	if rule != nil && rule.policy.spec != nil {
+		cl.Metadata.Config = ConfigPath(rule.object.Key)
 	}
 	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), pool, in.Protocol, cl)
+	applyPool(b.r.Mesh(), policyFor(b.r, rule, "", in.Port).pool, in.Protocol, cl)
 	cl.HTTP.Version = version // how the workload is spoken to is the port's matter
 }
 
+// passthroughIdle is how long a connection to an unknown destination is kept without a request, as in
+// Istio: it may be one of very many.
+const passthroughIdle = 5 * time.Minute
+
 // passthrough adds the clusters for destinations that the mesh does not know, outbound and inbound.
 func (b *clusterBuilder) passthrough() {
-	b.add(&ir.Cluster{
-		Name: model.PassthroughCluster, Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster,
-		HTTP: ir.HTTPUpstream{Version: ir.UpstreamDownstream},
-	})
-	b.add(&ir.Cluster{
-		Name: model.InboundPassthroughCluster, Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster,
-		HTTP: ir.HTTPUpstream{Version: ir.UpstreamDownstream}, BindSources: b.inboundSources(),
-	})
+	b.add(b.passthroughCluster(model.PassthroughCluster, nil))
+	b.add(b.passthroughCluster(model.InboundPassthroughCluster, b.inboundSources()))
+}
+
+func (b *clusterBuilder) passthroughCluster(name string, sources []string) *ir.Cluster {
+	idle := passthroughIdle
+	cl := &ir.Cluster{
+		Name: name, Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster, BindSources: sources,
+		HTTP: ir.HTTPUpstream{Version: ir.UpstreamDownstream, IdleTimeout: &idle},
+	}
+	connectionBasics(b.r.Mesh(), cl)
+	applyPool(b.r.Mesh(), policyFor(b.r, nil, "", 0).pool, model.ProtocolAuto, cl)
+	return cl
 }
 
 func (b *clusterBuilder) inboundSources() []string {

@@ -26,8 +26,8 @@ type block[T any] struct {
 	field  string
 }
 
-// policyFor composes the policy: that of the rule, or of its port, where everything that the port
-// leaves out is unset; over it, block by block, that of the subset and of the subset's port.
+// policyFor composes the policy: that of the rule, and over it, block by block, that of the subset. The
+// settings of a port, of either, inherit nothing: what they leave out is unset.
 func policyFor(r Reader, d *destinationRule, subset string, port uint32) trafficPolicy {
 	var t trafficPolicy
 	if d != nil {
@@ -37,9 +37,11 @@ func policyFor(r Reader, d *destinationRule, subset string, port uint32) traffic
 			t.overlay(d.policy, d.policy.spec)
 		}
 		if s := d.subset(subset); s != nil {
-			t.overlay(s.policy, s.policy.spec)
 			if source, p := portSettings(s.policy, port); p != nil {
+				t = trafficPolicy{}
 				t.overlay(source, p)
+			} else {
+				t.overlay(s.policy, s.policy.spec)
 			}
 		}
 	}

@@ -39,15 +39,18 @@ func TestDestinationRuleLookup(t *testing.T) {
 		client string // namespace of the client; "client" if empty
 		want   time.Duration
 	}{
-		"none":                          {"", "", nothing},
-		"the client's namespace first":  {rule("client", "r", host, "1s", "") + rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 1 * time.Second},
-		"then the service's":            {rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 2 * time.Second},
-		"then the root namespace":       {rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
-		"no other namespace":            {rule("other", "r", host, "4s", ""), "", nothing},
-		"a short name is local":         {rule("client", "r", "a", "1s", "") + rule("server", "r", "a", "2s", ""), "", 2 * time.Second},
-		"exportTo hides":                {rule("server", "r", host, "2s", `, exportTo: ["."]`) + rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
-		"a wildcard matches":            {rule("client", "r", "*.server.svc.cluster.local", "1s", ""), "", 1 * time.Second},
-		"the most specific host counts": {rule("client", "a", "*.local", "1s", "") + rule("client", "b", "*.server.svc.cluster.local", "2s", ""), "", 2 * time.Second},
+		"none":                              {"", "", nothing},
+		"the client's namespace first":      {rule("client", "r", host, "1s", "") + rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 1 * time.Second},
+		"then the service's":                {rule("server", "r", host, "2s", "") + rule("istio-system", "r", host, "3s", ""), "", 2 * time.Second},
+		"then the root namespace":           {rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
+		"no other namespace":                {rule("other", "r", host, "4s", ""), "", nothing},
+		"a short name is local":             {rule("client", "r", "a", "1s", "") + rule("server", "r", "a", "2s", ""), "", 2 * time.Second},
+		"exportTo hides":                    {rule("server", "r", host, "2s", `, exportTo: ["."]`) + rule("istio-system", "r", host, "3s", ""), "", 3 * time.Second},
+		"case and a final dot mean nothing": {rule("client", "r", "A.Server.svc.Cluster.local.", "1s", ""), "", 1 * time.Second},
+		"nor in a short name":               {rule("server", "r", "A", "1s", ""), "", 1 * time.Second},
+		"nor in a wildcard":                 {rule("client", "r", "*.SERVER.svc.cluster.local.", "1s", ""), "", 1 * time.Second},
+		"a wildcard matches":                {rule("client", "r", "*.server.svc.cluster.local", "1s", ""), "", 1 * time.Second},
+		"the most specific host counts":     {rule("client", "a", "*.local", "1s", "") + rule("client", "b", "*.server.svc.cluster.local", "2s", ""), "", 2 * time.Second},
 		"a wildcard near beats a name far": {
 			rule("client", "r", "*.local", "1s", "") + rule("server", "r", host, "2s", ""), "",
 			1 * time.Second,

@@ -25,6 +25,19 @@ type gatewayServer struct {
 // serverHost is one entry of a server's hosts: ns/host, "." or "*" for the namespace.
 type serverHost struct{ namespace, host string }
 
+// newServerHost reads an entry of a Gateway of a namespace.
+func newServerHost(namespace, entry string) serverHost {
+	out := serverHost{"*", entry}
+	if ns, name, ok := strings.Cut(entry, "/"); ok {
+		out = serverHost{ns, name}
+	}
+	if out.namespace == "." {
+		out.namespace = namespace
+	}
+	out.host = model.CanonicalHost(out.host)
+	return out
+}
+
 // gatewayPort is all servers of one address and port; their hosts share one route configuration.
 type gatewayPort struct {
 	bind    string
@@ -35,7 +48,9 @@ type gatewayPort struct {
 
 // gatewayHost is what a virtual host of a gateway follows from.
 type gatewayHost struct {
-	name  string
+	name string
+	// port is that of the first server which offers the host, as clients know it.
+	port  uint32
 	rules []boundHost // by server, then by namespace and host
 	// redirect tells that a server which covers the host sends clients to HTTPS.
 	redirect bool
@@ -48,7 +63,7 @@ type boundHost struct {
 }
 
 func (h *gatewayHost) same(o *gatewayHost) bool {
-	return h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
+	return h.port == o.port && h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
 }
 
 // routes is the name of the port's route configuration: http.port, with the address where one
@@ -61,8 +76,12 @@ func (g *gatewayPort) routes() string {
 	return name
 }
 
-// public is the port as clients know it, that of the oldest server.
-func (g *gatewayPort) public() uint32 { return g.servers[0].spec.GetPort().GetNumber() }
+// grpcWeb tells whether one of the servers is of that protocol.
+func (g *gatewayPort) grpcWeb() bool {
+	return slices.ContainsFunc(g.servers, func(s gatewayServer) bool {
+		return strings.EqualFold(s.spec.GetPort().GetProtocol(), string(model.ProtocolGRPCWeb))
+	})
+}
 
 // gatewayPorts groups the servers of the Gateway objects that select the class by address and
 // port, and reports those that cannot be served.
@@ -145,14 +164,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTP2 or GRPC, until then the server is left out")
 	}
 	for j, h := range spec.GetHosts() {
-		host := serverHost{"*", h}
-		if ns, name, ok := strings.Cut(h, "/"); ok {
-			host = serverHost{ns, name}
-		}
-		if host.namespace == "." {
-			host.namespace = o.Namespace
-		}
-		host.host = model.CanonicalHost(host.host)
+		host := newServerHost(o.Namespace, h)
 		if !domainName(host.host) {
 			return fail(fmt.Sprintf(".hosts[%d]", j), model.SeverityError, model.ReasonInvalid, strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
 		}
@@ -169,15 +181,15 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 	name := listenerName(address, g.port)
 	return &ir.Listener{
 		Name: name, Address: address, Port: g.port, BindToPort: true, AccessLog: noRouteLog(r),
-		Chains: []*ir.FilterChain{{HTTP: &ir.HTTPConnectionManager{
+		Chains: []*ir.FilterChain{{Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:       "outbound_" + name + ";",
 			RouteConfigName:  g.routes(),
 			ClientCert:       ir.ClientCertSanitizeSet,
 			UseRemoteAddress: true,
 			ServerName:       serverName,
-			ClusterALPN:      true,
+			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
 			Path:             pathNormalization(r),
 			AccessLog:        accessLog(r),
-		}}},
+		})}},
 	}
 }

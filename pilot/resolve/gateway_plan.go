@@ -45,26 +45,30 @@ func (g *gatewayPort) takeHosts(r Reader, c *Class, server int) {
 	for _, bound := range r.BoundHosts(c.Namespace, s.name()) {
 		namespace, host, _ := strings.Cut(bound, "/")
 		for _, shared := range s.shares(namespace, host) {
-			h := g.host(shared)
+			h := g.host(shared, s)
 			h.rules = append(h.rules, boundHost{server, bound})
 			h.redirect = h.redirect || redirects
 		}
 	}
 	if redirects { // also what no VirtualService names
 		for _, own := range s.hosts {
-			g.host(own.host).redirect = true
+			g.host(own.host, s).redirect = true
 		}
 	}
 }
 
-func (g *gatewayPort) host(name string) *gatewayHost {
+// host gives the virtual host of a name, which a server offers.
+func (g *gatewayPort) host(name string, s *gatewayServer) *gatewayHost {
 	h := g.hosts[name]
 	if h == nil {
-		h = &gatewayHost{name: name}
+		h = &gatewayHost{name: name, port: s.number()}
 		g.hosts[name] = h
 	}
 	return h
 }
+
+// number is the port of the server as clients know it.
+func (s *gatewayServer) number() uint32 { return s.spec.GetPort().GetNumber() }
 
 // name gives the Gateway as VirtualServices name it.
 func (s *gatewayServer) name() string { return s.gateway.Namespace + "/" + s.gateway.Name }
@@ -72,21 +76,28 @@ func (s *gatewayServer) name() string { return s.gateway.Namespace + "/" + s.gat
 // shares gives the hosts that the server and a host of a namespace's VirtualService both cover, the
 // narrower of each pair, sorted.
 func (s *gatewayServer) shares(namespace, host string) []string {
-	if !domainName(host) {
-		return nil
-	}
 	var out []string
 	for _, own := range s.hosts {
-		switch {
-		case own.namespace != "*" && own.namespace != namespace:
-		case model.HostCovers(own.host, host):
-			out = append(out, host)
-		case model.HostCovers(host, own.host):
-			out = append(out, own.host)
+		if shared := own.shared(namespace, host); shared != "" {
+			out = append(out, shared)
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// shared gives the narrower of an entry and a host of a namespace's VirtualService where one covers the
+// other, else "".
+func (h serverHost) shared(namespace, host string) string {
+	switch {
+	case h.namespace != "*" && h.namespace != namespace, !domainName(host):
+		return ""
+	case model.HostCovers(h.host, host):
+		return host
+	case model.HostCovers(host, h.host):
+		return h.host
+	}
+	return ""
 }
 
 // Routes gives the names of the route configurations, in order; each has a listener.
@@ -112,7 +123,7 @@ func (p *GatewayPlan) Listener(r Reader, route string) *ir.Listener {
 // SameListener tells whether the listener of a route configuration is as in another plan.
 func (p *GatewayPlan) SameListener(other *GatewayPlan, route string) bool {
 	a, b := p.ports[route], other.ports[route]
-	return a != nil && b != nil && a.bind == b.bind && a.port == b.port
+	return a != nil && b != nil && a.bind == b.bind && a.port == b.port && a.grpcWeb() == b.grpcWeb()
 }
 
 // Hosts gives the hosts with a virtual host in a route configuration, in order; the only one of a port
@@ -146,7 +157,7 @@ func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
 }
 
 func sameServer(a, b gatewayServer) bool {
-	return a.gateway.Key == b.gateway.Key && a.spec.GetPort().GetNumber() == b.spec.GetPort().GetNumber()
+	return a.gateway.Key == b.gateway.Key && a.number() == b.number()
 }
 
 // VirtualHost makes one of the Hosts of a route configuration: the rules of all VirtualServices that
@@ -154,19 +165,20 @@ func sameServer(a, b gatewayServer) bool {
 func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
 	g := p.ports[route]
 	if host == fallbackRoute {
-		return &ir.VirtualHost{Name: hostPort("blackhole", g.public()), Domains: []string{"*"}}, nil
+		return &ir.VirtualHost{Name: hostPort("blackhole", g.servers[0].number()), Domains: []string{"*"}}, nil
 	}
 	h := g.hosts[host]
-	out := &ir.VirtualHost{Name: hostPort(host, g.public()), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
+	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
 	var problems []model.Problem
 	for i := range g.servers {
 		server := &g.servers[i]
 		for _, o := range p.bound(r, server, i, h) {
+			vs := newVirtualService(r, o)
 			s := &ruleSet{
-				view: view{r, p.class, &scope{}}, vs: newVirtualService(r, o), port: server.spec.GetPort().GetNumber(), gateways: []string{server.name()},
+				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
 			}
 			out.Routes = append(out.Routes, s.httpRoutes()...)
-			problems = append(problems, s.problems...)
+			problems = slices.Concat(problems, s.problems, references(r, p.class.Namespace, vs))
 		}
 	}
 	// A rule for every request would hide those of the VirtualServices after it.

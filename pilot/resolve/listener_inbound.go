@@ -22,6 +22,7 @@ type inbound struct {
 	protocol model.Protocol
 	mtls     ir.MTLSMode
 	cluster  string
+	stats    string                 // prefix of the statistics of requests
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
 }
@@ -29,34 +30,35 @@ type inbound struct {
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
 // for the rest.
 func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
-	port := inboundPort(r)
+	port, timeout := inboundPort(r), inspectTimeout(r)
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
-		BindToPort: true, OriginalDst: true, AccessLog: noRouteLog(r),
-		TLSInspector: &ir.Inspector{}, HTTPInspector: &ir.Inspector{},
-		InspectTimeout: inspectTimeout(r),
+		BindToPort: true, InspectTimeout: &timeout, AccessLog: noRouteLog(r),
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
-			Name:  model.VirtualInboundListener + "-blackhole",
-			Match: ir.ChainMatch{DestinationPort: port},
-			TCP:   tcpTo(r, model.BlackHoleCluster),
+			Name:    model.VirtualInboundListener + "-blackhole",
+			Match:   ir.ChainMatch{DestinationPort: port},
+			Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
 		}},
 	}
 	ports, problems := inboundTargets(r, c)
+	var tls ir.TLSInspector
+	var http ir.HTTPInspector
 	for _, in := range ports {
 		out.Chains = append(out.Chains, inboundChains(r, in)...)
 		if in.port == 0 {
 			continue
 		}
 		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto {
-			out.TLSInspector.DisabledPorts = append(out.TLSInspector.DisabledPorts, in.port)
+			tls.DisabledPorts = append(tls.DisabledPorts, in.port)
 		}
 		if in.protocol != model.ProtocolAuto {
-			out.HTTPInspector.DisabledPorts = append(out.HTTPInspector.DisabledPorts, in.port)
+			http.DisabledPorts = append(http.DisabledPorts, in.port)
 		}
 	}
-	slices.Sort(out.TLSInspector.DisabledPorts)
-	slices.Sort(out.HTTPInspector.DisabledPorts)
+	slices.Sort(tls.DisabledPorts)
+	slices.Sort(http.DisabledPorts)
+	out.Filters = []ir.ListenerFilter{ir.OriginalDst{}, tls, http}
 	return out, problems
 }
 
@@ -103,6 +105,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 	return inbound{
 		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort),
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
+		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
 	}
@@ -111,7 +114,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 func otherInbound(r Reader, c *Class, port uint32) inbound {
 	return inbound{
 		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port),
-		cluster: model.InboundPassthroughCluster,
+		cluster: model.InboundPassthroughCluster, stats: model.InboundPassthroughCluster,
 		names: func(http bool) string {
 			if http {
 				return model.VirtualInboundListener + "-catchall-http"
@@ -188,9 +191,9 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {
-			chain.HTTP = inboundHTTP(r, in)
+			chain.Filters = terminal(inboundHTTP(r, in))
 		} else {
-			chain.TCP = tcpTo(r, in.cluster)
+			chain.Filters = terminal(tcpTo(r, in.cluster))
 		}
 		out = append(out, chain)
 	}
@@ -201,10 +204,11 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
 	return &ir.HTTPConnectionManager{
-		StatPrefix: "inbound_" + listenerName(wildcardIPv4, in.port) + ";",
+		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
+		Filters:    httpFilters(grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),

@@ -25,11 +25,11 @@ func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 		Chains: []*ir.FilterChain{
 			{
 				// Connections to the port itself would go round in circles.
-				Name:  model.VirtualOutboundListener + "-blackhole",
-				Match: ir.ChainMatch{DestinationPort: port},
-				TCP:   tcpTo(r, model.BlackHoleCluster),
+				Name:    model.VirtualOutboundListener + "-blackhole",
+				Match:   ir.ChainMatch{DestinationPort: port},
+				Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
 			},
-			{Name: model.VirtualOutboundListener + "-catchall-tcp", TCP: tcpTo(r, unknownCluster(scope))},
+			{Name: model.VirtualOutboundListener + "-catchall-tcp", Filters: terminal(tcpTo(r, unknownCluster(scope)))},
 		},
 	}
 }
@@ -69,28 +69,39 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	}
 	if o.routes != "" {
 		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
-		out.HTTPInspector = &ir.Inspector{}
-		out.InspectTimeout = inspectTimeout(b.r)
 	}
-	if o.routes != "" || slices.ContainsFunc(out.Chains, needsSNI) {
-		out.TLSInspector = &ir.Inspector{}
-	}
+	b.inspect(o, out)
 	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
-		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", TCP: tcpTo(b.r, unknownCluster(b.scope))}
+		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", Filters: terminal(tcpTo(b.r, unknownCluster(b.scope)))}
 	}
 	return out
+}
+
+// inspect looks into the first bytes where chains are chosen by what is in them. Only HTTP is waited
+// for with a limit: a client of TLS speaks first.
+func (b *outboundBuilder) inspect(o *outbound, l *ir.Listener) {
+	if o.routes == "" && !slices.ContainsFunc(l.Chains, needsSNI) {
+		return
+	}
+	var timeout time.Duration
+	l.Filters = []ir.ListenerFilter{ir.TLSInspector{}}
+	if o.routes != "" {
+		l.Filters = append(l.Filters, ir.HTTPInspector{})
+		timeout = inspectTimeout(b.r)
+	}
+	l.InspectTimeout = &timeout
 }
 
 func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 	return &ir.FilterChain{
 		Match: ir.ChainMatch{TransportProtocol: ir.TransportRaw, ApplicationProtocols: plaintextHTTP},
-		HTTP: &ir.HTTPConnectionManager{
+		Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:      "outbound_" + o.name() + ";",
 			RouteConfigName: o.routes,
-			ClusterALPN:     true,
+			Filters:         httpFilters(append(grpcWeb(o.grpcWeb), clusterALPN())...),
 			Path:            pathNormalization(b.r),
 			AccessLog:       accessLog(b.r),
-		},
+		}),
 	}
 }
 

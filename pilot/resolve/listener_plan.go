@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,14 @@ type servicePort struct {
 	port    *model.ServicePort
 }
 
+// same tells whether both are equal; those of a plan may be copies.
+func (sp servicePort) same(o servicePort) bool {
+	return sp == o || sp.port != nil && o.port != nil && *sp.port == *o.port && sameService(sp.service, o.service)
+}
+
+// sameService tells whether two services are equal. Most are one, but a scope has some cut down.
+func sameService(a, b *model.Service) bool { return a == b || reflect.DeepEqual(a, b) }
+
 // outbound is what shares one address and port on the way out. HTTP services of a port share the
 // wildcard address, where the host name of the request decides; all else has an address of its
 // own, or the port for itself.
@@ -24,6 +33,8 @@ type outbound struct {
 	port    uint32
 	// routes names the route configuration of HTTP traffic; "" where there is none.
 	routes string
+	// grpcWeb tells that a service behind routes speaks gRPC-Web.
+	grpcWeb bool
 	// sniff tells that a lone service of unknown protocol is behind routes.
 	sniff bool
 	// tcp are the services that take what is not HTTP: one, or several that SNI tells apart.
@@ -86,6 +97,7 @@ func (p *planner) add(sp servicePort) {
 	case protocol.IsHTTP():
 		if o := p.at(sp, wildcard(p.c)); o != nil {
 			o.routes = portName(sp.port.Port)
+			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
 		}
 		return
 	}
@@ -131,8 +143,7 @@ func (p *planner) addTCP(o *outbound, sp servicePort) {
 
 // bySNI tells whether the name in the TLS handshake can tell a service apart on the wildcard address.
 func bySNI(o *outbound, sp servicePort) bool {
-	tls := sp.port.Protocol == model.ProtocolTLS || sp.port.Protocol == model.ProtocolHTTPS
-	return tls && (o.address == wildcardIPv4 || o.address == wildcardIPv6)
+	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6)
 }
 
 // addresses gives the IPs at which a service that is no HTTP service is reached: cluster IPs,

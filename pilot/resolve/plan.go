@@ -114,7 +114,7 @@ func (p *Plan) ChangedHosts(old *Plan) []string {
 		case len(a) == 0 || b[0].Hostname < a[0].Hostname:
 			out, b = append(out, b[0].Hostname), b[1:]
 		default:
-			if a[0] != b[0] {
+			if !sameService(a[0], b[0]) {
 				out = append(out, a[0].Hostname)
 			}
 			a, b = a[1:], b[1:]
@@ -183,7 +183,7 @@ func (p *Plan) SameScope(other *Plan) bool { return p.scope.allowAny == other.sc
 // SameListener tells whether a listener has the same services as in another plan.
 func (p *Plan) SameListener(other *Plan, name string) bool {
 	a, b := p.listeners[name], other.listeners[name]
-	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && slices.Equal(a.tcp, b.tcp) && p.SameScope(other)
+	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && slices.EqualFunc(a.tcp, b.tcp, servicePort.same) && p.SameScope(other)
 }
 
 // Listener makes one of the Listeners.
@@ -225,7 +225,7 @@ func (p *Plan) SameHost(other *Plan, route, host string) bool {
 		return p.scope.allowAny == other.scope.allowAny
 	}
 	a, b := p.routes[route], other.routes[route]
-	return a != nil && b != nil && a.port == b.port && a.find(host) == b.find(host)
+	return a != nil && b != nil && a.port == b.port && a.find(host).same(b.find(host))
 }
 
 // find gives the service's port behind a virtual host; none for one of no service.
@@ -253,7 +253,9 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	case sp.service != nil:
 		return b.serviceHost(sp), b.problems
 	case host == FallbackHost:
-		return fallback(p.scope), nil
+		// Nothing else looks up what names every host, since a service is among those.
+		_, problems := b.virtualServices(host)
+		return fallback(p.scope), problems
 	}
 	return b.otherHost(host), b.problems
 }

@@ -31,22 +31,23 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 		Domains:      b.domains(sp.service),
 		AttemptCount: true,
 	}
-	if out.Routes = b.routes(sp.service.Hostname, anyVirtualService); len(out.Routes) == 0 {
+	if out.Routes = b.routes(sp.service.Hostname, func(*virtualService) bool { return true }); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
 	}
 	return out
 }
 
-// otherHost gives the virtual host of a name that no service has, or nil where no rule applies here.
+// otherHost gives the virtual host of a name that no service has, or nil where no rule applies here. What
+// covers the name by a wildcard has a virtual host of its own, unless a Sidecar lets only this name pass.
 func (b *routeBuilder) otherHost(host string) *ir.VirtualHost {
-	routes := b.routes(host, func(vs *virtualService) bool { return slices.Contains(vs.hosts, host) })
+	routes := b.routes(host, func(vs *virtualService) bool {
+		return b.scope.egress != nil || slices.Contains(vs.hosts, host)
+	})
 	if len(routes) == 0 {
 		return nil
 	}
 	return &ir.VirtualHost{Name: hostPort(host, b.port), Domains: []string{host}, Routes: routes, AttemptCount: true}
 }
-
-func anyVirtualService(*virtualService) bool { return true }
 
 // routes gives the routes of the VirtualService in force for a host: of those that count the first that
 // has a rule for the class.

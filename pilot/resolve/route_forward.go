@@ -142,8 +142,8 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 	port := d.GetPort().GetNumber()
 	if port == 0 {
 		port = s.port
-		if svc != nil && len(svc.Ports) == 1 {
-			port = svc.Ports[0].Port
+		if svc != nil && svc.OnlyPort() != nil {
+			port = svc.OnlyPort().Port
 		}
 	}
 	t := target{cluster: model.ClusterName("outbound", port, d.GetSubset(), host), service: svc, subset: d.GetSubset()}
@@ -171,7 +171,7 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 // mirrors translates the old field and the new one. No percentage means all requests.
 func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror, bool) {
 	policies := rule.GetMirrors()
-	at := func(i int) string { return fmt.Sprintf("%s.mirrors[%d]", field, i) }
+	at := func(i int, part string) string { return fmt.Sprintf("%s.mirrors[%d].%s", field, i, part) }
 	if len(policies) == 0 && rule.GetMirror() != nil {
 		p := rule.GetMirrorPercentage()
 		//lint:ignore SA1019 users still write it
@@ -179,18 +179,20 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror
 			p = &networking.Percent{Value: float64(old.GetValue())}
 		}
 		policies = []*networking.HTTPMirrorPolicy{{Destination: rule.GetMirror(), Percentage: p}}
-		at = func(int) string { return field + ".mirror" }
+		at = func(_ int, part string) string {
+			return field + "." + map[string]string{"destination": "mirror", "percentage": "mirrorPercentage"}[part]
+		}
 	}
 	var out []ir.Mirror
 	for i, p := range policies {
 		share := ir.FractionAll
 		if p.GetPercentage() != nil {
 			var ok bool
-			if share, ok = s.share(at(i)+".percentage", p.GetPercentage()); !ok {
+			if share, ok = s.share(at(i, "percentage"), p.GetPercentage()); !ok {
 				return nil, false
 			}
 		}
-		t, ok := s.destination(at(i), p.GetDestination())
+		t, ok := s.destination(at(i, "destination"), p.GetDestination())
 		if !ok {
 			return nil, false
 		}

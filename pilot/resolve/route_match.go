@@ -11,9 +11,54 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// match translates what of a match the request decides; not ok means that it is broken. A nil
-// match takes every request.
-func (s *ruleSet) match(field string, m *networking.HTTPMatchRequest) (ir.RouteMatch, bool) {
+// match translates what of a match the request decides: it holds where one of those does that are given.
+// Not ok means that it is broken. A nil match takes every request.
+func (s *ruleSet) match(field string, m *networking.HTTPMatchRequest) ([]ir.RouteMatch, bool) {
+	one, ok := s.oneMatch(field, m)
+	if !ok {
+		return nil, false
+	}
+	out := withAbsent(one)
+	if len(out) > maxAlternatives {
+		s.invalid(field+".withoutHeaders", "more than three of the values match an empty header too; write several matches, until then this one is left out")
+		return nil, false
+	}
+	return out, true
+}
+
+// maxAlternatives bounds the routes that one match gives.
+const maxAlternatives = 8
+
+// withAbsent gives a match, and for each header that is not to have a value the same without that header
+// at all. It is said apart where the value may be empty: Envoy then takes a missing header for one that
+// has the value, and has no other way to say "missing, or another value".
+func withAbsent(m ir.RouteMatch) []ir.RouteMatch {
+	out := []ir.RouteMatch{m}
+	for i, h := range m.Headers {
+		if !h.Invert || !matchesEmpty(h.Value) || len(out) > maxAlternatives {
+			continue
+		}
+		for _, other := range slices.Clone(out) {
+			other.Headers = slices.Clone(other.Headers)
+			other.Headers[i].Value = ir.StringMatch{Kind: ir.MatchPresent}
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// matchesEmpty tells whether a value that is compared may be empty.
+func matchesEmpty(m ir.StringMatch) bool {
+	switch m.Kind {
+	case ir.MatchExact:
+		return m.Value == ""
+	case ir.MatchRegex:
+		return regexp.MustCompile(m.Value).MatchString("")
+	}
+	return false
+}
+
+func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) (ir.RouteMatch, bool) {
 	var out ir.RouteMatch
 	if m == nil {
 		return out, true
@@ -99,8 +144,8 @@ func (s *ruleSet) headerMatches(to []ir.HeaderMatch, field string, from map[stri
 	return to, true
 }
 
-// stringMatch translates a match; one that says nothing, or the regular expression "*", holds for
-// every value that is present.
+// stringMatch translates a match; one that says nothing, or one of the regular expressions "*" and ".*",
+// holds for every value that is present.
 func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) (ir.StringMatch, bool) {
 	switch v := m.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
@@ -112,7 +157,7 @@ func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) (ir.Strin
 		}
 		return ir.StringMatch{Kind: ir.MatchPrefix, Value: v.Prefix}, s.matchValue(field+".prefix", v.Prefix)
 	case *networking.StringMatch_Regex:
-		if v.Regex == "*" {
+		if v.Regex == "*" || v.Regex == ".*" {
 			return ir.StringMatch{Kind: ir.MatchPresent}, true
 		}
 		return ir.StringMatch{Kind: ir.MatchRegex, Value: v.Regex}, s.regex(field+".regex", v.Regex)

@@ -61,7 +61,7 @@ func (s *ruleSet) httpRule(field string, rule *networking.HTTPRoute) []*ir.Route
 		if !s.applies(m) {
 			continue
 		}
-		match, ok := s.match(fmt.Sprintf("%s.match[%d]", field, i), m)
+		matches, ok := s.match(fmt.Sprintf("%s.match[%d]", field, i), m)
 		if !ok {
 			continue
 		}
@@ -70,14 +70,16 @@ func (s *ruleSet) httpRule(field string, rule *networking.HTTPRoute) []*ir.Route
 				return nil
 			}
 		}
-		route := *action
-		route.Match = match
-		route.StatPrefix = m.GetStatPrefix()
-		if m.GetName() != "" {
-			route.Name = joinNames(rule.GetName(), m.GetName())
+		for _, match := range matches {
+			route := *action
+			route.Match = match
+			route.StatPrefix = m.GetStatPrefix()
+			if m.GetName() != "" {
+				route.Name = joinNames(rule.GetName(), m.GetName())
+			}
+			out = append(out, &route)
 		}
-		out = append(out, &route)
-		if catchAll(&route) {
+		if catchAll(out[len(out)-1]) {
 			break
 		}
 	}

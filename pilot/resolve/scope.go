@@ -46,29 +46,58 @@ func newScope(r Reader, c *Class) *scope {
 	return s
 }
 
-// take finds the services that the egress hosts name, and those to which the VirtualServices among
-// the hosts lead.
+// take finds the services that the egress hosts name, and of those to which the VirtualServices among
+// the hosts lead the ports that they lead to.
 func (s *scope) take(r Reader, c *Class) {
 	for _, svc := range s.egress.services(r, c) {
 		if s.egress.allowService(svc) {
 			s.services[svc.Hostname] = svc
 		}
 	}
+	led := map[string][]uint32{}
 	for _, o := range s.egress.virtualServices(r, c) {
 		vs := o.Spec.(*networking.VirtualService)
-		if !boundToMesh(vs) || !s.egress.allowVirtualService(o, vs, r.Domain()) {
+		if !boundToMesh(vs) || len(s.egress.hostsOf(r, o)) == 0 {
 			continue
 		}
-		for _, host := range destinationHosts(vs) {
-			full := model.ResolveHost(host, o.Namespace, r.Domain())
-			if _, ok := s.services[full]; ok {
-				continue
-			}
-			if svc := r.Service(c.Namespace, full); svc != nil {
-				s.services[full] = svc
+		for _, d := range destinations(c, o) {
+			host := model.ResolveHost(d.GetHost(), o.Namespace, r.Domain())
+			if _, ok := s.services[host]; !ok && host != "" {
+				led[host] = append(led[host], d.GetPort().GetNumber())
 			}
 		}
 	}
+	for host, ports := range led {
+		svc := r.Service(c.Namespace, host)
+		if svc == nil {
+			continue
+		}
+		if svc = withPorts(svc, ports); svc != nil {
+			s.services[host] = svc
+		}
+	}
+}
+
+// withPorts gives a service with some of its ports alone, or nil where it has none of them; 0 among the
+// numbers stands for all.
+func withPorts(svc *model.Service, numbers []uint32) *model.Service {
+	if slices.Contains(numbers, 0) {
+		return svc
+	}
+	out := *svc
+	out.Ports = nil
+	for _, p := range svc.Ports {
+		if slices.Contains(numbers, p.Port) {
+			out.Ports = append(out.Ports, p)
+		}
+	}
+	switch len(out.Ports) {
+	case 0:
+		return nil
+	case len(svc.Ports):
+		return svc
+	}
+	return &out
 }
 
 // list gives the services of the scope, one a hostname, sorted by hostname.
@@ -81,7 +110,7 @@ func (s *scope) list(r Reader, c *Class) []*model.Service {
 	return out
 }
 
-// hosts gives the hosts of the scope's VirtualServices.
+// hosts gives the hosts of VirtualServices that are in the scope.
 func (s *scope) hosts(r Reader, c *Class) []string {
 	if s.egress == nil {
 		return r.VirtualServiceHosts(c.Namespace)
@@ -89,11 +118,8 @@ func (s *scope) hosts(r Reader, c *Class) []string {
 	var out []string
 	for _, o := range s.egress.virtualServices(r, c) {
 		vs := o.Spec.(*networking.VirtualService)
-		if !boundToMesh(vs) || !s.egress.allowVirtualService(o, vs, r.Domain()) {
-			continue
-		}
-		for _, host := range vs.GetHosts() {
-			out = append(out, model.ResolveHost(host, o.Namespace, r.Domain()))
+		if boundToMesh(vs) {
+			out = append(out, s.egress.hostsOf(r, o)...)
 		}
 	}
 	slices.Sort(out)
@@ -110,32 +136,61 @@ func meshAllowsAny(r Reader) bool {
 	return p == nil || p.GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY
 }
 
-// destinationHosts lists every host that a VirtualService sends to, as written.
-func destinationHosts(vs *networking.VirtualService) []string {
-	var out []string
-	add := func(d *networking.Destination) {
-		if h := d.GetHost(); h != "" {
-			out = append(out, h)
+// destinations lists where the rules of a VirtualService that are for a class of sidecars send to.
+func destinations(c *Class, o *model.Object) []*networking.Destination {
+	var out []*networking.Destination
+	vs := o.Spec.(*networking.VirtualService)
+	for _, rule := range vs.GetHttp() {
+		if !concerns(c, rule.GetMatch()) {
+			continue
+		}
+		for _, d := range rule.GetRoute() {
+			out = append(out, d.GetDestination())
+		}
+		if m := rule.GetMirror(); m != nil {
+			out = append(out, m)
+		}
+		for _, m := range rule.GetMirrors() {
+			out = append(out, m.GetDestination())
 		}
 	}
-	for _, h := range vs.GetHttp() {
-		for _, d := range h.GetRoute() {
-			add(d.GetDestination())
-		}
-		add(h.GetMirror())
-		for _, m := range h.GetMirrors() {
-			add(m.GetDestination())
+	for _, rule := range vs.GetTcp() {
+		if concerns(c, rule.GetMatch()) {
+			out = append(out, routeDestinations(rule.GetRoute())...)
 		}
 	}
-	for _, t := range vs.GetTcp() {
-		for _, d := range t.GetRoute() {
-			add(d.GetDestination())
-		}
-	}
-	for _, t := range vs.GetTls() {
-		for _, d := range t.GetRoute() {
-			add(d.GetDestination())
+	for _, rule := range vs.GetTls() {
+		if concerns(c, rule.GetMatch()) {
+			out = append(out, routeDestinations(rule.GetRoute())...)
 		}
 	}
 	return out
+}
+
+func routeDestinations(routes []*networking.RouteDestination) []*networking.Destination {
+	out := make([]*networking.Destination, len(routes))
+	for i, d := range routes {
+		out[i] = d.GetDestination()
+	}
+	return out
+}
+
+// sourced is what matches of all protocols say of the client.
+type sourced interface {
+	GetGateways() []string
+	GetSourceNamespace() string
+	GetSourceLabels() map[string]string
+}
+
+// concerns tells whether one of a rule's matches may be for the class; none is for everyone.
+func concerns[M sourced](c *Class, matches []M) bool {
+	return len(matches) == 0 || slices.ContainsFunc(matches, func(m M) bool {
+		if g := m.GetGateways(); len(g) > 0 && !slices.Contains(g, model.MeshGateway) {
+			return false
+		}
+		if ns := m.GetSourceNamespace(); ns != "" && ns != c.Namespace {
+			return false
+		}
+		return len(m.GetSourceLabels()) == 0 || c.hasSourceLabels(model.LabelSet(m.GetSourceLabels()))
+	})
 }

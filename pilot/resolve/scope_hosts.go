@@ -98,22 +98,33 @@ func (e egressHosts) namespaces() (names []string, all bool) {
 }
 
 func (e egressHosts) allowService(svc *model.Service) bool {
-	hit := func(h egressHost) bool {
-		return (h.namespace == "*" || h.namespace == svc.Namespace) && model.HostCovers(h.host, svc.Hostname)
-	}
-	return slices.ContainsFunc(e.allow, hit) && !slices.ContainsFunc(e.exclude, hit)
+	return e.allowHost(svc.Namespace, svc.Hostname)
 }
 
-// allowVirtualService matches in both directions: a VirtualService for *.example.com is seen
-// through an egress host a.example.com as well.
-func (e egressHosts) allowVirtualService(o *model.Object, vs *networking.VirtualService, domain string) bool {
-	return slices.ContainsFunc(vs.GetHosts(), func(host string) bool {
-		full := model.ResolveHost(host, o.Namespace, domain)
-		named := func(h egressHost) bool { return h.namespace == "*" || h.namespace == o.Namespace }
-		return slices.ContainsFunc(e.allow, func(h egressHost) bool {
-			return named(h) && (model.HostCovers(h.host, full) || model.HostCovers(full, h.host))
-		}) && !slices.ContainsFunc(e.exclude, func(h egressHost) bool {
-			return named(h) && model.HostCovers(h.host, full)
-		})
-	})
+// hostsOf gives the hosts of a VirtualService that the egress hosts let pass. Of a wildcard on either
+// side it is the narrower of both: *.example.com is seen as a.example.com where that alone is let pass.
+func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
+	var out []string
+	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
+		full := model.ResolveHost(host, o.Namespace, r.Domain())
+		for _, h := range e.allow {
+			shared := full
+			if !model.HostCovers(h.host, full) {
+				shared = h.host
+			}
+			if model.HostCovers(full, shared) && e.allowHost(o.Namespace, shared) {
+				out = append(out, shared)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// allowHost tells whether a host of a service or VirtualService of a namespace is let pass.
+func (e egressHosts) allowHost(namespace, host string) bool {
+	hit := func(h egressHost) bool {
+		return (h.namespace == "*" || h.namespace == namespace) && model.HostCovers(h.host, host)
+	}
+	return slices.ContainsFunc(e.allow, hit) && !slices.ContainsFunc(e.exclude, hit)
 }

@@ -1,9 +1,8 @@
 package resolve
 
 import (
+	"slices"
 	"strings"
-
-	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -49,17 +48,24 @@ func (v *view) searches(namespace string) bool {
 }
 
 // virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
-// does, within the scope.
-func (v *view) virtualServices(host string) []*virtualService {
+// does, within the scope, and reports what leads nowhere in those that have the very name. Others cover it by a wildcard, which is looked up for itself.
+func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem) {
 	var out []*virtualService
+	var problems []model.Problem
 	if v.scope.egress != nil {
 		v.r.Note(factEgress)
 	}
 	for _, o := range v.r.VirtualServices(v.c.Namespace, host) {
-		spec := o.Spec.(*networking.VirtualService)
-		if boundToMesh(spec) && (v.scope.egress == nil || v.scope.egress.allowVirtualService(o, spec, v.r.Domain())) {
-			out = append(out, newVirtualService(v.r, o))
+		if v.scope.egress != nil && !v.scope.egress.allowHost(o.Namespace, host) {
+			continue
+		}
+		vs := newVirtualService(v.r, o)
+		if slices.Contains(vs.hosts, host) {
+			problems = append(problems, references(v.r, v.c.Namespace, vs)...)
+		}
+		if boundToMesh(vs.spec) {
+			out = append(out, vs)
 		}
 	}
-	return out
+	return out, problems
 }

@@ -40,16 +40,15 @@ func (vs *virtualService) hostFor(name string) string {
 
 // inForce finds, among the VirtualServices for a name, the first of which routes gives anything: one
 // that says nothing to this class hides no other. Those after it that name the same host are reported,
-// since sidecars do not merge them.
+// since sidecars do not merge them, and what leads nowhere.
 func (v *view) inForce(name string, says func(*virtualService) bool) []model.Problem {
-	candidates := v.virtualServices(name)
+	candidates, problems := v.virtualServices(name)
 	for i, vs := range candidates {
-		if !says(vs) {
-			continue
+		if says(vs) {
+			return append(problems, shadowed(vs, candidates[i+1:], name)...)
 		}
-		return shadowed(vs, candidates[i+1:], name)
 	}
-	return nil
+	return problems
 }
 
 // shadowed reports the VirtualServices that another of the same host hides.

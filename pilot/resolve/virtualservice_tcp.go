@@ -13,30 +13,33 @@ import (
 )
 
 // tcpChains gives the filter chains for a service that is no HTTP service: those that the tls and
-// tcp rules of its VirtualService ask for, and, unless a rule takes every connection, one
-// straight to the service. byName narrows all to the service's own name in the TLS handshake.
+// tcp rules of its VirtualService ask for, and one straight to the service, unless a rule takes every
+// connection. On a port of TLS the names of tls rules are all that there is: a connection with another
+// goes on to where it was sent. byName narrows all to the service's own name in the TLS handshake.
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
 	var problems []model.Problem
+	tls, named := sp.port.Protocol.IsTLS(), false
 	hidden := v.inForce(sp.service.Hostname, func(vs *virtualService) bool {
 		s := v.ruleSet(vs, sp.port.Port)
-		protocol := sp.port.Protocol
-		if protocol == model.ProtocolTLS || protocol == model.ProtocolHTTPS || protocol == model.ProtocolAuto {
+		if tls || sp.port.Protocol == model.ProtocolAuto {
 			out = s.tlsRules()
+			named = len(out) > 0
 		}
 		if !byName {
-			out = append(out, s.tcpRules()...)
+			out = append(out, s.tcpRules(tls)...)
 		}
 		problems = append(problems, s.problems...)
 		return len(out) > 0
 	})
 	problems = append(problems, hidden...)
-	if slices.ContainsFunc(out, takesAll) {
+	if tls && named || slices.ContainsFunc(out, takesAll) {
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
-	direct := &ir.FilterChain{TCP: tcpTo(v.r, cluster)}
-	direct.TCP.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
+	proxy := tcpTo(v.r, cluster)
+	proxy.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
+	direct := &ir.FilterChain{Filters: terminal(proxy)}
 	if byName {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
 	}
@@ -69,7 +72,7 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 			if len(names) == 0 { // every name, but TLS all the same
 				match.TransportProtocol = ir.TransportTLS
 			}
-			out = append(out, &ir.FilterChain{Match: match, TCP: proxy})
+			out = append(out, s.chain(match, proxy))
 		}
 		if len(rule.GetMatch()) == 0 {
 			s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
@@ -93,15 +96,15 @@ func (s *ruleSet) sniHosts(field string, hosts []string) ([]string, bool) {
 			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no host; write a name, *.name or *, until then the match is left out", h))
 			return nil, false
 		}
-		out = append(out, strings.ToLower(h))
+		out = append(out, model.CanonicalHost(h))
 	}
 	slices.Sort(out)
 	return slices.Compact(out), true
 }
 
 // tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
-// every connection.
-func (s *ruleSet) tcpRules() []*ir.FilterChain {
+// every connection. Only those that name a port are for a port of TLS, which tls rules are about.
+func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTcp() {
 		field := fmt.Sprintf("spec.tcp[%d]", i)
@@ -115,7 +118,7 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 		}
 		for j, m := range matches {
 			at := fmt.Sprintf("%s.match[%d]", field, j)
-			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) {
+			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) || tls && m.GetPort() == 0 {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {
@@ -125,7 +128,7 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 			if !ok {
 				continue
 			}
-			chain := &ir.FilterChain{Match: ir.ChainMatch{DestinationPrefixes: prefixes}, TCP: proxy}
+			chain := s.chain(ir.ChainMatch{DestinationPrefixes: prefixes}, proxy)
 			out = append(out, chain)
 			if takesAll(chain) {
 				return out
@@ -133,6 +136,10 @@ func (s *ruleSet) tcpRules() []*ir.FilterChain {
 		}
 	}
 	return out
+}
+
+func (s *ruleSet) chain(match ir.ChainMatch, proxy *ir.TCPProxy) *ir.FilterChain {
+	return &ir.FilterChain{Match: match, Filters: terminal(proxy), Config: configPath(s.vs.Object, "virtual-service")}
 }
 
 // distinctChains leaves each name and subnet with the first chain that has it, and drops chains
@@ -208,7 +215,7 @@ func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) 
 	if !ok {
 		return nil
 	}
-	out := &ir.TCPProxy{AccessLog: accessLog(s.r), Config: configPath(s.vs.Object, "virtual-service")}
+	out := &ir.TCPProxy{AccessLog: accessLog(s.r)}
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue

@@ -83,7 +83,7 @@ func servicePort(p *corev1.ServicePort) model.ServicePort {
 // portProtocol decides what a port speaks: appProtocol if there is one, else the port's name up
 // to the first dash. Without either the proxy sniffs, except on ports whose server speaks first.
 func portProtocol(p *corev1.ServicePort) model.Protocol {
-	if p.Protocol == corev1.ProtocolUDP {
+	if p.Protocol == corev1.ProtocolUDP || p.Protocol == corev1.ProtocolSCTP { // neither is served
 		return model.ProtocolUDP
 	}
 	name := p.Name

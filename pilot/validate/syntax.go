@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -66,11 +68,7 @@ func isPort(n int64) bool { return n >= 1 && n <= 65535 }
 
 // coversHost tells whether every name of host is one of pattern, either possibly a wildcard.
 func coversHost(pattern, host string) bool {
-	pattern, host = strings.ToLower(pattern), strings.ToLower(host)
-	if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
-		return strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix)
-	}
-	return pattern == host
+	return model.HostCovers(model.CanonicalHost(pattern), model.CanonicalHost(host))
 }
 
 // isHeaderName tells whether a text is a field name of HTTP (RFC 9110, section 5.6.2).

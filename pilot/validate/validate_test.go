@@ -86,6 +86,7 @@ func TestRules(t *testing.T) {
 		{"VirtualService", vs("{mirror: {host: b}, mirrors: [{destination: {host: b}}], " + route + "}"), "spec.http[0]: mirror and mirrors"},
 		{"VirtualService", "spec: {hosts: [a], tls: [{" + route + "}]}", "spec.tls[0].match: missing"},
 		{"VirtualService", "spec: {hosts: [a.b], tls: [{match: [{sniHosts: [c.d]}], " + route + "}]}", "spec.tls[0].match[0].sniHosts[0]: spec.hosts"},
+		{"VirtualService", "spec: {hosts: [A.b.], tls: [{match: [{sniHosts: [a.B]}], " + route + "}]}", ""},
 		{"VirtualService", "spec: {hosts: [a], tcp: [{match: [{destinationSubnets: [x]}], " + route + "}]}", "spec.tcp[0].match[0].destinationSubnets[0]: subnet"},
 		{"VirtualService", "spec: {hosts: [a], tcp: [{}]}", "spec.tcp[0].route: missing"},
 
@@ -108,6 +109,7 @@ func TestRules(t *testing.T) {
 		{"DestinationRule", dr("portLevelSettings: [{port: {number: 1}}, {port: {number: 1}}]"), "spec.trafficPolicy.portLevelSettings[1].port.number: already"},
 
 		{"Gateway", gw("port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']"), ""},
+		{"Gateway", gw("port: {number: 80, name: http, protocol: GRPC-WEB}, hosts: ['*'], tls: {httpsRedirect: true}"), ""},
 		{"Gateway", "spec: {servers: []}", "spec.servers: empty"},
 		{"Gateway", gw("hosts: ['*']"), "spec.servers[0].port: missing"},
 		{"Gateway", gw("port: {number: 0, name: http, protocol: HTTP}, hosts: ['*']"), "spec.servers[0].port.number: no port"},
@@ -134,6 +136,7 @@ func TestRules(t *testing.T) {
 		{"Service", "spec: {ports: [{port: 80, targetPort: 99999}]}", "spec.ports[0].targetPort: no port"},
 		{"Service", "spec: {ports: [{port: 80}, {port: 81, name: a}]}", "spec.ports[0].name: missing"},
 		{"Service", "spec: {ports: [{port: 80, name: a}, {port: 80, name: b}]}", "spec.ports[1].port: twice"},
+		{"Service", "spec: {ports: [{port: 80, name: a, protocol: UDP}, {port: 80, name: b}]}", ""},
 		{"Service", "spec: {ports: [{port: 80, name: a}, {port: 81, name: a}]}", "spec.ports[1].name: another port"},
 		{"Service", "spec: {clusterIP: x}", "spec.clusterIP: IP"},
 		{"Service", "spec: {type: ExternalName, externalName: a.b}", "W spec.type: ExternalName"},

@@ -3,12 +3,10 @@ package translate
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,11 +23,9 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	upstreamhttp "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -77,21 +73,16 @@ func address(port int) *core.Address {
 	}}}
 }
 
-// staticCluster leads to one port of loopback, in HTTP of the client's version.
-func staticCluster(name string, port int) *clusterv3.Cluster {
-	protocol := &upstreamhttp.HttpProtocolOptions{UpstreamProtocolOptions: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig_{
-		ExplicitHttpConfig: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &upstreamhttp.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{},
-		},
-	}}
+// staticCluster leads to one port of loopback, in HTTP as the cluster that it stands for.
+func staticCluster(of *clusterv3.Cluster, port int) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name: name,
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+		Name: of.Name,
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: of.Name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
 			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
 				Endpoint: &endpointv3.Endpoint{Address: address(port)},
 			}}},
 		}}},
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": envoy.Any(protocol)},
+		TypedExtensionProtocolOptions: of.TypedExtensionProtocolOptions,
 	}
 }
 
@@ -119,12 +110,12 @@ func TestEnvoyAcceptsListenersAndRoutes(t *testing.T) {
 			b := &bootstrapv3.Bootstrap{
 				Node: &core.Node{Id: "test", Cluster: "test"},
 				StaticResources: &bootstrapv3.Bootstrap_StaticResources{
-					Listeners: inlined(t, Build(r, p)), Clusters: []*clusterv3.Cluster{staticCluster("sds-grpc", 1)},
+					Listeners: inlined(t, Build(r, p)), Clusters: []*clusterv3.Cluster{staticCluster(&clusterv3.Cluster{Name: "sds-grpc"}, 1)},
 				},
 			}
 			// Clusters that are missing are no fault of listeners; TCP filters want them at once.
 			for _, cl := range Build(r, p).ByType["clusters"] {
-				b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Name, 1))
+				b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Body.(*clusterv3.Cluster), 1))
 			}
 			out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--disable-hot-restart", "--concurrency", "1", "-l", "warn",
 				"-c", writeBootstrap(t, b)).CombinedOutput()
@@ -133,34 +124,6 @@ func TestEnvoyAcceptsListenersAndRoutes(t *testing.T) {
 			}
 		}
 	})
-}
-
-// answer is what an upstream saw of a request.
-type answer struct {
-	Cluster, Path, Host string
-	Header              http.Header
-}
-
-// runEnvoy serves one listener of a translation on loopback, every cluster of it by a server that
-// says what it saw, and PassthroughCluster by one that sends bytes back.
-func runEnvoy(t *testing.T, res Resources, listener string) string {
-	t.Helper()
-	port := envoytest.FreePort(t)
-	b := &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{}}
-	for _, l := range inlined(t, res) {
-		if l.Name == listener {
-			l.Address, l.BindToPort = address(port), nil
-			b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
-		}
-	}
-	if len(b.StaticResources.Listeners) != 1 {
-		t.Fatalf("there is no listener %s", listener)
-	}
-	for _, cl := range res.ByType["clusters"] {
-		b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Name, upstream(t, cl.Name)))
-	}
-	startStatic(t, b)
-	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
 // startStatic runs an Envoy without a control plane until the test ends and waits until it serves.
@@ -202,37 +165,6 @@ func awaitReady(t *testing.T, url string) {
 		case <-tick.C:
 		}
 	}
-}
-
-func upstream(t *testing.T, cluster string) int {
-	t.Helper()
-	if cluster == "PassthroughCluster" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
-				go func() {
-					defer conn.Close()
-					_, _ = io.Copy(conn, conn)
-				}()
-			}
-		}()
-		return l.Addr().(*net.TCPAddr).Port
-	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/fail":
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case "/slow":
-			<-r.Context().Done()
-		}
-		_ = json.NewEncoder(w).Encode(answer{cluster, r.RequestURI, r.Host, r.Header})
-	}))
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().(*net.TCPAddr).Port
 }
 
 const routedYAML = `
@@ -294,29 +226,10 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 	if len(res.Problems) > 0 {
 		t.Fatal(res.Problems)
 	}
-	addr := runEnvoy(t, res, "0.0.0.0_9080")
-	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	mesh := serve(t, res, place{listener: "0.0.0.0_9080"})
 	send := func(t *testing.T, method, path string, header http.Header) (*http.Response, answer) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header, req.Host = header, "reviews:9080"
-		out, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer out.Body.Close()
-		body, err := io.ReadAll(out.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var a answer
-		if json.Unmarshal(body, &a) != nil {
-			a.Path = string(body)
-		}
-		return out, a
+		return mesh.send(t, method, "reviews:9080", path, header, nil)
 	}
 	subset := func(v string) string { return "outbound|9080|" + v + "|reviews.default.svc.cluster.local" }
 	for _, c := range []struct {
@@ -383,7 +296,7 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 		}
 	})
 	t.Run("not HTTP", func(t *testing.T) {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", mesh.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -409,7 +322,7 @@ func TestEnvoyRoutesConnections(t *testing.T) {
 		t.Fatal(problems)
 	}
 	p := Proxy{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}}
-	addr := runEnvoy(t, Build(Snapshot(objects), p.Model()), "10.96.0.1_9001")
+	addr := serve(t, Build(Snapshot(objects), p.Model()), place{listener: "10.96.0.1_9001"}).addr
 	cluster := "outbound|9001||any.default.svc.cluster.local"
 	for name, request := range map[string]string{
 		"sniffed HTTP":      "GET /x HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n",

@@ -292,7 +292,7 @@ func (w *walked) judge(t *testing.T, world *world, path []protoreflect.FieldDesc
 }
 
 func errorsOf(problems []model.Problem) []model.Problem {
-	return slices.DeleteFunc(slices.Clone(problems), func(p model.Problem) bool { return p.Reason == model.ReasonNotTranslated })
+	return slices.DeleteFunc(slices.Clone(problems), func(p model.Problem) bool { return p.Severity != model.SeverityError })
 }
 
 // reported tells whether a problem says that a field, or what it is in, has no effect.

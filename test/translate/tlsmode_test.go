@@ -88,7 +88,7 @@ func runAutoTLS(t *testing.T, eds string) string {
 	port := envoytest.FreePort(t)
 	l := envoy.Listener(&ir.Listener{
 		Name: "in", Address: "127.0.0.1", Port: uint32(port), BindToPort: true, Chains: []*ir.FilterChain{
-			{TCP: &ir.TCPProxy{StatPrefix: "auto", Clusters: []ir.WeightedCluster{{Name: "auto"}}}},
+			{Filters: []ir.NetworkFilter{&ir.TCPProxy{StatPrefix: "auto", Clusters: []ir.WeightedCluster{{Name: "auto"}}}}},
 		},
 	})
 	startStatic(t, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{

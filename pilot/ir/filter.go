@@ -1,0 +1,55 @@
+package ir
+
+// ListenerFilter is one filter of a listener, which sees a connection before it has a filter chain:
+// one of OriginalDst, TLSInspector and HTTPInspector. Connections pass them in the order of the list.
+type ListenerFilter interface{ listenerFilter() }
+
+// OriginalDst restores the destination that a connection had before it was redirected to the proxy.
+type OriginalDst struct{}
+
+// TLSInspector finds whether a connection is TLS, and its SNI and ALPN, in the first bytes. It leaves
+// connections to DisabledPorts, which are sorted, alone.
+type TLSInspector struct{ DisabledPorts []uint32 }
+
+// HTTPInspector finds whether a connection in the clear is HTTP, as TLSInspector does.
+type HTTPInspector struct{ DisabledPorts []uint32 }
+
+func (OriginalDst) listenerFilter()   {}
+func (TLSInspector) listenerFilter()  {}
+func (HTTPInspector) listenerFilter() {}
+
+// NetworkFilter is one filter of a filter chain, which sees the bytes of a connection: one of
+// *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
+type NetworkFilter interface{ networkFilter() }
+
+func (*HTTPConnectionManager) networkFilter() {}
+func (*TCPProxy) networkFilter()              {}
+
+// HTTPFilter is one filter of an HTTPConnectionManager: one of the types below. Requests pass them in
+// the order of the list, responses in the opposite one; a Router is last.
+type HTTPFilter interface{ httpFilter() }
+
+// GRPCStats counts gRPC calls and notes their messages for others.
+type GRPCStats struct{}
+
+// GRPCWeb translates requests of gRPC-Web to gRPC, and their responses back; it leaves others alone.
+type GRPCWeb struct{}
+
+// ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
+type ClusterALPN struct{}
+
+// FaultInjection delays and aborts as Route.Fault says.
+type FaultInjection struct{}
+
+// CrossOrigin answers and checks cross-origin requests as Route.CORS says.
+type CrossOrigin struct{}
+
+// Router sends requests where their route says.
+type Router struct{}
+
+func (GRPCStats) httpFilter()      {}
+func (GRPCWeb) httpFilter()        {}
+func (ClusterALPN) httpFilter()    {}
+func (FaultInjection) httpFilter() {}
+func (CrossOrigin) httpFilter()    {}
+func (Router) httpFilter()         {}

@@ -1,0 +1,68 @@
+package resolve
+
+import (
+	"slices"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// httpPhase is where an HTTP filter stands among the others.
+type httpPhase uint8
+
+// The phases in the order in which requests pass them, which is Istio's: who may come in is decided
+// before anything is done for a request, and what counts requests sees them as the router does. Filters
+// of one phase keep the order in which they are given.
+const (
+	phaseCustomAuthz httpPhase = iota // external authorization (CUSTOM)
+	phaseWasmAuthn                    // plugins of phase AUTHN
+	phaseAuthn                        // JSON web tokens
+	phaseWasmAuthz                    // plugins of phase AUTHZ
+	phaseAudit                        // role-based access: AUDIT, DENY, ALLOW
+	phaseDeny
+	phaseAllow
+	phaseWasmStats // plugins of phase STATS
+	phaseWasm      // plugins without a phase
+	phaseBridge    // other protocols to gRPC
+	phaseGRPCStats
+	phaseALPN
+	phaseFault
+	phaseCORS
+	phaseTelemetry
+	phaseRouter
+)
+
+// placedFilter is an HTTP filter with its place.
+type placedFilter struct {
+	phase  httpPhase
+	filter ir.HTTPFilter
+}
+
+// httpFilters puts the filters that every connection manager has, and further ones, in order.
+func httpFilters(further ...placedFilter) []ir.HTTPFilter {
+	all := append([]placedFilter{
+		{phaseGRPCStats, ir.GRPCStats{}},
+		{phaseFault, ir.FaultInjection{}},
+		{phaseCORS, ir.CrossOrigin{}},
+		{phaseRouter, ir.Router{}},
+	}, further...)
+	slices.SortStableFunc(all, func(a, b placedFilter) int { return int(a.phase) - int(b.phase) })
+	out := make([]ir.HTTPFilter, len(all))
+	for i, p := range all {
+		out[i] = p.filter
+	}
+	return out
+}
+
+// grpcWeb gives the filter that a place needs which is reached by gRPC-Web, or none.
+func grpcWeb(reached bool) []placedFilter {
+	if !reached {
+		return nil
+	}
+	return []placedFilter{{phaseBridge, ir.GRPCWeb{}}}
+}
+
+// clusterALPN is for what sends to clusters of the mesh.
+func clusterALPN() placedFilter { return placedFilter{phaseALPN, ir.ClusterALPN{}} }
+
+// terminal gives the filters of a chain that end in one.
+func terminal(f ir.NetworkFilter) []ir.NetworkFilter { return []ir.NetworkFilter{f} }

@@ -1,0 +1,22 @@
+package resolve
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// Where a filter stands follows from its phase and not from who asks for it when.
+func TestHTTPFiltersAreInOrder(t *testing.T) {
+	type first struct{ ir.HTTPFilter }
+	type second struct{ ir.HTTPFilter }
+	type late struct{ ir.HTTPFilter }
+	got := httpFilters(
+		placedFilter{phaseTelemetry, late{}}, clusterALPN(), placedFilter{phaseDeny, first{}}, placedFilter{phaseDeny, second{}},
+	)
+	want := []ir.HTTPFilter{first{}, second{}, ir.GRPCStats{}, ir.ClusterALPN{}, ir.FaultInjection{}, ir.CrossOrigin{}, late{}, ir.Router{}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%T, want %T", got, want)
+	}
+}

@@ -1,0 +1,158 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// references reports what a VirtualService says of gateways and of its own hosts' ports that leads
+// nowhere, as a client's namespace sees it: names that no Gateway has, Gateways that serve none of its
+// hosts, hosts that none of its gateways serves, and matches for gateways that it is not bound to or for
+// ports that there are not. Each is used by nobody, and nothing else would say so.
+func references(r Reader, client string, vs *virtualService) []model.Problem {
+	b := bindings{vs: vs, served: map[string]bool{}, ports: map[uint32]bool{}}
+	gateways := vs.spec.GetGateways()
+	if len(gateways) == 0 {
+		gateways = []string{model.MeshGateway}
+	}
+	all := true
+	for i, g := range gateways {
+		name := model.GatewayName(g, vs.Namespace)
+		b.names = append(b.names, name)
+		if name == model.MeshGateway {
+			all = b.bindMesh(r, client) && all
+		} else {
+			all = b.bind(r, fmt.Sprintf("spec.gateways[%d]", i), name) && all
+		}
+	}
+	if all && !boundToMesh(vs.spec) {
+		b.unservedHosts()
+	}
+	b.unusedMatches(all)
+	return b.problems
+}
+
+// bindings are the gateways that a VirtualService names.
+type bindings struct {
+	vs       *virtualService
+	names    []string        // as model.GatewayName gives them
+	served   map[string]bool // hosts, as vs.hosts has them, that a Gateway has
+	ports    map[uint32]bool // that clients address
+	problems []model.Problem
+}
+
+// bindMesh takes the ports of the services behind the hosts, and tells whether that is all that there
+// are. Sidecars know other hosts on port 80, and a wildcard may be any service.
+func (b *bindings) bindMesh(r Reader, client string) (all bool) {
+	for _, host := range b.vs.hosts {
+		if strings.HasPrefix(host, "*") {
+			return false
+		}
+		svc := r.Service(client, host)
+		if svc == nil {
+			b.ports[80] = true
+			continue
+		}
+		for i := range svc.Ports {
+			if svc.Ports[i].Protocol != model.ProtocolUDP {
+				b.ports[svc.Ports[i].Port] = true
+			}
+		}
+	}
+	return true
+}
+
+// bind takes the hosts and ports of a Gateway, and tells whether it has any for the VirtualService.
+func (b *bindings) bind(r Reader, field, name string) bool {
+	namespace, own, _ := strings.Cut(name, "/")
+	gateway := r.Object(model.Key{Kind: model.KindGateway, Namespace: namespace, Name: own})
+	if gateway == nil {
+		b.problems = append(b.problems, danglingReference(b.vs, field, "there is no Gateway "+name+"; nobody serves the hosts there until there is one"))
+		return false
+	}
+	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
+		b.ports[server.GetPort().GetNumber()] = true
+	}
+	found := false
+	for _, host := range b.vs.hosts {
+		if offers(gateway, b.vs.Namespace, host) {
+			found, b.served[host] = true, true
+		}
+	}
+	if !found {
+		b.problems = append(b.problems, danglingReference(b.vs, field, "no server of Gateway "+name+" has any of the hosts for namespace "+b.vs.Namespace+"; add one to its hosts, until then the rules are not used there"))
+	}
+	return found
+}
+
+// unservedHosts reports the hosts that none of the gateways has.
+func (b *bindings) unservedHosts() {
+	for i, host := range b.vs.hosts {
+		if !b.served[host] {
+			b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("spec.hosts[%d]", i), "no gateway of the VirtualService has the host "+host+" for namespace "+b.vs.Namespace+"; add it to the hosts of a server, until then it is not served"))
+		}
+	}
+}
+
+// offers tells whether some server of a Gateway has a host for the VirtualServices of a namespace, be it
+// translated or not.
+func offers(gateway *model.Object, namespace, host string) bool {
+	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
+		for _, h := range server.GetHosts() {
+			if newServerHost(gateway.Namespace, h).shared(namespace, host) != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unusedMatches reports the matches for gateways that the VirtualService is not bound to, and, where all
+// its ports are known, for others.
+func (b *bindings) unusedMatches(portsKnown bool) {
+	eachMatch(b.vs.spec, func(field string, m placedMatch) {
+		for i, g := range m.GetGateways() {
+			if !slices.Contains(b.names, model.GatewayName(g, b.vs.Namespace)) {
+				b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("%s.gateways[%d]", field, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways"))
+			}
+		}
+		if port := m.GetPort(); portsKnown && port != 0 && !b.ports[port] {
+			b.problems = append(b.problems, danglingReference(b.vs, field+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port)))
+		}
+	})
+}
+
+// placedMatch is what matches of all protocols say of the place.
+type placedMatch interface {
+	GetGateways() []string
+	GetPort() uint32
+}
+
+func eachMatch(vs *networking.VirtualService, visit func(field string, m placedMatch)) {
+	for i, rule := range vs.GetHttp() {
+		for j, m := range rule.GetMatch() {
+			visit(fmt.Sprintf("spec.http[%d].match[%d]", i, j), m)
+		}
+	}
+	for i, rule := range vs.GetTcp() {
+		for j, m := range rule.GetMatch() {
+			visit(fmt.Sprintf("spec.tcp[%d].match[%d]", i, j), m)
+		}
+	}
+	for i, rule := range vs.GetTls() {
+		for j, m := range rule.GetMatch() {
+			visit(fmt.Sprintf("spec.tls[%d].match[%d]", i, j), m)
+		}
+	}
+}
+
+func danglingReference(vs *virtualService, field, message string) model.Problem {
+	return model.Problem{
+		Object: vs.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonReference, Message: message, Origin: vs.Origin,
+	}
+}
