@@ -23,6 +23,7 @@ package build
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -38,9 +39,12 @@ type Builder struct {
 	options  Options
 	snapshot *store.Snapshot
 
-	mu     sync.Mutex // guards the maps while classes are built concurrently
-	layers map[string]*layer
-	seats  map[*Seat]struct{}
+	units atomic.Int64 // there are
+
+	mu      sync.Mutex // guards all below while classes are built concurrently
+	layers  map[string]*layer
+	seats   map[*Seat]struct{}
+	updated []*layer // since the last Advance began
 }
 
 // Options of a Builder.
@@ -64,8 +68,9 @@ type Result struct {
 type Work struct {
 	Layers, Changed int // layers there are, and those of them that came out otherwise
 	Units, Computed int // units there are, and those of them that were computed
-	// Classes are the keys of the classes whose Result is another one.
+	// Classes are the keys of the classes whose Result is another one; All tells that all may be.
 	Classes map[string]struct{}
+	All     bool
 	// Moved are the seats whose class is another one.
 	Moved []*Seat
 }
@@ -81,21 +86,20 @@ func New(options Options) *Builder {
 // Pool gives the pool of the resources and sets that the Builder makes.
 func (b *Builder) Pool() *resource.Pool { return b.encoder.pool }
 
-// Advance brings everything to a commit of the store. live are the classes with proxies; what only
-// others had is dropped.
-func (b *Builder) Advance(ctx context.Context, c store.Commit, live []*resolve.Class) (Work, error) {
-	first := b.snapshot == nil
+// Advance brings everything to a commit of the store. It costs what the commit concerns.
+func (b *Builder) Advance(ctx context.Context, c store.Commit) (Work, error) {
+	full := c.Full || b.snapshot == nil
 	b.snapshot = c.Snapshot
 	b.encoder.advance()
-	b.dropUnused(live)
-	work := Work{Classes: map[string]struct{}{}}
-	work.Moved = b.reclassify(c, first)
-	if err := b.update(ctx, c); err != nil {
+	for _, l := range b.updated {
+		l.begin()
+	}
+	b.updated = nil
+	work := Work{Classes: map[string]struct{}{}, Moved: b.reclassify(c.Rows, full)}
+	if err := b.update(ctx, c.Rows, full); err != nil {
 		return Work{}, err
 	}
-	for _, l := range b.layers {
-		work.Layers++
-		work.Units += len(l.units)
+	for _, l := range b.updated {
 		work.Computed += l.computed
 		if l.changed {
 			work.Changed++
@@ -104,35 +108,43 @@ func (b *Builder) Advance(ctx context.Context, c store.Commit, live []*resolve.C
 			}
 		}
 	}
+	work.Layers, work.Units = len(b.layers), int(b.units.Load())
 	return work, nil
 }
 
-// update brings all layers up to the snapshot, the lowest first.
-func (b *Builder) update(ctx context.Context, c store.Commit) error {
-	levels := [maxLevel + 1][]*layer{}
-	for _, l := range b.layers {
-		l.begin(c.Full)
-		levels[l.level] = append(levels[l.level], l)
+// update brings the layers up to the snapshot of which a unit read one of the rows, and those above
+// them, the lowest first.
+func (b *Builder) update(ctx context.Context, rows []store.Row, full bool) error {
+	stale := b.index.mark(rows)
+	if full {
+		for _, l := range b.layers {
+			l.full, stale[l] = true, struct{}{}
+		}
 	}
-	if !c.Full {
-		b.index.mark(c.Rows)
-	}
-	for _, layers := range levels {
-		var stale []*layer
-		for _, l := range layers {
-			if l.stale() {
-				stale = append(stale, l)
+	for level := range maxLevel + 1 {
+		var layers []*layer
+		for l := range stale {
+			if l.level == level {
+				layers = append(layers, l)
 			}
 		}
-		if err := inParallel(ctx, stale, (*layer).update); err != nil {
+		if err := inParallel(ctx, layers, (*layer).update); err != nil {
 			return err
+		}
+		for _, l := range layers {
+			b.updated = append(b.updated, l)
+			for above := range l.above {
+				if l.news() {
+					stale[above] = struct{}{}
+				}
+			}
 		}
 	}
 	return nil
 }
 
-// dropUnused forgets the layers of classes that have no proxies.
-func (b *Builder) dropUnused(live []*resolve.Class) {
+// Retain forgets the layers of classes that are not live. It comes alone, as Advance does.
+func (b *Builder) Retain(live []*resolve.Class) {
 	used := map[*layer]struct{}{}
 	for _, c := range live {
 		for l := b.layers[c.Key]; l != nil; l = l.below {

@@ -23,14 +23,15 @@ func newDriver(t testing.TB) *driver { return &driver{t: t, builder: New(Options
 func (d *driver) apply(commits ...store.Commit) {
 	d.t.Helper()
 	for _, c := range commits {
+		var err error
+		if d.work, err = d.builder.Advance(d.t.Context(), c); err != nil {
+			d.t.Fatal(err)
+		}
 		var live []*resolve.Class
 		for _, s := range d.seats {
 			live = append(live, &s.Class)
 		}
-		var err error
-		if d.work, err = d.builder.Advance(d.t.Context(), c, live); err != nil {
-			d.t.Fatal(err)
-		}
+		d.builder.Retain(live)
 		d.computed += d.work.Computed
 	}
 }

@@ -207,7 +207,7 @@ func editProxies() []*model.Proxy {
 func fromScratch(t testing.TB, c store.Commit, options Options) func(p *model.Proxy) (Result, string) {
 	c.Full, options.Alone = true, true
 	b := New(options)
-	if _, err := b.Advance(t.Context(), c, nil); err != nil {
+	if _, err := b.Advance(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	return func(p *model.Proxy) (Result, string) {

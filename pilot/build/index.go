@@ -74,17 +74,22 @@ func (x *index) unlink(u *unit, c *cell) {
 	}
 }
 
-// mark marks the units that read one of the rows.
-func (x *index) mark(rows []store.Row) {
+// mark marks the units that read one of the rows, and gives their layers.
+func (x *index) mark(rows []store.Row) map[*layer]struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	marked := map[*layer]struct{}{}
 	for _, row := range rows {
 		if c := x.cells[row]; c != nil {
 			for _, u := range c.readers {
-				u.mark()
+				if u.layer != nil {
+					u.layer.dirty[u.id] = struct{}{}
+					marked[u.layer] = struct{}{}
+				}
 			}
 		}
 	}
+	return marked
 }
 
 // readers calls visit with each unit of a layer that read the row.

@@ -19,8 +19,9 @@ type layer struct {
 	key     string
 	class   resolve.Class
 	below   *layer // nil for none
-	level   int    // how many are below
-	top     bool   // it is the class's own
+	above   map[*layer]struct{}
+	level   int  // how many are below
+	top     bool // it is the class's own
 	once    sync.Once
 
 	outline Outline // nil before the first update
@@ -58,6 +59,9 @@ func newLayer(b *Builder, key string, c resolve.Class, below *layer) *layer {
 	if below != nil {
 		l.level = below.level + 1
 	}
+	if l.level < maxLevel {
+		l.above = map[*layer]struct{}{}
+	}
 	for t := range l.sets {
 		l.sets[t] = b.encoder.pool.Empty()
 	}
@@ -72,19 +76,23 @@ func (l *layer) make() {
 		}
 		l.full = true
 		l.update()
+		l.builder.mu.Lock()
+		defer l.builder.mu.Unlock()
+		l.builder.updated = append(l.builder.updated, l)
+		if l.below != nil {
+			l.below.above[l] = struct{}{}
+		}
 	})
 }
 
-// begin starts an update.
-func (l *layer) begin(full bool) {
-	l.full = full
-	l.changed, l.noted, l.renamed, l.computed = false, false, false, 0
-	l.relocated = false
+// begin forgets what the last update did.
+func (l *layer) begin() {
+	l.changed, l.noted, l.renamed, l.relocated, l.computed = false, false, false, false, 0
 }
 
-// stale tells whether the layer is to be updated.
-func (l *layer) stale() bool {
-	return l.full || len(l.dirty) > 0 || l.below != nil && (l.below.changed || l.below.noted || l.below.renamed || l.below.relocated || l.below.computed > 0)
+// news tells whether the last update did anything that the layers above may depend on.
+func (l *layer) news() bool {
+	return l.changed || l.noted || l.renamed || l.relocated || l.computed > 0
 }
 
 func (l *layer) update() {
@@ -107,6 +115,7 @@ func (l *layer) clear() {
 	for _, u := range l.units {
 		l.forget(u)
 	}
+	l.builder.units.Add(-int64(len(l.units)))
 	l.outline, l.borrowed, l.own = nil, false, nil
 	l.dropPlan()
 	l.units, l.routes = map[UnitID]*unit{}, map[string]*routes{}
@@ -116,9 +125,13 @@ func (l *layer) clear() {
 
 // drop gives up the layer.
 func (l *layer) drop() {
+	if l.below != nil {
+		delete(l.below.above, l)
+	}
 	for _, u := range l.units {
 		l.builder.index.forget(u)
 	}
+	l.builder.units.Add(-int64(len(l.units)))
 	if l.own != nil {
 		l.builder.index.forget(&l.own.unit)
 	}
@@ -218,8 +231,11 @@ func (l *layer) choose(former Outline) {
 		if _, stays := wanted[id]; !stays {
 			l.forget(u)
 			delete(l.units, id)
+			l.builder.units.Add(-1)
 		}
 	}
+	before := len(l.units)
+	defer func() { l.builder.units.Add(int64(len(l.units) - before)) }()
 	for id := range wanted {
 		switch {
 		case l.units[id] == nil:

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -57,13 +58,6 @@ type Product struct {
 	clusters  []*ir.Cluster // of kindClusters
 	host      *encodedHost  // of kindVirtualHost; nil for none
 	err       error         // of kindVirtualHost, that came out forbidden
-}
-
-// mark notes that a row which the unit read has another value. The index calls it, one at a time.
-func (u *unit) mark() {
-	if u.layer != nil {
-		u.layer.dirty[u.id] = struct{}{}
-	}
 }
 
 // trace records what a unit reads.
@@ -135,20 +129,14 @@ func (b *Builder) classify(s *Seat) {
 
 // reclassify classifies the proxies again of which something that was read has changed, and gives those
 // whose class is another one.
-func (b *Builder) reclassify(c store.Commit, first bool) []*Seat {
-	if first {
-		return nil
-	}
+func (b *Builder) reclassify(rows []store.Row, all bool) []*Seat {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var stale, moved []*Seat
-	if c.Full {
-		for s := range b.seats {
-			stale = append(stale, s)
-		}
-	} else {
-		stale = b.index.staleSeats(c.Rows)
+	stale := b.index.staleSeats(rows)
+	if all {
+		stale = slices.Collect(maps.Keys(b.seats))
 	}
+	var moved []*Seat
 	for _, s := range stale {
 		former := s.Class.Key
 		if b.classify(s); s.Class.Key != former {

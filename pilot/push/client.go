@@ -40,7 +40,9 @@ func (c *Client) Close(untrusted Untrusted) {
 	delete(c.class.clients, c)
 	delete(e.seats, c.seat)
 	e.leaving.Leave(c.seat)
-	e.left = e.left || len(c.class.clients) == 0
+	if len(c.class.clients) == 0 {
+		e.left, e.emptied = true, true
+	}
 	if len(untrusted) > 0 {
 		e.untrusted.put(c.node.ID, untrusted)
 	}

@@ -62,7 +62,8 @@ type Engine struct {
 	untrusted *untrustedNodes
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
-	left      bool            // the last proxy of some class went since
+	left      bool            // the last proxy of some class went since they were reported
+	emptied   bool            // the last proxy of some class went since classes were dropped
 }
 
 // New gives an Engine without a state; it serves after the first Apply.
@@ -81,7 +82,8 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	e.state.Lock()
 	defer e.state.Unlock()
 	started := time.Now()
-	work, err := c.Translator.Advance(ctx, e.live())
+	e.retain(c.Translator)
+	work, err := c.Translator.Advance(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,11 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	changed := e.reclassify(work.Moved)
 	for key := range work.Classes {
 		if g := e.classes[key]; g != nil {
+			changed[g] = struct{}{}
+		}
+	}
+	if work.All {
+		for _, g := range e.classes {
 			changed[g] = struct{}{}
 		}
 	}
@@ -116,19 +123,23 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	return nil
 }
 
-// live drops the classes without clients and gives the others.
-func (e *Engine) live() []*resolve.Class {
+// retain drops the classes without clients, if there may be some.
+func (e *Engine) retain(t Translator) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]*resolve.Class, 0, len(e.classes))
+	if !e.emptied {
+		return
+	}
+	e.emptied = false
+	live := make([]*resolve.Class, 0, len(e.classes))
 	for key, g := range e.classes {
 		if len(g.clients) == 0 {
 			delete(e.classes, key)
 			continue
 		}
-		out = append(out, &g.class)
+		live = append(live, &g.class)
 	}
-	return out
+	t.Retain(live)
 }
 
 // reclassify moves the clients whose class is another one now, and gives the classes to which they
@@ -150,7 +161,7 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		if len(from.clients) == 0 {
 			delete(e.classes, from.class.Key)
 			delete(changed, from)
-			e.left = true
+			e.left, e.emptied = true, true
 		}
 	}
 	return changed

@@ -56,11 +56,10 @@ func (f fake) Seat(p *model.Proxy) *build.Seat {
 
 func (f fake) Leave(*build.Seat) {}
 
-func (f fake) Advance(_ context.Context, live []*resolve.Class) (build.Work, error) {
-	work := build.Work{Classes: map[string]struct{}{}}
-	for _, c := range live {
-		work.Classes[c.Key] = struct{}{}
-	}
+func (f fake) Retain([]*resolve.Class) {}
+
+func (f fake) Advance(context.Context) (build.Work, error) {
+	work := build.Work{All: true}
 	if f.seats != nil {
 		for _, s := range *f.seats {
 			if f.moved[s.Proxy.Name] {

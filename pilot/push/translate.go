@@ -13,8 +13,10 @@ import (
 // Translator turns states of the mesh into what classes should have. Advance comes first and
 // alone, once for each state; the others may then be called concurrently.
 type Translator interface {
-	// Advance goes to the state. live are the classes with proxies; what only others had is dropped.
-	Advance(ctx context.Context, live []*resolve.Class) (build.Work, error)
+	// Advance goes to the state.
+	Advance(ctx context.Context) (build.Work, error)
+	// Retain drops what no live class has, which are those with proxies. It comes alone as well.
+	Retain(live []*resolve.Class)
 	// Seat finds the class of a proxy and keeps it up to date, until Leave.
 	Seat(p *model.Proxy) *build.Seat
 	Leave(s *build.Seat)
@@ -39,6 +41,6 @@ type step struct {
 }
 
 // Advance goes to the step's commit.
-func (s step) Advance(ctx context.Context, live []*resolve.Class) (build.Work, error) {
-	return s.Builder.Advance(ctx, s.commit, live)
+func (s step) Advance(ctx context.Context) (build.Work, error) {
+	return s.Builder.Advance(ctx, s.commit)
 }

@@ -118,7 +118,7 @@ func Scratch(s *store.Snapshot, p *model.Proxy) Resources {
 
 func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
 	b := build.New(options)
-	if _, err := b.Advance(context.Background(), store.Commit{Snapshot: s, Full: true}, nil); err != nil {
+	if _, err := b.Advance(context.Background(), store.Commit{Snapshot: s, Full: true}); err != nil {
 		panic(err) // the context does not end
 	}
 	seat := b.Seat(p)
