@@ -42,7 +42,7 @@ func (c *Client) Close(untrusted Untrusted) {
 	e.leaving.Leave(c.seat)
 	e.left = e.left || len(c.class.clients) == 0
 	if len(untrusted) > 0 {
-		e.untrusted.put(c.node.ID, untrusted)
+		e.remembered(c.node).put(c.node, untrusted)
 	}
 }
 

@@ -59,7 +59,8 @@ type Engine struct {
 	leaving   Translator // the one whose seats the clients have
 	classes   map[string]*classState
 	seats     map[*build.Seat]*Client
-	untrusted *untrustedNodes
+	untrusted *untrustedNodes // of proxies with an identity
+	anonymous *untrustedNodes // of those without, which cannot push the former out
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
 	left      bool            // the last proxy of some class went since
@@ -72,7 +73,9 @@ func New(opts Options) *Engine {
 	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewPool(),
-		classes: map[string]*classState{}, seats: map[*build.Seat]*Client{}, untrusted: newUntrustedNodes(),
+		classes: map[string]*classState{}, seats: map[*build.Seat]*Client{},
+		untrusted: newUntrustedNodes(maxUntrusted, maxUntrustedBytes),
+		anonymous: newUntrustedNodes(maxUntrusted/4, maxUntrustedBytes/4),
 	}
 }
 
@@ -185,7 +188,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	defer e.mu.Unlock()
 	g.built = true
 	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
-	c.untrusted = e.untrusted.take(n.ID)
+	c.untrusted = e.remembered(n).take(n)
 	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
 	e.seats[seat] = c
@@ -194,6 +197,14 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 		e.reportNew(g)
 	}
 	return c, nil
+}
+
+// remembered gives the memory in which a disconnected proxy belongs.
+func (e *Engine) remembered(n *Node) *untrustedNodes {
+	if n.Identity == "" {
+		return e.anonymous
+	}
+	return e.untrusted
 }
 
 // Ready tells whether a first commit was applied.
