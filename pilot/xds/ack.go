@@ -24,8 +24,10 @@ func (w *watch) answered(nonce uint64) *response {
 }
 
 // ack notes that the client took a response.
-func (w *watch) ack(r *response, now time.Time) {
-	w.accept(r)
+func (w *watch) ack(r *response, counts bool, now time.Time) {
+	if counts {
+		w.accept(r)
+	}
 	if w.refused.len() > 0 {
 		for _, res := range r.all() {
 			w.refused.drop(res.Name)
@@ -63,7 +65,7 @@ func (w *watch) accept(r *response) {
 // again at once, since the client may have applied it and yet claims not to have it; where nothing
 // is named the response is bisected. It gives the resources that are found to be bad.
 func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
-	w.status.Error, w.status.ErrorAt = detail, now
+	w.status.Error, w.status.ErrorAt = cut(detail, maxDetail), now
 	w.own = ownTrouble(detail)
 	all := r.all()
 	bad, good := blame(w.typ, detail, all)
@@ -185,8 +187,9 @@ func names(list, name string) bool {
 func reason(detail, name string, bad []*resource.Resource) string {
 	_, why, ok := strings.Cut(detail, name+": ")
 	if !ok || len(bad) < 2 {
-		return detail
+		return cut(detail, maxDetail)
 	}
+	why = cut(why, maxDetail)
 	for _, other := range bad {
 		why, _, _ = strings.Cut(why, ", "+other.Name+": ")
 	}
@@ -196,6 +199,17 @@ func reason(detail, name string, bad []*resource.Resource) string {
 // ownTrouble tells whether a refusal says something of the proxy's machine and nothing of the
 // resource, so that others of its class are served it all the same.
 func ownTrouble(detail string) bool { return strings.Contains(detail, "cannot bind ") }
+
+// maxDetail is how much of a refusal's text is kept, logged and reported, in bytes.
+const maxDetail = 4 << 10
+
+// cut gives the first bytes of a text, in whole letters.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(strings.Clone(text[:most]), "") + "…"
+}
 
 func namesOf(rs []*resource.Resource) []string {
 	out := make([]string, len(rs))

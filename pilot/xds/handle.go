@@ -23,7 +23,7 @@ func (s *stream) handle(r *request) {
 	}
 	s.mu.Unlock()
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, bad); !ownTrouble(why) {
+		if why := reason(string(r.detail), res.Name, bad); !ownTrouble(why) && s.counts() {
 			s.client.Reject(res, why)
 		}
 	}
@@ -39,30 +39,51 @@ func (s *stream) take(t resource.Type, r *request, now time.Time) []*resource.Re
 	case w == nil:
 		w = s.open(t, r)
 		s.watches[t] = w
+		s.count()
 	case w.delta:
 		s.change(w, r)
+		s.count()
 	default:
 		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
 			return nil // answers a response that is superseded
 		}
 		s.rename(w, r, answers)
+		s.count()
 	}
 	sent := w.answered(answers)
 	if sent == nil {
 		return nil
 	}
 	if !r.refused || w.tookLater(r, sent) {
-		w.ack(sent, now)
+		w.ack(sent, s.counts(), now)
 		return nil
 	}
 	s.metrics.types[t].rejects.Inc()
-	s.log().Warn("proxy refused a response", "type", t.String(), "error", string(r.detail))
+	s.warn("proxy refused a response", "type", t.String(), "error", cut(string(r.detail), maxDetail))
 	return w.nack(sent, string(r.detail), now)
 }
 
+// count ends the stream where it is subscribed to more names than it may be.
+func (s *stream) count() {
+	now := 0
+	for _, w := range s.watches {
+		if w != nil {
+			now += w.names.Len()
+		}
+	}
+	if err := s.share.subscribe(s.names, now); err != nil {
+		s.cancel(err)
+	}
+	s.names = now
+}
+
+// counts tells whether the client's word decides about others of its class. That of a caller without
+// proof does only while no caller with proof is connected.
+func (s *stream) counts() bool { return s.identity != "" || s.provenStreams.Load() == 0 }
+
 // open starts a watch by the stream's first request for a type.
 func (s *stream) open(t resource.Type, r *request) *watch {
-	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.names.Of(r.asked())}
+	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.pool.Of(r.asked())}
 	if (t == resource.Endpoints || t == resource.Listeners) && s.watches[resource.Clusters] == nil {
 		s.blind = true
 		// For endpoints an Envoy asks once it has clusters, if it accepted any of them or not.
@@ -107,14 +128,14 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 func (s *stream) change(w *watch, r *request) {
 	if r.names > 0 {
 		added := r.list(deltaFields.names)
-		w.subscribe(added, s.names.Change(w.names, plain(added), nil))
+		w.subscribe(added, s.pool.Change(w.names, plain(added), nil))
 		if slices.Contains(added, wildcard) {
 			w.subscribeAll()
 		}
 	}
 	if r.gone > 0 {
 		gone := r.list(deltaFields.gone)
-		w.unsubscribe(gone, s.names.Change(w.names, nil, plain(gone)))
+		w.unsubscribe(gone, s.pool.Change(w.names, nil, plain(gone)))
 	}
 }
 
@@ -133,7 +154,7 @@ func (s *stream) rename(w *watch, r *request, answers uint64) {
 		}
 		return
 	}
-	next := s.names.Of(r.asked())
+	next := s.pool.Of(r.asked())
 	added, gone := w.names.Compare(next)
 	fresh := slices.ContainsFunc(w.inflight, func(sent *response) bool { return sent.nonce == answers })
 	if len(added) == 0 && len(gone) == 0 && !fresh && !w.wildcard {

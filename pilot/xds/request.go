@@ -68,7 +68,7 @@ func (r *request) parse() error {
 			r.nonce, err = text(value)
 		case f.names:
 			r.names++
-			_, err = text(value)
+			_, err = nameOf(value)
 		case f.detail:
 			r.refused = true
 			err = r.status(value)
@@ -76,7 +76,7 @@ func (r *request) parse() error {
 			r.version, err = text(value)
 		case f.gone:
 			r.gone++
-			_, err = text(value)
+			_, err = nameOf(value)
 		case f.claims:
 			r.claims++
 			_, _, err = claim(value)
@@ -124,6 +124,25 @@ func text(value []byte) ([]byte, error) {
 	return value, nil
 }
 
+// nameOf reads the name of a resource.
+func nameOf(value []byte) ([]byte, error) {
+	if len(value) > maxName {
+		return nil, fmt.Errorf("a name has %d bytes, at most %d are allowed", len(value), maxName)
+	}
+	return text(value)
+}
+
+// maxRefusal is how much of a refusal's text is read, in bytes. Envoy says some 200 of each resource
+// that it refuses, and each that is named is looked for in all of it.
+const maxRefusal = 256 << 10
+
+// release lets go of what a large request took; the client may wait long before its next one.
+func (r *request) release() {
+	if cap(r.raw) > roomForAcks {
+		*r = request{delta: r.delta}
+	}
+}
+
 // status reads a google.rpc.Status.
 func (r *request) status(raw []byte) error {
 	for number, value := range elements(raw) {
@@ -132,7 +151,9 @@ func (r *request) status(raw []byte) error {
 		case 0:
 			err = protowire.ParseError(-1)
 		case fieldMessage:
-			r.detail, err = text(value)
+			if r.detail, err = text(value); len(r.detail) > maxRefusal {
+				r.detail = r.detail[:maxRefusal]
+			}
 		}
 		if err != nil {
 			return err
@@ -148,7 +169,7 @@ func claim(raw []byte) (name, version []byte, err error) {
 		case 0:
 			err = protowire.ParseError(-1)
 		case fieldKey:
-			name, err = text(value)
+			name, err = nameOf(value)
 		case fieldValue:
 			version, err = text(value)
 		}

@@ -22,6 +22,7 @@ const (
 // mutex; where there is something to send then, a goroutine sends until there is nothing left.
 type stream struct {
 	*Server
+	share  *share
 	id     string
 	wire   wire
 	client *push.Client
@@ -31,9 +32,11 @@ type stream struct {
 	connected time.Time
 	identity  string
 	peer      string
+	uncount   func()         // takes it out of the metric of connected proxies
 	suspects  push.Untrusted // types of which the client's claims do not count
 
 	mu      sync.Mutex
+	names   int // subscribed to, of all types
 	watches [resource.NumTypes]*watch
 	update  *push.Update
 	nonces  uint64
@@ -65,6 +68,13 @@ type owed struct {
 func (s *stream) log() *slog.Logger {
 	n := s.client.Node()
 	return s.opts.Logger.With("proxy", n.Name+"."+n.Namespace)
+}
+
+// warn logs what the client did, unless it and others of its identity did too much lately.
+func (s *stream) warn(text string, args ...any) {
+	if s.share.mayLog(time.Now()) {
+		s.log().Warn(text, args...)
+	}
 }
 
 // refresh takes over a view. The engine calls it and must not be kept waiting: what is to be sent
@@ -133,7 +143,7 @@ func (s *stream) deliver(r *response) {
 		r = s.after()
 	}
 	for r != nil {
-		if err := s.admission.take(s.ctx, r); err != nil {
+		if err := s.admission.take(s.ctx, s.share, r); err != nil {
 			return // the stream has ended
 		}
 		started := s.begin(r)
