@@ -37,10 +37,18 @@ func (p *plane) listenHTTP() (*web, error) {
 			w.close()
 			return nil, oneSentence(port.flag, port.addr, err)
 		}
-		w.listeners = append(w.listeners, l)
-		w.servers = append(w.servers, &http.Server{Handler: port.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute})
+		w.listeners = append(w.listeners, p.connections.guard(l))
+		w.servers = append(w.servers, newHTTPServer(port.handler))
 	}
 	return w, nil
+}
+
+// newHTTPServer gives a server that waits for nobody for ever. A profile may take minutes to write.
+func newHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaders,
+	}
 }
 
 func (w *web) close() {
