@@ -93,7 +93,7 @@ func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
 
 // grpcOptions gives those of a port that takes requests of so many bytes.
 func (p *plane) grpcOptions(request int) []grpc.ServerOption {
-	alive := keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: idleConnection}
+	alive := keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: p.idle}
 	if p.cfg.MaxConnectionAge > 0 {
 		alive.MaxConnectionAge, alive.MaxConnectionAgeGrace = p.cfg.MaxConnectionAge, 10*time.Second
 	}

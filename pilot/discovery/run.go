@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -34,7 +35,8 @@ type plane struct {
 	engine   *push.Engine
 	xds      *xds.Server
 
-	connections *connections // of all ports
+	connections *connections  // of all ports
+	idle        time.Duration // how long a connection without a stream stays
 
 	committed chan struct{} // closed after the first commit is applied
 	serving   atomic.Bool   // gRPC is open
@@ -83,7 +85,7 @@ func newPlane(cfg Config) *plane {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
-		connections: newConnections(descriptors()),
+		connections: newConnections(descriptors()), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.store = store.New(store.Options{
