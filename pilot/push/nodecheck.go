@@ -3,6 +3,7 @@ package push
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -23,6 +24,10 @@ const (
 // check reports the first field that is not of the form that Kubernetes gives it. Values are quoted
 // and cut, since they may hold anything.
 func (n *Node) check() error {
+	// Its parts are checked below but for the address, which metadata may give in its place.
+	if strings.ContainsFunc(n.ID, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {
+		return fmt.Errorf("node ID %q: has a letter that is not printable ASCII", n.ID)
+	}
 	for _, f := range []struct {
 		field, value string
 		problems     func(string) []string

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -40,6 +41,7 @@ func TestEveryFieldOfANodeIsBounded(t *testing.T) {
 		"escape in the domain":   {Id: "sidecar~10.0.0.1~web.shop~shop\x1b[2J"},
 		"upper case namespace":   {Id: "sidecar~10.0.0.1~web.Shop~shop.svc.cluster.local"},
 		"zone with an escape":    {Id: "sidecar~fe80::1%" + long[:100] + "\x1b~web.shop~shop.svc.cluster.local"},
+		"escape in the address":  {Id: "sidecar~\x1b[2J~web.shop~shop", Metadata: nodeWith("INSTANCE_IPS", structpb.NewStringValue("10.0.0.1")).Metadata},
 		"locality":               {Id: nodeWith("", nil).Id, Locality: &corev3.Locality{Region: long}},
 		"locality with a bell":   {Id: nodeWith("", nil).Id, Locality: &corev3.Locality{Zone: "a\a"}},
 		"sub-zone with a return": {Id: nodeWith("", nil).Id, Locality: &corev3.Locality{SubZone: "a\r"}},
@@ -97,4 +99,30 @@ func TestNodesThatAgentsSendAreTaken(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever a caller without proof sends as its node, there is an error or a node that can be printed.
+func FuzzNode(f *testing.F) {
+	for _, n := range []*corev3.Node{nodeWith("LABELS", label("app", "x")), nodeWith("INSTANCE_IPS", structpb.NewStringValue("10.1.1.1,fe80::1%eth0"))} {
+		b, err := proto.Marshal(n)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		said := &corev3.Node{}
+		if proto.Unmarshal(b, said) != nil {
+			return
+		}
+		n, err := ParseNode(said)
+		if err != nil {
+			return
+		}
+		text := fmt.Sprint(n.ID, n.Name, n.Namespace, n.DNSDomain, n.IPs, n.Labels, n.ServiceAccount, n.ClusterID, n.Network,
+			n.IstioVersion, n.Interception, n.Locality, n.EnvoyVersion)
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+			t.Errorf("%q", text)
+		}
+	})
 }
