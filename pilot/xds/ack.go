@@ -28,21 +28,21 @@ func (w *watch) ack(r *response, counts bool, now time.Time) {
 	if counts {
 		w.accept(r)
 	}
-	if w.refused.len() > 0 {
+	if w.rejected.len() > 0 {
 		for _, res := range r.all() {
-			w.refused.drop(res.Name)
+			w.rejected.drop(res.Name)
 		}
 	}
 	w.status.Acked, w.status.AckedAt = r.version, now
 	if w.idle() {
-		w.suspect = false
-		if w.refused.len() == 0 {
+		w.untrusted = false
+		if w.rejected.len() == 0 {
 			w.status.Error = ""
 		}
 	}
 }
 
-// tookLater tells whether the client, in the state of the world, refused a response and took one after it
+// tookLater tells whether the client, in the state of the world, rejected a response and took one after it
 // before it could answer, as a paused Envoy does: then both stand in its one answer.
 func (w *watch) tookLater(r *request, sent *response) bool {
 	return w.fullState() && string(r.version) == sent.version && sent.version != w.status.Acked
@@ -61,12 +61,12 @@ func (w *watch) accept(r *response) {
 	}
 }
 
-// nack handles a refused response: what is named as bad is not sent again, the good part is sent
+// nack handles a rejected response: what is named as bad is not sent again, the good part is sent
 // again at once, since the client may have applied it and yet claims not to have it; where nothing
 // is named the response is bisected. It gives the resources that are found to be bad.
 func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
 	w.status.Error, w.status.ErrorAt = cut(detail, maxDetail), now
-	w.own = ownTrouble(detail)
+	w.ownFault = isOwnFault(detail)
 	all := r.all()
 	bad, good := blame(w.typ, detail, all)
 	if len(bad) == 0 && len(all) == 1 {
@@ -74,23 +74,23 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Reso
 	}
 	w.restore(r)
 	for _, res := range bad {
-		w.refused.put(res.Name, res.Version)
+		w.rejected.put(res.Name, res.Version)
 		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
-			w.hold(res.Name, holding{has: w.holds(res.Name).has})
+			w.hold(res.Name, held{has: w.holds(res.Name).has})
 		}
 	}
 	switch {
 	case w.fullState():
 		// All goes again once the view has something in place of the bad, or less than the good.
 		for _, res := range good {
-			w.hold(res.Name, holding{has: true})
+			w.hold(res.Name, held{has: true})
 			if w.base.Get(res.Name) == nil {
 				w.mark(res.Name, false)
 			}
 		}
 	case len(bad) > 0:
 		for _, res := range good {
-			w.hold(res.Name, holding{has: true})
+			w.hold(res.Name, held{has: true})
 			w.mark(res.Name, true)
 		}
 	default:
@@ -98,22 +98,22 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Reso
 	}
 	for _, name := range r.removed {
 		if w.wants(name) {
-			w.hold(name, holding{has: true})
+			w.hold(name, held{has: true})
 			w.mark(name, false)
 		}
 	}
 	// With nothing to repair the client runs what it claims: the former versions.
-	w.suspect = w.suspect || w.pending()
+	w.untrusted = w.untrusted || w.pending()
 	return bad
 }
 
-// bisect puts half and half of a refused response into groups, and each resource that is known to be
-// refused, but was owed all the same, into one of its own.
+// bisect puts half and half of a rejected response into groups, and each resource that is known to be
+// rejected, but was owed all the same, into one of its own.
 func (w *watch) bisect(all []*resource.Resource) [][]string {
 	var groups [][]string
 	var open []string
 	for _, res := range all {
-		if refused, _ := w.refused.get(res.Name); refused == res.Version {
+		if rejected, _ := w.rejected.get(res.Name); rejected == res.Version {
 			groups = append(groups, []string{res.Name})
 			continue
 		}
@@ -125,10 +125,10 @@ func (w *watch) bisect(all []*resource.Resource) [][]string {
 
 // restore takes back what record assumed, except where a newer response is under way. What a full state
 // left out may be gone, since an Envoy that names the bad applies the rest, or there still, since one
-// that refuses the whole does not.
+// that rejects the whole does not.
 func (w *watch) restore(r *response) {
-	back := func(name string, sent *resource.Resource, former holding) {
-		if w.holds(name) == holdingOf(sent) {
+	back := func(name string, sent *resource.Resource, former held) {
+		if w.holds(name) == heldOf(sent) {
 			w.hold(name, former)
 		}
 	}
@@ -144,13 +144,13 @@ func (w *watch) restore(r *response) {
 	}
 	for _, p := range r.pieces {
 		for _, res := range p.Resources {
-			back(res.Name, res, r.fresh)
+			back(res.Name, res, r.hadOfPieces)
 		}
 	}
 	for i, res := range r.resources {
-		former := r.fresh
-		if r.former != nil {
-			former = r.former[i]
+		former := r.hadOfPieces
+		if r.had != nil {
+			former = r.had[i]
 		}
 		back(res.Name, res, former)
 	}
@@ -183,7 +183,7 @@ func names(list, name string) bool {
 	return strings.HasPrefix(list, token) || strings.Contains(list, ", "+token) || strings.Contains(list, "\n"+token)
 }
 
-// reason cuts what a refusal says of one resource out of what it says of several.
+// reason cuts what a rejection says of one resource out of what it says of several.
 func reason(detail, name string, bad []*resource.Resource) string {
 	_, why, ok := strings.Cut(detail, name+": ")
 	if !ok || len(bad) < 2 {
@@ -196,11 +196,11 @@ func reason(detail, name string, bad []*resource.Resource) string {
 	return why
 }
 
-// ownTrouble tells whether a refusal says something of the proxy's machine and nothing of the
+// isOwnFault tells whether a rejection says something of the proxy's machine and nothing of the
 // resource, so that others of its class are served it all the same.
-func ownTrouble(detail string) bool { return strings.Contains(detail, "cannot bind ") }
+func isOwnFault(detail string) bool { return strings.Contains(detail, "cannot bind ") }
 
-// maxDetail is how much of a refusal's text is kept, logged and reported, in bytes.
+// maxDetail is how much of a rejection's text is kept, logged and reported, in bytes.
 const maxDetail = 4 << 10
 
 // cut gives the first bytes of a text, in whole letters.

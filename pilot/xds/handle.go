@@ -15,7 +15,7 @@ func (s *stream) handle(r *request) {
 		return
 	}
 	s.mu.Lock()
-	bad := s.take(t, r, time.Now())
+	bad := s.apply(t, r, time.Now())
 	if len(bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
@@ -23,16 +23,17 @@ func (s *stream) handle(r *request) {
 	}
 	s.mu.Unlock()
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, bad); !ownTrouble(why) && s.counts() {
+		if why := reason(string(r.detail), res.Name, bad); !isOwnFault(why) && s.counts() {
 			s.client.Reject(res, why)
 		}
 	}
 	s.wake()
 }
 
-// take changes the watch, subscriptions first, then the nonce or the error (rule 1). It gives the
-// resources that the client turns out to refuse.
-func (s *stream) take(t resource.Type, r *request, now time.Time) []*resource.Resource {
+// apply changes the watch by a request: the subscriptions first, then the nonce or the error, since
+// subscriptions ride on ACKs and NACKs (rule 1). It gives the resources that the client turns out to
+// reject.
+func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.Resource {
 	w := s.watches[t]
 	answers := parseNonce(r.nonce, s.id)
 	switch {
@@ -54,7 +55,7 @@ func (s *stream) take(t resource.Type, r *request, now time.Time) []*resource.Re
 	if sent == nil {
 		return nil
 	}
-	if !r.refused || w.tookLater(r, sent) {
+	if !r.nacked || w.tookLater(r, sent) {
 		w.ack(sent, s.counts(), now)
 		return nil
 	}
@@ -85,7 +86,7 @@ func (s *stream) counts() bool { return s.identity != "" || s.provenStreams.Load
 func (s *stream) open(t resource.Type, r *request) *watch {
 	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.pool.Of(r.asked())}
 	if (t == resource.Endpoints || t == resource.Listeners) && s.watches[resource.Clusters] == nil {
-		s.blind = true
+		s.outOfOrder = true
 		// For endpoints an Envoy asks once it has clusters, if it accepted any of them or not.
 		s.resumed = s.resumed || t == resource.Endpoints || r.claims > 0 || len(r.version) > 0
 	}
@@ -93,23 +94,23 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 	w.returned = s.returned
 	w.wildcard = listable(t) && (r.names == 0 || r.starred())
 	w.answer = w.wildcard && r.claims == 0
-	doubt := s.suspects[t]
-	w.suspect = doubt.All
+	before := s.untrusted[t]
+	w.untrusted = before.All
 	switch {
-	case w.suspect || t == resource.Endpoints && (s.blind || s.owed.all):
+	case w.untrusted || t == resource.Endpoints && (s.outOfOrder || s.owed.all):
 		w.distrust(r)
 	case r.claims == 0:
 		w.fill(false)
 	default:
 		w.compare(r)
 	}
-	for _, name := range doubt.Names {
-		w.claims(name, "")
+	for _, name := range before.Names {
+		w.noteClaim(name, "")
 	}
-	for _, p := range doubt.Pieces {
+	for _, p := range before.Pieces {
 		for _, res := range p.Resources {
 			if w.base.Get(res.Name) == nil { // the others come anyway
-				w.claims(res.Name, "")
+				w.noteClaim(res.Name, "")
 			}
 		}
 	}

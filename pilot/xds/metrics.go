@@ -12,7 +12,7 @@ import (
 type metrics struct {
 	clients     *versionGauge
 	internal    prometheus.Counter
-	refusals    *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
 	convergence prometheus.Histogram
 	queue       prometheus.Gauge
 	types       [resource.NumTypes]typeMetrics
@@ -57,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		internal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pilot_total_xds_internal_errors", Help: "Streams that ended by an error of the server.",
 		}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pilot_xds_streams_refused_total", Help: "Streams that were not admitted, by reason.",
 		}, []string{"reason"}),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -76,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.clients.gauge, pushes, bytes, rejects, m.internal, m.refusals, m.convergence, m.queue, pushTime, configSize)
+		reg.MustRegister(m.clients.gauge, pushes, bytes, rejects, m.internal, m.turnedAway, m.convergence, m.queue, pushTime, configSize)
 	}
 	return m
 }

@@ -21,8 +21,8 @@ type request struct {
 
 	// All below are parts of raw.
 	url, nonce, version []byte // version: state of the world only, of what the client took last
-	detail              []byte // what the client said to what it refused
-	refused             bool   // a NACK
+	detail              []byte // what the client said to what it rejected
+	nacked              bool   // it carries an error
 
 	names  int // asked for; in the state of the world all that the client wants
 	gone   int // names not asked for any more; delta only
@@ -70,7 +70,7 @@ func (r *request) parse() error {
 			r.names++
 			_, err = nameOf(value)
 		case f.detail:
-			r.refused = true
+			r.nacked = true
 			err = r.status(value)
 		case f.version:
 			r.version, err = text(value)
@@ -132,9 +132,9 @@ func nameOf(value []byte) ([]byte, error) {
 	return text(value)
 }
 
-// maxRefusal is how much of a refusal's text is read, in bytes. Envoy says some 200 of each resource
-// that it refuses, and each that is named is looked for in all of it.
-const maxRefusal = 256 << 10
+// maxRejection is how much of a rejection's text is read, in bytes. Envoy says some 200 of each resource
+// that it rejects, and each that is named is looked for in all of it.
+const maxRejection = 256 << 10
 
 // release lets go of what a large request took; the client may wait long before its next one.
 func (r *request) release() {
@@ -151,8 +151,8 @@ func (r *request) status(raw []byte) error {
 		case 0:
 			err = protowire.ParseError(-1)
 		case fieldMessage:
-			if r.detail, err = text(value); len(r.detail) > maxRefusal {
-				r.detail = r.detail[:maxRefusal]
+			if r.detail, err = text(value); len(r.detail) > maxRejection {
+				r.detail = r.detail[:maxRejection]
 			}
 		}
 		if err != nil {

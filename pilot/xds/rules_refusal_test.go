@@ -166,7 +166,7 @@ func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 		m := newMesh(t, before...)
 		c := m.start(nil, nil)
 		m.set(listener("a", "2"), listener("b", "1"), listener("new", "1"))
-		c.expect(resource.Listeners, "a", "new") // refused in part, but the answer does not arrive
+		c.expect(resource.Listeners, "a", "new") // rejected in part, but the answer does not arrive
 		m.stop(c)
 		m.set(before...)
 		for range 2 { // the first breaks before it asks, the second before it answers
@@ -232,7 +232,7 @@ func TestRule9WhatAProxyMayRunIsRemovedThoughItGoesBeforeTheFirstResponse(t *tes
 		m := newMesh(t, append(stays, listener("goes", "1"))...)
 		first := m.connect(false, 10)
 		first.subscribe(resource.Listeners)
-		first.expect(resource.Listeners, "goes", "stays") // refused in part, but the answer does not arrive
+		first.expect(resource.Listeners, "goes", "stays") // rejected in part, but the answer does not arrive
 		m.stop(first)
 		again := m.connect(false, 10)
 		again.subscribe(resource.Clusters)
@@ -258,7 +258,7 @@ func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
 		if s := m.server.Connections()[0].Types[resource.Listeners]; s.State != StateError || s.Error == "" {
 			t.Errorf("status %+v", s)
 		}
-		c.subscribe(resource.Listeners, "*") // what was refused is not sent again
+		c.subscribe(resource.Listeners, "*") // what was rejected is not sent again
 		c.silent()
 		other := m.connect(false, 10)
 		other.subscribe(resource.Listeners)

@@ -1,7 +1,3 @@
-// Package xds serves the aggregated discovery service, delta and state of the world, from the
-// views of push. Each stream keeps what its client subscribed to and holds, sends what differs in
-// an order in which nothing points at what is not there yet, and takes refusals to the one bad
-// resource. It knows nothing of the mesh's objects.
 package xds
 
 import (
@@ -85,10 +81,10 @@ type Server struct {
 	boot          string // makes nonces of a former process foreign
 	workers       sync.WaitGroup
 
-	mu      sync.Mutex
-	streams map[*stream]struct{}
-	newest  map[nodeKey]*stream // a proxy's former stream may hang
-	rest    context.CancelFunc  // ends the search for stalled clients; nil where there is no stream
+	mu          sync.Mutex
+	streams     map[*stream]struct{}
+	newest      map[nodeKey]*stream // a proxy's former stream may hang
+	stopStalled context.CancelFunc  // ends the search for stalled clients; nil where there is no stream
 }
 
 // nodeKey is a proxy's node ID and what it proved, so that nobody without that proof is taken for it.
@@ -139,14 +135,14 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 	if authenticate != nil {
 		id, err := authenticate(ctx)
 		if err != nil {
-			s.metrics.refusals.WithLabelValues("unauthenticated").Inc()
+			s.metrics.turnedAway.WithLabelValues("unauthenticated").Inc()
 			return err
 		}
 		identity, name = &id, id.String()
 	}
 	share, err := s.shares.join(ctx, name) // after authentication: what is taken is taken of one's own share
 	if err != nil {
-		s.metrics.refusals.WithLabelValues("limit").Inc()
+		s.metrics.turnedAway.WithLabelValues("limit").Inc()
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -164,15 +160,15 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 // proof.
 func (s *Server) run(st *stream, identity *Identity) error {
 	ctx, cancel, w := st.ctx, st.cancel, st.wire
-	patience := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
+	tooLate := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
 		cancel(status.Error(codes.DeadlineExceeded, "no request came"))
 	})
-	defer patience.Stop()
+	defer tooLate.Stop()
 	var r request
 	if err := w.recv(&r); err != nil {
 		return err
 	}
-	patience.Stop()
+	tooLate.Stop()
 	if err := s.admission.begin(ctx, st.share, func() error {
 		if err := s.accept(st, &r, identity); err != nil {
 			return err
@@ -201,12 +197,12 @@ func (s *Server) accept(st *stream, first *request, identity *Identity) error {
 	}
 	node, err := push.ParseNode(said)
 	if err != nil {
-		s.metrics.refusals.WithLabelValues("node").Inc()
+		s.metrics.turnedAway.WithLabelValues("node").Inc()
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	if identity != nil {
 		if err := matches(node, *identity); err != nil {
-			s.metrics.refusals.WithLabelValues("identity").Inc()
+			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
 		node.Identity = st.identity
@@ -217,12 +213,12 @@ func (s *Server) accept(st *stream, first *request, identity *Identity) error {
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		if errors.Is(err, push.ErrTooManyClasses) {
-			s.metrics.refusals.WithLabelValues("limit").Inc()
+			s.metrics.turnedAway.WithLabelValues("limit").Inc()
 			return status.Error(codes.ResourceExhausted, err.Error())
 		}
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	st.suspects = st.client.Untrusted()
+	st.untrusted = st.client.Untrusted()
 	return nil
 }
 
@@ -255,14 +251,14 @@ func (s *Server) outcome(err error, by *share) error {
 	return err
 }
 
-// add lists a stream, and takes over what is suspected of its proxy by the former one, which may
-// hang.
+// add lists a stream. From the proxy's former stream, which may hang, it takes over what is
+// untrusted.
 func (s *Server) add(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if former := s.newest[st.key()]; former != nil {
-		for t, doubt := range former.suspicion() {
-			st.suspects.Add(t, doubt)
+		for t, names := range former.untrustedNow() {
+			st.untrusted.Add(t, names)
 		}
 	}
 	s.streams[st], s.newest[st.key()] = struct{}{}, st
@@ -270,33 +266,33 @@ func (s *Server) add(st *stream) {
 		s.provenStreams.Add(1)
 	}
 	st.uncount = s.metrics.clients.add(st.client.Node().IstioVersion, st.identity == "")
-	if s.rest == nil {
+	if s.stopStalled == nil {
 		var ctx context.Context
-		ctx, s.rest = context.WithCancel(context.Background())
+		ctx, s.stopStalled = context.WithCancel(context.Background())
 		s.workers.Go(func() { s.endStalled(ctx) })
 	}
 }
 
-// remove takes a stream off the list. What is suspected of its proxy is kept, unless a newer stream
-// has taken it over.
+// remove takes a stream off the list. What is untrusted of its proxy is kept for the next stream,
+// unless a newer one has taken it over.
 func (s *Server) remove(st *stream) {
 	st.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var suspicion push.Untrusted
+	var untrusted push.Untrusted
 	if s.newest[st.key()] == st {
 		delete(s.newest, st.key())
-		suspicion = st.suspicion()
+		untrusted = st.untrustedNow()
 	}
 	delete(s.streams, st)
 	st.uncount()
 	if st.identity != "" {
 		s.provenStreams.Add(-1)
 	}
-	st.client.Close(suspicion)
+	st.client.Close(untrusted)
 	if len(s.streams) == 0 {
-		s.rest()
-		s.rest = nil
+		s.stopStalled()
+		s.stopStalled = nil
 	}
 }
 
@@ -309,7 +305,7 @@ func (s *Server) endStalled(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, st := range s.present() {
+			for _, st := range s.allStreams() {
 				if since := st.stalled(); !since.IsZero() && now.Sub(since) > s.opts.AckTimeout {
 					st.warn("proxy acknowledges nothing, its stream is ended", "since", since)
 					st.cancel(status.Errorf(codes.DeadlineExceeded, "a response is not acknowledged since %s", now.Sub(since).Round(time.Second)))
@@ -319,7 +315,7 @@ func (s *Server) endStalled(ctx context.Context) {
 	}
 }
 
-func (s *Server) present() []*stream {
+func (s *Server) allStreams() []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.streams))
@@ -328,7 +324,7 @@ func (s *Server) present() []*stream {
 // Connections lists the present streams by the proxy's name.
 func (s *Server) Connections() []Connection {
 	var out []Connection
-	for _, st := range s.present() {
+	for _, st := range s.allStreams() {
 		out = append(out, st.connection())
 	}
 	slices.SortFunc(out, Connection.compare)
