@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/peer"
 )
 
@@ -30,6 +31,7 @@ const localCaller = "the machine itself"
 // ends of the identity that has the most.
 type connections struct {
 	maxProven, maxUnproven, maxPeer int
+	ended                           *prometheus.CounterVec // by what they were too many of
 
 	mu       sync.Mutex
 	open     map[endpoints]*connection
@@ -52,11 +54,15 @@ type connection struct {
 }
 
 // newConnections shares out a number of descriptors.
-func newConnections(descriptors int) *connections {
+func newConnections(descriptors int, reg prometheus.Registerer) *connections {
 	reserved := min(max(reservedDescriptors, descriptors/8), descriptors/2)
 	limit := min(descriptors-reserved, maxConnections)
 	unproven := max(1, min(maxUnproven, limit/4))
+	ended := counters("pilot_connections_ended_total",
+		"Connections that were ended for others, as one address, all callers without proof, or all with proof had too many.", "of")
+	reg.MustRegister(ended)
 	return &connections{
+		ended:     ended,
 		maxProven: max(1, limit-unproven), maxUnproven: unproven, maxPeer: maxUnprovenPeer,
 		open: map[endpoints]*connection{}, unproven: list.New(), peers: map[string]int{}, proven: map[string]*list.List{},
 	}
@@ -107,11 +113,13 @@ func (c *connections) enter(raw net.Conn, local bool) *connection {
 		end = c.place(conn, localCaller)
 	case c.peers[from] >= c.maxPeer:
 		c.mu.Unlock()
+		c.ended.WithLabelValues("address").Inc()
 		return nil
 	default:
 		if c.unproven.Len() >= c.maxUnproven {
 			end = c.unproven.Front().Value.(*connection)
 			c.displace(end)
+			c.ended.WithLabelValues("unproven").Inc()
 		}
 		conn.at = c.unproven.PushBack(conn)
 		c.peers[from]++
@@ -155,6 +163,7 @@ func (c *connections) place(conn *connection, identity string) (end *connection)
 		}
 		end = most.Front().Value.(*connection)
 		c.displace(end)
+		c.ended.WithLabelValues("proven").Inc()
 	}
 	if c.proven[identity] == nil {
 		c.proven[identity] = list.New()

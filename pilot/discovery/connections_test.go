@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/peer"
 
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -41,7 +42,8 @@ func (c *fakeConn) peer() *peer.Peer {
 }
 
 func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
-	c := newConnections(1024)
+	reg := prometheus.NewRegistry()
+	c := newConnections(1024, reg)
 	if total := c.maxProven + c.maxUnproven; total > 1024-reservedDescriptors {
 		t.Errorf("%d connections of 1024 descriptors", total)
 	}
@@ -79,6 +81,11 @@ func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
 	if !a[0].closed || a[1].closed || b.closed || c.number != 4 {
 		t.Errorf("closed: %v %v %v; %d with proof", a[0].closed, a[1].closed, b.closed, c.number)
 	}
+	for of, want := range map[string]float64{"address": 97, "unproven": 2, "proven": 1} {
+		if got := samples(t, reg)["pilot_connections_ended_total{of="+of+"}"]; got != want {
+			t.Errorf("%s: %v are counted, want %v", of, got, want)
+		}
+	}
 	for _, conn := range c.open {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
@@ -90,7 +97,7 @@ func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
 }
 
 func TestPortOfLoopbackHasNoStrangers(t *testing.T) {
-	c := newConnections(1024)
+	c := newConnections(1024, prometheus.NewRegistry())
 	c.maxProven, c.maxPeer = 3, 1
 	var all []*fakeConn
 	for port := range 5 {

@@ -43,10 +43,11 @@ func (p *plane) listenHTTP() (*web, error) {
 	return w, nil
 }
 
-// newHTTPServer gives a server that waits for nobody for ever. A profile may take minutes to write.
+// newHTTPServer gives a server that waits for nobody for ever. A profile may take minutes, in which
+// its request would be cancelled at the end of ReadTimeout too.
 func newHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaders,
 	}
 }

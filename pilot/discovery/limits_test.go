@@ -9,6 +9,7 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -151,7 +152,7 @@ func TestReflectionIsBounded(t *testing.T) {
 
 // What proves a connection finds it by the addresses that gRPC gives.
 func TestProofIsNotedOfItsConnection(t *testing.T) {
-	c := newConnections(1024)
+	c := newConnections(1024, prometheus.NewRegistry())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

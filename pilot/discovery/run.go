@@ -85,7 +85,7 @@ func newPlane(cfg Config) *plane {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
-		connections: newConnections(descriptors()), idle: idleConnection,
+		connections: newConnections(descriptors(), registry), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.store = store.New(store.Options{
