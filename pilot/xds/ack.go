@@ -166,8 +166,9 @@ func blame(t resource.Type, detail string, all []*resource.Resource) (bad, good 
 	if !ok || !strings.HasPrefix(detail, "Error adding/updating ") {
 		return nil, all
 	}
+	named := namedIn(list)
 	for _, r := range all {
-		if names(list, r.Name) {
+		if _, ok := named[r.Name]; ok {
 			bad = append(bad, r)
 		} else {
 			good = append(good, r)
@@ -176,24 +177,41 @@ func blame(t resource.Type, detail string, all []*resource.Resource) (bad, good 
 	return bad, good
 }
 
-// names tells whether a list of "NAME: why" holds a name, at its start, after a comma or in a line
-// of its own.
-func names(list, name string) bool {
-	token := name + ": "
-	return strings.HasPrefix(list, token) || strings.Contains(list, ", "+token) || strings.Contains(list, "\n"+token)
+// namedIn gives what may be names in a list of "NAME: why": what stands before a colon at its start,
+// after a comma or at the start of a line. The list is read once, however many resources there are.
+func namedIn(list string) map[string]struct{} {
+	out := map[string]struct{}{}
+	for rest := list; ; {
+		if name, _, ok := strings.Cut(rest[:min(len(rest), maxName+2)], ": "); ok {
+			out[name] = struct{}{}
+		}
+		next := strings.IndexAny(rest, ",\n")
+		if next < 0 {
+			return out
+		}
+		rest = strings.TrimPrefix(rest[next+1:], " ")
+	}
 }
 
-// reason cuts what a rejection says of one resource out of what it says of several.
-func reason(detail, name string, bad []*resource.Resource) string {
+// reason cuts what a rejection says of one resource out of what it says of several, whose names are
+// bad.
+func reason(detail, name string, bad map[string]struct{}) string {
 	_, why, ok := strings.Cut(detail, name+": ")
 	if !ok || len(bad) < 2 {
 		return cut(detail, maxDetail)
 	}
 	why = cut(why, maxDetail)
-	for _, other := range bad {
-		why, _, _ = strings.Cut(why, ", "+other.Name+": ")
+	for at := 0; ; {
+		next := strings.Index(why[at:], ", ")
+		if next < 0 {
+			return why
+		}
+		other, _, _ := strings.Cut(why[at+next+2:], ": ")
+		if _, named := bad[other]; named {
+			return why[:at+next]
+		}
+		at += next + 2
 	}
-	return why
 }
 
 // isOwnFault tells whether a rejection says something of the proxy's machine and nothing of the

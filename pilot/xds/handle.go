@@ -22,8 +22,12 @@ func (s *stream) handle(r *request) {
 		return
 	}
 	s.mu.Unlock()
+	names := map[string]struct{}{}
+	for _, res := range bad {
+		names[res.Name] = struct{}{}
+	}
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, bad); !isOwnFault(why) && s.counts() {
+		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && s.counts() {
 			s.client.Reject(res, why)
 		}
 	}

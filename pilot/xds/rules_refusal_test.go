@@ -2,6 +2,7 @@ package xds
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,4 +292,47 @@ func TestErrorEndsWithItsCause(t *testing.T) {
 			t.Errorf("after a repair: %s", state())
 		}
 	})
+}
+
+func TestNamesInARefusal(t *testing.T) {
+	for list, want := range map[string][]string{
+		"a: no":                            {"a"},
+		"a: no, b: no\nc: no, or, d":       {"a", "b", "c"},
+		"outbound|80||x.y: bad: why, e: x": {"outbound|80||x.y", "e"},
+		"fd00::1_80: taken":                {"fd00::1_80"},
+		"":                                 nil,
+		strings.Repeat(", ", 1<<17):        nil,
+	} {
+		got := namedIn(list)
+		for _, name := range want {
+			if _, ok := got[name]; !ok {
+				t.Errorf("%.50q: %s is not found", list, name)
+			}
+		}
+		if len(want) == 0 && len(got) > 0 {
+			t.Errorf("%.50q: found %v", list, got)
+		}
+	}
+	// One that is made to be dear, for as many resources as a large mesh has.
+	all := make([]*resource.Resource, 10_000)
+	for i := range all {
+		all[i] = &resource.Resource{Name: strings.Repeat("x", 100)}
+	}
+	detail := "Error adding/updating cluster(s) " + strings.Repeat("x", maxRejection)
+	if bad, _ := blame(resource.Clusters, detail, all); len(bad) != 0 {
+		t.Errorf("%d are blamed", len(bad))
+	}
+}
+
+func TestReasonOfEachRejectedResource(t *testing.T) {
+	const detail = "Error adding/updating cluster(s) a: bad, really, b: worse: much, c: x"
+	both := map[string]struct{}{"a": {}, "b": {}}
+	for name, want := range map[string]string{"a": "bad, really", "b": "worse: much, c: x", "z": detail} {
+		if got := reason(detail, name, both); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := reason(detail, "a", map[string]struct{}{"a": {}}); got != detail {
+		t.Errorf("a alone: %q", got)
+	}
 }
