@@ -8,8 +8,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// answered takes the response that a nonce answers, or nil. In the state of the world a client answers
-// only the last of several, so that those before it are done with.
+// answered takes the response that a nonce answers out of those in flight; nil for none. In the state
+// of the world a client answers only the last of several, so those before it go as well.
 func (w *watch) answered(nonce uint64) *response {
 	i := slices.IndexFunc(w.inflight, func(r *response) bool { return r.nonce == nonce })
 	if i < 0 {
@@ -50,7 +50,7 @@ func (w *watch) tookLater(r *request, sent *response) bool {
 
 // accept marks what the client took. What it does not want any more it may not have looked at.
 func (w *watch) accept(r *response) {
-	if w.wildcard || w.names == r.names {
+	if w.wildcard || w.names == r.subscribed {
 		r.accept()
 		return
 	}
@@ -61,9 +61,9 @@ func (w *watch) accept(r *response) {
 	}
 }
 
-// nack handles a rejected response: what is named as bad is not sent again, the good part is sent
-// again at once, since the client may have applied it and yet claims not to have it; where nothing
-// is named the response is bisected. It gives the resources that are found to be bad.
+// nack handles a rejected response. What is named as bad is not sent again. The good part is sent
+// again at once, since the client may have applied it and yet claims not to have it. Where nothing is
+// named the response is bisected (rule 9). It gives the resources that are found to be bad.
 func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
 	w.status.Error, w.status.ErrorAt = cut(detail, maxDetail), now
 	w.ownFault = isOwnFault(detail)
@@ -124,8 +124,8 @@ func (w *watch) bisect(all []*resource.Resource) [][]string {
 }
 
 // restore takes back what record assumed, except where a newer response is under way. What a full state
-// left out may be gone, since an Envoy that names the bad applies the rest, or there still, since one
-// that rejects the whole does not.
+// left out may be gone or there still: an Envoy that names the bad applies the rest, and one that
+// rejects the whole does not. So its version is untrusted.
 func (w *watch) restore(r *response) {
 	back := func(name string, sent *resource.Resource, former held) {
 		if w.holds(name) == heldOf(sent) {
@@ -215,7 +215,7 @@ func reason(detail, name string, bad map[string]struct{}) string {
 }
 
 // isOwnFault tells whether a rejection says something of the proxy's machine and nothing of the
-// resource, so that others of its class are served it all the same.
+// resource. Others of its class are served the resource all the same.
 func isOwnFault(detail string) bool { return strings.Contains(detail, "cannot bind ") }
 
 // maxDetail is how much of a rejection's text is kept, logged and reported, in bytes.

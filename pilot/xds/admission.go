@@ -57,8 +57,8 @@ type turn struct {
 	timer *time.Timer
 }
 
-// take waits for the turn of a response, first in the share of its identity; small ones need none.
-func (a *admission) take(ctx context.Context, s *share, r *response) error {
+// acquireTurn waits for the turn of a response, first in the share of its identity; small ones need none.
+func (a *admission) acquireTurn(ctx context.Context, s *share, r *response) error {
 	size := int64(min(r.size(), turnBytes/2))
 	if size <= largeResponse {
 		return nil

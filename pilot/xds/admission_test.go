@@ -100,7 +100,7 @@ func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
 		s := &share{turns: semaphore.NewWeighted(turnBytes)}
 		a.turns = semaphore.NewWeighted(3 * largeResponse)
 		r := &response{typ: resource.Clusters, delta: true, resources: []*resource.Resource{big}}
-		if err := a.take(t.Context(), s, r); err != nil {
+		if err := a.acquireTurn(t.Context(), s, r); err != nil {
 			t.Fatal(err)
 		}
 		wire := r.buffers()
@@ -113,7 +113,7 @@ func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := a.take(ctx, s, r); !errors.Is(err, context.DeadlineExceeded) { // and the timer of the first gives nothing back
+		if err := a.acquireTurn(ctx, s, r); !errors.Is(err, context.DeadlineExceeded) { // and the timer of the first gives nothing back
 			t.Errorf("got %v", err)
 		}
 	})

@@ -135,8 +135,8 @@ func (w *watch) decideMissing(name string, owed bool, had held, now time.Time) (
 	return nil, false
 }
 
-// nextIsolated takes the next group that still exists. What is not sent with it stays dirty if it was:
-// a cluster that came since may wait for it.
+// nextIsolated takes the next isolated group of which something still exists. What is not sent with it
+// stays dirty if it was: a cluster that came since may wait for it.
 func (w *watch) nextIsolated() []*resource.Resource {
 	for len(w.isolate) > 0 {
 		group := w.isolate[0]
@@ -162,7 +162,7 @@ func (w *watch) nextIsolated() []*resource.Resource {
 }
 
 // replace makes a response hold the full state: the view's resources, and clusters that are not to be
-// removed yet. What the client rejected is among them, since it would take away what is not: it rejects
+// removed yet. What the client rejected is among them, since it would drop what is left out; it rejects
 // that again, and keeps what it has. cold says that the client had nothing.
 func (w *watch) replace(r *response, cold bool) {
 	have := w.wanted()

@@ -7,7 +7,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// handle takes a request, and has sent what is due then.
+// handle takes a request, and starts to send what is due then.
 func (s *stream) handle(r *request) {
 	t, ok := r.typ()
 	if !ok {

@@ -13,10 +13,10 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 	var wake time.Duration
 	for t := range resource.NumTypes {
 		w := s.watches[t]
-		if w == nil || !w.pending() || w.full() {
+		if w == nil || !w.pending() || w.windowFull() {
 			continue
 		}
-		if wait := s.hold(t, now); wait > 0 {
+		if wait := s.delay(t, now); wait > 0 {
 			wake = wait
 			continue
 		}
@@ -29,7 +29,7 @@ func (s *stream) compose(now time.Time) (*response, time.Duration) {
 			return r, 0
 		}
 	}
-	r, wait := s.removals(now)
+	r, wait := s.dueRemovals(now)
 	if wait > 0 && (wake == 0 || wait < wake) {
 		wake = wait
 	}
@@ -53,7 +53,7 @@ func (s *stream) composeType(w *watch, now time.Time) *response {
 }
 
 func (s *stream) response(w *watch) *response {
-	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id, names: w.names}
+	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id, subscribed: w.names}
 }
 
 // record notes a response as sent.
@@ -97,8 +97,8 @@ func (s *stream) oweEndpoints(r *response) {
 	}
 }
 
-// hold tells how long a type waits.
-func (s *stream) hold(t resource.Type, now time.Time) time.Duration {
+// delay tells how long a type waits.
+func (s *stream) delay(t resource.Type, now time.Time) time.Duration {
 	switch t {
 	case resource.Clusters:
 		return s.starting()
@@ -145,9 +145,9 @@ func (s *stream) warming(now time.Time) time.Duration {
 	return longest
 }
 
-// removals gives the removal of clusters that nothing points at any more. Removals come last and
+// dueRemovals gives the removal of clusters that nothing points at any more. Removals come last and
 // alone, after listeners and routes are acknowledged and had time to drain (rule 7).
-func (s *stream) removals(now time.Time) (*response, time.Duration) {
+func (s *stream) dueRemovals(now time.Time) (*response, time.Duration) {
 	w := s.watches[resource.Clusters]
 	if !s.quiet(resource.Listeners) || !s.quiet(resource.Routes) {
 		s.settled = time.Time{}
@@ -177,11 +177,11 @@ func (s *stream) removals(now time.Time) (*response, time.Duration) {
 	if len(due) == 0 || w.pending() {
 		return nil, wait
 	}
-	return s.remove(w, due, now), 0
+	return s.removeClusters(w, due, now), 0
 }
 
-// remove makes the removal of clusters.
-func (s *stream) remove(w *watch, names []string, now time.Time) *response {
+// removeClusters makes the response that removes clusters.
+func (s *stream) removeClusters(w *watch, names []string, now time.Time) *response {
 	slices.Sort(names)
 	for _, n := range names {
 		w.removals.drop(n)

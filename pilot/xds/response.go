@@ -18,7 +18,7 @@ type response struct {
 	stream  string // with nonce, what the client sends back
 	nonce   uint64 // from 1, counted on the stream
 
-	names *resource.Names // that the client had asked for
+	subscribed *resource.Names // what the client had asked for by name
 
 	pieces    []*resource.Piece
 	resources []*resource.Resource

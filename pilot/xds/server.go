@@ -170,7 +170,7 @@ func (s *Server) run(st *stream, identity *Identity) error {
 	}
 	tooLate.Stop()
 	if err := s.admission.begin(ctx, st.share, func() error {
-		if err := s.accept(st, &r, identity); err != nil {
+		if err := s.register(st, &r, identity); err != nil {
 			return err
 		}
 		s.add(st)
@@ -189,8 +189,8 @@ func (s *Server) run(st *stream, identity *Identity) error {
 	}
 }
 
-// accept makes the stream of a first request known to the source, if it may be served.
-func (s *Server) accept(st *stream, first *request, identity *Identity) error {
+// register makes the stream of a first request known to the source, if it may be served.
+func (s *Server) register(st *stream, first *request, identity *Identity) error {
 	said, err := first.node()
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())

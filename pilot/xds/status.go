@@ -55,7 +55,7 @@ func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	return s
 }
 
-// size is how many resources the client has.
+// size is how many resources the client holds.
 func (w *watch) size() int {
 	n := w.wanted().Len()
 	for _, p := range w.queue {

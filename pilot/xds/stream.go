@@ -97,7 +97,7 @@ func (s *stream) refresh(u *push.Update) {
 		}
 		if w.refresh(u.Set(resource.Type(t)), now) {
 			concerned = true
-			due = due || !w.full()
+			due = due || !w.windowFull()
 		}
 	}
 	s.update = u
@@ -147,10 +147,10 @@ func (s *stream) deliver(r *response) {
 		r = s.after()
 	}
 	for r != nil {
-		if err := s.admission.take(s.ctx, s.share, r); err != nil {
+		if err := s.admission.acquireTurn(s.ctx, s.share, r); err != nil {
 			return // the stream has ended
 		}
-		started := s.begin(r)
+		started := s.markSending(r)
 		if err := s.wire.send(r); err != nil {
 			s.cancel(err)
 			return
@@ -161,8 +161,8 @@ func (s *stream) deliver(r *response) {
 	}
 }
 
-// begin notes that a response is on its way into the connection.
-func (s *stream) begin(r *response) time.Time {
+// markSending notes that a response is on its way into the connection.
+func (s *stream) markSending(r *response) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sending = time.Now()

@@ -41,7 +41,7 @@ type watch struct {
 	// repaired yet: it may run another version than it would claim on a new stream.
 	untrusted bool
 	ownFault  bool // the last rejection says something of the proxy's machine, and nothing of the resource
-	// returned says that what the client does not claim it may have all the same.
+	// returned says that the client has clusters of a former stream: it may have what it does not claim.
 	returned bool
 
 	last   uint64 // the last nonce; in the state of the world only this one counts
@@ -164,8 +164,8 @@ func (w *watch) pending() bool {
 // idle tells whether nothing is to be sent or acknowledged.
 func (w *watch) idle() bool { return !w.pending() && len(w.inflight) == 0 }
 
-// full tells whether no further response may be sent before one is acknowledged.
-func (w *watch) full() bool {
+// windowFull tells whether no further response may be sent before one is acknowledged.
+func (w *watch) windowFull() bool {
 	if w.typ == resource.Clusters {
 		return len(w.inflight) >= maxClusterInflight
 	}
