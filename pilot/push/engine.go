@@ -12,6 +12,8 @@
 //	rejected    a version that a proxy has refused (NACK); the last accepted one stands in its place
 //	former      the versions before the present one of a resource that is not accepted yet
 //	untrusted   what a proxy may run that is something else than it claims when it comes back
+//	identity    what a proxy proved; "" for all proxies without proof, which are anonymous
+//	brought     a class is brought by the identity of the proxy that it was first made for
 package push
 
 import (

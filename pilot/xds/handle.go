@@ -76,10 +76,10 @@ func (s *stream) count() {
 			now += w.names.Len()
 		}
 	}
-	if err := s.share.subscribe(s.names, now); err != nil {
+	if err := s.share.subscribe(s.subscribed, now); err != nil {
 		s.cancel(err)
 	}
-	s.names = now
+	s.subscribed = now
 }
 
 // counts tells whether the client's word decides about others of its class. That of a caller without

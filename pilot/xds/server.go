@@ -149,7 +149,7 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 	defer cancel(nil)
 	st := &stream{Server: s, share: share, ctx: ctx, cancel: cancel, wire: w, identity: name}
 	s.workers.Go(func() {
-		defer func() { share.leave(ctx, st.names) }()
+		defer func() { share.leave(ctx, st.subscribed) }()
 		cancel(s.run(st, identity))
 	})
 	<-ctx.Done()

@@ -36,14 +36,14 @@ type stream struct {
 	uncount   func()         // takes it out of the metric of connected proxies
 	untrusted push.Untrusted // what the client may run that is not what it claims
 
-	mu      sync.Mutex
-	names   int // subscribed to, of all types
-	watches [resource.NumTypes]*watch
-	update  *push.Update
-	nonces  uint64
-	busy    bool        // a goroutine sends
-	over    bool        // nothing is to be sent any more
-	timer   *time.Timer // looks again for what was not due yet; nil if it was never needed
+	mu         sync.Mutex
+	subscribed int // names, of all types
+	watches    [resource.NumTypes]*watch
+	update     *push.Update
+	nonces     uint64
+	busy       bool        // a goroutine sends
+	over       bool        // nothing is to be sent any more
+	timer      *time.Timer // looks again for what was not due yet; nil if it was never needed
 	// outOfOrder says that endpoints or listeners were asked for before clusters: some cluster has been
 	// warming since before the stream, and after such a break endpoints are sent in full, whatever is
 	// claimed (rule 4).
