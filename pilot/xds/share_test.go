@@ -341,3 +341,19 @@ func TestANodesIDIsNoProof(t *testing.T) {
 		m.stop(stranger, proven, again)
 	})
 }
+
+func TestAStreamThatAsksForNothingEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		c := m.connectAs("", "10.0.0.1")
+		time.Sleep(29 * time.Second)
+		if got := c.refused(); got != codes.OK {
+			t.Errorf("too early: %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := c.refused(); got != codes.DeadlineExceeded {
+			t.Errorf("got %v", got)
+		}
+		m.stop(c)
+	})
+}
