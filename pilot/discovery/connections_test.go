@@ -119,7 +119,7 @@ func TestAnonymousLimitsFollowTheAddress(t *testing.T) {
 		if limits.Streams != want || limits.PeerStreams != want/5 || cfg.anonymousClasses() != want/5 {
 			t.Errorf("%q: %+v, %d classes", addr, limits, cfg.anonymousClasses())
 		}
-		if bounded := cfg.anonymousRequest() < maxRequest; bounded != (want > 0) {
+		if got := cfg.anonymousRequest(); got >= maxRequest || got > maxAnonymousRequest && want > 0 {
 			t.Errorf("%q: requests of %d bytes", addr, cfg.anonymousRequest())
 		}
 	}

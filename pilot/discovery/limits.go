@@ -20,8 +20,10 @@ const (
 	maxStreams = 128
 	// maxRequest bounds a request in bytes: a reconnect of the largest proxies sends all versions.
 	maxRequest = 8 << 20
-	// maxAnonymousRequest bounds that of a caller without proof.
+	// maxAnonymousRequest bounds that of a caller without proof, maxUnlimitedRequest where their number
+	// has no bound: gRPC turns a larger one away before it has read it.
 	maxAnonymousRequest = 512 << 10
+	maxUnlimitedRequest = 4 << 20
 	// maxHeaders bounds a request's headers in bytes, of which a token takes up to 16 KiB.
 	maxHeaders = 64 << 10
 	// idleConnection is how long a connection without a stream stays.
@@ -89,7 +91,7 @@ func (c *Config) anonymousClasses() int {
 
 func (c *Config) anonymousRequest() int {
 	if c.anonymousStreams() == 0 {
-		return maxRequest
+		return maxUnlimitedRequest
 	}
 	return maxAnonymousRequest
 }

@@ -190,12 +190,18 @@ func (r *request) typ() (resource.Type, bool) {
 	return 0, false
 }
 
+// maxNode bounds what a client says of itself, in bytes: a pod may have annotations of 256 KiB.
+const maxNode = 512 << 10
+
 // node decodes the client's description of itself, which may come in parts.
 func (r *request) node() (*corev3.Node, error) {
-	n := &corev3.Node{}
+	n, size := &corev3.Node{}, 0
 	for number, value := range elements(r.raw) {
 		if number != r.fields().node {
 			continue
+		}
+		if size += len(value); size > maxNode {
+			return nil, fmt.Errorf("discovery request: node: has more than %d bytes", maxNode)
 		}
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(value, n); err != nil {
 			return nil, fmt.Errorf("discovery request: node: %w", err)

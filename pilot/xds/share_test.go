@@ -357,3 +357,18 @@ func TestAStreamThatAsksForNothingEnds(t *testing.T) {
 		m.stop(c)
 	})
 }
+
+func TestNodeIsBoundedBeforeItIsDecoded(t *testing.T) {
+	for size, want := range map[int]bool{maxNode / 2: true, maxNode + 1: false} {
+		node := nodeOf("ns", "1.32.0")
+		node.Metadata.Fields["OTHER"] = structpb.NewStringValue(strings.Repeat("x", size))
+		b, err := proto.Marshal(&discoveryv3.DeltaDiscoveryRequest{Node: node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &request{delta: true, raw: b}
+		if _, err := r.node(); (err == nil) != want {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
