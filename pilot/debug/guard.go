@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// guard lets in the machine itself, callers that prove to be of the mesh's root namespace, and to
+// guard lets in the machine itself but for what web pages in its browsers ask, callers that prove to be of the mesh's root namespace, and to
 // pages about one proxy those of the proxy's namespace.
 func (s *Server) guard(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if local(r.RemoteAddr) || s.admit(w, r, p) {
+		if local(r.RemoteAddr) && !foreignPage(r) || s.admit(w, r, p) {
 			p.serve(w, r)
 		}
 	})
@@ -45,6 +45,25 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, p page) bool {
 func proxyNamespace(r *http.Request) string {
 	id := r.URL.Query().Get("proxyID")
 	return id[strings.LastIndexByte(id, '.')+1:]
+}
+
+// foreignPage tells whether a request may come from a web page in a browser of the machine: one that
+// another site's page made, or one to a name that an attacker's DNS lets lead to loopback (DNS
+// rebinding). Names of loopback and addresses cannot be taken for another site.
+func foreignPage(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return false
+	}
+	_, err = netip.ParseAddr(host)
+	return err != nil
 }
 
 // local tells whether an address, host:port, is one of the machine itself.

@@ -3,8 +3,12 @@ package debug
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -67,4 +71,62 @@ func TestPagesAreForTheMachineItselfOrTheProven(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A page in a browser of the machine asks over loopback, and by rebinding reads the answer.
+func TestPagesAreNotForWebPagesOfOthers(t *testing.T) {
+	for _, c := range []struct {
+		host, site string
+		want       int
+	}{
+		{"127.0.0.1:15014", "", 503},
+		{"[::1]:15014", "", 503},
+		{"[::1]", "", 503},
+		{"localhost:15014", "", 503},
+		{"LOCALHOST.", "", 503},
+		{"localhost:15014", "none", 503},
+		{"localhost:15014", "same-origin", 503},
+		{"10.0.0.1", "", 503}, // an address is nobody's name
+		{"evil.com", "", 403},
+		{"evil.com:15014", "", 403},
+		{"localhost.evil.com", "", 403},
+		{"127.0.0.1.evil.com:15014", "", 403},
+		{"", "", 403},
+		{"localhost:15014", "cross-site", 403},
+		{"localhost:15014", "same-site", 403},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/debug/mesh", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", c.host
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		w := httptest.NewRecorder()
+		New(options()).Monitoring().ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("host %q, %q: %d, want %d", c.host, c.site, w.Code, c.want)
+		}
+	}
+}
+
+func TestFewReadTheMetricsAtATime(t *testing.T) {
+	o := options()
+	reading, resume := make(chan struct{}, maxScrapes), make(chan struct{})
+	o.Gatherer = prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		reading <- struct{}{}
+		<-resume
+		return nil, nil
+	})
+	h := New(o).Monitoring()
+	var all sync.WaitGroup
+	for range maxScrapes {
+		all.Go(func() { status(h, "/metrics", "10.0.0.1:1") })
+	}
+	for range maxScrapes {
+		<-reading
+	}
+	if got := status(h, "/metrics", "10.0.0.1:1"); got != http.StatusServiceUnavailable {
+		t.Errorf("one more reader gets %d", got)
+	}
+	close(resume)
+	all.Wait()
 }

@@ -79,10 +79,13 @@ func (s *Server) pages() []page {
 	}
 }
 
+// maxScrapes is how many callers may read the metrics at a time; others are told to come again.
+const maxScrapes = 16
+
 // Monitoring gives the handler of the monitoring port: /metrics, /version and /debug.
 func (s *Server) Monitoring() http.Handler {
 	mux := s.mux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes}))
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, s.opts.Version)
 	})

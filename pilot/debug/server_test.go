@@ -21,7 +21,7 @@ func options() Options {
 
 func status(h http.Handler, path, remote string) int {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.RemoteAddr = remote
+	r.RemoteAddr, r.Host = remote, "127.0.0.1:15014"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Code

@@ -20,6 +20,11 @@ type Config struct {
 	// without authentication, SecureGRPC is TLS with it, HTTP has /ready, Monitoring /metrics.
 	GRPCAddr, SecureGRPCAddr, HTTPAddr, MonitoringAddr string
 
+	// MaxAnonymousStreams bounds the streams of all callers without proof at GRPCAddr; one address gets
+	// a fifth of them, and they bring a fifth as many classes. Negative for no bound; zero for 500, or
+	// for no bound where GRPCAddr is one that only the machine itself reaches.
+	MaxAnonymousStreams int
+
 	// CADir keeps the root of the CA; empty: it lives as long as the process.
 	CADir                      string
 	DefaultCertTTL, MaxCertTTL time.Duration // zero for the CA's defaults

@@ -18,13 +18,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/security/caserver"
 )
 
-const (
-	// maxStreams bounds the streams of one connection; an agent uses two.
-	maxStreams = 128
-	// maxRequest bounds a request in bytes: a reconnect of the largest proxies sends all versions.
-	maxRequest = 8 << 20
-)
-
 // serveGRPC opens the gRPC ports, after the first commit, and serves until ctx ends.
 func (p *plane) serveGRPC(ctx context.Context) error {
 	authority, err := ca.New(ca.Options{
@@ -39,15 +32,16 @@ func (p *plane) serveGRPC(ctx context.Context) error {
 		return err
 	}
 	p.callers.Store(authenticator)
-	plain := grpc.NewServer(p.grpcOptions()...)
+	prover := provers{authenticator, p.connections}
+	plain := grpc.NewServer(p.grpcOptions(p.cfg.anonymousRequest())...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(plain, p.xds.Service(nil))
-	secure := grpc.NewServer(append(p.grpcOptions(), grpc.Creds(credentials.NewTLS(&tls.Config{
+	secure := grpc.NewServer(append(p.grpcOptions(maxRequest), grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS12, GetCertificate: authority.ServerCertificate(p.cfg.serverNames()),
 		// The authenticator verifies the chain: a caller with a token needs no certificate.
 		ClientAuth: tls.RequestClientCert,
 	})))...)
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(secure, p.xds.Service(authenticate(authenticator)))
-	caserver.New(authority, authenticator, p.cfg.Logger, p.registry).Register(secure)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(secure, p.xds.Service(authenticate(prover)))
+	caserver.New(authority, prover, p.cfg.Logger, p.registry).Register(secure)
 	return p.serveOn(ctx, []grpcPort{
 		{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
 	})
@@ -77,7 +71,7 @@ func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
 			return oneSentence(port.flag, port.addr, err)
 		}
 		defer l.Close()
-		listeners = append(listeners, l)
+		listeners = append(listeners, p.connections.guard(l))
 	}
 	for i, port := range ports {
 		if listeners[i] != nil {
@@ -97,14 +91,16 @@ func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
 	return group.Wait()
 }
 
-func (p *plane) grpcOptions() []grpc.ServerOption {
-	alive := keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}
+// grpcOptions gives those of a port that takes requests of so many bytes.
+func (p *plane) grpcOptions(request int) []grpc.ServerOption {
+	alive := keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: p.idle}
 	if p.cfg.MaxConnectionAge > 0 {
 		alive.MaxConnectionAge, alive.MaxConnectionAgeGrace = p.cfg.MaxConnectionAge, 10*time.Second
 	}
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(xds.Codec()),
-		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(request), grpc.MaxHeaderListSize(maxHeaders),
+		grpc.StreamInterceptor(boundReflection()),
 		grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384), // an idle connection holds both
 		grpc.ConnectionTimeout(10 * time.Second), grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

@@ -37,10 +37,19 @@ func (p *plane) listenHTTP() (*web, error) {
 			w.close()
 			return nil, oneSentence(port.flag, port.addr, err)
 		}
-		w.listeners = append(w.listeners, l)
-		w.servers = append(w.servers, &http.Server{Handler: port.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute})
+		w.listeners = append(w.listeners, p.connections.guard(l))
+		w.servers = append(w.servers, newHTTPServer(port.handler))
 	}
 	return w, nil
+}
+
+// newHTTPServer gives a server that waits for nobody for ever. A profile may take minutes, in which
+// its request would be cancelled at the end of ReadTimeout too.
+func newHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
+		WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaders,
+	}
 }
 
 func (w *web) close() {

@@ -32,7 +32,7 @@ func (p *plane) authenticator(authority *ca.Authority) (*auth.Authenticator, err
 }
 
 // authenticate tells the discovery server who calls.
-func authenticate(a *auth.Authenticator) xds.Authenticate {
+func authenticate(a provers) xds.Authenticate {
 	return func(ctx context.Context) (xds.Identity, error) {
 		id, err := a.Authenticate(ctx)
 		return xds.Identity{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -33,6 +34,9 @@ type plane struct {
 	store    *store.Store
 	engine   *push.Engine
 	xds      *xds.Server
+
+	connections *connections  // of all ports
+	idle        time.Duration // how long a connection without a stream stays
 
 	committed chan struct{} // closed after the first commit is applied
 	serving   atomic.Bool   // gRPC is open
@@ -84,15 +88,21 @@ func newPlane(cfg Config) *plane {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
+		connections: newConnections(descriptors(), registry), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.store = store.New(store.Options{
 		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}}, Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
+		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(),
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
-	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace})
+	p.xds = xds.New(xds.Options{
+		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace,
+		Proven:    xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
+		Anonymous: cfg.anonymousLimits(),
+	})
 	return p
 }
 

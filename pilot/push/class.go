@@ -18,9 +18,11 @@ import (
 type classState struct {
 	class   resolve.Class
 	clients map[*Client]struct{}
-	view    *View
-	build   sync.Once // of the first view
-	built   bool      // and nobody may look before
+	// broughtBy is the identity of the proxy that it was made for; "" for a caller without proof.
+	broughtBy string
+	view      *View
+	build     sync.Once // of the first view
+	built     bool      // and nobody may look before
 
 	base [resource.NumTypes]*resource.Set    // what was built
 	over [resource.NumTypes][]resource.Entry // the accepted versions of what was rejected, by name

@@ -44,7 +44,7 @@ func (c *Client) Close(untrusted Untrusted) {
 		e.left, e.emptied = true, true
 	}
 	if len(untrusted) > 0 {
-		e.untrusted.put(c.node.ID, untrusted)
+		e.remembered(c.node).put(c.node, untrusted)
 	}
 }
 

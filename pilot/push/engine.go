@@ -12,11 +12,14 @@
 //	rejected    a version that a proxy has refused (NACK); the last accepted one stands in its place
 //	former      the versions before the present one of a resource that is not accepted yet
 //	untrusted   what a proxy may run that is something else than it claims when it comes back
+//	identity    what a proxy proved; "" for all proxies without proof, which are anonymous
+//	brought     a class is brought by the identity of the proxy that it was first made for
 package push
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -34,8 +37,15 @@ import (
 // ErrNotReady says that nothing was committed yet, so that there is nothing to serve.
 var ErrNotReady = errors.New("the first configuration is not committed yet")
 
+// ErrTooManyClasses says that callers of an identity, or callers without proof, have brought as many
+// classes of proxies as they may.
+var ErrTooManyClasses = errors.New("too many classes of proxies")
+
 // Options of an Engine.
 type Options struct {
+	// MaxClasses bounds the classes that the proxies of one identity bring between two commits and
+	// until they are gone, MaxAnonymousClasses those of all callers without proof; 0 for no bound.
+	MaxClasses, MaxAnonymousClasses int
 	// Report takes all problems of all views whenever they may have changed; nil drops them.
 	Report func([]model.Problem)
 	// Registerer takes the metrics; nil for none.
@@ -58,8 +68,10 @@ type Engine struct {
 	mu        sync.Mutex // guards all below, and of classes what has been built
 	leaving   Translator // the one whose seats the clients have
 	classes   map[string]*classState
+	brought   map[string]int // classes, by the identity that brought them
 	seats     map[*build.Seat]*Client
-	untrusted *untrustedNodes
+	untrusted *untrustedNodes // of proxies with an identity
+	anonymous *untrustedNodes // of those without, which cannot push the former out
 	unchecked int             // views that were not compared since units were computed
 	reported  []model.Problem // in order
 	left      bool            // the last proxy of some class went since they were reported
@@ -73,7 +85,9 @@ func New(opts Options) *Engine {
 	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewPool(),
-		classes: map[string]*classState{}, seats: map[*build.Seat]*Client{}, untrusted: newUntrustedNodes(),
+		classes: map[string]*classState{}, brought: map[string]int{}, seats: map[*build.Seat]*Client{},
+		untrusted: newUntrustedNodes(maxUntrusted, maxUntrustedBytes),
+		anonymous: newUntrustedNodes(maxUntrusted/4, maxUntrustedBytes/4),
 	}
 }
 
@@ -132,9 +146,9 @@ func (e *Engine) retain(t Translator) {
 	}
 	e.emptied = false
 	live := make([]*resolve.Class, 0, len(e.classes))
-	for key, g := range e.classes {
+	for _, g := range e.classes {
 		if len(g.clients) == 0 {
-			delete(e.classes, key)
+			e.drop(g)
 			continue
 		}
 		live = append(live, &g.class)
@@ -153,18 +167,30 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		}
 		from := client.class
 		delete(from.clients, client)
-		to := e.class(seat.Class)
+		to := e.successor(seat.Class, from)
 		to.inherit(from)
 		to.clients[client] = struct{}{}
 		client.class = to
 		changed[to] = struct{}{}
 		if len(from.clients) == 0 {
-			delete(e.classes, from.class.Key)
+			e.drop(from)
 			delete(changed, from)
 			e.left, e.emptied = true, true
 		}
 	}
 	return changed
+}
+
+// successor gives the state of a class to which a proxy comes from another. The caller holds the
+// mutex.
+func (e *Engine) successor(class resolve.Class, from *classState) *classState {
+	if g := e.classes[class.Key]; g != nil {
+		return g
+	}
+	g := e.class(class)
+	g.broughtBy = from.broughtBy
+	e.brought[g.broughtBy]++
+	return g
 }
 
 // class gives the state of a class, a new one if there is none. The caller holds the mutex.
@@ -175,6 +201,33 @@ func (e *Engine) class(class resolve.Class) *classState {
 		e.classes[class.Key] = g
 	}
 	return g
+}
+
+// enter gives the state of a class to a proxy that comes, a new one if its identity may bring one
+// more. The caller holds the mutex.
+func (e *Engine) enter(class resolve.Class, identity string) (*classState, error) {
+	if g := e.classes[class.Key]; g != nil {
+		return g, nil
+	}
+	limit, who := e.opts.MaxClasses, "identity "+identity
+	if identity == "" {
+		limit, who = e.opts.MaxAnonymousClasses, "callers without proof"
+	}
+	if limit > 0 && e.brought[identity] >= limit {
+		return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, who, limit)
+	}
+	g := e.class(class)
+	g.broughtBy = identity
+	e.brought[identity]++
+	return g, nil
+}
+
+// drop forgets a class. The caller holds the mutex.
+func (e *Engine) drop(g *classState) {
+	delete(e.classes, g.class.Key)
+	if e.brought[g.broughtBy]--; e.brought[g.broughtBy] == 0 {
+		delete(e.brought, g.broughtBy)
+	}
 }
 
 // Connect registers a proxy. Its view is built if it is the first of its class, beside the views of
@@ -189,14 +242,19 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	}
 	seat := e.translator.Seat(&n.Proxy)
 	e.mu.Lock()
-	g := e.class(seat.Class) // which stays, since Apply waits
+	g, err := e.enter(seat.Class, n.Identity) // which stays, since Apply waits
+	if err != nil {
+		e.leaving.Leave(seat)
+		e.mu.Unlock()
+		return nil, err
+	}
 	e.mu.Unlock()
 	g.build.Do(func() { g.refresh(e.translator, e.pool) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g.built = true
 	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
-	c.untrusted = e.untrusted.take(n.ID)
+	c.untrusted = e.remembered(n).take(n)
 	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
 	e.seats[seat] = c
@@ -205,6 +263,14 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 		e.reportNew(g)
 	}
 	return c, nil
+}
+
+// remembered gives the memory in which a disconnected proxy belongs.
+func (e *Engine) remembered(n *Node) *untrustedNodes {
+	if n.Identity == "" {
+		return e.anonymous
+	}
+	return e.untrusted
 }
 
 // Ready tells whether a first commit was applied.

@@ -15,12 +15,19 @@ import (
 type Node struct {
 	model.Proxy
 	EnvoyVersion string // e.g. "1.40.0"; empty where it is unknown
+	// Identity is what the caller proved, NAMESPACE/SERVICEACCOUNT; empty for a caller without proof.
+	Identity string
 }
 
-// ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain.
+// ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain. All
+// that is kept of a node is bounded in length and of the form that Kubernetes gives it, since it may
+// come from a caller without proof and goes into logs, metrics, pages and terminals.
 func ParseNode(n *corev3.Node) (*Node, error) {
 	if n == nil || n.GetId() == "" {
 		return nil, fmt.Errorf("node: the first request carries no node ID")
+	}
+	if len(n.GetId()) > maxNodeID {
+		return nil, fmt.Errorf("node ID: has %d bytes, at most %d are allowed", len(n.GetId()), maxNodeID)
 	}
 	parts := strings.Split(n.GetId(), "~")
 	if len(parts) != 4 {
@@ -40,12 +47,17 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 	if err := out.addresses(parts[1], md); err != nil {
 		return nil, err
 	}
-	out.attributes(md)
+	if err := out.attributes(md); err != nil {
+		return nil, err
+	}
 	out.Locality = model.Locality{
 		Region: n.GetLocality().GetRegion(), Zone: n.GetLocality().GetZone(), SubZone: n.GetLocality().GetSubZone(),
 	}
 	if v := n.GetUserAgentBuildVersion().GetVersion(); v != nil {
 		out.EnvoyVersion = fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
+	}
+	if err := out.check(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -73,17 +85,23 @@ func (n *Node) addresses(fromID string, md metadata) error {
 	if len(all) == 0 {
 		all = []string{fromID}
 	}
+	if len(all) > maxAddresses {
+		return fmt.Errorf("node ID %q: has %d addresses, at most %d are allowed", n.ID, len(all), maxAddresses)
+	}
 	for _, s := range all {
+		if len(s) > maxAddress {
+			return fmt.Errorf("node ID %q: an address has %d bytes, at most %d are allowed", n.ID, len(s), maxAddress)
+		}
 		ip, err := netip.ParseAddr(s)
 		if err != nil {
 			return fmt.Errorf("node ID %q: address %q: %w", n.ID, s, err)
 		}
-		n.IPs = append(n.IPs, ip.String())
+		n.IPs = append(n.IPs, ip.WithZone("").String()) // a zone is a name of the proxy's own machine
 	}
 	return nil
 }
 
-func (n *Node) attributes(md metadata) {
+func (n *Node) attributes(md metadata) error {
 	n.ServiceAccount = md.text("SERVICE_ACCOUNT")
 	n.ClusterID = md.text("CLUSTER_ID")
 	n.Network = md.text("NETWORK")
@@ -94,6 +112,9 @@ func (n *Node) attributes(md metadata) {
 		n.Interception = "REDIRECT"
 	}
 	if m := md["LABELS"].GetStructValue(); m != nil {
+		if len(m.GetFields()) > maxLabels {
+			return fmt.Errorf("node ID %q: has %d labels, at most %d are allowed", n.ID, len(m.GetFields()), maxLabels)
+		}
 		n.Labels = make(map[string]string, len(m.GetFields()))
 		for k, v := range m.GetFields() {
 			if s, ok := v.GetKind().(*structpb.Value_StringValue); ok {
@@ -101,6 +122,7 @@ func (n *Node) attributes(md metadata) {
 			}
 		}
 	}
+	return nil
 }
 
 // metadata is what a node says of itself beside its ID; most of it is for others.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -261,28 +260,6 @@ func TestUntrustedWaitsForTheNextStream(t *testing.T) {
 	again.Close(nil)
 	if connect(t, e, "p1", "a").Untrusted() != nil {
 		t.Error("a suspicion outlives the stream that it was for")
-	}
-}
-
-func TestOldestUntrustedGoesWhereThereAreTooMany(t *testing.T) {
-	e := New(Options{})
-	apply(t, e, Commit{Translator: fake{}})
-	pod := func(i int) string { return "p" + strconv.Itoa(i) }
-	suspect := func(i int) {
-		connect(t, e, pod(i), "a").Close(Untrusted{resource.Listeners: UntrustedNames{All: true}})
-	}
-	for i := range maxUntrusted {
-		suspect(i)
-	}
-	suspect(0) // now the newest
-	suspect(maxUntrusted)
-	for i, want := range map[int]bool{0: true, 1: false, 2: true, maxUntrusted: true} {
-		if got := connect(t, e, pod(i), "a").Untrusted() != nil; got != want {
-			t.Errorf("%s suspected: %v", pod(i), got)
-		}
-	}
-	if got := len(e.untrusted.byID); got != maxUntrusted-3 || got != e.untrusted.oldest.Len() {
-		t.Errorf("%d are remembered", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package push
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
@@ -33,39 +34,88 @@ func (s *Untrusted) Add(t resource.Type, d UntrustedNames) {
 	}
 }
 
-// untrustedNodes are what is suspected of disconnected proxies, by the ID of their node.
-type untrustedNodes struct {
-	byID   map[string]*list.Element
-	oldest *list.List // of untrustedNode
+// size estimates what remembering takes, in bytes.
+func (s Untrusted) size() int {
+	n := untrustedOverhead
+	for _, d := range s {
+		n += len(d.Pieces) * untrustedOverhead
+		for _, name := range d.Names {
+			n += len(name) + untrustedOverhead
+		}
+	}
+	return n
 }
+
+const (
+	// maxUntrusted bounds how many disconnected proxies are remembered; some never come back.
+	maxUntrusted = 10000
+	// maxUntrustedBytes bounds what is remembered of all of them together.
+	maxUntrustedBytes = 32 << 20
+	// maxUntrustedNode bounds what is remembered of one; a proxy of 10,000 clusters needs less. Of
+	// more it is remembered that nothing is to be trusted, and not the names.
+	maxUntrustedNode = 2 << 20
+	// untrustedOverhead is what an entry takes beside its name.
+	untrustedOverhead = 64
+)
+
+// untrustedNodes are what is suspected of disconnected proxies. They are known by a hash of what they
+// proved and of their node's ID, so that nobody without that proof can take an entry away.
+type untrustedNodes struct {
+	byNode   map[nodeHash]*list.Element
+	oldest   *list.List // of untrustedNode
+	bytes    int
+	maxNodes int
+	maxBytes int
+}
+
+type nodeHash [16]byte
 
 type untrustedNode struct {
-	id   string
-	what Untrusted
+	node  nodeHash
+	what  Untrusted
+	bytes int
 }
 
-// maxUntrusted bounds how many disconnected proxies are remembered; some never come back.
-const maxUntrusted = 10000
-
-func newUntrustedNodes() *untrustedNodes {
-	return &untrustedNodes{map[string]*list.Element{}, list.New()}
+func newUntrustedNodes(maxNodes, maxBytes int) *untrustedNodes {
+	return &untrustedNodes{byNode: map[nodeHash]*list.Element{}, oldest: list.New(), maxNodes: maxNodes, maxBytes: maxBytes}
 }
 
-// put notes what is suspected of a proxy, in place of what was before. Of too many the oldest goes.
-func (s *untrustedNodes) put(id string, what Untrusted) {
-	s.take(id)
-	if len(s.byID) == maxUntrusted {
-		s.take(s.oldest.Front().Value.(untrustedNode).id)
+func hashOf(n *Node) nodeHash {
+	sum := sha256.Sum256([]byte(n.Identity + "\x00" + n.ID))
+	return nodeHash(sum[:len(nodeHash{})])
+}
+
+// put notes what is suspected of a proxy, in place of what was before. Of too many, or too large
+// ones, the oldest go.
+func (s *untrustedNodes) put(n *Node, what Untrusted) {
+	s.take(n)
+	entry := untrustedNode{hashOf(n), what, what.size()}
+	if entry.bytes > maxUntrustedNode {
+		entry.what = Untrusted{}
+		for t := range what {
+			entry.what[t] = UntrustedNames{All: true}
+		}
+		entry.bytes = entry.what.size()
 	}
-	s.byID[id] = s.oldest.PushBack(untrustedNode{id, what})
+	s.byNode[entry.node] = s.oldest.PushBack(entry)
+	s.bytes += entry.bytes
+	for len(s.byNode) > s.maxNodes || s.bytes > s.maxBytes {
+		s.remove(s.oldest.Front())
+	}
 }
 
 // take gives what is suspected of a proxy, or nil, and forgets it.
-func (s *untrustedNodes) take(id string) Untrusted {
-	at := s.byID[id]
+func (s *untrustedNodes) take(n *Node) Untrusted {
+	at := s.byNode[hashOf(n)]
 	if at == nil {
 		return nil
 	}
-	delete(s.byID, id)
-	return s.oldest.Remove(at).(untrustedNode).what
+	return s.remove(at).what
+}
+
+func (s *untrustedNodes) remove(at *list.Element) untrustedNode {
+	entry := s.oldest.Remove(at).(untrustedNode)
+	delete(s.byNode, entry.node)
+	s.bytes -= entry.bytes
+	return entry
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// answered takes the response that a nonce answers, or nil. In the state of the world a client answers
-// only the last of several, so that those before it are done with.
+// answered takes the response that a nonce answers out of those in flight; nil for none. In the state
+// of the world a client answers only the last of several, so those before it go as well.
 func (w *watch) answered(nonce uint64) *response {
 	i := slices.IndexFunc(w.inflight, func(r *response) bool { return r.nonce == nonce })
 	if i < 0 {
@@ -24,23 +24,25 @@ func (w *watch) answered(nonce uint64) *response {
 }
 
 // ack notes that the client took a response.
-func (w *watch) ack(r *response, now time.Time) {
-	w.accept(r)
-	if w.refused.len() > 0 {
+func (w *watch) ack(r *response, counts bool, now time.Time) {
+	if counts {
+		w.accept(r)
+	}
+	if w.rejected.len() > 0 {
 		for _, res := range r.all() {
-			w.refused.drop(res.Name)
+			w.rejected.drop(res.Name)
 		}
 	}
 	w.status.Acked, w.status.AckedAt = r.version, now
 	if w.idle() {
-		w.suspect = false
-		if w.refused.len() == 0 {
+		w.untrusted = false
+		if w.rejected.len() == 0 {
 			w.status.Error = ""
 		}
 	}
 }
 
-// tookLater tells whether the client, in the state of the world, refused a response and took one after it
+// tookLater tells whether the client, in the state of the world, rejected a response and took one after it
 // before it could answer, as a paused Envoy does: then both stand in its one answer.
 func (w *watch) tookLater(r *request, sent *response) bool {
 	return w.fullState() && string(r.version) == sent.version && sent.version != w.status.Acked
@@ -48,7 +50,7 @@ func (w *watch) tookLater(r *request, sent *response) bool {
 
 // accept marks what the client took. What it does not want any more it may not have looked at.
 func (w *watch) accept(r *response) {
-	if w.wildcard || w.names == r.names {
+	if w.wildcard || w.names == r.subscribed {
 		r.accept()
 		return
 	}
@@ -59,12 +61,12 @@ func (w *watch) accept(r *response) {
 	}
 }
 
-// nack handles a refused response: what is named as bad is not sent again, the good part is sent
-// again at once, since the client may have applied it and yet claims not to have it; where nothing
-// is named the response is bisected. It gives the resources that are found to be bad.
+// nack handles a rejected response. What is named as bad is not sent again. The good part is sent
+// again at once, since the client may have applied it and yet claims not to have it. Where nothing is
+// named the response is bisected (rule 9). It gives the resources that are found to be bad.
 func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
-	w.status.Error, w.status.ErrorAt = detail, now
-	w.own = ownTrouble(detail)
+	w.status.Error, w.status.ErrorAt = cut(detail, maxDetail), now
+	w.ownFault = isOwnFault(detail)
 	all := r.all()
 	bad, good := blame(w.typ, detail, all)
 	if len(bad) == 0 && len(all) == 1 {
@@ -72,23 +74,23 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Reso
 	}
 	w.restore(r)
 	for _, res := range bad {
-		w.refused.put(res.Name, res.Version)
+		w.rejected.put(res.Name, res.Version)
 		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
-			w.hold(res.Name, holding{has: w.holds(res.Name).has})
+			w.hold(res.Name, held{has: w.holds(res.Name).has})
 		}
 	}
 	switch {
 	case w.fullState():
 		// All goes again once the view has something in place of the bad, or less than the good.
 		for _, res := range good {
-			w.hold(res.Name, holding{has: true})
+			w.hold(res.Name, held{has: true})
 			if w.base.Get(res.Name) == nil {
 				w.mark(res.Name, false)
 			}
 		}
 	case len(bad) > 0:
 		for _, res := range good {
-			w.hold(res.Name, holding{has: true})
+			w.hold(res.Name, held{has: true})
 			w.mark(res.Name, true)
 		}
 	default:
@@ -96,22 +98,22 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Reso
 	}
 	for _, name := range r.removed {
 		if w.wants(name) {
-			w.hold(name, holding{has: true})
+			w.hold(name, held{has: true})
 			w.mark(name, false)
 		}
 	}
 	// With nothing to repair the client runs what it claims: the former versions.
-	w.suspect = w.suspect || w.pending()
+	w.untrusted = w.untrusted || w.pending()
 	return bad
 }
 
-// bisect puts half and half of a refused response into groups, and each resource that is known to be
-// refused, but was owed all the same, into one of its own.
+// bisect puts half and half of a rejected response into groups, and each resource that is known to be
+// rejected, but was owed all the same, into one of its own.
 func (w *watch) bisect(all []*resource.Resource) [][]string {
 	var groups [][]string
 	var open []string
 	for _, res := range all {
-		if refused, _ := w.refused.get(res.Name); refused == res.Version {
+		if rejected, _ := w.rejected.get(res.Name); rejected == res.Version {
 			groups = append(groups, []string{res.Name})
 			continue
 		}
@@ -122,11 +124,11 @@ func (w *watch) bisect(all []*resource.Resource) [][]string {
 }
 
 // restore takes back what record assumed, except where a newer response is under way. What a full state
-// left out may be gone, since an Envoy that names the bad applies the rest, or there still, since one
-// that refuses the whole does not.
+// left out may be gone or there still: an Envoy that names the bad applies the rest, and one that
+// rejects the whole does not. So its version is untrusted.
 func (w *watch) restore(r *response) {
-	back := func(name string, sent *resource.Resource, former holding) {
-		if w.holds(name) == holdingOf(sent) {
+	back := func(name string, sent *resource.Resource, former held) {
+		if w.holds(name) == heldOf(sent) {
 			w.hold(name, former)
 		}
 	}
@@ -142,13 +144,13 @@ func (w *watch) restore(r *response) {
 	}
 	for _, p := range r.pieces {
 		for _, res := range p.Resources {
-			back(res.Name, res, r.fresh)
+			back(res.Name, res, r.hadOfPieces)
 		}
 	}
 	for i, res := range r.resources {
-		former := r.fresh
-		if r.former != nil {
-			former = r.former[i]
+		former := r.hadOfPieces
+		if r.had != nil {
+			former = r.had[i]
 		}
 		back(res.Name, res, former)
 	}
@@ -164,8 +166,9 @@ func blame(t resource.Type, detail string, all []*resource.Resource) (bad, good 
 	if !ok || !strings.HasPrefix(detail, "Error adding/updating ") {
 		return nil, all
 	}
+	named := namedIn(list)
 	for _, r := range all {
-		if names(list, r.Name) {
+		if _, ok := named[r.Name]; ok {
 			bad = append(bad, r)
 		} else {
 			good = append(good, r)
@@ -174,28 +177,57 @@ func blame(t resource.Type, detail string, all []*resource.Resource) (bad, good 
 	return bad, good
 }
 
-// names tells whether a list of "NAME: why" holds a name, at its start, after a comma or in a line
-// of its own.
-func names(list, name string) bool {
-	token := name + ": "
-	return strings.HasPrefix(list, token) || strings.Contains(list, ", "+token) || strings.Contains(list, "\n"+token)
+// namedIn gives what may be names in a list of "NAME: why": what stands before a colon at its start,
+// after a comma or at the start of a line. The list is read once, however many resources there are.
+func namedIn(list string) map[string]struct{} {
+	out := map[string]struct{}{}
+	for rest := list; ; {
+		if name, _, ok := strings.Cut(rest[:min(len(rest), maxName+2)], ": "); ok {
+			out[name] = struct{}{}
+		}
+		next := strings.IndexAny(rest, ",\n")
+		if next < 0 {
+			return out
+		}
+		rest = strings.TrimPrefix(rest[next+1:], " ")
+	}
 }
 
-// reason cuts what a refusal says of one resource out of what it says of several.
-func reason(detail, name string, bad []*resource.Resource) string {
+// reason cuts what a rejection says of one resource out of what it says of several, whose names are
+// bad.
+func reason(detail, name string, bad map[string]struct{}) string {
 	_, why, ok := strings.Cut(detail, name+": ")
 	if !ok || len(bad) < 2 {
-		return detail
+		return cut(detail, maxDetail)
 	}
-	for _, other := range bad {
-		why, _, _ = strings.Cut(why, ", "+other.Name+": ")
+	why = cut(why, maxDetail)
+	for at := 0; ; {
+		next := strings.Index(why[at:], ", ")
+		if next < 0 {
+			return why
+		}
+		other, _, _ := strings.Cut(why[at+next+2:], ": ")
+		if _, named := bad[other]; named {
+			return why[:at+next]
+		}
+		at += next + 2
 	}
-	return why
 }
 
-// ownTrouble tells whether a refusal says something of the proxy's machine and nothing of the
-// resource, so that others of its class are served it all the same.
-func ownTrouble(detail string) bool { return strings.Contains(detail, "cannot bind ") }
+// isOwnFault tells whether a rejection says something of the proxy's machine and nothing of the
+// resource. Others of its class are served the resource all the same.
+func isOwnFault(detail string) bool { return strings.Contains(detail, "cannot bind ") }
+
+// maxDetail is how much of a rejection's text is kept, logged and reported, in bytes.
+const maxDetail = 4 << 10
+
+// cut gives the first bytes of a text, in whole letters.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(strings.Clone(text[:most]), "") + "…"
+}
 
 func namesOf(rs []*resource.Resource) []string {
 	out := make([]string, len(rs))

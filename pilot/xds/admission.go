@@ -37,8 +37,12 @@ func newAdmission() *admission {
 }
 
 // begin runs the beginning of a stream, from its first request to the first response, when there
-// is a place for it.
-func (a *admission) begin(ctx context.Context, f func() error) error {
+// is a place for it, first in the share of its identity.
+func (a *admission) begin(ctx context.Context, s *share, f func() error) error {
+	if err := s.places.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.places.Release(1)
 	if err := a.places.Acquire(ctx, 1); err != nil {
 		return err
 	}
@@ -53,16 +57,23 @@ type turn struct {
 	timer *time.Timer
 }
 
-// take waits for the turn of a response; small ones need none.
-func (a *admission) take(ctx context.Context, r *response) error {
-	size := int64(min(r.size(), turnBytes))
+// acquireTurn waits for the turn of a response, first in the share of its identity; small ones need none.
+func (a *admission) acquireTurn(ctx context.Context, s *share, r *response) error {
+	size := int64(min(r.size(), turnBytes/2))
 	if size <= largeResponse {
 		return nil
 	}
-	if err := a.turns.Acquire(ctx, size); err != nil {
+	if err := s.turns.Acquire(ctx, size); err != nil {
 		return err
 	}
-	end := sync.OnceFunc(func() { a.turns.Release(size) })
+	if err := a.turns.Acquire(ctx, size); err != nil {
+		s.turns.Release(size)
+		return err
+	}
+	end := sync.OnceFunc(func() {
+		a.turns.Release(size)
+		s.turns.Release(size)
+	})
 	r.turn = &turn{end, time.AfterFunc(turnTime, end)}
 	return nil
 }

@@ -33,7 +33,7 @@ func TestStormOfNewStreamsIsTakenInAFewAtATime(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		slow := &slowSource{Source: m.engine}
 		m.server.opts.Source = slow
-		m.server.admission.places = semaphore.NewWeighted(3)
+		m.server.admission.places, m.server.shares.places = semaphore.NewWeighted(3), 3
 		var all []*client
 		for range 4 {
 			all = append(all, m.connect(false, 10)) // says nothing and takes no place
@@ -97,9 +97,10 @@ func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := newAdmission()
+		s := &share{turns: semaphore.NewWeighted(turnBytes)}
 		a.turns = semaphore.NewWeighted(3 * largeResponse)
 		r := &response{typ: resource.Clusters, delta: true, resources: []*resource.Resource{big}}
-		if err := a.take(t.Context(), r); err != nil {
+		if err := a.acquireTurn(t.Context(), s, r); err != nil {
 			t.Fatal(err)
 		}
 		wire := r.buffers()
@@ -112,7 +113,7 @@ func TestTurnEndsWhenTheResponseHasLeft(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := a.take(ctx, r); !errors.Is(err, context.DeadlineExceeded) { // and the timer of the first gives nothing back
+		if err := a.acquireTurn(ctx, s, r); !errors.Is(err, context.DeadlineExceeded) { // and the timer of the first gives nothing back
 			t.Errorf("got %v", err)
 		}
 	})

@@ -203,7 +203,7 @@ func (s *benched) ask(t resource.Type, names []string, claims map[string]string)
 }
 
 // everything asks for all clusters and all load assignments; holding says that the clients have them.
-func (s *benched) everything(holding bool) {
+func (s *benched) everything(held bool) {
 	var names []string
 	claims := [2]map[string]string{{}, {}}
 	for i, t := range []resource.Type{resource.Clusters, resource.Endpoints} {
@@ -211,7 +211,7 @@ func (s *benched) everything(holding bool) {
 			if t == resource.Endpoints {
 				names = append(names, r.Name)
 			}
-			if holding {
+			if held {
 				claims[i][r.Name] = r.Version
 			}
 		}
@@ -313,17 +313,17 @@ func BenchmarkReconnect(b *testing.B) { benchConnect(b, true) }
 // BenchmarkColdStart lets all clients come with nothing.
 func BenchmarkColdStart(b *testing.B) { benchConnect(b, false) }
 
-func benchConnect(b *testing.B, holding bool) {
+func benchConnect(b *testing.B, held bool) {
 	s := newBenched(b)
-	s.everything(holding)
+	s.everything(held)
 	s.measured(func() {
 		s.connect(benchClients)
-		if !holding {
+		if !held {
 			s.await(1 + s.chunks())
 		}
 		for synced := 0; synced < benchClients; runtime.Gosched() {
 			synced = 0
-			for _, st := range s.server.present() {
+			for _, st := range s.server.allStreams() {
 				st.mu.Lock()
 				if w := st.watches[resource.Endpoints]; w != nil && w.idle() {
 					synced++
@@ -332,7 +332,7 @@ func benchConnect(b *testing.B, holding bool) {
 			}
 		}
 		s.disconnect()
-		for len(s.server.present()) > 0 {
+		for len(s.server.allStreams()) > 0 {
 			runtime.Gosched()
 		}
 	})
@@ -378,7 +378,7 @@ func (s *benched) idle(start func()) {
 		start()
 		s.b.ReportMetric(used()-before, "B/stream")
 		s.disconnect()
-		for len(s.server.present()) > 0 {
+		for len(s.server.allStreams()) > 0 {
 			runtime.Gosched()
 		}
 	}

@@ -24,7 +24,7 @@ func (w *watch) collect(r *response, now time.Time) {
 		}
 		size += w.unqueue(r)
 	}
-	w.queue, w.asked = nil, nil
+	w.queue, w.queuedFor = nil, nil
 	if w.dirty.len() == 0 {
 		return
 	}
@@ -50,9 +50,9 @@ func (w *watch) collect(r *response, now time.Time) {
 func (w *watch) unqueue(r *response) int {
 	p := w.queue[0]
 	w.queue = w.queue[1:]
-	r.fresh = holding{has: w.unsure}
+	r.hadOfPieces = held{has: w.unsure}
 	r.adds = true // also where the client may know them, since they may not be warm
-	if w.odd.len() == 0 && w.dirty.len() == 0 && w.refused.len() == 0 && w.names == w.asked {
+	if w.odd.len() == 0 && w.dirty.len() == 0 && w.rejected.len() == 0 && w.names == w.queuedFor {
 		r.pieces = append(r.pieces, p)
 		return p.Size()
 	}
@@ -61,10 +61,10 @@ func (w *watch) unqueue(r *response) int {
 		if !w.wants(res.Name) {
 			continue
 		}
-		w.hold(res.Name, r.fresh)
+		w.hold(res.Name, r.hadOfPieces)
 		_, dirty := w.dirty.get(res.Name)
-		refused, _ := w.refused.get(res.Name)
-		if !dirty && refused != res.Version {
+		rejected, _ := w.rejected.get(res.Name)
+		if !dirty && rejected != res.Version {
 			r.resources = append(r.resources, res)
 			size += res.Size(w.delta)
 		}
@@ -84,8 +84,8 @@ func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone b
 		return w.decideMissing(name, owed, held, now)
 	}
 	w.removals.drop(name)
-	if refused, _ := w.refused.get(name); refused == r.Version {
-		return w.decideRefused(r, owed)
+	if rejected, _ := w.rejected.get(name); rejected == r.Version {
+		return w.decideRejected(r, owed)
 	}
 	if !owed && held.version == r.Version {
 		return nil, false
@@ -93,9 +93,9 @@ func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone b
 	return r, false
 }
 
-// decideRefused answers for what the client refused, which it does not get again. A cluster that waits
-// for such a load assignment has to stop: a removal does that, or, where there is none, a second refusal.
-func (w *watch) decideRefused(r *resource.Resource, owed bool) (*resource.Resource, bool) {
+// decideRejected answers for what the client rejected, which it does not get again. A cluster that waits
+// for such a load assignment has to stop: a removal does that, or, where there is none, a second rejection.
+func (w *watch) decideRejected(r *resource.Resource, owed bool) (*resource.Resource, bool) {
 	switch {
 	case !owed || w.typ != resource.Endpoints:
 		return nil, false
@@ -106,36 +106,37 @@ func (w *watch) decideRefused(r *resource.Resource, owed bool) (*resource.Resour
 }
 
 // decideMissing answers for a name that the view lacks. Load assignments and routes that a client
-// holds stay, and one that it waits for is empty (rule 2).
-func (w *watch) decideMissing(name string, owed bool, held holding, now time.Time) (*resource.Resource, bool) {
+// holds stay with it, and for one that it waits for it gets an empty one: endpoints and routes are
+// never removed, and unknown names are answered (rule 2).
+func (w *watch) decideMissing(name string, owed bool, had held, now time.Time) (*resource.Resource, bool) {
 	switch w.typ {
 	case resource.Endpoints, resource.Routes:
-		unclaimed := !held.has && w.returned && w.typ == resource.Endpoints // after a removal on a former stream
-		if unclaimed || owed && held.has && held.version == "" {
+		unclaimed := !had.has && w.returned && w.typ == resource.Endpoints // after a removal on a former stream
+		if unclaimed || owed && had.has && had.version == "" {
 			// Claimed on a stream whose claims do not count, or not claimed any more. If it is in use,
 			// an empty one would take its hosts away before traffic has moved; if it is warming, it must
 			// stop. A removal does the one and leaves the other alone.
 			return nil, w.delta
 		}
-		if owed || !held.has {
+		if owed || !had.has {
 			r, _ := w.typ.Empty(name)
 			return r, false
 		}
 	case resource.Clusters:
-		if !held.has {
+		if !had.has {
 			return nil, w.delta && owed
 		}
 		if _, waits := w.removals.get(name); !waits {
 			w.removals.put(name, removal{queued: now})
 		}
 	default:
-		return nil, held.has || owed
+		return nil, had.has || owed
 	}
 	return nil, false
 }
 
-// nextIsolated takes the next group that still exists. What is not sent with it stays dirty if it was:
-// a cluster that came since may wait for it.
+// nextIsolated takes the next isolated group of which something still exists. What is not sent with it
+// stays dirty if it was: a cluster that came since may wait for it.
 func (w *watch) nextIsolated() []*resource.Resource {
 	for len(w.isolate) > 0 {
 		group := w.isolate[0]
@@ -146,8 +147,8 @@ func (w *watch) nextIsolated() []*resource.Resource {
 			if r == nil || !w.wants(name) {
 				continue
 			}
-			again := len(group) == 1 && w.typ == resource.Endpoints && !w.delta // see decideRefused
-			if refused, _ := w.refused.get(name); refused != r.Version || again {
+			again := len(group) == 1 && w.typ == resource.Endpoints && !w.delta // see decideRejected
+			if rejected, _ := w.rejected.get(name); rejected != r.Version || again {
 				w.dirty.drop(name)
 				out = append(out, r)
 			}
@@ -161,16 +162,16 @@ func (w *watch) nextIsolated() []*resource.Resource {
 }
 
 // replace makes a response hold the full state: the view's resources, and clusters that are not to be
-// removed yet. What the client refused is among them, since it would take away what is not: it refuses
+// removed yet. What the client rejected is among them, since it would drop what is left out; it rejects
 // that again, and keeps what it has. cold says that the client had nothing.
 func (w *watch) replace(r *response, cold bool) {
-	have := w.selection()
+	have := w.wanted()
 	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
 	r.pieces, r.resources, r.removed = have.Pieces, nil, nil
 	for _, name := range w.removals.sorted() {
 		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
 			r.resources = append(r.resources, last)
-			w.note(name, holdingOf(last), nil)
+			w.note(name, heldOf(last), nil)
 		}
 	}
 }
@@ -184,14 +185,14 @@ func (w *watch) record(r *response) {
 			r.adds = r.adds || !h.has && w.base.Get(name) != nil
 		}
 	default:
-		r.former = make([]holding, len(r.resources))
+		r.had = make([]held, len(r.resources))
 		for i, res := range r.resources {
-			r.former[i] = w.holds(res.Name)
-			r.adds = r.adds || r.former[i].version == ""
-			w.hold(res.Name, holdingOf(res))
+			r.had[i] = w.holds(res.Name)
+			r.adds = r.adds || r.had[i].version == ""
+			w.hold(res.Name, heldOf(res))
 		}
 		for _, name := range r.removed {
-			w.hold(name, holding{})
+			w.hold(name, held{})
 		}
 	}
 	w.answer = false

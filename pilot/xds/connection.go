@@ -56,7 +56,7 @@ func (w *watch) synced() []*resource.Resource {
 	}
 	var out []*resource.Resource
 	for r := range w.base.All() {
-		if !waits[r] && w.holds(r.Name) == holdingOf(r) {
+		if !waits[r] && w.holds(r.Name) == heldOf(r) {
 			out = append(out, r)
 		}
 	}

@@ -63,7 +63,7 @@ func from(l *envoytest.Load, name string) func() bool {
 	return func() bool { return l.Last().Body == name }
 }
 
-// check asserts that nothing failed, was refused or is stuck.
+// check asserts that nothing failed, was rejected or is stuck.
 func (s *serving) check(t *testing.T) {
 	t.Helper()
 	envoytest.Eventually(t, "nothing is warming", func() bool {

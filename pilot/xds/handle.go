@@ -7,7 +7,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// handle takes a request, and has sent what is due then.
+// handle takes a request, and starts to send what is due then.
 func (s *stream) handle(r *request) {
 	t, ok := r.typ()
 	if !ok {
@@ -15,56 +15,82 @@ func (s *stream) handle(r *request) {
 		return
 	}
 	s.mu.Lock()
-	bad := s.take(t, r, time.Now())
+	bad := s.apply(t, r, time.Now())
 	if len(bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
 		return
 	}
 	s.mu.Unlock()
+	names := map[string]struct{}{}
+	for _, res := range bad {
+		names[res.Name] = struct{}{}
+	}
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, bad); !ownTrouble(why) {
+		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && s.counts() {
 			s.client.Reject(res, why)
 		}
 	}
 	s.wake()
 }
 
-// take changes the watch, subscriptions first, then the nonce or the error (rule 1). It gives the
-// resources that the client turns out to refuse.
-func (s *stream) take(t resource.Type, r *request, now time.Time) []*resource.Resource {
+// apply changes the watch by a request: the subscriptions first, then the nonce or the error, since
+// subscriptions ride on ACKs and NACKs (rule 1). It gives the resources that the client turns out to
+// reject.
+func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.Resource {
 	w := s.watches[t]
 	answers := parseNonce(r.nonce, s.id)
 	switch {
 	case w == nil:
 		w = s.open(t, r)
 		s.watches[t] = w
+		s.count()
 	case w.delta:
 		s.change(w, r)
+		s.count()
 	default:
 		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
 			return nil // answers a response that is superseded
 		}
 		s.rename(w, r, answers)
+		s.count()
 	}
 	sent := w.answered(answers)
 	if sent == nil {
 		return nil
 	}
-	if !r.refused || w.tookLater(r, sent) {
-		w.ack(sent, now)
+	if !r.nacked || w.tookLater(r, sent) {
+		w.ack(sent, s.counts(), now)
 		return nil
 	}
 	s.metrics.types[t].rejects.Inc()
-	s.log().Warn("proxy refused a response", "type", t.String(), "error", string(r.detail))
+	s.warn("proxy refused a response", "type", t.String(), "error", cut(string(r.detail), maxDetail))
 	return w.nack(sent, string(r.detail), now)
 }
 
+// count ends the stream where it is subscribed to more names than it may be.
+func (s *stream) count() {
+	now := 0
+	for _, w := range s.watches {
+		if w != nil {
+			now += w.names.Len()
+		}
+	}
+	if err := s.share.subscribe(s.subscribed, now); err != nil {
+		s.cancel(err)
+	}
+	s.subscribed = now
+}
+
+// counts tells whether the client's word decides about others of its class. That of a caller without
+// proof does only while no caller with proof is connected.
+func (s *stream) counts() bool { return s.identity != "" || s.provenStreams.Load() == 0 }
+
 // open starts a watch by the stream's first request for a type.
 func (s *stream) open(t resource.Type, r *request) *watch {
-	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.names.Of(r.asked())}
+	w := &watch{typ: t, delta: s.wire.delta(), base: s.update.Set(t), names: s.pool.Of(r.asked())}
 	if (t == resource.Endpoints || t == resource.Listeners) && s.watches[resource.Clusters] == nil {
-		s.blind = true
+		s.outOfOrder = true
 		// For endpoints an Envoy asks once it has clusters, if it accepted any of them or not.
 		s.resumed = s.resumed || t == resource.Endpoints || r.claims > 0 || len(r.version) > 0
 	}
@@ -72,23 +98,23 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 	w.returned = s.returned
 	w.wildcard = listable(t) && (r.names == 0 || r.starred())
 	w.answer = w.wildcard && r.claims == 0
-	doubt := s.suspects[t]
-	w.suspect = doubt.All
+	before := s.untrusted[t]
+	w.untrusted = before.All
 	switch {
-	case w.suspect || t == resource.Endpoints && (s.blind || s.owed.all):
+	case w.untrusted || t == resource.Endpoints && (s.outOfOrder || s.owed.all):
 		w.distrust(r)
 	case r.claims == 0:
 		w.fill(false)
 	default:
 		w.compare(r)
 	}
-	for _, name := range doubt.Names {
-		w.claims(name, "")
+	for _, name := range before.Names {
+		w.noteClaim(name, "")
 	}
-	for _, p := range doubt.Pieces {
+	for _, p := range before.Pieces {
 		for _, res := range p.Resources {
 			if w.base.Get(res.Name) == nil { // the others come anyway
-				w.claims(res.Name, "")
+				w.noteClaim(res.Name, "")
 			}
 		}
 	}
@@ -107,14 +133,14 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 func (s *stream) change(w *watch, r *request) {
 	if r.names > 0 {
 		added := r.list(deltaFields.names)
-		w.subscribe(added, s.names.Change(w.names, plain(added), nil))
+		w.subscribe(added, s.pool.Change(w.names, plain(added), nil))
 		if slices.Contains(added, wildcard) {
 			w.subscribeAll()
 		}
 	}
 	if r.gone > 0 {
 		gone := r.list(deltaFields.gone)
-		w.unsubscribe(gone, s.names.Change(w.names, nil, plain(gone)))
+		w.unsubscribe(gone, s.pool.Change(w.names, nil, plain(gone)))
 	}
 }
 
@@ -133,7 +159,7 @@ func (s *stream) rename(w *watch, r *request, answers uint64) {
 		}
 		return
 	}
-	next := s.names.Of(r.asked())
+	next := s.pool.Of(r.asked())
 	added, gone := w.names.Compare(next)
 	fresh := slices.ContainsFunc(w.inflight, func(sent *response) bool { return sent.nonce == answers })
 	if len(added) == 0 && len(gone) == 0 && !fresh && !w.wildcard {

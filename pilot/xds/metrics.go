@@ -10,9 +10,9 @@ import (
 
 // metrics are those that dashboards for Istio read, and under the same names.
 type metrics struct {
-	clients     *prometheus.GaugeVec
+	clients     *versionGauge
 	internal    prometheus.Counter
-	refusals    *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
 	convergence prometheus.Histogram
 	queue       prometheus.Gauge
 	types       [resource.NumTypes]typeMetrics
@@ -51,13 +51,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Buckets: []float64{1, 10000, 1000000, 4000000, 10000000, 40000000},
 	}, byType)
 	m := &metrics{
-		clients: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "pilot_xds", Help: "Connected proxies.",
-		}, []string{"version"}),
+		clients: &versionGauge{labels: map[versionLabel]int{}, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pilot_xds", Help: "Connected proxies, by version; versions beyond the first ones are counted as other.",
+		}, []string{"version"})},
 		internal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pilot_total_xds_internal_errors", Help: "Streams that ended by an error of the server.",
 		}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pilot_xds_streams_refused_total", Help: "Streams that were not admitted, by reason.",
 		}, []string{"reason"}),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -76,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.clients, pushes, bytes, rejects, m.internal, m.refusals, m.convergence, m.queue, pushTime, configSize)
+		reg.MustRegister(m.clients.gauge, pushes, bytes, rejects, m.internal, m.turnedAway, m.convergence, m.queue, pushTime, configSize)
 	}
 	return m
 }

@@ -7,28 +7,29 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// compose makes the response that is due, or tells how long to wait until one may be (0 for no end).
+// compose makes the response that is due, or tells how long to wait until one may be; 0 says that only
+// a request or a new view changes anything.
 func (s *stream) compose(now time.Time) (*response, time.Duration) {
 	var wake time.Duration
 	for t := range resource.NumTypes {
 		w := s.watches[t]
-		if w == nil || !w.pending() || w.full() {
+		if w == nil || !w.pending() || w.windowFull() {
 			continue
 		}
-		if wait := s.hold(t, now); wait > 0 {
+		if wait := s.delay(t, now); wait > 0 {
 			wake = wait
 			continue
 		}
 		if t == resource.Listeners || t == resource.Routes {
 			if eds := s.watches[resource.Endpoints]; eds != nil && eds.pending() {
-				continue // they are not to overtake what they may point at (rule 7); the next acknowledgement looks again
+				continue // routes do not overtake the endpoints that they may lead to (rule 7); the next acknowledgement looks again
 			}
 		}
 		if r := s.composeType(w, now); r != nil {
 			return r, 0
 		}
 	}
-	r, wait := s.removals(now)
+	r, wait := s.dueRemovals(now)
 	if wait > 0 && (wake == 0 || wait < wake) {
 		wake = wait
 	}
@@ -52,7 +53,7 @@ func (s *stream) composeType(w *watch, now time.Time) *response {
 }
 
 func (s *stream) response(w *watch) *response {
-	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id, names: w.names}
+	return &response{typ: w.typ, delta: w.delta, version: w.base.Version(), stream: s.id, subscribed: w.names}
 }
 
 // record notes a response as sent.
@@ -68,9 +69,9 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 	}
 }
 
-// oweEndpoints makes sure that every EDS cluster that is sent is followed by its load assignment,
-// changed or not (rule 3). In the state of the world that is those which the client takes for new
-// or changed.
+// oweEndpoints makes the load assignment of every EDS cluster in a response owed: endpoints follow
+// their cluster, changed or not (rule 3). In the state of the world those clusters count that the
+// client takes for new or changed.
 func (s *stream) oweEndpoints(r *response) {
 	eds := s.watches[resource.Endpoints]
 	if eds == nil && len(r.pieces) > 0 && (r.state == nil || r.state.cold) {
@@ -96,8 +97,8 @@ func (s *stream) oweEndpoints(r *response) {
 	}
 }
 
-// hold tells how long a type waits.
-func (s *stream) hold(t resource.Type, now time.Time) time.Duration {
+// delay tells how long a type waits.
+func (s *stream) delay(t resource.Type, now time.Time) time.Duration {
 	switch t {
 	case resource.Clusters:
 		return s.starting()
@@ -108,7 +109,7 @@ func (s *stream) hold(t resource.Type, now time.Time) time.Duration {
 }
 
 // starting tells how long changed clusters wait for a client that does not have the endpoints of its
-// first ones yet: an Envoy in its start waits for good for those of a cluster that has none any more
+// first clusters yet: an Envoy in its start waits for good for those of a cluster that has none any more
 // (seen with 1.40). It is ready for more once it asks for listeners, or has acknowledged all there is.
 func (s *stream) starting() time.Duration {
 	w := s.watches[resource.Clusters]
@@ -121,9 +122,9 @@ func (s *stream) starting() time.Duration {
 	return 0
 }
 
-// warming tells how long listeners and routes wait for new clusters to be warm, which is when the
-// client acknowledges them, or asks for clusters at all if some have been warming since before the
-// stream; the wait is bounded (rule 5).
+// warming tells how long listeners and routes wait for new clusters to be warm. They are when the
+// client acknowledges them, or, if some have been warming since before the stream, when it asks for
+// clusters at all. Routes to new clusters wait for that, but not for ever (rule 5).
 func (s *stream) warming(now time.Time) time.Duration {
 	w := s.watches[resource.Clusters]
 	if w == nil {
@@ -144,9 +145,9 @@ func (s *stream) warming(now time.Time) time.Duration {
 	return longest
 }
 
-// removals gives the removal of clusters that nothing points at any more: alone, after listeners
-// and routes are acknowledged and had time to drain (rule 7).
-func (s *stream) removals(now time.Time) (*response, time.Duration) {
+// dueRemovals gives the removal of clusters that nothing points at any more. Removals come last and
+// alone, after listeners and routes are acknowledged and had time to drain (rule 7).
+func (s *stream) dueRemovals(now time.Time) (*response, time.Duration) {
 	w := s.watches[resource.Clusters]
 	if !s.quiet(resource.Listeners) || !s.quiet(resource.Routes) {
 		s.settled = time.Time{}
@@ -176,11 +177,11 @@ func (s *stream) removals(now time.Time) (*response, time.Duration) {
 	if len(due) == 0 || w.pending() {
 		return nil, wait
 	}
-	return s.remove(w, due, now), 0
+	return s.removeClusters(w, due, now), 0
 }
 
-// remove makes the removal of clusters.
-func (s *stream) remove(w *watch, names []string, now time.Time) *response {
+// removeClusters makes the response that removes clusters.
+func (s *stream) removeClusters(w *watch, names []string, now time.Time) *response {
 	slices.Sort(names)
 	for _, n := range names {
 		w.removals.drop(n)

@@ -21,8 +21,8 @@ type request struct {
 
 	// All below are parts of raw.
 	url, nonce, version []byte // version: state of the world only, of what the client took last
-	detail              []byte // what the client said to what it refused
-	refused             bool   // a NACK
+	detail              []byte // what the client said to what it rejected
+	nacked              bool   // it carries an error
 
 	names  int // asked for; in the state of the world all that the client wants
 	gone   int // names not asked for any more; delta only
@@ -68,15 +68,15 @@ func (r *request) parse() error {
 			r.nonce, err = text(value)
 		case f.names:
 			r.names++
-			_, err = text(value)
+			_, err = nameOf(value)
 		case f.detail:
-			r.refused = true
+			r.nacked = true
 			err = r.status(value)
 		case f.version:
 			r.version, err = text(value)
 		case f.gone:
 			r.gone++
-			_, err = text(value)
+			_, err = nameOf(value)
 		case f.claims:
 			r.claims++
 			_, _, err = claim(value)
@@ -124,6 +124,25 @@ func text(value []byte) ([]byte, error) {
 	return value, nil
 }
 
+// nameOf reads the name of a resource.
+func nameOf(value []byte) ([]byte, error) {
+	if len(value) > maxName {
+		return nil, fmt.Errorf("a name has %d bytes, at most %d are allowed", len(value), maxName)
+	}
+	return text(value)
+}
+
+// maxRejection is how much of a rejection's text is read, in bytes. Envoy says some 200 of each resource
+// that it rejects, and each that is named is looked for in all of it.
+const maxRejection = 256 << 10
+
+// release lets go of what a large request took; the client may wait long before its next one.
+func (r *request) release() {
+	if cap(r.raw) > roomForAcks {
+		*r = request{delta: r.delta}
+	}
+}
+
 // status reads a google.rpc.Status.
 func (r *request) status(raw []byte) error {
 	for number, value := range elements(raw) {
@@ -132,7 +151,9 @@ func (r *request) status(raw []byte) error {
 		case 0:
 			err = protowire.ParseError(-1)
 		case fieldMessage:
-			r.detail, err = text(value)
+			if r.detail, err = text(value); len(r.detail) > maxRejection {
+				r.detail = r.detail[:maxRejection]
+			}
 		}
 		if err != nil {
 			return err
@@ -148,7 +169,7 @@ func claim(raw []byte) (name, version []byte, err error) {
 		case 0:
 			err = protowire.ParseError(-1)
 		case fieldKey:
-			name, err = text(value)
+			name, err = nameOf(value)
 		case fieldValue:
 			version, err = text(value)
 		}
@@ -169,12 +190,18 @@ func (r *request) typ() (resource.Type, bool) {
 	return 0, false
 }
 
+// maxNode bounds what a client says of itself, in bytes: a pod may have annotations of 256 KiB.
+const maxNode = 512 << 10
+
 // node decodes the client's description of itself, which may come in parts.
 func (r *request) node() (*corev3.Node, error) {
-	n := &corev3.Node{}
+	n, size := &corev3.Node{}, 0
 	for number, value := range elements(r.raw) {
 		if number != r.fields().node {
 			continue
+		}
+		if size += len(value); size > maxNode {
+			return nil, fmt.Errorf("discovery request: node: has more than %d bytes", maxNode)
 		}
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(value, n); err != nil {
 			return nil, fmt.Errorf("discovery request: node: %w", err)

@@ -77,8 +77,8 @@ func check(t *testing.T, r *request, want fieldsOfBoth, names, gone []string, cl
 	if string(r.url) != want.GetTypeUrl() || string(r.nonce) != want.GetResponseNonce() || string(r.version) != version {
 		t.Errorf("got url %q, nonce %q, version %q", r.url, r.nonce, r.version)
 	}
-	if r.refused != (want.GetErrorDetail() != nil) || string(r.detail) != want.GetErrorDetail().GetMessage() {
-		t.Errorf("got refused %v, %q", r.refused, r.detail)
+	if r.nacked != (want.GetErrorDetail() != nil) || string(r.detail) != want.GetErrorDetail().GetMessage() {
+		t.Errorf("got refused %v, %q", r.nacked, r.detail)
 	}
 	if got := r.list(r.fields().names); !slices.Equal(got, names) || r.names != len(names) || r.starred() != slices.Contains(names, "*") {
 		t.Errorf("got names %q, want %q", got, names)

@@ -18,17 +18,17 @@ type response struct {
 	stream  string // with nonce, what the client sends back
 	nonce   uint64 // from 1, counted on the stream
 
-	names *resource.Names // that the client had asked for
+	subscribed *resource.Names // what the client had asked for by name
 
 	pieces    []*resource.Piece
 	resources []*resource.Resource
 	removed   []string // delta only
 
-	at     time.Time // when it was handed over for sending
-	adds   bool      // has clusters that may not be warm
-	former []holding // what the client had before, in the order of resources
-	fresh  holding   // and what it had of all that is in pieces
-	state  *fullState
+	at          time.Time // when it was handed over for sending
+	adds        bool      // has clusters that may not be warm
+	had         []held    // what the client had before, in the order of resources
+	hadOfPieces held      // and what it had of all that is in pieces
+	state       *fullState
 
 	turn   *turn              // nil for small ones
 	bytes  int                // on the wire; known after it was marshalled
@@ -38,8 +38,8 @@ type response struct {
 // fullState is what a response that holds all of a type took the place of.
 type fullState struct {
 	set    *resource.Set
-	cold   bool               // the client had nothing
-	before map[string]holding // otherwise, where it had something else than the set
+	cold   bool            // the client had nothing
+	before map[string]held // otherwise, where it had something else than the set
 }
 
 func (r *response) empty() bool { return len(r.pieces)+len(r.resources)+len(r.removed) == 0 }

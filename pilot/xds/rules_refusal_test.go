@@ -2,6 +2,7 @@ package xds
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,7 +167,7 @@ func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 		m := newMesh(t, before...)
 		c := m.start(nil, nil)
 		m.set(listener("a", "2"), listener("b", "1"), listener("new", "1"))
-		c.expect(resource.Listeners, "a", "new") // refused in part, but the answer does not arrive
+		c.expect(resource.Listeners, "a", "new") // rejected in part, but the answer does not arrive
 		m.stop(c)
 		m.set(before...)
 		for range 2 { // the first breaks before it asks, the second before it answers
@@ -232,7 +233,7 @@ func TestRule9WhatAProxyMayRunIsRemovedThoughItGoesBeforeTheFirstResponse(t *tes
 		m := newMesh(t, append(stays, listener("goes", "1"))...)
 		first := m.connect(false, 10)
 		first.subscribe(resource.Listeners)
-		first.expect(resource.Listeners, "goes", "stays") // refused in part, but the answer does not arrive
+		first.expect(resource.Listeners, "goes", "stays") // rejected in part, but the answer does not arrive
 		m.stop(first)
 		again := m.connect(false, 10)
 		again.subscribe(resource.Clusters)
@@ -258,7 +259,7 @@ func TestProxysOwnTroubleLeavesItsClassAlone(t *testing.T) {
 		if s := m.server.Connections()[0].Types[resource.Listeners]; s.State != StateError || s.Error == "" {
 			t.Errorf("status %+v", s)
 		}
-		c.subscribe(resource.Listeners, "*") // what was refused is not sent again
+		c.subscribe(resource.Listeners, "*") // what was rejected is not sent again
 		c.silent()
 		other := m.connect(false, 10)
 		other.subscribe(resource.Listeners)
@@ -291,4 +292,47 @@ func TestErrorEndsWithItsCause(t *testing.T) {
 			t.Errorf("after a repair: %s", state())
 		}
 	})
+}
+
+func TestNamesInARefusal(t *testing.T) {
+	for list, want := range map[string][]string{
+		"a: no":                            {"a"},
+		"a: no, b: no\nc: no, or, d":       {"a", "b", "c"},
+		"outbound|80||x.y: bad: why, e: x": {"outbound|80||x.y", "e"},
+		"fd00::1_80: taken":                {"fd00::1_80"},
+		"":                                 nil,
+		strings.Repeat(", ", 1<<17):        nil,
+	} {
+		got := namedIn(list)
+		for _, name := range want {
+			if _, ok := got[name]; !ok {
+				t.Errorf("%.50q: %s is not found", list, name)
+			}
+		}
+		if len(want) == 0 && len(got) > 0 {
+			t.Errorf("%.50q: found %v", list, got)
+		}
+	}
+	// One that is made to be dear, for as many resources as a large mesh has.
+	all := make([]*resource.Resource, 10_000)
+	for i := range all {
+		all[i] = &resource.Resource{Name: strings.Repeat("x", 100)}
+	}
+	detail := "Error adding/updating cluster(s) " + strings.Repeat("x", maxRejection)
+	if bad, _ := blame(resource.Clusters, detail, all); len(bad) != 0 {
+		t.Errorf("%d are blamed", len(bad))
+	}
+}
+
+func TestReasonOfEachRejectedResource(t *testing.T) {
+	const detail = "Error adding/updating cluster(s) a: bad, really, b: worse: much, c: x"
+	both := map[string]struct{}{"a": {}, "b": {}}
+	for name, want := range map[string]string{"a": "bad, really", "b": "worse: much, c: x", "z": detail} {
+		if got := reason(detail, name, both); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := reason(detail, "a", map[string]struct{}{"a": {}}); got != detail {
+		t.Errorf("a alone: %q", got)
+	}
 }

@@ -24,7 +24,7 @@ func TestRule1SubscriptionsRideOnAcknowledgements(t *testing.T) {
 		c.subscribe(resource.Endpoints, "a")
 		r := c.expect(resource.Endpoints, "a")
 		c.ask(resource.Endpoints, query{nonce: nonceOf(r), refused: true, detail: "no", subscribe: []string{"b"}})
-		c.expect(resource.Endpoints, "b") // by its refusal it has stopped to wait for a
+		c.expect(resource.Endpoints, "b") // by its rejection it has stopped to wait for a
 	})
 }
 

@@ -1,7 +1,3 @@
-// Package xds serves the aggregated discovery service, delta and state of the world, from the
-// views of push. Each stream keeps what its client subscribed to and holds, sends what differs in
-// an order in which nothing points at what is not there yet, and takes refusals to the one bad
-// resource. It knows nothing of the mesh's objects.
 package xds
 
 import (
@@ -55,6 +51,8 @@ type Options struct {
 	RemovalGrace time.Duration
 	// FirstRequestTimeout ends a stream that asks for nothing; 30 s.
 	FirstRequestTimeout time.Duration
+	// Proven bounds what callers of one identity take together, Anonymous all callers without proof.
+	Proven, Anonymous Limits
 }
 
 func (o Options) withDefaults() Options {
@@ -75,24 +73,32 @@ type Server struct {
 	opts      Options
 	metrics   *metrics
 	admission *admission
-	names     *resource.NamesPool // all subscriptions
+	shares    *shares
+	pool      *resource.NamesPool // all subscriptions
 	ids       atomic.Uint64
-	boot      string // makes nonces of a former process foreign
-	workers   sync.WaitGroup
+	// provenStreams is how many callers with proof are connected.
+	provenStreams atomic.Int64
+	boot          string // makes nonces of a former process foreign
+	workers       sync.WaitGroup
 
-	mu      sync.Mutex
-	streams map[*stream]struct{}
-	newest  map[string]*stream // by node ID; a proxy's former stream may hang
-	rest    context.CancelFunc // ends the search for stalled clients; nil where there is no stream
+	mu          sync.Mutex
+	streams     map[*stream]struct{}
+	newest      map[nodeKey]*stream // a proxy's former stream may hang
+	stopStalled context.CancelFunc  // ends the search for stalled clients; nil where there is no stream
 }
+
+// nodeKey is a proxy's node ID and what it proved, so that nobody without that proof is taken for it.
+type nodeKey struct{ identity, id string }
+
+func (s *stream) key() nodeKey { return nodeKey{s.identity, s.client.Node().ID} }
 
 // New gives a Server. Its Service is registered on a gRPC server that uses Codec.
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	return &Server{
-		opts: opts, metrics: newMetrics(opts.Registerer), names: resource.NewNamesPool(),
-		streams: map[*stream]struct{}{}, newest: map[string]*stream{},
-		admission: newAdmission(), boot: strconv.FormatInt(time.Now().UnixNano(), 36),
+		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewNamesPool(),
+		streams: map[*stream]struct{}{}, newest: map[nodeKey]*stream{},
+		admission: newAdmission(), shares: newShares(opts.Proven, opts.Anonymous), boot: strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
 }
 
@@ -124,35 +130,47 @@ func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoverySer
 // serve is the life of a stream. Only its return frees a Send that a client does not read, so it
 // waits for nothing but the stream's end.
 func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) error {
-	var identity Identity
+	var identity *Identity
+	name := ""
 	if authenticate != nil {
-		var err error
-		if identity, err = authenticate(ctx); err != nil {
-			s.metrics.refusals.WithLabelValues("unauthenticated").Inc()
+		id, err := authenticate(ctx)
+		if err != nil {
+			s.metrics.turnedAway.WithLabelValues("unauthenticated").Inc()
 			return err
 		}
+		identity, name = &id, id.String()
+	}
+	share, err := s.shares.join(ctx, name) // after authentication: what is taken is taken of one's own share
+	if err != nil {
+		s.metrics.turnedAway.WithLabelValues("limit").Inc()
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.workers.Go(func() { cancel(s.run(ctx, cancel, w, identity, authenticate != nil)) })
+	st := &stream{Server: s, share: share, ctx: ctx, cancel: cancel, wire: w, identity: name}
+	s.workers.Go(func() {
+		defer func() { share.leave(ctx, st.subscribed) }()
+		cancel(s.run(st, identity))
+	})
 	<-ctx.Done()
-	return s.outcome(context.Cause(ctx))
+	return s.outcome(context.Cause(ctx), share)
 }
 
-// run takes a stream's requests until the handler has returned.
-func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire, id Identity, proven bool) error {
-	patience := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
+// run takes a stream's requests until the handler has returned. identity is nil for a caller without
+// proof.
+func (s *Server) run(st *stream, identity *Identity) error {
+	ctx, cancel, w := st.ctx, st.cancel, st.wire
+	tooLate := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
 		cancel(status.Error(codes.DeadlineExceeded, "no request came"))
 	})
-	defer patience.Stop()
+	defer tooLate.Stop()
 	var r request
 	if err := w.recv(&r); err != nil {
 		return err
 	}
-	patience.Stop()
-	st := &stream{Server: s, ctx: ctx, cancel: cancel, wire: w}
-	if err := s.admission.begin(ctx, func() error {
-		if err := s.accept(st, &r, id, proven); err != nil {
+	tooLate.Stop()
+	if err := s.admission.begin(ctx, st.share, func() error {
+		if err := s.register(st, &r, identity); err != nil {
 			return err
 		}
 		s.add(st)
@@ -163,6 +181,7 @@ func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire
 	}
 	defer s.remove(st)
 	for {
+		r.release()
 		if err := w.recv(&r); err != nil {
 			return err
 		}
@@ -170,32 +189,36 @@ func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire
 	}
 }
 
-// accept makes the stream of a first request known to the source, if it may be served.
-func (s *Server) accept(st *stream, first *request, id Identity, proven bool) error {
+// register makes the stream of a first request known to the source, if it may be served.
+func (s *Server) register(st *stream, first *request, identity *Identity) error {
 	said, err := first.node()
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	node, err := push.ParseNode(said)
 	if err != nil {
-		s.metrics.refusals.WithLabelValues("node").Inc()
+		s.metrics.turnedAway.WithLabelValues("node").Inc()
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	if proven {
-		if err := matches(node, id); err != nil {
-			s.metrics.refusals.WithLabelValues("identity").Inc()
+	if identity != nil {
+		if err := matches(node, *identity); err != nil {
+			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
-		st.identity = id.String()
+		node.Identity = st.identity
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
 	}
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
+		if errors.Is(err, push.ErrTooManyClasses) {
+			s.metrics.turnedAway.WithLabelValues("limit").Inc()
+			return status.Error(codes.ResourceExhausted, err.Error())
+		}
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	st.suspects = st.client.Untrusted()
+	st.untrusted = st.client.Untrusted()
 	return nil
 }
 
@@ -211,7 +234,7 @@ func matches(n *push.Node, id Identity) error {
 }
 
 // outcome turns a stream's end into what the client is told.
-func (s *Server) outcome(err error) error {
+func (s *Server) outcome(err error, by *share) error {
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable:
 		return err
@@ -222,48 +245,54 @@ func (s *Server) outcome(err error) error {
 		return nil
 	}
 	s.metrics.internal.Inc()
-	s.opts.Logger.Warn("stream ended by an error", "error", err)
+	if by.mayLog(time.Now()) {
+		s.opts.Logger.Warn("stream ended by an error", "error", cut(err.Error(), maxDetail))
+	}
 	return err
 }
 
-// add lists a stream, and takes over what is suspected of its proxy by the former one, which may
-// hang.
+// add lists a stream. From the proxy's former stream, which may hang, it takes over what is
+// untrusted.
 func (s *Server) add(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node := st.client.Node()
-	if former := s.newest[node.ID]; former != nil {
-		for t, doubt := range former.suspicion() {
-			st.suspects.Add(t, doubt)
+	if former := s.newest[st.key()]; former != nil {
+		for t, names := range former.untrustedNow() {
+			st.untrusted.Add(t, names)
 		}
 	}
-	s.streams[st], s.newest[node.ID] = struct{}{}, st
-	s.metrics.clients.WithLabelValues(node.IstioVersion).Inc()
-	if s.rest == nil {
+	s.streams[st], s.newest[st.key()] = struct{}{}, st
+	if st.identity != "" {
+		s.provenStreams.Add(1)
+	}
+	st.uncount = s.metrics.clients.add(st.client.Node().IstioVersion, st.identity == "")
+	if s.stopStalled == nil {
 		var ctx context.Context
-		ctx, s.rest = context.WithCancel(context.Background())
+		ctx, s.stopStalled = context.WithCancel(context.Background())
 		s.workers.Go(func() { s.endStalled(ctx) })
 	}
 }
 
-// remove takes a stream off the list. What is suspected of its proxy is kept, unless a newer stream
-// has taken it over.
+// remove takes a stream off the list. What is untrusted of its proxy is kept for the next stream,
+// unless a newer one has taken it over.
 func (s *Server) remove(st *stream) {
 	st.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node := st.client.Node()
-	var suspicion push.Untrusted
-	if s.newest[node.ID] == st {
-		delete(s.newest, node.ID)
-		suspicion = st.suspicion()
+	var untrusted push.Untrusted
+	if s.newest[st.key()] == st {
+		delete(s.newest, st.key())
+		untrusted = st.untrustedNow()
 	}
 	delete(s.streams, st)
-	s.metrics.clients.WithLabelValues(node.IstioVersion).Dec()
-	st.client.Close(suspicion)
+	st.uncount()
+	if st.identity != "" {
+		s.provenStreams.Add(-1)
+	}
+	st.client.Close(untrusted)
 	if len(s.streams) == 0 {
-		s.rest()
-		s.rest = nil
+		s.stopStalled()
+		s.stopStalled = nil
 	}
 }
 
@@ -276,9 +305,9 @@ func (s *Server) endStalled(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, st := range s.present() {
+			for _, st := range s.allStreams() {
 				if since := st.stalled(); !since.IsZero() && now.Sub(since) > s.opts.AckTimeout {
-					st.log().Warn("proxy acknowledges nothing, its stream is ended", "since", since)
+					st.warn("proxy acknowledges nothing, its stream is ended", "since", since)
 					st.cancel(status.Errorf(codes.DeadlineExceeded, "a response is not acknowledged since %s", now.Sub(since).Round(time.Second)))
 				}
 			}
@@ -286,7 +315,7 @@ func (s *Server) endStalled(ctx context.Context) {
 	}
 }
 
-func (s *Server) present() []*stream {
+func (s *Server) allStreams() []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.streams))
@@ -295,7 +324,7 @@ func (s *Server) present() []*stream {
 // Connections lists the present streams by the proxy's name.
 func (s *Server) Connections() []Connection {
 	var out []Connection
-	for _, st := range s.present() {
+	for _, st := range s.allStreams() {
 		out = append(out, st.connection())
 	}
 	slices.SortFunc(out, Connection.compare)

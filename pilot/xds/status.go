@@ -10,7 +10,7 @@ const (
 	StateSynced  State = "SYNCED"
 	StateStale   State = "STALE"    // sent, and not acknowledged yet
 	StateNotSent State = "NOT SENT" // asked for, and there is nothing
-	StateError   State = "ERROR"    // refused
+	StateError   State = "ERROR"    // rejected
 	StateIgnored State = "IGNORED"  // not asked for
 )
 
@@ -22,17 +22,17 @@ type TypeStatus struct {
 	SentAt  time.Time
 	Acked   string // the last version acknowledged
 	AckedAt time.Time
-	Error   string // what the proxy said to what it refused
+	Error   string // what the proxy said to what it rejected
 	ErrorAt time.Time
 	// Size is the number of resources that the proxy has.
 	Size int
 }
 
 // report gives a copy of the status with what follows from the watch's state. rejected says that a
-// refused version is still what the configuration yields; otherwise the refusal is history.
+// rejected version is still what the configuration yields; otherwise the rejection is history.
 func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	s := w.status
-	if !rejected && !w.own && !w.suspect {
+	if !rejected && !w.ownFault && !w.untrusted {
 		s.Error = ""
 	}
 	s.Size = w.size()
@@ -55,9 +55,9 @@ func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	return s
 }
 
-// size is how many resources the client has.
+// size is how many resources the client holds.
 func (w *watch) size() int {
-	n := w.selection().Len()
+	n := w.wanted().Len()
 	for _, p := range w.queue {
 		n -= len(p.Resources)
 	}

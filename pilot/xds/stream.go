@@ -13,8 +13,9 @@ import (
 const (
 	// chunk bounds a response's size in bytes where it may be split.
 	chunk = 256 << 10
-	// maxClusterInflight bounds the unacknowledged CDS responses: an acknowledgement waits for
-	// warming, so one at a time would hold up what follows (rule 5).
+	// maxClusterInflight bounds the unacknowledged CDS responses. Endpoints must not wait for the
+	// acknowledgement of clusters, which comes when those are warm (rule 5); one response at a time
+	// would make them.
 	maxClusterInflight = 16
 )
 
@@ -22,6 +23,7 @@ const (
 // mutex; where there is something to send then, a goroutine sends until there is nothing left.
 type stream struct {
 	*Server
+	share  *share
 	id     string
 	wire   wire
 	client *push.Client
@@ -31,19 +33,23 @@ type stream struct {
 	connected time.Time
 	identity  string
 	peer      string
-	suspects  push.Untrusted // types of which the client's claims do not count
+	uncount   func()         // takes it out of the metric of connected proxies
+	untrusted push.Untrusted // what the client may run that is not what it claims
 
-	mu      sync.Mutex
-	watches [resource.NumTypes]*watch
-	update  *push.Update
-	nonces  uint64
-	busy    bool        // a goroutine sends
-	over    bool        // nothing is to be sent any more
-	timer   *time.Timer // looks again for what was not due yet; nil if it was never needed
-	// blind says that endpoints or listeners were asked for before clusters: some cluster has been
-	// warming since before the stream, and no claim about endpoints counts (rule 4).
-	blind bool
-	// resumed says that a blind stream's client has had a stream: it came with versions, or with clusters.
+	mu         sync.Mutex
+	subscribed int // names, of all types
+	watches    [resource.NumTypes]*watch
+	update     *push.Update
+	nonces     uint64
+	busy       bool        // a goroutine sends
+	over       bool        // nothing is to be sent any more
+	timer      *time.Timer // looks again for what was not due yet; nil if it was never needed
+	// outOfOrder says that endpoints or listeners were asked for before clusters: some cluster has been
+	// warming since before the stream, and after such a break endpoints are sent in full, whatever is
+	// claimed (rule 4).
+	outOfOrder bool
+	// resumed says that the client of a stream out of order has had a stream before: it came with
+	// versions, or with clusters.
 	resumed bool
 	// returned says that the client claimed anything, so that it has clusters of a former stream.
 	returned bool
@@ -56,7 +62,8 @@ type stream struct {
 	sending time.Time
 }
 
-// owed are load assignments whose clusters were sent before endpoints were asked for (rule 3).
+// owed are load assignments whose clusters were sent before endpoints were asked for. They are sent
+// once they are, since each EDS cluster is followed by its endpoints (rule 3).
 type owed struct {
 	all   bool
 	names map[string]struct{}
@@ -65,6 +72,13 @@ type owed struct {
 func (s *stream) log() *slog.Logger {
 	n := s.client.Node()
 	return s.opts.Logger.With("proxy", n.Name+"."+n.Namespace)
+}
+
+// warn logs what the client did, unless it and others of its identity did too much lately.
+func (s *stream) warn(text string, args ...any) {
+	if s.share.mayLog(time.Now()) {
+		s.log().Warn(text, args...)
+	}
 }
 
 // refresh takes over a view. The engine calls it and must not be kept waiting: what is to be sent
@@ -83,7 +97,7 @@ func (s *stream) refresh(u *push.Update) {
 		}
 		if w.refresh(u.Set(resource.Type(t)), now) {
 			concerned = true
-			due = due || !w.full()
+			due = due || !w.windowFull()
 		}
 	}
 	s.update = u
@@ -133,10 +147,10 @@ func (s *stream) deliver(r *response) {
 		r = s.after()
 	}
 	for r != nil {
-		if err := s.admission.take(s.ctx, r); err != nil {
+		if err := s.admission.acquireTurn(s.ctx, s.share, r); err != nil {
 			return // the stream has ended
 		}
-		started := s.begin(r)
+		started := s.markSending(r)
 		if err := s.wire.send(r); err != nil {
 			s.cancel(err)
 			return
@@ -147,8 +161,8 @@ func (s *stream) deliver(r *response) {
 	}
 }
 
-// begin notes that a response is on its way into the connection.
-func (s *stream) begin(r *response) time.Time {
+// markSending notes that a response is on its way into the connection.
+func (s *stream) markSending(r *response) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sending = time.Now()
@@ -194,7 +208,8 @@ func (s *stream) next() *response {
 	return r
 }
 
-// stalled tells since when the client has owed an acknowledgement; clusters do not count (rule 5).
+// stalled tells since when the client has owed an acknowledgement. That of clusters does not count,
+// since it comes when they are warm (rule 5).
 func (s *stream) stalled() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,26 +227,27 @@ func (s *stream) stalled() time.Time {
 	return oldest
 }
 
-// suspicion tells what the client may run that is something else than it would claim (rule 9).
-func (s *stream) suspicion() push.Untrusted {
+// untrustedNow tells what the client may run that is something else than it would claim: until a
+// rejection is repaired, claims do not count (rule 9).
+func (s *stream) untrustedNow() push.Untrusted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out push.Untrusted
 	for t, w := range s.watches {
 		if w == nil {
-			out.Add(resource.Type(t), s.suspects[resource.Type(t)])
+			out.Add(resource.Type(t), s.untrusted[resource.Type(t)])
 		} else {
-			out.Add(resource.Type(t), w.doubt())
+			out.Add(resource.Type(t), w.untrustedNames())
 		}
 	}
 	return out
 }
 
-// doubt is everything if what the client refused is not repaired. Otherwise it is what it was not to
-// be trusted in, and responses whose answer has not come: it may have refused them, and taken a part
-// where that is possible.
-func (w *watch) doubt() push.UntrustedNames {
-	d := push.UntrustedNames{All: w.suspect}
+// untrustedNames gives everything if a rejection is not repaired. Otherwise it gives the names in which
+// the client was not trusted before, and those of responses without an answer: it may have rejected
+// them, and taken a part where that is possible.
+func (w *watch) untrustedNames() push.UntrustedNames {
+	d := push.UntrustedNames{All: w.untrusted}
 	for name, h := range w.odd.m {
 		if h.has && h.version == "" {
 			d.Names = append(d.Names, name)

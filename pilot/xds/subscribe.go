@@ -7,28 +7,28 @@ import (
 // fill makes everything due that the client wants. unsure says that it may have some version of
 // it, which is not to be trusted.
 func (w *watch) fill(unsure bool) {
-	have := w.selection()
-	w.queue, w.asked, w.unsure = have.Pieces, w.names, unsure
+	have := w.wanted()
+	w.queue, w.queuedFor, w.unsure = have.Pieces, w.names, unsure
 	for _, name := range have.Missing {
 		w.mark(name, unsure)
 	}
 }
 
-// distrust makes everything due, whatever the client claims to have. A suspect one may also have what it
-// does not claim.
+// distrust makes everything due, whatever the client claims to have. An untrusted client may also have
+// what it does not claim.
 func (w *watch) distrust(r *request) {
 	for name := range r.claimed() {
 		if w.base.Find(name) == nil {
-			w.claims(string(name), "")
+			w.noteClaim(string(name), "")
 		}
 	}
-	w.fill(r.claims > 0 || w.suspect)
+	w.fill(r.claims > 0 || w.untrusted)
 }
 
-// claims notes that the client says it has a version of a name that base has not.
-func (w *watch) claims(name, version string) {
+// noteClaim notes that the client says it has a version of a name that base has not.
+func (w *watch) noteClaim(name, version string) {
 	if w.wants(name) {
-		w.hold(name, holding{version, true})
+		w.hold(name, held{version, true})
 		w.mark(name, false)
 	}
 }
@@ -36,7 +36,7 @@ func (w *watch) claims(name, version string) {
 // compare believes what the client claims to have: what it lacks is due. Where it has everything
 // there is nothing to remember.
 func (w *watch) compare(r *request) {
-	have := w.selection()
+	have := w.wanted()
 	for _, name := range have.Missing {
 		w.mark(name, false)
 	}
@@ -52,13 +52,13 @@ func (w *watch) compare(r *request) {
 		res := w.base.Find(name)
 		switch {
 		case res == nil:
-			w.claims(string(name), string(version))
+			w.noteClaim(string(name), string(version))
 		case !w.wants(res.Name):
 		case res.Version == string(version):
 			known++
 		default:
 			known++
-			w.claims(res.Name, string(version))
+			w.noteClaim(res.Name, string(version))
 		}
 	}
 	if known < have.Len() {
@@ -75,7 +75,7 @@ func (w *watch) lacks(r *request, have *resource.Selection) {
 	for _, p := range have.Pieces {
 		for _, res := range p.Resources {
 			if _, ok := claimed[res.Name]; !ok {
-				w.note(res.Name, holding{}, res)
+				w.note(res.Name, held{}, res)
 				w.mark(res.Name, false)
 			}
 		}
@@ -83,14 +83,14 @@ func (w *watch) lacks(r *request, have *resource.Selection) {
 }
 
 // subscribe adds names, which are next together with the former; one that is asked for again is
-// owed in full (rule 2).
+// sent again in full, held or not (rule 2).
 func (w *watch) subscribe(added []string, next *resource.Names) {
 	for _, n := range added {
 		if n == wildcard {
 			continue
 		}
 		if !w.wants(n) {
-			w.hold(n, holding{})
+			w.hold(n, held{})
 		}
 		w.mark(n, true)
 	}
@@ -107,7 +107,7 @@ func (w *watch) subscribeAll() {
 		for _, p := range w.base.Select(nil).Pieces {
 			for _, r := range p.Resources {
 				if !w.names.Has(r.Name) {
-					w.note(r.Name, holding{}, r)
+					w.note(r.Name, held{}, r)
 				}
 			}
 		}
@@ -118,7 +118,7 @@ func (w *watch) subscribeAll() {
 }
 
 // unsubscribe takes names away, after which next are left. Under a wildcard the client forgets what
-// it had of a name, and is owed the resource or its removal (rule 11).
+// it had of a name: after an unsubscribe it is owed the resource or its removal (rule 11).
 func (w *watch) unsubscribe(gone []string, next *resource.Names) {
 	w.names = next
 	for _, n := range gone {
@@ -135,7 +135,7 @@ func (w *watch) unsubscribe(gone []string, next *resource.Names) {
 
 func (w *watch) unsubscribeAll() {
 	w.wildcard = false
-	for _, names := range []func(func(string) bool){w.odd.names(), w.dirty.names(), w.removals.names(), w.refused.names()} {
+	for _, names := range []func(func(string) bool){w.odd.names(), w.dirty.names(), w.removals.names(), w.rejected.names()} {
 		for name := range names {
 			if !w.wants(name) {
 				w.drop(name)

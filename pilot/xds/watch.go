@@ -7,8 +7,8 @@ import (
 )
 
 // watch is what one stream asked for and got of one type. The stream's mutex guards it. What the
-// client has is kept as a difference: it has what base holds of the names that it wants, but for
-// the odd ones, so that a thousand clients of one view share nearly everything.
+// client holds is kept as a difference: it holds what base has of the names that it wants, but for
+// the odd ones. So a thousand clients of one view share nearly everything.
 type watch struct {
 	typ      resource.Type
 	delta    bool
@@ -16,39 +16,40 @@ type watch struct {
 	names    *resource.Names // subscribed by name
 
 	base *resource.Set // of the view, as far as dirty accounts for it
-	// odd are names of which the client has something else than base, once it took what is in
-	// flight and in queue.
-	odd few[holding]
-	// dirty are names to look at; true where the resource is owed whatever the client holds.
-	dirty few[bool]
-	// queue are pieces of what a client at the beginning wants, which it has nothing of, or, if it
-	// is unsure, maybe something else. asked is what it wanted when the queue was made.
-	queue  []*resource.Piece
-	unsure bool
-	asked  *resource.Names
+	// odd are names of which the client holds something else than base has: once it took what is in
+	// flight and in the queue.
+	odd smallMap[held]
+	// dirty are names that have to be looked at; true for those that are owed.
+	dirty smallMap[bool]
+	// queue are pieces that a client at the beginning wants and has nothing of. If unsure, it may hold
+	// other versions of them. queuedFor is what it wanted when the queue was made.
+	queue     []*resource.Piece
+	unsure    bool
+	queuedFor *resource.Names
 
-	// answer says that the first response is owed, even an empty one, and in one piece (rule 6).
+	// answer says that the first response is owed. It may be empty, and it is never split (rule 6).
 	answer bool
-	// removals are clusters that go when nothing points at them any more (rule 7).
-	removals few[removal]
-	// refused are versions that the client must not get again, by name.
-	refused few[string]
-	// isolate are groups of names that are sent alone, to find the one that is refused (rule 9).
+	// removals are clusters that go when nothing points at them any more: removals come last (rule 7).
+	removals smallMap[removal]
+	// rejected are versions that the client must not get again, by name.
+	rejected smallMap[string]
+	// isolate are groups of names that are sent alone: a rejected response is bisected, to find the
+	// resource that is at fault (rule 9).
 	isolate  [][]string
 	inflight []*response
-	// suspect says that the client refused a response, or had before this stream, and is not
+	// untrusted says that the client rejected a response, or had before this stream, and is not
 	// repaired yet: it may run another version than it would claim on a new stream.
-	suspect bool
-	own     bool // the last refusal was no fault of the resource
-	// returned says that what the client does not claim it may have all the same.
+	untrusted bool
+	ownFault  bool // the last rejection says something of the proxy's machine, and nothing of the resource
+	// returned says that the client has clusters of a former stream: it may have what it does not claim.
 	returned bool
 
 	last   uint64 // the last nonce; in the state of the world only this one counts
 	status TypeStatus
 }
 
-// holding is what a client has of a name; version "" is one that is not to be trusted.
-type holding struct {
+// held is what a client has of a name; version "" is one that is untrusted.
+type held struct {
 	version string
 	has     bool
 }
@@ -69,8 +70,8 @@ func (w *watch) fullState() bool { return !w.delta && listable(w.typ) }
 // wants tells whether the client subscribed to a name.
 func (w *watch) wants(name string) bool { return w.wildcard || w.names.Has(name) }
 
-// selection is what base has of what the client wants.
-func (w *watch) selection() *resource.Selection {
+// wanted is what base has of what the client wants.
+func (w *watch) wanted() *resource.Selection {
 	switch {
 	case w.wildcard:
 		return w.base.Select(nil)
@@ -81,29 +82,29 @@ func (w *watch) selection() *resource.Selection {
 }
 
 // holds tells what the client has of a name once it took what is in flight and in queue.
-func (w *watch) holds(name string) holding {
+func (w *watch) holds(name string) held {
 	if h, odd := w.odd.get(name); odd {
 		return h
 	}
 	if w.wants(name) {
-		return holdingOf(w.base.Get(name))
+		return heldOf(w.base.Get(name))
 	}
-	return holding{}
+	return held{}
 }
 
-func holdingOf(r *resource.Resource) holding {
+func heldOf(r *resource.Resource) held {
 	if r == nil {
-		return holding{}
+		return held{}
 	}
-	return holding{r.Version, true}
+	return held{r.Version, true}
 }
 
 // hold notes what the client has of a name.
-func (w *watch) hold(name string, h holding) { w.note(name, h, w.base.Get(name)) }
+func (w *watch) hold(name string, h held) { w.note(name, h, w.base.Get(name)) }
 
 // note is hold where it is known what base has.
-func (w *watch) note(name string, h holding, r *resource.Resource) {
-	if h == holdingOf(r) {
+func (w *watch) note(name string, h held, r *resource.Resource) {
+	if h == heldOf(r) {
 		w.odd.drop(name)
 		return
 	}
@@ -124,12 +125,12 @@ func (w *watch) refresh(set *resource.Set, now time.Time) bool {
 		if !w.wants(r.Name) {
 			continue
 		}
-		if refused, _ := w.refused.get(r.Name); refused == r.Version {
-			w.refused.drop(r.Name) // it is back, of which its class may know nothing: it is refused and reported again
+		if rejected, _ := w.rejected.get(r.Name); rejected == r.Version {
+			w.rejected.drop(r.Name) // it is back, of which its class may know nothing: it is rejected and reported again
 		}
 		h, odd := w.odd.get(r.Name)
 		if !odd {
-			h = holdingOf(d.Former[i])
+			h = heldOf(d.Former[i])
 		}
 		w.note(r.Name, h, r)
 		w.mark(r.Name, false)
@@ -139,10 +140,10 @@ func (w *watch) refresh(set *resource.Set, now time.Time) bool {
 		if !w.wants(r.Name) {
 			continue
 		}
-		w.refused.drop(r.Name)
+		w.rejected.drop(r.Name)
 		h, odd := w.odd.get(r.Name)
 		if !odd {
-			h = holdingOf(r)
+			h = heldOf(r)
 		}
 		w.note(r.Name, h, nil)
 		w.mark(r.Name, false)
@@ -163,8 +164,8 @@ func (w *watch) pending() bool {
 // idle tells whether nothing is to be sent or acknowledged.
 func (w *watch) idle() bool { return !w.pending() && len(w.inflight) == 0 }
 
-// full tells whether no further response may be sent before one is acknowledged.
-func (w *watch) full() bool {
+// windowFull tells whether no further response may be sent before one is acknowledged.
+func (w *watch) windowFull() bool {
 	if w.typ == resource.Clusters {
 		return len(w.inflight) >= maxClusterInflight
 	}
@@ -176,5 +177,5 @@ func (w *watch) drop(name string) {
 	w.odd.drop(name)
 	w.dirty.drop(name)
 	w.removals.drop(name)
-	w.refused.drop(name)
+	w.rejected.drop(name)
 }

@@ -285,3 +285,46 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// Neither a redirect nor the discovery document makes the control plane ask a machine that the
+// operator did not name by https, and no answer is read to its end whatever its size.
+func TestOIDCIsLedNowhereElse(t *testing.T) {
+	var asked atomic.Int32
+	victim := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = w.Write(jwks(t, newSigningKey(t, "k1")))
+	}))
+	defer victim.Close()
+	for name, document := range map[string]func(w http.ResponseWriter, r *http.Request, self string){
+		"redirect": func(w http.ResponseWriter, r *http.Request, _ string) {
+			http.Redirect(w, r, victim.URL, http.StatusFound)
+		},
+		"keys in plain text": func(w http.ResponseWriter, _ *http.Request, self string) {
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"http://metadata.internal/keys"}`, self)
+		},
+		"keys in a file": func(w http.ResponseWriter, _ *http.Request, self string) {
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"file:///etc/passwd"}`, self)
+		},
+		"another issuer": func(w http.ResponseWriter, _ *http.Request, _ string) {
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%[1]q}`, victim.URL)
+		},
+		"too large": func(w http.ResponseWriter, _ *http.Request, self string) {
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"x":%q}`, self, victim.URL, strings.Repeat("x", maxDocument))
+		},
+	} {
+		var self string
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { document(w, r, self) }))
+		self = srv.URL
+		v, err := NewTokens(TokenConfig{Issuer: self, TrustDomain: "cluster.local", HTTP: srv.Client(), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), newSigningKey(t, "k1").sign(t, goodClaims())); err == nil {
+			t.Errorf("%s: a token is accepted", name)
+		}
+		srv.Close()
+	}
+	if asked.Load() != 0 {
+		t.Errorf("another machine was asked %d times", asked.Load())
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,12 @@ type Authenticator interface {
 // agents come back after a while.
 const maxWaiting = 2048
 
+// maxWaitingIdentity bounds those of one identity, so that others get their turn.
+const maxWaitingIdentity = maxWaiting / 2
+
+// readTimeout bounds how long a caller with proof may take to send its request.
+const readTimeout = 10 * time.Second
+
 // impersonated is Istio's metadata field by which a node agent asks for another's certificate.
 const impersonated = "ImpersonatedIdentity"
 
@@ -49,6 +56,10 @@ type Server struct {
 	metrics       *metrics
 	// waiting admits, running signs: as many at a time as there are processors.
 	waiting, running chan struct{}
+
+	mu       sync.Mutex
+	present  map[auth.Identity]int // requests that are being read, waiting or signed
+	perIdent int
 }
 
 // New gives a Server whose metrics are registered at reg, which may be nil.
@@ -60,22 +71,83 @@ func New(authority Authority, authenticator Authenticator, log *slog.Logger, reg
 		metrics:       newMetrics(reg, authority),
 		waiting:       make(chan struct{}, maxWaiting),
 		running:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		present:       map[auth.Identity]int{},
+		perIdent:      maxWaitingIdentity,
 	}
 }
 
-// Register adds the service to a gRPC server.
+// Register adds the service to a gRPC server. Its method is registered as a stream of one request,
+// which is the same on the wire: gRPC reads the request of any other method before the caller has
+// proven anything.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	security.RegisterIstioCertificateServiceServer(r, s)
+	desc := security.IstioCertificateService_ServiceDesc
+	desc.Methods = nil
+	desc.Streams = []grpc.StreamDesc{{
+		StreamName: "CreateCertificate",
+		Handler:    func(_ any, stream grpc.ServerStream) error { return s.serve(stream) },
+	}}
+	r.RegisterService(&desc, s)
+}
+
+// serve answers one request over gRPC.
+func (s *Server) serve(stream grpc.ServerStream) error {
+	id, leave, err := s.enter(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	req := &security.IstioCertificateRequest{}
+	read := make(chan error, 1)
+	go func() { read <- stream.RecvMsg(req) }() // ends with the stream, when this function has returned
+	select {
+	case err = <-read:
+	case <-time.After(readTimeout):
+		err = status.Errorf(codes.DeadlineExceeded, "%s: the request did not come within %v", id, readTimeout)
+	}
+	if err != nil {
+		return err
+	}
+	resp, err := s.create(stream.Context(), id, req)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(resp)
 }
 
 // CreateCertificate implements the service.
 func (s *Server) CreateCertificate(ctx context.Context, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
-	s.metrics.requests.Inc()
-	id, err := s.authenticator.Authenticate(ctx)
+	id, leave, err := s.enter(ctx)
 	if err != nil {
-		s.metrics.unauthenticated.Inc()
 		return nil, err
 	}
+	defer leave()
+	return s.create(ctx, id, req)
+}
+
+// enter proves who calls, and takes a place of those that its identity has.
+func (s *Server) enter(ctx context.Context) (id auth.Identity, leave func(), err error) {
+	s.metrics.requests.Inc()
+	if id, err = s.authenticator.Authenticate(ctx); err != nil {
+		s.metrics.unauthenticated.Inc()
+		return id, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.present[id] >= s.perIdent {
+		return id, nil, status.Errorf(codes.ResourceExhausted, "%s: too many certificate requests at a time", id)
+	}
+	s.present[id]++
+	return id, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.present[id]--; s.present[id] == 0 {
+			delete(s.present, id)
+		}
+	}, nil
+}
+
+// create makes the certificate that a caller asks for.
+func (s *Server) create(ctx context.Context, id auth.Identity, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
 	if f := req.GetMetadata().GetFields()[impersonated]; f.GetStringValue() != "" {
 		return nil, status.Errorf(codes.PermissionDenied, "%s may not ask for another's certificate", id)
 	}

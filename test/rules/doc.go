@@ -31,5 +31,6 @@
 //	12 no volatile byte in a resource               Rule12NothingVolatileIsInAResource     connections are lost
 //
 // (*) is not shown by meddling with the exchange; the test fails where the server breaks the rule.
-// A missing Secret, of rule 2, is the agent's to answer: agent/sds.
+// A missing Secret, of rule 2, is the agent's to answer: agent/sds. Comments in pilot/xds name a rule in
+// words and by its number here.
 package rules

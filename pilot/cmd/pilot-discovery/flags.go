@@ -25,6 +25,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ConfigDirs, "configDir", nil, "directory of YAML; given several times, a later one wins")
 	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "let a directory that becomes empty delete what it held, without a file .allow-empty in it")
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
+	f.IntVar(&o.MaxAnonymousStreams, "maxAnonymousStreams", 0, "streams of all callers at --grpcAddr together; one address gets a fifth; negative for no bound (default 500, none if the address is of loopback)")
 	f.StringVar(&o.SecureGRPCAddr, "secureGRPCAddr", ":15012", "address of discovery and certificates over TLS; empty for none")
 	f.StringVar(&o.HTTPAddr, "httpAddr", ":8080", "address of /ready and debug pages; empty for none")
 	f.StringVar(&o.MonitoringAddr, "monitoringAddr", ":15014", "address of metrics, version and debug pages; empty for none")

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// few is a map by name that is mostly empty or small. It keeps its memory for the next change, but
+// smallMap is a map by name that is mostly empty or small. It keeps its memory for the next change, but
 // gives it back when it was large.
-type few[V any] struct {
+type smallMap[V any] struct {
 	m     map[string]V
 	large bool
 }
@@ -15,12 +15,12 @@ type few[V any] struct {
 // manyNames is from when on a map is large.
 const manyNames = 32
 
-func (f *few[V]) get(name string) (V, bool) {
+func (f *smallMap[V]) get(name string) (V, bool) {
 	v, ok := f.m[name]
 	return v, ok
 }
 
-func (f *few[V]) put(name string, v V) {
+func (f *smallMap[V]) put(name string, v V) {
 	if f.m == nil {
 		f.m = map[string]V{}
 	}
@@ -28,17 +28,17 @@ func (f *few[V]) put(name string, v V) {
 	f.large = f.large || len(f.m) > manyNames
 }
 
-func (f *few[V]) drop(name string) {
+func (f *smallMap[V]) drop(name string) {
 	delete(f.m, name)
 	if f.large && len(f.m) == 0 {
-		*f = few[V]{}
+		*f = smallMap[V]{}
 	}
 }
 
-func (f *few[V]) len() int { return len(f.m) }
+func (f *smallMap[V]) len() int { return len(f.m) }
 
 // names walks through the names in no particular order; they may be dropped meanwhile.
-func (f *few[V]) names() iter.Seq[string] {
+func (f *smallMap[V]) names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name := range f.m {
 			if !yield(name) {
@@ -49,11 +49,11 @@ func (f *few[V]) names() iter.Seq[string] {
 }
 
 // sorted gives the names in order.
-func (f *few[V]) sorted() []string { return slices.Sorted(f.names()) }
+func (f *smallMap[V]) sorted() []string { return slices.Sorted(f.names()) }
 
 // take gives all and is empty afterwards.
-func (f *few[V]) take() map[string]V {
+func (f *smallMap[V]) take() map[string]V {
 	m := f.m
-	*f = few[V]{}
+	*f = smallMap[V]{}
 	return m
 }
