@@ -89,7 +89,7 @@ func newPlane(cfg Config) *plane {
 	p.engine = push.New(push.Options{
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
-	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace})
+	p.xds = xds.New(xds.Options{Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace, Debug: p.answer})
 	return p
 }
 
@@ -126,6 +126,11 @@ func (p *plane) debugOptions() debug.Options {
 		Authenticate: p.callerOf,
 		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
+}
+
+// answer answers Istio's tools over ADS.
+func (p *plane) answer(ctx context.Context, q xds.Question) (xds.Answer, error) {
+	return debug.New(p.debugOptions()).Answer(ctx, q)
 }
 
 // oneSentence gives a listening error without the words of the system call.

@@ -55,6 +55,8 @@ type Options struct {
 	RemovalGrace time.Duration
 	// FirstRequestTimeout ends a stream that asks for nothing; 30 s.
 	FirstRequestTimeout time.Duration
+	// Debug answers the questions of Istio's tools; nil answers none.
+	Debug Debug
 }
 
 func (o Options) withDefaults() Options {
@@ -113,12 +115,12 @@ type service struct {
 
 // StreamAggregatedResources serves the state-of-the-world protocol.
 func (s *service) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), grpcWire{st, false}, s.authenticate)
+	return s.server.serve(st.Context(), newWire(st, false), s.authenticate)
 }
 
 // DeltaAggregatedResources serves the delta protocol.
 func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), grpcWire{st, true}, s.authenticate)
+	return s.server.serve(st.Context(), newWire(st, true), s.authenticate)
 }
 
 // serve is the life of a stream. Only its return frees a Send that a client does not read, so it
@@ -150,6 +152,15 @@ func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire
 		return err
 	}
 	patience.Stop()
+	asker := s.asker(ctx, w, id, proven)
+	for r.isQuestion() { // a tool's stream, which asks for nothing else
+		if err := asker.answer(&r, true); err != nil {
+			return err
+		}
+		if err := w.recv(&r); err != nil {
+			return err
+		}
+	}
 	st := &stream{Server: s, ctx: ctx, cancel: cancel, wire: w}
 	if err := s.admission.begin(ctx, func() error {
 		if err := s.accept(st, &r, id, proven); err != nil {
@@ -166,7 +177,11 @@ func (s *Server) run(ctx context.Context, cancel context.CancelCauseFunc, w wire
 		if err := w.recv(&r); err != nil {
 			return err
 		}
-		st.handle(&r)
+		if !r.isQuestion() {
+			st.handle(&r)
+		} else if err := asker.answer(&r, false); err != nil {
+			return err
+		}
 	}
 }
 
@@ -213,7 +228,7 @@ func matches(n *push.Node, id Identity) error {
 // outcome turns a stream's end into what the client is told.
 func (s *Server) outcome(err error) error {
 	switch status.Code(err) {
-	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable:
+	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable, codes.Unauthenticated:
 		return err
 	case codes.Canceled, codes.OK:
 		return nil
