@@ -1,0 +1,95 @@
+package analyze
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+var update = flag.Bool("update", false, "write the findings of the cases anew")
+
+// text writes a finding as the cases have it.
+func text(f Finding) string {
+	code := f.Code
+	if code == "" {
+		code = "-"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s:%d %s %s %s %s", f.Origin.File, f.Origin.Line, f.Level, code, f.Object, f.Field)) + ": " + f.Message + "\n"
+}
+
+// A case is one file: input.yaml, or several inputs, and findings.txt.
+func TestCases(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var files []File
+			want := -1
+			for i, f := range archive.Files {
+				if f.Name == "findings.txt" {
+					want = i
+				} else {
+					files = append(files, File(f))
+				}
+			}
+			found, err := Files(t.Context(), files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			for _, f := range found {
+				got.WriteString(text(f))
+			}
+			if *update {
+				if want < 0 {
+					archive.Files, want = append(archive.Files, txtar.File{Name: "findings.txt"}), len(archive.Files)
+				}
+				archive.Files[want].Data = got.Bytes()
+				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if want < 0 || !bytes.Equal(got.Bytes(), archive.Files[want].Data) {
+				t.Errorf("got\n%s", got.Bytes())
+			}
+		})
+	}
+}
+
+func TestSamplesHaveNoWarnings(t *testing.T) {
+	var files []File
+	paths, err := filepath.Glob("../../samples/bookinfo/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, File{Name: path, Data: data})
+	}
+	found, err := Files(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		if !f.Level.AtLeast(Warning) { // the ingress gateway is not among the files
+			continue
+		}
+		t.Error(strings.TrimSuffix(text(f), "\n"))
+	}
+}
