@@ -80,8 +80,9 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 		f := &m.findings[i]
 		f.Origin.Line = m.lines.of(f.Origin, f.Object, f.Field)
 	}
-	slices.SortFunc(m.findings, Finding.compare)
-	return slices.Compact(slices.DeleteFunc(m.findings, m.saidBetter)), nil
+	out := slices.DeleteFunc(slices.Clone(m.findings), m.saidBetter)
+	slices.SortFunc(out, Finding.compare)
+	return slices.Compact(out), nil
 }
 
 // saidBetter tells whether a warning about an object's schema is what another finding says of the same
@@ -97,7 +98,7 @@ func analyzers() []func(*mesh) {
 	return []func(*mesh){
 		missingGateways, hostsOutsideGateways, gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
-		unknownDestinationRuleHosts, emptySubsets,
+		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort, matchesWithoutPort,
 		defaultSidecars, overlappingSidecars, selectorsWithoutWorkload,
 		portsWithoutWorkload, conflictingMutualTLS,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,

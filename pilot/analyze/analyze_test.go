@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,4 +93,30 @@ func TestSamplesHaveNoWarnings(t *testing.T) {
 		}
 		t.Error(strings.TrimSuffix(text(f), "\n"))
 	}
+}
+
+// Whatever files hold, they are analyzed, each time with the same findings.
+func FuzzFiles(f *testing.F) {
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range cases {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(archive.Files[0].Data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		files := []File{{Name: "a.yaml", Data: data}}
+		first, err := Files(t.Context(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := Files(t.Context(), files)
+		if err != nil || !slices.Equal(first, second) {
+			t.Errorf("%v: then %v (%v)", first, second, err)
+		}
+	})
 }

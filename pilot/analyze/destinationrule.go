@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -13,9 +14,36 @@ import (
 // ruleServices gives the services that a DestinationRule is for.
 func (m *mesh) ruleServices(dr object[*networking.DestinationRule]) []*model.Service {
 	pattern := model.ResolveHost(dr.spec.GetHost(), dr.Namespace, m.domain)
-	return slices.DeleteFunc(m.snapshot.AllServices(), func(s *model.Service) bool {
+	if !strings.HasPrefix(pattern, "*") {
+		return m.hosts[pattern]
+	}
+	return slices.DeleteFunc(slices.Clone(m.services), func(s *model.Service) bool {
 		return !model.HostCovers(pattern, model.CanonicalHost(s.Hostname))
 	})
+}
+
+// settingsWithoutPort finds settings of a port that none of the rule's services has.
+func settingsWithoutPort(m *mesh) {
+	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
+		services := m.ruleServices(dr)
+		check := func(path string, policy *networking.TrafficPolicy) {
+			for i, settings := range policy.GetPortLevelSettings() {
+				port := settings.GetPort().GetNumber()
+				if len(services) > 0 && !anyPort(services, port) {
+					m.report(dr.Object, fmt.Sprintf("%s.portLevelSettings[%d].port", path, i), "", Warning,
+						"no service of host %s has port %d, so the settings have no effect; use a port of the Service", dr.spec.GetHost(), port)
+				}
+			}
+		}
+		check("spec.trafficPolicy", dr.spec.GetTrafficPolicy())
+		for i, subset := range dr.spec.GetSubsets() {
+			check(fmt.Sprintf("spec.subsets[%d].trafficPolicy", i), subset.GetTrafficPolicy())
+		}
+	}
+}
+
+func anyPort(services []*model.Service, port uint32) bool {
+	return slices.ContainsFunc(services, func(s *model.Service) bool { return s.PortByNumber(port) != nil })
 }
 
 // unknownDestinationRuleHosts finds rules for hosts that no service has.

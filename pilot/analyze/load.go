@@ -23,7 +23,8 @@ type mesh struct {
 	workloads []*workload
 	snapshot  *store.Snapshot
 	reader    store.Reader
-	hosts     map[string][]*model.Service // whoever sees them
+	services  []*model.Service // whoever sees them
+	hosts     map[string][]*model.Service
 	lines     *lines
 	findings  []Finding
 }
@@ -71,7 +72,8 @@ func (m *mesh) settle() {
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})
 	m.reader = m.snapshot.Reader(nil)
-	for _, svc := range m.snapshot.AllServices() {
+	m.services = m.snapshot.AllServices()
+	for _, svc := range m.services {
 		m.hosts[svc.Hostname] = append(m.hosts[svc.Hostname], svc)
 	}
 }
@@ -87,8 +89,10 @@ func (m *mesh) report(o *model.Object, field, code string, level Level, format s
 func (m *mesh) problems(all []model.Problem) {
 	for _, p := range all {
 		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: Warning, Code: codeOf(p)}
-		if at := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == p.Object }); f.Origin.File == "" && at >= 0 {
-			f.Origin = m.objects[at].Origin
+		if f.Origin.File == "" {
+			if at := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == p.Object }); at >= 0 {
+				f.Origin = m.objects[at].Origin
+			}
 		}
 		if p.Severity == model.SeverityError {
 			f.Level = Error
