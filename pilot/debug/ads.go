@@ -114,7 +114,7 @@ func (s *Server) clientConfig(c xds.Connection) *statusv3.ClientConfig {
 		case resource.Routes:
 			former.PerXdsConfig = &statusv3.PerXdsConfig_RouteConfig{}
 		}
-		//nolint:staticcheck // read by older tools
+		//lint:ignore SA1019 older tools read it
 		out.XdsConfig = append(out.XdsConfig, former)
 	}
 	return out

@@ -14,7 +14,7 @@ import (
 )
 
 // configDump shows what a proxy has of what it was sent, in the shape of Envoy's own dump, so that
-// both can be compared.
+// both can be compared, with the names of fields that Istio gives it (protojson's).
 func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("proxyID")
 	if id == "" {
@@ -31,7 +31,7 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	b, err := protojson.MarshalOptions{Indent: "  ", UseProtoNames: true}.Marshal(dump)
+	b, err := protojson.MarshalOptions{Indent: "  "}.Marshal(dump)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -75,8 +75,9 @@ func statuses(t *testing.T, r *discoveryv3.DiscoveryResponse) map[string]string 
 			}
 		}
 		former := 0
-		for _, g := range c.GetXdsConfig() { //nolint:staticcheck // what older tools read
-			if g.GetClusterConfig() != nil && g.GetStatus().String() == out[c.GetNode().GetId()] { //nolint:staticcheck // as above
+		//lint:ignore SA1019 it is what older tools read
+		for _, g := range c.GetXdsConfig() {
+			if g.GetClusterConfig() != nil && g.GetStatus().String() == out[c.GetNode().GetId()] {
 				former++
 			}
 		}
