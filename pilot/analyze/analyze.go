@@ -33,7 +33,7 @@ func (l Level) rank() int { return slices.Index([]Level{Info, Warning, Error}, l
 // AtLeast tells whether a level is as bad as another one, or worse.
 func (l Level) AtLeast(other Level) bool { return l.rank() >= other.rank() }
 
-// ParseLevel reads a level in any case; ok is false where it is none.
+// ParseLevel reads a level, in upper or lower case; ok is false where it is none.
 func ParseLevel(s string) (l Level, ok bool) {
 	for _, l := range []Level{Info, Warning, Error} {
 		if strings.EqualFold(s, string(l)) {
@@ -65,6 +65,9 @@ func (f Finding) compare(o Finding) int {
 type File struct {
 	Name string // as findings name it
 	Data []byte
+	// Dir is the place of its directory among several: an object of a later one replaces that of an
+	// earlier one, as in a control plane.
+	Dir int
 }
 
 // Files gives the findings of all files together, by file and line. The error is ctx's.

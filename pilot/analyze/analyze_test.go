@@ -42,7 +42,7 @@ func TestCases(t *testing.T) {
 				if f.Name == "findings.txt" {
 					want = i
 				} else {
-					files = append(files, File(f))
+					files = append(files, File{Name: f.Name, Data: f.Data})
 				}
 			}
 			found, err := Files(t.Context(), files)
@@ -119,4 +119,29 @@ func FuzzFiles(f *testing.F) {
 			t.Errorf("%v: then %v (%v)", first, second, err)
 		}
 	})
+}
+
+func TestALaterDirectoryReplacesWhatAnEarlierOneHas(t *testing.T) {
+	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{name: %s, port: 80}]}\n"
+	find := func(dirs ...int) string {
+		var files []File
+		for i, dir := range dirs {
+			files = append(files, File{Name: fmt.Sprintf("%d.yaml", i), Data: fmt.Appendf(nil, service, []string{"web", "http"}[i]), Dir: dir})
+		}
+		found, err := Files(t.Context(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var codes []string
+		for _, f := range found {
+			codes = append(codes, f.Origin.File+f.Code)
+		}
+		return strings.Join(codes, " ")
+	}
+	if got := find(0, 1); got != "" {
+		t.Errorf("the good one in a later directory: %s", got)
+	}
+	if got := find(0, 0); got != "0.yaml"+portNaming+" 1.yaml" {
+		t.Errorf("both in one directory: %s", got)
+	}
 }

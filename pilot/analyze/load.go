@@ -33,7 +33,8 @@ type mesh struct {
 // take effect.
 func load(files []File) *mesh {
 	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
-	first := map[model.Key]*model.Object{}
+	type place struct{ dir, at int }
+	first := map[model.Key]place{}
 	for _, f := range files {
 		objects, problems := file.Decode(f.Data, f.Name)
 		m.problems(problems)
@@ -43,12 +44,18 @@ func load(files []File) *mesh {
 			if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
 				continue
 			}
-			if other := first[o.Key]; other != nil {
-				m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", other.Origin.File, other.Origin.Line)
-				continue
+			other, twice := first[o.Key]
+			switch {
+			case !twice:
+				first[o.Key] = place{f.Dir, len(m.objects)}
+				m.objects = append(m.objects, o)
+			case f.Dir > other.dir:
+				first[o.Key] = place{f.Dir, other.at}
+				m.objects[other.at] = o
+			default:
+				at := m.objects[other.at].Origin
+				m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
 			}
-			first[o.Key] = o
-			m.objects = append(m.objects, o)
 		}
 		for _, w := range otherWorkloads(f) {
 			m.addWorkload(w)

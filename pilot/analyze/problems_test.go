@@ -33,7 +33,7 @@ func TestProblemsOfEveryProxyAreFound(t *testing.T) {
 		var files []analyze.File
 		for _, f := range archive.Files {
 			if f.Name == "input.yaml" {
-				files = append(files, analyze.File(f))
+				files = append(files, analyze.File{Name: f.Name, Data: f.Data})
 			}
 		}
 		found, err := analyze.Files(t.Context(), files)

@@ -87,7 +87,7 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 // findings gives those that are not suppressed.
 func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string) ([]analyze.Finding, error) {
 	var files []analyze.File
-	for _, arg := range args {
+	for dir, arg := range args {
 		if arg == "-" {
 			data, err := io.ReadAll(stdin)
 			if err != nil {
@@ -96,7 +96,7 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 			files = append(files, analyze.File{Name: "-", Data: data})
 			continue
 		}
-		more, err := a.read(arg)
+		more, err := a.read(arg, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -106,14 +106,16 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 	return slices.DeleteFunc(found, a.suppressed), err
 }
 
-// read gives the file, or the files of a directory that the control plane would read.
-func (a *analysis) read(root string) ([]analyze.File, error) {
+// read gives the file, or the files of a directory that the control plane would read, dir being its
+// place. Files that are named one by one stand side by side, as in one directory.
+func (a *analysis) read(root string, dir int) ([]analyze.File, error) {
 	var files []analyze.File
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case name == root && !e.IsDir():
+			dir = 0
 		case strings.HasPrefix(e.Name(), ".") && name != root:
 			if e.IsDir() {
 				return fs.SkipDir
@@ -131,7 +133,7 @@ func (a *analysis) read(root string) ([]analyze.File, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, analyze.File{Name: name, Data: data})
+		files = append(files, analyze.File{Name: name, Data: data, Dir: dir})
 		return nil
 	})
 	if err == nil && len(files) == 0 {
