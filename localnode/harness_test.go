@@ -49,7 +49,7 @@ const image = "pilothouse/localnode-test:dev"
 func config(mesh, dir, img string) localnode.Config {
 	return localnode.Config{
 		Name: mesh, Dirs: []string{dir}, Images: []string{img}, PauseImage: image,
-		Aliases: map[string]string{"docker.io/istio/alias:1.0": image},
+		Aliases: func() (map[string]string, error) { return map[string]string{"docker.io/istio/alias:1.0": image}, nil },
 	}
 }
 

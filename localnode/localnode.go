@@ -30,8 +30,9 @@ type Config struct {
 	Dirs      []string // with the mesh's YAML; later ones win
 	StateRoot string   // DefaultStateRoot if empty
 	Images    []string // tarballs to import
-	// Aliases lead an image that a manifest names to one of the imported ones.
-	Aliases    map[string]string
+	// Aliases gives what leads an image that a manifest names to one of the imported ones. It is called
+	// whenever an image is not imported under its own name, so that the list may change; nil for none.
+	Aliases    func() (map[string]string, error)
 	PauseImage string // DefaultPauseImage if empty
 	// DiscoveryBinary is pilot-discovery; empty runs no control plane.
 	DiscoveryBinary string

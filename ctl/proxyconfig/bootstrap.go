@@ -27,14 +27,14 @@ func (d *Dump) PrintBootstrap(w io.Writer, format Format) error {
 				Metadata struct {
 					Version string `json:"ISTIO_VERSION"`
 				} `json:"metadata"`
-				UserAgent string `json:"user_agent_name"`
+				UserAgent string `json:"userAgentName"`
 				Build     struct {
 					Version struct {
-						Major int `json:"major_number"`
-						Minor int `json:"minor_number"`
+						Major int `json:"majorNumber"`
+						Minor int `json:"minorNumber"`
 						Patch int `json:"patch"`
 					} `json:"version"`
-				} `json:"user_agent_build_version"`
+				} `json:"userAgentBuildVersion"`
 			} `json:"node"`
 		} `json:"bootstrap"`
 	}

@@ -43,7 +43,7 @@ type cluster struct {
 	Type     string `json:"type"`
 	Provider *struct {
 		Name string `json:"name"`
-	} `json:"cluster_type"`
+	} `json:"clusterType"`
 	Metadata configMetadata `json:"metadata"`
 }
 

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 )
 
-// Dump is a parsed config_dump (Envoy API admin.v3.ConfigDump).
+// Dump is a parsed config_dump (Envoy API admin.v3.ConfigDump). All JSON in it is protojson's.
 type Dump struct {
 	Bootstrap json.RawMessage
 	Clusters  []Resource
@@ -21,9 +23,13 @@ type Dump struct {
 	Routes    []Resource
 	Endpoints []Resource
 	Secrets   []Secret
+	ECDS      []Resource // core.v3.TypedExtensionConfig
+
+	// The sections of which -o gives all, as Istio's tool does.
+	secrets, ecds json.RawMessage
 }
 
-// Resource is one entry of a dump: the message itself, and how Envoy came by it.
+// Resource is one entry of a dump: the message itself without its type, and how Envoy came by it.
 type Resource struct {
 	Name    string
 	Raw     json.RawMessage
@@ -50,10 +56,15 @@ type errorState struct {
 	Details string `json:"details"`
 }
 
-// ParseDump reads a config_dump. An error says what the data is instead.
+// ParseDump reads a config_dump, with field names as Envoy or as protojson writes them. An error says
+// what the data is instead.
 func ParseDump(data []byte) (*Dump, error) {
 	var top configDump
-	if err := json.Unmarshal(data, &top); err != nil {
+	data, err := protoJSON(data, &adminv3.ConfigDump{})
+	if err == nil {
+		err = json.Unmarshal(data, &top)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("not a config_dump of Envoy: %w", err)
 	}
 	if len(top.Configs) == 0 {
@@ -77,30 +88,35 @@ func ParseDump(data []byte) (*Dump, error) {
 func (d *Dump) section(kind string, raw json.RawMessage) (err error) {
 	switch kind {
 	case "BootstrapConfigDump":
-		d.Bootstrap = raw
+		d.Bootstrap = untyped(raw)
 	case "ClustersConfigDump":
-		d.Clusters, err = states(raw, "cluster", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters")
+		d.Clusters, err = states(raw, "cluster", "staticClusters", "dynamicActiveClusters", "dynamicWarmingClusters")
 	case "RoutesConfigDump":
-		d.Routes, err = states(raw, "route_config", "static_route_configs", "dynamic_route_configs")
+		d.Routes, err = states(raw, "routeConfig", "staticRouteConfigs", "dynamicRouteConfigs")
 	case "EndpointsConfigDump":
-		d.Endpoints, err = states(raw, "endpoint_config", "static_endpoint_configs", "dynamic_endpoint_configs")
+		d.Endpoints, err = states(raw, "endpointConfig", "staticEndpointConfigs", "dynamicEndpointConfigs")
 	case "ListenersConfigDump":
 		d.Listeners, err = listenerStates(raw)
 	case "SecretsConfigDump":
+		d.secrets = untyped(raw)
 		d.Secrets, err = secretStates(raw)
+	case "EcdsConfigDump":
+		d.ecds = untyped(raw)
+		d.ECDS, err = states(raw, "ecdsFilter", "ecdsFilters")
 	}
 	return err
 }
 
 // state is one entry of a section; which of its fields is set depends on the section.
 type state struct {
-	VersionInfo string          `json:"version_info"`
-	LastUpdated time.Time       `json:"last_updated"`
-	ErrorState  *errorState     `json:"error_state"`
+	VersionInfo string          `json:"versionInfo"`
+	LastUpdated time.Time       `json:"lastUpdated"`
+	ErrorState  *errorState     `json:"errorState"`
 	Cluster     json.RawMessage `json:"cluster"`
 	Listener    json.RawMessage `json:"listener"`
-	RouteConfig json.RawMessage `json:"route_config"`
-	Endpoint    json.RawMessage `json:"endpoint_config"`
+	RouteConfig json.RawMessage `json:"routeConfig"`
+	Endpoint    json.RawMessage `json:"endpointConfig"`
+	Extension   json.RawMessage `json:"ecdsFilter"`
 	Name        string          `json:"name"`
 	Secret      json.RawMessage `json:"secret"`
 }
@@ -111,18 +127,20 @@ func (s *state) message(field string) json.RawMessage {
 		return s.Cluster
 	case "listener":
 		return s.Listener
-	case "route_config":
+	case "routeConfig":
 		return s.RouteConfig
+	case "ecdsFilter":
+		return s.Extension
 	}
 	return s.Endpoint
 }
 
 func (s *state) resource(field, section string) Resource {
 	r := Resource{
-		Raw: s.message(field), Version: s.VersionInfo, Updated: s.LastUpdated, State: "ACTIVE",
+		Raw: untyped(s.message(field)), Version: s.VersionInfo, Updated: s.LastUpdated, State: "ACTIVE",
 		Static: strings.HasPrefix(section, "static"),
 	}
-	if strings.Contains(section, "warming") {
+	if strings.Contains(section, "Warming") {
 		r.State = "WARMING"
 	}
 	if s.ErrorState != nil {
@@ -130,7 +148,7 @@ func (s *state) resource(field, section string) Resource {
 	}
 	var name struct {
 		Name        string `json:"name"`
-		ClusterName string `json:"cluster_name"`
+		ClusterName string `json:"clusterName"`
 	}
 	// A message without a name is shown without one.
 	_ = json.Unmarshal(r.Raw, &name)
@@ -162,17 +180,17 @@ func states(raw json.RawMessage, field string, sections ...string) ([]Resource, 
 }
 
 func listenerStates(raw json.RawMessage) ([]Resource, error) {
-	static, err := states(raw, "listener", "static_listeners")
+	static, err := states(raw, "listener", "staticListeners")
 	if err != nil {
 		return nil, err
 	}
 	var section struct {
 		Dynamic []struct {
-			Active   *state      `json:"active_state"`
-			Warming  *state      `json:"warming_state"`
-			Draining *state      `json:"draining_state"`
-			Error    *errorState `json:"error_state"`
-		} `json:"dynamic_listeners"`
+			Active   *state      `json:"activeState"`
+			Warming  *state      `json:"warmingState"`
+			Draining *state      `json:"drainingState"`
+			Error    *errorState `json:"errorState"`
+		} `json:"dynamicListeners"`
 	}
 	if err := json.Unmarshal(raw, &section); err != nil {
 		return nil, err
@@ -204,7 +222,7 @@ func secretStates(raw json.RawMessage) ([]Secret, error) {
 		return nil, err
 	}
 	var out []Secret
-	for _, name := range []string{"static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets"} {
+	for _, name := range []string{"staticSecrets", "dynamicActiveSecrets", "dynamicWarmingSecrets"} {
 		var entries []state
 		if data, ok := section[name]; !ok {
 			continue
@@ -213,7 +231,7 @@ func secretStates(raw json.RawMessage) ([]Secret, error) {
 		}
 		for _, e := range entries {
 			s := Secret{Name: e.Name, State: "ACTIVE", Updated: e.LastUpdated, Raw: e.Secret}
-			if strings.Contains(name, "warming") {
+			if strings.Contains(name, "Warming") {
 				s.State = "WARMING"
 			}
 			out = append(out, s)

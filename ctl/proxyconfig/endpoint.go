@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 )
 
 // EndpointFilter chooses endpoints; zero fields choose all. Status is healthy or unhealthy.
@@ -19,17 +21,17 @@ type EndpointFilter struct {
 
 type socketAddress struct {
 	Address   string `json:"address"`
-	PortValue int    `json:"port_value"`
+	PortValue int    `json:"portValue"`
 }
 
 type address struct {
-	Socket *socketAddress `json:"socket_address"`
+	Socket *socketAddress `json:"socketAddress"`
 	Pipe   *struct {
 		Path string `json:"path"`
 	} `json:"pipe"`
 	Internal *struct {
-		Listener string `json:"server_listener_name"`
-	} `json:"envoy_internal_address"`
+		Listener string `json:"serverListenerName"`
+	} `json:"envoyInternalAddress"`
 }
 
 func (a address) String() string {
@@ -49,10 +51,10 @@ func (a address) String() string {
 type hostStatus struct {
 	Address address `json:"address"`
 	Health  struct {
-		Failed        bool   `json:"failed_active_health_check"`
-		FailedOutlier bool   `json:"failed_outlier_check"`
-		EDS           string `json:"eds_health_status"`
-	} `json:"health_status"`
+		Failed        bool   `json:"failedActiveHealthCheck"`
+		FailedOutlier bool   `json:"failedOutlierCheck"`
+		EDS           string `json:"edsHealthStatus"`
+	} `json:"healthStatus"`
 }
 
 func (h *hostStatus) status() string {
@@ -72,21 +74,27 @@ func (f EndpointFilter) matches(cluster string, h *hostStatus) bool {
 	return (f.Cluster == "" || cluster == f.Cluster) && (f.Status == "" || strings.EqualFold(f.Status, h.status()))
 }
 
-// clusterStatus is one entry of Envoy's /clusters, under Envoy's own names.
+// clusterStatus is one entry of Envoy's /clusters.
 type clusterStatus struct {
 	Name            string            `json:"name"`
-	AddedViaAPI     bool              `json:"added_via_api,omitempty"`
-	Observability   string            `json:"observability_name,omitempty"`
-	EDSServiceName  string            `json:"eds_service_name,omitempty"`
-	CircuitBreakers json.RawMessage   `json:"circuit_breakers,omitempty"`
-	Hosts           []json.RawMessage `json:"host_statuses"`
+	AddedViaAPI     bool              `json:"addedViaApi,omitempty"`
+	Observability   string            `json:"observabilityName,omitempty"`
+	EDSServiceName  string            `json:"edsServiceName,omitempty"`
+	Threshold       json.RawMessage   `json:"successRateEjectionThreshold,omitempty"`
+	LocalThreshold  json.RawMessage   `json:"localOriginSuccessRateEjectionThreshold,omitempty"`
+	CircuitBreakers json.RawMessage   `json:"circuitBreakers,omitempty"`
+	Hosts           []json.RawMessage `json:"hostStatuses"`
 }
 
 func parseClusters(data []byte) ([]clusterStatus, error) {
 	var all struct {
-		Clusters *[]clusterStatus `json:"cluster_statuses"`
+		Clusters *[]clusterStatus `json:"clusterStatuses"`
 	}
-	if err := json.Unmarshal(data, &all); err != nil {
+	data, err := protoJSON(data, &adminv3.Clusters{})
+	if err == nil {
+		err = json.Unmarshal(data, &all)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("not the clusters of Envoy's admin interface: %w", err)
 	}
 	if all.Clusters == nil {
@@ -140,14 +148,14 @@ func PrintEndpoints(w io.Writer, data []byte, format Format, filter EndpointFilt
 }
 
 type assignment struct {
-	ClusterName string `json:"cluster_name"`
+	ClusterName string `json:"clusterName"`
 	Endpoints   []struct {
 		Endpoints []struct {
-			Health   string `json:"health_status"`
+			Health   string `json:"healthStatus"`
 			Endpoint struct {
 				Address address `json:"address"`
 			} `json:"endpoint"`
-		} `json:"lb_endpoints"`
+		} `json:"lbEndpoints"`
 	} `json:"endpoints"`
 }
 

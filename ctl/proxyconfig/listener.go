@@ -17,10 +17,10 @@ type ListenerFilter struct {
 
 type listener struct {
 	Address     address       `json:"address"`
-	Additional  []addressOf   `json:"additional_addresses"`
-	Chains      []filterChain `json:"filter_chains"`
-	Default     *filterChain  `json:"default_filter_chain"`
-	OriginalDst bool          `json:"use_original_dst"`
+	Additional  []addressOf   `json:"additionalAddresses"`
+	Chains      []filterChain `json:"filterChains"`
+	Default     *filterChain  `json:"defaultFilterChain"`
+	OriginalDst bool          `json:"useOriginalDst"`
 }
 
 type addressOf struct {
@@ -29,19 +29,19 @@ type addressOf struct {
 
 type filterChain struct {
 	Name    string           `json:"name"`
-	Match   filterChainMatch `json:"filter_chain_match"`
+	Match   filterChainMatch `json:"filterChainMatch"`
 	Filters []filter         `json:"filters"`
 }
 
 type filterChainMatch struct {
-	DestinationPort int `json:"destination_port"`
+	DestinationPort int `json:"destinationPort"`
 	PrefixRanges    []struct {
-		Address string `json:"address_prefix"`
-		Length  int    `json:"prefix_len"`
-	} `json:"prefix_ranges"`
-	ServerNames          []string `json:"server_names"`
-	TransportProtocol    string   `json:"transport_protocol"`
-	ApplicationProtocols []string `json:"application_protocols"`
+		Address string `json:"addressPrefix"`
+		Length  int    `json:"prefixLen"`
+	} `json:"prefixRanges"`
+	ServerNames          []string `json:"serverNames"`
+	TransportProtocol    string   `json:"transportProtocol"`
+	ApplicationProtocols []string `json:"applicationProtocols"`
 }
 
 func (m *filterChainMatch) String() string {
@@ -80,21 +80,21 @@ func (m *filterChainMatch) String() string {
 }
 
 type filter struct {
-	Typed filterConfig `json:"typed_config"`
+	Typed filterConfig `json:"typedConfig"`
 }
 
 // filterConfig holds what is shown of an HTTP connection manager or of a TCP proxy.
 type filterConfig struct {
 	Type        string           `json:"@type"`
-	Inline      *routeConfig     `json:"route_config"`
+	Inline      *routeConfig     `json:"routeConfig"`
 	RDS         *rds             `json:"rds"`
 	Cluster     string           `json:"cluster"`
-	Weighted    *weightedCluster `json:"weighted_clusters"`
-	HTTPFilters json.RawMessage  `json:"http_filters"`
+	Weighted    *weightedCluster `json:"weightedClusters"`
+	HTTPFilters json.RawMessage  `json:"httpFilters"`
 }
 
 type rds struct {
-	Name string `json:"route_config_name"`
+	Name string `json:"routeConfigName"`
 }
 
 type weightedCluster struct {
@@ -115,30 +115,62 @@ func (c *filterChain) destination() string {
 		case f.isHTTP() && f.Typed.RDS != nil:
 			return "Route: " + f.Typed.RDS.Name
 		case f.isHTTP() && f.Typed.Inline != nil:
-			return "Inline Route: " + inlineMatches(f.Typed.Inline)
+			return f.Typed.Inline.destination()
 		case f.isTCP() && f.Typed.Weighted != nil:
 			var parts []string
 			for _, wc := range f.Typed.Weighted.Clusters {
 				parts = append(parts, wc.Name+"["+strconv.Itoa(wc.Weight)+"]")
 			}
 			return "Weighted Clusters: " + strings.Join(parts, ", ")
-		case f.isTCP() && strings.Contains(f.Typed.Cluster, "|"):
-			return "Cluster: " + f.Typed.Cluster
 		case f.isTCP():
-			return f.Typed.Cluster
+			return shownCluster(f.Typed.Cluster)
 		}
 	}
 	return "Non-HTTP/Non-TCP"
 }
 
-func inlineMatches(rc *routeConfig) string {
-	var out []string
+// shownCluster gives a cluster's name, which for the special ones says that it is one.
+func shownCluster(name string) string {
+	if strings.Contains(name, "Cluster") {
+		return name
+	}
+	return "Cluster: " + name
+}
+
+// destination tells where the routes of a listener's own configuration lead: to the one cluster to
+// which everything goes, else what they match.
+func (rc *routeConfig) destination() string {
+	if name := rc.onlyCluster(); name != "" {
+		return shownCluster(name)
+	}
+	var hosts []string
+	for _, vh := range rc.VirtualHosts {
+		var matches []string
+		for _, rt := range vh.Routes {
+			matches = append(matches, rt.Match.String())
+		}
+		domains := ""
+		if !slices.Equal(vh.Domains, []string{"*"}) {
+			domains = strings.Join(vh.Domains, "/") + " "
+		}
+		hosts = append(hosts, domains+strings.Join(matches, ", "))
+	}
+	return "Inline Route: " + strings.Join(hosts, "; ")
+}
+
+// onlyCluster gives the cluster to which every route leads, whatever it matches; "" where they differ
+// or one leads elsewhere.
+func (rc *routeConfig) onlyCluster() string {
+	name := ""
 	for _, vh := range rc.VirtualHosts {
 		for _, rt := range vh.Routes {
-			out = append(out, rt.Match.String())
+			if rt.Action == nil || rt.Action.Cluster == "" || name != "" && name != rt.Action.Cluster {
+				return ""
+			}
+			name = rt.Action.Cluster
 		}
 	}
-	return strings.Join(out, ", ")
+	return name
 }
 
 // kind gives HTTP, TCP, HTTP+TCP or UNKNOWN, as the listener's filters say.

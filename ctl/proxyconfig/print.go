@@ -50,6 +50,14 @@ func messages(w io.Writer, f Format, raws []json.RawMessage) error {
 	return document(w, f, data)
 }
 
+// section prints a whole section of a dump, which may have none of the kind.
+func section(w io.Writer, f Format, raw json.RawMessage) error {
+	if raw == nil {
+		raw = json.RawMessage("{}")
+	}
+	return document(w, f, raw)
+}
+
 // PrintDocument prints a whole dump as JSON or YAML.
 func PrintDocument(w io.Writer, f Format, data []byte) error { return document(w, f, data) }
 
@@ -78,7 +86,7 @@ type configMetadata struct {
 		Istio struct {
 			Config string `json:"config"`
 		} `json:"istio"`
-	} `json:"filter_metadata"`
+	} `json:"filterMetadata"`
 }
 
 // object gives name.namespace of a path /apis/GROUP/VERSION/namespaces/NS/KIND/NAME of the kind,

@@ -93,7 +93,7 @@ ADDRESSES PORT MATCH DESTINATION
 		}, `
 ADDRESSES PORT TYPE
 0.0.0.0 9080 HTTP+TCP`},
-		"routes": {func(d *Dump, w *bytes.Buffer) error { return d.PrintRoutes(w, Short, "") }, `
+		"routes": {func(d *Dump, w *bytes.Buffer) error { return d.PrintRoutes(w, Short, "", true) }, `
 NAME VHOST NAME DOMAINS MATCH VIRTUAL SERVICE
 80 block_all * /one
 9080 reviews.default.svc.cluster.local:9080 reviews.default.svc.cluster.local, reviews + 2 more... /x*, end-user reviews.default
@@ -101,7 +101,7 @@ NAME VHOST NAME DOMAINS MATCH VIRTUAL SERVICE
 9080 empty * /* 404`},
 		"secrets": {func(d *Dump, w *bytes.Buffer) error { return d.PrintSecrets(w, Short, notBefore.Add(time.Hour)) }, `
 RESOURCE NAME TYPE STATUS VALID CERT SERIAL NUMBER NOT AFTER NOT BEFORE TRUST DOMAIN
-ROOTCA CA ACTIVE true abc 2026-11-22T00:00:00Z 2026-11-21T00:00:00Z cluster.local
+ROOTCA CA ACTIVE true 0abc 2026-11-22T00:00:00Z 2026-11-21T00:00:00Z cluster.local
 default WARMING false`},
 		"bootstrap": {func(d *Dump, w *bytes.Buffer) error { return d.PrintBootstrap(w, Short) }, `
 NODE CLUSTER AGENT VERSION ENVOY VERSION
@@ -163,7 +163,7 @@ func TestEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []map[string]any
-	if err := json.Unmarshal(out.Bytes(), &list); err != nil || len(list) != 1 || len(list[0]["host_statuses"].([]any)) != 1 {
+	if err := json.Unmarshal(out.Bytes(), &list); err != nil || len(list) != 1 || len(list[0]["hostStatuses"].([]any)) != 1 {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }
@@ -171,7 +171,7 @@ func TestEndpoints(t *testing.T) {
 func TestJSONAndYAMLGiveTheMessages(t *testing.T) {
 	for _, f := range []Format{JSON, YAML} {
 		var out bytes.Buffer
-		if err := parsed(t).PrintRoutes(&out, f, "80"); err != nil {
+		if err := parsed(t).PrintRoutes(&out, f, "80", true); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(out.String(), "block_all") || strings.Contains(out.String(), "9080") {
@@ -189,7 +189,7 @@ func FuzzParseDump(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	f.Add([]byte(`{"configs":[{"@type":"x.ListenersConfigDump","dynamic_listeners":[{"active_state":{}}]}]}`))
+	f.Add([]byte(`{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump","dynamic_listeners":[{"active_state":{}}]}]}`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		d, err := ParseDump(data)
 		if err != nil {
@@ -199,7 +199,7 @@ func FuzzParseDump(f *testing.F) {
 		for _, print := range []func() error{
 			func() error { return d.PrintClusters(&out, Short, ClusterFilter{}) },
 			func() error { return d.PrintListeners(&out, Short, ListenerFilter{}, true) },
-			func() error { return d.PrintRoutes(&out, Short, "") },
+			func() error { return d.PrintRoutes(&out, Short, "", true) },
 			func() error { return d.PrintSecrets(&out, Short, notBefore) },
 			func() error { return d.PrintBootstrap(&out, Short) },
 		} {

@@ -11,7 +11,7 @@ import (
 
 type routeConfig struct {
 	Name         string        `json:"name"`
-	VirtualHosts []virtualHost `json:"virtual_hosts"`
+	VirtualHosts []virtualHost `json:"virtualHosts"`
 }
 
 type virtualHost struct {
@@ -22,19 +22,22 @@ type virtualHost struct {
 		Metadata configMetadata `json:"metadata"`
 		Direct   *struct {
 			Status int `json:"status"`
-		} `json:"direct_response"`
+		} `json:"directResponse"`
+		Action *struct {
+			Cluster string `json:"cluster"`
+		} `json:"route"`
 	} `json:"routes"`
-	RequireTLS string `json:"require_tls"`
+	RequireTLS string `json:"requireTls"`
 }
 
 type routeMatch struct {
 	Path   string  `json:"path"`
 	Prefix *string `json:"prefix"`
-	Tree   string  `json:"path_separated_prefix"`
+	Tree   string  `json:"pathSeparatedPrefix"`
 	Regex  *struct {
 		Regex string `json:"regex"`
-	} `json:"safe_regex"`
-	Connect *struct{} `json:"connect_matcher"`
+	} `json:"safeRegex"`
+	Connect *struct{} `json:"connectMatcher"`
 	Headers []struct {
 		Name string `json:"name"`
 	} `json:"headers"`
@@ -68,9 +71,9 @@ func shownDomains(domains []string) string {
 	return strings.Join(domains[:2], ", ") + " + " + strconv.Itoa(len(domains)-2) + " more..."
 }
 
-// PrintRoutes prints NAME, VHOST NAME, DOMAINS, MATCH, VIRTUAL SERVICE; name chooses one route
-// configuration, "" all.
-func (d *Dump) PrintRoutes(w io.Writer, format Format, name string) error {
+// PrintRoutes prints NAME, VHOST NAME, DOMAINS, MATCH, VIRTUAL SERVICE, a row for each route; without
+// verbose NAME, VIRTUAL HOSTS, a row for each route configuration. name chooses one of them, "" all.
+func (d *Dump) PrintRoutes(w io.Writer, format Format, name string, verbose bool) error {
 	chosen := slices.DeleteFunc(slices.Clone(d.Routes), func(r Resource) bool { return name != "" && r.Name != name })
 	if format != Short {
 		return messages(w, format, raws(chosen))
@@ -82,9 +85,16 @@ func (d *Dump) PrintRoutes(w io.Writer, format Format, name string) error {
 		if err := json.Unmarshal(r.Raw, &rc); err != nil {
 			return err
 		}
+		if !verbose {
+			rows = append(rows, []string{rc.Name, strconv.Itoa(len(rc.VirtualHosts))})
+			continue
+		}
 		for _, vh := range rc.VirtualHosts {
 			rows = append(rows, vh.rows(rc.Name)...)
 		}
+	}
+	if !verbose {
+		return table(w, 5, "NAME\tVIRTUAL HOSTS", rows)
 	}
 	return table(w, 5, "NAME\tVHOST NAME\tDOMAINS\tMATCH\tVIRTUAL SERVICE", rows)
 }

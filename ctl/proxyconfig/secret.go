@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -13,8 +14,8 @@ import (
 )
 
 type dataSource struct {
-	InlineBytes  string `json:"inline_bytes"`
-	InlineString string `json:"inline_string"`
+	InlineBytes  string `json:"inlineBytes"`
+	InlineString string `json:"inlineString"`
 	Filename     string `json:"filename"`
 }
 
@@ -41,22 +42,19 @@ func (d *dataSource) certificate() *x509.Certificate {
 
 type secretMessage struct {
 	TLS *struct {
-		Chain *dataSource `json:"certificate_chain"`
-	} `json:"tls_certificate"`
+		Chain *dataSource `json:"certificateChain"`
+	} `json:"tlsCertificate"`
 	Validation *struct {
-		CA *dataSource `json:"trusted_ca"`
-	} `json:"validation_context"`
+		CA *dataSource `json:"trustedCa"`
+	} `json:"validationContext"`
 }
 
 // PrintSecrets prints RESOURCE NAME, TYPE, STATUS, VALID CERT, SERIAL NUMBER, NOT AFTER, NOT
-// BEFORE, TRUST DOMAIN. Valid is judged at the time now. Envoy hides private keys from its dump.
+// BEFORE, TRUST DOMAIN. Valid is judged at the time now. Envoy hides private keys from its dump. Other
+// formats give the section of the dump (admin.v3.SecretsConfigDump), as Istio's tool does.
 func (d *Dump) PrintSecrets(w io.Writer, format Format, now time.Time) error {
 	if format != Short {
-		var out []json.RawMessage
-		for _, s := range d.Secrets {
-			out = append(out, s.Raw)
-		}
-		return messages(w, format, out)
+		return section(w, format, d.secrets)
 	}
 	var rows [][]string
 	for _, s := range d.Secrets {
@@ -92,7 +90,7 @@ func (s *Secret) row(now time.Time) ([]string, error) {
 		return row, nil
 	}
 	row[3] = strconv.FormatBool(now.After(cert.NotBefore) && now.Before(cert.NotAfter))
-	row[4] = cert.SerialNumber.Text(16)
+	row[4] = hex.EncodeToString(cert.SerialNumber.Bytes()) // whole bytes, as every other tool has them
 	row[5], row[6] = cert.NotAfter.UTC().Format(time.RFC3339), cert.NotBefore.UTC().Format(time.RFC3339)
 	if len(cert.URIs) > 0 {
 		row[7] = cert.URIs[0].Host

@@ -40,7 +40,7 @@ func TestTable(t *testing.T) {
 
 func dump(t *testing.T, cluster string) *proxyconfig.Dump {
 	t.Helper()
-	d, err := proxyconfig.ParseDump([]byte(`{"configs":[{"@type":"x.ClustersConfigDump","dynamic_active_clusters":[{"cluster":` + cluster + `}]}]}`))
+	d, err := proxyconfig.ParseDump([]byte(`{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ClustersConfigDump","dynamic_active_clusters":[{"cluster":` + cluster + `}]}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,14 +45,14 @@ type archive struct {
 // Images finds the image for a name that a manifest uses.
 type Images struct {
 	dir      string
-	aliases  map[string]string
+	aliases  func() (map[string]string, error)
 	client   *Client
 	archives []*archive
 }
 
-// NewImages looks into tarballs for the containerd of dir; aliases lead a manifest's image to
-// another one.
-func NewImages(dir string, tarballs []string, aliases map[string]string, client *Client) (*Images, error) {
+// NewImages looks into tarballs for the containerd of dir; aliases gives what leads a manifest's image
+// to another one at present, nil nothing.
+func NewImages(dir string, tarballs []string, aliases func() (map[string]string, error), client *Client) (*Images, error) {
 	i := &Images{dir: dir, aliases: aliases, client: client}
 	for _, file := range tarballs {
 		tags, err := Tags(file)
@@ -96,25 +96,28 @@ func (a *archive) load(ctx context.Context, i *Images, image string) error {
 
 const pullTimeout = 5 * time.Minute
 
-// Resolve gives the name of an imported image: the image itself, the one that an alias names, or
-// the image pulled from its registry. The error names the image and says what to do.
+// Resolve gives the name of an imported image: the image itself, the one that an alias names, the
+// image pulled from its registry, or, where that is not reached, one that differs in hub and tag only.
+// The error names the image and says what to do.
 func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
-	for _, candidate := range []string{image, i.alias(image)} {
-		if candidate == "" {
-			continue
-		}
-		if err := i.load(ctx, candidate); err != nil {
-			return "", err
-		}
-		have, err := i.client.HasImage(ctx, candidate)
-		if err != nil {
-			return "", err
-		}
-		if have {
-			return candidate, nil
+	if have, err := i.imported(ctx, image); err != nil || have {
+		return image, err
+	}
+	alias, err := i.alias(image)
+	if err != nil {
+		return "", err
+	}
+	if alias != "" {
+		if have, err := i.imported(ctx, alias); err != nil || have {
+			return alias, err
 		}
 	}
 	if err := i.pull(ctx, image); err != nil {
+		if same := i.namesake(image); same != "" {
+			if have, err := i.imported(ctx, same); err != nil || have {
+				return same, err
+			}
+		}
 		var have []string
 		for _, a := range i.archives {
 			have = append(have, a.tags...)
@@ -141,24 +144,28 @@ func (i *Images) User(ctx context.Context, image string) (uid int64, ok bool) {
 
 // alias gives what an image is called here, "" where no alias names it. An alias without a tag
 // stands for all tags; registry and folder may be left out as in any image's name.
-func (i *Images) alias(image string) string {
-	if to := i.aliases[image]; to != "" {
-		return to
+func (i *Images) alias(image string) (string, error) {
+	if i.aliases == nil {
+		return "", nil
+	}
+	aliases, err := i.aliases()
+	if err != nil || aliases[image] != "" {
+		return aliases[image], err
 	}
 	ref, err := name.ParseReference(image)
 	if err != nil {
-		return ""
+		return "", nil // a manifest may say anything; no alias names it
 	}
 	all := ""
-	for _, from := range slices.Sorted(maps.Keys(i.aliases)) {
+	for _, from := range slices.Sorted(maps.Keys(aliases)) {
 		if named, err := name.ParseReference(from); err == nil && named.Name() == ref.Name() {
-			return i.aliases[from]
+			return aliases[from], nil
 		}
 		if repo, err := name.NewRepository(from); err == nil && repo.Name() == ref.Context().Name() {
-			all = i.aliases[from]
+			all = aliases[from]
 		}
 	}
-	return all
+	return all, nil
 }
 
 // pull fetches on the host's network, for containerd's own has no way out.

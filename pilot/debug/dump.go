@@ -14,35 +14,45 @@ import (
 )
 
 // configDump shows what a proxy has of what it was sent, in the shape of Envoy's own dump, so that
-// both can be compared.
+// both can be compared, with the names of fields that Istio gives it (protojson's).
 func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("proxyID")
 	if id == "" {
 		http.Error(w, "give a proxy with ?proxyID=POD.NAMESPACE", http.StatusBadRequest)
 		return
 	}
-	all := s.opts.Connections()
-	// A proxy that reconnects has two streams for a moment; the newer one counts.
-	i := slices.IndexFunc(all, func(c xds.Connection) bool { return c.Proxy() == id })
-	if i < 0 {
-		http.Error(w, "Proxy not connected to this Pilot instance. It may be connected to another instance.", http.StatusNotFound)
+	conn, ok := s.connectionOf(id)
+	if !ok {
+		http.Error(w, notConnected, http.StatusNotFound)
 		return
 	}
-	for i+1 < len(all) && all[i+1].Proxy() == id {
-		i++
-	}
-	dump, err := dumpOf(all[i])
+	dump, err := dumpOf(conn)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	b, err := protojson.MarshalOptions{Indent: "  ", UseProtoNames: true}.Marshal(dump)
+	b, err := protojson.MarshalOptions{Indent: "  "}.Marshal(dump)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(b)
+}
+
+// notConnected is a sentence that Istio's tools look for.
+const notConnected = "Proxy not connected to this Pilot instance. It may be connected to another instance."
+
+// connectionOf finds the stream of POD.NAMESPACE. A proxy that reconnects has two for a moment; the
+// newer one counts.
+func (s *Server) connectionOf(id string) (xds.Connection, bool) {
+	all := s.opts.Connections()
+	for i := range slices.Backward(all) {
+		if all[i].Proxy() == id {
+			return all[i], true
+		}
+	}
+	return xds.Connection{}, false
 }
 
 // dumpOf gives Envoy's ConfigDump for a stream. A resource of which the proxy holds a former

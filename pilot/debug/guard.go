@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,14 +38,18 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, p page) bool {
 	if namespace == root || p.proxy && namespace == proxyNamespace(r) {
 		return true
 	}
-	http.Error(w, "namespace "+namespace+" may see config_dump of its own proxies; other pages are for namespace "+root, http.StatusForbidden)
+	http.Error(w, s.forbidden(namespace), http.StatusForbidden)
 	return false
+}
+
+// forbidden says what a namespace may see that asked for something else.
+func (s *Server) forbidden(namespace string) string {
+	return fmt.Sprintf("namespace %q may see config_dump of its own proxies; other pages are for namespace %q", namespace, s.opts.Snapshot().Mesh().GetRootNamespace())
 }
 
 // proxyNamespace gives the namespace of the proxy that a request names as POD.NAMESPACE; "" for none.
 func proxyNamespace(r *http.Request) string {
-	id := r.URL.Query().Get("proxyID")
-	return id[strings.LastIndexByte(id, '.')+1:]
+	return namespaceOfProxy(r.URL.Query().Get("proxyID"))
 }
 
 // foreignPage tells whether a request may come from a web page in a browser of the machine: one that
@@ -65,6 +70,9 @@ func foreignPage(r *http.Request) bool {
 	_, err = netip.ParseAddr(host)
 	return err != nil
 }
+
+// namespaceOfProxy gives the namespace of POD.NAMESPACE.
+func namespaceOfProxy(id string) string { return id[strings.LastIndexByte(id, '.')+1:] }
 
 // local tells whether an address, host:port, is one of the machine itself.
 func local(remote string) bool {

@@ -99,7 +99,7 @@ func newPlane(cfg Config) *plane {
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
 	p.xds = xds.New(xds.Options{
-		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace,
+		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace, Debug: p.answer,
 		Proven:    xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
 		Anonymous: cfg.anonymousLimits(),
 	})
@@ -139,6 +139,11 @@ func (p *plane) debugOptions() debug.Options {
 		Authenticate: p.callerOf,
 		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
+}
+
+// answer answers Istio's tools over ADS.
+func (p *plane) answer(ctx context.Context, q xds.Question) (xds.Answer, error) {
+	return debug.New(p.debugOptions()).Answer(ctx, q)
 }
 
 // oneSentence gives a listening error without the words of the system call.

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
@@ -81,6 +82,8 @@ type client struct {
 }
 
 func (c *client) delta() bool { return !c.sotw }
+
+func (c *client) message(proto.Message) error { return errors.New("no question was expected") }
 
 func (c *client) recv(r *request) error {
 	select {

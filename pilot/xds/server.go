@@ -53,6 +53,8 @@ type Options struct {
 	FirstRequestTimeout time.Duration
 	// Proven bounds what callers of one identity take together, Anonymous all callers without proof.
 	Proven, Anonymous Limits
+	// Debug answers the questions of Istio's tools; nil answers none.
+	Debug Debug
 }
 
 func (o Options) withDefaults() Options {
@@ -119,12 +121,12 @@ type service struct {
 
 // StreamAggregatedResources serves the state-of-the-world protocol.
 func (s *service) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), grpcWire{st, false}, s.authenticate)
+	return s.server.serve(st.Context(), newWire(st, false), s.authenticate)
 }
 
 // DeltaAggregatedResources serves the delta protocol.
 func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return s.server.serve(st.Context(), grpcWire{st, true}, s.authenticate)
+	return s.server.serve(st.Context(), newWire(st, true), s.authenticate)
 }
 
 // serve is the life of a stream. Only its return frees a Send that a client does not read, so it
@@ -169,6 +171,16 @@ func (s *Server) run(st *stream, identity *Identity) error {
 		return err
 	}
 	tooLate.Stop()
+	asker := s.asker(ctx, w, identity)
+	for r.isQuestion() { // a tool's stream, which asks for nothing else
+		if err := asker.answer(&r, true); err != nil {
+			return err
+		}
+		r.release()
+		if err := w.recv(&r); err != nil {
+			return err
+		}
+	}
 	if err := s.admission.begin(ctx, st.share, func() error {
 		if err := s.register(st, &r, identity); err != nil {
 			return err
@@ -185,7 +197,11 @@ func (s *Server) run(st *stream, identity *Identity) error {
 		if err := w.recv(&r); err != nil {
 			return err
 		}
-		st.handle(&r)
+		if !r.isQuestion() {
+			st.handle(&r)
+		} else if err := asker.answer(&r, false); err != nil {
+			return err
+		}
 	}
 }
 
@@ -236,7 +252,7 @@ func matches(n *push.Node, id Identity) error {
 // outcome turns a stream's end into what the client is told.
 func (s *Server) outcome(err error, by *share) error {
 	switch status.Code(err) {
-	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable:
+	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable, codes.Unauthenticated:
 		return err
 	case codes.Canceled, codes.OK:
 		return nil

@@ -1,16 +1,20 @@
 package xds
 
 import (
+	"sync"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that this one falls back to
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 )
 
 // wire is one stream of either protocol.
 type wire interface {
 	recv(*request) error
 	send(*response) error
+	message(proto.Message) error // of another type; it may be called beside send
 	delta() bool
 }
 
@@ -26,6 +30,30 @@ func (w grpcWire) send(r *response) error { return w.stream.SendMsg(r) }
 func (w grpcWire) recv(r *request) error {
 	r.delta = w.isDelta
 	return w.stream.RecvMsg(r)
+}
+
+// lockedWire is a stream on which two goroutines send: the one that delivers, and the one that receives
+// and answers questions.
+type lockedWire struct {
+	grpcWire
+	mu sync.Mutex
+}
+
+func newWire(s grpc.ServerStream, delta bool) *lockedWire {
+	return &lockedWire{grpcWire: grpcWire{s, delta}}
+}
+
+func (w *lockedWire) send(r *response) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grpcWire.send(r)
+}
+
+// message sends what is no response of this package.
+func (w *lockedWire) message(m proto.Message) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stream.SendMsg(m)
 }
 
 // codec is gRPC's codec for protobuf, but for the messages of this package.

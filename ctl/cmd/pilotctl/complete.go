@@ -50,7 +50,9 @@ func completion(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) 
 	}
 }
 
-// completeOutputs completes -o.
-func completeOutputs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{"short", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp
+// words completes a flag that takes one of a few words.
+func words(all ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
 }

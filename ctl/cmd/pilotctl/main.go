@@ -1,8 +1,8 @@
 // Command pilotctl runs a whole mesh on one machine and shows what control plane and proxies do.
 //
 // Exit codes: 0 success; 1 a failure, told in one sentence; 2 wrong usage; 3 this machine lacks
-// what a mesh needs; 4 proxy-status found a proxy that does not run what it was sent. exec exits
-// with the command's own code.
+// what a mesh needs; 4 proxy-status found a proxy that does not run what it was sent; 79 analyze found
+// what is at least as bad as --failure-threshold. exec exits with the command's own code.
 package main
 
 import (
@@ -25,6 +25,7 @@ const (
 	exitUsage     = 2
 	exitPreflight = 3
 	exitDiffers   = 4
+	exitFindings  = 79 // as of Istio's tool
 )
 
 // exitError ends the program with a code of its own.

@@ -31,8 +31,8 @@ func newProxyConfig(o *options) *cobra.Command {
 	cmd.PersistentFlags().StringVarP(&p.output, "output", "o", "short", "short, json or yaml")
 	cmd.PersistentFlags().StringVarP(&p.file, "file", "f", "", "read a saved config_dump (or clusters) of Envoy in place of a proxy's; - is standard input")
 	cmd.PersistentFlags().StringVarP(&p.namespace, "namespace", "n", "default", "namespace of the pod")
-	completion(cmd, "output", completeOutputs)
-	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.log(), p.all())
+	completion(cmd, "output", words("short", "json", "yaml"))
+	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.ecds(), p.log(), p.all())
 	return cmd
 }
 
@@ -141,10 +141,14 @@ func (p *proxyConfig) listener() *cobra.Command {
 }
 
 func (p *proxyConfig) route() *cobra.Command {
-	var name string
+	var (
+		name    string
+		verbose bool
+	)
 	cmd := p.command("route", "Routes", []string{"routes", "r"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
-		return d.PrintRoutes(w, f, name)
+		return d.PrintRoutes(w, f, name, verbose)
 	})
+	cmd.Flags().BoolVar(&verbose, "verbose", true, "a row for each route")
 	// Istio's tool calls it --name, which here is the mesh's everywhere.
 	cmd.Flags().StringVar(&name, "route", "", "only this route configuration")
 	return cmd
@@ -153,6 +157,12 @@ func (p *proxyConfig) route() *cobra.Command {
 func (p *proxyConfig) secret() *cobra.Command {
 	return p.command("secret", "Certificates and roots", []string{"secrets", "s"}, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
 		return d.PrintSecrets(w, f, time.Now())
+	})
+}
+
+func (p *proxyConfig) ecds() *cobra.Command {
+	return p.command("ecds", "Extensions that were discovered", nil, func(w io.Writer, d *proxyconfig.Dump, f proxyconfig.Format) error {
+		return d.PrintECDS(w, f)
 	})
 }
 
@@ -221,7 +231,7 @@ func loggingPaths(level string) ([]string, error) {
 
 func (p *proxyConfig) all() *cobra.Command {
 	var headers bool
-	cmd := p.asks(dumpPath, "all", "Everything", []string{"a"}, func(w io.Writer, data []byte, f proxyconfig.Format) error {
+	cmd := p.asks(dumpPath, "all", "Everything; -o json gives Envoy's own config_dump, which -f takes", []string{"a"}, func(w io.Writer, data []byte, f proxyconfig.Format) error {
 		if f != proxyconfig.Short { // a dump as it is serves -f later
 			return proxyconfig.PrintDocument(w, f, data)
 		}
@@ -245,7 +255,8 @@ func printAll(w io.Writer, d *proxyconfig.Dump, headers bool) error {
 		{"BOOTSTRAP", func() error { return d.PrintBootstrap(w, f) }},
 		{"CLUSTER", func() error { return d.PrintClusters(w, f, proxyconfig.ClusterFilter{}) }},
 		{"LISTENER", func() error { return d.PrintListeners(w, f, proxyconfig.ListenerFilter{}, true) }},
-		{"ROUTE", func() error { return d.PrintRoutes(w, f, "") }},
+		{"ROUTE", func() error { return d.PrintRoutes(w, f, "", true) }},
+		{"ECDS", func() error { return d.PrintECDS(w, f) }},
 		{"SECRET", func() error { return d.PrintSecrets(w, f, time.Now()) }},
 		{"ENDPOINTS", func() error { return d.PrintAssignments(w, f) }},
 	} {

@@ -38,7 +38,7 @@ func newProxyStatus(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
-	completion(cmd, "output", completeOutputs)
+	completion(cmd, "output", words("short", "json", "yaml"))
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
 	return cmd
 }

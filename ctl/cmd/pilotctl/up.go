@@ -133,12 +133,15 @@ func (u *upOptions) config(dirs []string) (localnode.Config, error) {
 		return cfg, &exitError{exitPreflight, fmt.Errorf("no image tarballs in %s: run `make images`", u.images)}
 	}
 	cfg.Images = images
-	w, err := readDirectories(cfg.Dirs)
+	mesh, err := readMesh(cfg.Dirs)
 	if err != nil {
 		return cfg, err
 	}
-	cfg.Aliases = w.aliases
-	cfg.Inject, err = w.injector(u.envoy)
+	if _, err := readAliases(cfg.Dirs); err != nil {
+		return cfg, err
+	}
+	cfg.Aliases = func() (map[string]string, error) { return readAliases(cfg.Dirs) }
+	cfg.Inject, err = injector(mesh, u.envoy)
 	return cfg, err
 }
 

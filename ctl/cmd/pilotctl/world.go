@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
@@ -21,33 +21,25 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
-// imagesConfigMap names the ConfigMap of the alias list, in the root namespace; its key aliases
-// holds a YAML map from image to image.
-const imagesConfigMap = "pilothouse-images"
-
-// bookinfoAliases lead the images of Istio's own sample to the ones that `make images` builds.
-func bookinfoAliases() map[string]string {
-	out := map[string]string{}
-	for _, s := range []string{"productpage-v1", "details-v1", "reviews-v1", "reviews-v2", "reviews-v3", "ratings-v1"} {
-		out["docker.io/istio/examples-bookinfo-"+s] = "docker.io/pilothouse/examples-bookinfo-" + s + ":dev"
-	}
-	return out
+// readMesh reads the mesh's configuration in the directories. What is wrong with other objects is
+// reported when the mesh runs.
+func readMesh(dirs []string) (*meshconfig.MeshConfig, error) {
+	mesh := model.DefaultMeshConfig()
+	err := readObjects(dirs, nil, func(o *model.Object) error {
+		if spec, ok := o.Spec.(*meshconfig.MeshConfig); ok {
+			mesh = spec
+		}
+		return nil
+	})
+	return mesh, err
 }
 
-// world is what `up` itself reads of the directories before anything runs.
-type world struct {
-	aliases map[string]string
-	mesh    *meshconfig.MeshConfig
-}
-
-// readDirectories looks for the mesh's configuration and the alias list. What is wrong with other
-// objects is reported when the mesh runs.
-func readDirectories(dirs []string) (*world, error) {
-	w := &world{aliases: bookinfoAliases(), mesh: model.DefaultMeshConfig()}
+// readObjects calls take with each object in the files of the directories that hold a text.
+func readObjects(dirs []string, holds []byte, take func(o *model.Object) error) error {
 	for _, dir := range dirs {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return nil, fmt.Errorf("directory %s cannot be read: %w", dir, err)
+			return fmt.Errorf("directory %s cannot be read: %w", dir, err)
 		}
 		for _, e := range entries {
 			if !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) || strings.HasPrefix(e.Name(), ".") {
@@ -58,31 +50,15 @@ func readDirectories(dirs []string) (*world, error) {
 			if err != nil {
 				continue // reported when the mesh runs
 			}
+			if !bytes.Contains(data, holds) {
+				continue
+			}
 			objects, _ := file.Decode(data, path)
 			for _, o := range objects {
-				if err := w.take(o); err != nil {
-					return nil, fmt.Errorf("%s: %w", path, err)
+				if err := take(o); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
 				}
 			}
-		}
-	}
-	return w, nil
-}
-
-func (w *world) take(o *model.Object) error {
-	switch spec := o.Spec.(type) {
-	case *meshconfig.MeshConfig:
-		w.mesh = spec
-	case *corev1.ConfigMap:
-		if o.Name != imagesConfigMap || o.Namespace != model.RootNamespace {
-			return nil
-		}
-		var more map[string]string
-		if err := yaml.UnmarshalStrict([]byte(spec.Data["aliases"]), &more); err != nil {
-			return fmt.Errorf("%s data.aliases: a YAML map from image to image is expected: %w", o.Key, err)
-		}
-		for from, to := range more {
-			w.aliases[from] = to
 		}
 	}
 	return nil
@@ -93,10 +69,10 @@ const envoyPath = "/usr/local/bin/envoy"
 
 // injector gives what adds the sidecar to a pod. envoy, where it is set, takes the place of the
 // image's own.
-func (w *world) injector(envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
+func injector(mesh *meshconfig.MeshConfig, envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
 	// A local mesh revokes nothing, and its volumes are not mounted within one another.
 	values := []byte("global: {mountCACRL: false}")
-	in, err := inject.New(inject.Options{Mesh: w.mesh, NativeSidecar: true, Values: values})
+	in, err := inject.New(inject.Options{Mesh: mesh, NativeSidecar: true, Values: values})
 	if err != nil {
 		return nil, err
 	}

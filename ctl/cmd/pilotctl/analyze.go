@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+)
+
+// analysis is one call of analyze.
+type analysis struct {
+	output, failure, threshold string
+	suppress                   []string
+	recursive                  bool
+}
+
+func newAnalyze() *cobra.Command {
+	a := &analysis{}
+	cmd := &cobra.Command{
+		Use: "analyze DIR|FILE [DIR|FILE...]", Short: "Tell what is wrong with configuration before it runs",
+		Long: `Tell what is wrong with the objects in directories and files, without a mesh.
+
+All that "pilotctl problems" would say of any proxy that the files' workloads and gateways
+could have is found by the control plane's own code. Objects are then compared with each
+other: references that lead nowhere, rules that are never used, selectors that select nobody.
+Codes are Istio's (https://istio.io/latest/docs/reference/config/analysis); what Istio has no
+code for has "-".
+
+Exit codes: 0 nothing is as bad as --failure-threshold, 79 something is, 1 a file cannot be
+read, 2 wrong usage.`,
+		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
+	}
+	cmd.Flags().StringVarP(&a.output, "output", "o", "log", "log, json or yaml")
+	cmd.Flags().StringVar(&a.failure, "failure-threshold", "error", "level from which findings make the exit code 79: info, warning or error")
+	cmd.Flags().StringVar(&a.threshold, "output-threshold", "info", "level from which findings are printed: info, warning or error")
+	cmd.Flags().StringArrayVarP(&a.suppress, "suppress", "S", nil, `leave out findings of a code at an object, as "IST0102=Namespace shop" or "IST0101=VirtualService shop/*"`)
+	cmd.Flags().BoolVarP(&a.recursive, "recursive", "R", false, "read directories within directories")
+	completion(cmd, "output", words("log", "json", "yaml"))
+	completion(cmd, "failure-threshold", words("info", "warning", "error"))
+	completion(cmd, "output-threshold", words("info", "warning", "error"))
+	return cmd
+}
+
+func (a *analysis) run(cmd *cobra.Command, args []string) error {
+	failure, ok := analyze.ParseLevel(a.failure)
+	if !ok {
+		return usageError(fmt.Errorf("--failure-threshold %q: use info, warning or error", a.failure))
+	}
+	threshold, ok := analyze.ParseLevel(a.threshold)
+	if !ok {
+		return usageError(fmt.Errorf("--output-threshold %q: use info, warning or error", a.threshold))
+	}
+	if !slices.Contains([]string{"log", "json", "yaml"}, a.output) {
+		return usageError(fmt.Errorf("output format %q: use log, json or yaml", a.output))
+	}
+	if err := a.checkSuppress(); err != nil {
+		return usageError(err)
+	}
+	found, err := a.findings(cmd.Context(), cmd.InOrStdin(), args)
+	if err != nil {
+		return err
+	}
+	shown := slices.DeleteFunc(slices.Clone(found), func(f analyze.Finding) bool { return !f.Level.AtLeast(threshold) })
+	if err := a.print(cmd.OutOrStdout(), shown); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(found, func(f analyze.Finding) bool { return f.Level.AtLeast(failure) }) {
+		return &exitError{exitFindings, fmt.Errorf("analyze found what is at least %s in %s", strings.ToLower(string(failure)), strings.Join(args, ", "))}
+	}
+	return nil
+}
+
+// findings gives those that are not suppressed.
+func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string) ([]analyze.Finding, error) {
+	var files []analyze.File
+	for dir, arg := range args {
+		if arg == "-" {
+			data, err := io.ReadAll(stdin)
+			if err != nil {
+				return nil, fmt.Errorf("standard input: %w", err)
+			}
+			files = append(files, analyze.File{Name: "-", Data: data})
+			continue
+		}
+		more, err := a.read(arg, dir)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
+	found, err := analyze.Files(ctx, files)
+	return slices.DeleteFunc(found, a.suppressed), err
+}
+
+// read gives the file, or the files of a directory that the control plane would read, dir being its
+// place. Files that are named one by one stand side by side, as in one directory.
+func (a *analysis) read(root string, dir int) ([]analyze.File, error) {
+	var files []analyze.File
+	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == root && !e.IsDir():
+			dir = 0
+		case strings.HasPrefix(e.Name(), ".") && name != root:
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case e.IsDir():
+			if name != root && !a.recursive {
+				return fs.SkipDir
+			}
+			return nil
+		case !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
+			return nil
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files = append(files, analyze.File{Name: name, Data: data, Dir: dir})
+		return nil
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s holds no .yaml, .yml or .json file", root)
+	}
+	return files, err
+}
+
+// checkSuppress looks at the form of --suppress, CODE=KIND NAME.
+func (a *analysis) checkSuppress() error {
+	for _, s := range a.suppress {
+		_, object, found := strings.Cut(s, "=")
+		if _, name, ok := strings.Cut(object, " "); !found || !ok || name == "" {
+			return fmt.Errorf("--suppress %q: use CODE=KIND NAMESPACE/NAME", s)
+		}
+		if _, err := path.Match(object, ""); err != nil {
+			return fmt.Errorf("--suppress %q: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// suppressed tells whether --suppress names a finding, by NAMESPACE/NAME or as Istio's tool writes it,
+// NAME.NAMESPACE.
+func (a *analysis) suppressed(f analyze.Finding) bool {
+	for _, s := range a.suppress {
+		code, object, _ := strings.Cut(s, "=")
+		kind, pattern, _ := strings.Cut(object, " ")
+		if code != f.Code || kind != string(f.Object.Kind) {
+			continue
+		}
+		for _, name := range []string{strings.TrimPrefix(f.Object.Namespace+"/"+f.Object.Name, "/"), f.Object.Name + "." + f.Object.Namespace} {
+			if ok, _ := path.Match(pattern, name); ok { // the pattern was looked at
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// finding is one in JSON and YAML, under the names of Istio's tool, with the field beside them.
+type finding struct {
+	Code             string `json:"code"`
+	DocumentationURL string `json:"documentationUrl,omitempty"`
+	Level            string `json:"level"`
+	Message          string `json:"message"`
+	Origin           string `json:"origin,omitempty"`
+	Field            string `json:"field,omitempty"`
+	Reference        string `json:"reference,omitempty"` // FILE:LINE
+}
+
+func (a *analysis) print(w io.Writer, found []analyze.Finding) error {
+	out := []finding{}
+	for _, f := range found {
+		one := finding{Code: f.Code, Level: string(f.Level), Message: f.Message, Field: f.Field, Origin: origin(f)}
+		if f.Code != "" {
+			one.DocumentationURL = "https://istio.io/latest/docs/reference/config/analysis/" + strings.ToLower(f.Code) + "/"
+		} else {
+			one.Code = "-"
+		}
+		if f.Origin.File != "" {
+			one.Reference = fmt.Sprintf("%s:%d", f.Origin.File, f.Origin.Line)
+		}
+		out = append(out, one)
+	}
+	if a.output == "log" {
+		return printLog(w, out)
+	}
+	data, err := json.MarshalIndent(out, "", "\t")
+	if err == nil && a.output == "yaml" {
+		data, err = yaml.JSONToYAML(data)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", strings.TrimRight(string(data), "\n"))
+	return err
+}
+
+// origin names an object as Istio's tool does.
+func origin(f analyze.Finding) string {
+	if f.Object.Name == "" {
+		return ""
+	}
+	return string(f.Object.Kind) + " " + strings.TrimPrefix(f.Object.Namespace+"/"+f.Object.Name, "/")
+}
+
+// printLog prints a line for each finding: LEVEL [CODE] (KIND NAMESPACE/NAME FILE:LINE) FIELD: MESSAGE.
+// Names and texts are the files', so what moves a terminal's cursor is replaced.
+func printLog(w io.Writer, found []finding) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintln(w, "no findings")
+		return err
+	}
+	for _, f := range found {
+		text := f.Message
+		if f.Field != "" {
+			text = f.Field + ": " + text
+		}
+		where := strings.TrimSpace(f.Origin + " " + f.Reference)
+		if _, err := fmt.Fprintf(w, "%s [%s] (%s) %s\n", f.Level, f.Code, printable(where), printable(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable replaces what is no printable letter.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,111 @@
+// Package analyze tells what is wrong with a set of files before anything runs: all that the control
+// plane would report of any proxy that the files' workloads and gateways could have, found by the same
+// code (source/file, validate, store, build), and what only shows when objects are seen side by side,
+// as Istio's analyzers do: references that lead nowhere, rules that are never used, selectors that
+// select nobody. It is pure: files in, findings out.
+//
+// An analyzer is a function over the mesh that reports findings; the table in analyzers lists them. A
+// test is one file (testdata/*.txtar): input.yaml, findings.txt.
+package analyze
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Level says how bad a finding is, in Istio's words.
+type Level string
+
+// The levels, the worst last.
+const (
+	Info    Level = "Info"
+	Warning Level = "Warning"
+	Error   Level = "Error"
+)
+
+// rank orders levels.
+func (l Level) rank() int { return slices.Index([]Level{Info, Warning, Error}, l) }
+
+// AtLeast tells whether a level is as bad as another one, or worse.
+func (l Level) AtLeast(other Level) bool { return l.rank() >= other.rank() }
+
+// ParseLevel reads a level, in upper or lower case; ok is false where it is none.
+func ParseLevel(s string) (l Level, ok bool) {
+	for _, l := range []Level{Info, Warning, Error} {
+		if strings.EqualFold(s, string(l)) {
+			return l, true
+		}
+	}
+	return "", false
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	// Code is Istio's, e.g. IST0101 (https://istio.io/latest/docs/reference/config/analysis); empty where
+	// Istio has none.
+	Code    string
+	Level   Level
+	Object  model.Key
+	Field   string // path in the object; may be empty
+	Message string // what is wrong and what to do, one sentence
+	Origin  model.Origin
+}
+
+// compare orders findings by where they stand.
+func (f Finding) compare(o Finding) int {
+	return cmp.Or(strings.Compare(f.Origin.File, o.Origin.File), cmp.Compare(f.Origin.Line, o.Origin.Line),
+		f.Object.Compare(o.Object), strings.Compare(f.Field, o.Field), strings.Compare(f.Code, o.Code), strings.Compare(f.Message, o.Message))
+}
+
+// File is a file of YAML or JSON.
+type File struct {
+	Name string // as findings name it
+	Data []byte
+	// Dir is the place of its directory among several: an object of a later one replaces that of an
+	// earlier one, as in a control plane.
+	Dir int
+}
+
+// Files gives the findings of all files together, by file and line. The error is ctx's.
+func Files(ctx context.Context, files []File) ([]Finding, error) {
+	m := load(files)
+	for _, analyze := range analyzers() {
+		analyze(m)
+	}
+	if err := m.translate(ctx); err != nil {
+		return nil, err
+	}
+	for i := range m.findings {
+		f := &m.findings[i]
+		f.Origin.Line = m.lines.of(f.Origin, f.Object, f.Field)
+	}
+	out := slices.DeleteFunc(slices.Clone(m.findings), m.saidBetter)
+	slices.SortFunc(out, Finding.compare)
+	return slices.Compact(out), nil
+}
+
+// saidBetter tells whether a warning about an object's schema is what another finding says of the same
+// field by a code of its own.
+func (m *mesh) saidBetter(f Finding) bool {
+	return f.Code == schemaWarning && slices.ContainsFunc(m.findings, func(o Finding) bool {
+		return o.Object == f.Object && o.Field == f.Field && o.Code == unreachableRule
+	})
+}
+
+// analyzers lists all analyzers. None depends on another one.
+func analyzers() []func(*mesh) {
+	return []func(*mesh){
+		missingGateways, hostsOutsideGateways, gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
+		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
+		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort, matchesWithoutPort,
+		defaultSidecars, overlappingSidecars, selectorsWithoutWorkload,
+		portsWithoutWorkload, conflictingMutualTLS,
+		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
+		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
+		annotations, deprecatedFields,
+	}
+}

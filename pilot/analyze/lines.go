@@ -1,0 +1,120 @@
+package analyze
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// lines finds the line of a field in a file.
+type lines struct {
+	files map[string][]byte
+	nodes map[model.Origin]*yaml.Node // of objects, by where they begin
+	bases map[model.Origin]int        // lines before the object's document
+}
+
+func newLines(files []File) *lines {
+	l := &lines{files: map[string][]byte{}, nodes: map[model.Origin]*yaml.Node{}, bases: map[model.Origin]int{}}
+	for _, f := range files {
+		l.files[f.Name] = f.Data
+	}
+	return l
+}
+
+// of gives the line of a field of an object that begins at the origin, or of as much of the path as
+// there is. What already tells a line within the object has it kept.
+func (l *lines) of(at model.Origin, key model.Key, field string) int {
+	if field == "" || at.File == "" {
+		return at.Line
+	}
+	node, base := l.object(at, key)
+	line := at.Line
+	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
+	for step := range strings.SplitSeq(path, ".") {
+		var next *yaml.Node
+		switch {
+		case node == nil:
+		case node.Kind == yaml.SequenceNode:
+			if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(node.Content) {
+				next = node.Content[i]
+				line = base + next.Line
+			}
+		case node.Kind == yaml.MappingNode:
+			for i := 0; i+1 < len(node.Content); i += 2 {
+				if node.Content[i].Value == step {
+					next = node.Content[i+1]
+					line = base + node.Content[i].Line
+				}
+			}
+		}
+		if next == nil {
+			return line
+		}
+		node = next
+	}
+	return line
+}
+
+// object finds the node of an object in its document.
+func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
+	if n, ok := l.nodes[at]; ok {
+		return n, l.bases[at]
+	}
+	base, text := documentAt(l.files[at.File], at.Line)
+	var doc yaml.Node
+	var found *yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err == nil && len(doc.Content) > 0 {
+		found = objectIn(doc.Content[0], key)
+	}
+	l.nodes[at], l.bases[at] = found, base
+	return found, base
+}
+
+// documentAt gives the document that holds a line, and the number of lines before it.
+func documentAt(data []byte, line int) (base int, text []byte) {
+	all := bytes.SplitAfter(data, []byte("\n"))
+	from, to := 0, len(all)
+	for i, s := range all {
+		if !bytes.HasPrefix(s, []byte("---")) {
+			continue
+		}
+		if i+1 <= line {
+			from = i + 1
+		} else {
+			to = i
+			break
+		}
+	}
+	return from, bytes.Join(all[min(from, to):to], nil)
+}
+
+// objectIn finds the object itself, or that of a List.
+func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
+	items := child(root, "items")
+	if kind := child(root, "kind"); kind == nil || !strings.HasSuffix(kind.Value, "List") || items == nil {
+		return root
+	}
+	for _, item := range items.Content {
+		if kind, name := child(item, "kind"), child(child(item, "metadata"), "name"); kind != nil && name != nil &&
+			kind.Value == string(key.Kind) && name.Value == key.Name {
+			return item
+		}
+	}
+	return nil
+}
+
+func child(n *yaml.Node, name string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
+)
+
+// mesh is what the files amount to, which analyzers read, and what they found.
+type mesh struct {
+	config    *meshconfig.MeshConfig
+	domain    string
+	objects   []*model.Object // that can take effect, in the order of files
+	workloads []*workload
+	snapshot  *store.Snapshot
+	reader    store.Reader
+	services  []*model.Service // whoever sees them
+	hosts     map[string][]*model.Service
+	lines     *lines
+	findings  []Finding
+}
+
+// load decodes and validates the files as the control plane does, and makes a snapshot of what can
+// take effect.
+func load(files []File) *mesh {
+	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
+	type place struct{ dir, at int }
+	first := map[model.Key]place{}
+	for _, f := range files {
+		objects, problems := file.Decode(f.Data, f.Name)
+		m.problems(problems)
+		for _, o := range objects {
+			found := validate.Object(o)
+			m.problems(found)
+			if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+				continue
+			}
+			other, twice := first[o.Key]
+			switch {
+			case !twice:
+				first[o.Key] = place{f.Dir, len(m.objects)}
+				m.objects = append(m.objects, o)
+			case f.Dir > other.dir:
+				first[o.Key] = place{f.Dir, other.at}
+				m.objects[other.at] = o
+			default:
+				at := m.objects[other.at].Origin
+				m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
+			}
+		}
+		for _, w := range otherWorkloads(f) {
+			m.addWorkload(w)
+		}
+	}
+	m.settle()
+	return m
+}
+
+// settle finds the workloads and makes the snapshot.
+func (m *mesh) settle() {
+	for _, o := range m.objects {
+		switch spec := o.Spec.(type) {
+		case *meshconfig.MeshConfig:
+			m.config = spec
+		case *corev1.Pod:
+			m.addWorkload(&workload{object: o, field: "spec", meta: spec.ObjectMeta, spec: spec.Spec})
+		case *appsv1.Deployment:
+			m.addWorkload(&workload{object: o, field: "spec.template", meta: spec.Spec.Template.ObjectMeta, spec: spec.Spec.Template.Spec})
+		}
+	}
+	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})
+	m.reader = m.snapshot.Reader(nil)
+	m.services = m.snapshot.AllServices()
+	for _, svc := range m.services {
+		m.hosts[svc.Hostname] = append(m.hosts[svc.Hostname], svc)
+	}
+}
+
+// report notes what is wrong with an object.
+func (m *mesh) report(o *model.Object, field, code string, level Level, format string, args ...any) {
+	m.findings = append(m.findings, Finding{
+		Code: code, Level: level, Object: o.Key, Field: field, Message: fmt.Sprintf(format, args...), Origin: o.Origin,
+	})
+}
+
+// problems notes what a stage of the control plane found.
+func (m *mesh) problems(all []model.Problem) {
+	for _, p := range all {
+		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: Warning, Code: codeOf(p)}
+		if f.Origin.File == "" {
+			if at := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == p.Object }); at >= 0 {
+				f.Origin = m.objects[at].Origin
+			}
+		}
+		if p.Severity == model.SeverityError {
+			f.Level = Error
+		}
+		m.findings = append(m.findings, f)
+	}
+}
+
+// codeOf gives Istio's code for a problem of the control plane.
+func codeOf(p model.Problem) string {
+	switch {
+	case p.Reason == model.ReasonInvalid && p.Severity == model.SeverityError:
+		return schemaError
+	case p.Reason == model.ReasonInvalid:
+		return schemaWarning
+	case p.Reason == model.ReasonReference:
+		return notFound
+	case p.Reason == model.ReasonInboundConflict:
+		return severalProtocols
+	}
+	return ""
+}
+
+// Istio's codes.
+const (
+	deprecated            = "IST0002"
+	notFound              = "IST0101"
+	notInjected           = "IST0102"
+	missingProxy          = "IST0103"
+	schemaError           = "IST0106"
+	misplacedAnnotation   = "IST0107"
+	unknownAnnotation     = "IST0108"
+	conflictingMeshHosts  = "IST0109"
+	conflictingSidecars   = "IST0110"
+	severalSidecars       = "IST0111"
+	portRequired          = "IST0112"
+	mutualTLSConflict     = "IST0113"
+	severalProtocols      = "IST0116"
+	portNaming            = "IST0118"
+	severalLabels         = "IST0123"
+	noWorkloads           = "IST0127"
+	unreachableRule       = "IST0130"
+	ineffectiveMatch      = "IST0131"
+	notInGateway          = "IST0132"
+	schemaWarning         = "IST0133"
+	deprecatedAnnotation  = "IST0135"
+	conflictingPorts      = "IST0137"
+	reservedUID           = "IST0144"
+	conflictingGateway    = "IST0145"
+	autoImageInDeployment = "IST0146"
+	autoImageInPod        = "IST0147"
+	gatewayPort           = "IST0162"
+)
+
+// of gives the objects of a kind with their content.
+func of[T any](m *mesh, kind model.Kind) []object[T] {
+	var out []object[T]
+	for _, o := range m.objects {
+		if spec, ok := o.Spec.(T); ok && o.Kind == kind {
+			out = append(out, object[T]{o, spec})
+		}
+	}
+	return out
+}
+
+// object is an object whose content has a known type.
+type object[T any] struct {
+	*model.Object
+	spec T
+}

@@ -1,0 +1,159 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// defaultSidecars finds namespaces with more than one Sidecar without a selector.
+func defaultSidecars(m *mesh) {
+	first := map[string]object[*networking.Sidecar]{}
+	for _, sc := range m.sidecars() {
+		if sc.spec.GetWorkloadSelector() != nil {
+			continue
+		}
+		if other, ok := first[sc.Namespace]; ok {
+			m.report(sc.Object, "spec.workloadSelector", severalSidecars, Error, "%s has no selector either, and the older one counts for the whole namespace; keep one of them, or give this one a selector", other.Key)
+			continue
+		}
+		first[sc.Namespace] = sc
+	}
+}
+
+// sidecars gives the Sidecars, the oldest first.
+func (m *mesh) sidecars() []object[*networking.Sidecar] {
+	out := of[*networking.Sidecar](m, model.KindSidecar)
+	slices.SortStableFunc(out, func(a, b object[*networking.Sidecar]) int { return model.Older(a.Object, b.Object) })
+	return out
+}
+
+// overlappingSidecars finds Sidecars that select a workload which an older one has.
+func overlappingSidecars(m *mesh) {
+	all := m.sidecars()
+	for i, b := range all {
+		for _, a := range all[:i] {
+			if a.Namespace != b.Namespace || a.spec.GetWorkloadSelector() == nil || b.spec.GetWorkloadSelector() == nil {
+				continue
+			}
+			for _, w := range m.selected(b.Namespace, b.spec.GetWorkloadSelector().GetLabels()) {
+				if model.HasLabels(w.meta.Labels, a.spec.GetWorkloadSelector().GetLabels()) {
+					m.report(b.Object, "spec.workloadSelector", conflictingSidecars, Error, "%s selects %s as well, and the older one counts; make the selectors exclude each other", a.Key, w)
+					break
+				}
+			}
+		}
+	}
+}
+
+// selectorsWithoutWorkload finds objects that are for workloads of which there is none.
+func selectorsWithoutWorkload(m *mesh) {
+	check := func(o *model.Object, field string, labels map[string]string) {
+		if len(labels) > 0 && len(m.selected(o.Namespace, labels)) == 0 {
+			m.report(o, field, noWorkloads, Warning, "no workload of namespace %s has the labels %s, so it has no effect; correct them, or deploy such pods", o.Namespace, shown(labels))
+		}
+	}
+	for _, o := range of[*networking.Sidecar](m, model.KindSidecar) {
+		check(o.Object, "spec.workloadSelector.labels", o.spec.GetWorkloadSelector().GetLabels())
+	}
+	for _, o := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
+		check(o.Object, "spec.workloadSelector.matchLabels", o.spec.GetWorkloadSelector().GetMatchLabels())
+	}
+	for _, o := range of[*security.PeerAuthentication](m, model.KindPeerAuthentication) {
+		check(o.Object, "spec.selector.matchLabels", o.spec.GetSelector().GetMatchLabels())
+	}
+}
+
+// portsWithoutWorkload finds mutual TLS of ports that no workload of the policy has.
+func portsWithoutWorkload(m *mesh) {
+	for _, pa := range of[*security.PeerAuthentication](m, model.KindPeerAuthentication) {
+		labels := pa.spec.GetSelector().GetMatchLabels()
+		if len(labels) == 0 {
+			continue
+		}
+		workloads := m.selected(pa.Namespace, labels)
+		for _, port := range sortedPorts(pa.spec.GetPortLevelMtls()) {
+			if len(workloads) > 0 && !slices.ContainsFunc(workloads, func(w *workload) bool { return m.listens(w, port) }) {
+				m.report(pa.Object, fmt.Sprintf("spec.portLevelMtls.%d", port), "", Warning,
+					"no workload that it selects has port %d, so it has no effect; use a port of the container, not of the Service", port)
+			}
+		}
+	}
+}
+
+func sortedPorts[V any](ports map[uint32]V) []uint32 {
+	var out []uint32
+	for port := range ports {
+		out = append(out, port)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// listens tells whether a container of a workload says that it has a port, or a Service leads to it.
+func (m *mesh) listens(w *workload, port uint32) bool {
+	for _, c := range slices.Concat(w.spec.Containers, w.spec.InitContainers) {
+		for _, p := range c.Ports {
+			if uint32(p.ContainerPort) == port {
+				return true
+			}
+		}
+	}
+	for _, svc := range m.reader.ServicesSelecting("", w.object.Namespace, w.meta.Labels) {
+		for _, p := range svc.Ports {
+			if p.TargetPort == port {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// conflictingMutualTLS finds DestinationRules that turn TLS off, or send another one, to workloads that
+// take mutual TLS only.
+func conflictingMutualTLS(m *mesh) {
+	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
+		tls := dr.spec.GetTrafficPolicy().GetTls()
+		if tls == nil || tls.GetMode() == networking.ClientTLSSettings_ISTIO_MUTUAL || tls.GetMode() == networking.ClientTLSSettings_MUTUAL {
+			continue
+		}
+		for _, svc := range m.ruleServices(dr) {
+			if pa := m.strict(svc); pa != nil {
+				m.report(dr.Object, "spec.trafficPolicy.tls.mode", mutualTLSConflict, Error,
+					"mode %s is refused by %s, for which %s wants mutual TLS; leave out tls, or use ISTIO_MUTUAL", strings.ToUpper(tls.GetMode().String()), svc.Hostname, pa.Key)
+			}
+		}
+	}
+}
+
+// strict gives the policy of a service's namespace, or else of the mesh, if it wants mutual TLS of every
+// workload and port.
+func (m *mesh) strict(svc *model.Service) *model.Object {
+	all := of[*security.PeerAuthentication](m, model.KindPeerAuthentication)
+	for _, namespace := range []string{svc.Namespace, m.config.GetRootNamespace()} {
+		for _, pa := range all {
+			if pa.Namespace != namespace || pa.spec.GetSelector() != nil || pa.spec.GetMtls().GetMode() == security.PeerAuthentication_MutualTLS_UNSET {
+				continue
+			}
+			if pa.spec.GetMtls().GetMode() == security.PeerAuthentication_MutualTLS_STRICT && !m.excepted(svc, all) {
+				return pa.Object
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// excepted tells whether a policy for some workloads may be for those of a service.
+func (m *mesh) excepted(svc *model.Service, all []object[*security.PeerAuthentication]) bool {
+	return slices.ContainsFunc(all, func(pa object[*security.PeerAuthentication]) bool {
+		labels := pa.spec.GetSelector().GetMatchLabels()
+		return pa.Namespace == svc.Namespace && len(labels) > 0 &&
+			slices.ContainsFunc(m.selected(svc.Namespace, svc.Selector), func(w *workload) bool { return model.HasLabels(w.meta.Labels, labels) })
+	})
+}

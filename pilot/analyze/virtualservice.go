@@ -1,0 +1,243 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// destinations calls do with each destination of a VirtualService.
+func destinations(vs *networking.VirtualService, do func(field string, d *networking.Destination)) {
+	for i, rule := range vs.GetHttp() {
+		for j, r := range rule.GetRoute() {
+			do(fmt.Sprintf("spec.http[%d].route[%d].destination", i, j), r.GetDestination())
+		}
+		if rule.GetMirror() != nil {
+			do(fmt.Sprintf("spec.http[%d].mirror", i), rule.GetMirror())
+		}
+		for j, r := range rule.GetMirrors() {
+			do(fmt.Sprintf("spec.http[%d].mirrors[%d].destination", i, j), r.GetDestination())
+		}
+	}
+	for i, rule := range vs.GetTcp() {
+		for j, r := range rule.GetRoute() {
+			do(fmt.Sprintf("spec.tcp[%d].route[%d].destination", i, j), r.GetDestination())
+		}
+	}
+	for i, rule := range vs.GetTls() {
+		for j, r := range rule.GetRoute() {
+			do(fmt.Sprintf("spec.tls[%d].route[%d].destination", i, j), r.GetDestination())
+		}
+	}
+}
+
+// missingDestinations finds destinations that do not exist: the host, its port or its subset.
+func missingDestinations(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		destinations(vs.spec, func(field string, d *networking.Destination) {
+			if d == nil {
+				return
+			}
+			host := model.ResolveHost(d.GetHost(), vs.Namespace, m.domain)
+			services := m.hosts[host]
+			if len(services) == 0 {
+				m.report(vs.Object, field+".host", notFound, Error, "there is no service %q (%s); create it, or correct the name", d.GetHost(), host)
+				return
+			}
+			m.destinationPort(vs.Object, field, d, services[0])
+			if d.GetSubset() != "" && !m.hasSubset(host, d.GetSubset()) {
+				m.report(vs.Object, field+".subset", notFound, Error, "no DestinationRule of host %s has a subset %q; add it there, or correct the name", host, d.GetSubset())
+			}
+		})
+	}
+}
+
+func (m *mesh) destinationPort(vs *model.Object, field string, d *networking.Destination, svc *model.Service) {
+	var ports []string
+	for _, p := range svc.Ports {
+		if p.Protocol != model.ProtocolUDP {
+			ports = append(ports, fmt.Sprint(p.Port))
+		}
+	}
+	switch n := d.GetPort().GetNumber(); {
+	case n == 0 && len(ports) > 1:
+		m.report(vs, field+".port", portRequired, Error, "service %s has several ports (%s); say which with port.number", svc.Hostname, strings.Join(ports, ", "))
+	case n != 0 && svc.PortByNumber(n) == nil:
+		m.report(vs, field+".port", notFound, Error, "service %s has no port %d; use one of %s", svc.Hostname, n, strings.Join(ports, ", "))
+	}
+}
+
+func (m *mesh) hasSubset(host, subset string) bool {
+	return slices.ContainsFunc(of[*networking.DestinationRule](m, model.KindDestinationRule), func(dr object[*networking.DestinationRule]) bool {
+		return model.HostCovers(model.ResolveHost(dr.spec.GetHost(), dr.Namespace, m.domain), host) &&
+			slices.ContainsFunc(dr.spec.GetSubsets(), func(s *networking.Subset) bool { return s.GetName() == subset })
+	})
+}
+
+// meshBound tells whether sidecars follow a VirtualService.
+func meshBound(vs *networking.VirtualService) bool {
+	return len(vs.GetGateways()) == 0 || slices.Contains(vs.GetGateways(), model.MeshGateway)
+}
+
+// unknownVirtualServiceHosts finds hosts within the cluster that no service has, whose rules nobody
+// asks for.
+func unknownVirtualServiceHosts(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		for i, short := range vs.spec.GetHosts() {
+			host := model.ResolveHost(short, vs.Namespace, m.domain)
+			if meshBound(vs.spec) && strings.HasSuffix(host, ".svc."+m.domain) && !strings.HasPrefix(host, "*") && len(m.hosts[host]) == 0 {
+				m.report(vs.Object, fmt.Sprintf("spec.hosts[%d]", i), notFound, Warning, "there is no service %q (%s), so sidecars have no use for the rules; create it, or correct the name", short, host)
+			}
+		}
+	}
+}
+
+// matchesWithoutPort finds matches of a port that no service of the hosts has, in rules that only
+// sidecars follow.
+func matchesWithoutPort(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		var services []*model.Service
+		for _, host := range vs.spec.GetHosts() {
+			found := m.hosts[model.ResolveHost(host, vs.Namespace, m.domain)]
+			if len(found) == 0 {
+				services = nil
+				break
+			}
+			services = append(services, found...)
+		}
+		if len(services) == 0 || len(vs.spec.GetGateways()) > 0 {
+			continue
+		}
+		check := func(field string, port uint32) {
+			if port != 0 && !anyPort(services, port) {
+				m.report(vs.Object, field+".port", "", Warning, "no service of the hosts has port %d, so the match is never used; use a port of the Service", port)
+			}
+		}
+		for i, rule := range vs.spec.GetHttp() {
+			for j, match := range rule.GetMatch() {
+				check(fmt.Sprintf("spec.http[%d].match[%d]", i, j), match.GetPort())
+			}
+		}
+		for i, rule := range vs.spec.GetTcp() {
+			for j, match := range rule.GetMatch() {
+				check(fmt.Sprintf("spec.tcp[%d].match[%d]", i, j), match.GetPort())
+			}
+		}
+		for i, rule := range vs.spec.GetTls() {
+			for j, match := range rule.GetMatch() {
+				check(fmt.Sprintf("spec.tls[%d].match[%d]", i, j), match.GetPort())
+			}
+		}
+	}
+}
+
+// conflictingHosts finds VirtualServices of which sidecars follow one only, for a host that both have.
+func conflictingHosts(m *mesh) {
+	var all []object[*networking.VirtualService]
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		if meshBound(vs.spec) {
+			all = append(all, vs)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b object[*networking.VirtualService]) int { return model.Older(a.Object, b.Object) })
+	for i, b := range all {
+		for _, a := range all[:i] {
+			if !m.sameAudience(a, b) {
+				continue
+			}
+			for k, host := range b.spec.GetHosts() {
+				full := model.ResolveHost(host, b.Namespace, m.domain)
+				if slices.ContainsFunc(a.spec.GetHosts(), func(h string) bool { return model.ResolveHost(h, a.Namespace, m.domain) == full }) {
+					m.report(b.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
+						"%s has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", a.Key, full)
+				}
+			}
+		}
+	}
+}
+
+// sameAudience tells whether some namespace sees both.
+func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
+	x := model.ExportTo(a.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), a.Namespace)
+	y := model.ExportTo(b.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), b.Namespace)
+	switch {
+	case x.Everyone:
+		return y.Everyone || len(y.Namespaces) > 0
+	case y.Everyone:
+		return len(x.Namespaces) > 0
+	}
+	return slices.ContainsFunc(x.Namespaces, y.Has)
+}
+
+// repeatedMatches finds rules and matches that an earlier rule takes all requests of.
+func repeatedMatches(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		var http, tcp, tls [][]proto.Message
+		for _, rule := range vs.spec.GetHttp() {
+			http = append(http, messages(rule.GetMatch(), func(m *networking.HTTPMatchRequest) { m.Name = "" }))
+		}
+		for _, rule := range vs.spec.GetTcp() {
+			tcp = append(tcp, messages(rule.GetMatch(), nil))
+		}
+		for _, rule := range vs.spec.GetTls() {
+			tls = append(tls, messages(rule.GetMatch(), nil))
+		}
+		m.repeated(vs.Object, "spec.http", http)
+		m.repeated(vs.Object, "spec.tcp", tcp)
+		m.repeated(vs.Object, "spec.tls", tls)
+	}
+}
+
+// messages copies matches and leaves out of each what does not decide.
+func messages[M proto.Message](all []M, strip func(M)) []proto.Message {
+	out := []proto.Message{}
+	for _, match := range all {
+		match = proto.CloneOf(match)
+		if strip != nil {
+			strip(match)
+		}
+		out = append(out, match)
+	}
+	return out
+}
+
+// repeated looks at the matches of the rules of one protocol, in order.
+func (m *mesh) repeated(vs *model.Object, path string, rules [][]proto.Message) {
+	everything := -1 // the first rule without a match
+	type seenMatch struct {
+		rule  int
+		match proto.Message
+	}
+	var seen []seenMatch
+	for i, matches := range rules {
+		field := fmt.Sprintf("%s[%d]", path, i)
+		if everything >= 0 {
+			m.report(vs, field, unreachableRule, Warning, "rule %d before it has no match and takes everything; move that one to the end", everything)
+			continue
+		}
+		if len(matches) == 0 {
+			everything = i
+			continue
+		}
+		repeats := map[int]int{} // the earlier rule, by match
+		for j, match := range matches {
+			if at := slices.IndexFunc(seen, func(s seenMatch) bool { return proto.Equal(s.match, match) }); at >= 0 {
+				repeats[j] = seen[at].rule
+			} else {
+				seen = append(seen, seenMatch{i, match})
+			}
+		}
+		if len(repeats) == len(matches) {
+			m.report(vs, field, unreachableRule, Warning, "earlier rules have all its matches, so it is never used; remove it, or move it up")
+			continue
+		}
+		for j, earlier := range repeats {
+			m.report(vs, fmt.Sprintf("%s.match[%d]", field, j), ineffectiveMatch, Info, "rule %d has the same match, so this one is never used; remove one of them", earlier)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package analyze
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"istio.io/api/annotation"
+	"istio.io/api/label"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// workload is what pods are made from: a Pod, or the template of a Deployment or of another controller.
+type workload struct {
+	object *model.Object
+	field  string // in which the pod's metadata and spec stand
+	meta   metav1.ObjectMeta
+	spec   corev1.PodSpec
+}
+
+func (m *mesh) addWorkload(w *workload) {
+	w.meta.Namespace = w.object.Namespace
+	m.workloads = append(m.workloads, w)
+}
+
+// otherWorkloads reads the controllers that the control plane itself does not: it sees their pods.
+func otherWorkloads(f File) []*workload {
+	var out []*workload
+	line := 1
+	for _, text := range bytes.SplitAfter(f.Data, []byte("\n---")) {
+		var o struct {
+			Kind     string            `json:"kind"`
+			Metadata metav1.ObjectMeta `json:"metadata"`
+			Spec     struct {
+				Template    *corev1.PodTemplateSpec `json:"template"`
+				JobTemplate struct {
+					Spec struct {
+						Template *corev1.PodTemplateSpec `json:"template"`
+					} `json:"spec"`
+				} `json:"jobTemplate"`
+			} `json:"spec"`
+		}
+		begins := line
+		line += bytes.Count(text, []byte("\n"))
+		text = bytes.TrimSuffix(text, []byte("---"))
+		if !slices.ContainsFunc([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Job"}, func(kind string) bool { return bytes.Contains(text, []byte(kind)) }) {
+			continue
+		}
+		if err := yaml.Unmarshal(text, &o); err != nil { // what the control plane does not read does not stop it
+			continue
+		}
+		template, field := o.Spec.Template, "spec.template"
+		if o.Kind == "CronJob" {
+			template, field = o.Spec.JobTemplate.Spec.Template, "spec.jobTemplate.spec.template"
+		}
+		if template == nil || !slices.Contains([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"}, o.Kind) {
+			continue
+		}
+		namespace := o.Metadata.Namespace
+		if namespace == "" {
+			namespace = "default"
+		}
+		out = append(out, &workload{
+			object: &model.Object{
+				Key:         model.Key{Kind: model.Kind(o.Kind), Namespace: namespace, Name: o.Metadata.Name},
+				Annotations: o.Metadata.Annotations, Origin: model.Origin{File: f.Name, Line: begins},
+			},
+			field: field, meta: template.ObjectMeta, spec: template.Spec,
+		})
+	}
+	return out
+}
+
+// String names a workload in messages.
+func (w *workload) String() string { return w.object.String() }
+
+// proxy gives the kind of proxy that the pods have, or could have; "" where they refuse one.
+func (w *workload) proxy() model.ProxyType {
+	templates := strings.Split(w.meta.Annotations[annotation.InjectTemplates.Name], ",")
+	if slices.Contains(templates, "gateway") {
+		return model.RouterProxy
+	}
+	for _, c := range slices.Concat(w.spec.Containers, w.spec.InitContainers) {
+		if c.Name == proxyContainer && slices.Contains(c.Args, string(model.RouterProxy)) {
+			return model.RouterProxy
+		}
+	}
+	if w.injectLabel() == "false" || w.spec.HostNetwork {
+		return ""
+	}
+	return model.SidecarProxy
+}
+
+const proxyContainer = "istio-proxy"
+
+// injectLabel gives what the pod says about injection, "" for nothing.
+func (w *workload) injectLabel() string {
+	if v, ok := w.meta.Labels[label.SidecarInject.Name]; ok {
+		return v
+	}
+	return w.meta.Annotations[annotation.SidecarInject.Name]
+}
+
+// hasProxy tells whether the pod comes with a proxy in it.
+func (w *workload) hasProxy() bool {
+	return slices.ContainsFunc(slices.Concat(w.spec.Containers, w.spec.InitContainers), func(c corev1.Container) bool { return c.Name == proxyContainer })
+}
+
+// selected gives the workloads of a namespace, "" for all namespaces, that a selector matches.
+func (m *mesh) selected(namespace string, selector map[string]string) []*workload {
+	var out []*workload
+	for _, w := range m.workloads {
+		if (namespace == "" || w.object.Namespace == namespace) && model.HasLabels(w.meta.Labels, selector) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// inCluster gives the objects as a cluster would have them once all runs: with a ready pod of each
+// workload, and addresses of Services.
+func (m *mesh) inCluster() []*model.Object {
+	var out []*model.Object
+	for i, o := range m.objects {
+		if svc, ok := o.Spec.(*corev1.Service); ok && svc.Spec.ClusterIP == "" && len(svc.Spec.ClusterIPs) == 0 && svc.Spec.Type != corev1.ServiceTypeExternalName {
+			svc = svc.DeepCopy()
+			svc.Spec.ClusterIP = fmt.Sprintf("10.254.%d.%d", i/250, i%250+1)
+			with := *o
+			with.Spec = svc
+			o = &with
+		}
+		if o.Kind != model.KindPod {
+			out = append(out, o)
+		}
+	}
+	for i, w := range m.workloads {
+		out = append(out, w.pod(i))
+	}
+	return out
+}
+
+// pod gives one of the workload's pods. i makes its address.
+func (w *workload) pod(i int) *model.Object {
+	pod := &corev1.Pod{ObjectMeta: *w.meta.DeepCopy(), Spec: *w.spec.DeepCopy()}
+	pod.Name = w.object.Name
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.255.%d.%d", i/250, i%250+1),
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+	}
+	if w.proxy() != "" {
+		if pod.Labels = maps.Clone(pod.Labels); pod.Labels == nil {
+			pod.Labels = map[string]string{}
+		}
+		pod.Labels[label.SecurityTlsMode.Name] = model.TLSModeIstio
+	}
+	key := model.Key{Kind: model.KindPod, Namespace: w.object.Namespace, Name: string(w.object.Kind) + "." + w.object.Name}
+	pod.Name = key.Name
+	return &model.Object{Key: key, Labels: pod.Labels, Annotations: pod.Annotations, Spec: pod, Origin: w.object.Origin}
+}
