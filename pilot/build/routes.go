@@ -72,9 +72,11 @@ func (l *layer) layRoutes() {
 			r = &routes{name: name, stale: true, moved: true}
 			l.routes[name] = r
 		}
-		if hosts := l.outline.Hosts(name); !slices.Equal(hosts, r.hosts) {
-			r.hosts, r.stale, r.moved = hosts, true, true
+		hosts := l.outline.Hosts(name)
+		if !sameList(hosts, r.hosts) && !slices.Equal(hosts, r.hosts) {
+			r.stale, r.moved = true, true
 		}
+		r.hosts = hosts
 	}
 }
 

@@ -105,9 +105,9 @@ type Seat struct {
 func (b *Builder) Seat(p *model.Proxy) *Seat {
 	s := &Seat{Proxy: p}
 	s.unit = unit{seat: s, id: UnitID{Kind: kindSeat}}
-	b.classify(s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.classify(s)
 	b.seats[s] = struct{}{}
 	return s
 }
@@ -120,9 +120,13 @@ func (b *Builder) Leave(s *Seat) {
 	delete(b.seats, s)
 }
 
+// classify finds a seat's class. The caller holds the mutex.
 func (b *Builder) classify(s *Seat) {
 	t := trace{}
 	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy)
+	if l := b.layers[s.Class.Key]; l != nil {
+		s.Class = l.class // whose lists are shared
+	}
 	b.index.link(&s.unit, t.rows)
 	s.stale = false
 }

@@ -35,6 +35,7 @@ type routePlan struct {
 	// no service.
 	services []servicePort
 	hosts    []string // sorted
+	order    []string // all hosts; one list for all who have the plan
 }
 
 // NewPlan plans what a class sends.
@@ -59,6 +60,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 		if o.port == 80 && !o.sniff {
 			route.hosts = p.otherHosts(r)
 		}
+		route.order = route.list()
 		p.routes[o.routes] = route
 	}
 	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
@@ -205,6 +207,11 @@ func (p *Plan) Hosts(route string) []string {
 	if rp == nil {
 		return nil
 	}
+	return rp.order
+}
+
+// list gives the hosts in the order in which they stand.
+func (rp *routePlan) list() []string {
 	if rp.sniffed != nil {
 		return []string{rp.sniffed.service.Hostname}
 	}

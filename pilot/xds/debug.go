@@ -52,8 +52,8 @@ type asker struct {
 }
 
 // asker is for a stream; id is nil for a caller without proof.
-func (s *Server) asker(ctx context.Context, w wire, id *Identity) *asker {
-	a := &asker{ctx: ctx, wire: w, debug: s.opts.Debug, id: id}
+func (s *Server) asker(ctx context.Context, w wire, id *Identity) asker {
+	a := asker{ctx: ctx, wire: w, debug: s.opts.Debug, id: id}
 	if p, ok := peer.FromContext(ctx); ok {
 		a.peer = p.Addr.String()
 	}
