@@ -14,7 +14,7 @@ import (
 
 // translate makes what every proxy would get, for the problems that this brings up. What an analyzer
 // has said of a field already is not said again.
-func (m *mesh) translate(ctx context.Context) error {
+func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 	b := build.New(build.Options{})
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (m *mesh) translate(ctx context.Context) error {
 		field  string
 	}
 	said := map[place]bool{}
-	for _, f := range m.findings {
+	for _, f := range analyzed {
 		said[place{f.Object, f.Field}] = true
 	}
 	seen := map[model.Problem]bool{}

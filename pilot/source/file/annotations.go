@@ -24,6 +24,17 @@ func (d *decoder) annotations(o *model.Object) []model.Problem {
 	return found
 }
 
+// PodAnnotations reports the annotations of a template of pods that are for a mesh and have no effect, for
+// the kinds that Decode does not read. at is the path of the template's metadata in the object.
+func PodAnnotations(o *model.Object, at string, annotations map[string]string) []model.Problem {
+	d := &decoder{name: o.Origin.File}
+	found := d.annotated(o.Key, model.KindPod, at, annotations)
+	for i := range found {
+		found[i].Origin = o.Origin
+	}
+	return found
+}
+
 func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotations map[string]string) []model.Problem {
 	var found []model.Problem
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
