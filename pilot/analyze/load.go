@@ -34,33 +34,45 @@ type mesh struct {
 // take effect.
 func load(files []File) *mesh {
 	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
-	type place struct{ dir, at int }
-	first := map[model.Key]place{}
+	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
 		objects, problems := file.Decode(f.Data, f.Name)
-		m.problems(slices.DeleteFunc(problems, m.controller))
+		for _, p := range problems {
+			if o, ok := m.controller(p); !ok {
+				m.problems([]model.Problem{p})
+			} else if o != nil {
+				m.take(o, f.Dir, seen)
+			}
+		}
 		for _, o := range objects {
 			found := validate.Object(o)
 			m.problems(found)
-			if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
-				continue
-			}
-			other, twice := first[o.Key]
-			switch {
-			case !twice:
-				first[o.Key] = place{f.Dir, len(m.objects)}
-				m.objects = append(m.objects, o)
-			case f.Dir > other.dir:
-				first[o.Key] = place{f.Dir, other.at}
-				m.objects[other.at] = o
-			default:
-				at := m.objects[other.at].Origin
-				m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
+			if !slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+				m.take(o, f.Dir, seen)
 			}
 		}
 	}
 	m.settle()
 	return m
+}
+
+// firstSeen is where an object of a key was seen first.
+type firstSeen struct{ dir, at int }
+
+// take notes an object of a directory, in the place of one of an earlier directory.
+func (m *mesh) take(o *model.Object, dir int, seen map[model.Key]firstSeen) {
+	other, twice := seen[o.Key]
+	switch {
+	case !twice:
+		seen[o.Key] = firstSeen{dir, len(m.objects)}
+		m.objects = append(m.objects, o)
+	case dir > other.dir:
+		seen[o.Key] = firstSeen{dir, other.at}
+		m.objects[other.at] = o
+	default:
+		at := m.objects[other.at].Origin
+		m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
+	}
 }
 
 // settle finds the workloads and makes the snapshot.
@@ -73,6 +85,8 @@ func (m *mesh) settle() {
 			m.addWorkload(&workload{object: o, field: "spec", meta: spec.ObjectMeta, spec: spec.Spec})
 		case *appsv1.Deployment:
 			m.addWorkload(&workload{object: o, field: "spec.template", meta: spec.Spec.Template.ObjectMeta, spec: spec.Spec.Template.Spec})
+		case *podTemplate:
+			m.addWorkload(&workload{object: o, field: spec.field, meta: spec.ObjectMeta, spec: spec.Spec})
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})

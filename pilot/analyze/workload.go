@@ -40,30 +40,38 @@ func controllers() map[string]map[model.Kind]string {
 	}
 }
 
-// controller takes the workload of an object that the source does not read, and tells whether it has
-// one, so that the object is not without effect here.
-func (m *mesh) controller(p model.Problem) bool {
+// podTemplate is the content of a controller.
+type podTemplate struct {
+	corev1.PodTemplateSpec
+	field string // in which it stands
+}
+
+// controller reads an object that the source does not, and tells whether its kind is one of controllers,
+// which are not without effect here. The object is nil where it has no template.
+func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
 	if p.Reason != model.ReasonNotTranslated || p.Field != "" {
-		return false
+		return nil, false
 	}
 	root, _ := m.lines.object(p.Origin, p.Object)
 	version := child(root, "apiVersion")
 	if version == nil {
-		return false
+		return nil, false
 	}
 	field, ok := controllers()[version.Value][p.Object.Kind]
 	if !ok {
-		return false
+		return nil, false
 	}
 	var meta metav1.ObjectMeta
-	var template corev1.PodTemplateSpec
-	if !decode(root, "metadata", &meta) || !decode(root, field, &template) {
-		return false
+	spec := &podTemplate{field: field}
+	o = &model.Object{Key: p.Object, Origin: p.Origin}
+	if !decode(root, "metadata", &meta) || !decode(root, field, &spec.PodTemplateSpec) {
+		m.report(o, field, schemaError, Error, "is no template of pods that can be read, so the object makes none; correct it")
+		return nil, true
 	}
-	o := &model.Object{Key: p.Object, Labels: meta.Labels, Annotations: meta.Annotations, Origin: p.Origin}
-	m.addWorkload(&workload{object: o, field: field, meta: template.ObjectMeta, spec: template.Spec})
-	m.problems(file.PodAnnotations(o, field+".metadata", template.Annotations))
-	return true
+	o.Labels, o.Annotations, o.Spec = meta.Labels, meta.Annotations, spec
+	m.problems(file.UnreadAnnotations(o, o.Kind, "metadata", o.Annotations))
+	m.problems(file.UnreadAnnotations(o, model.KindPod, field+".metadata", spec.Annotations))
+	return o, true
 }
 
 // decode reads what stands at a path of names, and tells whether anything does that can be read.
@@ -136,7 +144,7 @@ func (m *mesh) inCluster() []*model.Object {
 			with.Spec = svc
 			o = &with
 		}
-		if o.Kind != model.KindPod {
+		if _, template := o.Spec.(*podTemplate); !template && o.Kind != model.KindPod {
 			out = append(out, o)
 		}
 	}
