@@ -124,8 +124,7 @@ func conflictingHosts(m *mesh) {
 
 // sameAudience tells whether some namespace sees both.
 func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
-	x := model.ExportTo(a.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), a.Namespace)
-	y := model.ExportTo(b.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), b.Namespace)
+	x, y := m.exported(a), m.exported(b)
 	switch {
 	case x.Everyone:
 		return y.Everyone || len(y.Namespaces) > 0
@@ -133,6 +132,11 @@ func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
 		return len(x.Namespaces) > 0
 	}
 	return slices.ContainsFunc(x.Namespaces, y.Has)
+}
+
+// exported gives the namespaces that see a VirtualService.
+func (m *mesh) exported(vs object[*networking.VirtualService]) model.Audience {
+	return model.ExportTo(vs.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), vs.Namespace)
 }
 
 // repeatedMatches finds rules and matches that an earlier rule takes all requests of.
