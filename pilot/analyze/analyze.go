@@ -73,10 +73,11 @@ type File struct {
 // Files gives the findings of all files together, by file and line. The error is ctx's.
 func Files(ctx context.Context, files []File) ([]Finding, error) {
 	m := load(files)
+	loaded := len(m.findings)
 	for _, analyze := range analyzers() {
 		analyze(m)
 	}
-	if err := m.translate(ctx); err != nil {
+	if err := m.translate(ctx, m.findings[loaded:]); err != nil {
 		return nil, err
 	}
 	for i := range m.findings {
@@ -99,13 +100,13 @@ func (m *mesh) saidBetter(f Finding) bool {
 // analyzers lists all analyzers. None depends on another one.
 func analyzers() []func(*mesh) {
 	return []func(*mesh){
-		missingGateways, hostsOutsideGateways, gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
+		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
-		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort, matchesWithoutPort,
+		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
 		defaultSidecars, overlappingSidecars, selectorsWithoutWorkload,
 		portsWithoutWorkload, conflictingMutualTLS,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
 		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
-		annotations, deprecatedFields,
+		deprecatedAnnotations, deprecatedFields,
 	}
 }

@@ -9,65 +9,29 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
-	"istio.io/api/annotation"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// annotations finds annotations of Istio's that do not exist, stand at the wrong kind of object, or are
-// deprecated.
-func annotations(m *mesh) {
-	known := map[string]*annotation.Instance{}
-	for _, a := range annotation.AllResourceAnnotations() {
-		known[a.Name] = a
-	}
+// deprecatedAnnotations finds annotations that Istio calls deprecated. Those that do not exist or have no
+// effect are told by the source.
+func deprecatedAnnotations(m *mesh) {
 	for _, o := range m.objects {
-		m.annotated(known, o, "metadata.annotations", o.Annotations, kindOf(o))
+		m.deprecatedAt(o, "metadata", o.Annotations, o.Kind)
 	}
 	for _, w := range m.workloads {
 		if w.object.Kind != model.KindPod {
-			m.annotated(known, w.object, w.field+".metadata.annotations", w.meta.Annotations, annotation.Pod)
+			m.deprecatedAt(w.object, w.field+".metadata", w.meta.Annotations, model.KindPod)
 		}
 	}
 }
 
-// kindOf gives the kind of an object in the list of annotations; Any where that has none.
-func kindOf(o *model.Object) annotation.ResourceTypes {
-	switch o.Spec.(type) {
-	case *corev1.Pod:
-		return annotation.Pod
-	case *corev1.Service:
-		return annotation.Service
-	case *corev1.Namespace:
-		return annotation.Namespace
-	}
-	return annotation.Any
-}
-
-func (m *mesh) annotated(known map[string]*annotation.Instance, o *model.Object, field string, all map[string]string, kind annotation.ResourceTypes) {
+func (m *mesh) deprecatedAt(o *model.Object, at string, all map[string]string, kind model.Kind) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		domain, _, _ := strings.Cut(name, "/")
-		if domain != "istio.io" && !strings.HasSuffix(domain, ".istio.io") {
-			continue
-		}
-		switch a := known[name]; {
-		case a == nil:
-			m.report(o, field, unknownAnnotation, Warning, "there is no annotation %q; correct its spelling, or remove it", name)
-		case kind != annotation.Any && !slices.Contains(a.Resources, kind) && !slices.Contains(a.Resources, annotation.Any):
-			m.report(o, field, misplacedAnnotation, Warning, "annotation %q has no effect here; it is for %s", name, kinds(a.Resources))
-		case a.Deprecated:
-			m.report(o, field, deprecatedAnnotation, Info, "annotation %q is deprecated and may have no effect in later versions: %s", name, a.Description)
+		if a := knownAnnotation(name); a != nil && a.Deprecated && standsAt(a, kind) {
+			m.report(o, at+".annotations["+name+"]", deprecatedAnnotation, Info, "annotation %q is deprecated and may have no effect in later versions: %s", name, a.Description)
 		}
 	}
-}
-
-func kinds(all []annotation.ResourceTypes) string {
-	var out []string
-	for _, k := range all {
-		out = append(out, k.String())
-	}
-	return strings.Join(out, ", ")
 }
 
 // deprecatedFields finds fields that Istio's API calls deprecated.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -12,82 +13,19 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// gatewayRefs gives the gateways that a VirtualService names, by field, in order.
-func gatewayRefs(vs *networking.VirtualService) (fields []string, names map[string]string) {
-	names = map[string]string{}
-	add := func(field string, list []string) {
-		for i, name := range list {
-			at := fmt.Sprintf("%s[%d]", field, i)
-			fields = append(fields, at)
-			names[at] = name
-		}
+// hasGateway tells whether there is the Gateway that a problem's field, of a VirtualService, names.
+func (m *mesh) hasGateway(p model.Problem) bool {
+	index, _, _ := strings.Cut(strings.TrimPrefix(p.Field, gatewaysField), "]")
+	at, err := strconv.Atoi(index)
+	if err != nil {
+		return false
 	}
-	add("spec.gateways", vs.GetGateways())
-	for i, rule := range vs.GetHttp() {
-		for j, match := range rule.GetMatch() {
-			add(fmt.Sprintf("spec.http[%d].match[%d].gateways", i, j), match.GetGateways())
-		}
-	}
-	for i, rule := range vs.GetTcp() {
-		for j, match := range rule.GetMatch() {
-			add(fmt.Sprintf("spec.tcp[%d].match[%d].gateways", i, j), match.GetGateways())
-		}
-	}
-	for i, rule := range vs.GetTls() {
-		for j, match := range rule.GetMatch() {
-			add(fmt.Sprintf("spec.tls[%d].match[%d].gateways", i, j), match.GetGateways())
-		}
-	}
-	return fields, names
-}
-
-func (m *mesh) gateway(name string) *object[*networking.Gateway] {
-	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-		if gw.Namespace+"/"+gw.Name == name {
-			return &gw
-		}
-	}
-	return nil
-}
-
-// missingGateways finds VirtualServices that name a Gateway which does not exist.
-func missingGateways(m *mesh) {
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		fields, names := gatewayRefs(vs.spec)
-		for _, field := range fields {
-			if name := model.GatewayName(names[field], vs.Namespace); name != model.MeshGateway && m.gateway(name) == nil {
-				m.report(vs.Object, field, notFound, Error, "there is no Gateway %q; create it, or correct the name (NAMESPACE/NAME where it is in another namespace)", names[field])
-			}
-		}
-	}
-}
-
-// hostsOutsideGateways finds VirtualServices with hosts that a Gateway of theirs does not offer.
-func hostsOutsideGateways(m *mesh) {
-	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		for _, ref := range vs.spec.GetGateways() {
-			gw := m.gateway(model.GatewayName(ref, vs.Namespace))
-			if ref == model.MeshGateway || gw == nil {
-				continue
-			}
-			for i, host := range vs.spec.GetHosts() {
-				if !m.offers(gw, vs.Namespace, model.ResolveHost(host, vs.Namespace, m.domain)) {
-					m.report(vs.Object, fmt.Sprintf("spec.hosts[%d]", i), notInGateway, Warning,
-						"%q is not among the hosts that %s offers to namespace %s; add it to a server there", host, gw.Key, vs.Namespace)
-				}
-			}
-		}
-	}
-}
-
-// offers tells whether a Gateway has a server that shares something with a host of a namespace.
-func (m *mesh) offers(gw *object[*networking.Gateway], namespace, host string) bool {
-	for _, s := range gw.spec.GetServers() {
-		for _, own := range s.GetHosts() {
-			ns, name := m.serverHost(gw.Namespace, own)
-			if (ns == "*" || ns == namespace) && (model.HostCovers(name, host) || model.HostCovers(host, name)) {
-				return true
-			}
+		if vs.Key == p.Object && at < len(vs.spec.GetGateways()) {
+			name := model.GatewayName(vs.spec.GetGateways()[at], vs.Namespace)
+			return slices.ContainsFunc(of[*networking.Gateway](m, model.KindGateway), func(gw object[*networking.Gateway]) bool {
+				return gw.Namespace+"/"+gw.Name == name
+			})
 		}
 	}
 	return false

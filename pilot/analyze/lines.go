@@ -13,12 +13,18 @@ import (
 // lines finds the line of a field in a file.
 type lines struct {
 	files map[string][]byte
-	nodes map[model.Origin]*yaml.Node // of objects, by where they begin
-	bases map[model.Origin]int        // lines before the object's document
+	nodes map[objectAt]*yaml.Node
+	bases map[objectAt]int // lines before the object's document
+}
+
+// objectAt is where an object begins; several of a List may begin on one line.
+type objectAt struct {
+	origin model.Origin
+	key    model.Key
 }
 
 func newLines(files []File) *lines {
-	l := &lines{files: map[string][]byte{}, nodes: map[model.Origin]*yaml.Node{}, bases: map[model.Origin]int{}}
+	l := &lines{files: map[string][]byte{}, nodes: map[objectAt]*yaml.Node{}, bases: map[objectAt]int{}}
 	for _, f := range files {
 		l.files[f.Name] = f.Data
 	}
@@ -33,8 +39,7 @@ func (l *lines) of(at model.Origin, key model.Key, field string) int {
 	}
 	node, base := l.object(at, key)
 	line := at.Line
-	path := strings.NewReplacer("[", ".", "]", "").Replace(field)
-	for step := range strings.SplitSeq(path, ".") {
+	for _, step := range steps(field) {
 		var next *yaml.Node
 		switch {
 		case node == nil:
@@ -59,10 +64,30 @@ func (l *lines) of(at model.Origin, key model.Key, field string) int {
 	return line
 }
 
+// steps takes a path apart. What stands in brackets is one step, as the name of an annotation.
+func steps(field string) []string {
+	var out []string
+	for field != "" {
+		if inner, bracket := strings.CutPrefix(field, "["); bracket {
+			step, rest, _ := strings.Cut(inner, "]")
+			out, field = append(out, step), rest
+			continue
+		}
+		field = strings.TrimPrefix(field, ".")
+		end := strings.IndexAny(field, ".[")
+		if end < 0 {
+			end = len(field)
+		}
+		out, field = append(out, field[:end]), field[end:]
+	}
+	return out
+}
+
 // object finds the node of an object in its document.
 func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
-	if n, ok := l.nodes[at]; ok {
-		return n, l.bases[at]
+	here := objectAt{at, key}
+	if n, ok := l.nodes[here]; ok {
+		return n, l.bases[here]
 	}
 	base, text := documentAt(l.files[at.File], at.Line)
 	var doc yaml.Node
@@ -70,7 +95,7 @@ func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
 	if err := yaml.Unmarshal(text, &doc); err == nil && len(doc.Content) > 0 {
 		found = objectIn(doc.Content[0], key)
 	}
-	l.nodes[at], l.bases[at] = found, base
+	l.nodes[here], l.bases[here] = found, base
 	return found, base
 }
 

@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,36 +34,45 @@ type mesh struct {
 // take effect.
 func load(files []File) *mesh {
 	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
-	type place struct{ dir, at int }
-	first := map[model.Key]place{}
+	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
 		objects, problems := file.Decode(f.Data, f.Name)
-		m.problems(problems)
+		for _, p := range problems {
+			if o, ok := m.controller(p); !ok {
+				m.problems([]model.Problem{p})
+			} else if o != nil {
+				m.take(o, f.Dir, seen)
+			}
+		}
 		for _, o := range objects {
 			found := validate.Object(o)
 			m.problems(found)
-			if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
-				continue
+			if !slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+				m.take(o, f.Dir, seen)
 			}
-			other, twice := first[o.Key]
-			switch {
-			case !twice:
-				first[o.Key] = place{f.Dir, len(m.objects)}
-				m.objects = append(m.objects, o)
-			case f.Dir > other.dir:
-				first[o.Key] = place{f.Dir, other.at}
-				m.objects[other.at] = o
-			default:
-				at := m.objects[other.at].Origin
-				m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
-			}
-		}
-		for _, w := range otherWorkloads(f) {
-			m.addWorkload(w)
 		}
 	}
 	m.settle()
 	return m
+}
+
+// firstSeen is where an object of a key was seen first.
+type firstSeen struct{ dir, at int }
+
+// take notes an object of a directory, in the place of one of an earlier directory.
+func (m *mesh) take(o *model.Object, dir int, seen map[model.Key]firstSeen) {
+	other, twice := seen[o.Key]
+	switch {
+	case !twice:
+		seen[o.Key] = firstSeen{dir, len(m.objects)}
+		m.objects = append(m.objects, o)
+	case dir > other.dir:
+		seen[o.Key] = firstSeen{dir, other.at}
+		m.objects[other.at] = o
+	default:
+		at := m.objects[other.at].Origin
+		m.report(o, "", "", Warning, "is defined twice; %s:%d is in effect, remove one of them", at.File, at.Line)
+	}
 }
 
 // settle finds the workloads and makes the snapshot.
@@ -75,6 +85,8 @@ func (m *mesh) settle() {
 			m.addWorkload(&workload{object: o, field: "spec", meta: spec.ObjectMeta, spec: spec.Spec})
 		case *appsv1.Deployment:
 			m.addWorkload(&workload{object: o, field: "spec.template", meta: spec.Spec.Template.ObjectMeta, spec: spec.Spec.Template.Spec})
+		case *podTemplate:
+			m.addWorkload(&workload{object: o, field: spec.field, meta: spec.ObjectMeta, spec: spec.Spec})
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})
@@ -95,64 +107,19 @@ func (m *mesh) report(o *model.Object, field, code string, level Level, format s
 // problems notes what a stage of the control plane found.
 func (m *mesh) problems(all []model.Problem) {
 	for _, p := range all {
-		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: Warning, Code: codeOf(p)}
+		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: levelOf(p)}
 		if f.Origin.File == "" {
 			if at := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == p.Object }); at >= 0 {
 				f.Origin = m.objects[at].Origin
 			}
 		}
-		if p.Severity == model.SeverityError {
-			f.Level = Error
+		f.Code = m.codeOf(p)
+		if f.Code == notFound && strings.HasPrefix(p.Field, gatewaysField) {
+			f.Level = Error // as other names of Gateways, hosts and subsets that lead nowhere
 		}
 		m.findings = append(m.findings, f)
 	}
 }
-
-// codeOf gives Istio's code for a problem of the control plane.
-func codeOf(p model.Problem) string {
-	switch {
-	case p.Reason == model.ReasonInvalid && p.Severity == model.SeverityError:
-		return schemaError
-	case p.Reason == model.ReasonInvalid:
-		return schemaWarning
-	case p.Reason == model.ReasonReference:
-		return notFound
-	case p.Reason == model.ReasonInboundConflict:
-		return severalProtocols
-	}
-	return ""
-}
-
-// Istio's codes.
-const (
-	deprecated            = "IST0002"
-	notFound              = "IST0101"
-	notInjected           = "IST0102"
-	missingProxy          = "IST0103"
-	schemaError           = "IST0106"
-	misplacedAnnotation   = "IST0107"
-	unknownAnnotation     = "IST0108"
-	conflictingMeshHosts  = "IST0109"
-	conflictingSidecars   = "IST0110"
-	severalSidecars       = "IST0111"
-	portRequired          = "IST0112"
-	mutualTLSConflict     = "IST0113"
-	severalProtocols      = "IST0116"
-	portNaming            = "IST0118"
-	severalLabels         = "IST0123"
-	noWorkloads           = "IST0127"
-	unreachableRule       = "IST0130"
-	ineffectiveMatch      = "IST0131"
-	notInGateway          = "IST0132"
-	schemaWarning         = "IST0133"
-	deprecatedAnnotation  = "IST0135"
-	conflictingPorts      = "IST0137"
-	reservedUID           = "IST0144"
-	conflictingGateway    = "IST0145"
-	autoImageInDeployment = "IST0146"
-	autoImageInPod        = "IST0147"
-	gatewayPort           = "IST0162"
-)
 
 // of gives the objects of a kind with their content.
 func of[T any](m *mesh, kind model.Kind) []object[T] {

@@ -14,7 +14,7 @@ import (
 
 // translate makes what every proxy would get, for the problems that this brings up. What an analyzer
 // has said of a field already is not said again.
-func (m *mesh) translate(ctx context.Context) error {
+func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 	b := build.New(build.Options{})
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (m *mesh) translate(ctx context.Context) error {
 		field  string
 	}
 	said := map[place]bool{}
-	for _, f := range m.findings {
+	for _, f := range analyzed {
 		said[place{f.Object, f.Field}] = true
 	}
 	seen := map[model.Problem]bool{}
@@ -57,7 +57,8 @@ func compared(p model.Problem) bool {
 }
 
 // proxies gives a proxy for each workload, and for what has none in the files: a sidecar in each
-// namespace, and a router for each Gateway that selects nobody.
+// namespace, of the files or that a VirtualService is exported to, and a router for each Gateway that
+// selects nobody.
 func (m *mesh) proxies() []*model.Proxy {
 	var out []*model.Proxy
 	for i, w := range m.workloads {
@@ -67,10 +68,18 @@ func (m *mesh) proxies() []*model.Proxy {
 		}
 	}
 	namespaces := map[string]bool{}
+	sidecarIn := func(namespace string) {
+		if namespace != "" && !namespaces[namespace] {
+			namespaces[namespace] = true
+			out = append(out, m.proxy(model.SidecarProxy, namespace, "any", "10.253.0.1", nil))
+		}
+	}
 	for _, o := range m.objects {
-		if o.Namespace != "" && !namespaces[o.Namespace] {
-			namespaces[o.Namespace] = true
-			out = append(out, m.proxy(model.SidecarProxy, o.Namespace, "any", "10.253.0.1", nil))
+		sidecarIn(o.Namespace)
+	}
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		for _, namespace := range m.exported(vs).Namespaces {
+			sidecarIn(namespace)
 		}
 	}
 	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {

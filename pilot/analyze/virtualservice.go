@@ -97,45 +97,6 @@ func unknownVirtualServiceHosts(m *mesh) {
 	}
 }
 
-// matchesWithoutPort finds matches of a port that no service of the hosts has, in rules that only
-// sidecars follow.
-func matchesWithoutPort(m *mesh) {
-	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		var services []*model.Service
-		for _, host := range vs.spec.GetHosts() {
-			found := m.hosts[model.ResolveHost(host, vs.Namespace, m.domain)]
-			if len(found) == 0 {
-				services = nil
-				break
-			}
-			services = append(services, found...)
-		}
-		if len(services) == 0 || len(vs.spec.GetGateways()) > 0 {
-			continue
-		}
-		check := func(field string, port uint32) {
-			if port != 0 && !anyPort(services, port) {
-				m.report(vs.Object, field+".port", "", Warning, "no service of the hosts has port %d, so the match is never used; use a port of the Service", port)
-			}
-		}
-		for i, rule := range vs.spec.GetHttp() {
-			for j, match := range rule.GetMatch() {
-				check(fmt.Sprintf("spec.http[%d].match[%d]", i, j), match.GetPort())
-			}
-		}
-		for i, rule := range vs.spec.GetTcp() {
-			for j, match := range rule.GetMatch() {
-				check(fmt.Sprintf("spec.tcp[%d].match[%d]", i, j), match.GetPort())
-			}
-		}
-		for i, rule := range vs.spec.GetTls() {
-			for j, match := range rule.GetMatch() {
-				check(fmt.Sprintf("spec.tls[%d].match[%d]", i, j), match.GetPort())
-			}
-		}
-	}
-}
-
 // conflictingHosts finds VirtualServices of which sidecars follow one only, for a host that both have.
 func conflictingHosts(m *mesh) {
 	var all []object[*networking.VirtualService]
@@ -163,8 +124,7 @@ func conflictingHosts(m *mesh) {
 
 // sameAudience tells whether some namespace sees both.
 func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
-	x := model.ExportTo(a.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), a.Namespace)
-	y := model.ExportTo(b.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), b.Namespace)
+	x, y := m.exported(a), m.exported(b)
 	switch {
 	case x.Everyone:
 		return y.Everyone || len(y.Namespaces) > 0
@@ -172,6 +132,11 @@ func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
 		return len(x.Namespaces) > 0
 	}
 	return slices.ContainsFunc(x.Namespaces, y.Has)
+}
+
+// exported gives the namespaces that see a VirtualService.
+func (m *mesh) exported(vs object[*networking.VirtualService]) model.Audience {
+	return model.ExportTo(vs.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), vs.Namespace)
 }
 
 // repeatedMatches finds rules and matches that an earlier rule takes all requests of.

@@ -1,19 +1,20 @@
 package analyze
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"istio.io/api/annotation"
 	"istio.io/api/label"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
+	kyaml "sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
 // workload is what pods are made from: a Pod, or the template of a Deployment or of another controller.
@@ -29,52 +30,60 @@ func (m *mesh) addWorkload(w *workload) {
 	m.workloads = append(m.workloads, w)
 }
 
-// otherWorkloads reads the controllers that the control plane itself does not: it sees their pods.
-func otherWorkloads(f File) []*workload {
-	var out []*workload
-	line := 1
-	for _, text := range bytes.SplitAfter(f.Data, []byte("\n---")) {
-		var o struct {
-			Kind     string            `json:"kind"`
-			Metadata metav1.ObjectMeta `json:"metadata"`
-			Spec     struct {
-				Template    *corev1.PodTemplateSpec `json:"template"`
-				JobTemplate struct {
-					Spec struct {
-						Template *corev1.PodTemplateSpec `json:"template"`
-					} `json:"spec"`
-				} `json:"jobTemplate"`
-			} `json:"spec"`
-		}
-		begins := line
-		line += bytes.Count(text, []byte("\n"))
-		text = bytes.TrimSuffix(text, []byte("---"))
-		if !slices.ContainsFunc([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Job"}, func(kind string) bool { return bytes.Contains(text, []byte(kind)) }) {
-			continue
-		}
-		if err := yaml.Unmarshal(text, &o); err != nil { // what the control plane does not read does not stop it
-			continue
-		}
-		template, field := o.Spec.Template, "spec.template"
-		if o.Kind == "CronJob" {
-			template, field = o.Spec.JobTemplate.Spec.Template, "spec.jobTemplate.spec.template"
-		}
-		if template == nil || !slices.Contains([]string{"StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"}, o.Kind) {
-			continue
-		}
-		namespace := o.Metadata.Namespace
-		if namespace == "" {
-			namespace = "default"
-		}
-		out = append(out, &workload{
-			object: &model.Object{
-				Key:         model.Key{Kind: model.Kind(o.Kind), Namespace: namespace, Name: o.Metadata.Name},
-				Annotations: o.Metadata.Annotations, Origin: model.Origin{File: f.Name, Line: begins},
-			},
-			field: field, meta: template.ObjectMeta, spec: template.Spec,
-		})
+// controllers are the kinds of which the control plane itself sees the pods only, by apiVersion, each with
+// where its template stands.
+func controllers() map[string]map[model.Kind]string {
+	return map[string]map[model.Kind]string{
+		"v1":       {"ReplicationController": "spec.template"},
+		"apps/v1":  {"StatefulSet": "spec.template", "DaemonSet": "spec.template", "ReplicaSet": "spec.template"},
+		"batch/v1": {"Job": "spec.template", "CronJob": "spec.jobTemplate.spec.template"},
 	}
-	return out
+}
+
+// podTemplate is the content of a controller.
+type podTemplate struct {
+	corev1.PodTemplateSpec
+	field string // in which it stands
+}
+
+// controller reads an object that the source does not, and tells whether its kind is one of controllers,
+// which are not without effect here. The object is nil where it has no template.
+func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
+	if p.Reason != model.ReasonNotTranslated || p.Field != "" {
+		return nil, false
+	}
+	root, _ := m.lines.object(p.Origin, p.Object)
+	version := child(root, "apiVersion")
+	if version == nil {
+		return nil, false
+	}
+	field, ok := controllers()[version.Value][p.Object.Kind]
+	if !ok {
+		return nil, false
+	}
+	var meta metav1.ObjectMeta
+	spec := &podTemplate{field: field}
+	o = &model.Object{Key: p.Object, Origin: p.Origin}
+	if !decode(root, "metadata", &meta) || !decode(root, field, &spec.PodTemplateSpec) {
+		m.report(o, field, schemaError, Error, "is no template of pods that can be read, so the object makes none; correct it")
+		return nil, true
+	}
+	o.Labels, o.Annotations, o.Spec = meta.Labels, meta.Annotations, spec
+	m.problems(file.UnreadAnnotations(o, o.Kind, "metadata", o.Annotations))
+	m.problems(file.UnreadAnnotations(o, model.KindPod, field+".metadata", spec.Annotations))
+	return o, true
+}
+
+// decode reads what stands at a path of names, and tells whether anything does that can be read.
+func decode(n *yaml.Node, path string, into any) bool {
+	for name := range strings.SplitSeq(path, ".") {
+		n = child(n, name)
+	}
+	if n == nil {
+		return false
+	}
+	text, err := yaml.Marshal(n)
+	return err == nil && kyaml.Unmarshal(text, into) == nil
 }
 
 // String names a workload in messages.
@@ -135,7 +144,7 @@ func (m *mesh) inCluster() []*model.Object {
 			with.Spec = svc
 			o = &with
 		}
-		if o.Kind != model.KindPod {
+		if _, template := o.Spec.(*podTemplate); !template && o.Kind != model.KindPod {
 			out = append(out, o)
 		}
 	}

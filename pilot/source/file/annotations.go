@@ -24,6 +24,18 @@ func (d *decoder) annotations(o *model.Object) []model.Problem {
 	return found
 }
 
+// UnreadAnnotations reports the annotations at an object that are for a mesh and have no effect, for the
+// kinds that Decode does not read. They are of the object itself or of a template in it: kind is what they
+// are to act on, at the path of their metadata.
+func UnreadAnnotations(o *model.Object, kind model.Kind, at string, annotations map[string]string) []model.Problem {
+	d := &decoder{name: o.Origin.File}
+	found := d.annotated(o.Key, kind, at, annotations)
+	for i := range found {
+		found[i].Origin = o.Origin
+	}
+	return found
+}
+
 func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotations map[string]string) []model.Problem {
 	var found []model.Problem
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
