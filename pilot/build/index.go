@@ -83,7 +83,7 @@ func (x *index) mark(rows []store.Row) map[*layer]struct{} {
 		if c := x.cells[row]; c != nil {
 			for _, u := range c.readers {
 				if u.layer != nil {
-					u.layer.dirty[u.id] = struct{}{}
+					u.layer.mark(u.id)
 					marked[u.layer] = struct{}{}
 				}
 			}

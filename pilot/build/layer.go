@@ -54,7 +54,7 @@ const maxLevel = 2
 func newLayer(b *Builder, key string, c resolve.Class, below *layer) *layer {
 	l := &layer{
 		builder: b, key: key, class: c, below: below,
-		units: map[UnitID]*unit{}, dirty: map[UnitID]struct{}{}, reports: map[UnitID][]model.Problem{},
+		units: map[UnitID]*unit{},
 	}
 	if below != nil {
 		l.level = below.level + 1
@@ -106,8 +106,7 @@ func (l *layer) update() {
 	l.computeDirty()
 	l.composeRoutes()
 	l.publish()
-	l.full = false
-	clear(l.dirty)
+	l.full, l.dirty = false, nil
 }
 
 // clear forgets all units, so that each is computed again. What they gave stays until then.
@@ -166,6 +165,14 @@ func (l *layer) lay() bool {
 	l.dropPlan()
 	l.outline, l.borrowed = l.below.outline.For(&l.class), true
 	return true
+}
+
+// mark notes that a unit is to be computed again.
+func (l *layer) mark(id UnitID) {
+	if l.dirty == nil {
+		l.dirty = map[UnitID]struct{}{}
+	}
+	l.dirty[id] = struct{}{}
 }
 
 func (l *layer) isDirty(id UnitID) bool {
@@ -241,9 +248,9 @@ func (l *layer) choose(former Outline) {
 		case l.units[id] == nil:
 			l.units[id] = &unit{layer: l, id: id}
 			l.version++
-			l.dirty[id] = struct{}{}
+			l.mark(id)
 		case former != nil && (!former.Has(id) || !l.outline.Same(id, former)):
-			l.dirty[id] = struct{}{}
+			l.mark(id)
 		}
 	}
 	l.cover.hide(l)
@@ -327,7 +334,7 @@ func (l *layer) compute(u *unit) {
 	switch u.id.Kind {
 	case kindClusters:
 		if !slices.Equal(former.clusters, next.clusters) {
-			l.dirty[UnitID{Kind: kindAssignments, Host: u.id.Host}] = struct{}{}
+			l.mark(UnitID{Kind: kindAssignments, Host: u.id.Host})
 			l.moved = l.moved || slices.ContainsFunc(former.clusters, isLocal) || slices.ContainsFunc(next.clusters, isLocal)
 		}
 	case kindAssignments:
