@@ -81,6 +81,9 @@ func (o *outboundOutline) Units() []UnitID {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
 	}
+	for _, host := range o.Unrouted() {
+		out = append(out, UnitID{Kind: kindReferences, Host: host})
+	}
 	if o.class.DNSCapture {
 		out = append(out, UnitID{Kind: kindNameTable})
 	}
@@ -97,6 +100,8 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasListener(id.Name)
 	case kindVirtualHost:
 		return o.HasHost(id.Name, id.Host)
+	case kindReferences:
+		return o.HasUnrouted(id.Host)
 	case kindNameTable:
 		return o.class.DNSCapture
 	}
@@ -139,6 +144,8 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Product {
 	case kindVirtualHost:
 		vh, problems := o.VirtualHost(in, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems)
+	case kindReferences:
+		return Product{Problems: o.References(in, id.Host)}
 	}
 	p := Product{Type: resource.NameTables}
 	if table, err := o.encoder.nameTable(o.NameTable(in)); err == nil {

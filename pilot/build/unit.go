@@ -24,6 +24,7 @@ const (
 	kindAssignments             // the load assignments of those clusters
 	kindListener                // a listener
 	kindVirtualHost             // a virtual host of a route configuration
+	kindReferences              // whether what VirtualServices of a host without routes name is there
 	kindNameTable               // what the agent's DNS answers
 	kindOutbound                // the listener of all that a workload sends
 	kindInbound                 // the listener of all that a workload gets

@@ -24,6 +24,8 @@ type Plan struct {
 	services  []*model.Service
 	listeners map[string]*outbound
 	routes    map[string]*routePlan
+	// unrouted are the hosts that VirtualServices name and that no route configuration has, sorted.
+	unrouted []string
 }
 
 // routePlan is the virtual hosts of a route configuration.
@@ -62,6 +64,9 @@ func NewPlan(r Reader, c *Class) *Plan {
 		}
 		route.order = route.list()
 		p.routes[o.routes] = route
+	}
+	if p.routes[portName(80)] == nil {
+		p.unrouted = p.otherHosts(r)
 	}
 	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
 	return p
@@ -176,7 +181,23 @@ func (p *Plan) Names() []string {
 	for _, rp := range p.routes {
 		out = append(out, rp.hosts...)
 	}
-	return out
+	return append(out, p.unrouted...)
+}
+
+// Unrouted gives the hosts of VirtualServices for which the class has no virtual host, sorted.
+func (p *Plan) Unrouted() []string { return p.unrouted }
+
+// HasUnrouted tells whether there is one of the Unrouted.
+func (p *Plan) HasUnrouted(host string) bool {
+	_, found := slices.BinarySearch(p.unrouted, host)
+	return found
+}
+
+// References reports what the VirtualServices of one of the Unrouted say that leads nowhere.
+func (p *Plan) References(r Reader, host string) []model.Problem {
+	v := p.view(r)
+	_, problems := v.virtualServices(host)
+	return problems
 }
 
 // SameScope tells whether two plans agree about unknown destinations.
