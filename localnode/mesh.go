@@ -184,13 +184,5 @@ func (m *Mesh) GatewayURL() string {
 	return "http://" + m.rec.Gateway
 }
 
-// ControlPlane is the address of the control plane's port, e.g. 15014.
-func (m *Mesh) ControlPlane(port string) string {
-	return net.JoinHostPort(m.rec.Plan.Istiod.String(), port)
-}
-
-// RootCert is the file of the control plane's root certificate.
-func (m *Mesh) RootCert() string { return filepath.Join(m.dir.CA(), "root-cert.pem") }
-
 // DiscoveryLog is the file of the control plane's log.
 func (m *Mesh) DiscoveryLog() string { return m.dir.DiscoveryLog() }

@@ -56,12 +56,6 @@ type Condition interface {
 	Check(ctx context.Context) error
 }
 
-// ConditionFunc is a Condition that is a function.
-type ConditionFunc func(ctx context.Context) error
-
-// Check implements Condition.
-func (f ConditionFunc) Check(ctx context.Context) error { return f(ctx) }
-
 // Server is the agent's HTTP server.
 type Server struct {
 	cfg         Config

@@ -47,8 +47,8 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	var missing error
 	s := server(t, func(c *Config) {
 		c.Ready = []Condition{
-			ConditionFunc(func(context.Context) error { return nil }),
-			ConditionFunc(func(context.Context) error { return missing }),
+			conditionFunc(func(context.Context) error { return nil }),
+			conditionFunc(func(context.Context) error { return missing }),
 		}
 	})
 	if code, _ := ask(s, http.MethodGet, "/healthz/ready", outside); code != http.StatusOK {
@@ -169,3 +169,9 @@ func TestServeUntilDone(t *testing.T) {
 		t.Error("the port is still open")
 	}
 }
+
+// conditionFunc is a Condition that is a function.
+type conditionFunc func(ctx context.Context) error
+
+// Check implements Condition.
+func (f conditionFunc) Check(ctx context.Context) error { return f(ctx) }

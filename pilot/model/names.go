@@ -1,9 +1,6 @@
 package model
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // Names of resources that Istio's tools read (reference: Istio pilot/pkg/model/service.go).
 const (
@@ -19,19 +16,6 @@ const (
 // ClusterName gives direction|port|subset|host, e.g. outbound|9080|v1|reviews.default.svc.cluster.local.
 func ClusterName(direction string, port uint32, subset, host string) string {
 	return direction + "|" + strconv.FormatUint(uint64(port), 10) + "|" + subset + "|" + host
-}
-
-// ParseClusterName takes a name apart that ClusterName made; ok is false for other names.
-func ParseClusterName(name string) (direction string, port uint32, subset, host string, ok bool) {
-	parts := strings.Split(name, "|")
-	if len(parts) != 4 {
-		return "", 0, "", "", false
-	}
-	n, err := strconv.ParseUint(parts[1], 10, 16)
-	if err != nil {
-		return "", 0, "", "", false
-	}
-	return parts[0], uint32(n), parts[2], parts[3], true
 }
 
 // DNSSNIName gives the SNI for mutual TLS to a subset: outbound_.port_.subset_.host.
