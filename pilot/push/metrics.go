@@ -25,10 +25,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		views:     gauge("pilot_push_views", "Views, that is classes of connected proxies."),
-		parts:     gauge("pilot_push_parts", "Parts of views that several classes share."),
-		units:     gauge("pilot_push_units", "Units that parts are made of, such as a service's clusters or a virtual host."),
-		changed:   counter("pilot_push_parts_changed_total", "Parts that came out otherwise after a commit."),
-		computed:  counter("pilot_push_units_computed_total", "Units that were computed again."),
+		parts:     gauge("pilot_push_parts", "Layers of which views are built, shared by classes or a class's own."),
+		units:     gauge("pilot_push_units", "Units of which layers are made, such as a service's clusters or a virtual host."),
+		changed:   counter("pilot_push_parts_changed_total", "Layers that a commit changed, each time."),
+		computed:  counter("pilot_push_units_computed_total", "Units that were computed, at first or again."),
 		told:      counter("pilot_push_clients_told_total", "Clients whose view a commit changed."),
 		renewed:   counter("pilot_push_views_changed_total", "Views that a commit changed, each time."),
 		kept:      counter("pilot_push_views_kept_total", "Views that a commit left as they were, each time."),
