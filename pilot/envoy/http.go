@@ -36,6 +36,14 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 	if m.AcceptHTTP10 {
 		out.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: true}
 	}
+	if l := m.Limits; l != nil {
+		out.RequestHeadersTimeout = durationpb.New(l.HeadersTimeout)
+		out.Http2ProtocolOptions = &core.Http2ProtocolOptions{
+			MaxConcurrentStreams:        wrapperspb.UInt32(l.MaxStreams),
+			InitialStreamWindowSize:     wrapperspb.UInt32(l.StreamWindow),
+			InitialConnectionWindowSize: wrapperspb.UInt32(l.ConnectionWindow),
+		}
+	}
 	setClientCert(out, m.ClientCert)
 	if m.Routes != nil {
 		out.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: RouteConfig(m.Routes)}

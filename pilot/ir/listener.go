@@ -96,6 +96,16 @@ type HTTPConnectionManager struct {
 	AcceptHTTP10     bool
 	Path             PathNormalization
 	AccessLog        *AccessLog
+	Limits           *HTTPLimits // nil for Envoy's own
+}
+
+// HTTPLimits bound what clients that nobody knows may take.
+type HTTPLimits struct {
+	// HeadersTimeout is from the first byte of a request to the end of its headers.
+	HeadersTimeout time.Duration
+	// MaxStreams are the requests of one HTTP/2 connection at a time, and the windows the bytes of a
+	// stream and of a connection that may wait.
+	MaxStreams, StreamWindow, ConnectionWindow uint32
 }
 
 // PathNormalization is what is done to a request's path before it is matched.

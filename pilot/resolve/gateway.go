@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -190,6 +191,13 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
 			Path:             pathNormalization(r),
 			AccessLog:        accessLog(r),
+			Limits:           edgeLimits(),
 		})}},
 	}
+}
+
+// edgeLimits are those of Envoy's guide "Configuring Envoy as an edge proxy", but for the short idle
+// timeout of streams and the small buffers, which break streams and requests with large bodies.
+func edgeLimits() *ir.HTTPLimits {
+	return &ir.HTTPLimits{HeadersTimeout: 10 * time.Second, MaxStreams: 100, StreamWindow: 64 << 10, ConnectionWindow: 1 << 20}
 }
