@@ -15,6 +15,8 @@ import (
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // checkAnnotations refuses a pod whose annotations do not say what can be done: found here it
@@ -36,7 +38,7 @@ func checkAnnotations(annotations map[string]string) error {
 	return nil
 }
 
-// annotationChecks holds a check for each annotation that is honoured.
+// annotationChecks holds a check for each annotation of model.Annotations that acts on pods.
 var annotationChecks = map[string]func(string) error{
 	annotation.SidecarInject.Name:                 checkAny,
 	annotation.SidecarStatus.Name:                 checkJSON[injectionStatus],
@@ -55,7 +57,7 @@ var annotationChecks = map[string]func(string) error{
 	annotation.SidecarUserVolumeMount.Name:        checkJSON[map[string]corev1.VolumeMount],
 	annotation.SidecarRewriteAppHTTPProbers.Name:  checkBool,
 	annotation.SidecarNativeSidecar.Name:          checkBool,
-	"sidecar.istio.io/capNetBindService":          checkBool,
+	model.AnnotationNetBindService:                checkBool,
 	annotation.SidecarDiscoveryAddress.Name:       checkWord,
 	annotation.SidecarExtraStatTags.Name:          checkAny,
 	annotation.SidecarStatsInclusionPrefixes.Name: checkAny,
@@ -79,34 +81,14 @@ var annotationChecks = map[string]func(string) error{
 	annotation.ProxyConfig.Name:                               checkProxyConfig,
 	annotation.ProxyOverrides.Name:                            checkJSON[overrides],
 	annotation.PrometheusMergeMetrics.Name:                    checkBool,
-	scrapeTargetsAnnotation:                                   checkTargets,
-	securePortAnnotation:                                      checkPort,
-	secureEnvoyPortAnnotation:                                 checkPort,
+	model.AnnotationScrapeTargets:                             checkTargets,
+	model.AnnotationSecurePort:                                checkPort,
+	model.AnnotationSecureEnvoyPort:                           checkPort,
 	annotation.InjectTemplates.Name:                           checkAny,
 	annotation.SidecarStatusPort.Name:                         checkStatusPort,
 	annotation.SidecarStatusReadinessInitialDelaySeconds.Name: checkSeconds,
 	annotation.SidecarStatusReadinessPeriodSeconds.Name:       checkSeconds,
 	annotation.SidecarStatusReadinessFailureThreshold.Name:    checkSeconds,
-}
-
-// WithoutEffect gives the annotations of a pod that Istio knows and that change nothing here, each with the
-// reason. They are no error, for the pod is as good without them; the agent logs those that concern it.
-func WithoutEffect(annotations map[string]string) map[string]string {
-	out := map[string]string{}
-	for name := range annotations {
-		if why, ok := withoutEffect[name]; ok {
-			out[name] = why
-		}
-	}
-	return out
-}
-
-var withoutEffect = map[string]string{
-	annotation.SidecarStatusReadinessApplicationPorts.Name: "a proxy is ready when it has its configuration",
-	annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
-	annotation.AmbientBypassInboundCapture.Name:            "there is no ambient mode",
-	annotation.AmbientDnsCapture.Name:                      "there is no ambient mode",
-	annotation.AmbientRedirection.Name:                     "there is no ambient mode",
 }
 
 func checkAny(string) error { return nil }

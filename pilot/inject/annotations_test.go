@@ -8,6 +8,8 @@ import (
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // annotationCases has a good value for each annotation, and what it gives; and a bad one.
@@ -75,18 +77,19 @@ var annotationCases = map[string]struct {
 // notForInjection are the annotations of pods that Istio or others write or read, and that say nothing about
 // the proxy.
 var notForInjection = []string{
-	"galley.istio.io/analyze-suppress", "gateway.istio.io/controller-version", "istio.io/rev",
+	"galley.istio.io/analyze-suppress", "istio.io/rev",
 }
 
 // TestAnnotationList walks Istio's list: each annotation of a pod acts (it is checked, and the cases above
 // see its effect), or is known to have none, or concerns others.
 func TestAnnotationList(t *testing.T) {
+	all := model.Annotations()
 	for _, a := range annotation.AllResourceAnnotations() {
 		if !slices.Contains(a.Resources, annotation.Pod) && !slices.Contains(a.Resources, annotation.Any) {
 			continue
 		}
 		ways := 0
-		for _, known := range []bool{annotationChecks[a.Name] != nil, withoutEffect[a.Name] != "", slices.Contains(notForInjection, a.Name)} {
+		for _, known := range []bool{annotationChecks[a.Name] != nil, all[a.Name].Why != "", slices.Contains(notForInjection, a.Name)} {
 			if known {
 				ways++
 			}
@@ -95,9 +98,19 @@ func TestAnnotationList(t *testing.T) {
 			t.Errorf("annotation %s is handled in %d ways, want one", a.Name, ways)
 		}
 	}
-	got := WithoutEffect(map[string]string{"ambient.istio.io/dns-capture": "x", "sidecar.istio.io/proxyCPU": "1"})
-	if len(got) != 1 || got["ambient.istio.io/dns-capture"] == "" {
-		t.Errorf("without effect: %v", got)
+	for name, a := range all {
+		acts := a.Why == "" && a.Kind == model.KindPod && !slices.Contains(notForInjection, name)
+		if checked := annotationChecks[name] != nil; checked != acts {
+			t.Errorf("annotation %s: checked %v, acts on pods %v", name, checked, acts)
+		}
+	}
+	for name := range annotationChecks {
+		if _, ok := all[name]; !ok {
+			t.Errorf("annotation %s is checked, and users are told that there is none", name)
+		}
+	}
+	if all["ambient.istio.io/dns-capture"].Why == "" || all["sidecar.istio.io/proxyCPU"].Why != "" {
+		t.Errorf("without effect: %v", all)
 	}
 }
 

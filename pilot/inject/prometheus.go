@@ -11,6 +11,8 @@ import (
 
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // envPrometheus is the variable by which the agent knows where the application's own metrics are.
@@ -27,14 +29,10 @@ const (
 	mergedPath = "/stats/prometheus"
 )
 
-// The annotations, and the variables of the proxy, by which metrics are served to holders of a certificate,
-// and the one that names several targets in the pod.
+// The variables of the proxy by which metrics are served to holders of a certificate.
 const (
-	securePortAnnotation      = "prometheus.istio.io/secure-port"
-	secureEnvoyPortAnnotation = "prometheus.istio.io/secure-envoy-port"
-	scrapeTargetsAnnotation   = "prometheus.istio.io/scrape-targets"
-	envSecureMerged           = "ENVOY_SECURE_MERGED_METRICS_PORT"
-	envSecureEnvoy            = "ENVOY_SECURE_METRICS_PORT"
+	envSecureMerged = "ENVOY_SECURE_MERGED_METRICS_PORT"
+	envSecureEnvoy  = "ENVOY_SECURE_METRICS_PORT"
 )
 
 // scrape is where an application's metrics are.
@@ -97,8 +95,8 @@ func (in *Injector) mergePrometheus(pod *corev1.Pod, data *templateData) error {
 		return nil
 	}
 	var err error
-	if own.Targets, err = parseTargets(pod.Annotations[scrapeTargetsAnnotation], agent); err != nil {
-		return fmt.Errorf("annotation %s: %w", scrapeTargetsAnnotation, err)
+	if own.Targets, err = parseTargets(pod.Annotations[model.AnnotationScrapeTargets], agent); err != nil {
+		return fmt.Errorf("annotation %s: %w", model.AnnotationScrapeTargets, err)
 	}
 	if len(own.Targets) > 0 { // also for an agent that knows one target
 		own.Scrape, own.Port, own.Path = "true", own.Targets[0].Port, own.Targets[0].Path
@@ -151,7 +149,7 @@ func annotateSecurePorts(pod *corev1.Pod) {
 	if proxy == nil {
 		return
 	}
-	for name, variable := range map[string]string{securePortAnnotation: envSecureMerged, secureEnvoyPortAnnotation: envSecureEnvoy} {
+	for name, variable := range map[string]string{model.AnnotationSecurePort: envSecureMerged, model.AnnotationSecureEnvoyPort: envSecureEnvoy} {
 		port := getEnv(proxy.Env, variable)
 		if _, own := pod.Annotations[name]; port != "" && port != "0" && !own {
 			setAnnotations(pod, map[string]string{name: port})

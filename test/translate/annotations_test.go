@@ -40,6 +40,10 @@ var annotationReaders = map[string]string{
 	annotation.SidecarProxyMemory.Name:                        "pilot/inject/funcs.go",
 	annotation.SidecarProxyMemoryLimit.Name:                   "pilot/inject/funcs.go",
 	annotation.SidecarRewriteAppHTTPProbers.Name:              "pilot/inject/data.go",
+	annotation.SidecarExtraStatTags.Name:                      "agent/bootstrap/stats.go",
+	annotation.SidecarStatsCompression.Name:                   "agent/bootstrap/listener.go",
+	annotation.SidecarStatsEvictionInterval.Name:              "agent/bootstrap/stats.go",
+	annotation.SidecarStatsHistogramBuckets.Name:              "agent/bootstrap/stats.go",
 	annotation.SidecarStatsFlushInterval.Name:                 "agent/bootstrap/stats.go",
 	annotation.SidecarStatsInclusionPrefixes.Name:             "agent/bootstrap/stats.go",
 	annotation.SidecarStatsInclusionRegexps.Name:              "agent/bootstrap/stats.go",
@@ -59,7 +63,10 @@ var annotationReaders = map[string]string{
 	annotation.SidecarTrafficKubevirtInterfaces.Name:          "pilot/inject/funcs.go",
 	annotation.SidecarUserVolume.Name:                         "pilot/inject/files/common.yaml",
 	annotation.SidecarUserVolumeMount.Name:                    "pilot/inject/files/common.yaml",
-	"sidecar.istio.io/capNetBindService":                      "pilot/inject/files/common.yaml",
+	model.AnnotationNetBindService:                            "pilot/inject/files/common.yaml",
+	model.AnnotationScrapeTargets:                             "pilot/inject/prometheus.go",
+	model.AnnotationSecurePort:                                "pilot/inject/prometheus.go",
+	model.AnnotationSecureEnvoyPort:                           "pilot/inject/prometheus.go",
 }
 
 // quietAnnotations act nowhere here, and nothing has to be told of them, each with the reason.
@@ -80,7 +87,7 @@ func annotated(kind, name, value string) []model.Problem {
 
 // TestEveryAnnotationActsOrIsReported sets every annotation of Istio on every kind that may have it.
 func TestEveryAnnotationActsOrIsReported(t *testing.T) {
-	names := []string{"sidecar.istio.io/capNetBindService", "prometheus.istio.io/scrape-targets", "prometheus.istio.io/secure-port"}
+	names := []string{model.AnnotationNetBindService, model.AnnotationScrapeTargets, model.AnnotationSecurePort, model.AnnotationSecureEnvoyPort}
 	for _, a := range annotation.AllResourceAnnotations() {
 		names = append(names, a.Name)
 	}

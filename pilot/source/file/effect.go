@@ -16,10 +16,8 @@ type effects struct {
 	// fields are those that nothing reads, by path. A path begins with the name of a message or type and
 	// goes on with names of fields: it holds wherever that message stands. The end of a path may be a
 	// value, "=VALUE".
-	fields map[string]*unread
-	// annotations that act, by name, and on which kind; others of Istio's with why they do not.
-	annotations       map[string]model.Kind
-	unreadAnnotations map[string]string
+	fields      map[string]*unread
+	annotations map[string]model.Annotation
 }
 
 // unread is a step of the paths.
@@ -29,13 +27,8 @@ type unread struct {
 }
 
 func newEffects() *effects {
-	e := &effects{fields: map[string]*unread{}, annotations: map[string]model.Kind{}, unreadAnnotations: unreadAnnotations()}
-	for _, row := range readAnnotations() {
-		for _, name := range row.names {
-			e.annotations[name] = row.kind
-		}
-	}
-	for _, row := range slices.Concat(unreadFields(), unreadMeshFields()) {
+	e := &effects{fields: map[string]*unread{}, annotations: model.Annotations()}
+	for _, row := range slices.Concat(unreadFields(), unreadMeshFields(), unreadConnectionFields()) {
 		root, rest, _ := strings.Cut(row.path, ".")
 		at := e.fields[root]
 		if at == nil {

@@ -105,25 +105,29 @@ func unreadMeshFields() []unreadField {
 		{"ProxyConfig.discoveryRefreshDelay", "it has no effect in Istio either"},
 		{"ProxyConfig.zipkinAddress", tracing},
 		{"ProxyConfig.tracing", tracing},
-		{"ProxyConfig.statsdUdpAddress", "proxies do not send statistics, they serve them"},
-		{"ProxyConfig.envoyMetricsServiceAddress", "proxies do not send statistics, they serve them"},
-		{"ProxyConfig.envoyMetricsService", "proxies do not send statistics, they serve them"},
 		{"ProxyConfig.envoyAccessLogService", "the access log service is not translated; use accessLogFile"},
 		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
-		{"ProxyConfig.customConfigFile", "the bootstrap is made by the agent; use sidecar.istio.io/bootstrapOverride"},
-		{"ProxyConfig.proxyBootstrapTemplatePath", "the bootstrap is made by the agent; use sidecar.istio.io/bootstrapOverride"},
 		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
 		{"ProxyConfig.sds", "it has no effect in Istio either; secrets are served by the agent"},
-		{"ProxyConfig.runtimeValues", "Envoy's runtime is not set"},
 		{"ProxyConfig.gatewayTopology", "gateways trust no proxy before them"},
 		{"ProxyConfig.meshId", "it is the trust domain"},
 		{"ProxyConfig.readinessProbe", "the agent's own probe is used"},
 		{"ProxyConfig.caCertificatesPem", "only the mesh's own root is trusted"},
 		{"ProxyConfig.privateKeyProvider", "keys are held by Envoy itself"},
 		{"ProxyConfig.proxyHeaders", "headers are Envoy's defaults"},
-		{"ProxyConfig.fileFlushInterval", "logs are flushed as Envoy does by default"},
-		{"ProxyConfig.fileFlushMinSizeKb", "logs are flushed as Envoy does by default"},
-		{"ProxyConfig.statsCompression", "statistics are served as the caller asks for them"},
-		{"ProxyConfig.connectionSettings", "connections have the limits of Envoy's defaults"},
 	}
+}
+
+// unreadConnectionFields are those of a ProxyConfig's connection settings: the agent reads one of them.
+func unreadConnectionFields() []unreadField {
+	var out []unreadField
+	for _, name := range []string{
+		"profile", "listenerConnectionLimit", "httpDrainTimeout", "httpMaxConnectionDuration", "httpMaxStreamDuration",
+		"httpRequestHeadersTimeout", "listenerPerConnectionBufferLimitBytes", "clusterPerConnectionBufferLimitBytes",
+		"httpIdleTimeout", "httpRequestTimeout", "httpStreamIdleTimeout", "httpMaxConcurrentStreams", "http2InitialStreamWindowSize",
+		"http2InitialConnectionWindowSize", "httpHeadersWithUnderscoresAction", "httpMergeSlashes", "httpPathWithEscapedSlashesAction",
+	} {
+		out = append(out, unreadField{"ProxyConfig.connectionSettings." + name, "connections have the same limits at all proxies, but for globalDownstreamConnectionLimit"})
+	}
+	return out
 }

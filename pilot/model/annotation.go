@@ -1,0 +1,97 @@
+package model
+
+import "istio.io/api/annotation"
+
+// The annotations of Prometheus' kind that Istio reads and that its API has no name for.
+const (
+	AnnotationScrapeTargets   = "prometheus.istio.io/scrape-targets"
+	AnnotationSecurePort      = "prometheus.istio.io/secure-port"
+	AnnotationSecureEnvoyPort = "prometheus.istio.io/secure-envoy-port"
+	// AnnotationNetBindService lets a proxy listen on ports below 1024.
+	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
+)
+
+// Annotation tells what an annotation for a mesh does.
+type Annotation struct {
+	// Kind is the kind of object that it acts on, "" for all.
+	Kind Kind
+	// Why is why it acts nowhere, "" where it acts.
+	Why string
+}
+
+// Annotations gives all annotations for a mesh that are known, by name. The source of files tells users of
+// those without effect, and the injection checks those of pods.
+func Annotations() map[string]Annotation {
+	out := map[string]Annotation{
+		annotation.NetworkingExportTo.Name: {Kind: KindService},
+		// It speaks to the analysis, which takes every object.
+		annotation.GalleyAnalyzeSuppress.Name: {},
+		// The injection notes it.
+		annotation.IoIstioRev.Name: {Kind: KindPod},
+	}
+	for _, name := range podAnnotations() {
+		out[name] = Annotation{Kind: KindPod}
+	}
+	for name, why := range unreadAnnotations() {
+		out[name] = Annotation{Why: why}
+	}
+	return out
+}
+
+// podAnnotations are those by which a pod changes its proxy.
+func podAnnotations() []string {
+	return []string{
+		annotation.InjectTemplates.Name, annotation.IoIstioRerouteVirtualInterfaces.Name, annotation.PrometheusMergeMetrics.Name,
+		annotation.ProxyConfig.Name, annotation.ProxyOverrides.Name, annotation.SidecarAgentLogLevel.Name,
+		annotation.SidecarBootstrapOverride.Name, annotation.SidecarComponentLogLevel.Name, annotation.SidecarDiscoveryAddress.Name,
+		annotation.SidecarExtraStatTags.Name, annotation.SidecarInject.Name, annotation.SidecarInterceptionMode.Name,
+		annotation.SidecarLogLevel.Name, annotation.SidecarNativeSidecar.Name, annotation.SidecarProxyCPU.Name,
+		annotation.SidecarProxyCPULimit.Name, annotation.SidecarProxyImage.Name, annotation.SidecarProxyImageType.Name,
+		annotation.SidecarProxyMemory.Name, annotation.SidecarProxyMemoryLimit.Name, annotation.SidecarRewriteAppHTTPProbers.Name,
+		annotation.SidecarStatsCompression.Name, annotation.SidecarStatsEvictionInterval.Name,
+		annotation.SidecarStatsFlushInterval.Name, annotation.SidecarStatsHistogramBuckets.Name,
+		annotation.SidecarStatsInclusionPrefixes.Name, annotation.SidecarStatsInclusionRegexps.Name,
+		annotation.SidecarStatsInclusionSuffixes.Name, annotation.SidecarStatus.Name, annotation.SidecarStatusPort.Name,
+		annotation.SidecarStatusReadinessFailureThreshold.Name, annotation.SidecarStatusReadinessInitialDelaySeconds.Name,
+		annotation.SidecarStatusReadinessPeriodSeconds.Name, annotation.SidecarTrafficExcludeInboundPorts.Name,
+		annotation.SidecarTrafficExcludeInterfaces.Name, annotation.SidecarTrafficExcludeOutboundIPRanges.Name,
+		annotation.SidecarTrafficExcludeOutboundPorts.Name, annotation.SidecarTrafficIncludeInboundPorts.Name,
+		annotation.SidecarTrafficIncludeOutboundIPRanges.Name, annotation.SidecarTrafficIncludeOutboundPorts.Name,
+		annotation.SidecarTrafficKubevirtInterfaces.Name, annotation.SidecarUserVolume.Name, annotation.SidecarUserVolumeMount.Name,
+		AnnotationNetBindService, AnnotationScrapeTargets, AnnotationSecurePort, AnnotationSecureEnvoyPort,
+	}
+}
+
+// unreadAnnotations are annotations of Istio that nothing reads, each with why.
+func unreadAnnotations() map[string]string {
+	const (
+		ambient    = "ambient mode is not translated"
+		gatewayAPI = "the Gateway API is not translated"
+		entries    = "WorkloadEntry is not translated"
+		accounts   = "identities follow from the pods behind a Service"
+	)
+	return map[string]string{
+		annotation.AlphaCanonicalServiceAccounts.Name:          accounts,
+		annotation.AlphaKubernetesServiceAccounts.Name:         accounts,
+		annotation.AmbientBypassInboundCapture.Name:            ambient,
+		annotation.AmbientDnsCapture.Name:                      ambient,
+		annotation.AmbientRedirection.Name:                     ambient,
+		annotation.AmbientWaypointInboundBinding.Name:          ambient,
+		annotation.GatewayControllerVersion.Name:               gatewayAPI,
+		annotation.GatewayNameOverride.Name:                    gatewayAPI,
+		annotation.GatewayServiceAccount.Name:                  gatewayAPI,
+		annotation.NetworkingServiceType.Name:                  gatewayAPI,
+		annotation.IoIstioAutoRegistrationGroup.Name:           entries,
+		annotation.IoIstioConnectedAt.Name:                     entries,
+		annotation.IoIstioDisconnectedAt.Name:                  entries,
+		annotation.IoIstioWorkloadController.Name:              entries,
+		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
+		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
+		annotation.IoKubernetesIngressClass.Name:               "Ingress is not translated; use a Gateway and VirtualServices",
+		annotation.NetworkingTrafficDistribution.Name:          "it is not translated; use a DestinationRule with localityLbSetting",
+		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
+		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",
+		annotation.TopologyControlPlaneClusters.Name:           "there is one cluster",
+		annotation.TrafficNodeSelector.Name:                    "there is one network",
+	}
+}
