@@ -111,7 +111,7 @@ func namespace(name string) *corev1.Namespace {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}},
 	}
 	if name == "default" {
-		n.Labels["istio-injection"] = "enabled"
+		n.Labels[model.LabelInjection] = "enabled"
 	}
 	return n
 }

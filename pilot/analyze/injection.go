@@ -10,12 +10,9 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// labelInjection is the label of a namespace that turns injection on ("enabled") or off.
-const labelInjection = "istio-injection"
-
 // systemNamespaces need no injection.
 func systemNamespaces() []string {
-	return []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage", model.RootNamespace}
+	return append(model.ClusterNamespaces(), model.RootNamespace)
 }
 
 // namespace gives a Namespace of the files, or nil: then nothing is known of its labels.
@@ -31,9 +28,9 @@ func (m *mesh) namespace(name string) *model.Object {
 // injectionLabels finds namespaces that say twice who injects.
 func injectionLabels(m *mesh) {
 	for _, ns := range of[*corev1.Namespace](m, model.KindNamespace) {
-		_, injection := ns.Labels[labelInjection]
+		_, injection := ns.Labels[model.LabelInjection]
 		if _, revision := ns.Labels[label.IoIstioRev.Name]; injection && revision {
-			m.report(ns.Object, "metadata.labels", severalLabels, Warning, "has both labels %s and %s, and the former counts; remove one of them", labelInjection, label.IoIstioRev.Name)
+			m.report(ns.Object, "metadata.labels", severalLabels, Warning, "has both labels %s and %s, and the former counts; remove one of them", model.LabelInjection, label.IoIstioRev.Name)
 		}
 	}
 }
@@ -43,7 +40,7 @@ func injects(ns *model.Object, w *workload) bool {
 	if v := w.injectLabel(); v == "false" {
 		return false
 	}
-	injection, hasInjection := ns.Labels[labelInjection]
+	injection, hasInjection := ns.Labels[model.LabelInjection]
 	_, hasRevision := ns.Labels[label.IoIstioRev.Name]
 	_, podRevision := w.meta.Labels[label.IoIstioRev.Name]
 	switch {
@@ -58,21 +55,21 @@ func injects(ns *model.Object, w *workload) bool {
 // unlabelledNamespaces finds namespaces that say nothing of injection and have pods without a proxy.
 func unlabelledNamespaces(m *mesh) {
 	for _, ns := range of[*corev1.Namespace](m, model.KindNamespace) {
-		_, injection := ns.Labels[labelInjection]
+		_, injection := ns.Labels[model.LabelInjection]
 		_, revision := ns.Labels[label.IoIstioRev.Name]
 		if injection || revision || slices.Contains(systemNamespaces(), ns.Name) {
 			continue
 		}
 		for _, w := range m.selected(ns.Name, nil) {
 			if w.injectLabel() == "" && !w.hasProxy() && !injects(ns.Object, w) {
-				m.report(ns.Object, "metadata.labels", notInjected, Info, "its pods, as those of %s, get no sidecar; label it %s=enabled, or %s=disabled to say that none is wanted", w, labelInjection, labelInjection)
+				m.report(ns.Object, "metadata.labels", notInjected, Info, "its pods, as those of %s, get no sidecar; label it %s=enabled, or %s=disabled to say that none is wanted", w, model.LabelInjection, model.LabelInjection)
 				break
 			}
 		}
 	}
 	for _, w := range m.workloads { // what stands there as a Pod is what a cluster was asked for
 		ns := m.namespace(w.object.Namespace)
-		if ns != nil && w.object.Kind == model.KindPod && ns.Labels[labelInjection] == "enabled" && w.injectLabel() != "false" && !w.hasProxy() && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
+		if ns != nil && w.object.Kind == model.KindPod && ns.Labels[model.LabelInjection] == "enabled" && w.injectLabel() != "false" && !w.hasProxy() && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
 			m.report(w.object, "", missingProxy, Warning, "the pod runs without a sidecar though its namespace asks for one; create it anew")
 		}
 	}
@@ -83,7 +80,7 @@ func autoImages(m *mesh) {
 	for _, w := range m.workloads {
 		ns := m.namespace(w.object.Namespace)
 		for i, c := range w.spec.Containers {
-			if c.Name != proxyContainer || c.Image != "auto" || ns == nil || injects(ns, w) {
+			if c.Name != model.ProxyContainer || c.Image != "auto" || ns == nil || injects(ns, w) {
 				continue
 			}
 			code, level := autoImageInDeployment, Warning
@@ -113,7 +110,7 @@ func reservedUser(m *mesh) {
 			m.report(w.object, w.specField()+".securityContext.runAsUser", reservedUID, Warning, "user %d is the proxy's own, so the application's traffic goes around the proxy; use another one", proxyUser)
 		}
 		for i, c := range w.spec.Containers {
-			if s := c.SecurityContext; c.Name != proxyContainer && s != nil && s.RunAsUser != nil && *s.RunAsUser == proxyUser {
+			if s := c.SecurityContext; c.Name != model.ProxyContainer && s != nil && s.RunAsUser != nil && *s.RunAsUser == proxyUser {
 				m.report(w.object, fmt.Sprintf("%s.containers[%d].securityContext.runAsUser", w.specField(), i), reservedUID, Warning, "user %d is the proxy's own, so the application's traffic goes around the proxy; use another one", proxyUser)
 			}
 		}

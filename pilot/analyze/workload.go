@@ -96,7 +96,7 @@ func (w *workload) proxy() model.ProxyType {
 		return model.RouterProxy
 	}
 	for _, c := range slices.Concat(w.spec.Containers, w.spec.InitContainers) {
-		if c.Name == proxyContainer && slices.Contains(c.Args, string(model.RouterProxy)) {
+		if c.Name == model.ProxyContainer && slices.Contains(c.Args, string(model.RouterProxy)) {
 			return model.RouterProxy
 		}
 	}
@@ -106,19 +106,14 @@ func (w *workload) proxy() model.ProxyType {
 	return model.SidecarProxy
 }
 
-const proxyContainer = "istio-proxy"
-
 // injectLabel gives what the pod says about injection, "" for nothing.
 func (w *workload) injectLabel() string {
-	if v, ok := w.meta.Labels[label.SidecarInject.Name]; ok {
-		return v
-	}
-	return w.meta.Annotations[annotation.SidecarInject.Name]
+	return model.PodInjection(w.meta.Labels, w.meta.Annotations)
 }
 
 // hasProxy tells whether the pod comes with a proxy in it.
 func (w *workload) hasProxy() bool {
-	return slices.ContainsFunc(slices.Concat(w.spec.Containers, w.spec.InitContainers), func(c corev1.Container) bool { return c.Name == proxyContainer })
+	return slices.ContainsFunc(slices.Concat(w.spec.Containers, w.spec.InitContainers), func(c corev1.Container) bool { return c.Name == model.ProxyContainer })
 }
 
 // selected gives the workloads of a namespace, "" for all namespaces, that a selector matches.

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // defaultStatusPort is the agent's where nothing says otherwise.
@@ -137,7 +139,7 @@ func (d *templateData) images(s *settings, annotations map[string]string) {
 // spares that one.
 func (d *templateData) proxyUser(pod *corev1.Pod) {
 	for _, c := range allContainers(pod) {
-		if c.Name != ProxyContainer || c.SecurityContext == nil {
+		if c.Name != model.ProxyContainer || c.SecurityContext == nil {
 			continue
 		}
 		if c.SecurityContext.RunAsUser != nil {
@@ -239,7 +241,7 @@ func allContainers(pod *corev1.Pod) []*corev1.Container {
 // findProxy gives the proxy's container, or nil.
 func findProxy(pod *corev1.Pod) *corev1.Container {
 	for _, c := range allContainers(pod) {
-		if c.Name == ProxyContainer {
+		if c.Name == model.ProxyContainer {
 			return c
 		}
 	}

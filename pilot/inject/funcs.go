@@ -19,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // functions are what templates may call: sprig without its access to environment, clock and
@@ -145,7 +147,7 @@ func includeInboundPorts(containers []corev1.Container) string {
 }
 
 func applicationPorts(containers []corev1.Container) string {
-	return includeInboundPorts(slices.DeleteFunc(slices.Clone(containers), func(c corev1.Container) bool { return c.Name == ProxyContainer }))
+	return includeInboundPorts(slices.DeleteFunc(slices.Clone(containers), func(c corev1.Container) bool { return c.Name == model.ProxyContainer }))
 }
 
 func virtualInterfaces(meta metav1.ObjectMeta) string {
@@ -186,7 +188,7 @@ func podPorts(spec corev1.PodSpec) (string, error) {
 func appContainers(spec corev1.PodSpec) []string {
 	var out []string
 	for _, c := range spec.Containers {
-		if c.Name != ProxyContainer {
+		if c.Name != model.ProxyContainer {
 			out = append(out, c.Name)
 		}
 	}

@@ -20,8 +20,7 @@ import (
 
 // The containers that templates give a pod.
 const (
-	ProxyContainer = "istio-proxy"
-	InitContainer  = "istio-init"
+	InitContainer = "istio-init"
 
 	// Istio's templates have two more: one that looks whether a CNI plugin did the work of InitContainer,
 	// and has to be the first, and one that lets the proxy's memory be dumped.
@@ -206,13 +205,13 @@ func setAnnotations(pod *corev1.Pod, annotations map[string]string) {
 // container, runs before the pod's own init containers, so that these have the network; otherwise the
 // network is redirected last, when only the proxy is left to start.
 func reorder(pod, original *corev1.Pod, data *templateData) {
-	native := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == ProxyContainer })
+	native := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == model.ProxyContainer })
 	const first, last = -4, 1 << 30
 	rank := func(name string, init bool, own []corev1.Container) int {
 		switch {
-		case name == ProxyContainer && !init && !data.Hold:
+		case name == model.ProxyContainer && !init && !data.Hold:
 			return last
-		case name == ProxyContainer:
+		case name == model.ProxyContainer:
 			return first + 2
 		case name == validationContainer && init:
 			return first + 1

@@ -214,7 +214,7 @@ func TestRequired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range ignoredNamespaces {
+	for _, name := range model.ClusterNamespaces() {
 		ns := &corev1.Namespace{}
 		ns.Name, ns.Labels = name, enabled
 		if _, injected, err := in.Pod(&corev1.Pod{}, ns, Owner{}); injected || err != nil {

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // envProbers is the variable by which the agent knows the application's own probes.
@@ -120,7 +122,7 @@ func (in *Injector) rewriteProbes(pod *corev1.Pod, data *templateData) error {
 	probers := map[string]prober{}
 	var rewritten []*corev1.HTTPGetAction
 	for _, c := range allContainers(pod) {
-		if c.Name == ProxyContainer {
+		if c.Name == model.ProxyContainer {
 			continue
 		}
 		for _, h := range handlers(c) {
@@ -163,7 +165,7 @@ func restoreProbes(pod *corev1.Pod, env []corev1.EnvVar) error {
 	}
 	probers := map[string]prober{}
 	if err := json.Unmarshal([]byte(text), &probers); err != nil {
-		return fmt.Errorf("container %s: %s of an earlier injection: %w", ProxyContainer, envProbers, err)
+		return fmt.Errorf("container %s: %s of an earlier injection: %w", model.ProxyContainer, envProbers, err)
 	}
 	for _, c := range allContainers(pod) {
 		for _, h := range handlers(c) {

@@ -165,7 +165,7 @@ func restorePrometheus(pod *corev1.Pod, env []corev1.EnvVar) error {
 	var own scrape
 	if text := getEnv(env, envPrometheus); text != "" {
 		if err := json.Unmarshal([]byte(text), &own); err != nil {
-			return fmt.Errorf("container %s: %s of an earlier injection: %w", ProxyContainer, envPrometheus, err)
+			return fmt.Errorf("container %s: %s of an earlier injection: %w", model.ProxyContainer, envPrometheus, err)
 		}
 	}
 	if len(own.Targets) > 0 { // these come from another annotation, which is still there

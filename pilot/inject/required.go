@@ -3,17 +3,12 @@ package inject
 import (
 	"slices"
 
-	"istio.io/api/annotation"
 	"istio.io/api/label"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
-
-// labelNamespaceInjection turns injection on ("enabled") or off for a namespace.
-const labelNamespaceInjection = "istio-injection"
-
-// ignoredNamespaces hold what the cluster itself needs in order to run the mesh.
-var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
 // required decides whether a pod gets a proxy. What is said nearer to the pod wins, except
 // that a namespace may keep its pods out altogether.
@@ -23,14 +18,14 @@ func (in *Injector) required(pod *corev1.Pod, ns *corev1.Namespace) bool {
 		namespace = ns.Name
 	}
 	switch {
-	case pod.Spec.HostNetwork, slices.Contains(ignoredNamespaces, namespace):
+	case pod.Spec.HostNetwork, slices.Contains(model.ClusterNamespaces(), namespace):
 		// Redirecting the node's own network would cut the node off.
 		return false
 	case ns != nil && !in.selected(pod, ns):
 		return false
 	}
-	if said, ok := said(pod); ok {
-		return said
+	if said := model.PodInjection(pod.Labels, pod.Annotations); said == "true" || said == "false" {
+		return said == "true"
 	}
 	set := labels.Set(pod.Labels)
 	matches := func(s labels.Selector) bool { return s.Matches(set) }
@@ -43,21 +38,11 @@ func (in *Injector) required(pod *corev1.Pod, ns *corev1.Namespace) bool {
 	return in.config.Policy == "enabled"
 }
 
-// said gives what the pod's label says, or its annotation if there is no such label. Any other
-// value than true and false says nothing.
-func said(pod *corev1.Pod) (value, ok bool) {
-	text, has := pod.Labels[label.SidecarInject.Name]
-	if !has {
-		text = pod.Annotations[annotation.SidecarInject.Name]
-	}
-	return text == "true", text == "true" || text == "false"
-}
-
 // selected tells whether this revision is asked at all, as the selectors of the admission
 // webhooks do: the namespace's injection label, then its revision, then the pod's.
 func (in *Injector) selected(pod *corev1.Pod, ns *corev1.Namespace) bool {
 	isDefault := in.revision == DefaultRevision
-	injection, hasInjection := ns.Labels[labelNamespaceInjection]
+	injection, hasInjection := ns.Labels[model.LabelInjection]
 	nsRevision, hasNsRevision := ns.Labels[label.IoIstioRev.Name]
 	podRevision, hasPodRevision := pod.Labels[label.IoIstioRev.Name]
 	podInject := pod.Labels[label.SidecarInject.Name]
