@@ -3,16 +3,14 @@ package localnode_test
 import (
 	"bytes"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/test/stranger"
 )
 
 // testStrangers takes every path of the mesh's directory, which a stranger could guess or read from
@@ -33,40 +31,9 @@ func testStrangers(t *testing.T, m *mesh) {
 	if err != nil || len(shims) == 0 {
 		t.Fatalf("no shims: %v", err)
 	}
-	for _, p := range asStranger(append(paths, shims...)) {
+	for _, p := range stranger.Reaches(append(paths, shims...)) {
 		t.Errorf("another user reaches %s", p)
 	}
-}
-
-// asStranger gives those of the paths that user 65534 may read, list, or connect to.
-func asStranger(paths []string) []string {
-	reached := make(chan []string)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		_, _, _ = syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, 0, 0)
-		if err := syscall.Setfsgid(65534); err != nil {
-			reached <- []string{err.Error()}
-			return
-		}
-		if err := syscall.Setfsuid(65534); err != nil {
-			reached <- []string{err.Error()}
-			return
-		}
-		var open []string
-		for _, p := range paths {
-			fd, err := syscall.Open(p, syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
-			if err == nil {
-				_ = syscall.Close(fd)
-			} else if conn, dialErr := net.Dial("unix", p); dialErr == nil {
-				err = conn.Close()
-			}
-			if err == nil {
-				open = append(open, p)
-			}
-		}
-		reached <- open
-	}()
-	return <-reached
 }
 
 const hostilePods = `

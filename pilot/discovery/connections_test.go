@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -164,16 +163,7 @@ func TestFloodOfSilentConnectionsIsBounded(t *testing.T) {
 	cfg := testConfig(t, dir)
 	p := newPlane(cfg)
 	p.connections.maxProven = 40 // all ports of the test are of loopback
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("ended by %v", err)
-		}
-		http.DefaultClient.CloseIdleConnections()
-	}()
+	serve(t, p.run)
 	envoytest.Eventually(t, "serving", p.serving.Load)
 	for _, addr := range []string{cfg.GRPCAddr, cfg.SecureGRPCAddr, cfg.HTTPAddr, cfg.MonitoringAddr} {
 		began, ended := time.Now(), dialAll(t, addr, 100)

@@ -94,16 +94,7 @@ func TestIstioctlAsksOverADS(t *testing.T) {
 	cfg := testConfig(t, dir)
 	token := tokens(t, keys)
 	cfg.TokenJWKS, cfg.CADir = filepath.Join(keys, "jwks.json"), t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- Run(ctx, cfg) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("ended by %v", err)
-		}
-		http.DefaultClient.CloseIdleConnections()
-	}()
+	ctx := serve(t, func(ctx context.Context) error { return Run(ctx, cfg) })
 	envoytest.Eventually(t, "ready", func() bool {
 		code, _ := get(t, "http://"+cfg.HTTPAddr+"/ready")
 		return code == http.StatusOK

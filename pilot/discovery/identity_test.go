@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -95,15 +94,7 @@ func TestDebugPagesTakeTheProofsOfGRPC(t *testing.T) {
 	if got := ask(token("istio-system"), nil, "/debug/syncz"); got != http.StatusUnauthorized {
 		t.Errorf("before anyone can be known: %d", got)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("ended by %v", err)
-		}
-	}()
+	serve(t, p.run)
 	envoytest.Eventually(t, "serving", p.serving.Load)
 	ours, err := ca.New(ca.Options{Dir: cfg.CADir, TrustDomain: "cluster.local"})
 	if err != nil {

@@ -35,15 +35,7 @@ func running(t *testing.T, change func(*plane)) *plane {
 	if change != nil {
 		change(p)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("ended by %v", err)
-		}
-	})
+	serve(t, p.run)
 	envoytest.Eventually(t, "serving", p.serving.Load)
 	return p
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,16 +128,7 @@ func TestMetricsThatDashboardsRead(t *testing.T) {
 	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+routed+pod)
 	cfg := testConfig(t, dir)
 	p := newPlane(cfg)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("ended by %v", err)
-		}
-		http.DefaultClient.CloseIdleConnections()
-	}()
+	ctx := serve(t, p.run)
 	envoytest.Eventually(t, "serving", p.serving.Load)
 	client := connect(t, ctx, cfg.GRPCAddr)
 	client.receive("")

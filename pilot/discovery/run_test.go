@@ -62,20 +62,27 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-func TestFromDirectoryToProxy(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+pod)
-	cfg := testConfig(t, dir)
+// serve runs a control plane until the test ends, which it does without an error.
+func serve(t *testing.T, run func(context.Context) error) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Run(ctx, cfg) }()
-	defer func() {
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("ended by %v", err)
 		}
 		http.DefaultClient.CloseIdleConnections()
-	}()
+	})
+	return ctx
+}
+
+func TestFromDirectoryToProxy(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", fmt.Sprintf(service, "first", 1)+pod)
+	cfg := testConfig(t, dir)
+	ctx := serve(t, func(ctx context.Context) error { return Run(ctx, cfg) })
 	envoytest.Eventually(t, "ready", func() bool {
 		code, _ := get(t, "http://"+cfg.HTTPAddr+"/ready")
 		return code == http.StatusOK

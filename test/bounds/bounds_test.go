@@ -15,8 +15,6 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -87,12 +85,12 @@ func (a *asker) add(o *model.Object, of string) {
 		for _, e := range built.ByType["endpoints"] {
 			a.resource(e.Body, of)
 		}
-		routes := map[string]*routev3.RouteConfiguration{}
-		for _, r := range built.ByType["routes"] {
-			routes[r.Name] = r.Body.(*routev3.RouteConfiguration)
+		listeners, err := translate.Inlined(built)
+		if err != nil {
+			a.t.Fatal(err)
 		}
-		for _, l := range built.ByType["listeners"] {
-			a.resource(a.inline(l.Body.(*listenerv3.Listener), routes), of)
+		for _, l := range listeners {
+			a.resource(l, of)
 		}
 	}
 }
@@ -133,34 +131,6 @@ func (a *asker) resource(m proto.Message, of string) {
 		c.body = envoy.Any(m)
 	}
 	a.found = append(a.found, c)
-}
-
-// inline puts the route configurations into a copy of their listener.
-func (a *asker) inline(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration) *listenerv3.Listener {
-	l = proto.Clone(l).(*listenerv3.Listener)
-	for _, chain := range append(slices.Clone(l.FilterChains), l.DefaultFilterChain) {
-		for _, f := range chain.GetFilters() {
-			m := &hcm.HttpConnectionManager{}
-			if !f.GetTypedConfig().MessageIs(m) {
-				continue
-			}
-			if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
-				a.t.Fatal(err)
-			}
-			if name := m.GetRds().GetRouteConfigName(); name != "" {
-				if routes[name] == nil {
-					a.t.Fatalf("nobody makes the routes %s", name)
-				}
-				m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: routes[name]}
-			}
-			packed, err := anypb.New(m)
-			if err != nil { // resource reports it
-				packed = &anypb.Any{TypeUrl: f.GetTypedConfig().GetTypeUrl(), Value: []byte(err.Error())}
-			}
-			f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
-		}
-	}
-	return l
 }
 
 // What validation takes is taken by a real Envoy, whatever value stands in whatever field.

@@ -3,20 +3,18 @@ package e2e
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/test/stranger"
 )
 
 // victim is a process of a mesh that is to be killed.
@@ -174,32 +172,7 @@ func assertStrangersReachNothing(t *testing.T, m *mesh) {
 			t.Errorf("the mesh has no %s, so nothing was tried", must)
 		}
 	}
-	reached := make(chan []string)
-	go func() { reached <- reachedAsStranger(paths) }()
-	for _, p := range <-reached {
+	for _, p := range stranger.Reaches(paths) {
 		t.Errorf("another user reaches %s", p)
 	}
-}
-
-// reachedAsStranger gives those of the paths that user 65534 may read, list or connect to. It
-// ends its thread.
-func reachedAsStranger(paths []string) []string {
-	runtime.LockOSThread() // and never unlocked
-	_, _, _ = syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, 0, 0)
-	if err := cmp.Or(syscall.Setfsgid(65534), syscall.Setfsuid(65534)); err != nil {
-		return []string{err.Error()}
-	}
-	var open []string
-	for _, p := range paths {
-		fd, err := syscall.Open(p, syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
-		if err == nil {
-			_ = syscall.Close(fd)
-		} else if conn, dialErr := net.Dial("unix", p); dialErr == nil {
-			err = conn.Close()
-		}
-		if err == nil {
-			open = append(open, p)
-		}
-	}
-	return open
 }

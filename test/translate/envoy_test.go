@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,48 +20,18 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
-// inlined gives the listeners with their route configurations inside, so that an Envoy without a
-// control plane checks and serves both.
 func inlined(t *testing.T, res Resources) []*listenerv3.Listener {
 	t.Helper()
-	routes := map[string]*routev3.RouteConfiguration{}
-	for _, r := range res.ByType["routes"] {
-		routes[r.Name] = r.Body.(*routev3.RouteConfiguration)
-	}
-	var out []*listenerv3.Listener
-	for _, r := range res.ByType["listeners"] {
-		l := proto.Clone(r.Body).(*listenerv3.Listener)
-		for _, chain := range append(slices.Clone(l.FilterChains), l.DefaultFilterChain) {
-			for _, f := range chain.GetFilters() {
-				m := &hcm.HttpConnectionManager{}
-				if !f.GetTypedConfig().MessageIs(m) {
-					continue
-				}
-				if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
-					t.Fatal(err)
-				}
-				if name := m.GetRds().GetRouteConfigName(); name != "" {
-					rc := routes[name]
-					if rc == nil {
-						t.Fatalf("listener %s wants routes %q, which nobody makes", l.Name, name)
-					}
-					m.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: rc}
-				}
-				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: envoy.Any(m)}
-			}
-		}
-		out = append(out, l)
+	out, err := Inlined(res)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }

@@ -1,0 +1,27 @@
+package model
+
+import (
+	"istio.io/api/annotation"
+	"istio.io/api/label"
+)
+
+const (
+	// ProxyContainer is the container of a pod that holds its proxy.
+	ProxyContainer = "istio-proxy"
+	// LabelInjection turns injection on ("enabled") or off for a namespace.
+	LabelInjection = "istio-injection"
+)
+
+// ClusterNamespaces hold what a cluster itself needs in order to run a mesh. Nothing is injected there.
+func ClusterNamespaces() []string {
+	return []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
+}
+
+// PodInjection gives what a pod's label says about its injection, or its annotation if there is no such
+// label. Any other value than "true" and "false" says nothing.
+func PodInjection(labels, annotations map[string]string) string {
+	if text, ok := labels[label.SidecarInject.Name]; ok {
+		return text
+	}
+	return annotations[annotation.SidecarInject.Name]
+}
