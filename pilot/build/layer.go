@@ -87,12 +87,13 @@ func (l *layer) make() {
 
 // begin forgets what the last update did.
 func (l *layer) begin() {
-	l.changed, l.noted, l.renamed, l.relocated, l.computed = false, false, false, false, 0
+	l.changed, l.noted, l.renamed, l.computed = false, false, false, 0
+	l.regrouped, l.relocated = false, nil
 }
 
 // news tells whether the last update did anything that the layers above may depend on.
 func (l *layer) news() bool {
-	return l.changed || l.noted || l.renamed || l.relocated || l.computed > 0
+	return l.changed || l.noted || l.renamed || l.regrouped || len(l.relocated) > 0 || l.computed > 0
 }
 
 func (l *layer) update() {
@@ -339,7 +340,7 @@ func (l *layer) compute(u *unit) {
 		}
 	case kindAssignments:
 		if slices.ContainsFunc(l.clustersOf(u.id.Host), isLocal) {
-			l.delocalise()
+			l.relocate(u.id.Host)
 		}
 	case kindVirtualHost:
 		l.routes[u.id.Name].take(u.id.Host, former, next)

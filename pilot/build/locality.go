@@ -15,9 +15,12 @@ import (
 // local is what of a layer's load assignments depends on where the proxy is. It is made for each
 // locality that some class has, not for each class.
 type local struct {
-	clusters  []*ir.Cluster // by name; replaced, never changed
-	moved     bool          // clusters is to be found again
-	relocated bool          // by the present update: the load assignments may differ
+	clusters []*ir.Cluster // by name; replaced, never changed
+	moved    bool          // clusters is to be found again
+
+	// Of the present update:
+	regrouped bool                // clusters is another list
+	relocated map[string]struct{} // hosts whose load assignments may differ
 
 	mu         sync.Mutex // guards byLocality while classes are built concurrently
 	byLocality map[model.Locality]*localised
@@ -25,15 +28,37 @@ type local struct {
 
 // localised are the load assignments for a locality.
 type localised struct {
-	over []resource.Entry // of the local clusters
-	set  *resource.Set    // all of them; nil if it is to be made again
+	made map[*ir.Cluster]*resource.Resource // of the local clusters, nil for one that is forbidden
+	set  *resource.Set                      // all of them; nil if it is to be put together again
 }
 
-// findLocal finds the local clusters, where they may be others.
+// findLocal finds the local clusters, where they may be others, and forgets of their load assignments
+// what may differ.
 func (l *layer) findLocal() {
-	if l.top || !l.moved && (l.below == nil || !l.below.relocated && !l.cover.stale[resource.Clusters]) {
+	if l.top {
 		return
 	}
+	if l.below != nil {
+		for host := range l.below.relocated {
+			l.relocate(host)
+		}
+	}
+	if l.moved || l.below != nil && (l.below.regrouped || l.cover.stale[resource.Clusters]) {
+		l.regroup()
+	}
+	if !l.regrouped && len(l.relocated) == 0 {
+		return
+	}
+	l.changed = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, at := range l.byLocality {
+		at.forget(l.relocated, l.clusters)
+	}
+}
+
+// regroup finds the local clusters: those of the layer's own units, and of those below that count.
+func (l *layer) regroup() {
 	l.moved = false
 	var next []*ir.Cluster
 	for id, u := range l.units {
@@ -56,20 +81,29 @@ func (l *layer) findLocal() {
 		}
 	}
 	slices.SortFunc(next, func(a, b *ir.Cluster) int { return strings.Compare(a.Name, b.Name) })
-	if !slices.Equal(l.clusters, next) {
-		l.delocalise()
-	}
-	if l.clusters = next; l.below != nil && l.below.relocated && len(next) > 0 {
-		l.delocalise()
-	}
+	l.regrouped = !slices.Equal(l.clusters, next)
+	l.clusters = next
 }
 
-// delocalise forgets the load assignments that depend on locality.
-func (l *layer) delocalise() {
-	l.changed, l.relocated = true, true
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.byLocality = nil
+// relocate notes that the load assignments of a host may differ.
+func (l *layer) relocate(host string) {
+	if l.relocated == nil {
+		l.relocated = map[string]struct{}{}
+	}
+	l.relocated[host] = struct{}{}
+}
+
+// forget drops the load assignments of some hosts, and of clusters that there are no more.
+func (at *localised) forget(hosts map[string]struct{}, clusters []*ir.Cluster) {
+	at.set = nil
+	kept := make(map[*ir.Cluster]*resource.Resource, len(clusters))
+	for _, cl := range clusters {
+		res, made := at.made[cl]
+		if _, stale := hosts[cl.Endpoints.Host]; made && !stale {
+			kept[cl] = res
+		}
+	}
+	at.made = kept
 }
 
 // restack makes the sets for the localities be put together again.
@@ -96,20 +130,26 @@ func (l *layer) endpoints(r store.Reader, c *resolve.Class) *resource.Set {
 		if l.byLocality == nil {
 			l.byLocality = map[model.Locality]*localised{}
 		}
-		at = &localised{over: l.localEntries(r, c)}
+		at = &localised{made: map[*ir.Cluster]*resource.Resource{}}
 		l.byLocality[c.Locality] = at
 	}
 	if at.set == nil {
-		at.set = l.builder.encoder.pool.Cover(resource.Endpoints, l.sets[resource.Endpoints], at.over)
+		at.set = l.builder.encoder.pool.Cover(resource.Endpoints, l.sets[resource.Endpoints], l.localEntries(r, c, at.made))
 	}
 	return at.set
 }
 
-// localEntries gives the load assignments that depend on a class's locality, by name.
-func (l *layer) localEntries(r store.Reader, c *resolve.Class) []resource.Entry {
+// localEntries gives the load assignments that depend on a class's locality, by name, and makes those that
+// are not made yet.
+func (l *layer) localEntries(r store.Reader, c *resolve.Class, made map[*ir.Cluster]*resource.Resource) []resource.Entry {
 	list := make([]resource.Entry, 0, len(l.clusters))
 	for _, cl := range l.clusters {
-		if res, err := l.builder.encoder.assignment(r, c, cl); err == nil {
+		res, known := made[cl]
+		if !known {
+			res, _ = l.builder.encoder.assignment(r, c, cl) // forbidden: its unit tells
+			made[cl] = res
+		}
+		if res != nil {
 			list = append(list, resource.Entry{Name: cl.Name, Resource: res})
 		}
 	}
