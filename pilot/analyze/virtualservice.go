@@ -136,7 +136,7 @@ func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
 
 // exported gives the namespaces that see a VirtualService.
 func (m *mesh) exported(vs object[*networking.VirtualService]) model.Audience {
-	return model.ExportTo(vs.spec.GetExportTo(), m.config.GetDefaultVirtualServiceExportTo(), vs.Namespace)
+	return model.VirtualServiceAudience(m.config, vs.spec, vs.Namespace)
 }
 
 // repeatedMatches finds rules and matches that an earlier rule takes all requests of.

@@ -24,7 +24,7 @@ type Outline interface {
 	Same(id UnitID, other Outline) bool
 	// Compute makes a unit. Everything that it follows from is in the outline or read from the reader.
 	Compute(in Input, id UnitID) Product
-	// Routes gives the names of the route configurations, and Hosts the virtual hosts of one, in the
+	// Routes gives the names of the route configurations, sorted, and Hosts the virtual hosts of one, in the
 	// order in which they stand.
 	Routes() []string
 	Hosts(route string) []string

@@ -82,8 +82,9 @@ func (c *cover) hide(l *layer) {
 			}
 		}
 	}
+	routes := l.outline.Routes() // sorted
 	for name := range l.below.routes {
-		if !slices.Contains(l.outline.Routes(), name) {
+		if _, has := slices.BinarySearch(routes, name); !has {
 			c.hidden[resource.Routes] = append(c.hidden[resource.Routes], name)
 		}
 	}

@@ -8,19 +8,6 @@ type View struct {
 	sets  [resource.NumTypes]*resource.Set
 }
 
-// NewView makes a view of fixed resources.
-func NewView(class string, resources ...*resource.Resource) *View {
-	var byType [resource.NumTypes][]*resource.Resource
-	for _, r := range resources {
-		byType[r.Type] = append(byType[r.Type], r)
-	}
-	v := &View{Class: class}
-	for t := range byType {
-		v.sets[t] = resource.NewSet(byType[t]...)
-	}
-	return v
-}
-
 // Set gives the view's resources of a type.
 func (v *View) Set(t resource.Type) *resource.Set { return v.sets[t] }
 

@@ -195,13 +195,11 @@ func (p *GatewayPlan) bound(r Reader, s *gatewayServer, server int, h *gatewayHo
 			out = append(out, r.BoundVirtualServices(p.class.Namespace, s.name(), rule.host)...)
 		}
 	}
-	rank := func(o *model.Object) int { return audienceOf(r, o).Rank(o.Namespace, p.class.Namespace) }
+	rank := func(o *model.Object) int {
+		return model.VirtualServiceAudience(r.Mesh(), o.Spec.(*networking.VirtualService), o.Namespace).Rank(o.Namespace, p.class.Namespace)
+	}
 	slices.SortFunc(out, func(a, b *model.Object) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), model.Older(a, b)) })
 	return slices.Compact(out)
-}
-
-func audienceOf(r Reader, vs *model.Object) model.Audience {
-	return model.ExportTo(vs.Spec.(*networking.VirtualService).GetExportTo(), r.Mesh().GetDefaultVirtualServiceExportTo(), vs.Namespace)
 }
 
 func last(r *ir.Route) int {

@@ -115,7 +115,7 @@ func offers(gateway *model.Object, namespace, host string) bool {
 // unusedMatches reports the matches for gateways that the VirtualService is not bound to, and, where all
 // its ports are known, for others.
 func (b *bindings) unusedMatches(portsKnown bool) {
-	eachMatch(b.vs.spec, func(field string, m placedMatch) {
+	model.EachMatch(b.vs.spec, func(field string, m model.Match) {
 		for i, g := range m.GetGateways() {
 			if !slices.Contains(b.names, model.GatewayName(g, b.vs.Namespace)) {
 				b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("%s.gateways[%d]", field, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways"))
@@ -125,30 +125,6 @@ func (b *bindings) unusedMatches(portsKnown bool) {
 			b.problems = append(b.problems, danglingReference(b.vs, field+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port)))
 		}
 	})
-}
-
-// placedMatch is what matches of all protocols say of the place.
-type placedMatch interface {
-	GetGateways() []string
-	GetPort() uint32
-}
-
-func eachMatch(vs *networking.VirtualService, visit func(field string, m placedMatch)) {
-	for i, rule := range vs.GetHttp() {
-		for j, m := range rule.GetMatch() {
-			visit(fmt.Sprintf("spec.http[%d].match[%d]", i, j), m)
-		}
-	}
-	for i, rule := range vs.GetTcp() {
-		for j, m := range rule.GetMatch() {
-			visit(fmt.Sprintf("spec.tcp[%d].match[%d]", i, j), m)
-		}
-	}
-	for i, rule := range vs.GetTls() {
-		for j, m := range rule.GetMatch() {
-			visit(fmt.Sprintf("spec.tls[%d].match[%d]", i, j), m)
-		}
-	}
 }
 
 func danglingReference(vs *virtualService, field, message string) model.Problem {

@@ -48,7 +48,8 @@ func (v *view) searches(namespace string) bool {
 }
 
 // virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
-// does, within the scope, and reports what leads nowhere in those that have the very name. Others cover it by a wildcard, which is looked up for itself.
+// does, within the scope, and reports what leads nowhere in those that have the very name. Others cover
+// it by a wildcard, which is looked up for itself.
 func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem) {
 	var out []*virtualService
 	var problems []model.Problem

@@ -79,7 +79,7 @@ func forAudience(a model.Audience, places ...Place) []Place {
 }
 
 func virtualServiceAudience(mesh *meshconfig.MeshConfig, o *model.Object) model.Audience {
-	return model.ExportTo(o.Spec.(*networking.VirtualService).GetExportTo(), mesh.GetDefaultVirtualServiceExportTo(), o.Namespace)
+	return model.VirtualServiceAudience(mesh, o.Spec.(*networking.VirtualService), o.Namespace)
 }
 
 func destinationRuleAudience(s *Settings, o *model.Object) model.Audience {
@@ -133,27 +133,11 @@ func virtualServiceGateways(s *Settings, o *model.Object) []Place {
 // virtualServiceLabels lists a VirtualService by each set of sourceLabels in its matches.
 func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 	sets := map[string]struct{}{}
-	note := func(labels map[string]string) {
-		if len(labels) > 0 {
+	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ string, m model.Match) {
+		if labels := m.GetSourceLabels(); len(labels) > 0 {
 			sets[model.LabelSet(labels)] = struct{}{}
 		}
-	}
-	spec := o.Spec.(*networking.VirtualService)
-	for _, r := range spec.GetHttp() {
-		for _, m := range r.GetMatch() {
-			note(m.GetSourceLabels())
-		}
-	}
-	for _, r := range spec.GetTcp() {
-		for _, m := range r.GetMatch() {
-			note(m.GetSourceLabels())
-		}
-	}
-	for _, r := range spec.GetTls() {
-		for _, m := range r.GetMatch() {
-			note(m.GetSourceLabels())
-		}
-	}
+	})
 	var places []Place
 	for _, set := range slices.Sorted(maps.Keys(sets)) {
 		places = append(places, Place{Name: set})
