@@ -1,0 +1,39 @@
+package model
+
+import (
+	"fmt"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// VirtualServiceAudience tells which namespaces see a VirtualService of a namespace.
+func VirtualServiceAudience(mesh *meshconfig.MeshConfig, vs *networking.VirtualService, namespace string) Audience {
+	return ExportTo(vs.GetExportTo(), mesh.GetDefaultVirtualServiceExportTo(), namespace)
+}
+
+// Match is what the matches of a VirtualService's rules say in all protocols.
+type Match interface {
+	GetGateways() []string
+	GetPort() uint32
+	GetSourceLabels() map[string]string
+}
+
+// EachMatch visits the matches of all rules, each with the path of its field.
+func EachMatch(vs *networking.VirtualService, visit func(field string, m Match)) {
+	for i, rule := range vs.GetHttp() {
+		eachOf("http", i, rule.GetMatch(), visit)
+	}
+	for i, rule := range vs.GetTcp() {
+		eachOf("tcp", i, rule.GetMatch(), visit)
+	}
+	for i, rule := range vs.GetTls() {
+		eachOf("tls", i, rule.GetMatch(), visit)
+	}
+}
+
+func eachOf[M Match](protocol string, rule int, matches []M, visit func(field string, m Match)) {
+	for i, m := range matches {
+		visit(fmt.Sprintf("spec.%s[%d].match[%d]", protocol, rule, i), m)
+	}
+}
