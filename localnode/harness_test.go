@@ -206,6 +206,19 @@ func (m *mesh) exec(pod, container string, cmd ...string) (string, int) {
 	return out.String(), code
 }
 
+// get asks for a URL in a pod. An answer of nothing at all was seen once, on a busy machine, where what ran was well:
+// the containerd client lost the output. So it is asked again.
+func (m *mesh) get(pod, url string) (string, int) {
+	m.t.Helper()
+	for {
+		out, code := m.exec(pod, "", "get", url)
+		if out != "" || code != 0 || m.t.Context().Err() != nil {
+			return strings.TrimSpace(out), code
+		}
+		m.t.Logf("exec in %s gave nothing", pod)
+	}
+}
+
 func get(url string) (string, error) {
 	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(url)

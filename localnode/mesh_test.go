@@ -113,7 +113,7 @@ func testNames(t *testing.T, m *mesh) {
 		t.Errorf("web resolves to %s", out)
 	}
 	for _, host := range []string{"web:8000", "web.default.svc.cluster.local:8000", "web-headless"} {
-		if out, code := m.exec("client", "", "get", "http://"+host+"/"); code != 0 || !strings.HasPrefix(out, "web-") {
+		if out, code := m.get("client", "http://"+host+"/"); code != 0 || !strings.HasPrefix(out, "web-") {
 			t.Errorf("GET %s: exit code %d: %s", host, code, out)
 		}
 	}
@@ -238,7 +238,7 @@ func TestTwoMeshesSideBySide(t *testing.T) {
 	a := start(t, "lnside-a", img, files)
 	b := start(t, "lnside-b", img, files)
 	for _, m := range []*mesh{a, b} {
-		if out, code := m.exec("client", "", "get", "http://web:8000/"); code != 0 || strings.TrimSpace(out) != m.pod("web").Name {
+		if out, code := m.get("client", "http://web:8000/"); code != 0 || out != m.pod("web").Name {
 			t.Errorf("mesh %s answers %q", m.name, out)
 		}
 	}
@@ -257,8 +257,8 @@ func TestUpAfterKill(t *testing.T) {
 	}
 	_ = killed.Wait() // it was killed
 	m := start(t, "lnagain", img, map[string]string{"pods.yaml": twoPods})
-	if out, code := m.exec("client", "", "get", "http://web:8000/"); code != 0 || strings.TrimSpace(out) != m.pod("web").Name {
-		t.Errorf("the second run answers %q", out)
+	if out, code := m.get("client", "http://web:8000/"); code != 0 || out != m.pod("web").Name {
+		t.Errorf("the second run answers %q, exit code %d", out, code)
 	}
 	if err := m.stop(); err != nil {
 		t.Fatal(err)

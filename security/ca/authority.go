@@ -51,6 +51,10 @@ type Authority struct {
 	chainPEM []string
 	rootPEM  []byte
 	roots    *x509.CertPool
+	// rootCerts are the same roots, and path leads from the signer to one of them.
+	rootCerts, path []*x509.Certificate
+	// plugged tells that the CA is the user's, and not one that was made here.
+	plugged bool
 	// notAfter is the earliest end of any certificate between a leaf and its root, that included.
 	notAfter, rootNotAfter time.Time
 }
@@ -99,12 +103,15 @@ func validTTL(d time.Duration) bool { return d >= time.Second }
 
 // assemble checks that the material belongs together, and prepares what every answer repeats.
 func assemble(opts Options, m material) (*Authority, error) {
-	a := &Authority{opts: opts, key: m.key, signer: m.signer, roots: x509.NewCertPool()}
+	a := &Authority{opts: opts, key: m.key, signer: m.signer, roots: x509.NewCertPool(), rootCerts: m.roots, plugged: m.plugged}
 	if !samePublicKey(m.key.Public(), m.signer.PublicKey) {
 		return nil, errors.New("ca-key.pem does not belong to the CA certificate")
 	}
 	if !m.signer.IsCA || m.signer.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return nil, errors.New("the CA certificate may not sign certificates")
+	}
+	if err := checkKey(m.key.Public()); err != nil {
+		return nil, fmt.Errorf("ca-key.pem: %w", err)
 	}
 	for _, r := range m.roots {
 		a.roots.AddCert(r)
@@ -121,6 +128,12 @@ func assemble(opts Options, m material) (*Authority, error) {
 		return nil, fmt.Errorf("the CA certificate does not lead to a root: %w", err)
 	}
 	path := paths[0]
+	for _, p := range paths { // a signer that is a root itself needs no other
+		if len(p) < len(path) {
+			path = p
+		}
+	}
+	a.path = path
 	a.chain = path[:len(path)-1]
 	a.notAfter = path[0].NotAfter
 	for _, c := range path {
@@ -141,6 +154,17 @@ func assemble(opts Options, m material) (*Authority, error) {
 	a.rootPEM = append(a.rootPEM, certPEM(path[len(path)-1].Raw)...)
 	a.chainPEM = append(a.chainPEM, string(a.rootPEM))
 	return a, nil
+}
+
+// bundle gives the roots as PEM, one an element, first the one that the signer leads to.
+func (a *Authority) bundle() []string {
+	out := []string{string(certPEM(a.path[len(a.path)-1].Raw))}
+	for _, r := range a.rootCerts {
+		if !r.Equal(a.path[len(a.path)-1]) {
+			out = append(out, string(certPEM(r.Raw)))
+		}
+	}
+	return out
 }
 
 // TrustDomain of the mesh.

@@ -29,6 +29,7 @@ type material struct {
 	signer        *x509.Certificate
 	intermediates []*x509.Certificate
 	roots         []*x509.Certificate
+	plugged       bool
 }
 
 // load takes the CA from the directory; a key and a root that are missing are made.
@@ -47,6 +48,7 @@ func load(opts Options) (material, error) {
 }
 
 func loadPlugged(dir string) (m material, err error) {
+	m.plugged = true
 	if m.key, err = readKey(filepath.Join(dir, keyFile)); err != nil {
 		return m, err
 	}
@@ -83,12 +85,14 @@ func loadOrCreate(opts Options) (material, error) {
 		if err != nil {
 			return material{}, err
 		}
-		for _, r := range roots {
-			if samePublicKey(key.Public(), r.PublicKey) {
-				return material{key: key, signer: r, roots: roots}, nil
-			}
+		signer := rootOf(key, roots)
+		if signer == nil {
+			return material{}, fmt.Errorf("%s belongs to no certificate in %s", keyPath, rootPath)
 		}
-		return material{}, fmt.Errorf("%s belongs to no certificate in %s", keyPath, rootPath)
+		if roots, err = withNext(opts, roots); err != nil {
+			return material{}, err
+		}
+		return material{key: key, signer: signer, roots: roots}, nil
 	}
 	var key crypto.Signer
 	var err error
@@ -105,6 +109,34 @@ func loadOrCreate(opts Options) (material, error) {
 		return material{}, err
 	}
 	return m, writeFile(rootPath, certPEM(m.signer.Raw), 0o644)
+}
+
+// rootOf gives the root of a key, the last to end if there are several, or nil.
+func rootOf(key crypto.Signer, roots []*x509.Certificate) (root *x509.Certificate) {
+	for _, r := range roots {
+		if samePublicKey(key.Public(), r.PublicKey) && (root == nil || r.NotAfter.After(root.NotAfter)) {
+			root = r
+		}
+	}
+	return root
+}
+
+// withNext adds the root of the key that is to sign next, where there is one. The first time it is made.
+func withNext(opts Options, roots []*x509.Certificate) ([]*x509.Certificate, error) {
+	path := filepath.Join(opts.Dir, nextKeyFile)
+	if !exists(path) {
+		return roots, nil
+	}
+	key, err := readKey(path)
+	if err != nil || rootOf(key, roots) != nil {
+		return roots, err
+	}
+	m, err := selfSign(opts, key)
+	if err != nil {
+		return nil, err
+	}
+	roots = append(roots, m.signer)
+	return roots, writeRoots(opts.Dir, roots)
 }
 
 func createKey(dir, path string) (crypto.Signer, error) {

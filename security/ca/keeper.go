@@ -1,0 +1,236 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
+)
+
+const (
+	// lookEvery is how often a Keeper looks at its directory.
+	lookEvery = time.Second
+	// renewShare is the share of a self-signed root's life that is left when it is renewed.
+	renewShare = 10
+)
+
+// KeeperOptions of a Keeper.
+type KeeperOptions struct {
+	Options
+	// Waiting names the proxies that have not taken a bundle of roots (PEM) yet. A rotation goes on to the
+	// new key when there is none. Nil: there are no proxies.
+	Waiting func(bundle []byte) []string
+	// Hold is how long a new bundle is out before the new key signs, at the least, so that a proxy whose
+	// stream is just broken is back; 10 s when zero.
+	Hold time.Duration
+	// Logger must not be nil.
+	Logger *slog.Logger
+}
+
+// Keeper holds the Authority of a directory, and puts another one in its place when the directory
+// changes: a plugged-in CA that was exchanged, a step of a rotation, a root that is renewed. It is safe for
+// concurrent use.
+type Keeper struct {
+	opts    KeeperOptions
+	current atomic.Pointer[Authority]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change of the roots
+
+	// What follows belongs to Run, and to NewKeeper before it.
+	seen, odd [sha256.Size]byte // of the files that the Authority was made of, and of what was found last
+	failed    string            // the last failure, so that it is logged once
+	since     time.Time         // since when the bundle is out
+	status    Status            // as it was written last
+}
+
+// NewKeeper loads the CA of opts.Dir, or makes one there or in memory.
+func NewKeeper(opts KeeperOptions) (*Keeper, error) {
+	opts.setDefaults()
+	if opts.Hold == 0 {
+		opts.Hold = 10 * time.Second
+	}
+	k := &Keeper{opts: opts, changed: make(chan struct{}), since: opts.Clock()}
+	a, err := New(opts.Options)
+	if err != nil {
+		return nil, err
+	}
+	k.current.Store(a)
+	k.seen, err = k.fingerprint()
+	k.odd = k.seen
+	return k, err
+}
+
+// SignWorkload is the present Authority's.
+func (k *Keeper) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) ([]string, error) {
+	return k.current.Load().SignWorkload(csrPEM, id, ttl)
+}
+
+// NotAfter is the present Authority's.
+func (k *Keeper) NotAfter() (root, chain time.Time) { return k.current.Load().NotAfter() }
+
+// TrustDomain of the mesh.
+func (k *Keeper) TrustDomain() string { return k.opts.TrustDomain }
+
+// Roots gives the present roots, which must not be changed.
+func (k *Keeper) Roots() *x509.CertPool { return k.current.Load().Roots() }
+
+// Bundle gives the present roots as PEM, one an element. The first is the root of what is signed now: a
+// certificate that leads to another one is due for renewal.
+func (k *Keeper) Bundle() []string { return k.current.Load().bundle() }
+
+// Changed gives a channel that is closed when the bundle changes. Take it before reading the bundle.
+func (k *Keeper) Changed() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.changed
+}
+
+// ServerCertificate gives a tls.Config.GetCertificate like Authority.ServerCertificate does, whose
+// certificate is made anew when the Authority is another one.
+func (k *Keeper) ServerCertificate(dnsNames []string) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var mu sync.Mutex
+	var of *Authority
+	var get func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		mu.Lock()
+		if a := k.current.Load(); a != of {
+			of, get = a, a.ServerCertificate(dnsNames)
+		}
+		now := get
+		mu.Unlock()
+		return now(hello)
+	}
+}
+
+// Run follows the directory until ctx ends. A CA in memory has nothing to follow.
+func (k *Keeper) Run(ctx context.Context) error {
+	if k.opts.Dir == "" {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if err := k.look(); err != nil && err.Error() != k.failed {
+			k.opts.Logger.Error("the CA's directory", "dir", k.opts.Dir, "error", err)
+			k.failed = err.Error()
+		} else if err == nil {
+			k.failed = ""
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// look takes one look at the directory, and does what is to be done.
+func (k *Keeper) look() error {
+	return errors.Join(k.reload(), k.rotate(), k.renewRoot(), k.writeStatus())
+}
+
+// reload loads the CA again if its files are others than before, and the same as at the last look: who
+// exchanges them writes one after the other. What cannot be used leaves the CA as it is.
+func (k *Keeper) reload() error {
+	found, err := k.fingerprint()
+	if err != nil || found == k.seen {
+		return err
+	}
+	if found != k.odd {
+		k.odd = found
+		return nil
+	}
+	return k.load()
+}
+
+// load puts the CA of the directory in the place of the present one.
+func (k *Keeper) load() error {
+	next, err := New(k.opts.Options)
+	if err != nil {
+		return err
+	}
+	if k.seen, err = k.fingerprint(); err != nil {
+		return err
+	}
+	k.odd = k.seen
+	former := k.current.Swap(next)
+	if !bytes.Equal(former.rootPEM, next.rootPEM) {
+		k.since = k.opts.Clock()
+		k.mu.Lock()
+		close(k.changed)
+		k.changed = make(chan struct{})
+		k.mu.Unlock()
+	}
+	k.opts.Logger.Info("the CA's files have changed", "dir", k.opts.Dir, "signer", Fingerprint(next.signer), "roots", len(next.bundle()))
+	return nil
+}
+
+// fingerprint is a hash of the files that a CA is made of.
+func (k *Keeper) fingerprint() ([sha256.Size]byte, error) {
+	h := sha256.New()
+	if k.opts.Dir == "" {
+		return [sha256.Size]byte{}, nil
+	}
+	for _, name := range []string{keyFile, certFile, rootFile, chainFile, nextKeyFile} {
+		data, err := os.ReadFile(filepath.Join(k.opts.Dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return [sha256.Size]byte{}, err
+		}
+		fmt.Fprintf(h, "%s %d\n", name, len(data))
+		h.Write(data)
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
+
+// renewRoot makes a new root of the same key when little is left of the life of a self-signed one. Both are
+// in the bundle until the former ends.
+func (k *Keeper) renewRoot() error {
+	a := k.current.Load()
+	if a.plugged {
+		return nil
+	}
+	now := k.opts.Clock()
+	var living []*x509.Certificate
+	for _, r := range a.rootCerts {
+		if now.Before(r.NotAfter) {
+			living = append(living, r)
+		}
+	}
+	due := a.signer.NotAfter.Sub(now) < a.signer.NotAfter.Sub(a.signer.NotBefore)/renewShare
+	if !due && len(living) == len(a.rootCerts) {
+		return nil
+	}
+	if due {
+		m, err := selfSign(k.opts.Options, a.key)
+		if err != nil {
+			return err
+		}
+		living = append(living, m.signer)
+	}
+	if err := writeRoots(k.opts.Dir, living); err != nil {
+		return err
+	}
+	return k.load()
+}
+
+func writeRoots(dir string, roots []*x509.Certificate) error {
+	var out []byte
+	for _, r := range roots {
+		out = append(out, certPEM(r.Raw)...)
+	}
+	return writeFile(filepath.Join(dir, rootFile), out, 0o644)
+}
