@@ -54,6 +54,8 @@ type Keeper struct {
 	failed    string            // the last failure, so that it is logged once
 	since     time.Time         // since when the bundle is out
 	status    Status            // as it was written last
+	request   Step              // the last that was asked for
+	refused   string            // why it was not taken
 }
 
 // NewKeeper loads the CA of opts.Dir, or makes one there or in memory.

@@ -107,9 +107,9 @@ func (k *Keeper) rotate() error {
 	case err == nil:
 		step := Step(strings.TrimSpace(string(asked)))
 		refused := k.take(step)
-		k.status.Request, k.status.Refused = step, ""
+		k.request, k.refused = step, ""
 		if refused != nil {
-			k.status.Refused = refused.Error()
+			k.refused = refused.Error()
 			k.opts.Logger.Warn("a step of the root's rotation is refused", "step", string(step), "reason", refused)
 		}
 		// The status is there before the request is gone, so that nobody reads an older one.
@@ -226,7 +226,7 @@ func (k *Keeper) waiting() []string {
 // writeStatus writes the status where it is another one than before.
 func (k *Keeper) writeStatus() error {
 	a := k.current.Load()
-	next := Status{Stage: k.stage(), Signer: Fingerprint(a.path[len(a.path)-1]), Request: k.status.Request, Refused: k.status.Refused}
+	next := Status{Stage: k.stage(), Signer: Fingerprint(a.path[len(a.path)-1]), Request: k.request, Refused: k.refused}
 	for _, r := range a.rootCerts {
 		next.Roots = append(next.Roots, Fingerprint(r))
 	}

@@ -1,0 +1,258 @@
+package ca_test
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// keeper runs a Keeper of a directory until the test ends. Its clock is the bubble's.
+func keeper(t *testing.T, opts ca.KeeperOptions) *ca.Keeper {
+	t.Helper()
+	opts.Logger = slog.New(slog.DiscardHandler)
+	k, err := ca.NewKeeper(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- k.Run(t.Context()) }()
+	t.Cleanup(func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+// ask asks for a step and gives the status after it.
+func ask(t *testing.T, dir string, s ca.Step) ca.Status {
+	t.Helper()
+	if err := ca.Request(dir, s); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	if ca.Pending(dir) {
+		t.Fatalf("step %s was not looked at", s)
+	}
+	return status(t, dir)
+}
+
+func status(t *testing.T, dir string) ca.Status {
+	t.Helper()
+	s, err := ca.ReadStatus(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// leaf signs for reviews, and tells which of the bundle's certificates it verifies against.
+func leaf(t *testing.T, k *ca.Keeper) (cert *x509.Certificate, roots []string) {
+	t.Helper()
+	chain, err := k.SignWorkload(request(t, p256(t), &x509.CertificateRequest{}), reviews, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert = parse(t, chain[0])
+	for _, root := range k.Bundle() {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(root))
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
+			roots = append(roots, ca.Fingerprint(parse(t, root)))
+		}
+	}
+	return cert, roots
+}
+
+// A root is rotated to a new key: everybody trusts both before the new key signs, and the former root goes only
+// when nothing lives that it signed.
+func TestRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		waiting := []string{"reviews.default"}
+		var asked []byte
+		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir, MaxTTL: time.Hour, DefaultTTL: time.Hour}, Waiting: func(b []byte) []string {
+			asked = b
+			return waiting
+		}})
+		time.Sleep(2 * time.Second)
+		first := status(t, dir)
+		if first.Stage != ca.Steady || len(first.Roots) != 1 || first.Signer != first.Roots[0] {
+			t.Fatalf("at first: %+v", first)
+		}
+		_, before := leaf(t, k)
+		if s := ask(t, dir, ca.Finish); s.Refused == "" {
+			t.Error("a rotation that was not started is finished")
+		}
+
+		changed := k.Changed()
+		s := ask(t, dir, ca.Start)
+		if s.Refused != "" || s.Stage != ca.Distributing || len(s.Roots) != 2 || s.Signer != first.Signer || s.Proxies != 1 || s.Waiting[0] != "reviews.default" {
+			t.Fatalf("started: %+v", s)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody is told of the new root")
+		}
+		if strings.Count(string(asked), "BEGIN CERTIFICATE") != 2 {
+			t.Errorf("asked for %q", asked)
+		}
+		if _, roots := leaf(t, k); !slices.Equal(roots, before) {
+			t.Error("the new key signs before its root is everywhere")
+		}
+		if s := ask(t, dir, ca.Sign); !strings.Contains(s.Refused, "reviews.default") {
+			t.Errorf("signs though a proxy waits: %+v", s)
+		}
+		time.Sleep(time.Hour)
+		if s := status(t, dir); s.Stage != ca.Distributing {
+			t.Fatalf("goes on though a proxy waits: %+v", s)
+		}
+
+		waiting = nil
+		time.Sleep(15 * time.Second)
+		s = status(t, dir)
+		if s.Stage != ca.Signing || s.Signer == first.Signer || len(s.Roots) != 2 || s.FormerUntil == nil {
+			t.Fatalf("all have the new root: %+v", s)
+		}
+		_, roots := leaf(t, k)
+		if !slices.Equal(roots, []string{s.Signer}) || ca.Fingerprint(parse(t, k.Bundle()[0])) != s.Signer {
+			t.Errorf("signed by %v, want %s, which has to be the bundle's first", roots, s.Signer)
+		}
+		if s := ask(t, dir, ca.Finish); !strings.Contains(s.Refused, "may live until") {
+			t.Errorf("finished while certificates of the former key live: %+v", s)
+		}
+		time.Sleep(time.Hour)
+		s = ask(t, dir, ca.Finish)
+		if s.Refused != "" || s.Stage != ca.Steady || len(s.Roots) != 1 || s.Roots[0] == first.Signer {
+			t.Errorf("finished: %+v", s)
+		}
+		if entries, _ := filepath.Glob(filepath.Join(dir, "*key*")); len(entries) != 1 {
+			t.Errorf("the former key is left: %v", entries)
+		}
+	})
+}
+
+// A stage is what the files say, so that a control plane that is started anew goes on where the former was.
+func TestRotationSurvivesRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		waiting := []string{"reviews.default"}
+		run := func() (*ca.Keeper, func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			k, err := ca.NewKeeper(ca.KeeperOptions{
+				Options: ca.Options{Dir: dir}, Waiting: func([]byte) []string { return waiting }, Logger: slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- k.Run(ctx) }()
+			time.Sleep(2 * time.Second)
+			return k, func() { cancel(); <-done }
+		}
+		k, stop := run()
+		ask(t, dir, ca.Start)
+		bundle := k.Bundle()
+		stop()
+		k, stop = run()
+		if s := status(t, dir); s.Stage != ca.Distributing || !slices.Equal(k.Bundle(), bundle) {
+			t.Fatalf("after a restart: %+v", s)
+		}
+		stop()
+		// A crash after the new key and before its root leaves the key alone.
+		if err := os.WriteFile(filepath.Join(dir, "root-cert.pem"), []byte(bundle[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, stop = run()
+		if s := status(t, dir); s.Stage != ca.Distributing || len(k.Bundle()) != 2 {
+			t.Fatalf("after a crash: %+v", s)
+		}
+		ask(t, dir, ca.SignForced)
+		stop()
+		k, stop = run()
+		defer stop()
+		if s := status(t, dir); s.Stage != ca.Signing || s.FormerUntil == nil || len(k.Bundle()) != 2 || k.Bundle()[0] == bundle[0] {
+			t.Fatalf("after a restart while the new key signs: %+v", s)
+		}
+		if s := ask(t, dir, ca.FinishForced); s.Stage != ca.Steady || len(s.Roots) != 1 {
+			t.Errorf("finished by force: %+v", s)
+		}
+	})
+}
+
+// A self-signed root is renewed before it ends, and what it signed stays valid.
+func TestRootIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir, RootTTL: 100 * time.Minute}})
+		former := k.Bundle()
+		time.Sleep(95 * time.Minute)
+		cert, roots := leaf(t, k)
+		if len(roots) != 2 || len(k.Bundle()) != 2 || slices.Equal(k.Bundle(), former) {
+			t.Errorf("leads to %d of %d roots, want both", len(roots), len(k.Bundle()))
+		}
+		if root, _ := k.NotAfter(); time.Until(root) < 80*time.Minute || cert.NotAfter.Before(time.Now()) {
+			t.Errorf("the root ends at %v", root)
+		}
+		time.Sleep(10 * time.Minute)
+		if b := k.Bundle(); len(b) != 1 || b[0] == former[0] {
+			t.Errorf("%d roots, want the new one alone", len(b))
+		}
+	})
+}
+
+// A plugged-in CA is exchanged while it runs. Files that do not fit leave the former in its place.
+func TestPluggedCAIsExchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		files := func() map[string][]byte {
+			made := t.TempDir()
+			authority(t, ca.Options{Dir: made})
+			out := map[string][]byte{}
+			for from, to := range map[string][]string{"ca-key.pem": {"ca-key.pem"}, "root-cert.pem": {"root-cert.pem", "ca-cert.pem"}} {
+				data, err := os.ReadFile(filepath.Join(made, from))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range to {
+					out[name] = data
+				}
+			}
+			return out
+		}
+		put := func(name string, data []byte) {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, second := files(), files()
+		for name, data := range first {
+			put(name, data)
+		}
+		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir}})
+		if s := ask(t, dir, ca.Start); !strings.Contains(s.Refused, "plugged in") {
+			t.Errorf("a plugged-in CA is rotated: %+v", s)
+		}
+		put("ca-key.pem", second["ca-key.pem"]) // and its certificate not yet
+		time.Sleep(5 * time.Second)
+		if _, roots := leaf(t, k); len(roots) != 1 {
+			t.Error("the CA is out of work while its files are exchanged")
+		}
+		put("ca-cert.pem", second["ca-cert.pem"])
+		put("root-cert.pem", slices.Concat(first["root-cert.pem"], second["root-cert.pem"]))
+		time.Sleep(5 * time.Second)
+		if b := k.Bundle(); len(b) != 2 || b[0] != string(second["root-cert.pem"]) {
+			t.Errorf("%d roots", len(b))
+		}
+	})
+}
