@@ -140,6 +140,11 @@ func (e *encoder) nameTable(t *ir.NameTable) (*resource.Resource, error) {
 	return r, err
 }
 
+func (e *encoder) trustBundle(b *ir.TrustBundle) (*resource.Resource, error) {
+	r, _, err := e.encode(resource.TrustBundles, resource.TrustBundleName, "", b, func() proto.Message { return envoy.TrustBundle(b) })
+	return r, err
+}
+
 // virtualHostOf gives the product of a unit that makes a virtual host; nil for none.
 func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem) Product {
 	p := Product{Type: resource.Routes, Problems: problems}

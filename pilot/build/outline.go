@@ -87,7 +87,7 @@ func (o *outboundOutline) Units() []UnitID {
 	if o.class.DNSCapture {
 		out = append(out, UnitID{Kind: kindNameTable})
 	}
-	return out
+	return append(out, UnitID{Kind: kindTrustBundle})
 }
 
 func (o *outboundOutline) Has(id UnitID) bool {
@@ -104,6 +104,8 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasUnrouted(id.Host)
 	case kindNameTable:
 		return o.class.DNSCapture
+	case kindTrustBundle:
+		return true
 	}
 	return false
 }
@@ -146,6 +148,13 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Product {
 		return o.encoder.virtualHostOf(vh, problems)
 	case kindReferences:
 		return Product{Problems: o.References(in, id.Host)}
+	case kindTrustBundle:
+		p := Product{Type: resource.TrustBundles}
+		if b := resolve.TrustBundle(in); b != nil {
+			res, err := o.encoder.trustBundle(b)
+			p.add(resource.TrustBundleName, res, err)
+		}
+		return p
 	}
 	p := Product{Type: resource.NameTables}
 	if table, err := o.encoder.nameTable(o.NameTable(in)); err == nil {

@@ -26,6 +26,7 @@ const (
 	kindVirtualHost             // a virtual host of a route configuration
 	kindReferences              // whether what VirtualServices of a host without routes name is there
 	kindNameTable               // what the agent's DNS answers
+	kindTrustBundle             // the roots that peers are verified against
 	kindOutbound                // the listener of all that a workload sends
 	kindInbound                 // the listener of all that a workload gets
 	kindOwnClusters             // the clusters that belong to no service

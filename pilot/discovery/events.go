@@ -56,7 +56,7 @@ func (c *counted) event(e *model.Event) {
 		c.metrics.config.WithLabelValues(string(e.Kind), what).Inc()
 		c.metrics.updates.WithLabelValues("config").Inc()
 		if e.New != nil {
-			c.metrics.passed.WithLabelValues(group, "v1", resource(e.Kind)).Inc()
+			c.metrics.passed.WithLabelValues(group, "v1", plural(e.Kind)).Inc()
 		}
 		return
 	}
@@ -90,7 +90,7 @@ func (c *counted) refused(problems []model.Problem) {
 	c.former = present
 	for key := range refused {
 		if group := istioGroup(key.Kind); group != "" {
-			c.metrics.failed.WithLabelValues(group, "v1", resource(key.Kind), "invalid_resource").Inc()
+			c.metrics.failed.WithLabelValues(group, "v1", plural(key.Kind), "invalid_resource").Inc()
 		}
 	}
 }
@@ -106,8 +106,8 @@ func istioGroup(k model.Kind) string {
 	return ""
 }
 
-// resource is how a kind is called in paths of the API.
-func resource(k model.Kind) string { return strings.ToLower(string(k)) + "s" }
+// plural is how a kind is called in paths of the API.
+func plural(k model.Kind) string { return strings.ToLower(string(k)) + "s" }
 
 // registryName is how Istio calls a kind among those that services are made from; "" for others.
 func registryName(k model.Kind) string {

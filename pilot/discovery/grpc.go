@@ -14,16 +14,12 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
-	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/security/caserver"
 )
 
 // serveGRPC opens the gRPC ports, after the first commit, and serves until ctx ends.
 func (p *plane) serveGRPC(ctx context.Context) error {
-	authority, err := ca.New(ca.Options{
-		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
-		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
-	})
+	authority, err := p.openCA()
 	if err != nil {
 		return err
 	}
@@ -42,9 +38,15 @@ func (p *plane) serveGRPC(ctx context.Context) error {
 	})))...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(secure, p.xds.Service(authenticate(prover)))
 	caserver.New(authority, prover, p.cfg.Logger, p.registry).Register(secure)
-	return p.serveOn(ctx, []grpcPort{
-		{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return authority.Run(ctx) })
+	group.Go(func() error { return p.tellTrust(ctx, authority) })
+	group.Go(func() error {
+		return p.serveOn(ctx, []grpcPort{
+			{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
+		})
 	})
+	return group.Wait()
 }
 
 type grpcPort struct {

@@ -15,7 +15,7 @@ import (
 )
 
 // authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
-func (p *plane) authenticator(authority *ca.Authority) (*auth.Authenticator, error) {
+func (p *plane) authenticator(authority *ca.Keeper) (*auth.Authenticator, error) {
 	domain := p.store.Snapshot().Mesh().GetTrustDomain()
 	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots}
 	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {

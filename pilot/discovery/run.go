@@ -66,6 +66,7 @@ func (p *plane) run(ctx context.Context) error {
 		})
 		return source.Run(ctx, p.metrics.events.count(p.store))
 	})
+	p.store.Synced(trustSource) // the CA needs what the first commit says of the mesh
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })
 	group.Go(func() error {
@@ -92,7 +93,7 @@ func newPlane(cfg Config) *plane {
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.store = store.New(store.Options{
-		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}}, Report: p.board.Report, Logger: cfg.Logger,
+		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}, {Name: trustSource}}, Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
 		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(),

@@ -30,6 +30,8 @@ const (
 	KindGateway            Kind = "Gateway"
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
+	// KindTrustBundle is what the certificate authority says of its roots; nobody writes it.
+	KindTrustBundle Kind = "TrustBundle"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -83,6 +85,10 @@ type Object struct {
 	Spec   any
 	Origin Origin
 }
+
+// TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first
+// the one that certificates are signed by now.
+type TrustBundle struct{ Roots []string }
 
 // Older orders objects of one kind for tie-breaks: by creation time, an unknown one before all
 // others (so that the order is total), then by namespace and name (invariant 12).

@@ -59,6 +59,8 @@ type Reader interface {
 	WorkloadDestinationRules(namespace string) []*model.Object
 	// Gateways gives all Gateway objects, model.Older first.
 	Gateways() []*model.Object
+	// TrustBundle gives the roots that the certificate authority told of, nil before it did.
+	TrustBundle() *model.TrustBundle
 	// Sidecars gives a namespace's Sidecar objects, model.Older first.
 	Sidecars(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.

@@ -24,6 +24,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
@@ -38,6 +39,7 @@ const (
 	Listeners
 	Routes
 	NameTables
+	TrustBundles
 	// NumTypes is how many there are.
 	NumTypes
 )
@@ -47,16 +49,20 @@ const googleapis = "type.googleapis.com/"
 // NameTableName is the name of the only resource of type NameTables.
 const NameTableName = "nametable"
 
+// TrustBundleName is the name of the only resource of type TrustBundles.
+const TrustBundleName = "trustbundle"
+
 var typeURLs = [NumTypes]string{
-	Clusters:   googleapis + "envoy.config.cluster.v3.Cluster",
-	Endpoints:  googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
-	Listeners:  googleapis + "envoy.config.listener.v3.Listener",
-	Routes:     googleapis + "envoy.config.route.v3.RouteConfiguration",
-	NameTables: googleapis + "istio.networking.nds.v1.NameTable",
+	Clusters:     googleapis + "envoy.config.cluster.v3.Cluster",
+	Endpoints:    googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
+	Listeners:    googleapis + "envoy.config.listener.v3.Listener",
+	Routes:       googleapis + "envoy.config.route.v3.RouteConfiguration",
+	NameTables:   googleapis + "istio.networking.nds.v1.NameTable",
+	TrustBundles: googleapis + "istio.mesh.v1alpha1.ProxyConfig",
 }
 
 var typeNames = [NumTypes]string{
-	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", NameTables: "nds",
+	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", NameTables: "nds", TrustBundles: "pcds",
 }
 
 // URL gives the type URL.
@@ -86,6 +92,8 @@ func (t Type) New() proto.Message {
 		return &listenerv3.Listener{}
 	case Routes:
 		return &routev3.RouteConfiguration{}
+	case TrustBundles:
+		return &meshconfig.ProxyConfig{}
 	default:
 		return &nds.NameTable{}
 	}

@@ -44,6 +44,7 @@ const (
 	tableSourceLabels         = "source labels"
 	tableDestinationRules     = "destination rules"
 	tableWorkloadRules        = "destination rules of workloads"
+	tableTrustBundles         = "trust bundles"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -51,7 +52,8 @@ func indexes() []Index {
 	return []Index{
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
-		{Kind: model.KindGateway, Name: tableGateways, Keys: func(*Settings, *model.Object) []Place { return []Place{{}} }},
+		{Kind: model.KindGateway, Name: tableGateways, Keys: inOneList},
+		{Kind: model.KindTrustBundle, Name: tableTrustBundles, Keys: inOneList},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},
 		{Kind: model.KindVirtualService, Name: tableBoundVirtualServices, Keys: virtualServiceGateways, Names: true},
@@ -60,6 +62,8 @@ func indexes() []Index {
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
 	}
 }
+
+func inOneList(*Settings, *model.Object) []Place { return []Place{{}} }
 
 func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }
 

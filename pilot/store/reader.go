@@ -238,6 +238,14 @@ func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
 // Gateways gives all Gateway objects, model.Older first.
 func (r Reader) Gateways() []*model.Object { return r.List(tableGateways, Place{}) }
 
+// TrustBundle gives the roots that the certificate authority told of, nil before it did.
+func (r Reader) TrustBundle() *model.TrustBundle {
+	for _, o := range r.List(tableTrustBundles, Place{}) {
+		return o.Spec.(*model.TrustBundle)
+	}
+	return nil
+}
+
 // Sidecars gives a namespace's Sidecar objects, model.Older first.
 func (r Reader) Sidecars(namespace string) []*model.Object {
 	return r.List(tableSidecars, Place{Namespace: namespace})

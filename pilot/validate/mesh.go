@@ -1,6 +1,9 @@
 package validate
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"strings"
 
@@ -24,6 +27,11 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	for i, alias := range m.GetTrustDomainAliases() {
 		if !isHost(strings.TrimPrefix(alias, "*.")) && alias != "*" {
 			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)
+		}
+	}
+	for i, ca := range m.GetCaCertificates() {
+		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
+			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
 		}
 	}
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
@@ -77,4 +85,19 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 			c.fail(path+"."+field, "%q is no host:port", address)
 		}
 	}
+}
+
+// isCertificates tells whether a text is certificates in PEM and nothing else.
+func isCertificates(text string) bool {
+	rest := []byte(text)
+	for len(bytes.TrimSpace(rest)) > 0 {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+			return false
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return false
+		}
+	}
+	return text != ""
 }

@@ -61,7 +61,7 @@ type removal struct {
 
 // listable tells whether a type can be asked for without names.
 func listable(t resource.Type) bool {
-	return t == resource.Clusters || t == resource.Listeners || t == resource.NameTables
+	return t == resource.Clusters || t == resource.Listeners || t == resource.NameTables || t == resource.TrustBundles
 }
 
 // fullState tells whether each response must hold all resources of the type.

@@ -141,7 +141,7 @@ func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
 func typeNames() map[resource.Type]string {
 	return map[resource.Type]string{
 		resource.Clusters: "clusters", resource.Endpoints: "endpoints", resource.Listeners: "listeners",
-		resource.Routes: "routes", resource.NameTables: "nametable",
+		resource.Routes: "routes", resource.NameTables: "nametable", resource.TrustBundles: "trustbundle",
 	}
 }
 
