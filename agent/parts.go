@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/dns"
 	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
@@ -44,10 +45,11 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addSecrets(cfg, registry); err != nil {
+	secrets, err := p.addSecrets(cfg, registry)
+	if err != nil {
 		return nil, err
 	}
-	p.addXDS(cfg, registry, cfg.withOwnCertificate(xdsTLS), names)
+	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets)
 	p.status = newStatus(cfg, registry, p.envoy, names, quit)
 	return p, nil
 }
@@ -73,15 +75,27 @@ func newEnvoy(cfg Config) *envoy.Process {
 	})
 }
 
+// The types that the agent asks the control plane for on its own behalf.
+const (
+	nameTableType   = "type.googleapis.com/istio.networking.nds.v1.NameTable"
+	trustBundleType = "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig"
+)
+
 // names is the name server with the table that it has, which /debug/ndsz shows.
 type names struct {
 	server *dns.Server
 	table  atomic.Pointer[nds.NameTable]
 }
 
-func (n *names) update(t *nds.NameTable) {
+// take takes a name table, marshalled; nil for none any more.
+func (n *names) take(value []byte) error {
+	t := &nds.NameTable{}
+	if err := proto.Unmarshal(value, t); err != nil {
+		return fmt.Errorf("name table: %w", err)
+	}
 	n.table.Store(t)
 	n.server.Update(t)
+	return nil
 }
 
 // Check implements status.Condition.
@@ -116,7 +130,7 @@ func (p *parts) addDNS(cfg Config, registry prometheus.Registerer) (*names, erro
 	return n, nil
 }
 
-func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
+func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) (*secret.Manager, error) {
 	address := cfg.Trust.CAAddress
 	if address == "" {
 		address = cfg.Proxy.DiscoveryAddress
@@ -125,7 +139,7 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
 	if cfg.Trust.Mounted == nil { // otherwise no CA is asked
 		var err error
 		if trust, err = cfg.tls(address, cfg.Trust.CARoot); err != nil {
-			return fmt.Errorf("CA %s: %w", address, err)
+			return nil, fmt.Errorf("CA %s: %w", address, err)
 		}
 	}
 	manager := secret.New(secret.Config{
@@ -147,10 +161,10 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) error {
 	})
 	server := sds.New(sds.Config{SocketPath: cfg.sdsSocket(), Secrets: manager, Logger: cfg.Logger})
 	p.services = append(p.services, service{"certificates", manager.Run}, service{"SDS server", server.Run})
-	return nil
+	return manager, nil
 }
 
-func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() (*tls.Config, error), names *names) {
+func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() (*tls.Config, error), names *names, secrets *secret.Manager) {
 	xc := xdsproxy.Config{
 		SocketPath: cfg.xdsSocket(),
 		Address:    cfg.Proxy.DiscoveryAddress,
@@ -162,7 +176,10 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 		Registry:   registry,
 	}
 	if names != nil {
-		xc.WantNameTable, xc.OnNameTable = true, names.update
+		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: nameTableType, Take: names.take})
+	}
+	if cfg.Trust.Mounted == nil { // otherwise the files say whom to trust
+		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: trustBundleType, Take: secrets.TakeTrust})
 	}
 	p.services = append(p.services, service{"xDS proxy", xdsproxy.New(xc).Run})
 }

@@ -35,6 +35,9 @@ type Config struct {
 	// GracePeriodRatio is the share of the lifetime that is left when a certificate is renewed, 0.5
 	// when zero; GracePeriodJitter is added or taken away at random, 0.01 when zero (negative: none).
 	GracePeriodRatio, GracePeriodJitter float64
+	// RenewalSpread is the time within which a certificate is renewed when the CA has come to sign by another
+	// key, at random so that agents do not come together; 30 s when zero.
+	RenewalSpread time.Duration
 	// RSAKeyBits asks for an RSA key of so many bits; zero means ECDSA P-256.
 	RSAKeyBits int
 	// Mounted are files that hold the workload's certificate, so that no CA is asked; nil for none.

@@ -59,7 +59,10 @@ type Manager struct {
 
 	mu          sync.Mutex
 	cert, roots *Value
+	trust       *Value        // the roots that the control plane told of; nil before
 	changed     chan struct{} // closed at the next change
+
+	due chan struct{} // has an element when the CA signs by another key than the certificate's
 }
 
 // New gives a Manager; Run makes it work.
@@ -73,7 +76,12 @@ func New(cfg Config) *Manager {
 	if cfg.GracePeriodJitter == 0 {
 		cfg.GracePeriodJitter = defaultShift
 	}
-	m := &Manager{cfg: cfg, ca: &client{cfg: cfg}, changed: make(chan struct{}), metrics: newMetrics(cfg.Registry)}
+	if cfg.RenewalSpread <= 0 {
+		cfg.RenewalSpread = renewalSpread
+	}
+	m := &Manager{cfg: cfg, changed: make(chan struct{}), due: make(chan struct{}, 1), metrics: newMetrics(cfg.Registry)}
+	m.cfg.TLS = m.Trusting(cfg.TLS)
+	m.ca = &client{cfg: m.cfg}
 	m.files = newFiles(cfg.Logger, m.notify)
 	return m
 }
@@ -112,10 +120,24 @@ func (m *Manager) renew(ctx context.Context) {
 			m.set(cert, roots)
 			m.cfg.Logger.Info("workload certificate issued", "notAfter", cert.NotAfter, "renewIn", wait)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !m.rest(ctx, wait) {
 			return
+		}
+	}
+}
+
+// rest waits until a certificate is to be renewed, and tells whether ctx goes on.
+func (m *Manager) rest(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for until := time.Now().Add(wait); ; {
+		select {
+		case <-timer.C:
+			return true
+		case <-m.due:
+			timer.Reset(min(m.untilDue(), time.Until(until)))
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
@@ -135,6 +157,9 @@ func (m *Manager) set(cert, roots *Value) {
 	m.cert = cert
 	if m.roots == nil || m.roots.Version != roots.Version {
 		m.roots = roots
+	}
+	if m.trust != nil { // the CA may know more by now than the control plane said when it was last reached
+		m.trust = union(m.trust, roots)
 	}
 	m.mu.Unlock()
 	m.notify()
@@ -180,10 +205,14 @@ func (m *Manager) WorkloadCertificate() *Value {
 	return m.cert
 }
 
-// Roots gives the present roots, nil before the first certificate.
+// Roots gives the present roots, nil before the first certificate: those that the control plane told of, else
+// those of the certificate's issuer.
 func (m *Manager) Roots() *Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.trust != nil {
+		return m.trust
+	}
 	return m.roots
 }
 

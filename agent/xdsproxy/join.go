@@ -9,13 +9,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // joint is one stream of Envoy and its upstream stream. Three goroutines pass messages: receive
 // reads Envoy, forward writes upstream, respond reads upstream and writes to Envoy. Each holds at
-// most one message, so a side that does not read holds up its own direction only, and the
-// acknowledgement of a name table never waits for Envoy.
+// most one message, so a side that does not read holds up its own direction only, and what the agent
+// answers for itself never waits for Envoy.
 type joint struct {
 	proxy *Proxy
 	proto *protocol
@@ -23,8 +22,8 @@ type joint struct {
 	up    grpc.ClientStream
 	// requests of Envoy, in their order.
 	requests chan *frame
-	// own is our own next message for upstream. A newer one replaces it.
-	own chan *frame
+	// own are our own next messages for upstream.
+	own *outbox
 }
 
 // join passes messages until either side ends. Its goroutines end when down and up do, which is
@@ -33,7 +32,7 @@ type joint struct {
 func (p *Proxy) join(ctx context.Context, proto *protocol, down grpc.ServerStream, up grpc.ClientStream) error {
 	j := &joint{
 		proxy: p, proto: proto, down: down, up: up,
-		requests: make(chan *frame), own: make(chan *frame, 1),
+		requests: make(chan *frame), own: newOutbox(),
 	}
 	ended := make(chan error, 3)
 	for _, run := range []func(context.Context) error{j.receive, j.forward, j.respond} {
@@ -66,16 +65,16 @@ func (j *joint) receive(ctx context.Context) error {
 	}
 }
 
-// forward sends requests upstream in Envoy's order, and its own in between. The name table is asked
-// for after Envoy's first request for listeners, so that it delays nothing that Envoy waits for.
+// forward sends requests upstream in Envoy's order, and its own in between. What the agent wants for itself
+// is asked for after Envoy's first request for listeners, so that it delays nothing that Envoy waits for.
 func (j *joint) forward(ctx context.Context) error {
-	asked := !j.proxy.cfg.WantNameTable
+	asked := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case f := <-j.own:
-			if err := j.sendUp(f); err != nil {
+		case <-j.own.ready:
+			if err := j.sendOwn(); err != nil {
 				return err
 			}
 		case f := <-j.requests:
@@ -91,15 +90,25 @@ func (j *joint) forward(ctx context.Context) error {
 				continue
 			}
 			asked = true
-			own, err := encode(j.proto.subscribe())
-			if err != nil {
-				return err
-			}
-			if err := j.sendUp(own); err != nil {
-				return err
+			for _, own := range j.proxy.cfg.Own {
+				j.own.put(own.TypeURL, j.proto.subscribe(own.TypeURL))
 			}
 		}
 	}
+}
+
+// sendOwn sends what waits.
+func (j *joint) sendOwn() error {
+	for _, m := range j.own.take() {
+		f, err := encode(m.message)
+		if err != nil {
+			return err
+		}
+		if err := j.sendUp(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sendUp sends one frame. After io.EOF the reason comes from receiving, which respond does.
@@ -112,7 +121,7 @@ func (j *joint) sendUp(f *frame) error {
 	return err
 }
 
-// respond passes Envoy's types on, keeps the name table and drops everything else.
+// respond passes Envoy's types on, keeps the agent's own and drops everything else.
 func (j *joint) respond(context.Context) error {
 	for {
 		f := &frame{}
@@ -123,14 +132,14 @@ func (j *joint) respond(context.Context) error {
 		if err != nil {
 			return status.Errorf(codes.Internal, "response of the control plane: %v", err)
 		}
-		switch {
+		switch own := j.proxy.ownType(typeURL); {
+		case own != nil:
+			if err := j.takeOwn(own, f); err != nil {
+				return err
+			}
 		case strings.HasPrefix(typeURL, googleapis+"envoy."):
 			j.proxy.metrics.responses.Inc()
 			if err := j.down.SendMsg(f); err != nil {
-				return err
-			}
-		case typeURL == nameTableType:
-			if err := j.takeNameTable(f); err != nil {
 				return err
 			}
 		default:
@@ -147,36 +156,4 @@ func upstreamError(err error) error {
 		return status.Error(codes.Unavailable, "control plane has closed the stream")
 	}
 	return err
-}
-
-func (j *joint) takeNameTable(f *frame) error {
-	data := f.data.Materialize()
-	f.free()
-	table, ack, err := j.proto.accept(data)
-	if err != nil {
-		return status.Errorf(codes.Internal, "response of the control plane: %v", err)
-	}
-	if table != nil && j.proxy.cfg.OnNameTable != nil {
-		j.proxy.cfg.OnNameTable(table)
-	}
-	return j.queueOwn(ack)
-}
-
-// queueOwn never blocks: of two acknowledgements the newer says all.
-func (j *joint) queueOwn(m proto.Message) error {
-	f, err := encode(m)
-	if err != nil {
-		return err
-	}
-	for {
-		select {
-		case j.own <- f:
-			return nil
-		default:
-		}
-		select {
-		case <-j.own:
-		default:
-		}
-	}
 }

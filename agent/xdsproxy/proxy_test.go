@@ -90,6 +90,19 @@ func pack(t *testing.T, m proto.Message) *anypb.Any {
 	return a
 }
 
+const nameTableType = googleapis + "istio.networking.nds.v1.NameTable"
+
+func takeTables(tables chan<- *nds.NameTable) Own {
+	return Own{TypeURL: nameTableType, Take: func(value []byte) error {
+		t := &nds.NameTable{}
+		if err := proto.Unmarshal(value, t); err != nil {
+			return err
+		}
+		tables <- t
+		return nil
+	}}
+}
+
 // The proxy asks for the name table after Envoy's listeners, keeps it, acknowledges it, and passes
 // on nothing but Envoy's own types.
 func TestDeltaWithNameTable(t *testing.T) {
@@ -118,8 +131,7 @@ func TestDeltaWithNameTable(t *testing.T) {
 			}
 		}
 	}}, func(c *Config) {
-		c.WantNameTable = true
-		c.OnNameTable = func(t *nds.NameTable) { tables <- t }
+		c.Own = []Own{takeTables(tables)}
 	})
 	stream, err := client.DeltaAggregatedResources(t.Context())
 	if err != nil {
@@ -169,7 +181,7 @@ func TestStateOfTheWorldWithNameTable(t *testing.T) {
 				return err
 			}
 		}
-	}}, func(c *Config) { c.WantNameTable, c.OnNameTable = true, func(t *nds.NameTable) { tables <- t } })
+	}}, func(c *Config) { c.Own = []Own{takeTables(tables)} })
 	stream, err := client.StreamAggregatedResources(t.Context())
 	if err != nil {
 		t.Fatal(err)

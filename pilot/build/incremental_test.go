@@ -52,7 +52,7 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(20) {
+	switch e.IntN(21) {
 	case 0, 1, 2, 3:
 		return e.service(ns)
 	case 4, 5, 6, 7, 8:
@@ -71,6 +71,8 @@ func (e editor) object() *model.Object {
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
 	case 18:
 		return storetest.Object(model.KindGateway, ns, e.name(), e.gateway())
+	case 19:
+		return e.trustBundle()
 	}
 	if e.IntN(3) > 0 {
 		return storetest.Object(model.KindNamespace, "", ns, &corev1.Namespace{})
@@ -78,6 +80,10 @@ func (e editor) object() *model.Object {
 	mesh := proto.Clone(model.DefaultMeshConfig()).(*meshconfig.MeshConfig)
 	mesh.AccessLogFile = pick(e, "", "/dev/stdout")
 	return storetest.Object(model.KindMeshConfig, "istio-system", "istio", mesh)
+}
+
+func (e editor) trustBundle() *model.Object {
+	return storetest.Object(model.KindTrustBundle, "", "default", &model.TrustBundle{Roots: []string{pick(e, "first", "second", "third")}})
 }
 
 func (e editor) service(ns string) *model.Object {

@@ -201,7 +201,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		c := m.connect(false, 10)
 		defer m.stop(c)
-		c.askURL("type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", query{})
+		c.askURL("type.googleapis.com/istio.mesh.v1alpha1.Unknown", query{})
 		c.silent()
 		c.subscribe(resource.Clusters)
 		c.expect(resource.Clusters, "a")
