@@ -130,6 +130,9 @@ func (m *Mesh) Exec(ctx context.Context, podName, container string, cmd []string
 	return runtime.Exec(ctx, m.dir.Path("containerd"), strings.TrimPrefix(cs.ContainerID, "containerd://"), cmd, s, tty)
 }
 
+// CADir is the directory of the control plane's CA.
+func (m *Mesh) CADir() string { return m.dir.CA() }
+
 // LogOptions choose what of a log is read.
 type LogOptions struct {
 	Follow     bool

@@ -46,7 +46,7 @@ func newAuthority(t *testing.T) *ca.Authority {
 // bundle is what the control plane sends of roots.
 func bundle(t *testing.T, roots ...*ca.Authority) []byte {
 	t.Helper()
-	m := &meshconfig.ProxyConfig{ServiceCluster: "not of interest"}
+	m := &meshconfig.ProxyConfig{ConfigPath: "not of interest"}
 	for _, r := range roots {
 		m.CaCertificatesPem = append(m.CaCertificatesPem, string(r.RootPEM()))
 	}

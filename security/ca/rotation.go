@@ -88,6 +88,14 @@ func Request(dir string, s Step) error {
 // Pending tells whether a Keeper has not looked at a request yet.
 func Pending(dir string) bool { return exists(filepath.Join(dir, requestFile)) }
 
+// Withdraw takes a request back that no Keeper has looked at; there may be none any more.
+func Withdraw(dir string) error {
+	if err := os.Remove(filepath.Join(dir, requestFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // ReadStatus reads what the Keeper of a directory wrote last.
 func ReadStatus(dir string) (Status, error) {
 	var s Status

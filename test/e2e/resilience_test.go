@@ -25,7 +25,7 @@ data:
 `
 
 // TestResilience keeps 200 requests a second on the mesh while its control plane is killed and
-// restarted and while every certificate is renewed.
+// restarted, while every certificate is renewed, and while the CA's root is rotated to a new key.
 func TestResilience(t *testing.T) {
 	dir := copyDir(t, filepath.Join(root(t), "samples/bookinfo"))
 	if err := os.WriteFile(filepath.Join(dir, "mesh-config.yaml"), []byte(hardMesh), 0o644); err != nil {
@@ -83,6 +83,7 @@ spec:
 		}
 		return nil
 	})
+	m.rotateRoot(t)
 	l.stop(t, 200*30)
 }
 
