@@ -76,6 +76,7 @@ var flow = map[string][]string{
 	"pilot/push":        {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":         {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":      {"pilot/model"},
+	"pilot/explain":     {}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":     {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build"},
 }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // Proxy is one asker of a case.
@@ -135,6 +136,21 @@ func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
 		}
 	}
 	slices.SortFunc(out.Problems, model.CompareProblems)
+	return out
+}
+
+// Served gives what a server of tests gives out: all but the name table.
+func (r Resources) Served() envoytest.Resources {
+	out := envoytest.Resources{}
+	for kind, all := range r.ByType {
+		if kind == "nametable" {
+			continue
+		}
+		out[kind] = map[string]proto.Message{}
+		for _, x := range all {
+			out[kind][x.Name] = x.Body
+		}
+	}
 	return out
 }
 
