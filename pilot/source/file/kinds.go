@@ -48,6 +48,8 @@ func kubernetesKindOf(quoted []byte) (kubernetesKind, bool) {
 		return kubernetesKind{model.KindPod, `"v1"`, func() kubernetesObject { return &corev1.Pod{} }}, true
 	case `"ConfigMap"`:
 		return kubernetesKind{model.KindConfigMap, `"v1"`, func() kubernetesObject { return &corev1.ConfigMap{} }}, true
+	case `"Secret"`:
+		return kubernetesKind{model.KindSecret, `"v1"`, func() kubernetesObject { return &corev1.Secret{} }}, true
 	case `"EndpointSlice"`:
 		return kubernetesKind{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() kubernetesObject { return &discoveryv1.EndpointSlice{} }}, true
 	case `"Deployment"`:
