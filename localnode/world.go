@@ -39,7 +39,7 @@ func (w *world) Apply(_ string, events []model.Event, problems []model.Problem) 
 	w.mu.Lock()
 	shown := false
 	for _, e := range events {
-		shown = shown || e.Kind == model.KindConfigMap || e.Kind == model.KindSecret
+		shown = shown || e.Kind == model.KindConfigMap || e.Kind == kindSecret
 		if e.New == nil {
 			delete(w.objects, e.Key)
 		} else {
@@ -135,7 +135,10 @@ func (w *world) ConfigMap(namespace, name string) (*corev1.ConfigMap, bool) {
 	}, true
 }
 
+// kindSecret is read for workloads only: the control plane's files hold none.
+const kindSecret model.Kind = "Secret"
+
 // Secret implements volume.Objects.
 func (w *world) Secret(namespace, name string) (*corev1.Secret, bool) {
-	return get[*corev1.Secret](w, model.Key{Kind: model.KindSecret, Namespace: namespace, Name: name})
+	return get[*corev1.Secret](w, model.Key{Kind: kindSecret, Namespace: namespace, Name: name})
 }
