@@ -16,9 +16,11 @@ func (s *stream) handle(r *request) {
 	}
 	s.mu.Lock()
 	bad := s.apply(t, r, time.Now())
+	trials := s.update.Trials
 	if len(bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
+		s.tellTrials(trials)
 		return
 	}
 	s.mu.Unlock()
@@ -27,11 +29,34 @@ func (s *stream) handle(r *request) {
 		names[res.Name] = struct{}{}
 	}
 	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && s.counts() {
+		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && (s.counts() || slices.Contains(trials, res)) {
 			s.client.Reject(res, why)
 		}
 	}
 	s.wake()
+	s.tellTrials(trials)
+}
+
+// tellTrials tells the engine which of the resources that it asked the client about the client runs. It is
+// called without the mutex, since the engine tells this stream as well.
+func (s *stream) tellTrials(trials []*resource.Resource) {
+	for _, r := range trials {
+		if s.runs(r) {
+			s.client.Took(r)
+		}
+	}
+}
+
+// runs tells whether the client has taken a resource of its view, and has answered all else of its type.
+func (s *stream) runs(r *resource.Resource) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watches[r.Type]
+	if w == nil || !w.idle() || !w.wants(r.Name) || w.base.Get(r.Name) != r {
+		return false
+	}
+	rejected, _ := w.rejected.get(r.Name)
+	return rejected != r.Version && w.holds(r.Name) == heldOf(r)
 }
 
 // apply changes the watch by a request: the subscriptions first, then the nonce or the error, since
