@@ -15,9 +15,9 @@ func (s *stream) handle(r *request) {
 		return
 	}
 	s.mu.Lock()
-	bad := s.apply(t, r, time.Now())
+	said := s.apply(t, r, time.Now())
 	trials := s.update.Trials
-	if len(bad) == 0 {
+	if len(said.bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
 		s.tellTrials(trials)
@@ -25,11 +25,20 @@ func (s *stream) handle(r *request) {
 	}
 	s.mu.Unlock()
 	names := map[string]struct{}{}
-	for _, res := range bad {
+	for _, res := range said.bad {
 		names[res.Name] = struct{}{}
 	}
-	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && (s.counts() || slices.Contains(trials, res)) {
+	for _, res := range said.applied {
+		if slices.Contains(trials, res) {
+			s.client.Took(res)
+		}
+	}
+	for _, res := range said.bad { // outside the mutex: the engine tells this stream as well
+		why, asked := reason(string(r.detail), res.Name, names), slices.Contains(trials, res)
+		switch {
+		case isOwnFault(why) && asked:
+			s.client.Took(res) // as far as the resource goes
+		case !isOwnFault(why) && (asked || s.counts()):
 			s.client.Reject(res, why)
 		}
 	}
@@ -60,9 +69,9 @@ func (s *stream) runs(r *resource.Resource) bool {
 }
 
 // apply changes the watch by a request: the subscriptions first, then the nonce or the error, since
-// subscriptions ride on ACKs and NACKs (rule 1). It gives the resources that the client turns out to
-// reject.
-func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.Resource {
+// subscriptions ride on ACKs and NACKs (rule 1). It gives what the client says of a response that it
+// refused.
+func (s *stream) apply(t resource.Type, r *request, now time.Time) verdict {
 	w := s.watches[t]
 	answers := parseNonce(r.nonce, s.id)
 	switch {
@@ -75,18 +84,18 @@ func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.R
 		s.count()
 	default:
 		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
-			return nil // answers a response that is superseded
+			return verdict{} // answers a response that is superseded
 		}
 		s.rename(w, r, answers)
 		s.count()
 	}
 	sent := w.answered(answers)
 	if sent == nil {
-		return nil
+		return verdict{}
 	}
 	if !r.nacked || w.tookLater(r, sent) {
 		w.ack(sent, s.counts(), now)
-		return nil
+		return verdict{}
 	}
 	s.metrics.types[t].rejects.Inc()
 	s.warn("proxy refused a response", "type", t.String(), "error", cut(string(r.detail), maxDetail))
