@@ -36,17 +36,6 @@ func Path(t testing.TB) string {
 	}
 }
 
-// FreePort gives a TCP port of loopback that nothing listens on at this moment.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // ADS is a control plane with nothing in it: each first request is answered by an empty response.
 type ADS struct {
 	discovery.UnimplementedAggregatedDiscoveryServiceServer
