@@ -3,6 +3,7 @@ package traffic
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -203,4 +204,13 @@ func (r *runner) mirrored(t *testing.T, name, id string) bool {
 		return slices.ContainsFunc(r.stub.of(id), func(s *seen) bool { return slices.Contains(addresses, s.Address) })
 	})
 	return true
+}
+
+// readable is for reading a file that may not be there yet.
+func readable(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }

@@ -58,9 +58,16 @@ func (c *Call) differ(r *result) []string {
 		name      string
 		got, want *string
 	}{
-		{"flags", r.flags, w.Flags}, {"tls", r.tls, w.TLS}, {"sni", r.sni, w.SNI}, {"protocol", r.protocol, w.Protocol},
-		{"path", r.path, w.Path}, {"host", r.host, w.Host}, {"location", r.location, w.Location}, {"body", r.body, w.Body},
-		{"timeout", r.timeout, w.Timeout}, {"delay", r.delay, w.Delay},
+		{"flags", r.flags, w.Flags},
+		{"tls", r.tls, w.TLS},
+		{"sni", r.sni, w.SNI},
+		{"protocol", r.protocol, w.Protocol},
+		{"path", r.path, w.Path},
+		{"host", r.host, w.Host},
+		{"location", r.location, w.Location},
+		{"body", r.body, w.Body},
+		{"timeout", r.timeout, w.Timeout},
+		{"delay", r.delay, w.Delay},
 	} {
 		if f.got != nil && f.want != nil && *f.got != *f.want {
 			say(f.name, *f.got, *f.want)

@@ -1,7 +1,6 @@
 package traffic
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -112,13 +111,4 @@ func identities(res translate.Resources) []string {
 		}
 	}
 	return out
-}
-
-// readable is for reading a file that may not be there yet.
-func readable(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
