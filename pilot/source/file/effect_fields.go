@@ -8,7 +8,6 @@ type unreadField struct{ path, why string }
 func unreadFields() []unreadField {
 	return []unreadField{
 		// VirtualService
-		{"HTTPRoute.delegate", "delegates are not translated; write the delegate's rules here, until then this rule is left out"},
 		{"Delay.exponentialDelay", "it has no effect in Istio either; write fixedDelay"},
 		{"Abort.http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus"},
 		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},
@@ -25,30 +24,10 @@ func unreadFields() []unreadField {
 		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
 
 		// Gateway
-		{"Server.port.protocol=HTTPS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
-		{"Server.port.protocol=TLS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
-		{"Server.port.protocol=TCP", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
-		{"Server.port.protocol=MONGO", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
-		{"Server.port.protocol=REDIS", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
-		{"Server.port.protocol=MYSQL", "servers of this protocol are not translated, only HTTP, HTTP2 and GRPC; the server is left out"},
 		{"Server.port.targetPort", "it has no effect in Istio either; the number of the port counts"},
 		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
-		{"ServerTLSSettings.mode", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.serverCertificate", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.privateKey", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.caCertificates", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.caCrl", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.credentialName", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.credentialNames", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.caCertCredentialName", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.tlsCertificates", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.subjectAltNames", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.verifyCertificateSpki", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.verifyCertificateHash", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.minProtocolVersion", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.maxProtocolVersion", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.cipherSuites", "TLS is not terminated at gateways"},
-		{"ServerTLSSettings.insecureSkipVerify", "TLS is not terminated at gateways"},
+		{"ServerTLSSettings.mode=AUTO_PASSTHROUGH", "connections are not passed on by the names that sidecars use; the server is left out"},
+		{"ServerTLSSettings.caCrl", "the revocation list in a file is not checked; put it into the Secret of a credentialName"},
 
 		// Sidecar
 		{"Sidecar.ingress", "ingress listeners are not translated; the ports of the workload's services are served"},
