@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	filelog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
@@ -40,7 +41,9 @@ func logger(at, path string) (*accesslog.AccessLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := anypb.New(&filelog.FileAccessLog{Path: path, AccessLogFormat: &filelog.FileAccessLog_TypedJsonFormat{TypedJsonFormat: fields}})
+	packed, err := anypb.New(&filelog.FileAccessLog{Path: path, AccessLogFormat: &filelog.FileAccessLog_LogFormat{
+		LogFormat: &core.SubstitutionFormatString{Format: &core.SubstitutionFormatString_JsonFormat{JsonFormat: fields}},
+	}})
 	if err != nil {
 		return nil, err
 	}
