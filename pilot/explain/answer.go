@@ -52,6 +52,8 @@ type Outcome struct {
 	Flags string `json:"flags,omitempty"`
 	// Reason says in one sentence why the request is not forwarded.
 	Reason string `json:"reason,omitempty"`
+	// Refused tells that no server gets the request, and the configuration has no answer of its own either.
+	Refused bool `json:"refused,omitempty"`
 	// Closed tells that the connection ends without an answer.
 	Closed   bool   `json:"closed,omitempty"`
 	Location string `json:"location,omitempty"` // of a redirect
@@ -59,8 +61,7 @@ type Outcome struct {
 
 	// Forward is set where the request, or the connection, goes to a server.
 	Forward *Forward `json:"forward,omitempty"`
-	// Percent is the share of requests, above 0 and at most 100, of which an injected fault aborts so many;
-	// the rest goes on as Forward says.
+	// Abort is an injected answer to a share of the requests; the rest goes on as Forward says.
 	Abort *Abort `json:"abort,omitempty"`
 	// Delay is held before anything else happens, for a share of requests.
 	Delay *Delay `json:"delay,omitempty"`
@@ -177,10 +178,16 @@ func (w *walk) answered(status int, flags, reason string) {
 	o.Status, o.Flags, o.Reason = status, flags, reason
 }
 
+// refused ends the walk with an answer that nobody asked for: no server gets the request.
+func (w *walk) refused(status int, flags, reason string) {
+	w.answered(status, flags, reason)
+	w.answer.Outcome.Refused = true
+}
+
 // closed ends the walk with the end of the connection.
 func (w *walk) closed(flags, reason string) {
 	o := &w.answer.Outcome
-	o.Closed, o.Flags, o.Reason = true, flags, reason
+	o.Refused, o.Closed, o.Flags, o.Reason = true, true, flags, reason
 }
 
 // source gives the object that metadata names as the origin.

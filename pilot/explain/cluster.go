@@ -28,7 +28,7 @@ func (w *walk) forward(f *Forward, http bool) {
 	}
 	o := &w.answer.Outcome
 	if c := f.Clusters[0]; len(f.Clusters) == 1 && c.Reason != "" {
-		o.Reason, o.Flags = c.Reason, c.Flags
+		o.Reason, o.Flags, o.Refused = c.Reason, c.Flags, true
 		if http {
 			o.Status = 503
 		} else {

@@ -47,10 +47,10 @@ func (w *walk) http(m *hcm.HttpConnectionManager) {
 func (x *exchange) admitted() bool {
 	switch {
 	case x.request.Protocol == HTTP10 && !x.manager.GetHttpProtocolOptions().GetAcceptHttp_10():
-		x.answered(426, "", "the proxy does not take HTTP/1.0")
+		x.refused(426, "", "the proxy does not take HTTP/1.0")
 		return false
 	case x.host == "" && x.request.Protocol != HTTP10:
-		x.answered(400, "", "the request names no host")
+		x.refused(400, "", "the request names no host")
 		return false
 	}
 	if x.manager.GetStripTrailingHostDot() {
@@ -114,7 +114,7 @@ func (x *exchange) configured() bool {
 	x.config = x.manager.GetRouteConfig()
 	if name := x.manager.GetRds().GetRouteConfigName(); name != "" {
 		if x.config = x.Routes[name]; x.config == nil {
-			x.answered(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
+			x.refused(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
 			x.step(StageVirtualHost, name, x.answer.Outcome.Reason, nil)
 			return false
 		}
@@ -138,7 +138,7 @@ func (x *exchange) findVirtualHost() bool {
 		}
 	}
 	if x.vhost == nil {
-		x.answered(404, "NR", fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host))
+		x.refused(404, "NR", fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host))
 		x.step(StageVirtualHost, "", x.answer.Outcome.Reason, nil, x.nearestDomains(host)...)
 		return false
 	}

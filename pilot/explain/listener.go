@@ -175,3 +175,8 @@ func (w *walk) holds(p *listenerv3.ListenerFilterChainMatchPredicate) bool {
 	}
 	return false
 }
+
+// Captures tells whether the proxy takes what its workload sends, as a sidecar does and a gateway does not.
+func (c *Config) Captures() bool {
+	return slices.ContainsFunc(c.Listeners, func(l *listenerv3.Listener) bool { return l.GetName() == virtualOutbound })
+}

@@ -50,7 +50,7 @@ func (w *walk) networkFilter(f *listenerv3.Filter, opaque bool) (on bool) {
 			return false
 		}
 		if opaque || w.request.Protocol == TCP {
-			w.answered(400, "DPE", "the filter chain takes HTTP, and this is something else: the proxy answers 400 and closes the connection")
+			w.refused(400, "DPE", "the filter chain takes HTTP, and this is something else: the proxy answers 400 and closes the connection")
 			w.step(StageFilter, f.GetName(), w.answer.Outcome.Reason, nil)
 			return false
 		}

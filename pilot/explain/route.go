@@ -26,7 +26,7 @@ func (x *exchange) findRoute() bool {
 		}
 		misses = append(misses, fmt.Sprintf("%s: %s", name, why))
 	}
-	x.answered(404, "NR", fmt.Sprintf("no route of virtual host %s matches %s %s", x.vhost.GetName(), x.request.method(), x.path))
+	x.refused(404, "NR", fmt.Sprintf("no route of virtual host %s matches %s %s", x.vhost.GetName(), x.request.method(), x.path))
 	x.step(StageRoute, "", x.answer.Outcome.Reason, x.vhost.GetMetadata(), shorten(misses)...)
 	return false
 }

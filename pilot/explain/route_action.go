@@ -9,6 +9,9 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 )
 
+// blockAll is Istio's virtual host for hosts that are not known.
+const blockAll = "block_all"
+
 // act does what the route says, at the end of the filters.
 func (x *exchange) act() {
 	switch a := x.route.GetAction().(type) {
@@ -16,13 +19,16 @@ func (x *exchange) act() {
 		x.redirect(a.Redirect)
 	case *routev3.Route_DirectResponse:
 		x.answered(int(a.DirectResponse.GetStatus()), strings.Join(x.flags, ","), "the route itself has the response")
+		if x.vhost.GetName() == blockAll {
+			x.refused(int(a.DirectResponse.GetStatus()), "", "the host is not known to the proxy, and outboundTrafficPolicy is REGISTRY_ONLY (BlackHole)")
+		}
 		body := a.DirectResponse.GetBody()
 		x.answer.Outcome.Body = body.GetInlineString() + string(body.GetInlineBytes())
 		x.step(StageRoute, x.route.GetName(), fmt.Sprintf("answers %d itself", a.DirectResponse.GetStatus()), x.route.GetMetadata())
 	case *routev3.Route_Route:
 		x.forwardTo(a.Route)
 	default:
-		x.answered(404, "NR", "the route has no action that is known here")
+		x.refused(404, "NR", "the route has no action that is known here")
 	}
 }
 

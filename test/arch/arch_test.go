@@ -79,7 +79,7 @@ var flow = map[string][]string{
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":       {"pilot/model"},
 	"pilot/explain":      {}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build"},
+	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/translate"
 )
@@ -52,9 +53,16 @@ func TestEnvoy(t *testing.T) {
 				t.Run(from, func(t *testing.T) {
 					t.Parallel()
 					r := start(t, res, secrets, c.Greets)
+					dump, err := explain.ParseDump([]byte(r.envoy.Get("/config_dump?include_eds")))
+					if err != nil {
+						t.Fatal(err)
+					}
 					for i, call := range c.Calls {
 						if call.From != from {
 							continue
+						}
+						if d := call.differ(call.predicted(dump.Explain(call.request))); len(d) > 0 {
+							t.Errorf("%s, by Envoy's config dump:\n\t%s", call.Call, strings.Join(d, "\n\t"))
 						}
 						if d := call.differ(r.sample(t, call, i)); len(d) > 0 {
 							t.Errorf("%s:\n\t%s", call.Call, strings.Join(d, "\n\t"))
