@@ -12,7 +12,7 @@
 //	alone: true                     # without testdata/world.yaml
 //	proxies:                        # beside client, other and gateway, which world.yaml describes
 //	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s
-//	greets: [3306]                  # ports whose servers speak first
+//	greets: [3306]                  # ports whose servers speak first, in the clear
 //	problems: [text]                # parts of problems that are reported; every error has to be named
 //	calls:
 //	- call: GET http://reviews:9080/x?y=z
