@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -147,17 +148,11 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 		if call.From == "" {
 			call.From = "client"
 		}
-		p, ok := out.proxies[call.From]
-		if !ok {
+		if _, ok := out.proxies[call.From]; !ok {
 			return nil, fmt.Errorf("call %s: there is no proxy %s", call.Call, call.From)
 		}
+		p := out.proxy(call.From)
 		if _, done := out.resources[call.From]; !done {
-			if p.Name == "" {
-				p.Name = call.From
-			}
-			if p.Namespace == "" {
-				p.Namespace = "default"
-			}
 			res := translate.Build(snapshot, p.Model())
 			out.resources[call.From] = res
 			out.problems = append(out.problems, res.Problems...)
@@ -167,6 +162,14 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 		}
 	}
 	return out, nil
+}
+
+// proxy gives a proxy with all that its entry leaves out.
+func (c *Case) proxy(name string) translate.Proxy {
+	p := c.proxies[name]
+	p.Name = cmp.Or(p.Name, name)
+	p.Namespace = cmp.Or(p.Namespace, "default")
+	return p
 }
 
 // worldProxies are those of world.yaml.
