@@ -151,6 +151,9 @@ func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
 	if t.Policy.IdleTimeout != nil {
 		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
 	}
+	if t.LogConnected {
+		out.AccessLogOptions = &tcpproxy.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	}
 	out.MaxDownstreamConnectionDuration = durationOf(t.Policy.MaxConnectionDuration)
 	if len(t.Clusters) == 1 {
 		out.ClusterSpecifier = &tcpproxy.TcpProxy_Cluster{Cluster: t.Clusters[0].Name}

@@ -181,7 +181,7 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 	}
 	name := listenerName(address, g.port)
 	return &ir.Listener{
-		Name: name, Address: address, Port: g.port, BindToPort: true, AccessLog: noRouteLog(r),
+		Name: name, Address: address, Port: g.port, BindToPort: true,
 		Chains: []*ir.FilterChain{{Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:       "outbound_" + name + ";",
 			RouteConfigName:  g.routes(),
@@ -190,7 +190,6 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 			ServerName:       serverName,
 			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
 			Path:             pathNormalization(r),
-			AccessLog:        accessLog(r),
 			Limits:           edgeLimits(),
 		})}},
 	}

@@ -117,7 +117,7 @@ func (p *GatewayPlan) HasHost(route, host string) bool {
 
 // Listener makes the listener of a route configuration.
 func (p *GatewayPlan) Listener(r Reader, route string) *ir.Listener {
-	return gatewayListener(r, p.class, p.ports[route])
+	return instrumentGateway(r, gatewayListener(r, p.class, p.ports[route]))
 }
 
 // SameListener tells whether the listener of a route configuration is as in another plan.
