@@ -62,6 +62,8 @@ type TCPProxy struct {
 	AccessLog  []AccessLogger
 	// LogConnected logs a connection also when its upstream one is made, not only at its end.
 	LogConnected bool
+	// AfterHandshake connects upstream when the client's TLS has been accepted, not before.
+	AfterHandshake bool
 }
 
 // WeightedCluster is a share of traffic for a cluster. Headers apply to HTTP only.

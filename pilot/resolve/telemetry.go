@@ -91,12 +91,14 @@ func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 }
 
 func (i *instrument) chain(c *ir.FilterChain) {
+	mutual := c.TLS != nil && c.TLS.RootSecret == ir.SecretRoot
 	for _, f := range c.Filters {
 		switch f := f.(type) {
 		case *ir.HTTPConnectionManager:
-			i.http(f, c.TLS != nil && c.TLS.RootSecret == ir.SecretRoot)
+			i.http(f, mutual)
 		case *ir.TCPProxy:
 			f.AccessLog, f.LogConnected = append(i.tcpStats(f), i.mesh...), true
+			f.AfterHandshake = mutual // only then is it known who the client is
 		}
 	}
 }
