@@ -156,14 +156,12 @@ func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
 	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
 		peer = ""
 	}
-	label := func(detail string) []ir.StatLabel {
-		fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
-		return []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, detail, nil, fields...)}}
-	}
+	fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
+	label := []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, "%ACCESS_LOG_TYPE%", nil, fields...)}}
 	return []ir.AccessLogger{&ir.StatsLog{Scope: statsScope, Stats: []ir.Stat{
-		{Name: telemetry.StatConnections, Labels: label("%ACCESS_LOG_TYPE%")},
-		{Name: telemetry.StatSent, Value: "%BYTES_SENT%", Labels: label("")},
-		{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%", Labels: label("")},
+		{Name: telemetry.StatConnections, Labels: label},
+		{Name: telemetry.StatSent, Value: "%BYTES_SENT%", Labels: label},
+		{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%", Labels: label},
 	}}}
 }
 

@@ -85,6 +85,10 @@ func Expand(local Workload, statistic, text string) []Series {
 		labels = v.labels(local, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
 	}
 	switch statistic {
+	case StatSent, StatReceived:
+		if v.detail != LogEnded {
+			return nil
+		}
 	case StatConnections:
 		return connections(v.detail, flags, labels)
 	case StatMessages:

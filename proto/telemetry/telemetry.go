@@ -31,10 +31,12 @@ const (
 	StatResponseBytes = "response_bytes" // the same
 	// StatMessages counts gRPC calls by how many messages they had: "requests,responses" is the detail.
 	StatMessages = "messages"
-	// StatConnections counts TCP connections; the type of the log, as Envoy writes it, is the detail.
+	// StatConnections counts TCP connections, StatSent and StatReceived their bytes to and from the client.
+	// The type of the log's entry is the detail: each has the bytes from the beginning, so those of the end
+	// count.
 	StatConnections = "connections"
-	StatSent        = "sent"     // bytes of ended connections to the client
-	StatReceived    = "received" // bytes of ended connections from the client
+	StatSent        = "sent"
+	StatReceived    = "received"
 )
 
 // Reporter is the side of a request that counts it.
