@@ -104,11 +104,13 @@ func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, erro
 	return r, shared.(*ir.Cluster), nil
 }
 
-// listeners gives the product of a unit that makes a listener; those of one variant and name are few.
-func (e *encoder) listeners(variant string, problems []model.Problem, l *ir.Listener) Product {
+// listeners gives the product of a unit that makes listeners; those of one variant and name are few.
+func (e *encoder) listeners(variant string, problems []model.Problem, all ...*ir.Listener) Product {
 	p := Product{Type: resource.Listeners, Problems: problems}
-	r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
-	p.add(l.Name, r, err)
+	for _, l := range all {
+		r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
+		p.add(l.Name, r, err)
+	}
 	return p
 }
 

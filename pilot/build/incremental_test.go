@@ -161,6 +161,18 @@ func (e editor) sidecar() *networking.Sidecar {
 	out := &networking.Sidecar{Egress: []*networking.IstioEgressListener{{
 		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com", "*/Shop.example.com.")},
 	}}}
+	if e.IntN(3) == 0 {
+		out.Egress = append([]*networking.IstioEgressListener{{
+			Port: &networking.SidecarPort{Number: pick(e, uint32(80), 8080, 9), Protocol: pick(e, "HTTP", "TCP"), Name: "x"}, Hosts: []string{pick(e, "*/*", "a/*", "./*")},
+			Bind: pick(e, "", "127.0.0.1"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
+		}}, out.Egress...)
+	}
+	if e.IntN(3) == 0 {
+		out.Ingress = []*networking.IstioIngressListener{{
+			Port: &networking.SidecarPort{Number: pick(e, uint32(9000), 9001), Protocol: pick(e, "HTTP", "TCP"), Name: "x"},
+			DefaultEndpoint: pick(e, "", "127.0.0.1:9000", "0.0.0.0:9002", "unix:///x"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
+		}}
+	}
 	if e.IntN(2) == 0 {
 		out.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": e.name()}}
 	}

@@ -267,8 +267,8 @@ func (o *classOutline) Hosts(route string) []string { return o.gateways.Hosts(ro
 func (o *classOutline) Compute(in Input, id UnitID) Product {
 	switch id.Kind {
 	case kindInbound:
-		l, problems := resolve.VirtualInbound(in, o.class)
-		return o.encoder.listeners(o.variant, problems, l)
+		all, problems := resolve.Inbound(in, o.class)
+		return o.encoder.listeners(o.variant, problems, all...)
 	case kindListener:
 		return o.encoder.listeners(o.variant, nil, o.gateways.Listener(in, id.Name))
 	case kindVirtualHost:

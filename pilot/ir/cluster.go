@@ -107,12 +107,24 @@ type Cluster struct {
 	TLS     *UpstreamTLS
 	AutoTLS bool
 
+	// Backend is the host of a cluster that leads to the workload itself, where it is not the address that
+	// a connection was sent to; nil for that.
+	Backend *Backend
+
 	// BindSources are the addresses to connect from, at most one of each IP family.
 	BindSources []string
 	// CleanupInterval of hosts that are no longer used, for DiscoveryOriginalDst.
 	CleanupInterval time.Duration
 
 	Metadata ClusterMetadata
+}
+
+// Backend is an endpoint of the workload itself: an address and port, a Unix socket, or with a port alone
+// the address that the connection was sent to.
+type Backend struct {
+	Address string
+	Port    uint32
+	Pipe    string // path, or @name
 }
 
 // ClusterMetadata says where a cluster came from, for tools.

@@ -47,7 +47,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 	if c.Type == model.RouterProxy {
 		return p
 	}
-	plan, http, problems := outboundPlan(r, c, p.services)
+	plan, http, problems := outboundPlan(r, c, p.scope, p.services)
 	for _, o := range plan {
 		p.listeners[o.name()] = o
 		if o.routes == "" || p.routes[o.routes] != nil {
@@ -201,12 +201,14 @@ func (p *Plan) References(r Reader, host string) []model.Problem {
 }
 
 // SameScope tells whether two plans agree about unknown destinations.
-func (p *Plan) SameScope(other *Plan) bool { return p.scope.allowAny == other.scope.allowAny }
+func (p *Plan) SameScope(other *Plan) bool {
+	return p.scope.allowAny == other.scope.allowAny && p.scope.proxy == other.scope.proxy
+}
 
 // SameListener tells whether a listener has the same services as in another plan.
 func (p *Plan) SameListener(other *Plan, name string) bool {
 	a, b := p.listeners[name], other.listeners[name]
-	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && slices.EqualFunc(a.tcp, b.tcp, servicePort.same) && p.SameScope(other)
+	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && a.bound == b.bound && slices.EqualFunc(a.tcp, b.tcp, servicePort.same) && p.SameScope(other)
 }
 
 // Listener makes one of the Listeners.
@@ -250,7 +252,7 @@ const FallbackHost = "*"
 // plan, or of none in both.
 func (p *Plan) SameHost(other *Plan, route, host string) bool {
 	if host == FallbackHost {
-		return p.scope.allowAny == other.scope.allowAny
+		return p.SameScope(other)
 	}
 	a, b := p.routes[route], other.routes[route]
 	return a != nil && b != nil && a.port == b.port && a.find(host).same(b.find(host))
@@ -305,10 +307,12 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 	return b.clusters, sortProblems(b.problems)
 }
 
-// VirtualInbound makes the listener of all that a class of sidecars receives.
-func VirtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
+// Inbound makes the listener of all that a class of sidecars receives, and those of ports that nothing
+// redirects to it.
+func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 	l, problems := virtualInbound(r, c)
-	return l, sortProblems(problems)
+	bound, more := boundIngress(r, c)
+	return append([]*ir.Listener{l}, bound...), sortProblems(append(problems, more...))
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has
