@@ -169,7 +169,7 @@ func (e editor) sidecar() *networking.Sidecar {
 	}
 	if e.IntN(3) == 0 {
 		out.Ingress = []*networking.IstioIngressListener{{
-			Port: &networking.SidecarPort{Number: pick(e, uint32(9000), 9001), Protocol: pick(e, "HTTP", "TCP"), Name: "x"},
+			Port:            &networking.SidecarPort{Number: pick(e, uint32(9000), 9001), Protocol: pick(e, "HTTP", "TCP"), Name: "x"},
 			DefaultEndpoint: pick(e, "", "127.0.0.1:9000", "0.0.0.0:9002", "unix:///x"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
 		}}
 	}

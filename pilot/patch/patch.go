@@ -99,7 +99,7 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		return nil
 	}
 	if name, instead := istioOnly(out); instead != "" {
-		p.report("", model.SeverityError, model.ReasonNotTranslated, "filter "+name+" is of Istio's own Envoy and not here: "+instead+"; the patch has no effect")
+		p.report("", model.SeverityWarning, model.ReasonNotTranslated, "filter "+name+" is of Istio's own Envoy and not here: "+instead+"; the patch has no effect")
 		return nil
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -24,6 +25,14 @@ func (s Set) ID() string {
 		ids[i] = p.ID
 	}
 	return strings.Join(ids, "\n")
+}
+
+// Refers tells whether a filter of the set has its settings elsewhere.
+func (s Set) Refers() bool {
+	return slices.ContainsFunc(s, func(p *Patch) bool {
+		f, ok := p.value.(*hcm.HttpFilter)
+		return ok && f.GetConfigDiscovery() != nil
+	})
 }
 
 // Context is where a message stands.

@@ -39,6 +39,8 @@ type Class struct {
 	DestinationRules []model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
 	SourceLabels []string
+	// Patches are those of EnvoyFilters with conditions that hold; those of the root namespace first.
+	Patches []ClassPatches
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
 }
@@ -88,6 +90,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
 		}
 	}
+	c.Patches = workloadPatches(r, p, labels)
 	c.Key = c.hash()
 	return c
 }

@@ -208,3 +208,13 @@ func last(r *ir.Route) int {
 	}
 	return 0
 }
+
+// Numbers gives the ports of the servers of a route configuration, as clients know them.
+func (p *GatewayPlan) Numbers(route string) []uint32 {
+	var out []uint32
+	for i := range p.ports[route].servers {
+		out = append(out, p.ports[route].servers[i].number())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -159,6 +159,12 @@ func (p *Plan) HasService(host string) bool {
 // HasListener tells whether there is one of the Listeners.
 func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
 
+// HasRoutes tells whether there is one of the Routes.
+func (p *Plan) HasRoutes(route string) bool { return p.routes[route] != nil }
+
+// Port gives the port that clients of a route configuration address.
+func (p *Plan) Port(route string) uint32 { return p.routes[route].port }
+
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *Plan) HasHost(route, host string) bool {
 	rp := p.routes[route]

@@ -13,8 +13,8 @@ import (
 
 // egressListener is an egress listener of a Sidecar object.
 type egressListener struct {
-	field    string // spec.egress[i]
-	port     uint32 // 0 for each service's own
+	field    string         // spec.egress[i]
+	port     uint32         // 0 for each service's own
 	protocol model.Protocol // ProtocolAuto for the services' own
 	bind     string         // "" for the services' own addresses
 	bound    bool           // the proxy itself listens there
@@ -39,7 +39,9 @@ func egressListeners(spec *networking.Sidecar, c *Class) (listeners []egressList
 }
 
 // plain tells whether every service is listened for where it says itself.
-func (s *scope) plain() bool { return s.egress == nil || len(s.listeners) == 0 && s.rest != nil && !s.rest.bound }
+func (s *scope) plain() bool {
+	return s.egress == nil || len(s.listeners) == 0 && s.rest != nil && !s.rest.bound
+}
 
 // addListeners plans the egress listeners with a port, and what the others leave. What a listener with a
 // port has taken is its own: nothing else joins it.

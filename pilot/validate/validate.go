@@ -29,6 +29,8 @@ func Object(o *model.Object) []model.Problem {
 		c.destinationRule(spec)
 	case *networking.Gateway:
 		c.gateway(spec)
+	case *networking.EnvoyFilter:
+		c.envoyFilter(spec)
 	case *networking.Sidecar:
 		c.sidecar(spec)
 	case *security.PeerAuthentication:

@@ -79,6 +79,7 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
 		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
 		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindEnvoyFilter:        {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
 	}
