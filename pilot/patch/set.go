@@ -46,13 +46,18 @@ type run struct {
 	failed  map[*Patch]error
 }
 
-// fail notes that a patch could not be applied.
-func (r *run) fail(p *Patch, err error) { r.failed[p] = err }
+// fail notes that a patch could not be applied. Nothing is applied after it: what it left may make others
+// fail.
+func (r *run) fail(p *Patch, err error) {
+	if len(r.failed) == 0 {
+		r.failed[p] = err
+	}
+}
 
 // each visits the patches of a kind, in order.
 func (r *run) each(to networking.EnvoyFilter_ApplyTo, visit func(*Patch)) {
 	for _, p := range r.patches {
-		if p.is(to, r.context) {
+		if len(r.failed) == 0 && p.is(to, r.context) {
 			r.current = p
 			visit(p)
 		}
