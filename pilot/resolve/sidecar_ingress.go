@@ -97,9 +97,15 @@ func (in *ingress) tls(mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
 	case s.GetServerCertificate() == "" || s.GetPrivateKey() == "":
 		return fail("", "a sidecar takes its certificate from files; set serverCertificate and privateKey, until then the port is served without TLS")
 	}
-	out := &ir.DownstreamTLS{CertSecret: "file-cert:" + s.GetServerCertificate() + "~" + s.GetPrivateKey(), ALPN: []string{"h2", "http/1.1"}}
+	out := &ir.DownstreamTLS{
+		CertSecrets: []string{"file-cert:" + s.GetServerCertificate() + "~" + s.GetPrivateKey()}, ALPN: []string{"h2", "http/1.1"},
+		Params: ir.TLSParams{
+			Min: tlsVersion(s.GetMinProtocolVersion()), Max: tlsVersion(s.GetMaxProtocolVersion()), Ciphers: cipherSuites(s.GetCipherSuites()),
+		},
+	}
 	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
 		out.RequireClientCert = true
+		out.SubjectAltNames, out.KeyHashes, out.CertificateHashes = s.GetSubjectAltNames(), s.GetVerifyCertificateSpki(), s.GetVerifyCertificateHash()
 		out.RootSecret = "file-root:" + cmp.Or(s.GetCaCertificates(), "system")
 	}
 	return out, nil

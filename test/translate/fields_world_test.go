@@ -189,6 +189,9 @@ func destinationRules() []string {
 var gatewayBases = []string{
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /a}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, tlsCertificates: [{serverCertificate: /c, privateKey: /k}]}, hosts: ["*"]}]}`,
 }
 
 var sidecarBases = []string{
@@ -238,6 +241,7 @@ var samples = []struct {
 	{".failover.to", []string{`"r3"`}},
 	{".maglev.tableSize", []string{`101`}},
 	{"Gateway.servers.port.protocol", []string{`"HTTP2"`, `"GRPC"`, `"TCP"`}},
+	{".tls.cipherSuites", []string{`["AES256-SHA"]`}},
 	{"Gateway.servers.hosts", []string{`["a.example.com"]`}},
 	{".defaultEndpoint", []string{`"127.0.0.1:9001"`}},
 	{".ingress.port.protocol", []string{`"TCP"`}},
@@ -296,7 +300,6 @@ var actsElsewhere = map[string]string{
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
-	"Gateway.servers.port.name": "a label for people",
 	"Gateway.servers.name":      "a label for people",
 	"Sidecar.ingress.port.name": "a label for people",
 	"Sidecar.egress.port.name":  "a label for people",
@@ -309,5 +312,6 @@ var leftOut = map[string]string{
 	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
 	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
 	"Gateway.servers.port.protocol":                    "servers of other protocols are left out",
+	"Gateway.servers.tls.mode":                         "servers of other modes are left out",
 	"Gateway.servers.bind":                             "servers of other addresses are left out",
 }
