@@ -61,9 +61,16 @@ type LocalityPolicy struct {
 	Failover bool
 	// To gives for a region the one that it fails over to first; others come after it.
 	To []FailoverRegion
+	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
+	// proxy; it takes the place of Failover.
+	By []FailoverLabel
 	// Distribute replaces the weights of localities, for the first entry whose From matches.
 	Distribute []Distribution
 }
+
+// FailoverLabel is a label that near endpoints have: one of the topology, with the proxy's own value, or
+// another with a value that is given.
+type FailoverLabel struct{ Name, Value string }
 
 // FailoverRegion sends the traffic of one region to another when all its endpoints are ejected.
 type FailoverRegion struct{ From, To string }

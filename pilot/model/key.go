@@ -32,6 +32,7 @@ const (
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
 	KindEnvoyFilter        Kind = "EnvoyFilter"
+	KindProxyConfig        Kind = "ProxyConfig" // read at injection only
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.

@@ -3,6 +3,8 @@ package resolve
 import (
 	"time"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -30,6 +32,7 @@ func (b *clusterBuilder) inbound() {
 		if pattern := b.r.Mesh().GetInboundClusterStatName(); pattern != "" {
 			cl.AltStatName = statName(pattern, first.Host, first.Service.Name+"."+first.Service.Namespace, first.Port, first.Name, "")
 		}
+		b.toLocalhost(first.TargetPort, cl)
 		b.inboundPool(first, cl)
 		for ; i < len(b.c.Inbound) && b.c.Inbound[i].TargetPort == first.TargetPort; i++ {
 			in := b.c.Inbound[i]
@@ -52,6 +55,21 @@ func (b *clusterBuilder) inboundCluster(name string, protocol model.Protocol) *i
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(protocol)
 	return cl
+}
+
+// toLocalhost makes a cluster lead to the pod's loopback address, where the mesh says that applications
+// listen there.
+func (b *clusterBuilder) toLocalhost(port uint32, cl *ir.Cluster) {
+	if b.r.Mesh().GetInboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_InboundTrafficPolicy_LOCALHOST {
+		toBackend(&ir.Backend{Address: loopback(b.c), Port: port}, cl)
+	}
+}
+
+// toBackend makes a cluster of the workload lead to an endpoint of its own.
+func toBackend(backend *ir.Backend, cl *ir.Cluster) {
+	if cl.Backend = backend; backend.Address != "" || backend.Pipe != "" {
+		cl.Discovery, cl.Balancing, cl.BindSources, cl.CleanupInterval = ir.DiscoveryStatic, ir.BalanceRoundRobin, nil, 0
+	}
 }
 
 // inboundPool applies the connection pool of the Sidecar object, else of the service's own DestinationRule, else the mesh's, which

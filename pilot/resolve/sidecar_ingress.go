@@ -160,10 +160,9 @@ func (b *clusterBuilder) ingressClusters(all []*ingress) {
 		}
 		cl := b.inboundCluster(t.cluster, t.protocol)
 		if backend != nil {
-			cl.Backend = backend
-			if backend.Address != "" || backend.Pipe != "" {
-				cl.Discovery, cl.Balancing, cl.BindSources, cl.CleanupInterval = ir.DiscoveryStatic, ir.BalanceRoundRobin, nil, 0
-			}
+			toBackend(backend, cl)
+		} else {
+			b.toLocalhost(in.port(), cl)
 		}
 		for _, own := range b.c.Inbound {
 			if own.TargetPort == in.port() {

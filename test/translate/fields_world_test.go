@@ -237,6 +237,7 @@ var samples = []struct {
 	{".retries.retryRemoteLocalities", []string{`true`}},
 	{".distribute.from", []string{`"*"`, `"x/*"`}},
 	{".distribute.to", []string{`{"r/*": 70, "r2/*": 30}`}},
+	{".failoverPriority", []string{`["version=v2"]`}},
 	{".failover.from", []string{`"q"`}},
 	{".failover.to", []string{`"r3"`}},
 	{".maglev.tableSize", []string{`101`}},

@@ -18,7 +18,6 @@ func unreadFields() []unreadField {
 		{"TrafficPolicy.retryBudget", "the retry budget is not translated; use connectionPool.http.maxRetries"},
 		{"ConsistentHashLB.httpCookie.attributes", "attributes of a generated cookie are not translated"},
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
-		{"LocalityLoadBalancerSetting.failoverPriority", "failover by labels is not translated; failover by locality applies"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
 		{"ClientTLSSettings.credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"},
 		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
@@ -49,7 +48,7 @@ func unreadFields() []unreadField {
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
-		{"Service.spec.trafficDistribution", "it is not translated; use a DestinationRule with localityLbSetting"},
+		{"Service.spec.trafficDistribution=PREFERSAMENODE", "nodes are not told apart; endpoints of the same zone are preferred"},
 	}
 }
 
@@ -69,7 +68,6 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
 		{"MeshConfig.outboundTrafficPolicy.mode=ALLOW_ANY_DYNAMIC_DNS", "it is not translated; unknown destinations are not reached, as with REGISTRY_ONLY"},
 		{"MeshConfig.outboundTrafficPolicy.tls", "TLS to unknown destinations is the application's"},
-		{"MeshConfig.inboundTrafficPolicy.mode", "requests to ports of no service are passed on to the address that they came for, as with PASSTHROUGH"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
 		{"MeshConfig.caCertificates", "only the mesh's own root is trusted"},
 		{"MeshConfig.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},

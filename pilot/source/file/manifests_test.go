@@ -217,6 +217,14 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 	}
 }
 
+// proxies is a ProxyConfig as Istio's documentation has it.
+const proxies = `
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: concurrency, namespace: default}
+spec: {selector: {matchLabels: {app: ratings}}, concurrency: 0, image: {imageType: debug}, environmentVariables: {A: b}}
+`
+
 // filter is an EnvoyFilter as Istio's documentation has it.
 const filter = `
 apiVersion: networking.istio.io/v1alpha3
@@ -233,7 +241,7 @@ spec:
 
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true
