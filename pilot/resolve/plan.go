@@ -220,11 +220,15 @@ func (p *Plan) SameListener(other *Plan, name string) bool {
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
-	return b.listener(p.listeners[name]), b.problems
+	l := b.listener(p.listeners[name])
+	return instrumentOutbound(&b.view, l), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
-func (p *Plan) VirtualOutbound(r Reader) *ir.Listener { return virtualOutbound(r, p.class, p.scope) }
+func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
+	v := p.view(r)
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
+}
 
 // Routes gives the names of the route configurations, in order.
 func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
@@ -318,7 +322,11 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 	l, problems := virtualInbound(r, c)
 	bound, more := boundIngress(r, c)
-	return append([]*ir.Listener{l}, bound...), sortProblems(append(problems, more...))
+	all := append([]*ir.Listener{l}, bound...)
+	for i := range all {
+		all[i] = instrumentInbound(r, c, all[i])
+	}
+	return all, sortProblems(append(problems, more...))
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has

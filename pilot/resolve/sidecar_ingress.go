@@ -216,7 +216,7 @@ func boundIngress(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 		out = append(out, &ir.Listener{
 			Name: "inbound_" + listenerName(address, in.port()), Address: address, Port: in.port(), Direction: ir.DirectionInbound, BindToPort: true,
 			Filters: []ir.ListenerFilter{ir.TLSInspector{}, ir.HTTPInspector{}}, InspectTimeout: &timeout,
-			Chains: inboundChains(r, t), AccessLog: noRouteLog(r),
+			Chains: inboundChains(r, t),
 		})
 	}
 	return out, problems
