@@ -171,7 +171,10 @@ func clusterPlace(cl *ir.Cluster) patch.ClusterPlace {
 		if n, err := strconv.ParseUint(parts[1], 10, 16); err == nil {
 			out.Port = uint32(n)
 		}
-		out.Subset = parts[2]
+		if out.Subset = parts[2]; parts[3] != "" {
+			out.Hosts = []string{parts[3]}
+			return out
+		}
 	}
 	for _, svc := range cl.Metadata.Services {
 		out.Hosts = append(out.Hosts, svc.Host)
