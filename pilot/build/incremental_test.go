@@ -14,7 +14,9 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
@@ -59,7 +61,9 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(20) {
+	switch e.IntN(22) {
+	case 20, 21:
+		return storetest.Object(model.KindEnvoyFilter, ns, e.name(), e.envoyFilter())
 	case 0, 1, 2, 3:
 		return e.service(ns)
 	case 4, 5, 6, 7, 8:
@@ -171,6 +175,18 @@ func (e editor) sidecar() *networking.Sidecar {
 	out := &networking.Sidecar{Egress: []*networking.IstioEgressListener{{
 		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com", "*/Shop.example.com.")},
 	}}}
+	if e.IntN(3) == 0 {
+		out.Egress = append([]*networking.IstioEgressListener{{
+			Port: &networking.SidecarPort{Number: pick(e, uint32(80), 8080, 9), Protocol: pick(e, "HTTP", "TCP"), Name: "x"}, Hosts: []string{pick(e, "*/*", "a/*", "./*")},
+			Bind: pick(e, "", "127.0.0.1"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
+		}}, out.Egress...)
+	}
+	if e.IntN(3) == 0 {
+		out.Ingress = []*networking.IstioIngressListener{{
+			Port:            &networking.SidecarPort{Number: pick(e, uint32(9000), 9001), Protocol: pick(e, "HTTP", "TCP"), Name: "x"},
+			DefaultEndpoint: pick(e, "", "127.0.0.1:9000", "0.0.0.0:9002", "unix:///x"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
+		}}
+	}
 	if e.IntN(2) == 0 {
 		out.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": e.name()}}
 	}
@@ -245,6 +261,63 @@ func (e editor) peerAuthentication() *security.PeerAuthentication {
 	if e.IntN(2) == 0 {
 		out.Selector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": e.name()}}
 		out.PortLevelMtls = map[uint32]*security.PeerAuthentication_MutualTLS{9000: {Mode: security.PeerAuthentication_MutualTLS_DISABLE}}
+	}
+	return out
+}
+
+func (e editor) envoyFilter() *networking.EnvoyFilter {
+	value := func(text string) *structpb.Struct {
+		out := &structpb.Struct{}
+		if err := protojson.Unmarshal([]byte(text), out); err != nil {
+			panic(err)
+		}
+		return out
+	}
+	type item = networking.EnvoyFilter_EnvoyConfigObjectPatch
+	host := e.name() + "." + e.ns() + ".svc.cluster.local"
+	vhost := &networking.EnvoyFilter_EnvoyConfigObjectMatch{ObjectTypes: &networking.EnvoyFilter_EnvoyConfigObjectMatch_RouteConfiguration{
+		RouteConfiguration: &networking.EnvoyFilter_RouteConfigurationMatch{
+			Name: pick(e, "", "80"), Vhost: pick(e, nil, &networking.EnvoyFilter_RouteConfigurationMatch_VirtualHostMatch{Name: host + ":80"}),
+		},
+	}}
+	cluster := &networking.EnvoyFilter_EnvoyConfigObjectMatch{ObjectTypes: &networking.EnvoyFilter_EnvoyConfigObjectMatch_Cluster{
+		Cluster: &networking.EnvoyFilter_ClusterMatch{Service: pick(e, "", host)},
+	}}
+	listener := &networking.EnvoyFilter_EnvoyConfigObjectMatch{Context: pick(e, networking.EnvoyFilter_ANY, networking.EnvoyFilter_SIDECAR_OUTBOUND), ObjectTypes: &networking.EnvoyFilter_EnvoyConfigObjectMatch_Listener{
+		Listener: &networking.EnvoyFilter_ListenerMatch{Name: pick(e, "", "virtualInbound", "0.0.0.0_80"), PortNumber: pick(e, uint32(0), 80)},
+	}}
+	merge := func(text string) *networking.EnvoyFilter_Patch {
+		return &networking.EnvoyFilter_Patch{Operation: networking.EnvoyFilter_Patch_MERGE, Value: value(text)}
+	}
+	add := func(text string) *networking.EnvoyFilter_Patch {
+		return &networking.EnvoyFilter_Patch{Operation: networking.EnvoyFilter_Patch_ADD, Value: value(text)}
+	}
+	remove := &networking.EnvoyFilter_Patch{Operation: networking.EnvoyFilter_Patch_REMOVE}
+	timeout := strconv.Itoa(1 + e.IntN(9))
+	out := &networking.EnvoyFilter{Priority: pick(e, int32(0), 0, -1)}
+	for range 1 + e.IntN(2) {
+		out.ConfigPatches = append(out.ConfigPatches, pick(e,
+			&item{ApplyTo: networking.EnvoyFilter_CLUSTER, Match: cluster, Patch: merge(`{"connect_timeout": "` + timeout + `s"}`)},
+			&item{ApplyTo: networking.EnvoyFilter_CLUSTER, Match: cluster, Patch: pick(e, remove, merge(`{"connect_timeout": "-1s"}`))},
+			&item{ApplyTo: networking.EnvoyFilter_CLUSTER, Patch: add(`{"name": "extra` + timeout + `", "connect_timeout": "1s"}`)},
+			&item{ApplyTo: networking.EnvoyFilter_VIRTUAL_HOST, Match: vhost, Patch: pick(e, remove, merge(`{"request_headers_to_remove": ["x`+timeout+`"]}`))},
+			&item{ApplyTo: networking.EnvoyFilter_VIRTUAL_HOST, Match: vhost, Patch: add(`{"name": "more", "domains": ["more` + timeout + `.example.com", "` + host + `"]}`)},
+			&item{ApplyTo: networking.EnvoyFilter_HTTP_ROUTE, Match: vhost, Patch: merge(`{"route": {"timeout": "` + timeout + `s"}}`)},
+			&item{ApplyTo: networking.EnvoyFilter_ROUTE_CONFIGURATION, Match: vhost, Patch: merge(`{"request_headers_to_remove": ["y` + timeout + `"]}`)},
+			&item{ApplyTo: networking.EnvoyFilter_LISTENER, Match: listener, Patch: pick(e, remove, merge(`{"stat_prefix": "p`+timeout+`"}`))},
+			&item{ApplyTo: networking.EnvoyFilter_HTTP_FILTER, Match: listener, Patch: add(`{"name": "envoy.filters.http.buffer", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": ` + timeout + `}}`)},
+		))
+	}
+	if e.IntN(3) == 0 {
+		out.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"version": "v1"}}
+	}
+	if e.IntN(3) == 0 {
+		p := proto.CloneOf(out.ConfigPatches[0])
+		if p.Match == nil {
+			p.Match = &networking.EnvoyFilter_EnvoyConfigObjectMatch{}
+		}
+		p.Match.Proxy = &networking.EnvoyFilter_ProxyMatch{ProxyVersion: pick(e, "^1.*", "^2.*", "")}
+		out.ConfigPatches[0] = p
 	}
 	return out
 }

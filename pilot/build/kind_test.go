@@ -155,7 +155,9 @@ func TestEveryRecordCounts(t *testing.T) {
 		t.Fatal(difference)
 	}
 	rare := func(e editor) *model.Object { // what few units read is edited more often
-		switch e.IntN(4) {
+		switch e.IntN(6) {
+		case 4, 5:
+			return storetest.Object(model.KindEnvoyFilter, e.ns(), e.name(), e.envoyFilter())
 		case 0: // often the same object with the same selector, so that its mode is all that changes
 			pa := e.peerAuthentication()
 			if pa.Selector != nil {

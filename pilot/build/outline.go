@@ -9,6 +9,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/patch"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -77,6 +78,7 @@ func (o *outboundOutline) Units() []UnitID {
 		out = append(out, UnitID{Kind: kindListener, Name: name})
 	}
 	for _, route := range o.Routes() {
+		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
 		for _, host := range o.Hosts(route) {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
@@ -100,6 +102,8 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasListener(id.Name)
 	case kindVirtualHost:
 		return o.HasHost(id.Name, id.Host)
+	case kindRouteHead:
+		return o.HasRoutes(id.Name)
 	case kindReferences:
 		return o.HasUnrouted(id.Host)
 	case kindNameTable:
@@ -130,20 +134,28 @@ func (o *outboundOutline) ChangedFacts(former Outline) []string {
 	return o.Plan.ChangedFacts(former.(*outboundOutline).Plan)
 }
 
+// at tells of a route configuration what patches may ask for.
+func (o *outboundOutline) at(route string) patch.RoutePlace {
+	return patch.RoutePlace{Name: route, Ports: []uint32{o.Port(route)}}
+}
+
 func (o *outboundOutline) Compute(in Input, id UnitID) Product {
+	changes := o.encoder.changes(in, o.class, false)
 	switch id.Kind {
 	case kindClusters:
 		return o.clusters(in, id.Host)
 	case kindAssignments:
 		return o.assignments(in, id.Host)
 	case kindOutbound:
-		return o.encoder.listeners("", nil, o.VirtualOutbound(in))
+		return o.encoder.listeners("", nil, changes, o.VirtualOutbound(in))
 	case kindListener:
 		l, problems := o.Listener(in, id.Name)
-		return o.encoder.listeners("", problems, l)
+		return o.encoder.listeners("", problems, changes, l)
 	case kindVirtualHost:
 		vh, problems := o.VirtualHost(in, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems)
+		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
+	case kindRouteHead:
+		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindReferences:
 		return Product{Problems: o.References(in, id.Host)}
 	}
@@ -157,11 +169,18 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Product {
 func (o *outboundOutline) clusters(in Input, host string) Product {
 	clusters, problems := o.ServiceClusters(in, host)
 	p := Product{Type: resource.Clusters, Problems: problems}
+	changes := o.encoder.changes(in, o.class, false)
 	for i, cl := range clusters {
 		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
 			continue // a port number that stands twice: the last counts
 		}
 		res, cl, err := o.encoder.cluster(cl)
+		if set := changes.set(model.PatchClusters, model.PatchHost+host); len(set) > 0 {
+			if p.take(o.encoder.patchCluster(cl, set, changes.context)) {
+				p.clusters = append(p.clusters, cl)
+			}
+			continue
+		}
 		p.clusters = append(p.clusters, cl)
 		p.add(cl.Name, res, err)
 	}
@@ -217,7 +236,7 @@ func (o *classOutline) ChangedFacts(Outline) []string { return nil }
 func (o *classOutline) Names() []string               { return nil }
 
 func (o *classOutline) Units() []UnitID {
-	out := []UnitID{{Kind: kindOwnClusters}}
+	out := []UnitID{{Kind: kindOwnClusters}, {Kind: kindAdded, Name: addedClusters}, {Kind: kindAdded, Name: addedListeners}}
 	if o.gateways == nil {
 		return append(out, UnitID{Kind: kindInbound})
 	}
@@ -228,6 +247,7 @@ func (o *classOutline) Units() []UnitID {
 		out = append(out, UnitID{Kind: kindListener, Name: name})
 	}
 	for _, route := range o.gateways.Routes() {
+		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
 		for _, host := range o.gateways.Hosts(route) {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
@@ -237,8 +257,10 @@ func (o *classOutline) Units() []UnitID {
 
 func (o *classOutline) Has(id UnitID) bool {
 	switch id.Kind {
-	case kindOwnClusters:
+	case kindOwnClusters, kindAdded:
 		return true
+	case kindRouteHead:
+		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
 	case kindInbound:
 		return o.gateways == nil
 	case kindListener:
@@ -273,22 +295,33 @@ func (o *classOutline) Routes() []string {
 
 func (o *classOutline) Hosts(route string) []string { return o.gateways.Hosts(route) }
 
+// at tells of a route configuration what patches may ask for.
+func (o *classOutline) at(route string) patch.RoutePlace {
+	s := o.gateways.Served(route)
+	return patch.RoutePlace{Name: route, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
+}
+
 func (o *classOutline) Compute(in Input, id UnitID) Product {
+	changes := o.encoder.changes(in, o.class, true)
 	switch id.Kind {
 	case kindInbound:
-		l, problems := resolve.VirtualInbound(in, o.class)
-		return o.encoder.listeners(o.variant, problems, l)
+		all, problems := resolve.Inbound(in, o.class)
+		return o.encoder.listeners(o.variant, problems, changes, all...)
 	case kindListener:
 		l, problems := o.gateways.Listener(in, id.Name)
 		if l == nil {
 			return Product{Type: resource.Listeners, Problems: problems}
 		}
-		return o.encoder.listeners(o.variant, problems, l)
+		return o.encoder.listeners(o.variant, problems, changes, l)
 	case kindSecret:
 		return secretProduct(o.gateways.Secret(in, id.Name))
 	case kindVirtualHost:
 		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems)
+		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
+	case kindRouteHead:
+		return o.encoder.routeHead(o.at(id.Name), changes)
+	case kindAdded:
+		return o.encoder.added(in, o.class, id.Name)
 	}
 	clusters, problems := resolve.OwnClusters(in, o.class)
 	p := Product{Type: resource.Clusters, Problems: problems}
@@ -297,6 +330,10 @@ func (o *classOutline) Compute(in Input, id UnitID) Product {
 		service = port.Host
 	}
 	for _, cl := range clusters {
+		if set, context := ownChanges(o.encoder, in, o.class, cl); len(set) > 0 {
+			p.take(o.encoder.patchCluster(cl, set, context))
+			continue
+		}
 		res, _, err := o.encoder.encode(resource.Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
 		p.add(cl.Name, res, err)
 	}

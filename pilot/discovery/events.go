@@ -98,7 +98,7 @@ func (c *counted) refused(problems []model.Problem) {
 // istioGroup gives the API group of Istio's kinds; "" for others.
 func istioGroup(k model.Kind) string {
 	switch k {
-	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar:
+	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter:
 		return "networking.istio.io"
 	case model.KindPeerAuthentication:
 		return "security.istio.io"

@@ -30,7 +30,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 		if !belongs(c, set, ep) {
 			continue
 		}
-		g := group{priority: priority(set.Locality, c.Locality, ep.Locality), locality: ep.Locality}
+		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}
 		l := groups[g]
 		if l == nil {
 			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}

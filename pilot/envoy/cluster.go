@@ -63,6 +63,7 @@ func discovery(c *ir.Cluster, out *clusterv3.Cluster) {
 		kind = clusterv3.Cluster_ORIGINAL_DST
 	}
 	out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: kind}
+	backend(c, out)
 }
 
 func balancing(c *ir.Cluster, out *clusterv3.Cluster) {

@@ -61,9 +61,16 @@ type LocalityPolicy struct {
 	Failover bool
 	// To gives for a region the one that it fails over to first; others come after it.
 	To []FailoverRegion
+	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
+	// proxy; it takes the place of Failover.
+	By []FailoverLabel
 	// Distribute replaces the weights of localities, for the first entry whose From matches.
 	Distribute []Distribution
 }
+
+// FailoverLabel is a label that near endpoints have: one of the topology, with the proxy's own value, or
+// another with a value that is given.
+type FailoverLabel struct{ Name, Value string }
 
 // FailoverRegion sends the traffic of one region to another when all its endpoints are ejected.
 type FailoverRegion struct{ From, To string }
@@ -107,12 +114,24 @@ type Cluster struct {
 	TLS     *UpstreamTLS
 	AutoTLS bool
 
+	// Backend is the host of a cluster that leads to the workload itself, where it is not the address that
+	// a connection was sent to; nil for that.
+	Backend *Backend
+
 	// BindSources are the addresses to connect from, at most one of each IP family.
 	BindSources []string
 	// CleanupInterval of hosts that are no longer used, for DiscoveryOriginalDst.
 	CleanupInterval time.Duration
 
 	Metadata ClusterMetadata
+}
+
+// Backend is an endpoint of the workload itself: an address and port, a Unix socket, or with a port alone
+// the address that the connection was sent to.
+type Backend struct {
+	Address string
+	Port    uint32
+	Pipe    string // path, or @name
 }
 
 // ClusterMetadata says where a cluster came from, for tools.

@@ -32,6 +32,8 @@ const (
 	KindGateway            Kind = "Gateway"
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
+	KindEnvoyFilter        Kind = "EnvoyFilter"
+	KindProxyConfig        Kind = "ProxyConfig" // read at injection only
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -80,7 +82,7 @@ type Object struct {
 	// Spec is the typed content. For Kubernetes kinds the whole object (*corev1.Service,
 	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
-	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar,
+	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
 	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
 	Spec   any
 	Origin Origin

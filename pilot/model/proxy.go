@@ -27,6 +27,8 @@ type Proxy struct {
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
 	Locality       Locality
+	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.
+	Metadata map[string]string
 	// Proven tells that the proxy proved that it is of its namespace.
 	Proven bool
 }

@@ -77,7 +77,9 @@ type Service struct {
 	ServiceAccounts []string
 	// PublishNotReady keeps endpoints in service that are not ready (publishNotReadyAddresses).
 	PublishNotReady bool
-	Origin          Origin
+	// TrafficDistribution says which endpoints are preferred (PreferClose, …); "" for none.
+	TrafficDistribution string
+	Origin              Origin
 }
 
 // ServiceID tells services apart: a hostname may be that of several, in several namespaces.

@@ -2,7 +2,9 @@ package push
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -50,6 +52,7 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 	if err := out.attributes(md); err != nil {
 		return nil, err
 	}
+	out.Metadata = md.texts()
 	out.Locality = model.Locality{
 		Region: n.GetLocality().GetRegion(), Zone: n.GetLocality().GetZone(), SubZone: n.GetLocality().GetSubZone(),
 	}
@@ -129,6 +132,23 @@ func (n *Node) attributes(md metadata) error {
 type metadata map[string]*structpb.Value
 
 func (m metadata) text(key string) string { return m[key].GetStringValue() }
+
+// texts gives the short texts, the first of so many by name.
+func (m metadata) texts() map[string]string {
+	out := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if s := m.text(key); s != "" && len(key)+len(s) <= maxMetadataText && len(out) < maxMetadataTexts {
+			out[key] = s
+		}
+	}
+	return out
+}
+
+// What is kept of a node's metadata for patches that ask for it.
+const (
+	maxMetadataText  = 128 // bytes of a name and its text
+	maxMetadataTexts = 32
+)
 
 // flag reads a boolean, which agents write as a JSON boolean or as a string.
 func (m metadata) flag(key string) bool {

@@ -39,6 +39,8 @@ type Class struct {
 	DestinationRules []model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
 	SourceLabels []string
+	// Patches are those of EnvoyFilters with conditions that hold; those of the root namespace first.
+	Patches []ClassPatches
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
 	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
@@ -90,6 +92,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
 		}
 	}
+	c.Patches = workloadPatches(r, p, labels)
 	c.Key = c.hash()
 	return c
 }

@@ -28,6 +28,11 @@ func (c *Class) hash() string {
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
 	b.texts(c.SourceLabels...)
+	b.number(uint64(len(c.Patches)))
+	for _, p := range c.Patches {
+		b.keys(p.Filter)
+		b.texts(p.Held)
+	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }

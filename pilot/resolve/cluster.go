@@ -87,6 +87,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
 	if cl.Discovery == ir.DiscoveryEDS {
 		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
+		distribute(svc, policy.balance, cl)
 	}
 	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)

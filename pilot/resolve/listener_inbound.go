@@ -25,6 +25,7 @@ type inbound struct {
 	stats    string                 // prefix of the statistics of requests
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
+	tls      *ir.DownstreamTLS      // that clients from outside the mesh speak; nil for none
 }
 
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
@@ -49,7 +50,7 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 		if in.port == 0 {
 			continue
 		}
-		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto {
+		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto && in.tls == nil {
 			tls.DisabledPorts = append(tls.DisabledPorts, in.port)
 		}
 		if in.protocol != model.ProtocolAuto {
@@ -69,7 +70,22 @@ func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
 	var out []inbound
 	var problems []model.Problem
 	first := map[uint32]InboundPort{}
+	ingress := ingressOf(r, c)
+	for _, in := range ingress {
+		if in.bound(c) {
+			continue
+		}
+		t, more := in.target(r, c)
+		problems = append(problems, more...)
+		if _, taken := first[t.port]; !taken { // by one with another bind, which redirection does not tell apart
+			first[t.port] = InboundPort{}
+			out = append(out, t)
+		}
+	}
 	for _, in := range c.Inbound {
+		if len(ingress) > 0 {
+			break
+		}
 		if other, taken := first[in.TargetPort]; taken {
 			if other.Protocol != in.Protocol {
 				problems = append(problems, protocolConflict(in, other))
@@ -137,6 +153,9 @@ type inboundKind struct {
 // unknown protocol is told by ALPN, or by the first bytes of what is in the clear.
 func (in inbound) kinds() []inboundKind {
 	var disabled, strict, permissive []inboundKind
+	if in.tls != nil {
+		return []inboundKind{{transport: ir.TransportTLS, http: in.protocol.IsHTTP()}}
+	}
 	switch {
 	case in.protocol.IsHTTP():
 		disabled = []inboundKind{{http: true}}
@@ -187,7 +206,7 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 			Name:  in.names(k.http),
 			Match: ir.ChainMatch{DestinationPort: in.port, TransportProtocol: k.transport, ApplicationProtocols: k.alpn},
 		}
-		if k.mutual {
+		if chain.TLS = in.tls; k.mutual {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {

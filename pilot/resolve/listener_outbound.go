@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -37,7 +38,7 @@ func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 // unknownCluster takes traffic to destinations that the class does not know.
 func unknownCluster(scope *scope) string {
 	if scope.allowAny {
-		return model.PassthroughCluster
+		return cmp.Or(scope.proxy, model.PassthroughCluster)
 	}
 	return model.BlackHoleCluster
 }
@@ -54,7 +55,7 @@ type outboundBuilder struct {
 }
 
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
-	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
+	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port, BindToPort: o.bound}
 	for _, sp := range o.tcp {
 		chains, problems := b.tcpChains(sp, bySNI(o, sp))
 		out.Chains = append(out.Chains, chains...)

@@ -37,6 +37,9 @@ type outbound struct {
 	grpcWeb bool
 	// sniff tells that a lone service of unknown protocol is behind routes.
 	sniff bool
+	// bound tells that the proxy itself listens there; locked, that an egress listener of a Sidecar has it
+	// for itself.
+	bound, locked bool
 	// tcp are the services that take what is not HTTP: one, or several that SNI tells apart.
 	tcp []servicePort
 }
@@ -53,18 +56,14 @@ func listenerName(address string, port uint32) string {
 //
 // http gives by port the services whose requests share its route configuration, if it has one, sorted
 // by hostname.
-func outboundPlan(r Reader, c *Class, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
-	p := planner{r: r, c: c, byName: map[string]*outbound{}}
-	http = map[uint32][]servicePort{}
-	for _, svc := range services {
-		for i := range svc.Ports {
-			port := &svc.Ports[i]
-			p.add(servicePort{svc, port})
-			if !port.Protocol.IsHTTP() && port.Protocol != model.ProtocolAuto {
-				continue
-			}
-			if same := http[port.Port]; len(same) == 0 || same[len(same)-1].service != svc { // the first of a number
-				http[port.Port] = append(same, servicePort{svc, port})
+func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
+	p := planner{r: r, c: c, byName: map[string]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
+	if !s.plain() {
+		p.addListeners(s, services)
+	} else {
+		for _, svc := range services {
+			for i := range svc.Ports {
+				p.addService(svc, &svc.Ports[i])
 			}
 		}
 	}
@@ -78,48 +77,84 @@ func outboundPlan(r Reader, c *Class, services []*model.Service) (_ []*outbound,
 		}
 		return int(a.port) - int(b.port)
 	})
-	return out, http, p.problems
+	return out, p.http, p.problems
 }
 
 type planner struct {
 	r        Reader
 	c        *Class
 	byName   map[string]*outbound
+	http     map[uint32][]servicePort
+	sidecar  *model.Object   // in force, or nil
+	listener *egressListener // of the Sidecar that services are added to now, or nil
 	problems []model.Problem
 }
 
-func (p *planner) add(sp servicePort) {
-	switch protocol := sp.port.Protocol; {
-	case protocol == model.ProtocolUDP:
-		return
-	case sp.port.Port == 0 || sp.port.Port > 65535:
-		return
-	case protocol.IsHTTP():
-		if o := p.at(sp, wildcard(p.c)); o != nil {
-			o.routes = portName(sp.port.Port)
-			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
-		}
+// addService takes in a port of a service: its listeners, and its place among those that share routes.
+func (p *planner) addService(svc *model.Service, port *model.ServicePort) {
+	if l := p.listener; l != nil && l.protocol != model.ProtocolAuto && l.protocol != port.Protocol {
+		as := *port
+		as.Protocol = l.protocol
+		port = &as
+	}
+	sp := servicePort{svc, port}
+	if !p.add(sp) || !port.Protocol.IsHTTP() && port.Protocol != model.ProtocolAuto {
 		return
 	}
+	if same := p.http[port.Port]; len(same) == 0 || same[len(same)-1].service != svc { // the first of a number
+		p.http[port.Port] = append(same, sp)
+	}
+}
+
+// add takes in a port of a service, and tells whether that may be among those whose requests share routes.
+func (p *planner) add(sp servicePort) bool {
+	switch protocol := sp.port.Protocol; {
+	case protocol == model.ProtocolUDP:
+		return false
+	case sp.port.Port == 0 || sp.port.Port > 65535:
+		return true
+	case protocol.IsHTTP():
+		o := p.at(sp, p.sharedAddress(p.listener))
+		if o != nil && !o.locked {
+			o.routes = portName(p.number(sp))
+			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
+		}
+		return o == nil || !o.locked
+	}
+	free := true
 	for _, address := range p.addresses(sp) {
 		if o := p.at(sp, address); o != nil {
+			if o.locked {
+				free = false
+				continue
+			}
 			p.addTCP(o, sp)
 		}
 	}
+	return free
+}
+
+// number is the port on which a service is listened for.
+func (p *planner) number(sp servicePort) uint32 {
+	if p.listener != nil && p.listener.port != 0 {
+		return p.listener.port
+	}
+	return sp.port.Port
 }
 
 // at gives the listener of an address and the service's port. The ports of the proxy's own
 // listeners cannot be had on the wildcard address: Envoy takes no second listener there.
 func (p *planner) at(sp servicePort, address string) *outbound {
-	if n := sp.port.Port; address == wildcard(p.c) &&
+	n := p.number(sp)
+	if (address == wildcard(p.c) || p.listener != nil && p.listener.bound) &&
 		(n == outboundPort(p.r) || n == inboundPort(p.r) || n == model.HealthPort || n == model.PrometheusPort) {
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
-	name := listenerName(address, sp.port.Port)
+	name := listenerName(address, n)
 	o := p.byName[name]
 	if o == nil {
-		o = &outbound{address: address, port: sp.port.Port}
+		o = &outbound{address: address, port: n, bound: p.listener != nil && p.listener.bound}
 		p.byName[name] = o
 	}
 	return o
@@ -149,6 +184,9 @@ func bySNI(o *outbound, sp servicePort) bool {
 // addresses gives the IPs at which a service that is no HTTP service is reached: cluster IPs,
 // those of a headless service's pods, or any. A headless service without pods has none.
 func (p *planner) addresses(sp servicePort) []string {
+	if l := p.listener; l != nil && (l.bind != "" || l.bound) {
+		return []string{p.sharedAddress(l)}
+	}
 	var out []string
 	for _, ip := range sp.service.Addresses {
 		if usable(p.c, ip) {

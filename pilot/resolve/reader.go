@@ -61,6 +61,11 @@ type Reader interface {
 	Gateways() []*model.Object
 	// Sidecars gives a namespace's Sidecar objects, model.Older first.
 	Sidecars(namespace string) []*model.Object
+	// EnvoyFilters gives those of a namespace with a patch of a model.PatchTarget, model.Older first;
+	// HasEnvoyFilters tells whether it has any, and ConditionalEnvoyFilters gives those for some proxies only.
+	EnvoyFilters(namespace, target string) []*model.Object
+	HasEnvoyFilters(namespace string) bool
+	ConditionalEnvoyFilters(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.
 	PeerAuthentications(namespace string) []*model.Object
 }

@@ -131,7 +131,7 @@ func fallback(scope *scope) *ir.VirtualHost {
 		}}}
 	}
 	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, RemoveHeaders: peerHeaders, Routes: []*ir.Route{{
-		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: model.PassthroughCluster, Weight: 1}}},
+		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: unknownCluster(scope), Weight: 1}}},
 	}}}
 }
 

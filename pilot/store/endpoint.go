@@ -17,9 +17,6 @@ const (
 	labelTLSMode  = "security.istio.io/tlsMode"
 	labelNetwork  = "topology.istio.io/network"
 	labelLocality = "istio-locality"
-	labelRegion   = "topology.kubernetes.io/region"
-	labelZone     = "topology.kubernetes.io/zone"
-	labelSubZone  = "topology.istio.io/subzone"
 )
 
 // podEndpoints adds to out what a pod offers to a service.
@@ -96,7 +93,7 @@ func podLocality(labels map[string]string) model.Locality {
 		parts := append(strings.SplitN(text, "/", 3), "", "")
 		return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
 	}
-	return model.Locality{Region: labels[labelRegion], Zone: labels[labelZone], SubZone: labels[labelSubZone]}
+	return model.Locality{Region: labels[model.LabelRegion], Zone: labels[model.LabelZone], SubZone: labels[model.LabelSubZone]}
 }
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod

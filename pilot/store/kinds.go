@@ -58,6 +58,9 @@ func indexes() []Index {
 		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
+		{Kind: model.KindEnvoyFilter, Name: tablePatches, Keys: patchTargets, Own: true},
+		{Kind: model.KindEnvoyFilter, Name: tablePatched, Keys: patchedNamespace, Names: true},
+		{Kind: model.KindEnvoyFilter, Name: tableConditional, Keys: conditionalPatches},
 	}
 }
 

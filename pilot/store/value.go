@@ -70,7 +70,7 @@ func sameAnnotations(a, b map[string]string) bool {
 // sameService compares all of a service but the place where it was read.
 func sameService(a, b *model.Service) bool {
 	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
-		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady &&
+		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
 		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
 		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)

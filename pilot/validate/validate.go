@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -29,6 +30,10 @@ func Object(o *model.Object) []model.Problem {
 		c.destinationRule(spec)
 	case *networking.Gateway:
 		c.gateway(spec)
+	case *networkingbeta.ProxyConfig:
+		c.proxyConfigObject(spec)
+	case *networking.EnvoyFilter:
+		c.envoyFilter(spec)
 	case *networking.Sidecar:
 		c.sidecar(spec)
 	case *security.PeerAuthentication:

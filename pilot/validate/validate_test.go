@@ -19,6 +19,12 @@ func object(t *testing.T, kind, body string) *model.Object {
 	if api == "" {
 		api = "networking.istio.io/v1"
 	}
+	switch kind {
+	case "EnvoyFilter":
+		api = "networking.istio.io/v1alpha3"
+	case "ProxyConfig":
+		api = "networking.istio.io/v1beta1"
+	}
 	text := fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: x, namespace: apps}\n%s\n", api, kind, body)
 	objects, problems := file.Decode([]byte(text), "x.yaml")
 	if len(objects) != 1 { // what of it nothing reads is another matter
@@ -34,7 +40,21 @@ func TestRules(t *testing.T) {
 	route := "route: [{destination: {host: b}}]"
 	dr := func(policy string) string { return "spec: {host: a, trafficPolicy: {" + policy + "}}" }
 	gw := func(server string) string { return "spec: {selector: {a: b}, servers: [{" + server + "}]}" }
+	ef := func(patch string) string { return "spec: {configPatches: [" + patch + "]}" }
 	tests := []struct{ kind, body, want string }{
+		{"ProxyConfig", "spec: {concurrency: 0, environmentVariables: {A: b}}", ""},
+		{"ProxyConfig", "spec: {concurrency: -1}", "spec.concurrency: negative"},
+		{"ProxyConfig", "spec: {environmentVariables: {'': b}}", "spec.environmentVariables: empty name"},
+		{"ProxyConfig", "spec: {selector: {matchLabels: {'a b': c}}}", "spec.selector.matchLabels: no label name"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, patch: {operation: REMOVE}}"), ""},
+		{"EnvoyFilter", "spec: {}", "W spec.configPatches: empty"},
+		{"EnvoyFilter", "spec: {workloadSelector: {labels: {a: b}}, targetRefs: [{kind: Gateway, name: g}], configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}", "spec.targetRefs: workloadSelector"},
+		{"EnvoyFilter", "spec: {targetRefs: [{kind: Gateway}], configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}", "spec.targetRefs[0]: kind and name"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, match: {proxy: {proxyVersion: '('}}, patch: {operation: REMOVE}}"), "spec.configPatches[0].match.proxy.proxyVersion: no regular expression"},
+		{"EnvoyFilter", ef("{applyTo: NETWORK_FILTER, match: {listener: {filterChain: {filter: {name: x, subFilter: {name: y}}}}}, patch: {operation: REMOVE}}"), "spec.configPatches[0].match.listener.filterChain.filter.subFilter: no effect"},
+		{"EnvoyFilter", ef("{applyTo: LISTENER, match: {listener: {filterChain: {filter: {}}}}, patch: {operation: REMOVE}}"), "W spec.configPatches[0].match.listener.filterChain.filter.name: empty"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, patch: {operation: MERGE}}"), "spec.configPatches[0].patch.value: no value"},
+		{"DestinationRule", dr("loadBalancer: {localityLbSetting: {failoverPriority: [app]}}"), "W spec.trafficPolicy.loadBalancer.localityLbSetting.failoverPriority[0]: where they run"},
 		{"VirtualService", vs("{" + route + "}"), ""},
 		{"VirtualService", "spec: {hosts: [a]}", "spec: no routes"},
 		{"VirtualService", "spec: {hosts: ['a b'], http: [{" + route + "}]}", "spec.hosts[0]: no host"},

@@ -63,7 +63,8 @@ func within(path, folder string) bool {
 // A stage that is not named here may not be imported by another stage either.
 var flow = map[string][]string{
 	"pilot/model":        {},
-	"pilot/validate":     {"pilot/model"},
+	"pilot/patch":        {"pilot/model", "proto/envoyapi"},
+	"pilot/validate":     {"pilot/model", "pilot/patch"},
 	"pilot/source/kinds": {"pilot/model"},
 	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds"},
 	"pilot/source/kube":  {"pilot/model", "pilot/source/kinds", "pilot/source/file"},
@@ -74,7 +75,7 @@ var flow = map[string][]string{
 	"pilot/endpoint":     {"pilot/model", "pilot/ir", "pilot/resolve", "proto/telemetry"},
 	"pilot/envoy":        {"pilot/ir", "proto/nds"},
 	"pilot/resource":     {"pilot/model", "proto/nds"},
-	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/store", "pilot/resource"},
+	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":       {"pilot/model"},

@@ -39,6 +39,7 @@ func makers() []maker {
 		{model.KindDestinationRule, 5, (*editor).destinationRule},
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
+		{model.KindEnvoyFilter, 3, (*editor).envoyFilter},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},

@@ -198,6 +198,12 @@ var sidecarBases = []string{
 	`{}`,
 	`{egress: [{hosts: [./*]}]}`,
 	`{workloadSelector: {labels: {app: client}}, egress: [{hosts: [./ratings.default.svc.cluster.local]}]}`,
+	`{egress: [{port: {number: 9080, protocol: HTTP, name: x}, hosts: [./*]}]}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: ratings, port: {number: 9080}}}}`,
+	`{ingress: [{port: {number: 9080, protocol: HTTP, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
+	`{ingress: [{port: {number: 9443, protocol: HTTPS, name: x}, captureMode: NONE, defaultEndpoint: "127.0.0.1:9000", tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /r}}]}`,
+	`{ingress: [{port: {number: 9080, protocol: GRPC, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
+	`{inboundConnectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}`,
 }
 
 var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
@@ -231,12 +237,17 @@ var samples = []struct {
 	{".retries.retryRemoteLocalities", []string{`true`}},
 	{".distribute.from", []string{`"*"`, `"x/*"`}},
 	{".distribute.to", []string{`{"r/*": 70, "r2/*": 30}`}},
+	{".failoverPriority", []string{`["version=v2"]`}},
 	{".failover.from", []string{`"q"`}},
 	{".failover.to", []string{`"r3"`}},
 	{".maglev.tableSize", []string{`101`}},
 	{"Gateway.servers.port.protocol", []string{`"HTTP2"`, `"GRPC"`, `"TCP"`}},
 	{".tls.cipherSuites", []string{`["AES256-SHA"]`}},
 	{"Gateway.servers.hosts", []string{`["a.example.com"]`}},
+	{".defaultEndpoint", []string{`"127.0.0.1:9001"`}},
+	{".ingress.port.protocol", []string{`"TCP"`}},
+	{".egress.port.protocol", []string{`"TCP"`}},
+	{".egressProxy.host", []string{`"reviews"`}},
 	{".egress.hosts", []string{`["./ratings.default.svc.cluster.local"]`}},
 	{"Sidecar.workloadSelector.labels", []string{`{"app": "nobody"}`}},
 	{".matchLabels", []string{`{"app": "nobody"}`}},
@@ -290,8 +301,10 @@ var actsElsewhere = map[string]string{
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
-	"Gateway.servers.name":     "a label for people",
-	"MeshConfig.enableTracing": "true is the default, and what would be sent where is a problem",
+	"Gateway.servers.name":      "a label for people",
+	"Sidecar.ingress.port.name": "a label for people",
+	"Sidecar.egress.port.name":  "a label for people",
+	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
 }
 
 // leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.

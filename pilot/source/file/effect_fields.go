@@ -18,7 +18,6 @@ func unreadFields() []unreadField {
 		{"TrafficPolicy.retryBudget", "the retry budget is not translated; use connectionPool.http.maxRetries"},
 		{"ConsistentHashLB.httpCookie.attributes", "attributes of a generated cookie are not translated"},
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
-		{"LocalityLoadBalancerSetting.failoverPriority", "failover by labels is not translated; failover by locality applies"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
 		{"ClientTLSSettings.credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"},
 		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
@@ -30,17 +29,26 @@ func unreadFields() []unreadField {
 		{"ServerTLSSettings.caCrl", "the revocation list in a file is not checked; put it into the Secret of a credentialName"},
 
 		// Sidecar
-		{"Sidecar.ingress", "ingress listeners are not translated; the ports of the workload's services are served"},
-		{"Sidecar.inboundConnectionPool", "the inbound connection pool is not translated"},
-		{"Sidecar.outboundTrafficPolicy.egressProxy", "the egress proxy is not translated; unknown destinations are reached directly"},
-		{"IstioEgressListener.port", "ports of egress listeners are not translated; the hosts apply to every port"},
-		{"IstioEgressListener.bind", "addresses of egress listeners are not translated; the hosts apply to every port"},
-		{"IstioEgressListener.captureMode", "capture modes of egress listeners are not translated; the hosts apply to every port"},
+		{"Sidecar.inboundConnectionPool.tcp.idleTimeout", "connections to the workload are idle for an hour at most"},
+		{"Sidecar.inboundConnectionPool.http.h2UpgradePolicy", "the workload is spoken to in the protocol of its port"},
+		{"Sidecar.inboundConnectionPool.http.useClientProtocol", "the workload is spoken to in the protocol of its port"},
+		{"IstioIngressListener.connectionPool.tcp.idleTimeout", "connections to the workload are idle for an hour at most"},
+		{"IstioIngressListener.connectionPool.http.h2UpgradePolicy", "the workload is spoken to in the protocol of the listener's port"},
+		{"IstioIngressListener.connectionPool.http.useClientProtocol", "the workload is spoken to in the protocol of the listener's port"},
+		{"IstioIngressListener.port.targetPort", "it has no effect in Istio either; write defaultEndpoint"},
+		{"IstioIngressListener.tls.httpsRedirect", "a sidecar redirects nobody"},
+		{"IstioIngressListener.tls.credentialName", "a sidecar takes its certificate from files"},
+		{"IstioIngressListener.tls.credentialNames", "a sidecar takes its certificate from files"},
+		{"IstioIngressListener.tls.caCertCredentialName", "a sidecar takes its certificate from files"},
+		{"IstioIngressListener.tls.caCrl", "the revocation list is not checked at sidecars"},
+		{"IstioIngressListener.tls.tlsCertificates", "a sidecar has one certificate; write serverCertificate and privateKey"},
+		{"IstioIngressListener.tls.insecureSkipVerify", "certificates of clients are always checked at sidecars"},
+		{"IstioEgressListener.port.targetPort", "it has no effect in Istio either"},
 
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
-		{"Service.spec.trafficDistribution", "it is not translated; use a DestinationRule with localityLbSetting"},
+		{"Service.spec.trafficDistribution=PREFERSAMENODE", "nodes are not told apart; endpoints of the same zone are preferred"},
 	}
 }
 
@@ -60,7 +68,6 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
 		{"MeshConfig.outboundTrafficPolicy.mode=ALLOW_ANY_DYNAMIC_DNS", "it is not translated; unknown destinations are not reached, as with REGISTRY_ONLY"},
 		{"MeshConfig.outboundTrafficPolicy.tls", "TLS to unknown destinations is the application's"},
-		{"MeshConfig.inboundTrafficPolicy.mode", "requests to ports of no service are passed on to the address that they came for, as with PASSTHROUGH"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
 		{"MeshConfig.caCertificates", "only the mesh's own root is trusted"},
 		{"MeshConfig.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},

@@ -198,6 +198,11 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 			m := spec.(*security.PeerAuthentication).GetPortLevelMtls()
 			return []any{m[8080].GetMode(), m[9090].GetMode()}
 		}, []any{security.PeerAuthentication_MutualTLS_DISABLE, security.PeerAuthentication_MutualTLS_PERMISSIVE}},
+		"EnvoyFilter": {filter, func(spec any) []any {
+			f := spec.(*networking.EnvoyFilter)
+			p := f.GetConfigPatches()[0]
+			return []any{f.GetPriority(), p.GetApplyTo(), p.GetMatch().GetListener().GetPortNumber(), p.GetPatch().GetValue().GetFields()["name"].GetStringValue()}
+		}, []any{int32(10), networking.EnvoyFilter_HTTP_FILTER, uint32(8080), "envoy.filters.http.lua"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, problems := Decode([]byte(tc.text), name)
@@ -212,9 +217,31 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 	}
 }
 
+// proxies is a ProxyConfig as Istio's documentation has it.
+const proxies = `
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: concurrency, namespace: default}
+spec: {selector: {matchLabels: {app: ratings}}, concurrency: 0, image: {imageType: debug}, environmentVariables: {A: b}}
+`
+
+// filter is an EnvoyFilter as Istio's documentation has it.
+const filter = `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: lua, namespace: default}
+spec:
+  workloadSelector: {labels: {app: reviews}}
+  priority: 10
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND, proxy: {proxyVersion: '^1\\.3.*'}, listener: {portNumber: 8080, filterChain: {filter: {name: envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.router}}}}}
+    patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.lua, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: x}}}
+`
+
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true

@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -83,6 +84,8 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
 		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
 		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindProxyConfig:        {networkingGroup, []string{"v1beta1"}, func() proto.Message { return &networkingbeta.ProxyConfig{} }},
+		model.KindEnvoyFilter:        {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
 	}

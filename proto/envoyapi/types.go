@@ -1,7 +1,8 @@
-package proxyconfig
+// Package envoyapi links all messages that Envoy may have in an Any, so that what users write and what Envoy
+// says can be read, checked and written: all packages of the library for version 3 of Envoy's API, but for the
+// two that speak OpenTelemetry's own messages.
+package envoyapi
 
-// Every message that Envoy may have in an Any, so that its fields get protojson's names: all packages of
-// the library for version 3 of Envoy's API, but for the two that speak OpenTelemetry's own messages.
 import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
