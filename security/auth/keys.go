@@ -5,8 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,11 +119,12 @@ func (f *keyFile) refresh() error {
 
 // oidc finds an issuer's keys by OIDC discovery.
 type oidc struct {
+	issuer *url.URL
 	// name is the issuer as tokens spell it.
-	name  string
-	fetch *Fetcher
-	clock func() time.Time
-	log   *slog.Logger
+	name   string
+	client *http.Client
+	clock  func() time.Time
+	log    *slog.Logger
 
 	current atomic.Pointer[fetchedKeys]
 	// fetching is a lock that can be given up.
@@ -133,11 +139,30 @@ type fetchedKeys struct {
 }
 
 func newOIDC(cfg TokenConfig) (*oidc, error) {
-	f := NewFetcher(cfg.HTTP)
-	if _, err := f.address(cfg.Issuer); err != nil {
-		return nil, fmt.Errorf("token issuer: %w", err)
+	u, err := url.Parse(cfg.Issuer)
+	if err != nil || u.Host == "" || !secure(u) {
+		return nil, fmt.Errorf("token issuer %q is not an https URL", cfg.Issuer)
 	}
-	return &oidc{name: cfg.Issuer, fetch: f, clock: cfg.Clock, log: cfg.Logger, fetching: make(chan struct{}, 1)}, nil
+	client := cfg.HTTP
+	if client == nil {
+		client = &http.Client{}
+	}
+	own := *client
+	// A redirect could lead from https to http, or to a machine of somebody else's choice.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &oidc{
+		issuer: u, name: cfg.Issuer, client: &own, clock: cfg.Clock, log: cfg.Logger,
+		fetching: make(chan struct{}, 1),
+	}, nil
+}
+
+// secure accepts plain http to this machine only.
+func secure(u *url.URL) bool {
+	if u.Scheme == "https" {
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 func (o *oidc) keys(ctx context.Context, keyID string) ([]jose.JSONWebKey, error) {
@@ -156,7 +181,7 @@ func (o *oidc) keys(ctx context.Context, keyID string) ([]jose.JSONWebKey, error
 	if now := o.clock(); o.tried.IsZero() || now.Sub(o.tried) >= refetchAfter {
 		o.tried = now
 		var set []jose.JSONWebKey
-		if set, o.failure = o.ask(ctx); o.failure == nil {
+		if set, o.failure = o.fetch(ctx); o.failure == nil {
 			o.current.Store(&fetchedKeys{set: set, at: now})
 		} else if o.current.Load() != nil {
 			o.log.Warn("token keys: issuer cannot be asked, the former keys stay", "issuer", o.name, "error", o.failure)
@@ -178,18 +203,57 @@ func (o *oidc) cached(keyID string) ([]jose.JSONWebKey, bool) {
 	return set, len(set) > 0
 }
 
-// ask asks the issuer for its keys.
-func (o *oidc) ask(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (o *oidc) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	// One caller that goes away must not fail the fetch for those who wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
-	uri, err := o.fetch.KeysURI(ctx, o.name)
+	data, err := o.get(ctx, strings.TrimSuffix(o.issuer.String(), "/")+"/.well-known/openid-configuration")
 	if err != nil {
 		return nil, err
 	}
-	data, err := o.fetch.Keys(ctx, uri)
+	var doc struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, fmt.Errorf("discovery document of %s: %w", o.name, err)
+	}
+	if doc.Issuer != o.name {
+		return nil, fmt.Errorf("discovery document of %s is for issuer %q", o.name, doc.Issuer)
+	}
+	u, err := url.Parse(doc.JWKSURI)
+	if err != nil || u.Host == "" || !secure(u) {
+		return nil, fmt.Errorf("discovery document of %s: jwks_uri %q is not an https URL", o.name, doc.JWKSURI)
+	}
+	if data, err = o.get(ctx, u.String()); err != nil {
+		return nil, err
+	}
+	set, err := parseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u, err)
+	}
+	return set, nil
+}
+
+func (o *oidc) get(ctx context.Context, u string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
 		return nil, err
 	}
-	return parseKeys(data)
+	resp, err := o.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", u, resp.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxDocument {
+		return nil, fmt.Errorf("%s: larger than %d bytes", u, maxDocument)
+	}
+	return data, nil
 }
