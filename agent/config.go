@@ -31,6 +31,8 @@ type Config struct {
 	Envoy EnvoyConfig
 	// Trust is how control plane and CA are reached and believed.
 	Trust TrustConfig
+	// DebugPort of loopback is where Istio's tools ask the control plane; 0 is none.
+	DebugPort int
 	// DNS is the name server for the workload; nil when it is off.
 	DNS *DNSConfig
 	// Probers are the application's probes; who asks for one has to send ProbeToken, unless it is empty.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,7 +167,12 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 	if names != nil {
 		xc.WantNameTable, xc.OnNameTable = true, names.update
 	}
-	p.services = append(p.services, service{"xDS proxy", xdsproxy.New(xc).Run})
+	proxy := xdsproxy.New(xc)
+	p.services = append(p.services, service{"xDS proxy", proxy.Run})
+	if cfg.DebugPort > 0 {
+		tap := xdsproxy.NewTap(proxy, net.JoinHostPort("localhost", strconv.Itoa(cfg.DebugPort)))
+		p.services = append(p.services, service{"questions of tools", tap.Run})
+	}
 }
 
 // tls gives the settings for an address, nil for plaintext. They are made once here, so that an

@@ -120,7 +120,7 @@ func newPlane(cfg Config) *plane {
 		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}}, Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
-		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(),
+		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
 	p.xds = xds.New(xds.Options{

@@ -16,8 +16,8 @@ import (
 type classState struct {
 	class   resolve.Class
 	clients map[*Client]struct{}
-	// broughtBy is the identity of the proxy that it was made for; "" for a caller without proof.
-	broughtBy string
+	// broughtBy is who brought the proxy that it was made for.
+	broughtBy bringer
 	view      *View
 	build     sync.Once // of the first view
 	built     bool      // and nobody may look before

@@ -24,7 +24,7 @@
 //	former      the versions before the present one of a resource that is not accepted yet
 //	untrusted   what a proxy may run that is something else than it claims when it comes back
 //	identity    what a proxy proved; "" for all proxies without proof, which are anonymous
-//	brought     a class is brought by the identity of the proxy that it was first made for
+//	brought     a class is brought by the identity of the proxy that it was first made for, or by its address
 package push
 
 import (
@@ -55,8 +55,9 @@ var ErrTooManyClasses = errors.New("too many classes of proxies")
 // Options of an Engine.
 type Options struct {
 	// MaxClasses bounds the classes that the proxies of one identity bring between two commits and
-	// until they are gone, MaxAnonymousClasses those of all callers without proof; 0 for no bound.
-	MaxClasses, MaxAnonymousClasses int
+	// until they are gone, MaxAnonymousClasses those of all callers without proof and MaxPeerClasses those
+	// of such callers from one address; 0 for no bound.
+	MaxClasses, MaxAnonymousClasses, MaxPeerClasses int
 	// Report takes all problems of all views whenever they may have changed; nil drops them.
 	Report func([]model.Problem)
 	// Registerer takes the metrics; nil for none.
@@ -79,7 +80,7 @@ type Engine struct {
 	mu        sync.Mutex // guards all below, and of classes what has been built
 	leaving   Translator // the one whose seats the clients have
 	classes   map[string]*classState
-	brought   map[string]int // classes, by the identity that brought them
+	brought   map[bringer]int // classes
 	seats     map[*build.Seat]*Client
 	untrusted *untrustedNodes // of proxies with an identity
 	anonymous *untrustedNodes // of those without, which cannot push the former out
@@ -96,7 +97,7 @@ func New(opts Options) *Engine {
 	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewPool(),
-		classes: map[string]*classState{}, brought: map[string]int{}, seats: map[*build.Seat]*Client{},
+		classes: map[string]*classState{}, brought: map[bringer]int{}, seats: map[*build.Seat]*Client{},
 		untrusted: newUntrustedNodes(maxUntrusted, maxUntrustedBytes),
 		anonymous: newUntrustedNodes(maxUntrusted/4, maxUntrustedBytes/4),
 	}
@@ -202,8 +203,7 @@ func (e *Engine) successor(class resolve.Class, from *classState) *classState {
 		return g
 	}
 	g := e.class(class)
-	g.broughtBy = from.broughtBy
-	e.brought[g.broughtBy]++
+	e.bring(g, from.broughtBy)
 	return g
 }
 
@@ -217,30 +217,70 @@ func (e *Engine) class(class resolve.Class) *classState {
 	return g
 }
 
-// enter gives the state of a class to a proxy that comes, a new one if its identity may bring one
-// more. The caller holds the mutex.
-func (e *Engine) enter(class resolve.Class, identity string) (*classState, error) {
+// enter gives the state of a class to a proxy that comes, a new one if it may bring one more. The caller
+// holds the mutex.
+func (e *Engine) enter(class resolve.Class, n *Node) (*classState, error) {
 	if g := e.classes[class.Key]; g != nil {
 		return g, nil
 	}
-	limit, who := e.opts.MaxClasses, "identity "+identity
-	if identity == "" {
-		limit, who = e.opts.MaxAnonymousClasses, "callers without proof"
+	by := bringer{identity: n.Identity}
+	if n.Identity == "" {
+		by.peer = n.Peer
 	}
-	if limit > 0 && e.brought[identity] >= limit {
-		return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, who, limit)
+	for _, x := range by.counted() {
+		limit := e.opts.MaxClasses
+		switch {
+		case x.peer != "":
+			limit = e.opts.MaxPeerClasses
+		case x.identity == "":
+			limit = e.opts.MaxAnonymousClasses
+		}
+		if limit > 0 && e.brought[x] >= limit {
+			return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, x, limit)
+		}
 	}
 	g := e.class(class)
-	g.broughtBy = identity
-	e.brought[identity]++
+	e.bring(g, by)
 	return g, nil
+}
+
+// bringer is who brings classes: an identity, or, without one, all callers without proof, or those of them
+// from one address.
+type bringer struct{ identity, peer string }
+
+// counted gives all who bring a class then.
+func (b bringer) counted() []bringer {
+	if b.peer == "" {
+		return []bringer{b}
+	}
+	return []bringer{b, {}}
+}
+
+func (b bringer) String() string {
+	switch {
+	case b.identity != "":
+		return "identity " + b.identity
+	case b.peer != "":
+		return "callers without proof from " + b.peer
+	}
+	return "callers without proof"
+}
+
+// bring notes who brought a class. The caller holds the mutex.
+func (e *Engine) bring(g *classState, by bringer) {
+	g.broughtBy = by
+	for _, x := range by.counted() {
+		e.brought[x]++
+	}
 }
 
 // drop forgets a class. The caller holds the mutex.
 func (e *Engine) drop(g *classState) {
 	delete(e.classes, g.class.Key)
-	if e.brought[g.broughtBy]--; e.brought[g.broughtBy] == 0 {
-		delete(e.brought, g.broughtBy)
+	for _, x := range g.broughtBy.counted() {
+		if e.brought[x]--; e.brought[x] == 0 {
+			delete(e.brought, x)
+		}
 	}
 }
 
@@ -256,7 +296,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	}
 	seat := e.translator.Seat(&n.Proxy)
 	e.mu.Lock()
-	g, err := e.enter(seat.Class, n.Identity) // which stays, since Apply waits
+	g, err := e.enter(seat.Class, n) // which stays, since Apply waits
 	if err != nil {
 		e.leaving.Leave(seat)
 		e.mu.Unlock()

@@ -19,6 +19,8 @@ type Node struct {
 	EnvoyVersion string // e.g. "1.40.0"; empty where it is unknown
 	// Identity is what the caller proved, NAMESPACE/SERVICEACCOUNT; empty for a caller without proof.
 	Identity string
+	// Peer is the caller's address without its port; "" where it is unknown.
+	Peer string
 }
 
 // ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain. All

@@ -76,6 +76,9 @@ func (c *checker) pod(pod *corev1.Pod) {
 	if ip := pod.Status.PodIP; ip != "" && !isIP(ip) {
 		c.fail("status.podIP", "%q is no IP address", ip)
 	}
+	if pod.Status.Reason == model.PodNotAdmitted {
+		c.fail("status", "the node does not run it: %s", pod.Status.Message)
+	}
 	for field, containers := range map[string][]corev1.Container{
 		"spec.containers": pod.Spec.Containers, "spec.initContainers": pod.Spec.InitContainers,
 	} {

@@ -31,9 +31,12 @@ const (
 	fetchTimeout = 10 * time.Second
 )
 
-// parseKeys keeps the public signature keys of a set; it is an error when there is none.
+// parseKeys keeps the public signature keys of a set; it is an error when there is none. Keys of types that
+// nobody here knows are left out (RFC 7517, section 5).
 func parseKeys(data []byte) ([]jose.JSONWebKey, error) {
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("not a JSON web key set: %w", err)
 	}
@@ -41,8 +44,9 @@ func parseKeys(data []byte) ([]jose.JSONWebKey, error) {
 		return nil, fmt.Errorf("%d keys, more than %d", len(set.Keys), maxKeys)
 	}
 	var keys []jose.JSONWebKey
-	for _, k := range set.Keys {
-		if (k.Use == "" || k.Use == "sig") && k.Valid() && k.IsPublic() {
+	for _, raw := range set.Keys {
+		var k jose.JSONWebKey
+		if json.Unmarshal(raw, &k) == nil && (k.Use == "" || k.Use == "sig") && k.Valid() && k.IsPublic() {
 			keys = append(keys, k)
 		}
 	}
