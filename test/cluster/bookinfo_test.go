@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -197,6 +200,61 @@ func TestBookinfoInACluster(t *testing.T) {
 	})
 	w.plaintextIsRefused(ctx)
 	w.invalidIsRefused(ctx)
+	w.nothingWasDenied()
+	w.uninstall(ctx)
+}
+
+// uninstall takes the mesh out, after which nothing of it is left but Istio's kinds.
+func (w *world) uninstall(ctx context.Context) {
+	w.Helper()
+	if err := w.mesh.Uninstall(ctx, manifests.Options{}, true); err != nil {
+		w.Fatal(err)
+	}
+	w.until(ctx, "the end of the namespace", func(ctx context.Context) (bool, error) {
+		_, err := w.client.CoreV1().Namespaces().Get(ctx, "istio-system", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), err
+	})
+	ours := metav1.ListOptions{LabelSelector: manifests.LabelManagedBy + "=" + manifests.ManagedBy}
+	roles, err := w.client.RbacV1().ClusterRoles().List(ctx, ours)
+	bindings, err2 := w.client.RbacV1().ClusterRoleBindings().List(ctx, ours)
+	mutating, err3 := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, ours)
+	validating, err4 := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, ours)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		w.Fatal(err)
+	}
+	if n := len(roles.Items) + len(bindings.Items) + len(mutating.Items) + len(validating.Items); n > 0 {
+		w.Errorf("%d objects of the cluster are left", n)
+	}
+	if _, err := w.client.CoreV1().ConfigMaps("default").Get(ctx, "istio-ca-root-cert", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		w.Errorf("the root is left: %v", err)
+	}
+}
+
+// nothingWasDenied reads in the API server's audit log what our programs asked for in vain.
+func (w *world) nothingWasDenied() {
+	w.Helper()
+	log, err := os.ReadFile(filepath.Join(w.info.Dir, "audit.log"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	asked := 0
+	for line := range strings.Lines(string(log)) {
+		var event struct {
+			RequestURI, Verb string
+			User             struct{ Username string }
+			Annotations      map[string]string
+		}
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			w.Fatal(err)
+		}
+		asked++
+		if event.Annotations["authorization.k8s.io/decision"] == "forbid" {
+			w.Errorf("%s may not %s %s", event.User.Username, event.Verb, event.RequestURI)
+		}
+	}
+	if asked == 0 {
+		w.Error("the audit log is empty")
+	}
 }
 
 func get(ctx context.Context, url string) (string, error) {
