@@ -56,7 +56,9 @@ func TestAPluggedInAuthorityWins(t *testing.T) {
 }
 
 func TestTheLeaderKeepsRoots(t *testing.T) {
-	namespace := func(name string) *corev1.Namespace { return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}} }
+	namespace := func(name string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
 	webhook := func(service string) admissionv1.MutatingWebhook {
 		return admissionv1.MutatingWebhook{ClientConfig: admissionv1.WebhookClientConfig{
 			Service: &admissionv1.ServiceReference{Name: service, Namespace: "istio-system"},
