@@ -101,6 +101,15 @@ cluster: tools images kubernetes ## A real Kubernetes on this machine, NODES=1; 
 clusterdown: ## Take away a cluster whose process was killed
 	$(GO) run ./test/cluster/cmd/cluster --down
 
+.PHONY: clustertest
+clustertest: tools images kubernetes ## The mesh in a real Kubernetes; needs root
+	$(GO) test -count=1 -timeout 15m -v ./test/cluster/...
+
+.PHONY: crds
+crds: ## The definitions of Istio's kinds, from module istio.io/api
+	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/manifests/files/crds.yaml
+	chmod 644 deploy/manifests/files/crds.yaml
+
 # ---- checks
 
 .PHONY: test
@@ -119,7 +128,7 @@ fmt:
 
 .PHONY: unit
 unit: ## Unit tests, goldens, architecture
-	$(GO) test $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test $$($(GO) list ./... | grep -v -e /test/e2e -e /test/cluster)
 
 RACE := ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race

@@ -14,20 +14,20 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
-	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/security/caserver"
 )
 
 // serveGRPC opens the gRPC ports, after the first commit, and serves until ctx ends.
 func (p *plane) serveGRPC(ctx context.Context) error {
-	authority, err := ca.New(ca.Options{
-		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
-		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
-	})
+	cluster, err := p.openCluster()
 	if err != nil {
 		return err
 	}
-	authenticator, err := p.authenticator(authority)
+	authority, err := p.authority(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	authenticator, err := p.authenticator(authority, cluster)
 	if err != nil {
 		return err
 	}
@@ -42,9 +42,16 @@ func (p *plane) serveGRPC(ctx context.Context) error {
 	})))...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(secure, p.xds.Service(authenticate(prover)))
 	caserver.New(authority, prover, p.cfg.Logger, p.registry).Register(secure)
-	return p.serveOn(ctx, []grpcPort{
-		{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
+	group, ctx := errgroup.WithContext(ctx)
+	if cluster != nil {
+		cluster.run(ctx, group, authority)
+	}
+	group.Go(func() error {
+		return p.serveOn(ctx, []grpcPort{
+			{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},
+		})
 	})
+	return group.Wait()
 }
 
 type grpcPort struct {

@@ -11,7 +11,9 @@ import (
 
 // environment takes what Istio's charts say by variables, and finds the API server.
 func (o *options) environment() error {
-	for name, to := range map[string]*string{"REVISION": &o.Revision, "CLUSTER_ID": &o.ClusterID} {
+	for name, to := range map[string]*string{
+		"REVISION": &o.Revision, "CLUSTER_ID": &o.ClusterID, "POD_NAMESPACE": &o.Namespace, "ENABLE_NATIVE_SIDECARS": &o.NativeSidecars,
+	} {
 		if value := os.Getenv(name); value != "" {
 			*to = value
 		}

@@ -29,6 +29,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
 	f.IntVar(&o.MaxAnonymousStreams, "maxAnonymousStreams", 0, "streams of all callers at --grpcAddr together; one address gets a fifth; negative for no bound (default 500, none if the address is of loopback)")
 	f.StringVar(&o.SecureGRPCAddr, "secureGRPCAddr", ":15012", "address of discovery and certificates over TLS; empty for none")
+	f.StringVar(&o.HTTPSAddr, "httpsAddr", ":15017", "address of the webhooks, in a cluster; empty for none")
 	f.StringVar(&o.HTTPAddr, "httpAddr", ":8080", "address of /ready and debug pages; empty for none")
 	f.StringVar(&o.MonitoringAddr, "monitoringAddr", ":15014", "address of metrics, version and debug pages; empty for none")
 	f.StringVar(&o.Domain, "domain", "cluster.local", "DNS suffix of the cluster")
@@ -44,7 +45,7 @@ func (o *options) register(f *pflag.FlagSet) {
 }
 
 // istioFlags are flags of Istio's that mean nothing here and yet look like one of ours.
-var istioFlags = []string{"httpsAddr", "ctrlz_port", "ctrlz_address", "domainSuffix"}
+var istioFlags = []string{"ctrlz_port", "ctrlz_address", "domainSuffix"}
 
 // checkUnknown warns of flags that we do not know, and fails on those that look like a misspelt
 // one of ours.

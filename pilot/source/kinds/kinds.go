@@ -9,9 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
@@ -93,8 +91,14 @@ func OfIstio() map[model.Kind]Istio {
 
 // Resource is how a kind is called in the paths of an API server.
 func Resource(kind model.Kind) string {
-	resource, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: string(kind)})
-	return resource.Resource
+	name := strings.ToLower(string(kind))
+	switch stem, y := strings.CutSuffix(name, "y"); {
+	case y && !strings.HasSuffix(stem, "a"): // not of Gateway
+		return stem + "ies"
+	case strings.HasSuffix(name, "s"):
+		return name + "es"
+	}
+	return name + "s"
 }
 
 // MeshGroup tells whether an API group configures a mesh, so that a kind of it that is not

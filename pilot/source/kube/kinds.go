@@ -29,10 +29,15 @@ func (s *Source) kubernetesKinds() []*watched {
 		s.kubernetes(model.KindPod, corev1.Resource("pods"), typed[*corev1.PodList]{core.Pods(""), ""}),
 		s.kubernetes(model.KindConfigMap, corev1.Resource("configmaps"),
 			typed[*corev1.ConfigMapList]{core.ConfigMaps(model.RootNamespace), fields.OneTermEqualSelector("metadata.name", meshMap).String()}),
+		s.kubernetes(model.KindSecret, corev1.Resource("secrets"), typed[*corev1.SecretList]{core.Secrets(model.RootNamespace), gatewaySecrets}),
 		s.kubernetes(model.KindEndpointSlice, discoveryv1.Resource("endpointslices"),
 			typed[*discoveryv1.EndpointSliceList]{s.typed.DiscoveryV1().EndpointSlices(""), ""}),
 	}
 }
+
+// gatewaySecrets selects the Secrets that gateways may have certificates from; the CA's own are not
+// among them.
+const gatewaySecrets = "type!=kubernetes.io/service-account-token,metadata.name!=istio-ca-secret,metadata.name!=cacerts"
 
 // meshMap is the name of the ConfigMap with the mesh configuration.
 func (s *Source) meshMap() string {

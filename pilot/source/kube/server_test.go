@@ -22,6 +22,7 @@ type apiServer struct {
 	past    map[string][]event // all that happened, for watches that begin with a version
 	down    bool
 	denied  map[string]bool
+	asked   map[string]string // the field selectors of the last questions
 }
 
 type object = map[string]any
@@ -34,8 +35,8 @@ type event struct {
 }
 
 func newAPIServer(t *testing.T, resources ...string) (*apiServer, string) {
-	s := &apiServer{objects: map[string]map[string]object{}, watches: map[string]map[chan event]struct{}{}, denied: map[string]bool{}, past: map[string][]event{}}
-	for _, r := range append(resources, "v1/namespaces", "v1/services", "v1/pods", "v1/configmaps",
+	s := &apiServer{objects: map[string]map[string]object{}, watches: map[string]map[chan event]struct{}{}, denied: map[string]bool{}, past: map[string][]event{}, asked: map[string]string{}}
+	for _, r := range append(resources, "v1/namespaces", "v1/services", "v1/pods", "v1/configmaps", "v1/secrets",
 		"discovery.k8s.io/v1/endpointslices", definitionsPath) {
 		s.objects[r] = map[string]object{}
 	}
@@ -49,7 +50,7 @@ func newAPIServer(t *testing.T, resources ...string) (*apiServer, string) {
 
 // listKinds names lists for clients that ask for a type.
 var listKinds = map[string]string{
-	"v1/namespaces": "NamespaceList", "v1/services": "ServiceList", "v1/pods": "PodList", "v1/configmaps": "ConfigMapList",
+	"v1/namespaces": "NamespaceList", "v1/services": "ServiceList", "v1/pods": "PodList", "v1/configmaps": "ConfigMapList", "v1/secrets": "SecretList",
 	"discovery.k8s.io/v1/endpointslices": "EndpointSliceList", routes: "VirtualServiceList",
 	"networking.istio.io/v1beta1/virtualservices": "VirtualServiceList",
 }
@@ -69,6 +70,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, query := resource(r.URL.Path), r.URL.Query()
 	s.mu.Lock()
 	objects, known := s.objects[name]
+	s.asked[name] = query.Get("fieldSelector")
 	switch {
 	case s.down:
 		s.mu.Unlock()

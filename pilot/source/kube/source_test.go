@@ -263,3 +263,23 @@ func TestMeshConfiguration(t *testing.T) {
 		return o != nil && o.Spec.(*meshconfig.MeshConfig).TrustDomain == "example.org"
 	})
 }
+
+func TestSecrets(t *testing.T) {
+	api, url := newAPIServer(t)
+	api.put("v1/secrets", object{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": object{"name": "shop-tls", "namespace": "istio-system"},
+		"data": object{"tls.crt": "Y2VydA==", "tls.key": "a2V5"},
+	})
+	w := run(t, url)
+	w.until("a Secret", w.has(model.KindSecret, "istio-system", "shop-tls"))
+	if _, small := w.objects[model.Key{Kind: model.KindSecret, Namespace: "istio-system", Name: "shop-tls"}].Spec.(*model.Secret); !small {
+		t.Error("the whole Secret is kept")
+	}
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	for _, own := range []string{"istio-ca-secret", "cacerts"} {
+		if !strings.Contains(api.asked["v1/secrets"], "metadata.name!="+own) {
+			t.Errorf("the CA's Secret %s is asked for: %s", own, api.asked["v1/secrets"])
+		}
+	}
+}
