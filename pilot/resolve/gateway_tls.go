@@ -19,6 +19,9 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 			Min: tlsVersion(t.GetMinProtocolVersion()), Max: tlsVersion(t.GetMaxProtocolVersion()), Ciphers: cipherSuites(t.GetCipherSuites()),
 		},
 	}
+	if p := &out.Params; p.Min == ir.TLSAuto && p.Max != ir.TLSAuto {
+		p.Min = min(p.Max, ir.TLS12) // the default may not be above what is asked for
+	}
 	if s.serves == servesHTTPS {
 		out.ALPN = []string{"h2", "http/1.1"}
 	}

@@ -40,6 +40,8 @@ func makers() []maker {
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
+		{model.KindIngress, 2, (*editor).ingress},
+		{model.KindIngressClass, 1, (*editor).ingressClass},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},
 	}

@@ -88,6 +88,16 @@ spec:
   selector: {istio: ingressgateway}
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
 ---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: classed, annotations: {kubernetes.io/ingress.class: istio}}
+spec: {rules: [{host: classed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: unclassed}
+spec: {rules: [{host: unclassed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
+---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: gw, namespace: default}
