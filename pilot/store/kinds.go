@@ -44,6 +44,7 @@ const (
 	tableSourceLabels         = "source labels"
 	tableDestinationRules     = "destination rules"
 	tableWorkloadRules        = "destination rules of workloads"
+	tableDestinationSecrets   = "secrets of destination rules"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -58,6 +59,7 @@ func indexes() []Index {
 		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
+		{Kind: model.KindDestinationRule, Name: tableDestinationSecrets, Keys: destinationSecrets, Names: true},
 	}
 }
 
@@ -158,6 +160,15 @@ func workloadRules(_ *Settings, o *model.Object) []Place {
 		return nil
 	}
 	return []Place{{Namespace: o.Namespace}}
+}
+
+// destinationSecrets lists a DestinationRule by each secret that its settings need.
+func destinationSecrets(s *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
+		places = append(places, Place{Name: name})
+	}
+	return forAudience(destinationRuleAudience(s, o), places...)
 }
 
 // objectIndexes are the tables of objects, by their names.

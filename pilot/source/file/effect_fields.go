@@ -20,7 +20,8 @@ func unreadFields() []unreadField {
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
 		{"LocalityLoadBalancerSetting.failoverPriority", "failover by labels is not translated; failover by locality applies"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
-		{"ClientTLSSettings.credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"},
+		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
+		{"Tracing.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
 		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
 
 		// Gateway
