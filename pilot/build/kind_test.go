@@ -155,7 +155,7 @@ func TestEveryRecordCounts(t *testing.T) {
 		t.Fatal(difference)
 	}
 	rare := func(e editor) *model.Object { // what few units read is edited more often
-		switch e.IntN(4) {
+		switch e.IntN(6) {
 		case 0: // often the same object with the same selector, so that its mode is all that changes
 			pa := e.peerAuthentication()
 			if pa.Selector != nil {
@@ -166,6 +166,12 @@ func TestEveryRecordCounts(t *testing.T) {
 			return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway())
 		case 2:
 			return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar())
+		case 3:
+			return storetest.Object(model.KindSecret, e.ns(), pick(e, "web", "shop-cacert"), e.secret())
+		case 4: // for a host that nobody asks for, so that its secrets are all that matters
+			rule := e.destinationRule()
+			rule.Host, rule.WorkloadSelector, rule.TrafficPolicy.Tls = "nowhere.test", nil, e.clientTLS()
+			return storetest.Object(model.KindDestinationRule, e.ns(), e.name(), rule)
 		}
 		return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
 	}
