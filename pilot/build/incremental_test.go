@@ -160,7 +160,7 @@ func (e editor) destinationRule() *networking.DestinationRule {
 	case 1:
 		out.TrafficPolicy.OutlierDetection = &networking.OutlierDetection{} // with it, locality counts
 	case 2:
-		out.TrafficPolicy.Tls = &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}
+		out.TrafficPolicy.Tls = e.clientTLS()
 	case 3:
 		out.TrafficPolicy.LoadBalancer = &networking.LoadBalancerSettings{LbPolicy: &networking.LoadBalancerSettings_ConsistentHash{
 			ConsistentHash: &networking.LoadBalancerSettings_ConsistentHashLB{
@@ -169,6 +169,13 @@ func (e editor) destinationRule() *networking.DestinationRule {
 		}}
 	}
 	return out
+}
+
+// clientTLS often needs a Secret.
+func (e editor) clientTLS() *networking.ClientTLSSettings {
+	return &networking.ClientTLSSettings{
+		Mode: pick(e, networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL), CredentialName: pick(e, "", "web", "shop"),
+	}
 }
 
 func (e editor) sidecar() *networking.Sidecar {
