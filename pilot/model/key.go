@@ -32,6 +32,7 @@ const (
 	KindGateway            Kind = "Gateway"
 	KindSidecar            Kind = "Sidecar"
 	KindPeerAuthentication Kind = "PeerAuthentication"
+	KindTelemetry          Kind = "Telemetry"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.

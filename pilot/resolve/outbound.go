@@ -33,7 +33,7 @@ func (c *Class) Common() (common Class, ok bool) {
 		return Class{}, false
 	}
 	common = c.Outbound()
-	common.Namespace, common.DestinationRules, common.SourceLabels = Nobody, nil, nil
+	common.Namespace, common.DestinationRules, common.SourceLabels, common.Telemetry = Nobody, nil, nil, model.Key{}
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}

@@ -213,13 +213,14 @@ func (p *Plan) SameListener(other *Plan, name string) bool {
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
 	l := b.listener(p.listeners[name])
-	return instrumentOutbound(&b.view, l), b.problems
+	headless := !slices.ContainsFunc(p.listeners[name].tcp, func(sp servicePort) bool { return !sp.service.Headless })
+	return instrumentOutbound(&b.view, l, headless), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
 func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
 	v := p.view(r)
-	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope), true)
 }
 
 // Routes gives the names of the route configurations, in order.
@@ -312,7 +313,8 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 // VirtualInbound makes the listener of all that a class of sidecars receives.
 func VirtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 	l, problems := virtualInbound(r, c)
-	return instrumentInbound(r, c, l), sortProblems(problems)
+	l, more := instrumentInbound(r, c, l)
+	return l, sortProblems(append(problems, more...))
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has

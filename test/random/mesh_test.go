@@ -40,6 +40,7 @@ func makers() []maker {
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
+		{model.KindTelemetry, 2, (*editor).telemetry},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},
 	}

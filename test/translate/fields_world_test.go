@@ -202,6 +202,13 @@ var sidecarBases = []string{
 
 var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
 
+var telemetryBases = []string{
+	`{metrics: [{overrides: [{disabled: true}]}]}`,
+	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
+	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
+	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
+}
+
 var meshBases = []string{
 	`{}`,
 	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
@@ -215,6 +222,7 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},
@@ -296,6 +304,7 @@ var needNoEffect = map[string]string{
 
 // leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.
 var leftOut = map[string]string{
+	"Telemetry.metrics.overrides.match.customMetric":   "the override is left out",
 	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
 	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
 	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",

@@ -212,9 +212,23 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 	}
 }
 
+// observed is as Istio's documentation has it.
+const observed = `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: mesh-default, namespace: istio-system}
+spec:
+  accessLogging:
+  - providers: [{name: envoy}]
+  metrics:
+  - overrides:
+    - match: {metric: ALL_METRICS, mode: CLIENT_AND_SERVER}
+      tagOverrides: {response_flags: {operation: REMOVE}}
+`
+
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, observed} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true

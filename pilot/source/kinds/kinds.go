@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -66,6 +67,7 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 const (
 	networkingGroup = "networking.istio.io"
 	securityGroup   = "security.istio.io"
+	telemetryGroup  = "telemetry.istio.io"
 	gatewayAPIGroup = "gateway.networking.k8s.io"
 )
 
@@ -85,6 +87,7 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindTelemetry:          {telemetryGroup, []string{"v1", "v1alpha1"}, func() proto.Message { return &telemetry.Telemetry{} }},
 	}
 }
 
