@@ -17,9 +17,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	typev1beta1 "istio.io/api/type/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -61,9 +63,11 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(22) {
+	switch e.IntN(23) {
 	case 20, 21:
 		return storetest.Object(model.KindEnvoyFilter, ns, e.name(), e.envoyFilter())
+	case 22:
+		return storetest.Object(model.KindTelemetry, pick(e, ns, "istio-system"), e.name(), e.telemetry())
 	case 0, 1, 2, 3:
 		return e.service(ns)
 	case 4, 5, 6, 7, 8:
@@ -260,6 +264,19 @@ func newPair(serial int64) pair {
 	return pair{
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
 	}
+}
+
+func (e editor) telemetry() *telemetryapi.Telemetry {
+	out := &telemetryapi.Telemetry{}
+	if e.IntN(2) == 0 {
+		out.Selector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": e.name()}}
+	}
+	if e.IntN(2) == 0 {
+		out.AccessLogging = []*telemetryapi.AccessLogging{{Providers: []*telemetryapi.ProviderRef{{Name: "envoy"}}, Disabled: wrapperspb.Bool(e.IntN(2) == 0)}}
+		return out
+	}
+	out.Metrics = []*telemetryapi.Metrics{{Overrides: []*telemetryapi.MetricsOverrides{{Disabled: wrapperspb.Bool(e.IntN(2) == 0)}}}}
+	return out
 }
 
 func (e editor) peerAuthentication() *security.PeerAuthentication {

@@ -180,6 +180,13 @@ func rare(e editor) *model.Object {
 			}
 			return storetest.Object(model.KindPeerAuthentication, e.ns(), "one", pa)
 		},
+		func() *model.Object {
+			o := e.telemetry()
+			if o.Selector != nil {
+				o.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindTelemetry, e.ns(), "one", o)
+		},
 		func() *model.Object { return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway()) },
 		func() *model.Object { return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar()) },
 		func() *model.Object {
@@ -190,7 +197,9 @@ func rare(e editor) *model.Object {
 			rule.Host, rule.WorkloadSelector, rule.TrafficPolicy.Tls = "nowhere.test", nil, e.clientTLS()
 			return storetest.Object(model.KindDestinationRule, e.ns(), e.name(), rule)
 		},
-		func() *model.Object { return storetest.Object(model.KindEnvoyFilter, e.ns(), e.name(), e.envoyFilter()) },
+		func() *model.Object {
+			return storetest.Object(model.KindEnvoyFilter, e.ns(), e.name(), e.envoyFilter())
+		},
 		func() *model.Object {
 			return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
 		},

@@ -102,6 +102,8 @@ func istioGroup(k model.Kind) string {
 		return "networking.istio.io"
 	case model.KindPeerAuthentication:
 		return "security.istio.io"
+	case model.KindTelemetry:
+		return "telemetry.istio.io"
 	}
 	return ""
 }

@@ -36,6 +36,7 @@ const (
 	KindPeerAuthentication Kind = "PeerAuthentication"
 	KindEnvoyFilter        Kind = "EnvoyFilter"
 	KindProxyConfig        Kind = "ProxyConfig" // read at injection only
+	KindTelemetry          Kind = "Telemetry"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.

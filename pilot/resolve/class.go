@@ -38,6 +38,8 @@ type Class struct {
 	PeerAuthentications []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
+	// Telemetry is the Telemetry object of the namespace whose selector matches; the zero key for none.
+	Telemetry model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
 	SourceLabels []string
 	// Patches are those of EnvoyFilters with conditions that hold; those of the root namespace first.
@@ -90,6 +92,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.SourceLabels = append(c.SourceLabels, set)
 		}
 	}
+	c.Telemetry = workloadTelemetry(r, p.Namespace, labels)
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {

@@ -27,6 +27,7 @@ func (c *Class) hash() string {
 	}
 	b.keys(c.Sidecar)
 	b.keys(c.PeerAuthentications...)
+	b.keys(c.Telemetry)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
 	b.texts(c.SourceLabels...)

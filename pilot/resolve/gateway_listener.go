@@ -33,7 +33,8 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	if g.servers[0].serves.family() == "TLS" {
 		out.Filters = append(out.Filters, ir.TLSInspector{})
 	}
-	return instrumentGateway(r, out), sortProblems(b.problems)
+	out, problems := instrumentGateway(r, p.class, out)
+	return out, sortProblems(append(b.problems, problems...))
 }
 
 // clientCert gives what becomes of x-forwarded-client-cert; unless told, a client's word does not count.

@@ -35,6 +35,7 @@ func (c *Class) Common() (common Class, ok bool) {
 	}
 	common = c.Outbound()
 	common.Namespace, common.DestinationRules, common.SourceLabels, common.Patches = Nobody, nil, nil, nil
+	common.Telemetry = model.Key{}
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}

@@ -221,13 +221,14 @@ func (p *Plan) SameListener(other *Plan, name string) bool {
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
 	l := b.listener(p.listeners[name])
-	return instrumentOutbound(&b.view, l), b.problems
+	headless := !slices.ContainsFunc(p.listeners[name].tcp, func(sp servicePort) bool { return !sp.service.Headless })
+	return instrumentOutbound(&b.view, l, headless), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
 func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
 	v := p.view(r)
-	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope), true)
 }
 
 // Routes gives the names of the route configurations, in order.
@@ -323,10 +324,13 @@ func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 	l, problems := virtualInbound(r, c)
 	bound, more := boundIngress(r, c)
 	all := append([]*ir.Listener{l}, bound...)
+	problems = append(problems, more...)
 	for i := range all {
-		all[i] = instrumentInbound(r, c, all[i])
+		var more []model.Problem
+		all[i], more = instrumentInbound(r, c, all[i])
+		problems = append(problems, more...)
 	}
-	return all, sortProblems(append(problems, more...))
+	return all, sortProblems(problems)
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has

@@ -70,4 +70,6 @@ type Reader interface {
 	ConditionalEnvoyFilters(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.
 	PeerAuthentications(namespace string) []*model.Object
+	// Telemetries gives a namespace's objects, model.Older first.
+	Telemetries(namespace string) []*model.Object
 }

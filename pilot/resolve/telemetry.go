@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -26,33 +25,35 @@ var (
 
 // instrument lets a listener count and log what passes it.
 type instrument struct {
-	mesh   []ir.AccessLogger // of the mesh, for requests and connections
-	noRoad []ir.AccessLogger // for connections that no chain took
-	side   telemetry.Reporter
+	mesh    []ir.AccessLogger // of the mesh, for requests and connections
+	noRoute []ir.AccessLogger // for connections that no chain took
+	side    telemetry.Reporter
+	rules   metricRules
+	// problems of what decides this.
+	problems []model.Problem
 	// service gives the destination of what a cluster gets, for the server's side; nil for the client's.
 	service func(cluster string) string
-	// unnamed tells whether the hosts of a cluster have no metadata.
-	unnamed func(cluster string) bool // nil where none is so
+	// unnamed tells that hosts have no metadata.
+	unnamed bool
 }
 
 // instrumentOutbound is for the listeners of what a class of sidecars sends.
-func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
-	i := newInstrument(v.r, telemetry.Source)
-	i.unnamed = func(cluster string) bool {
-		svc := v.service(clusterHost(cluster))
-		return svc == nil || svc.Headless
-	}
+// The hosts that its clusters lead to are unnamed where these are those that the application asked for.
+func instrumentOutbound(v *view, l *ir.Listener, unnamed bool) *ir.Listener {
+	i := newInstrument(v.r, v.c, telemetry.Source)
+	i.unnamed = unnamed
 	return i.listener(l)
 }
 
 // instrumentGateway is for the listeners of gateways.
-func instrumentGateway(r Reader, l *ir.Listener) *ir.Listener {
-	return newInstrument(r, telemetry.Source).listener(l)
+func instrumentGateway(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
+	i := newInstrument(r, c, telemetry.Source)
+	return i.listener(l), i.problems
 }
 
 // instrumentInbound is for what a class receives.
-func instrumentInbound(r Reader, c *Class, l *ir.Listener) *ir.Listener {
-	i := newInstrument(r, telemetry.Destination)
+func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
+	i := newInstrument(r, c, telemetry.Destination)
 	i.service = func(cluster string) string {
 		for _, in := range c.Inbound {
 			if model.ClusterName("inbound", in.TargetPort, "", "") == cluster {
@@ -61,25 +62,27 @@ func instrumentInbound(r Reader, c *Class, l *ir.Listener) *ir.Listener {
 		}
 		return cluster
 	}
-	return i.listener(l)
+	return i.listener(l), i.problems
 }
 
-func newInstrument(r Reader, side telemetry.Reporter) *instrument {
-	i := &instrument{side: side}
-	if log, _, _ := meshLog(r.Mesh()); log != nil {
-		i.mesh = []ir.AccessLogger{log}
-		if !r.Mesh().GetDisableEnvoyListenerLog() {
-			sockets := *log
-			sockets.Filter.NoRoute = true
-			i.noRoad = []ir.AccessLogger{&sockets}
-		}
+func newInstrument(r Reader, c *Class, side telemetry.Reporter) *instrument {
+	objects := telemetries(r, c)
+	i := &instrument{side: side, rules: metricRulesOf(objects, side)}
+	i.mesh, i.problems = meshLogOf(r, objects, side)
+	if r.Mesh().GetDisableEnvoyListenerLog() {
+		return i
+	}
+	for _, l := range i.mesh {
+		sockets := *l.(*ir.FileLog)
+		sockets.Filter.NoRoute = true
+		i.noRoute = append(i.noRoute, &sockets)
 	}
 	return i
 }
 
 func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 	if l.BindToPort { // what another listener handed over is logged there
-		l.AccessLog = i.noRoad
+		l.AccessLog = i.noRoute
 	}
 	for _, c := range l.Chains {
 		i.chain(c)
@@ -97,7 +100,8 @@ func (i *instrument) chain(c *ir.FilterChain) {
 		case *ir.HTTPConnectionManager:
 			i.http(f, mutual)
 		case *ir.TCPProxy:
-			f.AccessLog, f.LogConnected = append(i.tcpStats(f), i.mesh...), true
+			stats := i.tcpStats(f)
+			f.AccessLog, f.LogConnected = append(stats, i.mesh...), len(stats) > 0
 			f.AfterHandshake = mutual // only then is it known who the client is
 		}
 	}
@@ -126,22 +130,32 @@ func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.Ac
 			principal, peer = "%DOWNSTREAM_PEER_URI_SAN%", "%DYNAMIC_METADATA(istio:"+peerKey+")%"
 		}
 	}
-	label := func(detail string) []ir.StatLabel {
-		fields := telemetry.HTTPFields(destination, "%RESPONSE_CODE%", "%RESPONSE_FLAGS%", "%GRPC_STATUS_NUMBER%", principal, peer)
-		return []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, detail, nil, fields...)}}
+	fields := telemetry.HTTPFields(destination, "%RESPONSE_CODE%", "%RESPONSE_FLAGS%", "%GRPC_STATUS_NUMBER%", principal, peer)
+	return slices.Concat(
+		i.stats(statsScope, ir.LogFilter{}, "", fields,
+			ir.Stat{Name: telemetry.StatRequests},
+			ir.Stat{Name: telemetry.StatDuration, Kind: ir.StatMilliseconds, Value: "%DURATION%"},
+			ir.Stat{Name: telemetry.StatRequestBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
+			ir.Stat{Name: telemetry.StatResponseBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_SENT%"}),
+		i.stats(messagesScope, ir.LogFilter{GRPC: true}, "%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%", fields,
+			ir.Stat{Name: telemetry.StatMessages}))
+}
+
+// stats gives the logger of those of the statistics that are shown; none where none is.
+func (i *instrument) stats(scope ir.StatsScope, filter ir.LogFilter, detail string, fields []string, all ...ir.Stat) []ir.AccessLogger {
+	out := &ir.StatsLog{Scope: scope, Filter: filter}
+	for _, s := range all {
+		drop, shown := i.rules.stat(s.Name)
+		if !shown {
+			continue
+		}
+		s.Labels = []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, detail, drop, fields...)}}
+		out.Stats = append(out.Stats, s)
 	}
-	plain := label("")
-	return []ir.AccessLogger{
-		&ir.StatsLog{Scope: statsScope, Stats: []ir.Stat{
-			{Name: telemetry.StatRequests, Labels: plain},
-			{Name: telemetry.StatDuration, Kind: ir.StatMilliseconds, Value: "%DURATION%", Labels: plain},
-			{Name: telemetry.StatRequestBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_RECEIVED%", Labels: plain},
-			{Name: telemetry.StatResponseBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_SENT%", Labels: plain},
-		}},
-		&ir.StatsLog{Filter: ir.LogFilter{GRPC: true}, Scope: messagesScope, Stats: []ir.Stat{
-			{Name: telemetry.StatMessages, Labels: label("%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%")},
-		}},
+	if len(out.Stats) == 0 {
+		return nil
 	}
+	return []ir.AccessLogger{out}
 }
 
 // upstreamWorkload is what the metadata of the chosen host says of its workload.
@@ -153,22 +167,12 @@ func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
 	switch {
 	case i.side == telemetry.Destination:
 		destination, principal, peer = i.service(t.Clusters[0].Name), "%DOWNSTREAM_PEER_URI_SAN%", ""
-	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
+	case i.unnamed:
 		peer = ""
 	}
 	fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
-	label := []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, "%ACCESS_LOG_TYPE%", nil, fields...)}}
-	return []ir.AccessLogger{&ir.StatsLog{Scope: statsScope, Stats: []ir.Stat{
-		{Name: telemetry.StatConnections, Labels: label},
-		{Name: telemetry.StatSent, Value: "%BYTES_SENT%", Labels: label},
-		{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%", Labels: label},
-	}}}
-}
-
-// clusterHost gives the host in the name of a cluster, "" for one of no service.
-func clusterHost(cluster string) string {
-	if parts := strings.Split(cluster, "|"); len(parts) == 4 {
-		return parts[3]
-	}
-	return ""
+	return i.stats(statsScope, ir.LogFilter{}, "%ACCESS_LOG_TYPE%", fields,
+		ir.Stat{Name: telemetry.StatConnections},
+		ir.Stat{Name: telemetry.StatSent, Value: "%BYTES_SENT%"},
+		ir.Stat{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%"})
 }

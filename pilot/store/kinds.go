@@ -37,6 +37,7 @@ type Settings struct {
 const (
 	tableSidecars             = "sidecars"
 	tablePeerAuthentications  = "peer authentications"
+	tableTelemetries          = "telemetries"
 	tableGateways             = "gateways"
 	tableVirtualServices      = "virtual services"
 	tableVirtualServicesIn    = "virtual services of a namespace"
@@ -52,6 +53,7 @@ func indexes() []Index {
 	return []Index{
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
+		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},
 		{Kind: model.KindGateway, Name: tableGateways, Keys: func(*Settings, *model.Object) []Place { return []Place{{}} }},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},

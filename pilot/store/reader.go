@@ -248,6 +248,11 @@ func (r Reader) Sidecars(namespace string) []*model.Object {
 	return r.List(tableSidecars, Place{Namespace: namespace})
 }
 
+// Telemetries gives a namespace's objects, model.Older first.
+func (r Reader) Telemetries(namespace string) []*model.Object {
+	return r.List(tableTelemetries, Place{Namespace: namespace})
+}
+
 // PeerAuthentications gives a namespace's objects, model.Older first.
 func (r Reader) PeerAuthentications(namespace string) []*model.Object {
 	return r.List(tablePeerAuthentications, Place{Namespace: namespace})

@@ -81,7 +81,7 @@ func (s *state) clearTables() {
 // byName are the kinds of which readers ask for one object by its name.
 func byName() []model.Kind {
 	return []model.Kind{
-		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
+		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication, model.KindTelemetry,
 		model.KindDestinationRule, model.KindVirtualService, model.KindSecret,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -39,6 +40,8 @@ func Object(o *model.Object) []model.Problem {
 		c.sidecar(spec)
 	case *security.PeerAuthentication:
 		c.peerAuthentication(spec)
+	case *telemetry.Telemetry:
+		c.telemetry(spec)
 	case *meshconfig.MeshConfig:
 		c.mesh(spec)
 	case *corev1.Service:

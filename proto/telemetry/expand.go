@@ -21,25 +21,49 @@ type Series struct {
 
 // metrics gives, for each statistic that becomes one metric as it is, that metric.
 var metrics = map[string]string{
-	StatRequests:      "istio_requests_total",
-	StatDuration:      "istio_request_duration_milliseconds",
-	StatRequestBytes:  "istio_request_bytes",
-	StatResponseBytes: "istio_response_bytes",
-	StatSent:          "istio_tcp_sent_bytes_total",
-	StatReceived:      "istio_tcp_received_bytes_total",
+	StatRequests:      MetricRequests,
+	StatDuration:      MetricDuration,
+	StatRequestBytes:  MetricRequestBytes,
+	StatResponseBytes: MetricResponseBytes,
+	StatSent:          MetricSent,
+	StatReceived:      MetricReceived,
 }
 
-// Metrics of statistics that are divided.
+// The names of Istio's metrics. Those of StatConnections and of StatMessages are two each.
 const (
-	metricOpened           = "istio_tcp_connections_opened_total"
-	metricClosed           = "istio_tcp_connections_closed_total"
-	metricRequestMessages  = "istio_request_messages_total"
-	metricResponseMessages = "istio_response_messages_total"
+	MetricRequests         = "istio_requests_total"
+	MetricDuration         = "istio_request_duration_milliseconds"
+	MetricRequestBytes     = "istio_request_bytes"
+	MetricResponseBytes    = "istio_response_bytes"
+	MetricSent             = "istio_tcp_sent_bytes_total"
+	MetricReceived         = "istio_tcp_received_bytes_total"
+	MetricOpened           = "istio_tcp_connections_opened_total"
+	MetricClosed           = "istio_tcp_connections_closed_total"
+	MetricRequestMessages  = "istio_request_messages_total"
+	MetricResponseMessages = "istio_response_messages_total"
 )
 
+// MetricsOf gives the metrics of a statistic, nil where it is none of ours.
+func MetricsOf(statistic string) []string {
+	switch statistic {
+	case StatConnections:
+		return []string{MetricOpened, MetricClosed}
+	case StatMessages:
+		return []string{MetricRequestMessages, MetricResponseMessages}
+	}
+	if name := metrics[statistic]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
 // Known tells whether Expand knows a statistic.
-func Known(statistic string) bool {
-	return metrics[statistic] != "" || statistic == StatConnections || statistic == StatMessages
+func Known(statistic string) bool { return MetricsOf(statistic) != nil }
+
+// IsLabel tells whether Istio's metrics have a label.
+func IsLabel(name string) bool {
+	v := value{reporter: Source, fields: []string{"a.b.svc.c"}}
+	return slices.ContainsFunc(v.labels(Workload{}, "http", "200", "-", "0", "", ""), func(p Pair) bool { return p.Name == name })
 }
 
 // Fields of the value of Label: those of a request, and of a connection.
@@ -84,15 +108,20 @@ func Expand(local Workload, statistic, text string) []Series {
 		flags = v.fields[2]
 		labels = v.labels(local, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
 	}
+	return v.shown(series(statistic, v.detail, flags, labels))
+}
+
+// series gives those of a statistic, without regard to what is not wanted.
+func series(statistic, detail, flags string, labels []Pair) []Series {
 	switch statistic {
 	case StatSent, StatReceived:
-		if v.detail != LogEnded {
+		if detail != LogEnded {
 			return nil
 		}
 	case StatConnections:
-		return connections(v.detail, flags, labels)
+		return connections(detail, flags, labels)
 	case StatMessages:
-		return messages(v.detail, labels)
+		return messages(detail, labels)
 	}
 	if name := metrics[statistic]; name != "" {
 		return []Series{{name, labels, 1}}
@@ -100,12 +129,30 @@ func Expand(local Workload, statistic, text string) []Series {
 	return nil
 }
 
+// shown leaves out the metrics that are not wanted, and what is not wanted of one of two.
+func (v value) shown(all []Series) []Series {
+	if len(v.drop) == 0 {
+		return all
+	}
+	out := make([]Series, 0, len(all))
+	for _, s := range all {
+		if slices.Contains(v.drop, s.Metric) {
+			continue
+		}
+		s.Labels = slices.DeleteFunc(slices.Clone(s.Labels), func(p Pair) bool {
+			return slices.Contains(v.drop, s.Metric+OfMetric+p.Name)
+		})
+		out = append(out, s)
+	}
+	return out
+}
+
 // notConnected are flags of connections that never reached a server, for which Envoy logs no connection.
 var notConnected = []string{"UH", "UF", "UO", "NR", "NC", "URX", "RLSE", "RL", "OM"}
 
 func connections(detail, flags string, labels []Pair) []Series {
-	closed := Series{metricClosed, labels, 1}
-	opened := Series{metricOpened, labels, 1}
+	closed := Series{MetricClosed, labels, 1}
+	opened := Series{MetricOpened, labels, 1}
 	switch detail {
 	case LogConnected:
 		return []Series{opened}
@@ -130,7 +177,7 @@ func messages(detail string, labels []Pair) []Series {
 	if err != nil {
 		return nil
 	}
-	return []Series{{metricRequestMessages, labels, requests}, {metricResponseMessages, labels, responses}}
+	return []Series{{MetricRequestMessages, labels, requests}, {MetricResponseMessages, labels, responses}}
 }
 
 // labels gives all labels in Istio's order. A proven identity decides about the peer's namespace.

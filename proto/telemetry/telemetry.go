@@ -58,11 +58,15 @@ const (
 // separator stands between the fields of a value. The last field, which a client writes, may hold it.
 const separator = " "
 
-// removed stands before the name of a label that a user does not want.
+// removed stands before the name of a label or of a metric that a user does not want.
 const removed = "!"
 
+// OfMetric stands between a metric and a label that only this one of a statistic's two is not to have.
+const OfMetric = "/"
+
 // Format composes the value of Label from what each field is: text, or command operators of Envoy. Detail
-// is what one statistic counts apart, and drop the labels that are not to be shown.
+// is what one statistic counts apart, and drop the labels, metrics, and labels of
+// metrics, that are not to be shown.
 func Format(reporter Reporter, detail string, drop []string, fields ...string) string {
 	head := string(reporter) + detail
 	for _, name := range drop {

@@ -43,6 +43,7 @@ func makers() []maker {
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
 		{model.KindIngress, 2, (*editor).ingress},
 		{model.KindIngressClass, 1, (*editor).ingressClass},
+		{model.KindTelemetry, 2, (*editor).telemetry},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},
 	}

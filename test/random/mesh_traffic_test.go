@@ -136,6 +136,20 @@ func (e *editor) sidecarIngress() string {
 		e.one("", ", defaultEndpoint: \"127.0.0.1:9000\"", ", defaultEndpoint: \"0.0.0.0:9001\"", ", captureMode: NONE, bind: 127.0.0.1, defaultEndpoint: \"127.0.0.1:9001\""))
 }
 
+// telemetry is one of a workload, of a namespace, or of the mesh.
+func (e *editor) telemetry() string {
+	mode := e.one("CLIENT", "SERVER", "CLIENT_AND_SERVER")
+	say := e.one(
+		"accessLogging: [{providers: [{name: envoy}], match: {mode: "+mode+"}}]", "accessLogging: [{disabled: true}]",
+		"metrics: [{overrides: [{match: {metric: "+e.one("ALL_METRICS", "REQUEST_COUNT", "TCP_SENT_BYTES", "TCP_CLOSED_CONNECTIONS")+", mode: "+mode+"}, disabled: "+e.one("true", "false")+"}]}]",
+		"metrics: [{overrides: [{tagOverrides: {"+e.one("source_app", "response_flags")+": {operation: REMOVE}}}]}]")
+	return fmt.Sprintf(`apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+%s
+spec: {%s%s}`, e.metadata(fmt.Sprintf("m%d", e.rng.IntN(2)), e.one("a", "b", "istio-system")),
+		e.one("", "", "selector: {matchLabels: {app: s1}}, ", "selector: {matchLabels: {version: v1}}, "), say)
+}
+
 // peerAuthentication is one of a workload and its ports, of a namespace, or of the mesh.
 func (e *editor) peerAuthentication() string {
 	mode := func() string { return "{mode: " + e.one("STRICT", "PERMISSIVE", "DISABLE", "UNSET") + "}" }

@@ -15,6 +15,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -36,6 +37,7 @@ func walkedKinds() []walked {
 		{"Gateway", traffic, &networking.Gateway{}, gatewayBases},
 		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
 		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
+		{"Telemetry", "telemetry.istio.io/v1", &telemetryapi.Telemetry{}, telemetryBases},
 		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
 	}
 }
@@ -145,6 +147,9 @@ func leaves(d protoreflect.MessageDescriptor, path []protoreflect.FieldDescripto
 
 // mapKey is the key under which a map's value is tried.
 func mapKey(fd protoreflect.FieldDescriptor) protoreflect.MapKey {
+	if fd.Name() == "tag_overrides" { // of a metric, which has labels of its own
+		return protoreflect.ValueOfString("response_flags").MapKey()
+	}
 	if fd.MapKey().Kind() == protoreflect.StringKind {
 		return protoreflect.ValueOfString("x-key").MapKey()
 	}

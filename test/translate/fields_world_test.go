@@ -218,6 +218,13 @@ var sidecarBases = []string{
 
 var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
 
+var telemetryBases = []string{
+	`{metrics: [{overrides: [{disabled: true}]}]}`,
+	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
+	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
+	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
+}
+
 var meshBases = []string{
 	`{}`,
 	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
@@ -231,6 +238,7 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},
@@ -330,4 +338,5 @@ var leftOut = map[string]string{
 	"DestinationRule.subsets.trafficPolicy.tls.credentialName":                   "acts at gateways, and is told for sidecars",
 	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
+	"Telemetry.metrics.overrides.match.customMetric":                             "the override is left out",
 }

@@ -46,6 +46,16 @@ func unreadFields() []unreadField {
 		{"IstioIngressListener.tls.insecureSkipVerify", "certificates of clients are always checked at sidecars"},
 		{"IstioEgressListener.port.targetPort", "it has no effect in Istio either"},
 
+		// Telemetry
+		{"Telemetry.targetRef", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
+		{"Telemetry.targetRefs", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
+		{"Telemetry.tracing", "tracing is not translated; proxies send no spans"},
+		{"Metrics.providers", "metrics are for Prometheus, whatever is named here"},
+		{"Metrics.reportingInterval", "the bytes of a connection are counted at its end"},
+		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
+		{"TagOverride.value", "expressions are not translated; the label stays as it is"},
+		{"AccessLogging.filter", "the expression is not translated; every request is logged"},
+
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
@@ -76,8 +86,8 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
 		{"MeshConfig.extensionProviders", "extension providers are not translated"},
 		{"MeshConfig.defaultProviders.tracing", tracing},
-		{"MeshConfig.defaultProviders.accessLogging", "access log providers are not translated; use accessLogFile"},
-		{"MeshConfig.defaultProviders.metrics", "metrics providers are not translated; proxies serve Envoy's own statistics"},
+		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
+		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
 		{"MeshConfig.discoverySelectors", "all namespaces are read"},
 		{"MeshConfig.meshMTLS", "mutual TLS has the versions, curves and ciphers of Envoy's defaults"},
 		{"MeshConfig.tlsDefaults", "TLS has the versions, curves and ciphers of Envoy's defaults"},

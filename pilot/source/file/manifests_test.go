@@ -217,6 +217,20 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 	}
 }
 
+// observed is as Istio's documentation has it.
+const observed = `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: mesh-default, namespace: istio-system}
+spec:
+  accessLogging:
+  - providers: [{name: envoy}]
+  metrics:
+  - overrides:
+    - match: {metric: ALL_METRICS, mode: CLIENT_AND_SERVER}
+      tagOverrides: {response_flags: {operation: REMOVE}}
+`
+
 // proxies is a ProxyConfig as Istio's documentation has it.
 const proxies = `
 apiVersion: networking.istio.io/v1beta1
@@ -241,7 +255,7 @@ spec:
 
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies, observed} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true

@@ -16,6 +16,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -75,6 +76,7 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 const (
 	networkingGroup = "networking.istio.io"
 	securityGroup   = "security.istio.io"
+	telemetryGroup  = "telemetry.istio.io"
 	gatewayAPIGroup = "gateway.networking.k8s.io"
 )
 
@@ -96,6 +98,7 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindEnvoyFilter:        {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindTelemetry:          {telemetryGroup, []string{"v1", "v1alpha1"}, func() proto.Message { return &telemetry.Telemetry{} }},
 	}
 }
 
