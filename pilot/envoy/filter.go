@@ -42,7 +42,9 @@ func httpFilters(filters []ir.HTTPFilter) []*hcm.HttpFilter {
 }
 
 func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
-	switch f.(type) {
+	switch f := f.(type) {
+	case *ir.RBAC:
+		return filterRBAC, httpRBAC(f)
 	case ir.GRPCStats:
 		return filterGRPCStats, &grpcstats.FilterConfig{
 			EmitFilterState:        true,

@@ -24,6 +24,7 @@ type Annotation struct {
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name: {Kind: KindService},
+		annotation.IoIstioDryRun.Name:      {Kind: KindAuthorizationPolicy},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -85,7 +86,6 @@ func unreadAnnotations() map[string]string {
 		annotation.IoIstioConnectedAt.Name:                     entries,
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,
-		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
 		annotation.IoKubernetesIngressClass.Name:               "Ingress is not translated; use a Gateway and VirtualServices",
 		annotation.NetworkingTrafficDistribution.Name:          "it is not translated; use a DestinationRule with localityLbSetting",

@@ -17,19 +17,21 @@ type Kind string
 
 // The kinds that the control plane reads. Deployment is read only to run workloads locally.
 const (
-	KindNamespace          Kind = "Namespace"
-	KindServiceAccount     Kind = "ServiceAccount"
-	KindService            Kind = "Service"
-	KindPod                Kind = "Pod"
-	KindEndpointSlice      Kind = "EndpointSlice"
-	KindDeployment         Kind = "Deployment"
-	KindConfigMap          Kind = "ConfigMap"
-	KindMeshConfig         Kind = "MeshConfig"
-	KindVirtualService     Kind = "VirtualService"
-	KindDestinationRule    Kind = "DestinationRule"
-	KindGateway            Kind = "Gateway"
-	KindSidecar            Kind = "Sidecar"
-	KindPeerAuthentication Kind = "PeerAuthentication"
+	KindNamespace             Kind = "Namespace"
+	KindServiceAccount        Kind = "ServiceAccount"
+	KindService               Kind = "Service"
+	KindPod                   Kind = "Pod"
+	KindEndpointSlice         Kind = "EndpointSlice"
+	KindDeployment            Kind = "Deployment"
+	KindConfigMap             Kind = "ConfigMap"
+	KindMeshConfig            Kind = "MeshConfig"
+	KindVirtualService        Kind = "VirtualService"
+	KindDestinationRule       Kind = "DestinationRule"
+	KindGateway               Kind = "Gateway"
+	KindSidecar               Kind = "Sidecar"
+	KindPeerAuthentication    Kind = "PeerAuthentication"
+	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"
+	KindRequestAuthentication Kind = "RequestAuthentication"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -79,7 +81,7 @@ type Object struct {
 	// *corev1.Pod, or *Pod where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar,
-	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	// *security/v1beta1.PeerAuthentication, …AuthorizationPolicy, …RequestAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
 	Spec   any
 	Origin Origin
 }

@@ -35,6 +35,9 @@ type Class struct {
 	Sidecar model.Key
 	// PeerAuthentications of the namespace whose selector matches, model.Older first.
 	PeerAuthentications []model.Key
+	// AuthorizationPolicies for some workloads that mean this one, of the root namespace and of its own, each
+	// model.Older first.
+	AuthorizationPolicies []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
@@ -83,6 +86,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 		}
 	}
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
+	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)

@@ -25,6 +25,7 @@ func (c *Class) hash() string {
 	}
 	b.keys(c.Sidecar)
 	b.keys(c.PeerAuthentications...)
+	b.keys(c.AuthorizationPolicies...)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
 	b.texts(c.SourceLabels...)

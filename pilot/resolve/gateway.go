@@ -188,7 +188,7 @@ func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
 			ClientCert:       ir.ClientCertSanitizeSet,
 			UseRemoteAddress: true,
 			ServerName:       serverName,
-			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
+			Filters:          httpFilters(NewAuthorization(r, c), append(grpcWeb(g.grpcWeb()), clusterALPN())...),
 			Path:             pathNormalization(r),
 			AccessLog:        accessLog(r),
 			Limits:           edgeLimits(),

@@ -42,10 +42,11 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 		}},
 	}
 	ports, problems := inboundTargets(r, c)
+	who := NewAuthorization(r, c)
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {
-		out.Chains = append(out.Chains, inboundChains(r, in)...)
+		out.Chains = append(out.Chains, inboundChains(r, who, in)...)
 		if in.port == 0 {
 			continue
 		}
@@ -180,7 +181,7 @@ func (in inbound) kinds() []inboundKind {
 	return permissive
 }
 
-func inboundChains(r Reader, in inbound) []*ir.FilterChain {
+func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for _, k := range in.kinds() {
 		chain := &ir.FilterChain{
@@ -191,9 +192,9 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {
-			chain.Filters = terminal(inboundHTTP(r, in))
+			chain.Filters = terminal(inboundHTTP(r, who, in))
 		} else {
-			chain.Filters = terminal(tcpTo(r, in.cluster))
+			chain.Filters = who.guard(tcpTo(r, in.cluster))
 		}
 		out = append(out, chain)
 	}
@@ -201,14 +202,14 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 }
 
 // inboundHTTP passes requests on to the workload, with the peer's identity in a header.
-func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
+func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
 	return &ir.HTTPConnectionManager{
 		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
-		Filters:    httpFilters(grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
+		Filters:    httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),

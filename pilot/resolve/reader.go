@@ -63,4 +63,8 @@ type Reader interface {
 	Sidecars(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.
 	PeerAuthentications(namespace string) []*model.Object
+	// AuthorizationPolicies gives those for all workloads of a namespace, model.Older first, and
+	// WorkloadAuthorizationPolicies those for some.
+	AuthorizationPolicies(namespace string) []*model.Object
+	WorkloadAuthorizationPolicies(namespace string) []*model.Object
 }

@@ -35,15 +35,17 @@ type Settings struct {
 
 // The names of the tables of objects.
 const (
-	tableSidecars             = "sidecars"
-	tablePeerAuthentications  = "peer authentications"
-	tableGateways             = "gateways"
-	tableVirtualServices      = "virtual services"
-	tableVirtualServicesIn    = "virtual services of a namespace"
-	tableBoundVirtualServices = "virtual services of a gateway"
-	tableSourceLabels         = "source labels"
-	tableDestinationRules     = "destination rules"
-	tableWorkloadRules        = "destination rules of workloads"
+	tableSidecars              = "sidecars"
+	tablePeerAuthentications   = "peer authentications"
+	tableAuthorization         = "authorization policies"
+	tableWorkloadAuthorization = "authorization policies of workloads"
+	tableGateways              = "gateways"
+	tableVirtualServices       = "virtual services"
+	tableVirtualServicesIn     = "virtual services of a namespace"
+	tableBoundVirtualServices  = "virtual services of a gateway"
+	tableSourceLabels          = "source labels"
+	tableDestinationRules      = "destination rules"
+	tableWorkloadRules         = "destination rules of workloads"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -51,6 +53,8 @@ func indexes() []Index {
 	return []Index{
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
+		{Kind: model.KindAuthorizationPolicy, Name: tableAuthorization, Keys: ofNamespaces},
+		{Kind: model.KindAuthorizationPolicy, Name: tableWorkloadAuthorization, Keys: ofWorkloads},
 		{Kind: model.KindGateway, Name: tableGateways, Keys: func(*Settings, *model.Object) []Place { return []Place{{}} }},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},
@@ -59,6 +63,21 @@ func indexes() []Index {
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
 	}
+}
+
+// ofNamespaces lists policies for all workloads of a namespace, ofWorkloads those for some of them.
+func ofNamespaces(s *Settings, o *model.Object) []Place {
+	if model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
+}
+
+func ofWorkloads(s *Settings, o *model.Object) []Place {
+	if !model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
 }
 
 func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }

@@ -78,6 +78,7 @@ func (s *state) clearTables() {
 func byName() []model.Kind {
 	return []model.Kind{
 		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
+		model.KindAuthorizationPolicy,
 		model.KindDestinationRule, model.KindVirtualService,
 	}
 }

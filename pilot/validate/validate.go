@@ -33,6 +33,8 @@ func Object(o *model.Object) []model.Problem {
 		c.sidecar(spec)
 	case *security.PeerAuthentication:
 		c.peerAuthentication(spec)
+	case *security.AuthorizationPolicy:
+		c.authorizationPolicy(spec)
 	case *meshconfig.MeshConfig:
 		c.mesh(spec)
 	case *corev1.Service:

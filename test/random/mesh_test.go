@@ -38,6 +38,7 @@ func makers() []maker {
 		{model.KindDestinationRule, 5, (*editor).destinationRule},
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
+		{model.KindAuthorizationPolicy, 3, (*editor).authorizationPolicy},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},

@@ -36,6 +36,7 @@ func walkedKinds() []walked {
 		{"Gateway", traffic, &networking.Gateway{}, gatewayBases},
 		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
 		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
+		{"AuthorizationPolicy", "security.istio.io/v1", &security.AuthorizationPolicy{}, authorizationPolicyBases},
 		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
 	}
 }

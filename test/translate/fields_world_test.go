@@ -72,7 +72,7 @@ status: {podIP: 10.0.0.9, phase: Running, conditions: [{type: Ready, status: "Tr
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, security.istio.io/tlsMode: istio}}
+metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, gateway.networking.k8s.io/gateway-name: gw, security.istio.io/tlsMode: istio}}
 spec: {serviceAccountName: gw, containers: [{name: istio-proxy, image: x}]}
 status: {podIP: 10.0.0.8, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
@@ -183,6 +183,14 @@ var sidecarBases = []string{
 }
 
 var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
+
+var authorizationPolicyBases = []string{
+	`{}`,
+	`{rules: [{from: [{source: {principals: [a]}}], to: [{operation: {methods: [GET]}}], when: [{key: source.ip, values: [10.0.0.1]}]}]}`,
+	`{action: CUSTOM, provider: {name: ext}, rules: [{}]}`,
+	`{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+}
 
 var meshBases = []string{
 	`{}`,

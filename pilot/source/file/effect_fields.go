@@ -58,6 +58,9 @@ func unreadFields() []unreadField {
 		{"IstioEgressListener.bind", "addresses of egress listeners are not translated; the hosts apply to every port"},
 		{"IstioEgressListener.captureMode", "capture modes of egress listeners are not translated; the hosts apply to every port"},
 
+		// AuthorizationPolicy
+		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
+		{"AuthorizationPolicy.action=CUSTOM", "external authorization is not translated; what its rules match is denied"},
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},

@@ -73,11 +73,12 @@ type istioKind struct {
 func istioKinds() map[model.Kind]istioKind {
 	traffic := []string{"v1", "v1beta1", "v1alpha3"}
 	return map[model.Kind]istioKind{
-		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
-		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
-		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
-		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
-		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindVirtualService:      {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
+		model.KindDestinationRule:     {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
+		model.KindGateway:             {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindSidecar:             {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindPeerAuthentication:  {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindAuthorizationPolicy: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.AuthorizationPolicy{} }},
 	}
 }
 

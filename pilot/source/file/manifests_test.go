@@ -151,6 +151,17 @@ spec:
     8080: {mode: DISABLE}
     "9090": {mode: PERMISSIVE}
 `
+	authorization = `
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  action: DENY
+  rules:
+  - from: [{source: {notPrincipals: ["*/sa/ops"]}}]
+    to: [{operation: {paths: [/admin*], methods: [GET, POST]}}]
+  - when: [{key: "request.headers[x-tier]", notValues: ["*"]}]
+`
 )
 
 func TestManifestsAsUsersWriteThem(t *testing.T) {
@@ -197,6 +208,10 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 			m := spec.(*security.PeerAuthentication).GetPortLevelMtls()
 			return []any{m[8080].GetMode(), m[9090].GetMode()}
 		}, []any{security.PeerAuthentication_MutualTLS_DISABLE, security.PeerAuthentication_MutualTLS_PERMISSIVE}},
+		"AuthorizationPolicy": {authorization, func(spec any) []any {
+			p := spec.(*security.AuthorizationPolicy)
+			return []any{p.GetAction(), p.GetRules()[0].GetFrom()[0].GetSource().GetNotPrincipals()[0], len(p.GetRules()[1].GetWhen())}
+		}, []any{security.AuthorizationPolicy_DENY, "*/sa/ops", 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, problems := Decode([]byte(tc.text), name)
@@ -213,7 +228,7 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, authorization} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true
