@@ -105,6 +105,21 @@ spec:
   tcp: [{route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
 ---
 apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: default}
+spec: {http: [{route: [{destination: {host: reviews}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v2, namespace: default}
+spec: {http: [{route: [{destination: {host: ratings}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: v2}
+spec: {http: [{redirect: {uri: /x}}]}
+---
+apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: reviews, namespace: default}
 spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
@@ -126,7 +141,7 @@ tls: [{match: [{sniHosts: [reviews]}], route: [{destination: {host: reviews, por
 	`{hosts: [reviews], http: [{redirect: {uri: /b, authority: b}}]}`,
 	`{hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], redirect: {authority: b}}]}`,
 	`{hosts: [reviews], http: [{directResponse: {status: 200, body: {string: x}}}]}`,
-	`{hosts: [reviews], http: [{delegate: {}}]}`,
+	`{hosts: [reviews], http: [{delegate: {name: part}}]}`,
 	`
 hosts: [reviews]
 http:
