@@ -53,11 +53,6 @@ func (c *checker) authorizationPolicy(p *security.AuthorizationPolicy) {
 // policyTarget checks what a policy is attached to.
 func (c *checker) policyTarget(selector *typev1beta1.WorkloadSelector, refs []*typev1beta1.PolicyTargetReference, old bool) {
 	c.labels("spec.selector.matchLabels", selector.GetMatchLabels())
-	for _, k := range sortedKeys(selector.GetMatchLabels()) {
-		if strings.Contains(selector.GetMatchLabels()[k], "*") || strings.Contains(k, "*") {
-			c.fail("spec.selector.matchLabels", "labels have no wildcards")
-		}
-	}
 	if old {
 		c.warn("spec.targetRef", "is an old form; write a list targetRefs")
 	}
