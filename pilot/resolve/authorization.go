@@ -63,7 +63,11 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 	byAction := map[security.AuthorizationPolicy_Action][]*model.Object{}
 	for _, o := range attached(r, c, r.AuthorizationPolicies, c.AuthorizationPolicies) {
 		if policy, ok := o.Spec.(*security.AuthorizationPolicy); ok {
-			byAction[policy.GetAction()] = append(byAction[policy.GetAction()], o)
+			action := policy.GetAction()
+			if !slices.Contains(model.AuthorizationOrder(), action) {
+				action = security.AuthorizationPolicy_DENY // of a version to come
+			}
+			byAction[action] = append(byAction[action], o)
 		}
 	}
 	domains := trustDomains(r)
@@ -119,7 +123,7 @@ func rbacAction(action security.AuthorizationPolicy_Action) ir.RBACAction {
 	case security.AuthorizationPolicy_AUDIT:
 		return ir.RBACLog
 	}
-	return ir.RBACDeny // also for an action that this version does not know
+	return ir.RBACDeny
 }
 
 // ruleName is what Envoy reports of a rule that matched, and what tools parse.
@@ -143,9 +147,9 @@ func authorizationPhase(action security.AuthorizationPolicy_Action) httpPhase {
 	return phaseDeny
 }
 
-// guard puts the policies before the filter that a chain of connections ends in.
-func (a *Authorization) guard(last ir.NetworkFilter) []ir.NetworkFilter {
-	return append(slices.Clone(a.tcp), last)
+// guard puts the policies before the filters of a chain of connections.
+func (a *Authorization) guard(filters []ir.NetworkFilter) []ir.NetworkFilter {
+	return append(slices.Clone(a.tcp), filters...)
 }
 
 // trustDomains are the mesh's own and its aliases.

@@ -194,7 +194,7 @@ func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 		if k.http {
 			chain.Filters = terminal(inboundHTTP(r, who, in))
 		} else {
-			chain.Filters = who.guard(tcpTo(r, in.cluster))
+			chain.Filters = who.guard(terminal(tcpTo(r, in.cluster)))
 		}
 		out = append(out, chain)
 	}

@@ -78,8 +78,7 @@ func (s *state) clearTables() {
 func byName() []model.Kind {
 	return []model.Kind{
 		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
-		model.KindAuthorizationPolicy,
-		model.KindDestinationRule, model.KindVirtualService,
+		model.KindDestinationRule, model.KindVirtualService, model.KindSecret, model.KindAuthorizationPolicy,
 	}
 }
 
@@ -126,17 +125,20 @@ func (s *state) put(key model.Key, next *model.Object) {
 	}
 }
 
-// reduced leaves of a Pod what decides about proxies.
+// reduced leaves of a Pod or Secret what decides about proxies.
 func reduced(o *model.Object) *model.Object {
 	if o == nil {
 		return nil
 	}
-	pod, whole := o.Spec.(*corev1.Pod)
-	if !whole {
+	out := *o
+	switch spec := o.Spec.(type) {
+	case *corev1.Pod:
+		out.Spec = model.NewPod(spec)
+	case *corev1.Secret:
+		out.Spec = model.NewSecret(spec)
+	default:
 		return o
 	}
-	out := *o
-	out.Spec = model.NewPod(pod)
 	return &out
 }
 

@@ -18,6 +18,8 @@ func sameValue(a, b *model.Object) bool {
 		return true // what counts is the service derived from it
 	case model.KindPod:
 		return samePod(a, b)
+	case model.KindSecret:
+		return a.Spec.(*model.Secret).Same(b.Spec.(*model.Secret))
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
 	case model.KindAuthorizationPolicy: // an annotation makes it a trial
