@@ -22,3 +22,10 @@ func (e editor) authorizationPolicy() *security.AuthorizationPolicy {
 		}}}}},
 	}
 }
+
+func (e editor) requestAuthentication() *security.RequestAuthentication {
+	return &security.RequestAuthentication{
+		Selector: e.selector(),
+		JwtRules: []*security.JWTRule{{Issuer: "https://" + e.name() + ".example", JwksUri: pick(e, "", "https://keys.example")}},
+	}
+}

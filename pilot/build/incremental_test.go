@@ -59,7 +59,7 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(21) {
+	switch e.IntN(22) {
 	case 0, 1, 2, 3:
 		return e.service(ns)
 	case 4, 5, 6, 7, 8:
@@ -76,6 +76,8 @@ func (e editor) object() *model.Object {
 		return storetest.Object(model.KindSidecar, ns, e.name(), e.sidecar())
 	case 17:
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
+	case 21:
+		return storetest.Object(model.KindRequestAuthentication, ns, e.name(), e.requestAuthentication())
 	case 20:
 		return storetest.Object(model.KindAuthorizationPolicy, ns, e.name(), e.authorizationPolicy())
 	case 18:

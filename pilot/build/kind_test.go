@@ -155,7 +155,17 @@ func TestEveryRecordCounts(t *testing.T) {
 		t.Fatal(difference)
 	}
 	rare := func(e editor) *model.Object { // what few units read is edited more often
-		switch e.IntN(6) {
+		switch e.IntN(7) {
+		case 6:
+			policy := e.requestAuthentication()
+			if policy.Selector != nil {
+				policy.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			if e.IntN(2) == 0 {
+				key := model.KeySetSource{URL: "https://keys.example"}.Key()
+				return storetest.Object(key.Kind, "", key.Name, &model.KeySet{Keys: pick(e, "a", "b")})
+			}
+			return storetest.Object(model.KindRequestAuthentication, e.ns(), "one", policy)
 		case 4:
 			policy := e.authorizationPolicy()
 			if policy.Selector != nil {

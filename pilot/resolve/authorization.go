@@ -12,12 +12,14 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Authorization is who may call the workload of a class: what its AuthorizationPolicies come to. It is
-// part of every filter chain that takes traffic from others.
+// Authorization is who may call the workload of a class: what its RequestAuthentications and
+// AuthorizationPolicies come to. It is part of every filter chain that takes traffic from others.
 type Authorization struct {
 	// http and tcp are the same policies for requests and for connections.
 	http []placedFilter
 	tcp  []ir.NetworkFilter
+	// problems are of what is not in effect.
+	problems []model.Problem
 }
 
 // policiesFor gives those policies for some workloads that mean one: of the root namespace, then of its
@@ -69,6 +71,10 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 			}
 			byAction[action] = append(byAction[action], o)
 		}
+	}
+	check, problems := newTokenCheck(r, c)
+	if check != nil {
+		out.http, out.problems = append(out.http, placedFilter{phaseAuthn, check}), problems
 	}
 	domains := trustDomains(r)
 	for _, action := range model.AuthorizationOrder() {

@@ -38,6 +38,8 @@ type Class struct {
 	// AuthorizationPolicies for some workloads that mean this one, of the root namespace and of its own, each
 	// model.Older first.
 	AuthorizationPolicies []model.Key
+	// RequestAuthentications of the same kind.
+	RequestAuthentications []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
@@ -89,6 +91,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
 	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
+	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)

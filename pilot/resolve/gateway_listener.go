@@ -18,6 +18,7 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	g := p.ports[name]
 	b := &gatewayBuilder{plan: p, r: r, port: g, who: NewAuthorization(r, p.class), taken: map[string]bool{}}
 	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true, AccessLog: noRouteLog(r)}
+	b.problems = append(b.problems, b.who.problems...)
 	for _, routes := range g.routes {
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
@@ -41,7 +42,7 @@ type gatewayBuilder struct {
 	plan     *GatewayPlan
 	r        Reader
 	port     *gatewayPort
-	who      *Authorization // may come in
+	who      *Authorization  // may come in
 	taken    map[string]bool // names in the TLS handshake, with subnets, that have a chain
 	problems []model.Problem
 }

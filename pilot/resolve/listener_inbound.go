@@ -43,6 +43,7 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 	}
 	ports, problems := inboundTargets(r, c)
 	who := NewAuthorization(r, c)
+	problems = append(problems, who.problems...)
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {

@@ -67,4 +67,7 @@ type Reader interface {
 	// WorkloadAuthorizationPolicies those for some.
 	AuthorizationPolicies(namespace string) []*model.Object
 	WorkloadAuthorizationPolicies(namespace string) []*model.Object
+	// RequestAuthentications and WorkloadRequestAuthentications do so.
+	RequestAuthentications(namespace string) []*model.Object
+	WorkloadRequestAuthentications(namespace string) []*model.Object
 }

@@ -79,6 +79,7 @@ func byName() []model.Kind {
 	return []model.Kind{
 		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
 		model.KindDestinationRule, model.KindVirtualService, model.KindSecret, model.KindAuthorizationPolicy,
+		model.KindRequestAuthentication, model.KindKeySet,
 	}
 }
 

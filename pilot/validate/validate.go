@@ -33,6 +33,8 @@ func Object(o *model.Object) []model.Problem {
 		c.sidecar(spec)
 	case *security.PeerAuthentication:
 		c.peerAuthentication(spec)
+	case *security.RequestAuthentication:
+		c.requestAuthentication(spec)
 	case *security.AuthorizationPolicy:
 		c.authorizationPolicy(spec)
 	case *meshconfig.MeshConfig:

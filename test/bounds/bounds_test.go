@@ -157,6 +157,7 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"gateway", []string{"gateway"}},
 		{"sidecar", []string{"client", "a-1"}},
 		{"peerauthentication", []string{"client", "a-1"}},
+		{"requestauthentication", []string{"a-1", "gateway"}},
 		{"authorizationpolicy", []string{"a-1", "gateway"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {

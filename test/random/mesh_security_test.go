@@ -18,3 +18,14 @@ kind: AuthorizationPolicy
 %s
 spec: {%saction: %s%s}`, e.metadata(fmt.Sprintf("z%d", e.rng.IntN(3)), e.one("a", "b", "istio-system")), e.target(), e.one("ALLOW", "DENY", "AUDIT"), rules)
 }
+
+const keySet = `{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"tN7k19WXA7HwwS-iALEpqEATS8n2T9PJSmnGM5G-4Sc","y":"B_GdbHJ5CgdvKxlGu9KuD-KdfD7rwi8KKdRhNrJC0JU"}]}`
+
+func (e *editor) requestAuthentication() string {
+	keys := e.one(", jwks: '"+keySet+"'", ", jwksUri: \"https://keys.example/a\"", "")
+	rule := fmt.Sprintf("{issuer: \"https://%s.example\"%s%s}", e.one("a", "b"), keys, e.one("", ", audiences: [x]", ", fromHeaders: [{name: x-token}]", ", outputPayloadToHeader: x-payload"))
+	return fmt.Sprintf(`apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+%s
+spec: {%sjwtRules: [%s]}`, e.metadata(fmt.Sprintf("t%d", e.rng.IntN(3)), e.one("a", "b", "istio-system")), e.target(), rule)
+}

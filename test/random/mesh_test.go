@@ -40,6 +40,7 @@ func makers() []maker {
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindAuthorizationPolicy, 3, (*editor).authorizationPolicy},
+		{model.KindRequestAuthentication, 2, (*editor).requestAuthentication},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},

@@ -210,6 +210,14 @@ var authorizationPolicyBases = []string{
 	`{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
 }
 
+var requestAuthenticationBases = []string{
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}'}]}`,
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}', fromHeaders: [{name: x-a}], outputClaimToHeaders: [{header: x-b, claim: c}]}]}`,
+	`{jwtRules: [{issuer: a}], targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{jwtRules: [{issuer: a}], targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+	`{jwtRules: [{issuer: https://a.example}]}`,
+}
+
 var meshBases = []string{
 	`{}`,
 	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
@@ -223,6 +231,8 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
+	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},

@@ -37,6 +37,8 @@ func unreadFields() []unreadField {
 		{"IstioEgressListener.bind", "addresses of egress listeners are not translated; the hosts apply to every port"},
 		{"IstioEgressListener.captureMode", "capture modes of egress listeners are not translated; the hosts apply to every port"},
 
+		// RequestAuthentication
+		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
 		// AuthorizationPolicy
 		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
 		{"AuthorizationPolicy.action=CUSTOM", "external authorization is not translated; what its rules match is denied"},

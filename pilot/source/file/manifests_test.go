@@ -152,6 +152,16 @@ spec:
     8080: {mode: DISABLE}
     "9090": {mode: PERMISSIVE}
 `
+	tokens = `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: web, namespace: shop}
+spec:
+  jwtRules:
+  - issuer: https://issuer.example
+    jwks_uri: https://issuer.example/keys
+    fromHeaders: [{name: x-token, prefix: "Bearer "}]
+`
 	authorization = `
 apiVersion: security.istio.io/v1beta1
 kind: AuthorizationPolicy
@@ -209,6 +219,10 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 			m := spec.(*security.PeerAuthentication).GetPortLevelMtls()
 			return []any{m[8080].GetMode(), m[9090].GetMode()}
 		}, []any{security.PeerAuthentication_MutualTLS_DISABLE, security.PeerAuthentication_MutualTLS_PERMISSIVE}},
+		"RequestAuthentication": {tokens, func(spec any) []any {
+			rule := spec.(*security.RequestAuthentication).GetJwtRules()[0]
+			return []any{rule.GetIssuer(), rule.GetJwksUri(), rule.GetFromHeaders()[0].GetPrefix()}
+		}, []any{"https://issuer.example", "https://issuer.example/keys", "Bearer "}},
 		"AuthorizationPolicy": {authorization, func(spec any) []any {
 			p := spec.(*security.AuthorizationPolicy)
 			return []any{p.GetAction(), p.GetRules()[0].GetFrom()[0].GetSource().GetNotPrincipals()[0], len(p.GetRules()[1].GetWhen())}
@@ -229,7 +243,7 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers, authorization} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, authorization, tokens} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true
