@@ -215,6 +215,15 @@ func matches(m ir.StringMatch, v string) bool {
 	return true
 }
 
+// NormalizeHost does so to a host: a final dot, which stands for the root of names, is removed.
+func NormalizeHost(host string) string {
+	name, port, ok := strings.Cut(host, ":")
+	if name = strings.TrimSuffix(name, "."); ok {
+		return name + ":" + port
+	}
+	return name
+}
+
 // Normalize does to a path what a connection manager does before its filters see it.
 func Normalize(path string, n ir.PathNormalization) string {
 	path, query, asked := strings.Cut(path, "?")

@@ -141,7 +141,7 @@ func askedOfDestination(c ir.RBACCondition) *rbac.Permission {
 	case ir.ServerName:
 		return &rbac.Permission{Rule: &rbac.Permission_RequestedServerName{RequestedServerName: stringMatch(c.Name)}}
 	case ir.RequestMetadata:
-		return &rbac.Permission{Rule: &rbac.Permission_Metadata{Metadata: metadataMatch(c)}}
+		return &rbac.Permission{Rule: &rbac.Permission_SourcedMetadata{SourcedMetadata: &rbac.SourcedMetadata{MetadataMatcher: metadataMatch(c)}}}
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func askedOfSource(c ir.RBACCondition) *rbac.Principal {
 	case ir.RequestHeader:
 		return &rbac.Principal{Identifier: &rbac.Principal_Header{Header: headerMatch(c.HeaderMatch)}}
 	case ir.RequestMetadata:
-		return &rbac.Principal{Identifier: &rbac.Principal_Metadata{Metadata: metadataMatch(c)}}
+		return &rbac.Principal{Identifier: &rbac.Principal_SourcedMetadata{SourcedMetadata: &rbac.SourcedMetadata{MetadataMatcher: metadataMatch(c)}}}
 	}
 	return nil
 }
