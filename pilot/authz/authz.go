@@ -70,50 +70,52 @@ func Decide(filters []*ir.RBAC, call Call) Decision {
 	return out
 }
 
-// first gives the first rule that matches, else what was missed of the one with the most clauses that
-// hold.
+// first gives the first rule that matches, else what was missed of the nearest: of those with the fewest
+// clauses that do not hold one that is about what the call asks for.
 func first(rules ir.RBACRules, call *Call) (rule string, _ *Miss) {
 	var nearest *Miss
-	best := -1
+	best := 0
 	for _, r := range rules {
-		to, heldTo, missedTo := anyOf(r.To, call)
-		from, heldFrom, missedFrom := anyOf(r.From, call)
-		if to && from {
+		to, missedTo := anyOf(r.To, call)
+		from, missedFrom := anyOf(r.From, call)
+		if to+from == 0 {
 			return r.Name, nil
 		}
-		if held := heldTo + heldFrom; held > best {
-			best = held
-			field := missedFrom
-			if from {
-				field = missedTo
+		far := 2 * (to + from)
+		if to > 0 {
+			far++
+		}
+		if nearest == nil || far < best {
+			best, nearest = far, &Miss{Rule: r.Name, Field: missedFrom}
+			if from == 0 {
+				nearest.Field = missedTo
 			}
-			nearest = &Miss{Rule: r.Name, Field: field}
 		}
 	}
 	return "", nearest
 }
 
-// anyOf tells whether an alternative holds, else how many clauses of the nearest one do, and which does
-// not.
-func anyOf(alternatives []ir.RBACAlternative, call *Call) (ok bool, held int, missed string) {
-	best := -1
+// anyOf tells how many clauses of the nearest alternative do not hold, none where one holds, and the first
+// of them.
+func anyOf(alternatives []ir.RBACAlternative, call *Call) (missed int, field string) {
+	missed = -1
 	for _, a := range alternatives {
-		n, field := 0, ""
+		n, first := 0, ""
 		for _, c := range a {
-			if holds(c, call) {
-				n++
-			} else if field == "" {
-				field = c.Field
+			if !holds(c, call) {
+				if n++; n == 1 {
+					first = c.Field
+				}
 			}
 		}
-		if n == len(a) {
-			return true, n, ""
-		}
-		if n > best {
-			best, missed = n, field
+		if missed < 0 || n < missed {
+			missed, field = n, first
 		}
 	}
-	return false, max(best, 0), missed
+	if missed < 0 {
+		return 1, "" // nothing is meant
+	}
+	return missed, field
 }
 
 func holds(c ir.RBACClause, call *Call) bool {

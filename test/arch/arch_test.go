@@ -78,7 +78,8 @@ var flow = map[string][]string{
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":       {"pilot/model"},
-	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build"},
+	"pilot/authz":        {"pilot/ir"},
+	"pilot/analyze":      {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

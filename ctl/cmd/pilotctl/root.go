@@ -29,7 +29,7 @@ least as bad as --failure-threshold; exec exits with the command's own code.`,
 	root.SetFlagErrorFunc(wrongFlag)
 	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
 	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
-	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newAnalyze(), newBench(), newVersion())
+	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newAnalyze(), newAuthz(), newBench(), newVersion())
 	return root
 }
 
