@@ -56,6 +56,10 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 		return filterGRPCWeb, &grpcweb.GrpcWeb{}
 	case ir.ClusterALPN:
 		return filterALPN, clusterALPN()
+	case ir.PeerMetadata:
+		return filterPeerMetadata, peerMetadata(f)
+	case ir.PeerHeader:
+		return filterPeerHeader, peerHeader(f)
 	case ir.FaultInjection:
 		return filterFault, &fault.HTTPFault{}
 	case ir.CrossOrigin:
