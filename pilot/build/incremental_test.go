@@ -63,8 +63,8 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(23) {
-	case 20, 21:
+	switch e.IntN(25) {
+	case 23, 24:
 		return storetest.Object(model.KindEnvoyFilter, ns, e.name(), e.envoyFilter())
 	case 22:
 		return storetest.Object(model.KindTelemetry, pick(e, ns, "istio-system"), e.name(), e.telemetry())
@@ -84,6 +84,10 @@ func (e editor) object() *model.Object {
 		return storetest.Object(model.KindSidecar, ns, e.name(), e.sidecar())
 	case 17:
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
+	case 21:
+		return storetest.Object(model.KindRequestAuthentication, ns, e.name(), e.requestAuthentication())
+	case 20:
+		return storetest.Object(model.KindAuthorizationPolicy, ns, e.name(), e.authorizationPolicy())
 	case 18:
 		if e.IntN(2) == 0 {
 			return storetest.Object(model.KindSecret, pick(e, ns, ns, "istio-system"), pick(e, "web", "shop-cacert"), e.secret())

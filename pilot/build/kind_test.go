@@ -187,6 +187,24 @@ func rare(e editor) *model.Object {
 			}
 			return storetest.Object(model.KindTelemetry, e.ns(), "one", o)
 		},
+		func() *model.Object {
+			if e.IntN(2) == 0 {
+				key := model.KeySetSource{URL: "https://keys.example"}.Key()
+				return storetest.Object(key.Kind, "", key.Name, &model.KeySet{Keys: pick(e, "a", "b")})
+			}
+			policy := e.requestAuthentication()
+			if policy.Selector != nil {
+				policy.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindRequestAuthentication, e.ns(), "one", policy)
+		},
+		func() *model.Object {
+			policy := e.authorizationPolicy()
+			if policy.Selector != nil {
+				policy.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindAuthorizationPolicy, e.ns(), "one", policy)
+		},
 		func() *model.Object { return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway()) },
 		func() *model.Object { return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar()) },
 		func() *model.Object {

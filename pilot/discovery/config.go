@@ -46,6 +46,9 @@ type Config struct {
 	TokenJWKS, TokenIssuer string
 	TokenAudiences         []string
 
+	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications from private addresses.
+	ClosePrivateKeySources bool
+
 	// MaxConnectionAge ends connections so that proxies spread over replicas; zero never does.
 	MaxConnectionAge time.Duration
 	// RemovalGrace is how long a cluster outlives what used it, which is as long as listeners of the

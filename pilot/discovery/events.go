@@ -100,7 +100,7 @@ func istioGroup(k model.Kind) string {
 	switch k {
 	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter:
 		return "networking.istio.io"
-	case model.KindPeerAuthentication:
+	case model.KindPeerAuthentication, model.KindAuthorizationPolicy, model.KindRequestAuthentication:
 		return "security.istio.io"
 	case model.KindTelemetry:
 		return "telemetry.istio.io"

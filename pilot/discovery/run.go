@@ -16,6 +16,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -61,6 +62,8 @@ type plane struct {
 	engine   *push.Engine
 	xds      *xds.Server
 
+	keys *jwks.Source // of the tokens that RequestAuthentications name
+
 	connections *connections  // of all ports
 	idle        time.Duration // how long a connection without a stream stays
 
@@ -91,6 +94,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(p.store)) })
+	group.Go(func() error { return p.keys.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })
 	group.Go(func() error {
@@ -116,8 +120,9 @@ func newPlane(cfg Config) *plane {
 		connections: newConnections(descriptors(), registry), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
+	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.Logger)
 	p.store = store.New(store.Options{
-		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}}, Report: p.board.Report, Logger: cfg.Logger,
+		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}}, Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
 		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
@@ -131,22 +136,27 @@ func newPlane(cfg Config) *plane {
 	return p
 }
 
-// pump brings the store's commits into the views.
+// pump brings the store's commits into the views. Nothing is served before the keys of tokens were tried
+// once: proxies that have them from before would lose them for that long.
 func (p *plane) pump(ctx context.Context) error {
 	first, builder := true, build.New(build.Options{})
+	var snapshot *store.Snapshot
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-p.keys.Failures():
 		case c := <-p.store.Commits():
 			p.metrics.commit(c)
 			if err := p.engine.Apply(ctx, push.Built(builder, c)); err != nil {
 				return err
 			}
-			if first {
-				close(p.committed)
-				first = false
-			}
+			snapshot = c.Snapshot
+			p.keys.Want(snapshot.Reader(nil).KeySources())
+		}
+		if first && snapshot != nil && !p.keys.Pending(func(k model.Key) bool { return snapshot.Reader(nil).Object(k) != nil }) {
+			close(p.committed)
+			first = false
 		}
 	}
 }

@@ -43,6 +43,10 @@ func httpFilters(filters []ir.HTTPFilter) []*hcm.HttpFilter {
 
 func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	switch f := f.(type) {
+	case *ir.RBAC:
+		return filterRBAC, httpRBAC(f)
+	case *ir.TokenCheck:
+		return filterJWT, tokenCheck(f)
 	case ir.GRPCStats:
 		return filterGRPCStats, &grpcstats.FilterConfig{
 			EmitFilterState:        true,

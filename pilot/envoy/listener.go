@@ -111,6 +111,8 @@ func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
 			out.Filters = append(out.Filters, httpConnectionManager(f))
 		case *ir.TCPProxy:
 			out.Filters = append(out.Filters, tcpProxy(f))
+		case *ir.RBAC:
+			out.Filters = append(out.Filters, networkFilter(filterNetworkRBAC, networkRBAC(f)))
 		default:
 			panic(unknownFilter(f))
 		}

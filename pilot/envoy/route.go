@@ -128,6 +128,8 @@ func stringMatch(m ir.StringMatch) *matcher.StringMatcher {
 		out.MatchPattern = &matcher.StringMatcher_Exact{Exact: m.Value}
 	case ir.MatchPrefix:
 		out.MatchPattern = &matcher.StringMatcher_Prefix{Prefix: m.Value}
+	case ir.MatchSuffix:
+		out.MatchPattern = &matcher.StringMatcher_Suffix{Suffix: m.Value}
 	case ir.MatchRegex:
 		out.MatchPattern = &matcher.StringMatcher_SafeRegex{SafeRegex: regex(m.Value)}
 	case ir.MatchPresent:

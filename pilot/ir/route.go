@@ -46,7 +46,7 @@ type Route struct {
 type StringMatch struct {
 	Kind       MatchKind
 	Value      string
-	IgnoreCase bool // for exact and prefix
+	IgnoreCase bool // for exact, prefix and suffix
 }
 
 // MatchKind is a way to match a string.
@@ -57,6 +57,7 @@ const (
 	MatchPresent MatchKind = iota
 	MatchExact
 	MatchPrefix
+	MatchSuffix
 	MatchRegex
 )
 

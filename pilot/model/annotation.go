@@ -26,6 +26,7 @@ func Annotations() map[string]Annotation {
 		annotation.NetworkingExportTo.Name:            {Kind: KindService},
 		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService},
 		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
+		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -87,7 +88,6 @@ func unreadAnnotations() map[string]string {
 		annotation.IoIstioConnectedAt.Name:                     entries,
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,
-		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
 		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
 		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",

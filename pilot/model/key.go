@@ -18,25 +18,27 @@ type Kind string
 
 // The kinds that the control plane reads. Deployment is read only to run workloads locally.
 const (
-	KindNamespace          Kind = "Namespace"
-	KindServiceAccount     Kind = "ServiceAccount"
-	KindService            Kind = "Service"
-	KindPod                Kind = "Pod"
-	KindEndpointSlice      Kind = "EndpointSlice"
-	KindDeployment         Kind = "Deployment"
-	KindConfigMap          Kind = "ConfigMap"
-	KindSecret             Kind = "Secret"
-	KindIngress            Kind = "Ingress"
-	KindIngressClass       Kind = "IngressClass"
-	KindMeshConfig         Kind = "MeshConfig"
-	KindVirtualService     Kind = "VirtualService"
-	KindDestinationRule    Kind = "DestinationRule"
-	KindGateway            Kind = "Gateway"
-	KindSidecar            Kind = "Sidecar"
-	KindPeerAuthentication Kind = "PeerAuthentication"
-	KindEnvoyFilter        Kind = "EnvoyFilter"
-	KindProxyConfig        Kind = "ProxyConfig" // read at injection only
-	KindTelemetry          Kind = "Telemetry"
+	KindNamespace             Kind = "Namespace"
+	KindServiceAccount        Kind = "ServiceAccount"
+	KindService               Kind = "Service"
+	KindPod                   Kind = "Pod"
+	KindEndpointSlice         Kind = "EndpointSlice"
+	KindDeployment            Kind = "Deployment"
+	KindConfigMap             Kind = "ConfigMap"
+	KindSecret                Kind = "Secret"
+	KindIngress               Kind = "Ingress"
+	KindIngressClass          Kind = "IngressClass"
+	KindMeshConfig            Kind = "MeshConfig"
+	KindVirtualService        Kind = "VirtualService"
+	KindDestinationRule       Kind = "DestinationRule"
+	KindGateway               Kind = "Gateway"
+	KindSidecar               Kind = "Sidecar"
+	KindPeerAuthentication    Kind = "PeerAuthentication"
+	KindEnvoyFilter           Kind = "EnvoyFilter"
+	KindProxyConfig           Kind = "ProxyConfig" // read at injection only
+	KindTelemetry             Kind = "Telemetry"
+	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"
+	KindRequestAuthentication Kind = "RequestAuthentication"
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -86,7 +88,7 @@ type Object struct {
 	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment, *networkingv1.Ingress, *networkingv1.IngressClass); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
-	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	// *security/v1beta1.PeerAuthentication, …AuthorizationPolicy, …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
 	Spec   any
 	Origin Origin
 }

@@ -36,6 +36,11 @@ type Class struct {
 	Sidecar model.Key
 	// PeerAuthentications of the namespace whose selector matches, model.Older first.
 	PeerAuthentications []model.Key
+	// AuthorizationPolicies for some workloads that mean this one, of the root namespace and of its own, each
+	// model.Older first.
+	AuthorizationPolicies []model.Key
+	// RequestAuthentications of the same kind.
+	RequestAuthentications []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
 	// Telemetry is the Telemetry object of the namespace whose selector matches; the zero key for none.
@@ -94,6 +99,8 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.Telemetry = workloadTelemetry(r, p.Namespace, labels)
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
+	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
+	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)

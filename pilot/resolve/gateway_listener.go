@@ -16,13 +16,17 @@ import (
 // nothing to forward to, of which Envoy makes no listener.
 func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	g := p.ports[name]
-	b := &gatewayBuilder{plan: p, r: r, port: g, taken: map[string]bool{}}
+	b := &gatewayBuilder{plan: p, r: r, port: g, who: NewAuthorization(r, p.class), taken: map[string]bool{}}
 	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true}
+	b.problems = append(b.problems, b.who.problems...)
 	for _, routes := range g.routes {
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
 	for _, s := range g.servers {
-		out.Chains = append(out.Chains, b.bytes(s)...)
+		for _, chain := range b.bytes(s) {
+			chain.Filters = b.who.guard(chain.Filters)
+			out.Chains = append(out.Chains, chain)
+		}
 	}
 	if len(out.Chains) == 0 {
 		return nil, sortProblems(b.problems)
@@ -57,6 +61,7 @@ type gatewayBuilder struct {
 	plan     *GatewayPlan
 	r        Reader
 	port     *gatewayPort
+	who      *Authorization  // may come in
 	taken    map[string]bool // names in the TLS handshake, with subnets, that have a chain
 	problems []model.Problem
 }
@@ -70,7 +75,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		UseRemoteAddress: true,
 		TrustedHops:      b.plan.class.Topology.TrustedProxies,
 		ServerName:       serverName,
-		Filters:          httpFilters(append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
+		Filters:          httpFilters(b.who, append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
 	})}

@@ -30,7 +30,7 @@ type inbound struct {
 
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
 // for the rest.
-func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
+func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []model.Problem) {
 	port, timeout := inboundPort(r), inspectTimeout(r)
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
@@ -46,7 +46,7 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {
-		out.Chains = append(out.Chains, inboundChains(r, in)...)
+		out.Chains = append(out.Chains, inboundChains(r, who, in)...)
 		if in.port == 0 {
 			continue
 		}
@@ -199,7 +199,7 @@ func (in inbound) kinds() []inboundKind {
 	return permissive
 }
 
-func inboundChains(r Reader, in inbound) []*ir.FilterChain {
+func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for _, k := range in.kinds() {
 		chain := &ir.FilterChain{
@@ -210,9 +210,9 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {
-			chain.Filters = terminal(inboundHTTP(r, in))
+			chain.Filters = terminal(inboundHTTP(r, who, in))
 		} else {
-			chain.Filters = terminal(tcpTo(in.cluster))
+			chain.Filters = who.guard(terminal(tcpTo(in.cluster)))
 		}
 		out = append(out, chain)
 	}
@@ -220,14 +220,14 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 }
 
 // inboundHTTP passes requests on to the workload, with the peer's identity in a header.
-func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
+func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
 	return &ir.HTTPConnectionManager{
 		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
-		Filters:    httpFilters(grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
+		Filters:    httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),

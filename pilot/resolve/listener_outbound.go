@@ -99,7 +99,7 @@ func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 		Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:      "outbound_" + o.name() + ";",
 			RouteConfigName: o.routes,
-			Filters:         httpFilters(append(grpcWeb(o.grpcWeb), clusterALPN())...),
+			Filters:         httpFilters(nil, append(grpcWeb(o.grpcWeb), clusterALPN())...),
 			Path:            pathNormalization(b.r),
 		}),
 	}

@@ -111,7 +111,7 @@ func trustDomain(r Reader) string {
 	if td := r.Mesh().GetTrustDomain(); td != "" {
 		return td
 	}
-	return "cluster.local"
+	return defaultTrustDomain
 }
 
 // InboundTLS gives the TLS settings of inbound filter chains that take mutual TLS. Clients offer
@@ -119,7 +119,7 @@ func trustDomain(r Reader) string {
 func InboundTLS(r Reader) *ir.DownstreamTLS {
 	return &ir.DownstreamTLS{
 		CertSecrets: []string{ir.SecretWorkload}, RootSecret: ir.SecretRoot, RequireClientCert: true,
-		TrustDomains: append([]string{trustDomain(r)}, r.Mesh().GetTrustDomainAliases()...),
+		TrustDomains: trustDomains(r),
 		ALPN:         []string{"h2", "http/1.1"},
 	}
 }

@@ -12,6 +12,7 @@ import (
 func (c *Class) Outbound() Class {
 	out := *c
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets = nil, nil, nil, false
+	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {

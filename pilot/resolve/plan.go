@@ -321,8 +321,10 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 // Inbound makes the listener of all that a class of sidecars receives, and those of ports that nothing
 // redirects to it.
 func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
-	l, problems := virtualInbound(r, c)
-	bound, more := boundIngress(r, c)
+	who := NewAuthorization(r, c)
+	l, problems := virtualInbound(r, c, who)
+	problems = append(problems, who.problems...)
+	bound, more := boundIngress(r, c, who)
 	all := append([]*ir.Listener{l}, bound...)
 	problems = append(problems, more...)
 	for i := range all {

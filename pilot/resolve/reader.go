@@ -72,4 +72,11 @@ type Reader interface {
 	PeerAuthentications(namespace string) []*model.Object
 	// Telemetries gives a namespace's objects, model.Older first.
 	Telemetries(namespace string) []*model.Object
+	// AuthorizationPolicies gives those for all workloads of a namespace, model.Older first, and
+	// WorkloadAuthorizationPolicies those for some.
+	AuthorizationPolicies(namespace string) []*model.Object
+	WorkloadAuthorizationPolicies(namespace string) []*model.Object
+	// RequestAuthentications and WorkloadRequestAuthentications do so.
+	RequestAuthentications(namespace string) []*model.Object
+	WorkloadRequestAuthentications(namespace string) []*model.Object
 }

@@ -197,7 +197,7 @@ func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSetting
 }
 
 // boundIngress makes the listeners of a class that nothing redirects to.
-func boundIngress(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
+func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []model.Problem) {
 	var out []*ir.Listener
 	var problems []model.Problem
 	for _, in := range ingressOf(r, c) {
@@ -216,7 +216,7 @@ func boundIngress(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 		out = append(out, &ir.Listener{
 			Name: "inbound_" + listenerName(address, in.port()), Address: address, Port: in.port(), Direction: ir.DirectionInbound, BindToPort: true,
 			Filters: []ir.ListenerFilter{ir.TLSInspector{}, ir.HTTPInspector{}}, InspectTimeout: &timeout,
-			Chains: inboundChains(r, t),
+			Chains: inboundChains(r, who, t),
 		})
 	}
 	return out, problems

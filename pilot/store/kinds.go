@@ -6,6 +6,7 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -35,17 +36,22 @@ type Settings struct {
 
 // The names of the tables of objects.
 const (
-	tableSidecars             = "sidecars"
-	tablePeerAuthentications  = "peer authentications"
-	tableTelemetries          = "telemetries"
-	tableGateways             = "gateways"
-	tableVirtualServices      = "virtual services"
-	tableVirtualServicesIn    = "virtual services of a namespace"
-	tableBoundVirtualServices = "virtual services of a gateway"
-	tableSourceLabels         = "source labels"
-	tableDestinationRules     = "destination rules"
-	tableWorkloadRules        = "destination rules of workloads"
-	tableDestinationSecrets   = "secrets of destination rules"
+	tableSidecars               = "sidecars"
+	tablePeerAuthentications    = "peer authentications"
+	tableTelemetries            = "telemetries"
+	tableGateways               = "gateways"
+	tableVirtualServices        = "virtual services"
+	tableVirtualServicesIn      = "virtual services of a namespace"
+	tableBoundVirtualServices   = "virtual services of a gateway"
+	tableSourceLabels           = "source labels"
+	tableDestinationRules       = "destination rules"
+	tableWorkloadRules          = "destination rules of workloads"
+	tableDestinationSecrets     = "secrets of destination rules"
+	tableAuthentication         = "request authentications"
+	tableWorkloadAuthentication = "request authentications of workloads"
+	tableKeySources             = "sources of keys"
+	tableAuthorization          = "authorization policies"
+	tableWorkloadAuthorization  = "authorization policies of workloads"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -54,6 +60,11 @@ func indexes() []Index {
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
 		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},
+		{Kind: model.KindRequestAuthentication, Name: tableAuthentication, Keys: ofNamespaces},
+		{Kind: model.KindRequestAuthentication, Name: tableWorkloadAuthentication, Keys: ofWorkloads},
+		{Kind: model.KindRequestAuthentication, Name: tableKeySources, Keys: keySources, Names: true},
+		{Kind: model.KindAuthorizationPolicy, Name: tableAuthorization, Keys: ofNamespaces},
+		{Kind: model.KindAuthorizationPolicy, Name: tableWorkloadAuthorization, Keys: ofWorkloads},
 		{Kind: model.KindGateway, Name: tableGateways, Keys: func(*Settings, *model.Object) []Place { return []Place{{}} }},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},
@@ -66,6 +77,32 @@ func indexes() []Index {
 		{Kind: model.KindEnvoyFilter, Name: tableConditional, Keys: conditionalPatches},
 		{Kind: model.KindDestinationRule, Name: tableDestinationSecrets, Keys: destinationSecrets, Names: true},
 	}
+}
+
+// ofNamespaces lists policies for all workloads of a namespace, ofWorkloads those for some of them.
+func ofNamespaces(s *Settings, o *model.Object) []Place {
+	if model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
+}
+
+func ofWorkloads(s *Settings, o *model.Object) []Place {
+	if !model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
+}
+
+// keySources lists a RequestAuthentication by each place that its keys are fetched from.
+func keySources(_ *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, rule := range o.Spec.(*security.RequestAuthentication).GetJwtRules() {
+		if source, ok := model.KeySetSourceOf(rule); ok && !slices.Contains(places, Place{Name: source.Name()}) {
+			places = append(places, Place{Name: source.Name()})
+		}
+	}
+	return places
 }
 
 func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }

@@ -82,7 +82,8 @@ func (s *state) clearTables() {
 func byName() []model.Kind {
 	return []model.Kind{
 		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication, model.KindTelemetry,
-		model.KindDestinationRule, model.KindVirtualService, model.KindSecret,
+		model.KindDestinationRule, model.KindVirtualService, model.KindSecret, model.KindAuthorizationPolicy,
+		model.KindRequestAuthentication, model.KindKeySet,
 	}
 }
 

@@ -42,6 +42,10 @@ func Object(o *model.Object) []model.Problem {
 		c.peerAuthentication(spec)
 	case *telemetry.Telemetry:
 		c.telemetry(spec)
+	case *security.RequestAuthentication:
+		c.requestAuthentication(spec)
+	case *security.AuthorizationPolicy:
+		c.authorizationPolicy(spec)
 	case *meshconfig.MeshConfig:
 		c.mesh(spec)
 	case *corev1.Service:

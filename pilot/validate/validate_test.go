@@ -15,6 +15,7 @@ func object(t *testing.T, kind, body string) *model.Object {
 	t.Helper()
 	api := map[string]string{
 		"Service": "v1", "Pod": "v1", "EndpointSlice": "discovery.k8s.io/v1", "PeerAuthentication": "security.istio.io/v1",
+		"AuthorizationPolicy": "security.istio.io/v1", "RequestAuthentication": "security.istio.io/v1",
 	}[kind]
 	if api == "" {
 		api = "networking.istio.io/v1"
@@ -381,11 +382,12 @@ func FuzzObject(f *testing.F) {
 	f.Add("Gateway", `{"servers":[{},{"port":{}}]}`)
 	f.Add("Sidecar", `{"egress":[{}],"ingress":[{}]}`)
 	f.Add("PeerAuthentication", `{"portLevelMtls":{"1":{}}}`)
+	f.Add("AuthorizationPolicy", `{"action":"DENY","rules":[{"from":[{}],"to":[{"operation":{"paths":["/{*}","{**"]}}],"when":[{"key":"request.auth.claims[","values":[""]}]}]}`)
 	f.Add("Service", `{"ports":[{"port":80}]}`)
 	f.Fuzz(func(t *testing.T, kind, spec string) {
 		api := "networking.istio.io/v1"
 		switch kind {
-		case "PeerAuthentication":
+		case "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication":
 			api = "security.istio.io/v1"
 		case "Service", "Pod":
 			api = "v1"

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,53 +205,12 @@ func (o *oidc) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	// One caller that goes away must not fail the fetch for those who wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
-	data, err := o.get(ctx, strings.TrimSuffix(o.issuer.String(), "/")+"/.well-known/openid-configuration")
+	u, err := discover(ctx, o.client, o.issuer, o.name)
 	if err != nil {
 		return nil, err
 	}
-	var doc struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
+	if !secure(u) {
+		return nil, fmt.Errorf("discovery document of %s: jwks_uri %q is not an https URL", o.name, u)
 	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("discovery document of %s: %w", o.name, err)
-	}
-	if doc.Issuer != o.name {
-		return nil, fmt.Errorf("discovery document of %s is for issuer %q", o.name, doc.Issuer)
-	}
-	u, err := url.Parse(doc.JWKSURI)
-	if err != nil || u.Host == "" || !secure(u) {
-		return nil, fmt.Errorf("discovery document of %s: jwks_uri %q is not an https URL", o.name, doc.JWKSURI)
-	}
-	if data, err = o.get(ctx, u.String()); err != nil {
-		return nil, err
-	}
-	set, err := parseKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", u, err)
-	}
-	return set, nil
-}
-
-func (o *oidc) get(ctx context.Context, u string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := o.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", u, resp.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxDocument {
-		return nil, fmt.Errorf("%s: larger than %d bytes", u, maxDocument)
-	}
-	return data, nil
+	return fetchKeys(ctx, o.client, u)
 }

@@ -78,11 +78,12 @@ var flow = map[string][]string{
 	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
-	"pilot/incluster":   {"pilot/model"},
-	"pilot/webhook":     {"pilot/model", "pilot/inject", "pilot/source/file"},
+	"pilot/incluster":    {"pilot/model"},
+	"pilot/webhook":      {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":       {"pilot/model"},
+	"pilot/authz":        {"pilot/ir"},
 	"pilot/explain":      {}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
+	"pilot/analyze":      {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

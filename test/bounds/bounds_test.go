@@ -158,6 +158,8 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"sidecar", []string{"client", "a-1"}},
 		{"peerauthentication", []string{"client", "a-1"}},
 		{"telemetry", []string{"client", "a-1", "gateway"}},
+		{"requestauthentication", []string{"a-1", "gateway"}},
+		{"authorizationpolicy", []string{"a-1", "gateway"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {

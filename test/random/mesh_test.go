@@ -40,6 +40,8 @@ func makers() []maker {
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindEnvoyFilter, 3, (*editor).envoyFilter},
+		{model.KindAuthorizationPolicy, 3, (*editor).authorizationPolicy},
+		{model.KindRequestAuthentication, 2, (*editor).requestAuthentication},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
 		{model.KindIngress, 2, (*editor).ingress},
 		{model.KindIngressClass, 1, (*editor).ingressClass},

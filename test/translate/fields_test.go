@@ -38,6 +38,8 @@ func walkedKinds() []walked {
 		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
 		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
 		{"Telemetry", "telemetry.istio.io/v1", &telemetryapi.Telemetry{}, telemetryBases},
+		{"RequestAuthentication", "security.istio.io/v1", &security.RequestAuthentication{}, requestAuthenticationBases},
+		{"AuthorizationPolicy", "security.istio.io/v1", &security.AuthorizationPolicy{}, authorizationPolicyBases},
 		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
 	}
 }
@@ -82,7 +84,8 @@ func newWorld(t *testing.T) *world {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	w := &world{objects: objects}
+	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
+	w := &world{objects: append(objects, keys)}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}},

@@ -72,7 +72,7 @@ status: {podIP: 10.0.0.9, phase: Running, conditions: [{type: Ready, status: "Tr
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, security.istio.io/tlsMode: istio}}
+metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, gateway.networking.k8s.io/gateway-name: gw, security.istio.io/tlsMode: istio}}
 spec: {serviceAccountName: gw, containers: [{name: istio-proxy, image: x}]}
 status: {podIP: 10.0.0.8, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
@@ -225,6 +225,22 @@ var telemetryBases = []string{
 	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
 }
 
+var authorizationPolicyBases = []string{
+	`{}`,
+	`{rules: [{from: [{source: {principals: [a]}}], to: [{operation: {methods: [GET]}}], when: [{key: source.ip, values: [10.0.0.1]}]}]}`,
+	`{action: CUSTOM, provider: {name: ext}, rules: [{}]}`,
+	`{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+}
+
+var requestAuthenticationBases = []string{
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}'}]}`,
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}', fromHeaders: [{name: x-a}], outputClaimToHeaders: [{header: x-b, claim: c}]}]}`,
+	`{jwtRules: [{issuer: a}], targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{jwtRules: [{issuer: a}], targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+	`{jwtRules: [{issuer: https://a.example}]}`,
+}
+
 var meshBases = []string{
 	`{}`,
 	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
@@ -239,6 +255,8 @@ var samples = []struct {
 	values []string
 }{
 	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
+	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
+	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},

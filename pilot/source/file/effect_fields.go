@@ -56,6 +56,11 @@ func unreadFields() []unreadField {
 		{"TagOverride.value", "expressions are not translated; the label stays as it is"},
 		{"AccessLogging.filter", "the expression is not translated; every request is logged"},
 
+		// RequestAuthentication
+		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
+		// AuthorizationPolicy
+		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
+		{"AuthorizationPolicy.action=CUSTOM", "external authorization is not translated; what its rules match is denied"},
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},

@@ -32,7 +32,7 @@ func TestNoObjectIsPassedOverInSilence(t *testing.T) {
 		object("networking.istio.io/v1", "VirtualServices"):           "Error did you mean networking.istio.io/v1 VirtualService?",
 		object("networking.istio.io/v1", "DestinationRules"):          "Error did you mean networking.istio.io/v1 DestinationRule?",
 		object("security.istio.io/v2", "PeerAuthentication"):          "Error did you mean security.istio.io/v1 PeerAuthentication?",
-		object("security.istio.io/v1", "AuthorizationPolicy"):         "Error is not translated",
+		object("extensions.istio.io/v1alpha1", "WasmPlugin"):          "Error is not translated",
 		object("install.istio.io/v1alpha1", "IstioOperator"):          "Error is not translated",
 		object("gateway.networking.k8s.io/v1", "Gateway"):             "Error is not translated",
 		object("apps/v1", "StatefulSet"):                              "Warning nothing here reads apps/v1 StatefulSet",

@@ -152,6 +152,27 @@ spec:
     8080: {mode: DISABLE}
     "9090": {mode: PERMISSIVE}
 `
+	tokens = `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: web, namespace: shop}
+spec:
+  jwtRules:
+  - issuer: https://issuer.example
+    jwks_uri: https://issuer.example/keys
+    fromHeaders: [{name: x-token, prefix: "Bearer "}]
+`
+	authorization = `
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  action: DENY
+  rules:
+  - from: [{source: {notPrincipals: ["*/sa/ops"]}}]
+    to: [{operation: {paths: [/admin*], methods: [GET, POST]}}]
+  - when: [{key: "request.headers[x-tier]", notValues: ["*"]}]
+`
 )
 
 func TestManifestsAsUsersWriteThem(t *testing.T) {
@@ -203,6 +224,14 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 			p := f.GetConfigPatches()[0]
 			return []any{f.GetPriority(), p.GetApplyTo(), p.GetMatch().GetListener().GetPortNumber(), p.GetPatch().GetValue().GetFields()["name"].GetStringValue()}
 		}, []any{int32(10), networking.EnvoyFilter_HTTP_FILTER, uint32(8080), "envoy.filters.http.lua"}},
+		"RequestAuthentication": {tokens, func(spec any) []any {
+			rule := spec.(*security.RequestAuthentication).GetJwtRules()[0]
+			return []any{rule.GetIssuer(), rule.GetJwksUri(), rule.GetFromHeaders()[0].GetPrefix()}
+		}, []any{"https://issuer.example", "https://issuer.example/keys", "Bearer "}},
+		"AuthorizationPolicy": {authorization, func(spec any) []any {
+			p := spec.(*security.AuthorizationPolicy)
+			return []any{p.GetAction(), p.GetRules()[0].GetFrom()[0].GetSource().GetNotPrincipals()[0], len(p.GetRules()[1].GetWhen())}
+		}, []any{security.AuthorizationPolicy_DENY, "*/sa/ops", 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, problems := Decode([]byte(tc.text), name)
@@ -255,7 +284,7 @@ spec:
 
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies, observed} {
+	for _, text := range []string{routes, rule, gateway, sidecar, peers, filter, proxies, observed, authorization, tokens} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true

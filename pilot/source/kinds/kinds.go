@@ -91,14 +91,16 @@ type Istio struct {
 func OfIstio() map[model.Kind]Istio {
 	traffic := []string{"v1", "v1beta1", "v1alpha3"}
 	return map[model.Kind]Istio{
-		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
-		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
-		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
-		model.KindProxyConfig:        {networkingGroup, []string{"v1beta1"}, func() proto.Message { return &networkingbeta.ProxyConfig{} }},
-		model.KindEnvoyFilter:        {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
-		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
-		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
-		model.KindTelemetry:          {telemetryGroup, []string{"v1", "v1alpha1"}, func() proto.Message { return &telemetry.Telemetry{} }},
+		model.KindVirtualService:        {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
+		model.KindDestinationRule:       {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
+		model.KindGateway:               {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindProxyConfig:           {networkingGroup, []string{"v1beta1"}, func() proto.Message { return &networkingbeta.ProxyConfig{} }},
+		model.KindEnvoyFilter:           {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
+		model.KindSidecar:               {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindPeerAuthentication:    {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindTelemetry:             {telemetryGroup, []string{"v1", "v1alpha1"}, func() proto.Message { return &telemetry.Telemetry{} }},
+		model.KindRequestAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.RequestAuthentication{} }},
+		model.KindAuthorizationPolicy:   {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.AuthorizationPolicy{} }},
 	}
 }
 
