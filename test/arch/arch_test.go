@@ -65,7 +65,7 @@ var flow = map[string][]string{
 	"pilot/model":        {},
 	"pilot/validate":     {"pilot/model"},
 	"pilot/source/kinds": {"pilot/model"},
-	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds"},
+	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling"},
 	"pilot/source/kube":  {"pilot/model", "pilot/source/kinds", "pilot/source/file"},
 	"pilot/store":        {"pilot/model"},
 	"pilot/status":       {"pilot/model"},
@@ -78,7 +78,7 @@ var flow = map[string][]string{
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
 	"pilot/inject":       {"pilot/model"},
-	"pilot/explain":      {}, // it reads what was made, and knows nothing of why
+	"pilot/explain":      {"pilot/spelling"}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
