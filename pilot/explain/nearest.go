@@ -24,7 +24,7 @@ func nearest(text string, candidates []string) []string {
 			all = append(all, scored{c, d})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.text, b.text)) })
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.text, b.text)) })
 	var out []string
 	for _, s := range all {
 		if len(out) < nearestShown && !slices.Contains(out, s.text) {
