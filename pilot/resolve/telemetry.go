@@ -1,8 +1,8 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -39,7 +39,7 @@ type instrument struct {
 func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
 	i := newInstrument(v.r, telemetry.Source)
 	i.unnamed = func(cluster string) bool {
-		svc := v.service(clusterHost(cluster))
+		svc := v.service(model.ClusterHost(cluster))
 		return svc == nil || svc.Headless
 	}
 	return i.listener(l)
@@ -53,14 +53,13 @@ func instrumentGateway(r Reader, l *ir.Listener) *ir.Listener {
 // instrumentInbound is for what a class receives.
 func instrumentInbound(r Reader, c *Class, l *ir.Listener) *ir.Listener {
 	i := newInstrument(r, telemetry.Destination)
-	i.service = func(cluster string) string {
-		for _, in := range c.Inbound {
-			if model.ClusterName("inbound", in.TargetPort, "", "") == cluster {
-				return in.Host
-			}
+	hosts := make(map[string]string, len(c.Inbound)) // the first of a port counts
+	for _, in := range c.Inbound {
+		if name := model.ClusterName("inbound", in.TargetPort, "", ""); hosts[name] == "" {
+			hosts[name] = in.Host
 		}
-		return cluster
 	}
+	i.service = func(cluster string) string { return cmp.Or(hosts[cluster], cluster) }
 	return i.listener(l)
 }
 
@@ -163,12 +162,4 @@ func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
 		{Name: telemetry.StatSent, Value: "%BYTES_SENT%", Labels: label},
 		{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%", Labels: label},
 	}}}
-}
-
-// clusterHost gives the host in the name of a cluster, "" for one of no service.
-func clusterHost(cluster string) string {
-	if parts := strings.Split(cluster, "|"); len(parts) == 4 {
-		return parts[3]
-	}
-	return ""
 }
