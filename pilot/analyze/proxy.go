@@ -62,13 +62,9 @@ func Translate(ctx context.Context, files []File) (*Translation, error) {
 // Lookup finds where an object stands that a resource names as its origin:
 // /apis/GROUP/VERSION/namespaces/NAMESPACE/KIND/NAME.
 func (t *Translation) Lookup(path string) (file string, line int) {
-	parts := strings.Split(path, "/")
-	if len(parts) != 8 {
-		return "", 0
-	}
-	kind := strings.ReplaceAll(parts[6], "-", "")
+	key, ok := resource.SourceKey(path)
 	for _, o := range t.mesh.objects {
-		if o.Namespace == parts[5] && o.Name == parts[7] && strings.EqualFold(string(o.Kind), kind) {
+		if ok && o.Key == key {
 			return o.Origin.File, o.Origin.Line
 		}
 	}

@@ -20,8 +20,8 @@ import (
 func chains(t testing.TB, policies ...*model.Object) (http, tcp *ir.FilterChain) {
 	t.Helper()
 	r := store.FromObjects(policies, store.Options{Domain: "cluster.local"}).Reader(nil)
-	l, _ := resolve.VirtualInbound(r, &resolve.Class{Type: model.SidecarProxy, Namespace: "shop"})
-	for _, c := range l.Chains {
+	all, _ := resolve.Inbound(r, &resolve.Class{Type: model.SidecarProxy, Namespace: "shop"})
+	for _, c := range all[0].Chains {
 		switch c.Name {
 		case "virtualInbound-catchall-http":
 			http = c

@@ -46,11 +46,9 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 			MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "spiffe://" + td + "/"},
 		}))
 	}
-	for _, name := range t.SubjectAltNames {
-		names = append(names, sanOfName(name, &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}})...)
-	}
 	peer := &tls.CertificateValidationContext{
-		MatchTypedSubjectAltNames: names, VerifyCertificateSpki: t.KeyHashes, VerifyCertificateHash: t.CertificateHashes,
+		MatchTypedSubjectAltNames: append(names, exactSANs(t.SubjectAltNames)...),
+		VerifyCertificateSpki:     t.KeyHashes, VerifyCertificateHash: t.CertificateHashes,
 	}
 	if t.AcceptUntrusted {
 		peer.TrustChainVerification = tls.CertificateValidationContext_ACCEPT_UNTRUSTED
@@ -79,12 +77,9 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
 	}
 	if t.RootSecret != "" {
-		var names []*tls.SubjectAltNameMatcher
-		for _, name := range t.SubjectAltNames {
-			m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
-			names = append(names, sanOfName(name, m)...)
-		}
-		common.ValidationContextType = validation(t.RootSecret, &tls.CertificateValidationContext{MatchTypedSubjectAltNames: names})
+		common.ValidationContextType = validation(t.RootSecret, &tls.CertificateValidationContext{
+			MatchTypedSubjectAltNames: exactSANs(t.SubjectAltNames),
+		})
 	}
 	return &core.TransportSocket{
 		Name: transportTLS,
@@ -108,14 +103,17 @@ func san(m *matcher.StringMatcher) *tls.SubjectAltNameMatcher {
 	return &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_URI, Matcher: m}
 }
 
-// sanOfName matches an identity as URI, every other name as DNS name or, as users write either,
-// as URI.
-func sanOfName(name string, m *matcher.StringMatcher) []*tls.SubjectAltNameMatcher {
-	uri := san(m)
-	if strings.Contains(name, "://") {
-		return []*tls.SubjectAltNameMatcher{uri}
+// exactSANs matches an identity as URI, every other name as DNS name or, as users write either, as URI.
+func exactSANs(names []string) []*tls.SubjectAltNameMatcher {
+	var out []*tls.SubjectAltNameMatcher
+	for _, name := range names {
+		m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
+		if !strings.Contains(name, "://") {
+			out = append(out, &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m})
+		}
+		out = append(out, san(m))
 	}
-	return []*tls.SubjectAltNameMatcher{{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m}, uri}
+	return out
 }
 
 // tlsParams gives what is negotiated.

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,13 +44,8 @@ func (w *walk) cluster(c *Cluster, http bool) {
 	m := w.Clusters[c.Name]
 	if m == nil {
 		c.Flags, c.Reason = "NC", fmt.Sprintf("the proxy has no cluster %s", c.Name)
-		var all []string
-		for name := range w.Clusters {
-			all = append(all, name)
-		}
-		slices.Sort(all)
 		var near []string
-		for _, n := range nearest(c.Name, all) {
+		for _, n := range nearest(c.Name, slices.Collect(maps.Keys(w.Clusters))) {
 			near = append(near, "there is "+n)
 		}
 		w.step(StageCluster, c.Name, c.Reason, nil, near...)

@@ -9,6 +9,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -46,4 +47,13 @@ func NewConfig(resources []proto.Message) *Config {
 		return cmp.Or(cmp.Compare(port(a.GetAddress()), port(b.GetAddress())), strings.Compare(a.GetName(), b.GetName()))
 	})
 	return c
+}
+
+// routesOf gives the route configuration that a connection manager goes by, its own or the one that it names;
+// nil where the proxy has none of the name.
+func (c *Config) routesOf(m *hcm.HttpConnectionManager) *routev3.RouteConfiguration {
+	if name := m.GetRds().GetRouteConfigName(); name != "" {
+		return c.Routes[name]
+	}
+	return m.GetRouteConfig()
 }

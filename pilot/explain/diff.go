@@ -106,11 +106,7 @@ func (c *Config) probes() map[string]Request {
 				if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
 					continue
 				}
-				rc := m.GetRouteConfig()
-				if name := m.GetRds().GetRouteConfigName(); name != "" {
-					rc = c.Routes[name]
-				}
-				for _, vh := range rc.GetVirtualHosts() {
+				for _, vh := range c.routesOf(m).GetVirtualHosts() {
 					probeHost(out, Request{Way: way, Destination: to, Protocol: HTTP11}, vh)
 				}
 			}

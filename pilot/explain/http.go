@@ -111,13 +111,11 @@ func normalize(p string) string {
 
 // configured finds the route configuration.
 func (x *exchange) configured() bool {
-	x.config = x.manager.GetRouteConfig()
-	if name := x.manager.GetRds().GetRouteConfigName(); name != "" {
-		if x.config = x.Routes[name]; x.config == nil {
-			x.refused(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
-			x.step(StageVirtualHost, name, x.answer.Outcome.Reason, nil)
-			return false
-		}
+	x.config = x.routesOf(x.manager)
+	if name := x.manager.GetRds().GetRouteConfigName(); name != "" && x.config == nil {
+		x.refused(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
+		x.step(StageVirtualHost, name, x.answer.Outcome.Reason, nil)
+		return false
 	}
 	return true
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 // nearestShown is how many near misses are named.
@@ -18,11 +20,11 @@ func nearest(text string, candidates []string) []string {
 	}
 	var all []scored
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(text), strings.ToLower(c)); d <= max(len(text), len(c))/2 {
+		if d := spelling.Distance(strings.ToLower(text), strings.ToLower(c)); d <= max(len(text), len(c))/2 {
 			all = append(all, scored{c, d})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.text, b.text)) })
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.text, b.text)) })
 	var out []string
 	for _, s := range all {
 		if len(out) < nearestShown && !slices.Contains(out, s.text) {
@@ -30,25 +32,4 @@ func nearest(text string, candidates []string) []string {
 		}
 	}
 	return out
-}
-
-// distance is Levenshtein's: how many characters have to be changed, put in or taken out.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := corner
-			if a[i] != b[j] {
-				cost++
-			}
-			corner = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

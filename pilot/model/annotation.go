@@ -11,6 +11,9 @@ const (
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
 
+// MeshAnnotation is in the name of every annotation that addresses a mesh.
+const MeshAnnotation = "istio.io/"
+
 // Annotation tells what an annotation for a mesh does.
 type Annotation struct {
 	// Kind is the kind of object that it acts on, "" for all.

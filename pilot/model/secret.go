@@ -22,7 +22,7 @@ const (
 	SecretKey         = "tls.key"
 	secretStaple      = "tls.ocsp-staple"
 	SecretAuthorities = "ca.crt"
-	secretCRL         = "ca.crl"
+	SecretCRL         = "ca.crl"
 
 	genericCertificate = "cert"
 	genericKey         = "key"
@@ -40,7 +40,7 @@ func NewSecret(s *corev1.Secret) *Secret {
 	}
 	out := &Secret{
 		Certificate: get(SecretCertificate), Key: get(SecretKey), OCSPStaple: get(secretStaple),
-		Authorities: get(SecretAuthorities), CRL: get(secretCRL),
+		Authorities: get(SecretAuthorities), CRL: get(SecretCRL),
 	}
 	if cert, key := get(genericCertificate), get(genericKey); len(cert) > 0 && len(key) > 0 {
 		out.Certificate, out.Key, out.OCSPStaple = cert, key, nil

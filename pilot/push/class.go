@@ -149,6 +149,12 @@ func (g *classState) cover() {
 	}
 }
 
+// recompose makes the view anew after what was rejected has changed.
+func (g *classState) recompose(p *resource.Pool) {
+	g.cover()
+	g.compose(p)
+}
+
 // compose makes the view.
 func (g *classState) compose(p *resource.Pool) {
 	next := &View{Class: g.class.Key}
@@ -182,27 +188,29 @@ func (g *classState) settle() {
 // be at fault are not tried again.
 func (g *classState) admit(r, old *resource.Resource, p *resource.Pool) {
 	id := resourceID{r.Type, r.Name}
-	if bad := g.rejected[id]; bad != nil {
+	bad := g.rejected[id]
+	if bad != nil {
 		if bad.built.Version == r.Version {
 			return
 		}
 		delete(g.rejected, id)
-		if old = bad.standIn; !r.Accepted() { // what was rejected was not served
-			defer func() {
-				if next := bad.succeeded(r, g.former[id].last(), p); next != nil {
-					g.rejected[id] = next
-				}
-			}()
-		}
+		old = bad.standIn // what was rejected was not served
 	}
-	switch {
-	case r.Accepted():
+	if r.Accepted() {
 		delete(g.former, id)
-	case old != nil && old != r:
+		return
+	}
+	if old != nil && old != r {
 		if g.former[id] == nil {
 			g.former[id] = &history{}
 		}
 		g.former[id].push(old)
+	}
+	if bad == nil {
+		return
+	}
+	if next := bad.succeeded(r, g.former[id].last(), p); next != nil {
+		g.rejected[id] = next
 	}
 }
 

@@ -71,8 +71,7 @@ func (g *classState) adopt(p *resource.Pool) {
 	}
 	g.previous = nil
 	if len(g.rejected) > 0 {
-		g.cover()
-		g.compose(p)
+		g.recompose(p)
 	}
 }
 

@@ -31,8 +31,7 @@ func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *r
 	case !g.ask(f, p):
 		f.settle()
 	}
-	g.cover()
-	g.compose(p)
+	g.recompose(p)
 	return true
 }
 
@@ -48,8 +47,7 @@ func (g *classState) refused(f *refusal, c *Client, r *resource.Resource, detail
 		s.proxy, s.detail = c.name(), detail
 		g.goOn(f, false, p)
 	}
-	g.cover()
-	g.compose(p)
+	g.recompose(p)
 	return true
 }
 
@@ -61,8 +59,7 @@ func (g *classState) took(c *Client, r *resource.Resource, p *resource.Pool) boo
 	}
 	f.search.trial.Accept()
 	g.goOn(f, true, p)
-	g.cover()
-	g.compose(p)
+	g.recompose(p)
 	return true
 }
 

@@ -48,20 +48,15 @@ func (f *refusal) newSearch(c *Client, accepted *resource.Resource, detail strin
 	if s.parts == nil {
 		return nil
 	}
-	s.suspects = s.parts.Unlike(s.former)
-	for _, i := range s.known(f.faults) {
-		s.faults = append(s.faults, i)
-		s.suspects = slices.DeleteFunc(s.suspects, func(j int) bool { return i == j })
-	}
+	s.faults = faultsIn(s.parts, f.faults)
+	s.suspects = slices.DeleteFunc(s.parts.Unlike(s.former), func(i int) bool { return slices.Contains(s.faults, i) })
 	if len(s.suspects) == 0 {
 		return nil
 	}
 	return s
 }
 
-// known lists the parts that are known to be at fault.
-func (s *search) known(faults []fault) []int { return faultsIn(s.parts, faults) }
-
+// faultsIn lists the parts that are known to be at fault.
 func faultsIn(parts *resource.Parts, faults []fault) []int {
 	var out []int
 	for i := range parts.Len() {
@@ -79,7 +74,7 @@ func (f *refusal) answered(taken bool) bool {
 		s.taken = s.trial
 	}
 	s.answer(taken)
-	return s.rounds < maxRounds && s.next(func(i int) { f.found(i) })
+	return s.rounds < maxRounds && s.next(f.found)
 }
 
 // found notes that a part is at fault.

@@ -14,6 +14,7 @@ import (
 // serverTLS gives how a server terminates TLS.
 func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 	t := s.spec.GetTls()
+	mode := t.GetMode()
 	out := &ir.DownstreamTLS{
 		Params: ir.TLSParams{
 			Min: tlsVersion(t.GetMinProtocolVersion()), Max: tlsVersion(t.GetMaxProtocolVersion()), Ciphers: cipherSuites(t.GetCipherSuites()),
@@ -25,18 +26,17 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 	if s.serves == servesHTTPS {
 		out.ALPN = []string{"h2", "http/1.1"}
 	}
-	if t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
+	switch {
+	case mode == networking.ServerTLSSettings_ISTIO_MUTUAL:
 		mesh := InboundTLS(r)
-		out.CertSecrets, out.RootSecret, out.RequireClientCert = mesh.CertSecrets, mesh.RootSecret, true
-		out.TrustDomains = mesh.TrustDomains
-	} else {
+		out.CertSecrets, out.RootSecret, out.TrustDomains = mesh.CertSecrets, mesh.RootSecret, mesh.TrustDomains
+	case asksClients(mode):
+		out.CertSecrets, out.RootSecret = serverCertificates(t), clientAuthorities(t)
+	default:
 		out.CertSecrets = serverCertificates(t)
 	}
-	if asksClients(t.GetMode()) {
-		if t.GetMode() != networking.ServerTLSSettings_ISTIO_MUTUAL {
-			out.RootSecret = clientAuthorities(t)
-		}
-		out.RequireClientCert = t.GetMode() != networking.ServerTLSSettings_OPTIONAL_MUTUAL
+	if asksClients(mode) {
+		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
 		out.SubjectAltNames = t.GetSubjectAltNames()
 		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
 		out.AcceptUntrusted = t.GetInsecureSkipVerify().GetValue()

@@ -138,10 +138,10 @@ func authorities(name string, s *model.Secret) (*ir.Secret, string, error) {
 	if len(s.CRL) > 0 {
 		block, _ := pem.Decode(s.CRL)
 		if block == nil || block.Type != "X509 CRL" {
-			return nil, "data[ca.crl]", errors.New("is no revocation list in PEM")
+			return nil, data(model.SecretCRL), errors.New("is no revocation list in PEM")
 		}
 		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
-			return nil, "data[ca.crl]", fmt.Errorf("is no revocation list: %w", err)
+			return nil, data(model.SecretCRL), fmt.Errorf("is no revocation list: %w", err)
 		}
 	}
 	return &ir.Secret{Name: name, Authorities: s.Authorities, CRL: s.CRL}, "", nil

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -54,14 +55,13 @@ func instrumentGateway(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []mode
 // instrumentInbound is for what a class receives.
 func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
 	i := newInstrument(r, c, telemetry.Destination)
-	i.service = func(cluster string) string {
-		for _, in := range c.Inbound {
-			if model.ClusterName("inbound", in.TargetPort, "", "") == cluster {
-				return in.Host
-			}
+	hosts := make(map[string]string, len(c.Inbound)) // the first of a port counts
+	for _, in := range c.Inbound {
+		if name := model.ClusterName("inbound", in.TargetPort, "", ""); hosts[name] == "" {
+			hosts[name] = in.Host
 		}
-		return cluster
 	}
+	i.service = func(cluster string) string { return cmp.Or(hosts[cluster], cluster) }
 	return i.listener(l), i.problems
 }
 

@@ -177,7 +177,7 @@ func virtualServiceGateways(s *Settings, o *model.Object) []Place {
 // virtualServiceLabels lists a VirtualService by each set of sourceLabels in its matches.
 func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 	sets := map[string]struct{}{}
-	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ string, m model.Match) {
+	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ model.MatchPlace, m model.Match) {
 		if labels := m.GetSourceLabels(); len(labels) > 0 {
 			sets[model.LabelSet(labels)] = struct{}{}
 		}

@@ -136,15 +136,12 @@ func reduced(o *model.Object) *model.Object {
 	if o == nil {
 		return nil
 	}
-	out := *o
-	switch spec := o.Spec.(type) {
-	case *corev1.Pod:
-		out.Spec = model.NewPod(spec)
-	case *corev1.Secret:
-		out.Spec = model.NewSecret(spec)
-	default:
+	spec, ok := model.Reduced(o.Spec)
+	if !ok {
 		return o
 	}
+	out := *o
+	out.Spec = spec
 	return &out
 }
 

@@ -60,7 +60,7 @@ func (s *state) sameRows(a, b *model.Object) bool {
 func sameAnnotations(a, b map[string]string) bool {
 	within := func(a, b map[string]string) bool {
 		for k, v := range a {
-			if strings.Contains(k, "istio.io/") {
+			if strings.Contains(k, model.MeshAnnotation) {
 				if other, ok := b[k]; !ok || other != v {
 					return false
 				}

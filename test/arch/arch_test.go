@@ -66,7 +66,7 @@ var flow = map[string][]string{
 	"pilot/patch":        {"pilot/model", "proto/envoyapi"},
 	"pilot/validate":     {"pilot/model", "pilot/patch"},
 	"pilot/source/kinds": {"pilot/model"},
-	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds"},
+	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling"},
 	"pilot/source/kube":  {"pilot/model", "pilot/source/kinds", "pilot/source/file"},
 	"pilot/store":        {"pilot/model"},
 	"pilot/status":       {"pilot/model"},
@@ -82,7 +82,7 @@ var flow = map[string][]string{
 	"pilot/webhook":      {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":       {"pilot/model"},
 	"pilot/authz":        {"pilot/ir"},
-	"pilot/explain":      {}, // it reads what was made, and knows nothing of why
+	"pilot/explain":      {"pilot/spelling"}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":      {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode"
@@ -182,7 +183,10 @@ func (c *cluster) prepare() error {
 }
 
 func (c *cluster) prepareNode(i int, n *node) (err error) {
-	if err := sharedTmpfs(n.dir.Memory()); err != nil {
+	if err := state.Private(n.dir.Memory()); err != nil {
+		return err
+	}
+	if err := state.MountTmpfs(n.dir.Memory(), syscall.MS_NODEV); err != nil {
 		return err
 	}
 	if err := n.ns.Create(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/network"
 )
@@ -69,7 +68,7 @@ func (p plan) dnsAddress() netip.Addr { return p.at(128, 10) }
 func (p plan) connectHost(ns network.Namespace, link string) error {
 	err := ns.Do(func() error { return up("lo") })
 	if err == nil {
-		err = p.link(ns, link, "host0")
+		err = ns.AddLink(link, "host0")
 	}
 	if err == nil {
 		err = ns.Do(func() error { return p.inside("host0", p.Mesh, p.Host) })
@@ -90,7 +89,7 @@ func (p plan) connectNode(first, ns network.Namespace, i int) error {
 		return err
 	}
 	err := first.Do(func() error {
-		if err := p.link(ns, name, "node0"); err != nil {
+		if err := ns.AddLink(name, "node0"); err != nil {
 			return err
 		}
 		if err := address(name, p.router(i)); err != nil {
@@ -102,22 +101,6 @@ func (p plan) connectNode(first, ns network.Namespace, i int) error {
 		return err
 	}
 	return ns.Do(func() error { return p.inside("node0", p.node(i), p.router(i)) })
-}
-
-// link makes a link whose other end is in the namespace.
-func (p plan) link(ns network.Namespace, name, peer string) error {
-	h, err := netns.GetFromPath(ns.File)
-	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", ns.Name, err)
-	}
-	defer h.Close()
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: peer, PeerNamespace: netlink.NsFd(int(h))}
-	if err := netlink.LinkAdd(veth); err != nil {
-		return fmt.Errorf("make link %s: %w", name, err)
-	}
-	return nil
 }
 
 // inside sets up a node's end: its address, and a way to everything else, since Services' addresses

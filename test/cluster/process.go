@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // processes are the programs of a cluster. The first that ends by itself ends the cluster.
@@ -78,20 +76,6 @@ func tail(path string) string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
-}
-
-// sharedTmpfs mounts a tmpfs whose mounts containerd, in its own mount namespace, sees as well.
-func sharedTmpfs(path string) error {
-	if err := state.Private(path); err != nil {
-		return err
-	}
-	if err := syscall.Mount("tmpfs", path, "tmpfs", syscall.MS_NODEV, "mode=0700"); err != nil {
-		return fmt.Errorf("mount a tmpfs at %s: %w", path, err)
-	}
-	if err := syscall.Mount("", path, "", syscall.MS_SHARED, ""); err != nil {
-		return fmt.Errorf("share the mounts below %s: %w", path, err)
-	}
-	return nil
 }
 
 // tunings are the kernel's settings that a kubelet changes for the whole machine, as they were.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,19 +57,10 @@ func ServeFixed(t testing.TB, r Resources, secrets *Secrets) *Fixed {
 		Socket: filepath.Join(dir, "xds.sock"), Rejected: make(chan string, 1),
 		resources: r, secrets: secrets, unknown: map[string]struct{}{},
 	}
-	l, err := net.Listen("unix", s.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := grpc.NewServer()
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, s)
-	secret.RegisterSecretDiscoveryServiceServer(srv, s)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		srv.Stop()
-		<-done
-		_ = os.RemoveAll(dir)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	ServeUnix(t, s.Socket, func(srv *grpc.Server) {
+		discovery.RegisterAggregatedDiscoveryServiceServer(srv, s)
+		secret.RegisterSecretDiscoveryServiceServer(srv, s)
 	})
 	return s
 }

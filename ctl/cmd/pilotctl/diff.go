@@ -83,13 +83,18 @@ func diffs(ctx context.Context, before, after string) (map[string][]explain.Chan
 	return out, nil
 }
 
-// proxiesOf gives what each workload of a directory would run.
-func proxiesOf(ctx context.Context, name string) (map[string]*explain.Config, error) {
-	files, err := (&analysis{}).read(name, 0)
+// translate makes what the workloads of directories and files would run; an object of a later one counts.
+func translate(ctx context.Context, names ...string) (*analyze.Translation, error) {
+	files, err := (&analysis{}).files(nil, names)
 	if err != nil {
 		return nil, err
 	}
-	t, err := analyze.Translate(ctx, files)
+	return analyze.Translate(ctx, files)
+}
+
+// proxiesOf gives what each workload of a directory would run.
+func proxiesOf(ctx context.Context, name string) (map[string]*explain.Config, error) {
+	t, err := translate(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +107,7 @@ func proxiesOf(ctx context.Context, name string) (map[string]*explain.Config, er
 
 func printDiff(w io.Writer, output string, changes map[string][]explain.Change) error {
 	if output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(changes)
+		return printJSON(w, changes)
 	}
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		if _, err := fmt.Fprintln(w, name); err != nil {
@@ -117,4 +120,10 @@ func printDiff(w io.Writer, output string, changes map[string][]explain.Change) 
 		}
 	}
 	return nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
 
@@ -83,9 +81,7 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 	}
 	a := config.Explain(r)
 	if e.output == "json" {
-		encoder := json.NewEncoder(cmd.OutOrStdout())
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(a)
+		err = printJSON(cmd.OutOrStdout(), a)
 	} else {
 		err = a.Print(cmd.OutOrStdout())
 	}
@@ -123,15 +119,7 @@ func (e *explanation) config(ctx context.Context, stdin io.Reader, files []strin
 
 // translated gives what the workload of --from would run by files; the first one's if none is named.
 func (e *explanation) translated(ctx context.Context, names []string) (*explain.Config, bool, error) {
-	var files []analyze.File
-	for dir, name := range names {
-		more, err := (&analysis{}).read(name, dir)
-		if err != nil {
-			return nil, false, err
-		}
-		files = append(files, more...)
-	}
-	t, err := analyze.Translate(ctx, files)
+	t, err := translate(ctx, names...)
 	if err != nil {
 		return nil, false, err
 	}

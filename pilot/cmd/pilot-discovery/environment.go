@@ -28,9 +28,8 @@ func (o *options) environment() error {
 		}
 		return nil
 	}
-	o.Kube, err = rest.InClusterConfig()
-	if errors.Is(err, rest.ErrNotInCluster) {
-		return errors.New("there is nothing to serve: give a directory with --configDir, or a cluster with --kubeconfig")
+	if o.Kube, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+		return nil // discovery.Run says what is missing
 	}
 	return err
 }

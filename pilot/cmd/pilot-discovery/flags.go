@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 // options are the flags; their names and defaults are Istio's where it has them.
@@ -62,7 +62,7 @@ func checkUnknown(cmd *cobra.Command, args []string, log *slog.Logger) error {
 		}
 		var near string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if model.EditDistance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
+			if spelling.Distance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
 				near = f.Name
 			}
 		})

@@ -46,7 +46,7 @@ func (r *Reader) Kubernetes(kind kinds.Kubernetes, obj metav1.Object) ([]*model.
 func ours(annotations map[string]string) map[string]string {
 	var out map[string]string
 	for name, value := range annotations {
-		if strings.Contains(name, "istio.io/") {
+		if strings.Contains(name, model.MeshAnnotation) {
 			if out == nil {
 				out = map[string]string{}
 			}

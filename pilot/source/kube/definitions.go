@@ -51,7 +51,7 @@ func (d *definitions) answered(err error) {
 		return
 	}
 	d.log.Warn("definitions of kinds may not be read; a kind that is added later is found late", "error", err)
-	for resource := range istio() {
+	for resource := range d.istio {
 		d.define(resource)
 	}
 	d.known()
@@ -85,7 +85,7 @@ func (d *definitions) Replace(list []any, _ string) error {
 		present[defined(obj)] = true
 		d.define(defined(obj))
 	}
-	for resource := range istio() {
+	for resource := range d.istio {
 		if !present[resource] {
 			d.undefine(resource)
 		}
@@ -112,7 +112,7 @@ func defined(obj any) schema.GroupResource {
 }
 
 func (d *definitions) define(resource schema.GroupResource) {
-	k, ours := istio()[resource]
+	k, ours := d.istio[resource]
 	if !ours || d.kinds[resource] != nil {
 		return
 	}
@@ -121,7 +121,7 @@ func (d *definitions) define(resource schema.GroupResource) {
 
 func (d *definitions) undefine(resource schema.GroupResource) {
 	w := d.kinds[resource]
-	if _, ours := istio()[resource]; !ours || w == nil {
+	if _, ours := d.istio[resource]; !ours || w == nil {
 		return
 	}
 	w.stop()

@@ -121,19 +121,16 @@ type versioned struct {
 
 // try asks for the versions in turn, beginning with the last that was there.
 func (v *versioned) try(ask func(dynamic.ResourceInterface) error) error {
+	var err error
 	first := v.at.Load()
 	for i := range int32(len(v.versions)) {
 		at := (first + i) % int32(len(v.versions))
-		err := ask(v.client.Resource(v.resource.WithVersion(v.versions[at])))
-		if !apierrors.IsNotFound(err) {
+		if err = ask(v.client.Resource(v.resource.WithVersion(v.versions[at]))); !apierrors.IsNotFound(err) {
 			v.at.Store(at)
 			return err
 		}
-		if i == int32(len(v.versions))-1 {
-			return err
-		}
 	}
-	return nil
+	return err
 }
 
 func (v *versioned) List(ctx context.Context, opts metav1.ListOptions) (out runtime.Object, err error) {

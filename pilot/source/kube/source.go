@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -51,6 +50,7 @@ type Source struct {
 	typed   kubernetes.Interface
 	dynamic dynamic.Interface
 	meta    metadata.Interface
+	istio   map[schema.GroupResource]kinds.Istio // the kinds of Istio by resource
 
 	watching sync.WaitGroup
 
@@ -75,7 +75,7 @@ func New(config *rest.Config, opts Options) (*Source, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // watches are few, and begin at once
 	s := &Source{
-		opts: opts, log: opts.Logger, reader: file.NewReader(),
+		opts: opts, log: opts.Logger, reader: file.NewReader(), istio: istioResources(),
 		kinds: map[schema.GroupResource]*watched{}, awaited: map[schema.GroupResource]struct{}{},
 	}
 	var err error
@@ -169,10 +169,10 @@ const kindSource model.Kind = "Source"
 // key names an object of the API server within its kind.
 func key(o metav1.Object) string { return o.GetNamespace() + "/" + o.GetName() }
 
-// istio gives the resources of the kinds of Istio by name.
-func istio() map[schema.GroupResource]kinds.Istio {
+// istioResources gives the kinds of Istio by resource.
+func istioResources() map[schema.GroupResource]kinds.Istio {
 	out := map[schema.GroupResource]kinds.Istio{}
-	for kind, k := range maps.All(kinds.OfIstio()) {
+	for kind, k := range kinds.OfIstio() {
 		out[schema.GroupResource{Group: k.Group, Resource: kinds.Resource(kind)}] = k
 	}
 	return out

@@ -1,8 +1,9 @@
-package model
+// Package spelling compares names, so that whoever mistyped one is told which one was probably meant.
+package spelling
 
-// EditDistance gives how many letters have to be put in, taken out or replaced to make one text of another
+// Distance gives how many letters have to be put in, taken out or replaced to make one text of another
 // (Levenshtein), by bytes.
-func EditDistance(a, b string) int {
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
