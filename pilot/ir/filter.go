@@ -1,11 +1,15 @@
 package ir
 
 // ListenerFilter is one filter of a listener, which sees a connection before it has a filter chain:
-// one of OriginalDst, TLSInspector and HTTPInspector. Connections pass them in the order of the list.
+// one of OriginalDst, ProxyProtocol, TLSInspector and HTTPInspector. Connections pass them in the order of the list.
 type ListenerFilter interface{ listenerFilter() }
 
 // OriginalDst restores the destination that a connection had before it was redirected to the proxy.
 type OriginalDst struct{}
+
+// ProxyProtocol takes the client's address from a header of the PROXY protocol, without which it refuses a
+// connection.
+type ProxyProtocol struct{}
 
 // TLSInspector finds whether a connection is TLS, and its SNI and ALPN, in the first bytes. It leaves
 // connections to DisabledPorts, which are sorted, alone.
@@ -15,6 +19,7 @@ type TLSInspector struct{ DisabledPorts []uint32 }
 type HTTPInspector struct{ DisabledPorts []uint32 }
 
 func (OriginalDst) listenerFilter()   {}
+func (ProxyProtocol) listenerFilter() {}
 func (TLSInspector) listenerFilter()  {}
 func (HTTPInspector) listenerFilter() {}
 

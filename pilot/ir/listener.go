@@ -85,6 +85,10 @@ const (
 	ClientCertAppendForward
 	// ClientCertSanitizeSet replaces the header by the peer's identity, as gateways do.
 	ClientCertSanitizeSet
+	// ClientCertForwardOnly passes on what a client with a certificate sends.
+	ClientCertForwardOnly
+	// ClientCertAlwaysForward passes on what any client sends.
+	ClientCertAlwaysForward
 )
 
 // HTTPConnectionManager turns a connection into requests and routes them by a named
@@ -95,6 +99,7 @@ type HTTPConnectionManager struct {
 	Routes           *RouteConfig // inline
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
+	TrustedHops      uint32 // proxies before this one that are believed about the client's address
 	ServerName       string // the server header; "" passes the upstream's on
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool

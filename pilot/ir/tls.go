@@ -80,6 +80,5 @@ const (
 	TLS13
 )
 
-// SecretKubernetes begins the names of the secrets that the control plane serves, which go on with the
-// name of a Secret object.
+// SecretKubernetes begins the names of the secrets that the control plane serves.
 const SecretKubernetes = "kubernetes://"

@@ -25,6 +25,7 @@ func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name:            {Kind: KindService},
 		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService},
+		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -88,7 +89,6 @@ func unreadAnnotations() map[string]string {
 		annotation.IoIstioWorkloadController.Name:              entries,
 		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
-		annotation.IoKubernetesIngressClass.Name:               "Ingress is not translated; use a Gateway and VirtualServices",
 		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
 		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",
 		annotation.TopologyControlPlaneClusters.Name:           "there is one cluster",

@@ -26,6 +26,8 @@ const (
 	KindDeployment         Kind = "Deployment"
 	KindConfigMap          Kind = "ConfigMap"
 	KindSecret             Kind = "Secret"
+	KindIngress            Kind = "Ingress"
+	KindIngressClass       Kind = "IngressClass"
 	KindMeshConfig         Kind = "MeshConfig"
 	KindVirtualService     Kind = "VirtualService"
 	KindDestinationRule    Kind = "DestinationRule"
@@ -81,7 +83,7 @@ type Object struct {
 	Annotations map[string]string
 	// Spec is the typed content. For Kubernetes kinds the whole object (*corev1.Service,
 	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
-	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
+	// *discoveryv1.EndpointSlice, *appsv1.Deployment, *networkingv1.Ingress, *networkingv1.IngressClass); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
 	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
 	Spec   any

@@ -9,6 +9,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -111,6 +112,7 @@ func (n *Node) attributes(md metadata) error {
 	n.IstioVersion = md.text("ISTIO_VERSION")
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
+	n.Topology = topology(md["PROXY_CONFIG"].GetStructValue().GetFields()["gatewayTopology"].GetStructValue())
 	if n.Interception == "" {
 		n.Interception = "REDIRECT"
 	}
@@ -126,6 +128,22 @@ func (n *Node) attributes(md metadata) error {
 		}
 	}
 	return nil
+}
+
+// topology reads a gateway's ProxyConfig.
+func topology(s *structpb.Struct) *model.Topology {
+	if s == nil {
+		return nil
+	}
+	f := s.GetFields()
+	out := &model.Topology{ProxyProtocol: f["proxyProtocol"].GetStructValue() != nil}
+	if n := f["numTrustedProxies"].GetNumberValue(); n > 0 && n <= maxTrustedProxies {
+		out.TrustedProxies = uint32(n)
+	}
+	if name := f["forwardClientCertDetails"].GetStringValue(); meshconfig.ForwardClientCertDetails_value[name] != 0 {
+		out.ClientCert = name
+	}
+	return out
 }
 
 // metadata is what a node says of itself beside its ID; most of it is for others.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
@@ -45,6 +46,8 @@ type Class struct {
 	Gateways []model.Key
 	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
 	Secrets bool
+	// Topology is what a router stands behind.
+	Topology model.Topology
 }
 
 // InboundPort is one port of a service on the proxy's own workload.
@@ -78,6 +81,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
 		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Proven
+		c.Topology = topology(r, p)
 	} else {
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)
 	}
@@ -143,6 +147,19 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 		}
 		return strings.Compare(a.Host, b.Host)
 	})
+	return out
+}
+
+// topology is what a router says itself, else what the mesh says of all.
+func topology(r Reader, p *model.Proxy) model.Topology {
+	if p.Topology != nil {
+		return *p.Topology
+	}
+	t := r.Mesh().GetDefaultConfig().GetGatewayTopology()
+	out := model.Topology{TrustedProxies: t.GetNumTrustedProxies(), ProxyProtocol: t.GetProxyProtocol() != nil}
+	if d := t.GetForwardClientCertDetails(); d != meshconfig.ForwardClientCertDetails_UNDEFINED {
+		out.ClientCert = d.String()
+	}
 	return out
 }
 

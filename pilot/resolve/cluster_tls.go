@@ -67,7 +67,8 @@ func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster
 	}
 }
 
-// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container. What
+// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or at gateways with
+// Secrets. What
 // cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
 func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl *ir.Cluster) {
 	s := t.spec
@@ -81,6 +82,16 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl
 		if s.GetCaCertificates() != "" {
 			out.RootSecret = "file-root:" + s.GetCaCertificates()
 		}
+	}
+	switch {
+	case s.GetCredentialName() == "":
+	case b.c.Type == model.RouterProxy:
+		out.CertSecret, out.RootSecret = model.ClientSecrets(s)
+	case t.object != nil:
+		b.report(model.Problem{
+			Object: t.object.Key, Field: t.field + ".credentialName", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: t.object.Origin,
+			Message: "only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots",
+		})
 	}
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()

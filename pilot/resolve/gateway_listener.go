@@ -27,10 +27,28 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	if len(out.Chains) == 0 {
 		return nil, sortProblems(b.problems)
 	}
+	if p.class.Topology.ProxyProtocol {
+		out.Filters = append(out.Filters, ir.ProxyProtocol{})
+	}
 	if g.servers[0].serves.family() == "TLS" {
 		out.Filters = append(out.Filters, ir.TLSInspector{})
 	}
 	return instrumentGateway(r, out), sortProblems(b.problems)
+}
+
+// clientCert gives what becomes of x-forwarded-client-cert; unless told, a client's word does not count.
+func clientCert(details string) ir.ClientCertDetails {
+	switch details {
+	case "SANITIZE":
+		return ir.ClientCertSanitize
+	case "FORWARD_ONLY":
+		return ir.ClientCertForwardOnly
+	case "APPEND_FORWARD":
+		return ir.ClientCertAppendForward
+	case "ALWAYS_FORWARD_ONLY":
+		return ir.ClientCertAlwaysForward
+	}
+	return ir.ClientCertSanitizeSet
 }
 
 // gatewayBuilder makes one listener.
@@ -47,8 +65,9 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 	out := &ir.FilterChain{Filters: terminal(&ir.HTTPConnectionManager{
 		StatPrefix:       "outbound_" + listener + ";",
 		RouteConfigName:  routes.name,
-		ClientCert:       ir.ClientCertSanitizeSet,
+		ClientCert:       clientCert(b.plan.class.Topology.ClientCert),
 		UseRemoteAddress: true,
+		TrustedHops:      b.plan.class.Topology.TrustedProxies,
 		ServerName:       serverName,
 		Filters:          httpFilters(append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
 		Path:             pathNormalization(b.r),

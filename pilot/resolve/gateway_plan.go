@@ -42,6 +42,9 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 			problems = append(problems, p.addSecrets(s)...)
 		}
 	}
+	if c.Secrets {
+		p.addDestinationSecrets(r)
+	}
 	p.Problems = sortProblems(append(problems, meshProblems(r)...))
 	return p
 }

@@ -19,6 +19,9 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 			Min: tlsVersion(t.GetMinProtocolVersion()), Max: tlsVersion(t.GetMaxProtocolVersion()), Ciphers: cipherSuites(t.GetCipherSuites()),
 		},
 	}
+	if p := &out.Params; p.Min == ir.TLSAuto && p.Max != ir.TLSAuto {
+		p.Min = min(p.Max, ir.TLS12) // the default may not be above what is asked for
+	}
 	if s.serves == servesHTTPS {
 		out.ALPN = []string{"h2", "http/1.1"}
 	}
@@ -65,7 +68,7 @@ func credentials(t *networking.ServerTLSSettings) []string {
 func serverCertificates(t *networking.ServerTLSSettings) []string {
 	var out []string
 	for _, name := range credentials(t) {
-		out = append(out, secretName(name))
+		out = append(out, model.SecretName(name))
 	}
 	if len(out) > 0 {
 		return out
@@ -81,13 +84,10 @@ func serverCertificates(t *networking.ServerTLSSettings) []string {
 
 func fileCertificate(certificate, key string) string { return "file-cert:" + certificate + "~" + key }
 
-// authoritiesSuffix ends the name of the authorities that belong to a Secret.
-const authoritiesSuffix = "-cacert"
-
 // clientAuthorities gives the SDS name of the authorities that clients' certificates are checked against.
 func clientAuthorities(t *networking.ServerTLSSettings) string {
 	if name := authoritiesCredential(t); name != "" {
-		return secretName(name)
+		return model.SecretName(name)
 	}
 	path := t.GetCaCertificates()
 	for _, pair := range t.GetTlsCertificates() {
@@ -104,14 +104,9 @@ func authoritiesCredential(t *networking.ServerTLSSettings) string {
 		return name
 	}
 	if names := credentials(t); len(names) > 0 {
-		return names[0] + authoritiesSuffix
+		return names[0] + model.AuthoritiesSuffix
 	}
 	return ""
-}
-
-// secretName gives the SDS name of a Secret as Istio has it.
-func secretName(credential string) string {
-	return ir.SecretKubernetes + strings.TrimPrefix(credential, ir.SecretKubernetes)
 }
 
 func tlsVersion(v networking.ServerTLSSettings_TLSProtocol) ir.TLSVersion {
@@ -139,9 +134,10 @@ func cipherSuites(names []string) []string {
 	return out
 }
 
-// secretUse is where a Gateway names a Secret.
+// secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for
+// another gateway, so that nobody is told where it is missing.
 type secretUse struct {
-	gateway *model.Object
+	gateway *model.Object // nil for a DestinationRule
 	field   string
 	// authorities tells that it is what clients are checked against.
 	authorities bool
@@ -160,7 +156,7 @@ func (p *GatewayPlan) addSecrets(s *gatewayServer) []model.Problem {
 			problems = append(problems, u.problem(model.ReasonNotTranslated, "secrets of "+scheme+":// are not served; name a Secret"))
 			return
 		}
-		name := secretName(credential)
+		name := model.SecretName(credential)
 		p.secrets[name] = append(p.secrets[name], u)
 	}
 	for i, name := range credentials(t) {
@@ -170,13 +166,29 @@ func (p *GatewayPlan) addSecrets(s *gatewayServer) []model.Problem {
 		}
 		add(field, name, false)
 		if i == 0 && asksClients(t.GetMode()) && t.GetCaCertCredentialName() == "" {
-			add(field, name+authoritiesSuffix, true)
+			add(field, name+model.AuthoritiesSuffix, true)
 		}
 	}
 	if name := t.GetCaCertCredentialName(); name != "" && asksClients(t.GetMode()) {
 		add("caCertCredentialName", name, true)
 	}
 	return problems
+}
+
+func (u secretUse) same(o secretUse) bool {
+	if u.gateway == nil || o.gateway == nil {
+		return u == o
+	}
+	return u.gateway.Key == o.gateway.Key && u.gateway.Origin == o.gateway.Origin && u.field == o.field && u.authorities == o.authorities
+}
+
+// addDestinationSecrets notes the Secrets that TLS to services needs.
+func (p *GatewayPlan) addDestinationSecrets(r Reader) {
+	for _, name := range r.DestinationSecrets(p.class.Namespace) {
+		if p.secrets[name] == nil {
+			p.secrets[name] = []secretUse{{authorities: strings.HasSuffix(name, model.AuthoritiesSuffix)}}
+		}
+	}
 }
 
 func (u secretUse) problem(reason model.Reason, why string) model.Problem {

@@ -13,6 +13,7 @@ func (c *Class) Outbound() Class {
 	out := *c
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets = nil, nil, nil, false
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
+	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
 		out.SourceLabels = nil // only its Gateways' rules have sources
 	}

@@ -57,6 +57,8 @@ type Reader interface {
 	// WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
 	// model.Older first.
 	WorkloadDestinationRules(namespace string) []*model.Object
+	// DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
+	DestinationSecrets(client string) []string
 	// Gateways gives all Gateway objects, model.Older first.
 	Gateways() []*model.Object
 	// Sidecars gives a namespace's Sidecar objects, model.Older first.

@@ -31,9 +31,7 @@ func (p *GatewayPlan) HasSecret(name string) bool { return p.class.Secrets && p.
 
 // SameSecret tells whether a secret is named at the same places as in another plan.
 func (p *GatewayPlan) SameSecret(other *GatewayPlan, name string) bool {
-	return slices.EqualFunc(p.secrets[name], other.secrets[name], func(a, b secretUse) bool {
-		return a.gateway.Key == b.gateway.Key && a.gateway.Origin == b.gateway.Origin && a.field == b.field && a.authorities == b.authorities
-	})
+	return slices.EqualFunc(p.secrets[name], other.secrets[name], secretUse.same)
 }
 
 // Secret makes one of the Secrets; nil where there is none that can be used. Whoever waits for it waits
@@ -48,7 +46,7 @@ func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem
 		own = rest
 	}
 	o := r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: own})
-	if base, found := strings.CutSuffix(own, authoritiesSuffix); o == nil && found {
+	if base, found := strings.CutSuffix(own, model.AuthoritiesSuffix); o == nil && found {
 		o = r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: base})
 	}
 	if o == nil {
@@ -75,7 +73,9 @@ func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem
 func atUses(uses []secretUse, reason model.Reason, why string) []model.Problem {
 	out := make([]model.Problem, 0, len(uses))
 	for _, u := range uses {
-		out = append(out, u.problem(reason, why))
+		if u.gateway != nil {
+			out = append(out, u.problem(reason, why))
+		}
 	}
 	return sortProblems(out)
 }

@@ -44,6 +44,7 @@ const (
 	tableSourceLabels         = "source labels"
 	tableDestinationRules     = "destination rules"
 	tableWorkloadRules        = "destination rules of workloads"
+	tableDestinationSecrets   = "secrets of destination rules"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -61,6 +62,7 @@ func indexes() []Index {
 		{Kind: model.KindEnvoyFilter, Name: tablePatches, Keys: patchTargets, Own: true},
 		{Kind: model.KindEnvoyFilter, Name: tablePatched, Keys: patchedNamespace, Names: true},
 		{Kind: model.KindEnvoyFilter, Name: tableConditional, Keys: conditionalPatches},
+		{Kind: model.KindDestinationRule, Name: tableDestinationSecrets, Keys: destinationSecrets, Names: true},
 	}
 }
 
@@ -161,6 +163,15 @@ func workloadRules(_ *Settings, o *model.Object) []Place {
 		return nil
 	}
 	return []Place{{Namespace: o.Namespace}}
+}
+
+// destinationSecrets lists a DestinationRule by each secret that its settings need.
+func destinationSecrets(s *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
+		places = append(places, Place{Name: name})
+	}
+	return forAudience(destinationRuleAudience(s, o), places...)
 }
 
 // objectIndexes are the tables of objects, by their names.

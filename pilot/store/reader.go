@@ -235,6 +235,11 @@ func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
 	return r.List(tableWorkloadRules, Place{Namespace: namespace})
 }
 
+// DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
+func (r Reader) DestinationSecrets(client string) []string {
+	return r.names(tableDestinationSecrets, Place{Client: client}, Place{})
+}
+
 // Gateways gives all Gateway objects, model.Older first.
 func (r Reader) Gateways() []*model.Object { return r.List(tableGateways, Place{}) }
 

@@ -34,11 +34,14 @@ type state struct {
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
-	changed        keySet               // objects whose value changed
-	dirtyServices  keySet               // Service objects to be read again
-	dirtyEndpoints map[model.Key]keySet // services whose endpoints are to be computed again, with the pods; nil for all
-	movedEndpoints keySet               // services whose endpoints did change
-	full           bool                 // everything is to be computed again
+	changed        keySet                      // objects whose value changed
+	dirtyServices  keySet                      // Service objects to be read again
+	dirtyEndpoints map[model.Key]keySet        // services whose endpoints are to be computed again, with the pods; nil for all
+	movedEndpoints keySet                      // services whose endpoints did change
+	dirtyIngress   bool                        // what is derived from Ingresses is to be derived again
+	ingressKeys    keySet                      // of all Ingresses
+	derived        map[model.Key]*model.Object // from Ingresses
+	full           bool                        // everything is to be computed again
 }
 
 // nsKind names the objects of one kind in one namespace of a cluster.
@@ -52,10 +55,11 @@ func placeOf(k model.Key) nsKind { return nsKind{k.Kind, k.Cluster, k.Namespace}
 
 func newState(domain string, more ...Index) *state {
 	s := &state{
-		Settings: Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
-		declared: append(indexes(), more...),
-		members:  map[nsKind]map[string]*model.Object{},
-		links:    newLinks(),
+		Settings:    Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
+		declared:    append(indexes(), more...),
+		members:     map[nsKind]map[string]*model.Object{},
+		ingressKeys: keySet{},
+		links:       newLinks(),
 	}
 	s.clearTables()
 	s.forgetChanges()
@@ -102,6 +106,7 @@ func (s *state) put(key model.Key, next *model.Object) {
 		return
 	}
 	s.record(key, old, next, same)
+	s.noteIngress(key, next)
 	switch key.Kind {
 	case model.KindService:
 		s.putService(key, next)
@@ -145,7 +150,7 @@ func reduced(o *model.Object) *model.Object {
 // relevant tells whether a kind decides anything that a proxy is told.
 func (s *state) relevant(kind model.Kind) bool {
 	switch kind {
-	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig:
+	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig, model.KindIngress, model.KindIngressClass:
 		return true
 	}
 	return s.objects[kind] != nil || len(s.indexes.kinds[kind]) > 0
@@ -260,6 +265,7 @@ func sliceService(o *model.Object) (model.Key, bool) {
 
 // commit gives the next snapshot, and ok false where nothing changed in value.
 func (s *state) commit() (c Commit, ok bool) {
+	s.deriveIngresses()
 	all := s.full || s.last == nil
 	if all {
 		s.markAll()

@@ -20,6 +20,8 @@ func sameValue(a, b *model.Object) bool {
 		return samePod(a, b)
 	case model.KindSecret:
 		return a.Spec.(*model.Secret).Same(b.Spec.(*model.Secret))
+	case model.KindIngress, model.KindIngressClass:
+		return maps.Equal(a.Annotations, b.Annotations) && a.Created.Equal(b.Created) && model.SameSpec(a, b)
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
 	}

@@ -14,6 +14,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -44,6 +45,8 @@ func Object(o *model.Object) []model.Problem {
 		c.service(spec)
 	case *corev1.Pod:
 		c.pod(spec)
+	case *networkingv1.Ingress:
+		c.kubernetesIngress(spec)
 	case *discoveryv1.EndpointSlice:
 		c.endpointSlice(spec)
 	}

@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -294,4 +297,39 @@ func echoes(port int, sni string, serial int64) error {
 		return fmt.Errorf("%q came back: %w", got, err)
 	}
 	return nil
+}
+
+// A gateway speaks TLS to services with the Secret that a DestinationRule names.
+func TestGatewayOriginatesTLSWithASecret(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "root")
+	clear := envoytest.FreePort(t)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "client %v", r.TLS.PeerCertificates[0].SerialNumber)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*ca.issue(41, "inner.test").tls(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	own := ca.issue(42, "gw.test")
+	newMesh(t, proven(), edge(t, "web")+webRoute+secret("out", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem)+fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner, namespace: default}
+spec: {clusterIP: 10.96.0.3, selector: {app: web}, ports: [{name: http, port: 80, targetPort: %d}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: inner, namespace: default}
+spec: {host: inner, trafficPolicy: {tls: {mode: MUTUAL, credentialName: out, sni: inner.test}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: inner, namespace: default}
+spec: {hosts: [inner.test], gateways: [gw], http: [{route: [{destination: {host: inner}}]}]}
+`, server.Listener.Addr().(*net.TCPAddr).Port)+gatewayOf(
+		fmt.Sprintf("{port: {number: %d, name: a, protocol: HTTP}, hosts: [inner.test]}", clear)))
+	newClient(t, clear, ca, nil).want(t, "http://inner.test/", 200, "client 42")
 }

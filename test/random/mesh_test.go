@@ -41,6 +41,8 @@ func makers() []maker {
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindEnvoyFilter, 3, (*editor).envoyFilter},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},
+		{model.KindIngress, 2, (*editor).ingress},
+		{model.KindIngressClass, 1, (*editor).ingressClass},
 		{model.KindMeshConfig, 2, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},
 	}

@@ -88,6 +88,16 @@ spec:
   selector: {istio: ingressgateway}
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
 ---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: classed, annotations: {kubernetes.io/ingress.class: istio}}
+spec: {rules: [{host: classed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: unclassed}
+spec: {rules: [{host: unclassed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
+---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: gw, namespace: default}
@@ -307,12 +317,17 @@ var needNoEffect = map[string]string{
 	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
 }
 
-// leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.
+// leftOut are fields that are told to have no effect and that change what is sent all the same, each with
+// the reason.
 var leftOut = map[string]string{
-	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
-	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
-	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
-	"Gateway.servers.port.protocol":                    "servers of other protocols are left out",
-	"Gateway.servers.tls.mode":                         "servers of other modes are left out",
-	"Gateway.servers.bind":                             "servers of other addresses are left out",
+	"VirtualService.http.fault.delay.exponentialDelay":                           "takes the place of fixedDelay",
+	"VirtualService.http.fault.abort.http2Error":                                 "takes the place of httpStatus",
+	"VirtualService.tcp.match.sourceSubnet":                                      "the match is left out, so as not to take what it should not",
+	"Gateway.servers.port.protocol":                                              "servers of other protocols are left out",
+	"Gateway.servers.tls.mode":                                                   "servers of other modes are left out",
+	"DestinationRule.trafficPolicy.tls.credentialName":                           "acts at gateways, and is told for sidecars",
+	"DestinationRule.trafficPolicy.portLevelSettings.tls.credentialName":         "acts at gateways, and is told for sidecars",
+	"DestinationRule.subsets.trafficPolicy.tls.credentialName":                   "acts at gateways, and is told for sidecars",
+	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
+	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
 }

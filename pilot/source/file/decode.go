@@ -218,7 +218,7 @@ func guessKey(n *yaml.Node) model.Key {
 		}
 	}
 	switch {
-	case key.Kind == model.KindNamespace:
+	case kinds.ClusterScoped(key.Kind):
 		key.Namespace = ""
 	case key.Namespace == "":
 		key.Namespace = kinds.DefaultNamespace

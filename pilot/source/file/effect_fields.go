@@ -19,7 +19,8 @@ func unreadFields() []unreadField {
 		{"ConsistentHashLB.httpCookie.attributes", "attributes of a generated cookie are not translated"},
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
-		{"ClientTLSSettings.credentialName", "certificates from Secrets are not translated; TLS is used without a client certificate, and with the system's roots where the server is verified"},
+		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
+		{"Tracing.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
 		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
 
 		// Gateway
@@ -56,15 +57,11 @@ func unreadFields() []unreadField {
 func unreadMeshFields() []unreadField {
 	const (
 		tracing = "tracing is not translated; proxies send no spans"
-		ingress = "Ingress is not translated; use a Gateway and VirtualServices"
 	)
 	return []unreadField{
 		{"MeshConfig.proxyHttpPort", "there is no listener for HTTP proxies"},
 		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
-		{"MeshConfig.ingressClass", ingress},
-		{"MeshConfig.ingressService", ingress},
-		{"MeshConfig.ingressControllerMode", ingress},
-		{"MeshConfig.ingressSelector", ingress},
+		{"MeshConfig.ingressService", "the status of Ingresses is not written"},
 		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
 		{"MeshConfig.outboundTrafficPolicy.mode=ALLOW_ANY_DYNAMIC_DNS", "it is not translated; unknown destinations are not reached, as with REGISTRY_ONLY"},
 		{"MeshConfig.outboundTrafficPolicy.tls", "TLS to unknown destinations is the application's"},
@@ -95,7 +92,6 @@ func unreadMeshFields() []unreadField {
 		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
 		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
 		{"ProxyConfig.sds", "it has no effect in Istio either; secrets are served by the agent"},
-		{"ProxyConfig.gatewayTopology", "gateways trust no proxy before them"},
 		{"ProxyConfig.meshId", "it is the trust domain"},
 		{"ProxyConfig.readinessProbe", "the agent's own probe is used"},
 		{"ProxyConfig.caCertificatesPem", "only the mesh's own root is trusted"},

@@ -66,7 +66,7 @@ type readKind struct {
 func readKinds() []readKind {
 	var out []readKind
 	for _, kind := range []model.Kind{
-		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindNamespace, model.KindPod, model.KindSecret, model.KindService, model.KindServiceAccount,
+		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindIngress, model.KindIngressClass, model.KindNamespace, model.KindPod, model.KindSecret, model.KindService, model.KindServiceAccount,
 	} {
 		k, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
 		apiVersion := strings.Trim(k.QuotedVersion, `"`)

@@ -37,7 +37,7 @@ func TestNoObjectIsPassedOverInSilence(t *testing.T) {
 		object("gateway.networking.k8s.io/v1", "Gateway"):             "Error is not translated",
 		object("apps/v1", "StatefulSet"):                              "Warning nothing here reads apps/v1 StatefulSet",
 		object("batch/v1", "Job"):                                     "Warning nothing here reads batch/v1 Job",
-		object("networking.k8s.io/v1", "Ingress"):                     "Warning nothing here reads networking.k8s.io/v1 Ingress",
+		object("networking.k8s.io/v1beta1", "Ingress"):                "Error did you mean networking.k8s.io/v1 Ingress?",
 		object("networking.k8s.io/v1", "NetworkPolicy"):               "Warning nothing here reads",
 		object("serving.knative.dev/v1", "Service"):                   "Warning nothing here reads",
 		object("v1", "ReplicationController"):                         "Warning nothing here reads",

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,6 +25,11 @@ import (
 // DefaultNamespace is where an object lives that names no namespace.
 const DefaultNamespace = "default"
 
+// ClusterScoped tells whether objects of a kind live in no namespace.
+func ClusterScoped(kind model.Kind) bool {
+	return kind == model.KindNamespace || kind == model.KindIngressClass
+}
+
 // Kubernetes tells how to read one kind of Kubernetes.
 type Kubernetes struct {
 	Kind          model.Kind
@@ -33,7 +39,7 @@ type Kubernetes struct {
 
 // Key names an object of the kind.
 func (k *Kubernetes) Key(namespace, name string) model.Key {
-	if k.Kind == model.KindNamespace {
+	if ClusterScoped(k.Kind) {
 		namespace = ""
 	} else if namespace == "" {
 		namespace = DefaultNamespace
@@ -56,6 +62,10 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 		return Kubernetes{model.KindConfigMap, `"v1"`, func() metav1.Object { return &corev1.ConfigMap{} }}, true
 	case `"Secret"`:
 		return Kubernetes{model.KindSecret, `"v1"`, func() metav1.Object { return &corev1.Secret{} }}, true
+	case `"Ingress"`:
+		return Kubernetes{model.KindIngress, `"networking.k8s.io/v1"`, func() metav1.Object { return &networkingv1.Ingress{} }}, true
+	case `"IngressClass"`:
+		return Kubernetes{model.KindIngressClass, `"networking.k8s.io/v1"`, func() metav1.Object { return &networkingv1.IngressClass{} }}, true
 	case `"EndpointSlice"`:
 		return Kubernetes{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() metav1.Object { return &discoveryv1.EndpointSlice{} }}, true
 	case `"Deployment"`:

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,7 +23,7 @@ import (
 
 // kubernetesKinds gives the watches of the kinds that every API server has.
 func (s *Source) kubernetesKinds() []*watched {
-	core, meshMap := s.typed.CoreV1(), s.meshMap()
+	core, ingress, meshMap := s.typed.CoreV1(), s.typed.NetworkingV1(), s.meshMap()
 	return []*watched{
 		s.kubernetes(model.KindNamespace, corev1.Resource("namespaces"), typed[*corev1.NamespaceList]{core.Namespaces(), ""}),
 		s.kubernetes(model.KindService, corev1.Resource("services"), typed[*corev1.ServiceList]{core.Services(""), ""}),
@@ -31,8 +32,15 @@ func (s *Source) kubernetesKinds() []*watched {
 			typed[*corev1.ConfigMapList]{core.ConfigMaps(model.RootNamespace), fields.OneTermEqualSelector("metadata.name", meshMap).String()}),
 		s.kubernetes(model.KindEndpointSlice, discoveryv1.Resource("endpointslices"),
 			typed[*discoveryv1.EndpointSliceList]{s.typed.DiscoveryV1().EndpointSlices(""), ""}),
+		s.kubernetes(model.KindSecret, corev1.Resource("secrets"), typed[*corev1.SecretList]{core.Secrets(""), gatewaySecrets}),
+		s.kubernetes(model.KindIngress, networkingv1.Resource("ingresses"), typed[*networkingv1.IngressList]{ingress.Ingresses(""), ""}),
+		s.kubernetes(model.KindIngressClass, networkingv1.Resource("ingressclasses"), typed[*networkingv1.IngressClassList]{ingress.IngressClasses(), ""}),
 	}
 }
+
+// gatewaySecrets selects the Secrets that may be a gateway's, as Istio does: all but those of which a
+// cluster is full and that never are.
+const gatewaySecrets = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 
 // meshMap is the name of the ConfigMap with the mesh configuration.
 func (s *Source) meshMap() string {
