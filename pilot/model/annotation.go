@@ -7,6 +7,9 @@ const (
 	AnnotationScrapeTargets   = "prometheus.istio.io/scrape-targets"
 	AnnotationSecurePort      = "prometheus.istio.io/secure-port"
 	AnnotationSecureEnvoyPort = "prometheus.istio.io/secure-envoy-port"
+	// AnnotationHealthChecks tells that the agent of a WorkloadEntry probes it, so that it is in service
+	// once the status says that it is healthy.
+	AnnotationHealthChecks = "proxy.istio.io/health-checks-enabled"
 	// AnnotationNetBindService lets a proxy listen on ports below 1024.
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
@@ -24,6 +27,9 @@ type Annotation struct {
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name: {Kind: KindService},
+		AnnotationHealthChecks:             {Kind: KindWorkloadEntry},
+		// It names the group that endpoints are replicas of.
+		annotation.IoIstioAutoRegistrationGroup.Name: {Kind: KindWorkloadEntry},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -67,7 +73,7 @@ func unreadAnnotations() map[string]string {
 	const (
 		ambient    = "ambient mode is not translated"
 		gatewayAPI = "the Gateway API is not translated"
-		entries    = "WorkloadEntry is not translated"
+		entries    = "machines are not registered by themselves; write a WorkloadEntry"
 		accounts   = "identities follow from the pods behind a Service"
 	)
 	return map[string]string{
@@ -81,7 +87,6 @@ func unreadAnnotations() map[string]string {
 		annotation.GatewayNameOverride.Name:                    gatewayAPI,
 		annotation.GatewayServiceAccount.Name:                  gatewayAPI,
 		annotation.NetworkingServiceType.Name:                  gatewayAPI,
-		annotation.IoIstioAutoRegistrationGroup.Name:           entries,
 		annotation.IoIstioConnectedAt.Name:                     entries,
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,

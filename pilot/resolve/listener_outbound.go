@@ -56,7 +56,12 @@ type outboundBuilder struct {
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
 	for _, sp := range o.tcp {
-		chains, problems := b.tcpChains(sp, bySNI(o, sp))
+		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
+		for _, c := range chains {
+			if len(c.Match.DestinationPrefixes) == 0 {
+				c.Match.DestinationPrefixes = sp.subnets
+			}
+		}
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}
@@ -68,7 +73,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 		out.Chains = slices.Delete(out.Chains, at, at+1)
 	}
 	if o.routes != "" {
-		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
+		out.Chains = slices.Insert(out.Chains, 0, b.httpChains(o)...)
 	}
 	b.inspect(o, out)
 	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
@@ -90,6 +95,24 @@ func (b *outboundBuilder) inspect(o *outbound, l *ir.Listener) {
 		timeout = inspectTimeout(b.r)
 	}
 	l.InspectTimeout = &timeout
+}
+
+// httpChains gives the chains of HTTP: one for all destinations, and one for the subnets of services whose
+// protocol is sniffed, since Envoy looks at the destination first and never back.
+func (b *outboundBuilder) httpChains(o *outbound) []*ir.FilterChain {
+	out := []*ir.FilterChain{b.httpChain(o)}
+	var subnets []string
+	for _, sp := range o.tcp {
+		if sp.port.Protocol == model.ProtocolAuto {
+			subnets = append(subnets, sp.subnets...)
+		}
+	}
+	if len(subnets) > 0 {
+		within := *out[0]
+		within.Match.DestinationPrefixes = subnets
+		out = append(out, &within)
+	}
+	return out
 }
 
 func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {

@@ -23,6 +23,7 @@ func undecided() map[model.Kind]string {
 	return map[model.Kind]string{
 		model.KindConfigMap:      "but for the one that holds the mesh configuration, which the source also gives as a MeshConfig",
 		model.KindDeployment:     "pilotctl up runs its pods, and those are what a proxy's configuration follows from",
+		model.KindWorkloadGroup:  "machines are not registered by themselves",
 		model.KindServiceAccount: "a pod names the account that it runs as, whether or not there is an object",
 	}
 }

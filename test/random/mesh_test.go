@@ -36,6 +36,8 @@ func makers() []maker {
 		{model.KindService, 2, (*editor).routerService},
 		{model.KindVirtualService, 8, (*editor).virtualService},
 		{model.KindDestinationRule, 5, (*editor).destinationRule},
+		{model.KindServiceEntry, 5, (*editor).serviceEntry},
+		{model.KindWorkloadEntry, 3, (*editor).workloadEntry},
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindPeerAuthentication, 2, (*editor).peerAuthentication},

@@ -77,6 +77,9 @@ func istioKinds() map[model.Kind]istioKind {
 		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
 		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindServiceEntry:       {networkingGroup, traffic, func() proto.Message { return &networking.ServiceEntry{} }},
+		model.KindWorkloadEntry:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadEntry{} }},
+		model.KindWorkloadGroup:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadGroup{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
 	}
 }
