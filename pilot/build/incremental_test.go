@@ -58,6 +58,10 @@ func (e editor) object() *model.Object {
 	case 4, 5, 6, 7, 8:
 		return e.pod(ns, strconv.Itoa(e.IntN(6)))
 	case 9, 10, 11, 12:
+		if vs := e.virtualService(); e.IntN(4) == 0 {
+			vs.Hosts, vs.Gateways, vs.Tcp, vs.Tls = nil, nil, nil, nil
+			return storetest.Object(model.KindVirtualService, ns, "part", vs)
+		}
 		return storetest.Object(model.KindVirtualService, ns, e.name(), e.virtualService())
 	case 13, 14, 15:
 		return storetest.Object(model.KindDestinationRule, ns, e.name(), e.destinationRule())
@@ -156,6 +160,9 @@ func (e editor) virtualService() *networking.VirtualService {
 				SourceLabels: pick(e, nil, map[string]string{"version": "v1"}), SourceNamespace: pick(e, "", "a"), Gateways: pick(e, nil, nil, []string{"mesh"}, []string{"a/shop"}), Port: pick(e, uint32(0), 80),
 				Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/" + e.name()}},
 			}}
+		}
+		if e.IntN(4) == 0 {
+			rule.Route, rule.Delegate = nil, &networking.Delegate{Name: "part", Namespace: pick(e, "", "a", "b")}
 		}
 		out.Http = append(out.Http, rule)
 	}

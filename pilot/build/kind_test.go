@@ -156,8 +156,12 @@ func TestEveryRecordCounts(t *testing.T) {
 	}
 	rare := func(e editor) *model.Object { // what few units read is edited more often
 		switch e.IntN(4) {
-		case 0:
-			return storetest.Object(model.KindPeerAuthentication, e.ns(), e.name(), e.peerAuthentication())
+		case 0: // often the same object with the same selector, so that its mode is all that changes
+			pa := e.peerAuthentication()
+			if pa.Selector != nil {
+				pa.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindPeerAuthentication, e.ns(), "one", pa)
 		case 1:
 			return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway())
 		case 2:

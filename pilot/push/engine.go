@@ -1,7 +1,15 @@
 // Package push holds what connected proxies should have and how they get there: for each class of
 // proxies one view, a set of resources for each type. A commit changes the views of the classes that it
 // concerns; each client is handed the new one and only notes what concerns it, so nobody waits for a
-// slow one. What a proxy refuses goes back to what was last accepted, for its class.
+// slow one.
+//
+// What a proxy refuses is taken out of service for its class. Of a resource that many objects share, a
+// route configuration or a listener, only the virtual hosts or filter chains are that are at fault. They
+// are found by asking the proxy: it gets the resource with all in quarantine that is new or changed since
+// it was last accepted, and then with fewer and fewer of it (bisection). The other proxies get what comes
+// out. In quarantine a part is as it was last accepted, if that answers for the same and denies as much,
+// else it denies everything (resource.Parts). Where no part is at fault by itself, the resource goes back
+// to what was last accepted. The next version with the same fault has it in quarantine from the start.
 //
 // Glossary:
 //
@@ -9,7 +17,10 @@
 //	view        what a class should have at one moment
 //	client      one connected proxy, or its stream
 //	accepted    a version that some proxy has acknowledged
-//	rejected    a version that a proxy has refused (NACK); the last accepted one stands in its place
+//	rejected    a version that a proxy has refused (NACK); something else is served in its place
+//	part        what one object gives to a resource: a virtual host, a filter chain
+//	fault       a part that a proxy does not take
+//	trial       what a proxy is asked about, to find the faults
 //	former      the versions before the present one of a resource that is not accepted yet
 //	untrusted   what a proxy may run that is something else than it claims when it comes back
 //	identity    what a proxy proved; "" for all proxies without proof, which are anonymous
@@ -122,7 +133,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 		g.build.Do(func() {}) // no first build is needed any more
 		g.built = true
 		noted = g.refresh(e.translator, e.pool) || noted
-		if n := g.publish(c.Since); n > 0 {
+		if n := g.publish(c.Since, e.pool); n > 0 {
 			renewed++
 			told += n
 		}
@@ -167,6 +178,9 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		}
 		from := client.class
 		delete(from.clients, client)
+		if from.release(client) {
+			changed[from] = struct{}{}
+		}
 		to := e.successor(seat.Class, from)
 		to.inherit(from)
 		to.clients[client] = struct{}{}
@@ -255,8 +269,9 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	g.built = true
 	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
 	c.untrusted = e.remembered(n).take(n)
-	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
+	trials := g.trials()[c]
+	c.offer(g.viewWith(trials, e.pool), trials, time.Time{})
 	e.seats[seat] = c
 	if len(g.clients) == 1 {
 		e.metrics.views.Set(float64(len(e.classes)))

@@ -178,7 +178,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
 			}
 			out.Routes = append(out.Routes, s.httpRoutes()...)
-			problems = slices.Concat(problems, s.problems, references(r, p.class.Namespace, vs))
+			problems = slices.Concat(problems, vs.problems, s.problems, references(r, p.class.Namespace, vs))
 		}
 	}
 	// A rule for every request would hide those of the VirtualServices after it.

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,7 @@ type ruleSet struct {
 	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
 	gateways []string
 
+	owner    *model.Object // that has the present rule, where it is not vs
 	problems []model.Problem
 }
 
@@ -32,15 +34,15 @@ func (v *view) ruleSet(vs *virtualService, port uint32) *ruleSet {
 // out with a problem; what stands after a rule that takes every request is never reached.
 func (s *ruleSet) httpRoutes() []*ir.Route {
 	var out []*ir.Route
-	for i, rule := range s.vs.spec.GetHttp() {
-		if rule == nil {
-			continue
-		}
-		field := fmt.Sprintf("spec.http[%d]", i)
+	defer func() { s.owner = nil }()
+	for i := range s.vs.http {
+		rule := &s.vs.http[i]
+		s.owner = rule.owner
+		field := rule.field()
 		routes := s.httpRule(field, rule)
 		out = append(out, routes...)
 		if slices.ContainsFunc(routes, catchAll) {
-			if rest := len(s.vs.spec.GetHttp()) - i - 1; rest > 0 && len(rule.GetMatch()) == 0 {
+			if rest := len(s.vs.http) - i - 1; rest > 0 && len(rule.spec.GetMatch()) == 0 {
 				s.warn(field, model.ReasonConflict, fmt.Sprintf("it matches every request, so the %d rule(s) after it are never used; move it to the end", rest))
 			}
 			break
@@ -50,7 +52,8 @@ func (s *ruleSet) httpRoutes() []*ir.Route {
 }
 
 // httpRule gives a route for each match of a rule; a rule without matches takes everything.
-func (s *ruleSet) httpRule(field string, rule *networking.HTTPRoute) []*ir.Route {
+func (s *ruleSet) httpRule(field string, from *httpRule) []*ir.Route {
+	rule := from.spec
 	matches := rule.GetMatch()
 	if len(matches) == 0 {
 		matches = []*networking.HTTPMatchRequest{nil}
@@ -58,7 +61,7 @@ func (s *ruleSet) httpRule(field string, rule *networking.HTTPRoute) []*ir.Route
 	var out []*ir.Route
 	var action *ir.Route // the same for all matches of the rule
 	for i, m := range matches {
-		if !s.applies(m) {
+		if !s.applies(m) || !from.carried(i, s.carries) {
 			continue
 		}
 		matches, ok := s.match(fmt.Sprintf("%s.match[%d]", field, i), m)
@@ -144,8 +147,6 @@ func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 		out.Direct, ok = s.directResponse(field+".directResponse", rule.GetDirectResponse())
 	case len(rule.GetRoute()) > 0:
 		out.Forward, ok = s.forward(field, rule, authority)
-	case rule.GetDelegate() != nil:
-		return nil // the source reports it
 	default:
 		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
 		return nil
@@ -185,7 +186,8 @@ func (s *ruleSet) warn(field string, reason model.Reason, message string) {
 }
 
 func (s *ruleSet) report(field string, severity model.Severity, reason model.Reason, message string) {
+	o := cmp.Or(s.owner, s.vs.Object)
 	s.problems = append(s.problems, model.Problem{
-		Object: s.vs.Key, Field: field, Severity: severity, Reason: reason, Message: message, Origin: s.vs.Origin,
+		Object: o.Key, Field: field, Severity: severity, Reason: reason, Message: message, Origin: o.Origin,
 	})
 }

@@ -60,7 +60,7 @@ func (s *scope) take(r Reader, c *Class) {
 		if !boundToMesh(vs) || len(s.egress.hostsOf(r, o)) == 0 {
 			continue
 		}
-		for _, d := range destinations(c, o) {
+		for _, d := range destinations(r, c, o) {
 			host := model.ResolveHost(d.GetHost(), o.Namespace, r.Domain())
 			if _, ok := s.services[host]; !ok && host != "" {
 				led[host] = append(led[host], d.GetPort().GetNumber())
@@ -137,11 +137,12 @@ func meshAllowsAny(r Reader) bool {
 }
 
 // destinations lists where the rules of a VirtualService that are for a class of sidecars send to.
-func destinations(c *Class, o *model.Object) []*networking.Destination {
+func destinations(r Reader, c *Class, o *model.Object) []*networking.Destination {
 	var out []*networking.Destination
 	vs := o.Spec.(*networking.VirtualService)
-	for _, rule := range vs.GetHttp() {
-		if !concerns(c, rule.GetMatch()) {
+	for _, from := range newVirtualService(r, o).http {
+		rule := from.spec
+		if !concerns(c, rule.GetMatch()) || len(from.within) > 0 && !concerns(c, from.within) {
 			continue
 		}
 		for _, d := range rule.GetRoute() {

@@ -62,7 +62,7 @@ func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem)
 		}
 		vs := newVirtualService(v.r, o)
 		if slices.Contains(vs.hosts, host) {
-			problems = append(problems, references(v.r, v.c.Namespace, vs)...)
+			problems = slices.Concat(problems, vs.problems, references(v.r, v.c.Namespace, vs))
 		}
 		if boundToMesh(vs.spec) {
 			out = append(out, vs)

@@ -13,6 +13,10 @@ type virtualService struct {
 	*model.Object
 	spec  *networking.VirtualService
 	hosts []string // as in spec.hosts, short names resolved
+	// http are its HTTP rules with those of delegates in their place, and problems what is wrong with
+	// delegates.
+	http     []httpRule
+	problems []model.Problem
 }
 
 func newVirtualService(r Reader, o *model.Object) *virtualService {
@@ -20,6 +24,7 @@ func newVirtualService(r Reader, o *model.Object) *virtualService {
 	for _, host := range vs.spec.GetHosts() {
 		vs.hosts = append(vs.hosts, model.ResolveHost(host, o.Namespace, r.Domain()))
 	}
+	vs.expand(r)
 	return vs
 }
 

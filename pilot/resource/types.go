@@ -13,6 +13,8 @@
 //	version    a hash of a resource's bytes; equal bytes have equal versions
 //	set        the resources of one type that somebody should have, by name, perhaps over a base
 //	piece      a run of resources of a set that are sent together
+//	part       what one object gives to a resource that many share: a virtual host, a filter chain
+//	quarantine what stands in a part's place and denies as much
 //	rope       a large resource that is put together from fragments when it is sent
 //	selection  what a set has for the names of a subscription
 //	claims     what a reconnecting client says that it holds

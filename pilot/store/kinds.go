@@ -142,6 +142,9 @@ func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 	for _, set := range slices.Sorted(maps.Keys(sets)) {
 		places = append(places, Place{Name: set})
 	}
+	if len(o.Spec.(*networking.VirtualService).GetHosts()) == 0 {
+		return places // a delegate counts for whoever sees what delegates to it
+	}
 	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Files that tell which kinds the control plane reads, and their names.
 const (
-	kindsFile = "../../pilot/source/file/kinds.go"
+	kindsFile = "../../pilot/source/kinds/kinds.go"
 	namesFile = "../../pilot/model/key.go"
 )
 
@@ -74,7 +74,7 @@ func (e *editor) makes(m maker) bool {
 }
 
 // knownKinds gives the kinds that have a name in the model or of which kinds.go says how to read
-// them, and where. There they are the first field of a kubernetesKind, and keys of a map of istioKinds.
+// them, and where. There they are the first field of a Kubernetes, and keys of a map of Istio.
 func knownKinds(t *testing.T) map[model.Kind]token.Position {
 	t.Helper()
 	named := kindNames(t)
@@ -105,11 +105,11 @@ func knownKinds(t *testing.T) map[model.Kind]token.Position {
 		}
 		switch typ := lit.Type.(type) {
 		case *ast.Ident:
-			if typ.Name == "kubernetesKind" && len(lit.Elts) > 0 {
+			if typ.Name == "Kubernetes" && len(lit.Elts) > 0 {
 				take(value(lit.Elts[0]))
 			}
 		case *ast.MapType:
-			if v, ok := typ.Value.(*ast.Ident); ok && v.Name == "istioKind" {
+			if v, ok := typ.Value.(*ast.Ident); ok && v.Name == "Istio" {
 				for _, entry := range lit.Elts {
 					take(entry.(*ast.KeyValueExpr).Key)
 				}

@@ -35,6 +35,7 @@ func makers() []maker {
 		{model.KindService, 5, (*editor).serviceObject},
 		{model.KindService, 2, (*editor).routerService},
 		{model.KindVirtualService, 8, (*editor).virtualService},
+		{model.KindVirtualService, 2, (*editor).delegate},
 		{model.KindDestinationRule, 5, (*editor).destinationRule},
 		{model.KindServiceEntry, 5, (*editor).serviceEntry},
 		{model.KindWorkloadEntry, 3, (*editor).workloadEntry},

@@ -13,7 +13,7 @@ func (e *editor) virtualService() string {
 	if e.rng.IntN(2) == 0 {
 		gateways = "\n  gateways: [" + e.gatewayNames() + "]"
 	}
-	rules := e.httpRules()
+	rules := e.httpRules(true)
 	switch e.rng.IntN(6) {
 	case 0:
 		rules = "\n  tcp:" + e.tcpRules()
@@ -29,18 +29,28 @@ spec:
   hosts: [%s]%s%s%s`, e.metadata(fmt.Sprintf("v%d", e.rng.IntN(3)), e.anyNamespace()), hosts, e.exportTo(), gateways, rules)
 }
 
+// delegate is a VirtualService without hosts, of a name that rules delegate to.
+func (e *editor) delegate() string {
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+%s
+spec:%s%s`, e.metadata("part"+e.one("0", "1"), e.anyNamespace()), e.exportTo(), e.httpRules(false))
+}
+
 // destination is where a rule leads: a service or a subset, sometimes by port.
 func (e *editor) destination() string {
 	return fmt.Sprintf("{host: %s%s%s}", e.host(), e.one("", "", ", subset: v1", ", subset: v2"),
 		e.one("", "", "", ", port: {number: 80}", ", port: {number: 9000}"))
 }
 
-func (e *editor) httpRules() string {
+func (e *editor) httpRules(delegates bool) string {
 	var b strings.Builder
 	b.WriteString("\n  http:")
 	for range 1 + e.rng.IntN(2) {
 		fmt.Fprintf(&b, "\n  - match: [%s]", e.httpMatch())
-		if e.rng.IntN(3) == 0 {
+		if delegates && e.rng.IntN(4) == 0 {
+			fmt.Fprintf(&b, "\n    delegate: {name: part%s%s}", e.one("0", "1"), e.one("", ", namespace: a", ", namespace: b"))
+		} else if e.rng.IntN(3) == 0 {
 			fmt.Fprintf(&b, "\n    redirect: {uri: /%s}", e.one("x", "y"))
 		} else {
 			fmt.Fprintf(&b, "\n    timeout: %ds\n    route: [{destination: %s}]", 1+e.rng.IntN(5), e.destination())

@@ -115,6 +115,21 @@ metadata: {name: machine, namespace: default, labels: {app: machine}}
 spec: {address: 10.0.0.50, ports: {x: 7777}}
 ---
 apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: default}
+spec: {http: [{route: [{destination: {host: reviews}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v2, namespace: default}
+spec: {http: [{route: [{destination: {host: ratings}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: v2}
+spec: {http: [{redirect: {uri: /x}}]}
+---
+apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: reviews, namespace: default}
 spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
@@ -136,7 +151,7 @@ tls: [{match: [{sniHosts: [reviews]}], route: [{destination: {host: reviews, por
 	`{hosts: [reviews], http: [{redirect: {uri: /b, authority: b}}]}`,
 	`{hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], redirect: {authority: b}}]}`,
 	`{hosts: [reviews], http: [{directResponse: {status: 200, body: {string: x}}}]}`,
-	`{hosts: [reviews], http: [{delegate: {}}]}`,
+	`{hosts: [reviews], http: [{delegate: {name: part}}]}`,
 	`
 hosts: [reviews]
 http:

@@ -18,10 +18,8 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
-
-// defaultNamespace is where an object lives whose document names no namespace.
-const defaultNamespace = "default"
 
 // meshFile is the name of a file that holds a bare mesh configuration.
 const meshFile = "mesh.yaml"
@@ -159,7 +157,7 @@ type header struct {
 // object reads one object, whose JSON the writer has.
 func (d *decoder) object(src *source) {
 	head := d.writer.head
-	if kind, ok := kubernetesKindOf(head.kind); ok && string(head.apiVersion) == kind.quotedVersion {
+	if kind, ok := kinds.KubernetesOf(head.kind); ok && string(head.apiVersion) == kind.QuotedVersion {
 		d.kubernetes(kind, src)
 		return
 	}
@@ -176,9 +174,9 @@ func (d *decoder) object(src *source) {
 		return
 	}
 	group, version := groupVersion(h.APIVersion)
-	istio, isIstio := istioKinds()[h.Kind]
+	istio, isIstio := kinds.OfIstio()[h.Kind]
 	switch {
-	case isIstio && istio.group == group && slices.Contains(istio.versions, version):
+	case isIstio && istio.Group == group && slices.Contains(istio.Versions, version):
 		d.istio(istio, &h, strict, src)
 	case h.Kind == "Endpoints" && h.APIVersion == "v1":
 		d.endpoints(src)
@@ -200,7 +198,7 @@ func (d *decoder) unreadable(src *source, msg string) {
 
 func namespaceOf(h *header) string {
 	if h.Metadata.Namespace == "" {
-		return defaultNamespace
+		return kinds.DefaultNamespace
 	}
 	return h.Metadata.Namespace
 }
@@ -223,21 +221,21 @@ func guessKey(n *yaml.Node) model.Key {
 	case key.Kind == model.KindNamespace:
 		key.Namespace = ""
 	case key.Namespace == "":
-		key.Namespace = defaultNamespace
+		key.Namespace = kinds.DefaultNamespace
 	}
 	return key
 }
 
 // kubernetes reads an object of Kubernetes. As with kubectl, an unknown field does no harm, but
 // it is told.
-func (d *decoder) kubernetes(kind kubernetesKind, src *source) {
-	obj := kind.make()
+func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
+	obj := kind.Make()
 	strict, err := kjson.UnmarshalStrict(src.text, obj)
 	if err != nil {
 		d.malformed(kind, src, err)
 		return
 	}
-	key := kind.key(obj.GetNamespace(), obj.GetName())
+	key := kind.Key(obj.GetNamespace(), obj.GetName())
 	if !d.named(key, src) {
 		return
 	}
@@ -271,13 +269,13 @@ func fieldOf(err error) string {
 }
 
 // malformed reports an object of Kubernetes that does not decode.
-func (d *decoder) malformed(kind kubernetesKind, src *source, err error) {
+func (d *decoder) malformed(kind kinds.Kubernetes, src *source, err error) {
 	var h header
 	if err := json.Unmarshal(src.text, &h); err != nil {
 		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
 	}
-	key := kind.key(h.Metadata.Namespace, h.Metadata.Name)
+	key := kind.Key(h.Metadata.Namespace, h.Metadata.Name)
 	if d.named(key, src) {
 		d.invalid(key, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
@@ -316,7 +314,7 @@ func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 
 // istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
 // not be half in effect.
-func (d *decoder) istio(kind istioKind, h *header, unknown []error, src *source) {
+func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *source) {
 	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
 	if !d.named(key, src) {
 		return
@@ -326,7 +324,7 @@ func (d *decoder) istio(kind istioKind, h *header, unknown []error, src *source)
 		d.invalid(key, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
 		return
 	}
-	msg := kind.make()
+	msg := kind.Make()
 	spec := h.Spec
 	if len(spec) == 0 || string(spec) == "null" {
 		spec = json.RawMessage("{}")

@@ -8,7 +8,6 @@ type unreadField struct{ path, why string }
 func unreadFields() []unreadField {
 	return []unreadField{
 		// VirtualService
-		{"HTTPRoute.delegate", "delegates are not translated; write the delegate's rules here, until then this rule is left out"},
 		{"Delay.exponentialDelay", "it has no effect in Istio either; write fixedDelay"},
 		{"Abort.http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus"},
 		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},

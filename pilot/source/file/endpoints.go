@@ -12,6 +12,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // kindEndpoints is the kind that came before EndpointSlice.
@@ -28,7 +29,7 @@ func (d *decoder) endpoints(src *source) {
 	strict, err := kjson.UnmarshalStrict(src.text, obj)
 	key := model.Key{Kind: kindEndpoints, Namespace: obj.Namespace, Name: obj.Name}
 	if key.Namespace == "" {
-		key.Namespace = defaultNamespace
+		key.Namespace = kinds.DefaultNamespace
 	}
 	if err != nil {
 		d.unreadable(src, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // foreign takes an object of a kind that nothing here reads. That is told, unless the kind's work is
@@ -17,7 +18,7 @@ func (d *decoder) foreign(h *header, src *source) {
 	switch meant := meantKind(h.Kind, group); {
 	case meant != "":
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonInvalid, fmt.Sprintf("%s is not known; did you mean %s? The object has no effect", what, meant))
-	case meshGroup(group):
+	case kinds.MeshGroup(group):
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonNotTranslated, what+" is not translated by this version; the object has no effect")
 	case elsewhere(group, h.Kind) == "":
 		d.problem(key, "", src.line, model.SeverityWarning, model.ReasonNotTranslated, "nothing here reads "+what+"; the object has no effect")
@@ -67,13 +68,13 @@ func readKinds() []readKind {
 	for _, kind := range []model.Kind{
 		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindNamespace, model.KindPod, model.KindService, model.KindServiceAccount,
 	} {
-		k, _ := kubernetesKindOf([]byte(`"` + string(kind) + `"`))
-		apiVersion := strings.Trim(k.quotedVersion, `"`)
+		k, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
+		apiVersion := strings.Trim(k.QuotedVersion, `"`)
 		group, _ := groupVersion(apiVersion)
 		out = append(out, readKind{kind, group, apiVersion})
 	}
-	for kind, k := range istioKinds() {
-		out = append(out, readKind{kind, k.group, k.group + "/" + k.versions[0]})
+	for kind, k := range kinds.OfIstio() {
+		out = append(out, readKind{kind, k.Group, k.Group + "/" + k.Versions[0]})
 	}
 	slices.SortFunc(out, func(a, b readKind) int { return strings.Compare(string(a.kind), string(b.kind)) })
 	return out

@@ -13,6 +13,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // Manifests as users write them: durations in any form of Go, numbers where a message holds a
@@ -300,7 +301,7 @@ func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 			all[o.Kind] = true
 		}
 	}
-	for kind := range istioKinds() {
+	for kind := range kinds.OfIstio() {
 		if !all[kind] {
 			t.Errorf("no manifest of %s", kind)
 		}

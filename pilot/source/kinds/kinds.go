@@ -1,0 +1,94 @@
+// Package kinds is the table of the objects that the sources read: how each is called in an API
+// server and in YAML, and the Go type that it is decoded into. A kind that is added here is read by all
+// sources.
+package kinds
+
+import (
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// DefaultNamespace is where an object lives that names no namespace.
+const DefaultNamespace = "default"
+
+// Kubernetes tells how to read one kind of Kubernetes.
+type Kubernetes struct {
+	Kind          model.Kind
+	QuotedVersion string               // apiVersion, as JSON
+	Make          func() metav1.Object // an empty object of the kind
+}
+
+// Key names an object of the kind.
+func (k *Kubernetes) Key(namespace, name string) model.Key {
+	if k.Kind == model.KindNamespace {
+		namespace = ""
+	} else if namespace == "" {
+		namespace = DefaultNamespace
+	}
+	return model.Key{Kind: k.Kind, Namespace: namespace, Name: name}
+}
+
+// KubernetesOf gives the kind of Kubernetes that the mesh reads under a name, in JSON.
+func KubernetesOf(quoted []byte) (Kubernetes, bool) {
+	switch string(quoted) {
+	case `"Namespace"`:
+		return Kubernetes{model.KindNamespace, `"v1"`, func() metav1.Object { return &corev1.Namespace{} }}, true
+	case `"ServiceAccount"`:
+		return Kubernetes{model.KindServiceAccount, `"v1"`, func() metav1.Object { return &corev1.ServiceAccount{} }}, true
+	case `"Service"`:
+		return Kubernetes{model.KindService, `"v1"`, func() metav1.Object { return &corev1.Service{} }}, true
+	case `"Pod"`:
+		return Kubernetes{model.KindPod, `"v1"`, func() metav1.Object { return &corev1.Pod{} }}, true
+	case `"ConfigMap"`:
+		return Kubernetes{model.KindConfigMap, `"v1"`, func() metav1.Object { return &corev1.ConfigMap{} }}, true
+	case `"EndpointSlice"`:
+		return Kubernetes{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() metav1.Object { return &discoveryv1.EndpointSlice{} }}, true
+	case `"Deployment"`:
+		return Kubernetes{model.KindDeployment, `"apps/v1"`, func() metav1.Object { return &appsv1.Deployment{} }}, true
+	}
+	return Kubernetes{}, false
+}
+
+const (
+	networkingGroup = "networking.istio.io"
+	securityGroup   = "security.istio.io"
+	gatewayAPIGroup = "gateway.networking.k8s.io"
+)
+
+// Istio tells how to read one kind of Istio.
+type Istio struct {
+	Group    string
+	Versions []string             // the newest first
+	Make     func() proto.Message // an empty spec
+}
+
+// OfIstio gives the kinds of Istio that this version translates.
+func OfIstio() map[model.Kind]Istio {
+	traffic := []string{"v1", "v1beta1", "v1alpha3"}
+	return map[model.Kind]Istio{
+		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
+		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
+		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindServiceEntry:       {networkingGroup, traffic, func() proto.Message { return &networking.ServiceEntry{} }},
+		model.KindWorkloadEntry:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadEntry{} }},
+		model.KindWorkloadGroup:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadGroup{} }},
+		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+	}
+}
+
+// MeshGroup tells whether an API group configures a mesh, so that a kind of it that is not
+// translated leaves something out that somebody counts on.
+func MeshGroup(group string) bool {
+	return strings.HasSuffix(group, "istio.io") || group == gatewayAPIGroup
+}
