@@ -56,8 +56,15 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 	}
 }
 
-// meshTLS makes a cluster speak the mesh's mutual TLS.
+// maxSNI is the longest name that Envoy takes for a handshake (UpstreamTlsContext.sni in tls.proto).
+const maxSNI = 255
+
+// meshTLS makes a cluster speak the mesh's mutual TLS. A handshake names no server where the name would
+// be too long, of a very long host: only gateways that pass TLS through look at it.
 func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster) {
+	if len(sni) > maxSNI {
+		sni = ""
+	}
 	cl.TLS = &ir.UpstreamTLS{
 		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, SNI: sni,
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,

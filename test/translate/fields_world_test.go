@@ -238,6 +238,7 @@ var samples = []struct {
 	{"ServiceEntry.ports.protocol", []string{`"TCP"`}},
 	{"ServiceEntry.endpoints.ports", []string{`{"http": 7}`}},
 	{"WorkloadEntry.ports", []string{`{"http": 7}`}},
+	{"WorkloadGroup.template.ports", []string{`{"http": 7}`}},
 	{".port.number", []string{`9090`, `9000`, `9080`}},
 	{".redirect.redirectCode", []string{`302`}},
 	{".redirect.prefixRewrite", []string{`"/x"`}},
