@@ -1,10 +1,17 @@
 package build
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -70,6 +77,9 @@ func (e editor) object() *model.Object {
 	case 17:
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
 	case 18:
+		if e.IntN(2) == 0 {
+			return storetest.Object(model.KindSecret, pick(e, ns, ns, "istio-system"), pick(e, "web", "shop-cacert"), e.secret())
+		}
 		return storetest.Object(model.KindGateway, ns, e.name(), e.gateway())
 	case 19, 20:
 		return e.serviceEntry(ns)
@@ -211,14 +221,61 @@ func (e editor) sidecar() *networking.Sidecar {
 
 func (e editor) gateway() *networking.Gateway {
 	out := &networking.Gateway{Selector: pick(e, nil, map[string]string{"app": e.name()})}
-	for range 1 + e.IntN(2) {
-		out.Servers = append(out.Servers, &networking.Server{
-			Port:  &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: pick(e, "HTTP", "HTTP", "GRPC-WEB"), Name: "x"},
+	for i := range 1 + e.IntN(2) {
+		s := &networking.Server{
+			Port:  &networking.Port{Number: pick(e, uint32(80), 8080), Protocol: pick(e, "HTTP", "HTTP", "GRPC-WEB", "HTTPS", "TLS", "TCP"), Name: "x" + strconv.Itoa(i)},
 			Hosts: []string{pick(e, "*", "./*", "a/*", "*.Example.com.", "other.example.com")},
-			Tls:   pick(e, nil, nil, &networking.ServerTLSSettings{HttpsRedirect: true}), Bind: pick(e, "", "", "0.0.0.0"),
-		})
+			Bind:  pick(e, "", "", "0.0.0.0"),
+		}
+		switch s.Port.Protocol {
+		case "HTTPS", "TLS":
+			s.Tls = &networking.ServerTLSSettings{
+				Mode: pick(e, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_MUTUAL,
+					networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_ISTIO_MUTUAL),
+				CredentialName: pick(e, "web", "shop", "kubernetes://istio-system/web"),
+			}
+		case "TCP":
+		default:
+			s.Tls = pick(e, nil, nil, &networking.ServerTLSSettings{HttpsRedirect: true})
+		}
+		out.Servers = append(out.Servers, s)
 	}
 	return out
+}
+
+// secret makes one with a good pair, a broken one, or authorities.
+func (e editor) secret() *corev1.Secret {
+	good, other := somePairs()
+	return &corev1.Secret{Data: pick(e,
+		map[string][]byte{"tls.crt": good.cert, "tls.key": good.key, "ca.crt": good.cert},
+		map[string][]byte{"cert": other.cert, "key": other.key},
+		map[string][]byte{"tls.crt": good.cert, "tls.key": other.key},
+		map[string][]byte{"cacert": other.cert},
+	)}
+}
+
+type pair struct{ cert, key []byte }
+
+// somePairs gives two certificates with their keys.
+var somePairs = sync.OnceValues(func() (pair, pair) { return newPair(1), newPair(2) })
+
+func newPair(serial int64) pair {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		panic(err) // the machine has no randomness
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return pair{
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	}
 }
 
 func (e editor) peerAuthentication() *security.PeerAuthentication {
@@ -240,7 +297,7 @@ func editProxies() []*model.Proxy {
 			p.DNSCapture = n%2 == 0
 			p.Locality.Region = "r" + strconv.Itoa(1+n%2)
 			if n == 5 {
-				p.Type = model.RouterProxy
+				p.Type, p.Proven = model.RouterProxy, i%2 == 0 || ns == "istio-system"
 			}
 			out = append(out, p)
 		}

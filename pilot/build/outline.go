@@ -225,8 +225,13 @@ func (o *classOutline) Units() []UnitID {
 	if o.gateways == nil {
 		return append(out, UnitID{Kind: kindInbound})
 	}
+	for _, name := range o.gateways.Secrets() {
+		out = append(out, UnitID{Kind: kindSecret, Name: name})
+	}
+	for _, name := range o.gateways.Listeners() {
+		out = append(out, UnitID{Kind: kindListener, Name: name})
+	}
 	for _, route := range o.gateways.Routes() {
-		out = append(out, UnitID{Kind: kindListener, Name: route})
 		for _, host := range o.gateways.Hosts(route) {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
@@ -241,9 +246,11 @@ func (o *classOutline) Has(id UnitID) bool {
 	case kindInbound:
 		return o.gateways == nil
 	case kindListener:
-		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
+		return o.gateways != nil && o.gateways.HasListener(id.Name)
 	case kindVirtualHost:
 		return o.gateways != nil && o.gateways.HasHost(id.Name, id.Host)
+	case kindSecret:
+		return o.gateways != nil && o.gateways.HasSecret(id.Name)
 	}
 	return false
 }
@@ -255,6 +262,8 @@ func (o *classOutline) Same(id UnitID, other Outline) bool {
 		return o.gateways.SameListener(former.gateways, id.Name)
 	case kindVirtualHost:
 		return o.gateways.SameHost(former.gateways, id.Name, id.Host)
+	case kindSecret:
+		return o.gateways.SameSecret(former.gateways, id.Name)
 	}
 	return true
 }
@@ -274,7 +283,13 @@ func (o *classOutline) Compute(in Input, id UnitID) Product {
 		l, problems := resolve.VirtualInbound(in, o.class)
 		return o.encoder.listeners(o.variant, problems, l)
 	case kindListener:
-		return o.encoder.listeners(o.variant, nil, o.gateways.Listener(in, id.Name))
+		l, problems := o.gateways.Listener(in, id.Name)
+		if l == nil {
+			return Product{Type: resource.Listeners, Problems: problems}
+		}
+		return o.encoder.listeners(o.variant, problems, l)
+	case kindSecret:
+		return secretProduct(o.gateways.Secret(in, id.Name))
 	case kindVirtualHost:
 		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems)
@@ -289,6 +304,23 @@ func (o *classOutline) Compute(in Input, id UnitID) Product {
 		res, _, err := o.encoder.encode(resource.Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
 		p.add(cl.Name, res, err)
 	}
+	return p
+}
+
+// secretProduct gives the product of a unit that makes a secret; nil for none. No encoder sees it, since
+// that remembers for everyone.
+func secretProduct(s *ir.Secret, problems []model.Problem) Product {
+	p := Product{Type: resource.Secrets, Problems: problems}
+	if s == nil {
+		return p
+	}
+	m := envoy.Secret(s)
+	err := validate(m)
+	var r *resource.Resource
+	if err == nil {
+		r, err = resource.New(resource.Secrets, s.Name, m)
+	}
+	p.add(s.Name, r, err)
 	return p
 }
 

@@ -29,6 +29,7 @@ const (
 	kindOutbound                // the listener of all that a workload sends
 	kindInbound                 // the listener of all that a workload gets
 	kindOwnClusters             // the clusters that belong to no service
+	kindSecret                  // a secret
 	KindExtension               // of an Options.Extend
 )
 

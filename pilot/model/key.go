@@ -24,6 +24,7 @@ const (
 	KindEndpointSlice      Kind = "EndpointSlice"
 	KindDeployment         Kind = "Deployment"
 	KindConfigMap          Kind = "ConfigMap"
+	KindSecret             Kind = "Secret"
 	KindMeshConfig         Kind = "MeshConfig"
 	KindVirtualService     Kind = "VirtualService"
 	KindDestinationRule    Kind = "DestinationRule"
@@ -79,7 +80,7 @@ type Object struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	// Spec is the typed content. For Kubernetes kinds the whole object (*corev1.Service,
-	// *corev1.Pod, or *Pod where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
+	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar,
 	// …ServiceEntry, …WorkloadEntry, …WorkloadGroup, *security/v1beta1.PeerAuthentication); for

@@ -27,4 +27,6 @@ type Proxy struct {
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
 	Locality       Locality
+	// Proven tells that the proxy proved that it is of its namespace.
+	Proven bool
 }

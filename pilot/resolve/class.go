@@ -41,6 +41,8 @@ type Class struct {
 	SourceLabels []string
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
+	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
+	Secrets bool
 }
 
 // InboundPort is one port of a service on the proxy's own workload.
@@ -73,7 +75,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
-		c.Gateways = selectedGateways(r, labels)
+		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Proven
 	} else {
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)
 	}

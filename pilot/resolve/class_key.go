@@ -13,7 +13,7 @@ import (
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
-	b.flags(c.DNSCapture, c.IPv4, c.IPv6)
+	b.flags(c.DNSCapture, c.IPv4, c.IPv6, c.Secrets)
 	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone)
 	b.number(uint64(len(c.Inbound)))
 	for i := range c.Inbound {

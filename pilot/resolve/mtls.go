@@ -118,7 +118,7 @@ func trustDomain(r Reader) string {
 // Istio's ALPN names first and the plain ones last; only the plain ones are negotiated.
 func InboundTLS(r Reader) *ir.DownstreamTLS {
 	return &ir.DownstreamTLS{
-		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, RequireClientCert: true,
+		CertSecrets: []string{ir.SecretWorkload}, RootSecret: ir.SecretRoot, RequireClientCert: true,
 		TrustDomains: append([]string{trustDomain(r)}, r.Mesh().GetTrustDomainAliases()...),
 		ALPN:         []string{"h2", "http/1.1"},
 	}

@@ -11,7 +11,7 @@ import (
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
-	out.Inbound, out.PeerAuthentications, out.Gateways = nil, nil, nil
+	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets = nil, nil, nil, false
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
 	if c.Type == model.RouterProxy {
 		out.SourceLabels = nil // only its Gateways' rules have sources

@@ -25,6 +25,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
@@ -39,6 +40,7 @@ const (
 	Endpoints
 	Listeners
 	Routes
+	Secrets
 	NameTables
 	// NumTypes is how many there are.
 	NumTypes
@@ -54,11 +56,12 @@ var typeURLs = [NumTypes]string{
 	Endpoints:  googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
 	Listeners:  googleapis + "envoy.config.listener.v3.Listener",
 	Routes:     googleapis + "envoy.config.route.v3.RouteConfiguration",
+	Secrets:    googleapis + "envoy.extensions.transport_sockets.tls.v3.Secret",
 	NameTables: googleapis + "istio.networking.nds.v1.NameTable",
 }
 
 var typeNames = [NumTypes]string{
-	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", NameTables: "nds",
+	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", Secrets: "sds", NameTables: "nds",
 }
 
 // URL gives the type URL.
@@ -77,6 +80,10 @@ func ByURL(url string) (Type, bool) {
 	return 0, false
 }
 
+// Private tells that nobody may see a resource of the type but who it is for: it is in no pool that
+// others look into, and decoded without what is secret.
+func (t Type) Private() bool { return t == Secrets }
+
 // New gives an empty message of the type.
 func (t Type) New() proto.Message {
 	switch t {
@@ -88,6 +95,8 @@ func (t Type) New() proto.Message {
 		return &listenerv3.Listener{}
 	case Routes:
 		return &routev3.RouteConfiguration{}
+	case Secrets:
+		return &tlsv3.Secret{}
 	default:
 		return &nds.NameTable{}
 	}

@@ -81,7 +81,7 @@ func (s *state) clearTables() {
 func byName() []model.Kind {
 	return []model.Kind{
 		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
-		model.KindDestinationRule, model.KindVirtualService,
+		model.KindDestinationRule, model.KindVirtualService, model.KindSecret,
 	}
 }
 
@@ -131,20 +131,22 @@ func (s *state) put(key model.Key, next *model.Object) {
 	}
 }
 
-// reduced leaves of a Pod what decides about proxies, and gathers the labels of a WorkloadEntry.
+// reduced leaves of a Pod or Secret what decides about proxies, and gathers the labels of a WorkloadEntry.
 func reduced(o *model.Object) *model.Object {
 	if o == nil {
 		return nil
 	}
-	if o.Kind == model.KindWorkloadEntry {
-		return withLabels(o)
-	}
-	pod, whole := o.Spec.(*corev1.Pod)
-	if !whole {
+	out := *o
+	switch spec := o.Spec.(type) {
+	case *corev1.Pod:
+		out.Spec = model.NewPod(spec)
+	case *corev1.Secret:
+		out.Spec = model.NewSecret(spec)
+	case *networking.WorkloadEntry:
+		out.Labels = model.WorkloadLabels(o)
+	default:
 		return o
 	}
-	out := *o
-	out.Spec = model.NewPod(pod)
 	return &out
 }
 

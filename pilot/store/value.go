@@ -21,6 +21,8 @@ func sameValue(a, b *model.Object) bool {
 		return sameWorkloadEntry(a, b)
 	case model.KindPod:
 		return samePod(a, b)
+	case model.KindSecret:
+		return a.Spec.(*model.Secret).Same(b.Spec.(*model.Secret))
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
 	}

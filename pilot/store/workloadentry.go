@@ -11,14 +11,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// withLabels gives a WorkloadEntry with all its labels where those of other kinds stand, so that
-// selectors need not know of it.
-func withLabels(o *model.Object) *model.Object {
-	out := *o
-	out.Labels = model.WorkloadLabels(o)
-	return &out
-}
-
 // entryWorkloadName names what a WorkloadEntry is a replica of: what it says, its group, or itself.
 func entryWorkloadName(o *model.Object) string {
 	return cmp.Or(o.Labels["service.istio.io/workload-name"], o.Annotations[annotation.IoIstioAutoRegistrationGroup.Name], o.Name)

@@ -221,7 +221,7 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
-		node.Identity = st.identity
+		node.Identity, node.Proven = st.identity, true
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()

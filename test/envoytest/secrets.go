@@ -52,7 +52,7 @@ func NewSecrets(t testing.TB) *Secrets {
 
 // Named gives what stands under a name: the roots for the names of roots, else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
-	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") {
+	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
 		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{
 			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)},
 		}}

@@ -206,6 +206,9 @@ var workloadEntryBases = []string{`{address: 10.0.0.61, labels: {app: reviews}, 
 var gatewayBases = []string{
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /a}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, tlsCertificates: [{serverCertificate: /c, privateKey: /k}]}, hosts: ["*"]}]}`,
 }
 
 var sidecarBases = []string{
@@ -254,6 +257,7 @@ var samples = []struct {
 	{".failover.to", []string{`"r3"`}},
 	{".maglev.tableSize", []string{`101`}},
 	{"Gateway.servers.port.protocol", []string{`"HTTP2"`, `"GRPC"`, `"TCP"`}},
+	{".tls.cipherSuites", []string{`["AES256-SHA"]`}},
 	{"Gateway.servers.hosts", []string{`["a.example.com"]`}},
 	{".egress.hosts", []string{`["./ratings.default.svc.cluster.local"]`}},
 	{"Sidecar.workloadSelector.labels", []string{`{"app": "nobody"}`}},
@@ -308,9 +312,8 @@ var actsElsewhere = map[string]string{
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
-	"Gateway.servers.port.name": "a label for people",
-	"Gateway.servers.name":      "a label for people",
-	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
+	"Gateway.servers.name":     "a label for people",
+	"MeshConfig.enableTracing": "true is the default, and what would be sent where is a problem",
 }
 
 // leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.
@@ -319,5 +322,6 @@ var leftOut = map[string]string{
 	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
 	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
 	"Gateway.servers.port.protocol":                    "servers of other protocols are left out",
+	"Gateway.servers.tls.mode":                         "servers of other modes are left out",
 	"Gateway.servers.bind":                             "servers of other addresses are left out",
 }

@@ -66,7 +66,7 @@ type readKind struct {
 func readKinds() []readKind {
 	var out []readKind
 	for _, kind := range []model.Kind{
-		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindNamespace, model.KindPod, model.KindService, model.KindServiceAccount,
+		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindNamespace, model.KindPod, model.KindSecret, model.KindService, model.KindServiceAccount,
 	} {
 		k, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
 		apiVersion := strings.Trim(k.QuotedVersion, `"`)
@@ -89,7 +89,6 @@ type elsewhereKind struct {
 
 func elsewhereKinds() []elsewhereKind {
 	return []elsewhereKind{
-		{"", []model.Kind{"Secret"}, "read by who mounts it"},
 		{"", []model.Kind{"PersistentVolume", "PersistentVolumeClaim"}, "a pod's storage"},
 		{"", []model.Kind{"LimitRange", "ResourceQuota"}, "what an API server admits"},
 		{"", []model.Kind{"Node"}, "a kubelet's"},

@@ -17,6 +17,8 @@ func reduce(o *model.Object) {
 	switch obj := o.Spec.(type) {
 	case *corev1.Pod:
 		o.Spec = model.NewPod(obj)
+	case *corev1.Secret:
+		o.Spec = model.NewSecret(obj)
 	case *appsv1.Deployment: // its pods count
 		obj.Spec, obj.Status = appsv1.DeploymentSpec{}, appsv1.DeploymentStatus{}
 	}

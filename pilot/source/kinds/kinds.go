@@ -51,6 +51,8 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 		return Kubernetes{model.KindPod, `"v1"`, func() metav1.Object { return &corev1.Pod{} }}, true
 	case `"ConfigMap"`:
 		return Kubernetes{model.KindConfigMap, `"v1"`, func() metav1.Object { return &corev1.ConfigMap{} }}, true
+	case `"Secret"`:
+		return Kubernetes{model.KindSecret, `"v1"`, func() metav1.Object { return &corev1.Secret{} }}, true
 	case `"EndpointSlice"`:
 		return Kubernetes{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() metav1.Object { return &discoveryv1.EndpointSlice{} }}, true
 	case `"Deployment"`:
