@@ -30,7 +30,7 @@ FORCE:
 
 # ---- what the machine needs
 
-PACKAGES := containerd runc containernetworking-plugins iptables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
+PACKAGES := containerd runc containernetworking-plugins iptables nftables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
 
 .PHONY: packages
 packages: ## Debian's packages that running and testing a mesh needs; installs what is missing
@@ -70,6 +70,36 @@ images: build bin/pause bin/bookinfo .tools/envoy .tools/base.tar ## OCI tarball
 .PHONY: demo
 demo: tools images ## A mesh with the bookinfo sample; Ctrl-C ends it
 	bin/pilotctl up samples/bookinfo
+
+# ---- a real Kubernetes
+
+KUBERNETES := .tools/kubernetes
+KUBERNETES_VERSION := v$(shell sed -nE 's/^.*k8s.io\/kubernetes v([0-9.]+).*/\1/p' test/cluster/programs/go.mod)
+KUBERNETES_FLAGS := -s -w $(foreach v,gitVersion=$(KUBERNETES_VERSION) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))) gitTreeState=clean,-X k8s.io/component-base/version.$(v))
+
+# The time of the last program stands for all of them.
+$(KUBERNETES)/kubelet: test/cluster/programs/go.mod test/cluster/programs/go.sum
+	@mkdir -p $(KUBERNETES); echo "building Kubernetes $(KUBERNETES_VERSION), once; it takes minutes" >&2
+	cd test/cluster/programs && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(KUBERNETES_FLAGS)' -o ../../../$(KUBERNETES)/ $$(sed -nE 's/^\t(k8s.io\/kubernetes\/cmd\/.*)/\1/p' go.mod)
+	touch $@
+
+# etcd is unpacked, not installed: Debian's package would start a server.
+$(KUBERNETES)/etcd: | packages
+	@mkdir -p $(KUBERNETES); dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	(cd "$$dir" && { apt-get download -qq etcd-server || { apt-get update -qq && apt-get download -qq etcd-server; }; }) 2>/dev/null && \
+	dpkg-deb -x "$$dir"/etcd-server_*.deb "$$dir" && cp "$$dir/usr/bin/etcd" $@
+
+.PHONY: kubernetes
+kubernetes: $(KUBERNETES)/kubelet $(KUBERNETES)/etcd ## Kubernetes and etcd, into .tools/kubernetes
+
+.PHONY: cluster
+cluster: tools images kubernetes ## A real Kubernetes on this machine, NODES=1; Ctrl-C ends it
+	$(BUILD) -o bin/cluster ./test/cluster/cmd/cluster
+	bin/cluster --nodes $(or $(NODES),1)
+
+.PHONY: clusterdown
+clusterdown: ## Take away a cluster whose process was killed
+	$(GO) run ./test/cluster/cmd/cluster --down
 
 # ---- checks
 

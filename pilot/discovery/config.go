@@ -6,12 +6,18 @@ package discovery
 import (
 	"log/slog"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 // Config of a control plane.
 type Config struct {
-	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one.
+	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one. Without any the
+	// objects are those of the API server that Kube leads to.
 	ConfigDirs []string
+	Kube       *rest.Config
+	// Revision of the control plane; "" is the default one.
+	Revision string
 	// AllowEmpty lets a directory that becomes empty delete what it held at once.
 	AllowEmpty bool
 	// Domain is the cluster's DNS suffix, ClusterID the name by which proxies know the cluster.

@@ -5,6 +5,7 @@ package model
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 	"time"
 
@@ -113,6 +114,11 @@ func SameSpec(a, b *Object) bool {
 		return proto.Equal(x, y)
 	}
 	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+}
+
+// Same tells whether two objects of one key are equal, wherever they were read.
+func Same(a, b *Object) bool {
+	return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && SameSpec(a, b)
 }
 
 // Event tells that an object was added (Old nil), changed, or deleted (New nil).

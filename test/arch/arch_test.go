@@ -66,6 +66,7 @@ var flow = map[string][]string{
 	"pilot/validate":     {"pilot/model"},
 	"pilot/source/kinds": {"pilot/model"},
 	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds"},
+	"pilot/source/kube":  {"pilot/model", "pilot/source/kinds", "pilot/source/file"},
 	"pilot/store":        {"pilot/model"},
 	"pilot/status":       {"pilot/model"},
 	"pilot/ir":           {},

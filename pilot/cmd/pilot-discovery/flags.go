@@ -18,11 +18,13 @@ import (
 // options are the flags; their names and defaults are Istio's where it has them.
 type options struct {
 	discovery.Config
-	logLevel string
+	kubeconfig string
+	logLevel   string
 }
 
 func (o *options) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ConfigDirs, "configDir", nil, "directory of YAML; given several times, a later one wins")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server that has the configuration; without it and without --configDir, that of the cluster that this is a pod of")
 	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "let a directory that becomes empty delete what it held, without a file .allow-empty in it")
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
 	f.IntVar(&o.MaxAnonymousStreams, "maxAnonymousStreams", 0, "streams of all callers at --grpcAddr together; one address gets a fifth; negative for no bound (default 500, none if the address is of loopback)")

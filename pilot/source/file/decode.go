@@ -235,6 +235,11 @@ func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
 		d.malformed(kind, src, err)
 		return
 	}
+	d.typed(kind, obj, strict, src)
+}
+
+// typed takes an object of Kubernetes that was decoded, with what strict decoding found.
+func (d *decoder) typed(kind kinds.Kubernetes, obj metav1.Object, strict []error, src *source) {
 	key := kind.Key(obj.GetNamespace(), obj.GetName())
 	if !d.named(key, src) {
 		return

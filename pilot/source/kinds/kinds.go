@@ -9,7 +9,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
@@ -87,6 +89,12 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindWorkloadGroup:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadGroup{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
 	}
+}
+
+// Resource is how a kind is called in the paths of an API server.
+func Resource(kind model.Kind) string {
+	resource, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: string(kind)})
+	return resource.Resource
 }
 
 // MeshGroup tells whether an API group configures a mesh, so that a kind of it that is not

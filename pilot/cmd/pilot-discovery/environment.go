@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// environment takes what Istio's charts say by variables, and finds the API server.
+func (o *options) environment() error {
+	for name, to := range map[string]*string{"REVISION": &o.Revision, "CLUSTER_ID": &o.ClusterID} {
+		if value := os.Getenv(name); value != "" {
+			*to = value
+		}
+	}
+	if len(o.ConfigDirs) > 0 {
+		return nil
+	}
+	var err error
+	if o.kubeconfig != "" {
+		if o.Kube, err = clientcmd.BuildConfigFromFlags("", o.kubeconfig); err != nil {
+			return fmt.Errorf("--kubeconfig: %w", err)
+		}
+		return nil
+	}
+	o.Kube, err = rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return errors.New("there is nothing to serve: give a directory with --configDir, or a cluster with --kubeconfig")
+	}
+	return err
+}
