@@ -209,7 +209,7 @@ func (a *allocator) settle() (changed keyList, moved []string) {
 		return nil, nil
 	}
 	next := a.lost()
-	for _, host := range slices.Concat(a.losers, slices.Collect(maps.Keys(next))) {
+	for _, host := range a.losers { // who loses now and did not is stale already
 		a.stale[host] = struct{}{}
 	}
 	for _, host := range slices.Sorted(maps.Keys(a.stale)) {

@@ -133,10 +133,35 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
+// hostAt gives a host with a first choice, that comes before others by name.
+func hostAt(slot uint32) string {
+	for i := 0; ; i++ {
+		if host := fmt.Sprintf("a%d.example.com", i); slotFor(host, 0) == slot {
+			return host
+		}
+	}
+}
+
+// rivals gives hosts that lose their first choices to others and want the same in their place, and the
+// host that has that.
+func rivals() []string {
+	bySlot := map[uint32]string{}
+	for i := 0; ; i++ {
+		x := fmt.Sprintf("r%d.example.com", i)
+		second := slotFor(x, 1)
+		y := bySlot[second]
+		if y == "" {
+			bySlot[second] = x
+			continue
+		}
+		return []string{x, y, hostAt(slotFor(x, 0)), hostAt(slotFor(y, 0)), hostAt(second)}
+	}
+}
+
 // Addresses follow from the objects alone, not from what came and went before, and no two hosts share one.
 func TestAllocationForgetsItsHistory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	pool := twins(4)
+	pool := append(twins(4), rivals()...)
 	for i := range 12 {
 		pool = append(pool, fmt.Sprintf("more%d.example.com", i))
 	}
