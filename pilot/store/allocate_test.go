@@ -158,6 +158,20 @@ func rivals() []string {
 	}
 }
 
+// Hosts that lose their first choices get the next one by name.
+func TestSecondChoices(t *testing.T) {
+	hosts := rivals()
+	winner, second := min(hosts[0], hosts[1]), slotAddresses(slotFor(hosts[0], 1))[0]
+	for range 20 { // of which each goes through the losers in another order
+		if got := allocated(FromObjects([]*model.Object{entryOf("e", hosts[:4]...)}, Options{})); got[winner] != second || len(got) != 4 {
+			t.Fatalf("%v: %s has not %s", got, winner, second)
+		}
+		if got := allocated(FromObjects([]*model.Object{entryOf("e", hosts...)}, Options{})); got[hosts[4]] != second || got[winner] == second {
+			t.Fatalf("%v: %s has not %s", got, hosts[4], second)
+		}
+	}
+}
+
 // Addresses follow from the objects alone, not from what came and went before, and no two hosts share one.
 func TestAllocationForgetsItsHistory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
