@@ -57,11 +57,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
 	for _, sp := range o.tcp {
 		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
-		for _, c := range chains {
-			if len(c.Match.DestinationPrefixes) == 0 {
-				c.Match.DestinationPrefixes = sp.subnets
-			}
-		}
+		chains = within(chains, sp)
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}
@@ -95,6 +91,27 @@ func (b *outboundBuilder) inspect(o *outbound, l *ir.Listener) {
 		timeout = inspectTimeout(b.r)
 	}
 	l.InspectTimeout = &timeout
+}
+
+// within narrows the chains of a service to its subnets. Beside the chain of HTTP there, which asks for
+// plaintext, plaintext of another sort needs one that does so too: Envoy never goes back.
+func within(chains []*ir.FilterChain, sp tcpPort) []*ir.FilterChain {
+	if len(sp.subnets) == 0 {
+		return chains
+	}
+	out := make([]*ir.FilterChain, 0, len(chains)+1)
+	for _, c := range chains {
+		if len(c.Match.DestinationPrefixes) == 0 {
+			c.Match.DestinationPrefixes = sp.subnets
+		}
+		out = append(out, c)
+		if sp.port.Protocol == model.ProtocolAuto && !needsSNI(c) && c.Match.TransportProtocol == "" {
+			plain := *c
+			plain.Match.TransportProtocol = ir.TransportRaw
+			out = append(out, &plain)
+		}
+	}
+	return out
 }
 
 // httpChains gives the chains of HTTP: one for all destinations, and one for the subnets of services whose
