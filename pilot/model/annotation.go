@@ -27,9 +27,6 @@ type Annotation struct {
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name: {Kind: KindService},
-		AnnotationHealthChecks:             {Kind: KindWorkloadEntry},
-		// It names the group that endpoints are replicas of.
-		annotation.IoIstioAutoRegistrationGroup.Name: {Kind: KindWorkloadEntry},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -40,6 +37,10 @@ func Annotations() map[string]Annotation {
 	}
 	for name, why := range unreadAnnotations() {
 		out[name] = Annotation{Why: why}
+	}
+	// One tells whether a machine is probed, the other names the group that it is a replica of.
+	for _, name := range []string{AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name} {
+		out[name] = Annotation{Kind: KindWorkloadEntry}
 	}
 	return out
 }

@@ -58,10 +58,11 @@ func newState(domain string, more ...Index) *state {
 		Settings: Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
 		declared: append(indexes(), more...),
 		members:  map[nsKind]map[string]*model.Object{},
-		links:    newLinks(), allocator: newAllocator(),
+		links:    newLinks(),
 	}
 	s.clearTables()
 	s.forgetChanges()
+	s.allocator = newAllocator()
 	return s
 }
 
@@ -152,8 +153,11 @@ func reduced(o *model.Object) *model.Object {
 
 // relevant tells whether a kind decides anything that a proxy is told.
 func (s *state) relevant(kind model.Kind) bool {
+	if kind == model.KindServiceEntry || kind == model.KindWorkloadEntry {
+		return true
+	}
 	switch kind {
-	case model.KindService, model.KindServiceEntry, model.KindWorkloadEntry, model.KindEndpointSlice, model.KindMeshConfig:
+	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig:
 		return true
 	}
 	return s.objects[kind] != nil || len(s.indexes.kinds[kind]) > 0
