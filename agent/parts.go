@@ -18,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // service is a part that runs until its context ends.
@@ -66,6 +67,7 @@ func newEnvoy(cfg Config) *envoy.Process {
 			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
 			Concurrency:       cfg.Envoy.Concurrency,
 		}),
+		Env:    map[string]string{telemetry.PeerVariable: cfg.peerHeader()},
 		Admin:  cfg.adminAddress(),
 		Drain:  cfg.Envoy.Drain,
 		Stdout: cfg.Stdout, Stderr: cfg.Stderr,
@@ -201,9 +203,10 @@ func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, 
 		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
 		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
 		Metrics: status.MetricsConfig{
-			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", net.JoinHostPort(cfg.loopback(), fmt.Sprint(cfg.prometheusPort()))),
+			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", cfg.adminAddress()),
 			AppURLs:   cfg.AppMetrics,
 			LocalOnly: cfg.MetricsLocalOnly,
+			Workload:  cfg.workload(),
 		},
 		Probers:    cfg.Probers,
 		ProbeToken: cfg.ProbeToken,

@@ -12,6 +12,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // Assignment gives the hosts of a cluster as a class of proxies sees them. It is never
@@ -133,26 +134,17 @@ func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
 		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable
 }
 
-// workload names what runs at an endpoint: name;namespace;canonical name;revision;cluster. The
-// revision "latest" stands for none and is left blank.
+// workload says what runs at an endpoint. The cluster is left out where it is the class's own, which ten
+// thousand endpoints would say alike.
 func workload(c *resolve.Class, ep *model.Endpoint) string {
-	name := firstLabel(ep.Labels, ep.Workload, "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-	revision := firstLabel(ep.Labels, "", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
-	if revision == "latest" {
-		revision = ""
+	cluster := ep.Cluster
+	if cluster == c.ClusterID {
+		cluster = ""
 	}
-	return strings.Join([]string{ep.Workload, ep.Namespace, name, revision, cmp.Or(ep.Cluster, c.ClusterID)}, ";")
+	return telemetry.WorkloadOf(ep.Workload, ep.Namespace, cluster, ep.Labels).EndpointValue()
 }
 
-func firstLabel(labels map[string]string, otherwise string, keys ...string) string {
-	for _, k := range keys {
-		if v := labels[k]; v != "" {
-			return v
-		}
-	}
-	return otherwise
-}
-
+// compareLocalities puts localities in order of priority, then of name.
 func compareLocalities(a, b ir.LocalityEndpoints) int {
 	return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Region, b.Region),
 		strings.Compare(a.Zone, b.Zone), strings.Compare(a.SubZone, b.SubZone))

@@ -151,6 +151,13 @@ func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
 	if t.Policy.IdleTimeout != nil {
 		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
 	}
+	if t.LogConnected {
+		out.AccessLogOptions = &tcpproxy.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	}
+	if t.AfterHandshake {
+		out.UpstreamConnectMode = tcpproxy.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
+		out.MaxEarlyDataBytes = wrapperspb.UInt32(0)
+	}
 	out.MaxDownstreamConnectionDuration = durationOf(t.Policy.MaxConnectionDuration)
 	if len(t.Clusters) == 1 {
 		out.ClusterSpecifier = &tcpproxy.TcpProxy_Cluster{Cluster: t.Clusters[0].Name}

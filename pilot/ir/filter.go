@@ -38,6 +38,14 @@ type GRPCWeb struct{}
 // ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
 type ClusterALPN struct{}
 
+// PeerMetadata moves what a client's proxy says of itself from a request's header to metadata, as Key of
+// namespace istio, for logs.
+type PeerMetadata struct{ Header, Key string }
+
+// PeerHeader tells servers' proxies who the proxy is: it sets Header to the value of the environment
+// variable of Envoy's process. It takes Strip out of requests, and Header and Strip out of responses.
+type PeerHeader struct{ Header, Variable, Strip string }
+
 // FaultInjection delays and aborts as Route.Fault says.
 type FaultInjection struct{}
 
@@ -50,6 +58,8 @@ type Router struct{}
 func (GRPCStats) httpFilter()      {}
 func (GRPCWeb) httpFilter()        {}
 func (ClusterALPN) httpFilter()    {}
+func (PeerMetadata) httpFilter()   {}
+func (PeerHeader) httpFilter()     {}
 func (FaultInjection) httpFilter() {}
 func (CrossOrigin) httpFilter()    {}
 func (Router) httpFilter()         {}

@@ -55,6 +55,15 @@ func (b *clusterBuilder) outbound(svc *model.Service) {
 	}
 }
 
+// serviceRefs names the service of a cluster, unless the host in the cluster's name says it: a thousand
+// clusters would say it again.
+func serviceRefs(svc *model.Service) []ir.ServiceRef {
+	if strings.HasPrefix(svc.Hostname, svc.Name+"."+svc.Namespace+".svc.") {
+		return nil
+	}
+	return []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}}
+}
+
 func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset *ruleSubset) *ir.Cluster {
 	name, labels := "", map[string]string(nil)
 	if subset != nil {
@@ -63,9 +72,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	cl := &ir.Cluster{
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
 		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
-		Metadata: ir.ClusterMetadata{
-			Subset: name, Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
-		},
+		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
 	if rule != nil {

@@ -17,7 +17,7 @@ import (
 func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	g := p.ports[name]
 	b := &gatewayBuilder{plan: p, r: r, port: g, taken: map[string]bool{}}
-	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true, AccessLog: noRouteLog(r)}
+	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true}
 	for _, routes := range g.routes {
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
@@ -30,7 +30,7 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	if g.servers[0].serves.family() == "TLS" {
 		out.Filters = append(out.Filters, ir.TLSInspector{})
 	}
-	return out, sortProblems(b.problems)
+	return instrumentGateway(r, out), sortProblems(b.problems)
 }
 
 // gatewayBuilder makes one listener.
@@ -52,7 +52,6 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		ServerName:       serverName,
 		Filters:          httpFilters(append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
 		Path:             pathNormalization(b.r),
-		AccessLog:        accessLog(b.r),
 		Limits:           edgeLimits(),
 	})}
 	if s := routes.servers[0]; s.serves == servesHTTPS {

@@ -33,12 +33,12 @@ func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 	port, timeout := inboundPort(r), inspectTimeout(r)
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
-		BindToPort: true, InspectTimeout: &timeout, AccessLog: noRouteLog(r),
+		BindToPort: true, InspectTimeout: &timeout,
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
 			Name:    model.VirtualInboundListener + "-blackhole",
 			Match:   ir.ChainMatch{DestinationPort: port},
-			Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
+			Filters: terminal(tcpTo(model.BlackHoleCluster)),
 		}},
 	}
 	ports, problems := inboundTargets(r, c)
@@ -193,7 +193,7 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 		if k.http {
 			chain.Filters = terminal(inboundHTTP(r, in))
 		} else {
-			chain.Filters = terminal(tcpTo(r, in.cluster))
+			chain.Filters = terminal(tcpTo(in.cluster))
 		}
 		out = append(out, chain)
 	}
@@ -212,6 +212,5 @@ func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),
-		AccessLog:  accessLog(r),
 	}
 }

@@ -21,15 +21,15 @@ func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 	port := outboundPort(r)
 	return &ir.Listener{
 		Name: model.VirtualOutboundListener, Address: wildcard(c), Port: port,
-		BindToPort: true, UseOriginalDst: true, AccessLog: noRouteLog(r),
+		BindToPort: true, UseOriginalDst: true,
 		Chains: []*ir.FilterChain{
 			{
 				// Connections to the port itself would go round in circles.
 				Name:    model.VirtualOutboundListener + "-blackhole",
 				Match:   ir.ChainMatch{DestinationPort: port},
-				Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
+				Filters: terminal(tcpTo(model.BlackHoleCluster)),
 			},
-			{Name: model.VirtualOutboundListener + "-catchall-tcp", Filters: terminal(tcpTo(r, unknownCluster(scope)))},
+			{Name: model.VirtualOutboundListener + "-catchall-tcp", Filters: terminal(tcpTo(unknownCluster(scope)))},
 		},
 	}
 }
@@ -43,8 +43,8 @@ func unknownCluster(scope *scope) string {
 }
 
 // tcpTo forwards a connection to one cluster, by whose name it is counted.
-func tcpTo(r Reader, cluster string) *ir.TCPProxy {
-	return &ir.TCPProxy{StatPrefix: cluster, Clusters: []ir.WeightedCluster{{Name: cluster, Weight: 1}}, AccessLog: accessLog(r)}
+func tcpTo(cluster string) *ir.TCPProxy {
+	return &ir.TCPProxy{StatPrefix: cluster, Clusters: []ir.WeightedCluster{{Name: cluster, Weight: 1}}}
 }
 
 // outboundBuilder makes the listeners of a class of sidecars for what it sends.
@@ -73,7 +73,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	}
 	b.inspect(o, out)
 	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
-		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", Filters: terminal(tcpTo(b.r, unknownCluster(b.scope)))}
+		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", Filters: terminal(tcpTo(unknownCluster(b.scope)))}
 	}
 	return out
 }
@@ -140,7 +140,6 @@ func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 			RouteConfigName: o.routes,
 			Filters:         httpFilters(append(grpcWeb(o.grpcWeb), clusterALPN())...),
 			Path:            pathNormalization(b.r),
-			AccessLog:       accessLog(b.r),
 		}),
 	}
 }

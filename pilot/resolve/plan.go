@@ -212,11 +212,15 @@ func (p *Plan) SameListener(other *Plan, name string) bool {
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
-	return b.listener(p.listeners[name]), b.problems
+	l := b.listener(p.listeners[name])
+	return instrumentOutbound(&b.view, l), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
-func (p *Plan) VirtualOutbound(r Reader) *ir.Listener { return virtualOutbound(r, p.class, p.scope) }
+func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
+	v := p.view(r)
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
+}
 
 // Routes gives the names of the route configurations, in order.
 func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
@@ -308,7 +312,7 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 // VirtualInbound makes the listener of all that a class of sidecars receives.
 func VirtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
 	l, problems := virtualInbound(r, c)
-	return l, sortProblems(problems)
+	return instrumentInbound(r, c, l), sortProblems(problems)
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has

@@ -127,10 +127,10 @@ func (v *view) shortNames(host string) []string {
 func fallback(scope *scope) *ir.VirtualHost {
 	if !scope.allowAny {
 		return &ir.VirtualHost{Name: "block_all", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
-			Name: "block_all", Direct: &ir.DirectResponse{Status: 502},
+			Name: "block_all", Direct: &ir.DirectResponse{Status: 502}, Destination: model.BlackHoleCluster,
 		}}}
 	}
-	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
+	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, RemoveHeaders: peerHeaders, Routes: []*ir.Route{{
 		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: model.PassthroughCluster, Weight: 1}}},
 	}}}
 }
