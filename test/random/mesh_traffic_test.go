@@ -125,13 +125,13 @@ spec:%s%s%s
   - hosts: [%s]`, e.metadata(fmt.Sprintf("c%d", e.rng.IntN(2)), e.anyNamespace()),
 		e.one("", "\n  workloadSelector: {labels: {app: s0}}", "\n  workloadSelector: {labels: {version: v1}}"),
 		e.one("", "", "\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "\n  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: s1.b.svc.cluster.local, port: {number: 80}}}"),
-		e.one("", "", "\n  ingress: ["+e.ingress()+"]", "\n  inboundConnectionPool: {tcp: {maxConnections: 3}}"),
+		e.one("", "", "\n  ingress: ["+e.sidecarIngress()+"]", "\n  inboundConnectionPool: {tcp: {maxConnections: 3}}"),
 		e.one("", "", "\n  - {port: {number: "+e.one("80", "9000", "7070")+", protocol: "+e.one("HTTP", "TCP")+", name: x}, hosts: ["+e.one(`"*/*"`, `"a/*"`)+"]}",
 			"\n  - {port: {number: 7071, protocol: TCP, name: x}, bind: 127.0.0.1, captureMode: NONE, hosts: [\"*/*\"]}"), hosts)
 }
 
-// ingress is an ingress listener of a sidecar.
-func (e *editor) ingress() string {
+// sidecarIngress is an ingress listener of a sidecar.
+func (e *editor) sidecarIngress() string {
 	return fmt.Sprintf("{port: {number: %s, protocol: %s, name: x}%s}", e.one("8080", "9090", "9000"), e.one("HTTP", "TCP", "GRPC"),
 		e.one("", ", defaultEndpoint: \"127.0.0.1:9000\"", ", defaultEndpoint: \"0.0.0.0:9001\"", ", captureMode: NONE, bind: 127.0.0.1, defaultEndpoint: \"127.0.0.1:9001\""))
 }

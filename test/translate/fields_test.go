@@ -35,6 +35,9 @@ func walkedKinds() []walked {
 		{"DestinationRule", traffic, &networking.DestinationRule{}, destinationRuleBases},
 		{"Gateway", traffic, &networking.Gateway{}, gatewayBases},
 		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
+		{"ServiceEntry", traffic, &networking.ServiceEntry{}, serviceEntryBases},
+		{"WorkloadEntry", traffic, &networking.WorkloadEntry{}, workloadEntryBases},
+		{"WorkloadGroup", traffic, &networking.WorkloadGroup{}, []string{`{template: {}}`}},
 		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
 		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
 	}

@@ -97,6 +97,9 @@ func OfIstio() map[model.Kind]Istio {
 		model.KindProxyConfig:        {networkingGroup, []string{"v1beta1"}, func() proto.Message { return &networkingbeta.ProxyConfig{} }},
 		model.KindEnvoyFilter:        {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
 		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindServiceEntry:       {networkingGroup, traffic, func() proto.Message { return &networking.ServiceEntry{} }},
+		model.KindWorkloadEntry:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadEntry{} }},
+		model.KindWorkloadGroup:      {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadGroup{} }},
 		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
 	}
 }
