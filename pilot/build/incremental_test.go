@@ -63,10 +63,10 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(25) {
-	case 23, 24:
+	switch e.IntN(29) {
+	case 26, 27:
 		return storetest.Object(model.KindEnvoyFilter, ns, e.name(), e.envoyFilter())
-	case 22:
+	case 25:
 		return storetest.Object(model.KindTelemetry, pick(e, ns, "istio-system"), e.name(), e.telemetry())
 	case 0, 1, 2, 3:
 		return e.service(ns)
@@ -84,15 +84,19 @@ func (e editor) object() *model.Object {
 		return storetest.Object(model.KindSidecar, ns, e.name(), e.sidecar())
 	case 17:
 		return storetest.Object(model.KindPeerAuthentication, ns, e.name(), e.peerAuthentication())
-	case 21:
+	case 24:
 		return storetest.Object(model.KindRequestAuthentication, ns, e.name(), e.requestAuthentication())
-	case 20:
+	case 23:
 		return storetest.Object(model.KindAuthorizationPolicy, ns, e.name(), e.authorizationPolicy())
 	case 18:
 		if e.IntN(2) == 0 {
 			return storetest.Object(model.KindSecret, pick(e, ns, ns, "istio-system"), pick(e, "web", "shop-cacert"), e.secret())
 		}
 		return storetest.Object(model.KindGateway, ns, e.name(), e.gateway())
+	case 19, 20:
+		return e.serviceEntry(ns)
+	case 21, 22:
+		return e.workloadEntry(ns)
 	}
 	if e.IntN(3) > 0 {
 		return storetest.Object(model.KindNamespace, "", ns, &corev1.Namespace{})
@@ -111,6 +115,41 @@ func (e editor) service(ns string) *model.Object {
 		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
 	}
 	return o
+}
+
+func (e editor) serviceEntry(ns string) *model.Object {
+	out := &networking.ServiceEntry{
+		Hosts:      pick(e, []string{"other.example.com"}, []string{"other.example.com", "more.example.com"}, []string{e.name() + "." + e.ns() + ".svc.cluster.local"}),
+		Addresses:  pick(e, nil, nil, []string{"172.17.0.1"}, []string{"172.17.0.1", "172.17.0.2"}),
+		Location:   pick(e, networking.ServiceEntry_MESH_EXTERNAL, networking.ServiceEntry_MESH_INTERNAL),
+		Resolution: pick(e, networking.ServiceEntry_STATIC, networking.ServiceEntry_STATIC, networking.ServiceEntry_DNS, networking.ServiceEntry_DNS_ROUND_ROBIN, networking.ServiceEntry_NONE),
+		ExportTo:   e.exportTo(),
+		Ports: pick(e, []*networking.ServicePort{{Number: 80, Name: "http", Protocol: "HTTP"}}, []*networking.ServicePort{{Number: 8080, Name: "tcp", Protocol: "TCP"}},
+			[]*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}, {Number: 80, Name: "x", TargetPort: 9000}}),
+	}
+	switch {
+	case e.IntN(2) == 0:
+		out.WorkloadSelector = &networking.WorkloadSelector{Labels: pick(e, map[string]string{"app": e.name()}, map[string]string{"version": "v1"})}
+	case out.Resolution != networking.ServiceEntry_NONE && e.IntN(3) > 0:
+		out.Endpoints = []*networking.WorkloadEntry{e.machine()}
+	}
+	if out.Resolution == networking.ServiceEntry_NONE || out.Resolution == networking.ServiceEntry_STATIC {
+		out.Addresses = pick(e, out.Addresses, []string{"172.18.0.0/16"})
+	}
+	return storetest.Object(model.KindServiceEntry, ns, e.name(), out)
+}
+
+func (e editor) workloadEntry(ns string) *model.Object {
+	o := storetest.Object(model.KindWorkloadEntry, ns, e.name(), e.machine())
+	o.Labels = pick(e, nil, e.labels())
+	return o
+}
+
+func (e editor) machine() *networking.WorkloadEntry {
+	return &networking.WorkloadEntry{
+		Address: pick(e, "10.8.0.1", "10.8.0.2", "vm.example.com", "unix:///run/x"), Ports: pick(e, nil, map[string]uint32{"http": 9000, "named": 9003}),
+		Labels: e.labels(), ServiceAccount: pick(e, "", "x"), Locality: pick(e, "", "r1/z1"), Weight: pick(e, uint32(0), 7),
+	}
 }
 
 func (e editor) pod(ns, name string) *model.Object {

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -173,6 +174,9 @@ func (o *outboundOutline) clusters(in Input, host string) Product {
 	for i, cl := range clusters {
 		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
 			continue // a port number that stands twice: the last counts
+		}
+		if cl.Discovery.IsDNS() {
+			endpoint.Inline(in, o.class, cl)
 		}
 		res, cl, err := o.encoder.cluster(cl)
 		if set := changes.set(model.PatchClusters, model.PatchHost+host); len(set) > 0 {

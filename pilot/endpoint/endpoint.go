@@ -15,7 +15,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
-// Assignment gives the hosts of an EDS cluster as a class of proxies sees them. It is never
+// Assignment gives the hosts of a cluster as a class of proxies sees them. It is never
 // nil; a cluster whose service is gone has no hosts.
 func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssignment {
 	out := &ir.LoadAssignment{Cluster: cl.Name}
@@ -27,7 +27,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(c, set, ep) {
+		if !belongs(c, cl, ep) {
 			continue
 		}
 		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}
@@ -37,9 +37,9 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 			groups[g] = l
 		}
 		host := hostOf(r, c, cl, ep)
-		l.Weight += min(host.Weight, math.MaxUint32-l.Weight)
 		l.Endpoints = append(l.Endpoints, host)
 	}
+	weigh(groups)
 	for _, l := range groups {
 		out.Localities = append(out.Localities, *l)
 	}
@@ -54,6 +54,44 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	return out
 }
 
+// Inline puts the hosts of a cluster into it whose proxy resolves their names. With one name to resolve
+// at a time, the first is taken; without any, the cluster has no hosts.
+func Inline(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) {
+	cl.Hosts = Assignment(r, c, cl)
+	if cl.Discovery != ir.DiscoveryLogicalDNS {
+		return
+	}
+	if len(cl.Hosts.Localities) == 0 {
+		cl.Discovery = ir.DiscoveryStrictDNS // of the other kind Envoy wants one
+		return
+	}
+	cl.Hosts.Localities = cl.Hosts.Localities[:1]
+	first := &cl.Hosts.Localities[0]
+	first.Endpoints = first.Endpoints[:1]
+}
+
+// weigh sums up the weights of localities. Envoy refuses more than 32 bits in all, so larger ones are
+// made smaller in proportion.
+func weigh(groups map[group]*ir.LocalityEndpoints) {
+	total := uint64(0)
+	for _, l := range groups {
+		for i := range l.Endpoints {
+			total += uint64(l.Endpoints[i].Weight)
+		}
+	}
+	part := total/math.MaxUint32 + 1
+	if part > 1 {
+		part++ // room for those that are rounded up to 1
+	}
+	for _, l := range groups {
+		for i := range l.Endpoints {
+			e := &l.Endpoints[i]
+			e.Weight = uint32(max(uint64(e.Weight)/part, 1))
+			l.Weight += e.Weight
+		}
+	}
+}
+
 // group is what endpoints are gathered by.
 type group struct {
 	priority uint32
@@ -61,14 +99,21 @@ type group struct {
 }
 
 // belongs tells whether an endpoint is a host of the cluster for this class.
-func belongs(c *resolve.Class, set *ir.EndpointSet, ep *model.Endpoint) bool {
-	if ep.ServicePort != set.PortName || ep.Port == 0 || ep.Health != model.Healthy {
+func belongs(c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) bool {
+	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
+	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
 	for k, v := range set.Labels {
 		if got, ok := ep.Labels[k]; !ok || got != v {
 			return false
 		}
+	}
+	switch kind {
+	case model.AddressName:
+		return cl.Discovery.IsDNS()
+	case model.AddressUnix:
+		return !cl.Discovery.IsDNS()
 	}
 	if c.IPv4 == c.IPv6 { // both, or nothing is known
 		return true

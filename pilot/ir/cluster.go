@@ -12,6 +12,11 @@ const (
 	DiscoveryOriginalDst
 	// DiscoveryStatic means that the cluster has no hosts of its own (BlackHoleCluster).
 	DiscoveryStatic
+	// DiscoveryStrictDNS means that the proxy resolves the hosts' names, and each address is a host.
+	DiscoveryStrictDNS
+	// DiscoveryLogicalDNS means that the proxy resolves the one host's name, and connects to one of the
+	// addresses.
+	DiscoveryLogicalDNS
 )
 
 // Balancing is a load-balancing policy.
@@ -87,13 +92,28 @@ type LocalityShare struct {
 	Percent  uint32
 }
 
+// IsDNS tells whether the proxy resolves the hosts' names.
+func (d Discovery) IsDNS() bool { return d == DiscoveryStrictDNS || d == DiscoveryLogicalDNS }
+
+// DNSLookup says how names are resolved.
+type DNSLookup struct {
+	IPv4, IPv6 bool          // the families that are asked for; both where neither is set
+	Refresh    time.Duration // how long an answer without a time to live holds; 0 is Envoy's 5 s
+}
+
 // Cluster is one upstream cluster.
 type Cluster struct {
 	Name        string
 	AltStatName string // the name in statistics; ends in ";" so that Envoy's tags can cut it
 	Discovery   Discovery
-	Endpoints   *EndpointSet // for DiscoveryEDS
-	Balancing   Balancing
+	Endpoints   *EndpointSet // for DiscoveryEDS, and of which endpoints Hosts are made
+	// Hosts are the hosts of a cluster whose Discovery is by DNS, and DNS how they are resolved.
+	Hosts *LoadAssignment
+	DNS   DNSLookup
+	// PortOverride is the port to connect to in the place of the client's, for DiscoveryOriginalDst; 0
+	// for none.
+	PortOverride uint32
+	Balancing    Balancing
 	// TableSize is the least ring size (RingHash, 0 means 1024) or the table size (Maglev, 0
 	// means Envoy's default).
 	TableSize uint64

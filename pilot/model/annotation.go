@@ -7,6 +7,9 @@ const (
 	AnnotationScrapeTargets   = "prometheus.istio.io/scrape-targets"
 	AnnotationSecurePort      = "prometheus.istio.io/secure-port"
 	AnnotationSecureEnvoyPort = "prometheus.istio.io/secure-envoy-port"
+	// AnnotationHealthChecks tells that the agent of a WorkloadEntry probes it, so that it is in service
+	// once the status says that it is healthy.
+	AnnotationHealthChecks = "proxy.istio.io/health-checks-enabled"
 	// AnnotationNetBindService lets a proxy listen on ports below 1024.
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
@@ -41,6 +44,10 @@ func Annotations() map[string]Annotation {
 	for name, why := range unreadAnnotations() {
 		out[name] = Annotation{Why: why}
 	}
+	// One tells whether a machine is probed, the other names the group that it is a replica of.
+	for _, name := range []string{AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name} {
+		out[name] = Annotation{Kind: KindWorkloadEntry}
+	}
 	return out
 }
 
@@ -73,7 +80,7 @@ func unreadAnnotations() map[string]string {
 	const (
 		ambient    = "ambient mode is not translated"
 		gatewayAPI = "the Gateway API is not translated"
-		entries    = "WorkloadEntry is not translated"
+		entries    = "machines are not registered by themselves; write a WorkloadEntry"
 		accounts   = "identities follow from the pods behind a Service"
 	)
 	return map[string]string{
@@ -87,7 +94,6 @@ func unreadAnnotations() map[string]string {
 		annotation.GatewayNameOverride.Name:                    gatewayAPI,
 		annotation.GatewayServiceAccount.Name:                  gatewayAPI,
 		annotation.NetworkingServiceType.Name:                  gatewayAPI,
-		annotation.IoIstioAutoRegistrationGroup.Name:           entries,
 		annotation.IoIstioConnectedAt.Name:                     entries,
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,

@@ -32,6 +32,9 @@ const (
 	KindVirtualService        Kind = "VirtualService"
 	KindDestinationRule       Kind = "DestinationRule"
 	KindGateway               Kind = "Gateway"
+	KindServiceEntry          Kind = "ServiceEntry"
+	KindWorkloadEntry         Kind = "WorkloadEntry"
+	KindWorkloadGroup         Kind = "WorkloadGroup"
 	KindSidecar               Kind = "Sidecar"
 	KindPeerAuthentication    Kind = "PeerAuthentication"
 	KindEnvoyFilter           Kind = "EnvoyFilter"
@@ -88,8 +91,13 @@ type Object struct {
 	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment, *networkingv1.Ingress, *networkingv1.IngressClass); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
-	// *security/v1beta1.PeerAuthentication, …AuthorizationPolicy, …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
-	Spec   any
+	// …ServiceEntry, …WorkloadEntry, …WorkloadGroup, *security/v1beta1.PeerAuthentication, …AuthorizationPolicy,
+	// …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	Spec any
+	// Status is what of an object's status decides about proxies, nil for none: the addresses of a
+	// ServiceEntry (*networking/v1alpha3.ServiceEntryStatus), the condition ConditionHealthy of a
+	// WorkloadEntry (*meta/v1alpha1.IstioStatus).
+	Status proto.Message
 	Origin Origin
 }
 
@@ -102,8 +110,11 @@ func Older(a, b *Object) int {
 	return a.Compare(b.Key)
 }
 
-// SameSpec tells whether two objects of one kind have equal contents.
+// SameSpec tells whether two objects of one kind have equal contents, the status among it.
 func SameSpec(a, b *Object) bool {
+	if !proto.Equal(a.Status, b.Status) {
+		return false
+	}
 	x, isProto := a.Spec.(proto.Message)
 	y, bothProto := b.Spec.(proto.Message)
 	if isProto && bothProto {

@@ -39,6 +39,7 @@ func (b *clusterBuilder) own() {
 func (b *clusterBuilder) outbound(svc *model.Service) {
 	rule, problems := ruleFor(b.r, b.c, svc)
 	b.report(problems...)
+	b.hidden(svc)
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		if port.Protocol == model.ProtocolUDP {
@@ -74,20 +75,20 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
-	// A router has no original destination, so it balances headless services by itself.
-	if svc.Resolution == model.ResolutionPassthrough && b.c.Type == model.SidecarProxy {
-		originalDestination(cl)
-	}
 	if rule != nil {
 		cl.Metadata.Config = ConfigPath(rule.object.Key)
 	}
+	b.resolution(svc, port, cl)
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)
 	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
-	if cl.Discovery == ir.DiscoveryEDS {
+	if cl.Discovery != ir.DiscoveryOriginalDst {
 		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
 		distribute(svc, policy.balance, cl)
+	}
+	if cl.Discovery.IsDNS() {
+		b.anywhere(policy.balance, cl)
 	}
 	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)

@@ -57,7 +57,8 @@ type outboundBuilder struct {
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port, BindToPort: o.bound}
 	for _, sp := range o.tcp {
-		chains, problems := b.tcpChains(sp, bySNI(o, sp))
+		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
+		chains = within(chains, sp)
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}
@@ -69,7 +70,7 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 		out.Chains = slices.Delete(out.Chains, at, at+1)
 	}
 	if o.routes != "" {
-		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
+		out.Chains = slices.Insert(out.Chains, 0, b.httpChains(o)...)
 	}
 	b.inspect(o, out)
 	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
@@ -91,6 +92,45 @@ func (b *outboundBuilder) inspect(o *outbound, l *ir.Listener) {
 		timeout = inspectTimeout(b.r)
 	}
 	l.InspectTimeout = &timeout
+}
+
+// within narrows the chains of a service to its subnets. Beside the chain of HTTP there, which asks for
+// plaintext, plaintext of another sort needs one that does so too: Envoy never goes back.
+func within(chains []*ir.FilterChain, sp tcpPort) []*ir.FilterChain {
+	if len(sp.subnets) == 0 {
+		return chains
+	}
+	out := make([]*ir.FilterChain, 0, len(chains)+1)
+	for _, c := range chains {
+		if len(c.Match.DestinationPrefixes) == 0 {
+			c.Match.DestinationPrefixes = sp.subnets
+		}
+		out = append(out, c)
+		if sp.port.Protocol == model.ProtocolAuto && !needsSNI(c) && c.Match.TransportProtocol == "" {
+			plain := *c
+			plain.Match.TransportProtocol = ir.TransportRaw
+			out = append(out, &plain)
+		}
+	}
+	return out
+}
+
+// httpChains gives the chains of HTTP: one for all destinations, and one for the subnets of services whose
+// protocol is sniffed, since Envoy looks at the destination first and never back.
+func (b *outboundBuilder) httpChains(o *outbound) []*ir.FilterChain {
+	out := []*ir.FilterChain{b.httpChain(o)}
+	var subnets []string
+	for _, sp := range o.tcp {
+		if sp.port.Protocol == model.ProtocolAuto {
+			subnets = append(subnets, sp.subnets...)
+		}
+	}
+	if len(subnets) > 0 {
+		within := *out[0]
+		within.Match.DestinationPrefixes = subnets
+		out = append(out, &within)
+	}
+	return out
 }
 
 func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {

@@ -25,6 +25,17 @@ func (sp servicePort) same(o servicePort) bool {
 // sameService tells whether two services are equal. Most are one, but a scope has some cut down.
 func sameService(a, b *model.Service) bool { return a == b || reflect.DeepEqual(a, b) }
 
+// tcpPort is a service's port as it is found at an address: within some subnets of the wildcard address,
+// or at all of the address.
+type tcpPort struct {
+	servicePort
+	subnets []string
+}
+
+func (t tcpPort) same(o tcpPort) bool {
+	return t.servicePort.same(o.servicePort) && slices.Equal(t.subnets, o.subnets)
+}
+
 // outbound is what shares one address and port on the way out. HTTP services of a port share the
 // wildcard address, where the host name of the request decides; all else has an address of its
 // own, or the port for itself.
@@ -40,8 +51,9 @@ type outbound struct {
 	// bound tells that the proxy itself listens there; locked, that an egress listener of a Sidecar has it
 	// for itself.
 	bound, locked bool
-	// tcp are the services that take what is not HTTP: one, or several that SNI tells apart.
-	tcp []servicePort
+	// tcp are the services that take what is not HTTP: one, or several that SNI or the subnets of their
+	// addresses tell apart.
+	tcp []tcpPort
 }
 
 func (o *outbound) name() string { return listenerName(o.address, o.port) }
@@ -122,16 +134,28 @@ func (p *planner) add(sp servicePort) bool {
 		return o == nil || !o.locked
 	}
 	free := true
-	for _, address := range p.addresses(sp) {
-		if o := p.at(sp, address); o != nil {
-			if o.locked {
-				free = false
-				continue
-			}
-			p.addTCP(o, sp)
-		}
+	ips, subnets := p.addresses(sp)
+	for _, ip := range ips {
+		free = p.addTCPAt(ip, tcpPort{servicePort: sp}) && free
+	}
+	if len(subnets) > 0 {
+		free = p.addTCPAt(wildcard(p.c), tcpPort{sp, subnets}) && free
 	}
 	return free
+}
+
+// addTCPAt takes in a service that is no HTTP service at an address, and tells whether the address is not
+// locked.
+func (p *planner) addTCPAt(address string, sp tcpPort) bool {
+	o := p.at(sp.servicePort, address)
+	switch {
+	case o == nil:
+	case o.locked:
+		return false
+	default:
+		p.addTCP(o, sp)
+	}
+	return true
 }
 
 // number is the port on which a service is listened for.
@@ -160,10 +184,15 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 	return o
 }
 
-func (p *planner) addTCP(o *outbound, sp servicePort) {
-	if len(o.tcp) > 0 && !(bySNI(o, sp) && bySNI(o, o.tcp[0])) {
-		p.problem(sp, fmt.Sprintf("%s already takes this address and port; give the service a cluster IP or another port, until then clients with a sidecar do not reach it there", o.tcp[0].service.Hostname))
-		return
+func (p *planner) addTCP(o *outbound, sp tcpPort) {
+	for _, other := range o.tcp {
+		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough {
+			return // hosts of one ServiceEntry, whose connections go where they were sent
+		}
+		if other.clashes(sp) {
+			p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))
+			return
+		}
 	}
 	o.tcp = append(o.tcp, sp)
 	if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
@@ -176,32 +205,61 @@ func (p *planner) addTCP(o *outbound, sp servicePort) {
 	}
 }
 
-// bySNI tells whether the name in the TLS handshake can tell a service apart on the wildcard address.
-func bySNI(o *outbound, sp servicePort) bool {
-	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6)
+// clashes tells whether nothing in a connection tells which of two services at one address is meant.
+func (t tcpPort) clashes(o tcpPort) bool {
+	if t.port.Protocol.IsTLS() && o.port.Protocol.IsTLS() { // the name in the handshake does
+		return false
+	}
+	if len(t.subnets) == 0 || len(o.subnets) == 0 {
+		return len(t.subnets) == len(o.subnets)
+	}
+	return slices.ContainsFunc(t.subnets, func(s string) bool { return slices.Contains(o.subnets, s) })
 }
 
-// addresses gives the IPs at which a service that is no HTTP service is reached: cluster IPs,
-// those of a headless service's pods, or any. A headless service without pods has none.
-func (p *planner) addresses(sp servicePort) []string {
-	if l := p.listener; l != nil && (l.bind != "" || l.bound) {
-		return []string{p.sharedAddress(l)}
+// bySNI tells whether a service of TLS takes only what has its name in the handshake, since others may be
+// meant at the address.
+func bySNI(o *outbound, sp tcpPort) bool {
+	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6 || len(o.tcp) > 1)
+}
+
+// addresses gives the addresses of a service as a class knows them. Those that were allocated are told
+// by the agent's DNS alone.
+func addresses(c *Class, svc *model.Service) []string {
+	if len(svc.Addresses) > 0 || !c.DNSCapture {
+		return svc.Addresses
 	}
 	var out []string
-	for _, ip := range sp.service.Addresses {
-		if usable(p.c, ip) {
+	for _, ip := range svc.Allocated {
+		if usable(c, ip) {
 			out = append(out, ip)
 		}
 	}
-	switch {
-	case len(out) > 0:
-		return out
-	case sp.service.Headless:
-		return p.podAddresses(sp)
-	case len(sp.service.Addresses) == 0:
-		return []string{wildcard(p.c)}
+	return out
+}
+
+// addresses gives the IPs at which a service that is no HTTP service is reached: its own, those of a
+// headless service's pods, or any, and the subnets. A headless service without pods has none.
+func (p *planner) addresses(sp servicePort) (ips, subnets []string) {
+	if l := p.listener; l != nil && (l.bind != "" || l.bound) {
+		return []string{p.sharedAddress(l)}, nil
 	}
-	return nil
+	own := addresses(p.c, sp.service)
+	for _, text := range own {
+		switch ip, _, isSubnet := strings.Cut(text, "/"); {
+		case !usable(p.c, ip) && !(isSubnet && unspecified(ip)):
+		case isSubnet:
+			subnets = append(subnets, text)
+		default:
+			ips = append(ips, text)
+		}
+	}
+	switch {
+	case len(own) > 0:
+		return ips, subnets
+	case sp.service.Headless:
+		return p.podAddresses(sp), nil
+	}
+	return []string{wildcard(p.c)}, nil
 }
 
 // podAddresses includes the proxy's own address, which would set each proxy apart from its class:
@@ -247,6 +305,12 @@ func usable(c *Class, ip string) bool {
 		return c.IPv4 || !c.IPv6
 	}
 	return c.IPv6
+}
+
+// unspecified tells whether an address is that of a subnet which holds all.
+func unspecified(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && a.IsUnspecified()
 }
 
 // outboundPort is where the proxy captures what the workload sends.

@@ -55,7 +55,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 		}
 		route := &routePlan{port: o.port}
 		if o.sniff {
-			route.sniffed = &o.tcp[0]
+			route.sniffed = &o.tcp[0].servicePort
 		} else {
 			route.services = http[o.port]
 		}
@@ -214,7 +214,7 @@ func (p *Plan) SameScope(other *Plan) bool {
 // SameListener tells whether a listener has the same services as in another plan.
 func (p *Plan) SameListener(other *Plan, name string) bool {
 	a, b := p.listeners[name], other.listeners[name]
-	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && a.bound == b.bound && slices.EqualFunc(a.tcp, b.tcp, servicePort.same) && p.SameScope(other)
+	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && a.bound == b.bound && slices.EqualFunc(a.tcp, b.tcp, tcpPort.same) && p.SameScope(other)
 }
 
 // Listener makes one of the Listeners.

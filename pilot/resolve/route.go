@@ -88,7 +88,7 @@ func (b *routeBuilder) domains(svc *model.Service) []string {
 			out = append(out, "*."+name)
 		}
 	}
-	for _, ip := range svc.Addresses {
+	for _, ip := range addresses(b.c, svc) {
 		if usable(b.c, ip) {
 			if strings.Contains(ip, ":") {
 				ip = "[" + ip + "]"

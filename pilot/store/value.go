@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -14,8 +15,10 @@ import (
 // when or by whom it was written does not count.
 func sameValue(a, b *model.Object) bool {
 	switch a.Kind {
-	case model.KindService:
+	case model.KindService, model.KindServiceEntry:
 		return true // what counts is the service derived from it
+	case model.KindWorkloadEntry:
+		return sameWorkloadEntry(a, b)
 	case model.KindPod:
 		return samePod(a, b)
 	case model.KindSecret:
@@ -45,6 +48,8 @@ func (s *state) sameRows(a, b *model.Object) bool {
 	case *model.Pod: // the same configuration, perhaps not the same endpoints
 		y := b.Spec.(*model.Pod)
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Workload == y.Workload
+	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
+		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels)
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
 		if a.Annotations[exportToAnnotation] != b.Annotations[exportToAnnotation] {
@@ -77,5 +82,7 @@ func sameService(a, b *model.Service) bool {
 		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
 		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
+		slices.Equal(a.SubjectAltNames, b.SubjectAltNames) && slices.Equal(a.Allocated, b.Allocated) && a.External == b.External &&
+		slices.EqualFunc(a.Hidden, b.Hidden, func(a, b model.Source) bool { return a.Key == b.Key }) &&
 		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)
 }

@@ -6,6 +6,7 @@ package validate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -38,6 +39,12 @@ func Object(o *model.Object) []model.Problem {
 		c.envoyFilter(spec)
 	case *networking.Sidecar:
 		c.sidecar(spec)
+	case *networking.ServiceEntry:
+		c.serviceEntry(spec)
+	case *networking.WorkloadEntry:
+		c.workloadEntry(spec)
+	case *networking.WorkloadGroup:
+		c.workloadGroup(spec)
 	case *security.PeerAuthentication:
 		c.peerAuthentication(spec)
 	case *telemetry.Telemetry:
@@ -134,6 +141,15 @@ func (c *checker) exportTo(field string, list []string) {
 		}
 		if slices.Contains(list[:i], ns) {
 			c.warn(at(field, i), "names %q twice; remove one", ns)
+		}
+	}
+}
+
+// annotations checks the names of annotations.
+func (c *checker) annotations(field string, annotations map[string]string) {
+	for _, k := range sortedKeys(annotations) {
+		if problems := validation.IsQualifiedName(strings.ToLower(k)); len(problems) > 0 {
+			c.fail(field, "%q is no annotation name: %s", k, problems[0])
 		}
 	}
 }

@@ -37,6 +37,8 @@ func makers() []maker {
 		{model.KindVirtualService, 8, (*editor).virtualService},
 		{model.KindVirtualService, 2, (*editor).delegate},
 		{model.KindDestinationRule, 5, (*editor).destinationRule},
+		{model.KindServiceEntry, 5, (*editor).serviceEntry},
+		{model.KindWorkloadEntry, 3, (*editor).workloadEntry},
 		{model.KindGateway, 4, (*editor).gateway},
 		{model.KindSidecar, 2, (*editor).sidecar},
 		{model.KindEnvoyFilter, 3, (*editor).envoyFilter},

@@ -115,6 +115,16 @@ spec:
   tcp: [{route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
 ---
 apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: dns, namespace: default}
+spec: {hosts: [dns.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: machine, namespace: default, labels: {app: machine}}
+spec: {address: 10.0.0.50, ports: {x: 7777}}
+---
+apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: part, namespace: default}
 spec: {http: [{route: [{destination: {host: reviews}}]}]}
@@ -196,6 +206,13 @@ func destinationRules() []string {
 	return out
 }
 
+var serviceEntryBases = []string{
+	`{hosts: [walked.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.60, serviceAccount: a}]}`,
+	`{hosts: [walked.example.com], resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], workloadSelector: {labels: {app: machine}}}`,
+}
+
+var workloadEntryBases = []string{`{address: 10.0.0.61, labels: {app: reviews}, serviceAccount: a}`}
+
 var gatewayBases = []string{
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ["*"]}]}`,
@@ -262,6 +279,11 @@ var samples = []struct {
 	{"tls.route.destination.host", []string{`"secure"`}},
 	{".destination.host", []string{`"ratings"`, `"headless"`}},
 	{".mirror.host", []string{`"ratings"`, `"headless"`}},
+	{"ServiceEntry.hosts", []string{`["a.example.com"]`}},
+	{"ServiceEntry.ports.protocol", []string{`"TCP"`}},
+	{"ServiceEntry.endpoints.ports", []string{`{"http": 7}`}},
+	{"WorkloadEntry.ports", []string{`{"http": 7}`}},
+	{"WorkloadGroup.template.ports", []string{`{"http": 7}`}},
 	{".port.number", []string{`9090`, `9000`, `9080`}},
 	{".redirect.redirectCode", []string{`302`}},
 	{".redirect.prefixRewrite", []string{`"/x"`}},

@@ -346,7 +346,14 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	o := &model.Object{
 		Key: key, Created: h.Metadata.CreationTimestamp.Time, Labels: h.Metadata.Labels, Annotations: h.Metadata.Annotations, Spec: msg,
 	}
-	d.add(o, d.unread(o, msg.ProtoReflect(), nil, "spec."), src)
+	found := d.unread(o, msg.ProtoReflect(), nil, "spec.")
+	if o.Status, err = statusOf(key.Kind, h.Status); err != nil {
+		found = append(found, model.Problem{
+			Object: key, Field: "status", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
+			Message: "does not parse and is not read: " + model.ProtoJSONError(err), Origin: model.Origin{File: d.name, Line: src.line},
+		})
+	}
+	d.add(o, found, src)
 }
 
 // jsonPosition and unknownField match what protojson says in its errors.

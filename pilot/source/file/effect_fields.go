@@ -61,6 +61,14 @@ func unreadFields() []unreadField {
 		// AuthorizationPolicy
 		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
 		{"AuthorizationPolicy.action=CUSTOM", "external authorization is not translated; what its rules match is denied"},
+
+		// ServiceEntry and WorkloadGroup
+		{"WorkloadEntry.network", "there is one network; the address is used as it is"},
+		{"WorkloadGroup.metadata", "machines are not registered by themselves; write a WorkloadEntry for each"},
+		{"WorkloadGroup.template", "machines are not registered by themselves; write a WorkloadEntry for each"},
+		{"WorkloadGroup.probe", "machines are not registered by themselves; write a WorkloadEntry for each"},
+		{"ServiceEntry.resolution=DYNAMIC_DNS", "names are not resolved as they are asked for; the object has no effect"},
+
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
 		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
@@ -83,7 +91,6 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
 		{"MeshConfig.caCertificates", "only the mesh's own root is trusted"},
 		{"MeshConfig.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
-		{"MeshConfig.dnsRefreshRate", "no cluster is resolved by DNS"},
 		{"MeshConfig.certificates", "certificates are made for workloads only"},
 		{"MeshConfig.serviceSettings", "every service is of this cluster alone"},
 		{"MeshConfig.serviceScopeConfigs", "every service is of this cluster alone"},
@@ -96,7 +103,7 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.discoverySelectors", "all namespaces are read"},
 		{"MeshConfig.meshMTLS", "mutual TLS has the versions, curves and ciphers of Envoy's defaults"},
 		{"MeshConfig.tlsDefaults", "TLS has the versions, curves and ciphers of Envoy's defaults"},
-		{"MeshConfig.serviceEntryVisibility", "ServiceEntry is not translated"},
+		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
 
 		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
 		{"ProxyConfig.tracingServiceName", tracing},
