@@ -139,6 +139,10 @@ race: ## The race detector on the concurrent packages
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
 	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds 1000 -replays 60)
 
+.PHONY: bounds
+bounds: ## What validation takes on a real Envoy, every extreme value in every field, for minutes
+	$(GO) test -count=1 -timeout 30m ./test/bounds -every
+
 .PHONY: fleet
 fleet: ## Twenty Envoys under live traffic, the control plane killed and streams cut at every stage, for minutes; SEED=N
 	$(GO) test -count=1 -timeout 30m -v ./test/fleet -envoys 20 -rounds 216 -interval 200ms -seed $(or $(SEED),1)

@@ -221,14 +221,13 @@ func (p *Plan) SameListener(other *Plan, name string) bool {
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
 	l := b.listener(p.listeners[name])
-	headless := !slices.ContainsFunc(p.listeners[name].tcp, func(sp servicePort) bool { return !sp.service.Headless })
-	return instrumentOutbound(&b.view, l, headless), b.problems
+	return instrumentOutbound(&b.view, l), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
 func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
 	v := p.view(r)
-	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope), true)
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
 }
 
 // Routes gives the names of the route configurations, in order.

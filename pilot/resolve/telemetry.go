@@ -34,15 +34,17 @@ type instrument struct {
 	problems []model.Problem
 	// service gives the destination of what a cluster gets, for the server's side; nil for the client's.
 	service func(cluster string) string
-	// unnamed tells that hosts have no metadata.
-	unnamed bool
+	// unnamed tells whether the hosts of a cluster have no metadata.
+	unnamed func(cluster string) bool // nil where none is so
 }
 
 // instrumentOutbound is for the listeners of what a class of sidecars sends.
-// The hosts that its clusters lead to are unnamed where these are those that the application asked for.
-func instrumentOutbound(v *view, l *ir.Listener, unnamed bool) *ir.Listener {
+func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
 	i := newInstrument(v.r, v.c, telemetry.Source)
-	i.unnamed = unnamed
+	i.unnamed = func(cluster string) bool {
+		svc := v.service(model.ClusterHost(cluster))
+		return svc == nil || svc.Headless
+	}
 	return i.listener(l)
 }
 
@@ -167,7 +169,7 @@ func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
 	switch {
 	case i.side == telemetry.Destination:
 		destination, principal, peer = i.service(t.Clusters[0].Name), "%DOWNSTREAM_PEER_URI_SAN%", ""
-	case i.unnamed:
+	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
 		peer = ""
 	}
 	fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
