@@ -157,6 +157,8 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"gateway", []string{"gateway"}},
 		{"sidecar", []string{"client", "a-1"}},
 		{"peerauthentication", []string{"client", "a-1"}},
+		{"serviceentry", []string{"client", "gateway"}},
+		{"workloadentry", []string{"client"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
