@@ -79,7 +79,8 @@ func discovery(c *ir.Cluster, out *clusterv3.Cluster) {
 	backend(c, out)
 }
 
-// dnsLookup keeps an answer as long as it says.
+// dnsLookup keeps an answer as long as it says. It writes the fields that Istio writes and that its tools
+// read; Envoy knows a newer form of them as well.
 func dnsLookup(d ir.DNSLookup, out *clusterv3.Cluster) {
 	switch {
 	case d.IPv4 == d.IPv6:
@@ -89,7 +90,9 @@ func dnsLookup(d ir.DNSLookup, out *clusterv3.Cluster) {
 	default:
 		out.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
 	}
+	//lint:ignore SA1019 the form that Istio's tools read
 	out.RespectDnsTtl = true
+	//lint:ignore SA1019 the form that Istio's tools read
 	out.DnsRefreshRate = durationOf(d.Refresh)
 }
 

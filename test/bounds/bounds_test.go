@@ -165,6 +165,8 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"telemetry", []string{"client", "a-1", "gateway"}},
 		{"requestauthentication", []string{"a-1", "gateway"}},
 		{"authorizationpolicy", []string{"a-1", "gateway"}},
+		{"serviceentry", []string{"client", "gateway"}},
+		{"workloadentry", []string{"client"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {

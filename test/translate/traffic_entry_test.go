@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"testing"
@@ -83,4 +84,21 @@ spec:
 			t.Errorf("%s: %d, want %d", host, res.StatusCode, want)
 		}
 	}
+}
+
+// clientHello gives the first bytes of a TLS connection.
+func clientHello(t *testing.T, sni string) []byte {
+	t.Helper()
+	client, server := net.Pipe()
+	defer server.Close()
+	go func() {
+		defer client.Close()
+		_ = tls.Client(client, &tls.Config{ServerName: sni}).Handshake() // it gets no answer
+	}()
+	hello := make([]byte, 1<<14)
+	n, err := server.Read(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello[:n]
 }
