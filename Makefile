@@ -30,7 +30,7 @@ FORCE:
 
 # ---- what the machine needs
 
-PACKAGES := containerd runc containernetworking-plugins iptables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
+PACKAGES := containerd runc containernetworking-plugins iptables nftables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
 
 .PHONY: packages
 packages: ## Debian's packages that running and testing a mesh needs; installs what is missing
@@ -71,6 +71,45 @@ images: build bin/pause bin/bookinfo .tools/envoy .tools/base.tar ## OCI tarball
 demo: tools images ## A mesh with the bookinfo sample; Ctrl-C ends it
 	bin/pilotctl up samples/bookinfo
 
+# ---- a real Kubernetes
+
+KUBERNETES := .tools/kubernetes
+KUBERNETES_VERSION := v$(shell sed -nE 's/^.*k8s.io\/kubernetes v([0-9.]+).*/\1/p' test/cluster/programs/go.mod)
+KUBERNETES_FLAGS := -s -w $(foreach v,gitVersion=$(KUBERNETES_VERSION) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))) gitTreeState=clean,-X k8s.io/component-base/version.$(v))
+
+# The time of the last program stands for all of them.
+$(KUBERNETES)/kubelet: test/cluster/programs/go.mod test/cluster/programs/go.sum
+	@mkdir -p $(KUBERNETES); echo "building Kubernetes $(KUBERNETES_VERSION), once; it takes minutes" >&2
+	cd test/cluster/programs && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(KUBERNETES_FLAGS)' -o ../../../$(KUBERNETES)/ $$(sed -nE 's/^\t(k8s.io\/kubernetes\/cmd\/.*)/\1/p' go.mod)
+	touch $@
+
+# etcd is unpacked, not installed: Debian's package would start a server.
+$(KUBERNETES)/etcd: | packages
+	@mkdir -p $(KUBERNETES); dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	(cd "$$dir" && { apt-get download -qq etcd-server || { apt-get update -qq && apt-get download -qq etcd-server; }; }) 2>/dev/null && \
+	dpkg-deb -x "$$dir"/etcd-server_*.deb "$$dir" && cp "$$dir/usr/bin/etcd" $@
+
+.PHONY: kubernetes
+kubernetes: $(KUBERNETES)/kubelet $(KUBERNETES)/etcd ## Kubernetes and etcd, into .tools/kubernetes
+
+.PHONY: cluster
+cluster: tools images kubernetes ## A real Kubernetes on this machine, NODES=1; Ctrl-C ends it
+	$(BUILD) -o bin/cluster ./test/cluster/cmd/cluster
+	bin/cluster --nodes $(or $(NODES),1)
+
+.PHONY: clusterdown
+clusterdown: ## Take away a cluster whose process was killed
+	$(GO) run ./test/cluster/cmd/cluster --down
+
+.PHONY: clustertest
+clustertest: tools images kubernetes ## The mesh in a real Kubernetes; needs root
+	$(GO) test -count=1 -timeout 15m -v ./test/cluster/...
+
+.PHONY: crds
+crds: ## The definitions of Istio's kinds, from module istio.io/api
+	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/manifests/files/crds.yaml
+	chmod 644 deploy/manifests/files/crds.yaml
+
 # ---- checks
 
 .PHONY: test
@@ -89,7 +128,7 @@ fmt:
 
 .PHONY: unit
 unit: ## Unit tests, goldens, architecture
-	$(GO) test $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test $$($(GO) list ./... | grep -v -e /test/e2e -e /test/cluster)
 
 RACE := ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race
@@ -99,6 +138,10 @@ race: ## The race detector on the concurrent packages
 .PHONY: random
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
 	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds 1000 -replays 60)
+
+.PHONY: bounds
+bounds: ## What validation takes on a real Envoy, every extreme value in every field, for minutes
+	$(GO) test -count=1 -timeout 30m ./test/bounds -every
 
 .PHONY: fleet
 fleet: ## Twenty Envoys under live traffic, the control plane killed and streams cut at every stage, for minutes; SEED=N

@@ -16,6 +16,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // Config is everything that one agent is told.
@@ -30,6 +31,8 @@ type Config struct {
 	Envoy EnvoyConfig
 	// Trust is how control plane and CA are reached and believed.
 	Trust TrustConfig
+	// DebugPort of loopback is where Istio's tools ask the control plane; 0 is none.
+	DebugPort int
 	// DNS is the name server for the workload; nil when it is off.
 	DNS *DNSConfig
 	// Probers are the application's probes; who asks for one has to send ProbeToken, unless it is empty.
@@ -157,13 +160,6 @@ func (c Config) probedIP() netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
-func (c Config) prometheusPort() int {
-	if c.Envoy.PrometheusPort != 0 {
-		return c.Envoy.PrometheusPort
-	}
-	return bootstrap.PrometheusPort
-}
-
 // clusterDomain is the node's domain without namespace: cluster.local.
 func (c Config) clusterDomain() string {
 	return strings.TrimPrefix(strings.TrimPrefix(c.Node.Domain, c.Node.Namespace+"."), "svc.")
@@ -171,6 +167,22 @@ func (c Config) clusterDomain() string {
 
 func (c Config) identity() string {
 	return fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", c.Trust.TrustDomain, c.Node.Namespace, c.Node.ServiceAccount)
+}
+
+// workload is the proxy's own, as metrics name it.
+func (c Config) workload() telemetry.Workload {
+	w := telemetry.WorkloadOf(c.Node.Env["ISTIO_META_WORKLOAD_NAME"], c.Node.Namespace, c.Trust.ClusterID, c.Node.Labels)
+	w.Principal = c.identity()
+	return w
+}
+
+// peerHeader is what the proxy's servers are told of it.
+func (c Config) peerHeader() string {
+	text, err := c.workload().PeerHeaderValue()
+	if err != nil { // a label that is no UTF-8
+		c.Logger.Warn("servers are not told who calls them", "error", err)
+	}
+	return text
 }
 
 // token reads the token anew, since the platform renews it; without a file the call is made

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // service is a part that runs until its context ends.
@@ -68,6 +70,7 @@ func newEnvoy(cfg Config) *envoy.Process {
 			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
 			Concurrency:       cfg.Envoy.Concurrency,
 		}),
+		Env:    map[string]string{telemetry.PeerVariable: cfg.peerHeader()},
 		Admin:  cfg.adminAddress(),
 		Drain:  cfg.Envoy.Drain,
 		Stdout: cfg.Stdout, Stderr: cfg.Stderr,
@@ -181,7 +184,12 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 	if cfg.Trust.Mounted == nil { // otherwise the files say whom to trust
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: trustBundleType, Take: secrets.TakeTrust})
 	}
-	p.services = append(p.services, service{"xDS proxy", xdsproxy.New(xc).Run})
+	proxy := xdsproxy.New(xc)
+	p.services = append(p.services, service{"xDS proxy", proxy.Run})
+	if cfg.DebugPort > 0 {
+		tap := xdsproxy.NewTap(proxy, net.JoinHostPort("localhost", strconv.Itoa(cfg.DebugPort)))
+		p.services = append(p.services, service{"questions of tools", tap.Run})
+	}
 }
 
 // tls gives the settings for an address, nil for plaintext. They are made once here, so that an
@@ -218,9 +226,10 @@ func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, 
 		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
 		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
 		Metrics: status.MetricsConfig{
-			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", net.JoinHostPort(cfg.loopback(), fmt.Sprint(cfg.prometheusPort()))),
+			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", cfg.adminAddress()),
 			AppURLs:   cfg.AppMetrics,
 			LocalOnly: cfg.MetricsLocalOnly,
+			Workload:  cfg.workload(),
 		},
 		Probers:    cfg.Probers,
 		ProbeToken: cfg.ProbeToken,

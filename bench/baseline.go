@@ -33,8 +33,8 @@ type Baseline map[string]map[string]Bounds
 // costs depends on how many of its changes are merged, and a CPU's time on what its caches share.
 const (
 	roomAllocs, roomStorm, roomBytes, roomRatio = 1.25, 1.6, 1.03, 2
-	// What a sampled check of the server may allocate in any scenario.
-	roomCheck, roomCheckBytes = 8000, 2 << 20
+	// What sampled checks of the server may allocate in any scenario: at most two of them.
+	roomCheck, roomCheckBytes = 16000, 4 << 20
 	// What nothing at all seems to allocate for each client that a change is not for.
 	roomNothing = 20
 )

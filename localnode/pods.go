@@ -30,6 +30,11 @@ func (c *controller) syncPods(ctx context.Context, deployments []*appsv1.Deploym
 		wanted[owner] = true
 		complete = c.syncPod(ctx, owner, p, d) && complete
 	}
+	for owner := range c.refused {
+		if !wanted[owner] {
+			c.admitted(owner)
+		}
+	}
 	c.mu.Lock()
 	for _, r := range c.pods {
 		if !wanted[r.owner] {
@@ -83,7 +88,7 @@ func (c *controller) syncDeployment(ctx context.Context, owner string, dep *apps
 			c.refuse(owner, err)
 			return false
 		}
-		delete(c.refused, owner)
+		c.admitted(owner)
 		c.start(ctx, owner, hash, p)
 	}
 	return allReady && create == 0 && len(remove) == 0
@@ -112,7 +117,7 @@ func (c *controller) syncPod(ctx context.Context, owner string, p *corev1.Pod, d
 		c.refuse(owner, err)
 		return false
 	}
-	delete(c.refused, owner)
+	c.admitted(owner)
 	c.start(ctx, owner, hash, full)
 	return false
 }
@@ -146,14 +151,6 @@ func (c *controller) namespaceOf(name string, d defaults) *corev1.Namespace {
 		}
 	}
 	return namespace(name)
-}
-
-// refuse tells once why a workload does not run; it is tried again when something changes.
-func (c *controller) refuse(owner string, err error) {
-	if c.refused[owner] != err.Error() {
-		c.refused[owner] = err.Error()
-		c.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{Pod: owner, Warning: true, Message: err.Error()}})
-	}
 }
 
 // refreshOnRoot lets pods look at their volumes when the control plane's root certificate came or

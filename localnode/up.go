@@ -109,12 +109,8 @@ func (m *upRun) prepare() error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Mount("tmpfs", m.dir.Memory(), "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=0700"); err != nil {
-		return fmt.Errorf("mount a tmpfs for tokens at %s: %w", m.dir.Memory(), err)
-	}
-	// containerd, whose mount namespace is made later, sees what is mounted in it from then on.
-	if err := syscall.Mount("", m.dir.Memory(), "", syscall.MS_SHARED, ""); err != nil {
-		return fmt.Errorf("share the mounts below %s: %w", m.dir.Memory(), err)
+	if err := state.MountTmpfs(m.dir.Memory(), syscall.MS_NOSUID|syscall.MS_NODEV); err != nil { // for tokens
+		return err
 	}
 	if err := m.ns.Create(); err != nil {
 		return err

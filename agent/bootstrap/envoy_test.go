@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -96,7 +97,19 @@ static_resources:
 	if got := node.GetMetadata().GetFields()["LABELS"].GetStructValue().GetFields()["version"].GetStringValue(); got != "v1" {
 		t.Errorf("label version %q", got)
 	}
+	// The agent has the metrics, and gives those of Envoy.
+	agent, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.Proxy.StatusPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == agentMetricsPath {
+			_, _ = io.WriteString(w, get(t, c.Proxy.AdminPort, "/stats/prometheus", http.StatusOK))
+		}
+	})}
+	go func() { _ = status.Serve(agent) }()
 	metrics := get(t, c.PrometheusPort, "/stats/prometheus", http.StatusOK)
+	_ = status.Close()
 	for _, want := range []string{
 		`envoy_cluster_upstream_cx_total{cluster_name="xds-grpc"}`,
 		`envoy_listener_downstream_cx_active{listener_address="0.0.0.0_`,

@@ -8,6 +8,8 @@ const (
 	hcmType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 	metricsPath = "/stats/prometheus"
+	// agentMetricsPath is where the agent has Envoy's metrics, with Istio's among them (package status).
+	agentMetricsPath = "/stats/envoy"
 	// compressionAnnotation leaves one of Envoy's compressors for its metrics.
 	compressionAnnotation = "sidecar.istio.io/statsCompression"
 )
@@ -18,6 +20,7 @@ type page struct {
 	host       string
 	port       int
 	paths      []string
+	rewrite    string // in the path's place; "" leaves it
 	cluster    string
 	filters    list // before the router
 	secure     bool // for clients with a certificate of the mesh
@@ -25,18 +28,18 @@ type page struct {
 
 // listeners answer metrics and health from outside the pod.
 func listeners(c Config) list {
-	metrics := page{"stats", c.wildcard(), c.PrometheusPort, []string{metricsPath}, "prometheus_stats", compressors(c), false}
+	metrics := page{"stats", c.wildcard(), c.PrometheusPort, []string{metricsPath}, agentMetricsPath, "agent", compressors(c), false}
 	if c.MetricsLocalOnly {
 		metrics.host = c.loopback()
 	}
 	pages := []page{metrics}
 	if c.SecureMetricsPort != 0 {
-		pages = append(pages, page{"secure_stats", c.wildcard(), c.SecureMetricsPort, []string{metricsPath}, "prometheus_stats", nil, true})
+		pages = append(pages, page{"secure_stats", c.wildcard(), c.SecureMetricsPort, []string{metricsPath}, agentMetricsPath, "agent", nil, true})
 	}
 	if c.SecureMergedMetricsPort != 0 {
-		pages = append(pages, page{"secure_merged_stats", c.wildcard(), c.SecureMergedMetricsPort, []string{metricsPath, "/metrics"}, "agent", nil, true})
+		pages = append(pages, page{"secure_merged_stats", c.wildcard(), c.SecureMergedMetricsPort, []string{metricsPath, "/metrics"}, "", "agent", nil, true})
 	}
-	pages = append(pages, page{"agent", c.wildcard(), c.HealthPort, []string{"/healthz/ready"}, "agent", nil, false})
+	pages = append(pages, page{"agent", c.wildcard(), c.HealthPort, []string{"/healthz/ready"}, "", "agent", nil, false})
 	var out list
 	for _, p := range pages {
 		out = append(out, p.listener())
@@ -68,7 +71,11 @@ func (p page) listener() object {
 func (p page) connectionManager() object {
 	var routes list
 	for _, path := range p.paths {
-		routes = append(routes, object{"match": object{"prefix": path}, "route": object{"cluster": p.cluster}})
+		route := object{"cluster": p.cluster}
+		if p.rewrite != "" {
+			route["prefix_rewrite"] = p.rewrite
+		}
+		routes = append(routes, object{"match": object{"prefix": path}, "route": route})
 	}
 	filters := append(append(list{}, p.filters...), object{
 		"name":         "envoy.filters.http.router",

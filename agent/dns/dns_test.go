@@ -14,6 +14,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,9 +126,12 @@ func upstream(t *testing.T, answer dns.HandlerFunc) string {
 	return pc.LocalAddr().String()
 }
 
-func newServer(nameservers ...string) *Server {
+// newServer makes a server whose port is free for UDP and TCP: one that the kernel chooses for the first may be
+// taken for the second.
+func newServer(t testing.TB, nameservers ...string) *Server {
+	t.Helper()
 	return New(Config{
-		Addresses: []string{"127.0.0.1:0"}, Namespace: "default", Nameservers: nameservers,
+		Addresses: []string{fmt.Sprintf("127.0.0.1:%d", envoytest.FreePort(t))}, Namespace: "default", Nameservers: nameservers,
 		Search: []string{"default.svc.cluster.local"}, ForwardTimeout: 5 * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -148,7 +152,7 @@ func ask(t *testing.T, network, address, name string, qtype uint16, size uint16)
 }
 
 func TestServe(t *testing.T) {
-	s := newServer()
+	s := newServer(t)
 	address := start(t, s)
 	if resp := ask(t, "udp", address, "reviews.", dns.TypeA, 0); resp.Rcode != dns.RcodeServerFailure {
 		t.Errorf("before the first table: %v", resp)
@@ -204,7 +208,7 @@ func TestForward(t *testing.T) {
 		_ = w.WriteMsg(new(dns.Msg).SetRcode(m, dns.RcodeServerFailure))
 	})
 	for _, parallel := range []bool{false, true} {
-		s := newServer(bad, good)
+		s := newServer(t, bad, good)
 		s.cfg.ForwardParallel = parallel
 		s.Update(testTable())
 		address := start(t, s)
@@ -214,7 +218,7 @@ func TestForward(t *testing.T) {
 			}
 		}
 	}
-	s := newServer(bad)
+	s := newServer(t, bad)
 	s.Update(testTable())
 	if resp := ask(t, "udp", start(t, s), "www.example.net.", dns.TypeA, 0); resp.Rcode != dns.RcodeServerFailure {
 		t.Errorf("all fail: %v", resp)
@@ -224,7 +228,7 @@ func TestForward(t *testing.T) {
 // A silent nameserver must not hold the query longer than its timeout, nor the end of the agent.
 func TestSilentNameserver(t *testing.T) {
 	silent := upstream(t, func(dns.ResponseWriter, *dns.Msg) {})
-	s := newServer(silent)
+	s := newServer(t, silent)
 	s.cfg.ForwardTimeout = 50 * time.Millisecond
 	s.Update(testTable())
 	if resp := ask(t, "udp", start(t, s), "www.example.net.", dns.TypeA, 0); resp.Rcode != dns.RcodeServerFailure {
@@ -247,7 +251,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(q)
 	q, _ = new(dns.Msg).SetQuestion("a.example.com.default.svc.cluster.local.", dns.TypeAAAA).SetEdns0(4096, true).Pack()
 	f.Add(q)
-	s := newServer()
+	s := newServer(f)
 	s.Update(testTable())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		req := new(dns.Msg)

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,6 +27,8 @@ type Config struct {
 	Path string
 	// Args are its arguments, without the program's name.
 	Args []string
+	// Env are variables beside the agent's own.
+	Env map[string]string
 	// Admin is host:port of Envoy's admin interface.
 	Admin string
 	// Drain is the orderly way to end.
@@ -124,6 +128,12 @@ func start(cfg Config) (*child, error) {
 		cfg.Logger.Warn("open-files limit not raised for envoy", "error", err)
 	}
 	cmd := exec.Command(cfg.Path, cfg.Args...)
+	if len(cfg.Env) > 0 {
+		cmd.Env = cmd.Environ()
+		for _, name := range slices.Sorted(maps.Keys(cfg.Env)) {
+			cmd.Env = append(cmd.Env, name+"="+cfg.Env[name])
+		}
+	}
 	cmd.Stdout, cmd.Stderr = cfg.Stdout, cfg.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,

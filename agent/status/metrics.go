@@ -17,6 +17,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // maxAppMetrics bounds what is read from an application's metrics.
@@ -33,6 +35,8 @@ type MetricsConfig struct {
 	AppURLs []string
 	// LocalOnly refuses scrapes from outside the pod.
 	LocalOnly bool
+	// Workload is the proxy's own, which is one side of every request that it counts.
+	Workload telemetry.Workload
 }
 
 // ParseScrape reads ISTIO_PROMETHEUS_ANNOTATIONS, the pod's own prometheus.io annotations that the
@@ -154,7 +158,7 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Envoy knows the text format only; its lines are valid in the other as well.
 	if envoy := s.open(ctx, "envoy", s.cfg.EnvoyURL, http.Header{"Accept": {string(textFormat)}}); envoy != nil {
-		if err := out.copy(envoy.Body, noLimit); err != nil {
+		if err := out.copyEnvoy(envoy.Body, s.cfg.Workload, format.FormatType() == expfmt.TypeOpenMetrics); err != nil {
 			s.fail("envoy", err)
 		}
 		envoy.Body.Close()
@@ -166,6 +170,26 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if format.FormatType() == expfmt.TypeOpenMetrics {
 		out.end()
+	}
+}
+
+// envoyOnly answers with Envoy's metrics alone.
+func (s *scraper) envoyOnly(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r.Header))
+	defer cancel()
+	url := s.cfg.EnvoyURL
+	if r.URL.RawQuery != "" {
+		url += "?" + r.URL.RawQuery
+	}
+	envoy := s.open(ctx, "envoy", url, http.Header{"Accept": {string(textFormat)}})
+	if envoy == nil {
+		http.Error(w, "envoy's metrics are not there", http.StatusServiceUnavailable)
+		return
+	}
+	defer envoy.Body.Close()
+	w.Header().Set("Content-Type", string(textFormat))
+	if err := newSection(w).copyEnvoy(envoy.Body, s.cfg.Workload, false); err != nil {
+		s.fail("envoy", err)
 	}
 }
 

@@ -27,7 +27,10 @@ const noLimit = math.MaxInt
 
 // copy writes one page of at most limit bytes, line by line, so that its size costs no memory. An
 // error leaves out the rest of the page, at the end of a line.
-func (s *section) copy(page io.Reader, limit int) error {
+func (s *section) copy(page io.Reader, limit int) error { return s.copyTo(page, limit, s.line) }
+
+// copyTo gives each line to take instead.
+func (s *section) copyTo(page io.Reader, limit int, take func(line []byte) error) error {
 	s.buf.Reset(page)
 	for {
 		line, err := s.buf.ReadSlice('\n')
@@ -39,7 +42,7 @@ func (s *section) copy(page io.Reader, limit int) error {
 		}
 		// A last line without an end is whole only where the page ended well.
 		if len(line) > 0 && (err == nil || errors.Is(err, io.EOF)) {
-			if werr := s.line(line); werr != nil {
+			if werr := take(line); werr != nil {
 				return werr
 			}
 		}

@@ -24,6 +24,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// EnvoyPath has the metrics of Envoy alone, for its own listener and from inside the pod.
+const EnvoyPath = "/stats/envoy"
+
 // Config is what the server answers from.
 type Config struct {
 	// Address to listen on, such as ":15020".
@@ -122,6 +125,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.HandleFunc("/stats/prometheus", metrics)
 	mux.HandleFunc("/metrics", metrics)
+	mux.HandleFunc(EnvoyPath, local(s.scraper.envoyOnly))
 	mux.Handle("/app-health/", s.probes)
 	mux.Handle("/app-lifecycle/", s.probes)
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "github.com/pilothouse-mesh/pilothouse/proto/envoyapi" // for names of fields in Any
 )
 
 const (

@@ -56,19 +56,27 @@ func InUse() ([]netip.Prefix, error) {
 	return used, nil
 }
 
-// Connect joins host and namespace by one link, with a route for the pods and one for the
-// services on the host, and gives the namespace its own addresses.
-func (p Plan) Connect(ns Namespace, hostLink string, egress bool) error {
-	h, err := ns.open()
+// AddLink makes a link from the present namespace, whose other end, peer, is in n.
+func (n Namespace) AddLink(name, peer string) error {
+	h, err := n.open()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = hostLink
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: meshLink, PeerNamespace: netlink.NsFd(int(h))}
+	attrs.Name = name
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: peer, PeerNamespace: netlink.NsFd(int(h))}
 	if err := netlink.LinkAdd(veth); err != nil {
-		return fmt.Errorf("make link %s: %w", hostLink, err)
+		return fmt.Errorf("make link %s: %w", name, err)
+	}
+	return nil
+}
+
+// Connect joins host and namespace by one link, with a route for the pods and one for the
+// services on the host, and gives the namespace its own addresses.
+func (p Plan) Connect(ns Namespace, hostLink string, egress bool) error {
+	if err := ns.AddLink(hostLink, meshLink); err != nil {
+		return err
 	}
 	if err := ns.Do(func() error { return p.configureInside(egress) }); err != nil {
 		return err

@@ -125,7 +125,8 @@ const (
 	backoffReset = 10 * time.Minute
 )
 
-// backoff is how long to wait after the n-th failure in a row, counted from 1; limit is the longest.
+// backoff is how long to wait after the n-th failure in a row, counted from 1; limit is the longest. It is
+// without chance, as the kubelet's is; gRPC's connections have their own, in grpc-go.
 func backoff(n int, limit time.Duration) time.Duration {
 	if n <= 1 {
 		return 0

@@ -21,7 +21,9 @@ import (
 // so that thresholds keep the time that they were meant to give.
 const eagerInterval = 200 * time.Millisecond
 
-// check asks a container once; an error says why it is not well.
+// check asks a container once; an error says why it is not well. The agent asks as well, in the kubelet's
+// stead (agent/status), but passes a request's headers and an answer's body and status on, and knows no
+// Kubernetes types, which would double its program. What is the same, gRPC's, is one: grpchealth.
 type check func(ctx context.Context) error
 
 // thresholds of one probe with Kubernetes' defaults.

@@ -118,6 +118,18 @@ func WriteFile(path string, content []byte) error {
 
 const privateMode = 0o700
 
+// MountTmpfs mounts memory at a directory, with the flags of mount(2). containerd, whose mount namespace is made
+// later, sees what is mounted below it from then on.
+func MountTmpfs(path string, flags uintptr) error {
+	if err := syscall.Mount("tmpfs", path, "tmpfs", flags, "mode=0700"); err != nil {
+		return fmt.Errorf("mount a tmpfs at %s: %w", path, err)
+	}
+	if err := syscall.Mount("", path, "", syscall.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("share the mounts below %s: %w", path, err)
+	}
+	return nil
+}
+
 // Private makes a directory, and its parents where they are missing, that nobody but the user who
 // runs the mesh may list or enter. Containers get what is below by bind mounts, which need no
 // path of other users. One that is there is closed to others; one of another user is an error.

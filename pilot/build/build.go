@@ -91,6 +91,7 @@ func (b *Builder) Advance(ctx context.Context, c store.Commit) (Work, error) {
 	full := c.Full || b.snapshot == nil
 	b.snapshot = c.Snapshot
 	b.encoder.advance()
+	b.encoder.filters.advance(c)
 	for _, l := range b.updated {
 		l.begin()
 	}

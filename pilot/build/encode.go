@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/patch"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -22,6 +24,9 @@ type encoder struct {
 	pool  *resource.Pool
 	memos [resource.NumTypes]*memo[resource.Resource]
 	hosts *memo[encodedHost]
+	// patched are resources and virtual hosts as EnvoyFilters change them.
+	patched *memo[patched]
+	filters *filters
 
 	mu          sync.Mutex
 	assignments map[assignmentKey]assignment // of the present snapshot
@@ -46,13 +51,15 @@ type assignment struct {
 type encodedHost struct {
 	resource.Fragment
 	value *ir.VirtualHost
+	// message is the host as patches changed it; nil where value says all.
+	message *routev3.VirtualHost
 }
 
 // fieldVirtualHosts is virtual_hosts of envoy.config.route.v3.RouteConfiguration.
 const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
-	e := &encoder{pool: resource.NewPool(), hosts: newMemo[encodedHost]()}
+	e := &encoder{pool: resource.NewPool(), hosts: newMemo[encodedHost](), patched: newMemo[patched](), filters: &filters{}}
 	for t := range e.memos {
 		e.memos[t] = newMemo[resource.Resource]()
 	}
@@ -63,7 +70,7 @@ func newEncoder() *encoder {
 // apart gives an encoder for another use of the present snapshot or a former one. It has the same
 // memory of what equal values come to, since that follows from the values alone.
 func (e *encoder) apart() *encoder {
-	out := &encoder{pool: e.pool, memos: e.memos, hosts: e.hosts}
+	out := &encoder{pool: e.pool, memos: e.memos, hosts: e.hosts, patched: e.patched, filters: e.filters}
 	out.advance()
 	return out
 }
@@ -104,11 +111,17 @@ func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, erro
 	return r, shared.(*ir.Cluster), nil
 }
 
-// listeners gives the product of a unit that makes a listener; those of one variant and name are few.
-func (e *encoder) listeners(variant string, problems []model.Problem, l *ir.Listener) Product {
+// listeners gives the product of a unit that makes listeners; those of one variant and name are few.
+func (e *encoder) listeners(variant string, problems []model.Problem, changes changes, all ...*ir.Listener) Product {
 	p := Product{Type: resource.Listeners, Problems: problems}
-	r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
-	p.add(l.Name, r, err)
+	for _, l := range all {
+		if set := changes.set(listenerTargets(l)...); len(set) > 0 {
+			p.take(e.patchListener(l, set, changes.context))
+			continue
+		}
+		r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
+		p.add(l.Name, r, err)
+	}
 	return p
 }
 
@@ -146,9 +159,13 @@ func (e *encoder) trustBundle(b *ir.TrustBundle) (*resource.Resource, error) {
 }
 
 // virtualHostOf gives the product of a unit that makes a virtual host; nil for none.
-func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem) Product {
+func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem, at patch.RoutePlace, changes changes) Product {
 	p := Product{Type: resource.Routes, Problems: problems}
-	if vh != nil {
+	switch set := changes.set(hostTargets(vh)...); {
+	case vh == nil:
+	case len(set) > 0:
+		p.take(e.patchHost(vh, at, set, changes.context))
+	default:
 		p.host, p.err = e.virtualHost(vh)
 	}
 	return p
@@ -160,29 +177,37 @@ func (e *encoder) virtualHost(vh *ir.VirtualHost) (*encodedHost, error) {
 		if err := validate(m); err != nil {
 			return nil, err
 		}
-		value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		field := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
-		return &encodedHost{resource.Fragment{Field: protowire.AppendBytes(field, value)}, vh}, nil
+		return hostOf(m, vh)
 	})
 	return out, err
+}
+
+// hostOf marshals a virtual host.
+func hostOf(m *routev3.VirtualHost, value *ir.VirtualHost) (*encodedHost, error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	field := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
+	return &encodedHost{Fragment: resource.Fragment{Field: protowire.AppendBytes(field, data)}, value: value}, nil
 }
 
 // compose puts a route configuration together of virtual hosts that were checked one by one. A domain
 // that stands twice is left with its first host; unique tells on the way in that there is none, on the
 // way out whether there was none.
-func (e *encoder) compose(name string, hosts []hostField, unique bool) (*resource.Resource, bool, error) {
+func (e *encoder) compose(name string, hosts []hostField, unique bool, changed *routeHead) (*resource.Resource, bool, error) {
+	head, err := changed.bytes(name)
+	if err != nil {
+		return nil, unique, err
+	}
+	if changed != nil && len(changed.hosts) > 0 {
+		hosts, unique = append(slices.Clip(hosts), changed.hosts...), false
+	}
 	if !unique {
 		var err error
 		if hosts, unique, err = e.uniqueDomains(hosts); err != nil {
 			return nil, unique, err
 		}
-	}
-	head, err := proto.MarshalOptions{Deterministic: true}.Marshal(envoy.RouteConfig(&ir.RouteConfig{Name: name}))
-	if err != nil {
-		return nil, unique, err
 	}
 	fragments := make([]*resource.Fragment, len(hosts))
 	for i := range hosts {
@@ -194,9 +219,13 @@ func (e *encoder) compose(name string, hosts []hostField, unique bool) (*resourc
 // uniqueDomains leaves a domain with its first host, and tells whether all were so.
 func (e *encoder) uniqueDomains(hosts []hostField) ([]hostField, bool, error) {
 	encoded := make(map[*ir.VirtualHost]hostField, len(hosts))
+	changed := map[string]*routev3.VirtualHost{}
 	all := make([]*ir.VirtualHost, 0, len(hosts))
 	for _, h := range hosts {
 		encoded[h.value] = h
+		if h.message != nil {
+			changed[h.value.Name] = h.message
+		}
 		all = append(all, h.value)
 	}
 	kept := resolve.UniqueDomains(all)
@@ -208,7 +237,12 @@ func (e *encoder) uniqueDomains(hosts []hostField) ([]hostField, bool, error) {
 		h := encoded[vh]
 		if h.encodedHost == nil { // it lost a domain
 			var err error
-			if h.encodedHost, err = e.virtualHost(vh); err != nil {
+			if m := changed[vh.Name]; m != nil {
+				h.encodedHost, err = prunedHost(m, vh)
+			} else {
+				h.encodedHost, err = e.virtualHost(vh)
+			}
+			if err != nil {
 				return nil, false, err
 			}
 		}

@@ -154,23 +154,6 @@ func TestEveryRecordCounts(t *testing.T) {
 	if difference := plain.run(t); difference != "" {
 		t.Fatal(difference)
 	}
-	rare := func(e editor) *model.Object { // what few units read is edited more often
-		switch e.IntN(5) {
-		case 0: // often the same object with the same selector, so that its mode is all that changes
-			pa := e.peerAuthentication()
-			if pa.Selector != nil {
-				pa.Selector.MatchLabels = map[string]string{"version": "v1"}
-			}
-			return storetest.Object(model.KindPeerAuthentication, e.ns(), "one", pa)
-		case 1:
-			return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway())
-		case 2:
-			return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar())
-		case 3:
-			return e.trustBundle()
-		}
-		return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
-	}
 	for table := range tables {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
@@ -185,4 +168,60 @@ func TestEveryRecordCounts(t *testing.T) {
 			t.Errorf("without the record of %s nothing comes out otherwise", table)
 		})
 	}
+}
+
+// rare makes an object of what few units read, which is edited more often here.
+func rare(e editor) *model.Object {
+	makers := []func() *model.Object{
+		func() *model.Object { // often the same object with the same selector, so that its mode is all that changes
+			pa := e.peerAuthentication()
+			if pa.Selector != nil {
+				pa.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindPeerAuthentication, e.ns(), "one", pa)
+		},
+		func() *model.Object {
+			o := e.telemetry()
+			if o.Selector != nil {
+				o.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindTelemetry, e.ns(), "one", o)
+		},
+		func() *model.Object {
+			if e.IntN(2) == 0 {
+				key := model.KeySetSource{URL: "https://keys.example"}.Key()
+				return storetest.Object(key.Kind, "", key.Name, &model.KeySet{Keys: pick(e, "a", "b")})
+			}
+			policy := e.requestAuthentication()
+			if policy.Selector != nil {
+				policy.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindRequestAuthentication, e.ns(), "one", policy)
+		},
+		func() *model.Object {
+			policy := e.authorizationPolicy()
+			if policy.Selector != nil {
+				policy.Selector.MatchLabels = map[string]string{"version": "v1"}
+			}
+			return storetest.Object(model.KindAuthorizationPolicy, e.ns(), "one", policy)
+		},
+		e.trustBundle,
+		func() *model.Object { return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway()) },
+		func() *model.Object { return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar()) },
+		func() *model.Object {
+			return storetest.Object(model.KindSecret, e.ns(), pick(e, "web", "shop-cacert"), e.secret())
+		},
+		func() *model.Object { // for a host that nobody asks for, so that its secrets are all that matters
+			rule := e.destinationRule()
+			rule.Host, rule.WorkloadSelector, rule.TrafficPolicy.Tls = "nowhere.test", nil, e.clientTLS()
+			return storetest.Object(model.KindDestinationRule, e.ns(), e.name(), rule)
+		},
+		func() *model.Object {
+			return storetest.Object(model.KindEnvoyFilter, e.ns(), e.name(), e.envoyFilter())
+		},
+		func() *model.Object {
+			return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
+		},
+	}
+	return makers[e.IntN(len(makers))]()
 }

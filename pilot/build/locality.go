@@ -163,7 +163,7 @@ func isLocal(cl *ir.Cluster) bool {
 		return false
 	}
 	p := cl.Endpoints.Locality
-	return p.Failover || len(p.Distribute) > 0
+	return p.Failover || len(p.By) > 0 || len(p.Distribute) > 0
 }
 
 // assigned tells whether a cluster has a load assignment.

@@ -6,9 +6,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/patch"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -77,6 +79,7 @@ func (o *outboundOutline) Units() []UnitID {
 		out = append(out, UnitID{Kind: kindListener, Name: name})
 	}
 	for _, route := range o.Routes() {
+		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
 		for _, host := range o.Hosts(route) {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
@@ -100,6 +103,8 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasListener(id.Name)
 	case kindVirtualHost:
 		return o.HasHost(id.Name, id.Host)
+	case kindRouteHead:
+		return o.HasRoutes(id.Name)
 	case kindReferences:
 		return o.HasUnrouted(id.Host)
 	case kindNameTable:
@@ -132,20 +137,28 @@ func (o *outboundOutline) ChangedFacts(former Outline) []string {
 	return o.Plan.ChangedFacts(former.(*outboundOutline).Plan)
 }
 
+// at tells of a route configuration what patches may ask for.
+func (o *outboundOutline) at(route string) patch.RoutePlace {
+	return patch.RoutePlace{Name: route, Ports: []uint32{o.Port(route)}}
+}
+
 func (o *outboundOutline) Compute(in Input, id UnitID) Product {
+	changes := o.encoder.changes(in, o.class, false)
 	switch id.Kind {
 	case kindClusters:
 		return o.clusters(in, id.Host)
 	case kindAssignments:
 		return o.assignments(in, id.Host)
 	case kindOutbound:
-		return o.encoder.listeners("", nil, o.VirtualOutbound(in))
+		return o.encoder.listeners("", nil, changes, o.VirtualOutbound(in))
 	case kindListener:
 		l, problems := o.Listener(in, id.Name)
-		return o.encoder.listeners("", problems, l)
+		return o.encoder.listeners("", problems, changes, l)
 	case kindVirtualHost:
 		vh, problems := o.VirtualHost(in, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems)
+		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
+	case kindRouteHead:
+		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindReferences:
 		return Product{Problems: o.References(in, id.Host)}
 	case kindTrustBundle:
@@ -166,11 +179,21 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Product {
 func (o *outboundOutline) clusters(in Input, host string) Product {
 	clusters, problems := o.ServiceClusters(in, host)
 	p := Product{Type: resource.Clusters, Problems: problems}
+	changes := o.encoder.changes(in, o.class, false)
 	for i, cl := range clusters {
 		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
 			continue // a port number that stands twice: the last counts
 		}
+		if cl.Discovery.IsDNS() {
+			endpoint.Inline(in, o.class, cl)
+		}
 		res, cl, err := o.encoder.cluster(cl)
+		if set := changes.set(model.PatchClusters, model.PatchHost+host); len(set) > 0 {
+			if p.take(o.encoder.patchCluster(cl, set, changes.context)) {
+				p.clusters = append(p.clusters, cl)
+			}
+			continue
+		}
 		p.clusters = append(p.clusters, cl)
 		p.add(cl.Name, res, err)
 	}
@@ -226,12 +249,18 @@ func (o *classOutline) ChangedFacts(Outline) []string { return nil }
 func (o *classOutline) Names() []string               { return nil }
 
 func (o *classOutline) Units() []UnitID {
-	out := []UnitID{{Kind: kindOwnClusters}}
+	out := []UnitID{{Kind: kindOwnClusters}, {Kind: kindAdded, Name: addedClusters}, {Kind: kindAdded, Name: addedListeners}}
 	if o.gateways == nil {
 		return append(out, UnitID{Kind: kindInbound})
 	}
+	for _, name := range o.gateways.Secrets() {
+		out = append(out, UnitID{Kind: kindSecret, Name: name})
+	}
+	for _, name := range o.gateways.Listeners() {
+		out = append(out, UnitID{Kind: kindListener, Name: name})
+	}
 	for _, route := range o.gateways.Routes() {
-		out = append(out, UnitID{Kind: kindListener, Name: route})
+		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
 		for _, host := range o.gateways.Hosts(route) {
 			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
 		}
@@ -241,14 +270,18 @@ func (o *classOutline) Units() []UnitID {
 
 func (o *classOutline) Has(id UnitID) bool {
 	switch id.Kind {
-	case kindOwnClusters:
+	case kindOwnClusters, kindAdded:
 		return true
+	case kindRouteHead:
+		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
 	case kindInbound:
 		return o.gateways == nil
 	case kindListener:
-		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
+		return o.gateways != nil && o.gateways.HasListener(id.Name)
 	case kindVirtualHost:
 		return o.gateways != nil && o.gateways.HasHost(id.Name, id.Host)
+	case kindSecret:
+		return o.gateways != nil && o.gateways.HasSecret(id.Name)
 	}
 	return false
 }
@@ -260,6 +293,8 @@ func (o *classOutline) Same(id UnitID, other Outline) bool {
 		return o.gateways.SameListener(former.gateways, id.Name)
 	case kindVirtualHost:
 		return o.gateways.SameHost(former.gateways, id.Name, id.Host)
+	case kindSecret:
+		return o.gateways.SameSecret(former.gateways, id.Name)
 	}
 	return true
 }
@@ -273,16 +308,33 @@ func (o *classOutline) Routes() []string {
 
 func (o *classOutline) Hosts(route string) []string { return o.gateways.Hosts(route) }
 
+// at tells of a route configuration what patches may ask for.
+func (o *classOutline) at(route string) patch.RoutePlace {
+	s := o.gateways.Served(route)
+	return patch.RoutePlace{Name: route, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
+}
+
 func (o *classOutline) Compute(in Input, id UnitID) Product {
+	changes := o.encoder.changes(in, o.class, true)
 	switch id.Kind {
 	case kindInbound:
-		l, problems := resolve.VirtualInbound(in, o.class)
-		return o.encoder.listeners(o.variant, problems, l)
+		all, problems := resolve.Inbound(in, o.class)
+		return o.encoder.listeners(o.variant, problems, changes, all...)
 	case kindListener:
-		return o.encoder.listeners(o.variant, nil, o.gateways.Listener(in, id.Name))
+		l, problems := o.gateways.Listener(in, id.Name)
+		if l == nil {
+			return Product{Type: resource.Listeners, Problems: problems}
+		}
+		return o.encoder.listeners(o.variant, problems, changes, l)
+	case kindSecret:
+		return secretProduct(o.gateways.Secret(in, id.Name))
 	case kindVirtualHost:
 		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems)
+		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
+	case kindRouteHead:
+		return o.encoder.routeHead(o.at(id.Name), changes)
+	case kindAdded:
+		return o.encoder.added(in, o.class, id.Name)
 	}
 	clusters, problems := resolve.OwnClusters(in, o.class)
 	p := Product{Type: resource.Clusters, Problems: problems}
@@ -291,9 +343,30 @@ func (o *classOutline) Compute(in Input, id UnitID) Product {
 		service = port.Host
 	}
 	for _, cl := range clusters {
+		if set, context := ownChanges(o.encoder, in, o.class, cl); len(set) > 0 {
+			p.take(o.encoder.patchCluster(cl, set, context))
+			continue
+		}
 		res, _, err := o.encoder.encode(resource.Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
 		p.add(cl.Name, res, err)
 	}
+	return p
+}
+
+// secretProduct gives the product of a unit that makes a secret; nil for none. No encoder sees it, since
+// that remembers for everyone.
+func secretProduct(s *ir.Secret, problems []model.Problem) Product {
+	p := Product{Type: resource.Secrets, Problems: problems}
+	if s == nil {
+		return p
+	}
+	m := envoy.Secret(s)
+	err := validate(m)
+	var r *resource.Resource
+	if err == nil {
+		r, err = resource.New(resource.Secrets, s.Name, m)
+	}
+	p.add(s.Name, r, err)
 	return p
 }
 

@@ -20,6 +20,7 @@ type routes struct {
 	stale    bool        // a virtual host changed, or moved
 	moved    bool        // a host came or went, or changed its domains
 	unique   bool        // no domain stands twice
+	head     *routeHead  // with which resource was made
 	resource *resource.Resource
 
 	mu     sync.Mutex // guards what follows while the layers above are updated
@@ -46,7 +47,7 @@ func (r *routes) take(host string, former, next Product) {
 func (l *layer) layRoutes() {
 	wanted := map[string]struct{}{}
 	for id := range l.units {
-		if id.Kind == kindVirtualHost {
+		if id.Kind == kindVirtualHost || id.Kind == kindRouteHead {
 			wanted[id.Name] = struct{}{}
 		}
 	}
@@ -101,9 +102,11 @@ func (l *layer) composeRoutes() {
 		if l.below != nil && !l.top {
 			below = l.below.routes[r.name]
 		}
-		if !r.stale && (below == nil || sameList(below.order, r.beneath)) {
+		head := l.headOf(r.name)
+		if !r.stale && head == r.head && (below == nil || sameList(below.order, r.beneath)) {
 			continue
 		}
+		r.head = head
 		unique := r.unique && !r.moved
 		if below != nil {
 			r.beneath, unique = below.order, l.uniqueOver(r, below)
@@ -119,7 +122,7 @@ func (l *layer) composeRoutes() {
 		}
 		var res *resource.Resource
 		if err == nil {
-			res, r.unique, err = l.builder.encoder.compose(r.name, order, unique)
+			res, r.unique, err = l.builder.encoder.compose(r.name, order, unique, head)
 		}
 		if err != nil {
 			l.report(id, []model.Problem{forbidden(resource.Routes, r.name, err)})
@@ -129,6 +132,14 @@ func (l *layer) composeRoutes() {
 		}
 		l.replaceRoutes(r, res)
 	}
+}
+
+// headOf gives what EnvoyFilters make of a route configuration beside its virtual hosts; nil for nothing.
+func (l *layer) headOf(route string) *routeHead {
+	if u := l.find(UnitID{Kind: kindRouteHead, Name: route}); u != nil {
+		return u.head
+	}
+	return nil
 }
 
 // sameList tells whether two lists are one.

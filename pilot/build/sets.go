@@ -160,7 +160,7 @@ func (l *layer) over(t resource.Type) []resource.Entry {
 
 // setTo replaces the set of a type.
 func (l *layer) setTo(t resource.Type, next *resource.Set) {
-	if next == l.sets[t] {
+	if next == l.sets[t] || t.Private() && next.Same(l.sets[t]) { // private ones have no pool
 		return
 	}
 	l.sets[t], l.changed = next, true

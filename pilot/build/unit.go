@@ -30,6 +30,9 @@ const (
 	kindOutbound                // the listener of all that a workload sends
 	kindInbound                 // the listener of all that a workload gets
 	kindOwnClusters             // the clusters that belong to no service
+	kindRouteHead               // what a route configuration has beside its virtual hosts, where EnvoyFilters change it
+	kindAdded                   // clusters, or listeners, that EnvoyFilters add
+	kindSecret                  // a secret
 	KindExtension               // of an Options.Extend
 )
 
@@ -60,6 +63,8 @@ type Product struct {
 	clusters  []*ir.Cluster // of kindClusters
 	host      *encodedHost  // of kindVirtualHost; nil for none
 	err       error         // of kindVirtualHost, that came out forbidden
+	head      *routeHead    // of kindRouteHead; nil for the usual one
+	changed   []*patched    // what patches made, kept in use
 }
 
 // trace records what a unit reads.

@@ -6,12 +6,25 @@ package discovery
 import (
 	"log/slog"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 // Config of a control plane.
 type Config struct {
-	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one.
+	// ConfigDirs hold YAML; an object of a later one replaces that of an earlier one. Without any the
+	// objects are those of the API server that Kube leads to.
 	ConfigDirs []string
+	Kube       *rest.Config
+	// Revision of the control plane; "" is the default one.
+	Revision string
+	// Namespace of the control plane in its cluster.
+	Namespace string
+	// NativeSidecars says whether sidecars are init containers that stay: "true", "false", or "auto" for
+	// where all nodes have them.
+	NativeSidecars string
+	// HTTPSAddr is where the API server reaches the webhooks; empty for nowhere.
+	HTTPSAddr string
 	// AllowEmpty lets a directory that becomes empty delete what it held at once.
 	AllowEmpty bool
 	// Domain is the cluster's DNS suffix, ClusterID the name by which proxies know the cluster.
@@ -33,6 +46,9 @@ type Config struct {
 	TokenJWKS, TokenIssuer string
 	TokenAudiences         []string
 
+	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications from private addresses.
+	ClosePrivateKeySources bool
+
 	// MaxConnectionAge ends connections so that proxies spread over replicas; zero never does.
 	MaxConnectionAge time.Duration
 	// RemovalGrace is how long a cluster outlives what used it, which is as long as listeners of the
@@ -45,8 +61,13 @@ type Config struct {
 
 // serverNames are the names by which agents know a control plane.
 func (c *Config) serverNames() []string {
-	return []string{
+	names := []string{
 		"istiod.istio-system.svc", "istiod.istio-system.svc." + c.Domain, "istio-pilot.istio-system.svc",
 		"istiod.istio-system", "istiod", "localhost", "127.0.0.1", "::1",
 	}
+	if c.Revision != "" && c.Revision != "default" {
+		host := "istiod-" + c.Revision + ".istio-system.svc"
+		names = append(names, host, host+"."+c.Domain)
+	}
+	return names
 }

@@ -115,12 +115,19 @@ func TestAnonymousLimitsFollowTheAddress(t *testing.T) {
 	} {
 		cfg := Config{GRPCAddr: addr}
 		limits := cfg.anonymousLimits()
-		if limits.Streams != want || limits.PeerStreams != want/5 || cfg.anonymousClasses() != want/5 {
-			t.Errorf("%q: %+v, %d classes", addr, limits, cfg.anonymousClasses())
+		classes := want / 5
+		if want == 0 {
+			classes = maxIdentityClasses
+		}
+		if limits.Streams != want || limits.PeerStreams != want/5 || cfg.anonymousClasses() != classes || cfg.peerClasses() != want/25 {
+			t.Errorf("%q: %+v, %d classes, %d of one address", addr, limits, cfg.anonymousClasses(), cfg.peerClasses())
 		}
 		if got := cfg.anonymousRequest(); got >= maxRequest || got > maxAnonymousRequest && want > 0 {
 			t.Errorf("%q: requests of %d bytes", addr, cfg.anonymousRequest())
 		}
+	}
+	if got := (&Config{GRPCAddr: ":1", MaxAnonymousStreams: -1}).anonymousClasses(); got != 0 {
+		t.Errorf("%d classes", got)
 	}
 	if got := (&Config{GRPCAddr: ":1", MaxAnonymousStreams: -1}).anonymousLimits().Streams; got != 0 {
 		t.Errorf("without a bound: %d", got)

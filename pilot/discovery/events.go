@@ -98,16 +98,25 @@ func (c *counted) refused(problems []model.Problem) {
 // istioGroup gives the API group of Istio's kinds; "" for others.
 func istioGroup(k model.Kind) string {
 	switch k {
-	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar:
+	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter,
+		model.KindServiceEntry, model.KindWorkloadEntry, model.KindWorkloadGroup:
 		return "networking.istio.io"
-	case model.KindPeerAuthentication:
+	case model.KindPeerAuthentication, model.KindAuthorizationPolicy, model.KindRequestAuthentication:
 		return "security.istio.io"
+	case model.KindTelemetry:
+		return "telemetry.istio.io"
 	}
 	return ""
 }
 
 // plural is how a kind is called in paths of the API.
-func plural(k model.Kind) string { return strings.ToLower(string(k)) + "s" }
+func plural(k model.Kind) string {
+	name := strings.ToLower(string(k))
+	if stem, ok := strings.CutSuffix(name, "y"); ok && k != model.KindGateway {
+		return stem + "ies"
+	}
+	return name + "s"
+}
 
 // registryName is how Istio calls a kind among those that services are made from; "" for others.
 func registryName(k model.Kind) string {

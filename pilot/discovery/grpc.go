@@ -19,11 +19,15 @@ import (
 
 // serveGRPC opens the gRPC ports, after the first commit, and serves until ctx ends.
 func (p *plane) serveGRPC(ctx context.Context) error {
-	authority, err := p.openCA()
+	cluster, err := p.openCluster()
 	if err != nil {
 		return err
 	}
-	authenticator, err := p.authenticator(authority)
+	authority, err := p.authority(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	authenticator, err := p.authenticator(authority, cluster)
 	if err != nil {
 		return err
 	}
@@ -41,6 +45,9 @@ func (p *plane) serveGRPC(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return authority.Run(ctx) })
 	group.Go(func() error { return p.tellTrust(ctx, authority) })
+	if cluster != nil {
+		cluster.run(ctx, group, authority)
+	}
 	group.Go(func() error {
 		return p.serveOn(ctx, []grpcPort{
 			{"--grpcAddr", p.cfg.GRPCAddr, plain}, {"--secureGRPCAddr", p.cfg.SecureGRPCAddr, secure},

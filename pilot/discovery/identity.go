@@ -12,10 +12,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/security/tokenreview"
 )
 
 // authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
-func (p *plane) authenticator(authority *ca.Keeper) (*auth.Authenticator, error) {
+func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authenticator, error) {
 	domain := p.store.Snapshot().Mesh().GetTrustDomain()
 	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots}
 	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
@@ -27,6 +28,10 @@ func (p *plane) authenticator(authority *ca.Keeper) (*auth.Authenticator, error)
 			return nil, err
 		}
 		cfg.Tokens = []auth.TokenVerifier{tokens}
+	}
+	if c != nil {
+		reviews := c.client.AuthenticationV1().TokenReviews()
+		cfg.Tokens = append(cfg.Tokens, tokenreview.New(reviews, p.cfg.TokenAudiences, domain, nil))
 	}
 	return auth.New(cfg), nil
 }

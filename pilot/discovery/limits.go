@@ -81,12 +81,24 @@ func (c *Config) anonymousLimits() xds.Limits {
 	}
 }
 
+// anonymousClasses bounds the classes of callers without proof; 0 is none. At a port of loopback they are
+// one identity, the machine.
 func (c *Config) anonymousClasses() int {
-	streams := c.anonymousStreams()
-	if streams == 0 {
+	switch streams := c.anonymousStreams(); {
+	case streams > 0:
+		return max(1, streams/anonymousShare)
+	case c.MaxAnonymousStreams < 0:
 		return 0
 	}
-	return max(1, streams/anonymousShare)
+	return maxIdentityClasses
+}
+
+// peerClasses bounds those of one address; 0 is none.
+func (c *Config) peerClasses() int {
+	if c.anonymousStreams() == 0 {
+		return 0
+	}
+	return max(1, c.anonymousClasses()/anonymousShare)
 }
 
 func (c *Config) anonymousRequest() int {

@@ -87,7 +87,9 @@ func (m *metrics) commit(c store.Commit) {
 		}
 	}
 	for key := range c.Endpoints {
-		m.countIdle(c.Snapshot, key)
+		if key.Kind == model.KindService {
+			m.countIdle(c.Snapshot, key)
+		}
 	}
 	m.services.Set(float64(len(m.known[model.KindService])))
 	m.virtualServices.Set(float64(len(m.known[model.KindVirtualService])))
@@ -106,7 +108,7 @@ func triggers(c store.Commit) map[string]struct{} {
 		switch key.Kind {
 		case model.KindPod:
 			out["proxy"] = struct{}{}
-		case model.KindService:
+		case model.KindService, model.KindServiceEntry:
 			out["service"] = struct{}{}
 		default:
 			out["config"] = struct{}{}

@@ -16,14 +16,41 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
-// sourceName is what the file source calls itself.
-const sourceName = "file"
+// Names of the sources.
+const (
+	fileSource = "file"
+	kubeSource = "kube"
+)
+
+// source delivers objects until its context ends.
+type source interface {
+	Run(ctx context.Context, sink model.Sink) error
+}
+
+// sourceName names the source that the configuration asks for.
+func (c *Config) sourceName() string {
+	if len(c.ConfigDirs) > 0 {
+		return fileSource
+	}
+	return kubeSource
+}
+
+func (c *Config) source() (source, error) {
+	if c.sourceName() == fileSource {
+		return file.New(c.ConfigDirs, file.Options{
+			Name: fileSource, Lean: true, AllowEmpty: c.AllowEmpty, Logger: c.Logger,
+		}), nil
+	}
+	return kube.New(c.Kube, kube.Options{Name: kubeSource, Revision: c.Revision, Logger: c.Logger})
+}
 
 // plane is a running control plane.
 type plane struct {
@@ -34,6 +61,8 @@ type plane struct {
 	store    *store.Store
 	engine   *push.Engine
 	xds      *xds.Server
+
+	keys *jwks.Source // of the tokens that RequestAuthentications name
 
 	connections *connections  // of all ports
 	idle        time.Duration // how long a connection without a stream stays
@@ -46,13 +75,17 @@ type plane struct {
 // Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
 // not ready until the first commit is applied and gRPC is open.
 func Run(ctx context.Context, cfg Config) error {
-	if len(cfg.ConfigDirs) == 0 {
-		return errors.New("there is nothing to serve: give a directory with --configDir")
+	if len(cfg.ConfigDirs) == 0 && cfg.Kube == nil {
+		return errors.New("there is nothing to serve: give a directory with --configDir, or a cluster with --kubeconfig")
 	}
 	return newPlane(cfg).run(ctx)
 }
 
 func (p *plane) run(ctx context.Context) error {
+	from, err := p.cfg.source()
+	if err != nil {
+		return err
+	}
 	web, err := p.listenHTTP()
 	if err != nil {
 		return err
@@ -60,13 +93,9 @@ func (p *plane) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
-	group.Go(func() error {
-		source := file.New(p.cfg.ConfigDirs, file.Options{
-			Name: sourceName, Lean: true, AllowEmpty: p.cfg.AllowEmpty, Logger: p.cfg.Logger,
-		})
-		return source.Run(ctx, p.metrics.events.count(p.store))
-	})
 	p.store.Synced(trustSource) // the CA needs what the first commit says of the mesh
+	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(p.store)) })
+	group.Go(func() error { return p.keys.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })
 	group.Go(func() error {
@@ -92,11 +121,13 @@ func newPlane(cfg Config) *plane {
 		connections: newConnections(descriptors(), registry), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
+	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.Logger)
 	p.store = store.New(store.Options{
-		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: sourceName}, {Name: trustSource}}, Report: p.board.Report, Logger: cfg.Logger,
+		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: trustSource}},
+		Report: p.board.Report, Logger: cfg.Logger,
 	})
 	p.engine = push.New(push.Options{
-		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(),
+		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
 	})
 	p.xds = xds.New(xds.Options{
@@ -107,22 +138,27 @@ func newPlane(cfg Config) *plane {
 	return p
 }
 
-// pump brings the store's commits into the views.
+// pump brings the store's commits into the views. Nothing is served before the keys of tokens were tried
+// once: proxies that have them from before would lose them for that long.
 func (p *plane) pump(ctx context.Context) error {
 	first, builder := true, build.New(build.Options{})
+	var snapshot *store.Snapshot
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-p.keys.Failures():
 		case c := <-p.store.Commits():
 			p.metrics.commit(c)
 			if err := p.engine.Apply(ctx, push.Built(builder, c)); err != nil {
 				return err
 			}
-			if first {
-				close(p.committed)
-				first = false
-			}
+			snapshot = c.Snapshot
+			p.keys.Want(snapshot.Reader(nil).KeySources())
+		}
+		if first && snapshot != nil && !p.keys.Pending(func(k model.Key) bool { return snapshot.Reader(nil).Object(k) != nil }) {
+			close(p.committed)
+			first = false
 		}
 	}
 }

@@ -17,17 +17,6 @@ import (
 // trustSource is what the certificate authority calls itself as a source of the store.
 const trustSource = "ca"
 
-// openCA loads the CA, or makes one, of the trust domain that the first commit told.
-func (p *plane) openCA() (*ca.Keeper, error) {
-	return ca.NewKeeper(ca.KeeperOptions{
-		Options: ca.Options{
-			Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
-			DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
-		},
-		Waiting: p.withoutRoots, Logger: p.cfg.Logger,
-	})
-}
-
 // tellTrust brings the CA's roots into the store, from where proxies get them as all else, until ctx ends.
 func (p *plane) tellTrust(ctx context.Context, keeper *ca.Keeper) error {
 	key := model.Key{Kind: model.KindTrustBundle, Name: "default"}

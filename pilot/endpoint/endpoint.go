@@ -12,9 +12,10 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
-// Assignment gives the hosts of an EDS cluster as a class of proxies sees them. It is never
+// Assignment gives the hosts of a cluster as a class of proxies sees them. It is never
 // nil; a cluster whose service is gone has no hosts.
 func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssignment {
 	out := &ir.LoadAssignment{Cluster: cl.Name}
@@ -26,19 +27,19 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(c, set, ep) {
+		if !belongs(c, cl, ep) {
 			continue
 		}
-		g := group{priority: priority(set.Locality, c.Locality, ep.Locality), locality: ep.Locality}
+		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}
 		l := groups[g]
 		if l == nil {
 			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}
 			groups[g] = l
 		}
 		host := hostOf(r, c, cl, ep)
-		l.Weight += min(host.Weight, math.MaxUint32-l.Weight)
 		l.Endpoints = append(l.Endpoints, host)
 	}
+	weigh(groups)
 	for _, l := range groups {
 		out.Localities = append(out.Localities, *l)
 	}
@@ -53,6 +54,44 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	return out
 }
 
+// Inline puts the hosts of a cluster into it whose proxy resolves their names. With one name to resolve
+// at a time, the first is taken; without any, the cluster has no hosts.
+func Inline(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) {
+	cl.Hosts = Assignment(r, c, cl)
+	if cl.Discovery != ir.DiscoveryLogicalDNS {
+		return
+	}
+	if len(cl.Hosts.Localities) == 0 {
+		cl.Discovery = ir.DiscoveryStrictDNS // of the other kind Envoy wants one
+		return
+	}
+	cl.Hosts.Localities = cl.Hosts.Localities[:1]
+	first := &cl.Hosts.Localities[0]
+	first.Endpoints = first.Endpoints[:1]
+}
+
+// weigh sums up the weights of localities. Envoy refuses more than 32 bits in all, so larger ones are
+// made smaller in proportion.
+func weigh(groups map[group]*ir.LocalityEndpoints) {
+	total := uint64(0)
+	for _, l := range groups {
+		for i := range l.Endpoints {
+			total += uint64(l.Endpoints[i].Weight)
+		}
+	}
+	part := total/math.MaxUint32 + 1
+	if part > 1 {
+		part++ // room for those that are rounded up to 1
+	}
+	for _, l := range groups {
+		for i := range l.Endpoints {
+			e := &l.Endpoints[i]
+			e.Weight = uint32(max(uint64(e.Weight)/part, 1))
+			l.Weight += e.Weight
+		}
+	}
+}
+
 // group is what endpoints are gathered by.
 type group struct {
 	priority uint32
@@ -60,14 +99,21 @@ type group struct {
 }
 
 // belongs tells whether an endpoint is a host of the cluster for this class.
-func belongs(c *resolve.Class, set *ir.EndpointSet, ep *model.Endpoint) bool {
-	if ep.ServicePort != set.PortName || ep.Port == 0 || ep.Health != model.Healthy {
+func belongs(c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) bool {
+	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
+	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
 	for k, v := range set.Labels {
 		if got, ok := ep.Labels[k]; !ok || got != v {
 			return false
 		}
+	}
+	switch kind {
+	case model.AddressName:
+		return cl.Discovery.IsDNS()
+	case model.AddressUnix:
+		return !cl.Discovery.IsDNS()
 	}
 	if c.IPv4 == c.IPv6 { // both, or nothing is known
 		return true
@@ -88,26 +134,17 @@ func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
 		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable
 }
 
-// workload names what runs at an endpoint: name;namespace;canonical name;revision;cluster. The
-// revision "latest" stands for none and is left blank.
+// workload says what runs at an endpoint. The cluster is left out where it is the class's own, which ten
+// thousand endpoints would say alike.
 func workload(c *resolve.Class, ep *model.Endpoint) string {
-	name := firstLabel(ep.Labels, ep.Workload, "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-	revision := firstLabel(ep.Labels, "", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
-	if revision == "latest" {
-		revision = ""
+	cluster := ep.Cluster
+	if cluster == c.ClusterID {
+		cluster = ""
 	}
-	return strings.Join([]string{ep.Workload, ep.Namespace, name, revision, cmp.Or(ep.Cluster, c.ClusterID)}, ";")
+	return telemetry.WorkloadOf(ep.Workload, ep.Namespace, cluster, ep.Labels).EndpointValue()
 }
 
-func firstLabel(labels map[string]string, otherwise string, keys ...string) string {
-	for _, k := range keys {
-		if v := labels[k]; v != "" {
-			return v
-		}
-	}
-	return otherwise
-}
-
+// compareLocalities puts localities in order of priority, then of name.
 func compareLocalities(a, b ir.LocalityEndpoints) int {
 	return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Region, b.Region),
 		strings.Compare(a.Zone, b.Zone), strings.Compare(a.SubZone, b.SubZone))

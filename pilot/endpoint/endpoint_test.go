@@ -120,8 +120,8 @@ spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {81: {mode: DISABLE}}}
 	auto.AutoTLS = true
 	got := endpoint.Assignment(r, class, auto).Localities[0].Endpoints
 	want := []ir.Endpoint{
-		{Address: "10.0.0.1", Port: 8080, Weight: 1, Workload: "a-0;default;canon;v1;c1"},
-		{Address: "10.0.0.2", Port: 8080, Weight: 1, Plaintext: true, Workload: "a-1;default;a;;c1"},
+		{Address: "10.0.0.1", Port: 8080, Weight: 1, Workload: "a-0;default;canon;v1;;a;v1"},
+		{Address: "10.0.0.2", Port: 8080, Weight: 1, Plaintext: true, Workload: "a-1;default;a;;;a;latest"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -9,7 +9,11 @@ import (
 
 // priority is the order in which endpoints are used when nearer ones are ejected: the same
 // subzone, zone, region, the region that is named for failover, then all others.
-func priority(p ir.LocalityPolicy, proxy, ep model.Locality) uint32 {
+func priority(p ir.LocalityPolicy, proxy model.Locality, endpoint *model.Endpoint) uint32 {
+	if len(p.By) > 0 {
+		return uint32(len(p.By) - shared(p.By, proxy, endpoint))
+	}
+	ep := endpoint.Locality
 	if !p.Failover || proxy == (model.Locality{}) {
 		return 0
 	}
@@ -30,6 +34,27 @@ func priority(p ir.LocalityPolicy, proxy, ep model.Locality) uint32 {
 		}
 	}
 	return 3
+}
+
+// shared counts the labels, up to the first that differs, that an endpoint has as it should.
+func shared(labels []ir.FailoverLabel, proxy model.Locality, ep *model.Endpoint) int {
+	for i, l := range labels {
+		same := ep.Labels[l.Name] == l.Value
+		if l.Value == "" {
+			switch l.Name {
+			case model.LabelRegion:
+				same = proxy.Region == ep.Locality.Region
+			case model.LabelZone:
+				same = proxy.Zone == ep.Locality.Zone
+			case model.LabelSubZone:
+				same = proxy.SubZone == ep.Locality.SubZone
+			}
+		}
+		if !same {
+			return i
+		}
+	}
+	return len(labels)
 }
 
 // compactPriorities renumbers sorted priorities without gaps, which Envoy does not take.

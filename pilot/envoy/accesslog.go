@@ -4,15 +4,64 @@ import (
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	fileaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	statsaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-func accessLogs(l *ir.AccessLog) []*accesslog.AccessLog {
-	if l == nil {
-		return nil
+// hasMessages holds for calls whose messages the filter of gRPC statistics has counted.
+const hasMessages = `"envoy.filters.http.grpc_stats" in filter_state`
+
+func accessLogs(loggers []ir.AccessLogger) []*accesslog.AccessLog {
+	var out []*accesslog.AccessLog
+	add := func(name string, filter ir.LogFilter, config proto.Message) {
+		out = append(out, &accesslog.AccessLog{
+			Name: name, Filter: logFilter(filter), ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
+		})
 	}
+	for _, l := range loggers {
+		switch l := l.(type) {
+		case *ir.FileLog:
+			add("envoy.access_loggers.file", l.Filter, fileLog(l))
+		case *ir.StatsLog:
+			// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
+			add("stats", l.Filter, statsLog(l))
+		default:
+			panic(unknownFilter(l))
+		}
+	}
+	return out
+}
+
+func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {
+	switch {
+	case f.NoRoute:
+		return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"NR"}},
+		}}
+	case f.GRPC:
+		return celFilter(hasMessages)
+	}
+	return nil
+}
+
+func celFilter(expression string) *accesslog.AccessLogFilter {
+	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ExtensionFilter{
+		ExtensionFilter: &accesslog.ExtensionFilter{
+			Name: "cel",
+			ConfigType: &accesslog.ExtensionFilter_TypedConfig{TypedConfig: Any(&celfilter.ExpressionFilter{
+				Expression: expression,
+			})},
+		},
+	}}
+}
+
+func fileLog(l *ir.FileLog) *fileaccesslog.FileAccessLog {
 	format := &core.SubstitutionFormatString{}
 	if l.JSON != nil {
 		format.Format = &core.SubstitutionFormatString_JsonFormat{JsonFormat: jsonFormat(l.JSON)}
@@ -21,19 +70,10 @@ func accessLogs(l *ir.AccessLog) []*accesslog.AccessLog {
 			Specifier: &core.DataSource_InlineString{InlineString: l.Text},
 		}}
 	}
-	out := &accesslog.AccessLog{
-		Name: "envoy.access_loggers.file",
-		ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(&fileaccesslog.FileAccessLog{
-			Path:            l.Path,
-			AccessLogFormat: &fileaccesslog.FileAccessLog_LogFormat{LogFormat: format},
-		})},
+	return &fileaccesslog.FileAccessLog{
+		Path:            l.Path,
+		AccessLogFormat: &fileaccesslog.FileAccessLog_LogFormat{LogFormat: format},
 	}
-	if l.OnlyNoRoute {
-		out.Filter = &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"NR"}},
-		}}
-	}
-	return []*accesslog.AccessLog{out}
 }
 
 func jsonFormat(fields []ir.JSONField) *structpb.Struct {
@@ -43,6 +83,36 @@ func jsonFormat(fields []ir.JSONField) *structpb.Struct {
 			out.Fields[f.Name] = structpb.NewStructValue(jsonFormat(f.Fields))
 		} else {
 			out.Fields[f.Name] = structpb.NewStringValue(f.Format)
+		}
+	}
+	return out
+}
+
+func statsLog(l *ir.StatsLog) *statsaccesslog.Config {
+	out := &statsaccesslog.Config{StatsScope: &typev3.Scope{
+		SharingName: l.Scope.Name, Prefix: l.Scope.Prefix, EnableEviction: true,
+		MaxCounters: wrapperspb.UInt32(l.Scope.Counters), MaxHistograms: wrapperspb.UInt32(l.Scope.Histogram),
+	}}
+	for _, s := range l.Stats {
+		stat := &statsaccesslog.Config_Stat{Name: s.Name}
+		for _, label := range s.Labels {
+			stat.Tags = append(stat.Tags, &statsaccesslog.Config_Tag{Name: label.Name, ValueFormat: label.Format})
+		}
+		switch s.Kind {
+		case ir.StatCounter:
+			counter := &statsaccesslog.Config_Counter{Stat: stat, ValueFormat: s.Value}
+			if s.Value == "" {
+				counter.ValueFixed = wrapperspb.UInt64(1)
+			}
+			out.Counters = append(out.Counters, counter)
+		case ir.StatMilliseconds:
+			out.Histograms = append(out.Histograms, &statsaccesslog.Config_Histogram{
+				Stat: stat, ValueFormat: s.Value, Unit: statsaccesslog.Config_Histogram_Milliseconds,
+			})
+		case ir.StatBytes:
+			out.Histograms = append(out.Histograms, &statsaccesslog.Config_Histogram{
+				Stat: stat, ValueFormat: s.Value, Unit: statsaccesslog.Config_Histogram_Bytes,
+			})
 		}
 	}
 	return out

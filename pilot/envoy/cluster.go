@@ -61,8 +61,39 @@ func discovery(c *ir.Cluster, out *clusterv3.Cluster) {
 		}
 	case ir.DiscoveryOriginalDst:
 		kind = clusterv3.Cluster_ORIGINAL_DST
+		if c.PortOverride != 0 {
+			out.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{
+				UpstreamPortOverride: wrapperspb.UInt32(c.PortOverride),
+			}}
+		}
+	case ir.DiscoveryStrictDNS:
+		kind = clusterv3.Cluster_STRICT_DNS
+	case ir.DiscoveryLogicalDNS:
+		kind = clusterv3.Cluster_LOGICAL_DNS
+	}
+	if c.Discovery.IsDNS() {
+		dnsLookup(c.DNS, out)
+		out.LoadAssignment = LoadAssignment(c.Hosts)
 	}
 	out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: kind}
+	backend(c, out)
+}
+
+// dnsLookup keeps an answer as long as it says. It writes the fields that Istio writes and that its tools
+// read; Envoy knows a newer form of them as well.
+func dnsLookup(d ir.DNSLookup, out *clusterv3.Cluster) {
+	switch {
+	case d.IPv4 == d.IPv6:
+		out.DnsLookupFamily = clusterv3.Cluster_ALL
+	case d.IPv4:
+		out.DnsLookupFamily = clusterv3.Cluster_V4_ONLY
+	default:
+		out.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
+	}
+	//lint:ignore SA1019 the form that Istio's tools read
+	out.RespectDnsTtl = true
+	//lint:ignore SA1019 the form that Istio's tools read
+	out.DnsRefreshRate = durationOf(d.Refresh)
 }
 
 func balancing(c *ir.Cluster, out *clusterv3.Cluster) {

@@ -37,17 +37,20 @@ func LoadAssignment(a *ir.LoadAssignment) *endpointv3.ClusterLoadAssignment {
 // lbEndpoint leaves out what Envoy assumes: that the host is healthy, and a weight of 1.
 func lbEndpoint(e *ir.Endpoint) *endpointv3.LbEndpoint {
 	out := &endpointv3.LbEndpoint{
-		Metadata: endpointMetadata(e),
-		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-			Address: &core.Address{Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
-				Address: e.Address, PortSpecifier: &core.SocketAddress_PortValue{PortValue: e.Port},
-			}}},
-		}},
+		Metadata:       endpointMetadata(e),
+		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: hostAddress(e)}},
 	}
 	if e.Weight > 1 {
 		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
 	}
 	return out
+}
+
+func hostAddress(e *ir.Endpoint) *core.Address {
+	if e.Port == 0 {
+		return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: e.Address}}}
+	}
+	return socketAddress(e.Address, e.Port)
 }
 
 func endpointMetadata(e *ir.Endpoint) *core.Metadata {

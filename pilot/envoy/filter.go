@@ -42,7 +42,11 @@ func httpFilters(filters []ir.HTTPFilter) []*hcm.HttpFilter {
 }
 
 func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
-	switch f.(type) {
+	switch f := f.(type) {
+	case *ir.RBAC:
+		return filterRBAC, httpRBAC(f)
+	case *ir.TokenCheck:
+		return filterJWT, tokenCheck(f)
 	case ir.GRPCStats:
 		return filterGRPCStats, &grpcstats.FilterConfig{
 			EmitFilterState:        true,
@@ -52,6 +56,10 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 		return filterGRPCWeb, &grpcweb.GrpcWeb{}
 	case ir.ClusterALPN:
 		return filterALPN, clusterALPN()
+	case ir.PeerMetadata:
+		return filterPeerMetadata, peerMetadata(f)
+	case ir.PeerHeader:
+		return filterPeerHeader, peerHeader(f)
 	case ir.FaultInjection:
 		return filterFault, &fault.HTTPFault{}
 	case ir.CrossOrigin:

@@ -19,6 +19,7 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 		HttpFilters:       httpFilters(m.Filters),
 		ServerName:        m.ServerName,
 		UseRemoteAddress:  wrapperspb.Bool(m.UseRemoteAddress),
+		XffNumTrustedHops: m.TrustedHops,
 		StreamIdleTimeout: durationpb.New(0), // streams may be idle for as long as they like
 		UpgradeConfigs:    []*hcm.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		Proxy_100Continue: true, // whether a client is to go on is the server's to say
@@ -67,6 +68,10 @@ func setClientCert(out *hcm.HttpConnectionManager, d ir.ClientCertDetails) {
 		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
 			Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true,
 		}
+	case ir.ClientCertForwardOnly:
+		out.ForwardClientCertDetails = hcm.HttpConnectionManager_FORWARD_ONLY
+	case ir.ClientCertAlwaysForward:
+		out.ForwardClientCertDetails = hcm.HttpConnectionManager_ALWAYS_FORWARD_ONLY
 	case ir.ClientCertSanitize:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE
 	}

@@ -7,6 +7,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldst "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	proxyprotocol "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -63,6 +64,8 @@ func listenerFilters(l *ir.Listener) []*listenerv3.ListenerFilter {
 		switch f := f.(type) {
 		case ir.OriginalDst:
 			add("envoy.filters.listener.original_dst", &originaldst.OriginalDst{}, nil)
+		case ir.ProxyProtocol:
+			add("envoy.filters.listener.proxy_protocol", &proxyprotocol.ProxyProtocol{}, nil)
 		case ir.TLSInspector:
 			add("envoy.filters.listener.tls_inspector", &tlsinspector.TlsInspector{}, anyPort(f.DisabledPorts))
 		case ir.HTTPInspector:
@@ -108,6 +111,8 @@ func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
 			out.Filters = append(out.Filters, httpConnectionManager(f))
 		case *ir.TCPProxy:
 			out.Filters = append(out.Filters, tcpProxy(f))
+		case *ir.RBAC:
+			out.Filters = append(out.Filters, networkFilter(filterNetworkRBAC, networkRBAC(f)))
 		default:
 			panic(unknownFilter(f))
 		}
@@ -150,6 +155,13 @@ func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
 	out := &tcpproxy.TcpProxy{StatPrefix: t.StatPrefix, AccessLog: accessLogs(t.AccessLog)}
 	if t.Policy.IdleTimeout != nil {
 		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
+	}
+	if t.LogConnected {
+		out.AccessLogOptions = &tcpproxy.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	}
+	if t.AfterHandshake {
+		out.UpstreamConnectMode = tcpproxy.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
+		out.MaxEarlyDataBytes = wrapperspb.UInt32(0)
 	}
 	out.MaxDownstreamConnectionDuration = durationOf(t.Policy.MaxConnectionDuration)
 	if len(t.Clusters) == 1 {

@@ -19,6 +19,7 @@ func RouteConfig(rc *ir.RouteConfig) *routev3.RouteConfiguration {
 		IgnorePortInHostMatching: true,
 		// Envoy refuses a direct response with more than 4 KiB unless told how much to expect.
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(ir.MaxDirectResponse),
+		RequestHeadersToRemove:         rc.RemoveHeaders,
 	}
 	for _, vh := range rc.VirtualHosts {
 		out.VirtualHosts = append(out.VirtualHosts, VirtualHost(vh))
@@ -30,6 +31,7 @@ func RouteConfig(rc *ir.RouteConfig) *routev3.RouteConfiguration {
 func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{
 		Name: vh.Name, Domains: vh.Domains, IncludeRequestAttemptCount: vh.AttemptCount,
+		RequestHeadersToRemove: vh.RemoveHeaders,
 	}
 	if vh.RequireTLS {
 		out.RequireTls = routev3.VirtualHost_ALL
@@ -42,7 +44,7 @@ func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 
 func route(r *ir.Route) *routev3.Route {
 	out := &routev3.Route{
-		Name: r.Name, Match: routeMatch(r.Match), Metadata: configMetadata(r.Config), StatPrefix: r.StatPrefix,
+		Name: r.Name, Match: routeMatch(r.Match), Metadata: routeMetadata(r), StatPrefix: r.StatPrefix,
 		RequestHeadersToAdd: headersToAdd(r.Headers.Request), RequestHeadersToRemove: r.Headers.Request.Remove,
 		ResponseHeadersToAdd: headersToAdd(r.Headers.Response), ResponseHeadersToRemove: r.Headers.Response.Remove,
 		TypedPerFilterConfig: perRoute(r),
@@ -126,6 +128,8 @@ func stringMatch(m ir.StringMatch) *matcher.StringMatcher {
 		out.MatchPattern = &matcher.StringMatcher_Exact{Exact: m.Value}
 	case ir.MatchPrefix:
 		out.MatchPattern = &matcher.StringMatcher_Prefix{Prefix: m.Value}
+	case ir.MatchSuffix:
+		out.MatchPattern = &matcher.StringMatcher_Suffix{Suffix: m.Value}
 	case ir.MatchRegex:
 		out.MatchPattern = &matcher.StringMatcher_SafeRegex{SafeRegex: regex(m.Value)}
 	case ir.MatchPresent:
@@ -149,6 +153,19 @@ func headersToAdd(op ir.HeaderOperation) []*core.HeaderValueOption {
 	}
 	add(op.Set, core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(op.Add, core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	return out
+}
+
+// routeMetadata adds to configMetadata what requests are counted for that go nowhere.
+func routeMetadata(r *ir.Route) *core.Metadata {
+	out := configMetadata(r.Config)
+	if r.Destination == "" {
+		return out
+	}
+	if out == nil {
+		out = &core.Metadata{FilterMetadata: map[string]*structpb.Struct{istioMetadata: {Fields: map[string]*structpb.Value{}}}}
+	}
+	out.FilterMetadata[istioMetadata].Fields["destination"] = structpb.NewStringValue(r.Destination)
 	return out
 }
 

@@ -27,7 +27,7 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 	ctx := &tls.DownstreamTlsContext{
 		CommonTlsContext: &tls.CommonTlsContext{
 			AlpnProtocols: t.ALPN,
-			TlsParams:     &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+			TlsParams:     tlsParams(t.Params),
 		},
 	}
 	common := ctx.CommonTlsContext
@@ -36,7 +36,9 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 			CertificateChain: file(t.CertFile), PrivateKey: file(t.KeyFile),
 		}}
 	} else {
-		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
+		for _, name := range t.CertSecrets {
+			common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, sdsSecret(name))
+		}
 	}
 	var names []*tls.SubjectAltNameMatcher
 	for _, td := range t.TrustDomains {
@@ -44,13 +46,19 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 			MatchPattern: &matcher.StringMatcher_Prefix{Prefix: "spiffe://" + td + "/"},
 		}))
 	}
+	peer := &tls.CertificateValidationContext{
+		MatchTypedSubjectAltNames: append(names, exactSANs(t.SubjectAltNames)...),
+		VerifyCertificateSpki:     t.KeyHashes, VerifyCertificateHash: t.CertificateHashes,
+	}
+	if t.AcceptUntrusted {
+		peer.TrustChainVerification = tls.CertificateValidationContext_ACCEPT_UNTRUSTED
+	}
 	switch {
 	case t.RootFile != "":
-		common.ValidationContextType = &tls.CommonTlsContext_ValidationContext{
-			ValidationContext: &tls.CertificateValidationContext{TrustedCa: file(t.RootFile), MatchTypedSubjectAltNames: names},
-		}
+		peer.TrustedCa = file(t.RootFile)
+		common.ValidationContextType = &tls.CommonTlsContext_ValidationContext{ValidationContext: peer}
 	case t.RootSecret != "":
-		common.ValidationContextType = validation(t.RootSecret, names)
+		common.ValidationContextType = validation(t.RootSecret, peer)
 	}
 	if t.RequireClientCert {
 		ctx.RequireClientCertificate = wrapperspb.Bool(true)
@@ -69,12 +77,9 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
 	}
 	if t.RootSecret != "" {
-		var names []*tls.SubjectAltNameMatcher
-		for _, name := range t.SubjectAltNames {
-			m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
-			names = append(names, sanOfName(name, m)...)
-		}
-		common.ValidationContextType = validation(t.RootSecret, names)
+		common.ValidationContextType = validation(t.RootSecret, &tls.CertificateValidationContext{
+			MatchTypedSubjectAltNames: exactSANs(t.SubjectAltNames),
+		})
 	}
 	return &core.TransportSocket{
 		Name: transportTLS,
@@ -84,11 +89,11 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 	}
 }
 
-// validation checks the peer's certificate against roots that come by SDS and against names.
-func validation(rootSecret string, names []*tls.SubjectAltNameMatcher) *tls.CommonTlsContext_CombinedValidationContext {
+// validation checks the peer's certificate against roots that come by SDS and as the rest says.
+func validation(rootSecret string, rest *tls.CertificateValidationContext) *tls.CommonTlsContext_CombinedValidationContext {
 	return &tls.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tls.CommonTlsContext_CombinedCertificateValidationContext{
-			DefaultValidationContext:         &tls.CertificateValidationContext{MatchTypedSubjectAltNames: names},
+			DefaultValidationContext:         rest,
 			ValidationContextSdsSecretConfig: sdsSecret(rootSecret),
 		},
 	}
@@ -98,19 +103,43 @@ func san(m *matcher.StringMatcher) *tls.SubjectAltNameMatcher {
 	return &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_URI, Matcher: m}
 }
 
-// sanOfName matches an identity as URI, every other name as DNS name or, as users write either,
-// as URI.
-func sanOfName(name string, m *matcher.StringMatcher) []*tls.SubjectAltNameMatcher {
-	uri := san(m)
-	if strings.Contains(name, "://") {
-		return []*tls.SubjectAltNameMatcher{uri}
+// exactSANs matches an identity as URI, every other name as DNS name or, as users write either, as URI.
+func exactSANs(names []string) []*tls.SubjectAltNameMatcher {
+	var out []*tls.SubjectAltNameMatcher
+	for _, name := range names {
+		m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
+		if !strings.Contains(name, "://") {
+			out = append(out, &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m})
+		}
+		out = append(out, san(m))
 	}
-	return []*tls.SubjectAltNameMatcher{{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m}, uri}
+	return out
 }
 
-// sdsSecret fetches a secret from the node agent. Without a timeout a listener or cluster waits
-// for its secret instead of serving without it.
+// tlsParams gives what is negotiated.
+func tlsParams(p ir.TLSParams) *tls.TlsParameters {
+	versions := [...]tls.TlsParameters_TlsProtocol{
+		ir.TLSAuto: tls.TlsParameters_TLS_AUTO, ir.TLS10: tls.TlsParameters_TLSv1_0, ir.TLS11: tls.TlsParameters_TLSv1_1,
+		ir.TLS12: tls.TlsParameters_TLSv1_2, ir.TLS13: tls.TlsParameters_TLSv1_3,
+	}
+	if p.Min == ir.TLSAuto {
+		p.Min = ir.TLS12
+	}
+	return &tls.TlsParameters{
+		TlsMinimumProtocolVersion: versions[p.Min], TlsMaximumProtocolVersion: versions[p.Max], CipherSuites: p.Ciphers, EcdhCurves: p.Curves,
+	}
+}
+
+// sdsSecret fetches a secret: of the control plane's from it, else from the node agent. Those of the
+// agent come for sure, so without a timeout a listener or cluster waits for its secret instead of
+// serving without it. One of the control plane may be missing for good, which must hold up nobody else.
 func sdsSecret(name string) *tls.SdsSecretConfig {
+	if strings.HasPrefix(name, ir.SecretKubernetes) {
+		return &tls.SdsSecretConfig{Name: name, SdsConfig: &core.ConfigSource{
+			ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
+			ResourceApiVersion:    core.ApiVersion_V3,
+		}}
+	}
 	return &tls.SdsSecretConfig{
 		Name: name,
 		SdsConfig: &core.ConfigSource{

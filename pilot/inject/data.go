@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -59,10 +60,16 @@ type templateData struct {
 }
 
 func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*templateData, error) {
-	pc, err := proxyConfig(in.mesh.DefaultConfig, pod.Annotations)
+	namespace := pod.Namespace
+	if namespace == "" && ns != nil {
+		namespace = ns.Name
+	}
+	objects := proxyConfigsFor(in.objects, cmp.Or(in.mesh.GetRootNamespace(), model.RootNamespace), namespace, pod.Labels)
+	pc, err := proxyConfig(objects.beneath(in.mesh.DefaultConfig), pod.Annotations)
 	if err != nil {
 		return nil, err
 	}
+	pc = objects.above(pc)
 	if pc.InterceptionMode == meshconfig.ProxyConfig_TPROXY {
 		return nil, fmt.Errorf("ProxyConfig: interceptionMode: TPROXY is not supported; use REDIRECT or NONE")
 	}

@@ -35,6 +35,8 @@ const DefaultRevision = "default"
 type Options struct {
 	// Mesh is the mesh's configuration; nil stands for the defaults.
 	Mesh *meshconfig.MeshConfig
+	// ProxyConfigs are the ProxyConfig objects of all namespaces.
+	ProxyConfigs []*model.Object
 	// Values is YAML that is laid over the embedded defaults (files/values.yaml).
 	Values []byte
 	// Config is the injector's configuration (policy, selectors, templates) as YAML; its fields
@@ -61,6 +63,7 @@ type Owner struct {
 // Injector injects pods. It is immutable and may be used by many at once.
 type Injector struct {
 	mesh     *meshconfig.MeshConfig
+	objects  []*model.Object // of kind ProxyConfig
 	values   map[string]any
 	settings *settings
 	config   *config
@@ -93,7 +96,7 @@ func New(o Options) (*Injector, error) {
 		return nil, err
 	}
 	in := &Injector{
-		mesh: completeMesh(o.Mesh), values: values, settings: s, config: c, templates: templates,
+		mesh: completeMesh(o.Mesh), objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates,
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
 		random: o.Random,
 	}

@@ -215,6 +215,9 @@ func applyOverrides(pod *corev1.Pod, own overrides) error {
 func mergeContainer(base, over corev1.Container) (*corev1.Container, error) {
 	if over.Image == autoImage {
 		over.Image = ""
+		if over.ImagePullPolicy == corev1.PullAlways { // an API server's default for that name, and nobody's wish
+			over.ImagePullPolicy = ""
+		}
 	}
 	base.Env = slices.DeleteFunc(slices.Clone(base.Env), func(e corev1.EnvVar) bool {
 		return slices.ContainsFunc(over.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name })

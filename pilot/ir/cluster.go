@@ -12,6 +12,11 @@ const (
 	DiscoveryOriginalDst
 	// DiscoveryStatic means that the cluster has no hosts of its own (BlackHoleCluster).
 	DiscoveryStatic
+	// DiscoveryStrictDNS means that the proxy resolves the hosts' names, and each address is a host.
+	DiscoveryStrictDNS
+	// DiscoveryLogicalDNS means that the proxy resolves the one host's name, and connects to one of the
+	// addresses.
+	DiscoveryLogicalDNS
 )
 
 // Balancing is a load-balancing policy.
@@ -61,9 +66,16 @@ type LocalityPolicy struct {
 	Failover bool
 	// To gives for a region the one that it fails over to first; others come after it.
 	To []FailoverRegion
+	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
+	// proxy; it takes the place of Failover.
+	By []FailoverLabel
 	// Distribute replaces the weights of localities, for the first entry whose From matches.
 	Distribute []Distribution
 }
+
+// FailoverLabel is a label that near endpoints have: one of the topology, with the proxy's own value, or
+// another with a value that is given.
+type FailoverLabel struct{ Name, Value string }
 
 // FailoverRegion sends the traffic of one region to another when all its endpoints are ejected.
 type FailoverRegion struct{ From, To string }
@@ -80,13 +92,28 @@ type LocalityShare struct {
 	Percent  uint32
 }
 
+// IsDNS tells whether the proxy resolves the hosts' names.
+func (d Discovery) IsDNS() bool { return d == DiscoveryStrictDNS || d == DiscoveryLogicalDNS }
+
+// DNSLookup says how names are resolved.
+type DNSLookup struct {
+	IPv4, IPv6 bool          // the families that are asked for; both where neither is set
+	Refresh    time.Duration // how long an answer without a time to live holds; 0 is Envoy's 5 s
+}
+
 // Cluster is one upstream cluster.
 type Cluster struct {
 	Name        string
 	AltStatName string // the name in statistics; ends in ";" so that Envoy's tags can cut it
 	Discovery   Discovery
-	Endpoints   *EndpointSet // for DiscoveryEDS
-	Balancing   Balancing
+	Endpoints   *EndpointSet // for DiscoveryEDS, and of which endpoints Hosts are made
+	// Hosts are the hosts of a cluster whose Discovery is by DNS, and DNS how they are resolved.
+	Hosts *LoadAssignment
+	DNS   DNSLookup
+	// PortOverride is the port to connect to in the place of the client's, for DiscoveryOriginalDst; 0
+	// for none.
+	PortOverride uint32
+	Balancing    Balancing
 	// TableSize is the least ring size (RingHash, 0 means 1024) or the table size (Maglev, 0
 	// means Envoy's default).
 	TableSize uint64
@@ -107,12 +134,24 @@ type Cluster struct {
 	TLS     *UpstreamTLS
 	AutoTLS bool
 
+	// Backend is the host of a cluster that leads to the workload itself, where it is not the address that
+	// a connection was sent to; nil for that.
+	Backend *Backend
+
 	// BindSources are the addresses to connect from, at most one of each IP family.
 	BindSources []string
 	// CleanupInterval of hosts that are no longer used, for DiscoveryOriginalDst.
 	CleanupInterval time.Duration
 
 	Metadata ClusterMetadata
+}
+
+// Backend is an endpoint of the workload itself: an address and port, a Unix socket, or with a port alone
+// the address that the connection was sent to.
+type Backend struct {
+	Address string
+	Port    uint32
+	Pipe    string // path, or @name
 }
 
 // ClusterMetadata says where a cluster came from, for tools.

@@ -16,8 +16,8 @@ type LocalityEndpoints struct {
 
 // Endpoint is one host.
 type Endpoint struct {
-	Address string // IP
-	Port    uint32
+	Address string // IP, a DNS name in the Hosts of a cluster, or the path of a Unix socket
+	Port    uint32 // 0 for a Unix socket
 	Weight  uint32 // at least 1
 	// Plaintext is true where the cluster's TLS is automatic and the host does not understand it.
 	Plaintext bool

@@ -1,11 +1,15 @@
 package ir
 
 // ListenerFilter is one filter of a listener, which sees a connection before it has a filter chain:
-// one of OriginalDst, TLSInspector and HTTPInspector. Connections pass them in the order of the list.
+// one of OriginalDst, ProxyProtocol, TLSInspector and HTTPInspector. Connections pass them in the order of the list.
 type ListenerFilter interface{ listenerFilter() }
 
 // OriginalDst restores the destination that a connection had before it was redirected to the proxy.
 type OriginalDst struct{}
+
+// ProxyProtocol takes the client's address from a header of the PROXY protocol, without which it refuses a
+// connection.
+type ProxyProtocol struct{}
 
 // TLSInspector finds whether a connection is TLS, and its SNI and ALPN, in the first bytes. It leaves
 // connections to DisabledPorts, which are sorted, alone.
@@ -15,17 +19,18 @@ type TLSInspector struct{ DisabledPorts []uint32 }
 type HTTPInspector struct{ DisabledPorts []uint32 }
 
 func (OriginalDst) listenerFilter()   {}
+func (ProxyProtocol) listenerFilter() {}
 func (TLSInspector) listenerFilter()  {}
 func (HTTPInspector) listenerFilter() {}
 
 // NetworkFilter is one filter of a filter chain, which sees the bytes of a connection: one of
-// *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
+// *RBAC, and *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
 type NetworkFilter interface{ networkFilter() }
 
 func (*HTTPConnectionManager) networkFilter() {}
 func (*TCPProxy) networkFilter()              {}
 
-// HTTPFilter is one filter of an HTTPConnectionManager: one of the types below. Requests pass them in
+// HTTPFilter is one filter of an HTTPConnectionManager: *RBAC or one of the types below. Requests pass them in
 // the order of the list, responses in the opposite one; a Router is last.
 type HTTPFilter interface{ httpFilter() }
 
@@ -37,6 +42,14 @@ type GRPCWeb struct{}
 
 // ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
 type ClusterALPN struct{}
+
+// PeerMetadata moves what a client's proxy says of itself from a request's header to metadata, as Key of
+// namespace istio, for logs.
+type PeerMetadata struct{ Header, Key string }
+
+// PeerHeader tells servers' proxies who the proxy is: it sets Header to the value of the environment
+// variable of Envoy's process. It takes Strip out of requests, and Header and Strip out of responses.
+type PeerHeader struct{ Header, Variable, Strip string }
 
 // FaultInjection delays and aborts as Route.Fault says.
 type FaultInjection struct{}
@@ -50,6 +63,8 @@ type Router struct{}
 func (GRPCStats) httpFilter()      {}
 func (GRPCWeb) httpFilter()        {}
 func (ClusterALPN) httpFilter()    {}
+func (PeerMetadata) httpFilter()   {}
+func (PeerHeader) httpFilter()     {}
 func (FaultInjection) httpFilter() {}
 func (CrossOrigin) httpFilter()    {}
 func (Router) httpFilter()         {}

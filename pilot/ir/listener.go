@@ -25,8 +25,8 @@ type Listener struct {
 	// without limit. When it passes, the connection goes on with what is known by then.
 	InspectTimeout *time.Duration
 	Chains         []*FilterChain
-	Default        *FilterChain // for connections that no chain matches; nil refuses them
-	AccessLog      *AccessLog   // of connections that no chain took; nil for none
+	Default        *FilterChain   // for connections that no chain matches; nil refuses them
+	AccessLog      []AccessLogger // of connections that no chain took
 }
 
 // FilterChain is what is done with the connections that it matches.
@@ -59,7 +59,11 @@ type TCPProxy struct {
 	StatPrefix string
 	Clusters   []WeightedCluster // one, or several with weights
 	Policy     TCPPolicy
-	AccessLog  *AccessLog
+	AccessLog  []AccessLogger
+	// LogConnected logs a connection also when its upstream one is made, not only at its end.
+	LogConnected bool
+	// AfterHandshake connects upstream when the client's TLS has been accepted, not before.
+	AfterHandshake bool
 }
 
 // WeightedCluster is a share of traffic for a cluster. Headers apply to HTTP only.
@@ -81,6 +85,10 @@ const (
 	ClientCertAppendForward
 	// ClientCertSanitizeSet replaces the header by the peer's identity, as gateways do.
 	ClientCertSanitizeSet
+	// ClientCertForwardOnly passes on what a client with a certificate sends.
+	ClientCertForwardOnly
+	// ClientCertAlwaysForward passes on what any client sends.
+	ClientCertAlwaysForward
 )
 
 // HTTPConnectionManager turns a connection into requests and routes them by a named
@@ -91,11 +99,12 @@ type HTTPConnectionManager struct {
 	Routes           *RouteConfig // inline
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
+	TrustedHops      uint32 // proxies before this one that are believed about the client's address
 	ServerName       string // the server header; "" passes the upstream's on
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool
 	Path             PathNormalization
-	AccessLog        *AccessLog
+	AccessLog        []AccessLogger
 	Limits           *HTTPLimits // nil for Envoy's own
 }
 
@@ -113,21 +122,4 @@ type PathNormalization struct {
 	Normalize       bool // RFC 3986: dots, and percent-encoding of unreserved characters
 	MergeSlashes    bool
 	UnescapeSlashes bool // %2F and %5C become slashes before normalization
-}
-
-// AccessLog writes one line for each request or connection.
-type AccessLog struct {
-	Path string
-	// Text is the format of a line; JSON, where not nil, replaces it by fields.
-	Text string
-	JSON []JSONField
-	// OnlyNoRoute logs only connections that found no filter chain.
-	OnlyNoRoute bool
-}
-
-// JSONField is one field of a JSON access log, with Envoy's format of its value, or with Fields
-// of its own.
-type JSONField struct {
-	Name, Format string
-	Fields       []JSONField
 }

@@ -9,4 +9,5 @@ type Name struct {
 	IPs       []string
 	ShortName string // the name without namespace and domain
 	Namespace string
+	External  bool // it is of a ServiceEntry, and has no short forms
 }

@@ -6,6 +6,8 @@ import "time"
 type RouteConfig struct {
 	Name         string
 	VirtualHosts []*VirtualHost
+	// RemoveHeaders are taken out of all requests that go upstream.
+	RemoveHeaders []string
 }
 
 // VirtualHost holds the routes of a set of host names. The first route that matches decides.
@@ -17,6 +19,8 @@ type VirtualHost struct {
 	RequireTLS bool
 	// AttemptCount adds x-envoy-attempt-count to requests that go upstream.
 	AttemptCount bool
+	// RemoveHeaders are taken out of all requests that go upstream.
+	RemoveHeaders []string
 }
 
 // Route does exactly one of Forward, Redirect and Direct with the requests that it matches.
@@ -32,6 +36,8 @@ type Route struct {
 	// Config names the object that the route came from, as a path of the Kubernetes API; ""
 	// for a route that no object asked for.
 	Config string
+	// Destination is what requests are counted for that go nowhere; "" leaves that to the cluster.
+	Destination string
 	// StatPrefix gives the route counters of its own; "" for none.
 	StatPrefix string
 }
@@ -40,7 +46,7 @@ type Route struct {
 type StringMatch struct {
 	Kind       MatchKind
 	Value      string
-	IgnoreCase bool // for exact and prefix
+	IgnoreCase bool // for exact, prefix and suffix
 }
 
 // MatchKind is a way to match a string.
@@ -51,6 +57,7 @@ const (
 	MatchPresent MatchKind = iota
 	MatchExact
 	MatchPrefix
+	MatchSuffix
 	MatchRegex
 )
 

@@ -41,13 +41,44 @@ type UpstreamTLS struct {
 
 // DownstreamTLS says how TLS is accepted from clients.
 type DownstreamTLS struct {
-	CertSecret string // SDS name of the server certificate
-	// CertFile and KeyFile are paths in the proxy, instead of CertSecret.
+	// CertSecrets are the SDS names of the server's certificates, one for each kind of key.
+	CertSecrets []string
+	// CertFile and KeyFile are paths in the proxy, instead of CertSecrets.
 	CertFile, KeyFile string
 	RootSecret        string // SDS name of the roots for client certificates; empty for none
 	RootFile          string // path of the roots, instead of RootSecret
 	RequireClientCert bool
 	// TrustDomains whose SPIFFE identities are accepted; empty for any that the roots vouch for.
 	TrustDomains []string
-	ALPN         []string
+	// SubjectAltNames of which a client's certificate has to have one, exact; empty for any.
+	SubjectAltNames []string
+	// KeyHashes and CertificateHashes, in one of which a client's certificate has to be: SHA-256 of its
+	// public key in base64, and of itself in hexadecimal. Empty for any.
+	KeyHashes, CertificateHashes []string
+	// AcceptUntrusted lets clients in whose certificate is not vouched for.
+	AcceptUntrusted bool
+	ALPN            []string
+	Params          TLSParams
 }
+
+// TLSParams bound what is negotiated; the zero value is Envoy's choice, of TLS 1.2 or newer.
+type TLSParams struct {
+	Min, Max TLSVersion
+	Ciphers  []string // of TLS 1.2 and older, by OpenSSL's names
+	Curves   []string // by OpenSSL's names
+}
+
+// TLSVersion is a version of TLS, in their order.
+type TLSVersion uint8
+
+// The versions.
+const (
+	TLSAuto TLSVersion = iota
+	TLS10
+	TLS11
+	TLS12
+	TLS13
+)
+
+// SecretKubernetes begins the names of the secrets that the control plane serves.
+const SecretKubernetes = "kubernetes://"

@@ -7,9 +7,15 @@ const (
 	AnnotationScrapeTargets   = "prometheus.istio.io/scrape-targets"
 	AnnotationSecurePort      = "prometheus.istio.io/secure-port"
 	AnnotationSecureEnvoyPort = "prometheus.istio.io/secure-envoy-port"
+	// AnnotationHealthChecks tells that the agent of a WorkloadEntry probes it, so that it is in service
+	// once the status says that it is healthy.
+	AnnotationHealthChecks = "proxy.istio.io/health-checks-enabled"
 	// AnnotationNetBindService lets a proxy listen on ports below 1024.
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
+
+// MeshAnnotation is in the name of every annotation that addresses a mesh.
+const MeshAnnotation = "istio.io/"
 
 // Annotation tells what an annotation for a mesh does.
 type Annotation struct {
@@ -23,7 +29,10 @@ type Annotation struct {
 // those without effect, and the injection checks those of pods.
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
-		annotation.NetworkingExportTo.Name: {Kind: KindService},
+		annotation.NetworkingExportTo.Name:            {Kind: KindService},
+		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService},
+		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
+		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
@@ -34,6 +43,10 @@ func Annotations() map[string]Annotation {
 	}
 	for name, why := range unreadAnnotations() {
 		out[name] = Annotation{Why: why}
+	}
+	// One tells whether a machine is probed, the other names the group that it is a replica of.
+	for _, name := range []string{AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name} {
+		out[name] = Annotation{Kind: KindWorkloadEntry}
 	}
 	return out
 }
@@ -67,7 +80,7 @@ func unreadAnnotations() map[string]string {
 	const (
 		ambient    = "ambient mode is not translated"
 		gatewayAPI = "the Gateway API is not translated"
-		entries    = "WorkloadEntry is not translated"
+		entries    = "machines are not registered by themselves; write a WorkloadEntry"
 		accounts   = "identities follow from the pods behind a Service"
 	)
 	return map[string]string{
@@ -81,14 +94,10 @@ func unreadAnnotations() map[string]string {
 		annotation.GatewayNameOverride.Name:                    gatewayAPI,
 		annotation.GatewayServiceAccount.Name:                  gatewayAPI,
 		annotation.NetworkingServiceType.Name:                  gatewayAPI,
-		annotation.IoIstioAutoRegistrationGroup.Name:           entries,
 		annotation.IoIstioConnectedAt.Name:                     entries,
 		annotation.IoIstioDisconnectedAt.Name:                  entries,
 		annotation.IoIstioWorkloadController.Name:              entries,
-		annotation.IoIstioDryRun.Name:                          "AuthorizationPolicy is not translated",
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
-		annotation.IoKubernetesIngressClass.Name:               "Ingress is not translated; use a Gateway and VirtualServices",
-		annotation.NetworkingTrafficDistribution.Name:          "it is not translated; use a DestinationRule with localityLbSetting",
 		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
 		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",
 		annotation.TopologyControlPlaneClusters.Name:           "there is one cluster",

@@ -97,17 +97,30 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.networking.v1alpha3.TrafficPolicy.TunnelSettings.target_port":                         port,
 	"istio.networking.v1alpha3.Port.number":                                                      portOrAny, // 0 for a Unix socket
 	"istio.networking.v1alpha3.SidecarPort.number":                                               portOrAny, // 0 beside a Unix socket
+	"istio.networking.v1alpha3.ServicePort.number":                                               port,
+	"istio.networking.v1alpha3.ServicePort.target_port":                                          portOrAny,
+	"istio.networking.v1alpha3.WorkloadEntry.PortsEntry.value":                                   port,
+	"istio.networking.v1alpha3.HTTPHealthCheckConfig.port":                                       port,
+	"istio.networking.v1alpha3.TCPHealthCheckConfig.port":                                        port,
+	"istio.networking.v1alpha3.GrpcHealthCheckConfig.port":                                       port,
+	"istio.networking.v1alpha3.WorkloadEntry.address":                                            {Bytes: 256},
+	"istio.networking.v1alpha3.WorkloadEntry.network":                                            {Bytes: 2048},
+	"istio.networking.v1alpha3.WorkloadEntry.locality":                                           {Bytes: 2048},
+	"istio.networking.v1alpha3.WorkloadEntry.service_account":                                    {Bytes: 253},
+	"istio.networking.v1alpha3.ServiceEntry.addresses":                                           {Bytes: 64},
 	"istio.security.v1beta1.PeerAuthentication.PortLevelMtlsEntry.key":                           port,
 
 	// Istio takes these of a mesh; a longer connect timeout would hold up every retry.
 	"istio.mesh.v1alpha1.MeshConfig.connect_timeout":            {Min: int64(time.Millisecond), Max: int64(30 * time.Second), Step: time.Millisecond},
 	"istio.mesh.v1alpha1.MeshConfig.protocol_detection_timeout": orZero,
-	"istio.mesh.v1alpha1.MeshConfig.proxy_listen_port":          port,
-	"istio.mesh.v1alpha1.MeshConfig.proxy_inbound_listen_port":  port,
-	"istio.mesh.v1alpha1.MeshConfig.access_log_file":            path,
-	"istio.mesh.v1alpha1.MeshConfig.access_log_format":          {Bytes: 64 << 10, Lines: true},
-	"istio.mesh.v1alpha1.MeshConfig.CertificateData.pem":        document,
-	"istio.mesh.v1alpha1.Tracing.sampling":                      share,
+	// Cluster.dns_refresh_rate in cluster.proto has to be longer than a millisecond.
+	"istio.mesh.v1alpha1.MeshConfig.dns_refresh_rate":          {Min: int64(2 * time.Millisecond), Max: int64(MaxDuration), Step: time.Millisecond},
+	"istio.mesh.v1alpha1.MeshConfig.proxy_listen_port":         port,
+	"istio.mesh.v1alpha1.MeshConfig.proxy_inbound_listen_port": port,
+	"istio.mesh.v1alpha1.MeshConfig.access_log_file":           path,
+	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         {Bytes: 64 << 10, Lines: true},
+	"istio.mesh.v1alpha1.MeshConfig.CertificateData.pem":       document,
+	"istio.mesh.v1alpha1.Tracing.sampling":                     share,
 	// Envoy's --drain-time-s is in seconds, and Istio takes an hour at most.
 	"istio.mesh.v1alpha1.ProxyConfig.drain_duration":   drain,
 	"istio.mesh.v1alpha1.ProxyConfig.proxy_admin_port": port,

@@ -5,6 +5,7 @@ package model
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 	"time"
 
@@ -17,21 +18,31 @@ type Kind string
 
 // The kinds that the control plane reads. Deployment is read only to run workloads locally.
 const (
-	KindNamespace          Kind = "Namespace"
-	KindServiceAccount     Kind = "ServiceAccount"
-	KindService            Kind = "Service"
-	KindPod                Kind = "Pod"
-	KindEndpointSlice      Kind = "EndpointSlice"
-	KindDeployment         Kind = "Deployment"
-	KindConfigMap          Kind = "ConfigMap"
-	KindMeshConfig         Kind = "MeshConfig"
-	KindVirtualService     Kind = "VirtualService"
-	KindDestinationRule    Kind = "DestinationRule"
-	KindGateway            Kind = "Gateway"
-	KindSidecar            Kind = "Sidecar"
-	KindPeerAuthentication Kind = "PeerAuthentication"
-	// KindTrustBundle is what the certificate authority says of its roots; nobody writes it.
-	KindTrustBundle Kind = "TrustBundle"
+	KindNamespace             Kind = "Namespace"
+	KindServiceAccount        Kind = "ServiceAccount"
+	KindService               Kind = "Service"
+	KindPod                   Kind = "Pod"
+	KindEndpointSlice         Kind = "EndpointSlice"
+	KindDeployment            Kind = "Deployment"
+	KindConfigMap             Kind = "ConfigMap"
+	KindSecret                Kind = "Secret"
+	KindIngress               Kind = "Ingress"
+	KindIngressClass          Kind = "IngressClass"
+	KindMeshConfig            Kind = "MeshConfig"
+	KindVirtualService        Kind = "VirtualService"
+	KindDestinationRule       Kind = "DestinationRule"
+	KindGateway               Kind = "Gateway"
+	KindServiceEntry          Kind = "ServiceEntry"
+	KindWorkloadEntry         Kind = "WorkloadEntry"
+	KindWorkloadGroup         Kind = "WorkloadGroup"
+	KindSidecar               Kind = "Sidecar"
+	KindPeerAuthentication    Kind = "PeerAuthentication"
+	KindEnvoyFilter           Kind = "EnvoyFilter"
+	KindProxyConfig           Kind = "ProxyConfig" // read at injection only
+	KindTelemetry             Kind = "Telemetry"
+	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"
+	KindRequestAuthentication Kind = "RequestAuthentication"
+	KindTrustBundle           Kind = "TrustBundle" // what the CA says of its roots; nobody writes it
 )
 
 // Key identifies one configuration object. Namespace is empty for cluster-scoped kinds.
@@ -78,11 +89,16 @@ type Object struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	// Spec is the typed content. For Kubernetes kinds the whole object (*corev1.Service,
-	// *corev1.Pod, or *Pod where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
-	// *discoveryv1.EndpointSlice, *appsv1.Deployment); for Istio kinds the spec message of
-	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar,
-	// *security/v1beta1.PeerAuthentication); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
-	Spec   any
+	// *corev1.Pod and *corev1.Secret, or *Pod and *Secret where only proxies matter, *corev1.Namespace, *corev1.ServiceAccount, *corev1.ConfigMap,
+	// *discoveryv1.EndpointSlice, *appsv1.Deployment, *networkingv1.Ingress, *networkingv1.IngressClass); for Istio kinds the spec message of
+	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
+	// …ServiceEntry, …WorkloadEntry, …WorkloadGroup, *security/v1beta1.PeerAuthentication, …AuthorizationPolicy,
+	// …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	Spec any
+	// Status is what of an object's status decides about proxies, nil for none: the addresses of a
+	// ServiceEntry (*networking/v1alpha3.ServiceEntryStatus), the condition ConditionHealthy of a
+	// WorkloadEntry (*meta/v1alpha1.IstioStatus).
+	Status proto.Message
 	Origin Origin
 }
 
@@ -99,14 +115,22 @@ func Older(a, b *Object) int {
 	return a.Compare(b.Key)
 }
 
-// SameSpec tells whether two objects of one kind have equal contents.
+// SameSpec tells whether two objects of one kind have equal contents, the status among it.
 func SameSpec(a, b *Object) bool {
+	if !proto.Equal(a.Status, b.Status) {
+		return false
+	}
 	x, isProto := a.Spec.(proto.Message)
 	y, bothProto := b.Spec.(proto.Message)
 	if isProto && bothProto {
 		return proto.Equal(x, y)
 	}
 	return apiequality.Semantic.DeepEqual(a.Spec, b.Spec)
+}
+
+// Same tells whether two objects of one key are equal, wherever they were read.
+func Same(a, b *Object) bool {
+	return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && SameSpec(a, b)
 }
 
 // Event tells that an object was added (Old nil), changed, or deleted (New nil).

@@ -33,6 +33,7 @@ func DefaultMeshConfig() *meshconfig.MeshConfig {
 		ProtocolDetectionTimeout:       durationpb.New(0),
 		DnsRefreshRate:                 durationpb.New(60 * time.Second),
 		IngressService:                 "istio-ingressgateway",
+		IngressClass:                   "istio",
 		IngressSelector:                "ingressgateway",
 		IngressControllerMode:          meshconfig.MeshConfig_STRICT,
 		EnableTracing:                  true,

@@ -1,6 +1,9 @@
 package model
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Names of resources that Istio's tools read (reference: Istio pilot/pkg/model/service.go).
 const (
@@ -12,6 +15,14 @@ const (
 	// RootNamespace is the default of MeshConfig.rootNamespace.
 	RootNamespace = "istio-system"
 )
+
+// ClusterHost gives the host in a ClusterName, "" for the name of a cluster of no service.
+func ClusterHost(cluster string) string {
+	if parts := strings.Split(cluster, "|"); len(parts) == 4 {
+		return parts[3]
+	}
+	return ""
+}
 
 // ClusterName gives direction|port|subset|host, e.g. outbound|9080|v1|reviews.default.svc.cluster.local.
 func ClusterName(direction string, port uint32, subset, host string) string {

@@ -21,6 +21,9 @@ type Pod struct {
 	Ended               bool // its containers have ended for good
 }
 
+// PodNotAdmitted is the reason in a pod's status by which a kubelet tells that it does not run it at all.
+const PodNotAdmitted = "UnexpectedAdmissionError"
+
 // PodPort is a container port with a name, as a Service's targetPort may name it.
 type PodPort struct {
 	Name   string

@@ -27,4 +27,20 @@ type Proxy struct {
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
 	Locality       Locality
+	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.
+	Metadata map[string]string
+	Topology *Topology // what a router says of proxies before it; nil for nothing
+	// Proven tells that the proxy proved that it is of its namespace.
+	Proven bool
+}
+
+// Topology says of a gateway which proxies it stands behind.
+type Topology struct {
+	// TrustedProxies before it are believed about the client's address.
+	TrustedProxies uint32
+	// ClientCert is what becomes of x-forwarded-client-cert, as Istio's ForwardClientCertDetails; "" for
+	// its default.
+	ClientCert string
+	// ProxyProtocol tells that connections begin with a header of the PROXY protocol.
+	ProxyProtocol bool
 }

@@ -46,8 +46,15 @@ type Resolution uint8
 const (
 	// ResolutionEDS means that the control plane sends the endpoints.
 	ResolutionEDS Resolution = iota
-	// ResolutionPassthrough means that the proxy goes where the application wanted to (headless).
+	// ResolutionPassthrough means that the proxy goes where the application wanted to: of headless
+	// services, and of a ServiceEntry with NONE.
 	ResolutionPassthrough
+	// ResolutionDNS means that the proxy resolves the endpoints' names and uses all addresses.
+	ResolutionDNS
+	// ResolutionDNSRoundRobin means that the proxy resolves one name and uses one address at a time.
+	ResolutionDNSRoundRobin
+	// ResolutionDynamicDNS means that the proxy resolves the name that the client asked for.
+	ResolutionDynamicDNS
 )
 
 // ServicePort is one port of a service.
@@ -61,23 +68,43 @@ type ServicePort struct {
 
 // Service is one hostname of the mesh with its ports. It is immutable.
 type Service struct {
-	Key        Key       // the object it came from, which may give several services
-	Created    time.Time // of that object
-	Hostname   string    // e.g. reviews.default.svc.cluster.local
-	Namespace  string
-	Name       string
-	Addresses  []string // cluster IPs; empty for headless services and those without one yet
+	Key       Key       // the object it came from, which may give several services
+	Created   time.Time // of that object
+	Hostname  string    // e.g. reviews.default.svc.cluster.local
+	Namespace string
+	Name      string
+	// Addresses are IPs and, of a ServiceEntry, subnets in the form 10.0.0.0/8; empty for headless
+	// services and those without one yet.
+	Addresses []string
+	// Allocated are the addresses of a service of a ServiceEntry without any, at most one of each IP
+	// family. They are known to proxies whose agent answers DNS, and to no others.
+	Allocated  []string
 	Ports      []ServicePort
 	Resolution Resolution
 	Headless   bool
-	Selector   map[string]string // pod labels; nil for none
+	Selector   map[string]string // labels of pods and WorkloadEntries; nil for none
 	ExportTo   []string          // networking.istio.io/exportTo; nil means "*"
 	Labels     map[string]string
 	// ServiceAccounts are the SPIFFE identities that its endpoints may present, sorted.
 	ServiceAccounts []string
+	// SubjectAltNames are further names that certificates of its endpoints may have, sorted.
+	SubjectAltNames []string
+	// External tells that it is outside of the mesh, so that nobody there speaks the mesh's mutual TLS.
+	External bool
+	// Hidden are ServiceEntries with the same hostname that are not in effect for those who see the
+	// service, sorted by key.
+	Hidden []Source
 	// PublishNotReady keeps endpoints in service that are not ready (publishNotReadyAddresses).
 	PublishNotReady bool
-	Origin          Origin
+	// TrafficDistribution says which endpoints are preferred (PreferClose, …); "" for none.
+	TrafficDistribution string
+	Origin              Origin
+}
+
+// Source names an object with where it was read.
+type Source struct {
+	Key
+	Origin Origin
 }
 
 // ServiceID tells services apart: a hostname may be that of several, in several namespaces.
@@ -142,7 +169,7 @@ type Locality struct{ Region, Zone, SubZone string }
 // Endpoint is one address and port that serves one port of a service. It is a comparable-by-value
 // row without anything volatile; Labels is shared with the pod that it came from and never written.
 type Endpoint struct {
-	Address        string // IP
+	Address        string // IP; a DNS name where the service's resolution is by DNS; or a Unix socket's path, with port 0
 	Port           uint32
 	ServicePort    string // the name of the service's port; "" for a single unnamed one
 	Labels         map[string]string
@@ -153,6 +180,7 @@ type Endpoint struct {
 	Namespace      string
 	Workload       string // e.g. the Deployment's name
 	Pod            string // the pod's name; for debugging and headless, never for bytes of a class
+	Entry          bool   // Pod is the name of a WorkloadEntry
 	TLSMode        string // "istio" where the workload has a sidecar, else "disabled"
 	Weight         uint32 // 0 means 1
 	Health         Health

@@ -19,8 +19,20 @@ type Match interface {
 	GetSourceLabels() map[string]string
 }
 
-// EachMatch visits the matches of all rules, each with the path of its field.
-func EachMatch(vs *networking.VirtualService, visit func(field string, m Match)) {
+// MatchPlace is where a match stands: its protocol, its rule among those of the protocol, itself among those of
+// the rule.
+type MatchPlace struct {
+	protocol    string
+	rule, match int
+}
+
+// String gives the path of the field.
+func (p MatchPlace) String() string {
+	return fmt.Sprintf("spec.%s[%d].match[%d]", p.protocol, p.rule, p.match)
+}
+
+// EachMatch visits the matches of all rules.
+func EachMatch(vs *networking.VirtualService, visit func(at MatchPlace, m Match)) {
 	for i, rule := range vs.GetHttp() {
 		eachOf("http", i, rule.GetMatch(), visit)
 	}
@@ -32,8 +44,8 @@ func EachMatch(vs *networking.VirtualService, visit func(field string, m Match))
 	}
 }
 
-func eachOf[M Match](protocol string, rule int, matches []M, visit func(field string, m Match)) {
+func eachOf[M Match](protocol string, rule int, matches []M, visit func(at MatchPlace, m Match)) {
 	for i, m := range matches {
-		visit(fmt.Sprintf("spec.%s[%d].match[%d]", protocol, rule, i), m)
+		visit(MatchPlace{protocol, rule, i}, m)
 	}
 }

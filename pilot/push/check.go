@@ -112,7 +112,7 @@ func (e *Engine) heal(wrong *classState, state uint64) {
 	checker.Discard(&wrong.class)
 	for _, g := range e.classes {
 		g.refresh(e.translator, e.pool)
-		g.publish(time.Time{})
+		g.publish(time.Time{}, e.pool)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	}
 	g.base[resource.Clusters], g.covered = resource.NewSet(spoilt...), false
 	g.compose(d.engine.pool)
-	g.publish(time.Time{})
+	g.publish(time.Time{}, d.engine.pool)
 	if c.now().Set(resource.Clusters).Get(name) != nil {
 		t.Fatal("the view was not spoilt")
 	}

@@ -1,10 +1,8 @@
 package push
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +16,8 @@ import (
 type classState struct {
 	class   resolve.Class
 	clients map[*Client]struct{}
-	// broughtBy is the identity of the proxy that it was made for; "" for a caller without proof.
-	broughtBy string
+	// broughtBy is who brought the proxy that it was made for.
+	broughtBy bringer
 	view      *View
 	build     sync.Once // of the first view
 	built     bool      // and nobody may look before
@@ -31,9 +29,9 @@ type classState struct {
 	covered  bool
 
 	shared, own []model.Problem // of base
-	// rejected are versions that a proxy refused; while translation yields one of them, the last
-	// accepted version is served in its place.
-	rejected map[resourceID]rejection
+	// rejected are resources that a proxy refused; while translation yields one of them, something else is
+	// served in its place.
+	rejected map[resourceID]*refusal
 	// inherited tells that some of them came with a proxy of another class and were not looked at yet.
 	inherited bool
 	// former are the versions before the present one of resources that are not accepted yet.
@@ -82,15 +80,10 @@ type resourceID struct {
 	name string
 }
 
-type rejection struct {
-	version  string
-	problems []model.Problem
-}
-
 func newClassState(c resolve.Class, empty *resource.Set) *classState {
 	g := &classState{
 		class: c, clients: map[*Client]struct{}{}, view: &View{Class: c.Key},
-		rejected: map[resourceID]rejection{}, former: map[resourceID]*history{},
+		rejected: map[resourceID]*refusal{}, former: map[resourceID]*history{},
 	}
 	for t := range g.base {
 		g.base[t], g.view.sets[t] = empty, empty
@@ -131,25 +124,35 @@ func (g *classState) rebase(sets [resource.NumTypes]*resource.Set, p *resource.P
 			g.forget(resourceID{resource.Type(t), r.Name})
 		}
 		for _, r := range d.Changed {
-			g.admit(r, g.base[t].Get(r.Name))
+			g.admit(r, g.base[t].Get(r.Name), p)
 		}
 		g.base[t] = next
 	}
 }
 
-// cover lists what stands over the base: the accepted versions of what was rejected. What was rejected
-// and has no accepted version stays: a proxy may have one from another server, which to leave it out
-// would take away.
+// cover lists what stands over the base in the place of what was rejected: the same without the parts that
+// are at fault, or the last accepted version. What has neither stays: a proxy may have one from another
+// server, which to leave it out would take away.
 func (g *classState) cover() {
 	g.over, g.covered = [resource.NumTypes][]resource.Entry{}, false
-	for id := range g.rejected {
-		if r := g.former[id].last(); r != nil {
+	for id, f := range g.rejected {
+		r := f.standIn
+		if r == nil {
+			r = g.former[id].last()
+		}
+		if r != nil {
 			g.over[id.typ] = append(g.over[id.typ], resource.Entry{Name: id.name, Resource: r})
 		}
 	}
 	for t := range g.over {
 		slices.SortFunc(g.over[t], resource.CompareEntries)
 	}
+}
+
+// recompose makes the view anew after what was rejected has changed.
+func (g *classState) recompose(p *resource.Pool) {
+	g.cover()
+	g.compose(p)
 }
 
 // compose makes the view.
@@ -181,24 +184,33 @@ func (g *classState) settle() {
 	})
 }
 
-// admit notes that a new version takes the place of an old one, which may be nil.
-func (g *classState) admit(r, old *resource.Resource) {
+// admit notes that a new version takes the place of an old one, which may be nil. Parts that are known to
+// be at fault are not tried again.
+func (g *classState) admit(r, old *resource.Resource, p *resource.Pool) {
 	id := resourceID{r.Type, r.Name}
-	if bad, ok := g.rejected[id]; ok {
-		if bad.version == r.Version {
+	bad := g.rejected[id]
+	if bad != nil {
+		if bad.built.Version == r.Version {
 			return
 		}
 		delete(g.rejected, id)
-		old = nil // it was not served
+		old = bad.standIn // what was rejected was not served
 	}
-	switch {
-	case r.Accepted():
+	if r.Accepted() {
 		delete(g.former, id)
-	case old != nil && old != r:
+		return
+	}
+	if old != nil && old != r {
 		if g.former[id] == nil {
 			g.former[id] = &history{}
 		}
 		g.former[id].push(old)
+	}
+	if bad == nil {
+		return
+	}
+	if next := bad.succeeded(r, g.former[id].last(), p); next != nil {
+		g.rejected[id] = next
 	}
 }
 
@@ -208,25 +220,11 @@ func (g *classState) forget(id resourceID) {
 	delete(g.former, id)
 }
 
-// reject takes a version out of service that a proxy refused. It tells whether it did: a version
-// that another proxy runs is not at fault, the refusal is that proxy's own trouble.
-func (g *classState) reject(r *resource.Resource, proxy, detail string, p *resource.Pool) bool {
-	id := resourceID{r.Type, r.Name}
-	served := g.view.sets[r.Type].Get(r.Name)
-	if r.Accepted() || g.rejected[id].version == r.Version || served == nil || served.Version != r.Version {
-		return false
-	}
-	g.rejected[id] = rejection{version: r.Version, problems: rejectedProblems(r, proxy, detail)}
-	g.cover()
-	g.compose(p)
-	return true
-}
-
 // publish hands the view to those of the clients who have another, and gives their number.
-func (g *classState) publish(since time.Time) int {
-	told := 0
+func (g *classState) publish(since time.Time, p *resource.Pool) int {
+	told, trials := 0, g.trials()
 	for c := range g.clients {
-		if c.offer(g.view, since) {
+		if c.offer(g.viewWith(trials[c], p), trials[c], since) {
 			told++
 		}
 	}
@@ -238,25 +236,6 @@ func (g *classState) problems() []model.Problem {
 	out := slices.Clone(g.own)
 	for _, r := range g.rejected {
 		out = append(out, r.problems...)
-	}
-	return out
-}
-
-// rejectedProblems blames the objects that a refused resource came from.
-func rejectedProblems(r *resource.Resource, proxy, detail string) []model.Problem {
-	var sources []model.Key
-	if m, err := r.Message(); err == nil {
-		sources = resource.Sources(m)
-	}
-	if len(sources) == 0 {
-		sources = []model.Key{{Kind: model.KindResource, Name: r.Type.String() + " " + r.Name}}
-	}
-	out := make([]model.Problem, 0, len(sources))
-	for _, s := range sources {
-		out = append(out, model.Problem{
-			Object: s, Severity: model.SeverityError, Reason: model.ReasonRejected,
-			Message: fmt.Sprintf("proxy %s refused %s %q, so the last accepted version stays: %s", proxy, r.Type, r.Name, strings.TrimSpace(detail)),
-		})
 	}
 	return out
 }

@@ -24,6 +24,9 @@ type Client struct {
 type Update struct {
 	*View
 	Since time.Time
+	// Trials are resources of the view that the client is asked about: the engine has to be told if it takes
+	// them. There are none unless a proxy has refused something.
+	Trials []*resource.Resource
 }
 
 // Node gives the proxy as it described itself.
@@ -31,6 +34,19 @@ func (c *Client) Node() *Node { return c.node }
 
 // Untrusted tells which of the proxy's claims about what it holds are not to be trusted.
 func (c *Client) Untrusted() Untrusted { return c.untrusted }
+
+func (c *Client) name() string { return c.node.Name + "." + c.node.Namespace }
+
+// Took tells that the proxy runs one of its trials.
+func (c *Client) Took(r *resource.Resource) {
+	e := c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.class.took(c, r, e.pool) {
+		c.class.publish(time.Time{}, e.pool)
+		e.report()
+	}
+}
 
 // Close ends the registration. untrusted is kept for the proxy's next stream.
 func (c *Client) Close(untrusted Untrusted) {
@@ -40,6 +56,9 @@ func (c *Client) Close(untrusted Untrusted) {
 	delete(c.class.clients, c)
 	delete(e.seats, c.seat)
 	e.leaving.Leave(c.seat)
+	if c.class.release(c) {
+		c.class.publish(time.Time{}, e.pool)
+	}
 	if len(c.class.clients) == 0 {
 		e.left, e.emptied = true, true
 	}
@@ -48,16 +67,17 @@ func (c *Client) Close(untrusted Untrusted) {
 	}
 }
 
-// Reject tells that the proxy refused a resource. Where no proxy has accepted it, the class goes
-// back to the last accepted version and the objects that it came from are reported.
+// Reject tells that the proxy refused a resource. Where no proxy has accepted it, the parts that are at
+// fault are looked for and left out, or the class goes back to the last accepted version. The objects
+// that the fault came from are reported.
 func (c *Client) Reject(r *resource.Resource, detail string) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !c.class.reject(r, c.node.Name+"."+c.node.Namespace, detail, e.pool) {
+	if !c.class.reject(c, r, detail, e.pool) {
 		return
 	}
-	c.class.publish(time.Time{})
+	c.class.publish(time.Time{}, e.pool)
 	e.report()
 }
 
@@ -73,13 +93,13 @@ func (c *Client) Rejected(t resource.Type) bool {
 	return false
 }
 
-// offer hands over a view, and tells whether the client had another. It is called under the
+// offer hands over a view with what of it the client is asked about, and tells whether the client had another. It is called under the
 // engine's mutex.
-func (c *Client) offer(v *View, since time.Time) bool {
+func (c *Client) offer(v *View, trials []*resource.Resource, since time.Time) bool {
 	if c.view == v {
 		return false
 	}
 	c.view = v
-	c.changed(&Update{View: v, Since: since})
+	c.changed(&Update{View: v, Since: since, Trials: trials})
 	return true
 }

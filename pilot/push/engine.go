@@ -1,7 +1,15 @@
 // Package push holds what connected proxies should have and how they get there: for each class of
 // proxies one view, a set of resources for each type. A commit changes the views of the classes that it
 // concerns; each client is handed the new one and only notes what concerns it, so nobody waits for a
-// slow one. What a proxy refuses goes back to what was last accepted, for its class.
+// slow one.
+//
+// What a proxy refuses is taken out of service for its class. Of a resource that many objects share, a
+// route configuration or a listener, only the virtual hosts or filter chains are that are at fault. They
+// are found by asking the proxy: it gets the resource with all in quarantine that is new or changed since
+// it was last accepted, and then with fewer and fewer of it (bisection). The other proxies get what comes
+// out. In quarantine a part is as it was last accepted, if that answers for the same and denies as much,
+// else it denies everything (resource.Parts). Where no part is at fault by itself, the resource goes back
+// to what was last accepted. The next version with the same fault has it in quarantine from the start.
 //
 // Glossary:
 //
@@ -9,11 +17,14 @@
 //	view        what a class should have at one moment
 //	client      one connected proxy, or its stream
 //	accepted    a version that some proxy has acknowledged
-//	rejected    a version that a proxy has refused (NACK); the last accepted one stands in its place
+//	rejected    a version that a proxy has refused (NACK); something else is served in its place
+//	part        what one object gives to a resource: a virtual host, a filter chain
+//	fault       a part that a proxy does not take
+//	trial       what a proxy is asked about, to find the faults
 //	former      the versions before the present one of a resource that is not accepted yet
 //	untrusted   what a proxy may run that is something else than it claims when it comes back
 //	identity    what a proxy proved; "" for all proxies without proof, which are anonymous
-//	brought     a class is brought by the identity of the proxy that it was first made for
+//	brought     a class is brought by the identity of the proxy that it was first made for, or by its address
 package push
 
 import (
@@ -44,8 +55,9 @@ var ErrTooManyClasses = errors.New("too many classes of proxies")
 // Options of an Engine.
 type Options struct {
 	// MaxClasses bounds the classes that the proxies of one identity bring between two commits and
-	// until they are gone, MaxAnonymousClasses those of all callers without proof; 0 for no bound.
-	MaxClasses, MaxAnonymousClasses int
+	// until they are gone, MaxAnonymousClasses those of all callers without proof and MaxPeerClasses those
+	// of such callers from one address; 0 for no bound.
+	MaxClasses, MaxAnonymousClasses, MaxPeerClasses int
 	// Report takes all problems of all views whenever they may have changed; nil drops them.
 	Report func([]model.Problem)
 	// Registerer takes the metrics; nil for none.
@@ -68,7 +80,7 @@ type Engine struct {
 	mu        sync.Mutex // guards all below, and of classes what has been built
 	leaving   Translator // the one whose seats the clients have
 	classes   map[string]*classState
-	brought   map[string]int // classes, by the identity that brought them
+	brought   map[bringer]int // classes
 	seats     map[*build.Seat]*Client
 	untrusted *untrustedNodes // of proxies with an identity
 	anonymous *untrustedNodes // of those without, which cannot push the former out
@@ -85,7 +97,7 @@ func New(opts Options) *Engine {
 	}
 	return &Engine{
 		opts: opts, metrics: newMetrics(opts.Registerer), pool: resource.NewPool(),
-		classes: map[string]*classState{}, brought: map[string]int{}, seats: map[*build.Seat]*Client{},
+		classes: map[string]*classState{}, brought: map[bringer]int{}, seats: map[*build.Seat]*Client{},
 		untrusted: newUntrustedNodes(maxUntrusted, maxUntrustedBytes),
 		anonymous: newUntrustedNodes(maxUntrusted/4, maxUntrustedBytes/4),
 	}
@@ -122,7 +134,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 		g.build.Do(func() {}) // no first build is needed any more
 		g.built = true
 		noted = g.refresh(e.translator, e.pool) || noted
-		if n := g.publish(c.Since); n > 0 {
+		if n := g.publish(c.Since, e.pool); n > 0 {
 			renewed++
 			told += n
 		}
@@ -167,6 +179,9 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		}
 		from := client.class
 		delete(from.clients, client)
+		if from.release(client) {
+			changed[from] = struct{}{}
+		}
 		to := e.successor(seat.Class, from)
 		to.inherit(from)
 		to.clients[client] = struct{}{}
@@ -188,8 +203,7 @@ func (e *Engine) successor(class resolve.Class, from *classState) *classState {
 		return g
 	}
 	g := e.class(class)
-	g.broughtBy = from.broughtBy
-	e.brought[g.broughtBy]++
+	e.bring(g, from.broughtBy)
 	return g
 }
 
@@ -203,30 +217,70 @@ func (e *Engine) class(class resolve.Class) *classState {
 	return g
 }
 
-// enter gives the state of a class to a proxy that comes, a new one if its identity may bring one
-// more. The caller holds the mutex.
-func (e *Engine) enter(class resolve.Class, identity string) (*classState, error) {
+// enter gives the state of a class to a proxy that comes, a new one if it may bring one more. The caller
+// holds the mutex.
+func (e *Engine) enter(class resolve.Class, n *Node) (*classState, error) {
 	if g := e.classes[class.Key]; g != nil {
 		return g, nil
 	}
-	limit, who := e.opts.MaxClasses, "identity "+identity
-	if identity == "" {
-		limit, who = e.opts.MaxAnonymousClasses, "callers without proof"
+	by := bringer{identity: n.Identity}
+	if n.Identity == "" {
+		by.peer = n.Peer
 	}
-	if limit > 0 && e.brought[identity] >= limit {
-		return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, who, limit)
+	for _, x := range by.counted() {
+		limit := e.opts.MaxClasses
+		switch {
+		case x.peer != "":
+			limit = e.opts.MaxPeerClasses
+		case x.identity == "":
+			limit = e.opts.MaxAnonymousClasses
+		}
+		if limit > 0 && e.brought[x] >= limit {
+			return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, x, limit)
+		}
 	}
 	g := e.class(class)
-	g.broughtBy = identity
-	e.brought[identity]++
+	e.bring(g, by)
 	return g, nil
+}
+
+// bringer is who brings classes: an identity, or, without one, all callers without proof, or those of them
+// from one address.
+type bringer struct{ identity, peer string }
+
+// counted gives all who bring a class then.
+func (b bringer) counted() []bringer {
+	if b.peer == "" {
+		return []bringer{b}
+	}
+	return []bringer{b, {}}
+}
+
+func (b bringer) String() string {
+	switch {
+	case b.identity != "":
+		return "identity " + b.identity
+	case b.peer != "":
+		return "callers without proof from " + b.peer
+	}
+	return "callers without proof"
+}
+
+// bring notes who brought a class. The caller holds the mutex.
+func (e *Engine) bring(g *classState, by bringer) {
+	g.broughtBy = by
+	for _, x := range by.counted() {
+		e.brought[x]++
+	}
 }
 
 // drop forgets a class. The caller holds the mutex.
 func (e *Engine) drop(g *classState) {
 	delete(e.classes, g.class.Key)
-	if e.brought[g.broughtBy]--; e.brought[g.broughtBy] == 0 {
-		delete(e.brought, g.broughtBy)
+	for _, x := range g.broughtBy.counted() {
+		if e.brought[x]--; e.brought[x] == 0 {
+			delete(e.brought, x)
+		}
 	}
 }
 
@@ -242,7 +296,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	}
 	seat := e.translator.Seat(&n.Proxy)
 	e.mu.Lock()
-	g, err := e.enter(seat.Class, n.Identity) // which stays, since Apply waits
+	g, err := e.enter(seat.Class, n) // which stays, since Apply waits
 	if err != nil {
 		e.leaving.Leave(seat)
 		e.mu.Unlock()
@@ -255,8 +309,9 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	g.built = true
 	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
 	c.untrusted = e.remembered(n).take(n)
-	c.offer(g.view, time.Time{})
 	g.clients[c] = struct{}{}
+	trials := g.trials()[c]
+	c.offer(g.viewWith(trials, e.pool), trials, time.Time{})
 	e.seats[seat] = c
 	if len(g.clients) == 1 {
 		e.metrics.views.Set(float64(len(e.classes)))

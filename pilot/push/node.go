@@ -2,11 +2,14 @@ package push
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -17,6 +20,8 @@ type Node struct {
 	EnvoyVersion string // e.g. "1.40.0"; empty where it is unknown
 	// Identity is what the caller proved, NAMESPACE/SERVICEACCOUNT; empty for a caller without proof.
 	Identity string
+	// Peer is the caller's address without its port; "" where it is unknown.
+	Peer string
 }
 
 // ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain. All
@@ -50,6 +55,7 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 	if err := out.attributes(md); err != nil {
 		return nil, err
 	}
+	out.Metadata = md.texts()
 	out.Locality = model.Locality{
 		Region: n.GetLocality().GetRegion(), Zone: n.GetLocality().GetZone(), SubZone: n.GetLocality().GetSubZone(),
 	}
@@ -108,6 +114,7 @@ func (n *Node) attributes(md metadata) error {
 	n.IstioVersion = md.text("ISTIO_VERSION")
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
+	n.Topology = topology(md["PROXY_CONFIG"].GetStructValue().GetFields()["gatewayTopology"].GetStructValue())
 	if n.Interception == "" {
 		n.Interception = "REDIRECT"
 	}
@@ -125,10 +132,43 @@ func (n *Node) attributes(md metadata) error {
 	return nil
 }
 
+// topology reads a gateway's ProxyConfig.
+func topology(s *structpb.Struct) *model.Topology {
+	if s == nil {
+		return nil
+	}
+	f := s.GetFields()
+	out := &model.Topology{ProxyProtocol: f["proxyProtocol"].GetStructValue() != nil}
+	if n := f["numTrustedProxies"].GetNumberValue(); n > 0 && n <= maxTrustedProxies {
+		out.TrustedProxies = uint32(n)
+	}
+	if name := f["forwardClientCertDetails"].GetStringValue(); meshconfig.ForwardClientCertDetails_value[name] != 0 {
+		out.ClientCert = name
+	}
+	return out
+}
+
 // metadata is what a node says of itself beside its ID; most of it is for others.
 type metadata map[string]*structpb.Value
 
 func (m metadata) text(key string) string { return m[key].GetStringValue() }
+
+// texts gives the short texts, the first of so many by name.
+func (m metadata) texts() map[string]string {
+	out := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if s := m.text(key); s != "" && len(key)+len(s) <= maxMetadataText && len(out) < maxMetadataTexts {
+			out[key] = s
+		}
+	}
+	return out
+}
+
+// What is kept of a node's metadata for patches that ask for it.
+const (
+	maxMetadataText  = 128 // bytes of a name and its text
+	maxMetadataTexts = 32
+)
 
 // flag reads a boolean, which agents write as a JSON boolean or as a string.
 func (m metadata) flag(key string) bool {

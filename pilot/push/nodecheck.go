@@ -15,6 +15,8 @@ const (
 	maxVersion = 64
 	// maxAddresses is how many addresses a proxy may have, maxAddress what each may have in bytes.
 	maxAddresses, maxAddress = 64, 64
+	// maxTrustedProxies bounds how many proxies stand before a gateway.
+	maxTrustedProxies = 1000
 	// maxLabels is how many labels a proxy may have; Kubernetes bounds the length of each.
 	maxLabels = 256
 	// maxPlace bounds the names of clusters, networks and localities, which have no form of their own.

@@ -18,10 +18,12 @@ type previousClass struct {
 func (g *classState) inherit(from *classState) {
 	g.remember(from)
 	for id, bad := range from.rejected {
-		if _, known := g.rejected[id]; known {
+		if _, known := g.rejected[id]; known || bad.search != nil { // which begins again
 			continue
 		}
-		g.rejected[id], g.inherited = bad, true
+		own := *bad
+		own.faults = slices.Clip(own.faults)
+		g.rejected[id], g.inherited = &own, true
 	}
 }
 
@@ -41,7 +43,7 @@ func (g *classState) remember(from *classState) {
 func (g *classState) dropForeign() {
 	g.inherited = false
 	for id, bad := range g.rejected {
-		if r := g.base[id.typ].Get(id.name); r == nil || r.Version != bad.version {
+		if r := g.base[id.typ].Get(id.name); r == nil || r.Version != bad.built.Version {
 			g.forget(id)
 		}
 	}
@@ -69,8 +71,7 @@ func (g *classState) adopt(p *resource.Pool) {
 	}
 	g.previous = nil
 	if len(g.rejected) > 0 {
-		g.cover()
-		g.compose(p)
+		g.recompose(p)
 	}
 }
 

@@ -72,8 +72,15 @@ type nodeHash [16]byte
 
 type untrustedNode struct {
 	node  nodeHash
-	what  Untrusted
+	what  []suspicion
 	bytes int
+}
+
+// suspicion is what is suspected of one type. A list of them takes a tenth of what a map does, and most
+// proxies have one.
+type suspicion struct {
+	typ  resource.Type
+	what UntrustedNames
 }
 
 func newUntrustedNodes(maxNodes, maxBytes int) *untrustedNodes {
@@ -89,13 +96,16 @@ func hashOf(n *Node) nodeHash {
 // ones, the oldest go.
 func (s *untrustedNodes) put(n *Node, what Untrusted) {
 	s.take(n)
-	entry := untrustedNode{hashOf(n), what, what.size()}
-	if entry.bytes > maxUntrustedNode {
-		entry.what = Untrusted{}
+	if what.size() > maxUntrustedNode {
+		all := Untrusted{}
 		for t := range what {
-			entry.what[t] = UntrustedNames{All: true}
+			all[t] = UntrustedNames{All: true}
 		}
-		entry.bytes = entry.what.size()
+		what = all
+	}
+	entry := untrustedNode{node: hashOf(n), what: make([]suspicion, 0, len(what)), bytes: what.size()}
+	for t, d := range what {
+		entry.what = append(entry.what, suspicion{t, d})
 	}
 	s.byNode[entry.node] = s.oldest.PushBack(entry)
 	s.bytes += entry.bytes
@@ -110,7 +120,11 @@ func (s *untrustedNodes) take(n *Node) Untrusted {
 	if at == nil {
 		return nil
 	}
-	return s.remove(at).what
+	out := Untrusted{}
+	for _, d := range s.remove(at).what {
+		out[d.typ] = d.what
+	}
+	return out
 }
 
 func (s *untrustedNodes) remove(at *list.Element) untrustedNode {

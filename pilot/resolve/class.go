@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
@@ -35,12 +36,25 @@ type Class struct {
 	Sidecar model.Key
 	// PeerAuthentications of the namespace whose selector matches, model.Older first.
 	PeerAuthentications []model.Key
+	// AuthorizationPolicies for some workloads that mean this one, of the root namespace and of its own, each
+	// model.Older first.
+	AuthorizationPolicies []model.Key
+	// RequestAuthentications of the same kind.
+	RequestAuthentications []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
+	// Telemetry is the Telemetry object of the namespace whose selector matches; the zero key for none.
+	Telemetry model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
 	SourceLabels []string
+	// Patches are those of EnvoyFilters with conditions that hold; those of the root namespace first.
+	Patches []ClassPatches
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
+	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
+	Secrets bool
+	// Topology is what a router stands behind.
+	Topology model.Topology
 }
 
 // InboundPort is one port of a service on the proxy's own workload.
@@ -73,7 +87,8 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
-		c.Gateways = selectedGateways(r, labels)
+		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Proven
+		c.Topology = topology(r, p)
 	} else {
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)
 	}
@@ -82,12 +97,16 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.SourceLabels = append(c.SourceLabels, set)
 		}
 	}
+	c.Telemetry = workloadTelemetry(r, p.Namespace, labels)
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
+	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
+	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
 		}
 	}
+	c.Patches = workloadPatches(r, p, labels)
 	c.Key = c.hash()
 	return c
 }
@@ -138,6 +157,19 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 		}
 		return strings.Compare(a.Host, b.Host)
 	})
+	return out
+}
+
+// topology is what a router says itself, else what the mesh says of all.
+func topology(r Reader, p *model.Proxy) model.Topology {
+	if p.Topology != nil {
+		return *p.Topology
+	}
+	t := r.Mesh().GetDefaultConfig().GetGatewayTopology()
+	out := model.Topology{TrustedProxies: t.GetNumTrustedProxies(), ProxyProtocol: t.GetProxyProtocol() != nil}
+	if d := t.GetForwardClientCertDetails(); d != meshconfig.ForwardClientCertDetails_UNDEFINED {
+		out.ClientCert = d.String()
+	}
 	return out
 }
 

@@ -13,7 +13,9 @@ import (
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
-	b.flags(c.DNSCapture, c.IPv4, c.IPv6)
+	b.flags(c.DNSCapture, c.IPv4, c.IPv6, c.Secrets, c.Topology.ProxyProtocol)
+	b.number(uint64(c.Topology.TrustedProxies))
+	b.texts(c.Topology.ClientCert)
 	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone)
 	b.number(uint64(len(c.Inbound)))
 	for i := range c.Inbound {
@@ -25,9 +27,17 @@ func (c *Class) hash() string {
 	}
 	b.keys(c.Sidecar)
 	b.keys(c.PeerAuthentications...)
+	b.keys(c.Telemetry)
+	b.keys(c.AuthorizationPolicies...)
+	b.keys(c.RequestAuthentications...)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
 	b.texts(c.SourceLabels...)
+	b.number(uint64(len(c.Patches)))
+	for _, p := range c.Patches {
+		b.keys(p.Filter)
+		b.texts(p.Held)
+	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }

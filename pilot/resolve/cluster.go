@@ -39,6 +39,7 @@ func (b *clusterBuilder) own() {
 func (b *clusterBuilder) outbound(svc *model.Service) {
 	rule, problems := ruleFor(b.r, b.c, svc)
 	b.report(problems...)
+	b.hidden(svc)
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		if port.Protocol == model.ProtocolUDP {
@@ -54,6 +55,15 @@ func (b *clusterBuilder) outbound(svc *model.Service) {
 	}
 }
 
+// serviceRefs names the service of a cluster, unless the host in the cluster's name says it: a thousand
+// clusters would say it again.
+func serviceRefs(svc *model.Service) []ir.ServiceRef {
+	if strings.HasPrefix(svc.Hostname, svc.Name+"."+svc.Namespace+".svc.") {
+		return nil
+	}
+	return []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}}
+}
+
 func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset *ruleSubset) *ir.Cluster {
 	name, labels := "", map[string]string(nil)
 	if subset != nil {
@@ -62,24 +72,23 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	cl := &ir.Cluster{
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
 		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
-		Metadata: ir.ClusterMetadata{
-			Subset: name, Services: []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}},
-		},
+		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
-	// A router has no original destination, so it balances headless services by itself.
-	if svc.Resolution == model.ResolutionPassthrough && b.c.Type == model.SidecarProxy {
-		originalDestination(cl)
-	}
 	if rule != nil {
 		cl.Metadata.Config = ConfigPath(rule.object.Key)
 	}
+	b.resolution(svc, port, cl)
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)
 	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
-	if cl.Discovery == ir.DiscoveryEDS {
+	if cl.Discovery != ir.DiscoveryOriginalDst {
 		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
+		distribute(svc, policy.balance, cl)
+	}
+	if cl.Discovery.IsDNS() {
+		b.anywhere(policy.balance, cl)
 	}
 	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)

@@ -3,6 +3,8 @@ package resolve
 import (
 	"time"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -20,19 +22,17 @@ const inboundCleanup = time.Minute
 // inbound adds a cluster for each container port that a service leads to. It goes to the
 // address that the client asked for, which is the pod's own.
 func (b *clusterBuilder) inbound() {
+	if all := ingressOf(b.r, b.c); len(all) > 0 {
+		b.ingressClusters(all)
+		return
+	}
 	for i := 0; i < len(b.c.Inbound); {
 		first := b.c.Inbound[i]
-		cl := &ir.Cluster{
-			Name:      model.ClusterName("inbound", first.TargetPort, "", ""),
-			Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster,
-			BindSources: b.inboundSources(), CleanupInterval: inboundCleanup,
-		}
-		cl.AltStatName = cl.Name + ";"
+		cl := b.inboundCluster(model.ClusterName("inbound", first.TargetPort, "", ""), first.Protocol)
 		if pattern := b.r.Mesh().GetInboundClusterStatName(); pattern != "" {
 			cl.AltStatName = statName(pattern, first.Host, first.Service.Name+"."+first.Service.Namespace, first.Port, first.Name, "")
 		}
-		connectionBasics(b.r.Mesh(), cl)
-		cl.HTTP.Version = upstreamVersion(first.Protocol)
+		b.toLocalhost(first.TargetPort, cl)
 		b.inboundPool(first, cl)
 		for ; i < len(b.c.Inbound) && b.c.Inbound[i].TargetPort == first.TargetPort; i++ {
 			in := b.c.Inbound[i]
@@ -45,9 +45,40 @@ func (b *clusterBuilder) inbound() {
 	}
 }
 
-// inboundPool applies the connection pool of the service's own DestinationRule, else the mesh's, which
+// inboundCluster gives a cluster of the workload that goes where a connection was sent to.
+func (b *clusterBuilder) inboundCluster(name string, protocol model.Protocol) *ir.Cluster {
+	cl := &ir.Cluster{
+		Name: name, AltStatName: name + ";",
+		Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster,
+		BindSources: b.inboundSources(), CleanupInterval: inboundCleanup,
+	}
+	connectionBasics(b.r.Mesh(), cl)
+	cl.HTTP.Version = upstreamVersion(protocol)
+	return cl
+}
+
+// toLocalhost makes a cluster lead to the pod's loopback address, where the mesh says that applications
+// listen there.
+func (b *clusterBuilder) toLocalhost(port uint32, cl *ir.Cluster) {
+	if b.r.Mesh().GetInboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_InboundTrafficPolicy_LOCALHOST {
+		toBackend(&ir.Backend{Address: loopback(b.c), Port: port}, cl)
+	}
+}
+
+// toBackend makes a cluster of the workload lead to an endpoint of its own.
+func toBackend(backend *ir.Backend, cl *ir.Cluster) {
+	if cl.Backend = backend; backend.Address != "" || backend.Pipe != "" {
+		cl.Discovery, cl.Balancing, cl.BindSources, cl.CleanupInterval = ir.DiscoveryStatic, ir.BalanceRoundRobin, nil, 0
+	}
+}
+
+// inboundPool applies the connection pool of the Sidecar object, else of the service's own DestinationRule, else the mesh's, which
 // also limits what its workloads accept. Rules that select workloads are meant for clients only.
 func (b *clusterBuilder) inboundPool(in InboundPort, cl *ir.Cluster) {
+	if pool := inboundConnectionPool(b.r, b.c); pool != nil {
+		b.sidecarPool(pool, in.Protocol, cl)
+		return
+	}
 	var rule *destinationRule
 	if svc := b.r.Service(b.c.Namespace, in.Host); svc != nil {
 		clients := *b.c

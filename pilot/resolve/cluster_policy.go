@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -157,11 +158,43 @@ func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.
 	if len(out.Distribute) > 0 || !outlier {
 		return out
 	}
-	out.Failover = true
+	out.By = failoverLabels(s.GetFailoverPriority())
+	out.Failover = len(out.By) == 0
 	for _, f := range s.GetFailover() {
 		out.To = append(out.To, ir.FailoverRegion{From: f.GetFrom(), To: f.GetTo()})
 	}
 	return out
+}
+
+// failoverLabels reads labels of a failover priority: those of the topology, and label=value. Others are of
+// each proxy, which the source tells; those after one are not looked at, since they would be compared alone.
+func failoverLabels(priority []string) []ir.FailoverLabel {
+	var out []ir.FailoverLabel
+	for _, text := range priority {
+		name, value, given := strings.Cut(text, "=")
+		switch {
+		case name == networkLabel && !given: // all endpoints are of the proxy's network
+			continue
+		case !given && name != model.LabelRegion && name != model.LabelZone && name != model.LabelSubZone:
+			return out
+		}
+		out = append(out, ir.FailoverLabel{Name: name, Value: value})
+	}
+	return out
+}
+
+const networkLabel = "topology.istio.io/network"
+
+// distribute prefers near endpoints where a Service asks for them and no DestinationRule says otherwise.
+func distribute(svc *model.Service, b block[*networking.LoadBalancerSettings], cl *ir.Cluster) {
+	if b.spec.GetLocalityLbSetting() != nil || cl.Endpoints == nil {
+		return
+	}
+	switch svc.TrafficDistribution {
+	case model.PreferClose, model.PreferSameZone, model.PreferSameNode:
+		cl.Endpoints.Locality = ir.LocalityPolicy{By: failoverLabels([]string{model.LabelRegion, model.LabelZone, model.LabelSubZone})}
+		cl.LocalityWeighted = false
+	}
 }
 
 // applyOutlier applies outlier detection. A minimum of healthy hosts that is not set turns the

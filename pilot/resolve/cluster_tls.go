@@ -33,7 +33,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 	if t.spec == nil {
 		passthrough := cl.Discovery == ir.DiscoveryOriginalDst
 		auto := b.r.Mesh().GetEnableAutoMtls()
-		if auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
+		if svc.External || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
 			return
 		}
 		meshTLS(sni, b.accounts(svc), port.Protocol, cl)
@@ -52,12 +52,19 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		}
 		meshTLS(sni, names, port.Protocol, cl)
 	default:
-		b.originateTLS(t, cl)
+		b.originateTLS(t, svc, cl)
 	}
 }
 
-// meshTLS makes a cluster speak the mesh's mutual TLS.
+// maxSNI is the longest name that Envoy takes for a handshake (UpstreamTlsContext.sni in tls.proto).
+const maxSNI = 255
+
+// meshTLS makes a cluster speak the mesh's mutual TLS. A handshake names no server where the name would
+// be too long, of a very long host: only gateways that pass TLS through look at it.
 func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster) {
+	if len(sni) > maxSNI {
+		sni = ""
+	}
 	cl.TLS = &ir.UpstreamTLS{
 		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, SNI: sni,
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
@@ -67,11 +74,15 @@ func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster
 	}
 }
 
-// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container. What
+// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or at gateways with
+// Secrets. What
 // cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
-func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl *ir.Cluster) {
+func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
 	s := t.spec
 	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames()}
+	if len(out.SubjectAltNames) == 0 && !s.GetInsecureSkipVerify().GetValue() {
+		out.SubjectAltNames = svc.SubjectAltNames
+	}
 	if cl.HTTP.Version == ir.UpstreamHTTP2 {
 		out.ALPN = []string{"h2"}
 	}
@@ -81,6 +92,16 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl
 		if s.GetCaCertificates() != "" {
 			out.RootSecret = "file-root:" + s.GetCaCertificates()
 		}
+	}
+	switch {
+	case s.GetCredentialName() == "":
+	case b.c.Type == model.RouterProxy:
+		out.CertSecret, out.RootSecret = model.ClientSecrets(s)
+	case t.object != nil:
+		b.report(model.Problem{
+			Object: t.object.Key, Field: t.field + ".credentialName", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: t.object.Origin,
+			Message: "only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots",
+		})
 	}
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
@@ -92,8 +113,8 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], cl
 	cl.TLS = out
 }
 
-// accounts gives the identities that a service's endpoints may present, in every trust domain
-// that the mesh knows.
+// accounts gives the names that certificates of a service's endpoints may have: their identities, in
+// every trust domain that the mesh knows, and what a ServiceEntry says.
 func (b *clusterBuilder) accounts(svc *model.Service) []string {
 	own := "spiffe://" + trustDomain(b.r) + "/"
 	out := slices.Clone(svc.ServiceAccounts)
@@ -106,6 +127,7 @@ func (b *clusterBuilder) accounts(svc *model.Service) []string {
 			out = append(out, "spiffe://"+alias+"/"+rest)
 		}
 	}
+	out = append(out, svc.SubjectAltNames...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

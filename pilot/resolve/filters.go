@@ -37,8 +37,12 @@ type placedFilter struct {
 	filter ir.HTTPFilter
 }
 
-// httpFilters puts the filters that every connection manager has, and further ones, in order.
-func httpFilters(further ...placedFilter) []ir.HTTPFilter {
+// httpFilters puts the filters that every connection manager has, and further ones, in order. What takes
+// requests of others has to say who may make them; nil is for what the workload itself sends.
+func httpFilters(who *Authorization, further ...placedFilter) []ir.HTTPFilter {
+	if who != nil {
+		further = append(slices.Clone(who.http), further...)
+	}
 	all := append([]placedFilter{
 		{phaseGRPCStats, ir.GRPCStats{}},
 		{phaseFault, ir.FaultInjection{}},

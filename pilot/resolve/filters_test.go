@@ -12,7 +12,7 @@ func TestHTTPFiltersAreInOrder(t *testing.T) {
 	type first struct{ ir.HTTPFilter }
 	type second struct{ ir.HTTPFilter }
 	type late struct{ ir.HTTPFilter }
-	got := httpFilters(
+	got := httpFilters(nil,
 		placedFilter{phaseTelemetry, late{}}, clusterALPN(), placedFilter{phaseDeny, first{}}, placedFilter{phaseDeny, second{}},
 	)
 	want := []ir.HTTPFilter{first{}, second{}, ir.GRPCStats{}, ir.ClusterALPN{}, ir.FaultInjection{}, ir.CrossOrigin{}, late{}, ir.Router{}}

@@ -15,12 +15,63 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// gatewayServer is one HTTP server of a Gateway object that selects the class.
+// gatewayServer is one server of a Gateway object that selects the class.
 type gatewayServer struct {
 	gateway *model.Object
 	field   string // spec.servers[i]
 	spec    *networking.Server
+	serves  service
 	hosts   []serverHost
+}
+
+// service is what a server does with connections.
+type service uint8
+
+const (
+	servesHTTP  service = iota // routes requests in the clear
+	servesHTTPS                // routes requests within TLS
+	servesTLS                  // forwards the bytes within TLS
+	passesTLS                  // forwards TLS by the name in its handshake
+	autoPasses                 // does that for every service, by the names that sidecars use
+	servesTCP                  // forwards bytes
+)
+
+// family is what can share a port: requests in the clear, TLS, or bytes, which share it with nobody.
+func (s service) family() string {
+	switch s {
+	case servesHTTP:
+		return "HTTP"
+	case servesTCP:
+		return "TCP"
+	}
+	return "TLS"
+}
+
+// serviceOf tells what a server does, ok false for a protocol that no gateway has.
+func serviceOf(spec *networking.Server) (_ service, ok bool) {
+	tls := spec.GetTls()
+	switch strings.ToUpper(spec.GetPort().GetProtocol()) {
+	case "HTTP", "HTTP2", "GRPC", "GRPC-WEB":
+		return servesHTTP, true
+	case "TCP", "MONGO", "REDIS", "MYSQL":
+		if tls == nil {
+			return servesTCP, true
+		}
+	case "HTTPS":
+		if mode := tls.GetMode(); mode != networking.ServerTLSSettings_PASSTHROUGH && mode != networking.ServerTLSSettings_AUTO_PASSTHROUGH {
+			return servesHTTPS, true
+		}
+	case "TLS":
+	default:
+		return 0, false
+	}
+	switch tls.GetMode() {
+	case networking.ServerTLSSettings_PASSTHROUGH:
+		return passesTLS, true
+	case networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		return autoPasses, true
+	}
+	return servesTLS, true
 }
 
 // serverHost is one entry of a server's hosts: ns/host, "." or "*" for the namespace.
@@ -39,11 +90,28 @@ func newServerHost(namespace, entry string) serverHost {
 	return out
 }
 
-// gatewayPort is all servers of one address and port; their hosts share one route configuration.
+// gatewayPort is all servers of one address and port.
 type gatewayPort struct {
 	bind    string
 	port    uint32 // on which the proxy listens
-	servers []gatewayServer
+	servers []*gatewayServer
+	routes  []*gatewayRoutes // of the servers that route requests, in their order
+}
+
+// name is that of the port's listener.
+func (g *gatewayPort) name(c *Class) string { return listenerName(g.address(c), g.port) }
+
+func (g *gatewayPort) address(c *Class) string {
+	if g.bind != "" {
+		return g.bind
+	}
+	return wildcard(c)
+}
+
+// gatewayRoutes is one route configuration: of all servers of a port in the clear, or of one with TLS.
+type gatewayRoutes struct {
+	name    string
+	servers []*gatewayServer
 	hosts   map[string]*gatewayHost // with a virtual host each
 }
 
@@ -67,10 +135,13 @@ func (h *gatewayHost) same(o *gatewayHost) bool {
 	return h.port == o.port && h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
 }
 
-// routes is the name of the port's route configuration: http.port, with the address where one
-// is given.
-func (g *gatewayPort) routes() string {
-	name := "http." + strconv.FormatUint(uint64(g.port), 10)
+// routesName is the name of a server's route configuration, as Istio has it: http.port, or
+// https.port.name.gateway.namespace with the port as clients know it, and the address where one is given.
+func (g *gatewayPort) routesName(s *gatewayServer) string {
+	name := "http." + portName(g.port)
+	if s.serves == servesHTTPS {
+		name = strings.Join([]string{"https", portName(s.number()), s.spec.GetPort().GetName(), s.gateway.Name, s.gateway.Namespace}, ".")
+	}
 	if g.bind != "" {
 		name += "." + g.bind
 	}
@@ -79,7 +150,7 @@ func (g *gatewayPort) routes() string {
 
 // grpcWeb tells whether one of the servers is of that protocol.
 func (g *gatewayPort) grpcWeb() bool {
-	return slices.ContainsFunc(g.servers, func(s gatewayServer) bool {
+	return slices.ContainsFunc(g.servers, func(s *gatewayServer) bool {
 		return strings.EqualFold(s.spec.GetPort().GetProtocol(), string(model.ProtocolGRPCWeb))
 	})
 }
@@ -94,30 +165,14 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 		if o == nil {
 			continue
 		}
-		for i, server := range o.Spec.(*networking.Gateway).GetServers() {
-			switch strings.ToUpper(server.GetPort().GetProtocol()) {
-			case "HTTPS", "TLS", "TCP", "MONGO", "REDIS", "MYSQL":
-				continue // not translated; the source reports it
+		for i, spec := range o.Spec.(*networking.Gateway).GetServers() {
+			s, problem := newGatewayServer(o, i, spec)
+			if problem == nil {
+				out, problem = addServer(c, out, s)
 			}
-			s, problem := newGatewayServer(o, i, server)
 			if problem != nil {
 				problems = append(problems, *problem)
-				continue
 			}
-			bind, port := server.GetBind(), listeningPort(c, server.GetPort().GetNumber())
-			if bind == wildcard(c) {
-				bind = "" // both are one listener
-			}
-			if model.ReservedPort(port) {
-				problems = append(problems, reserved(s, port))
-				continue
-			}
-			at := slices.IndexFunc(out, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
-			if at < 0 {
-				at = len(out)
-				out = append(out, &gatewayPort{bind: bind, port: port, hosts: map[string]*gatewayHost{}})
-			}
-			out[at].servers = append(out[at].servers, s)
 		}
 	}
 	slices.SortFunc(out, func(a, b *gatewayPort) int {
@@ -126,11 +181,58 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 	return out, problems
 }
 
-// reserved reports a server on a port that the proxy itself or its agent listens on.
-func reserved(s gatewayServer, port uint32) model.Problem {
-	return model.Problem{
-		Object: s.gateway.Key, Field: s.field + ".port.number", Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: s.gateway.Origin,
-		Message: fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the server is left out", port),
+// addServer puts a server to those of its address and port, unless it cannot share that with them.
+func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
+	bind, port := s.spec.GetBind(), listeningPort(c, s.number())
+	if bind == wildcard(c) {
+		bind = "" // both are one listener
+	}
+	if model.ReservedPort(port) {
+		return ports, s.conflict(".port.number", "the proxy or its agent itself listens on port %d; choose another", port)
+	}
+	at := slices.IndexFunc(ports, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
+	if at < 0 {
+		at = len(ports)
+		ports = append(ports, &gatewayPort{bind: bind, port: port})
+	}
+	g := ports[at]
+	if problem := g.refuses(s); problem != nil {
+		return ports, problem
+	}
+	g.servers = append(g.servers, s)
+	return ports, nil
+}
+
+// refuses tells why a server cannot share the port with those before it, which are older.
+func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
+	if len(g.servers) == 0 {
+		return nil
+	}
+	first := g.servers[0]
+	switch family := first.serves.family(); {
+	case family != s.serves.family():
+		return s.conflict(".port.protocol", "%s %s has port %d for %s; use another port", first.gateway.Key, first.field, g.port, family)
+	case family == "TCP":
+		return s.conflict(".port.number", "%s %s has port %d, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, g.port)
+	case family == "HTTP":
+		return nil
+	}
+	for _, other := range g.servers {
+		for i, h := range s.hosts {
+			if slices.ContainsFunc(other.hosts, func(o serverHost) bool { return o.host == h.host }) {
+				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and the name in the TLS handshake leads to one server; keep it in one of them",
+					other.gateway.Key, other.field, h.host, g.port)
+			}
+		}
+	}
+	return nil
+}
+
+// conflict reports a server that cannot be had beside another.
+func (s *gatewayServer) conflict(field, format string, args ...any) *model.Problem {
+	return &model.Problem{
+		Object: s.gateway.Key, Field: s.field + field, Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: s.gateway.Origin,
+		Message: fmt.Sprintf(format, args...) + ", until then the server is left out",
 	}
 }
 
@@ -145,9 +247,9 @@ func listeningPort(c *Class, port uint32) uint32 {
 	return port
 }
 
-func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayServer, *model.Problem) {
-	s := gatewayServer{gateway: o, field: fmt.Sprintf("spec.servers[%d]", i), spec: spec}
-	fail := func(field string, severity model.Severity, reason model.Reason, message string) (gatewayServer, *model.Problem) {
+func newGatewayServer(o *model.Object, i int, spec *networking.Server) (*gatewayServer, *model.Problem) {
+	s := &gatewayServer{gateway: o, field: fmt.Sprintf("spec.servers[%d]", i), spec: spec}
+	fail := func(field string, severity model.Severity, reason model.Reason, message string) (*gatewayServer, *model.Problem) {
 		return s, &model.Problem{Object: o.Key, Field: s.field + field, Severity: severity, Reason: reason, Message: message, Origin: o.Origin}
 	}
 	number := spec.GetPort().GetNumber()
@@ -159,10 +261,9 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 			return fail(".bind", model.SeverityWarning, model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
 		}
 	}
-	switch strings.ToUpper(spec.GetPort().GetProtocol()) {
-	case "HTTP", "HTTP2", "GRPC", "GRPC-WEB":
-	default:
-		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTP2 or GRPC, until then the server is left out")
+	var ok bool
+	if s.serves, ok = serviceOf(spec); !ok {
+		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTPS, TLS or TCP, until then the server is left out")
 	}
 	for j, h := range spec.GetHosts() {
 		host := newServerHost(o.Namespace, h)
@@ -172,28 +273,6 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (gatewayS
 		s.hosts = append(s.hosts, host)
 	}
 	return s, nil
-}
-
-func gatewayListener(r Reader, c *Class, g *gatewayPort) *ir.Listener {
-	address := g.bind
-	if address == "" {
-		address = wildcard(c)
-	}
-	name := listenerName(address, g.port)
-	return &ir.Listener{
-		Name: name, Address: address, Port: g.port, BindToPort: true, AccessLog: noRouteLog(r),
-		Chains: []*ir.FilterChain{{Filters: terminal(&ir.HTTPConnectionManager{
-			StatPrefix:       "outbound_" + name + ";",
-			RouteConfigName:  g.routes(),
-			ClientCert:       ir.ClientCertSanitizeSet,
-			UseRemoteAddress: true,
-			ServerName:       serverName,
-			Filters:          httpFilters(append(grpcWeb(g.grpcWeb()), clusterALPN())...),
-			Path:             pathNormalization(r),
-			AccessLog:        accessLog(r),
-			Limits:           edgeLimits(),
-		})}},
-	}
 }
 
 // edgeLimits are those of Envoy's guide "Configuring Envoy as an edge proxy", but for the short idle

@@ -6,42 +6,66 @@ import (
 	"slices"
 	"strings"
 
-	networking "istio.io/api/networking/v1alpha3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // GatewayPlan says of which units a class of routers serves: a listener for each address and port of
-// its Gateways, and in the route configuration of each a virtual host for each host that a Gateway
-// offers and a VirtualService names. It follows from the Gateways and from which hosts are bound to
-// them; what the rules say is read by the virtual hosts.
+// its Gateways, a route configuration for what shares routes, and in it a virtual host for each host that
+// a Gateway offers and a VirtualService names. It follows from the Gateways and from which hosts are bound
+// to them; what the rules say is read by the virtual hosts and, where bytes are forwarded, by the listeners.
 type GatewayPlan struct {
 	// Problems of the Gateways.
 	Problems []model.Problem
 
-	class *Class
-	ports map[string]*gatewayPort // by name of the route configuration
+	class   *Class
+	ports   map[string]*gatewayPort   // by name of the listener
+	routes  map[string]*gatewayRoutes // by name
+	secrets map[string][]secretUse    // by SDS name
 }
 
 // NewGatewayPlan plans what a class of routers serves.
 func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 	ports, problems := gatewayPorts(r, c)
-	p := &GatewayPlan{class: c, ports: map[string]*gatewayPort{}}
+	p := &GatewayPlan{class: c, ports: map[string]*gatewayPort{}, routes: map[string]*gatewayRoutes{}, secrets: map[string][]secretUse{}}
 	for _, g := range ports {
-		p.ports[g.routes()] = g
-		for i := range g.servers {
-			g.takeHosts(r, c, i)
+		if len(g.servers) == 0 {
+			continue
 		}
+		p.ports[g.name(c)] = g
+		for _, s := range g.servers {
+			if s.serves == servesHTTP || s.serves == servesHTTPS {
+				p.addRoutes(r, g, s)
+			}
+			problems = append(problems, p.addSecrets(s)...)
+		}
+	}
+	if c.Secrets {
+		p.addDestinationSecrets(r)
 	}
 	p.Problems = sortProblems(append(problems, meshProblems(r)...))
 	return p
 }
 
+// addRoutes adds a server to the route configuration that its requests go by.
+func (p *GatewayPlan) addRoutes(r Reader, g *gatewayPort, s *gatewayServer) {
+	name := g.routesName(s)
+	routes := p.routes[name]
+	if routes == nil {
+		routes = &gatewayRoutes{name: name, hosts: map[string]*gatewayHost{}}
+		p.routes[name] = routes
+		g.routes = append(g.routes, routes)
+	}
+	routes.servers = append(routes.servers, s)
+	routes.takeHosts(r, p.class, len(routes.servers)-1)
+}
+
 // takeHosts finds the hosts that a server shares with the VirtualServices that name its Gateway.
-func (g *gatewayPort) takeHosts(r Reader, c *Class, server int) {
-	s := &g.servers[server]
-	redirects := s.spec.GetTls().GetHttpsRedirect()
+func (g *gatewayRoutes) takeHosts(r Reader, c *Class, server int) {
+	s := g.servers[server]
+	redirects := s.serves == servesHTTP && s.spec.GetTls().GetHttpsRedirect()
 	for _, bound := range r.BoundHosts(c.Namespace, s.name()) {
 		namespace, host, _ := strings.Cut(bound, "/")
 		for _, shared := range s.shares(namespace, host) {
@@ -58,7 +82,7 @@ func (g *gatewayPort) takeHosts(r Reader, c *Class, server int) {
 }
 
 // host gives the virtual host of a name, which a server offers.
-func (g *gatewayPort) host(name string, s *gatewayServer) *gatewayHost {
+func (g *gatewayRoutes) host(name string, s *gatewayServer) *gatewayHost {
 	h := g.hosts[name]
 	if h == nil {
 		h = &gatewayHost{name: name, port: s.number()}
@@ -100,36 +124,34 @@ func (h serverHost) shared(namespace, host string) string {
 	return ""
 }
 
-// Routes gives the names of the route configurations, in order; each has a listener.
-func (p *GatewayPlan) Routes() []string { return slices.Sorted(maps.Keys(p.ports)) }
+// Routes gives the names of the route configurations, in order.
+func (p *GatewayPlan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 
-// HasRoutes tells whether there is a route configuration of the name.
-func (p *GatewayPlan) HasRoutes(route string) bool { return p.ports[route] != nil }
+// Listeners gives the names of the listeners, in order.
+func (p *GatewayPlan) Listeners() []string { return slices.Sorted(maps.Keys(p.ports)) }
+
+// HasListener tells whether there is one of the Listeners.
+func (p *GatewayPlan) HasListener(name string) bool { return p.ports[name] != nil }
 
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *GatewayPlan) HasHost(route, host string) bool {
-	g := p.ports[route]
+	g := p.routes[route]
 	if g == nil || host == fallbackRoute {
 		return g != nil && len(g.hosts) == 0
 	}
 	return g.hosts[host] != nil
 }
 
-// Listener makes the listener of a route configuration.
-func (p *GatewayPlan) Listener(r Reader, route string) *ir.Listener {
-	return gatewayListener(r, p.class, p.ports[route])
-}
-
-// SameListener tells whether the listener of a route configuration is as in another plan.
-func (p *GatewayPlan) SameListener(other *GatewayPlan, route string) bool {
-	a, b := p.ports[route], other.ports[route]
-	return a != nil && b != nil && a.bind == b.bind && a.port == b.port && a.grpcWeb() == b.grpcWeb()
+// SameListener tells whether a listener is of the same servers as in another plan.
+func (p *GatewayPlan) SameListener(other *GatewayPlan, name string) bool {
+	a, b := p.ports[name], other.ports[name]
+	return a != nil && b != nil && a.bind == b.bind && a.port == b.port && slices.EqualFunc(a.servers, b.servers, sameServer)
 }
 
 // Hosts gives the hosts with a virtual host in a route configuration, in order; the only one of a port
 // without any is FallbackHost.
 func (p *GatewayPlan) Hosts(route string) []string {
-	g := p.ports[route]
+	g := p.routes[route]
 	if g == nil {
 		return nil
 	}
@@ -145,8 +167,8 @@ const fallbackRoute = ""
 // SameHost tells whether a virtual host follows from the same servers and bound hosts as in another
 // plan.
 func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
-	a, b := p.ports[route], other.ports[route]
-	if a == nil || b == nil || !slices.EqualFunc(a.servers, b.servers, sameServer) {
+	a, b := p.routes[route], other.routes[route]
+	if a == nil || b == nil || !slices.EqualFunc(a.servers, b.servers, samePlace) {
 		return false
 	}
 	if host == fallbackRoute {
@@ -156,14 +178,20 @@ func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
 	return x != nil && y != nil && x.same(y)
 }
 
-func sameServer(a, b gatewayServer) bool {
+// samePlace tells whether two servers are the same to the rules of VirtualServices.
+func samePlace(a, b *gatewayServer) bool {
 	return a.gateway.Key == b.gateway.Key && a.number() == b.number()
+}
+
+// sameServer tells whether two servers are the same in all that they say.
+func sameServer(a, b *gatewayServer) bool {
+	return samePlace(a, b) && a.field == b.field && (a.spec == b.spec || proto.Equal(a.spec, b.spec))
 }
 
 // VirtualHost makes one of the Hosts of a route configuration: the rules of all VirtualServices that
 // are bound to it, server by server. A host that none names is not served.
 func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
-	g := p.ports[route]
+	g := p.routes[route]
 	if host == fallbackRoute {
 		return &ir.VirtualHost{Name: hostPort("blackhole", g.servers[0].number()), Domains: []string{"*"}}, nil
 	}
@@ -171,7 +199,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
 	var problems []model.Problem
 	for i := range g.servers {
-		server := &g.servers[i]
+		server := g.servers[i]
 		for _, o := range p.bound(r, server, i, h) {
 			vs := newVirtualService(r, o)
 			s := &ruleSet{
@@ -186,8 +214,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	return out, problems
 }
 
-// bound gives the VirtualServices that a server has for a host: those that only the gateway's
-// namespace sees first, then those exported to it by name, then those of everyone, each by age.
+// bound gives the VirtualServices that a server has for a host, in the order in which they count.
 func (p *GatewayPlan) bound(r Reader, s *gatewayServer, server int, h *gatewayHost) []*model.Object {
 	var out []*model.Object
 	for _, rule := range h.rules {
@@ -195,10 +222,7 @@ func (p *GatewayPlan) bound(r Reader, s *gatewayServer, server int, h *gatewayHo
 			out = append(out, r.BoundVirtualServices(p.class.Namespace, s.name(), rule.host)...)
 		}
 	}
-	rank := func(o *model.Object) int {
-		return model.VirtualServiceAudience(r.Mesh(), o.Spec.(*networking.VirtualService), o.Namespace).Rank(o.Namespace, p.class.Namespace)
-	}
-	slices.SortFunc(out, func(a, b *model.Object) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), model.Older(a, b)) })
+	p.rank(r, out)
 	return slices.Compact(out)
 }
 

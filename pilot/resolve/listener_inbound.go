@@ -25,31 +25,32 @@ type inbound struct {
 	stats    string                 // prefix of the statistics of requests
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
+	tls      *ir.DownstreamTLS      // that clients from outside the mesh speak; nil for none
 }
 
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
 // for the rest.
-func virtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
+func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []model.Problem) {
 	port, timeout := inboundPort(r), inspectTimeout(r)
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
-		BindToPort: true, InspectTimeout: &timeout, AccessLog: noRouteLog(r),
+		BindToPort: true, InspectTimeout: &timeout,
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
 			Name:    model.VirtualInboundListener + "-blackhole",
 			Match:   ir.ChainMatch{DestinationPort: port},
-			Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
+			Filters: terminal(tcpTo(model.BlackHoleCluster)),
 		}},
 	}
 	ports, problems := inboundTargets(r, c)
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {
-		out.Chains = append(out.Chains, inboundChains(r, in)...)
+		out.Chains = append(out.Chains, inboundChains(r, who, in)...)
 		if in.port == 0 {
 			continue
 		}
-		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto {
+		if in.mtls == ir.MTLSDisable && in.protocol != model.ProtocolAuto && in.tls == nil {
 			tls.DisabledPorts = append(tls.DisabledPorts, in.port)
 		}
 		if in.protocol != model.ProtocolAuto {
@@ -69,7 +70,22 @@ func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
 	var out []inbound
 	var problems []model.Problem
 	first := map[uint32]InboundPort{}
+	ingress := ingressOf(r, c)
+	for _, in := range ingress {
+		if in.bound(c) {
+			continue
+		}
+		t, more := in.target(r, c)
+		problems = append(problems, more...)
+		if _, taken := first[t.port]; !taken { // by one with another bind, which redirection does not tell apart
+			first[t.port] = InboundPort{}
+			out = append(out, t)
+		}
+	}
 	for _, in := range c.Inbound {
+		if len(ingress) > 0 {
+			break
+		}
 		if other, taken := first[in.TargetPort]; taken {
 			if other.Protocol != in.Protocol {
 				problems = append(problems, protocolConflict(in, other))
@@ -137,6 +153,9 @@ type inboundKind struct {
 // unknown protocol is told by ALPN, or by the first bytes of what is in the clear.
 func (in inbound) kinds() []inboundKind {
 	var disabled, strict, permissive []inboundKind
+	if in.tls != nil {
+		return []inboundKind{{transport: ir.TransportTLS, http: in.protocol.IsHTTP()}}
+	}
 	switch {
 	case in.protocol.IsHTTP():
 		disabled = []inboundKind{{http: true}}
@@ -180,20 +199,20 @@ func (in inbound) kinds() []inboundKind {
 	return permissive
 }
 
-func inboundChains(r Reader, in inbound) []*ir.FilterChain {
+func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for _, k := range in.kinds() {
 		chain := &ir.FilterChain{
 			Name:  in.names(k.http),
 			Match: ir.ChainMatch{DestinationPort: in.port, TransportProtocol: k.transport, ApplicationProtocols: k.alpn},
 		}
-		if k.mutual {
+		if chain.TLS = in.tls; k.mutual {
 			chain.TLS = InboundTLS(r)
 		}
 		if k.http {
-			chain.Filters = terminal(inboundHTTP(r, in))
+			chain.Filters = terminal(inboundHTTP(r, who, in))
 		} else {
-			chain.Filters = terminal(tcpTo(r, in.cluster))
+			chain.Filters = who.guard(terminal(tcpTo(in.cluster)))
 		}
 		out = append(out, chain)
 	}
@@ -201,17 +220,16 @@ func inboundChains(r Reader, in inbound) []*ir.FilterChain {
 }
 
 // inboundHTTP passes requests on to the workload, with the peer's identity in a header.
-func inboundHTTP(r Reader, in inbound) *ir.HTTPConnectionManager {
+func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionManager {
 	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
 	return &ir.HTTPConnectionManager{
 		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
-		Filters:    httpFilters(grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
+		Filters:    httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),
-		AccessLog:  accessLog(r),
 	}
 }

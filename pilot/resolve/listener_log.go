@@ -52,26 +52,10 @@ var defaultLogFields = []ir.JSONField{
 	{Name: "x_forwarded_for", Format: "%REQ(X-FORWARDED-FOR)%"},
 }
 
-// accessLog gives the mesh's access log, or nil where it is off.
-func accessLog(r Reader) *ir.AccessLog {
-	out, _, _ := meshLog(r.Mesh())
-	return out
-}
-
-// noRouteLog logs the connections that no filter chain takes, which no other log shows.
-func noRouteLog(r Reader) *ir.AccessLog {
-	out := accessLog(r)
-	if out == nil || r.Mesh().GetDisableEnvoyListenerLog() {
-		return nil
-	}
-	out.OnlyNoRoute = true
-	return out
-}
-
 // meshLog translates the mesh's settings of the access log. A file that not every proxy can open is
 // not written, a format that Envoy would not take is replaced by the default; reason says why, of
 // the field.
-func meshLog(mesh *meshconfig.MeshConfig) (out *ir.AccessLog, field, reason string) {
+func meshLog(mesh *meshconfig.MeshConfig) (out *ir.FileLog, field, reason string) {
 	switch name := mesh.GetAccessLogFile(); {
 	case name == "":
 		return nil, "", ""
@@ -79,13 +63,13 @@ func meshLog(mesh *meshconfig.MeshConfig) (out *ir.AccessLog, field, reason stri
 		return nil, "accessLogFile", strconv.Quote(name) + " may be missing in a proxy, which would then refuse its listeners; use /dev/stdout, " +
 			"or a file in /etc/istio/proxy or /var/lib/istio/data, until then there is no access log"
 	}
-	out = &ir.AccessLog{Path: mesh.GetAccessLogFile()}
+	out = &ir.FileLog{Path: mesh.GetAccessLogFile()}
 	reason = setLogFormat(mesh, out)
 	return out, "accessLogFormat", reason
 }
 
 // setLogFormat gives the reason why the mesh's format is not the one that is set, "" when it is.
-func setLogFormat(mesh *meshconfig.MeshConfig, out *ir.AccessLog) string {
+func setLogFormat(mesh *meshconfig.MeshConfig, out *ir.FileLog) string {
 	format := mesh.GetAccessLogFormat()
 	if mesh.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
 		out.JSON = defaultLogFields

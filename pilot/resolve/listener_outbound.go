@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -21,15 +22,15 @@ func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 	port := outboundPort(r)
 	return &ir.Listener{
 		Name: model.VirtualOutboundListener, Address: wildcard(c), Port: port,
-		BindToPort: true, UseOriginalDst: true, AccessLog: noRouteLog(r),
+		BindToPort: true, UseOriginalDst: true,
 		Chains: []*ir.FilterChain{
 			{
 				// Connections to the port itself would go round in circles.
 				Name:    model.VirtualOutboundListener + "-blackhole",
 				Match:   ir.ChainMatch{DestinationPort: port},
-				Filters: terminal(tcpTo(r, model.BlackHoleCluster)),
+				Filters: terminal(tcpTo(model.BlackHoleCluster)),
 			},
-			{Name: model.VirtualOutboundListener + "-catchall-tcp", Filters: terminal(tcpTo(r, unknownCluster(scope)))},
+			{Name: model.VirtualOutboundListener + "-catchall-tcp", Filters: terminal(tcpTo(unknownCluster(scope)))},
 		},
 	}
 }
@@ -37,14 +38,14 @@ func virtualOutbound(r Reader, c *Class, scope *scope) *ir.Listener {
 // unknownCluster takes traffic to destinations that the class does not know.
 func unknownCluster(scope *scope) string {
 	if scope.allowAny {
-		return model.PassthroughCluster
+		return cmp.Or(scope.proxy, model.PassthroughCluster)
 	}
 	return model.BlackHoleCluster
 }
 
 // tcpTo forwards a connection to one cluster, by whose name it is counted.
-func tcpTo(r Reader, cluster string) *ir.TCPProxy {
-	return &ir.TCPProxy{StatPrefix: cluster, Clusters: []ir.WeightedCluster{{Name: cluster, Weight: 1}}, AccessLog: accessLog(r)}
+func tcpTo(cluster string) *ir.TCPProxy {
+	return &ir.TCPProxy{StatPrefix: cluster, Clusters: []ir.WeightedCluster{{Name: cluster, Weight: 1}}}
 }
 
 // outboundBuilder makes the listeners of a class of sidecars for what it sends.
@@ -54,9 +55,10 @@ type outboundBuilder struct {
 }
 
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
-	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port}
+	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port, BindToPort: o.bound}
 	for _, sp := range o.tcp {
-		chains, problems := b.tcpChains(sp, bySNI(o, sp))
+		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
+		chains = within(chains, sp)
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
 	}
@@ -68,11 +70,11 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 		out.Chains = slices.Delete(out.Chains, at, at+1)
 	}
 	if o.routes != "" {
-		out.Chains = slices.Insert(out.Chains, 0, b.httpChain(o))
+		out.Chains = slices.Insert(out.Chains, 0, b.httpChains(o)...)
 	}
 	b.inspect(o, out)
 	if out.Default == nil && !slices.ContainsFunc(out.Chains, takesAll) {
-		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", Filters: terminal(tcpTo(b.r, unknownCluster(b.scope)))}
+		out.Default = &ir.FilterChain{Name: "PassthroughFilterChain", Filters: terminal(tcpTo(unknownCluster(b.scope)))}
 	}
 	return out
 }
@@ -92,15 +94,53 @@ func (b *outboundBuilder) inspect(o *outbound, l *ir.Listener) {
 	l.InspectTimeout = &timeout
 }
 
+// within narrows the chains of a service to its subnets. Beside the chain of HTTP there, which asks for
+// plaintext, plaintext of another sort needs one that does so too: Envoy never goes back.
+func within(chains []*ir.FilterChain, sp tcpPort) []*ir.FilterChain {
+	if len(sp.subnets) == 0 {
+		return chains
+	}
+	out := make([]*ir.FilterChain, 0, len(chains)+1)
+	for _, c := range chains {
+		if len(c.Match.DestinationPrefixes) == 0 {
+			c.Match.DestinationPrefixes = sp.subnets
+		}
+		out = append(out, c)
+		if sp.port.Protocol == model.ProtocolAuto && !needsSNI(c) && c.Match.TransportProtocol == "" {
+			plain := *c
+			plain.Match.TransportProtocol = ir.TransportRaw
+			out = append(out, &plain)
+		}
+	}
+	return out
+}
+
+// httpChains gives the chains of HTTP: one for all destinations, and one for the subnets of services whose
+// protocol is sniffed, since Envoy looks at the destination first and never back.
+func (b *outboundBuilder) httpChains(o *outbound) []*ir.FilterChain {
+	out := []*ir.FilterChain{b.httpChain(o)}
+	var subnets []string
+	for _, sp := range o.tcp {
+		if sp.port.Protocol == model.ProtocolAuto {
+			subnets = append(subnets, sp.subnets...)
+		}
+	}
+	if len(subnets) > 0 {
+		within := *out[0]
+		within.Match.DestinationPrefixes = subnets
+		out = append(out, &within)
+	}
+	return out
+}
+
 func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 	return &ir.FilterChain{
 		Match: ir.ChainMatch{TransportProtocol: ir.TransportRaw, ApplicationProtocols: plaintextHTTP},
 		Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:      "outbound_" + o.name() + ";",
 			RouteConfigName: o.routes,
-			Filters:         httpFilters(append(grpcWeb(o.grpcWeb), clusterALPN())...),
+			Filters:         httpFilters(nil, append(grpcWeb(o.grpcWeb), clusterALPN())...),
 			Path:            pathNormalization(b.r),
-			AccessLog:       accessLog(b.r),
 		}),
 	}
 }

@@ -25,6 +25,17 @@ func (sp servicePort) same(o servicePort) bool {
 // sameService tells whether two services are equal. Most are one, but a scope has some cut down.
 func sameService(a, b *model.Service) bool { return a == b || reflect.DeepEqual(a, b) }
 
+// tcpPort is a service's port as it is found at an address: within some subnets of the wildcard address,
+// or at all of the address.
+type tcpPort struct {
+	servicePort
+	subnets []string
+}
+
+func (t tcpPort) same(o tcpPort) bool {
+	return t.servicePort.same(o.servicePort) && slices.Equal(t.subnets, o.subnets)
+}
+
 // outbound is what shares one address and port on the way out. HTTP services of a port share the
 // wildcard address, where the host name of the request decides; all else has an address of its
 // own, or the port for itself.
@@ -37,8 +48,12 @@ type outbound struct {
 	grpcWeb bool
 	// sniff tells that a lone service of unknown protocol is behind routes.
 	sniff bool
-	// tcp are the services that take what is not HTTP: one, or several that SNI tells apart.
-	tcp []servicePort
+	// bound tells that the proxy itself listens there; locked, that an egress listener of a Sidecar has it
+	// for itself.
+	bound, locked bool
+	// tcp are the services that take what is not HTTP: one, or several that SNI or the subnets of their
+	// addresses tell apart.
+	tcp []tcpPort
 }
 
 func (o *outbound) name() string { return listenerName(o.address, o.port) }
@@ -53,18 +68,14 @@ func listenerName(address string, port uint32) string {
 //
 // http gives by port the services whose requests share its route configuration, if it has one, sorted
 // by hostname.
-func outboundPlan(r Reader, c *Class, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
-	p := planner{r: r, c: c, byName: map[string]*outbound{}}
-	http = map[uint32][]servicePort{}
-	for _, svc := range services {
-		for i := range svc.Ports {
-			port := &svc.Ports[i]
-			p.add(servicePort{svc, port})
-			if !port.Protocol.IsHTTP() && port.Protocol != model.ProtocolAuto {
-				continue
-			}
-			if same := http[port.Port]; len(same) == 0 || same[len(same)-1].service != svc { // the first of a number
-				http[port.Port] = append(same, servicePort{svc, port})
+func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
+	p := planner{r: r, c: c, byName: map[string]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
+	if !s.plain() {
+		p.addListeners(s, services)
+	} else {
+		for _, svc := range services {
+			for i := range svc.Ports {
+				p.addService(svc, &svc.Ports[i])
 			}
 		}
 	}
@@ -78,57 +89,110 @@ func outboundPlan(r Reader, c *Class, services []*model.Service) (_ []*outbound,
 		}
 		return int(a.port) - int(b.port)
 	})
-	return out, http, p.problems
+	return out, p.http, p.problems
 }
 
 type planner struct {
 	r        Reader
 	c        *Class
 	byName   map[string]*outbound
+	http     map[uint32][]servicePort
+	sidecar  *model.Object   // in force, or nil
+	listener *egressListener // of the Sidecar that services are added to now, or nil
 	problems []model.Problem
 }
 
-func (p *planner) add(sp servicePort) {
+// addService takes in a port of a service: its listeners, and its place among those that share routes.
+func (p *planner) addService(svc *model.Service, port *model.ServicePort) {
+	if l := p.listener; l != nil && l.protocol != model.ProtocolAuto && l.protocol != port.Protocol {
+		as := *port
+		as.Protocol = l.protocol
+		port = &as
+	}
+	sp := servicePort{svc, port}
+	if !p.add(sp) || !port.Protocol.IsHTTP() && port.Protocol != model.ProtocolAuto {
+		return
+	}
+	if same := p.http[port.Port]; len(same) == 0 || same[len(same)-1].service != svc { // the first of a number
+		p.http[port.Port] = append(same, sp)
+	}
+}
+
+// add takes in a port of a service, and tells whether that may be among those whose requests share routes.
+func (p *planner) add(sp servicePort) bool {
 	switch protocol := sp.port.Protocol; {
 	case protocol == model.ProtocolUDP:
-		return
+		return false
 	case sp.port.Port == 0 || sp.port.Port > 65535:
-		return
+		return true
 	case protocol.IsHTTP():
-		if o := p.at(sp, wildcard(p.c)); o != nil {
-			o.routes = portName(sp.port.Port)
+		o := p.at(sp, p.sharedAddress(p.listener))
+		if o != nil && !o.locked {
+			o.routes = portName(p.number(sp))
 			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
 		}
-		return
+		return o == nil || !o.locked
 	}
-	for _, address := range p.addresses(sp) {
-		if o := p.at(sp, address); o != nil {
-			p.addTCP(o, sp)
-		}
+	free := true
+	ips, subnets := p.addresses(sp)
+	for _, ip := range ips {
+		free = p.addTCPAt(ip, tcpPort{servicePort: sp}) && free
 	}
+	if len(subnets) > 0 {
+		free = p.addTCPAt(wildcard(p.c), tcpPort{sp, subnets}) && free
+	}
+	return free
+}
+
+// addTCPAt takes in a service that is no HTTP service at an address, and tells whether the address is not
+// locked.
+func (p *planner) addTCPAt(address string, sp tcpPort) bool {
+	o := p.at(sp.servicePort, address)
+	switch {
+	case o == nil:
+	case o.locked:
+		return false
+	default:
+		p.addTCP(o, sp)
+	}
+	return true
+}
+
+// number is the port on which a service is listened for.
+func (p *planner) number(sp servicePort) uint32 {
+	if p.listener != nil && p.listener.port != 0 {
+		return p.listener.port
+	}
+	return sp.port.Port
 }
 
 // at gives the listener of an address and the service's port. The ports of the proxy's own
 // listeners cannot be had on the wildcard address: Envoy takes no second listener there.
 func (p *planner) at(sp servicePort, address string) *outbound {
-	if n := sp.port.Port; address == wildcard(p.c) &&
+	n := p.number(sp)
+	if (address == wildcard(p.c) || p.listener != nil && p.listener.bound) &&
 		(n == outboundPort(p.r) || n == inboundPort(p.r) || n == model.HealthPort || n == model.PrometheusPort) {
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
-	name := listenerName(address, sp.port.Port)
+	name := listenerName(address, n)
 	o := p.byName[name]
 	if o == nil {
-		o = &outbound{address: address, port: sp.port.Port}
+		o = &outbound{address: address, port: n, bound: p.listener != nil && p.listener.bound}
 		p.byName[name] = o
 	}
 	return o
 }
 
-func (p *planner) addTCP(o *outbound, sp servicePort) {
-	if len(o.tcp) > 0 && !(bySNI(o, sp) && bySNI(o, o.tcp[0])) {
-		p.problem(sp, fmt.Sprintf("%s already takes this address and port; give the service a cluster IP or another port, until then clients with a sidecar do not reach it there", o.tcp[0].service.Hostname))
-		return
+func (p *planner) addTCP(o *outbound, sp tcpPort) {
+	for _, other := range o.tcp {
+		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough {
+			return // hosts of one ServiceEntry, whose connections go where they were sent
+		}
+		if other.clashes(sp) {
+			p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))
+			return
+		}
 	}
 	o.tcp = append(o.tcp, sp)
 	if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
@@ -141,29 +205,61 @@ func (p *planner) addTCP(o *outbound, sp servicePort) {
 	}
 }
 
-// bySNI tells whether the name in the TLS handshake can tell a service apart on the wildcard address.
-func bySNI(o *outbound, sp servicePort) bool {
-	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6)
+// clashes tells whether nothing in a connection tells which of two services at one address is meant.
+func (t tcpPort) clashes(o tcpPort) bool {
+	if t.port.Protocol.IsTLS() && o.port.Protocol.IsTLS() { // the name in the handshake does
+		return false
+	}
+	if len(t.subnets) == 0 || len(o.subnets) == 0 {
+		return len(t.subnets) == len(o.subnets)
+	}
+	return slices.ContainsFunc(t.subnets, func(s string) bool { return slices.Contains(o.subnets, s) })
 }
 
-// addresses gives the IPs at which a service that is no HTTP service is reached: cluster IPs,
-// those of a headless service's pods, or any. A headless service without pods has none.
-func (p *planner) addresses(sp servicePort) []string {
+// bySNI tells whether a service of TLS takes only what has its name in the handshake, since others may be
+// meant at the address.
+func bySNI(o *outbound, sp tcpPort) bool {
+	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6 || len(o.tcp) > 1)
+}
+
+// addresses gives the addresses of a service as a class knows them. Those that were allocated are told
+// by the agent's DNS alone.
+func addresses(c *Class, svc *model.Service) []string {
+	if len(svc.Addresses) > 0 || !c.DNSCapture {
+		return svc.Addresses
+	}
 	var out []string
-	for _, ip := range sp.service.Addresses {
-		if usable(p.c, ip) {
+	for _, ip := range svc.Allocated {
+		if usable(c, ip) {
 			out = append(out, ip)
 		}
 	}
-	switch {
-	case len(out) > 0:
-		return out
-	case sp.service.Headless:
-		return p.podAddresses(sp)
-	case len(sp.service.Addresses) == 0:
-		return []string{wildcard(p.c)}
+	return out
+}
+
+// addresses gives the IPs at which a service that is no HTTP service is reached: its own, those of a
+// headless service's pods, or any, and the subnets. A headless service without pods has none.
+func (p *planner) addresses(sp servicePort) (ips, subnets []string) {
+	if l := p.listener; l != nil && (l.bind != "" || l.bound) {
+		return []string{p.sharedAddress(l)}, nil
 	}
-	return nil
+	own := addresses(p.c, sp.service)
+	for _, text := range own {
+		switch ip, _, isSubnet := strings.Cut(text, "/"); {
+		case !usable(p.c, ip) && !(isSubnet && unspecified(ip)):
+		case isSubnet:
+			subnets = append(subnets, text)
+		default:
+			ips = append(ips, text)
+		}
+	}
+	switch {
+	case len(own) > 0:
+		return ips, subnets
+	case sp.service.Headless:
+		return p.podAddresses(sp), nil
+	}
+	return []string{wildcard(p.c)}, nil
 }
 
 // podAddresses includes the proxy's own address, which would set each proxy apart from its class:
@@ -209,6 +305,12 @@ func usable(c *Class, ip string) bool {
 		return c.IPv4 || !c.IPv6
 	}
 	return c.IPv6
+}
+
+// unspecified tells whether an address is that of a subnet which holds all.
+func unspecified(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && a.IsUnspecified()
 }
 
 // outboundPort is where the proxy captures what the workload sends.

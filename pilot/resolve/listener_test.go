@@ -69,24 +69,24 @@ func TestInboundKinds(t *testing.T) {
 func TestMeshLog(t *testing.T) {
 	for _, c := range []struct {
 		name, yaml string
-		want       *ir.AccessLog
+		want       *ir.FileLog
 		reason     string
 	}{
 		{"off", "", nil, ""},
 		{"a directory that may be missing", "accessLogFile: /nowhere/at/all.log", nil, "/dev/stdout"},
 		{"a directory", "accessLogFile: /etc/istio/proxy/", nil, "/dev/stdout"},
-		{"a file beside the proxy's", "accessLogFile: /etc/istio/proxy/a.log", &ir.AccessLog{Path: "/etc/istio/proxy/a.log", Text: defaultLogFormat}, ""},
-		{"text", "accessLogFile: /dev/stdout", &ir.AccessLog{Path: "/dev/stdout", Text: defaultLogFormat}, ""},
-		{"own text", "{accessLogFile: /dev/stdout, accessLogFormat: '%RESPONSE_CODE%'}", &ir.AccessLog{Path: "/dev/stdout", Text: "%RESPONSE_CODE%\n"}, ""},
-		{"broken text", "{accessLogFile: /dev/stdout, accessLogFormat: '100%'}", &ir.AccessLog{Path: "/dev/stdout", Text: defaultLogFormat}, "none"},
-		{"JSON", "{accessLogFile: /dev/stdout, accessLogEncoding: JSON}", &ir.AccessLog{Path: "/dev/stdout", JSON: defaultLogFields}, ""},
+		{"a file beside the proxy's", "accessLogFile: /etc/istio/proxy/a.log", &ir.FileLog{Path: "/etc/istio/proxy/a.log", Text: defaultLogFormat}, ""},
+		{"text", "accessLogFile: /dev/stdout", &ir.FileLog{Path: "/dev/stdout", Text: defaultLogFormat}, ""},
+		{"own text", "{accessLogFile: /dev/stdout, accessLogFormat: '%RESPONSE_CODE%'}", &ir.FileLog{Path: "/dev/stdout", Text: "%RESPONSE_CODE%\n"}, ""},
+		{"broken text", "{accessLogFile: /dev/stdout, accessLogFormat: '100%'}", &ir.FileLog{Path: "/dev/stdout", Text: defaultLogFormat}, "none"},
+		{"JSON", "{accessLogFile: /dev/stdout, accessLogEncoding: JSON}", &ir.FileLog{Path: "/dev/stdout", JSON: defaultLogFields}, ""},
 		{
 			"own JSON", `{accessLogFile: /dev/stdout, accessLogEncoding: JSON, accessLogFormat: '{"b": "%RESPONSE_CODE%", "a": {"c": "d"}}'}`,
-			&ir.AccessLog{Path: "/dev/stdout", JSON: []ir.JSONField{
+			&ir.FileLog{Path: "/dev/stdout", JSON: []ir.JSONField{
 				{Name: "a", Fields: []ir.JSONField{{Name: "c", Format: "d"}}}, {Name: "b", Format: "%RESPONSE_CODE%"},
 			}}, "",
 		},
-		{"broken JSON", "{accessLogFile: /dev/stdout, accessLogEncoding: JSON, accessLogFormat: '{'}", &ir.AccessLog{Path: "/dev/stdout", JSON: defaultLogFields}, "does not parse"},
+		{"broken JSON", "{accessLogFile: /dev/stdout, accessLogEncoding: JSON, accessLogFormat: '{'}", &ir.FileLog{Path: "/dev/stdout", JSON: defaultLogFields}, "does not parse"},
 	} {
 		got, _, reason := meshLog(parseMesh(t, c.yaml))
 		if diff := cmp.Diff(c.want, got); diff != "" || !strings.Contains(reason, c.reason) || (reason == "") != (c.reason == "") {

@@ -111,15 +111,15 @@ func trustDomain(r Reader) string {
 	if td := r.Mesh().GetTrustDomain(); td != "" {
 		return td
 	}
-	return "cluster.local"
+	return defaultTrustDomain
 }
 
 // InboundTLS gives the TLS settings of inbound filter chains that take mutual TLS. Clients offer
 // Istio's ALPN names first and the plain ones last; only the plain ones are negotiated.
 func InboundTLS(r Reader) *ir.DownstreamTLS {
 	return &ir.DownstreamTLS{
-		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, RequireClientCert: true,
-		TrustDomains: append([]string{trustDomain(r)}, r.Mesh().GetTrustDomainAliases()...),
+		CertSecrets: []string{ir.SecretWorkload}, RootSecret: ir.SecretRoot, RequireClientCert: true,
+		TrustDomains: trustDomains(r),
 		ALPN:         []string{"h2", "http/1.1"},
 	}
 }

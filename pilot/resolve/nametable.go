@@ -16,17 +16,29 @@ func (p *Plan) NameTable(r Reader) *ir.NameTable {
 	}
 	out := &ir.NameTable{}
 	for _, svc := range p.services {
-		if strings.HasPrefix(svc.Hostname, "*") {
-			continue
-		}
-		if svc.Headless {
+		switch ips := namedAddresses(p.class, svc); {
+		case svc.Headless:
 			out.Names = append(out.Names, headlessNames(r, svc)...)
-		} else if len(svc.Addresses) > 0 {
-			out.Names = append(out.Names, serviceName(svc, slices.Clone(svc.Addresses)))
+		case len(ips) == 0:
+		case svc.Key.Kind == model.KindServiceEntry:
+			out.Names = append(out.Names, ir.Name{Host: svc.Hostname, IPs: ips, External: true})
+		default:
+			out.Names = append(out.Names, serviceName(svc, ips))
 		}
 	}
 	slices.SortFunc(out.Names, func(a, b ir.Name) int { return strings.Compare(a.Host, b.Host) })
 	out.Names = slices.CompactFunc(out.Names, func(a, b ir.Name) bool { return a.Host == b.Host })
+	return out
+}
+
+// namedAddresses gives the addresses that a service's name stands for. A subnet is none.
+func namedAddresses(c *Class, svc *model.Service) []string {
+	var out []string
+	for _, ip := range addresses(c, svc) {
+		if !strings.Contains(ip, "/") {
+			out = append(out, ip)
+		}
+	}
 	return out
 }
 

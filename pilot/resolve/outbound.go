@@ -11,8 +11,10 @@ import (
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
-	out.Inbound, out.PeerAuthentications, out.Gateways = nil, nil, nil
+	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets = nil, nil, nil, false
+	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
+	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
 		out.SourceLabels = nil // only its Gateways' rules have sources
 	}
@@ -33,7 +35,8 @@ func (c *Class) Common() (common Class, ok bool) {
 		return Class{}, false
 	}
 	common = c.Outbound()
-	common.Namespace, common.DestinationRules, common.SourceLabels = Nobody, nil, nil
+	common.Namespace, common.DestinationRules, common.SourceLabels, common.Patches = Nobody, nil, nil, nil
+	common.Telemetry = model.Key{}
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}
@@ -52,6 +55,9 @@ func (c *Class) Facts() []string {
 	for _, set := range c.SourceLabels {
 		out = append(out, factLabels+set)
 	}
+	for _, p := range c.Patches {
+		out = append(out, factPatches+p.Filter.String())
+	}
 	return out
 }
 
@@ -61,5 +67,6 @@ const (
 	factSearched  = "short names in "   // services of the namespace are known by their names alone
 	factLabels    = "labels "           // its workload carries the model.LabelSet
 	factScope     = "sidecar lets see " // under the hostname, whichever service
+	factPatches   = "patches of "       // its proxies have some of the EnvoyFilter's
 	factEgress    = "egress hosts"      // of the Sidecar object
 )

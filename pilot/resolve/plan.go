@@ -47,7 +47,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 	if c.Type == model.RouterProxy {
 		return p
 	}
-	plan, http, problems := outboundPlan(r, c, p.services)
+	plan, http, problems := outboundPlan(r, c, p.scope, p.services)
 	for _, o := range plan {
 		p.listeners[o.name()] = o
 		if o.routes == "" || p.routes[o.routes] != nil {
@@ -55,7 +55,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 		}
 		route := &routePlan{port: o.port}
 		if o.sniff {
-			route.sniffed = &o.tcp[0]
+			route.sniffed = &o.tcp[0].servicePort
 		} else {
 			route.services = http[o.port]
 		}
@@ -159,6 +159,12 @@ func (p *Plan) HasService(host string) bool {
 // HasListener tells whether there is one of the Listeners.
 func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
 
+// HasRoutes tells whether there is one of the Routes.
+func (p *Plan) HasRoutes(route string) bool { return p.routes[route] != nil }
+
+// Port gives the port that clients of a route configuration address.
+func (p *Plan) Port(route string) uint32 { return p.routes[route].port }
+
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *Plan) HasHost(route, host string) bool {
 	rp := p.routes[route]
@@ -201,22 +207,28 @@ func (p *Plan) References(r Reader, host string) []model.Problem {
 }
 
 // SameScope tells whether two plans agree about unknown destinations.
-func (p *Plan) SameScope(other *Plan) bool { return p.scope.allowAny == other.scope.allowAny }
+func (p *Plan) SameScope(other *Plan) bool {
+	return p.scope.allowAny == other.scope.allowAny && p.scope.proxy == other.scope.proxy
+}
 
 // SameListener tells whether a listener has the same services as in another plan.
 func (p *Plan) SameListener(other *Plan, name string) bool {
 	a, b := p.listeners[name], other.listeners[name]
-	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && slices.EqualFunc(a.tcp, b.tcp, servicePort.same) && p.SameScope(other)
+	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && a.bound == b.bound && slices.EqualFunc(a.tcp, b.tcp, tcpPort.same) && p.SameScope(other)
 }
 
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
-	return b.listener(p.listeners[name]), b.problems
+	l := b.listener(p.listeners[name])
+	return instrumentOutbound(&b.view, l), b.problems
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
-func (p *Plan) VirtualOutbound(r Reader) *ir.Listener { return virtualOutbound(r, p.class, p.scope) }
+func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
+	v := p.view(r)
+	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
+}
 
 // Routes gives the names of the route configurations, in order.
 func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
@@ -250,7 +262,7 @@ const FallbackHost = "*"
 // plan, or of none in both.
 func (p *Plan) SameHost(other *Plan, route, host string) bool {
 	if host == FallbackHost {
-		return p.scope.allowAny == other.scope.allowAny
+		return p.SameScope(other)
 	}
 	a, b := p.routes[route], other.routes[route]
 	return a != nil && b != nil && a.port == b.port && a.find(host).same(b.find(host))
@@ -305,10 +317,21 @@ func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
 	return b.clusters, sortProblems(b.problems)
 }
 
-// VirtualInbound makes the listener of all that a class of sidecars receives.
-func VirtualInbound(r Reader, c *Class) (*ir.Listener, []model.Problem) {
-	l, problems := virtualInbound(r, c)
-	return l, sortProblems(problems)
+// Inbound makes the listener of all that a class of sidecars receives, and those of ports that nothing
+// redirects to it.
+func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
+	who := NewAuthorization(r, c)
+	l, problems := virtualInbound(r, c, who)
+	problems = append(problems, who.problems...)
+	bound, more := boundIngress(r, c, who)
+	all := append([]*ir.Listener{l}, bound...)
+	problems = append(problems, more...)
+	for i := range all {
+		var more []model.Problem
+		all[i], more = instrumentInbound(r, c, all[i])
+		problems = append(problems, more...)
+	}
+	return all, sortProblems(problems)
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has

@@ -57,12 +57,28 @@ type Reader interface {
 	// WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
 	// model.Older first.
 	WorkloadDestinationRules(namespace string) []*model.Object
+	// DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
+	DestinationSecrets(client string) []string
 	// Gateways gives all Gateway objects, model.Older first.
 	Gateways() []*model.Object
 	// TrustBundle gives the roots that the certificate authority told of, nil before it did.
 	TrustBundle() *model.TrustBundle
 	// Sidecars gives a namespace's Sidecar objects, model.Older first.
 	Sidecars(namespace string) []*model.Object
+	// EnvoyFilters gives those of a namespace with a patch of a model.PatchTarget, model.Older first;
+	// HasEnvoyFilters tells whether it has any, and ConditionalEnvoyFilters gives those for some proxies only.
+	EnvoyFilters(namespace, target string) []*model.Object
+	HasEnvoyFilters(namespace string) bool
+	ConditionalEnvoyFilters(namespace string) []*model.Object
 	// PeerAuthentications gives a namespace's objects, model.Older first.
 	PeerAuthentications(namespace string) []*model.Object
+	// Telemetries gives a namespace's objects, model.Older first.
+	Telemetries(namespace string) []*model.Object
+	// AuthorizationPolicies gives those for all workloads of a namespace, model.Older first, and
+	// WorkloadAuthorizationPolicies those for some.
+	AuthorizationPolicies(namespace string) []*model.Object
+	WorkloadAuthorizationPolicies(namespace string) []*model.Object
+	// RequestAuthentications and WorkloadRequestAuthentications do so.
+	RequestAuthentications(namespace string) []*model.Object
+	WorkloadRequestAuthentications(namespace string) []*model.Object
 }

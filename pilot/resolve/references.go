@@ -115,14 +115,14 @@ func offers(gateway *model.Object, namespace, host string) bool {
 // unusedMatches reports the matches for gateways that the VirtualService is not bound to, and, where all
 // its ports are known, for others.
 func (b *bindings) unusedMatches(portsKnown bool) {
-	model.EachMatch(b.vs.spec, func(field string, m model.Match) {
+	model.EachMatch(b.vs.spec, func(at model.MatchPlace, m model.Match) {
 		for i, g := range m.GetGateways() {
 			if !slices.Contains(b.names, model.GatewayName(g, b.vs.Namespace)) {
-				b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("%s.gateways[%d]", field, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways"))
+				b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("%s.gateways[%d]", at, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways"))
 			}
 		}
 		if port := m.GetPort(); portsKnown && port != 0 && !b.ports[port] {
-			b.problems = append(b.problems, danglingReference(b.vs, field+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port)))
+			b.problems = append(b.problems, danglingReference(b.vs, at.String()+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port)))
 		}
 	})
 }

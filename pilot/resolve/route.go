@@ -88,7 +88,7 @@ func (b *routeBuilder) domains(svc *model.Service) []string {
 			out = append(out, "*."+name)
 		}
 	}
-	for _, ip := range svc.Addresses {
+	for _, ip := range addresses(b.c, svc) {
 		if usable(b.c, ip) {
 			if strings.Contains(ip, ":") {
 				ip = "[" + ip + "]"
@@ -127,11 +127,11 @@ func (v *view) shortNames(host string) []string {
 func fallback(scope *scope) *ir.VirtualHost {
 	if !scope.allowAny {
 		return &ir.VirtualHost{Name: "block_all", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
-			Name: "block_all", Direct: &ir.DirectResponse{Status: 502},
+			Name: "block_all", Direct: &ir.DirectResponse{Status: 502}, Destination: model.BlackHoleCluster,
 		}}}
 	}
-	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
-		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: model.PassthroughCluster, Weight: 1}}},
+	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, RemoveHeaders: peerHeaders, Routes: []*ir.Route{{
+		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: unknownCluster(scope), Weight: 1}}},
 	}}}
 }
 

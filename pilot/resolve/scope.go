@@ -19,8 +19,13 @@ type scope struct {
 	egress  *egressHosts
 	// services are those within egress, by hostname; nil where egress is.
 	services map[string]*model.Service
-	// allowAny lets traffic to unknown destinations pass.
+	// listeners are the egress listeners that name a port, and rest is what the one without takes; nil where
+	// there is none.
+	listeners []egressListener
+	rest      *egressListener
+	// allowAny lets traffic to unknown destinations pass, through proxy where that names a cluster.
 	allowAny bool
+	proxy    string
 }
 
 // newScope finds what a class sees: all that is visible from its namespace, narrowed by the egress
@@ -37,13 +42,23 @@ func newScope(r Reader, c *Class) *scope {
 	spec := s.sidecar.Spec.(*networking.Sidecar)
 	if p := spec.GetOutboundTrafficPolicy(); p != nil {
 		s.allowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
+		s.proxy = egressProxy(r, s.sidecar, p.GetEgressProxy())
 	}
 	if len(spec.GetEgress()) > 0 {
 		egress := parseEgress(spec, c.Namespace)
 		s.egress, s.services = &egress, map[string]*model.Service{}
 		s.take(r, c)
+		s.listeners, s.rest = egressListeners(spec, c)
 	}
 	return s
+}
+
+// egressProxy gives the cluster that takes what goes to unknown destinations; "" for none.
+func egressProxy(r Reader, sidecar *model.Object, d *networking.Destination) string {
+	if d == nil {
+		return ""
+	}
+	return model.ClusterName("outbound", d.GetPort().GetNumber(), d.GetSubset(), model.ResolveHost(d.GetHost(), sidecar.Namespace, r.Domain()))
 }
 
 // take finds the services that the egress hosts name, and of those to which the VirtualServices among

@@ -23,21 +23,29 @@ type egressHosts struct{ allow, exclude []egressHost }
 func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 	var out egressHosts
 	for _, l := range sc.GetEgress() {
-		for _, h := range l.GetHosts() {
-			ns, host, ok := strings.Cut(h, "/")
-			if !ok || ns == "~" {
-				continue
-			}
-			ns, excluded := strings.CutPrefix(ns, "~")
-			if ns == "." {
-				ns = proxyNamespace
-			}
-			host = model.CanonicalHost(host)
-			if excluded {
-				out.exclude = append(out.exclude, egressHost{ns, host})
-			} else {
-				out.allow = append(out.allow, egressHost{ns, host})
-			}
+		one := parseHosts(proxyNamespace, l.GetHosts())
+		out.allow, out.exclude = append(out.allow, one.allow...), append(out.exclude, one.exclude...)
+	}
+	return out
+}
+
+// parseHosts does the same for the hosts of one listener.
+func parseHosts(proxyNamespace string, hosts []string) egressHosts {
+	var out egressHosts
+	for _, h := range hosts {
+		ns, host, ok := strings.Cut(h, "/")
+		if !ok || ns == "~" {
+			continue
+		}
+		ns, excluded := strings.CutPrefix(ns, "~")
+		if ns == "." {
+			ns = proxyNamespace
+		}
+		host = model.CanonicalHost(host)
+		if excluded {
+			out.exclude = append(out.exclude, egressHost{ns, host})
+		} else {
+			out.allow = append(out.allow, egressHost{ns, host})
 		}
 	}
 	return out

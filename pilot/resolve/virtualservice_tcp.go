@@ -37,7 +37,7 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
-	proxy := tcpTo(v.r, cluster)
+	proxy := tcpTo(cluster)
 	proxy.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
 	direct := &ir.FilterChain{Filters: terminal(proxy)}
 	if byName {
@@ -215,7 +215,7 @@ func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) 
 	if !ok {
 		return nil
 	}
-	out := &ir.TCPProxy{AccessLog: accessLog(s.r)}
+	out := &ir.TCPProxy{}
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue

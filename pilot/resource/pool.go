@@ -62,7 +62,7 @@ type resourceKey struct {
 }
 
 // Pool keeps one copy of equal resources and of equal sets, for all who make them. It holds them
-// weakly.
+// weakly. What is of a private type it does not keep.
 type Pool struct {
 	resources *pool[resourceKey, Resource]
 	sets      [NumTypes]*pool[totals, Set]
@@ -83,6 +83,9 @@ func (p *Pool) Empty() *Set { return p.empty }
 
 // One gives the resource with the same bytes that is in use already, else r itself.
 func (p *Pool) One(r *Resource) *Resource {
+	if r.Type.Private() {
+		return r
+	}
 	return p.resources.intern(resourceKey{r.Type, r.Name, r.Version}, r.sameBytes, func() *Resource { return r })
 }
 
@@ -93,6 +96,9 @@ func (p *Pool) With(t Type, s *Set, changes []Entry) *Set {
 	if len(changes) == 0 {
 		return s
 	}
+	if t.Private() {
+		return s.with(changes)
+	}
 	return p.sets[t].intern(s.after(changes), always, func() *Set { return s.with(changes) })
 }
 
@@ -102,6 +108,9 @@ func (p *Pool) Cover(t Type, s *Set, over []Entry) *Set {
 	key := s.after(over)
 	if key == s.totals {
 		return s
+	}
+	if t.Private() {
+		return s.cover(over)
 	}
 	return p.sets[t].intern(key, always, func() *Set { return s.cover(over) })
 }

@@ -27,7 +27,7 @@ type sourceWalk struct {
 func (w *sourceWalk) message(m protoreflect.Message) {
 	switch x := m.Interface().(type) {
 	case *structpb.Struct:
-		if k, ok := sourceKey(x.GetFields()["config"].GetStringValue()); ok && !w.seen[k] {
+		if k, ok := SourceKey(x.GetFields()["config"].GetStringValue()); ok && !w.seen[k] {
 			w.seen[k] = true
 			w.keys = append(w.keys, k)
 		}
@@ -66,8 +66,8 @@ func (w *sourceWalk) field(fd protoreflect.FieldDescriptor, v protoreflect.Value
 	}
 }
 
-// sourceKey reads /apis/GROUP/VERSION/namespaces/NAMESPACE/KEBAB-KIND/NAME.
-func sourceKey(path string) (model.Key, bool) {
+// SourceKey reads what a message says of its origin, /apis/GROUP/VERSION/namespaces/NAMESPACE/KEBAB-KIND/NAME.
+func SourceKey(path string) (model.Key, bool) {
 	parts := strings.Split(strings.TrimPrefix(path, "/apis/"), "/")
 	if len(parts) != 6 || parts[2] != "namespaces" {
 		return model.Key{}, false

@@ -79,8 +79,15 @@ func (r *Resource) Accept() {
 // Accepted tells whether any proxy has acknowledged the resource.
 func (r *Resource) Accepted() bool { return r.accepted.Load() }
 
-// Any decodes the resource's envelope.
+// Any decodes the resource's envelope, of a private type without what is secret.
 func (r *Resource) Any() *anypb.Any {
+	if r.Type.Private() {
+		return r.redacted()
+	}
+	return r.envelope()
+}
+
+func (r *Resource) envelope() *anypb.Any {
 	frame := r.SotW()
 	_, _, n := protowire.ConsumeTag(frame)
 	body, _ := protowire.ConsumeBytes(frame[n:])
@@ -119,7 +126,11 @@ func New(t Type, name string, m proto.Message) (*Resource, error) {
 
 // finish frames the marshalled message.
 func (r *Resource) finish(value []byte) {
-	r.name(xxhash.Sum64(value))
+	if r.Type.Private() {
+		r.name(digest(value))
+	} else {
+		r.name(xxhash.Sum64(value))
+	}
 	head, at := frameHead(r, len(value), len(value))
 	r.frame, r.any = append(head, value...), at
 	r.size = len(r.frame)

@@ -46,7 +46,7 @@ func FuzzSourceKey(f *testing.F) {
 	f.Add("/apis/networking.istio.io/v1/namespaces/shop/destination-rule/reviews")
 	f.Add("/apis/a/b/namespaces/c/-/d")
 	f.Fuzz(func(t *testing.T, path string) {
-		if k, ok := sourceKey(path); ok && strings.Contains(k.Name, "/") {
+		if k, ok := SourceKey(path); ok && strings.Contains(k.Name, "/") {
 			t.Errorf("%q gives %v", path, k)
 		}
 	})

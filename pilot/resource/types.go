@@ -13,6 +13,8 @@
 //	version    a hash of a resource's bytes; equal bytes have equal versions
 //	set        the resources of one type that somebody should have, by name, perhaps over a base
 //	piece      a run of resources of a set that are sent together
+//	part       what one object gives to a resource that many share: a virtual host, a filter chain
+//	quarantine what stands in a part's place and denies as much
 //	rope       a large resource that is put together from fragments when it is sent
 //	selection  what a set has for the names of a subscription
 //	claims     what a reconnecting client says that it holds
@@ -23,6 +25,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
@@ -38,6 +41,7 @@ const (
 	Endpoints
 	Listeners
 	Routes
+	Secrets
 	NameTables
 	TrustBundles
 	// NumTypes is how many there are.
@@ -57,12 +61,13 @@ var typeURLs = [NumTypes]string{
 	Endpoints:    googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
 	Listeners:    googleapis + "envoy.config.listener.v3.Listener",
 	Routes:       googleapis + "envoy.config.route.v3.RouteConfiguration",
+	Secrets:      googleapis + "envoy.extensions.transport_sockets.tls.v3.Secret",
 	NameTables:   googleapis + "istio.networking.nds.v1.NameTable",
 	TrustBundles: googleapis + "istio.mesh.v1alpha1.ProxyConfig",
 }
 
 var typeNames = [NumTypes]string{
-	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", NameTables: "nds", TrustBundles: "pcds",
+	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", Secrets: "sds", NameTables: "nds", TrustBundles: "pcds",
 }
 
 // URL gives the type URL.
@@ -81,6 +86,10 @@ func ByURL(url string) (Type, bool) {
 	return 0, false
 }
 
+// Private tells that nobody may see a resource of the type but who it is for: it is in no pool that
+// others look into, and decoded without what is secret.
+func (t Type) Private() bool { return t == Secrets }
+
 // New gives an empty message of the type.
 func (t Type) New() proto.Message {
 	switch t {
@@ -94,6 +103,8 @@ func (t Type) New() proto.Message {
 		return &routev3.RouteConfiguration{}
 	case TrustBundles:
 		return &meshconfig.ProxyConfig{}
+	case Secrets:
+		return &tlsv3.Secret{}
 	default:
 		return &nds.NameTable{}
 	}

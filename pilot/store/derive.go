@@ -2,83 +2,118 @@ package store
 
 import (
 	"slices"
+	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// deriveService computes the services of a Service object.
-func (s *state) deriveService(key model.Key) {
-	var next *model.Service
+// deriveServices computes the services of a Service or ServiceEntry object.
+func (s *state) deriveServices(key model.Key) {
+	var next []*model.Service
 	if o := s.object(key); o != nil {
-		next = newService(o, s.Domain, s.Mesh.GetDefaultServiceExportTo())
+		next = s.servicesOf(o)
 	}
-	old := s.service(key)
-	if next != nil && old != nil {
-		next.ServiceAccounts = old.ServiceAccounts // until the endpoints say otherwise
+	old := s.services.byKey[key]
+	for _, svc := range next {
+		if before := hosted(old, svc.Hostname); before != nil {
+			svc.ServiceAccounts = before.ServiceAccounts // until the endpoints say otherwise
+		}
 	}
-	s.setService(key, old, next)
+	for _, svc := range old {
+		if hosted(next, svc.Hostname) == nil {
+			s.setEndpoints(endpointOwner{key, svc.Hostname}, nil, s.endpoints.of[endpointOwner{key, svc.Hostname}], nil)
+		}
+	}
+	s.setServices(key, old, next)
 }
 
-// service gives the one of a Service object, or nil.
-func (s *state) service(key model.Key) *model.Service {
-	if all := s.services.byKey[key]; len(all) > 0 {
-		return all[0]
+func (s *state) servicesOf(o *model.Object) []*model.Service {
+	exportTo := s.Mesh.GetDefaultServiceExportTo()
+	if o.Kind == model.KindServiceEntry {
+		return newEntryServices(o, exportTo, s.allocator.addresses(o))
+	}
+	if svc := newService(o, s.Domain, exportTo); svc != nil {
+		return []*model.Service{svc}
 	}
 	return nil
 }
 
-// setService puts a service in the place of its former version.
-func (s *state) setService(key model.Key, old, next *model.Service) {
-	switch {
-	case old == nil && next == nil:
-		return
-	case old != nil && next != nil && sameService(old, next):
-		return
-	case next == nil:
-		s.services.put(key, nil)
-	default:
-		s.services.put(key, []*model.Service{next})
+// hosted finds the service of a hostname, or nil.
+func hosted(services []*model.Service, host string) *model.Service {
+	for _, svc := range services {
+		if svc.Hostname == host {
+			return svc
+		}
 	}
+	return nil
+}
+
+// setServices puts the services of an object in the place of their former versions.
+func (s *state) setServices(key model.Key, old, next []*model.Service) {
+	if slices.EqualFunc(old, next, sameService) {
+		return
+	}
+	s.services.put(key, next)
 	s.changed.add(key)
 }
 
-// deriveEndpoints computes a service's endpoints: from its EndpointSlices where it has any, else
-// from the pods that its selector matches, of which only some changed unless pods is nil.
+// deriveEndpoints computes the endpoints of an object's services: from its EndpointSlices where it has
+// any, from what a ServiceEntry lists, else from the workloads that its selector matches, of which only
+// some changed unless pods is nil.
 func (s *state) deriveEndpoints(key model.Key, pods keySet) {
-	svc, old := s.service(key), s.endpoints.of[key]
+	for _, svc := range s.services.byKey[key] {
+		owner := endpointOwner{key, svc.Hostname}
+		old := s.endpoints.of[owner]
+		if pods != nil && !s.full && len(s.links.slicesOf[key]) == 0 && s.alone(old, pods) {
+			out, in := s.podRows(svc, old, pods, s.defaultNetwork())
+			if !slices.EqualFunc(out, in, sameEndpoint) {
+				s.setEndpoints(owner, svc, old, replaceRows(old, out, in, compareEndpoints))
+			}
+			continue
+		}
+		s.setEndpoints(owner, svc, old, s.allEndpoints(svc))
+	}
+}
+
+// allEndpoints computes the endpoints of a service.
+func (s *state) allEndpoints(svc *model.Service) []model.Endpoint {
+	key, network := svc.Key, s.defaultNetwork()
 	var next []model.Endpoint
-	network := s.defaultNetwork()
-	switch sliced := s.links.slicesOf[key]; {
-	case svc == nil:
-	case len(sliced) > 0:
+	if sliced := s.links.slicesOf[key]; len(sliced) > 0 {
 		for _, at := range sliced {
 			slice := s.object(at).Spec.(*discoveryv1.EndpointSlice)
 			next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Cluster, key.Namespace))
 		}
-		next = sortEndpoints(next)
-	case pods != nil && !s.full && s.alone(old, pods):
-		out, in := s.podRows(svc, old, pods, network)
-		if slices.EqualFunc(out, in, sameEndpoint) {
-			return
-		}
-		next = replaceRows(old, out, in, compareEndpoints)
-	default:
-		next = make([]model.Endpoint, 0, len(s.links.podsOf[key])*len(svc.Ports))
-		for _, pod := range s.links.podsOf[key] {
-			next = podEndpoints(next, svc, s.object(pod), network)
-		}
-		next = sortEndpoints(next)
+		return sortEndpoints(next)
 	}
-	s.setEndpoints(key, svc, old, next)
+	if key.Kind == model.KindServiceEntry {
+		next = inlineEndpoints(svc, s.object(key), network)
+	}
+	if selected := s.links.podsOf[key]; next == nil && len(selected) > 0 {
+		next = make([]model.Endpoint, 0, len(selected)*len(svc.Ports))
+		for _, pod := range selected {
+			next = workloadEndpoints(next, svc, s.object(pod), network)
+		}
+	}
+	return sortEndpoints(next)
+}
+
+// workloadEndpoints adds to out what a Pod or a WorkloadEntry offers to a service.
+func workloadEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+	if o.Kind == model.KindWorkloadEntry {
+		return workloadEntryEndpoints(out, svc, o, network)
+	}
+	return podEndpoints(out, svc, o, network)
 }
 
 // alone tells whether no other pod has an address that some pods have or had: of two endpoints
 // at an address only one counts.
 func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 	for key := range pods {
-		if at := podIP(s.object(key)); at != "" && len(s.links.podsAt[clusterAddress{key.Cluster, at}]) > 1 {
+		if at := addressOf(s.object(key)); at != "" && len(s.links.podsAt[clusterAddress{key.Cluster, at}]) > 1 {
 			return false
 		}
 	}
@@ -96,7 +131,11 @@ func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 }
 
 func endpointPod(e *model.Endpoint) model.Key {
-	return model.Key{Kind: model.KindPod, Namespace: e.Namespace, Name: e.Pod, Cluster: e.Cluster}
+	kind := model.KindPod
+	if e.Entry {
+		kind = model.KindWorkloadEntry
+	}
+	return model.Key{Kind: kind, Namespace: e.Namespace, Name: e.Pod, Cluster: e.Cluster}
 }
 
 // podRows gives the endpoints that some pods had, and those that they have now.
@@ -108,17 +147,17 @@ func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, n
 	}
 	for key := range pods {
 		if _, selected := slices.BinarySearchFunc(s.links.podsOf[svc.Key], key, model.Key.Compare); selected {
-			in = podEndpoints(in, svc, s.object(key), network)
+			in = workloadEndpoints(in, svc, s.object(key), network)
 		}
 	}
 	return out, sortEndpoints(in)
 }
 
 // setEndpoints puts a service's endpoints in the place of its former ones.
-func (s *state) setEndpoints(key model.Key, svc *model.Service, old, next []model.Endpoint) {
+func (s *state) setEndpoints(of endpointOwner, svc *model.Service, old, next []model.Endpoint) {
 	if !slices.EqualFunc(old, next, sameEndpoint) {
-		s.movedEndpoints.add(key)
-		s.endpoints.put(key, s.hostname(key), next)
+		s.movedEndpoints.add(of.object)
+		s.endpoints.put(of, next)
 	}
 	if svc == nil {
 		return
@@ -126,7 +165,9 @@ func (s *state) setEndpoints(key model.Key, svc *model.Service, old, next []mode
 	if accounts := s.accounts(next); !slices.Equal(accounts, svc.ServiceAccounts) {
 		changed := *svc
 		changed.ServiceAccounts = accounts
-		s.setService(key, svc, &changed)
+		all := slices.Clone(s.services.byKey[of.object])
+		all[slices.Index(all, svc)] = &changed
+		s.setServices(of.object, s.services.byKey[of.object], all)
 	}
 }
 
@@ -166,51 +207,58 @@ func (s *state) defaultNetwork() string {
 	return root.Labels[labelNetwork]
 }
 
-// podIP gives a pod's address, "" for none yet.
-func podIP(o *model.Object) string {
+// addressOf gives the address of a Pod or a WorkloadEntry, "" for none yet.
+func addressOf(o *model.Object) string {
 	if o == nil {
 		return ""
 	}
+	if entry, ok := o.Spec.(*networking.WorkloadEntry); ok {
+		return strings.TrimPrefix(entry.GetAddress(), model.UnixScheme)
+	}
 	return o.Spec.(*model.Pod).IP
 }
-
-// hostname gives the name of a Kubernetes Service.
-func (s *state) hostname(key model.Key) string { return serviceHost(key.Namespace, key.Name, s.Domain) }
 
 func serviceHost(namespace, name, domain string) string {
 	return name + "." + namespace + ".svc." + domain
 }
 
-// endpointTable holds the endpoints of each Service object, and by hostname those of all clusters.
+// endpointOwner is a service of an object.
+type endpointOwner struct {
+	object model.Key
+	host   string
+}
+
+// endpointTable holds the endpoints of the services of each object, and by namespace and hostname those
+// of all: of a Service in several clusters, and of ServiceEntries that add to it.
 type endpointTable struct {
-	of      map[model.Key][]model.Endpoint
+	of      map[endpointOwner][]model.Endpoint
 	objects map[key]keyList // by the row that they add to
 	rows    *table[[]model.Endpoint]
 }
 
 func newEndpointTable() *endpointTable {
-	return &endpointTable{of: map[model.Key][]model.Endpoint{}, objects: map[key]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
+	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[key]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
 }
 
-// put replaces the endpoints of a Service object.
-func (t *endpointTable) put(object model.Key, host string, next []model.Endpoint) {
-	row := key{namespace: object.Namespace, name: host}
+// put replaces the endpoints of a service of an object.
+func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
+	row := key{namespace: of.object.Namespace, name: of.host}
 	if len(next) == 0 {
-		delete(t.of, object)
-		remove(t.objects, row, object)
+		delete(t.of, of)
+		remove(t.objects, row, of.object)
 	} else {
-		t.of[object] = next
-		insert(t.objects, row, object)
+		t.of[of] = next
+		insert(t.objects, row, of.object)
 	}
 	switch all := t.objects[row]; len(all) {
 	case 0:
 		t.rows.drop(row)
 	case 1:
-		t.rows.put(row, t.of[all[0]])
+		t.rows.put(row, t.of[endpointOwner{all[0], of.host}])
 	default:
 		var joined []model.Endpoint
 		for _, k := range all {
-			joined = append(joined, t.of[k]...)
+			joined = append(joined, t.of[endpointOwner{k, of.host}]...)
 		}
 		t.rows.put(row, sortEndpoints(joined))
 	}

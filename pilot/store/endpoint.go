@@ -17,9 +17,6 @@ const (
 	labelTLSMode  = "security.istio.io/tlsMode"
 	labelNetwork  = "topology.istio.io/network"
 	labelLocality = "istio-locality"
-	labelRegion   = "topology.kubernetes.io/region"
-	labelZone     = "topology.kubernetes.io/zone"
-	labelSubZone  = "topology.istio.io/subzone"
 )
 
 // podEndpoints adds to out what a pod offers to a service.
@@ -96,7 +93,7 @@ func podLocality(labels map[string]string) model.Locality {
 		parts := append(strings.SplitN(text, "/", 3), "", "")
 		return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
 	}
-	return model.Locality{Region: labels[labelRegion], Zone: labels[labelZone], SubZone: labels[labelSubZone]}
+	return model.Locality{Region: labels[model.LabelRegion], Zone: labels[model.LabelZone], SubZone: labels[model.LabelSubZone]}
 }
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod
@@ -183,5 +180,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health
+		a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health
 }

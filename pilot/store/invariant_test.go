@@ -32,7 +32,7 @@ func describe(snapshot *Snapshot) string {
 		own := s.Own(ns)
 		slices.SortFunc(own, func(a, b Row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		fmt.Fprintln(&b, ns, s.Namespace(ns) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
-			names(s.PeerAuthentications(ns)), names(s.WorkloadDestinationRules(ns)), own)
+			names(s.PeerAuthentications(ns)), names(s.Telemetries(ns)), names(s.WorkloadDestinationRules(ns)), own)
 		for _, gateway := range []string{"a/g", "b/g"} {
 			for _, host := range s.BoundHosts(ns, gateway) {
 				fmt.Fprintln(&b, gateway, host, names(s.BoundVirtualServices(ns, gateway, host)))
@@ -82,6 +82,7 @@ func variedText() string {
 		add("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: %s}\nspec: {servers: []}", ns)
 		add("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: c, namespace: %s}\nspec: {}", ns)
 		add("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: c, namespace: %s}\nspec: {mtls: {mode: STRICT}}", ns)
+		add("apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: c, namespace: %s}\nspec: {accessLogging: [{}]}", ns)
 	}
 	add("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s1-x, namespace: a, labels: {kubernetes.io/service-name: s1}}\naddressType: IPv4\n" +
 		"ports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.1.2], conditions: {ready: false}}, {addresses: [10.9.9.9], zone: z}]")

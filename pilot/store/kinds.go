@@ -6,6 +6,7 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -35,16 +36,23 @@ type Settings struct {
 
 // The names of the tables of objects.
 const (
-	tableSidecars             = "sidecars"
-	tablePeerAuthentications  = "peer authentications"
-	tableGateways             = "gateways"
-	tableVirtualServices      = "virtual services"
-	tableVirtualServicesIn    = "virtual services of a namespace"
-	tableBoundVirtualServices = "virtual services of a gateway"
-	tableSourceLabels         = "source labels"
-	tableDestinationRules     = "destination rules"
-	tableWorkloadRules        = "destination rules of workloads"
-	tableTrustBundles         = "trust bundles"
+	tableSidecars               = "sidecars"
+	tablePeerAuthentications    = "peer authentications"
+	tableTelemetries            = "telemetries"
+	tableGateways               = "gateways"
+	tableVirtualServices        = "virtual services"
+	tableVirtualServicesIn      = "virtual services of a namespace"
+	tableBoundVirtualServices   = "virtual services of a gateway"
+	tableSourceLabels           = "source labels"
+	tableDestinationRules       = "destination rules"
+	tableWorkloadRules          = "destination rules of workloads"
+	tableDestinationSecrets     = "secrets of destination rules"
+	tableAuthentication         = "request authentications"
+	tableWorkloadAuthentication = "request authentications of workloads"
+	tableKeySources             = "sources of keys"
+	tableAuthorization          = "authorization policies"
+	tableWorkloadAuthorization  = "authorization policies of workloads"
+	tableTrustBundles           = "trust bundles"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -52,6 +60,12 @@ func indexes() []Index {
 	return []Index{
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
+		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},
+		{Kind: model.KindRequestAuthentication, Name: tableAuthentication, Keys: ofNamespaces},
+		{Kind: model.KindRequestAuthentication, Name: tableWorkloadAuthentication, Keys: ofWorkloads},
+		{Kind: model.KindRequestAuthentication, Name: tableKeySources, Keys: keySources, Names: true},
+		{Kind: model.KindAuthorizationPolicy, Name: tableAuthorization, Keys: ofNamespaces},
+		{Kind: model.KindAuthorizationPolicy, Name: tableWorkloadAuthorization, Keys: ofWorkloads},
 		{Kind: model.KindGateway, Name: tableGateways, Keys: inOneList},
 		{Kind: model.KindTrustBundle, Name: tableTrustBundles, Keys: inOneList},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
@@ -60,10 +74,40 @@ func indexes() []Index {
 		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
+		{Kind: model.KindEnvoyFilter, Name: tablePatches, Keys: patchTargets, Own: true},
+		{Kind: model.KindEnvoyFilter, Name: tablePatched, Keys: patchedNamespace, Names: true},
+		{Kind: model.KindEnvoyFilter, Name: tableConditional, Keys: conditionalPatches},
+		{Kind: model.KindDestinationRule, Name: tableDestinationSecrets, Keys: destinationSecrets, Names: true},
 	}
 }
 
 func inOneList(*Settings, *model.Object) []Place { return []Place{{}} }
+
+// ofNamespaces lists policies for all workloads of a namespace, ofWorkloads those for some of them.
+func ofNamespaces(s *Settings, o *model.Object) []Place {
+	if model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
+}
+
+func ofWorkloads(s *Settings, o *model.Object) []Place {
+	if !model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	return byNamespace(s, o)
+}
+
+// keySources lists a RequestAuthentication by each place that its keys are fetched from.
+func keySources(_ *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, rule := range o.Spec.(*security.RequestAuthentication).GetJwtRules() {
+		if source, ok := model.KeySetSourceOf(rule); ok && !slices.Contains(places, Place{Name: source.Name()}) {
+			places = append(places, Place{Name: source.Name()})
+		}
+	}
+	return places
+}
 
 func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }
 
@@ -137,7 +181,7 @@ func virtualServiceGateways(s *Settings, o *model.Object) []Place {
 // virtualServiceLabels lists a VirtualService by each set of sourceLabels in its matches.
 func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 	sets := map[string]struct{}{}
-	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ string, m model.Match) {
+	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ model.MatchPlace, m model.Match) {
 		if labels := m.GetSourceLabels(); len(labels) > 0 {
 			sets[model.LabelSet(labels)] = struct{}{}
 		}
@@ -162,6 +206,15 @@ func workloadRules(_ *Settings, o *model.Object) []Place {
 		return nil
 	}
 	return []Place{{Namespace: o.Namespace}}
+}
+
+// destinationSecrets lists a DestinationRule by each secret that its settings need.
+func destinationSecrets(s *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
+		places = append(places, Place{Name: name})
+	}
+	return forAudience(destinationRuleAudience(s, o), places...)
 }
 
 // objectIndexes are the tables of objects, by their names.

@@ -11,13 +11,13 @@ import (
 // links holds what refers to what, so that one pod's change reaches its services without a
 // search through the mesh. Most lists have one entry or a few.
 type links struct {
-	podsOf     map[model.Key]keyList           // service → pods that its selector matches
-	servicesOf map[model.Key]keyList           // pod → services that select it
-	selectors  map[model.Key]map[string]string // service → its selector
+	podsOf     map[model.Key]keyList           // service → pods and WorkloadEntries that its selector matches
+	servicesOf map[model.Key]keyList           // pod or WorkloadEntry → services that select it
+	selectors  map[model.Key]map[string]string // Service or ServiceEntry → its selector
 	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
 	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
 	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     map[clusterAddress]keyList      // address → pods
+	podsAt     map[clusterAddress]keyList      // address → pods and WorkloadEntries
 }
 
 func newLinks() links {
@@ -60,7 +60,7 @@ func remove[K comparable](m map[K]keyList, a K, b model.Key) {
 }
 
 // selectService links a service to the pods that it selects now.
-func (l *links) selectService(key model.Key, selector map[string]string, pods map[string]*model.Object) {
+func (l *links) selectService(key model.Key, selector map[string]string, workloads ...map[string]*model.Object) {
 	for _, pod := range l.podsOf[key] {
 		remove(l.servicesOf, pod, key)
 	}
@@ -71,10 +71,12 @@ func (l *links) selectService(key model.Key, selector map[string]string, pods ma
 	}
 	l.selectors[key] = selector
 	var selected keyList
-	for _, pod := range pods {
-		if model.Selects(selector, pod.Labels) {
-			selected = append(selected, pod.Key)
-			insert(l.servicesOf, pod.Key, key)
+	for _, pods := range workloads {
+		for _, pod := range pods {
+			if model.Selects(selector, pod.Labels) {
+				selected = append(selected, pod.Key)
+				insert(l.servicesOf, pod.Key, key)
+			}
 		}
 	}
 	if len(selected) > 0 {
@@ -84,7 +86,7 @@ func (l *links) selectService(key model.Key, selector map[string]string, pods ma
 }
 
 // labelPod links a pod to the services that select it now.
-func (l *links) labelPod(key model.Key, pod *model.Object, services map[string]*model.Object) {
+func (l *links) labelPod(key model.Key, pod *model.Object, selecting ...map[string]*model.Object) {
 	for _, svc := range l.servicesOf[key] {
 		remove(l.podsOf, svc, key)
 	}
@@ -92,17 +94,19 @@ func (l *links) labelPod(key model.Key, pod *model.Object, services map[string]*
 	if pod == nil {
 		return
 	}
-	for _, svc := range services {
-		if model.Selects(l.selectors[svc.Key], pod.Labels) {
-			insert(l.podsOf, svc.Key, key)
-			insert(l.servicesOf, key, svc.Key)
+	for _, services := range selecting {
+		for _, svc := range services {
+			if model.Selects(l.selectors[svc.Key], pod.Labels) {
+				insert(l.podsOf, svc.Key, key)
+				insert(l.servicesOf, key, svc.Key)
+			}
 		}
 	}
 }
 
 // movePod records a pod's address.
 func (l *links) movePod(key model.Key, old, next *model.Object) {
-	from, to := podIP(old), podIP(next)
+	from, to := addressOf(old), addressOf(next)
 	if from == to {
 		return
 	}
@@ -116,8 +120,8 @@ func (l *links) movePod(key model.Key, old, next *model.Object) {
 
 // podAt gives the pod with an address, the first by name where several share it.
 func (l *links) podAt(cluster, address string) model.Key {
-	if pods := l.podsAt[clusterAddress{cluster, address}]; len(pods) > 0 {
-		return pods[0]
+	if all := l.podsAt[clusterAddress{cluster, address}]; len(all) > 0 && all[0].Kind == model.KindPod { // which come first
+		return all[0]
 	}
 	return model.Key{}
 }

@@ -235,6 +235,11 @@ func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
 	return r.List(tableWorkloadRules, Place{Namespace: namespace})
 }
 
+// DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
+func (r Reader) DestinationSecrets(client string) []string {
+	return r.names(tableDestinationSecrets, Place{Client: client}, Place{})
+}
+
 // Gateways gives all Gateway objects, model.Older first.
 func (r Reader) Gateways() []*model.Object { return r.List(tableGateways, Place{}) }
 
@@ -251,9 +256,43 @@ func (r Reader) Sidecars(namespace string) []*model.Object {
 	return r.List(tableSidecars, Place{Namespace: namespace})
 }
 
+// Telemetries gives a namespace's objects, model.Older first.
+func (r Reader) Telemetries(namespace string) []*model.Object {
+	return r.List(tableTelemetries, Place{Namespace: namespace})
+}
+
 // PeerAuthentications gives a namespace's objects, model.Older first.
 func (r Reader) PeerAuthentications(namespace string) []*model.Object {
 	return r.List(tablePeerAuthentications, Place{Namespace: namespace})
+}
+
+// AuthorizationPolicies gives those for all workloads of a namespace, model.Older first.
+func (r Reader) AuthorizationPolicies(namespace string) []*model.Object {
+	return r.List(tableAuthorization, Place{Namespace: namespace})
+}
+
+// WorkloadAuthorizationPolicies gives a namespace's policies for some workloads, model.Older first.
+func (r Reader) WorkloadAuthorizationPolicies(namespace string) []*model.Object {
+	return r.List(tableWorkloadAuthorization, Place{Namespace: namespace})
+}
+
+// RequestAuthentications gives those for all workloads of a namespace, model.Older first.
+func (r Reader) RequestAuthentications(namespace string) []*model.Object {
+	return r.List(tableAuthentication, Place{Namespace: namespace})
+}
+
+// WorkloadRequestAuthentications gives a namespace's policies for some workloads, model.Older first.
+func (r Reader) WorkloadRequestAuthentications(namespace string) []*model.Object {
+	return r.List(tableWorkloadAuthentication, Place{Namespace: namespace})
+}
+
+// KeySources gives the places that keys of RequestAuthentications are fetched from, sorted by name.
+func (r Reader) KeySources() []model.KeySetSource {
+	var out []model.KeySetSource
+	for _, name := range r.Names(tableKeySources, Place{}) {
+		out = append(out, model.ParseKeySetSource(name))
+	}
+	return out
 }
 
 // Own gives the rows that a namespace has of its own, or sees otherwise than everyone: of the tables

@@ -230,6 +230,10 @@ func (r *runner) flush() {
 // commit makes the next snapshot and merges its step with one that the reader has not taken.
 func (r *runner) commit() {
 	c, ok := r.state.commit()
+	for _, what := range r.state.moved {
+		r.log.Warn("an allocated address moved, since another host has it now; clients that remember it reach the other host", slog.String("host", what))
+	}
+	r.state.moved = nil
 	if !ok {
 		return
 	}

@@ -13,6 +13,9 @@ import (
 // exportToAnnotation limits who may see a Kubernetes Service.
 const exportToAnnotation = "networking.istio.io/exportTo"
 
+// trafficDistribution says which endpoints are preferred, where the Service itself does not.
+const trafficDistribution = "networking.istio.io/traffic-distribution"
+
 // newService gives the service of a Kubernetes Service object; nil for an ExternalName, which is
 // an alias without endpoints or a listener. ServiceAccounts follow from the endpoints.
 func newService(o *model.Object, domain string, defaultExportTo []string) *model.Service {
@@ -32,6 +35,10 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 		Labels:          o.Labels,
 		PublishNotReady: k8s.Spec.PublishNotReadyAddresses,
 		Origin:          o.Origin,
+	}
+	svc.TrafficDistribution = o.Annotations[trafficDistribution]
+	if d := k8s.Spec.TrafficDistribution; d != nil {
+		svc.TrafficDistribution = *d
 	}
 	if svc.Headless {
 		svc.Resolution = model.ResolutionPassthrough

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -89,7 +87,7 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 // seen decides which service each client sees under one hostname: its own namespace's, else the first
 // of those that it may see (Kubernetes before others, then the oldest, by namespace and name at last).
 // "" stands for everyone; a namespace is named where it sees another than everyone does. The same
-// Service in several clusters is one.
+// Service in several clusters is one, and so are ServiceEntries of one namespace that agree.
 func seen(candidates []*model.Service) map[string]*model.Service {
 	if len(candidates) == 0 {
 		return nil
@@ -107,8 +105,14 @@ func seen(candidates []*model.Service) map[string]*model.Service {
 			clients[ns] = struct{}{}
 		}
 	}
+	var everyones model.Key
+	if out[""] != nil {
+		everyones, out[""] = out[""].Key, hidingFrom(out[""], candidates)
+	} else {
+		delete(out, "")
+	}
 	for ns := range clients {
-		if svc := seenFrom(candidates, ns); svc != nil && svc != out[""] {
+		if svc := seenFrom(candidates, ns); svc != nil && svc.Key != everyones {
 			out[ns] = svc
 		}
 	}
@@ -129,35 +133,6 @@ func seenFrom(candidates []*model.Service, namespace string) *model.Service {
 		}
 	}
 	return first
-}
-
-// merged joins the services that are one: of the same namespace and kind, in several clusters. What
-// they offer is that of the first, the control plane's own cluster before others; their identities add
-// up, as their endpoints do.
-func merged(candidates []*model.Service) []*model.Service {
-	clustered := slices.ContainsFunc(candidates, func(svc *model.Service) bool { return svc.Key.Cluster != "" })
-	if !clustered {
-		return candidates
-	}
-	var out []*model.Service
-	for _, svc := range candidates {
-		at := slices.IndexFunc(out, func(o *model.Service) bool { return o.Namespace == svc.Namespace && o.Key.Kind == svc.Key.Kind })
-		if at < 0 {
-			out = append(out, svc)
-			continue
-		}
-		one, other := *out[at], svc
-		if one.Key.Cluster != "" && svc.Key.Cluster == "" {
-			one, other = *svc, out[at]
-		}
-		accounts := map[string]struct{}{}
-		for _, id := range slices.Concat(one.ServiceAccounts, other.ServiceAccounts) {
-			accounts[id] = struct{}{}
-		}
-		one.ServiceAccounts = slices.Sorted(maps.Keys(accounts))
-		out[at] = &one
-	}
-	return out
 }
 
 func (t *services) drain(out []Row) []Row {

@@ -47,9 +47,10 @@ func (s *Snapshot) Endpoints(service model.ServiceID) []model.Endpoint {
 	return s.Reader(nil).Endpoints(service)
 }
 
-// Has tells whether there is an object of a kind that is kept by name, or a service of a Service.
+// Has tells whether there is an object of a kind that is kept by name, or a service of a Service or
+// ServiceEntry.
 func (s *Snapshot) Has(k model.Key) bool {
-	if k.Kind == model.KindService {
+	if k.Kind == model.KindService || k.Kind == model.KindServiceEntry {
 		for _, svc := range s.services.inNamespace.lists.data.row(key{namespace: k.Namespace}) {
 			if svc.Key == k {
 				return true

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
@@ -30,15 +31,20 @@ type state struct {
 	indexes   *objectIndexes
 	services  *services
 	endpoints *endpointTable
+	allocator *allocator
+	moved     []string // which allocated addresses moved since the last commit, for the log
 
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
-	changed        keySet               // objects whose value changed
-	dirtyServices  keySet               // Service objects to be read again
-	dirtyEndpoints map[model.Key]keySet // services whose endpoints are to be computed again, with the pods; nil for all
-	movedEndpoints keySet               // services whose endpoints did change
-	full           bool                 // everything is to be computed again
+	changed        keySet                      // objects whose value changed
+	dirtyServices  keySet                      // Service objects to be read again
+	dirtyEndpoints map[model.Key]keySet        // services whose endpoints are to be computed again, with the pods; nil for all
+	movedEndpoints keySet                      // services whose endpoints did change
+	dirtyIngress   bool                        // what is derived from Ingresses is to be derived again
+	ingressKeys    keySet                      // of all Ingresses
+	derived        map[model.Key]*model.Object // from Ingresses
+	full           bool                        // everything is to be computed again
 }
 
 // nsKind names the objects of one kind in one namespace of a cluster.
@@ -52,13 +58,15 @@ func placeOf(k model.Key) nsKind { return nsKind{k.Kind, k.Cluster, k.Namespace}
 
 func newState(domain string, more ...Index) *state {
 	s := &state{
-		Settings: Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
-		declared: append(indexes(), more...),
-		members:  map[nsKind]map[string]*model.Object{},
-		links:    newLinks(),
+		Settings:    Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
+		declared:    append(indexes(), more...),
+		members:     map[nsKind]map[string]*model.Object{},
+		ingressKeys: keySet{},
+		links:       newLinks(),
 	}
 	s.clearTables()
 	s.forgetChanges()
+	s.allocator = newAllocator()
 	return s
 }
 
@@ -77,8 +85,9 @@ func (s *state) clearTables() {
 // byName are the kinds of which readers ask for one object by its name.
 func byName() []model.Kind {
 	return []model.Kind{
-		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication,
-		model.KindDestinationRule, model.KindVirtualService,
+		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication, model.KindTelemetry,
+		model.KindDestinationRule, model.KindVirtualService, model.KindSecret, model.KindAuthorizationPolicy,
+		model.KindRequestAuthentication, model.KindKeySet,
 	}
 }
 
@@ -102,10 +111,14 @@ func (s *state) put(key model.Key, next *model.Object) {
 		return
 	}
 	s.record(key, old, next, same)
+	s.noteIngress(key, next)
 	switch key.Kind {
-	case model.KindService:
+	case model.KindService, model.KindServiceEntry:
 		s.putService(key, next)
 		return // what counts is the service
+	case model.KindWorkloadEntry:
+		s.putPod(key, old, next)
+		return // what counts is its services' endpoints
 	case model.KindPod:
 		s.putPod(key, old, next)
 	case model.KindEndpointSlice:
@@ -125,24 +138,32 @@ func (s *state) put(key model.Key, next *model.Object) {
 	}
 }
 
-// reduced leaves of a Pod what decides about proxies.
+// reduced leaves of a Pod or Secret what decides about proxies, and gathers the labels of a WorkloadEntry.
 func reduced(o *model.Object) *model.Object {
 	if o == nil {
 		return nil
 	}
-	pod, whole := o.Spec.(*corev1.Pod)
-	if !whole {
+	if _, ok := o.Spec.(*networking.WorkloadEntry); ok {
+		out := *o
+		out.Labels = model.WorkloadLabels(o)
+		return &out
+	}
+	spec, ok := model.Reduced(o.Spec)
+	if !ok {
 		return o
 	}
 	out := *o
-	out.Spec = model.NewPod(pod)
+	out.Spec = spec
 	return &out
 }
 
 // relevant tells whether a kind decides anything that a proxy is told.
 func (s *state) relevant(kind model.Kind) bool {
+	if kind == model.KindServiceEntry || kind == model.KindWorkloadEntry {
+		return true
+	}
 	switch kind {
-	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig:
+	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig, model.KindIngress, model.KindIngressClass:
 		return true
 	}
 	return s.objects[kind] != nil || len(s.indexes.kinds[kind]) > 0
@@ -191,22 +212,38 @@ func (s *state) putMesh(next *model.Object) {
 }
 
 func (s *state) putService(key model.Key, next *model.Object) {
-	var selector map[string]string
-	if next != nil {
-		selector = next.Spec.(*corev1.Service).Spec.Selector
+	if selector := selectorOf(next); !maps.Equal(selector, s.links.selectors[key]) {
+		s.links.selectService(key, selector, s.siblings(model.KindPod, key), s.siblings(model.KindWorkloadEntry, key))
 	}
-	if !maps.Equal(selector, s.links.selectors[key]) {
-		s.links.selectService(key, selector, s.members[nsKind{model.KindPod, key.Cluster, key.Namespace}])
+	if key.Kind == model.KindServiceEntry {
+		s.allocator.claim(key, next)
 	}
 	s.dirtyServices.add(key)
 	s.dirtyEndpoints[key] = nil
 }
 
+// selectorOf gives the labels that a Service or ServiceEntry selects workloads by.
+func selectorOf(o *model.Object) map[string]string {
+	if o == nil {
+		return nil
+	}
+	if entry, ok := o.Spec.(*networking.ServiceEntry); ok {
+		return entry.GetWorkloadSelector().GetLabels()
+	}
+	return o.Spec.(*corev1.Service).Spec.Selector
+}
+
+// siblings gives the objects of a kind in the namespace and cluster of an object.
+func (s *state) siblings(kind model.Kind, key model.Key) map[string]*model.Object {
+	return s.members[nsKind{kind, key.Cluster, key.Namespace}]
+}
+
+// putPod puts a Pod or a WorkloadEntry.
 func (s *state) putPod(key model.Key, old, next *model.Object) {
 	s.touchPod(key, old)
 	relabelled := old == nil || next == nil || !maps.Equal(old.Labels, next.Labels)
 	if relabelled {
-		s.links.labelPod(key, next, s.members[nsKind{model.KindService, key.Cluster, key.Namespace}])
+		s.links.labelPod(key, next, s.siblings(model.KindService, key), s.siblings(model.KindServiceEntry, key))
 	}
 	s.links.movePod(key, old, next)
 	s.touchPod(key, next)
@@ -227,10 +264,11 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 			pods.add(key)
 		}
 	}
-	if len(s.links.sliceUsers) == 0 {
+	pod, isPod := o.Spec.(*model.Pod)
+	if !isPod || len(s.links.sliceUsers) == 0 {
 		return
 	}
-	for _, ref := range []string{podRef(key), ipRef(key.Cluster, o.Spec.(*model.Pod).IP)} {
+	for _, ref := range []string{podRef(key), ipRef(key.Cluster, pod.IP)} {
 		for _, svc := range s.links.sliceUsers[ref] {
 			s.dirtyEndpoints[svc] = nil
 		}
@@ -257,12 +295,14 @@ func sliceService(o *model.Object) (model.Key, bool) {
 
 // commit gives the next snapshot, and ok false where nothing changed in value.
 func (s *state) commit() (c Commit, ok bool) {
+	s.deriveIngresses()
 	all := s.full || s.last == nil
 	if all {
 		s.markAll()
 	}
+	s.allocate()
 	for _, key := range sortedKeys(s.dirtyServices) {
-		s.deriveService(key)
+		s.deriveServices(key)
 	}
 	for _, key := range sortedKeys(s.dirtyEndpoints) {
 		s.deriveEndpoints(key, s.dirtyEndpoints[key])
@@ -285,12 +325,21 @@ func (s *state) markAll() {
 	for at, objects := range s.members {
 		for _, o := range objects {
 			s.list(o.Key, nil, o, false)
-			if at.kind == model.KindService {
+			if at.kind == model.KindService || at.kind == model.KindServiceEntry {
 				s.dirtyServices.add(o.Key)
 				s.dirtyEndpoints[o.Key] = nil
 			}
 		}
 	}
+}
+
+// allocate gives addresses to the hosts of ServiceEntries that have none.
+func (s *state) allocate() {
+	changed, moved := s.allocator.settle()
+	for _, key := range changed {
+		s.dirtyServices.add(key)
+	}
+	s.moved = append(s.moved, moved...)
 }
 
 func sortedKeys[V any](set map[model.Key]V) []model.Key {

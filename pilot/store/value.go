@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -14,12 +15,20 @@ import (
 // when or by whom it was written does not count.
 func sameValue(a, b *model.Object) bool {
 	switch a.Kind {
-	case model.KindService:
+	case model.KindService, model.KindServiceEntry:
 		return true // what counts is the service derived from it
+	case model.KindWorkloadEntry:
+		return sameWorkloadEntry(a, b)
 	case model.KindPod:
 		return samePod(a, b)
+	case model.KindSecret:
+		return a.Spec.(*model.Secret).Same(b.Spec.(*model.Secret))
+	case model.KindIngress, model.KindIngressClass:
+		return maps.Equal(a.Annotations, b.Annotations) && a.Created.Equal(b.Created) && model.SameSpec(a, b)
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
+	case model.KindAuthorizationPolicy: // an annotation makes it a trial
+		return a.Created.Equal(b.Created) && sameAnnotations(a.Annotations, b.Annotations) && model.SameSpec(a, b)
 	}
 	return a.Created.Equal(b.Created) && model.SameSpec(a, b)
 }
@@ -39,6 +48,8 @@ func (s *state) sameRows(a, b *model.Object) bool {
 	case *model.Pod: // the same configuration, perhaps not the same endpoints
 		y := b.Spec.(*model.Pod)
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Workload == y.Workload
+	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
+		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels)
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
 		if a.Annotations[exportToAnnotation] != b.Annotations[exportToAnnotation] {
@@ -54,7 +65,7 @@ func (s *state) sameRows(a, b *model.Object) bool {
 func sameAnnotations(a, b map[string]string) bool {
 	within := func(a, b map[string]string) bool {
 		for k, v := range a {
-			if strings.Contains(k, "istio.io/") {
+			if strings.Contains(k, model.MeshAnnotation) {
 				if other, ok := b[k]; !ok || other != v {
 					return false
 				}
@@ -68,8 +79,10 @@ func sameAnnotations(a, b map[string]string) bool {
 // sameService compares all of a service but the place where it was read.
 func sameService(a, b *model.Service) bool {
 	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
-		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady &&
+		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
 		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
+		slices.Equal(a.SubjectAltNames, b.SubjectAltNames) && slices.Equal(a.Allocated, b.Allocated) && a.External == b.External &&
+		slices.EqualFunc(a.Hidden, b.Hidden, func(a, b model.Source) bool { return a.Key == b.Key }) &&
 		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)
 }

@@ -226,11 +226,18 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		}
 	}
 	for i, label := range l.GetFailoverPriority() {
-		if name, _, _ := strings.Cut(label, "="); name == "" {
-			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
+		name, _, given := strings.Cut(label, "=")
+		switch item := at(path+".failoverPriority", i); {
+		case name == "":
+			c.fail(item, "%q is no label", label)
+		case !given && !slices.Contains(topologyLabels, name):
+			c.add(item, model.SeverityWarning, model.ReasonNotTranslated, "proxies are told apart by where they run only; write %s=VALUE, until then it and those after it do not count", name)
 		}
 	}
 }
+
+// topologyLabels are those that say where a proxy runs.
+var topologyLabels = []string{"topology.istio.io/network", model.LabelRegion, model.LabelZone, model.LabelSubZone}
 
 func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSetting) {
 	for i, f := range z.GetFailover() {

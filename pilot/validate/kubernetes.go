@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -64,8 +65,7 @@ func (c *checker) servicePort(path string, p *corev1.ServicePort, several bool, 
 		c.fail(path+".name", "%q is the name of another port too; rename one", p.Name)
 	}
 	names[p.Name] = true
-	udp := p.Protocol == corev1.ProtocolUDP
-	id := fmt.Sprint(p.Port, udp)
+	id := fmt.Sprint(p.Port, cmp.Or(p.Protocol, corev1.ProtocolTCP))
 	if ports[id] {
 		c.fail(path+".port", "%d is there twice; remove one", p.Port)
 	}
@@ -75,6 +75,9 @@ func (c *checker) servicePort(path string, p *corev1.ServicePort, several bool, 
 func (c *checker) pod(pod *corev1.Pod) {
 	if ip := pod.Status.PodIP; ip != "" && !isIP(ip) {
 		c.fail("status.podIP", "%q is no IP address", ip)
+	}
+	if pod.Status.Reason == model.PodNotAdmitted {
+		c.fail("status", "the node does not run it: %s", pod.Status.Message)
 	}
 	for field, containers := range map[string][]corev1.Container{
 		"spec.containers": pod.Spec.Containers, "spec.initContainers": pod.Spec.InitContainers,

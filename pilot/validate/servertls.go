@@ -1,10 +1,15 @@
 package validate
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // serverTLS checks whether a Gateway's server may have TLS settings, and those.
@@ -59,9 +64,11 @@ func (c *checker) tlsOptions(path string, t *networking.ServerTLSSettings) {
 		if hasCertificates(t) || t.GetCaCertCredentialName() != "" {
 			c.fail(path, "has mode ISTIO_MUTUAL, which uses the mesh's own certificates; remove the others")
 		}
+		c.clientIdentity(path, t)
 		return
 	}
 	c.certificateSources(path, t)
+	c.clientIdentity(path, t)
 	if t.GetMode() != networking.ServerTLSSettings_SIMPLE && !hasSecrets(t) && t.GetCaCertCredentialName() == "" {
 		c.clientAuthority(path, t)
 	}
@@ -120,9 +127,46 @@ func (c *checker) clientAuthority(path string, t *networking.ServerTLSSettings) 
 	}
 }
 
+// clientIdentity checks what is said of clients' certificates, which Envoy refuses a listener for.
+func (c *checker) clientIdentity(path string, t *networking.ServerTLSSettings) {
+	for i, hash := range t.GetVerifyCertificateSpki() {
+		if sum, err := base64.StdEncoding.DecodeString(hash); err != nil || len(sum) != sha256.Size {
+			c.fail(at(path+".verifyCertificateSpki", i), "%q is no SHA-256 in base64", hash)
+		}
+	}
+	for i, hash := range t.GetVerifyCertificateHash() {
+		plain := hash
+		if strings.Count(hash, ":") == sha256.Size-1 {
+			plain = strings.ReplaceAll(hash, ":", "")
+		}
+		if sum, err := hex.DecodeString(plain); err != nil || len(sum) != sha256.Size {
+			c.fail(at(path+".verifyCertificateHash", i), "%q is no SHA-256 in hexadecimal", hash)
+		}
+	}
+	if t.GetMode() != networking.ServerTLSSettings_SIMPLE {
+		return
+	}
+	for _, of := range []struct {
+		field string
+		set   bool
+	}{
+		{"subjectAltNames", len(t.GetSubjectAltNames()) > 0},
+		{"verifyCertificateSpki", len(t.GetVerifyCertificateSpki()) > 0},
+		{"verifyCertificateHash", len(t.GetVerifyCertificateHash()) > 0},
+		{"insecureSkipVerify", t.GetInsecureSkipVerify().GetValue()},
+	} {
+		if of.set {
+			c.warn(path+"."+of.field, "has no effect in mode SIMPLE, in which clients show no certificate; use MUTUAL")
+		}
+	}
+}
+
 // ciphers reports cipher suites that are left out.
 func (c *checker) ciphers(path string, t *networking.ServerTLSSettings) {
 	for i, suite := range t.GetCipherSuites() {
+		if !slices.Contains(model.CipherSuites(), suite) {
+			c.warn(at(path+".cipherSuites", i), "%q is no cipher suite that proxies have; it is left out", suite)
+		}
 		if slices.Contains(t.GetCipherSuites()[:i], suite) {
 			c.warn(at(path+".cipherSuites", i), "names %q twice; remove one", suite)
 		}

@@ -6,13 +6,17 @@ package validate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -29,16 +33,34 @@ func Object(o *model.Object) []model.Problem {
 		c.destinationRule(spec)
 	case *networking.Gateway:
 		c.gateway(spec)
+	case *networkingbeta.ProxyConfig:
+		c.proxyConfigObject(spec)
+	case *networking.EnvoyFilter:
+		c.envoyFilter(spec)
 	case *networking.Sidecar:
 		c.sidecar(spec)
+	case *networking.ServiceEntry:
+		c.serviceEntry(spec)
+	case *networking.WorkloadEntry:
+		c.workloadEntry(spec)
+	case *networking.WorkloadGroup:
+		c.workloadGroup(spec)
 	case *security.PeerAuthentication:
 		c.peerAuthentication(spec)
+	case *telemetry.Telemetry:
+		c.telemetry(spec)
+	case *security.RequestAuthentication:
+		c.requestAuthentication(spec)
+	case *security.AuthorizationPolicy:
+		c.authorizationPolicy(spec)
 	case *meshconfig.MeshConfig:
 		c.mesh(spec)
 	case *corev1.Service:
 		c.service(spec)
 	case *corev1.Pod:
 		c.pod(spec)
+	case *networkingv1.Ingress:
+		c.kubernetesIngress(spec)
 	case *discoveryv1.EndpointSlice:
 		c.endpointSlice(spec)
 	}
@@ -119,6 +141,15 @@ func (c *checker) exportTo(field string, list []string) {
 		}
 		if slices.Contains(list[:i], ns) {
 			c.warn(at(field, i), "names %q twice; remove one", ns)
+		}
+	}
+}
+
+// annotations checks the names of annotations.
+func (c *checker) annotations(field string, annotations map[string]string) {
+	for _, k := range sortedKeys(annotations) {
+		if problems := validation.IsQualifiedName(strings.ToLower(k)); len(problems) > 0 {
+			c.fail(field, "%q is no annotation name: %s", k, problems[0])
 		}
 	}
 }

@@ -15,9 +15,16 @@ func object(t *testing.T, kind, body string) *model.Object {
 	t.Helper()
 	api := map[string]string{
 		"Service": "v1", "Pod": "v1", "EndpointSlice": "discovery.k8s.io/v1", "PeerAuthentication": "security.istio.io/v1",
+		"AuthorizationPolicy": "security.istio.io/v1", "RequestAuthentication": "security.istio.io/v1",
 	}[kind]
 	if api == "" {
 		api = "networking.istio.io/v1"
+	}
+	switch kind {
+	case "EnvoyFilter":
+		api = "networking.istio.io/v1alpha3"
+	case "ProxyConfig":
+		api = "networking.istio.io/v1beta1"
 	}
 	text := fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: x, namespace: apps}\n%s\n", api, kind, body)
 	objects, problems := file.Decode([]byte(text), "x.yaml")
@@ -34,7 +41,21 @@ func TestRules(t *testing.T) {
 	route := "route: [{destination: {host: b}}]"
 	dr := func(policy string) string { return "spec: {host: a, trafficPolicy: {" + policy + "}}" }
 	gw := func(server string) string { return "spec: {selector: {a: b}, servers: [{" + server + "}]}" }
+	ef := func(patch string) string { return "spec: {configPatches: [" + patch + "]}" }
 	tests := []struct{ kind, body, want string }{
+		{"ProxyConfig", "spec: {concurrency: 0, environmentVariables: {A: b}}", ""},
+		{"ProxyConfig", "spec: {concurrency: -1}", "spec.concurrency: negative"},
+		{"ProxyConfig", "spec: {environmentVariables: {'': b}}", "spec.environmentVariables: empty name"},
+		{"ProxyConfig", "spec: {selector: {matchLabels: {'a b': c}}}", "spec.selector.matchLabels: no label name"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, patch: {operation: REMOVE}}"), ""},
+		{"EnvoyFilter", "spec: {}", "W spec.configPatches: empty"},
+		{"EnvoyFilter", "spec: {workloadSelector: {labels: {a: b}}, targetRefs: [{kind: Gateway, name: g}], configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}", "spec.targetRefs: workloadSelector"},
+		{"EnvoyFilter", "spec: {targetRefs: [{kind: Gateway}], configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}", "spec.targetRefs[0]: kind and name"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, match: {proxy: {proxyVersion: '('}}, patch: {operation: REMOVE}}"), "spec.configPatches[0].match.proxy.proxyVersion: no regular expression"},
+		{"EnvoyFilter", ef("{applyTo: NETWORK_FILTER, match: {listener: {filterChain: {filter: {name: x, subFilter: {name: y}}}}}, patch: {operation: REMOVE}}"), "spec.configPatches[0].match.listener.filterChain.filter.subFilter: no effect"},
+		{"EnvoyFilter", ef("{applyTo: LISTENER, match: {listener: {filterChain: {filter: {}}}}, patch: {operation: REMOVE}}"), "W spec.configPatches[0].match.listener.filterChain.filter.name: empty"},
+		{"EnvoyFilter", ef("{applyTo: CLUSTER, patch: {operation: MERGE}}"), "spec.configPatches[0].patch.value: no value"},
+		{"DestinationRule", dr("loadBalancer: {localityLbSetting: {failoverPriority: [app]}}"), "W spec.trafficPolicy.loadBalancer.localityLbSetting.failoverPriority[0]: where they run"},
 		{"VirtualService", vs("{" + route + "}"), ""},
 		{"VirtualService", "spec: {hosts: [a]}", "spec: no routes"},
 		{"VirtualService", "spec: {hosts: ['a b'], http: [{" + route + "}]}", "spec.hosts[0]: no host"},
@@ -266,6 +287,14 @@ func TestIstiosRules(t *testing.T) {
 		{"Gateway", https("mode: ISTIO_MUTUAL, credentialName: a"), "spec.servers[0].tls: mesh's own"},
 		{"Gateway", https("mode: SIMPLE, caCrl: /a, " + pair), "spec.servers[0].tls.caCrl: caCertificates"},
 		{"Gateway", https("mode: PASSTHROUGH, " + pair), "W spec.servers[0].tls: no certificate is presented"},
+		{"Gateway", https("mode: MUTUAL, credentialName: a, verifyCertificateSpki: [abc]"), "spec.servers[0].tls.verifyCertificateSpki[0]: SHA-256"},
+		{"Gateway", https("mode: MUTUAL, credentialName: a, verifyCertificateSpki: [2IEpPESU/mmC30tPsnOfbGKdwKdQfN/wZw1QWpjGlmk=]"), ""},
+		{"Gateway", https("mode: MUTUAL, credentialName: a, verifyCertificateHash: [" + strings.Repeat("ab", 31) + "]"), "spec.servers[0].tls.verifyCertificateHash[0]: SHA-256"},
+		{"Gateway", https("mode: ISTIO_MUTUAL, verifyCertificateHash: [x]"), "spec.servers[0].tls.verifyCertificateHash[0]: SHA-256"},
+		{"Gateway", https("mode: MUTUAL, credentialName: a, verifyCertificateHash: ['00" + strings.Repeat(":00", 31) + "']"), ""},
+		{"Gateway", https("mode: SIMPLE, credentialName: a, subjectAltNames: [a]"), "W spec.servers[0].tls.subjectAltNames: no effect"},
+		{"Gateway", https("mode: SIMPLE, credentialName: a, cipherSuites: [DES-CBC3-SHA]"), "W spec.servers[0].tls.cipherSuites[0]: left out"},
+		{"Gateway", https("mode: SIMPLE, credentialName: a, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2"), "spec.servers[0].tls.minProtocolVersion: above"},
 		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x, protocol: HTTP}, hosts: [short]}]}", "spec.servers[0].hosts[0]: short name"},
 		{"Gateway", "spec: {selector: {a: b}, servers: [{port: {number: 80, name: x}, hosts: ['*']}]}", "spec.servers[0].port.protocol: missing"},
 
@@ -353,11 +382,12 @@ func FuzzObject(f *testing.F) {
 	f.Add("Gateway", `{"servers":[{},{"port":{}}]}`)
 	f.Add("Sidecar", `{"egress":[{}],"ingress":[{}]}`)
 	f.Add("PeerAuthentication", `{"portLevelMtls":{"1":{}}}`)
+	f.Add("AuthorizationPolicy", `{"action":"DENY","rules":[{"from":[{}],"to":[{"operation":{"paths":["/{*}","{**"]}}],"when":[{"key":"request.auth.claims[","values":[""]}]}]}`)
 	f.Add("Service", `{"ports":[{"port":80}]}`)
 	f.Fuzz(func(t *testing.T, kind, spec string) {
 		api := "networking.istio.io/v1"
 		switch kind {
-		case "PeerAuthentication":
+		case "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication":
 			api = "security.istio.io/v1"
 		case "Service", "Pod":
 			api = "v1"

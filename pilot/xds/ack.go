@@ -63,8 +63,8 @@ func (w *watch) accept(r *response) {
 
 // nack handles a rejected response. What is named as bad is not sent again. The good part is sent
 // again at once, since the client may have applied it and yet claims not to have it. Where nothing is
-// named the response is bisected (rule 9). It gives the resources that are found to be bad.
-func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Resource {
+// named the response is bisected (rule 9).
+func (w *watch) nack(r *response, detail string, now time.Time) verdict {
 	w.status.Error, w.status.ErrorAt = cut(detail, maxDetail), now
 	w.ownFault = isOwnFault(detail)
 	all := r.all()
@@ -104,8 +104,15 @@ func (w *watch) nack(r *response, detail string, now time.Time) []*resource.Reso
 	}
 	// With nothing to repair the client runs what it claims: the former versions.
 	w.untrusted = w.untrusted || w.pending()
-	return bad
+	if len(bad) == 0 || len(good) == 0 {
+		return verdict{bad: bad}
+	}
+	return verdict{bad, good}
 }
+
+// verdict is what a client says of the resources of a response that it refused: which are bad, and, where it
+// names these, which are applied.
+type verdict struct{ bad, applied []*resource.Resource }
 
 // bisect puts half and half of a rejected response into groups, and each resource that is known to be
 // rejected, but was owed all the same, into one of its own.

@@ -129,6 +129,8 @@ func (w *watch) decideMissing(name string, owed bool, had held, now time.Time) (
 		if _, waits := w.removals.get(name); !waits {
 			w.removals.put(name, removal{queued: now})
 		}
+	case resource.Secrets:
+		return nil, w.delta // which ends the waiting of a new one for it, and takes nothing away (rule 2)
 	default:
 		return nil, had.has || owed
 	}

@@ -15,29 +15,63 @@ func (s *stream) handle(r *request) {
 		return
 	}
 	s.mu.Lock()
-	bad := s.apply(t, r, time.Now())
-	if len(bad) == 0 {
+	said := s.apply(t, r, time.Now())
+	trials := s.update.Trials
+	if len(said.bad) == 0 {
 		s.advance()
 		s.mu.Unlock()
+		s.tellTrials(trials)
 		return
 	}
 	s.mu.Unlock()
 	names := map[string]struct{}{}
-	for _, res := range bad {
+	for _, res := range said.bad {
 		names[res.Name] = struct{}{}
 	}
-	for _, res := range bad { // outside the mutex: the engine tells this stream as well
-		if why := reason(string(r.detail), res.Name, names); !isOwnFault(why) && s.counts() {
+	for _, res := range said.applied {
+		if slices.Contains(trials, res) {
+			s.client.Took(res)
+		}
+	}
+	for _, res := range said.bad { // outside the mutex: the engine tells this stream as well
+		why, asked := reason(string(r.detail), res.Name, names), slices.Contains(trials, res)
+		switch {
+		case isOwnFault(why) && asked:
+			s.client.Took(res) // as far as the resource goes
+		case !isOwnFault(why) && (asked || s.counts()):
 			s.client.Reject(res, why)
 		}
 	}
 	s.wake()
+	s.tellTrials(trials)
+}
+
+// tellTrials tells the engine which of the resources that it asked the client about the client runs. It is
+// called without the mutex, since the engine tells this stream as well.
+func (s *stream) tellTrials(trials []*resource.Resource) {
+	for _, r := range trials {
+		if s.runs(r) {
+			s.client.Took(r)
+		}
+	}
+}
+
+// runs tells whether the client has taken a resource of its view, and has answered all else of its type.
+func (s *stream) runs(r *resource.Resource) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.watches[r.Type]
+	if w == nil || !w.idle() || !w.wants(r.Name) || w.base.Get(r.Name) != r {
+		return false
+	}
+	rejected, _ := w.rejected.get(r.Name)
+	return rejected != r.Version && w.holds(r.Name) == heldOf(r)
 }
 
 // apply changes the watch by a request: the subscriptions first, then the nonce or the error, since
-// subscriptions ride on ACKs and NACKs (rule 1). It gives the resources that the client turns out to
-// reject.
-func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.Resource {
+// subscriptions ride on ACKs and NACKs (rule 1). It gives what the client says of a response that it
+// refused.
+func (s *stream) apply(t resource.Type, r *request, now time.Time) verdict {
 	w := s.watches[t]
 	answers := parseNonce(r.nonce, s.id)
 	switch {
@@ -50,18 +84,18 @@ func (s *stream) apply(t resource.Type, r *request, now time.Time) []*resource.R
 		s.count()
 	default:
 		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
-			return nil // answers a response that is superseded
+			return verdict{} // answers a response that is superseded
 		}
 		s.rename(w, r, answers)
 		s.count()
 	}
 	sent := w.answered(answers)
 	if sent == nil {
-		return nil
+		return verdict{}
 	}
 	if !r.nacked || w.tookLater(r, sent) {
 		w.ack(sent, s.counts(), now)
-		return nil
+		return verdict{}
 	}
 	s.metrics.types[t].rejects.Inc()
 	s.warn("proxy refused a response", "type", t.String(), "error", cut(string(r.detail), maxDetail))

@@ -221,11 +221,12 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
-		node.Identity = st.identity
+		node.Identity, node.Proven = st.identity, true
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
 	}
+	node.Peer = addressOf(st.ctx)
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		if errors.Is(err, push.ErrTooManyClasses) {

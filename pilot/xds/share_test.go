@@ -167,24 +167,28 @@ func TestAStormWithoutProofKeepsNobodyWaiting(t *testing.T) {
 func TestClassesAreLimitedByIdentity(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t)
-		m.engine = push.New(push.Options{MaxClasses: 5, MaxAnonymousClasses: 3})
+		m.engine = push.New(push.Options{MaxClasses: 5, MaxAnonymousClasses: 3, MaxPeerClasses: 2})
 		m.server.opts.Source = m.engine
 		m.set(cluster("a", 1))
 		var all []*client
+		from := "10.0.0.1"
 		connect := func(account, namespace string, want codes.Code) {
 			t.Helper()
-			c := m.connectAs(account, "10.0.0.1")
+			c := m.connectAs(account, from)
 			c.as(nodeOf(namespace, ""))
 			if got := c.refused(); got != want {
 				t.Errorf("%q in %s: %v, want %v", account, namespace, got, want)
 			}
 			all = append(all, c)
 		}
-		for i := range 3 {
+		for i := range 2 {
 			connect("", fmt.Sprint("n", i), codes.OK)
 		}
-		connect("", "n3", codes.ResourceExhausted)
-		connect("", "n0", codes.OK) // a class that there is
+		connect("", "n2", codes.ResourceExhausted) // of one address
+		from = "10.0.0.2"
+		connect("", "n2", codes.OK)
+		connect("", "n3", codes.ResourceExhausted) // of all
+		connect("", "n0", codes.OK)                // a class that there is
 		connect("a", "ns", codes.OK)
 		if got := len(m.engine.Views()); got != 4 {
 			t.Errorf("%d classes", got)

@@ -104,7 +104,7 @@ func (s *stream) refresh(u *push.Update) {
 	if concerned && s.behind.IsZero() {
 		s.behind = u.Since
 	}
-	if due {
+	if due || len(u.Trials) > 0 { // of which the client may have some
 		s.start(nil)
 	}
 }
@@ -159,6 +159,10 @@ func (s *stream) deliver(r *response) {
 		s.metrics.types[r.typ].sent(r.bytes, took)
 		r = s.after()
 	}
+	s.mu.Lock()
+	trials := s.update.Trials
+	s.mu.Unlock()
+	s.tellTrials(trials)
 }
 
 // markSending notes that a response is on its way into the connection.

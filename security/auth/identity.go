@@ -1,6 +1,11 @@
 // Package auth answers who is calling: it proves a workload's SPIFFE identity from a client
 // certificate or a service-account token. The CA signs for, and the discovery server serves,
 // only what is proven here.
+//
+// Identities are read here and not by go-spiffe, which knows nothing of Istio's form of the path: it would
+// do the trust domain's twelve lines, for 36 KB more. Issuers' keys are fetched here and not by go-oidc
+// (v3.21, 110 KB more): that asks the issuer again for each token with an unknown key, as often as somebody
+// sends one, reads documents without a bound, and would be left with one field of one document.
 package auth
 
 import (

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,9 +29,12 @@ const (
 	fetchTimeout = 10 * time.Second
 )
 
-// parseKeys keeps the public signature keys of a set; it is an error when there is none.
+// parseKeys keeps the public signature keys of a set; it is an error when there is none. Keys of types that
+// nobody here knows are left out (RFC 7517, section 5).
 func parseKeys(data []byte) ([]jose.JSONWebKey, error) {
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("not a JSON web key set: %w", err)
 	}
@@ -41,8 +42,9 @@ func parseKeys(data []byte) ([]jose.JSONWebKey, error) {
 		return nil, fmt.Errorf("%d keys, more than %d", len(set.Keys), maxKeys)
 	}
 	var keys []jose.JSONWebKey
-	for _, k := range set.Keys {
-		if (k.Use == "" || k.Use == "sig") && k.Valid() && k.IsPublic() {
+	for _, raw := range set.Keys {
+		var k jose.JSONWebKey
+		if json.Unmarshal(raw, &k) == nil && (k.Use == "" || k.Use == "sig") && k.Valid() && k.IsPublic() {
 			keys = append(keys, k)
 		}
 	}
@@ -203,53 +205,12 @@ func (o *oidc) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	// One caller that goes away must not fail the fetch for those who wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
-	data, err := o.get(ctx, strings.TrimSuffix(o.issuer.String(), "/")+"/.well-known/openid-configuration")
+	u, err := discover(ctx, o.client, o.issuer, o.name)
 	if err != nil {
 		return nil, err
 	}
-	var doc struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
+	if !secure(u) {
+		return nil, fmt.Errorf("discovery document of %s: jwks_uri %q is not an https URL", o.name, u)
 	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("discovery document of %s: %w", o.name, err)
-	}
-	if doc.Issuer != o.name {
-		return nil, fmt.Errorf("discovery document of %s is for issuer %q", o.name, doc.Issuer)
-	}
-	u, err := url.Parse(doc.JWKSURI)
-	if err != nil || u.Host == "" || !secure(u) {
-		return nil, fmt.Errorf("discovery document of %s: jwks_uri %q is not an https URL", o.name, doc.JWKSURI)
-	}
-	if data, err = o.get(ctx, u.String()); err != nil {
-		return nil, err
-	}
-	set, err := parseKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", u, err)
-	}
-	return set, nil
-}
-
-func (o *oidc) get(ctx context.Context, u string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := o.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", u, resp.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxDocument {
-		return nil, fmt.Errorf("%s: larger than %d bytes", u, maxDocument)
-	}
-	return data, nil
+	return fetchKeys(ctx, o.client, u)
 }

@@ -20,6 +20,9 @@ type Options struct {
 	// Dir keeps the self-signed root (ca-key.pem, root-cert.pem), or holds a plugged-in CA
 	// (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem). Empty: the root lives in memory.
 	Dir string
+	// Files are those of a plugged-in CA by name, in the place of Dir, as a Secret holds them. Without
+	// root-cert.pem ca-cert.pem is the root.
+	Files map[string][]byte
 	// TrustDomain of the mesh, "cluster.local" when empty.
 	TrustDomain string
 	// DefaultTTL of workload certificates is 24 h when zero. MaxTTL bounds what a caller may ask

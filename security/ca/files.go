@@ -34,6 +34,9 @@ type material struct {
 
 // load takes the CA from the directory; a key and a root that are missing are made.
 func load(opts Options) (material, error) {
+	if opts.Files != nil {
+		return loadPlugged(func(name string) ([]byte, error) { return opts.Files[name], nil })
+	}
 	if opts.Dir == "" {
 		key, err := newKey()
 		if err != nil {
@@ -42,32 +45,67 @@ func load(opts Options) (material, error) {
 		return selfSign(opts, key)
 	}
 	if exists(filepath.Join(opts.Dir, certFile)) {
-		return loadPlugged(opts.Dir)
+		return loadPlugged(func(name string) ([]byte, error) {
+			data, err := os.ReadFile(filepath.Join(opts.Dir, name))
+			if name == chainFile && errors.Is(err, fs.ErrNotExist) {
+				return nil, nil
+			}
+			return data, err
+		})
 	}
 	return loadOrCreate(opts)
 }
 
-func loadPlugged(dir string) (m material, err error) {
+func loadPlugged(read func(name string) ([]byte, error)) (m material, err error) {
 	m.plugged = true
-	if m.key, err = readKey(filepath.Join(dir, keyFile)); err != nil {
+	data := map[string][]byte{}
+	for _, name := range []string{keyFile, certFile, rootFile, chainFile} {
+		if data[name], err = read(name); err != nil {
+			return m, err
+		}
+	}
+	if m.key, err = parseKey(keyFile, data[keyFile]); err != nil {
 		return m, err
 	}
-	signer, err := readCerts(filepath.Join(dir, certFile))
+	signer, err := parseCerts(certFile, data[certFile])
 	if err != nil {
 		return m, err
 	}
 	m.signer, m.intermediates = signer[0], signer[1:]
-	if m.roots, err = readCerts(filepath.Join(dir, rootFile)); err != nil {
+	if len(data[rootFile]) == 0 {
+		m.roots = signer[:1]
+	} else if m.roots, err = parseCerts(rootFile, data[rootFile]); err != nil {
 		return m, err
 	}
-	if path := filepath.Join(dir, chainFile); exists(path) {
-		chain, err := readCerts(path)
+	if len(data[chainFile]) > 0 {
+		chain, err := parseCerts(chainFile, data[chainFile])
 		if err != nil {
 			return m, err
 		}
 		m.intermediates = append(m.intermediates, chain...)
 	}
 	return m, nil
+}
+
+// SelfSigned makes the files of a new CA, as Options.Files takes them.
+func SelfSigned(opts Options) (map[string][]byte, error) {
+	opts.setDefaults()
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	m, err := selfSign(opts, key)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	root := certPEM(m.signer.Raw)
+	return map[string][]byte{
+		keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), certFile: root, rootFile: root,
+	}, nil
 }
 
 // loadOrCreate reads the self-signed root. A key without a certificate is what a crash between the
@@ -183,6 +221,11 @@ func readKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(path, data)
+}
+
+func parseKey(path string, data []byte) (crypto.Signer, error) {
+	var err error
 	block, _ := pem.Decode(data)
 	// openssl ecparam puts the curve before the key.
 	for rest := data; block != nil && block.Type == "EC PARAMETERS"; {
@@ -218,6 +261,10 @@ func readCerts(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCerts(path, data)
+}
+
+func parseCerts(path string, data []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {

@@ -93,6 +93,9 @@ func (k *Keeper) Roots() *x509.CertPool { return k.current.Load().Roots() }
 // certificate that leads to another one is due for renewal.
 func (k *Keeper) Bundle() []string { return k.current.Load().bundle() }
 
+// RootPEM gives the present roots as PEM.
+func (k *Keeper) RootPEM() []byte { return k.current.Load().RootPEM() }
+
 // Changed gives a channel that is closed when the bundle changes. Take it before reading the bundle.
 func (k *Keeper) Changed() <-chan struct{} {
 	k.mu.Lock()

@@ -63,21 +63,27 @@ func within(path, folder string) bool {
 // A stage that is not named here may not be imported by another stage either.
 var flow = map[string][]string{
 	"pilot/model":        {},
-	"pilot/validate":     {"pilot/model"},
+	"pilot/patch":        {"pilot/model", "proto/envoyapi"},
+	"pilot/validate":     {"pilot/model", "pilot/patch"},
 	"pilot/source/kinds": {"pilot/model"},
-	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds"},
+	"pilot/source/file":  {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling"},
+	"pilot/source/kube":  {"pilot/model", "pilot/source/kinds", "pilot/source/file"},
 	"pilot/store":        {"pilot/model"},
 	"pilot/status":       {"pilot/model"},
 	"pilot/ir":           {},
-	"pilot/resolve":      {"pilot/model", "pilot/ir"},
-	"pilot/endpoint":     {"pilot/model", "pilot/ir", "pilot/resolve"},
+	"pilot/resolve":      {"pilot/model", "pilot/ir", "proto/telemetry"},
+	"pilot/endpoint":     {"pilot/model", "pilot/ir", "pilot/resolve", "proto/telemetry"},
 	"pilot/envoy":        {"pilot/ir", "proto/nds"},
 	"pilot/resource":     {"pilot/model", "proto/nds"},
-	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/store", "pilot/resource"},
+	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
+	"pilot/incluster":    {"pilot/model"},
+	"pilot/webhook":      {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":       {"pilot/model"},
-	"pilot/analyze":      {"pilot/model", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build"},
+	"pilot/authz":        {"pilot/ir"},
+	"pilot/explain":      {"pilot/spelling"}, // it reads what was made, and knows nothing of why
+	"pilot/analyze":      {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

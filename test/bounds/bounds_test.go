@@ -4,6 +4,7 @@
 package bounds
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -25,6 +26,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 	"github.com/pilothouse-mesh/pilothouse/test/translate"
 )
+
+var every = flag.Bool("every", false, "try every text in every field, and not a part in each")
 
 // candidate is a resource that Envoy has to take, with what it was made of.
 type candidate struct {
@@ -141,9 +144,11 @@ func TestEnvoyTakesWhatValidationTakes(t *testing.T) {
 }
 
 // Translation keeps numbers and durations within bounds by itself, for those that come to it
-// without validation.
+// although validation would not take them.
 func TestEnvoyTakesWhatTranslationMakes(t *testing.T) {
-	forEachKind(t, func(m mutation, _ *model.Object) bool { return !m.text })
+	forEachKind(t, func(m mutation, o *model.Object) bool {
+		return !m.text && slices.ContainsFunc(validate.Object(o), func(p model.Problem) bool { return p.Severity == model.SeverityError })
+	})
 }
 
 // forEachKind tries the mutations of each kind that are to be tried.
@@ -157,6 +162,11 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"gateway", []string{"gateway"}},
 		{"sidecar", []string{"client", "a-1"}},
 		{"peerauthentication", []string{"client", "a-1"}},
+		{"telemetry", []string{"client", "a-1", "gateway"}},
+		{"requestauthentication", []string{"a-1", "gateway"}},
+		{"authorizationpolicy", []string{"a-1", "gateway"}},
+		{"serviceentry", []string{"client", "gateway"}},
+		{"workloadentry", []string{"client"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
@@ -180,6 +190,10 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 
 // try adds every mutation of the objects that is wanted, and gives their number.
 func (a *asker) try(objects []*model.Object, wanted func(mutation, *model.Object) bool) (tried int) {
+	share := 4
+	if *every {
+		share = 1
+	}
 	for _, o := range objects {
 		spec, ok := o.Spec.(proto.Message)
 		if !ok {
@@ -188,7 +202,7 @@ func (a *asker) try(objects []*model.Object, wanted func(mutation, *model.Object
 		if problems := validate.Object(o); len(problems) > 0 {
 			a.t.Fatal(problems)
 		}
-		mutations(spec, func(m mutation) {
+		mutations(spec, share, func(m mutation) {
 			changed := *o
 			changed.Spec = m.spec
 			if wanted(m, &changed) {

@@ -2,7 +2,6 @@ package bounds
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -52,19 +51,10 @@ func newJudge(t *testing.T) *judge {
 		answers: make(chan *discovery.DeltaDiscoveryRequest, 100),
 	}
 	socket := filepath.Join(dir, "xds.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, j)
-	secret.RegisterSecretDiscoveryServiceServer(srv, j)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		srv.Stop()
-		<-done
-	})
+	envoytest.ServeUnix(t, socket, func(srv *grpc.Server) {
+		discovery.RegisterAggregatedDiscoveryServiceServer(srv, j)
+		secret.RegisterSecretDiscoveryServiceServer(srv, j)
+	}, grpc.MaxRecvMsgSize(64<<20))
 	envoytest.Run(t, envoytest.Config{Node: "judge", Socket: socket, Apart: true})
 	select {
 	case <-j.started:

@@ -29,12 +29,15 @@ type mutator struct {
 	// done are the fields that had their turn, by the field that holds their message. One that the
 	// root sets has its turn wherever it is set, as others may depend on it there.
 	done map[string]bool
+	// share is how many fields of texts share the list of them among themselves, each taking a part in
+	// its turn; with 1 each takes all.
+	share, turn int
 }
 
-// mutations calls found with every mutation of a message.
-func mutations(root proto.Message, found func(mutation)) {
+// mutations calls found with every mutation of a message, of texts with one in share.
+func mutations(root proto.Message, share int, found func(mutation)) {
 	m := &mutator{
-		root: root, found: found, above: map[protoreflect.FullName]bool{}, done: map[string]bool{},
+		root: root, found: found, share: share, above: map[protoreflect.FullName]bool{}, done: map[string]bool{},
 		reach: func(m protoreflect.Message) protoreflect.Message { return m },
 	}
 	m.message(root.ProtoReflect().Descriptor())
@@ -57,6 +60,7 @@ func (m *mutator) message(d protoreflect.MessageDescriptor) {
 		key := holder + " " + string(fd.FullName())
 		if !m.done[key] || original.Has(fd) {
 			m.done[key] = true
+			m.turn++
 			m.fields(fd)
 		}
 	}
@@ -70,7 +74,7 @@ func (m *mutator) fields(fd protoreflect.FieldDescriptor) {
 		m.items(fd)
 	default:
 		m.inside(fd, func(parent protoreflect.Message) protoreflect.Value { return parent.Mutable(fd) })
-		for _, v := range extremes(fd) {
+		for _, v := range m.extremes(fd) {
 			m.set(fd, v, func(parent protoreflect.Message) { parent.Set(fd, v) })
 		}
 	}
@@ -88,7 +92,7 @@ func (m *mutator) items(fd protoreflect.FieldDescriptor) {
 			return list.Get(i)
 		})
 	}
-	for _, v := range extremes(fd) {
+	for _, v := range m.extremes(fd) {
 		m.set(fd, v, func(parent protoreflect.Message) {
 			list := parent.Mutable(fd).List()
 			list.Truncate(0)
@@ -106,13 +110,13 @@ func (m *mutator) entries(fd protoreflect.FieldDescriptor) {
 	m.inside(fd, func(parent protoreflect.Message) protoreflect.Value {
 		return parent.Mutable(fd).Map().Mutable(plain)
 	})
-	for _, key := range extremes(fd.MapKey()) {
+	for _, key := range m.extremes(fd.MapKey()) {
 		m.set(fd.MapKey(), key, func(parent protoreflect.Message) {
 			entries := parent.Mutable(fd).Map()
 			entries.Set(key.MapKey(), usual(fd.MapValue(), entries.NewValue()))
 		})
 	}
-	for _, v := range extremes(fd.MapValue()) {
+	for _, v := range m.extremes(fd.MapValue()) {
 		m.set(fd, v, func(parent protoreflect.Message) { parent.Mutable(fd).Map().Set(plain, v) })
 	}
 }
@@ -165,7 +169,7 @@ func (m *mutator) set(fd protoreflect.FieldDescriptor, v protoreflect.Value, cha
 }
 
 // extremes are values at, and beyond, the edges of a field's type.
-func extremes(fd protoreflect.FieldDescriptor) []protoreflect.Value {
+func (m *mutator) extremes(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 	var out []protoreflect.Value
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
@@ -176,11 +180,11 @@ func extremes(fd protoreflect.FieldDescriptor) []protoreflect.Value {
 		}
 		return append(out, protoreflect.ValueOfEnum(-1), protoreflect.ValueOfEnum(math.MaxInt32))
 	case protoreflect.StringKind:
-		for _, s := range texts() {
+		for _, s := range m.texts() {
 			out = append(out, protoreflect.ValueOfString(s))
 		}
 	case protoreflect.BytesKind:
-		for _, s := range texts() {
+		for _, s := range m.texts() {
 			out = append(out, protoreflect.ValueOfBytes([]byte(s)))
 		}
 	case protoreflect.DoubleKind:
@@ -237,6 +241,17 @@ func integers(kind protoreflect.Kind) []protoreflect.Value {
 			out = append(out, protoreflect.ValueOfInt64(n))
 		case protoreflect.Uint64Kind:
 			out = append(out, protoreflect.ValueOfUint64(uint64(n)))
+		}
+	}
+	return out
+}
+
+// texts gives the part of the texts whose turn it is.
+func (m *mutator) texts() []string {
+	var out []string
+	for i, s := range texts() {
+		if (i+m.turn)%m.share == 0 {
+			out = append(out, s)
 		}
 	}
 	return out

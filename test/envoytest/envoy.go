@@ -50,12 +50,16 @@ static_resources:
 
 // Config of an Envoy.
 type Config struct {
-	Node   string        // its ID, e.g. sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local
-	Gate   *Gate         // its control plane
-	Socket string        // its control plane where that is no Gate
-	SotW   bool          // speaks state of the world
-	Apart  bool          // in a network namespace of its own, so that it may bind any port; needs root
-	Drain  time.Duration // how long a former listener serves on, in whole seconds; at least one
+	Node   string // its ID, e.g. sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local
+	Gate   *Gate  // its control plane
+	Socket string // its control plane where that is no Gate
+	SotW   bool   // speaks state of the world
+	// In is a network namespace of the test's own to run in; nil for that of the test itself.
+	In *Namespace
+	// Flags are further ones of its command line.
+	Flags []string
+	Apart bool          // in a network namespace of its own, so that it may bind any port; needs root
+	Drain time.Duration // how long a former listener serves on, in whole seconds; at least one
 }
 
 // Envoy is a running Envoy with one worker.
@@ -110,6 +114,7 @@ func Run(t testing.TB, c Config) *Envoy {
 		"--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate",
 	}
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command = append(command, c.Flags...)
 	if c.Apart {
 		command = append([]string{"sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, command...)
 		attr.Cloneflags = syscall.CLONE_NEWNET
@@ -117,7 +122,15 @@ func Run(t testing.TB, c Config) *Envoy {
 	e.cmd = exec.Command(command[0], command[1:]...)
 	e.cmd.SysProcAttr = attr
 	e.cmd.Stderr = log
-	if err := e.cmd.Start(); err != nil {
+	start := e.cmd.Start
+	if c.In != nil {
+		attr.Pdeathsig = 0 // its thread ends before the process
+		start = func() (err error) {
+			c.In.Do(func() { err = e.cmd.Start() })
+			return err
+		}
+	}
+	if err := start(); err != nil {
 		t.Fatal(err)
 	}
 	return e

@@ -5,7 +5,6 @@ package envoytest
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -46,17 +45,8 @@ type ADS struct {
 // ServeADS serves ADS at a Unix socket until the test ends.
 func ServeADS(t testing.TB, socket string, ads *ADS) {
 	t.Helper()
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := grpc.NewServer()
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, ads)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		srv.Stop()
-		<-done
+	ServeUnix(t, socket, func(srv *grpc.Server) {
+		discovery.RegisterAggregatedDiscoveryServiceServer(srv, ads)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -69,20 +68,11 @@ func NewGate(t testing.TB, server string, secrets *Secrets) *Gate {
 	}
 	g := &Gate{Socket: filepath.Join(dir, "xds.sock"), server: server, secrets: secrets}
 	g.Filter(func(*Exchange) Verdict { return Pass })
-	l, err := net.Listen("unix", g.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, g)
-	secret.RegisterSecretDiscoveryServiceServer(srv, g)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		srv.Stop()
-		<-done
-		_ = os.RemoveAll(dir)
-	})
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	ServeUnix(t, g.Socket, func(srv *grpc.Server) {
+		discovery.RegisterAggregatedDiscoveryServiceServer(srv, g)
+		secret.RegisterSecretDiscoveryServiceServer(srv, g)
+	}, grpc.MaxRecvMsgSize(maxMessage))
 	return g
 }
 

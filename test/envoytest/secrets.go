@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	cryptotls "crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -52,7 +54,7 @@ func NewSecrets(t testing.TB) *Secrets {
 
 // Named gives what stands under a name: the roots for the names of roots, else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
-	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") {
+	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
 		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{
 			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)},
 		}}
@@ -93,4 +95,41 @@ func (s *Secrets) serve(st secret.SecretDiscoveryService_StreamSecretsServer) er
 
 func inline(b []byte) *core.DataSource {
 	return &core.DataSource{Specifier: &core.DataSource_InlineBytes{InlineBytes: b}}
+}
+
+// Pair gives key and certificate as a client of TLS shows them.
+func (s *Secrets) Pair(t testing.TB) cryptotls.Certificate {
+	t.Helper()
+	pair, err := cryptotls.X509KeyPair(s.certificate, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// Sign gives a certificate of the names, URIs and names of DNS, that whoever trusts the roots trusts.
+func (s *Secrets) Sign(t testing.TB, subject string, names []string) cryptotls.Certificate {
+	t.Helper()
+	issuer := s.Pair(t)
+	parent, err := x509.ParseCertificate(issuer.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), Subject: pkix.Name{CommonName: subject}}
+	for _, name := range names {
+		if u, err := url.Parse(name); err == nil && u.Scheme != "" {
+			c.URIs = append(c.URIs, u)
+		} else {
+			c.DNSNames = append(c.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, issuer.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cryptotls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

@@ -56,15 +56,15 @@ func (w *world) newClient(i int) *client {
 	if c.told.DNSCapture {
 		c.subscribe(xdsres.NameTables, true).forgets = true
 	}
-	c.refuses = func(t xdsres.Type, r *resource) string { return w.refuses(c, t, r.name, r.hash) }
+	c.refuses = func(t xdsres.Type, r *resource) string { return w.refuses(c, t, r.name, r.content) }
 	c.out = c.send
 	return c
 }
 
 // refuses says by a seed's dice which resources no Envoy takes, and which one of them cannot.
-func (w *world) refuses(c *client, t xdsres.Type, name, hash string) string {
+func (w *world) refuses(c *client, t xdsres.Type, name string, r *content) string {
 	switch {
-	case w.broken(t, name, hash):
+	case w.broken(t, name, r):
 		return "no Envoy takes this"
 	case t == xdsres.Listeners && w.dice(c.node.GetId(), name):
 		return "cannot bind '0.0.0.0:80': Address already in use"
@@ -72,10 +72,18 @@ func (w *world) refuses(c *client, t xdsres.Type, name, hash string) string {
 	return ""
 }
 
-// broken tells whether no Envoy takes a resource.
-func (w *world) broken(t xdsres.Type, name, hash string) bool {
-	return t != xdsres.NameTables && w.dice(t, name, hash)
+// broken tells whether no Envoy takes a resource: for one of its parts, or for what these have in common.
+func (w *world) broken(t xdsres.Type, name string, r *content) bool {
+	if len(r.parts) == 0 {
+		return t != xdsres.NameTables && w.dice(t, name, r.hash)
+	}
+	return w.beyondRepair(t, name) || slices.ContainsFunc(r.parts, w.brokenPart)
 }
+
+// beyondRepair tells whether no part alone is what is wrong with a resource.
+func (w *world) beyondRepair(t xdsres.Type, name string) bool { return w.dice(t, name) }
+
+func (w *world) brokenPart(p part) bool { return p.hash != "" && w.dice(p.hash) }
 
 func (w *world) dice(of ...any) bool {
 	if w.badness == 0 {
@@ -196,10 +204,10 @@ func (c *client) check(r *response) []string {
 	for _, res := range r.resources {
 		id := resourceID{r.typ, res.name}
 		ok := c.findEpoch(id, r.epoch, func(want *content) bool {
-			if want != nil && c.w.refuses(c, r.typ, res.name, want.hash) != "" {
+			if want != nil && c.w.refuses(c, r.typ, res.name, want) != "" {
 				c.w.refused[id] = true
 			}
-			return want != nil && want.hash == res.hash || want == nil && !listable(r.typ)
+			return want != nil && (want.hash == res.hash || c.w.refused[id] && res.triedOf(want)) || want == nil && !listable(r.typ)
 		})
 		switch {
 		case ok || c.w.keeps(c, r, res.name):

@@ -47,7 +47,7 @@ func contentsOf[T any](held map[string]T, of func(T) *content) map[string]*conte
 // bad tells whether a client refuses what it should have.
 func (w *world) bad(c *client, t xdsres.Type, want *view, name string) bool {
 	r := want[t][name]
-	return r != nil && w.refuses(c, t, name, r.hash) != ""
+	return r != nil && w.refuses(c, t, name, r) != ""
 }
 
 // same asserts that what is held is what is wanted, but for what is refused, and for what a server
@@ -55,7 +55,9 @@ func (w *world) bad(c *client, t xdsres.Type, want *view, name string) bool {
 func (w *world) same(c *client, t xdsres.Type, want *view, held map[string]*content) {
 	for _, n := range slices.Sorted(maps.Keys(want[t])) {
 		switch {
-		case w.bad(c, t, want, n) || c.hides(w, t, n):
+		case c.hides(w, t, n):
+		case w.bad(c, t, want, n):
+			w.compareParts(c, t, n, held[n], want[t][n])
 		case held[n] == nil:
 			c.fail("%s %s is missing", t, n)
 		case held[n].hash != want[t][n].hash:
@@ -66,6 +68,14 @@ func (w *world) same(c *client, t xdsres.Type, want *view, held map[string]*cont
 		if want[t][n] == nil && !c.hides(w, t, n) {
 			c.fail("%s %s is still there", t, n)
 		}
+	}
+}
+
+// compareParts asserts that of a resource that is refused for some of its parts all others are held.
+func (w *world) compareParts(c *client, t xdsres.Type, name string, held, want *content) {
+	repairable := slices.ContainsFunc(want.parts, w.brokenPart) && !w.beyondRepair(t, name)
+	if repairable && !(t == xdsres.Listeners && w.dice(c.node.GetId(), name)) && !held.without(want, w.brokenPart) {
+		c.fail("of %s %s more is missing than what is refused: %+v, want %+v", t, name, held, want.parts)
 	}
 }
 
@@ -98,7 +108,11 @@ func (w *world) compareRoutes(c *client, want *view) {
 	for _, l := range c.listeners {
 		for _, n := range l.rds {
 			r := want[xdsres.Routes][n]
-			if r == nil || w.bad(c, xdsres.Routes, want, n) || c.hides(w, xdsres.Routes, n) {
+			switch {
+			case r == nil || c.hides(w, xdsres.Routes, n):
+				continue
+			case w.bad(c, xdsres.Routes, want, n):
+				w.compareParts(c, xdsres.Routes, n, contentsOf(c.routes, func(r *resource) *content { return r.content })[n], r)
 				continue
 			}
 			if c.routes[n] == nil || c.routes[n].hash != r.hash {
@@ -119,10 +133,10 @@ func (w *world) compareProblems(fresh *epoch) {
 		want := c.viewAt(fresh)
 		for t := range want {
 			for n, r := range want[t] {
-				if !w.broken(xdsres.Type(t), n, r.hash) {
+				if !w.broken(xdsres.Type(t), n, r) {
 					continue
 				}
-				text := fmt.Sprintf("refused %s %q", xdsres.Type(t), n)
+				text := fmt.Sprintf("%s %q", xdsres.Type(t), n)
 				if expected[text] == nil {
 					expected[text] = &finding{}
 				}
@@ -148,7 +162,7 @@ func (w *world) compareProblems(fresh *epoch) {
 	}
 	for text, f := range expected {
 		if !f.reported && f.by != nil {
-			f.by.fail("nobody is told that a proxy %s", text)
+			f.by.fail("nobody is told that a proxy refused %s", text)
 		}
 	}
 }

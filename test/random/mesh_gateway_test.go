@@ -81,3 +81,26 @@ spec: {clusterIP: 10.96.3.%d, selector: {%s}, ports: [%s]}`, e.rng.IntN(2), e.ro
 		e.one("istio: ingressgateway", "istio: egressgateway", "app: edge"),
 		e.some(2, "{name: http, port: 80, targetPort: "+e.one("80", "8080", "web")+"}", "{name: http-alt, port: 8443, targetPort: "+e.one("8443", "8080")+"}"))
 }
+
+// ingress is of the mesh's class, of one that an object tells, or of another one's.
+func (e *editor) ingress() string {
+	class := e.one("", "ingressClassName: c0, ", "ingressClassName: c1, ", "ingressClassName: none, ")
+	annotation := e.one("", "", ", annotations: {kubernetes.io/ingress.class: istio}", ", annotations: {kubernetes.io/ingress.class: other}")
+	var paths []string
+	for range 1 + e.rng.IntN(3) {
+		paths = append(paths, fmt.Sprintf("{path: %s, pathType: %s, backend: {service: {name: s%d, port: {%s}}}}",
+			e.one("/", "/a", "/a/b/", "/a/*"), e.one("Exact", "Prefix", "Prefix", "ImplementationSpecific"), e.rng.IntN(3), e.one("number: 80", "number: 9000", "name: http", "name: none")))
+	}
+	return fmt.Sprintf(`apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: i%d, namespace: %s%s}
+spec: {%stls: [%s], rules: [{%shttp: {paths: [%s]}}]}`, e.rng.IntN(2), e.anyNamespace(), annotation, class,
+		e.one("", "{secretName: cert}", "{secretName: cert, hosts: [w.example.com]}"), e.one("", "host: w.example.com, ", "host: '*.example.com', "), strings.Join(paths, ", "))
+}
+
+func (e *editor) ingressClass() string {
+	return fmt.Sprintf(`apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: c%d, annotations: {ingressclass.kubernetes.io/is-default-class: '%s'}}
+spec: {controller: %s}`, e.rng.IntN(2), e.one("true", "false"), e.one("istio.io/ingress-controller", "other.io/x"))
+}

@@ -120,11 +120,34 @@ func (e *editor) sidecar() string {
 	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
 kind: Sidecar
 %s
-spec:%s%s
-  egress:
+spec:%s%s%s
+  egress:%s
   - hosts: [%s]`, e.metadata(fmt.Sprintf("c%d", e.rng.IntN(2)), e.anyNamespace()),
 		e.one("", "\n  workloadSelector: {labels: {app: s0}}", "\n  workloadSelector: {labels: {version: v1}}"),
-		e.one("", "", "\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}"), hosts)
+		e.one("", "", "\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "\n  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: s1.b.svc.cluster.local, port: {number: 80}}}"),
+		e.one("", "", "\n  ingress: ["+e.sidecarIngress()+"]", "\n  inboundConnectionPool: {tcp: {maxConnections: 3}}"),
+		e.one("", "", "\n  - {port: {number: "+e.one("80", "9000", "7070")+", protocol: "+e.one("HTTP", "TCP")+", name: x}, hosts: ["+e.one(`"*/*"`, `"a/*"`)+"]}",
+			"\n  - {port: {number: 7071, protocol: TCP, name: x}, bind: 127.0.0.1, captureMode: NONE, hosts: [\"*/*\"]}"), hosts)
+}
+
+// sidecarIngress is an ingress listener of a sidecar.
+func (e *editor) sidecarIngress() string {
+	return fmt.Sprintf("{port: {number: %s, protocol: %s, name: x}%s}", e.one("8080", "9090", "9000"), e.one("HTTP", "TCP", "GRPC"),
+		e.one("", ", defaultEndpoint: \"127.0.0.1:9000\"", ", defaultEndpoint: \"0.0.0.0:9001\"", ", captureMode: NONE, bind: 127.0.0.1, defaultEndpoint: \"127.0.0.1:9001\""))
+}
+
+// telemetry is one of a workload, of a namespace, or of the mesh.
+func (e *editor) telemetry() string {
+	mode := e.one("CLIENT", "SERVER", "CLIENT_AND_SERVER")
+	say := e.one(
+		"accessLogging: [{providers: [{name: envoy}], match: {mode: "+mode+"}}]", "accessLogging: [{disabled: true}]",
+		"metrics: [{overrides: [{match: {metric: "+e.one("ALL_METRICS", "REQUEST_COUNT", "TCP_SENT_BYTES", "TCP_CLOSED_CONNECTIONS")+", mode: "+mode+"}, disabled: "+e.one("true", "false")+"}]}]",
+		"metrics: [{overrides: [{tagOverrides: {"+e.one("source_app", "response_flags")+": {operation: REMOVE}}}]}]")
+	return fmt.Sprintf(`apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+%s
+spec: {%s%s}`, e.metadata(fmt.Sprintf("m%d", e.rng.IntN(2)), e.one("a", "b", "istio-system")),
+		e.one("", "", "selector: {matchLabels: {app: s1}}, ", "selector: {matchLabels: {version: v1}}, "), say)
 }
 
 // peerAuthentication is one of a workload and its ports, of a namespace, or of the mesh.

@@ -9,6 +9,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -28,6 +29,55 @@ type content struct {
 	clusters []string // that a listener or a route points at
 	empty    bool     // a load assignment without hosts, or routes without any
 	wire     string   // the bytes, where it came over the wire
+	parts    []part   // of routes and of a listener
+}
+
+// part is a virtual host or a filter chain. Its hash is "" where it denies everything.
+type part struct{ name, hash string }
+
+// takeParts reads what an Envoy may be served the rest of a resource without.
+func (c *content) takeParts(m proto.Message) error {
+	add := func(name string, denies bool, m proto.Message) error {
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		h := fnv.New64a()
+		_, _ = h.Write(b) // a hash never fails
+		p := part{name: name, hash: strconv.FormatUint(h.Sum64(), 36)}
+		if denies {
+			p.hash = ""
+		}
+		c.parts = append(c.parts, p)
+		return err
+	}
+	switch m := m.(type) {
+	case *routev3.RouteConfiguration:
+		for _, vh := range m.GetVirtualHosts() {
+			if err := add(vh.GetName(), len(vh.GetRoutes()) == 1 && vh.GetRoutes()[0].GetName() == "quarantined", vh); err != nil {
+				return err
+			}
+		}
+	case *listenerv3.Listener:
+		for _, chain := range append(slices.Clone(m.GetFilterChains()), m.GetDefaultFilterChain()) {
+			if chain == nil {
+				continue
+			}
+			if err := add(chain.GetName(), len(chain.GetFilters()) == 0, chain); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// triedOf tells whether a resource has the parts of another one, or something else in the place of some.
+func (c *content) triedOf(o *content) bool {
+	return len(c.parts) > 0 && slices.EqualFunc(c.parts, o.parts, func(a, b part) bool { return a.name == b.name })
+}
+
+// without tells whether a resource is another one with something else in the place of just these parts.
+func (c *content) without(o *content, broken func(part) bool) bool {
+	return c != nil && slices.EqualFunc(c.parts, o.parts, func(a, b part) bool {
+		return a.name == b.name && (a == b) == !broken(b)
+	})
 }
 
 // resource is one received resource.
@@ -94,6 +144,9 @@ func read(m proto.Message) (*content, error) {
 	}
 	if out.name == "" {
 		out.name = xdsres.NameTableName
+	}
+	if err := out.takeParts(m); err != nil {
+		return nil, err
 	}
 	out.refer(m.ProtoReflect())
 	slices.Sort(out.clusters)

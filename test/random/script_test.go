@@ -1,7 +1,6 @@
 package random
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // script is a discovery server that says what a test tells it to, to one Envoy.
@@ -46,17 +46,8 @@ func serveScript(t *testing.T) *script {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &script{socket: filepath.Join(dir, "ads.sock"), streams: make(chan *scriptedStream, 64)}
-	l, err := net.Listen("unix", s.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := grpc.NewServer()
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, s)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		srv.Stop()
-		<-done
+	envoytest.ServeUnix(t, s.socket, func(srv *grpc.Server) {
+		discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, s)
 	})
 	return s
 }

@@ -58,6 +58,15 @@ type meddler func(*message) envoytest.Verdict
 // newMesh starts server and Envoy with the first state of the mesh. meddle may be nil.
 func newMesh(t *testing.T, meddle meddler, messages ...xdstest.Message) *mesh {
 	t.Helper()
+	m := newServer(t, meddle)
+	m.set(messages...)
+	m.Envoy = envoytest.Run(t, envoytest.Config{Node: "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local", Gate: m.gate})
+	return m
+}
+
+// newServer starts the server, which has no state yet, and no Envoy.
+func newServer(t *testing.T, meddle meddler) *mesh {
+	t.Helper()
 	m := &mesh{t: t, meddle: meddle}
 	m.engine = push.New(push.Options{Report: func(p []model.Problem) {
 		m.mu.Lock()
@@ -68,7 +77,6 @@ func newMesh(t *testing.T, meddle meddler, messages ...xdstest.Message) *mesh {
 		Source: m.engine, Logger: slog.New(slog.DiscardHandler),
 		WarmingTimeout: warmingTimeout, RemovalGrace: 300 * time.Millisecond,
 	})
-	m.set(messages...)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +97,6 @@ func newMesh(t *testing.T, meddle meddler, messages ...xdstest.Message) *mesh {
 			t.Logf("messages:\n%s", m.transcript())
 		}
 	})
-	m.Envoy = envoytest.Run(t, envoytest.Config{Node: "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local", Gate: m.gate})
 	return m
 }
 

@@ -20,6 +20,7 @@ import (
 // annotationReaders are the annotations that act, each with a file that reads it.
 var annotationReaders = map[string]string{
 	annotation.NetworkingExportTo.Name:                        "pilot/store/service.go",
+	annotation.NetworkingTrafficDistribution.Name:             "pilot/store/service.go",
 	annotation.InjectTemplates.Name:                           "pilot/inject/render.go",
 	annotation.IoIstioRerouteVirtualInterfaces.Name:           "pilot/inject/funcs.go",
 	annotation.PrometheusMergeMetrics.Name:                    "pilot/inject/prometheus.go",
@@ -94,7 +95,7 @@ func TestEveryAnnotationActsOrIsReported(t *testing.T) {
 	for _, name := range names {
 		at := annotationReaders[name]
 		kind := "Pod"
-		if name == annotation.NetworkingExportTo.Name {
+		if name == annotation.NetworkingExportTo.Name || name == annotation.NetworkingTrafficDistribution.Name {
 			kind = "Service"
 		}
 		_, quiet := quietAnnotations[name]

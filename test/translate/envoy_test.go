@@ -86,9 +86,12 @@ func TestEnvoyAcceptsListenersAndRoutes(t *testing.T) {
 			for _, cl := range Build(r, p).ByType["clusters"] {
 				b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(cl.Body.(*clusterv3.Cluster), 1))
 			}
-			out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--disable-hot-restart", "--concurrency", "1", "-l", "warn",
-				"-c", writeBootstrap(t, b)).CombinedOutput()
-			if err != nil {
+			file := writeBootstrap(t, b)
+			out, err := exec.CommandContext(t.Context(), program, "--mode", "validate", "--disable-hot-restart", "--concurrency", "1", "-l", "error",
+				"-c", file).CombinedOutput()
+			// Envoy 1.40 crashes when it has validated a shared scope of statistics, as it takes down what it
+			// never started (a running one ends well), so what it says counts.
+			if !strings.Contains(string(out), "configuration '"+file+"' OK") {
 				t.Errorf("%s: %v\n%s", p.Name, err, out)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -35,7 +36,13 @@ func walkedKinds() []walked {
 		{"DestinationRule", traffic, &networking.DestinationRule{}, destinationRuleBases},
 		{"Gateway", traffic, &networking.Gateway{}, gatewayBases},
 		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
+		{"ServiceEntry", traffic, &networking.ServiceEntry{}, serviceEntryBases},
+		{"WorkloadEntry", traffic, &networking.WorkloadEntry{}, workloadEntryBases},
+		{"WorkloadGroup", traffic, &networking.WorkloadGroup{}, []string{`{template: {}}`}},
 		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
+		{"Telemetry", "telemetry.istio.io/v1", &telemetryapi.Telemetry{}, telemetryBases},
+		{"RequestAuthentication", "security.istio.io/v1", &security.RequestAuthentication{}, requestAuthenticationBases},
+		{"AuthorizationPolicy", "security.istio.io/v1", &security.AuthorizationPolicy{}, authorizationPolicyBases},
 		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
 	}
 }
@@ -80,7 +87,8 @@ func newWorld(t *testing.T) *world {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	w := &world{objects: objects}
+	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
+	w := &world{objects: append(objects, keys)}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}},
@@ -145,6 +153,9 @@ func leaves(d protoreflect.MessageDescriptor, path []protoreflect.FieldDescripto
 
 // mapKey is the key under which a map's value is tried.
 func mapKey(fd protoreflect.FieldDescriptor) protoreflect.MapKey {
+	if fd.Name() == "tag_overrides" { // of a metric, which has labels of its own
+		return protoreflect.ValueOfString("response_flags").MapKey()
+	}
 	if fd.MapKey().Kind() == protoreflect.StringKind {
 		return protoreflect.ValueOfString("x-key").MapKey()
 	}

@@ -72,7 +72,7 @@ status: {podIP: 10.0.0.9, phase: Running, conditions: [{type: Ready, status: "Tr
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, security.istio.io/tlsMode: istio}}
+metadata: {name: gateway-0, namespace: default, labels: {istio: ingressgateway, gateway.networking.k8s.io/gateway-name: gw, security.istio.io/tlsMode: istio}}
 spec: {serviceAccountName: gw, containers: [{name: istio-proxy, image: x}]}
 status: {podIP: 10.0.0.8, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
@@ -87,6 +87,16 @@ metadata: {name: gw, namespace: default}
 spec:
   selector: {istio: ingressgateway}
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: classed, annotations: {kubernetes.io/ingress.class: istio}}
+spec: {rules: [{host: classed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: unclassed}
+spec: {rules: [{host: unclassed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -103,6 +113,16 @@ spec:
   hosts: [ratings]
   http: [{route: [{destination: {host: ratings, subset: v1}, weight: 50}, {destination: {host: ratings}, weight: 50}]}]
   tcp: [{route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: dns, namespace: default}
+spec: {hosts: [dns.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: machine, namespace: default, labels: {app: machine}}
+spec: {address: 10.0.0.50, ports: {x: 7777}}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -186,18 +206,57 @@ func destinationRules() []string {
 	return out
 }
 
+var serviceEntryBases = []string{
+	`{hosts: [walked.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.60, serviceAccount: a}]}`,
+	`{hosts: [walked.example.com], resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], workloadSelector: {labels: {app: machine}}}`,
+}
+
+var workloadEntryBases = []string{`{address: 10.0.0.61, labels: {app: reviews}, serviceAccount: a}`}
+
 var gatewayBases = []string{
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, credentialName: c}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /a}, hosts: ["*"]}]}`,
+	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, tls: {mode: MUTUAL, tlsCertificates: [{serverCertificate: /c, privateKey: /k}]}, hosts: ["*"]}]}`,
 }
 
 var sidecarBases = []string{
 	`{}`,
 	`{egress: [{hosts: [./*]}]}`,
 	`{workloadSelector: {labels: {app: client}}, egress: [{hosts: [./ratings.default.svc.cluster.local]}]}`,
+	`{egress: [{port: {number: 9080, protocol: HTTP, name: x}, hosts: [./*]}]}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: ratings, port: {number: 9080}}}}`,
+	`{ingress: [{port: {number: 9080, protocol: HTTP, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
+	`{ingress: [{port: {number: 9443, protocol: HTTPS, name: x}, captureMode: NONE, defaultEndpoint: "127.0.0.1:9000", tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /r}}]}`,
+	`{ingress: [{port: {number: 9080, protocol: GRPC, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
+	`{inboundConnectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}`,
 }
 
 var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
+
+var telemetryBases = []string{
+	`{metrics: [{overrides: [{disabled: true}]}]}`,
+	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
+	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
+	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
+}
+
+var authorizationPolicyBases = []string{
+	`{}`,
+	`{rules: [{from: [{source: {principals: [a]}}], to: [{operation: {methods: [GET]}}], when: [{key: source.ip, values: [10.0.0.1]}]}]}`,
+	`{action: CUSTOM, provider: {name: ext}, rules: [{}]}`,
+	`{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+}
+
+var requestAuthenticationBases = []string{
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}'}]}`,
+	`{jwtRules: [{issuer: a, jwks: '{"keys":[{"kty":"EC","x":"a"}]}', fromHeaders: [{name: x-a}], outputClaimToHeaders: [{header: x-b, claim: c}]}]}`,
+	`{jwtRules: [{issuer: a}], targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]}`,
+	`{jwtRules: [{issuer: a}], targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}}`,
+	`{jwtRules: [{issuer: https://a.example}]}`,
+}
 
 var meshBases = []string{
 	`{}`,
@@ -212,11 +271,19 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
+	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
+	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},
 	{".destination.host", []string{`"ratings"`, `"headless"`}},
 	{".mirror.host", []string{`"ratings"`, `"headless"`}},
+	{"ServiceEntry.hosts", []string{`["a.example.com"]`}},
+	{"ServiceEntry.ports.protocol", []string{`"TCP"`}},
+	{"ServiceEntry.endpoints.ports", []string{`{"http": 7}`}},
+	{"WorkloadEntry.ports", []string{`{"http": 7}`}},
+	{"WorkloadGroup.template.ports", []string{`{"http": 7}`}},
 	{".port.number", []string{`9090`, `9000`, `9080`}},
 	{".redirect.redirectCode", []string{`302`}},
 	{".redirect.prefixRewrite", []string{`"/x"`}},
@@ -228,11 +295,17 @@ var samples = []struct {
 	{".retries.retryRemoteLocalities", []string{`true`}},
 	{".distribute.from", []string{`"*"`, `"x/*"`}},
 	{".distribute.to", []string{`{"r/*": 70, "r2/*": 30}`}},
+	{".failoverPriority", []string{`["version=v2"]`}},
 	{".failover.from", []string{`"q"`}},
 	{".failover.to", []string{`"r3"`}},
 	{".maglev.tableSize", []string{`101`}},
 	{"Gateway.servers.port.protocol", []string{`"HTTP2"`, `"GRPC"`, `"TCP"`}},
+	{".tls.cipherSuites", []string{`["AES256-SHA"]`}},
 	{"Gateway.servers.hosts", []string{`["a.example.com"]`}},
+	{".defaultEndpoint", []string{`"127.0.0.1:9001"`}},
+	{".ingress.port.protocol", []string{`"TCP"`}},
+	{".egress.port.protocol", []string{`"TCP"`}},
+	{".egressProxy.host", []string{`"reviews"`}},
 	{".egress.hosts", []string{`["./ratings.default.svc.cluster.local"]`}},
 	{"Sidecar.workloadSelector.labels", []string{`{"app": "nobody"}`}},
 	{".matchLabels", []string{`{"app": "nobody"}`}},
@@ -286,16 +359,24 @@ var actsElsewhere = map[string]string{
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
-	"Gateway.servers.port.name": "a label for people",
 	"Gateway.servers.name":      "a label for people",
+	"Sidecar.ingress.port.name": "a label for people",
+	"Sidecar.egress.port.name":  "a label for people",
 	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
 }
 
-// leftOut are fields that nothing reads and that change what is sent all the same, each with the reason.
+// leftOut are fields that are told to have no effect and that change what is sent all the same, each with
+// the reason.
 var leftOut = map[string]string{
-	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
-	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
-	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
-	"Gateway.servers.port.protocol":                    "servers of other protocols are left out",
-	"Gateway.servers.bind":                             "servers of other addresses are left out",
+	"VirtualService.http.fault.delay.exponentialDelay":                           "takes the place of fixedDelay",
+	"VirtualService.http.fault.abort.http2Error":                                 "takes the place of httpStatus",
+	"VirtualService.tcp.match.sourceSubnet":                                      "the match is left out, so as not to take what it should not",
+	"Gateway.servers.port.protocol":                                              "servers of other protocols are left out",
+	"Gateway.servers.tls.mode":                                                   "servers of other modes are left out",
+	"DestinationRule.trafficPolicy.tls.credentialName":                           "acts at gateways, and is told for sidecars",
+	"DestinationRule.trafficPolicy.portLevelSettings.tls.credentialName":         "acts at gateways, and is told for sidecars",
+	"DestinationRule.subsets.trafficPolicy.tls.credentialName":                   "acts at gateways, and is told for sidecars",
+	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
+	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
+	"Telemetry.metrics.overrides.match.customMetric":                             "the override is left out",
 }

@@ -80,6 +80,7 @@ var kubernetesSamples = map[string][]any{
 	"Service.spec.clusterIPs":                {[]string{"10.96.0.21"}},
 	"Service.spec.sessionAffinity":           {"ClientIP"},
 	"Service.spec.internalTrafficPolicy":     {"Local"},
+	"Service.spec.trafficDistribution":       {"PreferClose", "PreferSameNode"},
 	"Service.spec.ports.protocol":            {"UDP"},
 	"Service.spec.ports.appProtocol":         {"tcp"},
 	"Service.spec.ports.targetPort":          {9081},

@@ -6,7 +6,7 @@
 //
 //	input.yaml            objects, as in a --configDir
 //	proxies.yaml          who asks, and which resources the case is about (see Proxy)
-//	PROXY/TYPE.yaml       what is expected: clusters, endpoints, listeners, routes, nametable
+//	PROXY/TYPE.yaml       what is expected: clusters, endpoints, listeners, routes, secrets, nametable
 //	problems.txt          the problems expected, one a line; absent for none
 //
 // go test ./test/translate -update writes the last two anew.
@@ -32,6 +32,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
 // Proxy is one asker of a case.
@@ -43,7 +44,8 @@ type Proxy struct {
 	Labels     map[string]string `json:"labels"` // node metadata, used where no Pod object is known
 	DNSCapture bool              `json:"dnsCapture"`
 	Locality   string            `json:"locality"` // region/zone/subzone
-	// Show lists by type (clusters, endpoints, listeners, routes, nametable) the patterns of the
+	Unproven   bool              `json:"unproven"` // it came without a proof of its namespace
+	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
 	// names that the case is about, with "*" for any run of characters.
 	Show map[string][]string `json:"show"`
 }
@@ -68,7 +70,7 @@ type Resource struct {
 }
 
 // Types are the resource types in the order in which a server sends them.
-var types = []string{"clusters", "endpoints", "listeners", "routes", "nametable"}
+var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", "nametable"}
 
 // Parse reads the input sections of an archive.
 func Parse(a *txtar.Archive) (*Case, error) {
@@ -95,7 +97,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: "Kubernetes", Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, Proven: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy
@@ -138,10 +140,25 @@ func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
 	return out
 }
 
+// Served gives what a server of tests gives out: all but the name table.
+func (r Resources) Served() envoytest.Resources {
+	out := envoytest.Resources{}
+	for kind, all := range r.ByType {
+		if kind == "nametable" {
+			continue
+		}
+		out[kind] = map[string]proto.Message{}
+		for _, x := range all {
+			out[kind][x.Name] = x.Body
+		}
+	}
+	return out
+}
+
 func typeNames() map[resource.Type]string {
 	return map[resource.Type]string{
 		resource.Clusters: "clusters", resource.Endpoints: "endpoints", resource.Listeners: "listeners",
-		resource.Routes: "routes", resource.NameTables: "nametable", resource.TrustBundles: "trustbundle",
+		resource.Routes: "routes", resource.Secrets: "secrets", resource.NameTables: "nametable", resource.TrustBundles: "trustbundle",
 	}
 }
 

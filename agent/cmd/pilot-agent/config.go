@@ -52,6 +52,7 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 		Envoy:            envoyConfig(kind, f, v, proxy),
 		Trust:            trustConfig(f, v),
 		DNS:              dnsConfig(kind, f, v),
+		DebugPort:        debugPort(v),
 		ProbeToken:       env["PILOTHOUSE_PROBE_TOKEN"],
 		ProbeLocalhost:   v.boolean("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION"),
 		MetricsLocalOnly: v.boolean("METRICS_LOCALHOST_ACCESS_ONLY"),
@@ -277,6 +278,14 @@ func dnsConfig(kind string, f proxyFlags, v *variables) *agent.DNSConfig {
 		c.Addresses = []string{address}
 	}
 	return c
+}
+
+// debugPort gives the port on which tools ask the control plane through the agent, 0 where they may not.
+func debugPort(v *variables) int {
+	if v.env["PROXY_XDS_DEBUG_VIA_AGENT"] != "" && !v.boolean("PROXY_XDS_DEBUG_VIA_AGENT") {
+		return 0
+	}
+	return v.integer("PROXY_XDS_DEBUG_VIA_AGENT_PORT", 15004)
 }
 
 // instanceIPs gives the pod's own address first, then those of its interfaces.

@@ -209,7 +209,7 @@ func TestWithoutEffectIsTold(t *testing.T) {
 			t.Errorf("%s is not told:\n%s", want, &logs)
 		}
 	}
-	if cfg.Proxy.Bootstrap != "/own.json" || cfg.Proxy.StatusPort != 15020 || !cfg.Envoy.LogAsJSON || !cfg.NoProfiling || cfg.Envoy.SecureMergedMetricsPort != 15092 {
+	if cfg.Proxy.Bootstrap != "/own.json" || cfg.Proxy.StatusPort != 15020 || !cfg.Envoy.LogAsJSON || !cfg.NoProfiling || cfg.Envoy.SecureMergedMetricsPort != 15092 || cfg.DebugPort != 15004 {
 		t.Errorf("config %+v, proxy %+v", cfg, cfg.Proxy)
 	}
 }
@@ -217,12 +217,13 @@ func TestWithoutEffectIsTold(t *testing.T) {
 func TestGatewayHasNoDNSAndDrainsAll(t *testing.T) {
 	cfg, err := config(t, t.TempDir(), "router", proxyFlags{concurrency: 7, domain: "d", serviceCluster: "gw"}, map[string]string{
 		"ISTIO_META_DNS_CAPTURE": "true", "ISTIO_DELTA_XDS": "false", "XDS_ROOT_CA": "SYSTEM",
+		"PROXY_XDS_DEBUG_VIA_AGENT": "false",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if cfg.DNS != nil || cfg.Envoy.Drain.InboundOnly || cfg.Envoy.Concurrency != 7 || !cfg.Envoy.StateOfTheWorld ||
-		cfg.Proxy.ServiceCluster != "gw" || cfg.Trust.XDSRoot != "SYSTEM" {
+		cfg.Proxy.ServiceCluster != "gw" || cfg.Trust.XDSRoot != "SYSTEM" || cfg.DebugPort != 0 {
 		t.Errorf("config %+v", cfg)
 	}
 }

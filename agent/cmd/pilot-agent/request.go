@@ -35,7 +35,7 @@ func newRequestCommand() *cobra.Command {
 			return request(ctx, cmd.OutOrStdout(), args[0], requestURL(port, args[1]), body)
 		},
 	}
-	cmd.Flags().IntVar(&port, "debug-port", 15000, "port to ask: 15000 (Envoy), 15020 (agent), 15021 (health)")
+	cmd.Flags().IntVar(&port, "debug-port", 15000, "port to ask: 15000 (Envoy), 15004 (control plane), 15020 (agent), 15021 (health)")
 	return cmd
 }
 

@@ -86,9 +86,19 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 
 // findings gives those that are not suppressed.
 func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string) ([]analyze.Finding, error) {
+	files, err := a.files(stdin, args)
+	if err != nil {
+		return nil, err
+	}
+	found, err := analyze.Files(ctx, files)
+	return slices.DeleteFunc(found, a.suppressed), err
+}
+
+// files gives those of all directories and files, and of stdin for "-" where it is not nil.
+func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error) {
 	var files []analyze.File
 	for dir, arg := range args {
-		if arg == "-" {
+		if arg == "-" && stdin != nil {
 			data, err := io.ReadAll(stdin)
 			if err != nil {
 				return nil, fmt.Errorf("standard input: %w", err)
@@ -102,8 +112,7 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 		}
 		files = append(files, more...)
 	}
-	found, err := analyze.Files(ctx, files)
-	return slices.DeleteFunc(found, a.suppressed), err
+	return files, nil
 }
 
 // read gives the file, or the files of a directory that the control plane would read, dir being its

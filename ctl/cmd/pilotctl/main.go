@@ -26,6 +26,7 @@ const (
 	exitPreflight = 3
 	exitDiffers   = 4
 	exitFindings  = 79 // as of Istio's tool
+	exitUnserved  = 80
 )
 
 // exitError ends the program with a code of its own.

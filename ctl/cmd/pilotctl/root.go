@@ -21,7 +21,8 @@ func newRoot() *cobra.Command {
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 this machine lacks what a mesh needs,
 4 proxy-status found a proxy that does not run what it was sent, 79 analyze found what is at
-least as bad as --failure-threshold; exec exits with the command's own code.`,
+least as bad as --failure-threshold, or diff that something differs, 80 explain found that no
+server gets the request; exec exits with the command's own code.`,
 		Example:      "  pilotctl up samples/bookinfo\n  pilotctl proxy-status\n  pilotctl proxy-config route productpage-v1.default",
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
@@ -29,7 +30,7 @@ least as bad as --failure-threshold; exec exits with the command's own code.`,
 	root.SetFlagErrorFunc(wrongFlag)
 	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
 	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
-	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newAnalyze(), newBench(), newCA(&o), newVersion())
+	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newAnalyze(), newAuthz(), newExplain(&o), newDiff(), newBench(), newCA(&o), newInstall(), newUninstall(), newManifest(), newVersion())
 	return root
 }
 

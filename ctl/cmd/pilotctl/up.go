@@ -141,7 +141,11 @@ func (u *upOptions) config(dirs []string) (localnode.Config, error) {
 		return cfg, err
 	}
 	cfg.Aliases = func() (map[string]string, error) { return readAliases(cfg.Dirs) }
-	cfg.Inject, err = injector(mesh, u.envoy)
+	configs, err := readProxyConfigs(cfg.Dirs)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Inject, err = injector(mesh, configs, u.envoy)
 	return cfg, err
 }
 

@@ -34,6 +34,19 @@ func readMesh(dirs []string) (*meshconfig.MeshConfig, error) {
 	return mesh, err
 }
 
+// readProxyConfigs reads the ProxyConfig objects in the directories. They count for pods that are made after
+// it.
+func readProxyConfigs(dirs []string) ([]*model.Object, error) {
+	var out []*model.Object
+	err := readObjects(dirs, []byte(model.KindProxyConfig), func(o *model.Object) error {
+		if o.Kind == model.KindProxyConfig {
+			out = append(out, o)
+		}
+		return nil
+	})
+	return out, err
+}
+
 // readObjects calls take with each object in the files of the directories that hold a text.
 func readObjects(dirs []string, holds []byte, take func(o *model.Object) error) error {
 	for _, dir := range dirs {
@@ -69,10 +82,10 @@ const envoyPath = "/usr/local/bin/envoy"
 
 // injector gives what adds the sidecar to a pod. envoy, where it is set, takes the place of the
 // image's own.
-func injector(mesh *meshconfig.MeshConfig, envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
+func injector(mesh *meshconfig.MeshConfig, configs []*model.Object, envoy string) (func(*corev1.Pod, *corev1.Namespace) (*corev1.Pod, bool, error), error) {
 	// A local mesh revokes nothing, and its volumes are not mounted within one another.
 	values := []byte("global: {mountCACRL: false}")
-	in, err := inject.New(inject.Options{Mesh: mesh, NativeSidecar: true, Values: values})
+	in, err := inject.New(inject.Options{Mesh: mesh, ProxyConfigs: configs, NativeSidecar: true, Values: values})
 	if err != nil {
 		return nil, err
 	}

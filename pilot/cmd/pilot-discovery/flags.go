@@ -12,21 +12,24 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 // options are the flags; their names and defaults are Istio's where it has them.
 type options struct {
 	discovery.Config
-	logLevel string
+	kubeconfig string
+	logLevel   string
 }
 
 func (o *options) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.ConfigDirs, "configDir", nil, "directory of YAML; given several times, a later one wins")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the API server that has the configuration; without it and without --configDir, that of the cluster that this is a pod of")
 	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "let a directory that becomes empty delete what it held, without a file .allow-empty in it")
 	f.StringVar(&o.GRPCAddr, "grpcAddr", ":15010", "address of plaintext discovery, without authentication; empty for none")
 	f.IntVar(&o.MaxAnonymousStreams, "maxAnonymousStreams", 0, "streams of all callers at --grpcAddr together; one address gets a fifth; negative for no bound (default 500, none if the address is of loopback)")
 	f.StringVar(&o.SecureGRPCAddr, "secureGRPCAddr", ":15012", "address of discovery and certificates over TLS; empty for none")
+	f.StringVar(&o.HTTPSAddr, "httpsAddr", ":15017", "address of the webhooks, in a cluster; empty for none")
 	f.StringVar(&o.HTTPAddr, "httpAddr", ":8080", "address of /ready and debug pages; empty for none")
 	f.StringVar(&o.MonitoringAddr, "monitoringAddr", ":15014", "address of metrics, version and debug pages; empty for none")
 	f.StringVar(&o.Domain, "domain", "cluster.local", "DNS suffix of the cluster")
@@ -35,6 +38,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.TokenJWKS, "tokenJWKS", "", "file with the keys that sign service-account tokens")
 	f.StringVar(&o.TokenIssuer, "tokenIssuer", "", "OIDC issuer of service-account tokens")
 	f.StringSliceVar(&o.TokenAudiences, "tokenAudience", []string{"istio-ca"}, "audiences of accepted tokens")
+	f.BoolVar(&o.ClosePrivateKeySources, "closePrivateKeySources", false, "fetch no keys of RequestAuthentications from private addresses, so from no issuer in the cluster")
 	f.DurationVar(&o.DefaultCertTTL, "defaultCertTTL", 0, "lifetime of certificates for callers that ask for none (default 24h)")
 	f.DurationVar(&o.MaxCertTTL, "maxCertTTL", 0, "longest lifetime of a certificate (default 2160h)")
 	f.DurationVar(&o.MaxConnectionAge, "keepaliveMaxServerConnectionAge", 0, "age at which connections end, so that proxies spread over replicas; 0 for never")
@@ -42,7 +46,7 @@ func (o *options) register(f *pflag.FlagSet) {
 }
 
 // istioFlags are flags of Istio's that mean nothing here and yet look like one of ours.
-var istioFlags = []string{"httpsAddr", "ctrlz_port", "ctrlz_address", "domainSuffix"}
+var istioFlags = []string{"ctrlz_port", "ctrlz_address", "domainSuffix"}
 
 // checkUnknown warns of flags that we do not know, and fails on those that look like a misspelt
 // one of ours.
@@ -58,7 +62,7 @@ func checkUnknown(cmd *cobra.Command, args []string, log *slog.Logger) error {
 		}
 		var near string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if model.EditDistance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
+			if spelling.Distance(strings.ToLower(name), strings.ToLower(f.Name)) <= 2 {
 				near = f.Name
 			}
 		})

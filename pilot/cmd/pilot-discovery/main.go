@@ -50,6 +50,9 @@ func discoveryCommand() *cobra.Command {
 			}
 			limitMemory(os.Getenv("GOMEMLIMIT"), os.DirFS("/"), log)
 			o.Logger, o.Version, o.Name = log, version(), replicaName()
+			if err := o.environment(); err != nil {
+				return err
+			}
 			return discovery.Run(cmd.Context(), o.Config)
 		},
 	}

@@ -21,10 +21,10 @@ func TestMisspeltFlagIsAnErrorAndAForeignOneAWarning(t *testing.T) {
 			t.Errorf("%s: got %v, want a suggestion", arg, err)
 		}
 	}
-	if err := checkUnknown(cmd, []string{"discovery", "--httpsAddr=:15017", "--tlsCertFile", "x", "--configDir=y"}, log); err != nil {
+	if err := checkUnknown(cmd, []string{"discovery", "--ctrlz_port=:15017", "--tlsCertFile", "x", "--configDir=y"}, log); err != nil {
 		t.Errorf("foreign flags are an error: %v", err)
 	}
-	for _, want := range []string{"--httpsAddr", "--tlsCertFile"} {
+	for _, want := range []string{"--ctrlz_port", "--tlsCertFile"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no warning names %s: %s", want, out.String())
 		}

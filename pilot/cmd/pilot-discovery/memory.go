@@ -13,6 +13,9 @@ import (
 
 // limitMemory makes the garbage collector work harder before the cgroup's limit is reached instead
 // of letting the kernel end the process there. A limit in the environment stays.
+//
+// The library automemlimit does nearly the same (v1.0, 56 KB more, with two modules). It does not read
+// memory.high, at which the kernel throttles, and takes no file system to be tested with.
 func limitMemory(fromEnvironment string, root fs.FS, log *slog.Logger) {
 	if fromEnvironment != "" {
 		return

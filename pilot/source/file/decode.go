@@ -218,7 +218,7 @@ func guessKey(n *yaml.Node) model.Key {
 		}
 	}
 	switch {
-	case key.Kind == model.KindNamespace:
+	case kinds.ClusterScoped(key.Kind):
 		key.Namespace = ""
 	case key.Namespace == "":
 		key.Namespace = kinds.DefaultNamespace
@@ -235,6 +235,11 @@ func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
 		d.malformed(kind, src, err)
 		return
 	}
+	d.typed(kind, obj, strict, src)
+}
+
+// typed takes an object of Kubernetes that was decoded, with what strict decoding found.
+func (d *decoder) typed(kind kinds.Kubernetes, obj metav1.Object, strict []error, src *source) {
 	key := kind.Key(obj.GetNamespace(), obj.GetName())
 	if !d.named(key, src) {
 		return
@@ -341,7 +346,14 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	o := &model.Object{
 		Key: key, Created: h.Metadata.CreationTimestamp.Time, Labels: h.Metadata.Labels, Annotations: h.Metadata.Annotations, Spec: msg,
 	}
-	d.add(o, d.unread(o, msg.ProtoReflect(), nil, "spec."), src)
+	found := d.unread(o, msg.ProtoReflect(), nil, "spec.")
+	if o.Status, err = statusOf(key.Kind, h.Status); err != nil {
+		found = append(found, model.Problem{
+			Object: key, Field: "status", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
+			Message: "does not parse and is not read: " + model.ProtoJSONError(err), Origin: model.Origin{File: d.name, Line: src.line},
+		})
+	}
+	d.add(o, found, src)
 }
 
 // jsonPosition and unknownField match what protojson says in its errors.

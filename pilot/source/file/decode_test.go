@@ -108,7 +108,7 @@ func TestDecodeProblems(t *testing.T) {
 			yaml: "a: b\n---\nkind: {\n", line: 3, severity: model.SeverityError, reason: model.ReasonInvalid, message: "does not parse",
 		},
 		"not translated": {
-			yaml: "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: x}\n", line: 1, object: "ServiceEntry/default/x",
+			yaml: "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x}\n", line: 1, object: "WasmPlugin/default/x",
 			severity: model.SeverityError, reason: model.ReasonNotTranslated, message: "not translated",
 		},
 		"Gateway API": {

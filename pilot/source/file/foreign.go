@@ -7,6 +7,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 // foreign takes an object of a kind that nothing here reads. That is told, unless the kind's work is
@@ -49,12 +50,12 @@ func meantKind(kind model.Kind, group string) string {
 // sameGroup tells whether a group may have been meant to be another one. Groups of Kubernetes' own that
 // have no domain have no kinds of the same names.
 func sameGroup(group, meant string) bool {
-	return group == meant || !strings.Contains(group, ".") || meant != "" && model.EditDistance(group, meant) <= 3
+	return group == meant || !strings.Contains(group, ".") || meant != "" && spelling.Distance(group, meant) <= 3
 }
 
 func misspelt(kind, meant model.Kind) bool {
 	a, b := strings.ToLower(string(kind)), strings.ToLower(string(meant))
-	return a == b+"s" || len(b) > 4 && model.EditDistance(a, b) <= 2
+	return a == b+"s" || len(b) > 4 && spelling.Distance(a, b) <= 2
 }
 
 // readKind is a kind that is read here.
@@ -66,7 +67,7 @@ type readKind struct {
 func readKinds() []readKind {
 	var out []readKind
 	for _, kind := range []model.Kind{
-		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindNamespace, model.KindPod, model.KindService, model.KindServiceAccount,
+		model.KindConfigMap, model.KindDeployment, model.KindEndpointSlice, model.KindIngress, model.KindIngressClass, model.KindNamespace, model.KindPod, model.KindSecret, model.KindService, model.KindServiceAccount,
 	} {
 		k, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
 		apiVersion := strings.Trim(k.QuotedVersion, `"`)
@@ -89,7 +90,6 @@ type elsewhereKind struct {
 
 func elsewhereKinds() []elsewhereKind {
 	return []elsewhereKind{
-		{"", []model.Kind{"Secret"}, "read by who mounts it"},
 		{"", []model.Kind{"PersistentVolume", "PersistentVolumeClaim"}, "a pod's storage"},
 		{"", []model.Kind{"LimitRange", "ResourceQuota"}, "what an API server admits"},
 		{"", []model.Kind{"Node"}, "a kubelet's"},

@@ -311,6 +311,5 @@ func sameObject(a, b *model.Object) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
 	}
-	return a.Origin == b.Origin && a.Created.Equal(b.Created) &&
-		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && model.SameSpec(a, b)
+	return a.Origin == b.Origin && model.Same(a, b)
 }

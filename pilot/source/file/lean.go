@@ -14,10 +14,9 @@ import (
 
 // reduce leaves of an object what a proxy's configuration follows from.
 func reduce(o *model.Object) {
-	switch obj := o.Spec.(type) {
-	case *corev1.Pod:
-		o.Spec = model.NewPod(obj)
-	case *appsv1.Deployment: // its pods count
+	if spec, ok := model.Reduced(o.Spec); ok {
+		o.Spec = spec
+	} else if obj, ok := o.Spec.(*appsv1.Deployment); ok { // its pods count
 		obj.Spec, obj.Status = appsv1.DeploymentSpec{}, appsv1.DeploymentStatus{}
 	}
 }

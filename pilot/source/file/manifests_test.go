@@ -3,9 +3,11 @@ package file
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
@@ -141,6 +143,49 @@ spec:
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
   inboundConnectionPool: {http: {idleTimeout: 90m, http1MaxPendingRequests: 32}}
 `
+	entries = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: details-svc, namespace: shop}
+spec:
+  hosts: [details.bookinfo.com, "*.details.bookinfo.com"]
+  addresses: [240.1.1.1/32, "2001:db8::/32"]
+  location: MESH_INTERNAL
+  ports:
+  - {number: 443, name: https, protocol: TLS}
+  - {number: 80, name: http, protocol: HTTP, targetPort: 8080}
+  resolution: STATIC
+  workloadSelector: {labels: {app: details-legacy}}
+  exportTo: [".", other]
+  subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/details-legacy"]
+status:
+  conditions: [{type: Reconciled, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]
+  addresses: [{value: 240.240.0.9, host: details.bookinfo.com}]
+  addedLater: x
+`
+	vm = `
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm-1, namespace: shop, labels: {version: v3}}
+spec:
+  address: vm1.vpc01.corp.net
+  ports: {https: 8443, http: 0x1f90}
+  labels: {app: details-legacy}
+  network: vpc-1
+  locality: us-east-1/us-east-1a
+  weight: "8"
+  serviceAccount: details-legacy
+status: {conditions: [{type: Ready, status: "True"}, {type: Healthy, status: "False", lastProbeTime: "2026-01-01T00:00:00Z"}]}
+`
+	vms = `
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: reviews, namespace: shop}
+spec:
+  metadata: {labels: {app.kubernetes.io/name: reviews}}
+  template: {ports: {grpc: 3550, http: 8080}, serviceAccount: default}
+  probe: {initialDelaySeconds: 5, httpGet: {path: /foo/bar, host: 127.0.0.1, port: 3100, scheme: HTTPS, httpHeaders: [{name: Lit-Header, value: so}]}}
+`
 	peers = `
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -151,6 +196,27 @@ spec:
   portLevelMtls:
     8080: {mode: DISABLE}
     "9090": {mode: PERMISSIVE}
+`
+	tokens = `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: web, namespace: shop}
+spec:
+  jwtRules:
+  - issuer: https://issuer.example
+    jwks_uri: https://issuer.example/keys
+    fromHeaders: [{name: x-token, prefix: "Bearer "}]
+`
+	authorization = `
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  action: DENY
+  rules:
+  - from: [{source: {notPrincipals: ["*/sa/ops"]}}]
+    to: [{operation: {paths: [/admin*], methods: [GET, POST]}}]
+  - when: [{key: "request.headers[x-tier]", notValues: ["*"]}]
 `
 )
 
@@ -194,10 +260,37 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 				d(s.GetInboundConnectionPool().GetHttp().GetIdleTimeout()), s.GetOutboundTrafficPolicy().GetMode(),
 			}
 		}, []any{time.Minute, 90 * time.Minute, networking.OutboundTrafficPolicy_REGISTRY_ONLY}},
+		"ServiceEntry": {entries, func(spec any) []any {
+			s := spec.(*networking.ServiceEntry)
+			return []any{s.GetHosts()[1], s.GetAddresses()[0], s.GetLocation(), s.GetResolution(), s.GetPorts()[1].GetTargetPort(), s.GetWorkloadSelector().GetLabels()["app"]}
+		}, []any{
+			"*.details.bookinfo.com", "240.1.1.1/32", networking.ServiceEntry_MESH_INTERNAL, networking.ServiceEntry_STATIC, uint32(8080), "details-legacy",
+		}},
+		"WorkloadEntry": {vm, func(spec any) []any {
+			w := spec.(*networking.WorkloadEntry)
+			return []any{w.GetAddress(), w.GetPorts()["http"], w.GetWeight(), w.GetServiceAccount(), w.GetNetwork()}
+		}, []any{"vm1.vpc01.corp.net", uint32(8080), uint32(8), "details-legacy", "vpc-1"}},
+		"WorkloadGroup": {vms, func(spec any) []any {
+			g := spec.(*networking.WorkloadGroup)
+			return []any{g.GetTemplate().GetPorts()["grpc"], g.GetProbe().GetHttpGet().GetPort(), g.GetProbe().GetInitialDelaySeconds()}
+		}, []any{uint32(3550), uint32(3100), int32(5)}},
 		"PeerAuthentication": {peers, func(spec any) []any {
 			m := spec.(*security.PeerAuthentication).GetPortLevelMtls()
 			return []any{m[8080].GetMode(), m[9090].GetMode()}
 		}, []any{security.PeerAuthentication_MutualTLS_DISABLE, security.PeerAuthentication_MutualTLS_PERMISSIVE}},
+		"EnvoyFilter": {filter, func(spec any) []any {
+			f := spec.(*networking.EnvoyFilter)
+			p := f.GetConfigPatches()[0]
+			return []any{f.GetPriority(), p.GetApplyTo(), p.GetMatch().GetListener().GetPortNumber(), p.GetPatch().GetValue().GetFields()["name"].GetStringValue()}
+		}, []any{int32(10), networking.EnvoyFilter_HTTP_FILTER, uint32(8080), "envoy.filters.http.lua"}},
+		"RequestAuthentication": {tokens, func(spec any) []any {
+			rule := spec.(*security.RequestAuthentication).GetJwtRules()[0]
+			return []any{rule.GetIssuer(), rule.GetJwksUri(), rule.GetFromHeaders()[0].GetPrefix()}
+		}, []any{"https://issuer.example", "https://issuer.example/keys", "Bearer "}},
+		"AuthorizationPolicy": {authorization, func(spec any) []any {
+			p := spec.(*security.AuthorizationPolicy)
+			return []any{p.GetAction(), p.GetRules()[0].GetFrom()[0].GetSource().GetNotPrincipals()[0], len(p.GetRules()[1].GetWhen())}
+		}, []any{security.AuthorizationPolicy_DENY, "*/sa/ops", 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, problems := Decode([]byte(tc.text), name)
@@ -212,9 +305,68 @@ func TestManifestsAsUsersWriteThem(t *testing.T) {
 	}
 }
 
+// observed is as Istio's documentation has it.
+const observed = `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: mesh-default, namespace: istio-system}
+spec:
+  accessLogging:
+  - providers: [{name: envoy}]
+  metrics:
+  - overrides:
+    - match: {metric: ALL_METRICS, mode: CLIENT_AND_SERVER}
+      tagOverrides: {response_flags: {operation: REMOVE}}
+`
+
+// proxies is a ProxyConfig as Istio's documentation has it.
+const proxies = `
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: concurrency, namespace: default}
+spec: {selector: {matchLabels: {app: ratings}}, concurrency: 0, image: {imageType: debug}, environmentVariables: {A: b}}
+`
+
+// filter is an EnvoyFilter as Istio's documentation has it.
+const filter = `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: lua, namespace: default}
+spec:
+  workloadSelector: {labels: {app: reviews}}
+  priority: 10
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND, proxy: {proxyVersion: '^1\\.3.*'}, listener: {portNumber: 8080, filterChain: {filter: {name: envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.router}}}}}
+    patch: {operation: INSERT_BEFORE, value: {name: envoy.filters.http.lua, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, inlineCode: x}}}
+`
+
+// Of a status counts what decides about proxies; the rest, which its controllers write, is no value.
+func TestStatus(t *testing.T) {
+	for text, want := range map[string]string{
+		entries: "addresses:{value:\"240.240.0.9\" host:\"details.bookinfo.com\"}",
+		vm:      "conditions:{type:\"Healthy\" status:\"False\"}",
+		vms:     "",
+	} {
+		objects, _ := Decode([]byte(text), "x.yaml")
+		got := ""
+		if objects[0].Status != nil {
+			got = strings.ReplaceAll(prototext.MarshalOptions{}.Format(objects[0].Status), "  ", " ")
+		}
+		if got != want {
+			t.Errorf("%v: status %q, want %q", objects[0].Key, got, want)
+		}
+	}
+	objects, problems := Decode([]byte(strings.Replace(vm, `status: "False"`, `status: []`, 1)), "x.yaml")
+	problems = slices.DeleteFunc(problems, func(p model.Problem) bool { return p.Reason == model.ReasonNotTranslated })
+	if len(objects) != 1 || len(problems) != 1 || problems[0].Field != "status" || problems[0].Severity != model.SeverityWarning {
+		t.Errorf("a status that does not parse: %v, %v", objects, problems)
+	}
+}
+
 func TestEveryTranslatedKindHasAManifest(t *testing.T) {
 	all := map[model.Kind]bool{}
-	for _, text := range []string{routes, rule, gateway, sidecar, peers} {
+	for _, text := range []string{routes, rule, gateway, sidecar, entries, vm, vms, peers, filter, proxies, observed, authorization, tokens} {
 		objects, _ := Decode([]byte(text), "x.yaml")
 		for _, o := range objects {
 			all[o.Kind] = true

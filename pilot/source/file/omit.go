@@ -1,6 +1,10 @@
 package file
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
 
 // omission tells what of a value is left out: all of it, or some of a mapping's entries. It reaches
 // through lists to their items. A nil omission leaves out nothing.
@@ -18,7 +22,7 @@ func (o *omission) entry(key []byte) *omission {
 	switch {
 	case o == nil:
 		return nil
-	case o.foreign != nil && !bytes.Contains(key, []byte("istio.io/")):
+	case o.foreign != nil && !bytes.Contains(key, []byte(model.MeshAnnotation)):
 		return o.foreign
 	}
 	return o.entries[string(key)]

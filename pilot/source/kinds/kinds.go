@@ -9,17 +9,25 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // DefaultNamespace is where an object lives that names no namespace.
 const DefaultNamespace = "default"
+
+// ClusterScoped tells whether objects of a kind live in no namespace.
+func ClusterScoped(kind model.Kind) bool {
+	return kind == model.KindNamespace || kind == model.KindIngressClass
+}
 
 // Kubernetes tells how to read one kind of Kubernetes.
 type Kubernetes struct {
@@ -30,7 +38,7 @@ type Kubernetes struct {
 
 // Key names an object of the kind.
 func (k *Kubernetes) Key(namespace, name string) model.Key {
-	if k.Kind == model.KindNamespace {
+	if ClusterScoped(k.Kind) {
 		namespace = ""
 	} else if namespace == "" {
 		namespace = DefaultNamespace
@@ -51,6 +59,12 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 		return Kubernetes{model.KindPod, `"v1"`, func() metav1.Object { return &corev1.Pod{} }}, true
 	case `"ConfigMap"`:
 		return Kubernetes{model.KindConfigMap, `"v1"`, func() metav1.Object { return &corev1.ConfigMap{} }}, true
+	case `"Secret"`:
+		return Kubernetes{model.KindSecret, `"v1"`, func() metav1.Object { return &corev1.Secret{} }}, true
+	case `"Ingress"`:
+		return Kubernetes{model.KindIngress, `"networking.k8s.io/v1"`, func() metav1.Object { return &networkingv1.Ingress{} }}, true
+	case `"IngressClass"`:
+		return Kubernetes{model.KindIngressClass, `"networking.k8s.io/v1"`, func() metav1.Object { return &networkingv1.IngressClass{} }}, true
 	case `"EndpointSlice"`:
 		return Kubernetes{model.KindEndpointSlice, `"discovery.k8s.io/v1"`, func() metav1.Object { return &discoveryv1.EndpointSlice{} }}, true
 	case `"Deployment"`:
@@ -62,6 +76,7 @@ func KubernetesOf(quoted []byte) (Kubernetes, bool) {
 const (
 	networkingGroup = "networking.istio.io"
 	securityGroup   = "security.istio.io"
+	telemetryGroup  = "telemetry.istio.io"
 	gatewayAPIGroup = "gateway.networking.k8s.io"
 )
 
@@ -76,12 +91,32 @@ type Istio struct {
 func OfIstio() map[model.Kind]Istio {
 	traffic := []string{"v1", "v1beta1", "v1alpha3"}
 	return map[model.Kind]Istio{
-		model.KindVirtualService:     {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
-		model.KindDestinationRule:    {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
-		model.KindGateway:            {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
-		model.KindSidecar:            {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
-		model.KindPeerAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindVirtualService:        {networkingGroup, traffic, func() proto.Message { return &networking.VirtualService{} }},
+		model.KindDestinationRule:       {networkingGroup, traffic, func() proto.Message { return &networking.DestinationRule{} }},
+		model.KindGateway:               {networkingGroup, traffic, func() proto.Message { return &networking.Gateway{} }},
+		model.KindProxyConfig:           {networkingGroup, []string{"v1beta1"}, func() proto.Message { return &networkingbeta.ProxyConfig{} }},
+		model.KindEnvoyFilter:           {networkingGroup, []string{"v1alpha3"}, func() proto.Message { return &networking.EnvoyFilter{} }},
+		model.KindSidecar:               {networkingGroup, traffic, func() proto.Message { return &networking.Sidecar{} }},
+		model.KindServiceEntry:          {networkingGroup, traffic, func() proto.Message { return &networking.ServiceEntry{} }},
+		model.KindWorkloadEntry:         {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadEntry{} }},
+		model.KindWorkloadGroup:         {networkingGroup, traffic, func() proto.Message { return &networking.WorkloadGroup{} }},
+		model.KindPeerAuthentication:    {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.PeerAuthentication{} }},
+		model.KindTelemetry:             {telemetryGroup, []string{"v1", "v1alpha1"}, func() proto.Message { return &telemetry.Telemetry{} }},
+		model.KindRequestAuthentication: {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.RequestAuthentication{} }},
+		model.KindAuthorizationPolicy:   {securityGroup, []string{"v1", "v1beta1"}, func() proto.Message { return &security.AuthorizationPolicy{} }},
 	}
+}
+
+// Resource is how a kind is called in the paths of an API server.
+func Resource(kind model.Kind) string {
+	name := strings.ToLower(string(kind))
+	switch stem, y := strings.CutSuffix(name, "y"); {
+	case y && !strings.HasSuffix(stem, "a"): // not of Gateway
+		return stem + "ies"
+	case strings.HasSuffix(name, "s"):
+		return name + "es"
+	}
+	return name + "s"
 }
 
 // MeshGroup tells whether an API group configures a mesh, so that a kind of it that is not

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// environment takes what Istio's charts say by variables, and finds the API server.
+func (o *options) environment() error {
+	for name, to := range map[string]*string{
+		"REVISION": &o.Revision, "CLUSTER_ID": &o.ClusterID, "POD_NAMESPACE": &o.Namespace, "ENABLE_NATIVE_SIDECARS": &o.NativeSidecars,
+	} {
+		if value := os.Getenv(name); value != "" {
+			*to = value
+		}
+	}
+	if len(o.ConfigDirs) > 0 {
+		return nil
+	}
+	var err error
+	if o.kubeconfig != "" {
+		if o.Kube, err = clientcmd.BuildConfigFromFlags("", o.kubeconfig); err != nil {
+			return fmt.Errorf("--kubeconfig: %w", err)
+		}
+		return nil
+	}
+	if o.Kube, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+		return nil // discovery.Run says what is missing
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// cluster is the cluster that the control plane serves.
+type cluster struct {
+	*plane
+	client    *kubernetes.Clientset
+	namespace string
+}
+
+// openCluster gives nil for a mesh of files.
+func (p *plane) openCluster() (*cluster, error) {
+	if p.cfg.sourceName() != kubeSource {
+		return nil, nil
+	}
+	client, err := kubernetes.NewForConfig(p.cfg.Kube)
+	return &cluster{p, client, cmp.Or(p.cfg.Namespace, model.RootNamespace)}, err
+}
+
+// authority gives the CA: of a directory, of a Secret of the cluster, or one that lives in memory.
+func (p *plane) authority(ctx context.Context, c *cluster) (*ca.Keeper, error) {
+	opts := ca.Options{
+		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
+		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
+	}
+	if c != nil && opts.Dir == "" {
+		var err error
+		opts.Files, err = incluster.Authority(ctx, c.client, c.namespace, func() (map[string][]byte, error) { return ca.SelfSigned(opts) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ca.NewKeeper(ca.KeeperOptions{Options: opts, Waiting: p.withoutRoots, Logger: p.cfg.Logger})
+}
+
+// run serves the webhooks, and writes what the cluster has to have while this replica leads.
+func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) {
+	group.Go(func() error {
+		return incluster.Run(ctx, incluster.Options{
+			Client: c.client, Namespace: c.namespace, Revision: c.cfg.Revision,
+			Identity: c.cfg.Name, Roots: authority, Logger: c.cfg.Logger,
+		})
+	})
+	if c.cfg.HTTPSAddr != "" {
+		group.Go(func() error { return c.serveWebhooks(ctx, group, authority) })
+	}
+}
+
+func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) error {
+	injectors := &injectors{cluster: c}
+	if err := injectors.start(ctx, group); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.cfg.HTTPSAddr)
+	if err != nil {
+		return oneSentence("--httpsAddr", c.cfg.HTTPSAddr, err)
+	}
+	server := newHTTPServer(webhook.Handler(webhook.Options{Injector: injectors.get, Registerer: c.registry, Logger: c.cfg.Logger}))
+	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: authority.ServerCertificate(c.cfg.serverNames())}
+	group.Go(func() error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		return server.Shutdown(stop)
+	})
+	if err := server.ServeTLS(c.connections.guard(l), "", ""); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the webhooks: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+// Answer is what happens to a request.
+type Answer struct {
+	Steps   []Step  `json:"steps"`
+	Outcome Outcome `json:"outcome"`
+}
+
+// Stage names what decided a step.
+type Stage string
+
+// The stages, in the order in which a connection passes them.
+const (
+	StageListener    Stage = "listener"
+	StageFilterChain Stage = "filter chain"
+	StageFilter      Stage = "filter"
+	StageVirtualHost Stage = "virtual host"
+	StageRoute       Stage = "route"
+	StageCluster     Stage = "cluster"
+	StageEndpoints   Stage = "endpoints"
+	StageMirror      Stage = "mirror"
+)
+
+// Step is one decision.
+type Step struct {
+	Stage Stage `json:"stage"`
+	// Name is that of the resource, or of the part of it, that decided.
+	Name string `json:"name"`
+	// Text says what was decided, in one line.
+	Text string `json:"text"`
+	// Details say more, e.g. what else stood there and why it did not match, a line each.
+	Details []string `json:"details,omitempty"`
+	// Object is where it comes from: /apis/GROUP/VERSION/namespaces/NS/KIND/NAME. Empty for what no object asks for.
+	Object string `json:"object,omitempty"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+}
+
+// Outcome is what the client, or the server, gets to see.
+type Outcome struct {
+	// Status is that of the proxy's own answer; 0 where the request is forwarded, or is no HTTP.
+	Status int `json:"status,omitempty"`
+	// Flags are Envoy's response flags (NR, UH, NC, FI, DI, DPE), comma-separated.
+	Flags string `json:"flags,omitempty"`
+	// Reason says in one sentence why the request is not forwarded.
+	Reason string `json:"reason,omitempty"`
+	// Refused tells that no server gets the request, and the configuration has no answer of its own either.
+	Refused bool `json:"refused,omitempty"`
+	// Closed tells that the connection ends without an answer.
+	Closed   bool   `json:"closed,omitempty"`
+	Location string `json:"location,omitempty"` // of a redirect
+	Body     string `json:"body,omitempty"`     // of a direct response
+
+	// Forward is set where the request, or the connection, goes to a server.
+	Forward *Forward `json:"forward,omitempty"`
+	// Abort is an injected answer to a share of the requests; the rest goes on as Forward says.
+	Abort *Abort `json:"abort,omitempty"`
+	// Delay is held before anything else happens, for a share of requests.
+	Delay *Delay `json:"delay,omitempty"`
+}
+
+// Abort is an injected answer.
+type Abort struct {
+	Status  int     `json:"status,omitempty"`
+	GRPC    *uint32 `json:"grpc,omitempty"`
+	Percent float64 `json:"percent"`
+}
+
+// Delay is an injected wait.
+type Delay struct {
+	Duration time.Duration `json:"duration"`
+	Percent  float64       `json:"percent"`
+}
+
+// Forward is how a request is passed on.
+type Forward struct {
+	Clusters []Cluster `json:"clusters"` // one, or several with shares
+	// Path and Host are as the server sees them; empty for TCP.
+	Path string `json:"path,omitempty"`
+	Host string `json:"host,omitempty"`
+	// Timeout is for the whole request; 0 for none.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	Retry   *Retry        `json:"retry,omitempty"`
+	Mirrors []Mirror      `json:"mirrors,omitempty"`
+	// RequestHeaders and ResponseHeaders are what the route changes of either.
+	RequestHeaders  []HeaderChange `json:"requestHeaders,omitempty"`
+	ResponseHeaders []HeaderChange `json:"responseHeaders,omitempty"`
+}
+
+// Cluster is one place to which a request may go.
+type Cluster struct {
+	Name    string  `json:"name"`
+	Percent float64 `json:"percent"` // of the requests
+	Subset  string  `json:"subset,omitempty"`
+	// Protocol is what the server is spoken to in: HTTP/1.1, HTTP/2, as the client, or TCP.
+	Protocol string `json:"protocol,omitempty"`
+	// Host is what this cluster alone rewrites the host to.
+	Host            string         `json:"host,omitempty"`
+	RequestHeaders  []HeaderChange `json:"requestHeaders,omitempty"`
+	ResponseHeaders []HeaderChange `json:"responseHeaders,omitempty"`
+	Endpoints       []Endpoint     `json:"endpoints,omitempty"`
+	// Flags and Reason are set where a request that comes here is answered with 503.
+	Flags  string `json:"flags,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Endpoint is one server.
+type Endpoint struct {
+	Address  string `json:"address"` // ip:port, name:port or path
+	Workload string `json:"workload,omitempty"`
+	Locality string `json:"locality,omitempty"` // region/zone/subzone
+	Priority uint32 `json:"priority"`
+	// Percent is the share of the cluster's requests that its priority gets, all others being well.
+	Percent float64 `json:"percent"`
+	Health  string  `json:"health,omitempty"` // where it is not healthy
+	// TLS is mutual, simple or none; SNI is what is asked for there.
+	TLS  string `json:"tls"`
+	SNI  string `json:"sni,omitempty"`
+	ALPN string `json:"alpn,omitempty"`
+}
+
+// Retry says when a request is tried again, and how often.
+type Retry struct {
+	On            string        `json:"on"`
+	Attempts      uint32        `json:"attempts"`
+	PerTryTimeout time.Duration `json:"perTryTimeout,omitempty"`
+	StatusCodes   []uint32      `json:"statusCodes,omitempty"`
+}
+
+// Mirror is a copy of a request to another cluster.
+type Mirror struct {
+	Cluster string  `json:"cluster"`
+	Percent float64 `json:"percent"`
+}
+
+// HeaderChange is one change of a header. Value is as configured: it may hold Envoy's %COMMANDS%.
+type HeaderChange struct {
+	Name  string `json:"name"`
+	Value string `json:"value,omitempty"`
+	// Do is set, add, add if absent or remove.
+	Do string `json:"do"`
+}
+
+// walk is one request on its way.
+type walk struct {
+	*Config
+	request Request
+	answer  *Answer
+}
+
+// Explain follows a request through the proxy.
+func (c *Config) Explain(r Request) *Answer {
+	w := &walk{Config: c, request: r, answer: &Answer{}}
+	w.listen()
+	return w.answer
+}
+
+// step adds a step that comes from what metadata names.
+func (w *walk) step(stage Stage, name, text string, m *core.Metadata, details ...string) {
+	s := Step{Stage: stage, Name: name, Text: text, Details: details, Object: source(m)}
+	if s.Object != "" && w.Lookup != nil {
+		s.File, s.Line = w.Lookup(s.Object)
+	}
+	w.answer.Steps = append(w.answer.Steps, s)
+}
+
+// answered ends the walk with an answer of the proxy's own.
+func (w *walk) answered(status int, flags, reason string) {
+	o := &w.answer.Outcome
+	o.Status, o.Flags, o.Reason = status, flags, reason
+}
+
+// refused ends the walk with an answer that nobody asked for: no server gets the request.
+func (w *walk) refused(status int, flags, reason string) {
+	w.answered(status, flags, reason)
+	w.answer.Outcome.Refused = true
+}
+
+// closed ends the walk with the end of the connection.
+func (w *walk) closed(flags, reason string) {
+	o := &w.answer.Outcome
+	o.Refused, o.Closed, o.Flags, o.Reason = true, true, flags, reason
+}
+
+// source gives the object that metadata names as the origin.
+func source(m *core.Metadata) string {
+	return m.GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue()
+}
+
+// Attempts is how often a server is asked in all, when each answers with a status of HTTP, or, with reset,
+// ends the connection without an answer.
+func (f *Forward) Attempts(status int, reset bool) int {
+	if f.Retry == nil {
+		return 1
+	}
+	for on := range strings.SplitSeq(f.Retry.On, ",") {
+		var again bool
+		switch on {
+		case "5xx":
+			again = reset || status >= 500
+		case "gateway-error":
+			again = reset || status >= 502 && status <= 504
+		case "reset":
+			again = reset
+		case "retriable-4xx":
+			again = status == 409
+		case "retriable-status-codes":
+			again = !reset && slices.Contains(f.Retry.StatusCodes, uint32(status))
+		}
+		if again {
+			return 1 + int(f.Retry.Attempts)
+		}
+	}
+	return 1
+}

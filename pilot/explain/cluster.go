@@ -1,0 +1,252 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	upstream "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// defaultTimeout is Envoy's for a route that says nothing.
+const defaultTimeout = 15 * time.Second
+
+const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// forward goes on to the clusters and their servers. Where there is one cluster and it answers nobody, that
+// is the outcome.
+func (w *walk) forward(f *Forward, http bool) {
+	for i := range f.Clusters {
+		w.cluster(&f.Clusters[i], http)
+	}
+	o := &w.answer.Outcome
+	if c := f.Clusters[0]; len(f.Clusters) == 1 && c.Reason != "" {
+		o.Reason, o.Flags, o.Refused = c.Reason, c.Flags, true
+		if http {
+			o.Status = 503
+		} else {
+			o.Closed = true
+		}
+	}
+	o.Forward = f
+}
+
+// cluster fills in what a cluster makes of a request.
+func (w *walk) cluster(c *Cluster, http bool) {
+	m := w.Clusters[c.Name]
+	if m == nil {
+		c.Flags, c.Reason = "NC", fmt.Sprintf("the proxy has no cluster %s", c.Name)
+		var near []string
+		for _, n := range nearest(c.Name, slices.Collect(maps.Keys(w.Clusters))) {
+			near = append(near, "there is "+n)
+		}
+		w.step(StageCluster, c.Name, c.Reason, nil, near...)
+		return
+	}
+	c.Subset = m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["subset"].GetStringValue()
+	c.Protocol = string(TCP)
+	if http {
+		c.Protocol = spoken(m, w.request.Protocol)
+	}
+	w.step(StageCluster, c.Name, describeCluster(m), m.GetMetadata())
+	c.Endpoints = w.endpoints(m)
+	usable := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Percent > 0 })
+	if !usable {
+		c.Flags, c.Reason = "UH", fmt.Sprintf("cluster %s has no healthy endpoint", c.Name)
+		w.step(StageEndpoints, c.Name, c.Reason, nil)
+		return
+	}
+	var lines []string
+	for _, e := range c.Endpoints {
+		lines = append(lines, describeEndpoint(e))
+	}
+	w.step(StageEndpoints, c.Name, fmt.Sprintf("%d to choose from", len(c.Endpoints)), nil, lines...)
+}
+
+func describeCluster(m *clusterv3.Cluster) string {
+	kind := strings.ToLower(strings.ReplaceAll(m.GetType().String(), "_", " "))
+	return fmt.Sprintf("finds its endpoints by %s and balances by %s", kind, strings.ToLower(strings.ReplaceAll(m.GetLbPolicy().String(), "_", " ")))
+}
+
+func describeEndpoint(e Endpoint) string {
+	out := e.Address
+	if e.Workload != "" {
+		out += " " + e.Workload
+	}
+	if e.Locality != "" {
+		out += " in " + e.Locality
+	}
+	if e.Priority > 0 {
+		out += fmt.Sprintf(", priority %d", e.Priority)
+	}
+	if e.Health != "" {
+		out += ", " + e.Health
+	}
+	switch e.TLS {
+	case "none":
+		out += ", in the clear"
+	case "mutual":
+		out += ", mutual TLS"
+	default:
+		out += ", TLS"
+	}
+	if e.SNI != "" {
+		out += " to " + e.SNI
+	}
+	return out
+}
+
+// spoken gives the version of HTTP that a cluster's servers are spoken to in.
+func spoken(m *clusterv3.Cluster, client Protocol) string {
+	o := &upstream.HttpProtocolOptions{}
+	packed := m.GetTypedExtensionProtocolOptions()[httpOptions]
+	if !packed.MessageIs(o) || packed.UnmarshalTo(o) != nil {
+		return "HTTP/1.1"
+	}
+	switch {
+	case o.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
+		return "HTTP/2"
+	case o.GetExplicitHttpConfig().GetHttp3ProtocolOptions() != nil:
+		return "HTTP/3"
+	case o.GetUseDownstreamProtocolConfig() != nil && client == HTTP2:
+		return "HTTP/2"
+	case o.GetAutoConfig() != nil:
+		return "HTTP/1.1 or HTTP/2, as the server chooses"
+	}
+	return "HTTP/1.1"
+}
+
+// endpoints lists the servers of a cluster.
+func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
+	switch m.GetType() {
+	case clusterv3.Cluster_ORIGINAL_DST:
+		to := w.request.Destination
+		if p := m.GetOriginalDstLbConfig().GetUpstreamPortOverride(); p != nil {
+			to = netip.AddrPortFrom(to.Addr(), uint16(p.GetValue()))
+		}
+		e := Endpoint{Address: to.String(), Percent: 100}
+		secure(m, nil, &e)
+		return []Endpoint{e}
+	case clusterv3.Cluster_EDS:
+		name := m.GetEdsClusterConfig().GetServiceName()
+		if name == "" {
+			name = m.GetName()
+		}
+		return assigned(m, w.Endpoints[name])
+	}
+	if m.GetClusterType() != nil {
+		e := Endpoint{Address: w.request.Host, Percent: 100}
+		if w.request.Host == "" && w.request.TLS != nil {
+			e.Address = w.request.TLS.SNI
+		}
+		secure(m, nil, &e)
+		return []Endpoint{e}
+	}
+	return assigned(m, m.GetLoadAssignment())
+}
+
+// assigned lists the endpoints of a load assignment, with the shares of their priorities.
+func assigned(m *clusterv3.Cluster, a *endpointv3.ClusterLoadAssignment) []Endpoint {
+	var out []Endpoint
+	healthy, all := map[uint32]int{}, map[uint32]int{}
+	for _, l := range a.GetEndpoints() {
+		for _, lb := range l.GetLbEndpoints() {
+			e := Endpoint{
+				Address: address(lb.GetEndpoint().GetAddress()), Priority: l.GetPriority(), Locality: locality(l.GetLocality()),
+				Workload: lb.GetMetadata().GetFilterMetadata()["istio"].GetFields()["workload"].GetStringValue(),
+			}
+			all[e.Priority]++
+			switch s := lb.GetHealthStatus(); s {
+			case core.HealthStatus_UNKNOWN, core.HealthStatus_HEALTHY:
+				if !unweighted(m, l) {
+					healthy[e.Priority]++
+				}
+			default:
+				e.Health = strings.ToLower(s.String())
+			}
+			secure(m, lb, &e)
+			out = append(out, e)
+		}
+	}
+	shares := loads(healthy, all, a.GetPolicy())
+	for i := range out {
+		if out[i].Health == "" {
+			out[i].Percent = shares[out[i].Priority]
+		}
+	}
+	return out
+}
+
+// unweighted tells whether a locality gets nothing, since the cluster goes by weights and it has none.
+func unweighted(m *clusterv3.Cluster, l *endpointv3.LocalityLbEndpoints) bool {
+	return m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil && l.GetLoadBalancingWeight().GetValue() == 0
+}
+
+// defaultOverprovisioning is Envoy's factor, in percent: a priority keeps all until fewer than 1/1.4 of it are healthy.
+const defaultOverprovisioning = 140
+
+// loads gives each priority's share (Envoy's documentation, "Priority levels").
+func loads(healthy, all map[uint32]int, p *endpointv3.ClusterLoadAssignment_Policy) map[uint32]float64 {
+	factor := float64(defaultOverprovisioning)
+	if o := p.GetOverprovisioningFactor(); o != nil {
+		factor = float64(o.GetValue())
+	}
+	var order []uint32
+	for n := range all {
+		order = append(order, n)
+	}
+	slices.Sort(order)
+	out, left := map[uint32]float64{}, 100.0
+	for _, n := range order {
+		out[n] = min(left, factor*float64(healthy[n])/float64(all[n]))
+		left -= out[n]
+	}
+	return out
+}
+
+func locality(l *core.Locality) string {
+	if l == nil {
+		return ""
+	}
+	return strings.TrimRight(l.GetRegion()+"/"+l.GetZone()+"/"+l.GetSubZone(), "/")
+}
+
+// secure fills in how the connection to an endpoint is secured.
+func secure(m *clusterv3.Cluster, lb *endpointv3.LbEndpoint, e *Endpoint) {
+	socket := m.GetTransportSocket()
+	marks := lb.GetMetadata().GetFilterMetadata()["envoy.transport_socket_match"].GetFields()
+	for _, match := range m.GetTransportSocketMatches() {
+		if covers(match.GetMatch().GetFields(), marks) {
+			socket = match.GetTransportSocket()
+			break
+		}
+	}
+	e.TLS = "none"
+	ctx := &tlsv3.UpstreamTlsContext{}
+	if !socket.GetTypedConfig().MessageIs(ctx) || socket.GetTypedConfig().UnmarshalTo(ctx) != nil {
+		return
+	}
+	common := ctx.GetCommonTlsContext()
+	e.TLS, e.SNI, e.ALPN = "simple", ctx.GetSni(), strings.Join(common.GetAlpnProtocols(), ",")
+	if len(common.GetTlsCertificateSdsSecretConfigs())+len(common.GetTlsCertificates()) > 0 {
+		e.TLS = "mutual"
+	}
+}
+
+// covers tells whether an endpoint's marks hold all that a match asks for.
+func covers(match, marks map[string]*structpb.Value) bool {
+	for name, want := range match {
+		if got := marks[name]; got == nil || got.GetStringValue() != want.GetStringValue() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,208 @@
+package explain
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+)
+
+// exchange is one HTTP request in a connection manager.
+type exchange struct {
+	*walk
+	manager *hcm.HttpConnectionManager
+	scheme  string
+	host    string            // as routes compare it
+	path    string            // normalized, with the query
+	headers map[string]string // by name in lower case
+	config  *routev3.RouteConfiguration
+	vhost   *routev3.VirtualHost
+	route   *routev3.Route
+	flags   []string // of filters that the request passed
+}
+
+// http passes a connection manager: what it refuses by itself, routing, and its filters.
+func (w *walk) http(m *hcm.HttpConnectionManager) {
+	x := &exchange{walk: w, manager: m, scheme: "http", host: w.request.Host, path: w.request.Path}
+	if w.request.TLS != nil {
+		x.scheme = "https"
+	}
+	if !x.admitted() || !x.configured() || !x.findVirtualHost() {
+		return
+	}
+	if x.redirectedToTLS() || !x.findRoute() {
+		return
+	}
+	for _, f := range m.GetHttpFilters() {
+		if !x.httpFilter(f) {
+			return
+		}
+	}
+}
+
+// admitted checks what a connection manager refuses before it looks for a route, and brings host and path
+// into the form that routes compare.
+func (x *exchange) admitted() bool {
+	switch {
+	case x.request.Protocol == HTTP10 && !x.manager.GetHttpProtocolOptions().GetAcceptHttp_10():
+		x.refused(426, "", "the proxy does not take HTTP/1.0")
+		return false
+	case x.host == "" && x.request.Protocol != HTTP10:
+		x.refused(400, "", "the request names no host")
+		return false
+	}
+	if x.manager.GetStripTrailingHostDot() {
+		name, port := splitPort(x.host)
+		x.host = strings.TrimSuffix(name, ".") + port
+	}
+	x.path = x.normalized(x.path)
+	x.headers = x.request.headers(x.scheme)
+	x.headers[":authority"], x.headers[":path"] = x.host, x.path
+	return true
+}
+
+// normalized brings the path into the form of the connection manager's settings.
+func (x *exchange) normalized(full string) string {
+	p, query, asked := strings.Cut(full, "?")
+	m := x.manager
+	if m.GetPathWithEscapedSlashesAction() == hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD {
+		p = strings.NewReplacer("%2F", "/", "%2f", "/", "%5C", `\`, "%5c", `\`).Replace(p)
+	}
+	if m.GetNormalizePath().GetValue() && strings.HasPrefix(p, "/") {
+		p = normalize(strings.ReplaceAll(p, `\`, "/"))
+	}
+	if m.GetMergeSlashes() {
+		for strings.Contains(p, "//") {
+			p = strings.ReplaceAll(p, "//", "/")
+		}
+	}
+	if asked {
+		return p + "?" + query
+	}
+	return p
+}
+
+// normalize resolves "." and ".." (RFC 3986, 6.2.2.3) and decodes what need not be encoded; repeated
+// slashes stay.
+func normalize(p string) string {
+	segments, out := strings.Split(p, "/"), []string(nil)
+	for i, s := range segments {
+		last := i == len(segments)-1
+		switch strings.ToLower(strings.ReplaceAll(strings.ToLower(s), "%2e", ".")) {
+		case ".":
+			if last {
+				out = append(out, "")
+			}
+		case "..":
+			if len(out) > 1 {
+				out = out[:len(out)-1]
+			}
+			if last {
+				out = append(out, "")
+			}
+		default:
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, "/")
+}
+
+// configured finds the route configuration.
+func (x *exchange) configured() bool {
+	x.config = x.routesOf(x.manager)
+	if name := x.manager.GetRds().GetRouteConfigName(); name != "" && x.config == nil {
+		x.refused(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
+		x.step(StageVirtualHost, name, x.answer.Outcome.Reason, nil)
+		return false
+	}
+	return true
+}
+
+// findVirtualHost compares the host with the domains of all virtual hosts: itself, then the longest
+// "*.suffix", then the longest "prefix.*", then "*" (Envoy API config.route.v3.VirtualHost, domains).
+func (x *exchange) findVirtualHost() bool {
+	host := strings.ToLower(x.host)
+	if x.config.GetIgnorePortInHostMatching() {
+		host, _ = splitPort(host)
+	}
+	rank, best := 0, ""
+	for _, vh := range x.config.GetVirtualHosts() {
+		for _, d := range vh.GetDomains() {
+			if r := domainRank(strings.ToLower(d), host); r > rank {
+				rank, best, x.vhost = r, d, vh
+			}
+		}
+	}
+	if x.vhost == nil {
+		x.refused(404, "NR", fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host))
+		x.step(StageVirtualHost, "", x.answer.Outcome.Reason, nil, x.nearestDomains(host)...)
+		return false
+	}
+	x.step(StageVirtualHost, x.vhost.GetName(), fmt.Sprintf("has the domain %s, which matches %s best in route configuration %s", best, x.request.Host, x.config.GetName()), x.vhost.GetMetadata())
+	return true
+}
+
+// domainRank is 0 where a domain does not match.
+func domainRank(domain, host string) int {
+	const exact, suffix, prefix = 3 << 20, 2 << 20, 1 << 20
+	switch {
+	case domain == host:
+		return exact
+	case domain == "*":
+		return 1
+	case strings.HasPrefix(domain, "*") && len(host) >= len(domain) && strings.HasSuffix(host, domain[1:]):
+		return suffix + len(domain)
+	case strings.HasSuffix(domain, "*") && len(host) >= len(domain) && strings.HasPrefix(host, domain[:len(domain)-1]):
+		return prefix + len(domain)
+	}
+	return 0
+}
+
+// nearestDomains names those that come closest.
+func (x *exchange) nearestDomains(host string) []string {
+	var all []string
+	for _, vh := range x.config.GetVirtualHosts() {
+		all = append(all, vh.GetDomains()...)
+	}
+	var out []string
+	for _, d := range nearest(host, all) {
+		out = append(out, fmt.Sprintf("domain %s did not match %s", d, host))
+	}
+	return out
+}
+
+// splitPort cuts the port, with its colon, off a host.
+func splitPort(host string) (name, port string) {
+	if n, p, err := net.SplitHostPort(host); err == nil && p != "" {
+		if strings.HasPrefix(host, "[") {
+			n = "[" + n + "]"
+		}
+		return n, ":" + p
+	}
+	return host, ""
+}
+
+// redirectedToTLS answers requests in the clear to a virtual host that wants TLS.
+func (x *exchange) redirectedToTLS() bool {
+	proto := x.scheme
+	if p := x.headers["x-forwarded-proto"]; p != "" && !x.manager.GetUseRemoteAddress().GetValue() {
+		proto = p
+	}
+	if x.vhost.GetRequireTls() == routev3.VirtualHost_NONE || strings.EqualFold(proto, "https") {
+		return false
+	}
+	x.answered(301, "", "the virtual host is for https only")
+	x.answer.Outcome.Location = "https://" + x.request.Host + x.path
+	x.step(StageRoute, x.vhost.GetName(), "redirects to "+x.answer.Outcome.Location, x.vhost.GetMetadata())
+	return true
+}
+
+// justPath is the path without the query and the fragment.
+func justPath(full string) string {
+	if i := strings.IndexAny(full, "?#"); i >= 0 {
+		return full[:i]
+	}
+	return full
+}

@@ -1,0 +1,145 @@
+package explain
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	filterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// httpFilter passes one HTTP filter, and tells whether the request goes on to the next one.
+func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
+	if f.GetDisabled() {
+		return true
+	}
+	packed := f.GetTypedConfig()
+	switch {
+	case packed.MessageIs(&router.Router{}):
+		x.act()
+		return false
+	case packed.MessageIs(&fault.HTTPFault{}):
+		settings := &fault.HTTPFault{}
+		x.settings(f, settings)
+		return x.injectFault(f.GetName(), settings)
+	case packed.MessageIs(&cors.Cors{}):
+		policy := &cors.CorsPolicy{}
+		return !x.settings(f, policy) || x.crossOrigin(f.GetName(), policy)
+	case packed.MessageIs(&grpcstats.FilterConfig{}), packed.MessageIs(&filterstate.Config{}):
+		return true // they change nothing that the client or the server sees
+	case packed.MessageIs(&grpcweb.GrpcWeb{}):
+		if strings.HasPrefix(x.headers["content-type"], "application/grpc-web") {
+			x.headers["content-type"] = "application/grpc"
+			x.step(StageFilter, f.GetName(), "translates gRPC-Web to gRPC", nil)
+		}
+		return true
+	}
+	x.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
+	return true
+}
+
+// settings reads those of a filter for the route: the route's before the virtual host's before the route
+// configuration's before the filter's own. It tells whether there are any of the message's type.
+func (x *exchange) settings(f *hcm.HttpFilter, m proto.Message) bool {
+	name := f.GetName()
+	for _, packed := range []interface {
+		MessageIs(proto.Message) bool
+		UnmarshalTo(proto.Message) error
+	}{
+		x.route.GetTypedPerFilterConfig()[name], x.vhost.GetTypedPerFilterConfig()[name],
+		x.config.GetTypedPerFilterConfig()[name], f.GetTypedConfig(),
+	} {
+		if packed.MessageIs(m) {
+			return packed.UnmarshalTo(m) == nil
+		}
+	}
+	return false
+}
+
+// injectFault delays and aborts. A delay goes before an abort.
+func (x *exchange) injectFault(name string, f *fault.HTTPFault) bool {
+	for _, h := range f.GetHeaders() {
+		if !headerMatches(h, x.headers) {
+			return true
+		}
+	}
+	o := &x.answer.Outcome
+	if d := f.GetDelay().GetFixedDelay().AsDuration(); d > 0 {
+		if p := percent(f.GetDelay().GetPercentage()); p > 0 {
+			o.Delay = &Delay{d, p}
+			x.step(StageFilter, name, fmt.Sprintf("delays %g %% of the requests by %s", p, d), x.route.GetMetadata())
+			if p == 100 {
+				x.flags = append(x.flags, "DI")
+			}
+		}
+	}
+	abort := f.GetAbort()
+	p := percent(abort.GetPercentage())
+	if abort == nil || p == 0 {
+		return true
+	}
+	a := &Abort{Status: int(abort.GetHttpStatus()), Percent: p}
+	said := fmt.Sprintf("status %d", a.Status)
+	if g, ok := abort.GetErrorType().(*fault.FaultAbort_GrpcStatus); ok {
+		a.GRPC = &g.GrpcStatus
+		a.Status = 200
+		said = fmt.Sprintf("gRPC status %d", g.GrpcStatus)
+	}
+	o.Abort = a
+	x.step(StageFilter, name, fmt.Sprintf("aborts %g %% of the requests with %s", p, said), x.route.GetMetadata())
+	if p < 100 {
+		return true
+	}
+	x.flags = append(x.flags, "FI")
+	x.answered(a.Status, strings.Join(x.flags, ","), "a fault is injected: "+said)
+	return false
+}
+
+// percent gives a share in percent.
+func percent(p *typev3.FractionalPercent) float64 {
+	scale := map[typev3.FractionalPercent_DenominatorType]float64{
+		typev3.FractionalPercent_HUNDRED: 1, typev3.FractionalPercent_TEN_THOUSAND: 1e2, typev3.FractionalPercent_MILLION: 1e4,
+	}
+	return min(100, float64(p.GetNumerator())/scale[p.GetDenominator()])
+}
+
+// crossOrigin answers preflight requests of the origins that a policy allows.
+func (x *exchange) crossOrigin(name string, p *cors.CorsPolicy) bool {
+	origin := x.headers["origin"]
+	if origin == "" || !enabled(p.GetFilterEnabled()) {
+		return true
+	}
+	allowed := false
+	for _, m := range p.GetAllowOriginStringMatch() {
+		allowed = allowed || stringMatches(m, origin)
+	}
+	preflight := x.request.method() == http.MethodOptions && x.headers["access-control-request-method"] != ""
+	forwards := p.GetForwardNotMatchingPreflights() == nil || p.GetForwardNotMatchingPreflights().GetValue()
+	switch {
+	case preflight && allowed:
+		x.answered(200, "", "the proxy itself answers the preflight request")
+	case preflight && !forwards:
+		x.answered(200, "", "the proxy itself answers the preflight request, of an origin that is not allowed")
+	case allowed:
+		x.step(StageFilter, name, fmt.Sprintf("allows origin %s", origin), x.route.GetMetadata())
+		return true
+	default:
+		x.step(StageFilter, name, fmt.Sprintf("does not allow origin %s: the browser will refuse the response", origin), x.route.GetMetadata())
+		return true
+	}
+	x.step(StageFilter, name, x.answer.Outcome.Reason, x.route.GetMetadata())
+	return false
+}
+
+func enabled(r *core.RuntimeFractionalPercent) bool {
+	return r == nil || percent(r.GetDefaultValue()) > 0
+}

@@ -1,0 +1,182 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	tlsinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// Names of the listeners that take what is captured.
+const (
+	virtualOutbound = "virtualOutbound"
+	virtualInbound  = "virtualInbound"
+)
+
+// listen finds the listener, and goes on with its filter chains.
+func (w *walk) listen() {
+	l := w.accepts()
+	if l == nil {
+		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.request.Destination))
+		w.step(StageListener, "", w.answer.Outcome.Reason, nil, w.nearListeners()...)
+		return
+	}
+	if l.GetUseOriginalDst().GetValue() {
+		to := w.handedOver()
+		if to == nil {
+			w.step(StageListener, l.GetName(), fmt.Sprintf("takes what is sent to %s, for which there is no listener", w.request.Destination), l.GetMetadata(), w.nearListeners()...)
+		} else {
+			l = to
+		}
+	}
+	if l.GetName() != virtualOutbound || len(w.answer.Steps) == 0 {
+		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s", address(l.GetAddress())), l.GetMetadata())
+	}
+	w.chain(l, w.inspect(l))
+}
+
+// accepts gives the listener whose socket gets the connection.
+func (w *walk) accepts() *listenerv3.Listener {
+	name := map[Way]string{Outbound: virtualOutbound, Inbound: virtualInbound}[w.request.Way]
+	if name != "" {
+		at := slices.IndexFunc(w.Listeners, func(l *listenerv3.Listener) bool { return l.GetName() == name })
+		if at >= 0 {
+			return w.Listeners[at]
+		}
+		return nil
+	}
+	return w.at(func(l *listenerv3.Listener) bool { return l.GetBindToPort() == nil || l.GetBindToPort().GetValue() })
+}
+
+// handedOver gives the listener that a captured connection is handed to by where it was sent; nil for none.
+func (w *walk) handedOver() *listenerv3.Listener {
+	return w.at(func(l *listenerv3.Listener) bool {
+		return !l.GetUseOriginalDst().GetValue() && l.GetName() != virtualInbound
+	})
+}
+
+// at gives the listener of the destination: that of its very address before that of any address.
+func (w *walk) at(ok func(*listenerv3.Listener) bool) *listenerv3.Listener {
+	var wild *listenerv3.Listener
+	for _, l := range w.Listeners {
+		if !ok(l) {
+			continue
+		}
+		for _, a := range addresses(l) {
+			ip, err := netip.ParseAddr(a.GetSocketAddress().GetAddress())
+			if err != nil || port(a) != w.request.Destination.Port() {
+				continue
+			}
+			to := w.request.Destination.Addr()
+			switch {
+			case ip.Unmap() == to.Unmap():
+				return l
+			case ip.IsUnspecified() && wild == nil && (ip.Is4() == to.Unmap().Is4() || ip.Is6() && a.GetSocketAddress().GetIpv4Compat()):
+				wild = l
+			}
+		}
+	}
+	return wild
+}
+
+// nearListeners names those of the same address or port, for who wonders why none took the connection.
+func (w *walk) nearListeners() []string {
+	var out []string
+	for _, l := range w.Listeners {
+		for _, a := range addresses(l) {
+			to := w.request.Destination
+			if port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String() {
+				out = append(out, fmt.Sprintf("%s listens on %s", l.GetName(), address(a)))
+			}
+		}
+	}
+	return out
+}
+
+func addresses(l *listenerv3.Listener) []*core.Address {
+	out := []*core.Address{l.GetAddress()}
+	for _, a := range l.GetAdditionalAddresses() {
+		out = append(out, a.GetAddress())
+	}
+	return out
+}
+
+func port(a *core.Address) uint16 { return uint16(a.GetSocketAddress().GetPortValue()) }
+
+// address gives ip:port, or a path.
+func address(a *core.Address) string {
+	switch {
+	case a.GetPipe() != nil:
+		return a.GetPipe().GetPath()
+	case a.GetSocketAddress() != nil:
+		s := a.GetSocketAddress()
+		if strings.Contains(s.GetAddress(), ":") {
+			return fmt.Sprintf("[%s]:%d", s.GetAddress(), s.GetPortValue())
+		}
+		return fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPortValue())
+	}
+	return a.GetEnvoyInternalAddress().GetServerListenerName()
+}
+
+// inspected is what listener filters found out about a connection.
+type inspected struct {
+	transport string   // tls or raw_buffer
+	sni       string   // in lower case
+	protocols []string // of the TLS handshake, or what plaintext HTTP was recognised as
+}
+
+// inspect looks at the first bytes as far as the listener does.
+func (w *walk) inspect(l *listenerv3.Listener) inspected {
+	out := inspected{transport: "raw_buffer"}
+	for _, f := range l.GetListenerFilters() {
+		if w.holds(f.GetFilterDisabled()) {
+			continue
+		}
+		switch {
+		case is(f.GetTypedConfig().GetTypeUrl(), &tlsinspector.TlsInspector{}) && w.request.TLS != nil:
+			out = inspected{"tls", strings.ToLower(w.request.TLS.SNI), w.request.TLS.ALPN}
+		case is(f.GetTypedConfig().GetTypeUrl(), &httpinspector.HttpInspector{}) && w.request.TLS == nil:
+			if p := map[Protocol]string{HTTP10: "http/1.0", HTTP11: "http/1.1", HTTP2: "h2c"}[w.request.Protocol]; p != "" {
+				out.protocols = []string{p}
+			}
+		}
+	}
+	return out
+}
+
+// is tells whether a type URL is that of a message.
+func is(url string, m proto.Message) bool {
+	return strings.TrimPrefix(url, "type.googleapis.com/") == string(m.ProtoReflect().Descriptor().FullName())
+}
+
+// holds tells whether a predicate on a connection holds; what is not there does not.
+func (w *walk) holds(p *listenerv3.ListenerFilterChainMatchPredicate) bool {
+	all := func(rules []*listenerv3.ListenerFilterChainMatchPredicate, want bool) bool {
+		return slices.ContainsFunc(rules, func(r *listenerv3.ListenerFilterChainMatchPredicate) bool { return w.holds(r) == want })
+	}
+	switch r := p.GetRule().(type) {
+	case *listenerv3.ListenerFilterChainMatchPredicate_OrMatch:
+		return all(r.OrMatch.GetRules(), true)
+	case *listenerv3.ListenerFilterChainMatchPredicate_AndMatch:
+		return !all(r.AndMatch.GetRules(), false)
+	case *listenerv3.ListenerFilterChainMatchPredicate_NotMatch:
+		return !w.holds(r.NotMatch)
+	case *listenerv3.ListenerFilterChainMatchPredicate_AnyMatch:
+		return r.AnyMatch
+	case *listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange:
+		p := int32(w.request.Destination.Port())
+		return p >= r.DestinationPortRange.GetStart() && p < r.DestinationPortRange.GetEnd()
+	}
+	return false
+}
+
+// Captures tells whether the proxy takes what its workload sends, as a sidecar does and a gateway does not.
+func (c *Config) Captures() bool {
+	return slices.ContainsFunc(c.Listeners, func(l *listenerv3.Listener) bool { return l.GetName() == virtualOutbound })
+}

@@ -1,0 +1,108 @@
+package explain
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+)
+
+// terminate ends TLS where the chain does so, and goes on with the chain's filters.
+func (w *walk) terminate(c *listenerv3.FilterChain) {
+	ctx := &tlsv3.DownstreamTlsContext{}
+	socket := c.GetTransportSocket().GetTypedConfig()
+	ends := socket.MessageIs(ctx)
+	if ends {
+		if err := socket.UnmarshalTo(ctx); err != nil {
+			w.closed("", "the TLS settings of the filter chain cannot be read: "+err.Error())
+			return
+		}
+	}
+	client := w.request.TLS
+	switch {
+	case ends && client == nil:
+		w.closed("", "the filter chain takes TLS only, and the client speaks in the clear: the handshake fails")
+		return
+	case ends && ctx.GetRequireClientCertificate().GetValue() && !client.Certificate:
+		w.closed("", "the filter chain wants a certificate of the client, which shows none: the handshake fails")
+		return
+	}
+	for _, f := range c.GetFilters() {
+		if !w.networkFilter(f, client != nil && !ends) {
+			return
+		}
+	}
+}
+
+// networkFilter passes one network filter, and tells whether the connection goes on to the next one.
+// opaque tells that what is inside is encrypted and stays so.
+func (w *walk) networkFilter(f *listenerv3.Filter, opaque bool) (on bool) {
+	packed := f.GetTypedConfig()
+	switch {
+	case packed.MessageIs(&hcm.HttpConnectionManager{}):
+		m := &hcm.HttpConnectionManager{}
+		if err := packed.UnmarshalTo(m); err != nil {
+			w.closed("", "the connection manager cannot be read: "+err.Error())
+			return false
+		}
+		if opaque || w.request.Protocol == TCP {
+			w.refused(400, "DPE", "the filter chain takes HTTP, and this is something else: the proxy answers 400 and closes the connection")
+			w.step(StageFilter, f.GetName(), w.answer.Outcome.Reason, nil)
+			return false
+		}
+		w.http(m)
+		return false
+	case packed.MessageIs(&tcpproxy.TcpProxy{}):
+		m := &tcpproxy.TcpProxy{}
+		if err := packed.UnmarshalTo(m); err != nil {
+			w.closed("", "the TCP proxy cannot be read: "+err.Error())
+			return false
+		}
+		w.tcp(f.GetName(), m)
+		return false
+	}
+	w.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
+	return true
+}
+
+// tcp forwards a connection.
+func (w *walk) tcp(name string, m *tcpproxy.TcpProxy) {
+	forward := &Forward{}
+	var total uint32
+	for _, c := range m.GetWeightedClusters().GetClusters() {
+		total += c.GetWeight()
+	}
+	switch {
+	case total > 0:
+		for _, c := range m.GetWeightedClusters().GetClusters() {
+			if c.GetWeight() > 0 {
+				forward.Clusters = append(forward.Clusters, Cluster{Name: c.GetName(), Percent: share(c.GetWeight(), total)})
+			}
+		}
+	default:
+		forward.Clusters = []Cluster{{Name: m.GetCluster(), Percent: 100}}
+	}
+	w.step(StageFilter, name, "forwards the connection to "+names(forward.Clusters), m.GetMetadataMatch())
+	w.forward(forward, false)
+}
+
+// share gives a percentage.
+func share(weight, total uint32) float64 {
+	return math.Round(float64(weight)/float64(total)*1e6) / 1e4
+}
+
+// names lists clusters, with shares where there are several.
+func names(all []Cluster) string {
+	if len(all) == 1 {
+		return all[0].Name
+	}
+	var out []string
+	for _, c := range all {
+		out = append(out, fmt.Sprintf("%s (%g %%)", c.Name, c.Percent))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,73 @@
+package explain
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Way is how a connection comes to the proxy.
+type Way string
+
+const (
+	// Outbound is from the workload beside the proxy, whose connections are captured.
+	Outbound Way = "outbound"
+	// Inbound is to the workload beside the proxy, captured on its arrival.
+	Inbound Way = "inbound"
+	// Direct is to an address and port on which the proxy itself listens, as at a gateway.
+	Direct Way = "direct"
+)
+
+// Protocol is what the client speaks; inside TLS where it does so.
+type Protocol string
+
+// The protocols. TCP stands for bytes that are no HTTP.
+const (
+	HTTP10 Protocol = "HTTP/1.0"
+	HTTP11 Protocol = "HTTP/1.1"
+	HTTP2  Protocol = "HTTP/2"
+	TCP    Protocol = "TCP"
+)
+
+// TLS is the handshake that a client offers.
+type TLS struct {
+	SNI  string   // the name in it; empty for none
+	ALPN []string // what it offers
+	// Certificate tells that the client shows a certificate, which the proxy trusts.
+	Certificate bool
+	// Identity is the URI in it, e.g. spiffe://cluster.local/ns/default/sa/default.
+	Identity string
+}
+
+// Request is one connection, and what is asked on it.
+type Request struct {
+	Way         Way
+	Source      netip.Addr // of the client, as the proxy sees it; may be invalid
+	Destination netip.AddrPort
+	TLS         *TLS
+	Protocol    Protocol
+
+	// What follows is of HTTP.
+	Method string      // GET if empty
+	Host   string      // :authority or Host
+	Path   string      // with the query
+	Header http.Header // others; names in canonical form
+}
+
+// method gives the method, GET where nothing is said.
+func (r *Request) method() string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// headers gives all header fields of the request by name in lower case, those of one name joined as
+// Envoy joins them, pseudo-headers among them.
+func (r *Request) headers(scheme string) map[string]string {
+	out := map[string]string{":authority": r.Host, ":path": r.Path, ":method": r.method(), ":scheme": scheme}
+	for name, values := range r.Header {
+		out[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	return out
+}

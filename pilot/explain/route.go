@@ -1,0 +1,172 @@
+package explain
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+)
+
+// missesShown is how many routes that did not match are named.
+const missesShown = 20
+
+// findRoute takes the first route that matches.
+func (x *exchange) findRoute() bool {
+	var misses []string
+	for i, r := range x.vhost.GetRoutes() {
+		name := routeName(i, r)
+		why := x.miss(r.GetMatch())
+		if why == "" {
+			x.route = r
+			x.step(StageRoute, name, "matches "+describeMatch(r.GetMatch()), r.GetMetadata(), shorten(misses)...)
+			return true
+		}
+		misses = append(misses, fmt.Sprintf("%s: %s", name, why))
+	}
+	x.refused(404, "NR", fmt.Sprintf("no route of virtual host %s matches %s %s", x.vhost.GetName(), x.request.method(), x.path))
+	x.step(StageRoute, "", x.answer.Outcome.Reason, x.vhost.GetMetadata(), shorten(misses)...)
+	return false
+}
+
+func routeName(i int, r *routev3.Route) string {
+	if r.GetName() != "" {
+		return fmt.Sprintf("%s (route %d)", r.GetName(), i)
+	}
+	return fmt.Sprintf("route %d", i)
+}
+
+func shorten(misses []string) []string {
+	if more := len(misses) - missesShown; more > 0 {
+		return append(misses[:missesShown:missesShown], fmt.Sprintf("and %d more did not match", more))
+	}
+	return misses
+}
+
+// miss says which condition does not hold; empty where all hold.
+func (x *exchange) miss(m *routev3.RouteMatch) string {
+	p := justPath(x.path)
+	if !pathMatches(m, p) {
+		return fmt.Sprintf("`%s` did not match `%s`", describePath(m), p)
+	}
+	for _, h := range m.GetHeaders() {
+		if !headerMatches(h, x.headers) {
+			value, ok := x.headers[strings.ToLower(h.GetName())]
+			if !ok {
+				return fmt.Sprintf("`%s` did not match: the request has no such header", describeHeader(h))
+			}
+			return fmt.Sprintf("`%s` did not match `%s`", describeHeader(h), value)
+		}
+	}
+	query := firstValues(x.path)
+	for _, q := range m.GetQueryParameters() {
+		value, ok := query[q.GetName()]
+		switch {
+		case q.GetStringMatch() != nil && (!ok || !stringMatches(q.GetStringMatch(), value)), q.GetStringMatch() == nil && ok != presence(q):
+			return fmt.Sprintf("`%s` did not match `%s`", describeQuery(q), value)
+		}
+	}
+	switch grpc := strings.HasPrefix(x.headers["content-type"], "application/grpc"); {
+	case m.GetGrpc() != nil && !grpc:
+		return "it is for gRPC"
+	case m.GetTlsContext() != nil || m.GetRuntimeFraction() != nil || len(m.GetDynamicMetadata())+len(m.GetFilterState())+len(m.GetCookies()) > 0:
+		return "it has a condition that is not known here (TLS context, runtime, metadata, filter state or cookie)"
+	}
+	return ""
+}
+
+func presence(q *routev3.QueryParameterMatcher) bool {
+	if p, ok := q.GetQueryParameterMatchSpecifier().(*routev3.QueryParameterMatcher_PresentMatch); ok {
+		return p.PresentMatch
+	}
+	return true
+}
+
+// firstValues gives each parameter's first value, as it stands.
+func firstValues(path string) map[string]string {
+	out := map[string]string{}
+	_, query, _ := strings.Cut(path, "?")
+	query, _, _ = strings.Cut(query, "#")
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if _, ok := out[name]; !ok && name != "" {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// pathMatches compares the path, without the query.
+func pathMatches(m *routev3.RouteMatch, p string) bool {
+	insensitive := m.GetCaseSensitive() != nil && !m.GetCaseSensitive().GetValue()
+	fold := func(s string) string {
+		if insensitive {
+			return strings.ToLower(s)
+		}
+		return s
+	}
+	switch s := m.GetPathSpecifier().(type) {
+	case *routev3.RouteMatch_Prefix:
+		return strings.HasPrefix(fold(p), fold(s.Prefix))
+	case *routev3.RouteMatch_Path:
+		return fold(p) == fold(s.Path)
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		rest, ok := strings.CutPrefix(fold(p), fold(s.PathSeparatedPrefix))
+		return ok && (rest == "" || rest[0] == '/')
+	case *routev3.RouteMatch_SafeRegex:
+		return whole(s.SafeRegex.GetRegex(), p)
+	}
+	return false
+}
+
+// headerMatches compares one header (HeaderUtility::HeaderData of Envoy): an inverted match of a header
+// that is missing fails, unless it counts as empty.
+func headerMatches(h *routev3.HeaderMatcher, headers map[string]string) bool {
+	value, ok := headers[strings.ToLower(h.GetName())]
+	if p, present := h.GetHeaderMatchSpecifier().(*routev3.HeaderMatcher_PresentMatch); present || h.GetHeaderMatchSpecifier() == nil {
+		want := !present || p.PresentMatch
+		return (ok == want) != h.GetInvertMatch()
+	}
+	if !ok && !h.GetTreatMissingHeaderAsEmpty() {
+		return false
+	}
+	var holds bool
+	switch s := h.GetHeaderMatchSpecifier().(type) {
+	case *routev3.HeaderMatcher_StringMatch:
+		holds = stringMatches(s.StringMatch, value)
+	case *routev3.HeaderMatcher_RangeMatch:
+		n, err := strconv.ParseInt(value, 10, 64)
+		holds = err == nil && n >= s.RangeMatch.GetStart() && n < s.RangeMatch.GetEnd()
+	}
+	return holds != h.GetInvertMatch()
+}
+
+func stringMatches(m *matcher.StringMatcher, value string) bool {
+	fold := func(s string) string {
+		if m.GetIgnoreCase() {
+			return strings.ToLower(s)
+		}
+		return s
+	}
+	switch p := m.GetMatchPattern().(type) {
+	case *matcher.StringMatcher_Exact:
+		return fold(value) == fold(p.Exact)
+	case *matcher.StringMatcher_Prefix:
+		return strings.HasPrefix(fold(value), fold(p.Prefix))
+	case *matcher.StringMatcher_Suffix:
+		return strings.HasSuffix(fold(value), fold(p.Suffix))
+	case *matcher.StringMatcher_Contains:
+		return strings.Contains(fold(value), fold(p.Contains))
+	case *matcher.StringMatcher_SafeRegex:
+		return whole(p.SafeRegex.GetRegex(), value)
+	}
+	return false
+}
+
+// whole tells whether a pattern of RE2 matches all of a text.
+func whole(pattern, text string) bool {
+	r, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
+	return err == nil && r.MatchString(text)
+}

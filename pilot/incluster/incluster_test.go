@@ -1,0 +1,141 @@
+package incluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+func made(text string) func() (map[string][]byte, error) {
+	return func() (map[string][]byte, error) { return map[string][]byte{"ca-key.pem": []byte(text)}, nil }
+}
+
+func TestReplicasShareOneAuthority(t *testing.T) {
+	client := fake.NewClientset()
+	var all sync.WaitGroup
+	found := make([]string, 5)
+	for i := range found {
+		all.Go(func() {
+			files, err := Authority(t.Context(), client, "istio-system", made(string(rune('a'+i))))
+			if err != nil {
+				t.Error(err)
+			}
+			found[i] = string(files["ca-key.pem"])
+		})
+	}
+	all.Wait()
+	for _, key := range found {
+		if key != found[0] || key == "" {
+			t.Fatalf("replicas have the keys %q", found)
+		}
+	}
+}
+
+func TestAPluggedInAuthorityWins(t *testing.T) {
+	secret := func(name string, data map[string][]byte) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "istio-system"}, Data: data}
+	}
+	never := func() (map[string][]byte, error) { return nil, errors.New("made one") }
+	client := fake.NewClientset(
+		secret("istio-ca-secret", map[string][]byte{"ca-key.pem": []byte("own")}),
+		secret("cacerts", map[string][]byte{"tls.crt": []byte("cert"), "tls.key": []byte("plugged"), "ca.crt": []byte("root")}),
+	)
+	files, err := Authority(t.Context(), client, "istio-system", never)
+	if err != nil || string(files["ca-key.pem"]) != "plugged" || string(files["root-cert.pem"]) != "root" {
+		t.Errorf("%q, %v", files, err)
+	}
+}
+
+// roots are those of a CA that may change.
+type roots struct {
+	mu      sync.Mutex
+	pem     string
+	changed chan struct{}
+}
+
+func (r *roots) RootPEM() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return []byte(r.pem)
+}
+
+func (r *roots) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changed
+}
+
+func (r *roots) set(pem string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pem = pem
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func TestTheLeaderKeepsRoots(t *testing.T) {
+	namespace := func(name string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
+	webhook := func(service string) admissionv1.MutatingWebhook {
+		return admissionv1.MutatingWebhook{ClientConfig: admissionv1.WebhookClientConfig{
+			Service: &admissionv1.ServiceReference{Name: service, Namespace: "istio-system"},
+		}}
+	}
+	client := fake.NewClientset(namespace("shop"), namespace("kube-system"), &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "w"}, Webhooks: []admissionv1.MutatingWebhook{webhook("istiod"), webhook("other")},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	roots := &roots{pem: "ROOT", changed: make(chan struct{})}
+	go func() {
+		done <- Run(ctx, Options{
+			Client: client, Namespace: "istio-system", Identity: "a", Roots: roots, Logger: slog.New(slog.DiscardHandler),
+		})
+	}()
+	until := func(what string, is func() bool) {
+		t.Helper()
+		err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return is(), nil })
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	root := func(namespace string) string {
+		m, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, rootMap, metav1.GetOptions{})
+		if err != nil {
+			return ""
+		}
+		return m.Data[rootKey]
+	}
+	until("the root of a namespace", func() bool { return root("shop") == "ROOT" })
+	until("the root of a webhook", func() bool {
+		w, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "w", metav1.GetOptions{})
+		return err == nil && string(w.Webhooks[0].ClientConfig.CABundle) == "ROOT" && w.Webhooks[1].ClientConfig.CABundle == nil
+	})
+	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace("late"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until("the root of a new namespace", func() bool { return root("late") == "ROOT" })
+	if err := client.CoreV1().ConfigMaps("shop").Delete(ctx, rootMap, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until("a root that was deleted", func() bool { return root("shop") == "ROOT" })
+	roots.set("ANOTHER")
+	until("another root", func() bool { return root("shop") == "ANOTHER" && root("late") == "ANOTHER" })
+	if root("kube-system") != "" {
+		t.Error("the cluster's own namespace has a root")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

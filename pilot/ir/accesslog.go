@@ -1,0 +1,69 @@
+package ir
+
+// AccessLogger writes down what became of each request or connection: one of *FileLog and *StatsLog. All
+// those of a list do, in its order.
+type AccessLogger interface{ accessLogger() }
+
+// LogFilter selects what a logger sees; empty fields select everything.
+type LogFilter struct {
+	// NoRoute selects connections that found no filter chain.
+	NoRoute bool
+	// GRPC selects calls of gRPC that reached the GRPCStats filter.
+	GRPC bool
+}
+
+// FileLog writes one line for each.
+type FileLog struct {
+	Filter LogFilter
+	Path   string
+	// Text is the format of a line; JSON, where not nil, replaces it by fields.
+	Text string
+	JSON []JSONField
+}
+
+// JSONField is one field of a JSON access log, with Envoy's format of its value, or with Fields
+// of its own.
+type JSONField struct {
+	Name, Format string
+	Fields       []JSONField
+}
+
+// StatsLog counts them.
+type StatsLog struct {
+	Filter LogFilter
+	// Scope is what bounds the number of series, in common with all that have the same.
+	Scope StatsScope
+	Stats []Stat
+}
+
+// StatsScope bounds the series of a proxy. Series that are beyond the limits are not counted.
+type StatsScope struct {
+	Name                string // of the scope; those of one name are equal
+	Prefix              string // of the statistics' names
+	Counters, Histogram uint32 // the most of each
+}
+
+// Stat is a counter or a histogram, with a series for each combination of its labels' values.
+type Stat struct {
+	Name string
+	Kind StatKind
+	// Value is the command operator that gives a number; "" counts 1.
+	Value  string
+	Labels []StatLabel
+}
+
+// StatKind is a kind of statistics, with its unit.
+type StatKind uint8
+
+// The kinds of statistics.
+const (
+	StatCounter StatKind = iota
+	StatMilliseconds
+	StatBytes
+)
+
+// StatLabel is a label of a series, with Envoy's format of its value.
+type StatLabel struct{ Name, Format string }
+
+func (*FileLog) accessLogger()  {}
+func (*StatsLog) accessLogger() {}

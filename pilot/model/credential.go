@@ -1,0 +1,62 @@
+package model
+
+import (
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+const (
+	// SecretKubernetes begins the SDS names of the secrets that the control plane serves, which go on with
+	// the name of a Secret, as Istio has it.
+	SecretKubernetes = "kubernetes://"
+	// AuthoritiesSuffix ends the name of the authorities that belong to a Secret.
+	AuthoritiesSuffix = "-cacert"
+)
+
+// SecretName gives the SDS name of a Secret that a credentialName names.
+func SecretName(credential string) string {
+	return SecretKubernetes + strings.TrimPrefix(credential, SecretKubernetes)
+}
+
+// ClientSecrets gives the SDS names of what TLS to a server needs: a key pair, and authorities; each may be
+// "". Without a credentialName it needs neither.
+func ClientSecrets(t *networking.ClientTLSSettings) (pair, authorities string) {
+	name := t.GetCredentialName()
+	if name == "" {
+		return "", ""
+	}
+	switch t.GetMode() {
+	case networking.ClientTLSSettings_MUTUAL:
+		pair = SecretName(name)
+	case networking.ClientTLSSettings_SIMPLE:
+	default:
+		return "", ""
+	}
+	if !t.GetInsecureSkipVerify().GetValue() {
+		authorities = SecretName(name) + AuthoritiesSuffix
+	}
+	return pair, authorities
+}
+
+// DestinationSecrets gives the SDS names that a DestinationRule's settings need, sorted.
+func DestinationSecrets(rule *networking.DestinationRule) []string {
+	policies := []*networking.TrafficPolicy{rule.GetTrafficPolicy()}
+	for _, s := range rule.GetSubsets() {
+		policies = append(policies, s.GetTrafficPolicy())
+	}
+	var out []string
+	add := func(t *networking.ClientTLSSettings) {
+		pair, authorities := ClientSecrets(t)
+		out = append(out, pair, authorities)
+	}
+	for _, p := range policies {
+		add(p.GetTls())
+		for _, port := range p.GetPortLevelSettings() {
+			add(port.GetTls())
+		}
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return name == "" })
+}

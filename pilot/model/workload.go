@@ -1,0 +1,59 @@
+package model
+
+import (
+	"net/netip"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// ConditionHealthy is the condition of a WorkloadEntry that tells whether its agent's probe succeeds.
+const ConditionHealthy = "Healthy"
+
+// UnixScheme begins the address of an endpoint that is a Unix socket.
+const UnixScheme = "unix://"
+
+// AddressKind tells what an endpoint's address is.
+type AddressKind uint8
+
+const (
+	// AddressNone is an empty address: of a workload that only a gateway of its network reaches.
+	AddressNone AddressKind = iota
+	// AddressIP is an IP address.
+	AddressIP
+	// AddressUnix is a Unix socket.
+	AddressUnix
+	// AddressName is a DNS name.
+	AddressName
+)
+
+// KindOfAddress tells what the address of a WorkloadEntry, or of an Endpoint, is.
+func KindOfAddress(address string) AddressKind {
+	switch {
+	case address == "":
+		return AddressNone
+	case strings.HasPrefix(address, UnixScheme), strings.HasPrefix(address, "/"), strings.HasPrefix(address, "@"):
+		return AddressUnix
+	}
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Zone() == "" {
+		return AddressIP
+	}
+	return AddressName
+}
+
+// WorkloadLabels gives the labels of a WorkloadEntry: those of its spec and those of its metadata, which
+// win.
+func WorkloadLabels(o *Object) map[string]string {
+	spec := o.Spec.(*networking.WorkloadEntry).GetLabels()
+	if len(spec) == 0 {
+		return o.Labels
+	}
+	out := make(map[string]string, len(spec)+len(o.Labels))
+	for k, v := range spec {
+		out[k] = v
+	}
+	for k, v := range o.Labels {
+		out[k] = v
+	}
+	return out
+}

@@ -1,0 +1,145 @@
+package patch
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// RoutePlace is the route configuration in which a virtual host stands.
+type RoutePlace struct {
+	Name string
+	// Ports are those that clients address; at a gateway there may be several.
+	Ports []uint32
+	// PortName and Gateway (namespace/name) are of a gateway's server; "" where it is not one.
+	PortName, Gateway string
+}
+
+// RouteConfig patches a route configuration, of which the virtual hosts stand elsewhere; those that it comes
+// to hold are to be added.
+func (s Set) RouteConfig(c Context, at RoutePlace, fresh func() *routev3.RouteConfiguration) (*routev3.RouteConfiguration, []model.Problem) {
+	out, _, problems := attempt(s, c, fresh, func(r *run, rc *routev3.RouteConfiguration) (*routev3.RouteConfiguration, bool) {
+		r.routeConfig(at, rc)
+		return rc, true
+	})
+	return out, problems
+}
+
+// VirtualHost patches a virtual host; kept is false where a patch removes it.
+func (s Set) VirtualHost(c Context, at RoutePlace, fresh func() *routev3.VirtualHost) (out *routev3.VirtualHost, kept bool, problems []model.Problem) {
+	return attempt(s, c, fresh, func(r *run, vh *routev3.VirtualHost) (*routev3.VirtualHost, bool) { return r.virtualHost(at, vh) })
+}
+
+func (r *run) routeConfig(at RoutePlace, rc *routev3.RouteConfiguration) {
+	r.each(networking.EnvoyFilter_ROUTE_CONFIGURATION, func(p *Patch) {
+		if p.matchesRoutes(at) {
+			merge(rc, p.value)
+			r.check(p, rc)
+		}
+	})
+	r.each(networking.EnvoyFilter_VIRTUAL_HOST, func(p *Patch) {
+		if p.operation == opAdd && p.matchesRoutes(at) {
+			rc.VirtualHosts = append(rc.VirtualHosts, clone[*routev3.VirtualHost](p))
+		}
+	})
+}
+
+// inlineRoutes patches routes that stand in a listener.
+func (r *run) inlineRoutes(rc *routev3.RouteConfiguration) {
+	at := RoutePlace{Name: rc.GetName()}
+	if parts := strings.Split(rc.GetName(), "|"); len(parts) > 1 {
+		if n, err := strconv.ParseUint(parts[1], 10, 16); err == nil {
+			at.Ports = []uint32{uint32(n)}
+		}
+	}
+	rc.VirtualHosts = slices.DeleteFunc(rc.VirtualHosts, func(vh *routev3.VirtualHost) bool {
+		_, kept := r.virtualHost(at, vh)
+		return !kept
+	})
+	r.routeConfig(at, rc)
+}
+
+func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.VirtualHost, bool) {
+	kept := true
+	r.each(networking.EnvoyFilter_VIRTUAL_HOST, func(p *Patch) {
+		if !kept || p.operation == opAdd || !p.matchesHost(at, vh) {
+			return
+		}
+		switch p.operation {
+		case opRemove:
+			kept = false
+		case opReplace:
+			replaceMessage(vh, p.value)
+		case opMerge:
+			merge(vh, p.value)
+			r.check(p, vh)
+		}
+	})
+	if kept {
+		r.routes(at, vh)
+	}
+	return vh, kept
+}
+
+func (r *run) routes(at RoutePlace, vh *routev3.VirtualHost) {
+	r.each(networking.EnvoyFilter_HTTP_ROUTE, func(p *Patch) {
+		if !p.matchesHost(at, vh) {
+			return
+		}
+		switch p.operation {
+		case opMerge:
+			for _, route := range vh.Routes {
+				if p.matchesRoute(route) {
+					merge(route, p.value)
+					r.check(p, route)
+				}
+			}
+		case opRemove:
+			vh.Routes = slices.DeleteFunc(vh.Routes, p.matchesRoute)
+		case opFirst:
+			if slices.ContainsFunc(vh.Routes, p.matchesRoute) || !p.namesRoute() {
+				vh.Routes = slices.Insert(vh.Routes, 0, clone[*routev3.Route](p))
+			}
+		default:
+			vh.Routes = edit(vh.Routes, p, p.namesRoute(), p.matchesRoute, len(vh.Routes))
+		}
+	})
+}
+
+func (p *Patch) namesRoute() bool {
+	return p.match.GetRouteConfiguration().GetVhost().GetRoute() != nil
+}
+
+func (p *Patch) matchesRoutes(at RoutePlace) bool {
+	m := p.match.GetRouteConfiguration()
+	return (m.GetName() == "" || m.GetName() == at.Name) && (m.GetPortNumber() == 0 || slices.Contains(at.Ports, m.GetPortNumber())) &&
+		(p.context != networking.EnvoyFilter_GATEWAY ||
+			(m.GetPortName() == "" || m.GetPortName() == at.PortName) && (m.GetGateway() == "" || m.GetGateway() == at.Gateway))
+}
+
+func (p *Patch) matchesHost(at RoutePlace, vh *routev3.VirtualHost) bool {
+	m := p.match.GetRouteConfiguration().GetVhost()
+	return p.matchesRoutes(at) && (m.GetName() == "" || m.GetName() == vh.GetName()) &&
+		(m.GetDomainName() == "" || slices.Contains(vh.GetDomains(), m.GetDomainName()))
+}
+
+func (p *Patch) matchesRoute(route *routev3.Route) bool {
+	m := p.match.GetRouteConfiguration().GetVhost().GetRoute()
+	if m.GetName() != "" && m.GetName() != route.GetName() {
+		return false
+	}
+	switch m.GetAction() {
+	case networking.EnvoyFilter_RouteConfigurationMatch_RouteMatch_ROUTE:
+		return route.GetRoute() != nil
+	case networking.EnvoyFilter_RouteConfigurationMatch_RouteMatch_REDIRECT:
+		return route.GetRedirect() != nil
+	case networking.EnvoyFilter_RouteConfigurationMatch_RouteMatch_DIRECT_RESPONSE:
+		return route.GetDirectResponse() != nil
+	}
+	return true
+}

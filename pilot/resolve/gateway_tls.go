@@ -1,0 +1,199 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// serverTLS gives how a server terminates TLS.
+func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
+	t := s.spec.GetTls()
+	mode := t.GetMode()
+	out := &ir.DownstreamTLS{
+		Params: ir.TLSParams{
+			Min: tlsVersion(t.GetMinProtocolVersion()), Max: tlsVersion(t.GetMaxProtocolVersion()), Ciphers: cipherSuites(t.GetCipherSuites()),
+		},
+	}
+	if p := &out.Params; p.Min == ir.TLSAuto && p.Max != ir.TLSAuto {
+		p.Min = min(p.Max, ir.TLS12) // the default may not be above what is asked for
+	}
+	if s.serves == servesHTTPS {
+		out.ALPN = []string{"h2", "http/1.1"}
+	}
+	switch {
+	case mode == networking.ServerTLSSettings_ISTIO_MUTUAL:
+		mesh := InboundTLS(r)
+		out.CertSecrets, out.RootSecret, out.TrustDomains = mesh.CertSecrets, mesh.RootSecret, mesh.TrustDomains
+	case asksClients(mode):
+		out.CertSecrets, out.RootSecret = serverCertificates(t), clientAuthorities(t)
+	default:
+		out.CertSecrets = serverCertificates(t)
+	}
+	if asksClients(mode) {
+		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
+		out.SubjectAltNames = t.GetSubjectAltNames()
+		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
+		out.AcceptUntrusted = t.GetInsecureSkipVerify().GetValue()
+	}
+	return out
+}
+
+// asksClients tells whether clients are asked for a certificate.
+func asksClients(mode networking.ServerTLSSettings_TLSmode) bool {
+	switch mode {
+	case networking.ServerTLSSettings_MUTUAL, networking.ServerTLSSettings_OPTIONAL_MUTUAL, networking.ServerTLSSettings_ISTIO_MUTUAL:
+		return true
+	}
+	return false
+}
+
+// credentials are the names of the Secrets that a server presents.
+func credentials(t *networking.ServerTLSSettings) []string {
+	if len(t.GetCredentialNames()) > 0 {
+		return t.GetCredentialNames()
+	}
+	if t.GetCredentialName() != "" {
+		return []string{t.GetCredentialName()}
+	}
+	return nil
+}
+
+// serverCertificates gives the SDS names of what a server presents: Secrets, or files in the proxy.
+func serverCertificates(t *networking.ServerTLSSettings) []string {
+	var out []string
+	for _, name := range credentials(t) {
+		out = append(out, model.SecretName(name))
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, pair := range t.GetTlsCertificates() {
+		out = append(out, fileCertificate(pair.GetServerCertificate(), pair.GetPrivateKey()))
+	}
+	if len(out) > 0 {
+		return out
+	}
+	return []string{fileCertificate(t.GetServerCertificate(), t.GetPrivateKey())}
+}
+
+func fileCertificate(certificate, key string) string { return "file-cert:" + certificate + "~" + key }
+
+// clientAuthorities gives the SDS name of the authorities that clients' certificates are checked against.
+func clientAuthorities(t *networking.ServerTLSSettings) string {
+	if name := authoritiesCredential(t); name != "" {
+		return model.SecretName(name)
+	}
+	path := t.GetCaCertificates()
+	for _, pair := range t.GetTlsCertificates() {
+		if path == "" {
+			path = pair.GetCaCertificates()
+		}
+	}
+	return "file-root:" + path
+}
+
+// authoritiesCredential is the name of the Secret that has the authorities; "" for files.
+func authoritiesCredential(t *networking.ServerTLSSettings) string {
+	if name := t.GetCaCertCredentialName(); name != "" {
+		return name
+	}
+	if names := credentials(t); len(names) > 0 {
+		return names[0] + model.AuthoritiesSuffix
+	}
+	return ""
+}
+
+func tlsVersion(v networking.ServerTLSSettings_TLSProtocol) ir.TLSVersion {
+	switch v {
+	case networking.ServerTLSSettings_TLSV1_0:
+		return ir.TLS10
+	case networking.ServerTLSSettings_TLSV1_1:
+		return ir.TLS11
+	case networking.ServerTLSSettings_TLSV1_2:
+		return ir.TLS12
+	case networking.ServerTLSSettings_TLSV1_3:
+		return ir.TLS13
+	}
+	return ir.TLSAuto
+}
+
+// cipherSuites leaves out those that proxies do not have, which validation reports, and repetitions.
+func cipherSuites(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if slices.Contains(model.CipherSuites(), name) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for
+// another gateway, so that nobody is told where it is missing.
+type secretUse struct {
+	gateway *model.Object // nil for a DestinationRule
+	field   string
+	// authorities tells that it is what clients are checked against.
+	authorities bool
+}
+
+// addSecrets notes the Secrets that a server names, and reports names that can be none's.
+func (p *GatewayPlan) addSecrets(s *gatewayServer) []model.Problem {
+	t := s.spec.GetTls()
+	if s.serves != servesHTTPS && s.serves != servesTLS || t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
+		return nil
+	}
+	var problems []model.Problem
+	add := func(field, credential string, authorities bool) {
+		u := secretUse{s.gateway, s.field + ".tls." + field, authorities}
+		if scheme, _, found := strings.Cut(credential, "://"); found && scheme != "kubernetes" {
+			problems = append(problems, u.problem(model.ReasonNotTranslated, "secrets of "+scheme+":// are not served; name a Secret"))
+			return
+		}
+		name := model.SecretName(credential)
+		p.secrets[name] = append(p.secrets[name], u)
+	}
+	for i, name := range credentials(t) {
+		field := "credentialName"
+		if len(t.GetCredentialNames()) > 0 {
+			field = fmt.Sprintf("credentialNames[%d]", i)
+		}
+		add(field, name, false)
+		if i == 0 && asksClients(t.GetMode()) && t.GetCaCertCredentialName() == "" {
+			add(field, name+model.AuthoritiesSuffix, true)
+		}
+	}
+	if name := t.GetCaCertCredentialName(); name != "" && asksClients(t.GetMode()) {
+		add("caCertCredentialName", name, true)
+	}
+	return problems
+}
+
+func (u secretUse) same(o secretUse) bool {
+	if u.gateway == nil || o.gateway == nil {
+		return u == o
+	}
+	return u.gateway.Key == o.gateway.Key && u.gateway.Origin == o.gateway.Origin && u.field == o.field && u.authorities == o.authorities
+}
+
+// addDestinationSecrets notes the Secrets that TLS to services needs.
+func (p *GatewayPlan) addDestinationSecrets(r Reader) {
+	for _, name := range r.DestinationSecrets(p.class.Namespace) {
+		if p.secrets[name] == nil {
+			p.secrets[name] = []secretUse{{authorities: strings.HasSuffix(name, model.AuthoritiesSuffix)}}
+		}
+	}
+}
+
+func (u secretUse) problem(reason model.Reason, why string) model.Problem {
+	return model.Problem{
+		Object: u.gateway.Key, Field: u.field, Severity: model.SeverityError, Reason: reason, Origin: u.gateway.Origin,
+		Message: why + ", until then connections to the server fail",
+	}
+}

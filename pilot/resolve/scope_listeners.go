@@ -1,0 +1,120 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// egressListener is an egress listener of a Sidecar object.
+type egressListener struct {
+	field    string         // spec.egress[i]
+	port     uint32         // 0 for each service's own
+	protocol model.Protocol // ProtocolAuto for the services' own
+	bind     string         // "" for the services' own addresses
+	bound    bool           // the proxy itself listens there
+	hosts    egressHosts
+}
+
+// egressListeners reads the listeners with a port, and the one without, which takes what they leave; nil for
+// none.
+func egressListeners(spec *networking.Sidecar, c *Class) (listeners []egressListener, rest *egressListener) {
+	for i, l := range spec.GetEgress() {
+		one := egressListener{
+			field: fmt.Sprintf("spec.egress[%d]", i), port: l.GetPort().GetNumber(), protocol: declaredProtocol(l.GetPort().GetProtocol()),
+			bind: l.GetBind(), bound: l.GetCaptureMode() == networking.CaptureMode_NONE, hosts: parseHosts(c.Namespace, l.GetHosts()),
+		}
+		if l.GetPort() == nil {
+			rest = &one
+		} else {
+			listeners = append(listeners, one)
+		}
+	}
+	return listeners, rest
+}
+
+// plain tells whether every service is listened for where it says itself.
+func (s *scope) plain() bool {
+	return s.egress == nil || len(s.listeners) == 0 && s.rest != nil && !s.rest.bound
+}
+
+// addListeners plans the egress listeners with a port, and what the others leave. What a listener with a
+// port has taken is its own: nothing else joins it.
+func (p *planner) addListeners(s *scope, services []*model.Service) {
+	for i := range s.listeners {
+		l := &s.listeners[i]
+		if strings.HasPrefix(l.bind, "unix://") {
+			p.problems = append(p.problems, model.Problem{
+				Object: p.sidecar.Key, Field: l.field + ".bind", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
+				Message: "Unix sockets are not listened on; write an address, until then the listener is left out", Origin: p.sidecar.Origin,
+			})
+			continue
+		}
+		for _, svc := range services {
+			if !l.hosts.allowService(svc) {
+				continue
+			}
+			port := svc.PortByNumber(l.port)
+			if port == nil && l.protocol != model.ProtocolAuto && !l.protocol.IsHTTP() {
+				port = svc.OnlyPort() // which another may stand for where no host is in the bytes
+			}
+			if port != nil {
+				p.listener = l
+				p.addService(svc, port)
+			}
+		}
+		if o := p.byName[p.httpName(l)]; o == nil && l.protocol.IsHTTP() { // for VirtualServices alone
+			p.openHTTP(l)
+		}
+	}
+	for _, o := range p.byName {
+		o.locked = true
+	}
+	p.listener = s.rest
+	for _, svc := range services {
+		for i := range svc.Ports {
+			if s.rest != nil && s.imports(svc) {
+				p.addService(svc, &svc.Ports[i])
+			}
+		}
+	}
+	for port, all := range p.http { // of several addresses
+		slices.SortStableFunc(all, func(a, b servicePort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
+		p.http[port] = slices.CompactFunc(all, func(a, b servicePort) bool { return a.service.Hostname == b.service.Hostname })
+	}
+}
+
+// imports tells whether the listener without a port takes a service: one that its hosts name, or that
+// nothing but a VirtualService leads to.
+func (s *scope) imports(svc *model.Service) bool {
+	return s.rest.hosts.allowService(svc) || !s.egress.allowService(svc)
+}
+
+// httpName gives the name of the listener that HTTP services share.
+func (p *planner) httpName(l *egressListener) string {
+	return listenerName(p.sharedAddress(l), l.port)
+}
+
+func (p *planner) sharedAddress(l *egressListener) string {
+	switch {
+	case l == nil:
+		return wildcard(p.c)
+	case l.bind == "" && l.bound:
+		return loopback(p.c)
+	}
+	return cmp.Or(l.bind, wildcard(p.c))
+}
+
+// openHTTP makes the listener of HTTP requests to a port that no service has.
+func (p *planner) openHTTP(l *egressListener) {
+	sp := servicePort{&model.Service{Key: p.sidecar.Key, Origin: p.sidecar.Origin}, &model.ServicePort{Port: l.port, Protocol: l.protocol}}
+	p.listener = l
+	if o := p.at(sp, p.sharedAddress(l)); o != nil {
+		o.routes = portName(l.port)
+	}
+}

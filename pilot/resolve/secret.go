@@ -1,0 +1,148 @@
+package resolve
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Secrets gives the SDS names of what the class's proxies may have, in order: the Secrets of their own
+// namespace that their Gateways name, and nothing for proxies that did not prove their namespace.
+func (p *GatewayPlan) Secrets() []string {
+	if !p.class.Secrets {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.secrets))
+}
+
+// HasSecret tells whether there is one of the Secrets.
+func (p *GatewayPlan) HasSecret(name string) bool { return p.class.Secrets && p.secrets[name] != nil }
+
+// SameSecret tells whether a secret is named at the same places as in another plan.
+func (p *GatewayPlan) SameSecret(other *GatewayPlan, name string) bool {
+	return slices.EqualFunc(p.secrets[name], other.secrets[name], secretUse.same)
+}
+
+// Secret makes one of the Secrets; nil where there is none that can be used. Whoever waits for it waits
+// on, or keeps what it has, and is reported.
+func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem) {
+	uses := p.secrets[name]
+	own := strings.TrimPrefix(name, ir.SecretKubernetes)
+	if ns, rest, qualified := strings.Cut(own, "/"); qualified {
+		if ns != p.class.Namespace {
+			return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("the Secret is of namespace %s, and gateways get those of their own, %s", ns, p.class.Namespace))
+		}
+		own = rest
+	}
+	o := r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: own})
+	if base, found := strings.CutSuffix(own, model.AuthoritiesSuffix); o == nil && found {
+		o = r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: base})
+	}
+	if o == nil {
+		return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("there is no Secret %s in the gateway's namespace %s; add it", own, p.class.Namespace))
+	}
+	var out *ir.Secret
+	var field string
+	var err error
+	s := o.Spec.(*model.Secret)
+	if uses[0].authorities {
+		out, field, err = authorities(name, s)
+	} else {
+		out, field, err = keyPair(name, s)
+	}
+	if err != nil {
+		why := fmt.Sprintf("%v; correct it, until then servers of gateways that name it keep what they have, or take no connection", err)
+		return nil, []model.Problem{{
+			Object: o.Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: why, Origin: o.Origin,
+		}}
+	}
+	return out, nil
+}
+
+func atUses(uses []secretUse, reason model.Reason, why string) []model.Problem {
+	out := make([]model.Problem, 0, len(uses))
+	for _, u := range uses {
+		if u.gateway != nil {
+			out = append(out, u.problem(reason, why))
+		}
+	}
+	return sortProblems(out)
+}
+
+func data(key string) string { return "data[" + key + "]" }
+
+// keyPair gives what a server presents. It has to be what Envoy takes.
+func keyPair(name string, s *model.Secret) (*ir.Secret, string, error) {
+	switch {
+	case len(s.Certificate) == 0:
+		return nil, data(model.SecretCertificate), errors.New("is missing, and so is cert")
+	case len(s.Key) == 0:
+		return nil, data(model.SecretKey), errors.New("is missing, and so is key")
+	}
+	pair, err := tls.X509KeyPair(s.Certificate, s.Key)
+	if err != nil {
+		return nil, data(model.SecretCertificate), fmt.Errorf("is no certificate with its key: %s", strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	if why := unfitKey(pair.Leaf); why != "" {
+		return nil, data(model.SecretKey), errors.New(why)
+	}
+	return &ir.Secret{Name: name, Certificate: s.Certificate, Key: s.Key, OCSPStaple: s.OCSPStaple}, "", nil
+}
+
+// unfitKey tells why Envoy does not take a certificate's key; "" where it does.
+func unfitKey(leaf *x509.Certificate) string {
+	switch key := leaf.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < 2048 {
+			return fmt.Sprintf("is an RSA key of %d bits; use one of 2048 or more", bits)
+		}
+	case *ecdsa.PublicKey:
+		if !slices.Contains([]elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()}, key.Curve) {
+			return "is an ECDSA key of curve " + key.Params().Name + "; use P-256, P-384 or P-521"
+		}
+	default:
+		return fmt.Sprintf("is a key of algorithm %s; use RSA or ECDSA", leaf.PublicKeyAlgorithm)
+	}
+	return ""
+}
+
+// authorities gives what peers are checked against.
+func authorities(name string, s *model.Secret) (*ir.Secret, string, error) {
+	if len(s.Authorities) == 0 {
+		return nil, data(model.SecretAuthorities), errors.New("is missing, and so is cacert")
+	}
+	found := 0
+	for block, rest := pem.Decode(s.Authorities); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return nil, data(model.SecretAuthorities), fmt.Errorf("holds no certificate: %w", err)
+		}
+		found++
+	}
+	if found == 0 {
+		return nil, data(model.SecretAuthorities), errors.New("holds no certificate in PEM")
+	}
+	if len(s.CRL) > 0 {
+		block, _ := pem.Decode(s.CRL)
+		if block == nil || block.Type != "X509 CRL" {
+			return nil, data(model.SecretCRL), errors.New("is no revocation list in PEM")
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return nil, data(model.SecretCRL), fmt.Errorf("is no revocation list: %w", err)
+		}
+	}
+	return &ir.Secret{Name: name, Authorities: s.Authorities, CRL: s.CRL}, "", nil
+}

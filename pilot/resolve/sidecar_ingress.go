@@ -1,0 +1,236 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// ingress is an ingress listener of the Sidecar object in force. Where there are any, they and not the
+// ports of services say what the workload serves.
+type ingress struct {
+	sidecar *model.Object
+	field   string // spec.ingress[i]
+	spec    *networking.IstioIngressListener
+}
+
+func (in *ingress) port() uint32 { return in.spec.GetPort().GetNumber() }
+
+func (in *ingress) problem(field string, severity model.Severity, reason model.Reason, message string) model.Problem {
+	return model.Problem{
+		Object: in.sidecar.Key, Field: in.field + field, Severity: severity, Reason: reason, Message: message, Origin: in.sidecar.Origin,
+	}
+}
+
+// ingressOf gives the ingress listeners of a class, sorted by port; none where its services decide.
+func ingressOf(r Reader, c *Class) []*ingress {
+	if c.Sidecar == (model.Key{}) {
+		return nil
+	}
+	o := r.Object(c.Sidecar)
+	if o == nil {
+		return nil
+	}
+	var out []*ingress
+	for i, spec := range o.Spec.(*networking.Sidecar).GetIngress() {
+		if n := spec.GetPort().GetNumber(); n > 0 && n <= 65535 {
+			out = append(out, &ingress{o, fmt.Sprintf("spec.ingress[%d]", i), spec})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *ingress) int { return cmp.Compare(a.port(), b.port()) })
+	return out
+}
+
+// bound tells whether the proxy itself listens on the port, since nothing redirects what comes for it.
+func (in *ingress) bound(c *Class) bool {
+	return in.spec.GetCaptureMode() == networking.CaptureMode_NONE || c.Interception == "NONE"
+}
+
+// address is where a bound listener listens.
+func (in *ingress) address(c *Class) string { return cmp.Or(in.spec.GetBind(), wildcard(c)) }
+
+// target makes what is served on the port. A service's port counts for what the listener does not say.
+func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
+	port := in.port()
+	protocol := declaredProtocol(in.spec.GetPort().GetProtocol())
+	number := port
+	if at := slices.IndexFunc(c.Inbound, func(p InboundPort) bool { return p.TargetPort == port }); at >= 0 {
+		number = c.Inbound[at].Port
+		if in.spec.GetPort().GetProtocol() == "" {
+			protocol = c.Inbound[at].Protocol
+		}
+	}
+	out := servicePortInbound(r, c, InboundPort{Port: number, Protocol: protocol, TargetPort: port})
+	var problems []model.Problem
+	if in.spec.GetTls() != nil {
+		var problem *model.Problem
+		if out.tls, problem = in.tls(out.mtls); problem != nil {
+			problems = append(problems, *problem)
+		} else if protocol == model.ProtocolHTTPS {
+			out.protocol = model.ProtocolHTTP // inside
+		}
+	}
+	return out, problems
+}
+
+// tls gives what terminates TLS of clients from outside the mesh, which is possible where the port takes no
+// mutual TLS of the mesh.
+func (in *ingress) tls(mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
+	s := in.spec.GetTls()
+	fail := func(field, message string) (*ir.DownstreamTLS, *model.Problem) {
+		p := in.problem(".tls"+field, model.SeverityError, model.ReasonNotTranslated, message)
+		return nil, &p
+	}
+	switch {
+	case mode != ir.MTLSDisable:
+		return fail("", fmt.Sprintf("it has an effect only where a PeerAuthentication disables mutual TLS on port %d, which is %s; until then the port serves the mesh", in.port(), mode))
+	case s.GetMode() != networking.ServerTLSSettings_SIMPLE && s.GetMode() != networking.ServerTLSSettings_MUTUAL:
+		return fail(".mode", s.GetMode().String()+" is not possible at a sidecar; write SIMPLE or MUTUAL, until then the port is served without TLS")
+	case s.GetServerCertificate() == "" || s.GetPrivateKey() == "":
+		return fail("", "a sidecar takes its certificate from files; set serverCertificate and privateKey, until then the port is served without TLS")
+	}
+	out := &ir.DownstreamTLS{
+		CertSecrets: []string{"file-cert:" + s.GetServerCertificate() + "~" + s.GetPrivateKey()}, ALPN: []string{"h2", "http/1.1"},
+		Params: ir.TLSParams{
+			Min: tlsVersion(s.GetMinProtocolVersion()), Max: tlsVersion(s.GetMaxProtocolVersion()), Ciphers: cipherSuites(s.GetCipherSuites()),
+		},
+	}
+	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
+		out.RequireClientCert = true
+		out.SubjectAltNames, out.KeyHashes, out.CertificateHashes = s.GetSubjectAltNames(), s.GetVerifyCertificateSpki(), s.GetVerifyCertificateHash()
+		out.RootSecret = "file-root:" + cmp.Or(s.GetCaCertificates(), "system")
+	}
+	return out, nil
+}
+
+// backend gives where requests go: on to where they were sent, or to the listener's own endpoint.
+func (in *ingress) backend(c *Class) (*ir.Backend, *model.Problem) {
+	text := in.spec.GetDefaultEndpoint()
+	if path, ok := strings.CutPrefix(text, "unix://"); ok {
+		return &ir.Backend{Pipe: path}, nil
+	}
+	var host string
+	port := in.port()
+	if text != "" {
+		h, p, err := net.SplitHostPort(text)
+		n, notNumber := strconv.ParseUint(p, 10, 16)
+		if err != nil || notNumber != nil { // validation lets none through
+			problem := in.problem(".defaultEndpoint", model.SeverityError, model.ReasonInvalid, "it is no address and port; requests go to the port itself")
+			return nil, &problem
+		}
+		host, port = h, uint32(n)
+	}
+	switch {
+	case host == "127.0.0.1" || host == "::1":
+		return &ir.Backend{Address: host, Port: port}, nil
+	case in.bound(c): // nothing remembers where a connection was sent
+		problem := in.problem(".defaultEndpoint", model.SeverityWarning, model.ReasonNotTranslated,
+			fmt.Sprintf("a listener that is not captured hands requests to 127.0.0.1:%d, not to the pod's own address; write the endpoint that is meant", port))
+		return &ir.Backend{Address: loopback(c), Port: port}, &problem
+	case host != "":
+		return &ir.Backend{Port: port}, nil
+	}
+	return nil, nil
+}
+
+// loopback is the address of the pod itself.
+func loopback(c *Class) string {
+	if wildcard(c) == wildcardIPv6 {
+		return "::1"
+	}
+	return "127.0.0.1"
+}
+
+// ingressClusters adds a cluster for each ingress listener.
+func (b *clusterBuilder) ingressClusters(all []*ingress) {
+	for _, in := range all {
+		t, problems := in.target(b.r, b.c)
+		b.report(problems...)
+		backend, problem := in.backend(b.c)
+		if problem != nil {
+			b.report(*problem)
+		}
+		cl := b.inboundCluster(t.cluster, t.protocol)
+		if backend != nil {
+			toBackend(backend, cl)
+		} else {
+			b.toLocalhost(in.port(), cl)
+		}
+		for _, own := range b.c.Inbound {
+			if own.TargetPort == in.port() {
+				cl.Metadata.Services = append(cl.Metadata.Services, ir.ServiceRef{Host: own.Host, Name: own.Service.Name, Namespace: own.Service.Namespace})
+			}
+		}
+		cl.Metadata.Services = slices.Compact(cl.Metadata.Services)
+		b.sidecarPool(cmp.Or(in.spec.GetConnectionPool(), in.sidecar.Spec.(*networking.Sidecar).GetInboundConnectionPool()), t.protocol, cl)
+		b.add(cl)
+	}
+}
+
+// sidecarPool applies the limits of a Sidecar object to a cluster of the workload.
+func (b *clusterBuilder) sidecarPool(pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
+	if pool == nil {
+		pool = b.r.Mesh().GetDefaultTrafficPolicy().GetConnectionPool()
+	}
+	version := cl.HTTP.Version
+	applyPool(b.r.Mesh(), block[*networking.ConnectionPoolSettings]{spec: pool}, protocol, cl)
+	cl.HTTP.Version = version
+}
+
+// inboundConnectionPool is the Sidecar object's limit of what the workload accepts, or nil.
+func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSettings {
+	if c.Sidecar == (model.Key{}) {
+		return nil
+	}
+	if o := r.Object(c.Sidecar); o != nil {
+		return o.Spec.(*networking.Sidecar).GetInboundConnectionPool()
+	}
+	return nil
+}
+
+// boundIngress makes the listeners of a class that nothing redirects to.
+func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []model.Problem) {
+	var out []*ir.Listener
+	var problems []model.Problem
+	for _, in := range ingressOf(r, c) {
+		if !in.bound(c) {
+			continue
+		}
+		if model.ReservedPort(in.port()) || in.port() == outboundPort(r) || in.port() == inboundPort(r) {
+			problems = append(problems, in.problem(".port.number", model.SeverityError, model.ReasonConflict,
+				fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the listener is left out", in.port())))
+			continue
+		}
+		t, more := in.target(r, c)
+		problems = append(problems, more...)
+		t.port = 0 // the listener has no other
+		address, timeout := in.address(c), inspectTimeout(r)
+		out = append(out, &ir.Listener{
+			Name: "inbound_" + listenerName(address, in.port()), Address: address, Port: in.port(), Direction: ir.DirectionInbound, BindToPort: true,
+			Filters: []ir.ListenerFilter{ir.TLSInspector{}, ir.HTTPInspector{}}, InspectTimeout: &timeout,
+			Chains: inboundChains(r, who, t),
+		})
+	}
+	return out, problems
+}
+
+// declaredProtocol reads a protocol as ports of Istio's objects write it; what is none of them is sniffed.
+func declaredProtocol(name string) model.Protocol {
+	for _, p := range []model.Protocol{
+		model.ProtocolHTTP, model.ProtocolHTTP2, model.ProtocolGRPC, model.ProtocolGRPCWeb, model.ProtocolHTTPS, model.ProtocolTLS,
+		model.ProtocolTCP, model.ProtocolMongo, model.ProtocolRedis, model.ProtocolMySQL, model.ProtocolUDP,
+	} {
+		if strings.EqualFold(name, string(p)) {
+			return p
+		}
+	}
+	return model.ProtocolAuto
+}

@@ -1,0 +1,180 @@
+package resolve
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+)
+
+// peerHeaders say who a proxy of the mesh is. They do not leave it, and count only where the client has
+// proven that it is of the mesh.
+var peerHeaders = []string{telemetry.PeerHeader, telemetry.PeerIDHeader}
+
+// peerKey is where the metadata of a request has what PeerHeader said.
+const peerKey = "peer"
+
+// The limits of a proxy's series, far above what a workload's callers make, and such that the most costs
+// Envoy some 20 MB. Counts of gRPC messages have a scope of their own, since a new combination of them
+// may come with each stream.
+var (
+	statsScope    = ir.StatsScope{Name: telemetry.Scope, Prefix: telemetry.Scope, Counters: 10_000, Histogram: 10_000}
+	messagesScope = ir.StatsScope{Name: telemetry.StatMessages, Prefix: telemetry.Scope, Counters: 2_000, Histogram: 1}
+)
+
+// instrument lets a listener count and log what passes it.
+type instrument struct {
+	mesh    []ir.AccessLogger // of the mesh, for requests and connections
+	noRoute []ir.AccessLogger // for connections that no chain took
+	side    telemetry.Reporter
+	rules   metricRules
+	// problems of what decides this.
+	problems []model.Problem
+	// service gives the destination of what a cluster gets, for the server's side; nil for the client's.
+	service func(cluster string) string
+	// unnamed tells whether the hosts of a cluster have no metadata.
+	unnamed func(cluster string) bool // nil where none is so
+}
+
+// instrumentOutbound is for the listeners of what a class of sidecars sends.
+func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
+	i := newInstrument(v.r, v.c, telemetry.Source)
+	i.unnamed = func(cluster string) bool {
+		svc := v.service(model.ClusterHost(cluster))
+		return svc == nil || svc.Headless
+	}
+	return i.listener(l)
+}
+
+// instrumentGateway is for the listeners of gateways.
+func instrumentGateway(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
+	i := newInstrument(r, c, telemetry.Source)
+	return i.listener(l), i.problems
+}
+
+// instrumentInbound is for what a class receives.
+func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
+	i := newInstrument(r, c, telemetry.Destination)
+	hosts := make(map[string]string, len(c.Inbound)) // the first of a port counts
+	for _, in := range c.Inbound {
+		if name := model.ClusterName("inbound", in.TargetPort, "", ""); hosts[name] == "" {
+			hosts[name] = in.Host
+		}
+	}
+	i.service = func(cluster string) string { return cmp.Or(hosts[cluster], cluster) }
+	return i.listener(l), i.problems
+}
+
+func newInstrument(r Reader, c *Class, side telemetry.Reporter) *instrument {
+	objects := telemetries(r, c)
+	i := &instrument{side: side, rules: metricRulesOf(objects, side)}
+	i.mesh, i.problems = meshLogOf(r, objects, side)
+	if r.Mesh().GetDisableEnvoyListenerLog() {
+		return i
+	}
+	for _, l := range i.mesh {
+		sockets := *l.(*ir.FileLog)
+		sockets.Filter.NoRoute = true
+		i.noRoute = append(i.noRoute, &sockets)
+	}
+	return i
+}
+
+func (i *instrument) listener(l *ir.Listener) *ir.Listener {
+	if l.BindToPort { // what another listener handed over is logged there
+		l.AccessLog = i.noRoute
+	}
+	for _, c := range l.Chains {
+		i.chain(c)
+	}
+	if l.Default != nil {
+		i.chain(l.Default)
+	}
+	return l
+}
+
+func (i *instrument) chain(c *ir.FilterChain) {
+	mutual := c.TLS != nil && c.TLS.RootSecret == ir.SecretRoot
+	for _, f := range c.Filters {
+		switch f := f.(type) {
+		case *ir.HTTPConnectionManager:
+			i.http(f, mutual)
+		case *ir.TCPProxy:
+			stats := i.tcpStats(f)
+			f.AccessLog, f.LogConnected = append(stats, i.mesh...), len(stats) > 0
+			f.AfterHandshake = mutual // only then is it known who the client is
+		}
+	}
+}
+
+// http counts requests. A client's proxy says who it is; a server's believes it only of a client that has
+// proven to be of the mesh, and in any case the workload does not see it.
+func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
+	if i.side == telemetry.Source {
+		header := ir.PeerHeader{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable, Strip: telemetry.PeerIDHeader}
+		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(header)) // the router is last
+	} else {
+		m.Routes.RemoveHeaders = peerHeaders
+		if mutual {
+			m.Filters = slices.Insert(m.Filters, 0, ir.HTTPFilter(ir.PeerMetadata{Header: telemetry.PeerHeader, Key: peerKey}))
+		}
+	}
+	m.AccessLog = append(i.httpStats(m, mutual), i.mesh...)
+}
+
+func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.AccessLogger {
+	destination, principal, peer := "%UPSTREAM_CLUSTER_RAW%%METADATA(ROUTE:istio:destination)%", "%UPSTREAM_PEER_URI_SAN%", upstreamWorkload
+	if i.side == telemetry.Destination {
+		destination, principal, peer = i.service(m.Routes.Name), "", ""
+		if mutual {
+			principal, peer = "%DOWNSTREAM_PEER_URI_SAN%", "%DYNAMIC_METADATA(istio:"+peerKey+")%"
+		}
+	}
+	fields := telemetry.HTTPFields(destination, "%RESPONSE_CODE%", "%RESPONSE_FLAGS%", "%GRPC_STATUS_NUMBER%", principal, peer)
+	return slices.Concat(
+		i.stats(statsScope, ir.LogFilter{}, "", fields,
+			ir.Stat{Name: telemetry.StatRequests},
+			ir.Stat{Name: telemetry.StatDuration, Kind: ir.StatMilliseconds, Value: "%DURATION%"},
+			ir.Stat{Name: telemetry.StatRequestBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
+			ir.Stat{Name: telemetry.StatResponseBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_SENT%"}),
+		i.stats(messagesScope, ir.LogFilter{GRPC: true}, "%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%", fields,
+			ir.Stat{Name: telemetry.StatMessages}))
+}
+
+// stats gives the logger of those of the statistics that are shown; none where none is.
+func (i *instrument) stats(scope ir.StatsScope, filter ir.LogFilter, detail string, fields []string, all ...ir.Stat) []ir.AccessLogger {
+	out := &ir.StatsLog{Scope: scope, Filter: filter}
+	for _, s := range all {
+		drop, shown := i.rules.stat(s.Name)
+		if !shown {
+			continue
+		}
+		s.Labels = []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, detail, drop, fields...)}}
+		out.Stats = append(out.Stats, s)
+	}
+	if len(out.Stats) == 0 {
+		return nil
+	}
+	return []ir.AccessLogger{out}
+}
+
+// upstreamWorkload is what the metadata of the chosen host says of its workload.
+const upstreamWorkload = "%UPSTREAM_METADATA(istio:workload)%"
+
+// tcpStats counts connections: when they are made and when they end, and then their bytes.
+func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
+	destination, principal, peer := "%UPSTREAM_CLUSTER_RAW%", "%UPSTREAM_PEER_URI_SAN%", upstreamWorkload
+	switch {
+	case i.side == telemetry.Destination:
+		destination, principal, peer = i.service(t.Clusters[0].Name), "%DOWNSTREAM_PEER_URI_SAN%", ""
+	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
+		peer = ""
+	}
+	fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
+	return i.stats(statsScope, ir.LogFilter{}, "%ACCESS_LOG_TYPE%", fields,
+		ir.Stat{Name: telemetry.StatConnections},
+		ir.Stat{Name: telemetry.StatSent, Value: "%BYTES_SENT%"},
+		ir.Stat{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%"})
+}

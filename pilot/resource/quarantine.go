@@ -1,0 +1,163 @@
+package resource
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Without gives the resource with something else in the place of some of its parts. That is the former
+// resource's version of the part, where it answers for the same and denies as much, else what denies
+// everything: a virtual host that answers 503 for the same domains, a filter chain that closes the
+// connections of the same match. former may be nil.
+func (p *Parts) Without(out []int, former *Parts) (*Resource, error) {
+	fields := slices.Clone(p.fields)
+	taken := map[string]struct{}{} // what the other parts answer for
+	for i, x := range p.parts {
+		if !slices.Contains(out, i) {
+			take(taken, x.answers)
+		}
+	}
+	for _, i := range out {
+		x := p.parts[i]
+		field, err := p.instead(x, former, taken)
+		if err != nil {
+			return nil, err
+		}
+		fields[x.field] = field
+		take(taken, x.answers)
+	}
+	r := &Resource{Type: p.of.Type, Name: p.of.Name}
+	r.finish(slices.Concat(fields...))
+	return r, nil
+}
+
+func take(taken map[string]struct{}, answers []string) {
+	for _, a := range answers {
+		taken[a] = struct{}{}
+	}
+}
+
+// instead gives the field that stands in a part's place; nil where others answer for all that it does,
+// which is what Envoy may have refused.
+func (p *Parts) instead(x part, former *Parts, taken map[string]struct{}) ([]byte, error) {
+	var free []string
+	for _, a := range x.answers {
+		if _, other := taken[a]; !other && !slices.Contains(free, a) {
+			free = append(free, a)
+		}
+	}
+	if len(free) == 0 {
+		return nil, nil
+	}
+	if was := former.find(x); was != nil && len(free) == len(x.answers) && deniesAsMuch(was.body, x.body) {
+		return former.fields[was.field], nil
+	}
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(denying(x.body, free))
+	if err != nil {
+		return nil, err
+	}
+	number, _, _ := protowire.ConsumeTag(p.fields[x.field])
+	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value), nil
+}
+
+// denying gives what denies everything that a part answers for. It says nothing of why, which is not for
+// callers to know.
+func denying(m proto.Message, domains []string) proto.Message {
+	switch m := m.(type) {
+	case *routev3.VirtualHost:
+		return &routev3.VirtualHost{Name: m.GetName(), Domains: domains, Routes: []*routev3.Route{{
+			Name:   "quarantined",
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 503}},
+		}}}
+	case *listenerv3.FilterChain: // without filters "the connection will close by default" (its API)
+		return &listenerv3.FilterChain{Name: m.GetName(), FilterChainMatch: m.GetFilterChainMatch()}
+	}
+	return m
+}
+
+// deniesAsMuch tells whether a former version of a part has all that may deny something in the next.
+func deniesAsMuch(former, next proto.Message) bool {
+	has := denials(former)
+	for what, n := range denials(next) {
+		if has[what] < n {
+			return false
+		}
+	}
+	return true
+}
+
+// harmless are the HTTP filters that let every request pass. Any other may be there to deny some, also
+// one that nobody thought of here.
+var harmless = []string{
+	"envoy.extensions.filters.http.cors.v3.Cors",
+	"envoy.extensions.filters.http.cors.v3.CorsPolicy",
+	"envoy.extensions.filters.http.fault.v3.HTTPFault",
+	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+	"envoy.extensions.filters.http.router.v3.Router",
+	"envoy.extensions.filters.http.set_filter_state.v3.Config",
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+	"envoy.extensions.filters.network.set_filter_state.v3.Config",
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+	"stats.PluginConfig",
+}
+
+// denials counts what may deny something in a part, by what it is.
+func denials(m proto.Message) map[string]int {
+	out := map[string]int{}
+	filter := func(a *anypb.Any) {
+		if _, typ, _ := strings.Cut(a.GetTypeUrl(), "/"); !slices.Contains(harmless, typ) {
+			out[typ]++
+		}
+	}
+	switch m := m.(type) {
+	case *routev3.VirtualHost:
+		denialsOfRoutes(out, filter, m)
+	case *listenerv3.FilterChain:
+		if m.GetTransportSocket() != nil {
+			out["TLS"]++
+			tls := &tlsv3.DownstreamTlsContext{}
+			if m.GetTransportSocket().GetTypedConfig().UnmarshalTo(tls) == nil && tls.GetRequireClientCertificate().GetValue() {
+				out["client certificates"]++
+			}
+		}
+		for _, f := range m.GetFilters() {
+			filter(f.GetTypedConfig())
+			manager := &hcmv3.HttpConnectionManager{}
+			if f.GetTypedConfig().UnmarshalTo(manager) != nil {
+				continue
+			}
+			for _, h := range manager.GetHttpFilters() {
+				filter(h.GetTypedConfig())
+			}
+			for _, vh := range manager.GetRouteConfig().GetVirtualHosts() {
+				denialsOfRoutes(out, filter, vh)
+			}
+		}
+	}
+	return out
+}
+
+// denialsOfRoutes counts what may deny something in a virtual host.
+func denialsOfRoutes(out map[string]int, filter func(*anypb.Any), vh *routev3.VirtualHost) {
+	out["https"] += int(vh.GetRequireTls())
+	for a := range maps.Values(vh.GetTypedPerFilterConfig()) {
+		filter(a)
+	}
+	for _, r := range vh.GetRoutes() {
+		for a := range maps.Values(r.GetTypedPerFilterConfig()) {
+			filter(a)
+		}
+	}
+}

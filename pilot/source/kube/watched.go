@@ -1,0 +1,210 @@
+package kube
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// watched is one kind of the API server as far as it is known. It is the store of a reflector, which
+// keeps of each object only what was made of it.
+type watched struct {
+	source   *Source
+	resource schema.GroupResource
+	client   cache.ListerWatcher
+	stop     context.CancelFunc
+	// read makes the mesh's objects of one of the API server's.
+	read func(metav1.Object) ([]*model.Object, []model.Problem)
+
+	known    map[string][]*model.Object // by the API server's object
+	troubled map[string][]model.Problem
+	failure  string // what the API server said last, "" after an answer
+	ended    bool   // the kind is no more; what is still on its way does not count
+}
+
+func newWatched(s *Source, resource schema.GroupResource, read func(metav1.Object) ([]*model.Object, []model.Problem)) *watched {
+	return &watched{
+		source: s, resource: resource, read: read,
+		known: map[string][]*model.Object{}, troubled: map[string][]model.Problem{},
+	}
+}
+
+// Add takes a new object.
+func (w *watched) Add(obj any) error { return w.Update(obj) }
+
+// Update takes an object.
+func (w *watched) Update(obj any) error {
+	w.source.mu.Lock()
+	defer w.source.mu.Unlock()
+	if !w.ended {
+		w.source.deliver(w.put(nil, obj.(metav1.Object)))
+	}
+	return nil
+}
+
+// Delete forgets an object.
+func (w *watched) Delete(obj any) error {
+	w.source.mu.Lock()
+	defer w.source.mu.Unlock()
+	w.source.deliver(w.drop(nil, key(obj.(metav1.Object))))
+	return nil
+}
+
+// Replace takes all objects that there are.
+func (w *watched) Replace(list []any, _ string) error {
+	w.source.mu.Lock()
+	defer w.source.mu.Unlock()
+	if w.ended {
+		return nil
+	}
+	var events []model.Event
+	present := make(map[string]struct{}, len(list))
+	for i, obj := range list {
+		o := obj.(metav1.Object)
+		present[key(o)] = struct{}{}
+		events = w.put(events, o)
+		list[i] = nil // so that the whole list is not there at once
+	}
+	for name := range w.known {
+		if _, ok := present[name]; !ok {
+			events = w.drop(events, name)
+		}
+	}
+	for name := range w.troubled {
+		if _, ok := present[name]; !ok {
+			delete(w.troubled, name)
+		}
+	}
+	w.failure = ""
+	w.source.deliver(events)
+	w.source.listed(w.resource)
+	return nil
+}
+
+// Resync has nothing to do.
+func (w *watched) Resync() error { return nil }
+
+// put adds the events that an object makes. What it no longer says rightly stays as it was.
+func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
+	name := key(obj)
+	objects, problems := w.read(obj)
+	for _, old := range w.known[name] {
+		switch {
+		case slices.ContainsFunc(objects, func(o *model.Object) bool { return o.Key == old.Key }):
+		case slices.ContainsFunc(problems, func(p model.Problem) bool { return p.Object == old.Key && p.Severity == model.SeverityError }):
+			objects = append(objects, old)
+		default:
+			events = append(events, model.Event{Key: old.Key, Old: old})
+		}
+	}
+	for i, o := range objects {
+		old := find(w.known[name], o.Key)
+		if old != nil && model.Same(old, o) {
+			objects[i] = old
+			continue
+		}
+		events = append(events, model.Event{Key: o.Key, Old: old, New: o})
+	}
+	if len(objects) > 0 {
+		w.known[name] = objects
+	} else {
+		delete(w.known, name)
+	}
+	if len(problems) > 0 {
+		w.troubled[name] = problems
+	} else {
+		delete(w.troubled, name)
+	}
+	return events
+}
+
+func find(objects []*model.Object, key model.Key) *model.Object {
+	for _, o := range objects {
+		if o.Key == key {
+			return o
+		}
+	}
+	return nil
+}
+
+func (w *watched) drop(events []model.Event, name string) []model.Event {
+	for _, old := range w.known[name] {
+		events = append(events, model.Event{Key: old.Key, Old: old})
+	}
+	delete(w.known, name)
+	delete(w.troubled, name)
+	return events
+}
+
+// gone forgets all objects, when the kind itself is no more. The lock is held.
+func (w *watched) gone() {
+	var events []model.Event
+	for name := range w.known {
+		events = w.drop(events, name)
+	}
+	clear(w.troubled)
+	w.failure = ""
+	w.source.deliver(events)
+	w.source.listed(w.resource)
+}
+
+// answered notes whether the API server gave what it was asked for.
+func (w *watched) answered(err error) {
+	w.source.mu.Lock()
+	defer w.source.mu.Unlock()
+	if w.ended {
+		return
+	}
+	failure := ""
+	switch {
+	case err == nil:
+	case apierrors.IsNotFound(err):
+		w.gone()
+		return
+	case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // it is listed again
+		return
+	case apierrors.IsInvalid(err): // it gives no lists by watches, and is asked for a list
+		return
+	default:
+		failure, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	if w.failure != failure {
+		w.failure = failure
+		w.source.deliver(nil)
+	}
+}
+
+// lister asks for the objects of a kind.
+type lister interface {
+	List(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error)
+	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
+}
+
+// observe gives the lister to a reflector, and tells answered what became of each question.
+func observe(l lister, answered func(error)) cache.ListerWatcher {
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
+			out, err := l.List(ctx, opts)
+			if ctx.Err() == nil {
+				answered(err)
+			}
+			return out, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+			out, err := l.Watch(ctx, opts)
+			if ctx.Err() == nil {
+				answered(err)
+			}
+			return out, err
+		},
+	}
+}

@@ -1,0 +1,221 @@
+package store
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// newEntryServices gives the services of a ServiceEntry, one for each of its hosts. allocated gives the
+// addresses of a host that has none of its own.
+func newEntryServices(o *model.Object, defaultExportTo []string, allocated func(host string) []string) []*model.Service {
+	entry := o.Spec.(*networking.ServiceEntry)
+	if entry.GetResolution() == networking.ServiceEntry_DYNAMIC_DNS {
+		return nil // the source reports it
+	}
+	exportTo := entry.GetExportTo()
+	if len(exportTo) == 0 {
+		exportTo = defaultExportTo
+	}
+	ports, addresses := entryPorts(entry), entryAddresses(entry)
+	names := slices.Clone(entry.GetSubjectAltNames())
+	slices.Sort(names)
+	var out []*model.Service
+	for _, host := range entryHosts(entry) {
+		svc := &model.Service{
+			Key: o.Key, Created: o.Created, Hostname: host, Namespace: o.Namespace, Name: host,
+			Addresses: addresses, Ports: ports, Resolution: entryResolution(entry.GetResolution()),
+			Selector: entry.GetWorkloadSelector().GetLabels(), ExportTo: exportTo, Labels: o.Labels,
+			SubjectAltNames: names, External: entry.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL, Origin: o.Origin,
+		}
+		if allocates(o) && !strings.HasPrefix(host, "*") {
+			svc.Allocated = allocated(host)
+		}
+		out = append(out, svc)
+	}
+	return out
+}
+
+// entryHosts gives the hosts of a ServiceEntry in the form in which names are compared, each once.
+func entryHosts(entry *networking.ServiceEntry) []string {
+	var out []string
+	for _, host := range entry.GetHosts() {
+		if host = model.CanonicalHost(host); !slices.Contains(out, host) {
+			out = append(out, host)
+		}
+	}
+	return out
+}
+
+func entryResolution(r networking.ServiceEntry_Resolution) model.Resolution {
+	switch r {
+	case networking.ServiceEntry_NONE:
+		return model.ResolutionPassthrough
+	case networking.ServiceEntry_DNS:
+		return model.ResolutionDNS
+	case networking.ServiceEntry_DNS_ROUND_ROBIN:
+		return model.ResolutionDNSRoundRobin
+	case networking.ServiceEntry_DYNAMIC_DNS:
+		return model.ResolutionDynamicDNS
+	}
+	return model.ResolutionEDS
+}
+
+func entryPorts(entry *networking.ServiceEntry) []model.ServicePort {
+	var out []model.ServicePort
+	for _, p := range entry.GetPorts() {
+		target := p.GetTargetPort()
+		if target == 0 {
+			target = p.GetNumber()
+		}
+		out = append(out, model.ServicePort{
+			Name: p.GetName(), Port: p.GetNumber(), Protocol: entryProtocol(p.GetProtocol()), TargetPort: target,
+		})
+	}
+	return out
+}
+
+// entryProtocol reads the protocol of a ServiceEntry's port, which is the whole name, in any case.
+func entryProtocol(name string) model.Protocol {
+	if strings.Contains(name, "-") && !strings.EqualFold(name, "grpc-web") {
+		return model.ProtocolAuto
+	}
+	protocol, _ := protocolByName(strings.ToLower(name))
+	return protocol
+}
+
+// entryAddresses gives IPs and subnets, each once, in the order in which they stand. A subnet of one
+// address is the address.
+func entryAddresses(entry *networking.ServiceEntry) []string {
+	var out []string
+	for _, text := range entry.GetAddresses() {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			text = p.Masked().String()
+			if p.IsSingleIP() {
+				text = p.Addr().String()
+			}
+		} else if ip, err := netip.ParseAddr(text); err != nil || ip.IsUnspecified() {
+			continue
+		}
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// inlineEndpoints gives the endpoints that a ServiceEntry lists, for one of its services. One that is
+// resolved by DNS and lists none has its own host.
+func inlineEndpoints(svc *model.Service, o *model.Object, network string) []model.Endpoint {
+	entry := o.Spec.(*networking.ServiceEntry)
+	if entry.GetWorkloadSelector() != nil {
+		return nil
+	}
+	byName := svc.Resolution == model.ResolutionDNS || svc.Resolution == model.ResolutionDNSRoundRobin
+	if len(entry.GetEndpoints()) == 0 && byName && !strings.HasPrefix(svc.Hostname, "*") {
+		host := model.Endpoint{
+			Address: svc.Hostname, Namespace: o.Namespace, Workload: o.Name, Network: network, TLSMode: model.TLSModeDisabled,
+		}
+		return atPorts(nil, svc, host, func(p *model.ServicePort) uint32 { return p.TargetPort })
+	}
+	var out []model.Endpoint
+	for i, we := range entry.GetEndpoints() {
+		base := entryWorkload(we, we.GetLabels(), network)
+		base.Namespace, base.Workload = o.Namespace, o.Name+"-"+strconv.Itoa(i)
+		out = entryEndpoints(out, svc, we, base)
+	}
+	return out
+}
+
+// workloadEntryEndpoints adds to out what a WorkloadEntry offers to a service that selects it.
+func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+	we := o.Spec.(*networking.WorkloadEntry)
+	base := entryWorkload(we, o.Labels, network)
+	base.Namespace, base.Cluster, base.Pod, base.Entry = o.Namespace, o.Cluster, o.Name, true
+	base.Workload = entryWorkloadName(o)
+	if !entryHealthy(o) && !svc.PublishNotReady {
+		base.Health = model.Unhealthy
+	}
+	return entryEndpoints(out, svc, we, base)
+}
+
+// entryWorkload gives what all endpoints of a WorkloadEntry have in common. One with an identity speaks
+// the mesh's mutual TLS unless its label says otherwise.
+func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, network string) model.Endpoint {
+	e := model.Endpoint{
+		Address: we.GetAddress(), Labels: labels, Network: network, ServiceAccount: we.GetServiceAccount(),
+		Locality: podLocality(labels), TLSMode: model.TLSModeDisabled, Weight: we.GetWeight(),
+	}
+	if own := labels[labelNetwork]; own != "" {
+		e.Network = own
+	}
+	if we.GetNetwork() != "" {
+		e.Network = we.GetNetwork()
+	}
+	if we.GetLocality() != "" {
+		parts := append(strings.SplitN(we.GetLocality(), "/", 3), "", "")
+		e.Locality = model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
+	}
+	mode, said := labels[labelTLSMode]
+	if mode == model.TLSModeIstio || !said && we.GetServiceAccount() != "" {
+		e.TLSMode = model.TLSModeIstio
+	}
+	return e
+}
+
+// entryEndpoints adds an endpoint for each port of a service. The port is that which the entry has for
+// the service port's name, else the service's target. A named target is one of the entry's names.
+func entryEndpoints(out []model.Endpoint, svc *model.Service, we *networking.WorkloadEntry, base model.Endpoint) []model.Endpoint {
+	if !resolvable(svc, base.Address) {
+		return out
+	}
+	if path, unix := strings.CutPrefix(base.Address, model.UnixScheme); unix {
+		base.Address = path
+		for i := range svc.Ports {
+			e := base
+			e.ServicePort = svc.Ports[i].Name
+			out = append(out, e)
+		}
+		return out
+	}
+	return atPorts(out, svc, base, func(p *model.ServicePort) uint32 {
+		switch n := we.GetPorts()[p.Name]; {
+		case n > 0:
+			return n
+		case p.TargetName != "":
+			return we.GetPorts()[p.TargetName]
+		}
+		return p.TargetPort
+	})
+}
+
+// atPorts adds an endpoint for each port of a service that has a target.
+func atPorts(out []model.Endpoint, svc *model.Service, base model.Endpoint, target func(*model.ServicePort) uint32) []model.Endpoint {
+	for i := range svc.Ports {
+		e := base
+		e.Port, e.ServicePort = target(&svc.Ports[i]), svc.Ports[i].Name
+		if e.Port != 0 {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// resolvable tells whether proxies can make use of an address for a service: Kubernetes knows IPs only,
+// names need DNS, and sockets are of a ServiceEntry whose endpoints are static.
+func resolvable(svc *model.Service, address string) bool {
+	switch model.KindOfAddress(address) {
+	case model.AddressIP:
+		return true
+	case model.AddressUnix:
+		return svc.Key.Kind == model.KindServiceEntry && svc.Resolution == model.ResolutionEDS
+	case model.AddressName:
+		return svc.Resolution == model.ResolutionDNS || svc.Resolution == model.ResolutionDNSRoundRobin
+	}
+	return false
+}

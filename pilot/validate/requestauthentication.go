@@ -1,0 +1,93 @@
+package validate
+
+import (
+	"net/url"
+	"strings"
+
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// maxKeySetURL is Istio's limit of jwksUri, in bytes.
+const maxKeySetURL = 2048
+
+func (c *checker) requestAuthentication(p *security.RequestAuthentication) {
+	c.policyTarget(p.GetSelector(), p.GetTargetRefs(), p.GetTargetRef() != nil)
+	for i, rule := range p.GetJwtRules() {
+		c.jwtRule(at("spec.jwtRules", i), rule)
+	}
+}
+
+func (c *checker) jwtRule(path string, rule *security.JWTRule) {
+	if rule.GetIssuer() == "" {
+		c.missing(path + ".issuer")
+	}
+	c.someTexts(path+".audiences", rule.GetAudiences())
+	c.someTexts(path+".fromParams", rule.GetFromParams())
+	c.someTexts(path+".fromCookies", rule.GetFromCookies())
+	c.someTexts(path+".spaceDelimitedClaims", rule.GetSpaceDelimitedClaims())
+	c.keySet(path, rule)
+	for i, h := range rule.GetFromHeaders() {
+		field := at(path+".fromHeaders", i)
+		if !isHeaderName(h.GetName()) {
+			c.fail(field+".name", "%q is no name of a header", h.GetName())
+		}
+		if problem := headerValueProblem(h.GetPrefix()); problem != "" {
+			c.fail(field+".prefix", "%s", problem)
+		}
+	}
+	if name := rule.GetOutputPayloadToHeader(); name != "" && !isHeaderName(name) {
+		c.fail(path+".outputPayloadToHeader", "%q is no name of a header", name)
+	}
+	for i, out := range rule.GetOutputClaimToHeaders() {
+		field := at(path+".outputClaimToHeaders", i)
+		if !isHeaderName(out.GetHeader()) {
+			c.fail(field+".header", "%q is no name of a header", out.GetHeader())
+		}
+		if out.GetClaim() == "" {
+			c.missing(field + ".claim")
+		}
+	}
+}
+
+// keySet checks where the keys of a rule come from.
+func (c *checker) keySet(path string, rule *security.JWTRule) {
+	address := rule.GetJwksUri()
+	if rule.GetJwks() != "" {
+		if address != "" {
+			c.fail(path+".jwksUri", "stands beside jwks; write one of them")
+		}
+		if err := model.CheckKeySet(rule.GetJwks()); err != nil {
+			c.fail(path+".jwks", "%v", err)
+		}
+		return
+	}
+	field := path + ".jwksUri"
+	if address == "" {
+		if address = rule.GetIssuer(); !strings.Contains(address, "://") {
+			if address != "" {
+				c.warn(field, "is missing, and the issuer is no URL that names its keys; until there is jwksUri or jwks every token is refused")
+			}
+			return
+		}
+		field = path + ".issuer"
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		c.fail(field, "%q is neither an http nor an https URL", address)
+	case len(address) > maxKeySetURL:
+		c.fail(field, "is longer than %d bytes", maxKeySetURL)
+	case u.Scheme == "http":
+		c.warn(field, "is plain http, by which anybody on the way can give keys of their own; use https")
+	}
+}
+
+func (c *checker) someTexts(field string, list []string) {
+	for i, text := range list {
+		if text == "" {
+			c.fail(at(field, i), "is empty")
+		}
+	}
+}

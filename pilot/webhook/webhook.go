@@ -1,0 +1,144 @@
+// Package webhook answers the API server's questions before it stores an object: whether an object of
+// the mesh makes sense, and what a new pod is with its sidecar. It decides nothing: pilot/validate and
+// pilot/inject do.
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
+)
+
+// maxBody bounds a request: an API server stores no object of more than 1.5 MiB, and sends two.
+const maxBody = 8 << 20
+
+// Options of the webhooks.
+type Options struct {
+	// Injector gives the injector of now, for pods of a cluster and network; empty ones stand for the
+	// control plane's own.
+	Injector   func(cluster, network string) (*inject.Injector, error)
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+}
+
+// server answers.
+type server struct {
+	Options
+	success, failure prometheus.Counter
+	objects          *checker
+}
+
+// Handler serves /inject, with what the path says of cluster and network, and /validate.
+func Handler(opts Options) http.Handler {
+	s := &server{
+		Options: opts, objects: newChecker(),
+		success: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_success_total", Help: "Pods that were given a sidecar."}),
+		failure: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_failure_total", Help: "Pods that were refused."}),
+	}
+	opts.Registerer.MustRegister(s.success, s.failure)
+	mux := http.NewServeMux()
+	for _, path := range []string{"/inject", "/inject/"} {
+		mux.HandleFunc(path, s.review(s.inject))
+	}
+	for _, path := range []string{"/validate", "/validate/"} {
+		mux.HandleFunc(path, s.review(s.validate))
+	}
+	return mux
+}
+
+// review reads an AdmissionReview and writes its answer.
+func (s *server) review(decide func(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); kind != "application/json" {
+			http.Error(w, "the content type has to be application/json", http.StatusUnsupportedMediaType)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+			return
+		case len(body) == 0:
+			http.Error(w, "the body is empty", http.StatusBadRequest)
+			return
+		}
+		var review admissionv1.AdmissionReview
+		if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
+			http.Error(w, "the body is no AdmissionReview with a request", http.StatusBadRequest)
+			return
+		}
+		response := decide(r, review.Request)
+		response.UID = review.Request.UID
+		w.Header().Set("Content-Type", "application/json")
+		out := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response}
+		if err := json.NewEncoder(w).Encode(out); err != nil {
+			s.Logger.Debug("an answer was not taken", "error", err)
+		}
+	}
+}
+
+func refuse(err error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{Message: err.Error()}}
+}
+
+// inject gives a pod its sidecar. The webhooks' selectors have asked what the namespace says.
+func (s *server) inject(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	patch, injected, err := s.patch(r.URL.Path, request)
+	if err != nil {
+		s.failure.Inc()
+		s.Logger.Warn("a pod was refused", "namespace", request.Namespace, "error", err)
+		return refuse(err)
+	}
+	response := &admissionv1.AdmissionResponse{Allowed: true}
+	if injected {
+		s.success.Inc()
+		kind := admissionv1.PatchTypeJSONPatch
+		response.Patch, response.PatchType = patch, &kind
+	}
+	return response
+}
+
+func (s *server) patch(path string, request *admissionv1.AdmissionRequest) (patch []byte, injected bool, err error) {
+	var pod corev1.Pod
+	if err := json.Unmarshal(request.Object.Raw, &pod); err != nil {
+		return nil, false, errors.New("the object is no pod: " + err.Error())
+	}
+	if pod.Namespace == "" {
+		pod.Namespace = request.Namespace
+	}
+	in, err := s.Injector(place(path))
+	if err != nil {
+		return nil, false, err
+	}
+	out, injected, err := in.Pod(&pod, nil, inject.Owner{})
+	if err != nil || !injected {
+		return nil, false, err
+	}
+	patch, err = difference(&pod, out)
+	return patch, true, err
+}
+
+// place reads a path /inject/cluster/X/net/Y, in which a slash of a name is --slash--.
+func place(path string) (cluster, network string) {
+	parts := strings.Split(strings.Trim(path, "/"), "/")[1:]
+	for i := 0; i+1 < len(parts); i += 2 {
+		value := strings.ReplaceAll(parts[i+1], "--slash--", "/")
+		switch parts[i] {
+		case "cluster":
+			cluster = value
+		case "net":
+			network = value
+		}
+	}
+	return cluster, network
+}

@@ -1,0 +1,253 @@
+package telemetry
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Pair is one label of a series.
+type Pair struct{ Name, Value string }
+
+// Series is one that Istio documents, of a statistic of Envoy's.
+type Series struct {
+	// Metric is its name, such as istio_requests_total.
+	Metric string
+	Labels []Pair
+	// Times is how often the statistic's value counts.
+	Times uint64
+}
+
+// metrics gives, for each statistic that becomes one metric as it is, that metric.
+var metrics = map[string]string{
+	StatRequests:      MetricRequests,
+	StatDuration:      MetricDuration,
+	StatRequestBytes:  MetricRequestBytes,
+	StatResponseBytes: MetricResponseBytes,
+	StatSent:          MetricSent,
+	StatReceived:      MetricReceived,
+}
+
+// The names of Istio's metrics. Those of StatConnections and of StatMessages are two each.
+const (
+	MetricRequests         = "istio_requests_total"
+	MetricDuration         = "istio_request_duration_milliseconds"
+	MetricRequestBytes     = "istio_request_bytes"
+	MetricResponseBytes    = "istio_response_bytes"
+	MetricSent             = "istio_tcp_sent_bytes_total"
+	MetricReceived         = "istio_tcp_received_bytes_total"
+	MetricOpened           = "istio_tcp_connections_opened_total"
+	MetricClosed           = "istio_tcp_connections_closed_total"
+	MetricRequestMessages  = "istio_request_messages_total"
+	MetricResponseMessages = "istio_response_messages_total"
+)
+
+// MetricsOf gives the metrics of a statistic, nil where it is none of ours.
+func MetricsOf(statistic string) []string {
+	switch statistic {
+	case StatConnections:
+		return []string{MetricOpened, MetricClosed}
+	case StatMessages:
+		return []string{MetricRequestMessages, MetricResponseMessages}
+	}
+	if name := metrics[statistic]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
+// Known tells whether Expand knows a statistic.
+func Known(statistic string) bool { return MetricsOf(statistic) != nil }
+
+// IsLabel tells whether Istio's metrics have a label.
+func IsLabel(name string) bool {
+	v := value{reporter: Source, fields: []string{"a.b.svc.c"}}
+	return slices.ContainsFunc(v.labels(Workload{}, "http", "200", "-", "0", "", ""), func(p Pair) bool { return p.Name == name })
+}
+
+// Fields of the value of Label: those of a request, and of a connection.
+const (
+	httpFields = 6 // destination, code, flags, gRPC status, principal, peer
+	tcpFields  = 4 // destination, flags, principal, peer
+)
+
+// HTTPFields composes the fields of a request, and TCPFields those of a connection. The destination is the
+// name of the client's cluster, or on the server's side the host of the service, else the cluster;
+// principal is the peer's, and peer what its metadata says.
+func HTTPFields(destination, code, flags, grpcStatus, principal, peer string) []string {
+	return []string{destination, code, flags, grpcStatus, principal, peer}
+}
+
+// TCPFields is as HTTPFields.
+func TCPFields(destination, flags, principal, peer string) []string {
+	return []string{destination, flags, principal, peer}
+}
+
+// Expand gives the series that one of a statistic stands for, in a proxy of the local workload, by the
+// value of Label. It gives none for what is no statistic of ours.
+func Expand(local Workload, statistic, text string) []Series {
+	tcp := statistic == StatConnections || statistic == StatSent || statistic == StatReceived
+	n := httpFields
+	if tcp {
+		n = tcpFields
+	}
+	v, ok := parse(text, n)
+	if !ok || v.reporter != Source && v.reporter != Destination {
+		return nil
+	}
+	var labels []Pair
+	flags := v.fields[1]
+	if tcp {
+		labels = v.labels(local, "tcp", "", flags, "", v.fields[2], v.fields[3])
+	} else {
+		protocol := "http"
+		if v.fields[3] != "" || statistic == StatMessages {
+			protocol = "grpc"
+		}
+		flags = v.fields[2]
+		labels = v.labels(local, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
+	}
+	return v.shown(series(statistic, v.detail, flags, labels))
+}
+
+// series gives those of a statistic, without regard to what is not wanted.
+func series(statistic, detail, flags string, labels []Pair) []Series {
+	switch statistic {
+	case StatSent, StatReceived:
+		if detail != LogEnded {
+			return nil
+		}
+	case StatConnections:
+		return connections(detail, flags, labels)
+	case StatMessages:
+		return messages(detail, labels)
+	}
+	if name := metrics[statistic]; name != "" {
+		return []Series{{name, labels, 1}}
+	}
+	return nil
+}
+
+// shown leaves out the metrics that are not wanted, and what is not wanted of one of two.
+func (v value) shown(all []Series) []Series {
+	if len(v.drop) == 0 {
+		return all
+	}
+	out := make([]Series, 0, len(all))
+	for _, s := range all {
+		if slices.Contains(v.drop, s.Metric) {
+			continue
+		}
+		s.Labels = slices.DeleteFunc(slices.Clone(s.Labels), func(p Pair) bool {
+			return slices.Contains(v.drop, s.Metric+OfMetric+p.Name)
+		})
+		out = append(out, s)
+	}
+	return out
+}
+
+// notConnected are flags of connections that never reached a server, for which Envoy logs no connection.
+var notConnected = []string{"UH", "UF", "UO", "NR", "NC", "URX", "RLSE", "RL", "OM"}
+
+func connections(detail, flags string, labels []Pair) []Series {
+	closed := Series{MetricClosed, labels, 1}
+	opened := Series{MetricOpened, labels, 1}
+	switch detail {
+	case LogConnected:
+		return []Series{opened}
+	case LogEnded:
+		for _, f := range strings.Split(flags, ",") {
+			if slices.Contains(notConnected, f) {
+				return []Series{opened, closed}
+			}
+		}
+		return []Series{closed}
+	}
+	return nil
+}
+
+func messages(detail string, labels []Pair) []Series {
+	first, second, _ := strings.Cut(detail, ",")
+	requests, err := strconv.ParseUint(first, 10, 32)
+	if err != nil {
+		return nil
+	}
+	responses, err := strconv.ParseUint(second, 10, 32)
+	if err != nil {
+		return nil
+	}
+	return []Series{{MetricRequestMessages, labels, requests}, {MetricResponseMessages, labels, responses}}
+}
+
+// labels gives all labels in Istio's order. A proven identity decides about the peer's namespace.
+func (v value) labels(local Workload, protocol, code, flags, grpcStatus, principal, peerText string) []Pair {
+	principal, _, _ = strings.Cut(principal, ",") // of several names in a certificate the first
+	host, service := destination(v.fields[0])
+	source, dest := local, local
+	security := "unknown"
+	var peer *Workload
+	if v.reporter == Source {
+		if dest, peer = fromEndpoint(peerText), &dest; dest.Name != "" {
+			dest.Cluster = cmp.Or(dest.Cluster, local.Cluster)
+		}
+	} else {
+		source, peer = fromPeerHeader(peerText), &source
+		security = "none"
+		if principal != "" {
+			security = "mutual_tls"
+		}
+	}
+	peer.Principal = principal
+	peer.Namespace = cmp.Or(namespaceOf(principal), peer.Namespace)
+	peer.Revision = cmp.Or(peer.Revision, latest)
+	if v.reporter == Destination {
+		host, service = cmp.Or(host, local.Canonical), cmp.Or(service, local.Canonical)
+	}
+	if principal == "" {
+		source.Principal, dest.Principal = "", ""
+	}
+	out := []Pair{{"reporter", "destination"}}
+	if v.reporter == Source {
+		out[0].Value = "source"
+	}
+	out = source.pairs(out, "source_")
+	out = dest.pairs(out, "destination_")
+	out = append(out, Pair{"destination_service", host}, Pair{"destination_service_name", service},
+		Pair{"destination_service_namespace", dest.Namespace}, Pair{"request_protocol", protocol})
+	for i := range out {
+		out[i].Value = cmp.Or(out[i].Value, "unknown")
+	}
+	if protocol != "tcp" {
+		out = append(out, Pair{"response_code", code}, Pair{"grpc_response_status", grpcStatus})
+	}
+	out = append(out, Pair{"response_flags", flags}, Pair{"connection_security_policy", security})
+	return slices.DeleteFunc(out, func(p Pair) bool { return p.Value == "" || slices.Contains(v.drop, p.Name) })
+}
+
+func (w Workload) pairs(out []Pair, prefix string) []Pair {
+	return append(out,
+		Pair{prefix + "workload", w.Name},
+		Pair{prefix + "canonical_service", w.Canonical},
+		Pair{prefix + "canonical_revision", w.Revision},
+		Pair{prefix + "workload_namespace", w.Namespace},
+		Pair{prefix + "principal", w.Principal},
+		Pair{prefix + "app", w.App},
+		Pair{prefix + "version", w.Version},
+		Pair{prefix + "cluster", w.Cluster})
+}
+
+// destination gives the host and the name of the service behind a field: "outbound|port|subset|host", a
+// host, or the name of a cluster of no service. A service of Kubernetes is named by its first label.
+func destination(text string) (host, name string) {
+	if parts := strings.Split(text, "|"); len(parts) == 4 {
+		text = parts[3]
+	} else if !strings.Contains(text, ".") {
+		return "", text // PassthroughCluster and others
+	}
+	name = text
+	if parts := strings.SplitN(text, ".", 4); len(parts) == 4 && parts[2] == "svc" {
+		name = parts[0]
+	}
+	return text, name
+}

@@ -1,0 +1,94 @@
+// Package telemetry is what the control plane and the node agent agree on about Istio's standard metrics.
+//
+// Envoy counts them in its stats access logger, whose series carry one label that the control plane
+// composes of Envoy's command operators. It holds little more than what Envoy alone knows: who the other
+// side is, what was answered. Where metrics are read the agent takes it apart, adds who the proxy itself
+// is, and gives metrics and labels the names that Istio documents. So the configuration of a thousand
+// listeners stays small, and Envoy formats one label for a request instead of twenty-five.
+package telemetry
+
+import "strings"
+
+const (
+	// Scope is the prefix of the statistics' names.
+	Scope = "istio"
+	// Label is the label that the agent takes apart. Further labels beside it stay as they are.
+	Label = "istio"
+
+	// PeerHeader is how a client says who it is, as base64 of a protobuf Struct, which Istio's sidecars
+	// read and write; beside PeerIDHeader, which names the proxy.
+	PeerHeader   = "x-envoy-peer-metadata"
+	PeerIDHeader = "x-envoy-peer-metadata-id"
+	// PeerVariable is the environment variable of Envoy's process that holds the header's value.
+	PeerVariable = "ISTIO_PEER_METADATA"
+)
+
+// Names of the statistics, below Scope.
+const (
+	StatRequests      = "requests"
+	StatDuration      = "duration"       // milliseconds
+	StatRequestBytes  = "request_bytes"  // headers and body, on the wire
+	StatResponseBytes = "response_bytes" // the same
+	// StatMessages counts gRPC calls by how many messages they had: "requests,responses" is the detail.
+	StatMessages = "messages"
+	// StatConnections counts TCP connections, StatSent and StatReceived their bytes to and from the client.
+	// The type of the log's entry is the detail: each has the bytes from the beginning, so those of the end
+	// count.
+	StatConnections = "connections"
+	StatSent        = "sent"
+	StatReceived    = "received"
+)
+
+// Reporter is the side of a request that counts it.
+type Reporter byte
+
+const (
+	// Source is the client's proxy, or a gateway.
+	Source Reporter = 's'
+	// Destination is the server's proxy.
+	Destination Reporter = 'd'
+)
+
+// Types of log entries, as Envoy names them, that tell what became of a TCP connection.
+const (
+	LogConnected = "TcpUpstreamConnected"
+	LogEnded     = "TcpConnectionEnd"
+)
+
+// separator stands between the fields of a value. The last field, which a client writes, may hold it.
+const separator = " "
+
+// removed stands before the name of a label or of a metric that a user does not want.
+const removed = "!"
+
+// OfMetric stands between a metric and a label that only this one of a statistic's two is not to have.
+const OfMetric = "/"
+
+// Format composes the value of Label from what each field is: text, or command operators of Envoy. Detail
+// is what one statistic counts apart, and drop the labels, metrics, and labels of
+// metrics, that are not to be shown.
+func Format(reporter Reporter, detail string, drop []string, fields ...string) string {
+	head := string(reporter) + detail
+	for _, name := range drop {
+		head += removed + name
+	}
+	return strings.Join(append([]string{head}, fields...), separator)
+}
+
+// value is one that Format gave, with what Envoy put in the operators' place.
+type value struct {
+	reporter Reporter
+	detail   string
+	drop     []string
+	fields   []string
+}
+
+// parse takes a value with n fields apart.
+func parse(text string, n int) (value, bool) {
+	parts := strings.SplitN(text, separator, n+1)
+	if len(parts) != n+1 || parts[0] == "" {
+		return value{}, false
+	}
+	head := strings.Split(parts[0][1:], removed)
+	return value{Reporter(parts[0][0]), head[0], head[1:], parts[1:]}, true
+}

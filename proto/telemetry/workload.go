@@ -1,0 +1,143 @@
+package telemetry
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Workload is what metrics say of one side of a request. Empty fields are not known.
+type Workload struct {
+	Name      string
+	Namespace string
+	// Canonical and Revision are the canonical service and its revision.
+	Canonical, Revision string
+	App, Version        string // labels
+	Cluster             string
+	// Principal is a SPIFFE ID, and known only for mutual TLS.
+	Principal string
+}
+
+// The keys of a workload in Istio's peer header.
+const (
+	keyNamespace = "NAMESPACE"
+	keyWorkload  = "WORKLOAD_NAME"
+	keyCluster   = "CLUSTER_ID"
+	keyLabels    = "LABELS"
+
+	labelCanonical = "service.istio.io/canonical-name"
+	labelRevision  = "service.istio.io/canonical-revision"
+	labelApp       = "app"
+	labelVersion   = "version"
+)
+
+// latest is the revision of a workload that names none.
+const latest = "latest"
+
+// WorkloadOf gives a workload by the labels of its pods.
+func WorkloadOf(name, namespace, cluster string, labels map[string]string) Workload {
+	first := func(otherwise string, keys ...string) string {
+		for _, k := range keys {
+			if v := labels[k]; v != "" {
+				return v
+			}
+		}
+		return otherwise
+	}
+	return Workload{
+		Name: name, Namespace: namespace, Cluster: cluster,
+		Canonical: first(name, labelCanonical, "app.kubernetes.io/name", labelApp),
+		Revision:  first(latest, labelRevision, "app.kubernetes.io/version", labelVersion),
+		App:       labels[labelApp], Version: labels[labelVersion],
+	}
+}
+
+// PeerHeaderValue gives the value of PeerHeader. It names no pod, so that what a server counts does not
+// grow with its clients' pods; the same workload gives the same text.
+func (w Workload) PeerHeaderValue() (string, error) {
+	text := func(fields map[string]string) *structpb.Struct {
+		out := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+		for k, v := range fields {
+			if v != "" {
+				out.Fields[k] = structpb.NewStringValue(v)
+			}
+		}
+		return out
+	}
+	peer := text(map[string]string{keyNamespace: w.Namespace, keyWorkload: w.Name, keyCluster: w.Cluster})
+	peer.Fields[keyLabels] = structpb.NewStructValue(text(map[string]string{
+		labelCanonical: w.Canonical, labelRevision: w.Revision, labelApp: w.App, labelVersion: w.Version,
+	}))
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(peer)
+	if err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(data), nil
+}
+
+// maxPeer bounds the peer header that is decoded, in bytes; Istio's own is about 500.
+const maxPeer = 8 << 10
+
+// fromPeerHeader reads the value of PeerHeader; what is none gives a workload that is not known.
+func fromPeerHeader(text string) Workload {
+	if text == "" || len(text) > maxPeer {
+		return Workload{}
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return Workload{}
+	}
+	var peer structpb.Struct
+	if proto.Unmarshal(data, &peer) != nil {
+		return Workload{}
+	}
+	labels := peer.GetFields()[keyLabels].GetStructValue()
+	label := func(key string) string { return labels.GetFields()[key].GetStringValue() }
+	field := func(key string) string { return peer.GetFields()[key].GetStringValue() }
+	return Workload{
+		Name: field(keyWorkload), Namespace: field(keyNamespace), Cluster: field(keyCluster),
+		Canonical: label(labelCanonical), Revision: label(labelRevision), App: label(labelApp), Version: label(labelVersion),
+	}
+}
+
+// EndpointValue gives what an endpoint's metadata says of its workload: "name;namespace;canonical
+// service;revision;cluster", as Istio writes it, and ";app;version" where the labels of these names say
+// otherwise than the canonical ones. An empty cluster is that of the proxy which reads it.
+func (w Workload) EndpointValue() string {
+	revision := w.Revision
+	if revision == latest {
+		revision = ""
+	}
+	out := strings.Join([]string{w.Name, w.Namespace, w.Canonical, revision, w.Cluster}, ";")
+	if w.App != w.Canonical || w.Version != revision {
+		out += ";" + w.App + ";" + w.Version
+	}
+	return out
+}
+
+// fromEndpoint reads an EndpointValue.
+func fromEndpoint(text string) Workload {
+	parts := strings.Split(text, ";")
+	if len(parts) < 5 {
+		return Workload{}
+	}
+	w := Workload{Name: parts[0], Namespace: parts[1], Canonical: parts[2], Revision: parts[3], Cluster: parts[4]}
+	if len(parts) < 7 {
+		w.App, w.Version = w.Canonical, w.Revision
+	} else {
+		w.App, w.Version = parts[5], parts[6]
+	}
+	return w
+}
+
+// namespaceOf gives the namespace that a SPIFFE ID proves: spiffe://domain/ns/NAMESPACE/sa/ACCOUNT.
+func namespaceOf(principal string) string {
+	_, rest, ok := strings.Cut(principal, "/ns/")
+	if !ok {
+		return ""
+	}
+	namespace, _, _ := strings.Cut(rest, "/")
+	return namespace
+}

@@ -1,0 +1,302 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/install"
+	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+const (
+	root  = "../.."
+	whole = 10 * time.Minute
+)
+
+// world is a running cluster as a test sees it.
+type world struct {
+	*testing.T
+	info   Info
+	config *rest.Config
+	client *kubernetes.Clientset
+	mesh   *install.Cluster
+}
+
+// start runs a cluster for the test.
+func start(t *testing.T, nodes int) *world {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("running a cluster needs root")
+	}
+	images, err := filepath.Glob(root + "/.images/*.tar")
+	if err != nil || len(images) == 0 {
+		t.Fatal("no images: run `make images`")
+	}
+	programs, err := filepath.Abs(root + "/.tools/kubernetes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan Info, 1), make(chan error, 1)
+	go func() {
+		done <- Up(ctx, Config{
+			Name: "test", StateRoot: "/run/pilothouse-test", Nodes: nodes, Programs: programs, Images: images,
+		}, func(i Info) { ready <- i })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{T: t}
+	select {
+	case w.info = <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatal(err)
+	}
+	if w.config, err = clientcmd.BuildConfigFromFlags("", w.info.Kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	if w.client, err = kubernetes.NewForConfig(w.config); err != nil {
+		t.Fatal(err)
+	}
+	if w.mesh, err = install.Open(w.config, func(line string) { t.Log(line) }); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// sampleImage is an image of the sample as Istio names it.
+var sampleImage = regexp.MustCompile(`docker\.io/istio/(examples-bookinfo-[a-z0-9-]+):\S+`)
+
+// apply applies a file of the samples, with our images.
+func (w *world) apply(ctx context.Context, file string) {
+	w.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "samples", file))
+	if err != nil {
+		w.Fatal(err)
+	}
+	text = sampleImage.ReplaceAll(text, []byte("pilothouse/$1:dev"))
+	var objects []*unstructured.Unstructured
+	for d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(text)), 4096); ; {
+		o := &unstructured.Unstructured{}
+		if err := d.Decode(&o.Object); err == io.EOF {
+			break
+		} else if err != nil {
+			w.Fatal(err)
+		}
+		if len(o.Object) > 0 {
+			objects = append(objects, o)
+		}
+	}
+	if err := w.mesh.Apply(ctx, objects); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// until waits for a fact of the cluster.
+func (w *world) until(ctx context.Context, what string, done func(context.Context) (bool, error)) {
+	w.Helper()
+	if err := poll(ctx, what, done); err != nil {
+		w.dump(ctx)
+		w.Fatal(err)
+	}
+}
+
+// dump logs the state of the pods, for whoever has to find out.
+func (w *world) dump(ctx context.Context) {
+	pods, err := w.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		w.Log(err)
+		return
+	}
+	for _, p := range pods.Items {
+		w.Logf("%s/%s %s %v", p.Namespace, p.Name, p.Status.Phase, p.Status.ContainerStatuses)
+	}
+}
+
+func ready(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func TestBookinfoInACluster(t *testing.T) {
+	w := start(t, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), whole)
+	defer cancel()
+	if err := w.mesh.Install(ctx, manifests.Options{}, true); err != nil {
+		w.dump(ctx)
+		t.Fatal(err)
+	}
+	patch := []byte(`{"metadata":{"labels":{"istio-injection":"enabled"}}}`)
+	if _, err := w.client.CoreV1().Namespaces().Patch(ctx, "default", "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{
+		"bookinfo/bookinfo.yaml", "bookinfo/bookinfo-gateway.yaml", "bookinfo/destination-rule-all.yaml",
+		"bookinfo/networking/peer-authentication-strict.yaml",
+	} {
+		w.apply(ctx, file)
+	}
+	w.until(ctx, "bookinfo's pods", func(ctx context.Context) (bool, error) {
+		pods, err := w.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
+		if err != nil || len(pods.Items) < 6 {
+			return false, fmt.Errorf("pods are missing: %w", err)
+		}
+		for _, p := range pods.Items {
+			if !ready(&p) {
+				return false, fmt.Errorf("%s is not ready", p.Name)
+			}
+		}
+		return true, nil
+	})
+	pods, err := w.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		native := false
+		for _, c := range p.Spec.InitContainers {
+			native = native || c.Name == model.ProxyContainer && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		}
+		if !native {
+			t.Errorf("%s has no native sidecar: %v", p.Name, p.Annotations)
+		}
+	}
+	gateway, err := w.client.CoreV1().Services("istio-system").Get(ctx, "istio-ingressgateway", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "http://" + gateway.Spec.ClusterIP
+	w.until(ctx, "the page", func(ctx context.Context) (bool, error) {
+		body, err := get(ctx, address+"/productpage")
+		return strings.Contains(body, "Reviews") || strings.Contains(body, "reviews"), fmt.Errorf("%v: %.200s", err, body)
+	})
+	w.plaintextIsRefused(ctx)
+	w.invalidIsRefused(ctx)
+	w.nothingWasDenied()
+	w.uninstall(ctx)
+}
+
+// uninstall takes the mesh out, after which nothing of it is left but Istio's kinds.
+func (w *world) uninstall(ctx context.Context) {
+	w.Helper()
+	if err := w.mesh.Uninstall(ctx, manifests.Options{}, true); err != nil {
+		w.Fatal(err)
+	}
+	w.until(ctx, "the end of the namespace", func(ctx context.Context) (bool, error) {
+		_, err := w.client.CoreV1().Namespaces().Get(ctx, "istio-system", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), err
+	})
+	ours := metav1.ListOptions{LabelSelector: manifests.LabelManagedBy + "=" + manifests.ManagedBy}
+	roles, err := w.client.RbacV1().ClusterRoles().List(ctx, ours)
+	bindings, err2 := w.client.RbacV1().ClusterRoleBindings().List(ctx, ours)
+	mutating, err3 := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, ours)
+	validating, err4 := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, ours)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		w.Fatal(err)
+	}
+	if n := len(roles.Items) + len(bindings.Items) + len(mutating.Items) + len(validating.Items); n > 0 {
+		w.Errorf("%d objects of the cluster are left", n)
+	}
+	if _, err := w.client.CoreV1().ConfigMaps("default").Get(ctx, "istio-ca-root-cert", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		w.Errorf("the root is left: %v", err)
+	}
+}
+
+// nothingWasDenied reads in the API server's audit log what our programs asked for in vain.
+func (w *world) nothingWasDenied() {
+	w.Helper()
+	log, err := os.ReadFile(filepath.Join(w.info.Dir, "audit.log"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	asked := 0
+	for line := range strings.Lines(string(log)) {
+		var event struct {
+			RequestURI, Verb string
+			User             struct{ Username string }
+			Annotations      map[string]string
+		}
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			w.Fatal(err)
+		}
+		asked++
+		if event.Annotations["authorization.k8s.io/decision"] == "forbid" {
+			w.Errorf("%s may not %s %s", event.User.Username, event.Verb, event.RequestURI)
+		}
+	}
+	if asked == 0 {
+		w.Error("the audit log is empty")
+	}
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return string(body), err
+}
+
+// plaintextIsRefused shows that the page came over mutual TLS: without it nobody is let in.
+func (w *world) plaintextIsRefused(ctx context.Context) {
+	w.Helper()
+	pods, err := w.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "app=productpage"})
+	if err != nil || len(pods.Items) == 0 {
+		w.Fatalf("productpage: %v", err)
+	}
+	if body, err := get(ctx, "http://"+pods.Items[0].Status.PodIP+":9080/productpage"); err == nil {
+		w.Errorf("the page came in plain text: %.100s", body)
+	}
+}
+
+// invalidIsRefused shows that the API server asks the validation webhook.
+func (w *world) invalidIsRefused(ctx context.Context) {
+	w.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+		"metadata": map[string]any{"name": "wrong", "namespace": "default"},
+		"spec":     map[string]any{"hosts": []any{"reviews"}, "http": []any{map[string]any{"name": "nowhere"}}},
+	}}
+	if err := w.mesh.Apply(ctx, []*unstructured.Unstructured{o}); err == nil || !strings.Contains(err.Error(), "http[0]") {
+		w.Errorf("an invalid VirtualService: %v", err)
+	}
+}

@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// processes are the programs of a cluster. The first that ends by itself ends the cluster.
+type processes struct {
+	failed func(error)
+
+	mu      sync.Mutex
+	ending  bool
+	running []*exec.Cmd
+	wait    sync.WaitGroup
+}
+
+func newProcesses() *processes { return &processes{failed: func(error) {}} }
+
+// start runs a program in a node's network namespace, with its log beside the node's others.
+func (p *processes) start(n *node, program string, args ...string) error {
+	name := filepath.Base(program)
+	log, err := os.OpenFile(n.log(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	// Not `ip netns exec`, which hides the cgroup mounts.
+	cmd := exec.Command("nsenter", append([]string{"--net=" + n.ns.File, program}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending {
+		return errors.New("the cluster is ending")
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	p.running = append(p.running, cmd)
+	p.wait.Go(func() {
+		err := cmd.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.ending {
+			p.failed(fmt.Errorf("%s on %s ended: %w; its log ends: %s", name, n.name, err, tail(n.log(name))))
+		}
+	})
+	return nil
+}
+
+// kill ends all of them and waits.
+func (p *processes) kill() {
+	p.mu.Lock()
+	p.ending = true
+	for _, cmd := range p.running {
+		_ = cmd.Process.Kill() // it may have ended
+	}
+	p.mu.Unlock()
+	p.wait.Wait()
+}
+
+// tail gives the last lines of a log.
+func tail(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
+}
+
+// tunings are the kernel's settings that a kubelet changes for the whole machine, as they were.
+type tunings map[string]string
+
+func readTunings() (tunings, error) {
+	out := tunings{}
+	for _, name := range []string{
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+	} {
+		b, err := os.ReadFile("/proc/sys/" + name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[name] = strings.TrimSpace(string(b))
+	}
+	return out, nil
+}
+
+func (t tunings) restore() error {
+	var errs []error
+	for name, value := range t {
+		errs = append(errs, os.WriteFile("/proc/sys/"+name, []byte(value), 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+// kubeletHome has the one path of a kubelet that its settings do not move.
+const kubeletHome = "/var/lib/kubelet"
+
+// sweepHost takes away what kubelets leave outside of their directories.
+func sweepHost() error {
+	plugins := filepath.Join(kubeletHome, "device-plugins")
+	for _, name := range []string{"kubelet.sock", "DEPRECATION", "kubelet_internal_checkpoint"} {
+		if err := os.Remove(filepath.Join(plugins, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_, _ = os.Remove(plugins), os.Remove(kubeletHome) // they fail, rightly, where others use them
+	return nil
+}

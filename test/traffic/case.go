@@ -1,0 +1,325 @@
+package traffic
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	corev1 "k8s.io/api/core/v1"
+
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
+	"github.com/pilothouse-mesh/pilothouse/test/translate"
+)
+
+// File is the section calls.yaml of a case.
+type File struct {
+	Alone   bool                       `json:"alone"`
+	Proxies map[string]translate.Proxy `json:"proxies"`
+	Greets  []int                      `json:"greets"`
+	Calls   []*Call                    `json:"calls"`
+	// Problems are parts of those that are reported; every error has to be named.
+	Problems []string `json:"problems"`
+}
+
+// Call is one request or connection, and what is wanted of it.
+type Call struct {
+	Call     string            `json:"call"`
+	From     string            `json:"from"`
+	Way      explain.Way       `json:"way"`
+	To       string            `json:"to"`
+	Source   string            `json:"source"`
+	Host     string            `json:"host"`
+	SNI      string            `json:"sni"`
+	ALPN     []string          `json:"alpn"`
+	MTLS     bool              `json:"mtls"`
+	Headers  map[string]string `json:"headers"`
+	Upstream string            `json:"upstream"`
+	Want     Want              `json:"want"`
+
+	scheme  string
+	request explain.Request
+}
+
+// Want is what is expected of a call; nil is not looked at.
+type Want struct {
+	Status    *int               `json:"status"`
+	Flags     *string            `json:"flags"`
+	Closed    bool               `json:"closed"`
+	Cluster   string             `json:"cluster"`
+	Clusters  map[string]float64 `json:"clusters"`
+	Endpoints []string           `json:"endpoints"`
+	TLS       *string            `json:"tls"`
+	SNI       *string            `json:"sni"`
+	Protocol  *string            `json:"protocol"`
+	Path      *string            `json:"path"`
+	Host      *string            `json:"host"`
+	Request   map[string]string  `json:"request"`
+	Response  map[string]string  `json:"response"`
+	Location  *string            `json:"location"`
+	Body      *string            `json:"body"`
+	Timeout   *string            `json:"timeout"`
+	Attempts  *int               `json:"attempts"`
+	Mirrors   []string           `json:"mirrors"`
+	Delay     *string            `json:"delay"`
+}
+
+// Case is one case, with the resources of each proxy that calls.
+type Case struct {
+	File
+	Name      string
+	proxies   map[string]translate.Proxy
+	resources map[string]translate.Resources
+	problems  []model.Problem
+	objects   []*model.Object
+}
+
+// Cases reads all cases of a directory.
+func Cases(dir string) ([]*Case, error) {
+	world, err := os.ReadFile(filepath.Join(dir, "world.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil {
+		return nil, err
+	}
+	var out []*Case
+	for _, path := range paths {
+		a, err := txtar.ParseFile(path)
+		if err != nil {
+			return nil, err
+		}
+		c, err := read(a, world)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		c.Name = strings.TrimSuffix(filepath.Base(path), ".txtar")
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// read parses a case and translates it for each proxy that calls.
+func read(a *txtar.Archive, world []byte) (*Case, error) {
+	out := &Case{proxies: map[string]translate.Proxy{}, resources: map[string]translate.Resources{}}
+	input := ""
+	for _, f := range a.Files {
+		switch f.Name {
+		case "input.yaml":
+			input = string(f.Data)
+		case "calls.yaml":
+			if err := yaml.UnmarshalStrict(f.Data, &out.File); err != nil {
+				return nil, fmt.Errorf("calls.yaml: %w", err)
+			}
+		default:
+			return nil, fmt.Errorf("a case has no section %s", f.Name)
+		}
+	}
+	if !out.Alone {
+		input = string(world) + "\n---\n" + input
+	}
+	var objects []*model.Object
+	objects, out.problems = file.Decode([]byte(input), "input.yaml")
+	for _, o := range objects {
+		found := validate.Object(o)
+		out.problems = append(out.problems, found...)
+		if !slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+			out.objects = append(out.objects, o)
+		}
+	}
+	maps.Copy(out.proxies, worldProxies())
+	maps.Copy(out.proxies, out.Proxies)
+	snapshot := translate.Snapshot(out.objects)
+	for _, call := range out.Calls {
+		if call.From == "" {
+			call.From = "client"
+		}
+		if _, ok := out.proxies[call.From]; !ok {
+			return nil, fmt.Errorf("call %s: there is no proxy %s", call.Call, call.From)
+		}
+		p := out.proxy(call.From)
+		if _, done := out.resources[call.From]; !done {
+			res := translate.Build(snapshot, p.Model())
+			out.resources[call.From] = res
+			out.problems = append(out.problems, res.Problems...)
+		}
+		if err := out.prepare(call, p); err != nil {
+			return nil, fmt.Errorf("call %s: %w", call.Call, err)
+		}
+	}
+	return out, nil
+}
+
+// proxy gives a proxy with all that its entry leaves out.
+func (c *Case) proxy(name string) translate.Proxy {
+	p := c.proxies[name]
+	p.Name = cmp.Or(p.Name, name)
+	p.Namespace = cmp.Or(p.Namespace, "default")
+	return p
+}
+
+// worldProxies are those of world.yaml.
+func worldProxies() map[string]translate.Proxy {
+	return map[string]translate.Proxy{
+		"client":  {Name: "client", Namespace: "default", IPs: []string{"10.1.0.100"}, Labels: map[string]string{"app": "client"}},
+		"other":   {Name: "other", Namespace: "other", IPs: []string{"10.2.0.100"}, Labels: map[string]string{"app": "other"}},
+		"gateway": {Name: "gateway", Namespace: "istio-system", IPs: []string{"10.3.0.1"}, Type: model.RouterProxy, Labels: map[string]string{"istio": "ingressgateway"}},
+	}
+}
+
+// unknownAddress is what a host that nobody has defined resolves to (RFC 5737, TEST-NET-3).
+const unknownAddress = "203.0.113.1"
+
+// prepare makes the request of a call.
+func (c *Case) prepare(call *Call, p translate.Proxy) error {
+	method, rest, ok := strings.Cut(call.Call, " ")
+	if !ok {
+		method, rest = "GET", call.Call
+	}
+	u, err := url.Parse(rest)
+	if err != nil {
+		return err
+	}
+	call.scheme = u.Scheme
+	if call.Way == "" {
+		call.Way = explain.Outbound
+		if p.Type == model.RouterProxy {
+			call.Way = explain.Direct
+		}
+	}
+	to, err := c.destination(call, u, p)
+	if err != nil {
+		return err
+	}
+	r := explain.Request{Way: call.Way, Destination: to, Method: method, Host: call.Host, Path: u.RequestURI(), Header: map[string][]string{}}
+	if call.Source != "" {
+		if r.Source, err = netip.ParseAddr(call.Source); err != nil {
+			return err
+		}
+	}
+	if r.Host == "" {
+		r.Host = strings.TrimSuffix(strings.TrimSuffix(u.Host, ":80"), ":443")
+	}
+	if err := call.speak(&r, u.Hostname()); err != nil {
+		return err
+	}
+	for name, value := range call.Headers {
+		r.Header[name] = []string{value}
+	}
+	call.request = r
+	return nil
+}
+
+// speak sets what the scheme stands for.
+func (call *Call) speak(r *explain.Request, host string) error {
+	tls := func(alpn ...string) {
+		r.TLS = &explain.TLS{SNI: host, ALPN: alpn, Certificate: call.MTLS}
+		if call.ALPN != nil {
+			r.TLS.ALPN = call.ALPN
+		}
+		switch {
+		case call.SNI == "-" || call.SNI == "" && net.ParseIP(host) != nil:
+			r.TLS.SNI = ""
+		case call.SNI != "":
+			r.TLS.SNI = call.SNI
+		}
+	}
+	switch call.scheme {
+	case "http":
+		r.Protocol = explain.HTTP11
+	case "http1.0":
+		r.Protocol = explain.HTTP10
+	case "ws":
+		r.Protocol = explain.HTTP11
+		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	case "h2c":
+		r.Protocol = explain.HTTP2
+	case "grpc":
+		r.Protocol, r.Method = explain.HTTP2, "POST"
+		r.Header["Content-Type"] = []string{"application/grpc"}
+	case "grpc-web":
+		r.Protocol, r.Method = explain.HTTP11, "POST"
+		r.Header["Content-Type"] = []string{"application/grpc-web+proto"}
+	case "https":
+		r.Protocol = explain.HTTP11
+		tls("http/1.1")
+	case "tls":
+		r.Protocol = explain.TCP
+		tls()
+	case "tcp", "first":
+		r.Protocol = explain.TCP
+	default:
+		return fmt.Errorf("there is no scheme %q", call.scheme)
+	}
+	if r.Protocol == explain.TCP {
+		r.Method, r.Host, r.Path = "", "", ""
+	}
+	return nil
+}
+
+// destination gives the address that the client connects to.
+func (c *Case) destination(call *Call, u *url.URL, p translate.Proxy) (netip.AddrPort, error) {
+	if call.To != "" {
+		return netip.ParseAddrPort(call.To)
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[bool]string{true: "443", false: "80"}[u.Scheme == "https" || u.Scheme == "tls"]
+	}
+	host := u.Hostname()
+	switch {
+	case call.Way == explain.Inbound || call.Way == explain.Direct:
+		host = p.IPs[0]
+	case net.ParseIP(host) == nil:
+		host = c.resolve(host, p.Namespace)
+	}
+	return netip.ParseAddrPort(net.JoinHostPort(host, port))
+}
+
+// resolve is the DNS of the cases: addresses of Services and ServiceEntries, by the names that a pod of a
+// namespace may use.
+func (c *Case) resolve(host, namespace string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	for _, o := range c.objects {
+		switch spec := o.Spec.(type) {
+		case *corev1.Service:
+			full := o.Name + "." + o.Namespace + ".svc.cluster.local"
+			names := []string{full, o.Name + "." + o.Namespace, o.Name + "." + o.Namespace + ".svc"}
+			if o.Namespace == namespace {
+				names = append(names, o.Name)
+			}
+			if ip := spec.Spec.ClusterIP; slices.Contains(names, host) && ip != "" && ip != "None" {
+				return ip
+			}
+		case *networking.ServiceEntry:
+			if len(spec.GetAddresses()) > 0 && slices.Contains(spec.GetHosts(), host) {
+				ip, _, _ := strings.Cut(spec.GetAddresses()[0], "/")
+				return ip
+			}
+		}
+	}
+	return unknownAddress
+}
+
+// cluster gives the full name of a cluster that a case names in short.
+func cluster(name string) string {
+	i := strings.LastIndexByte(name, '|')
+	if i < 0 || i == len(name)-1 || strings.Contains(name[i:], ".") {
+		return name
+	}
+	return name + ".default.svc.cluster.local"
+}

@@ -1,0 +1,123 @@
+package traffic
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/test/translate"
+)
+
+// explained gives what explain has to read of a proxy.
+func explained(res translate.Resources) *explain.Config {
+	var all []proto.Message
+	for _, kind := range res.ByType {
+		for _, r := range kind {
+			all = append(all, r.Body)
+		}
+	}
+	return explain.NewConfig(all)
+}
+
+// predicted is what explain says of a call.
+func (c *Call) predicted(a *explain.Answer) *result {
+	o := &a.Outcome
+	r := &result{status: o.Status, closed: o.Closed, location: &o.Location, body: &o.Body}
+	if c.Upstream == "" {
+		r.flags = commas(o.Flags)
+	}
+	if o.Delay != nil {
+		r.delay = new(o.Delay.Duration.String())
+	}
+	f := o.Forward
+	if f == nil {
+		r.response = func(string) *string { return nil }
+		return r
+	}
+	r.path, r.host, r.timeout = &f.Path, &f.Host, new(f.Timeout.String())
+	upstream := 200
+	if n, err := strconv.Atoi(c.Upstream); err == nil {
+		upstream = n
+	}
+	if o.Status == 0 && !o.Closed && c.request.Protocol != explain.TCP {
+		r.status = upstream
+		switch {
+		case c.Upstream == "slow":
+			r.status = 504
+		case c.Upstream == "reset":
+			r.status = 503
+		case c.scheme == "ws":
+			r.status = 101
+		}
+	}
+	r.attempts = new(f.Attempts(upstream, c.Upstream == "reset"))
+	r.clusters = map[string]float64{}
+	for i := range f.Clusters {
+		r.add(&f.Clusters[i], c)
+	}
+	for _, m := range f.Mirrors {
+		r.mirrors = append(r.mirrors, m.Cluster)
+	}
+	r.request = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.RequestHeaders }, f.RequestHeaders, c.Headers)
+	r.response = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.ResponseHeaders }, f.ResponseHeaders, nil)
+	return r
+}
+
+// add notes a cluster that may be asked.
+func (r *result) add(c *explain.Cluster, call *Call) {
+	r.clusters[c.Name] += c.Percent
+	r.protocol = &c.Protocol
+	if c.Host != "" {
+		r.host = &c.Host
+	}
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		if e.Percent == 0 {
+			continue
+		}
+		r.endpoints = append(r.endpoints, e.Address)
+		r.tls, r.sni = &e.TLS, &e.SNI
+		if e.TLS == "none" && call.request.TLS != nil {
+			r.sni = &call.request.TLS.SNI
+		}
+	}
+}
+
+// header gives a header after all changes; nil where that is not known.
+func header(f *explain.Forward, own func(*explain.Cluster) []explain.HeaderChange, changes []explain.HeaderChange, sent map[string]string) func(string) *string {
+	all := slices.Clone(changes)
+	for i := range f.Clusters {
+		all = append(all, own(&f.Clusters[i])...)
+	}
+	return func(name string) *string {
+		value := ""
+		for sentName := range maps.Keys(sent) {
+			if strings.EqualFold(sentName, name) {
+				value = sent[sentName]
+			}
+		}
+		for _, h := range all {
+			if !strings.EqualFold(h.Name, name) {
+				continue
+			}
+			text := strings.ReplaceAll(h.Value, "%%", "\x00")
+			if strings.Contains(text, "%") {
+				return nil
+			}
+			text = strings.ReplaceAll(text, "\x00", "%")
+			switch {
+			case h.Do == "remove":
+				value = ""
+			case h.Do == "add" && value != "":
+				value += "," + text
+			default:
+				value = text
+			}
+		}
+		return &value
+	}
+}
