@@ -145,6 +145,9 @@ func TestAKindIsATableAReaderAndAUnit(t *testing.T) {
 // TestEveryRecordCounts forgets, table by table, which units read what of it. Each time some history ends
 // otherwise than from scratch: without one the record of that table would guard nothing.
 func TestEveryRecordCounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, minutes under the race detector; make unit runs it")
+	}
 	tables := map[string]bool{}
 	plain := history{seed: 3, after: func(d *driver, _ []store.Row) {
 		for row := range d.builder.index.cells {
