@@ -99,7 +99,10 @@ type Object struct {
 	// ServiceEntry (*networking/v1alpha3.ServiceEntryStatus), the condition ConditionHealthy of a
 	// WorkloadEntry (*meta/v1alpha1.IstioStatus).
 	Status proto.Message
-	Origin Origin
+	// StandsIn tells that this takes the place of an object that was refused, which nobody wrote. A source
+	// prefers any version that was in effect.
+	StandsIn bool
+	Origin   Origin
 }
 
 // TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first

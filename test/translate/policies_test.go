@@ -34,6 +34,7 @@ import (
 // policyCase is one file of policies/: what a workload's policies make of calls.
 type policyCase struct {
 	Policies string
+	Refused  bool // one of the policies at least
 	Calls    []policyCall
 }
 
@@ -131,7 +132,7 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 		t.Fatalf("%s: %v", name, err)
 	}
 	objects, problems := file.Decode([]byte(workloadYAML+"---\n"+strings.ReplaceAll(p.Policies, "KEYS", "'"+keys+"'")), name)
-	if len(problems) > 0 {
+	if (len(problems) > 0) != p.Refused {
 		t.Fatal(problems)
 	}
 	snapshot := Snapshot(objects)
