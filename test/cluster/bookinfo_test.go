@@ -200,6 +200,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	})
 	w.plaintextIsRefused(ctx)
 	w.invalidIsRefused(ctx)
+	w.statusTellsProblems(ctx)
 	w.nothingWasDenied()
 	w.uninstall(ctx)
 }
