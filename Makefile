@@ -97,6 +97,11 @@ cluster: tools images kubernetes ## A real Kubernetes on this machine, NODES=1; 
 	$(BUILD) -o bin/cluster ./test/cluster/cmd/cluster
 	bin/cluster --nodes $(or $(NODES),1)
 
+.PHONY: cluster-demo
+cluster-demo: tools images kubernetes ## A real Kubernetes with the mesh and the bookinfo sample in it; Ctrl-C ends it
+	$(BUILD) -o bin/cluster ./test/cluster/cmd/cluster
+	bin/cluster --demo
+
 .PHONY: clusterdown
 clusterdown: ## Take away a cluster whose process was killed
 	$(GO) run ./test/cluster/cmd/cluster --down
@@ -185,4 +190,4 @@ clean:
 
 .PHONY: help
 help:
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
@@ -23,6 +24,7 @@ import (
 type cluster struct {
 	*plane
 	client    *kubernetes.Clientset
+	dynamic   *dynamic.DynamicClient
 	namespace string
 }
 
@@ -32,7 +34,11 @@ func (p *plane) openCluster() (*cluster, error) {
 		return nil, nil
 	}
 	client, err := kubernetes.NewForConfig(p.cfg.Kube)
-	return &cluster{p, client, cmp.Or(p.cfg.Namespace, model.RootNamespace)}, err
+	if err != nil {
+		return nil, err
+	}
+	objects, err := dynamic.NewForConfig(p.cfg.Kube)
+	return &cluster{p, client, objects, cmp.Or(p.cfg.Namespace, model.RootNamespace)}, err
 }
 
 // authority gives the CA: of a directory, of a Secret of the cluster, or one that lives in memory.
@@ -57,6 +63,7 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 		return incluster.Run(ctx, incluster.Options{
 			Client: c.client, Namespace: c.namespace, Revision: c.cfg.Revision,
 			Identity: c.cfg.Name, Roots: authority, Logger: c.cfg.Logger,
+			Dynamic: c.dynamic, Objects: c.objects, Problems: c.board,
 		})
 	})
 	if c.cfg.HTTPSAddr != "" {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // injectorMap is the ConfigMap with the injector's configuration and values; a revision has its own.
@@ -104,10 +105,25 @@ func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
 		Mesh: mesh, Values: []byte(cm.Data["values"]), Config: []byte(cm.Data["config"]), Revision: i.cfg.Revision,
 		ClusterID: cluster, Network: network, NativeSidecar: i.native(),
 	})
-	if err == nil {
-		i.made[of] = in
+	if err != nil {
+		i.report(err)
+		return nil, err
 	}
-	return in, err
+	i.report(in.Problems()...)
+	i.made[of] = in
+	return in, nil
+}
+
+// report tells what is wrong with the configuration of injection.
+func (i *injectors) report(errs ...error) {
+	var problems []model.Problem
+	for _, err := range errs {
+		problems = append(problems, model.Problem{
+			Object:   model.Key{Kind: model.KindConfigMap, Namespace: i.namespace, Name: i.mapName()},
+			Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: err.Error(),
+		})
+	}
+	i.board.Report("inject", problems)
 }
 
 // native tells whether sidecars are init containers that stay: as configured, else where every kubelet

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
+	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -49,7 +50,9 @@ func (c *Config) source() (source, error) {
 			Name: fileSource, Lean: true, AllowEmpty: c.AllowEmpty, Logger: c.Logger,
 		}), nil
 	}
-	return kube.New(c.Kube, kube.Options{Name: kubeSource, Revision: c.Revision, Logger: c.Logger})
+	return kube.New(c.Kube, kube.Options{
+		Name: kubeSource, Revision: c.Revision, Condition: incluster.ConditionType(c.Revision), Logger: c.Logger,
+	})
 }
 
 // plane is a running control plane.
@@ -61,6 +64,8 @@ type plane struct {
 	store    *store.Store
 	engine   *push.Engine
 	xds      *xds.Server
+
+	objects incluster.Objects // of the API server, nil for files
 
 	keys *jwks.Source // of the tokens that RequestAuthentications name
 
@@ -86,6 +91,7 @@ func (p *plane) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.objects, _ = from.(incluster.Objects)
 	web, err := p.listenHTTP()
 	if err != nil {
 		return err

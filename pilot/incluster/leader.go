@@ -3,9 +3,11 @@ package incluster
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -26,6 +28,10 @@ type Options struct {
 	Revision  string // "" for the default one
 	Identity  string // of this replica
 	Roots     Roots
+	// Dynamic, Objects and Problems are for the status of objects; nil for none.
+	Dynamic  dynamic.Interface
+	Objects  Objects
+	Problems Problems
 	Logger    *slog.Logger
 }
 
@@ -52,6 +58,11 @@ func Run(ctx context.Context, opts Options) error {
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(ctx context.Context) {
 					opts.Logger.Info("this replica leads", "lease", name)
+					var status sync.WaitGroup
+					defer status.Wait()
+					if opts.Objects != nil {
+						status.Go(func() { keepConditions(ctx, opts) })
+					}
 					if err := write(ctx, opts); err != nil && ctx.Err() == nil {
 						opts.Logger.Error("the leader cannot write", "error", err)
 					}

@@ -50,10 +50,13 @@ func parseTemplates(texts map[string]string) (map[string]parsedTemplate, error) 
 	return out, nil
 }
 
-// Problems tells what of the configuration is of no use: templates that cannot be read, and default
+// Problems tells what of the configuration is of no use: a policy that is none, templates that cannot be read, and default
 // templates that do not exist. Pods that do not need them are injected all the same.
 func (in *Injector) Problems() []error {
 	var out []error
+	if err := in.config.policyProblem(); err != nil {
+		out = append(out, err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(in.templates)) {
 		if err := in.templates[name].err; err != nil {
 			out = append(out, err)

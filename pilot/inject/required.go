@@ -18,7 +18,7 @@ func (in *Injector) required(pod *corev1.Pod, ns *corev1.Namespace) bool {
 		namespace = ns.Name
 	}
 	switch {
-	case pod.Spec.HostNetwork, slices.Contains(model.ClusterNamespaces(), namespace):
+	case in.config.policyProblem() != nil, pod.Spec.HostNetwork, slices.Contains(model.ClusterNamespaces(), namespace):
 		// Redirecting the node's own network would cut the node off.
 		return false
 	case ns != nil && !in.selected(pod, ns):

@@ -115,7 +115,8 @@ func (s *settings) image(name, variant string) string {
 // config is the injector's own configuration, in the form of the ConfigMap
 // istio-sidecar-injector.
 type config struct {
-	// Policy is "enabled" or "disabled": what happens to a pod about which nothing else is said.
+	// Policy is "enabled" or "disabled": what happens to a pod about which nothing else is said. With any
+	// other no pod is injected, as Istio does.
 	Policy string `json:"policy"`
 	// DefaultTemplates are used where a pod names none.
 	DefaultTemplates []string `json:"defaultTemplates"`
@@ -157,15 +158,20 @@ func loadConfig(s *settings, text []byte) (*config, error) {
 	if len(c.DefaultTemplates) == 0 { // as in the values of Istio's charts
 		c.DefaultTemplates = []string{"sidecar"}
 	}
-	if c.Policy != "enabled" && c.Policy != "disabled" {
-		return nil, fmt.Errorf("injection config: policy: %q is neither enabled nor disabled", c.Policy)
-	}
 	var err error
 	if c.never, err = selectors("neverInjectSelector", c.NeverInjectSelector); err != nil {
 		return nil, err
 	}
 	c.always, err = selectors("alwaysInjectSelector", c.AlwaysInjectSelector)
 	return c, err
+}
+
+// policyProblem tells that the policy is none, nil if it is one.
+func (c *config) policyProblem() error {
+	if c.Policy == "enabled" || c.Policy == "disabled" {
+		return nil
+	}
+	return fmt.Errorf("injection config: policy: %q is neither enabled nor disabled, so no pod is injected", c.Policy)
 }
 
 func selectors(field string, in []metav1.LabelSelector) ([]labels.Selector, error) {

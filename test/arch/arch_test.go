@@ -78,7 +78,7 @@ var flow = map[string][]string{
 	"pilot/build":        {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/push":         {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
 	"pilot/xds":          {"pilot/resource", "pilot/push", "security/auth"},
-	"pilot/incluster":    {"pilot/model"},
+	"pilot/incluster":    {"pilot/model", "pilot/source/kinds"},
 	"pilot/webhook":      {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":       {"pilot/model"},
 	"pilot/authz":        {"pilot/ir"},

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -88,28 +84,12 @@ func start(t *testing.T, nodes int) *world {
 	return w
 }
 
-// sampleImage is an image of the sample as Istio names it.
-var sampleImage = regexp.MustCompile(`docker\.io/istio/(examples-bookinfo-[a-z0-9-]+):\S+`)
-
 // apply applies a file of the samples, with our images.
 func (w *world) apply(ctx context.Context, file string) {
 	w.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "samples", file))
+	objects, err := sample(filepath.Join(root, "samples", file))
 	if err != nil {
 		w.Fatal(err)
-	}
-	text = sampleImage.ReplaceAll(text, []byte("pilothouse/$1:dev"))
-	var objects []*unstructured.Unstructured
-	for d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(text)), 4096); ; {
-		o := &unstructured.Unstructured{}
-		if err := d.Decode(&o.Object); err == io.EOF {
-			break
-		} else if err != nil {
-			w.Fatal(err)
-		}
-		if len(o.Object) > 0 {
-			objects = append(objects, o)
-		}
 	}
 	if err := w.mesh.Apply(ctx, objects); err != nil {
 		w.Fatal(err)
@@ -137,15 +117,6 @@ func (w *world) dump(ctx context.Context) {
 	}
 }
 
-func ready(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
 func TestBookinfoInACluster(t *testing.T) {
 	w := start(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), whole)
@@ -154,8 +125,7 @@ func TestBookinfoInACluster(t *testing.T) {
 		w.dump(ctx)
 		t.Fatal(err)
 	}
-	patch := []byte(`{"metadata":{"labels":{"istio-injection":"enabled"}}}`)
-	if _, err := w.client.CoreV1().Namespaces().Patch(ctx, "default", "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil {
+	if err := join(ctx, w.client, "default"); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{
@@ -165,16 +135,7 @@ func TestBookinfoInACluster(t *testing.T) {
 		w.apply(ctx, file)
 	}
 	w.until(ctx, "bookinfo's pods", func(ctx context.Context) (bool, error) {
-		pods, err := w.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
-		if err != nil || len(pods.Items) < 6 {
-			return false, fmt.Errorf("pods are missing: %w", err)
-		}
-		for _, p := range pods.Items {
-			if !ready(&p) {
-				return false, fmt.Errorf("%s is not ready", p.Name)
-			}
-		}
-		return true, nil
+		return podsReady(ctx, w.client, "default", 6)
 	})
 	pods, err := w.client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -195,11 +156,12 @@ func TestBookinfoInACluster(t *testing.T) {
 	}
 	address := "http://" + gateway.Spec.ClusterIP
 	w.until(ctx, "the page", func(ctx context.Context) (bool, error) {
-		body, err := get(ctx, address+"/productpage")
+		body, err := fetch(ctx, address+"/productpage")
 		return strings.Contains(body, "Reviews") || strings.Contains(body, "reviews"), fmt.Errorf("%v: %.200s", err, body)
 	})
 	w.plaintextIsRefused(ctx)
 	w.invalidIsRefused(ctx)
+	w.statusTellsProblems(ctx)
 	w.nothingWasDenied()
 	w.uninstall(ctx)
 }
@@ -257,25 +219,6 @@ func (w *world) nothingWasDenied() {
 	}
 }
 
-func get(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return string(body), err
-}
-
 // plaintextIsRefused shows that the page came over mutual TLS: without it nobody is let in.
 func (w *world) plaintextIsRefused(ctx context.Context) {
 	w.Helper()
@@ -283,7 +226,7 @@ func (w *world) plaintextIsRefused(ctx context.Context) {
 	if err != nil || len(pods.Items) == 0 {
 		w.Fatalf("productpage: %v", err)
 	}
-	if body, err := get(ctx, "http://"+pods.Items[0].Status.PodIP+":9080/productpage"); err == nil {
+	if body, err := fetch(ctx, "http://"+pods.Items[0].Status.PodIP+":9080/productpage"); err == nil {
 		w.Errorf("the page came in plain text: %.100s", body)
 	}
 }

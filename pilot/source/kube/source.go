@@ -40,6 +40,9 @@ type Options struct {
 	Revision string
 	// MaxBackoff is the longest pause before an API server that does not answer is asked again; 5 s if 0.
 	MaxBackoff time.Duration
+	// Condition is the type of the condition by which this control plane tells in an object's status what is
+	// wrong with it; empty where it tells nothing.
+	Condition string
 	Logger     *slog.Logger // nil for none
 }
 
@@ -63,6 +66,7 @@ type Source struct {
 	started bool // the first list of definitions is known
 	synced  bool
 	told    []model.Problem
+	renoted chan struct{} // closed and replaced when another thing is noted
 }
 
 // New gives a source of the API server that the configuration leads to.
@@ -77,6 +81,7 @@ func New(config *rest.Config, opts Options) (*Source, error) {
 	s := &Source{
 		opts: opts, log: opts.Logger, reader: file.NewReader(), istio: istioResources(),
 		kinds: map[schema.GroupResource]*watched{}, awaited: map[schema.GroupResource]struct{}{},
+		renoted: make(chan struct{}),
 	}
 	var err error
 	if s.dynamic, err = dynamic.NewForConfig(config); err != nil {

@@ -45,17 +45,18 @@ func (s sink) Synced(string) { s.calls <- func(st *state) { st.synced = true } }
 // watchedSource is a running source and what it has delivered.
 type watchedSource struct {
 	*testing.T
-	sink sink
+	source *Source
+	sink   sink
 	state
 }
 
 func run(t *testing.T, url string) *watchedSource {
 	t.Helper()
-	source, err := New(&rest.Config{Host: url}, Options{MaxBackoff: 50 * time.Millisecond})
+	source, err := New(&rest.Config{Host: url}, Options{MaxBackoff: 50 * time.Millisecond, Condition: "Accepted"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watchedSource{T: t, sink: sink{make(chan func(*state), 1000)}, state: state{objects: map[model.Key]*model.Object{}}}
+	w := &watchedSource{T: t, source: source, sink: sink{make(chan func(*state), 1000)}, state: state{objects: map[model.Key]*model.Object{}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- source.Run(ctx, w.sink) }()

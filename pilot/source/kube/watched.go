@@ -27,6 +27,7 @@ type watched struct {
 
 	known    map[string][]*model.Object // by the API server's object
 	troubled map[string][]model.Problem
+	noted    map[string]noted
 	failure  string // what the API server said last, "" after an answer
 	ended    bool   // the kind is no more; what is still on its way does not count
 }
@@ -34,7 +35,7 @@ type watched struct {
 func newWatched(s *Source, resource schema.GroupResource, read func(metav1.Object) ([]*model.Object, []model.Problem)) *watched {
 	return &watched{
 		source: s, resource: resource, read: read,
-		known: map[string][]*model.Object{}, troubled: map[string][]model.Problem{},
+		known: map[string][]*model.Object{}, troubled: map[string][]model.Problem{}, noted: map[string]noted{},
 	}
 }
 
@@ -84,6 +85,11 @@ func (w *watched) Replace(list []any, _ string) error {
 			delete(w.troubled, name)
 		}
 	}
+	for name := range w.noted {
+		if _, ok := present[name]; !ok {
+			w.forget(name)
+		}
+	}
 	w.failure = ""
 	w.source.deliver(events)
 	w.source.listed(w.resource)
@@ -96,6 +102,7 @@ func (w *watched) Resync() error { return nil }
 // put adds the events that an object makes. What it no longer says rightly stays as it was.
 func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
 	name := key(obj)
+	w.note(obj)
 	objects, problems := w.read(obj)
 	for _, old := range w.known[name] {
 		if now := find(objects, old.Key); now != nil && now.StandsIn && !old.StandsIn {
@@ -145,6 +152,7 @@ func (w *watched) drop(events []model.Event, name string) []model.Event {
 	}
 	delete(w.known, name)
 	delete(w.troubled, name)
+	w.forget(name)
 	return events
 }
 
@@ -155,6 +163,9 @@ func (w *watched) gone() {
 		events = w.drop(events, name)
 	}
 	clear(w.troubled)
+	for name := range w.noted {
+		w.forget(name)
+	}
 	w.failure = ""
 	w.source.deliver(events)
 	w.source.listed(w.resource)

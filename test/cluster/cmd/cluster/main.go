@@ -27,13 +27,14 @@ func main() {
 
 func run(ctx context.Context) error {
 	var cfg cluster.Config
-	var down bool
+	var down, demo bool
 	var images string
 	flag.StringVar(&cfg.Name, "name", "k8s", "name of the cluster")
 	flag.IntVar(&cfg.Nodes, "nodes", 1, "number of nodes")
 	flag.StringVar(&cfg.Programs, "programs", ".tools/kubernetes", "directory of the programs")
 	flag.StringVar(&images, "images", ".images", "directory of image tarballs that every node gets")
 	flag.BoolVar(&down, "down", false, "take the cluster down")
+	flag.BoolVar(&demo, "demo", false, "install the mesh and run the bookinfo sample in it")
 	flag.Parse()
 	if down {
 		err := cluster.Down(ctx, cfg.StateRoot, cfg.Name)
@@ -50,7 +51,17 @@ func run(ctx context.Context) error {
 		return err
 	}
 	cfg.Progress = func(line string) { fmt.Fprintln(os.Stderr, line) }
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	return cluster.Up(ctx, cfg, func(info cluster.Info) {
+		if demo {
+			url, err := cluster.Demo(ctx, info, "samples/bookinfo", cfg.Progress)
+			if err != nil {
+				fail(err)
+				return
+			}
+			defer fmt.Printf("the page is at %s\n", url)
+		}
 		fmt.Fprintf(os.Stderr, "the cluster is ready; Ctrl-C ends it\n")
 		fmt.Printf("export KUBECONFIG=%s\n", info.Kubeconfig)
 	})
