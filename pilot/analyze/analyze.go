@@ -100,10 +100,11 @@ func (m *mesh) saidBetter(f Finding) bool {
 // analyzers lists all analyzers. None depends on another one.
 func analyzers() []func(*mesh) {
 	return []func(*mesh){
-		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
+		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways, sharedCertificates,
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
 		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
-		defaultSidecars, overlappingSidecars, selectorsWithoutWorkload,
+		rivals, selectorsWithoutWorkload,
+		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, uncertainPatches,
 		portsWithoutWorkload, conflictingMutualTLS,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
 		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
