@@ -27,6 +27,7 @@ const (
 	severalProtocols       = "IST0116"
 	portNaming             = "IST0118"
 	severalLabels          = "IST0123"
+	invalidAnnotation      = "IST0125"
 	noWorkloads            = "IST0127"
 	unreachableRule        = "IST0130"
 	ineffectiveMatch       = "IST0131"
