@@ -133,7 +133,7 @@ unit: ## Unit tests, goldens, architecture
 RACE := ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race
 race: ## The race detector on the concurrent packages
-	$(GO) test -race $(RACE)
+	$(GO) test -race -short $(RACE)
 
 .PHONY: random
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again

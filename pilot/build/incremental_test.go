@@ -429,7 +429,11 @@ func fromScratch(t testing.TB, c store.Commit, options Options) func(p *model.Pr
 // TestIncrementalEqualsFromScratch edits at random, and compares what every proxy should have after each
 // step with what a new Builder gives. A failure names the seed, by which the subtest is run again.
 func TestIncrementalEqualsFromScratch(t *testing.T) {
-	for seed := range uint64(editSeeds) {
+	seeds := uint64(editSeeds)
+	if testing.Short() {
+		seeds /= 4
+	}
+	for seed := range seeds {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			if difference := (history{seed: seed}).run(t); difference != "" {
 				t.Fatal(difference)

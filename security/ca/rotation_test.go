@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,11 +79,15 @@ func leaf(t *testing.T, k *ca.Keeper) (cert *x509.Certificate, roots []string) {
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		waiting := []string{"reviews.default"}
-		var asked []byte
+		var waiting atomic.Bool
+		var asked atomic.Pointer[[]byte]
+		waiting.Store(true)
 		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir, MaxTTL: time.Hour, DefaultTTL: time.Hour}, Waiting: func(b []byte) []string {
-			asked = b
-			return waiting
+			asked.Store(&b)
+			if waiting.Load() {
+				return []string{"reviews.default"}
+			}
+			return nil
 		}})
 		time.Sleep(2 * time.Second)
 		first := status(t, dir)
@@ -104,8 +109,8 @@ func TestRotation(t *testing.T) {
 		default:
 			t.Error("nobody is told of the new root")
 		}
-		if strings.Count(string(asked), "BEGIN CERTIFICATE") != 2 {
-			t.Errorf("asked for %q", asked)
+		if strings.Count(string(*asked.Load()), "BEGIN CERTIFICATE") != 2 {
+			t.Errorf("asked for %q", *asked.Load())
 		}
 		if _, roots := leaf(t, k); !slices.Equal(roots, before) {
 			t.Error("the new key signs before its root is everywhere")
@@ -118,7 +123,7 @@ func TestRotation(t *testing.T) {
 			t.Fatalf("goes on though a proxy waits: %+v", s)
 		}
 
-		waiting = nil
+		waiting.Store(false)
 		time.Sleep(15 * time.Second)
 		s = status(t, dir)
 		if s.Stage != ca.Signing || s.Signer == first.Signer || len(s.Roots) != 2 || s.FormerUntil == nil {

@@ -88,7 +88,8 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(problems)
 	}
 	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
-	w := &world{objects: append(objects, keys)}
+	trust := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}}
+	w := &world{objects: append(objects, keys, trust)}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}},

@@ -274,6 +274,7 @@ var samples = []struct {
 	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
 	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
 	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
+	{"MeshConfig.caCertificates.pem", []string{`"-----BEGIN CERTIFICATE-----\nMIIBbzCCARWgAwIBAgIUViht6oWF6jUlqKzQlME/oRNgq/owCgYIKoZIzj0EAwIw\nDDEKMAgGA1UEAwwBYTAgFw0yNjExMjkwMjA1MDZaGA8yMTI2MTEwNTAyMDUwNlow\nDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFaqHahR6HI1\n8bd5WO4AC2mfE9jw1rrWi3tBNRg7BZ75RcuxXB+KK3TZ6DO9c2G1CmVogxjgxdX7\njvQjcpmL166jUzBRMB0GA1UdDgQWBBTAcNBKeFXOjQIE3ee5yclLDKyJYDAfBgNV\nHSMEGDAWgBTAcNBKeFXOjQIE3ee5yclLDKyJYDAPBgNVHRMBAf8EBTADAQH/MAoG\nCCqGSM49BAMCA0gAMEUCIHg/Qwv4ap6rjJaf+25omcStZBz1o5a79YAN50jdN4He\nAiEAyW1+RIzbZ2UkIOosmWNenQNXrUwFJ/5aQ29Mga+8s/M=\n-----END CERTIFICATE-----\n"`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},

@@ -70,7 +70,7 @@ type Resource struct {
 }
 
 // Types are the resource types in the order in which a server sends them.
-var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", "nametable"}
+var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", "nametable", "trustbundle"}
 
 // Parse reads the input sections of an archive.
 func Parse(a *txtar.Archive) (*Case, error) {

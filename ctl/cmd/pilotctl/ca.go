@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -191,7 +190,7 @@ func (r *rotation) follow(ctx context.Context) error {
 		case s.Stage == ca.Steady:
 			return errors.New("the rotation was finished meanwhile")
 		case s.Proxies > 0:
-			text = fmt.Sprintf("waiting for %d proxies to take the new root: %s", s.Proxies, names(s))
+			text = fmt.Sprintf("waiting for %d proxies to take the new root: %s", s.Proxies, terminal.Text(names(s)))
 		}
 		if text != said {
 			fmt.Fprintln(r.stderr, text)
@@ -208,7 +207,7 @@ func (r *rotation) follow(ctx context.Context) error {
 
 // names are those of the proxies that are waited for, which they give themselves.
 func names(s ca.Status) string {
-	out := terminal.Text(strings.Join(s.Waiting, ", "))
+	out := strings.Join(s.Waiting, ", ")
 	if more := s.Proxies - len(s.Waiting); more > 0 {
 		out += fmt.Sprintf(" and %d more", more)
 	}
@@ -228,20 +227,19 @@ func printRotation(w io.Writer, s ca.Status, format string) error {
 		_, err = fmt.Fprintln(w, strings.TrimSpace(string(data)))
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	fmt.Fprintf(t, "STAGE\t%s\n", s.Stage)
+	rows := [][]string{}
 	for _, root := range s.Roots {
 		what := "trusted"
 		if root == s.Signer {
 			what = "trusted, signs"
 		}
-		fmt.Fprintf(t, "ROOT\t%s (%s)\n", root, what)
+		rows = append(rows, []string{"ROOT", fmt.Sprintf("%s (%s)", root, what)})
 	}
 	if s.Proxies > 0 {
-		fmt.Fprintf(t, "WAITING FOR\t%s\n", names(s))
+		rows = append(rows, []string{"WAITING FOR", names(s)})
 	}
 	if s.FormerUntil != nil {
-		fmt.Fprintf(t, "FORMER KEY'S LAST CERTIFICATE ENDS\t%s\n", s.FormerUntil.Local().Format(time.DateTime))
+		rows = append(rows, []string{"FORMER KEY'S LAST CERTIFICATE ENDS", s.FormerUntil.Local().Format(time.DateTime)})
 	}
-	return t.Flush()
+	return terminal.Table(w, 3, []string{"STAGE", string(s.Stage)}, rows)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -64,9 +65,14 @@ func (s *sink) Apply(_ string, events []model.Event, problems []model.Problem) {
 	s.problems = problems
 }
 
-func (s *sink) severity() model.Severity {
+// now gives what has come so far.
+func (s *sink) now() *sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return &sink{objects: maps.Clone(s.objects), problems: s.problems, applied: s.applied}
+}
+
+func (s *sink) severity() model.Severity {
 	if len(s.problems) == 0 {
 		return ""
 	}
@@ -83,31 +89,31 @@ func TestKeysStayWhenTheIssuerIsAway(t *testing.T) {
 		w := model.KeySetSource{URL: "https://keys.example"}
 		s.Want([]model.KeySetSource{w})
 		synctest.Wait()
-		if out.objects[w.Key()] != "one" {
-			t.Fatalf("%v", out.objects)
+		if now := out.now(); now.objects[w.Key()] != "one" {
+			t.Fatalf("%v", now.objects)
 		}
 		at.set("", errors.New("away"))
 		time.Sleep(refresh)
 		synctest.Wait()
-		if out.objects[w.Key()] != "one" || out.severity() != model.SeverityWarning {
-			t.Errorf("%v %v", out.objects, out.problems)
+		if now := out.now(); now.objects[w.Key()] != "one" || now.severity() != model.SeverityWarning {
+			t.Errorf("%v %v", now.objects, now.problems)
 		}
 		at.set("two", nil)
 		time.Sleep(retryFirst)
 		synctest.Wait()
-		if out.objects[w.Key()] != "two" || len(out.problems) != 0 {
-			t.Errorf("%v %v", out.objects, out.problems)
+		two := out.now()
+		if two.objects[w.Key()] != "two" || len(two.problems) != 0 {
+			t.Errorf("%v %v", two.objects, two.problems)
 		}
-		applied := out.applied
 		time.Sleep(refresh)
 		synctest.Wait()
-		if out.applied != applied {
+		if out.now().applied != two.applied {
 			t.Error("the same keys are handed over again")
 		}
 		s.Want(nil)
 		synctest.Wait()
-		if len(out.objects) != 0 {
-			t.Errorf("%v stays", out.objects)
+		if now := out.now(); len(now.objects) != 0 {
+			t.Errorf("%v stays", now.objects)
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -131,8 +137,8 @@ func TestAnIssuerNeverReachedIsAskedLessAndLessOften(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s.Pending(none) || out.severity() != model.SeverityError || strings.Contains(out.problems[0].Message, "\x1b") {
-			t.Errorf("%v", out.problems)
+		if now := out.now(); s.Pending(none) || now.severity() != model.SeverityError || strings.Contains(now.problems[0].Message, "\x1b") {
+			t.Errorf("%v", now.problems)
 		}
 		if at.asks < 10 || at.asks > 25 {
 			t.Errorf("it was asked %d times in an hour", at.asks)
