@@ -90,6 +90,7 @@ func writeBootstrap(cfg Config) error {
 		StateOfTheWorld:         cfg.Envoy.StateOfTheWorld,
 		OutlierLogPath:          cfg.Envoy.OutlierLogPath,
 		LogAsJSON:               cfg.Envoy.LogAsJSON,
+		MemoryLimit:             cfg.Envoy.MemoryLimit,
 	}
 	build := func() ([]byte, error) { return bootstrap.Build(c) }
 	if path := cfg.Proxy.Bootstrap; path != "" {

@@ -69,6 +69,8 @@ type EnvoyConfig struct {
 	LogAsJSON                                  bool
 	StateOfTheWorld                            bool
 	Drain                                      envoy.DrainPolicy
+	// MemoryLimit of the container that agent and Envoy are in, in bytes; 0 is none.
+	MemoryLimit int64
 }
 
 // TrustConfig is how control plane and CA are reached and believed.

@@ -48,6 +48,8 @@ type Config struct {
 	MetricsLocalOnly bool
 	// LogAsJSON makes Envoy's log lines JSON objects.
 	LogAsJSON bool
+	// MemoryLimit of the container in bytes; 0 is none. A gateway's Envoy turns callers away before it.
+	MemoryLimit int64
 }
 
 // object and list are JSON values; encoding/json writes an object's keys in order.
@@ -79,7 +81,8 @@ func Build(c Config) ([]byte, error) {
 		"cluster_manager":        clusterManager(c.OutlierLogPath),
 		"deferred_stat_options":  object{"enable_deferred_creation_stats": true},
 	}
-	if err := c.addRuntime(b); err != nil {
+	c.addRuntime(b)
+	if err := c.addOverload(b); err != nil {
 		return nil, err
 	}
 	if err := c.addStats(b); err != nil {

@@ -56,6 +56,7 @@ func router(t *testing.T) Config {
 	c.Node.Type, c.Node.IPs, c.Node.Pod, c.Node.Namespace = "router", []string{"fd00::9"}, "gw-1", "istio-system"
 	c.Node.Labels, c.Node.Annotations, c.Node.Env = nil, nil, nil
 	c.Proxy, c.StateOfTheWorld, c.OutlierLogPath = resolved(t, ""), true, "/dev/stdout"
+	c.MemoryLimit = 1 << 30
 	return c
 }
 

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +140,68 @@ static_resources:
 	if got := get(t, c.Proxy.AdminPort, "/server_info", http.StatusOK); !strings.Contains(got, `"state": "LIVE"`) {
 		t.Errorf("server_info: %s", got)
 	}
+}
+
+// A gateway whose memory is used up answers 503 instead of being ended by the kernel, and still says that it
+// lives. One whose memory is enough answers.
+func TestGatewayTurnsAwayBeforeItsMemoryEnds(t *testing.T) {
+	for limit, serves := range map[int64]bool{1 << 20: false, 1 << 30: true} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			dir := t.TempDir()
+			c := router(t)
+			c.Node.IPs, c.MemoryLimit, c.StateOfTheWorld = []string{"10.4.0.9"}, limit, false
+			c.XDSSocket, c.SDSSocket = filepath.Join(dir, "xds"), filepath.Join(dir, "sds")
+			c.Proxy.AdminPort, c.Proxy.StatusPort = envoytest.FreePort(t), envoytest.FreePort(t)
+			c.HealthPort, c.PrometheusPort = envoytest.FreePort(t), envoytest.FreePort(t)
+			data, err := Build(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "envoy.json")
+			if err := Write(path, data); err != nil {
+				t.Fatal(err)
+			}
+			envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{})
+			port := envoytest.FreePort(t)
+			start(t, path, `
+static_resources:
+  listeners:
+  - name: callers
+    address: {socket_address: {address: 127.0.0.1, port_value: `+fmt.Sprint(port)+`}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/`+hcmType+`
+          stat_prefix: callers
+          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200}}]}]}
+          http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+`)
+			get(t, c.HealthPort, "/other", http.StatusNotFound) // it runs, whatever its heap
+			if serves {
+				get(t, port, "/", http.StatusOK)
+				return
+			}
+			for until := time.Now().Add(20 * time.Second); !turnedAway(t, port); {
+				if time.Now().After(until) {
+					t.Fatal("it answers whatever its heap")
+				}
+			}
+			get(t, c.HealthPort, "/other", http.StatusNotFound)
+		})
+	}
+}
+
+// turnedAway tells whether a request is answered by 503 or its connection closed, not refused by the kernel.
+func turnedAway(t *testing.T, port int) bool {
+	t.Helper()
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusServiceUnavailable
 }
 
 func start(t *testing.T, path, override string) {

@@ -1,24 +1,12 @@
 package bootstrap
 
-import (
-	"fmt"
-	"math"
-	"strconv"
-)
+// runtimeConnections is the name under which Envoy's runtime had the limit of connections before the
+// overload manager; users set it still.
+const runtimeConnections = "overload.global_downstream_max_connections"
 
-const (
-	// runtimeConnections is the name under which Envoy's runtime had the limit of connections before
-	// the overload manager; users set it still.
-	runtimeConnections = "overload.global_downstream_max_connections"
-	metaConnections    = "ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"
-	// edgeConnections bounds a gateway's connections, which are anyone's, as Envoy's guide for the edge
-	// says (https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge).
-	edgeConnections = 50000
-)
-
-// addRuntime gives the runtime, with ProxyConfig's runtimeValues over ours, and the limit of
-// connections. The admin layer stays last, so that a debugging user's value wins.
-func (c Config) addRuntime(b object) error {
+// addRuntime gives the runtime, with ProxyConfig's runtimeValues over ours. The admin layer stays last, so
+// that a debugging user's value wins.
+func (c Config) addRuntime(b object) {
 	static := object{
 		// Paths with a fragment are passed on, as Istio's proxies do; the application decides.
 		"envoy.reloadable_features.http_reject_path_with_fragment": false,
@@ -37,18 +25,6 @@ func (c Config) addRuntime(b object) error {
 		object{"name": "global config", "static_layer": static},
 		object{"name": "admin", "admin_layer": object{}},
 	}}
-	limit, err := c.connectionLimit()
-	if err != nil {
-		return err
-	}
-	b["overload_manager"] = object{"resource_monitors": list{object{
-		"name": "envoy.resource_monitors.global_downstream_max_connections",
-		"typed_config": object{
-			"@type":                             "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-			"max_active_downstream_connections": limit,
-		},
-	}}}
-	return nil
 }
 
 // runtimeValue gives a value the type that Envoy wants: it no longer takes "true" for true.
@@ -60,29 +36,4 @@ func runtimeValue(text string) any {
 		return false
 	}
 	return text
-}
-
-// connectionLimit is ProxyConfig's, else the variable's, else the runtime's; else a gateway has that of
-// the edge, and a sidecar the greatest number: the kernel's limit of open files is the one that counts.
-func (c Config) connectionLimit() (int, error) {
-	if c.Proxy.ConnectionLimit > 0 {
-		return c.Proxy.ConnectionLimit, nil
-	}
-	for _, from := range []struct{ source, text string }{
-		{metaConnections, c.Node.Env[metaConnections]},
-		{"runtimeValues: " + runtimeConnections, c.Proxy.Runtime[runtimeConnections]},
-	} {
-		if from.text == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(from.text, 10, 32)
-		if err != nil || n < 1 {
-			return 0, fmt.Errorf("bootstrap: %s: %q is no number of connections", from.source, from.text)
-		}
-		return int(n), nil
-	}
-	if c.Node.Type == "router" {
-		return edgeConnections, nil
-	}
-	return math.MaxInt32, nil
 }

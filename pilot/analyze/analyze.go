@@ -89,24 +89,26 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	return slices.Compact(out), nil
 }
 
-// saidBetter tells whether a warning about an object's schema is what another finding says of the same
-// field by a code of its own.
+// saidBetter tells whether a warning of the control plane is what another finding says of the same field by
+// a code of its own.
 func (m *mesh) saidBetter(f Finding) bool {
-	return f.Code == schemaWarning && slices.ContainsFunc(m.findings, func(o Finding) bool {
-		return o.Object == f.Object && o.Field == f.Field && o.Code == unreachableRule
+	return (f.Code == schemaWarning || f.Code == "") && slices.ContainsFunc(m.findings, func(o Finding) bool {
+		return o.Object == f.Object && o.Field == f.Field &&
+			(o.Code == unreachableRule && f.Code == schemaWarning || o.Code == invalidAnnotation)
 	})
 }
 
 // analyzers lists all analyzers. None depends on another one.
 func analyzers() []func(*mesh) {
 	return []func(*mesh){
-		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways,
+		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways, sharedCertificates,
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
 		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
-		defaultSidecars, overlappingSidecars, selectorsWithoutWorkload,
+		rivals, selectorsWithoutWorkload,
+		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, uncertainPatches,
 		portsWithoutWorkload, conflictingMutualTLS,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
 		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
-		deprecatedAnnotations, deprecatedFields,
+		wrongAnnotations, deprecatedAnnotations, deprecatedFields,
 	}
 }

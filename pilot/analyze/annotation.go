@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -71,4 +72,22 @@ func (m *mesh) deprecatedIn(o *model.Object, path string, msg protoreflect.Messa
 		}
 		return true
 	})
+}
+
+// wrongAnnotations finds annotations of pods that get a proxy whose values say nothing that can be done. Such
+// a pod is refused.
+func wrongAnnotations(m *mesh) {
+	for _, w := range m.workloads {
+		if w.proxy() == "" || w.hasProxy() {
+			continue
+		}
+		prefix := strings.TrimSuffix(strings.TrimSuffix(w.field, "spec"), ".")
+		for _, wrong := range inject.WrongAnnotations(w.meta.Annotations) {
+			field := annotationsField + wrong.Name + "]"
+			if prefix != "" {
+				field = prefix + "." + field
+			}
+			m.report(w.object, field, invalidAnnotation, Error, "%v, so the pod is refused; correct it", wrong.Err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -11,33 +12,43 @@ import (
 
 // Istio's codes.
 const (
-	deprecated            = "IST0002"
-	notFound              = "IST0101"
-	notInjected           = "IST0102"
-	missingProxy          = "IST0103"
-	schemaError           = "IST0106"
-	misplacedAnnotation   = "IST0107"
-	unknownAnnotation     = "IST0108"
-	conflictingMeshHosts  = "IST0109"
-	conflictingSidecars   = "IST0110"
-	severalSidecars       = "IST0111"
-	portRequired          = "IST0112"
-	mutualTLSConflict     = "IST0113"
-	severalProtocols      = "IST0116"
-	portNaming            = "IST0118"
-	severalLabels         = "IST0123"
-	noWorkloads           = "IST0127"
-	unreachableRule       = "IST0130"
-	ineffectiveMatch      = "IST0131"
-	notInGateway          = "IST0132"
-	schemaWarning         = "IST0133"
-	deprecatedAnnotation  = "IST0135"
-	conflictingPorts      = "IST0137"
-	reservedUID           = "IST0144"
-	conflictingGateway    = "IST0145"
-	autoImageInDeployment = "IST0146"
-	autoImageInPod        = "IST0147"
-	gatewayPort           = "IST0162"
+	deprecated             = "IST0002"
+	notFound               = "IST0101"
+	notInjected            = "IST0102"
+	missingProxy           = "IST0103"
+	schemaError            = "IST0106"
+	misplacedAnnotation    = "IST0107"
+	unknownAnnotation      = "IST0108"
+	conflictingMeshHosts   = "IST0109"
+	conflictingSidecars    = "IST0110"
+	severalSidecars        = "IST0111"
+	portRequired           = "IST0112"
+	mutualTLSConflict      = "IST0113"
+	severalProtocols       = "IST0116"
+	portNaming             = "IST0118"
+	severalLabels          = "IST0123"
+	invalidAnnotation      = "IST0125"
+	noWorkloads            = "IST0127"
+	unreachableRule        = "IST0130"
+	ineffectiveMatch       = "IST0131"
+	notInGateway           = "IST0132"
+	schemaWarning          = "IST0133"
+	addressesRequired      = "IST0134"
+	deprecatedAnnotation   = "IST0135"
+	conflictingPorts       = "IST0137"
+	sharedCertificate      = "IST0138"
+	reservedUID            = "IST0144"
+	conflictingGateway     = "IST0145"
+	autoImageInDeployment  = "IST0146"
+	autoImageInPod         = "IST0147"
+	relativePatch          = "IST0151"
+	wrongReplace           = "IST0152"
+	wrongAdd               = "IST0153"
+	wrongRemove            = "IST0154"
+	relativePatchOfVersion = "IST0155"
+	conflictingTelemetries = "IST0159"
+	severalTelemetries     = "IST0160"
+	gatewayPort            = "IST0162"
 )
 
 // gatewaysField and annotationsField are the parts of a field's path before a name's place.
@@ -69,6 +80,9 @@ func problemCodes() []problemCode {
 // follows from what it is about: an object's severity, a name of a Gateway, or an annotation.
 func (m *mesh) codeOf(p model.Problem) string {
 	switch {
+	case p.Object.Kind == model.KindEnvoyFilter && strings.HasSuffix(p.Field, ".patch.operation"):
+		operation, _, _ := strings.Cut(p.Message, " ")
+		return cmp.Or(operationCode(operation), schemaError)
 	case p.Reason == model.ReasonInvalid && p.Severity == model.SeverityError:
 		return schemaError
 	case p.Reason == model.ReasonInvalid:
@@ -82,6 +96,19 @@ func (m *mesh) codeOf(p model.Problem) string {
 		if c.reason == p.Reason && strings.Contains(p.Field, c.within) {
 			return c.code
 		}
+	}
+	return ""
+}
+
+// operationCode gives the code for an operation that a patch of an EnvoyFilter cannot have.
+func operationCode(operation string) string {
+	switch operation {
+	case "REPLACE":
+		return wrongReplace
+	case "ADD":
+		return wrongAdd
+	case "REMOVE":
+		return wrongRemove
 	}
 	return ""
 }

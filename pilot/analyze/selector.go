@@ -7,43 +7,75 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// defaultSidecars finds namespaces with more than one Sidecar without a selector.
-func defaultSidecars(m *mesh) {
-	first := map[string]object[*networking.Sidecar]{}
-	for _, sc := range m.sidecars() {
-		if sc.spec.GetWorkloadSelector() != nil {
-			continue
-		}
-		if other, ok := first[sc.Namespace]; ok {
-			m.report(sc.Object, "spec.workloadSelector", severalSidecars, Error, "%s has no selector either, and the older one counts for the whole namespace; keep one of them, or give this one a selector", other.Key)
-			continue
-		}
-		first[sc.Namespace] = sc
-	}
+// selecting is an object that is for workloads of its namespace; selector is nil where it is for all of them.
+type selecting struct {
+	*model.Object
+	field    string // in which the labels stand
+	selector map[string]string
 }
 
 // sidecars gives the Sidecars, the oldest first.
-func (m *mesh) sidecars() []object[*networking.Sidecar] {
-	out := of[*networking.Sidecar](m, model.KindSidecar)
-	slices.SortStableFunc(out, func(a, b object[*networking.Sidecar]) int { return model.Older(a.Object, b.Object) })
-	return out
+func (m *mesh) sidecars() []selecting {
+	var out []selecting
+	for _, o := range of[*networking.Sidecar](m, model.KindSidecar) {
+		out = append(out, selecting{o.Object, "spec.workloadSelector", o.spec.GetWorkloadSelector().GetLabels()})
+	}
+	return oldestFirst(out)
 }
 
-// overlappingSidecars finds Sidecars that select a workload which an older one has.
-func overlappingSidecars(m *mesh) {
-	all := m.sidecars()
+// telemetries gives the Telemetry objects, the oldest first.
+func (m *mesh) telemetries() []selecting {
+	var out []selecting
+	for _, o := range of[*telemetryapi.Telemetry](m, model.KindTelemetry) {
+		out = append(out, selecting{o.Object, "spec.selector", o.spec.GetSelector().GetMatchLabels()})
+	}
+	return oldestFirst(out)
+}
+
+func oldestFirst(all []selecting) []selecting {
+	slices.SortStableFunc(all, func(a, b selecting) int { return model.Older(a.Object, b.Object) })
+	return all
+}
+
+// rivals finds, of objects of which the oldest alone counts, those that are for the same workloads as an
+// older one.
+func rivals(m *mesh) {
+	m.severalDefaults(m.sidecars(), severalSidecars)
+	m.overlapping(m.sidecars(), conflictingSidecars)
+	m.severalDefaults(m.telemetries(), severalTelemetries)
+	m.overlapping(m.telemetries(), conflictingTelemetries)
+}
+
+// severalDefaults finds namespaces with more than one object without a selector.
+func (m *mesh) severalDefaults(all []selecting, code string) {
+	first := map[string]selecting{}
+	for _, o := range all {
+		if len(o.selector) > 0 {
+			continue
+		}
+		if other, ok := first[o.Namespace]; ok {
+			m.report(o.Object, o.field, code, Error, "%s has no selector either, and the older one counts for the whole namespace; keep one of them, or give this one a selector", other.Key)
+			continue
+		}
+		first[o.Namespace] = o
+	}
+}
+
+// overlapping finds objects that select a workload which an older one has.
+func (m *mesh) overlapping(all []selecting, code string) {
 	for i, b := range all {
 		for _, a := range all[:i] {
-			if a.Namespace != b.Namespace || a.spec.GetWorkloadSelector() == nil || b.spec.GetWorkloadSelector() == nil {
+			if a.Namespace != b.Namespace || len(a.selector) == 0 || len(b.selector) == 0 {
 				continue
 			}
-			for _, w := range m.selected(b.Namespace, b.spec.GetWorkloadSelector().GetLabels()) {
-				if model.HasLabels(w.meta.Labels, a.spec.GetWorkloadSelector().GetLabels()) {
-					m.report(b.Object, "spec.workloadSelector", conflictingSidecars, Error, "%s selects %s as well, and the older one counts; make the selectors exclude each other", a.Key, w)
+			for _, w := range m.selected(b.Namespace, b.selector) {
+				if model.HasLabels(w.meta.Labels, a.selector) {
+					m.report(b.Object, b.field, code, Error, "%s selects %s as well, and the older one counts; make the selectors exclude each other", a.Key, w)
 					break
 				}
 			}
@@ -51,21 +83,39 @@ func overlappingSidecars(m *mesh) {
 	}
 }
 
-// selectorsWithoutWorkload finds objects that are for workloads of which there is none.
+// selectorsWithoutWorkload finds objects that are for workloads of which there is none. What is of the root
+// namespace is for all, but for Sidecars, DestinationRules and PeerAuthentications.
 func selectorsWithoutWorkload(m *mesh) {
-	check := func(o *model.Object, field string, labels map[string]string) {
-		if len(labels) > 0 && len(m.selected(o.Namespace, labels)) == 0 {
-			m.report(o, field, noWorkloads, Warning, "no workload of namespace %s has the labels %s, so it has no effect; correct them, or deploy such pods", o.Namespace, shown(labels))
+	const matchLabels = "spec.selector.matchLabels"
+	check := func(o *model.Object, everywhere bool, field string, labels map[string]string) {
+		namespace, where := o.Namespace, "of namespace "+o.Namespace
+		if everywhere && namespace == m.config.GetRootNamespace() {
+			namespace, where = "", "of any namespace"
+		}
+		if len(labels) > 0 && len(m.selected(namespace, labels)) == 0 {
+			m.report(o, field, noWorkloads, Warning, "no workload %s has the labels %s, so it has no effect; correct them, or deploy such pods", where, shown(labels))
 		}
 	}
 	for _, o := range of[*networking.Sidecar](m, model.KindSidecar) {
-		check(o.Object, "spec.workloadSelector.labels", o.spec.GetWorkloadSelector().GetLabels())
+		check(o.Object, false, "spec.workloadSelector.labels", o.spec.GetWorkloadSelector().GetLabels())
 	}
 	for _, o := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
-		check(o.Object, "spec.workloadSelector.matchLabels", o.spec.GetWorkloadSelector().GetMatchLabels())
+		check(o.Object, false, "spec.workloadSelector.matchLabels", o.spec.GetWorkloadSelector().GetMatchLabels())
 	}
 	for _, o := range of[*security.PeerAuthentication](m, model.KindPeerAuthentication) {
-		check(o.Object, "spec.selector.matchLabels", o.spec.GetSelector().GetMatchLabels())
+		check(o.Object, false, matchLabels, o.spec.GetSelector().GetMatchLabels())
+	}
+	for _, o := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
+		check(o.Object, true, matchLabels, o.spec.GetSelector().GetMatchLabels())
+	}
+	for _, o := range of[*security.RequestAuthentication](m, model.KindRequestAuthentication) {
+		check(o.Object, true, matchLabels, o.spec.GetSelector().GetMatchLabels())
+	}
+	for _, o := range of[*telemetryapi.Telemetry](m, model.KindTelemetry) {
+		check(o.Object, true, matchLabels, o.spec.GetSelector().GetMatchLabels())
+	}
+	for _, o := range of[*networking.EnvoyFilter](m, model.KindEnvoyFilter) {
+		check(o.Object, true, "spec.workloadSelector.labels", o.spec.GetWorkloadSelector().GetLabels())
 	}
 }
 

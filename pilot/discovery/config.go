@@ -41,6 +41,9 @@ type Config struct {
 	// CADir keeps the root of the CA; empty: it lives as long as the process.
 	CADir                      string
 	DefaultCertTTL, MaxCertTTL time.Duration // zero for the CA's defaults
+	// MaxRenewal is how long after its last proof by a token a workload may renew with its certificate alone;
+	// zero for the default, a day.
+	MaxRenewal time.Duration
 	// TokenJWKS is a file of keys, TokenIssuer an OIDC issuer; without both callers are known by
 	// their certificates only.
 	TokenJWKS, TokenIssuer string

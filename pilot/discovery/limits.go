@@ -118,11 +118,24 @@ type provers struct {
 func (p provers) Authenticate(ctx context.Context) (auth.Identity, error) {
 	id, err := p.Authenticator.Authenticate(ctx)
 	if err == nil {
-		if caller, ok := peer.FromContext(ctx); ok {
-			p.connections.prove(caller, id.String())
-		}
+		p.note(ctx, id)
 	}
 	return id, err
+}
+
+// Prove proves who asks for a certificate.
+func (p provers) Prove(ctx context.Context) (auth.Proof, error) {
+	proof, err := p.Authenticator.Prove(ctx)
+	if err == nil {
+		p.note(ctx, proof.Identity)
+	}
+	return proof, err
+}
+
+func (p provers) note(ctx context.Context, id auth.Identity) {
+	if caller, ok := peer.FromContext(ctx); ok {
+		p.connections.prove(caller, id.String())
+	}
 }
 
 // boundReflection lets a few callers at a time look at the services that a port has, for a moment.

@@ -22,20 +22,36 @@ import (
 // checkAnnotations refuses a pod whose annotations do not say what can be done: found here it
 // is one clear message, found later a container that does not start.
 func checkAnnotations(annotations map[string]string) error {
+	for _, wrong := range WrongAnnotations(annotations) {
+		return fmt.Errorf("annotation %s: %w", wrong.Name, wrong.Err)
+	}
+	return nil
+}
+
+// WrongAnnotation is an annotation whose value says nothing that can be done.
+type WrongAnnotation struct {
+	Name string
+	Err  error
+}
+
+// WrongAnnotations gives those for which a pod is refused, by name.
+func WrongAnnotations(annotations map[string]string) []WrongAnnotation {
+	var out []WrongAnnotation
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		check := annotationChecks[name]
 		if check == nil {
 			continue
 		}
 		value := annotations[name]
+		err := check(value)
 		if !utf8.ValidString(value) {
-			return fmt.Errorf("annotation %s: %q is not UTF-8", name, value)
+			err = fmt.Errorf("%q is not UTF-8", value)
 		}
-		if err := check(value); err != nil {
-			return fmt.Errorf("annotation %s: %w", name, err)
+		if err != nil {
+			out = append(out, WrongAnnotation{name, err})
 		}
 	}
-	return nil
+	return out
 }
 
 // annotationChecks holds a check for each annotation of model.Annotations that acts on pods.

@@ -74,7 +74,7 @@ func (c *Client) Reject(r *resource.Resource, detail string) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !c.class.reject(c, r, detail, e.pool) {
+	if !c.class.reject(c, r, detail, e.pool, e.elsewhere) {
 		return
 	}
 	c.class.publish(time.Time{}, e.pool)

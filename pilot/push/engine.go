@@ -7,7 +7,8 @@
 // route configuration or a listener, only the virtual hosts or filter chains are that are at fault. They
 // are found by asking the proxy: it gets the resource with all in quarantine that is new or changed since
 // it was last accepted, and then with fewer and fewer of it (bisection). The other proxies get what comes
-// out. In quarantine a part is as it was last accepted, if that answers for the same and denies as much,
+// out. What proxies of other classes have accepted is suspected last, so that one that starts has all but
+// the fault from the first round on. In quarantine a part is as it was last accepted, if that answers for the same and denies as much,
 // else it denies everything (resource.Parts). Where no part is at fault by itself, the resource goes back
 // to what was last accepted. The next version with the same fault has it in quarantine from the start.
 //

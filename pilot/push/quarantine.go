@@ -10,8 +10,9 @@ import (
 
 // reject takes a version out of service that a proxy refused, and begins to look for the parts of it that
 // are at fault, or goes on with that. It tells whether anything came of it: a version that another proxy
-// runs is not at fault, the refusal is that proxy's own trouble.
-func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *resource.Pool) bool {
+// runs is not at fault, the refusal is that proxy's own trouble. elsewhere gives versions that proxies of
+// other classes have accepted.
+func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *resource.Pool, elsewhere func(resourceID) []*resource.Resource) bool {
 	id := resourceID{r.Type, r.Name}
 	f := g.rejected[id]
 	if f != nil && f.search != nil {
@@ -25,7 +26,7 @@ func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *r
 		f = &refusal{built: served}
 		g.rejected[id] = f
 	}
-	switch f.search = f.newSearch(c, g.former[id].last(), detail); {
+	switch f.search = f.newSearch(c, g.former[id].last(), elsewhere(id), detail); {
 	case f.search == nil:
 		f.giveUp(c.name(), detail)
 	case !g.ask(f, p):
@@ -41,11 +42,16 @@ func (g *classState) refused(f *refusal, c *Client, r *resource.Resource, detail
 	if s.asks != c || s.trial.Version != r.Version {
 		return false
 	}
-	if len(s.trying) == 0 { // it refuses what is left without any suspect
-		f.giveUp(c.name(), detail)
-	} else {
+	switch {
+	case len(s.trying) > 0:
 		s.proxy, s.detail = c.name(), detail
 		g.goOn(f, false, p)
+	case s.suspectAll():
+		if !g.ask(f, p) {
+			f.settle()
+		}
+	default: // it refuses what is left without any suspect
+		f.giveUp(c.name(), detail)
 	}
 	g.recompose(p)
 	return true
@@ -89,6 +95,24 @@ func (g *classState) ask(f *refusal, p *resource.Pool) bool {
 			return false
 		}
 	}
+}
+
+// elsewhere gives the versions of a resource that proxies have accepted, of whichever class; few that
+// differ. The caller holds the mutex.
+func (e *Engine) elsewhere(id resourceID) []*resource.Resource {
+	const most = 64
+	var out []*resource.Resource
+	for _, g := range e.classes {
+		if !g.built || len(out) == most {
+			continue
+		}
+		for _, r := range []*resource.Resource{g.view.sets[id.typ].Get(id.name), g.former[id].last()} {
+			if r != nil && r.Accepted() && !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // trials gives what each client is asked about. A search whose client is gone goes on with another.

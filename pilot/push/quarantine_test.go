@@ -1,6 +1,7 @@
 package push
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -172,4 +173,53 @@ func TestWholeResourceGoesBackWhereNoPartIsAtFault(t *testing.T) {
 	if r := c.now().Set(resource.Routes).Get("r"); r != good || len(problems) != 1 {
 		t.Errorf("serves %v, problems %v", r, problems)
 	}
+}
+
+// A proxy that starts in a class of its own gets at once what proxies of other classes run; only what is new
+// to all is out while the fault is looked for.
+func TestStartingProxyGetsAtOnceWhatOthersRun(t *testing.T) {
+	e := New(Options{})
+	f := fake{messages: map[string][]message{"a": {hosts("1", "2", "bad", "4", "5")}, "b": {hosts("1", "2", "bad", "4", "5", "own")}}}
+	apply(t, e, Commit{Translator: f})
+	connect(t, e, "p", "a").play(t, always)
+	c := connect(t, e, "q", "b")
+	c.play(t, 1)
+	if got := quarantined(t, c.now().Set(resource.Routes).Get("r")); got != "bad own" {
+		t.Errorf("%q are out while it starts", got)
+	}
+	if got := quarantined(t, c.play(t, always)); got != "bad" {
+		t.Errorf("%q are out", got)
+	}
+}
+
+// What other classes run may be what a proxy does not take: then it is found as any fault.
+func TestWhatOthersRunMayBeAtFault(t *testing.T) {
+	var problems []model.Problem
+	e := New(Options{Report: func(p []model.Problem) { problems = p }})
+	f := fake{messages: map[string][]message{"a": {hosts("1", "bad", "3")}, "b": {hosts("1", "bad", "3", "new")}}}
+	apply(t, e, Commit{Translator: f})
+	connect(t, e, "p", "a").now().Set(resource.Routes).Get("r").Accept() // of another version of Envoy
+	if got := quarantined(t, connect(t, e, "q", "b").play(t, always)); got != "bad" || len(problems) != 1 {
+		t.Errorf("%q are out, problems %v", got, problems)
+	}
+}
+
+// The rounds of a search grow with the logarithm of the parts: with the few milliseconds that a real Envoy
+// takes for each (TestAPlantedFaultHarmsItsUnitAlone logs them) it ends well within a second.
+func TestAFaultAmongAThousandIsFoundInFewRounds(t *testing.T) {
+	var names []string
+	for i := range 1000 {
+		names = append(names, fmt.Sprintf("h%d", i))
+	}
+	names[617] = "bad"
+	e, f := New(Options{}), fake{messages: map[string][]message{"a": {hosts(names...)}}}
+	apply(t, e, Commit{Translator: f})
+	c := connect(t, e, "p", "a")
+	for round := range 13 {
+		if got := c.play(t, 1); got != nil && quarantined(t, got) == "bad" {
+			t.Logf("found in round %d", round)
+			return
+		}
+	}
+	t.Errorf("a starting proxy is without more than the fault after 13 rounds")
 }

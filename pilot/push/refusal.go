@@ -32,6 +32,9 @@ type fault struct {
 // search finds out by asking a proxy which parts of a resource are at fault.
 type search struct {
 	bisection
+	// spared are suspects of which other classes run the same. They count as innocent until the proxy
+	// refuses the rest with all other suspects out.
+	spared        []int
 	parts, former *resource.Parts    // of what was built, and of what was accepted last
 	asks          *Client            // nil where nobody is there to be asked
 	trial         *resource.Resource // what it is asked about
@@ -43,7 +46,8 @@ type search struct {
 const maxRounds = 500
 
 // newSearch begins a search, or gives nil where a resource has no parts, or none that is not accepted yet.
-func (f *refusal) newSearch(c *Client, accepted *resource.Resource, detail string) *search {
+// elsewhere are versions that proxies of other classes have accepted.
+func (f *refusal) newSearch(c *Client, accepted *resource.Resource, elsewhere []*resource.Resource, detail string) *search {
 	s := &search{parts: f.built.Parts(), former: accepted.Parts(), asks: c, proxy: c.name(), detail: detail}
 	if s.parts == nil {
 		return nil
@@ -53,7 +57,31 @@ func (f *refusal) newSearch(c *Client, accepted *resource.Resource, detail strin
 	if len(s.suspects) == 0 {
 		return nil
 	}
+	s.spare(elsewhere)
 	return s
+}
+
+// spare takes parts that others have accepted out of suspicion for now, if any are left. So a proxy that
+// starts gets at once what others like it run, and not only once the fault is found.
+func (s *search) spare(elsewhere []*resource.Resource) {
+	rest := s.suspects
+	for _, r := range elsewhere {
+		unlike := s.parts.Unlike(r.Parts())
+		rest = slices.DeleteFunc(slices.Clone(rest), func(i int) bool { return !slices.Contains(unlike, i) })
+	}
+	if len(rest) == 0 || len(rest) == len(s.suspects) {
+		return
+	}
+	s.spared = slices.DeleteFunc(s.suspects, func(i int) bool { return slices.Contains(rest, i) })
+	s.suspects = rest
+}
+
+// suspectAll takes all parts that were spared under suspicion, and tells whether there are any.
+func (s *search) suspectAll() bool {
+	spared := len(s.spared) > 0
+	s.suspects, s.spared = append(s.suspects, s.spared...), nil
+	s.rounds++
+	return spared
 }
 
 // faultsIn lists the parts that are known to be at fault.

@@ -7,6 +7,8 @@ import (
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	headermetadata "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_to_metadata/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -113,11 +115,36 @@ var harmless = []string{
 	"stats.PluginConfig",
 }
 
+// peerPrefix begins the names of the headers in which Istio's proxies say who they are.
+const peerPrefix = "x-envoy-peer-metadata"
+
+// aboutPeers tells whether a filter only moves what proxies say of themselves, for metrics. The same filters
+// with other headers may be there to keep a caller's word from the application.
+func aboutPeers(a *anypb.Any) bool {
+	var headers []string
+	m, err := a.UnmarshalNew()
+	if err != nil {
+		return false
+	}
+	switch m := m.(type) {
+	case *headermetadata.Config:
+		for _, r := range slices.Concat(m.GetRequestRules(), m.GetResponseRules()) {
+			headers = append(headers, r.GetHeader())
+		}
+	case *headermutation.HeaderMutation:
+		all := m.GetMutations()
+		for _, x := range slices.Concat(all.GetRequestMutations(), all.GetResponseMutations()) {
+			headers = append(headers, x.GetRemove()+x.GetAppend().GetHeader().GetKey())
+		}
+	}
+	return len(headers) > 0 && !slices.ContainsFunc(headers, func(h string) bool { return !strings.HasPrefix(h, peerPrefix) })
+}
+
 // denials counts what may deny something in a part, by what it is.
 func denials(m proto.Message) map[string]int {
 	out := map[string]int{}
 	filter := func(a *anypb.Any) {
-		if _, typ, _ := strings.Cut(a.GetTypeUrl(), "/"); !slices.Contains(harmless, typ) {
+		if _, typ, _ := strings.Cut(a.GetTypeUrl(), "/"); !slices.Contains(harmless, typ) && !aboutPeers(a) {
 			out[typ]++
 		}
 	}

@@ -3,8 +3,11 @@ package resource
 import (
 	"testing"
 
+	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	headermetadata "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_to_metadata/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -118,6 +121,14 @@ func TestWithoutAFilterChain(t *testing.T) {
 	first := func(m proto.Message) *listenerv3.FilterChain { return m.(*listenerv3.Listener).FilterChains[0] }
 	open, allow := chain("former"), chain("former", &rbacv3.RBAC{})
 	deny := chain("next", &rbacv3.RBAC{}, &rbacv3.RBAC{RulesStatPrefix: "deny"})
+	moves := func(header string) []proto.Message {
+		return []proto.Message{
+			&headermetadata.Config{RequestRules: []*headermetadata.Config_Rule{{Header: header, Remove: true}}},
+			&headermutation.HeaderMutation{Mutations: &headermutation.Mutations{RequestMutations: []*mutation.HeaderMutation{
+				{Action: &mutation.HeaderMutation_Remove{Remove: header}},
+			}}},
+		}
+	}
 	for name, c := range map[string]struct {
 		former *listenerv3.FilterChain
 		next   *listenerv3.FilterChain
@@ -128,6 +139,9 @@ func TestWithoutAFilterChain(t *testing.T) {
 		"nothing denied before":          {open, deny, false},
 		"less denied before":             {allow, deny, false},
 		"more denied before":             {deny, allow, true},
+		"what proxies say of themselves": {open, chain("next", moves("x-envoy-peer-metadata-id")...), true},
+		"what callers say of themselves": {open, chain("next", moves("x-user")[:1]...), false},
+		"what callers say, removed":      {open, chain("next", moves("x-user")[1:]...), false},
 		"what nobody knows, denied next": {open, chain("next", &routev3.Route{}), false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,9 +28,15 @@ type Config struct {
 	Roots func() *x509.CertPool
 	// Tokens verifies bearer tokens, tried in order; the first that accepts wins. May be empty.
 	Tokens []TokenVerifier
+	// MaxRenewal is how long after its last proof by a token a caller may renew with its certificate alone;
+	// DefaultMaxRenewal when zero.
+	MaxRenewal time.Duration
 	// Clock is time.Now when nil.
 	Clock func() time.Time
 }
+
+// DefaultMaxRenewal lets a stolen key be an identity for no longer than a certificate lives and once more.
+const DefaultMaxRenewal = 24 * time.Hour
 
 // Authenticator proves the identity of a gRPC caller. It has no state of its own.
 type Authenticator struct{ cfg Config }
@@ -39,6 +45,9 @@ type Authenticator struct{ cfg Config }
 func New(cfg Config) *Authenticator {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
+	}
+	if cfg.MaxRenewal == 0 {
+		cfg.MaxRenewal = DefaultMaxRenewal
 	}
 	return &Authenticator{cfg: cfg}
 }
@@ -49,7 +58,7 @@ var errNone = errors.New("none offered")
 // Authenticate proves the caller's identity from its client certificate, else from its bearer token.
 // The error is a gRPC status Unauthenticated which never holds the token.
 func (a *Authenticator) Authenticate(ctx context.Context) (Identity, error) {
-	id, certErr := a.fromCertificate(ctx)
+	id, _, certErr := a.fromCertificate(ctx)
 	if certErr == nil {
 		return id, nil
 	}
@@ -57,20 +66,47 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Identity, error) {
 	if tokenErr == nil {
 		return id, nil
 	}
-	return Identity{}, status.Error(codes.Unauthenticated,
+	return Identity{}, unproven(certErr, tokenErr)
+}
+
+func unproven(certErr, tokenErr error) error {
+	return status.Error(codes.Unauthenticated,
 		fmt.Sprintf("no proof of identity: client certificate: %v; bearer token: %v", certErr, tokenErr))
 }
 
+// Prove proves the caller's identity for a new certificate. A certificate counts for this for a time after
+// the last proof by a token only, since whoever has its key could else have the identity for ever. A token
+// of the same identity beside it makes the proof a new one.
+func (a *Authenticator) Prove(ctx context.Context) (Proof, error) {
+	now := a.cfg.Clock()
+	id, leaf, certErr := a.fromCertificate(ctx)
+	fromToken, tokenErr := a.fromToken(ctx)
+	if certErr == nil {
+		at := ProvenAt(leaf)
+		switch {
+		case tokenErr == nil && fromToken == id:
+			return Proof{id, now}, nil
+		case now.Sub(at) <= a.cfg.MaxRenewal:
+			return Proof{id, at}, nil
+		}
+		certErr = fmt.Errorf("the last proof by a token was at %s, and a certificate alone renews for %v after it", at.UTC().Format(time.RFC3339), a.cfg.MaxRenewal)
+	}
+	if tokenErr == nil {
+		return Proof{fromToken, now}, nil
+	}
+	return Proof{}, unproven(certErr, tokenErr)
+}
+
 // fromCertificate verifies the peer's chain itself, so that it is safe behind a listener that only
-// requests certificates.
-func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, error) {
+// requests certificates. It also gives the leaf.
+func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, *x509.Certificate, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok || a.cfg.Roots == nil {
-		return Identity{}, errNone
+		return Identity{}, nil, errNone
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.PeerCertificates) == 0 {
-		return Identity{}, errNone
+		return Identity{}, nil, errNone
 	}
 	certs := info.State.PeerCertificates
 	intermediates := x509.NewCertPool()
@@ -84,16 +120,16 @@ func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, error) {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return Identity{}, fmt.Errorf("does not verify: %w", err)
+		return Identity{}, nil, fmt.Errorf("does not verify: %w", err)
 	}
 	id, err := FromCertificate(certs[0])
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, nil, err
 	}
 	if id.TrustDomain != a.cfg.TrustDomain {
-		return Identity{}, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
+		return Identity{}, nil, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
 	}
-	return id, nil
+	return id, certs[0], nil
 }
 
 func (a *Authenticator) fromToken(ctx context.Context) (Identity, error) {

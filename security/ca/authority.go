@@ -26,7 +26,7 @@ type Options struct {
 	// TrustDomain of the mesh, "cluster.local" when empty.
 	TrustDomain string
 	// DefaultTTL of workload certificates is 24 h when zero. MaxTTL bounds what a caller may ask
-	// for, 90 days when zero.
+	// for, a day when zero, or DefaultTTL where that is longer.
 	DefaultTTL, MaxTTL time.Duration
 	// RootTTL of a new self-signed root, 10 years when zero.
 	RootTTL time.Duration
@@ -92,7 +92,7 @@ func (o *Options) setDefaults() {
 		o.DefaultTTL = day
 	}
 	if o.MaxTTL == 0 {
-		o.MaxTTL = max(90*day, o.DefaultTTL)
+		o.MaxTTL = max(day, o.DefaultTTL)
 	}
 	if o.RootTTL == 0 {
 		o.RootTTL = 3650 * day

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"net/url"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func TestCheckWithholds(t *testing.T) {
 		"subject":           func(c *x509.Certificate) { c.Subject.CommonName = "admin" },
 		"outlives maximum":  func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(72 * time.Hour) },
 		"outlives its root": func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(1000 * time.Hour) },
+		"no time of proof":  func(c *x509.Certificate) { c.ExtraExtensions = nil },
 		"key":               func(c *x509.Certificate) { c.PublicKey = other.Public() },
 	} {
 		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,6 +43,12 @@ func TestCheckWithholds(t *testing.T) {
 			t.Fatal(err)
 		}
 		template.URIs = []*url.URL{id.URL()}
+		proof := auth.Proof{Identity: id, At: time.Now()}
+		said, err := proof.Extension()
+		if err != nil {
+			t.Fatal(err)
+		}
+		template.ExtraExtensions = []pkix.Extension{said}
 		edit(template)
 		signed := key.Public()
 		if template.PublicKey != nil {
@@ -54,7 +62,7 @@ func TestCheckWithholds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.check(cert, id, key.Public()); (err == nil) != (name == "") {
+		if err := a.check(cert, proof, key.Public()); (err == nil) != (name == "") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -80,6 +80,11 @@ func (k *Keeper) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration
 	return k.current.Load().SignWorkload(csrPEM, id, ttl)
 }
 
+// SignProven gives a certificate for a proven identity; see Authority.SignProven.
+func (k *Keeper) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) ([]string, error) {
+	return k.current.Load().SignProven(csrPEM, proof, ttl)
+}
+
 // NotAfter is the present Authority's.
 func (k *Keeper) NotAfter() (root, chain time.Time) { return k.current.Load().NotAfter() }
 

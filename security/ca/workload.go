@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -28,10 +29,16 @@ const (
 	minRSABits, maxRSABits = 2048, 8192
 )
 
-// SignWorkload gives a certificate for the proven identity and the request's key. The chain is one
-// PEM an element, leaf first and root last. A ttl of zero or less means the default; more than the
-// maximum, or more than the root has left, is cut.
+// SignWorkload gives a certificate for an identity that is proven by a token now; see SignProven.
 func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) ([]string, error) {
+	return a.SignProven(csrPEM, auth.Proof{Identity: id, At: a.opts.Clock()}, ttl)
+}
+
+// SignProven gives a certificate for the proven identity and the request's key, which says when that was
+// proven. The chain is one PEM an element, leaf first and root last. A ttl of zero or less means the default;
+// more than the maximum, or more than the root has left, is cut.
+func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) ([]string, error) {
+	id := proof.Identity
 	pub, err := publicKey(csrPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
@@ -47,6 +54,11 @@ func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Durat
 		return nil, err
 	}
 	template.URIs = []*url.URL{id.URL()}
+	said, err := proof.Extension()
+	if err != nil {
+		return nil, err
+	}
+	template.ExtraExtensions = []pkix.Extension{said}
 	der, err := a.sign(template, pub)
 	if err != nil {
 		return nil, err
@@ -55,7 +67,7 @@ func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Durat
 	if err != nil {
 		return nil, fmt.Errorf("what was signed for %s cannot be read: %w", id, err)
 	}
-	if err := a.check(cert, id, pub); err != nil {
+	if err := a.check(cert, proof, pub); err != nil {
 		return nil, fmt.Errorf("what was signed for %s is withheld: %w", id, err)
 	}
 	return append([]string{string(certPEM(der))}, a.chainPEM...), nil
@@ -142,13 +154,15 @@ func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey) ([]by
 }
 
 // check looks at the signed certificate as a relying party would, and not at the template.
-func (a *Authority) check(cert *x509.Certificate, id auth.Identity, pub crypto.PublicKey) error {
+func (a *Authority) check(cert *x509.Certificate, proof auth.Proof, pub crypto.PublicKey) error {
 	got, err := auth.FromCertificate(cert)
 	switch {
 	case err != nil:
 		return err
-	case got != id:
+	case got != proof.Identity:
 		return fmt.Errorf("identity is %s", got)
+	case auth.ProvenAt(cert).Unix() != proof.At.Unix():
+		return fmt.Errorf("it says that it was proven at %s", auth.ProvenAt(cert))
 	case len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) > 0:
 		return errors.New("it has names beside the SPIFFE URI")
 	case len(cert.Subject.Names) > 0:

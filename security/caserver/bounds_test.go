@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -76,9 +77,9 @@ type named struct{}
 
 type nameKey struct{}
 
-func (named) Authenticate(ctx context.Context) (auth.Identity, error) {
+func (named) Prove(ctx context.Context) (auth.Proof, error) {
 	name, _ := ctx.Value(nameKey{}).(string)
-	return auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: name}, nil
+	return auth.Proof{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: name}, At: time.Now()}, nil
 }
 
 func TestOneIdentityDoesNotTakeAllPlaces(t *testing.T) {

@@ -25,13 +25,13 @@ import (
 
 // Authority signs; *ca.Authority is one.
 type Authority interface {
-	SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) (chainPEM []string, err error)
+	SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (chainPEM []string, err error)
 	NotAfter() (root, chain time.Time)
 }
 
 // Authenticator proves who calls, with errors that are gRPC statuses; *auth.Authenticator is one.
 type Authenticator interface {
-	Authenticate(ctx context.Context) (auth.Identity, error)
+	Prove(ctx context.Context) (auth.Proof, error)
 }
 
 // maxWaiting bounds the requests that wait for a free processor; more are turned away, and their
@@ -91,7 +91,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // serve answers one request over gRPC.
 func (s *Server) serve(stream grpc.ServerStream) error {
-	id, leave, err := s.enter(stream.Context())
+	proof, leave, err := s.enter(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -102,12 +102,12 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	select {
 	case err = <-read:
 	case <-time.After(readTimeout):
-		err = status.Errorf(codes.DeadlineExceeded, "%s: the request did not come within %v", id, readTimeout)
+		err = status.Errorf(codes.DeadlineExceeded, "%s: the request did not come within %v", proof.Identity, readTimeout)
 	}
 	if err != nil {
 		return err
 	}
-	resp, err := s.create(stream.Context(), id, req)
+	resp, err := s.create(stream.Context(), proof, req)
 	if err != nil {
 		return err
 	}
@@ -116,28 +116,29 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 
 // CreateCertificate implements the service.
 func (s *Server) CreateCertificate(ctx context.Context, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
-	id, leave, err := s.enter(ctx)
+	proof, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	return s.create(ctx, id, req)
+	return s.create(ctx, proof, req)
 }
 
 // enter proves who calls, and takes a place of those that its identity has.
-func (s *Server) enter(ctx context.Context) (id auth.Identity, leave func(), err error) {
+func (s *Server) enter(ctx context.Context) (proof auth.Proof, leave func(), err error) {
 	s.metrics.requests.Inc()
-	if id, err = s.authenticator.Authenticate(ctx); err != nil {
+	if proof, err = s.authenticator.Prove(ctx); err != nil {
 		s.metrics.unauthenticated.Inc()
-		return id, nil, err
+		return proof, nil, err
 	}
+	id := proof.Identity
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.present[id] >= s.perIdent {
-		return id, nil, status.Errorf(codes.ResourceExhausted, "%s: too many certificate requests at a time", id)
+		return proof, nil, status.Errorf(codes.ResourceExhausted, "%s: too many certificate requests at a time", id)
 	}
 	s.present[id]++
-	return id, func() {
+	return proof, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.present[id]--; s.present[id] == 0 {
@@ -147,7 +148,8 @@ func (s *Server) enter(ctx context.Context) (id auth.Identity, leave func(), err
 }
 
 // create makes the certificate that a caller asks for.
-func (s *Server) create(ctx context.Context, id auth.Identity, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
+func (s *Server) create(ctx context.Context, proof auth.Proof, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
+	id := proof.Identity
 	if f := req.GetMetadata().GetFields()[impersonated]; f.GetStringValue() != "" {
 		return nil, status.Errorf(codes.PermissionDenied, "%s may not ask for another's certificate", id)
 	}
@@ -156,7 +158,7 @@ func (s *Server) create(ctx context.Context, id auth.Identity, req *security.Ist
 		return nil, err
 	}
 	defer release()
-	chain, err := s.authority.SignWorkload([]byte(req.GetCsr()), id, seconds(req.GetValidityDuration()))
+	chain, err := s.authority.SignProven([]byte(req.GetCsr()), proof, seconds(req.GetValidityDuration()))
 	switch {
 	case errors.Is(err, ca.ErrRequest):
 		s.metrics.badRequests.Inc()

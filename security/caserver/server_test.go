@@ -27,11 +27,11 @@ import (
 
 type caller struct{ id auth.Identity }
 
-func (c *caller) Authenticate(context.Context) (auth.Identity, error) {
+func (c *caller) Prove(context.Context) (auth.Proof, error) {
 	if c.id == (auth.Identity{}) {
-		return c.id, status.Error(codes.Unauthenticated, "nobody")
+		return auth.Proof{}, status.Error(codes.Unauthenticated, "nobody")
 	}
-	return c.id, nil
+	return auth.Proof{Identity: c.id, At: time.Now()}, nil
 }
 
 func csr(t *testing.T) string {

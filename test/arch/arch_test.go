@@ -83,7 +83,7 @@ var flow = map[string][]string{
 	"pilot/inject":       {"pilot/model"},
 	"pilot/authz":        {"pilot/ir"},
 	"pilot/explain":      {"pilot/spelling"}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":      {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
+	"pilot/analyze":      {"pilot/model", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/file", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

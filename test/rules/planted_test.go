@@ -218,12 +218,14 @@ func plant(t *testing.T, f plantedFault, starts bool) {
 		spoilt++
 		return body
 	}
+	begun := time.Now()
 	apply()
 	if starts {
 		run()
 	}
 	m.eventually("the fault is reported", func() bool { return len(m.reported()) > 0 })
 	m.eventually("Envoy runs everything else", func() bool { return len(m.lacks(&f)) == 0 })
+	t.Logf("found %s after the change, Envoy's start included where it starts with it", time.Since(begun).Round(time.Millisecond))
 	if spoilt == 0 {
 		t.Fatal("there is nothing of that name")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
+	"github.com/pilothouse-mesh/pilothouse/cgroup"
 )
 
 // proxyFlags is what the command line of proxy says.
@@ -55,6 +56,7 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 				return err
 			}
 			cfg.Hurry, cfg.Stdout, cfg.Stderr = hurry, os.Stdout, os.Stderr
+			cfg.Envoy.MemoryLimit = cgroup.Limit(os.DirFS("/"))
 			return agent.Run(cmd.Context(), cfg)
 		},
 	}

@@ -1,0 +1,88 @@
+package auth_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// Whoever has the key of a certificate renews it for a time after the last proof by a token, however often,
+// and then no more. What certificate that gets lives a day at most, whatever was asked.
+func TestRenewalByCertificateEnds(t *testing.T) {
+	start := time.Now().Truncate(time.Second)
+	now := start
+	clock := func() time.Time { return now }
+	authority, err := ca.New(ca.Options{Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bound := range []time.Duration{0, 100 * time.Hour} {
+		a := auth.New(auth.Config{
+			TrustDomain: "cluster.local", Roots: authority.Roots, MaxRenewal: bound, Clock: clock,
+			Tokens: []auth.TokenVerifier{tokens{"reviews": reviews, "details": details}},
+		})
+		renew := func(certs []*x509.Certificate, token ...string) ([]*x509.Certificate, auth.Proof, error) {
+			proof, err := a.Prove(call(certs, token...))
+			if err != nil {
+				return nil, proof, err
+			}
+			key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			csr, _ := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+			chain, err := authority.SignProven(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), proof, 90*24*time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			block, _ := pem.Decode([]byte(chain[0]))
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if life := cert.NotAfter.Sub(now); life != 24*time.Hour {
+				t.Errorf("a certificate lives %v", life)
+			}
+			return []*x509.Certificate{cert}, proof, nil
+		}
+		now = start
+		cert, _, err := renew(nil, "Bearer reviews")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, last := cert, time.Duration(0)
+		for ; now.Sub(start) < 200*time.Hour; now = now.Add(time.Hour) {
+			next, proof, err := renew(cert)
+			if err != nil {
+				if status.Code(err) != codes.Unauthenticated {
+					t.Errorf("refused with %v", err)
+				}
+				break
+			}
+			if !proof.At.Equal(start) {
+				t.Fatalf("after %v it is proven at %v, want %v", now.Sub(start), proof.At, start)
+			}
+			cert, last = next, now.Sub(start)
+		}
+		if want := max(bound, 24*time.Hour); last != want {
+			t.Errorf("bound %v: renewed for %v after the last token, want %v", bound, last, want)
+		}
+		if _, proof, err := renew(cert, "Bearer reviews"); err != nil || !proof.At.Equal(now) {
+			t.Errorf("a token beside the old certificate: %v, %v", proof, err)
+		}
+		if _, proof, err := renew(cert, "Bearer details"); err != nil || proof.Identity != details {
+			t.Errorf("another's token beside a certificate that renews no more: %v, %v", proof, err)
+		}
+		now = start.Add(time.Minute)
+		if _, proof, err := renew(first, "Bearer details"); err != nil || proof.Identity != reviews || !proof.At.Equal(start) {
+			t.Errorf("another's token beside a certificate: %v, %v", proof, err)
+		}
+	}
+}
