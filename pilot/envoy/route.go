@@ -61,10 +61,14 @@ func route(r *ir.Route) *routev3.Route {
 }
 
 func perRoute(r *ir.Route) map[string]*anypb.Any {
-	if r.CORS == nil && r.Fault == nil {
+	dynamic := r.Forward != nil && len(r.Forward.Clusters) == 1 && r.Forward.Clusters[0].DynamicPort != 0
+	if r.CORS == nil && r.Fault == nil && !dynamic {
 		return nil
 	}
 	out := map[string]*anypb.Any{}
+	if dynamic {
+		out[filterDynamicTarget] = Any(dynamicTarget(r.Forward.Clusters[0].DynamicPort))
+	}
 	if r.CORS != nil {
 		out[filterCORS] = Any(corsPolicy(r.CORS))
 	}

@@ -17,6 +17,9 @@ const (
 	// DiscoveryLogicalDNS means that the proxy resolves the one host's name, and connects to one of the
 	// addresses.
 	DiscoveryLogicalDNS
+	// DiscoveryDynamic means that the proxy resolves the host that a request or a TLS handshake names
+	// (dynamic.go).
+	DiscoveryDynamic
 )
 
 // Balancing is a load-balancing policy.

@@ -73,6 +73,8 @@ type WeightedCluster struct {
 	Headers HeaderOperations
 	// Authority replaces the Host header; "" leaves it.
 	Authority string
+	// DynamicPort is the port of the hosts of a cluster of DiscoveryDynamic; 0 for other clusters.
+	DynamicPort uint32
 }
 
 // ClientCertDetails says what becomes of the x-forwarded-client-cert header.

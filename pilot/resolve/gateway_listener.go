@@ -75,7 +75,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		UseRemoteAddress: true,
 		TrustedHops:      b.plan.class.Topology.TrustedProxies,
 		ServerName:       serverName,
-		Filters:          httpFilters(b.who, append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
+		Filters:          httpFilters(b.who, slices.Concat(grpcWeb(b.port.grpcWeb()), dynamicForward(b.r, b.plan.class, b.r.HasDynamicServices(b.plan.class.Namespace)), []placedFilter{clusterALPN()})...),
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
 	})}
