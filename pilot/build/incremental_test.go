@@ -279,7 +279,7 @@ func (e editor) gateway() *networking.Gateway {
 		case "HTTPS", "TLS":
 			s.Tls = &networking.ServerTLSSettings{
 				Mode: pick(e, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_MUTUAL,
-					networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_ISTIO_MUTUAL),
+					networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_ISTIO_MUTUAL, networking.ServerTLSSettings_AUTO_PASSTHROUGH),
 				CredentialName: pick(e, "web", "shop", "kubernetes://istio-system/web"),
 			}
 		case "TCP":

@@ -104,6 +104,9 @@ func (s *gatewayServer) serverNames() []string {
 // bytes gives the chains of a server that forwards bytes, as the rules of the first VirtualService say
 // that has any; by the name in the TLS handshake, as all of them say.
 func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
+	if s.serves == autoPasses {
+		return b.passed(s)
+	}
 	if s.serves != passesTLS && s.serves != servesTLS && s.serves != servesTCP {
 		return nil
 	}

@@ -307,6 +307,9 @@ func (p *Plan) ServiceClusters(r Reader, host string) ([]*ir.Cluster, []model.Pr
 	b := &clusterBuilder{r: r, c: p.class}
 	if svc := v.service(host); svc != nil {
 		b.outbound(svc)
+		if p.class.PassesMesh {
+			b.passed(svc)
+		}
 	}
 	return b.clusters, sortProblems(b.problems)
 }

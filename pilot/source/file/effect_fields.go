@@ -26,7 +26,6 @@ func unreadFields() []unreadField {
 		// Gateway
 		{"Server.port.targetPort", "it has no effect in Istio either; the number of the port counts"},
 		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
-		{"ServerTLSSettings.mode=AUTO_PASSTHROUGH", "connections are not passed on by the names that sidecars use; the server is left out"},
 		{"ServerTLSSettings.caCrl", "the revocation list in a file is not checked; put it into the Secret of a credentialName"},
 
 		// Sidecar
