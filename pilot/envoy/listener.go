@@ -30,6 +30,10 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 		ListenerFilters:  listenerFilters(l),
 		AccessLog:        accessLogs(l.AccessLog),
 	}
+	if l.QUIC {
+		overQUIC(l, out)
+		return out
+	}
 	if l.Direction == ir.DirectionInbound {
 		out.TrafficDirection = core.TrafficDirection_INBOUND
 	}

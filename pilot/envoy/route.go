@@ -33,6 +33,9 @@ func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 		Name: vh.Name, Domains: vh.Domains, IncludeRequestAttemptCount: vh.AttemptCount,
 		RequestHeadersToRemove: vh.RemoveHeaders,
 	}
+	if vh.Alternative != "" {
+		out.ResponseHeadersToAdd = headersToAdd(ir.HeaderOperation{Set: []ir.Header{{Name: "alt-svc", Value: vh.Alternative}}})
+	}
 	if vh.RequireTLS {
 		out.RequireTls = routev3.VirtualHost_ALL
 	}

@@ -23,6 +23,9 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
 	for _, s := range g.servers {
+		if g.quic {
+			break // there are only requests
+		}
 		for _, chain := range b.bytes(s) {
 			chain.Filters = b.who.guard(chain.Filters)
 			out.Chains = append(out.Chains, chain)
@@ -36,6 +39,11 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	}
 	if g.servers[0].serves.family() == "TLS" {
 		out.Filters = append(out.Filters, ir.TLSInspector{})
+	}
+	if g.quic {
+		quic(out)
+		out, _ = instrumentGateway(r, p.class, out)
+		return out, nil // the listener of TCP has the same problems
 	}
 	out, problems := instrumentGateway(r, p.class, out)
 	return out, sortProblems(append(b.problems, problems...))
