@@ -139,10 +139,21 @@ func (e editor) serviceEntry(ns string) *model.Object {
 	case out.Resolution != networking.ServiceEntry_NONE && e.IntN(3) > 0:
 		out.Endpoints = []*networking.WorkloadEntry{e.machine()}
 	}
+	if e.IntN(6) == 0 {
+		return storetest.Object(model.KindServiceEntry, ns, e.name(), e.dynamicHosts(out))
+	}
 	if out.Resolution == networking.ServiceEntry_NONE || out.Resolution == networking.ServiceEntry_STATIC {
 		out.Addresses = pick(e, out.Addresses, []string{"172.18.0.0/16"})
 	}
 	return storetest.Object(model.KindServiceEntry, ns, e.name(), out)
+}
+
+// dynamicHosts makes a ServiceEntry one whose hosts are resolved as they are asked for.
+func (e editor) dynamicHosts(out *networking.ServiceEntry) *networking.ServiceEntry {
+	out.Hosts, out.Resolution = []string{"*.dynamic.example.com"}, networking.ServiceEntry_DYNAMIC_DNS
+	out.Endpoints, out.WorkloadSelector = nil, nil
+	out.Ports = pick(e, []*networking.ServicePort{{Number: 80, Name: "http", Protocol: "HTTP"}}, []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}})
+	return out
 }
 
 func (e editor) workloadEntry(ns string) *model.Object {
@@ -268,7 +279,7 @@ func (e editor) gateway() *networking.Gateway {
 		case "HTTPS", "TLS":
 			s.Tls = &networking.ServerTLSSettings{
 				Mode: pick(e, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_MUTUAL,
-					networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_ISTIO_MUTUAL),
+					networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_ISTIO_MUTUAL, networking.ServerTLSSettings_AUTO_PASSTHROUGH),
 				CredentialName: pick(e, "web", "shop", "kubernetes://istio-system/web"),
 			}
 		case "TCP":

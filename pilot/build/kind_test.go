@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -219,6 +220,9 @@ func (e editor) rare() []func() *model.Object {
 			return storetest.Object(model.KindAuthorizationPolicy, e.ns(), "one", policy)
 		},
 		e.trustBundle,
+		func() *model.Object {
+			return storetest.Object(model.KindServiceEntry, e.ns(), "dynamic", e.dynamicHosts(&networking.ServiceEntry{ExportTo: e.exportTo()}))
+		},
 		func() *model.Object { return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway()) },
 		func() *model.Object { return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar()) },
 		func() *model.Object {

@@ -131,6 +131,9 @@ func (b *Builder) Leave(s *Seat) {
 func (b *Builder) classify(s *Seat) {
 	t := trace{}
 	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy)
+	if b.options.QUIC {
+		s.Class = s.Class.WithQUIC()
+	}
 	if l := b.layers[s.Class.Key]; l != nil {
 		s.Class = l.class // whose lists are shared
 	}

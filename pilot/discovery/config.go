@@ -23,6 +23,8 @@ type Config struct {
 	// NativeSidecars says whether sidecars are init containers that stay: "true", "false", or "auto" for
 	// where all nodes have them.
 	NativeSidecars string
+	// QUICListeners lets HTTPS servers of gateways speak HTTP/3 as well.
+	QUICListeners bool
 	// HTTPSAddr is where the API server reaches the webhooks; empty for nowhere.
 	HTTPSAddr string
 	// AllowEmpty lets a directory that becomes empty delete what it held at once.

@@ -27,7 +27,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(c, cl, ep) {
+		if !belongs(c, cl, ep) || set.MutualOnly && !mutualTLS(r, ep) {
 			continue
 		}
 		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}

@@ -76,24 +76,30 @@ func discovery(c *ir.Cluster, out *clusterv3.Cluster) {
 		out.LoadAssignment = LoadAssignment(c.Hosts)
 	}
 	out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: kind}
+	if c.Discovery == ir.DiscoveryDynamic {
+		out.ClusterDiscoveryType = dynamicCluster(c)
+	}
 	backend(c, out)
 }
 
 // dnsLookup keeps an answer as long as it says. It writes the fields that Istio writes and that its tools
 // read; Envoy knows a newer form of them as well.
 func dnsLookup(d ir.DNSLookup, out *clusterv3.Cluster) {
-	switch {
-	case d.IPv4 == d.IPv6:
-		out.DnsLookupFamily = clusterv3.Cluster_ALL
-	case d.IPv4:
-		out.DnsLookupFamily = clusterv3.Cluster_V4_ONLY
-	default:
-		out.DnsLookupFamily = clusterv3.Cluster_V6_ONLY
-	}
+	out.DnsLookupFamily = lookupFamily(d)
 	//lint:ignore SA1019 the form that Istio's tools read
 	out.RespectDnsTtl = true
 	//lint:ignore SA1019 the form that Istio's tools read
 	out.DnsRefreshRate = durationOf(d.Refresh)
+}
+
+func lookupFamily(d ir.DNSLookup) clusterv3.Cluster_DnsLookupFamily {
+	switch {
+	case d.IPv4 == d.IPv6:
+		return clusterv3.Cluster_ALL
+	case d.IPv4:
+		return clusterv3.Cluster_V4_ONLY
+	}
+	return clusterv3.Cluster_V6_ONLY
 }
 
 func balancing(c *ir.Cluster, out *clusterv3.Cluster) {

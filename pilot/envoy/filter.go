@@ -12,6 +12,7 @@ import (
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	rbachttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -64,6 +65,12 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 		return filterFault, &fault.HTTPFault{}
 	case ir.CrossOrigin:
 		return filterCORS, &cors.Cors{}
+	case ir.DynamicTarget:
+		return filterDynamicTarget, &httpfilterstate.Config{}
+	case ir.DynamicForward:
+		return filterDynamicForward, dynamicForward(f)
+	case ir.UpstreamGuard:
+		return filterUpstreamGuard, &rbachttp.RBAC{Rules: upstreamGuard(f)}
 	case ir.Router:
 		return filterRouter, &router.Router{}
 	}

@@ -9,6 +9,7 @@ import (
 	originaldst "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	proxyprotocol "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	rbacnet "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,10 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 		TrafficDirection: core.TrafficDirection_OUTBOUND,
 		ListenerFilters:  listenerFilters(l),
 		AccessLog:        accessLogs(l.AccessLog),
+	}
+	if l.QUIC {
+		overQUIC(l, out)
+		return out
 	}
 	if l.Direction == ir.DirectionInbound {
 		out.TrafficDirection = core.TrafficDirection_INBOUND
@@ -113,6 +118,10 @@ func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
 			out.Filters = append(out.Filters, tcpProxy(f))
 		case *ir.RBAC:
 			out.Filters = append(out.Filters, networkFilter(filterNetworkRBAC, networkRBAC(f)))
+		case ir.SNIForward:
+			out.Filters = append(out.Filters, networkFilter(filterSNIForward, sniForward(f)))
+		case ir.UpstreamGuard:
+			out.Filters = append(out.Filters, networkFilter(filterUpstreamGuard, &rbacnet.RBAC{Rules: upstreamGuard(f), StatPrefix: "tcp."}))
 		default:
 			panic(unknownFilter(f))
 		}

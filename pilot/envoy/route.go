@@ -33,6 +33,9 @@ func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 		Name: vh.Name, Domains: vh.Domains, IncludeRequestAttemptCount: vh.AttemptCount,
 		RequestHeadersToRemove: vh.RemoveHeaders,
 	}
+	if vh.Alternative != "" {
+		out.ResponseHeadersToAdd = headersToAdd(ir.HeaderOperation{Set: []ir.Header{{Name: "alt-svc", Value: vh.Alternative}}})
+	}
 	if vh.RequireTLS {
 		out.RequireTls = routev3.VirtualHost_ALL
 	}
@@ -61,10 +64,14 @@ func route(r *ir.Route) *routev3.Route {
 }
 
 func perRoute(r *ir.Route) map[string]*anypb.Any {
-	if r.CORS == nil && r.Fault == nil {
+	dynamic := r.Forward != nil && len(r.Forward.Clusters) == 1 && r.Forward.Clusters[0].DynamicPort != 0
+	if r.CORS == nil && r.Fault == nil && !dynamic {
 		return nil
 	}
 	out := map[string]*anypb.Any{}
+	if dynamic {
+		out[filterDynamicTarget] = Any(dynamicTarget(r.Forward.Clusters[0].DynamicPort))
+	}
 	if r.CORS != nil {
 		out[filterCORS] = Any(corsPolicy(r.CORS))
 	}

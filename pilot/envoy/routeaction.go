@@ -11,6 +11,7 @@ import (
 	previouspriorities "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -70,6 +71,9 @@ func setClusters(a *routev3.RouteAction, clusters []ir.WeightedCluster) {
 		}
 		if c.Authority != "" {
 			w.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: c.Authority}
+		}
+		if c.DynamicPort != 0 {
+			w.TypedPerFilterConfig = map[string]*anypb.Any{filterDynamicTarget: Any(dynamicTarget(c.DynamicPort))}
 		}
 		weighted.Clusters = append(weighted.Clusters, w)
 	}

@@ -24,6 +24,12 @@ const (
 
 // downstreamTLS gives the transport socket of a filter chain that terminates TLS.
 func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
+	return &core.TransportSocket{
+		Name: transportTLS, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: Any(downstreamContext(t))},
+	}
+}
+
+func downstreamContext(t *ir.DownstreamTLS) *tls.DownstreamTlsContext {
 	ctx := &tls.DownstreamTlsContext{
 		CommonTlsContext: &tls.CommonTlsContext{
 			AlpnProtocols: t.ALPN,
@@ -63,9 +69,7 @@ func downstreamTLS(t *ir.DownstreamTLS) *core.TransportSocket {
 	if t.RequireClientCert {
 		ctx.RequireClientCertificate = wrapperspb.Bool(true)
 	}
-	return &core.TransportSocket{
-		Name: transportTLS, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: Any(ctx)},
-	}
+	return ctx
 }
 
 // upstreamTLS gives the transport socket that speaks TLS to a cluster's hosts.

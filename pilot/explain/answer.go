@@ -154,6 +154,8 @@ type walk struct {
 	*Config
 	request Request
 	answer  *Answer
+	// dynamicPort is the port of the host that the request names, "" where nothing resolves that.
+	dynamicPort string
 }
 
 // Explain follows a request through the proxy.

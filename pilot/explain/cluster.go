@@ -72,6 +72,9 @@ func (w *walk) cluster(c *Cluster, http bool) {
 }
 
 func describeCluster(m *clusterv3.Cluster) string {
+	if m.GetClusterType() != nil {
+		return "goes to the host that is asked for, as DNS knows it"
+	}
 	kind := strings.ToLower(strings.ReplaceAll(m.GetType().String(), "_", " "))
 	return fmt.Sprintf("finds its endpoints by %s and balances by %s", kind, strings.ToLower(strings.ReplaceAll(m.GetLbPolicy().String(), "_", " ")))
 }
@@ -143,11 +146,11 @@ func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 		return assigned(m, w.Endpoints[name])
 	}
 	if m.GetClusterType() != nil {
-		e := Endpoint{Address: w.request.Host, Percent: 100}
-		if w.request.Host == "" && w.request.TLS != nil {
-			e.Address = w.request.TLS.SNI
-		}
+		e := Endpoint{Address: w.dynamicHost(), Percent: 100}
 		secure(m, nil, &e)
+		if e.TLS != "none" && e.SNI == "" {
+			e.SNI, _ = splitPort(e.Address) // auto_sni
+		}
 		return []Endpoint{e}
 	}
 	return assigned(m, m.GetLoadAssignment())

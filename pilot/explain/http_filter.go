@@ -7,6 +7,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	dynamichttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
@@ -34,7 +35,12 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 	case packed.MessageIs(&cors.Cors{}):
 		policy := &cors.CorsPolicy{}
 		return !x.settings(f, policy) || x.crossOrigin(f.GetName(), policy)
-	case packed.MessageIs(&grpcstats.FilterConfig{}), packed.MessageIs(&filterstate.Config{}):
+	case packed.MessageIs(&filterstate.Config{}):
+		x.findsHost(f.GetName())
+		return true
+	case f.GetName() == guardName:
+		return x.guard(f.GetName(), packed)
+	case packed.MessageIs(&grpcstats.FilterConfig{}), packed.MessageIs(&dynamichttp.FilterConfig{}):
 		return true // they change nothing that the client or the server sees
 	case packed.MessageIs(&grpcweb.GrpcWeb{}):
 		if strings.HasPrefix(x.headers["content-type"], "application/grpc-web") {

@@ -7,6 +7,7 @@ import (
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	dynamicsni "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 )
@@ -64,6 +65,13 @@ func (w *walk) networkFilter(f *listenerv3.Filter, opaque bool) (on bool) {
 		}
 		w.tcp(f.GetName(), m)
 		return false
+	}
+	switch {
+	case packed.MessageIs(&dynamicsni.FilterConfig{}):
+		w.sniForward(f.GetName(), packed)
+		return true
+	case f.GetName() == guardName:
+		return w.guard(f.GetName(), packed)
 	}
 	w.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
 	return true

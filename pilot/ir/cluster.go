@@ -17,6 +17,9 @@ const (
 	// DiscoveryLogicalDNS means that the proxy resolves the one host's name, and connects to one of the
 	// addresses.
 	DiscoveryLogicalDNS
+	// DiscoveryDynamic means that the proxy resolves the host that a request or a TLS handshake names
+	// (dynamic.go).
+	DiscoveryDynamic
 )
 
 // Balancing is a load-balancing policy.
@@ -55,8 +58,10 @@ type EndpointSet struct {
 	Port      uint32 // the service's port
 	PortName  string
 	// Labels that an endpoint must carry, from the subset; nil for all.
-	Labels   map[string]string
-	Locality LocalityPolicy
+	Labels map[string]string
+	// MutualOnly leaves out endpoints that do not take the mesh's mutual TLS.
+	MutualOnly bool
+	Locality   LocalityPolicy
 }
 
 // LocalityPolicy says how endpoints are preferred by their distance to the proxy.

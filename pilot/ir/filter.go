@@ -24,7 +24,7 @@ func (TLSInspector) listenerFilter()  {}
 func (HTTPInspector) listenerFilter() {}
 
 // NetworkFilter is one filter of a filter chain, which sees the bytes of a connection: one of
-// *RBAC, and *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
+// *RBAC, SNIForward, UpstreamGuard, and *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
 type NetworkFilter interface{ networkFilter() }
 
 func (*HTTPConnectionManager) networkFilter() {}

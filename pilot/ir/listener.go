@@ -19,6 +19,7 @@ type Listener struct {
 	Port           uint32 // 1 to 65535
 	Direction      Direction
 	BindToPort     bool
+	QUIC           bool // over UDP, for HTTP/3: all chains have TLS, and there are no Filters
 	UseOriginalDst bool // hand connections over to the listener of their original destination
 	Filters        []ListenerFilter
 	// InspectTimeout bounds filters that look into the first bytes, nil where there are none; 0 waits
@@ -73,6 +74,8 @@ type WeightedCluster struct {
 	Headers HeaderOperations
 	// Authority replaces the Host header; "" leaves it.
 	Authority string
+	// DynamicPort is the port of the hosts of a cluster of DiscoveryDynamic; 0 for other clusters.
+	DynamicPort uint32
 }
 
 // ClientCertDetails says what becomes of the x-forwarded-client-cert header.
@@ -103,6 +106,7 @@ type HTTPConnectionManager struct {
 	ServerName       string // the server header; "" passes the upstream's on
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool
+	HTTP3            bool // over QUIC
 	Path             PathNormalization
 	AccessLog        []AccessLogger
 	Limits           *HTTPLimits // nil for Envoy's own

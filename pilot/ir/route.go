@@ -16,7 +16,9 @@ type VirtualHost struct {
 	Domains []string // exact, *.suffix or *; unique in a route configuration
 	Routes  []*Route
 	// RequireTLS answers plaintext requests with a redirect to https.
-	RequireTLS bool
+	// Alternative tells clients of another protocol (the header alt-svc); "" for none.
+	Alternative string
+	RequireTLS  bool
 	// AttemptCount adds x-envoy-attempt-count to requests that go upstream.
 	AttemptCount bool
 	// RemoveHeaders are taken out of all requests that go upstream.

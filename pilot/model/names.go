@@ -9,6 +9,7 @@ import (
 const (
 	BlackHoleCluster          = "BlackHoleCluster"
 	PassthroughCluster        = "PassthroughCluster"
+	DynamicDNSCluster         = "AllowAnyDynamicDNSCluster"
 	InboundPassthroughCluster = "InboundPassthroughCluster"
 	VirtualOutboundListener   = "virtualOutbound"
 	VirtualInboundListener    = "virtualInbound"

@@ -51,6 +51,10 @@ type Class struct {
 	Patches []ClassPatches
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
+	// PassesMesh tells that one of them passes on the mesh's mutual TLS (AUTO_PASSTHROUGH).
+	PassesMesh bool
+	// QUIC tells that HTTPS servers of a router speak HTTP/3 as well.
+	QUIC bool
 	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
 	Secrets bool
 	// Topology is what a router stands behind.
@@ -88,6 +92,10 @@ func Classify(r Reader, p *model.Proxy) Class {
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
 		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Proven
+		c.PassesMesh = slices.ContainsFunc(c.Gateways, func(k model.Key) bool {
+			o := r.Object(k)
+			return o != nil && passesMesh(o)
+		})
 		c.Topology = topology(r, p)
 	} else {
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)

@@ -32,6 +32,7 @@ func (b *clusterBuilder) own() {
 	if b.c.Type == model.SidecarProxy {
 		b.inbound()
 		b.passthrough()
+		b.byName()
 	}
 }
 
@@ -83,7 +84,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)
 	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
-	if cl.Discovery != ir.DiscoveryOriginalDst {
+	if cl.Balancing != ir.BalanceByCluster {
 		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
 		distribute(svc, policy.balance, cl)
 	}

@@ -26,6 +26,9 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 	case model.ResolutionDNSRoundRobin:
 		cl.Discovery = ir.DiscoveryLogicalDNS
 	}
+	if svc.Resolution == model.ResolutionDynamicDNS {
+		b.dynamic(cl)
+	}
 	if cl.Discovery.IsDNS() {
 		cl.DNS = ir.DNSLookup{IPv4: b.c.IPv4 || !b.c.IPv6, IPv6: b.c.IPv6}
 		if d, ok := duration(b.r.Mesh().GetDnsRefreshRate()); ok {

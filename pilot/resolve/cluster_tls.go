@@ -33,7 +33,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 	if t.spec == nil {
 		passthrough := cl.Discovery == ir.DiscoveryOriginalDst
 		auto := b.r.Mesh().GetEnableAutoMtls()
-		if svc.External || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
+		if svc.External || cl.Discovery == ir.DiscoveryDynamic || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
 			return
 		}
 		meshTLS(sni, b.accounts(svc), port.Protocol, cl)
@@ -51,6 +51,10 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 			names = b.accounts(svc)
 		}
 		meshTLS(sni, names, port.Protocol, cl)
+		if cl.Discovery == ir.DiscoveryDynamic {
+			cl.TLS.SNI = t.spec.GetSni()
+			cl.HTTP.AutoSNI, cl.HTTP.AutoSAN = cl.TLS.SNI == "", len(names) == 0
+		}
 	default:
 		b.originateTLS(t, svc, cl)
 	}
@@ -106,10 +110,8 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], sv
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
 	}
-	if out.SNI == "" {
-		cl.HTTP.AutoSNI = true
-		cl.HTTP.AutoSAN = !skip && len(out.SubjectAltNames) == 0
-	}
+	cl.HTTP.AutoSNI = out.SNI == ""
+	cl.HTTP.AutoSAN = (out.SNI == "" || cl.Discovery == ir.DiscoveryDynamic) && !skip && len(out.SubjectAltNames) == 0
 	cl.TLS = out
 }
 

@@ -28,6 +28,7 @@ const (
 	phaseFault
 	phaseCORS
 	phaseTelemetry
+	phaseDynamic // finding the host that a request names
 	phaseRouter
 )
 

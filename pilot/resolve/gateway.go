@@ -96,10 +96,17 @@ type gatewayPort struct {
 	port    uint32 // on which the proxy listens
 	servers []*gatewayServer
 	routes  []*gatewayRoutes // of the servers that route requests, in their order
+	quic    bool             // it is the port of UDP
 }
 
 // name is that of the port's listener.
-func (g *gatewayPort) name(c *Class) string { return listenerName(g.address(c), g.port) }
+func (g *gatewayPort) name(c *Class) string {
+	name := listenerName(g.address(c), g.port)
+	if g.quic {
+		name = "udp_" + name
+	}
+	return name
+}
 
 func (g *gatewayPort) address(c *Class) string {
 	if g.bind != "" {

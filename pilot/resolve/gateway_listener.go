@@ -23,6 +23,9 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
 	for _, s := range g.servers {
+		if g.quic {
+			break // there are only requests
+		}
 		for _, chain := range b.bytes(s) {
 			chain.Filters = b.who.guard(chain.Filters)
 			out.Chains = append(out.Chains, chain)
@@ -36,6 +39,11 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	}
 	if g.servers[0].serves.family() == "TLS" {
 		out.Filters = append(out.Filters, ir.TLSInspector{})
+	}
+	if g.quic {
+		quic(out)
+		out, _ = instrumentGateway(r, p.class, out)
+		return out, nil // the listener of TCP has the same problems
 	}
 	out, problems := instrumentGateway(r, p.class, out)
 	return out, sortProblems(append(b.problems, problems...))
@@ -75,7 +83,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		UseRemoteAddress: true,
 		TrustedHops:      b.plan.class.Topology.TrustedProxies,
 		ServerName:       serverName,
-		Filters:          httpFilters(b.who, append(grpcWeb(b.port.grpcWeb()), clusterALPN())...),
+		Filters:          httpFilters(b.who, slices.Concat(grpcWeb(b.port.grpcWeb()), dynamicForward(b.r, b.plan.class, b.r.HasDynamicServices(b.plan.class.Namespace)), []placedFilter{clusterALPN()})...),
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
 	})}
@@ -104,6 +112,9 @@ func (s *gatewayServer) serverNames() []string {
 // bytes gives the chains of a server that forwards bytes, as the rules of the first VirtualService say
 // that has any; by the name in the TLS handshake, as all of them say.
 func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
+	if s.serves == autoPasses {
+		return b.passed(s)
+	}
 	if s.serves != passesTLS && s.serves != servesTLS && s.serves != servesTCP {
 		return nil
 	}

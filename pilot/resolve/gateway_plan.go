@@ -41,6 +41,9 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 			}
 			problems = append(problems, p.addSecrets(s)...)
 		}
+		if c.QUIC {
+			p.addQUIC(c, g)
+		}
 	}
 	if c.Secrets {
 		p.addDestinationSecrets(r)
@@ -196,7 +199,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 		return &ir.VirtualHost{Name: hostPort("blackhole", g.servers[0].number()), Domains: []string{"*"}}, nil
 	}
 	h := g.hosts[host]
-	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect}
+	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect, Alternative: alternative(p.class, g.servers[0])}
 	var problems []model.Problem
 	for i := range g.servers {
 		server := g.servers[i]

@@ -208,7 +208,8 @@ func (p *Plan) References(r Reader, host string) []model.Problem {
 
 // SameScope tells whether two plans agree about unknown destinations.
 func (p *Plan) SameScope(other *Plan) bool {
-	return p.scope.allowAny == other.scope.allowAny && p.scope.proxy == other.scope.proxy
+	a, b := p.scope, other.scope
+	return a.allowAny == b.allowAny && a.proxy == b.proxy && a.byName == b.byName && a.dynamic == b.dynamic
 }
 
 // SameListener tells whether a listener has the same services as in another plan.
@@ -295,7 +296,7 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	case host == FallbackHost:
 		// Nothing else looks up what names every host, since a service is among those.
 		_, problems := b.virtualServices(host)
-		return fallback(p.scope), problems
+		return fallback(p.scope, rp.port), problems
 	}
 	return b.otherHost(host), b.problems
 }
@@ -306,6 +307,9 @@ func (p *Plan) ServiceClusters(r Reader, host string) ([]*ir.Cluster, []model.Pr
 	b := &clusterBuilder{r: r, c: p.class}
 	if svc := v.service(host); svc != nil {
 		b.outbound(svc)
+		if p.class.PassesMesh {
+			b.passed(svc)
+		}
 	}
 	return b.clusters, sortProblems(b.problems)
 }

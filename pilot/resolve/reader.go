@@ -26,6 +26,8 @@ type Reader interface {
 	Pod(cluster, namespace, name string) *model.Object
 	// Services gives what a client sees, one service a hostname, sorted by hostname.
 	Services(client string) []*model.Service
+	// HasDynamicServices tells whether some of them are of model.ResolutionDynamicDNS.
+	HasDynamicServices(client string) bool
 	// ServicesIn gives those of them that live in a namespace.
 	ServicesIn(namespace, client string) []*model.Service
 	// Service gives the one that Services would hold for the hostname, or nil.

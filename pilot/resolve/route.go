@@ -71,7 +71,7 @@ func (b *routeBuilder) defaultRoute(sp servicePort) *ir.Route {
 	return &ir.Route{
 		Name: "default",
 		Forward: &ir.Forward{
-			Clusters: []ir.WeightedCluster{{Name: model.ClusterName("outbound", b.port, "", sp.service.Hostname), Weight: 1}},
+			Clusters: []ir.WeightedCluster{{Name: model.ClusterName("outbound", b.port, "", sp.service.Hostname), Weight: 1, DynamicPort: dynamicPort(sp.service, sp.port)}},
 			Retry:    defaultRetry(b.r),
 			Hash:     HashPolicies(b.r, b.c, sp.service, sp.port, ""),
 		},
@@ -124,14 +124,18 @@ func (v *view) shortNames(host string) []string {
 
 // fallback takes the requests for hosts that nothing else knows: on to where the client wanted
 // to go, or to an error.
-func fallback(scope *scope) *ir.VirtualHost {
+func fallback(scope *scope, port uint32) *ir.VirtualHost {
 	if !scope.allowAny {
 		return &ir.VirtualHost{Name: "block_all", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
 			Name: "block_all", Direct: &ir.DirectResponse{Status: 502}, Destination: model.BlackHoleCluster,
 		}}}
 	}
+	to := ir.WeightedCluster{Name: unknownCluster(scope), Weight: 1}
+	if scope.byName {
+		to.Name, to.DynamicPort = model.DynamicDNSCluster, port
+	}
 	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, RemoveHeaders: peerHeaders, Routes: []*ir.Route{{
-		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: unknownCluster(scope), Weight: 1}}},
+		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{to}},
 	}}}
 }
 

@@ -66,6 +66,7 @@ func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDesti
 		}
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{
 			Name: target.cluster, Weight: shares[i], Headers: headers, Authority: authority,
+			DynamicPort: dynamicPort(target.service, target.port),
 		})
 		for _, h := range target.hash(s.r, s.c) {
 			if !slices.ContainsFunc(out.Hash, func(o ir.HashPolicy) bool { return reflect.DeepEqual(o, h) }) {
@@ -195,6 +196,10 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror
 		t, ok := s.destination(at(i, "destination"), p.GetDestination())
 		if !ok {
 			return nil, false
+		}
+		if dynamicPort(t.service, t.port) != 0 { // a copy passes no filter that would find the host
+			s.warn(at(i, "destination"), model.ReasonNotTranslated, t.service.Hostname+" has resolution DYNAMIC_DNS, which mirrors are not sent to; there is no copy")
+			continue
 		}
 		if share > 0 {
 			out = append(out, ir.Mirror{Cluster: t.cluster, Share: share})

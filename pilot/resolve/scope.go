@@ -26,21 +26,32 @@ type scope struct {
 	// allowAny lets traffic to unknown destinations pass, through proxy where that names a cluster.
 	allowAny bool
 	proxy    string
+	// byName lets requests to them pass to the host that they name, and dynamic tells that some requests of
+	// the class may: those, or requests to a service of dynamic hosts.
+	byName, dynamic bool
 }
 
 // newScope finds what a class sees: all that is visible from its namespace, narrowed by the egress
 // hosts of its Sidecar object. Routers know no Sidecar.
 func newScope(r Reader, c *Class) *scope {
-	s := &scope{allowAny: meshAllowsAny(r)}
+	s := &scope{allowAny: meshAllowsAny(r), byName: meshAllowsByName(r)}
+	s.read(r, c)
+	s.dynamic = s.byName || s.hasDynamic(r, c)
+	return s
+}
+
+// read takes in what the Sidecar object in force says.
+func (s *scope) read(r Reader, c *Class) {
 	if c.Sidecar == (model.Key{}) {
-		return s
+		return
 	}
 	s.sidecar = r.Object(c.Sidecar)
 	if s.sidecar == nil {
-		return s
+		return
 	}
 	spec := s.sidecar.Spec.(*networking.Sidecar)
 	if p := spec.GetOutboundTrafficPolicy(); p != nil {
+		s.byName = false
 		s.allowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
 		s.proxy = egressProxy(r, s.sidecar, p.GetEgressProxy())
 	}
@@ -50,7 +61,6 @@ func newScope(r Reader, c *Class) *scope {
 		s.take(r, c)
 		s.listeners, s.rest = egressListeners(spec, c)
 	}
-	return s
 }
 
 // egressProxy gives the cluster that takes what goes to unknown destinations; "" for none.
@@ -148,7 +158,12 @@ func boundToMesh(vs *networking.VirtualService) bool {
 
 func meshAllowsAny(r Reader) bool {
 	p := r.Mesh().GetOutboundTrafficPolicy()
-	return p == nil || p.GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY
+	return p == nil || p.GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY || meshAllowsByName(r)
+}
+
+// meshAllowsByName tells whether requests to unknown destinations go to the host that they name.
+func meshAllowsByName(r Reader) bool {
+	return r.Mesh().GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS
 }
 
 // destinations lists where the rules of a VirtualService that are for a class of sidecars send to.

@@ -39,8 +39,9 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
 	proxy := tcpTo(cluster)
 	proxy.Policy = TCPPolicy(v.r, v.c, sp.service, sp.port, "")
-	direct := &ir.FilterChain{Filters: terminal(proxy)}
-	if byName {
+	dynamic := dynamicPort(sp.service, sp.port)
+	direct := &ir.FilterChain{Filters: sniForward(v.r, v.c, dynamic, proxy)}
+	if byName || dynamic != 0 {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
 	}
 	return append(out, direct), problems
@@ -51,8 +52,8 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTls() {
 		field := fmt.Sprintf("spec.tls[%d]", i)
-		proxy := s.tcpProxy(field, rule.GetRoute())
-		if proxy == nil {
+		filters := s.tcpProxy(field, true, rule.GetRoute())
+		if filters == nil {
 			continue
 		}
 		for j, m := range rule.GetMatch() {
@@ -72,7 +73,7 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 			if len(names) == 0 { // every name, but TLS all the same
 				match.TransportProtocol = ir.TransportTLS
 			}
-			out = append(out, s.chain(match, proxy))
+			out = append(out, s.chain(match, filters))
 		}
 		if len(rule.GetMatch()) == 0 {
 			s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
@@ -112,8 +113,8 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 		if len(matches) == 0 {
 			matches = []*networking.L4MatchAttributes{nil}
 		}
-		proxy := s.tcpProxy(field, rule.GetRoute())
-		if proxy == nil {
+		filters := s.tcpProxy(field, false, rule.GetRoute())
+		if filters == nil {
 			continue
 		}
 		for j, m := range matches {
@@ -128,7 +129,7 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 			if !ok {
 				continue
 			}
-			chain := s.chain(ir.ChainMatch{DestinationPrefixes: prefixes}, proxy)
+			chain := s.chain(ir.ChainMatch{DestinationPrefixes: prefixes}, filters)
 			out = append(out, chain)
 			if takesAll(chain) {
 				return out
@@ -138,8 +139,8 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 	return out
 }
 
-func (s *ruleSet) chain(match ir.ChainMatch, proxy *ir.TCPProxy) *ir.FilterChain {
-	return &ir.FilterChain{Match: match, Filters: terminal(proxy), Config: configPath(s.vs.Object, "virtual-service")}
+func (s *ruleSet) chain(match ir.ChainMatch, filters []ir.NetworkFilter) *ir.FilterChain {
+	return &ir.FilterChain{Match: match, Filters: filters, Config: configPath(s.vs.Object, "virtual-service")}
 }
 
 // distinctChains leaves each name and subnet with the first chain that has it, and drops chains
@@ -201,8 +202,8 @@ func (s *ruleSet) prefixes(field string, subnets []string) ([]string, bool) {
 }
 
 // tcpProxy translates the weighted destinations of a tls or tcp rule, or gives nil where they
-// are broken.
-func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) *ir.TCPProxy {
+// are broken. named tells that connections name a host in a handshake.
+func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteDestination) []ir.NetworkFilter {
 	if len(routes) == 0 {
 		s.invalid(field+".route", "the rule has no destination; it is left out")
 		return nil
@@ -216,6 +217,7 @@ func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) 
 		return nil
 	}
 	out := &ir.TCPProxy{}
+	var targets []target
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue
@@ -228,6 +230,11 @@ func (s *ruleSet) tcpProxy(field string, routes []*networking.RouteDestination) 
 			out.StatPrefix, out.Policy = t.cluster, t.tcpPolicy(s.r, s.c)
 		}
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{Name: t.cluster, Weight: shares[i]})
+		targets = append(targets, t)
 	}
-	return out
+	dynamic, ok := s.dynamicTCP(field+".route", named, targets)
+	if !ok {
+		return nil
+	}
+	return sniForward(s.r, s.c, dynamic, out)
 }

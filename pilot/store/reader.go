@@ -94,6 +94,12 @@ func (r Reader) Services(namespace string) []*model.Service {
 	return append(append(out, public...), own...)
 }
 
+// HasDynamicServices tells whether proxies resolve the hosts of some of the Services as they are asked for.
+func (r Reader) HasDynamicServices(namespace string) bool {
+	public := r.s.services.dynamic.lists.read(r, key{})
+	return len(public)+len(r.s.services.dynamic.lists.read(r, key{client: namespace})) > 0
+}
+
 // Service gives the one that Services would hold for the hostname, or nil.
 func (r Reader) Service(namespace, hostname string) *model.Service {
 	if svc := r.s.services.visible.read(r, key{client: namespace, name: hostname}); svc != nil {

@@ -15,9 +15,6 @@ import (
 // addresses of a host that has none of its own.
 func newEntryServices(o *model.Object, defaultExportTo []string, allocated func(host string) []string) []*model.Service {
 	entry := o.Spec.(*networking.ServiceEntry)
-	if entry.GetResolution() == networking.ServiceEntry_DYNAMIC_DNS {
-		return nil // the source reports it
-	}
 	exportTo := entry.GetExportTo()
 	if len(exportTo) == 0 {
 		exportTo = defaultExportTo

@@ -16,6 +16,8 @@ type services struct {
 	visible *table[*model.Service]
 	// list is all of visible, for everyone or for a client, sorted by hostname.
 	list *index[*model.Service]
+	// dynamic are those of the list whose hosts proxies resolve as they are asked for.
+	dynamic *index[*model.Service]
 }
 
 func newServices(own *owned) *services {
@@ -25,6 +27,7 @@ func newServices(own *owned) *services {
 		inNamespace: newIndex("services of a namespace", compareHostnames, indexOptions{}),
 		visible:     newTable[*model.Service]("services", own),
 		list:        newIndex("visible services", compareHostnames, indexOptions{own: own}),
+		dynamic:     newIndex("services of dynamic hosts", compareHostnames, indexOptions{own: own}),
 	}
 }
 
@@ -63,6 +66,7 @@ func (t *services) flush() {
 	}
 	t.inNamespace.flush()
 	t.list.flush()
+	t.dynamic.flush()
 }
 
 // show puts what is visible under a hostname in the place of what was.
@@ -72,6 +76,9 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 			continue
 		}
 		t.list.move(svc, []key{{client: client}}, nil, nil, false)
+		if svc.Resolution == model.ResolutionDynamicDNS {
+			t.dynamic.move(svc, []key{{client: client}}, nil, nil, false)
+		}
 		if after[client] == nil {
 			t.visible.drop(key{client: client, name: host})
 		}
@@ -80,6 +87,9 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 		if before[client] != svc {
 			t.visible.put(key{client: client, name: host}, svc)
 			t.list.move(nil, nil, svc, []key{{client: client}}, false)
+			if svc.Resolution == model.ResolutionDynamicDNS {
+				t.dynamic.move(nil, nil, svc, []key{{client: client}}, false)
+			}
 		}
 	}
 }
@@ -139,15 +149,16 @@ func (t *services) drain(out []Row) []Row {
 	out = t.byHost.drain(out)
 	out = t.inNamespace.drain(out)
 	out = t.visible.drain(out)
+	out = t.dynamic.drain(out)
 	return t.list.drain(out)
 }
 
 // foundServices are the tables as a snapshot has them.
 type foundServices struct {
-	byHost, inNamespace, list found[*model.Service]
-	visible                   rows[*model.Service]
+	byHost, inNamespace, list, dynamic found[*model.Service]
+	visible                            rows[*model.Service]
 }
 
 func (t *services) freeze() foundServices {
-	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.visible.freeze()}
+	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.dynamic.freeze(), t.visible.freeze()}
 }

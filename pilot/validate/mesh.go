@@ -24,6 +24,9 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	c.exportTo("defaultVirtualServiceExportTo", m.GetDefaultVirtualServiceExportTo())
 	c.exportTo("defaultDestinationRuleExportTo", m.GetDefaultDestinationRuleExportTo())
 	c.meshPorts(m)
+	if t := m.GetOutboundTrafficPolicy().GetTls(); t != nil {
+		c.clientTLS("outboundTrafficPolicy.tls", t)
+	}
 	for i, alias := range m.GetTrustDomainAliases() {
 		if !isHost(strings.TrimPrefix(alias, "*.")) && alias != "*" {
 			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)

@@ -71,6 +71,22 @@ func (n *Namespace) Redirect(t testing.TB, ports map[int]int) {
 	n.run(t, script)
 }
 
+// RedirectDNS sends questions to DNS servers, whichever, to a port of the namespace.
+func (n *Namespace) RedirectDNS(t testing.TB, port int) {
+	t.Helper()
+	script := ""
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		script += fmt.Sprintf("%s -w -t nat -A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports %d\n", tool, port)
+	}
+	n.run(t, script)
+}
+
+// ListenPacket listens for datagrams at a port of all addresses of a family ("udp4" or "udp6").
+func (n *Namespace) ListenPacket(network string, port int) (c net.PacketConn, err error) {
+	n.Do(func() { c, err = net.ListenPacket(network, ":"+strconv.Itoa(port)) })
+	return c, err
+}
+
 func (n *Namespace) run(t testing.TB, script string) {
 	t.Helper()
 	var out []byte

@@ -52,7 +52,12 @@ type mesh struct {
 // newMesh starts both; identity is what the gateway proves, nil for nothing.
 func newMesh(t *testing.T, identity *xds.Identity, yaml string) *mesh {
 	t.Helper()
-	m := &mesh{t: t, builder: build.New(build.Options{}), socket: filepath.Join(t.TempDir(), "ads.sock")}
+	return newMeshWith(t, build.Options{}, identity, yaml)
+}
+
+func newMeshWith(t *testing.T, options build.Options, identity *xds.Identity, yaml string) *mesh {
+	t.Helper()
+	m := &mesh{t: t, builder: build.New(options), socket: filepath.Join(t.TempDir(), "ads.sock")}
 	m.engine = push.New(push.Options{Report: func(problems []model.Problem) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -124,7 +129,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
 	a := &authority{t: t, key: newKey(t)}
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a.cert.Subject.CommonName = name
@@ -162,7 +167,7 @@ func (a *authority) issue(serial int64, hosts ...string) pair {
 	a.t.Helper()
 	key := newKey(a.t)
 	cert, _ := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), DNSNames: hosts,
+		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: hosts,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, &key.PublicKey)
 	der, err := x509.MarshalPKCS8PrivateKey(key)

@@ -11,7 +11,7 @@ func (e *editor) serviceEntry() string {
 		"{number: 80, name: grpc, protocol: GRPC}, {number: 9000, name: mongo, protocol: MONGO}")
 	addresses := e.one("", "", "\n  addresses: [10.97.0.1]", "\n  addresses: [10.97.0.1, 10.97.0.2]")
 	var found string
-	switch e.rng.IntN(6) {
+	switch e.rng.IntN(7) {
 	case 0:
 		found = "\n  resolution: NONE"
 		addresses = e.one(addresses, "\n  addresses: [10.97.0.0/24]", "\n  addresses: [10.97.0.0/24, 10.98.0.0/24]")
@@ -20,6 +20,9 @@ func (e *editor) serviceEntry() string {
 		found = "\n  resolution: DNS" + e.one("", "\n  endpoints: [{address: a.example.net}, {address: 10.99.0.1, labels: {version: v1}}]", e.workloadSelector())
 	case 2:
 		found = "\n  resolution: DNS_ROUND_ROBIN" + e.one("", "\n  endpoints: [{address: a.example.net, locality: r1/z1}]", e.workloadSelector())
+	case 6:
+		found, hosts = "\n  resolution: DYNAMIC_DNS", e.one("'*.example.com'", "'*.example.com', '*.example.net'")
+		ports = e.one("{number: 80, name: http, protocol: HTTP}", "{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}")
 	case 3:
 		found = "\n  resolution: STATIC" + e.workloadSelector()
 	default:

@@ -30,7 +30,7 @@ func (e *editor) gatewayServer(i int) string {
 	case protocol == "HTTPS":
 		tls = ", tls: {mode: SIMPLE, credentialName: cert}"
 	case protocol == "TLS":
-		tls = ", tls: {mode: PASSTHROUGH}"
+		tls = ", tls: {mode: " + e.one("PASSTHROUGH", "PASSTHROUGH", "AUTO_PASSTHROUGH") + "}"
 	case e.rng.IntN(5) == 0:
 		tls = ", tls: {httpsRedirect: true}"
 	}

@@ -30,7 +30,9 @@ type File struct {
 	Alone   bool                       `json:"alone"`
 	Proxies map[string]translate.Proxy `json:"proxies"`
 	Greets  []int                      `json:"greets"`
-	Calls   []*Call                    `json:"calls"`
+	// DNS gives the addresses of names that proxies resolve; others have none.
+	DNS   map[string][]string `json:"dns"`
+	Calls []*Call             `json:"calls"`
 	// Problems are parts of those that are reported; every error has to be named.
 	Problems []string `json:"problems"`
 }
@@ -52,6 +54,7 @@ type Call struct {
 
 	scheme  string
 	request explain.Request
+	dns     map[string][]string // of the case
 }
 
 // Want is what is expected of a call; nil is not looked at.
@@ -145,6 +148,7 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 	maps.Copy(out.proxies, out.Proxies)
 	snapshot := translate.Snapshot(out.objects)
 	for _, call := range out.Calls {
+		call.dns = out.DNS
 		if call.From == "" {
 			call.From = "client"
 		}

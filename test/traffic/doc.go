@@ -13,6 +13,7 @@
 //	proxies:                        # beside client, other and gateway, which world.yaml describes
 //	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s
 //	greets: [3306]                  # ports whose servers speak first, in the clear
+//	dns: {a.example.com: [1.2.3.4]} # what DNS says to proxies that resolve names
 //	problems: [text]                # parts of problems that are reported; every error has to be named
 //	calls:
 //	- call: GET http://reviews:9080/x?y=z

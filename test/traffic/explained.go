@@ -79,7 +79,7 @@ func (r *result) add(c *explain.Cluster, call *Call) {
 		if e.Percent == 0 {
 			continue
 		}
-		r.endpoints = append(r.endpoints, e.Address)
+		r.endpoints = append(r.endpoints, call.resolved(e.Address)...)
 		r.tls, r.sni = &e.TLS, &e.SNI
 		if e.TLS == "none" && call.request.TLS != nil {
 			r.sni = &call.request.TLS.SNI

@@ -52,7 +52,7 @@ func TestEnvoy(t *testing.T) {
 			for from, res := range c.resources {
 				t.Run(from, func(t *testing.T) {
 					t.Parallel()
-					r := start(t, res, secrets, c.Greets)
+					r := start(t, res, secrets, &c.File)
 					dump, err := explain.ParseDump([]byte(r.envoy.Get("/config_dump?include_eds")))
 					if err != nil {
 						t.Fatal(err)
@@ -75,7 +75,7 @@ func TestEnvoy(t *testing.T) {
 }
 
 // start runs an Envoy with a proxy's resources, and waits until they are in force.
-func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, greets []int) *runner {
+func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, f *File) *runner {
 	t.Helper()
 	n := envoytest.NewNamespace(t)
 	n.Redirect(t, map[int]int{marks["outbound"]: outboundPort, marks["inbound"]: inboundPort, 0: stubPort})
@@ -85,7 +85,8 @@ func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, gr
 	if err := logged(served["listeners"], r.logs); err != nil {
 		t.Fatal(err)
 	}
-	r.stub = serveStub(t, n, stubPort, secrets.Sign(t, stubName, identities(res)), greets)
+	r.stub = serveStub(t, n, stubPort, secrets.Sign(t, stubName, identities(res)), f.Greets)
+	serveDNS(t, n, f.DNS)
 	s := envoytest.ServeFixed(t, served, secrets)
 	r.envoy = envoytest.Run(t, envoytest.Config{Node: "test", Socket: s.Socket, SotW: true, In: n, Flags: []string{"--file-flush-interval-msec", "10"}})
 	envoytest.Eventually(t, "Envoy is live", func() bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -17,6 +18,13 @@ func (o *options) environment() error {
 		if value := os.Getenv(name); value != "" {
 			*to = value
 		}
+	}
+	if value := os.Getenv("PILOT_ENABLE_QUIC_LISTENERS"); value != "" {
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("PILOT_ENABLE_QUIC_LISTENERS: %q is neither true nor false", value)
+		}
+		o.QUICListeners = on
 	}
 	if len(o.ConfigDirs) > 0 {
 		return nil

@@ -26,7 +26,6 @@ func unreadFields() []unreadField {
 		// Gateway
 		{"Server.port.targetPort", "it has no effect in Istio either; the number of the port counts"},
 		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
-		{"ServerTLSSettings.mode=AUTO_PASSTHROUGH", "connections are not passed on by the names that sidecars use; the server is left out"},
 		{"ServerTLSSettings.caCrl", "the revocation list in a file is not checked; put it into the Secret of a credentialName"},
 
 		// Sidecar
@@ -67,7 +66,6 @@ func unreadFields() []unreadField {
 		{"WorkloadGroup.metadata", "machines are not registered by themselves; write a WorkloadEntry for each"},
 		{"WorkloadGroup.template", "machines are not registered by themselves; write a WorkloadEntry for each"},
 		{"WorkloadGroup.probe", "machines are not registered by themselves; write a WorkloadEntry for each"},
-		{"ServiceEntry.resolution=DYNAMIC_DNS", "names are not resolved as they are asked for; the object has no effect"},
 
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
@@ -86,8 +84,7 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
 		{"MeshConfig.ingressService", "the status of Ingresses is not written"},
 		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
-		{"MeshConfig.outboundTrafficPolicy.mode=ALLOW_ANY_DYNAMIC_DNS", "it is not translated; unknown destinations are not reached, as with REGISTRY_ONLY"},
-		{"MeshConfig.outboundTrafficPolicy.tls", "TLS to unknown destinations is the application's"},
+		{"MeshConfig.outboundTrafficPolicy.tls.credentialName", "sidecars have no certificates from Secrets; use files"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
 		{"MeshConfig.caCertificates.spiffeBundleUrl", "bundles are not fetched; give the roots as pem"},
 		{"MeshConfig.caCertificates.certSigners", "certificates are signed by the control plane itself"},
