@@ -24,6 +24,7 @@ func undecided() map[model.Kind]string {
 		model.KindProxyConfig:    "injection gives its values to pods, which tell them to their proxies themselves",
 		model.KindConfigMap:      "but for the one that holds the mesh configuration, which the source also gives as a MeshConfig",
 		model.KindDeployment:     "pilotctl up runs its pods, and those are what a proxy's configuration follows from",
+		model.KindTrustBundle:    "nobody writes it; the certificate authority is its source, and pilot/build edits it",
 		model.KindWorkloadGroup:  "machines are not registered by themselves",
 		model.KindSecret:         "routers of this mesh prove no namespace, so they get none; pilot/build edits them, and test/gateway serves them",
 		model.KindServiceAccount: "a pod names the account that it runs as, whether or not there is an object",
