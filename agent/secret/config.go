@@ -1,6 +1,9 @@
 // Package secret holds a workload's certificates on the node: it makes the key in memory, has the
 // CA sign it, renews it in good time, and tells the SDS server (and whoever else asks) when a
 // secret has changed. Mounted certificate files are served in the same way.
+//
+// Its back-off is three lines around a timer that also waits for files and roots, where a library would need
+// more to be told when to begin again.
 package secret
 
 import (

@@ -38,10 +38,27 @@ func (c *checker) service(svc *corev1.Service) {
 		}
 		c.exportTo("metadata.annotations[networking.istio.io/exportTo]", list)
 	}
+	if d := svc.Spec.TrafficDistribution; d != nil {
+		c.trafficDistribution("spec.trafficDistribution", *d)
+	} else if d := svc.Annotations[distributionAnnotation]; d != "" {
+		c.trafficDistribution("metadata.annotations["+distributionAnnotation+"]", d)
+	}
 	names, ports := map[string]bool{}, map[string]bool{}
 	for i := range svc.Spec.Ports {
 		c.servicePort(at("spec.ports", i), &svc.Spec.Ports[i], len(svc.Spec.Ports) > 1, names, ports)
 	}
+}
+
+// distributionAnnotation says what spec.trafficDistribution does not.
+const distributionAnnotation = "networking.istio.io/traffic-distribution"
+
+// trafficDistribution reports a preference that is none. An API server refuses it in a Service.
+func (c *checker) trafficDistribution(field, d string) {
+	switch d {
+	case model.PreferClose, model.PreferSameZone, model.PreferSameNode, "PreferAny":
+		return
+	}
+	c.warn(field, "%q prefers nothing; use %s, %s or %s", d, model.PreferClose, model.PreferSameZone, model.PreferSameNode)
 }
 
 func (c *checker) servicePort(path string, p *corev1.ServicePort, several bool, names, ports map[string]bool) {

@@ -160,6 +160,8 @@ func TestRules(t *testing.T) {
 		{"Service", "spec: {ports: [{port: 80, name: a, protocol: UDP}, {port: 80, name: b}]}", ""},
 		{"Service", "spec: {ports: [{port: 80, name: a}, {port: 81, name: a}]}", "spec.ports[1].name: another port"},
 		{"Service", "spec: {clusterIP: x}", "spec.clusterIP: IP"},
+		{"Service", "spec: {trafficDistribution: PreferFoo}", "W spec.trafficDistribution: prefers nothing"},
+		{"Service", "spec: {trafficDistribution: PreferSameNode}", ""},
 		{"Service", "spec: {type: ExternalName, externalName: a.b}", "W spec.type: ExternalName"},
 		{"Pod", "status: {podIP: x}", "status.podIP: IP"},
 		{"Pod", "spec: {containers: [{name: a, ports: [{containerPort: 0}]}]}", "spec.containers[0].ports[0].containerPort: no port"},

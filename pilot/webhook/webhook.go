@@ -53,7 +53,7 @@ func Handler(opts Options) http.Handler {
 	for _, path := range []string{"/validate", "/validate/"} {
 		mux.HandleFunc(path, s.review(s.validate))
 	}
-	return mux
+	return newPlaces().limit(mux)
 }
 
 // review reads an AdmissionReview and writes its answer.

@@ -1,7 +1,8 @@
 // Package jwks is the source of the key sets that RequestAuthentications name by jwksUri or by their
 // issuer: it fetches them at the edge of the control plane and hands them to the store as objects like
 // any, so that a change of keys reaches only the proxies that use them. A set stays when its issuer is
-// away; one that was never reached is a problem, and tokens of the issuer are refused.
+// away; one that was never reached is a problem, and tokens of the issuer are refused. Its back-off is two
+// lines of the loop that also refreshes: a library would be a second timer.
 package jwks
 
 import (
