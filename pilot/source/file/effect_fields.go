@@ -20,6 +20,8 @@ func unreadFields() []unreadField {
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
 		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
+		{"RemoteService.tlsSettings.caCrl", "agents do not check the revocation list"},
+		{"Tracing.tlsSettings.caCrl", "agents do not check the revocation list"},
 		{"Tracing.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
 
 		// Gateway
