@@ -254,6 +254,9 @@ func (l *layer) choose(former Outline) {
 			}
 			l.version++
 			l.mark(id)
+			if r := l.routes[id.Name]; id.Kind == kindVirtualHost && r != nil {
+				r.stale, r.moved = true, true // also if it turns out to be none, in the place of one below
+			}
 		case former != nil && (!former.Has(id) || !l.outline.Same(id, former)):
 			l.mark(id)
 		}

@@ -56,6 +56,9 @@ func downstreamContext(t *ir.DownstreamTLS) *tls.DownstreamTlsContext {
 		MatchTypedSubjectAltNames: append(names, exactSANs(t.SubjectAltNames)...),
 		VerifyCertificateSpki:     t.KeyHashes, VerifyCertificateHash: t.CertificateHashes,
 	}
+	if t.CRLFile != "" {
+		peer.Crl = file(t.CRLFile)
+	}
 	if t.AcceptUntrusted {
 		peer.TrustChainVerification = tls.CertificateValidationContext_ACCEPT_UNTRUSTED
 	}
@@ -81,9 +84,11 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
 	}
 	if t.RootSecret != "" {
-		common.ValidationContextType = validation(t.RootSecret, &tls.CertificateValidationContext{
-			MatchTypedSubjectAltNames: exactSANs(t.SubjectAltNames),
-		})
+		server := &tls.CertificateValidationContext{MatchTypedSubjectAltNames: exactSANs(t.SubjectAltNames)}
+		if t.CRLFile != "" {
+			server.Crl = file(t.CRLFile)
+		}
+		common.ValidationContextType = validation(t.RootSecret, server)
 	}
 	return &core.TransportSocket{
 		Name: transportTLS,

@@ -33,6 +33,7 @@ const (
 type UpstreamTLS struct {
 	CertSecret string // SDS name of the client certificate; empty for none
 	RootSecret string // SDS name of the roots; empty does not verify the server
+	CRLFile    string // path of what the roots revoke, beside RootSecret; empty for none
 	SNI        string
 	ALPN       []string
 	// SubjectAltNames that the server may present, exact; empty for any that the roots vouch for.
@@ -47,6 +48,7 @@ type DownstreamTLS struct {
 	CertFile, KeyFile string
 	RootSecret        string // SDS name of the roots for client certificates; empty for none
 	RootFile          string // path of the roots, instead of RootSecret
+	CRLFile           string // path of what the roots revoke; empty for none
 	RequireClientCert bool
 	// TrustDomains whose SPIFFE identities are accepted; empty for any that the roots vouch for.
 	TrustDomains []string

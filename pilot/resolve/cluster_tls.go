@@ -96,6 +96,9 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], sv
 		if s.GetCaCertificates() != "" {
 			out.RootSecret = "file-root:" + s.GetCaCertificates()
 		}
+		if s.GetCredentialName() == "" { // a Secret has its own list
+			out.CRLFile = s.GetCaCrl()
+		}
 	}
 	switch {
 	case s.GetCredentialName() == "":

@@ -39,6 +39,9 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
 		out.SubjectAltNames = t.GetSubjectAltNames()
 		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
+		if authoritiesCredential(t) == "" { // a Secret has its own list
+			out.CRLFile = t.GetCaCrl()
+		}
 		out.AcceptUntrusted = t.GetInsecureSkipVerify().GetValue()
 	}
 	return out

@@ -106,7 +106,7 @@ func (in *ingress) tls(mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
 	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
 		out.RequireClientCert = true
 		out.SubjectAltNames, out.KeyHashes, out.CertificateHashes = s.GetSubjectAltNames(), s.GetVerifyCertificateSpki(), s.GetVerifyCertificateHash()
-		out.RootSecret = "file-root:" + cmp.Or(s.GetCaCertificates(), "system")
+		out.RootSecret, out.CRLFile = "file-root:"+cmp.Or(s.GetCaCertificates(), "system"), s.GetCaCrl()
 	}
 	return out, nil
 }

@@ -291,6 +291,9 @@ func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
 	if files && t.GetCredentialName() != "" {
 		c.fail(path+".credentialName", "cannot be together with certificate files; keep one of them")
 	}
+	if t.GetCaCrl() != "" && (t.GetCredentialName() != "" || t.GetInsecureSkipVerify().GetValue()) {
+		c.warn(path+".caCrl", "is not read beside credentialName, whose Secret has a list of its own, or insecureSkipVerify; leave it out")
+	}
 	if t.GetInsecureSkipVerify().GetValue() && (t.GetCaCertificates() != "" || len(t.GetSubjectAltNames()) > 0) {
 		c.fail(path+".insecureSkipVerify", "turns off what caCertificates and subjectAltNames check; keep one of them")
 	}

@@ -107,6 +107,30 @@ func (s *Secrets) Pair(t testing.TB) cryptotls.Certificate {
 	return pair
 }
 
+// Revoke gives a list, in PEM, of the serial numbers that the roots revoke; those of Sign's certificates are
+// SignedSerial.
+func (s *Secrets) Revoke(t testing.TB, serials ...int64) []byte {
+	t.Helper()
+	issuer := s.Pair(t)
+	parent, err := x509.ParseCertificate(issuer.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent.KeyUsage |= x509.KeyUsageCRLSign // which a certificate without key usages may
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+	for _, n := range serials {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: big.NewInt(n), RevocationTime: list.ThisUpdate})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, parent, issuer.PrivateKey.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+}
+
+// SignedSerial is the serial number of every certificate of Sign.
+const SignedSerial = 2
+
 // Sign gives a certificate of the names, URIs and names of DNS, that whoever trusts the roots trusts.
 func (s *Secrets) Sign(t testing.TB, subject string, names []string) cryptotls.Certificate {
 	t.Helper()
@@ -119,7 +143,7 @@ func (s *Secrets) Sign(t testing.TB, subject string, names []string) cryptotls.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), Subject: pkix.Name{CommonName: subject}}
+	c := &x509.Certificate{SerialNumber: big.NewInt(SignedSerial), NotAfter: time.Now().Add(time.Hour), Subject: pkix.Name{CommonName: subject}}
 	for _, name := range names {
 		if u, err := url.Parse(name); err == nil && u.Scheme != "" {
 			c.URIs = append(c.URIs, u)

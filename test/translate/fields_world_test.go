@@ -260,11 +260,9 @@ var requestAuthenticationBases = []string{
 
 var meshBases = []string{
 	`{}`,
-	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}}}`,
-	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}}`,
-	`{defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}}, defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
 	`{localityLbSetting: {enabled: true, distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, accessLogFile: /dev/stdout, defaultHttpRetryPolicy: {attempts: 7}}`,
-	`{localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}, localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
 }
 
 // samples are values of fields, by the end of their path, that mean something where none of the usual

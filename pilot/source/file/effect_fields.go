@@ -20,13 +20,13 @@ func unreadFields() []unreadField {
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
 		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
 		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
+		{"RemoteService.tlsSettings.caCrl", "agents do not check the revocation list"},
+		{"Tracing.tlsSettings.caCrl", "agents do not check the revocation list"},
 		{"Tracing.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
-		{"ClientTLSSettings.caCrl", "the revocation list is not checked"},
 
 		// Gateway
 		{"Server.port.targetPort", "it has no effect in Istio either; the number of the port counts"},
 		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
-		{"ServerTLSSettings.caCrl", "the revocation list in a file is not checked; put it into the Secret of a credentialName"},
 
 		// Sidecar
 		{"Sidecar.inboundConnectionPool.tcp.idleTimeout", "connections to the workload are idle for an hour at most"},
@@ -40,7 +40,6 @@ func unreadFields() []unreadField {
 		{"IstioIngressListener.tls.credentialName", "a sidecar takes its certificate from files"},
 		{"IstioIngressListener.tls.credentialNames", "a sidecar takes its certificate from files"},
 		{"IstioIngressListener.tls.caCertCredentialName", "a sidecar takes its certificate from files"},
-		{"IstioIngressListener.tls.caCrl", "the revocation list is not checked at sidecars"},
 		{"IstioIngressListener.tls.tlsCertificates", "a sidecar has one certificate; write serverCertificate and privateKey"},
 		{"IstioIngressListener.tls.insecureSkipVerify", "certificates of clients are always checked at sidecars"},
 		{"IstioEgressListener.port.targetPort", "it has no effect in Istio either"},
