@@ -32,7 +32,7 @@ type Options struct {
 	Dynamic  dynamic.Interface
 	Objects  Objects
 	Problems Problems
-	Logger    *slog.Logger
+	Logger   *slog.Logger
 }
 
 // The times of the lease: another replica leads after lease at the latest.

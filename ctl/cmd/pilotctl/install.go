@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
@@ -36,8 +37,8 @@ func (f *clusterFlags) registerCluster(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait until all is ready")
 }
 
-// open reaches the cluster as kubectl does.
-func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
+// rest tells how the cluster is reached, as kubectl does.
+func (f *clusterFlags) rest() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
@@ -45,6 +46,15 @@ func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
 		return nil, fmt.Errorf("no cluster is known: %w; name one with --kubeconfig", err)
 	}
 	config.QPS = -1
+	return config, nil
+}
+
+// open reaches the cluster.
+func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
+	config, err := f.rest()
+	if err != nil {
+		return nil, err
+	}
 	return install.Open(config, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
 }
 

@@ -43,7 +43,7 @@ type Options struct {
 	// Condition is the type of the condition by which this control plane tells in an object's status what is
 	// wrong with it; empty where it tells nothing.
 	Condition string
-	Logger     *slog.Logger // nil for none
+	Logger    *slog.Logger // nil for none
 }
 
 // Source reads an API server and follows its changes.
