@@ -53,6 +53,9 @@ func (c *Cluster) Install(ctx context.Context, o manifests.Options, gateway bool
 		return err
 	}
 	c.say("applying the definitions of Istio's kinds")
+	if err := c.mark(ctx, definitions); err != nil {
+		return err
+	}
 	if err := c.Apply(ctx, definitions); err != nil {
 		return err
 	}
@@ -76,6 +79,31 @@ func (c *Cluster) Install(ctx context.Context, o manifests.Options, gateway bool
 		return err
 	}
 	return c.installed(ctx, edge)
+}
+
+// mark labels the definitions that are not there yet, or that a former installation brought: the others are
+// somebody else's, and stay when the mesh goes.
+func (c *Cluster) mark(ctx context.Context, definitions []*unstructured.Unstructured) error {
+	for _, d := range definitions {
+		r, err := c.resource(d)
+		if err != nil {
+			return err
+		}
+		now, err := r.Get(ctx, d.GetName(), metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("read %s: %w", nameOf(d), err)
+		}
+		if err == nil && now.GetLabels()[manifests.LabelManagedBy] != manifests.ManagedBy {
+			continue
+		}
+		labels := d.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[manifests.LabelManagedBy] = manifests.ManagedBy
+		d.SetLabels(labels)
+	}
+	return nil
 }
 
 // installed applies objects and waits until Deployments are ready and webhooks know whom to trust.

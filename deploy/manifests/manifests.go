@@ -39,6 +39,15 @@ func (o Options) Suffix() string {
 	return "-" + o.Revision
 }
 
+// Selected is the value of label istio.io/rev that the injection webhooks select by.
+func (o Options) Selected() string { return o.Revision }
+
+// Unlabelled tells whether they also select what names no revision.
+func (o Options) Unlabelled() bool { return o.Suffix() == "" }
+
+// CABundle of the webhooks, in base64; the control plane writes its own where it is empty.
+func (o Options) CABundle() string { return "" }
+
 // Complete fills in what is not set.
 func (o Options) Complete() Options {
 	for _, f := range []struct {
@@ -63,25 +72,41 @@ func Definitions() ([]*unstructured.Unstructured, error) {
 
 // ControlPlane gives the control plane's objects in the order in which they are to be applied.
 func ControlPlane(o Options) ([]*unstructured.Unstructured, error) {
-	return render(o.Complete(), "base", "istiod", "webhooks")
+	o = o.Complete()
+	return render(o, o.Revision, "base", "istiod", "webhooks")
 }
 
 // Gateway gives the ingress gateway's objects, whose pods a control plane has to inject.
-func Gateway(o Options) ([]*unstructured.Unstructured, error) { return render(o.Complete(), "gateway") }
+func Gateway(o Options) ([]*unstructured.Unstructured, error) {
+	o = o.Complete()
+	return render(o, o.Revision, "gateway")
+}
 
-func render(o Options, names ...string) ([]*unstructured.Unstructured, error) {
+// values are what the templates read.
+type values interface {
+	Selected() string
+	Unlabelled() bool
+	CABundle() string
+}
+
+// render gives the objects of templates, with the labels by which those of a revision are found.
+func render(v values, revision string, names ...string) ([]*unstructured.Unstructured, error) {
+	shared, err := files.ReadFile("files/injection.yaml")
+	if err != nil {
+		return nil, err
+	}
 	var all []*unstructured.Unstructured
 	for _, name := range names {
 		text, err := files.ReadFile("files/" + name + ".yaml")
 		if err != nil {
 			return nil, err
 		}
-		t, err := template.New(name).Option("missingkey=error").Parse(string(text))
+		t, err := template.New(name).Option("missingkey=error").Parse(string(shared) + string(text))
 		if err != nil {
 			return nil, err
 		}
 		var out bytes.Buffer
-		if err := t.Execute(&out, o); err != nil {
+		if err := t.Execute(&out, v); err != nil {
 			return nil, err
 		}
 		objects, err := decode(out.Bytes())
@@ -97,7 +122,7 @@ func render(o Options, names ...string) ([]*unstructured.Unstructured, error) {
 		}
 		labels[LabelManagedBy] = ManagedBy
 		if obj.GetKind() != "Namespace" { // there it would ask for injection
-			labels[LabelRevision] = o.Revision
+			labels[LabelRevision] = revision
 		}
 		obj.SetLabels(labels)
 	}

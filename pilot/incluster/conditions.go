@@ -219,6 +219,16 @@ func statusPatch(now *unstructured.Unstructured, kind string, wanted *metav1.Con
 	return json.Marshal(patch)
 }
 
+// WithoutCondition gives the merge patch of a status that takes the condition of a type away, nil where it
+// has none.
+func WithoutCondition(o *unstructured.Unstructured, kind string) ([]byte, error) {
+	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	if !slices.ContainsFunc(all, func(c any) bool { m, _ := c.(map[string]any); return m["type"] == kind }) {
+		return nil, nil
+	}
+	return statusPatch(o, kind, nil)
+}
+
 // tell makes an event of what became of an object.
 func (c *conditions) tell(ctx context.Context, of *unstructured.Unstructured, condition *metav1.Condition) error {
 	now := metav1.Now()

@@ -2,6 +2,7 @@ package incluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -258,6 +259,24 @@ func TestANewLeaderWaitsBeforeItTakesBack(t *testing.T) {
 			t.Error("kept for good")
 		}
 	})
+}
+
+func TestTakingAConditionAway(t *testing.T) {
+	for status, want := range map[string]string{
+		`{}`:                                   ``,
+		`{"conditions":[{"type":"Healthy"}]}`:  ``,
+		`{"conditions":[{"type":"Accepted"}]}`: `{"metadata":{"resourceVersion":"7"},"status":null}`,
+		`{"conditions":[{"type":"Accepted"}],"addresses":[]}`:                                `{"metadata":{"resourceVersion":"7"},"status":{"conditions":null}}`,
+		`{"conditions":[{"type":"Healthy"},{"type":"Accepted"},{"type":"canary/Accepted"}]}`: `{"metadata":{"resourceVersion":"7"},"status":{"conditions":[{"type":"Healthy"},{"type":"canary/Accepted"}]}}`,
+	} {
+		o := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(`{"metadata":{"resourceVersion":"7"},"status":`+status+`}`), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		if patch, err := WithoutCondition(o, ConditionType("")); err != nil || string(patch) != want {
+			t.Errorf("%s: %s, %v", status, patch, err)
+		}
+	}
 }
 
 func TestLongMessages(t *testing.T) {

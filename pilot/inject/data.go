@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -207,6 +208,9 @@ func (d *templateData) own(pod *corev1.Pod, owner Owner) {
 	}
 }
 
+// cronJobRun is the name of a Job that a CronJob made: with the minutes since 1970.
+var cronJobRun = regexp.MustCompile(`^(.+)-\d{8,10}$`)
+
 func referredOwner(pod *corev1.Pod) Owner {
 	self := Owner{Kind: "Pod", APIVersion: "v1", Name: pod.Name}
 	if self.Name == "" {
@@ -221,6 +225,13 @@ func referredOwner(pod *corev1.Pod) Owner {
 	hash := pod.Labels["pod-template-hash"]
 	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && ref.Kind == "ReplicaSet" {
 		owner.Kind, owner.Name = "Deployment", name
+	}
+	// A CronJob names its Jobs after the minute in which they are due, a DeploymentConfig labels its pods.
+	if made := cronJobRun.FindStringSubmatch(ref.Name); made != nil && ref.Kind == "Job" {
+		owner.Kind, owner.Name = "CronJob", made[1]
+	}
+	if name := pod.Labels["deploymentconfig"]; name != "" && ref.Kind == "ReplicationController" {
+		owner = Owner{Kind: "DeploymentConfig", APIVersion: "apps.openshift.io/v1", Name: name}
 	}
 	return owner
 }

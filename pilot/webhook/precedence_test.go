@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -34,16 +35,7 @@ func newRevision(t *testing.T, name, config, values string) revision {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := revision{name: name}
-	for _, o := range objects {
-		if o.GetKind() == "MutatingWebhookConfiguration" {
-			var c admissionv1.MutatingWebhookConfiguration
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
-				t.Fatal(err)
-			}
-			r.webhooks = append(r.webhooks, c.Webhooks...)
-		}
-	}
+	r := revision{name: name, webhooks: registered(t, objects)}
 	r.handler = Handler(Options{
 		Injector: func(string, string) (*inject.Injector, error) {
 			return inject.New(inject.Options{Revision: name, Config: []byte(config), Values: []byte(values), NativeSidecar: true})
@@ -51,6 +43,21 @@ func newRevision(t *testing.T, name, config, values string) revision {
 		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
 	return r
+}
+
+// registered gives the webhooks of objects.
+func registered(t *testing.T, objects []*unstructured.Unstructured) (out []admissionv1.MutatingWebhook) {
+	t.Helper()
+	for _, o := range objects {
+		if o.GetKind() == "MutatingWebhookConfiguration" {
+			var c admissionv1.MutatingWebhookConfiguration
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, c.Webhooks...)
+		}
+	}
+	return out
 }
 
 // admit does with a pod what an API server does: it asks each webhook whose selectors match. It gives the
@@ -234,5 +241,50 @@ func TestPrecedence(t *testing.T) {
 				t.Errorf("%d webhooks were asked about one pod", asked)
 			}
 		})
+	}
+}
+
+// TestTagsChooseARevision has revision canary and its tags prod and default, and no revision default.
+func TestTagsChooseARevision(t *testing.T) {
+	canary := newRevision(t, "canary", "", "")
+	for _, tag := range []string{"prod", "default"} {
+		objects, err := manifests.Tag(manifests.Options{Revision: "canary"}, tag, []byte("ROOT"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		webhooks := registered(t, objects)
+		for _, w := range webhooks {
+			if string(w.ClientConfig.CABundle) != "ROOT" || w.ClientConfig.Service.Name != "istiod-canary" {
+				t.Errorf("tag %s leads to %s, with root %q", tag, w.ClientConfig.Service.Name, w.ClientConfig.CABundle)
+			}
+		}
+		canary.webhooks = append(canary.webhooks, webhooks...)
+	}
+	for _, c := range []struct {
+		namespace, labels string
+		want              bool
+	}{
+		{namespace: "istio.io/rev=prod", want: true},
+		{namespace: "istio.io/rev=prod", labels: off},
+		{namespace: "istio.io/rev=prod", labels: ofDef, want: true},
+		{namespace: "istio.io/rev=prod istio-injection=disabled"},
+		{labels: "istio.io/rev=prod", want: true},
+		{namespace: "istio.io/rev=other", labels: "istio.io/rev=prod"},
+		{namespace: "istio-injection=enabled", want: true},
+		{namespace: "istio-injection=enabled", labels: off},
+		{labels: on, want: true},
+		{labels: ofDef, want: true},
+		{namespace: ofOwn, want: true},
+		{},
+	} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: set(c.namespace)}}
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: set(c.labels)},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "i"}}},
+		}
+		injected, asked := admit(t, []revision{canary}, namespace, pod)
+		if (len(injected) == 1) != c.want || asked > 1 {
+			t.Errorf("namespace %s, pod %s: injected by %v, %d asked", c.namespace, c.labels, injected, asked)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
@@ -75,6 +73,7 @@ func start(t *testing.T, nodes int) *world {
 	if w.config, err = clientcmd.BuildConfigFromFlags("", w.info.Kubeconfig); err != nil {
 		t.Fatal(err)
 	}
+	w.config.QPS = -1
 	if w.client, err = kubernetes.NewForConfig(w.config); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +120,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	w := start(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), whole)
 	defer cancel()
+	before := w.objects(ctx)
 	if err := w.mesh.Install(ctx, manifests.Options{}, true); err != nil {
 		w.dump(ctx)
 		t.Fatal(err)
@@ -162,34 +162,10 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.plaintextIsRefused(ctx)
 	w.invalidIsRefused(ctx)
 	w.statusTellsProblems(ctx)
+	w.toolsReachProxies(ctx)
 	w.nothingWasDenied()
-	w.uninstall(ctx)
-}
-
-// uninstall takes the mesh out, after which nothing of it is left but Istio's kinds.
-func (w *world) uninstall(ctx context.Context) {
-	w.Helper()
-	if err := w.mesh.Uninstall(ctx, manifests.Options{}, true); err != nil {
-		w.Fatal(err)
-	}
-	w.until(ctx, "the end of the namespace", func(ctx context.Context) (bool, error) {
-		_, err := w.client.CoreV1().Namespaces().Get(ctx, "istio-system", metav1.GetOptions{})
-		return apierrors.IsNotFound(err), err
-	})
-	ours := metav1.ListOptions{LabelSelector: manifests.LabelManagedBy + "=" + manifests.ManagedBy}
-	roles, err := w.client.RbacV1().ClusterRoles().List(ctx, ours)
-	bindings, err2 := w.client.RbacV1().ClusterRoleBindings().List(ctx, ours)
-	mutating, err3 := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, ours)
-	validating, err4 := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, ours)
-	if err := errors.Join(err, err2, err3, err4); err != nil {
-		w.Fatal(err)
-	}
-	if n := len(roles.Items) + len(bindings.Items) + len(mutating.Items) + len(validating.Items); n > 0 {
-		w.Errorf("%d objects of the cluster are left", n)
-	}
-	if _, err := w.client.CoreV1().ConfigMaps("default").Get(ctx, "istio-ca-root-cert", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		w.Errorf("the root is left: %v", err)
-	}
+	w.sideBySide(ctx)
+	w.leavesNothing(ctx, before)
 }
 
 // nothingWasDenied reads in the API server's audit log what our programs asked for in vain.

@@ -106,7 +106,7 @@ func (e *explanation) config(ctx context.Context, stdin io.Reader, files []strin
 	case e.from == "":
 		return nil, false, usageError(errors.New("name a pod with --from, a saved dump with -f, or files"))
 	default:
-		data, err = (&proxyConfig{options: e.options}).admin(ctx, qualified(e.from, e.namespace), "GET", dumpPath)
+		data, err = (&proxyConfig{place: place{options: e.options}}).admin(ctx, qualified(e.from, e.namespace), "GET", dumpPath)
 	}
 	if err != nil {
 		return nil, false, err

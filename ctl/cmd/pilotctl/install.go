@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
@@ -36,8 +39,8 @@ func (f *clusterFlags) registerCluster(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait until all is ready")
 }
 
-// open reaches the cluster as kubectl does.
-func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
+// rest tells how the cluster is reached, as kubectl does.
+func (f *clusterFlags) rest() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
@@ -45,6 +48,15 @@ func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
 		return nil, fmt.Errorf("no cluster is known: %w; name one with --kubeconfig", err)
 	}
 	config.QPS = -1
+	return config, nil
+}
+
+// open reaches the cluster.
+func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
+	config, err := f.rest()
+	if err != nil {
+		return nil, err
+	}
 	return install.Open(config, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
 }
 
@@ -84,7 +96,7 @@ func newUninstall() *cobra.Command {
 	var purge bool
 	cmd := &cobra.Command{
 		Use: "uninstall", Short: "Take the mesh out of a cluster", Args: usageArgs(cobra.NoArgs),
-		Long: "Take a revision of the mesh out of a cluster. Istio's kinds stay, with their objects.",
+		Long: "Take a revision of the mesh and its tags out of a cluster. Istio's kinds stay, with their objects, but with\n--purge: then those go that an installation has brought, and what all revisions share, unless another revision\nis there. Kinds that were there before stay.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cluster, err := f.open(cmd)
 			if err != nil {
@@ -96,7 +108,7 @@ func newUninstall() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
-	cmd.Flags().BoolVar(&purge, "purge", false, "also remove the CA's key, the roots and the control plane's namespace")
+	cmd.Flags().BoolVar(&purge, "purge", false, "also remove the CA's key, the roots, the namespace and Istio's kinds with their objects, unless somebody else needs them")
 	f.registerCluster(cmd)
 	return cmd
 }
@@ -121,20 +133,24 @@ func newManifest() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, o := range objects {
-				text, err := yaml.Marshal(o.Object)
-				if err != nil {
-					return err
-				}
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "---\n%s", text); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printObjects(cmd.OutOrStdout(), objects)
 		},
 	}
 	f.register(generate)
 	generate.Flags().BoolVar(&definitions, "crds", true, "with the definitions of Istio's kinds")
 	manifest.AddCommand(generate)
 	return manifest
+}
+
+func printObjects(w io.Writer, objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		text, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "---\n%s", text); err != nil {
+			return err
+		}
+	}
+	return nil
 }

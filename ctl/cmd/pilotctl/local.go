@@ -39,7 +39,7 @@ func (m *localMesh) close() { m.http.CloseIdleConnections() }
 
 // resolve gives POD.NAMESPACE of what a user calls a pod: its name, with or without a namespace,
 // or the name of a Deployment with one pod.
-func (m *localMesh) resolve(pod string) (string, error) {
+func (m *localMesh) resolve(_ context.Context, pod string) (string, error) {
 	p, err := m.Pod(pod)
 	if err != nil {
 		name, namespace, found := strings.Cut(pod, ".")
@@ -78,7 +78,7 @@ func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
 
 // admin asks the Envoy of a pod, by the agent beside it.
 func (m *localMesh) admin(ctx context.Context, pod, method, path string) ([]byte, error) {
-	pod, err := m.resolve(pod)
+	pod, err := m.resolve(ctx, pod)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func newExec(o *options) *cobra.Command {
 				return err
 			}
 			defer m.close()
-			pod, err := m.resolve(qualified(args[0], namespace))
+			pod, err := m.resolve(cmd.Context(), qualified(args[0], namespace))
 			if err != nil {
 				return err
 			}
@@ -164,7 +164,7 @@ func newLogs(o *options) *cobra.Command {
 				return err
 			}
 			defer m.close()
-			pod, err := m.resolve(qualified(args[0], namespace))
+			pod, err := m.resolve(cmd.Context(), qualified(args[0], namespace))
 			if err != nil {
 				return err
 			}

@@ -16,18 +16,19 @@ import (
 
 // proxyConfig is one call of a subcommand of proxy-config.
 type proxyConfig struct {
-	*options
+	place
 	output, file string
 	namespace    string
 }
 
 func newProxyConfig(o *options) *cobra.Command {
-	p := &proxyConfig{options: o}
+	p := &proxyConfig{place: place{options: o}}
 	cmd := &cobra.Command{
 		Use: "proxy-config", Aliases: []string{"pc"},
 		Short: "Show what one proxy's Envoy runs",
 	}
 	group(cmd)
+	p.register(cmd)
 	cmd.PersistentFlags().StringVarP(&p.output, "output", "o", "short", "short, json or yaml")
 	cmd.PersistentFlags().StringVarP(&p.file, "file", "f", "", "read a saved config_dump (or clusters) of Envoy in place of a proxy's; - is standard input")
 	cmd.PersistentFlags().StringVarP(&p.namespace, "namespace", "n", "default", "namespace of the pod")
@@ -84,7 +85,7 @@ func (p *proxyConfig) read(cmd *cobra.Command, args []string, path string) ([]by
 
 // admin asks the Envoy of a pod.
 func (p *proxyConfig) admin(ctx context.Context, pod, method, path string) ([]byte, error) {
-	m, err := p.open()
+	m, err := p.reach()
 	if err != nil {
 		return nil, err
 	}

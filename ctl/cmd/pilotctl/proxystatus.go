@@ -17,16 +17,17 @@ const notYet = 2 * time.Second
 
 func newProxyStatus(o *options) *cobra.Command {
 	var output, namespace string
+	at := place{options: o}
 	cmd := &cobra.Command{
 		Use: "proxy-status [POD[.NAMESPACE]]", Aliases: []string{"ps"},
 		Short: "Which proxies are in step with the control plane; for one, how it differs",
-		Args:  usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: o.completePods,
+		Args:  usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(output)
 			if err != nil {
 				return usageError(err)
 			}
-			m, err := o.open()
+			m, err := at.reach()
 			if err != nil {
 				return err
 			}
@@ -40,10 +41,11 @@ func newProxyStatus(o *options) *cobra.Command {
 	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
 	completion(cmd, "output", words("short", "json", "yaml"))
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
+	at.register(cmd)
 	return cmd
 }
 
-func list(cmd *cobra.Command, m *localMesh, format proxyconfig.Format) error {
+func list(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
 	data, err := m.control(cmd.Context(), "/debug/pilothouse/syncz")
 	if err != nil {
 		return err
@@ -60,9 +62,9 @@ func list(cmd *cobra.Command, m *localMesh, format proxyconfig.Format) error {
 
 // compare shows how one proxy differs from what it was sent. A change that is on its way is given
 // a moment to arrive.
-func compare(cmd *cobra.Command, m *localMesh, pod string) error {
+func compare(cmd *cobra.Command, m reached, pod string) error {
 	ctx := cmd.Context()
-	pod, err := m.resolve(pod)
+	pod, err := m.resolve(ctx, pod)
 	if err != nil {
 		return err
 	}

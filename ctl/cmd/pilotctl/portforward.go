@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// Ports in a pod that only the pod itself reaches, or that give it more.
+const (
+	adminPort = 15000 // of Envoy
+	debugPort = 15014 // of the control plane
+)
+
+// clusterMesh is a mesh in a cluster. Its pods are reached through the API server.
+type clusterMesh struct {
+	config *rest.Config
+	client kubernetes.Interface
+	http   *http.Client
+}
+
+func openCluster(config *rest.Config) (*clusterMesh, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &clusterMesh{config, client, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+}
+
+func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
+
+// control asks all control planes, of which each knows the proxies that are connected to it. Lists are put
+// together; of other answers the first counts.
+func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) {
+	pods, err := m.client.CoreV1().Pods(model.RootNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
+	if err != nil {
+		return nil, fmt.Errorf("list control planes: %w", err)
+	}
+	if len(pods.Items) == 0 {
+		return nil, errors.New("no control plane runs in namespace " + model.RootNamespace)
+	}
+	var all []json.RawMessage
+	var errs []error
+	for _, p := range pods.Items {
+		data, err := m.ask(ctx, &p, debugPort, http.MethodGet, path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(data, &list) != nil {
+			return data, nil
+		}
+		all = append(all, list...)
+	}
+	if len(errs) == len(pods.Items) {
+		return nil, errors.Join(errs...)
+	}
+	return json.Marshal(all)
+}
+
+// resolve gives POD.NAMESPACE of what a user calls a pod: POD, POD.NAMESPACE, or a Deployment's name.
+func (m *clusterMesh) resolve(ctx context.Context, pod string) (string, error) {
+	p, err := m.pod(ctx, pod)
+	if err != nil {
+		return "", err
+	}
+	return p.Name + "." + p.Namespace, nil
+}
+
+func (m *clusterMesh) pod(ctx context.Context, pod string) (*corev1.Pod, error) {
+	at := strings.LastIndex(pod, ".")
+	if at < 0 {
+		return nil, fmt.Errorf("%q names no namespace", pod)
+	}
+	name, namespace := strings.TrimPrefix(pod[:at], "deployment/"), pod[at+1:]
+	p, err := m.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		return p, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read Pod %s/%s: %w", namespace, name, err)
+	}
+	d, err := m.client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no pod and no Deployment %s in namespace %s", name, namespace)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Deployment %s/%s: %w", namespace, name, err)
+	}
+	list, err := m.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector), FieldSelector: "status.phase=Running"})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of Deployment %s/%s: %w", namespace, name, err)
+	}
+	if len(list.Items) == 0 {
+		return nil, fmt.Errorf("no pod of Deployment %s runs in namespace %s", name, namespace)
+	}
+	return &list.Items[0], nil
+}
+
+// admin asks the Envoy of a pod.
+func (m *clusterMesh) admin(ctx context.Context, pod, method, path string) ([]byte, error) {
+	p, err := m.pod(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	return m.ask(ctx, p, adminPort, method, "/"+path)
+}
+
+// ask sends one request to a port of a pod.
+func (m *clusterMesh) ask(ctx context.Context, pod *corev1.Pod, port int, method, path string) ([]byte, error) {
+	name := pod.Name + "." + pod.Namespace
+	local, stop, err := m.forward(ctx, pod, port)
+	if err != nil {
+		return nil, fmt.Errorf("port %d of %s: %w", port, name, err)
+	}
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", local, path), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := m.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("port %d of %s: %w", port, name, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(string(data)))
+	}
+	return data, nil
+}
+
+// forward opens a local port that leads to one of a pod, until stop is called.
+func (m *clusterMesh) forward(ctx context.Context, pod *corev1.Pod, port int) (local uint16, stop func(), err error) {
+	dialer, err := m.dialer(pod)
+	if err != nil {
+		return 0, nil, err
+	}
+	end, ready, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var said bytes.Buffer
+	f, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, end, ready, io.Discard, &said)
+	if err != nil {
+		return 0, nil, err
+	}
+	go func() { done <- f.ForwardPorts() }()
+	stop = func() { close(end); <-done }
+	select {
+	case err := <-done:
+		return 0, nil, err
+	case <-ctx.Done():
+		stop()
+		return 0, nil, ctx.Err()
+	case <-ready:
+	}
+	ports, err := f.GetPorts()
+	if err != nil {
+		stop()
+		return 0, nil, err
+	}
+	return ports[0].Local, stop, nil
+}
+
+// dialer reaches a pod's ports through the API server: by a WebSocket, else, with an older one, by SPDY.
+func (m *clusterMesh) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
+	at, err := url.Parse(m.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL().String())
+	if err != nil {
+		return nil, err
+	}
+	roundTripper, upgrader, err := spdy.RoundTripperFor(m.config)
+	if err != nil {
+		return nil, err
+	}
+	old := spdy.NewDialer(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, at)
+	tunnel, err := portforward.NewSPDYOverWebsocketDialer(at, m.config)
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewFallbackDialer(tunnel, old, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	}), nil
+}

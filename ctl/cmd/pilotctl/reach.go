@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+	"istio.io/api/annotation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/localnode"
+)
+
+// reached is a mesh, on this machine or in a cluster, that can be asked.
+type reached interface {
+	// control asks the control plane for a page.
+	control(ctx context.Context, path string) ([]byte, error)
+	// admin asks the admin interface of the Envoy of a pod, POD.NAMESPACE.
+	admin(ctx context.Context, pod, method, path string) ([]byte, error)
+	// resolve gives POD.NAMESPACE of what a user calls a pod.
+	resolve(ctx context.Context, pod string) (string, error)
+	close()
+}
+
+// place tells which mesh is meant.
+type place struct {
+	*options
+	cluster clusterFlags
+}
+
+func (p *place) register(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVarP(&p.cluster.kubeconfig, "kubeconfig", "c", "", "ask a mesh in this cluster (by default that of $KUBECONFIG or ~/.kube/config, where none runs on this machine)")
+	cmd.PersistentFlags().StringVar(&p.cluster.context, "context", "", "ask a mesh in the cluster of this context of the kubeconfig")
+}
+
+// reach opens the mesh: in a cluster if one is named, else on this machine, else in the cluster that kubectl
+// would ask.
+func (p *place) reach() (reached, error) {
+	named := p.cluster.kubeconfig != "" || p.cluster.context != ""
+	if !named {
+		m, err := p.open()
+		if err == nil {
+			return m, nil
+		}
+		if !errors.Is(err, localnode.ErrNoMesh) {
+			return nil, err
+		}
+		config, noCluster := p.cluster.rest()
+		if noCluster != nil {
+			return nil, err
+		}
+		return openCluster(config)
+	}
+	config, err := p.cluster.rest()
+	if err != nil {
+		return nil, err
+	}
+	return openCluster(config)
+}
+
+// completionTimeout bounds how long a shell waits for the names of pods.
+const completionTimeout = 2 * time.Second
+
+// completePods completes the first argument with the pods of the mesh.
+func (p *place) completePods(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	m, err := p.reach()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer m.close()
+	inCluster, ok := m.(*clusterMesh)
+	if !ok {
+		return p.options.completePods(cmd, args, prefix)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+	pods, err := inCluster.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, pod := range pods.Items {
+		if _, injected := pod.Annotations[annotation.SidecarStatus.Name]; injected {
+			names = append(names, terminal.Text(pod.Name+"."+pod.Namespace))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

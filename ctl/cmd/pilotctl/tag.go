@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/install"
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+)
+
+func newTag() *cobra.Command {
+	tag := &cobra.Command{
+		Use: "tag", Short: "Names by which namespaces choose a revision",
+		Long:    "Names by which namespaces and pods choose a revision of the control plane. A namespace that is labelled\nistio.io/rev=TAG gets its sidecars of the tag's revision, and moves with the tag when its pods are started again.",
+		Example: "  pilotctl install --revision canary --gateway=false\n  pilotctl tag set prod --revision canary\n  kubectl label namespace shop istio.io/rev=prod",
+	}
+	group(tag)
+	tag.AddCommand(newTagSet(), newTagGenerate(), newTagList(), newTagRemove())
+	return tag
+}
+
+// inCluster gives a subcommand that does something in a cluster.
+func inCluster(use, short string, args cobra.PositionalArgs, do func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error) (*cobra.Command, *clusterFlags) {
+	f := &clusterFlags{}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: usageArgs(args),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.open(cmd)
+			if err != nil {
+				return err
+			}
+			return do(cmd, f, c, args)
+		},
+	}
+	f.registerCluster(cmd)
+	return cmd, f
+}
+
+func withRevision(cmd *cobra.Command, f *clusterFlags) *cobra.Command {
+	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision that the tag stands for")
+	return cmd
+}
+
+func newTagSet() *cobra.Command {
+	var overwrite bool
+	cmd, f := inCluster("set TAG --revision REVISION", "Make a tag, or have it stand for another revision", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error {
+			if f.Revision == "" {
+				return usageError(errors.New("say which revision, with --revision"))
+			}
+			if err := c.SetTag(cmd.Context(), f.Options, args[0], overwrite); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "tag %s stands for revision %s; pods that are started from now on get its sidecars: kubectl label namespace NAME istio.io/rev=%s\n", args[0], f.Revision, args[0])
+			return err
+		})
+	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "also if the tag stands for another revision now")
+	return withRevision(cmd, f)
+}
+
+func newTagGenerate() *cobra.Command {
+	return withRevision(inCluster("generate TAG --revision REVISION", "Print the objects of a tag as YAML", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error {
+			if f.Revision == "" {
+				return usageError(errors.New("say which revision, with --revision"))
+			}
+			objects, err := c.TagObjects(cmd.Context(), f.Options, args[0])
+			if err != nil {
+				return err
+			}
+			return printObjects(cmd.OutOrStdout(), objects)
+		}))
+}
+
+func newTagList() *cobra.Command {
+	var output string
+	cmd, _ := inCluster("list", "The tags, their revisions and the namespaces that chose them", cobra.NoArgs,
+		func(cmd *cobra.Command, _ *clusterFlags, c *install.Cluster, _ []string) error {
+			format, err := proxyconfig.ParseFormat(output)
+			if err != nil {
+				return usageError(err)
+			}
+			tags, err := c.Tags(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if format != proxyconfig.Short {
+				document, err := yaml.Marshal(tags)
+				if err == nil && format == proxyconfig.JSON {
+					document, err = yaml.YAMLToJSON(document)
+				}
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(string(document)))
+				return err
+			}
+			var rows [][]string
+			for _, t := range tags {
+				rows = append(rows, []string{t.Name, t.Revision, strings.Join(t.Namespaces, ",")})
+			}
+			return terminal.Table(cmd.OutOrStdout(), 1, []string{"TAG", "REVISION", "NAMESPACES"}, rows)
+		})
+	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
+	completion(cmd, "output", words("short", "json", "yaml"))
+	return cmd
+}
+
+func newTagRemove() *cobra.Command {
+	cmd, _ := inCluster("remove TAG", "Take a tag away; pods that run keep their sidecars", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, _ *clusterFlags, c *install.Cluster, args []string) error {
+			return c.RemoveTag(cmd.Context(), args[0])
+		})
+	return cmd
+}
+
+func newVerifyInstall() *cobra.Command {
+	cmd, f := inCluster("verify-install", "Look whether all of an installation is there and ready", cobra.NoArgs,
+		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
+			checked, wrong, err := c.Verify(cmd.Context(), f.Options, f.gateway)
+			if err != nil {
+				return err
+			}
+			for _, line := range wrong {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
+			if len(wrong) > 0 {
+				return fmt.Errorf("%d of %d objects of the installation are not as they have to be", len(wrong), checked)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "all %d objects of the installation are there and ready\n", checked)
+			return err
+		})
+	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
+	cmd.Flags().BoolVar(&f.gateway, "gateway", true, "with an ingress gateway")
+	return cmd
+}

@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/install"
+	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+)
+
+// sideBySide installs a second revision, moves a namespace to it by a tag, and takes the first one out: the
+// second injects as before.
+func (w *world) sideBySide(ctx context.Context) {
+	w.Helper()
+	w.verified(ctx, manifests.Options{}, true)
+	canary := manifests.Options{Revision: "canary"}
+	if err := w.mesh.SetTag(ctx, canary, "prod", false); err == nil || !strings.Contains(err.Error(), "not installed") {
+		w.Errorf("a tag of no revision: %v", err)
+	}
+	if err := w.mesh.Install(ctx, canary, false); err != nil {
+		w.dump(ctx)
+		w.Fatal(err)
+	}
+	if err := w.mesh.SetTag(ctx, manifests.Options{}, "prod", false); err != nil {
+		w.Fatal(err)
+	}
+	moved := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "moved", Labels: map[string]string{"istio.io/rev": "prod"}}}
+	if _, err := w.client.CoreV1().Namespaces().Create(ctx, moved, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.injectedBy(ctx, "first", "default")
+	if err := w.mesh.SetTag(ctx, canary, "prod", false); !errors.Is(err, install.ErrTagExists) {
+		w.Errorf("a tag of another revision: %v", err)
+	}
+	if err := w.mesh.SetTag(ctx, canary, "prod", true); err != nil {
+		w.Fatal(err)
+	}
+	w.injectedBy(ctx, "second", "canary")
+	if err := w.mesh.SetTag(ctx, canary, "default", true); err == nil {
+		w.Error("a tag is called as a revision that is installed")
+	}
+	tags, err := w.mesh.Tags(ctx)
+	if err != nil || len(tags) != 1 || tags[0].Revision != "canary" || !slices.Equal(tags[0].Namespaces, []string{"moved"}) {
+		w.Errorf("tags %v, %v", tags, err)
+	}
+	w.nothingWasDenied()
+	if err := w.mesh.Uninstall(ctx, manifests.Options{}, true); err != nil {
+		w.Fatal(err)
+	}
+	if _, wrong, err := w.mesh.Verify(ctx, manifests.Options{}, true); err != nil || len(wrong) == 0 {
+		w.Errorf("what is uninstalled is verified: %v, %v", wrong, err)
+	}
+	w.verified(ctx, canary, false)
+	w.injectedBy(ctx, "third", "canary")
+}
+
+func (w *world) verified(ctx context.Context, o manifests.Options, gateway bool) {
+	w.Helper()
+	if _, wrong, err := w.mesh.Verify(ctx, o, gateway); err != nil || len(wrong) > 0 {
+		w.Errorf("the installation of %q: %v, %v", o.Revision, wrong, err)
+	}
+}
+
+// injectedBy makes a pod in the moved namespace, and looks which revision gave it its sidecar.
+func (w *world) injectedBy(ctx context.Context, name, revision string) {
+	w.Helper()
+	pods := w.client.CoreV1().Pods("moved")
+	made := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "pilothouse/pause:dev", ImagePullPolicy: corev1.PullNever}}},
+	}
+	// A moment after a webhook was changed an API server may still ask the former one.
+	w.until(ctx, "a pod of "+revision, func(ctx context.Context) (bool, error) {
+		pod, err := pods.Create(ctx, made, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		var status struct{ Revision string }
+		if err := json.Unmarshal([]byte(pod.Annotations["sidecar.istio.io/status"]), &status); err != nil {
+			return false, err
+		}
+		if status.Revision == revision {
+			return true, nil
+		}
+		zero := int64(0)
+		err = pods.Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+		return false, fmt.Errorf("revision %q: %w", status.Revision, err)
+	})
+}
+
+// objects names all objects of the cluster but those that controllers make and end by themselves.
+func (w *world) objects(ctx context.Context) map[string]bool {
+	w.Helper()
+	passing := []string{"events", "pods", "replicasets", "endpoints", "endpointslices", "leases", "controllerrevisions", "podmetrics", "certificatesigningrequests", "ipaddresses", "componentstatuses"}
+	client, err := dynamic.NewForConfig(w.config)
+	disco, err2 := discovery.NewDiscoveryClientForConfig(w.config)
+	if err := errors.Join(err, err2); err != nil {
+		w.Fatal(err)
+	}
+	lists, err := disco.ServerPreferredResources()
+	if err != nil {
+		w.Fatal(err)
+	}
+	out := map[string]bool{}
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, r := range list.APIResources {
+			if !slices.Contains(r.Verbs, "list") || slices.Contains(passing, r.Name) {
+				continue
+			}
+			found, err := client.Resource(gv.WithResource(r.Name)).List(ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) { // a kind that is just going
+				continue
+			}
+			if err != nil {
+				w.Fatal(err)
+			}
+			for _, o := range found.Items {
+				out[r.Name+"."+gv.Group+"/"+o.GetNamespace()+"/"+o.GetName()] = true
+			}
+		}
+	}
+	return out
+}
+
+// leavesNothing takes the last revision out, and the sample, after which all objects are those of before.
+func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
+	w.Helper()
+	if err := w.mesh.Uninstall(ctx, manifests.Options{Revision: "canary"}, true); err != nil {
+		w.Fatal(err)
+	}
+	if err := w.client.CoreV1().Namespaces().Delete(ctx, "moved", metav1.DeleteOptions{}); err != nil {
+		w.Error(err)
+	}
+	client, err := dynamic.NewForConfig(w.config)
+	if err != nil {
+		w.Fatal(err)
+	}
+	objects, err := sample(root + "/samples/bookinfo/bookinfo.yaml")
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, o := range objects {
+		gvk := o.GroupVersionKind()
+		gvr := gvk.GroupVersion().WithResource(strings.ToLower(gvk.Kind) + "s")
+		if err := client.Resource(gvr).Namespace("default").Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil {
+			w.Error(err)
+		}
+	}
+	w.until(ctx, "the end of all that was made", func(ctx context.Context) (bool, error) {
+		var other []string
+		now := w.objects(ctx)
+		for name := range now {
+			if !before[name] {
+				other = append(other, "left: "+name)
+			}
+		}
+		for name := range before {
+			if !now[name] {
+				other = append(other, "missing: "+name)
+			}
+		}
+		slices.Sort(other)
+		return len(other) == 0, errors.New(strings.Join(other, "\n"))
+	})
+}
