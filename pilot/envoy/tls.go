@@ -78,7 +78,7 @@ func downstreamContext(t *ir.DownstreamTLS) *tls.DownstreamTlsContext {
 // upstreamTLS gives the transport socket that speaks TLS to a cluster's hosts.
 func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 	common := &tls.CommonTlsContext{
-		AlpnProtocols: t.ALPN, // and TLS 1.2 or newer, which is Envoy's own minimum
+		AlpnProtocols: t.ALPN, TlsParams: clientTLSParams(t.Params),
 	}
 	if t.CertSecret != "" {
 		common.TlsCertificateSdsSecretConfigs = []*tls.SdsSecretConfig{sdsSecret(t.CertSecret)}
@@ -137,6 +137,16 @@ func tlsParams(p ir.TLSParams) *tls.TlsParameters {
 	return &tls.TlsParameters{
 		TlsMinimumProtocolVersion: versions[p.Min], TlsMaximumProtocolVersion: versions[p.Max], CipherSuites: p.Ciphers, EcdhCurves: p.Curves,
 	}
+}
+
+// clientTLSParams gives what is negotiated with servers: TLS 1.2, Envoy's own minimum for clients, which is
+// also its own maximum, so that TLS 1.3 has to be asked for.
+func clientTLSParams(p ir.TLSParams) *tls.TlsParameters {
+	out := &tls.TlsParameters{TlsMaximumProtocolVersion: tls.TlsParameters_TLSv1_3, CipherSuites: p.Ciphers, EcdhCurves: p.Curves}
+	if p.Min == ir.TLS13 {
+		out.TlsMinimumProtocolVersion = tls.TlsParameters_TLSv1_3
+	}
+	return out
 }
 
 // sdsSecret fetches a secret: of the control plane's from it, else from the node agent. Those of the

@@ -90,7 +90,7 @@ type Forward struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Retry   *Retry        `json:"retry,omitempty"`
 	Mirrors []Mirror      `json:"mirrors,omitempty"`
-	// RequestHeaders and ResponseHeaders are what the route changes of either.
+	// RequestHeaders and ResponseHeaders are what filters and the route change of either.
 	RequestHeaders  []HeaderChange `json:"requestHeaders,omitempty"`
 	ResponseHeaders []HeaderChange `json:"responseHeaders,omitempty"`
 }

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -25,7 +26,7 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // is the outcome.
 func (w *walk) forward(f *Forward, http bool) {
 	for i := range f.Clusters {
-		w.cluster(&f.Clusters[i], http)
+		w.cluster(&f.Clusters[i], f.Host, http)
 	}
 	o := &w.answer.Outcome
 	if c := f.Clusters[0]; len(f.Clusters) == 1 && c.Reason != "" {
@@ -39,8 +40,8 @@ func (w *walk) forward(f *Forward, http bool) {
 	o.Forward = f
 }
 
-// cluster fills in what a cluster makes of a request.
-func (w *walk) cluster(c *Cluster, http bool) {
+// cluster fills in what a cluster makes of a request to a host, which is empty but for HTTP.
+func (w *walk) cluster(c *Cluster, host string, http bool) {
 	m := w.Clusters[c.Name]
 	if m == nil {
 		c.Flags, c.Reason = "NC", fmt.Sprintf("the proxy has no cluster %s", c.Name)
@@ -58,6 +59,9 @@ func (w *walk) cluster(c *Cluster, http bool) {
 	}
 	w.step(StageCluster, c.Name, describeCluster(m), m.GetMetadata())
 	c.Endpoints = w.endpoints(m)
+	if http && options(m).GetUpstreamHttpProtocolOptions().GetAutoSni() {
+		nameServer(c.Endpoints, cmp.Or(c.Host, host))
+	}
 	usable := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Percent > 0 })
 	if !usable {
 		c.Flags, c.Reason = "UH", fmt.Sprintf("cluster %s has no healthy endpoint", c.Name)
@@ -107,14 +111,32 @@ func describeEndpoint(e Endpoint) string {
 	return out
 }
 
-// spoken gives the version of HTTP that a cluster's servers are spoken to in.
-func spoken(m *clusterv3.Cluster, client Protocol) string {
+// options gives a cluster's options of HTTP, which are empty where it has none.
+func options(m *clusterv3.Cluster) *upstream.HttpProtocolOptions {
 	o := &upstream.HttpProtocolOptions{}
 	packed := m.GetTypedExtensionProtocolOptions()[httpOptions]
 	if !packed.MessageIs(o) || packed.UnmarshalTo(o) != nil {
-		return "HTTP/1.1"
+		return nil
 	}
-	switch {
+	return o
+}
+
+// nameServer asks for the request's host in TLS, as auto_sni does: without its port, and for no address.
+func nameServer(endpoints []Endpoint, host string) {
+	name, _ := splitPort(host)
+	if _, err := netip.ParseAddr(name); err == nil {
+		return
+	}
+	for i := range endpoints {
+		if e := &endpoints[i]; e.TLS != "none" {
+			e.SNI = name
+		}
+	}
+}
+
+// spoken gives the version of HTTP that a cluster's servers are spoken to in.
+func spoken(m *clusterv3.Cluster, client Protocol) string {
+	switch o := options(m); {
 	case o.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
 		return "HTTP/2"
 	case o.GetExplicitHttpConfig().GetHttp3ProtocolOptions() != nil:

@@ -17,10 +17,12 @@ type exchange struct {
 	host    string            // as routes compare it
 	path    string            // normalized, with the query
 	headers map[string]string // by name in lower case
-	config  *routev3.RouteConfiguration
-	vhost   *routev3.VirtualHost
-	route   *routev3.Route
-	flags   []string // of filters that the request passed
+	// requestHeaders and responseHeaders are what filters change on the way.
+	requestHeaders, responseHeaders []HeaderChange
+	config                          *routev3.RouteConfiguration
+	vhost                           *routev3.VirtualHost
+	route                           *routev3.Route
+	flags                           []string // of filters that the request passed
 }
 
 // http passes a connection manager: what it refuses by itself, routing, and its filters.

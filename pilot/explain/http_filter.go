@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strings"
 
+	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	dynamichttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	filterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -42,6 +44,12 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 		return x.guard(f.GetName(), packed)
 	case packed.MessageIs(&grpcstats.FilterConfig{}), packed.MessageIs(&dynamichttp.FilterConfig{}):
 		return true // they change nothing that the client or the server sees
+	case packed.MessageIs(&headermutation.HeaderMutation{}):
+		m := &headermutation.HeaderMutation{}
+		if packed.UnmarshalTo(m) == nil {
+			x.mutate(f.GetName(), m.GetMutations())
+		}
+		return true
 	case packed.MessageIs(&grpcweb.GrpcWeb{}):
 		if strings.HasPrefix(x.headers["content-type"], "application/grpc-web") {
 			x.headers["content-type"] = "application/grpc"
@@ -51,6 +59,29 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 	}
 	x.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
 	return true
+}
+
+// mutate notes the headers that a filter sets and removes.
+func (x *exchange) mutate(name string, m *headermutation.Mutations) {
+	x.requestHeaders = append(x.requestHeaders, mutations(m.GetRequestMutations())...)
+	x.responseHeaders = append(x.responseHeaders, mutations(m.GetResponseMutations())...)
+	var lines []string
+	for _, h := range mutations(m.GetRequestMutations()) {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s", h.Do, h.Name, h.Value), " "))
+	}
+	x.step(StageFilter, name, "changes headers of the request and of the response", nil, lines...)
+}
+
+func mutations(list []*mutation.HeaderMutation) []HeaderChange {
+	var out []HeaderChange
+	for _, m := range list {
+		if name := m.GetRemove(); name != "" {
+			out = append(out, changes(nil, []string{name})...)
+		} else if h := m.GetAppend(); h != nil {
+			out = append(out, changes([]*core.HeaderValueOption{h}, nil)...)
+		}
+	}
+	return out
 }
 
 // settings reads those of a filter for the route: the route's before the virtual host's before the route

@@ -102,6 +102,7 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 		f.RequestHeaders = append(f.RequestHeaders, changes(c.GetRequestHeadersToAdd(), c.GetRequestHeadersToRemove())...)
 		f.ResponseHeaders = append(f.ResponseHeaders, changes(c.GetResponseHeadersToAdd(), c.GetResponseHeadersToRemove())...)
 	}
+	f.RequestHeaders, f.ResponseHeaders = append(x.requestHeaders, f.RequestHeaders...), append(f.ResponseHeaders, x.responseHeaders...)
 	f.Clusters = x.destinations(a)
 	x.step(StageRoute, x.route.GetName(), "forwards to "+names(f.Clusters), x.route.GetMetadata(), x.forwarding(f)...)
 	for _, m := range a.GetRequestMirrorPolicies() {

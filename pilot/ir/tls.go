@@ -38,6 +38,7 @@ type UpstreamTLS struct {
 	ALPN       []string
 	// SubjectAltNames that the server may present, exact; empty for any that the roots vouch for.
 	SubjectAltNames []string
+	Params          TLSParams
 }
 
 // DownstreamTLS says how TLS is accepted from clients.

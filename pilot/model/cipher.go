@@ -9,3 +9,6 @@ func CipherSuites() []string {
 		"ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA",
 	}
 }
+
+// Curves are those of the key exchange that proxies have, by OpenSSL's names.
+func Curves() []string { return []string{"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"} }

@@ -36,7 +36,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		if svc.External || cl.Discovery == ir.DiscoveryDynamic || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
 			return
 		}
-		meshTLS(sni, b.accounts(svc), port.Protocol, cl)
+		b.meshTLS(sni, b.accounts(svc), port.Protocol, cl)
 		cl.AutoTLS = !passthrough
 		return
 	}
@@ -50,7 +50,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		if len(names) == 0 {
 			names = b.accounts(svc)
 		}
-		meshTLS(sni, names, port.Protocol, cl)
+		b.meshTLS(sni, names, port.Protocol, cl)
 		if cl.Discovery == ir.DiscoveryDynamic {
 			cl.TLS.SNI = t.spec.GetSni()
 			cl.HTTP.AutoSNI, cl.HTTP.AutoSAN = cl.TLS.SNI == "", len(names) == 0
@@ -65,13 +65,14 @@ const maxSNI = 255
 
 // meshTLS makes a cluster speak the mesh's mutual TLS. A handshake names no server where the name would
 // be too long, of a very long host: only gateways that pass TLS through look at it.
-func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster) {
+func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster) {
 	if len(sni) > maxSNI {
 		sni = ""
 	}
 	cl.TLS = &ir.UpstreamTLS{
 		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, SNI: sni,
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
+		Params: meshTLSParams(b.r),
 	}
 	if cl.HTTP.Version == ir.UpstreamDownstream {
 		cl.Metadata.ALPN = sniffedALPN
@@ -83,7 +84,7 @@ func meshTLS(sni string, names []string, protocol model.Protocol, cl *ir.Cluster
 // cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
 func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
 	s := t.spec
-	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames()}
+	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames(), Params: defaultTLSParams(b.r)}
 	if len(out.SubjectAltNames) == 0 && !s.GetInsecureSkipVerify().GetValue() {
 		out.SubjectAltNames = svc.SubjectAltNames
 	}

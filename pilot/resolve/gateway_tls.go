@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -15,14 +14,7 @@ import (
 func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 	t := s.spec.GetTls()
 	mode := t.GetMode()
-	out := &ir.DownstreamTLS{
-		Params: ir.TLSParams{
-			Min: tlsVersion(t.GetMinProtocolVersion()), Max: tlsVersion(t.GetMaxProtocolVersion()), Ciphers: cipherSuites(t.GetCipherSuites()),
-		},
-	}
-	if p := &out.Params; p.Min == ir.TLSAuto && p.Max != ir.TLSAuto {
-		p.Min = min(p.Max, ir.TLS12) // the default may not be above what is asked for
-	}
+	out := &ir.DownstreamTLS{Params: serverTLSParams(r, t)}
 	if s.serves == servesHTTPS {
 		out.ALPN = []string{"h2", "http/1.1"}
 	}
@@ -124,17 +116,6 @@ func tlsVersion(v networking.ServerTLSSettings_TLSProtocol) ir.TLSVersion {
 		return ir.TLS13
 	}
 	return ir.TLSAuto
-}
-
-// cipherSuites leaves out those that proxies do not have, which validation reports, and repetitions.
-func cipherSuites(names []string) []string {
-	var out []string
-	for _, name := range names {
-		if slices.Contains(model.CipherSuites(), name) && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for

@@ -186,8 +186,8 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 
 func (p *planner) addTCP(o *outbound, sp tcpPort) {
 	for _, other := range o.tcp {
-		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough {
-			return // hosts of one ServiceEntry, whose connections go where they were sent
+		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough && !sp.port.Protocol.IsTLS() {
+			return // hosts of one ServiceEntry, whose connections go where they were sent; only TLS tells them apart
 		}
 		if other.clashes(sp) {
 			p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))

@@ -121,6 +121,7 @@ func InboundTLS(r Reader) *ir.DownstreamTLS {
 		CertSecrets: []string{ir.SecretWorkload}, RootSecret: ir.SecretRoot, RequireClientCert: true,
 		TrustDomains: trustDomains(r),
 		ALPN:         []string{"h2", "http/1.1"},
+		Params:       meshTLSParams(r),
 	}
 }
 

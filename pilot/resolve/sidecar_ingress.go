@@ -72,7 +72,7 @@ func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
 	var problems []model.Problem
 	if in.spec.GetTls() != nil {
 		var problem *model.Problem
-		if out.tls, problem = in.tls(out.mtls); problem != nil {
+		if out.tls, problem = in.tls(r, out.mtls); problem != nil {
 			problems = append(problems, *problem)
 		} else if protocol == model.ProtocolHTTPS {
 			out.protocol = model.ProtocolHTTP // inside
@@ -83,7 +83,7 @@ func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
 
 // tls gives what terminates TLS of clients from outside the mesh, which is possible where the port takes no
 // mutual TLS of the mesh.
-func (in *ingress) tls(mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
+func (in *ingress) tls(r Reader, mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
 	s := in.spec.GetTls()
 	fail := func(field, message string) (*ir.DownstreamTLS, *model.Problem) {
 		p := in.problem(".tls"+field, model.SeverityError, model.ReasonNotTranslated, message)
@@ -99,9 +99,7 @@ func (in *ingress) tls(mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
 	}
 	out := &ir.DownstreamTLS{
 		CertSecrets: []string{"file-cert:" + s.GetServerCertificate() + "~" + s.GetPrivateKey()}, ALPN: []string{"h2", "http/1.1"},
-		Params: ir.TLSParams{
-			Min: tlsVersion(s.GetMinProtocolVersion()), Max: tlsVersion(s.GetMaxProtocolVersion()), Ciphers: cipherSuites(s.GetCipherSuites()),
-		},
+		Params: serverTLSParams(r, s),
 	}
 	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
 		out.RequireClientCert = true

@@ -37,6 +37,10 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
 		}
 	}
+	for path, t := range map[string]*meshconfig.MeshConfig_TLSConfig{"meshMTLS": m.GetMeshMTLS(), "tlsDefaults": m.GetTlsDefaults()} {
+		c.ciphers(path, t.GetCipherSuites())
+		c.offered(path+".ecdhCurves", "curve", model.Curves(), t.GetEcdhCurves())
+	}
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())

@@ -49,7 +49,7 @@ func hasSecrets(t *networking.ServerTLSSettings) bool {
 
 // tlsOptions checks where a server's certificates come from: from one place, and all of them.
 func (c *checker) tlsOptions(path string, t *networking.ServerTLSSettings) {
-	c.ciphers(path, t)
+	c.ciphers(path, t.GetCipherSuites())
 	low, high := t.GetMinProtocolVersion(), t.GetMaxProtocolVersion()
 	if low != 0 && high != 0 && low > high {
 		c.fail(path+".minProtocolVersion", "%v is above maxProtocolVersion %v", low, high)
@@ -162,13 +162,18 @@ func (c *checker) clientIdentity(path string, t *networking.ServerTLSSettings) {
 }
 
 // ciphers reports cipher suites that are left out.
-func (c *checker) ciphers(path string, t *networking.ServerTLSSettings) {
-	for i, suite := range t.GetCipherSuites() {
-		if !slices.Contains(model.CipherSuites(), suite) {
-			c.warn(at(path+".cipherSuites", i), "%q is no cipher suite that proxies have; it is left out", suite)
+func (c *checker) ciphers(path string, suites []string) {
+	c.offered(path+".cipherSuites", "cipher suite", model.CipherSuites(), suites)
+}
+
+// offered reports names that are not among those that proxies have.
+func (c *checker) offered(path, what string, all, names []string) {
+	for i, name := range names {
+		if !slices.Contains(all, name) {
+			c.warn(at(path, i), "%q is no %s that proxies have; it is left out", name, what)
 		}
-		if slices.Contains(t.GetCipherSuites()[:i], suite) {
-			c.warn(at(path+".cipherSuites", i), "names %q twice; remove one", suite)
+		if slices.Contains(names[:i], name) {
+			c.warn(at(path, i), "names %q twice; remove one", name)
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (s *stub) unwrap(c *connection) *connection {
 		Certificates: []tls.Certificate{s.certificate}, ClientAuth: tls.RequestClientCert,
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			hello.SNI, hello.ALPN = h.ServerName, h.SupportedProtos
-			out := &tls.Config{Certificates: []tls.Certificate{s.certificate}, ClientAuth: tls.RequestClientCert}
+			out := &tls.Config{Certificates: []tls.Certificate{s.certificate}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13}
 			if len(h.SupportedProtos) > 0 {
 				out.NextProtos = h.SupportedProtos[:1]
 			}

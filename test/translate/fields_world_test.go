@@ -22,6 +22,16 @@ spec: {clusterIP: 10.96.0.13, selector: {app: reviews}, ports: [{name: tls, port
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: outside, namespace: default}
+spec: {clusterIP: 10.96.0.15, selector: {app: reviews}, ports: [{name: tcp, port: 9444}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: outside, namespace: default}
+spec: {host: outside, trafficPolicy: {tls: {mode: SIMPLE, sni: outside}}}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: bare, namespace: default}
 spec: {clusterIP: 10.96.0.14, ports: [{name: http, port: 9080}]}
 ---
@@ -275,6 +285,9 @@ var samples = []struct {
 	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
 	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
 	{"MeshConfig.caCertificates.pem", []string{`"-----BEGIN CERTIFICATE-----\nMIIBbzCCARWgAwIBAgIUViht6oWF6jUlqKzQlME/oRNgq/owCgYIKoZIzj0EAwIw\nDDEKMAgGA1UEAwwBYTAgFw0yNjExMjkwMjA1MDZaGA8yMTI2MTEwNTAyMDUwNlow\nDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFaqHahR6HI1\n8bd5WO4AC2mfE9jw1rrWi3tBNRg7BZ75RcuxXB+KK3TZ6DO9c2G1CmVogxjgxdX7\njvQjcpmL166jUzBRMB0GA1UdDgQWBBTAcNBKeFXOjQIE3ee5yclLDKyJYDAfBgNV\nHSMEGDAWgBTAcNBKeFXOjQIE3ee5yclLDKyJYDAPBgNVHRMBAf8EBTADAQH/MAoG\nCCqGSM49BAMCA0gAMEUCIHg/Qwv4ap6rjJaf+25omcStZBz1o5a79YAN50jdN4He\nAiEAyW1+RIzbZ2UkIOosmWNenQNXrUwFJ/5aQ29Mga+8s/M=\n-----END CERTIFICATE-----\n"`}},
+	{"MeshConfig.meshMTLS.cipherSuites", []string{`["AES128-SHA"]`}},
+	{"MeshConfig.tlsDefaults.cipherSuites", []string{`["AES128-SHA"]`}},
+	{"MeshConfig.tlsDefaults.ecdhCurves", []string{`["P-384"]`}},
 	{"MeshConfig.accessLogFile", []string{`"/dev/stderr"`}},
 	{"DestinationRule.host", []string{`"details.other.svc.cluster.local"`}},
 	{"tls.route.destination.host", []string{`"secure"`}},

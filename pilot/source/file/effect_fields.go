@@ -99,8 +99,7 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
 		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
 		{"MeshConfig.discoverySelectors", "all namespaces are read"},
-		{"MeshConfig.meshMTLS", "mutual TLS has the versions, curves and ciphers of Envoy's defaults"},
-		{"MeshConfig.tlsDefaults", "TLS has the versions, curves and ciphers of Envoy's defaults"},
+		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
 		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
 
 		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
