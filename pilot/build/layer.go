@@ -242,16 +242,12 @@ func (l *layer) choose(former Outline) {
 			l.builder.units.Add(-1)
 		}
 	}
-	var hosts []UnitID // that are the layer's from now on
 	before := len(l.units)
 	defer func() { l.builder.units.Add(int64(len(l.units) - before)) }()
 	for id := range wanted {
 		switch {
 		case l.units[id] == nil:
 			l.units[id] = &unit{layer: l, id: id}
-			if id.Kind == kindVirtualHost {
-				hosts = append(hosts, id)
-			}
 			l.version++
 			l.mark(id)
 			if r := l.routes[id.Name]; id.Kind == kindVirtualHost && r != nil {
@@ -263,10 +259,6 @@ func (l *layer) choose(former Outline) {
 	}
 	l.cover.hide(l)
 	l.layRoutes()
-	for _, id := range hosts { // it may give none, where the layer below has one
-		r := l.routes[id.Name]
-		r.stale, r.moved = true, true
-	}
 }
 
 // wanted gives the units that the layer has: all of its outline where nothing is below that has any,
