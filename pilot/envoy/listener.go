@@ -113,6 +113,8 @@ func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
 			out.Filters = append(out.Filters, tcpProxy(f))
 		case *ir.RBAC:
 			out.Filters = append(out.Filters, networkFilter(filterNetworkRBAC, networkRBAC(f)))
+		case *ir.ExtAuthz:
+			out.Filters = append(out.Filters, networkFilter(filterNetworkExtAuthz, networkExtAuthz(f)))
 		default:
 			panic(unknownFilter(f))
 		}

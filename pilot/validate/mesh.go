@@ -34,6 +34,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
 		}
 	}
+	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())
