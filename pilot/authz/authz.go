@@ -40,6 +40,9 @@ type Decision struct {
 	Allowed bool
 	// Rule decided: the one that denies or allows; "" where no policy asks, or none allows.
 	Rule string
+	// Asks is the provider of external authorization that has to let the call pass as well, "" for none,
+	// and AskedBy the rule of a CUSTOM policy that says so.
+	Asks, AskedBy string
 	// Missed is, of the rules that would have allowed, the clause that did not hold in the nearest one.
 	Missed *Miss
 }
@@ -51,18 +54,26 @@ type Miss struct {
 }
 
 // Decide asks the filters in their order, as requests and connections do. Rules on trial decide nothing.
+// What a provider would answer is not known: the rest is decided as if it let the call pass.
 func Decide(filters []*ir.RBAC, call Call) Decision {
 	out := Decision{Allowed: true}
 	for _, f := range filters {
+		if f.Provider != "" && f.Shadow != nil {
+			if rule, _ := first(*f.Shadow, &call); rule != "" {
+				out.Asks, out.AskedBy = f.Provider, rule
+			}
+		}
 		if f.Rules == nil {
 			continue
 		}
 		rule, miss := first(*f.Rules, &call)
 		switch {
 		case f.Action == ir.RBACDeny && rule != "":
-			return Decision{Rule: rule}
+			out.Allowed, out.Rule = false, rule
+			return out
 		case f.Action == ir.RBACAllow && rule == "":
-			return Decision{Missed: miss}
+			out.Allowed, out.Rule, out.Missed = false, "", miss
+			return out
 		case f.Action == ir.RBACAllow:
 			out.Rule = rule
 		}

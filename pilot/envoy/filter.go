@@ -46,6 +46,8 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	switch f := f.(type) {
 	case *ir.RBAC:
 		return filterRBAC, httpRBAC(f)
+	case *ir.ExtAuthz:
+		return filterExtAuthz, httpExtAuthz(f)
 	case *ir.TokenCheck:
 		return filterJWT, tokenCheck(f)
 	case ir.GRPCStats:

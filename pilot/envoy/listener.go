@@ -122,6 +122,8 @@ func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
 			out.Filters = append(out.Filters, networkFilter(filterSNIForward, sniForward(f)))
 		case ir.UpstreamGuard:
 			out.Filters = append(out.Filters, networkFilter(filterUpstreamGuard, &rbacnet.RBAC{Rules: upstreamGuard(f), StatPrefix: "tcp."}))
+		case *ir.ExtAuthz:
+			out.Filters = append(out.Filters, networkFilter(filterNetworkExtAuthz, networkExtAuthz(f)))
 		default:
 			panic(unknownFilter(f))
 		}

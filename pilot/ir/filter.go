@@ -24,13 +24,13 @@ func (TLSInspector) listenerFilter()  {}
 func (HTTPInspector) listenerFilter() {}
 
 // NetworkFilter is one filter of a filter chain, which sees the bytes of a connection: one of
-// *RBAC, SNIForward, UpstreamGuard, and *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
+// *RBAC, *ExtAuthz, SNIForward, UpstreamGuard, and *HTTPConnectionManager and *TCPProxy, which stand last. Bytes pass them in the order of the list.
 type NetworkFilter interface{ networkFilter() }
 
 func (*HTTPConnectionManager) networkFilter() {}
 func (*TCPProxy) networkFilter()              {}
 
-// HTTPFilter is one filter of an HTTPConnectionManager: *RBAC or one of the types below. Requests pass them in
+// HTTPFilter is one filter of an HTTPConnectionManager: *RBAC, *ExtAuthz or one of the types below. Requests pass them in
 // the order of the list, responses in the opposite one; a Router is last.
 type HTTPFilter interface{ httpFilter() }
 

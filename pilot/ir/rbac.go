@@ -11,6 +11,8 @@ type RBAC struct {
 	Rules, Shadow *RBACRules
 	// ShadowPrefix stands before the names of what Shadow counts and notes.
 	ShadowPrefix string
+	// Provider is asked, by the ExtAuthz after it, about what Shadow matches; "" where nobody is.
+	Provider string
 }
 
 func (*RBAC) httpFilter()    {}

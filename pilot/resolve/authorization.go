@@ -78,7 +78,12 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 	}
 	domains := trustDomains(r)
 	for _, action := range model.AuthorizationOrder() {
-		if policies := byAction[action]; len(policies) > 0 {
+		policies := byAction[action]
+		switch {
+		case len(policies) == 0:
+		case action == security.AuthorizationPolicy_CUSTOM:
+			out.ask(r, c, policies, domains)
+		default:
 			out.http = append(out.http, placedFilter{authorizationPhase(action), rbacOf(policies, action, ruleTranslator{domains: domains})})
 			out.tcp = append(out.tcp, rbacOf(policies, action, ruleTranslator{domains: domains, tcp: true}))
 		}
@@ -136,7 +141,7 @@ func rbacAction(action security.AuthorizationPolicy_Action) ir.RBACAction {
 func ruleName(o *model.Object, i int) string {
 	name := fmt.Sprintf("ns[%s]-policy[%s]-rule[%d]", o.Namespace, o.Name, i)
 	if p, ok := o.Spec.(*security.AuthorizationPolicy); ok && p.GetAction() == security.AuthorizationPolicy_CUSTOM {
-		name = "istio-ext-authz-" + p.GetProvider().GetName() + "-" + name
+		name = customRule(p.GetProvider().GetName()) + name
 	}
 	return name
 }

@@ -41,6 +41,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 		c.ciphers(path, t.GetCipherSuites())
 		c.offered(path+".ecdhCurves", "curve", model.Curves(), t.GetEcdhCurves())
 	}
+	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())

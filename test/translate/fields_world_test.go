@@ -153,6 +153,11 @@ apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: reviews, namespace: default}
 spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: default}
+spec: {selector: {matchLabels: {app: reviews}}, action: CUSTOM, provider: {name: asked}, rules: [{to: [{operation: {paths: [/asked]}}]}]}
 `
 
 var virtualServiceBases = []string{
@@ -270,9 +275,9 @@ var requestAuthenticationBases = []string{
 
 var meshBases = []string{
 	`{}`,
-	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}}, defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
-	`{localityLbSetting: {enabled: true, distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, accessLogFile: /dev/stdout, defaultHttpRetryPolicy: {attempts: 7}}`,
-	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}, localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}}, extensionProviders: [{name: asked, envoyExtAuthzHttp: {service: reviews.default.svc.cluster.local, port: 9080, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
+	`{extensionProviders: [{name: asked, envoyExtAuthzGrpc: {service: reviews.default.svc.cluster.local, port: 9090, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], localityLbSetting: {enabled: true, distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, accessLogFile: /dev/stdout, defaultHttpRetryPolicy: {attempts: 7}}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}, extensionProviders: [{name: other, envoyExtAuthzHttp: {service: reviews.default.svc.cluster.local, port: 9080, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
 }
 
 // samples are values of fields, by the end of their path, that mean something where none of the usual
@@ -281,6 +286,11 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"MeshConfig.extensionProviders.name", []string{`"asked"`}},
+	{"MeshConfig.extensionProviders.envoyExtAuthzHttp.service", []string{`"ratings.default.svc.cluster.local"`}},
+	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.service", []string{`"ratings.default.svc.cluster.local"`}},
+	{"MeshConfig.extensionProviders.envoyExtAuthzHttp.port", []string{`9000`}},
+	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.port", []string{`9000`}},
 	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
 	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
 	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},

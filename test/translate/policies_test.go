@@ -2,6 +2,7 @@ package translate
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -54,6 +55,12 @@ type policyCall struct {
 	TCP      bool   // a connection to the port of bytes
 	Code     int    // 200, 401 or 403; of a connection 200 where it is served
 	Policy   string // that denies, its rule; "none" where no ALLOW policy allows
+	Body     string
+	// Asks is the provider of external authorization that is asked. It refuses, or is away.
+	Asks    string
+	Refused bool
+	// Sees and Gets are headers of the workload and of the client, "" for none.
+	Sees, Gets map[string]string
 }
 
 // workloadYAML is the workload of all cases. KEYS in policies stands for the keys of tokens.
@@ -101,20 +108,21 @@ func TestPoliciesDecide(t *testing.T) {
 				if c.Token != nil || c.Forged {
 					c.Headers = map[string]string{"authorization": "Bearer " + keys.sign(t, c.Token, c.Forged)}
 				}
-				code, details := p.call(t, pki, &c)
-				if code != c.Code || c.Policy != "" && !strings.Contains(details, "["+c.Policy+"]") {
-					t.Errorf("call %d %+v: Envoy says %d %s", i, c, code, details)
+				got := p.call(t, pki, &c)
+				if got.code != c.Code || c.Policy != "" && !strings.Contains(got.details, "["+c.Policy+"]") {
+					t.Errorf("call %d %+v: Envoy says %d %s", i, c, got.code, got.details)
 				}
+				c.checkCustom(t, i, got)
 				if c.Code == http.StatusUnauthorized || c.Audience {
 					continue // tokens are Envoy's
 				}
-				if d := p.decide(&c); d.Allowed != (c.Code == 200) || c.Policy != "" && c.Policy != "none" && c.Policy != d.Rule {
+				if d := p.decide(&c); (d.Allowed && !c.Refused) != (c.Code == 200) || d.Asks != c.Asks || c.Policy != "" && c.Policy != "none" && c.Policy != d.Rule {
 					t.Errorf("call %d %+v: the evaluator says %+v", i, c, d)
 				}
 			}
 		})
 	}
-	if calls < 150 {
+	if calls < 300 {
 		t.Errorf("only %d calls", calls)
 	}
 	t.Logf("%d calls", calls)
@@ -131,7 +139,7 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 	if err := yaml.UnmarshalStrict(data, &p.policyCase); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	objects, problems := file.Decode([]byte(workloadYAML+"---\n"+strings.ReplaceAll(p.Policies, "KEYS", "'"+keys+"'")), name)
+	objects, problems := file.Decode([]byte(providersYAML+workloadYAML+"---\n"+strings.ReplaceAll(p.Policies, "KEYS", "'"+keys+"'")), name)
 	if (len(problems) > 0) != p.Refused {
 		t.Fatal(problems)
 	}
@@ -160,6 +168,7 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 		}
 	}
 	if len(b.StaticResources.Clusters) == 0 {
+		addProviders(t, b, res.ByType["clusters"])
 		for _, r := range res.ByType["clusters"] {
 			switch cl := r.Body.(*clusterv3.Cluster); cl.Name {
 			case "inbound|8080||":
@@ -233,8 +242,16 @@ func packed(t *testing.T, m proto.Message) *anypb.Any {
 	return out
 }
 
-// call makes a call and gives its code and what Envoy says of it.
-func (p *policyPlace) call(t *testing.T, pki *policyPKI, c *policyCall) (code int, details string) {
+// policyAnswer is what becomes of a call.
+type policyAnswer struct {
+	code    int
+	details string      // what Envoy says of it
+	header  http.Header // the client gets
+	seen    http.Header // the workload gets
+}
+
+// call makes a call.
+func (p *policyPlace) call(t *testing.T, pki *policyPKI, c *policyCall) *policyAnswer {
 	t.Helper()
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	if c.Address != "" {
@@ -256,12 +273,12 @@ func (p *policyPlace) call(t *testing.T, pki *policyPKI, c *policyCall) (code in
 		}
 		_, _ = io.WriteString(conn, "what is no TLS record")
 		if text, _ := io.ReadAll(conn); string(text) == "served" {
-			return 200, ""
+			return &policyAnswer{code: 200}
 		}
-		return 403, "[" + c.Policy + "]"
+		return &policyAnswer{code: 403, details: "[" + c.Policy + "]"}
 	}
 	scheme := map[bool]string{true: "https", false: "http"}[config != nil]
-	req, err := http.NewRequestWithContext(t.Context(), c.method(), scheme+"://"+p.address+":8080/", nil)
+	req, err := http.NewRequestWithContext(t.Context(), c.method(), scheme+"://"+p.address+":8080/", strings.NewReader(c.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,8 +292,10 @@ func (p *policyPlace) call(t *testing.T, pki *policyPKI, c *policyCall) (code in
 	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body.Close()
-	return res.StatusCode, res.Header.Get("x-details")
+	defer res.Body.Close()
+	var seen answer
+	_ = json.NewDecoder(res.Body).Decode(&seen) // what is denied has no such body
+	return &policyAnswer{res.StatusCode, res.Header.Get("x-details"), res.Header, seen.Header}
 }
 
 func (c *policyCall) method() string {

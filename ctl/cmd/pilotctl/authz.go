@@ -34,8 +34,8 @@ func newAuthzExplain() *cobra.Command {
 		Use: "explain --to NAMESPACE/WORKLOAD[:PORT] [flags] DIR|FILE [DIR|FILE...]", Short: "Tell, without a mesh, which policy decides about a call",
 		Long: `Tell which AuthorizationPolicy of directories and files decides about a call to the sidecar
 of a workload, or which part of the nearest rule did not match. Nothing has to run: the control
-plane's own code reads the objects and evaluates the rules as Envoy does. CUSTOM policies count
-as denying what they match.`,
+plane's own code reads the objects and evaluates the rules as Envoy does. Where a CUSTOM policy
+matches, the answer names the provider that is asked, and what becomes of the call if it allows.`,
 		Example: "  pilotctl authz explain --from cluster.local/ns/shop/sa/front --to shop/cart:8080 --method POST --path /items manifests",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd.OutOrStdout(), args) },
@@ -85,6 +85,11 @@ func (e *authzQuestion) run(out io.Writer, args []string) error {
 
 // verdict says a decision in a sentence.
 func verdict(d authz.Decision) string {
+	if d.Asks != "" {
+		asks := "asks provider " + d.Asks + ", by " + d.AskedBy
+		d.Asks = ""
+		return asks + "; if it allows: " + verdict(d)
+	}
 	switch {
 	case d.Allowed && d.Rule == "":
 		return "allowed: no ALLOW policy is for the workload, and no other denies"

@@ -39,6 +39,21 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: no-dots, namespace: shop}
 spec: {action: DENY, rules: [{to: [{operation: {paths: [/items/secret]}}]}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "extensionProviders: [{name: opa, envoyExtAuthzGrpc: {service: opa.shop.svc.cluster.local, port: 9191}}]"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: opa, namespace: shop}
+spec: {clusterIP: 10.1.0.2, selector: {app: opa}, ports: [{name: grpc, port: 9191}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: shop}
+spec: {action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: [/items/dear*]}}]}]}
 `
 
 func TestAuthzExplain(t *testing.T) {
@@ -57,6 +72,8 @@ func TestAuthzExplain(t *testing.T) {
 		{[]string{front, "--path=/x/../items/secret"}, "denied: by ns[shop]-policy[no-dots]-rule[0]"},
 		{[]string{front, "--path=/me", "--claim=role=user"}, "allowed: by ns[shop]-policy[cart]-rule[1]"},
 		{[]string{front, "--path=/me", `--claim=role=["admin"]`}, "did not: when[0].values"},
+		{[]string{front, "--path=/items/dear"}, "asks provider opa, by istio-ext-authz-opa-ns[shop]-policy[ask]-rule[0]; if it allows: allowed: by ns[shop]-policy[cart]-rule[0]"},
+		{[]string{"--from=cluster.local/ns/shop/sa/back", "--path=/items/dear"}, "asks provider opa, by istio-ext-authz-opa-ns[shop]-policy[ask]-rule[0]; if it allows: denied: no ALLOW"},
 		{[]string{"--path=/items/1"}, "refused: the port takes mutual TLS only"},
 	} {
 		var out bytes.Buffer

@@ -58,7 +58,6 @@ func unreadFields() []unreadField {
 		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
 		// AuthorizationPolicy
 		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
-		{"AuthorizationPolicy.action=CUSTOM", "external authorization is not translated; what its rules match is denied"},
 
 		// ServiceEntry and WorkloadGroup
 		{"WorkloadEntry.network", "there is one network; the address is used as it is"},
@@ -94,7 +93,6 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.serviceScopeConfigs", "every service is of this cluster alone"},
 		{"MeshConfig.verifyCertificateAtClient", "servers are verified as each DestinationRule says"},
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
-		{"MeshConfig.extensionProviders", "extension providers are not translated"},
 		{"MeshConfig.defaultProviders.tracing", tracing},
 		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
 		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
@@ -131,4 +129,20 @@ func unreadConnectionFields() []unreadField {
 		out = append(out, unreadField{"ProxyConfig.connectionSettings." + name, "connections have the same limits at all proxies, but for globalDownstreamConnectionLimit"})
 	}
 	return out
+}
+
+// unreadProviders are the kinds of extension providers that nothing asks.
+func unreadProviders() []unreadField {
+	var out []unreadField
+	for _, name := range []string{"zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking", "opentelemetry"} {
+		out = append(out, unreadField{"ExtensionProvider." + name, "tracing is not translated; proxies send no spans"})
+	}
+	for _, name := range []string{"envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls"} {
+		out = append(out, unreadField{"ExtensionProvider." + name, "providers of access logs are not translated; use accessLogFile"})
+	}
+	return append(
+		out,
+		unreadField{"ExtensionProvider.prometheus", "metrics are for Prometheus anyway"},
+		unreadField{"ExtensionProvider.sds", "secrets are served by the agent"},
+	)
 }
