@@ -99,10 +99,7 @@ type Object struct {
 	// ServiceEntry (*networking/v1alpha3.ServiceEntryStatus), the condition ConditionHealthy of a
 	// WorkloadEntry (*meta/v1alpha1.IstioStatus).
 	Status proto.Message
-	// StandsIn tells that this takes the place of an object that was refused, which nobody wrote. A source
-	// prefers any version that was in effect.
-	StandsIn bool
-	Origin   Origin
+	Origin Origin
 }
 
 // TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first

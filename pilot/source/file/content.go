@@ -231,16 +231,13 @@ func (c *content) hold(former *content, only map[model.Key]bool) {
 	}
 	there := map[model.Key]bool{}
 	for _, o := range c.objects {
-		there[o.Key] = there[o.Key] || !o.StandsIn
+		there[o.Key] = true
 	}
 	for _, o := range slices.Concat(former.objects, former.held) {
-		if !o.StandsIn && !there[o.Key] && (only == nil || only[o.Key]) {
+		if !there[o.Key] && (only == nil || only[o.Key]) {
 			there[o.Key] = true
 			c.held = append(c.held, o)
 		}
-	}
-	if len(c.held) > 0 && slices.ContainsFunc(c.objects, func(o *model.Object) bool { return o.StandsIn }) {
-		c.objects = slices.DeleteFunc(slices.Clone(c.objects), func(o *model.Object) bool { return o.StandsIn && there[o.Key] })
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
@@ -52,8 +51,7 @@ func tooLarge(data []byte, name string) (model.Problem, bool) {
 type decoded struct {
 	objects  []*model.Object
 	problems []model.Problem
-	// invalid holds the keys of objects that are there but cannot take effect. Of some of them objects
-	// holds a stand-in.
+	// invalid holds the keys of objects that are there but cannot take effect.
 	invalid []model.Key
 	// broken tells that part of the document does not parse, so that objects may be missing of
 	// which not even the key is known.
@@ -196,7 +194,6 @@ func (d *decoder) unreadable(src *source, msg string) {
 		return
 	}
 	d.invalid(key, "", src.line, msg)
-	d.shut(key, nil, src)
 }
 
 func namespaceOf(h *header) string {
@@ -312,9 +309,6 @@ func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 	d.out.problems = append(d.out.problems, found...)
 	if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
 		d.out.invalid = append(d.out.invalid, o.Key)
-		if read, ok := o.Spec.(proto.Message); ok {
-			d.shut(o.Key, read, src)
-		}
 		return
 	}
 	if d.finish != nil {
@@ -333,7 +327,6 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	if len(unknown) > 0 {
 		field := fieldOf(unknown[0])
 		d.invalid(key, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
-		d.shut(key, nil, src)
 		return
 	}
 	msg := kind.Make()
@@ -348,7 +341,6 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	if err != nil {
 		field, line, text := explain(err, src)
 		d.invalid(key, field, line, text)
-		d.shut(key, nil, src)
 		return
 	}
 	o := &model.Object{

@@ -140,22 +140,14 @@ func compareFiles(a, b *file) int {
 }
 
 // wanted gives the object that should be in effect, and whether any file has at least a broken
-// form of it. One that stands in for a broken form is wanted where nothing else is, or was.
+// form of it.
 func (d *definition) wanted() (want *model.Object, there bool) {
 	var from claim
-	var standIn *model.Object
 	for _, c := range d.claims {
 		there = true
-		switch {
-		case c.object == nil:
-		case c.object.StandsIn:
-			standIn = c.object
-		case want == nil || c.file.dir > from.file.dir || from.held && !c.held:
+		if c.object != nil && (want == nil || c.file.dir > from.file.dir || from.held && !c.held) {
 			want, from = c.object, c
 		}
-	}
-	if want == nil && standIn != nil && (d.told == nil || d.told.StandsIn) {
-		want = standIn
 	}
 	return want, there
 }
@@ -165,7 +157,7 @@ func (d *definition) conflicts(problems []model.Problem) []model.Problem {
 	var first claim
 	for _, c := range d.claims {
 		switch {
-		case c.object == nil || c.object.StandsIn || c.held:
+		case c.object == nil || c.held:
 		case first.object == nil || c.file.dir > first.file.dir:
 			first = c
 		default:

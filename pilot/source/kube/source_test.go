@@ -10,7 +10,6 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
-	security "istio.io/api/security/v1beta1"
 	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -110,9 +109,6 @@ func definition(name string) object {
 const (
 	routes           = "networking.istio.io/v1/virtualservices"
 	routesDefinition = "virtualservices.networking.istio.io"
-
-	policies           = "security.istio.io/v1/authorizationpolicies"
-	policiesDefinition = "authorizationpolicies.security.istio.io"
 )
 
 func TestObjectsAndTheirChanges(t *testing.T) {
@@ -287,37 +283,4 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("the CA's Secret %s is asked for: %s", own, api.asked["v1/secrets"])
 		}
 	}
-}
-
-// A policy that is refused denies; one that was good before stays.
-func TestRefusedPolicies(t *testing.T) {
-	api, url := newAPIServer(t, policies)
-	api.put(definitionsPath, definition(policiesDefinition))
-	policy := func(name, action string) object {
-		return object{
-			"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": object{"name": name, "namespace": "shop"},
-			"spec": object{"action": action, "rules": []any{object{}}},
-		}
-	}
-	api.put(policies, policy("new", "DENI"))
-	api.put(policies, policy("old", "ALLOW"))
-	w := run(t, url)
-	w.until("synced", func() bool { return w.synced })
-	action := func(name string) (action string, standsIn bool) {
-		o := w.objects[model.Key{Kind: model.KindAuthorizationPolicy, Namespace: "shop", Name: name}]
-		if o == nil {
-			return "", false
-		}
-		return o.Spec.(*security.AuthorizationPolicy).GetAction().String(), o.StandsIn
-	}
-	if what, standsIn := action("new"); what != "DENY" || !standsIn {
-		t.Errorf("in the place of a new one: %q %v", what, standsIn)
-	}
-	api.put(policies, policy("old", "DENI"))
-	w.until("a problem of what became invalid", func() bool { return len(w.problems) == 2 })
-	if what, standsIn := action("old"); what != "ALLOW" || standsIn {
-		t.Errorf("in the place of one that was good: %q %v", what, standsIn)
-	}
-	api.put(policies, policy("new", "AUDIT"))
-	w.until("it is mended", func() bool { what, _ := action("new"); return what == "AUDIT" })
 }

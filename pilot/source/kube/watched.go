@@ -105,9 +105,6 @@ func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
 	w.note(obj)
 	objects, problems := w.read(obj)
 	for _, old := range w.known[name] {
-		if now := find(objects, old.Key); now != nil && now.StandsIn && !old.StandsIn {
-			objects[slices.Index(objects, now)] = old
-		}
 		switch {
 		case slices.ContainsFunc(objects, func(o *model.Object) bool { return o.Key == old.Key }):
 		case slices.ContainsFunc(problems, func(p model.Problem) bool { return p.Object == old.Key && p.Severity == model.SeverityError }):
