@@ -147,7 +147,7 @@ func (d *decoder) target(key model.Key, said map[string]json.RawMessage) *securi
 
 // What a text that does not parse still tells of the objects in it.
 var (
-	kindInText      = regexp.MustCompile(`(?m)\bkind["']?[ \t]*:[ \t]*["']?(AuthorizationPolicy|RequestAuthentication|PeerAuthentication)`)
+	kindInText      = regexp.MustCompile(`(?m)^[^#\n]*?\b(AuthorizationPolicy|RequestAuthentication|PeerAuthentication)`)
 	namespaceInText = regexp.MustCompile(`(?m)\bnamespace["']?[ \t]*:[ \t]*["']?([a-z0-9-]+)`)
 )
 

@@ -127,3 +127,29 @@ func TestARefusalOverTime(t *testing.T) {
 		})
 	}
 }
+
+// TestNoSlipOfThePenOpens takes a character out of, or doubles it in, texts of objects that deny: each is
+// taken over, or something denies in its place.
+func TestNoSlipOfThePenOpens(t *testing.T) {
+	const meta = "\nmetadata: {name: p, namespace: shop}\nspec:\n"
+	for _, text := range []string{
+		"kind: AuthorizationPolicy" + meta + "  selector: {matchLabels: {app: web}}\n  action: DENY\n  rules:\n  - from: [{source: {ipBlocks: [10.0.0.0/8]}}]\n    to: [{operation: {ports: ['80']}}]\n",
+		"kind: AuthorizationPolicy" + meta + "  action: CUSTOM\n  provider: {name: ext}\n  rules: [{}]\n",
+		"kind: AuthorizationPolicy" + meta + "  rules:\n  - when: [{key: source.ip, values: [10.0.0.1]}]\n",
+		"kind: RequestAuthentication" + meta + "  jwtRules:\n  - issuer: me\n    jwksUri: https://a.example/keys\n",
+		"kind: PeerAuthentication" + meta + "  selector: {matchLabels: {app: web}}\n  mtls: {mode: STRICT}\n  portLevelMtls: {80: {mode: DISABLE}}\n",
+	} {
+		for i := range text {
+			for _, slip := range []string{text[:i] + text[i+1:], text[:i] + text[i:i+1] + text[i:]} {
+				out := decodedBy(slip)
+				some := len(out.objects) > 0
+				for _, r := range out.invalid {
+					some = some || r.Denial != nil
+				}
+				if !some {
+					t.Errorf("nothing denies in the place of\n%s\n%v", slip, out.problems)
+				}
+			}
+		}
+	}
+}
