@@ -23,7 +23,7 @@ func newChecker() *checker { return &checker{reader: file.NewReader()} }
 func (c *checker) problems(data []byte) []model.Problem {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, problems := c.reader.JSON(data)
+	_, _, problems := c.reader.JSON(data)
 	return problems
 }
 

@@ -35,6 +35,7 @@ import (
 // policyCase is one file of policies/: what a workload's policies make of calls.
 type policyCase struct {
 	Policies string
+	Refused  string // an object that sources refuse, in whose place something denies
 	Calls    []policyCall
 }
 
@@ -141,6 +142,13 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 	objects, problems := file.Decode([]byte(providersYAML+workloadYAML+"---\n"+strings.ReplaceAll(p.Policies, "KEYS", "'"+keys+"'")), name)
 	if len(problems) > 0 {
 		t.Fatal(problems)
+	}
+	if p.Refused != "" {
+		_, refused, _ := file.NewReader().JSON([]byte(p.Refused))
+		if len(refused) != 1 || refused[0].Denial == nil {
+			t.Fatalf("%s: nothing denies in the place of what is refused", name)
+		}
+		objects = append(objects, refused[0].Denial)
 	}
 	snapshot := Snapshot(objects)
 	proxy := Proxy{Name: "web-0", Namespace: "shop", IPs: []string{"10.0.0.1"}}

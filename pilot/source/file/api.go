@@ -18,7 +18,7 @@ func NewReader() *Reader { return &Reader{readers(Options{Lean: true})()} }
 
 // JSON reads an object. What cannot take effect is left out and is a problem of severity error. A
 // ConfigMap may give a second object, the mesh configuration.
-func (r *Reader) JSON(data []byte) ([]*model.Object, []model.Problem) {
+func (r *Reader) JSON(data []byte) ([]*model.Object, []Refusal, []model.Problem) {
 	doc := document{text: data, base: 1, line: 1}
 	out := r.r.decode(doc, r.r.write(doc))
 	for _, o := range out.objects {
@@ -27,7 +27,12 @@ func (r *Reader) JSON(data []byte) ([]*model.Object, []model.Problem) {
 	for i := range out.problems {
 		out.problems[i].Origin = model.Origin{}
 	}
-	return out.objects, out.problems
+	for _, refused := range out.invalid {
+		if refused.Denial != nil {
+			refused.Denial.Origin = model.Origin{}
+		}
+	}
+	return out.objects, out.invalid, out.problems
 }
 
 // Kubernetes takes an object of a kind that kinds.KubernetesOf knows, and keeps it or parts of it.

@@ -43,7 +43,7 @@ type content struct {
 	// objects are those that the file holds now, held those of its former content that stay in
 	// effect although the file does not give them now.
 	objects, held []*model.Object
-	invalid       []model.Key // are in the file, but not in a form that can take effect
+	invalid       []Refusal // are in the file, but not in a form that can take effect
 	problems      []model.Problem
 }
 
@@ -173,7 +173,14 @@ func (d *decoded) moved(lines int) *decoded {
 	if lines == 0 {
 		return d
 	}
-	next := &decoded{invalid: d.invalid, broken: d.broken, problems: slices.Clone(d.problems)}
+	next := &decoded{invalid: slices.Clone(d.invalid), unnamed: d.unnamed, broken: d.broken, problems: slices.Clone(d.problems)}
+	for i := range next.invalid {
+		if o := next.invalid[i].Denial; o != nil {
+			at := *o
+			at.Origin.Line += lines
+			next.invalid[i].Denial = &at
+		}
+	}
 	for i := range next.problems {
 		next.problems[i].Origin.Line += lines
 	}
@@ -192,12 +199,14 @@ func assemble(parts []part, former *content) *content {
 		next.objects = parts[0].objects
 	}
 	broken := false
+	var unnamed []model.Key
 	for _, p := range parts {
 		if len(parts) > 1 {
 			next.objects = append(next.objects, p.objects...)
 		}
 		next.invalid = append(next.invalid, p.invalid...)
 		next.problems = append(next.problems, p.problems...)
+		unnamed = append(unnamed, p.unnamed...)
 		broken = broken || p.broken
 	}
 	switch {
@@ -205,12 +214,14 @@ func assemble(parts []part, former *content) *content {
 		next.hold(former, nil)
 	case len(next.invalid) > 0:
 		only := map[model.Key]bool{}
-		for _, key := range next.invalid {
-			only[key] = true
+		for _, r := range next.invalid {
+			only[r.Key] = true
 		}
 		next.hold(former, only)
 	}
+	next.release(unnamed)
 	next.tellHeld()
+	tellDenials(next.problems, next.invalid, next.held)
 	return next
 }
 

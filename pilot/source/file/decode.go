@@ -51,8 +51,9 @@ func tooLarge(data []byte, name string) (model.Problem, bool) {
 type decoded struct {
 	objects  []*model.Object
 	problems []model.Problem
-	// invalid holds the keys of objects that are there but cannot take effect.
-	invalid []model.Key
+	// invalid holds what is there but cannot take effect, unnamed the keys of it that are made up.
+	invalid []Refusal
+	unnamed []model.Key
 	// broken tells that part of the document does not parse, so that objects may be missing of
 	// which not even the key is known.
 	broken bool
@@ -80,10 +81,18 @@ func (d *decoder) write(doc document) bool {
 // decode reads a document. written tells that the writer has its JSON.
 func (d *decoder) decode(doc document, written bool) decoded {
 	d.out = decoded{}
+	d.document(doc, written)
+	if d.out.broken {
+		d.refuseText(doc)
+	}
+	return d.out
+}
+
+func (d *decoder) document(doc document, written bool) {
 	bare := filepath.Base(d.name) == meshFile
 	if written && !(bare && d.writer.head.kind == nil) {
 		d.object(&source{doc: doc, text: d.writer.buf, line: doc.line})
-		return d.out
+		return
 	}
 	root, err := doc.parse()
 	switch {
@@ -96,7 +105,6 @@ func (d *decoder) decode(doc document, written bool) decoded {
 	default:
 		d.nodes(doc, root)
 	}
-	return d.out
 }
 
 func (d *decoder) problem(key model.Key, field string, line int, sev model.Severity, reason model.Reason, msg string) {
@@ -107,8 +115,8 @@ func (d *decoder) problem(key model.Key, field string, line int, sev model.Sever
 }
 
 // invalid reports an object that cannot be read.
-func (d *decoder) invalid(key model.Key, field string, line int, msg string) {
-	d.out.invalid = append(d.out.invalid, key)
+func (d *decoder) invalid(key model.Key, src *source, field string, line int, msg string) {
+	d.refuse(key, src, nil, nil)
 	d.problem(key, field, line, model.SeverityError, model.ReasonInvalid, msg)
 }
 
@@ -193,7 +201,7 @@ func (d *decoder) unreadable(src *source, msg string) {
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonInvalid, msg)
 		return
 	}
-	d.invalid(key, "", src.line, msg)
+	d.invalid(key, src, "", src.line, msg)
 }
 
 func namespaceOf(h *header) string {
@@ -282,7 +290,7 @@ func (d *decoder) malformed(kind kinds.Kubernetes, src *source, err error) {
 	}
 	key := kind.Key(h.Metadata.Namespace, h.Metadata.Name)
 	if d.named(key, src) {
-		d.invalid(key, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
+		d.invalid(key, src, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 	}
 }
 
@@ -308,7 +316,7 @@ func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 	}
 	d.out.problems = append(d.out.problems, found...)
 	if slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
-		d.out.invalid = append(d.out.invalid, o.Key)
+		d.refuse(o.Key, src, o.Spec, o.Annotations)
 		return
 	}
 	if d.finish != nil {
@@ -326,7 +334,7 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	}
 	if len(unknown) > 0 {
 		field := fieldOf(unknown[0])
-		d.invalid(key, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
+		d.invalid(key, src, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
 		return
 	}
 	msg := kind.Make()
@@ -340,7 +348,7 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	}
 	if err != nil {
 		field, line, text := explain(err, src)
-		d.invalid(key, field, line, text)
+		d.invalid(key, src, field, line, text)
 		return
 	}
 	o := &model.Object{

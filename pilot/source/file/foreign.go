@@ -18,6 +18,9 @@ func (d *decoder) foreign(h *header, src *source) {
 	what := h.APIVersion + " " + string(h.Kind)
 	switch meant := meantKind(h.Kind, group); {
 	case meant != "":
+		if kind := model.Kind(meant[strings.LastIndexByte(meant, ' ')+1:]); denies(kind) {
+			d.refuse(model.Key{Kind: kind, Namespace: key.Namespace, Name: key.Name}, src, nil, nil)
+		}
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonInvalid, fmt.Sprintf("%s is not known; did you mean %s? The object has no effect", what, meant))
 	case kinds.MeshGroup(group):
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonNotTranslated, what+" is not translated by this version; the object has no effect")

@@ -38,7 +38,7 @@ type index struct {
 // definition is all that is known of a key.
 type definition struct {
 	claims []claim       // in the order of directories and names
-	told   *model.Object // what is in effect, nil for none
+	told   *model.Object // what is in effect, nil for none; a denial has another key
 	dir    int           // the directory of the claim that was withdrawn last
 }
 
@@ -46,6 +46,7 @@ type definition struct {
 type claim struct {
 	file   *file
 	object *model.Object // nil for one that is there but cannot take effect
+	denial *model.Object // is in effect in its place as long as there is none, nil for none
 	held   bool          // the file does not give the object any more
 }
 
@@ -80,8 +81,8 @@ func (x *index) replace(f *file, old, next *content) {
 	for _, o := range next.held {
 		x.claim(o.Key, claim{file: f, object: o, held: true})
 	}
-	for _, key := range next.invalid {
-		x.claim(key, claim{file: f})
+	for _, r := range next.invalid {
+		x.claim(r.Key, claim{file: f, denial: r.Denial})
 	}
 }
 
@@ -92,8 +93,8 @@ func (c *content) keys(visit func(model.Key)) {
 			visit(o.Key)
 		}
 	}
-	for _, key := range c.invalid {
-		visit(key)
+	for _, r := range c.invalid {
+		visit(r.Key)
 	}
 }
 
@@ -152,6 +153,37 @@ func (d *definition) wanted() (want *model.Object, there bool) {
 	return want, there
 }
 
+// denial gives what is in effect in the place of an object that no file gives in a good form: nothing
+// where a former version is.
+func (d *definition) denial(key model.Key) *model.Object {
+	if d.told != nil && d.told.Key == key {
+		return nil
+	}
+	for _, c := range d.claims {
+		if c.denial != nil {
+			return c.denial
+		}
+	}
+	return nil
+}
+
+// become adds the events that put an object, nil for none, in the place of what is in effect.
+func (d *definition) become(events []model.Event, want *model.Object) []model.Event {
+	switch {
+	case d.told != nil && want != nil && d.told.Key == want.Key:
+		events = append(events, model.Event{Key: want.Key, Old: d.told, New: want})
+	default:
+		if d.told != nil {
+			events = append(events, model.Event{Key: d.told.Key, Old: d.told})
+		}
+		if want != nil {
+			events = append(events, model.Event{Key: want.Key, New: want})
+		}
+	}
+	d.told = want
+	return events
+}
+
 // conflicts adds the problems of what is defined again in a directory.
 func (d *definition) conflicts(problems []model.Problem) []model.Problem {
 	var first claim
@@ -195,20 +227,21 @@ func (x *index) take(now time.Time, dirs []*directory) []model.Event {
 		want, there := d.wanted()
 		x.contest(key, d)
 		if x.rest(key, want) {
-			if d.told != nil {
-				events = append(events, model.Event{Key: key, Old: d.told})
-				d.told = nil
-			}
+			events = d.become(events, nil)
 			continue
 		}
 		if there {
 			delete(x.missing, key)
 			delete(x.waiting, key)
 		}
+		if want == nil && there {
+			want = d.denial(key)
+		}
 		switch _, waits := x.waiting[key]; {
 		case want != nil && !sameObject(d.told, want):
-			events = append(events, model.Event{Key: key, Old: d.told, New: want})
-			d.told = want
+			events = d.become(events, want)
+		case want == nil && there && d.told != nil && d.told.Key != key:
+			events = d.become(events, nil)
 		case !there && d.told == nil:
 			delete(x.keys, key)
 		case !there && !waits && x.missing[key].IsZero():
@@ -227,7 +260,7 @@ func (x *index) take(now time.Time, dirs []*directory) []model.Event {
 // drop adds the deletions of what is missing for long enough, or was confirmed.
 func (x *index) drop(events []model.Event, now time.Time, dirs []*directory) []model.Event {
 	drop := func(key model.Key) {
-		events = append(events, model.Event{Key: key, Old: x.keys[key].told})
+		events = x.keys[key].become(events, nil)
 		delete(x.missing, key)
 		delete(x.waiting, key)
 		delete(x.keys, key)
@@ -311,5 +344,5 @@ func sameObject(a, b *model.Object) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
 	}
-	return a.Origin == b.Origin && model.Same(a, b)
+	return a.Key == b.Key && a.Origin == b.Origin && model.Same(a, b)
 }

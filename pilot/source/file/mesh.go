@@ -54,7 +54,7 @@ func (d *decoder) mesh(text []byte, line int) {
 		if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
 			field, reason = wrong.Field, wrong.Reason()
 		}
-		d.invalid(key, field, line, reason)
+		d.invalid(key, &source{line: line}, field, line, reason)
 		return
 	}
 	o := &model.Object{Key: key, Spec: mesh}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
@@ -52,11 +53,12 @@ func (s *Source) meshMap() string {
 
 func (s *Source) kubernetes(kind model.Kind, resource schema.GroupResource, client lister) *watched {
 	known, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
-	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []model.Problem) {
+	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem) {
 		if kind == model.KindConfigMap {
 			obj.SetName(model.MeshConfigName) // whatever the revision
 		}
-		return s.reader.Kubernetes(known, trimmed(obj))
+		objects, problems := s.reader.Kubernetes(known, trimmed(obj))
+		return objects, nil, problems
 	})
 	w.client = observe(client, w.answered)
 	return w
@@ -96,11 +98,11 @@ func (t typed[L]) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Int
 
 // istioKind gives the watch of a kind of Istio.
 func (s *Source) istioKind(resource schema.GroupResource, k kinds.Istio) *watched {
-	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []model.Problem) {
+	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem) {
 		u := obj.(*unstructured.Unstructured)
 		data, err := json.Marshal(u.Object)
 		if err != nil { // it came as JSON
-			return nil, []model.Problem{{
+			return nil, nil, []model.Problem{{
 				Object:   model.Key{Kind: model.Kind(u.GetKind()), Namespace: u.GetNamespace(), Name: u.GetName()},
 				Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: err.Error(),
 			}}

@@ -53,6 +53,7 @@ var listKinds = map[string]string{
 	"v1/namespaces": "NamespaceList", "v1/services": "ServiceList", "v1/pods": "PodList", "v1/configmaps": "ConfigMapList", "v1/secrets": "SecretList",
 	"discovery.k8s.io/v1/endpointslices": "EndpointSliceList", routes: "VirtualServiceList",
 	"networking.istio.io/v1beta1/virtualservices": "VirtualServiceList",
+	"security.istio.io/v1/authorizationpolicies":  "AuthorizationPolicyList",
 }
 
 const definitionsPath = "apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
 // watched is one kind of the API server as far as it is known. It is the store of a reflector, which
@@ -23,7 +24,7 @@ type watched struct {
 	client   cache.ListerWatcher
 	stop     context.CancelFunc
 	// read makes the mesh's objects of one of the API server's.
-	read func(metav1.Object) ([]*model.Object, []model.Problem)
+	read func(metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem)
 
 	known    map[string][]*model.Object // by the API server's object
 	troubled map[string][]model.Problem
@@ -32,7 +33,7 @@ type watched struct {
 	ended    bool   // the kind is no more; what is still on its way does not count
 }
 
-func newWatched(s *Source, resource schema.GroupResource, read func(metav1.Object) ([]*model.Object, []model.Problem)) *watched {
+func newWatched(s *Source, resource schema.GroupResource, read func(metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem)) *watched {
 	return &watched{
 		source: s, resource: resource, read: read,
 		known: map[string][]*model.Object{}, troubled: map[string][]model.Problem{}, noted: map[string]noted{},
@@ -103,7 +104,7 @@ func (w *watched) Resync() error { return nil }
 func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
 	name := key(obj)
 	w.note(obj)
-	objects, problems := w.read(obj)
+	objects, refused, problems := w.read(obj)
 	for _, old := range w.known[name] {
 		switch {
 		case slices.ContainsFunc(objects, func(o *model.Object) bool { return o.Key == old.Key }):
@@ -113,6 +114,7 @@ func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
 			events = append(events, model.Event{Key: old.Key, Old: old})
 		}
 	}
+	objects = deny(objects, refused, problems)
 	for i, o := range objects {
 		old := find(w.known[name], o.Key)
 		if old != nil && model.Same(old, o) {
@@ -132,6 +134,22 @@ func (w *watched) put(events []model.Event, obj metav1.Object) []model.Event {
 		delete(w.troubled, name)
 	}
 	return events
+}
+
+// deny adds what denies in the place of objects that were refused and of which no version is in effect.
+func deny(objects []*model.Object, refused []file.Refusal, problems []model.Problem) []*model.Object {
+	for _, r := range refused {
+		if r.Denial == nil || find(objects, r.Key) != nil {
+			continue
+		}
+		objects = append(objects, r.Denial)
+		for i := range problems {
+			if problems[i].Object == r.Key && problems[i].Severity == model.SeverityError {
+				problems[i].Message += r.Consequence()
+			}
+		}
+	}
+	return objects
 }
 
 func find(objects []*model.Object, key model.Key) *model.Object {
