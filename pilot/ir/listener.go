@@ -105,6 +105,7 @@ type HTTPConnectionManager struct {
 	AcceptHTTP10     bool
 	Path             PathNormalization
 	AccessLog        []AccessLogger
+	Tracing          *Tracing    // nil for no spans
 	Limits           *HTTPLimits // nil for Envoy's own
 }
 
