@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -176,6 +177,15 @@ func (c Config) workload() telemetry.Workload {
 	w := telemetry.WorkloadOf(c.Node.Env["ISTIO_META_WORKLOAD_NAME"], c.Node.Namespace, c.Trust.ClusterID, c.Node.Labels)
 	w.Principal = c.identity()
 	return w
+}
+
+// envoyEnvironment is what Envoy's process is told of the proxy, beside the agent's own environment, which it
+// has too.
+func (c Config) envoyEnvironment() map[string]string {
+	out := c.workload().TraceEnvironment(cmp.Or(c.Node.Env["ISTIO_META_MESH_ID"], c.Trust.TrustDomain))
+	out[telemetry.PeerVariable] = c.peerHeader()
+	out[telemetry.ResourceVariable] = telemetry.ResourceAttributes(c.Node.Env[telemetry.ResourceVariable], c.Node.ServiceName(c.Proxy))
+	return out
 }
 
 // peerHeader is what the proxy's servers are told of it.

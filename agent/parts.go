@@ -20,7 +20,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
-	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // service is a part that runs until its context ends.
@@ -70,7 +69,7 @@ func newEnvoy(cfg Config) *envoy.Process {
 			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
 			Concurrency:       cfg.Envoy.Concurrency,
 		}),
-		Env:    map[string]string{telemetry.PeerVariable: cfg.peerHeader()},
+		Env:    cfg.envoyEnvironment(),
 		Admin:  cfg.adminAddress(),
 		Drain:  cfg.Envoy.Drain,
 		Stdout: cfg.Stdout, Stderr: cfg.Stderr,

@@ -189,7 +189,7 @@ func TestServiceCluster(t *testing.T) {
 	} {
 		p := resolved(t, tc.configured)
 		labels := map[string]string{"app": tc.app, "service.istio.io/canonical-name": "canon"}
-		if got := (Node{Namespace: "ns", Labels: labels, Env: map[string]string{"ISTIO_META_WORKLOAD_NAME": "reviews-v1"}}).cluster(p); got != tc.want {
+		if got := (Node{Namespace: "ns", Labels: labels, Env: map[string]string{"ISTIO_META_WORKLOAD_NAME": "reviews-v1"}}).ServiceName(p); got != tc.want {
 			t.Errorf("cluster of %+v = %q", tc, got)
 		}
 	}

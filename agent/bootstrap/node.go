@@ -70,7 +70,7 @@ func (n Node) check() error {
 func (c Config) node() object {
 	node := object{
 		"id":       c.Node.ID(),
-		"cluster":  c.Node.cluster(c.Proxy),
+		"cluster":  c.Node.ServiceName(c.Proxy),
 		"metadata": c.metadata(),
 	}
 	if locality := c.Node.locality(); len(locality) > 0 {
@@ -79,9 +79,9 @@ func (c Config) node() object {
 	return node
 }
 
-// cluster is the node's service cluster, by which tracing knows it: ProxyConfig's, else the app label, else
+// ServiceName is the node's service cluster, by which tracing knows it: ProxyConfig's, else the app label, else
 // the workload, with the namespace; or the canonical name where tracingServiceName says so.
-func (n Node) cluster(p *proxyconfig.Config) string {
+func (n Node) ServiceName(p *proxyconfig.Config) string {
 	workload := cmp.Or(n.Env["ISTIO_META_WORKLOAD_NAME"], proxyconfig.DefaultServiceCluster)
 	canonical := cmp.Or(n.Labels["service.istio.io/canonical-name"], n.Labels["app.kubernetes.io/name"], n.Labels["app"], workload)
 	switch {

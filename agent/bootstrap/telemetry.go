@@ -94,7 +94,7 @@ func (c Config) tracer() (tracer, cluster object, err error) {
 			"typed_config": object{
 				"@type":             "type.googleapis.com/envoy.config.trace.v3.DatadogConfig",
 				"collector_cluster": "datadog_agent",
-				"service_name":      c.Node.cluster(c.Proxy),
+				"service_name":      c.Node.ServiceName(c.Proxy),
 			},
 		}
 	}

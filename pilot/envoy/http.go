@@ -48,6 +48,7 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 			InitialConnectionWindowSize: wrapperspb.UInt32(l.ConnectionWindow),
 		}
 	}
+	setTracing(out, m.Tracing)
 	setClientCert(out, m.ClientCert)
 	if m.Routes != nil {
 		out.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: RouteConfig(m.Routes)}

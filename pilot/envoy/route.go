@@ -52,6 +52,9 @@ func route(r *ir.Route) *routev3.Route {
 		ResponseHeadersToAdd: headersToAdd(r.Headers.Response), ResponseHeadersToRemove: r.Headers.Response.Remove,
 		TypedPerFilterConfig: perRoute(r),
 	}
+	if r.Operation != "" {
+		out.Decorator = &routev3.Decorator{Operation: r.Operation}
+	}
 	switch {
 	case r.Redirect != nil:
 		out.Action = redirect(r.Redirect)

@@ -109,6 +109,7 @@ type HTTPConnectionManager struct {
 	HTTP3            bool // over QUIC
 	Path             PathNormalization
 	AccessLog        []AccessLogger
+	Tracing          *Tracing    // nil for no spans
 	Limits           *HTTPLimits // nil for Envoy's own
 }
 

@@ -42,6 +42,8 @@ type Route struct {
 	Destination string
 	// StatPrefix gives the route counters of its own; "" for none.
 	StatPrefix string
+	// Operation is the name of the span of a request; "" for Envoy's.
+	Operation string
 }
 
 // StringMatch matches a string in exactly one way; Present matches any value.

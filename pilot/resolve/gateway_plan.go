@@ -214,7 +214,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	}
 	// A rule for every request would hide those of the VirtualServices after it.
 	slices.SortStableFunc(out.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
-	return out, problems
+	return nameSpans(r.Mesh(), out), problems
 }
 
 // bound gives the VirtualServices that a server has for a host, in the order in which they count.

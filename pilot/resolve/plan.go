@@ -290,15 +290,15 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	b := &routeBuilder{view: p.view(r), port: rp.port}
 	switch sp := rp.find(host); {
 	case rp.sniffed != nil:
-		return b.sniffedHost(sp), b.problems
+		return nameSpans(r.Mesh(), b.sniffedHost(sp)), b.problems
 	case sp.service != nil:
-		return b.serviceHost(sp), b.problems
+		return nameSpans(r.Mesh(), b.serviceHost(sp)), b.problems
 	case host == FallbackHost:
 		// Nothing else looks up what names every host, since a service is among those.
 		_, problems := b.virtualServices(host)
 		return fallback(p.scope, rp.port), problems
 	}
-	return b.otherHost(host), b.problems
+	return nameSpans(r.Mesh(), b.otherHost(host)), b.problems
 }
 
 // ServiceClusters makes the clusters of one service that the class sends to.

@@ -30,17 +30,20 @@ type instrument struct {
 	noRoute []ir.AccessLogger // for connections that no chain took
 	side    telemetry.Reporter
 	rules   metricRules
+	tracing *ir.Tracing
 	// problems of what decides this.
 	problems []model.Problem
 	// service gives the destination of what a cluster gets, for the server's side; nil for the client's.
 	service func(cluster string) string
+	// operation gives the name of the spans of what a cluster gets, for the server's side.
+	operation func(cluster string) string
 	// unnamed tells whether the hosts of a cluster have no metadata.
 	unnamed func(cluster string) bool // nil where none is so
 }
 
 // instrumentOutbound is for the listeners of what a class of sidecars sends.
 func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
-	i := newInstrument(v.r, v.c, telemetry.Source)
+	i := newInstrument(v.r, v.c, telemetry.Source, v.service)
 	i.unnamed = func(cluster string) bool {
 		svc := v.service(model.ClusterHost(cluster))
 		return svc == nil || svc.Headless
@@ -50,27 +53,52 @@ func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
 
 // instrumentGateway is for the listeners of gateways.
 func instrumentGateway(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
-	i := newInstrument(r, c, telemetry.Source)
+	i := newInstrument(r, c, telemetry.Source, servicesOf(r, c))
 	return i.listener(l), i.problems
 }
 
 // instrumentInbound is for what a class receives.
 func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
-	i := newInstrument(r, c, telemetry.Destination)
-	hosts := make(map[string]string, len(c.Inbound)) // the first of a port counts
+	i := newInstrument(r, c, telemetry.Destination, servicesOf(r, c))
+	ports := make(map[string]InboundPort, len(c.Inbound)) // the first of a port counts
 	for _, in := range c.Inbound {
-		if name := model.ClusterName("inbound", in.TargetPort, "", ""); hosts[name] == "" {
-			hosts[name] = in.Host
+		if name := model.ClusterName("inbound", in.TargetPort, "", ""); ports[name].Host == "" {
+			ports[name] = in
 		}
 	}
-	i.service = func(cluster string) string { return cmp.Or(hosts[cluster], cluster) }
+	i.service = func(cluster string) string { return cmp.Or(ports[cluster].Host, cluster) }
+	i.operation = func(cluster string) string {
+		if in, ok := ports[cluster]; ok {
+			return hostPort(in.Host, in.Port) + "/*"
+		}
+		return ""
+	}
 	return i.listener(l), i.problems
 }
 
-func newInstrument(r Reader, c *Class, side telemetry.Reporter) *instrument {
+// servicesOf finds what a class sends to; its scope is made only where somebody asks.
+func servicesOf(r Reader, c *Class) func(host string) *model.Service {
+	return func(host string) *model.Service {
+		v := view{r, c, newScope(r, c)}
+		return v.service(host)
+	}
+}
+
+func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
 	i := &instrument{side: side, rules: metricRulesOf(objects, side)}
 	i.mesh, i.problems = meshLogOf(r, objects, side)
+	var problems []model.Problem
+	i.tracing, problems = tracing(r, objects, side, services)
+	i.problems = slices.Concat(i.problems, problems, tagProblems(r.Mesh(), objects))
+	if side == telemetry.Destination { // what a class sends reports nothing, since namespaces share it
+		_, others := tracing(r, objects, telemetry.Source, services)
+		for _, p := range others {
+			if !slices.Contains(problems, p) {
+				i.problems = append(i.problems, p)
+			}
+		}
+	}
 	if r.Mesh().GetDisableEnvoyListenerLog() {
 		return i
 	}
@@ -122,6 +150,14 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 		}
 	}
 	m.AccessLog = append(i.httpStats(m, mutual), i.mesh...)
+	if m.Tracing = i.tracing; i.tracing == nil || i.operation == nil {
+		return
+	}
+	for _, vh := range m.Routes.VirtualHosts {
+		for _, route := range vh.Routes {
+			route.Operation = i.operation(m.Routes.Name)
+		}
+	}
 }
 
 func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.AccessLogger {

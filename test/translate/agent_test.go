@@ -16,9 +16,6 @@ import (
 // readInVain are fields of a ProxyConfig that the agent reads and that have no effect all the same, each with
 // the reason. All below them is meant too.
 var readInVain = map[string]string{
-	"tracing":               "spans are sent when listeners say so, and they do not",
-	"zipkinAddress":         "as tracing",
-	"tracingServiceName":    "the name is for spans",
 	"envoyAccessLogService": "logs are sent when listeners say so, and they do not",
 	"statNameLength":        "Envoy has no such limit any longer",
 }

@@ -66,6 +66,9 @@ func (w *walked) document(t *testing.T, spec proto.Message) []byte {
 	if data, err = json.Marshal(object); err != nil {
 		t.Fatal(err)
 	}
+	if w.kind == "Telemetry" {
+		data = append(data, tracedMesh...)
+	}
 	return data
 }
 

@@ -255,6 +255,10 @@ var telemetryBases = []string{
 	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
 	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
 	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
+	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {literal: {value: a}}}}]}`,
+	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {header: {name: a}}}}]}`,
+	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {environment: {name: a}}}}]}`,
+	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {formatter: {value: a}}}}]}`,
 }
 
 var authorizationPolicyBases = []string{
@@ -278,6 +282,10 @@ var meshBases = []string{
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}}, extensionProviders: [{name: asked, envoyExtAuthzHttp: {service: reviews.default.svc.cluster.local, port: 9080, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], defaultTrafficPolicy: {outlierDetection: {splitExternalLocalOriginErrors: true}, connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}}`,
 	`{extensionProviders: [{name: asked, envoyExtAuthzGrpc: {service: reviews.default.svc.cluster.local, port: 9090, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], localityLbSetting: {enabled: true, distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, accessLogFile: /dev/stdout, defaultHttpRetryPolicy: {attempts: 7}}`,
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}, extensionProviders: [{name: other, envoyExtAuthzHttp: {service: reviews.default.svc.cluster.local, port: 9080, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
+	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, http: {path: /v1/traces, headers: [{name: x-a, value: a}]}}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {literal: {value: a}}}}}}`,
+	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, resourceDetectors: {}, grpc: {initialMetadata: [{name: x-a, value: a}]}}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {header: {name: a}}}}}}`,
+	`{extensionProviders: [{name: otel, zipkin: {service: ratings.default.svc.cluster.local, port: 9080, headers: [{name: x-a, value: a}]}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {environment: {name: a}}}}}}`,
+	`{defaultConfig: {tracing: {zipkin: {address: "a:1"}}}}`,
 }
 
 // samples are values of fields, by the end of their path, that mean something where none of the usual
@@ -291,6 +299,10 @@ var samples = []struct {
 	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.service", []string{`"ratings.default.svc.cluster.local"`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzHttp.port", []string{`9000`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.port", []string{`9000`}},
+	{"extensionProviders.opentelemetry.port", []string{`9000`}},
+	{"extensionProviders.zipkin.port", []string{`9000`}},
+	{"extensionProviders.zipkin.service", []string{`"details.other.svc.cluster.local"`}},
+	{"extensionProviders.opentelemetry.service", []string{`"details.other.svc.cluster.local"`, `"default/ratings.default.svc.cluster.local"`}},
 	{"Telemetry.accessLogging.providers.name", []string{`"envoy"`}},
 	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
 	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
@@ -341,6 +353,14 @@ var samples = []struct {
 
 // effects elsewhere: fields that act outside of the translation, each with a file that reads them.
 var actsElsewhere = map[string]string{
+	"MeshConfig.defaultConfig.tracingServiceName":                                 "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.mode":                           "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.clientCertificate":              "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.privateKey":                     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.caCertificates":                 "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.subjectAltNames":                "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.sni":                            "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.insecureSkipVerify":             "agent/proxyconfig/proxyconfig.go",
 	"MeshConfig.enablePrometheusMerge":                                            "pilot/inject/prometheus.go",
 	"MeshConfig.defaultConfig.binaryPath":                                         "agent/proxyconfig/proxyconfig.go",
 	"MeshConfig.defaultConfig.serviceCluster":                                     "agent/bootstrap/node.go",
@@ -383,6 +403,7 @@ var actsElsewhere = map[string]string{
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
+	"MeshConfig.extensionProviders.opentelemetry.resourceDetectors.environment": "the environment is always asked",
 	"Gateway.servers.name":      "a label for people",
 	"Sidecar.ingress.port.name": "a label for people",
 	"Sidecar.egress.port.name":  "a label for people",
@@ -392,6 +413,10 @@ var needNoEffect = map[string]string{
 // leftOut are fields that are told to have no effect and that change what is sent all the same, each with
 // the reason.
 var leftOut = map[string]string{
+	"MeshConfig.extensionProviders.prometheus":                                   "takes the place of another provider",
+	"MeshConfig.extensionProviders.zipkin.headers.envName":                       "takes the place of value",
+	"MeshConfig.extensionProviders.opentelemetry.http.headers.envName":           "takes the place of value",
+	"MeshConfig.extensionProviders.opentelemetry.grpc.initialMetadata.envName":   "takes the place of value",
 	"VirtualService.http.fault.delay.exponentialDelay":                           "takes the place of fixedDelay",
 	"VirtualService.http.fault.abort.http2Error":                                 "takes the place of httpStatus",
 	"VirtualService.tcp.match.sourceSubnet":                                      "the match is left out, so as not to take what it should not",
@@ -404,3 +429,12 @@ var leftOut = map[string]string{
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
 	"Telemetry.metrics.overrides.match.customMetric":                             "the override is left out",
 }
+
+// tracedMesh is the mesh of the provider that Telemetry objects name.
+const tracedMesh = `
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "extensionProviders: [{name: x, zipkin: {service: ratings.default.svc.cluster.local, port: 9080}}, {name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080}}]"}
+`

@@ -56,7 +56,7 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	t.Helper()
 	h := &hop{t, c.workload, envoytest.FreePort(t), &served{t: t, requests: make(chan answer, 1000)}}
 	b := &bootstrapv3.Bootstrap{
-		Node: &core.Node{Id: "test", Cluster: "test"}, Admin: &bootstrapv3.Admin{Address: address(h.admin)},
+		Node: &core.Node{Id: "test", Cluster: c.workload.App + ".default"}, Admin: &bootstrapv3.Admin{Address: address(h.admin)},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
 	}
 	for _, l := range inlined(t, c.res) {
@@ -119,6 +119,10 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, envoytest.Path(h.t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "-c", writeBootstrap(h.t, b))
 	cmd.Env = append(os.Environ(), telemetry.PeerVariable+"="+peer)
+	for name, value := range h.workload.TraceEnvironment("cluster.local") {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes("", h.workload.App+".default"))
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {

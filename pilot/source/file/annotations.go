@@ -66,6 +66,10 @@ func (d *decoder) proxyConfig(key model.Key, field, text string) []model.Problem
 		return []model.Problem{d.noEffect(key, field, "does not parse: "+model.ProtoJSONError(err))}
 	}
 	o := &model.Object{Key: key}
+	if pc.GetTracing() != nil {
+		return append(d.unread(o, pc.ProtoReflect(), model.DefaultProxyConfig().ProtoReflect(), field+"."),
+			d.noEffect(key, field+".tracing", "of a pod's own only the collector's address counts, where the mesh has one too; write a Telemetry object"))
+	}
 	return d.unread(o, pc.ProtoReflect(), model.DefaultProxyConfig().ProtoReflect(), field+".")
 }
 

@@ -47,7 +47,6 @@ func unreadFields() []unreadField {
 		// Telemetry
 		{"Telemetry.targetRef", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
 		{"Telemetry.targetRefs", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
-		{"Telemetry.tracing", "tracing is not translated; proxies send no spans"},
 		{"Metrics.providers", "metrics are for Prometheus, whatever is named here"},
 		{"Metrics.reportingInterval", "the bytes of a connection are counted at its end"},
 		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
@@ -74,9 +73,6 @@ func unreadFields() []unreadField {
 
 // unreadMeshFields are those of the mesh's and of the proxies' configuration.
 func unreadMeshFields() []unreadField {
-	const (
-		tracing = "tracing is not translated; proxies send no spans"
-	)
 	return []unreadField{
 		{"MeshConfig.proxyHttpPort", "there is no listener for HTTP proxies"},
 		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
@@ -93,7 +89,9 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.serviceScopeConfigs", "every service is of this cluster alone"},
 		{"MeshConfig.verifyCertificateAtClient", "servers are verified as each DestinationRule says"},
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
-		{"MeshConfig.defaultProviders.tracing", tracing},
+		{"OpenTelemetryTracingProvider.serviceAttributeEnrichment", "the service of spans is named as tracingServiceName says"},
+		{"OpenTelemetryTracingProvider.dynatraceSampler", "requests are sampled by their share; use randomSamplingPercentage"},
+		{"HttpHeader.envName", "a header's value is not taken from the environment; the header is left out"},
 		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
 		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
 		{"MeshConfig.discoverySelectors", "all namespaces are read"},
@@ -101,10 +99,10 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
 
 		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
-		{"ProxyConfig.tracingServiceName", tracing},
 		{"ProxyConfig.discoveryRefreshDelay", "it has no effect in Istio either"},
-		{"ProxyConfig.zipkinAddress", tracing},
-		{"ProxyConfig.tracing", tracing},
+		{"Tracing.lightstep", "Envoy has no such tracer any longer; no spans are sent"},
+		{"Tracing.stackdriver", "Envoy has no such tracer any longer; no spans are sent"},
+		{"Tracing.openCensusAgent", "Envoy has no such tracer any longer; no spans are sent"},
 		{"ProxyConfig.envoyAccessLogService", "the access log service is not translated; use accessLogFile"},
 		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
 		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
@@ -134,8 +132,8 @@ func unreadConnectionFields() []unreadField {
 // unreadProviders are the kinds of extension providers that nothing asks.
 func unreadProviders() []unreadField {
 	var out []unreadField
-	for _, name := range []string{"zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking", "opentelemetry"} {
-		out = append(out, unreadField{"ExtensionProvider." + name, "tracing is not translated; proxies send no spans"})
+	for _, name := range []string{"lightstep", "datadog", "stackdriver", "opencensus", "skywalking"} {
+		out = append(out, unreadField{"ExtensionProvider." + name, "this provider is not translated; spans go to opentelemetry or zipkin"})
 	}
 	for _, name := range []string{"envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls"} {
 		out = append(out, unreadField{"ExtensionProvider." + name, "providers of access logs are not translated; use accessLogFile"})

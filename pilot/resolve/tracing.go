@@ -1,0 +1,265 @@
+package resolve
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+)
+
+// defaultSampling is the share of requests in percent that Istio traces where nothing says otherwise.
+const defaultSampling = 1
+
+// traceRules are what the mesh and its Telemetry objects say of spans. What a later object says of a field
+// replaces what was said before.
+type traceRules struct {
+	provider   string // "" for the tracer of the bootstrap
+	namedBy    *model.Object
+	namedAt    string // field of namedBy
+	sampling   float64
+	tags       []ir.TraceTag
+	disabled   bool
+	requestID  bool // decides about sampling
+	istioTags  bool
+	propagates bool
+}
+
+// traceRulesOf reads the rules for a side of requests. Names of providers are checked for both sides by
+// tracing, so that each is reported once for a class.
+func traceRulesOf(mesh *meshconfig.MeshConfig, objects []*model.Object, side telemetry.Reporter) traceRules {
+	own := mesh.GetDefaultConfig().GetTracing()
+	out := traceRules{sampling: defaultSampling, requestID: true, istioTags: true, propagates: true, tags: proxyTags(own.GetCustomTags())}
+	if own.GetSampling() != 0 {
+		out.sampling = own.GetSampling()
+	}
+	if b := own.GetEnableIstioTags(); b != nil {
+		out.istioTags = b.GetValue()
+	}
+	if names := mesh.GetDefaultProviders().GetTracing(); len(names) > 0 {
+		out.provider, out.namedBy, out.namedAt = names[0], meshObject(), "defaultProviders.tracing[0]"
+	}
+	for _, o := range objects {
+		for i, t := range telemetryOf(o).GetTracing() {
+			if hasSide(t.GetMatch().GetMode(), side) {
+				out.apply(o, i, t)
+			}
+		}
+	}
+	return out
+}
+
+func (t *traceRules) apply(o *model.Object, i int, by *telemetryapi.Tracing) {
+	if p := by.GetProviders(); len(p) > 0 {
+		t.provider, t.namedBy, t.namedAt = p[0].GetName(), o, fmt.Sprintf("spec.tracing[%d].providers[0].name", i)
+	}
+	if v := by.GetRandomSamplingPercentage(); v != nil {
+		t.sampling = v.GetValue()
+	}
+	if v := by.GetDisableSpanReporting(); v != nil {
+		t.disabled = v.GetValue()
+	}
+	if tags := by.GetCustomTags(); len(tags) > 0 {
+		t.tags = telemetryTags(tags)
+	}
+	if v := by.GetUseRequestIdForTraceSampling(); v != nil {
+		t.requestID = v.GetValue()
+	}
+	if v := by.GetEnableIstioTags(); v != nil {
+		t.istioTags = v.GetValue()
+	}
+	if v := by.GetDisableContextPropagation(); v != nil {
+		t.propagates = !v.GetValue()
+	}
+}
+
+// tracing gives how a side of a class's requests is traced, nil for not at all. services finds what the
+// class sends to.
+func tracing(r Reader, objects []*model.Object, side telemetry.Reporter, services func(host string) *model.Service) (*ir.Tracing, []model.Problem) {
+	mesh := r.Mesh()
+	rules := traceRulesOf(mesh, objects, side)
+	if rules.disabled {
+		return nil, nil
+	}
+	out := &ir.Tracing{
+		Sampling: rules.sampling, NoPropagation: !rules.propagates, IgnoreRequestID: !rules.requestID,
+		MaxPathLength: mesh.GetDefaultConfig().GetTracing().GetMaxPathTagLength(),
+	}
+	out.Tags = rules.tags
+	if rules.istioTags {
+		out.Tags = slices.Concat(out.Tags, istioTags())
+	}
+	slices.SortStableFunc(out.Tags, func(a, b ir.TraceTag) int { return strings.Compare(a.Name, b.Name) })
+	out.Tags = slices.CompactFunc(out.Tags, func(a, b ir.TraceTag) bool { return a.Name == b.Name }) // the user's is first
+	if rules.provider == "" {
+		if !bootstrapTracer(mesh) {
+			return nil, nil
+		}
+		return out, nil
+	}
+	provider, maxLength, problem := traceProvider(mesh, rules, services)
+	if problem != nil {
+		return nil, []model.Problem{*problem}
+	}
+	out.Provider = provider
+	if maxLength > 0 {
+		out.MaxPathLength = maxLength
+	}
+	return out, nil
+}
+
+// bootstrapTracer tells whether the agents give their Envoys a tracer that listeners may use.
+func bootstrapTracer(mesh *meshconfig.MeshConfig) bool {
+	//lint:ignore SA1019 users still write it
+	address := mesh.GetDefaultConfig().GetZipkinAddress()
+	t := mesh.GetDefaultConfig().GetTracing()
+	return mesh.GetEnableTracing() && (address != "" || t.GetZipkin().GetAddress() != "" || t.GetDatadog().GetAddress() != "")
+}
+
+// istioTags are those that Istio gives every span. Each proxy has the values in its environment, so that
+// a class shares its bytes.
+func istioTags() []ir.TraceTag {
+	var out []ir.TraceTag
+	for _, t := range telemetry.TraceTags() {
+		out = append(out, ir.TraceTag{Name: t.Name, Kind: ir.TagEnvironment, Value: t.Variable, Default: t.Default})
+	}
+	return out
+}
+
+func proxyTags(tags map[string]*meshconfig.Tracing_CustomTag) []ir.TraceTag {
+	var out []ir.TraceTag
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		switch t := tags[name].GetType().(type) {
+		case *meshconfig.Tracing_CustomTag_Literal:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagLiteral, Value: t.Literal.GetValue()})
+		case *meshconfig.Tracing_CustomTag_Header:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagHeader, Value: t.Header.GetName(), Default: t.Header.GetDefaultValue()})
+		case *meshconfig.Tracing_CustomTag_Environment:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagEnvironment, Value: t.Environment.GetName(), Default: t.Environment.GetDefaultValue()})
+		}
+	}
+	return out
+}
+
+func telemetryTags(tags map[string]*telemetryapi.Tracing_CustomTag) []ir.TraceTag {
+	var out []ir.TraceTag
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		switch t := tags[name].GetType().(type) {
+		case *telemetryapi.Tracing_CustomTag_Literal:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagLiteral, Value: t.Literal.GetValue()})
+		case *telemetryapi.Tracing_CustomTag_Header:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagHeader, Value: t.Header.GetName(), Default: t.Header.GetDefaultValue()})
+		case *telemetryapi.Tracing_CustomTag_Environment:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagEnvironment, Value: t.Environment.GetName(), Default: t.Environment.GetDefaultValue()})
+		case *telemetryapi.Tracing_CustomTag_Formatter:
+			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagFormat, Value: t.Formatter.GetValue()})
+		}
+	}
+	return out
+}
+
+// appendTag leaves out a tag that Envoy would refuse the listener for; tagProblems says so.
+func appendTag(out []ir.TraceTag, t ir.TraceTag) []ir.TraceTag {
+	if tagFault(t) != "" {
+		return out
+	}
+	return append(out, t)
+}
+
+// tagFault says why Envoy would not take a tag, "" when it does.
+func tagFault(t ir.TraceTag) string {
+	switch {
+	case t.Name == "" || t.Value == "":
+		return "it has no name or no value"
+	case t.Kind == ir.TagHeader && (strings.HasPrefix(t.Value, ":") && !slices.Contains(pseudoHeaders, t.Value) || !strings.HasPrefix(t.Value, ":") && !headerName(t.Value)):
+		return "no header can have this name"
+	case t.Kind == ir.TagFormat && !formatString(t.Value):
+		return "% starts a command of Envoy such as %REQ(name)%, and this is none"
+	}
+	return ""
+}
+
+// pseudoHeaders are those of HTTP/2 (RFC 9113, section 8.3.1).
+var pseudoHeaders = []string{":authority", ":method", ":path", ":scheme"}
+
+// tagProblems reports the tags that are left out, of either side.
+func tagProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []model.Problem {
+	var out []model.Problem
+	report := func(o *model.Object, field string, tags func(name string) []ir.TraceTag, names []string) {
+		for _, name := range names {
+			if len(tags(name)) == 0 {
+				out = append(out, model.Problem{
+					Object: o.Key, Field: field + "[" + name + "]", Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: o.Origin,
+					Message: "this is no tag that Envoy takes: the name of its header, or a command of its format, is none; it is left out",
+				})
+			}
+		}
+	}
+	own := mesh.GetDefaultConfig().GetTracing().GetCustomTags()
+	report(meshObject(), "defaultConfig.tracing.customTags", func(name string) []ir.TraceTag {
+		return proxyTags(map[string]*meshconfig.Tracing_CustomTag{name: own[name]})
+	}, slices.Sorted(maps.Keys(own)))
+	for _, o := range objects {
+		for i, t := range telemetryOf(o).GetTracing() {
+			report(o, fmt.Sprintf("spec.tracing[%d].customTags", i), func(name string) []ir.TraceTag {
+				return telemetryTags(map[string]*telemetryapi.Tracing_CustomTag{name: t.GetCustomTags()[name]})
+			}, slices.Sorted(maps.Keys(t.GetCustomTags())))
+		}
+	}
+	return out
+}
+
+// traced tells whether spans of the mesh have names of their own.
+func traced(mesh *meshconfig.MeshConfig) bool {
+	return bootstrapTracer(mesh) || slices.ContainsFunc(mesh.GetExtensionProviders(), isTraceProvider)
+}
+
+// nameSpans gives the routes of a virtual host Istio's names of spans: HOST:PORT and what is matched of the
+// path. Of several destinations none is the name, but the VirtualService is.
+func nameSpans(mesh *meshconfig.MeshConfig, vh *ir.VirtualHost) *ir.VirtualHost {
+	if vh == nil || !traced(mesh) {
+		return vh
+	}
+	for _, route := range vh.Routes {
+		if route.Forward == nil || len(route.Forward.Clusters) == 0 {
+			continue
+		}
+		cluster := route.Forward.Clusters[0].Name
+		host, port := model.ClusterHost(cluster), clusterPort(cluster)
+		if len(route.Forward.Clusters) > 1 && route.Config != "" {
+			host = path.Base(route.Config)
+		}
+		if host != "" && port != "" {
+			route.Operation = host + ":" + port + matchedPath(route.Match.Path)
+		}
+	}
+	return vh
+}
+
+func matchedPath(m ir.StringMatch) string {
+	switch m.Kind {
+	case ir.MatchExact, ir.MatchRegex:
+		return m.Value
+	case ir.MatchPrefix:
+		return m.Value + "*"
+	}
+	return "/*"
+}
+
+func clusterPort(cluster string) string {
+	if parts := strings.Split(cluster, "|"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
+}
+
+func meshObject() *model.Object {
+	return &model.Object{Key: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}}
+}

@@ -1,0 +1,135 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// zipkinPath is where collectors take spans, unless a provider says otherwise.
+const zipkinPath = "/api/v2/spans"
+
+func isTraceProvider(p *meshconfig.MeshConfig_ExtensionProvider) bool {
+	return p.GetOpentelemetry() != nil || p.GetZipkin() != nil
+}
+
+// traceProvider gives the provider that the rules name, and the most of a path that its spans have; or why
+// it takes none.
+func traceProvider(mesh *meshconfig.MeshConfig, rules traceRules, services func(host string) *model.Service) (ir.TraceProvider, uint32, *model.Problem) {
+	at := slices.IndexFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool {
+		return p.GetName() == rules.provider
+	})
+	name := strconv.Quote(rules.provider)
+	if at < 0 {
+		return nil, 0, namedProblem(rules, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")
+	}
+	p := mesh.GetExtensionProviders()[at]
+	c := &collector{services: services, field: fmt.Sprintf("extensionProviders[%d]", at)}
+	var provider ir.TraceProvider
+	var maxLength uint32
+	switch {
+	case p.GetOpentelemetry() != nil:
+		provider, maxLength = c.openTelemetry(p.GetOpentelemetry()), p.GetOpentelemetry().GetMaxTagLength()
+	case p.GetZipkin() != nil:
+		provider, maxLength = c.zipkin(p.GetZipkin()), p.GetZipkin().GetMaxTagLength()
+	default:
+		return nil, 0, namedProblem(rules, model.ReasonNotTranslated, name+" takes no spans here; opentelemetry and zipkin do, until then there are none")
+	}
+	if c.fault != "" {
+		return nil, 0, &model.Problem{
+			Object: meshObject().Key, Field: c.field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: c.fault + "; there are no spans",
+		}
+	}
+	return provider, maxLength, nil
+}
+
+func namedProblem(rules traceRules, reason model.Reason, message string) *model.Problem {
+	return &model.Problem{
+		Object: rules.namedBy.Key, Field: rules.namedAt, Severity: model.SeverityWarning, Reason: reason, Origin: rules.namedBy.Origin, Message: message,
+	}
+}
+
+// collector translates a provider; the first fault counts.
+type collector struct {
+	services     func(host string) *model.Service
+	field, fault string
+}
+
+func (c *collector) fail(field, message string) {
+	if c.fault == "" {
+		c.field, c.fault = c.field+"."+field, message
+	}
+}
+
+func (c *collector) openTelemetry(p *meshconfig.MeshConfig_ExtensionProvider_OpenTelemetryTracingProvider) *ir.OpenTelemetry {
+	out := &ir.OpenTelemetry{Dynatrace: p.GetResourceDetectors().GetDynatrace() != nil}
+	out.Cluster, out.Authority = c.cluster("opentelemetry", p.GetService(), p.GetPort())
+	if h := p.GetHttp(); h != nil {
+		out.Path = c.path("opentelemetry.http.path", h.GetPath())
+		out.Timeout = h.GetTimeout().AsDuration()
+		out.Headers = c.headers("opentelemetry.http.headers", h.GetHeaders())
+		return out
+	}
+	out.Timeout = p.GetGrpc().GetTimeout().AsDuration()
+	out.Headers = c.headers("opentelemetry.grpc.initialMetadata", p.GetGrpc().GetInitialMetadata())
+	return out
+}
+
+func (c *collector) zipkin(p *meshconfig.MeshConfig_ExtensionProvider_ZipkinTracingProvider) *ir.Zipkin {
+	out := &ir.Zipkin{
+		Path: c.path("zipkin.path", cmp.Or(p.GetPath(), zipkinPath)), Short: p.GetEnable_64BitTraceId(),
+		W3C:     p.GetTraceContextOption() == meshconfig.MeshConfig_ExtensionProvider_ZipkinTracingProvider_USE_B3_WITH_W3C_PROPAGATION,
+		Timeout: p.GetTimeout().AsDuration(), Headers: c.headers("zipkin.headers", p.GetHeaders()),
+	}
+	out.Cluster, out.Authority = c.cluster("zipkin", p.GetService(), p.GetPort())
+	return out
+}
+
+// cluster gives the cluster of a service, written HOST or NAMESPACE/HOST. Envoy refuses a listener that
+// names a cluster which the proxy has not got.
+func (c *collector) cluster(field, service string, port uint32) (name, host string) {
+	namespace, host, found := strings.Cut(service, "/")
+	if !found {
+		namespace, host = "", service
+	}
+	svc := c.services(host)
+	switch {
+	case svc == nil || namespace != "" && svc.Namespace != namespace:
+		c.fail(field+".service", strconv.Quote(service)+" is no service that the proxy sees; write the host of one, such as a ServiceEntry's")
+	case svc.PortByNumber(port) == nil:
+		c.fail(field+".port", strconv.Quote(service)+" has no port "+strconv.FormatUint(uint64(port), 10))
+	}
+	return model.ClusterName("outbound", port, "", host), host
+}
+
+func (c *collector) path(field, path string) string {
+	if u, err := url.ParseRequestURI(path); err != nil || !strings.HasPrefix(path, "/") || u.Host != "" {
+		c.fail(field, strconv.Quote(path)+" is no path of a URL; it begins with a slash")
+	}
+	return path
+}
+
+// headers gives the headers whose values the mesh has. Envoy takes % for a command of its own.
+func (c *collector) headers(field string, in []*meshconfig.MeshConfig_ExtensionProvider_HttpHeader) []ir.Header {
+	var out []ir.Header
+	for i, h := range in {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		switch {
+		case !headerName(h.GetName()) || isHost(h.GetName()):
+			c.fail(at+".name", strconv.Quote(h.GetName())+" is no name of a header that can be set")
+		case !singleLine(h.GetValue()):
+			c.fail(at+".value", "has a line break or a zero byte")
+		case h.GetEnvName() == "": // the other sort is reported as the file is read
+			out = append(out, ir.Header{Name: h.GetName(), Value: strings.ReplaceAll(h.GetValue(), "%", "%%")})
+		}
+	}
+	return out
+}

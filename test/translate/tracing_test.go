@@ -1,0 +1,321 @@
+package translate
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+// span is what a collector got.
+type span struct {
+	trace, id, parent, name, service string
+	tags                             map[string]string
+	kind                             string // SERVER or CLIENT; as OpenTelemetry numbers it, 2 or 3
+}
+
+// collector takes spans by OTLP, over gRPC and HTTP, and as Zipkin's JSON.
+type collector struct {
+	t     *testing.T
+	port  int
+	mu    sync.Mutex
+	spans []span
+}
+
+func startCollector(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{t: t}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.port = l.Addr().(*net.TCPAddr).Port
+	server := &http.Server{Handler: c, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // it was closed
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return c
+}
+
+func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the Envoy was ended
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case r.URL.Path == "/api/v2/spans":
+		c.zipkin(body)
+		w.WriteHeader(http.StatusAccepted)
+	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		for len(body) >= 5 {
+			n := int(uint32(body[1])<<24 | uint32(body[2])<<16 | uint32(body[3])<<8 | uint32(body[4]))
+			c.otlp(body[5 : 5+n])
+			body = body[5+n:]
+		}
+		_, _ = w.Write(make([]byte, 5)) // an empty message
+		w.Header().Set("Grpc-Status", "0")
+	default:
+		c.otlp(body)
+	}
+}
+
+func (c *collector) zipkin(body []byte) {
+	var list []struct {
+		TraceID, ID, ParentID, Name, Kind string
+		LocalEndpoint                     struct{ ServiceName string }
+		Tags                              map[string]string
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		c.t.Errorf("spans %s: %v", body, err)
+	}
+	for _, s := range list {
+		c.spans = append(c.spans, span{s.TraceID, s.ID, s.ParentID, s.Name, s.LocalEndpoint.ServiceName, s.Tags, s.Kind})
+	}
+}
+
+// otlp reads an ExportTraceServiceRequest (opentelemetry-proto, collector/trace/v1).
+func (c *collector) otlp(request []byte) {
+	fields(request, func(_ protowire.Number, resourceSpans []byte) {
+		service := ""
+		fields(resourceSpans, func(n protowire.Number, v []byte) {
+			switch n {
+			case 1: // resource
+				fields(v, func(_ protowire.Number, kv []byte) {
+					if key, value := attribute(kv); key == "service.name" {
+						service = value
+					}
+				})
+			case 2: // scope spans
+				fields(v, func(n protowire.Number, one []byte) {
+					if n == 2 {
+						c.spans = append(c.spans, otlpSpan(one, service))
+					}
+				})
+			}
+		})
+	})
+}
+
+func otlpSpan(data []byte, service string) span {
+	s := span{service: service, tags: map[string]string{}}
+	fields(data, func(n protowire.Number, v []byte) {
+		switch n {
+		case 1:
+			s.trace = hex.EncodeToString(v)
+		case 2:
+			s.id = hex.EncodeToString(v)
+		case 4:
+			s.parent = hex.EncodeToString(v)
+		case 5:
+			s.name = string(v)
+		case 6:
+			s.kind = map[string]string{"\x02": "SERVER", "\x03": "CLIENT"}[string(v)]
+		case 9:
+			key, value := attribute(v)
+			s.tags[key] = value
+		}
+	})
+	return s
+}
+
+// attribute reads a KeyValue whose value is a text.
+func attribute(kv []byte) (key, value string) {
+	fields(kv, func(n protowire.Number, v []byte) {
+		if n == 1 {
+			key = string(v)
+			return
+		}
+		fields(v, func(_ protowire.Number, text []byte) { value = string(text) })
+	})
+	return key, value
+}
+
+// fields visits the fields of a message; a number is given as its bytes.
+func fields(data []byte, visit func(protowire.Number, []byte)) {
+	for len(data) > 0 {
+		n, kind, size := protowire.ConsumeTag(data)
+		if size < 0 {
+			return
+		}
+		data = data[size:]
+		var value []byte
+		if size = protowire.ConsumeFieldValue(n, kind, data); size < 0 {
+			return
+		}
+		if value = data[:size]; kind == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(data)
+		}
+		visit(n, value)
+		data = data[size:]
+	}
+}
+
+// await gives the spans of a trace when there are two of them with a kind each.
+func (c *collector) await(trace string) (client, server span) {
+	c.t.Helper()
+	envoytest.Eventually(c.t, "both proxies' spans of "+trace, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		client, server = span{}, span{}
+		for _, s := range c.spans {
+			if s.trace == trace && s.kind == "CLIENT" {
+				client = s
+			} else if s.trace == trace && s.kind == "SERVER" {
+				server = s
+			}
+		}
+		return client.id != "" && server.id != ""
+	})
+	return client, server
+}
+
+const tracingYAML = `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: collector, namespace: default}
+spec: {hosts: [collector.example], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 9000, name: %[1]s, protocol: %[1]s}], endpoints: [{address: 10.9.9.9}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders: [{name: spans, %[2]s}]
+    defaultProviders: {tracing: [spans]}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: tags, namespace: default}
+spec:
+  tracing:
+  - randomSamplingPercentage: %[3]d
+    customTags:
+      literal: {literal: {value: here}}
+      header: {header: {name: x-user, defaultValue: nobody}}
+      variable: {environment: {name: TRACE_TEST_UNSET, defaultValue: unset}}
+`
+
+// tracedHops runs a client's and a server's Envoy, which send their spans to a collector.
+func tracedHops(t *testing.T, protocol, provider string, sampling int) (*collector, *hop, *hop) {
+	t.Helper()
+	c, httpPort := startCollector(t), envoytest.FreePort(t)
+	services, _, _ := strings.Cut(fmt.Sprintf(twoHopsYAML, httpPort, httpPort), "---\napiVersion: v1\nkind: ConfigMap")
+	input := services + fmt.Sprintf(tracingYAML, protocol, provider, sampling)
+	gate := envoytest.NewGate(t, "", envoytest.NewSecrets(t))
+	collectors := "outbound|9000||collector.example"
+	labels := map[string]string{"app": "reviews", "version": "v1"}
+	inbound := startHop(t, hopConfig{
+		res:       translate(t, input, Proxy{Name: "reviews-v1-0", Labels: labels, IPs: []string{"10.0.1.1"}}),
+		workload:  telemetry.WorkloadOf("reviews-v1", "default", "Kubernetes", labels),
+		listeners: map[string][]int{model.VirtualInboundListener: {httpPort}},
+		clusters:  map[string]int{collectors: c.port},
+		secrets:   gate.Socket,
+	})
+	client := envoytest.FreePort(t)
+	labels = map[string]string{"app": "productpage"}
+	out := startHop(t, hopConfig{
+		res:       translate(t, input, Proxy{Labels: labels}),
+		workload:  telemetry.WorkloadOf("productpage-v1", "default", "Kubernetes", labels),
+		listeners: map[string][]int{"0.0.0.0_9080": {client}},
+		clusters:  map[string]int{outbound("", "reviews"): httpPort, collectors: c.port},
+		secrets:   gate.Socket,
+	})
+	out.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
+	return c, out, inbound
+}
+
+// The spans of two proxies are one trace, by each provider, with Istio's names and tags.
+func TestTracesJoinOverTwoHops(t *testing.T) {
+	for _, tc := range []struct {
+		name, protocol, provider string
+		b3                       bool
+	}{
+		{"otlp over gRPC", "GRPC", "opentelemetry: {service: collector.example, port: 9000}", false},
+		{"otlp over HTTP", "HTTP", "opentelemetry: {service: default/collector.example, port: 9000, http: {path: /v1/traces, headers: [{name: x-token, value: 100%}]}}", false},
+		{"zipkin", "HTTP", "zipkin: {service: collector.example, port: 9000}", true},
+		{"zipkin with a timeout", "HTTP", "zipkin: {service: collector.example, port: 9000, timeout: 3s, traceContextOption: USE_B3_WITH_W3C_PROPAGATION}", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, client, inbound := tracedHops(t, tc.protocol, tc.provider, 100)
+			sent := strings.Repeat("ab", 16)
+			header := http.Header{"X-User": {"alice"}, "Traceparent": {"00-" + sent + "-00f067aa0ba902b7-01"}}
+			if tc.b3 {
+				header = http.Header{"X-User": {"alice"}, "X-B3-Traceid": {sent}, "X-B3-Spanid": {"00f067aa0ba902b7"}, "X-B3-Sampled": {"1"}}
+			}
+			client.servers.get(t, "reviews:9080", "/", header)
+			<-inbound.servers.requests
+			first, second := c.await(sent)
+			if first.parent != "00f067aa0ba902b7" || second.parent != first.id {
+				t.Errorf("the spans do not join: %+v, %+v", first, second)
+			}
+			const operation = "reviews.default.svc.cluster.local:9080/*"
+			if first.name != operation || second.name != operation || first.service != "productpage.default" || second.service != "reviews.default" {
+				t.Errorf("names of spans: %s of %s, %s of %s", first.name, first.service, second.name, second.service)
+			}
+			for tag, want := range map[string]string{
+				"literal": "here", "header": "alice", "variable": "unset", "istio.canonical_service": "productpage", "istio.canonical_revision": "latest",
+				"istio.namespace": "default", "istio.cluster_id": "Kubernetes", "istio.mesh_id": "cluster.local", "http.status_code": "200",
+			} {
+				if first.tags[tag] != want {
+					t.Errorf("tag %s is %q, want %q", tag, first.tags[tag], want)
+				}
+			}
+		})
+	}
+}
+
+// Of requests that nobody has decided about as many are traced as is asked for: none, or all. What a client
+// has decided holds; its request comes last, so that nothing is waited for that does not come.
+func TestSamplingIsWhatIsAskedFor(t *testing.T) {
+	for percent, want := range map[int]int{0: 1, 100: 6} {
+		t.Run(strconv.Itoa(percent), func(t *testing.T) {
+			c, client, inbound := tracedHops(t, "HTTP", "zipkin: {service: collector.example, port: 9000}", percent)
+			sent := strings.Repeat("ab", 16)
+			for range 5 {
+				client.servers.get(t, "reviews:9080", "/", nil)
+				<-inbound.servers.requests
+			}
+			client.servers.get(t, "reviews:9080", "/", http.Header{"X-B3-Traceid": {sent}, "X-B3-Spanid": {"00f067aa0ba902b7"}, "X-B3-Sampled": {"1"}})
+			<-inbound.servers.requests
+			c.await(sent)
+			traces := func() int {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				seen := map[string]bool{}
+				for _, s := range c.spans {
+					seen[s.trace] = true
+				}
+				return len(seen)
+			}
+			envoytest.Eventually(t, fmt.Sprint(want, " traces"), func() bool { return traces() >= want })
+			if n := traces(); n != want {
+				t.Errorf("%d traces, want %d", n, want)
+			}
+		})
+	}
+}
