@@ -53,9 +53,12 @@ func newFiles(log *slog.Logger, notify func()) *files {
 	return &files{log: log, notify: notify, wake: make(chan struct{}, 1), entries: map[string]*fileEntry{}}
 }
 
-// parseName reads file-cert:CERT~KEY, file-root:PATH and file-root:system.
+// parseName reads file-cert:CERT~KEY, file-root:PATH and file-root:system. A root may be followed by ~ and the
+// path of a revocation list, which Envoy reads itself: roots with a list are a secret of their own, so that a
+// list that cannot be read harms nobody else.
 func parseName(name string) (paths []string, err error) {
-	if path, ok := strings.CutPrefix(name, "file-root:"); ok && path != "" {
+	path, ok := strings.CutPrefix(name, "file-root:")
+	if path, _, _ = strings.Cut(path, "~"); ok && path != "" {
 		if path != "system" {
 			return []string{path}, nil
 		}
@@ -71,7 +74,7 @@ func parseName(name string) (paths []string, err error) {
 			return []string{cert, key}, nil
 		}
 	}
-	return nil, fmt.Errorf("secret %q is neither file-cert:CERT~KEY nor file-root:PATH", name)
+	return nil, fmt.Errorf("secret %q is neither file-cert:CERT~KEY nor file-root:PATH[~CRL]", name)
 }
 
 // secret gives a file's value; the first call for a name begins to follow it.

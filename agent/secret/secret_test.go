@@ -241,3 +241,12 @@ func TestFilesAreFollowed(t *testing.T) {
 		t.Error("the changed file is not served")
 	}
 }
+
+func TestRootsBesideARevocationList(t *testing.T) {
+	for name, want := range map[string]string{"file-root:/a/ca.crt": "/a/ca.crt", "file-root:/a/ca.crt~/a/crl.pem": "/a/ca.crt", "file-root:~/a/crl.pem": ""} {
+		paths, err := parseName(name)
+		if got := strings.Join(paths, " "); got != want || (err != nil) != (want == "") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func downstreamContext(t *ir.DownstreamTLS) *tls.DownstreamTlsContext {
 		peer.TrustedCa = file(t.RootFile)
 		common.ValidationContextType = &tls.CommonTlsContext_ValidationContext{ValidationContext: peer}
 	case t.RootSecret != "":
-		common.ValidationContextType = validation(t.RootSecret, peer)
+		common.ValidationContextType = validation(rootSecret(t.RootSecret, t.CRLFile), peer)
 	}
 	if t.RequireClientCert {
 		ctx.RequireClientCertificate = wrapperspb.Bool(true)
@@ -88,7 +88,7 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 		if t.CRLFile != "" {
 			server.Crl = file(t.CRLFile)
 		}
-		common.ValidationContextType = validation(t.RootSecret, server)
+		common.ValidationContextType = validation(rootSecret(t.RootSecret, t.CRLFile), server)
 	}
 	return &core.TransportSocket{
 		Name: transportTLS,
@@ -183,4 +183,13 @@ func rawBuffer() *core.TransportSocket {
 	return &core.TransportSocket{
 		Name: transportRaw, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: Any(&rawbuffer.RawBuffer{})},
 	}
+}
+
+// rootSecret names roots that stand beside a revocation list otherwise than those without. If Envoy cannot read
+// the list it refuses the secret, for all that name it.
+func rootSecret(name, crl string) string {
+	if crl == "" {
+		return name
+	}
+	return name + "~" + crl
 }
