@@ -226,11 +226,11 @@ type classOutline struct {
 
 func newClassOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
 	o := &classOutline{class: c, encoder: e}
-	ports := make([]byte, 0, 64)
-	for _, in := range c.Inbound {
-		ports = strconv.AppendUint(append(ports, ' '), uint64(in.TargetPort), 10)
+	variant := make([]byte, 0, 64)
+	for _, in := range c.Inbound { // metrics name the host
+		variant = strconv.AppendUint(append(append(variant, ' '), in.Host...), uint64(in.TargetPort), 10)
 	}
-	o.variant = string(ports)
+	o.variant = string(variant)
 	if c.Type == model.RouterProxy {
 		o.gateways = resolve.NewGatewayPlan(r, c)
 	}
