@@ -117,6 +117,11 @@ func targetPort(port corev1.ServicePort, w *workload) uint32 {
 // conflictingGateways finds Gateways of one workload that want the same port for one host twice, or for
 // protocols that exclude each other.
 func conflictingGateways(m *mesh) {
+	m.neighbours(m.conflict)
+}
+
+// neighbours visits each two servers of Gateways of one workload; path is that of the later one.
+func (m *mesh) neighbours(visit func(a, b object[*networking.Gateway], other, server *networking.Server, path string)) {
 	all := of[*networking.Gateway](m, model.KindGateway)
 	for i, b := range all {
 		for _, a := range all[:i] {
@@ -125,7 +130,7 @@ func conflictingGateways(m *mesh) {
 			}
 			for k, server := range b.spec.GetServers() {
 				for _, other := range a.spec.GetServers() {
-					m.conflict(a, b, other, server, fmt.Sprintf("spec.servers[%d]", k))
+					visit(a, b, other, server, fmt.Sprintf("spec.servers[%d]", k))
 				}
 			}
 		}
