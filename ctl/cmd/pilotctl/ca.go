@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
@@ -215,17 +214,8 @@ func names(s ca.Status) string {
 }
 
 func printRotation(w io.Writer, s ca.Status, format string) error {
-	switch format {
-	case "json", "yaml":
-		data, err := json.MarshalIndent(s, "", "  ")
-		if err == nil && format == "yaml" {
-			data, err = yaml.JSONToYAML(data)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(w, strings.TrimSpace(string(data)))
-		return err
+	if format == "json" || format == "yaml" {
+		return printDocument(w, proxyconfig.Format(format), s)
 	}
 	rows := [][]string{}
 	for _, root := range s.Roots {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
@@ -126,4 +127,13 @@ func printJSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
+}
+
+// printDocument prints a value that others may have had a part in.
+func printDocument(w io.Writer, f proxyconfig.Format, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return proxyconfig.PrintDocument(w, f, data)
 }

@@ -61,26 +61,18 @@ func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
 }
 
 func newInstall() *cobra.Command {
-	var f clusterFlags
-	cmd := &cobra.Command{
-		Use: "install", Short: "Install the mesh in a cluster", Args: usageArgs(cobra.NoArgs),
-		Long: "Install the mesh in a cluster: the kinds of Istio, the control plane and an ingress gateway. It can be\nrepeated; what others have changed in fields that it does not set stays.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := f.open(cmd)
-			if err != nil {
-				return err
-			}
+	cmd, f := inCluster("install", "Install the mesh in a cluster", cobra.NoArgs,
+		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 			defer cancel()
-			if err := cluster.Install(ctx, f.Options, f.gateway); err != nil {
+			if err := c.Install(ctx, f.Options, f.gateway); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "the mesh is ready; label a namespace for its pods to join: kubectl label namespace default "+injectionLabel(f.Revision))
 			return nil
-		},
-	}
+		})
+	cmd.Long = "Install the mesh in a cluster: the kinds of Istio, the control plane and an ingress gateway. It can be\nrepeated; what others have changed in fields that it does not set stays."
 	f.register(cmd)
-	f.registerCluster(cmd)
 	return cmd
 }
 
@@ -92,24 +84,16 @@ func injectionLabel(revision string) string {
 }
 
 func newUninstall() *cobra.Command {
-	var f clusterFlags
 	var purge bool
-	cmd := &cobra.Command{
-		Use: "uninstall", Short: "Take the mesh out of a cluster", Args: usageArgs(cobra.NoArgs),
-		Long: "Take a revision of the mesh and its tags out of a cluster. Istio's kinds stay, with their objects, but with\n--purge: then those go that an installation has brought, and what all revisions share, unless another revision\nis there. Kinds that were there before stay.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := f.open(cmd)
-			if err != nil {
-				return err
-			}
+	cmd, f := inCluster("uninstall", "Take the mesh out of a cluster", cobra.NoArgs,
+		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 			defer cancel()
-			return cluster.Uninstall(ctx, f.Options, purge)
-		},
-	}
+			return c.Uninstall(ctx, f.Options, purge)
+		})
+	cmd.Long = "Take a revision of the mesh and its tags out of a cluster. Istio's kinds stay, with their objects, but with\n--purge: then those go that an installation has brought, and what all revisions share, unless another revision\nis there. Kinds that were there before stay."
 	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also remove the CA's key, the roots, the namespace and Istio's kinds with their objects, unless somebody else needs them")
-	f.registerCluster(cmd)
 	return cmd
 }
 

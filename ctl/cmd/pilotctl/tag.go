@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
@@ -90,15 +89,7 @@ func newTagList() *cobra.Command {
 				return err
 			}
 			if format != proxyconfig.Short {
-				document, err := yaml.Marshal(tags)
-				if err == nil && format == proxyconfig.JSON {
-					document, err = yaml.YAMLToJSON(document)
-				}
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(string(document)))
-				return err
+				return printDocument(cmd.OutOrStdout(), format, tags)
 			}
 			var rows [][]string
 			for _, t := range tags {
