@@ -26,8 +26,8 @@ const (
 const localCaller = "the machine itself"
 
 // connections bounds the open connections of all ports. Those without proof have places of their own:
-// where they are too many the oldest of them ends, so they take no place from a caller with proof,
-// and a caller that comes to prove itself gets in. Where those with proof are too many, the oldest
+// where they are too many the oldest ends of the address that has the most, so they take no place from a
+// caller with proof, and a caller that comes to prove itself gets in. Where those with proof are too many, the oldest
 // ends of the identity that has the most.
 type connections struct {
 	maxProven, maxUnproven, maxPeer int
@@ -117,7 +117,7 @@ func (c *connections) enter(raw net.Conn, local bool) *connection {
 		return nil
 	default:
 		if c.unproven.Len() >= c.maxUnproven {
-			end = c.unproven.Front().Value.(*connection)
+			end = c.mostUnproven()
 			c.displace(end)
 			c.ended.WithLabelValues("unproven").Inc()
 		}
@@ -130,6 +130,20 @@ func (c *connections) enter(raw net.Conn, local bool) *connection {
 		_ = end.Close() // its peer reads that it has ended
 	}
 	return conn
+}
+
+// mostUnproven gives the oldest connection without proof of the address that has the most of them: whoever
+// opens many loses one, and not the caller that is about to prove itself. The caller holds the mutex.
+func (c *connections) mostUnproven() *connection {
+	most := 0
+	for _, n := range c.peers {
+		most = max(most, n)
+	}
+	at := c.unproven.Front()
+	for c.peers[hostOf(at.Value.(*connection).RemoteAddr())] < most {
+		at = at.Next()
+	}
+	return at.Value.(*connection)
 }
 
 // prove notes what the caller on a connection proved.

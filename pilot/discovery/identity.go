@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
@@ -30,10 +32,25 @@ func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authentic
 		cfg.Tokens = []auth.TokenVerifier{tokens}
 	}
 	if c != nil {
-		reviews := c.client.AuthenticationV1().TokenReviews()
+		reviews, err := c.reviews()
+		if err != nil {
+			return nil, err
+		}
 		cfg.Tokens = append(cfg.Tokens, tokenreview.New(reviews, p.cfg.TokenAudiences, domain, nil))
 	}
 	return auth.New(cfg), nil
+}
+
+// reviews asks the API server about tokens, by a client of its own: client-go would let five questions a
+// second through, and what the control plane writes would wait behind them.
+func (c *cluster) reviews() (tokenreview.Reviews, error) {
+	config := rest.CopyConfig(c.cfg.Kube)
+	config.QPS = -1 // tokenreview bounds them
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return client.AuthenticationV1().TokenReviews(), nil
 }
 
 // authenticate tells the discovery server who calls.

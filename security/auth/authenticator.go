@@ -85,14 +85,14 @@ func (a *Authenticator) Prove(ctx context.Context) (Proof, error) {
 		at := ProvenAt(leaf)
 		switch {
 		case tokenErr == nil && fromToken == id:
-			return Proof{id, now}, nil
+			return Proof{Identity: id, At: now, By: ByToken}, nil
 		case now.Sub(at) <= a.cfg.MaxRenewal:
-			return Proof{id, at}, nil
+			return Proof{Identity: id, At: at, By: ByCertificate, Serial: leaf.SerialNumber.Text(16)}, nil
 		}
 		certErr = fmt.Errorf("the last proof by a token was at %s, and a certificate alone renews for %v after it", at.UTC().Format(time.RFC3339), a.cfg.MaxRenewal)
 	}
 	if tokenErr == nil {
-		return Proof{fromToken, now}, nil
+		return Proof{Identity: fromToken, At: now, By: ByToken}, nil
 	}
 	return Proof{}, unproven(certErr, tokenErr)
 }

@@ -7,10 +7,22 @@ import (
 	"time"
 )
 
+// Method of a proof.
+type Method string
+
+// The methods.
+const (
+	ByToken       Method = "token"
+	ByCertificate Method = "certificate"
+)
+
 // Proof is a proven identity, and when it was last proven by something else than a certificate of our CA.
 type Proof struct {
 	Identity Identity
 	At       time.Time
+	// By is how it was proven now, and Serial the number of the certificate that proved it, in hex.
+	By     Method
+	Serial string
 }
 
 // provenAt names the extension of a certificate that says when its identity was last proven by a token, in

@@ -81,7 +81,7 @@ func (k *Keeper) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration
 }
 
 // SignProven gives a certificate for a proven identity; see Authority.SignProven.
-func (k *Keeper) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) ([]string, error) {
+func (k *Keeper) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (Issued, error) {
 	return k.current.Load().SignProven(csrPEM, proof, ttl)
 }
 

@@ -3,9 +3,6 @@ package ca
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -22,55 +19,58 @@ import (
 // ErrRequest is wrapped by every error that is the caller's fault.
 var ErrRequest = errors.New("certificate request refused")
 
-const (
-	// maxCSR bounds a request in bytes; one with an 8192-bit RSA key takes about 3 KB.
-	maxCSR = 16 << 10
-	// Verifying a signature of a huge RSA key would cost the CA more than the caller.
-	minRSABits, maxRSABits = 2048, 8192
-)
+// maxCSR bounds a request in bytes; one with an 8192-bit RSA key takes about 3 KB.
+const maxCSR = 16 << 10
 
 // SignWorkload gives a certificate for an identity that is proven by a token now; see SignProven.
 func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) ([]string, error) {
-	return a.SignProven(csrPEM, auth.Proof{Identity: id, At: a.opts.Clock()}, ttl)
+	issued, err := a.SignProven(csrPEM, auth.Proof{Identity: id, At: a.opts.Clock()}, ttl)
+	return issued.Chain, err
+}
+
+// Issued is a certificate that was signed.
+type Issued struct {
+	// Chain is one PEM an element, leaf first and root last.
+	Chain []string
+	Leaf  *x509.Certificate
 }
 
 // SignProven gives a certificate for the proven identity and the request's key, which says when that was
-// proven. The chain is one PEM an element, leaf first and root last. A ttl of zero or less means the default;
-// more than the maximum, or more than the root has left, is cut.
-func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) ([]string, error) {
+// proven. A ttl of zero or less means the default; more than the maximum, or more than the root has left, is cut.
+func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (Issued, error) {
 	id := proof.Identity
 	pub, err := publicKey(csrPEM)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, err)
+		return Issued{}, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	if err := id.Validate(); err != nil {
-		return nil, err
+		return Issued{}, err
 	}
 	if id.TrustDomain != a.opts.TrustDomain {
-		return nil, fmt.Errorf("%w: trust domain %q is not this CA's %q", ErrRequest, id.TrustDomain, a.opts.TrustDomain)
+		return Issued{}, fmt.Errorf("%w: trust domain %q is not this CA's %q", ErrRequest, id.TrustDomain, a.opts.TrustDomain)
 	}
 	template, err := a.template(ttl, pub)
 	if err != nil {
-		return nil, err
+		return Issued{}, err
 	}
 	template.URIs = []*url.URL{id.URL()}
 	said, err := proof.Extension()
 	if err != nil {
-		return nil, err
+		return Issued{}, err
 	}
 	template.ExtraExtensions = []pkix.Extension{said}
 	der, err := a.sign(template, pub)
 	if err != nil {
-		return nil, err
+		return Issued{}, err
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("what was signed for %s cannot be read: %w", id, err)
+		return Issued{}, fmt.Errorf("what was signed for %s cannot be read: %w", id, err)
 	}
 	if err := a.check(cert, proof, pub); err != nil {
-		return nil, fmt.Errorf("what was signed for %s is withheld: %w", id, err)
+		return Issued{}, fmt.Errorf("what was signed for %s is withheld: %w", id, err)
 	}
-	return append([]string{string(certPEM(der))}, a.chainPEM...), nil
+	return Issued{append([]string{string(certPEM(der))}, a.chainPEM...), cert}, nil
 }
 
 // publicKey takes the key out of a request, whose signature proves that the caller has its other
@@ -93,27 +93,13 @@ func publicKey(csrPEM []byte) (crypto.PublicKey, error) {
 	if err := checkKey(csr.PublicKey); err != nil {
 		return nil, err
 	}
+	if err := checkSignatureAlgorithm(csr.SignatureAlgorithm); err != nil {
+		return nil, err
+	}
 	if err := csr.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("signature: %w", err)
 	}
 	return csr.PublicKey, nil
-}
-
-func checkKey(pub crypto.PublicKey) error {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() {
-			return fmt.Errorf("curve %s is neither P-256 nor P-384", k.Curve.Params().Name)
-		}
-	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
-		}
-	case ed25519.PublicKey:
-	default:
-		return fmt.Errorf("key type %T is not accepted", pub)
-	}
-	return nil
 }
 
 // template has all but the names: lifetime and uses.

@@ -1,11 +1,10 @@
 // Package caserver offers the CA to the mesh's agents: istio.v1.auth.IstioCertificateService. A
-// caller gets a certificate for the identity that it proved, never for one that it named.
+// caller gets a certificate for the identity that it proved, never for one that it named. Each certificate
+// and each refusal is counted and logged.
 package caserver
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"log/slog"
 	"math"
@@ -21,11 +20,12 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/security/turn"
 )
 
 // Authority signs; *ca.Authority is one.
 type Authority interface {
-	SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (chainPEM []string, err error)
+	SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (ca.Issued, error)
 	NotAfter() (root, chain time.Time)
 }
 
@@ -34,12 +34,16 @@ type Authenticator interface {
 	Prove(ctx context.Context) (auth.Proof, error)
 }
 
-// maxWaiting bounds the requests that wait for a free processor; more are turned away, and their
-// agents come back after a while.
-const maxWaiting = 2048
-
-// maxWaitingIdentity bounds those of one identity, so that others get their turn.
-const maxWaitingIdentity = maxWaiting / 2
+const (
+	// maxWaiting bounds the requests that wait for a free processor; more are turned away, and their
+	// agents come back after a while.
+	maxWaiting = 2048
+	// maxPresentIdentity bounds those of one identity that are read, wait or are signed.
+	maxPresentIdentity = maxWaiting / 2
+	// identityRate is how many requests in a second an identity may have, after identityBurst of them,
+	// before those of others are signed first: a Deployment of a thousand pods that all start is within it.
+	identityRate, identityBurst = 200, 2000
+)
 
 // readTimeout bounds how long a caller with proof may take to send its request.
 const readTimeout = 10 * time.Second
@@ -52,10 +56,11 @@ type Server struct {
 	security.UnimplementedIstioCertificateServiceServer
 	authority     Authority
 	authenticator Authenticator
-	log           *slog.Logger
+	audit         *audit
 	metrics       *metrics
-	// waiting admits, running signs: as many at a time as there are processors.
-	waiting, running chan struct{}
+
+	// signing lets as many sign at a time as there are processors, in turns by identity.
+	signing *turn.Queue[auth.Identity]
 
 	mu       sync.Mutex
 	present  map[auth.Identity]int // requests that are being read, waiting or signed
@@ -67,12 +72,13 @@ func New(authority Authority, authenticator Authenticator, log *slog.Logger, reg
 	return &Server{
 		authority:     authority,
 		authenticator: authenticator,
-		log:           log,
+		audit:         newAudit(log),
 		metrics:       newMetrics(reg, authority),
-		waiting:       make(chan struct{}, maxWaiting),
-		running:       make(chan struct{}, runtime.GOMAXPROCS(0)),
-		present:       map[auth.Identity]int{},
-		perIdent:      maxWaitingIdentity,
+		signing: turn.New[auth.Identity](turn.Options{
+			Slots: runtime.GOMAXPROCS(0), Places: maxWaiting, Rate: identityRate, Burst: identityBurst,
+		}),
+		present:  map[auth.Identity]int{},
+		perIdent: maxPresentIdentity,
 	}
 }
 
@@ -91,7 +97,8 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // serve answers one request over gRPC.
 func (s *Server) serve(stream grpc.ServerStream) error {
-	proof, leave, err := s.enter(stream.Context())
+	ctx := stream.Context()
+	proof, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,9 +112,9 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		err = status.Errorf(codes.DeadlineExceeded, "%s: the request did not come within %v", proof.Identity, readTimeout)
 	}
 	if err != nil {
-		return err
+		return s.refuse(ctx, proof, late, err)
 	}
-	resp, err := s.create(stream.Context(), proof, req)
+	resp, err := s.create(ctx, proof, req)
 	if err != nil {
 		return err
 	}
@@ -128,80 +135,66 @@ func (s *Server) CreateCertificate(ctx context.Context, req *security.IstioCerti
 func (s *Server) enter(ctx context.Context) (proof auth.Proof, leave func(), err error) {
 	s.metrics.requests.Inc()
 	if proof, err = s.authenticator.Prove(ctx); err != nil {
-		s.metrics.unauthenticated.Inc()
-		return proof, nil, err
+		return proof, nil, s.refuse(ctx, auth.Proof{}, unauthenticated, err)
 	}
-	id := proof.Identity
+	if !s.arrive(proof.Identity) {
+		return proof, nil, s.refuse(ctx, proof, limit, status.Errorf(codes.ResourceExhausted, "%s: too many certificate requests at a time", proof.Identity))
+	}
+	return proof, func() { s.depart(proof.Identity) }, nil
+}
+
+func (s *Server) arrive(id auth.Identity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.present[id] >= s.perIdent {
-		return proof, nil, status.Errorf(codes.ResourceExhausted, "%s: too many certificate requests at a time", id)
+		return false
 	}
 	s.present[id]++
-	return proof, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.present[id]--; s.present[id] == 0 {
-			delete(s.present, id)
-		}
-	}, nil
+	return true
+}
+
+func (s *Server) depart(id auth.Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.present[id]--; s.present[id] == 0 {
+		delete(s.present, id)
+	}
 }
 
 // create makes the certificate that a caller asks for.
 func (s *Server) create(ctx context.Context, proof auth.Proof, req *security.IstioCertificateRequest) (*security.IstioCertificateResponse, error) {
 	id := proof.Identity
 	if f := req.GetMetadata().GetFields()[impersonated]; f.GetStringValue() != "" {
-		return nil, status.Errorf(codes.PermissionDenied, "%s may not ask for another's certificate", id)
+		return nil, s.refuse(ctx, proof, impersonation, status.Errorf(codes.PermissionDenied, "%s may not ask for another's certificate", id))
 	}
-	release, err := s.admit(ctx)
-	if err != nil {
-		return nil, err
+	leave, err := s.signing.Enter(ctx, id)
+	switch {
+	case errors.Is(err, turn.ErrFull):
+		return nil, s.refuse(ctx, proof, limit, status.Error(codes.ResourceExhausted, "too many certificate requests at a time"))
+	case err != nil:
+		return nil, s.refuse(ctx, proof, late, status.FromContextError(err).Err())
 	}
-	defer release()
-	chain, err := s.authority.SignProven([]byte(req.GetCsr()), proof, seconds(req.GetValidityDuration()))
+	issued, err := s.authority.SignProven([]byte(req.GetCsr()), proof, seconds(req.GetValidityDuration()))
+	leave()
 	switch {
 	case errors.Is(err, ca.ErrRequest):
-		s.metrics.badRequests.Inc()
-		return nil, status.Errorf(codes.InvalidArgument, "%s: %v", id, err)
+		return nil, s.refuse(ctx, proof, badRequest, status.Errorf(codes.InvalidArgument, "%s: %v", id, err))
 	case err != nil:
-		s.metrics.signErrors.Inc()
 		// The reason may tell of the CA's own affairs: it is for the operator.
-		s.log.Error("certificate not signed", "identity", id.String(), "error", err)
+		_ = s.refuse(ctx, proof, failed, err)
 		return nil, status.Errorf(codes.Internal, "%s: the CA cannot sign at present", id)
 	}
 	s.metrics.issued.Inc()
-	s.logIssued(ctx, id, chain[0])
-	return &security.IstioCertificateResponse{CertChain: chain}, nil
+	s.metrics.proven.WithLabelValues(string(proof.By)).Inc()
+	s.audit.issued(ctx, proof, issued)
+	return &security.IstioCertificateResponse{CertChain: issued.Chain}, nil
 }
 
-// admit waits for its turn to sign.
-func (s *Server) admit(ctx context.Context) (release func(), err error) {
-	select {
-	case s.waiting <- struct{}{}:
-	default:
-		return nil, status.Error(codes.ResourceExhausted, "too many certificate requests at a time")
-	}
-	defer func() { <-s.waiting }()
-	select {
-	case s.running <- struct{}{}:
-		return func() { <-s.running }, nil
-	case <-ctx.Done():
-		return nil, status.FromContextError(ctx.Err()).Err()
-	}
-}
-
-func (s *Server) logIssued(ctx context.Context, id auth.Identity, leafPEM string) {
-	if !s.log.Enabled(ctx, slog.LevelInfo) {
-		return
-	}
-	block, _ := pem.Decode([]byte(leafPEM))
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		s.log.Error("issued certificate cannot be read", "identity", id.String(), "error", err)
-		return
-	}
-	s.log.Info("certificate issued", "identity", id.String(),
-		"serial", leaf.SerialNumber.Text(16), "notAfter", leaf.NotAfter)
+// refuse counts and logs a refusal, and gives its error.
+func (s *Server) refuse(ctx context.Context, proof auth.Proof, why reason, err error) error {
+	s.metrics.refuse(why)
+	s.audit.refused(ctx, proof, why, err)
+	return err
 }
 
 // seconds reads a lifetime that may be any number.

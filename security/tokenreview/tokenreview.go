@@ -6,15 +6,18 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/peer"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/turn"
 )
 
 // Reviews asks an API server about a token.
@@ -28,6 +31,9 @@ const (
 	deadline = 5 * time.Second
 	maxKept  = 10000
 	maxToken = 16 << 10
+	// maxReviews are asked for at a time, and so many wait. The addresses that callers have take turns: one
+	// that sends bad tokens waits for itself.
+	maxReviews, maxWaiting = 16, 1024
 )
 
 // Verifier verifies tokens. It is safe for concurrent use.
@@ -36,6 +42,7 @@ type Verifier struct {
 	audiences   []string
 	trustDomain string
 	now         func() time.Time
+	asking      *turn.Queue[string] // by address of the caller
 
 	mu   sync.Mutex
 	kept map[[sha256.Size]byte]answer
@@ -51,7 +58,8 @@ func New(reviews Reviews, audiences []string, trustDomain string, now func() tim
 	if now == nil {
 		now = time.Now
 	}
-	return &Verifier{reviews: reviews, audiences: audiences, trustDomain: trustDomain, now: now, kept: map[[sha256.Size]byte]answer{}}
+	return &Verifier{reviews: reviews, audiences: audiences, trustDomain: trustDomain, now: now,
+		asking: turn.New[string](turn.Options{Slots: maxReviews, Places: maxWaiting}), kept: map[[sha256.Size]byte]answer{}}
 }
 
 // Verify proves the identity of a token's bearer. Its errors never hold the token. A refusal is not
@@ -66,6 +74,11 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
+	leave, err := v.asking.Enter(ctx, address(ctx))
+	if err != nil {
+		return auth.Identity{}, fmt.Errorf("review of the token: %w", err)
+	}
+	defer leave()
 	review, err := v.reviews.Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: v.audiences},
 	}, metav1.CreateOptions{})
@@ -78,6 +91,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, err
 	}
 	v.keep(hash, id)
 	return id, nil
+}
+
+// address gives from which machine a call comes.
+func address(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(p.Addr.String())
+	if err != nil {
+		return p.Addr.String()
+	}
+	return host
 }
 
 // identity reads what the API server says of a token.
