@@ -30,7 +30,7 @@ FORCE:
 
 # ---- what the machine needs
 
-PACKAGES := containerd runc containernetworking-plugins iptables nftables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates
+PACKAGES := containerd runc containernetworking-plugins iptables nftables iproute2 mmdebstrap tcpdump python3-venv gcc libc6-dev ca-certificates chromium
 
 .PHONY: packages
 packages: ## Debian's packages that running and testing a mesh needs; installs what is missing

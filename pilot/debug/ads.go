@@ -181,7 +181,7 @@ func (s *Server) pageOver(ctx context.Context, q xds.Question, c caller) ([]*dis
 	path := "/debug/" + strings.Trim(target.Path, "/")
 	pages := s.pages()
 	// Profiles are no text, and take their time.
-	i := slices.IndexFunc(pages, func(p page) bool { return p.path == path && !strings.HasPrefix(path, "/debug/pprof/") })
+	i := slices.IndexFunc(pages, func(p debugPage) bool { return p.path == path && !strings.HasPrefix(path, "/debug/pprof/") })
 	if i < 0 {
 		return nil, grpcstatus.Errorf(codes.NotFound, "there is no page %q over ADS; ask for list", target.Path)
 	}

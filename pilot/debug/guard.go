@@ -10,7 +10,7 @@ import (
 
 // guard lets in the machine itself but for what web pages in its browsers ask, callers that prove to be of the mesh's root namespace, and to
 // pages about one proxy those of the proxy's namespace.
-func (s *Server) guard(p page) http.Handler {
+func (s *Server) guard(p debugPage) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local(r.RemoteAddr) && !foreignPage(r) || s.admit(w, r, p) {
 			p.serve(w, r)
@@ -19,7 +19,7 @@ func (s *Server) guard(p page) http.Handler {
 }
 
 // admit tells whether a caller on another machine may see a page; where not it has answered.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, p page) bool {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, p debugPage) bool {
 	if s.opts.Authenticate == nil {
 		http.Error(w, "debug pages are served to the control plane's own machine only; use a port-forward", http.StatusForbidden)
 		return false

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/page"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	// Authenticate proves from which namespace a caller on another machine comes; nil refuses them
 	// all.
 	Authenticate func(*http.Request) (namespace string, err error)
+	// Page is what people see in a browser, nil for none.
+	Page *page.Page
 }
 
 // Server makes the handlers.
@@ -49,8 +52,8 @@ type Server struct{ opts Options }
 // New gives a Server.
 func New(opts Options) *Server { return &Server{opts} }
 
-// page is one debug page.
-type page struct {
+// debugPage is one debug page.
+type debugPage struct {
 	path, help string
 	serve      http.HandlerFunc
 	// proxy is true where the page is about the proxy that the parameter proxyID names, so that
@@ -58,8 +61,19 @@ type page struct {
 	proxy bool
 }
 
-func (s *Server) pages() []page {
-	return []page{
+// DashboardPath is where the page for people is.
+const DashboardPath = "/debug/dashboard/"
+
+func (s *Server) pages() []debugPage {
+	pages := s.dumps()
+	if s.opts.Page != nil {
+		pages = append(pages, debugPage{path: DashboardPath, help: "the mesh in a browser", serve: s.opts.Page.Handler(DashboardPath).ServeHTTP})
+	}
+	return pages
+}
+
+func (s *Server) dumps() []debugPage {
+	return []debugPage{
 		{path: "/debug/syncz", help: "what proxies were sent and acknowledged, in Istio's schema", serve: s.syncz},
 		{path: "/debug/pilothouse/syncz", help: "the same with state, age and errors", serve: s.richSyncz},
 		{path: "/debug/config_dump", help: "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", serve: s.configDump, proxy: true},

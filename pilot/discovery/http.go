@@ -20,7 +20,9 @@ type web struct {
 
 // listenHTTP opens the HTTP ports.
 func (p *plane) listenHTTP() (*web, error) {
-	pages := debug.New(p.debugOptions())
+	opts := p.debugOptions()
+	opts.Page = p.newPage()
+	pages := debug.New(opts)
 	w := &web{}
 	for _, port := range []struct {
 		flag, addr string

@@ -72,6 +72,7 @@ func TestBookinfo(t *testing.T) {
 		{"dns", testDNS},
 		{"tools", testTools},
 		{"debug pages", testDebugPages},
+		{"browser", testBrowser},
 		{"metrics", testMetrics},
 		{"split", testSplit},
 		{"live edits", testLiveEdits},

@@ -25,6 +25,10 @@ func testDebugPages(t *testing.T, m *mesh) {
 		{"a pod, its own proxy", own, "config_dump?proxyID=" + product + ".default", "200"},
 		{"a pod, another namespace's proxy", own, "config_dump?proxyID=" + gateway + ".istio-system", "403"},
 		{"the root namespace", root, "syncz", "200"},
+		{"nobody, the page", "", "dashboard/", "401"},
+		{"a pod, the page", own, "dashboard/", "403"},
+		{"a pod, the page of its own proxy", own, "dashboard/proxy?proxyID=" + product + ".default", "403"},
+		{"the root namespace, the page", root, "dashboard/", "200"},
 	} {
 		get := []string{"exec", "productpage-v1", "-c", "productpage", "--", "/usr/local/bin/bookinfo", "get", "http://istiod.istio-system:15014/debug/" + c.path}
 		if c.token != "" {

@@ -55,9 +55,12 @@ func (m *localMesh) resolve(_ context.Context, pod string) (string, error) {
 	return p.Name + "." + p.Namespace, nil
 }
 
+// controlAddress is where the control plane has its pages, inside the mesh.
+const controlAddress = "127.0.0.1:15014"
+
 // control asks the control plane; its debug pages are open to the machine that it runs on.
 func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:15014"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+controlAddress+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +77,11 @@ func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("control plane: %s", strings.TrimSpace(string(data)))
 	}
 	return data, nil
+}
+
+// page implements reached: the pages are open to the network namespace of the control plane.
+func (m *localMesh) page(context.Context) (http.RoundTripper, string, func(), error) {
+	return m.http.Transport, controlAddress, func() {}, nil
 }
 
 // admin asks the Envoy of a pod, by the agent beside it.

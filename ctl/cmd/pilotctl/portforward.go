@@ -49,16 +49,13 @@ func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
 // control asks all control planes, of which each knows the proxies that are connected to it. Lists are put
 // together; of other answers the first counts.
 func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) {
-	pods, err := m.client.CoreV1().Pods(model.RootNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
+	pods, err := m.controlPlanes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list control planes: %w", err)
-	}
-	if len(pods.Items) == 0 {
-		return nil, errors.New("no control plane runs in namespace " + model.RootNamespace)
+		return nil, err
 	}
 	var all []json.RawMessage
 	var errs []error
-	for _, p := range pods.Items {
+	for _, p := range pods {
 		data, err := m.ask(ctx, &p, debugPort, http.MethodGet, path)
 		if err != nil {
 			errs = append(errs, err)
@@ -70,10 +67,36 @@ func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) 
 		}
 		all = append(all, list...)
 	}
-	if len(errs) == len(pods.Items) {
+	if len(errs) == len(pods) {
 		return nil, errors.Join(errs...)
 	}
 	return json.Marshal(all)
+}
+
+// controlPlanes gives the pods of the control plane, at least one.
+func (m *clusterMesh) controlPlanes(ctx context.Context) ([]corev1.Pod, error) {
+	pods, err := m.client.CoreV1().Pods(model.RootNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
+	if err != nil {
+		return nil, fmt.Errorf("list control planes: %w", err)
+	}
+	if len(pods.Items) == 0 {
+		return nil, errors.New("no control plane runs in namespace " + model.RootNamespace)
+	}
+	return pods.Items, nil
+}
+
+// page implements reached by a port-forward to one control plane, which knows the proxies that are connected
+// to it.
+func (m *clusterMesh) page(ctx context.Context) (http.RoundTripper, string, func(), error) {
+	pods, err := m.controlPlanes(ctx)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	local, stop, err := m.forward(ctx, &pods[0], debugPort)
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("port %d of %s: %w", debugPort, pods[0].Name, err)
+	}
+	return &http.Transport{}, fmt.Sprintf("127.0.0.1:%d", local), stop, nil
 }
 
 // resolve gives POD.NAMESPACE of what a user calls a pod: POD, POD.NAMESPACE, or a Deployment's name.

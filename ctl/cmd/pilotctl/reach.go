@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ type reached interface {
 	admin(ctx context.Context, pod, method, path string) ([]byte, error)
 	// resolve gives POD.NAMESPACE of what a user calls a pod.
 	resolve(ctx context.Context, pod string) (string, error)
+	// page gives a way to the port of the control plane's pages, and its address there, until stop is called.
+	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
 	close()
 }
 

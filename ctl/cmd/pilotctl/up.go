@@ -201,7 +201,19 @@ func (p *progress) showWhenReady(ctx context.Context) {
 		return
 	}
 	defer m.close()
-	if err := p.table(ctx, m); err != nil && ctx.Err() == nil {
+	d, err := openDashboard(ctx, m, 0)
+	if err != nil {
+		fmt.Fprintln(p.stderr, "pilotctl:", terminal.Lines(err.Error()))
+		return
+	}
+	var page sync.WaitGroup
+	defer page.Wait()
+	page.Go(func() {
+		if err := d.serve(ctx); err != nil {
+			fmt.Fprintln(p.stderr, "pilotctl:", terminal.Lines(err.Error()))
+		}
+	})
+	if err := p.table(ctx, m, d.url); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(p.stderr, "pilotctl:", terminal.Lines(err.Error()))
 	}
 	p.tellProblems(ctx, m)
@@ -247,8 +259,8 @@ func (p *progress) lastWarning() string {
 	return p.warning
 }
 
-// table prints the pods with their proxies' state, the gateway, and what to try next.
-func (p *progress) table(ctx context.Context, m *localMesh) error {
+// table prints the pods with their proxies' state, the page, the gateway, and what to try next.
+func (p *progress) table(ctx context.Context, m *localMesh, page string) error {
 	if err := waitServed(ctx, m); err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -258,17 +270,20 @@ func (p *progress) table(ctx context.Context, m *localMesh) error {
 	if err := printPods(ctx, p.stdout, m); err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintf(p.stdout, "\nPage: %s\n", page); err != nil {
+		return err
+	}
 	name := ""
 	if p.name != "default" {
 		name = " --name " + p.name
 	}
 	url := m.GatewayURL()
 	if url == "" {
-		_, err := fmt.Fprintln(p.stdout, "\nno ingress gateway is running")
+		_, err := fmt.Fprintln(p.stdout, "no ingress gateway is running")
 		return err
 	}
 	self := os.Args[0]
-	_, err := fmt.Fprintf(p.stdout, "\nGateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n"+
+	_, err := fmt.Fprintf(p.stdout, "Gateway: %s\n\nTry:\n  curl %s/productpage\n  %s proxy-status%s\n"+
 		"  edit a VirtualService in the directory: it is live within a second\n", url, url, self, name)
 	return err
 }

@@ -1,0 +1,103 @@
+package page
+
+import (
+	"net/http"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// objectLink leads to the page of an object.
+type objectLink struct {
+	Key   model.Key
+	Place string // FILE:LINE, "" where it is not known
+}
+
+// linkedKinds are those whose objects resources name.
+var linkedKinds = []model.Kind{
+	model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindServiceEntry, model.KindSidecar,
+	model.KindPeerAuthentication, model.KindAuthorizationPolicy, model.KindRequestAuthentication, model.KindEnvoyFilter, model.KindTelemetry,
+}
+
+// link leads to an object.
+func (p *Page) link(k model.Key) *objectLink {
+	l := &objectLink{Key: k}
+	if o := p.opts.Object(k); o != nil {
+		l.Place = place(o.Origin)
+	}
+	return l
+}
+
+// linkOfPath leads to the object that a resource names as /apis/GROUP/VERSION/namespaces/NAMESPACE/KIND/NAME;
+// nil where it names none.
+func (p *Page) linkOfPath(path string) *objectLink {
+	parts := strings.Split(path, "/")
+	if len(parts) != 8 {
+		return nil
+	}
+	for _, kind := range linkedKinds {
+		if strings.EqualFold(string(kind), strings.ReplaceAll(parts[6], "-", "")) {
+			return p.link(model.Key{Kind: kind, Namespace: parts[5], Name: parts[7]})
+		}
+	}
+	return nil
+}
+
+// linkOfHost leads to the object that a service came from.
+func (p *Page) linkOfHost(client, host string) *objectLink {
+	svc := p.opts.Service(client, host)
+	if svc == nil {
+		return nil
+	}
+	return &objectLink{Key: svc.Key, Place: place(svc.Origin)}
+}
+
+// objectBody is the page of one object.
+type objectBody struct {
+	Key      model.Key
+	Found    bool
+	Place    string
+	YAML     string // "" where the kind's content is not shown
+	Problems []problemRow
+}
+
+func (p *Page) object(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	b := objectBody{Key: model.Key{Kind: model.Kind(q.Get("kind")), Namespace: q.Get("namespace"), Name: q.Get("name")}}
+	status := http.StatusNotFound
+	if o := p.opts.Object(b.Key); o != nil {
+		status, b.Found, b.Place = http.StatusOK, true, place(o.Origin)
+		b.YAML = shownSpec(o)
+	}
+	for _, one := range p.opts.Problems() {
+		if one.Object == b.Key {
+			b.Problems = append(b.Problems, p.problemRow(one))
+		}
+	}
+	if len(b.Problems) > 0 {
+		status = http.StatusOK // a refused object is told about
+	}
+	p.write(w, status, objectPage, frame{Title: b.Key.String(), Body: b})
+}
+
+// shownSpec gives the content of Istio's kinds. What objects of Kubernetes hold, of which Secrets and
+// environments are some, is not for a page.
+func shownSpec(o *model.Object) string {
+	spec, ok := o.Spec.(proto.Message)
+	if !ok {
+		return ""
+	}
+	data, err := protojson.Marshal(spec)
+	if err != nil {
+		return ""
+	}
+	text, err := yaml.JSONToYAML(data)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
