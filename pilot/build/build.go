@@ -54,8 +54,8 @@ type Options struct {
 	Alone bool
 	// Extend wraps the outline of each layer, so that it may have further units; nil for none.
 	Extend func(Outline) Outline
-	// QUIC lets HTTPS servers of gateways speak HTTP/3 as well.
-	QUIC bool
+	// Settings of the control plane, which decide about all classes.
+	Settings resolve.Settings
 }
 
 // Result is what a class should have.
@@ -212,7 +212,7 @@ func (b *Builder) common(outbound resolve.Class) *layer {
 // over anything else. It belongs to the present state and may be called later, beside everything else.
 // What it decides is encoded only where nothing equal is in use, which is most of the cost of a class.
 func (b *Builder) FromScratch(c *resolve.Class) func() Result {
-	fresh := New(Options{Alone: true, Extend: b.options.Extend, QUIC: b.options.QUIC})
+	fresh := New(Options{Alone: true, Extend: b.options.Extend, Settings: b.options.Settings})
 	fresh.snapshot, fresh.encoder = b.snapshot, b.encoder.apart()
 	return func() Result { return fresh.Result(c) }
 }

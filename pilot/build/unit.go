@@ -130,10 +130,7 @@ func (b *Builder) Leave(s *Seat) {
 // classify finds a seat's class. The caller holds the mutex.
 func (b *Builder) classify(s *Seat) {
 	t := trace{}
-	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy)
-	if b.options.QUIC {
-		s.Class = s.Class.WithQUIC()
-	}
+	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy).With(b.options.Settings)
 	if l := b.layers[s.Class.Key]; l != nil {
 		s.Class = l.class // whose lists are shared
 	}

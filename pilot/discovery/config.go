@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // Config of a control plane.
@@ -23,8 +25,8 @@ type Config struct {
 	// NativeSidecars says whether sidecars are init containers that stay: "true", "false", or "auto" for
 	// where all nodes have them.
 	NativeSidecars string
-	// QUICListeners lets HTTPS servers of gateways speak HTTP/3 as well.
-	QUICListeners bool
+	// Settings decide about all proxies.
+	Settings resolve.Settings
 	// HTTPSAddr is where the API server reaches the webhooks; empty for nowhere.
 	HTTPSAddr string
 	// AllowEmpty lets a directory that becomes empty delete what it held at once.

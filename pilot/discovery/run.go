@@ -147,7 +147,7 @@ func newPlane(cfg Config) *plane {
 // pump brings the store's commits into the views. Nothing is served before the keys of tokens were tried
 // once: proxies that have them from before would lose them for that long.
 func (p *plane) pump(ctx context.Context) error {
-	first, builder := true, build.New(build.Options{QUIC: p.cfg.QUICListeners})
+	first, builder := true, build.New(build.Options{Settings: p.cfg.Settings})
 	var snapshot *store.Snapshot
 	for {
 		select {

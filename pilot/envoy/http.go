@@ -48,6 +48,12 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 			InitialConnectionWindowSize: wrapperspb.UInt32(l.ConnectionWindow),
 		}
 	}
+	switch m.Underscores {
+	case ir.UnderscoresDropped:
+		out.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_DROP_HEADER}
+	case ir.UnderscoresRejected:
+		out.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
+	}
 	setTracing(out, m.Tracing)
 	setClientCert(out, m.ClientCert)
 	if m.Routes != nil {

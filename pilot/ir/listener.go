@@ -111,7 +111,19 @@ type HTTPConnectionManager struct {
 	AccessLog        []AccessLogger
 	Tracing          *Tracing    // nil for no spans
 	Limits           *HTTPLimits // nil for Envoy's own
+	Underscores      Underscores
 }
+
+// Underscores says what becomes of headers whose names have underscores, which servers of CGI and its heirs take
+// for hyphens.
+type Underscores uint8
+
+// What becomes of them, as in envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction.
+const (
+	UnderscoresAllowed  Underscores = iota
+	UnderscoresDropped              // the request goes on without them
+	UnderscoresRejected             // the request is refused
+)
 
 // HTTPLimits bound what clients that nobody knows may take.
 type HTTPLimits struct {

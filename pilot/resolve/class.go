@@ -53,8 +53,8 @@ type Class struct {
 	Gateways []model.Key
 	// PassesMesh tells that one of them passes on the mesh's mutual TLS (AUTO_PASSTHROUGH).
 	PassesMesh bool
-	// QUIC tells that HTTPS servers of a router speak HTTP/3 as well.
-	QUIC bool
+	// Settings of the control plane, as far as they concern the proxy.
+	Settings Settings
 	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
 	Secrets bool
 	// Topology is what a router stands behind.

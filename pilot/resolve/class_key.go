@@ -13,8 +13,9 @@ import (
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
-	b.flags(c.DNSCapture, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.QUIC, c.Topology.ProxyProtocol)
+	b.flags(c.DNSCapture, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC)
 	b.number(uint64(c.Topology.TrustedProxies))
+	b.number(uint64(c.Settings.Underscores))
 	b.texts(c.Topology.ClientCert)
 	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone)
 	b.number(uint64(len(c.Inbound)))

@@ -50,7 +50,7 @@ func leaves(typ reflect.Type, path string, visit func(path string, set func(refl
 		})
 	case reflect.Bool:
 		visit(path, func(v reflect.Value) { v.SetBool(true) })
-	case reflect.Uint32:
+	case reflect.Uint32, reflect.Uint8:
 		visit(path, func(v reflect.Value) { v.SetUint(7) })
 	default:
 		visit(path, func(v reflect.Value) { v.SetString("x") })

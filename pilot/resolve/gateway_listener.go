@@ -86,6 +86,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		Filters:          httpFilters(b.who, slices.Concat(grpcWeb(b.port.grpcWeb()), dynamicForward(b.r, b.plan.class, b.r.HasDynamicServices(b.plan.class.Namespace)), []placedFilter{clusterALPN()})...),
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
+		Underscores:      b.plan.class.Settings.Underscores,
 	})}
 	if s := routes.servers[0]; s.serves == servesHTTPS {
 		out.Match.ServerNames = s.serverNames()

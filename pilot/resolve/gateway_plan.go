@@ -41,7 +41,7 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 			}
 			problems = append(problems, p.addSecrets(s)...)
 		}
-		if c.QUIC {
+		if c.Settings.QUIC {
 			p.addQUIC(c, g)
 		}
 	}

@@ -6,18 +6,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
-
-// WithQUIC gives the class as one whose HTTPS servers speak HTTP/3 as well (Istio's
-// PILOT_ENABLE_QUIC_LISTENERS); only routers serve any.
-func (c Class) WithQUIC() Class {
-	if c.Type == model.RouterProxy {
-		c.QUIC = true
-		c.Key = c.hash()
-	}
-	return c
-}
 
 // speaksQUIC tells whether a server can speak HTTP/3: it routes requests within TLS 1.3, and asks clients for
 // no certificate, which Envoy does not do there.
@@ -60,7 +49,7 @@ const maxAge = 86400
 // alternative tells clients of a server's virtual hosts that it speaks HTTP/3 (RFC 7838), at the port that they
 // know; "" for one that does not.
 func alternative(c *Class, s *gatewayServer) string {
-	if !c.QUIC || !s.speaksQUIC() {
+	if !c.Settings.QUIC || !s.speaksQUIC() {
 		return ""
 	}
 	return fmt.Sprintf(`h3=":%d"; ma=%d`, s.number(), maxAge)

@@ -11,7 +11,7 @@ import (
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
-	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets, out.QUIC = nil, nil, nil, false, false
+	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets, out.Settings = nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
 	out.Topology = model.Topology{}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -113,7 +114,7 @@ func TestHTTP3StandsBesideHTTPS(t *testing.T) {
 	}
 	input := edge(t, "web") + gatewayOf(server(port, "a", "SIMPLE"), server(port, "b", "MUTUAL"), server(other, "c", "MUTUAL")) + webRoute +
 		secret("a", "tls.crt", own.cert, "tls.key", own.key) + secret("b", "tls.crt", second.cert, "tls.key", second.key, "ca.crt", own.cert)
-	m := newMeshWith(t, build.Options{QUIC: true}, proven(), input)
+	m := newMeshWith(t, build.Options{Settings: resolve.Settings{QUIC: true}}, proven(), input)
 	newClient(t, port, ca, nil).want(t, "https://a.example.com/", 200, "web")
 
 	ask := http3Client(t, port, ca, "a.example.com")

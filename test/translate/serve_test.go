@@ -14,6 +14,7 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
@@ -44,6 +45,12 @@ type answer struct {
 // translate gives what a proxy gets for YAML documents that have no fault of form.
 func translate(t *testing.T, documents string, p Proxy) Resources {
 	t.Helper()
+	return translateWith(t, build.Options{}, documents, p)
+}
+
+// translateWith does so as a control plane with options.
+func translateWith(t *testing.T, options build.Options, documents string, p Proxy) Resources {
+	t.Helper()
 	objects, problems := file.Decode([]byte(documents), "input.yaml")
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -57,7 +64,7 @@ func translate(t *testing.T, documents string, p Proxy) Resources {
 	if p.Namespace == "" {
 		p.Namespace = "default"
 	}
-	return Build(Snapshot(objects), p.Model())
+	return with(options, Snapshot(objects), p.Model())
 }
 
 func serve(t *testing.T, res Resources, at place) *served {

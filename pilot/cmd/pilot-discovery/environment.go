@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
 // environment takes what Istio's charts say by variables, and finds the API server.
@@ -19,12 +21,8 @@ func (o *options) environment() error {
 			*to = value
 		}
 	}
-	if value := os.Getenv("PILOT_ENABLE_QUIC_LISTENERS"); value != "" {
-		on, err := strconv.ParseBool(value)
-		if err != nil {
-			return fmt.Errorf("PILOT_ENABLE_QUIC_LISTENERS: %q is neither true nor false", value)
-		}
-		o.QUICListeners = on
+	if err := o.settings(); err != nil {
+		return err
 	}
 	if len(o.ConfigDirs) > 0 {
 		return nil
@@ -40,4 +38,25 @@ func (o *options) environment() error {
 		return nil // discovery.Run says what is missing
 	}
 	return err
+}
+
+// settings takes what is said for all proxies.
+func (o *options) settings() error {
+	if value := os.Getenv("PILOT_ENABLE_QUIC_LISTENERS"); value != "" {
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("PILOT_ENABLE_QUIC_LISTENERS: %q is neither true nor false", value)
+		}
+		o.Settings.QUIC = on
+	}
+	if value := os.Getenv("PILOT_HEADERS_WITH_UNDERSCORES"); value != "" {
+		action, ok := map[string]ir.Underscores{
+			"allow": ir.UnderscoresAllowed, "drop": ir.UnderscoresDropped, "reject": ir.UnderscoresRejected,
+		}[value]
+		if !ok {
+			return fmt.Errorf("PILOT_HEADERS_WITH_UNDERSCORES: %q is none of allow, drop and reject", value)
+		}
+		o.Settings.Underscores = action
+	}
+	return nil
 }
