@@ -112,8 +112,8 @@ clustertest: tools images kubernetes ## The mesh in a real Kubernetes; needs roo
 
 .PHONY: crds
 crds: ## The definitions of Istio's kinds, from module istio.io/api
-	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/manifests/files/crds.yaml
-	chmod 644 deploy/manifests/files/crds.yaml
+	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/charts/base/files/crd-all.gen.yaml
+	chmod 644 deploy/charts/base/files/crd-all.gen.yaml
 
 # ---- checks
 

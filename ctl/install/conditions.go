@@ -10,14 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
 )
 
 // clearConditions takes what a revision has said in the status of objects away, since nobody keeps it true any
 // longer.
 func (c *Cluster) clearConditions(ctx context.Context, revision string) error {
-	definitions, err := manifests.Definitions()
+	definitions, err := definitions()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,7 +22,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/deploy/charts"
 )
 
 // Cluster is where a mesh is installed.
@@ -44,66 +46,133 @@ func Open(config *rest.Config, say func(string)) (*Cluster, error) {
 	return &Cluster{client, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco)), say}, nil
 }
 
-// Install applies the definitions, the control plane and, if it is wanted, the gateway, and waits until
-// each is ready, or ctx ends.
-func (c *Cluster) Install(ctx context.Context, o manifests.Options, gateway bool) error {
-	o = o.Complete()
-	definitions, err := manifests.Definitions()
+// Install applies what is planned, waits until each component is ready, or ctx ends, and takes away what a
+// former plan of the same name and revision had beside it. Objects of somebody else's are only taken over
+// with force.
+func (c *Cluster) Install(ctx context.Context, s operator.Settings, force bool) error {
+	p, err := s.Plan()
 	if err != nil {
 		return err
 	}
-	c.say("applying the definitions of Istio's kinds")
-	if err := c.mark(ctx, definitions); err != nil {
+	if err := Refuse(p, force); err != nil {
 		return err
 	}
-	if err := c.Apply(ctx, definitions); err != nil {
+	if err := c.clash(ctx, p, force); err != nil {
 		return err
 	}
-	for _, d := range definitions {
-		if err := c.until(ctx, d, "is not established", established); err != nil {
+	if err := c.base(ctx, p); err != nil {
+		return err
+	}
+	applied := map[string]bool{}
+	for _, r := range p.Releases {
+		if r.Chart == charts.Base {
+			continue
+		}
+		objects, err := p.Objects(r)
+		if err != nil {
+			return err
+		}
+		if err := c.deactivated(ctx, p.Revision, objects); err != nil {
+			return err
+		}
+		c.say("applying " + r.Component)
+		if err := c.installed(ctx, objects); err != nil {
+			return err
+		}
+		for _, o := range objects {
+			applied[nameOf(o)] = true
+		}
+	}
+	if err := c.record(ctx, p, s); err != nil {
+		return err
+	}
+	return c.prune(ctx, p, applied)
+}
+
+// Refuse gives an error where something that was said has no effect.
+func Refuse(p *operator.Plan, force bool) error {
+	if len(p.Problems) == 0 || force {
+		return nil
+	}
+	lines := []string{"these settings have no effect; with --force the rest is installed:"}
+	for _, problem := range p.Problems {
+		lines = append(lines, "  "+problem.String())
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// base applies the definitions, if they are planned, and the namespaces.
+func (c *Cluster) base(ctx context.Context, p *operator.Plan) error {
+	shared := p.Namespaces()
+	for _, r := range p.Releases {
+		if r.Chart != charts.Base {
+			continue
+		}
+		c.say("applying " + r.Component)
+		definitions, err := p.Objects(r)
+		if err != nil {
+			return err
+		}
+		shared = append(definitions, shared...)
+	}
+	if err := c.mark(ctx, shared); err != nil {
+		return err
+	}
+	if err := c.Apply(ctx, shared); err != nil {
+		return err
+	}
+	for _, o := range shared {
+		if o.GetKind() != definitionKind {
+			continue
+		}
+		if err := c.until(ctx, o, "is not established", established); err != nil {
 			return err
 		}
 	}
 	c.mapper.Reset()
-	c.say("applying the control plane")
-	control, err := manifests.ControlPlane(o)
-	if err != nil {
-		return err
-	}
-	if err := c.installed(ctx, control); err != nil || !gateway {
-		return err
-	}
-	c.say("applying the ingress gateway")
-	edge, err := manifests.Gateway(o)
-	if err != nil {
-		return err
-	}
-	return c.installed(ctx, edge)
+	return nil
 }
 
-// mark labels the definitions that are not there yet, or that a former installation brought: the others are
-// somebody else's, and stay when the mesh goes.
-func (c *Cluster) mark(ctx context.Context, definitions []*unstructured.Unstructured) error {
-	for _, d := range definitions {
-		r, err := c.resource(d)
+const definitionKind = "CustomResourceDefinition"
+
+// mark labels what all revisions share and is not there yet, or was brought by a former installation: the
+// others are somebody else's, and stay when the mesh goes.
+func (c *Cluster) mark(ctx context.Context, objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		now, err := c.get(ctx, o)
 		if err != nil {
 			return err
 		}
-		now, err := r.Get(ctx, d.GetName(), metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("read %s: %w", nameOf(d), err)
-		}
-		if err == nil && now.GetLabels()[manifests.LabelManagedBy] != manifests.ManagedBy {
+		if now != nil && now.GetLabels()[operator.LabelManagedBy] != operator.ManagedBy {
 			continue
 		}
-		labels := d.GetLabels()
+		labels := o.GetLabels()
 		if labels == nil {
 			labels = map[string]string{}
 		}
-		labels[manifests.LabelManagedBy] = manifests.ManagedBy
-		d.SetLabels(labels)
+		labels[operator.LabelManagedBy] = operator.ManagedBy
+		o.SetLabels(labels)
 	}
 	return nil
+}
+
+// get reads an object as it is now, nil if it is not there.
+func (c *Cluster) get(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	r, err := c.resource(o)
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now, err := r.Get(ctx, o.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", nameOf(o), err)
+	}
+	return now, nil
 }
 
 // installed applies objects and waits until Deployments are ready and webhooks know whom to trust.
@@ -117,6 +186,9 @@ func (c *Cluster) installed(ctx context.Context, objects []*unstructured.Unstruc
 		case "Deployment":
 			c.say("waiting for " + o.GetName())
 			err = c.until(ctx, o, "is not ready", available)
+		case "DaemonSet":
+			c.say("waiting for " + o.GetName())
+			err = c.until(ctx, o, "is not ready", onAllNodes)
 		case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 			err = c.until(ctx, o, "has no root of the control plane", trusted)
 		}
@@ -205,6 +277,15 @@ func available(o *unstructured.Unstructured) bool {
 	return seen >= o.GetGeneration() && updated >= wanted && ready >= wanted && all == updated
 }
 
+// onAllNodes tells whether a DaemonSet's pods are all new and available.
+func onAllNodes(o *unstructured.Unstructured) bool {
+	wanted, _, _ := unstructured.NestedInt64(o.Object, "status", "desiredNumberScheduled")
+	updated, _, _ := unstructured.NestedInt64(o.Object, "status", "updatedNumberScheduled")
+	ready, _, _ := unstructured.NestedInt64(o.Object, "status", "numberAvailable")
+	seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+	return seen >= o.GetGeneration() && updated >= wanted && ready >= wanted
+}
+
 // trusted tells whether the API server knows the root of each of the webhooks.
 func trusted(o *unstructured.Unstructured) bool {
 	webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
@@ -232,7 +313,7 @@ func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) erro
 	return nil
 }
 
-// secrets and leases of a control plane, which it made itself.
+// Kinds that a control plane makes itself.
 var (
 	secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}

@@ -2,7 +2,6 @@ package install
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 )
 
 var (
@@ -33,55 +32,60 @@ type Tag struct {
 var ErrTagExists = errors.New("the tag exists")
 
 // TagObjects gives the objects that make a tag of a revision, which has to be installed.
-func (c *Cluster) TagObjects(ctx context.Context, o manifests.Options, tag string) ([]*unstructured.Unstructured, error) {
-	o = o.Complete()
+func (c *Cluster) TagObjects(ctx context.Context, revision, tag string) ([]*unstructured.Unstructured, error) {
 	if wrong := validation.IsDNS1123Label(tag); wrong != nil {
 		return nil, fmt.Errorf("tag %q: %s", tag, strings.Join(wrong, "; "))
 	}
-	injector := "istio-sidecar-injector" + o.Suffix()
-	own, err := c.client.Resource(mutating).Get(ctx, injector, metav1.GetOptions{})
+	own, err := c.client.Resource(mutating).Get(ctx, injector(revision), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("revision %s is not installed: there is no MutatingWebhookConfiguration %s", o.Revision, injector)
+		return nil, fmt.Errorf("revision %s is not installed: there is no MutatingWebhookConfiguration %s", revision, injector(revision))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", injector, err)
+		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", injector(revision), err)
 	}
 	if !trusted(own) {
-		return nil, fmt.Errorf("revision %s is not ready: its webhooks have no root of the control plane yet", o.Revision)
+		return nil, fmt.Errorf("revision %s is not ready: its webhooks have no root of the control plane yet", revision)
 	}
 	webhooks, _, _ := unstructured.NestedSlice(own.Object, "webhooks")
 	first, _ := webhooks[0].(map[string]any)
-	text, _, _ := unstructured.NestedString(first, "clientConfig", "caBundle")
-	bundle, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("MutatingWebhookConfiguration %s: caBundle: %w", injector, err)
-	}
-	return manifests.Tag(o, tag, bundle)
+	bundle, _, _ := unstructured.NestedString(first, "clientConfig", "caBundle")
+	return operator.Tag(revision, tag, bundle)
 }
 
+// injector is the name of a revision's own injection webhooks.
+func injector(revision string) string { return "istio-sidecar-injector" + operator.Suffix(revision) }
+
 // SetTag has a tag choose a revision. One of another revision is changed only with overwrite. Of two webhooks
-// that choose the same pods none may be first, so a tag cannot be called as an installed revision is.
-func (c *Cluster) SetTag(ctx context.Context, o manifests.Options, tag string, overwrite bool) error {
-	o = o.Complete()
-	objects, err := c.TagObjects(ctx, o, tag)
+// that choose the same pods none may be first, so a tag cannot be called as an installed revision is; but
+// tag default takes over from revision default, whose own webhooks choose nothing meanwhile.
+func (c *Cluster) SetTag(ctx context.Context, revision, tag string, overwrite bool) error {
+	objects, err := c.TagObjects(ctx, revision, tag)
 	if err != nil {
 		return err
 	}
-	named := manifests.Options{Revision: tag}
-	_, err = c.client.Resource(mutating).Get(ctx, "istio-sidecar-injector"+named.Suffix(), metav1.GetOptions{})
+	_, err = c.client.Resource(mutating).Get(ctx, injector(tag), metav1.GetOptions{})
 	switch {
-	case err == nil:
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return fmt.Errorf("read MutatingWebhookConfiguration %s: %w", injector(tag), err)
+	case tag == defaultTag && revision == defaultTag:
+		return errors.New("tag default: revision default injects what is labelled so by itself; remove the tag if there is one")
+	case tag != defaultTag:
 		return fmt.Errorf("tag %s: a revision of that name is installed, which injects what is labelled so; uninstall it first, or choose another name", tag)
-	case !apierrors.IsNotFound(err):
-		return err
 	}
 	tags, err := c.Tags(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range tags {
-		if t.Name == tag && t.Revision != o.Revision && !overwrite {
+		if t.Name == tag && t.Revision != revision && !overwrite {
 			return fmt.Errorf("%w: %s is revision %s; change it with --overwrite", ErrTagExists, tag, t.Revision)
+		}
+	}
+	if tag == defaultTag {
+		// First, so that no pod is chosen twice; one that is made in between waits for no webhook.
+		if err := c.activate(ctx, false); err != nil {
+			return err
 		}
 	}
 	return c.Apply(ctx, objects)
@@ -90,7 +94,7 @@ func (c *Cluster) SetTag(ctx context.Context, o manifests.Options, tag string, o
 // Tags gives the tags, sorted, with the namespaces that are labelled with each. Those of Istio's are among
 // them.
 func (c *Cluster) Tags(ctx context.Context) ([]Tag, error) {
-	list, err := c.client.Resource(mutating).List(ctx, metav1.ListOptions{LabelSelector: manifests.LabelTag})
+	list, err := c.client.Resource(mutating).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelTag})
 	if err != nil {
 		return nil, fmt.Errorf("list tags: %w", err)
 	}
@@ -100,11 +104,11 @@ func (c *Cluster) Tags(ctx context.Context) ([]Tag, error) {
 	}
 	var out []Tag
 	for _, w := range list.Items {
-		t := Tag{Name: w.GetLabels()[manifests.LabelTag], Revision: w.GetLabels()[manifests.LabelRevision]}
+		t := Tag{Name: w.GetLabels()[operator.LabelTag], Revision: w.GetLabels()[operator.LabelRevision]}
 		for _, n := range all.Items {
 			_, injection := n.GetLabels()["istio-injection"]
 			switch {
-			case !injection && n.GetLabels()[manifests.LabelRevision] == t.Name,
+			case !injection && n.GetLabels()[operator.LabelRevision] == t.Name,
 				t.Name == "default" && n.GetLabels()["istio-injection"] == "enabled":
 				t.Namespaces = append(t.Namespaces, n.GetName())
 			}
@@ -128,8 +132,8 @@ func (c *Cluster) RemoveTag(ctx context.Context, tag string) error {
 	}
 	webhook := &unstructured.Unstructured{}
 	webhook.SetGroupVersionKind(mutating.GroupVersion().WithKind("MutatingWebhookConfiguration"))
-	webhook.SetName(manifests.TagWebhook(tag))
-	webhook.SetLabels(map[string]string{manifests.LabelRevision: tags[at].Revision})
+	webhook.SetName("istio-revision-tag-" + tag)
+	webhook.SetLabels(map[string]string{operator.LabelRevision: tags[at].Revision})
 	if ours, err := c.made(ctx, webhook); err != nil {
 		return err
 	} else if !ours {
@@ -140,10 +144,13 @@ func (c *Cluster) RemoveTag(ctx context.Context, tag string) error {
 
 // removeTag deletes a tag's objects, its webhooks first, as far as an installation made them.
 func (c *Cluster) removeTag(ctx context.Context, t Tag) error {
-	objects, err := manifests.Tag(manifests.Options{Revision: t.Revision}, t.Name, nil)
+	objects, err := operator.Tag(t.Revision, t.Name, "")
 	if err != nil {
 		return err
 	}
 	slices.Reverse(objects)
-	return c.remove(ctx, objects)
+	if err := c.remove(ctx, objects); err != nil || t.Name != defaultTag {
+		return err
+	}
+	return c.activate(ctx, true)
 }

@@ -6,58 +6,93 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/deploy/charts"
+	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
+// made are the kinds of objects that charts make, in the order in which they are taken away: webhooks first,
+// so that no pod waits for a control plane that is going.
+var made = []schema.GroupVersionKind{
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
+	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
+	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"},
+	{Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	{Version: "v1", Kind: "Service"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
+	{Version: "v1", Kind: "ConfigMap"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"},
+	{Version: "v1", Kind: "ServiceAccount"},
+}
+
+// installedObjects lists what installations made of a revision, in the order of made. selector says which.
+func (c *Cluster) installedObjects(ctx context.Context, selector string) ([]*unstructured.Unstructured, error) {
+	var out []*unstructured.Unstructured
+	for _, gvk := range made {
+		mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", gvk.Kind, err)
+		}
+		list, err := c.client.Resource(mapping.Resource).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelManagedBy + "=" + operator.ManagedBy + "," + selector})
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", mapping.Resource.Resource, err)
+		}
+		for i := range list.Items {
+			list.Items[i].SetGroupVersionKind(gvk)
+			out = append(out, &list.Items[i])
+		}
+	}
+	return out, nil
+}
+
 // Uninstall takes a revision out, with its tags. With purge, and if no other revision is there, it also
-// removes what all revisions share: the CA's key, the roots, the namespace, and the kinds of Istio that an
-// installation has brought, with their objects. Kinds that were there before stay.
-func (c *Cluster) Uninstall(ctx context.Context, o manifests.Options, purge bool) error {
-	o = o.Complete()
-	control, err := manifests.ControlPlane(o)
-	if err != nil {
-		return err
-	}
-	edge, err := manifests.Gateway(o)
-	if err != nil {
-		return err
-	}
+// removes what all revisions share: the CA's key, the roots, the namespaces, and the kinds of Istio that an
+// installation has brought, with their objects. What was there before stays.
+func (c *Cluster) Uninstall(ctx context.Context, revision string, purge bool) error {
 	tags, err := c.Tags(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range tags {
-		if t.Revision != o.Revision {
+		if t.Revision != revision {
 			continue
 		}
 		if err := c.removeTag(ctx, t); err != nil {
 			return err
 		}
 	}
-	// Webhooks first, so that no pod waits for a control plane that is going. The namespace is shared.
-	objects := slices.DeleteFunc(slices.Concat(edge, control), func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" })
-	slices.Reverse(objects)
-	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return rank(a) - rank(b) })
-	if err := c.remove(ctx, objects); err != nil {
+	objects, err := c.installedObjects(ctx, operator.LabelRevision+"="+revision)
+	if err != nil {
 		return err
 	}
-	if err := c.clearConditions(ctx, o.Revision); err != nil || !purge {
+	namespaces := map[string]bool{model.RootNamespace: true}
+	for _, o := range objects {
+		if o.GetNamespace() != "" {
+			namespaces[o.GetNamespace()] = true
+		}
+		c.say("deleting " + nameOf(o))
+		if err := c.delete(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := c.clearConditions(ctx, revision); err != nil || !purge {
 		return err
 	}
-	return c.purge(ctx, o, control)
-}
-
-// rank puts webhooks first.
-func rank(o *unstructured.Unstructured) int {
-	switch o.GetKind() {
-	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
-		return 0
-	}
-	return 1
+	return c.purge(ctx, revision, namespaces)
 }
 
 // remove deletes objects as far as an installation made them.
@@ -78,24 +113,18 @@ func (c *Cluster) remove(ctx context.Context, objects []*unstructured.Unstructur
 
 // made tells whether an object is there and is one that an installation of this revision made.
 func (c *Cluster) made(ctx context.Context, o *unstructured.Unstructured) (bool, error) {
-	r, err := c.resource(o)
-	if err != nil {
+	now, err := c.get(ctx, o)
+	if err != nil || now == nil {
 		return false, err
 	}
-	now, err := r.Get(ctx, o.GetName(), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read %s: %w", nameOf(o), err)
-	}
 	labels := now.GetLabels()
-	return labels[manifests.LabelManagedBy] == manifests.ManagedBy && labels[manifests.LabelRevision] == o.GetLabels()[manifests.LabelRevision], nil
+	return labels[operator.LabelManagedBy] == operator.ManagedBy && labels[operator.LabelRevision] == o.GetLabels()[operator.LabelRevision], nil
 }
 
 // purge removes what all revisions share and what the control plane made by itself.
-func (c *Cluster) purge(ctx context.Context, o manifests.Options, control []*unstructured.Unstructured) error {
-	err := c.client.Resource(leases).Namespace(o.Namespace).Delete(ctx, "istio-leader"+o.Suffix(), metav1.DeleteOptions{})
+func (c *Cluster) purge(ctx context.Context, revision string, namespaces map[string]bool) error {
+	leases := c.client.Resource(leases).Namespace(model.RootNamespace)
+	err := leases.Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the lease: %w", err)
 	}
@@ -104,29 +133,32 @@ func (c *Cluster) purge(ctx context.Context, o manifests.Options, control []*uns
 		return fmt.Errorf("list control planes: %w", err)
 	}
 	for _, d := range others.Items {
-		if d.GetName() != "istiod"+o.Suffix() || d.GetNamespace() != o.Namespace {
+		if d.GetName() != "istiod"+operator.Suffix(revision) || d.GetNamespace() != model.RootNamespace {
 			c.say("what revisions share stays, since " + nameOf(&d) + " uses it")
 			return nil
 		}
 	}
-	err = c.client.Resource(secrets).Namespace(o.Namespace).Delete(ctx, "istio-ca-secret", metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete istio-ca-secret of %s: %w", o.Namespace, err)
-	}
-	definitions, err := manifests.Definitions()
+	shared, err := definitions()
 	if err != nil {
 		return err
 	}
-	for _, d := range definitions {
-		d.SetLabels(map[string]string{manifests.LabelRevision: ""})
+	for _, o := range shared {
+		o.SetLabels(nil)
 	}
-	if err := c.remove(ctx, definitions); err != nil {
+	for name := range namespaces {
+		o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+		o.SetName(name)
+		shared = append(shared, o)
+	}
+	if err := c.remove(ctx, shared); err != nil {
 		return err
 	}
-	if err := c.remove(ctx, slices.DeleteFunc(control, func(o *unstructured.Unstructured) bool { return o.GetKind() != "Namespace" })); err != nil {
-		return err
-	}
-	return c.purgeRoots(ctx)
+	return c.purgeWritten(ctx)
+}
+
+// definitions gives the definitions of Istio's kinds.
+func definitions() ([]*unstructured.Unstructured, error) {
+	return charts.Release{Chart: charts.Base, Name: charts.Base, Namespace: model.RootNamespace}.Objects()
 }
 
 // labelControlPlane selects the Deployments of control planes, Istio's own among them.
@@ -134,17 +166,43 @@ const labelControlPlane = "app=istiod"
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// purgeRoots removes the ConfigMaps with the root.
-func (c *Cluster) purgeRoots(ctx context.Context) error {
-	roots, err := c.client.Resource(configMaps).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=istio-ca-root-cert"})
-	if err != nil {
-		return fmt.Errorf("list the roots: %w", err)
-	}
-	for _, m := range roots.Items {
-		err := c.client.Resource(configMaps).Namespace(m.GetNamespace()).Delete(ctx, m.GetName(), metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete %s: %w", nameOf(&m), err)
+// purgeWritten removes what control planes wrote: the Secret with the CA's key, and the ConfigMaps with the
+// root. Those that were there before stay.
+func (c *Cluster) purgeWritten(ctx context.Context) error {
+	for _, resource := range []schema.GroupVersionResource{secrets, configMaps} {
+		list, err := c.client.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelManagedBy + "=" + incluster.ManagedBy})
+		if err != nil {
+			return fmt.Errorf("list %s: %w", resource.Resource, err)
+		}
+		for _, o := range list.Items {
+			err := c.client.Resource(resource).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete %s: %w", nameOf(&o), err)
+			}
 		}
 	}
 	return nil
+}
+
+// prune removes what a former plan of the same name and revision had and this one has not.
+func (c *Cluster) prune(ctx context.Context, p *operator.Plan, applied map[string]bool) error {
+	objects, err := c.surplus(ctx, p, applied)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		c.say("deleting " + nameOf(o) + ", which the settings have no more")
+		if err := c.delete(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// surplus gives what a former plan of the same name and revision had and this one has not.
+func (c *Cluster) surplus(ctx context.Context, p *operator.Plan, planned map[string]bool) ([]*unstructured.Unstructured, error) {
+	objects, err := c.installedObjects(ctx, operator.LabelRevision+"="+p.Revision+","+operator.LabelOwner+"="+p.Name)
+	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return planned[nameOf(o)] || o.GetName() == stateName(p.Name, p.Revision)
+	}), err
 }

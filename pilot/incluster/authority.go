@@ -13,6 +13,13 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
+// ManagedBy is the label app.kubernetes.io/managed-by of what a control plane made itself, by which it is found
+// when the mesh goes.
+const (
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	ManagedBy      = "pilot-discovery"
+)
+
 // Names of Secrets that hold a CA. A plugged-in one is the user's.
 const (
 	pluggedSecret = "cacerts"
@@ -37,7 +44,7 @@ func Authority(ctx context.Context, client kubernetes.Interface, namespace strin
 		return nil, err
 	}
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: ownSecret, Namespace: namespace}, Type: "istio.io/ca-root", Data: made,
+		ObjectMeta: metav1.ObjectMeta{Name: ownSecret, Namespace: namespace, Labels: map[string]string{labelManagedBy: ManagedBy}}, Type: "istio.io/ca-root", Data: made,
 	}
 	_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 	switch {

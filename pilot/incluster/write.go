@@ -117,7 +117,7 @@ func (w *writer) root(ctx context.Context, namespace string) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		_, err = maps.Create(ctx, &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Name: rootMap, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true"}},
+			ObjectMeta: metav1.ObjectMeta{Name: rootMap, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true", labelManagedBy: ManagedBy}},
 			Data:       data,
 		}, metav1.CreateOptions{})
 		// The namespace may be going; or the cache does not know of the map yet.

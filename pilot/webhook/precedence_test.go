@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
 
@@ -31,7 +32,11 @@ type revision struct {
 
 func newRevision(t *testing.T, name, config, values string) revision {
 	t.Helper()
-	objects, err := manifests.ControlPlane(manifests.Options{Revision: name})
+	plan, err := operator.Settings{Revision: name, Profile: "minimal"}.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := plan.All(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +253,7 @@ func TestPrecedence(t *testing.T) {
 func TestTagsChooseARevision(t *testing.T) {
 	canary := newRevision(t, "canary", "", "")
 	for _, tag := range []string{"prod", "default"} {
-		objects, err := manifests.Tag(manifests.Options{Revision: "canary"}, tag, []byte("ROOT"))
+		objects, err := operator.Tag("canary", tag, base64.StdEncoding.EncodeToString([]byte("ROOT")))
 		if err != nil {
 			t.Fatal(err)
 		}

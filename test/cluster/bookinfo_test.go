@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -121,7 +121,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), whole)
 	defer cancel()
 	before := w.objects(ctx)
-	if err := w.mesh.Install(ctx, manifests.Options{}, true); err != nil {
+	if err := w.mesh.Install(ctx, operator.Settings{}, false); err != nil {
 		w.dump(ctx)
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 )
 
 // Demo installs the mesh in a cluster and runs the bookinfo sample of a directory in it, injected. It
@@ -40,7 +40,7 @@ func Demo(ctx context.Context, info Info, samples string, say func(string)) (str
 	if err != nil {
 		return "", err
 	}
-	if err := mesh.Install(ctx, manifests.Options{}, true); err != nil {
+	if err := mesh.Install(ctx, operator.Settings{}, false); err != nil {
 		return "", err
 	}
 	files, err := filepath.Glob(filepath.Join(samples, "*.yaml"))

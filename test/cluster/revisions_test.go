@@ -16,66 +16,106 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 )
 
 // sideBySide installs a second revision, moves a namespace to it by a tag, and takes the first one out: the
 // second injects as before.
 func (w *world) sideBySide(ctx context.Context) {
 	w.Helper()
-	w.verified(ctx, manifests.Options{}, true)
-	canary := manifests.Options{Revision: "canary"}
-	if err := w.mesh.SetTag(ctx, canary, "prod", false); err == nil || !strings.Contains(err.Error(), "not installed") {
+	w.verified(ctx, operator.Settings{})
+	canary := operator.Settings{Revision: "canary", Profile: "minimal"}
+	if err := w.mesh.SetTag(ctx, "canary", "prod", false); err == nil || !strings.Contains(err.Error(), "not installed") {
 		w.Errorf("a tag of no revision: %v", err)
 	}
 	if err := w.mesh.Install(ctx, canary, false); err != nil {
 		w.dump(ctx)
 		w.Fatal(err)
 	}
-	if err := w.mesh.SetTag(ctx, manifests.Options{}, "prod", false); err != nil {
+	if err := w.mesh.SetTag(ctx, "default", "prod", false); err != nil {
 		w.Fatal(err)
 	}
 	moved := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "moved", Labels: map[string]string{"istio.io/rev": "prod"}}}
 	if _, err := w.client.CoreV1().Namespaces().Create(ctx, moved, metav1.CreateOptions{}); err != nil {
 		w.Fatal(err)
 	}
-	w.injectedBy(ctx, "first", "default")
-	if err := w.mesh.SetTag(ctx, canary, "prod", false); !errors.Is(err, install.ErrTagExists) {
+	w.injectedBy(ctx, "moved", "first", "default")
+	if err := w.mesh.SetTag(ctx, "canary", "prod", false); !errors.Is(err, install.ErrTagExists) {
 		w.Errorf("a tag of another revision: %v", err)
 	}
-	if err := w.mesh.SetTag(ctx, canary, "prod", true); err != nil {
+	if err := w.mesh.SetTag(ctx, "canary", "prod", true); err != nil {
 		w.Fatal(err)
 	}
-	w.injectedBy(ctx, "second", "canary")
-	if err := w.mesh.SetTag(ctx, canary, "default", true); err == nil {
+	w.injectedBy(ctx, "moved", "second", "canary")
+	if err := w.mesh.SetTag(ctx, "default", "canary", true); err == nil {
 		w.Error("a tag is called as a revision that is installed")
 	}
+	w.defaultTag(ctx)
 	tags, err := w.mesh.Tags(ctx)
 	if err != nil || len(tags) != 1 || tags[0].Revision != "canary" || !slices.Equal(tags[0].Namespaces, []string{"moved"}) {
 		w.Errorf("tags %v, %v", tags, err)
 	}
 	w.nothingWasDenied()
-	if err := w.mesh.Uninstall(ctx, manifests.Options{}, true); err != nil {
+	if err := w.mesh.Uninstall(ctx, "default", true); err != nil {
 		w.Fatal(err)
 	}
-	if _, wrong, err := w.mesh.Verify(ctx, manifests.Options{}, true); err != nil || len(wrong) == 0 {
-		w.Errorf("what is uninstalled is verified: %v, %v", wrong, err)
+	if wrong := w.faults(ctx, operator.Settings{}); len(wrong) == 0 {
+		w.Error("what is uninstalled is verified")
 	}
-	w.verified(ctx, canary, false)
-	w.injectedBy(ctx, "third", "canary")
+	w.verified(ctx, canary)
+	w.injectedBy(ctx, "moved", "third", "canary")
 }
 
-func (w *world) verified(ctx context.Context, o manifests.Options, gateway bool) {
+// defaultTag has tag default stand for canary while revision default is there: what names no revision is
+// canary's, until the tag is removed.
+func (w *world) defaultTag(ctx context.Context) {
 	w.Helper()
-	if _, wrong, err := w.mesh.Verify(ctx, o, gateway); err != nil || len(wrong) > 0 {
-		w.Errorf("the installation of %q: %v, %v", o.Revision, wrong, err)
+	unnamed := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unnamed", Labels: map[string]string{"istio-injection": "enabled"}}}
+	if _, err := w.client.CoreV1().Namespaces().Create(ctx, unnamed, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	if err := w.mesh.SetTag(ctx, "canary", "default", false); err != nil {
+		w.Fatal(err)
+	}
+	w.injectedBy(ctx, "unnamed", "first", "canary")
+	if err := w.mesh.Install(ctx, operator.Settings{}, false); err != nil {
+		w.Fatal(err)
+	}
+	w.injectedBy(ctx, "unnamed", "second", "canary")
+	if err := w.mesh.RemoveTag(ctx, "default"); err != nil {
+		w.Fatal(err)
+	}
+	w.injectedBy(ctx, "unnamed", "third", "default")
+	if err := w.client.CoreV1().Namespaces().Delete(ctx, "unnamed", metav1.DeleteOptions{}); err != nil {
+		w.Error(err)
 	}
 }
 
-// injectedBy makes a pod in the moved namespace, and looks which revision gave it its sidecar.
-func (w *world) injectedBy(ctx context.Context, name, revision string) {
+func (w *world) verified(ctx context.Context, s operator.Settings) {
 	w.Helper()
-	pods := w.client.CoreV1().Pods("moved")
+	if wrong := w.faults(ctx, s); len(wrong) > 0 {
+		w.Errorf("the installation of %q: %v", s.Revision, wrong)
+	}
+}
+
+// faults tells what is wrong with an installation.
+func (w *world) faults(ctx context.Context, s operator.Settings) []string {
+	w.Helper()
+	p, err := s.Plan()
+	if err != nil {
+		w.Fatal(err)
+	}
+	_, wrong, err := w.mesh.Verify(ctx, p)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return wrong
+}
+
+// injectedBy makes a pod in a namespace, and looks which revision gave it its sidecar.
+func (w *world) injectedBy(ctx context.Context, namespace, name, revision string) {
+	w.Helper()
+	pods := w.client.CoreV1().Pods(namespace)
 	made := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "pilothouse/pause:dev", ImagePullPolicy: corev1.PullNever}}},
@@ -140,7 +180,7 @@ func (w *world) objects(ctx context.Context) map[string]bool {
 // leavesNothing takes the last revision out, and the sample, after which all objects are those of before.
 func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 	w.Helper()
-	if err := w.mesh.Uninstall(ctx, manifests.Options{Revision: "canary"}, true); err != nil {
+	if err := w.mesh.Uninstall(ctx, "canary", true); err != nil {
 		w.Fatal(err)
 	}
 	if err := w.client.CoreV1().Namespaces().Delete(ctx, "moved", metav1.DeleteOptions{}); err != nil {

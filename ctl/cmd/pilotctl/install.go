@@ -5,32 +5,26 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
 
-// clusterFlags lead to a cluster and to an installation in it.
+// clusterFlags lead to a cluster, and to a revision in it.
 type clusterFlags struct {
-	manifests.Options
 	kubeconfig, context string
-	gateway             bool
+	revision            string
 	timeout             time.Duration
-}
-
-func (f *clusterFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
-	cmd.Flags().StringVar(&f.Hub, "hub", "", "registry and path of the images (default \"pilothouse\")")
-	cmd.Flags().StringVar(&f.Tag, "tag", "", "tag of the images (default \"dev\")")
-	cmd.Flags().BoolVar(&f.gateway, "gateway", true, "with an ingress gateway")
 }
 
 func (f *clusterFlags) registerCluster(cmd *cobra.Command) {
@@ -38,6 +32,13 @@ func (f *clusterFlags) registerCluster(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.context, "context", "", "context of the kubeconfig")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait until all is ready")
 }
+
+func (f *clusterFlags) registerRevision(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.revision, "revision", "r", "", "revision of the control plane (default \"default\")")
+}
+
+// of gives the revision that is meant.
+func (f *clusterFlags) of() string { return cmp.Or(f.revision, inject.DefaultRevision) }
 
 // rest tells how the cluster is reached, as kubectl does.
 func (f *clusterFlags) rest() (*rest.Config, error) {
@@ -60,27 +61,62 @@ func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
 	return install.Open(config, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
 }
 
+// settingsFlags say what is installed.
+type settingsFlags struct {
+	files []string
+	operator.Settings
+}
+
+func (f *settingsFlags) register(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&f.files, "filename", "f", nil, "file of kind IstioOperator; given several times, a later one is laid over the former; - is standard input")
+	flags.StringArrayVarP(&f.Set, "set", "s", nil, "one setting, PATH=VALUE below spec of an IstioOperator, e.g. values.global.proxy.privileged=true or components.egressGateways[name:istio-egressgateway].enabled=true")
+	flags.StringVar(&f.Profile, "profile", "", "what the settings are laid over, see pilotctl profile list (default \"default\")")
+	flags.StringVar(&f.Hub, "hub", "", "registry and path of the images (default \"pilothouse\")")
+	flags.StringVar(&f.Tag, "tag", "", "tag of the images (default \"dev\")")
+}
+
+// read reads the files.
+func (f *settingsFlags) read(cmd *cobra.Command) (operator.Settings, error) {
+	s := f.Settings
+	for _, name := range f.files {
+		var text []byte
+		var err error
+		if name == "-" {
+			text, err = io.ReadAll(cmd.InOrStdin())
+		} else {
+			text, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return s, err
+		}
+		s.Files = append(s.Files, operator.File{Name: name, Text: text})
+	}
+	return s, nil
+}
+
 func newInstall() *cobra.Command {
+	var o applyOptions
 	cmd, f := inCluster("install", "Install the mesh in a cluster", cobra.NoArgs,
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
-			defer cancel()
-			if err := c.Install(ctx, f.Options, f.gateway); err != nil {
+			s, err := o.settings.read(cmd)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "the mesh is ready; label a namespace for its pods to join: kubectl label namespace default "+injectionLabel(f.Revision))
-			return nil
+			s.Revision = f.revision
+			return o.apply(cmd, f, c, s)
 		})
-	cmd.Long = "Install the mesh in a cluster: the kinds of Istio, the control plane and an ingress gateway. It can be\nrepeated; what others have changed in fields that it does not set stays."
-	f.register(cmd)
+	cmd.Long = "Install the mesh in a cluster: the kinds of Istio, the control plane and an ingress gateway, or what a profile\nand files of kind IstioOperator say. It can be repeated; what others have changed in fields that it does not\nset stays, and what the settings have no more is taken away. A setting that has no effect is an error that\nnames it; with --force it is a warning, and objects that another tool made are taken over."
+	cmd.Example = "  pilotctl install --profile demo\n  pilotctl install -f mesh.yaml --set meshConfig.accessLogFile=/dev/stdout --dry-run\n  pilotctl install --revision canary --profile minimal"
+	f.registerRevision(cmd.Flags())
+	o.register(cmd.Flags())
 	return cmd
 }
 
 func injectionLabel(revision string) string {
-	if cmp.Or(revision, "default") == "default" {
+	if revision == inject.DefaultRevision {
 		return "istio-injection=enabled"
 	}
-	return manifests.LabelRevision + "=" + revision
+	return operator.LabelRevision + "=" + revision
 }
 
 func newUninstall() *cobra.Command {
@@ -89,10 +125,10 @@ func newUninstall() *cobra.Command {
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 			defer cancel()
-			return c.Uninstall(ctx, f.Options, purge)
+			return c.Uninstall(ctx, f.of(), purge)
 		})
-	cmd.Long = "Take a revision of the mesh and its tags out of a cluster. Istio's kinds stay, with their objects, but with\n--purge: then those go that an installation has brought, and what all revisions share, unless another revision\nis there. Kinds that were there before stay."
-	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
+	cmd.Long = "Take a revision of the mesh with its gateways and tags out of a cluster. Istio's kinds stay, with their\nobjects, but with --purge: then those go that an installation has brought, and what all revisions share,\nunless another revision is there. What was there before stays."
+	f.registerRevision(cmd.Flags())
 	cmd.Flags().BoolVar(&purge, "purge", false, "also remove the CA's key, the roots, the namespace and Istio's kinds with their objects, unless somebody else needs them")
 	return cmd
 }
@@ -100,28 +136,30 @@ func newUninstall() *cobra.Command {
 func newManifest() *cobra.Command {
 	manifest := &cobra.Command{Use: "manifest", Short: "Show what an installation consists of"}
 	group(manifest)
-	var f clusterFlags
-	var definitions bool
+	var f settingsFlags
+	var definitions, force bool
 	generate := &cobra.Command{
 		Use: "generate", Short: "Print the objects of an installation as YAML", Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			objects, err := manifests.ControlPlane(f.Options)
-			if err == nil && f.gateway {
-				edge, edgeErr := manifests.Gateway(f.Options)
-				objects, err = append(objects, edge...), edgeErr
+			s, err := f.read(cmd)
+			if err != nil {
+				return err
 			}
-			if err == nil && definitions {
-				kinds, kindsErr := manifests.Definitions()
-				objects, err = slices.Concat(kinds, objects), kindsErr
+			p, err := planned(cmd, s, force)
+			if err != nil {
+				return err
 			}
+			objects, err := p.All(definitions)
 			if err != nil {
 				return err
 			}
 			return printObjects(cmd.OutOrStdout(), objects)
 		},
 	}
-	f.register(generate)
+	f.register(generate.Flags())
+	generate.Flags().StringVarP(&f.Revision, "revision", "r", "", "revision of the control plane (default \"default\")")
 	generate.Flags().BoolVar(&definitions, "crds", true, "with the definitions of Istio's kinds")
+	generate.Flags().BoolVar(&force, "force", false, "warn of settings that have no effect, and leave them out")
 	manifest.AddCommand(generate)
 	return manifest
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -11,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/pilothouse-mesh/pilothouse/deploy/manifests"
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -20,6 +19,7 @@ import (
 type kubeInject struct {
 	clusterFlags
 	from, to, namespace  string
+	istioNamespace       string
 	config, mesh, values string // files
 	native               bool
 }
@@ -38,8 +38,8 @@ func newKubeInject() *cobra.Command {
 	flags.StringVar(&k.config, "injectConfigFile", "", "file with key config of ConfigMap istio-sidecar-injector")
 	flags.StringVar(&k.mesh, "meshConfigFile", "", "file with key mesh of ConfigMap istio")
 	flags.StringVar(&k.values, "valuesFile", "", "file with key values of ConfigMap istio-sidecar-injector")
-	flags.StringVarP(&k.Namespace, "istioNamespace", "i", model.RootNamespace, "namespace of the control plane")
-	flags.StringVar(&k.Revision, "revision", "", "revision of the control plane (default \"default\")")
+	flags.StringVarP(&k.istioNamespace, "istioNamespace", "i", model.RootNamespace, "namespace of the control plane")
+	flags.StringVar(&k.revision, "revision", "", "revision of the control plane (default \"default\")")
 	flags.BoolVar(&k.native, "nativeSidecars", true, "sidecars are init containers that stay, which takes Kubernetes 1.29")
 	k.registerCluster(cmd)
 	return cmd
@@ -79,7 +79,7 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 
 // injector makes an injector of the files, and of the cluster where one is missing.
 func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
-	suffix := manifests.Options{Revision: cmp.Or(k.Revision, inject.DefaultRevision)}.Suffix()
+	suffix := operator.Suffix(k.revision)
 	texts := map[string][]byte{}
 	var client kubernetes.Interface
 	for _, part := range []struct{ name, file, flag, configMap string }{
@@ -104,10 +104,10 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 			}
 		}
 		asked, cancel := context.WithTimeout(ctx, answerTimeout)
-		found, err := client.CoreV1().ConfigMaps(k.Namespace).Get(asked, part.configMap, metav1.GetOptions{})
+		found, err := client.CoreV1().ConfigMaps(k.istioNamespace).Get(asked, part.configMap, metav1.GetOptions{})
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("ConfigMap %s of %s: %w; or give a file with %s", part.configMap, k.Namespace, err, part.flag)
+			return nil, fmt.Errorf("ConfigMap %s of %s: %w; or give a file with %s", part.configMap, k.istioNamespace, err, part.flag)
 		}
 		texts[part.name] = []byte(found.Data[part.name])
 	}
@@ -116,6 +116,6 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 		return nil, err
 	}
 	return inject.New(inject.Options{
-		Mesh: mesh, Config: texts["config"], Values: texts["values"], Revision: k.Revision, NativeSidecar: k.native,
+		Mesh: mesh, Config: texts["config"], Values: texts["values"], Revision: k.revision, NativeSidecar: k.native,
 	})
 }

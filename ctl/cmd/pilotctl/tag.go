@@ -16,7 +16,7 @@ func newTag() *cobra.Command {
 	tag := &cobra.Command{
 		Use: "tag", Short: "Names by which namespaces choose a revision",
 		Long:    "Names by which namespaces and pods choose a revision of the control plane. A namespace that is labelled\nistio.io/rev=TAG gets its sidecars of the tag's revision, and moves with the tag when its pods are started again.",
-		Example: "  pilotctl install --revision canary --gateway=false\n  pilotctl tag set prod --revision canary\n  kubectl label namespace shop istio.io/rev=prod",
+		Example: "  pilotctl install --revision canary --profile minimal\n  pilotctl tag set prod --revision canary\n  kubectl label namespace shop istio.io/rev=prod",
 	}
 	group(tag)
 	tag.AddCommand(newTagSet(), newTagGenerate(), newTagList(), newTagRemove())
@@ -41,7 +41,7 @@ func inCluster(use, short string, args cobra.PositionalArgs, do func(cmd *cobra.
 }
 
 func withRevision(cmd *cobra.Command, f *clusterFlags) *cobra.Command {
-	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision that the tag stands for")
+	cmd.Flags().StringVar(&f.revision, "revision", "", "revision that the tag stands for")
 	return cmd
 }
 
@@ -49,13 +49,13 @@ func newTagSet() *cobra.Command {
 	var overwrite bool
 	cmd, f := inCluster("set TAG --revision REVISION", "Make a tag, or have it stand for another revision", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error {
-			if f.Revision == "" {
+			if f.revision == "" {
 				return usageError(errors.New("say which revision, with --revision"))
 			}
-			if err := c.SetTag(cmd.Context(), f.Options, args[0], overwrite); err != nil {
+			if err := c.SetTag(cmd.Context(), f.revision, args[0], overwrite); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "tag %s stands for revision %s; pods that are started from now on get its sidecars: kubectl label namespace NAME istio.io/rev=%s\n", args[0], f.Revision, args[0])
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "tag %s stands for revision %s; pods that are started from now on get its sidecars: kubectl label namespace NAME istio.io/rev=%s\n", args[0], f.revision, args[0])
 			return err
 		})
 	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "also if the tag stands for another revision now")
@@ -65,10 +65,10 @@ func newTagSet() *cobra.Command {
 func newTagGenerate() *cobra.Command {
 	return withRevision(inCluster("generate TAG --revision REVISION", "Print the objects of a tag as YAML", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error {
-			if f.Revision == "" {
+			if f.revision == "" {
 				return usageError(errors.New("say which revision, with --revision"))
 			}
-			objects, err := c.TagObjects(cmd.Context(), f.Options, args[0])
+			objects, err := c.TagObjects(cmd.Context(), f.revision, args[0])
 			if err != nil {
 				return err
 			}
@@ -111,9 +111,26 @@ func newTagRemove() *cobra.Command {
 }
 
 func newVerifyInstall() *cobra.Command {
+	var settings settingsFlags
 	cmd, f := inCluster("verify-install", "Look whether all of an installation is there and ready", cobra.NoArgs,
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
-			checked, wrong, err := c.Verify(cmd.Context(), f.Options, f.gateway)
+			s, err := settings.read(cmd)
+			if err != nil {
+				return err
+			}
+			s.Revision = f.of()
+			recorded, found, err := c.Recorded(cmd.Context(), "", s.Revision)
+			if err != nil {
+				return err
+			}
+			if found {
+				s.Files = append(recorded.Files, s.Files...)
+			}
+			p, err := s.Plan()
+			if err != nil {
+				return err
+			}
+			checked, wrong, err := c.Verify(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -126,7 +143,8 @@ func newVerifyInstall() *cobra.Command {
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "all %d objects of the installation are there and ready\n", checked)
 			return err
 		})
-	cmd.Flags().StringVar(&f.Revision, "revision", "", "revision of the control plane (default \"default\")")
-	cmd.Flags().BoolVar(&f.gateway, "gateway", true, "with an ingress gateway")
+	cmd.Long = "Look whether all of an installation is there and ready, by the settings that it was installed with, with those\nthat are given laid over them."
+	f.registerRevision(cmd.Flags())
+	settings.register(cmd.Flags())
 	return cmd
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
+)
+
+func newProfile() *cobra.Command {
+	profile := &cobra.Command{
+		Use: "profile", Short: "The settings that an installation begins with",
+		Example: "  pilotctl profile dump demo\n  pilotctl profile diff default minimal",
+	}
+	group(profile)
+	profile.AddCommand(&cobra.Command{
+		Use: "list", Short: "The names of the profiles", Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range profiles.Names() {
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}, newProfileDump(), newProfileDiff())
+	return profile
+}
+
+func newProfileDump() *cobra.Command {
+	var f settingsFlags
+	cmd := &cobra.Command{
+		Use: "dump [PROFILE]", Short: "Print a profile as an IstioOperator, with files and settings over it", Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.read(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				s.Profile = args[0]
+			}
+			text, err := s.Dump()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+		ValidArgs: profiles.Names(),
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+func newProfileDiff() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff PROFILE PROFILE", Short: "Show in what two profiles differ; the exit code is 79 if they do", Args: usageArgs(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var texts [2][]byte
+			for i, name := range args {
+				var err error
+				if texts[i], err = (operator.Settings{Profile: name}).Dump(); err != nil {
+					return err
+				}
+			}
+			found := diff.Diff("profile "+args[0], texts[0], "profile "+args[1], texts[1])
+			if len(found) == 0 {
+				return nil
+			}
+			if _, err := cmd.OutOrStdout().Write(found); err != nil {
+				return err
+			}
+			return &exitError{code: exitFindings}
+		},
+		ValidArgs: profiles.Names(),
+	}
+}

@@ -1,0 +1,238 @@
+// Package operator turns the settings of an installation into releases of charts: a profile, files of kind
+// IstioOperator over it, and single values over those. It renders what pilotctl applies or prints, and
+// names each field that has no effect.
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/strvals"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
+)
+
+// Settings are what a user says about an installation.
+type Settings struct {
+	Profile string // "" for that of the files, else the default one
+	Files   []File
+	Set     []string // PATH=VALUE below spec, later ones win
+	// Revision, Hub and Tag win over all else where they are not empty.
+	Revision, Hub, Tag string
+}
+
+// File is a file of kind IstioOperator.
+type File struct {
+	Name string // in errors
+	Text []byte
+}
+
+// document is an IstioOperator as it is merged: what is not said is not there.
+type document struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Metadata   metadata       `json:"metadata"`
+	Spec       map[string]any `json:"spec"`
+}
+
+type metadata struct {
+	Name string `json:"name,omitempty"`
+	// Namespace says where Istio's operator kept the file; nothing depends on it.
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// The kind of the files.
+const (
+	apiVersion = "install.istio.io/v1alpha1"
+	kind       = "IstioOperator"
+)
+
+// merged gives the settings as one document.
+func (s Settings) merged() (*document, error) {
+	var over []*document
+	for _, f := range s.Files {
+		d, err := read(f)
+		if err != nil {
+			return nil, err
+		}
+		over = append(over, d...)
+	}
+	out := &document{APIVersion: apiVersion, Kind: kind, Spec: map[string]any{}}
+	given := map[string]any{}
+	for _, d := range over {
+		if d.Metadata.Name != "" {
+			out.Metadata.Name = d.Metadata.Name
+		}
+		given = merge(given, d.Spec)
+	}
+	// A list that is set by an index has to be there, so single values are laid over everything, and their
+	// profile is looked for beforehand.
+	name := s.Profile
+	if said, ok := given["profile"].(string); ok && name == "" {
+		name = said
+	}
+	for _, set := range s.Set {
+		if said, ok := strings.CutPrefix(set, "profile="); ok && s.Profile == "" {
+			name = said
+		}
+	}
+	if name == "" {
+		name = profiles.Default
+	}
+	for _, profile := range []string{profiles.Default, name} {
+		text, err := profiles.Get(profile)
+		if err != nil {
+			return nil, err
+		}
+		d, err := read(File{Name: "profile " + profile, Text: text})
+		if err != nil {
+			return nil, err
+		}
+		out.Spec = merge(out.Spec, d[0].Spec)
+	}
+	out.Spec = merge(out.Spec, given)
+	for _, set := range s.Set {
+		if err := assign(out.Spec, set); err != nil {
+			return nil, err
+		}
+	}
+	out.Spec["profile"] = name
+	for field, value := range map[string]string{"revision": s.Revision, "hub": s.Hub, "tag": s.Tag} {
+		if value != "" {
+			out.Spec[field] = value
+		}
+	}
+	return out, nil
+}
+
+// Dump gives the settings as one file, with the profile's and all others in it.
+func (s Settings) Dump() ([]byte, error) {
+	d, err := s.merged()
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(d)
+	return []byte(strings.Replace(string(text), "metadata: {}\n", "", 1)), err
+}
+
+// read decodes the documents of a file.
+func read(f File) ([]*document, error) {
+	var out []*document
+	for r := utilyaml.NewYAMLReader(newLines(f.Text)); ; {
+		text, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if len(strings.TrimSpace(string(text))) == 0 {
+			continue
+		}
+		d := &document{}
+		if err := yaml.UnmarshalStrict(text, d); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if d.APIVersion != apiVersion || d.Kind != kind {
+			return nil, fmt.Errorf("%s: it is a %s of %q; an installation is described by a %s of %s", f.Name, d.Kind, d.APIVersion, kind, apiVersion)
+		}
+		out = append(out, d)
+	}
+}
+
+// merge lays over what is said later: maps field by field, gateways by their names, all else as a whole. It
+// changes neither.
+func merge(base, over map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range base {
+		out[k] = v
+	}
+	for k, v := range over {
+		inner, isMap := v.(map[string]any)
+		former, wasMap := out[k].(map[string]any)
+		list, isList := v.([]any)
+		formerList, wasList := out[k].([]any)
+		switch {
+		case isMap && wasMap:
+			out[k] = merge(former, inner)
+		case isList && wasList && (k == "ingressGateways" || k == "egressGateways"):
+			out[k] = mergeNamed(formerList, list)
+		default:
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// mergeNamed merges lists of what has a name.
+func mergeNamed(base, over []any) []any {
+	out := append([]any(nil), base...)
+	for _, item := range over {
+		later, _ := item.(map[string]any)
+		at := -1
+		for i, b := range out {
+			if former, _ := b.(map[string]any); former != nil && former["name"] == later["name"] {
+				at = i
+			}
+		}
+		if at < 0 {
+			out = append(out, item)
+			continue
+		}
+		out[at] = merge(out[at].(map[string]any), later)
+	}
+	return out
+}
+
+// named is Istio's way to say which item of a list is meant.
+var named = regexp.MustCompile(`^(.*?)\[name:([^\]]+)\](.*)$`)
+
+// assign sets one PATH=VALUE, as Helm's --set does. An item of a list is meant by [INDEX] or [name:NAME].
+func assign(spec map[string]any, set string) error {
+	path, value, ok := strings.Cut(set, "=")
+	if !ok || path == "" {
+		return fmt.Errorf("--set %s: it has to be PATH=VALUE", set)
+	}
+	for {
+		m := named.FindStringSubmatch(path)
+		if m == nil {
+			break
+		}
+		at, err := position(spec, m[1], m[2])
+		if err != nil {
+			return fmt.Errorf("--set %s: %w", set, err)
+		}
+		path = m[1] + "[" + strconv.Itoa(at) + "]" + m[3]
+	}
+	// A comma begins another path for Helm, and is a part of the value for Istio.
+	escaped := strings.ReplaceAll(value, ",", `\,`)
+	if strings.HasPrefix(value, "{") {
+		escaped = value
+	}
+	if err := strvals.ParseInto(path+"="+escaped, spec); err != nil {
+		return fmt.Errorf("--set %s: %w", set, err)
+	}
+	return nil
+}
+
+// position finds an item by its name in a list of a path without indexes.
+func position(spec map[string]any, path, name string) (int, error) {
+	var at any = spec
+	for _, field := range strings.Split(path, ".") {
+		m, _ := at.(map[string]any)
+		at = m[field]
+	}
+	list, _ := at.([]any)
+	for i, item := range list {
+		if m, _ := item.(map[string]any); m["name"] == name {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("%s has no item of name %s", path, name)
+}
