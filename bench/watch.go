@@ -65,7 +65,7 @@ func (r *runner) profile(ctx context.Context, scenario string) (func() error, er
 	return func() error {
 		err := errors.Join(stopClients(), <-server)
 		if r.Profile.Memory != "" {
-			err = errors.Join(err, r.server.save(ctx, "/debug/pprof/heap?gc=1", r.Profile.Memory))
+			err = errors.Join(err, r.server.collect(ctx), r.server.save(ctx, "/debug/pprof/heap?gc=1", r.Profile.Memory))
 		}
 		return err
 	}, nil

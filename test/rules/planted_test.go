@@ -26,8 +26,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
-// plantedMesh is services with a VirtualService each, a pod with several ports, and a gateway.
-func plantedMesh() string {
+// plantedMesh is services with a VirtualService each, at most 1,000 of them, a pod with several ports, and a gateway.
+func plantedMesh(services int) string {
 	var b strings.Builder
 	b.WriteString(`
 {apiVersion: v1, kind: Pod, metadata: {name: pod, namespace: ns, labels: {app: pod}}, spec: {containers: []}, status: {podIP: 10.0.0.1, phase: Running}}
@@ -40,13 +40,13 @@ func plantedMesh() string {
 {apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: ns}, spec: {selector: {istio: gateway}, servers: [
   {port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}, {port: {number: 8081, name: other, protocol: HTTP}, hosts: ["*"]}]}}
 `)
-	for i := range 9 {
+	for i := range services {
 		fmt.Fprintf(&b, `---
-{apiVersion: v1, kind: Service, metadata: {name: s%[1]d, namespace: ns}, spec: {clusterIP: 10.96.1.%[1]d, ports: [{name: http, port: 80}, {name: tcp, port: 9%[1]d}]}}
+{apiVersion: v1, kind: Service, metadata: {name: s%[1]d, namespace: ns}, spec: {clusterIP: 10.96.%[2]d.%[3]d, ports: [{name: http, port: 80}, {name: tcp, port: 9%[1]d}]}}
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v%[1]d, namespace: ns}, spec: {hosts: [s%[1]d, "v%[1]d.test"],
   gateways: [mesh, g], http: [{timeout: %[1]ds, route: [{destination: {host: s%[1]d, port: {number: 80}}}]}]}}
-`, i)
+`, i, 1+i/250, i%250)
 	}
 	return b.String()
 }
@@ -175,14 +175,25 @@ func TestAPlantedFaultHarmsItsUnitAlone(t *testing.T) {
 		for _, starts := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, starts with it: %v", name, starts), func(t *testing.T) {
 				t.Parallel()
-				plant(t, f, starts)
+				plant(t, f, starts, 9)
 			})
 		}
 	}
 }
 
-func plant(t *testing.T, f plantedFault, starts bool) {
-	objects, problems := file.Decode([]byte(plantedMesh()), "mesh.yaml")
+// So it is in a route configuration of many virtual hosts, where finding the faults takes some rounds.
+func TestAPlantedFaultAmongManyHarmsItsUnitAlone(t *testing.T) {
+	for _, name := range []string{"three virtual hosts of a sidecar", "virtual host of a gateway"} {
+		for _, starts := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, starts with it: %v", name, starts), func(t *testing.T) {
+				plant(t, plantedFaults()[name], starts, 1000)
+			})
+		}
+	}
+}
+
+func plant(t *testing.T, f plantedFault, starts bool, services int) {
+	objects, problems := file.Decode([]byte(plantedMesh(services)), "mesh.yaml")
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
