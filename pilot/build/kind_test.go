@@ -239,5 +239,6 @@ func (e editor) rare() []func() *model.Object {
 		func() *model.Object {
 			return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
 		},
+		e.claims,
 	}
 }

@@ -192,6 +192,8 @@ func metadataMatch(m ir.RequestMetadata) *matcher.MetadataMatcher {
 		ListMatch: &matcher.ListMatcher{MatchPattern: &matcher.ListMatcher_OneOf{OneOf: text}},
 	}}
 	switch {
+	case m.Value.Kind == ir.MatchPresent:
+		out.Value = &matcher.ValueMatcher{MatchPattern: &matcher.ValueMatcher_PresentMatch{PresentMatch: true}}
 	case m.OnlyList:
 		out.Value = in
 	case m.List:

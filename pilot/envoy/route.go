@@ -105,6 +105,11 @@ func routeMatch(m ir.RouteMatch) *routev3.RouteMatch {
 	for _, q := range m.Query {
 		out.QueryParameters = append(out.QueryParameters, queryMatch(q))
 	}
+	for _, c := range m.Claims {
+		claim := metadataMatch(ir.RequestMetadata{Filter: filterJWT, Path: append([]string{ir.TokenPayload}, c.Path...), Value: c.Value, List: true})
+		claim.Invert = c.Invert
+		out.DynamicMetadata = append(out.DynamicMetadata, claim)
+	}
 	return out
 }
 

@@ -22,14 +22,15 @@ func tokenCheck(t *ir.TokenCheck) *jwt.JwtAuthentication {
 	}
 	out.Rules = []*jwt.RequirementRule{{
 		Match:           &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-		RequirementType: &jwt.RequirementRule_Requires{Requires: tokenRequirement(t.Providers)},
+		RequirementType: &jwt.RequirementRule_Requires{Requires: tokenRequirement(t)},
 	}}
 	return out
 }
 
 // tokenRequirement asks that one provider finds its token good, or that each finds it good or none. The
 // former is for providers that look in the same place, each of which fails for the tokens of others.
-func tokenRequirement(providers []ir.TokenProvider) *jwt.JwtRequirement {
+func tokenRequirement(t *ir.TokenCheck) *jwt.JwtRequirement {
+	providers := t.Providers
 	anyOf := func(all ...*jwt.JwtRequirement) *jwt.JwtRequirement {
 		return &jwt.JwtRequirement{RequiresType: &jwt.JwtRequirement_RequiresAny{RequiresAny: &jwt.JwtRequirementOrList{Requirements: all}}}
 	}
@@ -39,6 +40,10 @@ func tokenRequirement(providers []ir.TokenProvider) *jwt.JwtRequirement {
 		p := &jwt.JwtRequirement{RequiresType: &jwt.JwtRequirement_ProviderName{ProviderName: providers[i].Name}}
 		good = append(good, p)
 		each = append(each, anyOf(p, missing))
+	}
+	if t.Lenient {
+		failed := &jwt.JwtRequirement{RequiresType: &jwt.JwtRequirement_AllowMissingOrFailed{AllowMissingOrFailed: &emptypb.Empty{}}}
+		return anyOf(append(good, failed)...)
 	}
 	if len(each) == 1 {
 		return each[0]

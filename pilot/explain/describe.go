@@ -19,6 +19,9 @@ func describeMatch(m *routev3.RouteMatch) string {
 	for _, q := range m.GetQueryParameters() {
 		out = append(out, "`"+describeQuery(q)+"`")
 	}
+	for _, c := range m.GetDynamicMetadata() {
+		out = append(out, "`"+describeClaim(c)+"`")
+	}
 	return strings.Join(out, ", ")
 }
 

@@ -17,6 +17,7 @@ type exchange struct {
 	host    string            // as routes compare it
 	path    string            // normalized, with the query
 	headers map[string]string // by name in lower case
+	claims  map[string]any    // of the valid token, as routes see them; nil for none
 	// requestHeaders and responseHeaders are what filters change on the way.
 	requestHeaders, responseHeaders []HeaderChange
 	config                          *routev3.RouteConfiguration
@@ -34,7 +35,7 @@ func (w *walk) http(m *hcm.HttpConnectionManager) {
 	if !x.admitted() || !x.configured() || !x.findVirtualHost() {
 		return
 	}
-	if x.redirectedToTLS() || !x.findRoute() {
+	if x.redirectedToTLS() || !x.checkToken() || !x.findRoute() {
 		return
 	}
 	for _, f := range m.GetHttpFilters() {

@@ -13,6 +13,7 @@ import (
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	jwt "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	filterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -42,6 +43,8 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 		return true
 	case f.GetName() == guardName:
 		return x.guard(f.GetName(), packed)
+	case packed.MessageIs(&jwt.JwtAuthentication{}):
+		return true // checkToken has passed it
 	case packed.MessageIs(&grpcstats.FilterConfig{}), packed.MessageIs(&dynamichttp.FilterConfig{}):
 		return true // they change nothing that the client or the server sees
 	case packed.MessageIs(&headermutation.HeaderMutation{}):

@@ -52,6 +52,9 @@ type Request struct {
 	Host   string      // :authority or Host
 	Path   string      // with the query
 	Header http.Header // others; names in canonical form
+	// Claims are those of a token that is signed right and in time, nil without one: texts, lists and maps as
+	// encoding/json gives them.
+	Claims map[string]any
 }
 
 // method gives the method, GET where nothing is said.

@@ -68,11 +68,22 @@ func (x *exchange) miss(m *routev3.RouteMatch) string {
 			return fmt.Sprintf("`%s` did not match `%s`", describeQuery(q), value)
 		}
 	}
+	for _, c := range m.GetDynamicMetadata() {
+		if c.GetFilter() != jwtFilter {
+			return "it asks for metadata of a filter that is not known here"
+		}
+		if value := x.noted(c); claimMatches(c.GetValue(), value) == c.GetInvert() {
+			if value == nil {
+				return fmt.Sprintf("`%s` did not match: no valid token has such a claim", describeClaim(c))
+			}
+			return fmt.Sprintf("`%s` did not match `%v`", describeClaim(c), value)
+		}
+	}
 	switch grpc := strings.HasPrefix(x.headers["content-type"], "application/grpc"); {
 	case m.GetGrpc() != nil && !grpc:
 		return "it is for gRPC"
-	case m.GetTlsContext() != nil || m.GetRuntimeFraction() != nil || len(m.GetDynamicMetadata())+len(m.GetFilterState())+len(m.GetCookies()) > 0:
-		return "it has a condition that is not known here (TLS context, runtime, metadata, filter state or cookie)"
+	case m.GetTlsContext() != nil || m.GetRuntimeFraction() != nil || len(m.GetFilterState())+len(m.GetCookies()) > 0:
+		return "it has a condition that is not known here (TLS context, runtime, filter state or cookie)"
 	}
 	return ""
 }

@@ -70,6 +70,16 @@ type RouteMatch struct {
 	Path    StringMatch // MatchPresent matches every path
 	Headers []HeaderMatch
 	Query   []QueryMatch
+	Claims  []ClaimMatch
+}
+
+// ClaimMatch matches a claim of the valid token of a request, under a path of names, as TokenCheck notes it with
+// Reroute; inverted, its absence or another value. MatchPresent takes any value, the others a text, or a list
+// that has one.
+type ClaimMatch struct {
+	Path   []string
+	Value  StringMatch
+	Invert bool
 }
 
 // HeaderMatch matches one header, or, inverted, its absence or another value.

@@ -1,9 +1,10 @@
 package ir
 
 // TokenCheck checks the JSON web tokens of requests, an HTTPFilter. A request without any passes; one
-// with a token that none of Providers finds good is answered 401.
+// with a token that none of Providers finds good is answered 401, or passes as one without where Lenient.
 type TokenCheck struct {
 	Providers []TokenProvider
+	Lenient   bool
 	// Reroute has the route chosen anew, since routes may ask for claims.
 	Reroute bool
 }
@@ -24,9 +25,12 @@ type TokenProvider struct {
 	ClaimHeaders            []ClaimHeader
 	// SpaceDelimited are claims, paths with dots, whose texts are lists with spaces between.
 	SpaceDelimited []string
-	// Metadata is the name under which the claims are noted.
+	// Metadata is the name under which the claims are noted, TokenPayload where others look for them.
 	Metadata string
 }
+
+// TokenPayload is the name under which RBAC and routes look for the claims of a token.
+const TokenPayload = "payload"
 
 // TokenHeader is a header that may hold a token after a prefix.
 type TokenHeader struct{ Name, Prefix string }

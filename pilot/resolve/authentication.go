@@ -20,16 +20,25 @@ var delimitedClaims = []string{"scope", "permission"}
 // newTokenCheck checks tokens as the RequestAuthentications of a class say, all of them together; nil
 // where there is none.
 func newTokenCheck(r Reader, c *Class) (*ir.TokenCheck, []model.Problem) {
-	out := &ir.TokenCheck{Reroute: c.Type == model.RouterProxy}
+	providers, problems := tokenProviders(r, attached(r, c, r.RequestAuthentications, c.RequestAuthentications))
+	if len(providers) == 0 {
+		return nil, nil
+	}
+	return &ir.TokenCheck{Providers: providers, Reroute: c.Type == model.RouterProxy}, problems
+}
+
+// tokenProviders translates RequestAuthentications.
+func tokenProviders(r Reader, objects []*model.Object) ([]ir.TokenProvider, []model.Problem) {
+	var out []ir.TokenProvider
 	var problems []model.Problem
-	for _, o := range attached(r, c, r.RequestAuthentications, c.RequestAuthentications) {
+	for _, o := range objects {
 		policy, ok := o.Spec.(*security.RequestAuthentication)
 		if !ok {
 			continue
 		}
 		for i, rule := range policy.GetJwtRules() {
 			p := tokenProvider(rule)
-			p.Name = fmt.Sprintf("origins-%d", len(out.Providers))
+			p.Name = fmt.Sprintf("origins-%d", len(out))
 			field := fmt.Sprintf("spec.jwtRules[%d]", i)
 			if reason := tokenKeys(r, rule, &p); reason != "" {
 				problems = append(problems, model.Problem{
@@ -40,11 +49,8 @@ func newTokenCheck(r Reader, c *Class) (*ir.TokenCheck, []model.Problem) {
 			if p.Issuer == "" {
 				p.Keys = nobodysKey // else tokens of every issuer would be good
 			}
-			out.Providers = append(out.Providers, p)
+			out = append(out, p)
 		}
-	}
-	if len(out.Providers) == 0 {
-		return nil, nil
 	}
 	return out, problems
 }

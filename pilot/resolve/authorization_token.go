@@ -9,7 +9,7 @@ import (
 // Where the filter that checks tokens notes the claims of the one that it found valid.
 const (
 	jwtMetadata = "envoy.filters.http.jwt_authn"
-	jwtPayload  = "payload"
+	jwtPayload  = ir.TokenPayload
 )
 
 // claim is an attribute of a valid token, under a path of names. Its value is a text or a list of texts.

@@ -41,6 +41,9 @@ type Class struct {
 	AuthorizationPolicies []model.Key
 	// RequestAuthentications of the same kind.
 	RequestAuthentications []model.Key
+	// OutboundTokens are the same RequestAuthentications where what a sidecar's workload sends is routed by
+	// claims of tokens.
+	OutboundTokens []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
 	// Telemetry is the Telemetry object of the namespace whose selector matches; the zero key for none.
@@ -109,6 +112,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
 	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
 	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
+	c.OutboundTokens = outboundTokenPolicies(r, p, c.RequestAuthentications)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)

@@ -31,6 +31,8 @@ func (c *Class) hash() string {
 	b.keys(c.Telemetry)
 	b.keys(c.AuthorizationPolicies...)
 	b.keys(c.RequestAuthentications...)
+	b.number(uint64(len(c.OutboundTokens)))
+	b.keys(c.OutboundTokens...)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
 	b.texts(c.SourceLabels...)

@@ -139,7 +139,7 @@ func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 		Filters: terminal(&ir.HTTPConnectionManager{
 			StatPrefix:      "outbound_" + o.name() + ";",
 			RouteConfigName: o.routes,
-			Filters:         httpFilters(nil, slices.Concat(grpcWeb(o.grpcWeb), dynamicForward(b.r, b.c, b.scope.dynamic), []placedFilter{clusterALPN()})...),
+			Filters:         httpFilters(nil, slices.Concat(outboundTokens(&b.view), grpcWeb(o.grpcWeb), dynamicForward(b.r, b.c, b.scope.dynamic), []placedFilter{clusterALPN()})...),
 			Path:            pathNormalization(b.r),
 		}),
 	}

@@ -36,7 +36,7 @@ func (c *Class) Common() (common Class, ok bool) {
 	}
 	common = c.Outbound()
 	common.Namespace, common.DestinationRules, common.SourceLabels, common.Patches = Nobody, nil, nil, nil
-	common.Telemetry = model.Key{}
+	common.Telemetry, common.OutboundTokens = model.Key{}, nil
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}
@@ -58,6 +58,9 @@ func (c *Class) Facts() []string {
 	for _, p := range c.Patches {
 		out = append(out, factPatches+p.Filter.String())
 	}
+	if len(c.OutboundTokens) > 0 {
+		out = append(out, factTokens)
+	}
 	return out
 }
 
@@ -69,4 +72,5 @@ const (
 	factScope     = "sidecar lets see " // under the hostname, whichever service
 	factPatches   = "patches of "       // its proxies have some of the EnvoyFilter's
 	factEgress    = "egress hosts"      // of the Sidecar object
+	factTokens    = "outbound tokens"   // RequestAuthentications for some workloads mean it
 )

@@ -53,6 +53,8 @@ type Reader interface {
 	// SourceLabels gives the sets of labels that matches of VirtualServices ask for, of those that a
 	// client sees, as model.LabelSet writes them, sorted.
 	SourceLabels(client string) []string
+	// RoutesByClaims tells whether a VirtualService for sidecars that a client sees asks for claims of tokens.
+	RoutesByClaims(client string) bool
 	// DestinationRules gives those that live in configNamespace, are exported to the client and whose
 	// host matches the hostname, the most specific host first, then model.Older first.
 	DestinationRules(configNamespace, client, hostname string) []*model.Object

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // match translates what of a match the request decides: it holds where one of those does that are given.
@@ -85,10 +86,7 @@ func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) (ir.Rou
 		}
 		out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: v})
 	}
-	if out.Headers, ok = s.headerMatches(out.Headers, field+".headers", m.GetHeaders(), false); !ok {
-		return out, false
-	}
-	if out.Headers, ok = s.headerMatches(out.Headers, field+".withoutHeaders", m.GetWithoutHeaders(), true); !ok {
+	if !s.headerMatches(&out, field+".headers", m.GetHeaders(), false) || !s.headerMatches(&out, field+".withoutHeaders", m.GetWithoutHeaders(), true) {
 		return out, false
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
@@ -125,23 +123,29 @@ func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) (ir.St
 	return out, true
 }
 
-func (s *ruleSet) headerMatches(to []ir.HeaderMatch, field string, from map[string]*networking.StringMatch, invert bool) ([]ir.HeaderMatch, bool) {
+// headerMatches adds to a match what it asks of headers, and of claims, which are written as such.
+func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string]*networking.StringMatch, invert bool) (ok bool) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		at := field + "[" + name + "]"
-		if invert && name != "" && !headerName(name) && !strings.HasPrefix(name, "@") { // but for claims, which are no headers
+		path, claim := model.ClaimPath(name)
+		if invert && name != "" && !headerName(name) && !model.IsClaim(name) {
 			continue // no request has it
 		}
-		if !headerName(name) {
+		if !claim && !headerName(name) {
 			s.invalid(at, "this is no name of a header; the match is left out")
-			return nil, false
+			return false
 		}
 		v, ok := s.stringMatch(at, from[name])
 		if !ok {
-			return nil, false
+			return false
 		}
-		to = append(to, ir.HeaderMatch{Name: strings.ToLower(name), Value: v, Invert: invert})
+		if claim {
+			to.Claims = append(to.Claims, ir.ClaimMatch{Path: path, Value: v, Invert: invert})
+		} else {
+			to.Headers = append(to.Headers, ir.HeaderMatch{Name: strings.ToLower(name), Value: v, Invert: invert})
+		}
 	}
-	return to, true
+	return true
 }
 
 // stringMatch translates a match; one that says nothing, or one of the regular expressions "*" and ".*",

@@ -174,7 +174,7 @@ func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) bool {
 // catchAll tells whether a route takes every request.
 func catchAll(r *ir.Route) bool {
 	everyPath := r.Match.Path.Kind == ir.MatchPresent || r.Match.Path.Kind == ir.MatchPrefix && r.Match.Path.Value == "/"
-	return everyPath && len(r.Match.Headers) == 0 && len(r.Match.Query) == 0
+	return everyPath && len(r.Match.Headers)+len(r.Match.Query)+len(r.Match.Claims) == 0
 }
 
 func (s *ruleSet) invalid(field, message string) {

@@ -44,6 +44,7 @@ const (
 	tableVirtualServicesIn      = "virtual services of a namespace"
 	tableBoundVirtualServices   = "virtual services of a gateway"
 	tableSourceLabels           = "source labels"
+	tableClaims                 = "virtual services by claims"
 	tableDestinationRules       = "destination rules"
 	tableWorkloadRules          = "destination rules of workloads"
 	tableDestinationSecrets     = "secrets of destination rules"
@@ -61,7 +62,7 @@ func indexes() []Index {
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
 		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},
-		{Kind: model.KindRequestAuthentication, Name: tableAuthentication, Keys: ofNamespaces},
+		{Kind: model.KindRequestAuthentication, Name: tableAuthentication, Keys: ofNamespaces, Own: true},
 		{Kind: model.KindRequestAuthentication, Name: tableWorkloadAuthentication, Keys: ofWorkloads},
 		{Kind: model.KindRequestAuthentication, Name: tableKeySources, Keys: keySources, Names: true},
 		{Kind: model.KindAuthorizationPolicy, Name: tableAuthorization, Keys: ofNamespaces},
@@ -72,6 +73,7 @@ func indexes() []Index {
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},
 		{Kind: model.KindVirtualService, Name: tableBoundVirtualServices, Keys: virtualServiceGateways, Names: true},
 		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
+		{Kind: model.KindVirtualService, Name: tableClaims, Keys: virtualServiceClaims, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
 		{Kind: model.KindEnvoyFilter, Name: tablePatches, Keys: patchTargets, Own: true},
@@ -194,6 +196,18 @@ func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 		return places // a delegate counts for whoever sees what delegates to it
 	}
 	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+}
+
+// virtualServiceClaims lists a VirtualService that routes what sidecars send by claims.
+func virtualServiceClaims(s *Settings, o *model.Object) []Place {
+	vs := o.Spec.(*networking.VirtualService)
+	switch {
+	case !model.RoutesByClaims(vs):
+		return nil
+	case len(vs.GetHosts()) == 0:
+		return []Place{{}} // a delegate counts for whoever sees what delegates to it
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), Place{})
 }
 
 func destinationRuleHost(s *Settings, o *model.Object) []Place {

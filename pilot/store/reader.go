@@ -223,6 +223,11 @@ func (r Reader) SourceLabels(client string) []string {
 	return r.names(tableSourceLabels, Place{Client: client}, Place{})
 }
 
+// RoutesByClaims tells whether a VirtualService for sidecars, exported to a client, asks for claims of tokens.
+func (r Reader) RoutesByClaims(client string) bool {
+	return len(r.List(tableClaims, Place{Client: client}))+len(r.List(tableClaims, Place{})) > 0
+}
+
 // DestinationRules gives the rules that live in configNamespace, are exported to client and match the
 // hostname, the most specific host first, then model.Older first.
 func (r Reader) DestinationRules(configNamespace, client, hostname string) []*model.Object {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool) {
@@ -98,26 +100,14 @@ func (c *checker) headerMatch(path, name string) {
 	case "uri", "scheme", "method", "authority":
 		c.warn(path, "matches a header of that name; to match the request's %s use match.%s", name, name)
 	}
-	if !isHeaderName(name) && !isPseudoHeader(name) && !strings.HasPrefix(name, claims) {
-		c.warn(path, "%q is no name of a header, so no request has it", name)
-	}
-}
-
-// claims begins the name of a "header" that is a claim of the request's token.
-const claims = "@request.auth.claims"
-
-// noClaims refuses rules by claims where no gateway checks tokens before it chooses the route.
-func (c *checker) noClaims(path string, r *networking.HTTPRoute) {
-	for i, m := range r.GetMatch() {
-		for field, headers := range map[string]map[string]*networking.StringMatch{
-			"headers": m.GetHeaders(), "withoutHeaders": m.GetWithoutHeaders(),
-		} {
-			for _, name := range sortedKeys(headers) {
-				if strings.HasPrefix(name, claims) {
-					c.fail(entry(at(path+".match", i)+"."+field, name), "claims decide at gateways only; name one in spec.gateways")
-				}
-			}
+	if model.IsClaim(name) {
+		if _, ok := model.ClaimPath(name); !ok {
+			c.warn(path, "%q names no claim, so no request has it; write @request.auth.claims.NAME, or @request.auth.claims[NAME] where names have dots", name)
 		}
+		return
+	}
+	if !isHeaderName(name) && !isPseudoHeader(name) {
+		c.warn(path, "%q is no name of a header, so no request has it", name)
 	}
 }
 

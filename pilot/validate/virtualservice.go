@@ -14,7 +14,6 @@ const meshGateway = "mesh"
 
 func (c *checker) virtualService(vs *networking.VirtualService) {
 	delegate := len(vs.GetHosts()) == 0
-	sidecarsOnly := !delegate && !slices.ContainsFunc(vs.GetGateways(), func(g string) bool { return g != meshGateway })
 	if len(vs.GetHttp())+len(vs.GetTls())+len(vs.GetTcp()) == 0 {
 		c.fail("spec", "has no routes; add http, tls or tcp")
 	}
@@ -42,9 +41,6 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 			caught = i
 		}
 		c.httpRoute(path, route, delegate)
-		if sidecarsOnly {
-			c.noClaims(path, route)
-		}
 	}
 	for i, route := range vs.GetTls() {
 		c.tlsRoute(at("spec.tls", i), route, vs.GetHosts())

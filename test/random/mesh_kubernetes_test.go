@@ -108,9 +108,9 @@ data:
     outboundTrafficPolicy: {mode: %s}
     accessLogFile: '%s'
     enableAutoMtls: %s
-%s%s%s`,
+%s%s%s%s`,
 		root, 1+e.rng.IntN(2), e.one("ALLOW_ANY", "REGISTRY_ONLY"), e.one("", "/dev/stdout"), e.one("true", "true", "false"),
-		scope("defaultVirtualServiceExportTo"), scope("defaultDestinationRuleExportTo"), scope("defaultServiceExportTo"))
+		scope("defaultVirtualServiceExportTo"), scope("defaultDestinationRuleExportTo"), scope("defaultServiceExportTo"), e.authorizers())
 }
 
 func (e *editor) namespaceObject() string {

@@ -65,7 +65,7 @@ func (e *editor) httpRules(delegates bool) string {
 // httpMatch is a list of one or two matches: of the request, of who sends it, and of where it arrives.
 func (e *editor) httpMatch() string {
 	one := func() string {
-		return "{" + e.some(2, e.one("uri: {prefix: /x}", "uri: {prefix: /y}", "uri: {exact: /z}"), "headers: {x: {exact: y}}",
+		return "{" + e.some(2, e.one("uri: {prefix: /x}", "uri: {prefix: /y}", "uri: {exact: /z}"), e.one("headers: {x: {exact: y}}", "headers: {\"@request.auth.claims.sub\": {exact: y}}"), "withoutHeaders: {\"@request.auth.claims[a][b]\": {exact: y}}",
 			e.sourceLabels(), e.sourceNamespace(), "gateways: ["+e.gatewayNames()+"]", e.one("port: 80", "port: 8080")) + "}"
 	}
 	return e.some(2, one(), one())

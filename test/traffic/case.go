@@ -50,6 +50,8 @@ type Call struct {
 	MTLS     bool              `json:"mtls"`
 	Headers  map[string]string `json:"headers"`
 	Upstream string            `json:"upstream"`
+	Token    map[string]any    `json:"token"`
+	Forged   bool              `json:"forged"`
 	Want     Want              `json:"want"`
 
 	scheme  string
@@ -135,6 +137,11 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 	if !out.Alone {
 		input = string(world) + "\n---\n" + input
 	}
+	keys, err := keySet()
+	if err != nil {
+		return nil, err
+	}
+	input = strings.ReplaceAll(input, "KEYS", "'"+keys+"'")
 	var objects []*model.Object
 	objects, out.problems = file.Decode([]byte(input), "input.yaml")
 	for _, o := range objects {
@@ -223,6 +230,13 @@ func (c *Case) prepare(call *Call, p translate.Proxy) error {
 	}
 	for name, value := range call.Headers {
 		r.Header[name] = []string{value}
+	}
+	if call.Token != nil {
+		text, err := token(call.Token, call.Forged)
+		if err != nil {
+			return err
+		}
+		r.Header["Authorization"], r.Claims = []string{"Bearer " + text}, call.Token
 	}
 	call.request = r
 	return nil

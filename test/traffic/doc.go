@@ -34,6 +34,8 @@
 //	alpn: [istio]                   # what the handshake offers
 //	mtls: true                      # the client shows a certificate of the mesh
 //	upstream: "503"                 # what the server answers with
+//	token: {iss: a, sub: b}         # claims of the request's token, signed by the key set that KEYS stands for
+//	forged: true                    # it is signed by another; of this explain is not asked, nor of one with the claim exp
 //
 // What is wanted (type Want); what is not named is not looked at, but for the status, which is 200 for HTTP:
 //

@@ -32,7 +32,13 @@ type simpleVS struct {
 type simpleRule struct {
 	namespace, label, prefix string
 	gateway                  string
+	group                    string // a claim of the request's token
 	subset                   string
+}
+
+// takes tells whether a request matches, of which a valid token says the group, "" for none.
+func (r *simpleRule) takes(path, group string) bool {
+	return strings.HasPrefix(path, r.prefix) && (r.group == "" || r.group == group)
 }
 
 // simpleClient is who asks: a sidecar, or the gateway.
@@ -75,7 +81,7 @@ func (r *simpleRule) applies(c *simpleClient) bool {
 }
 
 // destination gives the subset that a request goes to; "-" for the service itself, "404" for none.
-func destination(all []*simpleVS, c *simpleClient, name, path string) string {
+func destination(all []*simpleVS, c *simpleClient, name, path, group string) string {
 	var found []*simpleVS
 	for _, v := range all {
 		_, seen := v.visible(c.namespace)
@@ -99,7 +105,7 @@ func destination(all []*simpleVS, c *simpleClient, name, path string) string {
 		return a.age - b.age
 	})
 	for _, r := range best.rules {
-		if r.applies(c) && strings.HasPrefix(path, r.prefix) {
+		if r.applies(c) && r.takes(path, group) {
 			return r.subset
 		}
 	}
@@ -107,7 +113,7 @@ func destination(all []*simpleVS, c *simpleClient, name, path string) string {
 }
 
 // atGateway is the same at a gateway, where the rules of all count, in order, those that take everything last.
-func atGateway(all []*simpleVS, c *simpleClient, host, path string) string {
+func atGateway(all []*simpleVS, c *simpleClient, host, path, group string) string {
 	var found []*simpleVS
 	for _, v := range all {
 		if _, seen := v.visible(c.namespace); seen && slices.Contains(v.gateways, "default/edge") && v.host == host {
@@ -127,14 +133,14 @@ func atGateway(all []*simpleVS, c *simpleClient, host, path string) string {
 		for _, r := range v.rules {
 			switch {
 			case !r.applies(c):
-			case r.prefix == "/":
+			case r.prefix == "/" && r.group == "":
 				if last == "" {
 					last = r.subset
 				}
-			case strings.HasPrefix(path, r.prefix):
+			case r.takes(path, group):
 				return r.subset
 			}
-			if r.applies(c) && r.prefix == "/" {
+			if r.applies(c) && r.prefix == "/" && r.group == "" {
 				break // what follows it in its VirtualService is never reached
 			}
 		}
@@ -163,6 +169,9 @@ func (v *simpleVS) yaml() string {
 		if r.gateway != "" {
 			fmt.Fprintf(&b, ", gateways: [%s]", r.gateway)
 		}
+		if r.group != "" {
+			fmt.Fprintf(&b, ", headers: {\"@request.auth.claims.group\": {exact: %s}}", r.group)
+		}
 		fmt.Fprintf(&b, "}]\n    route: [{destination: {host: reviews.default.svc.cluster.local, subset: %s, port: {number: 9080}}}]\n", r.subset)
 	}
 	return b.String()
@@ -184,7 +193,7 @@ func randomVS(r *rand.Rand, i int) *simpleVS {
 	for j := range 1 + r.IntN(3) {
 		v.rules = append(v.rules, simpleRule{
 			namespace: pick(r, "", "", "default", "other"), label: pick(r, "", "", "client", "other"), gateway: pick(r, append(v.gateways, "", "", "")...),
-			prefix: pick(r, "/", "/a", "/a/b", "/c"), subset: fmt.Sprintf("s%d-%d", i, j),
+			prefix: pick(r, "/", "/a", "/a/b", "/c"), group: pick(r, "", "", "staff", "guest"), subset: fmt.Sprintf("s%d-%d", i, j),
 		})
 	}
 	return v
@@ -200,7 +209,8 @@ func TestModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	clients := []*simpleClient{{proxy: "client", namespace: "default", label: "client"}, {proxy: "other", namespace: "other", label: "other"}, {proxy: "gateway", namespace: "istio-system", gateway: true}}
-	const edge = "\n---\n{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: edge, namespace: default}, spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*\"]}]}}\n"
+	const edge = "\n---\n{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: edge, namespace: default}, spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*\"]}]}}\n" +
+		"---\n{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: all, namespace: istio-system}, spec: {jwtRules: [{issuer: me}]}}\n"
 	calls := 0
 	for seed := range uint64(modelRounds) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -230,14 +240,18 @@ func askModel(t *testing.T, seed uint64, all []*simpleVS, objects []*model.Objec
 		p := worldProxies()[c.proxy]
 		config := explained(translate.Build(snapshot, p.Model()))
 		for _, host := range []string{"details.default.svc.cluster.local", "ratings.default.svc.cluster.local", "www.example.com"} {
-			for _, path := range []string{"/", "/a", "/a/b", "/a/c", "/c/d", "/z"} {
+			for i, path := range []string{"/", "/a", "/a/b", "/a/c", "/c/d", "/z", "/", "/a", "/a/b", "/c/d"} {
 				calls++
+				group := []string{"", "staff", "guest"}[i%3]
 				q := explain.Request{Way: explain.Outbound, Destination: netip.MustParseAddrPort("10.96.0.4:9080"), Protocol: explain.HTTP11, Host: host, Path: path}
-				want := destination(all, c, host, path)
+				if group != "" {
+					q.Claims = map[string]any{"iss": "me", "group": group}
+				}
+				want := destination(all, c, host, path, group)
 				switch {
 				case c.gateway:
 					q.Way, q.Destination = explain.Direct, netip.MustParseAddrPort("10.3.0.1:80")
-					want = atGateway(all, c, host, path)
+					want = atGateway(all, c, host, path, group)
 				case host == "www.example.com": // of no service: on port 80 only
 					q.Destination = netip.MustParseAddrPort("203.0.113.1:80")
 				}
@@ -249,7 +263,7 @@ func askModel(t *testing.T, seed uint64, all []*simpleVS, objects []*model.Objec
 					for _, v := range all {
 						rules += v.yaml()
 					}
-					t.Fatalf("seed %d: %s of %s%s: %s, want %s\n%s\n%s", seed, c.proxy, host, path, got, want, rules, &steps)
+					t.Fatalf("seed %d: %s of %s%s (%s): %s, want %s\n%s\n%s", seed, c.proxy, host, path, group, got, want, rules, &steps)
 				}
 			}
 		}

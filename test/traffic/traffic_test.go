@@ -28,6 +28,9 @@ func TestExplain(t *testing.T) {
 	for _, c := range cases(t) {
 		t.Run(c.Name, func(t *testing.T) {
 			for _, call := range c.Calls {
+				if call.badToken() {
+					continue
+				}
 				calls++
 				a := explained(c.resources[call.From]).Explain(call.request)
 				if d := call.differ(call.predicted(a)); len(d) > 0 {
@@ -61,7 +64,7 @@ func TestEnvoy(t *testing.T) {
 						if call.From != from {
 							continue
 						}
-						if d := call.differ(call.predicted(dump.Explain(call.request))); len(d) > 0 {
+						if d := call.differ(call.predicted(dump.Explain(call.request))); len(d) > 0 && !call.badToken() {
 							t.Errorf("%s, by Envoy's config dump:\n\t%s", call.Call, strings.Join(d, "\n\t"))
 						}
 						if d := call.differ(r.sample(t, call, i)); len(d) > 0 {

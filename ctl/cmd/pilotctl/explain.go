@@ -21,7 +21,7 @@ type explanation struct {
 	*options
 	from, namespace, file, output string
 	method, sni, to, source       string
-	headers, alpn                 []string
+	headers, alpn, claims         []string
 	inbound, mtls                 bool
 }
 
@@ -53,6 +53,7 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVarP(&e.output, "output", "o", "steps", "steps or json")
 	f.StringVarP(&e.method, "method", "X", "GET", "method")
 	f.StringArrayVarP(&e.headers, "header", "H", nil, `header, as "name: value"; Host is the request's host`)
+	f.StringArrayVar(&e.claims, "claim", nil, "name=value of the request's token, which is valid, the value as JSON or text; may be given several times")
 	f.StringVar(&e.sni, "sni", "", "name in the TLS handshake, if not the URL's host")
 	f.StringArrayVar(&e.alpn, "alpn", nil, "protocol that the TLS handshake offers")
 	f.BoolVar(&e.mtls, "mtls", false, "the client shows a certificate of the mesh")
@@ -158,6 +159,10 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 			r.Header.Add(name, value)
 		}
 	}
+	var err error
+	if r.Claims, err = claims(e.claims); err != nil {
+		return r, err
+	}
 	if err := e.speaks(u, &r); err != nil {
 		return r, err
 	}
@@ -169,7 +174,6 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 		port = int(p)
 	}
 	to := c.Address(u.Hostname(), e.namespace, uint16(port))
-	var err error
 	if e.to != "" {
 		if to, err = netip.ParseAddr(e.to); err != nil {
 			return r, fmt.Errorf("--to: %w", err)
