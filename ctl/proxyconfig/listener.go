@@ -83,7 +83,7 @@ type filter struct {
 	Typed filterConfig `json:"typedConfig"`
 }
 
-// filterConfig holds what is shown of an HTTP connection manager or of a TCP proxy.
+// filterConfig holds what is shown of an HTTP connection manager, of a TCP proxy or of an RBAC filter.
 type filterConfig struct {
 	Type        string           `json:"@type"`
 	Inline      *routeConfig     `json:"routeConfig"`
@@ -91,6 +91,9 @@ type filterConfig struct {
 	Cluster     string           `json:"cluster"`
 	Weighted    *weightedCluster `json:"weightedClusters"`
 	HTTPFilters json.RawMessage  `json:"httpFilters"`
+	// Of an RBAC filter:
+	Rules  *rbacRules `json:"rules"`
+	Shadow *rbacRules `json:"shadowRules"`
 }
 
 type rds struct {

@@ -21,10 +21,10 @@ type authzQuestion struct {
 	tcp                                   bool
 }
 
-func newAuthz() *cobra.Command {
+func newAuthz(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "authz", Short: "Tell who may call whom"}
 	group(cmd)
-	cmd.AddCommand(newAuthzExplain())
+	cmd.AddCommand(newAuthzCheck(o), newAuthzExplain())
 	return cmd
 }
 

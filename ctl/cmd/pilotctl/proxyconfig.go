@@ -29,12 +29,17 @@ func newProxyConfig(o *options) *cobra.Command {
 	}
 	group(cmd)
 	p.register(cmd)
+	p.flags(cmd)
+	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.ecds(), p.log(), p.all())
+	return cmd
+}
+
+// flags are those of all subcommands.
+func (p *proxyConfig) flags(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&p.output, "output", "o", "short", "short, json or yaml")
 	cmd.PersistentFlags().StringVarP(&p.file, "file", "f", "", "read a saved config_dump (or clusters) of Envoy in place of a proxy's; - is standard input")
 	cmd.PersistentFlags().StringVarP(&p.namespace, "namespace", "n", "default", "namespace of the pod")
 	completion(cmd, "output", words("short", "json", "yaml"))
-	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.ecds(), p.log(), p.all())
-	return cmd
 }
 
 // dumpPath is where Envoy's admin interface has its config_dump.

@@ -30,7 +30,31 @@ server gets the request; exec exits with the command's own code.`,
 	root.SetFlagErrorFunc(wrongFlag)
 	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
 	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
-	root.AddCommand(newUp(&o), newDown(&o), newExec(&o), newLogs(&o), newProxyStatus(&o), newProxyConfig(&o), newProblems(&o), newDashboard(&o), newAnalyze(), newAuthz(), newExplain(&o), newDiff(), newBench(), newCA(&o), newInstall(), newUpgrade(), newUninstall(), newManifest(), newProfile(), newKubeInject(), newTag(), newVerifyInstall(), newVersion())
+	root.AddCommand(
+		newUp(&o),
+		newDown(&o),
+		newExec(&o),
+		newLogs(&o),
+		newProxyStatus(&o),
+		newProxyConfig(&o),
+		newProblems(&o),
+		newDashboard(&o),
+		newAnalyze(),
+		newAuthz(&o),
+		newExplain(&o),
+		newDiff(),
+		newBench(),
+		newCA(&o),
+		newInstall(),
+		newUpgrade(),
+		newUninstall(),
+		newManifest(),
+		newProfile(),
+		newKubeInject(),
+		newTag(),
+		newVerifyInstall(),
+		newVersion(),
+	)
 	return root
 }
 
