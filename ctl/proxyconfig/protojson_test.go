@@ -102,7 +102,7 @@ func TestWhatIsUnknownStaysAsItIs(t *testing.T) {
 		`{"configs":null}`:        `{"configs":null}`,
 		`{"configs":[{"error_state":1,"@type":"type.googleapis.com/envoy.admin.v3.UpdateFailureState","last_update_attempt":"x"}]}`: `{"configs":[{"error_state":1,"@type":"type.googleapis.com/envoy.admin.v3.UpdateFailureState","lastUpdateAttempt":"x"}]}`,
 		`{"configs":[{"@type":"type.googleapis.com/google.protobuf.Any","value":{"@type":"x"}}]}`:                                   `{"configs":[{"@type":"type.googleapis.com/google.protobuf.Any","value":{"@type":"x"}}]}`,
-		`{"configs":["<&>",12345678901234567890]}`:                                                                                  `{"configs":["<&>",12345678901234567890]}`,
+		`{"configs":["<&>",12345678901234567890]}`: `{"configs":["<&>",12345678901234567890]}`,
 	} {
 		got, err := protoJSON([]byte(in), &adminv3.ConfigDump{})
 		if err != nil || string(got) != want {

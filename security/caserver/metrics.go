@@ -41,10 +41,14 @@ func newMetrics(reg prometheus.Registerer, authority Authority) *metrics {
 		unauthenticated: counter("authentication_failure_count", "Requests without proof of identity."),
 		badRequests:     counter("csr_parsing_err_count", "Requests refused for what they hold."),
 		signErrors:      counter("csr_sign_err_count", "Requests that the CA failed to sign."),
-		proven: f.NewCounterVec(prometheus.CounterOpts{Name: "pilot_certificates_issued_total",
-			Help: "Certificates issued, by how the caller proved its identity."}, []string{"proof"}),
-		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "pilot_certificates_refused_total",
-			Help: "Certificate requests refused, by reason."}, []string{"reason"}),
+		proven: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "pilot_certificates_issued_total",
+			Help: "Certificates issued, by how the caller proved its identity.",
+		}, []string{"proof"}),
+		refused: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "pilot_certificates_refused_total",
+			Help: "Certificate requests refused, by reason.",
+		}, []string{"reason"}),
 	}
 	for _, by := range []auth.Method{auth.ByToken, auth.ByCertificate} {
 		m.proven.WithLabelValues(string(by))

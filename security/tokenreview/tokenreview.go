@@ -58,8 +58,10 @@ func New(reviews Reviews, audiences []string, trustDomain string, now func() tim
 	if now == nil {
 		now = time.Now
 	}
-	return &Verifier{reviews: reviews, audiences: audiences, trustDomain: trustDomain, now: now,
-		asking: turn.New[string](turn.Options{Slots: maxReviews, Places: maxWaiting}), kept: map[[sha256.Size]byte]answer{}}
+	return &Verifier{
+		reviews: reviews, audiences: audiences, trustDomain: trustDomain, now: now,
+		asking: turn.New[string](turn.Options{Slots: maxReviews, Places: maxWaiting}), kept: map[[sha256.Size]byte]answer{},
+	}
 }
 
 // Verify proves the identity of a token's bearer. Its errors never hold the token. A refusal is not
