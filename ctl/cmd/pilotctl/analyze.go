@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,8 +13,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 )
 
@@ -64,8 +63,8 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 	if !ok {
 		return usageError(fmt.Errorf("--output-threshold %q: use info, warning or error", a.threshold))
 	}
-	if !slices.Contains([]string{"log", "json", "yaml"}, a.output) {
-		return usageError(fmt.Errorf("output format %q: use log, json or yaml", a.output))
+	if err := outputIs(a.output, "log", "json", "yaml"); err != nil {
+		return err
 	}
 	if err := a.checkSuppress(); err != nil {
 		return usageError(err)
@@ -211,15 +210,7 @@ func (a *analysis) print(w io.Writer, found []analyze.Finding) error {
 	if a.output == "log" {
 		return printLog(w, out)
 	}
-	data, err := json.MarshalIndent(out, "", "\t")
-	if err == nil && a.output == "yaml" {
-		data, err = yaml.JSONToYAML(data)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", strings.TrimRight(string(data), "\n"))
-	return err
+	return printDocument(w, proxyconfig.Format(a.output), out)
 }
 
 // origin names an object as Istio's tool does.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +30,8 @@ Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read, 2 wro
 		Example: "  pilotctl diff new --against samples/bookinfo",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "lines" && output != "json" {
-				return usageError(fmt.Errorf("output format %q: use lines or json", output))
+			if err := outputIs(output, "lines", "json", "yaml"); err != nil {
+				return err
 			}
 			if against == "" {
 				return usageError(errors.New("name the directory to compare with: --against DIR"))
@@ -51,8 +50,8 @@ Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read, 2 wro
 		},
 	}
 	cmd.Flags().StringVar(&against, "against", "", "directory or file that is in force now")
-	cmd.Flags().StringVarP(&output, "output", "o", "lines", "lines or json")
-	completion(cmd, "output", words("lines", "json"))
+	cmd.Flags().StringVarP(&output, "output", "o", "lines", "lines, json or yaml")
+	completion(cmd, "output", words("lines", "json", "yaml"))
 	return cmd
 }
 
@@ -107,8 +106,8 @@ func proxiesOf(ctx context.Context, name string) (map[string]*explain.Config, er
 }
 
 func printDiff(w io.Writer, output string, changes map[string][]explain.Change) error {
-	if output == "json" {
-		return printJSON(w, changes)
+	if output != "lines" {
+		return printDocument(w, proxyconfig.Format(output), changes)
 	}
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		if _, err := fmt.Fprintln(w, name); err != nil {
@@ -121,19 +120,4 @@ func printDiff(w io.Writer, output string, changes map[string][]explain.Change) 
 		}
 	}
 	return nil
-}
-
-func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
-// printDocument prints a value that others may have had a part in.
-func printDocument(w io.Writer, f proxyconfig.Format, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return proxyconfig.PrintDocument(w, f, data)
 }

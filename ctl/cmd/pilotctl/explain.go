@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
 
@@ -50,7 +51,7 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVar(&e.from, "from", "", "the pod (or in files the workload) whose proxy is asked, as POD[.NAMESPACE]")
 	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --from")
 	f.StringVarP(&e.file, "file", "f", "", "a saved config_dump of Envoy; - is standard input")
-	f.StringVarP(&e.output, "output", "o", "steps", "steps or json")
+	f.StringVarP(&e.output, "output", "o", "steps", "steps, json or yaml")
 	f.StringVarP(&e.method, "method", "X", "GET", "method")
 	f.StringArrayVarP(&e.headers, "header", "H", nil, `header, as "name: value"; Host is the request's host`)
 	f.StringArrayVar(&e.claims, "claim", nil, "name=value of the request's token, which is valid, the value as JSON or text; may be given several times")
@@ -60,13 +61,13 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.BoolVar(&e.inbound, "inbound", false, "the request comes to the pod of --from, in place of going out from it")
 	f.StringVar(&e.to, "to", "", "IP address that it is sent to, if not that of the URL's host")
 	f.StringVar(&e.source, "source", "", "IP address of the client")
-	completion(cmd, "output", words("steps", "json"))
+	completion(cmd, "output", words("steps", "json", "yaml"))
 	return cmd
 }
 
 func (e *explanation) run(cmd *cobra.Command, target string, files []string) error {
-	if e.output != "steps" && e.output != "json" {
-		return usageError(fmt.Errorf("output format %q: use steps or json", e.output))
+	if err := outputIs(e.output, "steps", "json", "yaml"); err != nil {
+		return err
 	}
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" {
@@ -81,10 +82,10 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 		return usageError(err)
 	}
 	a := config.Explain(r)
-	if e.output == "json" {
-		err = printJSON(cmd.OutOrStdout(), a)
-	} else {
+	if e.output == "steps" {
 		err = a.Print(cmd.OutOrStdout())
+	} else {
+		err = printDocument(cmd.OutOrStdout(), proxyconfig.Format(e.output), a)
 	}
 	if err == nil && a.Outcome.Refused {
 		return &exitError{code: exitUnserved}
