@@ -105,7 +105,7 @@ func analyzers() []func(*mesh) {
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
 		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
 		rivals, selectorsWithoutWorkload,
-		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, uncertainPatches,
+		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, claimsWithoutTokens, uncertainPatches,
 		portsWithoutWorkload, conflictingMutualTLS,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
 		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,

@@ -41,6 +41,7 @@ const (
 	conflictingGateway     = "IST0145"
 	autoImageInDeployment  = "IST0146"
 	autoImageInPod         = "IST0147"
+	claimsUnvalidated      = "IST0149"
 	relativePatch          = "IST0151"
 	wrongReplace           = "IST0152"
 	wrongAdd               = "IST0153"

@@ -1,0 +1,65 @@
+package analyze
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// claimsWithoutTokens finds rules that ask for claims of a request's token where no proxy that follows
+// them validates tokens, so that no request has a claim.
+func claimsWithoutTokens(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		field, name := firstClaim(vs.spec)
+		if field == "" {
+			continue
+		}
+		var proxies []*workload
+		if meshBound(vs.spec) {
+			proxies = m.workloads
+		}
+		for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
+			bound := func(name string) bool { return model.GatewayName(name, vs.Namespace) == gw.Namespace+"/"+gw.Name }
+			if slices.ContainsFunc(vs.spec.GetGateways(), bound) {
+				proxies = append(proxies, m.selected("", gw.spec.GetSelector())...)
+			}
+		}
+		if len(proxies) > 0 && !slices.ContainsFunc(proxies, m.validatesTokens) {
+			m.report(vs.Object, field, claimsUnvalidated, Error,
+				"%q is a claim of a token, and no RequestAuthentication is for the proxies that follow the rule, so no request has it; add one for them", name)
+		}
+	}
+}
+
+// firstClaim gives the first match that asks for a claim; no field if there is none.
+func firstClaim(vs *networking.VirtualService) (field, name string) {
+	for i, rule := range vs.GetHttp() {
+		for j, match := range rule.GetMatch() {
+			for _, name := range slices.Sorted(maps.Keys(match.GetHeaders())) {
+				if model.IsClaim(name) {
+					return fmt.Sprintf("spec.http[%d].match[%d].headers[%s]", i, j, name), name
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(match.GetWithoutHeaders())) {
+				if model.IsClaim(name) {
+					return fmt.Sprintf("spec.http[%d].match[%d].withoutHeaders[%s]", i, j, name), name
+				}
+			}
+		}
+	}
+	return "", ""
+}
+
+// validatesTokens tells whether a RequestAuthentication is for a workload. One for a resource (targetRefs)
+// may be.
+func (m *mesh) validatesTokens(w *workload) bool {
+	return slices.ContainsFunc(of[*security.RequestAuthentication](m, model.KindRequestAuthentication), func(ra object[*security.RequestAuthentication]) bool {
+		near := ra.Namespace == w.object.Namespace || ra.Namespace == m.config.GetRootNamespace()
+		return near && len(ra.spec.GetJwtRules()) > 0 && model.HasLabels(w.meta.Labels, ra.spec.GetSelector().GetMatchLabels())
+	})
+}
