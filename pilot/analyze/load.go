@@ -12,6 +12,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
@@ -75,8 +76,9 @@ func (m *mesh) take(o *model.Object, dir int, seen map[model.Key]firstSeen) {
 	}
 }
 
-// settle finds the workloads and makes the snapshot.
+// settle leaves out what the mesh does not read, finds the workloads and makes the snapshot.
 func (m *mesh) settle() {
+	m.objects = selected.Of(m.objects)
 	for _, o := range m.objects {
 		switch spec := o.Spec.(type) {
 		case *meshconfig.MeshConfig:

@@ -19,6 +19,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
@@ -100,7 +101,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	p.store.Synced(trustSource) // the CA needs what the first commit says of the mesh
-	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(p.store)) })
+	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.store))) })
 	group.Go(func() error { return p.keys.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })

@@ -41,6 +41,11 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 		c.ciphers(path, t.GetCipherSuites())
 		c.offered(path+".ecdhCurves", "curve", model.Curves(), t.GetEcdhCurves())
 	}
+	for i, selector := range m.GetDiscoverySelectors() {
+		if _, err := model.NamespaceSelector(selector); err != nil {
+			c.fail(at("discoverySelectors", i), "is no selector of labels: %v", err)
+		}
+	}
 	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())

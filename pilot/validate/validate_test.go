@@ -323,6 +323,9 @@ func TestIstiosRules(t *testing.T) {
 // TestMeshRules is the same for mesh configurations.
 func TestMeshRules(t *testing.T) {
 	for body, want := range map[string]string{
+		"discoverySelectors: [{matchLabels: {a: b}}, {}]":                       "",
+		"discoverySelectors: [{matchLabels: {a: ' '}}]":                         "discoverySelectors[0]: no selector",
+		"discoverySelectors: [{}, {matchExpressions: [{key: a, operator: X}]}]": "discoverySelectors[1]: no selector",
 		"connectTimeout: 30s":                   "",
 		"connectTimeout: 9223372036s":           "connectTimeout: out of range",
 		"connectTimeout: 31s":                   "connectTimeout: out of range",

@@ -78,7 +78,6 @@ func TestWhatHasNoEffectIsNamed(t *testing.T) {
 		"components.pilot.k8s.env.PILOT_DEBOUNCE_AFTER", "components.pilot.k8s.overlays", "meshConfig.accessLogFil",
 		"values.cni", "values.gateways.istio-ingressgateway.zvpn", "values.global.istiod", "values.global.proxy.tracer", "values.pilot.traceSampling",
 	}
-	got = slices.DeleteFunc(got, func(f string) bool { return f == "meshConfig.discoverySelectors" })
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

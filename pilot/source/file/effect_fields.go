@@ -94,7 +94,6 @@ func unreadMeshFields() []unreadField {
 		{"HttpHeader.envName", "a header's value is not taken from the environment; the header is left out"},
 		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
 		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
-		{"MeshConfig.discoverySelectors", "all namespaces are read"},
 		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
 		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
 
