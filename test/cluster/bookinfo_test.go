@@ -163,6 +163,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.invalidIsRefused(ctx)
 	w.statusTellsProblems(ctx)
 	w.toolsReachProxies(ctx)
+	w.upgrades(ctx)
 	w.nothingWasDenied()
 	w.sideBySide(ctx)
 	w.leavesNothing(ctx, before)

@@ -6,6 +6,44 @@ import (
 	"strings"
 )
 
+// upgrades changes an installation in place by the command line.
+func (w *world) upgrades(ctx context.Context) {
+	w.Helper()
+	run := func(fails bool, args ...string) string {
+		w.Helper()
+		out, err := exec.CommandContext(ctx, root+"/bin/pilotctl", append(args, "--kubeconfig", w.info.Kubeconfig)...).CombinedOutput()
+		if (err != nil) != fails {
+			w.Errorf("pilotctl %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	for _, step := range []struct {
+		fails bool
+		args  string
+		want  []string
+	}{
+		{false, "upgrade --dry-run", []string{"from dev to dev", "0 objects to create, 0 to change, 0 to delete"}},
+		{false, "upgrade --set meshConfig.accessLogFile=/dev/stdout --set values.pilot.autoscaleMin=2 --dry-run", []string{
+			"create PodDisruptionBudget/istio-system/istiod", "change ConfigMap/istio-system/istio\n", "change HorizontalPodAutoscaler/istio-system/istiod", "1 objects to create, 2 to change, 0 to delete",
+		}},
+		{false, "upgrade --set meshConfig.accessLogFile=/dev/stdout --set values.pilot.autoscaleEnabled=false -y", []string{
+			"delete HorizontalPodAutoscaler/istio-system/istiod", "the mesh is ready",
+		}},
+		// What was said before is kept.
+		{false, "upgrade --dry-run", []string{"0 objects to create, 0 to change, 0 to delete"}},
+		{true, "upgrade --revision none", []string{"not installed", "pilotctl install --revision none"}},
+		{true, "upgrade --set values.pilot.traceSampling=1", []string{"values.pilot.traceSampling"}},
+		{false, "install -y", []string{"the mesh is ready"}},
+	} {
+		out := run(step.fails, strings.Fields(step.args)...)
+		for _, want := range step.want {
+			if !strings.Contains(out, want) {
+				w.Errorf("pilotctl %s has no %q:\n%s", step.args, want, out)
+			}
+		}
+	}
+}
+
 // toolsReachProxies runs the command line against the cluster: it reaches control plane and proxies through
 // the API server.
 func (w *world) toolsReachProxies(ctx context.Context) {
@@ -36,6 +74,9 @@ func (w *world) toolsReachProxies(ctx context.Context) {
 	}
 	if loggers := run("proxy-config", "log", "productpage-v1", "--level", "http:debug"); !strings.Contains(loggers, "http: debug") {
 		w.Errorf("loggers:\n%s", loggers)
+	}
+	if version := run("version"); !strings.Contains(version, "control plane version: ") || !strings.Contains(version, " (7 proxies)") {
+		w.Errorf("version: %s", version)
 	}
 	if verified := run("verify-install"); !strings.Contains(verified, "are there and ready") {
 		w.Errorf("verify-install: %s", verified)

@@ -49,11 +49,30 @@ func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
 // control asks all control planes, of which each knows the proxies that are connected to it. Lists are put
 // together; of other answers the first counts.
 func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) {
+	var all []json.RawMessage
+	var first []byte
+	err := m.each(ctx, path, func(data []byte) (more bool) {
+		var list []json.RawMessage
+		if json.Unmarshal(data, &list) != nil {
+			first = data
+			return false
+		}
+		all = append(all, list...)
+		return true
+	})
+	if err != nil || first != nil {
+		return first, err
+	}
+	return json.Marshal(all)
+}
+
+// each asks the control planes one after the other, as long as more is wanted. That some do not answer is no
+// error.
+func (m *clusterMesh) each(ctx context.Context, path string, take func([]byte) (more bool)) error {
 	pods, err := m.controlPlanes(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []json.RawMessage
 	var errs []error
 	for _, p := range pods {
 		data, err := m.ask(ctx, &p, debugPort, http.MethodGet, path)
@@ -61,16 +80,14 @@ func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) 
 			errs = append(errs, err)
 			continue
 		}
-		var list []json.RawMessage
-		if json.Unmarshal(data, &list) != nil {
-			return data, nil
+		if !take(data) {
+			return nil
 		}
-		all = append(all, list...)
 	}
 	if len(errs) == len(pods) {
-		return nil, errors.Join(errs...)
+		return errors.Join(errs...)
 	}
-	return json.Marshal(all)
+	return nil
 }
 
 // controlPlanes gives the pods of the control plane, at least one.

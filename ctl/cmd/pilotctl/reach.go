@@ -24,6 +24,8 @@ type reached interface {
 	resolve(ctx context.Context, pod string) (string, error)
 	// page gives a way to the port of the control plane's pages, and its address there, until stop is called.
 	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
+	// versions gives the control planes' versions, with the number of replicas of each.
+	versions(ctx context.Context) (map[string]int, error)
 	close()
 }
 

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 // options are what every command for a local mesh takes.
 type options struct {
@@ -53,17 +49,7 @@ server gets the request; exec exits with the command's own code.`,
 		newKubeInject(),
 		newTag(),
 		newVerifyInstall(),
-		newVersion(),
+		newVersion(&o),
 	)
 	return root
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
-			return err
-		},
-	}
 }
