@@ -184,11 +184,9 @@ func (c *Cluster) installed(ctx context.Context, objects []*unstructured.Unstruc
 		var err error
 		switch o.GetKind() {
 		case "Deployment":
-			c.say("waiting for " + o.GetName())
-			err = c.until(ctx, o, "is not ready", available)
+			err = c.ready(ctx, o, available, []string{"spec", "replicas"}, []string{"status", "availableReplicas"})
 		case "DaemonSet":
-			c.say("waiting for " + o.GetName())
-			err = c.until(ctx, o, "is not ready", onAllNodes)
+			err = c.ready(ctx, o, onAllNodes, []string{"status", "desiredNumberScheduled"}, []string{"status", "numberAvailable"})
 		case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 			err = c.until(ctx, o, "has no root of the control plane", trusted)
 		}

@@ -201,9 +201,9 @@ func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 			w.Error(err)
 		}
 	}
-	w.until(ctx, "the end of all that was made", func(ctx context.Context) (bool, error) {
+	w.until(ctx, "the end of all that was made", func(context.Context) (bool, error) {
 		var other []string
-		now := w.objects(ctx)
+		now := w.objects(ctx) // which ends the test by itself when the time of the whole is over
 		for name := range now {
 			if !before[name] {
 				other = append(other, "left: "+name)
