@@ -54,6 +54,7 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 	case ir.UnderscoresRejected:
 		out.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
 	}
+	out.LocalReplyConfig = denials(m.Denials)
 	setTracing(out, m.Tracing)
 	setClientCert(out, m.ClientCert)
 	if m.Routes != nil {

@@ -112,6 +112,14 @@ type HTTPConnectionManager struct {
 	Tracing          *Tracing    // nil for no spans
 	Limits           *HTTPLimits // nil for Envoy's own
 	Underscores      Underscores
+	Denials          *Denials // nil where nothing names who denied a request
+}
+
+// Denials names in the answer to a request who denied it: its rule, or what an RBAC noted that has one asked.
+type Denials struct {
+	Header string
+	NoRule string // the value where no rule allows
+	Noted  string // the key under which the RBAC before an ExtAuthz notes its rule
 }
 
 // Underscores says what becomes of headers whose names have underscores, which servers of CGI and its heirs take

@@ -18,6 +18,8 @@ type Authorization struct {
 	// http and tcp are the same policies for requests and for connections.
 	http []placedFilter
 	tcp  []ir.NetworkFilter
+	// denials says how answers name who denied a request, nil where they do not.
+	denials *ir.Denials
 	// problems are of what is not in effect.
 	problems []model.Problem
 }
@@ -62,6 +64,9 @@ func attached(r Reader, c *Class, all func(namespace string) []*model.Object, so
 // NewAuthorization decides about a class.
 func NewAuthorization(r Reader, c *Class) *Authorization {
 	out := &Authorization{}
+	if c.Settings.NameDenials {
+		out.denials = &ir.Denials{Header: deniedBy, NoRule: "no ALLOW policy matched", Noted: customNoted + "shadow_effective_policy_id"}
+	}
 	byAction := map[security.AuthorizationPolicy_Action][]*model.Object{}
 	for _, o := range attached(r, c, r.AuthorizationPolicies, c.AuthorizationPolicies) {
 		if policy, ok := o.Spec.(*security.AuthorizationPolicy); ok {
@@ -90,6 +95,9 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 	}
 	return out
 }
+
+// deniedBy is the header in which answers name who denied a request.
+const deniedBy = "x-denied-by"
 
 // Prefixes of what policies on trial count and note, which dashboards and istioctl read.
 const (

@@ -87,6 +87,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
 		Underscores:      b.plan.class.Settings.Underscores,
+		Denials:          b.who.denials,
 	})}
 	if s := routes.servers[0]; s.serves == servesHTTPS {
 		out.Match.ServerNames = s.serverNames()

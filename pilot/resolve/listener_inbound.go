@@ -227,6 +227,7 @@ func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionMan
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
+		Denials:    who.denials,
 		Filters:    httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,

@@ -11,6 +11,8 @@ type Settings struct {
 	QUIC bool
 	// Underscores is what routers do with headers whose names have underscores.
 	Underscores ir.Underscores
+	// NameDenials lets servers' proxies and routers say in a header of the answer who denied a request.
+	NameDenials bool
 }
 
 // With gives the class as one of a control plane with settings, of which it keeps what concerns it.

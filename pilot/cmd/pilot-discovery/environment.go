@@ -42,12 +42,16 @@ func (o *options) environment() error {
 
 // settings takes what is said for all proxies.
 func (o *options) settings() error {
-	if value := os.Getenv("PILOT_ENABLE_QUIC_LISTENERS"); value != "" {
-		on, err := strconv.ParseBool(value)
-		if err != nil {
-			return fmt.Errorf("PILOT_ENABLE_QUIC_LISTENERS: %q is neither true nor false", value)
+	for name, to := range map[string]*bool{
+		"PILOT_ENABLE_QUIC_LISTENERS": &o.Settings.QUIC, "PILOT_NAME_DENIALS": &o.Settings.NameDenials,
+	} {
+		if value := os.Getenv(name); value != "" {
+			on, err := strconv.ParseBool(value)
+			if err != nil {
+				return fmt.Errorf("%s: %q is neither true nor false", name, value)
+			}
+			*to = on
 		}
-		o.Settings.QUIC = on
 	}
 	if value := os.Getenv("PILOT_HEADERS_WITH_UNDERSCORES"); value != "" {
 		action, ok := map[string]ir.Underscores{

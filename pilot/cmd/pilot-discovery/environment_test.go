@@ -17,6 +17,7 @@ func TestSettingsOfTheEnvironment(t *testing.T) {
 		{"PILOT_HEADERS_WITH_UNDERSCORES", "allow", resolve.Settings{}},
 		{"PILOT_HEADERS_WITH_UNDERSCORES", "drop", resolve.Settings{Underscores: ir.UnderscoresDropped}},
 		{"PILOT_HEADERS_WITH_UNDERSCORES", "reject", resolve.Settings{Underscores: ir.UnderscoresRejected}},
+		{"PILOT_NAME_DENIALS", "1", resolve.Settings{NameDenials: true}},
 		{"PILOT_ENABLE_QUIC_LISTENERS", "true", resolve.Settings{QUIC: true}},
 	} {
 		t.Setenv(test.name, test.value)
