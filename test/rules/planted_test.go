@@ -186,7 +186,7 @@ func TestAPlantedFaultAmongManyHarmsItsUnitAlone(t *testing.T) {
 	for _, name := range []string{"three virtual hosts of a sidecar", "virtual host of a gateway"} {
 		for _, starts := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, starts with it: %v", name, starts), func(t *testing.T) {
-				plant(t, plantedFaults()[name], starts, 1000)
+				plant(t, plantedFaults()[name], starts, 200)
 			})
 		}
 	}
