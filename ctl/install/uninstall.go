@@ -79,20 +79,20 @@ func (c *Cluster) Uninstall(ctx context.Context, revision string, purge bool) er
 	if err != nil {
 		return err
 	}
-	namespaces := map[string]bool{model.RootNamespace: true}
 	for _, o := range objects {
-		if o.GetNamespace() != "" {
-			namespaces[o.GetNamespace()] = true
-		}
 		c.say("deleting " + nameOf(o))
 		if err := c.delete(ctx, o); err != nil {
 			return err
 		}
 	}
+	err = c.client.Resource(leases).Namespace(model.RootNamespace).Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the lease: %w", err)
+	}
 	if err := c.clearConditions(ctx, revision); err != nil || !purge {
 		return err
 	}
-	return c.purge(ctx, revision, namespaces)
+	return c.purge(ctx, revision)
 }
 
 // remove deletes objects as far as an installation made them.
@@ -122,12 +122,7 @@ func (c *Cluster) made(ctx context.Context, o *unstructured.Unstructured) (bool,
 }
 
 // purge removes what all revisions share and what the control plane made by itself.
-func (c *Cluster) purge(ctx context.Context, revision string, namespaces map[string]bool) error {
-	leases := c.client.Resource(leases).Namespace(model.RootNamespace)
-	err := leases.Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete the lease: %w", err)
-	}
+func (c *Cluster) purge(ctx context.Context, revision string) error {
 	others, err := c.client.Resource(deployments).List(ctx, metav1.ListOptions{LabelSelector: labelControlPlane})
 	if err != nil {
 		return fmt.Errorf("list control planes: %w", err)
@@ -145,15 +140,23 @@ func (c *Cluster) purge(ctx context.Context, revision string, namespaces map[str
 	for _, o := range shared {
 		o.SetLabels(nil)
 	}
-	for name := range namespaces {
-		o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-		o.SetName(name)
-		shared = append(shared, o)
-	}
 	if err := c.remove(ctx, shared); err != nil {
 		return err
 	}
-	return c.purgeWritten(ctx)
+	if err := c.purgeWritten(ctx); err != nil {
+		return err
+	}
+	all, err := c.client.Resource(namespaces).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelManagedBy + "=" + operator.ManagedBy})
+	if err != nil {
+		return fmt.Errorf("list namespaces: %w", err)
+	}
+	for i := range all.Items {
+		c.say("deleting " + nameOf(&all.Items[i]))
+		if err := c.delete(ctx, &all.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // definitions gives the definitions of Istio's kinds.

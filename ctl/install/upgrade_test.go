@@ -3,6 +3,7 @@ package install
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -103,5 +104,49 @@ func TestWhatAnotherToolMadeIsNotTakenOver(t *testing.T) {
 	}
 	if err := c.clash(t.Context(), p, false); err != nil {
 		t.Errorf("beside it: %v", err)
+	}
+}
+
+// TestUpgradesBeginWithWhatWasInstalled keeps two installations of one revision apart.
+func TestUpgradesBeginWithWhatWasInstalled(t *testing.T) {
+	record := func(name, spec string) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{
+			stateKey: "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n",
+		}}}
+		o.SetNamespace("istio-system")
+		o.SetName(stateName(name, "default"))
+		o.SetLabels(map[string]string{operator.LabelManagedBy: operator.ManagedBy, operator.LabelRevision: "default", operator.LabelOwner: name})
+		return o
+	}
+	over := func(c *Cluster, s operator.Settings) (*operator.Plan, error) {
+		t.Helper()
+		s.Revision = "default"
+		s, err := c.OverRecorded(t.Context(), s)
+		if err != nil {
+			return nil, err
+		}
+		return s.Plan()
+	}
+	named := operator.Settings{Files: []operator.File{{Name: "f", Text: []byte("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: edge}\n")}}}
+	c := cluster(t, "1.0.0", func(*unstructured.Unstructured) {})
+	if p, err := over(c, operator.Settings{}); err != nil || len(p.Releases) != 3 {
+		t.Errorf("without a record: %v, %v", p, err)
+	}
+	c.client = fake.NewSimpleDynamicClient(runtime.NewScheme(), record("mesh", "profile: minimal"))
+	if p, err := over(c, operator.Settings{}); err != nil || p.Name != "mesh" || len(p.Releases) != 2 {
+		t.Errorf("with one: %v, %v", p, err)
+	}
+	if p, err := over(c, named); err != nil || p.Name != "edge" || len(p.Releases) != 3 {
+		t.Errorf("of another name: %v, %v", p, err)
+	}
+	c.client = fake.NewSimpleDynamicClient(runtime.NewScheme(), record("mesh", "profile: minimal"), record("edge", "profile: empty"))
+	if p, err := over(c, operator.Settings{}); err == nil || !strings.Contains(err.Error(), "edge, mesh") {
+		t.Errorf("with two: %v, %v", p, err)
+	}
+	if p, err := over(c, named); err != nil || len(p.Releases) != 0 {
+		t.Errorf("of one of two: %v, %v", p, err)
+	}
+	if stateName("a-b", "default") == stateName("a", "b-default") {
+		t.Error("two installations have one name")
 	}
 }

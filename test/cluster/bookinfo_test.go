@@ -120,6 +120,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	w := start(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), whole)
 	defer cancel()
+	w.somebodysNamespace(ctx)
 	before := w.objects(ctx)
 	if err := w.mesh.Install(ctx, operator.Settings{}, false); err != nil {
 		w.dump(ctx)

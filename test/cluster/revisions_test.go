@@ -139,6 +139,24 @@ func (w *world) injectedBy(ctx context.Context, namespace, name, revision string
 	})
 }
 
+// somebodysNamespace has the namespace of the mesh there before, with something in it that is to stay.
+func (w *world) somebodysNamespace(ctx context.Context) {
+	w.Helper()
+	meta := metav1.ObjectMeta{Name: "istio-system"}
+	if _, err := w.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	meta = metav1.ObjectMeta{Name: "somebodys", Namespace: "istio-system"}
+	if _, err := w.client.CoreV1().ConfigMaps(meta.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: meta}, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.until(ctx, "what controllers make in a namespace", func(ctx context.Context) (bool, error) {
+		_, root := w.client.CoreV1().ConfigMaps(meta.Namespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		_, account := w.client.CoreV1().ServiceAccounts(meta.Namespace).Get(ctx, "default", metav1.GetOptions{})
+		return root == nil && account == nil, errors.Join(root, account)
+	})
+}
+
 // objects names all objects of the cluster but those that controllers make and end by themselves.
 func (w *world) objects(ctx context.Context) map[string]bool {
 	w.Helper()

@@ -117,12 +117,8 @@ func newUpgrade() *cobra.Command {
 				return err
 			}
 			s.Revision = f.of()
-			recorded, found, err := c.Recorded(cmd.Context(), "", s.Revision)
-			if err != nil {
+			if s, err = c.OverRecorded(cmd.Context(), s); err != nil {
 				return err
-			}
-			if found {
-				s.Files = append(recorded.Files, s.Files...)
 			}
 			p, err := planned(cmd, s, o.force)
 			if err != nil {

@@ -4,9 +4,11 @@
 package operator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -121,6 +123,74 @@ func (s Settings) Dump() ([]byte, error) {
 	return []byte(strings.Replace(string(text), "metadata: {}\n", "", 1)), err
 }
 
+// Record gives the settings as a file that says what is not the profile's, so that a later version of the
+// profile counts.
+func (s Settings) Record() (name string, text []byte, err error) {
+	d, err := s.merged()
+	if err != nil {
+		return "", nil, err
+	}
+	beneath, err := Settings{Profile: d.Spec["profile"].(string)}.merged()
+	if err != nil {
+		return "", nil, err
+	}
+	profile := d.Spec["profile"]
+	d.Spec = beyond(beneath.Spec, d.Spec)
+	d.Spec["profile"] = profile
+	d.Metadata.Name = cmp.Or(d.Metadata.Name, DefaultName)
+	text, err = yaml.Marshal(d)
+	return d.Metadata.Name, text, err
+}
+
+// beyond gives what has to be laid over base to have all: what merge takes back.
+func beyond(base, all map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range all {
+		former, there := base[k]
+		inner, isMap := v.(map[string]any)
+		formerMap, wasMap := former.(map[string]any)
+		list, isList := v.([]any)
+		formerList, wasList := former.([]any)
+		switch {
+		case !there:
+			out[k] = v
+		case isMap && wasMap:
+			if more := beyond(formerMap, inner); len(more) > 0 {
+				out[k] = more
+			}
+		case isList && wasList && gatewayLists[k]:
+			if more := beyondNamed(formerList, list); len(more) > 0 {
+				out[k] = more
+			}
+		case !reflect.DeepEqual(v, former):
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// beyondNamed is beyond for lists of what has a name.
+func beyondNamed(base, all []any) []any {
+	var out []any
+	for _, item := range all {
+		later, _ := item.(map[string]any)
+		former := map[string]any{}
+		for _, b := range base {
+			if m, _ := b.(map[string]any); m["name"] == later["name"] {
+				former = m
+			}
+		}
+		if more := beyond(former, later); len(more) > 0 {
+			more["name"] = later["name"]
+			out = append(out, more)
+		}
+	}
+	return out
+}
+
+// gatewayLists are the lists whose items are known by their names.
+var gatewayLists = map[string]bool{"ingressGateways": true, "egressGateways": true}
+
 // read decodes the documents of a file.
 func read(f File) ([]*document, error) {
 	var out []*document
@@ -161,7 +231,7 @@ func merge(base, over map[string]any) map[string]any {
 		switch {
 		case isMap && wasMap:
 			out[k] = merge(former, inner)
-		case isList && wasList && (k == "ingressGateways" || k == "egressGateways"):
+		case isList && wasList && gatewayLists[k]:
 			out[k] = mergeNamed(formerList, list)
 		default:
 			out[k] = v

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/deploy/charts"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
@@ -47,6 +48,12 @@ func (s Settings) Plan() (*Plan, error) {
 	p := &planner{spec: spec, Plan: Plan{Name: cmp.Or(d.Metadata.Name, DefaultName), Profile: spec.Profile, Problems: problems}}
 	if err := p.plan(); err != nil {
 		return nil, err
+	}
+	if wrong := validation.IsValidLabelValue(p.Name); wrong != nil {
+		return nil, fmt.Errorf("metadata.name %q: %s", p.Name, strings.Join(wrong, "; "))
+	}
+	if wrong := validation.IsDNS1123Label(p.Revision); wrong != nil {
+		return nil, fmt.Errorf("revision %q: %s", p.Revision, strings.Join(wrong, "; "))
 	}
 	slices.SortFunc(p.Problems, func(a, b Problem) int { return cmp.Compare(a.Field, b.Field) })
 	p.Problems = slices.Compact(p.Problems)

@@ -120,6 +120,8 @@ func TestWhatIsNoSettingAtAll(t *testing.T) {
 		{Files: said("spec: {profile: nothing}")},
 		{Files: said("sepc: {}")},
 		{Files: said("spec: {components: {pilot: {k8s: {replicaCount: many}}}}")},
+		{Revision: "One.two", Profile: "empty"},
+		{Files: said("metadata: {name: " + strings.Repeat("long", 20) + "}")},
 		{Set: []string{"values"}},
 		{Set: []string{"components.ingressGateways[name:none].enabled=true"}},
 	} {
@@ -239,4 +241,55 @@ func TestADumpIsAFile(t *testing.T) {
 	if d := cmp.Diff(objects(t, s), objects(t, Settings{Files: []File{{Name: "dump", Text: text}}})); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestARecordIsAFile keeps what is not the profile's, and installs the same from it.
+func TestARecordIsAFile(t *testing.T) {
+	s := Settings{Files: said("metadata: {name: shop}\nspec: {profile: demo, components: {ingressGateways: [{name: more, enabled: true}]}}"), Revision: "blue", Hub: "h", Set: []string{
+		"components.ingressGateways[name:istio-ingressgateway].k8s.replicaCount=2", "meshConfig.accessLogFile=", "values.global.proxy.privileged=true",
+	}}
+	name, text, err := s.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata:
+  name: shop
+spec:
+  components:
+    ingressGateways:
+    - k8s:
+        replicaCount: 2
+      name: istio-ingressgateway
+    - enabled: true
+      name: more
+  hub: h
+  meshConfig:
+    accessLogFile: ""
+  profile: demo
+  revision: blue
+  values:
+    global:
+      proxy:
+        privileged: true
+`
+	if d := cmp.Diff(want, string(text)); d != "" || name != "shop" {
+		t.Errorf("record of %s: %s", name, d)
+	}
+	if d := cmp.Diff(objects(t, s), objects(t, Settings{Files: []File{{Name: name, Text: text}}})); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(objects(t, Settings{Profile: "minimal", Files: said("metadata: {name: installed-state}")}), objects(t, Settings{Profile: "minimal", Files: recordOf(t, Settings{Profile: "demo"})})); d != "" {
+		t.Errorf("another profile over a record: %s", d)
+	}
+}
+
+func recordOf(t *testing.T, s Settings) []File {
+	t.Helper()
+	name, text, err := s.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []File{{Name: name, Text: text}}
 }
