@@ -15,6 +15,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
@@ -231,5 +232,29 @@ func TestVariablesOfTheControlPlaneCanBeSet(t *testing.T) {
 		if _, err := r.Objects(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestValuesOfInjectionCanBeSet holds the schema against what templates of injection read, and looks that it
+// reaches the injector.
+func TestValuesOfInjectionCanBeSet(t *testing.T) {
+	text, err := os.ReadFile("../../pilot/inject/files/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]any{}
+	if err := sigsyaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	global := values["global"].(map[string]any)
+	global["network"] = "far"
+	objects := render(t, Release{Chart: Istiod, Name: "istiod", Values: values})
+	said, _, _ := unstructured.NestedString(find(objects, "ConfigMap", "istio-sidecar-injector").Object, "data", "values")
+	got := map[string]any{}
+	if err := sigsyaml.Unmarshal([]byte(said), &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(values, got); d != "" {
+		t.Errorf("-said +what the injector reads\n%s", d)
 	}
 }
