@@ -82,13 +82,11 @@ func (c *Cluster) SetTag(ctx context.Context, revision, tag string, overwrite bo
 			return fmt.Errorf("%w: %s is revision %s; change it with --overwrite", ErrTagExists, tag, t.Revision)
 		}
 	}
-	if tag == defaultTag {
-		// First, so that no pod is chosen twice; one that is made in between waits for no webhook.
-		if err := c.activate(ctx, false); err != nil {
-			return err
-		}
+	if err := c.Apply(ctx, objects); err != nil || tag != defaultTag {
+		return err
 	}
-	return c.Apply(ctx, objects)
+	// Last, so that every pod is chosen by one of them; one that both choose has the later one's sidecar.
+	return c.activate(ctx, false)
 }
 
 // Tags gives the tags, sorted, with the namespaces that are labelled with each. Those of Istio's are among
@@ -142,15 +140,18 @@ func (c *Cluster) RemoveTag(ctx context.Context, tag string) error {
 	return c.removeTag(ctx, tags[at])
 }
 
-// removeTag deletes a tag's objects, its webhooks first, as far as an installation made them.
+// removeTag deletes a tag's objects, its webhooks first, as far as an installation made them. Where it was tag
+// default, revision default chooses again before that.
 func (c *Cluster) removeTag(ctx context.Context, t Tag) error {
 	objects, err := operator.Tag(t.Revision, t.Name, "")
 	if err != nil {
 		return err
 	}
-	slices.Reverse(objects)
-	if err := c.remove(ctx, objects); err != nil || t.Name != defaultTag {
-		return err
+	if t.Name == defaultTag {
+		if err := c.activate(ctx, true); err != nil {
+			return err
+		}
 	}
-	return c.activate(ctx, true)
+	slices.Reverse(objects)
+	return c.remove(ctx, objects)
 }
