@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/deploy/charts"
 )
@@ -18,6 +19,8 @@ func (p Problem) String() string { return p.Field + ": " + p.Reason }
 
 // schema is the part of a JSON schema that says which values there are.
 type schema struct {
+	Ref                  string             `json:"$ref"` // to one of the root's definitions
+	Definitions          map[string]*schema `json:"definitions"`
 	Properties           map[string]*schema `json:"properties"`
 	AdditionalProperties json.RawMessage    `json:"additionalProperties"`
 	Items                *schema            `json:"items"`
@@ -33,10 +36,13 @@ func unknown(chart, prefix string, values map[string]any) ([]Problem, error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, fmt.Errorf("schema of chart %s: %w", chart, err)
 	}
-	return s.unknown(prefix, values), nil
+	return s.unknown(s, prefix, values), nil
 }
 
-func (s *schema) unknown(path string, value any) []Problem {
+func (s *schema) unknown(root *schema, path string, value any) []Problem {
+	if of := root.Definitions[strings.TrimPrefix(s.Ref, "#/definitions/")]; of != nil {
+		return of.unknown(root, path, value)
+	}
 	var out []Problem
 	switch v := value.(type) {
 	case map[string]any:
@@ -44,7 +50,7 @@ func (s *schema) unknown(path string, value any) []Problem {
 			field := path + "." + name
 			switch property := s.Properties[name]; {
 			case property != nil:
-				out = append(out, property.unknown(field, v[name])...)
+				out = append(out, property.unknown(root, field, v[name])...)
 			case string(s.AdditionalProperties) == "false":
 				out = append(out, Problem{field, "no such value, or one that has no effect here"})
 				delete(v, name)
@@ -53,7 +59,7 @@ func (s *schema) unknown(path string, value any) []Problem {
 	case []any:
 		for i, item := range v {
 			if s.Items != nil {
-				out = append(out, s.Items.unknown(fmt.Sprintf("%s[%d]", path, i), item)...)
+				out = append(out, s.Items.unknown(root, fmt.Sprintf("%s[%d]", path, i), item)...)
 			}
 		}
 	}
