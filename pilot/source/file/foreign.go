@@ -17,6 +17,8 @@ func (d *decoder) foreign(h *header, src *source) {
 	group, _ := groupVersion(h.APIVersion)
 	what := h.APIVersion + " " + string(h.Kind)
 	switch meant := meantKind(h.Kind, group); {
+	case legacyGroup(group):
+		d.problem(key, "", src.line, model.SeverityError, model.ReasonNotTranslated, what+" is of Istio 1.5 or older, and has no effect; `pilotctl translate -f FILE` prints the objects of today that stand for it")
 	case meant != "":
 		if kind := model.Kind(meant[strings.LastIndexByte(meant, ' ')+1:]); denies(kind) {
 			d.refuse(model.Key{Kind: kind, Namespace: key.Namespace, Name: key.Name}, src, nil, nil)
@@ -29,6 +31,11 @@ func (d *decoder) foreign(h *header, src *source) {
 	case d.ignored != nil:
 		d.ignored(d.name, what+" "+h.Metadata.Name)
 	}
+}
+
+// legacyGroup tells whether a group has the security kinds that Istio gave up after 1.5.
+func legacyGroup(group string) bool {
+	return group == "authentication.istio.io" || group == "rbac.istio.io"
 }
 
 func groupVersion(apiVersion string) (group, version string) {
