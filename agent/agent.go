@@ -82,6 +82,7 @@ func writeBootstrap(cfg Config) error {
 		Proxy:                   cfg.Proxy,
 		XDSSocket:               cfg.xdsSocket(),
 		SDSSocket:               cfg.sdsSocket(),
+		TapSocket:               cfg.tapSocket(),
 		HealthPort:              cfg.Envoy.HealthPort,
 		PrometheusPort:          cfg.Envoy.PrometheusPort,
 		SecureMetricsPort:       cfg.Envoy.SecureMetricsPort,

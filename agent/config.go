@@ -121,6 +121,7 @@ func (c Config) path(elem ...string) string {
 // The places that Istio's users, images and templates know, under Root.
 func (c Config) xdsSocket() string     { return c.path("etc/istio/proxy/XDS") }
 func (c Config) bootstrapFile() string { return c.path("etc/istio/proxy/envoy-rev.json") }
+func (c Config) tapSocket() string     { return c.path("etc/istio/proxy/TAP") }
 func (c Config) sdsSocket() string {
 	return c.path("var/run/secrets/workload-spiffe-uds/socket")
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/sds"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
+	"github.com/pilothouse-mesh/pilothouse/agent/tap"
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
@@ -51,7 +52,9 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 		return nil, err
 	}
 	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets)
-	p.status = newStatus(cfg, registry, p.envoy, names, quit)
+	watched := tap.New(tap.Config{SocketPath: cfg.tapSocket(), SetRuntime: p.envoy.SetRuntime, Logger: cfg.Logger})
+	p.services = append(p.services, service{"tap", watched.Run})
+	p.status = newStatus(cfg, registry, p.envoy, names, watched, quit)
 	return p, nil
 }
 
@@ -220,7 +223,7 @@ func (c Config) withOwnCertificate(trust func() (*tls.Config, error)) func() (*t
 	return secret.WithCertificate(trust, own.Cert, own.Key)
 }
 
-func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, quit func()) *status.Server {
+func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, watched *tap.Tap, quit func()) *status.Server {
 	sc := status.Config{
 		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
 		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
@@ -235,6 +238,7 @@ func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, 
 		PodIP:      cfg.probedIP(),
 		Drain:      proxy.Drain,
 		Quit:       quit,
+		Tap:        watched,
 		NoProfiles: cfg.NoProfiling,
 		Logger:     cfg.Logger,
 		Registry:   registry,

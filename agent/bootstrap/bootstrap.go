@@ -35,6 +35,9 @@ type Config struct {
 	XDSSocket string
 	// SDSSocket is the path of the socket that serves the workload's certificate.
 	SDSSocket string
+	// TapSocket is the path of the socket that takes what Envoy logs of requests while somebody watches them; empty for
+	// none.
+	TapSocket string
 	// HealthPort and PrometheusPort are Envoy's own two listeners; 0 is the usual port.
 	HealthPort, PrometheusPort int
 	// StateOfTheWorld asks for the SotW variant of ADS instead of delta.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // clusters are those that Envoy needs before discovery, or to reach it.
@@ -12,12 +14,16 @@ func clusters(c Config) list {
 	// land on a connection that is about to go.
 	xds := pipeCluster("xds-grpc", c.XDSSocket, object{"max_requests_per_connection": 1})
 	xds["circuit_breakers"] = object{"thresholds": list{breaker("DEFAULT"), breaker("HIGH")}}
-	return list{
+	out := list{
 		tcpCluster("prometheus_stats", "STATIC", c.loopback(), c.Proxy.AdminPort),
 		tcpCluster("agent", "STATIC", c.loopback(), c.Proxy.StatusPort),
 		pipeCluster("sds-grpc", c.SDSSocket, object{}),
 		xds,
 	}
+	if c.TapSocket != "" {
+		out = append(out, pipeCluster(telemetry.TapCluster, c.TapSocket, object{}))
+	}
+	return out
 }
 
 func splitAddress(address string) (string, int, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -84,6 +85,15 @@ func countsForDrain(stat string) bool {
 		}
 	}
 	return listener != "admin" && !strings.HasPrefix(listener, "envoy_internal_") && !strings.Contains(listener, ".http.")
+}
+
+// setRuntime sets a value of the runtime's admin layer.
+func (a *admin) setRuntime(ctx context.Context, key, value string) error {
+	body, err := a.call(ctx, http.MethodPost, "/runtime_modify?"+url.Values{key: {value}}.Encode())
+	if err != nil {
+		return err
+	}
+	return body.Close()
 }
 
 func (a *admin) call(ctx context.Context, method, path string) (io.ReadCloser, error) {

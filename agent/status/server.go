@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/tap"
 )
 
 // EnvoyPath has the metrics of Envoy alone, for its own listener and from inside the pod.
@@ -47,6 +49,8 @@ type Config struct {
 	Quit func()
 	// NameTable gives what the DNS proxy knows, for /debug/ndsz; nil when there is none.
 	NameTable func() any
+	// Tap serves what Envoy logs of requests, to the pod itself.
+	Tap http.Handler
 	// NoProfiles leaves out /debug/pprof.
 	NoProfiles bool
 	Logger     *slog.Logger
@@ -130,6 +134,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/app-lifecycle/", s.probes)
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))
 	mux.HandleFunc("/drain", local(post(s.drain)))
+	if s.cfg.Tap != nil {
+		mux.HandleFunc(tap.Path, local(s.cfg.Tap.ServeHTTP))
+	}
 	mux.HandleFunc("/debug/ndsz", local(s.nameTable))
 	if s.cfg.NoProfiles {
 		return mux

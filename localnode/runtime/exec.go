@@ -8,6 +8,8 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 // Streams of a command; nil ones are not connected. For a terminal they have to be the caller's own.
@@ -15,6 +17,9 @@ type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
+
+// execDelay is how long a command has to end after it was told to.
+const execDelay = 3 * time.Second
 
 // Exec runs a command in a running container of the containerd in dir, with its streams connected,
 // and gives its exit code. It goes through ctr and its pipes, not through CRI's streaming server:
@@ -29,6 +34,9 @@ func Exec(ctx context.Context, dir, id string, command []string, s Streams, tty 
 	}
 	cmd := exec.CommandContext(ctx, "ctr", append(append(args, id), command...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
+	// ctr passes signals on to the command, which would stay in the container if ctr were killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = execDelay
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil

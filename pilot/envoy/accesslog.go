@@ -5,7 +5,10 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	fileaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	grpcaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	statsaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	metadata "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
+	tracing "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -31,11 +34,33 @@ func accessLogs(loggers []ir.AccessLogger) []*accesslog.AccessLog {
 		case *ir.StatsLog:
 			// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
 			add("stats", l.Filter, statsLog(l))
+		case *ir.TapLog:
+			out = append(out, tapLog(l))
 		default:
 			panic(unknownFilter(l))
 		}
 	}
 	return out
+}
+
+// tapLog says what is not Envoy's default only, as all listeners have it.
+func tapLog(l *ir.TapLog) *accesslog.AccessLog {
+	config := &grpcaccesslog.HttpGrpcAccessLogConfig{CommonConfig: &grpcaccesslog.CommonGrpcAccessLogConfig{
+		LogName: l.Name, TransportApiVersion: core.ApiVersion_V3,
+		GrpcService: &core.GrpcService{TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: l.Cluster}}},
+		CustomTags: []*tracing.CustomTag{{Tag: l.RouteTag, Type: &tracing.CustomTag_Metadata_{Metadata: &tracing.CustomTag_Metadata{
+			Kind: &metadata.MetadataKind{Kind: &metadata.MetadataKind_Route_{Route: &metadata.MetadataKind_Route{}}},
+			MetadataKey: &metadata.MetadataKey{Key: "istio", Path: []*metadata.MetadataKey_PathSegment{
+				{Segment: &metadata.MetadataKey_PathSegment_Key{Key: "config"}},
+			}},
+		}}}, {Tag: l.NameTag, Type: &tracing.CustomTag_Literal_{Literal: &tracing.CustomTag_Literal{Value: l.Name}}}},
+	}}
+	return &accesslog.AccessLog{
+		Name: "tap", ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
+		Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_RuntimeFilter{
+			RuntimeFilter: &accesslog.RuntimeFilter{RuntimeKey: l.Runtime, PercentSampled: &typev3.FractionalPercent{}},
+		}},
+	}
 }
 
 func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {

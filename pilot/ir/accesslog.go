@@ -1,6 +1,6 @@
 package ir
 
-// AccessLogger writes down what became of each request or connection: one of *FileLog and *StatsLog. All
+// AccessLogger writes down what became of each request or connection: one of *FileLog, *StatsLog and *TapLog. All
 // those of a list do, in its order.
 type AccessLogger interface{ accessLogger() }
 
@@ -65,5 +65,17 @@ const (
 // StatLabel is a label of a series, with Envoy's format of its value.
 type StatLabel struct{ Name, Format string }
 
+// TapLog sends requests to a cluster by Envoy's access log service while a runtime value says so.
+type TapLog struct {
+	// Name of the log, by which who receives it tells logs apart.
+	Name string
+	// Runtime is the name of the value, in percent; it is 0 where it is not set.
+	Runtime, Cluster string
+	// NameTag is the tag of a request that has the log's name, RouteTag the one that has the object which its
+	// route came from.
+	NameTag, RouteTag string
+}
+
+func (*TapLog) accessLogger()   {}
 func (*FileLog) accessLogger()  {}
 func (*StatsLog) accessLogger() {}

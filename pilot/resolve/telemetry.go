@@ -149,7 +149,7 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 			m.Filters = slices.Insert(m.Filters, 0, ir.HTTPFilter(ir.PeerMetadata{Header: telemetry.PeerHeader, Key: peerKey}))
 		}
 	}
-	m.AccessLog = append(i.httpStats(m, mutual), i.mesh...)
+	m.AccessLog = append(append(i.httpStats(m, mutual), i.mesh...), tapLog(i.side))
 	if m.Tracing = i.tracing; i.tracing == nil || i.operation == nil {
 		return
 	}

@@ -73,6 +73,7 @@ func TestBookinfo(t *testing.T) {
 		{"tools", testTools},
 		{"debug pages", testDebugPages},
 		{"browser", testBrowser},
+		{"tap", testTap},
 		{"metrics", testMetrics},
 		{"split", testSplit},
 		{"live edits", testLiveEdits},

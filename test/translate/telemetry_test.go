@@ -50,6 +50,7 @@ type hopConfig struct {
 	listeners map[string][]int
 	clusters  map[string]int
 	secrets   string // socket
+	tap       string // socket, "" for none
 }
 
 func startHop(t *testing.T, c hopConfig) *hop {
@@ -91,6 +92,15 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	}
 	sds.TypedExtensionProtocolOptions = http2Cluster()
 	b.StaticResources.Clusters = append(b.StaticResources.Clusters, sds)
+	if c.tap != "" {
+		tap := proto.Clone(sds).(*clusterv3.Cluster)
+		tap.Name, tap.LoadAssignment.ClusterName = telemetry.TapCluster, telemetry.TapCluster
+		tap.LoadAssignment.Endpoints[0].LbEndpoints[0].GetEndpoint().GetAddress().GetPipe().Path = c.tap
+		b.StaticResources.Clusters = append(b.StaticResources.Clusters, tap)
+		b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+			Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
+		}}}
+	}
 	h.run(b)
 	return h
 }

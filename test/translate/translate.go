@@ -205,6 +205,9 @@ func section(resources []Resource, patterns []string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if data, err = withoutTap(data); err != nil {
+			return nil, err
+		}
 		data, err = yaml.JSONToYAML(data)
 		if err != nil {
 			return nil, err

@@ -13,13 +13,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// requestTimeout bounds a request to a port of the pod.
+// requestTimeout bounds a request to a port of the pod unless told otherwise.
 const requestTimeout = 60 * time.Second
 
 // newRequestCommand gives the command that asks Envoy's admin interface, or another port of the
 // pod: images of proxies have no curl.
 func newRequestCommand() *cobra.Command {
-	var port int
+	var (
+		port    int
+		timeout time.Duration
+	)
 	cmd := &cobra.Command{
 		Use:     "request METHOD PATH [BODY]",
 		Short:   "Ask Envoy's admin interface, or the agent, from inside the pod",
@@ -30,12 +33,17 @@ func newRequestCommand() *cobra.Command {
 			if len(args) == 3 {
 				body = args[2]
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), requestTimeout)
-			defer cancel()
+			ctx := cmd.Context()
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
 			return request(ctx, cmd.OutOrStdout(), args[0], requestURL(port, args[1]), body)
 		},
 	}
 	cmd.Flags().IntVar(&port, "debug-port", 15000, "port to ask: 15000 (Envoy), 15004 (control plane), 15020 (agent), 15021 (health)")
+	cmd.Flags().DurationVar(&timeout, "timeout", requestTimeout, "how long the answer may take; 0 for as long as it comes")
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -26,6 +27,8 @@ type reached interface {
 	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
 	// versions gives the control planes' versions, with the number of replicas of each.
 	versions(ctx context.Context) (map[string]int, error)
+	// tap gives what the agent of a pod tells of its requests (package agent/tap), until it is closed.
+	tap(ctx context.Context, pod string) (io.ReadCloser, error)
 	close()
 }
 
