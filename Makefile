@@ -61,6 +61,16 @@ packages: ## Debian's packages that running and testing a mesh needs; installs w
 .PHONY: tools
 tools: packages .tools/envoy .tools/base.tar ## Envoy, Debian's packages and the images' base
 
+# Prometheus is unpacked, not installed: Debian's package would start a server.
+PROMETHEUS := .tools/prometheus/prometheus
+$(PROMETHEUS): | packages
+	@mkdir -p $(@D); dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	(cd "$$dir" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; }) 2>/dev/null && \
+	dpkg-deb -x "$$dir"/prometheus_*.deb "$$dir" && cp "$$dir"/usr/bin/prometheus $@
+
+.PHONY: prometheus
+prometheus: $(PROMETHEUS) ## Prometheus, into .tools/prometheus, for tests of dashboards
+
 # ---- images and the mesh
 
 .PHONY: images
@@ -157,7 +167,7 @@ chaos: ## A hundred rounds of killing the processes of a real mesh at random, un
 	$(GO) test -count=1 -timeout 60m -v -run '^TestChaos$$' ./test/e2e -rounds 100 -seed $(or $(SEED),1)
 
 .PHONY: e2e
-e2e: ## A real mesh with real traffic; needs root
+e2e: $(PROMETHEUS) ## A real mesh with real traffic; needs root
 	$(GO) test -count=1 -timeout 20m -v ./test/e2e/...
 
 .PHONY: fuzz

@@ -74,6 +74,7 @@ func TestBookinfo(t *testing.T) {
 		{"debug pages", testDebugPages},
 		{"browser", testBrowser},
 		{"tap", testTap},
+		{"prometheus", testPrometheus},
 		{"metrics", testMetrics},
 		{"split", testSplit},
 		{"live edits", testLiveEdits},
