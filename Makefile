@@ -180,6 +180,12 @@ SERIES := unscoped,scoped,scoped-10000,gateways,large,classes,sizes
 .PHONY: bench
 bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside the floor, memory, cost by size; 20 minutes; SERIES=scoped runs one again
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
+	$(if $(BENCH),,$(MAKE) dataplane)
+
+.PHONY: dataplane
+dataplane: .tools/envoy ## What telemetry costs two Envoys beside a bare pair, into docs/bench/data-plane.txt; REQUESTS=50000 of each kind
+	$(GO) test -count=1 -timeout 30m -v -run '^(TestDataPlane|TestSeriesAreSmall)$$' ./test/translate -dataplane $(or $(REQUESTS),50000) \
+	  | sed -nE -e 's/^ *dataplane_test.go:[0-9]+: //p' -e '/^(FAIL|panic)/{p;q1}' | tee docs/bench/data-plane.txt
 
 .PHONY: benchcheck
 benchcheck: build ## Small benchmarks against their bounds: allocations, bytes, CPU beside the floor; never time

@@ -39,6 +39,7 @@ type hop struct {
 	t        *testing.T
 	workload telemetry.Workload
 	admin    int
+	pid      int
 	servers  *served
 }
 
@@ -49,13 +50,14 @@ type hopConfig struct {
 	workload  telemetry.Workload
 	listeners map[string][]int
 	clusters  map[string]int
-	secrets   string // socket
-	tap       string // socket, "" for none
+	secrets   string                     // socket
+	tap       string                     // socket, "" for none
+	edit      func(*listenerv3.Listener) // nil for none
 }
 
 func startHop(t *testing.T, c hopConfig) *hop {
 	t.Helper()
-	h := &hop{t, c.workload, envoytest.FreePort(t), &served{t: t, requests: make(chan answer, 1000)}}
+	h := &hop{t, c.workload, envoytest.FreePort(t), 0, &served{t: t, requests: make(chan answer, 1000)}}
 	b := &bootstrapv3.Bootstrap{
 		Node: &core.Node{Id: "test", Cluster: c.workload.App + ".default"}, Admin: &bootstrapv3.Admin{Address: address(h.admin)},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
@@ -63,6 +65,9 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	for _, l := range inlined(t, c.res) {
 		if ports, ok := c.listeners[l.Name]; ok {
 			l.Address, l.BindToPort = address(ports[0]), nil
+			if c.edit != nil {
+				c.edit(l)
+			}
 			for _, port := range ports[1:] {
 				l.AdditionalAddresses = append(l.AdditionalAddresses, &listenerv3.AdditionalAddress{Address: address(port)})
 			}
@@ -138,6 +143,7 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	h.pid = cmd.Process.Pid
 	h.t.Cleanup(func() {
 		cancel()
 		_ = cmd.Wait() // it was killed
