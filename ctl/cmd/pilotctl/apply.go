@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,7 +65,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, f *clusterFlags, c *install.Clu
 		return err
 	}
 	if !o.yes {
-		if err := confirm(cmd); err != nil {
+		if err := confirm(cmd, "This is about to be done."); err != nil {
 			return err
 		}
 	}
@@ -74,7 +76,7 @@ func (o *applyOptions) apply(cmd *cobra.Command, f *clusterFlags, c *install.Clu
 		_, err = fmt.Fprintln(out, "nothing was installed: the settings have no component")
 		return err
 	}
-	_, err = fmt.Fprintln(out, "the mesh is ready; label a namespace for its pods to join: kubectl label namespace default "+injectionLabel(cmp.Or(p.Revision)))
+	_, err = fmt.Fprintln(out, "the mesh is ready; label a namespace for its pods to join: kubectl label namespace default "+injectionLabel(p.Revision))
 	return err
 }
 
@@ -93,18 +95,35 @@ func printChanges(cmd *cobra.Command, changes []install.Change, each bool) error
 	return err
 }
 
-// confirm asks at a terminal whether to go on.
-func confirm(cmd *cobra.Command) error {
+// confirm asks at a terminal whether to go on. Elsewhere nobody is there to answer.
+func confirm(cmd *cobra.Command, about string) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return nil
 	}
-	fmt.Fprint(cmd.OutOrStdout(), "Proceed? (y/N) ")
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil || !strings.EqualFold(strings.TrimSpace(answer), "y") {
-		return errors.New("nothing was changed")
+	fmt.Fprint(cmd.OutOrStdout(), about+" Proceed? (y/N) ")
+	return agreed(cmd.Context(), in)
+}
+
+// errNotAgreed ends a command that was not to go on.
+var errNotAgreed = errors.New("nothing was changed")
+
+// agreed reads an answer. A reader that still waits when ctx ends is left, since the program ends then.
+func agreed(ctx context.Context, in io.Reader) error {
+	answers := make(chan string, 1)
+	go func() {
+		answer, _ := bufio.NewReader(in).ReadString('\n')
+		answers <- answer
+	}()
+	select {
+	case <-ctx.Done():
+		return errNotAgreed
+	case answer := <-answers:
+		if !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
+			return errNotAgreed
+		}
+		return nil
 	}
-	return nil
 }
 
 func newUpgrade() *cobra.Command {

@@ -120,15 +120,25 @@ func injectionLabel(revision string) string {
 }
 
 func newUninstall() *cobra.Command {
-	var purge bool
+	var purge, yes bool
 	cmd, f := inCluster("uninstall", "Take the mesh out of a cluster", cobra.NoArgs,
 		func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, _ []string) error {
+			if !yes {
+				if err := confirm(cmd, "Revision "+f.of()+" is about to be taken out of the cluster."); err != nil {
+					return err
+				}
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 			defer cancel()
-			return c.Uninstall(ctx, f.of(), purge)
+			if err := c.Uninstall(ctx, f.of(), purge); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "revision "+f.of()+" is taken out")
+			return err
 		})
 	cmd.Long = "Take a revision of the mesh with its gateways and tags out of a cluster. Istio's kinds stay, with their\nobjects, but with --purge: then those go that an installation has brought, and what all revisions share,\nunless another revision is there. What was there before stays."
 	f.registerRevision(cmd.Flags())
+	cmd.Flags().BoolVarP(&yes, "skip-confirmation", "y", false, "do not ask, at a terminal, whether to go on")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also remove the CA's key, the roots, the namespace and Istio's kinds with their objects, unless somebody else needs them")
 	return cmd
 }

@@ -71,6 +71,9 @@ func (p *planner) problem(field, format string, args ...any) {
 
 func (p *planner) plan() error {
 	s := p.spec
+	if err := shapes(s.Values); err != nil {
+		return err
+	}
 	said, _ := s.Values["revision"].(string)
 	p.Revision = cmp.Or(s.Revision, said, inject.DefaultRevision)
 	p.unsupported()
@@ -118,6 +121,21 @@ func (p *planner) unsupported() {
 	if len(c.Pilot.K8s.Service) > 0 {
 		p.problem("components.pilot.k8s.service", "the control plane's Service has the ports that proxies know")
 	}
+}
+
+// shapes gives an error where a value is not the mapping that others are put into.
+func shapes(values map[string]any) error {
+	for _, name := range []string{"global", "pilot", "meshConfig", "base", "gateways"} {
+		if v, there := values[name]; there && v != nil && asMap(v) == nil {
+			return fmt.Errorf("values.%s: it has to be a mapping, and is %v", name, v)
+		}
+	}
+	for name, v := range asMap(values["gateways"]) {
+		if v != nil && asMap(v) == nil {
+			return fmt.Errorf("values.gateways.%s: it has to be a mapping, and is %v", name, v)
+		}
+	}
+	return nil
 }
 
 // controlPlane adds the definitions and the control plane.

@@ -122,6 +122,10 @@ func TestWhatIsNoSettingAtAll(t *testing.T) {
 		{Files: said("spec: {components: {pilot: {k8s: {replicaCount: many}}}}")},
 		{Revision: "One.two", Profile: "empty"},
 		{Files: said("metadata: {name: " + strings.Repeat("long", 20) + "}")},
+		{Files: said("spec: {hub: h, values: {global: 3}}")},
+		{Files: said("spec: {values: {pilot: on}}")},
+		{Files: said("spec: {values: {gateways: {istio-ingressgateway: [a]}}}")},
+		{Files: said("spec: {values: {pilot: {autoscaleMin: many}}}")},
 		{Set: []string{"values"}},
 		{Set: []string{"components.ingressGateways[name:none].enabled=true"}},
 	} {
