@@ -18,6 +18,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/page"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
@@ -35,10 +36,12 @@ type Options struct {
 	Connections func() []xds.Connection
 	Problems    func() []model.Problem
 	Snapshot    func() Snapshot // nil before the first commit
-	Gatherer    prometheus.Gatherer
-	Version     string
-	ClusterID   string
-	Name        string // of this replica, e.g. istiod-1
+	// TLSChecks compares for a pod's sidecar, see resolve.TLSChecks.
+	TLSChecks func(namespace, pod, host string) []resolve.TLSCheck
+	Gatherer  prometheus.Gatherer
+	Version   string
+	ClusterID string
+	Name      string // of this replica, e.g. istiod-1
 	// Authenticate proves from which namespace a caller on another machine comes; nil refuses them
 	// all.
 	Authenticate func(*http.Request) (namespace string, err error)
@@ -77,6 +80,7 @@ func (s *Server) dumps() []debugPage {
 		{path: "/debug/syncz", help: "what proxies were sent and acknowledged, in Istio's schema", serve: s.syncz},
 		{path: "/debug/pilothouse/syncz", help: "the same with state, age and errors", serve: s.richSyncz},
 		{path: "/debug/config_dump", help: "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", serve: s.configDump, proxy: true},
+		{path: "/debug/pilothouse/tls", help: "what services ask of clients and what a pod's sidecar does; proxyID=POD.NAMESPACE, host=HOST", serve: s.tls, proxy: true},
 		{path: "/debug/connections", help: "streams", serve: s.connections},
 		{path: "/debug/endpointz", help: "endpoints by service and namespace, in Istio's schema", serve: s.shards},
 		{path: "/debug/endpointShardz", help: "the same", serve: s.shards},

@@ -16,6 +16,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
@@ -180,9 +181,19 @@ func (p *plane) debugOptions() debug.Options {
 			}
 			return nil
 		},
+		TLSChecks:    p.tlsChecks,
 		Authenticate: p.callerOf,
 		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
+}
+
+// tlsChecks compares for the sidecar of a pod, whether or not it is connected.
+func (p *plane) tlsChecks(namespace, pod, host string) []resolve.TLSCheck {
+	r := p.store.Snapshot().Reader(nil)
+	class := resolve.Classify(r, &model.Proxy{
+		Type: model.SidecarProxy, Name: pod, Namespace: namespace, DNSDomain: namespace + ".svc." + p.cfg.Domain, Interception: "REDIRECT",
+	})
+	return resolve.TLSChecks(r, &class, host)
 }
 
 // answer answers Istio's tools over ADS.

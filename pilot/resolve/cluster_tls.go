@@ -40,6 +40,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		cl.AutoTLS = !passthrough
 		return
 	}
+	b.reportTLSConflict(t, svc)
 	switch t.spec.GetMode() {
 	case networking.ClientTLSSettings_DISABLE:
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:

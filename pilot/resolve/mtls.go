@@ -17,13 +17,12 @@ const unset = security.PeerAuthentication_MutualTLS_UNSET
 
 // InboundMTLS tells what the workload of a class has to accept on a container port.
 func InboundMTLS(r Reader, c *Class, containerPort uint32) ir.MTLSMode {
-	var workload *security.PeerAuthentication
+	var workload *model.Object
 	if len(c.PeerAuthentications) > 0 {
-		if o := r.Object(c.PeerAuthentications[0]); o != nil {
-			workload, _ = o.Spec.(*security.PeerAuthentication)
-		}
+		workload = r.Object(c.PeerAuthentications[0])
 	}
-	return effectiveMTLS(r, c.Namespace, workload, containerPort)
+	m, _ := effectiveMTLS(r, c.Namespace, workload, containerPort)
+	return m
 }
 
 // InboundMTLSPorts lists the container ports for which a class's port-level settings differ
@@ -42,11 +41,17 @@ func InboundMTLSPorts(r Reader, c *Class) []uint32 {
 
 // EndpointMTLS tells what a workload accepts on a container port, seen by its clients.
 func EndpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) ir.MTLSMode {
-	var workload *security.PeerAuthentication
+	m, _ := endpointMTLS(r, namespace, labels, containerPort)
+	return m
+}
+
+// endpointMTLS also gives the object that says so, nil for none.
+func endpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) (ir.MTLSMode, *model.Object) {
+	var workload *model.Object
 	if namespace != rootNamespace(r) {
 		for _, o := range r.PeerAuthentications(namespace) {
 			if pa, ok := o.Spec.(*security.PeerAuthentication); ok && selects(pa.GetSelector(), labels) {
-				workload = pa
+				workload = o
 				break
 			}
 		}
@@ -56,44 +61,51 @@ func EndpointMTLS(r Reader, namespace string, labels map[string]string, containe
 
 // effectiveMTLS takes the closest mode that is set: port, workload, namespace, mesh; permissive
 // where none is.
-func effectiveMTLS(r Reader, namespace string, workload *security.PeerAuthentication, containerPort uint32) ir.MTLSMode {
-	m := unset
+func effectiveMTLS(r Reader, namespace string, workload *model.Object, containerPort uint32) (ir.MTLSMode, *model.Object) {
 	if workload != nil {
-		if p, ok := workload.GetPortLevelMtls()[containerPort]; ok {
+		pa, _ := workload.Spec.(*security.PeerAuthentication)
+		m := unset
+		if p, ok := pa.GetPortLevelMtls()[containerPort]; ok {
 			m = p.GetMode()
 		}
 		if m == unset {
-			m = workload.GetMtls().GetMode()
+			m = pa.GetMtls().GetMode()
+		}
+		if m != unset {
+			return mtlsMode(m), workload
 		}
 	}
-	if m != unset {
-		return mtlsMode(m)
-	}
-	return namespaceMTLS(r, namespace)
+	return namespaceMode(r, namespace)
 }
 
 // namespaceMTLS is the mode without regard to workloads, which is what clients see on a cluster.
 func namespaceMTLS(r Reader, namespace string) ir.MTLSMode {
+	m, _ := namespaceMode(r, namespace)
+	return m
+}
+
+// namespaceMode also gives the object that says so, nil for none.
+func namespaceMode(r Reader, namespace string) (ir.MTLSMode, *model.Object) {
 	root := rootNamespace(r)
-	m := unset
+	m, o := unset, (*model.Object)(nil)
 	if namespace != root {
-		m = defaultMode(r, namespace)
+		m, o = defaultMode(r, namespace)
 	}
 	if m == unset {
-		m = defaultMode(r, root)
+		m, o = defaultMode(r, root)
 	}
-	return mtlsMode(m)
+	return mtlsMode(m), o
 }
 
 // defaultMode is that of the oldest object without a selector; younger ones have no effect.
-func defaultMode(r Reader, namespace string) mode {
+func defaultMode(r Reader, namespace string) (mode, *model.Object) {
 	for _, o := range r.PeerAuthentications(namespace) {
 		pa, ok := o.Spec.(*security.PeerAuthentication)
 		if ok && len(pa.GetSelector().GetMatchLabels()) == 0 {
-			return pa.GetMtls().GetMode()
+			return pa.GetMtls().GetMode(), o
 		}
 	}
-	return unset
+	return unset, nil
 }
 
 func mtlsMode(m mode) ir.MTLSMode {

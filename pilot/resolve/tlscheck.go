@@ -1,0 +1,174 @@
+package resolve
+
+import (
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// TLSCheck compares what some endpoints of a service's port ask of their clients with what a class of clients does
+// there.
+type TLSCheck struct {
+	Host   string `json:"host"`
+	Port   uint32 `json:"port"`
+	Subset string `json:"subset,omitempty"`
+	// Server is the mode of PeerAuthentication, or NO SIDECAR where nothing takes mutual TLS.
+	Server string `json:"server"`
+	// Client is the mode of ClientTLSSettings; AUTO and AUTO PLAINTEXT where no rule says anything.
+	Client string `json:"client"`
+	// ServerObject and ClientObject say so, KIND/NAMESPACE/NAME; "" where nothing but the defaults does.
+	ServerObject string `json:"serverObject,omitempty"`
+	ClientObject string `json:"clientObject,omitempty"`
+	// Conflict is why connections fail, "" where they do not.
+	Conflict string `json:"conflict,omitempty"`
+}
+
+// What has no mode of its own.
+const (
+	serverWithout   = "NO SIDECAR"
+	clientAutomatic = "AUTO"
+	clientPlain     = "AUTO PLAINTEXT"
+)
+
+// TLSChecks compares for the services of the mesh that a class sees, by host, port and subset; host "" is all of
+// them. A subset has checks of its own where its rule says something else about TLS.
+func TLSChecks(r Reader, c *Class, host string) []TLSCheck {
+	var out []TLSCheck
+	for _, svc := range r.Services(c.Namespace) {
+		if svc.External || host != "" && svc.Hostname != host {
+			continue
+		}
+		rule, _ := ruleFor(r, c, svc)
+		for i := range svc.Ports {
+			port := &svc.Ports[i]
+			if port.Protocol == model.ProtocolUDP {
+				continue
+			}
+			whole := policyFor(r, rule, "", port.Port)
+			servers := tlsServers(r, svc, port)
+			out = append(out, tlsChecks(r, svc, port, "", whole.tls, servers)...)
+			if rule == nil {
+				continue
+			}
+			for _, s := range rule.subsets {
+				if own := policyFor(r, rule, s.name, port.Port); own.tls.spec != whole.tls.spec {
+					out = append(out, tlsChecks(r, svc, port, s.name, own.tls, servers)...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// tlsServer is what endpoints ask of their clients, and what says so.
+type tlsServer struct {
+	mode   string
+	object *model.Object
+}
+
+// tlsServers gives what the endpoints of a port ask, each once; where there are none, what its namespace does.
+func tlsServers(r Reader, svc *model.Service, port *model.ServicePort) []tlsServer {
+	var out []tlsServer
+	for _, ep := range r.Endpoints(svc.ID()) {
+		if ep.ServicePort != port.Name {
+			continue
+		}
+		s := tlsServer{mode: serverWithout}
+		if ep.TLSMode == model.TLSModeIstio {
+			m, o := endpointMTLS(r, ep.Namespace, ep.Labels, ep.Port)
+			s = tlsServer{modeName(m), o}
+		}
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		m, o := namespaceMode(r, svc.Namespace)
+		out = []tlsServer{{modeName(m), o}}
+	}
+	return out
+}
+
+func modeName(m ir.MTLSMode) string {
+	switch m {
+	case ir.MTLSStrict:
+		return "STRICT"
+	case ir.MTLSDisable:
+		return "DISABLE"
+	}
+	return "PERMISSIVE"
+}
+
+func tlsChecks(r Reader, svc *model.Service, port *model.ServicePort, subset string, client block[*networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
+	var out []TLSCheck
+	for _, s := range servers {
+		check := TLSCheck{Host: svc.Hostname, Port: port.Port, Subset: subset, Server: s.mode, ServerObject: keyText(s.object), ClientObject: keyText(client.object)}
+		switch auto := r.Mesh().GetEnableAutoMtls(); {
+		case client.spec != nil:
+			check.Client = client.spec.GetMode().String()
+		case auto != nil && !auto.GetValue() || !serviceMTLS(r, svc, port, svc.Headless):
+			check.Client = clientPlain
+		default:
+			check.Client = clientAutomatic
+		}
+		check.Conflict = tlsConflict(s.mode, check.Client)
+		out = append(out, check)
+	}
+	return out
+}
+
+func keyText(o *model.Object) string {
+	if o == nil {
+		return ""
+	}
+	return o.Key.String()
+}
+
+// tlsConflict tells why a connection of a client fails at a server.
+func tlsConflict(server, client string) string {
+	mutual := client == networking.ClientTLSSettings_ISTIO_MUTUAL.String()
+	switch {
+	case server == "STRICT" && (client == clientPlain || client == networking.ClientTLSSettings_DISABLE.String()):
+		return "the server takes mutual TLS only, and the client speaks plain text"
+	case server == "STRICT" && client == networking.ClientTLSSettings_SIMPLE.String():
+		return "the server wants a certificate of the mesh, and the client shows none"
+	case server == "STRICT" && client == networking.ClientTLSSettings_MUTUAL.String():
+		return "the server wants a certificate of the mesh, and the client shows one of its own"
+	case mutual && server == "DISABLE":
+		return "the server takes no mutual TLS, and the client speaks nothing else"
+	case mutual && server == serverWithout:
+		return "the server has no sidecar that would take mutual TLS, and the client speaks nothing else"
+	}
+	return ""
+}
+
+// reportTLSConflict tells of both objects where a rule has clients speak otherwise than the PeerAuthentication of the
+// service's namespace, or of the mesh, lets its pods take. Where some workloads of the namespace have one of their
+// own nothing is told, since it takes endpoints to know.
+func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings], svc *model.Service) {
+	if t.object == nil || svc.External {
+		return
+	}
+	for _, o := range b.r.PeerAuthentications(svc.Namespace) {
+		if pa, ok := o.Spec.(*security.PeerAuthentication); ok && len(pa.GetSelector().GetMatchLabels()) > 0 {
+			return
+		}
+	}
+	m, policy := namespaceMode(b.r, svc.Namespace)
+	conflict := tlsConflict(modeName(m), t.spec.GetMode().String())
+	if conflict == "" || policy == nil {
+		return
+	}
+	said := func(o *model.Object, field string, other model.Key) {
+		b.report(model.Problem{
+			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonConflict, Origin: o.Origin,
+			Message: "for " + svc.Hostname + " it is in conflict with " + other.String() + ": " + conflict + ", if its pods have a sidecar; leave tls out of the DestinationRule, so that both fit",
+		})
+	}
+	said(t.object, t.field+".mode", policy.Key)
+	said(policy, "spec.mtls.mode", t.object.Key)
+}
