@@ -3,6 +3,7 @@ package build
 import (
 	"testing"
 
+	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
 	corev1 "k8s.io/api/core/v1"
@@ -50,5 +51,40 @@ func TestAPolicyTouchesOnlyTheWorkloadItSelects(t *testing.T) {
 	d.apply(feed.Edit(keys("two"))...)
 	if web.set(resource.Listeners) == before || db.set(resource.Listeners) != neighbour {
 		t.Error("a change of keys has to reach the workload that uses them, and no other")
+	}
+}
+
+// Where routes ask for claims a RequestAuthentication of one workload also decides about what that one sends, and of
+// its neighbours still nothing changes.
+func TestTokensOfWhatIsSentAreOfTheWorkload(t *testing.T) {
+	port := corev1.ServicePort{Name: "http", Port: 80}
+	feed := storetest.NewFeed(t, nil,
+		storetest.Service("a", "web", "172.16.0.1", port), storetest.Pod("a", "web-0", "10.0.0.1", map[string]string{"app": "web"}),
+		storetest.Service("a", "db", "172.16.0.2", port), storetest.Pod("a", "db-0", "10.0.0.2", map[string]string{"app": "db"}),
+		storetest.Object(model.KindVirtualService, "a", "claims", &networking.VirtualService{Hosts: []string{"web.a.svc.cluster.local"}, Http: []*networking.HTTPRoute{{
+			Match: []*networking.HTTPMatchRequest{{Headers: map[string]*networking.StringMatch{"@request.auth.claims.group": {}}}},
+			Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "db.a.svc.cluster.local"}}},
+		}}}))
+	d := newDriver(t)
+	d.apply(feed.Edit()...)
+	web, db := d.join(storetest.Sidecar("a", "web-0", "10.0.0.1")), d.join(storetest.Sidecar("a", "db-0", "10.0.0.2"))
+	sent := func(s *seated) string {
+		for r := range s.set(resource.Listeners).All() {
+			if r.Name == "0.0.0.0_80" {
+				return r.Version
+			}
+		}
+		t.Fatal("there is no listener of port 80")
+		return ""
+	}
+	sends, neighbour := sent(web), db.set(resource.Listeners)
+	d.apply(feed.Edit(storetest.Object(model.KindRequestAuthentication, "a", "t", &security.RequestAuthentication{
+		Selector: &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": "web"}}, JwtRules: []*security.JWTRule{{Issuer: "a"}},
+	}))...)
+	if sent(web) == sends {
+		t.Error("what the workload sends is as before")
+	}
+	if db.set(resource.Listeners) != neighbour {
+		t.Error("the neighbour gets other listeners")
 	}
 }
