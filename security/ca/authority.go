@@ -113,7 +113,7 @@ func assemble(opts Options, m material) (*Authority, error) {
 	if !m.signer.IsCA || m.signer.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return nil, errors.New("the CA certificate may not sign certificates")
 	}
-	if err := checkKey(m.key.Public()); err != nil {
+	if err := checkAuthorityKey(m.key.Public()); err != nil {
 		return nil, fmt.Errorf("ca-key.pem: %w", err)
 	}
 	for _, r := range m.roots {
@@ -134,6 +134,11 @@ func assemble(opts Options, m material) (*Authority, error) {
 	for _, p := range paths { // a signer that is a root itself needs no other
 		if len(p) < len(path) {
 			path = p
+		}
+	}
+	for _, c := range path { // of their signatures, Verify refuses weak ones
+		if err := checkAuthorityKey(c.PublicKey); err != nil {
+			return nil, fmt.Errorf("certificate %q: %w", c.Subject, err)
 		}
 	}
 	a.path = path

@@ -29,7 +29,7 @@ func KeyName(pub crypto.PublicKey) string {
 	return fmt.Sprintf("%T", pub)
 }
 
-// checkKey refuses keys that are too weak, or that peers could not check.
+// checkKey refuses keys of workloads that are too weak, or by which Envoy could not speak TLS.
 func checkKey(pub crypto.PublicKey) error {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
@@ -47,6 +47,14 @@ func checkKey(pub crypto.PublicKey) error {
 	return nil
 }
 
+// checkAuthorityKey does so for a CA, whose signatures peers check by P-521 as well.
+func checkAuthorityKey(pub crypto.PublicKey) error {
+	if k, ok := pub.(*ecdsa.PublicKey); ok && k.Curve == elliptic.P521() {
+		return nil
+	}
+	return checkKey(pub)
+}
+
 // checkSignatureAlgorithm refuses those whose hash can be forged, MD5 and SHA-1, and those that are not known.
 func checkSignatureAlgorithm(a x509.SignatureAlgorithm) error {
 	switch a {
@@ -57,20 +65,4 @@ func checkSignatureAlgorithm(a x509.SignatureAlgorithm) error {
 		return fmt.Errorf("the signature is of no known algorithm")
 	}
 	return fmt.Errorf("the signature is of %s, want SHA-256 or better", a)
-}
-
-// checkCertificate refuses a certificate of the CA with a weak key, or, where others sign it, with a weak signature.
-// A root's own signature counts for nothing.
-func checkCertificate(c *x509.Certificate, root bool) error {
-	name := fmt.Sprintf("certificate %q", c.Subject)
-	if err := checkKey(c.PublicKey); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if root {
-		return nil
-	}
-	if err := checkSignatureAlgorithm(c.SignatureAlgorithm); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
 }
