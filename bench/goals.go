@@ -72,7 +72,7 @@ type aim struct {
 	get                              func(*Result) (float64, bool)
 }
 
-// goals compares what was measured with GOALS.md: P1 to P8, P11, R6, P12 as far as there are kinds of
+// goals compares what was measured with GOALS.md: P1 to P9, P11, R6, P12 as far as there are kinds of
 // it, and the size of the full state.
 func goals(all []*Measured) []Goal {
 	var out []Goal
@@ -106,7 +106,7 @@ const (
 )
 
 func aims() []aim {
-	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims())
+	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims(), certificateAims())
 }
 
 func unscopedAims() []aim {
@@ -174,6 +174,17 @@ func gatewayAims() []aim {
 		{"P7", series, scenarioCold, liveMemory, "KB", 50, false, perClient},
 	}
 }
+
+// certificateAims are P9. F is bare P-256 there: 60 % of its rate are 1.67 times its time.
+func certificateAims() []aim {
+	const series = "certificates"
+	return []aim{
+		{"P9", series, scenarioCertificates, "rate of a processor, to that of bare P-256", "%", 60, true, bareShare},
+		{"P9", series, scenarioCertificateRate, "from when it was due to its arrival, p99", "ms", 20, false, each99},
+	}
+}
+
+func bareShare(r *Result) (float64, bool) { return 100 * per(r.FloorCPU, r.ServerCPU), r.FloorCPU > 0 }
 
 func last50(r *Result) (float64, bool) {
 	return quantile(r.Last, func(q *Quantiles) float64 { return q.P50 })

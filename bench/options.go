@@ -107,6 +107,9 @@ const (
 	scenarioRestart      = "server restart"
 	scenarioSotW         = "cold start, SotW"
 	scenarioTLS          = "cold start, mTLS"
+
+	scenarioCertificates    = "certificates"
+	scenarioCertificateRate = "certificates, 200 a second"
 )
 
 // Scenarios lists the names.
@@ -114,6 +117,6 @@ func Scenarios() []string {
 	return []string{
 		scenarioLoad, scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll,
 		scenarioRuleOne, scenarioRuleAll, scenarioPolicy, scenarioService, scenarioGatewayRoute, scenarioUninterested, scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
-		scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
+		scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS, scenarioCertificates, scenarioCertificateRate,
 	}
 }

@@ -44,6 +44,8 @@ func (r *runner) scenarios() []scenario {
 		{scenarioRestart, r.restart},
 		{scenarioSotW, func(ctx context.Context) error { return r.side(ctx, scenarioSotW, true, false) }},
 		{scenarioTLS, func(ctx context.Context) error { return r.side(ctx, scenarioTLS, false, true) }},
+		{scenarioCertificates, r.certificates},
+		{scenarioCertificateRate, r.certificateRate},
 	}
 }
 

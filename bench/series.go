@@ -72,6 +72,14 @@ func Classes() Options {
 	return o
 }
 
+// Certificates has a small mesh, whose CA is what is measured.
+func Certificates() Options {
+	o := Short()
+	o.Name, o.Storm, o.WithoutFloor = "certificates", 20*time.Second, true
+	o.Scenarios = []string{scenarioCertificates, scenarioCertificateRate}
+	return o
+}
+
 // sizes are numbers of services, a tenth as many namespaces.
 var sizes = [...]int{1000, 3000, 10000}
 
@@ -150,14 +158,14 @@ func Series(name string) []Options {
 	case shortSeries:
 		return []Options{Short(), ShortGateways()}
 	}
-	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Large(), Classes(), ShortGateways())
+	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Large(), Classes(), Certificates(), ShortGateways())
 	return slices.DeleteFunc(all, func(o Options) bool { return o.Name != name })
 }
 
 // AllSeries are the names of the series that the goals speak of.
 func AllSeries() []string {
 	return []string{
-		Unscoped().Name, Scoped().Name, Scoped10000().Name, Gateways().Name, Large().Name, Classes().Name, sizesSeries,
+		Unscoped().Name, Scoped().Name, Scoped10000().Name, Gateways().Name, Large().Name, Classes().Name, Certificates().Name, sizesSeries,
 	}
 }
 

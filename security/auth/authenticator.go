@@ -38,8 +38,12 @@ type Config struct {
 // DefaultMaxRenewal lets a stolen key be an identity for no longer than a certificate lives and once more.
 const DefaultMaxRenewal = 24 * time.Hour
 
-// Authenticator proves the identity of a gRPC caller. It has no state of its own.
-type Authenticator struct{ cfg Config }
+// Authenticator proves the identity of a gRPC caller. It remembers which chains of certificates it has verified,
+// and nothing else.
+type Authenticator struct {
+	cfg      Config
+	verified *verified
+}
 
 // New gives an Authenticator.
 func New(cfg Config) *Authenticator {
@@ -49,7 +53,7 @@ func New(cfg Config) *Authenticator {
 	if cfg.MaxRenewal == 0 {
 		cfg.MaxRenewal = DefaultMaxRenewal
 	}
-	return &Authenticator{cfg: cfg}
+	return &Authenticator{cfg: cfg, verified: newVerified()}
 }
 
 // errNone says that the caller offered no proof of one kind, which is not a failed proof.
@@ -109,17 +113,7 @@ func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, *x509.Ce
 		return Identity{}, nil, errNone
 	}
 	certs := info.State.PeerCertificates
-	intermediates := x509.NewCertPool()
-	for _, c := range certs[1:] {
-		intermediates.AddCert(c)
-	}
-	_, err := certs[0].Verify(x509.VerifyOptions{
-		Roots:         a.cfg.Roots(),
-		Intermediates: intermediates,
-		CurrentTime:   a.cfg.Clock(),
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
+	if err := a.verified.verify(certs, a.cfg.Roots(), a.cfg.Clock()); err != nil {
 		return Identity{}, nil, fmt.Errorf("does not verify: %w", err)
 	}
 	id, err := FromCertificate(certs[0])
