@@ -159,6 +159,7 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) (*secret.
 		GracePeriodJitter: cfg.Trust.Jitter,
 		RSAKeyBits:        cfg.Trust.RSAKeyBits,
 		Mounted:           cfg.Trust.Mounted,
+		CRLFile:           cfg.path("var/run/secrets/istio/crl/ca-crl.pem"),
 		ProvisionedDir:    cfg.Trust.ProvisionedDir,
 		OutputDir:         cfg.Trust.OutputDir,
 		Logger:            cfg.Logger,

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	stdruntime "runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -252,13 +254,16 @@ func (m *upRun) say(what string) {
 	m.cfg.Events(Event{Kind: EventStarting, Event: pod.Event{Message: what}})
 }
 
-// rootVersion changes with the control plane's root certificate.
+// rootVersion changes with the control plane's root certificate, and with what its CA has revoked.
 func (m *upRun) rootVersion() string {
-	info, err := os.Stat(filepath.Join(m.dir.CA(), "root-cert.pem"))
-	if err != nil {
-		return ""
+	var version string
+	for _, name := range slices.Sorted(maps.Values(caFiles)) {
+		if info, err := os.Stat(filepath.Join(m.dir.CA(), name)); err == nil {
+			version += info.ModTime().String()
+		}
+		version += "\n"
 	}
-	return info.ModTime().String()
+	return version
 }
 
 func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watcher *runtime.Watcher, signer *token.Signer) (*controller, error) {

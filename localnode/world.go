@@ -13,8 +13,9 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// rootCertConfigMap is what Istio's pods mount to know the control plane's root certificate.
-const rootCertConfigMap = "istio-ca-root-cert"
+// caFiles are the ConfigMaps that Istio's pods mount to know the control plane's root certificate, and what its
+// CA has revoked, with the file of the CA that each shows under its name.
+var caFiles = map[string]string{"istio-ca-root-cert": "root-cert.pem", "istio-ca-crl": "ca-crl.pem"}
 
 // world holds the objects of the mesh's directories. It implements model.Sink and volume.Objects.
 type world struct {
@@ -118,20 +119,21 @@ func get[T any](w *world, key model.Key) (T, bool) {
 	return t, ok
 }
 
-// ConfigMap implements volume.Objects. The root certificate is in every namespace, as the control
-// plane would put it there.
+// ConfigMap implements volume.Objects. Those of the CA are in every namespace, as the control plane would put
+// them there.
 func (w *world) ConfigMap(namespace, name string) (*corev1.ConfigMap, bool) {
 	cm, ok := get[*corev1.ConfigMap](w, model.Key{Kind: model.KindConfigMap, Namespace: namespace, Name: name})
-	if ok || name != rootCertConfigMap {
+	file := caFiles[name]
+	if ok || file == "" {
 		return cm, ok
 	}
-	pem, err := os.ReadFile(filepath.Join(w.dir.CA(), "root-cert.pem"))
+	pem, err := os.ReadFile(filepath.Join(w.dir.CA(), file))
 	if err != nil {
-		return nil, false // the control plane has not made it yet
+		return nil, false // the control plane has not made it yet, or has none
 	}
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Data:       map[string]string{"root-cert.pem": string(pem)},
+		Data:       map[string]string{file: string(pem)},
 	}, true
 }
 

@@ -38,7 +38,12 @@ func (anyToken) Verify(context.Context, string) (auth.Identity, error) {
 // startCA serves a CA whose certificates live for ttl.
 func startCA(t *testing.T, ttl time.Duration) (authority *ca.Authority, address, rootFile string) {
 	t.Helper()
-	authority, err := ca.New(ca.Options{DefaultTTL: ttl, MaxTTL: ttl})
+	return serveCA(t, ca.Options{DefaultTTL: ttl, MaxTTL: ttl})
+}
+
+func serveCA(t *testing.T, opts ca.Options) (authority *ca.Authority, address, rootFile string) {
+	t.Helper()
+	authority, err := ca.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,9 +185,11 @@ func (w *watch) pending() (update, error) {
 func resource(name string, v *secret.Value) (*node.Resource, error) {
 	s := &node.Secret{Name: name}
 	if len(v.Roots) > 0 {
-		s.Type = &node.Secret_ValidationContext{
-			ValidationContext: &node.CertificateValidationContext{TrustedCa: inline(v.Roots)},
+		roots := &node.CertificateValidationContext{TrustedCa: inline(v.Roots)}
+		if len(v.CRL) > 0 {
+			roots.Crl = inline(v.CRL)
 		}
+		s.Type = &node.Secret_ValidationContext{ValidationContext: roots}
 	} else {
 		s.Type = &node.Secret_TlsCertificate{
 			TlsCertificate: &node.TlsCertificate{

@@ -45,6 +45,8 @@ type Config struct {
 	RSAKeyBits int
 	// Mounted are files that hold the workload's certificate, so that no CA is asked; nil for none.
 	Mounted *Mounted
+	// CRLFile holds what the mesh's CA has revoked, in PEM; it need not be there. Empty for none.
+	CRLFile string
 	// ProvisionedDir is a directory with cert-chain.pem and key.pem, by which the workload proves itself
 	// where there is no token, such as on a virtual machine; empty for none.
 	ProvisionedDir string

@@ -1,15 +1,19 @@
 package secret
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,9 +46,19 @@ type files struct {
 	entries map[string]*fileEntry
 }
 
+// crlPrefix is the prefix of the manager's own name of a revocation list.
+const crlPrefix = "file-crl:"
+
+// paths of the files of one secret: a certificate and its key, roots, a revocation list beside roots or alone.
+type paths struct{ cert, key, root, crl string }
+
+func (p paths) all() []string {
+	return slices.DeleteFunc([]string{p.cert, p.key, p.root, p.crl}, func(s string) bool { return s == "" })
+}
+
 // fileEntry is one name that was asked for.
 type fileEntry struct {
-	paths  []string // a root, or a certificate and its key
+	paths  paths
 	value  *Value
 	failed string // the last failure, so that it is logged once
 }
@@ -53,28 +67,32 @@ func newFiles(log *slog.Logger, notify func()) *files {
 	return &files{log: log, notify: notify, wake: make(chan struct{}, 1), entries: map[string]*fileEntry{}}
 }
 
-// parseName reads file-cert:CERT~KEY, file-root:PATH and file-root:system. A root may be followed by ~ and the
-// path of a revocation list, which Envoy reads itself: roots with a list are a secret of their own, so that a
-// list that cannot be read harms nobody else.
-func parseName(name string) (paths []string, err error) {
+// parseName reads file-cert:CERT~KEY, file-root:PATH and file-root:system. Roots may be followed by ~ and the
+// path of a revocation list: with one they are a secret of their own, so that a list that cannot be read harms
+// nobody else.
+func parseName(name string) (paths, error) {
+	if path := strings.TrimPrefix(name, crlPrefix); path != name && path != "" {
+		return paths{crl: path}, nil
+	}
 	path, ok := strings.CutPrefix(name, "file-root:")
-	if path, _, _ = strings.Cut(path, "~"); ok && path != "" {
+	path, crl, listed := strings.Cut(path, "~")
+	if ok && path != "" && (crl != "" || !listed) {
 		if path != "system" {
-			return []string{path}, nil
+			return paths{root: path, crl: crl}, nil
 		}
 		for _, p := range systemRoots {
 			if _, err := os.Stat(p); err == nil {
-				return []string{p}, nil
+				return paths{root: p, crl: crl}, nil
 			}
 		}
-		return nil, fmt.Errorf("secret %q: this machine has no roots of its own", name)
+		return paths{}, fmt.Errorf("secret %q: this machine has no roots of its own", name)
 	}
 	if pair, ok := strings.CutPrefix(name, "file-cert:"); ok {
 		if cert, key, ok := strings.Cut(pair, "~"); ok && cert != "" && key != "" {
-			return []string{cert, key}, nil
+			return paths{cert: cert, key: key}, nil
 		}
 	}
-	return nil, fmt.Errorf("secret %q is neither file-cert:CERT~KEY nor file-root:PATH[~CRL]", name)
+	return paths{}, fmt.Errorf("secret %q is neither file-cert:CERT~KEY nor file-root:PATH[~CRL]", name)
 }
 
 // secret gives a file's value; the first call for a name begins to follow it.
@@ -84,14 +102,14 @@ func (f *files) secret(name string) (*Value, error) {
 	if e, ok := f.entries[name]; ok {
 		return e.value, nil
 	}
-	paths, err := parseName(name)
+	from, err := parseName(name)
 	if err != nil {
 		return nil, err
 	}
 	if len(f.entries) >= maxFiles {
 		return nil, fmt.Errorf("secret %q: more than %d files", name, maxFiles)
 	}
-	e := &fileEntry{paths: paths}
+	e := &fileEntry{paths: from}
 	f.entries[name] = e
 	f.load(name, e)
 	select {
@@ -104,6 +122,9 @@ func (f *files) secret(name string) (*Value, error) {
 // load reads an entry and says whether it changed. What cannot be used leaves the former value.
 func (f *files) load(name string, e *fileEntry) bool {
 	v, err := readFiles(e.paths)
+	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, crlPrefix) && e.value == nil {
+		return false // the mesh's CA need not have a list
+	}
 	if err != nil {
 		if e.failed != err.Error() {
 			e.failed = err.Error()
@@ -119,26 +140,69 @@ func (f *files) load(name string, e *fileEntry) bool {
 	return true
 }
 
-func readFiles(paths []string) (*Value, error) {
-	first, err := readFile(paths[0])
-	if err != nil {
-		return nil, err
+func readFiles(p paths) (*Value, error) {
+	if p.cert != "" {
+		return readPair(p.cert, p.key)
 	}
-	if len(paths) == 1 {
-		if !x509.NewCertPool().AppendCertsFromPEM(first) {
-			return nil, fmt.Errorf("%s: no certificate", paths[0])
+	v := &Value{}
+	if p.root != "" {
+		roots, err := readFile(p.root)
+		if err != nil {
+			return nil, err
 		}
-		return &Value{Version: version(first), Roots: first}, nil
+		if !x509.NewCertPool().AppendCertsFromPEM(roots) {
+			return nil, fmt.Errorf("%s: no certificate", p.root)
+		}
+		v = &Value{Version: version(roots), Roots: roots}
 	}
-	key, err := readFile(paths[1])
+	if p.crl == "" {
+		return v, nil
+	}
+	crl, err := readFile(p.crl)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := tls.X509KeyPair(first, key)
-	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", paths[0], paths[1], err)
+	if p.root == "" && len(bytes.TrimSpace(crl)) == 0 { // the mesh's CA has no list any more
+		return &Value{Version: version(crl)}, nil
 	}
-	return &Value{Version: version(first), CertificateChain: first, PrivateKey: key, NotAfter: pair.Leaf.NotAfter}, nil
+	if err := checkCRL(crl); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.crl, err)
+	}
+	return withCRL(v, crl), nil
+}
+
+func readPair(certFile, keyFile string) (*Value, error) {
+	cert, err := readFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
+	}
+	return &Value{Version: version(cert), CertificateChain: cert, PrivateKey: key, NotAfter: pair.Leaf.NotAfter}, nil
+}
+
+// checkCRL refuses what Envoy would refuse: a list that it cannot read.
+func checkCRL(text []byte) error {
+	lists := 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "X509 CRL" {
+			continue
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return err
+		}
+		lists++
+	}
+	if lists == 0 {
+		return errors.New("no revocation list in PEM")
+	}
+	return nil
 }
 
 func readFile(path string) ([]byte, error) {
@@ -191,7 +255,7 @@ func (f *files) watch(watcher *fsnotify.Watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range f.entries {
-		for _, path := range e.paths {
+		for _, path := range e.paths.all() {
 			// A directory that is not there yet is tried again with the next reread.
 			if err := watcher.Add(filepath.Dir(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				f.log.Debug("certificate files: directory not watched", "path", path, "error", err)

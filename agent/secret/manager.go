@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +40,8 @@ type Value struct {
 	Version string
 	// CertificateChain is PEM, leaf first, with PrivateKey (PEM); empty for roots.
 	CertificateChain, PrivateKey []byte
-	// Roots is PEM; empty for a certificate.
-	Roots []byte
+	// Roots is PEM; empty for a certificate. CRL is what their CAs have revoked (PEM); empty for no list.
+	Roots, CRL []byte
 	// NotAfter is when it expires; zero for roots.
 	NotAfter time.Time
 }
@@ -183,7 +184,7 @@ func (m *Manager) Secret(name string) (*Value, error) {
 	case name == Workload:
 		return m.WorkloadCertificate(), nil
 	case name == Root:
-		return m.Roots(), nil
+		return m.checked(m.Roots()), nil
 	case strings.HasPrefix(name, "file-"):
 		return m.files.secret(name)
 	}
@@ -214,6 +215,23 @@ func (m *Manager) Roots() *Value {
 		return m.trust
 	}
 	return m.roots
+}
+
+// checked gives the mesh's roots with the list of what the mesh's CA has revoked, where there is one.
+func (m *Manager) checked(roots *Value) *Value {
+	if roots == nil || m.cfg.CRLFile == "" {
+		return roots
+	}
+	list, err := m.files.secret(crlPrefix + m.cfg.CRLFile)
+	if err != nil || list == nil || list.CRL == nil {
+		return roots
+	}
+	return withCRL(roots, list.CRL)
+}
+
+// withCRL gives roots beside a list.
+func withCRL(roots *Value, crl []byte) *Value {
+	return &Value{Version: version(slices.Concat(roots.Roots, crl)), Roots: roots.Roots, CRL: crl}
 }
 
 // version names public bytes; keys stay out of it.

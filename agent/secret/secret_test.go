@@ -2,12 +2,16 @@ package secret
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -244,10 +248,66 @@ func TestFilesAreFollowed(t *testing.T) {
 }
 
 func TestRootsBesideARevocationList(t *testing.T) {
-	for name, want := range map[string]string{"file-root:/a/ca.crt": "/a/ca.crt", "file-root:/a/ca.crt~/a/crl.pem": "/a/ca.crt", "file-root:~/a/crl.pem": ""} {
-		paths, err := parseName(name)
-		if got := strings.Join(paths, " "); got != want || (err != nil) != (want == "") {
+	for name, want := range map[string]string{"file-root:/a/ca.crt": "/a/ca.crt", "file-root:/a/ca.crt~/a/crl.pem": "/a/ca.crt /a/crl.pem", "file-root:/a/ca.crt~": "", "file-root:~/a/crl.pem": ""} {
+		from, err := parseName(name)
+		if got := strings.Join(from.all(), " "); got != want || (err != nil) != (want == "") {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+// A list beside roots that a user named is served with them and followed; one that cannot be used leaves the
+// former, and before there is one the roots are not served without it.
+func TestAListBesideRootsIsFollowed(t *testing.T) {
+	authority, err := ca.New(ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(number int64) []byte {
+		issuer := &x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}}
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number: big.NewInt(number), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+		}, issuer, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+	}
+	dir := t.TempDir()
+	put := func(name string, data []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, ".new"), data, 0o600), os.Rename(filepath.Join(dir, ".new"), filepath.Join(dir, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("ca.crt", authority.RootPEM())
+	m := New(Config{Logger: quietLog})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.files.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	name := "file-root:" + filepath.Join(dir, "ca.crt") + "~" + filepath.Join(dir, "crl.pem")
+	if v, err := m.Secret(name); v != nil || err != nil {
+		t.Errorf("without its list: %v, %v", v, err)
+	}
+	var last string
+	for i := range int64(2) {
+		changed, text := m.Changed(), list(i)
+		put("crl.pem", text)
+		<-changed
+		v, _ := m.Secret(name)
+		if string(v.CRL) != string(text) || string(v.Roots) != string(authority.RootPEM()) || v.Version == last {
+			t.Errorf("list %d: %+v", i, v)
+		}
+		last = v.Version
+	}
+	put("crl.pem", []byte("x"))
+	m.files.reload()
+	if v, _ := m.Secret(name); v.Version != last {
+		t.Error("a list that cannot be used took the place of the former")
 	}
 }

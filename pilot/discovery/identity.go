@@ -20,7 +20,7 @@ import (
 // authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
 func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authenticator, error) {
 	domain := p.store.Snapshot().Mesh().GetTrustDomain()
-	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots, MaxRenewal: p.cfg.MaxRenewal}
+	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots, Revoked: authority.Revoked, MaxRenewal: p.cfg.MaxRenewal}
 	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
 		tokens, err := auth.NewTokens(auth.TokenConfig{
 			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,

@@ -56,17 +56,10 @@ func downstreamContext(t *ir.DownstreamTLS) *tls.DownstreamTlsContext {
 		MatchTypedSubjectAltNames: append(names, exactSANs(t.SubjectAltNames)...),
 		VerifyCertificateSpki:     t.KeyHashes, VerifyCertificateHash: t.CertificateHashes,
 	}
-	if t.CRLFile != "" {
-		peer.Crl = file(t.CRLFile)
-	}
 	if t.AcceptUntrusted {
 		peer.TrustChainVerification = tls.CertificateValidationContext_ACCEPT_UNTRUSTED
 	}
-	switch {
-	case t.RootFile != "":
-		peer.TrustedCa = file(t.RootFile)
-		common.ValidationContextType = &tls.CommonTlsContext_ValidationContext{ValidationContext: peer}
-	case t.RootSecret != "":
+	if t.RootSecret != "" {
 		common.ValidationContextType = validation(rootSecret(t.RootSecret, t.CRLFile), peer)
 	}
 	if t.RequireClientCert {
@@ -85,9 +78,6 @@ func upstreamTLS(t *ir.UpstreamTLS) *core.TransportSocket {
 	}
 	if t.RootSecret != "" {
 		server := &tls.CertificateValidationContext{MatchTypedSubjectAltNames: exactSANs(t.SubjectAltNames)}
-		if t.CRLFile != "" {
-			server.Crl = file(t.CRLFile)
-		}
 		common.ValidationContextType = validation(rootSecret(t.RootSecret, t.CRLFile), server)
 	}
 	return &core.TransportSocket{
@@ -149,9 +139,10 @@ func clientTLSParams(p ir.TLSParams) *tls.TlsParameters {
 	return out
 }
 
-// sdsSecret fetches a secret: of the control plane's from it, else from the node agent. Those of the
-// agent come for sure, so without a timeout a listener or cluster waits for its secret instead of
-// serving without it. One of the control plane may be missing for good, which must hold up nobody else.
+// sdsSecret fetches a secret: of the control plane's from it, else from the node agent. The workload's own
+// come for sure, so without a timeout a listener or cluster waits for its secret instead of refusing connections
+// without it. One of the control plane, or a file that somebody named, may be missing for good, which must hold
+// up nobody else.
 func sdsSecret(name string) *tls.SdsSecretConfig {
 	if strings.HasPrefix(name, ir.SecretKubernetes) {
 		return &tls.SdsSecretConfig{Name: name, SdsConfig: &core.ConfigSource{
@@ -159,10 +150,14 @@ func sdsSecret(name string) *tls.SdsSecretConfig {
 			ResourceApiVersion:    core.ApiVersion_V3,
 		}}
 	}
+	var patience *durationpb.Duration // of Envoy's own, 15 s
+	if !strings.HasPrefix(name, "file-") {
+		patience = durationpb.New(0)
+	}
 	return &tls.SdsSecretConfig{
 		Name: name,
 		SdsConfig: &core.ConfigSource{
-			InitialFetchTimeout: durationpb.New(0),
+			InitialFetchTimeout: patience,
 			ConfigSourceSpecifier: &core.ConfigSource_ApiConfigSource{ApiConfigSource: &core.ApiConfigSource{
 				ApiType:             core.ApiConfigSource_GRPC,
 				TransportApiVersion: core.ApiVersion_V3,
@@ -185,8 +180,7 @@ func rawBuffer() *core.TransportSocket {
 	}
 }
 
-// rootSecret names roots that stand beside a revocation list otherwise than those without. If Envoy cannot read
-// the list it refuses the secret, for all that name it.
+// rootSecret names roots that stand beside a revocation list: the node agent reads both, and follows them.
 func rootSecret(name, crl string) string {
 	if crl == "" {
 		return name

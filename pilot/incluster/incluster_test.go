@@ -59,6 +59,7 @@ func TestAPluggedInAuthorityWins(t *testing.T) {
 type roots struct {
 	mu      sync.Mutex
 	pem     string
+	crl     string
 	changed chan struct{}
 }
 
@@ -68,16 +69,22 @@ func (r *roots) RootPEM() []byte {
 	return []byte(r.pem)
 }
 
+func (r *roots) CRL() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return []byte(r.crl)
+}
+
 func (r *roots) Changed() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.changed
 }
 
-func (r *roots) set(pem string) {
+func (r *roots) set(pem, crl string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pem = pem
+	r.pem, r.crl = pem, crl
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
@@ -129,8 +136,22 @@ func TestTheLeaderKeepsRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	until("a root that was deleted", func() bool { return root("shop") == "ROOT" })
-	roots.set("ANOTHER")
+	roots.set("ANOTHER", "")
 	until("another root", func() bool { return root("shop") == "ANOTHER" && root("late") == "ANOTHER" })
+	list := func(namespace string) string {
+		m, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, crlMap, metav1.GetOptions{})
+		if err != nil {
+			return "none"
+		}
+		return m.Data[crlKey]
+	}
+	if list("shop") != "none" {
+		t.Error("there is a list of what nobody has revoked")
+	}
+	for _, crl := range []string{"LIST", "NEXT", ""} {
+		roots.set("ANOTHER", crl)
+		until("the list "+crl, func() bool { return list("shop") == crl && list("late") == crl })
+	}
 	if root("kube-system") != "" {
 		t.Error("the cluster's own namespace has a root")
 	}

@@ -15,8 +15,9 @@ import (
 
 // Roots are those of the CA.
 type Roots interface {
-	// RootPEM gives the present ones.
+	// RootPEM gives the present ones, CRL what they have revoked, in PEM; nil for no list.
 	RootPEM() []byte
+	CRL() []byte
 	// Changed gives a channel that is closed when they are others. It is taken before they are read.
 	Changed() <-chan struct{}
 }

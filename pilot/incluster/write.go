@@ -25,6 +25,9 @@ const (
 	// rootMap is the ConfigMap from which agents have the root.
 	rootMap = "istio-ca-root-cert"
 	rootKey = "root-cert.pem"
+	// crlMap is the ConfigMap from which agents have what a plugged-in CA has revoked.
+	crlMap = "istio-ca-crl"
+	crlKey = "ca-crl.pem"
 	// serviceName is the Service by which the API server reaches the webhooks.
 	serviceName = "istiod"
 	// again is the pause after a write that failed.
@@ -34,18 +37,20 @@ const (
 // writer keeps what the leader has to keep as it should be.
 type writer struct {
 	Options
-	roots, all informers.SharedInformerFactory
-	wake       chan struct{}
+	roots, lists, all informers.SharedInformerFactory
+	wake              chan struct{}
 }
 
 // write keeps the root in all namespaces, and in the webhooks, until ctx ends.
 func write(ctx context.Context, opts Options) error {
+	named := func(name string) informers.SharedInformerFactory {
+		return informers.NewSharedInformerFactoryWithOptions(opts.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
+		}))
+	}
 	w := &writer{
 		Options: opts, wake: make(chan struct{}, 1),
-		roots: informers.NewSharedInformerFactoryWithOptions(opts.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", rootMap).String()
-		})),
-		all: informers.NewSharedInformerFactory(opts.Client, 0),
+		roots: named(rootMap), lists: named(crlMap), all: informers.NewSharedInformerFactory(opts.Client, 0),
 	}
 	changed := func(any) {
 		select {
@@ -55,7 +60,7 @@ func write(ctx context.Context, opts Options) error {
 	}
 	handler := cache.ResourceEventHandlerFuncs{AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) }}
 	for _, informer := range []cache.SharedIndexInformer{
-		w.roots.Core().V1().ConfigMaps().Informer(), w.all.Core().V1().Namespaces().Informer(),
+		w.roots.Core().V1().ConfigMaps().Informer(), w.lists.Core().V1().ConfigMaps().Informer(), w.all.Core().V1().Namespaces().Informer(),
 		w.all.Admissionregistration().V1().MutatingWebhookConfigurations().Informer(),
 		w.all.Admissionregistration().V1().ValidatingWebhookConfigurations().Informer(),
 	} {
@@ -63,11 +68,12 @@ func write(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
-	for _, f := range []informers.SharedInformerFactory{w.roots, w.all} {
+	factories := []informers.SharedInformerFactory{w.roots, w.lists, w.all}
+	for _, f := range factories {
 		f.Start(ctx.Done())
 		defer f.Shutdown()
 	}
-	for _, f := range []informers.SharedInformerFactory{w.roots, w.all} {
+	for _, f := range factories {
 		f.WaitForCacheSync(ctx.Done())
 	}
 	return w.run(ctx)
@@ -102,29 +108,35 @@ func (w *writer) reconcile(ctx context.Context) error {
 		if ns.DeletionTimestamp != nil || slices.Contains(model.ClusterNamespaces(), ns.Name) {
 			continue
 		}
-		if err := w.root(ctx, ns.Name); err != nil {
+		if err := w.keep(ctx, w.roots, ns.Name, rootMap, rootKey, w.Roots.RootPEM()); err != nil {
+			return err
+		}
+		if err := w.keep(ctx, w.lists, ns.Name, crlMap, crlKey, w.Roots.CRL()); err != nil {
 			return err
 		}
 	}
 	return w.webhooks(ctx)
 }
 
-// root keeps a namespace's ConfigMap.
-func (w *writer) root(ctx context.Context, namespace string) error {
-	data := map[string]string{rootKey: string(w.Roots.RootPEM())}
-	have, err := w.roots.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(rootMap)
+// keep keeps a ConfigMap of a namespace. One that would be empty is not made; one that is there becomes empty,
+// which agents take for its end.
+func (w *writer) keep(ctx context.Context, from informers.SharedInformerFactory, namespace, name, key string, value []byte) error {
+	data := map[string]string{key: string(value)}
+	have, err := from.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
 	maps := w.Client.CoreV1().ConfigMaps(namespace)
 	switch {
+	case apierrors.IsNotFound(err) && len(value) == 0:
+		return nil
 	case apierrors.IsNotFound(err):
 		_, err = maps.Create(ctx, &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Name: rootMap, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true", labelManagedBy: ManagedBy}},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true", labelManagedBy: ManagedBy}},
 			Data:       data,
 		}, metav1.CreateOptions{})
 		// The namespace may be going; or the cache does not know of the map yet.
 		if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 			return nil
 		}
-	case err == nil && have.Data[rootKey] != data[rootKey]:
+	case err == nil && have.Data[key] != data[key]:
 		have = have.DeepCopy()
 		have.Data = data
 		_, err = maps.Update(ctx, have, metav1.UpdateOptions{})

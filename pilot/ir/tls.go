@@ -48,7 +48,6 @@ type DownstreamTLS struct {
 	// CertFile and KeyFile are paths in the proxy, instead of CertSecrets.
 	CertFile, KeyFile string
 	RootSecret        string // SDS name of the roots for client certificates; empty for none
-	RootFile          string // path of the roots, instead of RootSecret
 	CRLFile           string // path of what the roots revoke; empty for none
 	RequireClientCert bool
 	// TrustDomains whose SPIFFE identities are accepted; empty for any that the roots vouch for.

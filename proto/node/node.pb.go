@@ -649,6 +649,7 @@ func (x *TlsCertificate) GetPrivateKey() *DataSource {
 type CertificateValidationContext struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TrustedCa     *DataSource            `protobuf:"bytes,1,opt,name=trusted_ca,json=trustedCa,proto3" json:"trusted_ca,omitempty"`
+	Crl           *DataSource            `protobuf:"bytes,7,opt,name=crl,proto3" json:"crl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,6 +687,13 @@ func (*CertificateValidationContext) Descriptor() ([]byte, []int) {
 func (x *CertificateValidationContext) GetTrustedCa() *DataSource {
 	if x != nil {
 		return x.TrustedCa
+	}
+	return nil
+}
+
+func (x *CertificateValidationContext) GetCrl() *DataSource {
+	if x != nil {
+		return x.Crl
 	}
 	return nil
 }
@@ -884,10 +892,11 @@ const file_proto_node_node_proto_rawDesc = "" +
 	"\x0eTlsCertificate\x12K\n" +
 	"\x11certificate_chain\x18\x01 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\x10certificateChain\x12?\n" +
 	"\vprivate_key\x18\x02 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\n" +
-	"privateKey\"]\n" +
+	"privateKey\"\x8f\x01\n" +
 	"\x1cCertificateValidationContext\x12=\n" +
 	"\n" +
-	"trusted_ca\x18\x01 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\ttrustedCa\"/\n" +
+	"trusted_ca\x18\x01 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\ttrustedCa\x120\n" +
+	"\x03crl\x18\a \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\x03crl\"/\n" +
 	"\n" +
 	"DataSource\x12!\n" +
 	"\finline_bytes\x18\x02 \x01(\fR\vinlineBytes\"S\n" +
@@ -939,11 +948,12 @@ var file_proto_node_node_proto_depIdxs = []int32{
 	10, // 8: pilothouse.node.v1.TlsCertificate.certificate_chain:type_name -> pilothouse.node.v1.DataSource
 	10, // 9: pilothouse.node.v1.TlsCertificate.private_key:type_name -> pilothouse.node.v1.DataSource
 	10, // 10: pilothouse.node.v1.CertificateValidationContext.trusted_ca:type_name -> pilothouse.node.v1.DataSource
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 11: pilothouse.node.v1.CertificateValidationContext.crl:type_name -> pilothouse.node.v1.DataSource
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_proto_node_node_proto_init() }

@@ -26,6 +26,9 @@ type Config struct {
 	TrustDomain string
 	// Roots gives the CA's current roots. Client certificates are refused when it is nil.
 	Roots func() *x509.CertPool
+	// Revoked tells of a certificate of a verified chain that its issuer has revoked; nil where none has a list.
+	// What it answers changes with the pool that Roots gives only.
+	Revoked func(chain []*x509.Certificate) error
 	// Tokens verifies bearer tokens, tried in order; the first that accepts wins. May be empty.
 	Tokens []TokenVerifier
 	// MaxRenewal is how long after its last proof by a token a caller may renew with its certificate alone;
@@ -113,7 +116,7 @@ func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, *x509.Ce
 		return Identity{}, nil, errNone
 	}
 	certs := info.State.PeerCertificates
-	if err := a.verified.verify(certs, a.cfg.Roots(), a.cfg.Clock()); err != nil {
+	if err := a.verified.verify(certs, a.cfg.Roots(), a.cfg.Revoked, a.cfg.Clock()); err != nil {
 		return Identity{}, nil, fmt.Errorf("does not verify: %w", err)
 	}
 	id, err := FromCertificate(certs[0])

@@ -25,7 +25,7 @@ type period struct{ from, until time.Time }
 func newVerified() *verified { return &verified{chains: map[[sha256.Size]byte]period{}} }
 
 // verify does what a TLS server does with the chain of a client, leaf first.
-func (v *verified) verify(certs []*x509.Certificate, roots *x509.CertPool, now time.Time) error {
+func (v *verified) verify(certs []*x509.Certificate, roots *x509.CertPool, revoked func([]*x509.Certificate) error, now time.Time) error {
 	hash := hashOf(certs)
 	if v.known(hash, roots, now) {
 		return nil
@@ -40,6 +40,17 @@ func (v *verified) verify(certs []*x509.Certificate, roots *x509.CertPool, now t
 	})
 	if err != nil {
 		return err
+	}
+	if revoked != nil {
+		for _, path := range paths { // of several, one that is not revoked is enough
+			if err = revoked(path); err == nil {
+				paths = [][]*x509.Certificate{path}
+				break
+			}
+		}
+		if err != nil {
+			return err
+		}
 	}
 	p := period{paths[0][0].NotBefore, paths[0][0].NotAfter}
 	for _, c := range paths[0] {

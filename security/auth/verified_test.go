@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"testing"
@@ -60,7 +61,7 @@ func TestAVerifiedChainIsRememberedForAsLongAsItIsGood(t *testing.T) {
 	v, roots := newVerified(), pool(root)
 	chain := []*x509.Certificate{leaf.cert, between.cert}
 	for range 2 { // verified, remembered
-		if err := v.verify(chain, roots, start.Add(time.Hour)); err != nil {
+		if err := v.verify(chain, roots, nil, start.Add(time.Hour)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -78,10 +79,10 @@ func TestAVerifiedChainIsRememberedForAsLongAsItIsGood(t *testing.T) {
 		"it lacks the intermediate":  {chain[:1], roots, time.Hour},
 		"another leaf, same rest":    {[]*x509.Certificate{issue(t, issue(t, nil, true, start, 9), false, start, 9).cert, between.cert}, roots, time.Hour},
 	} {
-		if err := v.verify(chain, roots, start.Add(time.Hour)); err != nil {
+		if err := v.verify(chain, roots, nil, start.Add(time.Hour)); err != nil {
 			t.Errorf("before %s: %v", name, err)
 		}
-		if err := v.verify(c.chain, c.roots, start.Add(c.after)); err == nil {
+		if err := v.verify(c.chain, c.roots, nil, start.Add(c.after)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
@@ -90,5 +91,29 @@ func TestAVerifiedChainIsRememberedForAsLongAsItIsGood(t *testing.T) {
 	}
 	if len(v.chains) > maxVerified {
 		t.Errorf("%d are remembered", len(v.chains))
+	}
+}
+
+// A chain of which the issuer has revoked a certificate proves nothing, and is not remembered.
+func TestARevokedChainProvesNothing(t *testing.T) {
+	start := time.Now().Truncate(time.Second)
+	root := issue(t, nil, true, start, 100)
+	leaf := issue(t, root, false, start, 10)
+	roots := x509.NewCertPool()
+	roots.AddCert(root.cert)
+	v := newVerified()
+	revoked := func(chain []*x509.Certificate) error {
+		if len(chain) == 2 && chain[0].Equal(leaf.cert) {
+			return errors.New("revoked")
+		}
+		return nil
+	}
+	for range 2 {
+		if err := v.verify([]*x509.Certificate{leaf.cert}, roots, revoked, start); err == nil {
+			t.Error("a revoked certificate proves something")
+		}
+	}
+	if err := v.verify([]*x509.Certificate{issue(t, root, false, start, 10).cert}, roots, revoked, start); err != nil {
+		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
@@ -21,7 +22,7 @@ type Options struct {
 	// (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem). Empty: the root lives in memory.
 	Dir string
 	// Files are those of a plugged-in CA by name, in the place of Dir, as a Secret holds them. Without
-	// root-cert.pem ca-cert.pem is the root.
+	// root-cert.pem ca-cert.pem is the root. ca-crl.pem, where there is one, holds what the CAs have revoked.
 	Files map[string][]byte
 	// TrustDomain of the mesh, "cluster.local" when empty.
 	TrustDomain string
@@ -58,6 +59,7 @@ type Authority struct {
 	rootCerts, path []*x509.Certificate
 	// plugged tells that the CA is the user's, and not one that was made here.
 	plugged bool
+	revoked revocations
 	// notAfter is the earliest end of any certificate between a leaf and its root, that included.
 	notAfter, rootNotAfter time.Time
 }
@@ -142,6 +144,9 @@ func assemble(opts Options, m material) (*Authority, error) {
 		}
 	}
 	a.path = path
+	if a.revoked, err = parseCRL(m.crl, append(slices.Clone(path), m.roots...)); err != nil {
+		return nil, fmt.Errorf("%s: %w", crlFile, err)
+	}
 	a.chain = path[:len(path)-1]
 	a.notAfter = path[0].NotAfter
 	for _, c := range path {

@@ -21,6 +21,7 @@ const (
 	certFile  = "ca-cert.pem"
 	rootFile  = "root-cert.pem"
 	chainFile = "cert-chain.pem"
+	crlFile   = "ca-crl.pem"
 )
 
 // material is what a CA consists of.
@@ -30,6 +31,7 @@ type material struct {
 	intermediates []*x509.Certificate
 	roots         []*x509.Certificate
 	plugged       bool
+	crl           []byte
 }
 
 // load takes the CA from the directory; a key and a root that are missing are made.
@@ -47,7 +49,7 @@ func load(opts Options) (material, error) {
 	if exists(filepath.Join(opts.Dir, certFile)) {
 		return loadPlugged(func(name string) ([]byte, error) {
 			data, err := os.ReadFile(filepath.Join(opts.Dir, name))
-			if name == chainFile && errors.Is(err, fs.ErrNotExist) {
+			if (name == chainFile || name == crlFile) && errors.Is(err, fs.ErrNotExist) {
 				return nil, nil
 			}
 			return data, err
@@ -59,7 +61,7 @@ func load(opts Options) (material, error) {
 func loadPlugged(read func(name string) ([]byte, error)) (m material, err error) {
 	m.plugged = true
 	data := map[string][]byte{}
-	for _, name := range []string{keyFile, certFile, rootFile, chainFile} {
+	for _, name := range []string{keyFile, certFile, rootFile, chainFile, crlFile} {
 		if data[name], err = read(name); err != nil {
 			return m, err
 		}
@@ -84,6 +86,7 @@ func loadPlugged(read func(name string) ([]byte, error)) (m material, err error)
 		}
 		m.intermediates = append(m.intermediates, chain...)
 	}
+	m.crl = data[crlFile]
 	return m, nil
 }
 

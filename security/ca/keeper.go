@@ -101,7 +101,13 @@ func (k *Keeper) Bundle() []string { return k.current.Load().bundle() }
 // RootPEM gives the present roots as PEM.
 func (k *Keeper) RootPEM() []byte { return k.current.Load().RootPEM() }
 
-// Changed gives a channel that is closed when the bundle changes. Take it before reading the bundle.
+// CRL gives the present Authority's list.
+func (k *Keeper) CRL() []byte { return k.current.Load().CRL() }
+
+// Revoked is the present Authority's.
+func (k *Keeper) Revoked(chain []*x509.Certificate) error { return k.current.Load().Revoked(chain) }
+
+// Changed gives a channel that is closed when the bundle or the revocation list changes. Take it before reading the bundle.
 func (k *Keeper) Changed() <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -178,7 +184,7 @@ func (k *Keeper) load() error {
 	}
 	k.odd = k.seen
 	former := k.current.Swap(next)
-	if !bytes.Equal(former.rootPEM, next.rootPEM) {
+	if !bytes.Equal(former.rootPEM, next.rootPEM) || !bytes.Equal(former.revoked.text, next.revoked.text) {
 		k.since = k.opts.Clock()
 		k.mu.Lock()
 		close(k.changed)
@@ -195,7 +201,7 @@ func (k *Keeper) fingerprint() ([sha256.Size]byte, error) {
 	if k.opts.Dir == "" {
 		return [sha256.Size]byte{}, nil
 	}
-	for _, name := range []string{keyFile, certFile, rootFile, chainFile, nextKeyFile} {
+	for _, name := range []string{keyFile, certFile, rootFile, chainFile, crlFile, nextKeyFile} {
 		data, err := os.ReadFile(filepath.Join(k.opts.Dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return [sha256.Size]byte{}, err
