@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	security "istio.io/api/security/v1beta1"
 	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -52,6 +53,9 @@ type Config struct {
 	// their certificates only.
 	TokenJWKS, TokenIssuer string
 	TokenAudiences         []string
+	// JWTRule is a further issuer whose tokens prove service accounts, for callers outside of a cluster; nil for
+	// none. Issuer, JwksUri and Audiences count.
+	JWTRule *security.JWTRule
 
 	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications from private addresses.
 	ClosePrivateKeySources bool

@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"google.golang.org/grpc/credentials"
@@ -30,6 +31,15 @@ func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authentic
 			return nil, err
 		}
 		cfg.Tokens = []auth.TokenVerifier{tokens}
+	}
+	if rule := p.cfg.JWTRule; rule != nil {
+		tokens, err := auth.NewTokens(auth.TokenConfig{
+			Issuer: rule.GetIssuer(), JWKSURI: rule.GetJwksUri(), Audiences: rule.GetAudiences(), TrustDomain: domain, Logger: p.cfg.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("JWT_RULE: %w", err)
+		}
+		cfg.Tokens = append(cfg.Tokens, tokens)
 	}
 	if c != nil {
 		reviews, err := c.reviews()

@@ -118,6 +118,7 @@ func (f *keyFile) refresh() error {
 // oidc finds an issuer's keys by OIDC discovery.
 type oidc struct {
 	issuer *url.URL
+	at     *url.URL // of the keys; nil where discovery tells
 	// name is the issuer as tokens spell it.
 	name   string
 	client *http.Client
@@ -138,8 +139,14 @@ type fetchedKeys struct {
 
 func newOIDC(cfg TokenConfig) (*oidc, error) {
 	u, err := url.Parse(cfg.Issuer)
-	if err != nil || u.Host == "" || !secure(u) {
+	if cfg.JWKSURI == "" && (err != nil || u.Host == "" || !secure(u)) { // else it is a name
 		return nil, fmt.Errorf("token issuer %q is not an https URL", cfg.Issuer)
+	}
+	var at *url.URL
+	if cfg.JWKSURI != "" {
+		if at, err = url.Parse(cfg.JWKSURI); err != nil || at.Host == "" || !secure(at) {
+			return nil, fmt.Errorf("keys of the token issuer: %q is not an https URL", cfg.JWKSURI)
+		}
 	}
 	client := cfg.HTTP
 	if client == nil {
@@ -149,7 +156,7 @@ func newOIDC(cfg TokenConfig) (*oidc, error) {
 	// A redirect could lead from https to http, or to a machine of somebody else's choice.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &oidc{
-		issuer: u, name: cfg.Issuer, client: &own, clock: cfg.Clock, log: cfg.Logger,
+		issuer: u, at: at, name: cfg.Issuer, client: &own, clock: cfg.Clock, log: cfg.Logger,
 		fetching: make(chan struct{}, 1),
 	}, nil
 }
@@ -205,6 +212,9 @@ func (o *oidc) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	// One caller that goes away must not fail the fetch for those who wait for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
+	if o.at != nil {
+		return fetchKeys(ctx, o.client, o.at)
+	}
 	u, err := discover(ctx, o.client, o.issuer, o.name)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ type TokenConfig struct {
 	// JWKSFile holds the issuer's public keys; it is read again when it changes. Without it the
 	// keys are found by OIDC discovery of Issuer.
 	JWKSFile string
+	// JWKSURI is where the keys of Issuer are, in the place of discovery.
+	JWKSURI string
 	// Issuer that a token must name; with a JWKSFile it may be empty, and any issuer that signs
 	// with those keys is accepted.
 	Issuer string

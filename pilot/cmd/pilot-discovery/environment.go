@@ -6,6 +6,9 @@ import (
 	"os"
 	"strconv"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	security "istio.io/api/security/v1beta1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -23,6 +26,9 @@ func (o *options) environment() error {
 	}
 	if err := o.settings(); err != nil {
 		return err
+	}
+	if err := o.jwtRule(os.Getenv("JWT_RULE")); err != nil {
+		return fmt.Errorf("JWT_RULE: %w", err)
 	}
 	if len(o.ConfigDirs) > 0 {
 		return nil
@@ -62,5 +68,28 @@ func (o *options) settings() error {
 		}
 		o.Settings.Underscores = action
 	}
+	return nil
+}
+
+// jwtRule reads Istio's JWT_RULE, a rule of a RequestAuthentication as JSON: {"issuer": …, "jwksUri": …,
+// "audiences": […]}. Istio takes no token without an audience that the rule names.
+func (o *options) jwtRule(text string) error {
+	if text == "" {
+		return nil
+	}
+	rule := &security.JWTRule{}
+	if err := protojson.Unmarshal([]byte(text), rule); err != nil {
+		return err
+	}
+	counts := &security.JWTRule{Issuer: rule.GetIssuer(), JwksUri: rule.GetJwksUri(), Audiences: rule.GetAudiences()}
+	switch {
+	case rule.GetIssuer() == "":
+		return errors.New("issuer is empty")
+	case len(rule.GetAudiences()) == 0:
+		return errors.New("audiences is empty: a token for anybody else would prove who calls")
+	case !proto.Equal(rule, counts):
+		return errors.New("only issuer, jwksUri and audiences have an effect")
+	}
+	o.JWTRule = rule
 	return nil
 }

@@ -3,32 +3,32 @@ package main
 import (
 	"strings"
 	"testing"
-
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-func TestSettingsOfTheEnvironment(t *testing.T) {
-	for _, test := range []struct {
-		name, value string
-		want        resolve.Settings
-	}{
-		{"PILOT_HEADERS_WITH_UNDERSCORES", "", resolve.Settings{}},
-		{"PILOT_HEADERS_WITH_UNDERSCORES", "allow", resolve.Settings{}},
-		{"PILOT_HEADERS_WITH_UNDERSCORES", "drop", resolve.Settings{Underscores: ir.UnderscoresDropped}},
-		{"PILOT_HEADERS_WITH_UNDERSCORES", "reject", resolve.Settings{Underscores: ir.UnderscoresRejected}},
-		{"PILOT_NAME_DENIALS", "1", resolve.Settings{NameDenials: true}},
-		{"PILOT_ENABLE_QUIC_LISTENERS", "true", resolve.Settings{QUIC: true}},
+func TestJWTRule(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "",
+		`{"issuer": "https://issuer.example.com", "audiences": ["istio-ca"]}`:                                 "",
+		`{"issuer": "machines", "jwks_uri": "https://keys.example.com/jwks", "audiences": ["istio-ca"]}`:      "",
+		`{"issuer": "https://issuer.example.com"}`:                                                            "audiences",
+		`{"audiences": ["istio-ca"]}`:                                                                         "issuer",
+		`{"issuer": "https://issuer.example.com", "audiences": ["istio-ca"], "fromHeaders": [{"name": "x"}]}`: "only issuer",
+		`{"issuer": "https://issuer.example.com", "audiences": ["istio-ca"], "isuer": "x"}`:                   "isuer",
+		`issuer`: "",
 	} {
-		t.Setenv(test.name, test.value)
 		var o options
-		if err := o.settings(); err != nil || o.Settings != test.want {
-			t.Errorf("%s=%s: got %+v, %v, want %+v", test.name, test.value, o.Settings, err, test.want)
+		err := o.jwtRule(text)
+		if text == "issuer" {
+			if err == nil {
+				t.Error("what is no JSON is taken")
+			}
+			continue
 		}
-		t.Setenv(test.name, "maybe")
-		if err := o.settings(); err == nil || !strings.Contains(err.Error(), test.name) {
-			t.Errorf("%s=maybe: got %v", test.name, err)
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
 		}
-		t.Setenv(test.name, "")
+		if (o.JWTRule != nil) != (err == nil && text != "") {
+			t.Errorf("%s: the rule is %v", text, o.JWTRule)
+		}
 	}
 }
