@@ -96,6 +96,9 @@ type TrustConfig struct {
 	RSAKeyBits int
 	// Mounted are files with the workload's certificate, so that no CA is asked; nil for none.
 	Mounted *secret.Mounted
+	// Socket is where another, such as a SPIRE agent, serves the workload's certificate and roots by SDS, so that no
+	// CA is asked; empty for none.
+	Socket string
 	// ProvisionedDir has a certificate that proves the workload to control plane and CA without a token;
 	// empty for none.
 	ProvisionedDir string
@@ -123,8 +126,14 @@ func (c Config) xdsSocket() string     { return c.path("etc/istio/proxy/XDS") }
 func (c Config) bootstrapFile() string { return c.path("etc/istio/proxy/envoy-rev.json") }
 func (c Config) tapSocket() string     { return c.path("etc/istio/proxy/TAP") }
 func (c Config) sdsSocket() string {
-	return c.path("var/run/secrets/workload-spiffe-uds/socket")
+	if c.Trust.Socket != "" { // the usual place may be taken, and its directory be read-only
+		return c.path("etc/istio/proxy/SDS")
+	}
+	return c.path(WorkloadSocket)
 }
+
+// WorkloadSocket is the place, under Root, of the socket from which the workload's identity comes.
+const WorkloadSocket = "var/run/secrets/workload-spiffe-uds/socket"
 
 func (c Config) adminAddress() string {
 	return net.JoinHostPort(c.loopback(), fmt.Sprint(c.Proxy.AdminPort))

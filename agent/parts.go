@@ -141,7 +141,7 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) (*secret.
 		address = cfg.Proxy.DiscoveryAddress
 	}
 	var trust func() (*tls.Config, error)
-	if cfg.Trust.Mounted == nil { // otherwise no CA is asked
+	if cfg.Trust.Mounted == nil && cfg.Trust.Socket == "" { // otherwise no CA is asked
 		var err error
 		if trust, err = cfg.tls(address, cfg.Trust.CARoot); err != nil {
 			return nil, fmt.Errorf("CA %s: %w", address, err)
@@ -159,6 +159,7 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) (*secret.
 		GracePeriodJitter: cfg.Trust.Jitter,
 		RSAKeyBits:        cfg.Trust.RSAKeyBits,
 		Mounted:           cfg.Trust.Mounted,
+		Socket:            cfg.Trust.Socket,
 		CRLFile:           cfg.path("var/run/secrets/istio/crl/ca-crl.pem"),
 		ProvisionedDir:    cfg.Trust.ProvisionedDir,
 		OutputDir:         cfg.Trust.OutputDir,
@@ -184,7 +185,7 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 	if names != nil {
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: nameTableType, Take: names.take})
 	}
-	if cfg.Trust.Mounted == nil { // otherwise the files say whom to trust
+	if cfg.Trust.Mounted == nil && cfg.Trust.Socket == "" { // otherwise the files, or the socket, say whom to trust
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: trustBundleType, Take: secrets.TakeTrust})
 	}
 	proxy := xdsproxy.New(xc)

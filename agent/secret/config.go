@@ -45,6 +45,9 @@ type Config struct {
 	RSAKeyBits int
 	// Mounted are files that hold the workload's certificate, so that no CA is asked; nil for none.
 	Mounted *Mounted
+	// Socket is a Unix socket whose SDS gives the workload's certificate and roots, such as a SPIRE agent's, in the
+	// place of the CA; empty for none.
+	Socket string
 	// CRLFile holds what the mesh's CA has revoked, in PEM; it need not be there. Empty for none.
 	CRLFile string
 	// ProvisionedDir is a directory with cert-chain.pem and key.pem, by which the workload proves itself

@@ -91,7 +91,11 @@ func New(cfg Config) *Manager {
 func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.files.run(ctx) })
-	if m.cfg.Mounted == nil {
+	switch {
+	case m.cfg.Mounted != nil:
+	case m.cfg.Socket != "":
+		g.Go(func() error { m.follow(ctx); return nil })
+	default:
 		g.Go(func() error { m.renew(ctx); return nil })
 	}
 	if m.cfg.OutputDir != "" {

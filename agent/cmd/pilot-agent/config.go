@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -216,6 +217,7 @@ func trustConfig(f proxyFlags, v *variables) agent.TrustConfig {
 		Jitter:      v.number("SECRET_GRACE_PERIOD_RATIO_JITTER"),
 	}
 	c.Mounted, c.ProvisionedDir, c.OutputDir = mountedCertificate(f.root, v), v.env["PROV_CERT"], v.env["OUTPUT_CERTS"]
+	c.Socket = workloadSocket(f.root, v)
 	// Keys are ECDSA unless a size for RSA is asked for.
 	if v.env["ECC_SIGNATURE_ALGORITHM"] == "" {
 		c.RSAKeyBits = v.integer("WORKLOAD_RSA_KEY_SIZE", 0)
@@ -261,6 +263,23 @@ func mountedCertificate(root string, v *variables) *secret.Mounted {
 		}
 	}
 	return m
+}
+
+// workloadSocket gives the socket from which another serves the workload's identity, such as a SPIRE agent: the
+// usual one where somebody serves it, or the one that WORKLOAD_IDENTITY_SOCKET_FILE names beside it, which has to be
+// there. Mounted certificates come first.
+func workloadSocket(root string, v *variables) string {
+	usual := filepath.Join(root, agent.WorkloadSocket)
+	path := filepath.Join(filepath.Dir(usual), v.text("WORKLOAD_IDENTITY_SOCKET_FILE", filepath.Base(usual)))
+	switch {
+	case v.boolean("FILE_MOUNTED_CERTS"):
+		return ""
+	case secret.Served(context.Background(), path):
+		return path
+	case path != usual:
+		v.errs = append(v.errs, fmt.Errorf("WORKLOAD_IDENTITY_SOCKET_FILE: nobody serves %s", path))
+	}
+	return ""
 }
 
 // dnsConfig gives nil when DNS is off: on for sidecars whose DNS is captured, and on demand.
