@@ -94,13 +94,19 @@ func TestGatewaysDecideByTheClientsAddress(t *testing.T) {
 // guardedGateway runs a gateway behind some trusted proxies.
 func guardedGateway(t *testing.T, trusted uint32) (*served, *ir.FilterChain) {
 	t.Helper()
-	objects, problems := file.Decode([]byte(servicesYAML+"---\n"+guardedGatewayYAML), "gateway.yaml")
+	return gatewayOf(t, guardedGatewayYAML, model.Topology{TrustedProxies: trusted})
+}
+
+// gatewayOf runs a gateway of port 8080, with what its proxy says of the way to it.
+func gatewayOf(t *testing.T, documents string, topology model.Topology) (*served, *ir.FilterChain) {
+	t.Helper()
+	objects, problems := file.Decode([]byte(servicesYAML+"---\n"+documents), "gateway.yaml")
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	snapshot := Snapshot(objects)
 	proxy := ingress.Model()
-	proxy.IPs, proxy.Topology = []string{"10.0.0.9"}, &model.Topology{TrustedProxies: trusted}
+	proxy.IPs, proxy.Topology = []string{"10.0.0.9"}, &topology
 	class := resolve.Classify(snapshot.Reader(nil), proxy)
 	plan := resolve.NewGatewayPlan(snapshot.Reader(nil), &class)
 	const name = "0.0.0.0_8080"
