@@ -22,7 +22,7 @@ func editProxies() []*model.Proxy {
 			p.DNSCapture = n%2 == 0
 			p.Locality.Region = "r" + strconv.Itoa(1+n%2)
 			if n == 5 {
-				p.Type, p.Proven = model.RouterProxy, i%2 == 0 || ns == "istio-system"
+				p.Type, p.Secrets = model.RouterProxy, i%2 == 0 || ns == "istio-system"
 			}
 			out = append(out, p)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
@@ -38,6 +40,7 @@ func (p *plane) openCluster() (*cluster, error) {
 		return nil, err
 	}
 	objects, err := dynamic.NewForConfig(p.cfg.Kube)
+	p.access = incluster.NewSecretAccess(client.AuthorizationV1().SubjectAccessReviews(), p.cfg.Logger)
 	return &cluster{p, client, objects, cmp.Or(p.cfg.Namespace, model.RootNamespace)}, err
 }
 
@@ -66,9 +69,40 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 			Dynamic: c.dynamic, Objects: c.objects, Problems: c.board,
 		})
 	})
+	group.Go(func() error {
+		report := func(problems []model.Problem) { c.board.Report("secrets", problems) }
+		return c.access.Run(ctx, c.gateways, func(of incluster.ServiceAccount) {
+			c.xds.End(xds.Identity{Namespace: of.Namespace, ServiceAccount: of.Name})
+		}, report)
+	})
+	if c.cfg.CADir == "" {
+		group.Go(func() error {
+			return incluster.FollowAuthority(ctx, c.client, c.namespace, authority.Use, c.cfg.Logger)
+		})
+	}
 	if c.cfg.HTTPSAddr != "" {
 		group.Go(func() error { return c.serveWebhooks(ctx, group, authority) })
 	}
+}
+
+// gateways lists the connected ones.
+func (c *cluster) gateways() []incluster.ConnectedGateway {
+	var out []incluster.ConnectedGateway
+	for _, x := range c.xds.Connections() {
+		namespace, name, proven := strings.Cut(x.Identity, "/")
+		if proven && x.Node.Gateway() {
+			out = append(out, incluster.ConnectedGateway{
+				ServiceAccount: incluster.ServiceAccount{Namespace: namespace, Name: name}, Secrets: x.Node.Secrets,
+			})
+		}
+	}
+	return out
+}
+
+// mayHaveSecrets tells whether the gateways of an identity may have Secrets of its namespace. Who serves files
+// has put them there for them.
+func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity) bool {
+	return p.access == nil || p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
 func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) error {

@@ -67,7 +67,8 @@ type plane struct {
 	engine   *push.Engine
 	xds      *xds.Server
 
-	objects incluster.Objects // of the API server, nil for files
+	objects incluster.Objects       // of the API server, nil for files
+	access  *incluster.SecretAccess // nil for files
 
 	keys *jwks.Source // of the tokens that RequestAuthentications name
 
@@ -140,8 +141,9 @@ func newPlane(cfg Config) *plane {
 	})
 	p.xds = xds.New(xds.Options{
 		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace, Debug: p.answer,
-		Proven:    xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
-		Anonymous: cfg.anonymousLimits(),
+		MayHaveSecrets: p.mayHaveSecrets,
+		Proven:         xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
+		Anonymous:      cfg.anonymousLimits(),
 	})
 	return p
 }

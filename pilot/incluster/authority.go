@@ -4,8 +4,12 @@
 package incluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,14 +34,8 @@ const (
 // it is missing. Of several replicas that make it one wins, and all have its.
 func Authority(ctx context.Context, client kubernetes.Interface, namespace string, create func() (map[string][]byte, error)) (map[string][]byte, error) {
 	secrets := client.CoreV1().Secrets(namespace)
-	for _, name := range []string{pluggedSecret, ownSecret} {
-		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			return files(secret), nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
-		}
+	if found, err := authority(ctx, client, namespace); found != nil || err != nil {
+		return found, err
 	}
 	made, err := create()
 	if err != nil {
@@ -58,6 +56,56 @@ func Authority(ctx context.Context, client kubernetes.Interface, namespace strin
 		return nil, fmt.Errorf("make Secret %s/%s: %w", namespace, ownSecret, err)
 	}
 	return made, nil
+}
+
+// authority reads the files of the CA; nil where there are none.
+func authority(ctx context.Context, client kubernetes.Interface, namespace string) (map[string][]byte, error) {
+	for _, name := range []string{pluggedSecret, ownSecret} {
+		secret, err := client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			return files(secret), nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+		}
+	}
+	return nil, nil
+}
+
+// lookEvery is how often the Secrets of the CA are read.
+const lookEvery = 5 * time.Second
+
+// FollowAuthority hands the files of the CA to use again and again, until ctx ends, if they are those of the
+// look before: who replaces a Secret may delete it first. While the API server is away, and where the Secrets are gone or hold nothing that can be used, the CA stays as it is.
+func FollowAuthority(ctx context.Context, client kubernetes.Interface, namespace string, use func(map[string][]byte) error, log *slog.Logger) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	said := ""
+	var former map[string][]byte
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		found, err := authority(ctx, client, namespace)
+		switch {
+		case err != nil || found == nil:
+		case maps.EqualFunc(found, former, bytes.Equal):
+			err = use(found)
+		default:
+			former = found
+			continue
+		}
+		now := ""
+		if err != nil {
+			now = err.Error()
+		}
+		if now != "" && now != said && ctx.Err() == nil { // once, and not at each look
+			log.Error("the CA stays as it is", "error", err)
+		}
+		said = now
+	}
 }
 
 // files gives a Secret's files by the names of Istio's, also those of one of type kubernetes.io/tls.

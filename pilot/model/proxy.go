@@ -30,8 +30,8 @@ type Proxy struct {
 	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.
 	Metadata map[string]string
 	Topology *Topology // what a router says of proxies before it; nil for nothing
-	// Proven tells that the proxy proved that it is of its namespace.
-	Proven bool
+	// Secrets tells that the proxy may have Secrets of its namespace, since it proved to be of it.
+	Secrets bool
 }
 
 // Topology says of a gateway which proxies it stands behind.

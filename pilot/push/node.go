@@ -24,6 +24,9 @@ type Node struct {
 	Peer string
 }
 
+// Gateway tells whether the proxy is one.
+func (n *Node) Gateway() bool { return n.Type == model.RouterProxy }
+
 // ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain. All
 // that is kept of a node is bounded in length and of the form that Kubernetes gives it, since it may
 // come from a caller without proof and goes into logs, metrics, pages and terminals.

@@ -58,7 +58,7 @@ type Class struct {
 	PassesMesh bool
 	// Settings of the control plane, as far as they concern the proxy.
 	Settings Settings
-	// Secrets tells that a router proved to be of its namespace, so that it may have its Secrets.
+	// Secrets tells that a router may have Secrets of its namespace.
 	Secrets bool
 	// Topology is what a router stands behind.
 	Topology model.Topology
@@ -94,7 +94,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
-		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Proven
+		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Secrets
 		c.PassesMesh = slices.ContainsFunc(c.Gateways, func(k model.Key) bool {
 			o := r.Object(k)
 			return o != nil && passesMesh(o)

@@ -53,6 +53,9 @@ type Options struct {
 	FirstRequestTimeout time.Duration
 	// Proven bounds what callers of one identity take together, Anonymous all callers without proof.
 	Proven, Anonymous Limits
+	// MayHaveSecrets tells whether gateways of an identity may have Secrets of its namespace; nil: all may. One
+	// whose answer has become another is told anew when its stream is ended by End.
+	MayHaveSecrets func(context.Context, Identity) bool
 	// Debug answers the questions of Istio's tools; nil answers none.
 	Debug Debug
 }
@@ -221,7 +224,8 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
-		node.Identity, node.Proven = st.identity, true
+		node.Identity = st.identity
+		node.Secrets = s.opts.MayHaveSecrets == nil || node.Gateway() && s.opts.MayHaveSecrets(st.ctx, *identity)
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
@@ -328,6 +332,15 @@ func (s *Server) endStalled(ctx context.Context) {
 					st.cancel(status.Errorf(codes.DeadlineExceeded, "a response is not acknowledged since %s", now.Sub(since).Round(time.Second)))
 				}
 			}
+		}
+	}
+}
+
+// End ends the streams of an identity's gateways, which come back.
+func (s *Server) End(id Identity) {
+	for _, st := range s.allStreams() {
+		if st.identity == id.String() && st.client.Node().Gateway() {
+			st.cancel(status.Error(codes.Unavailable, "what the proxy may have is decided anew"))
 		}
 	}
 }

@@ -183,6 +183,12 @@ func (k *Keeper) load() error {
 		return err
 	}
 	k.odd = k.seen
+	k.put(next)
+	return nil
+}
+
+// put puts a CA in the place of the present one.
+func (k *Keeper) put(next *Authority) {
 	former := k.current.Swap(next)
 	if !bytes.Equal(former.rootPEM, next.rootPEM) || !bytes.Equal(former.revoked.text, next.revoked.text) {
 		k.since = k.opts.Clock()
@@ -192,7 +198,6 @@ func (k *Keeper) load() error {
 		k.mu.Unlock()
 	}
 	k.opts.Logger.Info("the CA's files have changed", "dir", k.opts.Dir, "signer", Fingerprint(next.signer), "roots", len(next.bundle()))
-	return nil
 }
 
 // fingerprint is a hash of the files that a CA is made of.

@@ -164,6 +164,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.invalidIsRefused(ctx)
 	w.statusTellsProblems(ctx)
 	w.toolsReachProxies(ctx)
+	w.secretsAreForWhoMayReadThem(ctx)
 	w.upgrades(ctx)
 	w.nothingWasDenied()
 	w.sideBySide(ctx)

@@ -97,7 +97,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: "Kubernetes", Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, Proven: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, Secrets: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy

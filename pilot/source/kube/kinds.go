@@ -31,7 +31,7 @@ func (s *Source) kubernetesKinds() []*watched {
 		s.kubernetes(model.KindPod, corev1.Resource("pods"), typed[*corev1.PodList]{core.Pods(""), ""}),
 		s.kubernetes(model.KindConfigMap, corev1.Resource("configmaps"),
 			typed[*corev1.ConfigMapList]{core.ConfigMaps(model.RootNamespace), fields.OneTermEqualSelector("metadata.name", meshMap).String()}),
-		s.kubernetes(model.KindSecret, corev1.Resource("secrets"), typed[*corev1.SecretList]{core.Secrets(model.RootNamespace), gatewaySecrets}),
+		s.kubernetes(model.KindSecret, corev1.Resource("secrets"), typed[*corev1.SecretList]{core.Secrets(""), gatewaySecrets}),
 		s.kubernetes(model.KindEndpointSlice, discoveryv1.Resource("endpointslices"),
 			typed[*discoveryv1.EndpointSliceList]{s.typed.DiscoveryV1().EndpointSlices(""), ""}),
 		s.kubernetes(model.KindIngress, networkingv1.Resource("ingresses"), typed[*networkingv1.IngressList]{ingress.Ingresses(""), ""}),
@@ -39,8 +39,8 @@ func (s *Source) kubernetesKinds() []*watched {
 	}
 }
 
-// gatewaySecrets selects the Secrets that gateways may have certificates from; the CA's own are not
-// among them.
+// gatewaySecrets selects the Secrets that gateways may have certificates from; a CA's own are not
+// among them. In which namespaces there are gateways is known only once they come.
 const gatewaySecrets = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,metadata.name!=istio-ca-secret,metadata.name!=cacerts"
 
 // meshMap is the name of the ConfigMap with the mesh configuration.

@@ -1,6 +1,5 @@
 // Package kube is the source that reads the mesh's objects from an API server: it lists and watches
-// Services, EndpointSlices, Pods, Namespaces, the mesh configuration, the root namespace's Secrets and
-// Istio's kinds, checks each as
+// Services, EndpointSlices, Pods, Namespaces, the mesh configuration, Secrets and Istio's kinds, checks each as
 // the source of files does, and hands the store events and problems. It keeps of an object what the
 // mesh reads, and keeps all of it while the API server is away.
 package kube

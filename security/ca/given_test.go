@@ -1,0 +1,46 @@
+package ca_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// A CA of a Secret gives way to the next content of the Secret, and stays where that cannot be used.
+func TestGivenFilesAreExchanged(t *testing.T) {
+	made := func() map[string][]byte {
+		files, err := ca.SelfSigned(ca.Options{TrustDomain: "cluster.local"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	first, second := made(), made()
+	k, err := ca.NewKeeper(ca.KeeperOptions{Options: ca.Options{TrustDomain: "cluster.local", Files: first}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, root := k.Changed(), string(k.RootPEM())
+	if err := k.Use(first); err != nil || string(k.RootPEM()) != root {
+		t.Fatalf("the same files change the CA: %v", err)
+	}
+	if err := k.Use(map[string][]byte{"ca-key.pem": second["ca-key.pem"], "ca-cert.pem": first["ca-cert.pem"], "root-cert.pem": first["root-cert.pem"]}); err == nil {
+		t.Error("a key that does not fit is taken")
+	}
+	select {
+	case <-changed:
+		t.Error("the roots are said to have changed")
+	default:
+	}
+	if string(k.RootPEM()) != root {
+		t.Error("what cannot be used is in the CA's place")
+	}
+	if err := k.Use(second); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	if string(k.RootPEM()) == root {
+		t.Error("the CA is the former one")
+	}
+}
