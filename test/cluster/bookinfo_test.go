@@ -165,6 +165,7 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.statusTellsProblems(ctx)
 	w.toolsReachProxies(ctx)
 	w.secretsAreForWhoMayReadThem(ctx)
+	w.replicasDie(ctx, address+"/productpage")
 	w.upgrades(ctx)
 	w.nothingWasDenied()
 	w.sideBySide(ctx)
