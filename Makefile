@@ -195,6 +195,10 @@ benchcheck: build ## Small benchmarks against their bounds: allocations, bytes, 
 gobench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /test/e2e)
 
+.PHONY: apidoc
+apidoc: ## docs/istio-api.md, from the test that tries every field
+	$(GO) test -count=1 ./test/translate -run '^TestIstioAPI$$' -update
+
 .PHONY: proto
 proto: ## Regenerate proto/
 	$(GO) build -modfile=go.tools.mod -o .tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -80,13 +80,24 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	if err := m.translate(ctx, m.findings[loaded:]); err != nil {
 		return nil, err
 	}
+	return m.sorted(), nil
+}
+
+// Objects gives the findings about each object for itself, by file and line: what a control plane would
+// refuse or pass over, whatever else there is.
+func Objects(files []File) []Finding {
+	return decoded(files).sorted()
+}
+
+// sorted gives the findings with their lines, each once.
+func (m *mesh) sorted() []Finding {
 	for i := range m.findings {
 		f := &m.findings[i]
 		f.Origin.Line = m.lines.of(f.Origin, f.Object, f.Field)
 	}
 	out := slices.DeleteFunc(slices.Clone(m.findings), m.saidBetter)
 	slices.SortFunc(out, Finding.compare)
-	return slices.Compact(out), nil
+	return slices.Compact(out)
 }
 
 // saidBetter tells whether a warning of the control plane is what another finding says of the same field by

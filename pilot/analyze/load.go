@@ -34,6 +34,13 @@ type mesh struct {
 // load decodes and validates the files as the control plane does, and makes a snapshot of what can
 // take effect.
 func load(files []File) *mesh {
+	m := decoded(files)
+	m.settle()
+	return m
+}
+
+// decoded has the objects of the files that make sense, each for itself.
+func decoded(files []File) *mesh {
 	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
@@ -53,7 +60,6 @@ func load(files []File) *mesh {
 			}
 		}
 	}
-	m.settle()
 	return m
 }
 

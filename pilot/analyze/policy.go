@@ -49,7 +49,7 @@ func uncertainPatches(m *mesh) {
 			relative := op == networking.EnvoyFilter_Patch_INSERT_BEFORE || op == networking.EnvoyFilter_Patch_INSERT_AFTER
 			switch {
 			case item.GetMatch().GetProxy().GetProxyVersion() != "" && (relative || op == networking.EnvoyFilter_Patch_REPLACE ||
-				op == networking.EnvoyFilter_Patch_MERGE || op == networking.EnvoyFilter_Patch_REMOVE):
+				op == networking.EnvoyFilter_Patch_MERGE || op == networking.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST || op == networking.EnvoyFilter_Patch_REMOVE):
 				m.report(f.Object, field, relativePatchOfVersion, Warning,
 					"%s hangs on what there is already, and is for some versions of proxies only, so an upgrade may end it; set spec.priority, or use INSERT_FIRST or ADD", op)
 			case relative || op == networking.EnvoyFilter_Patch_REPLACE:

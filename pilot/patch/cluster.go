@@ -51,7 +51,7 @@ func (r *run) mergeCluster(p *Patch, cl *clusterv3.Cluster) {
 		for _, m := range cl.GetTransportSocketMatches() {
 			sockets = append(sockets, m.GetTransportSocket())
 		}
-		merged, err := mergeSocket(s, sockets...)
+		merged, err := p.mergeSocket(s, sockets...)
 		if err != nil {
 			r.fail(p, err)
 			return
@@ -61,7 +61,7 @@ func (r *run) mergeCluster(p *Patch, cl *clusterv3.Cluster) {
 		}
 		value.TransportSocket = nil
 	}
-	merge(cl, value)
+	p.merge(cl, value)
 	r.check(p, cl)
 }
 

@@ -68,7 +68,7 @@ func (r *run) mergeHTTP(p *Patch, h *hcm.HttpFilter) {
 		return
 	}
 	if value.GetTypedConfig() != nil {
-		merged, err := mergeAny(h.GetTypedConfig(), value.GetTypedConfig())
+		merged, err := p.mergeAny(h.GetTypedConfig(), value.GetTypedConfig())
 		if err != nil {
 			if sub != nil { // without one it is for filters of its type
 				r.fail(p, err)

@@ -32,7 +32,7 @@ func (r *run) listener(l *listenerv3.Listener) (*listenerv3.Listener, bool) {
 		case opRemove:
 			kept = false
 		case opMerge:
-			merge(l, p.value)
+			p.merge(l, p.value)
 			r.check(p, l)
 		}
 	})
@@ -70,7 +70,7 @@ func (r *run) chain(l *listenerv3.Listener, fc *listenerv3.FilterChain) bool {
 		case opMerge:
 			value := clone[*listenerv3.FilterChain](p)
 			if value.TransportSocket != nil {
-				merged, err := mergeSocket(value.TransportSocket, fc.GetTransportSocket())
+				merged, err := p.mergeSocket(value.TransportSocket, fc.GetTransportSocket())
 				if err != nil {
 					r.fail(p, err)
 					return
@@ -79,7 +79,7 @@ func (r *run) chain(l *listenerv3.Listener, fc *listenerv3.FilterChain) bool {
 					value.TransportSocket = nil
 				}
 			}
-			merge(fc, value)
+			p.merge(fc, value)
 			r.check(p, fc)
 		}
 	})
@@ -108,7 +108,7 @@ func (r *run) networkFilter(l *listenerv3.Listener, fc *listenerv3.FilterChain, 
 			f.Name = value.GetName()
 		}
 		if value.GetTypedConfig() != nil {
-			merged, err := mergeAny(f.GetTypedConfig(), value.GetTypedConfig())
+			merged, err := p.mergeAny(f.GetTypedConfig(), value.GetTypedConfig())
 			if err != nil {
 				r.fail(p, err)
 				return

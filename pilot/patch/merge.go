@@ -10,18 +10,21 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// merge puts what is set in a value over a message, as proto.Merge does, but for durations, which are one
-// value and not two: lists grow, entries of maps are replaced, messages are merged.
-func merge(to, value proto.Message) { mergeInto(to.ProtoReflect(), value.ProtoReflect()) }
+// merger merges messages as proto.Merge does, but for durations, which are one value and not two: entries of
+// maps are replaced, messages are merged.
+type merger struct {
+	// replaceLists puts a list in the place of what is there, which else grows.
+	replaceLists bool
+}
 
-func mergeInto(to, value protoreflect.Message) {
+// merge puts what is set in a value over a message.
+func (m merger) merge(to, value proto.Message) { m.mergeInto(to.ProtoReflect(), value.ProtoReflect()) }
+
+func (m merger) mergeInto(to, value protoreflect.Message) {
 	value.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case fd.IsList():
-			list := to.Mutable(fd).List()
-			for i := range v.List().Len() {
-				list.Append(copied(fd, v.List().Get(i)))
-			}
+			to.Set(fd, m.mergeList(fd, to, v.List()))
 		case fd.IsMap():
 			entries := to.Mutable(fd).Map()
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
@@ -33,10 +36,24 @@ func mergeInto(to, value protoreflect.Message) {
 		case whole(fd.Message()) || !to.Has(fd):
 			to.Set(fd, copied(fd, v))
 		default:
-			mergeInto(to.Mutable(fd).Message(), v.Message())
+			m.mergeInto(to.Mutable(fd).Message(), v.Message())
 		}
 		return true
 	})
+}
+
+// mergeList gives a list of its own: what a message holds may be shared with others.
+func (m merger) mergeList(fd protoreflect.FieldDescriptor, to protoreflect.Message, value protoreflect.List) protoreflect.Value {
+	out := to.NewField(fd)
+	if !m.replaceLists {
+		for i := range to.Get(fd).List().Len() {
+			out.List().Append(to.Get(fd).List().Get(i))
+		}
+	}
+	for i := range value.Len() {
+		out.List().Append(copied(fd, value.Get(i)))
+	}
+	return out
 }
 
 // whole tells whether a message is one value: a duration, or an Any, of which the parts mean nothing alone.
@@ -59,7 +76,7 @@ func replaceMessage(to, value proto.Message) {
 }
 
 // mergeAny merges two messages of one type.
-func mergeAny(to, value *anypb.Any) (*anypb.Any, error) {
+func (m merger) mergeAny(to, value *anypb.Any) (*anypb.Any, error) {
 	if to.MessageName() != value.MessageName() {
 		return nil, fmt.Errorf("it has a configuration of type %s, and what is there is of type %s", value.MessageName(), to.MessageName())
 	}
@@ -71,7 +88,7 @@ func mergeAny(to, value *anypb.Any) (*anypb.Any, error) {
 	if err != nil {
 		return nil, err
 	}
-	merge(out, change)
+	m.merge(out, change)
 	return pack(out)
 }
 
@@ -84,12 +101,12 @@ func pack(m proto.Message) (*anypb.Any, error) {
 
 // mergeSocket merges a transport socket into one that has settings of the same type, whatever its name, or
 // gives nil where there is no such.
-func mergeSocket(value *core.TransportSocket, among ...*core.TransportSocket) (*core.TransportSocket, error) {
+func (m merger) mergeSocket(value *core.TransportSocket, among ...*core.TransportSocket) (*core.TransportSocket, error) {
 	for _, s := range among {
 		if s.GetTypedConfig() == nil || s.GetTypedConfig().MessageName() != value.GetTypedConfig().MessageName() {
 			continue
 		}
-		merged, err := mergeAny(s.GetTypedConfig(), value.GetTypedConfig())
+		merged, err := m.mergeAny(s.GetTypedConfig(), value.GetTypedConfig())
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,7 @@ type Patch struct {
 	operation networking.EnvoyFilter_Patch_Operation
 	match     *networking.EnvoyFilter_EnvoyConfigObjectMatch
 	value     proto.Message // nil for REMOVE
+	merger                  // for MERGE, which MERGE_AND_REPLACE_LIST is another way to do
 }
 
 // Parse decodes the patches of an EnvoyFilter object, each at its index: nil for one that cannot be used,
@@ -75,6 +76,9 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		object: p.object, field: p.field, applyTo: item.GetApplyTo(), context: item.GetMatch().GetContext(),
 		operation: item.GetPatch().GetOperation(), match: item.GetMatch(),
 	}
+	if out.operation == networking.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST {
+		out.operation, out.replaceLists = opMerge, true
+	}
 	k, known := kinds[out.applyTo]
 	switch {
 	case out.applyTo == networking.EnvoyFilter_BOOTSTRAP:
@@ -87,8 +91,10 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		p.report(".match.context", model.SeverityWarning, model.ReasonNotTranslated, "there are no waypoints here; the patch has no effect")
 		return nil
 	case !slices.Contains(k.operations, out.operation):
-		p.fail(".patch.operation", fmt.Sprintf("%s is not possible for %s; write %s", out.operation, out.applyTo, names(k.operations)))
+		p.fail(".patch.operation", fmt.Sprintf("%s is not possible for %s; write %s", item.GetPatch().GetOperation(), out.applyTo, names(k.operations)))
 		return nil
+	case item.GetMatch().GetWaypoint() != nil:
+		return nil // the source tells that there are none
 	case !p.matches(out.applyTo, k.match, item.GetMatch()):
 		return nil
 	}

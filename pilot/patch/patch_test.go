@@ -243,3 +243,24 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// MERGE lets lists grow, MERGE_AND_REPLACE_LIST puts the patch's in their place, and neither changes what
+// other messages share with the one that is patched.
+func TestListsAreMerged(t *testing.T) {
+	shared := append(make([]string, 0, 9), "a", "b")
+	for op, want := range map[string][]string{"MERGE": {"a", "b", "x"}, "MERGE_AND_REPLACE_LIST": {"x"}} {
+		set, problems := patches(t, "{applyTo: VIRTUAL_HOST, patch: {operation: "+op+", value: {request_headers_to_remove: [x]}}}")
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		vh, _, _ := set.VirtualHost(networking.EnvoyFilter_SIDECAR_OUTBOUND, RoutePlace{}, func() *routev3.VirtualHost {
+			return &routev3.VirtualHost{Name: "v", Domains: []string{"v"}, RequestHeadersToRemove: shared}
+		})
+		if got := vh.GetRequestHeadersToRemove(); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", op, got, want)
+		}
+		if all := shared[:3]; !slices.Equal(all, []string{"a", "b", ""}) {
+			t.Errorf("%s changed what is shared: %q", op, all)
+		}
+	}
+}

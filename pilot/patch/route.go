@@ -38,7 +38,7 @@ func (s Set) VirtualHost(c Context, at RoutePlace, fresh func() *routev3.Virtual
 func (r *run) routeConfig(at RoutePlace, rc *routev3.RouteConfiguration) {
 	r.each(networking.EnvoyFilter_ROUTE_CONFIGURATION, func(p *Patch) {
 		if p.matchesRoutes(at) {
-			merge(rc, p.value)
+			p.merge(rc, p.value)
 			r.check(p, rc)
 		}
 	})
@@ -76,7 +76,7 @@ func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.Virt
 		case opReplace:
 			replaceMessage(vh, p.value)
 		case opMerge:
-			merge(vh, p.value)
+			p.merge(vh, p.value)
 			r.check(p, vh)
 		}
 	})
@@ -95,7 +95,7 @@ func (r *run) routes(at RoutePlace, vh *routev3.VirtualHost) {
 		case opMerge:
 			for _, route := range vh.Routes {
 				if p.matchesRoute(route) {
-					merge(route, p.value)
+					p.merge(route, p.value)
 					r.check(p, route)
 				}
 			}

@@ -51,14 +51,11 @@ func patchNamespaces(r Reader, own string) []string {
 	return []string{own}
 }
 
-// gatewayName is the label by which pods of a Gateway of the Gateway API are known.
-const gatewayName = "gateway.networking.k8s.io/gateway-name"
-
 // selectsProxy evaluates the selector, or the references, of an EnvoyFilter.
 func selectsProxy(f *networking.EnvoyFilter, p *model.Proxy, labels map[string]string) bool {
 	if refs := f.GetTargetRefs(); len(refs) > 0 {
 		return p.Type == model.RouterProxy && slices.ContainsFunc(refs, func(ref *typev1beta1.PolicyTargetReference) bool {
-			return ref.GetKind() == "Gateway" && labels[gatewayName] == ref.GetName()
+			return model.GatewayAPIGateway(ref) && labels[model.GatewayNameLabel] == ref.GetName()
 		})
 	}
 	return model.HasLabels(labels, f.GetWorkloadSelector().GetLabels())

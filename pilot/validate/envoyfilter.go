@@ -20,8 +20,8 @@ func (c *checker) envoyFilter(f *networking.EnvoyFilter) {
 			c.fail(at("spec.targetRefs", i), "needs kind and name; set both")
 		case ref.GetNamespace() != "" && ref.GetNamespace() != c.object.Namespace:
 			c.fail(at("spec.targetRefs", i)+".namespace", "is another one; put the EnvoyFilter into the namespace of what it refers to")
-		case ref.GetKind() != "Gateway":
-			c.add(at("spec.targetRefs", i)+".kind", model.SeverityWarning, model.ReasonNotTranslated, "%s has no proxies of its own here; refer to a Gateway of the Gateway API", ref.GetKind())
+		case !model.GatewayAPIGateway(ref):
+			c.add(at("spec.targetRefs", i), model.SeverityWarning, model.ReasonNotTranslated, "%s has no proxies of its own here; refer to a Gateway of the Gateway API", ref.GetKind())
 		}
 	}
 	if len(f.GetConfigPatches()) == 0 {

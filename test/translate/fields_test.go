@@ -14,12 +14,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
 // walked is a kind with an object of it in which each field is set in turn.
@@ -27,24 +29,46 @@ type walked struct {
 	kind, apiVersion string
 	spec             proto.Message
 	bases            []string // specs in YAML, in any of which a field has to act
+	outcomes         []outcome
 }
 
-func walkedKinds() []walked {
+// apiKind is a kind whose fields are walked.
+type apiKind interface {
+	name() string
+	walk(t *testing.T, world *world)
+	found() []outcome // what the walk found out, in the order of the fields
+}
+
+// outcome is what becomes of a leaf.
+type outcome struct {
+	path                      string // in the object, without "spec."
+	acts, elsewhere, reported bool
+	said, why                 string            // what is reported, and of which path, which may be of a message around it
+	values                    map[string]string // values of an enumeration that have no effect, with what is reported
+}
+
+func walkedKinds() []apiKind {
 	traffic := "networking.istio.io/v1"
-	return []walked{
-		{"VirtualService", traffic, &networking.VirtualService{}, virtualServiceBases},
-		{"DestinationRule", traffic, &networking.DestinationRule{}, destinationRuleBases},
-		{"Gateway", traffic, &networking.Gateway{}, gatewayBases},
-		{"Sidecar", traffic, &networking.Sidecar{}, sidecarBases},
-		{"ServiceEntry", traffic, &networking.ServiceEntry{}, serviceEntryBases},
-		{"WorkloadEntry", traffic, &networking.WorkloadEntry{}, workloadEntryBases},
-		{"WorkloadGroup", traffic, &networking.WorkloadGroup{}, []string{`{template: {}}`}},
-		{"PeerAuthentication", "security.istio.io/v1", &security.PeerAuthentication{}, peerAuthenticationBases},
-		{"Telemetry", "telemetry.istio.io/v1", &telemetryapi.Telemetry{}, telemetryBases},
-		{"RequestAuthentication", "security.istio.io/v1", &security.RequestAuthentication{}, requestAuthenticationBases},
-		{"AuthorizationPolicy", "security.istio.io/v1", &security.AuthorizationPolicy{}, authorizationPolicyBases},
-		{"MeshConfig", "", &meshconfig.MeshConfig{}, meshBases},
+	var out []apiKind
+	for _, w := range []walked{
+		{kind: "VirtualService", apiVersion: traffic, spec: &networking.VirtualService{}, bases: virtualServiceBases},
+		{kind: "DestinationRule", apiVersion: traffic, spec: &networking.DestinationRule{}, bases: destinationRuleBases},
+		{kind: "Gateway", apiVersion: traffic, spec: &networking.Gateway{}, bases: gatewayBases},
+		{kind: "Sidecar", apiVersion: traffic, spec: &networking.Sidecar{}, bases: sidecarBases},
+		{kind: "ServiceEntry", apiVersion: traffic, spec: &networking.ServiceEntry{}, bases: serviceEntryBases},
+		{kind: "WorkloadEntry", apiVersion: traffic, spec: &networking.WorkloadEntry{}, bases: workloadEntryBases},
+		{kind: "WorkloadGroup", apiVersion: traffic, spec: &networking.WorkloadGroup{}, bases: []string{`{template: {}}`}},
+		{kind: "PeerAuthentication", apiVersion: "security.istio.io/v1", spec: &security.PeerAuthentication{}, bases: peerAuthenticationBases},
+		{kind: "Telemetry", apiVersion: "telemetry.istio.io/v1", spec: &telemetryapi.Telemetry{}, bases: telemetryBases},
+		{kind: "RequestAuthentication", apiVersion: "security.istio.io/v1", spec: &security.RequestAuthentication{}, bases: requestAuthenticationBases},
+		{kind: "AuthorizationPolicy", apiVersion: "security.istio.io/v1", spec: &security.AuthorizationPolicy{}, bases: authorizationPolicyBases},
+		{kind: "EnvoyFilter", apiVersion: "networking.istio.io/v1alpha3", spec: &networking.EnvoyFilter{}, bases: envoyFilterBases},
+		{kind: "ProxyConfig", apiVersion: "networking.istio.io/v1beta1", spec: &networkingbeta.ProxyConfig{}, bases: []string{`{}`}},
+		{kind: "MeshConfig", spec: &meshconfig.MeshConfig{}, bases: meshBases},
+	} {
+		out = append(out, &w)
 	}
+	return out
 }
 
 // document writes an object as a user would.
@@ -82,6 +106,7 @@ type effect struct {
 type world struct {
 	objects []*model.Object
 	proxies []*model.Proxy
+	known   map[string]effect // by document
 }
 
 func newWorld(t *testing.T) *world {
@@ -92,13 +117,15 @@ func newWorld(t *testing.T) *world {
 	}
 	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
 	trust := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}}
-	w := &world{objects: append(objects, keys, trust)}
+	w := &world{objects: append(objects, keys, trust), known: map[string]effect{}}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}},
 		{Name: "gateway-0", Namespace: "default", IPs: []string{"10.0.0.8"}, Type: model.RouterProxy, Labels: map[string]string{"istio": "ingressgateway"}},
 	} {
-		w.proxies = append(w.proxies, p.Model())
+		m := p.Model()
+		m.IstioVersion, m.Metadata = "1.31.0", map[string]string{"x-key": "x"}
+		w.proxies = append(w.proxies, m)
 	}
 	return w
 }
@@ -106,7 +133,13 @@ func newWorld(t *testing.T) *world {
 // effect adds a document to the world and translates for all proxies.
 func (w *world) effect(t *testing.T, document []byte) effect {
 	t.Helper()
+	if known, ok := w.known[string(document)]; ok {
+		return known
+	}
 	objects, problems := file.Decode(document, "walked.json")
+	for _, o := range objects {
+		problems = append(problems, validate.Object(o)...)
+	}
 	r := Snapshot(slices.Concat(w.objects, objects))
 	out := effect{problems: problems}
 	for _, p := range w.proxies {
@@ -115,74 +148,8 @@ func (w *world) effect(t *testing.T, document []byte) effect {
 		res.Problems = nil
 		out.bytes = append(out.bytes, wire(t, res)...)
 	}
+	w.known[string(document)] = out
 	return out
-}
-
-// pathOf gives a path as the tables write it.
-func pathOf(kind string, steps []protoreflect.FieldDescriptor) string {
-	var b strings.Builder
-	b.WriteString(kind)
-	for _, s := range steps {
-		b.WriteString("." + s.JSONName())
-	}
-	return b.String()
-}
-
-// isLeaf tells whether a field's value is set as a whole.
-func isLeaf(fd protoreflect.FieldDescriptor) bool {
-	if fd.IsMap() {
-		return fd.MapValue().Message() == nil || fd.MapValue().Message().Fields().Len() == 0
-	}
-	return fd.Message() == nil || fd.Message().ParentFile().Package() == "google.protobuf" || fd.Message().Fields().Len() == 0
-}
-
-// leaves visits the path of each leaf; a message is not entered within itself.
-func leaves(d protoreflect.MessageDescriptor, path []protoreflect.FieldDescriptor, within []protoreflect.FullName, visit func([]protoreflect.FieldDescriptor)) {
-	for i := range d.Fields().Len() {
-		fd := d.Fields().Get(i)
-		next := append(slices.Clone(path), fd)
-		if isLeaf(fd) {
-			visit(next)
-			continue
-		}
-		inner := fd.Message()
-		if fd.IsMap() {
-			inner = fd.MapValue().Message()
-		}
-		if !slices.Contains(within, inner.FullName()) {
-			leaves(inner, next, append(slices.Clone(within), inner.FullName()), visit)
-		}
-	}
-}
-
-// mapKey is the key under which a map's value is tried.
-func mapKey(fd protoreflect.FieldDescriptor) protoreflect.MapKey {
-	if fd.Name() == "tag_overrides" { // of a metric, which has labels of its own
-		return protoreflect.ValueOfString("response_flags").MapKey()
-	}
-	if fd.MapKey().Kind() == protoreflect.StringKind {
-		return protoreflect.ValueOfString("x-key").MapKey()
-	}
-	return protoreflect.ValueOfUint32(9080).MapKey()
-}
-
-// parent gives the message that holds the last field of a path, with all on the way to it made.
-func parent(m protoreflect.Message, path []protoreflect.FieldDescriptor) protoreflect.Message {
-	for _, fd := range path[:len(path)-1] {
-		switch {
-		case fd.IsMap():
-			m = m.Mutable(fd).Map().Mutable(mapKey(fd)).Message()
-		case fd.IsList():
-			list := m.Mutable(fd).List()
-			if list.Len() == 0 {
-				list.AppendMutable()
-			}
-			m = list.Get(0).Message()
-		default:
-			m = m.Mutable(fd).Message()
-		}
-	}
-	return m
 }
 
 // read gives one of the kind's bases.
@@ -199,90 +166,9 @@ func (w *walked) read(t *testing.T, text string) proto.Message {
 	return m
 }
 
-// values gives the JSON of some values of a leaf.
-func values(path string, fd protoreflect.FieldDescriptor) []string {
-	for _, s := range samples {
-		if strings.HasSuffix(path, s.path) {
-			return s.values
-		}
-	}
-	var out []string
-	switch {
-	case fd.IsMap():
-		return []string{`{"app": "reviews"}`, `{"x-a": "v"}`}
-	case fd.Kind() == protoreflect.EnumKind:
-		for i := range fd.Enum().Values().Len() {
-			out = append(out, `"`+string(fd.Enum().Values().Get(i).Name())+`"`)
-		}
-	case fd.Message() != nil:
-		switch fd.Message().Name() {
-		case "Duration":
-			out = []string{`"7s"`}
-		case "BoolValue":
-			out = []string{"true", "false"}
-		case "UInt32Value", "UInt64Value", "Int32Value", "Int64Value":
-			out = []string{"3"}
-		case "DoubleValue":
-			out = []string{"0.3"}
-		default:
-			out = []string{"{}"}
-		}
-	case fd.Kind() == protoreflect.StringKind:
-		out = []string{`"x"`, `"v2"`, `"reviews"`, `"/x"`, `"10.0.0.0/24"`, `"10.1.2.3"`, `"503"`}
-	case fd.Kind() == protoreflect.BoolKind:
-		out = []string{"true"}
-	default:
-		out = []string{"3", "30", "9080"}
-	}
-	if fd.IsList() {
-		for i := range out {
-			out[i] = "[" + out[i] + "]"
-		}
-	}
-	return out
-}
-
-// set gives a message with a leaf set, or nil where that makes no sense.
-func set(m proto.Message, path []protoreflect.FieldDescriptor, value string) proto.Message {
-	out := proto.Clone(m)
-	fd := path[len(path)-1]
-	at := parent(out.ProtoReflect(), path)
-	one := at.New().Interface()
-	if protojson.Unmarshal([]byte(`{"`+fd.JSONName()+`":`+value+`}`), one) != nil {
-		return nil
-	}
-	at.Set(fd, one.ProtoReflect().Get(fd))
-	return out
-}
-
-// has tells whether a message has all fields of a path.
-func has(m protoreflect.Message, path []protoreflect.FieldDescriptor) bool {
-	for _, fd := range path {
-		switch {
-		case !m.Has(fd):
-			return false
-		case fd.IsMap():
-			value := m.Get(fd).Map().Get(mapKey(fd))
-			if !value.IsValid() {
-				return false
-			}
-			m = value.Message()
-		case fd.IsList():
-			m = m.Get(fd).List().Get(0).Message()
-		default:
-			m = m.Get(fd).Message()
-		}
-	}
-	return true
-}
-
-// verdict is what becomes of a leaf.
-type verdict struct{ acts, reported bool }
-
 // judge sets a leaf in the kind's bases.
-func (w *walked) judge(t *testing.T, world *world, path []protoreflect.FieldDescriptor) verdict {
-	var out verdict
-	name := pathOf(w.kind, path)
+func (w *walked) judge(t *testing.T, world *world, path []protoreflect.FieldDescriptor) outcome {
+	out := outcome{path: pathOf("", path)[1:]}
 	for i, base := range w.bases {
 		without := w.read(t, base)
 		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) {
@@ -290,13 +176,15 @@ func (w *walked) judge(t *testing.T, world *world, path []protoreflect.FieldDesc
 		}
 		parent(without.ProtoReflect(), path)
 		before := world.effect(t, w.document(t, without))
-		for _, value := range values(name, path[len(path)-1]) {
+		for _, value := range values(pathOf(w.kind, path), path[len(path)-1]) {
 			with := set(without, path, value)
 			if with == nil || proto.Equal(with, without) {
 				continue
 			}
 			after := world.effect(t, w.document(t, with))
-			out.reported = out.reported || reported(after.problems, path)
+			if said, why := reported(after.problems, path); why != "" && !out.reported {
+				out.reported, out.said, out.why = true, said, why
+			}
 			if !bytes.Equal(before.bytes, after.bytes) && len(errorsOf(after.problems)) <= len(errorsOf(before.problems)) {
 				out.acts = true
 				return out
@@ -310,48 +198,78 @@ func errorsOf(problems []model.Problem) []model.Problem {
 	return slices.DeleteFunc(slices.Clone(problems), func(p model.Problem) bool { return p.Severity != model.SeverityError })
 }
 
-// reported tells whether a problem says that a field, or what it is in, has no effect.
-func reported(problems []model.Problem, path []protoreflect.FieldDescriptor) bool {
+// reported gives what a problem says of a field that has no effect, or of what it is in, at the path where it
+// says so; "" for nothing.
+func reported(problems []model.Problem, path []protoreflect.FieldDescriptor) (at, why string) {
 	names := strings.Split(pathOf("", path), ".")[1:]
-	return slices.ContainsFunc(problems, func(p model.Problem) bool {
-		if p.Reason != model.ReasonNotTranslated {
-			return false
-		}
+	for _, p := range problems {
 		said := strings.Split(strings.TrimPrefix(p.Field, "spec."), ".")
 		for i := range said {
 			said[i], _, _ = strings.Cut(said[i], "[")
 		}
-		return len(said) <= len(names) && slices.Equal(said, names[:len(said)])
+		if p.Reason == model.ReasonNotTranslated && len(said) <= len(names) && slices.Equal(said, names[:len(said)]) {
+			return strings.Join(said, "."), p.Message
+		}
+	}
+	return "", ""
+}
+
+// TestIstioAPI sets every field of every kind that is read here: it changes what proxies get, or acts
+// elsewhere, or is known to need no effect, or is a problem. It gives each enumeration each of its values:
+// what proxies get differs from what they get with any other, or the value is known to mean the same, or is
+// a problem. What comes of it is docs/istio-api.md.
+func TestIstioAPI(t *testing.T) {
+	kinds := append(walkedKinds(), kubernetesKinds()...)
+	t.Run("fields", func(t *testing.T) {
+		for _, k := range kinds {
+			t.Run(k.name(), func(t *testing.T) {
+				t.Parallel()
+				k.walk(t, newWorld(t))
+			})
+		}
+	})
+	if !t.Failed() && len(kinds) == len(slices.DeleteFunc(slices.Clone(kinds), func(k apiKind) bool { return len(k.found()) == 0 })) {
+		checkTables(t, kinds)
+		checkDocument(t, kinds)
+	}
+}
+
+func (w *walked) name() string { return w.kind }
+
+func (w *walked) found() []outcome { return w.outcomes }
+
+// walk finds out what becomes of each leaf.
+func (w *walked) walk(t *testing.T, world *world) {
+	d := w.spec.ProtoReflect().Descriptor()
+	leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
+		name := pathOf(w.kind, path)
+		out := w.judge(t, world, path)
+		out.elsewhere = actsElsewhere[name] != ""
+		silent, left := needNoEffect[name] != "", leftOut[name] != ""
+		switch {
+		case out.acts && out.reported && !left:
+			t.Errorf("%s changes what proxies get, and is reported to have no effect", name)
+		case (out.acts || out.reported) && (out.elsewhere || silent):
+			t.Errorf("%s is in a table that it needs not be in: %+v", name, out)
+		case !out.acts && !out.reported && !out.elsewhere && !silent:
+			t.Errorf("%s has no effect, and nothing tells so", name)
+		}
+		if fd := path[len(path)-1]; fd.Kind() == protoreflect.EnumKind && !fd.IsList() && !out.elsewhere && !silent {
+			out.values = w.judgeValues(t, world, path)
+		}
+		w.outcomes = append(w.outcomes, out)
 	})
 }
 
-// TestEveryFieldActsOrIsReported sets every field of every kind that is read here: it changes what proxies
-// get, or acts elsewhere, or is known to need no effect, or is a problem.
-func TestEveryFieldActsOrIsReported(t *testing.T) {
-	world := newWorld(t)
+// checkTables looks for rows of fields that there are not.
+func checkTables(t *testing.T, kinds []apiKind) {
 	seen := map[string]bool{}
-	for _, w := range walkedKinds() {
-		t.Run(w.kind, func(t *testing.T) {
-			d := w.spec.ProtoReflect().Descriptor()
-			leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
-				name := pathOf(w.kind, path)
-				seen[name] = true
-				v := w.judge(t, world, path)
-				_, elsewhere := actsElsewhere[name]
-				_, silent := needNoEffect[name]
-				_, out := leftOut[name]
-				switch {
-				case v.acts && v.reported && !out:
-					t.Errorf("%s changes what proxies get, and is reported to have no effect", name)
-				case (v.acts || v.reported) && (elsewhere || silent):
-					t.Errorf("%s is in a table that it needs not be in: %+v", name, v)
-				case !v.acts && !v.reported && !elsewhere && !silent:
-					t.Errorf("%s has no effect, and nothing tells so", name)
-				}
-			})
-		})
+	for _, k := range kinds {
+		for _, f := range k.found() {
+			seen[k.name()+"."+f.path] = true
+		}
 	}
-	for _, table := range []map[string]string{actsElsewhere, needNoEffect, leftOut} {
+	for _, table := range []map[string]string{actsElsewhere, needNoEffect, leftOut, kubernetesQuiet} {
 		for name := range table {
 			if !seen[name] {
 				t.Errorf("%s: there is no such field", name)

@@ -99,6 +99,11 @@ spec:
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
 ---
 apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: istio}
+spec: {controller: istio.io/ingress-controller}
+---
+apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: classed, annotations: {kubernetes.io/ingress.class: istio}}
 spec: {rules: [{host: classed.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: reviews, port: {number: 9080}}}}]}}]}
@@ -114,7 +119,7 @@ metadata: {name: gw, namespace: default}
 spec:
   hosts: ["*"]
   gateways: [gw, walked]
-  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
+  http: [{match: [{uri: {exact: /redirect}}], redirect: {uri: /x}}, {match: [{uri: {exact: /direct}}], directResponse: {status: 404}}, {route: [{destination: {host: reviews, port: {number: 9080}}}]}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -154,6 +159,11 @@ kind: DestinationRule
 metadata: {name: reviews, namespace: default}
 spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
 ---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: timeout, namespace: default}
+spec: {configPatches: [{applyTo: CLUSTER, match: {cluster: {name: outbound|9000||ratings.default.svc.cluster.local}}, patch: {operation: MERGE, value: {connect_timeout: 5s}}}]}
+---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: ask, namespace: default}
@@ -174,6 +184,7 @@ tcp: [{route: [{destination: {host: reviews}, weight: 50}, {destination: {host: 
 tls: [{match: [{sniHosts: [reviews]}], route: [{destination: {host: reviews, port: {number: 9443}}, weight: 50}, {destination: {host: secure}, weight: 50}]}]
 `,
 	`{hosts: [reviews], http: [{redirect: {uri: /b, authority: b}}]}`,
+	`{hosts: [reviews, "*.example.com"], tls: [{match: [{port: 9443, sniHosts: [a.example.com]}], route: [{destination: {host: secure}}]}]}`,
 	`{hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], redirect: {authority: b}}]}`,
 	`{hosts: [reviews], http: [{directResponse: {status: 200, body: {string: x}}}]}`,
 	`{hosts: [reviews], http: [{delegate: {name: part}}]}`,
@@ -201,6 +212,7 @@ var policies = []string{
 	`connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}`,
 	`tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}`,
 	`tls: {mode: SIMPLE, caCertificates: /r}`,
+	`tls: {mode: SIMPLE}`,
 }
 
 var destinationRuleBases = destinationRules()
@@ -254,6 +266,7 @@ var telemetryBases = []string{
 	`{metrics: [{overrides: [{disabled: true}]}]}`,
 	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
 	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
+	`{metrics: [{overrides: [{tagOverrides: {response_flags: {}}}]}]}`,
 	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
 	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {literal: {value: a}}}}]}`,
 	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {header: {name: a}}}}]}`,
@@ -286,6 +299,7 @@ var meshBases = []string{
 	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, resourceDetectors: {}, grpc: {initialMetadata: [{name: x-a, value: a}]}}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {header: {name: a}}}}}}`,
 	`{extensionProviders: [{name: otel, zipkin: {service: ratings.default.svc.cluster.local, port: 9080, headers: [{name: x-a, value: a}]}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {environment: {name: a}}}}}}`,
 	`{defaultConfig: {tracing: {zipkin: {address: "a:1"}}}}`,
+	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}}`,
 }
 
 // samples are values of fields, by the end of their path, that mean something where none of the usual
@@ -294,6 +308,17 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"EnvoyFilter.priority", []string{`-1`}},
+	{"VirtualService.http.corsPolicy.allowMethods", []string{`["PUT"]`}},
+	{"VirtualService.tls.match.sniHosts", []string{`["b.example.com"]`}},
+	{".verifyCertificateSpki", []string{`["E3NGVPCoRYNSFYTtSD1XmHqcXqDM4HBuJKc1QMRyUWw="]`}},
+	{".verifyCertificateHash", []string{`["df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a"]`}},
+	{".warmup.aggression", []string{`3`}},
+	{"defaultConfig.zipkinAddress", []string{`"b:2"`}},
+	{"tracing.zipkin.address", []string{`"b:2"`}},
+	{"tracing.datadog.address", []string{`"b:2"`}},
+	{"AuthorizationPolicy.rules.when.key", []string{`"source.namespace"`}},
+	{"EnvoyFilter.configPatches.patch.value", []string{`{"connect_timeout": "4s"}`}},
 	{"MeshConfig.extensionProviders.name", []string{`"asked"`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzHttp.service", []string{`"ratings.default.svc.cluster.local"`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.service", []string{`"ratings.default.svc.cluster.local"`}},
@@ -351,8 +376,12 @@ var samples = []struct {
 	{"xportTo", []string{`["~"]`, `["other"]`}},
 }
 
-// effects elsewhere: fields that act outside of the translation, each with a file that reads them.
+// actsElsewhere are fields that act outside of the translation, each with a file that reads them.
 var actsElsewhere = map[string]string{
+	"ProxyConfig.selector.matchLabels":                                            "pilot/inject/proxyconfig_object.go",
+	"ProxyConfig.concurrency":                                                     "pilot/inject/proxyconfig_object.go",
+	"ProxyConfig.environmentVariables":                                            "pilot/inject/proxyconfig_object.go",
+	"ProxyConfig.image.imageType":                                                 "pilot/inject/data.go",
 	"MeshConfig.defaultConfig.tracingServiceName":                                 "agent/proxyconfig/proxyconfig.go",
 	"MeshConfig.defaultConfig.tracing.tlsSettings.mode":                           "agent/proxyconfig/proxyconfig.go",
 	"MeshConfig.defaultConfig.tracing.tlsSettings.clientCertificate":              "agent/proxyconfig/proxyconfig.go",
@@ -428,6 +457,10 @@ var leftOut = map[string]string{
 	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
 	"Telemetry.metrics.overrides.match.customMetric":                             "the override is left out",
+	"EnvoyFilter.targetRefs.group":                                               "references to others than Gateways are left out",
+	"EnvoyFilter.targetRefs.kind":                                                "references to others than Gateways are left out",
+	"EnvoyFilter.configPatches.applyTo":                                          "patches of the bootstrap are left out",
+	"EnvoyFilter.configPatches.match.context":                                    "patches of waypoints are left out",
 }
 
 // tracedMesh is the mesh of the provider that Telemetry objects name.

@@ -3,6 +3,7 @@ package translate
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -17,12 +19,13 @@ import (
 
 // kubernetesTypes are the types of Kubernetes whose fields speak to a mesh. Of the others the mesh reads
 // what localnode/pod does not (pilot/source/file/lean.go has it), and a kubelet or an API server the rest.
-var kubernetesTypes = []struct {
-	name  string
-	bases []string // in any of which a field has to act
-	kind  reflect.Type
-	at    []string // what is walked
-}{
+var kubernetesTypes = []kubernetesType{
+	{
+		"Ingress",
+		[]string{ingressTo(`"service": {"name": "reviews", "port": {"number": 9080}}`), ingressTo(`"service": {"name": "reviews", "port": {}}`), ingressTo("")},
+		reflect.TypeFor[networkingv1.IngressSpec](),
+		[]string{"spec"},
+	},
 	{
 		"Service",
 		[]string{`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"},
@@ -35,6 +38,21 @@ var kubernetesTypes = []struct {
 		[]string{slice(`"conditions": {}`), slice(`"targetRef": {"kind": "Pod"}`), slice(`"targetRef": {"name": "reviews-v1-0"}`)},
 		reflect.TypeFor[discoveryv1.EndpointSlice](), nil,
 	},
+}
+
+// kubernetesType is a type whose fields are walked.
+type kubernetesType struct {
+	kind  string
+	bases []string // in any of which a field has to act
+	spec  reflect.Type
+	at    []string // what is walked
+}
+
+// ingressTo gives an Ingress with a backend.
+func ingressTo(backend string) string {
+	return `{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "walked", "namespace": "default"},
+		"spec": {"ingressClassName": "istio", "tls": [{"secretName": "c", "hosts": ["a.example.com"]}], "rules": [{"host": "a.example.com",
+		"http": {"paths": [{"path": "/a", "pathType": "Prefix", "backend": {` + backend + `}}]}}]}}`
 }
 
 // slice gives an EndpointSlice with more about its endpoint.
@@ -75,19 +93,27 @@ var kubernetesQuiet = map[string]string{
 
 // kubernetesSamples are values of fields that mean something where none of the usual ones does.
 var kubernetesSamples = map[string][]any{
-	"Service.spec.type":                      {"ExternalName"},
-	"Service.spec.clusterIP":                 {"10.96.0.21", "None"},
-	"Service.spec.clusterIPs":                {[]string{"10.96.0.21"}},
-	"Service.spec.sessionAffinity":           {"ClientIP"},
-	"Service.spec.internalTrafficPolicy":     {"Local"},
-	"Service.spec.trafficDistribution":       {"PreferClose", "PreferSameNode"},
-	"Service.spec.ports.protocol":            {"UDP"},
-	"Service.spec.ports.appProtocol":         {"tcp"},
-	"Service.spec.ports.targetPort":          {9081},
-	"EndpointSlice.addressType":              {"FQDN"},
-	"EndpointSlice.endpoints.addresses":      {[]string{"10.0.7.2"}},
-	"EndpointSlice.endpoints.targetRef.name": {"reviews-v1-0"},
-	"EndpointSlice.endpoints.targetRef.kind": {"Pod"},
+	"Service.spec.type":                                         {"ExternalName"},
+	"Service.spec.clusterIP":                                    {"10.96.0.21", "None"},
+	"Service.spec.clusterIPs":                                   {[]string{"10.96.0.21"}},
+	"Service.spec.sessionAffinity":                              {"ClientIP"},
+	"Service.spec.internalTrafficPolicy":                        {"Local"},
+	"Service.spec.trafficDistribution":                          {"PreferClose", "PreferSameNode"},
+	"Service.spec.ports.protocol":                               {"UDP"},
+	"Service.spec.ports.appProtocol":                            {"tcp"},
+	"Service.spec.ports.targetPort":                             {9081},
+	"EndpointSlice.addressType":                                 {"FQDN"},
+	"EndpointSlice.endpoints.addresses":                         {[]string{"10.0.7.2"}},
+	"EndpointSlice.endpoints.targetRef.name":                    {"reviews-v1-0"},
+	"EndpointSlice.endpoints.targetRef.kind":                    {"Pod"},
+	"Ingress.spec.ingressClassName":                             {"other"},
+	"Ingress.spec.rules.host":                                   {"b.example.com"},
+	"Ingress.spec.rules.http.paths.path":                        {"/b"},
+	"Ingress.spec.rules.http.paths.pathType":                    {"Exact"},
+	"Ingress.spec.rules.http.paths.backend.service.name":        {"ratings"},
+	"Ingress.spec.rules.http.paths.backend.service.port.number": {9090},
+	"Ingress.spec.rules.http.paths.backend.service.port.name":   {"http"},
+	"Ingress.spec.tls.hosts":                                    {[]string{"b.example.com"}},
 }
 
 // typeLeaves visits the JSON names of the leaves of a type.
@@ -103,7 +129,7 @@ func typeLeaves(t reflect.Type, path []string, visit func(path []string, t refle
 		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		switch {
 		case name == "metadata":
-		case name == "" && strings.Contains(options, "inline"):
+		case name == "" && (t.Field(i).Anonymous || strings.Contains(options, "inline")):
 			typeLeaves(t.Field(i).Type, path, visit)
 		case name != "":
 			typeLeaves(t.Field(i).Type, append(slices.Clone(path), name), visit)
@@ -138,12 +164,15 @@ func put(object map[string]any, t reflect.Type, path []string, value any) {
 }
 
 func fieldOf(t reflect.Type, name string) reflect.Type {
-	for i := range t.NumField() {
-		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); tag == name {
-			return t.Field(i).Type
-		}
+	f, ok := t.FieldByNameFunc(func(n string) bool {
+		f, _ := t.FieldByName(n)
+		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return tag == name
+	})
+	if !ok {
+		return reflect.TypeFor[string]()
 	}
-	return reflect.TypeFor[string]()
+	return f.Type
 }
 
 // usual gives values for a type.
@@ -159,41 +188,60 @@ func usual(t reflect.Type) []any {
 	return []any{"x"}
 }
 
-// TestEveryFieldOfKubernetesActsOrIsReported does for Kubernetes' types what
-// TestEveryFieldActsOrIsReported does for messages.
-func TestEveryFieldOfKubernetesActsOrIsReported(t *testing.T) {
-	world := newWorld(t)
-	seen := map[string]bool{}
+// kubernetesWalk is the walk of a type.
+type kubernetesWalk struct {
+	kubernetesType
+	outcomes []outcome
+}
+
+func kubernetesKinds() []apiKind {
+	var out []apiKind
 	for _, k := range kubernetesTypes {
-		typeLeaves(k.kind, nil, func(path []string, leaf reflect.Type) {
-			name := k.name + "." + strings.Join(slices.Concat(k.at, path), ".")
-			seen[name] = true
-			values := kubernetesSamples[name]
-			if values == nil {
-				values = usual(leaf)
-			}
-			acts, told := false, false
-			for _, base := range k.bases {
-				before := world.effect(t, []byte(base))
-				for _, value := range values {
-					after := world.effect(t, changed(t, base, k.kind, k.at, path, value))
-					acts = acts || !bytes.Equal(before.bytes, after.bytes)
-					told = told || slices.ContainsFunc(after.problems, func(p model.Problem) bool { return p.Reason == model.ReasonNotTranslated })
+		out = append(out, &kubernetesWalk{kubernetesType: k})
+	}
+	return out
+}
+
+func (k *kubernetesWalk) name() string { return k.kind }
+
+func (k *kubernetesWalk) found() []outcome { return k.outcomes }
+
+// walk does for a type of Kubernetes what walked.walk does for messages.
+func (k *kubernetesWalk) walk(t *testing.T, world *world) {
+	typeLeaves(k.spec, nil, func(path []string, leaf reflect.Type) {
+		out := outcome{path: strings.Join(slices.Concat(k.at, path), "."), values: map[string]string{}}
+		name := k.kind + "." + out.path
+		values := kubernetesSamples[name]
+		if values == nil {
+			values = usual(leaf)
+		}
+		for _, base := range k.bases {
+			before := world.effect(t, []byte(base))
+			for _, value := range values {
+				after := world.effect(t, changed(t, base, k.spec, k.at, path, value))
+				out.acts = out.acts || !bytes.Equal(before.bytes, after.bytes)
+				for _, p := range after.problems {
+					if p.Reason != model.ReasonNotTranslated || p.Object.Name != "walked" {
+						continue
+					}
+					out.reported, out.said = true, p.Field
+					if kubernetesSamples[name] != nil {
+						out.values[fmt.Sprint(value)] = p.Message
+					} else {
+						out.why = p.Message
+					}
 				}
 			}
-			switch quiet := kubernetesQuiet[name]; {
-			case (acts || told) && quiet != "":
-				t.Errorf("%s is in a table that it needs not be in: acts %v, reported %v", name, acts, told)
-			case !acts && !told && quiet == "":
-				t.Errorf("%s has no effect, and nothing tells so", name)
-			}
-		})
-	}
-	for name := range kubernetesQuiet {
-		if !seen[name] {
-			t.Errorf("%s: there is no such field", name)
 		}
-	}
+		switch quiet := kubernetesQuiet[name]; {
+		case (out.acts || out.reported) && quiet != "":
+			t.Errorf("%s is in a table that it needs not be in: %+v", name, out)
+		case !out.acts && !out.reported && quiet == "":
+			t.Errorf("%s has no effect, and nothing tells so", name)
+		}
+		out.elsewhere = kubernetesQuiet[name] != ""
+		k.outcomes = append(k.outcomes, out)
+	})
 }
 
 // changed gives an object with a value set.

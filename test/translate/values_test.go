@@ -47,34 +47,23 @@ func isSame(value string) bool {
 	return false
 }
 
-// TestEveryValueActsOrIsReported gives each field each value that its enumeration has: what proxies get
-// differs from what they get with any other, or the value is known to mean the same, or is a problem.
-func TestEveryValueActsOrIsReported(t *testing.T) {
-	world := newWorld(t)
-	for _, w := range walkedKinds() {
-		t.Run(w.kind, func(t *testing.T) {
-			d := w.spec.ProtoReflect().Descriptor()
-			leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
-				fd := path[len(path)-1]
-				name := pathOf(w.kind, path)
-				if fd.Kind() != protoreflect.EnumKind || fd.IsList() || actsElsewhere[name] != "" || needNoEffect[name] != "" {
-					return
-				}
-				distinct := w.distinct(t, world, path)
-				for i := range fd.Enum().Values().Len() {
-					value := string(fd.Enum().Values().Get(i).Name())
-					if !distinct[value] && !isSame(name+"="+value) {
-						t.Errorf("%s=%s is as another value, and nothing tells so", name, value)
-					}
-				}
-			})
-		})
+// judgeValues gives a field each value that its enumeration has, and tells of those without effect.
+func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.FieldDescriptor) map[string]string {
+	distinct, why := w.distinct(t, world, path)
+	values := path[len(path)-1].Enum().Values()
+	for i := range values.Len() {
+		value := string(values.Get(i).Name())
+		if name := pathOf(w.kind, path) + "=" + value; !distinct[value] && !isSame(name) {
+			t.Errorf("%s is as another value, and nothing tells so", name)
+		}
 	}
+	return why
 }
 
-// distinct gives the values of an enumeration that are reported, or unlike each other in some base.
-func (w *walked) distinct(t *testing.T, world *world, path []protoreflect.FieldDescriptor) map[string]bool {
-	out := map[string]bool{}
+// distinct gives the values of an enumeration that are unlike each other in some base, or reported, and
+// what is reported of them.
+func (w *walked) distinct(t *testing.T, world *world, path []protoreflect.FieldDescriptor) (distinct map[string]bool, why map[string]string) {
+	distinct, why = map[string]bool{}, map[string]string{}
 	values := path[len(path)-1].Enum().Values()
 	for i, base := range w.bases {
 		without := w.read(t, base)
@@ -82,22 +71,27 @@ func (w *walked) distinct(t *testing.T, world *world, path []protoreflect.FieldD
 			continue
 		}
 		parent(without.ProtoReflect(), path)
+		errors := len(errorsOf(world.effect(t, w.document(t, without)).problems))
 		seen := map[string][]string{} // names of values, by what they give
 		for i := range values.Len() {
 			value := string(values.Get(i).Name())
 			with := set(without, path, `"`+value+`"`)
 			got := world.effect(t, w.document(t, with))
-			if reported(got.problems, path) {
-				out[value] = true
+			if _, said := reported(got.problems, path); said != "" {
+				distinct[value], why[value] = true, said
+				continue
+			}
+			if len(errorsOf(got.problems)) > errors { // it is refused
+				distinct[value] = true
 				continue
 			}
 			seen[string(got.bytes)] = append(seen[string(got.bytes)], value)
 		}
 		for _, names := range seen {
 			if len(names) == 1 {
-				out[names[0]] = true
+				distinct[names[0]] = true
 			}
 		}
 	}
-	return out
+	return distinct, why
 }

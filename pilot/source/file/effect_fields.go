@@ -58,6 +58,10 @@ func unreadFields() []unreadField {
 		// AuthorizationPolicy
 		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
 
+		// EnvoyFilter
+		{"EnvoyConfigObjectMatch.waypoint", "there are no waypoints here; the patch has no effect"},
+		{"ListenerMatch.portName", "it has no effect in Istio either; use portNumber"},
+
 		// ServiceEntry and WorkloadGroup
 		{"WorkloadEntry.network", "there is one network; the address is used as it is"},
 		{"WorkloadGroup.metadata", "machines are not registered by themselves; write a WorkloadEntry for each"},

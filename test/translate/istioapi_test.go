@@ -1,0 +1,146 @@
+package translate
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
+)
+
+// documentFile is what the walk writes.
+const documentFile = "../../docs/istio-api.md"
+
+const documentHead = `# Istio API: what works
+
+Every field of the kinds of Istio and Kubernetes that the control plane reads, as a test finds it out: it sets
+each in turn, and looks at what proxies get and at what is reported. Written by ` + "`make apidoc`" + `, checked by
+` + "`go test ./test/translate -run TestIstioAPI`" + `; do not edit. What is not supported is reported as a problem with file,
+line, object and field wherever it is set. Fields that are supported in part have a reason below as well.
+
+`
+
+// checkDocument compares the document with what the walk found out.
+func checkDocument(t *testing.T, all []apiKind) {
+	t.Helper()
+	want := document(all)
+	if *update {
+		if err := os.WriteFile(documentFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(documentFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(got), "\n"), strings.Split(want, "\n")); diff != "" {
+		t.Errorf("%s is out of date (-is +should be), run make apidoc:\n%s", documentFile, diff)
+	}
+}
+
+func document(all []apiKind) string {
+	var b strings.Builder
+	b.WriteString(documentHead + "| kind | fields | supported | in part | not supported |\n|---|---|---|---|---|\n")
+	for _, k := range all {
+		full, part, none := count(k.found())
+		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %d | %d |\n", k.name(), strings.ToLower(k.name()), full+part+none, full, part, none)
+	}
+	for _, k := range all {
+		fmt.Fprintf(&b, "\n## %s\n\n", k.name())
+		if served, ok := kinds.OfIstio()[model.Kind(k.name())]; ok {
+			fmt.Fprintf(&b, "`%s`: %s.\n\n", served.Group, strings.Join(served.Versions, ", "))
+		}
+		writeReasons(&b, k.found())
+		writeSupported(&b, k.found())
+	}
+	return b.String()
+}
+
+// supported tells whether a field does something, or needs to do nothing.
+func (o outcome) supported() bool { return o.acts || o.elsewhere || !o.reported }
+
+// reasons gives what is said of a field and of its values.
+func (o outcome) reasons() []string {
+	var out []string
+	for _, value := range slices.Sorted(maps.Keys(o.values)) {
+		if why := strings.TrimPrefix(o.values[value], value+": "); why != o.why {
+			out = append(out, value+": "+why)
+		}
+	}
+	if o.why != "" {
+		out = append(out, o.why)
+	}
+	return out
+}
+
+func count(fields []outcome) (full, part, none int) {
+	for _, f := range fields {
+		switch {
+		case !f.supported():
+			none++
+		case len(f.reasons()) > 0:
+			part++
+		default:
+			full++
+		}
+	}
+	return full, part, none
+}
+
+// writeReasons lists what has no effect, and what has one in part.
+func writeReasons(b *strings.Builder, fields []outcome) {
+	var rows []string
+	for _, f := range fields {
+		at, how := f.said, "no"
+		if f.supported() {
+			at, how = f.path, "in part"
+		}
+		reasons := f.reasons()
+		if len(reasons) == 0 {
+			continue
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s |\n", at, how, strings.ReplaceAll(strings.Join(reasons, "; "), "|", `\|`))
+		if !slices.Contains(rows, row) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		b.WriteString("All fields are supported.\n\n")
+		return
+	}
+	b.WriteString("| field | supported | why not |\n|---|---|---|\n" + strings.Join(rows, "") + "\n")
+}
+
+// writeSupported lists what is supported, the fields of one message in one line.
+func writeSupported(b *strings.Builder, fields []outcome) {
+	b.WriteString("Supported:\n\n")
+	names := map[string][]string{}
+	var messages []string
+	for _, f := range fields {
+		if !f.supported() {
+			continue
+		}
+		in, name := "", f.path
+		if i := strings.LastIndexByte(f.path, '.'); i >= 0 {
+			in, name = f.path[:i], f.path[i+1:]
+		}
+		if names[in] == nil {
+			messages = append(messages, in)
+		}
+		names[in] = append(names[in], "`"+name+"`")
+	}
+	for _, in := range messages {
+		if in == "" {
+			fmt.Fprintf(b, "- %s\n", strings.Join(names[in], ", "))
+			continue
+		}
+		fmt.Fprintf(b, "- `%s`: %s\n", in, strings.Join(names[in], ", "))
+	}
+}
