@@ -108,6 +108,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.networking.v1alpha3.WorkloadEntry.locality":                                           {Bytes: 2048},
 	"istio.networking.v1alpha3.WorkloadEntry.service_account":                                    {Bytes: 253},
 	"istio.networking.v1alpha3.ServiceEntry.addresses":                                           {Bytes: 64},
+	"istio.networking.v1alpha3.EnvoyFilter.ListenerMatch.FilterChainMatch.destination_port":      portOrAny,
 	"istio.networking.v1alpha3.EnvoyFilter.priority":                                             {Min: math.MinInt32, Max: math.MaxInt32},
 	"istio.security.v1beta1.PeerAuthentication.PortLevelMtlsEntry.key":                           port,
 
