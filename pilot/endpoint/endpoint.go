@@ -25,9 +25,10 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	}
 	groups := map[group]*ir.LocalityEndpoints{}
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
+	labels := chosen(r, c, cl, endpoints)
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(c, cl, ep) || set.MutualOnly && !mutualTLS(r, ep) {
+		if !belongs(r, c, cl, labels, ep) {
 			continue
 		}
 		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}
@@ -98,13 +99,33 @@ type group struct {
 	locality model.Locality
 }
 
-// belongs tells whether an endpoint is a host of the cluster for this class.
-func belongs(c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) bool {
+// chosen gives the labels of the cluster's hosts: its own, or the first to fall back to that any endpoint has.
+func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []model.Endpoint) map[string]string {
+	has := func(labels map[string]string) bool {
+		for i := range endpoints {
+			if belongs(r, c, cl, labels, &endpoints[i]) {
+				return true
+			}
+		}
+		return false
+	}
+	own := cl.Endpoints.Labels
+	if len(cl.Endpoints.Fallback) == 0 || has(own) {
+		return own
+	}
+	if i := slices.IndexFunc(cl.Endpoints.Fallback, has); i >= 0 {
+		return cl.Endpoints.Fallback[i]
+	}
+	return own
+}
+
+// belongs tells whether an endpoint with labels is a host of the cluster for this class.
+func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[string]string, ep *model.Endpoint) bool {
 	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
 	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
-	for k, v := range set.Labels {
+	for k, v := range labels {
 		if got, ok := ep.Labels[k]; !ok || got != v {
 			return false
 		}
@@ -115,10 +136,10 @@ func belongs(c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) bool {
 	case model.AddressUnix:
 		return !cl.Discovery.IsDNS()
 	}
-	if c.IPv4 == c.IPv6 { // both, or nothing is known
-		return true
+	if c.IPv4 != c.IPv6 && strings.Contains(ep.Address, ":") != c.IPv6 { // else both, or nothing is known
+		return false
 	}
-	return strings.Contains(ep.Address, ":") == c.IPv6
+	return !set.MutualOnly || mutualTLS(r, ep)
 }
 
 func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) ir.Endpoint {

@@ -34,7 +34,7 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 			Pattern: regex(f.RegexRewrite.Pattern), Substitution: f.RegexRewrite.Substitution,
 		}
 	}
-	setClusters(out, f.Clusters)
+	setClusters(out, f)
 	if f.Authority != "" {
 		out.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: f.Authority}
 	}
@@ -47,6 +47,11 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 			DisableShadowHostSuffixAppend: true,
 		})
 	}
+	if f.Sticky != nil {
+		sticky := hashPolicy(*f.Sticky)
+		sticky.Terminal = true // other policies would change what the request is split by
+		out.HashPolicy = append(out.HashPolicy, sticky)
+	}
 	for _, h := range f.Hash {
 		out.HashPolicy = append(out.HashPolicy, hashPolicy(h))
 	}
@@ -54,12 +59,16 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 }
 
 // setClusters names a lone cluster directly, but for one with headers of its own.
-func setClusters(a *routev3.RouteAction, clusters []ir.WeightedCluster) {
+func setClusters(a *routev3.RouteAction, f *ir.Forward) {
+	clusters := f.Clusters
 	if len(clusters) == 1 && !changesRequest(clusters[0]) {
 		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: clusters[0].Name}
 		return
 	}
 	weighted := &routev3.WeightedCluster{}
+	if f.Sticky != nil {
+		weighted.RandomValueSpecifier = &routev3.WeightedCluster_UseHashPolicy{UseHashPolicy: wrapperspb.Bool(true)}
+	}
 	for _, c := range clusters {
 		w := &routev3.WeightedCluster_ClusterWeight{
 			Name:                    c.Name,

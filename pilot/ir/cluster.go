@@ -59,6 +59,8 @@ type EndpointSet struct {
 	PortName  string
 	// Labels that an endpoint must carry, from the subset; nil for all.
 	Labels map[string]string
+	// Fallback are labels in the place of Labels while no endpoint has these, the first to be tried first.
+	Fallback []map[string]string
 	// MutualOnly leaves out endpoints that do not take the mesh's mutual TLS.
 	MutualOnly bool
 	Locality   LocalityPolicy

@@ -98,6 +98,8 @@ type QueryMatch struct {
 // Forward sends a request upstream.
 type Forward struct {
 	Clusters []WeightedCluster // one, or several with weights
+	// Sticky is what requests are split over several clusters by, and then hashed by; nil splits at random.
+	Sticky *HashPolicy
 	// Timeout of the whole request; 0 means none.
 	Timeout time.Duration
 	Retry   *Retry // nil for none

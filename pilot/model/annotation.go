@@ -14,7 +14,7 @@ const (
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
 
-// MeshAnnotation is in the name of every annotation that addresses a mesh.
+// MeshAnnotation is in the name of every annotation of Istio.
 const MeshAnnotation = "istio.io/"
 
 // Annotation tells what an annotation for a mesh does.
@@ -33,6 +33,8 @@ func Annotations() map[string]Annotation {
 		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService},
 		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
 		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
+		AnnotationStickySplit:                         {Kind: KindVirtualService},
+		AnnotationSubsetFallback:                      {Kind: KindDestinationRule},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.

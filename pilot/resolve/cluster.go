@@ -72,7 +72,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	cl := &ir.Cluster{
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
-		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels},
+		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name)},
 		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)

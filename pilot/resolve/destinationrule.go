@@ -28,6 +28,8 @@ type ruleSubset struct {
 	name   string
 	labels map[string]string
 	policy policySource
+	// fallback is the subset that gets the requests while this one has no endpoint; "" for none.
+	fallback string
 }
 
 // subset gives the one with the name, or nil.
@@ -41,6 +43,22 @@ func (d *destinationRule) subset(name string) *ruleSubset {
 		}
 	}
 	return nil
+}
+
+// fallback gives the labels of those that get a subset's requests while it has no endpoint, in turn: a subset to fall back to may fall back itself.
+func (d *destinationRule) fallback(name string) []map[string]string {
+	var out []map[string]string
+	seen := map[string]bool{}
+	for s := d.subset(name); s != nil && s.fallback != "" && !seen[s.name]; {
+		seen[s.name] = true
+		if s.fallback == model.AllEndpoints {
+			return append(out, nil)
+		}
+		if s = d.subset(s.fallback); s != nil {
+			out = append(out, s.labels)
+		}
+	}
+	return out
 }
 
 // ruleFor finds the rule in force for a service's clients: of the client's namespace, else of the
@@ -124,6 +142,8 @@ func mergeRules(r Reader, c *Class, rules []*model.Object) (*destinationRule, []
 		default:
 			conflict(o, "spec.trafficPolicy", fmt.Sprintf("%s, which is older, sets the traffic policy of host %s", out.policy.object.Key, dr.GetHost()))
 		}
+		// What is wrong with it, the source tells.
+		fallback, _ := model.ParseSubsetFallback(o.Annotations[model.AnnotationSubsetFallback])
 		for i, s := range dr.GetSubsets() {
 			field := fmt.Sprintf("spec.subsets[%d]", i)
 			if former := out.subset(s.GetName()); former != nil {
@@ -131,7 +151,7 @@ func mergeRules(r Reader, c *Class, rules []*model.Object) (*destinationRule, []
 				continue
 			}
 			out.subsets = append(out.subsets, ruleSubset{
-				name: s.GetName(), labels: s.GetLabels(),
+				name: s.GetName(), labels: s.GetLabels(), fallback: fallback[s.GetName()],
 				policy: policySource{s.GetTrafficPolicy(), o, field + ".trafficPolicy"},
 			})
 		}

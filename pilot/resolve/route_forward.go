@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -19,6 +20,9 @@ func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority st
 	ok := s.destinations(field, rule.GetRoute(), out)
 	if !ok {
 		return nil, false
+	}
+	if len(out.Clusters) > 1 {
+		out.Sticky = s.sticky()
 	}
 	if rule.GetTimeout() != nil {
 		d, set := duration(rule.GetTimeout())
@@ -75,6 +79,20 @@ func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDesti
 		}
 	}
 	return true
+}
+
+// sticky gives what an annotation says that the rule's requests are split by. That it makes no sense, the
+// source tells.
+func (s *ruleSet) sticky() *ir.HashPolicy {
+	o := cmp.Or(s.owner, s.vs.Object)
+	split, err := model.ParseStickySplit(o.Annotations[model.AnnotationStickySplit])
+	switch {
+	case err != nil:
+		return nil
+	case split.Cookie != "":
+		return &ir.HashPolicy{Cookie: &ir.HashCookie{Name: split.Cookie}}
+	}
+	return &ir.HashPolicy{Header: split.Header}
 }
 
 // weights checks the shares of destinations; a lone destination gets everything.

@@ -3,7 +3,6 @@ package store
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +26,7 @@ func sameValue(a, b *model.Object) bool {
 		return maps.Equal(a.Annotations, b.Annotations) && a.Created.Equal(b.Created) && model.SameSpec(a, b)
 	case model.KindNamespace:
 		return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations)
-	case model.KindAuthorizationPolicy: // an annotation makes it a trial
+	case model.KindAuthorizationPolicy, model.KindVirtualService, model.KindDestinationRule: // annotations change what they do
 		return a.Created.Equal(b.Created) && sameAnnotations(a.Annotations, b.Annotations) && model.SameSpec(a, b)
 	}
 	return a.Created.Equal(b.Created) && model.SameSpec(a, b)
@@ -65,7 +64,7 @@ func (s *state) sameRows(a, b *model.Object) bool {
 func sameAnnotations(a, b map[string]string) bool {
 	within := func(a, b map[string]string) bool {
 		for k, v := range a {
-			if strings.Contains(k, model.MeshAnnotation) {
+			if model.ForMesh(k) {
 				if other, ok := b[k]; !ok || other != v {
 					return false
 				}

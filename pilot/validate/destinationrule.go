@@ -10,6 +10,7 @@ import (
 )
 
 func (c *checker) destinationRule(dr *networking.DestinationRule) {
+	c.subsetFallback(dr)
 	switch host := dr.GetHost(); {
 	case host == "":
 		c.fail("spec.host", "is missing; name the service that the rule is about")

@@ -13,6 +13,7 @@ import (
 const meshGateway = "mesh"
 
 func (c *checker) virtualService(vs *networking.VirtualService) {
+	c.stickySplit()
 	delegate := len(vs.GetHosts()) == 0
 	if len(vs.GetHttp())+len(vs.GetTls())+len(vs.GetTcp()) == 0 {
 		c.fail("spec", "has no routes; add http, tls or tcp")

@@ -3,7 +3,6 @@ package file
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,7 +38,7 @@ func UnreadAnnotations(o *model.Object, kind model.Kind, at string, annotations 
 func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotations map[string]string) []model.Problem {
 	var found []model.Problem
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		if !strings.Contains(name, "istio.io/") && name != annotation.IoKubernetesIngressClass.Name {
+		if !model.ForMesh(name) && name != annotation.IoKubernetesIngressClass.Name {
 			continue
 		}
 		field := at + ".annotations[" + name + "]"

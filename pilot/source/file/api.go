@@ -1,8 +1,6 @@
 package file
 
 import (
-	"strings"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -51,7 +49,7 @@ func (r *Reader) Kubernetes(kind kinds.Kubernetes, obj metav1.Object) ([]*model.
 func ours(annotations map[string]string) map[string]string {
 	var out map[string]string
 	for name, value := range annotations {
-		if strings.Contains(name, model.MeshAnnotation) {
+		if model.ForMesh(name) {
 			if out == nil {
 				out = map[string]string{}
 			}

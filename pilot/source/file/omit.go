@@ -1,8 +1,6 @@
 package file
 
 import (
-	"bytes"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -22,7 +20,7 @@ func (o *omission) entry(key []byte) *omission {
 	switch {
 	case o == nil:
 		return nil
-	case o.foreign != nil && !bytes.Contains(key, []byte(model.MeshAnnotation)):
+	case o.foreign != nil && !model.ForMesh(string(key)):
 		return o.foreign
 	}
 	return o.entries[string(key)]
