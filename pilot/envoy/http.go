@@ -37,6 +37,9 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 	if m.AcceptHTTP10 {
 		out.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: true}
 	}
+	if m.ExtendedConnect {
+		out.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
+	}
 	if m.HTTP3 {
 		out.CodecType, out.Http3ProtocolOptions = hcm.HttpConnectionManager_HTTP3, http3(m.Limits)
 	}

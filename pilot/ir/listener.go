@@ -106,6 +106,7 @@ type HTTPConnectionManager struct {
 	ServerName       string // the server header; "" passes the upstream's on
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool
+	ExtendedConnect  bool // takes upgrades over HTTP/2 (RFC 8441)
 	HTTP3            bool // over QUIC
 	Path             PathNormalization
 	AccessLog        []AccessLogger

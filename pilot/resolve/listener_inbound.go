@@ -232,5 +232,7 @@ func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionMan
 		ClientCert: ir.ClientCertAppendForward,
 		ServerName: serverName,
 		Path:       pathNormalization(r),
+		// Clients' proxies send WebSocket so where h2UpgradePolicy asks for HTTP/2.
+		ExtendedConnect: true,
 	}
 }

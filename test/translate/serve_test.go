@@ -25,6 +25,8 @@ type place struct {
 	port     int // to listen on; 0 for any
 	// raw has all clusters answer a connection by their name, whatever they are sent.
 	raw bool
+	// handle serves the connections of all clusters; nil for servers of HTTP.
+	handle func(net.Conn)
 }
 
 // served is an Envoy that serves one listener of a translation, with a server of its own behind each
@@ -87,6 +89,8 @@ func serve(t *testing.T, res Resources, at place) *served {
 		cl := r.Body.(*clusterv3.Cluster)
 		var port int
 		switch {
+		case at.handle != nil:
+			port = rawServer(t, at.handle)
 		case at.raw:
 			port = rawServer(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 1<<14))
