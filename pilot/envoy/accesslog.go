@@ -64,15 +64,25 @@ func tapLog(l *ir.TapLog) *accesslog.AccessLog {
 }
 
 func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {
-	switch {
-	case f.NoRoute:
-		return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
+	var all []*accesslog.AccessLogFilter
+	if f.NoRoute {
+		all = append(all, &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_ResponseFlagFilter{
 			ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"NR"}},
-		}}
-	case f.GRPC:
-		return celFilter(hasMessages)
+		}})
 	}
-	return nil
+	if f.GRPC {
+		all = append(all, celFilter(hasMessages))
+	}
+	if f.Expression != "" {
+		all = append(all, celFilter(f.Expression))
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_AndFilter{AndFilter: &accesslog.AndFilter{Filters: all}}}
 }
 
 func celFilter(expression string) *accesslog.AccessLogFilter {

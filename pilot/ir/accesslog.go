@@ -8,6 +8,8 @@ type AccessLogger interface{ accessLogger() }
 type LogFilter struct {
 	// NoRoute selects connections that found no filter chain.
 	NoRoute bool
+	// Expression selects those for which an expression of the Common Expression Language is true.
+	Expression string
 	// GRPC selects calls of gRPC that reached the GRPCStats filter.
 	GRPC bool
 }

@@ -71,18 +71,18 @@ func hasSide(m telemetryapi.WorkloadMode, side telemetry.Reporter) bool {
 	return true
 }
 
-// accessLogging tells whether a class logs requests of a side to the mesh's file, and reports providers
-// that are none. Each object's entries change what those before say: one that is disabled takes its
+// accessLogging tells whether a class logs requests of a side to the mesh's file, and which, and reports
+// providers that are none. Each object's entries change what those before say: one that is disabled takes its
 // providers away, another puts them in place; an entry without providers is about those in force.
-func accessLogging(byDefault bool, objects []*model.Object, side telemetry.Reporter) (bool, []model.Problem) {
-	inForce, named := byDefault, byDefault
-	var problems []model.Problem
+func accessLogging(byDefault bool, objects []*model.Object, side telemetry.Reporter) (inForce bool, which string, problems []model.Problem) {
+	inForce = byDefault
+	named := byDefault
 	for _, o := range objects {
 		for i, entry := range telemetryOf(o).GetAccessLogging() {
 			if m := entry.GetMatch(); m != nil && !hasSide(m.GetMode(), side) {
 				continue
 			}
-			about := named
+			about := named && len(entry.GetProviders()) == 0
 			for j, p := range entry.GetProviders() {
 				if p.GetName() != providerEnvoy {
 					problems = append(problems, unknownProvider(o, fmt.Sprintf("spec.accessLogging[%d].providers[%d].name", i, j), p.GetName()))
@@ -92,10 +92,13 @@ func accessLogging(byDefault bool, objects []*model.Object, side telemetry.Repor
 			}
 			if about {
 				inForce = !entry.GetDisabled().GetValue()
+				if f := entry.GetFilter(); f != nil || len(entry.GetProviders()) > 0 {
+					which = f.GetExpression()
+				}
 			}
 		}
 	}
-	return inForce, problems
+	return inForce, which, problems
 }
 
 func unknownProvider(o *model.Object, field, name string) model.Problem {
@@ -193,7 +196,7 @@ func (m metricRules) stat(statistic string) (drop []string, shown bool) {
 // meshLogOf gives the loggers of the mesh's file, with its format.
 func meshLogOf(r Reader, objects []*model.Object, side telemetry.Reporter) ([]ir.AccessLogger, []model.Problem) {
 	log, _, _ := meshLog(r.Mesh())
-	on, problems := accessLogging(log != nil || slices.Contains(r.Mesh().GetDefaultProviders().GetAccessLogging(), providerEnvoy), objects, side)
+	on, which, problems := accessLogging(log != nil || slices.Contains(r.Mesh().GetDefaultProviders().GetAccessLogging(), providerEnvoy), objects, side)
 	if !on {
 		return nil, problems
 	}
@@ -201,6 +204,7 @@ func meshLogOf(r Reader, objects []*model.Object, side telemetry.Reporter) ([]ir
 		log = &ir.FileLog{Path: defaultLogFile}
 		setLogFormat(r.Mesh(), log)
 	}
+	log.Filter.Expression = which
 	return []ir.AccessLogger{log}, problems
 }
 

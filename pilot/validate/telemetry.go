@@ -2,6 +2,8 @@ package validate
 
 import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/cel"
 )
 
 // telemetry checks what Istio's webhook checks of a Telemetry object.
@@ -25,6 +27,20 @@ func (c *checker) telemetry(t *telemetry.Telemetry) {
 	}
 	for i, log := range t.GetAccessLogging() {
 		c.telemetryProviders(at("spec.accessLogging", i)+".providers", log.GetProviders())
+		c.logFilter(at("spec.accessLogging", i)+".filter.expression", log.GetFilter().GetExpression())
+	}
+}
+
+// logFilter checks an expression, since Envoy refuses the listener that has one which it does not take.
+func (c *checker) logFilter(path, expression string) {
+	if expression == "" {
+		return
+	}
+	switch e, err := cel.Parse(expression); {
+	case err != nil:
+		c.fail(path, "is no expression of CEL: %v", err)
+	case e.Unsupported() != "":
+		c.fail(path, "%s", e.Unsupported())
 	}
 }
 

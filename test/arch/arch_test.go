@@ -64,7 +64,8 @@ func within(path, folder string) bool {
 var flow = map[string][]string{
 	"pilot/model":           {},
 	"pilot/patch":           {"pilot/model", "proto/envoyapi"},
-	"pilot/validate":        {"pilot/model", "pilot/patch"},
+	"pilot/cel":             {},
+	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
 	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling"},
 	"pilot/source/kube":     {"pilot/model", "pilot/source/kinds", "pilot/source/file"},

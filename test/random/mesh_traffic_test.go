@@ -140,7 +140,7 @@ func (e *editor) sidecarIngress() string {
 func (e *editor) telemetry() string {
 	mode := e.one("CLIENT", "SERVER", "CLIENT_AND_SERVER")
 	say := e.one(
-		"accessLogging: [{providers: [{name: envoy}], match: {mode: "+mode+"}}]", "accessLogging: [{disabled: true}]",
+		"accessLogging: [{providers: [{name: envoy}], match: {mode: "+mode+"}"+e.one("", ", filter: {expression: response.code >= 400}")+"}]", "accessLogging: [{disabled: true}]",
 		"metrics: [{overrides: [{match: {metric: "+e.one("ALL_METRICS", "REQUEST_COUNT", "TCP_SENT_BYTES", "TCP_CLOSED_CONNECTIONS")+", mode: "+mode+"}, disabled: "+e.one("true", "false")+"}]}]",
 		"metrics: [{overrides: [{tagOverrides: {"+e.one("source_app", "response_flags")+": {operation: REMOVE}}}]}]")
 	return fmt.Sprintf(`apiVersion: telemetry.istio.io/v1

@@ -51,7 +51,6 @@ func unreadFields() []unreadField {
 		{"Metrics.reportingInterval", "the bytes of a connection are counted at its end"},
 		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
 		{"TagOverride.value", "expressions are not translated; the label stays as it is"},
-		{"AccessLogging.filter", "the expression is not translated; every request is logged"},
 
 		// RequestAuthentication
 		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
