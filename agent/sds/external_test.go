@@ -80,7 +80,8 @@ func secrets(cert, roots *secret.Value) []*tlsv3.Secret {
 	}
 	return []*tlsv3.Secret{
 		{Name: "default", Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
-			CertificateChain: data(cert.CertificateChain), PrivateKey: data(cert.PrivateKey)}}},
+			CertificateChain: data(cert.CertificateChain), PrivateKey: data(cert.PrivateKey),
+		}}},
 		{Name: "ROOTCA", Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: data(roots.Roots)}}},
 	}
 }

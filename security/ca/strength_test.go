@@ -65,7 +65,8 @@ func weaklySigned(t *testing.T, key *rsa.PrivateKey, hash crypto.Hash, algorithm
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
 	}{
-		asn1.RawValue{FullBytes: csr.RawTBSCertificateRequest}, pkix.AlgorithmIdentifier{Algorithm: algorithm, Parameters: asn1.NullRawValue},
+		asn1.RawValue{FullBytes: csr.RawTBSCertificateRequest},
+		pkix.AlgorithmIdentifier{Algorithm: algorithm, Parameters: asn1.NullRawValue},
 		asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
 	})
 	if err != nil {
