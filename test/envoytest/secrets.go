@@ -52,12 +52,15 @@ func NewSecrets(t testing.TB) *Secrets {
 	}
 }
 
-// Named gives what stands under a name: the roots for the names of roots, else key and certificate.
+// Named gives what stands under a name, as the node agent does: the roots for the names of roots, with the
+// revocation list of the file that the name has after "~", else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
 	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
-		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{
-			ValidationContext: &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)},
-		}}
+		roots := &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)}
+		if _, list, ok := strings.Cut(name, "~"); ok {
+			roots.Crl = &core.DataSource{Specifier: &core.DataSource_Filename{Filename: list}}
+		}
+		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{ValidationContext: roots}}
 	}
 	return &tls.Secret{Name: name, Type: &tls.Secret_TlsCertificate{
 		TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(s.certificate), PrivateKey: inline(s.key)},
