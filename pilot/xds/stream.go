@@ -249,7 +249,8 @@ func (s *stream) untrustedNow() push.Untrusted {
 
 // untrustedNames gives everything if a rejection is not repaired. Otherwise it gives the names in which
 // the client was not trusted before, and those of responses without an answer: it may have rejected
-// them, and taken a part where that is possible.
+// them, and taken a part where that is possible. It may not claim what such a response removes, if it took
+// that from one that it rejected, and may not have heard of the removal.
 func (w *watch) untrustedNames() push.UntrustedNames {
 	d := push.UntrustedNames{All: w.untrusted}
 	for name, h := range w.odd.m {
@@ -262,7 +263,7 @@ func (w *watch) untrustedNames() push.UntrustedNames {
 	}
 	for _, r := range w.inflight {
 		d.All, d.Pieces = d.All || len(r.pieces) > 0, append(d.Pieces, r.pieces...)
-		d.Names = append(d.Names, namesOf(r.resources)...)
+		d.Names = append(append(d.Names, namesOf(r.resources)...), r.removed...)
 	}
 	return d
 }
