@@ -124,6 +124,7 @@ func (r *runner) sample(t *testing.T, call *Call, number int) *result {
 // call makes a call and gives what came of it.
 func (r *runner) call(t *testing.T, call *Call, id string) *result {
 	t.Helper()
+	before := len(readable(r.logs))
 	g, err := r.send(t.Context(), call, id)
 	if err != nil {
 		t.Fatalf("%s: %v", call.Call, err)
@@ -137,7 +138,7 @@ func (r *runner) call(t *testing.T, call *Call, id string) *result {
 		out.location = new(g.header.Get("Location"))
 	}
 	if g.port != 0 {
-		line := r.line(t, g.port)
+		line := r.line(t, g.port, before)
 		out.flags = commas(line.Flags)
 		if line.Cluster != "" {
 			out.clusters[line.Cluster] = 100
@@ -176,12 +177,13 @@ func (o *result) saw(s *seen, passthrough bool) {
 	o.tls, o.sni = &mode, &sni
 }
 
-// line waits for what the log says of a connection from a port.
-func (r *runner) line(t *testing.T, port int) *logLine {
+// line waits for what the log says of a connection from a port, past its first bytes: an earlier connection may have
+// been from the same port.
+func (r *runner) line(t *testing.T, port, first int) *logLine {
 	t.Helper()
 	var out *logLine
 	envoytest.Eventually(t, fmt.Sprintf("a line of the log about the client's port %d", port), func() bool {
-		for text := range strings.Lines(readable(r.logs)) {
+		for text := range strings.Lines(readable(r.logs)[first:]) {
 			l := &logLine{}
 			if json.Unmarshal([]byte(text), l) == nil && l.Port == port && (out == nil || l.At != "listener") {
 				out = l
