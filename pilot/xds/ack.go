@@ -73,6 +73,7 @@ func (w *watch) nack(r *response, detail string, now time.Time) verdict {
 		bad, good = all, nil
 	}
 	w.restore(r)
+	w.doubt(all)
 	for _, res := range bad {
 		w.rejected.put(res.Name, res.Version)
 		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
@@ -160,6 +161,25 @@ func (w *watch) restore(r *response) {
 			former = r.had[i]
 		}
 		back(res.Name, res, former)
+	}
+}
+
+// doubt corrects what the responses that are under way took for granted: that the client had what it has
+// rejected now. It may run it all the same.
+func (w *watch) doubt(rejected []*resource.Resource) {
+	if len(w.inflight) == 0 {
+		return
+	}
+	versions := make(map[string]string, len(rejected))
+	for _, res := range rejected {
+		versions[res.Name] = res.Version
+	}
+	for _, later := range w.inflight {
+		for i := range later.had {
+			if version, ok := versions[later.resources[i].Name]; ok && later.had[i].version == version {
+				later.had[i] = held{has: true}
+			}
+		}
 	}
 }
 
