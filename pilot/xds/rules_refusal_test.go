@@ -187,6 +187,59 @@ func TestRule9WhatWasNotAnsweredIsNotTrustedByName(t *testing.T) {
 	})
 }
 
+func TestRule9AnUnansweredRemovalIsNotBelieved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, listener("a", "1"))
+		c := m.start(nil, nil)
+		m.set(listener("a", "2"), listener("new", "1"))
+		refused := c.expect(resource.Listeners, "a", "new")
+		m.set(listener("a", "1"))
+		c.nack(refused, "Error adding/updating listener(s) a: bad\n") // so it runs the new one, and does not claim it
+		if r := c.expect(resource.Listeners); !slices.Equal(r.removed, []string{"new"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		m.stop(c) // before it heard of that
+		again := m.connect(false, 10)
+		again.ask(resource.Clusters, query{})
+		again.expect(resource.Clusters)
+		again.ask(resource.Listeners, query{initial: versions(listener("a", "1"))})
+		if r := again.expect(resource.Listeners, "a"); !slices.Equal(r.removed, []string{"new"}) {
+			t.Errorf("removed %v on the next stream", r.removed)
+		}
+		m.stop(again)
+	})
+}
+
+func TestRule9ARefusalCastsDoubtOnWhatIsOnItsWay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1), xdstest.Assignment("a", 1))
+		c := m.start([]string{"a"}, nil)
+		m.set(cluster("a", 2), cluster("new", 2), xdstest.Assignment("a", 1))
+		first := c.expect(resource.Clusters, "a", "new")
+		m.set(cluster("a", 2), cluster("new", 3), xdstest.Assignment("a", 1))
+		c.ack(c.expect(resource.Endpoints, "a")) // a waits for endpoints again
+		second := c.expect(resource.Clusters, "new")
+		c.nack(first, "Error adding/updating cluster(s) a: bad") // so it runs the second version of new, and does not claim it
+		third := c.expect(resource.Clusters, "new")
+		m.set(cluster("a", 1), xdstest.Assignment("a", 1))
+		c.nack(second, "Error adding/updating cluster(s) new: bad")
+		c.nack(third, "Error adding/updating cluster(s) new: bad")
+		m.stop(c)
+		again := m.connect(false, 10)
+		again.ask(resource.Clusters, query{initial: versions(cluster("a", 1))})
+		again.ack(again.expect(resource.Clusters, "a"))
+		again.subscribe(resource.Endpoints, "a")
+		again.ack(again.expect(resource.Endpoints, "a"))
+		again.subscribe(resource.Listeners)
+		again.ack(again.expect(resource.Listeners))
+		time.Sleep(time.Minute)
+		if r := again.expect(resource.Clusters); !slices.Equal(r.removed, []string{"new"}) {
+			t.Errorf("removed %v", r.removed)
+		}
+		m.stop(again)
+	})
+}
+
 func TestRule9WhatIsOwedSinceARefusalIsNotForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1), cluster("b", 1), xdstest.Assignment("a", 1), xdstest.Assignment("b", 1))
