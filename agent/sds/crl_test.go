@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/agent/sds"
-	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
@@ -54,16 +52,7 @@ func revocationList(t *testing.T, dir string, serials ...*big.Int) []byte {
 func TestEnvoyHeedsWhatTheCAHasRevoked(t *testing.T) {
 	dir, crl := t.TempDir(), filepath.Join(t.TempDir(), "ca-crl.pem")
 	authority, address, rootFile := serveCA(t, ca.Options{Dir: dir})
-	manager := secret.New(secret.Config{
-		Address: address, TLS: secret.ServerTLS(rootFile, "istiod"), Logger: quiet, CRLFile: crl,
-		Token: func() (string, error) { return "token", nil },
-	})
-	first := manager.Changed()
-	socket := filepath.Join(t.TempDir(), "socket")
-	run(t, manager.Run)
-	run(t, sds.New(sds.Config{SocketPath: socket, Secrets: manager, Logger: quiet}).Run)
-	port := startEnvoy(t, socket)
-	<-first
+	manager, port := envoyOf(t, address, rootFile, crl)
 	taken := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

@@ -143,20 +143,28 @@ func startEnvoy(t *testing.T, socket string) (port int) {
 	return port
 }
 
-// A real Envoy serves with the certificate that the agent got, and after a renewal with the new
-// one; no connection fails on the way.
-func TestEnvoyTakesRenewedCertificate(t *testing.T) {
-	authority, address, rootFile := startCA(t, 4*time.Second)
-	manager := secret.New(secret.Config{
-		Address: address, TLS: secret.ServerTLS(rootFile, "istiod"), Logger: quiet,
+// envoyOf runs an Envoy that serves with the certificate that a manager gets from a CA, once there is one. crl is
+// the file of what the CA has revoked, "" for none.
+func envoyOf(t *testing.T, address, rootFile, crl string) (manager *secret.Manager, port int) {
+	t.Helper()
+	manager = secret.New(secret.Config{
+		Address: address, TLS: secret.ServerTLS(rootFile, "istiod"), Logger: quiet, CRLFile: crl,
 		Token: func() (string, error) { return "token", nil },
 	})
 	first := manager.Changed()
 	socket := filepath.Join(t.TempDir(), "socket")
 	run(t, manager.Run)
 	run(t, sds.New(sds.Config{SocketPath: socket, Secrets: manager, Logger: quiet}).Run)
-	port := startEnvoy(t, socket)
+	port = startEnvoy(t, socket)
 	<-first
+	return manager, port
+}
+
+// A real Envoy serves with the certificate that the agent got, and after a renewal with the new
+// one; no connection fails on the way.
+func TestEnvoyTakesRenewedCertificate(t *testing.T) {
+	authority, address, rootFile := startCA(t, 4*time.Second)
+	manager, port := envoyOf(t, address, rootFile, "")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -45,21 +45,9 @@ func New(cfg Config) *Server { return &Server{cfg: cfg} }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	l, err := uds.Listen(s.cfg.SocketPath)
-	if err != nil {
-		return err
-	}
 	srv := grpc.NewServer(grpc.WaitForHandlers(true))
 	srv.RegisterService(s.describe(), s)
-	stopped := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
-	err = srv.Serve(l)
-	if !unregister() {
-		<-stopped
-		return nil
-	}
-	srv.Stop()
-	return err
+	return uds.Serve(ctx, s.cfg.SocketPath, srv)
 }
 
 // describe gives Envoy's service. Its generated form would link all of the types that Envoy's

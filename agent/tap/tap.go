@@ -71,24 +71,12 @@ func New(cfg Config) *Tap { return &Tap{cfg: cfg, watchers: map[*watcher]bool{}}
 
 // Run serves Envoy until ctx ends.
 func (t *Tap) Run(ctx context.Context) error {
-	l, err := uds.Listen(t.cfg.SocketPath)
-	if err != nil {
-		return err
-	}
 	srv := grpc.NewServer(grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxMessage), grpc.WaitForHandlers(true))
 	srv.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "envoy.service.accesslog.v3.AccessLogService", HandlerType: (*any)(nil),
 		Streams: []grpc.StreamDesc{{StreamName: "StreamAccessLogs", ClientStreams: true, Handler: t.receive}},
 	}, t)
-	stopped := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
-	err = srv.Serve(l)
-	if !unregister() {
-		<-stopped
-		return nil
-	}
-	srv.Stop()
-	return err
+	return uds.Serve(ctx, t.cfg.SocketPath, srv)
 }
 
 // receive takes what Envoy logs until the stream ends.

@@ -41,6 +41,29 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// Server is a server of gRPC.
+type Server interface {
+	Serve(l net.Listener) error
+	Stop()
+}
+
+// Serve listens and serves until ctx ends, which is no error.
+func Serve(ctx context.Context, path string, srv Server) error {
+	l, err := Listen(path)
+	if err != nil {
+		return err
+	}
+	stopped := make(chan struct{})
+	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
+	err = srv.Serve(l)
+	if !unregister() {
+		<-stopped
+		return nil
+	}
+	srv.Stop()
+	return err
+}
+
 // restrict sets the mode before the socket has a name: Linux gives the file the mode of the
 // socket, less the umask, so that there is no moment in which others may connect.
 func restrict(_, _ string, c syscall.RawConn) error {

@@ -43,10 +43,6 @@ func New(cfg Config) *Proxy { return &Proxy{cfg: cfg, metrics: newMetrics(cfg.Re
 
 // Run serves until ctx ends.
 func (p *Proxy) Run(ctx context.Context) error {
-	l, err := uds.Listen(p.cfg.SocketPath)
-	if err != nil {
-		return err
-	}
 	srv := grpc.NewServer(grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxSendMsgSize(math.MaxInt32), grpc.WaitForHandlers(true))
 	srv.RegisterService(&grpc.ServiceDesc{
@@ -54,15 +50,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		HandlerType: (*any)(nil),
 		Streams:     []grpc.StreamDesc{p.describe(stateOfTheWorld), p.describe(delta)},
 	}, p)
-	stopped := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
-	err = srv.Serve(l)
-	if unregister() {
-		srv.Stop()
-	} else {
-		<-stopped
-		err = nil
-	}
+	err := uds.Serve(ctx, p.cfg.SocketPath, srv)
 	p.streams.Wait()
 	return err
 }

@@ -171,22 +171,7 @@ func (t *Translator) tokens(p *policy, namespace, name string, labels map[string
 	var included, excluded []any
 	everything := false
 	for _, jwt := range tokens {
-		rule := map[string]any{"issuer": jwt.Issuer, "forwardOriginalToken": true}
-		setList(rule, "audiences", jwt.Audiences)
-		setList(rule, "fromParams", jwt.JwtParams)
-		for key, value := range map[string]string{"jwksUri": jwt.JwksURI, "jwks": jwt.Jwks} {
-			if value != "" {
-				rule[key] = value
-			}
-		}
-		var headers []any
-		for _, h := range jwt.JwtHeaders {
-			headers = append(headers, map[string]any{"name": h})
-		}
-		if len(headers) > 0 {
-			rule["fromHeaders"] = headers
-		}
-		rules, principals = append(rules, rule), append(principals, jwt.Issuer+"/*")
+		rules, principals = append(rules, jwt.rule()), append(principals, jwt.Issuer+"/*")
 		everything = everything || len(jwt.TriggerRules) == 0
 		for _, r := range jwt.TriggerRules {
 			everything = everything || len(r.IncludedPaths) == 0
@@ -232,6 +217,26 @@ func (t *Translator) tokens(p *policy, namespace, name string, labels map[string
 	}
 	t.add("AuthorizationPolicy", namespace, name+"-tokens", labels, map[string]any{"action": "DENY", "rules": []any{rule}},
 		"from "+p.String()+": a request without a valid token is refused, which a RequestAuthentication alone does not")
+}
+
+// rule gives the rule of a RequestAuthentication that checks the same tokens.
+func (j *legacyJWT) rule() map[string]any {
+	rule := map[string]any{"issuer": j.Issuer, "forwardOriginalToken": true}
+	setList(rule, "audiences", j.Audiences)
+	setList(rule, "fromParams", j.JwtParams)
+	for key, value := range map[string]string{"jwksUri": j.JwksURI, "jwks": j.Jwks} {
+		if value != "" {
+			rule[key] = value
+		}
+	}
+	var headers []any
+	for _, h := range j.JwtHeaders {
+		headers = append(headers, map[string]any{"name": h})
+	}
+	if len(headers) > 0 {
+		rule["fromHeaders"] = headers
+	}
+	return rule
 }
 
 func setList(to map[string]any, key string, values []string) {

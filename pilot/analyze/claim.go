@@ -1,8 +1,6 @@
 package analyze
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -15,12 +13,12 @@ import (
 // them validates tokens, so that no request has a claim.
 func claimsWithoutTokens(m *mesh) {
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		field, name := firstClaim(vs.spec)
+		field, name := model.FirstClaim(vs.spec)
 		if field == "" {
 			continue
 		}
 		var proxies []*workload
-		if meshBound(vs.spec) {
+		if model.BoundToMesh(vs.spec.GetGateways()) {
 			proxies = m.workloads
 		}
 		for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
@@ -34,25 +32,6 @@ func claimsWithoutTokens(m *mesh) {
 				"%q is a claim of a token, and no RequestAuthentication is for the proxies that follow the rule, so no request has it; add one for them", name)
 		}
 	}
-}
-
-// firstClaim gives the first match that asks for a claim; no field if there is none.
-func firstClaim(vs *networking.VirtualService) (field, name string) {
-	for i, rule := range vs.GetHttp() {
-		for j, match := range rule.GetMatch() {
-			for _, name := range slices.Sorted(maps.Keys(match.GetHeaders())) {
-				if model.IsClaim(name) {
-					return fmt.Sprintf("spec.http[%d].match[%d].headers[%s]", i, j, name), name
-				}
-			}
-			for _, name := range slices.Sorted(maps.Keys(match.GetWithoutHeaders())) {
-				if model.IsClaim(name) {
-					return fmt.Sprintf("spec.http[%d].match[%d].withoutHeaders[%s]", i, j, name), name
-				}
-			}
-		}
-	}
-	return "", ""
 }
 
 // validatesTokens tells whether a RequestAuthentication is for a workload. One for a resource (targetRefs)

@@ -79,18 +79,13 @@ func (m *mesh) hasSubset(host, subset string) bool {
 	})
 }
 
-// meshBound tells whether sidecars follow a VirtualService.
-func meshBound(vs *networking.VirtualService) bool {
-	return len(vs.GetGateways()) == 0 || slices.Contains(vs.GetGateways(), model.MeshGateway)
-}
-
 // unknownVirtualServiceHosts finds hosts within the cluster that no service has, whose rules nobody
 // asks for.
 func unknownVirtualServiceHosts(m *mesh) {
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
 		for i, short := range vs.spec.GetHosts() {
 			host := model.ResolveHost(short, vs.Namespace, m.domain)
-			if meshBound(vs.spec) && strings.HasSuffix(host, ".svc."+m.domain) && !strings.HasPrefix(host, "*") && len(m.hosts[host]) == 0 {
+			if model.BoundToMesh(vs.spec.GetGateways()) && strings.HasSuffix(host, ".svc."+m.domain) && !strings.HasPrefix(host, "*") && len(m.hosts[host]) == 0 {
 				m.report(vs.Object, fmt.Sprintf("spec.hosts[%d]", i), notFound, Warning, "there is no service %q (%s), so sidecars have no use for the rules; create it, or correct the name", short, host)
 			}
 		}
@@ -101,7 +96,7 @@ func unknownVirtualServiceHosts(m *mesh) {
 func conflictingHosts(m *mesh) {
 	var all []object[*networking.VirtualService]
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		if meshBound(vs.spec) {
+		if model.BoundToMesh(vs.spec.GetGateways()) {
 			all = append(all, vs)
 		}
 	}

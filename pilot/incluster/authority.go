@@ -76,7 +76,8 @@ func authority(ctx context.Context, client kubernetes.Interface, namespace strin
 const lookEvery = 5 * time.Second
 
 // FollowAuthority hands the files of the CA to use again and again, until ctx ends, if they are those of the
-// look before: who replaces a Secret may delete it first. While the API server is away, and where the Secrets are gone or hold nothing that can be used, the CA stays as it is.
+// look before: who replaces a Secret may delete it first. While the API server is away, and where the Secrets are
+// gone or hold nothing that can be used, the CA stays as it is.
 func FollowAuthority(ctx context.Context, client kubernetes.Interface, namespace string, use func(map[string][]byte) error, log *slog.Logger) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

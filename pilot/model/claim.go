@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -32,22 +33,29 @@ func ClaimPath(header string) (path []string, ok bool) {
 	return path, len(path) > 0 && !bad
 }
 
-// RoutesByClaims tells whether a VirtualService has a rule for sidecars that asks for claims. A delegate may be
-// for them.
-func RoutesByClaims(vs *networking.VirtualService) bool {
-	if g := vs.GetGateways(); len(g) > 0 && !slices.Contains(g, MeshGateway) {
-		return false
-	}
-	for _, rule := range vs.GetHttp() {
-		for _, m := range rule.GetMatch() {
-			for _, headers := range []map[string]*networking.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
-				for name := range headers {
-					if IsClaim(name) {
-						return true
-					}
-				}
+// FirstClaim gives the first match of a VirtualService that asks for a claim: its field, and the claim's name as
+// it is written there. Both are empty if none does.
+func FirstClaim(vs *networking.VirtualService) (field, name string) {
+	for i, rule := range vs.GetHttp() {
+		for j, m := range rule.GetMatch() {
+			if name := firstClaimOf(m.GetHeaders()); name != "" {
+				return fmt.Sprintf("spec.http[%d].match[%d].headers[%s]", i, j, name), name
+			}
+			if name := firstClaimOf(m.GetWithoutHeaders()); name != "" {
+				return fmt.Sprintf("spec.http[%d].match[%d].withoutHeaders[%s]", i, j, name), name
 			}
 		}
 	}
-	return false
+	return "", ""
+}
+
+// firstClaimOf gives the first in order of the alphabet.
+func firstClaimOf(headers map[string]*networking.StringMatch) string {
+	first := ""
+	for name := range headers {
+		if IsClaim(name) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
 }

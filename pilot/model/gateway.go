@@ -1,9 +1,18 @@
 package model
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // MeshGateway is the reserved name of "all sidecars" among the gateways of a VirtualService.
 const MeshGateway = "mesh"
+
+// BoundToMesh tells whether sidecars follow what is bound to gateways, a VirtualService or one of its matches: it
+// names none, or all sidecars among them.
+func BoundToMesh(gateways []string) bool {
+	return len(gateways) == 0 || slices.Contains(gateways, MeshGateway)
+}
 
 // GatewayName gives namespace/name for a gateway that a VirtualService of a namespace names: "mesh"
 // as it is, else name, ./name, namespace/name, or, as Istio still takes it, name.namespace with

@@ -30,7 +30,7 @@ func references(r Reader, client string, vs *virtualService) []model.Problem {
 			all = b.bind(r, fmt.Sprintf("spec.gateways[%d]", i), name) && all
 		}
 	}
-	if all && !boundToMesh(vs.spec) {
+	if all && !model.BoundToMesh(vs.spec.GetGateways()) {
 		b.unservedHosts()
 	}
 	b.unusedMatches(all)

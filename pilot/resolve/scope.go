@@ -82,7 +82,7 @@ func (s *scope) take(r Reader, c *Class) {
 	led := map[string][]uint32{}
 	for _, o := range s.egress.virtualServices(r, c) {
 		vs := o.Spec.(*networking.VirtualService)
-		if !boundToMesh(vs) || len(s.egress.hostsOf(r, o)) == 0 {
+		if !model.BoundToMesh(vs.GetGateways()) || len(s.egress.hostsOf(r, o)) == 0 {
 			continue
 		}
 		for _, d := range destinations(r, c, o) {
@@ -143,17 +143,12 @@ func (s *scope) hosts(r Reader, c *Class) []string {
 	var out []string
 	for _, o := range s.egress.virtualServices(r, c) {
 		vs := o.Spec.(*networking.VirtualService)
-		if boundToMesh(vs) {
+		if model.BoundToMesh(vs.GetGateways()) {
 			out = append(out, s.egress.hostsOf(r, o)...)
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-func boundToMesh(vs *networking.VirtualService) bool {
-	gateways := vs.GetGateways()
-	return len(gateways) == 0 || slices.Contains(gateways, model.MeshGateway)
 }
 
 func meshAllowsAny(r Reader) bool {
@@ -216,7 +211,7 @@ type sourced interface {
 // concerns tells whether one of a rule's matches may be for the class; none is for everyone.
 func concerns[M sourced](c *Class, matches []M) bool {
 	return len(matches) == 0 || slices.ContainsFunc(matches, func(m M) bool {
-		if g := m.GetGateways(); len(g) > 0 && !slices.Contains(g, model.MeshGateway) {
+		if !model.BoundToMesh(m.GetGateways()) {
 			return false
 		}
 		if ns := m.GetSourceNamespace(); ns != "" && ns != c.Namespace {

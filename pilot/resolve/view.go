@@ -64,7 +64,7 @@ func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem)
 		if slices.Contains(vs.hosts, host) {
 			problems = slices.Concat(problems, vs.problems, references(v.r, v.c.Namespace, vs))
 		}
-		if boundToMesh(vs.spec) {
+		if model.BoundToMesh(vs.spec.GetGateways()) {
 			out = append(out, vs)
 		}
 	}

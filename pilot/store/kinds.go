@@ -201,8 +201,9 @@ func virtualServiceLabels(s *Settings, o *model.Object) []Place {
 // virtualServiceClaims lists a VirtualService that routes what sidecars send by claims.
 func virtualServiceClaims(s *Settings, o *model.Object) []Place {
 	vs := o.Spec.(*networking.VirtualService)
+	claim, _ := model.FirstClaim(vs)
 	switch {
-	case !model.RoutesByClaims(vs):
+	case claim == "" || !model.BoundToMesh(vs.GetGateways()):
 		return nil
 	case len(vs.GetHosts()) == 0:
 		return []Place{{}} // a delegate counts for whoever sees what delegates to it

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
 // Identity is what a caller proved.
@@ -230,7 +231,7 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
 	}
-	node.Peer = addressOf(st.ctx)
+	node.Peer = auth.CallerAddress(st.ctx)
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		if errors.Is(err, push.ErrTooManyClasses) {

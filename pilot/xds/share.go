@@ -2,15 +2,15 @@ package xds
 
 import (
 	"context"
-	"net"
 	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
 // Limits bound what the streams of one identity take together, so that nobody starves the others.
@@ -79,7 +79,7 @@ func (a *shares) join(ctx context.Context, identity string) (*share, error) {
 			s.limits = a.anonymous
 		}
 	}
-	from := addressOf(ctx)
+	from := auth.CallerAddress(ctx)
 	switch {
 	case above(s.streams+1, s.limits.Streams):
 		return nil, status.Errorf(codes.ResourceExhausted, "%s: there are %d streams, no more are served", s, s.streams)
@@ -96,7 +96,7 @@ func (a *shares) join(ctx context.Context, identity string) (*share, error) {
 func (s *share) leave(ctx context.Context, names int) {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
-	from := addressOf(ctx)
+	from := auth.CallerAddress(ctx)
 	if s.peers[from]--; s.peers[from] == 0 {
 		delete(s.peers, from)
 	}
@@ -146,16 +146,3 @@ func (s *share) String() string {
 
 // above tells whether n is more than a limit, of which zero is none.
 func above(n, limit int) bool { return limit > 0 && n > limit }
-
-// addressOf gives the caller's address without its port; "" where it is unknown.
-func addressOf(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
-}

@@ -121,27 +121,9 @@ func assemble(opts Options, m material) (*Authority, error) {
 	for _, r := range m.roots {
 		a.roots.AddCert(r)
 	}
-	pool := x509.NewCertPool()
-	for _, c := range m.intermediates {
-		pool.AddCert(c)
-	}
-	paths, err := m.signer.Verify(x509.VerifyOptions{
-		Roots: a.roots, Intermediates: pool, CurrentTime: opts.Clock(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
+	path, err := m.path(a.roots, opts.Clock())
 	if err != nil {
-		return nil, fmt.Errorf("the CA certificate does not lead to a root: %w", err)
-	}
-	path := paths[0]
-	for _, p := range paths { // a signer that is a root itself needs no other
-		if len(p) < len(path) {
-			path = p
-		}
-	}
-	for _, c := range path { // of their signatures, Verify refuses weak ones
-		if err := checkAuthorityKey(c.PublicKey); err != nil {
-			return nil, fmt.Errorf("certificate %q: %w", c.Subject, err)
-		}
+		return nil, err
 	}
 	a.path = path
 	if a.revoked, err = parseCRL(m.crl, append(slices.Clone(path), m.roots...)); err != nil {
@@ -167,6 +149,32 @@ func assemble(opts Options, m material) (*Authority, error) {
 	a.rootPEM = append(a.rootPEM, certPEM(path[len(path)-1].Raw)...)
 	a.chainPEM = append(a.chainPEM, string(a.rootPEM))
 	return a, nil
+}
+
+// path gives the shortest way from the signer to a root, both included, on which no key is weak.
+func (m *material) path(roots *x509.CertPool, now time.Time) ([]*x509.Certificate, error) {
+	pool := x509.NewCertPool()
+	for _, c := range m.intermediates {
+		pool.AddCert(c)
+	}
+	paths, err := m.signer.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the CA certificate does not lead to a root: %w", err)
+	}
+	path := paths[0]
+	for _, p := range paths { // a signer that is a root itself needs no other
+		if len(p) < len(path) {
+			path = p
+		}
+	}
+	for _, c := range path { // of their signatures, Verify refuses weak ones
+		if err := checkAuthorityKey(c.PublicKey); err != nil {
+			return nil, fmt.Errorf("certificate %q: %w", c.Subject, err)
+		}
+	}
+	return path, nil
 }
 
 // bundle gives the roots as PEM, one an element, first the one that the signer leads to.

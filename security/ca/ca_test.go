@@ -12,7 +12,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -223,41 +222,20 @@ func TestPersistence(t *testing.T) {
 	}
 }
 
-// plug writes a plugged-in CA below a root of its own.
+// plug writes a plugged-in CA below a root of its own, with the file of its chain.
 func plug(t *testing.T, edit func(*x509.Certificate)) string {
 	t.Helper()
-	rootKey, key := p256(t), p256(t)
-	template := func(cn string, serial int64) *x509.Certificate {
-		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: cn},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		}
-	}
-	rootT, subT := template("root", 1), template("sub", 2)
-	edit(subT)
-	root, err := x509.CreateCertificate(rand.Reader, rootT, rootT, rootKey.Public(), rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := x509.CreateCertificate(rand.Reader, subT, rootT, key.Public(), rootKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ec, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	rootPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root})
-	subPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sub})
-	for name, data := range map[string][]byte{
-		"ca-cert.pem": subPEM, "root-cert.pem": rootPEM, "cert-chain.pem": append(subPEM, rootPEM...),
-		"ca-key.pem": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: ec}),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+	dir := plugKeys(t, p256(t), p256(t), edit, sec1)
+	var chain []byte
+	for _, name := range []string{"ca-cert.pem", "root-cert.pem"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
 			t.Fatal(err)
 		}
+		chain = append(chain, data...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cert-chain.pem"), chain, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

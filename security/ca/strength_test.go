@@ -98,8 +98,8 @@ func TestWeakRequestsAreRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// plugKeys writes a CA of these keys, whose certificate the root signs by an algorithm.
-func plugKeys(t *testing.T, rootKey, key crypto.Signer, algorithm x509.SignatureAlgorithm, block func(crypto.Signer) *pem.Block) string {
+// plugKeys writes a CA of these keys, whose certificate edit changes before the root signs it.
+func plugKeys(t *testing.T, rootKey, key crypto.Signer, edit func(*x509.Certificate), block func(crypto.Signer) *pem.Block) string {
 	t.Helper()
 	template := func(cn string, serial int64) *x509.Certificate {
 		return &x509.Certificate{
@@ -109,7 +109,7 @@ func plugKeys(t *testing.T, rootKey, key crypto.Signer, algorithm x509.Signature
 		}
 	}
 	rootT, subT := template("root", 1), template("sub", 2)
-	subT.SignatureAlgorithm = algorithm
+	edit(subT)
 	root, err := x509.CreateCertificate(rand.Reader, rootT, rootT, rootKey.Public(), rootKey)
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +126,16 @@ func plugKeys(t *testing.T, rootKey, key crypto.Signer, algorithm x509.Signature
 		}
 	}
 	return dir
+}
+
+// signedBy has a certificate signed by an algorithm, 0 for the usual one.
+func signedBy(algorithm x509.SignatureAlgorithm) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.SignatureAlgorithm = algorithm }
+}
+
+func sec1(key crypto.Signer) *pem.Block {
+	der, _ := x509.MarshalECPrivateKey(key.(*ecdsa.PrivateKey))
+	return &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}
 }
 
 func pkcs8(key crypto.Signer) *pem.Block {
@@ -152,13 +162,10 @@ func TestKindsOfCA(t *testing.T) {
 		"RSA 2048, PKCS #1": {rsa2048, func(k crypto.Signer) *pem.Block {
 			return &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(k.(*rsa.PrivateKey))}
 		}},
-		"P-256, SEC 1": {p256(t), func(k crypto.Signer) *pem.Block {
-			der, _ := x509.MarshalECPrivateKey(k.(*ecdsa.PrivateKey))
-			return &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}
-		}},
-		"P-384": {ecKey(t, elliptic.P384()), pkcs8}, "P-521": {ecKey(t, elliptic.P521()), pkcs8}, "Ed25519": {ed, pkcs8},
+		"P-256, SEC 1": {p256(t), sec1},
+		"P-384":        {ecKey(t, elliptic.P384()), pkcs8}, "P-521": {ecKey(t, elliptic.P521()), pkcs8}, "Ed25519": {ed, pkcs8},
 	} {
-		a, err := ca.New(ca.Options{Dir: plugKeys(t, rsa2048, c.key, 0, c.form)})
+		a, err := ca.New(ca.Options{Dir: plugKeys(t, rsa2048, c.key, signedBy(0), c.form)})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -193,7 +200,7 @@ func TestWeakCAsAreRefusedWithTheReason(t *testing.T) {
 		"a root of P-224":           {ecKey(t, elliptic.P224()), strong, 0, `"CN=root": curve P-224`},
 		"a certificate signed SHA1": {strong, p256(t), x509.SHA1WithRSA, "SHA1"},
 	} {
-		_, err := ca.New(ca.Options{Dir: plugKeys(t, c.root, c.key, c.algorithm, pkcs8)})
+		_, err := ca.New(ca.Options{Dir: plugKeys(t, c.root, c.key, signedBy(c.algorithm), pkcs8)})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want a reason with %q", name, err, c.says)
 		}

@@ -2,9 +2,7 @@ package caserver
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
@@ -33,12 +31,7 @@ func (c *caller) Prove(context.Context) (auth.Proof, error) {
 
 func csr(t *testing.T) string {
 	t.Helper()
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	return keyRequest(t, elliptic.P256())
 }
 
 func TestCreateCertificate(t *testing.T) {

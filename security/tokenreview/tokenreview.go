@@ -6,13 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/peer"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -76,7 +74,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	leave, err := v.asking.Enter(ctx, address(ctx))
+	leave, err := v.asking.Enter(ctx, auth.CallerAddress(ctx))
 	if err != nil {
 		return auth.Identity{}, fmt.Errorf("review of the token: %w", err)
 	}
@@ -93,19 +91,6 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, err
 	}
 	v.keep(hash, id)
 	return id, nil
-}
-
-// address gives from which machine a call comes.
-func address(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
 }
 
 // identity reads what the API server says of a token.

@@ -14,12 +14,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-const oddGateway = servicesYAML + `
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: web, namespace: istio-system}
-spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+const oddGateway = webYAML + `
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService

@@ -24,15 +24,7 @@ data:
     - {name: grpc, envoyExtAuthzGrpc: {service: authz.auth.svc.cluster.local, port: 9000}}
     - {name: away, envoyExtAuthzHttp: {service: away.auth.svc.cluster.local, port: 8000, statusOnError: "503"}}
 ---
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: istio-system}
-spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: gw, namespace: istio-system}
-spec: {hosts: ["*"], gateways: [gw], http: [{route: [{destination: {host: reviews.default.svc.cluster.local, port: {number: 9080}}}]}]}
+` + openGatewayYAML + `
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

@@ -12,7 +12,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
-const guardedGatewayYAML = `
+// openGatewayYAML leads all that comes to port 8080 to reviews.
+const openGatewayYAML = `
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: gw, namespace: istio-system}
@@ -22,6 +23,9 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: gw, namespace: istio-system}
 spec: {hosts: ["*"], gateways: [gw], http: [{route: [{destination: {host: reviews.default.svc.cluster.local, port: {number: 9080}}}]}]}
+`
+
+const guardedGatewayYAML = openGatewayYAML + `
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

@@ -15,15 +15,19 @@ import (
 	"time"
 )
 
-// A gateway and the server behind it agree where a request ends: what is hidden in one is never taken for
-// another. Each form is either refused or passed on as one request, without what was ambiguous in it.
-func TestGatewayLetsNoHiddenRequestPass(t *testing.T) {
-	res := translate(t, servicesYAML+`
+// webYAML is Services and a Gateway of port 80.
+const webYAML = servicesYAML + `
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: web, namespace: istio-system}
 spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+`
+
+// A gateway and the server behind it agree where a request ends: what is hidden in one is never taken for
+// another. Each form is either refused or passed on as one request, without what was ambiguous in it.
+func TestGatewayLetsNoHiddenRequestPass(t *testing.T) {
+	res := translate(t, webYAML+`
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService

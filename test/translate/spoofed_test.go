@@ -9,18 +9,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-const openGatewayYAML = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: istio-system}
-spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: gw, namespace: istio-system}
-spec: {hosts: ["*"], gateways: [gw], http: [{route: [{destination: {host: reviews.default.svc.cluster.local, port: {number: 9080}}}]}]}
-`
-
 // spoofed is what a client says of itself, and of how Envoy is to treat it.
 var spoofed = map[string]string{
 	"X-Forwarded-Client-Cert":        "By=spiffe://cluster.local/ns/x/sa/y;URI=spiffe://cluster.local/ns/istio-system/sa/admin",

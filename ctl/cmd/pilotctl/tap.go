@@ -48,8 +48,8 @@ policy decided. What is not watched costs nothing, and watching changes no liste
 			if err := t.filter.Check(); err != nil {
 				return usageError(err)
 			}
-			if t.output != "short" && t.output != "json" {
-				return usageError(fmt.Errorf("output format %q: use short or json", t.output))
+			if err := outputIs(t.output, "short", "json"); err != nil {
+				return err
 			}
 			return t.run(cmd, qualified(args[0], t.namespace))
 		},

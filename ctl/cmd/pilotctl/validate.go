@@ -37,8 +37,8 @@ func (a *analysis) validate(cmd *cobra.Command, names []string) error {
 	if len(names) == 0 {
 		return usageError(fmt.Errorf("what is to be validated? use -f FILE or -f DIR"))
 	}
-	if !slices.Contains([]string{"log", "json", "yaml"}, a.output) {
-		return usageError(fmt.Errorf("output format %q: use log, json or yaml", a.output))
+	if err := outputIs(a.output, "log", "json", "yaml"); err != nil {
+		return err
 	}
 	files, err := a.files(cmd.InOrStdin(), names)
 	if err != nil {

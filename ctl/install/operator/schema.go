@@ -15,6 +15,7 @@ type Problem struct {
 	Field, Reason string
 }
 
+// String gives the field and the reason.
 func (p Problem) String() string { return p.Field + ": " + p.Reason }
 
 // schema is the part of a JSON schema that says which values there are.
