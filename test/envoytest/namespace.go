@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -17,8 +18,9 @@ import (
 
 // Namespace is a network namespace of a test, in which every address is the machine's own. It needs root.
 type Namespace struct {
-	work chan func()
-	done sync.WaitGroup
+	work  chan func()
+	done  sync.WaitGroup
+	dials atomic.Int32
 }
 
 // NewNamespace makes a namespace that is there until the test ends.
@@ -103,7 +105,11 @@ func (n *Namespace) Listen(network string, port int) (l net.Listener, err error)
 	return l, err
 }
 
-// Dial connects from an address, or from any where it is invalid, with a mark.
+// Clients' ports: beneath those that the kernel gives.
+const firstClient, clients = 20000, 12000
+
+// Dial connects from an address, or from any where it is invalid, with a mark. Each connection is from a port of its own:
+// two that are redirected to one listener cannot have the same one, so the kernel would show the second one's as another.
 func (n *Namespace) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort, mark int) (conn net.Conn, err error) {
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
@@ -114,9 +120,11 @@ func (n *Namespace) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort
 		}
 		return failed
 	}}
+	local := &net.TCPAddr{Port: firstClient + int(n.dials.Add(1))%clients}
 	if from.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+		local.IP = from.AsSlice()
 	}
+	d.LocalAddr = local
 	n.Do(func() { conn, err = d.DialContext(ctx, "tcp", to.String()) })
 	return conn, err
 }
