@@ -57,6 +57,7 @@ func newServer(program, dir string, configDirs []string) (*server, error) {
 	s.args = []string{
 		"discovery", "--grpcAddr", s.plain, "--secureGRPCAddr", s.secure, "--monitoringAddr", s.monitoring,
 		"--httpAddr", s.web, "--caDir", s.caDir, "--log_output_level", "default:warn",
+		"--maxAnonymousStreams", "-1", // all the simulated proxies are one caller: this machine
 	}
 	for _, d := range configDirs {
 		s.args = append(s.args, "--configDir", d)
