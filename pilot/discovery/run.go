@@ -35,6 +35,7 @@ const (
 
 // source delivers objects until its context ends.
 type source interface {
+	selected.Source
 	Run(ctx context.Context, sink model.Sink) error
 }
 
@@ -103,7 +104,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	p.store.Synced(trustSource) // the CA needs what the first commit says of the mesh
-	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.store))) })
+	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.store).From(from))) })
 	group.Go(func() error { return p.keys.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
 	group.Go(func() error { return p.engine.Run(ctx) })

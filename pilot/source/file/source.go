@@ -51,8 +51,9 @@ type Source struct {
 	opts  Options
 	log   *slog.Logger
 	tree  *tree
-	watch *watch // while it runs
-	looks int    // how often the directories were looked at
+	watch *watch        // while it runs
+	asked chan struct{} // holds one token while the sink waits for a call
+	looks int           // how often the directories were looked at
 	again time.Time
 }
 
@@ -70,7 +71,7 @@ func New(dirs []string, opts Options) *Source {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Source{opts: opts, log: opts.Logger, tree: newTree(dirs, opts, readers(opts))}
+	return &Source{opts: opts, log: opts.Logger, tree: newTree(dirs, opts, readers(opts)), asked: make(chan struct{}, 1)}
 }
 
 // readers gives how readers are made that have their strings in common.
@@ -115,6 +116,23 @@ func (s *Source) Run(ctx context.Context, sink model.Sink) error {
 	return s.follow(ctx, sink)
 }
 
+// Each visits all objects that the source has. It is for the sink, while that takes a call.
+func (s *Source) Each(visit func(*model.Object)) {
+	for _, d := range s.tree.index.keys {
+		if d.told != nil {
+			visit(d.told)
+		}
+	}
+}
+
+// Again lets the source call its sink soon.
+func (s *Source) Again() {
+	select {
+	case s.asked <- struct{}{}:
+	default: // it will
+	}
+}
+
 // follow brings what is known up to date after changes.
 func (s *Source) follow(ctx context.Context, sink model.Sink) error {
 	poll := time.NewTicker(s.opts.Poll)
@@ -126,6 +144,9 @@ func (s *Source) follow(ctx context.Context, sink model.Sink) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.asked:
+			problems, _ := s.tree.index.present()
+			sink.Apply(s.opts.Name, nil, problems)
 		case <-s.watch.wake:
 			told, err := s.watch.take()
 			if err != nil {

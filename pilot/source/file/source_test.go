@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // recorder is a sink that remembers what it was told.
 type recorder struct {
+	source   *Source // shows what it has told
 	mu       sync.Mutex
 	objects  map[model.Key]*model.Object
 	deleted  []model.Key
@@ -52,6 +54,11 @@ func (r *recorder) Apply(_ string, events []model.Event, problems []model.Proble
 			} else {
 				r.objects[e.Key] = e.New
 			}
+		}
+		shown := map[model.Key]*model.Object{}
+		r.source.Each(func(o *model.Object) { shown[o.Key] = o })
+		if !maps.Equal(shown, r.objects) {
+			panic(fmt.Sprintf("the source shows %v, and has told %v", shown, r.objects))
 		}
 	})
 }
@@ -104,6 +111,7 @@ func startWith(t *testing.T, opts Options, dirs ...string) *recorder {
 	t.Helper()
 	r := &recorder{objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
 	s := New(dirs, opts)
+	r.source = s
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, r) }()
@@ -115,6 +123,16 @@ func startWith(t *testing.T, opts Options, dirs ...string) *recorder {
 	})
 	r.eventually(t, "synced", func() bool { return r.synced })
 	return r
+}
+
+// TestTheSinkMayAskAgain: it is told of problems where nothing has changed.
+func TestTheSinkMayAskAgain(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.yaml"), service("a", "one"))
+	r := start(t, dir)
+	r.update(func() { r.problems = []model.Problem{{Message: "former"}} })
+	r.source.Again()
+	r.eventually(t, "a call", func() bool { return len(r.problems) == 0 })
 }
 
 func service(name, value string) string {
@@ -451,10 +469,10 @@ func TestDefaultsAreFast(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
 	write(t, path, service("a", "one"))
-	r := &recorder{objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
+	r := &recorder{source: New([]string{dir}, Options{}), objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- New([]string{dir}, Options{}).Run(ctx, r) }()
+	go func() { done <- r.source.Run(ctx, r) }()
 	r.eventually(t, "synced", func() bool { return r.synced })
 	began := time.Now()
 	replace(t, path, service("a", "two"))

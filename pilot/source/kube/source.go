@@ -55,6 +55,7 @@ type Source struct {
 	istio   map[schema.GroupResource]kinds.Istio // the kinds of Istio by resource
 
 	watching sync.WaitGroup
+	again    chan struct{} // holds one token while the sink waits for a call
 
 	mu     sync.Mutex // what follows, and calls of the sink
 	sink   model.Sink
@@ -80,7 +81,7 @@ func New(config *rest.Config, opts Options) (*Source, error) {
 	s := &Source{
 		opts: opts, log: opts.Logger, reader: file.NewReader(), istio: istioResources(),
 		kinds: map[schema.GroupResource]*watched{}, awaited: map[schema.GroupResource]struct{}{},
-		renoted: make(chan struct{}),
+		renoted: make(chan struct{}), again: make(chan struct{}, 1),
 	}
 	var err error
 	if s.dynamic, err = dynamic.NewForConfig(config); err != nil {
@@ -109,9 +110,36 @@ func (s *Source) Run(ctx context.Context, sink model.Sink) error {
 	}
 	s.mu.Unlock()
 	s.watching.Go(func() { s.followDefinitions(ctx) })
-	<-ctx.Done()
-	s.watching.Wait()
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			s.watching.Wait()
+			return nil
+		case <-s.again:
+			s.mu.Lock()
+			s.sink.Apply(s.opts.Name, nil, s.told)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// Each visits all objects that the source has. It is for the sink, while that takes a call.
+func (s *Source) Each(visit func(*model.Object)) {
+	for _, w := range s.kinds {
+		for _, objects := range w.known {
+			for _, o := range objects {
+				visit(o)
+			}
+		}
+	}
+}
+
+// Again lets the source call its sink soon.
+func (s *Source) Again() {
+	select {
+	case s.again <- struct{}{}:
+	default: // it will
+	}
 }
 
 // follow starts the watch of a kind. The lock is held.

@@ -1,6 +1,6 @@
 // Package selected stands between sources and the store, and lets through what is in the namespaces that
-// MeshConfig's discoverySelectors choose. Sources go on following all namespaces, so that one that is chosen
-// later is there at once.
+// MeshConfig's discoverySelectors choose. It keeps no objects: sources follow all namespaces, and show what
+// they have where another choice brings it into sight.
 package selected
 
 import (
@@ -16,91 +16,96 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Sink takes what sources deliver and hands on what is in chosen namespaces. Without selectors that is all.
-// Objects of no namespace, and those of the root namespace, are always among it, as with Istio.
-type Sink struct {
+// Choice is what all sources of a mesh have in common: the selectors that one of them delivered last.
+type Choice struct {
 	to model.Sink
 
-	mu      sync.Mutex
-	choose  []labels.Selector // one of them has to match; none for all namespaces
-	root    string
-	sources map[string]*source
+	mu    sync.Mutex
+	now   *choice
+	sinks []*Sink
 }
 
-// source is what one source has delivered, hidden or not.
-type source struct {
-	objects  map[string]map[model.Key]*model.Object // by namespace
-	labels   map[string]labels.Set                  // of the Namespaces that are there
-	hidden   map[string]bool                        // the namespaces that were decided about
-	problems []model.Problem
+// Source is what has delivered objects, and can show them.
+type Source interface {
+	// Each visits all objects as they are after what is being delivered. It is called by Apply of the
+	// source's own sink only.
+	Each(visit func(*model.Object))
+	// Again lets the source call Apply soon, if only with its problems. It does not wait for that.
+	Again()
 }
 
-// New gives a sink in front of another.
-func New(to model.Sink) *Sink {
-	return &Sink{to: to, root: model.RootNamespace, sources: map[string]*source{}}
+// Sink takes what one source delivers and hands on what is in chosen namespaces. Without selectors that is all.
+// Objects of no namespace, and those of the root namespace, are always among it, as with Istio.
+type Sink struct {
+	of   *Choice
+	from Source
+
+	seen   *choice               // by which was decided until now
+	labels map[string]labels.Set // of the Namespaces that are there
+}
+
+// choice is a decision about namespaces. It is never written after it was made.
+type choice struct {
+	selectors []labels.Selector // one of them has to match; none for all namespaces
+	root      string
+}
+
+// New gives a choice of all namespaces, in front of a sink.
+func New(to model.Sink) *Choice { return &Choice{to: to, now: everything()} }
+
+func everything() *choice { return &choice{root: model.RootNamespace} }
+
+// From gives the sink of one source.
+func (c *Choice) From(source Source) *Sink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &Sink{of: c, from: source, seen: c.now, labels: map[string]labels.Set{}}
+	c.sinks = append(c.sinks, s)
+	return s
 }
 
 // Synced tells that a source has delivered its initial state.
-func (s *Sink) Synced(source string) { s.to.Synced(source) }
+func (s *Sink) Synced(source string) { s.of.to.Synced(source) }
 
 // Apply takes a source's events and hands on those of chosen namespaces. Where the choice itself changes, what
-// comes into sight is added, and what goes out of sight is deleted.
+// comes into sight is added, and what goes out of sight is deleted; other sources are asked to look again.
 func (s *Sink) Apply(name string, events []model.Event, problems []model.Problem) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	from := s.sources[name]
-	if from == nil {
-		from = &source{objects: map[string]map[model.Key]*model.Object{}, labels: map[string]labels.Set{}, hidden: map[string]bool{}}
-		s.sources[name] = from
-	}
-	from.problems = problems
-	chosen, touched := s.note(from, events)
-	if chosen {
-		touched = slices.Collect(maps.Keys(from.objects))
-	}
-	s.to.Apply(name, s.pass(from, events, touched), from.visible(problems))
-	if !chosen {
-		return
-	}
-	for _, other := range slices.Sorted(maps.Keys(s.sources)) {
-		of := s.sources[other]
-		if of == from {
-			continue
-		}
-		if moved := s.pass(of, nil, slices.Collect(maps.Keys(of.objects))); len(moved) > 0 {
-			s.to.Apply(other, moved, of.visible(of.problems))
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	relabelled := s.note(events)
+	if next := chosen(events); next != nil {
+		s.of.now = next
+		for _, other := range s.of.sinks {
+			if other != s {
+				other.from.Again()
+			}
 		}
 	}
+	m := move{former: s.seen, now: s.of.now, relabelled: relabelled, labels: s.labels}
+	s.seen = s.of.now
+	s.of.to.Apply(name, m.pass(events, s.from), m.visible(problems))
 }
 
-// note takes what decides about namespaces out of events. It tells whether the selectors are others, and
-// which namespaces have other labels.
-func (s *Sink) note(from *source, events []model.Event) (chosen bool, touched []string) {
+// note keeps the labels of namespaces. It gives those that Namespaces had whose labels are others now.
+func (s *Sink) note(events []model.Event) (former map[string]labels.Set) {
 	for _, e := range events {
-		switch e.Kind {
-		case model.KindNamespace:
-			delete(from.labels, e.Name)
-			if e.New != nil {
-				from.labels[e.Name] = namespaceLabels(e.New)
-			}
-			touched = append(touched, e.Name)
-		case model.KindMeshConfig:
-			s.choose, s.root, chosen = nil, model.RootNamespace, true
-			if e.New == nil {
-				continue
-			}
-			mesh, _ := e.New.Spec.(*meshconfig.MeshConfig)
-			s.root = cmp.Or(mesh.GetRootNamespace(), s.root)
-			for _, each := range mesh.GetDiscoverySelectors() {
-				selector, err := model.NamespaceSelector(each)
-				if err != nil { // validation refuses it
-					selector = labels.Nothing()
-				}
-				s.choose = append(s.choose, selector)
-			}
+		if e.Kind != model.KindNamespace {
+			continue
 		}
+		was := s.labels[e.Name]
+		delete(s.labels, e.Name)
+		if e.New != nil {
+			s.labels[e.Name] = namespaceLabels(e.New)
+		}
+		if maps.Equal(was, s.labels[e.Name]) {
+			continue
+		}
+		if former == nil {
+			former = map[string]labels.Set{}
+		}
+		former[e.Name] = was
 	}
-	return chosen, touched
+	return former
 }
 
 func namespaceLabels(o *model.Object) labels.Set {
@@ -110,86 +115,97 @@ func namespaceLabels(o *model.Object) labels.Set {
 	return o.Labels
 }
 
-// pass applies events to what is known, and gives what is to be handed on. touched are the namespaces about
-// which another decision may be made.
-func (s *Sink) pass(from *source, events []model.Event, touched []string) []model.Event {
-	before := map[string]bool{} // of those that go out of sight or come into it, whether they were hidden
-	for _, namespace := range touched {
-		was, decided := from.hidden[namespace]
-		if now := s.hides(from, namespace); decided && was != now {
-			before[namespace] = was
-			from.hidden[namespace] = now
-		}
+// chosen gives the choice of the mesh configuration that is among events; nil where there is none.
+func chosen(events []model.Event) *choice {
+	i := slices.IndexFunc(events, func(e model.Event) bool { return e.Kind == model.KindMeshConfig })
+	if i < 0 {
+		return nil
 	}
-	var out []model.Event
-	for namespace, was := range before {
-		if was {
-			continue
-		}
-		for key, o := range from.objects[namespace] { // it goes out of sight, as it was
-			out = append(out, model.Event{Key: key, Old: o})
-		}
+	out := everything()
+	if events[i].New == nil {
+		return out
 	}
-	for _, e := range events {
-		if e.Namespace == "" {
-			out = append(out, e)
-			continue
+	mesh, _ := events[i].New.Spec.(*meshconfig.MeshConfig)
+	out.root = cmp.Or(mesh.GetRootNamespace(), out.root)
+	for _, each := range mesh.GetDiscoverySelectors() {
+		selector, err := model.NamespaceSelector(each)
+		if err != nil { // validation refuses it
+			selector = labels.Nothing()
 		}
-		hidden, decided := from.hidden[e.Namespace]
-		if !decided {
-			hidden = s.hides(from, e.Namespace)
-			from.hidden[e.Namespace] = hidden
-		}
-		from.take(e)
-		if _, moves := before[e.Namespace]; !hidden && !moves {
-			out = append(out, e)
-		}
-	}
-	for namespace, was := range before {
-		if !was {
-			continue
-		}
-		for key, o := range from.objects[namespace] { // it comes into sight, as it is now
-			out = append(out, model.Event{Key: key, New: o})
-		}
-	}
-	if len(before) > 0 {
-		slices.SortFunc(out, func(a, b model.Event) int { return a.Compare(b.Key) })
+		out.selectors = append(out.selectors, selector)
 	}
 	return out
 }
 
-// take keeps an object's newest version.
-func (f *source) take(e model.Event) {
-	if e.New == nil {
-		delete(f.objects[e.Namespace], e.Key)
-		if len(f.objects[e.Namespace]) == 0 {
-			delete(f.objects, e.Namespace)
-			delete(f.hidden, e.Namespace)
-		}
-		return
-	}
-	if f.objects[e.Namespace] == nil {
-		f.objects[e.Namespace] = map[model.Key]*model.Object{}
-	}
-	f.objects[e.Namespace][e.Key] = e.New
-}
-
 // hides tells whether a namespace is none of the chosen ones. One of which only the name is known has the label
 // that an API server gives to all.
-func (s *Sink) hides(from *source, namespace string) bool {
-	if len(s.choose) == 0 || namespace == s.root {
+func (c *choice) hides(namespace string, has labels.Set) bool {
+	if len(c.selectors) == 0 || namespace == c.root || namespace == "" {
 		return false
 	}
 	set := labels.Set{corev1.LabelMetadataName: namespace}
-	maps.Copy(set, from.labels[namespace])
-	return !slices.ContainsFunc(s.choose, func(c labels.Selector) bool { return c.Matches(set) })
+	maps.Copy(set, has)
+	return !slices.ContainsFunc(c.selectors, func(s labels.Selector) bool { return s.Matches(set) })
+}
+
+// move is a step from one decision about namespaces to another, or to the same.
+type move struct {
+	former, now        *choice
+	relabelled, labels map[string]labels.Set // as they were, if they were others, and as they are
+}
+
+func (m *move) wasHidden(namespace string) bool {
+	if set, ok := m.relabelled[namespace]; ok {
+		return m.former.hides(namespace, set)
+	}
+	return m.former.hides(namespace, m.labels[namespace])
+}
+
+func (m *move) isHidden(namespace string) bool { return m.now.hides(namespace, m.labels[namespace]) }
+
+// hidesNothing tells whether there were selectors neither before nor after.
+func (m *move) hidesNothing() bool { return len(m.former.selectors)+len(m.now.selectors) == 0 }
+
+// pass gives what is to be handed on of events, and of all else that the source has.
+func (m *move) pass(events []model.Event, from Source) []model.Event {
+	if m.hidesNothing() {
+		return events
+	}
+	var out []model.Event
+	add := func(e model.Event) {
+		if e.Old != nil && m.wasHidden(e.Namespace) {
+			e.Old = nil
+		}
+		if e.New != nil && m.isHidden(e.Namespace) {
+			e.New = nil
+		}
+		if e.Old != e.New {
+			out = append(out, e)
+		}
+	}
+	for _, e := range events {
+		add(e)
+	}
+	if m.former == m.now && len(m.relabelled) == 0 {
+		return out
+	}
+	told := make(map[model.Key]struct{}, len(events))
+	for _, e := range events {
+		told[e.Key] = struct{}{}
+	}
+	from.Each(func(o *model.Object) {
+		if _, ok := told[o.Key]; !ok {
+			add(model.Event{Key: o.Key, Old: o, New: o})
+		}
+	})
+	slices.SortFunc(out, func(a, b model.Event) int { return a.Compare(b.Key) })
+	return out
 }
 
 // visible leaves out the problems of hidden namespaces.
-func (f *source) visible(problems []model.Problem) []model.Problem {
-	hides := func(p model.Problem) bool { return f.hidden[p.Object.Namespace] }
-	if !slices.ContainsFunc(problems, hides) {
+func (m *move) visible(problems []model.Problem) []model.Problem {
+	hides := func(p model.Problem) bool { return m.isHidden(p.Object.Namespace) }
+	if m.hidesNothing() || !slices.ContainsFunc(problems, hides) {
 		return problems
 	}
 	return slices.DeleteFunc(slices.Clone(problems), hides)
@@ -197,10 +213,13 @@ func (f *source) visible(problems []model.Problem) []model.Problem {
 
 // Of gives those of all objects of a mesh that are in chosen namespaces.
 func Of(objects []*model.Object) []*model.Object {
-	s := New(nil)
-	from := &source{labels: map[string]labels.Set{}}
+	s, now := &Sink{labels: map[string]labels.Set{}}, everything()
 	for _, o := range objects {
-		s.note(from, []model.Event{{Key: o.Key, New: o}})
+		event := []model.Event{{Key: o.Key, New: o}}
+		s.note(event)
+		if next := chosen(event); next != nil {
+			now = next
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(objects), func(o *model.Object) bool { return o.Namespace != "" && s.hides(from, o.Namespace) })
+	return slices.DeleteFunc(slices.Clone(objects), func(o *model.Object) bool { return now.hides(o.Namespace, s.labels[o.Namespace]) })
 }

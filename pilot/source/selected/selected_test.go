@@ -54,6 +54,39 @@ func (s *store) names() string {
 	return strings.Join(out, " ")
 }
 
+// source has what was delivered by deliver, and notes that it is asked for another call.
+type source struct {
+	sink    *Sink
+	objects map[model.Key]*model.Object
+	again   int
+}
+
+func from(c *Choice) *source {
+	s := &source{objects: map[model.Key]*model.Object{}}
+	s.sink = c.From(s)
+	return s
+}
+
+func (s *source) Each(visit func(*model.Object)) {
+	for _, o := range s.objects {
+		visit(o)
+	}
+}
+
+func (s *source) Again() { s.again++ }
+
+// deliver puts right what events say of the former objects.
+func (s *source) deliver(problems []model.Problem, events ...model.Event) {
+	for i, e := range events {
+		events[i].Old = s.objects[e.Key]
+		s.objects[e.Key] = e.New
+		if e.New == nil {
+			delete(s.objects, e.Key)
+		}
+	}
+	s.sink.Apply("source", events, problems)
+}
+
 func added(o *model.Object) model.Event { return model.Event{Key: o.Key, New: o} }
 
 func service(namespace, name string) *model.Object {
@@ -80,11 +113,11 @@ func with(key, value string) *meshconfig.LabelSelector {
 
 func TestTheChosenNamespaces(t *testing.T) {
 	to := &store{T: t, objects: map[model.Key]*model.Object{}}
-	s := New(to)
+	s := from(New(to))
 	var problems []model.Problem
 	apply := func(want string, events ...model.Event) {
 		t.Helper()
-		s.Apply("kube", events, problems)
+		s.deliver(problems, events...)
 		if got := to.names(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -113,13 +146,18 @@ func TestTheChosenNamespaces(t *testing.T) {
 // TestOtherSourcesAreChosenToo hides what another source has delivered than the one with the selectors.
 func TestOtherSourcesAreChosenToo(t *testing.T) {
 	to := &store{T: t, objects: map[model.Key]*model.Object{}}
-	s := New(to)
-	s.Apply("far", []model.Event{added(service("a", "x"))}, nil)
-	s.Apply("near", []model.Event{added(mesh(with("mesh", "yes")))}, nil)
+	c := New(to)
+	far, near := from(c), from(c)
+	far.deliver(nil, added(service("a", "x")))
+	near.deliver(nil, added(mesh(with("mesh", "yes"))))
+	if far.again != 1 || near.again != 0 {
+		t.Errorf("asked again: %d and %d", far.again, near.again)
+	}
+	far.deliver(nil)
 	if got := to.names(); got != "" {
 		t.Errorf("visible: %s", got)
 	}
-	s.Apply("far", []model.Event{added(namespace("a", map[string]string{"mesh": "yes"}))}, nil)
+	far.deliver(nil, added(namespace("a", map[string]string{"mesh": "yes"})))
 	if got := to.names(); got != "a/x" {
 		t.Errorf("visible: %q", got)
 	}
@@ -130,7 +168,7 @@ func TestRandomEditsAgreeWithTheLast(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		to := &store{T: t, objects: map[model.Key]*model.Object{}}
-		s := New(to)
+		s := from(New(to))
 		all := map[model.Key]*model.Object{}
 		for range 60 {
 			var events []model.Event
@@ -157,13 +195,13 @@ func TestRandomEditsAgreeWithTheLast(t *testing.T) {
 				}
 				events = append(events, e)
 			}
-			s.Apply("kube", events, nil)
+			s.deliver(nil, events...)
 			fresh := &store{T: t, objects: map[model.Key]*model.Object{}}
 			var once []model.Event
 			for _, o := range all {
 				once = append(once, added(o))
 			}
-			New(fresh).Apply("kube", once, nil)
+			from(New(fresh)).deliver(nil, once...)
 			of := map[model.Key]*model.Object{}
 			for _, o := range Of(slices.Collect(maps.Values(all))) {
 				of[o.Key] = o
