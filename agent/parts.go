@@ -8,10 +8,12 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/agent/dns"
 	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
@@ -36,6 +38,10 @@ type parts struct {
 	envoy    *envoy.Process
 }
 
+// maxConnections bounds the TCP connections whose bytes are counted while they are open; it costs the agent some
+// 2 MB.
+const maxConnections = 10_000
+
 // build makes the parts in the order in which they start: each needs only those before it.
 func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, error) {
 	p := &parts{envoy: newEnvoy(cfg)}
@@ -52,9 +58,12 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 		return nil, err
 	}
 	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets)
-	watched := tap.New(tap.Config{SocketPath: cfg.tapSocket(), SetRuntime: p.envoy.SetRuntime, Logger: cfg.Logger})
+	counted := connections.New(connections.Config{
+		MaxOpen: maxConnections, MaxSeries: maxConnections, Now: time.Now,
+	})
+	watched := tap.New(tap.Config{SocketPath: cfg.tapSocket(), SetRuntime: p.envoy.SetRuntime, Connections: counted, Logger: cfg.Logger})
 	p.services = append(p.services, service{"tap", watched.Run})
-	p.status = newStatus(cfg, registry, p.envoy, names, watched, quit)
+	p.status = newStatus(cfg, registry, p.envoy, names, watched, counted, quit)
 	return p, nil
 }
 
@@ -225,7 +234,7 @@ func (c Config) withOwnCertificate(trust func() (*tls.Config, error)) func() (*t
 	return secret.WithCertificate(trust, own.Cert, own.Key)
 }
 
-func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, watched *tap.Tap, quit func()) *status.Server {
+func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, names *names, watched *tap.Tap, counted *connections.Counter, quit func()) *status.Server {
 	sc := status.Config{
 		Address: fmt.Sprintf(":%d", cfg.Proxy.StatusPort),
 		Ready:   []status.Condition{status.NewEnvoyReady(cfg.adminAddress())},
@@ -233,7 +242,7 @@ func newStatus(cfg Config, registry *prometheus.Registry, proxy *envoy.Process, 
 			EnvoyURL:  fmt.Sprintf("http://%s/stats/prometheus", cfg.adminAddress()),
 			AppURLs:   cfg.AppMetrics,
 			LocalOnly: cfg.MetricsLocalOnly,
-			Workload:  cfg.workload(),
+			Workload:  cfg.workload(), Connections: counted,
 		},
 		Probers:    cfg.Probers,
 		ProbeToken: cfg.ProbeToken,

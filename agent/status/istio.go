@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -269,12 +270,33 @@ func endOfValue(text string) int {
 	return -1
 }
 
-// copyEnvoy writes Envoy's page with Istio's metrics.
-func (s *section) copyEnvoy(page io.Reader, local telemetry.Workload, open bool) error {
-	t := &translation{local: local, line: s.line, open: open}
+// bytes writes the metrics of what connections have sent and received.
+func (t *translation) bytes(totals []connections.Total) error {
+	slices.SortFunc(totals, func(a, b connections.Total) int { return strings.Compare(a.Label, b.Label) })
+	t.statistic, t.histogram = telemetry.StatBytes, false
+	for _, total := range totals {
+		for _, c := range t.seriesOf([]byte(telemetry.Label + `="` + labelEscaper.Replace(total.Label) + `"`)) {
+			if c.family.name == telemetry.MetricSent {
+				c.value += float64(total.Sent)
+			} else {
+				c.value += float64(total.Received)
+			}
+		}
+	}
+	return t.flush()
+}
+
+// copyEnvoy writes Envoy's page with Istio's metrics, and after it what the agent counts itself.
+func (s *section) copyEnvoy(page io.Reader, cfg MetricsConfig, open bool) error {
+	t := &translation{local: cfg.Workload, line: s.line, open: open}
 	err := s.copyTo(page, noLimit, t.take)
 	if ferr := t.flush(); err == nil {
 		err = ferr
+	}
+	if cfg.Connections != nil {
+		if werr := t.bytes(cfg.Connections.Totals()); err == nil {
+			err = werr
+		}
 	}
 	return err
 }

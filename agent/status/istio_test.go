@@ -107,7 +107,7 @@ func BenchmarkIstioMetrics(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := newSection(discard{}).copyEnvoy(strings.NewReader(page.String()), self, false); err != nil {
+		if err := newSection(discard{}).copyEnvoy(strings.NewReader(page.String()), MetricsConfig{Workload: self}, false); err != nil {
 			b.Fatal(err)
 		}
 	}

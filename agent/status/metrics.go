@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -35,6 +36,8 @@ type MetricsConfig struct {
 	AppURLs []string
 	// LocalOnly refuses scrapes from outside the pod.
 	LocalOnly bool
+	// Connections has the bytes of TCP connections; nil for none.
+	Connections *connections.Counter
 	// Workload is the proxy's own, which is one side of every request that it counts.
 	Workload telemetry.Workload
 }
@@ -158,7 +161,7 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Envoy knows the text format only; its lines are valid in the other as well.
 	if envoy := s.open(ctx, "envoy", s.cfg.EnvoyURL, http.Header{"Accept": {string(textFormat)}}); envoy != nil {
-		if err := out.copyEnvoy(envoy.Body, s.cfg.Workload, format.FormatType() == expfmt.TypeOpenMetrics); err != nil {
+		if err := out.copyEnvoy(envoy.Body, s.cfg, format.FormatType() == expfmt.TypeOpenMetrics); err != nil {
 			s.fail("envoy", err)
 		}
 		envoy.Body.Close()
@@ -188,7 +191,7 @@ func (s *scraper) envoyOnly(w http.ResponseWriter, r *http.Request) {
 	}
 	defer envoy.Body.Close()
 	w.Header().Set("Content-Type", string(textFormat))
-	if err := newSection(w).copyEnvoy(envoy.Body, s.cfg.Workload, false); err != nil {
+	if err := newSection(w).copyEnvoy(envoy.Body, s.cfg, false); err != nil {
 		s.fail("envoy", err)
 	}
 }

@@ -1,7 +1,8 @@
 // Package tap lets a tool in the pod watch the requests that Envoy handles, as they end. The control plane
 // gives each listener a logger that sends to this package's Unix socket by Envoy's access log service, behind
 // a runtime value that is 0 % unless somebody watches. So watching changes no listener, and costs nothing
-// while nobody does. Messages are passed on as they come; who watches knows what is in them.
+// while nobody does. Messages are passed on as they come; who watches knows what is in them. The log of the bytes
+// of TCP connections comes by the same socket, all the time, and is for agent/connections.
 package tap
 
 import (
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/agent/uds"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
@@ -47,7 +49,9 @@ type Config struct {
 	SocketPath string
 	// SetRuntime sets a value of Envoy's runtime.
 	SetRuntime func(ctx context.Context, key, value string) error
-	Logger     *slog.Logger
+	// Connections takes what is about TCP connections.
+	Connections *connections.Counter
+	Logger      *slog.Logger
 }
 
 // Tap joins Envoy's log to those who watch.
@@ -86,7 +90,11 @@ func (t *Tap) receive(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(&message); err != nil {
 			return status.Error(codes.Canceled, "the log has ended") // there is nobody to tell more
 		}
-		t.pass(message)
+		if connections.IsLog(message) {
+			t.cfg.Connections.Take(message)
+		} else {
+			t.pass(message)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package envoy
 import (
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	datalog "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	fileaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	grpcaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
@@ -34,6 +35,8 @@ func accessLogs(loggers []ir.AccessLogger) []*accesslog.AccessLog {
 		case *ir.StatsLog:
 			// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
 			add("stats", l.Filter, statsLog(l))
+		case *ir.BytesLog:
+			add(l.Name, l.Filter, bytesLog(l))
 		case *ir.TapLog:
 			out = append(out, tapLog(l))
 		default:
@@ -70,6 +73,9 @@ func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {
 			ResponseFlagFilter: &accesslog.ResponseFlagFilter{Flags: []string{"NR"}},
 		}})
 	}
+	if len(f.Entries) > 0 {
+		all = append(all, entryFilter(f.Entries))
+	}
 	if f.GRPC {
 		all = append(all, celFilter(hasMessages))
 	}
@@ -83,6 +89,21 @@ func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {
 		return all[0]
 	}
 	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_AndFilter{AndFilter: &accesslog.AndFilter{Filters: all}}}
+}
+
+// entryTypes are Envoy's names of the entries of a connection.
+var entryTypes = map[ir.LogEntry]datalog.AccessLogType{
+	ir.EntryConnected: datalog.AccessLogType_TcpUpstreamConnected,
+	ir.EntryPeriodic:  datalog.AccessLogType_TcpPeriodic,
+	ir.EntryEnd:       datalog.AccessLogType_TcpConnectionEnd,
+}
+
+func entryFilter(entries []ir.LogEntry) *accesslog.AccessLogFilter {
+	types := &accesslog.LogTypeFilter{}
+	for _, e := range entries {
+		types.Types = append(types.Types, entryTypes[e])
+	}
+	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_LogTypeFilter{LogTypeFilter: types}}
 }
 
 func celFilter(expression string) *accesslog.AccessLogFilter {
@@ -121,6 +142,14 @@ func jsonFormat(fields []ir.JSONField) *structpb.Struct {
 		}
 	}
 	return out
+}
+
+func bytesLog(l *ir.BytesLog) *grpcaccesslog.TcpGrpcAccessLogConfig {
+	return &grpcaccesslog.TcpGrpcAccessLogConfig{CommonConfig: &grpcaccesslog.CommonGrpcAccessLogConfig{
+		LogName: l.Name, TransportApiVersion: core.ApiVersion_V3,
+		GrpcService: &core.GrpcService{TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: l.Cluster}}},
+		CustomTags:  []*tracing.CustomTag{{Tag: l.Tag.Name, Type: &tracing.CustomTag_Value{Value: l.Tag.Format}}},
+	}}
 }
 
 func statsLog(l *ir.StatsLog) *statsaccesslog.Config {

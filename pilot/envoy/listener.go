@@ -167,8 +167,10 @@ func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
 	if t.Policy.IdleTimeout != nil {
 		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
 	}
-	if t.LogConnected {
-		out.AccessLogOptions = &tcpproxy.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	if t.LogConnected || t.LogEvery > 0 {
+		out.AccessLogOptions = &tcpproxy.TcpProxy_TcpAccessLogOptions{
+			FlushAccessLogOnConnected: t.LogConnected, AccessLogFlushInterval: durationOf(t.LogEvery),
+		}
 	}
 	if t.AfterHandshake {
 		out.UpstreamConnectMode = tcpproxy.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE

@@ -1,7 +1,7 @@
 package ir
 
-// AccessLogger writes down what became of each request or connection: one of *FileLog, *StatsLog and *TapLog. All
-// those of a list do, in its order.
+// AccessLogger writes down what became of each request or connection: one of *FileLog, *StatsLog, *BytesLog and
+// *TapLog. All those of a list do, in its order.
 type AccessLogger interface{ accessLogger() }
 
 // LogFilter selects what a logger sees; empty fields select everything.
@@ -12,7 +12,19 @@ type LogFilter struct {
 	Expression string
 	// GRPC selects calls of gRPC that reached the GRPCStats filter.
 	GRPC bool
+	// Entries selects those of a TCP connection, which may have several.
+	Entries []LogEntry
 }
+
+// LogEntry is what gives rise to an entry of a TCP connection's log.
+type LogEntry uint8
+
+// The entries of a connection: when its upstream one is made, every some time, and at its end.
+const (
+	EntryConnected LogEntry = iota
+	EntryPeriodic
+	EntryEnd
+)
 
 // FileLog writes one line for each.
 type FileLog struct {
@@ -78,6 +90,14 @@ type TapLog struct {
 	NameTag, RouteTag string
 }
 
+// BytesLog sends the entries of TCP connections to a cluster by Envoy's access log service, with one tag.
+type BytesLog struct {
+	Filter        LogFilter
+	Name, Cluster string
+	Tag           StatLabel
+}
+
 func (*TapLog) accessLogger()   {}
+func (*BytesLog) accessLogger() {}
 func (*FileLog) accessLogger()  {}
 func (*StatsLog) accessLogger() {}

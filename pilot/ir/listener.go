@@ -61,8 +61,10 @@ type TCPProxy struct {
 	Clusters   []WeightedCluster // one, or several with weights
 	Policy     TCPPolicy
 	AccessLog  []AccessLogger
-	// LogConnected logs a connection also when its upstream one is made, not only at its end.
+	// LogConnected logs a connection also when its upstream one is made, and LogEvery in intervals, 0 for not at all;
+	// each is logged at its end.
 	LogConnected bool
+	LogEvery     time.Duration
 	// AfterHandshake connects upstream when the client's TLS has been accepted, not before.
 	AfterHandshake bool
 }

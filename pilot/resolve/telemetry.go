@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -30,6 +31,7 @@ type instrument struct {
 	noRoute []ir.AccessLogger // for connections that no chain took
 	side    telemetry.Reporter
 	rules   metricRules
+	every   time.Duration // how often the bytes of open connections are told
 	tracing *ir.Tracing
 	// problems of what decides this.
 	problems []model.Problem
@@ -86,7 +88,7 @@ func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 
 func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
-	i := &instrument{side: side, rules: metricRulesOf(objects, side)}
+	i := &instrument{side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
 	i.mesh, i.problems = meshLogOf(r, objects, side)
 	var problems []model.Problem
 	i.tracing, problems = tracing(r, objects, side, services)
@@ -130,8 +132,7 @@ func (i *instrument) chain(c *ir.FilterChain) {
 		case *ir.HTTPConnectionManager:
 			i.http(f, mutual)
 		case *ir.TCPProxy:
-			stats := i.tcpStats(f)
-			f.AccessLog, f.LogConnected = append(stats, i.mesh...), len(stats) > 0
+			i.tcp(f)
 			f.AfterHandshake = mutual // only then is it known who the client is
 		}
 	}
@@ -199,8 +200,32 @@ func (i *instrument) stats(scope ir.StatsScope, filter ir.LogFilter, detail stri
 // upstreamWorkload is what the metadata of the chosen host says of its workload.
 const upstreamWorkload = "%UPSTREAM_METADATA(istio:workload)%"
 
-// tcpStats counts connections: when they are made and when they end, and then their bytes.
-func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
+// tcp counts connections, when they are made and when they end, and their bytes, which the agent does by their log.
+// The mesh's log has each of them once.
+func (i *instrument) tcp(t *ir.TCPProxy) {
+	fields := i.tcpFields(t)
+	connections := i.stats(statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, "%ACCESS_LOG_TYPE%", fields,
+		ir.Stat{Name: telemetry.StatConnections})
+	t.LogConnected, t.AccessLog = len(connections) > 0, connections
+	if drop, shown := i.rules.stat(telemetry.StatBytes); shown {
+		t.LogEvery = i.every
+		t.AccessLog = append(t.AccessLog, &ir.BytesLog{
+			Filter: ir.LogFilter{Entries: []ir.LogEntry{ir.EntryPeriodic, ir.EntryEnd}}, Name: telemetry.BytesLog, Cluster: telemetry.TapCluster,
+			Tag: ir.StatLabel{Name: telemetry.Label, Format: telemetry.Format(i.side, telemetry.ConnectionID, drop, fields...)},
+		})
+	}
+	if len(t.AccessLog) == 0 {
+		t.AccessLog = i.mesh
+		return
+	}
+	for _, l := range i.mesh {
+		once := *l.(*ir.FileLog)
+		once.Filter.Entries = []ir.LogEntry{ir.EntryEnd}
+		t.AccessLog = append(t.AccessLog, &once)
+	}
+}
+
+func (i *instrument) tcpFields(t *ir.TCPProxy) []string {
 	destination, principal, peer := "%UPSTREAM_CLUSTER_RAW%", "%UPSTREAM_PEER_URI_SAN%", upstreamWorkload
 	switch {
 	case i.side == telemetry.Destination:
@@ -208,9 +233,5 @@ func (i *instrument) tcpStats(t *ir.TCPProxy) []ir.AccessLogger {
 	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
 		peer = ""
 	}
-	fields := telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
-	return i.stats(statsScope, ir.LogFilter{}, "%ACCESS_LOG_TYPE%", fields,
-		ir.Stat{Name: telemetry.StatConnections},
-		ir.Stat{Name: telemetry.StatSent, Value: "%BYTES_SENT%"},
-		ir.Stat{Name: telemetry.StatReceived, Value: "%BYTES_RECEIVED%"})
+	return telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)
 }

@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
@@ -128,6 +129,22 @@ var metricNames = map[telemetryapi.MetricSelector_IstioMetric]string{
 	telemetryapi.MetricSelector_TCP_RECEIVED_BYTES:     telemetry.MetricReceived,
 	telemetryapi.MetricSelector_GRPC_REQUEST_MESSAGES:  telemetry.MetricRequestMessages,
 	telemetryapi.MetricSelector_GRPC_RESPONSE_MESSAGES: telemetry.MetricResponseMessages,
+}
+
+// defaultReporting is how often Istio reports the bytes of open connections.
+const defaultReporting = 5 * time.Second
+
+// reportingInterval is what the last object says that says one.
+func reportingInterval(objects []*model.Object) time.Duration {
+	out := defaultReporting
+	for _, o := range objects {
+		for _, m := range telemetryOf(o).GetMetrics() {
+			if d, ok := (model.Bound{Min: int64(time.Millisecond), Max: int64(model.MaxDuration)}).Duration(m.GetReportingInterval()); ok {
+				out = d
+			}
+		}
+	}
+	return out
 }
 
 func metricRulesOf(objects []*model.Object, side telemetry.Reporter) metricRules {

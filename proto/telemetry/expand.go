@@ -25,11 +25,9 @@ var metrics = map[string]string{
 	StatDuration:      MetricDuration,
 	StatRequestBytes:  MetricRequestBytes,
 	StatResponseBytes: MetricResponseBytes,
-	StatSent:          MetricSent,
-	StatReceived:      MetricReceived,
 }
 
-// The names of Istio's metrics. Those of StatConnections and of StatMessages are two each.
+// The names of Istio's metrics. Those of StatConnections, StatBytes and StatMessages are two each.
 const (
 	MetricRequests         = "istio_requests_total"
 	MetricDuration         = "istio_request_duration_milliseconds"
@@ -48,6 +46,8 @@ func MetricsOf(statistic string) []string {
 	switch statistic {
 	case StatConnections:
 		return []string{MetricOpened, MetricClosed}
+	case StatBytes:
+		return []string{MetricSent, MetricReceived}
 	case StatMessages:
 		return []string{MetricRequestMessages, MetricResponseMessages}
 	}
@@ -57,8 +57,8 @@ func MetricsOf(statistic string) []string {
 	return nil
 }
 
-// Known tells whether Expand knows a statistic.
-func Known(statistic string) bool { return MetricsOf(statistic) != nil }
+// Known tells whether Expand knows a statistic of Envoy's.
+func Known(statistic string) bool { return statistic != StatBytes && MetricsOf(statistic) != nil }
 
 // IsLabel tells whether Istio's metrics have a label.
 func IsLabel(name string) bool {
@@ -87,7 +87,7 @@ func TCPFields(destination, flags, principal, peer string) []string {
 // Expand gives the series that one of a statistic stands for, in a proxy of the local workload, by the
 // value of Label. It gives none for what is no statistic of ours.
 func Expand(local Workload, statistic, text string) []Series {
-	tcp := statistic == StatConnections || statistic == StatSent || statistic == StatReceived
+	tcp := statistic == StatConnections || statistic == StatBytes
 	n := httpFields
 	if tcp {
 		n = tcpFields
@@ -114,10 +114,8 @@ func Expand(local Workload, statistic, text string) []Series {
 // series gives those of a statistic, without regard to what is not wanted.
 func series(statistic, detail, flags string, labels []Pair) []Series {
 	switch statistic {
-	case StatSent, StatReceived:
-		if detail != LogEnded {
-			return nil
-		}
+	case StatBytes:
+		return []Series{{MetricSent, labels, 1}, {MetricReceived, labels, 1}}
 	case StatConnections:
 		return connections(detail, flags, labels)
 	case StatMessages:

@@ -31,12 +31,10 @@ const (
 	StatResponseBytes = "response_bytes" // the same
 	// StatMessages counts gRPC calls by how many messages they had: "requests,responses" is the detail.
 	StatMessages = "messages"
-	// StatConnections counts TCP connections, StatSent and StatReceived their bytes to and from the client.
-	// The type of the log's entry is the detail: each has the bytes from the beginning, so those of the end
-	// count.
+	// StatConnections counts TCP connections; the type of the log's entry is the detail.
 	StatConnections = "connections"
-	StatSent        = "sent"
-	StatReceived    = "received"
+	// StatBytes is none of Envoy's: the agent counts the bytes of connections by their log (connection.go).
+	StatBytes = "bytes"
 )
 
 // Reporter is the side of a request that counts it.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	agenttap "github.com/pilothouse-mesh/pilothouse/agent/tap"
 	"github.com/pilothouse-mesh/pilothouse/ctl/tap"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -47,8 +48,8 @@ spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews}}]}]}
 // tapped runs the agent's part for one Envoy.
 func tapped(t *testing.T, socket string, admin func() int) string {
 	t.Helper()
-	watched := agenttap.New(agenttap.Config{
-		SocketPath: socket, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	return runTap(t, agenttap.Config{
+		SocketPath: socket,
 		SetRuntime: func(ctx context.Context, key, value string) error {
 			at := fmt.Sprintf("http://127.0.0.1:%d/runtime_modify?%s", admin(), url.Values{key: {value}}.Encode())
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, nil)
@@ -62,6 +63,16 @@ func tapped(t *testing.T, socket string, admin func() int) string {
 			return resp.Body.Close()
 		},
 	})
+}
+
+// runTap gives where to watch.
+func runTap(t *testing.T, c agenttap.Config) string {
+	t.Helper()
+	if c.Connections == nil {
+		c.Connections = connections.New(connections.Config{MaxOpen: 100, MaxSeries: 100, Now: time.Now})
+	}
+	c.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	watched := agenttap.New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- watched.Run(ctx) }()

@@ -12,10 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -26,7 +28,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
+	agenttap "github.com/pilothouse-mesh/pilothouse/agent/tap"
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -41,6 +45,8 @@ type hop struct {
 	admin    int
 	pid      int
 	servers  *served
+	counted  *connections.Counter
+	log      string // the file that has what it writes
 }
 
 // hopConfig says which of a translation's listeners serve, on which ports of loopback, and where clusters
@@ -51,13 +57,18 @@ type hopConfig struct {
 	listeners map[string][]int
 	clusters  map[string]int
 	secrets   string                     // socket
-	tap       string                     // socket, "" for none
+	tap       string                     // socket, "" for one of its own
 	edit      func(*listenerv3.Listener) // nil for none
 }
 
 func startHop(t *testing.T, c hopConfig) *hop {
 	t.Helper()
-	h := &hop{t, c.workload, envoytest.FreePort(t), 0, &served{t: t, requests: make(chan answer, 1000)}}
+	h := &hop{t: t, workload: c.workload, admin: envoytest.FreePort(t), servers: &served{t: t, requests: make(chan answer, 1000)}}
+	if c.tap == "" {
+		c.tap = filepath.Join(t.TempDir(), "TAP")
+		h.counted = connections.New(connections.Config{MaxOpen: 100, MaxSeries: 100, Now: time.Now})
+		runTap(t, agenttap.Config{SocketPath: c.tap, Connections: h.counted})
+	}
 	b := &bootstrapv3.Bootstrap{
 		Node: &core.Node{Id: "test", Cluster: c.workload.App + ".default"}, Admin: &bootstrapv3.Admin{Address: address(h.admin)},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
@@ -97,15 +108,13 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	}
 	sds.TypedExtensionProtocolOptions = http2Cluster()
 	b.StaticResources.Clusters = append(b.StaticResources.Clusters, sds)
-	if c.tap != "" {
-		tap := proto.Clone(sds).(*clusterv3.Cluster)
-		tap.Name, tap.LoadAssignment.ClusterName = telemetry.TapCluster, telemetry.TapCluster
-		tap.LoadAssignment.Endpoints[0].LbEndpoints[0].GetEndpoint().GetAddress().GetPipe().Path = c.tap
-		b.StaticResources.Clusters = append(b.StaticResources.Clusters, tap)
-		b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-			Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
-		}}}
-	}
+	tap := proto.Clone(sds).(*clusterv3.Cluster)
+	tap.Name, tap.LoadAssignment.ClusterName = telemetry.TapCluster, telemetry.TapCluster
+	tap.LoadAssignment.Endpoints[0].LbEndpoints[0].GetEndpoint().GetAddress().GetPipe().Path = c.tap
+	b.StaticResources.Clusters = append(b.StaticResources.Clusters, tap)
+	b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
+	}}}
 	h.run(b)
 	return h
 }
@@ -132,14 +141,18 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, envoytest.Path(h.t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "-c", writeBootstrap(h.t, b))
+	cmd := exec.CommandContext(ctx, envoytest.Path(h.t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "--file-flush-interval-msec", "100", "-c", writeBootstrap(h.t, b))
 	cmd.Env = append(os.Environ(), telemetry.PeerVariable+"="+peer)
 	for name, value := range h.workload.TraceEnvironment("cluster.local") {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes("", h.workload.App+".default"))
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
+	h.log = filepath.Join(h.t.TempDir(), "log")
+	log, err := os.Create(h.log)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -147,9 +160,10 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	h.t.Cleanup(func() {
 		cancel()
 		_ = cmd.Wait() // it was killed
-		if h.t.Failed() {
-			h.t.Log(h.workload.Name, log.String())
+		if text, err := os.ReadFile(h.log); err == nil && h.t.Failed() {
+			h.t.Log(h.workload.Name, string(text))
 		}
+		log.Close()
 	})
 	awaitReady(h.t, "http://127.0.0.1:"+strconv.Itoa(h.admin)+"/ready")
 }
@@ -159,7 +173,7 @@ func (h *hop) metrics(names ...string) map[string]string {
 	h.t.Helper()
 	s := status.New(status.Config{
 		Metrics: status.MetricsConfig{
-			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload,
+			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload, Connections: h.counted,
 		},
 		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
@@ -250,11 +264,20 @@ metadata: {name: istio, namespace: istio-system}
 data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
 `
 
+// oftenYAML has open connections told every tenth of a second.
+const oftenYAML = `
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: often, namespace: istio-system}
+spec: {metrics: [{reportingInterval: 0.1s}]}
+`
+
 // What two sidecars report of the same requests and connections over mutual TLS has Istio's names, labels
 // and values on both sides; a workload does not see who its caller's proxy is.
 func TestMetricsOverTwoHops(t *testing.T) {
 	httpPort, tcpPort := envoytest.FreePort(t), envoytest.FreePort(t)
-	input := fmt.Sprintf(twoHopsYAML, httpPort, tcpPort)
+	input := strings.Replace(fmt.Sprintf(twoHopsYAML, httpPort, tcpPort), `{mode: REGISTRY_ONLY}`, `{mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout`, 1) + oftenYAML
 	gate := envoytest.NewGate(t, "", envoytest.NewSecrets(t))
 	workload := func(name string, labels map[string]string) telemetry.Workload {
 		w := telemetry.WorkloadOf(name, "default", "Kubernetes", labels)
@@ -331,16 +354,35 @@ func TestMetricsOverTwoHops(t *testing.T) {
 	if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
-	conn.Close()
-	bytesAndConnections := func(labels string) map[string]string {
-		out := each(metricTCP[:2], "1", labels)
-		maps.Copy(out, each(metricTCP[2:], "5", labels))
-		return out
-	}
-	outbound.want(metricTCP, bytesAndConnections(source+known+` request_protocol="tcp" response_flags="-"`))
 	// A connection says of its client only what the certificate proves.
 	const proven = ` source_workload="unknown" source_workload_namespace="default" source_canonical_service="unknown" source_canonical_revision="latest" source_cluster="unknown" source_app="unknown" source_version="unknown"`
-	inbound.want(metricTCP, bytesAndConnections(destination+proven+destinationWorkload+principals+` request_protocol="tcp" response_flags="-"`))
+	const tcp = ` request_protocol="tcp" response_flags="-"`
+	sides := map[*hop]string{outbound: source + known + tcp, inbound: destination + proven + destinationWorkload + principals + tcp}
+	for h, labels := range sides { // while it is open
+		open := each(metricTCP[:1], "1", labels)
+		maps.Copy(open, each(metricTCP[2:], "5", labels))
+		h.want(metricTCP, open)
+	}
+	if _, err := io.WriteString(conn, "more"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	for h, labels := range sides {
+		closed := each(metricTCP[:2], "1", labels)
+		maps.Copy(closed, each(metricTCP[2:], "9", labels))
+		h.want(metricTCP, closed)
+	}
+	var logged []byte
+	envoytest.Eventually(t, "the connection in the access log", func() bool {
+		logged, err = os.ReadFile(outbound.log)
+		return err == nil && bytes.Contains(logged, []byte("outbound|9081||"))
+	})
+	if n := bytes.Count(logged, []byte("outbound|9081||")); n != 1 {
+		t.Errorf("the connection is logged %d times:\n%s", n, logged)
+	}
 }
 
 // echo answers connections with what they send.

@@ -48,7 +48,6 @@ func unreadFields() []unreadField {
 		{"Telemetry.targetRef", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
 		{"Telemetry.targetRefs", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
 		{"Metrics.providers", "metrics are for Prometheus, whatever is named here"},
-		{"Metrics.reportingInterval", "the bytes of a connection are counted at its end"},
 		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
 		{"TagOverride.value", "expressions are not translated; the label stays as it is"},
 

@@ -1,0 +1,139 @@
+// Package connections counts the bytes of TCP connections while they are open. Envoy logs each every some seconds
+// and at its end, with its bytes from the beginning, to the socket of agent/tap, which hands these entries over.
+// What has come since the last entry of a connection is added to the series that the entry names, so a series
+// only grows. agent/status writes the series with Envoy's metrics.
+package connections
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+)
+
+// Config bounds a Counter.
+type Config struct {
+	// MaxOpen bounds the connections that are followed, in numbers: others count at their end.
+	MaxOpen int
+	// MaxSeries bounds the series: what would be one more is not counted, but as left out.
+	MaxSeries int
+	// Idle is when a series is forgotten that nothing was added to; 0 is never.
+	Idle time.Duration
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Counter has the bytes of an Envoy's connections. Its methods may be called at the same time.
+type Counter struct {
+	cfg Config
+
+	mu     sync.Mutex
+	open   map[uint64]amount // by connection: what is counted of it already
+	series map[string]*total
+	left   uint64
+}
+
+// amount is bytes to and from a client.
+type amount struct{ sent, received uint64 }
+
+type total struct {
+	amount
+	used time.Time
+}
+
+// Total is what one series has.
+type Total struct {
+	// Label is one of telemetry.StatBytes.
+	Label          string
+	Sent, Received uint64
+}
+
+// New gives a Counter that has counted nothing.
+func New(cfg Config) *Counter {
+	return &Counter{cfg: cfg, open: map[uint64]amount{}, series: map[string]*total{}}
+}
+
+// Take takes a message of Envoy's log, an envoy.service.accesslog.v3.StreamAccessLogsMessage. What is no entry of a
+// connection is left out.
+func (c *Counter) Take(message []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.cfg.Now()
+	for e := range entries(message) {
+		id, label, ok := telemetry.Connection(e.tag)
+		if !ok {
+			continue
+		}
+		before, followed := c.open[id]
+		if e.ended {
+			delete(c.open, id)
+		} else {
+			if !followed && len(c.open) >= c.cfg.MaxOpen {
+				continue
+			}
+			c.open[id] = e.amount
+		}
+		c.add(label, e.since(before), now)
+	}
+}
+
+func (c *Counter) add(label string, more amount, now time.Time) {
+	t := c.series[label]
+	if t == nil {
+		if len(c.series) >= c.cfg.MaxSeries {
+			c.forget(now)
+		}
+		if len(c.series) >= c.cfg.MaxSeries {
+			c.left++
+			return
+		}
+		t = &total{}
+		c.series[label] = t
+	}
+	t.sent += more.sent
+	t.received += more.received
+	t.used = now
+}
+
+// since gives what is new. An entry that was overtaken by a later one has nothing.
+func (a amount) since(before amount) amount {
+	out := amount{}
+	if a.sent > before.sent {
+		out.sent = a.sent - before.sent
+	}
+	if a.received > before.received {
+		out.received = a.received - before.received
+	}
+	return out
+}
+
+// forget takes idle series away.
+func (c *Counter) forget(now time.Time) {
+	if c.cfg.Idle == 0 {
+		return
+	}
+	for label, t := range c.series {
+		if now.Sub(t.used) > c.cfg.Idle {
+			delete(c.series, label)
+		}
+	}
+}
+
+// Totals gives all series that are not idle, in no order.
+func (c *Counter) Totals() []Total {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(c.cfg.Now())
+	out := make([]Total, 0, len(c.series))
+	for label, t := range c.series {
+		out = append(out, Total{label, t.sent, t.received})
+	}
+	return out
+}
+
+// LeftOut tells how many entries were not counted, since MaxSeries was reached.
+func (c *Counter) LeftOut() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
