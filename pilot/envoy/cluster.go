@@ -45,7 +45,7 @@ func Cluster(c *ir.Cluster) *clusterv3.Cluster {
 	discovery(c, out)
 	balancing(c, out)
 	transport(c, out)
-	httpUpstream(c.HTTP, out)
+	httpUpstream(c.HTTP, c.RemoveHeaders, out)
 	return out
 }
 

@@ -3,7 +3,11 @@ package envoy
 import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
+	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -17,12 +21,12 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 // defaultConcurrentStreams is Istio's: only circuit breakers limit the requests on a connection.
 const defaultConcurrentStreams = 1 << 30
 
-// httpUpstream sets how HTTP is spoken. Envoy's defaults (HTTP/1.1, nothing set) need no options.
-func httpUpstream(h ir.HTTPUpstream, out *clusterv3.Cluster) {
-	if h == (ir.HTTPUpstream{}) {
+// httpUpstream sets how HTTP is spoken, without some headers. Envoy's defaults (HTTP/1.1, nothing set) need no options.
+func httpUpstream(h ir.HTTPUpstream, without []string, out *clusterv3.Cluster) {
+	if h == (ir.HTTPUpstream{}) && len(without) == 0 {
 		return
 	}
-	options := &upstreams.HttpProtocolOptions{CommonHttpProtocolOptions: commonHTTP(h)}
+	options := &upstreams.HttpProtocolOptions{CommonHttpProtocolOptions: commonHTTP(h), HttpFilters: withoutHeaders(without)}
 	switch h.Version {
 	case ir.UpstreamHTTP2:
 		options.UpstreamProtocolOptions = explicit(&upstreams.HttpProtocolOptions_ExplicitHttpConfig{
@@ -44,6 +48,24 @@ func httpUpstream(h ir.HTTPUpstream, out *clusterv3.Cluster) {
 		options.UpstreamHttpProtocolOptions = &core.UpstreamHttpProtocolOptions{AutoSni: h.AutoSNI, AutoSanValidation: h.AutoSAN}
 	}
 	out.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: Any(options)}
+}
+
+// withoutHeaders gives a cluster's filters, the last of which has to be the codec; nil for Envoy's own.
+func withoutHeaders(names []string) []*hcm.HttpFilter {
+	if len(names) == 0 {
+		return nil
+	}
+	filter := func(name string, config proto.Message) *hcm.HttpFilter {
+		return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}}
+	}
+	mutations := &headermutation.Mutations{}
+	for _, name := range names {
+		mutations.RequestMutations = append(mutations.RequestMutations, removal(name))
+	}
+	return []*hcm.HttpFilter{
+		filter(filterPeerHeader, &headermutation.HeaderMutation{Mutations: mutations}),
+		filter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}),
+	}
 }
 
 func explicit(c *upstreams.HttpProtocolOptions_ExplicitHttpConfig) *upstreams.HttpProtocolOptions_ExplicitHttpConfig_ {

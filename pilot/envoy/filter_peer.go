@@ -22,16 +22,17 @@ func peerMetadata(f ir.PeerMetadata) *headermetadata.Config {
 	}}}
 }
 
+func removal(header string) *mutation.HeaderMutation {
+	return &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: header}}
+}
+
 func peerHeader(f ir.PeerHeader) *headermutation.HeaderMutation {
-	remove := func(name string) *mutation.HeaderMutation {
-		return &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Remove{Remove: name}}
-	}
 	set := &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
 		Header:       &core.HeaderValue{Key: f.Header, Value: "%ENVIRONMENT(" + f.Variable + ")%"},
 		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}}}
 	return &headermutation.HeaderMutation{Mutations: &headermutation.Mutations{
-		RequestMutations:  []*mutation.HeaderMutation{set, remove(f.Strip)},
-		ResponseMutations: []*mutation.HeaderMutation{remove(f.Header), remove(f.Strip)},
+		RequestMutations:  []*mutation.HeaderMutation{set, removal(f.Strip)},
+		ResponseMutations: []*mutation.HeaderMutation{removal(f.Header), removal(f.Strip)},
 	}}
 }

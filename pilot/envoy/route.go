@@ -31,7 +31,6 @@ func RouteConfig(rc *ir.RouteConfig) *routev3.RouteConfiguration {
 func VirtualHost(vh *ir.VirtualHost) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{
 		Name: vh.Name, Domains: vh.Domains, IncludeRequestAttemptCount: vh.AttemptCount,
-		RequestHeadersToRemove: vh.RemoveHeaders,
 	}
 	if vh.Alternative != "" {
 		out.ResponseHeadersToAdd = headersToAdd(ir.HeaderOperation{Set: []ir.Header{{Name: "alt-svc", Value: vh.Alternative}}})

@@ -135,6 +135,8 @@ type Cluster struct {
 	Breakers       Breakers
 	Outlier        *OutlierDetection
 	HTTP           HTTPUpstream
+	// RemoveHeaders are taken out of all requests, whatever route they come by.
+	RemoveHeaders []string
 
 	// TLS is used for every host, but where AutoTLS is set not for those that are marked as
 	// plaintext. nil is plaintext for all.

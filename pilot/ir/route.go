@@ -21,8 +21,6 @@ type VirtualHost struct {
 	RequireTLS  bool
 	// AttemptCount adds x-envoy-attempt-count to requests that go upstream.
 	AttemptCount bool
-	// RemoveHeaders are taken out of all requests that go upstream.
-	RemoveHeaders []string
 }
 
 // Route does exactly one of Forward, Redirect and Direct with the requests that it matches.

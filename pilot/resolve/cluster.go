@@ -80,6 +80,9 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		cl.Metadata.Config = ConfigPath(rule.object.Key)
 	}
 	b.resolution(svc, port, cl)
+	if svc.External || cl.Discovery == ir.DiscoveryDynamic {
+		cl.RemoveHeaders = peerHeaders
+	}
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)

@@ -99,7 +99,9 @@ const passthroughIdle = 5 * time.Minute
 
 // passthrough adds the clusters for destinations that the mesh does not know, outbound and inbound.
 func (b *clusterBuilder) passthrough() {
-	b.add(b.passthroughCluster(model.PassthroughCluster, nil))
+	outside := b.passthroughCluster(model.PassthroughCluster, nil)
+	outside.RemoveHeaders = peerHeaders
+	b.add(outside)
 	b.add(b.passthroughCluster(model.InboundPassthroughCluster, b.inboundSources()))
 }
 

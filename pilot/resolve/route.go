@@ -134,7 +134,7 @@ func fallback(scope *scope, port uint32) *ir.VirtualHost {
 	if scope.byName {
 		to.Name, to.DynamicPort = model.DynamicDNSCluster, port
 	}
-	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, RemoveHeaders: peerHeaders, Routes: []*ir.Route{{
+	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
 		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{to}},
 	}}}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
-// peerHeaders say who a proxy of the mesh is. They do not leave it, and count only where the client has
-// proven that it is of the mesh.
+// peerHeaders say who a proxy of the mesh is. They do not leave it, since the clusters of what is outside, or not
+// known, take them out, and count only where the client has proven that it is of the mesh.
 var peerHeaders = []string{telemetry.PeerHeader, telemetry.PeerIDHeader}
 
 // peerKey is where the metadata of a request has what PeerHeader said.
