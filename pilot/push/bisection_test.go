@@ -20,8 +20,8 @@ func TestBisectionFindsTheFaults(t *testing.T) {
 		for i := range parts {
 			b.suspects = append(b.suspects, i)
 		}
-		served := 0
-		for more := true; more; more = b.next(func(i int) { found = append(found, i) }) {
+		served, note := 0, func(i int) { found = append(found, i) }
+		for more := b.next(note); more; more = b.next(note) {
 			out := b.out()
 			taken := !slices.ContainsFunc(slices.Collect(func(yield func(int) bool) {
 				for i := range faults {
@@ -44,8 +44,27 @@ func TestBisectionFindsTheFaults(t *testing.T) {
 		if served != parts-len(faults) {
 			t.Fatalf("%d parts, faults %v: %d are served in the end", parts, faults, served)
 		}
-		if most := 2 + 10*len(faults); b.rounds > most {
+		if most := 3 + 16*len(faults); b.rounds > most {
 			t.Fatalf("%d parts, faults %v: %d rounds, want %d at most", parts, faults, b.rounds, most)
+		}
+	}
+}
+
+// A proxy that starts where nothing is known yet is not without all parts until the fault is found.
+func TestBisectionServesMostPartsEarly(t *testing.T) {
+	const parts = 1000
+	for bad := range parts {
+		b := bisection{}
+		for i := range parts {
+			b.suspects = append(b.suspects, i)
+		}
+		for more := b.next(nil); more; more = b.next(func(int) {}) {
+			taken := slices.Contains(b.out(), bad)
+			b.answer(taken)
+			out := len(b.rest()) // of what the proxy runs by now
+			if most := parts >> (b.rounds / 2); out > most+1 {
+				t.Fatalf("fault %d: %d parts are out after %d rounds, want %d", bad, out, b.rounds, most)
+			}
 		}
 	}
 }

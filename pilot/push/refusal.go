@@ -58,6 +58,8 @@ func (f *refusal) newSearch(c *Client, accepted *resource.Resource, elsewhere []
 		return nil
 	}
 	s.spare(elsewhere)
+	s.few = 2*len(s.suspects) <= s.parts.Len()
+	s.next(nil) // nothing is found before the proxy took something
 	return s
 }
 
@@ -76,12 +78,15 @@ func (s *search) spare(elsewhere []*resource.Resource) {
 	s.suspects = rest
 }
 
-// suspectAll takes all parts that were spared under suspicion, and tells whether there are any.
+// suspectAll takes all parts that were spared under suspicion, and begins a round if there are any.
 func (s *search) suspectAll() bool {
-	spared := len(s.spared) > 0
-	s.suspects, s.spared = append(s.suspects, s.spared...), nil
-	s.rounds++
-	return spared
+	spared := s.spared
+	if s.spared = nil; len(spared) == 0 {
+		return false
+	}
+	s.again(spared)
+	s.few = false
+	return s.next(nil) // nothing is found before the proxy took something
 }
 
 // faultsIn lists the parts that are known to be at fault.
@@ -122,7 +127,7 @@ func (s *search) problemsOf(i int) []model.Problem {
 // settle ends the search with what it found. What is suspected still is left out as well.
 func (f *refusal) settle() {
 	s := f.search
-	for _, i := range slices.Concat(s.suspects, s.open) {
+	for _, i := range s.rest() {
 		f.found(i)
 	}
 	f.search, f.standIn, f.problems = nil, s.taken, nil
