@@ -41,10 +41,13 @@ func Decode(data []byte, name string) ([]*model.Object, []model.Problem) {
 }
 
 func tooLarge(data []byte, name string) (model.Problem, bool) {
+	if len(data) <= maxFileBytes {
+		return model.Problem{}, false
+	}
 	return model.Problem{
 		Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: model.Origin{File: name, Line: 1},
 		Message: fmt.Sprintf("the file has %d bytes, the limit is %d; split it", len(data), maxFileBytes),
-	}, len(data) > maxFileBytes
+	}, true
 }
 
 // decoded is what one document holds.
@@ -63,6 +66,7 @@ type decoded struct {
 type decoder struct {
 	name   string // of the file
 	writer jsonWriter
+	shapes shapes
 	// check tells what is wrong with an object; nil for none.
 	check func(*model.Object) []model.Problem
 	// finish makes a good object smaller; nil for none.
@@ -238,7 +242,7 @@ func guessKey(n *yaml.Node) model.Key {
 // it is told.
 func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
 	obj := kind.Make()
-	strict, err := kjson.UnmarshalStrict(src.text, obj)
+	strict, err := d.shapes.unmarshal(d.writer.head.kind, src.text, obj)
 	if err != nil {
 		d.malformed(kind, src, err)
 		return
