@@ -14,8 +14,12 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
-// documentFile is what the walk writes.
-const documentFile = "../../docs/istio-api.md"
+// The walk writes documentFile, and its summary into readmeFile between two lines.
+const (
+	documentFile, readmeFile = "../../docs/istio-api.md", "../../README.md"
+	summaryBegin             = "<!-- Istio API: what works. Written by `make apidoc`. -->\n"
+	summaryEnd               = "<!-- End of Istio API: what works. -->\n"
+)
 
 const documentHead = `# Istio API: what works
 
@@ -26,32 +30,57 @@ line, object and field wherever it is set. Fields that are supported in part hav
 
 `
 
-// checkDocument compares the document with what the walk found out.
+// checkDocument compares the document and the README's table with what the walk found out.
 func checkDocument(t *testing.T, all []apiKind) {
 	t.Helper()
-	want := document(all)
+	readme := read(t, readmeFile)
+	before, rest, begins := strings.Cut(readme, summaryBegin)
+	_, after, ends := strings.Cut(rest, summaryEnd)
+	if !begins || !ends {
+		t.Fatalf("%s has no lines %q and %q, between which its table is", readmeFile, summaryBegin, summaryEnd)
+	}
+	table := summary(all, strings.TrimPrefix(documentFile, "../../"))
+	checkFile(t, readmeFile, before+summaryBegin+"\n"+table+"\n"+summaryEnd+after)
+	checkFile(t, documentFile, document(all))
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// checkFile compares a file with what it should be, or writes it.
+func checkFile(t *testing.T, file, want string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(documentFile, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	got, err := os.ReadFile(documentFile)
-	if err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(strings.Split(read(t, file), "\n"), strings.Split(want, "\n")); diff != "" {
+		t.Errorf("%s is out of date (-is +should be), run make apidoc:\n%s", file, diff)
 	}
-	if diff := cmp.Diff(strings.Split(string(got), "\n"), strings.Split(want, "\n")); diff != "" {
-		t.Errorf("%s is out of date (-is +should be), run make apidoc:\n%s", documentFile, diff)
+}
+
+// summary counts the fields of each kind, whose name leads to its part of the document.
+func summary(all []apiKind, document string) string {
+	var b strings.Builder
+	b.WriteString("| kind | fields | supported | in part | not supported |\n|---|---|---|---|---|\n")
+	for _, k := range all {
+		full, part, none := count(k.found())
+		fmt.Fprintf(&b, "| [%s](%s#%s) | %d | %d | %d | %d |\n", k.name(), document, strings.ToLower(k.name()), full+part+none, full, part, none)
 	}
+	return b.String()
 }
 
 func document(all []apiKind) string {
 	var b strings.Builder
-	b.WriteString(documentHead + "| kind | fields | supported | in part | not supported |\n|---|---|---|---|---|\n")
-	for _, k := range all {
-		full, part, none := count(k.found())
-		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %d | %d |\n", k.name(), strings.ToLower(k.name()), full+part+none, full, part, none)
-	}
+	b.WriteString(documentHead + summary(all, ""))
 	for _, k := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n", k.name())
 		if served, ok := kinds.OfIstio()[model.Kind(k.name())]; ok {
