@@ -18,6 +18,14 @@ type change struct {
 	due  []ads.Kind // of the responses that it leads to
 	// concerned tells whether the clients of a namespace get it.
 	concerned func(namespace string) bool
+	// workload is the service account of those of them that get it; "" for all. The floor knows
+	// namespaces only, and sends nothing of such a change.
+	workload string
+}
+
+// concerns tells whether a client gets it.
+func (c *change) concerns(fleet *ads.Fleet, client int) bool {
+	return c.concerned(fleet.Namespace(client)) && (c.workload == "" || c.workload == fleet.Account(client))
 }
 
 // endpoint changes the address of a pod that is no client's, unless every pod is.
@@ -64,6 +72,45 @@ func (r *runner) policy() change {
 	}
 }
 
+// policyOfWorkload changes what one workload of ns-0 denies.
+func (r *runner) policyOfWorkload() change {
+	c := r.policy()
+	c.name, c.workload = scenarioPolicyWorkload, r.mesh.Alone()
+	c.edit = func() (mesh.Edit, string) { return r.mesh.PolicyOfWorkload(), "virtualInbound" }
+	return c
+}
+
+// policyOfAll changes what all workloads deny.
+func (r *runner) policyOfAll() change {
+	c := r.policy()
+	c.name, c.concerned = scenarioPolicyAll, func(string) bool { return true }
+	c.edit = func() (mesh.Edit, string) { return r.mesh.PolicyOfAll(), "virtualInbound" }
+	return c
+}
+
+// external changes an external service that ns-0 alone sees.
+func (r *runner) external() change {
+	return change{
+		name: scenarioExternal, edit: r.mesh.External, kind: ads.Clusters, due: []ads.Kind{ads.Clusters},
+		concerned: func(ns string) bool { return ns == mesh.Namespace(0) },
+	}
+}
+
+// filterOfWorkload changes a patch of the inbound listener of one workload of ns-0.
+func (r *runner) filterOfWorkload() change {
+	c := r.policyOfWorkload()
+	c.name, c.edit = scenarioFilterWorkload, func() (mesh.Edit, string) { return r.mesh.FilterOfWorkload(), "virtualInbound" }
+	return c
+}
+
+// filterOfNamespace changes a patch of a cluster that the proxies of ns-0 alone get so.
+func (r *runner) filterOfNamespace() change {
+	return change{
+		name: scenarioFilterOne, edit: r.mesh.FilterOfNamespace, kind: ads.Clusters, due: []ads.Kind{ads.Clusters, ads.Endpoints},
+		concerned: func(ns string) bool { return ns == mesh.Namespace(0) },
+	}
+}
+
 // serviceAdded adds a service to those of ns-0, each time another.
 func (r *runner) serviceAdded() change {
 	return change{
@@ -82,7 +129,7 @@ func (r *runner) changing(ctx context.Context, c change) error {
 	if err != nil {
 		return err
 	}
-	tapes := r.record(fleet)
+	tapes, before := r.record(fleet), fleet.Received()
 	result, err := r.measure(ctx, c.name, fleet, func(result *Result) error {
 		return r.repeat(ctx, fleet, r.Repetitions, result, c)
 	})
@@ -90,22 +137,24 @@ func (r *runner) changing(ctx context.Context, c change) error {
 	if err != nil {
 		return err
 	}
-	result.Stray = r.stray(frames, c.concerned)
+	result.Stray = astray(before, fleet.Received(), func(client int) bool { return c.concerns(fleet, client) })
+	if c.workload != "" {
+		return nil
+	}
 	result.Due = float64(bytesOf(frames[r.firstClass()], c.due...)) * float64(result.Concerned) / float64(result.Clients)
 	r.plays = append(r.plays, *r.replay(result, frames, c.concerned))
 	return nil
 }
 
-// stray counts the messages to clients that a change is not for, as far as what they got differs by
-// namespace and was recorded.
-func (r *runner) stray(frames map[string][]ads.Frame, concerned func(namespace string) bool) int64 {
-	n := 0
-	for class, list := range frames {
-		if !concerned(class) { // where one stands for all, its class has no population
-			n += len(list) * r.population[class]
+// astray counts the messages to clients that a change is not for.
+func astray(before, after []int64, concerned func(client int) bool) int64 {
+	n := int64(0)
+	for i := range after {
+		if !concerned(i) {
+			n += after[i] - before[i]
 		}
 	}
-	return int64(n)
+	return n
 }
 
 // firstClass is that of client 0, which is concerned by each change.
@@ -131,7 +180,7 @@ func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, n int, result *Re
 		}
 		result.Changes++
 		c := &changes[i%len(changes)]
-		expect = reading(fleet, c.concerned)
+		expect = reading(fleet, c)
 		edit, resource := c.edit()
 		mark := fleet.Watch(c.kind, resource, expect)
 		at, err := edit.Apply()
@@ -179,11 +228,11 @@ func (r *runner) concerned(in func(string) bool) int {
 	return n
 }
 
-// reading counts the clients of a fleet whose namespace is concerned and that read.
-func reading(fleet *ads.Fleet, in func(string) bool) int {
+// reading counts the clients of a fleet that a change is for and that read.
+func reading(fleet *ads.Fleet, c *change) int {
 	n := 0
 	for i := range fleet.Len() {
-		if in(fleet.Namespace(i)) && !fleet.Stalls(i) {
+		if c.concerns(fleet, i) && !fleet.Stalls(i) {
 			n++
 		}
 	}

@@ -125,7 +125,14 @@ func (y *yardstick) connected(ctx context.Context, r *runner) (*ads.Fleet, error
 		return nil, err
 	}
 	y.fleet = fleet
-	return fleet, connect(ctx, fleet, y.plain)
+	return fleet, connect(ctx, fleet, y.address(r.Secure))
+}
+
+func (y *yardstick) address(secure bool) string {
+	if secure {
+		return y.secure
+	}
+	return y.plain
 }
 
 func (y *yardstick) letGo() {
@@ -158,7 +165,6 @@ func (y *yardstick) using(ctx context.Context, fleet *ads.Fleet, result *Result,
 
 // floorStart lets cold clients connect to the floor.
 func (r *runner) floorStart(ctx context.Context, y *yardstick, s start) error {
-	address := y.plain
 	fleet, err := r.newFleet(s.result.Clients)
 	if err != nil {
 		return err
@@ -166,11 +172,8 @@ func (r *runner) floorStart(ctx context.Context, y *yardstick, s start) error {
 	if s.side != nil {
 		fleet = ads.New(*s.side)
 	}
-	if s.secure {
-		address = y.secure
-	}
 	defer fleet.Disconnect()
-	return y.using(ctx, fleet, s.result, func() error { return connect(ctx, fleet, address) })
+	return y.using(ctx, fleet, s.result, func() error { return connect(ctx, fleet, y.address(s.secure || r.Secure)) })
 }
 
 func (r *runner) floorPlay(ctx context.Context, y *yardstick, p play) error {
@@ -209,7 +212,7 @@ func (r *runner) floorWarm(ctx context.Context, y *yardstick, s start) error {
 	}
 	before := fleet.Stats().Messages
 	return y.using(ctx, fleet, s.result, func() error {
-		if err := fleet.Connect(ctx, y.plain); err != nil {
+		if err := fleet.Connect(ctx, y.address(r.Secure)); err != nil {
 			return err
 		}
 		return wait(ctx, "messages of the floor", glance, want, func() int { return int(fleet.Stats().Messages - before) })

@@ -106,7 +106,7 @@ const (
 )
 
 func aims() []aim {
-	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims(), certificateAims())
+	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims(), breadthAims(), breadthGatewayAims(), certificateAims())
 }
 
 func unscopedAims() []aim {
@@ -126,6 +126,8 @@ func unscopedAims() []aim {
 		{"P4", all, scenarioRouteOne, lastP99, "ms", 40, false, last99},
 		{"P4", all, scenarioRuleOne, lastP99, "ms", 40, false, last99},
 		{"P4", all, scenarioPolicy, lastP99, "ms", 40, false, last99},
+		{"P4", all, scenarioPolicyWorkload, lastP99, "ms", 40, false, last99},
+		{"P4", all, scenarioPolicyWorkload, bystanderSent, "messages", 0, false, stray},
 		{"P4", all, scenarioRouteAll, cpuTime, "x F", 1.3, false, ratio},
 		{"P4", all, scenarioRuleAll, cpuTime, "x F", 1.3, false, ratio},
 		{"P5", all, scenarioCold, cpuTime, "x F", 1, false, ratio},
@@ -173,6 +175,57 @@ func gatewayAims() []aim {
 		{"P6", series, scenarioRestart, sentState, "messages", 0, false, resent},
 		{"P7", series, scenarioCold, liveMemory, "KB", 50, false, perClient},
 	}
+}
+
+// breadthAims are P12, "all of the above" with external services, policies and EnvoyFilters. The size
+// of the full state is none of them, since it is of a mesh without external services.
+func breadthAims() []aim {
+	const series = "breadth"
+	out := []aim{
+		{"P1", series, scenarioEndpoint, lastP50, "ms", 10, false, last50},
+		{"P1", series, scenarioEndpoint, lastP99, "ms", 40, false, last99},
+		{"P2", series, scenarioEndpoint, cpuTime, "x F", 1.2, false, ratio},
+		{"P2", series, scenarioEndpoint, sentToDue, "x", 1.02, false, excess},
+		{"P2", series, scenarioUninterested, bystanderCPU, "µs", 1, false, uninterested},
+		{"P2", series, scenarioUninterested, bystanderSent, "messages", 0, false, stray},
+		{"P4", series, scenarioRouteOne, lastP99, "ms", 40, false, last99},
+		{"P4", series, scenarioRuleOne, lastP99, "ms", 40, false, last99},
+		{"P4", series, scenarioPolicy, lastP99, "ms", 40, false, last99},
+		{"P4", series, scenarioPolicyAll, cpuTime, "x F", 1.3, false, ratio},
+		{"P5", series, scenarioCold, cpuTime, "x F", 1, false, ratio},
+		{"P6", series, scenarioRestart, sentState, "messages", 0, false, resent},
+		{"P6", series, scenarioRestart, "all in sync after the server's exec", "s", 1.5, false, inSyncFromExec},
+		{"P7", series, scenarioCold, liveMemory, "KB", 50, false, perClient},
+		{"P8", series, scenarioTouch, "messages sent", "messages", 0, false, messages},
+		{"P8", series, scenarioTouch, "allocations", "a second", 6000, false, allocations},
+	}
+	for _, one := range []string{scenarioPolicyWorkload, scenarioFilterWorkload, scenarioFilterOne, scenarioExternal} {
+		out = append(out, aim{"P12", series, one, lastP99, "ms", 40, false, last99},
+			aim{"P12", series, one, bystanderSent, "messages", 0, false, stray})
+	}
+	return out
+}
+
+// breadthGatewayAims are those for gateways that terminate TLS. Their clients come over TLS as well,
+// whose buffers are in the memory of a client.
+func breadthGatewayAims() []aim {
+	const series = "breadth-gateways"
+	out := []aim{
+		{"P2", series, scenarioEndpoint, cpuTime, "x F", 1.2, false, ratio},
+		{"P2", series, scenarioGatewayRules, bystanderCPU, "µs", 1, false, uninterested},
+		{"P2", series, scenarioGatewayRules, bystanderSent, "messages", 0, false, stray},
+		{"P5", series, scenarioCold, cpuTime, "x F", 1, false, ratio},
+		{"P6", series, scenarioRestart, sentState, "messages", 0, false, resent},
+		{"P7", series, scenarioCold, liveMemory, "KB", 50, false, perClient},
+		{"P8", series, scenarioTouch, "messages sent", "messages", 0, false, messages},
+		{"P8", series, scenarioTouch, "allocations", "a second", 6000, false, allocations},
+	}
+	for _, one := range []string{scenarioGatewayRoute, scenarioSecret} {
+		out = append(out, aim{"P12", series, one, lastP99, "ms", 40, false, last99},
+			aim{"P12", series, one, bystanderSent, "messages", 0, false, stray},
+			aim{"P12", series, one, sentToDue, "x", 1.02, false, excess})
+	}
+	return out
 }
 
 // certificateAims are P9. F is bare P-256 there: 60 % of its rate are 1.67 times its time.

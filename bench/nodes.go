@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 
 	"google.golang.org/protobuf/proto"
@@ -20,14 +21,70 @@ func (r *runner) workload(i int) mesh.Workload {
 
 // nodes describes the first n clients as their agents do.
 func (r *runner) nodes(n int) ([]ads.Node, error) {
-	out := make([]ads.Node, n)
-	for i := range out {
+	list := make([]mesh.Workload, n)
+	for i := range list {
+		list[i] = r.workload(i)
+	}
+	return r.describe(list)
+}
+
+// describe describes workloads, with a certificate for each identity where the series is over TLS.
+func (r *runner) describe(list []mesh.Workload) ([]ads.Node, error) {
+	out := make([]ads.Node, len(list))
+	for i, w := range list {
 		var err error
-		if out[i], err = node(r.workload(i)); err != nil {
+		if out[i], err = node(w); err != nil {
+			return nil, err
+		}
+		if !r.Secure {
+			continue
+		}
+		if out[i].Certificate, err = r.certificate(w); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// certificate gives that of a workload's identity, which its pods share.
+func (r *runner) certificate(w mesh.Workload) (*tls.Certificate, error) {
+	id := identity{w.Namespace, w.ServiceAccount}
+	if known := r.identities[id]; known != nil {
+		return known, nil
+	}
+	by, err := openAuthority(r.server.caDir)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := by.workload(id.namespace, id.account)
+	if err == nil {
+		r.identities[id] = cert
+	}
+	return cert, err
+}
+
+// identity is what a certificate proves.
+type identity struct{ namespace, account string }
+
+// fleetOf makes a fleet of workloads.
+func (r *runner) fleetOf(list []mesh.Workload) (*ads.Fleet, error) {
+	nodes, err := r.describe(list)
+	if err != nil {
+		return nil, err
+	}
+	return r.fleetOfNodes(nodes)
+}
+
+func (r *runner) fleetOfNodes(list []ads.Node) (*ads.Fleet, error) {
+	o := ads.Options{Nodes: list, Logger: r.Log}
+	if r.Secure {
+		by, err := openAuthority(r.server.caDir)
+		if err != nil {
+			return nil, err
+		}
+		o.TLS = by.client()
+	}
+	return ads.New(o), nil
 }
 
 func node(w mesh.Workload) (ads.Node, error) {
@@ -51,7 +108,7 @@ func node(w mesh.Workload) (ads.Node, error) {
 		ID:      role + "~" + w.Address.String() + "~" + w.Name + "." + w.Namespace + "~" + w.Namespace + ".svc.cluster.local",
 		Cluster: w.ServiceAccount + "." + w.Namespace, Region: w.Region, Zone: w.Zone, Metadata: metadata, UserAgent: "envoy",
 	}
-	return ads.Node{Namespace: w.Namespace, Envoy: envoy.Marshal()}, err
+	return ads.Node{Namespace: w.Namespace, Account: w.ServiceAccount, Envoy: envoy.Marshal()}, err
 }
 
 // sideNodes are nodes of the other protocol, or with certificates.

@@ -37,6 +37,8 @@ type Options struct {
 	Rollout int `json:"rollout"`
 	// Scenarios are those to run; none for all.
 	Scenarios []string `json:"scenarios,omitempty"`
+	// Secure lets all clients prove who they are, by certificates over TLS. Gateways get Secrets only so.
+	Secure bool `json:"secure,omitempty"`
 	// WithoutFloor leaves out what the floor costs.
 	WithoutFloor bool         `json:"withoutFloor,omitempty"`
 	Profile      Profile      `json:"-"`
@@ -55,12 +57,16 @@ type Profile struct {
 // runs tells whether a scenario is asked for and fits the mesh.
 func (o *Options) runs(scenario string) bool {
 	switch scenario {
+	case scenarioSecret: // on proof alone
+		if !o.gateways() || !o.Mesh.Gateways.TLS || !o.Secure {
+			return false
+		}
 	case scenarioGatewayRoute, scenarioGatewayRules:
 		if !o.gateways() {
 			return false
 		}
 	case scenarioUninterested, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne, scenarioPolicy,
-		scenarioStalled:
+		scenarioPolicyWorkload, scenarioPolicyAll, scenarioExternal, scenarioFilterWorkload, scenarioFilterOne, scenarioStalled:
 		if o.gateways() { // these are about sidecars
 			return false
 		}
@@ -85,28 +91,34 @@ func (o *Options) differing() int {
 
 // The scenarios, in the order in which they run.
 const (
-	scenarioLoad         = "load"
-	scenarioCold         = "cold start"
-	scenarioIdle         = "idle"
-	scenarioEndpoint     = "one endpoint"
-	scenarioRouteOne     = "route, one namespace"
-	scenarioRouteTen     = "route, a tenth"
-	scenarioRouteAll     = "route, all"
-	scenarioRuleOne      = "rule, one namespace"
-	scenarioRuleAll      = "rule, all"
-	scenarioPolicy       = "policy, one namespace"
-	scenarioService      = "service added"
-	scenarioGatewayRoute = "route, one gateway"
-	scenarioUninterested = "uninterested"
-	scenarioGatewayRules = "uninterested gateways"
-	scenarioTouch        = "irrelevant events"
-	scenarioChurn        = "churn"
-	scenarioRollout      = "rollout"
-	scenarioStalled      = "stalled readers"
-	scenarioReconnect    = "reconnect"
-	scenarioRestart      = "server restart"
-	scenarioSotW         = "cold start, SotW"
-	scenarioTLS          = "cold start, mTLS"
+	scenarioLoad           = "load"
+	scenarioCold           = "cold start"
+	scenarioIdle           = "idle"
+	scenarioEndpoint       = "one endpoint"
+	scenarioRouteOne       = "route, one namespace"
+	scenarioRouteTen       = "route, a tenth"
+	scenarioRouteAll       = "route, all"
+	scenarioRuleOne        = "rule, one namespace"
+	scenarioRuleAll        = "rule, all"
+	scenarioPolicy         = "policy, one namespace"
+	scenarioPolicyWorkload = "policy, one workload"
+	scenarioPolicyAll      = "policy, all"
+	scenarioExternal       = "external service, one namespace"
+	scenarioFilterWorkload = "filter, one workload"
+	scenarioFilterOne      = "filter, one namespace"
+	scenarioService        = "service added"
+	scenarioGatewayRoute   = "route, one gateway"
+	scenarioSecret         = "secret, one gateway"
+	scenarioUninterested   = "uninterested"
+	scenarioGatewayRules   = "uninterested gateways"
+	scenarioTouch          = "irrelevant events"
+	scenarioChurn          = "churn"
+	scenarioRollout        = "rollout"
+	scenarioStalled        = "stalled readers"
+	scenarioReconnect      = "reconnect"
+	scenarioRestart        = "server restart"
+	scenarioSotW           = "cold start, SotW"
+	scenarioTLS            = "cold start, mTLS"
 
 	scenarioCertificates    = "certificates"
 	scenarioCertificateRate = "certificates, 200 a second"
@@ -116,7 +128,9 @@ const (
 func Scenarios() []string {
 	return []string{
 		scenarioLoad, scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll,
-		scenarioRuleOne, scenarioRuleAll, scenarioPolicy, scenarioService, scenarioGatewayRoute, scenarioUninterested, scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
+		scenarioRuleOne, scenarioRuleAll, scenarioPolicy, scenarioPolicyWorkload, scenarioPolicyAll, scenarioExternal,
+		scenarioFilterWorkload, scenarioFilterOne, scenarioService, scenarioGatewayRoute, scenarioSecret, scenarioUninterested,
+		scenarioGatewayRules, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
 		scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS, scenarioCertificates, scenarioCertificateRate,
 	}
 }

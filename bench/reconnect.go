@@ -49,7 +49,7 @@ func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*
 	var proofs []string
 	result, err := r.measure(ctx, name, fleet, func(result *Result) error {
 		start := time.Now()
-		if err := fleet.Connect(context.WithoutCancel(ctx), r.server.plain); err != nil {
+		if err := fleet.Connect(context.WithoutCancel(ctx), r.address()); err != nil {
 			return err
 		}
 		if err := wait(ctx, "clients that ask", glance, fleet.Len(), fleet.Asking); err != nil {

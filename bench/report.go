@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
 
 // Measured is what was measured on one mesh.
@@ -92,10 +94,18 @@ func (s *Measured) about() string {
 	m := s.Options.Mesh
 	gateways := ""
 	if g := m.Gateways; g.Count > 0 {
-		gateways = fmt.Sprintf(", %d gateways with %d servers and %d routes each", g.Count, g.Servers, g.Routes)
+		tls := ""
+		if g.TLS {
+			tls = " TLS"
+		}
+		gateways = fmt.Sprintf(", %d gateways with %d%s servers and %d routes each", g.Count, g.Servers, tls, g.Routes)
 	}
-	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules%s; %d clients",
-		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, gateways, s.Options.Clients)
+	breadth := ""
+	if b := m.Breadth; b != (mesh.Breadth{}) {
+		breadth = fmt.Sprintf(", %d ServiceEntries, %d policies, %d EnvoyFilters", b.ServiceEntries, b.Policies, b.EnvoyFilters)
+	}
+	return fmt.Sprintf("%s: %d services x %d endpoints in %d namespaces, %d VirtualServices, %d DestinationRules%s%s; %d clients",
+		s.Options.Name, m.Services, m.Endpoints, m.Namespaces, m.VirtualServices, m.DestinationRules, breadth, gateways, s.Options.Clients)
 }
 
 func (s *Measured) table(w io.Writer) error {

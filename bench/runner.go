@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ type runner struct {
 	server     *server
 	fleet      *ads.Fleet // of Clients, connected from the first scenario that needs it
 	results    []*Result
+	identities map[identity]*tls.Certificate // of the clients, where the series is over TLS
 
 	// What the floor has to do: answer first requests, and for each of these results its part.
 	replies floor.Replies
@@ -32,7 +34,7 @@ type runner struct {
 // Run measures one series. A scenario that fails is told in the series, which goes on; with an
 // error comes what was measured until then.
 func Run(ctx context.Context, o Options) (*Measured, error) {
-	r := &runner{Options: o, replies: floor.Replies{Namespaced: o.namespaced(), By: map[floor.Class]map[ads.Kind][][]byte{}}}
+	r := &runner{Options: o, identities: map[identity]*tls.Certificate{}, replies: floor.Replies{Namespaced: o.namespaced(), By: map[floor.Class]map[ads.Kind][][]byte{}}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -134,7 +136,15 @@ func (r *runner) newFleet(n int) (*ads.Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ads.New(ads.Options{Nodes: list, Logger: r.Log}), nil
+	return r.fleetOfNodes(list)
+}
+
+// address is where the clients of the series connect.
+func (r *runner) address() string {
+	if r.Secure {
+		return r.server.secure
+	}
+	return r.server.plain
 }
 
 // connected gives the fleet that most scenarios share, in sync.
@@ -147,7 +157,7 @@ func (r *runner) connected(ctx context.Context) (*ads.Fleet, error) {
 		return nil, err
 	}
 	r.fleet = fleet
-	if err := connect(ctx, fleet, r.server.plain); err != nil {
+	if err := connect(ctx, fleet, r.address()); err != nil {
 		return nil, err
 	}
 	return fleet, quiet(ctx, fleet, time.Second)

@@ -32,8 +32,14 @@ func (r *runner) scenarios() []scenario {
 		changing(r.rule(scenarioRuleOne, mesh.ReachNamespace)),
 		changing(r.rule(scenarioRuleAll, mesh.ReachAll)),
 		changing(r.policy()),
+		changing(r.policyOfWorkload()),
+		changing(r.policyOfAll()),
+		changing(r.external()),
+		changing(r.filterOfWorkload()),
+		changing(r.filterOfNamespace()),
 		changing(r.serviceAdded()),
 		changing(r.gatewayRoute()),
+		changing(r.secret()),
 		{scenarioUninterested, r.uninterested},
 		{scenarioGatewayRules, r.gatewayRules},
 		{scenarioTouch, r.touch},
@@ -96,7 +102,7 @@ func (r *runner) cold(ctx context.Context) error {
 	}
 	defer fleet.Disconnect()
 	result, err := r.measure(ctx, scenarioCold, fleet, func(result *Result) error {
-		return connectCold(ctx, fleet, r.server.plain, result)
+		return connectCold(ctx, fleet, r.address(), result)
 	})
 	if err != nil {
 		return err
@@ -152,7 +158,7 @@ func (r *runner) recordReplies(ctx context.Context) (footprint, error) {
 	}
 	defer fleet.Disconnect()
 	tapes := r.record(fleet)
-	if err := connect(ctx, fleet, r.server.plain); err != nil {
+	if err := connect(ctx, fleet, r.address()); err != nil {
 		return footprint{}, err
 	}
 	if err := quiet(ctx, fleet, 500*time.Millisecond); err != nil {
@@ -175,7 +181,7 @@ func (r *runner) state() (float64, string) {
 	}
 	sum := 0
 	var out []string
-	for _, k := range []ads.Kind{ads.Clusters, ads.Endpoints, ads.Listeners, ads.Routes} {
+	for _, k := range []ads.Kind{ads.Clusters, ads.Endpoints, ads.Listeners, ads.Routes, ads.Secrets} {
 		n := 0
 		for _, b := range r.replies.By[class][k] {
 			n += len(b)

@@ -15,7 +15,7 @@ func Unscoped() Options {
 		Storm: time.Minute, Rate: 100, Rollout: 1000,
 		Scenarios: []string{
 			scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRouteTen, scenarioRouteAll, scenarioRuleOne,
-			scenarioRuleAll, scenarioPolicy, scenarioUninterested, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
+			scenarioRuleAll, scenarioPolicy, scenarioPolicyWorkload, scenarioUninterested, scenarioTouch, scenarioChurn, scenarioRollout, scenarioStalled,
 			scenarioReconnect, scenarioRestart, scenarioSotW, scenarioTLS,
 		},
 	}
@@ -50,6 +50,32 @@ func Gateways() Options {
 	o.Scenarios = []string{
 		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioGatewayRoute, scenarioGatewayRules, scenarioTouch,
 		scenarioReconnect, scenarioRestart,
+	}
+	return o
+}
+
+// breadth is what P12 wants beside the goals of a mesh without it.
+var breadth = mesh.Breadth{ServiceEntries: 500, Policies: 500, EnvoyFilters: 50}
+
+// Breadth is the mesh of Unscoped with external services, policies and EnvoyFilters.
+func Breadth() Options {
+	o := Unscoped()
+	o.Name, o.Mesh.Breadth = "breadth", breadth
+	o.ColdClients, o.Storm = 1000, 20*time.Second
+	o.Scenarios = []string{
+		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioRouteOne, scenarioRuleOne, scenarioPolicy, scenarioPolicyWorkload,
+		scenarioPolicyAll, scenarioExternal, scenarioFilterWorkload, scenarioFilterOne, scenarioUninterested, scenarioTouch, scenarioRestart,
+	}
+	return o
+}
+
+// BreadthGateways is the mesh of Gateways with the same, whose gateways terminate TLS with
+// certificates from Secrets. For these all clients prove who they are.
+func BreadthGateways() Options {
+	o := Gateways()
+	o.Name, o.Mesh.Breadth, o.Mesh.Gateways.TLS, o.Secure = "breadth-gateways", breadth, true, true
+	o.Scenarios = []string{
+		scenarioCold, scenarioIdle, scenarioEndpoint, scenarioGatewayRoute, scenarioSecret, scenarioGatewayRules, scenarioTouch, scenarioRestart,
 	}
 	return o
 }
@@ -143,6 +169,25 @@ func ShortGateways() Options {
 	return o
 }
 
+// ShortBreadth and ShortBreadthGateways are Short's for Breadth and BreadthGateways.
+func ShortBreadth() Options {
+	o := Short()
+	o.Name, o.Mesh.Breadth = "short-breadth", mesh.Breadth{ServiceEntries: 50, Policies: 100, EnvoyFilters: 20}
+	o.Scenarios = []string{
+		scenarioCold, scenarioEndpoint, scenarioPolicy, scenarioPolicyWorkload, scenarioPolicyAll, scenarioExternal, scenarioFilterWorkload,
+		scenarioFilterOne, scenarioRestart,
+	}
+	return o
+}
+
+// ShortBreadthGateways has gateways of TLS.
+func ShortBreadthGateways() Options {
+	o := ShortGateways()
+	o.Name, o.Mesh.Breadth, o.Mesh.Gateways.TLS, o.Secure = "short-breadth-gateways", ShortBreadth().Mesh.Breadth, true, true
+	o.Scenarios = []string{scenarioCold, scenarioGatewayRoute, scenarioSecret, scenarioRestart}
+	return o
+}
+
 // The names under which Series gives several.
 const (
 	sizesSeries = "sizes"
@@ -156,16 +201,18 @@ func Series(name string) []Options {
 	case sizesSeries:
 		return Sizes()
 	case shortSeries:
-		return []Options{Short(), ShortGateways()}
+		return []Options{Short(), ShortGateways(), ShortBreadth(), ShortBreadthGateways()}
 	}
-	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Large(), Classes(), Certificates(), ShortGateways())
+	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Breadth(), BreadthGateways(), Large(), Classes(), Certificates(),
+		ShortGateways(), ShortBreadth(), ShortBreadthGateways())
 	return slices.DeleteFunc(all, func(o Options) bool { return o.Name != name })
 }
 
 // AllSeries are the names of the series that the goals speak of.
 func AllSeries() []string {
 	return []string{
-		Unscoped().Name, Scoped().Name, Scoped10000().Name, Gateways().Name, Large().Name, Classes().Name, Certificates().Name, sizesSeries,
+		Unscoped().Name, Scoped().Name, Scoped10000().Name, Gateways().Name, Breadth().Name, BreadthGateways().Name, Large().Name, Classes().Name,
+		Certificates().Name, sizesSeries,
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, stall, n int) 
 	defer fleet.Stall(0)
 	all := r.route("", mesh.ReachAll)
 	edit, resource := all.edit()
-	large := fleet.Watch(all.kind, resource, reading(fleet, all.concerned))
+	large := fleet.Watch(all.kind, resource, reading(fleet, &all))
 	if _, err := edit.Apply(); err != nil {
 		return nil, nil, err
 	}

@@ -41,7 +41,7 @@ func (r *runner) gatewayRules(ctx context.Context) error {
 		return err
 	}
 	defer sidecars.Disconnect()
-	if err := connect(ctx, sidecars, r.server.plain); err != nil {
+	if err := connect(ctx, sidecars, r.address()); err != nil {
 		return err
 	}
 	gateways, err := r.newFleet(r.Clients)
@@ -98,7 +98,7 @@ func (r *runner) bystanders(ctx context.Context, name string, fleet, others *ads
 // among runs f while further clients are connected.
 func (r *runner) among(ctx context.Context, fleet, others *ads.Fleet, f func() error) error {
 	defer others.Disconnect()
-	if err := connect(ctx, others, r.server.plain); err != nil {
+	if err := connect(ctx, others, r.address()); err != nil {
 		return err
 	}
 	if err := r.streams(ctx, fleet.Len()+others.Len()); err != nil {
@@ -120,36 +120,39 @@ func (r *runner) gatewayRoute() change {
 		name: scenarioGatewayRoute, kind: ads.Routes, due: []ads.Kind{ads.Routes},
 		concerned: func(ns string) bool { return ns == mesh.GatewayNamespace(0) },
 	}
-	c.edit = func() (mesh.Edit, string) { return r.mesh.GatewayRoute(0, 0), r.mesh.GatewayRoutes(0) }
+	route := 0
+	if r.Mesh.Gateways.TLS { // of a server with a certificate
+		route = 1
+	}
+	c.edit = func() (mesh.Edit, string) { return r.mesh.GatewayRoute(0, route), r.mesh.GatewayRoutes(0, route) }
 	return c
+}
+
+// secret gives a server of one gateway another certificate.
+func (r *runner) secret() change {
+	return change{
+		name: scenarioSecret, edit: func() (mesh.Edit, string) { return r.mesh.Secret(0) },
+		kind: ads.Secrets, due: []ads.Kind{ads.Secrets},
+		concerned: func(ns string) bool { return ns == mesh.GatewayNamespace(0) },
+	}
 }
 
 // sidecars gives a few of ns-0.
 func (r *runner) sidecars() (*ads.Fleet, error) {
-	o := ads.Options{Logger: r.Log}
+	var list []mesh.Workload
 	for i := range 3 {
-		n, err := node(r.mesh.Workload(r.mesh.Fixed(i)))
-		if err != nil {
-			return nil, err
-		}
-		o.Nodes = append(o.Nodes, n)
+		list = append(list, r.mesh.Workload(r.mesh.Fixed(i)))
 	}
-	return ads.New(o), nil
+	return r.fleetOf(list)
 }
 
 // twins gives clients of namespaces that differ from a client of the fleet in name and address only.
 func (r *runner) twins(in func(string) bool) (*ads.Fleet, error) {
-	o := ads.Options{Logger: r.Log}
+	var list []mesh.Workload
 	for i := range min(r.Clients, r.Mesh.Services) {
-		w, ok := r.mesh.Twin(i)
-		if !ok || !in(w.Namespace) {
-			continue
+		if w, ok := r.mesh.Twin(i); ok && in(w.Namespace) {
+			list = append(list, w)
 		}
-		n, err := node(w)
-		if err != nil {
-			return nil, err
-		}
-		o.Nodes = append(o.Nodes, n)
 	}
-	return ads.New(o), nil
+	return r.fleetOf(list)
 }

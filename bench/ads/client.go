@@ -18,6 +18,7 @@ import (
 type Node struct {
 	Envoy       []byte // a marshalled core.v3.Node
 	Namespace   string
+	Account     string // service account, by which a workload is known
 	SotW        bool
 	Certificate *tls.Certificate // with which it proves its identity; nil for none
 }
@@ -35,11 +36,12 @@ type Client struct {
 	// acknowledgement of the clusters waits for them, and so do listeners at the start.
 	warming  map[string]struct{}
 	withheld []acknowledgement
-	// listeners are the route configurations that each listener names.
-	listeners map[string][]string
+	// listeners are what follows from each listener.
+	listeners map[string]*facts
 
-	synced atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
-	tape   atomic.Pointer[Tape]
+	messages atomic.Int64 // received
+	synced   atomic.Int64 // when everything that was asked for had come, Unix ns; 0 for not yet
+	tape     atomic.Pointer[Tape]
 }
 
 // subscription is what a client asked for and has of one type. A name in held with version "" is
@@ -61,7 +63,7 @@ type acknowledgement struct {
 }
 
 func newClient(f *Fleet, index int, n Node) *Client {
-	c := &Client{fleet: f, index: index, node: n, warming: map[string]struct{}{}, listeners: map[string][]string{}}
+	c := &Client{fleet: f, index: index, node: n, warming: map[string]struct{}{}, listeners: map[string]*facts{}}
 	for k := range c.types {
 		c.types[k].held = map[string]string{}
 	}

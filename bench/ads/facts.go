@@ -1,7 +1,9 @@
 package ads
 
 import (
+	"errors"
 	"hash/maphash"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,6 +13,7 @@ import (
 type facts struct {
 	assignment string   // a cluster's load assignment; "" where endpoints are not asked for
 	routes     []string // a listener's route configurations
+	secrets    []string // and the certificates that the control plane has for it
 }
 
 // memory is what the clients of a fleet share, so that each distinct resource is decoded once and
@@ -83,7 +86,13 @@ const (
 	chainFilters, filterConfig           = 3, 4
 	managerRDS, rdsName                  = 3, 2
 
-	managerURL = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	chainSocket, socketConfig         = 6, 3
+	tlsCommon, commonSecrets, sdsName = 1, 6, 1
+
+	managerURL   = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	serverTLSURL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+	// secretPrefix is of the names of Secrets; the other certificates come from the agent.
+	secretPrefix = "kubernetes://"
 )
 
 func decode(k Kind, value []byte) (*facts, error) {
@@ -92,7 +101,8 @@ func decode(k Kind, value []byte) (*facts, error) {
 	}
 	f := &facts{}
 	for _, chain := range []protowire.Number{listenerChains, listenerDefaultChain} {
-		err := within(value, func(config []byte) error { return f.addRoutes(config) }, chain, chainFilters, filterConfig)
+		err := errors.Join(within(value, f.addRoutes, chain, chainFilters, filterConfig),
+			within(value, f.addSecrets, chain, chainSocket, socketConfig))
 		if err != nil {
 			return nil, err
 		}
@@ -128,6 +138,32 @@ func decodeCluster(value []byte) (*facts, error) {
 
 // addRoutes takes the route configuration that a filter names, if it manages HTTP connections.
 func (f *facts) addRoutes(config []byte) error {
+	manager, err := unpack(config, managerURL)
+	if err != nil {
+		return err
+	}
+	return within(manager, func(name []byte) error {
+		f.routes = append(f.routes, string(name))
+		return nil
+	}, managerRDS, rdsName)
+}
+
+// addSecrets takes the certificates that a transport socket presents.
+func (f *facts) addSecrets(config []byte) error {
+	context, err := unpack(config, serverTLSURL)
+	if err != nil {
+		return err
+	}
+	return within(context, func(name []byte) error {
+		if strings.HasPrefix(string(name), secretPrefix) {
+			f.secrets = append(f.secrets, string(name))
+		}
+		return nil
+	}, tlsCommon, commonSecrets, sdsName)
+}
+
+// unpack gives the message in an Any; nothing where it is of another type.
+func unpack(config []byte, want string) ([]byte, error) {
 	var url, value []byte
 	err := fields(config, func(n protowire.Number, data []byte, _ uint64) error {
 		switch n {
@@ -138,13 +174,10 @@ func (f *facts) addRoutes(config []byte) error {
 		}
 		return nil
 	})
-	if err != nil || string(url) != managerURL {
-		return err
+	if err != nil || string(url) != want {
+		return nil, err
 	}
-	return within(value, func(name []byte) error {
-		f.routes = append(f.routes, string(name))
-		return nil
-	}, managerRDS, rdsName)
+	return value, nil
 }
 
 // within calls f for each field that a path of fields leads to.

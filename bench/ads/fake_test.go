@@ -15,6 +15,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -34,7 +35,7 @@ type fake struct {
 	asked    chan string
 }
 
-const clusterName = "outbound|80||a.b"
+const clusterName, secretName = "outbound|80||a.b", "kubernetes://cert"
 
 func serve(t *testing.T) (*fake, string) {
 	t.Helper()
@@ -62,12 +63,20 @@ func (f *fake) note(text string) {
 }
 
 func short(url string) string {
-	for k := range ads.Routes + 1 {
+	for k := range ads.Secrets + 1 {
 		if k.URL() == url {
 			return k.String()
 		}
 	}
 	return url
+}
+
+// serverTLS presents a certificate of the control plane, and one of the agent.
+func serverTLS() *corev3.TransportSocket {
+	tls, _ := anypb.New(&tlsv3.DownstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
+		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: secretName}, {Name: "default"}},
+	}})
+	return &corev3.TransportSocket{Name: "tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls}}
 }
 
 func messages(t string) map[string]proto.Message {
@@ -88,8 +97,10 @@ func messages(t string) map[string]proto.Message {
 			Rds: &hcmv3.Rds{RouteConfigName: "80", ConfigSource: eds},
 		}})
 		return map[string]proto.Message{"0.0.0.0_80": &listenerv3.Listener{Name: "0.0.0.0_80", FilterChains: []*listenerv3.FilterChain{
-			{Filters: []*listenerv3.Filter{{ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm}}}},
+			{Filters: []*listenerv3.Filter{{ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: hcm}}}, TransportSocket: serverTLS()},
 		}}}
+	case "sds":
+		return map[string]proto.Message{secretName: &tlsv3.Secret{Name: secretName}}
 	default:
 		return map[string]proto.Message{"80": &routev3.RouteConfiguration{Name: "80"}}
 	}

@@ -63,6 +63,18 @@ func (f *Fleet) Len() int { return len(f.clients) }
 // Namespace gives that of a client.
 func (f *Fleet) Namespace(client int) string { return f.clients[client].node.Namespace }
 
+// Account gives a client's service account.
+func (f *Fleet) Account(client int) string { return f.clients[client].node.Account }
+
+// Received gives how many messages each client has received since it was made.
+func (f *Fleet) Received() []int64 {
+	out := make([]int64, len(f.clients))
+	for i, c := range f.clients {
+		out[i] = c.messages.Load()
+	}
+	return out
+}
+
 // Connect lets all clients connect to an address, and again whenever a stream ends, until
 // Disconnect. Clients that hold state from before say so.
 func (f *Fleet) Connect(ctx context.Context, address string) error {

@@ -37,12 +37,12 @@ func TestADeltaClientAsksInTheOrderOfAnEnvoy(t *testing.T) {
 	server, address := serve(t)
 	f := newFleet(t, 1, false)
 	connect(t, f, address)
-	server.expect(t, "cds []", "eds ["+clusterName+"]", "ack eds", "ack cds", "lds []", "ack lds", "rds [80]", "ack rds")
+	server.expect(t, "cds []", "eds ["+clusterName+"]", "ack eds", "ack cds", "lds []", "ack lds", "sds ["+secretName+"]", "rds [80]", "ack sds", "ack rds")
 	synced(t, f)
 	f.Disconnect()
 	connect(t, f, address)
 	server.expect(t, "cds [] has ["+clusterName+" static]", "eds ["+clusterName+"] has ["+clusterName+"]",
-		"lds [] has [0.0.0.0_80]", "rds [80] has [80]")
+		"lds [] has [0.0.0.0_80]", "rds [80] has [80]", "sds ["+secretName+"] has ["+secretName+"]")
 }
 
 func TestClustersAreAcknowledgedWhenTheyAreWarm(t *testing.T) {
@@ -67,7 +67,7 @@ func TestSotW(t *testing.T) {
 	f := newFleet(t, 1, true)
 	connect(t, f, address)
 	server.expect(t, "cds []", "eds ["+clusterName+"]", "ack eds veds ["+clusterName+"]", "ack cds vcds []", "lds []",
-		"ack lds vlds []", "rds [80]", "ack rds vrds [80]")
+		"ack lds vlds []", "sds ["+secretName+"]", "rds [80]", "ack sds vsds ["+secretName+"]", "ack rds vrds [80]")
 	synced(t, f)
 }
 
@@ -122,7 +122,7 @@ func TestATapeHoldsTheBytes(t *testing.T) {
 		got = append(got, frame.Kind.String())
 		size += int64(len(frame.Bytes))
 	}
-	if !slices.Equal(got, []string{"cds", "eds", "lds", "rds"}) {
+	if !slices.Equal(got, []string{"cds", "eds", "lds", "sds", "rds"}) {
 		t.Errorf("frames %v", got)
 	}
 	if all := f.Stats().Down; size*2 != all {

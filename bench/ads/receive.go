@@ -10,6 +10,7 @@ import (
 func (c *Client) receive(b []byte) error {
 	c.fleet.down.Add(int64(len(b)))
 	c.fleet.messages.Add(1)
+	c.messages.Add(1)
 	r := &c.resp
 	if err := r.parse(b, !c.node.SotW); err != nil {
 		return err
@@ -128,9 +129,9 @@ func (c *Client) endpoints(r *response, ack *acknowledgement) error {
 	return c.acknowledge(ack)
 }
 
-// receiveListeners takes an LDS response and asks for the routes that its listeners name.
+// receiveListeners takes an LDS response and asks for the secrets and routes that its listeners name.
 func (c *Client) receiveListeners(r *response, ack *acknowledgement) error {
-	t, rds := &c.types[Listeners], &c.types[Routes]
+	t := &c.types[Listeners]
 	present := map[string]struct{}{}
 	for i := range r.resources {
 		res := &r.resources[i]
@@ -140,7 +141,7 @@ func (c *Client) receiveListeners(r *response, ack *acknowledgement) error {
 		if err != nil {
 			return err
 		}
-		t.held[name], c.listeners[name] = c.version(res), f.routes
+		t.held[name], c.listeners[name] = c.version(res), f
 	}
 	for _, b := range r.removed {
 		delete(t.held, string(b))
@@ -157,33 +158,41 @@ func (c *Client) receiveListeners(r *response, ack *acknowledgement) error {
 	if err := c.acknowledge(ack); err != nil {
 		return err
 	}
-	want := map[string]struct{}{}
-	for _, routes := range c.listeners {
-		for _, name := range routes {
+	if err := c.follow(Secrets, func(f *facts) []string { return f.secrets }); err != nil {
+		return err
+	}
+	return c.follow(Routes, func(f *facts) []string { return f.routes })
+}
+
+// follow asks for what the listeners name of a kind, and no longer for what they do not.
+func (c *Client) follow(k Kind, named func(*facts) []string) error {
+	t, want := &c.types[k], map[string]struct{}{}
+	for _, f := range c.listeners {
+		for _, name := range named(f) {
 			want[name] = struct{}{}
 		}
 	}
 	var added, gone []string
 	for name := range want {
-		if _, asked := rds.held[name]; !asked {
-			rds.held[name] = ""
-			rds.missing++
+		if _, asked := t.held[name]; !asked {
+			t.held[name] = ""
+			t.missing++
 			added = append(added, name)
 		}
 	}
-	for name, version := range rds.held {
+	for name, version := range t.held {
 		if _, stays := want[name]; !stays {
 			if version == "" {
-				rds.missing--
+				t.missing--
 			}
-			delete(rds.held, name)
+			delete(t.held, name)
 			gone = append(gone, name)
 		}
 	}
-	if len(rds.held) == 0 && !rds.asked {
+	if len(t.held) == 0 && !t.asked {
 		return nil
 	}
-	return c.subscribe(Routes, added, gone)
+	return c.subscribe(k, added, gone)
 }
 
 // proceed acknowledges clusters that have become warm, asks for listeners when the first ones
@@ -201,7 +210,8 @@ func (c *Client) proceed() error {
 	if !c.types[Listeners].asked {
 		return c.ask(Listeners)
 	}
-	if c.types[Listeners].started && c.types[Endpoints].missing == 0 && c.types[Routes].missing == 0 && c.synced.Load() == 0 {
+	missing := c.types[Endpoints].missing + c.types[Routes].missing + c.types[Secrets].missing
+	if c.types[Listeners].started && missing == 0 && c.synced.Load() == 0 {
 		c.synced.Store(time.Now().UnixNano())
 		c.fleet.inSync.Add(1)
 	}

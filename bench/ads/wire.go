@@ -15,6 +15,7 @@ const (
 	Endpoints
 	Listeners
 	Routes
+	Secrets
 	kinds
 )
 
@@ -23,16 +24,17 @@ var urls = [kinds]string{
 	Endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
 	Listeners: "type.googleapis.com/envoy.config.listener.v3.Listener",
 	Routes:    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+	Secrets:   "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 }
 
 // URL gives the kind's type URL.
 func (k Kind) URL() string { return urls[k] }
 
 // String gives the short name, e.g. cds.
-func (k Kind) String() string { return [kinds]string{"cds", "eds", "lds", "rds"}[k] }
+func (k Kind) String() string { return [kinds]string{"cds", "eds", "lds", "rds", "sds"}[k] }
 
 // named tells whether resources of the kind are asked for by name.
-func (k Kind) named() bool { return k == Endpoints || k == Routes }
+func (k Kind) named() bool { return k == Endpoints || k == Routes || k == Secrets }
 
 // KindOf finds a kind by its type URL.
 func KindOf(url []byte) (Kind, bool) {

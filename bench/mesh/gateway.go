@@ -18,6 +18,8 @@ type Gateways struct {
 	Routes int `json:"routes"`
 	// Replicas are the pods of each.
 	Replicas int `json:"replicas"`
+	// TLS makes the servers of four of the five ports terminate it, each with a Secret of its own.
+	TLS bool `json:"tls,omitempty"`
 }
 
 const (
@@ -60,9 +62,22 @@ func gatewayLabels(g int) map[string]string {
 	return map[string]string{"app": name, "istio": name}
 }
 
-// GatewayRoutes gives the name of the route configuration that holds a route of any gateway.
-func (m *Mesh) GatewayRoutes(route int) string {
-	return fmt.Sprintf("http.%d", gatewayTarget+m.serverOf(route)%gatewayPorts)
+// GatewayRoutes gives the name of the route configuration that holds a route of a gateway: a server of
+// TLS has one of its own.
+func (m *Mesh) GatewayRoutes(g, route int) string {
+	s := m.serverOf(route)
+	if m.spec.Gateways.secure(s) {
+		return fmt.Sprintf("https.%d.%s.gateway.%s", gatewayPort+s%gatewayPorts, serverPort(s), GatewayNamespace(g))
+	}
+	return fmt.Sprintf("http.%d", gatewayTarget+s%gatewayPorts)
+}
+
+// serverPort is the name of a server's port.
+func serverPort(server int) string { return fmt.Sprintf("http-%d", server) }
+
+// gatewayHost is what a server is for.
+func gatewayHost(g, server int) string {
+	return fmt.Sprintf("*.s-%d.%s.example.com", server, GatewayNamespace(g))
 }
 
 func (m *Mesh) serverOf(route int) int { return route % m.spec.Gateways.Servers }
@@ -97,8 +112,17 @@ func (m *Mesh) renderGateway(g int) []byte {
 	document(&b, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gateway, namespace: %s}\n"+
 		"spec:\n  selector: {istio: %s}\n  servers:", name, name)
 	for s := range m.spec.Gateways.Servers {
-		fmt.Fprintf(&b, "  - {port: {number: %d, name: http-%d, protocol: HTTP}, hosts: [\"*.s-%d.%s.example.com\"]}\n",
-			gatewayPort+s%gatewayPorts, s, s, name)
+		protocol, tls := "HTTP", ""
+		if m.spec.Gateways.secure(s) {
+			protocol, tls = "HTTPS", fmt.Sprintf(", tls: {mode: SIMPLE, credentialName: %s}", credential(s))
+		}
+		fmt.Fprintf(&b, "  - {port: {number: %d, name: %s, protocol: %s}, hosts: [%q]%s}\n",
+			gatewayPort+s%gatewayPorts, serverPort(s), protocol, gatewayHost(g, s), tls)
+	}
+	for s := range m.spec.Gateways.Servers {
+		if m.spec.Gateways.secure(s) {
+			m.renderSecret(&b, g, s, 0)
+		}
 	}
 	for route := range m.spec.Gateways.Routes {
 		m.renderGatewayRoute(&b, g, route, 0)

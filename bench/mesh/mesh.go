@@ -5,6 +5,7 @@
 package mesh
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -28,6 +29,8 @@ type Spec struct {
 	Scoped bool `json:"scoped"`
 	// Gateways come on top of the services, if there are any.
 	Gateways Gateways `json:"gateways,omitzero"`
+	// Breadth is what there is of further kinds.
+	Breadth Breadth `json:"breadth,omitzero"`
 }
 
 // Default is the mesh that the project's goals speak of.
@@ -126,7 +129,7 @@ func (s Spec) check() error {
 			return fmt.Errorf("synthetic mesh: %d %s, want at least %d", n.got, n.name, n.min)
 		}
 	}
-	if err := s.Gateways.check(); err != nil {
+	if err := errors.Join(s.Gateways.check(), s.Breadth.check(s.Namespaces)); err != nil {
 		return err
 	}
 	if most := s.Services - s.Services/headlessEvery; max(s.VirtualServices, s.DestinationRules) > most {

@@ -181,6 +181,7 @@ func TestSpecsThatMakeNoSense(t *testing.T) {
 	for name, change := range map[string]func(*Spec){
 		"few services": func(s *Spec) { s.Services = 10 }, "no endpoints": func(s *Spec) { s.Endpoints = 0 },
 		"many routes": func(s *Spec) { s.VirtualServices = 79 }, "no zones": func(s *Spec) { s.Zones = 0 },
+		"filters of one namespace": func(s *Spec) { s.Namespaces, s.Scoped, s.Breadth.EnvoyFilters = 1, false, 1 },
 		"gateways without servers": func(s *Spec) { s.Gateways = Gateways{Count: 1, Replicas: 1} },
 	} {
 		spec := small()

@@ -38,6 +38,7 @@ func (m *Mesh) renderNamespace(n int) []byte {
 			m.renderRoute(&b, i, 0)
 		}
 	}
+	m.renderBreadth(&b, n)
 	return b.Bytes()
 }
 
