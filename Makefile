@@ -176,9 +176,9 @@ fuzz: ## Each fuzz target for FUZZTIME
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
-SERIES := unscoped,scoped,scoped-10000,gateways,large,classes,sizes
+SERIES := unscoped,scoped,scoped-10000,gateways,breadth,breadth-gateways,large,classes,sizes
 .PHONY: bench
-bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside the floor, memory, cost by size; 20 minutes; SERIES=scoped runs one again
+bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside the floor, memory, cost by size; 25 minutes; SERIES=scoped runs one again
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
 	$(if $(BENCH),,$(MAKE) dataplane)
 

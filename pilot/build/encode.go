@@ -116,7 +116,7 @@ func (e *encoder) listeners(variant string, problems []model.Problem, changes ch
 	p := Product{Type: resource.Listeners, Problems: problems}
 	for _, l := range all {
 		if set := changes.set(listenerTargets(l)...); len(set) > 0 {
-			p.take(e.patchListener(l, set, changes.context))
+			p.take(e.patchListener(l, variant, set, changes.context))
 			continue
 		}
 		r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })

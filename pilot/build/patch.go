@@ -69,7 +69,8 @@ func (e *encoder) changes(r resolve.Reader, c *resolve.Class, received bool) cha
 	return changes{r, c, e.filters, context}
 }
 
-// set gives the patches that touch one of some targets, in order.
+// set gives the patches that touch one of some targets, in order. What none touches is shared with all that
+// have no patches; so those for the other side are left out here.
 func (c changes) set(targets ...string) patch.Set {
 	if len(targets) == 0 {
 		return nil
@@ -86,7 +87,7 @@ func (c changes) of(targets []string) patch.Set {
 	for _, f := range resolve.EnvoyFilters(c.reader, c.class, targets...) {
 		all := c.filters.patches(f.Object)
 		for _, i := range f.Patches {
-			if all[i] != nil {
+			if all[i] != nil && all[i].In(c.context) {
 				out = append(out, all[i])
 			}
 		}
@@ -157,7 +158,7 @@ func (p *Product) take(m *patched, err error) bool {
 }
 
 func (e *encoder) patchCluster(cl *ir.Cluster, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{name: cl.Name}, &patchInput{value: cl, patches: set.ID(), context: c}, func() (*patched, error) {
+	out, _, err := e.patched.get(memoKey{cl.Name, set.ID()}, &patchInput{value: cl, patches: set.ID(), context: c}, func() (*patched, error) {
 		m, kept, problems := set.Cluster(c, clusterPlace(cl), func() *clusterv3.Cluster { return envoy.Cluster(cl) })
 		return e.made(resource.Clusters, m.GetName(), m, kept, problems)
 	})
@@ -182,8 +183,10 @@ func clusterPlace(cl *ir.Cluster) patch.ClusterPlace {
 	return out
 }
 
-func (e *encoder) patchListener(l *ir.Listener, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{name: l.Name}, &patchInput{value: l, patches: set.ID(), context: c}, func() (*patched, error) {
+// patchListener narrows the search for an equal one as encode does: each workload has inbound listeners of
+// these names, and one patch of a namespace is of all of them.
+func (e *encoder) patchListener(l *ir.Listener, variant string, set patch.Set, c patch.Context) (*patched, error) {
+	out, _, err := e.patched.get(memoKey{l.Name, variant + "\n" + set.ID()}, &patchInput{value: l, patches: set.ID(), context: c}, func() (*patched, error) {
 		m, kept, problems := set.Listener(c, func() *listenerv3.Listener { return envoy.Listener(l) })
 		return e.made(resource.Listeners, m.GetName(), m, kept, problems)
 	})
@@ -208,7 +211,7 @@ func (e *encoder) made(t resource.Type, name string, m proto.Message, kept bool,
 }
 
 func (e *encoder) patchHost(vh *ir.VirtualHost, at patch.RoutePlace, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{name: vh.Name}, &patchInput{vh, set.ID(), c, at}, func() (*patched, error) {
+	out, _, err := e.patched.get(memoKey{vh.Name, set.ID()}, &patchInput{vh, set.ID(), c, at}, func() (*patched, error) {
 		m, kept, problems := set.VirtualHost(c, at, func() *routev3.VirtualHost { return envoy.VirtualHost(vh) })
 		out := &patched{problems: problems}
 		if !kept || len(m.GetDomains()) == 0 {

@@ -168,7 +168,10 @@ func (p *Patch) problem(field string, err error) model.Problem {
 	}
 }
 
+// In tells whether a patch may change a message in a context.
+func (p *Patch) In(c Context) bool { return p.context == networking.EnvoyFilter_ANY || p.context == c }
+
 // is tells whether a patch is applied to a kind of message in a context.
-func (p *Patch) is(to networking.EnvoyFilter_ApplyTo, context networking.EnvoyFilter_PatchContext) bool {
-	return p.applyTo == to && (p.context == networking.EnvoyFilter_ANY || p.context == context)
+func (p *Patch) is(to networking.EnvoyFilter_ApplyTo, c Context) bool {
+	return p.applyTo == to && p.In(c)
 }
