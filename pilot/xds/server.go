@@ -267,9 +267,7 @@ func (s *Server) outcome(err error, by *share) error {
 		return nil
 	}
 	s.metrics.internal.Inc()
-	if by.mayLog(time.Now()) {
-		s.opts.Logger.Warn("stream ended by an error", "error", cut(err.Error(), maxDetail))
-	}
+	by.warn(s.opts.Logger, "stream ended by an error", "error", cut(err.Error(), maxDetail))
 	return err
 }
 

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/loglimit"
 )
 
 // Limits bound what the streams of one identity take together, so that nobody starves the others.
@@ -22,13 +24,8 @@ type Limits struct {
 	StreamNames, Names int
 }
 
-const (
-	// logLines is how many lines of the log the streams of one identity may cause in logWindow.
-	logLines  = 50
-	logWindow = 10 * time.Second
-	// maxName bounds the name of a resource in bytes.
-	maxName = 1024
-)
+// maxName bounds the name of a resource in bytes.
+const maxName = 1024
 
 // shares are what callers take of the server, by what they proved; "" is for callers without proof.
 type shares struct {
@@ -40,6 +37,8 @@ type shares struct {
 
 	mu   sync.Mutex
 	byID map[string]*share
+
+	lines loglimit.Limiter[string] // of the log, by identity
 }
 
 // share is what all streams of one identity take together.
@@ -54,8 +53,6 @@ type share struct {
 	streams int
 	names   int
 	peers   map[string]int // streams by address
-	window  time.Time      // in which lines are counted
-	lines   int
 }
 
 func newShares(proven, anonymous Limits) *shares {
@@ -125,15 +122,15 @@ func (s *share) subscribe(before, now int) error {
 	return nil
 }
 
-// mayLog tells whether one more line may be logged on behalf of the share now.
-func (s *share) mayLog(now time.Time) bool {
-	s.all.mu.Lock()
-	defer s.all.mu.Unlock()
-	if now.Sub(s.window) >= logWindow {
-		s.window, s.lines = now, 0
+// warn logs a line on behalf of the share, unless there were too many lately.
+func (s *share) warn(log *slog.Logger, text string, args ...any) {
+	allowed, leftOut := s.all.lines.Allow(s.identity, time.Now())
+	if leftOut > 0 {
+		log.Warn("there were more warnings about streams than are logged", "number", leftOut)
 	}
-	s.lines++
-	return s.lines <= logLines
+	if allowed {
+		log.Warn(text, args...)
+	}
 }
 
 // String names the share in errors.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/security/loglimit"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -222,12 +223,12 @@ func TestWhatIsKeptAndLoggedOfARefusalIsBounded(t *testing.T) {
 		if len(m.problems) != 1 || len(m.problems[0].Message) > most {
 			t.Errorf("%d problems, of %d bytes", len(m.problems), len(m.problems[0].Message))
 		}
-		for i := range 5 * logLines {
+		for i := range 5 * loglimit.Lines {
 			m.set(listener("l", fmt.Sprint("x", i)))
 			c.nack(c.expect(resource.Listeners, "l"), "no")
 			c.silent()
 		}
-		if got := strings.Count(log.String(), "\n"); got > 2*logLines {
+		if got := strings.Count(log.String(), "\n"); got > 2*loglimit.Lines {
 			t.Errorf("%d lines are logged", got)
 		}
 		m.stop(c)

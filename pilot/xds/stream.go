@@ -76,9 +76,7 @@ func (s *stream) log() *slog.Logger {
 
 // warn logs what the client did, unless it and others of its identity did too much lately.
 func (s *stream) warn(text string, args ...any) {
-	if s.share.mayLog(time.Now()) {
-		s.log().Warn(text, args...)
-	}
+	s.share.warn(s.log(), text, args...)
 }
 
 // refresh takes over a view. The engine calls it and must not be kept waiting: what is to be sent

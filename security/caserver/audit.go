@@ -3,13 +3,13 @@ package caserver
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/peer"
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/security/loglimit"
 )
 
 // reason why a request got no certificate, as metrics and the audit log name it.
@@ -27,25 +27,16 @@ const (
 
 var reasons = []reason{unauthenticated, impersonation, limit, late, badRequest, failed}
 
-const (
-	// auditWindow and auditLines bound how many refusals of one caller are logged: callers without proof,
-	// who are one, could else fill a disk. What was issued is always logged.
-	auditWindow = 10 * time.Second
-	auditLines  = 50
-)
-
 // audit logs who got which certificate, and who was refused, one structured line each. No line holds a key, a
 // request or a token.
 type audit struct {
 	log *slog.Logger
-
-	mu      sync.Mutex
-	began   time.Time             // of the window
-	lines   map[auth.Identity]int // of refusals in it
-	leftOut int
+	// refusals are bounded: callers without proof, who are one, could else fill a disk. What was issued is
+	// always logged.
+	refusals loglimit.Limiter[auth.Identity]
 }
 
-func newAudit(log *slog.Logger) *audit { return &audit{log: log, lines: map[auth.Identity]int{}} }
+func newAudit(log *slog.Logger) *audit { return &audit{log: log} }
 
 // issued logs a certificate.
 func (a *audit) issued(ctx context.Context, proof auth.Proof, got ca.Issued) {
@@ -59,7 +50,7 @@ func (a *audit) issued(ctx context.Context, proof auth.Proof, got ca.Issued) {
 
 // refused logs a request that got none.
 func (a *audit) refused(ctx context.Context, proof auth.Proof, why reason, err error) {
-	write, leftOut := a.place(proof.Identity, time.Now())
+	write, leftOut := a.refusals.Allow(proof.Identity, time.Now())
 	if leftOut > 0 {
 		a.log.LogAttrs(ctx, slog.LevelWarn, "certificate requests were refused that are not logged", slog.Int("number", leftOut))
 	}
@@ -88,21 +79,4 @@ func whoCalled(ctx context.Context, proof auth.Proof) []slog.Attr {
 		attrs = append(attrs, slog.String("address", p.Addr.String()))
 	}
 	return attrs
-}
-
-// place tells whether there is a place for a line about a caller, and how many had none in a window that is over.
-func (a *audit) place(id auth.Identity, now time.Time) (write bool, leftOut int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if now.Sub(a.began) >= auditWindow {
-		leftOut = a.leftOut
-		a.began, a.leftOut = now, 0
-		clear(a.lines)
-	}
-	if a.lines[id] >= auditLines {
-		a.leftOut++
-		return false, leftOut
-	}
-	a.lines[id]++
-	return true, leftOut
 }

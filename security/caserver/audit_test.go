@@ -15,6 +15,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/security/loglimit"
 )
 
 // proves is an Authenticator of one proof.
@@ -179,23 +181,23 @@ func TestAuditOfWhatIsRefused(t *testing.T) {
 
 // Callers without proof do not fill the log, and take no lines from others.
 func TestAuditIsBounded(t *testing.T) {
-	var log bytes.Buffer
-	a := newAudit(slog.New(slog.NewJSONHandler(&log, nil)))
-	now := time.Now()
-	a.began = now
-	known := auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}
-	for range 3 * auditLines {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := newAudit(slog.New(slog.NewJSONHandler(&log, nil)))
+		known := auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}
+		for range 3 * loglimit.Lines {
+			a.refused(t.Context(), auth.Proof{}, unauthenticated, errors.New("nobody"))
+		}
+		a.refused(t.Context(), auth.Proof{Identity: known}, badRequest, errors.New("bad"))
+		if got := lines(t, &log); len(got) != loglimit.Lines+1 || got[loglimit.Lines]["caller"] != known.String() {
+			t.Errorf("%d lines, the last is %v", len(got), got[len(got)-1])
+		}
+		time.Sleep(loglimit.Window)
 		a.refused(t.Context(), auth.Proof{}, unauthenticated, errors.New("nobody"))
-	}
-	a.refused(t.Context(), auth.Proof{Identity: known}, badRequest, errors.New("bad"))
-	if got := lines(t, &log); len(got) != auditLines+1 || got[auditLines]["caller"] != known.String() {
-		t.Errorf("%d lines, the last is %v", len(got), got[len(got)-1])
-	}
-	a.began = now.Add(-auditWindow)
-	a.refused(t.Context(), auth.Proof{}, unauthenticated, errors.New("nobody"))
-	if got := lines(t, &log); len(got) != 2 || got[0]["number"] != float64(2*auditLines) {
-		t.Errorf("after a while: %v", got)
-	}
+		if got := lines(t, &log); len(got) != 2 || got[0]["number"] != float64(2*loglimit.Lines) {
+			t.Errorf("after a while: %v", got)
+		}
+	})
 }
 
 // What is told of the CA's end is true after it was exchanged.

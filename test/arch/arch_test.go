@@ -79,7 +79,7 @@ var flow = map[string][]string{
 	"pilot/resource":        {"pilot/model", "proto/nds"},
 	"pilot/build":           {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/push":            {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build"},
-	"pilot/xds":             {"pilot/resource", "pilot/push", "security/auth"},
+	"pilot/xds":             {"pilot/resource", "pilot/push", "security/auth", "security/loglimit"},
 	"pilot/incluster":       {"pilot/model", "pilot/source/kinds"},
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":          {"pilot/model"},
