@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
@@ -157,6 +158,9 @@ func upstreamTLS(t *proxyconfig.TLS, http2 bool) (object, error) {
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("file-cert:" + t.ClientCertificate + "~" + t.PrivateKey)}
 	case "ISTIO_MUTUAL":
 		root = "ROOTCA"
+		if slices.ContainsFunc(t.SubjectAltNames, func(n string) bool { return !strings.Contains(n, "://") }) {
+			root = "ROOTCA-own" // where trust domains have roots of their own, Envoy checks no names but identities
+		}
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("default")}
 	default:
 		return nil, fmt.Errorf("mode: %q is none of DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL", t.Mode)

@@ -193,6 +193,11 @@ func call(ctx context.Context, port int, manager *secret.Manager, authority *ca.
 	if err != nil {
 		return "", err
 	}
+	return callAs(ctx, port, pair, authority)
+}
+
+// callAs makes a request on a new connection by another's certificate.
+func callAs(ctx context.Context, port int, pair tls.Certificate, authority *ca.Authority) (string, error) {
 	var serial string
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
 		Certificates:       []tls.Certificate{pair},

@@ -185,9 +185,9 @@ func (w *watch) pending() (update, error) {
 func resource(name string, v *secret.Value) (*node.Resource, error) {
 	s := &node.Secret{Name: name}
 	if len(v.Roots) > 0 {
-		roots := &node.CertificateValidationContext{TrustedCa: inline(v.Roots)}
-		if len(v.CRL) > 0 {
-			roots.Crl = inline(v.CRL)
+		roots, err := validation(v)
+		if err != nil {
+			return nil, fmt.Errorf("secret %q: %w", name, err)
 		}
 		s.Type = &node.Secret_ValidationContext{ValidationContext: roots}
 	} else {

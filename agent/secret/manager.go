@@ -20,6 +20,8 @@ const (
 	Workload = "default"
 	// Root is the set of roots that peers are verified against.
 	Root = "ROOTCA"
+	// OwnRoot is Root without trust domains that have roots of their own.
+	OwnRoot = "ROOTCA-own"
 )
 
 const (
@@ -42,6 +44,8 @@ type Value struct {
 	CertificateChain, PrivateKey []byte
 	// Roots is PEM; empty for a certificate. CRL is what their CAs have revoked (PEM); empty for no list.
 	Roots, CRL []byte
+	// Domains are the trust domains whose identities Roots and further roots verify; empty where Roots verify all.
+	Domains []Domain
 	// NotAfter is when it expires; zero for roots.
 	NotAfter time.Time
 }
@@ -183,12 +187,14 @@ func (m *Manager) Secret(name string) (*Value, error) {
 	switch mounted := m.cfg.Mounted; {
 	case name == Workload && mounted != nil:
 		return m.files.secret("file-cert:" + mounted.Cert + "~" + mounted.Key)
-	case name == Root && mounted != nil:
+	case (name == Root || name == OwnRoot) && mounted != nil:
 		return m.files.secret("file-root:" + mounted.Root)
 	case name == Workload:
 		return m.WorkloadCertificate(), nil
 	case name == Root:
 		return m.checked(m.Roots()), nil
+	case name == OwnRoot:
+		return m.checked(own(m.Roots())), nil
 	case strings.HasPrefix(name, "file-"):
 		return m.files.secret(name)
 	}
@@ -235,7 +241,9 @@ func (m *Manager) checked(roots *Value) *Value {
 
 // withCRL gives roots beside a list.
 func withCRL(roots *Value, crl []byte) *Value {
-	return &Value{Version: version(slices.Concat(roots.Roots, crl)), Roots: roots.Roots, CRL: crl}
+	return &Value{
+		Version: versionOf(slices.Concat(roots.Roots, crl), roots.Domains), Roots: roots.Roots, CRL: crl, Domains: roots.Domains,
+	}
 }
 
 // version names public bytes; keys stay out of it.

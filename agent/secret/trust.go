@@ -30,7 +30,7 @@ const (
 // came with the certificate. The first is the root of what the CA signs now: a certificate that leads to another
 // one is renewed soon.
 func (m *Manager) TakeTrust(value []byte) error {
-	roots, err := caCertificates(value)
+	roots, domains, err := readTrust(value)
 	if err != nil {
 		return fmt.Errorf("trust bundle: %w", err)
 	}
@@ -45,7 +45,7 @@ func (m *Manager) TakeTrust(value []byte) error {
 		}
 		all = append(all, certs...)
 	}
-	next := &Value{Version: version(all), Roots: all}
+	next := &Value{Version: versionOf(all, domains), Roots: all, Domains: domains}
 	m.mu.Lock()
 	same := m.trust != nil && m.trust.Version == next.Version
 	m.trust = next
@@ -54,7 +54,7 @@ func (m *Manager) TakeTrust(value []byte) error {
 	if same {
 		return nil
 	}
-	m.cfg.Logger.Info("roots of trust have changed", "roots", len(roots))
+	m.cfg.Logger.Info("roots of trust have changed", "roots", len(roots), "domains", max(1, len(domains)))
 	if cert != nil && m.cfg.Mounted == nil && !leadsTo(cert, roots[0]) {
 		select {
 		case m.due <- struct{}{}:
@@ -91,33 +91,44 @@ func (m *Manager) Trusting(settings func() (*tls.Config, error)) func() (*tls.Co
 	}
 }
 
-// caCertificates reads the one field of a ProxyConfig.
-func caCertificates(value []byte) ([]string, error) {
+// readTrust reads the roots and the trust domains of a ProxyConfig.
+func readTrust(value []byte) (roots []string, _ []Domain, err error) {
 	if len(value) > maxTrust {
-		return nil, fmt.Errorf("longer than %d bytes", maxTrust)
+		return nil, nil, fmt.Errorf("longer than %d bytes", maxTrust)
 	}
-	var out []string
+	domains := map[string]Domain{}
 	for len(value) > 0 {
 		num, typ, n := protowire.ConsumeTag(value)
 		if n < 0 {
-			return nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
 		value = value[n:]
-		if num != caCertificatesPEM || typ != protowire.BytesType {
+		if typ != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(num, typ, value); n < 0 {
-				return nil, protowire.ParseError(n)
+				return nil, nil, protowire.ParseError(n)
 			}
 			value = value[n:]
 			continue
 		}
-		root, n := protowire.ConsumeString(value)
+		field, n := protowire.ConsumeBytes(value)
 		if n < 0 {
-			return nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
-		out = append(out, root)
 		value = value[n:]
+		switch num {
+		case caCertificatesPEM:
+			roots = append(roots, string(field))
+		case proxyMetadata:
+			d, err := readDomain(field)
+			if err != nil {
+				return nil, nil, err
+			}
+			if d != nil {
+				domains[d.Name] = *d
+			}
+		}
 	}
-	return out, nil
+	return roots, domainsOf(domains), nil
 }
 
 // normalized gives certificates in PEM without anything around them.
@@ -146,7 +157,7 @@ func union(a, b *Value) *Value {
 	if len(all) == len(a.Roots) {
 		return a
 	}
-	return &Value{Version: version(all), Roots: all}
+	return &Value{Version: versionOf(all, a.Domains), Roots: all, Domains: a.Domains}
 }
 
 // leadsTo tells whether a certificate verifies against a root.

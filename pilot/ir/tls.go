@@ -26,7 +26,9 @@ func (m MTLSMode) String() string {
 // Names of the secrets that the node agent serves.
 const (
 	SecretWorkload = "default" // the workload's own certificate and key
-	SecretRoot     = "ROOTCA"  // the roots of the mesh
+	SecretRoot     = "ROOTCA"  // the roots of the mesh, and of each further trust domain for its identities
+	// SecretOwnRoot is SecretRoot without further trust domains.
+	SecretOwnRoot = "ROOTCA-own"
 )
 
 // UpstreamTLS says how TLS is spoken to a cluster.

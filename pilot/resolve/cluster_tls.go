@@ -55,6 +55,9 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		if cl.Discovery == ir.DiscoveryDynamic {
 			cl.TLS.SNI = t.spec.GetSni()
 			cl.HTTP.AutoSNI, cl.HTTP.AutoSAN = cl.TLS.SNI == "", len(names) == 0
+			if cl.HTTP.AutoSAN {
+				cl.TLS.RootSecret = verifyPlainly(b.r)
+			}
 		}
 	default:
 		b.originateTLS(t, svc, cl)

@@ -31,6 +31,9 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
 		out.SubjectAltNames = t.GetSubjectAltNames()
 		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
+		if pinned := len(out.KeyHashes)+len(out.CertificateHashes) > 0; pinned && out.RootSecret == ir.SecretRoot {
+			out.RootSecret, out.TrustDomains = verifyPlainly(r), ownDomains(r)
+		}
 		if authoritiesCredential(t) == "" { // a Secret has its own list
 			out.CRLFile = t.GetCaCrl()
 		}

@@ -136,15 +136,13 @@ func pathNormalization(r Reader) ir.PathNormalization {
 	return ir.PathNormalization{Normalize: true}
 }
 
-// meshProblems reports what of the mesh configuration concerns listeners and makes no sense.
+// meshProblems reports what of the mesh configuration concerns listeners and peers and makes no sense.
 func meshProblems(r Reader) []model.Problem {
-	_, field, reason := meshLog(r.Mesh())
-	if reason == "" {
-		return nil
+	out := trustProblems(r)
+	if _, field, reason := meshLog(r.Mesh()); reason != "" {
+		out = append(out, model.Problem{
+			Object: meshObject().Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: reason,
+		})
 	}
-	return []model.Problem{{
-		Object: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName},
-		Field:  field, Severity: model.SeverityError, Reason: model.ReasonInvalid,
-		Message: reason,
-	}}
+	return out
 }

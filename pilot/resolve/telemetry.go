@@ -126,7 +126,7 @@ func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 }
 
 func (i *instrument) chain(c *ir.FilterChain) {
-	mutual := c.TLS != nil && c.TLS.RootSecret == ir.SecretRoot
+	mutual := c.TLS != nil && (c.TLS.RootSecret == ir.SecretRoot || c.TLS.RootSecret == ir.SecretOwnRoot)
 	for _, f := range c.Filters {
 		switch f := f.(type) {
 		case *ir.HTTPConnectionManager:

@@ -36,6 +36,11 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
 			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
 		}
+		for j, domain := range ca.GetTrustDomains() {
+			if !isHost(domain) {
+				c.fail(at(at("caCertificates", i)+".trustDomains", j), "%q is no domain", domain)
+			}
+		}
 	}
 	for path, t := range map[string]*meshconfig.MeshConfig_TLSConfig{"meshMTLS": m.GetMeshMTLS(), "tlsDefaults": m.GetTlsDefaults()} {
 		c.ciphers(path, t.GetCipherSuites())

@@ -343,6 +343,7 @@ func TestMeshRules(t *testing.T) {
 		"proxyListenPort: 0":                                                "proxyListenPort: no port",
 		"proxyListenPort: 15006":                                            "proxyListenPort: the port of",
 		"proxyInboundListenPort: 15021":                                     "proxyInboundListenPort: health",
+		"caCertificates: [{trustDomains: ['*']}]":                           "caCertificates[0].trustDomains[0]: no domain",
 		"trustDomainAliases: [a b]":                                         "trustDomainAliases[0]: no domain",
 		`accessLogFile: "/a\0b"`:                                            "accessLogFile: control character",
 		"defaultConfig: {proxyAdminPort: 65536}":                            "defaultConfig.proxyAdminPort: no port",

@@ -647,11 +647,12 @@ func (x *TlsCertificate) GetPrivateKey() *DataSource {
 
 // CertificateValidationContext is that of envoy.extensions.transport_sockets.tls.v3.
 type CertificateValidationContext struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TrustedCa     *DataSource            `protobuf:"bytes,1,opt,name=trusted_ca,json=trustedCa,proto3" json:"trusted_ca,omitempty"`
-	Crl           *DataSource            `protobuf:"bytes,7,opt,name=crl,proto3" json:"crl,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	TrustedCa             *DataSource            `protobuf:"bytes,1,opt,name=trusted_ca,json=trustedCa,proto3" json:"trusted_ca,omitempty"`
+	Crl                   *DataSource            `protobuf:"bytes,7,opt,name=crl,proto3" json:"crl,omitempty"`
+	CustomValidatorConfig *TypedExtensionConfig  `protobuf:"bytes,12,opt,name=custom_validator_config,json=customValidatorConfig,proto3" json:"custom_validator_config,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *CertificateValidationContext) Reset() {
@@ -698,6 +699,111 @@ func (x *CertificateValidationContext) GetCrl() *DataSource {
 	return nil
 }
 
+func (x *CertificateValidationContext) GetCustomValidatorConfig() *TypedExtensionConfig {
+	if x != nil {
+		return x.CustomValidatorConfig
+	}
+	return nil
+}
+
+// TypedExtensionConfig is that of envoy.config.core.v3.
+type TypedExtensionConfig struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	TypedConfig   *Any                   `protobuf:"bytes,2,opt,name=typed_config,json=typedConfig,proto3" json:"typed_config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TypedExtensionConfig) Reset() {
+	*x = TypedExtensionConfig{}
+	mi := &file_proto_node_node_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TypedExtensionConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TypedExtensionConfig) ProtoMessage() {}
+
+func (x *TypedExtensionConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_node_node_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TypedExtensionConfig.ProtoReflect.Descriptor instead.
+func (*TypedExtensionConfig) Descriptor() ([]byte, []int) {
+	return file_proto_node_node_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TypedExtensionConfig) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TypedExtensionConfig) GetTypedConfig() *Any {
+	if x != nil {
+		return x.TypedConfig
+	}
+	return nil
+}
+
+// SPIFFECertValidatorConfig is that of envoy.extensions.transport_sockets.tls.v3.
+type SPIFFECertValidatorConfig struct {
+	state         protoimpl.MessageState                   `protogen:"open.v1"`
+	TrustDomains  []*SPIFFECertValidatorConfig_TrustDomain `protobuf:"bytes,1,rep,name=trust_domains,json=trustDomains,proto3" json:"trust_domains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SPIFFECertValidatorConfig) Reset() {
+	*x = SPIFFECertValidatorConfig{}
+	mi := &file_proto_node_node_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SPIFFECertValidatorConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SPIFFECertValidatorConfig) ProtoMessage() {}
+
+func (x *SPIFFECertValidatorConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_node_node_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SPIFFECertValidatorConfig.ProtoReflect.Descriptor instead.
+func (*SPIFFECertValidatorConfig) Descriptor() ([]byte, []int) {
+	return file_proto_node_node_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SPIFFECertValidatorConfig) GetTrustDomains() []*SPIFFECertValidatorConfig_TrustDomain {
+	if x != nil {
+		return x.TrustDomains
+	}
+	return nil
+}
+
 // DataSource is envoy.config.core.v3.DataSource.
 type DataSource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -708,7 +814,7 @@ type DataSource struct {
 
 func (x *DataSource) Reset() {
 	*x = DataSource{}
-	mi := &file_proto_node_node_proto_msgTypes[10]
+	mi := &file_proto_node_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +826,7 @@ func (x *DataSource) String() string {
 func (*DataSource) ProtoMessage() {}
 
 func (x *DataSource) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[10]
+	mi := &file_proto_node_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +839,7 @@ func (x *DataSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataSource.ProtoReflect.Descriptor instead.
 func (*DataSource) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{10}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DataSource) GetInlineBytes() []byte {
@@ -755,7 +861,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_proto_node_node_proto_msgTypes[11]
+	mi := &file_proto_node_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +873,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[11]
+	mi := &file_proto_node_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +886,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{11}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CertificateRequest) GetCsr() string {
@@ -807,7 +913,7 @@ type CertificateResponse struct {
 
 func (x *CertificateResponse) Reset() {
 	*x = CertificateResponse{}
-	mi := &file_proto_node_node_proto_msgTypes[12]
+	mi := &file_proto_node_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +925,7 @@ func (x *CertificateResponse) String() string {
 func (*CertificateResponse) ProtoMessage() {}
 
 func (x *CertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[12]
+	mi := &file_proto_node_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,12 +938,64 @@ func (x *CertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateResponse.ProtoReflect.Descriptor instead.
 func (*CertificateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{12}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CertificateResponse) GetCertChain() []string {
 	if x != nil {
 		return x.CertChain
+	}
+	return nil
+}
+
+type SPIFFECertValidatorConfig_TrustDomain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	TrustBundle   *DataSource            `protobuf:"bytes,2,opt,name=trust_bundle,json=trustBundle,proto3" json:"trust_bundle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SPIFFECertValidatorConfig_TrustDomain) Reset() {
+	*x = SPIFFECertValidatorConfig_TrustDomain{}
+	mi := &file_proto_node_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SPIFFECertValidatorConfig_TrustDomain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SPIFFECertValidatorConfig_TrustDomain) ProtoMessage() {}
+
+func (x *SPIFFECertValidatorConfig_TrustDomain) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_node_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SPIFFECertValidatorConfig_TrustDomain.ProtoReflect.Descriptor instead.
+func (*SPIFFECertValidatorConfig_TrustDomain) Descriptor() ([]byte, []int) {
+	return file_proto_node_node_proto_rawDescGZIP(), []int{11, 0}
+}
+
+func (x *SPIFFECertValidatorConfig_TrustDomain) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SPIFFECertValidatorConfig_TrustDomain) GetTrustBundle() *DataSource {
+	if x != nil {
+		return x.TrustBundle
 	}
 	return nil
 }
@@ -892,11 +1050,20 @@ const file_proto_node_node_proto_rawDesc = "" +
 	"\x0eTlsCertificate\x12K\n" +
 	"\x11certificate_chain\x18\x01 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\x10certificateChain\x12?\n" +
 	"\vprivate_key\x18\x02 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\n" +
-	"privateKey\"\x8f\x01\n" +
+	"privateKey\"\xf1\x01\n" +
 	"\x1cCertificateValidationContext\x12=\n" +
 	"\n" +
 	"trusted_ca\x18\x01 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\ttrustedCa\x120\n" +
-	"\x03crl\x18\a \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\x03crl\"/\n" +
+	"\x03crl\x18\a \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\x03crl\x12`\n" +
+	"\x17custom_validator_config\x18\f \x01(\v2(.pilothouse.node.v1.TypedExtensionConfigR\x15customValidatorConfig\"f\n" +
+	"\x14TypedExtensionConfig\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\ftyped_config\x18\x02 \x01(\v2\x17.pilothouse.node.v1.AnyR\vtypedConfig\"\xe1\x01\n" +
+	"\x19SPIFFECertValidatorConfig\x12^\n" +
+	"\rtrust_domains\x18\x01 \x03(\v29.pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomainR\ftrustDomains\x1ad\n" +
+	"\vTrustDomain\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12A\n" +
+	"\ftrust_bundle\x18\x02 \x01(\v2\x1e.pilothouse.node.v1.DataSourceR\vtrustBundle\"/\n" +
 	"\n" +
 	"DataSource\x12!\n" +
 	"\finline_bytes\x18\x02 \x01(\fR\vinlineBytes\"S\n" +
@@ -919,41 +1086,48 @@ func file_proto_node_node_proto_rawDescGZIP() []byte {
 	return file_proto_node_node_proto_rawDescData
 }
 
-var file_proto_node_node_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_proto_node_node_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_proto_node_node_proto_goTypes = []any{
-	(*Any)(nil),                          // 0: pilothouse.node.v1.Any
-	(*Status)(nil),                       // 1: pilothouse.node.v1.Status
-	(*DiscoveryRequest)(nil),             // 2: pilothouse.node.v1.DiscoveryRequest
-	(*DiscoveryResponse)(nil),            // 3: pilothouse.node.v1.DiscoveryResponse
-	(*DeltaDiscoveryRequest)(nil),        // 4: pilothouse.node.v1.DeltaDiscoveryRequest
-	(*DeltaDiscoveryResponse)(nil),       // 5: pilothouse.node.v1.DeltaDiscoveryResponse
-	(*Resource)(nil),                     // 6: pilothouse.node.v1.Resource
-	(*Secret)(nil),                       // 7: pilothouse.node.v1.Secret
-	(*TlsCertificate)(nil),               // 8: pilothouse.node.v1.TlsCertificate
-	(*CertificateValidationContext)(nil), // 9: pilothouse.node.v1.CertificateValidationContext
-	(*DataSource)(nil),                   // 10: pilothouse.node.v1.DataSource
-	(*CertificateRequest)(nil),           // 11: pilothouse.node.v1.CertificateRequest
-	(*CertificateResponse)(nil),          // 12: pilothouse.node.v1.CertificateResponse
-	nil,                                  // 13: pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
+	(*Any)(nil),                                   // 0: pilothouse.node.v1.Any
+	(*Status)(nil),                                // 1: pilothouse.node.v1.Status
+	(*DiscoveryRequest)(nil),                      // 2: pilothouse.node.v1.DiscoveryRequest
+	(*DiscoveryResponse)(nil),                     // 3: pilothouse.node.v1.DiscoveryResponse
+	(*DeltaDiscoveryRequest)(nil),                 // 4: pilothouse.node.v1.DeltaDiscoveryRequest
+	(*DeltaDiscoveryResponse)(nil),                // 5: pilothouse.node.v1.DeltaDiscoveryResponse
+	(*Resource)(nil),                              // 6: pilothouse.node.v1.Resource
+	(*Secret)(nil),                                // 7: pilothouse.node.v1.Secret
+	(*TlsCertificate)(nil),                        // 8: pilothouse.node.v1.TlsCertificate
+	(*CertificateValidationContext)(nil),          // 9: pilothouse.node.v1.CertificateValidationContext
+	(*TypedExtensionConfig)(nil),                  // 10: pilothouse.node.v1.TypedExtensionConfig
+	(*SPIFFECertValidatorConfig)(nil),             // 11: pilothouse.node.v1.SPIFFECertValidatorConfig
+	(*DataSource)(nil),                            // 12: pilothouse.node.v1.DataSource
+	(*CertificateRequest)(nil),                    // 13: pilothouse.node.v1.CertificateRequest
+	(*CertificateResponse)(nil),                   // 14: pilothouse.node.v1.CertificateResponse
+	nil,                                           // 15: pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
+	(*SPIFFECertValidatorConfig_TrustDomain)(nil), // 16: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
 }
 var file_proto_node_node_proto_depIdxs = []int32{
 	1,  // 0: pilothouse.node.v1.DiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
 	0,  // 1: pilothouse.node.v1.DiscoveryResponse.resources:type_name -> pilothouse.node.v1.Any
-	13, // 2: pilothouse.node.v1.DeltaDiscoveryRequest.initial_resource_versions:type_name -> pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
+	15, // 2: pilothouse.node.v1.DeltaDiscoveryRequest.initial_resource_versions:type_name -> pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
 	1,  // 3: pilothouse.node.v1.DeltaDiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
 	6,  // 4: pilothouse.node.v1.DeltaDiscoveryResponse.resources:type_name -> pilothouse.node.v1.Resource
 	0,  // 5: pilothouse.node.v1.Resource.resource:type_name -> pilothouse.node.v1.Any
 	8,  // 6: pilothouse.node.v1.Secret.tls_certificate:type_name -> pilothouse.node.v1.TlsCertificate
 	9,  // 7: pilothouse.node.v1.Secret.validation_context:type_name -> pilothouse.node.v1.CertificateValidationContext
-	10, // 8: pilothouse.node.v1.TlsCertificate.certificate_chain:type_name -> pilothouse.node.v1.DataSource
-	10, // 9: pilothouse.node.v1.TlsCertificate.private_key:type_name -> pilothouse.node.v1.DataSource
-	10, // 10: pilothouse.node.v1.CertificateValidationContext.trusted_ca:type_name -> pilothouse.node.v1.DataSource
-	10, // 11: pilothouse.node.v1.CertificateValidationContext.crl:type_name -> pilothouse.node.v1.DataSource
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 8: pilothouse.node.v1.TlsCertificate.certificate_chain:type_name -> pilothouse.node.v1.DataSource
+	12, // 9: pilothouse.node.v1.TlsCertificate.private_key:type_name -> pilothouse.node.v1.DataSource
+	12, // 10: pilothouse.node.v1.CertificateValidationContext.trusted_ca:type_name -> pilothouse.node.v1.DataSource
+	12, // 11: pilothouse.node.v1.CertificateValidationContext.crl:type_name -> pilothouse.node.v1.DataSource
+	10, // 12: pilothouse.node.v1.CertificateValidationContext.custom_validator_config:type_name -> pilothouse.node.v1.TypedExtensionConfig
+	0,  // 13: pilothouse.node.v1.TypedExtensionConfig.typed_config:type_name -> pilothouse.node.v1.Any
+	16, // 14: pilothouse.node.v1.SPIFFECertValidatorConfig.trust_domains:type_name -> pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
+	12, // 15: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain.trust_bundle:type_name -> pilothouse.node.v1.DataSource
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_proto_node_node_proto_init() }
@@ -971,7 +1145,7 @@ func file_proto_node_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_node_node_proto_rawDesc), len(file_proto_node_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

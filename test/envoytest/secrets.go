@@ -55,7 +55,7 @@ func NewSecrets(t testing.TB) *Secrets {
 // Named gives what stands under a name, as the node agent does: the roots for the names of roots, with the
 // revocation list of the file that the name has after "~", else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
-	if name == "ROOTCA" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
+	if name == "ROOTCA" || name == "ROOTCA-own" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
 		roots := &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)}
 		if _, list, ok := strings.Cut(name, "~"); ok {
 			roots.Crl = &core.DataSource{Specifier: &core.DataSource_Filename{Filename: list}}

@@ -1,0 +1,96 @@
+package resolve_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+)
+
+// trusting gives a snapshot of a mesh configuration, in which %[1]s and %[2]s stand for two further roots, beside
+// a CA whose root is "own".
+func trusting(t *testing.T, mesh string) (r resolve.Reader, one, two string) {
+	t.Helper()
+	var roots [2]string
+	var quoted [2]any
+	for i := range roots {
+		a, err := ca.New(ca.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(string(a.RootPEM()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots[i], quoted[i] = string(a.RootPEM()), string(text)
+	}
+	text, err := json.Marshal(fmt.Sprintf(mesh, quoted[:]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, problems := file.Decode([]byte(`{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: `+string(text)+`}}`), "test.yaml")
+	for _, p := range problems {
+		if p.Severity == model.SeverityError {
+			t.Fatalf("the test's own YAML: %s", p)
+		}
+	}
+	own := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"own"}}}
+	return store.FromObjects(append(objects, own), store.Options{Domain: "cluster.local"}).Reader(nil), roots[0], roots[1]
+}
+
+// A root is for the trust domains that it names, else for the mesh's own; a domain that is named has no other
+// roots than these.
+func TestTrustDomainsHaveTheirOwnRoots(t *testing.T) {
+	const one, two = "{pem: %[1]s", ", {pem: %[2]s"
+	own := func(names ...string) []ir.TrustDomain {
+		var out []ir.TrustDomain
+		for _, n := range names {
+			out = append(out, ir.TrustDomain{Name: n})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		mesh    string
+		roots   string // of the mesh's own beside "own": one, two, both
+		domains []ir.TrustDomain
+		further map[string]string
+	}{
+		"none":                       {"{trustDomainAliases: [old]} # %[1]s %[2]s", "", nil, nil},
+		"for all":                    {"caCertificates: [" + one + "}]  # %[2]s", "one", nil, nil},
+		"for the mesh's by its name": {"caCertificates: [" + one + ", trustDomains: [cluster.local]}" + two + "}]", "both", nil, nil},
+		"of another":                 {"caCertificates: [" + one + ", trustDomains: [far]}" + two + "}]", "two", own("cluster.local"), map[string]string{"far": "one"}},
+		"an alias without roots": {
+			"{trustDomainAliases: [old], caCertificates: [" + one + ", trustDomains: [far]}]} # %[2]s", "",
+			own("cluster.local", "old"), map[string]string{"far": "one"},
+		},
+		"an alias with roots": {
+			"{trustDomainAliases: [old, far], caCertificates: [" + one + ", trustDomains: [far]}]} # %[2]s", "",
+			own("cluster.local", "old"), map[string]string{"far": "one"},
+		},
+		"several for two, one of them ours": {
+			"caCertificates: [" + one + ", trustDomains: [far, cluster.local]}" + two + ", trustDomains: [far]}]", "one",
+			own("cluster.local"), map[string]string{"far": "both"},
+		},
+		"a bundle that would have to be fetched": {
+			"{trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'https://far', trustDomains: [far]}]} # %[1]s %[2]s", "",
+			own("cluster.local"), nil,
+		},
+	} {
+		r, first, second := trusting(t, c.mesh)
+		list := map[string][]string{"": nil, "one": {first}, "two": {second}, "both": {first, second}}
+		want := &ir.TrustBundle{Roots: append([]string{"own"}, list[c.roots]...), Domains: c.domains}
+		for n, roots := range c.further {
+			want.Domains = append(want.Domains, ir.TrustDomain{Name: n, Roots: list[roots]})
+		}
+		if got := resolve.TrustBundle(r); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n%+v, want\n%+v", name, got, want)
+		}
+	}
+}
