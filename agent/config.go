@@ -189,6 +189,15 @@ func (c Config) workload() telemetry.Workload {
 	return w
 }
 
+// seriesLimit is what the mesh says, which Envoy is told by the control plane.
+func (c Config) seriesLimit() int {
+	limit, err := telemetry.SeriesLimit(c.Node.Env[telemetry.SeriesVariable])
+	if err != nil {
+		c.Logger.Warn("series are bounded by the default", "variable", telemetry.SeriesVariable, "error", err)
+	}
+	return limit
+}
+
 // envoyEnvironment is what Envoy's process is told of the proxy, beside the agent's own environment, which it
 // has too.
 func (c Config) envoyEnvironment() map[string]string {

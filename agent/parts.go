@@ -58,9 +58,8 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 		return nil, err
 	}
 	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets)
-	counted := connections.New(connections.Config{
-		MaxOpen: maxConnections, MaxSeries: maxConnections, Now: time.Now,
-	})
+	counted := connections.New(connections.Config{MaxOpen: maxConnections, MaxSeries: cfg.seriesLimit(), Idle: cfg.Node.StatsEviction(), Now: time.Now})
+	counted.Register(registry)
 	watched := tap.New(tap.Config{SocketPath: cfg.tapSocket(), SetRuntime: p.envoy.SetRuntime, Connections: counted, Logger: cfg.Logger})
 	p.services = append(p.services, service{"tap", watched.Run})
 	p.status = newStatus(cfg, registry, p.envoy, names, watched, counted, quit)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // upTo is the part of a statistic's name that a prefix owns. A name that may hold dots ends in ";"
@@ -90,11 +92,11 @@ func (c Config) addStats(b object) error {
 	if err != nil {
 		return err
 	}
-	if len(buckets) > 0 {
-		config["histogram_bucket_settings"] = buckets
-	}
+	config["histogram_bucket_settings"] = append(buckets, object{ // the first that matches counts
+		"match": object{"prefix": telemetry.Scope + "."}, "buckets": telemetry.HistogramBuckets(), "bins": telemetry.HistogramBins,
+	})
 	b["stats_config"] = config
-	return addStatsIntervals(b, annotations["sidecar.istio.io/statsFlushInterval"], annotations["sidecar.istio.io/statsEvictionInterval"])
+	return addStatsIntervals(b, annotations["sidecar.istio.io/statsFlushInterval"], annotations[evictionAnnotation])
 }
 
 // withPodIPs puts each of the pod's addresses in the place of {pod_ip}: http.{pod_ip}_ selects the inbound
@@ -128,6 +130,17 @@ func histogramBuckets(text string) (list, error) {
 		out = append(out, object{"match": object{"prefix": prefix}, "buckets": buckets[prefix]})
 	}
 	return out, nil
+}
+
+const evictionAnnotation = "sidecar.istio.io/statsEvictionInterval"
+
+// StatsEviction is when a statistic that is not used is forgotten; 0 is never. What is no duration Build refuses.
+func (n Node) StatsEviction() time.Duration {
+	d, err := time.ParseDuration(n.Annotations[evictionAnnotation])
+	if err != nil {
+		return 0
+	}
+	return d
 }
 
 // defaultFlush is Envoy's interval of flushing statistics.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -46,6 +48,22 @@ type Total struct {
 	// Label is one of telemetry.StatBytes.
 	Label          string
 	Sent, Received uint64
+}
+
+// Register gives metrics of what bounds the series of the whole proxy, and of what was left out here. Envoy 1.40 does
+// not tell what it left out itself.
+func (c *Counter) Register(registry prometheus.Registerer) {
+	limit := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "istio_agent_stats_series_limit", Help: "The most counters, histograms, and series of bytes of connections, each, of Istio's metrics.",
+	})
+	limit.Set(float64(c.cfg.MaxSeries))
+	eviction := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "istio_agent_stats_eviction_seconds", Help: "When a series that does not grow is forgotten; 0 is never.",
+	})
+	eviction.Set(c.cfg.Idle.Seconds())
+	registry.MustRegister(limit, eviction, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "istio_agent_connection_entries_left_out_total", Help: "Entries of connections whose bytes were not counted, since there are too many series.",
+	}, func() float64 { return float64(c.LeftOut()) }))
 }
 
 // New gives a Counter that has counted nothing.

@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -17,13 +18,29 @@ var peerHeaders = []string{telemetry.PeerHeader, telemetry.PeerIDHeader}
 // peerKey is where the metadata of a request has what PeerHeader said.
 const peerKey = "peer"
 
-// The limits of a proxy's series, far above what a workload's callers make, and such that the most costs
-// Envoy some 20 MB. Counts of gRPC messages have a scope of their own, since a new combination of them
-// may come with each stream.
-var (
-	statsScope    = ir.StatsScope{Name: telemetry.Scope, Prefix: telemetry.Scope, Counters: 10_000, Histogram: 10_000}
-	messagesScope = ir.StatsScope{Name: telemetry.StatMessages, Prefix: telemetry.Scope, Counters: 2_000, Histogram: 1}
-)
+// scopes bound the series of a proxy. Counts of gRPC messages have a scope of their own, since a new combination of
+// them may come with each stream. Another limit is another scope for Envoy, so it has another name.
+func scopes(limit int) (all, messages ir.StatsScope) {
+	suffix := ""
+	if limit != telemetry.DefaultSeries {
+		suffix = strconv.Itoa(limit)
+	}
+	n := uint32(limit)
+	return ir.StatsScope{Name: telemetry.Scope + suffix, Prefix: telemetry.Scope, Counters: n, Histogram: n},
+		ir.StatsScope{Name: telemetry.StatMessages + suffix, Prefix: telemetry.Scope, Counters: max(n/5, 1), Histogram: 1}
+}
+
+// seriesLimit gives what the mesh says.
+func seriesLimit(r Reader) (int, []model.Problem) {
+	limit, err := telemetry.SeriesLimit(r.Mesh().GetDefaultConfig().GetProxyMetadata()[telemetry.SeriesVariable])
+	if err != nil {
+		return limit, []model.Problem{{
+			Object: meshObject().Key, Field: "defaultConfig.proxyMetadata[" + telemetry.SeriesVariable + "]", Severity: model.SeverityWarning,
+			Reason: model.ReasonInvalid, Message: err.Error(),
+		}}
+	}
+	return limit, nil
+}
 
 // instrument lets a listener count and log what passes it.
 type instrument struct {
@@ -32,7 +49,9 @@ type instrument struct {
 	side    telemetry.Reporter
 	rules   metricRules
 	every   time.Duration // how often the bytes of open connections are told
-	tracing *ir.Tracing
+
+	statsScope, messagesScope ir.StatsScope
+	tracing                   *ir.Tracing
 	// problems of what decides this.
 	problems []model.Problem
 	// service gives the destination of what a cluster gets, for the server's side; nil for the client's.
@@ -89,10 +108,12 @@ func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
 	i := &instrument{side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
+	limit, limitProblems := seriesLimit(r)
+	i.statsScope, i.messagesScope = scopes(limit)
 	i.mesh, i.problems = meshLogOf(r, objects, side)
 	var problems []model.Problem
 	i.tracing, problems = tracing(r, objects, side, services)
-	i.problems = slices.Concat(i.problems, problems, tagProblems(r.Mesh(), objects))
+	i.problems = slices.Concat(i.problems, limitProblems, problems, tagProblems(r.Mesh(), objects))
 	if side == telemetry.Destination { // what a class sends reports nothing, since namespaces share it
 		_, others := tracing(r, objects, telemetry.Source, services)
 		for _, p := range others {
@@ -171,12 +192,12 @@ func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.Ac
 	}
 	fields := telemetry.HTTPFields(destination, "%RESPONSE_CODE%", "%RESPONSE_FLAGS%", "%GRPC_STATUS_NUMBER%", principal, peer)
 	return slices.Concat(
-		i.stats(statsScope, ir.LogFilter{}, "", fields,
+		i.stats(i.statsScope, ir.LogFilter{}, "", fields,
 			ir.Stat{Name: telemetry.StatRequests},
 			ir.Stat{Name: telemetry.StatDuration, Kind: ir.StatMilliseconds, Value: "%DURATION%"},
 			ir.Stat{Name: telemetry.StatRequestBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
 			ir.Stat{Name: telemetry.StatResponseBytes, Kind: ir.StatBytes, Value: "%DOWNSTREAM_WIRE_BYTES_SENT%"}),
-		i.stats(messagesScope, ir.LogFilter{GRPC: true}, "%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%", fields,
+		i.stats(i.messagesScope, ir.LogFilter{GRPC: true}, "%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%", fields,
 			ir.Stat{Name: telemetry.StatMessages}))
 }
 
@@ -204,7 +225,7 @@ const upstreamWorkload = "%UPSTREAM_METADATA(istio:workload)%"
 // The mesh's log has each of them once.
 func (i *instrument) tcp(t *ir.TCPProxy) {
 	fields := i.tcpFields(t)
-	connections := i.stats(statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, "%ACCESS_LOG_TYPE%", fields,
+	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, "%ACCESS_LOG_TYPE%", fields,
 		ir.Stat{Name: telemetry.StatConnections})
 	t.LogConnected, t.AccessLog = len(connections) > 0, connections
 	if drop, shown := i.rules.stat(telemetry.StatBytes); shown {

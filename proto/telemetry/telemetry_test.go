@@ -147,3 +147,12 @@ func FuzzExpand(f *testing.F) {
 		}
 	})
 }
+
+func TestSeriesLimit(t *testing.T) {
+	for text, want := range map[string]int{"": DefaultSeries, "1": 1, "1000000": 1_000_000, "0": 0, "-1": 0, "1000001": 0, "many": 0} {
+		got, err := SeriesLimit(text)
+		if want == 0 && (err == nil || got != DefaultSeries) || want != 0 && (err != nil || got != want) {
+			t.Errorf("%q gives %d, %v", text, got, err)
+		}
+	}
+}

@@ -24,9 +24,12 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/connections"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
@@ -72,6 +75,10 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	b := &bootstrapv3.Bootstrap{
 		Node: &core.Node{Id: "test", Cluster: c.workload.App + ".default"}, Admin: &bootstrapv3.Admin{Address: address(h.admin)},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
+		StatsConfig: &metricsv3.StatsConfig{HistogramBucketSettings: []*metricsv3.HistogramBucketSettings{{
+			Match:   &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: telemetry.Scope + "."}},
+			Buckets: telemetry.HistogramBuckets(), Bins: wrapperspb.UInt32(telemetry.HistogramBins),
+		}}},
 	}
 	for _, l := range inlined(t, c.res) {
 		if ports, ok := c.listeners[l.Name]; ok {
