@@ -126,7 +126,11 @@ func TestRevocationListIsFollowed(t *testing.T) {
 		changed, before := k.Changed(), k.Roots()
 		text := append(c.list(c.root, 2), c.list(c.sub, 99)...)
 		c.write("ca-crl.pem", text)
-		<-changed
+		select {
+		case <-changed:
+		case <-time.After(time.Hour):
+			t.Fatal("nobody is told")
+		}
 		if string(k.CRL()) != string(text) {
 			t.Errorf("the list is %s", k.CRL())
 		}
