@@ -17,6 +17,7 @@ type Pod struct {
 	Workload            string    // the name of what it is a replica of, e.g. the Deployment's
 	Ports               []PodPort // that have names: of containers first, then of native sidecars
 	Ready               bool
+	Lost                bool // it would be ready, but its node has not been heard of
 	Deleting            bool // it is being terminated
 	Ended               bool // its containers have ended for good
 }
@@ -39,16 +40,30 @@ const (
 
 // NewPod takes from a Kubernetes Pod what decides about proxies.
 func NewPod(pod *corev1.Pod) *Pod {
+	ready := isTrue(pod, corev1.PodReady)
 	return &Pod{
 		IP: pod.Status.PodIP, ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
 		Hostname: pod.Spec.Hostname, Subdomain: pod.Spec.Subdomain,
 		Workload: workloadName(pod), Ports: podPorts(pod),
-		Ready: slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		}),
+		Ready: ready, Lost: !ready && wouldBeReady(pod),
 		Deleting: pod.DeletionTimestamp != nil,
 		Ended:    pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}
+}
+
+// isTrue reads a condition.
+func isTrue(pod *corev1.Pod, condition corev1.PodConditionType) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == condition && c.Status == corev1.ConditionTrue
+	})
+}
+
+// wouldBeReady tells whether a pod has all of which a kubelet makes its readiness. Where it is not ready all the
+// same, the controllers have said so, since the node is not ready (Kubernetes, MarkPodsNotReady).
+func wouldBeReady(pod *corev1.Pod) bool {
+	return isTrue(pod, corev1.ContainersReady) && !slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool {
+		return !isTrue(pod, g.ConditionType)
+	})
 }
 
 // podPorts lists the named ports. Init containers count where they keep running, after the others, as

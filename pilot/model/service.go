@@ -184,6 +184,7 @@ type Endpoint struct {
 	TLSMode        string // "istio" where the workload has a sidecar, else "disabled"
 	Weight         uint32 // 0 means 1
 	Health         Health
+	Lost           bool // its pod's node has not been heard of; Health tells whether it is kept in service
 }
 
 // TLS modes of an endpoint, as in the label security.istio.io/tlsMode of its pod.

@@ -70,11 +70,11 @@ func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 		if pods != nil && !s.full && len(s.links.slicesOf[key]) == 0 && s.alone(old, pods) {
 			out, in := s.podRows(svc, old, pods, s.defaultNetwork())
 			if !slices.EqualFunc(out, in, sameEndpoint) {
-				s.setEndpoints(owner, svc, old, replaceRows(old, out, in, compareEndpoints))
+				s.setEndpoints(owner, svc, old, keepLost(replaceRows(old, out, in, compareEndpoints)))
 			}
 			continue
 		}
-		s.setEndpoints(owner, svc, old, s.allEndpoints(svc))
+		s.setEndpoints(owner, svc, old, keepLost(s.allEndpoints(svc)))
 	}
 }
 

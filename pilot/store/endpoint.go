@@ -28,6 +28,7 @@ func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, net
 	base := workload(o, network)
 	base.Address = pod.IP
 	base.Health = podHealth(pod, svc.PublishNotReady)
+	base.Lost = lost(pod, base.Health)
 	for i := range svc.Ports {
 		p := &svc.Ports[i]
 		port := p.TargetPort
@@ -111,11 +112,13 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, slice *discoveryv1
 				continue
 			}
 			e := model.Endpoint{Namespace: svc.Namespace, Network: network, Cluster: svc.Key.Cluster, TLSMode: model.TLSModeDisabled}
-			if pod := podOf(ep, address); pod != nil {
+			pod := podOf(ep, address)
+			if pod != nil {
 				e = workload(pod, network)
 			}
 			e.Address = address
 			e.Health = sliceHealth(&ep.Conditions, svc.PublishNotReady)
+			e.Lost = pod != nil && lost(pod.Spec.(*model.Pod), e.Health)
 			if e.Locality == (model.Locality{}) && ep.Zone != nil {
 				e.Locality.Zone = *ep.Zone
 			}
@@ -180,5 +183,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health
+		a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
 }

@@ -21,16 +21,16 @@ func randomObject(t *testing.T, r *rand.Rand) *model.Object {
 	case 0, 1, 2:
 		text = fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: p%d, namespace: %s, labels: {app: s%d, v: '%d'}, annotations: {note: '%d'}}\n"+
 			"spec: {serviceAccountName: sa%d, containers: [{name: c, ports: [{name: web, containerPort: %d}]}]}\n"+
-			"status: {podIP: 10.0.0.%d, phase: %s, conditions: [{type: Ready, status: '%s'}]}",
-			n(6), ns, n(2), n(3), n(9), n(2), 80+n(2), 1+n(4), []string{"Running", "Succeeded"}[n(5)/4], []string{"True", "False"}[n(2)])
+			"status: {podIP: 10.0.0.%d, phase: %s, conditions: [{type: Ready, status: '%s'}, {type: ContainersReady, status: '%s'}]}",
+			n(6), ns, n(2), n(3), n(9), n(2), 80+n(2), 1+n(4), []string{"Running", "Succeeded"}[n(5)/4], []string{"True", "False"}[n(2)], []string{"True", "False"}[n(2)])
 	case 3:
 		text = fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: s%d, namespace: %s, annotations: {networking.istio.io/exportTo: '%s', note: '%d'}}\n"+
 			"spec: {selector: {%s: '%s'}, ports: [{name: http, port: 80}, {name: web, port: 81, targetPort: web}]}",
 			n(3), ns, scope, n(9), []string{"app", "v"}[n(2)], []string{"s0", "s1", "1"}[n(3)])
 	case 4:
 		text = fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x%d, namespace: %s, labels: {kubernetes.io/service-name: s%d}}\n"+
-			"addressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.0.%d]}, {addresses: [10.0.0.9], targetRef: {kind: Pod, name: p%d}}]",
-			n(2), ns, n(3), 1+n(4), n(6))
+			"addressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.0.%d], conditions: {ready: %t}}, {addresses: [10.0.0.9], conditions: {ready: %t}, targetRef: {kind: Pod, name: p%d}}]",
+			n(2), ns, n(3), 1+n(4), n(2) == 0, n(2) == 0, n(6))
 	case 5:
 		text = fmt.Sprintf("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v%d, namespace: %s}\nspec: {hosts: [s%d], exportTo: [%s], http: [{route: [{destination: {host: s%d}}]}]}",
 			n(3), ns, n(3), "'"+[]string{"*", ".", "b", "c"}[n(4)]+"'", n(3))

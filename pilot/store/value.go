@@ -46,7 +46,7 @@ func (s *state) sameRows(a, b *model.Object) bool {
 	switch x := a.Spec.(type) {
 	case *model.Pod: // the same configuration, perhaps not the same endpoints
 		y := b.Spec.(*model.Pod)
-		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Workload == y.Workload
+		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Lost == y.Lost && x.Workload == y.Workload
 	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
 		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels)
 	case *corev1.Service:
