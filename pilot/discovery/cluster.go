@@ -52,12 +52,16 @@ func (p *plane) authority(ctx context.Context, c *cluster) (*ca.Keeper, error) {
 	}
 	if c != nil && opts.Dir == "" {
 		var err error
-		opts.Files, err = incluster.Authority(ctx, c.client, c.namespace, func() (map[string][]byte, error) { return ca.SelfSigned(opts) })
+		opts.Files, err = incluster.Authority(ctx, c.authorityOptions(), func() (map[string][]byte, error) { return ca.SelfSigned(opts) })
 		if err != nil {
 			return nil, err
 		}
 	}
 	return ca.NewKeeper(ca.KeeperOptions{Options: opts, Waiting: p.withoutRoots, Logger: p.cfg.Logger})
+}
+
+func (c *cluster) authorityOptions() incluster.AuthorityOptions {
+	return incluster.AuthorityOptions{Client: c.client, Namespace: c.namespace, Logger: c.cfg.Logger}
 }
 
 // run serves the webhooks, and writes what the cluster has to have while this replica leads.
@@ -77,7 +81,7 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 	})
 	if c.cfg.CADir == "" {
 		group.Go(func() error {
-			return incluster.FollowAuthority(ctx, c.client, c.namespace, authority.Use, c.cfg.Logger)
+			return incluster.FollowAuthority(ctx, c.authorityOptions(), authority.Use)
 		})
 	}
 	if c.cfg.HTTPSAddr != "" {

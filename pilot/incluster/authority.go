@@ -6,6 +6,7 @@ package incluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -30,43 +32,124 @@ const (
 	ownSecret     = "istio-ca-secret"
 )
 
+// annotationSecret names, in the ConfigMap with the root of the control plane's namespace, the Secret whose CA the
+// mesh has. Where it is cacerts and that is gone, no other CA takes its place until an operator has said otherwise
+// here: a Secret that is replaced is often deleted first, and a mesh with two roots is in two parts.
+const annotationSecret = "security.pilothouse.io/ca-secret"
+
+// AuthorityOptions tell where the CA is.
+type AuthorityOptions struct {
+	Client    kubernetes.Interface
+	Namespace string // of the control plane
+	Logger    *slog.Logger
+}
+
 // Authority gives the files of the CA: of the Secret cacerts, else of istio-ca-secret, which is made if
-// it is missing. Of several replicas that make it one wins, and all have its.
-func Authority(ctx context.Context, client kubernetes.Interface, namespace string, create func() (map[string][]byte, error)) (map[string][]byte, error) {
-	secrets := client.CoreV1().Secrets(namespace)
-	if found, err := authority(ctx, client, namespace); found != nil || err != nil {
-		return found, err
+// it is missing. Of several replicas that make it one wins, and all have its. Where cacerts is to be there and
+// is gone, it waits.
+func Authority(ctx context.Context, opts AuthorityOptions, create func() (map[string][]byte, error)) (map[string][]byte, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for said := false; ; said = true {
+		found, err := opts.read(ctx)
+		if err == nil && found == nil {
+			return opts.make(ctx, create)
+		}
+		if !errors.Is(err, errGone) {
+			return found, err
+		}
+		if !said {
+			opts.Logger.Error("no certificates are signed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
 	}
+}
+
+// make makes the Secret with a CA of our own.
+func (o *AuthorityOptions) make(ctx context.Context, create func() (map[string][]byte, error)) (map[string][]byte, error) {
 	made, err := create()
 	if err != nil {
 		return nil, err
 	}
+	secrets := o.Client.CoreV1().Secrets(o.Namespace)
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: ownSecret, Namespace: namespace, Labels: map[string]string{labelManagedBy: ManagedBy}}, Type: "istio.io/ca-root", Data: made,
+		ObjectMeta: metav1.ObjectMeta{Name: ownSecret, Namespace: o.Namespace, Labels: map[string]string{labelManagedBy: ManagedBy}}, Type: "istio.io/ca-root", Data: made,
 	}
 	_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		secret, err = secrets.Get(ctx, ownSecret, metav1.GetOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, ownSecret, err)
+			return nil, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, ownSecret, err)
 		}
 		return files(secret), nil
 	case err != nil:
-		return nil, fmt.Errorf("make Secret %s/%s: %w", namespace, ownSecret, err)
+		return nil, fmt.Errorf("make Secret %s/%s: %w", o.Namespace, ownSecret, err)
 	}
 	return made, nil
 }
 
-// authority reads the files of the CA; nil where there are none.
-func authority(ctx context.Context, client kubernetes.Interface, namespace string) (map[string][]byte, error) {
+// errGone says that the CA's Secret is gone, and that no other one is to take its place.
+var errGone = errors.New("it is the CA of this mesh")
+
+// read reads the files of the CA; nil where there are none, errGone where none may be used.
+func (o *AuthorityOptions) read(ctx context.Context) (map[string][]byte, error) {
 	for _, name := range []string{pluggedSecret, ownSecret} {
-		secret, err := client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		secret, err := o.Client.CoreV1().Secrets(o.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err == nil {
-			return files(secret), nil
+			return files(secret), o.note(ctx, name)
 		}
 		if !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+			return nil, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, name, err)
+		}
+		if name != pluggedSecret {
+			break
+		}
+		root, err := o.root(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if root != nil && root.Annotations[annotationSecret] == pluggedSecret {
+			return nil, fmt.Errorf("Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s`",
+				o.Namespace, name, errGone, rootMap, annotationSecret, ownSecret)
+		}
+	}
+	return nil, nil
+}
+
+// note keeps in mind that the mesh has the CA of cacerts.
+func (o *AuthorityOptions) note(ctx context.Context, secret string) error {
+	if secret != pluggedSecret {
+		return nil
+	}
+	root, err := o.root(ctx)
+	if err != nil || root == nil || root.Annotations[annotationSecret] == secret { // it comes once there is a leader
+		return err
+	}
+	metav1.SetMetaDataAnnotation(&root.ObjectMeta, annotationSecret, secret)
+	_, err = o.Client.CoreV1().ConfigMaps(o.Namespace).Update(ctx, root, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // at the next look
+		return nil
+	}
+	return err
+}
+
+// root gives the ConfigMap with the root of the control plane's namespace, nil for none. A control plane may list
+// it, as it does in all namespaces.
+func (o *AuthorityOptions) root(ctx context.Context) (*corev1.ConfigMap, error) {
+	list, err := o.Client.CoreV1().ConfigMaps(o.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("metadata.name", rootMap).String(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", o.Namespace, rootMap, err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Name == rootMap {
+			return &list.Items[i], nil
 		}
 	}
 	return nil, nil
@@ -76,9 +159,10 @@ func authority(ctx context.Context, client kubernetes.Interface, namespace strin
 const lookEvery = 5 * time.Second
 
 // FollowAuthority hands the files of the CA to use again and again, until ctx ends, if they are those of the
-// look before: who replaces a Secret may delete it first. While the API server is away, and where the Secrets are
-// gone or hold nothing that can be used, the CA stays as it is.
-func FollowAuthority(ctx context.Context, client kubernetes.Interface, namespace string, use func(map[string][]byte) error, log *slog.Logger) error {
+// look before: who replaces a Secret may delete it first. While the API server is away, where the Secrets are
+// gone or hold nothing that can be used, and where cacerts is gone and nobody has said that another CA may take its
+// place, the CA stays as it is.
+func FollowAuthority(ctx context.Context, opts AuthorityOptions, use func(map[string][]byte) error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	said := ""
@@ -89,7 +173,7 @@ func FollowAuthority(ctx context.Context, client kubernetes.Interface, namespace
 			return nil
 		case <-tick.C:
 		}
-		found, err := authority(ctx, client, namespace)
+		found, err := opts.read(ctx)
 		switch {
 		case err != nil || found == nil:
 		case maps.EqualFunc(found, former, bytes.Equal):
@@ -103,7 +187,7 @@ func FollowAuthority(ctx context.Context, client kubernetes.Interface, namespace
 			now = err.Error()
 		}
 		if now != "" && now != said && ctx.Err() == nil { // once, and not at each look
-			log.Error("the CA stays as it is", "error", err)
+			opts.Logger.Error("the CA stays as it is", "error", err)
 		}
 		said = now
 	}

@@ -25,7 +25,7 @@ func TestReplicasShareOneAuthority(t *testing.T) {
 	found := make([]string, 5)
 	for i := range found {
 		all.Go(func() {
-			files, err := Authority(t.Context(), client, "istio-system", made(string(rune('a'+i))))
+			files, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, made(string(rune('a'+i))))
 			if err != nil {
 				t.Error(err)
 			}
@@ -49,7 +49,7 @@ func TestAPluggedInAuthorityWins(t *testing.T) {
 		secret("istio-ca-secret", map[string][]byte{"ca-key.pem": []byte("own")}),
 		secret("cacerts", map[string][]byte{"tls.crt": []byte("cert"), "tls.key": []byte("plugged"), "ca.crt": []byte("root")}),
 	)
-	files, err := Authority(t.Context(), client, "istio-system", never)
+	files, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, never)
 	if err != nil || string(files["ca-key.pem"]) != "plugged" || string(files["root-cert.pem"]) != "root" {
 		t.Errorf("%q, %v", files, err)
 	}
