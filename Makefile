@@ -120,6 +120,10 @@ clusterdown: ## Take away a cluster whose process was killed
 clustertest: tools images kubernetes ## The mesh in a real Kubernetes; needs root
 	$(GO) test -count=1 -timeout 15m -v ./test/cluster/...
 
+.PHONY: clusterchaos
+clusterchaos: tools images kubernetes ## As clustertest, with the API server away for a minute under load
+	$(GO) test -count=1 -timeout 20m -v ./test/cluster -away 1m
+
 .PHONY: crds
 crds: ## The definitions of Istio's kinds, from module istio.io/api
 	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/charts/base/files/crd-all.gen.yaml

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,39 +163,17 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.invalidIsRefused(ctx)
 	w.statusTellsProblems(ctx)
 	w.toolsReachProxies(ctx)
+	w.pageIsServed(ctx)
+	w.requestsAreTold(ctx, address+"/productpage")
+	w.namesComplete(ctx)
 	w.secretsAreForWhoMayReadThem(ctx)
-	w.replicasDie(ctx, address+"/productpage")
+	w.authorityStays(ctx)
+	w.replicasDie(ctx)
 	w.upgrades(ctx)
 	w.nothingWasDenied()
+	w.grantsAreUsed(ctx)
 	w.sideBySide(ctx)
 	w.leavesNothing(ctx, before)
-}
-
-// nothingWasDenied reads in the API server's audit log what our programs asked for in vain.
-func (w *world) nothingWasDenied() {
-	w.Helper()
-	log, err := os.ReadFile(filepath.Join(w.info.Dir, "audit.log"))
-	if err != nil {
-		w.Fatal(err)
-	}
-	asked := 0
-	for line := range strings.Lines(string(log)) {
-		var event struct {
-			RequestURI, Verb string
-			User             struct{ Username string }
-			Annotations      map[string]string
-		}
-		if err := json.Unmarshal([]byte(line), &event); err != nil {
-			w.Fatal(err)
-		}
-		asked++
-		if event.Annotations["authorization.k8s.io/decision"] == "forbid" {
-			w.Errorf("%s may not %s %s", event.User.Username, event.Verb, event.RequestURI)
-		}
-	}
-	if asked == 0 {
-		w.Error("the audit log is empty")
-	}
 }
 
 // plaintextIsRefused shows that the page came over mutual TLS: without it nobody is let in.

@@ -41,6 +41,8 @@ type Info struct {
 	Kubeconfig string // a file, with all rights
 	Server     string // the API server's URL
 	Dir        string // with the programs' logs
+	// Restart kills one of the programs, such as etcd, without a warning, and starts it again.
+	Restart func(program string) error
 }
 
 func (c *Config) complete() {
@@ -129,7 +131,7 @@ func (n *node) log(program string) string { return n.dir.Path(program + ".log") 
 func (c *cluster) first() *node { return c.nodes[0] }
 
 func (c *cluster) info() Info {
-	return Info{Kubeconfig: c.first().dir.Path("kubeconfig"), Server: c.server(), Dir: c.first().dir.Path()}
+	return Info{Kubeconfig: c.first().dir.Path("kubeconfig"), Server: c.server(), Dir: c.first().dir.Path(), Restart: c.procs.restart}
 }
 
 func (c *cluster) server() string { return fmt.Sprintf("https://%s:%d", c.first().ip, apiPort) }

@@ -40,6 +40,7 @@ imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: "0%", nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%"}
 maxPods: 250
 nodeStatusUpdateFrequency: 5s
+nodeLeaseDurationSeconds: 8 # a node that is busy still renews its lease long before it counts as lost
 syncFrequency: 10s
 shutdownGracePeriod: 0s
 `))

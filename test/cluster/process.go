@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,8 +20,18 @@ type processes struct {
 
 	mu      sync.Mutex
 	ending  bool
-	running []*exec.Cmd
+	running []*process
 	wait    sync.WaitGroup
+}
+
+// process is one run of a program.
+type process struct {
+	node    *node
+	program string
+	args    []string
+	cmd     *exec.Cmd
+	wanted  bool // its end is; it has the lock of processes
+	ended   chan struct{}
 }
 
 func newProcesses() *processes { return &processes{failed: func(error) {}} }
@@ -45,24 +56,43 @@ func (p *processes) start(n *node, program string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	p.running = append(p.running, cmd)
+	run := &process{node: n, program: program, args: args, cmd: cmd, ended: make(chan struct{})}
+	p.running = append(p.running, run)
 	p.wait.Go(func() {
 		err := cmd.Wait()
+		close(run.ended)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if !p.ending {
+		if !p.ending && !run.wanted {
 			p.failed(fmt.Errorf("%s on %s ended: %w; its log ends: %s", name, n.name, err, tail(n.log(name))))
 		}
 	})
 	return nil
 }
 
+// restart kills a program without a warning, and starts it again as it was.
+func (p *processes) restart(name string) error {
+	p.mu.Lock()
+	at := slices.IndexFunc(p.running, func(r *process) bool { return filepath.Base(r.program) == name })
+	if at < 0 {
+		p.mu.Unlock()
+		return fmt.Errorf("%s does not run", name)
+	}
+	run := p.running[at]
+	p.running = slices.Delete(p.running, at, at+1)
+	run.wanted = true
+	_ = run.cmd.Process.Kill() // it may have ended
+	p.mu.Unlock()
+	<-run.ended
+	return p.start(run.node, run.program, run.args...)
+}
+
 // kill ends all of them and waits.
 func (p *processes) kill() {
 	p.mu.Lock()
 	p.ending = true
-	for _, cmd := range p.running {
-		_ = cmd.Process.Kill() // it may have ended
+	for _, run := range p.running {
+		_ = run.cmd.Process.Kill() // it may have ended
 	}
 	p.mu.Unlock()
 	p.wait.Wait()

@@ -29,8 +29,8 @@ func (w *world) upgrades(ctx context.Context) {
 		{false, "upgrade --set meshConfig.accessLogFile=/dev/stdout --set values.pilot.autoscaleEnabled=false -y", []string{
 			"delete HorizontalPodAutoscaler/istio-system/istiod", "the mesh is ready",
 		}},
-		// What was said before is kept, and an egress gateway comes, in a namespace of its own.
-		{false, "upgrade --set components.egressGateways[0].enabled=true --set components.egressGateways[0].namespace=edge", []string{
+		// What was said before is kept, and an egress gateway comes, in a namespace that is made for it.
+		{false, "upgrade --set components.egressGateways[0].enabled=true --set components.egressGateways[0].namespace=outside", []string{
 			"0 to change, 0 to delete", "istio-egressgateway: 1 of 1 are ready",
 		}},
 		{false, "upgrade --dry-run", []string{"0 objects to create, 0 to change, 0 to delete"}},
