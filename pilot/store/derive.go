@@ -84,8 +84,7 @@ func (s *state) allEndpoints(svc *model.Service) []model.Endpoint {
 	var next []model.Endpoint
 	if sliced := s.links.slicesOf[key]; len(sliced) > 0 {
 		for _, at := range sliced {
-			slice := s.object(at).Spec.(*discoveryv1.EndpointSlice)
-			next = sliceEndpoints(next, svc, slice, network, s.podBehind(key.Cluster, key.Namespace))
+			next = sliceEndpoints(next, svc, s.object(at), network, s.podBehind(key.Cluster, key.Namespace))
 		}
 		return sortEndpoints(next)
 	}

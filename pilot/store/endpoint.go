@@ -99,9 +99,10 @@ func podLocality(labels map[string]string) model.Locality {
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod
 // behind an endpoint, or nil.
-func sliceEndpoints(out []model.Endpoint, svc *model.Service, slice *discoveryv1.EndpointSlice, network string,
+func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string,
 	podOf func(*discoveryv1.Endpoint, string) *model.Object,
 ) []model.Endpoint {
+	slice := o.Spec.(*discoveryv1.EndpointSlice)
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
 		return out
 	}
@@ -118,7 +119,7 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, slice *discoveryv1
 			}
 			e.Address = address
 			e.Health = sliceHealth(&ep.Conditions, svc.PublishNotReady)
-			e.Lost = pod != nil && lost(pod.Spec.(*model.Pod), e.Health)
+			e.Lost = pod != nil && lostInSlice(pod.Spec.(*model.Pod), o, e.Health)
 			if e.Locality == (model.Locality{}) && ep.Zone != nil {
 				e.Locality.Zone = *ep.Zone
 			}

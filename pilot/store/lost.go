@@ -1,11 +1,25 @@
 package store
 
-import "github.com/pilothouse-mesh/pilothouse/pilot/model"
+import (
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
 
 // lost tells whether an endpoint is out of service only because nobody has heard of its pod's node.
 func lost(pod *model.Pod, health model.Health) bool {
 	return pod.Lost && !pod.Deleting && health == model.Unhealthy
 }
+
+// lostInSlice tells it of an endpoint in an EndpointSlice. Kubernetes' own controller makes slices of what pods
+// say, a moment later: where it says something else than a pod, as when a node is lost or comes back, the pod counts.
+func lostInSlice(pod *model.Pod, slice *model.Object, health model.Health) bool {
+	late := pod.Ready && !pod.Deleting && health == model.Unhealthy && slice.Labels[discoveryv1.LabelManagedBy] == sliceController
+	return late || lost(pod, health)
+}
+
+// sliceController is who makes the slices of Services with selectors.
+const sliceController = "endpointslice-controller.k8s.io"
 
 // keepLost keeps the endpoints of lost nodes in service where a service has no others that are: they may
 // well serve, and without them nothing would. Once another is ready, they wait for their nodes. It changes eps.

@@ -51,3 +51,17 @@ func TestLostNodes(t *testing.T) {
 		}
 	}
 }
+
+// A slice of Kubernetes' own controller comes a moment after what its pods say; one of somebody else's means it.
+func TestASliceThatIsLate(t *testing.T) {
+	for by, want := range map[string]model.Health{"endpointslice-controller.k8s.io": model.Healthy, "somebody": model.Unhealthy} {
+		text := "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: default}\nspec: {selector: {app: a}, ports: [{name: http, port: 80}]}\n" +
+			"---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default, labels: {app: a}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.0.1, conditions: [{type: Ready, status: 'True'}, {type: ContainersReady, status: 'True'}]}\n" +
+			"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, namespace: default, labels: {kubernetes.io/service-name: a, endpointslice.kubernetes.io/managed-by: " + by + "}}\n" +
+			"addressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: false}, targetRef: {kind: Pod, name: p}}]"
+		got := FromObjects(decode(t, text), Options{}).Endpoints(model.ServiceID{Namespace: "default", Hostname: "a.default.svc.cluster.local"})
+		if len(got) != 1 || got[0].Health != want {
+			t.Errorf("by %s: %v, not %v", by, got, want)
+		}
+	}
+}
