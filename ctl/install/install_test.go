@@ -50,7 +50,7 @@ func TestAllThatIsMadeIsFoundAgain(t *testing.T) {
 }
 
 func TestWebhooksThatChooseNothing(t *testing.T) {
-	objects, err := operator.Tag("default", "x", "")
+	objects, err := operator.Tag("istio-system", "default", "x", "")
 	if err != nil {
 		t.Fatal(err)
 	}

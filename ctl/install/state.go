@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // stateKey is under which a ConfigMap has the settings of an installation, as an IstioOperator; statePrefix is
@@ -37,7 +36,7 @@ func (c *Cluster) record(ctx context.Context, p *operator.Plan, s operator.Setti
 		"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{stateKey: string(text)},
 	}}
 	o.SetName(stateName(name, p.Revision))
-	o.SetNamespace(model.RootNamespace)
+	o.SetNamespace(p.Namespace)
 	o.SetLabels(map[string]string{
 		operator.LabelManagedBy: operator.ManagedBy, operator.LabelRevision: p.Revision, operator.LabelOwner: p.Name,
 	})
@@ -46,7 +45,7 @@ func (c *Cluster) record(ctx context.Context, p *operator.Plan, s operator.Setti
 
 // Recorded gives the settings of the installations of a revision as they were recorded, sorted by name.
 func (c *Cluster) Recorded(ctx context.Context, revision string) ([]operator.File, error) {
-	list, err := c.client.Resource(configMaps).Namespace(model.RootNamespace).List(ctx, metav1.ListOptions{
+	list, err := c.client.Resource(configMaps).List(ctx, metav1.ListOptions{
 		LabelSelector: operator.LabelManagedBy + "=" + operator.ManagedBy + "," + operator.LabelRevision + "=" + revision,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 var (
@@ -49,7 +51,8 @@ func (c *Cluster) TagObjects(ctx context.Context, revision, tag string) ([]*unst
 	webhooks, _, _ := unstructured.NestedSlice(own.Object, "webhooks")
 	first, _ := webhooks[0].(map[string]any)
 	bundle, _, _ := unstructured.NestedString(first, "clientConfig", "caBundle")
-	return operator.Tag(revision, tag, bundle)
+	namespace, _, _ := unstructured.NestedString(first, "clientConfig", "service", "namespace")
+	return operator.Tag(cmp.Or(namespace, model.RootNamespace), revision, tag, bundle) // webhooks of another cluster's have an address
 }
 
 // injector is the name of a revision's own injection webhooks.
@@ -143,7 +146,7 @@ func (c *Cluster) RemoveTag(ctx context.Context, tag string) error {
 // removeTag deletes a tag's objects, its webhooks first, as far as an installation made them. Where it was tag
 // default, revision default chooses again before that.
 func (c *Cluster) removeTag(ctx context.Context, t Tag) error {
-	objects, err := operator.Tag(t.Revision, t.Name, "")
+	objects, err := operator.Tag(model.RootNamespace, t.Revision, t.Name, "")
 	if err != nil {
 		return err
 	}

@@ -85,14 +85,25 @@ func (c *Cluster) Uninstall(ctx context.Context, revision string, purge bool) er
 			return err
 		}
 	}
-	err = c.client.Resource(leases).Namespace(model.RootNamespace).Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
+	namespace := controlPlaneOf(objects, revision)
+	err = c.client.Resource(leases).Namespace(namespace).Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the lease: %w", err)
 	}
 	if err := c.clearConditions(ctx, revision); err != nil || !purge {
 		return err
 	}
-	return c.purge(ctx, revision)
+	return c.purge(ctx, namespace, revision)
+}
+
+// controlPlaneOf gives the namespace of a revision's control plane.
+func controlPlaneOf(objects []*unstructured.Unstructured, revision string) string {
+	for _, o := range objects {
+		if o.GetKind() == "Deployment" && o.GetName() == "istiod"+operator.Suffix(revision) {
+			return o.GetNamespace()
+		}
+	}
+	return model.RootNamespace
 }
 
 // remove deletes objects as far as an installation made them.
@@ -122,13 +133,13 @@ func (c *Cluster) made(ctx context.Context, o *unstructured.Unstructured) (bool,
 }
 
 // purge removes what all revisions share and what the control plane made by itself.
-func (c *Cluster) purge(ctx context.Context, revision string) error {
+func (c *Cluster) purge(ctx context.Context, namespace, revision string) error {
 	others, err := c.client.Resource(deployments).List(ctx, metav1.ListOptions{LabelSelector: labelControlPlane})
 	if err != nil {
 		return fmt.Errorf("list control planes: %w", err)
 	}
 	for _, d := range others.Items {
-		if d.GetName() != "istiod"+operator.Suffix(revision) || d.GetNamespace() != model.RootNamespace {
+		if d.GetName() != "istiod"+operator.Suffix(revision) || d.GetNamespace() != namespace {
 			c.say("what revisions share stays, since " + nameOf(&d) + " uses it")
 			return nil
 		}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // ErrNotInstalled tells that there is no control plane of a revision.
@@ -26,9 +25,9 @@ var ErrDowngrade = errors.New("the control plane in the cluster is newer")
 // something of ours, and nothing newer unless downgrade allows that. It gives the tags of both images.
 func (c *Cluster) Upgradable(ctx context.Context, p *operator.Plan, downgrade bool) (from, to string, err error) {
 	name := "istiod" + operator.Suffix(p.Revision)
-	now, err := c.client.Resource(deployments).Namespace(model.RootNamespace).Get(ctx, name, metav1.GetOptions{})
+	now, err := c.client.Resource(deployments).Namespace(p.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", "", fmt.Errorf("%w: there is no Deployment %s in %s; install it beside the others with pilotctl install --revision %s", ErrNotInstalled, name, model.RootNamespace, p.Revision)
+		return "", "", fmt.Errorf("%w: there is no Deployment %s in %s; install it beside the others with pilotctl install --revision %s", ErrNotInstalled, name, p.Namespace, p.Revision)
 	}
 	if err != nil {
 		return "", "", fmt.Errorf("read Deployment %s: %w", name, err)

@@ -4,12 +4,15 @@
 package discovery
 
 import (
+	"cmp"
 	"log/slog"
+	"strings"
 	"time"
 
 	security "istio.io/api/security/v1beta1"
 	"k8s.io/client-go/rest"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
@@ -72,12 +75,13 @@ type Config struct {
 
 // serverNames are the names by which agents know a control plane.
 func (c *Config) serverNames() []string {
+	svc := "." + cmp.Or(c.Namespace, model.RootNamespace) + ".svc"
 	names := []string{
-		"istiod.istio-system.svc", "istiod.istio-system.svc." + c.Domain, "istio-pilot.istio-system.svc",
-		"istiod.istio-system", "istiod", "localhost", "127.0.0.1", "::1",
+		"istiod" + svc, "istiod" + svc + "." + c.Domain, "istio-pilot" + svc,
+		"istiod" + strings.TrimSuffix(svc, ".svc"), "istiod", "localhost", "127.0.0.1", "::1",
 	}
 	if c.Revision != "" && c.Revision != "default" {
-		host := "istiod-" + c.Revision + ".istio-system.svc"
+		host := "istiod-" + c.Revision + svc
 		names = append(names, host, host+"."+c.Domain)
 	}
 	return names

@@ -54,7 +54,7 @@ func (c *Config) source() (source, error) {
 		}), nil
 	}
 	return kube.New(c.Kube, kube.Options{
-		Name: kubeSource, Revision: c.Revision, Condition: incluster.ConditionType(c.Revision), Logger: c.Logger,
+		Name: kubeSource, Revision: c.Revision, Namespace: c.Namespace, Condition: incluster.ConditionType(c.Revision), Logger: c.Logger,
 	})
 }
 

@@ -253,7 +253,7 @@ func TestPrecedence(t *testing.T) {
 func TestTagsChooseARevision(t *testing.T) {
 	canary := newRevision(t, "canary", "", "")
 	for _, tag := range []string{"prod", "default"} {
-		objects, err := operator.Tag("canary", tag, base64.StdEncoding.EncodeToString([]byte("ROOT")))
+		objects, err := operator.Tag("istio-system", "canary", tag, base64.StdEncoding.EncodeToString([]byte("ROOT")))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -174,6 +174,8 @@ func TestBookinfoInACluster(t *testing.T) {
 	w.grantsAreUsed(ctx)
 	w.sideBySide(ctx)
 	w.leavesNothing(ctx, before)
+	w.elsewhere(ctx)
+	w.isAs(ctx, before)
 }
 
 // plaintextIsRefused shows that the page came over mutual TLS: without it nobody is let in.

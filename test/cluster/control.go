@@ -78,7 +78,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
-  userGroups: ["system:serviceaccounts:istio-system"]
+  userGroups: ["system:serviceaccounts:istio-system", "system:serviceaccounts:mesh"]
 - level: None
 `
 

@@ -219,6 +219,12 @@ func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 			w.Error(err)
 		}
 	}
+	w.isAs(ctx, before)
+}
+
+// isAs waits until the cluster has the objects that it had before, and no others.
+func (w *world) isAs(ctx context.Context, before map[string]bool) {
+	w.Helper()
 	w.until(ctx, "the end of all that was made", func(context.Context) (bool, error) {
 		var other []string
 		now := w.objects(ctx) // which ends the test by itself when the time of the whole is over

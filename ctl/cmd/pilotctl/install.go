@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,8 @@ func (f *clusterFlags) open(cmd *cobra.Command) (*install.Cluster, error) {
 
 // settingsFlags say what is installed.
 type settingsFlags struct {
-	files []string
+	files     []string
+	namespace string
 	operator.Settings
 }
 
@@ -71,6 +73,7 @@ func (f *settingsFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.files, "filename", "f", nil, "file of kind IstioOperator; given several times, a later one is laid over the former; - is standard input")
 	flags.StringArrayVarP(&f.Set, "set", "s", nil, "one setting, PATH=VALUE below spec of an IstioOperator, e.g. values.global.proxy.privileged=true or components.egressGateways[name:istio-egressgateway].enabled=true")
 	flags.StringVar(&f.Profile, "profile", "", "what the settings are laid over, see pilotctl profile list (default \"default\")")
+	flags.StringVarP(&f.namespace, "istioNamespace", "i", "", "namespace of the control plane, as --set values.global.istioNamespace (default \"istio-system\")")
 	flags.StringVar(&f.Hub, "hub", "", "registry and path of the images (default \"pilothouse\")")
 	flags.StringVar(&f.Tag, "tag", "", "tag of the images (default \"dev\")")
 }
@@ -78,6 +81,9 @@ func (f *settingsFlags) register(flags *pflag.FlagSet) {
 // read reads the files.
 func (f *settingsFlags) read(cmd *cobra.Command) (operator.Settings, error) {
 	s := f.Settings
+	if f.namespace != "" {
+		s.Set = append(slices.Clone(s.Set), "values.global.istioNamespace="+f.namespace)
+	}
 	for _, name := range f.files {
 		var text []byte
 		var err error

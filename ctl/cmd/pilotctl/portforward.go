@@ -19,8 +19,6 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
-
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // Ports in a pod that only the pod itself reaches, or that give it more.
@@ -31,17 +29,18 @@ const (
 
 // clusterMesh is a mesh in a cluster. Its pods are reached through the API server.
 type clusterMesh struct {
-	config *rest.Config
-	client kubernetes.Interface
-	http   *http.Client
+	config    *rest.Config
+	client    kubernetes.Interface
+	http      *http.Client
+	namespace string // of the control plane
 }
 
-func openCluster(config *rest.Config) (*clusterMesh, error) {
+func openCluster(config *rest.Config, namespace string) (*clusterMesh, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return &clusterMesh{config, client, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+	return &clusterMesh{config, client, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DisableKeepAlives: true}}, namespace}, nil
 }
 
 func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
@@ -92,12 +91,12 @@ func (m *clusterMesh) each(ctx context.Context, path string, take func([]byte) (
 
 // controlPlanes gives the pods of the control plane, at least one.
 func (m *clusterMesh) controlPlanes(ctx context.Context) ([]corev1.Pod, error) {
-	pods, err := m.client.CoreV1().Pods(model.RootNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
+	pods, err := m.client.CoreV1().Pods(m.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
 	if err != nil {
 		return nil, fmt.Errorf("list control planes: %w", err)
 	}
 	if len(pods.Items) == 0 {
-		return nil, errors.New("no control plane runs in namespace " + model.RootNamespace)
+		return nil, errors.New("no control plane runs in namespace " + m.namespace + "; -i names another one")
 	}
 	return pods.Items, nil
 }

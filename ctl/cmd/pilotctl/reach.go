@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // reached is a mesh, on this machine or in a cluster, that can be asked.
@@ -36,10 +37,13 @@ type reached interface {
 type place struct {
 	*options
 	cluster clusterFlags
+	// istioNamespace is that of the control plane in a cluster.
+	istioNamespace string
 }
 
 func (p *place) register(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&p.cluster.kubeconfig, "kubeconfig", "c", "", "ask a mesh in this cluster (by default that of $KUBECONFIG or ~/.kube/config, where none runs on this machine)")
+	cmd.PersistentFlags().StringVarP(&p.istioNamespace, "istioNamespace", "i", model.RootNamespace, "namespace of the control plane, in a cluster")
 	cmd.PersistentFlags().StringVar(&p.cluster.context, "context", "", "ask a mesh in the cluster of this context of the kubeconfig")
 }
 
@@ -59,13 +63,13 @@ func (p *place) reach() (reached, error) {
 		if noCluster != nil {
 			return nil, err
 		}
-		return openCluster(config)
+		return openCluster(config, p.istioNamespace)
 	}
 	config, err := p.cluster.rest()
 	if err != nil {
 		return nil, err
 	}
-	return openCluster(config)
+	return openCluster(config, p.istioNamespace)
 }
 
 // completionTimeout bounds how long a shell waits for the names of pods.

@@ -22,8 +22,10 @@ type Plan struct {
 	Name     string // of the IstioOperator; objects of plans of other names are not this one's to take away
 	Profile  string
 	Revision string
-	Releases []Release // in the order in which they are applied
-	Problems []Problem // of what was said and has no effect
+	// Namespace of the control plane.
+	Namespace string
+	Releases  []Release // in the order in which they are applied
+	Problems  []Problem // of what was said and has no effect
 }
 
 // Release is one component.
@@ -76,6 +78,7 @@ func (p *planner) plan() error {
 	}
 	said, _ := s.Values["revision"].(string)
 	p.Revision = cmp.Or(s.Revision, said, inject.DefaultRevision)
+	p.Namespace = p.namespace()
 	p.unsupported()
 	if err := p.controlPlane(); err != nil {
 		return err
@@ -99,6 +102,12 @@ func (p *planner) plan() error {
 	return nil
 }
 
+// namespace is where the control plane is, as the values say: that is what the charts take.
+func (p *planner) namespace() string {
+	said, _ := asMap(p.spec.Values["global"])["istioNamespace"].(string)
+	return cmp.Or(said, model.RootNamespace)
+}
+
 // unsupported names what would need a part that we have not.
 func (p *planner) unsupported() {
 	s, c := p.spec, p.spec.Components
@@ -108,8 +117,9 @@ func (p *planner) unsupported() {
 		}
 	}
 	for field, namespace := range map[string]string{"namespace": s.Namespace, "components.pilot.namespace": c.Pilot.Namespace, "components.base.namespace": c.Base.Namespace} {
-		if namespace != "" && namespace != model.RootNamespace {
-			p.problem(field, "the control plane reads its configuration in %s, and is installed there", model.RootNamespace)
+		fromProfile := field == "namespace" && namespace == model.RootNamespace
+		if namespace != "" && namespace != p.Namespace && !fromProfile {
+			p.problem(field, "the control plane reads its configuration in %s, and is installed there; values.global.istioNamespace names another namespace", p.Namespace)
 		}
 	}
 	if c.Base.Hub != "" || c.Base.Tag != nil || c.Base.Name != "" || c.Base.Label != nil {
@@ -157,7 +167,7 @@ func (p *planner) controlPlane() error {
 		p.Problems = append(p.Problems, problems...)
 	}
 	if s.Components.Base.enabled() {
-		p.Releases = append(p.Releases, Release{"the definitions of Istio's kinds", charts.Release{Chart: charts.Base, Name: "istio-base", Namespace: model.RootNamespace, Values: base}})
+		p.Releases = append(p.Releases, Release{"the definitions of Istio's kinds", charts.Release{Chart: charts.Base, Name: "istio-base", Namespace: p.Namespace, Values: base}})
 	}
 	if !s.Components.Pilot.enabled() {
 		return nil
@@ -174,7 +184,7 @@ func (p *planner) controlPlane() error {
 	for _, problem := range problems {
 		p.problem(strings.Replace(problem.Field, ".pdb.", ".podDisruptionBudget.", 1), "%s", problem.Reason)
 	}
-	release := charts.Release{Chart: charts.Istiod, Name: "istiod", Namespace: model.RootNamespace, Values: values}
+	release := charts.Release{Chart: charts.Istiod, Name: "istiod", Namespace: p.Namespace, Values: values}
 	if p.Revision != inject.DefaultRevision {
 		release.Name += "-" + p.Revision
 	}
@@ -186,6 +196,9 @@ func (p *planner) controlPlane() error {
 func (p *planner) pilot(values map[string]any) {
 	s, c := p.spec, p.spec.Components.Pilot
 	put(values, "revision", p.Revision)
+	if p.Namespace != model.RootNamespace {
+		put(values, "global.istioNamespace", p.Namespace)
+	}
 	if len(s.MeshConfig) > 0 {
 		put(values, "meshConfig", merge(asMap(values["meshConfig"]), s.MeshConfig))
 	}
@@ -260,7 +273,7 @@ func (p *planner) gateway(field, sort string, c component, from map[string]any) 
 		p.problem(strings.Replace(problem.Field, field+".service", field+".k8s.service", 1), "%s", problem.Reason)
 	}
 	p.Releases = append(p.Releases, Release{"gateway " + c.Name, charts.Release{
-		Chart: charts.Gateway, Name: c.Name, Namespace: cmp.Or(c.Namespace, model.RootNamespace), Values: values,
+		Chart: charts.Gateway, Name: c.Name, Namespace: cmp.Or(c.Namespace, p.Namespace), Values: values,
 	}})
 	return nil
 }
@@ -278,7 +291,8 @@ func (p *planner) mesh(release charts.Release) error {
 		if text, _, _ := unstructured.NestedString(o.Object, "data", model.MeshConfigMapKey); text == "" {
 			continue
 		}
-		o.SetName(model.MeshConfigName)
+		o.SetName(model.MeshConfigName) // as the control plane takes it, whatever its revision and namespace
+		o.SetNamespace(model.RootNamespace)
 		data, err := json.Marshal(o.Object)
 		if err != nil {
 			return err
@@ -366,10 +380,11 @@ func (p *Plan) All(definitions bool) ([]*unstructured.Unstructured, error) {
 	return all, nil
 }
 
-// Tag gives the objects of a tag of a revision. bundle, in base64, is the root that the revision's webhooks have.
-func Tag(revision, tag, bundle string) ([]*unstructured.Unstructured, error) {
-	r := Release{"tag " + tag, charts.Release{Chart: charts.Istiod, Name: "istio-revision-tag-" + tag, Namespace: model.RootNamespace, Values: map[string]any{
-		"revision": revision, "revisionTags": []any{tag}, "istiodRemote": map[string]any{"injectionCABundle": bundle},
+// Tag gives the objects of a tag of a revision, whose control plane is in a namespace. bundle, in base64, is the
+// root that the revision's webhooks have.
+func Tag(namespace, revision, tag, bundle string) ([]*unstructured.Unstructured, error) {
+	r := Release{"tag " + tag, charts.Release{Chart: charts.Istiod, Name: "istio-revision-tag-" + tag, Namespace: namespace, Values: map[string]any{
+		"global": map[string]any{"istioNamespace": namespace}, "revision": revision, "revisionTags": []any{tag}, "istiodRemote": map[string]any{"injectionCABundle": bundle},
 	}}}
 	p := &Plan{Name: r.Name, Revision: cmp.Or(revision, inject.DefaultRevision)}
 	objects, err := p.Objects(r)

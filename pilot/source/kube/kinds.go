@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"sync/atomic"
@@ -30,7 +31,7 @@ func (s *Source) kubernetesKinds() []*watched {
 		s.kubernetes(model.KindService, corev1.Resource("services"), typed[*corev1.ServiceList]{core.Services(""), ""}),
 		s.kubernetes(model.KindPod, corev1.Resource("pods"), typed[*corev1.PodList]{core.Pods(""), ""}),
 		s.kubernetes(model.KindConfigMap, corev1.Resource("configmaps"),
-			typed[*corev1.ConfigMapList]{core.ConfigMaps(model.RootNamespace), fields.OneTermEqualSelector("metadata.name", meshMap).String()}),
+			typed[*corev1.ConfigMapList]{core.ConfigMaps(cmp.Or(s.opts.Namespace, model.RootNamespace)), fields.OneTermEqualSelector("metadata.name", meshMap).String()}),
 		s.kubernetes(model.KindSecret, corev1.Resource("secrets"), typed[*corev1.SecretList]{core.Secrets(""), gatewaySecrets}),
 		s.kubernetes(model.KindEndpointSlice, discoveryv1.Resource("endpointslices"),
 			typed[*discoveryv1.EndpointSliceList]{s.typed.DiscoveryV1().EndpointSlices(""), ""}),
@@ -55,7 +56,8 @@ func (s *Source) kubernetes(kind model.Kind, resource schema.GroupResource, clie
 	known, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
 	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem) {
 		if kind == model.KindConfigMap {
-			obj.SetName(model.MeshConfigName) // whatever the revision
+			obj.SetName(model.MeshConfigName) // whatever the revision, and the namespace
+			obj.SetNamespace(model.RootNamespace)
 		}
 		objects, problems := s.reader.Kubernetes(known, trimmed(obj))
 		return objects, nil, problems

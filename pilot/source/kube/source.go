@@ -37,6 +37,8 @@ type Options struct {
 	// Revision of the control plane: the mesh configuration is read from ConfigMap istio-REVISION, or
 	// istio for the default revision.
 	Revision string
+	// Namespace of the control plane, in which that ConfigMap is; istio-system if empty.
+	Namespace string
 	// MaxBackoff is the longest pause before an API server that does not answer is asked again; 5 s if 0.
 	MaxBackoff time.Duration
 	// Condition is the type of the condition by which this control plane tells in an object's status what is
