@@ -109,6 +109,10 @@ func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity) bool {
 	return p.access == nil || p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
+// farewell is how long the webhooks go on answering when the control plane is told to end: the API server learns
+// a moment later that this replica's address is no longer one of the Service's, and refuses what it cannot ask about.
+const farewell = 5 * time.Second
+
 func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) error {
 	injectors := &injectors{cluster: c}
 	if err := injectors.start(ctx, group); err != nil {
@@ -122,6 +126,7 @@ func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, auth
 	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: authority.ServerCertificate(c.cfg.serverNames())}
 	group.Go(func() error {
 		<-ctx.Done()
+		time.Sleep(farewell)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
 		return server.Shutdown(stop)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -34,8 +35,9 @@ type Options struct {
 // server answers.
 type server struct {
 	Options
-	success, failure prometheus.Counter
-	objects          *checker
+	requests, success, failure prometheus.Counter
+	took                       prometheus.Histogram
+	objects                    *checker
 }
 
 // Handler serves /inject, with what the path says of cluster and network, and /validate.
@@ -44,16 +46,32 @@ func Handler(opts Options) http.Handler {
 		Options: opts, objects: newChecker(),
 		success: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_success_total", Help: "Pods that were given a sidecar."}),
 		failure: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_failure_total", Help: "Pods that were refused."}),
+		requests: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sidecar_injection_requests_total", Help: "Pods that the API server asked about.",
+		}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "sidecar_injection_time_seconds", Help: "From a question about a pod to its answer, in seconds.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
+		}),
 	}
-	opts.Registerer.MustRegister(s.success, s.failure)
+	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took)
 	mux := http.NewServeMux()
 	for _, path := range []string{"/inject", "/inject/"} {
-		mux.HandleFunc(path, s.review(s.inject))
+		mux.HandleFunc(path, s.timed(s.review(s.inject)))
 	}
 	for _, path := range []string{"/validate", "/validate/"} {
 		mux.HandleFunc(path, s.review(s.validate))
 	}
 	return newPlaces().limit(mux)
+}
+
+// timed counts a question about a pod and how long its answer takes.
+func (s *server) timed(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		defer func(at time.Time) { s.took.Observe(time.Since(at).Seconds()) }(time.Now())
+		s.requests.Inc()
+		answer(w, r)
+	}
 }
 
 // review reads an AdmissionReview and writes its answer.

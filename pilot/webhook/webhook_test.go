@@ -119,3 +119,25 @@ func TestPatchNamesOnlyWhatDiffers(t *testing.T) {
 		}
 	}
 }
+
+// TestQuestionsAreTimed: dashboards read how long pods wait.
+func TestQuestionsAreTimed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	handler := Handler(Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
+	for _, path := range []string{"/inject", "/inject/cluster/a", "/validate"} {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "sidecar_injection_time_seconds" {
+			if n := f.GetMetric()[0].GetHistogram().GetSampleCount(); n != 2 {
+				t.Errorf("%d questions about pods were timed, not 2", n)
+			}
+			return
+		}
+	}
+	t.Error("there is no such metric")
+}
