@@ -186,6 +186,11 @@ bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside 
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
 	$(if $(BENCH),,$(MAKE) dataplane)
 
+.PHONY: benchcluster
+benchcluster: build kubernetes ## The same mesh in a real API server, beside bare informers; needs root; CLUSTER="--clients 100" for another size
+	$(BUILD) -o bin/cluster ./test/cluster/cmd/cluster
+	bin/cluster --bare --name bench sh -c 'bin/pilotctl bench --kubeconfig $$KUBECONFIG $(or $(CLUSTER),--series cluster --out docs/bench)'
+
 .PHONY: dataplane
 dataplane: .tools/envoy ## What telemetry costs two Envoys beside a bare pair, into docs/bench/data-plane.txt; REQUESTS=50000 of each kind
 	$(GO) test -count=1 -timeout 30m -v -run '^(TestDataPlane|TestSeriesAreSmall)$$' ./test/translate -dataplane $(or $(REQUESTS),50000) \

@@ -183,7 +183,7 @@ func (r *runner) repeat(ctx context.Context, fleet *ads.Fleet, n int, result *Re
 		expect = reading(fleet, c)
 		edit, resource := c.edit()
 		mark := fleet.Watch(c.kind, resource, expect)
-		at, err := edit.Apply()
+		at, err := r.apply(ctx, edit)
 		if err != nil {
 			return err
 		}

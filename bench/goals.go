@@ -106,7 +106,7 @@ const (
 )
 
 func aims() []aim {
-	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims(), breadthAims(), breadthGatewayAims(), certificateAims())
+	return slices.Concat(unscopedAims(), scopedAims(), gatewayAims(), breadthAims(), breadthGatewayAims(), certificateAims(), clusterAims())
 }
 
 func unscopedAims() []aim {

@@ -40,9 +40,13 @@ type Options struct {
 	// Secure lets all clients prove who they are, by certificates over TLS. Gateways get Secrets only so.
 	Secure bool `json:"secure,omitempty"`
 	// WithoutFloor leaves out what the floor costs.
-	WithoutFloor bool         `json:"withoutFloor,omitempty"`
-	Profile      Profile      `json:"-"`
-	Log          *slog.Logger `json:"-"`
+	WithoutFloor bool `json:"withoutFloor,omitempty"`
+	// Kubeconfig leads to an API server that the mesh is written to, in place of files; Informers is the
+	// command that runs bare informers of it.
+	Kubeconfig string       `json:"-"`
+	Informers  []string     `json:"-"`
+	Profile    Profile      `json:"-"`
+	Log        *slog.Logger `json:"-"`
 }
 
 // Profile says which profiles to take, in files; "" for none.
@@ -56,6 +60,9 @@ type Profile struct {
 
 // runs tells whether a scenario is asked for and fits the mesh.
 func (o *Options) runs(scenario string) bool {
+	if o.Kubeconfig != "" && !slices.Contains(clusterScenarios, scenario) {
+		return false
+	}
 	switch scenario {
 	case scenarioSecret: // on proof alone
 		if !o.gateways() || !o.Mesh.Gateways.TLS || !o.Secure {

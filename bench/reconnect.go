@@ -103,7 +103,7 @@ func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, start time.Time) (
 		edit, resource := c.edit()
 		resources = append(resources, resource)
 		marks = append(marks, fleet.Watch(c.kind, resource, r.concerned(c.concerned)))
-		if _, err := edit.Apply(); err != nil {
+		if _, err := r.apply(ctx, edit); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/bench/ads"
+	"github.com/pilothouse-mesh/pilothouse/bench/apiserver"
 	"github.com/pilothouse-mesh/pilothouse/bench/floor"
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
 )
@@ -19,7 +20,8 @@ import (
 type runner struct {
 	Options
 	mesh       *mesh.Mesh
-	population map[string]int // of the Clients, by namespace
+	cluster    *apiserver.Mesh // where the mesh is in an API server; nil for files
+	population map[string]int  // of the Clients, by namespace
 	server     *server
 	fleet      *ads.Fleet // of Clients, connected from the first scenario that needs it
 	results    []*Result
@@ -35,7 +37,8 @@ type runner struct {
 // error comes what was measured until then.
 func Run(ctx context.Context, o Options) (*Measured, error) {
 	r := &runner{Options: o, identities: map[identity]*tls.Certificate{}, replies: floor.Replies{Namespaced: o.namespaced(), By: map[floor.Class]map[ads.Kind][][]byte{}}}
-	if err := r.prepare(); err != nil {
+	defer r.cleanCluster(ctx)
+	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -111,7 +114,7 @@ func (r *runner) startOver() {
 	}
 }
 
-func (r *runner) prepare() error {
+func (r *runner) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return err
 	}
@@ -119,14 +122,14 @@ func (r *runner) prepare() error {
 	if r.mesh, err = mesh.New(r.Mesh, filepath.Join(r.Dir, "mesh")); err != nil {
 		return err
 	}
-	if err := r.mesh.Write(); err != nil {
+	if err := r.write(ctx); err != nil {
 		return err
 	}
 	r.population = map[string]int{}
 	for i := range r.Clients {
 		r.population[r.workload(i).Namespace]++
 	}
-	r.server, err = newServer(r.Server, r.Dir, r.mesh.Dirs())
+	r.server, err = newServer(r.Server, r.Dir, r.from()...)
 	return err
 }
 
@@ -282,5 +285,6 @@ func (r *runner) take(ctx context.Context, name string, fleet *ads.Fleet, f func
 		return nil, err
 	}
 	result.PeakRSS, result.PeakCgroup = float64(memory.PeakRSS), float64(memory.PeakCgroup)
+	r.noteWrites(result)
 	return result, nil
 }

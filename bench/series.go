@@ -203,7 +203,7 @@ func Series(name string) []Options {
 	case shortSeries:
 		return []Options{Short(), ShortGateways(), ShortBreadth(), ShortBreadthGateways()}
 	}
-	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Breadth(), BreadthGateways(), Large(), Classes(), Certificates(),
+	all := append(Sizes(), Unscoped(), Scoped(), Scoped10000(), Gateways(), Breadth(), BreadthGateways(), Large(), Classes(), Certificates(), Cluster(),
 		ShortGateways(), ShortBreadth(), ShortBreadthGateways())
 	return slices.DeleteFunc(all, func(o Options) bool { return o.Name != name })
 }
@@ -217,4 +217,4 @@ func AllSeries() []string {
 }
 
 // SeriesNames are all names that Series knows, but those of single sizes.
-func SeriesNames() []string { return append(AllSeries(), shortSeries) }
+func SeriesNames() []string { return append(AllSeries(), ClusterSeries, shortSeries) }

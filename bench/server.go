@@ -42,7 +42,8 @@ func freePorts(n int) ([]string, error) {
 	return out, nil
 }
 
-func newServer(program, dir string, configDirs []string) (*server, error) {
+// newServer gives a server that has not started; from are the flags that say where it reads the mesh.
+func newServer(program, dir string, from ...string) (*server, error) {
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
@@ -59,9 +60,7 @@ func newServer(program, dir string, configDirs []string) (*server, error) {
 		"--httpAddr", s.web, "--caDir", s.caDir, "--log_output_level", "default:warn",
 		"--maxAnonymousStreams", "-1", // all the simulated proxies are one caller: this machine
 	}
-	for _, d := range configDirs {
-		s.args = append(s.args, "--configDir", d)
-	}
+	s.args = append(s.args, from...)
 	return s, nil
 }
 

@@ -69,7 +69,7 @@ func (r *runner) stallTurn(ctx context.Context, fleet *ads.Fleet, stall, n int) 
 	all := r.route("", mesh.ReachAll)
 	edit, resource := all.edit()
 	large := fleet.Watch(all.kind, resource, reading(fleet, &all))
-	if _, err := edit.Apply(); err != nil {
+	if _, err := r.apply(ctx, edit); err != nil {
 		return nil, nil, err
 	}
 	select {

@@ -40,7 +40,7 @@ func (r *runner) storm(ctx context.Context, fleet *ads.Fleet, n, rate int, next 
 			m.mark = fleet.Watch(ads.Endpoints, r.mesh.Cluster(s.service), m.want)
 		}
 		var err error
-		if m.at, err = s.edit.Apply(); err != nil {
+		if m.at, err = r.apply(ctx, s.edit); err != nil {
 			return err
 		}
 		if m.mark != nil {
@@ -131,10 +131,22 @@ func (r *runner) churn(ctx context.Context) error {
 
 // touch changes what concerns no proxy: no bytes may follow.
 func (r *runner) touch(ctx context.Context) error {
-	_, err := r.stormy(ctx, scenarioTouch, int(r.Storm.Seconds()*float64(r.Rate)), r.Rate, func(i int) step {
+	beside, err := r.startInformers(ctx)
+	if err != nil {
+		return err
+	}
+	defer beside.stop()
+	result, err := r.stormy(ctx, scenarioTouch, int(r.Storm.Seconds()*float64(r.Rate)), r.Rate, func(i int) step {
+		if i == 0 {
+			beside.begin(ctx)
+		}
 		service, ordinal := r.pod(i % (5 * r.Rate)) // the same few again, as a chatty controller does
 		return step{r.mesh.Touch(service, ordinal), -1}
 	})
+	if err != nil {
+		return err
+	}
+	result.Against, err = beside.end(ctx, result)
 	return err
 }
 

@@ -189,9 +189,9 @@ func (m *Mesh) Write() error {
 			return err
 		}
 	}
-	for ns := range m.spec.Namespaces {
+	for ns, text := range m.Documents() {
 		path := filepath.Join(m.base, Namespace(ns)+".yaml")
-		if err := os.WriteFile(path, m.renderNamespace(ns), 0o644); err != nil {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -202,6 +202,15 @@ func (m *Mesh) Write() error {
 		}
 	}
 	return nil
+}
+
+// Documents gives the YAML of each namespace, without gateways.
+func (m *Mesh) Documents() [][]byte {
+	var out [][]byte
+	for ns := range m.spec.Namespaces {
+		out = append(out, m.renderNamespace(ns))
+	}
+	return out
 }
 
 // Namespace gives the name of one of them.

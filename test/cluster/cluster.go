@@ -32,6 +32,9 @@ type Config struct {
 	Nodes     int      // 1 if 0
 	Programs  string   // the directory of Kubernetes' programs and etcd
 	Images    []string // tarballs that every node imports
+	// Bare leaves out nodes, scheduler, and the controllers that make EndpointSlices: objects are only kept.
+	// Istio's kinds are defined.
+	Bare bool
 	// Progress is told what is being done; nil tells nobody.
 	Progress func(string)
 }
@@ -215,6 +218,9 @@ func (c *cluster) start(ctx context.Context) error {
 	c.cfg.Progress("starting etcd and the API server")
 	if err := c.startControl(ctx); err != nil {
 		return err
+	}
+	if c.cfg.Bare {
+		return c.define(ctx)
 	}
 	for i, n := range c.nodes {
 		c.cfg.Progress("starting " + n.name)

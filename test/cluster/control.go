@@ -46,8 +46,8 @@ func (c *cluster) startControl(ctx context.Context) error {
 	err = c.procs.start(n, c.program("kube-controller-manager"), "--kubeconfig="+n.dir.Path("controllers.kubeconfig"),
 		"--service-account-private-key-file="+n.dir.Path("sa.key"), "--root-ca-file="+n.dir.Path("ca.crt"),
 		"--use-service-account-credentials", "--leader-elect=false", "--secure-port=0",
-		"--node-monitor-grace-period=30s")
-	if err != nil {
+		"--node-monitor-grace-period=30s", "--controllers="+c.controllers())
+	if err != nil || c.cfg.Bare {
 		return err
 	}
 	return c.procs.start(n, c.program("kube-scheduler"), "--kubeconfig="+n.dir.Path("scheduler.kubeconfig"),

@@ -47,7 +47,8 @@ what the same bytes cost a server that does nothing else (F). Progress goes to s
 
 Exit codes: 0 measured; 1 a scenario failed or is beyond the baseline, and the rest is printed all
 the same; 2 wrong usage; 3 there is no pilot-discovery.`,
-		Example: "  pilotctl bench --services 200 --endpoints 5 --clients 300\n" +
+		Example: "  pilotctl bench --kubeconfig kubeconfig --services 200 --clients 200\n" +
+			"  pilotctl bench --services 200 --endpoints 5 --clients 300\n" +
 			"  pilotctl bench --scoped --clients 5000 --scenario 'cold start' -o json\n" +
 			"  pilotctl bench --scenario 'route, all' --cpuprofile cpu.prof",
 		Args: usageArgs(cobra.NoArgs),
@@ -55,7 +56,7 @@ the same; 2 wrong usage; 3 there is no pilot-discovery.`,
 	}
 	b.meshFlags(cmd)
 	b.outputFlags(cmd)
-	cmd.AddCommand(newFloor())
+	cmd.AddCommand(newFloor(), newInformers())
 	return cmd
 }
 
@@ -90,6 +91,7 @@ func (b *benchOptions) meshFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.Scenarios, "scenario", nil, "run this scenario, may be repeated; all if not given")
 	f.StringSliceVar(&b.series, "series", nil, "run these series in place of a mesh of your own: "+strings.Join(bench.SeriesNames(), ", "))
 	f.BoolVar(&b.short, "short", false, "the same as --series short")
+	b.clusterFlags(cmd)
 	completion(cmd, "scenario", completeFrom(bench.Scenarios()))
 	completion(cmd, "series", completeFrom(bench.SeriesNames()))
 }
@@ -158,13 +160,16 @@ func (b *benchOptions) plan() ([]bench.Options, error) {
 			return nil, usageError(fmt.Errorf("--scenario %q: use one of: %s", s, strings.Join(bench.Scenarios(), "; ")))
 		}
 	}
+	if err := b.checkCluster(list); err != nil {
+		return nil, err
+	}
 	server, err := b.server()
 	if err != nil {
 		return nil, err
 	}
 	for i := range list {
 		o := &list[i]
-		o.Server, o.Profile = server, b.profile()
+		o.Server, o.Profile, o.Kubeconfig = server, b.profile(), b.custom.Kubeconfig
 		if len(b.custom.Scenarios) > 0 {
 			o.Scenarios = b.custom.Scenarios
 		}
@@ -295,6 +300,7 @@ func (b *benchOptions) runSeries(ctx context.Context, o bench.Options, dir strin
 		return nil, err
 	}
 	o.Dir, o.Floor = filepath.Join(b.dir, o.Name, dir), []string{self, "bench", "floor"}
+	o.Informers = []string{self, "bench", "informers"}
 	return bench.Run(ctx, o)
 }
 
