@@ -36,7 +36,7 @@ type traceRules struct {
 // tracing, so that each is reported once for a class.
 func traceRulesOf(mesh *meshconfig.MeshConfig, objects []*model.Object, side telemetry.Reporter) traceRules {
 	own := mesh.GetDefaultConfig().GetTracing()
-	out := traceRules{sampling: defaultSampling, requestID: true, istioTags: true, propagates: true, tags: proxyTags(own.GetCustomTags())}
+	out := traceRules{sampling: defaultSampling, requestID: true, istioTags: true, propagates: true, tags: customTags(own.GetCustomTags())}
 	if own.GetSampling() != 0 {
 		out.sampling = own.GetSampling()
 	}
@@ -67,7 +67,7 @@ func (t *traceRules) apply(o *model.Object, i int, by *telemetryapi.Tracing) {
 		t.disabled = v.GetValue()
 	}
 	if tags := by.GetCustomTags(); len(tags) > 0 {
-		t.tags = telemetryTags(tags)
+		t.tags = customTags(tags)
 	}
 	if v := by.GetUseRequestIdForTraceSampling(); v != nil {
 		t.requestID = v.GetValue()
@@ -133,34 +133,43 @@ func istioTags() []ir.TraceTag {
 	return out
 }
 
-func proxyTags(tags map[string]*meshconfig.Tracing_CustomTag) []ir.TraceTag {
-	var out []ir.TraceTag
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		switch t := tags[name].GetType().(type) {
-		case *meshconfig.Tracing_CustomTag_Literal:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagLiteral, Value: t.Literal.GetValue()})
-		case *meshconfig.Tracing_CustomTag_Header:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagHeader, Value: t.Header.GetName(), Default: t.Header.GetDefaultValue()})
-		case *meshconfig.Tracing_CustomTag_Environment:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagEnvironment, Value: t.Environment.GetName(), Default: t.Environment.GetDefaultValue()})
-		}
-	}
-	return out
+// customTag is a tag as MeshConfig and Telemetry objects write it, in messages of their own that have the same fields.
+type customTag[L interface{ GetValue() string }, H, E named] interface {
+	GetLiteral() L
+	GetHeader() H
+	GetEnvironment() E
 }
 
-func telemetryTags(tags map[string]*telemetryapi.Tracing_CustomTag) []ir.TraceTag {
+// named is a header or a variable of the environment.
+type named interface {
+	GetName() string
+	GetDefaultValue() string
+}
+
+// formatted is a tag that may have a format, which MeshConfig's have not.
+type formatted interface {
+	GetFormatter() *telemetryapi.Tracing_Formatter
+}
+
+// customTags gives the tags that Envoy takes, by name.
+func customTags[T customTag[L, H, E], L interface{ GetValue() string }, H, E named](tags map[string]T) []ir.TraceTag {
 	var out []ir.TraceTag
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		switch t := tags[name].GetType().(type) {
-		case *telemetryapi.Tracing_CustomTag_Literal:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagLiteral, Value: t.Literal.GetValue()})
-		case *telemetryapi.Tracing_CustomTag_Header:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagHeader, Value: t.Header.GetName(), Default: t.Header.GetDefaultValue()})
-		case *telemetryapi.Tracing_CustomTag_Environment:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagEnvironment, Value: t.Environment.GetName(), Default: t.Environment.GetDefaultValue()})
-		case *telemetryapi.Tracing_CustomTag_Formatter:
-			out = appendTag(out, ir.TraceTag{Name: name, Kind: ir.TagFormat, Value: t.Formatter.GetValue()})
+		t := tags[name]
+		tag := ir.TraceTag{Name: name}
+		if f, ok := any(t).(formatted); ok && f.GetFormatter() != nil {
+			tag.Kind, tag.Value = ir.TagFormat, f.GetFormatter().GetValue()
 		}
+		if h := t.GetHeader(); h.GetName() != "" {
+			tag.Kind, tag.Value, tag.Default = ir.TagHeader, h.GetName(), h.GetDefaultValue()
+		}
+		if e := t.GetEnvironment(); e.GetName() != "" {
+			tag.Kind, tag.Value, tag.Default = ir.TagEnvironment, e.GetName(), e.GetDefaultValue()
+		}
+		if v := t.GetLiteral().GetValue(); v != "" {
+			tag.Kind, tag.Value = ir.TagLiteral, v
+		}
+		out = appendTag(out, tag)
 	}
 	return out
 }
@@ -192,9 +201,9 @@ var pseudoHeaders = []string{":authority", ":method", ":path", ":scheme"}
 // tagProblems reports the tags that are left out, of either side.
 func tagProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []model.Problem {
 	var out []model.Problem
-	report := func(o *model.Object, field string, tags func(name string) []ir.TraceTag, names []string) {
+	report := func(o *model.Object, field string, names []string, taken []ir.TraceTag) {
 		for _, name := range names {
-			if len(tags(name)) == 0 {
+			if !slices.ContainsFunc(taken, func(t ir.TraceTag) bool { return t.Name == name }) {
 				out = append(out, model.Problem{
 					Object: o.Key, Field: field + "[" + name + "]", Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: o.Origin,
 					Message: "this is no tag that Envoy takes: the name of its header, or a command of its format, is none; it is left out",
@@ -203,14 +212,11 @@ func tagProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []model.P
 		}
 	}
 	own := mesh.GetDefaultConfig().GetTracing().GetCustomTags()
-	report(meshObject(), "defaultConfig.tracing.customTags", func(name string) []ir.TraceTag {
-		return proxyTags(map[string]*meshconfig.Tracing_CustomTag{name: own[name]})
-	}, slices.Sorted(maps.Keys(own)))
+	report(meshObject(), "defaultConfig.tracing.customTags", slices.Sorted(maps.Keys(own)), customTags(own))
 	for _, o := range objects {
 		for i, t := range telemetryOf(o).GetTracing() {
-			report(o, fmt.Sprintf("spec.tracing[%d].customTags", i), func(name string) []ir.TraceTag {
-				return telemetryTags(map[string]*telemetryapi.Tracing_CustomTag{name: t.GetCustomTags()[name]})
-			}, slices.Sorted(maps.Keys(t.GetCustomTags())))
+			tags := t.GetCustomTags()
+			report(o, fmt.Sprintf("spec.tracing[%d].customTags", i), slices.Sorted(maps.Keys(tags)), customTags(tags))
 		}
 	}
 	return out
