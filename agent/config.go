@@ -204,6 +204,7 @@ func (c Config) envoyEnvironment() map[string]string {
 	out := c.workload().TraceEnvironment(cmp.Or(c.Node.Env["ISTIO_META_MESH_ID"], c.Trust.TrustDomain))
 	out[telemetry.PeerVariable] = c.peerHeader()
 	out[telemetry.ResourceVariable] = telemetry.ResourceAttributes(c.Node.Env[telemetry.ResourceVariable], c.Node.ServiceName(c.Proxy))
+	out[telemetry.DatadogVariable] = cmp.Or(c.Node.Env[telemetry.DatadogVariable], c.Node.ServiceName(c.Proxy))
 	return out
 }
 

@@ -31,7 +31,7 @@ type Counter struct {
 
 	mu     sync.Mutex
 	open   map[uint64]amount // by connection: what is counted of it already
-	series map[string]*total
+	series map[string]*total // by what tells them apart
 	left   uint64
 }
 
@@ -40,13 +40,17 @@ type amount struct{ sent, received uint64 }
 
 type total struct {
 	amount
-	used time.Time
+	label  string
+	others []telemetry.Pair
+	used   time.Time
 }
 
 // Total is what one series has.
 type Total struct {
 	// Label is one of telemetry.StatBytes.
-	Label          string
+	Label string
+	// Others are the labels that a user set.
+	Others         []telemetry.Pair
 	Sent, Received uint64
 }
 
@@ -91,12 +95,16 @@ func (c *Counter) Take(message []byte) {
 			}
 			c.open[id] = e.amount
 		}
-		c.add(label, e.since(before), now)
+		c.add(label, e.others, e.since(before), now)
 	}
 }
 
-func (c *Counter) add(label string, more amount, now time.Time) {
-	t := c.series[label]
+func (c *Counter) add(label string, others []telemetry.Pair, more amount, now time.Time) {
+	key := label
+	for _, p := range others {
+		key += "\x00" + p.Name + "\x00" + p.Value
+	}
+	t := c.series[key]
 	if t == nil {
 		if len(c.series) >= c.cfg.MaxSeries {
 			c.forget(now)
@@ -105,8 +113,8 @@ func (c *Counter) add(label string, more amount, now time.Time) {
 			c.left++
 			return
 		}
-		t = &total{}
-		c.series[label] = t
+		t = &total{label: label, others: others}
+		c.series[key] = t
 	}
 	t.sent += more.sent
 	t.received += more.received
@@ -130,9 +138,9 @@ func (c *Counter) forget(now time.Time) {
 	if c.cfg.Idle == 0 {
 		return
 	}
-	for label, t := range c.series {
+	for key, t := range c.series {
 		if now.Sub(t.used) > c.cfg.Idle {
-			delete(c.series, label)
+			delete(c.series, key)
 		}
 	}
 }
@@ -143,8 +151,8 @@ func (c *Counter) Totals() []Total {
 	defer c.mu.Unlock()
 	c.forget(c.cfg.Now())
 	out := make([]Total, 0, len(c.series))
-	for label, t := range c.series {
-		out = append(out, Total{label, t.sent, t.received})
+	for _, t := range c.series {
+		out = append(out, Total{t.label, t.others, t.sent, t.received})
 	}
 	return out
 }

@@ -2,6 +2,8 @@ package connections
 
 import (
 	"iter"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -10,8 +12,9 @@ import (
 
 // entry is what counts in an envoy.data.accesslog.v3.TCPAccessLogEntry.
 type entry struct {
-	tag   string // telemetry.Label
-	ended bool
+	tag    string           // telemetry.Label
+	others []telemetry.Pair // tags that a user set, sorted by name
+	ended  bool
 	amount
 }
 
@@ -57,10 +60,14 @@ func decoded(data []byte) entry {
 	for common := range fields(data, fieldCommon) {
 		out.ended = number(common, fieldLogType) == typeEnd
 		for tag := range fields(common, fieldCustomTags) {
-			if string(first(tag, fieldKey)) == telemetry.Label {
-				out.tag = string(first(tag, fieldValue))
+			switch name, value := string(first(tag, fieldKey)), string(first(tag, fieldValue)); name {
+			case telemetry.Label:
+				out.tag = value
+			default:
+				out.others = append(out.others, telemetry.Pair{Name: name, Value: value})
 			}
 		}
+		slices.SortFunc(out.others, func(a, b telemetry.Pair) int { return strings.Compare(a.Name, b.Name) })
 	}
 	for connection := range fields(data, fieldConnection) {
 		out.sent, out.received = number(connection, fieldSent), number(connection, fieldReceived)

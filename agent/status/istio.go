@@ -134,11 +134,11 @@ func (t *translation) seriesOf(labels []byte) []counted {
 		if name == telemetry.Label {
 			text = value
 		} else {
-			others = append(others, telemetry.Pair{Name: name, Value: value})
+			others = append(others, telemetry.UserPair(name, value))
 		}
 	}
 	for _, s := range telemetry.Expand(t.local, t.statistic, text) {
-		key := writtenLabels(s.Labels, others)
+		key := writtenLabels(s.Labels, othersOf(s.Metric, others))
 		f := t.family(s.Metric)
 		one := f.series[key]
 		if one == nil {
@@ -149,6 +149,21 @@ func (t *translation) seriesOf(labels []byte) []counted {
 		t.former = append(t.former, counted{one, float64(s.Times)})
 	}
 	return t.former
+}
+
+// othersOf gives the labels that a user set for a metric: those for all of a statistic's, and for this one alone.
+func othersOf(metric string, all []telemetry.Pair) []telemetry.Pair {
+	out := make([]telemetry.Pair, 0, len(all))
+	for _, p := range all {
+		of, name, alone := strings.Cut(p.Name, telemetry.OfMetric)
+		switch {
+		case !alone:
+			out = append(out, p)
+		case of == metric:
+			out = append(out, telemetry.Pair{Name: name, Value: p.Value})
+		}
+	}
+	return out
 }
 
 func (t *translation) family(name string) *family {
@@ -275,7 +290,11 @@ func (t *translation) bytes(totals []connections.Total) error {
 	slices.SortFunc(totals, func(a, b connections.Total) int { return strings.Compare(a.Label, b.Label) })
 	t.statistic, t.histogram = telemetry.StatBytes, false
 	for _, total := range totals {
-		for _, c := range t.seriesOf([]byte(telemetry.Label + `="` + labelEscaper.Replace(total.Label) + `"`)) {
+		labels := telemetry.Label + `="` + labelEscaper.Replace(total.Label) + `"`
+		for _, p := range total.Others {
+			labels += "," + p.Name + `="` + labelEscaper.Replace(p.Value) + `"`
+		}
+		for _, c := range t.seriesOf([]byte(labels)) {
 			if c.family.name == telemetry.MetricSent {
 				c.value += float64(total.Sent)
 			} else {

@@ -32,6 +32,14 @@ func accessLogs(loggers []ir.AccessLogger) []*accesslog.AccessLog {
 		switch l := l.(type) {
 		case *ir.FileLog:
 			add("envoy.access_loggers.file", l.Filter, fileLog(l))
+		case *ir.ServiceLog:
+			if l.Connections {
+				add("envoy.access_loggers.tcp_grpc", l.Filter, connectionsLog(l))
+			} else {
+				add("envoy.access_loggers.http_grpc", l.Filter, requestsLog(l))
+			}
+		case *ir.OpenTelemetryLog:
+			add("envoy.access_loggers.open_telemetry", l.Filter, openTelemetryLog(l))
 		case *ir.StatsLog:
 			// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
 			add("stats", l.Filter, statsLog(l))
@@ -118,7 +126,7 @@ func celFilter(expression string) *accesslog.AccessLogFilter {
 }
 
 func fileLog(l *ir.FileLog) *fileaccesslog.FileAccessLog {
-	format := &core.SubstitutionFormatString{}
+	format := &core.SubstitutionFormatString{OmitEmptyValues: l.OmitEmpty}
 	if l.JSON != nil {
 		format.Format = &core.SubstitutionFormatString_JsonFormat{JsonFormat: jsonFormat(l.JSON)}
 	} else {
@@ -145,11 +153,13 @@ func jsonFormat(fields []ir.JSONField) *structpb.Struct {
 }
 
 func bytesLog(l *ir.BytesLog) *grpcaccesslog.TcpGrpcAccessLogConfig {
-	return &grpcaccesslog.TcpGrpcAccessLogConfig{CommonConfig: &grpcaccesslog.CommonGrpcAccessLogConfig{
-		LogName: l.Name, TransportApiVersion: core.ApiVersion_V3,
-		GrpcService: &core.GrpcService{TargetSpecifier: &core.GrpcService_EnvoyGrpc_{EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: l.Cluster}}},
-		CustomTags:  []*tracing.CustomTag{{Tag: l.Tag.Name, Type: &tracing.CustomTag_Value{Value: l.Tag.Format}}},
-	}}
+	out := &grpcaccesslog.CommonGrpcAccessLogConfig{
+		LogName: l.Name, TransportApiVersion: core.ApiVersion_V3, GrpcService: grpcService(l.Cluster, ""),
+	}
+	for _, tag := range l.Tags {
+		out.CustomTags = append(out.CustomTags, &tracing.CustomTag{Tag: tag.Name, Type: &tracing.CustomTag_Value{Value: tag.Format}})
+	}
+	return &grpcaccesslog.TcpGrpcAccessLogConfig{CommonConfig: out}
 }
 
 func statsLog(l *ir.StatsLog) *statsaccesslog.Config {

@@ -39,6 +39,11 @@ func setTracing(out *hcm.HttpConnectionManager, t *ir.Tracing) {
 		out.Tracing.Provider = tracer("envoy.tracers.opentelemetry", openTelemetry(p))
 	case *ir.Zipkin:
 		out.Tracing.Provider = tracer("envoy.tracers.zipkin", zipkin(p))
+	case *ir.Datadog:
+		out.Tracing.Provider = tracer("envoy.tracers.datadog", datadog(p))
+	case *ir.SkyWalking:
+		out.Tracing.Provider = tracer("envoy.tracers.skywalking", skyWalking(p))
+		out.Tracing.SpawnUpstreamSpan = wrapperspb.Bool(true) // only such a span tells the next proxy of the trace
 	default:
 		panic(unknownFilter(p))
 	}
@@ -84,9 +89,7 @@ func openTelemetry(p *ir.OpenTelemetry) *tracev3.OpenTelemetryConfig {
 		out.HttpService = httpService(p.Cluster, p.Authority, p.Path, p.Timeout, p.Headers)
 		return out
 	}
-	out.GrpcService = &core.GrpcService{TargetSpecifier: &core.GrpcService_EnvoyGrpc_{
-		EnvoyGrpc: &core.GrpcService_EnvoyGrpc{ClusterName: p.Cluster, Authority: p.Authority},
-	}}
+	out.GrpcService = grpcService(p.Cluster, p.Authority)
 	if p.Timeout > 0 {
 		out.GrpcService.Timeout = durationpb.New(p.Timeout)
 	}
@@ -109,6 +112,21 @@ func zipkin(p *ir.Zipkin) *tracev3.ZipkinConfig {
 		out.CollectorService = httpService(p.Cluster, p.Authority, p.Path, p.Timeout, p.Headers)
 	} else {
 		out.CollectorCluster, out.CollectorEndpoint, out.CollectorHostname = p.Cluster, p.Path, p.Authority
+	}
+	return out
+}
+
+// datadogService is the name of the service where the environment of Envoy's process has none; Envoy wants one.
+const datadogService = "envoy"
+
+func datadog(p *ir.Datadog) *tracev3.DatadogConfig {
+	return &tracev3.DatadogConfig{CollectorCluster: p.Cluster, CollectorHostname: p.Authority, ServiceName: datadogService}
+}
+
+func skyWalking(p *ir.SkyWalking) *tracev3.SkyWalkingConfig {
+	out := &tracev3.SkyWalkingConfig{GrpcService: grpcService(p.Cluster, p.Authority)}
+	if p.Token != "" {
+		out.ClientConfig = &tracev3.ClientConfig{BackendTokenSpecifier: &tracev3.ClientConfig_BackendToken{BackendToken: p.Token}}
 	}
 	return out
 }

@@ -1,7 +1,7 @@
 package ir
 
-// AccessLogger writes down what became of each request or connection: one of *FileLog, *StatsLog, *BytesLog and
-// *TapLog. All those of a list do, in its order.
+// AccessLogger writes down what became of each request or connection: one of *FileLog, *ServiceLog,
+// *OpenTelemetryLog, *StatsLog, *BytesLog and *TapLog. All those of a list do, in its order.
 type AccessLogger interface{ accessLogger() }
 
 // LogFilter selects what a logger sees; empty fields select everything.
@@ -33,9 +33,31 @@ type FileLog struct {
 	// Text is the format of a line; JSON, where not nil, replaces it by fields.
 	Text string
 	JSON []JSONField
+	// OmitEmpty leaves out what has no value; otherwise a text has "-" in its place, and JSON null.
+	OmitEmpty bool
 }
 
-// JSONField is one field of a JSON access log, with Envoy's format of its value, or with Fields
+// ServiceLog sends entries by Envoy's access log service.
+type ServiceLog struct {
+	Filter             LogFilter
+	Name               string // of the log, by which who receives it tells logs apart
+	Cluster, Authority string
+	// Connections makes entries of connections; otherwise they are of requests.
+	Connections bool
+	// FilterState names what of the filter state goes along, and the others what of requests does.
+	FilterState, RequestHeaders, ResponseHeaders, ResponseTrailers []string
+}
+
+// OpenTelemetryLog sends entries by OTLP over gRPC.
+type OpenTelemetryLog struct {
+	Filter             LogFilter
+	Name               string // of the log, an attribute of the resource
+	Cluster, Authority string
+	Body               string // format
+	Attributes         []JSONField
+}
+
+// JSONField is one field of a JSON access log, or an attribute of an entry, with Envoy's format of its value, or with Fields
 // of its own.
 type JSONField struct {
 	Name, Format string
@@ -90,14 +112,16 @@ type TapLog struct {
 	NameTag, RouteTag string
 }
 
-// BytesLog sends the entries of TCP connections to a cluster by Envoy's access log service, with one tag.
+// BytesLog sends the entries of TCP connections to a cluster by Envoy's access log service, with tags.
 type BytesLog struct {
 	Filter        LogFilter
 	Name, Cluster string
-	Tag           StatLabel
+	Tags          []StatLabel
 }
 
-func (*TapLog) accessLogger()   {}
-func (*BytesLog) accessLogger() {}
-func (*FileLog) accessLogger()  {}
-func (*StatsLog) accessLogger() {}
+func (*TapLog) accessLogger()           {}
+func (*BytesLog) accessLogger()         {}
+func (*FileLog) accessLogger()          {}
+func (*ServiceLog) accessLogger()       {}
+func (*OpenTelemetryLog) accessLogger() {}
+func (*StatsLog) accessLogger()         {}

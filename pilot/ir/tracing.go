@@ -6,7 +6,8 @@ import "time"
 type Tracing struct {
 	// Sampling is the share of requests that are traced where no client has decided, 0 to 100.
 	Sampling float64
-	// Provider takes the spans: *OpenTelemetry or *Zipkin; nil for the tracer of Envoy's bootstrap.
+	// Provider takes the spans: *OpenTelemetry, *Zipkin, *Datadog or *SkyWalking; nil for the tracer of
+	// Envoy's bootstrap.
 	Provider TraceProvider
 	Tags     []TraceTag // sorted by name
 	// MaxPathLength cuts the path that a span has, in bytes; 0 for Envoy's 256.
@@ -60,5 +61,16 @@ type Zipkin struct {
 	W3C                      bool // the W3C's headers are read and written beside B3
 }
 
+// Datadog takes spans as Datadog's agent does. The service's name is in the environment of each Envoy.
+type Datadog struct{ Cluster, Authority string }
+
+// SkyWalking takes segments by SkyWalking's protocol, of the service and the instance that Envoy's node names.
+type SkyWalking struct {
+	Cluster, Authority string
+	Token              string // "" for none
+}
+
 func (*OpenTelemetry) traceProvider() {}
 func (*Zipkin) traceProvider()        {}
+func (*Datadog) traceProvider()       {}
+func (*SkyWalking) traceProvider()    {}

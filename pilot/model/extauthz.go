@@ -56,12 +56,7 @@ type faults struct {
 func (c *faults) fail(field, reason string) { c.all = append(c.all, Fault{c.at + field, reason}) }
 
 func (c *faults) service(service string, port uint32, status string, timeout *durationpb.Duration) {
-	if _, host := ProviderService(service); host == "" || strings.ContainsAny(host, "/*") {
-		c.fail("service", fmt.Sprintf("%q is no service; write HOST or NAMESPACE/HOST", service))
-	}
-	if port == 0 || port > 65535 {
-		c.fail("port", fmt.Sprintf("%d is not between 1 and 65535", port))
-	}
+	c.address(service, port)
 	if _, ok := StatusOnError(status); !ok {
 		c.fail("statusOnError", fmt.Sprintf("%q is no status code that Envoy answers with", status))
 	}

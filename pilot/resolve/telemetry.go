@@ -44,11 +44,10 @@ func seriesLimit(r Reader) (int, []model.Problem) {
 
 // instrument lets a listener count and log what passes it.
 type instrument struct {
-	mesh    []ir.AccessLogger // of the mesh, for requests and connections
-	noRoute []ir.AccessLogger // for connections that no chain took
-	side    telemetry.Reporter
-	rules   metricRules
-	every   time.Duration // how often the bytes of open connections are told
+	logs  accessLogs
+	side  telemetry.Reporter
+	rules metricRules
+	every time.Duration // how often the bytes of open connections are told
 
 	statsScope, messagesScope ir.StatsScope
 	tracing                   *ir.Tracing
@@ -110,32 +109,31 @@ func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(ho
 	i := &instrument{side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
 	limit, limitProblems := seriesLimit(r)
 	i.statsScope, i.messagesScope = scopes(limit)
-	i.mesh, i.problems = meshLogOf(r, objects, side)
-	var problems []model.Problem
-	i.tracing, problems = tracing(r, objects, side, services)
-	i.problems = slices.Concat(i.problems, limitProblems, problems, tagProblems(r.Mesh(), objects))
+	i.observe(r, objects, services)
+	i.problems = slices.Concat(i.problems, limitProblems, logNameProblems(r.Mesh(), objects), labelProblems(objects), tagProblems(r.Mesh(), objects))
 	if side == telemetry.Destination { // what a class sends reports nothing, since namespaces share it
-		_, others := tracing(r, objects, telemetry.Source, services)
-		for _, p := range others {
-			if !slices.Contains(problems, p) {
+		sent := &instrument{side: telemetry.Source}
+		sent.observe(r, objects, services)
+		for _, p := range sent.problems {
+			if !slices.Contains(i.problems, p) {
 				i.problems = append(i.problems, p)
 			}
 		}
 	}
-	if r.Mesh().GetDisableEnvoyListenerLog() {
-		return i
-	}
-	for _, l := range i.mesh {
-		sockets := *l.(*ir.FileLog)
-		sockets.Filter.NoRoute = true
-		i.noRoute = append(i.noRoute, &sockets)
-	}
 	return i
+}
+
+// observe decides where logs and spans of the side go.
+func (i *instrument) observe(r Reader, objects []*model.Object, services func(host string) *model.Service) {
+	var logs, spans []model.Problem
+	i.logs, logs = accessLogsOf(r, objects, i.side, services)
+	i.tracing, spans = tracing(r, objects, i.side, services)
+	i.problems = slices.Concat(logs, spans)
 }
 
 func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 	if l.BindToPort { // what another listener handed over is logged there
-		l.AccessLog = i.noRoute
+		l.AccessLog = i.logs.noRoute
 	}
 	for _, c := range l.Chains {
 		i.chain(c)
@@ -171,7 +169,7 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 			m.Filters = slices.Insert(m.Filters, 0, ir.HTTPFilter(ir.PeerMetadata{Header: telemetry.PeerHeader, Key: peerKey}))
 		}
 	}
-	m.AccessLog = append(append(i.httpStats(m, mutual), i.mesh...), tapLog(i.side))
+	m.AccessLog = append(append(i.httpStats(m, mutual), i.logs.requests...), tapLog(i.side))
 	if m.Tracing = i.tracing; i.tracing == nil || i.operation == nil {
 		return
 	}
@@ -205,12 +203,11 @@ func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.Ac
 func (i *instrument) stats(scope ir.StatsScope, filter ir.LogFilter, detail string, fields []string, all ...ir.Stat) []ir.AccessLogger {
 	out := &ir.StatsLog{Scope: scope, Filter: filter}
 	for _, s := range all {
-		drop, shown := i.rules.stat(s.Name)
-		if !shown {
-			continue
+		for _, shown := range i.rules.shown(s.Name) {
+			value := telemetry.Format(i.side, detail, shown.drop, fields...)
+			s.Labels = append([]ir.StatLabel{{Name: telemetry.Label, Format: value}}, shown.labels...)
+			out.Stats = append(out.Stats, s)
 		}
-		s.Labels = []ir.StatLabel{{Name: telemetry.Label, Format: telemetry.Format(i.side, detail, drop, fields...)}}
-		out.Stats = append(out.Stats, s)
 	}
 	if len(out.Stats) == 0 {
 		return nil
@@ -228,22 +225,15 @@ func (i *instrument) tcp(t *ir.TCPProxy) {
 	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, "%ACCESS_LOG_TYPE%", fields,
 		ir.Stat{Name: telemetry.StatConnections})
 	t.LogConnected, t.AccessLog = len(connections) > 0, connections
-	if drop, shown := i.rules.stat(telemetry.StatBytes); shown {
+	if drop, shown := i.rules.dropped(telemetry.MetricsOf(telemetry.StatBytes), true); shown {
+		value := telemetry.Format(i.side, telemetry.ConnectionID, drop, fields...)
 		t.LogEvery = i.every
 		t.AccessLog = append(t.AccessLog, &ir.BytesLog{
 			Filter: ir.LogFilter{Entries: []ir.LogEntry{ir.EntryPeriodic, ir.EntryEnd}}, Name: telemetry.BytesLog, Cluster: telemetry.TapCluster,
-			Tag: ir.StatLabel{Name: telemetry.Label, Format: telemetry.Format(i.side, telemetry.ConnectionID, drop, fields...)},
+			Tags: append([]ir.StatLabel{{Name: telemetry.Label, Format: value}}, i.rules.bytesLabels()...),
 		})
 	}
-	if len(t.AccessLog) == 0 {
-		t.AccessLog = i.mesh
-		return
-	}
-	for _, l := range i.mesh {
-		once := *l.(*ir.FileLog)
-		once.Filter.Entries = []ir.LogEntry{ir.EntryEnd}
-		t.AccessLog = append(t.AccessLog, &once)
-	}
+	t.AccessLog = append(t.AccessLog, i.logs.connections...)
 }
 
 func (i *instrument) tcpFields(t *ir.TCPProxy) []string {

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,9 +10,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
-
-// providerEnvoy is the access log to a file that every mesh has.
-const providerEnvoy = "envoy"
 
 // telemetries gives the Telemetry objects that hold for a class: the oldest for all of the root namespace,
 // of its own, and of its workload. A later one says more, or otherwise.
@@ -72,49 +68,13 @@ func hasSide(m telemetryapi.WorkloadMode, side telemetry.Reporter) bool {
 	return true
 }
 
-// accessLogging tells whether a class logs requests of a side to the mesh's file, and which, and reports
-// providers that are none. Each object's entries change what those before say: one that is disabled takes its
-// providers away, another puts them in place; an entry without providers is about those in force.
-func accessLogging(byDefault bool, objects []*model.Object, side telemetry.Reporter) (inForce bool, which string, problems []model.Problem) {
-	inForce = byDefault
-	named := byDefault
-	for _, o := range objects {
-		for i, entry := range telemetryOf(o).GetAccessLogging() {
-			if m := entry.GetMatch(); m != nil && !hasSide(m.GetMode(), side) {
-				continue
-			}
-			about := named && len(entry.GetProviders()) == 0
-			for j, p := range entry.GetProviders() {
-				if p.GetName() != providerEnvoy {
-					problems = append(problems, unknownProvider(o, fmt.Sprintf("spec.accessLogging[%d].providers[%d].name", i, j), p.GetName()))
-					continue
-				}
-				about, named = true, true
-			}
-			if about {
-				inForce = !entry.GetDisabled().GetValue()
-				if f := entry.GetFilter(); f != nil || len(entry.GetProviders()) > 0 {
-					which = f.GetExpression()
-				}
-			}
-		}
-	}
-	return inForce, which, problems
-}
-
-func unknownProvider(o *model.Object, field, name string) model.Problem {
-	return model.Problem{
-		Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-		Message: fmt.Sprintf("%q is not translated; %q, a file, is the only provider of access logs", name, providerEnvoy),
-	}
-}
-
 // metricRules are what Telemetry objects change, by the name of the metric.
 type metricRules map[string]*metricRule
 
 type metricRule struct {
 	off     bool
-	removed []string // labels
+	removed []string       // labels
+	labels  []ir.StatLabel // that are set, sorted by name
 }
 
 // metricNames gives the names of the metrics that a selector means.
@@ -176,20 +136,32 @@ func (m metricRules) apply(o *telemetryapi.MetricsOverrides) {
 			rule.off = o.GetDisabled().GetValue()
 		}
 		for label, t := range o.GetTagOverrides() {
-			at, found := slices.BinarySearch(rule.removed, label)
-			switch remove := t.GetOperation() == telemetryapi.MetricsOverrides_TagOverride_REMOVE; {
-			case remove && !found && telemetry.IsLabel(label):
-				rule.removed = slices.Insert(rule.removed, at, label)
-			case !remove && found:
-				rule.removed = slices.Delete(rule.removed, at, at+1)
-			}
+			rule.override(label, t)
 		}
 	}
 }
 
-// stat gives what of a statistic's metrics is not shown, and false where there is nothing of it to show.
-func (m metricRules) stat(statistic string) (drop []string, shown bool) {
-	names := telemetry.MetricsOf(statistic)
+// override removes a label, or sets one. One that cannot be set stays as it is.
+func (r *metricRule) override(name string, t *telemetryapi.MetricsOverrides_TagOverride) {
+	at, found := slices.BinarySearch(r.removed, name)
+	if t.GetOperation() == telemetryapi.MetricsOverrides_TagOverride_REMOVE {
+		r.setLabel(ir.StatLabel{Name: name})
+		if !found && telemetry.IsLabel(name) {
+			r.removed = slices.Insert(r.removed, at, name)
+		}
+		return
+	}
+	if found {
+		r.removed = slices.Delete(r.removed, at, at+1)
+	}
+	if label, fault := metricLabel(name, t.GetValue()); fault == "" {
+		r.setLabel(label)
+	}
+}
+
+// dropped gives what of metrics of a statistic is not shown, and false where there is nothing of them to show. Of
+// one that is not the statistic's only metric labels are named with it.
+func (m metricRules) dropped(names []string, several bool) (drop []string, shown bool) {
 	for _, name := range names {
 		rule := m[name]
 		switch {
@@ -200,7 +172,7 @@ func (m metricRules) stat(statistic string) (drop []string, shown bool) {
 		default:
 			shown = true
 			for _, label := range rule.removed {
-				if len(names) > 1 {
+				if several {
 					label = name + telemetry.OfMetric + label
 				}
 				drop = append(drop, label)
@@ -209,21 +181,3 @@ func (m metricRules) stat(statistic string) (drop []string, shown bool) {
 	}
 	return drop, shown
 }
-
-// meshLogOf gives the loggers of the mesh's file, with its format.
-func meshLogOf(r Reader, objects []*model.Object, side telemetry.Reporter) ([]ir.AccessLogger, []model.Problem) {
-	log, _, _ := meshLog(r.Mesh())
-	on, which, problems := accessLogging(log != nil || slices.Contains(r.Mesh().GetDefaultProviders().GetAccessLogging(), providerEnvoy), objects, side)
-	if !on {
-		return nil, problems
-	}
-	if log == nil {
-		log = &ir.FileLog{Path: defaultLogFile}
-		setLogFormat(r.Mesh(), log)
-	}
-	log.Filter.Expression = which
-	return []ir.AccessLogger{log}, problems
-}
-
-// defaultLogFile is where the provider writes that every mesh has, unless the mesh says where.
-const defaultLogFile = "/dev/stdout"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,15 +17,13 @@ import (
 const zipkinPath = "/api/v2/spans"
 
 func isTraceProvider(p *meshconfig.MeshConfig_ExtensionProvider) bool {
-	return p.GetOpentelemetry() != nil || p.GetZipkin() != nil
+	return p.GetOpentelemetry() != nil || p.GetZipkin() != nil || p.GetDatadog() != nil || p.GetSkywalking() != nil
 }
 
 // traceProvider gives the provider that the rules name, and the most of a path that its spans have; or why
 // it takes none.
 func traceProvider(mesh *meshconfig.MeshConfig, rules traceRules, services func(host string) *model.Service) (ir.TraceProvider, uint32, *model.Problem) {
-	at := slices.IndexFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool {
-		return p.GetName() == rules.provider
-	})
+	at := providerAt(mesh, rules.provider)
 	name := strconv.Quote(rules.provider)
 	if at < 0 {
 		return nil, 0, namedProblem(rules, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")
@@ -40,8 +37,13 @@ func traceProvider(mesh *meshconfig.MeshConfig, rules traceRules, services func(
 		provider, maxLength = c.openTelemetry(p.GetOpentelemetry()), p.GetOpentelemetry().GetMaxTagLength()
 	case p.GetZipkin() != nil:
 		provider, maxLength = c.zipkin(p.GetZipkin()), p.GetZipkin().GetMaxTagLength()
+	case p.GetDatadog() != nil:
+		provider, maxLength = c.datadog(p.GetDatadog()), p.GetDatadog().GetMaxTagLength()
+	case p.GetSkywalking() != nil:
+		provider = c.skyWalking(p.GetSkywalking())
 	default:
-		return nil, 0, namedProblem(rules, model.ReasonNotTranslated, name+" takes no spans here; opentelemetry and zipkin do, until then there are none")
+		return nil, 0, namedProblem(rules, model.ReasonNotTranslated,
+			name+" takes no spans here; opentelemetry, zipkin, datadog and skywalking do, until then there are none")
 	}
 	if c.fault != "" {
 		return nil, 0, &model.Problem{
@@ -90,6 +92,21 @@ func (c *collector) zipkin(p *meshconfig.MeshConfig_ExtensionProvider_ZipkinTrac
 		Timeout: p.GetTimeout().AsDuration(), Headers: c.headers("zipkin.headers", p.GetHeaders()),
 	}
 	out.Cluster, out.Authority = c.cluster("zipkin", p.GetService(), p.GetPort())
+	return out
+}
+
+func (c *collector) datadog(p *meshconfig.MeshConfig_ExtensionProvider_DatadogTracingProvider) *ir.Datadog {
+	out := &ir.Datadog{}
+	out.Cluster, out.Authority = c.cluster("datadog", p.GetService(), p.GetPort())
+	return out
+}
+
+func (c *collector) skyWalking(p *meshconfig.MeshConfig_ExtensionProvider_SkyWalkingTracingProvider) *ir.SkyWalking {
+	out := &ir.SkyWalking{Token: p.GetAccessToken()}
+	out.Cluster, out.Authority = c.cluster("skywalking", p.GetService(), p.GetPort())
+	if !singleLine(p.GetAccessToken()) {
+		c.fail("skywalking.accessToken", "has a line break or a zero byte")
+	}
 	return out
 }
 

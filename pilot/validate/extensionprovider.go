@@ -1,12 +1,14 @@
 package validate
 
 import (
+	"slices"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// extensionProviders checks those of external authorization; policies name them.
+// extensionProviders checks those that policies and Telemetry objects name.
 func (c *checker) extensionProviders(providers []*meshconfig.MeshConfig_ExtensionProvider) {
 	named := map[string]bool{}
 	for i, p := range providers {
@@ -18,7 +20,7 @@ func (c *checker) extensionProviders(providers []*meshconfig.MeshConfig_Extensio
 			c.fail(path+".name", "%q is the name of another provider; choose another", p.GetName())
 		}
 		named[p.GetName()] = true
-		for _, fault := range model.CheckExternalAuthorization(p) {
+		for _, fault := range slices.Concat(model.CheckExternalAuthorization(p), model.CheckCollector(p)) {
 			c.fail(path+"."+fault.Field, "%s", fault.Reason)
 		}
 	}

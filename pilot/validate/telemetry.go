@@ -56,8 +56,13 @@ func (c *checker) metricsOverride(path string, o *telemetry.MetricsOverrides) {
 		switch remove := t.GetOperation() == telemetry.MetricsOverrides_TagOverride_REMOVE; {
 		case remove && t.GetValue() != "":
 			c.fail(field+".value", "a label that is removed has no value; remove the value, or write operation UPSERT")
-		case !remove && t.GetValue() == "":
+		case remove:
+		case t.GetValue() == "":
 			c.missing(field + ".value")
+		default:
+			if _, err := cel.ParseValue(t.GetValue()); err != nil {
+				c.fail(field+".value", "is no expression of CEL: %v", err)
+			}
 		}
 	}
 }

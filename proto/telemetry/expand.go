@@ -10,6 +10,15 @@ import (
 // Pair is one label of a series.
 type Pair struct{ Name, Value string }
 
+// UserPair gives a label that a user set beside Label. An expression that has no value for a request is as unknown
+// as anything else that a proxy does not know.
+func UserPair(name, value string) Pair {
+	if value == "" {
+		value = unknown
+	}
+	return Pair{name, value}
+}
+
 // Series is one that Istio documents, of a statistic of Envoy's.
 type Series struct {
 	// Metric is its name, such as istio_requests_total.

@@ -43,6 +43,9 @@ const (
 	resourceService  = "service.name="
 )
 
+// DatadogVariable names the service of what Datadog's tracer sends, over what its configuration says.
+const DatadogVariable = "DD_SERVICE"
+
 // ResourceAttributes adds to what the user says in ResourceVariable what a proxy's service is called,
 // unless that says it.
 func ResourceAttributes(users, service string) string {

@@ -73,7 +73,7 @@ var flow = map[string][]string{
 	"pilot/store":           {"pilot/model"},
 	"pilot/status":          {"pilot/model"},
 	"pilot/ir":              {},
-	"pilot/resolve":         {"pilot/model", "pilot/ir", "proto/telemetry"},
+	"pilot/resolve":         {"pilot/model", "pilot/ir", "pilot/cel", "proto/telemetry"},
 	"pilot/endpoint":        {"pilot/model", "pilot/ir", "pilot/resolve", "proto/telemetry"},
 	"pilot/envoy":           {"pilot/ir", "proto/nds"},
 	"pilot/resource":        {"pilot/model", "proto/nds"},

@@ -153,7 +153,8 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	for name, value := range h.workload.TraceEnvironment("cluster.local") {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes("", h.workload.App+".default"))
+	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes("", h.workload.App+".default"),
+		telemetry.DatadogVariable+"="+h.workload.App+".default")
 	h.log = filepath.Join(h.t.TempDir(), "log")
 	log, err := os.Create(h.log)
 	if err != nil {

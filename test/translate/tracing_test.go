@@ -26,7 +26,8 @@ type span struct {
 	kind                             string // SERVER or CLIENT; as OpenTelemetry numbers it, 2 or 3
 }
 
-// collector takes spans by OTLP, over gRPC and HTTP, and as Zipkin's JSON.
+// collector takes spans by OTLP, over gRPC and HTTP, as Zipkin's JSON, and as the agents of Datadog and
+// SkyWalking do.
 type collector struct {
 	t     *testing.T
 	port  int
@@ -58,6 +59,10 @@ func startCollector(t *testing.T) *collector {
 }
 
 func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == segmentsPath {
+		c.segments(r.Body)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the Envoy was ended
@@ -68,6 +73,9 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/api/v2/spans":
 		c.zipkin(body)
 		w.WriteHeader(http.StatusAccepted)
+	case r.URL.Path == datadogPath:
+		c.datadog(body)
+		_, _ = io.WriteString(w, "{}")
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")

@@ -49,7 +49,6 @@ func unreadFields() []unreadField {
 		{"Telemetry.targetRefs", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
 		{"Metrics.providers", "metrics are for Prometheus, whatever is named here"},
 		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
-		{"TagOverride.value", "expressions are not translated; the label stays as it is"},
 
 		// RequestAuthentication
 		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
@@ -79,7 +78,7 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.proxyHttpPort", "there is no listener for HTTP proxies"},
 		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
 		{"MeshConfig.ingressService", "the status of Ingresses is not written"},
-		{"MeshConfig.enableEnvoyAccessLogService", "the access log service is not translated; use accessLogFile"},
+		{"MeshConfig.enableEnvoyAccessLogService", "logs are sent by extensionProviders: write envoyHttpAls and envoyTcpAls"},
 		{"MeshConfig.outboundTrafficPolicy.tls.credentialName", "sidecars have no certificates from Secrets; use files"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
 		{"MeshConfig.caCertificates.spiffeBundleUrl", "bundles are not fetched; give the roots as pem, until then trustDomains that have no others are not trusted"},
@@ -93,7 +92,6 @@ func unreadMeshFields() []unreadField {
 		{"OpenTelemetryTracingProvider.serviceAttributeEnrichment", "the service of spans is named as tracingServiceName says"},
 		{"OpenTelemetryTracingProvider.dynatraceSampler", "requests are sampled by their share; use randomSamplingPercentage"},
 		{"HttpHeader.envName", "a header's value is not taken from the environment; the header is left out"},
-		{"MeshConfig.defaultProviders.accessLogging", "of the providers only \"envoy\" is translated; it logs to accessLogFile, or to the standard output"},
 		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
 		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
 		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
@@ -103,7 +101,7 @@ func unreadMeshFields() []unreadField {
 		{"Tracing.lightstep", "Envoy has no such tracer any longer; no spans are sent"},
 		{"Tracing.stackdriver", "Envoy has no such tracer any longer; no spans are sent"},
 		{"Tracing.openCensusAgent", "Envoy has no such tracer any longer; no spans are sent"},
-		{"ProxyConfig.envoyAccessLogService", "the access log service is not translated; use accessLogFile"},
+		{"ProxyConfig.envoyAccessLogService", "logs are sent by extensionProviders: write envoyHttpAls and envoyTcpAls"},
 		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
 		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
 		{"ProxyConfig.sds", "it has no effect in Istio either; secrets are served by the agent"},
@@ -132,11 +130,8 @@ func unreadConnectionFields() []unreadField {
 // unreadProviders are the kinds of extension providers that nothing asks.
 func unreadProviders() []unreadField {
 	var out []unreadField
-	for _, name := range []string{"lightstep", "datadog", "stackdriver", "opencensus", "skywalking"} {
-		out = append(out, unreadField{"ExtensionProvider." + name, "this provider is not translated; spans go to opentelemetry or zipkin"})
-	}
-	for _, name := range []string{"envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls"} {
-		out = append(out, unreadField{"ExtensionProvider." + name, "providers of access logs are not translated; use accessLogFile"})
+	for _, name := range []string{"lightstep", "stackdriver", "opencensus"} {
+		out = append(out, unreadField{"ExtensionProvider." + name, "Envoy has no such tracer any longer; spans go to opentelemetry, zipkin, datadog or skywalking"})
 	}
 	return append(
 		out,
