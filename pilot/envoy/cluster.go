@@ -45,7 +45,8 @@ func Cluster(c *ir.Cluster) *clusterv3.Cluster {
 	discovery(c, out)
 	balancing(c, out)
 	transport(c, out)
-	httpUpstream(c.HTTP, c.RemoveHeaders, out)
+	proxyProtocol(c.ProxyProtocol, out)
+	httpUpstream(c, out)
 	return out
 }
 
@@ -184,8 +185,20 @@ func breakers(b ir.Breakers) *clusterv3.CircuitBreakers {
 		MaxPendingRequests: wrapperspb.UInt32(b.MaxPendingRequests),
 		MaxRequests:        wrapperspb.UInt32(b.MaxRequests),
 		MaxRetries:         wrapperspb.UInt32(b.MaxRetries),
+		RetryBudget:        retryBudget(b.RetryBudget),
 		TrackRemaining:     true,
 	}}}
+}
+
+func retryBudget(b *ir.RetryBudget) *clusterv3.CircuitBreakers_Thresholds_RetryBudget {
+	if b == nil {
+		return nil
+	}
+	return &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+		BudgetPercent:       &typev3.Percent{Value: b.Percent},
+		MinRetryConcurrency: wrapperspb.UInt32(b.Least),
+		BudgetInterval:      durationOf(b.Interval),
+	}
 }
 
 // outlierDetection never judges by the success rate, which Istio does not offer.

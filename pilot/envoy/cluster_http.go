@@ -1,12 +1,17 @@
 package envoy
 
 import (
+	"strconv"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/matcher/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -21,12 +26,16 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 // defaultConcurrentStreams is Istio's: only circuit breakers limit the requests on a connection.
 const defaultConcurrentStreams = 1 << 30
 
-// httpUpstream sets how HTTP is spoken, without some headers. Envoy's defaults (HTTP/1.1, nothing set) need no options.
-func httpUpstream(h ir.HTTPUpstream, without []string, out *clusterv3.Cluster) {
-	if h == (ir.HTTPUpstream{}) && len(without) == 0 {
+// httpUpstream sets how HTTP is spoken to a cluster, without some headers, and which answers are errors. Envoy's defaults
+// (HTTP/1.1, nothing set) need no options.
+func httpUpstream(c *ir.Cluster, out *clusterv3.Cluster) {
+	h, errors := c.HTTP, errorStatuses(c.Outlier)
+	if h == (ir.HTTPUpstream{}) && len(c.RemoveHeaders) == 0 && errors == nil {
 		return
 	}
-	options := &upstreams.HttpProtocolOptions{CommonHttpProtocolOptions: commonHTTP(h), HttpFilters: withoutHeaders(without)}
+	options := &upstreams.HttpProtocolOptions{
+		CommonHttpProtocolOptions: commonHTTP(h), HttpFilters: withoutHeaders(c.RemoveHeaders), OutlierDetection: errors,
+	}
 	switch h.Version {
 	case ir.UpstreamHTTP2:
 		options.UpstreamProtocolOptions = explicit(&upstreams.HttpProtocolOptions_ExplicitHttpConfig{
@@ -98,4 +107,28 @@ func http2(h ir.HTTPUpstream) *core.Http2ProtocolOptions {
 		}
 	}
 	return out
+}
+
+// errorStatuses says which statuses of responses count against a host; nil for Envoy's own.
+func errorStatuses(o *ir.OutlierDetection) *upstreams.HttpProtocolOptions_OutlierDetection {
+	if o == nil || len(o.HTTPErrors) == 0 {
+		return nil
+	}
+	var rules []*matcherv3.MatchPredicate
+	for _, status := range o.HTTPErrors {
+		rules = append(rules, &matcherv3.MatchPredicate{Rule: &matcherv3.MatchPredicate_HttpResponseHeadersMatch{
+			HttpResponseHeadersMatch: &matcherv3.HttpHeadersMatch{Headers: []*routev3.HeaderMatcher{{
+				Name: ":status",
+				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcher.StringMatcher{
+					MatchPattern: &matcher.StringMatcher_Exact{Exact: strconv.FormatUint(uint64(status), 10)},
+				}},
+			}}},
+		}})
+	}
+	if len(rules) == 1 {
+		return &upstreams.HttpProtocolOptions_OutlierDetection{ErrorMatcher: rules[0]}
+	}
+	return &upstreams.HttpProtocolOptions_OutlierDetection{ErrorMatcher: &matcherv3.MatchPredicate{
+		Rule: &matcherv3.MatchPredicate_OrMatch{OrMatch: &matcherv3.MatchPredicate_MatchSet{Rules: rules}},
+	}}
 }

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"net/netip"
+	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -177,6 +178,9 @@ func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
 		out.MaxEarlyDataBytes = wrapperspb.UInt32(0)
 	}
 	out.MaxDownstreamConnectionDuration = durationOf(t.Policy.MaxConnectionDuration)
+	if tunnel := t.Policy.Tunnel; tunnel != nil {
+		out.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: strings.ReplaceAll(tunnel.Target, "%", "%%"), UsePost: tunnel.POST}
+	}
 	if len(t.Clusters) == 1 {
 		out.ClusterSpecifier = &tcpproxy.TcpProxy_Cluster{Cluster: t.Clusters[0].Name}
 		return networkFilter(filterTCPProxy, out)

@@ -144,6 +144,9 @@ func hashPolicy(h ir.HashPolicy) *routev3.RouteAction_HashPolicy {
 		if h.Cookie.TTL != nil {
 			cookie.Ttl = durationpb.New(*h.Cookie.TTL)
 		}
+		for _, a := range h.Cookie.Attributes {
+			cookie.Attributes = append(cookie.Attributes, &routev3.RouteAction_HashPolicy_CookieAttribute{Name: a.Name, Value: a.Value})
+		}
 		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Cookie_{Cookie: cookie}
 	case h.QueryParam != "":
 		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_QueryParameter_{

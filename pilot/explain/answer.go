@@ -86,6 +86,9 @@ type Forward struct {
 	// Path and Host are as the server sees them; empty for TCP.
 	Path string `json:"path,omitempty"`
 	Host string `json:"host,omitempty"`
+	// Tunnel is the host:port that the server is asked to connect to, by HTTP, for a connection of TCP; empty
+	// where its bytes are sent as they are.
+	Tunnel string `json:"tunnel,omitempty"`
 	// Timeout is for the whole request; 0 for none.
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Retry   *Retry        `json:"retry,omitempty"`
@@ -125,6 +128,8 @@ type Endpoint struct {
 	TLS  string `json:"tls"`
 	SNI  string `json:"sni,omitempty"`
 	ALPN string `json:"alpn,omitempty"`
+	// Proxy is the version of the PROXY protocol that the connection begins with: v1, v2, or empty for none.
+	Proxy string `json:"proxy,omitempty"`
 }
 
 // Retry says when a request is tried again, and how often.

@@ -12,6 +12,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	proxyprotocol "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstream "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -107,6 +108,9 @@ func describeEndpoint(e Endpoint) string {
 	}
 	if e.SNI != "" {
 		out += " to " + e.SNI
+	}
+	if e.Proxy != "" {
+		out += ", after the client's address by PROXY protocol " + e.Proxy
 	}
 	return out
 }
@@ -255,6 +259,7 @@ func secure(m *clusterv3.Cluster, lb *endpointv3.LbEndpoint, e *Endpoint) {
 		}
 	}
 	e.TLS = "none"
+	socket, e.Proxy = unwrapped(socket)
 	ctx := &tlsv3.UpstreamTlsContext{}
 	if !socket.GetTypedConfig().MessageIs(ctx) || socket.GetTypedConfig().UnmarshalTo(ctx) != nil {
 		return
@@ -274,4 +279,13 @@ func covers(match, marks map[string]*structpb.Value) bool {
 		}
 	}
 	return true
+}
+
+// unwrapped gives what a transport with the PROXY protocol has inside, and the version of that.
+func unwrapped(socket *core.TransportSocket) (inner *core.TransportSocket, version string) {
+	wrapper := &proxyprotocol.ProxyProtocolUpstreamTransport{}
+	if !socket.GetTypedConfig().MessageIs(wrapper) || socket.GetTypedConfig().UnmarshalTo(wrapper) != nil {
+		return socket, ""
+	}
+	return wrapper.GetTransportSocket(), strings.ToLower(wrapper.GetConfig().GetVersion().String())
 }

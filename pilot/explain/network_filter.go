@@ -94,7 +94,11 @@ func (w *walk) tcp(name string, m *tcpproxy.TcpProxy) {
 	default:
 		forward.Clusters = []Cluster{{Name: m.GetCluster(), Percent: 100}}
 	}
-	w.step(StageFilter, name, "forwards the connection to "+names(forward.Clusters), m.GetMetadataMatch())
+	text := "forwards the connection to " + names(forward.Clusters)
+	if forward.Tunnel = strings.ReplaceAll(m.GetTunnelingConfig().GetHostname(), "%%", "%"); forward.Tunnel != "" {
+		text += ", within a request of HTTP for " + forward.Tunnel
+	}
+	w.step(StageFilter, name, text, m.GetMetadataMatch())
 	w.forward(forward, false)
 }
 

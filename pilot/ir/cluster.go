@@ -142,6 +142,9 @@ type Cluster struct {
 	// plaintext. nil is plaintext for all.
 	TLS     *UpstreamTLS
 	AutoTLS bool
+	// ProxyProtocol says that a connection begins with the address of the client's (PROXY protocol), in
+	// this version, before TLS.
+	ProxyProtocol ProxyVersion
 
 	// Backend is the host of a cluster that leads to the workload itself, where it is not the address that
 	// a connection was sent to; nil for that.
@@ -186,10 +189,30 @@ type TCPKeepalive struct {
 	Time, Interval time.Duration
 }
 
-// Breakers are limits per proxy; all are always set.
+// Breakers are limits per proxy; all but the budget are always set.
 type Breakers struct {
 	MaxConnections, MaxPendingRequests, MaxRequests, MaxRetries uint32
+	// RetryBudget takes the place of MaxRetries; nil for none.
+	RetryBudget *RetryBudget
 }
+
+// RetryBudget limits retries by how many requests there are.
+type RetryBudget struct {
+	Percent float64 // of the requests that are active or pending, 0 to 100
+	Least   uint32  // so many retries are always allowed
+	// Interval adds the requests that began within it; 0 counts those that are active.
+	Interval time.Duration
+}
+
+// ProxyVersion is a version of the PROXY protocol.
+type ProxyVersion uint8
+
+// The versions: none, the one in text, and the binary one.
+const (
+	ProxyVersionNone ProxyVersion = iota
+	ProxyVersion1
+	ProxyVersion2
+)
 
 // OutlierDetection ejects hosts that fail; nil fields keep Envoy's default.
 type OutlierDetection struct {
@@ -199,6 +222,8 @@ type OutlierDetection struct {
 	ConsecutiveLocalOrigin *uint32
 	Interval, BaseEjection time.Duration // 0 keeps the default
 	MaxEjectionPercent     uint32        // 0 keeps the default
+	// HTTPErrors are the statuses that count as errors, sorted; nil for those of 500 and more.
+	HTTPErrors []uint32
 }
 
 // HTTPUpstream says how HTTP is spoken to a cluster; 0 means unset.
@@ -228,11 +253,23 @@ type HashPolicy struct {
 type HashCookie struct {
 	Name, Path string
 	TTL        *time.Duration
+	// Attributes are further ones of a cookie that the proxy sets, in their order.
+	Attributes []CookieAttribute
 }
 
-// TCPPolicy is the part of a destination's connection pool that a TCP proxy filter needs; 0
+// CookieAttribute is one such as SameSite=Lax, or Secure, which has no value.
+type CookieAttribute struct{ Name, Value string }
+
+// TCPPolicy is the part of a destination's traffic policy that a TCP proxy filter needs; 0
 // means unset.
 type TCPPolicy struct {
 	IdleTimeout           *time.Duration // 0 never closes
 	MaxConnectionDuration time.Duration
+	Tunnel                *Tunnel // nil to send the bytes as they are
+}
+
+// Tunnel sends a connection's bytes within a request of HTTP.
+type Tunnel struct {
+	Target string // host:port, where the one that is asked has to connect to
+	POST   bool   // in the place of CONNECT
 }

@@ -14,6 +14,8 @@ type RouteConfig struct {
 type VirtualHost struct {
 	Name    string
 	Domains []string // exact, *.suffix or *; unique in a route configuration
+	// Aliases is how many of the Domains, the last ones, are only taken where no other virtual host has them.
+	Aliases int
 	Routes  []*Route
 	// RequireTLS answers plaintext requests with a redirect to https.
 	// Alternative tells clients of another protocol (the header alt-svc); "" for none.

@@ -88,6 +88,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.networking.v1alpha3.OutlierDetection.min_health_percent":                              share,
 	"istio.networking.v1alpha3.TrafficPolicy.RetryBudget.percent":                                share,
 	"istio.networking.v1alpha3.WarmupConfiguration.minimum_percent":                              share,
+	"istio.networking.v1alpha3.OutlierDetection.outlier_detection_http_error_codes":              {Min: 100, Max: 599},
 	"istio.networking.v1alpha3.LocalityLoadBalancerSetting.Distribute.ToEntry.value":             share,
 	"istio.networking.v1alpha3.Percent.value":                                                    share,
 	"istio.networking.v1alpha3.HTTPFaultInjection.Delay.percent":                                 share,

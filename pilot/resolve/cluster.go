@@ -96,6 +96,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)
+	policy.whole.apply(cl)
 	return cl
 }
 

@@ -16,6 +16,7 @@ type trafficPolicy struct {
 	balance block[*networking.LoadBalancerSettings]
 	outlier block[*networking.OutlierDetection]
 	tls     block[*networking.ClientTLSSettings]
+	whole   wholePolicy
 }
 
 // block is one part of a traffic policy with the place where it is written, so that a problem
@@ -44,6 +45,7 @@ func policyFor(r Reader, d *destinationRule, subset string, port uint32) traffic
 				t.overlay(s.policy, s.policy.spec)
 			}
 		}
+		t.whole = d.wholePolicy(subset)
 	}
 	base := r.Mesh().GetDefaultTrafficPolicy()
 	mesh := &model.Object{Key: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}}
@@ -115,16 +117,19 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 		if ttl, ok := duration(cookie.GetTtl()); ok {
 			out.TTL = &ttl
 		}
+		for _, a := range cookie.GetAttributes() {
+			out.Attributes = append(out.Attributes, ir.CookieAttribute{Name: a.GetName(), Value: a.GetValue()})
+		}
 		return []ir.HashPolicy{{Cookie: out}}
 	}
 	return nil
 }
 
-// TCPPolicy gives the part of a subset's connection pool settings that a TCP proxy filter needs.
+// TCPPolicy gives the part of a subset's policy that a TCP proxy filter needs.
 func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) ir.TCPPolicy {
 	rule, _ := ruleFor(r, c, svc)
-	tcp := policyFor(r, rule, subset, port.Port).pool.spec.GetTcp()
-	var out ir.TCPPolicy
+	policy := policyFor(r, rule, subset, port.Port)
+	tcp, out := policy.pool.spec.GetTcp(), ir.TCPPolicy{Tunnel: policy.whole.tunnelTo()}
 	if d, ok := duration(tcp.GetIdleTimeout()); ok {
 		out.IdleTimeout = &d
 	}

@@ -26,6 +26,7 @@ func (p *Plan) NameTable(r Reader) *ir.NameTable {
 			out.Names = append(out.Names, serviceName(svc, ips))
 		}
 	}
+	out.Names = append(out.Names, p.aliasNames(r, out.Names)...)
 	slices.SortFunc(out.Names, func(a, b ir.Name) int { return strings.Compare(a.Host, b.Host) })
 	out.Names = slices.CompactFunc(out.Names, func(a, b ir.Name) bool { return a.Host == b.Host })
 	return out
@@ -87,4 +88,24 @@ func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
 func distinct(ips []string) []string {
 	slices.Sort(ips)
 	return slices.Compact(ips)
+}
+
+// aliasNames gives the names of aliases, with the addresses of what they stand for.
+func (p *Plan) aliasNames(r Reader, names []ir.Name) []ir.Name {
+	aliased := r.AliasedHosts(p.class.Namespace)
+	if len(aliased) == 0 {
+		return nil
+	}
+	var out []ir.Name
+	for _, n := range names {
+		if _, found := slices.BinarySearch(aliased, n.Host); !found {
+			continue
+		}
+		for _, alias := range aliases(r, p.class.Namespace, n.Host) {
+			name, rest, _ := strings.Cut(alias, ".")
+			namespace, _, _ := strings.Cut(rest, ".")
+			out = append(out, ir.Name{Host: alias, IPs: n.IPs, ShortName: name, Namespace: namespace})
+		}
+	}
+	return out
 }

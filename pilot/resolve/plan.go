@@ -339,17 +339,29 @@ func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 }
 
 // UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has
-// it; Envoy would refuse the whole configuration. Hosts that lose a domain are copied, the others
-// are the same.
+// it other than as an alias, or else the first that has it; Envoy would refuse the whole configuration.
+// Hosts that lose a domain are copied, the others are the same.
 func UniqueDomains(hosts []*ir.VirtualHost) []*ir.VirtualHost {
-	taken := make(map[string]struct{}, 4*len(hosts))
+	owners := make(map[string]*ir.VirtualHost, 4*len(hosts))
+	own := func(vh *ir.VirtualHost, domains []string) {
+		for _, d := range domains {
+			if key := strings.ToLower(d); owners[key] == nil {
+				owners[key] = vh
+			}
+		}
+	}
+	for _, vh := range hosts {
+		own(vh, vh.Domains[:len(vh.Domains)-vh.Aliases])
+	}
+	for _, vh := range hosts {
+		own(vh, vh.Domains[len(vh.Domains)-vh.Aliases:])
+	}
 	out := make([]*ir.VirtualHost, 0, len(hosts))
 	for _, vh := range hosts {
 		var kept []string
 		for _, d := range vh.Domains {
-			key := strings.ToLower(d)
-			if _, ok := taken[key]; !ok {
-				taken[key] = struct{}{}
+			if key := strings.ToLower(d); owners[key] == vh {
+				owners[key] = nil // a host has it once
 				kept = append(kept, d)
 			}
 		}
@@ -359,7 +371,7 @@ func UniqueDomains(hosts []*ir.VirtualHost) []*ir.VirtualHost {
 			out = append(out, vh)
 		default:
 			pruned := *vh
-			pruned.Domains = kept
+			pruned.Domains, pruned.Aliases = kept, 0
 			out = append(out, &pruned)
 		}
 	}

@@ -32,6 +32,12 @@ type Reader interface {
 	ServicesIn(namespace, client string) []*model.Service
 	// Service gives the one that Services would hold for the hostname, or nil.
 	Service(client, hostname string) *model.Service
+	// AliasedHosts gives the hosts that Services of type ExternalName that a client sees stand for, sorted.
+	AliasedHosts(client string) []string
+	// Aliases gives the hosts of those that stand for a host, sorted.
+	Aliases(client, host string) []string
+	// AliasTarget gives the host that one of them stands for; "" for a host that is no alias.
+	AliasTarget(client, host string) string
 	// ServicesSelecting gives the services of a namespace of a cluster whose selector matches the
 	// labels, whoever sees them, sorted by hostname.
 	ServicesSelecting(cluster, namespace string, labels map[string]string) []*model.Service

@@ -19,7 +19,7 @@ type routeBuilder struct {
 // sniffedHost takes every request on the listener of a lone service of unknown protocol.
 func (b *routeBuilder) sniffedHost(sp servicePort) *ir.VirtualHost {
 	vh := b.serviceHost(sp)
-	vh.Domains = []string{"*"}
+	vh.Domains, vh.Aliases = []string{"*"}, 0
 	return vh
 }
 
@@ -31,6 +31,8 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 		Domains:      b.domains(sp.service),
 		AttemptCount: true,
 	}
+	others := b.aliasDomains(sp.service)
+	out.Domains, out.Aliases = append(out.Domains, others...), len(others)
 	if out.Routes = b.routes(sp.service.Hostname, func(*virtualService) bool { return true }); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
 	}

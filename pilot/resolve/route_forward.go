@@ -158,6 +158,10 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 	}
 	host := model.ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
 	svc := s.service(host)
+	if svc == nil {
+		host = concrete(s.r, s.c.Namespace, host)
+		svc = s.service(host)
+	}
 	port := d.GetPort().GetNumber()
 	if port == 0 {
 		port = s.port

@@ -86,7 +86,7 @@ func (s *scope) take(r Reader, c *Class) {
 			continue
 		}
 		for _, d := range destinations(r, c, o) {
-			host := model.ResolveHost(d.GetHost(), o.Namespace, r.Domain())
+			host := concrete(r, c.Namespace, model.ResolveHost(d.GetHost(), o.Namespace, r.Domain()))
 			if _, ok := s.services[host]; !ok && host != "" {
 				led[host] = append(led[host], d.GetPort().GetNumber())
 			}

@@ -226,8 +226,12 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		if !ok {
 			return nil
 		}
-		if len(out.Clusters) == 0 {
-			out.StatPrefix, out.Policy = t.cluster, t.tcpPolicy(s.r, s.c)
+		policy := t.tcpPolicy(s.r, s.c)
+		switch former := out.Policy.Tunnel; {
+		case len(out.Clusters) == 0:
+			out.StatPrefix, out.Policy = t.cluster, policy
+		case (former == nil) != (policy.Tunnel == nil) || former != nil && *former != *policy.Tunnel:
+			s.warn(field+".route", model.ReasonConflict, "the DestinationRules of its destinations disagree about the tunnel; all connections are sent as to the first")
 		}
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{Name: t.cluster, Weight: shares[i]})
 		targets = append(targets, t)

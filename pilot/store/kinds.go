@@ -54,11 +54,15 @@ const (
 	tableAuthorization          = "authorization policies"
 	tableWorkloadAuthorization  = "authorization policies of workloads"
 	tableTrustBundles           = "trust bundles"
+	tableAliases                = "aliases of a host"
+	tableAliasTargets           = "targets of aliases"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
 func indexes() []Index {
 	return []Index{
+		{Kind: model.KindService, Name: tableAliases, Keys: aliasedHost, Names: true, Own: true},
+		{Kind: model.KindService, Name: tableAliasTargets, Keys: aliasHost, Own: true},
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
 		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},

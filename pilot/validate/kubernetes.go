@@ -18,7 +18,9 @@ func (c *checker) notTranslated(field, format string, args ...any) {
 
 func (c *checker) service(svc *corev1.Service) {
 	if svc.Spec.Type == corev1.ServiceTypeExternalName {
-		c.notTranslated("spec.type", "ExternalName is not translated by this version; proxies do not know the service")
+		if !isHost(strings.TrimSuffix(svc.Spec.ExternalName, ".")) {
+			c.fail("spec.externalName", "%q is no host; name the one that the Service stands for", svc.Spec.ExternalName)
+		}
 		return
 	}
 	c.labels("spec.selector", svc.Spec.Selector)

@@ -52,6 +52,7 @@ type Call struct {
 	Upstream string            `json:"upstream"`
 	Token    map[string]any    `json:"token"`
 	Forged   bool              `json:"forged"`
+	Ejected  bool              `json:"ejected"`
 	Want     Want              `json:"want"`
 
 	scheme  string
@@ -80,6 +81,8 @@ type Want struct {
 	Attempts  *int               `json:"attempts"`
 	Mirrors   []string           `json:"mirrors"`
 	Delay     *string            `json:"delay"`
+	Proxy     *string            `json:"proxy"`
+	Tunnel    *string            `json:"tunnel"`
 }
 
 // Case is one case, with the resources of each proxy that calls.

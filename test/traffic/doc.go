@@ -36,6 +36,7 @@
 //	upstream: "503"                 # what the server answers with
 //	token: {iss: a, sub: b}         # claims of the request's token, signed by the key set that KEYS stands for
 //	forged: true                    # it is signed by another; of this explain is not asked, nor of one with the claim exp
+//	ejected: true                   # servers were, for what they answered to former calls; of this explain is not asked
 //
 // What is wanted (type Want); what is not named is not looked at, but for the status, which is 200 for HTTP:
 //
@@ -54,6 +55,8 @@
 //	timeout: 2s, attempts: 3        # how long at most ("0s" for ever), how often in all
 //	mirrors: [a]                    # clusters that get a copy
 //	delay: 100ms                    # that is injected
+//	proxy: v1                       # version of the PROXY protocol towards the server; "" for none
+//	tunnel: host:80                 # that the server is asked to connect to, by CONNECT; "" for no tunnel
 //
 // go test ./test/traffic -run 'TestEnvoy/NAME' runs one case on an Envoy, which serves all calls of a proxy.
 package traffic

@@ -38,7 +38,7 @@ func (c *Call) predicted(a *explain.Answer) *result {
 		r.response = func(string) *string { return nil }
 		return r
 	}
-	r.path, r.host, r.timeout = &f.Path, &f.Host, new(f.Timeout.String())
+	r.path, r.host, r.timeout, r.tunnel = &f.Path, &f.Host, new(f.Timeout.String()), &f.Tunnel
 	upstream := 200
 	if n, err := strconv.Atoi(c.Upstream); err == nil {
 		upstream = n
@@ -80,7 +80,7 @@ func (r *result) add(c *explain.Cluster, call *Call) {
 			continue
 		}
 		r.endpoints = append(r.endpoints, call.resolved(e.Address)...)
-		r.tls, r.sni = &e.TLS, &e.SNI
+		r.tls, r.sni, r.proxy = &e.TLS, &e.SNI, &e.Proxy
 		if e.TLS == "none" && call.request.TLS != nil {
 			r.sni = &call.request.TLS.SNI
 		}

@@ -161,7 +161,7 @@ func (r *runner) call(t *testing.T, call *Call, id string) *result {
 // saw notes what the server saw.
 func (o *result) saw(s *seen, passthrough bool) {
 	o.endpoints, o.protocol, o.body = []string{s.Address}, &s.Protocol, nil
-	o.path, o.host = &s.Path, &s.Host
+	o.path, o.host, o.proxy, o.tunnel = &s.Path, &s.Host, &s.Proxy, &s.Tunnel
 	o.request = func(name string) *string { return new(strings.Join(s.Header.Values(name), ",")) }
 	layers := s.Layers
 	mode, sni := "none", ""

@@ -32,6 +32,8 @@ type result struct {
 	attempts  *int
 	mirrors   []string
 	delay     *string
+	proxy     *string
+	tunnel    *string
 }
 
 // differ lists how a result is not what is wanted.
@@ -68,6 +70,8 @@ func (c *Call) differ(r *result) []string {
 		{"body", r.body, w.Body},
 		{"timeout", r.timeout, w.Timeout},
 		{"delay", r.delay, w.Delay},
+		{"proxy", r.proxy, w.Proxy},
+		{"tunnel", r.tunnel, w.Tunnel},
 	} {
 		if f.got != nil && f.want != nil && *f.got != *f.want {
 			say(f.name, *f.got, *f.want)

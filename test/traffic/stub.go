@@ -32,6 +32,8 @@ type seen struct {
 	Path     string
 	Host     string
 	Header   http.Header
+	Proxy    string // version of the PROXY protocol that the connection began with, v1 or v2; else empty
+	Tunnel   string // what CONNECT asked for; else empty
 }
 
 // layer is one handshake.
@@ -104,11 +106,22 @@ func (s *stub) handle(raw *net.TCPConn) {
 		s.bytes(c)
 		return
 	}
+	if c.seen.Proxy, err = proxied(c.in); err != nil {
+		c.Close()
+		return
+	}
 	for {
 		first, err := c.in.Peek(1)
 		if err != nil {
 			c.Close()
 			return
+		}
+		if start, _ := c.in.Peek(4); string(start) == "CONN" {
+			if !s.tunnelled(c) {
+				c.Close()
+				return
+			}
+			continue
 		}
 		if first[0] != 0x16 { // a handshake of TLS
 			break
@@ -127,7 +140,7 @@ func (s *stub) handle(raw *net.TCPConn) {
 }
 
 func speaksHTTP(start string) bool {
-	for _, method := range []string{"GET ", "POST", "PUT ", "HEAD", "OPTI", "PRI ", "DELE", "PATC", "CONN"} {
+	for _, method := range []string{"GET ", "POST", "PUT ", "HEAD", "OPTI", "PRI ", "DELE", "PATC"} {
 		if start == method {
 			return true
 		}

@@ -23,9 +23,9 @@ func keySet() (string, error) {
 	return string(set), err
 }
 
-// badToken tells whether a call has a token that is forged or, where it says so, was good long ago. Of these explain
+// unpredictable tells whether servers are ejected, or a call has a token that is forged or, where it says so, was good long ago. Of these explain
 // is not asked, which is told the claims of valid ones.
-func (c *Call) badToken() bool { return c.Forged || c.Token["exp"] != nil }
+func (c *Call) unpredictable() bool { return c.Ejected || c.Forged || c.Token["exp"] != nil }
 
 // token signs claims.
 func token(claims map[string]any, forged bool) (string, error) {

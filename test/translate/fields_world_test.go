@@ -204,7 +204,7 @@ http:
 
 // policies are traffic policies, each of which is tried in all places where one may stand.
 var policies = []string{
-	`loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 1s}, ringHash: {}}}`,
+	`loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 1s, attributes: [{name: a}]}, ringHash: {}}}`,
 	`loadBalancer: {consistentHash: {httpHeaderName: x, maglev: {}}}`,
 	`outlierDetection: {}, loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, warmup: {duration: 3s}}`,
 	`outlierDetection: {splitExternalLocalOriginErrors: true}, loadBalancer: {localityLbSetting: {failover: [{from: r, to: r2}]}}`,
@@ -222,6 +222,8 @@ func destinationRules() []string {
 		`{host: ratings, subsets: [{name: v1}]}`,
 		`{host: headless, workloadSelector: {matchLabels: {app: client}}, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}, subsets: [{name: a}]}`,
 		`{host: headless, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}`,
+		`{host: ratings, trafficPolicy: {tunnel: {targetHost: a.example.com, targetPort: 443}}}`,
+		`{host: ratings, subsets: [{name: v1, trafficPolicy: {tunnel: {targetHost: a.example.com, targetPort: 443}}}]}`,
 	}
 	for _, p := range policies {
 		out = append(out, `{host: ratings, trafficPolicy: {`+p+`}, subsets: [{name: v1}]}`, `{host: ratings, subsets: [{name: v1, trafficPolicy: {`+p+`}}]}`)
@@ -315,6 +317,8 @@ var samples = []struct {
 	path   string
 	values []string
 }{
+	{"outlierDetectionHttpErrorCodes", []string{"[429]"}},
+	{".tunnel.protocol", []string{`"POST"`}},
 	{"EnvoyFilter.priority", []string{`-1`}},
 	{"VirtualService.http.corsPolicy.allowMethods", []string{`["PUT"]`}},
 	{"VirtualService.tls.match.sniHosts", []string{`["b.example.com"]`}},

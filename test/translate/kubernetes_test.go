@@ -29,7 +29,8 @@ var kubernetesTypes = []kubernetesType{
 	{
 		"Service",
 		[]string{`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"},
-		"spec": {"clusterIP": "10.96.0.20", "selector": {"app": "reviews"}, "ports": [{"name": "http", "port": 7000, "targetPort": 9080}]}}`},
+		"spec": {"clusterIP": "10.96.0.20", "selector": {"app": "reviews"}, "ports": [{"name": "http", "port": 7000, "targetPort": 9080}]}}`,
+			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"}, "spec": {"type": "ExternalName", "externalName": "bare.default.svc.cluster.local"}}`},
 		reflect.TypeFor[corev1.ServiceSpec](),
 		[]string{"spec"},
 	},
@@ -72,7 +73,6 @@ var kubernetesQuiet = map[string]string{
 	"Service.spec.allocateLoadBalancerNodePorts":                 "what comes from outside of the cluster is a cloud's",
 	"Service.spec.externalTrafficPolicy":                         "what comes from outside of the cluster is a node's",
 	"Service.spec.healthCheckNodePort":                           "what comes from outside of the cluster is a node's",
-	"Service.spec.externalName":                                  "the type ExternalName is reported",
 	"Service.spec.sessionAffinityConfig.clientIP.timeoutSeconds": "sessionAffinity is reported",
 	"Service.spec.ipFamilies":                                    "an API server chooses the addresses by it",
 	"Service.spec.ipFamilyPolicy":                                "an API server chooses the addresses by it",
@@ -94,6 +94,7 @@ var kubernetesQuiet = map[string]string{
 // kubernetesSamples are values of fields that mean something where none of the usual ones does.
 var kubernetesSamples = map[string][]any{
 	"Service.spec.type":                                         {"ExternalName"},
+	"Service.spec.externalName":                                 {"ratings.default.svc.cluster.local"},
 	"Service.spec.clusterIP":                                    {"10.96.0.21", "None"},
 	"Service.spec.clusterIPs":                                   {[]string{"10.96.0.21"}},
 	"Service.spec.sessionAffinity":                              {"ClientIP"},

@@ -13,12 +13,7 @@ func unreadFields() []unreadField {
 		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},
 
 		// DestinationRule, and the mesh's defaults of it
-		{"TrafficPolicy.tunnel", "tunnelling is not translated; connections are made directly"},
-		{"TrafficPolicy.proxyProtocol", "the PROXY protocol is not sent"},
-		{"TrafficPolicy.retryBudget", "the retry budget is not translated; use connectionPool.http.maxRetries"},
-		{"ConsistentHashLB.httpCookie.attributes", "attributes of a generated cookie are not translated"},
 		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
-		{"OutlierDetection.outlierDetectionHttpErrorCodes", "codes of one's own are not translated; 5xx responses count as errors"},
 		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
 		{"RemoteService.tlsSettings.caCrl", "agents do not check the revocation list"},
 		{"Tracing.tlsSettings.caCrl", "agents do not check the revocation list"},

@@ -1,0 +1,79 @@
+package resolve
+
+import (
+	"math"
+	"net"
+	"strconv"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// wholePolicy holds the parts of a traffic policy that settings of a port do not have. So they hold for every
+// port, also for one with settings of its own; a subset's stand in the place of the rule's.
+type wholePolicy struct {
+	budget *networking.TrafficPolicy_RetryBudget
+	proxy  *networking.TrafficPolicy_ProxyProtocol
+	tunnel *networking.TrafficPolicy_TunnelSettings
+}
+
+func (d *destinationRule) wholePolicy(subset string) wholePolicy {
+	var out wholePolicy
+	policies := []*networking.TrafficPolicy{d.policy.spec}
+	if s := d.subset(subset); s != nil {
+		policies = append(policies, s.policy.spec)
+	}
+	for _, p := range policies {
+		if v := p.GetRetryBudget(); v != nil {
+			out.budget = v
+		}
+		if v := p.GetProxyProtocol(); v != nil {
+			out.proxy = v
+		}
+		if v := p.GetTunnel(); v != nil {
+			out.tunnel = v
+		}
+	}
+	return out
+}
+
+// Istio's defaults of a budget.
+const (
+	defaultBudgetPercent = 20
+	defaultBudgetLeast   = 3
+)
+
+// apply puts what concerns clusters over the basics.
+func (w wholePolicy) apply(cl *ir.Cluster) {
+	if b := w.budget; b != nil {
+		budget := &ir.RetryBudget{Percent: defaultBudgetPercent, Least: defaultBudgetLeast}
+		if p := b.GetPercent(); p != nil && !math.IsNaN(p.GetValue()) {
+			budget.Percent = min(max(p.GetValue(), 0), 100)
+		}
+		if n := b.GetMinRetryConcurrency(); n > 0 {
+			budget.Least = n
+		}
+		if d, ok := duration(b.GetBudgetInterval()); ok {
+			budget.Interval = d
+		}
+		cl.Breakers.RetryBudget = budget
+	}
+	if w.proxy != nil {
+		cl.ProxyProtocol = ir.ProxyVersion1
+		if w.proxy.GetVersion() == networking.TrafficPolicy_ProxyProtocol_V2 {
+			cl.ProxyProtocol = ir.ProxyVersion2
+		}
+	}
+}
+
+// tunnelTo gives the tunnel that TCP goes through; nil for none.
+func (w wholePolicy) tunnelTo() *ir.Tunnel {
+	if w.tunnel.GetTargetHost() == "" {
+		return nil
+	}
+	return &ir.Tunnel{
+		Target: net.JoinHostPort(w.tunnel.GetTargetHost(), strconv.FormatUint(uint64(w.tunnel.GetTargetPort()), 10)),
+		POST:   w.tunnel.GetProtocol() == "POST",
+	}
+}
