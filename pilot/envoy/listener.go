@@ -35,6 +35,9 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 		overQUIC(l, out)
 		return out
 	}
+	if l.Also != "" {
+		out.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress(l.Also, l.Port)}}
+	}
 	if l.Direction == ir.DirectionInbound {
 		out.TrafficDirection = core.TrafficDirection_INBOUND
 	}

@@ -16,6 +16,7 @@ const (
 type Listener struct {
 	Name           string
 	Address        string // IP to bind to
+	Also           string // another IP to bind to, of the other family; "" for none
 	Port           uint32 // 1 to 65535
 	Direction      Direction
 	BindToPort     bool

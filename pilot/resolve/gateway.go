@@ -191,7 +191,7 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
 func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
 	bind, port := s.spec.GetBind(), listeningPort(c, s.number())
-	if bind == wildcard(c) {
+	if bindAddress(c, bind) == wildcard(c) {
 		bind = "" // both are one listener
 	}
 	if model.ReservedPort(port) {

@@ -295,6 +295,23 @@ func wildcard(c *Class) string {
 	return wildcardIPv4
 }
 
+// bindAddress gives where a listener binds that a user gave an address, or "" for the class's own. A class of both
+// families has one wildcard address, which stands for both.
+func bindAddress(c *Class, bind string) string {
+	if bind == "" || bind == wildcardIPv6 && c.IPv4 && c.IPv6 {
+		return wildcard(c)
+	}
+	return bind
+}
+
+// otherFamily gives what the wildcard address of a class of both families means beside itself; "" for nothing.
+func otherFamily(c *Class, address string) string {
+	if address == wildcardIPv4 && c.IPv4 && c.IPv6 {
+		return wildcardIPv6
+	}
+	return ""
+}
+
 // usable tells whether a class has addresses of an IP's family; one without any takes IPv4.
 func usable(c *Class, ip string) bool {
 	a, err := netip.ParseAddr(ip)

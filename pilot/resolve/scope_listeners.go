@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,7 +106,7 @@ func (p *planner) sharedAddress(l *egressListener) string {
 	case l.bind == "" && l.bound:
 		return loopback(p.c)
 	}
-	return cmp.Or(l.bind, wildcard(p.c))
+	return bindAddress(p.c, l.bind)
 }
 
 // openHTTP makes the listener of HTTP requests to a port that no service has.

@@ -55,7 +55,7 @@ func (in *ingress) bound(c *Class) bool {
 }
 
 // address is where a bound listener listens.
-func (in *ingress) address(c *Class) string { return cmp.Or(in.spec.GetBind(), wildcard(c)) }
+func (in *ingress) address(c *Class) string { return bindAddress(c, in.spec.GetBind()) }
 
 // target makes what is served on the port. A service's port counts for what the listener does not say.
 func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {

@@ -44,6 +44,7 @@ func seriesLimit(r Reader) (int, []model.Problem) {
 
 // instrument lets a listener count and log what passes it.
 type instrument struct {
+	class *Class
 	logs  accessLogs
 	side  telemetry.Reporter
 	rules metricRules
@@ -106,7 +107,7 @@ func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 
 func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
-	i := &instrument{side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
+	i := &instrument{class: c, side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
 	limit, limitProblems := seriesLimit(r)
 	i.statsScope, i.messagesScope = scopes(limit)
 	i.observe(r, objects, services)
@@ -132,6 +133,7 @@ func (i *instrument) observe(r Reader, objects []*model.Object, services func(ho
 }
 
 func (i *instrument) listener(l *ir.Listener) *ir.Listener {
+	l.Also = otherFamily(i.class, l.Address)
 	if l.BindToPort { // what another listener handed over is logged there
 		l.AccessLog = i.logs.noRoute
 	}

@@ -46,7 +46,7 @@ func NewNamespace(t testing.TB) *Namespace {
 		close(n.work)
 		n.done.Wait()
 	})
-	n.run(t, "ip link set lo up && ip route add local default dev lo && ip -6 route add local default dev lo")
+	n.run(t, "ip link set lo up && ip route add local default dev lo && ip -6 route add local default dev lo && ip -6 addr add ::6/128 dev lo nodad")
 	return n
 }
 
