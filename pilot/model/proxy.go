@@ -26,6 +26,7 @@ type Proxy struct {
 	IstioVersion   string
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
+	HTTP10         bool // it takes requests of HTTP/1.0 (ISTIO_META_HTTP10)
 	Locality       Locality
 	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.
 	Metadata map[string]string

@@ -117,6 +117,7 @@ func (n *Node) attributes(md metadata) error {
 	n.IstioVersion = md.text("ISTIO_VERSION")
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
+	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
 	n.Topology = topology(md["PROXY_CONFIG"].GetStructValue().GetFields()["gatewayTopology"].GetStructValue())
 	if n.Interception == "" {
 		n.Interception = "REDIRECT"

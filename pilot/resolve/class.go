@@ -27,6 +27,7 @@ type Class struct {
 	Network      string
 	Interception string // REDIRECT, TPROXY or NONE
 	DNSCapture   bool
+	HTTP10       bool // takes requests of HTTP/1.0, for itself or as all proxies
 	IPv4, IPv6   bool // the families of the proxy's addresses
 	Locality     model.Locality
 
@@ -84,7 +85,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 	}
 	c := Class{
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
-		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, Locality: p.Locality,
+		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality,
 	}
 	for _, ip := range p.IPs {
 		if a, err := netip.ParseAddr(ip); err == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // plaintextHTTP is what the HTTP inspector calls requests in the clear. HTTP/1.0 is left to TCP,
-// for the connection manager would answer it with 426.
+// for the connection manager would answer it with 426 unless it is asked to take it (http10.go).
 var plaintextHTTP = []string{"http/1.1", "h2c"}
 
 // serverName is what the server header says, so that clients see a response of the mesh.

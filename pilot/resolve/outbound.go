@@ -16,6 +16,7 @@ func (c *Class) Outbound() Class {
 	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
+		out.HTTP10 = false     // only its Gateways' listeners take requests
 		out.SourceLabels = nil // only its Gateways' rules have sources
 	}
 	out.Key = out.hash()

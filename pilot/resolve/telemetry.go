@@ -134,6 +134,7 @@ func (i *instrument) observe(r Reader, objects []*model.Object, services func(ho
 
 func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 	l.Also = otherFamily(i.class, l.Address)
+	takeHTTP10(i.class, l)
 	if l.BindToPort { // what another listener handed over is logged there
 		l.AccessLog = i.logs.noRoute
 	}

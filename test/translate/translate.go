@@ -43,6 +43,7 @@ type Proxy struct {
 	IPs        []string          `json:"ips"`
 	Labels     map[string]string `json:"labels"` // node metadata, used where no Pod object is known
 	DNSCapture bool              `json:"dnsCapture"`
+	HTTP10     bool              `json:"http10"`   // it takes requests of HTTP/1.0
 	Locality   string            `json:"locality"` // region/zone/subzone
 	Unproven   bool              `json:"unproven"` // it came without a proof of its namespace
 	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
@@ -97,7 +98,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: "Kubernetes", Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, Secrets: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Secrets: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy

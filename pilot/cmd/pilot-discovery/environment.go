@@ -50,6 +50,7 @@ func (o *options) environment() error {
 func (o *options) settings() error {
 	for name, to := range map[string]*bool{
 		"PILOT_ENABLE_QUIC_LISTENERS": &o.Settings.QUIC, "PILOT_NAME_DENIALS": &o.Settings.NameDenials,
+		"PILOT_HTTP10": &o.Settings.HTTP10,
 	} {
 		if value := os.Getenv(name); value != "" {
 			on, err := strconv.ParseBool(value)
