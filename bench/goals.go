@@ -72,8 +72,8 @@ type aim struct {
 	get                              func(*Result) (float64, bool)
 }
 
-// goals compares what was measured with GOALS.md: P1 to P9, P11, R6, P12 as far as there are kinds of
-// it, and the size of the full state.
+// goals compares what was measured with GOALS.md: P1 to P9, P11, P12, R6, and the size of the full
+// state.
 func goals(all []*Measured) []Goal {
 	var out []Goal
 	for _, a := range aims() {

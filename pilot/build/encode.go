@@ -115,7 +115,7 @@ func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, erro
 func (e *encoder) listeners(variant string, problems []model.Problem, changes changes, all ...*ir.Listener) Product {
 	p := Product{Type: resource.Listeners, Problems: problems}
 	for _, l := range all {
-		if set := changes.set(listenerTargets(l)...); len(set) > 0 {
+		if set := changes.set(listenerTargets(l, changes.context)...); len(set) > 0 {
 			p.take(e.patchListener(l, variant, set, changes.context))
 			continue
 		}

@@ -96,8 +96,11 @@ func (c changes) of(targets []string) patch.Set {
 }
 
 // listenerTargets are those of a listener and of what is in it.
-func listenerTargets(l *ir.Listener) []string {
+func listenerTargets(l *ir.Listener, c patch.Context) []string {
 	out := []string{model.PatchListeners, model.PatchListener + l.Name}
+	if c == networking.EnvoyFilter_SIDECAR_INBOUND {
+		out = append(out, model.PatchInboundListeners)
+	}
 	if l.Direction == ir.DirectionInbound {
 		return append(out, model.PatchHosts, model.PatchRoutes, model.PatchInboundRoutes)
 	}

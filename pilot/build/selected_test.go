@@ -109,3 +109,18 @@ func TestPatchedListenersAreComparedWithThoseOfLikeWorkloads(t *testing.T) {
 		}
 	}
 }
+
+// A patch of what a workload receives computes none of the listeners of what its namespace sends.
+func TestAnInboundPatchLeavesOutboundListenersAlone(t *testing.T) {
+	d, feed, seats := workloads(t, 4)
+	outbound := seats[0].outbound().version
+	d.apply(feed.Edit(inboundPatch("ns-0", networking.EnvoyFilter_SIDECAR_INBOUND, nil))...)
+	received := d.work.Computed
+	if seats[0].now(); seats[0].outbound().version != outbound {
+		t.Error("the namespace sends otherwise")
+	}
+	d.apply(feed.Edit(inboundPatch("ns-0", networking.EnvoyFilter_SIDECAR_OUTBOUND, nil))...)
+	if d.work.Computed <= received {
+		t.Errorf("%d units are computed for what is sent, %d for what is received", d.work.Computed, received)
+	}
+}

@@ -10,18 +10,21 @@ import (
 // The targets of patches: what of a proxy's configuration a patch of an EnvoyFilter may touch. Those that end
 // in a space go on with a name.
 const (
-	PatchClusters      = "clusters"       // any cluster
-	PatchOwnClusters   = "own clusters"   // clusters of no service that the proxy sends to
-	PatchListeners     = "listeners"      // any listener
-	PatchListener      = "listener "      // one, by name
-	PatchListenerPort  = "listener port " // those of a port, of what is sent or served as a gateway
-	PatchRoutes        = "routes"         // any route configuration
-	PatchRoute         = "route "         // one, by name
-	PatchHosts         = "hosts"          // any virtual host
-	PatchInboundRoutes = "inbound routes" // virtual hosts of what is received
-	PatchHost          = "host "          // what is for one host: its clusters and virtual hosts
-	PatchAdded         = "added"          // clusters and listeners beside those that there are
-	PatchExtensions    = "extensions"     // settings that filters refer to
+	PatchClusters    = "clusters"     // any cluster
+	PatchOwnClusters = "own clusters" // clusters of no service that the proxy sends to
+	PatchListeners   = "listeners"    // any listener
+	// PatchInboundListeners are any of what a sidecar receives: a patch of these leaves the many of what it
+	// sends alone.
+	PatchInboundListeners = "inbound listeners"
+	PatchListener         = "listener "      // one, by name
+	PatchListenerPort     = "listener port " // those of a port, of what is sent or served as a gateway
+	PatchRoutes           = "routes"         // any route configuration
+	PatchRoute            = "route "         // one, by name
+	PatchHosts            = "hosts"          // any virtual host
+	PatchInboundRoutes    = "inbound routes" // virtual hosts of what is received
+	PatchHost             = "host "          // what is for one host: its clusters and virtual hosts
+	PatchAdded            = "added"          // clusters and listeners beside those that there are
+	PatchExtensions       = "extensions"     // settings that filters refer to
 )
 
 // PatchTarget gives the narrowest target of a patch.
@@ -54,6 +57,8 @@ func PatchTarget(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) string {
 		return PatchListener + m.GetName()
 	case m.GetPortNumber() != 0 && (context == networking.EnvoyFilter_SIDECAR_OUTBOUND || context == networking.EnvoyFilter_GATEWAY):
 		return PatchListenerPort + strconv.FormatUint(uint64(m.GetPortNumber()), 10)
+	case context == networking.EnvoyFilter_SIDECAR_INBOUND:
+		return PatchInboundListeners
 	}
 	return PatchListeners
 }
