@@ -114,7 +114,7 @@ func (o *AuthorityOptions) read(ctx context.Context) (map[string][]byte, error) 
 			return nil, err
 		}
 		if root != nil && root.Annotations[annotationSecret] == pluggedSecret {
-			return nil, fmt.Errorf("Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s`",
+			return nil, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s`",
 				o.Namespace, name, errGone, rootMap, annotationSecret, ownSecret)
 		}
 	}

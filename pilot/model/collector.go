@@ -15,7 +15,8 @@ func CheckCollector(p *meshconfig.MeshConfig_ExtensionProvider) []Fault {
 	check := func(kind string, collector interface {
 		GetService() string
 		GetPort() uint32
-	}) {
+	},
+	) {
 		c.at = kind + "."
 		c.address(collector.GetService(), collector.GetPort())
 	}

@@ -68,15 +68,18 @@ func TestTrustDomainsHaveTheirOwnRoots(t *testing.T) {
 		"of another":                 {"caCertificates: [" + one + ", trustDomains: [far]}" + two + "}]", "two", own("cluster.local"), map[string]string{"far": "one"}},
 		"an alias without roots": {
 			"{trustDomainAliases: [old], caCertificates: [" + one + ", trustDomains: [far]}]} # %[2]s", "",
-			own("cluster.local", "old"), map[string]string{"far": "one"},
+			own("cluster.local", "old"),
+			map[string]string{"far": "one"},
 		},
 		"an alias with roots": {
 			"{trustDomainAliases: [old, far], caCertificates: [" + one + ", trustDomains: [far]}]} # %[2]s", "",
-			own("cluster.local", "old"), map[string]string{"far": "one"},
+			own("cluster.local", "old"),
+			map[string]string{"far": "one"},
 		},
 		"several for two, one of them ours": {
 			"caCertificates: [" + one + ", trustDomains: [far, cluster.local]}" + two + ", trustDomains: [far]}]", "one",
-			own("cluster.local"), map[string]string{"far": "both"},
+			own("cluster.local"),
+			map[string]string{"far": "both"},
 		},
 		"a bundle that would have to be fetched": {
 			"{trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'https://far', trustDomains: [far]}]} # %[1]s %[2]s", "",

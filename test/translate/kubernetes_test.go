@@ -28,9 +28,11 @@ var kubernetesTypes = []kubernetesType{
 	},
 	{
 		"Service",
-		[]string{`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"},
+		[]string{
+			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"},
 		"spec": {"clusterIP": "10.96.0.20", "selector": {"app": "reviews"}, "ports": [{"name": "http", "port": 7000, "targetPort": 9080}]}}`,
-			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"}, "spec": {"type": "ExternalName", "externalName": "bare.default.svc.cluster.local"}}`},
+			`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "walked", "namespace": "default"}, "spec": {"type": "ExternalName", "externalName": "bare.default.svc.cluster.local"}}`,
+		},
 		reflect.TypeFor[corev1.ServiceSpec](),
 		[]string{"spec"},
 	},
