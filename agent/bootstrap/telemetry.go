@@ -158,8 +158,9 @@ func upstreamTLS(t *proxyconfig.TLS, http2 bool) (object, error) {
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("file-cert:" + t.ClientCertificate + "~" + t.PrivateKey)}
 	case "ISTIO_MUTUAL":
 		root = "ROOTCA"
-		if slices.ContainsFunc(t.SubjectAltNames, func(n string) bool { return !strings.Contains(n, "://") }) {
-			root = "ROOTCA-own" // where trust domains have roots of their own, Envoy checks no names but identities
+		if len(t.SubjectAltNames) == 0 || slices.ContainsFunc(t.SubjectAltNames, func(n string) bool { return !strings.Contains(n, "://") }) {
+			// Where trust domains have roots of their own, Envoy checks no names but identities, and takes all without names.
+			root = "ROOTCA-own"
 		}
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("default")}
 	default:

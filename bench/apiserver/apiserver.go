@@ -76,15 +76,13 @@ func (m *Mesh) Write(ctx context.Context, documents ...[]byte) error {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(writers)
 		for _, o := range objects {
+			if o.GetKind() == "Namespace" {
+				m.made = append(m.made, o.GetName()) // or as good as made: an error of another one leaves it
+			}
 			group.Go(func() error { return m.create(ctx, o) })
 		}
 		if err := group.Wait(); err != nil {
 			return err
-		}
-		for _, o := range objects {
-			if o.GetKind() == "Namespace" {
-				m.made = append(m.made, o.GetName())
-			}
 		}
 	}
 	return nil

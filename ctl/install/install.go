@@ -60,6 +60,9 @@ func (c *Cluster) Install(ctx context.Context, s operator.Settings, force bool) 
 	if err := c.clash(ctx, p, force); err != nil {
 		return err
 	}
+	if err := c.elsewhere(ctx, p.Namespace); err != nil {
+		return err
+	}
 	if err := c.base(ctx, p); err != nil {
 		return err
 	}

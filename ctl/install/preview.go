@@ -122,3 +122,22 @@ func (c *Cluster) clash(ctx context.Context, p *operator.Plan, force bool) error
 	}
 	return nil
 }
+
+// ErrElsewhere tells that the cluster has a control plane in another namespace. Its proxies would lose it, and two
+// have two CAs, each of which writes its root into all namespaces.
+var ErrElsewhere = errors.New("the cluster has a control plane in another namespace")
+
+// elsewhere looks for control planes in other namespaces, which no force makes right.
+func (c *Cluster) elsewhere(ctx context.Context, namespace string) error {
+	objects, err := c.installedObjects(ctx, "app=istiod")
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Deployment" && o.GetNamespace() != namespace {
+			return fmt.Errorf("%w: %s; install with --set values.global.istioNamespace=%s, or take it out first with `pilotctl uninstall --purge`",
+				ErrElsewhere, nameOf(o), o.GetNamespace())
+		}
+	}
+	return nil
+}

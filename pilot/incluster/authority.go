@@ -55,6 +55,10 @@ func Authority(ctx context.Context, opts AuthorityOptions, create func() (map[st
 		if err == nil && found == nil {
 			return opts.make(ctx, create)
 		}
+		if found != nil && err != nil { // what is to be kept in mind is no reason to sign nothing
+			opts.Logger.Warn("the CA's Secret is not noted", "error", err)
+			return found, nil
+		}
 		if !errors.Is(err, errGone) {
 			return found, err
 		}
@@ -96,7 +100,8 @@ func (o *AuthorityOptions) make(ctx context.Context, create func() (map[string][
 // errGone says that the CA's Secret is gone, and that no other one is to take its place.
 var errGone = errors.New("it is the CA of this mesh")
 
-// read reads the files of the CA; nil where there are none, errGone where none may be used.
+// read reads the files of the CA; nil where there are none, errGone where none may be used. Files come with an error
+// where they could not be noted.
 func (o *AuthorityOptions) read(ctx context.Context) (map[string][]byte, error) {
 	for _, name := range []string{pluggedSecret, ownSecret} {
 		secret, err := o.Client.CoreV1().Secrets(o.Namespace).Get(ctx, name, metav1.GetOptions{})
@@ -114,7 +119,7 @@ func (o *AuthorityOptions) read(ctx context.Context) (map[string][]byte, error) 
 			return nil, err
 		}
 		if root != nil && root.Annotations[annotationSecret] == pluggedSecret {
-			return nil, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s`",
+			return nil, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
 				o.Namespace, name, errGone, rootMap, annotationSecret, ownSecret)
 		}
 	}
@@ -175,9 +180,9 @@ func FollowAuthority(ctx context.Context, opts AuthorityOptions, use func(map[st
 		}
 		found, err := opts.read(ctx)
 		switch {
-		case err != nil || found == nil:
+		case found == nil:
 		case maps.EqualFunc(found, former, bytes.Equal):
-			err = use(found)
+			err = errors.Join(use(found), err)
 		default:
 			former = found
 			continue
@@ -187,7 +192,7 @@ func FollowAuthority(ctx context.Context, opts AuthorityOptions, use func(map[st
 			now = err.Error()
 		}
 		if now != "" && now != said && ctx.Err() == nil { // once, and not at each look
-			opts.Logger.Error("the CA stays as it is", "error", err)
+			opts.Logger.Error("following the CA's Secret", "error", err)
 		}
 		said = now
 	}

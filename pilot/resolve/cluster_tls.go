@@ -55,9 +55,6 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		if cl.Discovery == ir.DiscoveryDynamic {
 			cl.TLS.SNI = t.spec.GetSni()
 			cl.HTTP.AutoSNI, cl.HTTP.AutoSAN = cl.TLS.SNI == "", len(names) == 0
-			if cl.HTTP.AutoSAN {
-				cl.TLS.RootSecret = verifyPlainly(b.r)
-			}
 		}
 	default:
 		b.originateTLS(t, svc, cl)
@@ -74,7 +71,7 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 		sni = ""
 	}
 	cl.TLS = &ir.UpstreamTLS{
-		CertSecret: ir.SecretWorkload, RootSecret: ir.SecretRoot, SNI: sni,
+		CertSecret: ir.SecretWorkload, RootSecret: rootOfServers(b.r, names), SNI: sni,
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
 		Params: meshTLSParams(b.r),
 	}

@@ -29,10 +29,14 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 	}
 	if asksClients(mode) {
 		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
-		out.SubjectAltNames = t.GetSubjectAltNames()
+		if out.SubjectAltNames = t.GetSubjectAltNames(); len(out.SubjectAltNames) > 0 {
+			out.TrustDomains = nil // any name of the two would do, and the list is to be the narrower
+		}
 		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
 		if pinned := len(out.KeyHashes)+len(out.CertificateHashes) > 0; pinned && out.RootSecret == ir.SecretRoot {
-			out.RootSecret, out.TrustDomains = verifyPlainly(r), ownDomains(r)
+			if out.RootSecret = verifyPlainly(r); out.TrustDomains != nil {
+				out.TrustDomains = ownDomains(r)
+			}
 		}
 		if authoritiesCredential(t) == "" { // a Secret has its own list
 			out.CRLFile = t.GetCaCrl()

@@ -130,7 +130,7 @@ func trustDomain(r Reader) string {
 // Istio's ALPN names first and the plain ones last; only the plain ones are negotiated.
 func InboundTLS(r Reader) *ir.DownstreamTLS {
 	return &ir.DownstreamTLS{
-		CertSecrets: []string{ir.SecretWorkload}, RootSecret: ir.SecretRoot, RequireClientCert: true,
+		CertSecrets: []string{ir.SecretWorkload}, RootSecret: rootOfCallers(r), RequireClientCert: true,
 		TrustDomains: trustDomains(r),
 		ALPN:         []string{"h2", "http/1.1"},
 		Params:       meshTLSParams(r),

@@ -100,6 +100,32 @@ func trustProblems(r Reader) []model.Problem {
 	return out
 }
 
+// rootOfCallers gives the secret of the roots that callers are verified by. Envoy's check of SPIFFE identities goes
+// by the first identity of a certificate and policies by any of it, so roots of other domains count only where
+// aliases let these domains in: they may then call themselves what they want in any case.
+func rootOfCallers(r Reader) string {
+	foreign := foreignDomains(r)
+	for _, alias := range r.Mesh().GetTrustDomainAliases() {
+		if len(foreign[alias]) > 0 {
+			return ir.SecretRoot
+		}
+	}
+	return verifyPlainly(r)
+}
+
+// rootOfServers gives that of servers which have to have one of some names: roots of other domains count only
+// where a name is of one. Without names Envoy would take anybody of any domain.
+func rootOfServers(r Reader, names []string) string {
+	foreign := foreignDomains(r)
+	for _, name := range names {
+		identity, ok := strings.CutPrefix(name, "spiffe://")
+		if domain, _, _ := strings.Cut(identity, "/"); ok && len(foreign[domain]) > 0 {
+			return ir.SecretRoot
+		}
+	}
+	return verifyPlainly(r)
+}
+
 // verifyPlainly has a peer verified by the mesh's own roots only, where others have theirs: Envoy's check of
 // SPIFFE identities, which tells whose roots count, knows neither pins of keys and certificates nor names that a
 // request gives, and would pass them over. It gives the secret of the roots.

@@ -97,3 +97,19 @@ func TestTrustDomainsHaveTheirOwnRoots(t *testing.T) {
 		}
 	}
 }
+
+// A foreign root could sign a certificate of two identities, one of them ours: callers are verified by it only where
+// an alias lets its domain in.
+func TestRootsOfCallers(t *testing.T) {
+	for mesh, want := range map[string]string{
+		"{trustDomainAliases: [old]} # %[1]s %[2]s":                                                     ir.SecretRoot,
+		"caCertificates: [{pem: %[1]s, trustDomains: [far]}] # %[2]s":                                   ir.SecretOwnRoot,
+		"{trustDomainAliases: [old], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s":      ir.SecretOwnRoot,
+		"{trustDomainAliases: [old, far], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s": ir.SecretRoot,
+	} {
+		r, _, _ := trusting(t, mesh)
+		if got := resolve.InboundTLS(r).RootSecret; got != want {
+			t.Errorf("%s: %s, not %s", mesh, got, want)
+		}
+	}
+}

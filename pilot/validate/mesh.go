@@ -32,7 +32,11 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)
 		}
 	}
+	bundles := 0
 	for i, ca := range m.GetCaCertificates() {
+		if bundles += len(ca.GetPem()) * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
+			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains; proxies take no more", maxBundles)
+		}
 		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
 			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
 		}
@@ -105,6 +109,9 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 	}
 }
 
+// maxBundles bounds the roots of the mesh in bytes. Agents take a MiB with the CA's own.
+const maxBundles = 900 << 10
+
 // isCertificates tells whether a text is certificates in PEM and nothing else.
 func isCertificates(text string) bool {
 	rest := []byte(text)
@@ -117,5 +124,5 @@ func isCertificates(text string) bool {
 			return false
 		}
 	}
-	return text != ""
+	return strings.TrimSpace(text) != ""
 }

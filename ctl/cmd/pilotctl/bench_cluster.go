@@ -21,6 +21,8 @@ func (b *benchOptions) checkCluster(list []bench.Options) error {
 		switch with := b.custom.Kubeconfig != ""; {
 		case !with && o.Name == bench.ClusterSeries:
 			return usageError(fmt.Errorf("--series %s needs an API server: give --kubeconfig", o.Name))
+		case with && b.before != "":
+			return usageError(errors.New("two programs are compared with files only, since the first one's mesh is not gone at once: leave out --before"))
 		case with && o.Mesh.Gateways.Count > 0:
 			return usageError(errors.New("gateways are measured with files only: leave out --kubeconfig"))
 		case with && len(b.series) > 0 && o.Name != bench.ClusterSeries:
