@@ -5,6 +5,7 @@
 package connections
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -30,13 +31,24 @@ type Counter struct {
 	cfg Config
 
 	mu     sync.Mutex
-	open   map[uint64]amount // by connection: what is counted of it already
-	series map[string]*total // by what tells them apart
+	open   map[uint64]followed // by connection
+	series map[string]*total   // by what tells them apart
 	left   uint64
+	swept  time.Time // when forget was last called for want of a place
 }
 
 // amount is bytes to and from a client.
 type amount struct{ sent, received uint64 }
+
+// followed is what is counted of a connection already, and when its last entry came.
+type followed struct {
+	amount
+	at time.Time
+}
+
+// silent is when a connection that tells nothing more is followed no longer: the entry of its end was lost. Intervals
+// of reports are far shorter.
+const silent = 24 * time.Hour
 
 type total struct {
 	amount
@@ -72,7 +84,7 @@ func (c *Counter) Register(registry prometheus.Registerer) {
 
 // New gives a Counter that has counted nothing.
 func New(cfg Config) *Counter {
-	return &Counter{cfg: cfg, open: map[uint64]amount{}, series: map[string]*total{}}
+	return &Counter{cfg: cfg, open: map[uint64]followed{}, series: map[string]*total{}}
 }
 
 // Take takes a message of Envoy's log, an envoy.service.accesslog.v3.StreamAccessLogsMessage. What is no entry of a
@@ -86,16 +98,19 @@ func (c *Counter) Take(message []byte) {
 		if !ok {
 			continue
 		}
-		before, followed := c.open[id]
-		if e.ended {
+		before, known := c.open[id]
+		switch {
+		case e.ended:
 			delete(c.open, id)
-		} else {
-			if !followed && len(c.open) >= c.cfg.MaxOpen {
-				continue
-			}
-			c.open[id] = e.amount
+		case !known && len(c.open) >= c.cfg.MaxOpen && !c.sweep(now):
+			continue
+		default:
+			c.open[id] = followed{e.amount, now}
 		}
-		c.add(label, e.others, e.since(before), now)
+		more := e.since(before.amount)
+		if more != (amount{}) || e.ended || known {
+			c.add(label, e.others, more, now)
+		}
 	}
 }
 
@@ -107,7 +122,7 @@ func (c *Counter) add(label string, others []telemetry.Pair, more amount, now ti
 	t := c.series[key]
 	if t == nil {
 		if len(c.series) >= c.cfg.MaxSeries {
-			c.forget(now)
+			c.sweep(now)
 		}
 		if len(c.series) >= c.cfg.MaxSeries {
 			c.left++
@@ -131,6 +146,17 @@ func (a amount) since(before amount) amount {
 		out.received = a.received - before.received
 	}
 	return out
+}
+
+// sweep takes away what is of no use any more, once a second at most, and tells whether another connection can be
+// followed.
+func (c *Counter) sweep(now time.Time) bool {
+	if now.Sub(c.swept) >= time.Second {
+		c.swept = now
+		c.forget(now)
+		maps.DeleteFunc(c.open, func(_ uint64, f followed) bool { return now.Sub(f.at) > silent })
+	}
+	return len(c.open) < c.cfg.MaxOpen
 }
 
 // forget takes idle series away.

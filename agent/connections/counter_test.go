@@ -3,6 +3,7 @@ package connections
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,27 @@ func TestConnectionsBeyondTheLimitCountAtTheirEnd(t *testing.T) {
 	want(t, c, "open", map[string]string{"a": "1/0"})
 	c.Take(message(t, end("2", "a", 20, 0), periodic("1", "a", 2, 0)))
 	want(t, c, "ended", map[string]string{"a": "22/0"})
+}
+
+// An entry that says nothing yet takes no place, and a connection whose end was lost does not keep its own for ever.
+func TestPlacesAreNotLost(t *testing.T) {
+	c, clock := counter(1, 10, 0)
+	c.Take(message(t, periodic("1", "a", 0, 0)))
+	want(t, c, "before the first byte", map[string]string{})
+	clock.now = clock.now.Add(silent + time.Second)
+	c.Take(message(t, periodic("2", "b", 3, 0)))
+	want(t, c, "a day later", map[string]string{"b": "3/0"})
+}
+
+// Envoy leaves out tags without a value.
+func TestALabelWithoutAValueIsThere(t *testing.T) {
+	c, _ := counter(1, 10, 0)
+	e := end("1", "a", 1, 0)
+	e.CommonProperties.CustomTags = map[string]string{telemetry.Label: labelOf("1", "a"), "none": telemetry.HasValue, "one": telemetry.HasValue + "=1"}
+	c.Take(message(t, e))
+	if got := c.Totals(); len(got) != 1 || !slices.Equal(got[0].Others, []telemetry.Pair{{Name: "none"}, {Name: "one", Value: "=1"}}) {
+		t.Errorf("%v", got)
+	}
 }
 
 func TestSeriesAreBounded(t *testing.T) {

@@ -64,7 +64,7 @@ func decoded(data []byte) entry {
 			case telemetry.Label:
 				out.tag = value
 			default:
-				out.others = append(out.others, telemetry.Pair{Name: name, Value: value})
+				out.others = append(out.others, telemetry.Pair{Name: name, Value: strings.TrimPrefix(value, telemetry.HasValue)})
 			}
 		}
 		slices.SortFunc(out.others, func(a, b telemetry.Pair) int { return strings.Compare(a.Name, b.Name) })

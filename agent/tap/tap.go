@@ -30,11 +30,14 @@ const (
 	// many messages were left out, since the reader was too slow for them.
 	ContentType = "application/vnd.pilothouse.tap"
 
-	// maxWatchers bounds who watches at a time, queue the messages that wait for each, maxMessage their bytes:
+	// maxWatchers bounds who watches at a time, queue the messages that wait for each, maxQueued their bytes:
 	// Envoy sends what it has once that is 16 KB, so that one request can make it larger.
 	maxWatchers = 4
 	queue       = 64
-	maxMessage  = 256 << 10
+	maxQueued   = 256 << 10
+	// maxMessage bounds one that is read. What Envoy has of connections grows while the agent stands still, and a
+	// message that is refused takes the ends of all these with it.
+	maxMessage = 4 << 20
 	// again is how often the runtime value is set while somebody watches: an Envoy that was started again has
 	// lost it.
 	again = 2 * time.Second
@@ -103,6 +106,10 @@ func (t *Tap) pass(message []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for w := range t.watchers {
+		if len(message) > maxQueued {
+			w.left++
+			continue
+		}
 		select {
 		case w.messages <- message:
 		default:

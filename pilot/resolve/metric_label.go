@@ -92,11 +92,19 @@ func (m metricRules) shown(statistic string) []shownStat {
 }
 
 // bytesLabels gives the labels of the bytes of connections, which have one log: those of one metric alone are named
-// with it.
+// with it. Envoy leaves out tags without a value, so each begins with a sign.
 func (m metricRules) bytesLabels() []ir.StatLabel {
+	out := m.namedBytesLabels()
+	for i := range out {
+		out[i].Format = telemetry.HasValue + out[i].Format
+	}
+	return out
+}
+
+func (m metricRules) namedBytesLabels() []ir.StatLabel {
 	names := telemetry.MetricsOf(telemetry.StatBytes)
 	if slices.Equal(m.labels(names[0]), m.labels(names[1])) {
-		return m.labels(names[0])
+		return slices.Clone(m.labels(names[0]))
 	}
 	var out []ir.StatLabel
 	for _, name := range names {

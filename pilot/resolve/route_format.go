@@ -34,6 +34,9 @@ func formatCommand(name, argument string, length bool) bool {
 	if slices.Contains(plainCommands, name) {
 		return argument == "" && !length
 	}
+	if name == "START_TIME" && timeNewline.MatchString(argument) {
+		return false
+	}
 	if pattern := optionalArguments[name]; pattern != nil {
 		return !length && (argument == "" || pattern.MatchString(argument))
 	}
@@ -59,6 +62,10 @@ var optionalArguments = map[string]*regexp.Regexp{
 	"RESPONSE_CODE_DETAILS": regexp.MustCompile(`^ALLOW_WHITESPACES$`),
 	"GRPC_STATUS":           regexp.MustCompile(`^(CAMEL_STRING|SNAKE_STRING|NUMBER)$`),
 }
+
+// timeNewline is what strftime makes a line break of, which Envoy refuses, with the listener or routes that hold it
+// (SystemTimeFormatter in Envoy's substitution_formatter).
+var timeNewline = regexp.MustCompile(`%[-_0^#]*[0-9]*[EO]?n`)
 
 // plainCommands are the other ones of Envoy 1.40 that say something in a header or access log.
 var plainCommands = []string{

@@ -71,7 +71,7 @@ func TestFormatString(t *testing.T) {
 		"%START_TIME%": true, "%START_TIME(%s.%3f)%": true, "%PROTOCOL% %RESPONSE_CODE%": true,
 		"%": false, "100%": false, "%%%": false, "%REQ%": false, "%NOPE%": false, "%req(a)%": false, "%REQ(a%": false,
 		"%PROTOCOL(x)%": false, "%PROTOCOL:3%": false, "%REQ()%": false, "%REQ(a?b?c)%": false, "%REQ(a):3%": true, "%REQ( a)%": false,
-		"%METADATA(X:a)%": false, "%METADATA(CLUSTER:istio:alpn)%": true, "%FILTER_STATE(a:FIELD)%": false, "%START_TIME:3%": false,
+		"%METADATA(X:a)%": false, "%METADATA(CLUSTER:istio:alpn)%": true, "%FILTER_STATE(a:FIELD)%": false, "%START_TIME:3%": false, "%START_TIME(%n)%": false, "%START_TIME(%Y %5En)%": false, "%START_TIME(%%n)%": false,
 		"%GRPC_STATUS(NUMBER)%": true, "%GRPC_STATUS(x)%": false, "%FILTER_STATE(a:PLAIN):3%": true,
 	} {
 		if got := formatString(text); got != want {

@@ -151,12 +151,14 @@ func (r *metricRule) override(name string, t *telemetryapi.MetricsOverrides_TagO
 		}
 		return
 	}
+	label, fault := metricLabel(name, t.GetValue())
+	if fault != "" { // it is reported, and the label stays as it is
+		return
+	}
 	if found {
 		r.removed = slices.Delete(r.removed, at, at+1)
 	}
-	if label, fault := metricLabel(name, t.GetValue()); fault == "" {
-		r.setLabel(label)
-	}
+	r.setLabel(label)
 }
 
 // dropped gives what of metrics of a statistic is not shown, and false where there is nothing of them to show. Of

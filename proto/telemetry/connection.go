@@ -11,6 +11,8 @@ import (
 const (
 	// BytesLog is that log's name.
 	BytesLog = "bytes"
+	// HasValue begins the values of its further tags.
+	HasValue = "="
 	// ConnectionID is the detail of its entries, of which Label is a tag: the connection's number in its Envoy.
 	ConnectionID = "%CONNECTION_ID%"
 )
