@@ -51,7 +51,7 @@ func Authority(ctx context.Context, opts AuthorityOptions, create func() (map[st
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for said := false; ; said = true {
-		found, err := opts.read(ctx)
+		found, _, err := opts.read(ctx, false)
 		if err == nil && found == nil {
 			return opts.make(ctx, create)
 		}
@@ -101,29 +101,40 @@ func (o *AuthorityOptions) make(ctx context.Context, create func() (map[string][
 var errGone = errors.New("it is the CA of this mesh")
 
 // read reads the files of the CA; nil where there are none, errGone where none may be used. Files come with an error
-// where they could not be noted.
-func (o *AuthorityOptions) read(ctx context.Context) (map[string][]byte, error) {
+// where they could not be noted. plugged says that they were those of cacerts before, which the caller then
+// remembers: the ConfigMap that says it may be made anew meanwhile.
+func (o *AuthorityOptions) read(ctx context.Context, plugged bool) (_ map[string][]byte, nowPlugged bool, _ error) {
 	for _, name := range []string{pluggedSecret, ownSecret} {
 		secret, err := o.Client.CoreV1().Secrets(o.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err == nil {
-			return files(secret), o.note(ctx, name)
+			return files(secret), name == pluggedSecret, o.note(ctx, name)
 		}
 		if !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, name, err)
+			return nil, plugged, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, name, err)
 		}
 		if name != pluggedSecret {
 			break
 		}
 		root, err := o.root(ctx)
 		if err != nil {
-			return nil, err
+			return nil, plugged, err
 		}
-		if root != nil && root.Annotations[annotationSecret] == pluggedSecret {
-			return nil, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
+		said := ""
+		if root != nil {
+			said = root.Annotations[annotationSecret]
+		}
+		if plugged && said == "" {
+			if err := o.note(ctx, pluggedSecret); err != nil {
+				return nil, plugged, err
+			}
+			said = pluggedSecret
+		}
+		if said == pluggedSecret {
+			return nil, plugged, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
 				o.Namespace, name, errGone, rootMap, annotationSecret, ownSecret)
 		}
 	}
-	return nil, nil
+	return nil, plugged, nil
 }
 
 // note keeps in mind that the mesh has the CA of cacerts.
@@ -170,15 +181,16 @@ const lookEvery = 5 * time.Second
 func FollowAuthority(ctx context.Context, opts AuthorityOptions, use func(map[string][]byte) error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	said := ""
-	var former map[string][]byte
+	said, plugged := "", false
+	var former, found map[string][]byte
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		found, err := opts.read(ctx)
+		var err error
+		found, plugged, err = opts.read(ctx, plugged)
 		switch {
 		case found == nil:
 		case maps.EqualFunc(found, former, bytes.Equal):

@@ -132,5 +132,17 @@ func TestAPluggedInAuthorityStaysUntilAnOperatorSaysSo(t *testing.T) {
 		a.after(3, "plugged", "own", "again")
 		a.delete("cacerts")
 		a.after(20, "plugged", "own", "again")
+
+		maps := a.Client.CoreV1().ConfigMaps(a.Namespace) // which the leader makes anew when it is deleted
+		if err := maps.Delete(t.Context(), rootMap, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := maps.Create(t.Context(), root, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		a.after(20, "plugged", "own", "again")
+		if now, err := maps.Get(t.Context(), rootMap, metav1.GetOptions{}); err != nil || now.Annotations[annotationSecret] != "cacerts" {
+			t.Errorf("it is forgotten which CA the mesh has: %v, %v", now.GetAnnotations(), err)
+		}
 	})
 }
