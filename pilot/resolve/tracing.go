@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -88,8 +89,11 @@ func tracing(r Reader, objects []*model.Object, side telemetry.Reporter, service
 	if rules.disabled {
 		return nil, nil
 	}
+	if math.IsNaN(rules.sampling) {
+		rules.sampling = defaultSampling
+	}
 	out := &ir.Tracing{
-		Sampling: rules.sampling, NoPropagation: !rules.propagates, IgnoreRequestID: !rules.requestID,
+		Sampling: min(max(rules.sampling, 0), 100), NoPropagation: !rules.propagates, IgnoreRequestID: !rules.requestID,
 		MaxPathLength: mesh.GetDefaultConfig().GetTracing().GetMaxPathTagLength(),
 	}
 	out.Tags = rules.tags

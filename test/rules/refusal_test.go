@@ -72,15 +72,17 @@ func TestRule9ClaimsDoNotCountUntilARefusalIsRepaired(t *testing.T) {
 	// scene has Envoy refuse a response, run a part of it, and come back when the mesh is as before.
 	scene := func(t *testing.T, after meddler) *mesh {
 		m := warmed(t, state("former", fine)...)
-		var away, back atomic.Bool
+		var refused, away, back atomic.Bool
 		m.meddling(func(x *message) envoytest.Verdict {
 			switch {
 			case back.Load():
 				return after(x)
 			case away.Load():
 				return envoytest.Cut
-			case response(resource.Listeners)(x) && m.link == x.Link && len(x.names()) == 1:
-				away.Store(true) // the good part alone is what would repair it
+			case nack(resource.Listeners)(x):
+				refused.Store(true)
+			case refused.Load() && response(resource.Listeners)(x):
+				away.Store(true) // what would repair it
 				return envoytest.Cut
 			}
 			return envoytest.Pass
