@@ -87,6 +87,7 @@ func (b *clusterBuilder) passed(svc *model.Service) {
 		cl.Name = model.DNSSNIName(endpoints.Port, of.Metadata.Subset, svc.Hostname)
 		cl.AltStatName, cl.Endpoints = cl.Name+";", &endpoints
 		cl.TLS, cl.AutoTLS, cl.HTTP, cl.Metadata.ALPN = nil, false, ir.HTTPUpstream{}, ""
+		cl.ProxyProtocol = ir.ProxyVersionNone // the sidecar there expects TLS first
 		b.add(&cl)
 	}
 }
