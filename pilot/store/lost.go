@@ -21,19 +21,21 @@ func lostInSlice(pod *model.Pod, slice *model.Object, health model.Health) bool 
 // sliceController is who makes the slices of Services with selectors.
 const sliceController = "endpointslice-controller.k8s.io"
 
-// keepLost keeps the endpoints of lost nodes in service where a service has no others that are: they may
-// well serve, and without them nothing would. Once another is ready, they wait for their nodes. It changes eps.
+// keepLost keeps the endpoints of lost nodes in service where a port of a service has no others that are: they
+// may well serve, and without them nothing would. Once another is ready, they wait for their nodes. It changes
+// eps, which are sorted.
 func keepLost(eps []model.Endpoint) []model.Endpoint {
-	health := model.Healthy
-	for i := range eps {
-		if !eps[i].Lost && eps[i].Health == model.Healthy {
-			health = model.Unhealthy
-			break
+	for start := 0; start < len(eps); {
+		port, end, health := eps[start].ServicePort, start, model.Healthy
+		for ; end < len(eps) && eps[end].ServicePort == port; end++ {
+			if !eps[end].Lost && eps[end].Health == model.Healthy {
+				health = model.Unhealthy
+			}
 		}
-	}
-	for i := range eps {
-		if eps[i].Lost {
-			eps[i].Health = health
+		for ; start < end; start++ {
+			if eps[start].Lost {
+				eps[start].Health = health
+			}
 		}
 	}
 	return eps

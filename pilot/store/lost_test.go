@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -63,5 +64,19 @@ func TestASliceThatIsLate(t *testing.T) {
 		if len(got) != 1 || got[0].Health != want {
 			t.Errorf("by %s: %v, not %v", by, got, want)
 		}
+	}
+}
+
+// TestAPortThatOnlyALostNodeServes has a pod in service for one port, and only a lost one for the other.
+func TestAPortThatOnlyALostNodeServes(t *testing.T) {
+	text := "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: default}\nspec: {selector: {app: a}, ports: [{name: grpc, port: 81, targetPort: grpc}, {name: http, port: 80, targetPort: http}]}\n" +
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: lost, namespace: default, labels: {app: a}}\nspec: {containers: [{name: c, ports: [{name: grpc, containerPort: 9091}, {name: http, containerPort: 9090}]}]}\nstatus: {podIP: 10.0.0.1, conditions: [{type: Ready, status: 'False'}, {type: ContainersReady, status: 'True'}]}\n" +
+		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: ready, namespace: default, labels: {app: a}}\nspec: {containers: [{name: c, ports: [{name: http, containerPort: 9090}]}]}\nstatus: {podIP: 10.0.0.2, conditions: [{type: Ready, status: 'True'}, {type: ContainersReady, status: 'True'}]}"
+	got := map[string]model.Health{}
+	for _, e := range FromObjects(decode(t, text), Options{}).Endpoints(model.ServiceID{Namespace: "default", Hostname: "a.default.svc.cluster.local"}) {
+		got[e.ServicePort+" "+e.Pod] = e.Health
+	}
+	if want := map[string]model.Health{"grpc lost": model.Healthy, "http lost": model.Unhealthy, "http ready": model.Healthy}; !maps.Equal(got, want) {
+		t.Errorf("health %v, not %v", got, want)
 	}
 }
