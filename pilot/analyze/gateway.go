@@ -148,7 +148,7 @@ func (m *mesh) sameWorkload(a, b map[string]string) bool {
 
 func (m *mesh) conflict(a, b object[*networking.Gateway], first, second *networking.Server, field string) {
 	port := second.GetPort()
-	if first.GetPort().GetNumber() != port.GetNumber() || first.GetBind() != second.GetBind() {
+	if first.GetPort().GetNumber() != port.GetNumber() || model.CanonicalIP(first.GetBind()) != model.CanonicalIP(second.GetBind()) {
 		return
 	}
 	if x, y := clearText(first), clearText(second); x != y {

@@ -41,6 +41,19 @@ func KindOfAddress(address string) AddressKind {
 	return AddressName
 }
 
+// CanonicalIP gives an IP address as it is compared, since it has several spellings (RFC 5952), and an IPv4 address
+// one within IPv6. What is no address stays as it is.
+func CanonicalIP(text string) string {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return text
+	}
+	if canonical := ip.Unmap().String(); canonical != text {
+		return canonical
+	}
+	return text // and no copy of it
+}
+
 // WorkloadLabels gives the labels of a WorkloadEntry: those of its spec and those of its metadata, which
 // win.
 func WorkloadLabels(o *Object) map[string]string {

@@ -190,9 +190,9 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
 func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
-	bind, port := s.spec.GetBind(), listeningPort(c, s.number())
-	if bindAddress(c, bind) == wildcard(c) {
-		bind = "" // both are one listener
+	bind, port := bindAddress(c, s.spec.GetBind()), listeningPort(c, s.number())
+	if bind == wildcard(c) {
+		bind = "" // with and without it, it is one listener
 	}
 	if model.ReservedPort(port) {
 		return ports, s.conflict(".port.number", "the proxy or its agent itself listens on port %d; choose another", port)

@@ -268,7 +268,7 @@ func (p *planner) podAddresses(sp servicePort) []string {
 	var out []string
 	for _, ep := range p.r.Endpoints(sp.service.ID()) {
 		if ep.ServicePort == sp.port.Name && ep.Health != model.Draining && usable(p.c, ep.Address) {
-			out = append(out, ep.Address)
+			out = append(out, model.CanonicalIP(ep.Address))
 		}
 	}
 	slices.Sort(out)
@@ -298,6 +298,7 @@ func wildcard(c *Class) string {
 // bindAddress gives where a listener binds that a user gave an address, or "" for the class's own. A class of both
 // families has one wildcard address, which stands for both.
 func bindAddress(c *Class, bind string) string {
+	bind = model.CanonicalIP(bind)
 	if bind == "" || bind == wildcardIPv6 && c.IPv4 && c.IPv6 {
 		return wildcard(c)
 	}

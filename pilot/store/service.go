@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,13 +64,15 @@ func splitList(text string) []string {
 }
 
 func clusterIPs(spec *corev1.ServiceSpec) []string {
-	if len(spec.ClusterIPs) > 0 {
-		return slices.Clone(spec.ClusterIPs)
+	all := spec.ClusterIPs
+	if len(all) == 0 && spec.ClusterIP != "" {
+		all = []string{spec.ClusterIP}
 	}
-	if spec.ClusterIP != "" {
-		return []string{spec.ClusterIP}
+	var out []string
+	for _, ip := range all {
+		out = append(out, model.CanonicalIP(ip))
 	}
-	return nil
+	return out
 }
 
 func servicePort(p *corev1.ServicePort) model.ServicePort {

@@ -94,10 +94,12 @@ func entryAddresses(entry *networking.ServiceEntry) []string {
 		if p, err := netip.ParsePrefix(text); err == nil {
 			text = p.Masked().String()
 			if p.IsSingleIP() {
-				text = p.Addr().String()
+				text = model.CanonicalIP(p.Addr().String())
 			}
-		} else if ip, err := netip.ParseAddr(text); err != nil || ip.IsUnspecified() {
+		} else if ip, err := netip.ParseAddr(text); err != nil || ip.Unmap().IsUnspecified() {
 			continue
+		} else {
+			text = model.CanonicalIP(text)
 		}
 		if !slices.Contains(out, text) {
 			out = append(out, text)

@@ -28,7 +28,7 @@ func (c *checker) sidecar(s *networking.Sidecar) {
 	for i, in := range s.GetIngress() {
 		item := at("spec.ingress", i)
 		c.ingress(item, in)
-		c.once(item, fmt.Sprint(in.GetBind(), " ", in.GetPort().GetNumber()), i, seen)
+		c.once(item, fmt.Sprint(model.CanonicalIP(in.GetBind()), " ", in.GetPort().GetNumber()), i, seen)
 	}
 	seen = map[string]int{}
 	for i, out := range s.GetEgress() {
@@ -37,7 +37,7 @@ func (c *checker) sidecar(s *networking.Sidecar) {
 		if out.GetPort() == nil && i != len(s.GetEgress())-1 {
 			c.fail(item, "has no port, so it takes what the others leave; put it last")
 		}
-		c.once(item, fmt.Sprint(out.GetBind(), " ", out.GetPort().GetNumber()), i, seen)
+		c.once(item, fmt.Sprint(model.CanonicalIP(out.GetBind()), " ", out.GetPort().GetNumber()), i, seen)
 	}
 	c.connectionPool("spec.inboundConnectionPool", s.GetInboundConnectionPool())
 	if p := s.GetOutboundTrafficPolicy().GetEgressProxy(); p != nil && p.GetPort() == nil {

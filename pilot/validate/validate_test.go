@@ -148,6 +148,7 @@ func TestRules(t *testing.T) {
 		{"Sidecar", "spec: {egress: [{hosts: ['*/*']}, {port: {number: 80, protocol: HTTP}, hosts: ['*/*']}]}", "spec.egress[0]: last"},
 		{"Sidecar", "spec: {egress: [{bind: 1.2.3.4, hosts: ['*/*']}]}", "spec.egress[0].bind: port"},
 		{"Sidecar", "spec: {ingress: [{port: {number: 80, protocol: HTTP}, defaultEndpoint: '10.0.0.1:80'}]}", "spec.ingress[0].defaultEndpoint: workload"},
+		{"Sidecar", "spec: {ingress: [{port: {number: 80, protocol: HTTP}, bind: '::1'}, {port: {number: 80, protocol: HTTP}, bind: '0::1'}]}", "spec.ingress[1]: same bind and port"},
 		{"Sidecar", "spec: {ingress: [{defaultEndpoint: '127.0.0.1:80'}]}", "spec.ingress[0].port: missing"},
 
 		{"PeerAuthentication", "spec: {mtls: {mode: STRICT}}", ""},
