@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
@@ -76,5 +77,45 @@ endpoints: [{addresses: ["2001:DB8:0::5"]}]
 	}
 	if want := []string{"10.0.0.7_443", "2001:db8::5_443"}; !slices.Equal(got, want) {
 		t.Errorf("listeners %v, not %v", got, want)
+	}
+}
+
+// TestIngressListenersOfOnePort: what is served on a port has one name, so that a second listener of it would take
+// the place of the first.
+func TestIngressListenersOfOnePort(t *testing.T) {
+	for binds, ips := range map[[2]string][]string{
+		{"0.0.0.0", "::"}:          {"10.0.0.1", "2001:db8::1"},
+		{"", "0::0"}:               {"2001:db8::1"},
+		{"127.0.0.1", "127.0.0.2"}: {"10.0.0.1"},
+	} {
+		r := read(t, service+fmt.Sprintf(`
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s, namespace: default}
+spec:
+  ingress:
+  - {port: {number: 9080, protocol: HTTP, name: a}, bind: "%s", captureMode: NONE, defaultEndpoint: "127.0.0.1:1"}
+  - {port: {number: 9080, protocol: HTTP, name: b}, bind: "%s", captureMode: NONE, defaultEndpoint: "127.0.0.1:2"}
+`, binds[0], binds[1]))
+		class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: "default", IPs: ips})
+		listeners, problems := resolve.Inbound(r, &class)
+		bound := slices.DeleteFunc(listeners, func(l *ir.Listener) bool { return !l.BindToPort || l.Port != 9080 })
+		if len(bound) != 1 {
+			t.Errorf("%q: %d listeners", binds, len(bound))
+		}
+		if len(problems) != 1 || problems[0].Reason != model.ReasonConflict || problems[0].Field != "spec.ingress[1].port.number" {
+			t.Errorf("%q: problems %v", binds, problems)
+		}
+		clusters, _ := resolve.OwnClusters(r, &class)
+		var backends []ir.Backend
+		for _, cl := range clusters {
+			if cl.Backend != nil {
+				backends = append(backends, *cl.Backend)
+			}
+		}
+		if want := []ir.Backend{{Address: "127.0.0.1", Port: 1}}; !slices.Equal(backends, want) {
+			t.Errorf("%q: to %v", binds, backends)
+		}
 	}
 }

@@ -22,7 +22,7 @@ const inboundCleanup = time.Minute
 // inbound adds a cluster for each container port that a service leads to. It goes to the
 // address that the client asked for, which is the pod's own.
 func (b *clusterBuilder) inbound() {
-	if all := ingressOf(b.r, b.c); len(all) > 0 {
+	if all, _ := ingressOf(b.r, b.c); len(all) > 0 {
 		b.ingressClusters(all)
 		return
 	}

@@ -70,17 +70,15 @@ func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
 	var out []inbound
 	var problems []model.Problem
 	first := map[uint32]InboundPort{}
-	ingress := ingressOf(r, c)
+	ingress, _ := ingressOf(r, c) // boundIngress reports those that are left out
 	for _, in := range ingress {
 		if in.bound(c) {
 			continue
 		}
 		t, more := in.target(r, c)
 		problems = append(problems, more...)
-		if _, taken := first[t.port]; !taken { // by one with another bind, which redirection does not tell apart
-			first[t.port] = InboundPort{}
-			out = append(out, t)
-		}
+		first[t.port] = InboundPort{}
+		out = append(out, t)
 	}
 	for _, in := range c.Inbound {
 		if len(ingress) > 0 {

@@ -30,23 +30,29 @@ func (in *ingress) problem(field string, severity model.Severity, reason model.R
 	}
 }
 
-// ingressOf gives the ingress listeners of a class, sorted by port; none where its services decide.
-func ingressOf(r Reader, c *Class) []*ingress {
+// ingressOf gives the ingress listeners of a class, sorted by port; none where its services decide. Of several with
+// one port, whatever they bind, it gives the first, as clusters are named by the port alone; the others are repeated.
+func ingressOf(r Reader, c *Class) (out, repeated []*ingress) {
 	if c.Sidecar == (model.Key{}) {
-		return nil
+		return nil, nil
 	}
 	o := r.Object(c.Sidecar)
 	if o == nil {
-		return nil
+		return nil, nil
 	}
-	var out []*ingress
 	for i, spec := range o.Spec.(*networking.Sidecar).GetIngress() {
-		if n := spec.GetPort().GetNumber(); n > 0 && n <= 65535 {
-			out = append(out, &ingress{o, fmt.Sprintf("spec.ingress[%d]", i), spec})
+		n := spec.GetPort().GetNumber()
+		if n == 0 || n > 65535 {
+			continue
+		}
+		in := &ingress{o, fmt.Sprintf("spec.ingress[%d]", i), spec}
+		if at, taken := slices.BinarySearchFunc(out, n, func(in *ingress, n uint32) int { return cmp.Compare(in.port(), n) }); taken {
+			repeated = append(repeated, in)
+		} else {
+			out = slices.Insert(out, at, in)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *ingress) int { return cmp.Compare(a.port(), b.port()) })
-	return out
+	return out, repeated
 }
 
 // bound tells whether the proxy itself listens on the port, since nothing redirects what comes for it.
@@ -194,11 +200,17 @@ func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSetting
 	return nil
 }
 
-// boundIngress makes the listeners of a class that nothing redirects to.
+// boundIngress makes the listeners of a class that nothing redirects to. It reports those, also with redirection, that
+// are left out since another has their port.
 func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []model.Problem) {
 	var out []*ir.Listener
 	var problems []model.Problem
-	for _, in := range ingressOf(r, c) {
+	all, repeated := ingressOf(r, c)
+	for _, in := range repeated {
+		problems = append(problems, in.problem(".port.number", model.SeverityError, model.ReasonConflict,
+			fmt.Sprintf("another ingress listener has port %d; choose another, until then the listener is left out", in.port())))
+	}
+	for _, in := range all {
 		if !in.bound(c) {
 			continue
 		}
