@@ -152,16 +152,48 @@ func (c *choice) hides(namespace string, has labels.Set) bool {
 type move struct {
 	former, now        *choice
 	relabelled, labels map[string]labels.Set // as they were, if they were others, and as they are
+	decided            map[string]hidden     // by namespace, as they are asked about
 }
 
-func (m *move) wasHidden(namespace string) bool {
-	if set, ok := m.relabelled[namespace]; ok {
-		return m.former.hides(namespace, set)
+// hidden tells of a namespace whether it was, and whether it is.
+type hidden struct{ was, is bool }
+
+func (m *move) hides(namespace string) hidden {
+	h, ok := m.decided[namespace]
+	if ok {
+		return h
 	}
-	return m.former.hides(namespace, m.labels[namespace])
+	set := m.labels[namespace]
+	former := set
+	if was, other := m.relabelled[namespace]; other {
+		former = was
+	}
+	h = hidden{m.former.hides(namespace, former), m.now.hides(namespace, set)}
+	if m.decided == nil {
+		m.decided = map[string]hidden{}
+	}
+	m.decided[namespace] = h
+	return h
 }
 
-func (m *move) isHidden(namespace string) bool { return m.now.hides(namespace, m.labels[namespace]) }
+// turns tells whether a namespace comes into sight or goes out of it.
+func (m *move) turns(namespace string) bool {
+	h := m.hides(namespace)
+	return h.was != h.is
+}
+
+// turnsAny tells whether any might.
+func (m *move) turnsAny() bool {
+	if m.former != m.now {
+		return true
+	}
+	for namespace := range m.relabelled {
+		if m.turns(namespace) {
+			return true
+		}
+	}
+	return false
+}
 
 // hidesNothing tells whether there were selectors neither before nor after.
 func (m *move) hidesNothing() bool { return len(m.former.selectors)+len(m.now.selectors) == 0 }
@@ -173,10 +205,11 @@ func (m *move) pass(events []model.Event, from Source) []model.Event {
 	}
 	var out []model.Event
 	add := func(e model.Event) {
-		if e.Old != nil && m.wasHidden(e.Namespace) {
+		h := m.hides(e.Namespace)
+		if h.was {
 			e.Old = nil
 		}
-		if e.New != nil && m.isHidden(e.Namespace) {
+		if h.is {
 			e.New = nil
 		}
 		if e.Old != e.New {
@@ -186,7 +219,7 @@ func (m *move) pass(events []model.Event, from Source) []model.Event {
 	for _, e := range events {
 		add(e)
 	}
-	if m.former == m.now && len(m.relabelled) == 0 {
+	if !m.turnsAny() {
 		return out
 	}
 	told := make(map[model.Key]struct{}, len(events))
@@ -194,6 +227,9 @@ func (m *move) pass(events []model.Event, from Source) []model.Event {
 		told[e.Key] = struct{}{}
 	}
 	from.Each(func(o *model.Object) {
+		if !m.turns(o.Namespace) {
+			return
+		}
 		if _, ok := told[o.Key]; !ok {
 			add(model.Event{Key: o.Key, Old: o, New: o})
 		}
@@ -204,7 +240,7 @@ func (m *move) pass(events []model.Event, from Source) []model.Event {
 
 // visible leaves out the problems of hidden namespaces.
 func (m *move) visible(problems []model.Problem) []model.Problem {
-	hides := func(p model.Problem) bool { return m.isHidden(p.Object.Namespace) }
+	hides := func(p model.Problem) bool { return m.hides(p.Object.Namespace).is }
 	if m.hidesNothing() || !slices.ContainsFunc(problems, hides) {
 		return problems
 	}
