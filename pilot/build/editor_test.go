@@ -109,11 +109,25 @@ func (e editor) trustBundle() *model.Object {
 }
 
 func (e editor) service(ns string) *model.Object {
+	if e.IntN(5) == 0 {
+		return e.alias(ns)
+	}
 	o := storetest.Service(ns, e.name(), pick(e, "172.16.0.1", "172.16.0.2", corev1.ClusterIPNone), corev1.ServicePort{
 		Name: pick(e, "http", "grpc-web", "tcp", "tls", "x"), Port: pick(e, int32(80), 80, 8080),
 		TargetPort: pick(e, intstr.FromInt32(9000), intstr.FromString("named")),
 	}, corev1.ServicePort{Name: "grpc-2", Port: pick(e, int32(80), 7070), Protocol: pick(e, corev1.ProtocolTCP, corev1.ProtocolUDP)})
 	if e.IntN(4) == 0 {
+		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
+	}
+	return o
+}
+
+// alias makes a Service of type ExternalName.
+func (e editor) alias(ns string) *model.Object {
+	o := storetest.Object(model.KindService, ns, pick(e, "alias", e.name()), &corev1.Service{Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeExternalName, ExternalName: pick(e, e.name(), "alias") + "." + e.ns() + ".svc.cluster.local",
+	}})
+	if e.IntN(3) == 0 {
 		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
 	}
 	return o

@@ -18,6 +18,19 @@ func aliasTarget(o *model.Object) string {
 	return model.CanonicalHost(strings.TrimSuffix(svc.Spec.ExternalName, "."))
 }
 
+// isAlias tells whether an object, of any kind or nil, is a Service of type ExternalName.
+func isAlias(o *model.Object) bool {
+	return o != nil && o.Kind == model.KindService && aliasTarget(o) != ""
+}
+
+// sameAlias tells whether two versions of a Service are the same alias or are none. What is no alias counts by the
+// service derived from it.
+func sameAlias(a, b *model.Object) bool {
+	target := aliasTarget(a)
+	return target == aliasTarget(b) && (target == "" ||
+		a.Created.Equal(b.Created) && a.Annotations[exportToAnnotation] == b.Annotations[exportToAnnotation])
+}
+
 // aliasedHost lists an alias by the host that it stands for, and aliasHost by its own.
 func aliasedHost(s *Settings, o *model.Object) []Place {
 	return aliasPlaces(s, o, aliasTarget(o))

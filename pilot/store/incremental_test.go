@@ -24,6 +24,11 @@ func randomObject(t *testing.T, r *rand.Rand) *model.Object {
 			"status: {podIP: 10.0.0.%d, phase: %s, conditions: [{type: Ready, status: '%s'}, {type: ContainersReady, status: '%s'}]}",
 			n(6), ns, n(2), n(3), n(9), n(2), 80+n(2), 1+n(4), []string{"Running", "Succeeded"}[n(5)/4], []string{"True", "False"}[n(2)], []string{"True", "False"}[n(2)])
 	case 3:
+		if n(3) == 0 { // an alias, also of what else is a service
+			text = fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s, annotations: {networking.istio.io/exportTo: '%s', note: '%d'}}\n"+
+				"spec: {type: ExternalName, externalName: s%d.a.svc.cluster.local}", []string{"s2", "e0", "e1"}[n(3)], ns, scope, n(9), n(2))
+			break
+		}
 		text = fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: s%d, namespace: %s, annotations: {networking.istio.io/exportTo: '%s', note: '%d'}}\n"+
 			"spec: {selector: {%s: '%s'}, ports: [{name: http, port: 80}, {name: web, port: 81, targetPort: web}]}",
 			n(3), ns, scope, n(9), []string{"app", "v"}[n(2)], []string{"s0", "s1", "1"}[n(3)])
@@ -57,7 +62,7 @@ func TestEachCommitEqualsAFreshSnapshot(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		s, objects := newState(""), map[model.Key]*model.Object{}
 		for step := range 120 {
-			for range 1 + r.IntN(3) {
+			for range max(1, r.IntN(4)) { // often a single one, which has to make a commit by itself
 				o := randomObject(t, r)
 				if r.IntN(4) == 0 {
 					delete(objects, o.Key)

@@ -38,6 +38,11 @@ func describe(snapshot *Snapshot) string {
 				fmt.Fprintln(&b, gateway, host, names(s.BoundVirtualServices(ns, gateway, host)))
 			}
 		}
+		fmt.Fprintln(&b, "aliased", s.AliasedHosts(ns))
+		for _, name := range []string{"s0.a", "s1.a", "s2.a", "e0.a", "e1.a", "e0.b", "e1.b", "e0.default"} {
+			host := name + ".svc.cluster.local"
+			fmt.Fprintln(&b, host, s.Aliases(ns, host), s.AliasTarget(ns, host))
+		}
 		for _, svc := range s.Services(ns) {
 			fmt.Fprintf(&b, "%+v %v\n", *svc, s.Service(ns, svc.Hostname) == svc)
 			fmt.Fprintf(&b, "%+v\n", s.Endpoints(svc.ID()))
@@ -79,6 +84,8 @@ func variedText() string {
 			add("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d%d, namespace: %s}\nspec: {host: '%s'}", n, ns,
 				[]string{"s0", "*.svc.cluster.local", "*." + ns + ".svc.cluster.local"}[n])
 		}
+		add("apiVersion: v1\nkind: Service\nmetadata: {name: e0, namespace: %s, annotations: {networking.istio.io/exportTo: '%s'}}\n"+
+			"spec: {type: ExternalName, externalName: s%d.a.svc.cluster.local}", ns, []string{"*", ".", "a,b"}[i], i)
 		add("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: %s}\nspec: {servers: []}", ns)
 		add("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: c, namespace: %s}\nspec: {}", ns)
 		add("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: c, namespace: %s}\nspec: {mtls: {mode: STRICT}}", ns)
@@ -174,8 +181,9 @@ func TestASnapshotNeverChanges(t *testing.T) {
 // TestCommitsTellAllThatChanged compares what a commit names with what differs.
 func TestCommitsTellAllThatChanged(t *testing.T) {
 	objects := varied(t)
-	s := newState("")
+	s, present := newState(""), map[model.Key]*model.Object{}
 	for _, o := range objects {
+		present[o.Key] = o
 		s.put(o.Key, o)
 	}
 	c, _ := s.commit()
@@ -187,13 +195,15 @@ func TestCommitsTellAllThatChanged(t *testing.T) {
 			continue
 		}
 		if rng.IntN(2) == 0 {
+			delete(present, o.Key)
 			s.put(o.Key, nil)
 		} else {
+			present[o.Key] = o
 			s.put(o.Key, o)
 		}
 		next, ok := s.commit()
 		if !ok {
-			if describe(s.last) != describe(former) {
+			if describe(FromObjects(slices.Collect(maps.Values(present)), Options{})) != describe(former) {
 				t.Fatalf("%v: a change without a commit", o.Key)
 			}
 			continue

@@ -114,6 +114,9 @@ func (s *state) put(key model.Key, next *model.Object) {
 	s.noteIngress(key, next)
 	switch key.Kind {
 	case model.KindService, model.KindServiceEntry:
+		if !same && (isAlias(old) || isAlias(next)) {
+			s.changed.add(key) // an alias has no service that could change
+		}
 		s.putService(key, next)
 		return // what counts is the service
 	case model.KindWorkloadEntry:

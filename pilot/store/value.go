@@ -14,7 +14,9 @@ import (
 // when or by whom it was written does not count.
 func sameValue(a, b *model.Object) bool {
 	switch a.Kind {
-	case model.KindService, model.KindServiceEntry:
+	case model.KindService:
+		return sameAlias(a, b) // else what counts is the service derived from it
+	case model.KindServiceEntry:
 		return true // what counts is the service derived from it
 	case model.KindWorkloadEntry:
 		return sameWorkloadEntry(a, b)
