@@ -1,8 +1,6 @@
 package resolve
 
 import (
-	"slices"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -11,16 +9,25 @@ import (
 // treated as what is for the service that it stands for, be it asked for by a client or named by a route. One that
 // stands for a host which no service has means nothing to proxies; DNS leads clients there.
 
+// aliasHops is how many aliases may stand for one another before the service. One that is further away means nothing,
+// so that no chain makes each look at one of its hosts as long as itself.
+const aliasHops = 16
+
 // aliases gives the hosts that stand for a service's, also by way of others, the nearest first. A host that is a
 // service's is none.
 func aliases(r Reader, client, host string) []string {
 	var out []string
-	for next := []string{host}; len(next) > 0; next = next[1:] {
-		for _, alias := range r.Aliases(client, next[0]) {
-			if alias != host && !slices.Contains(out, alias) && r.Service(client, alias) == nil {
-				out, next = append(out, alias), append(next, alias)
+	seen := map[string]bool{host: true}
+	for hop, level := 0, []string{host}; hop < aliasHops && len(level) > 0; hop++ {
+		var next []string
+		for _, at := range level {
+			for _, alias := range r.Aliases(client, at) {
+				if !seen[alias] && r.Service(client, alias) == nil {
+					seen[alias], next = true, append(next, alias)
+				}
 			}
 		}
+		out, level = append(out, next...), next
 	}
 	return out
 }
@@ -28,12 +35,14 @@ func aliases(r Reader, client, host string) []string {
 // concrete gives the host of the service that an alias stands for, or the host itself where it is no alias, or one of
 // no service.
 func concrete(r Reader, client, host string) string {
-	seen := []string{host}
-	for at := host; r.Service(client, at) == nil; {
-		if at = r.AliasTarget(client, at); at == "" || slices.Contains(seen, at) {
+	if r.Service(client, host) != nil {
+		return host
+	}
+	at := host
+	for range aliasHops {
+		if at = r.AliasTarget(client, at); at == "" {
 			return host
 		}
-		seen = append(seen, at)
 		if r.Service(client, at) != nil {
 			return at
 		}
