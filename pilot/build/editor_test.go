@@ -254,7 +254,7 @@ func (e editor) clientTLS() *networking.ClientTLSSettings {
 
 func (e editor) sidecar() *networking.Sidecar {
 	out := &networking.Sidecar{Egress: []*networking.IstioEgressListener{{
-		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*"), pick(e, "istio-system/*", "c/*", "*/other.example.com", "*/Shop.example.com.")},
+		Hosts: []string{pick(e, "./*", "*/*", "a/*", "b/web.b.svc.cluster.local", "~/*", "*/alias.a.svc.cluster.local"), pick(e, "istio-system/*", "c/*", "*/other.example.com", "*/Shop.example.com.")},
 	}}}
 	if e.IntN(3) == 0 {
 		out.Egress = append([]*networking.IstioEgressListener{{

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"slices"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -50,10 +52,22 @@ func concrete(r Reader, client, host string) string {
 	return host
 }
 
+// aliases gives those of a service's aliases that its Sidecar lets a class see.
+func (s *scope) aliases(r Reader, c *Class, of model.ServiceID) []string {
+	out := aliases(r, c.Namespace, of.Hostname)
+	if len(out) == 0 {
+		return nil
+	}
+	if r.Note(factEgress); s.egress == nil {
+		return out
+	}
+	return slices.DeleteFunc(out, func(alias string) bool { return !s.egress.allowAlias(of, alias) })
+}
+
 // aliasDomains gives the names under which clients of the class know the aliases of a service.
 func (v *view) aliasDomains(svc *model.Service) []string {
 	var out []string
-	for _, alias := range aliases(v.r, v.c.Namespace, svc.Hostname) {
+	for _, alias := range v.scope.aliases(v.r, v.c, svc.ID()) {
 		out = append(append(out, alias), v.shortNames(alias)...)
 	}
 	return out

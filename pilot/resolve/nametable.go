@@ -90,6 +90,14 @@ func distinct(ips []string) []string {
 	return slices.Compact(ips)
 }
 
+// namespaceOf gives the namespace of the service behind a name.
+func (p *Plan) namespaceOf(n ir.Name) string {
+	if svc := p.scope.services[n.Host]; svc != nil {
+		return svc.Namespace // names of ServiceEntries tell none
+	}
+	return n.Namespace
+}
+
 // aliasNames gives the names of aliases, with the addresses of what they stand for.
 func (p *Plan) aliasNames(r Reader, names []ir.Name) []ir.Name {
 	aliased := r.AliasedHosts(p.class.Namespace)
@@ -101,7 +109,7 @@ func (p *Plan) aliasNames(r Reader, names []ir.Name) []ir.Name {
 		if _, found := slices.BinarySearch(aliased, n.Host); !found {
 			continue
 		}
-		for _, alias := range aliases(r, p.class.Namespace, n.Host) {
+		for _, alias := range p.scope.aliases(r, p.class, model.ServiceID{Namespace: p.namespaceOf(n), Hostname: n.Host}) {
 			name, rest, _ := strings.Cut(alias, ".")
 			namespace, _, _ := strings.Cut(rest, ".")
 			out = append(out, ir.Name{Host: alias, IPs: n.IPs, ShortName: name, Namespace: namespace})

@@ -109,6 +109,21 @@ func (e egressHosts) allowService(svc *model.Service) bool {
 	return e.allowHost(svc.Namespace, svc.Hostname)
 }
 
+// allowAlias tells whether an alias of a service is let pass. It has to be named where the service is: by hosts of the
+// service's namespace, or else by those of all (Istio's matchingAliasService). A service that only a VirtualService
+// leads to has all of its aliases.
+func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
+	for _, namespace := range []string{of.Namespace, "*"} {
+		names := func(host string) bool {
+			return slices.ContainsFunc(e.allow, func(h egressHost) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
+		}
+		if names(of.Hostname) {
+			return names(alias) && e.allowHost(of.Namespace, alias)
+		}
+	}
+	return true
+}
+
 // hostsOf gives the hosts of a VirtualService that the egress hosts let pass. Of a wildcard on either
 // side it is the narrower of both: *.example.com is seen as a.example.com where that alone is let pass.
 func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
