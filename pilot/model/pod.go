@@ -42,7 +42,7 @@ const (
 func NewPod(pod *corev1.Pod) *Pod {
 	ready := isTrue(pod, corev1.PodReady)
 	return &Pod{
-		IP: pod.Status.PodIP, ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
+		IP: CanonicalIP(pod.Status.PodIP), ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
 		Hostname: pod.Spec.Hostname, Subdomain: pod.Spec.Subdomain,
 		Workload: workloadName(pod), Ports: podPorts(pod),
 		Ready: ready, Lost: !ready && wouldBeReady(pod),

@@ -105,7 +105,7 @@ func (n *Node) addresses(fromID string, md metadata) error {
 		if err != nil {
 			return fmt.Errorf("node ID %q: address %q: %w", n.ID, s, err)
 		}
-		n.IPs = append(n.IPs, ip.WithZone("").String()) // a zone is a name of the proxy's own machine
+		n.IPs = append(n.IPs, ip.Unmap().WithZone("").String()) // a zone is a name of the proxy's own machine
 	}
 	return nil
 }

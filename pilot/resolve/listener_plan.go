@@ -268,7 +268,7 @@ func (p *planner) podAddresses(sp servicePort) []string {
 	var out []string
 	for _, ep := range p.r.Endpoints(sp.service.ID()) {
 		if ep.ServicePort == sp.port.Name && ep.Health != model.Draining && usable(p.c, ep.Address) {
-			out = append(out, model.CanonicalIP(ep.Address))
+			out = append(out, ep.Address)
 		}
 	}
 	slices.Sort(out)

@@ -212,7 +212,7 @@ func addressOf(o *model.Object) string {
 		return ""
 	}
 	if entry, ok := o.Spec.(*networking.WorkloadEntry); ok {
-		return strings.TrimPrefix(entry.GetAddress(), model.UnixScheme)
+		return strings.TrimPrefix(model.CanonicalIP(entry.GetAddress()), model.UnixScheme)
 	}
 	return o.Spec.(*model.Pod).IP
 }

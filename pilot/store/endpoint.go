@@ -113,6 +113,7 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, n
 				continue
 			}
 			e := model.Endpoint{Namespace: svc.Namespace, Network: network, Cluster: svc.Key.Cluster, TLSMode: model.TLSModeDisabled}
+			address = model.CanonicalIP(address)
 			pod := podOf(ep, address)
 			if pod != nil {
 				e = workload(pod, network)

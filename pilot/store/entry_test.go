@@ -147,3 +147,52 @@ func TestEntriesOfOneHost(t *testing.T) {
 		})
 	}
 }
+
+// TestEndpointsHaveOneSpellingOfAnAddress: proxies know themselves by it, and endpoints their pods.
+func TestEndpointsHaveOneSpellingOfAnAddress(t *testing.T) {
+	got := FromObjects(decode(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: default}
+spec: {selector: {app: a}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: one, namespace: default, labels: {app: a}}
+spec: {address: "2001:DB8:0::1"}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: two, namespace: default, labels: {app: a}}
+spec: {address: "::ffff:10.0.0.2"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: b, namespace: default}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: default}
+spec: {serviceAccountName: sa, containers: [{name: c}]}
+status: {podIP: "2001:DB8:0::3", conditions: [{type: Ready, status: 'True'}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: b, namespace: default, labels: {kubernetes.io/service-name: b}}
+addressType: IPv6
+ports: [{name: http, port: 80}]
+endpoints: [{addresses: ["2001:db8::0:3"]}]`[1:]), Options{})
+	for name, want := range map[string]string{"a": "10.0.0.2 2001:db8::1", "b": "2001:db8::3"} {
+		var at []string
+		for _, e := range got.Endpoints(model.ServiceID{Namespace: "default", Hostname: name + ".default.svc.cluster.local"}) {
+			at = append(at, e.Address)
+			if name == "b" && e.Pod != "p" {
+				t.Errorf("the pod behind %s is %q", e.Address, e.Pod)
+			}
+		}
+		if strings.Join(at, " ") != want {
+			t.Errorf("%s is at %v, not %s", name, at, want)
+		}
+	}
+}

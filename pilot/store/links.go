@@ -170,7 +170,7 @@ func sliceRefs(o *model.Object) []string {
 			continue
 		}
 		for _, address := range ep.Addresses {
-			refs = append(refs, ipRef(o.Cluster, address))
+			refs = append(refs, ipRef(o.Cluster, model.CanonicalIP(address)))
 		}
 	}
 	return refs

@@ -147,7 +147,7 @@ func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.O
 // the mesh's mutual TLS unless its label says otherwise.
 func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, network string) model.Endpoint {
 	e := model.Endpoint{
-		Address: we.GetAddress(), Labels: labels, Network: network, ServiceAccount: we.GetServiceAccount(),
+		Address: model.CanonicalIP(we.GetAddress()), Labels: labels, Network: network, ServiceAccount: we.GetServiceAccount(),
 		Locality: podLocality(labels), TLSMode: model.TLSModeDisabled, Weight: we.GetWeight(),
 	}
 	if own := labels[labelNetwork]; own != "" {
