@@ -224,15 +224,28 @@ func (e *encoder) patchHost(vh *ir.VirtualHost, at patch.RoutePlace, set patch.S
 			return nil, err
 		}
 		var err error
-		out.host, err = changedHost(m)
+		out.host, err = changedHost(m, vh.Domains[len(vh.Domains)-vh.Aliases:])
 		return out, err
 	})
 	return out, err
 }
 
-// changedHost marshals a virtual host that patches made.
-func changedHost(m *routev3.VirtualHost) (*encodedHost, error) {
-	out, err := hostOf(m, &ir.VirtualHost{Name: m.GetName(), Domains: m.GetDomains()})
+// changedHost marshals a virtual host that patches made of one with some aliases among its domains. Those that they
+// left remain aliases, whichever domains they added.
+func changedHost(m *routev3.VirtualHost, aliases []string) (*encodedHost, error) {
+	left := make(map[string]bool, len(aliases))
+	for _, d := range aliases {
+		left[d] = true
+	}
+	var own, others []string
+	for _, d := range m.GetDomains() {
+		if left[d] {
+			left[d], others = false, append(others, d)
+		} else {
+			own = append(own, d) // also an alias that a patch names once more
+		}
+	}
+	out, err := hostOf(m, &ir.VirtualHost{Name: m.GetName(), Domains: append(own, others...), Aliases: len(others)})
 	if err == nil {
 		out.message = m
 	}
@@ -273,7 +286,7 @@ func (e *encoder) routeHead(at patch.RoutePlace, changes changes) Product {
 	p.Problems = problems
 	head := &routeHead{}
 	for _, vh := range rc.GetVirtualHosts() {
-		h, err := changedHost(vh)
+		h, err := changedHost(vh, nil)
 		if err != nil {
 			p.Problems = append(p.Problems, forbidden(resource.Routes, at.Name, err))
 			continue
