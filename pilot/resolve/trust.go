@@ -53,11 +53,14 @@ func forOwnDomain(r Reader, ca *meshconfig.MeshConfig_CertificateData) bool {
 // caCertificates name. One without a root that is known, whose bundle would have to be fetched, has none, and
 // nobody of it is let in.
 func foreignDomains(r Reader) map[string][]string {
-	out := map[string][]string{}
+	var out map[string][]string // made where there is one, since each cluster asks
 	for _, ca := range r.Mesh().GetCaCertificates() {
 		for _, name := range ca.GetTrustDomains() {
 			if name == trustDomain(r) {
 				continue
+			}
+			if out == nil {
+				out = map[string][]string{}
 			}
 			roots := out[name]
 			if pem := ca.GetPem(); pem != "" && !slices.Contains(roots, pem) {
@@ -110,7 +113,7 @@ func rootOfCallers(r Reader) string {
 			return ir.SecretRoot
 		}
 	}
-	return verifyPlainly(r)
+	return ownRoots(foreign)
 }
 
 // rootOfServers gives that of servers which have to have one of some names: roots of other domains count only
@@ -123,14 +126,17 @@ func rootOfServers(r Reader, names []string) string {
 			return ir.SecretRoot
 		}
 	}
-	return verifyPlainly(r)
+	return ownRoots(foreign)
 }
 
 // verifyPlainly has a peer verified by the mesh's own roots only, where others have theirs: Envoy's check of
 // SPIFFE identities, which tells whose roots count, knows neither pins of keys and certificates nor names that a
 // request gives, and would pass them over. It gives the secret of the roots.
-func verifyPlainly(r Reader) string {
-	if len(foreignDomains(r)) == 0 {
+func verifyPlainly(r Reader) string { return ownRoots(foreignDomains(r)) }
+
+// ownRoots gives the secret of the mesh's own roots beside those of foreign domains.
+func ownRoots(foreign map[string][]string) string {
+	if len(foreign) == 0 {
 		return ir.SecretRoot
 	}
 	return ir.SecretOwnRoot
