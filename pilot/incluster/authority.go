@@ -104,49 +104,65 @@ var errGone = errors.New("it is the CA of this mesh")
 // where they could not be noted. plugged says that they were those of cacerts before, which the caller then
 // remembers: the ConfigMap that says it may be made anew meanwhile.
 func (o *AuthorityOptions) read(ctx context.Context, plugged bool) (_ map[string][]byte, nowPlugged bool, _ error) {
-	for _, name := range []string{pluggedSecret, ownSecret} {
-		secret, err := o.Client.CoreV1().Secrets(o.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			return files(secret), name == pluggedSecret, o.note(ctx, name)
-		}
-		if !apierrors.IsNotFound(err) {
-			return nil, plugged, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, name, err)
-		}
-		if name != pluggedSecret {
-			break
-		}
-		root, err := o.root(ctx)
-		if err != nil {
-			return nil, plugged, err
-		}
-		said := ""
-		if root != nil {
-			said = root.Annotations[annotationSecret]
-		}
-		if plugged && said == "" {
-			if err := o.note(ctx, pluggedSecret); err != nil {
-				return nil, plugged, err
-			}
-			said = pluggedSecret
-		}
-		if said == pluggedSecret {
-			return nil, plugged, fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
-				o.Namespace, name, errGone, rootMap, annotationSecret, ownSecret)
-		}
+	secret, err := o.secret(ctx, pluggedSecret)
+	if err != nil {
+		return nil, plugged, err
 	}
-	return nil, plugged, nil
+	if secret != nil {
+		return files(secret), true, o.note(ctx)
+	}
+	if err := o.mayBeReplaced(ctx, plugged); err != nil {
+		return nil, plugged, err
+	}
+	secret, err = o.secret(ctx, ownSecret)
+	if err != nil || secret == nil {
+		return nil, plugged, err
+	}
+	return files(secret), false, nil
+}
+
+// secret gives a Secret of the control plane's namespace, nil for none.
+func (o *AuthorityOptions) secret(ctx context.Context, name string) (*corev1.Secret, error) {
+	secret, err := o.Client.CoreV1().Secrets(o.Namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read Secret %s/%s: %w", o.Namespace, name, err)
+	}
+	return secret, nil
+}
+
+// mayBeReplaced gives errGone where cacerts, which is not there, is the CA of the mesh.
+func (o *AuthorityOptions) mayBeReplaced(ctx context.Context, plugged bool) error {
+	root, err := o.root(ctx)
+	if err != nil {
+		return err
+	}
+	said := ""
+	if root != nil {
+		said = root.Annotations[annotationSecret]
+	}
+	if plugged && said == "" {
+		if err := o.note(ctx); err != nil {
+			return err
+		}
+		said = pluggedSecret
+	}
+	if said != pluggedSecret {
+		return nil
+	}
+	return fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
+		o.Namespace, pluggedSecret, errGone, rootMap, annotationSecret, ownSecret)
 }
 
 // note keeps in mind that the mesh has the CA of cacerts.
-func (o *AuthorityOptions) note(ctx context.Context, secret string) error {
-	if secret != pluggedSecret {
-		return nil
-	}
+func (o *AuthorityOptions) note(ctx context.Context) error {
 	root, err := o.root(ctx)
-	if err != nil || root == nil || root.Annotations[annotationSecret] == secret { // it comes once there is a leader
+	if err != nil || root == nil || root.Annotations[annotationSecret] == pluggedSecret { // it comes once there is a leader
 		return err
 	}
-	metav1.SetMetaDataAnnotation(&root.ObjectMeta, annotationSecret, secret)
+	metav1.SetMetaDataAnnotation(&root.ObjectMeta, annotationSecret, pluggedSecret)
 	_, err = o.Client.CoreV1().ConfigMaps(o.Namespace).Update(ctx, root, metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // at the next look
 		return nil
