@@ -34,7 +34,7 @@ PACKAGES := containerd runc containernetworking-plugins iptables nftables iprout
 
 .PHONY: packages
 packages: ## Debian's packages that running and testing a mesh needs; installs what is missing
-	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
+	@missing=$$(for p in $(PACKAGES); do [ "$$(dpkg-query -Wf '$${Status}' $$p 2>/dev/null)" = "install ok installed" ] || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	mkdir -p .tools; log=.tools/packages.log; \
 	line="apt-get update && apt-get install -y --no-install-recommends "$$(echo $$missing); \
@@ -44,7 +44,7 @@ packages: ## Debian's packages that running and testing a mesh needs; installs w
 	  || { tail -20 $$log >&2; echo "run by hand: $$line" >&2; exit 1; }
 
 # Envoy: $ENVOY, else one on the PATH that is a program and not a wrapper script, else the wheel.
-.tools/envoy:
+.tools/envoy: | packages
 	@mkdir -p .tools; found="$${ENVOY:-}"; \
 	if [ -z "$$found" ]; then found=$$(command -v envoy || true); \
 	  if [ -n "$$found" ] && [ "$$(head -c4 "$$found" | tail -c3)" != ELF ]; then found=; fi; fi; \
@@ -60,6 +60,10 @@ packages: ## Debian's packages that running and testing a mesh needs; installs w
 
 .PHONY: tools
 tools: packages .tools/envoy .tools/base.tar ## Envoy, Debian's packages and the images' base
+
+.tools/otelcol: test/collector/program/go.mod test/collector/program/main.go
+	@mkdir -p .tools; echo "building an OpenTelemetry Collector for tests, once" >&2
+	cd test/collector/program && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ .
 
 # Prometheus is unpacked, not installed: Debian's package would start a server.
 PROMETHEUS := .tools/prometheus/prometheus
@@ -117,28 +121,42 @@ clusterdown: ## Take away a cluster whose process was killed
 	$(GO) run ./test/cluster/cmd/cluster --down
 
 .PHONY: clustertest
-clustertest: tools images kubernetes ## The mesh in a real Kubernetes; needs root
-	$(GO) test -count=1 -timeout 15m -v ./test/cluster/...
+clustertest: tools images kubernetes ## The mesh in a real Kubernetes, AWAY=20s without its API server; needs root
+	$(GO) test -count=1 -timeout 30m -v ./test/cluster $(if $(AWAY),-away $(AWAY)) || { \
+	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test --name test 2>/dev/null || true; \
+	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test-demo --name demo 2>/dev/null || true; exit 1; }
 
 .PHONY: clusterchaos
-clusterchaos: tools images kubernetes ## As clustertest, with the API server away for a minute under load
-	$(GO) test -count=1 -timeout 20m -v ./test/cluster -away 1m
+clusterchaos: ## As clustertest, with the API server away for a minute under load
+	$(MAKE) clustertest AWAY=1m
 
 .PHONY: crds
 crds: ## The definitions of Istio's kinds, from module istio.io/api
 	cp $$($(GO) list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml deploy/charts/base/files/crd-all.gen.yaml
 	chmod 644 deploy/charts/base/files/crd-all.gen.yaml
 
+# ---- a real SPIRE
+
+.tools/spire/spire-agent: test/spire/go.mod test/spire/go.sum
+	@mkdir -p $(@D); echo "building SPIRE, once; it takes minutes" >&2
+	cd test/spire && $(GO) build -trimpath -ldflags '-s -w' -o ../../.tools/spire/ $$(sed -nE 's/^\t(github.com\/spiffe\/spire\/cmd\/.*)/\1/p' go.mod)
+	touch $@
+
+.PHONY: spiretest
+spiretest: .tools/envoy .tools/spire/spire-agent ## A workload with its identity from a real SPIRE; needs root
+	$(GO) test -count=1 -v -tags spire -run '^TestIdentityBySPIRE$$' ./agent/cmd/pilot-agent
+
 # ---- checks
 
 .PHONY: test
-test: tools images lint unit race benchcheck e2e ## Everything
+test: tools images lint unit race benchcheck e2e clustertest ## Everything
 
 .PHONY: lint
 lint: ## Format, vet, staticcheck
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags spire ./agent/cmd/pilot-agent
 	$(TOOL) staticcheck ./...
 
 .PHONY: fmt
@@ -146,10 +164,10 @@ fmt:
 	$(TOOL) gofumpt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
 
 .PHONY: unit
-unit: ## Unit tests, goldens, architecture
+unit: .tools/otelcol ## Unit tests, goldens, architecture
 	$(GO) test $$($(GO) list ./... | grep -v -e /test/e2e -e /test/cluster)
 
-RACE := ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
+RACE := ./pilot/machine/... ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race
 race: ## The race detector on the concurrent packages
 	$(GO) test -race -short $(RACE)
@@ -180,7 +198,7 @@ fuzz: ## Each fuzz target for FUZZTIME
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "$$p $$f" >&2; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p; done; done
 
-SERIES := unscoped,scoped,scoped-10000,gateways,breadth,breadth-gateways,large,classes,sizes
+SERIES := unscoped,scoped,scoped-10000,gateways,breadth,breadth-gateways,large,classes,sizes,certificates
 .PHONY: bench
 bench: build ## Synthetic meshes with thousands of proxies: latency, CPU beside the floor, memory, cost by size; 25 minutes; SERIES=scoped runs one again
 	bin/pilotctl bench $(or $(BENCH),--series $(SERIES) --out docs/bench)
@@ -192,9 +210,10 @@ benchcluster: build kubernetes ## The same mesh in a real API server, beside bar
 	bin/cluster --bare --name bench sh -c 'bin/pilotctl bench --kubeconfig $$KUBECONFIG $(or $(CLUSTER),--series cluster --out docs/bench)'
 
 .PHONY: dataplane
-dataplane: .tools/envoy ## What telemetry costs two Envoys beside a bare pair, into docs/bench/data-plane.txt; REQUESTS=50000 of each kind
-	$(GO) test -count=1 -timeout 30m -v -run '^(TestDataPlane|TestSeriesAreSmall)$$' ./test/translate -dataplane $(or $(REQUESTS),50000) \
-	  | sed -nE -e 's/^ *dataplane_test.go:[0-9]+: //p' -e '/^(FAIL|panic)/{p;q1}' | tee docs/bench/data-plane.txt
+dataplane: .tools/envoy ## What telemetry costs two Envoys beside a bare pair, into docs/bench (data-plane.txt, goals.md); REQUESTS=50000 of each kind
+	$(GO) test -count=1 -timeout 30m -v -run '^(TestDataPlane|TestSeriesAreSmall)$$' ./test/translate -dataplane $(or $(REQUESTS),50000) -rows $(CURDIR)/docs/bench \
+	  | sed -nE -e 's/^ *dataplane_test.go:[0-9]+: //p' -e '/^(FAIL|panic)/{p;q1}' | tee .tools/data-plane.part
+	mv .tools/data-plane.part docs/bench/data-plane.txt
 
 .PHONY: benchcheck
 benchcheck: build ## Small benchmarks against their bounds: allocations, bytes, CPU beside the floor; never time

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/health"
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
@@ -42,6 +43,8 @@ type Config struct {
 	// ProbeLocalhost asks the application on loopback instead of the pod's address, as a mesh does whose
 	// inbound policy is LOCALHOST.
 	ProbeLocalhost bool
+	// Probe tells the application's health, which the control plane is told; nil for one that a kubelet probes.
+	Probe *health.Probe
 	// AppMetrics are the URLs of the application's metrics.
 	AppMetrics []string
 	// MetricsLocalOnly refuses scrapes from outside the pod.
@@ -203,7 +206,7 @@ func (c Config) seriesLimit() int {
 func (c Config) envoyEnvironment() map[string]string {
 	out := c.workload().TraceEnvironment(cmp.Or(c.Node.Env["ISTIO_META_MESH_ID"], c.Trust.TrustDomain))
 	out[telemetry.PeerVariable] = c.peerHeader()
-	out[telemetry.ResourceVariable] = telemetry.ResourceAttributes(c.Node.Env[telemetry.ResourceVariable], c.Node.ServiceName(c.Proxy))
+	out[telemetry.ResourceVariable] = telemetry.ResourceAttributes(c.Node.Env[telemetry.ResourceVariable], c.Node.Env[telemetry.ServiceVariable], c.Node.ServiceName(c.Proxy))
 	out[telemetry.DatadogVariable] = cmp.Or(c.Node.Env[telemetry.DatadogVariable], c.Node.ServiceName(c.Proxy))
 	return out
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/dns"
 	"github.com/pilothouse-mesh/pilothouse/agent/dns/wire"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/health"
 	"github.com/pilothouse-mesh/pilothouse/agent/sds"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
@@ -197,7 +198,12 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: trustBundleType, Take: secrets.TakeTrust})
 	}
 	proxy := xdsproxy.New(xc)
-	p.services = append(p.services, service{"xDS proxy", proxy.Run})
+	p.services = append(p.services, service{"xDS proxy", proxy.Run}, service{"root of the certificate", func(ctx context.Context) error {
+		return secrets.TellSigner(ctx, proxy.SetSigner)
+	}})
+	if cfg.Probe != nil {
+		p.services = append(p.services, service{"health of the application", health.New(cfg.Probe, proxy.SetHealth, cfg.Logger).Run})
+	}
 	if cfg.DebugPort > 0 {
 		tap := xdsproxy.NewTap(proxy, net.JoinHostPort("localhost", strconv.Itoa(cfg.DebugPort)))
 		p.services = append(p.services, service{"questions of tools", tap.Run})

@@ -140,6 +140,19 @@ func TestASavedReportKeepsOtherSeries(t *testing.T) {
 			t.Errorf("%s: %v: does not show %q", name, err, want)
 		}
 	}
+	for _, got := range []float64{1.2, 1.04} {
+		again.SetBeside("data plane", []Goal{{ID: "P13", What: "CPU", Unit: "x F", Got: &got, Most: 1.05}})
+		if err := again.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		if again, err = Open(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "goals.md"))
+	if err != nil || strings.Count(string(page), "data plane") != 1 || !strings.Contains(string(page), "| P13 | data plane | CPU | 1.04 x F | <= 1.05 x F | met |") || len(again.Beside) != 1 {
+		t.Errorf("%v: what others measured is not there once:\n%s", err, page)
+	}
 	var table strings.Builder
 	if err := again.Table(&table); err != nil || !strings.Contains(table.String(), "60.0") || !strings.Contains(table.String(), "NOT met: 1.50") {
 		t.Errorf("%v: %s", err, table.String())

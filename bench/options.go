@@ -1,7 +1,7 @@
-// Package bench measures a discovery server from the outside: it makes up a mesh, runs the server
-// as a process of its own on it, lets many simulated proxies connect, changes files, and tells
-// what it took until the last proxy had acknowledged, beside what the same bytes cost a server
-// that does nothing else (the floor). It imports nothing of the control plane.
+// Package bench measures a discovery server from the outside. It makes up a mesh, runs the server on it
+// as a process of its own, lets many simulated proxies connect, and changes files. It tells what it took
+// until the last proxy had acknowledged, beside what the same bytes cost a server that does nothing else
+// (the floor). It imports nothing of the control plane.
 package bench
 
 import (

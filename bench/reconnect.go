@@ -41,9 +41,9 @@ func (r *runner) restart(ctx context.Context) error {
 	return err
 }
 
-// comeBack measures until all clients are served. Nothing is due to them, and a server that is
-// silent may be busy or done; so there is a proof: when all streams are open an endpoint changes,
-// in each namespace where the mesh is scoped, and all have to acknowledge that.
+// comeBack measures until all clients are served. Nothing is due to them, and a server that is silent
+// may be busy or done, so there is a proof. When all streams are open an endpoint changes, in each
+// namespace where the mesh is scoped, and all have to acknowledge that.
 func (r *runner) comeBack(ctx context.Context, name string, fleet *ads.Fleet) (*Result, error) {
 	tapes := r.record(fleet)
 	var proofs []string
@@ -122,8 +122,8 @@ func (r *runner) prove(ctx context.Context, fleet *ads.Fleet, start time.Time) (
 }
 
 // proof gives the bytes, for each client, of the responses that carry load assignments of one service
-// that was changed (it has further ones for subsets) and nothing else, and counts all other messages:
-// those that nobody needed.
+// that was changed (it has further ones for subsets) and nothing else. It counts all other messages,
+// which nobody needed.
 func (r *runner) proof(frames map[string][]ads.Frame, changed []string, messages int64) (due float64, others int64) {
 	others = messages
 	hosts := map[string]bool{}

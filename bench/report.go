@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,6 +37,8 @@ type Report struct {
 	Machine Machine     `json:"machine"`
 	Goals   []Goal      `json:"goals"`
 	Series  []*Measured `json:"series"`
+	// Beside are goals that others measure, see SetBeside.
+	Beside []Goal `json:"beside,omitempty"`
 	// Before are series of another server, with which Series are compared.
 	Before []*Measured `json:"before,omitempty"`
 }
@@ -51,6 +54,19 @@ func (r *Report) Add(s *Measured) {
 	}
 	r.Series = append(r.Series, s)
 	r.Goals = goals(r.Series)
+}
+
+// SetBeside puts in what another program measured of a series of its own, in place of what it did before. Of the goals
+// it gives all but whether they are met.
+func (r *Report) SetBeside(series string, all []Goal) {
+	r.Beside = slices.DeleteFunc(r.Beside, func(g Goal) bool { return g.Series == series })
+	for _, g := range all {
+		g.Series = series
+		if g.Got != nil {
+			g.judge(*g.Got)
+		}
+		r.Beside = append(r.Beside, g)
+	}
 }
 
 // Failed lists the scenarios that did not come to an end.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // latest is the report's file.
@@ -58,7 +59,7 @@ func (r *Report) markdown() []byte {
 		fmt.Fprintf(&b, "- %s (%s, %s)\n", s.about(), s.Date.Format("2006-01-02 15:04"), s.Version)
 	}
 	fmt.Fprint(&b, "\n| goal | series | what | measured | wanted | |\n|---|---|---|---|---|---|\n")
-	for _, g := range r.Goals {
+	for _, g := range slices.Concat(r.Goals, r.Beside) {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", g.ID, g.Series, g.What, g.measured(), g.wanted(), g.Verdict())
 	}
 	for _, e := range r.Failed() {

@@ -2,9 +2,9 @@ package iptables
 
 import "strconv"
 
-// Connection tracking zones for DNS. The agent listens on loopback and asks the real servers
-// itself, so that a query of the application and one of the agent may share addresses and
-// ports; zones of their own keep the kernel from taking one for the other.
+// Connection tracking zones for DNS. The agent listens on loopback and asks the real servers itself, so
+// that a query of the application and one of the agent may share addresses and ports. Zones of their own
+// keep the kernel from taking one for the other.
 const (
 	zoneAgent = "1"
 	zoneApp   = "2"

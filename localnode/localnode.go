@@ -1,8 +1,8 @@
-// Package localnode runs a whole mesh on one machine without Kubernetes: a small kubelet with a
-// private containerd in a network namespace of its own, and the four jobs that a cluster does for
-// a mesh: addresses for Services, pods with status and readiness for the control plane to read,
-// service-account tokens, and a control plane that is started again when it dies. What it makes is
-// recorded, so that Down leaves nothing, also after a kill -9.
+// Package localnode runs a whole mesh on one machine without Kubernetes. It is a small kubelet with a
+// private containerd in a network namespace of its own. It also does the four jobs that a cluster does
+// for a mesh: it gives Services addresses, writes pods with status and readiness for the control plane
+// to read, signs service-account tokens, and starts a control plane again that has died. What it makes
+// is recorded, so that Down leaves nothing, also after a kill -9.
 package localnode
 
 import (

@@ -19,8 +19,6 @@ import (
 
 // The ports that Istio's users, charts and iptables rules know.
 const (
-	// StatusPort is the agent's own.
-	StatusPort = 15020
 	// HealthPort answers /healthz/ready through Envoy.
 	HealthPort = 15021
 	// PrometheusPort answers /stats/prometheus with Envoy's own metrics.

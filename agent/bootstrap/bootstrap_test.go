@@ -73,9 +73,9 @@ func everything(t *testing.T) Config {
 	}
 	c.Proxy = resolved(t, `
 extraStatTags: [team]
-tracing: {datadog: {address: 'datadog:8126'}, tlsSettings: {mode: SIMPLE, sni: datadog}}
+tracing: {datadog: {address: 'datadog:8126'}, tlsSettings: {mode: SIMPLE, sni: datadog, caCrl: /revoked.pem}}
 statsdUdpAddress: 10.1.1.1:9125
-envoyMetricsService: {address: 'metrics:15000', tlsSettings: {mode: MUTUAL, clientCertificate: /c.pem, privateKey: /k.pem, caCertificates: /ca.pem, subjectAltNames: [metrics, 'spiffe://td/x']}, tcpKeepalive: {probes: 3, time: 10s, interval: 1500ms}}
+envoyMetricsService: {address: 'metrics:15000', tlsSettings: {mode: MUTUAL, clientCertificate: /c.pem, privateKey: /k.pem, caCertificates: /ca.pem, caCrl: /crl.pem, subjectAltNames: [metrics, 'spiffe://td/x']}, tcpKeepalive: {probes: 3, time: 10s, interval: 1500ms}}
 envoyAccessLogService: {address: 'als:15000', tlsSettings: {mode: ISTIO_MUTUAL}}
 connectionSettings: {globalDownstreamConnectionLimit: 15000}
 runtimeValues: {re2.max_program_size.error_level: '', envoy.x: 'true', envoy.y: '7'}

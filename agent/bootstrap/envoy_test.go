@@ -18,6 +18,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -40,22 +41,29 @@ func TestEnvoyAcceptsGoldens(t *testing.T) {
 	}
 }
 
-// A real Envoy starts with the bootstrap, names itself to the control plane, and its own listeners
-// answer; the names of its statistics carry Istio's labels.
-func TestEnvoyRuns(t *testing.T) {
+// written gives a configuration sockets and ports that are free, and writes the bootstrap that comes of it.
+func written(t *testing.T, c *Config) (path string) {
+	t.Helper()
 	dir := t.TempDir()
-	c := sidecar(t)
 	c.XDSSocket, c.SDSSocket = filepath.Join(dir, "xds"), filepath.Join(dir, "sds")
 	c.Proxy.AdminPort, c.Proxy.StatusPort = envoytest.FreePort(t), envoytest.FreePort(t)
 	c.HealthPort, c.PrometheusPort = envoytest.FreePort(t), envoytest.FreePort(t)
-	data, err := Build(c)
+	data, err := Build(*c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "envoy-rev.json")
+	path = filepath.Join(dir, "envoy-rev.json")
 	if err := Write(path, data); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// A real Envoy starts with the bootstrap, names itself to the control plane, and its own listeners
+// answer; the names of its statistics carry Istio's labels.
+func TestEnvoyRuns(t *testing.T) {
+	c := sidecar(t)
+	path := written(t, &c)
 	nodes := make(chan *discovery.DeltaDiscoveryRequest, 1)
 	envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{Nodes: nodes})
 	// Names as the control plane gives them, through the user's own bootstrap.
@@ -105,7 +113,7 @@ static_resources:
 		t.Fatal(err)
 	}
 	status := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == agentMetricsPath {
+		if r.URL.Path == telemetry.MetricsPath {
 			_, _ = io.WriteString(w, get(t, c.Proxy.AdminPort, "/stats/prometheus", http.StatusOK))
 		}
 	})}
@@ -142,25 +150,80 @@ static_resources:
 	}
 }
 
+// What statistics an Envoy has beside those that are always kept, a pod's annotations say, and which parts of their names
+// become labels.
+func TestStatisticsByAnnotations(t *testing.T) {
+	const listener = "http.custom.zone=.=a;.;x."
+	for name, tc := range map[string]struct {
+		annotations   map[string]string
+		kept, missing []string
+	}{
+		"nothing said": {nil, []string{"server.live", "cluster_manager.active_clusters", listener + "downstream_cx_active"}, []string{listener + "downstream_rq_total", "cluster.backend"}},
+		"prefixes": {
+			map[string]string{"sidecar.istio.io/statsInclusionPrefixes": "http.custom,cluster.none"},
+			[]string{"server.live", listener + "downstream_rq_total"},
+			[]string{"cluster.backend", `zone="a"`},
+		},
+		"suffixes": {
+			map[string]string{"sidecar.istio.io/statsInclusionSuffixes": "membership_total"},
+			[]string{"cluster.backend.membership_total"},
+			[]string{"cluster.backend.membership_healthy", listener + "downstream_rq_total"},
+		},
+		"expressions": {
+			map[string]string{"sidecar.istio.io/statsInclusionRegexps": `cluster\.back.*_healthy`},
+			[]string{"cluster.backend.membership_healthy"},
+			[]string{"cluster.backend.membership_total"},
+		},
+		"labels": {
+			map[string]string{"sidecar.istio.io/statsInclusionPrefixes": "http.custom", "sidecar.istio.io/extraStatTags": "zone"},
+			[]string{`zone="a"`},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := sidecar(t)
+			c.Node.Annotations = tc.annotations
+			path := written(t, &c)
+			envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{})
+			start(t, path, `
+static_resources:
+  clusters:
+  - {name: backend, type: STATIC, connect_timeout: 1s}
+  listeners:
+  - name: custom
+    address: {socket_address: {address: 127.0.0.1, port_value: `+fmt.Sprint(envoytest.FreePort(t))+`}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/`+hcmType+`
+          stat_prefix: "custom.zone=.=a;.;x"
+          route_config: {}
+          http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+`)
+			stats := get(t, c.Proxy.AdminPort, "/stats", http.StatusOK) + get(t, c.Proxy.AdminPort, "/stats/prometheus", http.StatusOK)
+			for _, want := range tc.kept {
+				if !strings.Contains(stats, want) {
+					t.Errorf("there is no %s", want)
+				}
+			}
+			for _, other := range tc.missing {
+				if strings.Contains(stats, other) {
+					t.Errorf("there is %s", other)
+				}
+			}
+		})
+	}
+}
+
 // A gateway whose memory is used up answers 503 instead of being ended by the kernel, and still says that it
 // lives. One whose memory is enough answers.
 func TestGatewayTurnsAwayBeforeItsMemoryEnds(t *testing.T) {
 	for limit, serves := range map[int64]bool{1 << 20: false, 1 << 30: true} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			dir := t.TempDir()
 			c := router(t)
 			c.Node.IPs, c.MemoryLimit, c.StateOfTheWorld = []string{"10.4.0.9"}, limit, false
-			c.XDSSocket, c.SDSSocket = filepath.Join(dir, "xds"), filepath.Join(dir, "sds")
-			c.Proxy.AdminPort, c.Proxy.StatusPort = envoytest.FreePort(t), envoytest.FreePort(t)
-			c.HealthPort, c.PrometheusPort = envoytest.FreePort(t), envoytest.FreePort(t)
-			data, err := Build(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, "envoy.json")
-			if err := Write(path, data); err != nil {
-				t.Fatal(err)
-			}
+			path := written(t, &c)
 			envoytest.ServeADS(t, c.XDSSocket, &envoytest.ADS{})
 			port := envoytest.FreePort(t)
 			start(t, path, `

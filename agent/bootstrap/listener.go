@@ -2,14 +2,14 @@ package bootstrap
 
 import (
 	"fmt"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 const (
 	hcmType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 	metricsPath = "/stats/prometheus"
-	// agentMetricsPath is where the agent has Envoy's metrics, with Istio's among them (package status).
-	agentMetricsPath = "/stats/envoy"
 	// compressionAnnotation leaves one of Envoy's compressors for its metrics.
 	compressionAnnotation = "sidecar.istio.io/statsCompression"
 )
@@ -28,13 +28,13 @@ type page struct {
 
 // listeners answer metrics and health from outside the pod.
 func listeners(c Config) list {
-	metrics := page{"stats", c.wildcard(), c.PrometheusPort, []string{metricsPath}, agentMetricsPath, "agent", compressors(c), false}
+	metrics := page{"stats", c.wildcard(), c.PrometheusPort, []string{metricsPath}, telemetry.MetricsPath, "agent", compressors(c), false}
 	if c.MetricsLocalOnly {
 		metrics.host = c.loopback()
 	}
 	pages := []page{metrics}
 	if c.SecureMetricsPort != 0 {
-		pages = append(pages, page{"secure_stats", c.wildcard(), c.SecureMetricsPort, []string{metricsPath}, agentMetricsPath, "agent", nil, true})
+		pages = append(pages, page{"secure_stats", c.wildcard(), c.SecureMetricsPort, []string{metricsPath}, telemetry.MetricsPath, "agent", nil, true})
 	}
 	if c.SecureMergedMetricsPort != 0 {
 		pages = append(pages, page{"secure_merged_stats", c.wildcard(), c.SecureMergedMetricsPort, []string{metricsPath, "/metrics"}, "", "agent", nil, true})
@@ -93,8 +93,8 @@ func (p page) connectionManager() object {
 	}
 }
 
-// meshTLS asks for a client certificate that the mesh's root signed. Until the agent has the workload's
-// certificate the listener closes what comes.
+// meshTLS asks for a client certificate that one of the mesh's own roots signed: nothing here asks which foreign
+// trust domains may call. Until the agent has the workload's certificate the listener closes what comes.
 func meshTLS() object {
 	return object{
 		"name": "envoy.transport_sockets.tls",

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/proto/locality"
 )
 
 // IstioVersion is the release of Istio whose behaviour the agent has; control planes and tools
@@ -95,18 +96,14 @@ func (n Node) ServiceName(p *proxyconfig.Config) string {
 	return cmp.Or(n.Labels["app"], workload) + "." + n.Namespace
 }
 
-// locality follows the pod's label istio-locality, region.zone.subzone (or with slashes). Without
-// one the control plane decides by the node's labels.
+// locality follows the pod's label istio-locality. Without one the control plane decides by the labels that
+// tell the topology of the pod's node.
 func (n Node) locality() object {
-	label := n.Labels["istio-locality"]
-	separator := "/"
-	if !strings.Contains(label, separator) {
-		separator = "."
-	}
+	region, zone, subZone := locality.Parse(n.Labels[locality.Label])
 	out := object{}
-	for i, part := range strings.SplitN(label, separator, 3) {
-		if part != "" {
-			out[[]string{"region", "zone", "sub_zone"}[i]] = part
+	for field, value := range map[string]string{"region": region, "zone": zone, "sub_zone": subZone} {
+		if value != "" {
+			out[field] = value
 		}
 	}
 	return out

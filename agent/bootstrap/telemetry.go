@@ -152,16 +152,15 @@ func upstreamTLS(t *proxyconfig.TLS, http2 bool) (object, error) {
 	if t.CACertificates == "" {
 		root = "file-root:system"
 	}
+	if t.CRL != "" {
+		root += "~" + t.CRL
+	}
 	switch t.Mode {
 	case "SIMPLE":
 	case "MUTUAL":
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("file-cert:" + t.ClientCertificate + "~" + t.PrivateKey)}
 	case "ISTIO_MUTUAL":
-		root = "ROOTCA"
-		if len(t.SubjectAltNames) == 0 || slices.ContainsFunc(t.SubjectAltNames, func(n string) bool { return !strings.Contains(n, "://") }) {
-			// Where trust domains have roots of their own, Envoy checks no names but identities, and takes all without names.
-			root = "ROOTCA-own"
-		}
+		root = rootOf(t.SubjectAltNames)
 		common["tls_certificate_sds_secret_configs"] = list{sdsSecret("default")}
 	default:
 		return nil, fmt.Errorf("mode: %q is none of DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL", t.Mode)
@@ -180,6 +179,26 @@ func upstreamTLS(t *proxyconfig.TLS, http2 bool) (object, error) {
 		context["sni"] = t.SNI
 	}
 	return object{"name": "envoy.transport_sockets.tls", "typed_config": context}, nil
+}
+
+// rootOf names the roots of a server that has to have one of some names: those of the mesh, and of the names' trust
+// domains. Where trust domains have roots of their own, Envoy checks no names but identities, and takes all without
+// names, so that only the mesh's count then.
+func rootOf(names []string) string {
+	var domains []string
+	for _, n := range names {
+		identity, ok := strings.CutPrefix(n, "spiffe://")
+		if !ok {
+			return "ROOTCA"
+		}
+		domain, _, _ := strings.Cut(identity, "/")
+		domains = append(domains, domain)
+	}
+	if len(domains) == 0 {
+		return "ROOTCA"
+	}
+	slices.Sort(domains)
+	return "ROOTCA-with:" + strings.Join(slices.Compact(domains), ",")
 }
 
 func validation(root string, names []string) object {

@@ -66,8 +66,8 @@ type Total struct {
 	Sent, Received uint64
 }
 
-// Register gives metrics of what bounds the series of the whole proxy, and of what was left out here. Envoy 1.40 does
-// not tell what it left out itself.
+// Register gives metrics of what bounds the series of the whole proxy, and of what was left out here. What Envoy has
+// left out is in its own (telemetry.OverflowCounters).
 func (c *Counter) Register(registry prometheus.Registerer) {
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "istio_agent_stats_series_limit", Help: "The most counters, histograms, and series of bytes of connections, each, of Istio's metrics.",

@@ -10,6 +10,7 @@ import (
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
@@ -131,6 +132,27 @@ func TestSeriesAreBounded(t *testing.T) {
 	want(t, c, "after the idle time", map[string]string{"a": "1/0", "c": "4/0"})
 	clock.now = clock.now.Add(time.Hour)
 	want(t, c, "much later", map[string]string{})
+}
+
+// What bounds the series, and what was left out for it, is seen where metrics are read.
+func TestBoundsAreMetrics(t *testing.T) {
+	c, _ := counter(10, 1, time.Minute)
+	registry := prometheus.NewRegistry()
+	c.Register(registry)
+	c.Take(message(t, periodic("1", "a", 1, 0), periodic("2", "b", 1, 0)))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetCounter().GetValue()
+	}
+	if want := map[string]float64{
+		"istio_agent_stats_series_limit": 1, "istio_agent_stats_eviction_seconds": 60, "istio_agent_connection_entries_left_out_total": 1,
+	}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }
 
 // Messages of others, and what is none, count nothing.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 // The oldest Envoy that knows every field of the API that the control plane is built with. An older
@@ -19,7 +20,9 @@ var versionPattern = regexp.MustCompile(`version:\s*[0-9a-f]+/(\d{1,4})\.(\d{1,4
 
 // Version asks a program for its version, such as 1.40.0, and refuses one that is too old.
 func Version(ctx context.Context, path string) (string, error) {
-	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.WaitDelay = time.Second // path may be a script, whose Envoy would hold the pipe
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("envoy %s: no answer to --version: %w", path, err)
 	}

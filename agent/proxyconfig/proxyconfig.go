@@ -96,6 +96,7 @@ type TLS struct {
 	ClientCertificate  string   `json:"clientCertificate"`
 	PrivateKey         string   `json:"privateKey"`
 	CACertificates     string   `json:"caCertificates"`
+	CRL                string   `json:"caCrl"` // a file of revocation lists, for CACertificates
 	SubjectAltNames    []string `json:"subjectAltNames"`
 	SNI                string   `json:"sni"`
 	InsecureSkipVerify bool     `json:"insecureSkipVerify"`

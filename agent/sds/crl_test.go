@@ -17,8 +17,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
-// revocationList gives what the CA of a directory revokes.
-func revocationList(t *testing.T, dir string, serials ...*big.Int) []byte {
+// signerOf gives the key and the root of the CA of a directory.
+func signerOf(t *testing.T, dir string) (crypto.Signer, *x509.Certificate) {
 	t.Helper()
 	der := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join(dir, name))
@@ -36,11 +36,18 @@ func revocationList(t *testing.T, dir string, serials ...*big.Int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key.(crypto.Signer), root
+}
+
+// revocationList gives what the CA of a directory revokes.
+func revocationList(t *testing.T, dir string, serials ...*big.Int) []byte {
+	t.Helper()
+	key, root := signerOf(t, dir)
 	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
 	for _, n := range serials {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: time.Now()})
 	}
-	list, err := x509.CreateRevocationList(rand.Reader, template, root, key.(crypto.Signer))
+	list, err := x509.CreateRevocationList(rand.Reader, template, root, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,13 @@ package sds_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
+	"math/big"
+	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,9 +17,9 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
-	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/identitytest"
 )
 
 // caOf opens the CA of a directory, or makes one there, as if it were that of a trust domain.
@@ -32,33 +30,6 @@ func caOf(t *testing.T, dir, domain string) *ca.Authority {
 		t.Fatal(err)
 	}
 	return a
-}
-
-// identityBy has a CA sign an identity of its domain.
-func identityBy(t *testing.T, a *ca.Authority) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain, err := a.SignWorkload(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}),
-		auth.Identity{TrustDomain: a.TrustDomain(), Namespace: "default", ServiceAccount: "reviews"}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair([]byte(strings.Join(chain[:len(chain)-1], "")), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
 }
 
 // told is what the control plane sends of trust.
@@ -102,7 +73,7 @@ func TestEnvoyVerifiesEachTrustDomainByItsOwnRoots(t *testing.T) {
 	pairs := map[string]tls.Certificate{} // "CA domain"
 	for name, dir := range dirs {
 		for _, domain := range []string{"cluster.local", "other.example"} {
-			pairs[name+" "+domain] = identityBy(t, caOf(t, dir, domain))
+			pairs[name+" "+domain] = identitytest.Signed(t, caOf(t, dir, domain), "default", "reviews")
 		}
 	}
 	// The last one that is let in, or kept out, tells that Envoy has the step's roots.
@@ -135,4 +106,51 @@ func TestEnvoyVerifiesEachTrustDomainByItsOwnRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a certificate is revoked", "ours cluster.local", "theirs other.example")
+}
+
+// A CA of another trust domain could sign a second name, which Envoy's checks take as well: such a certificate gets
+// nothing done. One that has a name of DNS beside its identity does, as SPIRE signs them.
+func TestEnvoyTakesOneIdentityOfACertificate(t *testing.T) {
+	dir := t.TempDir()
+	authority, address, rootFile := serveCA(t, ca.Options{})
+	further := map[string]*ca.Authority{"other.example": caOf(t, dir, "other.example")}
+	manager, port := envoyOf(t, address, rootFile, "")
+	if err := manager.TakeTrust(told(t, []string{string(authority.RootPEM())}, further)); err != nil {
+		t.Fatal(err)
+	}
+	key, root := signerOf(t, dir)
+	taken := func(dns string, uris ...string) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: root.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature}
+		if dns != "" {
+			template.DNSNames = []string{dns}
+		}
+		for _, text := range uris {
+			u, err := url.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			template.URIs = append(template.URIs, u)
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, root, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = callAs(ctx, port, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, authority)
+		return err == nil
+	}
+	const theirs, ours = "spiffe://other.example/ns/a/sa/b", "spiffe://cluster.local/ns/a/sa/b"
+	envoytest.Eventually(t, "their identity is taken", func() bool { return taken("", theirs) })
+	if !taken("b.a.svc", theirs) {
+		t.Error("a name of DNS beside theirs is refused")
+	}
+	for _, second := range []string{ours, theirs + "2", "spiffe://x", "https://x"} {
+		if taken("", theirs, second) {
+			t.Errorf("%s is taken beside theirs", second)
+		}
+	}
+	if taken(ours, theirs) {
+		t.Error("our identity is taken as a name of DNS beside theirs")
+	}
 }

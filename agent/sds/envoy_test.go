@@ -18,9 +18,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/sds"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
+	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 	"github.com/pilothouse-mesh/pilothouse/security/caserver"
@@ -31,8 +34,8 @@ var quiet = slog.New(slog.DiscardHandler)
 
 type anyToken struct{}
 
-func (anyToken) Verify(context.Context, string) (auth.Identity, error) {
-	return auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}, nil
+func (anyToken) Verify(context.Context, string) (auth.Caller, error) {
+	return auth.NewCaller("cluster.local", "default", "reviews", "")
 }
 
 // startCA serves a CA whose certificates live for ttl.
@@ -104,8 +107,9 @@ static_resources:
           require_client_certificate: true
           common_tls_context:
             tls_certificate_sds_secret_configs: [{name: default, sds_config: &sds {resource_api_version: V3, initial_fetch_timeout: 0s, api_config_source: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: sds-grpc}}]}}}]
-            validation_context_sds_secret_config: {name: ROOTCA, sds_config: *sds}
+            validation_context_sds_secret_config: {name: "ROOTCA-with:other.example", sds_config: *sds}
       filters:
+      - %s
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -118,8 +122,13 @@ static_resources:
 func startEnvoy(t *testing.T, socket string) (port int) {
 	t.Helper()
 	port = envoytest.FreePort(t)
+	chain := envoy.FilterChain(&ir.FilterChain{TLS: &ir.DownstreamTLS{RootSecret: ir.SecretRootsWith([]string{"other.example"})}}, false, envoy.Unshared{})
+	guard, err := protojson.Marshal(chain.GetFilters()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := filepath.Join(t.TempDir(), "envoy.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, socket, port), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, socket, port, guard), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "envoy.log"))

@@ -73,16 +73,27 @@ func (s *spire) StreamSecrets(stream secretservice.SecretDiscoveryService_Stream
 	}
 }
 
-// secrets gives what SPIRE serves of a workload that a CA has signed.
-func secrets(cert, roots *secret.Value) []*tlsv3.Secret {
+// secrets gives what SPIRE serves of a workload that a CA has signed: its roots in settings of Envoy's validator,
+// beside those of a domain that it is federated with.
+func secrets(t *testing.T, cert, roots *secret.Value) []*tlsv3.Secret {
+	t.Helper()
 	data := func(b []byte) *corev3.DataSource {
 		return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: b}}
+	}
+	validator, err := anypb.New(&tlsv3.SPIFFECertValidatorConfig{TrustDomains: []*tlsv3.SPIFFECertValidatorConfig_TrustDomain{
+		{Name: "far.example", TrustBundle: data(cert.CertificateChain)},
+		{Name: "cluster.local", TrustBundle: data(roots.Roots)},
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return []*tlsv3.Secret{
 		{Name: "default", Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
 			CertificateChain: data(cert.CertificateChain), PrivateKey: data(cert.PrivateKey),
 		}}},
-		{Name: "ROOTCA", Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: data(roots.Roots)}}},
+		{Name: "ROOTCA", Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
+			CustomValidatorConfig: &corev3.TypedExtensionConfig{Name: "envoy.tls.cert_validator.spiffe", TypedConfig: validator},
+		}}},
 	}
 }
 
@@ -155,12 +166,12 @@ func TestEnvoyTakesTheIdentityOfTheWorkloadsSocket(t *testing.T) {
 		})
 	}
 	first, roots := issue(t, address, rootFile)
-	s.next <- secrets(first, roots)
+	s.next <- secrets(t, first, roots)
 	serves("the first certificate", first)
 	second, _ := issue(t, address, rootFile)
-	s.next <- secrets(second, roots)
+	s.next <- secrets(t, second, roots)
 	serves("the next one", second)
-	torn := secrets(first, roots)
+	torn := secrets(t, first, roots)
 	torn[0].GetTlsCertificate().PrivateKey = torn[0].GetTlsCertificate().CertificateChain
 	s.next <- torn
 	if why := <-s.refused; why == "" {

@@ -13,8 +13,8 @@ import (
 // trust domains.
 const proxyMetadata protowire.Number = 24
 
-// identityScheme begins the names of trust domains there.
-const identityScheme = "spiffe://"
+// domainKey begins the names of trust domains there.
+const domainKey = "trust-domain:"
 
 // Domain is a trust domain whose identities are verified against roots of its own.
 type Domain struct {
@@ -49,7 +49,7 @@ func readDomain(entry []byte) (*Domain, error) {
 			value = text
 		}
 	}
-	name, ok := strings.CutPrefix(key, identityScheme)
+	name, ok := strings.CutPrefix(key, domainKey)
 	if !ok || name == "" {
 		return nil, nil
 	}
@@ -88,4 +88,14 @@ func own(v *Value) *Value {
 		return v
 	}
 	return &Value{Version: version(v.Roots), Roots: v.Roots}
+}
+
+// with gives the roots of the workload's own trust domain and those of further ones that are named, each for its
+// own identities. A domain that is not known adds nothing.
+func with(v *Value, names []string) *Value {
+	if v == nil || len(v.Domains) == 0 {
+		return v
+	}
+	domains := slices.DeleteFunc(slices.Clone(v.Domains), func(d Domain) bool { return len(d.Roots) > 0 && !slices.Contains(names, d.Name) })
+	return &Value{Version: versionOf(v.Roots, domains), Roots: v.Roots, Domains: domains}
 }

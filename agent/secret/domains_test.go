@@ -21,7 +21,7 @@ func TestTrustDomainsAreBesideTheRoots(t *testing.T) {
 		}
 		return m.TakeTrust(value)
 	}
-	if err := take(map[string]string{"spiffe://ours": "", "spiffe://far": string(theirs.RootPEM()), "PATH": "x"}); err != nil {
+	if err := take(map[string]string{"trust-domain:ours": "", "trust-domain:far": string(theirs.RootPEM()), "PATH": "x"}); err != nil {
 		t.Fatal(err)
 	}
 	first := m.Roots()
@@ -32,14 +32,23 @@ func TestTrustDomainsAreBesideTheRoots(t *testing.T) {
 			t.Errorf("domains are %+v", v.Domains)
 		}
 	}
-	if v, err := m.Secret(OwnRoot); err != nil || len(v.Domains) > 0 || string(v.Roots) != string(ours.RootPEM())+string(next.RootPEM()) {
+	if v, err := m.Secret(Root); err != nil || len(v.Domains) > 0 || string(v.Roots) != string(ours.RootPEM())+string(next.RootPEM()) {
 		t.Errorf("own roots: %+v, %v", v, err)
 	}
-	if err := take(map[string]string{"spiffe://ours": "", "spiffe://far": "x"}); err == nil {
+	for name, want := range map[string]int{"ROOTCA-with:far": 2, "ROOTCA-with:absent,far": 2, "ROOTCA-with:absent": 1, "ROOTCA-with:": 1} {
+		if v, err := m.Secret(name); err != nil || len(v.Domains) != want {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+	// Agents of a former version served what has this key under ROOTCA, too.
+	if v, err := m.Secret(Root); err != nil || len(v.Domains) > 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if err := take(map[string]string{"trust-domain:ours": "", "trust-domain:far": "x"}); err == nil {
 		t.Error("a domain whose roots cannot be read is taken")
 	}
 	last := m.Roots().Version
-	if err := take(map[string]string{"spiffe://ours": "", "spiffe://far": string(next.RootPEM())}); err != nil || m.Roots().Version == last {
+	if err := take(map[string]string{"trust-domain:ours": "", "trust-domain:far": string(next.RootPEM())}); err != nil || m.Roots().Version == last {
 		t.Errorf("another root of a domain: %v, version %s", err, m.Roots().Version)
 	}
 }

@@ -1,13 +1,16 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,7 +22,9 @@ import (
 )
 
 const (
-	secretType    = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	// validatorType is that of the settings of Envoy's validator of SPIFFE identities.
+	validatorType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 	streamSecrets = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets"
 	// served is how long the socket of another may take to accept a connection.
 	served = 5 * time.Second
@@ -95,6 +100,7 @@ func (m *Manager) followOnce(ctx context.Context) (got bool, err error) {
 // take takes all secrets of a response, or none.
 func (m *Manager) take(resp *node.DiscoveryResponse) error {
 	var cert, roots *Value
+	var trust *node.CertificateValidationContext
 	for _, r := range resp.GetResources() {
 		s := &node.Secret{}
 		if err := proto.Unmarshal(r.GetValue(), s); err != nil {
@@ -105,10 +111,19 @@ func (m *Manager) take(resp *node.DiscoveryResponse) error {
 		case Workload:
 			cert, err = certificateOf(s.GetTlsCertificate())
 		case Root:
-			roots, err = rootsOf(s.GetValidationContext())
+			trust = s.GetValidationContext()
 		}
 		if err != nil {
 			return fmt.Errorf("secret %q: %w", s.GetName(), err)
+		}
+	}
+	m.mu.Lock()
+	known := cmp.Or(cert, m.cert)
+	m.mu.Unlock()
+	if trust != nil {
+		var err error
+		if roots, err = rootsOf(trust, domainOf(known)); err != nil {
+			return fmt.Errorf("secret %q: %w", Root, err)
 		}
 	}
 	m.mu.Lock()
@@ -134,8 +149,44 @@ func certificateOf(c *node.TlsCertificate) (*Value, error) {
 	return &Value{Version: version(chain), CertificateChain: chain, PrivateKey: key, NotAfter: pair.Leaf.NotAfter}, nil
 }
 
-func rootsOf(c *node.CertificateValidationContext) (*Value, error) {
+// domainOf gives the trust domain of a certificate; "" where there is none yet.
+func domainOf(cert *Value) string {
+	if cert == nil {
+		return ""
+	}
+	block, _ := pem.Decode(cert.CertificateChain)
+	if block == nil {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || len(leaf.URIs) != 1 {
+		return ""
+	}
+	return leaf.URIs[0].Host
+}
+
+// rootsOf gives the roots of a domain by a validation context, or, where the domain is not known yet, of the only one
+// that the context has. SPIRE puts those of its trust domain, and of those that it is federated with, into the
+// settings of Envoy's validator of SPIFFE identities, unless it is told not to.
+func rootsOf(c *node.CertificateValidationContext, domain string) (*Value, error) {
 	roots := c.GetTrustedCa().GetInlineBytes()
+	if v := c.GetCustomValidatorConfig().GetTypedConfig(); v.GetTypeUrl() == validatorType {
+		config := &node.SPIFFECertValidatorConfig{}
+		if err := proto.Unmarshal(v.GetValue(), config); err != nil {
+			return nil, err
+		}
+		domains := config.GetTrustDomains()
+		at := 0
+		if domain != "" {
+			at = slices.IndexFunc(domains, func(d *node.SPIFFECertValidatorConfig_TrustDomain) bool { return d.GetName() == domain })
+		} else if len(domains) != 1 {
+			at = -1
+		}
+		if at < 0 {
+			return nil, fmt.Errorf("of %d trust domains none is known to be that of the certificate (%q)", len(domains), domain)
+		}
+		roots = domains[at].GetTrustBundle().GetInlineBytes()
+	}
 	if !x509.NewCertPool().AppendCertsFromPEM(roots) {
 		return nil, errors.New("no certificate")
 	}

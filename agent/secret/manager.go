@@ -18,10 +18,10 @@ import (
 const (
 	// Workload is the workload's own certificate and key.
 	Workload = "default"
-	// Root is the set of roots that peers are verified against.
+	// Root is the set of roots that peers of the mesh are verified against.
 	Root = "ROOTCA"
-	// OwnRoot is Root without trust domains that have roots of their own.
-	OwnRoot = "ROOTCA-own"
+	// RootsWith begins the names of Root with the roots of further trust domains, "ROOTCA-with:DOMAIN,DOMAIN".
+	RootsWith = "ROOTCA-with:"
 )
 
 const (
@@ -184,17 +184,18 @@ func (m *Manager) notify() {
 // Secret gives the present value of a name, nil while it is not there yet. An error says that the
 // name can never have a value.
 func (m *Manager) Secret(name string) (*Value, error) {
+	further, hasFurther := strings.CutPrefix(name, RootsWith)
 	switch mounted := m.cfg.Mounted; {
 	case name == Workload && mounted != nil:
 		return m.files.secret("file-cert:" + mounted.Cert + "~" + mounted.Key)
-	case (name == Root || name == OwnRoot) && mounted != nil:
+	case (name == Root || hasFurther) && mounted != nil:
 		return m.files.secret("file-root:" + mounted.Root)
 	case name == Workload:
 		return m.WorkloadCertificate(), nil
 	case name == Root:
-		return m.checked(m.Roots()), nil
-	case name == OwnRoot:
 		return m.checked(own(m.Roots())), nil
+	case hasFurther:
+		return m.checked(with(m.Roots(), strings.Split(further, ","))), nil
 	case strings.HasPrefix(name, "file-"):
 		return m.files.secret(name)
 	}

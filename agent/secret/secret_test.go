@@ -132,11 +132,11 @@ func testCA(t *testing.T, ttl time.Duration) (address, rootFile string, authorit
 // oneToken knows one bearer.
 type oneToken struct{}
 
-func (oneToken) Verify(_ context.Context, token string) (auth.Identity, error) {
+func (oneToken) Verify(_ context.Context, token string) (auth.Caller, error) {
 	if token != "the-token" {
-		return auth.Identity{}, errors.New("unknown token")
+		return auth.Caller{}, errors.New("unknown token")
 	}
-	return auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}, nil
+	return auth.NewCaller("cluster.local", "default", "reviews", "")
 }
 
 func TestIssueFromRealCA(t *testing.T) {

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/signer"
 )
 
 const (
@@ -158,6 +161,34 @@ func union(a, b *Value) *Value {
 		return a
 	}
 	return &Value{Version: versionOf(all, a.Domains), Roots: all, Domains: a.Domains}
+}
+
+// Signer gives the fingerprint of the first of the mesh's roots by which the workload's certificate verifies, "" for
+// none.
+func (m *Manager) Signer() string {
+	cert, roots := m.WorkloadCertificate(), m.Roots()
+	if cert == nil || roots == nil {
+		return ""
+	}
+	for block, rest := pem.Decode(roots.Roots); block != nil; block, rest = pem.Decode(rest) {
+		if leadsTo(cert, string(pem.EncodeToMemory(block))) {
+			return signer.Fingerprint(block.Bytes)
+		}
+	}
+	return ""
+}
+
+// TellSigner tells Signer whenever it is another one, until ctx ends.
+func (m *Manager) TellSigner(ctx context.Context, tell func(root string)) error {
+	for {
+		changed := m.Changed()
+		tell(m.Signer())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
 }
 
 // leadsTo tells whether a certificate verifies against a root.

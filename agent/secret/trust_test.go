@@ -2,7 +2,9 @@ package secret
 
 import (
 	"context"
+	"encoding/pem"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,17 +13,18 @@ import (
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
+	"github.com/pilothouse-mesh/pilothouse/proto/signer"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
-// signer asks an Authority that may be put in another's place.
-type signer struct {
+// issuer asks an Authority that may be put in another's place.
+type issuer struct {
 	client
 	present atomic.Pointer[ca.Authority]
 }
 
-func (s *signer) issue(context.Context, *Value) (cert, roots *Value, err error) {
+func (s *issuer) issue(context.Context, *Value) (cert, roots *Value, err error) {
 	key, keyPEM, csr, err := s.request()
 	if err != nil {
 		return nil, nil, err
@@ -62,7 +65,7 @@ func bundle(t *testing.T, roots ...*ca.Authority) []byte {
 func TestTrustBundle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, next := newAuthority(t), newAuthority(t)
-		s := &signer{}
+		s := &issuer{}
 		s.present.Store(old)
 		m := New(Config{Logger: quietLog, RenewalSpread: time.Minute})
 		m.ca = s
@@ -90,6 +93,29 @@ func TestTrustBundle(t *testing.T) {
 				}
 			}
 		}
+		var mu sync.Mutex
+		var told []string // what the control plane is told of the certificate
+		telling := make(chan struct{})
+		go func() {
+			_ = m.TellSigner(ctx, func(root string) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, root)
+			})
+			close(telling)
+		}()
+		defer func() { cancel(); <-telling }()
+		tells := func(step string, by *ca.Authority) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			block, _ := pem.Decode(by.RootPEM())
+			if got := told[len(told)-1]; got != signer.Fingerprint(block.Bytes) {
+				t.Errorf("%s: told that the certificate is by %q", step, got)
+			}
+		}
+		tells("at first", old)
 		before := m.WorkloadCertificate()
 		take(bundle(t, old, next))
 		has("both are told", old, next)
@@ -99,11 +125,13 @@ func TestTrustBundle(t *testing.T) {
 		}
 		s.present.Store(next)
 		take(bundle(t, next, old))
+		tells("before it is renewed", old)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if v := m.WorkloadCertificate(); v == before || !leadsTo(v, string(next.RootPEM())) {
 			t.Error("the certificate is not renewed by the new key")
 		}
+		tells("renewed", next)
 		has("the new key signs", next, old)
 		take(bundle(t, next))
 		has("the former root is dropped", next)

@@ -3,6 +3,7 @@ package status
 import (
 	"bytes"
 	"io"
+	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +19,9 @@ const istioPrefix = "envoy_" + telemetry.Scope + "_"
 // holds one family of those at a time, since several series of Envoy's may be one of Istio's: those of the
 // subsets of a service, or of the pods of a client. All other lines pass as they come.
 type translation struct {
-	local telemetry.Workload
-	line  func([]byte) error // writes one line
-	open  bool               // the page is OpenMetrics
+	telemetry.Expander
+	out  *section
+	open bool // the page is OpenMetrics
 
 	statistic string // of the present family, "" where it is none of Istio's
 	histogram bool
@@ -28,22 +29,36 @@ type translation struct {
 	// former are the series of the last line's labels, which most lines of a histogram share.
 	formerLabels []byte
 	former       []counted
+	written      []byte            // labels as they are written
+	texts        map[string]string // of labels, for a family
+	// What the metrics of a page are read with.
+	others []telemetry.Pair
+	bounds []bound
+	read   histogram
 }
 
 // family is one metric of Istio's.
 type family struct {
 	name   string
-	series map[string]*series // by labels as they are written
+	series map[labels]*series
 	order  []*series
-	bounds []string // of a histogram's buckets, as Envoy writes them
+	bounds []bound // of a histogram's buckets, as most series have them
 }
+
+// labels are those of a series as they are written, in two parts. Most series of a page have one of them alike: a
+// client's proxy is always the same source, and a server's the same destination.
+type labels struct{ head, tail string }
 
 // series is one of a family: a counter's value, or a histogram's.
 type series struct {
-	family     *family
-	labels     string
-	value, sum float64
-	buckets    []float64 // cumulative, by bound
+	family *family
+	labels labels
+	value  float64
+	sum    float64
+	// Of a histogram, once one was added: its bounds, ascending and without the last, and what is cumulated up to each.
+	bounds []bound
+	counts []float64
+	added  bool
 }
 
 // counted is a series with how often a value counts in it.
@@ -56,21 +71,27 @@ type counted struct {
 func (t *translation) take(line []byte) error {
 	line = bytes.TrimRight(line, "\r\n \t")
 	if rest, ok := bytes.CutPrefix(line, []byte("# TYPE ")); ok {
-		if err := t.flush(); err != nil {
-			return err
-		}
 		name, kind, _ := strings.Cut(string(rest), " ")
-		t.statistic = ""
-		if statistic, ok := strings.CutPrefix(name, istioPrefix); ok && telemetry.Known(statistic) {
-			t.statistic, t.histogram = statistic, kind == "histogram"
-			return nil
-		}
+		return t.begin(name, kind)
 	}
 	if t.statistic == "" || !bytes.HasPrefix(line, []byte(istioPrefix)) {
-		return t.line(line)
+		return t.out.line(line)
 	}
 	t.sample(line)
 	return nil
+}
+
+// begin begins with a family of Envoy's.
+func (t *translation) begin(name, kind string) error {
+	if err := t.flush(); err != nil {
+		return err
+	}
+	t.statistic, t.histogram = "", kind == "histogram"
+	if statistic, ok := strings.CutPrefix(name, istioPrefix); ok && telemetry.Known(statistic) {
+		t.statistic = statistic
+		return nil
+	}
+	return t.out.line([]byte("# TYPE " + name + " " + kind))
 }
 
 // sample adds one line of a statistic: name{labels} value. What does not parse is left out.
@@ -83,44 +104,35 @@ func (t *translation) sample(line []byte) {
 	if err != nil {
 		return
 	}
-	labels, bound := line[open+1:end], []byte(nil)
+	labels := line[open+1 : end]
 	if !t.histogram {
 		for _, c := range t.seriesOf(labels) {
 			c.value += value * c.times
 		}
 		return
 	}
-	part := string(line[len(istioPrefix)+len(t.statistic) : open])
+	part, le := string(line[len(istioPrefix)+len(t.statistic):open]), ""
 	if part == "_bucket" {
 		at := bytes.LastIndex(labels, []byte(`le="`))
 		if at < 0 {
 			return
 		}
-		bound = bytes.TrimSuffix(labels[at+len(`le="`):], []byte(`"`))
+		le = string(bytes.TrimSuffix(labels[at+len(`le="`):], []byte(`"`)))
 		labels = bytes.TrimSuffix(labels[:at], []byte(","))
 	}
-	for _, c := range t.seriesOf(labels) {
-		switch part {
-		case "_bucket":
-			c.bucket(bound, value)
-		case "_sum":
-			c.sum += value
-		case "_count":
-			c.value += value
+	all := t.seriesOf(labels)
+	switch part {
+	case "_bucket":
+		t.read.bucket(t.boundOf(len(t.read.bounds), le), value)
+	case "_sum":
+		t.read.sum = value
+	case "_count": // the last of a histogram's lines
+		t.read.count = value
+		for _, c := range all {
+			c.add(&t.read)
 		}
+		t.read.reset()
 	}
-}
-
-func (s *series) bucket(bound []byte, value float64) {
-	at := slices.IndexFunc(s.family.bounds, func(b string) bool { return b == string(bound) })
-	if at < 0 {
-		at = len(s.family.bounds)
-		s.family.bounds = append(s.family.bounds, string(bound))
-	}
-	if missing := at + 1 - len(s.buckets); missing > 0 {
-		s.buckets = append(slices.Grow(s.buckets, max(missing, len(s.family.bounds)-len(s.buckets))), make([]float64, missing)...)
-	}
-	s.buckets[at] += value
 }
 
 // seriesOf gives the series that the labels of one of Envoy's stand for.
@@ -128,7 +140,8 @@ func (t *translation) seriesOf(labels []byte) []counted {
 	if t.former != nil && bytes.Equal(labels, t.formerLabels) {
 		return t.former
 	}
-	t.formerLabels, t.former = append(t.formerLabels[:0], labels...), []counted{}
+	t.read.reset() // of another histogram, whose end is missing
+	t.formerLabels = append(t.formerLabels[:0], labels...)
 	text, others := "", []telemetry.Pair(nil)
 	for name, value := range labelPairs(string(labels)) {
 		if name == telemetry.Label {
@@ -137,8 +150,14 @@ func (t *translation) seriesOf(labels []byte) []counted {
 			others = append(others, telemetry.UserPair(name, value))
 		}
 	}
-	for _, s := range telemetry.Expand(t.local, t.statistic, text) {
-		key := writtenLabels(s.Labels, othersOf(s.Metric, others))
+	t.former = t.expand([]counted{}, text, others)
+	return t.former
+}
+
+// expand adds to all the series that one of Envoy's stands for, which has the value of Label, and the others.
+func (t *translation) expand(all []counted, text string, others []telemetry.Pair) []counted {
+	for _, s := range t.Expand(t.statistic, text) {
+		key := t.labelsOf(s.Labels, othersOf(s.Metric, others))
 		f := t.family(s.Metric)
 		one := f.series[key]
 		if one == nil {
@@ -146,9 +165,9 @@ func (t *translation) seriesOf(labels []byte) []counted {
 			f.series[key] = one
 			f.order = append(f.order, one)
 		}
-		t.former = append(t.former, counted{one, float64(s.Times)})
+		all = append(all, counted{one, float64(s.Times)})
 	}
-	return t.former
+	return all
 }
 
 // othersOf gives the labels that a user set for a metric: those for all of a statistic's, and for this one alone.
@@ -172,7 +191,7 @@ func (t *translation) family(name string) *family {
 			return f
 		}
 	}
-	f := &family{name: name, series: map[string]*series{}}
+	f := &family{name: name, series: map[labels]*series{}}
 	t.families = append(t.families, f)
 	return f
 }
@@ -186,7 +205,7 @@ func (t *translation) flush() error {
 		} else if t.open {
 			name = strings.TrimSuffix(name, "_total") // OpenMetrics names the family so
 		}
-		if err := t.line([]byte("# TYPE " + name + " " + kind)); err != nil {
+		if err := t.out.line([]byte("# TYPE " + name + " " + kind)); err != nil {
 			return err
 		}
 		for _, s := range f.order {
@@ -195,59 +214,75 @@ func (t *translation) flush() error {
 			}
 		}
 	}
-	t.families, t.former = nil, nil
+	t.families, t.former, t.texts = nil, nil, nil
+	t.read.reset()
 	return nil
 }
 
 func (t *translation) write(s *series) error {
-	b := make([]byte, 0, len(s.labels)+128)
-	add := func(suffix, bound string, value float64) {
-		b = append(append(append(b[:0], s.family.name...), suffix...), '{')
-		b = append(b, s.labels...)
-		if bound != "" {
-			b = append(append(append(b, `,le="`...), bound...), '"')
-		}
-		b = strconv.AppendFloat(append(b, "} "...), value, 'f', -1, 64)
-	}
+	name, out := s.family.name, t.out
 	if !t.histogram {
-		add("", "", s.value)
-		return t.line(b)
+		return out.sample(name, "", s.labels, "", s.value)
 	}
-	for i, value := range s.buckets {
-		add("_bucket", s.family.bounds[i], value)
-		if err := t.line(b); err != nil {
+	if !s.added {
+		return nil // the page ended, or went on, in the middle of it
+	}
+	for i, value := range s.counts {
+		if err := out.sample(name, "_bucket", s.labels, s.bounds[i].text, value); err != nil {
 			return err
 		}
 	}
-	add("_sum", "", s.sum)
-	if err := t.line(b); err != nil {
+	if err := out.sample(name, "_bucket", s.labels, "+Inf", s.value); err != nil {
 		return err
 	}
-	add("_count", "", s.value)
-	return t.line(b)
+	if err := out.sample(name, "_sum", s.labels, "", s.sum); err != nil {
+		return err
+	}
+	return out.sample(name, "_count", s.labels, "", s.value)
 }
 
-// writtenLabels gives labels as a page has them. The others, which a user set, replace ours of the name.
-func writtenLabels(ours, others []telemetry.Pair) string {
-	var b strings.Builder
-	write := func(p telemetry.Pair) {
-		if b.Len() > 0 {
-			b.WriteByte(',')
+// labelsOf gives labels as they are written. The others, which a user set, replace ours of the name.
+func (t *translation) labelsOf(ours, others []telemetry.Pair) labels {
+	cut := max(slices.IndexFunc(ours, func(p telemetry.Pair) bool { return strings.HasPrefix(p.Name, "destination_") }), 0)
+	t.written = t.written[:0]
+	middle := 0
+	for i, p := range ours {
+		if i == cut {
+			middle = len(t.written)
 		}
-		b.WriteString(p.Name)
-		b.WriteString(`="`)
-		_, _ = labelEscaper.WriteString(&b, p.Value)
-		b.WriteByte('"')
-	}
-	for _, p := range ours {
 		if !slices.ContainsFunc(others, func(o telemetry.Pair) bool { return o.Name == p.Name }) {
-			write(p)
+			t.written = appendLabel(t.written, p)
 		}
 	}
 	for _, p := range others {
-		write(p)
+		t.written = appendLabel(t.written, p)
 	}
-	return b.String()
+	return labels{t.text(t.written[:middle]), t.text(t.written[middle:])}
+}
+
+// text gives a text that all labels of a family share which have it.
+func (t *translation) text(written []byte) string {
+	text, known := t.texts[string(written)]
+	if !known {
+		if t.texts == nil {
+			t.texts = map[string]string{}
+		}
+		text = string(written)
+		t.texts[text] = text
+	}
+	return text
+}
+
+// appendLabel writes a label as a page has it, after others.
+func appendLabel(to []byte, p telemetry.Pair) []byte {
+	if len(to) > 0 {
+		to = append(to, ',')
+	}
+	to = append(append(to, p.Name...), `="`...)
+	if strings.ContainsAny(p.Value, "\\\"\n") {
+		p.Value = labelEscaper.Replace(p.Value)
+	}
+	return append(append(to, p.Value...), '"')
 }
 
 var (
@@ -305,10 +340,16 @@ func (t *translation) bytes(totals []connections.Total) error {
 	return t.flush()
 }
 
-// copyEnvoy writes Envoy's page with Istio's metrics, and after it what the agent counts itself.
-func (s *section) copyEnvoy(page io.Reader, cfg MetricsConfig, open bool) error {
-	t := &translation{local: cfg.Workload, line: s.line, open: open}
-	err := s.copyTo(page, noLimit, t.take)
+// copyEnvoy writes Envoy's page, which has a content type, with Istio's metrics, and after it what the agent counts
+// itself.
+func (s *section) copyEnvoy(page io.Reader, contentType string, cfg MetricsConfig, open bool) error {
+	t := &translation{Expander: telemetry.Expander{Local: cfg.Workload}, out: s, open: open}
+	var err error
+	if kind, _, _ := mime.ParseMediaType(contentType); kind == "application/vnd.google.protobuf" {
+		err = t.takeFamilies(page)
+	} else {
+		err = s.copyTo(page, noLimit, t.take)
+	}
 	if ferr := t.flush(); err == nil {
 		err = ferr
 	}

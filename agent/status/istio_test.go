@@ -81,7 +81,7 @@ func TestEnvoyAlone(t *testing.T) {
 		c.Metrics = MetricsConfig{EnvoyURL: envoy.URL, Workload: self}
 	})
 	for from, want := range map[string]int{"127.0.0.1:1": http.StatusOK, "10.0.0.1:1": http.StatusForbidden} {
-		req := httptest.NewRequest(http.MethodGet, EnvoyPath+"?usedonly", nil)
+		req := httptest.NewRequest(http.MethodGet, telemetry.MetricsPath+"?usedonly", nil)
 		req.RemoteAddr = from
 		rec := httptest.NewRecorder()
 		s.Handler().ServeHTTP(rec, req)
@@ -107,7 +107,7 @@ func BenchmarkIstioMetrics(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := newSection(discard{}).copyEnvoy(strings.NewReader(page.String()), MetricsConfig{Workload: self}, false); err != nil {
+		if err := newSection(discard{}).copyEnvoy(strings.NewReader(page.String()), textType, MetricsConfig{Workload: self}, false); err != nil {
 			b.Fatal(err)
 		}
 	}

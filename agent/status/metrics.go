@@ -156,12 +156,13 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	format := commonFormat(apps)
 	w.Header().Set("Content-Type", string(format))
 	out := newSection(w)
+	defer out.close()
 	if err := s.writeAgent(out, format); err != nil {
 		s.fail("agent", err)
 	}
-	// Envoy knows the text format only; its lines are valid in the other as well.
-	if envoy := s.open(ctx, "envoy", s.cfg.EnvoyURL, http.Header{"Accept": {string(textFormat)}}); envoy != nil {
-		if err := out.copyEnvoy(envoy.Body, s.cfg, format.FormatType() == expfmt.TypeOpenMetrics); err != nil {
+	// Envoy does not write OpenMetrics; its lines are valid there as well.
+	if envoy := s.openEnvoy(ctx, ""); envoy != nil {
+		if err := out.copyEnvoy(envoy.Body, envoy.Header.Get("Content-Type"), s.cfg, format.FormatType() == expfmt.TypeOpenMetrics); err != nil {
 			s.fail("envoy", err)
 		}
 		envoy.Body.Close()
@@ -180,20 +181,27 @@ func (s *scraper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *scraper) envoyOnly(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r.Header))
 	defer cancel()
-	url := s.cfg.EnvoyURL
-	if r.URL.RawQuery != "" {
-		url += "?" + r.URL.RawQuery
-	}
-	envoy := s.open(ctx, "envoy", url, http.Header{"Accept": {string(textFormat)}})
+	envoy := s.openEnvoy(ctx, r.URL.RawQuery)
 	if envoy == nil {
 		http.Error(w, "envoy's metrics are not there", http.StatusServiceUnavailable)
 		return
 	}
 	defer envoy.Body.Close()
 	w.Header().Set("Content-Type", string(textFormat))
-	if err := newSection(w).copyEnvoy(envoy.Body, s.cfg, false); err != nil {
+	out := newSection(w)
+	defer out.close()
+	if err := out.copyEnvoy(envoy.Body, envoy.Header.Get("Content-Type"), s.cfg, false); err != nil {
 		s.fail("envoy", err)
 	}
+}
+
+// openEnvoy asks Envoy for its metrics. Those that a query asks for may be in forms that protobuf has not.
+func (s *scraper) openEnvoy(ctx context.Context, query string) *http.Response {
+	url, accept := s.cfg.EnvoyURL, familyType+","+string(textFormat)+";q=0.5"
+	if query != "" {
+		url, accept = url+"?"+query, string(textFormat)
+	}
+	return s.ask(ctx, "envoy", url, http.Header{"Accept": {accept}})
 }
 
 // openApps asks all of the application's targets at once, and gives the answers in their order.
@@ -201,7 +209,7 @@ func (s *scraper) openApps(ctx context.Context, header http.Header) []*http.Resp
 	answers := make([]*http.Response, len(s.cfg.AppURLs))
 	var group sync.WaitGroup
 	for i, url := range s.cfg.AppURLs {
-		group.Go(func() { answers[i] = s.open(ctx, "application", url, header) })
+		group.Go(func() { answers[i] = s.open(ctx, url, header) })
 	}
 	group.Wait()
 	return slices.DeleteFunc(answers, func(r *http.Response) bool { return r == nil })
@@ -229,8 +237,19 @@ func timeoutOf(h http.Header) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// open asks one part for its metrics; nil means that there are none.
-func (s *scraper) open(ctx context.Context, part, url string, header http.Header) *http.Response {
+// open asks an application for its metrics, as the scrape does, but not for what cannot be joined to text.
+func (s *scraper) open(ctx context.Context, url string, header http.Header) *http.Response {
+	own := http.Header{}
+	for _, name := range []string{"Accept", "User-Agent", "X-Prometheus-Scrape-Timeout-Seconds"} {
+		if v := header.Get(name); v != "" {
+			own.Set(name, withoutProtobuf(v))
+		}
+	}
+	return s.ask(ctx, "application", url, own)
+}
+
+// ask asks one part for its metrics; nil means that there are none.
+func (s *scraper) ask(ctx context.Context, part, url string, header http.Header) *http.Response {
 	if url == "" {
 		return nil
 	}
@@ -239,11 +258,7 @@ func (s *scraper) open(ctx context.Context, part, url string, header http.Header
 		s.fail(part, err)
 		return nil
 	}
-	for _, name := range []string{"Accept", "User-Agent", "X-Prometheus-Scrape-Timeout-Seconds"} {
-		if v := header.Get(name); v != "" {
-			req.Header.Set(name, withoutProtobuf(v))
-		}
-	}
+	req.Header = header
 	res, err := s.client.Do(req)
 	if err == nil && res.StatusCode != http.StatusOK {
 		res.Body.Close()

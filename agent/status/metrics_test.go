@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // page serves a metrics page of a content type.
@@ -91,7 +94,7 @@ func TestMergeInOrder(t *testing.T) {
 	if appSaw.Get("X-Prometheus-Scrape-Timeout-Seconds") != "7.5" {
 		t.Error("the scrape's timeout was not given on")
 	}
-	if got := envoySaw.Get("Accept"); !strings.HasPrefix(got, "text/plain") {
+	if got := envoySaw.Get("Accept"); !strings.HasPrefix(got, familyType+",text/plain") {
 		t.Errorf("Envoy was asked for %q", got)
 	}
 }
@@ -160,6 +163,48 @@ func TestLongApplicationPageIsCutAtALine(t *testing.T) {
 		t.Errorf("%d bytes, ending in %q", len(body), body[len(body)-10:])
 	}
 	wantFailure(t, srv, "application")
+}
+
+// A page is given on while it comes: its beginning is there before Envoy, or the application, has written its end.
+func TestPagesAreStreamed(t *testing.T) {
+	for path, first := range map[string]string{"/stats/prometheus": "app_", telemetry.MetricsPath: "envoy_other"} {
+		more := make(chan struct{})
+		endless := func(name string) string {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for i := range 2 * bufferSize / len(name) {
+					fmt.Fprintf(w, "%s{n=\"%d\"} 1\n", name, i)
+				}
+				_ = http.NewResponseController(w).Flush()
+				<-more
+				fmt.Fprintln(w, "the_last 1")
+			}))
+			t.Cleanup(s.Close)
+			return s.URL
+		}
+		s := server(t, func(c *Config) {
+			c.Metrics = MetricsConfig{EnvoyURL: endless("envoy_other"), Workload: self}
+			if first == "app_" {
+				c.Metrics = MetricsConfig{AppURLs: []string{endless("app_")}}
+			}
+		})
+		agent := httptest.NewServer(s.Handler())
+		t.Cleanup(agent.Close)
+		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := client.Get(agent.URL + path)
+		if err != nil {
+			close(more)
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		began := make([]byte, bufferSize)
+		if _, err := io.ReadFull(res.Body, began); err != nil || !strings.Contains(string(began), first) {
+			t.Errorf("%s: before the end of the page %v:\n%.200s", path, err, began)
+		}
+		close(more)
+		if rest, err := io.ReadAll(res.Body); err != nil || !strings.HasSuffix(string(rest), "the_last 1\n") {
+			t.Errorf("%s: the page ends in %q, %v", path, rest[max(0, len(rest)-50):], err)
+		}
+	}
 }
 
 func TestParseScrape(t *testing.T) {

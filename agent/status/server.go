@@ -1,6 +1,6 @@
-// Package status is the agent's HTTP server (port 15020): readiness for the kubelet, metrics of
-// agent, Envoy and application in one answer, the application's probes (which the kubelet cannot
-// make itself through mutual TLS), and, from inside the pod only, draining, quitting and debugging.
+// Package status is the agent's HTTP server (port 15020). It has readiness for the kubelet, metrics of
+// agent, Envoy and application in one answer, and the application's probes, which the kubelet cannot
+// make itself through mutual TLS. From inside the pod only, it has draining, quitting and debugging.
 //
 // The local mesh makes probes too (localnode/pod), as the kubelet that asks the agent. It counts thresholds
 // and knows Kubernetes' types, which the agent does not link; the agent answers one request by one of the
@@ -10,7 +10,6 @@ package status
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,10 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/tap"
+	"github.com/pilothouse-mesh/pilothouse/agent/until"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
-
-// EnvoyPath has the metrics of Envoy alone, for its own listener and from inside the pod.
-const EnvoyPath = "/stats/envoy"
 
 // Config is what the server answers from.
 type Config struct {
@@ -101,22 +99,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		// Only a scrape may be under way: nothing is worth waiting for.
-		_ = srv.Close()
-	})
-	err := srv.Serve(l)
-	if stop() {
+	defer s.scraper.close()
+	// Only a scrape may be under way: nothing is worth waiting for.
+	if err := until.Done(ctx, func() error { return srv.Serve(l) }, func() { _ = srv.Close() }); err != nil {
 		return fmt.Errorf("status port: %w", err)
 	}
-	<-closed
-	s.scraper.close()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("status port: %w", err)
+	return nil
 }
 
 // Handler is the server's routing.
@@ -129,7 +117,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.HandleFunc("/stats/prometheus", metrics)
 	mux.HandleFunc("/metrics", metrics)
-	mux.HandleFunc(EnvoyPath, local(s.scraper.envoyOnly))
+	mux.HandleFunc(telemetry.MetricsPath, local(s.scraper.envoyOnly))
 	mux.Handle("/app-health/", s.probes)
 	mux.Handle("/app-lifecycle/", s.probes)
 	mux.HandleFunc("/quitquitquit", local(post(s.quit)))

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/until"
 )
 
 // mode lets the agent's own user connect, and nobody else: what the sockets give is the workload's
@@ -53,15 +55,7 @@ func Serve(ctx context.Context, path string, srv Server) error {
 	if err != nil {
 		return err
 	}
-	stopped := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { srv.Stop(); close(stopped) })
-	err = srv.Serve(l)
-	if !unregister() {
-		<-stopped
-		return nil
-	}
-	srv.Stop()
-	return err
+	return until.Done(ctx, func() error { return srv.Serve(l) }, srv.Stop)
 }
 
 // restrict sets the mode before the socket has a name: Linux gives the file the mode of the

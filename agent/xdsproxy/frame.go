@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 // frame is a message as it came: the proxy passes bytes on and does not decode resources.
@@ -48,49 +50,73 @@ const (
 	deltaResponseType protowire.Number = 4
 )
 
-// maxTypeURL bounds a type URL in bytes.
-const maxTypeURL = 512
+// Field numbers of control_plane in responses, and of its identifier.
+const (
+	responseControlPlane      protowire.Number = 6
+	deltaResponseControlPlane protowire.Number = 7
+	identifier                protowire.Number = 1
+)
+
+const (
+	// maxTypeURL bounds a type URL in bytes.
+	maxTypeURL = 512
+	// maxControlPlane bounds what is read of a control plane's description of itself, in bytes.
+	maxControlPlane = seen.MaxText + 16
+)
 
 var errMalformed = errors.New("malformed discovery message")
 
-// peekString reads one string field of a message, skipping all others without looking into them or
-// copying them. An absent field is empty; of several the last counts, as protobuf demands.
+// peekString reads one string field of a message.
 func peekString(data mem.BufferSlice, field protowire.Number) (string, error) {
+	value, _, err := peek(data, field, 0)
+	return value, err
+}
+
+// peek reads the string field with a type URL, and the field with the control plane's description of itself where
+// that has a number and is not too long. It skips all others without looking into them or copying them. An absent
+// field is empty; of several the last counts, as protobuf demands.
+func peek(data mem.BufferSlice, typeURL, controlPlane protowire.Number) (url, from string, err error) {
 	r := data.Reader()
 	defer r.Close()
-	var value string
 	for r.Remaining() > 0 {
 		tag, err := readVarint(r)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		num, typ := protowire.DecodeTag(tag)
 		if num < protowire.MinValidNumber {
-			return "", errMalformed
+			return "", "", errMalformed
 		}
 		size, err := fieldSize(r, typ)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if size > uint64(r.Remaining()) {
-			return "", errMalformed
+			return "", "", errMalformed
 		}
-		if num != field || typ != protowire.BytesType {
+		var into *string
+		switch {
+		case typ != protowire.BytesType:
+		case num == typeURL && size > maxTypeURL:
+			return "", "", errMalformed
+		case num == typeURL:
+			into = &url
+		case num == controlPlane && size <= maxControlPlane:
+			into = &from
+		}
+		if into == nil {
 			if _, err := r.Discard(int(size)); err != nil {
-				return "", errMalformed
+				return "", "", errMalformed
 			}
 			continue
 		}
-		if size > maxTypeURL {
-			return "", errMalformed
-		}
 		buf := make([]byte, size)
 		if _, err := io.ReadFull(r, buf); err != nil {
-			return "", errMalformed
+			return "", "", errMalformed
 		}
-		value = string(buf)
+		*into = string(buf)
 	}
-	return value, nil
+	return url, from, nil
 }
 
 // fieldSize gives the number of bytes that follow; a varint is read here, and nothing follows.

@@ -24,6 +24,10 @@ type joint struct {
 	requests chan *frame
 	// own are our own next messages for upstream.
 	own *outbox
+	// toldSigner says that the control plane knows a root of the certificate.
+	toldSigner bool
+	// toldSeen says that the control plane has told what it has seen of its API server.
+	toldSeen bool
 }
 
 // join passes messages until either side ends. Its goroutines end when down and up do, which is
@@ -93,16 +97,18 @@ func (j *joint) forward(ctx context.Context) error {
 			for _, own := range j.proxy.cfg.Own {
 				j.own.put(own.TypeURL, j.proto.subscribe(own.TypeURL))
 			}
+			defer j.listen()()
 		}
 	}
 }
 
-// sendOwn sends what waits.
+// sendOwn sends what waits. A message that cannot be is left out: Envoy's stream does not end for it.
 func (j *joint) sendOwn() error {
 	for _, m := range j.own.take() {
 		f, err := encode(m.message)
 		if err != nil {
-			return err
+			j.proxy.cfg.Logger.Error("xDS: a message of the agent cannot be sent", "type", m.typeURL, "error", err)
+			continue
 		}
 		if err := j.sendUp(f); err != nil {
 			return err
@@ -128,10 +134,11 @@ func (j *joint) respond(context.Context) error {
 		if err := j.up.RecvMsg(f); err != nil {
 			return upstreamError(err)
 		}
-		typeURL, err := j.proto.responseType(f.data)
+		typeURL, from, err := j.proto.peekResponse(f.data)
 		if err != nil {
 			return status.Errorf(codes.Internal, "response of the control plane: %v", err)
 		}
+		j.noteSeen(from)
 		switch own := j.proxy.ownType(typeURL); {
 		case own != nil:
 			if err := j.takeOwn(own, f); err != nil {

@@ -78,7 +78,7 @@ func (j *joint) takeOwn(own *Own, f *frame) error {
 			value = append([]byte{}, resp.resource.GetValue()...) // of an empty message it is nil
 		}
 		if err := own.Take(value); err != nil {
-			refused = &node.Status{Code: int32(codes.InvalidArgument), Message: err.Error()}
+			refused = problemOf(int32(codes.InvalidArgument), err.Error())
 			j.proxy.cfg.Logger.Warn("xDS: resource refused", "type", own.TypeURL, "error", err)
 		}
 	}

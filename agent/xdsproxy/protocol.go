@@ -12,15 +12,21 @@ import (
 const (
 	googleapis   = "type.googleapis.com/"
 	listenerType = googleapis + "envoy.config.listener.v3.Listener"
+	// healthType is what Istio's agents say the application's health by.
+	healthType = googleapis + "istio.v1.HealthInformation"
 )
 
 // protocol is what differs between state of the world and delta.
 type protocol struct {
-	method                    string
-	requestType, responseType func(mem.BufferSlice) (string, error)
+	method      string
+	requestType func(mem.BufferSlice) (string, error)
+	// peekResponse gives a response's type, and what the control plane says of itself.
+	peekResponse func(mem.BufferSlice) (typeURL, from string, err error)
 	// subscribe asks for a type; read takes apart a response with one.
 	subscribe func(typeURL string) proto.Message
-	read      func(data []byte) (*response, error)
+	// inform tells something by a type and a detail, nil for none, and asks for nothing.
+	inform func(typeURL string, detail *node.Status) proto.Message
+	read   func(data []byte) (*response, error)
 }
 
 // response is one with a type of the agent's own.
@@ -38,16 +44,24 @@ var (
 	stateOfTheWorld = &protocol{
 		method:       "StreamAggregatedResources",
 		requestType:  func(b mem.BufferSlice) (string, error) { return peekString(b, requestType) },
-		responseType: func(b mem.BufferSlice) (string, error) { return peekString(b, responseType) },
+		peekResponse: func(b mem.BufferSlice) (string, string, error) { return peek(b, responseType, responseControlPlane) },
 		subscribe:    func(typeURL string) proto.Message { return &node.DiscoveryRequest{TypeUrl: typeURL} },
-		read:         readFull,
+		inform: func(typeURL string, detail *node.Status) proto.Message {
+			return &node.DiscoveryRequest{TypeUrl: typeURL, ErrorDetail: detail}
+		},
+		read: readFull,
 	}
 	delta = &protocol{
-		method:       "DeltaAggregatedResources",
-		requestType:  func(b mem.BufferSlice) (string, error) { return peekString(b, deltaRequestType) },
-		responseType: func(b mem.BufferSlice) (string, error) { return peekString(b, deltaResponseType) },
-		subscribe:    func(typeURL string) proto.Message { return &node.DeltaDiscoveryRequest{TypeUrl: typeURL} },
-		read:         readDelta,
+		method:      "DeltaAggregatedResources",
+		requestType: func(b mem.BufferSlice) (string, error) { return peekString(b, deltaRequestType) },
+		peekResponse: func(b mem.BufferSlice) (string, string, error) {
+			return peek(b, deltaResponseType, deltaResponseControlPlane)
+		},
+		subscribe: func(typeURL string) proto.Message { return &node.DeltaDiscoveryRequest{TypeUrl: typeURL} },
+		inform: func(typeURL string, detail *node.Status) proto.Message {
+			return &node.DeltaDiscoveryRequest{TypeUrl: typeURL, ErrorDetail: detail}
+		},
+		read: readDelta,
 	}
 )
 

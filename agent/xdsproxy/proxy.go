@@ -17,11 +17,15 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/uds"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 const (
 	// A control plane that is gone without a word is noticed after 40 s.
 	keepaliveTime, keepaliveTimeout = 30 * time.Second, 10 * time.Second
+	// writeBuffer bounds a record of TLS. The control plane keeps a buffer for each connection that is as
+	// large as the largest record which came by it (crypto/tls), up to 16 KB.
+	writeBuffer = 4 << 10
 	// maxRequest bounds a request of Envoy in bytes; a reconnect at 1,400 clusters takes 337 KB.
 	maxRequest = 64 << 20
 )
@@ -36,6 +40,14 @@ type Proxy struct {
 	mu sync.Mutex
 	// closeActive ends the active stream.
 	closeActive context.CancelCauseFunc
+	// seen is what the control plane that was last heard of has seen of its API server.
+	seen seen.Versions
+	// told is what SetHealth said last; nil before it did.
+	told *health
+	// signer is what SetSigner said last.
+	signer string
+	// listening is the stream that is told of changes; nil while there is none.
+	listening *joint
 }
 
 // New gives a Proxy; Run makes it listen.
@@ -114,6 +126,7 @@ func (p *Proxy) connect(ctx context.Context, proto *protocol) (*grpc.ClientConn,
 	conn, err := grpc.NewClient("passthrough:///"+p.cfg.Address,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithNoProxy(),
+		grpc.WithWriteBufferSize(writeBuffer),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}),
 			grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
@@ -135,7 +148,8 @@ func (p *Proxy) connect(ctx context.Context, proto *protocol) (*grpc.ClientConn,
 }
 
 // metadata has the token as it is now: the kubelet renews it. It never crosses the network in the
-// clear.
+// clear. What was seen of the API server is told to control planes that have proven who they are, and believed
+// of no others.
 func (p *Proxy) metadata() (metadata.MD, error) {
 	md := metadata.MD{}
 	for name, value := range p.cfg.Headers {
@@ -144,7 +158,11 @@ func (p *Proxy) metadata() (metadata.MD, error) {
 	if p.cfg.ClusterID != "" {
 		md.Set("clusterid", p.cfg.ClusterID)
 	}
-	if p.cfg.Token == nil || p.cfg.TLS == nil {
+	if p.cfg.TLS == nil {
+		return md, nil
+	}
+	md.Set(seen.Header, p.lastSeen())
+	if p.cfg.Token == nil {
 		return md, nil
 	}
 	token, err := p.cfg.Token()

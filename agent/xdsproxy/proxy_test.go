@@ -2,6 +2,7 @@ package xdsproxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -35,19 +37,53 @@ type control struct {
 	discovery.UnimplementedAggregatedDiscoveryServiceServer
 	delta func(deltaServer) error
 	full  func(fullServer) error
+	tls   *tls.Config // nil for plaintext
 }
 
 func (c *control) DeltaAggregatedResources(s deltaServer) error { return c.delta(s) }
 func (c *control) StreamAggregatedResources(s fullServer) error { return c.full(s) }
 
+// onEach gives a stream that does something with each request, until the client or an error ends it.
+func onEach(do func(deltaServer, *discovery.DeltaDiscoveryRequest) error) func(deltaServer) error {
+	return func(s deltaServer) error {
+		for {
+			req, err := s.Recv()
+			if err != nil {
+				return nil
+			}
+			if err := do(s, req); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// telling gives a stream that tells of each request.
+func telling(seen chan<- string, what func(*discovery.DeltaDiscoveryRequest) string) func(deltaServer) error {
+	return onEach(func(_ deltaServer, req *discovery.DeltaDiscoveryRequest) error {
+		seen <- what(req)
+		return nil
+	})
+}
+
 // start runs a control plane and a proxy before it, and gives Envoy's client.
 func start(t *testing.T, c *control, edit func(*Config)) discovery.AggregatedDiscoveryServiceClient {
+	t.Helper()
+	_, client := startProxy(t, c, edit)
+	return client
+}
+
+func startProxy(t *testing.T, c *control, edit func(*Config)) (*Proxy, discovery.AggregatedDiscoveryServiceClient) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpc.NewServer(grpc.WaitForHandlers(true))
+	opts := []grpc.ServerOption{grpc.WaitForHandlers(true)}
+	if c.tls != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(c.tls)))
+	}
+	srv := grpc.NewServer(opts...)
 	discovery.RegisterAggregatedDiscoveryServiceServer(srv, c)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -59,10 +95,17 @@ func start(t *testing.T, c *control, edit func(*Config)) discovery.AggregatedDis
 	if edit != nil {
 		edit(&cfg)
 	}
+	p := New(cfg)
+	return p, run(t, p, func() { srv.Stop(); <-served })
+}
+
+// run runs a proxy, and gives its client; stop ends the control plane.
+func run(t *testing.T, p *Proxy, stop func()) discovery.AggregatedDiscoveryServiceClient {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- New(cfg).Run(ctx) }()
-	conn, err := grpc.NewClient("unix:"+cfg.SocketPath, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	go func() { ran <- p.Run(ctx) }()
+	conn, err := grpc.NewClient("unix:"+p.cfg.SocketPath, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +116,7 @@ func start(t *testing.T, c *control, edit func(*Config)) discovery.AggregatedDis
 			t.Error(err)
 		}
 		_ = conn.Close()
-		srv.Stop()
-		<-served
+		stop()
 	})
 	return discovery.NewAggregatedDiscoveryServiceClient(conn)
 }
@@ -112,24 +154,22 @@ func TestDeltaWithNameTable(t *testing.T) {
 	client := start(t, &control{delta: func(s deltaServer) error {
 		md, _ := metadata.FromIncomingContext(s.Context())
 		seen <- strings.Join(md.Get("clusterid"), ",")
-		for {
-			req, err := s.Recv()
-			if err != nil {
+		return onEach(func(s deltaServer, req *discovery.DeltaDiscoveryRequest) error {
+			seen <- strings.TrimPrefix(req.GetTypeUrl(), googleapis) + " " + req.GetResponseNonce()
+			if req.GetTypeUrl() != nameTableType || req.GetResponseNonce() != "" {
 				return nil
 			}
-			seen <- strings.TrimPrefix(req.GetTypeUrl(), googleapis) + " " + req.GetResponseNonce()
-			if req.GetTypeUrl() == nameTableType && req.GetResponseNonce() == "" {
-				for _, resp := range []*discovery.DeltaDiscoveryResponse{
-					{TypeUrl: nameTableType, Nonce: "n1", Resources: []*discovery.Resource{{Name: "nametable", Resource: pack(t, table)}}},
-					{TypeUrl: googleapis + "istio.mesh.v1alpha1.ProxyConfig", Nonce: "x"},
-					{TypeUrl: clusterType, Nonce: "c1", Resources: []*discovery.Resource{{Name: strings.Repeat("x", 1<<20), Version: "1"}}},
-				} {
-					if err := s.Send(resp); err != nil {
-						return err
-					}
+			for _, resp := range []*discovery.DeltaDiscoveryResponse{
+				{TypeUrl: nameTableType, Nonce: "n1", Resources: []*discovery.Resource{{Name: "nametable", Resource: pack(t, table)}}},
+				{TypeUrl: googleapis + "istio.mesh.v1alpha1.ProxyConfig", Nonce: "x"},
+				{TypeUrl: clusterType, Nonce: "c1", Resources: []*discovery.Resource{{Name: strings.Repeat("x", 1<<20), Version: "1"}}},
+			} {
+				if err := s.Send(resp); err != nil {
+					return err
 				}
 			}
-		}
+			return nil
+		})(s)
 	}}, func(c *Config) {
 		c.Own = []Own{takeTables(tables)}
 	})
@@ -198,15 +238,7 @@ func TestStateOfTheWorldWithNameTable(t *testing.T) {
 func TestOrderIsKept(t *testing.T) {
 	const n = 500
 	order := make(chan string, n)
-	client := start(t, &control{delta: func(s deltaServer) error {
-		for {
-			req, err := s.Recv()
-			if err != nil {
-				return nil
-			}
-			order <- req.GetResponseNonce()
-		}
-	}}, nil)
+	client := start(t, &control{delta: telling(order, (*discovery.DeltaDiscoveryRequest).GetResponseNonce)}, nil)
 	stream, err := client.DeltaAggregatedResources(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package xdsproxy
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pilothouse-mesh/pilothouse/agent/until"
 	"github.com/pilothouse-mesh/pilothouse/proto/node"
 )
 
@@ -52,14 +52,7 @@ func (t *Tap) Run(ctx context.Context) error {
 	srv := &http.Server{Handler: t.handler(), ReadHeaderTimeout: tapTimeout, IdleTimeout: time.Minute, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
-	closed := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { _ = srv.Close(); close(closed) })
-	err = srv.Serve(l)
-	if unregister() {
-		return errors.Join(err, srv.Close())
-	}
-	<-closed
-	return nil
+	return until.Done(ctx, func() error { return srv.Serve(l) }, func() { _ = srv.Close() })
 }
 
 // handler tells gRPC's requests from those of browsers and of curl.

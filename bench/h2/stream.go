@@ -1,7 +1,7 @@
 // Package h2 is the client's side of one gRPC stream on a connection of its own, in HTTP/2 as it
 // is on the wire. gRPC's own client needs four goroutines for each stream, and the simulated
-// proxies would take more of the machine than the server that they measure; here a Poller reads
-// and answers thousands of streams in one.
+// proxies would take more of the machine than the server that they measure. Here a Poller reads and
+// answers thousands of streams in one goroutine.
 package h2
 
 import (
@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
+	"slices"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -29,7 +31,9 @@ const (
 	// keep is the size up to which a stream keeps its buffers while it is idle.
 	keep = 32 << 10
 	// chunk is how much Receive reads at a time.
-	chunk      = 16 << 10
+	chunk = 16 << 10
+	// tlsRecord is how much a record of TLS has, as with this project's agent (agent/xdsproxy).
+	tlsRecord  = 4 << 10
 	onlyStream = 1 // the ID of a connection's first stream
 	headerSize = 9 // of a frame
 )
@@ -44,6 +48,7 @@ type Options struct {
 // Stream is an open stream. Its methods are for one goroutine at a time.
 type Stream struct {
 	conn    io.ReadWriteCloser
+	record  int // bytes that are written at once
 	unwatch func() bool
 	wire    bytes.Buffer // frames to be written
 	frame   bytes.Reader // a frame that is being read
@@ -67,9 +72,9 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme := "http"
+	scheme, record := "http", math.MaxInt
 	if o.TLS != nil {
-		scheme = "https"
+		scheme, record = "https", tlsRecord
 		config := o.TLS.Clone()
 		config.NextProtos = []string{http2.NextProtoTLS}
 		secure := tls.Client(conn, config)
@@ -78,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		}
 		conn = secure
 	}
-	s := &Stream{conn: conn, windowOf: protocolWindow, connWindow: protocolWindow, initial: protocolWindow}
+	s := &Stream{conn: conn, record: record, windowOf: protocolWindow, connWindow: protocolWindow, initial: protocolWindow}
 	s.framer = http2.NewFramer(&s.wire, &s.frame)
 	s.framer.SetReuseFrames()
 	s.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -150,7 +155,12 @@ func (s *Stream) Flush() error {
 	if s.wire.Len() == 0 {
 		return nil
 	}
-	_, err := s.conn.Write(s.wire.Bytes())
+	var err error
+	for part := range slices.Chunk(s.wire.Bytes(), s.record) {
+		if _, err = s.conn.Write(part); err != nil {
+			break
+		}
+	}
 	if s.wire.Reset(); s.wire.Cap() > keep {
 		s.wire = bytes.Buffer{}
 	}

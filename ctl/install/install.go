@@ -297,7 +297,8 @@ func trusted(o *unstructured.Unstructured) bool {
 	})
 }
 
-// delete removes an object that an installation made; what is not there is none to remove.
+// delete removes an object that an installation made; what is not there is none to remove. A program is there until
+// its pods have ended, so that whoever looks for it after an interruption finds it and waits on.
 func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) error {
 	r, err := c.resource(o)
 	if meta.IsNoMatchError(err) {
@@ -306,8 +307,11 @@ func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) erro
 	if err != nil {
 		return err
 	}
-	background := metav1.DeletePropagationBackground
-	err = r.Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+	propagation := metav1.DeletePropagationBackground
+	if isProgram(o) {
+		propagation = metav1.DeletePropagationForeground
+	}
+	err = r.Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: &propagation})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s: %w", nameOf(o), err)
 	}

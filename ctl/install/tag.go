@@ -59,8 +59,8 @@ func (c *Cluster) TagObjects(ctx context.Context, revision, tag string) ([]*unst
 func injector(revision string) string { return "istio-sidecar-injector" + operator.Suffix(revision) }
 
 // SetTag has a tag choose a revision. One of another revision is changed only with overwrite. Of two webhooks
-// that choose the same pods none may be first, so a tag cannot be called as an installed revision is; but
-// tag default takes over from revision default, whose own webhooks choose nothing meanwhile.
+// that choose the same pods none may be first, so a tag cannot be called as an installed revision is. But tag
+// default takes over from revision default, whose own webhooks choose nothing meanwhile.
 func (c *Cluster) SetTag(ctx context.Context, revision, tag string, overwrite bool) error {
 	objects, err := c.TagObjects(ctx, revision, tag)
 	if err != nil {

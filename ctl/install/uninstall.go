@@ -18,7 +18,7 @@ import (
 )
 
 // made are the kinds of objects that charts make, in the order in which they are taken away: webhooks first,
-// so that no pod waits for a control plane that is going.
+// so that no pod waits for a control plane that is going, then programs, and then what programs use.
 var made = []schema.GroupVersionKind{
 	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
 	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
@@ -67,11 +67,8 @@ func (c *Cluster) Uninstall(ctx context.Context, revision string, purge bool) er
 	if err != nil {
 		return err
 	}
-	for _, t := range tags {
-		if t.Revision != revision {
-			continue
-		}
-		if err := c.removeTag(ctx, t); err != nil {
+	if slices.ContainsFunc(tags, func(t Tag) bool { return t.Name == defaultTag && t.Revision == revision }) {
+		if err := c.activate(ctx, true); err != nil { // before the tag's webhooks go
 			return err
 		}
 	}
@@ -79,31 +76,17 @@ func (c *Cluster) Uninstall(ctx context.Context, revision string, purge bool) er
 	if err != nil {
 		return err
 	}
-	for _, o := range objects {
-		c.say("deleting " + nameOf(o))
-		if err := c.delete(ctx, o); err != nil {
-			return err
-		}
+	if err := c.deleteAll(ctx, objects, ""); err != nil {
+		return err
 	}
-	namespace := controlPlaneOf(objects, revision)
-	err = c.client.Resource(leases).Namespace(namespace).Delete(ctx, "istio-leader"+operator.Suffix(revision), metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete the lease: %w", err)
+	written := operator.LabelManagedBy + "=" + incluster.ManagedBy
+	if err := c.deleteWritten(ctx, leases, written+","+operator.LabelRevision+"="+revision); err != nil {
+		return err
 	}
 	if err := c.clearConditions(ctx, revision); err != nil || !purge {
 		return err
 	}
-	return c.purge(ctx, namespace, revision)
-}
-
-// controlPlaneOf gives the namespace of a revision's control plane.
-func controlPlaneOf(objects []*unstructured.Unstructured, revision string) string {
-	for _, o := range objects {
-		if o.GetKind() == "Deployment" && o.GetName() == "istiod"+operator.Suffix(revision) {
-			return o.GetNamespace()
-		}
-	}
-	return model.RootNamespace
+	return c.purge(ctx)
 }
 
 // remove deletes objects as far as an installation made them.
@@ -133,13 +116,13 @@ func (c *Cluster) made(ctx context.Context, o *unstructured.Unstructured) (bool,
 }
 
 // purge removes what all revisions share and what the control plane made by itself.
-func (c *Cluster) purge(ctx context.Context, namespace, revision string) error {
+func (c *Cluster) purge(ctx context.Context) error {
 	others, err := c.client.Resource(deployments).List(ctx, metav1.ListOptions{LabelSelector: labelControlPlane})
 	if err != nil {
 		return fmt.Errorf("list control planes: %w", err)
 	}
 	for _, d := range others.Items {
-		if d.GetName() != "istiod"+operator.Suffix(revision) || d.GetNamespace() != namespace {
+		if d.GetDeletionTimestamp() == nil {
 			c.say("what revisions share stays, since " + nameOf(&d) + " uses it")
 			return nil
 		}
@@ -154,8 +137,10 @@ func (c *Cluster) purge(ctx context.Context, namespace, revision string) error {
 	if err := c.remove(ctx, shared); err != nil {
 		return err
 	}
-	if err := c.purgeWritten(ctx); err != nil {
-		return err
+	for _, kind := range []schema.GroupVersionResource{leases, secrets, configMaps} {
+		if err := c.deleteWritten(ctx, kind, operator.LabelManagedBy+"="+incluster.ManagedBy); err != nil {
+			return err
+		}
 	}
 	all, err := c.client.Resource(namespaces).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelManagedBy + "=" + operator.ManagedBy})
 	if err != nil {
@@ -180,19 +165,17 @@ const labelControlPlane = "app=istiod"
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// purgeWritten removes what control planes wrote: the Secret with the CA's key, and the ConfigMaps with the
-// root. Those that were there before stay.
-func (c *Cluster) purgeWritten(ctx context.Context) error {
-	for _, resource := range []schema.GroupVersionResource{secrets, configMaps} {
-		list, err := c.client.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: operator.LabelManagedBy + "=" + incluster.ManagedBy})
-		if err != nil {
-			return fmt.Errorf("list %s: %w", resource.Resource, err)
-		}
-		for _, o := range list.Items {
-			err := c.client.Resource(resource).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{})
-			if err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("delete %s: %w", nameOf(&o), err)
-			}
+// deleteWritten removes what control planes wrote, such as the Secret with the CA's key, and the ConfigMaps with the
+// root. What was there before has no such labels, and stays.
+func (c *Cluster) deleteWritten(ctx context.Context, kind schema.GroupVersionResource, selector string) error {
+	list, err := c.client.Resource(kind).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return fmt.Errorf("list %s: %w", kind.Resource, err)
+	}
+	for _, o := range list.Items {
+		err := c.client.Resource(kind).Namespace(o.GetNamespace()).Delete(ctx, o.GetName(), metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s: %w", nameOf(&o), err)
 		}
 	}
 	return nil
@@ -204,13 +187,7 @@ func (c *Cluster) prune(ctx context.Context, p *operator.Plan, applied map[strin
 	if err != nil {
 		return err
 	}
-	for _, o := range objects {
-		c.say("deleting " + nameOf(o) + ", which the settings have no more")
-		if err := c.delete(ctx, o); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.deleteAll(ctx, objects, ", which the settings have no more")
 }
 
 // surplus gives what a former plan of the same name and revision had and this one has not.

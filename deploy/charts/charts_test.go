@@ -1,6 +1,8 @@
 package charts
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -112,7 +114,7 @@ func TestHelmRendersTheSame(t *testing.T) {
 		for _, o := range render(t, r) {
 			got[o.GetKind()+"/"+o.GetName()] = o.Object
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := gocmp.Diff(want, got); d != "" {
 			t.Errorf("chart %s: -Helm +ours\n%s", r.Chart, d)
 		}
 	}
@@ -190,11 +192,73 @@ func TestTheControlPlaneMayDoLittle(t *testing.T) {
 				"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
 				"capabilities": map[string]any{"drop": []any{"ALL"}},
 			}
-			if d := cmp.Diff(want, context); d != "" {
+			if d := gocmp.Diff(want, context); d != "" {
 				t.Error(d)
 			}
 		}
 	}
+}
+
+// Kiali finds control planes by the labels of what runs them, and what it then asks for by names that follow from these
+// (its istio/discovery.go and istio/version.go).
+func TestKialiFindsEachControlPlane(t *testing.T) {
+	for revision, suffix := range map[string]string{"": "", "canary": "-canary"} {
+		objects := render(t, Release{Chart: Istiod, Name: "istiod", Values: map[string]any{"revision": revision, "revisionTags": []any{"prod"}}})
+		rev := cmp.Or(revision, "default")
+		labels := map[string]string{"app": "istiod", "istio.io/rev": rev}
+		deployment, service := find(objects, "Deployment", "istiod"+suffix), find(objects, "Service", "istiod"+suffix)
+		template, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "template", "metadata", "labels")
+		for what, got := range map[string]map[string]string{
+			"the Deployment": deployment.GetLabels(), "its pods": template, "the Service, whose /version is asked": service.GetLabels(),
+			"the webhook of a tag": find(objects, "MutatingWebhookConfiguration", "istio-revision-tag-prod").GetLabels(),
+		} {
+			want := labels
+			if strings.Contains(what, "tag") {
+				want = map[string]string{"istio.io/tag": "prod", "istio.io/rev": rev}
+			}
+			for name, value := range want {
+				if got[name] != value {
+					t.Errorf("%s: %s has label %s=%q, want %q", rev, what, name, got[name], value)
+				}
+			}
+		}
+		if !slices.ContainsFunc(listIn(deployment, "spec", "template", "spec", "containers", "env"), func(v map[string]any) bool {
+			return v["name"] == "CLUSTER_ID" && v["value"] == "Kubernetes"
+		}) {
+			t.Errorf("%s: the control plane's first container does not name its cluster", rev)
+		}
+		if !slices.ContainsFunc(listIn(service, "spec", "ports"), func(p map[string]any) bool {
+			return p["name"] == "http-monitoring" && fmt.Sprint(p["port"]) == "15014"
+		}) {
+			t.Errorf("%s: the Service does not name the port of its metrics", rev)
+		}
+		for name, key := range map[string]string{"istio": "mesh", "istio-sidecar-injector": "values"} {
+			text, _, _ := unstructured.NestedString(find(objects, "ConfigMap", name+suffix).Object, "data", key)
+			if text == "" {
+				t.Errorf("%s: the ConfigMap %s has no %s", rev, name+suffix, key)
+			}
+		}
+	}
+}
+
+// listIn gives the objects of a list, by its path; of a list on the way the first one counts.
+func listIn(o *unstructured.Unstructured, path ...string) []map[string]any {
+	at := any(o.Object)
+	for _, name := range path {
+		if list, ok := at.([]any); ok && len(list) > 0 {
+			at = list[0]
+		}
+		m, _ := at.(map[string]any)
+		at = m[name]
+	}
+	list, _ := at.([]any)
+	var out []map[string]any
+	for _, e := range list {
+		if m, ok := e.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func TestScaling(t *testing.T) {
@@ -256,7 +320,28 @@ func TestValuesOfInjectionCanBeSet(t *testing.T) {
 	if err := sigsyaml.Unmarshal([]byte(said), &got); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(values, got); d != "" {
+	if d := gocmp.Diff(values, got); d != "" {
 		t.Errorf("-said +what the injector reads\n%s", d)
+	}
+}
+
+// Rights on WorkloadEntries go with the registration of machines, in each form in which that is turned off.
+func TestWithoutRegistrationThereAreNoRightsOnEntries(t *testing.T) {
+	for value, granted := range map[any]bool{nil: true, "true": true, true: true, "false": false, false: false, "0": false, 0: false, "F": false, "False": false} {
+		env := map[string]any{}
+		if value != nil {
+			env["PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION"] = value
+		}
+		got := false
+		for _, o := range render(t, Release{Chart: Istiod, Name: "istiod", Values: map[string]any{"env": env}}) {
+			rules, _, _ := unstructured.NestedSlice(o.Object, "rules")
+			for _, rule := range rules {
+				resources, _, _ := unstructured.NestedStringSlice(rule.(map[string]any), "resources")
+				got = got || slices.Contains(resources, "workloadentries")
+			}
+		}
+		if got != granted {
+			t.Errorf("registration is %v: rights on entries %v", value, got)
+		}
 	}
 }

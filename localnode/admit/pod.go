@@ -1,6 +1,6 @@
-// Package admit checks pods as an API server does when it admits them, before anything is made
-// for them: names in manifests become paths, host names, environment variables and lines of files
-// that are written with root's rights. A pod that is refused harms nothing but itself.
+// Package admit checks pods as an API server does when it admits them, before anything is made for them.
+// Names in manifests become paths, host names, environment variables and lines of files that are written
+// with root's rights. A pod that is refused harms nothing but itself.
 package admit
 
 import (

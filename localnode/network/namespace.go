@@ -18,9 +18,9 @@ import (
 // namedDir is where iproute2 keeps named network namespaces.
 const namedDir = "/run/netns"
 
-// Namespace is a named network namespace of this machine. It is mounted in its owner's own
-// directory, and has its name by a link to there: the first `ip netns add` on a machine mounts the
-// directory of names over itself, and what was mounted in it before could not be removed any more.
+// Namespace is a named network namespace of this machine. It is mounted in its owner's own directory,
+// and has its name by a link to there. The first `ip netns add` on a machine mounts the directory of
+// names over itself, and what was mounted in it before could not be removed any more.
 type Namespace struct {
 	Name string // for `ip netns exec`
 	File string // where it is mounted

@@ -1,7 +1,7 @@
-// Package network gives a mesh its own network on one machine: an address plan, a network
-// namespace with one veth link to the host, the CNI configuration for its pods, and the
-// addresses of Services, which a nat table inside the namespace leads to ready pods. The host
-// gets one link and two routes, and no rule and no sysctl.
+// Package network gives a mesh its own network on one machine: an address plan, a network namespace with
+// one veth link to the host, and the CNI configuration for its pods. A nat table inside the namespace
+// leads the addresses of Services to ready pods. The host gets one link and two routes, and no rule and
+// no sysctl.
 package network
 
 import (

@@ -96,9 +96,9 @@ func (a *archive) load(ctx context.Context, i *Images, image string) error {
 
 const pullTimeout = 5 * time.Minute
 
-// Resolve gives the name of an imported image: the image itself, the one that an alias names, the
-// image pulled from its registry, or, where that is not reached, one that differs in hub and tag only.
-// The error names the image and says what to do.
+// Resolve gives the name of an imported image. That is the image itself, the one that an alias names, or
+// the image pulled from its registry. Where that is not reached, it is one that differs in hub and tag
+// only. The error names the image and says what to do.
 func (i *Images) Resolve(ctx context.Context, image string) (string, error) {
 	if have, err := i.imported(ctx, image); err != nil || have {
 		return image, err

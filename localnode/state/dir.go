@@ -1,5 +1,5 @@
-// Package state is the directory of a running mesh: who owns it, what was made for it (so that
-// everything can be taken back after a kill -9), and the objects that the control plane reads
+// Package state is the directory of a running mesh. It says who owns the mesh, and what was made for it,
+// so that everything can be taken back after a kill -9. It has the objects that the control plane reads
 // from it as a second configuration directory.
 package state
 

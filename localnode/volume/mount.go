@@ -21,8 +21,8 @@ type Source struct {
 	ReadOnly bool   // whatever the mount says: only we write to the volume
 }
 
-// Mount gives what the container mounts as its i-th mount: the volume, or subPath in it, which is
-// mounted at a place of its own so that nothing in the volume can change what it leads to.
+// Mount gives what the container mounts as its i-th mount: the volume, or subPath in it. A subPath is
+// mounted at a place of its own, so that nothing in the volume can change what it leads to.
 func (s *Set) Mount(container string, i int, m corev1.VolumeMount, subPath string) (Source, error) {
 	at := slices.IndexFunc(s.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 	if at < 0 {

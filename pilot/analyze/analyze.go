@@ -1,8 +1,8 @@
-// Package analyze tells what is wrong with a set of files before anything runs: all that the control
-// plane would report of any proxy that the files' workloads and gateways could have, found by the same
-// code (source/file, validate, store, build), and what only shows when objects are seen side by side,
-// as Istio's analyzers do: references that lead nowhere, rules that are never used, selectors that
-// select nobody. It is pure: files in, findings out.
+// Package analyze tells what is wrong with a set of files before anything runs. The control plane's own
+// code (source/file, validate, store, build) reports what it would report of any proxy that the files'
+// workloads and gateways could have. Like Istio's analyzers, the package also reports what only shows
+// when objects are seen side by side: references that lead nowhere, rules that are never used, selectors
+// that select nobody. It is pure: files in, findings out.
 //
 // An analyzer is a function over the mesh that reports findings; the table in analyzers lists them. A
 // test is one file (testdata/*.txtar): input.yaml, findings.txt.

@@ -42,3 +42,22 @@ func (m *mesh) validatesTokens(w *workload) bool {
 		return near && len(ra.spec.GetJwtRules()) > 0 && model.HasLabels(w.meta.Labels, ra.spec.GetSelector().GetMatchLabels())
 	})
 }
+
+// unfetched stands for keys of tokens that a control plane fetches: nobody does for files, and which they are
+// makes no difference to what is wrong with files.
+const unfetched = `{"keys":[]}`
+
+// keySets gives the sets of keys that the RequestAuthentications name and that the mesh does not have.
+func (m *mesh) keySets() []*model.Object {
+	var out []*model.Object
+	for _, ra := range of[*security.RequestAuthentication](m, model.KindRequestAuthentication) {
+		for _, rule := range ra.spec.GetJwtRules() {
+			source, fetched := model.KeySetSourceOf(rule)
+			same := func(o *model.Object) bool { return o.Key == source.Key() }
+			if fetched && !slices.ContainsFunc(m.objects, same) && !slices.ContainsFunc(out, same) {
+				out = append(out, &model.Object{Key: source.Key(), Spec: &model.KeySet{Keys: unfetched}})
+			}
+		}
+	}
+	return out
+}

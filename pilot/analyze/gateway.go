@@ -72,10 +72,11 @@ func shown(labels map[string]string) string {
 	return strings.Join(out, ",")
 }
 
-// gatewayPortsWithoutService finds servers on ports that no Service of the gateway's workload leads to.
+// gatewayPortsWithoutService finds servers on ports that no Service of the gateway's workload leads to. A server's
+// port is that of a Service, which says where the gateway listens, or the one on which it listens.
 func gatewayPortsWithoutService(m *mesh) {
 	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-		targets, known := map[uint32]bool{}, false
+		reached, known := map[uint32]bool{}, false
 		for _, w := range m.selected("", gw.spec.GetSelector()) {
 			for _, svc := range of[*corev1.Service](m, model.KindService) {
 				if svc.Namespace != w.object.Namespace || !model.Selects(svc.spec.Spec.Selector, w.meta.Labels) {
@@ -83,14 +84,14 @@ func gatewayPortsWithoutService(m *mesh) {
 				}
 				known = true
 				for _, port := range svc.spec.Spec.Ports {
-					targets[targetPort(port, w)] = true
+					reached[uint32(port.Port)], reached[targetPort(port, w)] = true, true
 				}
 			}
 		}
 		for i, s := range gw.spec.GetServers() {
-			if known && !targets[s.GetPort().GetNumber()] {
+			if known && !reached[s.GetPort().GetNumber()] {
 				m.report(gw.Object, fmt.Sprintf("spec.servers[%d].port.number", i), gatewayPort, Warning,
-					"no Service of the gateway's workload has the target port %d, so it is not reached by one; add it to the Service", s.GetPort().GetNumber())
+					"no Service of the gateway's workload has the port or target port %d, so it is not reached by one; add it to the Service", s.GetPort().GetNumber())
 			}
 		}
 	}

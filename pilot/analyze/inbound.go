@@ -10,9 +10,21 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// Inbound gives the listener of all that a workload of the files receives. The workload is a pod or what
+// Receiver is what a workload of files receives.
+type Receiver struct {
+	Listener *ir.Listener
+	reader   resolve.Reader
+	class    resolve.Class
+}
+
+// MutualTLS tells how a port takes mutual TLS, and which PeerAuthentication says so, nil for none.
+func (r *Receiver) MutualTLS(port uint32) (ir.MTLSMode, *model.Object) {
+	return resolve.InboundMTLSBy(r.reader, &r.class, port)
+}
+
+// Inbound gives what a workload of the files receives. The workload is a pod or what
 // makes pods, by its name; it has to have a sidecar.
-func Inbound(files []File, namespace, name string) (*ir.Listener, error) {
+func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	m := load(files)
 	var names []string
 	for i, w := range m.workloads {
@@ -26,7 +38,7 @@ func Inbound(files []File, namespace, name string) (*ir.Listener, error) {
 		pod := w.pod(i)
 		class := resolve.Classify(m.reader, m.proxy(model.SidecarProxy, namespace, pod.Name, "10.255.0.1", pod.Labels))
 		all, _ := resolve.Inbound(m.reader, &class) // the first is that of all that is redirected
-		return all[0], nil
+		return &Receiver{Listener: all[0], reader: m.reader, class: class}, nil
 	}
 	slices.Sort(names)
 	return nil, fmt.Errorf("there is no workload %s/%s with a sidecar; there are %s", namespace, name, strings.Join(slices.Compact(names), ", "))

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // lines finds the line of a field in a file.
@@ -15,6 +16,7 @@ type lines struct {
 	files map[string][]byte
 	nodes map[objectAt]*yaml.Node
 	bases map[objectAt]int // lines before the object's document
+	read  func(name string) ([]byte, error)
 }
 
 // objectAt is where an object begins; several of a List may begin on one line.
@@ -41,6 +43,7 @@ func (l *lines) of(at model.Origin, key model.Key, field string) int {
 	line := at.Line
 	for _, step := range steps(field) {
 		var next *yaml.Node
+		node = target(node)
 		switch {
 		case node == nil:
 		case node.Kind == yaml.SequenceNode:
@@ -49,11 +52,9 @@ func (l *lines) of(at model.Origin, key model.Key, field string) int {
 				line = base + next.Line
 			}
 		case node.Kind == yaml.MappingNode:
-			for i := 0; i+1 < len(node.Content); i += 2 {
-				if node.Content[i].Value == step {
-					next = node.Content[i+1]
-					line = base + node.Content[i].Line
-				}
+			var key *yaml.Node
+			if key, next = entry(node, step); key != nil {
+				line = base + key.Line
 			}
 		}
 		if next == nil {
@@ -62,6 +63,40 @@ func (l *lines) of(at model.Origin, key model.Key, field string) int {
 		node = next
 	}
 	return line
+}
+
+// target gives what an alias stands for, else the node itself.
+func target(n *yaml.Node) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+// entry finds the entry of a mapping, its own before those that it merges ("<<").
+func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			return mapping.Content[i], mapping.Content[i+1]
+		}
+	}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Tag != "!!merge" {
+			continue
+		}
+		merged := []*yaml.Node{target(mapping.Content[i+1])}
+		if merged[0].Kind == yaml.SequenceNode {
+			merged = merged[0].Content
+		}
+		for _, m := range merged {
+			if m = target(m); m.Kind == yaml.MappingNode {
+				if key, value = entry(m, name); key != nil {
+					return key, value
+				}
+			}
+		}
+	}
+	return nil, nil
 }
 
 // steps takes a path apart. What stands in brackets is one step, as the name of an annotation.
@@ -89,7 +124,7 @@ func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
 	if n, ok := l.nodes[here]; ok {
 		return n, l.bases[here]
 	}
-	base, text := documentAt(l.files[at.File], at.Line)
+	base, text := documentAt(l.file(at.File), at.Line)
 	var doc yaml.Node
 	var found *yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err == nil && len(doc.Content) > 0 {
@@ -99,12 +134,24 @@ func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
 	return found, base
 }
 
+// file gives the text of a file, nil where it is not known.
+func (l *lines) file(name string) []byte {
+	if _, known := l.files[name]; !known && l.read != nil && name != "" {
+		data, err := l.read(name)
+		if err != nil {
+			data = nil
+		}
+		l.files[name] = data
+	}
+	return l.files[name]
+}
+
 // documentAt gives the document that holds a line, and the number of lines before it.
 func documentAt(data []byte, line int) (base int, text []byte) {
 	all := bytes.SplitAfter(data, []byte("\n"))
 	from, to := 0, len(all)
 	for i, s := range all {
-		if !bytes.HasPrefix(s, []byte("---")) {
+		if !separates(s) {
 			continue
 		}
 		if i+1 <= line {
@@ -117,6 +164,13 @@ func documentAt(data []byte, line int) (base int, text []byte) {
 	return from, bytes.Join(all[min(from, to):to], nil)
 }
 
+// separates tells whether a line stands between documents.
+func separates(line []byte) bool {
+	rest, begins := bytes.CutPrefix(line, []byte("---"))
+	rest = bytes.TrimSpace(rest)
+	return begins && (len(rest) == 0 || rest[0] == '#')
+}
+
 // objectIn finds the object itself, or that of a List.
 func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
 	items := child(root, "items")
@@ -124,22 +178,25 @@ func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
 		return root
 	}
 	for _, item := range items.Content {
-		if kind, name := child(item, "kind"), child(child(item, "metadata"), "name"); kind != nil && name != nil &&
-			kind.Value == string(key.Kind) && name.Value == key.Name {
-			return item
+		meta := child(item, "metadata")
+		if kind, name := child(item, "kind"), child(meta, "name"); kind != nil && name != nil &&
+			kind.Value == string(key.Kind) && name.Value == key.Name && inNamespace(meta, key) {
+			return target(item)
 		}
 	}
 	return nil
 }
 
+// inNamespace tells whether an object's metadata are those of a key, as far as the namespace goes.
+func inNamespace(meta *yaml.Node, key model.Key) bool {
+	namespace := child(meta, "namespace")
+	return key.Namespace == "" || namespace == nil && key.Namespace == kinds.DefaultNamespace || namespace != nil && namespace.Value == key.Namespace
+}
+
 func child(n *yaml.Node, name string) *yaml.Node {
-	if n == nil || n.Kind != yaml.MappingNode {
+	if n = target(n); n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == name {
-			return n.Content[i+1]
-		}
-	}
-	return nil
+	_, value := entry(n, name)
+	return target(value)
 }

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -22,7 +19,10 @@ type mesh struct {
 	config    *meshconfig.MeshConfig
 	domain    string
 	objects   []*model.Object // that can take effect, in the order of files
+	refused   []file.Refusal  // what cannot
+	denials   []*model.Object // are in effect in the place of what was refused
 	workloads []*workload
+	bare      map[model.Key]bool // objects whose pods are not injected
 	snapshot  *store.Snapshot
 	reader    store.Reader
 	services  []*model.Service // whoever sees them
@@ -35,16 +35,18 @@ type mesh struct {
 // take effect.
 func load(files []File) *mesh {
 	m := decoded(files)
+	m.deny()
 	m.settle()
 	return m
 }
 
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
-	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), hosts: map[string][]*model.Service{}}
+	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{}}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
-		objects, problems := file.Decode(f.Data, f.Name)
+		objects, refused, problems := file.Checked(f.Data, f.Name, validate.Object)
+		m.refused = append(m.refused, refused...)
 		for _, p := range problems {
 			if o, ok := m.controller(p); !ok {
 				m.problems([]model.Problem{p})
@@ -53,15 +55,32 @@ func decoded(files []File) *mesh {
 			}
 		}
 		for _, o := range objects {
-			found := validate.Object(o)
-			m.problems(found)
-			if !slices.ContainsFunc(found, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
-				m.take(o, f.Dir, seen)
-			}
+			m.take(o, f.Dir, seen)
 		}
 	}
 	return m
 }
+
+// deny has denials in the place of refused objects of which no directory has a version that can take effect, as
+// in a control plane, and says so of the objects.
+func (m *mesh) deny() {
+	for _, r := range m.refused {
+		same := func(o *model.Object) bool { return o.Key == r.Key }
+		denied := func(o *model.Object) bool { return r.Denial != nil && o.Key == r.Denial.Key }
+		if r.Denial == nil || slices.ContainsFunc(m.objects, same) || slices.ContainsFunc(m.denials, denied) {
+			continue
+		}
+		m.denials = append(m.denials, r.Denial)
+		for i := range m.findings {
+			if f := &m.findings[i]; f.Object == r.Key && f.Level == Error {
+				f.Message += r.Consequence()
+			}
+		}
+	}
+}
+
+// denial tells whether an object is one of denials.
+func (m *mesh) denial(o *model.Object) bool { return slices.Contains(m.denials, o) }
 
 // firstSeen is where an object of a key was seen first.
 type firstSeen struct{ dir, at int }
@@ -84,17 +103,16 @@ func (m *mesh) take(o *model.Object, dir int, seen map[model.Key]firstSeen) {
 
 // settle leaves out what the mesh does not read, finds the workloads and makes the snapshot.
 func (m *mesh) settle() {
-	m.objects = selected.Of(m.objects)
+	all := selected.Of(slices.Concat(m.objects, m.denials))
+	m.objects = slices.DeleteFunc(slices.Clone(all), m.denial)
+	m.denials = slices.DeleteFunc(all, func(o *model.Object) bool { return !m.denial(o) })
 	for _, o := range m.objects {
-		switch spec := o.Spec.(type) {
-		case *meshconfig.MeshConfig:
+		if spec, ok := o.Spec.(*meshconfig.MeshConfig); ok {
 			m.config = spec
-		case *corev1.Pod:
-			m.addWorkload(&workload{object: o, field: "spec", meta: spec.ObjectMeta, spec: spec.Spec})
-		case *appsv1.Deployment:
-			m.addWorkload(&workload{object: o, field: "spec.template", meta: spec.Spec.Template.ObjectMeta, spec: spec.Spec.Template.Spec})
-		case *podTemplate:
-			m.addWorkload(&workload{object: o, field: spec.field, meta: spec.ObjectMeta, spec: spec.Spec})
+		}
+		if w := templated(o); w != nil {
+			w.bare = m.bare[o.Key]
+			m.workloads = append(m.workloads, w)
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})

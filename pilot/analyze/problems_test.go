@@ -49,6 +49,9 @@ func TestProblemsOfEveryProxyAreFound(t *testing.T) {
 				continue
 			}
 			for _, problem := range translate.Build(snapshot, p).Problems {
+				if strings.Contains(problem.Message, "have been fetched") {
+					continue // nobody fetches for files
+				}
 				problems++
 				if !slices.ContainsFunc(found, func(f analyze.Finding) bool { return says(f, problem) }) {
 					t.Errorf("%s: proxy %s: %s is not found", filepath.Base(path), p.Name, problem)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -41,7 +42,7 @@ func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 		classes[seat.Class.Key] = true
 		made := b.Result(&seat.Class)
 		for _, p := range slices.Concat(made.Shared, made.Own) {
-			if !seen[p] && !said[place{p.Object, p.Field}] && !compared(p) {
+			if !seen[p] && !said[place{p.Object, p.Field}] && !compared(p) && !m.ofDenial(p) {
 				seen[p] = true
 				m.problems([]model.Problem{p})
 			}
@@ -50,28 +51,47 @@ func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 	return nil
 }
 
+// ofDenial tells whether a problem is about what stands in for a refused object, of which the refusal tells.
+func (m *mesh) ofDenial(p model.Problem) bool {
+	return slices.ContainsFunc(m.denials, func(o *model.Object) bool { return o.Key == p.Object })
+}
+
 // compared tells whether a problem is about rules in the way of each other, which conflictingHosts and
 // repeatedMatches tell at the rule that is not used, and for Gateways' rules as well.
 func compared(p model.Problem) bool {
 	return p.Object.Kind == model.KindVirtualService && p.Reason == model.ReasonConflict
 }
 
+// Any is the name of a sidecar that stands for those of workloads that the files do not have. A gateway that they do
+// not have goes by the name of its Gateway.
+const Any = "any"
+
 // proxies gives a proxy for each workload, and for what has none in the files: a sidecar in each
 // namespace, of the files or that a VirtualService is exported to, and a router for each Gateway that
-// selects nobody.
+// selects nobody. A namespace whose workloads are all gateways has no sidecars.
 func (m *mesh) proxies() []*model.Proxy {
 	var out []*model.Proxy
+	routers, others := map[string]bool{}, map[string]bool{}
 	for i, w := range m.workloads {
-		if kind := w.proxy(); kind != "" {
+		kind := w.proxy()
+		if kind == model.RouterProxy {
+			routers[w.object.Namespace] = true
+		} else {
+			others[w.object.Namespace] = true
+		}
+		if kind != "" {
 			pod := w.pod(i)
-			out = append(out, m.proxy(kind, pod.Namespace, pod.Name, fmt.Sprintf("10.255.%d.%d", i/250, i%250+1), pod.Labels))
+			out = append(out, m.proxy(kind, pod.Namespace, pod.Name, pod.Spec.(*corev1.Pod).Status.PodIP, pod.Labels))
 		}
 	}
-	namespaces := map[string]bool{}
+	namespaces := map[string]bool{} // that are done
+	for namespace := range routers {
+		namespaces[namespace] = !others[namespace]
+	}
 	sidecarIn := func(namespace string) {
 		if namespace != "" && !namespaces[namespace] {
 			namespaces[namespace] = true
-			out = append(out, m.proxy(model.SidecarProxy, namespace, "any", "10.253.0.1", nil))
+			out = append(out, m.proxy(model.SidecarProxy, namespace, Any, "10.253.0.1", nil))
 		}
 	}
 	for _, o := range m.objects {
@@ -84,7 +104,7 @@ func (m *mesh) proxies() []*model.Proxy {
 	}
 	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
 		if len(m.selected("", gw.spec.GetSelector())) == 0 {
-			out = append(out, m.proxy(model.RouterProxy, gw.Namespace, "any", "10.253.0.2", gw.spec.GetSelector()))
+			out = append(out, m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+gw.Name, "10.253.0.2", gw.spec.GetSelector()))
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"istio.io/api/annotation"
 	"istio.io/api/label"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kyaml "sigs.k8s.io/yaml"
@@ -23,11 +24,24 @@ type workload struct {
 	field  string // in which the pod's metadata and spec stand
 	meta   metav1.ObjectMeta
 	spec   corev1.PodSpec
+	bare   bool // its pods are not injected
 }
 
-func (m *mesh) addWorkload(w *workload) {
-	w.meta.Namespace = w.object.Namespace
-	m.workloads = append(m.workloads, w)
+// templated gives the workload that an object is; nil for none.
+func templated(o *model.Object) *workload {
+	w := &workload{object: o}
+	switch spec := o.Spec.(type) {
+	case *corev1.Pod:
+		w.field, w.meta, w.spec = "spec", spec.ObjectMeta, spec.Spec
+	case *appsv1.Deployment:
+		w.field, w.meta, w.spec = "spec.template", spec.Spec.Template.ObjectMeta, spec.Spec.Template.Spec
+	case *podTemplate:
+		w.field, w.meta, w.spec = spec.field, spec.ObjectMeta, spec.Spec
+	default:
+		return nil
+	}
+	w.meta.Namespace = o.Namespace
+	return w
 }
 
 // controllers are the kinds of which the control plane itself sees the pods only, by apiVersion, each with
@@ -82,7 +96,11 @@ func decode(n *yaml.Node, path string, into any) bool {
 	if n == nil {
 		return false
 	}
-	text, err := yaml.Marshal(n)
+	var value any // of the node itself: as text it would have aliases without what they stand for
+	if n.Decode(&value) != nil {
+		return false
+	}
+	text, err := kyaml.Marshal(value)
 	return err == nil && kyaml.Unmarshal(text, into) == nil
 }
 
@@ -91,6 +109,9 @@ func (w *workload) String() string { return w.object.String() }
 
 // proxy gives the kind of proxy that the pods have, or could have; "" where they refuse one.
 func (w *workload) proxy() model.ProxyType {
+	if w.bare {
+		return ""
+	}
 	templates := strings.Split(w.meta.Annotations[annotation.InjectTemplates.Name], ",")
 	if slices.Contains(templates, "gateway") {
 		return model.RouterProxy
@@ -128,7 +149,7 @@ func (m *mesh) selected(namespace string, selector map[string]string) []*workloa
 }
 
 // inCluster gives the objects as a cluster would have them once all runs: with a ready pod of each
-// workload, and addresses of Services.
+// workload, addresses of Services, keys of tokens that are fetched, and what denies in the place of refused objects.
 func (m *mesh) inCluster() []*model.Object {
 	var out []*model.Object
 	for i, o := range m.objects {
@@ -139,23 +160,30 @@ func (m *mesh) inCluster() []*model.Object {
 			with.Spec = svc
 			o = &with
 		}
-		if _, template := o.Spec.(*podTemplate); !template && o.Kind != model.KindPod {
+		switch o.Spec.(type) {
+		case *podTemplate, *corev1.Pod: // its pods come below
+		default:
 			out = append(out, o)
 		}
 	}
 	for i, w := range m.workloads {
 		out = append(out, w.pod(i))
 	}
-	return out
+	return slices.Concat(out, m.denials, m.keySets())
 }
 
-// pod gives one of the workload's pods. i makes its address.
+// pod gives one of the workload's pods. i makes its address, unless it is a Pod whose status has one: then it
+// stands as the cluster said of it, ready or not.
 func (w *workload) pod(i int) *model.Object {
 	pod := &corev1.Pod{ObjectMeta: *w.meta.DeepCopy(), Spec: *w.spec.DeepCopy()}
 	pod.Name = w.object.Name
-	pod.Status = corev1.PodStatus{
-		Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.255.%d.%d", i/250, i%250+1),
-		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+	if was, ok := w.object.Spec.(*corev1.Pod); ok && was.Status.PodIP != "" {
+		pod.Status = *was.Status.DeepCopy()
+	} else {
+		pod.Status = corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.255.%d.%d", i/250, i%250+1),
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		}
 	}
 	if w.proxy() != "" {
 		if pod.Labels = maps.Clone(pod.Labels); pod.Labels == nil {

@@ -1,5 +1,5 @@
-// Package authz tells, without any proxy, who may call a workload: it evaluates the rules that resolve
-// made of AuthorizationPolicies as Envoy would, and says which policy decides, or which part of the
+// Package authz tells, without any proxy, who may call a workload. It evaluates the rules that resolve
+// made of AuthorizationPolicies as Envoy would. It says which policy decides, or which part of the
 // nearest rule did not match. It is beside the flow; `pilotctl authz` and tests ask it.
 package authz
 
@@ -45,6 +45,10 @@ type Decision struct {
 	Asks, AskedBy string
 	// Missed is, of the rules that would have allowed, the clause that did not hold in the nearest one.
 	Missed *Miss
+	// Trials are of the policies on trial, which decide nothing, and Audited is the rule of an AUDIT policy that
+	// matches. What a request that is denied before does not come to says nothing.
+	Trials  []Trial
+	Audited string
 }
 
 // Miss is a clause of a rule that did not hold.
@@ -53,8 +57,28 @@ type Miss struct {
 	Field string // as in RBACClause.Field
 }
 
-// Decide asks the filters in their order, as requests and connections do. Rules on trial decide nothing.
-// What a provider would answer is not known: the rest is decided as if it let the call pass.
+// String says a decision in a sentence.
+func (d Decision) String() string {
+	if d.Asks != "" {
+		asks := "asks provider " + d.Asks + ", by " + d.AskedBy
+		d.Asks = ""
+		return asks + "; if it allows: " + d.String()
+	}
+	switch {
+	case d.Allowed && d.Rule == "":
+		return "allowed: no ALLOW policy is for the workload, and no other denies"
+	case d.Allowed:
+		return "allowed: by " + d.Rule
+	case d.Rule != "":
+		return "denied: by " + d.Rule
+	case d.Missed == nil || d.Missed.Field == "":
+		return "denied: no ALLOW policy matched"
+	}
+	return "denied: no ALLOW policy matched; of the nearest rule " + d.Missed.Rule + " did not: " + d.Missed.Field
+}
+
+// Decide asks the filters in their order, as requests and connections do. Rules on trial decide nothing,
+// and are told. What a provider would answer is not known: the rest is decided as if it let the call pass.
 func Decide(filters []*ir.RBAC, call Call) Decision {
 	out := Decision{Allowed: true}
 	for _, f := range filters {
@@ -62,6 +86,9 @@ func Decide(filters []*ir.RBAC, call Call) Decision {
 			if rule, _ := first(*f.Shadow, &call); rule != "" {
 				out.Asks, out.AskedBy = f.Provider, rule
 			}
+		}
+		if t := try(f, &call); t != nil {
+			out.Trials = append(out.Trials, *t)
 		}
 		if f.Rules == nil {
 			continue
@@ -76,6 +103,8 @@ func Decide(filters []*ir.RBAC, call Call) Decision {
 			return out
 		case f.Action == ir.RBACAllow:
 			out.Rule = rule
+		case f.Action == ir.RBACLog:
+			out.Audited = rule
 		}
 	}
 	return out
@@ -240,7 +269,8 @@ func NormalizeHost(host string) string {
 // Normalize does to a path what a connection manager does before its filters see it.
 func Normalize(path string, n ir.PathNormalization) string {
 	path, query, asked := strings.Cut(path, "?")
-	if n.UnescapeSlashes {
+	// A client that is redirected asks for the path with slashes.
+	if n.EscapedSlashes == ir.SlashesUnescaped || n.EscapedSlashes == ir.SlashesRedirected {
 		path = escapedSlash.ReplaceAllStringFunc(path, func(s string) string {
 			return map[bool]string{true: "/", false: `\`}[strings.EqualFold(s, "%2f")]
 		})

@@ -1,38 +1,83 @@
 package authz
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
+// Mismatch is why a port does not take a call at all.
+type Mismatch struct {
+	Port uint32
+	Kind MismatchKind
+}
+
+// MismatchKind is a cause of a Mismatch.
+type MismatchKind uint8
+
+// The causes: the client has no certificate, or shows one to a port without mutual TLS; or a connection is no
+// HTTP. A request to a port that takes no HTTP passes as bytes of a connection.
+const (
+	NeedsMutualTLS MismatchKind = iota
+	TakesNoMutualTLS
+	NeedsHTTP
+	TakesNoHTTP
+)
+
+// Error says which of them it is, in a sentence.
+func (m *Mismatch) Error() string {
+	switch m.Kind {
+	case NeedsMutualTLS:
+		return fmt.Sprintf("port %d takes mutual TLS only, and the client has no certificate", m.Port)
+	case TakesNoMutualTLS:
+		return fmt.Sprintf("port %d takes no mutual TLS, so who calls is not known", m.Port)
+	case NeedsHTTP:
+		return fmt.Sprintf("port %d takes HTTP, and this is another protocol", m.Port)
+	}
+	return fmt.Sprintf("port %d takes no HTTP", m.Port)
+}
+
 // Chain gives the filter chain of an inbound listener that takes a call: by its port, by whether the
-// client has a certificate, and by whether it is a request.
+// client has a certificate, and by whether it is a request. The error is a *Mismatch.
 func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
-	var general *ir.FilterChain
+	port := call.Port
+	if !slices.Contains(Ports(l), port) {
+		port = 0 // as all others
+	}
+	secured := false
 	for _, c := range l.Chains {
-		secure, wanted := c.TLS != nil, call.Identity != ""
-		if secure != wanted || !wanted && c.Match.TransportProtocol == ir.TransportTLS || takesRequests(c) != (call.Request != nil) {
+		wanted := call.Identity != ""
+		if c.Match.DestinationPort != port || (c.TLS != nil) != wanted || !wanted && c.Match.TransportProtocol == ir.TransportTLS {
 			continue
 		}
-		switch c.Match.DestinationPort {
-		case call.Port:
+		if takesRequests(c) == (call.Request != nil) {
 			return c, nil
-		case 0:
-			if general == nil {
-				general = c
-			}
+		}
+		secured = true
+	}
+	kind := TakesNoMutualTLS
+	switch {
+	case secured && call.Request != nil:
+		kind = TakesNoHTTP
+	case secured:
+		kind = NeedsHTTP
+	case call.Identity == "":
+		kind = NeedsMutualTLS
+	}
+	return nil, &Mismatch{Port: call.Port, Kind: kind}
+}
+
+// Ports gives those for which an inbound listener has chains of their own, without its own port.
+func Ports(l *ir.Listener) []uint32 {
+	var out []uint32
+	for _, c := range l.Chains {
+		if p := c.Match.DestinationPort; p != 0 && p != l.Port {
+			out = append(out, p)
 		}
 	}
-	own := slices.ContainsFunc(l.Chains, func(c *ir.FilterChain) bool { return c.Match.DestinationPort == call.Port })
-	switch {
-	case general != nil && !own:
-		return general, nil
-	case call.Identity == "":
-		return nil, errors.New("the port takes mutual TLS only, as its PeerAuthentication says, or another protocol; the connection is refused")
-	}
-	return nil, errors.New("the port takes no mutual TLS, as its PeerAuthentication says, or another protocol; who calls is not known")
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func takesRequests(c *ir.FilterChain) bool {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	security "istio.io/api/security/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -126,6 +127,12 @@ func BenchmarkChange(b *testing.B) {
 		{"VirtualServiceOfAll", func(i int) *model.Object { return storetest.VirtualService(benchNS(4), benchName(4), benchHost(4), i) }},
 		{"DestinationRuleOfAll", func(i int) *model.Object {
 			return storetest.DestinationRule(benchNS(4), benchName(4), benchHost(4), int32(i+1))
+		}},
+		{"PolicyOfAll", func(i int) *model.Object {
+			return storetest.Object(model.KindAuthorizationPolicy, "istio-system", "all", &security.AuthorizationPolicy{
+				Action: security.AuthorizationPolicy_DENY,
+				Rules:  []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{"/" + strconv.Itoa(i)}}}}}},
+			})
 		}},
 		{"ServiceAdded", func(i int) *model.Object {
 			return storetest.Service(benchNS(i), "new-"+strconv.Itoa(i), fmt.Sprintf("172.17.%d.%d", i/250%250, i%250+1), corev1.ServicePort{Name: "http", Port: 8080})

@@ -1,5 +1,5 @@
-// Package build keeps what proxies should have up to date from commit to commit: it calls resolve and
-// endpoint for one unit at a time, turns what they decide into resources, and computes a unit again
+// Package build keeps what proxies should have up to date from commit to commit. It calls resolve and
+// endpoint for one unit at a time, and turns what they decide into resources. It computes a unit again
 // only when a row that it read has another value. Nobody says what depends on what: a unit's reads are
 // recorded as it makes them.
 //
@@ -11,6 +11,7 @@
 //	          which class a proxy belongs to
 //	layer     units, and the sets of resources that they give, over those of the layer below it
 //	plan      the unit of a layer that says of which other units it is made
+//	output      the resources and problems that a unit gives
 //	own unit  a unit of a layer that stands in the place of the same one below, or beside those below
 //	Nobody    the namespace without anything of its own, for which the lowest layer is computed
 //
@@ -146,19 +147,25 @@ func (b *Builder) update(ctx context.Context, rows []store.Row, full bool) error
 	return nil
 }
 
-// Retain forgets the layers of classes that are not live. It comes alone, as Advance does.
+// Retain forgets the layers of classes that are not live, and what is for their places. It comes alone, as
+// Advance does.
 func (b *Builder) Retain(live []*resolve.Class) {
-	used := map[*layer]struct{}{}
+	used := map[*layer]map[place]struct{}{}
 	for _, c := range live {
 		for l := b.layers[c.Key]; l != nil; l = l.below {
-			used[l] = struct{}{}
+			if used[l] == nil {
+				used[l] = map[place]struct{}{}
+			}
+			used[l][placeOf(c)], used[l][place{Locality: c.Locality}] = struct{}{}, struct{}{}
 		}
 	}
 	for key, l := range b.layers {
-		if _, ok := used[l]; !ok {
-			delete(b.layers, key)
-			l.drop()
+		if places, ok := used[l]; ok {
+			l.retain(places)
+			continue
 		}
+		delete(b.layers, key)
+		l.drop()
 	}
 }
 

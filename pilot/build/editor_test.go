@@ -119,7 +119,20 @@ func (e editor) service(ns string) *model.Object {
 	if e.IntN(4) == 0 {
 		o.Annotations = map[string]string{"networking.istio.io/exportTo": pick(e, ".", "a", "*")}
 	}
+	nearby(&o.Spec.(*corev1.Service).Spec)
 	return o
+}
+
+// nearby makes a few Services ask where the client is.
+func nearby(spec *corev1.ServiceSpec) {
+	local, distribution := corev1.ServiceInternalTrafficPolicyLocal, model.PreferSameNode
+	switch first := spec.Ports[0]; {
+	case first.Port != 8080:
+	case first.Name == "tls":
+		spec.InternalTrafficPolicy = &local
+	case first.Name == "x":
+		spec.TrafficDistribution = &distribution
+	}
 }
 
 // alias makes a Service of type ExternalName.
@@ -182,7 +195,7 @@ func (e editor) machine() *networking.WorkloadEntry {
 func (e editor) pod(ns, name string) *model.Object {
 	o := storetest.Pod(ns, name, "10.0."+strconv.Itoa(slices.Index(editNamespaces, ns))+"."+name, e.labels())
 	spec := o.Spec.(*corev1.Pod)
-	spec.Spec.ServiceAccountName = pick(e, "x", "y")
+	spec.Spec.ServiceAccountName, spec.Spec.NodeName = pick(e, "x", "y"), "node-of-"+o.Labels["version"]
 	spec.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: pick(e, "named", "else"), ContainerPort: pick(e, int32(9001), 9002)}}}}
 	if e.IntN(3) == 0 {
 		spec.Status.Conditions = nil
@@ -258,7 +271,7 @@ func (e editor) sidecar() *networking.Sidecar {
 	}}}
 	if e.IntN(3) == 0 {
 		out.Egress = append([]*networking.IstioEgressListener{{
-			Port: &networking.SidecarPort{Number: pick(e, uint32(80), 8080, 9), Protocol: pick(e, "HTTP", "TCP"), Name: "x"}, Hosts: []string{pick(e, "*/*", "a/*", "./*")},
+			Port: &networking.SidecarPort{Number: pick(e, uint32(80), 8080, 9), Protocol: pick(e, "HTTP", "TCP", "HTTP_PROXY"), Name: "x"}, Hosts: []string{pick(e, "*/*", "a/*", "./*")},
 			Bind: pick(e, "", "127.0.0.1"), CaptureMode: pick(e, networking.CaptureMode_DEFAULT, networking.CaptureMode_NONE),
 		}}, out.Egress...)
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
@@ -21,9 +20,13 @@ import (
 
 // encoder turns ir values into resources, equal ones into the same.
 type encoder struct {
-	pool  *resource.Pool
-	memos [resource.NumTypes]*memo[resource.Resource]
-	hosts *memo[encodedHost]
+	pool     *resource.Pool
+	digests  *digester
+	memos    [resource.NumTypes]*memo[resource.Resource]
+	clusters *memo[ir.Cluster] // those of equal values
+	hosts    *memo[encodedHost]
+	chains   *memo[encodedChain]
+	elements *elements // of chains
 	// patched are resources and virtual hosts as EnvoyFilters change them.
 	patched *memo[patched]
 	filters *filters
@@ -38,7 +41,7 @@ type assignmentKey struct {
 	cluster    *ir.Cluster
 	ipv4, ipv6 bool
 	clusterID  string
-	locality   model.Locality
+	place      place
 }
 
 // assignment is a load assignment with the rows that were read for it.
@@ -59,7 +62,11 @@ type encodedHost struct {
 const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
-	e := &encoder{pool: resource.NewPool(), hosts: newMemo[encodedHost](), patched: newMemo[patched](), filters: &filters{}}
+	digests := &digester{}
+	e := &encoder{
+		pool: resource.NewPool(), digests: digests, filters: &filters{}, clusters: newMemo[ir.Cluster](),
+		hosts: newMemo[encodedHost](), chains: newMemo[encodedChain](), elements: newElements(digests), patched: newMemo[patched](),
+	}
 	for t := range e.memos {
 		e.memos[t] = newMemo[resource.Resource]()
 	}
@@ -70,7 +77,10 @@ func newEncoder() *encoder {
 // apart gives an encoder for another use of the present snapshot or a former one. It has the same
 // memory of what equal values come to, since that follows from the values alone.
 func (e *encoder) apart() *encoder {
-	out := &encoder{pool: e.pool, memos: e.memos, hosts: e.hosts, patched: e.patched, filters: e.filters}
+	out := &encoder{
+		pool: e.pool, digests: e.digests, filters: e.filters, memos: e.memos, clusters: e.clusters,
+		hosts: e.hosts, chains: e.chains, elements: e.elements, patched: e.patched,
+	}
 	out.advance()
 	return out
 }
@@ -78,10 +88,9 @@ func (e *encoder) apart() *encoder {
 // advance forgets what followed from the former snapshot alone.
 func (e *encoder) advance() { e.assignments = map[assignmentKey]assignment{} }
 
-// encode gives the resource of a value, and the equal value that it was made from. Where resources
-// of one name are many, variant narrows the search for it.
-func (e *encoder) encode(t resource.Type, name, variant string, value any, message func() proto.Message) (*resource.Resource, any, error) {
-	return e.memos[t].get(memoKey{name, variant}, value, func() (*resource.Resource, error) {
+// encode gives the resource of the value of a digest.
+func (e *encoder) encode(t resource.Type, name string, key digest, message func() proto.Message) (*resource.Resource, error) {
+	return e.memos[t].get(key, func() (*resource.Resource, error) {
 		m := message()
 		if err := validate(m); err != nil {
 			return nil, err
@@ -104,30 +113,32 @@ func validate(m proto.Message) error {
 
 // cluster gives with the resource the equal value that is shared.
 func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, error) {
-	r, shared, err := e.encode(resource.Clusters, cl.Name, "", cl, func() proto.Message { return envoy.Cluster(cl) })
+	key := e.digests.of(cl)
+	cl, err := e.clusters.get(key, func() (*ir.Cluster, error) { return cl, nil })
 	if err != nil {
 		return nil, cl, err
 	}
-	return r, shared.(*ir.Cluster), nil
+	r, err := e.encode(resource.Clusters, cl.Name, key, func() proto.Message { return envoy.Cluster(cl) })
+	return r, cl, err
 }
 
-// listeners gives the product of a unit that makes listeners; those of one variant and name are few.
-func (e *encoder) listeners(variant string, problems []model.Problem, changes changes, all ...*ir.Listener) Product {
-	p := Product{Type: resource.Listeners, Problems: problems}
+// listeners gives the output of a unit that makes listeners.
+func (e *encoder) listeners(problems []model.Problem, changes changes, all ...*ir.Listener) Output {
+	out := Output{Type: resource.Listeners, Problems: problems}
 	for _, l := range all {
 		if set := changes.set(listenerTargets(l, changes.context)...); len(set) > 0 {
-			p.take(e.patchListener(l, variant, set, changes.context))
+			out.take(e.patchListener(l, set, changes.context))
 			continue
 		}
-		r, _, err := e.encode(resource.Listeners, l.Name, variant, l, func() proto.Message { return envoy.Listener(l) })
-		p.add(l.Name, r, err)
+		r, err := e.listener(l)
+		out.add(l.Name, r, err)
 	}
-	return p
+	return out
 }
 
 // assignment gives the load assignment of a cluster that is shared.
 func (e *encoder) assignment(r store.Reader, c *resolve.Class, cl *ir.Cluster) (*resource.Resource, error) {
-	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID, c.Locality}
+	key := assignmentKey{cl, c.IPv4, c.IPv6, c.ClusterID, placeFor(cl, c)}
 	e.mu.Lock()
 	known, ok := e.assignments[key]
 	e.mu.Unlock()
@@ -137,7 +148,7 @@ func (e *encoder) assignment(r store.Reader, c *resolve.Class, cl *ir.Cluster) (
 	}
 	t := trace{}
 	a := endpoint.Assignment(r.With(t.record), c, cl)
-	made, _, err := e.encode(resource.Endpoints, a.Cluster, "", a, func() proto.Message { return envoy.LoadAssignment(a) })
+	made, err := e.encode(resource.Endpoints, a.Cluster, e.digests.of(a), func() proto.Message { return envoy.LoadAssignment(a) })
 	r.Record(t.rows)
 	if err != nil {
 		return nil, err
@@ -149,47 +160,43 @@ func (e *encoder) assignment(r store.Reader, c *resolve.Class, cl *ir.Cluster) (
 }
 
 func (e *encoder) nameTable(t *ir.NameTable) (*resource.Resource, error) {
-	r, _, err := e.encode(resource.NameTables, resource.NameTableName, "", t, func() proto.Message { return envoy.NameTable(t) })
-	return r, err
+	return e.encode(resource.NameTables, resource.NameTableName, e.digests.of(t), func() proto.Message { return envoy.NameTable(t) })
 }
 
 func (e *encoder) trustBundle(b *ir.TrustBundle) (*resource.Resource, error) {
-	r, _, err := e.encode(resource.TrustBundles, resource.TrustBundleName, "", b, func() proto.Message { return envoy.TrustBundle(b) })
-	return r, err
+	return e.encode(resource.TrustBundles, resource.TrustBundleName, e.digests.of(b), func() proto.Message { return envoy.TrustBundle(b) })
 }
 
-// virtualHostOf gives the product of a unit that makes a virtual host; nil for none.
-func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem, at patch.RoutePlace, changes changes) Product {
-	p := Product{Type: resource.Routes, Problems: problems}
+// virtualHostOf gives the output of a unit that makes a virtual host; nil for none.
+func (e *encoder) virtualHostOf(vh *ir.VirtualHost, problems []model.Problem, at patch.RoutePlace, changes changes) Output {
+	out := Output{Type: resource.Routes, Problems: problems}
 	switch set := changes.set(hostTargets(vh)...); {
 	case vh == nil:
 	case len(set) > 0:
-		p.take(e.patchHost(vh, at, set, changes.context))
+		out.take(e.patchHost(vh, at, set, changes.context))
 	default:
-		p.host, p.err = e.virtualHost(vh)
+		out.host, out.err = e.virtualHost(vh)
 	}
-	return p
+	return out
 }
 
 func (e *encoder) virtualHost(vh *ir.VirtualHost) (*encodedHost, error) {
-	out, _, err := e.hosts.get(memoKey{name: vh.Name}, vh, func() (*encodedHost, error) {
+	return e.hosts.get(e.digests.of(vh), func() (*encodedHost, error) {
 		m := envoy.VirtualHost(vh)
 		if err := validate(m); err != nil {
 			return nil, err
 		}
 		return hostOf(m, vh)
 	})
-	return out, err
 }
 
 // hostOf marshals a virtual host.
 func hostOf(m *routev3.VirtualHost, value *ir.VirtualHost) (*encodedHost, error) {
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	field, err := fieldOf(fieldVirtualHosts, m)
 	if err != nil {
 		return nil, err
 	}
-	field := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
-	return &encodedHost{Fragment: resource.Fragment{Field: protowire.AppendBytes(field, data)}, value: value}, nil
+	return &encodedHost{Fragment: resource.Fragment{Field: field}, value: value}, nil
 }
 
 // compose puts a route configuration together of virtual hosts that were checked one by one. A domain

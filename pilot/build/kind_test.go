@@ -100,7 +100,7 @@ func (f forecast) ChangedFacts(former Outline) []string {
 
 func (f forecast) For(c *resolve.Class) Outline { return forecast{f.Outline.For(c), c} }
 
-func (f forecast) Compute(in Input, id UnitID) Product {
+func (f forecast) Compute(in Input, id UnitID) Output {
 	if id.Kind != KindExtension {
 		return f.Outline.Compute(in, id)
 	}
@@ -108,11 +108,11 @@ func (f forecast) Compute(in Input, id UnitID) Product {
 	for _, o := range weathers(in.Reader, f.class.Namespace, id.Host) {
 		says = append(says, o.Spec.(*weather).Says)
 	}
-	p := Product{Type: resource.Listeners}
+	out := Output{Type: resource.Listeners}
 	name := "weather of " + id.Host
 	r, err := resource.New(resource.Listeners, name, &listenerv3.Listener{Name: name, StatPrefix: strings.Join(says, ", ")})
-	p.add(name, r, err)
-	return p
+	out.add(name, r, err)
+	return out
 }
 
 func editWeather(e editor) *model.Object {

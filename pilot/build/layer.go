@@ -261,8 +261,9 @@ func (l *layer) choose(former Outline) {
 	l.layRoutes()
 }
 
-// wanted gives the units that the layer has: all of its outline where nothing is below that has any,
-// else those that looked for what the namespace has of its own, and those that the outline has otherwise.
+// wanted gives the units that the layer has. They are all of its outline where nothing below has any.
+// Else they are those that looked for what the namespace has of its own, and those that the outline has
+// otherwise.
 func (l *layer) wanted() map[UnitID]struct{} {
 	out := map[UnitID]struct{}{}
 	if l.below == nil || l.top {
@@ -296,7 +297,7 @@ func (l *layer) wanted() map[UnitID]struct{} {
 func (l *layer) forget(u *unit) {
 	l.builder.index.forget(u)
 	l.version++
-	l.cover.replaced(l, u.Product.Type, u.Resources, nil)
+	l.cover.replaced(l, u.Output.Type, u.Resources, nil)
 	l.report(u.id, nil)
 	if u.id.Kind == kindClusters && slices.ContainsFunc(u.clusters, isLocal) {
 		l.moved = true
@@ -331,8 +332,8 @@ func (l *layer) compute(u *unit) {
 			}
 		}
 	}
-	former := u.Product
-	u.Product = next
+	former := u.Output
+	u.Output = next
 	l.cover.replaced(l, next.Type, former.Resources, next.Resources)
 	l.report(u.id, next.Problems)
 	switch u.id.Kind {

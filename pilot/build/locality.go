@@ -1,10 +1,12 @@
 package build
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -13,7 +15,7 @@ import (
 )
 
 // local is what of a layer's load assignments depends on where the proxy is. It is made for each
-// locality that some class has, not for each class.
+// place where some class is, not for each class.
 type local struct {
 	clusters []*ir.Cluster // by name; replaced, never changed
 	moved    bool          // clusters is to be found again
@@ -22,14 +24,32 @@ type local struct {
 	regrouped bool                // clusters is another list
 	relocated map[string]struct{} // hosts whose load assignments may differ
 
-	mu         sync.Mutex // guards byLocality while classes are built concurrently
-	byLocality map[model.Locality]*localised
+	mu      sync.Mutex // guards byPlace while classes are built concurrently
+	byPlace map[place]*localised
 }
 
-// localised are the load assignments for a locality.
+// place is where a class is: its locality and, where that matters, its node.
+type place struct {
+	model.Locality
+	node string
+}
+
+func placeOf(c *resolve.Class) place { return place{c.Locality, c.Node} }
+
+// placeFor is what of a class's place a cluster's load assignment depends on.
+func placeFor(cl *ir.Cluster, c *resolve.Class) place {
+	if endpoint.ByNode(cl.Endpoints) {
+		return placeOf(c)
+	}
+	return place{Locality: c.Locality}
+}
+
+// localised are the load assignments for a place.
 type localised struct {
-	made map[*ir.Cluster]*resource.Resource // of the local clusters, nil for one that is forbidden
+	made map[*ir.Cluster]*resource.Resource // of the local clusters for which this is the place, nil for one that is forbidden
 	set  *resource.Set                      // all of them; nil if it is to be put together again
+
+	covering resource.Covering // of which set was made
 }
 
 // findLocal finds the local clusters, where they may be others, and forgets of their load assignments
@@ -52,7 +72,7 @@ func (l *layer) findLocal() {
 	l.changed = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, at := range l.byLocality {
+	for _, at := range l.byPlace {
 		at.forget(l.relocated, l.clusters)
 	}
 }
@@ -106,11 +126,11 @@ func (at *localised) forget(hosts map[string]struct{}, clusters []*ir.Cluster) {
 	at.made = kept
 }
 
-// restack makes the sets for the localities be put together again.
+// restack makes the sets for the places be put together again.
 func (l *layer) restack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, at := range l.byLocality {
+	for _, at := range l.byPlace {
 		at.set = nil
 	}
 }
@@ -125,25 +145,42 @@ func (l *layer) endpoints(r store.Reader, c *resolve.Class) *resource.Set {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.byLocality[c.Locality]
-	if at == nil {
-		if l.byLocality == nil {
-			l.byLocality = map[model.Locality]*localised{}
-		}
-		at = &localised{made: map[*ir.Cluster]*resource.Resource{}}
-		l.byLocality[c.Locality] = at
-	}
+	at := l.at(placeOf(c))
 	if at.set == nil {
-		at.set = l.builder.encoder.pool.Cover(resource.Endpoints, l.sets[resource.Endpoints], l.localEntries(r, c, at.made))
+		at.set = at.covering.Cover(l.builder.encoder.pool, resource.Endpoints, l.sets[resource.Endpoints], l.localEntries(r, c))
 	}
 	return at.set
 }
 
-// localEntries gives the load assignments that depend on a class's locality, by name, and makes those that
+// at gives what there is for a place, with l.mu held.
+func (l *layer) at(p place) *localised {
+	at := l.byPlace[p]
+	if at == nil {
+		if l.byPlace == nil {
+			l.byPlace = map[place]*localised{}
+		}
+		at = &localised{made: map[*ir.Cluster]*resource.Resource{}}
+		l.byPlace[p] = at
+	}
+	return at
+}
+
+// retain drops what is for places where no class is any more: nodes come and go.
+func (l *layer) retain(live map[place]struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.byPlace, func(p place, _ *localised) bool {
+		_, used := live[p]
+		return !used
+	})
+}
+
+// localEntries gives the load assignments that depend on a class's place, by name, and makes those that
 // are not made yet.
-func (l *layer) localEntries(r store.Reader, c *resolve.Class, made map[*ir.Cluster]*resource.Resource) []resource.Entry {
+func (l *layer) localEntries(r store.Reader, c *resolve.Class) []resource.Entry {
 	list := make([]resource.Entry, 0, len(l.clusters))
 	for _, cl := range l.clusters {
+		made := l.at(placeFor(cl, c)).made
 		res, known := made[cl]
 		if !known {
 			res, _ = l.builder.encoder.assignment(r, c, cl) // forbidden: its unit tells
@@ -163,7 +200,7 @@ func isLocal(cl *ir.Cluster) bool {
 		return false
 	}
 	p := cl.Endpoints.Locality
-	return p.Failover || len(p.By) > 0 || len(p.Distribute) > 0
+	return endpoint.ByNode(cl.Endpoints) || p.Failover || p.Regions || len(p.By) > 0 || len(p.Distribute) > 0
 }
 
 // assigned tells whether a cluster has a load assignment.

@@ -2,7 +2,6 @@ package build
 
 import (
 	"slices"
-	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -25,7 +24,7 @@ type Outline interface {
 	// Same tells whether a unit has the same part of the plan in another outline, which has it too.
 	Same(id UnitID, other Outline) bool
 	// Compute makes a unit. Everything that it follows from is in the outline or read from the reader.
-	Compute(in Input, id UnitID) Product
+	Compute(in Input, id UnitID) Output
 	// Routes gives the names of the route configurations, sorted, and Hosts the virtual hosts of one, in the
 	// order in which they stand.
 	Routes() []string
@@ -142,7 +141,7 @@ func (o *outboundOutline) at(route string) patch.RoutePlace {
 	return patch.RoutePlace{Name: route, Ports: []uint32{o.Port(route)}}
 }
 
-func (o *outboundOutline) Compute(in Input, id UnitID) Product {
+func (o *outboundOutline) Compute(in Input, id UnitID) Output {
 	changes := o.encoder.changes(in, o.class, false)
 	switch id.Kind {
 	case kindClusters:
@@ -150,35 +149,35 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Product {
 	case kindAssignments:
 		return o.assignments(in, id.Host)
 	case kindOutbound:
-		return o.encoder.listeners("", nil, changes, o.VirtualOutbound(in))
+		return o.encoder.listeners(nil, changes, o.VirtualOutbound(in))
 	case kindListener:
 		l, problems := o.Listener(in, id.Name)
-		return o.encoder.listeners("", problems, changes, l)
+		return o.encoder.listeners(problems, changes, l)
 	case kindVirtualHost:
 		vh, problems := o.VirtualHost(in, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
 	case kindRouteHead:
 		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindReferences:
-		return Product{Problems: o.References(in, id.Host)}
+		return Output{Problems: o.References(in, id.Host)}
 	case kindTrustBundle:
-		p := Product{Type: resource.TrustBundles}
+		out := Output{Type: resource.TrustBundles}
 		if b := resolve.TrustBundle(in); b != nil {
 			res, err := o.encoder.trustBundle(b)
-			p.add(resource.TrustBundleName, res, err)
+			out.add(resource.TrustBundleName, res, err)
 		}
-		return p
+		return out
 	}
-	p := Product{Type: resource.NameTables}
+	out := Output{Type: resource.NameTables}
 	if table, err := o.encoder.nameTable(o.NameTable(in)); err == nil {
-		p.Resources = []resource.Entry{{Name: resource.NameTableName, Resource: table}}
+		out.Resources = []resource.Entry{{Name: resource.NameTableName, Resource: table}}
 	}
-	return p
+	return out
 }
 
-func (o *outboundOutline) clusters(in Input, host string) Product {
+func (o *outboundOutline) clusters(in Input, host string) Output {
 	clusters, problems := o.ServiceClusters(in, host)
-	p := Product{Type: resource.Clusters, Problems: problems}
+	out := Output{Type: resource.Clusters, Problems: problems}
 	changes := o.encoder.changes(in, o.class, false)
 	for i, cl := range clusters {
 		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
@@ -189,31 +188,31 @@ func (o *outboundOutline) clusters(in Input, host string) Product {
 		}
 		res, cl, err := o.encoder.cluster(cl)
 		if set := changes.set(model.PatchClusters, model.PatchHost+host); len(set) > 0 {
-			if p.take(o.encoder.patchCluster(cl, set, changes.context)) {
-				p.clusters = append(p.clusters, cl)
+			if out.take(o.encoder.patchCluster(cl, set, changes.context)) {
+				out.clusters = append(out.clusters, cl)
 			}
 			continue
 		}
-		p.clusters = append(p.clusters, cl)
-		p.add(cl.Name, res, err)
+		out.clusters = append(out.clusters, cl)
+		out.add(cl.Name, res, err)
 	}
-	return p
+	return out
 }
 
 // assignments gives the load assignments of a service's clusters. Those that depend on where the proxy
-// is are read for, but made for each locality.
-func (o *outboundOutline) assignments(in Input, host string) Product {
-	p := Product{Type: resource.Endpoints}
+// is are read for, but made for each place (locality and node).
+func (o *outboundOutline) assignments(in Input, host string) Output {
+	out := Output{Type: resource.Endpoints}
 	for _, cl := range in.Clusters(host) {
 		if !assigned(cl) {
 			continue
 		}
 		res, err := o.encoder.assignment(in.Reader, o.class, cl)
 		if !isLocal(cl) {
-			p.add(cl.Name, res, err)
+			out.add(cl.Name, res, err)
 		}
 	}
-	return p
+	return out
 }
 
 // classOutline is that of what a class has for itself: what it receives, or serves as a gateway.
@@ -221,16 +220,10 @@ type classOutline struct {
 	class    *resolve.Class
 	gateways *resolve.GatewayPlan // nil for sidecars
 	encoder  *encoder
-	variant  string // tells classes apart whose resources have one name and differ
 }
 
 func newClassOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
 	o := &classOutline{class: c, encoder: e}
-	variant := make([]byte, 0, 64)
-	for _, in := range c.Inbound { // metrics name the host
-		variant = strconv.AppendUint(append(append(variant, ' '), in.Host...), uint64(in.TargetPort), 10)
-	}
-	o.variant = string(variant)
 	if c.Type == model.RouterProxy {
 		o.gateways = resolve.NewGatewayPlan(r, c)
 	}
@@ -314,20 +307,20 @@ func (o *classOutline) at(route string) patch.RoutePlace {
 	return patch.RoutePlace{Name: route, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
 }
 
-func (o *classOutline) Compute(in Input, id UnitID) Product {
+func (o *classOutline) Compute(in Input, id UnitID) Output {
 	changes := o.encoder.changes(in, o.class, true)
 	switch id.Kind {
 	case kindInbound:
 		all, problems := resolve.Inbound(in, o.class)
-		return o.encoder.listeners(o.variant, problems, changes, all...)
+		return o.encoder.listeners(problems, changes, all...)
 	case kindListener:
 		l, problems := o.gateways.Listener(in, id.Name)
 		if l == nil {
-			return Product{Type: resource.Listeners, Problems: problems}
+			return Output{Type: resource.Listeners, Problems: problems}
 		}
-		return o.encoder.listeners(o.variant, problems, changes, l)
+		return o.encoder.listeners(problems, changes, l)
 	case kindSecret:
-		return secretProduct(o.gateways.Secret(in, id.Name))
+		return secretOutput(o.gateways.Secret(in, id.Name))
 	case kindVirtualHost:
 		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
@@ -337,28 +330,24 @@ func (o *classOutline) Compute(in Input, id UnitID) Product {
 		return o.encoder.added(in, o.class, id.Name)
 	}
 	clusters, problems := resolve.OwnClusters(in, o.class)
-	p := Product{Type: resource.Clusters, Problems: problems}
-	service := ""
-	for _, port := range o.class.Inbound {
-		service = port.Host
-	}
+	out := Output{Type: resource.Clusters, Problems: problems}
 	for _, cl := range clusters {
 		if set, context := ownChanges(o.encoder, in, o.class, cl); len(set) > 0 {
-			p.take(o.encoder.patchCluster(cl, set, context))
+			out.take(o.encoder.patchCluster(cl, set, context))
 			continue
 		}
-		res, _, err := o.encoder.encode(resource.Clusters, cl.Name, service, cl, func() proto.Message { return envoy.Cluster(cl) })
-		p.add(cl.Name, res, err)
+		res, err := o.encoder.encode(resource.Clusters, cl.Name, o.encoder.digests.of(cl), func() proto.Message { return envoy.Cluster(cl) })
+		out.add(cl.Name, res, err)
 	}
-	return p
+	return out
 }
 
-// secretProduct gives the product of a unit that makes a secret; nil for none. No encoder sees it, since
+// secretOutput gives the output of a unit that makes a secret; nil for none. No encoder sees it, since
 // that remembers for everyone.
-func secretProduct(s *ir.Secret, problems []model.Problem) Product {
-	p := Product{Type: resource.Secrets, Problems: problems}
+func secretOutput(s *ir.Secret, problems []model.Problem) Output {
+	out := Output{Type: resource.Secrets, Problems: problems}
 	if s == nil {
-		return p
+		return out
 	}
 	m := envoy.Secret(s)
 	err := validate(m)
@@ -366,15 +355,15 @@ func secretProduct(s *ir.Secret, problems []model.Problem) Product {
 	if err == nil {
 		r, err = resource.New(resource.Secrets, s.Name, m)
 	}
-	p.add(s.Name, r, err)
-	return p
+	out.add(s.Name, r, err)
+	return out
 }
 
-// add puts a resource into the product, or, where it came out forbidden, what stands in its place.
-func (p *Product) add(name string, r *resource.Resource, err error) {
+// add puts a resource into the output, or, where it came out forbidden, what stands in its place.
+func (out *Output) add(name string, r *resource.Resource, err error) {
 	if err != nil {
-		p.Problems = append(slices.Clip(p.Problems), forbidden(p.Type, name, err))
+		out.Problems = append(slices.Clip(out.Problems), forbidden(out.Type, name, err))
 	}
-	p.Resources = append(p.Resources, resource.Entry{Name: name, Resource: r})
-	p.forbidden = p.forbidden || err != nil
+	out.Resources = append(out.Resources, resource.Entry{Name: name, Resource: r})
+	out.forbidden = out.forbidden || err != nil
 }

@@ -145,27 +145,26 @@ type patchInput struct {
 	place   patch.RoutePlace
 }
 
-// take puts what patches made into the product, and tells whether it is still there.
-func (p *Product) take(m *patched, err error) bool {
+// take puts what patches made into the output, and tells whether it is still there.
+func (out *Output) take(m *patched, err error) bool {
 	if err != nil {
-		p.Problems = append(slices.Clip(p.Problems), forbidden(p.Type, "", err))
+		out.Problems = append(slices.Clip(out.Problems), forbidden(out.Type, "", err))
 		return false
 	}
-	p.changed = append(p.changed, m)
-	p.Problems = append(slices.Clip(p.Problems), m.problems...)
+	out.changed = append(out.changed, m)
+	out.Problems = append(slices.Clip(out.Problems), m.problems...)
 	if m.resource != nil {
-		p.Resources = append(p.Resources, resource.Entry{Name: m.name, Resource: m.resource})
+		out.Resources = append(out.Resources, resource.Entry{Name: m.name, Resource: m.resource})
 	}
-	p.host = m.host
+	out.host = m.host
 	return m.resource != nil
 }
 
 func (e *encoder) patchCluster(cl *ir.Cluster, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{cl.Name, set.ID()}, &patchInput{value: cl, patches: set.ID(), context: c}, func() (*patched, error) {
+	return e.patched.get(e.digests.of(&patchInput{value: cl, patches: set.ID(), context: c}), func() (*patched, error) {
 		m, kept, problems := set.Cluster(c, clusterPlace(cl), func() *clusterv3.Cluster { return envoy.Cluster(cl) })
 		return e.made(resource.Clusters, m.GetName(), m, kept, problems)
 	})
-	return out, err
 }
 
 // clusterPlace reads direction|port|subset|host.
@@ -186,14 +185,11 @@ func clusterPlace(cl *ir.Cluster) patch.ClusterPlace {
 	return out
 }
 
-// patchListener narrows the search for an equal one as encode does: each workload has inbound listeners of
-// these names, and one patch of a namespace is of all of them.
-func (e *encoder) patchListener(l *ir.Listener, variant string, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{l.Name, variant + "\n" + set.ID()}, &patchInput{value: l, patches: set.ID(), context: c}, func() (*patched, error) {
+func (e *encoder) patchListener(l *ir.Listener, set patch.Set, c patch.Context) (*patched, error) {
+	return e.patched.get(e.digests.of(&patchInput{value: l, patches: set.ID(), context: c}), func() (*patched, error) {
 		m, kept, problems := set.Listener(c, func() *listenerv3.Listener { return envoy.Listener(l) })
 		return e.made(resource.Listeners, m.GetName(), m, kept, problems)
 	})
-	return out, err
 }
 
 // made makes a resource of what patches left.
@@ -214,7 +210,7 @@ func (e *encoder) made(t resource.Type, name string, m proto.Message, kept bool,
 }
 
 func (e *encoder) patchHost(vh *ir.VirtualHost, at patch.RoutePlace, set patch.Set, c patch.Context) (*patched, error) {
-	out, _, err := e.patched.get(memoKey{vh.Name, set.ID()}, &patchInput{vh, set.ID(), c, at}, func() (*patched, error) {
+	return e.patched.get(e.digests.of(&patchInput{vh, set.ID(), c, at}), func() (*patched, error) {
 		m, kept, problems := set.VirtualHost(c, at, func() *routev3.VirtualHost { return envoy.VirtualHost(vh) })
 		out := &patched{problems: problems}
 		if !kept || len(m.GetDomains()) == 0 {
@@ -227,7 +223,6 @@ func (e *encoder) patchHost(vh *ir.VirtualHost, at patch.RoutePlace, set patch.S
 		out.host, err = changedHost(m, vh.Domains[len(vh.Domains)-vh.Aliases:])
 		return out, err
 	})
-	return out, err
 }
 
 // changedHost marshals a virtual host that patches made of one with some aliases among its domains. Those that they
@@ -273,22 +268,22 @@ func (h *routeHead) bytes(name string) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(envoy.RouteConfig(&ir.RouteConfig{Name: name}))
 }
 
-// routeHead gives the product of a unit that makes one; most make none.
-func (e *encoder) routeHead(at patch.RoutePlace, changes changes) Product {
-	p := Product{Type: resource.Routes}
+// routeHead gives the output of a unit that makes one; most make none.
+func (e *encoder) routeHead(at patch.RoutePlace, changes changes) Output {
+	out := Output{Type: resource.Routes}
 	set := changes.set(model.PatchRoutes, model.PatchRoute+at.Name)
 	if len(set) == 0 {
-		return p
+		return out
 	}
 	rc, problems := set.RouteConfig(changes.context, at, func() *routev3.RouteConfiguration {
 		return envoy.RouteConfig(&ir.RouteConfig{Name: at.Name})
 	})
-	p.Problems = problems
+	out.Problems = problems
 	head := &routeHead{}
 	for _, vh := range rc.GetVirtualHosts() {
 		h, err := changedHost(vh, nil)
 		if err != nil {
-			p.Problems = append(p.Problems, forbidden(resource.Routes, at.Name, err))
+			out.Problems = append(out.Problems, forbidden(resource.Routes, at.Name, err))
 			continue
 		}
 		head.hosts = append(head.hosts, hostField{vh.GetName(), h})
@@ -296,11 +291,11 @@ func (e *encoder) routeHead(at patch.RoutePlace, changes changes) Product {
 	rc.Name, rc.VirtualHosts = at.Name, nil
 	var err error
 	if head.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(rc); err != nil {
-		p.Problems = append(p.Problems, forbidden(resource.Routes, at.Name, err))
-		return p
+		out.Problems = append(out.Problems, forbidden(resource.Routes, at.Name, err))
+		return out
 	}
-	p.head = head
-	return p
+	out.head = head
+	return out
 }
 
 // What units of kindAdded add.
@@ -310,10 +305,10 @@ const (
 )
 
 // added gives the clusters or listeners that patches add for a class.
-func (e *encoder) added(r resolve.Reader, c *resolve.Class, what string) Product {
-	p := Product{Type: resource.Clusters}
+func (e *encoder) added(r resolve.Reader, c *resolve.Class, what string) Output {
+	out := Output{Type: resource.Clusters}
 	if what == addedListeners {
-		p.Type = resource.Listeners
+		out.Type = resource.Listeners
 	}
 	for _, received := range []bool{false, true} {
 		changes := e.changes(r, c, received)
@@ -323,25 +318,25 @@ func (e *encoder) added(r resolve.Reader, c *resolve.Class, what string) Product
 		set := changes.set(model.PatchAdded)
 		if what == addedListeners {
 			for _, l := range set.AddedListeners(changes.context) {
-				p.addMessage(e, l.GetName(), l)
+				out.addMessage(e, l.GetName(), l)
 			}
 			continue
 		}
 		for _, cl := range set.AddedClusters(changes.context) {
-			p.addMessage(e, cl.GetName(), cl)
+			out.addMessage(e, cl.GetName(), cl)
 		}
 	}
-	return p
+	return out
 }
 
-func (p *Product) addMessage(e *encoder, name string, m proto.Message) {
-	again := slices.ContainsFunc(p.Resources, func(other resource.Entry) bool { return other.Name == name })
+func (out *Output) addMessage(e *encoder, name string, m proto.Message) {
+	again := slices.ContainsFunc(out.Resources, func(other resource.Entry) bool { return other.Name == name })
 	if name == "" || again {
 		return
 	}
-	r, err := resource.New(p.Type, name, m)
+	r, err := resource.New(out.Type, name, m)
 	if err == nil {
 		r = e.pool.One(r)
 	}
-	p.add(name, r, err)
+	out.add(name, r, err)
 }

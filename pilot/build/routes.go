@@ -34,8 +34,8 @@ type hostField struct {
 	*encodedHost
 }
 
-// take notes that a unit gave another product.
-func (r *routes) take(host string, former, next Product) {
+// take notes that a unit gave another output.
+func (r *routes) take(host string, former, next Output) {
 	if former.host == next.host && next.err == nil && former.err == nil {
 		return
 	}

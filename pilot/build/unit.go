@@ -48,11 +48,11 @@ type unit struct {
 	seat  *Seat  // nil for a layer's
 	id    UnitID
 	reads []*cell // the index guards it
-	Product
+	Output
 }
 
-// Product is what a unit gives.
-type Product struct {
+// Output is what a unit gives.
+type Output struct {
 	// Type and Resources are what it puts into its layer's set, by name; nil in the place of a resource
 	// that is forbidden and was never served.
 	Type      resource.Type
@@ -103,6 +103,8 @@ func (t *trace) record(row store.Row) {
 type Seat struct {
 	Proxy *model.Proxy
 	Class resolve.Class
+	// Doubt says why the Pod that the proxy names is not its own; "" where nothing does.
+	Doubt string
 
 	unit  unit
 	stale bool
@@ -130,7 +132,9 @@ func (b *Builder) Leave(s *Seat) {
 // classify finds a seat's class. The caller holds the mutex.
 func (b *Builder) classify(s *Seat) {
 	t := trace{}
-	s.Class = resolve.Classify(b.snapshot.Reader(t.record), s.Proxy).With(b.options.Settings)
+	r := b.snapshot.Reader(t.record)
+	w := resolve.WorkloadOf(r, s.Proxy)
+	s.Class, s.Doubt = w.Class(r, s.Proxy).With(b.options.Settings), w.Doubt
 	if l := b.layers[s.Class.Key]; l != nil {
 		s.Class = l.class // whose lists are shared
 	}

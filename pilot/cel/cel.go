@@ -1,8 +1,8 @@
 // Package cel reads expressions of the Common Expression Language as users write them in Telemetry objects,
 // and tells which of them Envoy takes. Envoy refuses the whole listener for an expression that it does not
-// take, so what passes here has to pass there: the language is read whole, but for messages, and of functions
-// Envoy 1.40 has the standard ones without conversions to strings and without macros that go over lists.
-// A library would take others, and would weigh more than the rest of the control plane.
+// take, so what passes here has to pass there. The package reads the whole language but for messages. Of
+// functions, Envoy 1.40 has the standard ones without conversions to strings, and without macros that go over
+// lists. A library would take others, and would weigh more than the rest of the control plane.
 package cel
 
 import (

@@ -23,8 +23,9 @@ import (
 )
 
 // Answer answers the questions that Istio's tools ask over ADS. Who may know what is as with the
-// pages: the machine itself and the root namespace all, others what is about proxies of their own
-// namespace. The error is a gRPC status.
+// pages: the machine itself, the root namespace and replicas of the control plane all, others what is about proxies of
+// their own namespace. Control planes of other revisions may know of roots besides, since a rotation waits for what they
+// say. The error is a gRPC status.
 func (s *Server) Answer(ctx context.Context, q xds.Question) (xds.Answer, error) {
 	caller, err := s.callerOver(q)
 	if err != nil {
@@ -47,6 +48,7 @@ func (s *Server) Answer(ctx context.Context, q xds.Question) (xds.Answer, error)
 // caller is who asks over ADS.
 type caller struct {
 	all       bool // may know everything
+	roots     bool // and of roots, in any case
 	namespace string
 }
 
@@ -61,7 +63,10 @@ func (s *Server) callerOver(q xds.Question) (caller, error) {
 	case snap == nil:
 		return caller{}, grpcstatus.Error(codes.Unavailable, "the first configuration is not committed yet")
 	default:
-		return caller{q.Identity.Namespace == snap.Mesh().GetRootNamespace(), q.Identity.Namespace}, nil
+		of := q.Identity.Namespace
+		replica := of == s.opts.Replica.Namespace && q.Identity.ServiceAccount == s.opts.Replica.ServiceAccount
+		roots := s.opts.ControlPlane != nil && s.opts.ControlPlane(*q.Identity)
+		return caller{replica || of == snap.Mesh().GetRootNamespace(), roots, of}, nil
 	}
 }
 
@@ -181,12 +186,12 @@ func (s *Server) pageOver(ctx context.Context, q xds.Question, c caller) ([]*dis
 	path := "/debug/" + strings.Trim(target.Path, "/")
 	pages := s.pages()
 	// Profiles are no text, and take their time.
-	i := slices.IndexFunc(pages, func(p debugPage) bool { return p.path == path && !strings.HasPrefix(path, "/debug/pprof/") })
+	i := slices.IndexFunc(pages, func(p debugPage) bool { return p.path == path && !p.large && !strings.HasPrefix(path, "/debug/pprof/") })
 	if i < 0 {
 		return nil, grpcstatus.Errorf(codes.NotFound, "there is no page %q over ADS; ask for list", target.Path)
 	}
 	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path, RawQuery: target.RawQuery}, Header: http.Header{}}).WithContext(ctx)
-	if !c.all && (!pages[i].proxy || proxyNamespace(r) != c.namespace) {
+	if !c.all && !(c.roots && path == RootsPath) && (!pages[i].proxy || proxyNamespace(r) != c.namespace) {
 		return nil, grpcstatus.Error(codes.PermissionDenied, s.forbidden(c.namespace))
 	}
 	var body recorder

@@ -10,6 +10,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
 // connected is a mesh with a proxy in each of two namespaces.
@@ -28,6 +29,9 @@ func connected() Options {
 }
 
 func TestQuestionsHaveTheRulesOfThePages(t *testing.T) {
+	replica := &xds.Identity{Namespace: "mesh", ServiceAccount: "istiod", Pod: "istiod-1"}
+	revision := &xds.Identity{Namespace: "mesh", ServiceAccount: "istiod-canary"}
+	beside := &xds.Identity{Namespace: "mesh", ServiceAccount: "default"}
 	root, shop, elsewhere := &xds.Identity{Namespace: "istio-system"}, &xds.Identity{Namespace: "shop"}, &xds.Identity{Namespace: "elsewhere"}
 	for _, c := range []struct {
 		what, peer  string
@@ -42,6 +46,11 @@ func TestQuestionsHaveTheRulesOfThePages(t *testing.T) {
 		{"no address", "", nil, xds.DebugSyncz, "", codes.Unauthenticated, "", ""},
 		{"the root namespace", "10.0.0.1:1", root, xds.DebugSyncz, "", codes.OK, "a.istio-system", "a.shop"},
 		{"the root namespace, a page", "10.0.0.1:1", root, xds.DebugType, "connections", codes.OK, "connections", "connections"},
+		{"a replica, whose namespace is not the root", "10.0.0.1:1", replica, xds.DebugType, "problems", codes.OK, "problems", "problems"},
+		{"another revision, of roots", "10.0.0.1:1", revision, xds.DebugType, "pilothouse/roots", codes.OK, "pilothouse/roots", "pilothouse/roots"},
+		{"another revision, of all else", "10.0.0.1:1", revision, xds.DebugType, "problems", codes.PermissionDenied, "", ""},
+		{"another account of that namespace, of roots", "10.0.0.1:1", beside, xds.DebugType, "pilothouse/roots", codes.PermissionDenied, "", ""},
+		{"another account of that namespace", "10.0.0.1:1", beside, xds.DebugType, "problems", codes.PermissionDenied, "", ""},
 		{"another namespace sees its own", "10.0.0.1:1", shop, xds.DebugSyncz, "", codes.OK, "a.shop", "a.shop"},
 		{"a third sees nothing", "10.0.0.1:1", elsewhere, xds.DebugSyncz, "", codes.OK, "", ""},
 		{"another's proxy", "10.0.0.1:1", shop, xds.DebugConfigDump, "a.istio-system", codes.PermissionDenied, "", ""},
@@ -53,6 +62,7 @@ func TestQuestionsHaveTheRulesOfThePages(t *testing.T) {
 		{"no name", "10.0.0.1:1", root, xds.DebugConfigDump, "", codes.InvalidArgument, "", ""},
 		{"no page", "10.0.0.1:1", root, xds.DebugType, "../metrics", codes.NotFound, "", ""},
 		{"a page elsewhere", "10.0.0.1:1", root, xds.DebugType, "//evil/syncz", codes.InvalidArgument, "", ""},
+		{"what is written in parts", "10.0.0.1:1", root, xds.DebugType, "pilothouse/objects", codes.NotFound, "", ""},
 		{"a profile", "10.0.0.1:1", root, xds.DebugType, "pprof/profile", codes.NotFound, "", ""},
 		{"a type that there is not", "10.0.0.1:1", root, xds.DebugType + "/all", "x", codes.InvalidArgument, "", ""},
 	} {
@@ -60,7 +70,11 @@ func TestQuestionsHaveTheRulesOfThePages(t *testing.T) {
 		if c.name != "" {
 			q.Names = []string{c.name}
 		}
-		answer, err := New(connected()).Answer(t.Context(), q)
+		o := connected()
+		o.Replica = xds.Identity{Namespace: "mesh", ServiceAccount: "istiod"}
+		o.Roots = func() (ca.Heard, bool) { return ca.Heard{}, true }
+		o.ControlPlane = func(id xds.Identity) bool { return id == *replica || id == *revision }
+		answer, err := New(o).Answer(t.Context(), q)
 		if got := grpcstatus.Code(err); got != c.code {
 			t.Errorf("%s: %v, want %v (%v)", c.what, got, c.code, err)
 			continue

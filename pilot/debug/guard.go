@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// guard lets in the machine itself but for what web pages in its browsers ask, callers that prove to be of the mesh's root namespace, and to
-// pages about one proxy those of the proxy's namespace.
+// guard lets in the machine itself, but for what web pages in its browsers ask, and callers that prove to be of
+// the mesh's root namespace. To pages about one proxy it also lets in those of the proxy's namespace.
 func (s *Server) guard(p debugPage) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local(r.RemoteAddr) && !foreignPage(r) || s.admit(w, r, p) {
@@ -52,8 +52,8 @@ func proxyNamespace(r *http.Request) string {
 	return namespaceOfProxy(r.URL.Query().Get("proxyID"))
 }
 
-// foreignPage tells whether a request may come from a web page in a browser of the machine: one that
-// another site's page made, or one to a name that an attacker's DNS lets lead to loopback (DNS
+// foreignPage tells whether a request may come from a web page in a browser of the machine. That is one
+// that another site's page made, or one to a name that an attacker's DNS lets lead to loopback (DNS
 // rebinding). Names of loopback and addresses cannot be taken for another site.
 func foreignPage(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {

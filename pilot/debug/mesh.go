@@ -16,29 +16,18 @@ func (s *Server) snapshot(w http.ResponseWriter) (Snapshot, bool) {
 	return snap, true
 }
 
-// problem is one in /debug/problems.
-type problem struct {
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
-	Field     string `json:"field,omitempty"`
-	Severity  string `json:"severity"`
-	Reason    string `json:"reason"`
-	Message   string `json:"message"`
-	File      string `json:"file,omitempty"`
-	Line      int    `json:"line,omitempty"`
-}
-
-func (s *Server) problems(w http.ResponseWriter, _ *http.Request) {
-	out := []problem{}
-	for _, p := range s.opts.Problems() {
-		out = append(out, problem{
-			Kind: string(p.Object.Kind), Namespace: p.Object.Namespace, Name: p.Object.Name, Field: p.Field,
-			Severity: string(p.Severity), Reason: string(p.Reason), Message: p.Message,
-			File: p.Origin.File, Line: p.Origin.Line,
-		})
+// clusters lists this cluster, which is the only one that is served, for `istioctl remote-clusters`.
+func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
+	type served struct {
+		ID         string `json:"id"`
+		SecretName string `json:"secretName"` // of a remote cluster
+		SyncStatus string `json:"syncStatus"`
 	}
-	writeJSON(w, out)
+	status := "synced"
+	if s.opts.Snapshot() == nil {
+		status = "syncing"
+	}
+	writeJSON(w, []served{{ID: s.opts.ClusterID, SyncStatus: status}})
 }
 
 func (s *Server) mesh(w http.ResponseWriter, _ *http.Request) {

@@ -4,6 +4,7 @@
 package debug
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,10 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/page"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
 // Snapshot is what the pages show of the mesh's configuration.
@@ -36,8 +39,13 @@ type Options struct {
 	Connections func() []xds.Connection
 	Problems    func() []model.Problem
 	Snapshot    func() Snapshot // nil before the first commit
+	// Roots tells what is known of the roots that proxies have; false before there is a CA.
+	Roots func() (ca.Heard, bool)
 	// TLSChecks compares for a pod's sidecar, see resolve.TLSChecks.
 	TLSChecks func(namespace, pod, host string) []resolve.TLSCheck
+	// Objects gives all objects that decide about proxies, and Head what else does.
+	Objects   func(context.Context) ([]*model.Object, error)
+	Head      inventory.Head
 	Gatherer  prometheus.Gatherer
 	Version   string
 	ClusterID string
@@ -45,15 +53,23 @@ type Options struct {
 	// Authenticate proves from which namespace a caller on another machine comes; nil refuses them
 	// all.
 	Authenticate func(*http.Request) (namespace string, err error)
+	// Replica is what the control plane's replicas prove when they ask each other; the zero value where none does.
+	Replica xds.Identity
+	// ControlPlane tells whether an identity is a control plane's that has the same CA, of any revision, which may know
+	// what the page of roots says; nil where none is.
+	ControlPlane func(xds.Identity) bool
 	// Page is what people see in a browser, nil for none.
 	Page *page.Page
 }
 
 // Server makes the handlers.
-type Server struct{ opts Options }
+type Server struct {
+	opts        Options
+	inventories chan struct{} // holds a token for each caller that reads all objects
+}
 
 // New gives a Server.
-func New(opts Options) *Server { return &Server{opts} }
+func New(opts Options) *Server { return &Server{opts, make(chan struct{}, maxInventories)} }
 
 // debugPage is one debug page.
 type debugPage struct {
@@ -62,6 +78,8 @@ type debugPage struct {
 	// proxy is true where the page is about the proxy that the parameter proxyID names, so that
 	// callers from the proxy's own namespace may see it.
 	proxy bool
+	// large is true where the page is written in parts, and so not in one message over ADS.
+	large bool
 }
 
 // DashboardPath is where the page for people is.
@@ -81,11 +99,15 @@ func (s *Server) dumps() []debugPage {
 		{path: "/debug/pilothouse/syncz", help: "the same with state, age and errors", serve: s.richSyncz},
 		{path: "/debug/config_dump", help: "what a proxy was sent, as Envoy's ConfigDump; proxyID=POD.NAMESPACE", serve: s.configDump, proxy: true},
 		{path: "/debug/pilothouse/tls", help: "what services ask of clients and what a pod's sidecar does; proxyID=POD.NAMESPACE, host=HOST", serve: s.tls, proxy: true},
+		{path: RootsPath, help: "the CA's roots, and which of them proxies have", serve: s.roots},
 		{path: "/debug/connections", help: "streams", serve: s.connections},
 		{path: "/debug/endpointz", help: "endpoints by service and namespace, in Istio's schema", serve: s.shards},
 		{path: "/debug/endpointShardz", help: "the same", serve: s.shards},
 		{path: "/debug/pilothouse/endpointz", help: "services that a namespace sees, with their endpoints; namespace=NAMESPACE", serve: s.endpointz},
+		{path: ObjectsPath, help: "all objects that decide about proxies, a line each, without the keys of Secrets; kind=KIND for those of some kinds", serve: s.objects, large: true},
+		{path: ProxiesPath, help: "the connected proxies, as they describe themselves", serve: s.proxies},
 		{path: "/debug/problems", help: "objects that are not in effect, and why", serve: s.problems},
+		{path: "/debug/clusterz", help: "the clusters whose objects are served, in Istio's schema", serve: s.clusters},
 		{path: "/debug/mesh", help: "the mesh configuration in effect", serve: s.mesh},
 		{path: "/debug/list", help: "the names of these pages", serve: s.list},
 		{path: "/debug", help: "this page", serve: s.index},

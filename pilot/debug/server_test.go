@@ -1,8 +1,10 @@
 package debug
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +18,7 @@ func options() Options {
 		Ready: func() bool { return false }, Connections: func() []xds.Connection { return nil },
 		Problems: func() []model.Problem { return nil }, Snapshot: func() Snapshot { return nil },
 		Gatherer: prometheus.NewRegistry(), Version: "v",
+		Objects: func(context.Context) ([]*model.Object, error) { return nil, nil },
 	}
 }
 
@@ -45,5 +48,24 @@ func TestNotReadyUntilServed(t *testing.T) {
 	o.Ready = func() bool { return true }
 	if got := status(New(o).HTTP(), "/ready", "127.0.0.1:1"); got != 200 {
 		t.Errorf("/ready: %d", got)
+	}
+}
+
+// TestClustersAsIstioctlReadsThem: istioctl remote-clusters asks for them.
+func TestClustersAsIstioctlReadsThem(t *testing.T) {
+	of := func(o Options) string {
+		r := httptest.NewRequest(http.MethodGet, "/debug/clusterz", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:15014"
+		w := httptest.NewRecorder()
+		New(o).Monitoring().ServeHTTP(w, r)
+		return strings.Join(strings.Fields(w.Body.String()), "")
+	}
+	o := connected()
+	if got, want := of(o), `[{"id":"Kubernetes","secretName":"","syncStatus":"synced"}]`; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+	o.Snapshot = func() Snapshot { return nil }
+	if got := of(o); !strings.Contains(got, `"syncing"`) {
+		t.Errorf("before the first commit: %s", got)
 	}
 }

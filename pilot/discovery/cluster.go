@@ -13,9 +13,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
+	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
@@ -25,7 +27,7 @@ import (
 // cluster is the cluster that the control plane serves.
 type cluster struct {
 	*plane
-	client    *kubernetes.Clientset
+	client    kubeclient.Interface
 	dynamic   *dynamic.DynamicClient
 	namespace string
 }
@@ -35,7 +37,7 @@ func (p *plane) openCluster() (*cluster, error) {
 	if p.cfg.sourceName() != kubeSource {
 		return nil, nil
 	}
-	client, err := kubernetes.NewForConfig(p.cfg.Kube)
+	client, err := kubeclient.New(p.cfg.Kube)
 	if err != nil {
 		return nil, err
 	}
@@ -46,31 +48,48 @@ func (p *plane) openCluster() (*cluster, error) {
 
 // authority gives the CA: of a directory, of a Secret of the cluster, or one that lives in memory.
 func (p *plane) authority(ctx context.Context, c *cluster) (*ca.Keeper, error) {
-	opts := ca.Options{
-		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
-		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
-	}
+	opts := p.authorityOptions()
 	if c != nil && opts.Dir == "" {
 		var err error
-		opts.Files, err = incluster.Authority(ctx, c.authorityOptions(), func() (map[string][]byte, error) { return ca.SelfSigned(opts) })
+		opts.Files, opts.Own, err = incluster.Authority(ctx, c.secretOptions(), func() (map[string][]byte, error) { return ca.SelfSigned(opts) })
 		if err != nil {
 			return nil, err
 		}
 	}
-	return ca.NewKeeper(ca.KeeperOptions{Options: opts, Waiting: p.withoutRoots, Logger: p.cfg.Logger})
+	var keeper *ca.Keeper
+	keeper, err := ca.NewKeeper(ca.KeeperOptions{Options: opts, Logger: p.cfg.Logger, Proxies: func(context.Context) []ca.Heard {
+		h := p.heard(keeper)
+		h.Replica = "" // it is the only one
+		return []ca.Heard{h}
+	}})
+	p.keeper.Store(keeper)
+	return keeper, err
 }
 
-func (c *cluster) authorityOptions() incluster.AuthorityOptions {
+func (p *plane) authorityOptions() ca.Options {
+	return ca.Options{
+		Dir: p.cfg.CADir, TrustDomain: p.store.Snapshot().Mesh().GetTrustDomain(),
+		DefaultTTL: p.cfg.DefaultCertTTL, MaxTTL: p.cfg.MaxCertTTL,
+	}
+}
+
+func (c *cluster) secretOptions() incluster.AuthorityOptions {
 	return incluster.AuthorityOptions{Client: c.client, Namespace: c.namespace, Logger: c.cfg.Logger}
 }
 
 // run serves the webhooks, and writes what the cluster has to have while this replica leads.
 func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) {
+	others := &replicas{c, authority}
+	var root *incluster.RootOptions
+	if c.cfg.CADir == "" {
+		root = &incluster.RootOptions{Authority: c.authorityOptions(), Own: func() ca.Heard { return c.heard(authority) }, Peers: others}
+	}
 	group.Go(func() error {
 		return incluster.Run(ctx, incluster.Options{
 			Client: c.client, Namespace: c.namespace, Revision: c.cfg.Revision,
 			Identity: c.cfg.Name, Roots: authority, Logger: c.cfg.Logger,
-			Dynamic: c.dynamic, Objects: c.objects, Problems: c.board,
+			Dynamic: c.dynamic, Objects: c.objects, Problems: c.board, Mesh: c.mesh,
+			Replicas: others, Root: root, Written: c.noteWritten,
 		})
 	})
 	group.Go(func() error {
@@ -81,11 +100,40 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 	})
 	if c.cfg.CADir == "" {
 		group.Go(func() error {
-			return incluster.FollowAuthority(ctx, c.authorityOptions(), authority.Use)
+			return incluster.FollowAuthority(ctx, c.secretOptions(), authority.Use)
 		})
 	}
 	if c.cfg.HTTPSAddr != "" {
 		group.Go(func() error { return c.serveWebhooks(ctx, group, authority) })
+	}
+}
+
+// machineWriter writes the health and the registration of machines to the API server; nil for a mesh of files. What
+// is wrong with the configuration of the client openCluster tells.
+func (p *plane) machineWriter() machine.Write {
+	if p.cfg.sourceName() != kubeSource {
+		return nil
+	}
+	config := rest.CopyConfig(p.cfg.Kube)
+	config.QPS = -1 // the registry bounds how many it writes at once, each entry at most once in a second
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil
+	}
+	return func(ctx context.Context, c machine.Change) error {
+		switch r := c.Registration; {
+		case r != nil && r.Claim != nil:
+			return incluster.ClaimEntry(ctx, objects, r.Claim)
+		case r != nil && r.Leave != nil:
+			return incluster.LeaveEntry(ctx, objects, c.Key, r.Leave.Connected, r.Leave.Disconnected)
+		case r != nil:
+			return incluster.RemoveEntry(ctx, objects, c.Key, r.Remove)
+		case c.Ask:
+			return incluster.AskHealth(ctx, objects, c.Key, c.Since)
+		case c.Status == nil:
+			return incluster.RemoveHealth(ctx, objects, c.Key, c.Since)
+		}
+		return incluster.WriteHealth(ctx, objects, c.Key, incluster.Health{Healthy: c.Status.Healthy, Message: c.Status.Message, Probed: c.Status.Probed})
 	}
 }
 
@@ -109,8 +157,9 @@ func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity) bool {
 	return p.access == nil || p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
-// farewell is how long the webhooks go on answering when the control plane is told to end: the API server learns
-// a moment later that this replica's address is no longer one of the Service's, and refuses what it cannot ask about.
+// farewell is how long the webhooks go on answering when the control plane is told to end. The API server learns
+// a moment later that this replica's address is no longer one of the Service's, and refuses what it cannot ask
+// about.
 const farewell = 5 * time.Second
 
 func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
 )
 
 // Config of a control plane.
@@ -33,6 +34,9 @@ type Config struct {
 	Settings resolve.Settings
 	// HTTPSAddr is where the API server reaches the webhooks; empty for nowhere.
 	HTTPSAddr string
+	// Environment gives a variable of the process, "" for one that is not set; headers of extension providers may
+	// name them. nil where none is known.
+	Environment func(name string) string
 	// AllowEmpty lets a directory that becomes empty delete what it held at once.
 	AllowEmpty bool
 	// Domain is the cluster's DNS suffix, ClusterID the name by which proxies know the cluster.
@@ -60,14 +64,27 @@ type Config struct {
 	// none. Issuer, JwksUri and Audiences count.
 	JWTRule *security.JWTRule
 
-	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications from private addresses.
+	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications, and SPIFFE bundles, from private
+	// addresses.
 	ClosePrivateKeySources bool
+	// MinBundleRefresh is after what time a SPIFFE bundle is fetched again at the soonest, whatever it wishes; zero
+	// for a minute.
+	MinBundleRefresh time.Duration
 
 	// MaxConnectionAge ends connections so that proxies spread over replicas; zero never does.
 	MaxConnectionAge time.Duration
+	// CatchUpTimeout is how long the proxy of a replica that has seen more of the API server waits for this one to
+	// see it; zero for 10 s.
+	CatchUpTimeout time.Duration
 	// RemovalGrace is how long a cluster outlives what used it, which is as long as listeners of the
 	// proxies drain; zero for 45 s.
 	RemovalGrace time.Duration
+	// MachineGrace is how long the health and the registration of a machine hold after its stream has ended; zero
+	// for 10 s. UnregisteredMachines makes no WorkloadEntries by WorkloadGroups.
+	MachineGrace         time.Duration
+	UnregisteredMachines bool
+	// Changes follows each change to the last acknowledgement; nil for none.
+	Changes *trace.Recorder
 	// Name of this replica and version of the program, for tools.
 	Name, Version string
 	Logger        *slog.Logger

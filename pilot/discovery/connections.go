@@ -16,8 +16,9 @@ const (
 	maxConnections = 1 << 16
 	// maxUnproven bounds those whose callers have proven nothing; over TLS that takes milliseconds.
 	maxUnproven = 2000
-	// maxUnprovenPeer bounds those of one address.
-	maxUnprovenPeer = 100
+	// maxUnprovenPeer bounds those of one address. An API server proves nothing, and asks about as many objects
+	// at a time as it serves requests, 600 by default, each over a connection of its own.
+	maxUnprovenPeer = 1000
 	// reservedDescriptors are left for files, at least: configuration has to be read under a flood too.
 	reservedDescriptors = 256
 )
@@ -25,10 +26,10 @@ const (
 // localCaller is the identity of connections to a port that only the machine itself reaches.
 const localCaller = "the machine itself"
 
-// connections bounds the open connections of all ports. Those without proof have places of their own:
-// where they are too many the oldest ends of the address that has the most, so they take no place from a
-// caller with proof, and a caller that comes to prove itself gets in. Where those with proof are too many, the oldest
-// ends of the identity that has the most.
+// connections bounds the open connections of all ports. Those without proof have places of their own. Where
+// there are too many, the oldest ends of the address that has the most. So they take no place from a caller with
+// proof, and a caller that comes to prove itself gets in. Where those with proof are too many, the oldest ends
+// of the identity that has the most.
 type connections struct {
 	maxProven, maxUnproven, maxPeer int
 	ended                           *prometheus.CounterVec // by what they were too many of
@@ -63,7 +64,7 @@ func newConnections(descriptors int, reg prometheus.Registerer) *connections {
 	reg.MustRegister(ended)
 	return &connections{
 		ended:     ended,
-		maxProven: max(1, limit-unproven), maxUnproven: unproven, maxPeer: maxUnprovenPeer,
+		maxProven: max(1, limit-unproven), maxUnproven: unproven, maxPeer: max(1, min(maxUnprovenPeer, unproven/2)),
 		open: map[endpoints]*connection{}, unproven: list.New(), peers: map[string]int{}, proven: map[string]*list.List{},
 	}
 }

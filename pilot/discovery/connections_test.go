@@ -95,6 +95,17 @@ func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
 	}
 }
 
+// TestAnAPIServerAsksAboutManyObjectsAtATime has as many connections of one address as an API server serves
+// requests by default.
+func TestAnAPIServerAsksAboutManyObjectsAtATime(t *testing.T) {
+	c := newConnections(1<<20, prometheus.NewRegistry())
+	for port := range 600 {
+		if raw := (&fakeConn{remote: fmt.Sprint("10.0.0.1:", port)}); c.enter(raw, false) == nil || raw.closed {
+			t.Fatalf("connection %d is refused", port)
+		}
+	}
+}
+
 func TestPortOfLoopbackHasNoStrangers(t *testing.T) {
 	c := newConnections(1024, prometheus.NewRegistry())
 	c.maxProven, c.maxPeer = 3, 1

@@ -1,11 +1,10 @@
 package discovery
 
 import (
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // eventMetrics count what sources deliver. Their names speak of Kubernetes, as dashboards expect;
@@ -52,11 +51,11 @@ func (c *counted) event(e *model.Event) {
 	case e.Old == nil:
 		what = "add"
 	}
-	if group := istioGroup(e.Kind); group != "" {
+	if kind, istio := kinds.OfIstio()[e.Kind]; istio {
 		c.metrics.config.WithLabelValues(string(e.Kind), what).Inc()
 		c.metrics.updates.WithLabelValues("config").Inc()
 		if e.New != nil {
-			c.metrics.passed.WithLabelValues(group, "v1", plural(e.Kind)).Inc()
+			c.metrics.passed.WithLabelValues(kind.Group, "v1", kinds.Resource(e.Kind)).Inc()
 		}
 		return
 	}
@@ -89,33 +88,10 @@ func (c *counted) refused(problems []model.Problem) {
 	}
 	c.former = present
 	for key := range refused {
-		if group := istioGroup(key.Kind); group != "" {
-			c.metrics.failed.WithLabelValues(group, "v1", plural(key.Kind), "invalid_resource").Inc()
+		if kind, istio := kinds.OfIstio()[key.Kind]; istio {
+			c.metrics.failed.WithLabelValues(kind.Group, "v1", kinds.Resource(key.Kind), "invalid_resource").Inc()
 		}
 	}
-}
-
-// istioGroup gives the API group of Istio's kinds; "" for others.
-func istioGroup(k model.Kind) string {
-	switch k {
-	case model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter,
-		model.KindServiceEntry, model.KindWorkloadEntry, model.KindWorkloadGroup:
-		return "networking.istio.io"
-	case model.KindPeerAuthentication, model.KindAuthorizationPolicy, model.KindRequestAuthentication:
-		return "security.istio.io"
-	case model.KindTelemetry:
-		return "telemetry.istio.io"
-	}
-	return ""
-}
-
-// plural is how a kind is called in paths of the API.
-func plural(k model.Kind) string {
-	name := strings.ToLower(string(k))
-	if stem, ok := strings.CutSuffix(name, "y"); ok && k != model.KindGateway {
-		return stem + "ies"
-	}
-	return name + "s"
 }
 
 // registryName is how Istio calls a kind among those that services are made from; "" for others.

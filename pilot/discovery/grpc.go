@@ -110,7 +110,7 @@ func (p *plane) grpcOptions(request int) []grpc.ServerOption {
 		grpc.ForceServerCodecV2(xds.Codec()),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(request), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.StreamInterceptor(boundReflection()),
-		grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384), // an idle connection holds both
+		grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384), // an idle connection holds the former
 		grpc.ConnectionTimeout(10 * time.Second), grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}

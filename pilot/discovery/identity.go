@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
@@ -56,7 +56,7 @@ func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authentic
 func (c *cluster) reviews() (tokenreview.Reviews, error) {
 	config := rest.CopyConfig(c.cfg.Kube)
 	config.QPS = -1 // tokenreview bounds them
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kubeclient.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (c *cluster) reviews() (tokenreview.Reviews, error) {
 // authenticate tells the discovery server who calls.
 func authenticate(a provers) xds.Authenticate {
 	return func(ctx context.Context) (xds.Identity, error) {
-		id, err := a.Authenticate(ctx)
-		return xds.Identity{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, err
+		c, err := a.Authenticate(ctx)
+		return xds.Identity{Namespace: c.Namespace, ServiceAccount: c.ServiceAccount, Pod: c.Pod}, err
 	}
 }
 

@@ -10,13 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -26,8 +23,8 @@ const injectorMap = "istio-sidecar-injector"
 // injectors makes injectors of what the cluster says at present.
 type injectors struct {
 	*cluster
-	maps  corelisters.ConfigMapLister
-	nodes corelisters.NodeLister
+	maps  kubeclient.Cache[*corev1.ConfigMap]
+	nodes kubeclient.Cache[*corev1.Node]
 
 	mu   sync.Mutex
 	made map[[2]string]*inject.Injector // by cluster and network; nil after a change
@@ -36,34 +33,29 @@ type injectors struct {
 
 // start follows the cluster's configuration.
 func (i *injectors) start(ctx context.Context, group *errgroup.Group) error {
-	maps := informers.NewSharedInformerFactoryWithOptions(i.client, 0, informers.WithNamespace(i.namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", i.mapName()).String()
-		}))
-	nodes := informers.NewSharedInformerFactoryWithOptions(i.client, 0, informers.WithTransform(versionOnly))
-	i.maps, i.nodes = maps.Core().V1().ConfigMaps().Lister(), nodes.Core().V1().Nodes().Lister()
+	i.maps = kubeclient.Follow(i.client, i.client.CoreV1().ConfigMaps(i.namespace), &corev1.ConfigMap{}, i.mapName())
+	i.nodes = kubeclient.Follow(i.client, i.client.CoreV1().Nodes(), &corev1.Node{}, "")
+	if err := i.nodes.SetTransform(versionOnly); err != nil {
+		return err
+	}
 	changed := func(any) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.made = nil
 	}
 	handler := cache.ResourceEventHandlerFuncs{AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) }}
-	if _, err := maps.Core().V1().ConfigMaps().Informer().AddEventHandler(handler); err != nil {
+	if _, err := i.maps.AddEventHandler(handler); err != nil {
 		return err
 	}
 	nodeHandler := cache.ResourceEventHandlerFuncs{AddFunc: changed, DeleteFunc: changed}
-	if _, err := nodes.Core().V1().Nodes().Informer().AddEventHandler(nodeHandler); err != nil {
+	if _, err := i.nodes.AddEventHandler(nodeHandler); err != nil {
 		return err
 	}
-	for _, f := range []informers.SharedInformerFactory{maps, nodes} {
-		f.Start(ctx.Done())
-		f.WaitForCacheSync(ctx.Done())
-		group.Go(func() error {
-			<-ctx.Done()
-			f.Shutdown()
-			return nil
-		})
-	}
+	wait := kubeclient.Run(ctx, i.maps, i.nodes)
+	group.Go(func() error {
+		wait()
+		return nil
+	})
 	return ctx.Err()
 }
 
@@ -97,8 +89,8 @@ func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
 	if in := i.made[of]; in != nil {
 		return in, nil
 	}
-	cm, err := i.maps.ConfigMaps(i.namespace).Get(i.mapName())
-	if err != nil {
+	cm, found := i.maps.Get(i.namespace, i.mapName())
+	if !found {
 		return nil, errors.New("ConfigMap " + i.namespace + "/" + i.mapName() + " is missing, which says how pods are injected")
 	}
 	in, err := inject.New(inject.Options{
@@ -132,8 +124,8 @@ func (i *injectors) native() bool {
 	if wanted, err := strconv.ParseBool(i.cfg.NativeSidecars); err == nil {
 		return wanted
 	}
-	nodes, err := i.nodes.List(labels.Everything())
-	if err != nil || len(nodes) == 0 {
+	nodes := i.nodes.All()
+	if len(nodes) == 0 {
 		return false
 	}
 	for _, n := range nodes {

@@ -115,12 +115,12 @@ type provers struct {
 }
 
 // Authenticate proves who calls.
-func (p provers) Authenticate(ctx context.Context) (auth.Identity, error) {
-	id, err := p.Authenticator.Authenticate(ctx)
+func (p provers) Authenticate(ctx context.Context) (auth.Caller, error) {
+	c, err := p.Authenticator.Authenticate(ctx)
 	if err == nil {
-		p.note(ctx, id)
+		p.note(ctx, c.Identity)
 	}
-	return id, err
+	return c, err
 }
 
 // Prove proves who asks for a certificate.

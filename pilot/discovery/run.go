@@ -14,6 +14,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
+	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
+	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -25,6 +27,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
 // Names of the sources.
@@ -65,11 +68,16 @@ type plane struct {
 	metrics  *metrics
 	board    *status.Board
 	store    *store.Store
+	mesh     *mesh
 	engine   *push.Engine
 	xds      *xds.Server
 
 	objects incluster.Objects       // of the API server, nil for files
+	cluster follower                // the same, nil for files
+	applied applied                 // of what the cluster has
 	access  *incluster.SecretAccess // nil for files
+
+	machines *machine.Registry // those that are registered, and what they say of their applications
 
 	keys *jwks.Source // of the tokens that RequestAuthentications name
 
@@ -77,8 +85,11 @@ type plane struct {
 	idle        time.Duration // how long a connection without a stream stays
 
 	committed chan struct{} // closed after the first commit is applied
+	advanced  chan struct{} // holds one token after a commit was applied
 	serving   atomic.Bool   // gRPC is open
 	callers   atomic.Pointer[auth.Authenticator]
+	keeper    atomic.Pointer[ca.Keeper]
+	written   atomic.Pointer[[]byte] // the roots that namespaces and webhooks have; nil while this replica does not write them
 }
 
 // Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
@@ -95,7 +106,7 @@ func (p *plane) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.objects, _ = from.(incluster.Objects)
+	p.keepCluster(from)
 	web, err := p.listenHTTP()
 	if err != nil {
 		return err
@@ -104,9 +115,13 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return web.serve(ctx) })
 	group.Go(func() error { return p.store.Run(ctx) })
 	p.store.Synced(trustSource) // the CA needs what the first commit says of the mesh
-	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.store).From(from))) })
+	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.machines).From(from))) })
+	group.Go(func() error { return p.machines.Run(ctx) })
 	group.Go(func() error { return p.keys.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
+	if p.cluster != nil {
+		group.Go(func() error { return p.followApplied(ctx) })
+	}
 	group.Go(func() error { return p.engine.Run(ctx) })
 	group.Go(func() error {
 		select {
@@ -127,14 +142,18 @@ func newPlane(cfg Config) *plane {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
-		cfg: cfg, registry: registry, board: status.New(cfg.Logger), committed: make(chan struct{}),
+		cfg: cfg, registry: registry, board: status.New(cfg.Logger), mesh: newMesh(), committed: make(chan struct{}), advanced: make(chan struct{}, 1),
 		connections: newConnections(descriptors(), registry), idle: idleConnection,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
-	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.Logger)
+	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.MinBundleRefresh, cfg.Logger)
 	p.store = store.New(store.Options{
 		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: trustSource}},
-		Report: p.board.Report, Logger: cfg.Logger,
+		Report: p.board.Report, Environment: cfg.Environment, Logger: cfg.Logger,
+	})
+	p.machines = machine.New(p.store, machine.Options{
+		Write: p.machineWriter(), Logger: cfg.Logger, Name: cfg.Name, Grace: cfg.MachineGrace, Unregistered: cfg.UnregisteredMachines,
+		Report: func(problems []model.Problem) { p.board.Report("machines", problems) },
 	})
 	p.engine = push.New(push.Options{
 		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
@@ -142,9 +161,10 @@ func newPlane(cfg Config) *plane {
 	})
 	p.xds = xds.New(xds.Options{
 		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace, Debug: p.answer,
-		MayHaveSecrets: p.mayHaveSecrets,
-		Proven:         xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
-		Anonymous:      cfg.anonymousLimits(),
+		MayHaveSecrets: p.mayHaveSecrets, Health: p.machines.Health, Join: p.machines.Join, Ended: p.machines.Ended,
+		CatchUp: p.catchUp, CatchUpTimeout: cfg.CatchUpTimeout,
+		Proven:    xds.Limits{Streams: maxIdentityStreams, StreamNames: maxStreamNames, Names: maxIdentityNames},
+		Anonymous: cfg.anonymousLimits(),
 	})
 	return p
 }
@@ -154,18 +174,30 @@ func newPlane(cfg Config) *plane {
 func (p *plane) pump(ctx context.Context) error {
 	first, builder := true, build.New(build.Options{Settings: p.cfg.Settings})
 	var snapshot *store.Snapshot
+	var version uint64
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.keys.Failures():
 		case c := <-p.store.Commits():
-			p.metrics.commit(c)
-			if err := p.engine.Apply(ctx, push.Built(builder, c)); err != nil {
-				return err
+			if !c.Empty() {
+				p.metrics.commit(c)
+				version++
+				commit := push.Built(builder, c)
+				commit.Change, commit.Seen = p.follow(c, version), p.seen()
+				if err := p.engine.Apply(ctx, commit); err != nil {
+					return err
+				}
+				snapshot = c.Snapshot
+				p.mesh.commit(c)
+				p.keys.Want(snapshot.Reader(nil).KeySources())
+				select {
+				case p.advanced <- struct{}{}:
+				default: // a token is there already
+				}
 			}
-			snapshot = c.Snapshot
-			p.keys.Want(snapshot.Reader(nil).KeySources())
+			c.Applied()
 		}
 		if first && snapshot != nil && !p.keys.Pending(func(k model.Key) bool { return snapshot.Reader(nil).Object(k) != nil }) {
 			close(p.committed)
@@ -176,7 +208,7 @@ func (p *plane) pump(ctx context.Context) error {
 
 // debugOptions lets the debug pages look into the stages.
 func (p *plane) debugOptions() debug.Options {
-	return debug.Options{
+	out := debug.Options{
 		Ready: p.serving.Load, Connections: p.xds.Connections, Problems: p.board.Problems,
 		Snapshot: func() debug.Snapshot {
 			if s := p.store.Snapshot(); s != nil {
@@ -184,10 +216,22 @@ func (p *plane) debugOptions() debug.Options {
 			}
 			return nil
 		},
+		Roots: func() (ca.Heard, bool) {
+			if k := p.keeper.Load(); k != nil {
+				return p.heard(k), true
+			}
+			return ca.Heard{}, false
+		},
 		TLSChecks:    p.tlsChecks,
+		Objects:      p.store.Objects,
+		Head:         inventory.Head{Domain: p.cfg.Domain, Settings: p.cfg.Settings},
 		Authenticate: p.callerOf,
 		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
+	if p.cfg.Kube != nil {
+		out.Replica, out.ControlPlane = p.cfg.replica(), p.cfg.controlPlane
+	}
+	return out
 }
 
 // tlsChecks compares for the sidecar of a pod, whether or not it is connected.

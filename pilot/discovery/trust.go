@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/pem"
 	"slices"
-	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/proto/signer"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
@@ -34,43 +34,61 @@ func (p *plane) tellTrust(ctx context.Context, keeper *ca.Keeper) error {
 	}
 }
 
-// withoutRoots names the proxies that have not acknowledged all of the roots (PEM), sorted. One that does not ask
-// for roots, as Istio's agents do where PROXY_CONFIG_XDS_AGENT is off, is among them.
-func (p *plane) withoutRoots(bundle []byte) []string {
-	wanted := certificates(bundle)
-	has := map[*resource.Resource]bool{} // many have the same
-	var out []string
-	for _, c := range p.xds.Connections() {
-		r := c.Acknowledged(resource.TrustBundles, resource.TrustBundleName)
-		if r != nil {
-			if _, known := has[r]; !known {
-				has[r] = holdsAll(r, wanted)
-			}
-		}
-		if r == nil || !has[r] {
-			out = append(out, c.Proxy())
-		}
+// heard tells what this replica knows of roots: those of its CA, and which each proxy has acknowledged and has its
+// certificate from. One that does not ask for roots, as Istio's agents do where PROXY_CONFIG_XDS_AGENT is off, has none.
+// Who has proved nothing is told apart: anybody could hold up a rotation otherwise.
+func (p *plane) heard(keeper *ca.Keeper) ca.Heard {
+	own := keeper.Bundle()
+	h := ca.Heard{
+		Replica: p.cfg.Name, Roots: fingerprints(own), Signer: fingerprints(own[:1])[0],
+		MaxTTL: keeper.MaxTTL(), Revision: p.cfg.Revision,
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	if w := p.written.Load(); w != nil {
+		all := bytes.Equal(*w, keeper.RootPEM())
+		h.Written = &all
+	}
+	has := map[*resource.Resource][]string{} // many have the same
+	for _, c := range p.xds.Connections() {
+		if c.Identity == "" {
+			h.AddUnproven(c.Proxy())
+			continue
+		}
+		r := c.Acknowledged(resource.TrustBundles, resource.TrustBundleName)
+		if _, known := has[r]; r != nil && !known {
+			has[r] = rootsIn(r)
+		}
+		h.Add(c.Proxy(), has[r], c.Signer)
+	}
+	return h
 }
 
-func holdsAll(r *resource.Resource, wanted [][]byte) bool {
+// noteWritten notes what the leader has written.
+func (p *plane) noteWritten(roots []byte) {
+	if roots == nil {
+		p.written.Store(nil)
+		return
+	}
+	p.written.Store(&roots)
+}
+
+// rootsIn gives the roots of a TrustBundle, sorted.
+func rootsIn(r *resource.Resource) []string {
 	m, err := r.Message()
 	if err != nil {
-		return false
+		return nil
 	}
-	have := certificates([]byte(strings.Join(m.(*meshconfig.ProxyConfig).GetCaCertificatesPem(), "\n")))
-	return !slices.ContainsFunc(wanted, func(w []byte) bool {
-		return !slices.ContainsFunc(have, func(h []byte) bool { return bytes.Equal(h, w) })
-	})
+	out := fingerprints(m.(*meshconfig.ProxyConfig).GetCaCertificatesPem())
+	slices.Sort(out)
+	return out
 }
 
-// certificates gives what PEM blocks hold.
-func certificates(text []byte) [][]byte {
-	var out [][]byte
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		out = append(out, block.Bytes)
+// fingerprints gives those of certificates in PEM.
+func fingerprints(pems []string) []string {
+	var out []string
+	for _, text := range pems {
+		for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+			out = append(out, signer.Fingerprint(block.Bytes))
+		}
 	}
 	return out
 }

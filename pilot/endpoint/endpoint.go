@@ -31,7 +31,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 		if !belongs(r, c, cl, labels, ep) {
 			continue
 		}
-		g := group{priority: priority(set.Locality, c.Locality, ep), locality: ep.Locality}
+		g := group{priority: priority(set.Locality, c, ep), locality: ep.Locality}
 		l := groups[g]
 		if l == nil {
 			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}
@@ -123,6 +123,9 @@ func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []mode
 func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[string]string, ep *model.Endpoint) bool {
 	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
 	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
+		return false
+	}
+	if set.NodeLocal && (c.Node == "" || ep.Node != c.Node) {
 		return false
 	}
 	for k, v := range labels {

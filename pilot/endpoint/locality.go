@@ -1,19 +1,26 @@
 package endpoint
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
 // priority is the order in which endpoints are used when nearer ones are ejected: the same
-// subzone, zone, region, the region that is named for failover, then all others.
-func priority(p ir.LocalityPolicy, proxy model.Locality, endpoint *model.Endpoint) uint32 {
-	if len(p.By) > 0 {
-		return uint32(len(p.By) - shared(p.By, proxy, endpoint))
+// subzone, zone, region, the region that is named for failover, then all others. With Regions those of one region are
+// alike, since Envoy chooses among them by their zones.
+func priority(p ir.LocalityPolicy, c *resolve.Class, endpoint *model.Endpoint) uint32 {
+	if len(p.By) > 0 || p.Regions {
+		tier := uint32(len(p.By) - shared(&p, c, endpoint))
+		if p.Regions && c.Locality.Region != "" {
+			tier = tier*regionTiers + region(&p, c.Locality.Region, endpoint.Locality.Region)
+		}
+		return tier
 	}
-	ep := endpoint.Locality
+	proxy, ep := c.Locality, endpoint.Locality
 	if !p.Failover || proxy == (model.Locality{}) {
 		return 0
 	}
@@ -25,36 +32,58 @@ func priority(p ir.LocalityPolicy, proxy model.Locality, endpoint *model.Endpoin
 	case proxy.Region == ep.Region:
 		return 2
 	}
-	for _, f := range p.To {
-		if f.From == proxy.Region {
-			if f.To == ep.Region {
-				return 3
-			}
-			return 4
-		}
-	}
-	return 3
+	return 2 + region(&p, proxy.Region, ep.Region)
 }
 
-// shared counts the labels, up to the first that differs, that an endpoint has as it should.
-func shared(labels []ir.FailoverLabel, proxy model.Locality, ep *model.Endpoint) int {
-	for i, l := range labels {
+const regionTiers = 3
+
+// region is the order of an endpoint by its region: the proxy's own, the one that it fails over to, the others.
+func region(p *ir.LocalityPolicy, from, to string) uint32 {
+	if from == to {
+		return 0
+	}
+	for _, f := range p.To {
+		if f.From == from {
+			if f.To == to {
+				return 1
+			}
+			return 2
+		}
+	}
+	return 1
+}
+
+// ByNode tells whether a cluster's endpoints, or their order, depend on the proxy's node.
+func ByNode(set *ir.EndpointSet) bool { return set.NodeLocal || prefersNode(&set.Locality) }
+
+func prefersNode(p *ir.LocalityPolicy) bool {
+	return slices.ContainsFunc(p.By, func(l ir.FailoverLabel) bool { return l.Name == model.LabelNode && l.Value == "" })
+}
+
+// shared counts the labels, up to the first that differs, that an endpoint has as it should. What is on the node
+// of the proxy is in its zone, whatever labels say.
+func shared(p *ir.LocalityPolicy, c *resolve.Class, ep *model.Endpoint) int {
+	proxy := c.Locality
+	sameNode := prefersNode(p) && c.Node != "" && c.Node == ep.Node
+	for i, l := range p.By {
 		same := ep.Labels[l.Name] == l.Value
 		if l.Value == "" {
 			switch l.Name {
 			case model.LabelRegion:
-				same = proxy.Region == ep.Locality.Region
+				same = sameNode || proxy.Region == ep.Locality.Region
 			case model.LabelZone:
-				same = proxy.Zone == ep.Locality.Zone
+				same = sameNode || proxy.Zone == ep.Locality.Zone
 			case model.LabelSubZone:
-				same = proxy.SubZone == ep.Locality.SubZone
+				same = sameNode || proxy.SubZone == ep.Locality.SubZone
+			case model.LabelNode:
+				same = sameNode
 			}
 		}
 		if !same {
 			return i
 		}
 	}
-	return len(labels)
+	return len(p.By)
 }
 
 // compactPriorities renumbers sorted priorities without gaps, which Envoy does not take.

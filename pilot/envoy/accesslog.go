@@ -3,11 +3,13 @@ package envoy
 import (
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	datalog "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	fileaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celfilter "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	grpcaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	statsaccesslog "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	metadata "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
 	tracing "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -18,40 +20,45 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// hasMessages holds for calls whose messages the filter of gRPC statistics has counted.
+// hasMessages holds for calls whose messages the filter of gRPC statistics has counted. It is asked of gRPC's requests
+// only, by their content type, since an expression costs each request as much as three histograms' labels.
 const hasMessages = `"envoy.filters.http.grpc_stats" in filter_state`
 
-func accessLogs(loggers []ir.AccessLogger) []*accesslog.AccessLog {
+func accessLogs(loggers []ir.AccessLogger, elements Elements) []*accesslog.AccessLog {
 	var out []*accesslog.AccessLog
-	add := func(name string, filter ir.LogFilter, config proto.Message) {
-		out = append(out, &accesslog.AccessLog{
-			Name: name, Filter: logFilter(filter), ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
-		})
-	}
 	for _, l := range loggers {
-		switch l := l.(type) {
-		case *ir.FileLog:
-			add("envoy.access_loggers.file", l.Filter, fileLog(l))
-		case *ir.ServiceLog:
-			if l.Connections {
-				add("envoy.access_loggers.tcp_grpc", l.Filter, connectionsLog(l))
-			} else {
-				add("envoy.access_loggers.http_grpc", l.Filter, requestsLog(l))
-			}
-		case *ir.OpenTelemetryLog:
-			add("envoy.access_loggers.open_telemetry", l.Filter, openTelemetryLog(l))
-		case *ir.StatsLog:
-			// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
-			add("stats", l.Filter, statsLog(l))
-		case *ir.BytesLog:
-			add(l.Name, l.Filter, bytesLog(l))
-		case *ir.TapLog:
-			out = append(out, tapLog(l))
-		default:
-			panic(unknownFilter(l))
-		}
+		out = append(out, elements.AccessLog(l))
 	}
 	return out
+}
+
+// AccessLog gives the message for an access logger.
+func AccessLog(l ir.AccessLogger) *accesslog.AccessLog {
+	switch l := l.(type) {
+	case *ir.FileLog:
+		return accessLog("envoy.access_loggers.file", l.Filter, fileLog(l))
+	case *ir.ServiceLog:
+		if l.Connections {
+			return accessLog("envoy.access_loggers.tcp_grpc", l.Filter, connectionsLog(l))
+		}
+		return accessLog("envoy.access_loggers.http_grpc", l.Filter, requestsLog(l))
+	case *ir.OpenTelemetryLog:
+		return accessLog("envoy.access_loggers.open_telemetry", l.Filter, openTelemetryLog(l))
+	case *ir.StatsLog:
+		// Listeners say this by the hundred, and Envoy finds a logger by the type of its message.
+		return accessLog("stats", l.Filter, statsLog(l))
+	case *ir.BytesLog:
+		return accessLog(l.Name, l.Filter, bytesLog(l))
+	case *ir.TapLog:
+		return tapLog(l)
+	}
+	panic(unknownFilter(l))
+}
+
+func accessLog(name string, filter ir.LogFilter, config proto.Message) *accesslog.AccessLog {
+	return &accesslog.AccessLog{
+		Name: name, Filter: logFilter(filter), ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
+	}
 }
 
 // tapLog says what is not Envoy's default only, as all listeners have it.
@@ -85,7 +92,7 @@ func logFilter(f ir.LogFilter) *accesslog.AccessLogFilter {
 		all = append(all, entryFilter(f.Entries))
 	}
 	if f.GRPC {
-		all = append(all, celFilter(hasMessages))
+		all = append(all, contentTypeFilter("application/grpc"), celFilter(hasMessages))
 	}
 	if f.Expression != "" {
 		all = append(all, celFilter(f.Expression))
@@ -112,6 +119,15 @@ func entryFilter(entries []ir.LogEntry) *accesslog.AccessLogFilter {
 		types.Types = append(types.Types, entryTypes[e])
 	}
 	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_LogTypeFilter{LogTypeFilter: types}}
+}
+
+// contentTypeFilter is for requests whose content type begins with a text.
+func contentTypeFilter(prefix string) *accesslog.AccessLogFilter {
+	return &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_HeaderFilter{HeaderFilter: &accesslog.HeaderFilter{
+		Header: &routev3.HeaderMatcher{Name: "content-type", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{
+			StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}},
+		}},
+	}}}
 }
 
 func celFilter(expression string) *accesslog.AccessLogFilter {

@@ -38,6 +38,8 @@ func Cluster(c *ir.Cluster) *clusterv3.Cluster {
 		Metadata:                  clusterMetadata(c.Metadata),
 		UpstreamConnectionOptions: upstreamConnection(c.Keepalive),
 		UpstreamBindConfig:        bindConfig(c.BindSources),
+
+		PerConnectionBufferLimitBytes: nonzero(c.BufferLimit),
 	}
 	if c.CleanupInterval > 0 {
 		out.CleanupInterval = durationpb.New(c.CleanupInterval)
@@ -132,18 +134,32 @@ func balancing(c *ir.Cluster, out *clusterv3.Cluster) {
 	case ir.BalanceByCluster:
 		out.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	}
-	if c.PanicThreshold == nil && !c.LocalityWeighted {
+	if c.PanicThreshold == nil && !c.LocalityWeighted && c.Zones == nil {
 		return
 	}
 	out.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{}
 	if c.PanicThreshold != nil {
 		out.CommonLbConfig.HealthyPanicThreshold = &typev3.Percent{Value: float64(*c.PanicThreshold)}
 	}
-	if c.LocalityWeighted {
+	switch {
+	case c.LocalityWeighted:
 		out.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
+	case c.Zones != nil:
+		out.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig_{ZoneAwareLbConfig: zoneRouting(c.Zones)}
 	}
+}
+
+func zoneRouting(z *ir.ZoneRouting) *clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig {
+	out := &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig{}
+	if z.Off {
+		out.RoutingEnabled = &typev3.Percent{}
+	}
+	if z.MinHosts > 0 {
+		out.MinClusterSize = wrapperspb.UInt64(uint64(z.MinHosts))
+	}
+	return out
 }
 
 func slowStart(s *ir.SlowStart) *clusterv3.Cluster_SlowStartConfig {

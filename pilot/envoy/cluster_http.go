@@ -7,12 +7,10 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/matcher/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	codec "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	upstreams "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -44,13 +42,13 @@ func httpUpstream(c *ir.Cluster, out *clusterv3.Cluster) {
 	case ir.UpstreamDownstream:
 		options.UpstreamProtocolOptions = &upstreams.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &upstreams.HttpProtocolOptions_UseDownstreamHttpConfig{
-				HttpProtocolOptions:  &core.Http1ProtocolOptions{},
+				HttpProtocolOptions:  &core.Http1ProtocolOptions{HeaderKeyFormat: headerCase(h.KeepCase)},
 				Http2ProtocolOptions: http2(h),
 			},
 		}
 	default:
 		options.UpstreamProtocolOptions = explicit(&upstreams.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &core.Http1ProtocolOptions{}},
+			ProtocolConfig: &upstreams.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &core.Http1ProtocolOptions{HeaderKeyFormat: headerCase(h.KeepCase)}},
 		})
 	}
 	if h.AutoSNI || h.AutoSAN {
@@ -64,16 +62,9 @@ func withoutHeaders(names []string) []*hcm.HttpFilter {
 	if len(names) == 0 {
 		return nil
 	}
-	filter := func(name string, config proto.Message) *hcm.HttpFilter {
-		return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}}
-	}
-	mutations := &headermutation.Mutations{}
-	for _, name := range names {
-		mutations.RequestMutations = append(mutations.RequestMutations, removal(name))
-	}
 	return []*hcm.HttpFilter{
-		filter(filterPeerHeader, &headermutation.HeaderMutation{Mutations: mutations}),
-		filter("envoy.filters.http.upstream_codec", &codec.UpstreamCodec{}),
+		HTTPFilter(ir.HeaderRemoval{Headers: names}),
+		{Name: "envoy.filters.http.upstream_codec", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(&codec.UpstreamCodec{})}},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcstats "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	grpcweb "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	rbachttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpfilterstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
@@ -28,18 +29,34 @@ const (
 	filterCORS      = "envoy.filters.http.cors"
 	filterFault     = "envoy.filters.http.fault"
 	filterGRPCStats = "envoy.filters.http.grpc_stats"
-	filterALPN      = "envoy.filters.http.set_filter_state"
+	filterState     = "envoy.filters.http.set_filter_state"
 	filterGRPCWeb   = "envoy.filters.http.grpc_web"
 	filterRouter    = "envoy.filters.http.router"
 )
 
-func httpFilters(filters []ir.HTTPFilter) []*hcm.HttpFilter {
+func httpFilters(filters []ir.HTTPFilter, elements Elements) []*hcm.HttpFilter {
 	out := make([]*hcm.HttpFilter, 0, len(filters))
 	for _, f := range filters {
-		name, config := httpFilter(f)
-		out = append(out, &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}})
+		out = append(out, elements.HTTPFilter(f))
 	}
 	return out
+}
+
+// HTTPFilter gives the message for a filter of an HTTP connection manager.
+func HTTPFilter(f ir.HTTPFilter) *hcm.HttpFilter {
+	name, config := httpFilter(f)
+	return &hcm.HttpFilter{Name: name, ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: Any(config)}, Disabled: onDemand(f)}
+}
+
+// onDemand tells whether a filter is for those routes only that have settings for it, for which Envoy makes one then.
+func onDemand(f ir.HTTPFilter) bool {
+	switch f := f.(type) {
+	case ir.FaultInjection:
+		return f.OnDemand
+	case ir.CrossOrigin:
+		return f.OnDemand
+	}
+	return false
 }
 
 func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
@@ -58,11 +75,13 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	case ir.GRPCWeb:
 		return filterGRPCWeb, &grpcweb.GrpcWeb{}
 	case ir.ClusterALPN:
-		return filterALPN, clusterALPN()
-	case ir.PeerMetadata:
-		return filterPeerMetadata, peerMetadata(f)
+		return filterState, clusterALPN()
+	case ir.PeerState:
+		return filterState, peerState(f)
+	case ir.HeaderRemoval:
+		return filterHeaderMutation, &headermutation.HeaderMutation{Mutations: &headermutation.Mutations{RequestMutations: removals(f.Headers)}}
 	case ir.PeerHeader:
-		return filterPeerHeader, peerHeader(f)
+		return filterHeaderMutation, peerHeader(f)
 	case ir.FaultInjection:
 		return filterFault, &fault.HTTPFault{}
 	case ir.CrossOrigin:
@@ -74,7 +93,7 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	case ir.UpstreamGuard:
 		return filterUpstreamGuard, &rbachttp.RBAC{Rules: upstreamGuard(f)}
 	case ir.Router:
-		return filterRouter, &router.Router{}
+		return filterRouter, &router.Router{SuppressEnvoyHeaders: f.NoDebugHeaders}
 	}
 	panic(unknownFilter(f))
 }

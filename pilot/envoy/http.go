@@ -12,11 +12,11 @@ import (
 
 const filterHCM = "envoy.filters.network.http_connection_manager"
 
-func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
+func httpConnectionManager(m *ir.HTTPConnectionManager, elements Elements) *listenerv3.Filter {
 	out := &hcm.HttpConnectionManager{
 		CodecType:         hcm.HttpConnectionManager_AUTO,
 		StatPrefix:        m.StatPrefix,
-		HttpFilters:       httpFilters(m.Filters),
+		HttpFilters:       httpFilters(m.Filters, elements),
 		ServerName:        m.ServerName,
 		UseRemoteAddress:  wrapperspb.Bool(m.UseRemoteAddress),
 		XffNumTrustedHops: m.TrustedHops,
@@ -27,39 +27,26 @@ func httpConnectionManager(m *ir.HTTPConnectionManager) *listenerv3.Filter {
 		MergeSlashes:      m.Path.MergeSlashes,
 		// "a.example." is "a.example" (RFC 1034) to routes, and to all that decides by host.
 		StripTrailingHostDot: true,
-		AccessLog:            accessLogs(m.AccessLog),
+		AccessLog:            accessLogs(m.AccessLog, elements),
+
+		EarlyHeaderMutationExtensions: earlyRemoval(m.EarlyRemoval),
 	}
-	if m.Path.UnescapeSlashes {
-		out.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD
-	} else {
-		out.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_KEEP_UNCHANGED
-	}
-	if m.AcceptHTTP10 {
-		out.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: true}
+	setEscapedSlashes(out, m.Path.EscapedSlashes)
+	if m.AcceptHTTP10 || m.KeepCase {
+		out.HttpProtocolOptions = &core.Http1ProtocolOptions{AcceptHttp_10: m.AcceptHTTP10, HeaderKeyFormat: headerCase(m.KeepCase)}
 	}
 	if m.ExtendedConnect {
 		out.Http2ProtocolOptions = &core.Http2ProtocolOptions{AllowConnect: true}
 	}
 	if m.HTTP3 {
-		out.CodecType, out.Http3ProtocolOptions = hcm.HttpConnectionManager_HTTP3, http3(m.Limits)
+		out.CodecType, out.Http3ProtocolOptions = hcm.HttpConnectionManager_HTTP3, http3(&m.Limits)
 	}
-	if l := m.Limits; l != nil {
-		out.RequestHeadersTimeout = durationpb.New(l.HeadersTimeout)
-		out.Http2ProtocolOptions = &core.Http2ProtocolOptions{
-			MaxConcurrentStreams:        wrapperspb.UInt32(l.MaxStreams),
-			InitialStreamWindowSize:     wrapperspb.UInt32(l.StreamWindow),
-			InitialConnectionWindowSize: wrapperspb.UInt32(l.ConnectionWindow),
-		}
-	}
-	switch m.Underscores {
-	case ir.UnderscoresDropped:
-		out.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_DROP_HEADER}
-	case ir.UnderscoresRejected:
-		out.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
-	}
+	setLimits(out, &m.Limits)
+	setUnderscores(out, m.Underscores)
 	out.LocalReplyConfig = denials(m.Denials)
 	setTracing(out, m.Tracing)
 	setClientCert(out, m.ClientCert)
+	setHeaders(out, m)
 	if m.Routes != nil {
 		out.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: RouteConfig(m.Routes)}
 	} else {

@@ -22,17 +22,31 @@ import (
 
 const filterTCPProxy = "envoy.filters.network.tcp_proxy"
 
-// Listener gives the message for a listener.
+// Listener gives the message for a listener. Nothing of it is shared.
 func Listener(l *ir.Listener) *listenerv3.Listener {
+	out := ListenerHead(l, Unshared{})
+	for _, c := range l.Chains {
+		out.FilterChains = append(out.FilterChains, FilterChain(c, l.QUIC, Unshared{}))
+	}
+	if l.Default != nil {
+		out.DefaultFilterChain = FilterChain(l.Default, l.QUIC, Unshared{})
+	}
+	return out
+}
+
+// ListenerHead gives the message for a listener without its filter chains.
+func ListenerHead(l *ir.Listener, elements Elements) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             l.Name,
 		Address:          socketAddress(l.Address, l.Port),
 		TrafficDirection: core.TrafficDirection_OUTBOUND,
 		ListenerFilters:  listenerFilters(l),
-		AccessLog:        accessLogs(l.AccessLog),
+		AccessLog:        accessLogs(l.AccessLog, elements),
+
+		PerConnectionBufferLimitBytes: nonzero(l.BufferLimit),
 	}
 	if l.QUIC {
-		overQUIC(l, out)
+		overUDP(out)
 		return out
 	}
 	if l.Also != "" {
@@ -50,12 +64,6 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 	if l.InspectTimeout != nil {
 		out.ListenerFiltersTimeout = durationpb.New(*l.InspectTimeout)
 		out.ContinueOnListenerFiltersTimeout = true
-	}
-	for _, c := range l.Chains {
-		out.FilterChains = append(out.FilterChains, filterChain(c))
-	}
-	if l.Default != nil {
-		out.DefaultFilterChain = filterChain(l.Default)
 	}
 	return out
 }
@@ -109,17 +117,24 @@ func anyPort(ports []uint32) *listenerv3.ListenerFilterChainMatchPredicate {
 	}
 }
 
-func filterChain(c *ir.FilterChain) *listenerv3.FilterChain {
+// FilterChain gives the message for a filter chain, of a listener over QUIC or over TCP.
+func FilterChain(c *ir.FilterChain, overQUIC bool, elements Elements) *listenerv3.FilterChain {
 	out := &listenerv3.FilterChain{Name: c.Name, FilterChainMatch: chainMatch(c.Match), Metadata: configMetadata(c.Config)}
-	if c.TLS != nil {
+	switch {
+	case overQUIC:
+		out.TransportSocket = downstreamQUIC(c.TLS)
+	case c.TLS != nil:
 		out.TransportSocket = downstreamTLS(c.TLS)
+		if len(ir.FurtherDomains(c.TLS.RootSecret)) > 0 {
+			out.Filters = append(out.Filters, networkFilter(filterOneIdentity, oneIdentity()))
+		}
 	}
 	for _, f := range c.Filters {
 		switch f := f.(type) {
 		case *ir.HTTPConnectionManager:
-			out.Filters = append(out.Filters, httpConnectionManager(f))
+			out.Filters = append(out.Filters, httpConnectionManager(f, elements))
 		case *ir.TCPProxy:
-			out.Filters = append(out.Filters, tcpProxy(f))
+			out.Filters = append(out.Filters, tcpProxy(f, elements))
 		case *ir.RBAC:
 			out.Filters = append(out.Filters, networkFilter(filterNetworkRBAC, networkRBAC(f)))
 		case ir.SNIForward:
@@ -166,8 +181,8 @@ func cidrs(prefixes []string) []*core.CidrRange {
 	return out
 }
 
-func tcpProxy(t *ir.TCPProxy) *listenerv3.Filter {
-	out := &tcpproxy.TcpProxy{StatPrefix: t.StatPrefix, AccessLog: accessLogs(t.AccessLog)}
+func tcpProxy(t *ir.TCPProxy, elements Elements) *listenerv3.Filter {
+	out := &tcpproxy.TcpProxy{StatPrefix: t.StatPrefix, AccessLog: accessLogs(t.AccessLog, elements)}
 	if t.Policy.IdleTimeout != nil {
 		out.IdleTimeout = durationpb.New(*t.Policy.IdleTimeout)
 	}

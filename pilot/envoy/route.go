@@ -16,10 +16,10 @@ func RouteConfig(rc *ir.RouteConfig) *routev3.RouteConfiguration {
 	out := &routev3.RouteConfiguration{
 		Name:                     rc.Name,
 		ValidateClusters:         wrapperspb.Bool(false),
-		IgnorePortInHostMatching: true,
+		IgnorePortInHostMatching: !ir.ProxyRoutes(rc.Name),
 		// Envoy refuses a direct response with more than 4 KiB unless told how much to expect.
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(ir.MaxDirectResponse),
-		RequestHeadersToRemove:         rc.RemoveHeaders,
+		ResponseHeadersToRemove:        rc.RemoveFromResponses,
 	}
 	for _, vh := range rc.VirtualHosts {
 		out.VirtualHosts = append(out.VirtualHosts, VirtualHost(vh))

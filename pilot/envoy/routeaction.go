@@ -28,6 +28,8 @@ func routeAction(f *ir.Forward) *routev3.RouteAction {
 		MaxGrpcTimeout: timeout,
 		RetryPolicy:    retryPolicy(f.Retry),
 		PrefixRewrite:  f.PrefixRewrite,
+
+		AppendXForwardedHost: f.ForwardedHost,
 	}
 	if f.RegexRewrite != nil {
 		out.RegexRewrite = &matcher.RegexMatchAndSubstitute{

@@ -9,6 +9,8 @@ import (
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	requestid "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
 	detectors "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/resource_detectors/v3"
+	samplers "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
+	metadata "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
 	tracing "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
@@ -43,9 +45,11 @@ func setTracing(out *hcm.HttpConnectionManager, t *ir.Tracing) {
 		out.Tracing.Provider = tracer("envoy.tracers.datadog", datadog(p))
 	case *ir.SkyWalking:
 		out.Tracing.Provider = tracer("envoy.tracers.skywalking", skyWalking(p))
-		out.Tracing.SpawnUpstreamSpan = wrapperspb.Bool(true) // only such a span tells the next proxy of the trace
 	default:
 		panic(unknownFilter(p))
+	}
+	if t.UpstreamSpan {
+		out.Tracing.SpawnUpstreamSpan = wrapperspb.Bool(true)
 	}
 	if t.IgnoreRequestID {
 		out.RequestIdExtension = &hcm.RequestIDExtension{TypedConfig: Any(&requestid.UuidRequestIdConfig{
@@ -67,6 +71,13 @@ func traceTag(t ir.TraceTag) *tracing.CustomTag {
 		out.Type = &tracing.CustomTag_Value{Value: t.Value}
 	case ir.TagHeader:
 		out.Type = &tracing.CustomTag_RequestHeader{RequestHeader: &tracing.CustomTag_Header{Name: t.Value, DefaultValue: t.Default}}
+	case ir.TagAuthorization:
+		out.Type = &tracing.CustomTag_Metadata_{Metadata: &tracing.CustomTag_Metadata{
+			Kind: &metadata.MetadataKind{Kind: &metadata.MetadataKind_Request_{Request: &metadata.MetadataKind_Request{}}},
+			MetadataKey: &metadata.MetadataKey{Key: filterRBAC, Path: []*metadata.MetadataKey_PathSegment{
+				{Segment: &metadata.MetadataKey_PathSegment_Key{Key: t.Value}},
+			}},
+		}}
 	case ir.TagEnvironment:
 		out.Type = &tracing.CustomTag_Environment_{Environment: &tracing.CustomTag_Environment{Name: t.Value, DefaultValue: t.Default}}
 	}
@@ -85,6 +96,9 @@ func openTelemetry(p *ir.OpenTelemetry) *tracev3.OpenTelemetryConfig {
 			TypedConfig: Any(&detectors.DynatraceResourceDetectorConfig{}),
 		})
 	}
+	if p.Sampler != nil {
+		out.Sampler = dynatraceSampler(p.Sampler)
+	}
 	if p.Path != "" {
 		out.HttpService = httpService(p.Cluster, p.Authority, p.Path, p.Timeout, p.Headers)
 		return out
@@ -97,6 +111,16 @@ func openTelemetry(p *ir.OpenTelemetry) *tracev3.OpenTelemetryConfig {
 		out.GrpcService.InitialMetadata = append(out.GrpcService.InitialMetadata, &core.HeaderValue{Key: h.Name, Value: h.Value})
 	}
 	return out
+}
+
+func dynatraceSampler(s *ir.DynatraceSampler) *core.TypedExtensionConfig {
+	return &core.TypedExtensionConfig{
+		Name: "envoy.tracers.opentelemetry.samplers.dynatrace",
+		TypedConfig: Any(&samplers.DynatraceSamplerConfig{
+			Tenant: s.Tenant, ClusterId: s.ClusterID, RootSpansPerMinute: s.RootSpans,
+			HttpService: httpService(s.Cluster, s.Authority, s.Path, s.Timeout, s.Headers),
+		}),
+	}
 }
 
 func zipkin(p *ir.Zipkin) *tracev3.ZipkinConfig {

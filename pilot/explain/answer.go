@@ -40,8 +40,7 @@ type Step struct {
 	Details []string `json:"details,omitempty"`
 	// Object is where it comes from: /apis/GROUP/VERSION/namespaces/NS/KIND/NAME. Empty for what no object asks for.
 	Object string `json:"object,omitempty"`
-	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`
+	Place
 }
 
 // Outcome is what the client, or the server, gets to see.
@@ -123,7 +122,9 @@ type Endpoint struct {
 	Priority uint32 `json:"priority"`
 	// Percent is the share of the cluster's requests that its priority gets, all others being well.
 	Percent float64 `json:"percent"`
-	Health  string  `json:"health,omitempty"` // where it is not healthy
+	// LocalityWeight is that of its locality among those of its priority, where the cluster goes by that.
+	LocalityWeight uint32 `json:"localityWeight,omitempty"`
+	Health         string `json:"health,omitempty"` // where it is not healthy
 	// TLS is mutual, simple or none; SNI is what is asked for there.
 	TLS  string `json:"tls"`
 	SNI  string `json:"sni,omitempty"`
@@ -172,11 +173,12 @@ func (c *Config) Explain(r Request) *Answer {
 
 // step adds a step that comes from what metadata names.
 func (w *walk) step(stage Stage, name, text string, m *core.Metadata, details ...string) {
-	s := Step{Stage: stage, Name: name, Text: text, Details: details, Object: source(m)}
-	if s.Object != "" && w.Lookup != nil {
-		s.File, s.Line = w.Lookup(s.Object)
-	}
-	w.answer.Steps = append(w.answer.Steps, s)
+	w.stepOf(stage, name, text, Part{Object: source(m)}, details...)
+}
+
+// stepOf adds a step that a part decided.
+func (w *walk) stepOf(stage Stage, name, text string, p Part, details ...string) {
+	w.answer.Steps = append(w.answer.Steps, Step{Stage: stage, Name: name, Text: text, Details: details, Object: p.Object, Place: w.place(p)})
 }
 
 // answered ends the walk with an answer of the proxy's own.

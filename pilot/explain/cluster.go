@@ -58,14 +58,19 @@ func (w *walk) cluster(c *Cluster, host string, http bool) {
 	if http {
 		c.Protocol = spoken(m, w.request.Protocol)
 	}
-	w.step(StageCluster, c.Name, describeCluster(m), m.GetMetadata())
+	w.stepOf(StageCluster, c.Name, describeCluster(m), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, limits(m)...)
 	c.Endpoints = w.endpoints(m)
+	if name, why := w.awaitedUpstream(m); name != "" {
+		c.Flags, c.Reason = "UF", fmt.Sprintf("TLS to cluster %s needs %s, which the proxy does not have (%s): no connection is made", c.Name, describeSecret(name), why)
+		w.step(StageEndpoints, c.Name, c.Reason, nil)
+		return
+	}
 	if http && options(m).GetUpstreamHttpProtocolOptions().GetAutoSni() {
 		nameServer(c.Endpoints, cmp.Or(c.Host, host))
 	}
 	usable := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Percent > 0 })
 	if !usable {
-		c.Flags, c.Reason = "UH", fmt.Sprintf("cluster %s has no healthy endpoint", c.Name)
+		c.Flags, c.Reason = "UH", w.unserved(c.Name)
 		w.step(StageEndpoints, c.Name, c.Reason, nil)
 		return
 	}
@@ -74,6 +79,22 @@ func (w *walk) cluster(c *Cluster, host string, http bool) {
 		lines = append(lines, describeEndpoint(e))
 	}
 	w.step(StageEndpoints, c.Name, fmt.Sprintf("%d to choose from", len(c.Endpoints)), nil, lines...)
+}
+
+// blackHole is Istio's cluster without endpoints.
+const blackHole = "BlackHoleCluster"
+
+// unserved says why a cluster has nobody to ask.
+func (w *walk) unserved(cluster string) string {
+	if cluster != blackHole {
+		return fmt.Sprintf("cluster %s has no healthy endpoint", cluster)
+	}
+	for _, l := range w.Listeners {
+		if port(l.GetAddress()) == w.request.Destination.Port() && (l.GetName() == virtualOutbound || l.GetName() == virtualInbound) {
+			return fmt.Sprintf("port %d is the proxy's own", port(l.GetAddress()))
+		}
+	}
+	return "the destination is not known to the proxy, and outboundTrafficPolicy is REGISTRY_ONLY (BlackHole)"
 }
 
 func describeCluster(m *clusterv3.Cluster) string {
@@ -86,11 +107,19 @@ func describeCluster(m *clusterv3.Cluster) string {
 
 func describeEndpoint(e Endpoint) string {
 	out := e.Address
-	if e.Workload != "" {
+	if strings.HasPrefix(out, UnknownAddress+":") {
+		out += " (which stands for the address that the client finds for the host)"
+	}
+	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 { // NAME;NAMESPACE;CANONICAL NAME;REVISION;CLUSTER
+		out += " " + parts[0] + "." + parts[1]
+	} else if e.Workload != "" {
 		out += " " + e.Workload
 	}
 	if e.Locality != "" {
 		out += " in " + e.Locality
+	}
+	if e.LocalityWeight > 0 {
+		out += fmt.Sprintf(", weight of the locality %d", e.LocalityWeight)
 	}
 	if e.Priority > 0 {
 		out += fmt.Sprintf(", priority %d", e.Priority)
@@ -157,6 +186,9 @@ func spoken(m *clusterv3.Cluster, client Protocol) string {
 func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 	switch m.GetType() {
 	case clusterv3.Cluster_ORIGINAL_DST:
+		if w.request.Way == Direct {
+			return nil // nothing redirected the connection, so that nothing says where it was sent
+		}
 		to := w.request.Destination
 		if p := m.GetOriginalDstLbConfig().GetUpstreamPortOverride(); p != nil {
 			to = netip.AddrPortFrom(to.Addr(), uint16(p.GetValue()))
@@ -191,6 +223,9 @@ func assigned(m *clusterv3.Cluster, a *endpointv3.ClusterLoadAssignment) []Endpo
 			e := Endpoint{
 				Address: address(lb.GetEndpoint().GetAddress()), Priority: l.GetPriority(), Locality: locality(l.GetLocality()),
 				Workload: lb.GetMetadata().GetFilterMetadata()["istio"].GetFields()["workload"].GetStringValue(),
+			}
+			if m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil {
+				e.LocalityWeight = l.GetLoadBalancingWeight().GetValue()
 			}
 			all[e.Priority]++
 			switch s := lb.GetHealthStatus(); s {

@@ -10,6 +10,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -20,16 +21,25 @@ type Config struct {
 	Clusters  map[string]*clusterv3.Cluster
 	// Endpoints are the load assignments by cluster.
 	Endpoints map[string]*endpointv3.ClusterLoadAssignment
-	// Lookup finds where an object that resources name (/apis/GROUP/VERSION/namespaces/NS/KIND/NAME)
-	// stands; nil where nobody knows.
-	Lookup func(object string) (file string, line int)
+	// Ports are where what is sent to a port of a Service of a gateway's pod arrives; nil where nobody knows.
+	Ports map[uint16]uint16
+	// SecretsKnown tells that the secrets among the resources are all that the proxy was given.
+	SecretsKnown bool
+	// SecretProblem says why the proxy does not have a Secret, "" for what it does not know; nil where nobody knows.
+	SecretProblem func(name string) string
+	// Place finds where what a part of the configuration does was asked for; nil where nobody knows.
+	Place func(Part) Place
+
+	secrets map[string]*tlsv3.Secret // without keys
+	dumped  bool                     // an Envoy said so itself
 }
 
-// NewConfig takes resources of any of the four types; others are passed over.
+// NewConfig takes resources of any of the four types, and secrets; others are passed over.
 func NewConfig(resources []proto.Message) *Config {
 	c := &Config{
 		Routes:   map[string]*routev3.RouteConfiguration{},
 		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{},
+		secrets: map[string]*tlsv3.Secret{},
 	}
 	for _, m := range resources {
 		switch m := m.(type) {
@@ -41,6 +51,8 @@ func NewConfig(resources []proto.Message) *Config {
 			c.Clusters[m.GetName()] = m
 		case *endpointv3.ClusterLoadAssignment:
 			c.Endpoints[m.GetClusterName()] = m
+		case *tlsv3.Secret:
+			c.secrets[m.GetName()] = m
 		}
 	}
 	slices.SortStableFunc(c.Listeners, func(a, b *listenerv3.Listener) int {

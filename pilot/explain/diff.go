@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -34,6 +37,10 @@ func (c Change) String() string {
 // Diff lists what changes from one configuration to another: requests that the routes and listeners of either
 // name and that are answered otherwise, then resources.
 func Diff(before, after *Config) []Change {
+	changed := resources(before, after)
+	if len(changed) == 0 {
+		return nil // what is answered follows from them
+	}
 	var out []Change
 	probes := before.probes()
 	maps.Copy(probes, after.probes())
@@ -43,7 +50,19 @@ func Diff(before, after *Config) []Change {
 			out = append(out, Change{Request: name, Before: a.difference(&b), After: b.difference(&a)})
 		}
 	}
-	return append(out, resources(before, after)...)
+	return append(out, changed...)
+}
+
+// Answers lists what a configuration does with the requests that its routes and listeners name, for a proxy that was
+// not there before.
+func (c *Config) Answers() []Change {
+	var out []Change
+	probes := c.probes()
+	for _, name := range slices.Sorted(maps.Keys(probes)) {
+		o := c.Explain(probes[name]).Outcome
+		out = append(out, Change{Request: name, Before: "no such proxy", After: o.String()})
+	}
+	return out
 }
 
 // said is all of an outcome, for comparing.
@@ -72,13 +91,13 @@ func (o *Outcome) difference(other *Outcome) string {
 	}
 	parts = append(parts, fmt.Sprintf("path %s, host %s, timeout %s", f.Path, f.Host, f.Timeout))
 	if f.Retry != nil {
-		parts = append(parts, fmt.Sprintf("%d retries on %s", f.Retry.Attempts, f.Retry.On))
+		parts = append(parts, f.Retry.String())
 	}
 	for _, m := range f.Mirrors {
 		parts = append(parts, fmt.Sprintf("%g %% copied to %s", m.Percent, m.Cluster))
 	}
-	for _, h := range append(slices.Clone(f.RequestHeaders), f.ResponseHeaders...) {
-		parts = append(parts, fmt.Sprintf("%s %s %s", h.Do, h.Name, h.Value))
+	for _, h := range told(append(slices.Clone(f.RequestHeaders), f.ResponseHeaders...)) {
+		parts = append(parts, h.String())
 	}
 	return strings.Join(parts, ", ")
 }
@@ -87,6 +106,9 @@ func (o *Outcome) difference(other *Outcome) string {
 func (c *Config) probes() map[string]Request {
 	out := map[string]Request{}
 	for _, l := range c.Listeners {
+		if l.GetName() == virtualInbound {
+			probeInbound(out, l)
+		}
 		at, err := netip.ParseAddr(l.GetAddress().GetSocketAddress().GetAddress())
 		if err != nil || l.GetName() == virtualOutbound || l.GetName() == virtualInbound {
 			continue
@@ -101,13 +123,21 @@ func (c *Config) probes() map[string]Request {
 		to := netip.AddrPortFrom(at, port(l.GetAddress()))
 		out["tcp://"+to.String()] = Request{Way: way, Destination: to, Protocol: TCP}
 		for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
+			for _, name := range chain.GetFilterChainMatch().GetServerNames() {
+				name = strings.Replace(name, "*", "any", 1)
+				out[fmt.Sprintf("tls://%s:%d", name, to.Port())] = Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}
+			}
 			for _, f := range chain.GetFilters() {
 				m := &hcm.HttpConnectionManager{}
 				if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
 					continue
 				}
+				r := Request{Way: way, Destination: to, Protocol: HTTP11}
+				if chain.GetTransportSocket() != nil {
+					r.TLS = &TLS{Certificate: true} // SNI is the host
+				}
 				for _, vh := range c.routesOf(m).GetVirtualHosts() {
-					probeHost(out, Request{Way: way, Destination: to, Protocol: HTTP11}, vh)
+					probeHost(out, r, vh)
 				}
 			}
 		}
@@ -115,35 +145,89 @@ func (c *Config) probes() map[string]Request {
 	return out
 }
 
+// probeInbound adds what a client without the mesh's TLS, and one with it, sends to each port that the proxy's
+// workload serves.
+func probeInbound(out map[string]Request, l *listenerv3.Listener) {
+	for _, chain := range l.GetFilterChains() {
+		p := uint16(chain.GetFilterChainMatch().GetDestinationPort().GetValue())
+		if p == 0 || p == port(l.GetAddress()) {
+			continue
+		}
+		r := Request{
+			Way: Inbound, Protocol: HTTP11, Host: "localhost", Path: "/",
+			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), p),
+		}
+		out[fmt.Sprintf("inbound GET http://localhost:%d/ in the clear", p)] = r
+		r.TLS = &TLS{Certificate: true, ALPN: []string{"istio-http/1.1", "istio"}}
+		out[fmt.Sprintf("inbound GET http://localhost:%d/ by mutual TLS", p)] = r
+	}
+}
+
 // probeHost adds a request for each route of a virtual host, under its first domain.
 func probeHost(out map[string]Request, r Request, vh *routev3.VirtualHost) {
 	r.Host = strings.Replace(vh.GetDomains()[0], "*", "any", 1)
-	add := func(path string, header map[string][]string) {
-		r.Path, r.Header = path, header
-		name := fmt.Sprintf("GET http://%s:%d%s", r.Host, r.Destination.Port(), path)
-		for _, h := range slices.Sorted(maps.Keys(header)) {
-			name += fmt.Sprintf(" -H '%s: %s'", h, header[h][0])
-		}
-		out[name] = r
+	if r.TLS != nil {
+		name, _ := splitPort(r.Host)
+		r.TLS = &TLS{SNI: name, Certificate: r.TLS.Certificate}
 	}
-	add("/", nil)
+	r.Path = "/"
+	out[r.line()] = r
 	for _, route := range vh.GetRoutes() {
-		path := "/"
-		switch p := route.GetMatch().GetPathSpecifier().(type) {
-		case *routev3.RouteMatch_Prefix:
-			path = p.Prefix
-		case *routev3.RouteMatch_Path:
-			path = p.Path
-		}
-		header := map[string][]string{}
-		for _, h := range route.GetMatch().GetHeaders() {
-			value := h.GetStringMatch().GetExact() + h.GetStringMatch().GetPrefix()
-			if !h.GetInvertMatch() && value != "" && !strings.HasPrefix(h.GetName(), ":") {
-				header[h.GetName()] = []string{value}
-			}
-		}
-		add(path, header)
+		q := r.fitting(route.GetMatch())
+		out[q.line()] = q
 	}
+}
+
+// fitting gives the request that meets the conditions of a route, as far as they say what they want.
+func (r Request) fitting(m *routev3.RouteMatch) Request {
+	switch p := m.GetPathSpecifier().(type) {
+	case *routev3.RouteMatch_Prefix:
+		r.Path = p.Prefix
+	case *routev3.RouteMatch_Path:
+		r.Path = p.Path
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		r.Path = p.PathSeparatedPrefix
+	}
+	query := url.Values{}
+	for _, q := range m.GetQueryParameters() {
+		query.Set(q.GetName(), wantedText(q.GetStringMatch()))
+	}
+	if len(query) > 0 {
+		r.Path += "?" + query.Encode()
+	}
+	r.Header = map[string][]string{}
+	for _, h := range m.GetHeaders() {
+		value := wantedText(h.GetStringMatch())
+		switch {
+		case h.GetInvertMatch() || value == "":
+		case h.GetName() == ":method":
+			r.Method = value
+		case h.GetName() == ":authority":
+			r.Host = value
+		case !strings.HasPrefix(h.GetName(), ":"):
+			r.Header[h.GetName()] = []string{value}
+		}
+	}
+	return r
+}
+
+// wantedText is a text that a condition is met by; empty where that is not plain.
+func wantedText(m *matcher.StringMatcher) string {
+	return m.GetExact() + m.GetPrefix() + m.GetSuffix() + m.GetContains()
+}
+
+// line is what is printed of a request.
+func (r Request) line() string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	host, _ := splitPort(r.Host)
+	out := fmt.Sprintf("%s %s://%s:%d%s", r.method(), scheme, host, r.Destination.Port(), r.Path)
+	for _, h := range slices.Sorted(maps.Keys(r.Header)) {
+		out += fmt.Sprintf(" -H '%s: %s'", h, r.Header[h][0])
+	}
+	return out
 }
 
 // resources lists those that came, went, or are others now.
@@ -179,6 +263,9 @@ func (c *Config) named() map[string]proto.Message {
 	}
 	for name, m := range c.Endpoints {
 		out["endpoints of "+name] = m
+	}
+	for name, m := range c.secrets {
+		out["secret "+name] = m
 	}
 	return out
 }

@@ -1,8 +1,8 @@
 // Package explain answers "what happens to this request?" from the resources that one Envoy runs, and
-// from nothing else: listeners, routes, clusters and endpoints, as this control plane made them or as an
-// Envoy's config dump has them. It follows a connection as Envoy does: listener, filter chain, network
-// filters, virtual host, route, HTTP filters, cluster, endpoints. Each stage adds Steps with the object
-// that it came from, and the last one the Outcome that the client sees.
+// from nothing else. These are listeners, routes, clusters and endpoints, as this control plane made
+// them or as an Envoy's config dump has them. It follows a connection as Envoy does: listener, filter
+// chain, network filters, virtual host, route, HTTP filters, cluster, endpoints. Each stage adds Steps
+// with the object that it came from, and the last one the Outcome that the client sees.
 //
 // It stands beside the flow and knows nothing of the model, so that it is a second opinion on what was
 // generated. test/traffic holds it against a real Envoy.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -32,19 +34,23 @@ func ParseDump(data []byte) (*Config, error) {
 	if d.err != nil {
 		return nil, fmt.Errorf("config_dump: %w", d.err)
 	}
-	return NewConfig(d.found), nil
+	c := NewConfig(d.found)
+	c.SecretsKnown, c.dumped = d.secrets, true
+	return c, nil
 }
 
 // dumpReader collects the resources that stand anywhere in a dump.
 type dumpReader struct {
-	found []proto.Message
-	err   error
+	found   []proto.Message
+	secrets bool // the dump has a part for them
+	err     error
 }
 
 // notInForce are the fields of a dump that hold what is not in force.
 var notInForce = map[string]bool{
 	"warming_state": true, "warmingState": true, "draining_state": true, "drainingState": true,
-	"dynamic_warming_clusters": true, "dynamicWarmingClusters": true, "error_state": true, "errorState": true, "bootstrap": true,
+	"dynamic_warming_clusters": true, "dynamicWarmingClusters": true,
+	"dynamic_warming_secrets": true, "dynamicWarmingSecrets": true, "error_state": true, "errorState": true, "bootstrap": true,
 }
 
 // find walks through a dump. A resource is told by its type.
@@ -55,6 +61,9 @@ func (d *dumpReader) find(v any) {
 			d.find(x)
 		}
 	case map[string]any:
+		if name, _ := v["@type"].(string); is(name, &adminv3.SecretsConfigDump{}) {
+			d.secrets = true
+		}
 		if m := resourceOf(v["@type"]); m != nil {
 			d.read(v, m)
 			return
@@ -70,7 +79,7 @@ func (d *dumpReader) find(v any) {
 // resourceOf gives an empty message of a resource's type; nil for other types.
 func resourceOf(url any) proto.Message {
 	name, _ := url.(string)
-	for _, m := range []proto.Message{&listenerv3.Listener{}, &routev3.RouteConfiguration{}, &clusterv3.Cluster{}, &endpointv3.ClusterLoadAssignment{}} {
+	for _, m := range []proto.Message{&listenerv3.Listener{}, &routev3.RouteConfiguration{}, &clusterv3.Cluster{}, &endpointv3.ClusterLoadAssignment{}, &tlsv3.Secret{}} {
 		if is(name, m) {
 			return m
 		}

@@ -26,7 +26,7 @@ func (w *walk) chain(l *listenerv3.Listener, conn inspected) {
 	chains, details := l.GetFilterChains(), []string(nil)
 	for _, c := range w.criteria(conn) {
 		var misses []string
-		chains, misses = narrow(chains, c)
+		chains, misses = narrow(l, chains, c)
 		details = append(details, misses...)
 	}
 	var chosen *listenerv3.FilterChain
@@ -41,22 +41,27 @@ func (w *walk) chain(l *listenerv3.Listener, conn inspected) {
 		w.step(StageFilterChain, "", w.answer.Outcome.Reason, nil, details...)
 		return
 	}
-	name := chosen.GetName()
-	if name == "" {
-		name = fmt.Sprintf("%s[%d]", l.GetName(), slices.Index(l.GetFilterChains(), chosen))
-	}
 	wants := "everything"
 	if chosen != l.GetDefaultFilterChain() {
 		if s := w.describe(chosen.GetFilterChainMatch(), conn); s != "" {
 			wants = s
 		}
 	}
-	w.step(StageFilterChain, name, "matches "+wants, chosen.GetMetadata(), details...)
+	part := Part{Object: source(chosen.GetMetadata()), Chain: chosen, Port: port(l.GetAddress())}
+	w.stepOf(StageFilterChain, chainName(l, chosen), "matches "+wants, part, details...)
 	w.terminate(chosen)
 }
 
-// narrow keeps the chains that match best, and says what the others wanted.
-func narrow(chains []*listenerv3.FilterChain, c criterion) (kept []*listenerv3.FilterChain, misses []string) {
+// chainName names a chain of a listener; one without a name by its place.
+func chainName(l *listenerv3.Listener, c *listenerv3.FilterChain) string {
+	if name := c.GetName(); name != "" {
+		return name
+	}
+	return fmt.Sprintf("%s[%d]", l.GetName(), slices.Index(l.GetFilterChains(), c))
+}
+
+// narrow keeps the chains of a listener that match best, and says what the others wanted.
+func narrow(l *listenerv3.Listener, chains []*listenerv3.FilterChain, c criterion) (kept []*listenerv3.FilterChain, misses []string) {
 	best := -1
 	for _, f := range chains {
 		best = max(best, c.fit(f.GetFilterChainMatch()))
@@ -64,7 +69,7 @@ func narrow(chains []*listenerv3.FilterChain, c criterion) (kept []*listenerv3.F
 	for _, f := range chains {
 		switch fit := c.fit(f.GetFilterChainMatch()); {
 		case fit < 0:
-			misses = append(misses, fmt.Sprintf("chain %s did not match: it wants %s %s", f.GetName(), c.name, c.wants(f.GetFilterChainMatch())))
+			misses = append(misses, fmt.Sprintf("chain %s did not match: it wants %s %s", chainName(l, f), c.name, c.wants(f.GetFilterChainMatch())))
 		case fit == best:
 			kept = append(kept, f)
 		}

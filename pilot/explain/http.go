@@ -23,6 +23,7 @@ type exchange struct {
 	config                          *routev3.RouteConfiguration
 	vhost                           *routev3.VirtualHost
 	route                           *routev3.Route
+	index                           int      // of the route in the virtual host
 	flags                           []string // of filters that the request passed
 }
 
@@ -60,8 +61,11 @@ func (x *exchange) admitted() bool {
 		name, port := splitPort(x.host)
 		x.host = strings.TrimSuffix(name, ".") + port
 	}
-	x.path = x.normalized(x.path)
 	x.headers = x.request.headers(x.scheme)
+	if !x.plainNames() || !x.plainSlashes() {
+		return false
+	}
+	x.path = x.normalized(x.path)
 	x.headers[":authority"], x.headers[":path"] = x.host, x.path
 	return true
 }
@@ -70,8 +74,9 @@ func (x *exchange) admitted() bool {
 func (x *exchange) normalized(full string) string {
 	p, query, asked := strings.Cut(full, "?")
 	m := x.manager
-	if m.GetPathWithEscapedSlashesAction() == hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD {
-		p = strings.NewReplacer("%2F", "/", "%2f", "/", "%5C", `\`, "%5c", `\`).Replace(p)
+	switch m.GetPathWithEscapedSlashesAction() {
+	case hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD, hcm.HttpConnectionManager_UNESCAPE_AND_REDIRECT:
+		p = unescapedSlashes.Replace(p)
 	}
 	if m.GetNormalizePath().GetValue() && strings.HasPrefix(p, "/") {
 		p = normalize(strings.ReplaceAll(p, `\`, "/"))

@@ -7,6 +7,7 @@ import (
 
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	cors "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	dynamichttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_forward_proxy/v3"
 	fault "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
@@ -19,11 +20,12 @@ import (
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // httpFilter passes one HTTP filter, and tells whether the request goes on to the next one.
 func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
-	if f.GetDisabled() {
+	if f.GetDisabled() && !x.wanted(f.GetName()) {
 		return true
 	}
 	packed := f.GetTypedConfig()
@@ -56,6 +58,7 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 	case packed.MessageIs(&grpcweb.GrpcWeb{}):
 		if strings.HasPrefix(x.headers["content-type"], "application/grpc-web") {
 			x.headers["content-type"] = "application/grpc"
+			x.requestHeaders = append(x.requestHeaders, HeaderChange{Name: "content-type", Value: "application/grpc", Do: "set"})
 			x.step(StageFilter, f.GetName(), "translates gRPC-Web to gRPC", nil)
 		}
 		return true
@@ -69,10 +72,25 @@ func (x *exchange) mutate(name string, m *headermutation.Mutations) {
 	x.requestHeaders = append(x.requestHeaders, mutations(m.GetRequestMutations())...)
 	x.responseHeaders = append(x.responseHeaders, mutations(m.GetResponseMutations())...)
 	var lines []string
-	for _, h := range mutations(m.GetRequestMutations()) {
+	for _, h := range told(mutations(m.GetRequestMutations())) {
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s %s", h.Do, h.Name, h.Value), " "))
 	}
+	if len(lines)+len(told(mutations(m.GetResponseMutations()))) == 0 {
+		return
+	}
 	x.step(StageFilter, name, "changes headers of the request and of the response", nil, lines...)
+}
+
+// told leaves out the headers by which proxies tell each other who they are, which no user asked for. An outcome in
+// JSON has them.
+func told(all []HeaderChange) []HeaderChange {
+	var out []HeaderChange
+	for _, h := range all {
+		if !strings.HasPrefix(h.Name, "x-envoy-peer-metadata") {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 func mutations(list []*mutation.HeaderMutation) []HeaderChange {
@@ -105,6 +123,20 @@ func (x *exchange) settings(f *hcm.HttpFilter, m proto.Message) bool {
 	return false
 }
 
+// wanted tells whether a route, or what it is in, has settings for a filter, for which Envoy makes a filter that it
+// would not make otherwise.
+func (x *exchange) wanted(name string) bool {
+	for _, settings := range []map[string]*anypb.Any{
+		x.route.GetTypedPerFilterConfig(), x.vhost.GetTypedPerFilterConfig(), x.config.GetTypedPerFilterConfig(),
+	} {
+		if packed := settings[name]; packed != nil {
+			switched := &routev3.FilterConfig{}
+			return packed.UnmarshalTo(switched) != nil || !switched.GetDisabled()
+		}
+	}
+	return false
+}
+
 // injectFault delays and aborts. A delay goes before an abort.
 func (x *exchange) injectFault(name string, f *fault.HTTPFault) bool {
 	for _, h := range f.GetHeaders() {
@@ -116,7 +148,7 @@ func (x *exchange) injectFault(name string, f *fault.HTTPFault) bool {
 	if d := f.GetDelay().GetFixedDelay().AsDuration(); d > 0 {
 		if p := percent(f.GetDelay().GetPercentage()); p > 0 {
 			o.Delay = &Delay{d, p}
-			x.step(StageFilter, name, fmt.Sprintf("delays %g %% of the requests by %s", p, d), x.route.GetMetadata())
+			x.routeStep(StageFilter, name, fmt.Sprintf("delays %g %% of the requests by %s", p, d))
 			if p == 100 {
 				x.flags = append(x.flags, "DI")
 			}
@@ -135,7 +167,7 @@ func (x *exchange) injectFault(name string, f *fault.HTTPFault) bool {
 		said = fmt.Sprintf("gRPC status %d", g.GrpcStatus)
 	}
 	o.Abort = a
-	x.step(StageFilter, name, fmt.Sprintf("aborts %g %% of the requests with %s", p, said), x.route.GetMetadata())
+	x.routeStep(StageFilter, name, fmt.Sprintf("aborts %g %% of the requests with %s", p, said))
 	if p < 100 {
 		return true
 	}
@@ -170,13 +202,13 @@ func (x *exchange) crossOrigin(name string, p *cors.CorsPolicy) bool {
 	case preflight && !forwards:
 		x.answered(200, "", "the proxy itself answers the preflight request, of an origin that is not allowed")
 	case allowed:
-		x.step(StageFilter, name, fmt.Sprintf("allows origin %s", origin), x.route.GetMetadata())
+		x.routeStep(StageFilter, name, fmt.Sprintf("allows origin %s", origin))
 		return true
 	default:
-		x.step(StageFilter, name, fmt.Sprintf("does not allow origin %s: the browser will refuse the response", origin), x.route.GetMetadata())
+		x.routeStep(StageFilter, name, fmt.Sprintf("does not allow origin %s: the browser will refuse the response", origin))
 		return true
 	}
-	x.step(StageFilter, name, x.answer.Outcome.Reason, x.route.GetMetadata())
+	x.routeStep(StageFilter, name, x.answer.Outcome.Reason)
 	return false
 }
 

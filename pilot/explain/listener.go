@@ -23,22 +23,39 @@ const (
 func (w *walk) listen() {
 	l := w.accepts()
 	if l == nil {
-		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.request.Destination))
+		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.sentTo()))
 		w.step(StageListener, "", w.answer.Outcome.Reason, nil, w.nearListeners()...)
 		return
 	}
 	if l.GetUseOriginalDst().GetValue() {
 		to := w.handedOver()
 		if to == nil {
-			w.step(StageListener, l.GetName(), fmt.Sprintf("takes what is sent to %s, for which there is no listener", w.request.Destination), l.GetMetadata(), w.nearListeners()...)
+			w.step(StageListener, l.GetName(), fmt.Sprintf("takes what is sent to %s, for which there is no listener", w.sentTo()), l.GetMetadata(), w.nearListeners()...)
 		} else {
 			l = to
 		}
 	}
 	if l.GetName() != virtualOutbound || len(w.answer.Steps) == 0 {
-		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s", address(l.GetAddress())), l.GetMetadata())
+		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s%s", address(l.GetAddress()), w.ledFrom()), l.GetMetadata())
 	}
 	w.chain(l, w.inspect(l))
+}
+
+// sentTo names where a connection goes: the port alone where nobody knows the address.
+func (w *walk) sentTo() string {
+	to := w.request.Destination
+	if to.Addr().String() == UnknownAddress {
+		return fmt.Sprintf("port %d%s", to.Port(), w.ledFrom())
+	}
+	return to.String() + w.ledFrom()
+}
+
+// ledFrom names the port that the client asked for, where it is another one.
+func (w *walk) ledFrom() string {
+	if w.request.Port == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", where port %d of the Service leads", w.request.Port)
 }
 
 // accepts gives the listener whose socket gets the connection.
@@ -85,13 +102,14 @@ func (w *walk) at(ok func(*listenerv3.Listener) bool) *listenerv3.Listener {
 	return wild
 }
 
-// nearListeners names those of the same address or port, for who wonders why none took the connection.
+// nearListeners names those of the same address or port, for who wonders why none took the connection, and all of a
+// gateway, which has few.
 func (w *walk) nearListeners() []string {
 	var out []string
 	for _, l := range w.Listeners {
 		for _, a := range addresses(l) {
 			to := w.request.Destination
-			if port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String() {
+			if w.request.Way == Direct || port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String() {
 				out = append(out, fmt.Sprintf("%s listens on %s", l.GetName(), address(a)))
 			}
 		}

@@ -23,6 +23,10 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 			return
 		}
 	}
+	if name, why := w.awaited(ctx.GetCommonTlsContext()); name != "" {
+		w.closed("", fmt.Sprintf("the TLS of the filter chain needs %s, which the proxy does not have (%s): it closes the connection before the handshake", describeSecret(name), why))
+		return
+	}
 	client := w.request.TLS
 	switch {
 	case ends && client == nil:

@@ -44,8 +44,10 @@ type Request struct {
 	Way         Way
 	Source      netip.Addr // of the client, as the proxy sees it; may be invalid
 	Destination netip.AddrPort
-	TLS         *TLS
-	Protocol    Protocol
+	// Port is the port that the client asked for, where a Service led it to another one; else 0.
+	Port     uint16
+	TLS      *TLS
+	Protocol Protocol
 
 	// What follows is of HTTP.
 	Method string      // GET if empty

@@ -17,12 +17,15 @@ const missesShown = 20
 func (x *exchange) findRoute() bool {
 	var misses []string
 	for i, r := range x.vhost.GetRoutes() {
-		name := routeName(i, r)
 		why := x.miss(r.GetMatch())
 		if why == "" {
-			x.route = r
-			x.step(StageRoute, name, "matches "+describeMatch(r.GetMatch()), r.GetMetadata(), shorten(misses)...)
+			x.route, x.index = r, i
+			x.routeStep(StageRoute, routeName(i, r), "matches "+describeMatch(r.GetMatch()), shorten(misses)...)
 			return true
+		}
+		name := routeName(i, r)
+		if len(misses) < missesShown {
+			name = x.routeAt(i, r)
 		}
 		misses = append(misses, fmt.Sprintf("%s: %s", name, why))
 	}

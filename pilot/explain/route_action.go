@@ -24,7 +24,7 @@ func (x *exchange) act() {
 		}
 		body := a.DirectResponse.GetBody()
 		x.answer.Outcome.Body = body.GetInlineString() + string(body.GetInlineBytes())
-		x.step(StageRoute, x.route.GetName(), fmt.Sprintf("answers %d itself", a.DirectResponse.GetStatus()), x.route.GetMetadata())
+		x.routeStep(StageRoute, x.route.GetName(), fmt.Sprintf("answers %d itself", a.DirectResponse.GetStatus()))
 	case *routev3.Route_Route:
 		x.forwardTo(a.Route)
 	default:
@@ -73,7 +73,7 @@ func (x *exchange) redirect(r *routev3.RedirectAction) {
 	}
 	x.answered(redirectStatus[r.GetResponseCode()], strings.Join(x.flags, ","), "the route redirects")
 	x.answer.Outcome.Location = scheme + "://" + host + path
-	x.step(StageRoute, x.route.GetName(), "redirects to "+x.answer.Outcome.Location, x.route.GetMetadata())
+	x.routeStep(StageRoute, x.route.GetName(), "redirects to "+x.answer.Outcome.Location)
 }
 
 // forwardTo passes the request on.
@@ -91,6 +91,7 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 	if h := a.GetHostRewriteLiteral(); h != "" {
 		f.Host = h
 	}
+	x.ownHeaders(a, f.Host)
 	f.RequestHeaders = changes(x.route.GetRequestHeadersToAdd(), x.route.GetRequestHeadersToRemove())
 	f.ResponseHeaders = changes(x.route.GetResponseHeadersToAdd(), x.route.GetResponseHeadersToRemove())
 	for _, c := range []interface {
@@ -104,14 +105,14 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 	}
 	f.RequestHeaders, f.ResponseHeaders = append(x.requestHeaders, f.RequestHeaders...), append(f.ResponseHeaders, x.responseHeaders...)
 	f.Clusters = x.destinations(a)
-	x.step(StageRoute, x.route.GetName(), "forwards to "+names(f.Clusters), x.route.GetMetadata(), x.forwarding(f)...)
+	x.routeStep(StageRoute, x.route.GetName(), "forwards to "+names(f.Clusters), x.forwarding(f)...)
 	for _, m := range a.GetRequestMirrorPolicies() {
 		p := 100.0
 		if m.GetRuntimeFraction() != nil {
 			p = percent(m.GetRuntimeFraction().GetDefaultValue())
 		}
 		f.Mirrors = append(f.Mirrors, Mirror{m.GetCluster(), p})
-		x.step(StageMirror, m.GetCluster(), fmt.Sprintf("gets a copy of %g %% of the requests; its responses are not waited for", p), x.route.GetMetadata())
+		x.routeStep(StageMirror, m.GetCluster(), fmt.Sprintf("gets a copy of %g %% of the requests; its responses are not waited for", p))
 	}
 	x.forward(f, true)
 	o := &x.answer.Outcome
@@ -164,15 +165,32 @@ func (x *exchange) forwarding(f *Forward) []string {
 		out = append(out, fmt.Sprintf("times out after %s", f.Timeout))
 	}
 	if f.Retry != nil {
-		out = append(out, fmt.Sprintf("is tried again up to %d times on %s", f.Retry.Attempts, f.Retry.On))
+		out = append(out, f.Retry.String())
 	}
-	for _, h := range f.RequestHeaders {
-		out = append(out, fmt.Sprintf("request header: %s %s %s", h.Do, h.Name, h.Value))
+	for _, h := range told(f.RequestHeaders) {
+		out = append(out, "request header: "+h.String())
 	}
-	for _, h := range f.ResponseHeaders {
-		out = append(out, fmt.Sprintf("response header: %s %s %s", h.Do, h.Name, h.Value))
+	for _, h := range told(f.ResponseHeaders) {
+		out = append(out, "response header: "+h.String())
 	}
 	return out
+}
+
+// String says when a request is tried again, and how long each try may take.
+func (r *Retry) String() string {
+	out := fmt.Sprintf("is tried again up to %d times on %s", r.Attempts, r.On)
+	if len(r.StatusCodes) > 0 {
+		out += fmt.Sprintf(" %v", r.StatusCodes)
+	}
+	if r.PerTryTimeout > 0 {
+		out += fmt.Sprintf(", each try for %s at most", r.PerTryTimeout)
+	}
+	return out
+}
+
+// String gives the change in one line.
+func (h HeaderChange) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", h.Do, h.Name, h.Value))
 }
 
 func retry(p *routev3.RetryPolicy) *Retry {

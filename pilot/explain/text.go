@@ -34,8 +34,11 @@ func (s *Step) from() string {
 	if len(parts) == 8 {
 		out = fmt.Sprintf("%s %s/%s", parts[6], parts[5], parts[7])
 	}
-	if s.File != "" {
-		out += fmt.Sprintf(", %s:%d", s.File, s.Line)
+	switch at := s.Place.String(); {
+	case s.Field != "":
+		out += " " + at
+	case at != "":
+		out += ", " + at
 	}
 	return " (" + out + ")"
 }

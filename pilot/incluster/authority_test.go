@@ -40,7 +40,7 @@ func (a *authorityTest) follow() (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = FollowAuthority(ctx, a.AuthorityOptions, func(files map[string][]byte) error {
+		_ = FollowAuthority(ctx, a.AuthorityOptions, func(files map[string][]byte, _ bool) error {
 			a.used = append(a.used, string(files["ca-key.pem"]))
 			return nil
 		})
@@ -98,6 +98,21 @@ func TestTheSecretOfTheAuthorityIsFollowed(t *testing.T) {
 	})
 }
 
+// Looking at the Secrets asks the API server nothing.
+func TestTheSecretOfTheAuthorityIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthorityTest(t, secretOf("istio-ca-secret", "own"))
+		defer a.follow()()
+		a.after(3, "own")
+		client := a.Client.(*fake.Clientset)
+		client.ClearActions()
+		a.after(100, "own")
+		if asked := client.Actions(); len(asked) > 0 {
+			t.Errorf("%d questions of an API server that has nothing new: %v", len(asked), asked[0])
+		}
+	})
+}
+
 // Where cacerts stays away, it takes an operator's word that another CA takes its place; also where the control
 // plane is started meanwhile.
 func TestAPluggedInAuthorityStaysUntilAnOperatorSaysSo(t *testing.T) {
@@ -112,7 +127,7 @@ func TestAPluggedInAuthorityStaysUntilAnOperatorSaysSo(t *testing.T) {
 
 		started := make(chan string, 1)
 		go func() {
-			found, err := Authority(t.Context(), a.AuthorityOptions, func() (map[string][]byte, error) { return nil, errors.New("nobody asked for a CA") })
+			found, _, err := Authority(t.Context(), a.AuthorityOptions, func() (map[string][]byte, error) { return nil, errors.New("nobody asked for a CA") })
 			started <- string(found["ca-key.pem"]) + fmt.Sprint(err)
 		}()
 		defer a.follow()()

@@ -21,9 +21,8 @@ func ConditionType(revision string) string {
 // maxMessage bounds a condition's message, in bytes; the API takes 32 KiB, but people read it.
 const maxMessage = 4096
 
-// conditionFor says in a condition what is wrong with an object: status False where it, or a part of it, is
-// not in effect, and True where it is, though probably not as meant. problems are those of the object, at
-// least one, sorted.
+// conditionFor says in a condition what is wrong with an object. Its status is False where the object, or a
+// part of it, is not in effect, and True where it is in effect, though probably not as meant.
 func conditionFor(kind string, problems []model.Problem) *metav1.Condition {
 	out := &metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: string(problems[0].Reason)}
 	for _, p := range problems {

@@ -2,10 +2,10 @@ package incluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
@@ -48,6 +47,7 @@ const (
 // conditions keeps the status of objects as the problems say.
 type conditions struct {
 	Options
+	heard *heard
 	kind  string
 	since time.Time // this replica leads
 	last  model.Key // written; the next round goes on after it
@@ -55,11 +55,14 @@ type conditions struct {
 
 // keepConditions writes until ctx ends.
 func keepConditions(ctx context.Context, opts Options) {
-	c := &conditions{Options: opts, kind: ConditionType(opts.Revision), since: time.Now()}
+	c := &conditions{Options: opts, heard: newHeard(opts), kind: ConditionType(opts.Revision), since: time.Now()}
+	var hearing sync.WaitGroup
+	hearing.Go(func() { c.heard.run(ctx) })
+	defer hearing.Wait()
 	tick := time.NewTicker(round)
 	defer tick.Stop()
 	for {
-		problems, objects := c.Problems.Changed(), c.Objects.Changed()
+		problems, objects, heard := c.Problems.Changed(), c.Objects.Changed(), c.heard.Changed()
 		left := c.write(ctx)
 		select { // the pause also lets the problems of one edit come together
 		case <-ctx.Done():
@@ -74,6 +77,7 @@ func keepConditions(ctx context.Context, opts Options) {
 			return
 		case <-problems:
 		case <-objects:
+		case <-heard:
 		}
 	}
 }
@@ -96,7 +100,7 @@ func (c *conditions) write(ctx context.Context) (left bool) {
 // wanted gives the condition of each object that has problems.
 func (c *conditions) wanted() map[model.Key]*metav1.Condition {
 	of := map[model.Key][]model.Problem{}
-	for _, p := range c.Problems.Problems() {
+	for _, p := range c.heard.with(c.Problems.Problems()) {
 		if _, ours := kinds.OfIstio()[p.Object.Kind]; ours && p.Object.Cluster == "" && p.Origin.File == "" {
 			of[p.Object] = append(of[p.Object], p)
 		}
@@ -151,82 +155,37 @@ func (c *conditions) set(ctx context.Context, key model.Key, wanted *metav1.Cond
 		return err
 	}
 	client := c.Dynamic.Resource(group.WithResource(kinds.Resource(key.Kind))).Namespace(key.Namespace)
-	now, err := client.Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	now, err := present(ctx, client, key.Name)
+	if now == nil || err != nil {
 		return err
 	}
 	if string(now.GetUID()) != noted.UID || now.GetGeneration() != noted.Generation {
 		return nil
 	}
-	former := noted.Condition
-	patch, err := statusPatch(now, c.kind, wanted)
+	condition, err := written(wanted, conditionOf(now, c.kind))
 	if err != nil {
 		return err
 	}
-	_, err = client.Patch(ctx, key.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: statusManager}, "status")
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil || saysSame(former, wanted) {
+	if done, err := writeCondition(ctx, client, now, c.kind, condition); !done || saysSame(noted.Condition, wanted) {
 		return err
 	}
 	return c.tell(ctx, now, wanted)
 }
 
-// statusManager names us among those who set fields of a status.
-const statusManager = "pilothouse-status"
-
-// statusPatch gives the merge patch that sets the condition of a type, or takes it away if wanted is nil.
-// Conditions of others stay, and nothing is changed if somebody else was faster.
-func statusPatch(now *unstructured.Unstructured, kind string, wanted *metav1.Condition) ([]byte, error) {
-	status, _, _ := unstructured.NestedMap(now.Object, "status")
-	all, _ := status["conditions"].([]any)
-	since := metav1.Now()
-	all = slices.DeleteFunc(slices.Clone(all), func(c any) bool {
-		m, _ := c.(map[string]any)
-		if m["type"] != kind {
-			return false
-		}
-		if text, _ := m["lastTransitionTime"].(string); wanted != nil && m["status"] == string(wanted.Status) {
-			if t, err := time.Parse(time.RFC3339, text); err == nil {
-				since = metav1.NewTime(t)
-			}
-		}
-		return true
-	})
-	if wanted != nil {
-		wanted := *wanted
-		wanted.LastTransitionTime = since
-		m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&wanted)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-	delete(status, "conditions")
-	next := map[string]any{"conditions": all}
-	patch := map[string]any{"metadata": map[string]any{"resourceVersion": now.GetResourceVersion()}, "status": next}
-	switch {
-	case len(all) > 0:
-	case len(status) > 0:
-		next["conditions"] = nil
-	default:
-		patch["status"] = nil
-	}
-	return json.Marshal(patch)
-}
-
-// WithoutCondition gives the merge patch of a status that takes the condition of a type away, nil where it
-// has none.
-func WithoutCondition(o *unstructured.Unstructured, kind string) ([]byte, error) {
-	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	if !slices.ContainsFunc(all, func(c any) bool { m, _ := c.(map[string]any); return m["type"] == kind }) {
+// written gives a condition, nil for none, as a status has it. Its last transition is that of the former one where
+// that says the same.
+func written(wanted *metav1.Condition, former map[string]any) (map[string]any, error) {
+	if wanted == nil {
 		return nil, nil
 	}
-	return statusPatch(o, kind, nil)
+	out := *wanted
+	out.LastTransitionTime = metav1.Now()
+	if text, _ := former["lastTransitionTime"].(string); former["status"] == string(wanted.Status) {
+		if t, err := time.Parse(time.RFC3339, text); err == nil {
+			out.LastTransitionTime = metav1.NewTime(t)
+		}
+	}
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(&out)
 }
 
 // tell makes an event of what became of an object.

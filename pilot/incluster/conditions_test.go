@@ -29,6 +29,8 @@ type mesh struct {
 	*testing.T
 	dynamic *dynamicfake.FakeDynamicClient
 	client  *fake.Clientset
+	// replicas are the other ones of the control plane, nil for none.
+	replicas Replicas
 
 	mu       sync.Mutex
 	problems []model.Problem
@@ -145,7 +147,7 @@ func (m *mesh) lead() {
 	go func() {
 		defer close(done)
 		keepConditions(ctx, Options{
-			Client: m.client, Dynamic: m.dynamic, Objects: m, Problems: m, Identity: "a", Logger: slog.New(slog.DiscardHandler),
+			Client: m.client, Dynamic: m.dynamic, Objects: m, Problems: m, Replicas: m.replicas, Identity: "a", Logger: slog.New(slog.DiscardHandler),
 		})
 	}()
 	m.Cleanup(func() { cancel(); <-done })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func TestReplicasShareOneAuthority(t *testing.T) {
 	found := make([]string, 5)
 	for i := range found {
 		all.Go(func() {
-			files, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, made(string(rune('a'+i))))
+			files, _, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, made(string(rune('a'+i))))
 			if err != nil {
 				t.Error(err)
 			}
@@ -49,8 +50,8 @@ func TestAPluggedInAuthorityWins(t *testing.T) {
 		secret("istio-ca-secret", map[string][]byte{"ca-key.pem": []byte("own")}),
 		secret("cacerts", map[string][]byte{"tls.crt": []byte("cert"), "tls.key": []byte("plugged"), "ca.crt": []byte("root")}),
 	)
-	files, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, never)
-	if err != nil || string(files["ca-key.pem"]) != "plugged" || string(files["root-cert.pem"]) != "root" {
+	files, own, err := Authority(t.Context(), AuthorityOptions{Client: client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler)}, never)
+	if own || err != nil || string(files["ca-key.pem"]) != "plugged" || string(files["root-cert.pem"]) != "root" {
 		t.Errorf("%q, %v", files, err)
 	}
 }
@@ -104,9 +105,16 @@ func TestTheLeaderKeepsRoots(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	roots := &roots{pem: "ROOT", changed: make(chan struct{})}
+	var written atomic.Pointer[string]
+	note := func(roots []byte) {
+		if written.Store(nil); roots != nil {
+			text := string(roots)
+			written.Store(&text)
+		}
+	}
 	go func() {
 		done <- Run(ctx, Options{
-			Client: client, Namespace: "istio-system", Identity: "a", Roots: roots, Logger: slog.New(slog.DiscardHandler),
+			Client: client, Namespace: "istio-system", Identity: "a", Roots: roots, Written: note, Logger: slog.New(slog.DiscardHandler),
 		})
 	}()
 	until := func(what string, is func() bool) {
@@ -123,6 +131,10 @@ func TestTheLeaderKeepsRoots(t *testing.T) {
 		}
 		return m.Data[rootKey]
 	}
+	until("word that all have the root", func() bool { roots := written.Load(); return roots != nil && *roots == "ROOT" })
+	if root("shop") != "ROOT" {
+		t.Error("it is said that all have the root")
+	}
 	until("the root of a namespace", func() bool { return root("shop") == "ROOT" })
 	until("the root of a webhook", func() bool {
 		w, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "w", metav1.GetOptions{})
@@ -138,6 +150,7 @@ func TestTheLeaderKeepsRoots(t *testing.T) {
 	until("a root that was deleted", func() bool { return root("shop") == "ROOT" })
 	roots.set("ANOTHER", "")
 	until("another root", func() bool { return root("shop") == "ANOTHER" && root("late") == "ANOTHER" })
+	until("word of another root", func() bool { return *written.Load() == "ANOTHER" })
 	list := func(namespace string) string {
 		m, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, crlMap, metav1.GetOptions{})
 		if err != nil {
@@ -158,5 +171,8 @@ func TestTheLeaderKeepsRoots(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if written.Load() != nil {
+		t.Error("who does not lead says what is written")
 	}
 }

@@ -2,22 +2,25 @@ package incluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -28,7 +31,7 @@ const (
 	// crlMap is the ConfigMap from which agents have what a plugged-in CA has revoked.
 	crlMap = "istio-ca-crl"
 	crlKey = "ca-crl.pem"
-	// serviceName is the Service by which the API server reaches the webhooks.
+	// serviceName is the Service by which the API server reaches the webhooks of the default revision.
 	serviceName = "istiod"
 	// again is the pause after a write that failed.
 	again = 2 * time.Second
@@ -37,46 +40,38 @@ const (
 // writer keeps what the leader has to keep as it should be.
 type writer struct {
 	Options
-	roots, lists, all informers.SharedInformerFactory
-	wake              chan struct{}
+	roots, lists kubeclient.Cache[*corev1.ConfigMap]
+	namespaces   kubeclient.Cache[*corev1.Namespace]
+	mutating     kubeclient.Cache[*admissionv1.MutatingWebhookConfiguration]
+	validating   kubeclient.Cache[*admissionv1.ValidatingWebhookConfiguration]
+	wake         chan struct{}
 }
 
 // write keeps the root in all namespaces, and in the webhooks, until ctx ends.
 func write(ctx context.Context, opts Options) error {
-	named := func(name string) informers.SharedInformerFactory {
-		return informers.NewSharedInformerFactoryWithOptions(opts.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
-		}))
-	}
+	c, core, hooks := opts.Client, opts.Client.CoreV1(), opts.Client.AdmissionregistrationV1()
 	w := &writer{
 		Options: opts, wake: make(chan struct{}, 1),
-		roots: named(rootMap), lists: named(crlMap), all: informers.NewSharedInformerFactory(opts.Client, 0),
+		roots:      kubeclient.Follow(c, core.ConfigMaps(""), &corev1.ConfigMap{}, rootMap),
+		lists:      kubeclient.Follow(c, core.ConfigMaps(""), &corev1.ConfigMap{}, crlMap),
+		namespaces: kubeclient.Follow(c, core.Namespaces(), &corev1.Namespace{}, ""),
+		mutating:   kubeclient.Follow(c, hooks.MutatingWebhookConfigurations(), &admissionv1.MutatingWebhookConfiguration{}, ""),
+		validating: kubeclient.Follow(c, hooks.ValidatingWebhookConfigurations(), &admissionv1.ValidatingWebhookConfiguration{}, ""),
 	}
-	changed := func(any) {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+	informers := []cache.SharedIndexInformer{w.roots, w.lists, w.namespaces, w.mutating, w.validating}
+	if err := kubeclient.Wake(w.wake, informers...); err != nil {
+		return err
 	}
-	handler := cache.ResourceEventHandlerFuncs{AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) }}
-	for _, informer := range []cache.SharedIndexInformer{
-		w.roots.Core().V1().ConfigMaps().Informer(), w.lists.Core().V1().ConfigMaps().Informer(), w.all.Core().V1().Namespaces().Informer(),
-		w.all.Admissionregistration().V1().MutatingWebhookConfigurations().Informer(),
-		w.all.Admissionregistration().V1().ValidatingWebhookConfigurations().Informer(),
-	} {
-		if _, err := informer.AddEventHandler(handler); err != nil {
-			return err
-		}
-	}
-	factories := []informers.SharedInformerFactory{w.roots, w.lists, w.all}
-	for _, f := range factories {
-		f.Start(ctx.Done())
-		defer f.Shutdown()
-	}
-	for _, f := range factories {
-		f.WaitForCacheSync(ctx.Done())
-	}
+	defer kubeclient.Run(ctx, informers...)()
+	w.tell([]byte{})
+	defer w.tell(nil)
 	return w.run(ctx)
+}
+
+func (w *writer) tell(roots []byte) {
+	if w.Written != nil {
+		w.Written(roots)
+	}
 }
 
 func (w *writer) run(ctx context.Context) error {
@@ -92,66 +87,80 @@ func (w *writer) run(ctx context.Context) error {
 		case <-w.wake:
 		case <-pause.C:
 		}
-		if err := w.reconcile(ctx); err != nil && ctx.Err() == nil {
+		roots := w.Roots.RootPEM()
+		switch err := w.reconcile(ctx); {
+		case ctx.Err() != nil:
+			continue
+		case errors.Is(err, errUnseen):
+			pause.Reset(again)
+			continue
+		case err != nil:
 			w.Logger.Warn("cannot write", "error", err)
 			pause.Reset(again)
+			continue
+		}
+		if bytes.Equal(roots, w.Roots.RootPEM()) { // else the next round is due
+			w.tell(roots)
 		}
 	}
 }
 
+// errUnseen says that something is there that the caches do not have yet, or is going. Whether it is as it should be is
+// seen at a later look.
+var errUnseen = errors.New("the caches are behind")
+
+// reconcile does what it can; the error is errUnseen where the rest is done and something is to be looked at again.
 func (w *writer) reconcile(ctx context.Context) error {
-	namespaces, err := w.all.Core().V1().Namespaces().Lister().List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	for _, ns := range namespaces {
+	var unseen error
+	for _, ns := range w.namespaces.All() {
 		if ns.DeletionTimestamp != nil || slices.Contains(model.ClusterNamespaces(), ns.Name) {
 			continue
 		}
-		if err := w.keep(ctx, w.roots, ns.Name, rootMap, rootKey, w.Roots.RootPEM()); err != nil {
-			return err
-		}
-		if err := w.keep(ctx, w.lists, ns.Name, crlMap, crlKey, w.Roots.CRL()); err != nil {
-			return err
+		for _, err := range []error{
+			w.keep(ctx, w.roots, ns.Name, rootMap, rootKey, w.Roots.RootPEM()),
+			w.keep(ctx, w.lists, ns.Name, crlMap, crlKey, w.Roots.CRL()),
+		} {
+			if errors.Is(err, errUnseen) {
+				unseen = errUnseen
+			} else if err != nil {
+				return err
+			}
 		}
 	}
-	return w.webhooks(ctx)
+	return cmp.Or(w.webhooks(ctx), unseen)
 }
 
 // keep keeps a ConfigMap of a namespace. One that would be empty is not made; one that is there becomes empty,
 // which agents take for its end.
-func (w *writer) keep(ctx context.Context, from informers.SharedInformerFactory, namespace, name, key string, value []byte) error {
+func (w *writer) keep(ctx context.Context, from kubeclient.Cache[*corev1.ConfigMap], namespace, name, key string, value []byte) error {
 	data := map[string]string{key: string(value)}
-	have, err := from.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
-	maps := w.Client.CoreV1().ConfigMaps(namespace)
+	have, found := from.Get(namespace, name)
+	to := w.Client.CoreV1().ConfigMaps(namespace)
 	switch {
-	case apierrors.IsNotFound(err) && len(value) == 0:
+	case !found && len(value) == 0:
 		return nil
-	case apierrors.IsNotFound(err):
-		_, err = maps.Create(ctx, &corev1.ConfigMap{
+	case !found:
+		_, err := to.Create(ctx, &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true", labelManagedBy: ManagedBy}},
 			Data:       data,
 		}, metav1.CreateOptions{})
 		// The namespace may be going; or the cache does not know of the map yet.
 		if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			return nil
+			return errUnseen
 		}
-	case err == nil && have.Data[key] != data[key]:
+		return err
+	case !sameBlocks([]byte(have.Data[key]), value):
 		have = have.DeepCopy()
 		have.Data = data
-		_, err = maps.Update(ctx, have, metav1.UpdateOptions{})
+		_, err := to.Update(ctx, have, metav1.UpdateOptions{})
+		return err
 	}
-	return err
+	return nil
 }
 
 // webhooks keeps the root in the webhooks that lead to this control plane.
 func (w *writer) webhooks(ctx context.Context) error {
-	registered := w.all.Admissionregistration().V1()
-	mutating, err := registered.MutatingWebhookConfigurations().Lister().List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	for _, c := range mutating {
+	for _, c := range w.mutating.All() {
 		var clients []*admissionv1.WebhookClientConfig
 		for i := range c.Webhooks {
 			clients = append(clients, &c.Webhooks[i].ClientConfig)
@@ -163,11 +172,7 @@ func (w *writer) webhooks(ctx context.Context) error {
 			}
 		}
 	}
-	validating, err := registered.ValidatingWebhookConfigurations().Lister().List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	for _, c := range validating {
+	for _, c := range w.validating.All() {
 		var clients []*admissionv1.WebhookClientConfig
 		for i := range c.Webhooks {
 			clients = append(clients, &c.Webhooks[i].ClientConfig)
@@ -192,7 +197,7 @@ func (w *writer) bundles(clients []*admissionv1.WebhookClientConfig) []byte {
 	var steps []step
 	roots := w.Roots.RootPEM()
 	for i, c := range clients {
-		if c.Service != nil && c.Service.Name == w.service() && c.Service.Namespace == w.Namespace && !bytes.Equal(c.CABundle, roots) {
+		if c.Service != nil && c.Service.Name == ServiceName(w.Revision) && c.Service.Namespace == w.Namespace && !sameBlocks(c.CABundle, roots) {
 			steps = append(steps, step{"add", "/webhooks/" + strconv.Itoa(i) + "/clientConfig/caBundle", roots})
 		}
 	}
@@ -203,9 +208,30 @@ func (w *writer) bundles(clients []*admissionv1.WebhookClientConfig) []byte {
 	return patch
 }
 
-func (w *writer) service() string {
-	if w.Revision == "" || w.Revision == "default" {
+// sameBlocks tells whether two texts have the same PEM blocks in any order, which says nothing of what is trusted:
+// leaders of two revisions would write over each other's for ever.
+func sameBlocks(a, b []byte) bool { return maps.Equal(blocks(a), blocks(b)) }
+
+// blocks gives the PEM blocks of a text, and what is none.
+func blocks(text []byte) map[string]bool {
+	out := map[string]bool{}
+	block, rest := pem.Decode(text)
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		out[string(block.Bytes)] = true
+	}
+	out[string(bytes.TrimSpace(rest))] = true
+	return out
+}
+
+// ServiceName names the Service of a revision's control plane.
+func ServiceName(revision string) string {
+	if revision == "" || revision == "default" {
 		return serviceName
 	}
-	return serviceName + "-" + w.Revision
+	return serviceName + "-" + revision
+}
+
+// IsService tells whether the Service of some revision's control plane has this name.
+func IsService(name string) bool {
+	return name == serviceName || strings.HasPrefix(name, serviceName+"-")
 }

@@ -52,6 +52,8 @@ type templateData struct {
 	Hold bool
 	// OwnerURI names the owner in telemetry.
 	OwnerURI string
+	// Resource is what the proxy says of its service by OpenTelemetry's conventions; "" where nobody asks.
+	Resource string
 
 	// SecurePorts lists the proxy's ports for metrics by mutual TLS, each after a comma: they are not captured.
 	SecurePorts string
@@ -111,6 +113,7 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 	}
 	d.proxyUser(pod)
 	d.own(pod, owner)
+	d.Resource = d.resource()
 	return d, nil
 }
 

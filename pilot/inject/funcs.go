@@ -24,8 +24,8 @@ import (
 )
 
 // functions are what templates may call: sprig without its access to environment, clock and
-// chance, the functions that templates for Istio call, and a few for our own templates.
-func functions() template.FuncMap {
+// chance, the functions that templates for Istio call, and a few for our own templates. ProxyConfigs are written by w.
+func functions(w *proxyConfigWriter) template.FuncMap {
 	f := sprig.HermeticTxtFuncMap()
 	maps.Copy(f, template.FuncMap{
 		"annotation":          annotated,
@@ -37,7 +37,7 @@ func functions() template.FuncMap {
 		"toJson":              toJSON,
 		"fromJSON":            fromJSON,
 		"structToJSON":        toJSON,
-		"protoToJSON":         protoToJSON,
+		"protoToJSON":         w.protoToJSON,
 		"toYaml":              toYAML,
 		"formatDuration":      func(d *durationpb.Duration) string { return d.AsDuration().String() },
 		"directory":           directory,
@@ -51,7 +51,7 @@ func functions() template.FuncMap {
 		"virtualInterfaces":   virtualInterfaces,
 		"canonicalName":       canonicalName,
 		"canonicalRevision":   canonicalRevision,
-		"proxyConfigJSON":     proxyConfigJSON,
+		"proxyConfigJSON":     w.json,
 		"podPorts":            podPorts,
 		"appContainers":       func(spec corev1.PodSpec) string { return strings.Join(appContainers(spec), ",") },
 		"firstApp":            firstApp,
@@ -103,9 +103,9 @@ func fromJSON(text string) (any, error) {
 }
 
 // protoToJSON leaves out of a ProxyConfig what is the default: the agent knows it too.
-func protoToJSON(m proto.Message) (string, error) {
+func (w *proxyConfigWriter) protoToJSON(m proto.Message) (string, error) {
 	if pc, ok := m.(*meshconfig.ProxyConfig); ok {
-		return proxyConfigJSON(pc)
+		return w.json(pc)
 	}
 	data, err := protojson.Marshal(m)
 	return string(compact(data)), err

@@ -91,12 +91,17 @@ func New(o Options) (*Injector, error) {
 	if err != nil {
 		return nil, err
 	}
-	templates, err := parseTemplates(c.Templates)
+	mesh := completeMesh(o.Mesh)
+	proxyConfigs, err := newProxyConfigWriter(mesh.GetDefaultConfig())
+	if err != nil {
+		return nil, err
+	}
+	templates, err := parseTemplates(c.Templates, functions(proxyConfigs))
 	if err != nil {
 		return nil, err
 	}
 	in := &Injector{
-		mesh: completeMesh(o.Mesh), objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates,
+		mesh: mesh, objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates,
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
 		random: o.Random,
 	}

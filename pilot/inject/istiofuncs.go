@@ -4,13 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // The functions of this file are those that templates for Istio call, and ours do not. They do what Istio's
@@ -119,48 +114,4 @@ func appendMultusNetwork(networks, name string) string {
 		separator = ""
 	}
 	return networks[:end] + separator + fmt.Sprintf(`{"name": %q}`, name) + networks[end:]
-}
-
-// otelResourceAttributes gives the value of OTEL_RESOURCE_ATTRIBUTES for a pod's metadata, its workload and its
-// spec, which may come in any order: namespace, version and instance of the service, and what annotations
-// resource.opentelemetry.io/… say (https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes).
-// The service's name is not among them: proxies have it from their configuration.
-func otelResourceAttributes(args ...any) string {
-	var meta metav1.ObjectMeta
-	var workload types.NamespacedName
-	container := ""
-	for _, arg := range args {
-		switch v := arg.(type) {
-		case metav1.ObjectMeta:
-			meta = v
-		case types.NamespacedName:
-			workload = v
-		case corev1.PodSpec:
-			container = firstApp(v)
-		case corev1.Container:
-			container = v.Name
-		}
-	}
-	const prefix = "resource.opentelemetry.io/"
-	namespace := firstNonEmpty(meta.Annotations[prefix+"service.namespace"], meta.Namespace, workload.Namespace, "default")
-	instance := ""
-	if container != "" {
-		instance = namespace + ".$(POD_NAME)." + container // the kubelet puts the pod's name in
-	}
-	var out []string
-	add := func(key, value string) {
-		if value != "" {
-			out = append(out, key+"="+value)
-		}
-	}
-	add("service.namespace", url.PathEscape(namespace))
-	add("service.version", url.PathEscape(firstNonEmpty(meta.Annotations[prefix+"service.version"], meta.Labels["app.kubernetes.io/version"])))
-	add("service.instance.id", firstNonEmpty(url.PathEscape(meta.Annotations[prefix+"service.instance.id"]), instance))
-	for _, name := range slices.Sorted(maps.Keys(meta.Annotations)) {
-		key, ok := strings.CutPrefix(name, prefix)
-		if ok && !slices.Contains([]string{"", "service.namespace", "service.version", "service.instance.id"}, key) {
-			add(key, url.PathEscape(meta.Annotations[name]))
-		}
-	}
-	return strings.Join(out, ",")
 }

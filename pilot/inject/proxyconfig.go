@@ -3,11 +3,13 @@ package inject
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"istio.io/api/annotation"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
@@ -49,23 +51,46 @@ func parseProxyConfig(text string) (fields, error) {
 }
 
 // proxyConfig lays the pod's annotations over the mesh's defaults: a field replaces a field,
-// except that proxyMetadata is merged key by key. The agent does the same.
+// except that proxyMetadata is merged key by key. The agent does the same. Where annotations say nothing the
+// result is base itself.
 func proxyConfig(base *meshconfig.ProxyConfig, annotations map[string]string) (*meshconfig.ProxyConfig, error) {
+	out := base
+	if text, ok := annotations[annotation.ProxyConfig.Name]; ok {
+		var err error
+		if out, err = annotatedProxyConfig(base, text); err != nil {
+			return nil, fmt.Errorf("annotation %s: %w", annotation.ProxyConfig.Name, err)
+		}
+	}
+	address := annotations[annotation.SidecarDiscoveryAddress.Name]
+	port, err := strconv.Atoi(annotations[annotation.SidecarStatusPort.Name])
+	hasPort := err == nil && port > 0
+	if address != "" || hasPort {
+		out = proto.CloneOf(out)
+	}
+	if address != "" {
+		out.DiscoveryAddress = address
+	}
+	if hasPort {
+		out.StatusPort = int32(port)
+	}
+	return out, nil
+}
+
+func annotatedProxyConfig(base *meshconfig.ProxyConfig, text string) (*meshconfig.ProxyConfig, error) {
 	merged, err := toFields(base)
 	if err != nil {
 		return nil, err
 	}
-	name := annotation.ProxyConfig.Name
-	over, err := parseProxyConfig(annotations[name])
+	over, err := parseProxyConfig(text)
 	if err != nil {
-		return nil, fmt.Errorf("annotation %s: %w", name, err)
+		return nil, err
 	}
 	const metadata = "proxyMetadata"
 	env := map[string]string{}
 	for _, f := range []fields{merged, over} {
 		if text, ok := f[metadata]; ok {
 			if err := json.Unmarshal(text, &env); err != nil {
-				return nil, fmt.Errorf("annotation %s: %s: %w", name, metadata, err)
+				return nil, fmt.Errorf("%s: %w", metadata, err)
 			}
 		}
 	}
@@ -85,13 +110,7 @@ func proxyConfig(base *meshconfig.ProxyConfig, annotations map[string]string) (*
 	}
 	out := &meshconfig.ProxyConfig{}
 	if err := protojson.Unmarshal(data, out); err != nil {
-		return nil, fmt.Errorf("annotation %s: %s", name, model.ProtoJSONError(err))
-	}
-	if address := annotations[annotation.SidecarDiscoveryAddress.Name]; address != "" {
-		out.DiscoveryAddress = address
-	}
-	if port, err := strconv.Atoi(annotations[annotation.SidecarStatusPort.Name]); err == nil && port > 0 {
-		out.StatusPort = int32(port)
+		return nil, errors.New(model.ProtoJSONError(err))
 	}
 	return out, nil
 }
@@ -108,19 +127,41 @@ func toFields(pc *meshconfig.ProxyConfig) (fields, error) {
 	return out, nil
 }
 
-// proxyConfigJSON gives the fields that differ from the built-in defaults, which the agent
-// knows as well.
-func proxyConfigJSON(pc *meshconfig.ProxyConfig) (string, error) {
+// proxyConfigWriter writes the fields of ProxyConfigs that differ from the built-in defaults, which the agent knows
+// as well.
+type proxyConfigWriter struct {
+	defaults fields
+	// common is the one that most pods have, the mesh's, and text what is written for it.
+	common *meshconfig.ProxyConfig
+	text   string
+}
+
+func newProxyConfigWriter(common *meshconfig.ProxyConfig) (*proxyConfigWriter, error) {
+	defaults, err := toFields(model.DefaultProxyConfig())
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range defaults {
+		defaults[name] = compact(value)
+	}
+	w := &proxyConfigWriter{defaults: defaults}
+	if w.text, err = w.json(common); err != nil {
+		return nil, err
+	}
+	w.common = common
+	return w, nil
+}
+
+func (w *proxyConfigWriter) json(pc *meshconfig.ProxyConfig) (string, error) {
+	if w.common != nil && pc == w.common {
+		return w.text, nil
+	}
 	set, err := toFields(pc)
 	if err != nil {
 		return "", err
 	}
-	defaults, err := toFields(model.DefaultProxyConfig())
-	if err != nil {
-		return "", err
-	}
-	for name, value := range defaults {
-		if bytes.Equal(compact(value), compact(set[name])) {
+	for name, value := range w.defaults {
+		if bytes.Equal(value, compact(set[name])) {
 			delete(set, name)
 		}
 	}

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +11,9 @@ import (
 
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"sigs.k8s.io/yaml"
 )
 
 // autoImage is what users write for the image of a container that a template completes.
@@ -26,13 +26,13 @@ type parsedTemplate struct {
 }
 
 // parseTemplates parses each text; all may use the parts of files/common.yaml, and define the same names
-// otherwise.
-func parseTemplates(texts map[string]string) (map[string]parsedTemplate, error) {
+// otherwise. They call functions.
+func parseTemplates(texts map[string]string, functions template.FuncMap) (map[string]parsedTemplate, error) {
 	common, err := files.ReadFile("files/common.yaml")
 	if err != nil {
 		return nil, err
 	}
-	base, err := template.New("common").Funcs(functions()).Parse(string(common))
+	base, err := template.New("common").Funcs(functions).Parse(string(common))
 	if err != nil {
 		return nil, err
 	}
@@ -110,66 +110,100 @@ func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	patch := []byte("{}")
+	patch := map[string]any{}
 	for _, name := range names {
-		text, err := in.execute(name, data)
+		given, err := in.execute(name, data)
 		if err != nil {
 			return nil, err
 		}
-		if patch, err = strategicpatch.StrategicMergePatch(patch, text, corev1.Pod{}); err != nil {
+		if patch, err = strategicpatch.StrategicMergeMapPatch(patch, given, corev1.Pod{}); err != nil {
 			return nil, fmt.Errorf("injection template %s: merging: %w", name, err)
 		}
 	}
-	var given corev1.Pod
-	if err := json.Unmarshal(patch, &given); err != nil {
-		return nil, fmt.Errorf("injection templates %s: %w", strings.Join(names, ","), err)
-	}
-	own := takeOverridden(pod, &given)
-	out, err := mergePod(pod, patch)
+	own := takeOverridden(pod, patch)
+	out, err := merge(pod, patch)
 	if err != nil {
-		return nil, fmt.Errorf("injection templates %s: merging: %w", strings.Join(names, ","), err)
+		return nil, fmt.Errorf("injection templates %s: %w", strings.Join(names, ","), err)
 	}
 	return out, applyOverrides(out, own)
 }
 
-// execute gives one template's result as JSON.
-func (in *Injector) execute(name string, data *templateData) ([]byte, error) {
-	var b bytes.Buffer
+// execute gives one template's result.
+func (in *Injector) execute(name string, data *templateData) (map[string]any, error) {
+	var b strings.Builder
+	b.Grow(8 << 10) // our own templates give as much
 	if err := in.templates[name].Execute(&b, data); err != nil {
 		return nil, fmt.Errorf("injection template %s: %w", name, err)
 	}
-	out, err := yaml.YAMLToJSON(b.Bytes())
+	out, err := readYAML(b.String())
 	if err != nil {
 		return nil, fmt.Errorf("injection template %s: its result is no YAML: %w", name, err)
 	}
-	var object map[string]any
-	if err := json.Unmarshal(out, &object); err != nil {
-		return nil, fmt.Errorf("injection template %s: its result is no object: %w", name, err)
+	object, ok := out.(map[string]any)
+	if !ok && out != nil {
+		return nil, fmt.Errorf("injection template %s: its result is no object", name)
 	}
-	if object == nil {
-		return []byte("{}"), nil
-	}
-	return out, nil
+	return object, nil
 }
 
-func mergePod(pod *corev1.Pod, patch []byte) (*corev1.Pod, error) {
-	original, err := json.Marshal(pod)
+// merge lays a strategic merge patch over an object. The patch is used up.
+func merge[T any](original *T, patch map[string]any) (*T, error) {
+	base, err := runtime.DefaultUnstructuredConverter.ToUnstructured(original)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Pod{})
+	merged, err := strategicpatch.StrategicMergeMapPatch(base, patch, *new(T))
+	if err != nil {
+		return nil, fmt.Errorf("merging: %w", err)
+	}
+	out := new(T)
+	if fits(map[string]any(merged)) && runtime.DefaultUnstructuredConverter.FromUnstructured(merged, out) == nil {
+		return out, nil
+	}
+	// This takes longer, but finds numbers that are too large for their field, and its errors name the field.
+	data, err := json.Marshal(merged)
 	if err != nil {
 		return nil, err
 	}
-	out := &corev1.Pod{}
-	return out, json.Unmarshal(merged, out)
+	out = new(T)
+	return out, json.Unmarshal(data, out)
+}
+
+// fits tells that each number fits wherever one is in an object of Kubernetes.
+func fits(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, value := range v {
+			if !fits(value) {
+				return false
+			}
+		}
+	case []any:
+		for _, value := range v {
+			if !fits(value) {
+				return false
+			}
+		}
+	case int64:
+		return v == int64(int32(v))
+	case float64:
+		return false
+	}
+	return true
 }
 
 // takeOverridden removes from the pod, and gives, the containers that a template gives too.
-func takeOverridden(pod, given *corev1.Pod) overrides {
+func takeOverridden(pod *corev1.Pod, patch map[string]any) overrides {
 	var names []string
-	for _, c := range allContainers(given) {
-		names = append(names, c.Name)
+	for _, field := range []string{"initContainers", "containers"} {
+		list, _, _ := unstructured.NestedFieldNoCopy(patch, "spec", field)
+		containers, _ := list.([]any) // what else it is, merging will tell
+		for _, c := range containers {
+			container, _ := c.(map[string]any)
+			if name, ok := container["name"].(string); ok {
+				names = append(names, name)
+			}
+		}
 	}
 	take := func(from *[]corev1.Container) []corev1.Container {
 		var taken, rest []corev1.Container
@@ -237,15 +271,9 @@ func mergeContainer(base, over corev1.Container) (*corev1.Container, error) {
 			*p.base = nil
 		}
 	}
-	original, err := json.Marshal(base)
-	patch, patchErr := json.Marshal(over)
-	if err := errors.Join(err, patchErr); err != nil {
-		return nil, err
-	}
-	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Container{})
+	patch, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&over)
 	if err != nil {
 		return nil, err
 	}
-	out := &corev1.Container{}
-	return out, json.Unmarshal(merged, out)
+	return merge(&base, patch)
 }

@@ -26,7 +26,7 @@ func TestEveryFunction(t *testing.T) {
 		if !regexp.MustCompile(`[{(| ]` + name + `[ })]`).MatchString(input) {
 			t.Errorf("%s is not called", name)
 		}
-		if functions()[name] == nil {
+		if functions(&proxyConfigWriter{})[name] == nil {
 			t.Errorf("there is no %s", name)
 		}
 	}
@@ -57,6 +57,26 @@ func TestProblems(t *testing.T) {
 	}
 	if out, _, err := in.Pod(parsePod(t, podWithProbe), nil, Owner{}); err != nil || findProxy(out) == nil {
 		t.Errorf("an empty list of default templates gives no sidecar (%v)", err)
+	}
+}
+
+// TestNumbersThatDoNotFit: a number of a template is the pod's, or an error that names its field.
+func TestNumbersThatDoNotFit(t *testing.T) {
+	for spec, want := range map[string]string{
+		"{terminationGracePeriodSeconds: 4294967296}": "", "{terminationGracePeriodSeconds: 7.0}": "",
+		"{priority: 4294967296}": "spec.priority", "{priority: 1.5}": "spec.priority", "{priority: 1e300}": "spec.priority", "{hostname: 7}": "spec.hostname",
+	} {
+		in, err := New(Options{Config: []byte("defaultTemplates: [mine]\ntemplates: {mine: 'spec: " + spec + "'}")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := in.Pod(parsePod(t, podWithProbe), nil, Owner{})
+		switch {
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v", spec, err)
+		case want == "" && (err != nil || out.Spec.TerminationGracePeriodSeconds == nil || *out.Spec.TerminationGracePeriodSeconds != 4294967296 && *out.Spec.TerminationGracePeriodSeconds != 7):
+			t.Errorf("%s: %v", spec, err)
+		}
 	}
 }
 

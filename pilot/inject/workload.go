@@ -104,7 +104,8 @@ func (in *Injector) object(o *unstructured.Unstructured, namespace string, warn 
 	return changed, nil
 }
 
-// template injects metadata and spec of a pod, in place.
+// template injects metadata and spec of a pod, in place. The pod comes out with the defaults that injection tells
+// the proxy of, as an API server would have filled them in before it asks a webhook.
 func (in *Injector) template(template map[string]any, o *unstructured.Unstructured, namespace string) (bool, error) {
 	text, err := json.Marshal(map[string]any{"metadata": template["metadata"], "spec": template["spec"]})
 	if err != nil {
@@ -114,6 +115,7 @@ func (in *Injector) template(template map[string]any, o *unstructured.Unstructur
 	if err := json.Unmarshal(text, &pod); err != nil {
 		return false, fmt.Errorf("its pod cannot be read: %w", err)
 	}
+	complete(&pod.Spec)
 	named := pod.Namespace != ""
 	if !named {
 		pod.Namespace = namespace

@@ -80,6 +80,7 @@ func TestManifestsGetWhatTheirPodsGet(t *testing.T) {
 			if err := yaml.Unmarshal([]byte(podTemplate), &pod); err != nil {
 				t.Fatal(err)
 			}
+			complete(&pod.Spec) // as an API server does
 			pod.Namespace, pod.Name = "shop", "web"
 			for k, v := range c.labels {
 				pod.Labels[k] = v

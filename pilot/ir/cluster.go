@@ -63,7 +63,9 @@ type EndpointSet struct {
 	Fallback []map[string]string
 	// MutualOnly leaves out endpoints that do not take the mesh's mutual TLS.
 	MutualOnly bool
-	Locality   LocalityPolicy
+	// NodeLocal leaves out endpoints that are not on the proxy's node.
+	NodeLocal bool
+	Locality  LocalityPolicy
 }
 
 // LocalityPolicy says how endpoints are preferred by their distance to the proxy.
@@ -76,8 +78,17 @@ type LocalityPolicy struct {
 	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
 	// proxy; it takes the place of Failover.
 	By []FailoverLabel
+	// Regions puts the endpoints of the proxy's own region before those of the others, among those of which By says
+	// the same; To orders the others.
+	Regions bool
 	// Distribute replaces the weights of localities, for the first entry whose From matches.
 	Distribute []Distribution
+}
+
+// ZoneRouting keeps requests in the zone of the proxy, as far as the hosts there can take their share.
+type ZoneRouting struct {
+	Off      bool
+	MinHosts uint32 // of the proxy's region, below which all zones are used alike; 0 is Envoy's 6
 }
 
 // FailoverLabel is a label that near endpoints have: one of the topology, with the proxy's own value, or
@@ -126,12 +137,15 @@ type Cluster struct {
 	TableSize uint64
 	// LocalityWeighted balances between localities by their weights.
 	LocalityWeighted bool
+	// Zones says whether proxies that know where their own replicas are keep to their zone; nil for Envoy's default.
+	Zones *ZoneRouting
 	// PanicThreshold is the percentage of healthy hosts below which all are used; nil is Envoy's 50.
 	PanicThreshold *uint32
 	SlowStart      *SlowStart
 
 	ConnectTimeout time.Duration
 	Keepalive      *TCPKeepalive
+	BufferLimit    uint32 // bytes of a connection that may wait; 0 is Envoy's own
 	Breakers       Breakers
 	Outlier        *OutlierDetection
 	HTTP           HTTPUpstream
@@ -237,6 +251,7 @@ type HTTPUpstream struct {
 	KeepaliveTimeout         time.Duration
 	// AutoSNI derives SNI from the request's host; AutoSAN checks the certificate against it.
 	AutoSNI, AutoSAN bool
+	KeepCase         bool // leaves names of headers of HTTP/1 as they were written
 }
 
 // HashPolicy is one way to derive the hash that consistent hashing balances by; exactly one of

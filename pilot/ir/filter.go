@@ -43,27 +43,34 @@ type GRPCWeb struct{}
 // ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
 type ClusterALPN struct{}
 
-// PeerMetadata moves what a client's proxy says of itself from a request's header to metadata, as Key of
-// namespace istio, for logs.
-type PeerMetadata struct{ Header, Key string }
+// PeerState keeps what a client's proxy says of itself in a request's header, as Key of the filter state, for logs,
+// which see a request when the header is gone.
+type PeerState struct{ Header, Key string }
+
+// HeaderRemoval takes headers out of requests, so that no later filter, nor what it asks, sees them.
+type HeaderRemoval struct{ Headers []string }
 
 // PeerHeader tells servers' proxies who the proxy is: it sets Header to the value of the environment
 // variable of Envoy's process. It takes Strip out of requests, and Header and Strip out of responses.
 type PeerHeader struct{ Header, Variable, Strip string }
 
-// FaultInjection delays and aborts as Route.Fault says.
-type FaultInjection struct{}
+// FaultInjection delays and aborts as Route.Fault says. OnDemand lets only those requests pass it whose route, as it is
+// when they come, says something, which costs the others nothing.
+type FaultInjection struct{ OnDemand bool }
 
-// CrossOrigin answers and checks cross-origin requests as Route.CORS says.
-type CrossOrigin struct{}
+// CrossOrigin answers and checks cross-origin requests as Route.CORS says. OnDemand is as in FaultInjection.
+type CrossOrigin struct{ OnDemand bool }
 
 // Router sends requests where their route says.
-type Router struct{}
+type Router struct {
+	NoDebugHeaders bool // such as x-envoy-upstream-service-time, which are not added
+}
 
 func (GRPCStats) httpFilter()      {}
 func (GRPCWeb) httpFilter()        {}
 func (ClusterALPN) httpFilter()    {}
-func (PeerMetadata) httpFilter()   {}
+func (PeerState) httpFilter()      {}
+func (HeaderRemoval) httpFilter()  {}
 func (PeerHeader) httpFilter()     {}
 func (FaultInjection) httpFilter() {}
 func (CrossOrigin) httpFilter()    {}

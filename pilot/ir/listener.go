@@ -19,6 +19,7 @@ type Listener struct {
 	Also           string // another IP to bind to, of the other family; "" for none
 	Port           uint32 // 1 to 65535
 	Direction      Direction
+	BufferLimit    uint32 // bytes of a connection that may wait; 0 is Envoy's own
 	BindToPort     bool
 	QUIC           bool // over UDP, for HTTP/3: all chains have TLS, and there are no Filters
 	UseOriginalDst bool // hand connections over to the listener of their original destination
@@ -97,6 +98,9 @@ const (
 	ClientCertAlwaysForward
 )
 
+// CertDetails are parts of a client's certificate.
+type CertDetails struct{ Subject, Cert, Chain, DNS, URI bool }
+
 // HTTPConnectionManager turns a connection into requests and routes them by a named
 // route configuration, or by one that it carries itself.
 type HTTPConnectionManager struct {
@@ -105,16 +109,22 @@ type HTTPConnectionManager struct {
 	Routes           *RouteConfig // inline
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
-	TrustedHops      uint32 // proxies before this one that are believed about the client's address
-	ServerName       string // the server header; "" passes the upstream's on
+	TrustedHops      uint32       // proxies before this one that are believed about the client's address
+	ServerName       string       // the server header; "" passes the upstream's on
+	KeepServer       bool         // passes the upstream's on all the same
+	KeepRequestID    bool         // makes no x-request-id
+	KeepCase         bool         // leaves names of headers of HTTP/1 as they were written
+	ForwardedPort    bool         // adds x-forwarded-port
+	CertDetails      *CertDetails // in place of those that ClientCert means
+	EarlyRemoval     []string     // headers of requests that no filter sees
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool
 	ExtendedConnect  bool // takes upgrades over HTTP/2 (RFC 8441)
 	HTTP3            bool // over QUIC
 	Path             PathNormalization
 	AccessLog        []AccessLogger
-	Tracing          *Tracing    // nil for no spans
-	Limits           *HTTPLimits // nil for Envoy's own
+	Tracing          *Tracing // nil for no spans
+	Limits           HTTPLimits
 	Underscores      Underscores
 	Denials          *Denials // nil where nothing names who denied a request
 }
@@ -137,18 +147,35 @@ const (
 	UnderscoresRejected             // the request is refused
 )
 
-// HTTPLimits bound what clients that nobody knows may take.
+// HTTPLimits bound what clients may take. nil and 0 stand for Envoy's own, but for StreamIdle, which is for
+// ever; a timeout of 0 is for ever as well, but for Drain, which is over at once.
 type HTTPLimits struct {
-	// HeadersTimeout is from the first byte of a request to the end of its headers.
-	HeadersTimeout time.Duration
+	// Idle is without requests, MaxConnection from the beginning of a connection, Drain from telling the client
+	// that it ends.
+	Idle, MaxConnection, Drain *time.Duration
+	// Headers is from the first byte of a request to the end of its headers, Request to the end of its body.
+	Headers, Request *time.Duration
+	// StreamIdle is without a byte of a request or its response, MaxStream from the beginning of a request.
+	StreamIdle, MaxStream *time.Duration
 	// MaxStreams are the requests of one HTTP/2 connection at a time, and the windows the bytes of a
 	// stream and of a connection that may wait.
 	MaxStreams, StreamWindow, ConnectionWindow uint32
 }
 
+// EscapedSlashes is what becomes of a path with %2F or %5C.
+type EscapedSlashes uint8
+
+// What becomes of it, as in Envoy's HttpConnectionManager.PathWithEscapedSlashesAction.
+const (
+	SlashesKept       EscapedSlashes = iota
+	SlashesUnescaped                 // they become slashes before normalization
+	SlashesRedirected                // the client is told to ask for the path with slashes
+	SlashesRejected                  // the request is refused
+)
+
 // PathNormalization is what is done to a request's path before it is matched.
 type PathNormalization struct {
-	Normalize       bool // RFC 3986: dots, and percent-encoding of unreserved characters
-	MergeSlashes    bool
-	UnescapeSlashes bool // %2F and %5C become slashes before normalization
+	Normalize      bool // RFC 3986: dots, and percent-encoding of unreserved characters
+	MergeSlashes   bool
+	EscapedSlashes EscapedSlashes
 }

@@ -1,13 +1,26 @@
 package ir
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// RouteConfig is a named set of virtual hosts.
+// HTTPProxyRoutes is the name, Istio's, of the routes of requests to an HTTP proxy at the mesh's port for them. Those of
+// a listener that a Sidecar asks for have the listener's name behind it.
+const HTTPProxyRoutes = "http_proxy"
+
+// ProxyRoutes tells whether a name is that of routes of requests to an HTTP proxy.
+func ProxyRoutes(name string) bool {
+	return name == HTTPProxyRoutes || strings.HasPrefix(name, HTTPProxyRoutes+"/")
+}
+
+// RouteConfig is a named set of virtual hosts. A request's host is compared with their domains without its
+// port, but in ProxyRoutes as it stands.
 type RouteConfig struct {
 	Name         string
 	VirtualHosts []*VirtualHost
-	// RemoveHeaders are taken out of all requests that go upstream.
-	RemoveHeaders []string
+	// RemoveFromResponses are headers that no response has.
+	RemoveFromResponses []string
 }
 
 // VirtualHost holds the routes of a set of host names. The first route that matches decides.
@@ -109,8 +122,10 @@ type Forward struct {
 	RegexRewrite *RegexRewrite
 	// Authority replaces the Host header; "" leaves it.
 	Authority string
-	Mirrors   []Mirror
-	Hash      []HashPolicy
+	// ForwardedHost keeps the former host in x-forwarded-host where it is replaced.
+	ForwardedHost bool
+	Mirrors       []Mirror
+	Hash          []HashPolicy
 }
 
 // RegexRewrite is an RE2 pattern with a substitution (\1 for groups).

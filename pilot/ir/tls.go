@@ -1,5 +1,7 @@
 package ir
 
+import "strings"
+
 // MTLSMode is what a server accepts.
 type MTLSMode uint8
 
@@ -26,10 +28,28 @@ func (m MTLSMode) String() string {
 // Names of the secrets that the node agent serves.
 const (
 	SecretWorkload = "default" // the workload's own certificate and key
-	SecretRoot     = "ROOTCA"  // the roots of the mesh, and of each further trust domain for its identities
-	// SecretOwnRoot is SecretRoot without further trust domains.
-	SecretOwnRoot = "ROOTCA-own"
+	SecretRoot     = "ROOTCA"  // the roots of the mesh's own identities, which every agent serves
+	// secretRootsWith begins the names of SecretRoot with the roots of further trust domains for their identities.
+	// Agents of Istio and older ones do not know them.
+	secretRootsWith = "ROOTCA-with:"
 )
+
+// SecretRootsWith names the roots of the mesh's own identities with those of further trust domains, each for its
+// own identities only. The domains are sorted; without any it is SecretRoot.
+func SecretRootsWith(domains []string) string {
+	if len(domains) == 0 {
+		return SecretRoot
+	}
+	return secretRootsWith + strings.Join(domains, ",")
+}
+
+// FurtherDomains gives the trust domains that a name of SecretRootsWith has, none for another secret.
+func FurtherDomains(secret string) []string {
+	if domains, ok := strings.CutPrefix(secret, secretRootsWith); ok {
+		return strings.Split(domains, ",")
+	}
+	return nil
+}
 
 // UpstreamTLS says how TLS is spoken to a cluster.
 type UpstreamTLS struct {

@@ -23,7 +23,7 @@ type TokenProvider struct {
 	Forward                 bool   // the token goes on upstream
 	PayloadHeader           string // gets the payload in base64; "" for none
 	ClaimHeaders            []ClaimHeader
-	// SpaceDelimited are claims, paths with dots, whose texts are lists with spaces between.
+	// SpaceDelimited are claims whose texts are lists with spaces between; Envoy looks for none that are nested.
 	SpaceDelimited []string
 	// Metadata is the name under which the claims are noted, TokenPayload where others look for them.
 	Metadata string

@@ -14,7 +14,10 @@ type Tracing struct {
 	MaxPathLength uint32
 	// NoPropagation leaves the headers of requests that go upstream as they are.
 	NoPropagation bool
-	// IgnoreRequestID samples without regard to the decision that a request's x-request-id carries.
+	// UpstreamSpan makes a span of what is sent beside the one of what is received.
+	UpstreamSpan bool
+	// IgnoreRequestID leaves the decision, which a request's x-request-id carries, to the headers of the provider alone:
+	// Envoy then traces all requests that these say nothing of, whatever Sampling is.
 	IgnoreRequestID bool
 }
 
@@ -22,7 +25,8 @@ type Tracing struct {
 type TraceTag struct {
 	Name string
 	Kind TraceTagKind
-	// Value is the text, the format, or the name of the header or the environment variable.
+	// Value is the text, the format, the name of the header or the environment variable, or what the filter of
+	// authorization has noted it as.
 	Value string
 	// Default is for a header or a variable that is not there; "" leaves the tag out.
 	Default string
@@ -37,6 +41,7 @@ const (
 	TagFormat
 	TagHeader
 	TagEnvironment
+	TagAuthorization
 )
 
 // TraceProvider is what takes spans.
@@ -50,6 +55,19 @@ type OpenTelemetry struct {
 	Timeout   time.Duration // of an export; 0 for none
 	Headers   []Header      // of an export
 	Dynatrace bool          // asks Dynatrace's files for attributes of the resource
+	// Sampler decides which requests are traced, of those that no client has decided about; nil for Tracing.Sampling.
+	Sampler *DynatraceSampler
+}
+
+// DynatraceSampler traces as many requests as Dynatrace says, which it asks a service by HTTP.
+type DynatraceSampler struct {
+	Tenant    string
+	ClusterID int32 // Dynatrace's
+	// RootSpans are traced a minute where Dynatrace says nothing; 0 for 1,000.
+	RootSpans                uint32
+	Cluster, Authority, Path string
+	Timeout                  time.Duration // of a question; 0 for Envoy's
+	Headers                  []Header      // of a question
 }
 
 // Zipkin takes spans as JSON of Zipkin's second version.

@@ -19,8 +19,8 @@ const MeshAnnotation = "istio.io/"
 
 // Annotation tells what an annotation for a mesh does.
 type Annotation struct {
-	// Kind is the kind of object that it acts on, "" for all.
-	Kind Kind
+	// Kind is the kind of object that it acts on, "" for all; Also is another one.
+	Kind, Also Kind
 	// Why is why it acts nowhere, "" where it acts.
 	Why string
 }
@@ -30,7 +30,7 @@ type Annotation struct {
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name:            {Kind: KindService},
-		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService},
+		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService, Also: KindServiceEntry},
 		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
 		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
 		AnnotationStickySplit:                         {Kind: KindVirtualService},
@@ -43,11 +43,16 @@ func Annotations() map[string]Annotation {
 	for _, name := range podAnnotations() {
 		out[name] = Annotation{Kind: KindPod}
 	}
+	// pilotctl x workload entry configure reads it of groups.
+	out[annotation.ProxyConfig.Name] = Annotation{Kind: KindPod, Also: KindWorkloadGroup}
 	for name, why := range unreadAnnotations() {
 		out[name] = Annotation{Why: why}
 	}
-	// One tells whether a machine is probed, the other names the group that it is a replica of.
-	for _, name := range []string{AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name} {
+	// They tell whether a machine is probed, the group that it is a replica of, and who hears it since when.
+	for _, name := range []string{
+		AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name, annotation.IoIstioWorkloadController.Name,
+		annotation.IoIstioConnectedAt.Name, annotation.IoIstioDisconnectedAt.Name, AnnotationAnswers,
+	} {
 		out[name] = Annotation{Kind: KindWorkloadEntry}
 	}
 	return out
@@ -82,7 +87,6 @@ func unreadAnnotations() map[string]string {
 	const (
 		ambient    = "ambient mode is not translated"
 		gatewayAPI = "the Gateway API is not translated"
-		entries    = "machines are not registered by themselves; write a WorkloadEntry"
 		accounts   = "identities follow from the pods behind a Service"
 	)
 	return map[string]string{
@@ -96,9 +100,6 @@ func unreadAnnotations() map[string]string {
 		annotation.GatewayNameOverride.Name:                    gatewayAPI,
 		annotation.GatewayServiceAccount.Name:                  gatewayAPI,
 		annotation.NetworkingServiceType.Name:                  gatewayAPI,
-		annotation.IoIstioConnectedAt.Name:                     entries,
-		annotation.IoIstioDisconnectedAt.Name:                  entries,
-		annotation.IoIstioWorkloadController.Name:              entries,
 		annotation.IoIstioUseWaypointCanaryWeight.Name:         ambient,
 		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
 		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",

@@ -50,9 +50,12 @@ var (
 	drain     = Bound{Min: int64(time.Second), Max: int64(time.Hour), Step: time.Second}
 	share     = Bound{Max: 100}
 	port      = Bound{Min: 1, Max: maxPort}
-	portOrAny = Bound{Max: maxPort}
-	path      = Bound{Bytes: 4095} // PATH_MAX of Linux, without its zero byte
-	document  = Bound{Bytes: 1 << 20, Lines: true}
+	// atLeastOne and http2Window are numbers that Envoy reads without a sign.
+	atLeastOne  = Bound{Min: 1, Max: math.MaxInt32}
+	http2Window = Bound{Min: 65535, Max: math.MaxInt32}
+	portOrAny   = Bound{Max: maxPort}
+	path        = Bound{Bytes: 4095} // PATH_MAX of Linux, without its zero byte
+	document    = Bound{Bytes: 1 << 20, Lines: true}
 )
 
 // bounds holds the fields whose bound is not that of their type. Sources are Envoy's protos, in
@@ -119,6 +122,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	// Cluster.dns_refresh_rate in cluster.proto has to be longer than a millisecond.
 	"istio.mesh.v1alpha1.MeshConfig.dns_refresh_rate":          {Min: int64(2 * time.Millisecond), Max: int64(MaxDuration), Step: time.Millisecond},
 	"istio.mesh.v1alpha1.MeshConfig.proxy_listen_port":         port,
+	"istio.mesh.v1alpha1.MeshConfig.proxy_http_port":           portOrAny,
 	"istio.mesh.v1alpha1.MeshConfig.proxy_inbound_listen_port": port,
 	"istio.mesh.v1alpha1.MeshConfig.access_log_file":           path,
 	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         {Bytes: 64 << 10, Lines: true},
@@ -133,6 +137,21 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.ProxyConfig.binary_path":              path,
 	"istio.mesh.v1alpha1.ProxyConfig.ca_certificates_pem":      document,
 	"istio.mesh.v1alpha1.ProxyConfig.ProxyMetadataEntry.value": {Bytes: 64 << 10, Lines: true},
+	// Envoy has no connection without a buffer, nor one that lasts for 0 s.
+	connectionSettings + "listener_per_connection_buffer_limit_bytes": atLeastOne,
+	connectionSettings + "cluster_per_connection_buffer_limit_bytes":  atLeastOne,
+	connectionSettings + "listener_connection_limit":                  atLeastOne,
+	connectionSettings + "http_max_connection_duration":               userDuration,
+	connectionSettings + "http_idle_timeout":                          orZero,
+	connectionSettings + "http_drain_timeout":                         orZero,
+	connectionSettings + "http_request_timeout":                       orZero,
+	connectionSettings + "http_request_headers_timeout":               orZero,
+	connectionSettings + "http_stream_idle_timeout":                   orZero,
+	connectionSettings + "http_max_stream_duration":                   orZero,
+	// Http2ProtocolOptions in protocol.proto.
+	connectionSettings + "http_max_concurrent_streams":          atLeastOne,
+	connectionSettings + "http2_initial_stream_window_size":     http2Window,
+	connectionSettings + "http2_initial_connection_window_size": http2Window,
 }
 
 // BoundOf gives the bound of a field, or of a map's key or value.

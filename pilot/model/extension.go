@@ -14,6 +14,10 @@ const (
 	// AnnotationSubsetFallback of a DestinationRule names, for subsets, the one that gets the requests while
 	// a subset has no endpoint: "v2=v1, canary=v2". "*" stands for all endpoints of the service.
 	AnnotationSubsetFallback = "traffic.pilothouse.io/subset-fallback"
+	// AnnotationAnswers of the WorkloadEntry of a registered machine names the replica that hears the machine, and
+	// that takes a disconnectedAt away which another one has written. It counts while istio.io/workloadController
+	// says the same: other control planes do not answer.
+	AnnotationAnswers = "machine.pilothouse.io/answers"
 )
 
 // extensionDomain is in the names of the annotations of our own.

@@ -2,8 +2,8 @@ package model
 
 import "strings"
 
-// ResolveHost gives the name that a host in a configuration object stands for, in the one form in
-// which names are compared: lower case, without a final dot, and completed by the object's namespace
+// ResolveHost gives the name that a host in a configuration object stands for, in the one form in which
+// names are compared. It is in lower case, without a final dot, and completed by the object's namespace
 // and the cluster's domain where it is short. Only a name without a dot is short; a wildcard is not.
 func ResolveHost(host, namespace, domain string) string {
 	host = CanonicalHost(host)

@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/json"
 	"errors"
+	"strings"
+	"time"
 
 	security "istio.io/api/security/v1beta1"
 )
@@ -17,9 +19,23 @@ type KeySet struct {
 	Keys string
 }
 
-// KeySetSource is where the keys of a rule are fetched: a URL, or, where it names none, what the discovery
-// document of its issuer says.
-type KeySetSource struct{ URL, Issuer string }
+// KindSPIFFEBundle is the bundle of a trust domain that the control plane has fetched for caCertificates of
+// MeshConfig (SPIFFE Trust Domain and Bundle, 4). Its name is that of its KeySetSource, in no namespace.
+const KindSPIFFEBundle Kind = "SPIFFEBundle"
+
+// MaxSPIFFEBundle bounds the roots of a bundle in bytes of PEM, so that all of them together, which agents bound, are
+// known from the mesh's configuration alone.
+const MaxSPIFFEBundle = 64 << 10
+
+// SPIFFEBundle is the content of a KindSPIFFEBundle object.
+type SPIFFEBundle struct {
+	// Roots has one PEM an element. A domain that has revoked all of its roots has none.
+	Roots []string
+}
+
+// KeySetSource is where a set is fetched; one field is set. The keys of a rule come from a URL, or, where it names
+// none, from where the discovery document of its issuer says. Bundle is the URL of a SPIFFE bundle.
+type KeySetSource struct{ URL, Issuer, Bundle string }
 
 // KeySetSourceOf gives the source of a rule; none where it has its keys itself.
 func KeySetSourceOf(rule *security.JWTRule) (KeySetSource, bool) {
@@ -32,9 +48,37 @@ func KeySetSourceOf(rule *security.JWTRule) (KeySetSource, bool) {
 	return KeySetSource{Issuer: rule.GetIssuer()}, true
 }
 
+// How long a fetch of a set may take: as Istio waits where a rule has no timeout, and at most, since those that wait
+// long keep others waiting.
+const (
+	KeySetTimeout    = 5 * time.Second
+	MaxKeySetTimeout = time.Minute
+)
+
+// KeySetFetch is a set that is to be fetched.
+type KeySetFetch struct {
+	KeySetSource
+	Timeout time.Duration // of one fetch, from above zero to MaxKeySetTimeout
+}
+
+// KeySetTimeoutOf gives how long the rules of a RequestAuthentication let a fetch of their set take: the longest time
+// that one of them says, or zero where none says one.
+func KeySetTimeoutOf(p *security.RequestAuthentication, of KeySetSource) time.Duration {
+	longest := time.Duration(0)
+	for _, rule := range p.GetJwtRules() {
+		if source, ok := KeySetSourceOf(rule); ok && source == of && rule.GetTimeout() != nil {
+			longest = max(longest, min(rule.GetTimeout().AsDuration(), MaxKeySetTimeout))
+		}
+	}
+	return longest
+}
+
 // Name is that of the object with the keys.
 func (s KeySetSource) Name() string {
-	if s.URL != "" {
+	switch {
+	case s.Bundle != "":
+		return "bundle " + s.Bundle
+	case s.URL != "":
 		return "url " + s.URL
 	}
 	return "issuer " + s.Issuer
@@ -42,15 +86,23 @@ func (s KeySetSource) Name() string {
 
 // ParseKeySetSource reads a Name.
 func ParseKeySetSource(name string) KeySetSource {
-	const url, issuer = "url ", "issuer "
-	if len(name) > len(url) && name[:len(url)] == url {
-		return KeySetSource{URL: name[len(url):]}
+	what, value, _ := strings.Cut(name, " ")
+	switch what {
+	case "bundle":
+		return KeySetSource{Bundle: value}
+	case "url":
+		return KeySetSource{URL: value}
 	}
-	return KeySetSource{Issuer: name[min(len(issuer), len(name)):]}
+	return KeySetSource{Issuer: value}
 }
 
 // Key is that of the object with the keys.
-func (s KeySetSource) Key() Key { return Key{Kind: KindKeySet, Name: s.Name()} }
+func (s KeySetSource) Key() Key {
+	if s.Bundle != "" {
+		return Key{Kind: KindSPIFFEBundle, Name: s.Name()}
+	}
+	return Key{Kind: KindKeySet, Name: s.Name()}
+}
 
 // CheckKeySet tells what is wrong with a key set as it is written.
 func CheckKeySet(text string) error {

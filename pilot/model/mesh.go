@@ -34,7 +34,6 @@ func DefaultMeshConfig() *meshconfig.MeshConfig {
 		DnsRefreshRate:                 durationpb.New(60 * time.Second),
 		IngressService:                 "istio-ingressgateway",
 		IngressClass:                   "istio",
-		IngressSelector:                "ingressgateway",
 		IngressControllerMode:          meshconfig.MeshConfig_STRICT,
 		EnableTracing:                  true,
 		AccessLogEncoding:              meshconfig.MeshConfig_TEXT,

@@ -14,12 +14,14 @@ type Pod struct {
 	IP                  string // "" for none yet
 	ServiceAccount      string
 	Hostname, Subdomain string
+	Node                string    // that it runs on; "" for none yet
 	Workload            string    // the name of what it is a replica of, e.g. the Deployment's
 	Ports               []PodPort // that have names: of containers first, then of native sidecars
 	Ready               bool
 	Lost                bool // it would be ready, but its node has not been heard of
 	Deleting            bool // it is being terminated
 	Ended               bool // its containers have ended for good
+	HostNetwork         bool // its address is that of its node, as other pods may have it
 }
 
 // PodNotAdmitted is the reason in a pod's status by which a kubelet tells that it does not run it at all.
@@ -44,10 +46,11 @@ func NewPod(pod *corev1.Pod) *Pod {
 	return &Pod{
 		IP: CanonicalIP(pod.Status.PodIP), ServiceAccount: cmp.Or(pod.Spec.ServiceAccountName, "default"),
 		Hostname: pod.Spec.Hostname, Subdomain: pod.Spec.Subdomain,
-		Workload: workloadName(pod), Ports: podPorts(pod),
+		Node: pod.Spec.NodeName, Workload: workloadName(pod), Ports: podPorts(pod),
 		Ready: ready, Lost: !ready && wouldBeReady(pod),
-		Deleting: pod.DeletionTimestamp != nil,
-		Ended:    pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Deleting:    pod.DeletionTimestamp != nil,
+		Ended:       pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		HostNetwork: pod.Spec.HostNetwork,
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	typev1beta1 "istio.io/api/type/v1beta1"
 )
 
-// PolicyTarget says which workloads a policy of security.istio.io is for: those of its namespace, or of
-// the whole mesh where it is the root namespace, or some of these.
+// PolicyTarget says which workloads a policy of security.istio.io, or a Telemetry object, is for: those of its
+// namespace, or of the whole mesh where it is the root namespace, or some of these.
 type PolicyTarget struct {
 	// Labels that a workload has to carry; empty for all.
 	Labels map[string]string
@@ -17,7 +17,7 @@ type PolicyTarget struct {
 	Refs []*typev1beta1.PolicyTargetReference
 }
 
-// PolicyTargetOf reads the target of an AuthorizationPolicy or RequestAuthentication.
+// PolicyTargetOf reads the target of an AuthorizationPolicy, a RequestAuthentication or a Telemetry object.
 func PolicyTargetOf(spec any) PolicyTarget {
 	p, ok := spec.(interface {
 		GetSelector() *typev1beta1.WorkloadSelector

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable gives a text that comes from elsewhere (a proxy, a node, YAML) in a form that a terminal or a
-// log only shows: one line, in which what is not to be printed (control characters, line ends, signs that
-// turn the direction of writing, invalid UTF-8) is escaped as Go does it.
+// Printable gives a text that comes from elsewhere (a proxy, a node, YAML) as one line that a terminal or
+// a log only shows. Control characters, line ends, signs that turn the direction of writing, and invalid
+// UTF-8 are escaped as Go does it.
 func Printable(text string) string {
 	if !strings.ContainsFunc(text, unprintable) && utf8.ValidString(text) {
 		return text

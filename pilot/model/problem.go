@@ -78,3 +78,12 @@ func CompareProblems(a, b Problem) int {
 		strings.Compare(a.Message, b.Message), strings.Compare(a.Origin.File, b.Origin.File),
 		cmp.Compare(a.Origin.Line, b.Origin.Line))
 }
+
+// OfAnyProxy gives the problem without the proxy that it names, where a proxy has refused something: each replica of a
+// control plane names one of its own.
+func (p Problem) OfAnyProxy() Problem {
+	if by, what, ok := strings.Cut(p.Message, " refused "); ok && p.Reason == ReasonRejected && strings.HasPrefix(by, "proxy ") {
+		p.Message = what
+	}
+	return p
+}

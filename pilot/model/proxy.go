@@ -23,16 +23,33 @@ type Proxy struct {
 	ServiceAccount string
 	ClusterID      string
 	Network        string
+	Node           string // that it says it is on; that of its Pod object counts first
 	IstioVersion   string
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
-	HTTP10         bool // it takes requests of HTTP/1.0 (ISTIO_META_HTTP10)
+	HTTP10         bool   // it takes requests of HTTP/1.0 (ISTIO_META_HTTP10)
+	HTTPProxyPort  uint32 // where a sidecar is an HTTP proxy, in the place of MeshConfig's port (ISTIO_META_HTTP_PROXY_PORT)
 	Locality       Locality
 	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.
 	Metadata map[string]string
 	Topology *Topology // what a router says of proxies before it; nil for nothing
+	// Connections is how the proxy says that it takes connections; nil for nothing.
+	Connections *Connections
+	Headers     *ProxyHeaders // likewise of the headers that it makes itself
+	// LogService tells that its bootstrap has the cluster of an access log service (envoyAccessLogService).
+	LogService bool
 	// Secrets tells that the proxy may have Secrets of its namespace, since it proved to be of it.
 	Secrets bool
+	// Proof is what it proved; nil for a caller without proof. Peer is the address that it connects from, without
+	// the port; "" where it is unknown.
+	Proof *Proof
+	Peer  string
+}
+
+// Proof is what a proxy proved of itself beside its namespace.
+type Proof struct {
+	ServiceAccount string
+	Pod            string // that the proof is bound to; "" for none
 }
 
 // Topology says of a gateway which proxies it stands behind.

@@ -14,6 +14,10 @@ type Secret struct {
 	Certificate, Key []byte
 	OCSPStaple       []byte // DER
 	Authorities, CRL []byte
+	// Withheld tells that the key stayed where the Secret is; Unfit then says why it and the certificate cannot
+	// be used, "" where they can. No source makes such a Secret: it is one that a control plane tells of.
+	Withheld bool
+	Unfit    string
 }
 
 // The keys of a Secret's data, of kubernetes.io/tls and, as Istio takes it before that, generic.
@@ -54,7 +58,7 @@ func NewSecret(s *corev1.Secret) *Secret {
 // Same tells whether two Secrets are equal.
 func (s *Secret) Same(o *Secret) bool {
 	return bytes.Equal(s.Certificate, o.Certificate) && bytes.Equal(s.Key, o.Key) && bytes.Equal(s.OCSPStaple, o.OCSPStaple) &&
-		bytes.Equal(s.Authorities, o.Authorities) && bytes.Equal(s.CRL, o.CRL)
+		bytes.Equal(s.Authorities, o.Authorities) && bytes.Equal(s.CRL, o.CRL) && s.Withheld == o.Withheld && s.Unfit == o.Unfit
 }
 
 // Format implements fmt.Formatter for all verbs, so that no key reaches a log by accident.

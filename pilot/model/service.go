@@ -96,9 +96,11 @@ type Service struct {
 	Hidden []Source
 	// PublishNotReady keeps endpoints in service that are not ready (publishNotReadyAddresses).
 	PublishNotReady bool
-	// TrafficDistribution says which endpoints are preferred (PreferClose, …); "" for none.
+	// TrafficDistribution says which endpoints are preferred, PreferSameZone or PreferSameNode; "" for none.
 	TrafficDistribution string
-	Origin              Origin
+	// NodeLocal leaves out endpoints that are not on the client's node (internalTrafficPolicy: Local).
+	NodeLocal bool
+	Origin    Origin
 }
 
 // Source names an object with where it was read.
@@ -106,6 +108,9 @@ type Source struct {
 	Key
 	Origin Origin
 }
+
+// ByNode tells whether it depends on the client's node which endpoints get its requests.
+func (s *Service) ByNode() bool { return s.NodeLocal || s.TrafficDistribution == PreferSameNode }
 
 // ServiceID tells services apart: a hostname may be that of several, in several namespaces.
 type ServiceID struct{ Namespace, Hostname string }
@@ -179,6 +184,7 @@ type Endpoint struct {
 	ServiceAccount string
 	Namespace      string
 	Workload       string // e.g. the Deployment's name
+	Node           string // where the workload runs; "" for nowhere that is known
 	Pod            string // the pod's name; for debugging and headless, never for bytes of a class
 	Entry          bool   // Pod is the name of a WorkloadEntry
 	TLSMode        string // "istio" where the workload has a sidecar, else "disabled"

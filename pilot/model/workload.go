@@ -10,6 +10,22 @@ import (
 // ConditionHealthy is the condition of a WorkloadEntry that tells whether its agent's probe succeeds.
 const ConditionHealthy = "Healthy"
 
+// Reasons of ConditionHealthy. One without is another control plane's.
+const (
+	// ReasonHeard says that a replica of ours has heard the agent, and answers to ReasonAsked.
+	ReasonHeard = "Heard"
+	// ReasonAsked says that another one asks whether the agent is heard still.
+	ReasonAsked = "StillHeardAsked"
+)
+
+// DefaultServiceAccount is that of a workload that names none, as in Kubernetes.
+const DefaultServiceAccount = "default"
+
+// HealthChecked tells whether a WorkloadEntry is in service only while its agent says so.
+func HealthChecked(o *Object) bool {
+	return strings.EqualFold(o.Annotations[AnnotationHealthChecks], "true")
+}
+
 // UnixScheme begins the address of an endpoint that is a Unix socket.
 const UnixScheme = "unix://"
 

@@ -2,25 +2,20 @@ package page
 
 import (
 	"net/http"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // objectLink leads to the page of an object.
 type objectLink struct {
 	Key   model.Key
 	Place string // FILE:LINE, "" where it is not known
-}
-
-// linkedKinds are those whose objects resources name.
-var linkedKinds = []model.Kind{
-	model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindServiceEntry, model.KindSidecar,
-	model.KindPeerAuthentication, model.KindAuthorizationPolicy, model.KindRequestAuthentication, model.KindEnvoyFilter, model.KindTelemetry,
 }
 
 // link leads to an object.
@@ -32,19 +27,13 @@ func (p *Page) link(k model.Key) *objectLink {
 	return l
 }
 
-// linkOfPath leads to the object that a resource names as /apis/GROUP/VERSION/namespaces/NAMESPACE/KIND/NAME;
-// nil where it names none.
+// linkOfPath leads to the object that a resource says it came from; nil where that is none of Istio's.
 func (p *Page) linkOfPath(path string) *objectLink {
-	parts := strings.Split(path, "/")
-	if len(parts) != 8 {
+	key, ok := resource.SourceKey(path)
+	if _, istio := kinds.OfIstio()[key.Kind]; !ok || !istio {
 		return nil
 	}
-	for _, kind := range linkedKinds {
-		if strings.EqualFold(string(kind), strings.ReplaceAll(parts[6], "-", "")) {
-			return p.link(model.Key{Kind: kind, Namespace: parts[5], Name: parts[7]})
-		}
-	}
-	return nil
+	return p.link(key)
 }
 
 // linkOfHost leads to the object that a service came from.

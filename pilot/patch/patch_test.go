@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	networking "istio.io/api/networking/v1alpha3"
 	"sigs.k8s.io/yaml"
 
@@ -164,6 +166,87 @@ func TestMerge(t *testing.T) {
 	if d := m.GetStreamIdleTimeout().AsDuration(); d.Seconds() != 3 || len(m.GetUpgradeConfigs()) != 1 || !strings.Contains(text, `"maxRequestBytes":`) || !strings.Contains(text, "9") || m.GetHttpFilters()[0].GetName() != "renamed" {
 		t.Errorf("%s", text)
 	}
+}
+
+// A filter that is on demand of a route stays so until a patch gives it settings, or puts in another filter or changes its
+// settings, which may have another route chosen. What somebody disabled stays so.
+func TestFiltersOnDemand(t *testing.T) {
+	const (
+		faultName  = "envoy.filters.http.fault"
+		faultText  = "typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}"
+		corsText   = "typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}"
+		authzText  = "typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
+		users      = "users" // a filter of an EnvoyFilter that brought it disabled
+		usersFault = "users' fault"
+	)
+	of := func(name, value string) string {
+		return "{applyTo: HTTP_FILTER, match: {listener: {filterChain: {filter: {name: " + manager + ", subFilter: {name: " + name + "}}}}}, patch: {" + value + "}}"
+	}
+	for name, c := range map[string]struct {
+		patch    string
+		disabled []string
+	}{
+		"settings":          {of(faultName, "operation: MERGE, value: {"+faultText+"}"), []string{"envoy.filters.http.cors", users, usersFault}},
+		"no settings":       {of(faultName, "operation: MERGE, value: {name: "+faultName+"}"), []string{faultName, "envoy.filters.http.cors", users, usersFault}},
+		"of the router":     {of("router", "operation: MERGE, value: {"+routerText+"}"), []string{faultName, "envoy.filters.http.cors", users, usersFault}},
+		"of another one":    {of("authz", "operation: MERGE, value: {"+authzText+", clear_route_cache: true}}"), []string{users, usersFault}},
+		"another filter":    {of("router", "operation: INSERT_BEFORE, value: {name: new, "+buffer+"}"), []string{users, usersFault}},
+		"and one is off":    {of("router", "operation: INSERT_BEFORE, value: {name: new, "+buffer+"}") + ", " + of(faultName, "operation: MERGE, value: {disabled: true}"), []string{faultName, users, usersFault}},
+		"one goes":          {of("missing", "operation: REMOVE"), []string{faultName, "envoy.filters.http.cors", users, usersFault}},
+		"of the connection": {"{applyTo: NETWORK_FILTER, patch: {operation: INSERT_FIRST, value: {name: new}}}", []string{faultName, "envoy.filters.http.cors", users, usersFault}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, problems := patches(t, c.patch)
+			l, _, further := set.Listener(networking.EnvoyFilter_GATEWAY, func() *listenerv3.Listener {
+				l := listenerOf(t)
+				f := l.GetFilterChains()[0].GetFilters()[1]
+				m := managerOf(t, f)
+				var filters []*hcm.HttpFilter
+				for _, text := range []string{
+					"{name: authz, " + authzText + "}}", "{name: " + users + ", disabled: true, " + buffer + "}", "{name: \"" + usersFault + "\", disabled: true, " + faultText + "}",
+					"{name: " + faultName + ", disabled: true, " + faultText + "}", "{name: envoy.filters.http.cors, disabled: true, " + corsText + "}",
+				} {
+					h := &hcm.HttpFilter{}
+					decodeYAML(t, text, h)
+					filters = append(filters, h)
+				}
+				m.HttpFilters = append(filters, m.GetHttpFilters()[1])
+				packed, err := anypb.New(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
+				return l
+			})
+			if len(problems)+len(further) > 0 {
+				t.Fatal(problems, further)
+			}
+			filters := l.GetFilterChains()[0].GetFilters()
+			at := slices.IndexFunc(filters, func(f *listenerv3.Filter) bool { return f.GetName() == manager })
+			disabled := map[string]bool{}
+			for _, h := range managerOf(t, filters[at]).GetHttpFilters() {
+				if h.GetDisabled() {
+					disabled[h.GetName()] = true
+				}
+			}
+			want := map[string]bool{}
+			for _, name := range c.disabled {
+				want[name] = true
+			}
+			if !maps.Equal(disabled, want) {
+				t.Errorf("%v are disabled, want %v", disabled, want)
+			}
+		})
+	}
+}
+
+func managerOf(t *testing.T, f *listenerv3.Filter) *hcm.HttpConnectionManager {
+	t.Helper()
+	m := &hcm.HttpConnectionManager{}
+	if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // A patch that fails, or leaves what Envoy's API forbids, has no effect, and those beside it have theirs.

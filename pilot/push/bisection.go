@@ -4,7 +4,7 @@ import "slices"
 
 // bisection finds which of several parts a proxy does not take, by asking it about some of them at a time.
 // In each round all parts that are not known to be innocent are left out, but for those that are tried:
-// so whatever the proxy takes is safe, and serves more than what it took before. A half that is refused is
+// so whatever the proxy takes is safe, and serves more than what it took before. A half that is rejected is
 // followed by the other one, which is most likely innocent: so half of the suspects are served after two
 // rounds, three quarters after four, wherever a single fault is.
 type bisection struct {
@@ -14,10 +14,10 @@ type bisection struct {
 	open     []int   // of which nothing is known
 	trying   []int   // in the present round; none where all suspects are left out
 	few      bool    // most parts are no suspects, so that the first round leaves out all of these
-	// took tells that the proxy took a trial, so that parts are at fault; refused counts those before.
-	took    bool
-	refused int
-	rounds  int
+	// took tells that the proxy took a trial, so that parts are at fault; rejections counts those before.
+	took       bool
+	rejections int
+	rounds     int
 }
 
 // out lists the parts that the present round leaves out.
@@ -35,7 +35,7 @@ func (b *bisection) rest() []int {
 // again begins anew with further suspects: nothing is known of those of before either.
 func (b *bisection) again(more []int) {
 	b.suspects = append(b.rest(), more...)
-	b.others, b.open, b.refused = nil, nil, 0
+	b.others, b.open, b.rejections = nil, nil, 0
 	b.rounds++
 }
 
@@ -47,7 +47,7 @@ func (b *bisection) answer(taken bool) {
 	if taken {
 		b.took = true
 	} else {
-		b.refused++
+		b.rejections++
 	}
 	switch {
 	case len(tried) == 0: // taken, since otherwise it is no part that is at fault
@@ -66,7 +66,7 @@ func (b *bisection) answer(taken bool) {
 // next begins another round, and tells whether there is one. found is called with each part that turns
 // out to be at fault. That parts are at fault at all is asked when the proxy has taken no half.
 func (b *bisection) next(found func(int)) bool {
-	if !b.took && (b.few || b.refused > 1 || len(b.suspects) == 1 && len(b.open) == 0) {
+	if !b.took && (b.few || b.rejections > 1 || len(b.suspects) == 1 && len(b.open) == 0) {
 		return true
 	}
 	if len(b.open) > 0 {

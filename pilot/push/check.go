@@ -82,7 +82,7 @@ type sample struct {
 	base    [resource.NumTypes]*resource.Set
 }
 
-// sample takes the group after the given one, or none where all were compared.
+// sample takes the class after the given one, by key, or none where all were compared.
 func (e *Engine) sample(after string) (sample, *classState) {
 	e.state.RLock()
 	defer e.state.RUnlock()
@@ -112,11 +112,11 @@ func (e *Engine) heal(wrong *classState, state uint64) {
 	checker.Discard(&wrong.class)
 	for _, g := range e.classes {
 		g.refresh(e.translator, e.pool)
-		g.publish(time.Time{}, e.pool)
+		g.publish(cause{}, e.pool)
 	}
 }
 
-// following gives the group whose class comes next, or the first.
+// following gives the class that comes next by key, or the first.
 func (e *Engine) following(after string) *classState {
 	var first, next *classState
 	for key, g := range e.classes {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +39,7 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	}
 	g.base[resource.Clusters], g.covered = resource.NewSet(spoilt...), false
 	g.compose(d.engine.pool)
-	g.publish(time.Time{}, d.engine.pool)
+	g.publish(cause{}, d.engine.pool)
 	if c.now().Set(resource.Clusters).Get(name) != nil {
 		t.Fatal("the view was not spoilt")
 	}

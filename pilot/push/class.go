@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -29,9 +28,9 @@ type classState struct {
 	covered  bool
 
 	shared, own []model.Problem // of base
-	// rejected are resources that a proxy refused; while translation yields one of them, something else is
+	// rejected are resources that a proxy rejected; while translation yields one of them, something else is
 	// served in its place.
-	rejected map[resourceID]*refusal
+	rejected map[resourceID]*rejection
 	// inherited tells that some of them came with a proxy of another class and were not looked at yet.
 	inherited bool
 	// former are the versions before the present one of resources that are not accepted yet.
@@ -83,7 +82,7 @@ type resourceID struct {
 func newClassState(c resolve.Class, empty *resource.Set) *classState {
 	g := &classState{
 		class: c, clients: map[*Client]struct{}{}, view: &View{Class: c.Key},
-		rejected: map[resourceID]*refusal{}, former: map[resourceID]*history{},
+		rejected: map[resourceID]*rejection{}, former: map[resourceID]*history{},
 	}
 	for t := range g.base {
 		g.base[t], g.view.sets[t] = empty, empty
@@ -221,10 +220,10 @@ func (g *classState) forget(id resourceID) {
 }
 
 // publish hands the view to those of the clients who have another, and gives their number.
-func (g *classState) publish(since time.Time, p *resource.Pool) int {
+func (g *classState) publish(by cause, p *resource.Pool) int {
 	told, trials := 0, g.trials()
 	for c := range g.clients {
-		if c.offer(g.viewWith(trials[c], p), trials[c], since) {
+		if c.offer(g.viewWith(trials[c], p), trials[c], by) {
 			told++
 		}
 	}

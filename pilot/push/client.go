@@ -5,6 +5,8 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 // Client is one connected proxy's place among the views.
@@ -20,13 +22,21 @@ type Client struct {
 	view  *View // the last that changed was called with
 }
 
-// Update is a view and when the oldest event that led to it arrived; zero for a client's first.
+// Update is a view, and what led to it.
 type Update struct {
 	*View
-	Since time.Time
+	cause
 	// Trials are resources of the view that the client is asked about: the engine has to be told if it takes
-	// them. There are none unless a proxy has refused something.
+	// them. There are none unless a proxy has rejected something.
 	Trials []*resource.Resource
+	// Seen is what had been seen of the API server when the view was offered; nil for files.
+	Seen seen.Versions
+}
+
+// cause is what leads to a view. It is the zero one for a client's first, and for what a rejection leads to.
+type cause struct {
+	Since  time.Time     // when the oldest event arrived
+	Change *trace.Change // follows the commit; nil for nobody
 }
 
 // Node gives the proxy as it described itself.
@@ -34,6 +44,14 @@ func (c *Client) Node() *Node { return c.node }
 
 // Untrusted tells which of the proxy's claims about what it holds are not to be trusted.
 func (c *Client) Untrusted() Untrusted { return c.untrusted }
+
+// Doubt tells why the Pod that the proxy names is not its own; "" where nothing does. Its class is then that of the
+// Pod that it is, or of none.
+func (c *Client) Doubt() string {
+	c.engine.state.RLock()
+	defer c.engine.state.RUnlock()
+	return c.seat.Doubt
+}
 
 func (c *Client) name() string { return c.node.Name + "." + c.node.Namespace }
 
@@ -43,7 +61,7 @@ func (c *Client) Took(r *resource.Resource) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c.class.took(c, r, e.pool) {
-		c.class.publish(time.Time{}, e.pool)
+		c.class.publish(cause{}, e.pool)
 		e.report()
 	}
 }
@@ -57,7 +75,7 @@ func (c *Client) Close(untrusted Untrusted) {
 	delete(e.seats, c.seat)
 	e.leaving.Leave(c.seat)
 	if c.class.release(c) {
-		c.class.publish(time.Time{}, e.pool)
+		c.class.publish(cause{}, e.pool)
 	}
 	if len(c.class.clients) == 0 {
 		e.left, e.emptied = true, true
@@ -67,7 +85,7 @@ func (c *Client) Close(untrusted Untrusted) {
 	}
 }
 
-// Reject tells that the proxy refused a resource. Where no proxy has accepted it, the parts that are at
+// Reject tells that the proxy rejected a resource. Where no proxy has accepted it, the parts that are at
 // fault are looked for and left out, or the class goes back to the last accepted version. The objects
 // that the fault came from are reported.
 func (c *Client) Reject(r *resource.Resource, detail string) {
@@ -77,7 +95,7 @@ func (c *Client) Reject(r *resource.Resource, detail string) {
 	if !c.class.reject(c, r, detail, e.pool, e.elsewhere) {
 		return
 	}
-	c.class.publish(time.Time{}, e.pool)
+	c.class.publish(cause{}, e.pool)
 	e.report()
 }
 
@@ -95,11 +113,11 @@ func (c *Client) Rejected(t resource.Type) bool {
 
 // offer hands over a view with what of it the client is asked about, and tells whether the client had another. It is called under the
 // engine's mutex.
-func (c *Client) offer(v *View, trials []*resource.Resource, since time.Time) bool {
+func (c *Client) offer(v *View, trials []*resource.Resource, by cause) bool {
 	if c.view == v {
 		return false
 	}
 	c.view = v
-	c.changed(&Update{View: v, Since: since, Trials: trials})
+	c.changed(&Update{View: v, cause: by, Trials: trials, Seen: c.engine.seen})
 	return true
 }

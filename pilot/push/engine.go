@@ -3,7 +3,7 @@
 // concerns; each client is handed the new one and only notes what concerns it, so nobody waits for a
 // slow one.
 //
-// What a proxy refuses is taken out of service for its class. Of a resource that many objects share, a
+// What a proxy rejects is taken out of service for its class. Of a resource that many objects share, a
 // route configuration or a listener, only the virtual hosts or filter chains are that are at fault. They
 // are found by asking the proxy: it gets the resource with all in quarantine that is new or changed since
 // it was last accepted, and then with fewer and fewer of it (bisection). The other proxies get what comes
@@ -18,7 +18,8 @@
 //	view        what a class should have at one moment
 //	client      one connected proxy, or its stream
 //	accepted    a version that some proxy has acknowledged
-//	rejected    a version that a proxy has refused (NACK); something else is served in its place
+//	rejected    a version that a proxy has rejected (NACK); something else is served in its place
+//	rejection   a rejected resource, the search for its faults, and what is served in its place
 //	part        what one object gives to a resource: a virtual host, a filter chain
 //	fault       a part that a proxy does not take
 //	trial       what a proxy is asked about, to find the faults
@@ -44,6 +45,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 // ErrNotReady says that nothing was committed yet, so that there is nothing to serve.
@@ -78,8 +81,9 @@ type Engine struct {
 	translator Translator // nil before the first commit
 	states     uint64     // how many translator has had
 
-	mu        sync.Mutex // guards all below, and of classes what has been built
-	leaving   Translator // the one whose seats the clients have
+	mu        sync.Mutex    // guards all below, and of classes what has been built
+	leaving   Translator    // the one whose seats the clients have
+	seen      seen.Versions // by the state that is served
 	classes   map[string]*classState
 	brought   map[bringer]int // classes
 	seats     map[*build.Seat]*Client
@@ -114,11 +118,12 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	if err != nil {
 		return err
 	}
+	c.Change.Built(trace.Build{Began: started, Ended: time.Now(), Units: work.Computed, AllUnits: work.Units, Layers: work.Changed})
 	e.translator = c.Translator
 	e.states++
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.leaving = c.Translator
+	e.leaving, e.seen = c.Translator, c.Seen
 	changed := e.reclassify(work.Moved)
 	for key := range work.Classes {
 		if g := e.classes[key]; g != nil {
@@ -135,7 +140,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 		g.build.Do(func() {}) // no first build is needed any more
 		g.built = true
 		noted = g.refresh(e.translator, e.pool) || noted
-		if n := g.publish(c.Since, e.pool); n > 0 {
+		if n := g.publish(cause{c.Since, c.Change}, e.pool); n > 0 {
 			renewed++
 			told += n
 		}
@@ -146,6 +151,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	if noted {
 		e.report()
 	}
+	c.Change.Pushed(trace.Push{Ended: time.Now(), Views: renewed, Clients: told})
 	e.metrics.applied(work, len(e.classes), renewed, told, time.Since(started))
 	return nil
 }
@@ -312,7 +318,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	c.untrusted = e.remembered(n).take(n)
 	g.clients[c] = struct{}{}
 	trials := g.trials()[c]
-	c.offer(g.viewWith(trials, e.pool), trials, time.Time{})
+	c.offer(g.viewWith(trials, e.pool), trials, cause{})
 	e.seats[seat] = c
 	if len(g.clients) == 1 {
 		e.metrics.views.Set(float64(len(e.classes)))

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -20,16 +21,26 @@ type Node struct {
 	EnvoyVersion string // e.g. "1.40.0"; empty where it is unknown
 	// Identity is what the caller proved, NAMESPACE/SERVICEACCOUNT; empty for a caller without proof.
 	Identity string
-	// Peer is the caller's address without its port; "" where it is unknown.
-	Peer string
+	// WorkloadEntry names the one that the proxy is, of its namespace (ISTIO_META_WORKLOAD_ENTRY); "" where it
+	// does not say so.
+	WorkloadEntry string
+	// Group names the WorkloadGroup of its namespace that the proxy wants to be registered by
+	// (ISTIO_META_AUTO_REGISTER_GROUP); "" for none. Probed tells that its agent tells its application's health.
+	Group  string
+	Probed bool
+}
+
+// Proved notes what the caller proved; pod is "" for a proof that is bound to none.
+func (n *Node) Proved(identity, account, pod string) {
+	n.Identity, n.Proof = identity, &model.Proof{ServiceAccount: account, Pod: pod}
 }
 
 // Gateway tells whether the proxy is one.
 func (n *Node) Gateway() bool { return n.Type == model.RouterProxy }
 
 // ParseNode reads the node of a first request. The ID has the form type~ip~pod.namespace~domain. All
-// that is kept of a node is bounded in length and of the form that Kubernetes gives it, since it may
-// come from a caller without proof and goes into logs, metrics, pages and terminals.
+// that is kept of a node is bounded in length and of the form that Kubernetes gives it. It may come from
+// a caller without proof, and goes into logs, metrics, pages and terminals.
 func ParseNode(n *corev3.Node) (*Node, error) {
 	if n == nil || n.GetId() == "" {
 		return nil, fmt.Errorf("node: the first request carries no node ID")
@@ -114,11 +125,22 @@ func (n *Node) attributes(md metadata) error {
 	n.ServiceAccount = md.text("SERVICE_ACCOUNT")
 	n.ClusterID = md.text("CLUSTER_ID")
 	n.Network = md.text("NETWORK")
+	n.WorkloadEntry = md.text("WORKLOAD_ENTRY")
+	n.Group = md.text("AUTO_REGISTER_GROUP")
+	n.Proxy.Node = md.text("NODE_NAME")
 	n.IstioVersion = md.text("ISTIO_VERSION")
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
 	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
-	n.Topology = topology(md["PROXY_CONFIG"].GetStructValue().GetFields()["gatewayTopology"].GetStructValue())
+	if port, err := strconv.ParseUint(md.text("HTTP_PROXY_PORT"), 10, 16); err == nil {
+		n.HTTPProxyPort = uint32(port)
+	}
+	config := md["PROXY_CONFIG"].GetStructValue().GetFields()
+	n.Probed = config["readinessProbe"].GetStructValue() != nil
+	n.Topology = topology(config["gatewayTopology"].GetStructValue())
+	n.Connections = connections(config["connectionSettings"].GetStructValue(), n.Type)
+	n.Headers = proxyHeaders(config["proxyHeaders"].GetStructValue())
+	n.LogService = config["envoyAccessLogService"].GetStructValue().GetFields()["address"].GetStringValue() != ""
 	if n.Interception == "" {
 		n.Interception = "REDIRECT"
 	}

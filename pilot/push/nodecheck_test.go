@@ -52,9 +52,12 @@ func TestEveryFieldOfANodeIsBounded(t *testing.T) {
 		"ISTIO_VERSION":     {text(long), text(strings.Repeat("1", 65)), text("1.31\n"), text("1.31 x"), text("é")},
 		"INTERCEPTION_MODE": {text(long), text("other")},
 		"CLUSTER_ID":        {text(long), text("a\x1b")},
-		"NETWORK":           {text(long), text("a\"")},
-		"INSTANCE_IPS":      {text(strings.Repeat("10.0.0.1,", 65)), text("fe80::1%" + long)},
-		"LABELS":            {manyLabels(257), label(long, "x"), label("x", long), label("x", "a\x1b"), label("a b", "x")},
+		"WORKLOAD_ENTRY":    {text(long), text("a b"), text("a\n")},
+
+		"AUTO_REGISTER_GROUP": {text(long), text("a/b"), text("A"), text("a\n")},
+		"NETWORK":             {text(long), text("a\"")},
+		"INSTANCE_IPS":        {text(strings.Repeat("10.0.0.1,", 65)), text("fe80::1%" + long)},
+		"LABELS":              {manyLabels(257), label(long, "x"), label("x", long), label("x", "a\x1b"), label("a b", "x")},
 	} {
 		for i, v := range values {
 			nodes[fmt.Sprintf("%s %d", field, i)] = nodeWith(field, v)
@@ -119,10 +122,21 @@ func FuzzNode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text := fmt.Sprint(n.ID, n.Name, n.Namespace, n.DNSDomain, n.IPs, n.Labels, n.ServiceAccount, n.ClusterID, n.Network,
+		text := fmt.Sprint(n.ID, n.Name, n.Namespace, n.DNSDomain, n.IPs, n.Labels, n.ServiceAccount, n.ClusterID, n.Network, n.Group,
 			n.IstioVersion, n.Interception, n.Locality, n.EnvoyVersion)
 		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
 			t.Errorf("%q", text)
 		}
 	})
+}
+
+func TestTheEntryThatAMachineIsIsReadOfAnyMetadata(t *testing.T) {
+	name := strings.Repeat("vm-", 60) + "1"
+	n := nodeWith("WORKLOAD_ENTRY", structpb.NewStringValue(name))
+	for i := range 2 * maxMetadataTexts {
+		n.Metadata.Fields[fmt.Sprintf("A%d", i)] = structpb.NewStringValue("x")
+	}
+	if got, err := ParseNode(n); err != nil || got.WorkloadEntry != name {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -7,13 +7,13 @@ import (
 )
 
 // previousClass is what a class had when a proxy left it: what that proxy runs, and can go back to if it
-// refuses what it gets in its new class.
+// rejects what it gets in its new class.
 type previousClass struct {
 	view   *View
 	former map[resourceID][]*resource.Resource // the versions before view's, the newest last
 }
 
-// inherit takes over what was refused in the class from which a proxy comes, as far as this class has
+// inherit takes over what was rejected in the class from which a proxy comes, as far as this class has
 // the same, and keeps what that class had until this one's view is made.
 func (g *classState) inherit(from *classState) {
 	g.remember(from)
@@ -51,7 +51,7 @@ func (g *classState) dropForeign() {
 }
 
 // adopt takes over from the previous classes the former versions of what no proxy has accepted yet, and
-// serves them in place of what is refused already.
+// serves them in place of what is rejected already.
 func (g *classState) adopt(p *resource.Pool) {
 	if len(g.previous) == 0 {
 		return

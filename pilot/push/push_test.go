@@ -190,7 +190,7 @@ func TestRejectedVersionGoesBackToTheLastAccepted(t *testing.T) {
 	}
 	serve(2 * time.Second) // an unrelated commit yields the same bad version
 	if c.now().Set(resource.Clusters).Get("x") != good {
-		t.Error("the refused version came back")
+		t.Error("the rejected version came back")
 	}
 	serve(3 * time.Second)
 	if c.now().Set(resource.Clusters).Get("x") == good || len(problems) != 0 {
@@ -239,7 +239,7 @@ func TestRejectionOfWhatOthersRunIsTheProxysOwn(t *testing.T) {
 	r.Accept()
 	c.Reject(r, "address already in use")
 	if c.now().Set(resource.Clusters).Get("x") != r {
-		t.Error("one proxy's refusal took an accepted version from its class")
+		t.Error("one proxy's rejection took an accepted version from its class")
 	}
 }
 

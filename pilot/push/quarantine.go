@@ -8,22 +8,22 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// reject takes a version out of service that a proxy refused, and begins to look for the parts of it that
+// reject takes a version out of service that a proxy rejected, and begins to look for the parts of it that
 // are at fault, or goes on with that. It tells whether anything came of it: a version that another proxy
-// runs is not at fault, the refusal is that proxy's own trouble. elsewhere gives versions that proxies of
+// runs is not at fault, the rejection is that proxy's own trouble. elsewhere gives versions that proxies of
 // other classes have accepted.
 func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *resource.Pool, elsewhere func(resourceID) []*resource.Resource) bool {
 	id := resourceID{r.Type, r.Name}
 	f := g.rejected[id]
 	if f != nil && f.search != nil {
-		return g.refused(f, c, r, detail, p)
+		return g.trialRejected(f, c, r, detail, p)
 	}
 	served := g.view.sets[r.Type].Get(r.Name)
 	if r.Accepted() || served == nil || served.Version != r.Version || f != nil && f.standIn == nil {
 		return false
 	}
 	if f == nil {
-		f = &refusal{built: served}
+		f = &rejection{built: served}
 		g.rejected[id] = f
 	}
 	switch f.search = f.newSearch(c, g.former[id].last(), elsewhere(id), detail); {
@@ -36,8 +36,8 @@ func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *r
 	return true
 }
 
-// refused takes a proxy's answer that it does not take what it was asked about.
-func (g *classState) refused(f *refusal, c *Client, r *resource.Resource, detail string, p *resource.Pool) bool {
+// trialRejected takes a proxy's answer that it does not take what it was asked about.
+func (g *classState) trialRejected(f *rejection, c *Client, r *resource.Resource, detail string, p *resource.Pool) bool {
 	s := f.search
 	if s.asks != c || s.trial.Version != r.Version {
 		return false
@@ -50,7 +50,7 @@ func (g *classState) refused(f *refusal, c *Client, r *resource.Resource, detail
 		if !g.ask(f, p) {
 			f.settle()
 		}
-	default: // it refuses what is left without any suspect
+	default: // it rejects what is left without any suspect
 		f.giveUp(c.name(), detail)
 	}
 	g.recompose(p)
@@ -70,7 +70,7 @@ func (g *classState) took(c *Client, r *resource.Resource, p *resource.Pool) boo
 }
 
 // goOn goes on with a search after an answer.
-func (g *classState) goOn(f *refusal, taken bool, p *resource.Pool) {
+func (g *classState) goOn(f *rejection, taken bool, p *resource.Pool) {
 	if !f.answered(taken) || !g.ask(f, p) {
 		f.settle()
 	}
@@ -78,7 +78,7 @@ func (g *classState) goOn(f *refusal, taken bool, p *resource.Pool) {
 
 // ask makes what the proxy is asked about in the present round. It answers for the proxy where some
 // proxy has accepted that already. It gives false when the search is over.
-func (g *classState) ask(f *refusal, p *resource.Pool) bool {
+func (g *classState) ask(f *rejection, p *resource.Pool) bool {
 	s := f.search
 	for {
 		r, err := s.parts.Without(s.out(), s.former)

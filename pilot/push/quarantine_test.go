@@ -13,7 +13,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// hosts are the routes "r", with a virtual host for each name. A proxy of these tests refuses a resource
+// hosts are the routes "r", with a virtual host for each name. A proxy of these tests rejects a resource
 // that has the cluster of a name with "bad" in it.
 func hosts(names ...string) message {
 	rc := &routev3.RouteConfiguration{Name: "r"}
@@ -35,8 +35,8 @@ func virtualHosts(t *testing.T, r *resource.Resource) []*routev3.VirtualHost {
 	return m.(*routev3.RouteConfiguration).GetVirtualHosts()
 }
 
-// refuses tells whether a proxy refuses a resource.
-func refuses(t *testing.T, r *resource.Resource) bool {
+// rejects tells whether a proxy rejects a resource.
+func rejects(t *testing.T, r *resource.Resource) bool {
 	t.Helper()
 	return slices.ContainsFunc(virtualHosts(t, r), func(vh *routev3.VirtualHost) bool {
 		return strings.Contains(vh.GetRoutes()[0].GetRoute().GetCluster(), "bad")
@@ -53,7 +53,7 @@ func (v *viewer) play(t *testing.T, rounds int) *resource.Resource {
 		if r == seen {
 			break
 		}
-		if seen = r; refuses(t, r) {
+		if seen = r; rejects(t, r) {
 			v.Reject(r, "no")
 			continue
 		}
@@ -140,7 +140,7 @@ func TestKnownFaultsStayOut(t *testing.T) {
 		apply(t, e, Commit{Translator: f})
 		return c.now().Set(resource.Routes).Get("r")
 	}
-	if r := set("1", "bad", "3"); refuses(t, r) || quarantined(t, r) != "bad" || len(problems) != 1 {
+	if r := set("1", "bad", "3"); rejects(t, r) || quarantined(t, r) != "bad" || len(problems) != 1 {
 		t.Errorf("served with the known fault: %v, problems %v", r, problems)
 	}
 	c.play(t, always)
@@ -218,7 +218,7 @@ func TestFirstProxyOfAllKeepsMostHosts(t *testing.T) {
 		apply(t, e, Commit{Translator: f})
 		c := connect(t, e, "p", "a")
 		out := len(names)
-		for round := range 20 { // the first of which is the refusal of all
+		for round := range 20 { // the first of which is the rejection of all
 			if runs := c.play(t, 1); runs != nil {
 				out = len(strings.Fields(quarantined(t, runs)))
 			}

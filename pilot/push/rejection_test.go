@@ -11,8 +11,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
-// TestRejectedSharedResource is a refusal of what several classes share: only the class of the
-// proxy that refused goes back, and takes what comes next.
+// TestRejectedSharedResource is a rejection of what several classes share: only the class of the
+// proxy that rejected goes back, and takes what comes next.
 func TestRejectedSharedResource(t *testing.T) {
 	const name, host = "outbound|80||web.a.svc.cluster.local", "web.a.svc.cluster.local"
 	port := corev1.ServicePort{Name: "http", Port: 80}
@@ -23,30 +23,30 @@ func TestRejectedSharedResource(t *testing.T) {
 	d := newDriver(t)
 	d.apply(f.Edit()...)
 	connect := func(pod, ip string) *viewer { return join(t, d.engine, proxy(t, "b", pod, ip)) }
-	refuses, other := connect("p", "10.0.0.1"), connect("q", "10.0.0.2")
-	if refuses.class == other.class || refuses.class.base[resource.Endpoints] != other.class.base[resource.Endpoints] {
+	rejects, other := connect("p", "10.0.0.1"), connect("q", "10.0.0.2")
+	if rejects.class == other.class || rejects.class.base[resource.Endpoints] != other.class.base[resource.Endpoints] {
 		t.Fatal("want two classes that share their outbound part")
 	}
 	get := func(c *viewer) *resource.Resource { return c.now().Set(resource.Clusters).Get(name) }
-	good := get(refuses)
+	good := get(rejects)
 	good.Accept()
 	d.apply(f.Edit(storetest.DestinationRule("a", "web", host, 2))...)
-	bad := get(refuses)
-	refuses.Reject(bad, "no")
-	if get(refuses) != good || get(other) != bad || len(d.problems) == 0 {
-		t.Errorf("after the refusal: %v and %v; problems %v", get(refuses), get(other), d.problems)
+	bad := get(rejects)
+	rejects.Reject(bad, "no")
+	if get(rejects) != good || get(other) != bad || len(d.problems) == 0 {
+		t.Errorf("after the rejection: %v and %v; problems %v", get(rejects), get(other), d.problems)
 	}
 	d.apply(f.Edit(storetest.Service("a", "unrelated", "172.16.0.3", port))...)
-	if get(refuses) != good {
-		t.Error("the refused version came back with an unrelated change")
+	if get(rejects) != good {
+		t.Error("the rejected version came back with an unrelated change")
 	}
 	d.apply(f.Edit(storetest.DestinationRule("a", "web", host, 3))...)
-	if now := get(refuses); now == good || now == bad || now != get(other) || len(d.problems) != 0 {
+	if now := get(rejects); now == good || now == bad || now != get(other) || len(d.problems) != 0 {
 		t.Errorf("a repaired version is not served, or its problem stays: %v", d.problems)
 	}
 }
 
-// A proxy that refuses what it gets with its new class goes back to what it had in the former one, also
+// A proxy that rejects what it gets with its new class goes back to what it had in the former one, also
 // where it tells only later that it took that.
 func TestProxyTakesAlongWhatItRuns(t *testing.T) {
 	e, f := New(Options{}), fake{seats: &[]*build.Seat{}, messages: map[string][]message{
@@ -61,7 +61,7 @@ func TestProxyTakesAlongWhatItRuns(t *testing.T) {
 	good.Accept()
 	bad := get(c)
 	if c.Reject(bad, "no"); bad == good || get(c) != good {
-		t.Errorf("serves %v after the refusal of %v, want %v", get(c), bad, good)
+		t.Errorf("serves %v after the rejection of %v, want %v", get(c), bad, good)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 // Translator turns states of the mesh into what classes should have. Advance comes first and
@@ -29,10 +31,16 @@ type Commit struct {
 	Translator Translator
 	// Since is when the oldest event in the commit arrived.
 	Since time.Time
+	// Change follows the commit to the last acknowledgement; nil for nobody.
+	Change *trace.Change
+	// Seen is what the source has seen of its API server, at least all that is in the commit; nil for files.
+	Seen seen.Versions
 }
 
 // Built gives the Commit in which a Builder goes on to a commit of the store.
-func Built(b *build.Builder, c store.Commit) Commit { return Commit{step{b, c}, c.Since} }
+func Built(b *build.Builder, c store.Commit) Commit {
+	return Commit{Translator: step{b, c}, Since: c.Since}
+}
 
 // step is a Builder on its way to a commit.
 type step struct {

@@ -9,15 +9,15 @@ import (
 )
 
 // Untrusted is what a proxy may run of each type that is something else than it claims, because its
-// stream broke before a refused response was repaired, or before it answered one. It is nil for most.
+// stream broke before a rejected response was repaired, or before it answered one. It is nil for most.
 type Untrusted map[resource.Type]UntrustedNames
 
-// UntrustedNames is what is suspected of one type: everything, or some names. Of what is in pieces the proxy
+// UntrustedNames is what is suspected of one type: everything, or some names. Of what is in blocks the proxy
 // may have what it does not claim.
 type UntrustedNames struct {
 	All    bool
 	Names  []string
-	Pieces []*resource.Piece
+	Blocks []*resource.Block
 }
 
 // Add adds what is suspected of a type.
@@ -30,7 +30,7 @@ func (s *Untrusted) Add(t resource.Type, d UntrustedNames) {
 	}
 	before := (*s)[t]
 	(*s)[t] = UntrustedNames{
-		All: before.All || d.All, Names: slices.Concat(before.Names, d.Names), Pieces: slices.Concat(before.Pieces, d.Pieces),
+		All: before.All || d.All, Names: slices.Concat(before.Names, d.Names), Blocks: slices.Concat(before.Blocks, d.Blocks),
 	}
 }
 
@@ -38,7 +38,7 @@ func (s *Untrusted) Add(t resource.Type, d UntrustedNames) {
 func (s Untrusted) size() int {
 	n := untrustedOverhead
 	for _, d := range s {
-		n += len(d.Pieces) * untrustedOverhead
+		n += len(d.Blocks) * untrustedOverhead
 		for _, name := range d.Names {
 			n += len(name) + untrustedOverhead
 		}
@@ -72,13 +72,13 @@ type nodeHash [16]byte
 
 type untrustedNode struct {
 	node  nodeHash
-	what  []suspicion
+	what  []untrustedType
 	bytes int
 }
 
-// suspicion is what is suspected of one type. A list of them takes a tenth of what a map does, and most
+// untrustedType is what is suspected of one type. A list of them takes a tenth of what a map does, and most
 // proxies have one.
-type suspicion struct {
+type untrustedType struct {
 	typ  resource.Type
 	what UntrustedNames
 }
@@ -103,9 +103,9 @@ func (s *untrustedNodes) put(n *Node, what Untrusted) {
 		}
 		what = all
 	}
-	entry := untrustedNode{node: hashOf(n), what: make([]suspicion, 0, len(what)), bytes: what.size()}
+	entry := untrustedNode{node: hashOf(n), what: make([]untrustedType, 0, len(what)), bytes: what.size()}
 	for t, d := range what {
-		entry.what = append(entry.what, suspicion{t, d})
+		entry.what = append(entry.what, untrustedType{t, d})
 	}
 	s.byNode[entry.node] = s.oldest.PushBack(entry)
 	s.bytes += entry.bytes

@@ -25,91 +25,129 @@ type accessLogs struct {
 
 // accessLogsOf gives the loggers of a side of a class's requests, and reports what is wrong with the providers
 // that these go to. services finds what the class sends to.
-func accessLogsOf(r Reader, objects []*model.Object, side telemetry.Reporter, services func(host string) *model.Service) (accessLogs, []model.Problem) {
+func accessLogsOf(r Reader, c *Class, objects []*model.Object, side telemetry.Reporter, services func(host string) *model.Service) (accessLogs, []model.Problem) {
 	var out accessLogs
 	var problems []model.Problem
-	for _, name := range logChoiceOf(r.Mesh(), objects, side) {
+	chosen, ofMesh := logChoiceOf(r.Mesh(), objects, side)
+	for _, name := range chosen {
 		l, found := logProviderOf(r.Mesh(), name.provider, services)
 		problems = append(problems, found...)
 		l.each(func(log *ir.LogFilter) { log.Expression = name.expression })
-		if l.requests != nil {
-			out.requests = append(out.requests, l.requests)
-		}
-		if l.connections != nil {
-			out.connections = append(out.connections, l.connections)
-		}
-		if l.noRoute != nil && !r.Mesh().GetDisableEnvoyListenerLog() {
-			out.noRoute = append(out.noRoute, l.noRoute)
-		}
+		out.add(r.Mesh(), l)
+	}
+	if ofMesh && c.LogService {
+		out.add(r.Mesh(), serviceLogs())
 	}
 	return out, problems
+}
+
+func (a *accessLogs) add(mesh *meshconfig.MeshConfig, l providerLogs) {
+	if l.requests != nil {
+		a.requests = append(a.requests, l.requests)
+	}
+	if l.connections != nil {
+		a.connections = append(a.connections, l.connections)
+	}
+	if l.noRoute != nil && !mesh.GetDisableEnvoyListenerLog() {
+		a.noRoute = append(a.noRoute, l.noRoute)
+	}
 }
 
 // chosenLog is a provider that logs are sent to, and the expression that selects them, "" for all.
 type chosenLog struct{ provider, expression string }
 
-// logChoice finds the providers of a side. What an object names stands in the place of what those before it
-// named, and its entries add up.
+// logChoice finds the providers of a side, as Istio's mergeLogs does (pilot/pkg/model/telemetry.go), but for two things:
+// the filter of an entry without providers holds for those of the entry before, and one that names unknown providers
+// alone changes nothing. The last object
+// that names providers for the side decides which may be in force at all. Those that all workloads have by default
+// are in force where no object says anything, of either side. Where objects do, but none about this side, only the
+// file of the mesh is.
 type logChoice struct {
 	mesh    *meshconfig.MeshConfig
+	side    telemetry.Reporter
+	scope   []string // what may be in force
+	parents []string // what entries that name no provider are about: what the entry before, of any side, was about
+	said    bool     // something of the side
 	inForce []string
-	parents []string          // what entries that name no provider are about
 	filters map[string]string // by provider
 }
 
-func logChoiceOf(mesh *meshconfig.MeshConfig, objects []*model.Object, side telemetry.Reporter) []chosenLog {
-	c := &logChoice{mesh: mesh, filters: map[string]string{}}
+// logChoiceOf also tells whether what is in force is what the mesh says without providers. Only then is the service
+// of enableEnvoyAccessLogService, as in Istio: no object can name it, nor turn it off by itself.
+func logChoiceOf(mesh *meshconfig.MeshConfig, objects []*model.Object, side telemetry.Reporter) (chosen []chosenLog, asMesh bool) {
+	c := &logChoice{mesh: mesh, side: side, filters: map[string]string{}}
 	c.parents = c.known(mesh.GetDefaultProviders().GetAccessLogging())
-	if file, _, _ := meshLog(mesh); file != nil && len(c.parents) == 0 {
-		c.parents = []string{providerEnvoy}
+	var ofMesh []string
+	if file, _, _ := meshLog(mesh); file != nil {
+		ofMesh = []string{providerEnvoy}
 	}
-	c.inForce = slices.Clone(c.parents)
-	for _, o := range objects {
-		var entries []*telemetryapi.AccessLogging
-		for _, e := range telemetryOf(o).GetAccessLogging() {
-			if e.GetMatch() == nil || hasSide(e.GetMatch().GetMode(), side) {
-				entries = append(entries, e)
+	if asMesh = len(c.parents) == 0; asMesh {
+		c.parents = ofMesh
+	}
+	c.inForce, c.scope = c.parents, c.parents
+	if slices.ContainsFunc(objects, func(o *model.Object) bool { return len(telemetryOf(o).GetAccessLogging()) > 0 }) {
+		c.inForce = nil
+		for _, o := range objects {
+			c.limit(telemetryOf(o).GetAccessLogging())
+		}
+		for _, o := range objects {
+			for _, e := range telemetryOf(o).GetAccessLogging() {
+				c.apply(e)
 			}
 		}
-		c.apply(entries)
+		if asMesh = !c.said; asMesh {
+			c.inForce = ofMesh
+		}
 	}
-	var out []chosenLog
 	for _, name := range c.inForce {
-		out = append(out, chosenLog{name, c.filters[name]})
+		chosen = append(chosen, chosenLog{name, c.filters[name]})
 	}
-	return out
+	return chosen, asMesh
 }
 
-// apply takes the entries of one object.
-func (c *logChoice) apply(entries []*telemetryapi.AccessLogging) {
+func (c *logChoice) concerns(e *telemetryapi.AccessLogging) bool {
+	return e.GetMatch() == nil || hasSide(e.GetMatch().GetMode(), c.side)
+}
+
+// limit takes what one object names for the side.
+func (c *logChoice) limit(entries []*telemetryapi.AccessLogging) {
 	var named []string
 	for _, e := range entries {
-		named = append(named, c.known(providerNames(e))...)
+		if c.concerns(e) {
+			named = append(named, c.known(providerNames(e))...)
+		}
 	}
-	isOut := func(name string) bool { return len(named) > 0 && !slices.Contains(named, name) }
-	c.inForce = slices.DeleteFunc(c.inForce, isOut)
-	for _, e := range entries {
-		names := c.parents
-		if len(e.GetProviders()) > 0 {
-			if names = c.known(providerNames(e)); len(names) == 0 {
-				continue // all of them are reported
-			}
+	if len(named) > 0 {
+		c.scope = named
+	}
+}
+
+// apply takes one entry, after those before it.
+func (c *logChoice) apply(e *telemetryapi.AccessLogging) {
+	if len(e.GetProviders()) > 0 {
+		names := c.known(providerNames(e))
+		if len(names) == 0 {
+			return // all of them are reported
 		}
 		c.parents = names
-		for _, name := range names {
-			if isOut(name) {
-				continue
-			}
-			if e.GetFilter() != nil || len(e.GetProviders()) > 0 {
-				c.filters[name] = e.GetFilter().GetExpression()
-			}
-			at := slices.Index(c.inForce, name)
-			switch off := e.GetDisabled().GetValue(); {
-			case off && at >= 0:
-				c.inForce = slices.Delete(c.inForce, at, at+1)
-			case !off && at < 0:
-				c.inForce = append(c.inForce, name)
-			}
+	}
+	if !c.concerns(e) {
+		return
+	}
+	for _, name := range c.parents {
+		if !slices.Contains(c.scope, name) {
+			continue
+		}
+		c.said = true
+		if e.GetFilter() != nil || len(e.GetProviders()) > 0 {
+			c.filters[name] = e.GetFilter().GetExpression()
+		}
+		at := slices.Index(c.inForce, name)
+		switch off := e.GetDisabled().GetValue(); {
+		case off && at >= 0:
+			c.inForce = slices.Delete(c.inForce, at, at+1)
+		case !off && at < 0:
+			c.inForce = append(c.inForce, name)
 		}
 	}
 }

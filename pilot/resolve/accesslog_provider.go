@@ -165,6 +165,22 @@ func (c *collector) connectionLogs(p *meshconfig.MeshConfig_ExtensionProvider_En
 	return out
 }
 
+// serviceCluster is that of envoyAccessLogService in the bootstrap of each proxy that names one, as Istio calls it.
+const serviceCluster = "envoy_accesslog_service"
+
+// serviceLogs go to the service that a proxy's own configuration names (MeshConfig.enableEnvoyAccessLogService).
+func serviceLogs() providerLogs {
+	out := providerLogsOf(func(filter ir.LogFilter) ir.AccessLogger {
+		name := connectionsLogName
+		if filter.NoRoute {
+			name = listenerLogName
+		}
+		return &ir.ServiceLog{Filter: filter, Name: name, Cluster: serviceCluster, Connections: true}
+	})
+	out.requests = &ir.ServiceLog{Name: requestsLogName, Cluster: serviceCluster}
+	return out
+}
+
 func (c *collector) openTelemetryLogs(p *meshconfig.MeshConfig_ExtensionProvider_EnvoyOpenTelemetryLogProvider) (out providerLogs, instead string) {
 	log := ir.OpenTelemetryLog{
 		Name: cmp.Or(p.GetLogName(), openTelemetryLogName),

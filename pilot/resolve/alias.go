@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -18,9 +19,15 @@ const aliasHops = 16
 // aliases gives the hosts that stand for a service's, also by way of others, the nearest first. A host that is a
 // service's is none.
 func aliases(r Reader, client, host string) []string {
-	var out []string
+	out, _ := aliasLevels(r, client, host)
+	return out
+}
+
+// aliasLevels gives them, and those of them that are so far away that what stands for them means nothing.
+func aliasLevels(r Reader, client, host string) (out, last []string) {
 	seen := map[string]bool{host: true}
-	for hop, level := 0, []string{host}; hop < aliasHops && len(level) > 0; hop++ {
+	level := []string{host}
+	for hop := 0; hop < aliasHops && len(level) > 0; hop++ {
 		var next []string
 		for _, at := range level {
 			for _, alias := range r.Aliases(client, at) {
@@ -30,6 +37,22 @@ func aliases(r Reader, client, host string) []string {
 			}
 		}
 		out, level = append(out, next...), next
+	}
+	return out, level
+}
+
+// tooFar reports the aliases of a service that are too far away to mean anything. Of a chain that is the first; the
+// others lead to it.
+func tooFar(r Reader, client, host string) []model.Problem {
+	_, last := aliasLevels(r, client, host)
+	var out []model.Problem
+	for _, at := range last {
+		for _, o := range r.AliasObjects(client, at) {
+			out = append(out, model.Problem{
+				Object: o.Key, Field: "spec.externalName", Severity: model.SeverityError, Reason: model.ReasonNotTranslated, Origin: o.Origin,
+				Message: fmt.Sprintf("%s stands for %s by way of more than %d others, so it means nothing to proxies; name a nearer one", o.Name, host, aliasHops-1),
+			})
+		}
 	}
 	return out
 }

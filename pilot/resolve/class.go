@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,8 +29,12 @@ type Class struct {
 	Interception string // REDIRECT, TPROXY or NONE
 	DNSCapture   bool
 	HTTP10       bool // takes requests of HTTP/1.0, for itself or as all proxies
-	IPv4, IPv6   bool // the families of the proxy's addresses
-	Locality     model.Locality
+	// HTTPProxyPort is where it takes requests as an HTTP proxy, in the place of the mesh's port; 0 for there.
+	HTTPProxyPort uint32
+	IPv4, IPv6    bool // the families of the proxy's addresses
+	Locality      model.Locality
+	// Node is that of the proxy, "" where no service that it sees asks for it.
+	Node string
 
 	// Inbound are the ports of services that select the pod, sorted by target port, then service.
 	Inbound []InboundPort
@@ -47,7 +52,7 @@ type Class struct {
 	OutboundTokens []model.Key
 	// DestinationRules of the namespace whose workloadSelector matches, model.Older first.
 	DestinationRules []model.Key
-	// Telemetry is the Telemetry object of the namespace whose selector matches; the zero key for none.
+	// Telemetry is the Telemetry object of the namespace that is for the workload alone; the zero key for none.
 	Telemetry model.Key
 	// SourceLabels are those label sets of VirtualServices' sourceLabels that hold, sorted.
 	SourceLabels []string
@@ -63,6 +68,12 @@ type Class struct {
 	Secrets bool
 	// Topology is what a router stands behind.
 	Topology model.Topology
+	// Connections is how the proxy takes connections.
+	Connections model.Connections
+	// Headers is what the proxy does with headers of its own.
+	Headers model.ProxyHeaders
+	// LogService tells that the proxy sends access logs to the service that its own configuration names.
+	LogService bool
 }
 
 // InboundPort is one port of a service on the proxy's own workload.
@@ -75,14 +86,12 @@ type InboundPort struct {
 	TargetPort uint32 // the container's
 }
 
-// Classify finds the class of a proxy. The labels of its Pod object count; a proxy without one
-// is known by its node metadata.
-func Classify(r Reader, p *model.Proxy) Class {
-	cluster, pod := podOf(r, p)
-	labels := p.Labels
-	if pod != nil {
-		labels = pod.Labels
-	}
+// Classify finds the class of a proxy, as the workload that WorkloadOf says it is.
+func Classify(r Reader, p *model.Proxy) Class { return WorkloadOf(r, p).Class(r, p) }
+
+// Class is the class of the workload's proxy.
+func (w Workload) Class(r Reader, p *model.Proxy) Class {
+	cluster, pod, labels := w.cluster, w.Pod, w.Labels
 	c := Class{
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
 		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality,
@@ -91,6 +100,14 @@ func Classify(r Reader, p *model.Proxy) Class {
 		if a, err := netip.ParseAddr(ip); err == nil {
 			c.IPv4 = c.IPv4 || a.Unmap().Is4()
 			c.IPv6 = c.IPv6 || !a.Unmap().Is4()
+		}
+	}
+	if c.Locality == (model.Locality{}) {
+		c.Locality = model.LocalityOf(labels)
+	}
+	if r.HasServicesByNode(p.Namespace) {
+		if c.Node = p.Node; pod != nil {
+			c.Node = cmp.Or(pod.Spec.(*model.Pod).Node, p.Node)
 		}
 	}
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
@@ -102,6 +119,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 		})
 		c.Topology = topology(r, p)
 	} else {
+		c.HTTPProxyPort = p.HTTPProxyPort
 		c.Sidecar = selectedSidecar(r, p.Namespace, labels)
 	}
 	for _, set := range r.SourceLabels(p.Namespace) {
@@ -109,7 +127,7 @@ func Classify(r Reader, p *model.Proxy) Class {
 			c.SourceLabels = append(c.SourceLabels, set)
 		}
 	}
-	c.Telemetry = workloadTelemetry(r, p.Namespace, labels)
+	c.Telemetry = workloadTelemetry(r, p, labels)
 	c.PeerAuthentications = workloadPeerAuthentications(r, p.Namespace, labels)
 	c.AuthorizationPolicies = policiesFor(r, r.WorkloadAuthorizationPolicies, p, labels)
 	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
@@ -120,6 +138,8 @@ func Classify(r Reader, p *model.Proxy) Class {
 		}
 	}
 	c.Patches = workloadPatches(r, p, labels)
+	c.Connections, c.Headers = connections(r, p), proxyHeaders(r, p)
+	c.LogService = p.LogService && r.Mesh().GetEnableEnvoyAccessLogService()
 	c.Key = c.hash()
 	return c
 }
@@ -130,20 +150,8 @@ func (c *Class) hasSourceLabels(set string) bool {
 	return found
 }
 
-// podOf finds the Pod object of a proxy and the cluster that has it: the control plane's own, else the
-// remote one that the proxy names.
-func podOf(r Reader, p *model.Proxy) (cluster string, pod *model.Object) {
-	if pod = r.Pod("", p.Namespace, p.Name); pod != nil || p.ClusterID == "" {
-		return "", pod
-	}
-	if pod = r.Pod(p.ClusterID, p.Namespace, p.Name); pod != nil {
-		return p.ClusterID, pod
-	}
-	return "", nil
-}
-
 // inboundPorts lists what the workload serves. A named target port is looked up in the pod,
-// else among the service's endpoints with the proxy's address.
+// else among the service's endpoints with its address.
 func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) []InboundPort {
 	var out []InboundPort
 	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
@@ -258,8 +266,12 @@ func namedTarget(r Reader, p *model.Proxy, pod *model.Object, svc *model.Service
 			return n
 		}
 	}
+	addresses := p.IPs
+	if pod != nil && pod.Spec.(*model.Pod).IP != "" {
+		addresses = []string{pod.Spec.(*model.Pod).IP}
+	}
 	for _, ep := range r.Endpoints(svc.ID()) {
-		if ep.ServicePort == port.Name && slices.Contains(p.IPs, ep.Address) {
+		if ep.ServicePort == port.Name && slices.Contains(addresses, ep.Address) {
 			return ep.Port
 		}
 	}

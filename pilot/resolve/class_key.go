@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -13,11 +14,12 @@ import (
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
-	b.flags(c.DNSCapture, c.HTTP10, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
+	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
+	b.number(uint64(c.HTTPProxyPort))
 	b.number(uint64(c.Topology.TrustedProxies))
 	b.number(uint64(c.Settings.Underscores))
 	b.texts(c.Topology.ClientCert)
-	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone)
+	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.Node)
 	b.number(uint64(len(c.Inbound)))
 	for i := range c.Inbound {
 		in := &c.Inbound[i]
@@ -40,6 +42,9 @@ func (c *Class) hash() string {
 	for _, p := range c.Patches {
 		b.keys(p.Filter)
 		b.texts(p.Held)
+	}
+	if c.Connections != (model.Connections{}) || c.Headers != (model.ProxyHeaders{}) { // few say anything
+		b.texts(fmt.Sprintf("%+v", c.Connections), fmt.Sprintf("%+q", fmt.Sprint(c.Headers)))
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])

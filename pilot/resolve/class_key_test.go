@@ -52,6 +52,8 @@ func leaves(typ reflect.Type, path string, visit func(path string, set func(refl
 		visit(path, func(v reflect.Value) { v.SetBool(true) })
 	case reflect.Uint32, reflect.Uint8:
 		visit(path, func(v reflect.Value) { v.SetUint(7) })
+	case reflect.Int64:
+		visit(path, func(v reflect.Value) { v.SetInt(7) })
 	default:
 		visit(path, func(v reflect.Value) { v.SetString("x") })
 	}

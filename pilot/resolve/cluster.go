@@ -23,6 +23,7 @@ func (b *clusterBuilder) add(cl *ir.Cluster) {
 	if cl.ConnectTimeout == 0 {
 		connectionBasics(b.r.Mesh(), cl)
 	}
+	cl.BufferLimit, cl.HTTP.KeepCase = b.c.Connections.ClusterBuffer, b.c.Headers.KeepCase
 	b.clusters = append(b.clusters, cl)
 }
 
@@ -72,7 +73,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	cl := &ir.Cluster{
 		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
-		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name)},
+		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name), NodeLocal: svc.NodeLocal},
 		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
@@ -88,8 +89,10 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	policy := policyFor(b.r, rule, name, port.Port)
 	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
 	if cl.Balancing != ir.BalanceByCluster {
-		b.report(applyBalance(b.r.Mesh(), policy.balance, policy.outlier.spec != nil, cl)...)
-		distribute(svc, policy.balance, cl)
+		b.report(applyBalance(policy.balance, cl)...)
+		if cl.Endpoints != nil {
+			applyLocality(b.r.Mesh(), svc, policy.balance.spec, policy.outlier.spec != nil, cl)
+		}
 	}
 	if cl.Discovery.IsDNS() {
 		b.anywhere(policy.balance, cl)

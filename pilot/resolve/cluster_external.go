@@ -40,13 +40,16 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 // anywhere takes hosts that proxies resolve as they come. Their names stand in the cluster, which all
 // proxies of a namespace share wherever they are.
 func (b *clusterBuilder) anywhere(balance block[*networking.LoadBalancerSettings], cl *ir.Cluster) {
-	cl.Endpoints.Locality, cl.LocalityWeighted = ir.LocalityPolicy{}, false
-	setting := balance.spec.GetLocalityLbSetting()
-	if setting == nil || setting.GetEnabled() != nil && !setting.GetEnabled().GetValue() {
+	cl.Endpoints.Locality, cl.LocalityWeighted, cl.Zones = ir.LocalityPolicy{}, false, nil
+	setting, zones := balance.spec.GetLocalityLbSetting(), balance.spec.GetZoneAwareLbSetting()
+	field := ".localityLbSetting"
+	if zones != nil && !off(zones.GetEnabled()) {
+		field = ".zoneAwareLbSetting"
+	} else if setting == nil || off(setting.GetEnabled()) {
 		return
 	}
 	b.report(model.Problem{
-		Object: balance.object.Key, Field: balance.field + ".localityLbSetting", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
+		Object: balance.object.Key, Field: balance.field + field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
 		Message: fmt.Sprintf("the endpoints of %s are resolved by DNS, for which localities are not translated; all are used alike", cl.Endpoints.Host),
 		Origin:  balance.object.Origin,
 	})

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -79,18 +80,32 @@ func (b *clusterBuilder) inboundPool(in InboundPort, cl *ir.Cluster) {
 		b.sidecarPool(pool, in.Protocol, cl)
 		return
 	}
-	var rule *destinationRule
-	if svc := b.r.Service(b.c.Namespace, in.Host); svc != nil {
-		clients := *b.c
-		clients.DestinationRules = nil
-		rule, _ = ruleFor(b.r, &clients, svc)
-	}
+	rule, policy := inboundPolicy(b.r, b.c, in)
 	if rule != nil && rule.policy.spec != nil {
 		cl.Metadata.Config = ConfigPath(rule.object.Key)
 	}
 	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), policyFor(b.r, rule, "", in.Port).pool, in.Protocol, cl)
+	applyPool(b.r.Mesh(), policy.pool, in.Protocol, cl)
 	cl.HTTP.Version = version // how the workload is spoken to is the port's matter
+}
+
+// inboundPolicy is that of a port's service: of its own DestinationRule, nil if it has none, and of the mesh.
+func inboundPolicy(r Reader, c *Class, in InboundPort) (rule *destinationRule, _ trafficPolicy) {
+	if svc := r.Service(c.Namespace, in.Host); svc != nil {
+		clients := *c
+		clients.DestinationRules = nil
+		rule, _ = ruleFor(r, &clients, svc)
+	}
+	return rule, policyFor(r, rule, "", in.Port)
+}
+
+// inboundPool is the connection pool that a port of the workload has, from where the method of that name takes it.
+func inboundPool(r Reader, c *Class, in InboundPort) *networking.ConnectionPoolSettings {
+	if pool := inboundConnectionPool(r, c); pool != nil {
+		return pool
+	}
+	_, policy := inboundPolicy(r, c, in)
+	return policy.pool.spec
 }
 
 // passthroughIdle is how long a connection to an unknown destination is kept without a request, as in

@@ -2,11 +2,9 @@ package resolve
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"math/big"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -66,7 +64,12 @@ func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSe
 	limit(&cl.Breakers.MaxRetries, http.GetMaxRetries())
 	limit(&cl.HTTP.MaxRequestsPerConnection, http.GetMaxRequestsPerConnection())
 	limit(&cl.HTTP.MaxConcurrentStreams, http.GetMaxConcurrentStreams())
-	if d, ok := duration(http.GetIdleTimeout()); ok {
+	// As in Istio, connections of HTTP are idle for as long as those of TCP where nothing else is said.
+	idle := http.GetIdleTimeout()
+	if idle == nil {
+		idle = tcp.GetIdleTimeout()
+	}
+	if d, ok := duration(idle); ok {
 		cl.HTTP.IdleTimeout = &d
 	}
 	interval, hasInterval := duration(http.GetHttp2KeepAlive().GetInterval())
@@ -87,7 +90,7 @@ func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSe
 }
 
 // applyBalance applies load balancer settings to an EDS cluster.
-func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerSettings], outlier bool, cl *ir.Cluster) []model.Problem {
+func applyBalance(b block[*networking.LoadBalancerSettings], cl *ir.Cluster) []model.Problem {
 	var problems []model.Problem
 	switch b.spec.GetSimple() {
 	case networking.LoadBalancerSettings_ROUND_ROBIN:
@@ -114,12 +117,6 @@ func applyBalance(mesh *meshconfig.MeshConfig, b block[*networking.LoadBalancerS
 		}
 	}
 	cl.SlowStart = slowStart(b.spec, cl.Balancing)
-	setting := b.spec.GetLocalityLbSetting()
-	if setting == nil {
-		setting = mesh.GetLocalityLbSetting()
-	}
-	cl.Endpoints.Locality = localityPolicy(setting, outlier)
-	cl.LocalityWeighted = len(cl.Endpoints.Locality.Distribute) > 0
 	return problems
 }
 
@@ -141,60 +138,6 @@ func slowStart(b *networking.LoadBalancerSettings, p ir.Balancing) *ir.SlowStart
 	}
 	out.Window = window
 	return out
-}
-
-func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.LocalityPolicy {
-	var out ir.LocalityPolicy
-	if s == nil || s.GetEnabled() != nil && !s.GetEnabled().GetValue() {
-		return out
-	}
-	for _, d := range s.GetDistribute() {
-		entry := ir.Distribution{From: d.GetFrom()}
-		for _, to := range slices.Sorted(maps.Keys(d.GetTo())) {
-			entry.To = append(entry.To, ir.LocalityShare{Locality: to, Percent: d.GetTo()[to]})
-		}
-		out.Distribute = append(out.Distribute, entry)
-	}
-	if len(out.Distribute) > 0 || !outlier {
-		return out
-	}
-	out.By = failoverLabels(s.GetFailoverPriority())
-	out.Failover = len(out.By) == 0
-	for _, f := range s.GetFailover() {
-		out.To = append(out.To, ir.FailoverRegion{From: f.GetFrom(), To: f.GetTo()})
-	}
-	return out
-}
-
-// failoverLabels reads labels of a failover priority: those of the topology, and label=value. Others are of
-// each proxy, which the source tells; those after one are not looked at, since they would be compared alone.
-func failoverLabels(priority []string) []ir.FailoverLabel {
-	var out []ir.FailoverLabel
-	for _, text := range priority {
-		name, value, given := strings.Cut(text, "=")
-		switch {
-		case name == networkLabel && !given: // all endpoints are of the proxy's network
-			continue
-		case !given && name != model.LabelRegion && name != model.LabelZone && name != model.LabelSubZone:
-			return out
-		}
-		out = append(out, ir.FailoverLabel{Name: name, Value: value})
-	}
-	return out
-}
-
-const networkLabel = "topology.istio.io/network"
-
-// distribute prefers near endpoints where a Service asks for them and no DestinationRule says otherwise.
-func distribute(svc *model.Service, b block[*networking.LoadBalancerSettings], cl *ir.Cluster) {
-	if b.spec.GetLocalityLbSetting() != nil || cl.Endpoints == nil {
-		return
-	}
-	switch svc.TrafficDistribution {
-	case model.PreferClose, model.PreferSameZone, model.PreferSameNode:
-		cl.Endpoints.Locality = ir.LocalityPolicy{By: failoverLabels([]string{model.LabelRegion, model.LabelZone, model.LabelSubZone})}
-		cl.LocalityWeighted = false
-	}
 }
 
 // applyOutlier applies outlier detection. A minimum of healthy hosts that is not set turns the

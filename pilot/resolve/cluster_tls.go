@@ -40,7 +40,7 @@ func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *m
 		cl.AutoTLS = !passthrough
 		return
 	}
-	b.reportTLSConflict(t, svc)
+	b.reportTLSConflict(t, svc, port)
 	switch t.spec.GetMode() {
 	case networking.ClientTLSSettings_DISABLE:
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
@@ -71,7 +71,7 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 		sni = ""
 	}
 	cl.TLS = &ir.UpstreamTLS{
-		CertSecret: ir.SecretWorkload, RootSecret: rootOfServers(b.r, names), SNI: sni,
+		CertSecret: ir.SecretWorkload, RootSecret: rootOfNames(b.r, names), SNI: sni,
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
 		Params: meshTLSParams(b.r),
 	}

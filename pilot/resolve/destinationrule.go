@@ -68,7 +68,7 @@ func (d *destinationRule) fallback(name string) []map[string]string {
 func ruleFor(r Reader, c *Class, svc *model.Service) (*destinationRule, []model.Problem) {
 	root := rootNamespace(r)
 	if c.Namespace == root {
-		own := slices.DeleteFunc(candidates(r, c, root, svc), func(o *model.Object) bool { return !private(r, o) })
+		own := mostSpecific(r, c, slices.DeleteFunc(slices.Clone(r.DestinationRules(root, root, svc.Hostname)), func(o *model.Object) bool { return !private(r, o) }))
 		if len(own) > 0 {
 			return mergeRules(r, c, own)
 		}
@@ -86,12 +86,17 @@ func ruleFor(r Reader, c *Class, svc *model.Service) (*destinationRule, []model.
 	return nil, nil
 }
 
-// candidates gives the rules of a namespace for the most specific host that any of them has. A
-// rule with a workloadSelector is private to its namespace and to the workloads that it selects.
+// candidates gives the rules of a namespace for the most specific host that any of them has.
 func candidates(r Reader, c *Class, namespace string, svc *model.Service) []*model.Object {
+	return mostSpecific(r, c, r.DestinationRules(namespace, c.Namespace, svc.Hostname))
+}
+
+// mostSpecific gives the first of the rules, which stand by their hosts, and those of the same host. A rule
+// with a workloadSelector is private to its namespace and to the workloads that it selects.
+func mostSpecific(r Reader, c *Class, rules []*model.Object) []*model.Object {
 	var out []*model.Object
 	host := ""
-	for _, o := range r.DestinationRules(namespace, c.Namespace, svc.Hostname) {
+	for _, o := range rules {
 		dr, ok := o.Spec.(*networking.DestinationRule)
 		if !ok {
 			continue

@@ -11,8 +11,8 @@ import (
 )
 
 // Hosts that are resolved as they are asked for: of a ServiceEntry with resolution DYNAMIC_DNS, and, with
-// outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS, those that nobody knows. A client chooses the name, so that
-// what follows from it is narrow: the port is that of the service or of the listener, whatever the request
+// outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS, those that nobody knows. A client chooses the name, so what
+// follows from it is narrow. The port is that of the service or of the listener, whatever the request
 // says, and no name leads to the machine itself or to a port of its proxy.
 
 // dynamicDNS says how such hosts are resolved. It is alike wherever a proxy needs it, and never changes.
@@ -28,17 +28,17 @@ func dynamicForward(r Reader, c *Class, some bool) []placedFilter {
 	return []placedFilter{
 		{phaseDynamic, ir.DynamicTarget{}},
 		{phaseDynamic, ir.DynamicForward{DNS: dynamicDNS(c)}},
-		{phaseDynamic, upstreamGuard(r)},
+		{phaseDynamic, upstreamGuard(r, c)},
 	}
 }
 
 // The ports that proxies and their agents use themselves, of any pod.
 const firstOwnPort, lastOwnPort = 15000, model.PrometheusPort
 
-func upstreamGuard(r Reader) ir.UpstreamGuard {
+func upstreamGuard(r Reader, c *Class) ir.UpstreamGuard {
 	out := ir.UpstreamGuard{Ports: []ir.PortRange{{First: firstOwnPort, Last: lastOwnPort}}}
-	for _, p := range []uint32{outboundPort(r), inboundPort(r)} {
-		if p < firstOwnPort || p > lastOwnPort {
+	for _, p := range []uint32{outboundPort(r), inboundPort(r), httpProxyPort(r, c)} {
+		if p != 0 && (p < firstOwnPort || p > lastOwnPort) {
 			out.Ports = append(out.Ports, ir.PortRange{First: p, Last: p})
 		}
 	}
@@ -59,7 +59,7 @@ func sniForward(r Reader, c *Class, port uint32, proxy *ir.TCPProxy) []ir.Networ
 	if port == 0 {
 		return terminal(proxy)
 	}
-	return []ir.NetworkFilter{ir.SNIForward{Port: port, DNS: dynamicDNS(c)}, upstreamGuard(r), proxy}
+	return []ir.NetworkFilter{ir.SNIForward{Port: port, DNS: dynamicDNS(c)}, upstreamGuard(r, c), proxy}
 }
 
 // hasDynamic tells whether a class sees services of such hosts.

@@ -44,10 +44,11 @@ func httpFilters(who *Authorization, further ...placedFilter) []ir.HTTPFilter {
 	if who != nil {
 		further = append(slices.Clone(who.http), further...)
 	}
+	fixed := !slices.ContainsFunc(further, reroutes)
 	all := append([]placedFilter{
 		{phaseGRPCStats, ir.GRPCStats{}},
-		{phaseFault, ir.FaultInjection{}},
-		{phaseCORS, ir.CrossOrigin{}},
+		{phaseFault, ir.FaultInjection{OnDemand: fixed}},
+		{phaseCORS, ir.CrossOrigin{OnDemand: fixed}},
 		{phaseRouter, ir.Router{}},
 	}, further...)
 	slices.SortStableFunc(all, func(a, b placedFilter) int { return int(a.phase) - int(b.phase) })
@@ -56,6 +57,18 @@ func httpFilters(who *Authorization, further ...placedFilter) []ir.HTTPFilter {
 		out[i] = p.filter
 	}
 	return out
+}
+
+// reroutes tells whether a filter may have another route chosen for a request. Envoy has made the request's filters by
+// then, as the first route wants them.
+func reroutes(p placedFilter) bool {
+	switch f := p.filter.(type) {
+	case *ir.TokenCheck:
+		return f.Reroute
+	case *ir.ExtAuthz:
+		return f.ClearRouteCache
+	}
+	return false
 }
 
 // grpcWeb gives the filter that a place needs which is reached by gRPC-Web, or none.

@@ -15,7 +15,7 @@ func TestHTTPFiltersAreInOrder(t *testing.T) {
 	got := httpFilters(nil,
 		placedFilter{phaseTelemetry, late{}}, clusterALPN(), placedFilter{phaseDeny, first{}}, placedFilter{phaseDeny, second{}},
 	)
-	want := []ir.HTTPFilter{first{}, second{}, ir.GRPCStats{}, ir.ClusterALPN{}, ir.FaultInjection{}, ir.CrossOrigin{}, late{}, ir.Router{}}
+	want := []ir.HTTPFilter{first{}, second{}, ir.GRPCStats{}, ir.ClusterALPN{}, ir.FaultInjection{OnDemand: true}, ir.CrossOrigin{OnDemand: true}, late{}, ir.Router{}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%T, want %T", got, want)
 	}

@@ -284,6 +284,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (*gateway
 
 // edgeLimits are those of Envoy's guide "Configuring Envoy as an edge proxy", but for the short idle
 // timeout of streams and the small buffers, which break streams and requests with large bodies.
-func edgeLimits() *ir.HTTPLimits {
-	return &ir.HTTPLimits{HeadersTimeout: 10 * time.Second, MaxStreams: 100, StreamWindow: 64 << 10, ConnectionWindow: 1 << 20}
+func edgeLimits() ir.HTTPLimits {
+	headers := 10 * time.Second
+	return ir.HTTPLimits{Headers: &headers, MaxStreams: 100, StreamWindow: 64 << 10, ConnectionWindow: 1 << 20}
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// GatewayPlan says of which units a class of routers serves: a listener for each address and port of
-// its Gateways, a route configuration for what shares routes, and in it a virtual host for each host that
-// a Gateway offers and a VirtualService names. It follows from the Gateways and from which hosts are bound
-// to them; what the rules say is read by the virtual hosts and, where bytes are forwarded, by the listeners.
+// GatewayPlan says of which units a class of routers serves. There is a listener for each address and port
+// of its Gateways, and a route configuration for what shares routes. In that there is a virtual host for
+// each host that a Gateway offers and a VirtualService names. It follows from the Gateways and from which
+// hosts are bound to them; what the rules say is read by the virtual hosts and, where bytes are forwarded,
+// by the listeners.
 type GatewayPlan struct {
 	// Problems of the Gateways.
 	Problems []model.Problem
@@ -214,7 +215,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	}
 	// A rule for every request would hide those of the VirtualServices after it.
 	slices.SortStableFunc(out.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
-	return nameSpans(r.Mesh(), out), problems
+	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), problems
 }
 
 // bound gives the VirtualServices that a server has for a host, in the order in which they count.

@@ -31,10 +31,14 @@ func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 		out.RequireClientCert = mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
 		if out.SubjectAltNames = t.GetSubjectAltNames(); len(out.SubjectAltNames) > 0 {
 			out.TrustDomains = nil // any name of the two would do, and the list is to be the narrower
+			if mode == networking.ServerTLSSettings_ISTIO_MUTUAL {
+				out.RootSecret = rootOfNames(r, out.SubjectAltNames)
+			}
 		}
 		out.KeyHashes, out.CertificateHashes = t.GetVerifyCertificateSpki(), t.GetVerifyCertificateHash()
-		if pinned := len(out.KeyHashes)+len(out.CertificateHashes) > 0; pinned && out.RootSecret == ir.SecretRoot {
-			if out.RootSecret = verifyPlainly(r); out.TrustDomains != nil {
+		// Envoy's check of SPIFFE identities, which tells whose roots count, would pass over pins of keys and certificates.
+		if pinned := len(out.KeyHashes)+len(out.CertificateHashes) > 0; pinned && len(ir.FurtherDomains(out.RootSecret)) > 0 {
+			if out.RootSecret = ir.SecretRoot; out.TrustDomains != nil {
 				out.TrustDomains = ownDomains(r)
 			}
 		}

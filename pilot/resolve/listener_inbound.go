@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -26,6 +27,8 @@ type inbound struct {
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
 	tls      *ir.DownstreamTLS      // that clients from outside the mesh speak; nil for none
+	// idle is how long a connection of no HTTP may be idle; nil for Envoy's own.
+	idle *time.Duration
 }
 
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
@@ -122,6 +125,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
+		idle:    idleTimeout(inboundPool(r, c, in)),
 	}
 }
 
@@ -210,7 +214,9 @@ func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 		if k.http {
 			chain.Filters = terminal(inboundHTTP(r, who, in))
 		} else {
-			chain.Filters = who.guard(terminal(tcpTo(in.cluster)))
+			proxy := tcpTo(in.cluster)
+			proxy.Policy.IdleTimeout = in.idle
+			chain.Filters = who.guard(terminal(proxy))
 		}
 		out = append(out, chain)
 	}

@@ -131,18 +131,24 @@ func pathNormalization(r Reader) ir.PathNormalization {
 	case meshconfig.MeshConfig_ProxyPathNormalization_MERGE_SLASHES:
 		return ir.PathNormalization{Normalize: true, MergeSlashes: true}
 	case meshconfig.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES:
-		return ir.PathNormalization{Normalize: true, MergeSlashes: true, UnescapeSlashes: true}
+		return ir.PathNormalization{Normalize: true, MergeSlashes: true, EscapedSlashes: ir.SlashesUnescaped}
 	}
 	return ir.PathNormalization{Normalize: true}
 }
 
 // meshProblems reports what of the mesh configuration concerns listeners and peers and makes no sense.
 func meshProblems(r Reader) []model.Problem {
-	out := trustProblems(r)
+	out := append(trustProblems(r), BundleProblems(r)...)
 	if _, field, reason := meshLog(r.Mesh()); reason != "" {
 		out = append(out, model.Problem{
 			Object: meshObject().Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: reason,
 		})
 	}
-	return out
+	if r.Mesh().GetEnableEnvoyAccessLogService() && r.Mesh().GetDefaultConfig().GetEnvoyAccessLogService().GetAddress() == "" {
+		out = append(out, model.Problem{
+			Object: meshObject().Key, Field: "enableEnvoyAccessLogService", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
+			Message: "defaultConfig.envoyAccessLogService.address says no service, so only proxies whose own configuration does send logs",
+		})
+	}
+	return append(out, enrichmentProblems(r.Mesh())...)
 }

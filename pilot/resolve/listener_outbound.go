@@ -56,11 +56,20 @@ type outboundBuilder struct {
 
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port, BindToPort: o.bound}
+	if o.proxies() {
+		chain := b.httpChain(o)
+		chain.Match = ir.ChainMatch{}
+		out.Chains = []*ir.FilterChain{chain}
+		return out
+	}
 	for _, sp := range o.tcp {
 		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
 		chains = within(chains, sp)
 		out.Chains = append(out.Chains, chains...)
 		b.problems = append(b.problems, problems...)
+		if sp.port.Protocol != model.ProtocolAuto { // its virtual host tells
+			b.problems = append(b.problems, tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
+		}
 	}
 	out.Chains = distinctChains(out.Chains)
 	if at := slices.IndexFunc(out.Chains, takesAll); at >= 0 && (o.routes != "" || len(out.Chains) > 1) {
@@ -121,14 +130,14 @@ func (b *outboundBuilder) httpChains(o *outbound) []*ir.FilterChain {
 	out := []*ir.FilterChain{b.httpChain(o)}
 	var subnets []string
 	for _, sp := range o.tcp {
-		if sp.port.Protocol == model.ProtocolAuto {
+		if sp.port.Protocol == model.ProtocolAuto && !sp.named { // the others have the same
 			subnets = append(subnets, sp.subnets...)
 		}
 	}
 	if len(subnets) > 0 {
-		within := *out[0]
+		within := b.httpChain(o) // with a manager of its own, to which filters are added
 		within.Match.DestinationPrefixes = subnets
-		out = append(out, &within)
+		out = append(out, within)
 	}
 	return out
 }

@@ -30,10 +30,12 @@ func sameService(a, b *model.Service) bool { return a == b || reflect.DeepEqual(
 type tcpPort struct {
 	servicePort
 	subnets []string
+	// named tells that another service has what is not HTTP there, and this one has what names it in a TLS handshake.
+	named bool
 }
 
 func (t tcpPort) same(o tcpPort) bool {
-	return t.servicePort.same(o.servicePort) && slices.Equal(t.subnets, o.subnets)
+	return t.servicePort.same(o.servicePort) && slices.Equal(t.subnets, o.subnets) && t.named == o.named
 }
 
 // outbound is what shares one address and port on the way out. HTTP services of a port share the
@@ -46,11 +48,14 @@ type outbound struct {
 	routes string
 	// grpcWeb tells that a service behind routes speaks gRPC-Web.
 	grpcWeb bool
-	// sniff tells that a lone service of unknown protocol is behind routes.
+	// sniff tells that the services of an address of their own, whose protocol is unknown, are behind routes: one, or
+	// several hosts of one ServiceEntry.
 	sniff bool
 	// bound tells that the proxy itself listens there; locked, that an egress listener of a Sidecar has it
 	// for itself.
 	bound, locked bool
+	// hosts are those of an egress listener that is an HTTP proxy; nil for another listener.
+	hosts *egressHosts
 	// tcp are the services that take what is not HTTP: one, or several that SNI or the subnets of their
 	// addresses tell apart.
 	tcp []tcpPort
@@ -70,6 +75,7 @@ func listenerName(address string, port uint32) string {
 // by hostname.
 func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
 	p := planner{r: r, c: c, byName: map[string]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
+	p.addProxy()
 	if !s.plain() {
 		p.addListeners(s, services)
 	} else {
@@ -81,6 +87,7 @@ func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []
 	}
 	out := make([]*outbound, 0, len(p.byName))
 	for _, o := range p.byName {
+		p.settle(o)
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b *outbound) int {
@@ -139,7 +146,7 @@ func (p *planner) add(sp servicePort) bool {
 		free = p.addTCPAt(ip, tcpPort{servicePort: sp}) && free
 	}
 	if len(subnets) > 0 {
-		free = p.addTCPAt(wildcard(p.c), tcpPort{sp, subnets}) && free
+		free = p.addTCPAt(wildcard(p.c), tcpPort{servicePort: sp, subnets: subnets}) && free
 	}
 	return free
 }
@@ -153,7 +160,7 @@ func (p *planner) addTCPAt(address string, sp tcpPort) bool {
 	case o.locked:
 		return false
 	default:
-		p.addTCP(o, sp)
+		o.tcp = append(o.tcp, sp)
 	}
 	return true
 }
@@ -170,8 +177,7 @@ func (p *planner) number(sp servicePort) uint32 {
 // listeners cannot be had on the wildcard address: Envoy takes no second listener there.
 func (p *planner) at(sp servicePort, address string) *outbound {
 	n := p.number(sp)
-	if (address == wildcard(p.c) || p.listener != nil && p.listener.bound) &&
-		(n == outboundPort(p.r) || n == inboundPort(p.r) || n == model.HealthPort || n == model.PrometheusPort) {
+	if p.ownPort(address, n) {
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
@@ -184,25 +190,50 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 	return o
 }
 
-func (p *planner) addTCP(o *outbound, sp tcpPort) {
+// settle decides which of the services that are no HTTP services have a listener where nothing in a connection
+// tells which of them is meant: the first by model.CompareServices, so that a new one takes nothing from another.
+func (p *planner) settle(o *outbound) {
+	if len(o.tcp) > 1 {
+		all := o.tcp
+		slices.SortStableFunc(all, func(a, b tcpPort) int { return model.CompareServices(a.service, b.service) })
+		o.tcp = nil
+		for _, sp := range all {
+			if sp, ok := p.place(o, sp); ok {
+				o.tcp = append(o.tcp, sp)
+			}
+		}
+		slices.SortStableFunc(o.tcp, func(a, b tcpPort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
+	}
+	for _, sp := range o.tcp {
+		if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
+			continue
+		}
+		o.routes, o.sniff = sp.service.Hostname+":"+portName(o.port), true
+		if o.address == wildcard(p.c) {
+			o.routes, o.sniff = portName(o.port), false
+		}
+	}
+}
+
+// place gives what a service may have of a listener beside those that have a place there, false for nothing, and
+// reports what another has taken. Of hosts of one ServiceEntry, whose connections go where they were sent, the first
+// is enough; where the protocol is sniffed the others have what names them.
+func (p *planner) place(o *outbound, sp tcpPort) (tcpPort, bool) {
 	for _, other := range o.tcp {
-		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough && !sp.port.Protocol.IsTLS() {
-			return // hosts of one ServiceEntry, whose connections go where they were sent; only TLS tells them apart
+		if !other.clashes(sp) {
+			continue
 		}
-		if other.clashes(sp) {
-			p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))
-			return
+		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough {
+			sp.named = true
+			return sp, sp.port.Protocol == model.ProtocolAuto
+		}
+		p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))
+		sp.subnets = slices.DeleteFunc(slices.Clone(sp.subnets), func(s string) bool { return slices.Contains(other.subnets, s) })
+		if len(sp.subnets) == 0 {
+			return sp, false
 		}
 	}
-	o.tcp = append(o.tcp, sp)
-	if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
-		return
-	}
-	o.routes = sp.service.Hostname + ":" + portName(o.port)
-	o.sniff = true
-	if o.address == wildcard(p.c) {
-		o.routes, o.sniff = portName(o.port), false
-	}
+	return sp, true
 }
 
 // clashes tells whether nothing in a connection tells which of two services at one address is meant.
@@ -216,10 +247,10 @@ func (t tcpPort) clashes(o tcpPort) bool {
 	return slices.ContainsFunc(t.subnets, func(s string) bool { return slices.Contains(o.subnets, s) })
 }
 
-// bySNI tells whether a service of TLS takes only what has its name in the handshake, since others may be
-// meant at the address.
+// bySNI tells whether a service takes only what has its name in the handshake: one of TLS where others may be
+// meant at the address, and one that has nothing else of it.
 func bySNI(o *outbound, sp tcpPort) bool {
-	return sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6 || len(o.tcp) > 1)
+	return sp.named || sp.port.Protocol.IsTLS() && (o.address == wildcardIPv4 || o.address == wildcardIPv6 || len(o.tcp) > 1)
 }
 
 // addresses gives the addresses of a service as a class knows them. Those that were allocated are told

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -17,12 +18,17 @@ const unset = security.PeerAuthentication_MutualTLS_UNSET
 
 // InboundMTLS tells what the workload of a class has to accept on a container port.
 func InboundMTLS(r Reader, c *Class, containerPort uint32) ir.MTLSMode {
+	m, _ := InboundMTLSBy(r, c, containerPort)
+	return m
+}
+
+// InboundMTLSBy is as InboundMTLS, and also gives the PeerAuthentication that says so, nil for none.
+func InboundMTLSBy(r Reader, c *Class, containerPort uint32) (ir.MTLSMode, *model.Object) {
 	var workload *model.Object
 	if len(c.PeerAuthentications) > 0 {
 		workload = r.Object(c.PeerAuthentications[0])
 	}
-	m, _ := effectiveMTLS(r, c.Namespace, workload, containerPort)
-	return m
+	return effectiveMTLS(r, c.Namespace, workload, containerPort)
 }
 
 // InboundMTLSPorts lists the container ports for which a class's port-level settings differ
@@ -60,22 +66,32 @@ func endpointMTLS(r Reader, namespace string, labels map[string]string, containe
 }
 
 // effectiveMTLS takes the closest mode that is set: port, workload, namespace, mesh; permissive
-// where none is.
+// where none is. It also gives the object that says so.
 func effectiveMTLS(r Reader, namespace string, workload *model.Object, containerPort uint32) (ir.MTLSMode, *model.Object) {
+	s := effectiveMode(r, namespace, workload, containerPort)
+	return s.mode, s.object
+}
+
+// saidMode is a mode, and the object and field that say so; nil and "" for none.
+type saidMode struct {
+	mode   ir.MTLSMode
+	object *model.Object
+	field  string
+}
+
+func effectiveMode(r Reader, namespace string, workload *model.Object, containerPort uint32) saidMode {
+	const whole = "spec.mtls.mode"
 	if workload != nil {
 		pa, _ := workload.Spec.(*security.PeerAuthentication)
-		m := unset
-		if p, ok := pa.GetPortLevelMtls()[containerPort]; ok {
-			m = p.GetMode()
+		if m := pa.GetPortLevelMtls()[containerPort].GetMode(); m != unset {
+			return saidMode{mtlsMode(m), workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
 		}
-		if m == unset {
-			m = pa.GetMtls().GetMode()
-		}
-		if m != unset {
-			return mtlsMode(m), workload
+		if m := pa.GetMtls().GetMode(); m != unset {
+			return saidMode{mtlsMode(m), workload, whole}
 		}
 	}
-	return namespaceMode(r, namespace)
+	m, o := namespaceMode(r, namespace)
+	return saidMode{m, o, whole}
 }
 
 // namespaceMTLS is the mode without regard to workloads, which is what clients see on a cluster.

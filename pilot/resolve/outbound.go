@@ -7,17 +7,22 @@ import (
 )
 
 // Outbound gives the class without what decides only about what its proxies receive or serve as a
-// gateway, and without their locality, which decides about the order of endpoints only. Classes with
+// gateway, and without their locality and node, which decide about endpoints only. Classes with
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets, out.Settings = nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
-	out.Interception, out.Network, out.Locality = "", "", model.Locality{}
+	out.Interception, out.Network, out.Locality, out.Node = "", "", model.Locality{}, ""
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
-		out.HTTP10 = false     // only its Gateways' listeners take requests
+		out.HTTP10, out.LogService = false, false // only its Gateways' listeners take requests
+		out.Connections = model.Connections{ClusterBuffer: c.Connections.ClusterBuffer}
+		out.Headers = model.ProxyHeaders{KeepCase: c.Headers.KeepCase}
 		out.SourceLabels = nil // only its Gateways' rules have sources
+	} else { // what a sidecar tells clients of itself, and servers of clients
+		out.Headers.KeepServer, out.Headers.Server = false, ""
+		out.Headers.ClientCert, out.Headers.Details = "", model.CertDetails{}
 	}
 	out.Key = out.hash()
 	return out

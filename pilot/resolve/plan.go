@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -31,9 +32,12 @@ type Plan struct {
 // routePlan is the virtual hosts of a route configuration.
 type routePlan struct {
 	port uint32
-	// sniffed is the lone service of unknown protocol whose listener has the routes.
+	// proxied tells that they are for requests to an HTTP proxy, which name their port.
+	proxied bool
+	// sniffed is the service of unknown protocol whose listener has the routes. It gets what names none of the
+	// services.
 	sniffed *servicePort
-	// services have a virtual host each; sorted by hostname. hosts are named by VirtualServices and by
+	// services have a virtual host each; sorted by host. hosts are named by VirtualServices and by
 	// no service.
 	services []servicePort
 	hosts    []string // sorted
@@ -54,12 +58,18 @@ func NewPlan(r Reader, c *Class) *Plan {
 			continue
 		}
 		route := &routePlan{port: o.port}
-		if o.sniff {
+		switch {
+		case o.proxies():
+			route = p.scope.proxied(o, p.services)
+		case o.sniff:
 			route.sniffed = &o.tcp[0].servicePort
-		} else {
+			for _, sp := range o.tcp[1:] {
+				route.services = append(route.services, sp.servicePort)
+			}
+		default:
 			route.services = http[o.port]
 		}
-		if o.port == 80 && !o.sniff {
+		if route.port == 80 && !o.sniff {
 			route.hosts = p.otherHosts(r)
 		}
 		route.order = route.list()
@@ -162,7 +172,7 @@ func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
 // HasRoutes tells whether there is one of the Routes.
 func (p *Plan) HasRoutes(route string) bool { return p.routes[route] != nil }
 
-// Port gives the port that clients of a route configuration address.
+// Port gives the port that clients of a route configuration address; 0 for any.
 func (p *Plan) Port(route string) uint32 { return p.routes[route].port }
 
 // HasHost tells whether there is one of the Hosts of a route configuration.
@@ -172,7 +182,7 @@ func (p *Plan) HasHost(route, host string) bool {
 	case rp == nil:
 		return false
 	case rp.sniffed != nil:
-		return host == rp.sniffed.service.Hostname
+		return rp.find(host).service != nil
 	}
 	_, other := slices.BinarySearch(rp.hosts, host)
 	return other || host == FallbackHost || rp.find(host).service != nil
@@ -235,7 +245,7 @@ func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
 func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 
 // Hosts gives the hosts with a virtual host in a route configuration, in the order in which they stand
-// there; the last is FallbackHost, unless a lone service has all of it.
+// there; the last is FallbackHost, unless a sniffed service has all that the others leave.
 func (p *Plan) Hosts(route string) []string {
 	rp := p.routes[route]
 	if rp == nil {
@@ -246,12 +256,12 @@ func (p *Plan) Hosts(route string) []string {
 
 // list gives the hosts in the order in which they stand.
 func (rp *routePlan) list() []string {
-	if rp.sniffed != nil {
-		return []string{rp.sniffed.service.Hostname}
-	}
 	out := make([]string, 0, len(rp.services)+len(rp.hosts)+1)
 	for _, sp := range rp.services {
-		out = append(out, sp.service.Hostname)
+		out = append(out, rp.host(sp))
+	}
+	if rp.sniffed != nil {
+		return append(out, rp.sniffed.service.Hostname)
 	}
 	return append(append(out, rp.hosts...), FallbackHost)
 }
@@ -271,11 +281,11 @@ func (p *Plan) SameHost(other *Plan, route, host string) bool {
 
 // find gives the service's port behind a virtual host; none for one of no service.
 func (rp *routePlan) find(host string) servicePort {
-	if rp.sniffed != nil {
+	if rp.sniffed != nil && host == rp.sniffed.service.Hostname {
 		return *rp.sniffed
 	}
 	at, found := slices.BinarySearchFunc(rp.services, host, func(sp servicePort, h string) int {
-		return strings.Compare(sp.service.Hostname, h)
+		return strings.Compare(rp.host(sp), h)
 	})
 	if !found {
 		return servicePort{}
@@ -289,16 +299,19 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	rp := p.routes[route]
 	b := &routeBuilder{view: p.view(r), port: rp.port}
 	switch sp := rp.find(host); {
-	case rp.sniffed != nil:
-		return nameSpans(r.Mesh(), b.sniffedHost(sp)), b.problems
+	case rp.sniffed != nil && host == rp.sniffed.service.Hostname:
+		return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.sniffedHost(sp))), b.problems
+	case sp.service != nil && rp.proxied:
+		b.port = sp.port.Port
+		return headersOfRoutes(p.class, nameSpans(r.Mesh(), atPort(b.serviceHost(sp), b.port))), b.problems
 	case sp.service != nil:
-		return nameSpans(r.Mesh(), b.serviceHost(sp)), b.problems
+		return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.serviceHost(sp))), b.problems
 	case host == FallbackHost:
 		// Nothing else looks up what names every host, since a service is among those.
 		_, problems := b.virtualServices(host)
-		return fallback(p.scope, rp.port), problems
+		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), problems
 	}
-	return nameSpans(r.Mesh(), b.otherHost(host)), b.problems
+	return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.otherHost(host))), b.problems
 }
 
 // ServiceClusters makes the clusters of one service that the class sends to.

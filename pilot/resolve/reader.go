@@ -1,7 +1,7 @@
-// Package resolve decides what a class of proxies should do: from a snapshot, read through a
-// Reader, it computes ir values (listeners, routes, clusters, name table) and problems, one unit at a
-// time: a Plan says which units there are, and each is a function of what it reads. It is pure: no
-// protobuf of Envoy, no clock, no log, no I/O, and no order that a map decides.
+// Package resolve decides what a class of proxies should do. It reads a snapshot through a Reader, and
+// computes ir values (listeners, routes, clusters, name table) and problems, one unit at a time. A Plan
+// says which units there are, and each is a function of what it reads. It is pure: no protobuf of Envoy,
+// no clock, no log, no I/O, and no order that a map decides.
 package resolve
 
 import (
@@ -18,16 +18,23 @@ type Reader interface {
 	Mesh() *meshconfig.MeshConfig
 	// Domain gives the cluster's DNS suffix, e.g. cluster.local.
 	Domain() string
+	// Variable gives a variable of the control plane's environment, "" for one that is not set, and whether the
+	// environment is known. Only what the mesh's configuration names may be asked for. The value is a secret.
+	Variable(name string) (value string, known bool)
 	// Note records that an answer follows from a fact about the class itself, see Class.Facts.
 	Note(fact string)
 	// Object gives an object by its key, or nil, of the kinds that are found by name.
 	Object(key model.Key) *model.Object
 	// Pod gives a Pod object of a cluster, "" for the control plane's own, or nil.
 	Pod(cluster, namespace, name string) *model.Object
+	// PodsAt gives the Pod objects of a cluster that have an address, sorted by key.
+	PodsAt(cluster, address string) []*model.Object
 	// Services gives what a client sees, one service a hostname, sorted by hostname.
 	Services(client string) []*model.Service
 	// HasDynamicServices tells whether some of them are of model.ResolutionDynamicDNS.
 	HasDynamicServices(client string) bool
+	// HasServicesByNode tells whether the endpoints of some of them depend on the client's node.
+	HasServicesByNode(client string) bool
 	// ServicesIn gives those of them that live in a namespace.
 	ServicesIn(namespace, client string) []*model.Service
 	// Service gives the one that Services would hold for the hostname, or nil.
@@ -36,6 +43,8 @@ type Reader interface {
 	AliasedHosts(client string) []string
 	// Aliases gives the hosts of those that stand for a host, sorted.
 	Aliases(client, host string) []string
+	// AliasObjects gives those that stand for a host, model.Older first.
+	AliasObjects(client, host string) []*model.Object
 	// AliasTarget gives the host that one of them stands for; "" for a host that is no alias.
 	AliasTarget(client, host string) string
 	// ServicesSelecting gives the services of a namespace of a cluster whose selector matches the
@@ -43,9 +52,9 @@ type Reader interface {
 	ServicesSelecting(cluster, namespace string, labels map[string]string) []*model.Service
 	// Endpoints gives a service's endpoints of every health, sorted by port, address.
 	Endpoints(service model.ServiceID) []model.Endpoint
-	// VirtualServices gives what a client sees for a hostname: by the most specific of their hosts
-	// first, then those that only the client's namespace sees, those exported to it by name, those of
-	// everyone, each model.Older first.
+	// VirtualServices gives what a client sees for a hostname. The most specific of their hosts comes first,
+	// then those that only the client's namespace sees, those exported to it by name, those of everyone,
+	// each model.Older first.
 	VirtualServices(client, hostname string) []*model.Object
 	// VirtualServiceHosts gives the hosts of all that a client sees, completed, sorted.
 	VirtualServiceHosts(client string) []string
@@ -84,6 +93,8 @@ type Reader interface {
 	PeerAuthentications(namespace string) []*model.Object
 	// Telemetries gives a namespace's objects, model.Older first.
 	Telemetries(namespace string) []*model.Object
+	// TurnsMetricsOn tells whether some of all namespaces, beside the root namespace's for all, turns on metrics at servers.
+	TurnsMetricsOn() bool
 	// AuthorizationPolicies gives those for all workloads of a namespace, model.Older first, and
 	// WorkloadAuthorizationPolicies those for some.
 	AuthorizationPolicies(namespace string) []*model.Object

@@ -10,10 +10,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// references reports what a VirtualService says of gateways and of its own hosts' ports that leads
-// nowhere, as a client's namespace sees it: names that no Gateway has, Gateways that serve none of its
-// hosts, hosts that none of its gateways serves, and matches for gateways that it is not bound to or for
-// ports that there are not. Each is used by nobody, and nothing else would say so.
+// references reports what a VirtualService says of gateways, and of its own hosts' ports, that leads
+// nowhere as a client's namespace sees it. That is a name that no Gateway has, a Gateway that serves
+// none of its hosts, or a host that none of its gateways serves. It is also a match for a gateway that
+// it is not bound to, or for a port that does not exist. Each is used by nobody, and nothing else would
+// say so.
 func references(r Reader, client string, vs *virtualService) []model.Problem {
 	b := bindings{vs: vs, served: map[string]bool{}, ports: map[uint32]bool{}}
 	gateways := vs.spec.GetGateways()

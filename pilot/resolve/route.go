@@ -16,7 +16,7 @@ type routeBuilder struct {
 	problems []model.Problem
 }
 
-// sniffedHost takes every request on the listener of a lone service of unknown protocol.
+// sniffedHost takes every request on the listener of a service of unknown protocol that names no other there.
 func (b *routeBuilder) sniffedHost(sp servicePort) *ir.VirtualHost {
 	vh := b.serviceHost(sp)
 	vh.Domains, vh.Aliases = []string{"*"}, 0
@@ -33,6 +33,9 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 	}
 	others := b.aliasDomains(sp.service)
 	out.Domains, out.Aliases = append(out.Domains, others...), len(others)
+	if len(others) >= aliasHops { // a chain that is too long has so many at least
+		b.problems = append(b.problems, tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
+	}
 	if out.Routes = b.routes(sp.service.Hostname, func(*virtualService) bool { return true }); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
 	}

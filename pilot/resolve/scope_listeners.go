@@ -17,6 +17,7 @@ type egressListener struct {
 	protocol model.Protocol // ProtocolAuto for the services' own
 	bind     string         // "" for the services' own addresses
 	bound    bool           // the proxy itself listens there
+	proxies  bool           // it is an HTTP proxy, to all ports of its hosts
 	hosts    egressHosts
 }
 
@@ -26,7 +27,8 @@ func egressListeners(spec *networking.Sidecar, c *Class) (listeners []egressList
 	for i, l := range spec.GetEgress() {
 		one := egressListener{
 			field: fmt.Sprintf("spec.egress[%d]", i), port: l.GetPort().GetNumber(), protocol: declaredProtocol(l.GetPort().GetProtocol()),
-			bind: l.GetBind(), bound: l.GetCaptureMode() == networking.CaptureMode_NONE, hosts: parseHosts(c.Namespace, l.GetHosts()),
+			bind: l.GetBind(), bound: l.GetCaptureMode() == networking.CaptureMode_NONE,
+			proxies: strings.EqualFold(l.GetPort().GetProtocol(), httpProxyProtocol), hosts: parseHosts(c.Namespace, l.GetHosts()),
 		}
 		if l.GetPort() == nil {
 			rest = &one
@@ -52,6 +54,10 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 				Object: p.sidecar.Key, Field: l.field + ".bind", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
 				Message: "Unix sockets are not listened on; write an address, until then the listener is left out", Origin: p.sidecar.Origin,
 			})
+			continue
+		}
+		if l.proxies {
+			p.addEgressProxy(l)
 			continue
 		}
 		for _, svc := range services {

@@ -85,6 +85,10 @@ func data(key string) string { return "data[" + key + "]" }
 // keyPair gives what a server presents. It has to be what Envoy takes.
 func keyPair(name string, s *model.Secret) (*ir.Secret, string, error) {
 	switch {
+	case s.Unfit != "":
+		return nil, data(model.SecretCertificate), errors.New(s.Unfit)
+	case s.Withheld:
+		return &ir.Secret{Name: name, Certificate: s.Certificate, OCSPStaple: s.OCSPStaple}, "", nil
 	case len(s.Certificate) == 0:
 		return nil, data(model.SecretCertificate), errors.New("is missing, and so is cert")
 	case len(s.Key) == 0:
@@ -98,6 +102,14 @@ func keyPair(name string, s *model.Secret) (*ir.Secret, string, error) {
 		return nil, data(model.SecretKey), errors.New(why)
 	}
 	return &ir.Secret{Name: name, Certificate: s.Certificate, Key: s.Key, OCSPStaple: s.OCSPStaple}, "", nil
+}
+
+// UnfitPair tells why a Secret holds no certificate and key that a server can present; "" where it does.
+func UnfitPair(s *model.Secret) string {
+	if _, _, err := keyPair("", s); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // unfitKey tells why Envoy does not take a certificate's key; "" where it does.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -75,6 +76,9 @@ func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
 		}
 	}
 	out := servicePortInbound(r, c, InboundPort{Port: number, Protocol: protocol, TargetPort: port})
+	if pool := in.spec.GetConnectionPool(); pool != nil {
+		out.idle = idleTimeout(pool)
+	}
 	var problems []model.Problem
 	if in.spec.GetTls() != nil {
 		var problem *model.Problem
@@ -189,6 +193,14 @@ func (b *clusterBuilder) sidecarPool(pool *networking.ConnectionPoolSettings, pr
 	cl.HTTP.Version = version
 }
 
+// idleTimeout gives how long connections of TCP may be idle, nil where nothing is said.
+func idleTimeout(pool *networking.ConnectionPoolSettings) *time.Duration {
+	if d, ok := duration(pool.GetTcp().GetIdleTimeout()); ok {
+		return &d
+	}
+	return nil
+}
+
 // inboundConnectionPool is the Sidecar object's limit of what the workload accepts, or nil.
 func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSettings {
 	if c.Sidecar == (model.Key{}) {
@@ -214,7 +226,7 @@ func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []mod
 		if !in.bound(c) {
 			continue
 		}
-		if model.ReservedPort(in.port()) || in.port() == outboundPort(r) || in.port() == inboundPort(r) {
+		if ownsPort(r, in.port()) || in.port() == httpProxyPort(r, c) {
 			problems = append(problems, in.problem(".port.number", model.SeverityError, model.ReasonConflict,
 				fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the listener is left out", in.port())))
 			continue

@@ -15,8 +15,8 @@ import (
 // known, take them out, and count only where the client has proven that it is of the mesh.
 var peerHeaders = []string{telemetry.PeerHeader, telemetry.PeerIDHeader}
 
-// peerKey is where the metadata of a request has what PeerHeader said.
-const peerKey = "peer"
+// peerKey is where the filter state of a request has what PeerHeader said.
+const peerKey = "istio.peer"
 
 // scopes bound the series of a proxy. Counts of gRPC messages have a scope of their own, since a new combination of
 // them may come with each stream. Another limit is another scope for Envoy, so it has another name.
@@ -49,6 +49,10 @@ type instrument struct {
 	side  telemetry.Reporter
 	rules metricRules
 	every time.Duration // how often the bytes of open connections are told
+
+	// untold is for sidecars in a mesh where no server counts who calls it. Gateways go on as elsewhere, since they take
+	// more out of what passes them.
+	untold bool
 
 	statsScope, messagesScope ir.StatsScope
 	tracing                   *ir.Tracing
@@ -108,13 +112,14 @@ func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
 	i := &instrument{class: c, side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
+	i.untold = c.Type != model.RouterProxy && !countsPeers(r)
 	limit, limitProblems := seriesLimit(r)
 	i.statsScope, i.messagesScope = scopes(limit)
-	i.observe(r, objects, services)
-	i.problems = slices.Concat(i.problems, limitProblems, logNameProblems(r.Mesh(), objects), labelProblems(objects), tagProblems(r.Mesh(), objects))
+	i.observe(r, c, objects, services)
+	i.problems = slices.Concat(i.problems, limitProblems, logNameProblems(r.Mesh(), objects), metricNameProblems(r.Mesh(), objects), labelProblems(objects), tagProblems(r.Mesh(), objects))
 	if side == telemetry.Destination { // what a class sends reports nothing, since namespaces share it
 		sent := &instrument{side: telemetry.Source}
-		sent.observe(r, objects, services)
+		sent.observe(r, c, objects, services)
 		for _, p := range sent.problems {
 			if !slices.Contains(i.problems, p) {
 				i.problems = append(i.problems, p)
@@ -125,16 +130,18 @@ func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(ho
 }
 
 // observe decides where logs and spans of the side go.
-func (i *instrument) observe(r Reader, objects []*model.Object, services func(host string) *model.Service) {
+func (i *instrument) observe(r Reader, c *Class, objects []*model.Object, services func(host string) *model.Service) {
 	var logs, spans []model.Problem
-	i.logs, logs = accessLogsOf(r, objects, i.side, services)
-	i.tracing, spans = tracing(r, objects, i.side, services)
+	i.logs, logs = accessLogsOf(r, c, objects, i.side, services)
+	i.tracing, spans = tracing(r, c, objects, i.side, services)
 	i.problems = slices.Concat(logs, spans)
 }
 
 func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 	l.Also = otherFamily(i.class, l.Address)
 	takeHTTP10(i.class, l)
+	limitConnections(i.class, l)
+	headersOfListener(i.class, l)
 	if l.BindToPort { // what another listener handed over is logged there
 		l.AccessLog = i.logs.noRoute
 	}
@@ -148,7 +155,7 @@ func (i *instrument) listener(l *ir.Listener) *ir.Listener {
 }
 
 func (i *instrument) chain(c *ir.FilterChain) {
-	mutual := c.TLS != nil && (c.TLS.RootSecret == ir.SecretRoot || c.TLS.RootSecret == ir.SecretOwnRoot)
+	mutual := c.TLS != nil && (c.TLS.RootSecret == ir.SecretRoot || len(ir.FurtherDomains(c.TLS.RootSecret)) > 0)
 	for _, f := range c.Filters {
 		switch f := f.(type) {
 		case *ir.HTTPConnectionManager:
@@ -161,18 +168,27 @@ func (i *instrument) chain(c *ir.FilterChain) {
 }
 
 // http counts requests. A client's proxy says who it is; a server's believes it only of a client that has
-// proven to be of the mesh, and in any case the workload does not see it.
+// proven to be of the mesh, and in any case neither filters, nor what they ask, nor the workload see it.
 func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
-	if i.side == telemetry.Source {
+	stats := i.httpStats(m, mutual)
+	switch {
+	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
+		m.EarlyRemoval = peerHeaders
+	case i.side == telemetry.Source:
 		header := ir.PeerHeader{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable, Strip: telemetry.PeerIDHeader}
 		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(header)) // the router is last
-	} else {
-		m.Routes.RemoveHeaders = peerHeaders
-		if mutual {
-			m.Filters = slices.Insert(m.Filters, 0, ir.HTTPFilter(ir.PeerMetadata{Header: telemetry.PeerHeader, Key: peerKey}))
+	default:
+		if i.untold { // no client's proxy takes them out
+			m.Routes.RemoveFromResponses = peerHeaders
+		}
+		if mutual && len(stats) > 0 { // nothing else names it
+			m.Filters = slices.Insert(m.Filters, 0,
+				ir.HTTPFilter(ir.PeerState{Header: telemetry.PeerHeader, Key: peerKey}), ir.HTTPFilter(ir.HeaderRemoval{Headers: peerHeaders}))
+		} else {
+			m.EarlyRemoval = peerHeaders
 		}
 	}
-	m.AccessLog = append(append(i.httpStats(m, mutual), i.logs.requests...), tapLog(i.side))
+	m.AccessLog = append(append(stats, i.logs.requests...), tapLog(i.side))
 	if m.Tracing = i.tracing; i.tracing == nil || i.operation == nil {
 		return
 	}
@@ -188,7 +204,7 @@ func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.Ac
 	if i.side == telemetry.Destination {
 		destination, principal, peer = i.service(m.Routes.Name), "", ""
 		if mutual {
-			principal, peer = "%DOWNSTREAM_PEER_URI_SAN%", "%DYNAMIC_METADATA(istio:"+peerKey+")%"
+			principal, peer = "%DOWNSTREAM_PEER_URI_SAN%", "%FILTER_STATE("+peerKey+":PLAIN)%"
 		}
 	}
 	fields := telemetry.HTTPFields(destination, "%RESPONSE_CODE%", "%RESPONSE_FLAGS%", "%GRPC_STATUS_NUMBER%", principal, peer)

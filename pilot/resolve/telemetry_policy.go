@@ -30,27 +30,25 @@ func telemetries(r Reader, c *Class) []*model.Object {
 
 func appendForAll(out, of []*model.Object) []*model.Object {
 	for _, o := range of {
-		if t := telemetryOf(o); t != nil && len(t.GetSelector().GetMatchLabels()) == 0 {
+		if !model.PolicyTargetOf(o.Spec).Some() {
 			return append(out, o)
 		}
 	}
 	return out
 }
 
-// telemetryOf gives what an object says, or nil where it is for something that is not there: targetRefs
-// are for waypoints and Gateways of the Kubernetes API.
+// telemetryOf gives what an object says.
 func telemetryOf(o *model.Object) *telemetryapi.Telemetry {
-	t, ok := o.Spec.(*telemetryapi.Telemetry)
-	if !ok || t.GetTargetRef() != nil || len(t.GetTargetRefs()) > 0 {
-		return nil
-	}
+	t, _ := o.Spec.(*telemetryapi.Telemetry)
 	return t
 }
 
-// workloadTelemetry gives the object whose selector matches a workload; the zero key for none.
-func workloadTelemetry(r Reader, namespace string, labels map[string]string) model.Key {
-	for _, o := range r.Telemetries(namespace) {
-		if t := telemetryOf(o); t != nil && len(t.GetSelector().GetMatchLabels()) > 0 && selects(t.GetSelector(), labels) {
+// workloadTelemetry gives the oldest object of its namespace that is for a workload alone, by its labels or by a Gateway
+// that it serves; the zero key for none.
+func workloadTelemetry(r Reader, p *model.Proxy, labels map[string]string) model.Key {
+	for _, o := range r.Telemetries(p.Namespace) {
+		target := model.PolicyTargetOf(o.Spec)
+		if target.Some() && target.Includes(labels, p.Type == model.RouterProxy, true) {
 			return o.Key
 		}
 	}
@@ -139,6 +137,19 @@ func (m metricRules) apply(o *telemetryapi.MetricsOverrides) {
 			rule.override(label, t)
 		}
 	}
+}
+
+// countsPeers tells whether a server's proxy in the mesh may count who its callers are. None does where the root
+// namespace turns off all metrics of requests at servers, and nobody else turns any on.
+func countsPeers(r Reader) bool {
+	root := rootNamespace(r)
+	rules := metricRulesOf(appendForAll(nil, r.Telemetries(root)), telemetry.Destination)
+	for _, statistic := range []string{telemetry.StatRequests, telemetry.StatDuration, telemetry.StatRequestBytes, telemetry.StatResponseBytes, telemetry.StatMessages} {
+		if len(rules.shown(statistic)) > 0 {
+			return true
+		}
+	}
+	return r.TurnsMetricsOn()
 }
 
 // override removes a label, or sets one. One that cannot be set stays as it is.

@@ -147,20 +147,14 @@ func tlsConflict(server, client string) string {
 }
 
 // reportTLSConflict tells of both objects where a rule has clients speak otherwise than the PeerAuthentication of the
-// service's namespace, or of the mesh, lets its pods take. Where some workloads of the namespace have one of their
-// own nothing is told, since it takes endpoints to know.
-func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings], svc *model.Service) {
+// service's pods, its namespace or the mesh lets them take. Where it takes endpoints to know which, nothing is told.
+func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort) {
 	if t.object == nil || svc.External {
 		return
 	}
-	for _, o := range b.r.PeerAuthentications(svc.Namespace) {
-		if pa, ok := o.Spec.(*security.PeerAuthentication); ok && len(pa.GetSelector().GetMatchLabels()) > 0 {
-			return
-		}
-	}
-	m, policy := namespaceMode(b.r, svc.Namespace)
-	conflict := tlsConflict(modeName(m), t.spec.GetMode().String())
-	if conflict == "" || policy == nil {
+	server, known := selectedMTLS(b.r, svc, port)
+	conflict := tlsConflict(modeName(server.mode), t.spec.GetMode().String())
+	if !known || conflict == "" || server.object == nil {
 		return
 	}
 	said := func(o *model.Object, field string, other model.Key) {
@@ -169,6 +163,35 @@ func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings
 			Message: "for " + svc.Hostname + " it is in conflict with " + other.String() + ": " + conflict + ", if its pods have a sidecar; leave tls out of the DestinationRule, so that both fit",
 		})
 	}
-	said(t.object, t.field+".mode", policy.Key)
-	said(policy, "spec.mtls.mode", t.object.Key)
+	said(t.object, t.field+".mode", server.object.Key)
+	said(server.object, server.field, t.object.Key)
+}
+
+// selectedMTLS gives what all pods of a service take on a port, as far as its selector tells. It does not know where
+// a PeerAuthentication means some pods by labels of which the selector says nothing.
+func selectedMTLS(r Reader, svc *model.Service, port *model.ServicePort) (_ saidMode, known bool) {
+	if svc.Namespace != rootNamespace(r) {
+		for _, o := range r.PeerAuthentications(svc.Namespace) {
+			pa, ok := o.Spec.(*security.PeerAuthentication)
+			labels := pa.GetSelector().GetMatchLabels()
+			if !ok || len(labels) == 0 || contradict(labels, svc.Selector) {
+				continue
+			}
+			if !selects(pa.GetSelector(), svc.Selector) || port.TargetPort == 0 && len(pa.GetPortLevelMtls()) > 0 {
+				return saidMode{}, false
+			}
+			return effectiveMode(r, svc.Namespace, o, port.TargetPort), true
+		}
+	}
+	return effectiveMode(r, svc.Namespace, nil, 0), true
+}
+
+// contradict tells whether nothing has both labels.
+func contradict(a, b map[string]string) bool {
+	for k, v := range a {
+		if other, ok := b[k]; ok && other != v {
+			return true
+		}
+	}
+	return false
 }

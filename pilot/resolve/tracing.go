@@ -83,7 +83,7 @@ func (t *traceRules) apply(o *model.Object, i int, by *telemetryapi.Tracing) {
 
 // tracing gives how a side of a class's requests is traced, nil for not at all. services finds what the
 // class sends to.
-func tracing(r Reader, objects []*model.Object, side telemetry.Reporter, services func(host string) *model.Service) (*ir.Tracing, []model.Problem) {
+func tracing(r Reader, c *Class, objects []*model.Object, side telemetry.Reporter, services func(host string) *model.Service) (*ir.Tracing, []model.Problem) {
 	mesh := r.Mesh()
 	rules := traceRulesOf(mesh, objects, side)
 	if rules.disabled {
@@ -99,6 +99,9 @@ func tracing(r Reader, objects []*model.Object, side telemetry.Reporter, service
 	out.Tags = rules.tags
 	if rules.istioTags {
 		out.Tags = slices.Concat(out.Tags, istioTags())
+		if side == telemetry.Destination || c.Type == model.RouterProxy {
+			out.Tags = slices.Concat(out.Tags, trialTags())
+		}
 	}
 	slices.SortStableFunc(out.Tags, func(a, b ir.TraceTag) int { return strings.Compare(a.Name, b.Name) })
 	out.Tags = slices.CompactFunc(out.Tags, func(a, b ir.TraceTag) bool { return a.Name == b.Name }) // the user's is first
@@ -108,15 +111,22 @@ func tracing(r Reader, objects []*model.Object, side telemetry.Reporter, service
 		}
 		return out, nil
 	}
-	provider, maxLength, problem := traceProvider(mesh, rules, services)
-	if problem != nil {
-		return nil, []model.Problem{*problem}
+	provider, maxLength, problems := traceProvider(r, rules, services)
+	if provider == nil {
+		return nil, problems
 	}
 	out.Provider = provider
+	// As in Istio, gateways tell what they receive from what they send; SkyWalking's next proxy learns of the trace by
+	// the span of what is sent alone.
+	_, skyWalking := provider.(*ir.SkyWalking)
+	out.UpstreamSpan = skyWalking || c.Type == model.RouterProxy
+	if p, ok := provider.(*ir.OpenTelemetry); ok && p.Sampler != nil {
+		out.Sampling = 100 // Envoy's share comes before the sampler's
+	}
 	if maxLength > 0 {
 		out.MaxPathLength = maxLength
 	}
-	return out, nil
+	return out, problems
 }
 
 // bootstrapTracer tells whether the agents give their Envoys a tracer that listeners may use.
@@ -135,6 +145,19 @@ func istioTags() []ir.TraceTag {
 		out = append(out, ir.TraceTag{Name: t.Name, Kind: ir.TagEnvironment, Value: t.Variable, Default: t.Default})
 	}
 	return out
+}
+
+// trialTags are those of requests that policies on trial have decided about, under Istio's names; Envoy leaves out what
+// was not noted.
+func trialTags() []ir.TraceTag {
+	const prefix = "istio.authorization.dry_run."
+	var out []ir.TraceTag
+	for action, noted := range map[string]string{"allow": trialAllow, "deny": trialDeny} {
+		for what, key := range map[string]string{"name": "shadow_effective_policy_id", "result": "shadow_engine_result"} {
+			out = append(out, ir.TraceTag{Name: prefix + action + "_policy." + what, Kind: ir.TagAuthorization, Value: noted + key})
+		}
+	}
+	return out // the caller sorts them
 }
 
 // customTag is a tag as MeshConfig and Telemetry objects write it, in messages of their own that have the same fields.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,16 +21,17 @@ func isTraceProvider(p *meshconfig.MeshConfig_ExtensionProvider) bool {
 	return p.GetOpentelemetry() != nil || p.GetZipkin() != nil || p.GetDatadog() != nil || p.GetSkywalking() != nil
 }
 
-// traceProvider gives the provider that the rules name, and the most of a path that its spans have; or why
-// it takes none.
-func traceProvider(mesh *meshconfig.MeshConfig, rules traceRules, services func(host string) *model.Service) (ir.TraceProvider, uint32, *model.Problem) {
+// traceProvider gives the provider that the rules name, and the most of a path that its spans have. It is nil
+// where it takes none; a problem says why, and what else is wrong.
+func traceProvider(r Reader, rules traceRules, services func(host string) *model.Service) (ir.TraceProvider, uint32, []model.Problem) {
+	mesh := r.Mesh()
 	at := providerAt(mesh, rules.provider)
 	name := strconv.Quote(rules.provider)
 	if at < 0 {
-		return nil, 0, namedProblem(rules, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")
+		return nil, 0, []model.Problem{namedProblem(rules, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")}
 	}
 	p := mesh.GetExtensionProviders()[at]
-	c := &collector{services: services, field: fmt.Sprintf("extensionProviders[%d]", at)}
+	c := &collector{services: services, variable: r.Variable, field: fmt.Sprintf("extensionProviders[%d]", at)}
 	var provider ir.TraceProvider
 	var maxLength uint32
 	switch {
@@ -42,27 +44,54 @@ func traceProvider(mesh *meshconfig.MeshConfig, rules traceRules, services func(
 	case p.GetSkywalking() != nil:
 		provider = c.skyWalking(p.GetSkywalking())
 	default:
-		return nil, 0, namedProblem(rules, model.ReasonNotTranslated,
-			name+" takes no spans here; opentelemetry, zipkin, datadog and skywalking do, until then there are none")
+		return nil, 0, []model.Problem{namedProblem(rules, model.ReasonNotTranslated,
+			name+" takes no spans here; opentelemetry, zipkin, datadog and skywalking do, until then there are none")}
 	}
 	if c.fault != "" {
-		return nil, 0, &model.Problem{
+		return nil, 0, []model.Problem{{
 			Object: meshObject().Key, Field: c.field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: c.fault + "; there are no spans",
-		}
+		}}
 	}
-	return provider, maxLength, nil
+	return provider, maxLength, c.leftOut
 }
 
-func namedProblem(rules traceRules, reason model.Reason, message string) *model.Problem {
-	return &model.Problem{
+func namedProblem(rules traceRules, reason model.Reason, message string) model.Problem {
+	return model.Problem{
 		Object: rules.namedBy.Key, Field: rules.namedAt, Severity: model.SeverityWarning, Reason: reason, Origin: rules.namedBy.Origin, Message: message,
 	}
+}
+
+// enrichmentProblems reports the providers whose services are named otherwise than they ask for: a proxy has one set of
+// attributes, which injection gives it, for all providers.
+func enrichmentProblems(mesh *meshconfig.MeshConfig) []model.Problem {
+	const conventions = meshconfig.MeshConfig_ExtensionProvider_OTEL_SEMANTIC_CONVENTIONS
+	var others []model.Problem
+	conventional := false
+	for i, p := range mesh.GetExtensionProviders() {
+		switch o := p.GetOpentelemetry(); {
+		case o == nil:
+		case o.GetServiceAttributeEnrichment() == conventions:
+			conventional = true
+		default:
+			others = append(others, model.Problem{
+				Object: meshObject().Key, Field: fmt.Sprintf("extensionProviders[%d].opentelemetry.serviceAttributeEnrichment", i),
+				Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
+				Message: "another provider asks for " + conventions.String() + ", by which the proxies' services are named for this one as well",
+			})
+		}
+	}
+	if !conventional {
+		return nil
+	}
+	return others
 }
 
 // collector translates a provider; the first fault counts.
 type collector struct {
 	services     func(host string) *model.Service
+	variable     func(name string) (value string, known bool) // of the control plane's environment
 	field, fault string
+	leftOut      []model.Problem // what the provider does without
 }
 
 func (c *collector) fail(field, message string) {
@@ -74,6 +103,7 @@ func (c *collector) fail(field, message string) {
 func (c *collector) openTelemetry(p *meshconfig.MeshConfig_ExtensionProvider_OpenTelemetryTracingProvider) *ir.OpenTelemetry {
 	out := &ir.OpenTelemetry{Dynatrace: p.GetResourceDetectors().GetDynatrace() != nil}
 	out.Cluster, out.Authority = c.cluster("opentelemetry", p.GetService(), p.GetPort())
+	out.Sampler = c.dynatraceSampler(p)
 	if h := p.GetHttp(); h != nil {
 		out.Path = c.path("opentelemetry.http.path", h.GetPath())
 		out.Timeout = h.GetTimeout().AsDuration()
@@ -81,7 +111,7 @@ func (c *collector) openTelemetry(p *meshconfig.MeshConfig_ExtensionProvider_Ope
 		return out
 	}
 	out.Timeout = p.GetGrpc().GetTimeout().AsDuration()
-	out.Headers = c.headers("opentelemetry.grpc.initialMetadata", p.GetGrpc().GetInitialMetadata())
+	out.Headers = c.metadata("opentelemetry.grpc.initialMetadata", p.GetGrpc().GetInitialMetadata())
 	return out
 }
 
@@ -134,19 +164,70 @@ func (c *collector) path(field, path string) string {
 	return path
 }
 
-// headers gives the headers whose values the mesh has. Envoy takes % for a command of its own.
+// headers gives the headers of requests. Envoy takes % in them for a command of its own.
 func (c *collector) headers(field string, in []*meshconfig.MeshConfig_ExtensionProvider_HttpHeader) []ir.Header {
+	out := c.values(field, in)
+	for i := range out {
+		out[i].Value = strings.ReplaceAll(out[i].Value, "%", "%%")
+	}
+	return out
+}
+
+// metadata gives the headers of calls of gRPC. In those Envoy neither sends a %% as one, nor takes a single one.
+func (c *collector) metadata(field string, in []*meshconfig.MeshConfig_ExtensionProvider_HttpHeader) []ir.Header {
+	return slices.DeleteFunc(c.values(field, in), func(h ir.Header) bool {
+		bad := strings.Contains(h.Value, "%")
+		if bad {
+			c.leave(field, "the value of "+strconv.Quote(h.Name)+" has a %, which Envoy cannot send by gRPC; send it by http, or encode it")
+		}
+		return bad
+	})
+}
+
+// values gives headers with their values as they are to be sent.
+func (c *collector) values(field string, in []*meshconfig.MeshConfig_ExtensionProvider_HttpHeader) []ir.Header {
 	var out []ir.Header
 	for i, h := range in {
 		at := fmt.Sprintf("%s[%d]", field, i)
+		value, problem := c.headerValue(h)
 		switch {
 		case !headerName(h.GetName()) || isHost(h.GetName()):
 			c.fail(at+".name", strconv.Quote(h.GetName())+" is no name of a header that can be set")
-		case !singleLine(h.GetValue()):
+		case problem != "":
+			c.leave(at+".envName", problem)
+		case !singleLine(value):
 			c.fail(at+".value", "has a line break or a zero byte")
-		case h.GetEnvName() == "": // the other sort is reported as the file is read
-			out = append(out, ir.Header{Name: h.GetName(), Value: strings.ReplaceAll(h.GetValue(), "%", "%%")})
+		case value != "" || h.GetEnvName() == "":
+			out = append(out, ir.Header{Name: h.GetName(), Value: value})
 		}
 	}
 	return out
+}
+
+// headerValue gives the value that the mesh or the control plane's environment has, "" where that is not known, or
+// why there is none. What a variable says is a secret, so no problem has it.
+func (c *collector) headerValue(h *meshconfig.MeshConfig_ExtensionProvider_HttpHeader) (value, problem string) {
+	name := h.GetEnvName()
+	if name == "" {
+		return h.GetValue(), ""
+	}
+	value, known := c.variable(name)
+	switch {
+	case known && value == "":
+		return "", "the control plane's environment has no variable " + strconv.Quote(name) + ", or an empty one"
+	case !singleLine(value):
+		return "", "the variable " + strconv.Quote(name) + " of the control plane's environment has a line break or a zero byte"
+	}
+	return value, ""
+}
+
+// leave reports a header that is left out, once though two sorts of requests have it.
+func (c *collector) leave(field, message string) {
+	p := model.Problem{
+		Object: meshObject().Key, Field: c.field + "." + field, Severity: model.SeverityError, Reason: model.ReasonInvalid,
+		Message: message + "; the header is left out",
+	}
+	if !slices.Contains(c.leftOut, p) {
+		c.leftOut = append(c.leftOut, p)
+	}
 }

@@ -21,8 +21,8 @@ func TrustBundle(r Reader) *ir.TrustBundle {
 	}
 	out := &ir.TrustBundle{Roots: slices.Clone(own.Roots)}
 	for _, ca := range r.Mesh().GetCaCertificates() {
-		if pem := ca.GetPem(); pem != "" && forOwnDomain(r, ca) && !slices.Contains(out.Roots, pem) {
-			out.Roots = append(out.Roots, pem)
+		if forOwnDomain(r, ca) {
+			out.Roots = withRoots(out.Roots, rootsOf(r, ca))
 		}
 	}
 	foreign := foreignDomains(r)
@@ -42,6 +42,30 @@ func TrustBundle(r Reader) *ir.TrustBundle {
 	return out
 }
 
+// rootsOf gives the roots that an entry of caCertificates has, or that were fetched for it.
+func rootsOf(r Reader, ca *meshconfig.MeshConfig_CertificateData) []string {
+	if at := ca.GetSpiffeBundleUrl(); at != "" {
+		if o := r.Object(model.KeySetSource{Bundle: at}.Key()); o != nil {
+			return o.Spec.(*model.SPIFFEBundle).Roots
+		}
+		return nil
+	}
+	if pem := ca.GetPem(); pem != "" {
+		return []string{pem}
+	}
+	return nil
+}
+
+// withRoots appends those that are not there yet.
+func withRoots(roots, more []string) []string {
+	for _, pem := range more {
+		if !slices.Contains(roots, pem) {
+			roots = append(roots, pem)
+		}
+	}
+	return roots
+}
+
 // forOwnDomain tells whether a root is one for the mesh's own identities. One for other trust domains only must
 // not be: it could sign them.
 func forOwnDomain(r Reader, ca *meshconfig.MeshConfig_CertificateData) bool {
@@ -50,8 +74,8 @@ func forOwnDomain(r Reader, ca *meshconfig.MeshConfig_CertificateData) bool {
 }
 
 // foreignDomains gives the roots of the trust domains that have some of their own, which are those that
-// caCertificates name. One without a root that is known, whose bundle would have to be fetched, has none, and
-// nobody of it is let in.
+// caCertificates name. One without a root that is known, whose bundle was not fetched yet, has none, and nobody
+// of it is let in.
 func foreignDomains(r Reader) map[string][]string {
 	var out map[string][]string // made where there is one, since each cluster asks
 	for _, ca := range r.Mesh().GetCaCertificates() {
@@ -62,11 +86,7 @@ func foreignDomains(r Reader) map[string][]string {
 			if out == nil {
 				out = map[string][]string{}
 			}
-			roots := out[name]
-			if pem := ca.GetPem(); pem != "" && !slices.Contains(roots, pem) {
-				roots = append(roots, pem)
-			}
-			out[name] = roots
+			out[name] = withRoots(out[name], rootsOf(r, ca))
 		}
 	}
 	return out
@@ -81,6 +101,35 @@ func ownDomains(r Reader) []string {
 		if _, ok := foreign[name]; !ok && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
+	}
+	return out
+}
+
+// BundleProblems reports bundles that give no roots, and those whose server could sign identities of the mesh.
+func BundleProblems(r Reader) []model.Problem {
+	var out []model.Problem
+	for i, ca := range r.Mesh().GetCaCertificates() {
+		at := ca.GetSpiffeBundleUrl()
+		if at == "" {
+			continue
+		}
+		if forOwnDomain(r, ca) {
+			out = append(out, model.Problem{
+				Object: meshObject().Key, Field: fmt.Sprintf("caCertificates[%d].trustDomains", i), Severity: model.SeverityWarning, Reason: model.ReasonDegraded,
+				Message: "the roots of the bundle count for the mesh's own identities: who answers at its address can sign any of them; name the trust domain whose bundle it is",
+			})
+		}
+		if len(rootsOf(r, ca)) > 0 {
+			continue
+		}
+		p := model.Problem{
+			Object: meshObject().Key, Field: fmt.Sprintf("caCertificates[%d].spiffeBundleUrl", i), Severity: model.SeverityError, Reason: model.ReasonDegraded,
+			Message: "the bundle has not been fetched; it adds no roots",
+		}
+		if r.Object(model.KeySetSource{Bundle: at}.Key()) != nil {
+			p.Severity, p.Message = model.SeverityWarning, "the bundle has no roots of X.509 identities: its trust domain has taken all back"
+		}
+		out = append(out, p)
 	}
 	return out
 }
@@ -103,41 +152,37 @@ func trustProblems(r Reader) []model.Problem {
 	return out
 }
 
-// rootOfCallers gives the secret of the roots that callers are verified by. Envoy's check of SPIFFE identities goes
-// by the first identity of a certificate and policies by any of it, so roots of other domains count only where
-// aliases let these domains in: they may then call themselves what they want in any case.
-func rootOfCallers(r Reader) string {
-	foreign := foreignDomains(r)
-	for _, alias := range r.Mesh().GetTrustDomainAliases() {
-		if len(foreign[alias]) > 0 {
-			return ir.SecretRoot
-		}
-	}
-	return ownRoots(foreign)
-}
+// rootOfCallers gives the secret of the roots that callers are verified by: those of the trust domains that
+// aliases let in, and no others. That goes by what is named, not by what was fetched. A domain whose roots are
+// not known is not among those that the secret holds. So nobody of it is let in, and listeners stay as they are.
+func rootOfCallers(r Reader) string { return rootsWith(r, r.Mesh().GetTrustDomainAliases()) }
 
-// rootOfServers gives that of servers which have to have one of some names: roots of other domains count only
-// where a name is of one. Without names Envoy would take anybody of any domain.
-func rootOfServers(r Reader, names []string) string {
-	foreign := foreignDomains(r)
+// rootOfNames gives that of peers which have to have one of some names: roots of other domains count only where a
+// name is of theirs. Without names Envoy would take anybody of any domain.
+func rootOfNames(r Reader, names []string) string {
+	var domains []string
 	for _, name := range names {
-		identity, ok := strings.CutPrefix(name, "spiffe://")
-		if domain, _, _ := strings.Cut(identity, "/"); ok && len(foreign[domain]) > 0 {
-			return ir.SecretRoot
+		if identity, ok := strings.CutPrefix(name, identityScheme); ok {
+			domain, _, _ := strings.Cut(identity, "/")
+			domains = append(domains, domain)
 		}
 	}
-	return ownRoots(foreign)
+	return rootsWith(r, domains)
 }
 
-// verifyPlainly has a peer verified by the mesh's own roots only, where others have theirs: Envoy's check of
-// SPIFFE identities, which tells whose roots count, knows neither pins of keys and certificates nor names that a
-// request gives, and would pass them over. It gives the secret of the roots.
-func verifyPlainly(r Reader) string { return ownRoots(foreignDomains(r)) }
+const identityScheme = "spiffe://"
 
-// ownRoots gives the secret of the mesh's own roots beside those of foreign domains.
-func ownRoots(foreign map[string][]string) string {
-	if len(foreign) == 0 {
-		return ir.SecretRoot
+// rootsWith gives the secret of the mesh's own roots and those of some trust domains that have roots of their own.
+// Envoy looks up the roots by the first identity of a certificate, and then takes any of it that it wants. So a
+// root that the secret holds could sign a second identity, of whatever domain; see oneIdentity of pilot/envoy.
+func rootsWith(r Reader, domains []string) string {
+	foreign := foreignDomains(r)
+	var out []string
+	for _, name := range domains {
+		if _, ok := foreign[name]; ok {
+			out = append(out, name)
+		}
 	}
-	return ir.SecretOwnRoot
+	slices.Sort(out)
+	return ir.SecretRootsWith(slices.Compact(out))
 }

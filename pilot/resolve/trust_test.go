@@ -98,14 +98,65 @@ func TestTrustDomainsHaveTheirOwnRoots(t *testing.T) {
 	}
 }
 
+// The roots of a bundle that was fetched count as those that are written; of one that was not, nobody is let in.
+func TestRootsOfBundlesThatAreFetched(t *testing.T) {
+	const mesh = `{rootNamespace: istio-system, trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'https://far', trustDomains: [far]}, {spiffeBundleUrl: 'https://near'}]}`
+	fetched := func(at string, roots ...string) *model.Object {
+		return &model.Object{Key: model.KeySetSource{Bundle: at}.Key(), Spec: &model.SPIFFEBundle{Roots: roots}}
+	}
+	world := func(more ...*model.Object) store.Reader {
+		objects, _ := file.Decode([]byte(`{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "`+mesh+`"}}`), "test.yaml")
+		own := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"own"}}}
+		return store.FromObjects(append(append(objects, own), more...), store.Options{Domain: "cluster.local"}).Reader(nil)
+	}
+	us := ir.TrustDomain{Name: "cluster.local"}
+	for name, c := range map[string]struct {
+		fetched  []*model.Object
+		want     ir.TrustBundle
+		problems string
+	}{
+		"none":  {nil, ir.TrustBundle{Roots: []string{"own"}, Domains: []ir.TrustDomain{us}}, "[caCertificates[0].spiffeBundleUrl Error caCertificates[1].trustDomains Warning caCertificates[1].spiffeBundleUrl Error]"},
+		"far's": {[]*model.Object{fetched("https://far", "a", "b")}, ir.TrustBundle{Roots: []string{"own"}, Domains: []ir.TrustDomain{us, {Name: "far", Roots: []string{"a", "b"}}}}, "[caCertificates[1].trustDomains Warning caCertificates[1].spiffeBundleUrl Error]"},
+		"both": {
+			[]*model.Object{fetched("https://far", "a"), fetched("https://near", "own", "c")},
+			ir.TrustBundle{Roots: []string{"own", "c"}, Domains: []ir.TrustDomain{us, {Name: "far", Roots: []string{"a"}}}},
+			"[caCertificates[1].trustDomains Warning]",
+		},
+		"taken back": {
+			[]*model.Object{fetched("https://far"), fetched("https://near", "c")},
+			ir.TrustBundle{Roots: []string{"own", "c"}, Domains: []ir.TrustDomain{us}},
+			"[caCertificates[0].spiffeBundleUrl Warning caCertificates[1].trustDomains Warning]",
+		},
+	} {
+		r := world(c.fetched...)
+		if got := resolve.TrustBundle(r); !reflect.DeepEqual(got, &c.want) {
+			t.Errorf("%s:\n%+v, want\n%+v", name, got, c.want)
+		}
+		problems := []string{}
+		for _, p := range resolve.BundleProblems(r) {
+			problems = append(problems, fmt.Sprint(p.Field, " ", p.Severity))
+		}
+		if fmt.Sprint(problems) != c.problems {
+			t.Errorf("%s: problems %v, want %s", name, problems, c.problems)
+		}
+		if got := r.KeySources(); len(got) != 2 || got[0].Bundle != "https://far" || model.ParseKeySetSource(got[1].Name()) != got[1].KeySetSource {
+			t.Errorf("%s: %v is fetched", name, got)
+		}
+	}
+}
+
 // A foreign root could sign a certificate of two identities, one of them ours: callers are verified by it only where
 // an alias lets its domain in.
 func TestRootsOfCallers(t *testing.T) {
 	for mesh, want := range map[string]string{
 		"{trustDomainAliases: [old]} # %[1]s %[2]s":                                                     ir.SecretRoot,
-		"caCertificates: [{pem: %[1]s, trustDomains: [far]}] # %[2]s":                                   ir.SecretOwnRoot,
-		"{trustDomainAliases: [old], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s":      ir.SecretOwnRoot,
-		"{trustDomainAliases: [old, far], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s": ir.SecretRoot,
+		"caCertificates: [{pem: %[1]s, trustDomains: [far]}] # %[2]s":                                   ir.SecretRoot,
+		"{trustDomainAliases: [old], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s":      ir.SecretRoot,
+		"{trustDomainAliases: [old, far], caCertificates: [{pem: %[1]s, trustDomains: [far]}]} # %[2]s": "ROOTCA-with:far",
+		// Roots of a domain that no alias lets in could sign a second identity, of one that is let in.
+		"{trustDomainAliases: [z, far], caCertificates: [{pem: %[1]s, trustDomains: [far, near]}, {pem: %[2]s, trustDomains: [z]}]}": "ROOTCA-with:far,z",
+		// What is asked for does not go by what was fetched.
+		"{trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'https://far', trustDomains: [far]}]} # %[1]s %[2]s": "ROOTCA-with:far",
 	} {
 		r, _, _ := trusting(t, mesh)
 		if got := resolve.InboundTLS(r).RootSecret; got != want {

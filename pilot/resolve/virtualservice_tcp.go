@@ -12,10 +12,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// tcpChains gives the filter chains for a service that is no HTTP service: those that the tls and
-// tcp rules of its VirtualService ask for, and one straight to the service, unless a rule takes every
-// connection. On a port of TLS the names of tls rules are all that there is: a connection with another
-// goes on to where it was sent. byName narrows all to the service's own name in the TLS handshake.
+// tcpChains gives the filter chains for a service that is no HTTP service. They are those that the tls
+// and tcp rules of its VirtualService ask for, and one straight to the service, unless a rule takes
+// every connection. On a port of TLS the names of tls rules are all that there is: a connection with
+// another goes on to where it was sent. byName narrows all to the service's own name in the TLS
+// handshake.
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
 	var problems []model.Problem

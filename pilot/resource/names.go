@@ -94,7 +94,7 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 	if known := p.pool.get(key); known != nil {
 		return known
 	}
-	var all strings.Builder // one piece of memory for all names
+	var all strings.Builder // one allocation for all names
 	all.Grow(bytes)
 	ends := make([]int, 0, key.length)
 	for name := range names {

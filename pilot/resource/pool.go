@@ -105,14 +105,18 @@ func (p *Pool) With(t Type, s *Set, changes []Entry) *Set {
 // Cover gives a set of the base s with sorted entries over it, which nobody may change afterwards,
 // or s itself where they change nothing.
 func (p *Pool) Cover(t Type, s *Set, over []Entry) *Set {
-	key := s.after(over)
+	return p.covered(t, s, over, s.after(over))
+}
+
+// covered is Cover where it is known what comes out.
+func (p *Pool) covered(t Type, s *Set, over []Entry, key totals) *Set {
 	if key == s.totals {
 		return s
 	}
 	if t.Private() {
-		return s.cover(over)
+		return newSet(s, over, key)
 	}
-	return p.sets[t].intern(key, always, func() *Set { return s.cover(over) })
+	return p.sets[t].intern(key, always, func() *Set { return newSet(s, over, key) })
 }
 
 // Same tells whether two sets have the same resources.

@@ -17,9 +17,9 @@ import (
 )
 
 // Without gives the resource with something else in the place of some of its parts. That is the former
-// resource's version of the part, where it answers for the same and denies as much, else what denies
-// everything: a virtual host that answers 503 for the same domains, a filter chain that closes the
-// connections of the same match. former may be nil.
+// resource's version of the part, where it answers for the same and denies as much. Else it is what
+// denies everything: a virtual host that answers 503 for the same domains, or a filter chain that closes
+// the connections of the same match.
 func (p *Parts) Without(out []int, former *Parts) (*Resource, error) {
 	fields := slices.Clone(p.fields)
 	taken := map[string]struct{}{} // what the other parts answer for

@@ -61,6 +61,18 @@ func (r *Resource) Frame(delta bool) []byte {
 	return r.SotW()
 }
 
+// appendFrame adds those bytes to others.
+func (r *Resource) appendFrame(b []byte, delta bool) []byte {
+	from := 0
+	if !delta {
+		from = r.any
+	}
+	if r.rope != nil {
+		return r.rope.append(b, from)
+	}
+	return append(b, r.frame[from:]...)
+}
+
 // Size gives the number of those bytes, without putting them together.
 func (r *Resource) Size(delta bool) int {
 	if delta {

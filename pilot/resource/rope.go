@@ -15,14 +15,15 @@ import (
 type Fragment struct{ Field []byte }
 
 // NewFromFragments frames a message that consists of head, already marshalled, and of fragments. A
-// large one is put together only when it is sent.
+// large one is put together only when it is sent, and so is a listener: most of those that workloads have for
+// themselves is like others.
 func NewFromFragments(t Type, name string, head []byte, fragments []*Fragment) *Resource {
 	size := 0
 	for _, f := range fragments {
 		size += len(f.Field)
 	}
 	r := &Resource{Type: t, Name: name}
-	if size > largeResource {
+	if size > largeResource || t == Listeners && size > 0 {
 		r.finishRope(head, fragments)
 		return r
 	}
@@ -33,9 +34,9 @@ func NewFromFragments(t Type, name string, head []byte, fragments []*Fragment) *
 	return r
 }
 
-// rope is the frame of a large route configuration: a head, and virtual hosts that it shares with
-// the configurations of other classes, since those of two namespaces differ in few. It is put
-// together when it is sent, once for all streams that send it at about the same time.
+// rope is the frame of a large route configuration or of a listener: a head, and virtual hosts or filter
+// chains that it shares with those of other classes, which differ in few. It is put together when it is
+// sent, once for all streams that send it at about the same time.
 type rope struct {
 	head      []byte
 	fragments []*Fragment
@@ -51,12 +52,18 @@ func (r *rope) join(size int) []byte {
 	if first := r.joined.Value(); first != nil {
 		return unsafe.Slice(first, size) // as many as were made below
 	}
-	out := append(make([]byte, 0, size), r.head...)
-	for _, h := range r.fragments {
-		out = append(out, h.Field...)
-	}
+	out := r.append(make([]byte, 0, size), 0)
 	r.joined = weak.Make(&out[0])
 	return out
+}
+
+// append adds the bytes to others, from an offset in the head on.
+func (r *rope) append(b []byte, from int) []byte {
+	b = append(b, r.head[from:]...)
+	for _, f := range r.fragments {
+		b = append(b, f.Field...)
+	}
+	return b
 }
 
 // finishRope frames a message that consists of head and fragments.
@@ -74,11 +81,31 @@ func (r *Resource) finishRope(head []byte, fragments []*Fragment) {
 	r.rope = &rope{head: append(before, head...), fragments: slices.Clip(fragments)}
 }
 
-// sameBytes tells whether two resources have the same frame, where those that are put together have
-// the same fragments.
+// sameBytes tells whether two resources have the same frame, however that is kept.
 func (r *Resource) sameBytes(o *Resource) bool {
-	if r.rope == nil || o.rope == nil {
-		return r.rope == o.rope && bytes.Equal(r.frame, o.frame)
+	switch {
+	case r.size != o.size:
+		return false
+	case r.rope == nil && o.rope == nil:
+		return bytes.Equal(r.frame, o.frame)
+	case r.rope == nil:
+		return o.rope.is(r.frame)
+	case o.rope == nil:
+		return r.rope.is(o.frame)
 	}
-	return bytes.Equal(r.rope.head, o.rope.head) && slices.Equal(r.rope.fragments, o.rope.fragments)
+	return bytes.Equal(r.rope.head, o.rope.head) && slices.EqualFunc(r.rope.fragments, o.rope.fragments, func(f, g *Fragment) bool {
+		return f == g || bytes.Equal(f.Field, g.Field)
+	})
+}
+
+// is tells whether a frame of the same size has the bytes of the rope.
+func (r *rope) is(frame []byte) bool {
+	frame, same := bytes.CutPrefix(frame, r.head)
+	for _, f := range r.fragments {
+		if !same {
+			return false
+		}
+		frame, same = bytes.CutPrefix(frame, f.Field)
+	}
+	return same && len(frame) == 0
 }

@@ -50,3 +50,38 @@ func TestRopeHasTheFrameOfTheWhole(t *testing.T) {
 		t.Error("two streams at one time get two copies")
 	}
 }
+
+// TestAPoolKnowsARopeByItsBytes has the same listener put together from fragments, in one go, and from other
+// fragments of the same bytes: the pool keeps one of them.
+func TestAPoolKnowsARopeByItsBytes(t *testing.T) {
+	field := func(text string) *Fragment {
+		return &Fragment{Field: protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), text)}
+	}
+	joined := func(fragments ...*Fragment) *Resource {
+		return NewFromFragments(Listeners, "l", []byte{8, 1}, fragments)
+	}
+	whole := func(bytes ...byte) *Resource {
+		r := &Resource{Type: Listeners, Name: "l"}
+		r.finish(bytes)
+		return r
+	}
+	one, two := field("one"), field("two")
+	bytes := slices.Concat([]byte{8, 1}, one.Field, two.Field)
+	for name, same := range map[string]*Resource{
+		"the same fragments": joined(one, two), "others": joined(field("one"), field("two")), "one go": whole(bytes...),
+	} {
+		for _, first := range []*Resource{joined(one, two), whole(bytes...)} {
+			if p := NewPool(); p.One(first) != first || p.One(same) != first {
+				t.Errorf("%s: there are two of them", name)
+			}
+		}
+	}
+	short, long, other := joined(one), joined(one, two, two), joined(one, field("owt"))
+	for _, r := range []*Resource{joined(one, two), whole(bytes...)} {
+		for _, o := range []*Resource{short, long, other, whole(other.Any().GetValue()...), whole(short.Any().GetValue()...)} {
+			if r.sameBytes(o) || o.sameBytes(r) {
+				t.Errorf("%v has the bytes of %v", r.Any().GetValue(), o.Any().GetValue())
+			}
+		}
+	}
+}

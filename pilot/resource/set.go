@@ -22,10 +22,10 @@ type Set struct {
 
 	named func() string // the version
 
-	mu         sync.Mutex
-	diffs      map[uint64]Diff       // by former set
-	selections map[uint64]*Selection // by set of names
-	pieces     []*Piece
+	mu      sync.Mutex
+	diffs   map[uint64]Diff    // by former set
+	lookups map[uint64]*Lookup // by set of names
+	blocks  []*Block
 }
 
 // totals tell sets of other resources apart.
@@ -75,18 +75,19 @@ func (s *Set) layer(resources []*Resource) *Set { return s.cover(entries(resourc
 
 // cover takes ownership of sorted entries.
 func (s *Set) cover(over []Entry) *Set {
-	out := &Set{id: lastSet.Add(1), base: s, over: over}
+	var sum totals
 	if s != nil {
-		out.totals = s.totals
-	}
-	for _, e := range over {
-		if s != nil {
-			out.count(s.Get(e.Name), -1)
+		sum = s.after(over)
+	} else {
+		for _, e := range over {
+			sum.count(e.Resource, 1)
 		}
-		out.count(e.Resource, 1)
 	}
-	out.named = sync.OnceValue(out.totals.version)
-	return out
+	return newSet(s, over, sum)
+}
+
+func newSet(base *Set, over []Entry, sum totals) *Set {
+	return &Set{id: lastSet.Add(1), base: base, over: over, totals: sum, named: sync.OnceValue(sum.version)}
 }
 
 // count adds a resource to the totals, or takes it away.
@@ -128,8 +129,8 @@ func (s *Set) with(changes []Entry) *Set {
 	if s.base != nil {
 		next = slices.DeleteFunc(next, func(e Entry) bool { return e.Resource == nil }) // hidden in s
 	}
-	out := (*Set)(nil).cover(next)
-	out.pieces = s.piecesAfter(changes)
+	out := newSet(nil, next, s.after(changes)) // without a look at each of the others
+	out.blocks = s.blocksAfter(changes)
 	return out
 }
 

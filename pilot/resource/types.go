@@ -1,7 +1,3 @@
-// Package push holds what connected proxies should have: for each class of proxies one view, a
-// set of resources for each type, marshalled once and shared by every stream that sends them. A
-// commit of the store changes the views of the classes that are connected; each client is handed the
-// new one and only notes what concerns it, so nobody waits for a slow one.
 // Package resource holds what goes over the wire: marshalled resources with their versions, sets of
 // them, and sets of names. All of it is immutable and shared by everyone who has the same, so that a
 // resource is marshalled, hashed and put together once for the whole mesh. It knows Envoy's types and
@@ -12,12 +8,13 @@
 //	resource   one message of a type under a name, marshalled and framed for a response
 //	version    a hash of a resource's bytes; equal bytes have equal versions
 //	set        the resources of one type that somebody should have, by name, perhaps over a base
-//	piece      a run of resources of a set that are sent together
+//	block      a run of resources of a set that are sent together
+//	lookup     what a set has for the names of a subscription
+//	claims     the versions that a reconnecting client says it holds
 //	part       what one object gives to a resource that many share: a virtual host, a filter chain
 //	quarantine what stands in a part's place and denies as much
+//	fragment   a marshalled field that several resources have in common
 //	rope       a large resource that is put together from fragments when it is sent
-//	selection  what a set has for the names of a subscription
-//	claims     what a reconnecting client says that it holds
 package resource
 
 import (

@@ -56,10 +56,15 @@ func (r Reader) AliasedHosts(client string) []string {
 	return r.names(tableAliases, Place{Client: client}, Place{})
 }
 
+// AliasObjects gives those of them that stand for a host, model.Older first.
+func (r Reader) AliasObjects(client, host string) []*model.Object {
+	return r.joined(tableAliases, client, "", host)
+}
+
 // Aliases gives the hosts of those that stand for a host, sorted.
 func (r Reader) Aliases(client, host string) []string {
 	var out []string
-	for _, o := range r.joined(tableAliases, client, "", host) {
+	for _, o := range r.AliasObjects(client, host) {
 		out = append(out, serviceHost(o.Namespace, o.Name, r.s.domain))
 	}
 	slices.Sort(out)

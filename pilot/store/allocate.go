@@ -78,10 +78,10 @@ func slotFor(host string, n int) uint32 {
 	return uint32((sum ^ sum>>32) % numSlots)
 }
 
-// allocator gives addresses to hosts that have none. Which one a host gets follows from the set of
-// hosts alone, so that it is the same after a restart and in every replica: its first choice, which is a
-// hash of its name, unless the status of an object or a host that comes before it by name has that. Those that lose
-// take their next choices, one after the other by name, so that no other host moves for them.
+// allocator gives addresses to hosts that have none. Which one a host gets follows from the set of hosts alone,
+// so that it is the same after a restart and in every replica. A host gets its first choice, a hash of its name,
+// unless the status of an object, or a host that comes before it by name, has that address. Those that lose take
+// their next choices, one after the other by name, so that no other host moves for them.
 type allocator struct {
 	claims map[string]keyList     // host → the objects that want an address for it
 	hosts  map[model.Key][]string // object → those hosts

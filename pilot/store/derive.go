@@ -33,7 +33,7 @@ func (s *state) deriveServices(key model.Key) {
 func (s *state) servicesOf(o *model.Object) []*model.Service {
 	exportTo := s.Mesh.GetDefaultServiceExportTo()
 	if o.Kind == model.KindServiceEntry {
-		return newEntryServices(o, exportTo, s.allocator.addresses(o))
+		return newEntryServices(o, exportTo, s.boundedExport, s.allocator.addresses(o))
 	}
 	if svc := newService(o, s.Domain, exportTo); svc != nil {
 		return []*model.Service{svc}
@@ -60,9 +60,9 @@ func (s *state) setServices(key model.Key, old, next []*model.Service) {
 	s.changed.add(key)
 }
 
-// deriveEndpoints computes the endpoints of an object's services: from its EndpointSlices where it has
-// any, from what a ServiceEntry lists, else from the workloads that its selector matches, of which only
-// some changed unless pods is nil.
+// deriveEndpoints computes the endpoints of an object's services. They come from its EndpointSlices
+// where it has any, from what a ServiceEntry lists, else from the workloads that its selector matches.
+// Of these only some changed unless pods is nil.
 func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 	for _, svc := range s.services.byKey[key] {
 		owner := endpointOwner{key, svc.Hostname}
@@ -112,7 +112,7 @@ func workloadEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object
 // at an address only one counts.
 func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 	for key := range pods {
-		if at := addressOf(s.object(key)); at != "" && len(s.links.podsAt[clusterAddress{key.Cluster, at}]) > 1 {
+		if at := addressOf(s.object(key)); at != "" && len(s.links.podsAt.row(clusterAddress(key.Cluster, at))) > 1 {
 			return false
 		}
 	}
@@ -120,7 +120,7 @@ func (s *state) alone(old []model.Endpoint, pods keySet) bool {
 		if _, changed := pods[endpointPod(&old[i])]; !changed {
 			continue
 		}
-		for _, other := range s.links.podsAt[clusterAddress{old[i].Cluster, old[i].Address}] {
+		for _, other := range s.links.podsAt.row(clusterAddress(old[i].Cluster, old[i].Address)) {
 			if _, changed := pods[other]; !changed {
 				return false
 			}

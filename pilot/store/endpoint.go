@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 
@@ -14,9 +13,8 @@ import (
 
 // Labels of a pod that say something about its endpoints.
 const (
-	labelTLSMode  = "security.istio.io/tlsMode"
-	labelNetwork  = "topology.istio.io/network"
-	labelLocality = "istio-locality"
+	labelTLSMode = "security.istio.io/tlsMode"
+	labelNetwork = "topology.istio.io/network"
 )
 
 // podEndpoints adds to out what a pod offers to a service.
@@ -66,12 +64,13 @@ func workload(o *model.Object, network string) model.Endpoint {
 	pod := o.Spec.(*model.Pod)
 	e := model.Endpoint{
 		Labels:         o.Labels,
-		Locality:       podLocality(o.Labels),
+		Locality:       model.LocalityOf(o.Labels),
 		Network:        network,
 		Cluster:        o.Cluster,
 		ServiceAccount: pod.ServiceAccount,
 		Namespace:      o.Namespace,
 		Workload:       pod.Workload,
+		Node:           pod.Node,
 		Pod:            o.Name,
 		TLSMode:        model.TLSModeDisabled,
 	}
@@ -82,19 +81,6 @@ func workload(o *model.Object, network string) model.Endpoint {
 		e.TLSMode = model.TLSModeIstio
 	}
 	return e
-}
-
-// podLocality reads istio-locality, region.zone.subzone or with slashes, which overrides the
-// topology labels.
-func podLocality(labels map[string]string) model.Locality {
-	if text := labels[labelLocality]; text != "" {
-		if !strings.Contains(text, "/") {
-			text = strings.ReplaceAll(text, ".", "/")
-		}
-		parts := append(strings.SplitN(text, "/", 3), "", "")
-		return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
-	}
-	return model.Locality{Region: labels[model.LabelRegion], Zone: labels[model.LabelZone], SubZone: labels[model.LabelSubZone]}
 }
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod
@@ -117,6 +103,9 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, n
 			pod := podOf(ep, address)
 			if pod != nil {
 				e = workload(pod, network)
+			}
+			if e.Node == "" && ep.NodeName != nil {
+				e.Node = *ep.NodeName
 			}
 			e.Address = address
 			e.Health = sliceHealth(&ep.Conditions, svc.PublishNotReady)
@@ -185,5 +174,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
+		a.Node == b.Node && a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
 }

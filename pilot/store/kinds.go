@@ -1,12 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -39,6 +41,7 @@ const (
 	tableSidecars               = "sidecars"
 	tablePeerAuthentications    = "peer authentications"
 	tableTelemetries            = "telemetries"
+	tableMetricTelemetries      = "telemetries that turn metrics on"
 	tableGateways               = "gateways"
 	tableVirtualServices        = "virtual services"
 	tableVirtualServicesIn      = "virtual services of a namespace"
@@ -66,6 +69,7 @@ func indexes() []Index {
 		{Kind: model.KindSidecar, Name: tableSidecars, Keys: byNamespace},
 		{Kind: model.KindPeerAuthentication, Name: tablePeerAuthentications, Keys: byNamespace},
 		{Kind: model.KindTelemetry, Name: tableTelemetries, Keys: byNamespace, Own: true},
+		{Kind: model.KindTelemetry, Name: tableMetricTelemetries, Keys: metricTelemetries, Names: true},
 		{Kind: model.KindRequestAuthentication, Name: tableAuthentication, Keys: ofNamespaces, Own: true},
 		{Kind: model.KindRequestAuthentication, Name: tableWorkloadAuthentication, Keys: ofWorkloads},
 		{Kind: model.KindRequestAuthentication, Name: tableKeySources, Keys: keySources, Names: true},
@@ -113,6 +117,23 @@ func keySources(_ *Settings, o *model.Object) []Place {
 		}
 	}
 	return places
+}
+
+// metricTelemetries lists the Telemetry objects that turn on metrics at servers which the root namespace's may have
+// turned off for all. They have one name, so that it alone tells whether there is one.
+func metricTelemetries(s *Settings, o *model.Object) []Place {
+	if o.Namespace == cmp.Or(s.Mesh.GetRootNamespace(), model.RootNamespace) && !model.PolicyTargetOf(o.Spec).Some() {
+		return nil
+	}
+	for _, m := range o.Spec.(*telemetryapi.Telemetry).GetMetrics() {
+		for _, override := range m.GetOverrides() {
+			off := override.GetDisabled()
+			if off != nil && !off.GetValue() && override.GetMatch().GetMode() != telemetryapi.WorkloadMode_CLIENT {
+				return []Place{{Name: "on"}}
+			}
+		}
+	}
+	return nil
 }
 
 func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }

@@ -96,7 +96,7 @@ func TestLeanObjectsLeadToTheSameRows(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", b.Spec, a.Spec)
 	}
 	want := &model.Pod{
-		IP: "10.0.7.7", ServiceAccount: "web", Hostname: "h", Subdomain: "s0", Workload: "web", Ready: true, Deleting: true,
+		IP: "10.0.7.7", ServiceAccount: "web", Hostname: "h", Subdomain: "s0", Node: "n", Workload: "web", Ready: true, Deleting: true,
 		Ports: []model.PodPort{{Name: "web", Number: 8080}, {Name: "web", Number: 8081, UDP: true}, {Name: "native", Number: 90}},
 	}
 	if diff := cmp.Diff(want, b.Spec); diff != "" {

@@ -17,19 +17,20 @@ type links struct {
 	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
 	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
 	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     map[clusterAddress]keyList      // address → pods and WorkloadEntries
+	podsAt     *table[keyList]                 // address → pods and WorkloadEntries; readers ask it as well
 }
 
 func newLinks() links {
 	return links{
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
-		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{}, podsAt: map[clusterAddress]keyList{},
+		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{},
+		podsAt: newTable[keyList]("pods at an address", nil),
 	}
 }
 
-// clusterAddress is an address, which is one pod's in its own cluster only.
-type clusterAddress struct{ cluster, address string }
+// clusterAddress names an address, which is one pod's in its own cluster only.
+func clusterAddress(cluster, address string) key { return key{namespace: cluster, name: address} }
 
 func podRef(key model.Key) string { return "pod " + key.Cluster + "/" + key.Namespace + "/" + key.Name }
 
@@ -111,16 +112,24 @@ func (l *links) movePod(key model.Key, old, next *model.Object) {
 		return
 	}
 	if from != "" {
-		remove(l.podsAt, clusterAddress{key.Cluster, from}, key)
+		at := clusterAddress(key.Cluster, from)
+		if rest := slices.DeleteFunc(slices.Clone(l.podsAt.row(at)), func(k model.Key) bool { return k == key }); len(rest) > 0 {
+			l.podsAt.put(at, rest)
+		} else {
+			l.podsAt.drop(at)
+		}
 	}
 	if to != "" {
-		insert(l.podsAt, clusterAddress{key.Cluster, to}, key)
+		at := clusterAddress(key.Cluster, to)
+		all := append(slices.Clip(l.podsAt.row(at)), key) // a new list: snapshots have the former
+		slices.SortFunc(all, model.Key.Compare)
+		l.podsAt.put(at, all)
 	}
 }
 
 // podAt gives the pod with an address, the first by name where several share it.
 func (l *links) podAt(cluster, address string) model.Key {
-	if all := l.podsAt[clusterAddress{cluster, address}]; len(all) > 0 && all[0].Kind == model.KindPod { // which come first
+	if all := l.podsAt.row(clusterAddress(cluster, address)); len(all) > 0 && all[0].Kind == model.KindPod { // which come first
 		return all[0]
 	}
 	return model.Key{}

@@ -3,8 +3,10 @@ package store
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -22,6 +24,15 @@ func (r Reader) Mesh() *meshconfig.MeshConfig { return r.s.mesh }
 
 // Domain gives the cluster's DNS suffix, e.g. cluster.local.
 func (r Reader) Domain() string { return r.s.domain }
+
+// Variable gives a variable of the control plane's environment, "" for one that is not set, and whether the
+// environment is known. It is not recorded, since it lasts as long as the process.
+func (r Reader) Variable(name string) (value string, known bool) {
+	if r.s.environment == nil {
+		return "", false
+	}
+	return r.s.environment(name), true
+}
 
 // Note records that an answer follows from a fact about the client itself.
 func (r Reader) Note(fact string) {
@@ -73,6 +84,17 @@ func (r Reader) Pod(cluster, namespace, name string) *model.Object {
 	return r.Object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: name, Cluster: cluster})
 }
 
+// PodsAt gives the Pod objects of a cluster that have an address, sorted by key.
+func (r Reader) PodsAt(cluster, address string) []*model.Object {
+	var out []*model.Object
+	for _, k := range r.s.podsAt.read(r, clusterAddress(cluster, address)) {
+		if k.Kind == model.KindPod {
+			out = append(out, r.Object(k))
+		}
+	}
+	return out
+}
+
 // Services gives what is visible from a namespace, one service a hostname, sorted by hostname.
 func (r Reader) Services(namespace string) []*model.Service {
 	public := r.s.services.list.lists.read(r, key{})
@@ -98,6 +120,12 @@ func (r Reader) Services(namespace string) []*model.Service {
 func (r Reader) HasDynamicServices(namespace string) bool {
 	public := r.s.services.dynamic.lists.read(r, key{})
 	return len(public)+len(r.s.services.dynamic.lists.read(r, key{client: namespace})) > 0
+}
+
+// HasServicesByNode tells whether the endpoints of some of the Services depend on the client's node.
+func (r Reader) HasServicesByNode(namespace string) bool {
+	public := r.s.services.byNode.lists.read(r, key{})
+	return len(public)+len(r.s.services.byNode.lists.read(r, key{client: namespace})) > 0
 }
 
 // Service gives the one that Services would hold for the hostname, or nil.
@@ -272,6 +300,11 @@ func (r Reader) Telemetries(namespace string) []*model.Object {
 	return r.List(tableTelemetries, Place{Namespace: namespace})
 }
 
+// TurnsMetricsOn tells whether some object, beside the root namespace's for all, turns on metrics at servers.
+func (r Reader) TurnsMetricsOn() bool {
+	return len(r.Names(tableMetricTelemetries, Place{})) > 0
+}
+
 // PeerAuthentications gives a namespace's objects, model.Older first.
 func (r Reader) PeerAuthentications(namespace string) []*model.Object {
 	return r.List(tablePeerAuthentications, Place{Namespace: namespace})
@@ -297,11 +330,23 @@ func (r Reader) WorkloadRequestAuthentications(namespace string) []*model.Object
 	return r.List(tableWorkloadAuthentication, Place{Namespace: namespace})
 }
 
-// KeySources gives the places that keys of RequestAuthentications are fetched from, sorted by name.
-func (r Reader) KeySources() []model.KeySetSource {
-	var out []model.KeySetSource
+// KeySources gives the places that keys are fetched from: first the bundles of the mesh's configuration, so that no
+// number of others keeps them out, then those of RequestAuthentications, sorted by name. Of the times that rules give
+// a fetch the longest counts, and model.KeySetTimeout where none gives one.
+func (r Reader) KeySources() []model.KeySetFetch {
+	var out []model.KeySetFetch
+	for _, ca := range r.Mesh().GetCaCertificates() {
+		at := model.KeySetFetch{KeySetSource: model.KeySetSource{Bundle: ca.GetSpiffeBundleUrl()}, Timeout: model.KeySetTimeout}
+		if at.Bundle != "" && !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
 	for _, name := range r.Names(tableKeySources, Place{}) {
-		out = append(out, model.ParseKeySetSource(name))
+		of, longest := model.ParseKeySetSource(name), time.Duration(0)
+		for _, o := range r.List(tableKeySources, Place{Name: name}) {
+			longest = max(longest, model.KeySetTimeoutOf(o.Spec.(*security.RequestAuthentication), of))
+		}
+		out = append(out, model.KeySetFetch{KeySetSource: of, Timeout: cmp.Or(longest, model.KeySetTimeout)})
 	}
 	return out
 }

@@ -25,7 +25,8 @@ type runner struct {
 	window      *time.Timer // ends the quiet window
 	deadline    *time.Timer // ends the wait for the next source that is due
 	started     time.Time
-	pending     *Commit // not yet taken by the reader
+	pending     *Commit           // not yet taken by the reader
+	settling    []chan<- struct{} // to be told of the commit after which nothing waits
 }
 
 // layer is one source's objects.
@@ -45,6 +46,7 @@ func (s *Store) Run(ctx context.Context) error {
 		Store: s, state: newState(s.opts.Domain, s.opts.Indexes...), queue: map[model.Key]struct{}{},
 		window: stoppedTimer(), deadline: stoppedTimer(), started: time.Now(),
 	}
+	r.state.environment = s.opts.Environment
 	defer r.window.Stop()
 	defer r.deadline.Stop()
 	for _, source := range s.opts.Sources {
@@ -81,6 +83,14 @@ func stoppedTimer() *time.Timer {
 // receive takes the inbox. Endpoints are committed at once, configuration after a quiet window.
 func (r *runner) receive() {
 	for _, m := range r.take() {
+		if m.objects != nil {
+			m.objects <- r.state.delivered()
+			continue
+		}
+		if m.settled != nil {
+			r.settling = append(r.settling, m.settled)
+			continue
+		}
 		at := r.layer(m.source)
 		if m.synced {
 			if !r.layers[at].synced {
@@ -104,6 +114,7 @@ func (r *runner) receive() {
 	}
 	r.commit()
 	r.openWindow()
+	r.settle()
 }
 
 // layer finds the source's layer; a source that was not announced comes after the others.
@@ -225,10 +236,25 @@ func (r *runner) flush() {
 	clear(r.queue)
 	r.commit()
 	r.first = time.Time{}
+	r.settle()
+}
+
+// settle lets the next commit tell those who wait, if no configuration waits. The reader has applied all former
+// ones before it takes that one.
+func (r *runner) settle() {
+	if len(r.settling) == 0 || len(r.queue) > 0 {
+		return
+	}
+	if r.pending == nil {
+		r.pending = &Commit{Snapshot: r.current.Load()}
+	}
+	r.pending.settling = append(r.pending.settling, r.settling...)
+	r.settling = nil
 }
 
 // commit makes the next snapshot and merges its step with one that the reader has not taken.
 func (r *runner) commit() {
+	began := time.Now()
 	c, ok := r.state.commit()
 	for _, what := range r.state.moved {
 		r.log.Warn("an allocated address moved, since another host has it now; clients that remember it reach the other host", slog.String("host", what))
@@ -237,9 +263,9 @@ func (r *runner) commit() {
 	if !ok {
 		return
 	}
-	c.Since = r.first
+	c.Since, c.Began, c.Ended = r.first, began, time.Now()
 	if c.Since.IsZero() {
-		c.Since = time.Now()
+		c.Since = began
 	}
 	r.current.Store(c.Snapshot)
 	c = c.merge(r.pending)

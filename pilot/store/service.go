@@ -35,9 +35,9 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 		PublishNotReady: k8s.Spec.PublishNotReadyAddresses,
 		Origin:          o.Origin,
 	}
-	svc.TrafficDistribution = o.Annotations[trafficDistribution]
-	if d := k8s.Spec.TrafficDistribution; d != nil {
-		svc.TrafficDistribution = *d
+	svc.TrafficDistribution = distribution(k8s.Spec.TrafficDistribution, o.Annotations)
+	if p := k8s.Spec.InternalTrafficPolicy; p != nil {
+		svc.NodeLocal = *p == corev1.ServiceInternalTrafficPolicyLocal
 	}
 	if svc.Headless {
 		svc.Resolution = model.ResolutionPassthrough
@@ -51,6 +51,16 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 		svc.Ports = append(svc.Ports, servicePort(&k8s.Spec.Ports[i]))
 	}
 	return svc
+}
+
+// distribution says which endpoints are preferred: as the Service has it, else as the annotation does.
+func distribution(spec *string, annotations map[string]string) string {
+	if spec != nil {
+		if d := model.Distribution(*spec); d != "" {
+			return d
+		}
+	}
+	return model.Distribution(annotations[trafficDistribution])
 }
 
 func splitList(text string) []string {

@@ -12,13 +12,14 @@ import (
 )
 
 // newEntryServices gives the services of a ServiceEntry, one for each of its hosts. allocated gives the
-// addresses of a host that has none of its own.
-func newEntryServices(o *model.Object, defaultExportTo []string, allocated func(host string) []string) []*model.Service {
+// addresses of a host that has none of its own, and bounded what of an export the mesh allows.
+func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(namespace string, exportTo []string) []string, allocated func(host string) []string) []*model.Service {
 	entry := o.Spec.(*networking.ServiceEntry)
 	exportTo := entry.GetExportTo()
 	if len(exportTo) == 0 {
 		exportTo = defaultExportTo
 	}
+	exportTo = bounded(o.Namespace, exportTo)
 	ports, addresses := entryPorts(entry), entryAddresses(entry)
 	names := slices.Clone(entry.GetSubjectAltNames())
 	slices.Sort(names)
@@ -29,6 +30,7 @@ func newEntryServices(o *model.Object, defaultExportTo []string, allocated func(
 			Addresses: addresses, Ports: ports, Resolution: entryResolution(entry.GetResolution()),
 			Selector: entry.GetWorkloadSelector().GetLabels(), ExportTo: exportTo, Labels: o.Labels,
 			SubjectAltNames: names, External: entry.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL, Origin: o.Origin,
+			TrafficDistribution: distribution(nil, o.Annotations),
 		}
 		if allocates(o) && !strings.HasPrefix(host, "*") {
 			svc.Allocated = allocated(host)
@@ -148,7 +150,7 @@ func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.O
 func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, network string) model.Endpoint {
 	e := model.Endpoint{
 		Address: model.CanonicalIP(we.GetAddress()), Labels: labels, Network: network, ServiceAccount: we.GetServiceAccount(),
-		Locality: podLocality(labels), TLSMode: model.TLSModeDisabled, Weight: we.GetWeight(),
+		Locality: model.LocalityOf(labels), TLSMode: model.TLSModeDisabled, Weight: we.GetWeight(),
 	}
 	if own := labels[labelNetwork]; own != "" {
 		e.Network = own

@@ -18,6 +18,8 @@ type services struct {
 	list *index[*model.Service]
 	// dynamic are those of the list whose hosts proxies resolve as they are asked for.
 	dynamic *index[*model.Service]
+	// byNode are those of the list whose endpoints depend on the client's node.
+	byNode *index[*model.Service]
 }
 
 func newServices(own *owned) *services {
@@ -28,6 +30,7 @@ func newServices(own *owned) *services {
 		visible:     newTable[*model.Service]("services", own),
 		list:        newIndex("visible services", compareHostnames, indexOptions{own: own}),
 		dynamic:     newIndex("services of dynamic hosts", compareHostnames, indexOptions{own: own}),
+		byNode:      newIndex("services by node", compareHostnames, indexOptions{own: own}),
 	}
 }
 
@@ -67,6 +70,7 @@ func (t *services) flush() {
 	t.inNamespace.flush()
 	t.list.flush()
 	t.dynamic.flush()
+	t.byNode.flush()
 }
 
 // show puts what is visible under a hostname in the place of what was.
@@ -75,9 +79,8 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 		if after[client] == svc {
 			continue
 		}
-		t.list.move(svc, []key{{client: client}}, nil, nil, false)
-		if svc.Resolution == model.ResolutionDynamicDNS {
-			t.dynamic.move(svc, []key{{client: client}}, nil, nil, false)
+		for _, list := range t.lists(svc) {
+			list.move(svc, []key{{client: client}}, nil, nil, false)
 		}
 		if after[client] == nil {
 			t.visible.drop(key{client: client, name: host})
@@ -86,18 +89,28 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 	for client, svc := range after {
 		if before[client] != svc {
 			t.visible.put(key{client: client, name: host}, svc)
-			t.list.move(nil, nil, svc, []key{{client: client}}, false)
-			if svc.Resolution == model.ResolutionDynamicDNS {
-				t.dynamic.move(nil, nil, svc, []key{{client: client}}, false)
+			for _, list := range t.lists(svc) {
+				list.move(nil, nil, svc, []key{{client: client}}, false)
 			}
 		}
 	}
 }
 
-// seen decides which service each client sees under one hostname: its own namespace's, else the first
-// of those that it may see (Kubernetes before others, then the oldest, by namespace and name at last).
-// "" stands for everyone; a namespace is named where it sees another than everyone does. The same
-// Service in several clusters is one, and so are ServiceEntries of one namespace that agree.
+// lists gives the lists of visible services that a service is in.
+func (t *services) lists(svc *model.Service) []*index[*model.Service] {
+	out := []*index[*model.Service]{t.list}
+	if svc.Resolution == model.ResolutionDynamicDNS {
+		out = append(out, t.dynamic)
+	}
+	if svc.ByNode() {
+		out = append(out, t.byNode)
+	}
+	return out
+}
+
+// seen decides which service each client sees under one hostname: its own namespace's, else the first of
+// those that it may see. Kubernetes' come before others, then the oldest, by namespace and name at last.
+// The same Service in several clusters is one, and so are ServiceEntries of one namespace that agree.
 func seen(candidates []*model.Service) map[string]*model.Service {
 	if len(candidates) == 0 {
 		return nil
@@ -150,15 +163,16 @@ func (t *services) drain(out []Row) []Row {
 	out = t.inNamespace.drain(out)
 	out = t.visible.drain(out)
 	out = t.dynamic.drain(out)
+	out = t.byNode.drain(out)
 	return t.list.drain(out)
 }
 
 // foundServices are the tables as a snapshot has them.
 type foundServices struct {
-	byHost, inNamespace, list, dynamic found[*model.Service]
-	visible                            rows[*model.Service]
+	byHost, inNamespace, list, dynamic, byNode found[*model.Service]
+	visible                                    rows[*model.Service]
 }
 
 func (t *services) freeze() foundServices {
-	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.dynamic.freeze(), t.visible.freeze()}
+	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.dynamic.freeze(), t.byNode.freeze(), t.visible.freeze()}
 }

@@ -13,12 +13,15 @@ import (
 type Snapshot struct {
 	mesh   *meshconfig.MeshConfig
 	domain string
+	// environment gives the control plane's variables; nil where they are not known.
+	environment func(name string) string
 
 	objects   map[model.Kind]rows[*model.Object]
 	indexes   map[string]found[*model.Object]
 	services  foundServices
 	endpoints rows[[]model.Endpoint] // by namespace and hostname
 	own       rows[[]Row]            // by namespace
+	podsAt    rows[keyList]          // by cluster and address
 }
 
 // Mesh gives the defaulted mesh configuration, never nil.

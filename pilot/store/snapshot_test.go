@@ -61,3 +61,28 @@ func TestReaderOfASmallMesh(t *testing.T) {
 		t.Errorf("destination rules %v", dr)
 	}
 }
+
+// TestObjectsAreFoundByTheirNames puts an object of each kind that is listed in some table, and of those that
+// services and endpoints are derived from.
+func TestObjectsAreFoundByTheirNames(t *testing.T) {
+	kinds := []model.Kind{model.KindServiceEntry, model.KindWorkloadEntry, model.KindPod, model.KindSecret, model.KindNamespace}
+	for _, x := range indexes() {
+		kinds = append(kinds, x.Kind)
+	}
+	s := newState("")
+	r := s.snapshot().Reader(nil)
+	for _, kind := range kinds {
+		if r.s.objects[kind].table != string(kind) {
+			t.Errorf("an object of kind %s is not found by its name", kind)
+		}
+	}
+	filter := decode(t, "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: f, namespace: a}\nspec: {}")
+	entry := decode(t, "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: a}\nspec: {hosts: [e.example.com], ports: [{number: 80, name: http}], resolution: DNS}")
+	objects := append(filter, entry...)
+	r = FromObjects(objects, Options{}).Reader(nil)
+	for _, o := range objects {
+		if r.Object(o.Key) == nil {
+			t.Errorf("%s is not there", o.Key)
+		}
+	}
+}

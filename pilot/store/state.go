@@ -34,6 +34,9 @@ type state struct {
 	allocator *allocator
 	moved     []string // which allocated addresses moved since the last commit, for the log
 
+	environment func(name string) string // see Options
+	visibility  *visibility              // of ServiceEntries; nil where their exportTo alone counts
+
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
@@ -74,7 +77,7 @@ func newState(domain string, more ...Index) *state {
 func (s *state) clearTables() {
 	s.own = newOwned()
 	s.objects = map[model.Kind]*table[*model.Object]{}
-	for _, kind := range byName() {
+	for _, kind := range byName(s.declared) {
 		s.objects[kind] = newTable[*model.Object](string(kind), nil)
 	}
 	s.indexes = newObjectIndexes(s.declared, s.own)
@@ -82,13 +85,18 @@ func (s *state) clearTables() {
 	s.endpoints = newEndpointTable()
 }
 
-// byName are the kinds of which readers ask for one object by its name.
-func byName() []model.Kind {
-	return []model.Kind{
-		model.KindNamespace, model.KindPod, model.KindSidecar, model.KindGateway, model.KindPeerAuthentication, model.KindTelemetry,
-		model.KindDestinationRule, model.KindVirtualService, model.KindSecret, model.KindAuthorizationPolicy,
-		model.KindRequestAuthentication, model.KindKeySet,
+// byName are the kinds of which readers may ask for one object by its name: those that are listed in tables, and these.
+func byName(declared []Index) []model.Kind {
+	out := []model.Kind{
+		model.KindNamespace, model.KindPod, model.KindSecret, model.KindKeySet, model.KindSPIFFEBundle,
+		model.KindServiceEntry, model.KindWorkloadEntry,
 	}
+	for _, d := range declared {
+		if !slices.Contains(out, d.Kind) {
+			out = append(out, d.Kind)
+		}
+	}
+	return out
 }
 
 func (s *state) forgetChanges() {
@@ -135,6 +143,9 @@ func (s *state) put(key model.Key, next *model.Object) {
 		if !same && key.Name == s.Mesh.GetRootNamespace() {
 			s.full = true // its network label is the default of every endpoint
 		}
+		if !same {
+			s.moveNamespace(key.Name)
+		}
 	}
 	if !same {
 		s.changed.add(key)
@@ -162,14 +173,11 @@ func reduced(o *model.Object) *model.Object {
 
 // relevant tells whether a kind decides anything that a proxy is told.
 func (s *state) relevant(kind model.Kind) bool {
-	if kind == model.KindServiceEntry || kind == model.KindWorkloadEntry {
-		return true
-	}
 	switch kind {
-	case model.KindService, model.KindEndpointSlice, model.KindMeshConfig, model.KindIngress, model.KindIngressClass:
+	case model.KindEndpointSlice, model.KindMeshConfig, model.KindIngress, model.KindIngressClass:
 		return true
 	}
-	return s.objects[kind] != nil || len(s.indexes.kinds[kind]) > 0
+	return s.objects[kind] != nil
 }
 
 // record keeps an object and lists it in the tables of its kind.
@@ -211,6 +219,7 @@ func (s *state) putMesh(next *model.Object) {
 	if next != nil {
 		s.Mesh = next.Spec.(*meshconfig.MeshConfig)
 	}
+	s.visibility = newVisibility(s.Mesh.GetServiceEntryVisibility())
 	s.full = true
 }
 
@@ -362,6 +371,7 @@ func (s *state) flush() []Row {
 	s.services.flush()
 	out = s.services.drain(out)
 	out = s.endpoints.rows.drain(out)
+	out = s.links.podsAt.drain(out)
 	s.own.flush()
 	return s.own.lists.drain(out)
 }
@@ -369,9 +379,10 @@ func (s *state) flush() []Row {
 // snapshot makes the snapshot of the present tables.
 func (s *state) snapshot() *Snapshot {
 	next := &Snapshot{
-		mesh: s.Mesh, domain: s.Domain,
+		mesh: s.Mesh, domain: s.Domain, environment: s.environment,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
+		podsAt: s.links.podsAt.freeze(),
 	}
 	for kind, t := range s.objects {
 		next.objects[kind] = t.freeze()

@@ -6,8 +6,10 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +27,23 @@ type Commit struct {
 	Full bool
 	// Changed holds the objects whose value changed, and Endpoints the Services whose endpoints did.
 	Changed, Endpoints map[model.Key]struct{}
-	// Since is when the first of the events arrived that led to the commit.
-	Since time.Time
+	// Since is when the first of the events arrived that led to the commit, Began when it began, after the quiet
+	// window, and Ended when the snapshot was there.
+	Since, Began, Ended time.Time
+
+	settling []chan<- struct{} // of those whom Applied tells
+}
+
+// Empty tells whether the commit changes nothing; such a one is only for those who wait in Settle.
+func (c Commit) Empty() bool {
+	return !c.Full && len(c.Rows)+len(c.Changed)+len(c.Endpoints) == 0
+}
+
+// Applied is told by the reader of commits once the commit is in effect.
+func (c Commit) Applied() {
+	for _, settled := range c.settling {
+		close(settled)
+	}
 }
 
 // merge gives the step from before the earlier commit to after c.
@@ -34,11 +51,15 @@ func (c Commit) merge(earlier *Commit) Commit {
 	if earlier == nil {
 		return c
 	}
+	c.settling = slices.Concat(earlier.settling, c.settling)
+	if earlier.Empty() {
+		return c
+	}
 	maps.Copy(c.Changed, earlier.Changed)
 	maps.Copy(c.Endpoints, earlier.Endpoints)
 	c.Rows = rowSet(earlier.Rows, c.Rows)
 	c.Full = c.Full || earlier.Full
-	c.Since = earlier.Since
+	c.Since, c.Began = earlier.Since, earlier.Began
 	return c
 }
 
@@ -58,6 +79,9 @@ type SourceOptions struct {
 type Options struct {
 	// Domain is the cluster's DNS suffix, cluster.local if empty.
 	Domain string
+	// Environment gives a variable of the control plane's process, "" for one that is not set, which headers of
+	// extension providers may name; nil where the process is not the control plane's.
+	Environment func(name string) string
 	// Indexes are tables of objects beside those of the kinds that the control plane translates.
 	Indexes []Index
 
@@ -91,6 +115,9 @@ type message struct {
 	events   []model.Event
 	problems []model.Problem
 	at       time.Time
+	settled  chan struct{} // to be told of the commit of all that was posted before; nil for none
+	// objects gets all that the sources have delivered; nil for nobody. It has room for one.
+	objects chan<- []*model.Object
 }
 
 // New gives a store, which works once Run does.
@@ -125,6 +152,18 @@ func (s *Store) Apply(source string, events []model.Event, problems []model.Prob
 // Synced tells that a source has delivered its initial state.
 func (s *Store) Synced(source string) { s.post(message{source: source, synced: true, at: time.Now()}) }
 
+// Settle waits until all that sources have delivered so far is in effect, or until ctx ends.
+func (s *Store) Settle(ctx context.Context) error {
+	settled := make(chan struct{})
+	s.post(message{settled: settled})
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (s *Store) post(m message) {
 	s.mu.Lock()
 	s.inbox = append(s.inbox, m)
@@ -146,6 +185,7 @@ func (s *Store) take() []message {
 // FromObjects gives the snapshot of a set of objects; of two with the same key the first counts.
 func FromObjects(objects []*model.Object, opts Options) *Snapshot {
 	s := newState(opts.Domain, opts.Indexes...)
+	s.environment = opts.Environment
 	for _, o := range objects {
 		if s.object(o.Key) == nil {
 			s.put(o.Key, o)

@@ -39,7 +39,8 @@ func sameValue(a, b *model.Object) bool {
 func samePod(a, b *model.Object) bool {
 	x, y := a.Spec.(*model.Pod), b.Spec.(*model.Pod)
 	return maps.Equal(a.Labels, b.Labels) && sameAnnotations(a.Annotations, b.Annotations) &&
-		x.Hostname == y.Hostname && x.Subdomain == y.Subdomain && x.IP == y.IP && x.ServiceAccount == y.ServiceAccount &&
+		x.Node == y.Node && x.Hostname == y.Hostname && x.Subdomain == y.Subdomain && x.IP == y.IP && x.ServiceAccount == y.ServiceAccount &&
+		x.HostNetwork == y.HostNetwork &&
 		slices.Equal(x.Ports, y.Ports)
 }
 
@@ -50,7 +51,8 @@ func (s *state) sameRows(a, b *model.Object) bool {
 		y := b.Spec.(*model.Pod)
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Lost == y.Lost && x.Workload == y.Workload
 	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
-		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels)
+		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels) &&
+			distribution(nil, a.Annotations) == distribution(nil, b.Annotations)
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
 		if a.Annotations[exportToAnnotation] != b.Annotations[exportToAnnotation] {
@@ -80,7 +82,7 @@ func sameAnnotations(a, b map[string]string) bool {
 // sameService compares all of a service but the place where it was read.
 func sameService(a, b *model.Service) bool {
 	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
-		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution &&
+		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution && a.NodeLocal == b.NodeLocal &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
 		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
 		slices.Equal(a.SubjectAltNames, b.SubjectAltNames) && slices.Equal(a.Allocated, b.Allocated) && a.External == b.External &&

@@ -19,7 +19,7 @@ func entryWorkloadName(o *model.Object) string {
 // entryHealthy tells whether a WorkloadEntry is in service: one that is not probed always, another once
 // its condition says so.
 func entryHealthy(o *model.Object) bool {
-	if !strings.EqualFold(o.Annotations[model.AnnotationHealthChecks], "true") {
+	if !model.HealthChecked(o) {
 		return true
 	}
 	status, _ := o.Status.(*metav1alpha1.IstioStatus)

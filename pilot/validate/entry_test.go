@@ -121,3 +121,13 @@ func containsAll(text, words string) bool {
 	}
 	return true
 }
+
+// TestWhatAServiceEntryPrefersIsKnown gives a preference by annotation.
+func TestWhatAServiceEntryPrefersIsKnown(t *testing.T) {
+	const field = "metadata.annotations[networking.istio.io/traffic-distribution]"
+	for prefers, want := range map[string]string{"PreferSameZone": "", "Any": "", "Nearby": "W " + field + ": \"Nearby\" prefers nothing"} {
+		o := object(t, "ServiceEntry", "spec: {hosts: [a.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")
+		o.Annotations = map[string]string{"networking.istio.io/traffic-distribution": prefers}
+		checkRule(t, o, want)
+	}
+}

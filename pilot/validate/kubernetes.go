@@ -42,8 +42,8 @@ func (c *checker) service(svc *corev1.Service) {
 	}
 	if d := svc.Spec.TrafficDistribution; d != nil {
 		c.trafficDistribution("spec.trafficDistribution", *d)
-	} else if d := svc.Annotations[distributionAnnotation]; d != "" {
-		c.trafficDistribution("metadata.annotations["+distributionAnnotation+"]", d)
+	} else {
+		c.distributionAnnotation()
 	}
 	names, ports := map[string]bool{}, map[string]bool{}
 	for i := range svc.Spec.Ports {
@@ -51,13 +51,18 @@ func (c *checker) service(svc *corev1.Service) {
 	}
 }
 
-// distributionAnnotation says what spec.trafficDistribution does not.
+// distributionAnnotation says what spec.trafficDistribution does not, and a ServiceEntry does not have.
 const distributionAnnotation = "networking.istio.io/traffic-distribution"
+
+func (c *checker) distributionAnnotation() {
+	if d := c.object.Annotations[distributionAnnotation]; d != "" {
+		c.trafficDistribution("metadata.annotations["+distributionAnnotation+"]", d)
+	}
+}
 
 // trafficDistribution reports a preference that is none. An API server refuses it in a Service.
 func (c *checker) trafficDistribution(field, d string) {
-	switch d {
-	case model.PreferClose, model.PreferSameZone, model.PreferSameNode, "PreferAny":
+	if model.Distribution(d) != "" || strings.EqualFold(d, "Any") || strings.EqualFold(d, "PreferAny") {
 		return
 	}
 	c.warn(field, "%q prefers nothing; use %s, %s or %s", d, model.PreferClose, model.PreferSameZone, model.PreferSameNode)

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -34,11 +36,18 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	}
 	bundles := 0
 	for i, ca := range m.GetCaCertificates() {
-		if bundles += len(ca.GetPem()) * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
-			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains; proxies take no more", maxBundles)
+		size := len(ca.GetPem())
+		if ca.GetSpiffeBundleUrl() != "" {
+			size = model.MaxSPIFFEBundle
+		}
+		if bundles += size * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
+			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains, and a bundle that is fetched as %d; proxies take no more", maxBundles, model.MaxSPIFFEBundle)
 		}
 		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
 			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
+		}
+		if at, isBundle := ca.GetCertificateData().(*meshconfig.MeshConfig_CertificateData_SpiffeBundleUrl); isBundle {
+			c.bundleURL(at.SpiffeBundleUrl, i)
 		}
 		for j, domain := range ca.GetTrustDomains() {
 			if !isHost(domain) {
@@ -55,6 +64,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("discoverySelectors", i), "is no selector of labels: %v", err)
 		}
 	}
+	c.visibility(m.GetServiceEntryVisibility())
 	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
@@ -64,13 +74,50 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	c.locality("localityLbSetting", m.GetLocalityLbSetting())
 }
 
+// bundleURL checks where the bundle of an entry of caCertificates is fetched. What does not come by https could be
+// anybody's roots, and with them anybody's identity.
+func (c *checker) bundleURL(address string, i int) {
+	field := at("caCertificates", i) + ".spiffeBundleUrl"
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" {
+		c.fail(field, "%q is not an https URL", address)
+	} else if len(address) > maxKeySetURL {
+		c.fail(field, "is longer than %d bytes", maxKeySetURL)
+	}
+}
+
+// visibility checks how far ServiceEntries may be seen.
+func (c *checker) visibility(v *meshconfig.ServiceEntryVisibility) {
+	if v != nil && !v.GetApplyToSidecars() {
+		c.warn("serviceEntryVisibility.applyToSidecars", "is not set, without which visibility counts in ambient mode only; set it to true")
+	}
+	for i, p := range v.GetPolicies() {
+		if len(p.GetMatchingRules()) == 0 && i != len(v.GetPolicies())-1 {
+			c.warn(at("serviceEntryVisibility.policies", i)+".matchingRules", "is empty, so that the policy matches every namespace, and those after it none; write rules, or put it last")
+		}
+		for j, rule := range p.GetMatchingRules() {
+			item := at(at("serviceEntryVisibility.policies", i)+".matchingRules", j)
+			if rule.GetNamespaceSelector() == nil {
+				c.fail(item, "has no namespaceSelector, so that it matches nothing")
+			} else if _, err := model.NamespaceSelector(rule.GetNamespaceSelector()); err != nil {
+				c.fail(item+".namespaceSelector", "is no selector of labels: %v", err)
+			}
+		}
+	}
+}
+
 // meshPorts checks that what listens in every proxy's network namespace has ports of its own.
 func (c *checker) meshPorts(m *meshconfig.MeshConfig) {
 	ports := map[string]int32{
-		"proxyListenPort": m.GetProxyListenPort(), "proxyInboundListenPort": m.GetProxyInboundListenPort(),
+		"proxyListenPort": m.GetProxyListenPort(), "proxyInboundListenPort": m.GetProxyInboundListenPort(), "proxyHttpPort": m.GetProxyHttpPort(),
 		"defaultConfig.proxyAdminPort": m.GetDefaultConfig().GetProxyAdminPort(), "defaultConfig.statusPort": m.GetDefaultConfig().GetStatusPort(),
 	}
-	taken := map[int32]string{model.HealthPort: "the proxy's health", model.PrometheusPort: "the proxy's statistics"}
+	taken := map[int32]string{
+		model.HealthPort: "the proxy's health", model.PrometheusPort: "the proxy's statistics",
+		15004: "the agent's debug pages", 15053: "the agent's DNS",
+	}
+	if n := m.GetProxyHttpPort(); n > 0 && taken[n] == "" && model.ReservedPort(uint32(n)) { // also where what has it was moved
+		c.fail("proxyHttpPort", "%d is a port of the proxy or its agent; choose another", n)
+	}
 	for _, field := range sortedKeys(ports) {
 		if owner := taken[ports[field]]; owner != "" {
 			c.fail(field, "%d is the port of %s; choose another", ports[field], owner)
@@ -78,6 +125,23 @@ func (c *checker) meshPorts(m *meshconfig.MeshConfig) {
 		if ports[field] != 0 {
 			taken[ports[field]] = fmt.Sprint("the field ", field)
 		}
+	}
+}
+
+// selfDiscovery is the variable by which Istio's proxies weigh zones by where their own replicas are.
+const selfDiscovery = "ISTIO_META_ENABLE_SELF_DISCOVERY"
+
+// httpProxyPort is the variable by which a proxy names the port at which it is an HTTP proxy.
+const httpProxyPort = "ISTIO_META_HTTP_PROXY_PORT"
+
+// ownHTTPProxyPort checks that variable. What it says concerns no other setting of the mesh, so it refuses none.
+func (c *checker) ownHTTPProxyPort(path, value string) {
+	switch n, err := strconv.ParseUint(value, 10, 16); {
+	case value == "" || value == "0": // off
+	case err != nil || n == 0:
+		c.warn(path, "%q is no port, so that proxies have none; write a number from 1 to 65535", value)
+	case model.ReservedPort(uint32(n)):
+		c.warn(path, "%d is a port of the proxy or its agent; choose another", n)
 	}
 }
 
@@ -93,6 +157,12 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 	if name, ok := p.GetClusterName().(*meshconfig.ProxyConfig_ServiceCluster); ok && name.ServiceCluster == "" {
 		c.missing(path + ".serviceCluster")
 	}
+	if p.GetProxyMetadata()[selfDiscovery] == "true" {
+		c.add(path+".proxyMetadata."+selfDiscovery, model.SeverityWarning, model.ReasonNotTranslated, "proxies do not learn where their own replicas are; with zoneAwareLbSetting they keep to their region, in which all zones are used alike")
+	}
+	if port, ok := p.GetProxyMetadata()[httpProxyPort]; ok {
+		c.ownHTTPProxyPort(path+".proxyMetadata."+httpProxyPort, port)
+	}
 	t := p.GetTracing()
 	//lint:ignore SA1019 users still write them
 	zipkin, metrics := p.GetZipkinAddress(), p.GetEnvoyMetricsServiceAddress()
@@ -107,6 +177,9 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 			c.fail(path+"."+field, "%q is no host:port", address)
 		}
 	}
+	c.remoteTLS(path+".tracing.tlsSettings", t.GetTlsSettings())
+	c.remoteTLS(path+".envoyMetricsService.tlsSettings", p.GetEnvoyMetricsService().GetTlsSettings())
+	c.remoteTLS(path+".envoyAccessLogService.tlsSettings", p.GetEnvoyAccessLogService().GetTlsSettings())
 }
 
 // maxBundles bounds the roots of the mesh in bytes. Agents take a MiB with the CA's own.

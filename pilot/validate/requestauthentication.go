@@ -28,6 +28,9 @@ func (c *checker) jwtRule(path string, rule *security.JWTRule) {
 	c.someTexts(path+".fromCookies", rule.GetFromCookies())
 	c.someTexts(path+".spaceDelimitedClaims", rule.GetSpaceDelimitedClaims())
 	c.keySet(path, rule)
+	if rule.GetTimeout().AsDuration() > model.MaxKeySetTimeout {
+		c.warn(path+".timeout", "is held for %s: no fetch of keys takes longer", model.MaxKeySetTimeout)
+	}
 	for i, h := range rule.GetFromHeaders() {
 		field := at(path+".fromHeaders", i)
 		if !isHeaderName(h.GetName()) {

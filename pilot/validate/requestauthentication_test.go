@@ -19,6 +19,8 @@ func TestRulesOfRequestAuthentications(t *testing.T) {
 		{rule(", jwks: x"), field + ".jwks: no JSON web key set"},
 		{rule(", jwks: '{\"keys\": []}'"), field + ".jwks: no key"},
 		{rule(", jwks: '{\"keys\": [{\"kty\": \"RSA\"}]}', jwksUri: 'https://b.example'"), field + ".jwksUri: beside jwks"},
+		{rule(", timeout: 0s"), field + ".timeout: too short"},
+		{rule(", timeout: 61s"), "W " + field + ".timeout: held for 1m0s"},
 		{rule(", jwksUri: 'ftp://b.example'"), field + ".jwksUri: neither"},
 		{rule(", jwksUri: 'https://b.example/" + strings.Repeat("a", 2048) + "'"), field + ".jwksUri: longer"},
 		{rule(", jwksUri: 'http://b.example'"), "W " + field + ".jwksUri: plain http"},

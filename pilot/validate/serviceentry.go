@@ -26,6 +26,7 @@ func (c *checker) serviceEntry(e *networking.ServiceEntry) {
 		c.inlineEndpoint(at("spec.endpoints", i), e, we, ports)
 	}
 	c.exportTo("spec.exportTo", e.GetExportTo())
+	c.distributionAnnotation()
 }
 
 // The most that Istio's schema takes of each.

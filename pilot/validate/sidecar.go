@@ -89,7 +89,9 @@ func localEndpoint(endpoint string) bool {
 
 func (c *checker) egress(item string, out *networking.IstioEgressListener) {
 	if p := out.GetPort(); p != nil {
-		c.protocol(item+".port.protocol", p.GetProtocol())
+		if !strings.EqualFold(p.GetProtocol(), "HTTP_PROXY") {
+			c.protocol(item+".port.protocol", p.GetProtocol())
+		}
 		if !strings.HasPrefix(out.GetBind(), "unix://") {
 			c.port(item+".port.number", p.GetNumber())
 		}

@@ -8,10 +8,7 @@ import (
 
 // telemetry checks what Istio's webhook checks of a Telemetry object.
 func (c *checker) telemetry(t *telemetry.Telemetry) {
-	c.labels("spec.selector.matchLabels", t.GetSelector().GetMatchLabels())
-	if t.GetSelector() != nil && (t.GetTargetRef() != nil || len(t.GetTargetRefs()) > 0) {
-		c.fail("spec.targetRefs", "stands beside selector; only one of them can say what the object is for")
-	}
+	c.policyTarget(t.GetSelector(), t.GetTargetRefs(), t.GetTargetRef() != nil)
 	for i, tracing := range t.GetTracing() {
 		c.tracing(at("spec.tracing", i), tracing)
 	}

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // step is one operation of a JSON patch, RFC 6902.
@@ -16,32 +19,21 @@ type step struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// difference gives the patch that makes one object of the other. It names only what differs, so that
+// difference gives the patch that makes one pod of the other. It names only what differs, so that
 // fields which are not known here stay.
-func difference(from, to any) ([]byte, error) {
-	a, err := tree(from)
+func difference(from, to *corev1.Pod) ([]byte, error) {
+	a, err := runtime.DefaultUnstructuredConverter.ToUnstructured(from)
 	if err != nil {
 		return nil, err
 	}
-	b, err := tree(to)
+	b, err := runtime.DefaultUnstructuredConverter.ToUnstructured(to)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(compare([]step{}, "", a, b))
-}
-
-func tree(v any) (out any, err error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return out, json.Unmarshal(data, &out)
+	return json.Marshal(compareMaps([]step{}, "", a, b))
 }
 
 func compare(steps []step, path string, a, b any) []step {
-	if reflect.DeepEqual(a, b) {
-		return steps
-	}
 	switch from := a.(type) {
 	case map[string]any:
 		if to, ok := b.(map[string]any); ok {
@@ -51,6 +43,9 @@ func compare(steps []step, path string, a, b any) []step {
 		if to, ok := b.([]any); ok && aligned(from, to) {
 			return compareLists(steps, path, from, to)
 		}
+	}
+	if reflect.DeepEqual(a, b) {
+		return steps
 	}
 	return append(steps, step{"replace", path, b})
 }
@@ -104,5 +99,5 @@ func compareLists(steps []step, path string, from, to []any) []step {
 
 // escape writes a name as a part of a JSON pointer, RFC 6901.
 func escape(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }

@@ -4,11 +4,13 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -36,14 +38,18 @@ type Options struct {
 type server struct {
 	Options
 	requests, success, failure prometheus.Counter
-	took                       prometheus.Histogram
-	objects                    *checker
+	// took is from question to answer, worked the part of it that is no waiting for others.
+	took, worked prometheus.Histogram
+	objects      *checker
+	// turns are as many as reviews can be computed at a time. The others wait in the order in which they came, so
+	// that of many that come at once each has its answer as early as may be, and none waits for all.
+	turns chan struct{}
 }
 
 // Handler serves /inject, with what the path says of cluster and network, and /validate.
 func Handler(opts Options) http.Handler {
 	s := &server{
-		Options: opts, objects: newChecker(),
+		Options: opts, objects: newChecker(), turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		success: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_success_total", Help: "Pods that were given a sidecar."}),
 		failure: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_failure_total", Help: "Pods that were refused."}),
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
@@ -51,31 +57,38 @@ func Handler(opts Options) http.Handler {
 		}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "sidecar_injection_time_seconds", Help: "From a question about a pod to its answer, in seconds.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
+			Buckets: []float64{.001, .0025, .005, .01, .015, .02, .025, .03, .04, .05, .075, .1, .25, .5, 1, 5},
+		}),
+		worked: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "sidecar_injection_work_seconds", Help: "The part of sidecar_injection_time_seconds that an answer is worked out in, in its turn.",
+			Buckets: []float64{.0005, .001, .0015, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .1, 1},
 		}),
 	}
-	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took)
-	mux := http.NewServeMux()
+	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took, s.worked)
+	mux, places := http.NewServeMux(), newPlaces()
 	for _, path := range []string{"/inject", "/inject/"} {
-		mux.HandleFunc(path, s.timed(s.review(s.inject)))
+		mux.Handle(path, s.timed(places.limit(s.review(s.inject))))
 	}
 	for _, path := range []string{"/validate", "/validate/"} {
-		mux.HandleFunc(path, s.review(s.validate))
+		mux.Handle(path, places.limit(s.review(s.validate)))
 	}
-	return newPlaces().limit(mux)
+	return mux
 }
 
-// timed counts a question about a pod and how long its answer takes.
-func (s *server) timed(answer http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// timed counts a question about a pod and how long its answer takes, with the time that it waits.
+func (s *server) timed(answer http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func(at time.Time) { s.took.Observe(time.Since(at).Seconds()) }(time.Now())
 		s.requests.Inc()
-		answer(w, r)
-	}
+		answer.ServeHTTP(w, r)
+	})
 }
 
+// decision answers a review's request.
+type decision func(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
+
 // review reads an AdmissionReview and writes its answer.
-func (s *server) review(decide func(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse) http.HandlerFunc {
+func (s *server) review(decide decision) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); kind != "application/json" {
 			http.Error(w, "the content type has to be application/json", http.StatusUnsupportedMediaType)
@@ -90,19 +103,36 @@ func (s *server) review(decide func(r *http.Request, request *admissionv1.Admiss
 			http.Error(w, "the body is empty", http.StatusBadRequest)
 			return
 		}
-		var review admissionv1.AdmissionReview
-		if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
-			http.Error(w, "the body is no AdmissionReview with a request", http.StatusBadRequest)
+		// The deadline of the body is over: it would end the wait of one who is still there.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // of a test's writer there is none
+		waiting, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		if !take(waiting, s.turns) {
+			http.Error(w, "there are too many reviews at a time", http.StatusTooManyRequests)
 			return
 		}
-		response := decide(r, review.Request)
-		response.UID = review.Request.UID
+		answer, err := s.answer(r, body, decide)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		out := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response}
-		if err := json.NewEncoder(w).Encode(out); err != nil {
+		if _, err := w.Write(answer); err != nil {
 			s.Logger.Debug("an answer was not taken", "error", err)
 		}
 	}
+}
+
+// answer gives the answer to a review, and then the turn back.
+func (s *server) answer(r *http.Request, body []byte, decide decision) ([]byte, error) {
+	defer func() { <-s.turns }()
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
+		return nil, errors.New("the body is no AdmissionReview with a request")
+	}
+	response := decide(r, review.Request)
+	response.UID = review.Request.UID
+	return json.Marshal(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response})
 }
 
 func refuse(err error) *admissionv1.AdmissionResponse {
@@ -111,6 +141,7 @@ func refuse(err error) *admissionv1.AdmissionResponse {
 
 // inject gives a pod its sidecar. The webhooks' selectors have asked what the namespace says.
 func (s *server) inject(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	defer func(at time.Time) { s.worked.Observe(time.Since(at).Seconds()) }(time.Now())
 	patch, injected, err := s.patch(r.URL.Path, request)
 	if err != nil {
 		s.failure.Inc()
@@ -134,6 +165,7 @@ func (s *server) patch(path string, request *admissionv1.AdmissionRequest) (patc
 	if pod.Namespace == "" {
 		pod.Namespace = request.Namespace
 	}
+	pod.ManagedFields = nil // who set what is nothing to templates, and much to compare
 	in, err := s.Injector(place(path))
 	if err != nil {
 		return nil, false, err

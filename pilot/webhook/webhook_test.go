@@ -3,19 +3,34 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
 
 type place2 struct{ cluster, network string }
+
+// review gives the question of an API server.
+func review(t testing.TB, path, operation, object string) *http.Request {
+	body := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"shop","operation":"` +
+		operation + `","object":` + object + `}}`
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
 
 func ask(t *testing.T, path, operation, object string) (*admissionv1.AdmissionResponse, place2) {
 	t.Helper()
@@ -27,12 +42,8 @@ func ask(t *testing.T, path, operation, object string) (*admissionv1.AdmissionRe
 		},
 		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
-	body := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"shop","operation":"` +
-		operation + `","object":` + object + `}}`
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
+	handler.ServeHTTP(w, review(t, path, operation, object))
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(w.Body.Bytes(), &review); err != nil || review.Response == nil || review.Response.UID != "u" {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
@@ -111,9 +122,12 @@ func TestPatchNamesOnlyWhatDiffers(t *testing.T) {
 		"odd names":   {`{}`, `{"x/y~z":1}`, `[{"op":"add","path":"/x~1y~0z","value":1}]`},
 		"one is gone": {`{"a":1}`, `{}`, `[{"op":"remove","path":"/a"}]`},
 		"one more":    {`[{"name":"a"}]`, `[{"name":"a"},{"name":"b"}]`, `[{"op":"add","path":"/-","value":{"name":"b"}}]`},
+		"a list":      {`{"a":[1,2]}`, `{"a":[1,2]}`, `[]`},
+		"more items":  {`{"a":[1]}`, `{"a":[1,2]}`, `[{"op":"replace","path":"/a","value":[1,2]}]`},
+		"null":        {`{"a":null}`, `{"a":{"b":1}}`, `[{"op":"replace","path":"/a","value":{"b":1}}]`},
 		"one before":  {`[{"name":"a"}]`, `[{"name":"b"},{"name":"a"}]`, `[{"op":"replace","path":"","value":[{"name":"b"},{"name":"a"}]}]`},
 	} {
-		got, err := difference(decode(c.from), decode(c.to))
+		got, err := json.Marshal(compare([]step{}, "", decode(c.from), decode(c.to)))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
@@ -127,17 +141,52 @@ func TestQuestionsAreTimed(t *testing.T) {
 	for _, path := range []string{"/inject", "/inject/cluster/a", "/validate"} {
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
 	}
+	if n := injectionTime(t, registry, "time").GetSampleCount(); n != 2 {
+		t.Errorf("%d questions about pods were timed, not 2", n)
+	}
+}
+
+// TestWaitingIsTimed: a pod that waits behind others is timed from when it was asked about, and they are answered one
+// after the other.
+func TestWaitingIsTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		handler := Handler(Options{
+			Injector: func(string, string) (*inject.Injector, error) {
+				time.Sleep(time.Second) // as if that were its computing
+				return nil, errors.New("none")
+			},
+			Registerer: registry, Logger: slog.New(slog.DiscardHandler),
+		})
+		atOnce := min(runtime.GOMAXPROCS(0), maxReviewsAddress)
+		var asked sync.WaitGroup
+		for range 6 * atOnce { // of one address, so that the last wait for a place first
+			asked.Go(func() {
+				handler.ServeHTTP(httptest.NewRecorder(), review(t, "/inject", "CREATE", strings.Replace(pod, "LABEL", "true", 1)))
+			})
+		}
+		asked.Wait()
+		if got, want := injectionTime(t, registry, "time").GetSampleSum(), float64(atOnce*(1+2+3+4+5+6)); got != want {
+			t.Errorf("they waited %v s together, not %v", got, want)
+		}
+		if got, want := injectionTime(t, registry, "work").GetSampleSum(), float64(6*atOnce); got != want {
+			t.Errorf("they were worked out in %v s together, not %v", got, want)
+		}
+	})
+}
+
+// injectionTime gives what a metric of the times says.
+func injectionTime(t *testing.T, registry *prometheus.Registry, of string) *dto.Histogram {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "sidecar_injection_time_seconds" {
-			if n := f.GetMetric()[0].GetHistogram().GetSampleCount(); n != 2 {
-				t.Errorf("%d questions about pods were timed, not 2", n)
-			}
-			return
+		if f.GetName() == "sidecar_injection_"+of+"_seconds" {
+			return f.GetMetric()[0].GetHistogram()
 		}
 	}
-	t.Error("there is no such metric")
+	t.Fatal("there is no such metric")
+	return nil
 }

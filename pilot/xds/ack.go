@@ -73,7 +73,7 @@ func (w *watch) nack(r *response, detail string, now time.Time) verdict {
 		bad, good = all, nil
 	}
 	w.restore(r)
-	w.doubt(all)
+	w.correctInflight(all)
 	for _, res := range bad {
 		w.rejected.put(res.Name, res.Version)
 		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
@@ -150,13 +150,13 @@ func (w *watch) restore(r *response) {
 		}
 		return
 	}
-	for _, p := range r.pieces {
-		for _, res := range p.Resources {
-			back(res.Name, res, r.hadOfPieces)
+	for _, b := range r.blocks {
+		for _, res := range b.Resources {
+			back(res.Name, res, r.hadOfBlocks)
 		}
 	}
 	for i, res := range r.resources {
-		former := r.hadOfPieces
+		former := r.hadOfBlocks
 		if r.had != nil {
 			former = r.had[i]
 		}
@@ -164,9 +164,9 @@ func (w *watch) restore(r *response) {
 	}
 }
 
-// doubt corrects what the responses that are under way took for granted: that the client had what it has
+// correctInflight corrects what the responses that are under way took for granted: that the client had what it has
 // rejected now. It may run it all the same.
-func (w *watch) doubt(rejected []*resource.Resource) {
+func (w *watch) correctInflight(rejected []*resource.Resource) {
 	if len(w.inflight) == 0 {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,12 +17,14 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
@@ -84,6 +87,7 @@ type proxies struct {
 	b       *testing.B
 	address string
 	first   [][]byte // what each asks for at the beginning
+	says    []string // names and values of headers
 	conns   []*grpc.ClientConn
 	acked   chan resource.Type // for each acknowledgement
 	done    sync.WaitGroup
@@ -97,7 +101,7 @@ func (p *proxies) connect(n int) {
 			p.b.Fatal(err)
 		}
 		p.conns = append(p.conns, conn)
-		stream, err := conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+		stream, err := conn.NewStream(metadata.AppendToOutgoingContext(context.Background(), p.says...), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
 			discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName)
 		if err != nil {
 			p.b.Fatal(err)
@@ -159,10 +163,11 @@ type benched struct {
 	server *Server
 	base   func(uint32) build.Result
 	port   uint32
+	seen   map[string]string // of the API server
 }
 
 func newBenched(b *testing.B) *benched {
-	s := &benched{engine: push.New(push.Options{}), base: sets(b)}
+	s := &benched{engine: push.New(push.Options{}), base: sets(b), seen: map[string]string{}}
 	s.server = New(Options{Source: s.engine, Logger: discard})
 	s.proxies = &proxies{b: b, acked: make(chan resource.Type, 1<<16)}
 	s.change()
@@ -175,7 +180,7 @@ func (s *benched) serve(b *testing.B, service discoveryv3.AggregatedDiscoverySer
 	if err != nil {
 		b.Fatal(err)
 	}
-	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec()), grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384))
+	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec()), grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, service)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(l) }()
@@ -191,7 +196,7 @@ func (s *benched) serve(b *testing.B, service discoveryv3.AggregatedDiscoverySer
 // change gives one load assignment another port.
 func (s *benched) change() {
 	s.port++
-	if err := s.engine.Apply(context.Background(), push.Commit{Translator: shared{made: s.base(s.port)}, Since: time.Now()}); err != nil {
+	if err := s.engine.Apply(context.Background(), push.Commit{Translator: shared{made: s.base(s.port)}, Since: time.Now(), Seen: seen.Of(s.seen)}); err != nil {
 		s.b.Fatal(err)
 	}
 }
@@ -242,22 +247,36 @@ func (s *benched) measured(f func()) {
 	n := float64(s.b.N) * benchClients
 	s.b.ReportMetric(float64(took.Nanoseconds())/n, "cpu-ns/client")
 	s.b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/client")
+	s.b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/client")
 }
 
 // BenchmarkPush sends one changed load assignment to all clients; compare BenchmarkPushFloor.
-func BenchmarkPush(b *testing.B) {
+func BenchmarkPush(b *testing.B) { newBenched(b).push() }
+
+// BenchmarkPushSeen does so to clients that are told what was seen of 40 kinds, of which one has changed.
+func BenchmarkPushSeen(b *testing.B) {
 	s := newBenched(b)
+	s.says = []string{seen.Header, ""}
+	s.address = s.serve(b, s.server.Service(func(context.Context) (Identity, error) { return Identity{Namespace: "ns", ServiceAccount: "app"}, nil }))
+	s.push()
+}
+
+func (s *benched) push() {
+	for i := range 40 {
+		s.seen[fmt.Sprintf("kind%d.networking.istio.io", i)] = "1000000000"
+	}
 	s.everything(false)
 	s.connect(benchClients)
 	s.await(1 + s.chunks())
 	s.measured(func() {
+		s.seen["kind7.networking.istio.io"] = strconv.Itoa(1_000_000_000 + int(s.port))
 		s.change()
 		s.await(1)
 	})
 }
 
 func (s *benched) chunks() int {
-	return len(s.base(s.port).Sets[resource.Endpoints].Select(nil).Pieces)
+	return len(s.base(s.port).Sets[resource.Endpoints].Lookup(nil).Blocks)
 }
 
 // floor is a server that sends a response to whom it knows, and nothing else.
@@ -292,11 +311,11 @@ func BenchmarkPushFloor(b *testing.B) {
 	}
 	s.measured(func() {
 		s.change()
-		first := resource.NewSet(s.base(s.port).Sets[resource.Endpoints].Select(nil).Pieces[0].Resources[0])
+		first := resource.NewSet(s.base(s.port).Sets[resource.Endpoints].Lookup(nil).Blocks[0].Resources[0])
 		var sent sync.WaitGroup
 		for _, st := range f.streams {
 			sent.Go(func() {
-				r := &response{typ: resource.Endpoints, delta: true, version: first.Version(), stream: s.server.boot, nonce: 1, pieces: first.Select(nil).Pieces}
+				r := &response{typ: resource.Endpoints, delta: true, version: first.Version(), stream: s.server.boot, nonce: 1, blocks: first.Lookup(nil).Blocks}
 				if err := st.SendMsg(r); err != nil {
 					b.Error(err)
 				}

@@ -45,23 +45,23 @@ func (w *watch) collect(r *response, now time.Time) {
 	}
 }
 
-// unqueue moves the next piece into a response, as a whole if nothing has changed since it was put
+// unqueue moves the next block into a response, as a whole if nothing has changed since it was put
 // into the queue, and gives the bytes. What is dirty comes later, as it is then.
 func (w *watch) unqueue(r *response) int {
-	p := w.queue[0]
+	b := w.queue[0]
 	w.queue = w.queue[1:]
-	r.hadOfPieces = held{has: w.unsure}
+	r.hadOfBlocks = held{has: w.unsure}
 	r.adds = true // also where the client may know them, since they may not be warm
 	if w.odd.len() == 0 && w.dirty.len() == 0 && w.rejected.len() == 0 && w.names == w.queuedFor {
-		r.pieces = append(r.pieces, p)
-		return p.Size()
+		r.blocks = append(r.blocks, b)
+		return b.Size()
 	}
 	size := 0
-	for _, res := range p.Resources {
+	for _, res := range b.Resources {
 		if !w.wants(res.Name) {
 			continue
 		}
-		w.hold(res.Name, r.hadOfPieces)
+		w.hold(res.Name, r.hadOfBlocks)
 		_, dirty := w.dirty.get(res.Name)
 		rejected, _ := w.rejected.get(res.Name)
 		if !dirty && rejected != res.Version {
@@ -169,7 +169,7 @@ func (w *watch) nextIsolated() []*resource.Resource {
 func (w *watch) replace(r *response, cold bool) {
 	have := w.wanted()
 	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
-	r.pieces, r.resources, r.removed = have.Pieces, nil, nil
+	r.blocks, r.resources, r.removed = have.Blocks, nil, nil
 	for _, name := range w.removals.sorted() {
 		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
 			r.resources = append(r.resources, last)

@@ -20,7 +20,9 @@ type Connection struct {
 	Delta     bool
 	Connected time.Time
 	View      *push.View
-	Types     [resource.NumTypes]TypeStatus
+	// Signer is the root of the proxy's certificate, by its fingerprint; "" where the agent does not say.
+	Signer string
+	Types  [resource.NumTypes]TypeStatus
 
 	stream *stream
 }
@@ -87,7 +89,7 @@ func (s *stream) connection() Connection {
 	defer s.mu.Unlock()
 	c := Connection{
 		ID: s.id, Node: s.client.Node(), Identity: s.identity, Peer: s.peer, Delta: s.wire.delta(),
-		Connected: s.connected, View: s.update.View, stream: s,
+		Connected: s.connected, View: s.update.View, Signer: s.signer, stream: s,
 	}
 	for t, w := range s.watches {
 		c.Types[t] = TypeStatus{State: StateIgnored, Since: s.connected}

@@ -60,8 +60,8 @@ func (s *Server) asker(ctx context.Context, w wire, id *Identity) asker {
 	return a
 }
 
-// answer answers a question. Where refuse is set the client of a stream that only asks is told by the
-// end of its stream why it gets no answer; on a proxy's stream, on which an agent asks for a tool, the
+// answer answers a question. Where refuse is set, the client of a stream that only asks is told by the
+// end of its stream why it gets no answer. On a proxy's stream, on which an agent asks for a tool, the
 // reason is the answer.
 func (a *asker) answer(r *request, refuse bool) error {
 	if len(r.nonce) > 0 || r.nacked || a.debug == nil {

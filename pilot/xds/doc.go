@@ -22,7 +22,7 @@
 //	odd         a name of which a client holds something else than base has
 //	dirty       a name that has to be looked at: the client may need it
 //	owed        a dirty name that is sent even if the client holds its version
-//	queue       pieces (runs of resources, see resource) that a client gets at the beginning
+//	queue       blocks (runs of resources, see resource) that a client gets at the beginning
 //	unsure      a queue of which the client may hold other versions, which do not count
 //	in flight   a response that was sent and not answered yet
 //	full state  a response that has to hold all resources of its type: state of the world, of types

@@ -99,6 +99,7 @@ func (s *stream) apply(t resource.Type, r *request, now time.Time) verdict {
 	}
 	s.metrics.types[t].rejects.Inc()
 	s.warn("proxy refused a response", "type", t.String(), "error", cut(string(r.detail), maxDetail))
+	s.following.refused(s.client.Node(), t, string(r.detail), now)
 	return w.nack(sent, string(r.detail), now)
 }
 
@@ -145,8 +146,8 @@ func (s *stream) open(t resource.Type, r *request) *watch {
 	for _, name := range before.Names {
 		w.noteClaim(name, "")
 	}
-	for _, p := range before.Pieces {
-		for _, res := range p.Resources {
+	for _, b := range before.Blocks {
+		for _, res := range b.Resources {
 			if w.base.Get(res.Name) == nil { // the others come anyway
 				w.noteClaim(res.Name, "")
 			}

@@ -15,8 +15,10 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -47,6 +49,7 @@ type mesh struct {
 	engine   *push.Engine
 	server   *Server
 	problems []model.Problem
+	says     metadata.MD // of callers that connect
 }
 
 func newMesh(t *testing.T, messages ...xdstest.Message) *mesh {
@@ -137,6 +140,16 @@ type query struct {
 	subscribe, unsubscribe []string
 	initial                map[string]string
 	names                  []string // state of the world
+	group                  string   // that the client wants to be registered by
+}
+
+// node gives what the client says of itself.
+func (q query) node() *corev3.Node {
+	if q.group == "" {
+		return testNode
+	}
+	fields := map[string]*structpb.Value{"AUTO_REGISTER_GROUP": structpb.NewStringValue(q.group)}
+	return &corev3.Node{Id: testNode.Id, Metadata: &structpb.Struct{Fields: fields}}
 }
 
 func (q query) message(url string, sotw bool) proto.Message {
@@ -146,11 +159,11 @@ func (q query) message(url string, sotw bool) proto.Message {
 	}
 	if sotw {
 		return &discoveryv3.DiscoveryRequest{
-			Node: testNode, TypeUrl: url, ResourceNames: q.names, ResponseNonce: q.nonce, ErrorDetail: detail,
+			Node: q.node(), TypeUrl: url, ResourceNames: q.names, ResponseNonce: q.nonce, ErrorDetail: detail,
 		}
 	}
 	return &discoveryv3.DeltaDiscoveryRequest{
-		Node: testNode, TypeUrl: url, ResourceNamesSubscribe: q.subscribe, ResourceNamesUnsubscribe: q.unsubscribe,
+		Node: q.node(), TypeUrl: url, ResourceNamesSubscribe: q.subscribe, ResourceNamesUnsubscribe: q.unsubscribe,
 		InitialResourceVersions: q.initial, ResponseNonce: q.nonce, ErrorDetail: detail,
 	}
 }

@@ -13,6 +13,9 @@ type metrics struct {
 	clients     *versionGauge
 	internal    prometheus.Counter
 	turnedAway  *prometheus.CounterVec
+	doubted     prometheus.Counter
+	catchUps    *prometheus.CounterVec
+	catchingUp  prometheus.Gauge
 	convergence prometheus.Histogram
 	queue       prometheus.Gauge
 	types       [resource.NumTypes]typeMetrics
@@ -60,6 +63,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pilot_xds_streams_refused_total", Help: "Streams that were not admitted, by reason.",
 		}, []string{"reason"}),
+		doubted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pilot_xds_proxies_doubted_total", Help: "Streams of proxies that named a pod which is not their own.",
+		}),
+		catchingUp: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pilot_xds_catching_up", Help: "Streams that wait until as much of the API server is seen here as at the replica that their proxies come from.",
+		}),
+		catchUps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pilot_xds_catch_up_waits_total",
+			Help: "Streams of proxies that came from a replica which had seen more of the API server, by result: they waited, and it was seen (caught_up) or not in time (in_vain), or not put into effect in time (unapplied).",
+		}, []string{"result"}),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pilot_proxy_convergence_time", Help: "Seconds from an event until a proxy acknowledged all that it led to.",
 			Buckets: seconds,
@@ -76,7 +89,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.clients.gauge, pushes, bytes, rejects, m.internal, m.turnedAway, m.convergence, m.queue, pushTime, configSize)
+		reg.MustRegister(m.clients.gauge, pushes, bytes, rejects, m.internal, m.turnedAway, m.doubted, m.catchUps, m.catchingUp, m.convergence, m.queue, pushTime, configSize)
 	}
 	return m
 }

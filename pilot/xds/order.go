@@ -74,7 +74,7 @@ func (s *stream) record(w *watch, r *response, now time.Time) {
 // client takes for new or changed.
 func (s *stream) oweEndpoints(r *response) {
 	eds := s.watches[resource.Endpoints]
-	if eds == nil && len(r.pieces) > 0 && (r.state == nil || r.state.cold) {
+	if eds == nil && len(r.blocks) > 0 && (r.state == nil || r.state.cold) {
 		s.owed = owed{all: true}
 		return
 	}
@@ -109,7 +109,7 @@ func (s *stream) delay(t resource.Type, now time.Time) time.Duration {
 }
 
 // starting tells how long changed clusters wait for a client that does not have the endpoints of its
-// first clusters yet: an Envoy in its start waits for good for those of a cluster that has none any more
+// first clusters yet. A starting Envoy waits for ever for those of a cluster that has none any more
 // (seen with 1.40). It is ready for more once it asks for listeners, or has acknowledged all there is.
 func (s *stream) starting() time.Duration {
 	w := s.watches[resource.Clusters]
@@ -210,4 +210,5 @@ func (s *stream) converged(now time.Time) {
 	}
 	s.metrics.convergence.Observe(now.Sub(s.behind).Seconds())
 	s.behind = time.Time{}
+	s.following.taken(s.client.Node(), now)
 }

@@ -142,9 +142,9 @@ func TestResponseOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces := resource.NewSet(a).Select(nil).Pieces
+	blocks := resource.NewSet(a).Lookup(nil).Blocks
 	for _, delta := range []bool{true, false} {
-		r := &response{typ: resource.Clusters, delta: delta, version: "v", stream: "s", nonce: 40, pieces: pieces, resources: []*resource.Resource{b}}
+		r := &response{typ: resource.Clusters, delta: delta, version: "v", stream: "s", nonce: 40, blocks: blocks, resources: []*resource.Resource{b}}
 		if delta {
 			r.removed = []string{"gone", "too"}
 		}

@@ -18,21 +18,23 @@ type response struct {
 	stream  string // with nonce, what the client sends back
 	nonce   uint64 // from 1, counted on the stream
 
+	seen string // of the API server since the former response; empty for nothing
+
 	subscribed *resource.Names // what the client had asked for by name
 
-	pieces    []*resource.Piece
+	blocks    []*resource.Block
 	resources []*resource.Resource
 	removed   []string // delta only
 
 	at          time.Time // when it was handed over for sending
 	adds        bool      // has clusters that may not be warm
 	had         []held    // what the client had before, in the order of resources
-	hadOfPieces held      // and what it had of all that is in pieces
+	hadOfBlocks held      // and what it had of all that is in blocks
 	state       *fullState
 
 	turn   *turn              // nil for small ones
 	bytes  int                // on the wire; known after it was marshalled
-	joined []*resource.Joined // keeps the bytes of pieces for others who send the same
+	joined []*resource.Joined // keeps the bytes of blocks for others who send the same
 }
 
 // fullState is what a response that holds all of a type took the place of.
@@ -42,24 +44,24 @@ type fullState struct {
 	before map[string]held // otherwise, where it had something else than the set
 }
 
-func (r *response) empty() bool { return len(r.pieces)+len(r.resources)+len(r.removed) == 0 }
+func (r *response) empty() bool { return len(r.blocks)+len(r.resources)+len(r.removed) == 0 }
 
 // all gives the resources of the response.
 func (r *response) all() []*resource.Resource {
-	if len(r.pieces) == 0 {
+	if len(r.blocks) == 0 {
 		return r.resources
 	}
 	var out []*resource.Resource
-	for _, p := range r.pieces {
-		out = append(out, p.Resources...)
+	for _, b := range r.blocks {
+		out = append(out, b.Resources...)
 	}
 	return append(out, r.resources...)
 }
 
 // accept marks all resources as taken by a client.
 func (r *response) accept() {
-	for _, p := range r.pieces {
-		p.Accept()
+	for _, b := range r.blocks {
+		b.Accept()
 	}
 	for _, res := range r.resources {
 		res.Accept()
@@ -69,8 +71,8 @@ func (r *response) accept() {
 // size estimates the bytes on the wire before the response is marshalled.
 func (r *response) size() int {
 	n := 0
-	for _, p := range r.pieces {
-		n += p.Size()
+	for _, b := range r.blocks {
+		n += b.Size()
 	}
 	for _, res := range r.resources {
 		n += res.Size(r.delta)
@@ -85,15 +87,19 @@ const (
 	fieldURL     protowire.Number = 4
 	fieldNonce   protowire.Number = 5
 	fieldRemoved protowire.Number = 6
+
+	// The control plane's field is another one in each protocol; its own is the identifier.
+	fieldControlPlane, fieldDeltaControlPlane protowire.Number = 6, 7
+	fieldIdentifier                           protowire.Number = 1
 )
 
 // buffers gives the message as a head of its own and the shared bytes of the resources; the order
 // of fields in a protobuf message is free.
 func (r *response) buffers() mem.BufferSlice {
-	out := make(mem.BufferSlice, 1, 1+len(r.pieces)+len(r.resources))
+	out := make(mem.BufferSlice, 1, 1+len(r.blocks)+len(r.resources))
 	out[0] = mem.SliceBuffer(r.head())
-	for _, p := range r.pieces {
-		joined := p.Join(r.delta)
+	for _, b := range r.blocks {
+		joined := b.Join(r.delta)
 		r.joined = append(r.joined, joined)
 		out = append(out, mem.SliceBuffer(joined.Bytes))
 	}
@@ -112,6 +118,9 @@ func (r *response) head() []byte {
 	for _, name := range r.removed {
 		size += 1 + protowire.SizeBytes(len(name))
 	}
+	if r.seen != "" {
+		size += 8 + len(r.seen)
+	}
 	b := protowire.AppendTag(make([]byte, 0, size), fieldVersion, protowire.BytesType)
 	b = protowire.AppendString(b, r.version)
 	b = protowire.AppendTag(b, fieldURL, protowire.BytesType)
@@ -122,7 +131,22 @@ func (r *response) head() []byte {
 		b = protowire.AppendTag(b, fieldRemoved, protowire.BytesType)
 		b = protowire.AppendString(b, name)
 	}
+	if r.seen != "" {
+		b = r.appendSeen(b)
+	}
 	return b
+}
+
+// appendSeen adds what was seen of the API server, as the identifier of the control plane.
+func (r *response) appendSeen(b []byte) []byte {
+	field := fieldControlPlane
+	if r.delta {
+		field = fieldDeltaControlPlane
+	}
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(1+protowire.SizeBytes(len(r.seen))))
+	b = protowire.AppendTag(b, fieldIdentifier, protowire.BytesType)
+	return protowire.AppendString(b, r.seen)
 }
 
 const nonceBase = 36

@@ -20,11 +20,16 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
 // Identity is what a caller proved.
-type Identity struct{ Namespace, ServiceAccount string }
+type Identity struct {
+	Namespace, ServiceAccount string
+	// Pod names the pod that the proof is bound to; "" for none.
+	Pod string
+}
 
 // String gives NAMESPACE/SERVICEACCOUNT.
 func (id Identity) String() string { return id.Namespace + "/" + id.ServiceAccount }
@@ -57,8 +62,18 @@ type Options struct {
 	// MayHaveSecrets tells whether gateways of an identity may have Secrets of its namespace; nil: all may. One
 	// whose answer has become another is told anew when its stream is ended by End.
 	MayHaveSecrets func(context.Context, Identity) bool
+	// Health is told what agents say of the health of their applications, of callers with proof, and Join of those
+	// that name a WorkloadGroup. Ended is told that a stream has ended of which one of them was told. None may block;
+	// nil for none.
+	Health func(Health)
+	Join   func(Join)
+	Ended  func(stream string)
 	// Debug answers the questions of Istio's tools; nil answers none.
 	Debug Debug
+	// CatchUp waits until views are made of all that is as new as the versions, or ctx ends; nil where versions are
+	// not known. CatchUpTimeout is how long a stream waits for it at most; 10 s.
+	CatchUp        func(ctx context.Context, to seen.Versions) CatchUp
+	CatchUpTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -71,6 +86,7 @@ func (o Options) withDefaults() Options {
 	set(&o.WarmingTimeout, 5*time.Second)
 	set(&o.RemovalGrace, 45*time.Second)
 	set(&o.FirstRequestTimeout, 30*time.Second)
+	set(&o.CatchUpTimeout, 10*time.Second)
 	return o
 }
 
@@ -185,21 +201,31 @@ func (s *Server) run(st *stream, identity *Identity) error {
 			return err
 		}
 	}
+	if err := st.catchUp(); err != nil {
+		return err
+	}
 	if err := s.admission.begin(ctx, st.share, func() error {
 		if err := s.register(st, &r, identity); err != nil {
 			return err
 		}
 		s.add(st)
-		st.handle(&r)
+		st.tellJoin()
+		if !st.inform(&r) {
+			st.handle(&r)
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
 	defer s.remove(st)
+	defer st.tellEnd()
 	for {
 		r.release()
 		if err := w.recv(&r); err != nil {
 			return err
+		}
+		if st.inform(&r) {
+			continue
 		}
 		if !r.isQuestion() {
 			st.handle(&r)
@@ -225,7 +251,7 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return err
 		}
-		node.Identity = st.identity
+		node.Proved(st.identity, identity.ServiceAccount, identity.Pod)
 		node.Secrets = s.opts.MayHaveSecrets == nil || node.Gateway() && s.opts.MayHaveSecrets(st.ctx, *identity)
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
@@ -240,6 +266,10 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 		}
 		return status.Error(codes.Unavailable, err.Error())
 	}
+	if doubt := st.client.Doubt(); doubt != "" {
+		s.metrics.doubted.Inc()
+		st.warn("proxy is not the pod that it names, and does not get what that gets", "reason", doubt)
+	}
 	st.untrusted = st.client.Untrusted()
 	return nil
 }
@@ -251,6 +281,9 @@ func matches(n *push.Node, id Identity) error {
 	}
 	if n.ServiceAccount != "" && n.ServiceAccount != id.ServiceAccount {
 		return status.Errorf(codes.PermissionDenied, "node %q says service account %q, its proven identity is %s", n.ID, n.ServiceAccount, id)
+	}
+	if id.Pod != "" && n.Name != id.Pod {
+		return status.Errorf(codes.PermissionDenied, "node %q says pod %q, its proof is bound to pod %q", n.ID, n.Name, id.Pod)
 	}
 	return nil
 }

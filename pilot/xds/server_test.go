@@ -130,10 +130,16 @@ func TestLatestStateWinsOverAQueue(t *testing.T) {
 func TestNodeMustMatchTheIdentity(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t)
-		for id, want := range map[Identity]codes.Code{
-			{Namespace: "other", ServiceAccount: "sa"}: codes.PermissionDenied,
-			{Namespace: "ns", ServiceAccount: "sa"}:    codes.Canceled,
+		for id, says := range map[Identity]string{ // what a refusal says; "" where there is none
+			{Namespace: "other", ServiceAccount: "sa"}:              `namespace "ns"`,
+			{Namespace: "ns", ServiceAccount: "sa"}:                 "",
+			{Namespace: "ns", ServiceAccount: "sa", Pod: "pod"}:     "",
+			{Namespace: "ns", ServiceAccount: "sa", Pod: "another"}: `bound to pod "another"`,
 		} {
+			want := codes.Canceled
+			if says != "" {
+				want = codes.PermissionDenied
+			}
 			ctx, cancel := context.WithCancel(t.Context())
 			c := &client{t: t, in: make(chan []byte, 1), out: make(chan *response, 9), ctx: ctx, close: cancel}
 			c.subscribe(resource.Clusters)
@@ -142,17 +148,14 @@ func TestNodeMustMatchTheIdentity(t *testing.T) {
 				ended <- m.server.serve(ctx, c, func(context.Context) (Identity, error) { return id, nil })
 			}()
 			synctest.Wait()
-			if want == codes.Canceled {
-				cancel()
-			}
+			cancel() // which is too late for a stream that was refused
 			err := <-ended
 			if err != nil && status.Code(err) != want && !strings.Contains(err.Error(), "canceled") {
 				t.Errorf("%v: ended by %v", id, err)
 			}
-			if want == codes.PermissionDenied && !strings.Contains(err.Error(), `namespace "ns"`) {
+			if says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 				t.Errorf("does not say what differs: %v", err)
 			}
-			cancel()
 		}
 		m.server.Wait()
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -31,11 +32,14 @@ import (
 func (m *mesh) connectAs(account, address string) *client {
 	m.t.Helper()
 	ctx, cancel := context.WithCancel(m.t.Context())
+	ctx = metadata.NewIncomingContext(ctx, m.says)
 	ctx = peer.NewContext(ctx, &peer.Peer{Addr: &net.TCPAddr{IP: net.ParseIP(address), Port: 1234}})
 	c := &client{t: m.t, in: make(chan []byte, 16), out: make(chan *response, 1000), ctx: ctx, close: cancel, ended: make(chan error, 1)}
 	var authenticate Authenticate
 	if account != "" {
-		authenticate = func(context.Context) (Identity, error) { return Identity{"ns", account}, nil }
+		authenticate = func(context.Context) (Identity, error) {
+			return Identity{Namespace: "ns", ServiceAccount: account}, nil
+		}
 	}
 	go func() {
 		c.ended <- m.server.serve(ctx, c, authenticate)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/proto/seen"
 )
 
 const (
@@ -33,8 +34,10 @@ type stream struct {
 	connected time.Time
 	identity  string
 	peer      string
+	spoke     bool           // Health or Join was told of the client; of the goroutine that receives
 	uncount   func()         // takes it out of the metric of connected proxies
 	untrusted push.Untrusted // what the client may run that is not what it claims
+	tellsSeen bool           // the client wants to be told what was seen of the API server
 
 	mu         sync.Mutex
 	subscribed int // names, of all types
@@ -57,9 +60,14 @@ type stream struct {
 	// settled is since when listeners and routes have been acknowledged; zero while they are not.
 	settled time.Time
 	// behind is when the oldest change arrived that the client does not have; zero for none.
-	behind time.Time
+	behind    time.Time
+	following following // the changes that the client does not have
 	// sending is since when a response has been on its way into the connection; zero for none.
 	sending time.Time
+	// signer is the root of the client's certificate, as its agent says; "" for none that is known.
+	signer string
+	// told is what the client was told of the API server's versions.
+	told seen.Versions
 }
 
 // owed are load assignments whose clusters were sent before endpoints were asked for. They are sent
@@ -70,8 +78,7 @@ type owed struct {
 }
 
 func (s *stream) log() *slog.Logger {
-	n := s.client.Node()
-	return s.opts.Logger.With("proxy", n.Name+"."+n.Namespace)
+	return s.opts.Logger.With("proxy", proxyName(s.client.Node()))
 }
 
 // warn logs what the client did, unless it and others of its identity did too much lately.
@@ -80,10 +87,14 @@ func (s *stream) warn(text string, args ...any) {
 }
 
 // refresh takes over a view. The engine calls it and must not be kept waiting: what is to be sent
-// is found out elsewhere, and only if the client is concerned.
+// is found out elsewhere, and only if the client is concerned. A stream that is over gets nothing of it, so
+// that nobody waits for its answer.
 func (s *stream) refresh(u *push.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
 	var now time.Time
 	concerned, due := false, false
 	for t, w := range s.watches {
@@ -99,8 +110,11 @@ func (s *stream) refresh(u *push.Update) {
 		}
 	}
 	s.update = u
-	if concerned && s.behind.IsZero() {
-		s.behind = u.Since
+	if concerned {
+		if s.behind.IsZero() {
+			s.behind = u.Since
+		}
+		s.following.add(u.Change)
 	}
 	if due || len(u.Trials) > 0 { // of which the client may have some
 		s.start(nil)
@@ -163,12 +177,15 @@ func (s *stream) deliver(r *response) {
 	s.tellTrials(trials)
 }
 
-// markSending notes that a response is on its way into the connection.
+// markSending notes that a response is on its way into the connection, and what its client is told beside.
 func (s *stream) markSending(r *response) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sending = time.Now()
 	r.at = s.sending
+	if s.tellsSeen {
+		r.seen, s.told = s.update.Seen.Since(s.told).String(), s.update.Seen
+	}
 	return s.sending
 }
 
@@ -190,6 +207,7 @@ func (s *stream) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	s.following.gone()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -260,7 +278,7 @@ func (w *watch) untrustedNames() push.UntrustedNames {
 		return d
 	}
 	for _, r := range w.inflight {
-		d.All, d.Pieces = d.All || len(r.pieces) > 0, append(d.Pieces, r.pieces...)
+		d.All, d.Blocks = d.All || len(r.blocks) > 0, append(d.Blocks, r.blocks...)
 		d.Names = append(append(d.Names, namesOf(r.resources)...), r.removed...)
 	}
 	return d

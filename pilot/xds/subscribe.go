@@ -8,7 +8,7 @@ import (
 // it, which is not to be trusted.
 func (w *watch) fill(unsure bool) {
 	have := w.wanted()
-	w.queue, w.queuedFor, w.unsure = have.Pieces, w.names, unsure
+	w.queue, w.queuedFor, w.unsure = have.Blocks, w.names, unsure
 	for _, name := range have.Missing {
 		w.mark(name, unsure)
 	}
@@ -67,13 +67,13 @@ func (w *watch) compare(r *request) {
 }
 
 // lacks finds what the client does not claim.
-func (w *watch) lacks(r *request, have *resource.Selection) {
+func (w *watch) lacks(r *request, have *resource.Lookup) {
 	claimed := make(map[string]struct{}, r.claims)
 	for name := range r.claimed() {
 		claimed[string(name)] = struct{}{}
 	}
-	for _, p := range have.Pieces {
-		for _, res := range p.Resources {
+	for _, b := range have.Blocks {
+		for _, res := range b.Resources {
 			if _, ok := claimed[res.Name]; !ok {
 				w.note(res.Name, held{}, res)
 				w.mark(res.Name, false)
@@ -104,8 +104,8 @@ func (w *watch) subscribeAll() {
 	}
 	if !w.wildcard {
 		w.wildcard = true
-		for _, p := range w.base.Select(nil).Pieces {
-			for _, r := range p.Resources {
+		for _, b := range w.base.Lookup(nil).Blocks {
+			for _, r := range b.Resources {
 				if !w.names.Has(r.Name) {
 					w.note(r.Name, held{}, r)
 				}

@@ -21,9 +21,9 @@ type watch struct {
 	odd smallMap[held]
 	// dirty are names that have to be looked at; true for those that are owed.
 	dirty smallMap[bool]
-	// queue are pieces that a client at the beginning wants and has nothing of. If unsure, it may hold
+	// queue are blocks that a client at the beginning wants and has nothing of. If unsure, it may hold
 	// other versions of them. queuedFor is what it wanted when the queue was made.
-	queue     []*resource.Piece
+	queue     []*resource.Block
 	unsure    bool
 	queuedFor *resource.Names
 
@@ -71,14 +71,14 @@ func (w *watch) fullState() bool { return !w.delta && listable(w.typ) }
 func (w *watch) wants(name string) bool { return w.wildcard || w.names.Has(name) }
 
 // wanted is what base has of what the client wants.
-func (w *watch) wanted() *resource.Selection {
+func (w *watch) wanted() *resource.Lookup {
 	switch {
 	case w.wildcard:
-		return w.base.Select(nil)
+		return w.base.Lookup(nil)
 	case w.names == nil:
-		return &resource.Selection{}
+		return &resource.Lookup{}
 	}
-	return w.base.Select(w.names)
+	return w.base.Lookup(w.names)
 }
 
 // holds tells what the client has of a name once it took what is in flight and in queue.

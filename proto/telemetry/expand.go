@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func Known(statistic string) bool { return statistic != StatBytes && MetricsOf(s
 // IsLabel tells whether Istio's metrics have a label.
 func IsLabel(name string) bool {
 	v := value{reporter: Source, fields: []string{"a.b.svc.c"}}
-	return slices.ContainsFunc(v.labels(Workload{}, "http", "200", "-", "0", "", ""), func(p Pair) bool { return p.Name == name })
+	return slices.ContainsFunc(v.labels(&Expander{}, "http", "200", "-", "0", "", ""), func(p Pair) bool { return p.Name == name })
 }
 
 // Fields of the value of Label: those of a request, and of a connection.
@@ -93,9 +94,23 @@ func TCPFields(destination, flags, principal, peer string) []string {
 	return []string{destination, flags, principal, peer}
 }
 
-// Expand gives the series that one of a statistic stands for, in a proxy of the local workload, by the
-// value of Label. It gives none for what is no statistic of ours.
-func Expand(local Workload, statistic, text string) []Series {
+// maxPeers bounds those that an Expander knows.
+const maxPeers = 2000
+
+// Expander expands the statistics of a page in a proxy of the local workload. It reads each caller only once, though
+// several statistics name it.
+type Expander struct {
+	Local Workload
+	peers map[[sha256.Size]byte]Workload // by the digest of the peer header, which is long
+
+	// What one call leaves to the next, since a page has thousands of series.
+	header []byte
+	pairs  []Pair
+}
+
+// Expand gives the series that one of a statistic stands for, by the value of Label. It gives none for what is no
+// statistic of ours. The labels are good until the next call.
+func (e *Expander) Expand(statistic, text string) []Series {
 	tcp := statistic == StatConnections || statistic == StatBytes
 	n := httpFields
 	if tcp {
@@ -108,14 +123,14 @@ func Expand(local Workload, statistic, text string) []Series {
 	var labels []Pair
 	flags := v.fields[1]
 	if tcp {
-		labels = v.labels(local, "tcp", "", flags, "", v.fields[2], v.fields[3])
+		labels = v.labels(e, "tcp", "", flags, "", v.fields[2], v.fields[3])
 	} else {
 		protocol := "http"
 		if v.fields[3] != "" || statistic == StatMessages {
 			protocol = "grpc"
 		}
 		flags = v.fields[2]
-		labels = v.labels(local, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
+		labels = v.labels(e, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
 	}
 	return v.shown(series(statistic, v.detail, flags, labels))
 }
@@ -188,7 +203,8 @@ func messages(detail string, labels []Pair) []Series {
 }
 
 // labels gives all labels in Istio's order. A proven identity decides about the peer's namespace.
-func (v value) labels(local Workload, protocol, code, flags, grpcStatus, principal, peerText string) []Pair {
+func (v value) labels(e *Expander, protocol, code, flags, grpcStatus, principal, peerText string) []Pair {
+	local := e.Local
 	principal, _, _ = strings.Cut(principal, ",") // of several names in a certificate the first
 	host, service := destination(v.fields[0])
 	source, dest := local, local
@@ -199,7 +215,7 @@ func (v value) labels(local Workload, protocol, code, flags, grpcStatus, princip
 			dest.Cluster = cmp.Or(dest.Cluster, local.Cluster)
 		}
 	} else {
-		source, peer = fromPeerHeader(peerText), &source
+		source, peer = e.peer(peerText), &source
 		security = "none"
 		if principal != "" {
 			security = "mutual_tls"
@@ -214,12 +230,12 @@ func (v value) labels(local Workload, protocol, code, flags, grpcStatus, princip
 	if principal == "" {
 		source.Principal, dest.Principal = "", ""
 	}
-	out := []Pair{{"reporter", "destination"}}
+	out := append(e.pairs[:0], Pair{"reporter", "destination"})
 	if v.reporter == Source {
 		out[0].Value = "source"
 	}
-	out = source.pairs(out, "source_")
-	out = dest.pairs(out, "destination_")
+	out = source.pairs(out, &sourceLabels)
+	out = dest.pairs(out, &destinationLabels)
 	out = append(out, Pair{"destination_service", host}, Pair{"destination_service_name", service},
 		Pair{"destination_service_namespace", dest.Namespace}, Pair{"request_protocol", protocol})
 	for i := range out {
@@ -229,19 +245,54 @@ func (v value) labels(local Workload, protocol, code, flags, grpcStatus, princip
 		out = append(out, Pair{"response_code", code}, Pair{"grpc_response_status", grpcStatus})
 	}
 	out = append(out, Pair{"response_flags", flags}, Pair{"connection_security_policy", security})
+	e.pairs = out
 	return slices.DeleteFunc(out, func(p Pair) bool { return p.Value == "" || slices.Contains(v.drop, p.Name) })
 }
 
-func (w Workload) pairs(out []Pair, prefix string) []Pair {
+// peer reads a peer header.
+func (e *Expander) peer(text string) Workload {
+	e.header = append(e.header[:0], text...)
+	key := sha256.Sum256(e.header)
+	w, known := e.peers[key]
+	if known {
+		return w
+	}
+	w = fromPeerHeader(text)
+	if e.peers == nil {
+		e.peers = map[[sha256.Size]byte]Workload{}
+	}
+	if len(e.peers) < maxPeers {
+		e.peers[key] = w
+	}
+	return w
+}
+
+// sideLabels are the names of the labels that say who one side is, written out since a page has thousands of series.
+type sideLabels struct {
+	workload, canonicalService, canonicalRevision, namespace, principal, app, version, cluster string
+}
+
+var (
+	sourceLabels = sideLabels{
+		"source_workload", "source_canonical_service", "source_canonical_revision", "source_workload_namespace",
+		"source_principal", "source_app", "source_version", "source_cluster",
+	}
+	destinationLabels = sideLabels{
+		"destination_workload", "destination_canonical_service", "destination_canonical_revision", "destination_workload_namespace",
+		"destination_principal", "destination_app", "destination_version", "destination_cluster",
+	}
+)
+
+func (w *Workload) pairs(out []Pair, of *sideLabels) []Pair {
 	return append(out,
-		Pair{prefix + "workload", w.Name},
-		Pair{prefix + "canonical_service", w.Canonical},
-		Pair{prefix + "canonical_revision", w.Revision},
-		Pair{prefix + "workload_namespace", w.Namespace},
-		Pair{prefix + "principal", w.Principal},
-		Pair{prefix + "app", w.App},
-		Pair{prefix + "version", w.Version},
-		Pair{prefix + "cluster", w.Cluster})
+		Pair{of.workload, w.Name},
+		Pair{of.canonicalService, w.Canonical},
+		Pair{of.canonicalRevision, w.Revision},
+		Pair{of.namespace, w.Namespace},
+		Pair{of.principal, w.Principal},
+		Pair{of.app, w.App},
+		Pair{of.version, w.Version},
+		Pair{of.cluster, w.Cluster})
 }
 
 // destination gives the host and the name of the service behind a field: "outbound|port|subset|host", a

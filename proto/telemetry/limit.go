@@ -13,6 +13,11 @@ const (
 	// what a workload's callers make, and such that the most costs Envoy some 60 MB.
 	DefaultSeries = 10_000
 	maxSeries     = 1_000_000
+
+	// OverflowCounters and OverflowHistograms are Envoy's own metrics of how often a value was not counted since its
+	// series was one too many. Each is there once that has happened.
+	OverflowCounters   = "envoy_server_stats_overflow_counter"
+	OverflowHistograms = "envoy_server_stats_overflow_histogram"
 )
 
 // SeriesLimit reads what SeriesVariable says, "" for nothing. With an error it gives the default.

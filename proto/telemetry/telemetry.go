@@ -21,6 +21,11 @@ const (
 	PeerIDHeader = "x-envoy-peer-metadata-id"
 	// PeerVariable is the environment variable of Envoy's process that holds the header's value.
 	PeerVariable = "ISTIO_PEER_METADATA"
+
+	// StatusPort is the agent's HTTP server, unless a mesh says otherwise, and MetricsPath where it has the metrics
+	// of Envoy alone, for Envoy's own listener and from inside the pod.
+	StatusPort  = 15020
+	MetricsPath = "/stats/envoy"
 )
 
 // Names of the statistics, below Scope.

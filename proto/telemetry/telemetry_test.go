@@ -52,7 +52,7 @@ func TestAPeerIsWhoItProvesToBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			value := Format(Destination, "", nil, HTTPFields("a.default.svc.cluster.local", "200", "-", "", c.principal, c.peer)...)
-			got := Expand(local, StatRequests, value)
+			got := (&Expander{Local: local}).Expand(StatRequests, value)
 			if len(got) != 1 || got[0].Metric != "istio_requests_total" {
 				t.Fatalf("got %v", got)
 			}
@@ -76,7 +76,7 @@ func TestDestinations(t *testing.T) {
 		"a port of no service":  {Destination, "InboundPassthroughCluster", "", "a", "InboundPassthroughCluster", "a-v1"},
 		"metadata that is none": {Source, "outbound|80||b.default.svc.cluster.local", "b;c", "b.default.svc.cluster.local", "b", "unknown"},
 	} {
-		got := Expand(local, StatRequests, Format(c.reporter, "", nil, HTTPFields(c.cluster, "200", "-", "", "", c.peer)...))
+		got := (&Expander{Local: local}).Expand(StatRequests, Format(c.reporter, "", nil, HTTPFields(c.cluster, "200", "-", "", "", c.peer)...))
 		if len(got) != 1 {
 			t.Fatalf("%s: %v", name, got)
 		}
@@ -103,10 +103,10 @@ func TestEndpointsTellTheirWorkload(t *testing.T) {
 
 func TestConnectionsAndMessagesAreDivided(t *testing.T) {
 	tcp := func(detail, flags string) []Series {
-		return Expand(local, StatConnections, Format(Source, detail, nil, TCPFields("outbound|80||b", flags, "", "")...))
+		return (&Expander{Local: local}).Expand(StatConnections, Format(Source, detail, nil, TCPFields("outbound|80||b", flags, "", "")...))
 	}
 	call := func(detail string) []Series {
-		return Expand(local, StatMessages, Format(Source, detail, nil, HTTPFields("outbound|80||b", "200", "-", "", "", "")...))
+		return (&Expander{Local: local}).Expand(StatMessages, Format(Source, detail, nil, HTTPFields("outbound|80||b", "200", "-", "", "", "")...))
 	}
 	for name, c := range map[string]struct {
 		got  []Series
@@ -131,14 +131,14 @@ func TestConnectionsAndMessagesAreDivided(t *testing.T) {
 
 func TestLabelsThatAreNotWanted(t *testing.T) {
 	value := Format(Source, "", []string{"source_principal", "response_flags"}, HTTPFields("outbound|80||b", "200", "-", "", "", "")...)
-	wantLabels(t, Expand(local, StatRequests, value)[0], map[string]string{"source_principal": "", "response_flags": "", "response_code": "200"})
+	wantLabels(t, (&Expander{Local: local}).Expand(StatRequests, value)[0], map[string]string{"source_principal": "", "response_flags": "", "response_code": "200"})
 }
 
 func FuzzExpand(f *testing.F) {
 	f.Add(StatRequests, "s a b c d e f")
 	f.Add(StatConnections, "dTcpConnectionEnd!x a b c d")
 	f.Fuzz(func(t *testing.T, statistic, value string) {
-		for _, s := range Expand(local, statistic, value) {
+		for _, s := range (&Expander{Local: local}).Expand(statistic, value) {
 			for _, p := range s.Labels {
 				if p.Name == "" || p.Value == "" {
 					t.Errorf("%q: an empty label", value)
@@ -153,6 +153,21 @@ func TestSeriesLimit(t *testing.T) {
 		got, err := SeriesLimit(text)
 		if want == 0 && (err == nil || got != DefaultSeries) || want != 0 && (err != nil || got != want) {
 			t.Errorf("%q gives %d, %v", text, got, err)
+		}
+	}
+}
+
+func TestResourceAttributes(t *testing.T) {
+	for _, c := range []struct{ users, injected, want string }{
+		{want: "service.name=a"},
+		{users: "team=x", want: "team=x,service.name=a"},
+		{users: "service.name=mine, team = x", want: "service.name=mine,team=x"},
+		{injected: "service.name=b,service.namespace=n", want: "service.name=b,service.namespace=n"},
+		{users: "service.namespace=mine", injected: "service.name=b,service.namespace=n", want: "service.namespace=mine,service.name=b"},
+		{users: "team,service.name=,x=a=b,=c", want: "service.name=a"},
+	} {
+		if got := ResourceAttributes(c.users, c.injected, "a"); got != c.want {
+			t.Errorf("%q and %q give %q, want %q", c.users, c.injected, got, c.want)
 		}
 	}
 }

@@ -36,33 +36,28 @@ func (w Workload) TraceEnvironment(mesh string) map[string]string {
 	return out
 }
 
-// The variable that says what OpenTelemetry says of a process (OpenTelemetry, "Environment Variable
-// Specification"), and the attribute that names a service.
+// ResourceVariable says what OpenTelemetry says of a process, as a=b,c=d (OpenTelemetry, "Environment Variable
+// Specification"). ServiceVariable has the same form, and what injection knows of a pod's service.
 const (
 	ResourceVariable = "OTEL_RESOURCE_ATTRIBUTES"
-	resourceService  = "service.name="
+	ServiceVariable  = "ISTIO_RESOURCE_ATTRIBUTES"
 )
 
 // DatadogVariable names the service of what Datadog's tracer sends, over what its configuration says.
 const DatadogVariable = "DD_SERVICE"
 
-// ResourceAttributes adds to what the user says in ResourceVariable what a proxy's service is called,
-// unless that says it.
-func ResourceAttributes(users, service string) string {
-	switch {
-	case hasAttribute(users, resourceService):
-		return users
-	case users == "":
-		return resourceService + service
-	}
-	return users + "," + resourceService + service
-}
-
-func hasAttribute(list, prefix string) bool {
-	for a := range strings.SplitSeq(list, ",") {
-		if strings.HasPrefix(strings.TrimSpace(a), prefix) {
-			return true
+// ResourceAttributes adds to what the user says in ResourceVariable what ServiceVariable says, and then what the
+// proxy's service is called. Of several that name an attribute the first counts. What is no name with a value is left
+// out, as Envoy does.
+func ResourceAttributes(users, injected, service string) string {
+	out, seen := []string{}, map[string]bool{}
+	for a := range strings.SplitSeq(users+","+injected+",service.name="+service, ",") {
+		key, value, _ := strings.Cut(a, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if key != "" && value != "" && !strings.Contains(value, "=") && !seen[key] {
+			seen[key] = true
+			out = append(out, key+"="+value)
 		}
 	}
-	return false
+	return strings.Join(out, ",")
 }

@@ -89,17 +89,39 @@ func fromPeerHeader(text string) Workload {
 	if err != nil {
 		return Workload{}
 	}
-	var peer structpb.Struct
-	if proto.Unmarshal(data, &peer) != nil {
+	var out Workload
+	sound := structFields(data, func(key string, v structValue) bool {
+		switch key {
+		case keyWorkload:
+			out.Name = v.text
+		case keyNamespace:
+			out.Namespace = v.text
+		case keyCluster:
+			out.Cluster = v.text
+		case keyLabels:
+			out.Canonical, out.Revision, out.App, out.Version = "", "", "", ""
+			return structFields(v.fields, out.takeLabel)
+		}
+		return true
+	})
+	if !sound {
 		return Workload{}
 	}
-	labels := peer.GetFields()[keyLabels].GetStructValue()
-	label := func(key string) string { return labels.GetFields()[key].GetStringValue() }
-	field := func(key string) string { return peer.GetFields()[key].GetStringValue() }
-	return Workload{
-		Name: field(keyWorkload), Namespace: field(keyNamespace), Cluster: field(keyCluster),
-		Canonical: label(labelCanonical), Revision: label(labelRevision), App: label(labelApp), Version: label(labelVersion),
+	return out
+}
+
+func (w *Workload) takeLabel(key string, v structValue) bool {
+	switch key {
+	case labelCanonical:
+		w.Canonical = v.text
+	case labelRevision:
+		w.Revision = v.text
+	case labelApp:
+		w.App = v.text
+	case labelVersion:
+		w.Version = v.text
 	}
+	return true
 }
 
 // EndpointValue gives what an endpoint's metadata says of its workload: "name;namespace;canonical

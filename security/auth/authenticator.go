@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TokenVerifier proves an identity from a bearer token.
+// TokenVerifier proves from a bearer token who calls.
 type TokenVerifier interface {
-	Verify(ctx context.Context, token string) (Identity, error)
+	Verify(ctx context.Context, token string) (Caller, error)
 }
 
 // Config says what an Authenticator trusts.
@@ -62,18 +62,18 @@ func New(cfg Config) *Authenticator {
 // errNone says that the caller offered no proof of one kind, which is not a failed proof.
 var errNone = errors.New("none offered")
 
-// Authenticate proves the caller's identity from its client certificate, else from its bearer token.
+// Authenticate proves who calls from its client certificate, else from its bearer token.
 // The error is a gRPC status Unauthenticated which never holds the token.
-func (a *Authenticator) Authenticate(ctx context.Context) (Identity, error) {
-	id, _, certErr := a.fromCertificate(ctx)
+func (a *Authenticator) Authenticate(ctx context.Context) (Caller, error) {
+	c, _, certErr := a.fromCertificate(ctx)
 	if certErr == nil {
-		return id, nil
+		return c, nil
 	}
-	id, tokenErr := a.fromToken(ctx)
+	c, tokenErr := a.fromToken(ctx)
 	if tokenErr == nil {
-		return id, nil
+		return c, nil
 	}
-	return Identity{}, unproven(certErr, tokenErr)
+	return Caller{}, unproven(certErr, tokenErr)
 }
 
 func unproven(certErr, tokenErr error) error {
@@ -86,66 +86,66 @@ func unproven(certErr, tokenErr error) error {
 // of the same identity beside it makes the proof a new one.
 func (a *Authenticator) Prove(ctx context.Context) (Proof, error) {
 	now := a.cfg.Clock()
-	id, leaf, certErr := a.fromCertificate(ctx)
+	c, leaf, certErr := a.fromCertificate(ctx)
 	fromToken, tokenErr := a.fromToken(ctx)
 	if certErr == nil {
 		at := ProvenAt(leaf)
 		switch {
-		case tokenErr == nil && fromToken == id:
-			return Proof{Identity: id, At: now, By: ByToken}, nil
+		case tokenErr == nil && fromToken.Identity == c.Identity:
+			return Proof{Caller: fromToken, At: now, By: ByToken}, nil
 		case now.Sub(at) <= a.cfg.MaxRenewal:
-			return Proof{Identity: id, At: at, By: ByCertificate, Serial: leaf.SerialNumber.Text(16)}, nil
+			return Proof{Caller: c, At: at, By: ByCertificate, Serial: leaf.SerialNumber.Text(16)}, nil
 		}
 		certErr = fmt.Errorf("the last proof by a token was at %s, and a certificate alone renews for %v after it", at.UTC().Format(time.RFC3339), a.cfg.MaxRenewal)
 	}
 	if tokenErr == nil {
-		return Proof{Identity: fromToken, At: now, By: ByToken}, nil
+		return Proof{Caller: fromToken, At: now, By: ByToken}, nil
 	}
 	return Proof{}, unproven(certErr, tokenErr)
 }
 
 // fromCertificate verifies the peer's chain itself, so that it is safe behind a listener that only
 // requests certificates. It also gives the leaf.
-func (a *Authenticator) fromCertificate(ctx context.Context) (Identity, *x509.Certificate, error) {
+func (a *Authenticator) fromCertificate(ctx context.Context) (Caller, *x509.Certificate, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok || a.cfg.Roots == nil {
-		return Identity{}, nil, errNone
+		return Caller{}, nil, errNone
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.PeerCertificates) == 0 {
-		return Identity{}, nil, errNone
+		return Caller{}, nil, errNone
 	}
 	certs := info.State.PeerCertificates
 	if err := a.verified.verify(certs, a.cfg.Roots(), a.cfg.Revoked, a.cfg.Clock()); err != nil {
-		return Identity{}, nil, fmt.Errorf("does not verify: %w", err)
+		return Caller{}, nil, fmt.Errorf("does not verify: %w", err)
 	}
 	id, err := FromCertificate(certs[0])
 	if err != nil {
-		return Identity{}, nil, err
+		return Caller{}, nil, err
 	}
 	if id.TrustDomain != a.cfg.TrustDomain {
-		return Identity{}, nil, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
+		return Caller{}, nil, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
 	}
-	return id, certs[0], nil
+	return Caller{id, BoundPod(certs[0])}, certs[0], nil
 }
 
-func (a *Authenticator) fromToken(ctx context.Context) (Identity, error) {
+func (a *Authenticator) fromToken(ctx context.Context) (Caller, error) {
 	token, err := bearer(ctx)
 	if err != nil {
-		return Identity{}, err
+		return Caller{}, err
 	}
 	if len(a.cfg.Tokens) == 0 {
-		return Identity{}, errors.New("this server verifies no tokens")
+		return Caller{}, errors.New("this server verifies no tokens")
 	}
 	var errs []error
 	for _, v := range a.cfg.Tokens {
-		id, err := v.Verify(ctx, token)
+		c, err := v.Verify(ctx, token)
 		if err == nil {
-			return id, nil
+			return c, nil
 		}
 		errs = append(errs, err)
 	}
-	return Identity{}, errors.Join(errs...)
+	return Caller{}, errors.Join(errs...)
 }
 
 // bearer takes the one bearer token of the request's metadata.

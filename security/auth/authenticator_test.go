@@ -25,11 +25,12 @@ import (
 
 type tokens map[string]auth.Identity
 
-func (v tokens) Verify(_ context.Context, token string) (auth.Identity, error) {
-	if id, ok := v[token]; ok {
-		return id, nil
+func (v tokens) Verify(_ context.Context, token string) (auth.Caller, error) {
+	name, pod, _ := strings.Cut(token, " of ")
+	if id, ok := v[name]; ok {
+		return auth.Caller{Identity: id, Pod: pod}, nil
 	}
-	return auth.Identity{}, errors.New("unknown token")
+	return auth.Caller{}, errors.New("unknown token")
 }
 
 var (
@@ -97,7 +98,7 @@ func TestAuthenticate(t *testing.T) {
 		"no header at all, no md": {peer.NewContext(context.Background(), &peer.Peer{}), auth.Identity{}},
 	} {
 		got, err := a.Authenticate(c.ctx)
-		if got != c.want {
+		if got.Identity != c.want {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 		if (err == nil) != (c.want != auth.Identity{}) {

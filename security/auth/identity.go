@@ -4,8 +4,8 @@
 //
 // Identities are read here and not by go-spiffe, which knows nothing of Istio's form of the path: it would
 // do the trust domain's twelve lines, for 36 KB more. Issuers' keys are fetched here and not by go-oidc
-// (v3.21, 110 KB more): that asks the issuer again for each token with an unknown key, as often as somebody
-// sends one, reads documents without a bound, and would be left with one field of one document.
+// (v3.21, 110 KB more). That asks the issuer again for each token with an unknown key, as often as somebody
+// sends one, and reads documents without a bound. It would be left with one field of one document.
 package auth
 
 import (
@@ -23,6 +23,26 @@ type Identity struct {
 	TrustDomain string
 	// Namespace and ServiceAccount name the Kubernetes service account.
 	Namespace, ServiceAccount string
+}
+
+// Caller is who calls: an identity, and the pod of it that the proof was made for.
+type Caller struct {
+	Identity
+	// Pod names the pod of the identity's namespace that the proof is bound to, as the token of a kubelet is, and
+	// the certificates that our CA gives for it; "" for a proof that is bound to none.
+	Pod string
+}
+
+// NewCaller gives who a token speaks for.
+func NewCaller(trustDomain, namespace, account, pod string) (Caller, error) {
+	c := Caller{Identity{TrustDomain: trustDomain, Namespace: namespace, ServiceAccount: account}, pod}
+	if err := c.Validate(); err != nil {
+		return Caller{}, fmt.Errorf("token subject: %w", err)
+	}
+	if pod != "" && !validName(pod) {
+		return Caller{}, fmt.Errorf("token: pod %q is not a Kubernetes name", pod)
+	}
+	return c, nil
 }
 
 // maxURI is the longest SPIFFE URI that the SPIFFE ID specification allows, in bytes.
@@ -86,8 +106,8 @@ func FromCertificate(cert *x509.Certificate) (Identity, error) {
 	return ParseIdentity(cert.URIs[0].String())
 }
 
-// validName accepts DNS-1123 subdomains: what Kubernetes allows for namespaces (a subset) and
-// service accounts.
+// validName accepts DNS-1123 subdomains: what Kubernetes allows for namespaces (a subset), service
+// accounts and pods.
 func validName(s string) bool {
 	if len(s) == 0 || len(s) > 253 || !alphanumeric(s[0]) || !alphanumeric(s[len(s)-1]) {
 		return false

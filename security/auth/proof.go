@@ -16,10 +16,10 @@ const (
 	ByCertificate Method = "certificate"
 )
 
-// Proof is a proven identity, and when it was last proven by something else than a certificate of our CA.
+// Proof is who was proven to call, and when that was last proven by something else than a certificate of our CA.
 type Proof struct {
-	Identity Identity
-	At       time.Time
+	Caller
+	At time.Time
 	// By is how it was proven now, and Serial the number of the certificate that proved it, in hex.
 	By     Method
 	Serial string
@@ -29,10 +29,36 @@ type Proof struct {
 // seconds since 1970. It stands in the arc of UUIDs (X.667), so no registry is asked.
 var provenAt = asn1.ObjectIdentifier{2, 25, 1764383123}
 
-// Extension gives what a certificate has of the proof. Nobody but the CA reads it.
-func (p Proof) Extension() (pkix.Extension, error) {
-	value, err := asn1.Marshal(p.At.Unix())
-	return pkix.Extension{Id: provenAt, Value: value}, err
+// boundPod names the extension that says which pod the proof was bound to, as a UTF8String. It is of the same arc.
+var boundPod = asn1.ObjectIdentifier{2, 25, 1764383124}
+
+// Extensions gives what a certificate has of the proof. Nobody but the control plane reads them.
+func (p Proof) Extensions() ([]pkix.Extension, error) {
+	at, err := asn1.Marshal(p.At.Unix())
+	if err != nil {
+		return nil, err
+	}
+	out := []pkix.Extension{{Id: provenAt, Value: at}}
+	if p.Pod == "" {
+		return out, nil
+	}
+	pod, err := asn1.MarshalWithParams(p.Pod, "utf8")
+	return append(out, pkix.Extension{Id: boundPod, Value: pod}), err
+}
+
+// BoundPod gives the pod for which a certificate was made; "" where it does not say so, as one of another CA of
+// the same root, or for a proof that was bound to none.
+func BoundPod(c *x509.Certificate) string {
+	for _, x := range c.Extensions {
+		var pod string
+		if !x.Id.Equal(boundPod) {
+			continue
+		}
+		if rest, err := asn1.Unmarshal(x.Value, &pod); err == nil && len(rest) == 0 {
+			return pod
+		}
+	}
+	return ""
 }
 
 // ProvenAt gives when the identity of a certificate was last proven by a token: as it says, else when it was

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -79,6 +80,50 @@ func TestRenewalByCertificateEnds(t *testing.T) {
 		now = start.Add(time.Minute)
 		if _, proof, err := renew(first, "Bearer details"); err != nil || proof.Identity != reviews || !proof.At.Equal(start) {
 			t.Errorf("another's token beside a certificate: %v, %v", proof, err)
+		}
+	}
+}
+
+// A proof keeps to the pod that its token was bound to, through certificates and their renewal.
+func TestAProofIsBoundToItsPod(t *testing.T) {
+	authority, err := ca.New(ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := auth.New(auth.Config{
+		TrustDomain: "cluster.local", Roots: authority.Roots, Tokens: []auth.TokenVerifier{tokens{"reviews": reviews, "details": details}},
+	})
+	sign := func(ctx context.Context) []*x509.Certificate {
+		t.Helper()
+		proof, err := a.Prove(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		csr, _ := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+		issued, err := authority.SignProven(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), proof, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*x509.Certificate{issued.Leaf}
+	}
+	first, unbound := sign(call(nil, "Bearer reviews of reviews-1")), sign(call(nil, "Bearer reviews"))
+	for name, c := range map[string]struct {
+		ctx context.Context
+		pod string
+	}{
+		"a token":                             {call(nil, "Bearer reviews of reviews-1"), "reviews-1"},
+		"its certificate":                     {call(first), "reviews-1"},
+		"renewed":                             {call(sign(call(first))), "reviews-1"},
+		"renewed with another pod's token":    {call(sign(call(first, "Bearer reviews of reviews-2"))), "reviews-2"},
+		"renewed with another account's":      {call(sign(call(first, "Bearer details of details-1"))), "reviews-1"},
+		"a certificate beside another token":  {call(first, "Bearer reviews of reviews-2"), "reviews-1"},
+		"a token for no pod":                  {call(nil, "Bearer reviews"), ""},
+		"its certificate, which is for none":  {call(unbound), ""},
+		"a certificate that others have made": {call(workload(t, authority, reviews)), ""},
+	} {
+		if got, err := a.Authenticate(c.ctx); err != nil || got.Pod != c.pod {
+			t.Errorf("%s: bound to %q, want %q (%v)", name, got.Pod, c.pod, err)
 		}
 	}
 }

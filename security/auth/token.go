@@ -97,24 +97,27 @@ type claims struct {
 		ServiceAccount struct {
 			Name string `json:"name"`
 		} `json:"serviceaccount"`
+		Pod struct {
+			Name string `json:"name"`
+		} `json:"pod"`
 	} `json:"kubernetes.io"`
 }
 
-// Verify proves the identity of a token's bearer. Its errors never hold a part of the token that is
+// Verify proves who a token's bearer is. Its errors never hold a part of the token that is
 // not yet verified.
-func (t *Tokens) Verify(ctx context.Context, token string) (Identity, error) {
+func (t *Tokens) Verify(ctx context.Context, token string) (Caller, error) {
 	c, err := t.verifySignature(ctx, token)
 	if err != nil {
-		return Identity{}, err
+		return Caller{}, err
 	}
 	if c.Expiry == nil {
-		return Identity{}, errors.New("token has no expiry")
+		return Caller{}, errors.New("token has no expiry")
 	}
 	expected := jwt.Expected{Issuer: t.cfg.Issuer, AnyAudience: t.cfg.Audiences, Time: t.cfg.Clock()}
 	if err := c.ValidateWithLeeway(expected, leeway); err != nil {
-		return Identity{}, fmt.Errorf("token claims: %w", err)
+		return Caller{}, fmt.Errorf("token claims: %w", err)
 	}
-	return c.identity(t.cfg.TrustDomain)
+	return c.caller(t.cfg.TrustDomain)
 }
 
 func (t *Tokens) verifySignature(ctx context.Context, token string) (*claims, error) {
@@ -142,20 +145,20 @@ func (t *Tokens) verifySignature(ctx context.Context, token string) (*claims, er
 	return nil, errors.New("token is signed by no known key")
 }
 
-// identity reads the subject, system:serviceaccount:NAMESPACE:NAME, which the kubernetes.io claim
-// must repeat where it is there.
-func (c *claims) identity(trustDomain string) (Identity, error) {
+// caller reads the subject, system:serviceaccount:NAMESPACE:NAME, which the kubernetes.io claim
+// must repeat where it is there, and the pod that this binds the token to.
+func (c *claims) caller(trustDomain string) (Caller, error) {
+	pod := ""
+	if c.Kubernetes != nil {
+		pod = c.Kubernetes.Pod.Name
+	}
 	rest, ok := strings.CutPrefix(c.Subject, "system:serviceaccount:")
 	namespace, name, ok2 := strings.Cut(rest, ":")
 	if !ok || !ok2 {
-		return Identity{}, errors.New("token subject is not a service account")
+		return Caller{}, errors.New("token subject is not a service account")
 	}
 	if k := c.Kubernetes; k != nil && (k.Namespace != namespace || k.ServiceAccount.Name != name) {
-		return Identity{}, errors.New("token subject and kubernetes.io claim disagree")
+		return Caller{}, errors.New("token subject and kubernetes.io claim disagree")
 	}
-	id := Identity{TrustDomain: trustDomain, Namespace: namespace, ServiceAccount: name}
-	if err := id.Validate(); err != nil {
-		return Identity{}, fmt.Errorf("token subject: %w", err)
-	}
-	return id, nil
+	return NewCaller(trustDomain, namespace, name, pod)
 }

@@ -101,23 +101,30 @@ func TestTokenClaims(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit func(map[string]any)
 		ok   bool
+		pod  string
 	}{
-		"good":             {func(map[string]any) {}, true},
-		"no kubernetes.io": {unset("kubernetes.io"), true},
-		"a little expired": {set("exp", testNow.Add(-5*time.Second).Unix()), true},
-		"expired":          {set("exp", testNow.Add(-time.Minute).Unix()), false},
-		"no expiry":        {unset("exp"), false},
-		"not yet":          {set("nbf", testNow.Add(time.Minute).Unix()), false},
-		"audience":         {set("aud", []string{"vault"}), false},
-		"no audience":      {unset("aud"), false},
-		"issuer":           {set("iss", "https://elsewhere"), false},
-		"no issuer":        {unset("iss"), false},
-		"user":             {set("sub", "alice"), false},
-		"sub parts":        {set("sub", "system:serviceaccount:default:reviews:x"), false},
-		"sub slash":        {set("sub", "system:serviceaccount:default/sa/admin:reviews"), false},
+		"good":             {func(map[string]any) {}, true, ""},
+		"no kubernetes.io": {unset("kubernetes.io"), true, ""},
+		"a little expired": {set("exp", testNow.Add(-5*time.Second).Unix()), true, ""},
+		"expired":          {set("exp", testNow.Add(-time.Minute).Unix()), false, ""},
+		"no expiry":        {unset("exp"), false, ""},
+		"not yet":          {set("nbf", testNow.Add(time.Minute).Unix()), false, ""},
+		"audience":         {set("aud", []string{"vault"}), false, ""},
+		"no audience":      {unset("aud"), false, ""},
+		"issuer":           {set("iss", "https://elsewhere"), false, ""},
+		"no issuer":        {unset("iss"), false, ""},
+		"user":             {set("sub", "alice"), false, ""},
+		"sub parts":        {set("sub", "system:serviceaccount:default:reviews:x"), false, ""},
+		"sub slash":        {set("sub", "system:serviceaccount:default/sa/admin:reviews"), false, ""},
 		"disagree": {set("kubernetes.io", map[string]any{
 			"namespace": "kube-system", "serviceaccount": map[string]any{"name": "reviews"},
-		}), false},
+		}), false, ""},
+		"bound to a pod": {set("kubernetes.io", map[string]any{
+			"namespace": "default", "serviceaccount": map[string]any{"name": "reviews"}, "pod": map[string]any{"name": "reviews-v1-0"},
+		}), true, "reviews-v1-0"},
+		"bound to what is no pod": {set("kubernetes.io", map[string]any{
+			"namespace": "default", "serviceaccount": map[string]any{"name": "reviews"}, "pod": map[string]any{"name": "../a"},
+		}), false, ""},
 	} {
 		claims := goodClaims()
 		c.edit(claims)
@@ -127,6 +134,9 @@ func TestTokenClaims(t *testing.T) {
 		}
 		if err == nil && id.String() != "spiffe://cluster.local/ns/default/sa/reviews" {
 			t.Errorf("%s: %s", name, id)
+		}
+		if err == nil && id.Pod != c.pod {
+			t.Errorf("%s: bound to %q", name, id.Pod)
 		}
 	}
 	if _, err := v.Verify(context.Background(), stranger.sign(t, goodClaims())); err == nil {

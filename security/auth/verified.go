@@ -11,7 +11,7 @@ import (
 const maxVerified = 4096
 
 // verified remembers chains of certificates that lead to the present roots, each until its first certificate
-// ends: a connection shows the same one for each of its streams, and verifying it costs as much as a signature
+// ends. A connection shows the same one for each of its streams, and verifying it costs as much as a signature
 // of the CA. Only what verified is remembered, and nothing across an exchange of the roots.
 type verified struct {
 	mu     sync.Mutex

@@ -24,6 +24,8 @@ type Options struct {
 	// Files are those of a plugged-in CA by name, in the place of Dir, as a Secret holds them. Without
 	// root-cert.pem ca-cert.pem is the root. ca-crl.pem, where there is one, holds what the CAs have revoked.
 	Files map[string][]byte
+	// Own tells that Files are of a CA that was made here (SelfSigned), whose root is renewed and rotated.
+	Own bool
 	// TrustDomain of the mesh, "cluster.local" when empty.
 	TrustDomain string
 	// DefaultTTL of workload certificates is 24 h when zero. MaxTTL bounds what a caller may ask
@@ -175,6 +177,11 @@ func (m *material) path(roots *x509.CertPool, now time.Time) ([]*x509.Certificat
 		}
 	}
 	return path, nil
+}
+
+// sameAs tells whether another Authority signs and trusts the same.
+func (a *Authority) sameAs(b *Authority) bool {
+	return samePublicKey(a.key.Public(), b.key.Public()) && slices.Equal(a.chainPEM, b.chainPEM) && bytes.Equal(a.revoked.text, b.revoked.text)
 }
 
 // bundle gives the roots as PEM, one an element, first the one that the signer leads to.

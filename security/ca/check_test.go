@@ -5,7 +5,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"net/url"
 	"testing"
 	"time"
@@ -34,7 +33,8 @@ func TestCheckWithholds(t *testing.T) {
 		"subject":           func(c *x509.Certificate) { c.Subject.CommonName = "admin" },
 		"outlives maximum":  func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(72 * time.Hour) },
 		"outlives its root": func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(1000 * time.Hour) },
-		"no time of proof":  func(c *x509.Certificate) { c.ExtraExtensions = nil },
+		"no time of proof":  func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[1:] },
+		"no pod":            func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[:1] },
 		"key":               func(c *x509.Certificate) { c.PublicKey = other.Public() },
 	} {
 		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -43,12 +43,10 @@ func TestCheckWithholds(t *testing.T) {
 			t.Fatal(err)
 		}
 		template.URIs = []*url.URL{id.URL()}
-		proof := auth.Proof{Identity: id, At: time.Now()}
-		said, err := proof.Extension()
-		if err != nil {
+		proof := auth.Proof{Caller: auth.Caller{Identity: id, Pod: "reviews-1"}, At: time.Now()}
+		if template.ExtraExtensions, err = proof.Extensions(); err != nil {
 			t.Fatal(err)
 		}
-		template.ExtraExtensions = []pkix.Extension{said}
 		edit(template)
 		signed := key.Public()
 		if template.PublicKey != nil {

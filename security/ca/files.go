@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -34,60 +35,90 @@ type material struct {
 	crl           []byte
 }
 
-// load takes the CA from the directory; a key and a root that are missing are made.
+// load takes the CA from the files or the directory; a key and a root that are missing in a directory are made.
 func load(opts Options) (material, error) {
-	if opts.Files != nil {
-		return loadPlugged(func(name string) ([]byte, error) { return opts.Files[name], nil })
-	}
-	if opts.Dir == "" {
+	switch {
+	case opts.Files != nil && opts.Own:
+		return loadOwn(opts.Files)
+	case opts.Files != nil:
+		return loadPlugged(opts.Files)
+	case opts.Dir == "":
 		key, err := newKey()
 		if err != nil {
 			return material{}, err
 		}
 		return selfSign(opts, key)
 	}
-	if exists(filepath.Join(opts.Dir, certFile)) {
-		return loadPlugged(func(name string) ([]byte, error) {
-			data, err := os.ReadFile(filepath.Join(opts.Dir, name))
-			if (name == chainFile || name == crlFile) && errors.Is(err, fs.ErrNotExist) {
-				return nil, nil
-			}
-			return data, err
-		})
+	files, err := directory(opts.Dir).Read(context.Background())
+	switch {
+	case err != nil:
+		return material{}, err
+	case files[certFile] != nil:
+		return loadPlugged(files)
+	case files[rootFile] == nil:
+		return create(opts, files[keyFile])
 	}
-	return loadOrCreate(opts)
+	return loadOwn(files)
 }
 
-func loadPlugged(read func(name string) ([]byte, error)) (m material, err error) {
+func loadPlugged(files map[string][]byte) (m material, err error) {
 	m.plugged = true
-	data := map[string][]byte{}
-	for _, name := range []string{keyFile, certFile, rootFile, chainFile, crlFile} {
-		if data[name], err = read(name); err != nil {
-			return m, err
+	for _, name := range []string{keyFile, certFile} {
+		if files[name] == nil {
+			return m, fmt.Errorf("%s is missing", name)
 		}
 	}
-	if m.key, err = parseKey(keyFile, data[keyFile]); err != nil {
+	if m.key, err = parseKey(keyFile, files[keyFile]); err != nil {
 		return m, err
 	}
-	signer, err := parseCerts(certFile, data[certFile])
+	signer, err := parseCerts(certFile, files[certFile])
 	if err != nil {
 		return m, err
 	}
 	m.signer, m.intermediates = signer[0], signer[1:]
-	if len(data[rootFile]) == 0 {
+	if len(files[rootFile]) == 0 {
 		m.roots = signer[:1]
-	} else if m.roots, err = parseCerts(rootFile, data[rootFile]); err != nil {
+	} else if m.roots, err = parseCerts(rootFile, files[rootFile]); err != nil {
 		return m, err
 	}
-	if len(data[chainFile]) > 0 {
-		chain, err := parseCerts(chainFile, data[chainFile])
+	if len(files[chainFile]) > 0 {
+		chain, err := parseCerts(chainFile, files[chainFile])
 		if err != nil {
 			return m, err
 		}
 		m.intermediates = append(m.intermediates, chain...)
 	}
-	m.crl = data[crlFile]
+	m.crl = files[crlFile]
 	return m, nil
+}
+
+// loadOwn takes a self-signed root, whose certificate is one of the roots. A certificate without a key is a mistake,
+// and replacing it would cut off every workload, so that is refused. What another program keeps in our place may be
+// no root; then it is as one that is plugged in.
+func loadOwn(files map[string][]byte) (material, error) {
+	if files[keyFile] == nil {
+		return material{}, fmt.Errorf("%s is missing", keyFile)
+	}
+	key, err := parseKey(keyFile, files[keyFile])
+	if err != nil {
+		return material{}, err
+	}
+	name := rootFile
+	if len(files[rootFile]) == 0 {
+		name = certFile
+	}
+	roots, err := parseCerts(name, files[name])
+	if err != nil {
+		return material{}, err
+	}
+	signer := rootOf(key, roots)
+	switch {
+	case signer != nil:
+		return material{key: key, signer: signer, roots: roots}, nil
+	case files[certFile] != nil:
+		return loadPlugged(files)
+	}
+	return material{}, fmt.Errorf("%s belongs to no certificate in %s", keyFile, name)
 }
 
 // SelfSigned makes the files of a new CA, as Options.Files takes them.
@@ -101,46 +132,19 @@ func SelfSigned(opts Options) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	text, err := keyPEM(key)
 	if err != nil {
 		return nil, err
 	}
 	root := certPEM(m.signer.Raw)
-	return map[string][]byte{
-		keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), certFile: root, rootFile: root,
-	}, nil
+	return map[string][]byte{keyFile: text, certFile: root, rootFile: root}, nil
 }
 
-// loadOrCreate reads the self-signed root. A key without a certificate is what a crash between the
-// two writes leaves; a certificate without a key is a mistake, and replacing it would cut off
-// every workload, so that is refused.
-func loadOrCreate(opts Options) (material, error) {
-	keyPath, rootPath := filepath.Join(opts.Dir, keyFile), filepath.Join(opts.Dir, rootFile)
-	haveKey, haveRoot := exists(keyPath), exists(rootPath)
-	if haveRoot {
-		key, err := readKey(keyPath)
-		if err != nil {
-			return material{}, err
-		}
-		roots, err := readCerts(rootPath)
-		if err != nil {
-			return material{}, err
-		}
-		signer := rootOf(key, roots)
-		if signer == nil {
-			return material{}, fmt.Errorf("%s belongs to no certificate in %s", keyPath, rootPath)
-		}
-		if roots, err = withNext(opts, roots); err != nil {
-			return material{}, err
-		}
-		return material{key: key, signer: signer, roots: roots}, nil
-	}
-	var key crypto.Signer
-	var err error
-	if haveKey {
-		key, err = readKey(keyPath)
-	} else {
-		key, err = createKey(opts.Dir, keyPath)
+// create makes the root of a directory. A key without a certificate is what a crash between the two writes leaves.
+func create(opts Options, haveKey []byte) (material, error) {
+	key, err := newKey()
+	if haveKey != nil {
+		key, err = parseKey(keyFile, haveKey)
 	}
 	if err != nil {
 		return material{}, err
@@ -149,7 +153,16 @@ func loadOrCreate(opts Options) (material, error) {
 	if err != nil {
 		return material{}, err
 	}
-	return m, writeFile(rootPath, certPEM(m.signer.Raw), 0o644)
+	text := haveKey
+	if text == nil {
+		if text, err = keyPEM(key); err != nil {
+			return material{}, err
+		}
+	}
+	if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+		return material{}, err
+	}
+	return m, directory(opts.Dir).Write(context.Background(), []Change{{keyFile, text}, {rootFile, rootsPEM(m.roots)}})
 }
 
 // rootOf gives the root of a key, the last to end if there are several, or nil.
@@ -162,37 +175,20 @@ func rootOf(key crypto.Signer, roots []*x509.Certificate) (root *x509.Certificat
 	return root
 }
 
-// withNext adds the root of the key that is to sign next, where there is one. The first time it is made.
-func withNext(opts Options, roots []*x509.Certificate) ([]*x509.Certificate, error) {
-	path := filepath.Join(opts.Dir, nextKeyFile)
-	if !exists(path) {
-		return roots, nil
-	}
-	key, err := readKey(path)
-	if err != nil || rootOf(key, roots) != nil {
-		return roots, err
-	}
-	m, err := selfSign(opts, key)
-	if err != nil {
-		return nil, err
-	}
-	roots = append(roots, m.signer)
-	return roots, writeRoots(opts.Dir, roots)
-}
-
-func createKey(dir, path string) (crypto.Signer, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
+func keyPEM(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
-	return key, writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+func rootsPEM(roots []*x509.Certificate) []byte {
+	var out []byte
+	for _, r := range roots {
+		out = append(out, certPEM(r.Raw)...)
+	}
+	return out
 }
 
 func newKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
@@ -218,15 +214,7 @@ func selfSign(opts Options, key crypto.Signer) (material, error) {
 	return material{key: key, signer: cert, roots: []*x509.Certificate{cert}}, nil
 }
 
-// readKey accepts PKCS #8 and the older forms that openssl writes for EC and RSA.
-func readKey(path string) (crypto.Signer, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return parseKey(path, data)
-}
-
+// parseKey accepts PKCS #8 and the older forms that openssl writes for EC and RSA.
 func parseKey(path string, data []byte) (crypto.Signer, error) {
 	var err error
 	block, _ := pem.Decode(data)
@@ -257,14 +245,6 @@ func parseKey(path string, data []byte) (crypto.Signer, error) {
 		return nil, fmt.Errorf("%s: key type %T cannot sign", path, key)
 	}
 	return signer, nil
-}
-
-func readCerts(path string) ([]*x509.Certificate, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return parseCerts(path, data)
 }
 
 func parseCerts(path string, data []byte) ([]*x509.Certificate, error) {

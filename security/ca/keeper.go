@@ -19,22 +19,15 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
-const (
-	// lookEvery is how often a Keeper looks at its directory.
-	lookEvery = time.Second
-	// renewShare is the share of a self-signed root's life that is left when it is renewed.
-	renewShare = 10
-)
+// lookEvery is how often a Keeper looks at its directory.
+const lookEvery = time.Second
 
 // KeeperOptions of a Keeper.
 type KeeperOptions struct {
 	Options
-	// Waiting names the proxies that have not taken a bundle of roots (PEM) yet. A rotation goes on to the
-	// new key when there is none. Nil: there are no proxies.
-	Waiting func(bundle []byte) []string
-	// Hold is how long a new bundle is out before the new key signs, at the least, so that a proxy whose
-	// stream is just broken is back; 10 s when zero.
-	Hold time.Duration
+	// Proxies and Hold are those of the Rotation of a directory.
+	Proxies func(ctx context.Context) []Heard
+	Hold    time.Duration
 	// Logger must not be nil.
 	Logger *slog.Logger
 }
@@ -43,8 +36,9 @@ type KeeperOptions struct {
 // changes: a plugged-in CA that was exchanged, a step of a rotation, a root that is renewed. It is safe for
 // concurrent use.
 type Keeper struct {
-	opts    KeeperOptions
-	current atomic.Pointer[Authority]
+	opts     KeeperOptions
+	current  atomic.Pointer[Authority]
+	rotation *Rotation // of a directory
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change of the roots
@@ -52,24 +46,20 @@ type Keeper struct {
 	// What follows belongs to Run, and to NewKeeper before it.
 	seen, odd [sha256.Size]byte // of the files that the Authority was made of, and of what was found last
 	failed    string            // the last failure, so that it is logged once
-	since     time.Time         // since when the bundle is out
-	status    Status            // as it was written last
-	request   Step              // the last that was asked for
-	refused   string            // why it was not taken
 }
 
 // NewKeeper loads the CA of opts.Dir, or makes one there or in memory.
 func NewKeeper(opts KeeperOptions) (*Keeper, error) {
 	opts.setDefaults()
-	if opts.Hold == 0 {
-		opts.Hold = 10 * time.Second
-	}
-	k := &Keeper{opts: opts, changed: make(chan struct{}), since: opts.Clock()}
+	k := &Keeper{opts: opts, changed: make(chan struct{})}
 	a, err := New(opts.Options)
 	if err != nil {
 		return nil, err
 	}
 	k.current.Store(a)
+	k.rotation = NewRotation(RotationOptions{
+		Options: opts.Options, Store: directory(opts.Dir), Proxies: opts.Proxies, Hold: opts.Hold, Logger: opts.Logger,
+	})
 	k.seen, err = k.fingerprint()
 	k.odd = k.seen
 	return k, err
@@ -87,6 +77,9 @@ func (k *Keeper) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) 
 
 // NotAfter is the present Authority's.
 func (k *Keeper) NotAfter() (root, chain time.Time) { return k.current.Load().NotAfter() }
+
+// MaxTTL is the longest lifetime of a certificate that is signed.
+func (k *Keeper) MaxTTL() time.Duration { return k.opts.MaxTTL }
 
 // TrustDomain of the mesh.
 func (k *Keeper) TrustDomain() string { return k.opts.TrustDomain }
@@ -140,7 +133,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if err := k.look(); err != nil && err.Error() != k.failed {
+		if err := k.look(ctx); err != nil && err.Error() != k.failed {
 			k.opts.Logger.Error("the CA's directory", "dir", k.opts.Dir, "error", err)
 			k.failed = err.Error()
 		} else if err == nil {
@@ -155,18 +148,28 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // look takes one look at the directory, and does what is to be done.
-func (k *Keeper) look() error {
-	return errors.Join(k.reload(), k.rotate(), k.renewRoot(), k.writeStatus())
+func (k *Keeper) look(ctx context.Context) error {
+	if err := k.reload(); err != nil {
+		return err
+	}
+	if k.odd != k.seen { // somebody is exchanging the files
+		return nil
+	}
+	changed, err := k.rotation.Look(ctx)
+	if changed {
+		err = errors.Join(err, k.load())
+	}
+	return err
 }
 
 // reload loads the CA again if its files are others than before, and the same as at the last look: who
 // exchanges them writes one after the other. What cannot be used leaves the CA as it is.
 func (k *Keeper) reload() error {
 	found, err := k.fingerprint()
-	if err != nil || found == k.seen {
+	if err != nil {
 		return err
 	}
-	if found != k.odd {
+	if same := found == k.odd; found == k.seen || !same {
 		k.odd = found
 		return nil
 	}
@@ -191,11 +194,13 @@ func (k *Keeper) load() error {
 func (k *Keeper) put(next *Authority) {
 	former := k.current.Swap(next)
 	if !bytes.Equal(former.rootPEM, next.rootPEM) || !bytes.Equal(former.revoked.text, next.revoked.text) {
-		k.since = k.opts.Clock()
 		k.mu.Lock()
 		close(k.changed)
 		k.changed = make(chan struct{})
 		k.mu.Unlock()
+	}
+	if former.sameAs(next) {
+		return // only what tells of a rotation
 	}
 	k.opts.Logger.Info("the CA's files have changed", "dir", k.opts.Dir, "signer", Fingerprint(next.signer), "roots", len(next.bundle()))
 }
@@ -206,7 +211,7 @@ func (k *Keeper) fingerprint() ([sha256.Size]byte, error) {
 	if k.opts.Dir == "" {
 		return [sha256.Size]byte{}, nil
 	}
-	for _, name := range []string{keyFile, certFile, rootFile, chainFile, crlFile, nextKeyFile} {
+	for _, name := range authorityFiles() {
 		data, err := os.ReadFile(filepath.Join(k.opts.Dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return [sha256.Size]byte{}, err
@@ -215,43 +220,4 @@ func (k *Keeper) fingerprint() ([sha256.Size]byte, error) {
 		h.Write(data)
 	}
 	return [sha256.Size]byte(h.Sum(nil)), nil
-}
-
-// renewRoot makes a new root of the same key when little is left of the life of a self-signed one. Both are
-// in the bundle until the former ends.
-func (k *Keeper) renewRoot() error {
-	a := k.current.Load()
-	if a.plugged {
-		return nil
-	}
-	now := k.opts.Clock()
-	var living []*x509.Certificate
-	for _, r := range a.rootCerts {
-		if now.Before(r.NotAfter) {
-			living = append(living, r)
-		}
-	}
-	due := a.signer.NotAfter.Sub(now) < a.signer.NotAfter.Sub(a.signer.NotBefore)/renewShare
-	if !due && len(living) == len(a.rootCerts) {
-		return nil
-	}
-	if due {
-		m, err := selfSign(k.opts.Options, a.key)
-		if err != nil {
-			return err
-		}
-		living = append(living, m.signer)
-	}
-	if err := writeRoots(k.opts.Dir, living); err != nil {
-		return err
-	}
-	return k.load()
-}
-
-func writeRoots(dir string, roots []*x509.Certificate) error {
-	var out []byte
-	for _, r := range roots {
-		out = append(out, certPEM(r.Raw)...)
-	}
-	return writeFile(filepath.Join(dir, rootFile), out, 0o644)
 }

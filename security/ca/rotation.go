@@ -1,34 +1,37 @@
 package ca
 
 import (
-	"bytes"
-	"crypto/sha256"
+	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/signer"
 )
 
-// A self-signed root is rotated to a new key in stages, each of which is one file that is put into its
-// place, so that a crash between any two steps leaves one of the stages. Which one it is follows from
-// the files alone:
+// A self-signed root is rotated to a new key in stages. Which one it is follows from the files alone, so that a
+// crash between any two steps leaves one of the stages, and whoever takes over goes on:
 //
 //	steady        ca-key.pem signs, root-cert.pem holds roots of this key
 //	distributing  next-key.pem is there too, and its root is in root-cert.pem; the former key signs
 //	signing       next-key.pem has become ca-key.pem; root-cert.pem still holds the former root
 //
-// Who may write into the directory asks for a step by the file rotate-request, which holds the step's name.
+// Who may write into the store asks for a step by the file rotate-request, which holds the step's name.
 const (
 	nextKeyFile = "next-key.pem"
-	// untilFile holds the time (RFC 3339) when the last certificate of the former key has ended.
-	untilFile   = "former-until"
+	// formerLongestFile holds the longest lifetime that the former key has signed for.
+	formerLongestFile = "former-longest-ttl"
+	// untilFile holds the time (RFC 3339) when the last certificate of the former key has ended. It is written once
+	// all replicas sign by the new key.
+	untilFile = "former-until"
+	// longestFile holds the longest lifetime that the present key has signed for, which may be more than is signed
+	// for today.
+	longestFile = "longest-ttl"
 	requestFile = "rotate-request"
 	statusFile  = "rotate-status.json"
 )
@@ -43,6 +46,40 @@ const (
 	Signing      Stage = "signing"
 )
 
+// Meaning says what is so in a stage.
+func (s Stage) Meaning() string {
+	switch s {
+	case Steady:
+		return "one key signs, and its root is trusted"
+	case Distributing:
+		return "all are told of both roots, and the former key signs"
+	case Signing:
+		return "the new key signs, and both roots are trusted"
+	}
+	return "unknown"
+}
+
+// Next says what leads on from a stage.
+func (s Stage) Next() string {
+	switch s {
+	case Steady:
+		return "`pilotctl ca rotate start` begins a rotation"
+	case Distributing:
+		return "the new key signs by itself once all proxies have the new root; `pilotctl ca rotate sign --force` does not wait for them"
+	case Signing:
+		return "`pilotctl ca rotate finish` drops the former root and ends the rotation"
+	}
+	return ""
+}
+
+// now says where a rotation is, to who has asked for a step that does not belong there.
+func (s Stage) now() string {
+	if s == Steady {
+		return "no rotation is under way; " + s.Next()
+	}
+	return fmt.Sprintf("a rotation is under way (stage %s: %s); %s", s, s.Meaning(), s.Next())
+}
+
 // Step is what can be asked for. A forced one does not wait for what its stage waits for.
 type Step string
 
@@ -55,29 +92,66 @@ const (
 	FinishForced Step = "finish --force"
 )
 
-// maxWaitingNames bounds how many proxies a status names.
-const maxWaitingNames = 20
-
-// Status says how far a rotation is. Its JSON is in the directory, for whoever may read there.
+// Status says how far a rotation is. Its JSON is in the store, for whoever may read there.
 type Status struct {
 	Stage Stage `json:"stage"`
 	// Signer is the root of what is signed now, Roots are all that are trusted, as fingerprints.
 	Signer string   `json:"signer"`
 	Roots  []string `json:"roots"`
-	// Proxies counts those that have not taken the roots, and Waiting names the first 20 of them.
-	Proxies int      `json:"waitingProxies,omitempty"`
-	Waiting []string `json:"waiting,omitempty"`
-	// FormerUntil is when the last certificate of the former key ends, in stage signing.
+	// Written is when this was written: while a rotation is under way each StatusEvery at the latest, else when something
+	// was another. It is zero for what was not read but asked for.
+	Written time.Time `json:"written,omitzero"`
+	// Plugged says that the CA is plugged in. Its rotation is the operator's, and the stage says nothing of it.
+	Plugged bool `json:"plugged,omitempty"`
+	// Proxies is how many were connected while a rotation is under way, without those that prove nothing.
+	Proxies int `json:"proxies,omitempty"`
+	// Waiting is what the rotation waits for, by replica.
+	Waiting []Waiting `json:"waiting,omitempty"`
+	// FormerUntil is when the last certificate of the former key ends, in stage signing, once all replicas sign by the
+	// new key.
 	FormerUntil *time.Time `json:"formerUntil,omitempty"`
-	// Request is the last step that was asked for, and Refused why it was not taken.
+	// Request is the last step that was asked for, Refused why it was not taken, and Broken what one that was forced
+	// has cut off.
 	Request Step   `json:"request,omitempty"`
 	Refused string `json:"refused,omitempty"`
+	Broken  string `json:"broken,omitempty"`
 }
 
+// Next says what leads on from here.
+func (s Status) Next() string {
+	if s.Plugged {
+		return ErrPlugged.Error()
+	}
+	return s.Stage.Next()
+}
+
+// Silent tells whether who writes the status has written nothing where it should have. Three times may fail, or be
+// late while another leader is found.
+func (s Status) Silent(now time.Time) bool {
+	underWay := s.Stage != Steady || s.Plugged && len(s.Roots) > 1
+	return underWay && !s.Written.IsZero() && now.Sub(s.Written) > 3*StatusEvery
+}
+
+// Lacking tells the first reason why not everybody has the roots, "" for none.
+func (s Status) Lacking() string { return lacking(s.Waiting) }
+
 // Fingerprint names a certificate: the first 16 bytes of the SHA-256 of its DER, in hex.
-func Fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	return hex.EncodeToString(sum[:16])
+func Fingerprint(c *x509.Certificate) string { return signer.Fingerprint(c.Raw) }
+
+// Requested gives the change of a store that asks for a step, and Withdrawn the one that takes it back.
+func Requested(s Step) Change { return Change{requestFile, []byte(s)} }
+
+// Withdrawn takes a request back that nobody has looked at.
+func Withdrawn() Change { return Change{Name: requestFile} }
+
+// Answered tells whether nobody waits for an answer in these files, and what the last status is; ok is false where
+// there is none.
+func Answered(files map[string][]byte) (s Status, answered, ok bool, err error) {
+	data, ok := files[statusFile]
+	if ok {
+		err = json.Unmarshal(data, &s)
+	}
+	return s, files[requestFile] == nil, ok, err
 }
 
 // Request asks the Keeper of a directory for a step. ReadStatus tells what came of it.
@@ -96,164 +170,29 @@ func Withdraw(dir string) error {
 	return nil
 }
 
-// ReadStatus reads what the Keeper of a directory wrote last.
+// ReadStatus reads what the Keeper of a directory wrote last. It writes nothing into that of a plugged-in CA with
+// one root, which is steady.
 func ReadStatus(dir string) (Status, error) {
 	var s Status
 	data, err := os.ReadFile(filepath.Join(dir, statusFile))
+	if errors.Is(err, fs.ErrNotExist) && exists(filepath.Join(dir, certFile)) {
+		return steadyOf(dir, err)
+	}
 	if err != nil {
 		return s, err
 	}
 	return s, json.Unmarshal(data, &s)
 }
 
-// rotate takes the step that was asked for, and the one that is due by itself: the new key signs once all
-// proxies have taken its root.
-func (k *Keeper) rotate() error {
-	path := filepath.Join(k.opts.Dir, requestFile)
-	asked, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		step := Step(strings.TrimSpace(string(asked)))
-		refused := k.take(step)
-		k.request, k.refused = step, ""
-		if refused != nil {
-			k.refused = refused.Error()
-			k.opts.Logger.Warn("a step of the root's rotation is refused", "step", string(step), "reason", refused)
-		}
-		// The status is there before the request is gone, so that nobody reads an older one.
-		return errors.Join(k.writeStatus(), os.Remove(path))
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if k.stage() == Distributing && len(k.waiting()) == 0 && k.opts.Clock().Sub(k.since) >= k.opts.Hold {
-		return k.sign()
-	}
-	return nil
-}
-
-// take does a step, or says why not.
-func (k *Keeper) take(s Step) error {
-	a := k.current.Load()
-	if a.plugged {
-		return errors.New("the CA is plugged in: rotate it by its files, first both roots in root-cert.pem, then ca-cert.pem and ca-key.pem, last the new root alone")
-	}
-	stage := k.stage()
-	wrong := fmt.Errorf("the rotation is in stage %s", stage)
-	switch s {
-	case Start:
-		if stage != Steady {
-			return wrong
-		}
-		return k.start()
-	case Sign, SignForced:
-		if stage != Distributing {
-			return wrong
-		}
-		if waiting := k.waiting(); s == Sign && len(waiting) > 0 {
-			return fmt.Errorf("%d proxies have not taken the new root, among them %s", len(waiting), waiting[0])
-		}
-		return k.sign()
-	case Finish, FinishForced:
-		if stage != Signing {
-			return wrong
-		}
-		if until := k.formerUntil(); s == Finish && k.opts.Clock().Before(until) {
-			return fmt.Errorf("certificates of the former key may live until %s", until.UTC().Format(time.RFC3339))
-		}
-		return k.finish()
-	}
-	return fmt.Errorf("there is no step %q", s)
-}
-
-// start makes the new key and its root, which everybody is told of.
-func (k *Keeper) start() error {
-	if _, err := createKey(k.opts.Dir, filepath.Join(k.opts.Dir, nextKeyFile)); err != nil {
-		return err
-	}
-	return k.load() // makes the root of the key
-}
-
-// sign puts the new key into the place of the former, which is gone then.
-func (k *Keeper) sign() error {
-	until := k.opts.Clock().Add(k.opts.MaxTTL)
-	err := writeFile(filepath.Join(k.opts.Dir, untilFile), []byte(until.UTC().Format(time.RFC3339)), 0o644)
+// steadyOf gives the status of a plugged-in CA with one root, else an error for that there is none.
+func steadyOf(dir string, none error) (Status, error) {
+	files, err := directory(dir).Read(context.Background())
 	if err != nil {
-		return err
+		return Status{}, err
 	}
-	if err := os.Rename(filepath.Join(k.opts.Dir, nextKeyFile), filepath.Join(k.opts.Dir, keyFile)); err != nil {
-		return err
+	s, err := StatusOf(files, nil)
+	if err == nil && len(s.Roots) > 1 {
+		return Status{}, none
 	}
-	return k.load()
-}
-
-// finish leaves the roots of the present key only.
-func (k *Keeper) finish() error {
-	a := k.current.Load()
-	roots := slices.DeleteFunc(slices.Clone(a.rootCerts), func(r *x509.Certificate) bool { return !samePublicKey(r.PublicKey, a.key.Public()) })
-	if err := writeRoots(k.opts.Dir, roots); err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(k.opts.Dir, untilFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return k.load()
-}
-
-// stage follows from the files as they were loaded.
-func (k *Keeper) stage() Stage {
-	a := k.current.Load()
-	switch {
-	case a.plugged || k.opts.Dir == "":
-		return Steady
-	case exists(filepath.Join(k.opts.Dir, nextKeyFile)):
-		return Distributing
-	case slices.ContainsFunc(a.rootCerts, func(r *x509.Certificate) bool { return !samePublicKey(r.PublicKey, a.key.Public()) }):
-		return Signing
-	}
-	return Steady
-}
-
-// formerUntil is far away where it was lost.
-func (k *Keeper) formerUntil() time.Time {
-	data, err := os.ReadFile(filepath.Join(k.opts.Dir, untilFile))
-	if err == nil {
-		if t, err := time.Parse(time.RFC3339, string(bytes.TrimSpace(data))); err == nil {
-			return t
-		}
-	}
-	return k.opts.Clock().Add(k.opts.MaxTTL)
-}
-
-func (k *Keeper) waiting() []string {
-	if k.opts.Waiting == nil {
-		return nil
-	}
-	return k.opts.Waiting(k.current.Load().rootPEM)
-}
-
-// writeStatus writes the status where it is another one than before.
-func (k *Keeper) writeStatus() error {
-	a := k.current.Load()
-	next := Status{Stage: k.stage(), Signer: Fingerprint(a.path[len(a.path)-1]), Request: k.request, Refused: k.refused}
-	for _, r := range a.rootCerts {
-		next.Roots = append(next.Roots, Fingerprint(r))
-	}
-	if next.Stage != Steady {
-		names := k.waiting()
-		next.Proxies, next.Waiting = len(names), names[:min(len(names), maxWaitingNames)]
-	}
-	if next.Stage == Signing {
-		until := k.formerUntil()
-		next.FormerUntil = &until
-	}
-	was, err := json.Marshal(k.status)
-	if err != nil {
-		return err
-	}
-	data, err := json.Marshal(next)
-	if err != nil || bytes.Equal(was, data) && exists(filepath.Join(k.opts.Dir, statusFile)) {
-		return err
-	}
-	k.status = next
-	return writeFile(filepath.Join(k.opts.Dir, statusFile), data, 0o644)
+	return s, err
 }

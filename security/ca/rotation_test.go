@@ -3,6 +3,7 @@ package ca_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/proto/signer"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
 
@@ -74,21 +76,60 @@ func leaf(t *testing.T, k *ca.Keeper) (cert *x509.Certificate, roots []string) {
 	return cert, roots
 }
 
+// machine is a control plane on one machine with one proxy, reviews.default.
+type machine struct {
+	*ca.Keeper
+	takes  atomic.Bool // the proxy takes the roots that it is told of
+	renews atomic.Bool // and has a certificate of the key that signs
+	second atomic.Bool // there is another one, which is as the first
+}
+
+// proxies tells what the proxy has.
+func (m *machine) proxies(context.Context) []ca.Heard {
+	h := ca.Heard{}
+	for _, root := range m.Bundle() {
+		block, _ := pem.Decode([]byte(root))
+		h.Roots = append(h.Roots, signer.Fingerprint(block.Bytes))
+	}
+	h.Signer = h.Roots[0]
+	roots, signer := []string{"former"}, "former"
+	if m.takes.Load() {
+		roots = slices.Sorted(slices.Values(h.Roots))
+	}
+	if m.renews.Load() {
+		signer = h.Signer
+	}
+	h.Add("reviews.default", roots, signer)
+	if m.second.Load() {
+		h.Add("ratings.default", roots, signer)
+	}
+	return []ca.Heard{h}
+}
+
+// newMachine runs a control plane of a directory until stop is called.
+func newMachine(t *testing.T, opts ca.Options) (_ *machine, stop func()) {
+	t.Helper()
+	m := &machine{}
+	k, err := ca.NewKeeper(ca.KeeperOptions{Options: opts, Proxies: m.proxies, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Keeper = k
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	time.Sleep(2 * time.Second)
+	return m, func() { cancel(); <-done }
+}
+
 // A root is rotated to a new key: everybody trusts both before the new key signs, and the former root goes only
 // when nothing lives that it signed.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		var waiting atomic.Bool
-		var asked atomic.Pointer[[]byte]
-		waiting.Store(true)
-		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir, MaxTTL: time.Hour, DefaultTTL: time.Hour}, Waiting: func(b []byte) []string {
-			asked.Store(&b)
-			if waiting.Load() {
-				return []string{"reviews.default"}
-			}
-			return nil
-		}})
+		m, stop := newMachine(t, ca.Options{Dir: dir, MaxTTL: time.Hour, DefaultTTL: time.Hour})
+		defer stop()
+		k := m.Keeper
 		time.Sleep(2 * time.Second)
 		first := status(t, dir)
 		if first.Stage != ca.Steady || len(first.Roots) != 1 || first.Signer != first.Roots[0] {
@@ -101,16 +142,13 @@ func TestRotation(t *testing.T) {
 
 		changed := k.Changed()
 		s := ask(t, dir, ca.Start)
-		if s.Refused != "" || s.Stage != ca.Distributing || len(s.Roots) != 2 || s.Signer != first.Signer || s.Proxies != 1 || s.Waiting[0] != "reviews.default" {
+		if s.Refused != "" || s.Stage != ca.Distributing || len(s.Roots) != 2 || s.Signer != first.Signer || len(s.Waiting) != 1 || s.Waiting[0].Lacking.String() != "reviews.default" {
 			t.Fatalf("started: %+v", s)
 		}
 		select {
 		case <-changed:
 		default:
 			t.Error("nobody is told of the new root")
-		}
-		if strings.Count(string(*asked.Load()), "BEGIN CERTIFICATE") != 2 {
-			t.Errorf("asked for %q", *asked.Load())
 		}
 		if _, roots := leaf(t, k); !slices.Equal(roots, before) {
 			t.Error("the new key signs before its root is everywhere")
@@ -123,7 +161,7 @@ func TestRotation(t *testing.T) {
 			t.Fatalf("goes on though a proxy waits: %+v", s)
 		}
 
-		waiting.Store(false)
+		m.takes.Store(true)
 		time.Sleep(15 * time.Second)
 		s = status(t, dir)
 		if s.Stage != ca.Signing || s.Signer == first.Signer || len(s.Roots) != 2 || s.FormerUntil == nil {
@@ -151,20 +189,7 @@ func TestRotation(t *testing.T) {
 func TestRotationSurvivesRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		waiting := []string{"reviews.default"}
-		run := func() (*ca.Keeper, func()) {
-			ctx, cancel := context.WithCancel(t.Context())
-			k, err := ca.NewKeeper(ca.KeeperOptions{
-				Options: ca.Options{Dir: dir}, Waiting: func([]byte) []string { return waiting }, Logger: slog.New(slog.DiscardHandler),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan error, 1)
-			go func() { done <- k.Run(ctx) }()
-			time.Sleep(2 * time.Second)
-			return k, func() { cancel(); <-done }
-		}
+		run := func() (*machine, func()) { return newMachine(t, ca.Options{Dir: dir}) }
 		k, stop := run()
 		ask(t, dir, ca.Start)
 		bundle := k.Bundle()
@@ -195,6 +220,59 @@ func TestRotationSurvivesRestart(t *testing.T) {
 	})
 }
 
+// Where every proxy has said that its certificate is of the new key, the former root goes before the lives of its
+// certificates are over.
+func TestRotationEndsWhenAllHaveRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		m, stop := newMachine(t, ca.Options{Dir: dir})
+		defer stop()
+		m.takes.Store(true)
+		ask(t, dir, ca.Start)
+		time.Sleep(time.Minute)
+		if s := ask(t, dir, ca.Finish); !strings.Contains(s.Refused, "reviews.default") || !strings.Contains(s.Refused, "may live until") || s.Stage != ca.Signing {
+			t.Fatalf("a proxy has a certificate of the former key: %+v", s)
+		}
+		m.renews.Store(true)
+		if s := ask(t, dir, ca.Finish); !strings.Contains(s.Refused, "has to stay so") {
+			t.Errorf("it has just renewed: %+v", s)
+		}
+		time.Sleep(10 * time.Second)
+		m.takes.Store(false)
+		if s := ask(t, dir, ca.Finish); !strings.Contains(s.Refused, "reviews.default") {
+			t.Errorf("it has other roots: %+v", s)
+		}
+		m.takes.Store(true)
+		m.second.Store(true)
+		time.Sleep(5 * time.Second)
+		m.second.Store(false)
+		time.Sleep(15 * time.Second)
+		if s := ask(t, dir, ca.Finish); !strings.Contains(s.Refused, "has to stay so") {
+			t.Errorf("a proxy was lost and may come back: %+v", s)
+		}
+		time.Sleep(20 * time.Second)
+		if s := ask(t, dir, ca.Finish); s.Refused != "" || s.Stage != ca.Steady || len(s.Roots) != 1 {
+			t.Errorf("all have renewed: %+v", s)
+		}
+	})
+}
+
+// What a step by force breaks is said.
+func TestForceSaysWhatItBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		_, stop := newMachine(t, ca.Options{Dir: dir})
+		defer stop()
+		ask(t, dir, ca.Start)
+		if s := ask(t, dir, ca.SignForced); !strings.Contains(s.Broken, "reviews.default") || s.Stage != ca.Signing {
+			t.Errorf("%+v", s)
+		}
+		if s := ask(t, dir, ca.FinishForced); !strings.Contains(s.Broken, "reviews.default") || s.Stage != ca.Steady {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // A self-signed root is renewed before it ends, and what it signed stays valid.
 func TestRootIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -216,48 +294,31 @@ func TestRootIsRenewed(t *testing.T) {
 	})
 }
 
-// A plugged-in CA is exchanged while it runs. Files that do not fit leave the former in its place.
-func TestPluggedCAIsExchanged(t *testing.T) {
+// Certificates that were signed for longer than is signed for today live until a rotation may end.
+func TestRotationWaitsForTheLongestLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		files := func() map[string][]byte {
-			made := t.TempDir()
-			authority(t, ca.Options{Dir: made})
-			out := map[string][]byte{}
-			for from, to := range map[string][]string{"ca-key.pem": {"ca-key.pem"}, "root-cert.pem": {"root-cert.pem", "ca-cert.pem"}} {
-				data, err := os.ReadFile(filepath.Join(made, from))
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, name := range to {
-					out[name] = data
-				}
+		with := func(ttl time.Duration) ca.KeeperOptions {
+			return ca.KeeperOptions{Options: ca.Options{Dir: dir, MaxTTL: ttl, DefaultTTL: time.Hour}, Logger: slog.New(slog.DiscardHandler)}
+		}
+		former, err := ca.NewKeeper(with(48 * time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := former.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		keeper(t, with(time.Hour))
+		for _, want := range []time.Duration{48 * time.Hour, time.Hour} { // the next key signs for an hour only
+			now := time.Now()
+			ask(t, dir, ca.Start)
+			s := ask(t, dir, ca.SignForced)
+			if s.FormerUntil == nil || s.FormerUntil.Sub(now).Round(time.Hour) != want {
+				t.Errorf("%+v, want %v from %v", s, want, now)
 			}
-			return out
-		}
-		put := func(name string, data []byte) {
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		first, second := files(), files()
-		for name, data := range first {
-			put(name, data)
-		}
-		k := keeper(t, ca.KeeperOptions{Options: ca.Options{Dir: dir}})
-		if s := ask(t, dir, ca.Start); !strings.Contains(s.Refused, "plugged in") {
-			t.Errorf("a plugged-in CA is rotated: %+v", s)
-		}
-		put("ca-key.pem", second["ca-key.pem"]) // and its certificate not yet
-		time.Sleep(5 * time.Second)
-		if _, roots := leaf(t, k); len(roots) != 1 {
-			t.Error("the CA is out of work while its files are exchanged")
-		}
-		put("ca-cert.pem", second["ca-cert.pem"])
-		put("root-cert.pem", slices.Concat(first["root-cert.pem"], second["root-cert.pem"]))
-		time.Sleep(5 * time.Second)
-		if b := k.Bundle(); len(b) != 2 || b[0] != string(second["root-cert.pem"]) {
-			t.Errorf("%d roots", len(b))
+			ask(t, dir, ca.FinishForced)
 		}
 	})
 }

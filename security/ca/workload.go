@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -24,7 +23,7 @@ const maxCSR = 16 << 10
 
 // SignWorkload gives a certificate for an identity that is proven by a token now; see SignProven.
 func (a *Authority) SignWorkload(csrPEM []byte, id auth.Identity, ttl time.Duration) ([]string, error) {
-	issued, err := a.SignProven(csrPEM, auth.Proof{Identity: id, At: a.opts.Clock()}, ttl)
+	issued, err := a.SignProven(csrPEM, auth.Proof{Caller: auth.Caller{Identity: id}, At: a.opts.Clock()}, ttl)
 	return issued.Chain, err
 }
 
@@ -36,7 +35,7 @@ type Issued struct {
 }
 
 // SignProven gives a certificate for the proven identity and the request's key, which says when that was
-// proven. A ttl of zero or less means the default; more than the maximum, or more than the root has left, is cut.
+// proven, and for which pod. A ttl of zero or less means the default; more than the maximum, or more than the root has left, is cut.
 func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (Issued, error) {
 	id := proof.Identity
 	pub, err := publicKey(csrPEM)
@@ -54,11 +53,9 @@ func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duratio
 		return Issued{}, err
 	}
 	template.URIs = []*url.URL{id.URL()}
-	said, err := proof.Extension()
-	if err != nil {
+	if template.ExtraExtensions, err = proof.Extensions(); err != nil {
 		return Issued{}, err
 	}
-	template.ExtraExtensions = []pkix.Extension{said}
 	der, err := a.sign(template, pub)
 	if err != nil {
 		return Issued{}, err
@@ -149,6 +146,8 @@ func (a *Authority) check(cert *x509.Certificate, proof auth.Proof, pub crypto.P
 		return fmt.Errorf("identity is %s", got)
 	case auth.ProvenAt(cert).Unix() != proof.At.Unix():
 		return fmt.Errorf("it says that it was proven at %s", auth.ProvenAt(cert))
+	case auth.BoundPod(cert) != proof.Pod:
+		return fmt.Errorf("it says that it is for the pod %q", auth.BoundPod(cert))
 	case len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) > 0:
 		return errors.New("it has names beside the SPIFFE URI")
 	case len(cert.Subject.Names) > 0:

@@ -80,8 +80,8 @@ func TestAuditOfWhatIsIssued(t *testing.T) {
 	var log bytes.Buffer
 	reg := prometheus.NewRegistry()
 	proof := auth.Proof{
-		Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"},
-		At:       time.Now().Add(-time.Hour).Truncate(time.Second).UTC(), By: auth.ByCertificate, Serial: "abc123",
+		Caller: auth.Caller{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}},
+		At:     time.Now().Add(-time.Hour).Truncate(time.Second).UTC(), By: auth.ByCertificate, Serial: "abc123",
 	}
 	s := New(authority, proves{Proof: proof}, slog.New(slog.NewJSONHandler(&log, nil)), reg)
 	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 4711}})
@@ -123,7 +123,7 @@ func TestAuditOfWhatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proof := auth.Proof{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}, At: time.Now(), By: auth.ByToken}
+	proof := auth.Proof{Caller: auth.Caller{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: "reviews"}}, At: time.Now(), By: auth.ByToken}
 	other, _ := structpb.NewStruct(map[string]any{"ImpersonatedIdentity": "spiffe://cluster.local/ns/a/sa/b"})
 	good := keyRequest(t, elliptic.P256())
 	gone, cancel := context.WithCancel(t.Context())
@@ -188,7 +188,7 @@ func TestAuditIsBounded(t *testing.T) {
 		for range 3 * loglimit.Lines {
 			a.refused(t.Context(), auth.Proof{}, unauthenticated, errors.New("nobody"))
 		}
-		a.refused(t.Context(), auth.Proof{Identity: known}, badRequest, errors.New("bad"))
+		a.refused(t.Context(), auth.Proof{Caller: auth.Caller{Identity: known}}, badRequest, errors.New("bad"))
 		if got := lines(t, &log); len(got) != loglimit.Lines+1 || got[loglimit.Lines]["caller"] != known.String() {
 			t.Errorf("%d lines, the last is %v", len(got), got[len(got)-1])
 		}

@@ -79,7 +79,7 @@ type nameKey struct{}
 
 func (named) Prove(ctx context.Context) (auth.Proof, error) {
 	name, _ := ctx.Value(nameKey{}).(string)
-	return auth.Proof{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: name}, At: time.Now()}, nil
+	return auth.Proof{Caller: auth.Caller{Identity: auth.Identity{TrustDomain: "cluster.local", Namespace: "default", ServiceAccount: name}}, At: time.Now()}, nil
 }
 
 func TestOneIdentityDoesNotTakeAllPlaces(t *testing.T) {

@@ -26,7 +26,7 @@ func (c *caller) Prove(context.Context) (auth.Proof, error) {
 	if c.id == (auth.Identity{}) {
 		return auth.Proof{}, status.Error(codes.Unauthenticated, "nobody")
 	}
-	return auth.Proof{Identity: c.id, At: time.Now(), By: auth.ByToken}, nil
+	return auth.Proof{Caller: auth.Caller{Identity: c.id}, At: time.Now(), By: auth.ByToken}, nil
 }
 
 func csr(t *testing.T) string {

@@ -4,6 +4,8 @@ package tokenreview
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4/jwt"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,7 +27,8 @@ type Reviews interface {
 }
 
 const (
-	// lifetime is how long an answer counts: a deleted pod's token is known no longer than that.
+	// lifetime is how long an answer counts at most: a deleted pod's token is known no longer than that, and none
+	// longer than it says itself.
 	lifetime = 10 * time.Second
 	deadline = 5 * time.Second
 	maxKept  = 10000
@@ -32,6 +36,9 @@ const (
 	// maxReviews are asked for at a time, and so many wait. The addresses that callers have take turns: one
 	// that sends bad tokens waits for itself.
 	maxReviews, maxWaiting = 16, 1024
+	// podName is under which an API server says which pod a token is bound to. It takes such a token for as long as
+	// the pod of this very UID is there, so the name is enough.
+	podName = "authentication.kubernetes.io/pod-name"
 )
 
 // Verifier verifies tokens. It is safe for concurrent use.
@@ -47,8 +54,8 @@ type Verifier struct {
 }
 
 type answer struct {
-	identity auth.Identity
-	until    time.Time
+	caller auth.Caller
+	until  time.Time
 }
 
 // New gives a verifier of tokens for one of the audiences. now is time.Now if nil.
@@ -64,68 +71,91 @@ func New(reviews Reviews, audiences []string, trustDomain string, now func() tim
 
 // Verify proves the identity of a token's bearer. Its errors never hold the token. A refusal is not
 // remembered, since the next question may reach another API server.
-func (v *Verifier) Verify(ctx context.Context, token string) (auth.Identity, error) {
+func (v *Verifier) Verify(ctx context.Context, token string) (auth.Caller, error) {
 	if len(token) > maxToken {
-		return auth.Identity{}, fmt.Errorf("token is longer than %d bytes", maxToken)
+		return auth.Caller{}, fmt.Errorf("token is longer than %d bytes", maxToken)
 	}
 	hash := sha256.Sum256([]byte(token))
-	if id, ok := v.known(hash); ok {
-		return id, nil
+	if c, ok := v.known(hash); ok {
+		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	leave, err := v.asking.Enter(ctx, auth.CallerAddress(ctx))
 	if err != nil {
-		return auth.Identity{}, fmt.Errorf("review of the token: %w", err)
+		return auth.Caller{}, fmt.Errorf("review of the token: %w", err)
 	}
 	defer leave()
 	review, err := v.reviews.Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: v.audiences},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return auth.Identity{}, fmt.Errorf("review of the token: %w", err)
+		return auth.Caller{}, fmt.Errorf("review of the token: %w", err)
 	}
-	id, err := v.identity(&review.Status)
+	c, err := v.caller(&review.Status)
 	if err != nil {
-		return auth.Identity{}, err
+		return auth.Caller{}, err
 	}
-	v.keep(hash, id)
-	return id, nil
+	v.keep(hash, c, expiry(token))
+	return c, nil
 }
 
-// identity reads what the API server says of a token.
-func (v *Verifier) identity(s *authenticationv1.TokenReviewStatus) (auth.Identity, error) {
+// caller reads what the API server says of a token.
+func (v *Verifier) caller(s *authenticationv1.TokenReviewStatus) (auth.Caller, error) {
 	if !s.Authenticated {
-		return auth.Identity{}, errors.New("the API server does not accept the token")
+		return auth.Caller{}, errors.New("the API server does not accept the token")
 	}
 	// An API server that knows no audiences gives none back, and so has not checked them.
 	if !slices.ContainsFunc(s.Audiences, func(a string) bool { return slices.Contains(v.audiences, a) }) {
-		return auth.Identity{}, fmt.Errorf("token is for none of the audiences %v", v.audiences)
+		return auth.Caller{}, fmt.Errorf("token is for none of the audiences %v", v.audiences)
 	}
 	rest, ok := strings.CutPrefix(s.User.Username, "system:serviceaccount:")
 	namespace, name, ok2 := strings.Cut(rest, ":")
 	if !ok || !ok2 {
-		return auth.Identity{}, errors.New("token subject is not a service account")
+		return auth.Caller{}, errors.New("token subject is not a service account")
 	}
-	id := auth.Identity{TrustDomain: v.trustDomain, Namespace: namespace, ServiceAccount: name}
-	if err := id.Validate(); err != nil {
-		return auth.Identity{}, fmt.Errorf("token subject: %w", err)
+	pod := ""
+	if names := s.User.Extra[podName]; len(names) == 1 {
+		pod = names[0]
 	}
-	return id, nil
+	return auth.NewCaller(v.trustDomain, namespace, name, pod)
 }
 
-func (v *Verifier) known(hash [sha256.Size]byte) (auth.Identity, bool) {
+func (v *Verifier) known(hash [sha256.Size]byte) (auth.Caller, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	a, ok := v.kept[hash]
-	return a.identity, ok && v.now().Before(a.until)
+	return a.caller, ok && v.now().Before(a.until)
 }
 
-func (v *Verifier) keep(hash [sha256.Size]byte, id auth.Identity) {
+// keep remembers an answer, until expires at the latest, if that is known.
+func (v *Verifier) keep(hash [sha256.Size]byte, c auth.Caller, expires time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.kept) >= maxKept {
 		clear(v.kept)
 	}
-	v.kept[hash] = answer{id, v.now().Add(lifetime)}
+	until := v.now().Add(lifetime)
+	if !expires.IsZero() && expires.Before(until) {
+		until = expires
+	}
+	v.kept[hash] = answer{c, until}
+}
+
+// expiry gives when a token ends that the API server has accepted, and so by its own words. It is zero where the
+// token does not say so: an old one of a Secret never ends, and one of another kind only the API server can read.
+func expiry(token string) time.Time {
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	data, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return time.Time{}
+	}
+	var claims struct {
+		Expires *jwt.NumericDate `json:"exp"`
+	}
+	if json.Unmarshal(data, &claims) != nil {
+		return time.Time{}
+	}
+	return claims.Expires.Time() // zero for none
 }

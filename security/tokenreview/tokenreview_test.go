@@ -2,8 +2,11 @@ package tokenreview
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -49,6 +52,28 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestATokenIsBoundToThePodThatTheAPIServerNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		said []string
+		want string
+		ok   bool
+	}{
+		"a pod":           {[]string{"cart-1"}, "cart-1", true},
+		"none":            {nil, "", true},
+		"two, so nobody":  {[]string{"cart-1", "cart-2"}, "", true},
+		"what is no name": {[]string{"../cart"}, "", false},
+	} {
+		r := &reviews{status: status("system:serviceaccount:shop:cart", "istio-ca")}
+		r.status.User.Extra = map[string]authenticationv1.ExtraValue{podName: c.said}
+		v := New(r, []string{"istio-ca"}, "cluster.local", nil)
+		for range 2 { // asked for, and kept
+			if got, err := v.Verify(t.Context(), "token"); (err == nil) != c.ok || got.Pod != c.want {
+				t.Errorf("%s: bound to %q, %v", name, got.Pod, err)
+			}
+		}
+	}
+}
+
 func TestAnAnswerCountsForAWhile(t *testing.T) {
 	now := time.Unix(0, 0)
 	r := &reviews{status: status("system:serviceaccount:shop:cart", "istio-ca")}
@@ -67,5 +92,47 @@ func TestAnAnswerCountsForAWhile(t *testing.T) {
 	r.err, now = errors.New("away"), now.Add(lifetime)
 	if _, err := v.Verify(t.Context(), "a"); err == nil {
 		t.Error("an old answer counts")
+	}
+}
+
+// token gives one of some claims; only an API server knows whether its signature is right.
+func token(claims string) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+}
+
+// An answer counts no longer than the token that it is about, and no longer than others where that lives on.
+func TestAnAnswerEndsWithItsToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		token  func(now time.Time) string
+		counts time.Duration
+	}{
+		"ends sooner":            {func(now time.Time) string { return token(fmt.Sprintf(`{"exp":%d}`, now.Unix()+3)) }, 3 * time.Second},
+		"ends later":             {func(now time.Time) string { return token(fmt.Sprintf(`{"exp":%d}`, now.Unix()+3600)) }, lifetime},
+		"has ended":              {func(now time.Time) string { return token(fmt.Sprintf(`{"exp":%d}`, now.Unix()-1)) }, 0},
+		"does not end":           {func(time.Time) string { return token(`{"sub":"x"}`) }, lifetime},
+		"no token with claims":   {func(time.Time) string { return "opaque" }, lifetime},
+		"claims that are no map": {func(time.Time) string { return token(`[]`) }, lifetime},
+		"claims in no base64":    {func(time.Time) string { return "a.*.b" }, lifetime},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reviews{status: status("system:serviceaccount:shop:cart", "istio-ca")}
+				v := New(r, []string{"istio-ca"}, "cluster.local", nil)
+				shown := c.token(time.Now())
+				verify := func(asked int) {
+					t.Helper()
+					if _, err := v.Verify(t.Context(), shown); err != nil || r.asked != asked {
+						t.Errorf("%v, asked %d times, not %d", err, r.asked, asked)
+					}
+				}
+				verify(1)
+				if c.counts > 0 {
+					time.Sleep(c.counts - time.Nanosecond) // of the synctest bubble
+					verify(1)
+					time.Sleep(time.Nanosecond)
+				}
+				verify(2)
+			})
+		})
 	}
 }

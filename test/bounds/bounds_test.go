@@ -1,6 +1,6 @@
-// Package bounds tests that what validation takes, a real Envoy takes too: each field of the kinds
-// that are translated is set to extreme values in turn, by reflection, so that a field that comes
-// with a later version of Istio's API has its turn without being listed.
+// Package bounds tests that what validation takes, a real Envoy takes too. Each field of the kinds that
+// are translated is set to extreme values in turn, by reflection. So a field that comes with a later
+// version of Istio's API has its turn without being listed.
 package bounds
 
 import (
@@ -19,6 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/envoy"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -168,6 +170,9 @@ func forEachKind(t *testing.T, wanted func(mutation, *model.Object) bool) {
 		{"serviceentry", []string{"client", "gateway"}},
 		{"workloadentry", []string{"client"}},
 		{"meshconfig", []string{"client", "a-1", "gateway"}},
+		{"ingress", []string{"gateway"}},
+		{"service", []string{"client", "a-1", "gateway"}},
+		{"endpointslice", []string{"client", "gateway"}},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
@@ -197,15 +202,22 @@ func (a *asker) try(objects []*model.Object, wanted func(mutation, *model.Object
 	if *every {
 		share = 1
 	}
+	done := map[string]bool{}
 	for _, o := range objects {
-		spec, ok := o.Spec.(proto.Message)
-		if !ok {
-			continue // the ConfigMap around a mesh configuration
+		vary := func(func(mutation)) {} // nothing of the ConfigMap around a mesh configuration
+		switch spec := o.Spec.(type) {
+		case proto.Message:
+			vary = func(found func(mutation)) { mutations(spec, share, found) }
+		case *corev1.ConfigMap:
+		case runtime.Object:
+			vary = func(found func(mutation)) { structMutations(spec, share, done, found) }
 		}
-		if problems := validate.Object(o); len(problems) > 0 {
-			a.t.Fatal(problems)
+		for _, p := range validate.Object(o) {
+			if p.Reason != model.ReasonNotTranslated {
+				a.t.Fatal(p)
+			}
 		}
-		mutations(spec, share, func(m mutation) {
+		vary(func(m mutation) {
 			changed := *o
 			changed.Spec = m.spec
 			if wanted(m, &changed) {

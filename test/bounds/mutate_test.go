@@ -13,8 +13,8 @@ import (
 // mutation is a message with one field that has another value.
 type mutation struct {
 	field string // path and value, for people
-	spec  proto.Message
-	text  bool // the value is a text, or bytes
+	spec  any    // a message, or an object of Kubernetes
+	text  bool   // the value is a text, or bytes
 }
 
 // mutator gives, for each field of a message and of all that may be in it, the message with

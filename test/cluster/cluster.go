@@ -104,7 +104,7 @@ func Down(ctx context.Context, root, name string) error {
 	if !found {
 		return localnode.ErrNoMesh
 	}
-	return errors.Join(append(errs, sweepHost())...)
+	return errors.Join(append(errs, sweepHost(cmp.Or(root, DefaultStateRoot)))...)
 }
 
 // cluster is one run of Up.
@@ -236,7 +236,7 @@ func (c *cluster) start(ctx context.Context) error {
 }
 
 // closeTimeout bounds the cleaning.
-const closeTimeout = 60 * time.Second
+const closeTimeout = 3 * time.Minute
 
 // close stops all programs and takes away what they leave.
 func (c *cluster) close(ctx context.Context) error {
@@ -253,7 +253,7 @@ func (c *cluster) close(ctx context.Context) error {
 	for _, n := range c.nodes {
 		errs = append(errs, n.lock.Release(), localnode.Down(ctx, c.cfg.StateRoot, n.dir.Name))
 	}
-	return errors.Join(append(errs, sweepHost())...)
+	return errors.Join(append(errs, sweepHost(c.cfg.StateRoot))...)
 }
 
 func (c *cluster) program(name string) string { return filepath.Join(c.cfg.Programs, name) }

@@ -18,7 +18,7 @@ import (
 const (
 	apiPort = 6443
 	// patience bounds each wait; a busy machine takes long.
-	patience = 3 * time.Minute
+	patience = 5 * time.Minute
 	domain   = "cluster.local"
 )
 

@@ -132,9 +132,9 @@ func ready(p *corev1.Pod) bool {
 	return false
 }
 
-// fetch gives what is at a URL; an answer other than 200 is an error.
+// fetch gives what is at a URL; an answer other than 200 is an error, and so is none within half a minute.
 func fetch(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

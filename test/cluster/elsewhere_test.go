@@ -16,15 +16,7 @@ import (
 func (w *world) elsewhere(ctx context.Context) {
 	w.Helper()
 	const namespace = "mesh"
-	run := func(args ...string) string {
-		w.Helper()
-		out, err := w.pilotctl(ctx, args...).CombinedOutput()
-		if err != nil {
-			w.dump(ctx)
-			w.Fatalf("pilotctl %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-		return string(out)
-	}
+	run := func(args ...string) string { return w.run(ctx, args...) }
 	run("install", "-y", "--set", "values.global.istioNamespace="+namespace)
 	objects, err := sample(root + "/samples/bookinfo/bookinfo.yaml")
 	if err != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,11 +26,25 @@ func loading(ctx context.Context, url string) *load {
 	go func() {
 		defer close(l.done)
 		for asking.Err() == nil {
-			_, err := fetch(ctx, url)
-			l.note(err)
+			l.note(page(ctx, url))
 		}
 	}()
 	return l
+}
+
+// page asks for bookinfo's page. It comes also where a part of it does not, and says so then, which is an error here.
+func page(ctx context.Context, url string) error {
+	body, err := fetch(ctx, url)
+	if err != nil {
+		return err
+	}
+	if at := strings.Index(body, `class="error"`); at >= 0 {
+		return fmt.Errorf("the page lacks a part: %.200s", body[at:])
+	}
+	if !strings.Contains(body, "Reviewer2") {
+		return fmt.Errorf("the page has no reviews: %.200s", body)
+	}
+	return nil
 }
 
 func (l *load) note(err error) {
@@ -46,6 +61,7 @@ func (l *load) meanwhile(what string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.during = what
+	l.pages[what] += 0 // so that it is missed where no page is asked for
 }
 
 // asked gives how many pages were asked for since then.

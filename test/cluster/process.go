@@ -137,17 +137,36 @@ func (t tunings) restore() error {
 	return errors.Join(errs...)
 }
 
-// kubeletHome has the one path of a kubelet that its settings do not move.
-const kubeletHome = "/var/lib/kubelet"
+// The paths of a kubelet that its settings do not move.
+const (
+	kubeletHome = "/var/lib/kubelet"
+	kubeletLogs = "/var/log/containers" // links to the logs of containers
+)
 
-// sweepHost takes away what kubelets leave outside of their directories.
-func sweepHost() error {
+// sweepHost takes away what kubelets leave outside of their directories, which are below root.
+func sweepHost(root string) error {
 	plugins := filepath.Join(kubeletHome, "device-plugins")
 	for _, name := range []string{"kubelet.sock", "DEPRECATION", "kubelet_internal_checkpoint"} {
 		if err := os.Remove(filepath.Join(plugins, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	_, _ = os.Remove(plugins), os.Remove(kubeletHome) // they fail, rightly, where others use them
+	links, err := filepath.Glob(kubeletLogs + "/*.log")
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		to, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(to, root+"/") {
+			continue // it is somebody else's
+		}
+		if _, err := os.Stat(link); !errors.Is(err, fs.ErrNotExist) {
+			continue // another cluster of ours runs
+		}
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_, _, _ = os.Remove(plugins), os.Remove(kubeletHome), os.Remove(kubeletLogs) // they fail, rightly, where others use them
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -19,8 +20,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 )
 
-// sideBySide installs a second revision, moves a namespace to it by a tag, and takes the first one out: the
-// second injects as before.
+// sideBySide installs a second revision, moves namespaces to it by a tag and by a label, and takes the first one
+// out: the second injects as before, and none of its requests fails meanwhile.
 func (w *world) sideBySide(ctx context.Context) {
 	w.Helper()
 	w.verified(ctx, operator.Settings{})
@@ -29,7 +30,6 @@ func (w *world) sideBySide(ctx context.Context) {
 		w.Errorf("a tag of no revision: %v", err)
 	}
 	if err := w.mesh.Install(ctx, canary, false); err != nil {
-		w.dump(ctx)
 		w.Fatal(err)
 	}
 	if err := w.mesh.SetTag(ctx, "default", "prod", false); err != nil {
@@ -56,6 +56,8 @@ func (w *world) sideBySide(ctx context.Context) {
 		w.Errorf("tags %v, %v", tags, err)
 	}
 	w.nothingWasDenied()
+	load := loading(ctx, w.sampleMoves(ctx))
+	load.meanwhile("the other revision is uninstalled")
 	if err := w.mesh.Uninstall(ctx, "default", true); err != nil {
 		w.Fatal(err)
 	}
@@ -64,6 +66,7 @@ func (w *world) sideBySide(ctx context.Context) {
 	}
 	w.verified(ctx, canary)
 	w.injectedBy(ctx, "moved", "third", "canary")
+	load.end(w)
 }
 
 // defaultTag has tag default stand for canary while revision default is there: what names no revision is
@@ -157,24 +160,59 @@ func (w *world) somebodysNamespace(ctx context.Context) {
 	})
 }
 
-// objects names all objects of the cluster but those that controllers make and end by themselves.
-func (w *world) objects(ctx context.Context) map[string]bool {
+// somebodysDefinition has one of Istio's kinds there before, with an object, which are to stay when the mesh goes.
+func (w *world) somebodysDefinition(ctx context.Context) {
 	w.Helper()
-	passing := []string{"events", "pods", "replicasets", "endpoints", "endpointslices", "leases", "controllerrevisions", "podmetrics", "certificatesigningrequests", "ipaddresses", "componentstatuses"}
+	const name = "workloadgroups.networking.istio.io"
+	all, err := sample(root + "/deploy/charts/base/files/crd-all.gen.yaml")
+	if err != nil {
+		w.Fatal(err)
+	}
+	client, err := dynamic.NewForConfig(w.config)
+	if err != nil {
+		w.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == name })
+	if at < 0 {
+		w.Fatalf("%s is not defined", name)
+	}
+	definitions := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	if _, err := definitions.Create(ctx, all[at], metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	group := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup", "metadata": map[string]any{"name": "somebodys"},
+		"spec": map[string]any{"template": map[string]any{"serviceAccount": "default"}},
+	}}
+	groups := client.Resource(schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"})
+	w.until(ctx, "an object of somebody's kind", func(ctx context.Context) (bool, error) {
+		_, err := groups.Namespace("istio-system").Create(ctx, group, metav1.CreateOptions{})
+		return err == nil, err
+	})
+	w.until(ctx, "discovery of somebody's kind", func(ctx context.Context) (bool, error) {
+		all, err := w.objects(ctx)
+		return all[name+"/istio-system/somebodys"], err
+	})
+}
+
+// objects names all objects of the cluster but those that controllers make and end by themselves. While kinds come
+// or go an API server may have errors for them.
+func (w *world) objects(ctx context.Context) (map[string]bool, error) {
+	passing := []string{"events", "pods", "replicasets", "endpoints", "endpointslices", "controllerrevisions", "podmetrics", "certificatesigningrequests", "ipaddresses", "componentstatuses"}
 	client, err := dynamic.NewForConfig(w.config)
 	disco, err2 := discovery.NewDiscoveryClientForConfig(w.config)
 	if err := errors.Join(err, err2); err != nil {
-		w.Fatal(err)
+		return nil, err
 	}
 	lists, err := disco.ServerPreferredResources()
 	if err != nil {
-		w.Fatal(err)
+		return nil, err
 	}
 	out := map[string]bool{}
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
-			w.Fatal(err)
+			return nil, err
 		}
 		for _, r := range list.APIResources {
 			if !slices.Contains(r.Verbs, "list") || slices.Contains(passing, r.Name) {
@@ -185,14 +223,17 @@ func (w *world) objects(ctx context.Context) map[string]bool {
 				continue
 			}
 			if err != nil {
-				w.Fatal(err)
+				return nil, fmt.Errorf("list %s.%s: %w", r.Name, gv.Group, err)
 			}
 			for _, o := range found.Items {
+				if r.Name == "leases" && strings.HasPrefix(o.GetNamespace(), "kube-") {
+					continue
+				}
 				out[r.Name+"."+gv.Group+"/"+o.GetNamespace()+"/"+o.GetName()] = true
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // leavesNothing takes the last revision out, and the sample, after which all objects are those of before.
@@ -201,8 +242,10 @@ func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 	if err := w.mesh.Uninstall(ctx, "canary", true); err != nil {
 		w.Fatal(err)
 	}
-	if err := w.client.CoreV1().Namespaces().Delete(ctx, "moved", metav1.DeleteOptions{}); err != nil {
-		w.Error(err)
+	for _, namespace := range []string{"moved", shifted} {
+		if err := w.client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
+			w.Error(err)
+		}
 	}
 	client, err := dynamic.NewForConfig(w.config)
 	if err != nil {
@@ -225,9 +268,12 @@ func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 // isAs waits until the cluster has the objects that it had before, and no others.
 func (w *world) isAs(ctx context.Context, before map[string]bool) {
 	w.Helper()
-	w.until(ctx, "the end of all that was made", func(context.Context) (bool, error) {
+	w.until(ctx, "the end of all that was made", func(ctx context.Context) (bool, error) {
 		var other []string
-		now := w.objects(ctx) // which ends the test by itself when the time of the whole is over
+		now, err := w.objects(ctx)
+		if err != nil {
+			return false, err
+		}
 		for name := range now {
 			if !before[name] {
 				other = append(other, "left: "+name)

@@ -95,11 +95,7 @@ func (g grant) allows(c *call) bool {
 
 // unused are the grants that the test does not use, with the reason why they are there all the same.
 var unused = map[grant]string{
-	{"security.istio.io", "*", "", "get"}:           "an object that has a problem, as the VirtualService of the test",
-	{"telemetry.istio.io", "*", "", "get"}:          "an object that has a problem",
-	{"security.istio.io", "*/status", "", "patch"}:  "an object that has a problem",
-	{"telemetry.istio.io", "*/status", "", "patch"}: "an object that has a problem",
-	{"", "configmaps", "istio-ca-crl", "update"}:    "a plugged-in CA that revokes another certificate",
+	{"", "configmaps", "istio-ca-crl", "update"}: "a plugged-in CA that revokes another certificate",
 }
 
 // grantsAreUsed compares what the revision default and its gateways may do with what they did.

@@ -23,7 +23,7 @@ const edge = "edge"
 const edgeName = "edge.example.com"
 
 // secretsAreForWhoMayReadThem runs a gateway of another namespace: it has its certificate once its service
-// account may list Secrets, and the certificate that is there after it was replaced.
+// account may list Secrets, and the certificate that is there after it was replaced. It names a WorkloadGroup too.
 func (w *world) secretsAreForWhoMayReadThem(ctx context.Context) {
 	w.Helper()
 	check := func(err error) {
@@ -41,7 +41,7 @@ func (w *world) secretsAreForWhoMayReadThem(ctx context.Context) {
 	gateway := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: edge, Labels: map[string]string{"app": edge, "sidecar.istio.io/inject": "true"},
-			Annotations: map[string]string{"inject.istio.io/templates": "gateway"},
+			Annotations: map[string]string{"inject.istio.io/templates": "gateway", "proxy.istio.io/config": registeredBy(edge)},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "istio-proxy", Image: "auto"}}},
 	}
@@ -85,6 +85,7 @@ func (w *world) secretsAreForWhoMayReadThem(ctx context.Context) {
 	_, err = core.Secrets(edge).Update(ctx, next, metav1.UpdateOptions{})
 	check(err)
 	w.presents(ctx, address, next)
+	w.machineIsRegistered(ctx, edge, edge)
 	check(core.Namespaces().Delete(ctx, edge, metav1.DeleteOptions{}))
 }
 

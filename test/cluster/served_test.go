@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -15,6 +16,16 @@ import (
 // pilotctl prepares a run of the command line against the cluster.
 func (w *world) pilotctl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, root+"/bin/pilotctl", append(args, "--kubeconfig", w.info.Kubeconfig)...)
+}
+
+// run gives what pilotctl says.
+func (w *world) run(ctx context.Context, args ...string) string {
+	w.Helper()
+	out, err := w.pilotctl(ctx, args...).CombinedOutput()
+	if err != nil {
+		w.Fatalf("pilotctl %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // pageIsServed serves the page of the control plane to this machine, by a port-forward of the API server.
@@ -94,16 +105,20 @@ func (w *world) requestsAreTold(ctx context.Context, url string) {
 // namesComplete has the shell complete the names of pods.
 func (w *world) namesComplete(ctx context.Context) {
 	w.Helper()
-	for _, command := range []string{"proxy-config cluster", "proxy-status", "dashboard", "tap"} {
-		// The flag comes before what is completed.
-		args := append([]string{"__complete"}, strings.Fields(command)...)
-		args = append(args, "--kubeconfig", w.info.Kubeconfig, "")
+	pods := []string{"\nproductpage-v1-", ".default\n", "\nistio-ingressgateway-", ".istio-system\n"}
+	for command, wanted := range map[string][]string{
+		"proxy-config cluster": pods, "proxy-status": pods, "dashboard": pods, "authn tls-check": pods, "tap": append(pods, "\nreviews.default\n"),
+		"authn tls-check productpage-v1.default": {"\nreviews.default.svc.cluster.local\n"}, "proxy-config cluster --fqdn": {"\nreviews.default.svc.cluster.local\n"},
+	} {
+		// Flags come before what is completed.
+		words := strings.Fields(command)
+		args := slices.Concat([]string{"__complete"}, words[:1], []string{"--kubeconfig", w.info.Kubeconfig}, words[1:], []string{""})
 		out, err := exec.CommandContext(ctx, root+"/bin/pilotctl", args...).Output()
 		if err != nil {
 			w.Errorf("completion of %s: %v", command, err)
 			continue
 		}
-		for _, want := range []string{"\nproductpage-v1-", ".default\n", "\nistio-ingressgateway-", ".istio-system\n"} {
+		for _, want := range wanted {
 			if !strings.Contains("\n"+string(out), want) {
 				w.Errorf("completion of %s has no %q:\n%s", command, want, out)
 			}

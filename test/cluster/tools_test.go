@@ -2,8 +2,12 @@ package cluster
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // upgrades changes an installation in place by the command line.
@@ -16,6 +20,10 @@ func (w *world) upgrades(ctx context.Context) {
 			w.Errorf("pilotctl %s: %v: %s", strings.Join(args, " "), err, out)
 		}
 		return string(out)
+	}
+	overlaid := filepath.Join(w.TempDir(), "overlaid.yaml")
+	if err := os.WriteFile(overlaid, []byte(overlay), 0o600); err != nil {
+		w.Fatal(err)
 	}
 	for _, step := range []struct {
 		fails bool
@@ -34,6 +42,7 @@ func (w *world) upgrades(ctx context.Context) {
 			"0 to change, 0 to delete", "istio-egressgateway: 1 of 1 are ready",
 		}},
 		{false, "upgrade --dry-run", []string{"0 objects to create, 0 to change, 0 to delete"}},
+		{false, "upgrade -f " + overlaid, []string{"0 objects to create, 1 to change, 0 to delete", "change Service/istio-system/istiod", "the mesh is ready"}},
 		{true, "upgrade --revision none", []string{"not installed", "pilotctl install --revision none"}},
 		{true, "upgrade --set values.pilot.traceSampling=1", []string{"values.pilot.traceSampling"}},
 		{false, "install -y", []string{"the mesh is ready"}},
@@ -44,7 +53,34 @@ func (w *world) upgrades(ctx context.Context) {
 				w.Errorf("pilotctl %s has no %q:\n%s", step.args, want, out)
 			}
 		}
+		if team, err := w.team(ctx); err != nil || (team == "mesh") != strings.Contains(step.args, overlaid) && !step.fails {
+			w.Errorf("after pilotctl %s the overlay's annotation is %q, %v", step.args, team, err)
+		}
 	}
+}
+
+// overlay is a file that changes one object of the control plane after everything else.
+const overlay = `apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+spec:
+  components:
+    pilot:
+      k8s:
+        overlays:
+        - kind: Service
+          name: istiod
+          patches:
+          - path: metadata.annotations.example\.com/team
+            value: mesh
+`
+
+// team gives what the overlay writes.
+func (w *world) team(ctx context.Context) (string, error) {
+	service, err := w.client.CoreV1().Services("istio-system").Get(ctx, "istiod", metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	return service.Annotations["example.com/team"], nil
 }
 
 // toolsReachProxies runs the command line against the cluster: it reaches control plane and proxies through

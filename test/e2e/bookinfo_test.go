@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/test/leftovers"
 )
 
 const reviewsPath = "/api/v1/products/0/reviews"
@@ -61,7 +63,7 @@ func asUser(name string) []string { return []string{"Cookie", "bookinfo-user=" +
 // TestBookinfo is a day with the sample, in one mesh: what it shows, live edits under load, and
 // what the tools say of it.
 func TestBookinfo(t *testing.T) {
-	before := traces(t)
+	before := leftovers.Traces(t, meshes)
 	m := start(t, "e2e", copyDir(t, filepath.Join(root(t), "samples/bookinfo")))
 	for _, step := range []struct {
 		name string
@@ -88,7 +90,7 @@ func TestBookinfo(t *testing.T) {
 		t.Run(step.name, func(t *testing.T) { step.run(t, m) })
 	}
 	m.stop()
-	assertNothingLeft(t, before)
+	leftovers.AssertNone(t, meshes, before)
 }
 
 func testPage(t *testing.T, m *mesh) {

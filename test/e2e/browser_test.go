@@ -130,16 +130,19 @@ func title(page *browser.Page, prefix string) error {
 // theProxy looks at the tables of a proxy, and follows a route to the object that made it.
 func theProxy(t *testing.T, m *mesh, page *browser.Page, address string) {
 	t.Helper()
-	text := page.Text("document.querySelector('main').innerText")
-	for _, want := range []string{"SYNCED", "virtualInbound", "reviews.default.svc.cluster.local", "VirtualService default/reviews", "DestinationRule default/reviews"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the page of a proxy lacks %s", want)
+	eventually(t, 20*time.Second, "the page of a proxy", func() error { // its tables may still be coming
+		text := page.Text("document.querySelector('main').innerText")
+		for _, want := range []string{"SYNCED", "virtualInbound", "reviews.default.svc.cluster.local", "VirtualService default/reviews", "DestinationRule default/reviews"} {
+			if !strings.Contains(text, want) {
+				return fmt.Errorf("lacks %s:\n%s", want, text)
+			}
 		}
-	}
+		return nil
+	})
 	picture(t, page, "page-proxy.png")
 	noErrors(t, page)
 	page.Go(address + "object?kind=VirtualService&namespace=default&name=reviews")
-	text = page.Text("document.querySelector('main').innerText")
+	text := page.Text("document.querySelector('main').innerText")
 	if want := filepath.Join(m.dir, "virtual-service-reviews.yaml") + ":"; !strings.Contains(text, want) || !strings.Contains(text, "hosts:") {
 		t.Errorf("the object's page lacks its file %s or its content:\n%s", want, text)
 	}

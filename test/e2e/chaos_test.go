@@ -14,6 +14,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/test/leftovers"
 )
 
 var (
@@ -86,7 +88,7 @@ const chaosRestart = 45 * time.Second
 // decides, under traffic. Requests may fail only while what was killed is the gateway, or the only
 // endpoint, and then only until that is back.
 func TestChaos(t *testing.T) {
-	before := traces(t)
+	before := leftovers.Traces(t, meshes)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(chaosMesh), 0o644); err != nil {
 		t.Fatal(err)
@@ -134,7 +136,7 @@ func TestChaos(t *testing.T) {
 		return err
 	})
 	m.stop()
-	assertNothingLeft(t, before)
+	leftovers.AssertNone(t, meshes, before)
 }
 
 // takeFailures gives the failures so far, and forgets them.

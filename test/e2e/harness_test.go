@@ -32,6 +32,9 @@ func root(t testing.TB) string {
 	return dir
 }
 
+// meshes is where they keep their state.
+const meshes = "/run/pilothouse"
+
 // mesh is one running `pilotctl up`.
 type mesh struct {
 	t       testing.TB

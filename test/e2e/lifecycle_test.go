@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/test/leftovers"
 )
 
 func answers(m *mesh) error {
@@ -21,7 +23,7 @@ func answers(m *mesh) error {
 // TestTwoMeshesAndKill runs two meshes side by side, kills the program that runs one of them with
 // SIGKILL, takes that one down by name, and starts it again.
 func TestTwoMeshesAndKill(t *testing.T) {
-	before := traces(t)
+	before := leftovers.Traces(t, meshes)
 	sample := filepath.Join(root(t), "samples/bookinfo")
 	a := start(t, "e2e-a", copyDir(t, sample))
 	b := start(t, "e2e-b", copyDir(t, sample))
@@ -45,12 +47,12 @@ func TestTwoMeshesAndKill(t *testing.T) {
 	eventually(t, 30*time.Second, "page of the mesh that was started again", func() error { return answers(again) })
 	again.stop()
 	b.stop()
-	assertNothingLeft(t, before)
+	leftovers.AssertNone(t, meshes, before)
 }
 
 // TestUpSaysWhatIsWrong gives `up` what cannot work: each ends in a sentence and an exit code.
 func TestUpSaysWhatIsWrong(t *testing.T) {
-	before := traces(t)
+	before := leftovers.Traces(t, meshes)
 	pilotctl := filepath.Join(root(t), "bin/pilotctl")
 	for name, c := range map[string]struct {
 		args []string
@@ -72,7 +74,7 @@ func TestUpSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	assertNothingLeft(t, before)
+	leftovers.AssertNone(t, meshes, before)
 }
 
 func unknownImage(t *testing.T) string {

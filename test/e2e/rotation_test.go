@@ -58,7 +58,7 @@ func (m *mesh) rotateRoot(t *testing.T) {
 		}
 		return nil
 	})
-	m.ctl(t, "ca", "rotate", "finish", "--force")
+	m.ctl(t, "ca", "rotate", "finish", "--wait", "2m")
 	left := roots()
 	if strings.Count(left, "BEGIN CERTIFICATE") != 1 || left == former {
 		t.Fatalf("roots at the end: %s", left)

@@ -20,17 +20,23 @@ func Path(t testing.TB) string {
 	if p := os.Getenv("ENVOY"); p != "" {
 		return p
 	}
+	return Tool(t, "envoy")
+}
+
+// Tool is a program in .tools of the checkout. A test that needs one fails where there is none.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		p := filepath.Join(dir, ".tools", "envoy")
+		p := filepath.Join(dir, ".tools", name)
 		if _, err := os.Stat(p); err == nil {
 			return p
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("no Envoy: set ENVOY or put one at .tools/envoy (make tools)")
+			t.Fatalf("there is no .tools/%s (make tools)", name)
 		}
 	}
 }

@@ -24,8 +24,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Secrets are one key and its self-signed certificate under every name.
-type Secrets struct{ certificate, key []byte }
+// Secrets are one key and its certificate under every name, and the roots that it is of: itself, but for those of As.
+type Secrets struct{ roots, certificate, key []byte }
 
 // NewSecrets makes a key and its certificate.
 func NewSecrets(t testing.TB) *Secrets {
@@ -46,8 +46,21 @@ func NewSecrets(t testing.TB) *Secrets {
 	if err != nil {
 		t.Fatal(err)
 	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return &Secrets{roots: certificate, certificate: certificate, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})}
+}
+
+// As gives the secrets of another workload of the same roots, whose identity is without spiffe://.
+func (s *Secrets) As(t testing.TB, identity string) *Secrets {
+	t.Helper()
+	pair := s.Sign(t, identity, []string{"spiffe://" + identity}) // with a subject, as one like its issuer's is taken for a root
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &Secrets{
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		roots:       s.roots,
+		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
 		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
 	}
 }
@@ -55,8 +68,8 @@ func NewSecrets(t testing.TB) *Secrets {
 // Named gives what stands under a name, as the node agent does: the roots for the names of roots, with the
 // revocation list of the file that the name has after "~", else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
-	if name == "ROOTCA" || name == "ROOTCA-own" || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
-		roots := &tls.CertificateValidationContext{TrustedCa: inline(s.certificate)}
+	if name == "ROOTCA" || strings.HasPrefix(name, "ROOTCA-with:") || strings.HasPrefix(name, "file-root:") || strings.HasSuffix(name, "-cacert") {
+		roots := &tls.CertificateValidationContext{TrustedCa: inline(s.roots)}
 		if _, list, ok := strings.Cut(name, "~"); ok {
 			roots.Crl = &core.DataSource{Specifier: &core.DataSource_Filename{Filename: list}}
 		}

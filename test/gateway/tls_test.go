@@ -196,7 +196,7 @@ func TestMutualTLS(t *testing.T) {
 }
 
 // TLS passes by its name to where tls rules say, within what the server offers; bytes go where tcp rules
-// say; requests in the clear are sent to HTTPS where asked; versions below the minimum are refused.
+// say; requests in the clear are sent to HTTPS where asked; versions below the minimum and other cipher suites are refused.
 func TestPassthroughRedirectAndBytes(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "root")
@@ -223,7 +223,7 @@ spec:
 `, echo, within)+gatewayOf(
 		fmt.Sprintf("{port: {number: %d, name: pass, protocol: TLS}, hosts: [pass.example.com], tls: {mode: PASSTHROUGH}}", tlsPort),
 		fmt.Sprintf("{port: {number: %d, name: modern, protocol: HTTPS}, hosts: [modern.example.com], tls: {mode: SIMPLE, credentialName: one, minProtocolVersion: TLSV1_3}}", tlsPort),
-		fmt.Sprintf("{port: {number: %d, name: bytes, protocol: TLS}, hosts: [bytes.example.com], tls: {mode: SIMPLE, credentialName: one}}", bytesPort),
+		fmt.Sprintf("{port: {number: %d, name: bytes, protocol: TLS}, hosts: [bytes.example.com], tls: {mode: SIMPLE, credentialName: one, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]}}", bytesPort),
 		fmt.Sprintf("{port: {number: %d, name: tcp, protocol: TCP}, hosts: [tcp.example.com]}", tcpPort),
 		fmt.Sprintf("{port: {number: %d, name: http, protocol: HTTP}, hosts: [modern.example.com], tls: {httpsRedirect: true}}", httpPort)))
 	c := newClient(t, tlsPort, ca, nil)
@@ -239,6 +239,16 @@ spec:
 	if conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tlsPort), old); err == nil {
 		conn.Close()
 		t.Error("TLS 1.2 was taken where 1.3 is the minimum")
+	}
+	for suite, taken := range map[uint16]bool{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: true, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: false} {
+		only := &tls.Config{ServerName: "bytes.example.com", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", bytesPort), only)
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != taken {
+			t.Errorf("of a server with one cipher suite, a client with %s got %v", tls.CipherSuiteName(suite), err)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func undecided() map[model.Kind]string {
 		model.KindConfigMap:      "but for the one that holds the mesh configuration, which the source also gives as a MeshConfig",
 		model.KindDeployment:     "pilotctl up runs its pods, and those are what a proxy's configuration follows from",
 		model.KindTrustBundle:    "nobody writes it; the certificate authority is its source, and pilot/build edits it",
-		model.KindWorkloadGroup:  "machines are not registered by themselves",
+		model.KindWorkloadGroup:  "a machine that connects makes a WorkloadEntry of it (pilot/machine), and the editor edits those",
 		model.KindSecret:         "routers of this mesh prove no namespace, so they get none; pilot/build edits them, and test/gateway serves them",
 		model.KindServiceAccount: "a pod names the account that it runs as, whether or not there is an object",
 	}

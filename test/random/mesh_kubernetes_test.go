@@ -81,9 +81,11 @@ func (e *editor) serviceNamed(name, ns string) string {
 	case 3:
 		shape = fmt.Sprintf("clusterIP: %s, publishNotReadyAddresses: true, selector: {app: %s, version: v1}", ip, name)
 	case 4:
-		if e.rng.IntN(3) == 0 {
-			shape = "type: ExternalName, externalName: w.example.com"
+		if e.rng.IntN(3) == 0 { // often of another alias, also in a circle
+			shape = "type: ExternalName, externalName: " + e.one("w.example.com", e.service()+"."+e.namespace()+".svc.cluster.local", e.service()+"."+e.namespace()+".svc.cluster.local")
 		}
+	case 5:
+		shape = fmt.Sprintf("clusterIP: %s, clusterIPs: [%s, 'fd00::%d:%s'], ipFamilyPolicy: PreferDualStack, selector: {app: %s}", ip, ip, subnet(ns), strings.TrimLeft(name, "swg"), name)
 	}
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service
@@ -108,9 +110,19 @@ data:
     outboundTrafficPolicy: {mode: %s}
     accessLogFile: '%s'
     enableAutoMtls: %s
-%s%s%s%s`,
-		root, 1+e.rng.IntN(2), e.one("ALLOW_ANY", "REGISTRY_ONLY"), e.one("", "/dev/stdout"), e.one("true", "true", "false"),
-		scope("defaultVirtualServiceExportTo"), scope("defaultDestinationRuleExportTo"), scope("defaultServiceExportTo"), e.authorizers())
+    proxyHttpPort: %s
+%s%s%s%s%s%s`,
+		root, 1+e.rng.IntN(2), e.one("ALLOW_ANY", "REGISTRY_ONLY"), e.one("", "/dev/stdout"), e.one("true", "true", "false"), e.one("0", "0", "15002", "15003"),
+		scope("defaultVirtualServiceExportTo"), scope("defaultDestinationRuleExportTo"), scope("defaultServiceExportTo"), e.authorizers(),
+		e.entryVisibility(), e.one("", "", "    "+e.zones()+"\n", "    "+e.localities()+"\n"))
+}
+
+// entryVisibility bounds by the labels of namespaces how far ServiceEntries are seen.
+func (e *editor) entryVisibility() string {
+	how := func() string { return e.one("NONE", "NAMESPACE", "PUBLIC") }
+	matching := e.one("matchLabels: {team: x}", "matchExpressions: [{key: team, operator: NotIn, values: ['y']}]", "matchLabels: {kubernetes.io/metadata.name: a}")
+	return e.one("", "", "    serviceEntryVisibility: {applyToSidecars: true, defaultVisibility: "+how()+
+		", policies: [{visibility: "+how()+", matchingRules: [{namespaceSelector: {"+matching+"}}]}]}\n")
 }
 
 func (e *editor) namespaceObject() string {

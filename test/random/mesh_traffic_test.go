@@ -95,11 +95,25 @@ func (e *editor) tlsRules(hosts string) string {
 		e.one("", ", port: 443", ", "+e.sourceLabels(), ", "+e.sourceNamespace(), ", gateways: ["+e.gatewayNames()+"]"), e.destination())
 }
 
+// localities is what of a load balancer goes by the places of servers: failover, shares, or labels.
+func (e *editor) localities() string {
+	return "localityLbSetting: {enabled: true, " + e.one("failover: [{from: r1, to: r2}]", "distribute: [{from: 'r1/z1/*', to: {'r1/z1/*': 80, 'r1/z2/*': 20}}]",
+		"failoverPriority: [topology.kubernetes.io/zone, version]") + "}"
+}
+
+// zones is what of it lets Envoy weigh zones.
+func (e *editor) zones() string {
+	return "zoneAwareLbSetting: {" + e.one("enabled: true", "enabled: false", "minClusterSize: 1", "failover: [{from: r1, to: r2}]", "failoverPriority: [version]") + "}"
+}
+
 func (e *editor) destinationRule() string {
 	policy := e.one("loadBalancer: {simple: RANDOM}", "tls: {mode: DISABLE}", "tls: {mode: ISTIO_MUTUAL}",
 		"connectionPool: {tcp: {connectTimeout: 2s}}", "connectionPool: {tcp: {connectTimeout: 4s}}", "outlierDetection: {consecutive5xxErrors: 3}",
 		"loadBalancer: {consistentHash: {httpHeaderName: x}}", "loadBalancer: {consistentHash: {useSourceIp: true}}",
-		"loadBalancer: {localityLbSetting: {enabled: true}, simple: ROUND_ROBIN}", "portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]")
+		"loadBalancer: {localityLbSetting: {enabled: true}, simple: ROUND_ROBIN}", "portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]",
+		"loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: "+e.one("0s", "5s")+"}}}", "retryBudget: {percent: "+e.one("10", "20")+"}", "proxyProtocol: {version: "+e.one("V1", "V2")+"}",
+		"tunnel: {protocol: CONNECT, targetHost: t.example.com, targetPort: 443}", "loadBalancer: {simple: LEAST_REQUEST, warmup: {duration: 3s}}",
+		"outlierDetection: {consecutive5xxErrors: 4}, loadBalancer: {"+e.localities()+"}", "loadBalancer: {"+e.zones()+"}")
 	subsets := e.one("", "\n  subsets: [{name: v1, labels: {version: v1}}]",
 		"\n  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}, trafficPolicy: {"+policy+"}}]")
 	selector := e.one("", "", "", "", "\n  workloadSelector: {matchLabels: {app: s0}}", "\n  workloadSelector: {matchLabels: {version: v1}}",
@@ -127,7 +141,8 @@ spec:%s%s%s
 		e.one("", "", "\n  outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "\n  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: s1.b.svc.cluster.local, port: {number: 80}}}"),
 		e.one("", "", "\n  ingress: ["+e.sidecarIngress()+"]", "\n  inboundConnectionPool: {tcp: {maxConnections: 3}}"),
 		e.one("", "", "\n  - {port: {number: "+e.one("80", "9000", "7070")+", protocol: "+e.one("HTTP", "TCP")+", name: x}, hosts: ["+e.one(`"*/*"`, `"a/*"`)+"]}",
-			"\n  - {port: {number: 7071, protocol: TCP, name: x}, bind: 127.0.0.1, captureMode: NONE, hosts: [\"*/*\"]}"), hosts)
+			"\n  - {port: {number: 7071, protocol: TCP, name: x}, bind: 127.0.0.1, captureMode: NONE, hosts: [\"*/*\"]}",
+			"\n  - {port: {number: "+e.one("7072", "80")+", protocol: HTTP_PROXY, name: x}, bind: 127.0.0.1, captureMode: NONE, hosts: ["+e.one(`"*/*"`, `"a/*"`)+"]}"), hosts)
 }
 
 // sidecarIngress is an ingress listener of a sidecar.

@@ -13,8 +13,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
-// ride takes what Envoy subscribes to of endpoints out of a request of its own, and puts it on the
-// next answer to a response, as Envoy itself does when it may not send at once.
+// ride takes what Envoy subscribes to of endpoints out of a request of its own, and puts it on the next
+// answer to a response. Envoy itself does so when it may not send at once.
 func ride() meddler {
 	var names []string
 	return func(x *message) envoytest.Verdict {

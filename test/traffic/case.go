@@ -53,6 +53,7 @@ type Call struct {
 	Token    map[string]any    `json:"token"`
 	Forged   bool              `json:"forged"`
 	Ejected  bool              `json:"ejected"`
+	Absolute bool              `json:"absolute"`
 	Want     Want              `json:"want"`
 
 	scheme  string

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -136,6 +137,9 @@ func (g *got) request(ctx context.Context, conn net.Conn, call *Call, id string)
 	transport := &http.Transport{
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true, DisableCompression: true, Protocols: new(http.Protocols),
+	}
+	if call.Absolute {
+		req.URL.Host, transport.Proxy = r.Host, http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy"})
 	}
 	transport.Protocols.SetHTTP1(r.Protocol != explain.HTTP2)
 	transport.Protocols.SetUnencryptedHTTP2(r.Protocol == explain.HTTP2)

@@ -11,7 +11,7 @@
 //
 //	alone: true                     # without testdata/world.yaml
 //	proxies:                        # beside client, other and gateway, which world.yaml describes
-//	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s
+//	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s, node: n
 //	greets: [3306]                  # ports whose servers speak first, in the clear
 //	dns: {a.example.com: [1.2.3.4]} # what DNS says to proxies that resolve names
 //	problems: [text]                # parts of problems that are reported; every error has to be named
@@ -33,6 +33,7 @@
 //	sni: x.example.com              # "-" for none
 //	alpn: [istio]                   # what the handshake offers
 //	mtls: true                      # the client shows a certificate of the mesh
+//	absolute: true                  # the request names its whole URL, as to an HTTP proxy
 //	upstream: "503"                 # what the server answers with
 //	token: {iss: a, sub: b}         # claims of the request's token, signed by the key set that KEYS stands for
 //	forged: true                    # it is signed by another; of this explain is not asked, nor of one with the claim exp

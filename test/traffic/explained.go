@@ -62,9 +62,18 @@ func (c *Call) predicted(a *explain.Answer) *result {
 	for _, m := range f.Mirrors {
 		r.mirrors = append(r.mirrors, m.Cluster)
 	}
-	r.request = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.RequestHeaders }, f.RequestHeaders, c.Headers)
+	r.request = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.RequestHeaders }, f.RequestHeaders, c.sent())
 	r.response = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.ResponseHeaders }, f.ResponseHeaders, nil)
 	return r
+}
+
+// sent gives the headers of the request by name, those among them that its scheme stands for.
+func (c *Call) sent() map[string]string {
+	out := map[string]string{}
+	for name, values := range c.request.Header {
+		out[name] = strings.Join(values, ",")
+	}
+	return out
 }
 
 // add notes a cluster that may be asked.

@@ -184,7 +184,10 @@ func (s *stub) bytes(c *connection) {
 
 // answer says what was seen of a request, or does what the call asks for.
 func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
+	tunnelled := r.Method == http.MethodConnect // of HTTP/2, for an upgrade; its body ends with the tunnel
+	if !tunnelled {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
 	saw := connectionOf(r.Context()).seen
 	saw.Path, saw.Host, saw.Header = r.RequestURI, r.Host, r.Header
 	saw.Protocol = strings.TrimSuffix(r.Proto, ".0")
@@ -198,6 +201,12 @@ func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case do == "reset":
 		panic(http.ErrAbortHandler)
+	case tunnelled:
+		if r.Header.Get(":protocol") != "websocket" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		_, _ = w.Write(text)
 	case r.Header.Get("Upgrade") != "":
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+	realcollector "github.com/pilothouse-mesh/pilothouse/test/collector"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -157,29 +158,37 @@ spec:
   - {match: {mode: SERVER}, providers: [{name: plain}], filter: {expression: response.code == 503}}
 `
 
-// Requests and connections over two hops are told to the providers of each side, once each, with what these ask
-// for; the side that has others tells them nothing.
-func TestProvidersOfAccessLogs(t *testing.T) {
+// logs is the cluster of the service that providers of tests name.
+const logs = "outbound|9000||logs.example"
+
+// logTwoHops sends a connection and two requests over two hops that log to a receiver, and waits for the entries that
+// each log is to have, and no more. by puts another receiver between; nil for none.
+func logTwoHops(t *testing.T, more string, by func(port int) int, want map[string]int) *logReceiver {
+	t.Helper()
 	receiver, httpPort, tcpPort := startLogReceiver(t), envoytest.FreePort(t), envoytest.FreePort(t)
+	to := receiver.port
+	if by != nil {
+		to = by(to)
+	}
 	services, _, _ := strings.Cut(fmt.Sprintf(twoHopsYAML, httpPort, tcpPort), "---\napiVersion: v1\nkind: ConfigMap")
-	input := services + accessLogYAML
+	input := services + more
 	gate := envoytest.NewGate(t, "", envoytest.NewSecrets(t))
-	const logs = "outbound|9000||logs.example"
 	labels := map[string]string{"app": "reviews", "version": "v1"}
 	inbound := startHop(t, hopConfig{
-		res:       translate(t, input, Proxy{Name: "reviews-v1-0", Labels: labels, IPs: []string{"10.0.1.1"}}),
+		res:       translate(t, input, Proxy{Name: "reviews-v1-0", Labels: labels, IPs: []string{"10.0.1.1"}, LogService: true}),
 		workload:  telemetry.WorkloadOf("reviews-v1", "default", "Kubernetes", labels),
 		listeners: map[string][]int{model.VirtualInboundListener: {httpPort, tcpPort}},
-		clusters:  map[string]int{fmt.Sprintf("inbound|%d||", tcpPort): echo(t), logs: receiver.port},
+		clusters:  map[string]int{fmt.Sprintf("inbound|%d||", tcpPort): echo(t), logs: to},
+		own:       map[string]int{"envoy_accesslog_service": receiver.port},
 		secrets:   gate.Socket,
 	})
 	client, raw := envoytest.FreePort(t), envoytest.FreePort(t)
-	out := startHop(t, hopConfig{
+	out := startHop(t, hopConfig{ // whose agent's configuration names no service
 		res:       translate(t, input, Proxy{Labels: map[string]string{"app": "productpage"}}),
 		workload:  telemetry.WorkloadOf("productpage-v1", "default", "Kubernetes", nil),
 		listeners: map[string][]int{"0.0.0.0_9080": {client}, "10.96.0.2_9081": {raw}},
 		clusters: map[string]int{
-			outbound("", "reviews"): httpPort, "outbound|9081||reviews.default.svc.cluster.local": tcpPort, logs: receiver.port,
+			outbound("", "reviews"): httpPort, "outbound|9081||reviews.default.svc.cluster.local": tcpPort, logs: to,
 		},
 		secrets: gate.Socket,
 	})
@@ -200,7 +209,6 @@ func TestProvidersOfAccessLogs(t *testing.T) {
 		<-inbound.servers.requests
 	}
 	// A connection's entry of its beginning, which is not wanted, would be there before the one of its end.
-	want := map[string]int{"requests": 2, "tcp_envoy_accesslog": 1, "otel": 3, "otel_envoy_accesslog": 1}
 	envoytest.Eventually(t, fmt.Sprint("entries: ", want), func() bool {
 		got := receiver.counts()
 		for name, n := range want {
@@ -213,6 +221,40 @@ func TestProvidersOfAccessLogs(t *testing.T) {
 	if got := receiver.counts(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("entries: %v, want %v", got, want)
 	}
+	return receiver
+}
+
+const logServiceYAML = `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: logs, namespace: default}
+spec: {hosts: [logs.example], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 9000, name: grpc, protocol: GRPC}], endpoints: [{address: 10.9.9.9}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "{enableEnvoyAccessLogService: true, defaultConfig: {envoyAccessLogService: {address: 'als.tools:9000'}}}"}
+`
+
+// What the mesh sends to an access log service comes of the proxy whose own configuration names one, under Istio's
+// names of the logs, and none of the other one.
+func TestLogsOfTheMeshGoToItsService(t *testing.T) {
+	receiver := logTwoHops(t, logServiceYAML, nil, map[string]int{"http_envoy_accesslog": 2, "tcp_envoy_accesslog": 1})
+	receiver.mu.Lock()
+	defer receiver.mu.Unlock()
+	if got := receiver.requests["http_envoy_accesslog"][1]; got.GetRequest().GetPath() != "/fail" || got.GetResponse().GetResponseCode().GetValue() != 503 {
+		t.Errorf("the second request is told as %v", got)
+	}
+	if got := receiver.connections["tcp_envoy_accesslog"][0].GetConnectionProperties(); got.GetReceivedBytes() != 5 || got.GetSentBytes() != 5 {
+		t.Errorf("the connection is told as %v", got)
+	}
+}
+
+// Requests and connections over two hops are told to the providers of each side, once each, with what these ask
+// for; the side that has others tells them nothing.
+func TestProvidersOfAccessLogs(t *testing.T) {
+	receiver := logTwoHops(t, accessLogYAML, nil, map[string]int{"requests": 2, "tcp_envoy_accesslog": 1, "otel": 3, "otel_envoy_accesslog": 1})
 	receiver.mu.Lock()
 	defer receiver.mu.Unlock()
 	for i, request := range receiver.requests["requests"] {
@@ -238,5 +280,22 @@ func TestProvidersOfAccessLogs(t *testing.T) {
 	}
 	if body := receiver.records["otel_envoy_accesslog"][0].GetBody().GetStringValue(); !strings.Contains(body, `"GET /fail HTTP/1.1" 503 `) || strings.HasSuffix(body, "\n") {
 		t.Errorf("the record of the default format is %q", body)
+	}
+}
+
+// A real collector takes what both sides log, of requests and of connections.
+func TestAccessLogsAtARealCollector(t *testing.T) {
+	mesh, _, _ := strings.Cut(accessLogYAML, "---\napiVersion: telemetry.istio.io/v1")
+	receiver := logTwoHops(t, mesh, func(port int) int { return realcollector.Start(t, port).GRPC }, map[string]int{"otel_envoy_accesslog": 6})
+	receiver.mu.Lock()
+	defer receiver.mu.Unlock()
+	failed := 0
+	for _, r := range receiver.records["otel_envoy_accesslog"] {
+		if strings.Contains(r.GetBody().GetStringValue(), `"GET /fail HTTP/1.1" 503 `) {
+			failed++
+		}
+	}
+	if failed != 2 {
+		t.Errorf("%d records of the request that failed, want one of each side", failed)
 	}
 }

@@ -16,8 +16,7 @@ import (
 // readInVain are fields of a ProxyConfig that the agent reads and that have no effect all the same, each with
 // the reason. All below them is meant too.
 var readInVain = map[string]string{
-	"envoyAccessLogService": "logs are sent when listeners say so, and they do not",
-	"statNameLength":        "Envoy has no such limit any longer",
+	"statNameLength": "Envoy has no such limit any longer",
 }
 
 // TestWhatTheAgentReadsIsNotReported sets each field of a ProxyConfig: where the agent's configuration

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"os"
@@ -20,7 +21,9 @@ import (
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
@@ -58,7 +61,7 @@ func walkedKinds() []apiKind {
 		{kind: "Sidecar", apiVersion: traffic, spec: &networking.Sidecar{}, bases: sidecarBases},
 		{kind: "ServiceEntry", apiVersion: traffic, spec: &networking.ServiceEntry{}, bases: serviceEntryBases},
 		{kind: "WorkloadEntry", apiVersion: traffic, spec: &networking.WorkloadEntry{}, bases: workloadEntryBases},
-		{kind: "WorkloadGroup", apiVersion: traffic, spec: &networking.WorkloadGroup{}, bases: []string{`{template: {}}`}},
+		{kind: "WorkloadGroup", apiVersion: traffic, spec: &networking.WorkloadGroup{}, bases: workloadGroupBases},
 		{kind: "PeerAuthentication", apiVersion: "security.istio.io/v1", spec: &security.PeerAuthentication{}, bases: peerAuthenticationBases},
 		{kind: "Telemetry", apiVersion: "telemetry.istio.io/v1", spec: &telemetryapi.Telemetry{}, bases: telemetryBases},
 		{kind: "RequestAuthentication", apiVersion: "security.istio.io/v1", spec: &security.RequestAuthentication{}, bases: requestAuthenticationBases},
@@ -118,10 +121,11 @@ func newWorld(t *testing.T) *world {
 	}
 	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
 	trust := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}}
-	w := &world{objects: append(objects, keys, trust), known: map[string]effect{}}
+	bundle := &model.Object{Key: model.KeySetSource{Bundle: "https://far.example"}.Key(), Spec: &model.SPIFFEBundle{Roots: []string{"far"}}}
+	w := &world{objects: append(objects, keys, trust, bundle), known: map[string]effect{}}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
-		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}},
+		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}, LogService: true},
 		{Name: "gateway-0", Namespace: "default", IPs: []string{"10.0.0.8"}, Type: model.RouterProxy, Labels: map[string]string{"istio": "ingressgateway"}},
 	} {
 		m := p.Model()
@@ -141,7 +145,7 @@ func (w *world) effect(t *testing.T, document []byte) effect {
 	for _, o := range objects {
 		problems = append(problems, validate.Object(o)...)
 	}
-	r := Snapshot(slices.Concat(w.objects, objects))
+	r := Snapshot(slices.Concat(w.objects, objects, machines(objects)))
 	out := effect{problems: problems}
 	for _, p := range w.proxies {
 		res := Build(r, p)
@@ -152,6 +156,22 @@ func (w *world) effect(t *testing.T, document []byte) effect {
 	sum := sha256.Sum256(out.bytes)
 	out.bytes = sum[:] // they are compared only, and thousands of effects are kept
 	w.known[string(document)] = out
+	return out
+}
+
+// machines gives the entries of a machine of each WorkloadGroup, which is connected.
+func machines(objects []*model.Object) (out []*model.Object) {
+	for _, o := range objects {
+		spec, ok := o.Spec.(*networking.WorkloadGroup)
+		if !ok {
+			continue
+		}
+		account := cmp.Or(spec.GetTemplate().GetServiceAccount(), model.DefaultServiceAccount)
+		node := &push.Node{Proxy: model.Proxy{Name: "vm", Namespace: o.Namespace, IPs: []string{"10.0.0.61"}}, Identity: o.Namespace + "/" + account, Group: o.Name}
+		if entry, err := machine.Entry(o, node); err == nil {
+			out = append(out, entry)
+		}
+	}
 	return out
 }
 

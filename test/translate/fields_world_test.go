@@ -48,7 +48,7 @@ spec: {clusterIP: 10.96.0.12, selector: {app: details}, ports: [{name: http, por
 apiVersion: v1
 kind: Pod
 metadata: {name: reviews-v1-0, namespace: default, labels: {app: reviews, version: v1, security.istio.io/tlsMode: istio, topology.kubernetes.io/region: r, topology.kubernetes.io/zone: z}}
-spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+spec: {serviceAccountName: default, nodeName: n1, containers: [{name: app, image: x}]}
 status: {podIP: 10.0.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: v1
@@ -77,7 +77,7 @@ spec: {mtls: {mode: STRICT}}
 apiVersion: v1
 kind: Pod
 metadata: {name: client-0, namespace: default, labels: {app: client, security.istio.io/tlsMode: istio}}
-spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+spec: {serviceAccountName: default, nodeName: n1, containers: [{name: app, image: x}]}
 status: {podIP: 10.0.0.9, phase: Running, conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: v1
@@ -133,6 +133,11 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: dns, namespace: default}
 spec: {hosts: [dns.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: elsewhere, namespace: other}
+spec: {hosts: [elsewhere.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
 ---
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
@@ -209,6 +214,7 @@ var policies = []string{
 	`outlierDetection: {}, loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: r/z/*, to: {r/*: 80, r2/*: 20}}]}, warmup: {duration: 3s}}`,
 	`outlierDetection: {splitExternalLocalOriginErrors: true}, loadBalancer: {localityLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`outlierDetection: {consecutive5xxErrors: 3}, loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {}}`,
+	`loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}`,
 	`tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /r}`,
 	`tls: {mode: SIMPLE, caCertificates: /r}`,
@@ -241,6 +247,8 @@ var serviceEntryBases = []string{
 }
 
 var workloadEntryBases = []string{`{address: 10.0.0.61, labels: {app: reviews}, serviceAccount: a}`}
+
+var workloadGroupBases = []string{`{metadata: {labels: {app: reviews}}, template: {serviceAccount: a}}`, `{template: {labels: {app: reviews}, serviceAccount: a}}`}
 
 var gatewayBases = []string{
 	`{selector: {istio: ingressgateway}, servers: [{port: {number: 8000, name: http, protocol: HTTP}, hosts: ["*"]}]}`,
@@ -275,6 +283,8 @@ var telemetryBases = []string{
 	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {header: {name: a}}}}]}`,
 	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {environment: {name: a}}}}]}`,
 	`{tracing: [{match: {}, providers: [{name: otel}], customTags: {x-key: {formatter: {value: a}}}}]}`,
+	`{targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}], metrics: [{overrides: [{disabled: true}]}]}`,
+	`{targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}, metrics: [{overrides: [{disabled: true}]}]}`,
 }
 
 var authorizationPolicyBases = []string{
@@ -300,6 +310,7 @@ var meshBases = []string{
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, caCertificates: /r}}, extensionProviders: [{name: other, envoyExtAuthzHttp: {service: reviews.default.svc.cluster.local, port: 9080, includeRequestBodyInCheck: {maxRequestBytes: 9}}}], localityLbSetting: {enabled: true, failover: [{from: r, to: r2}]}, defaultTrafficPolicy: {outlierDetection: {}}}`,
 	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, http: {path: /v1/traces, headers: [{name: x-a, value: a}]}}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {literal: {value: a}}}}}}`,
 	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, resourceDetectors: {}, grpc: {initialMetadata: [{name: x-a, value: a}]}}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {header: {name: a}}}}}}`,
+	`{extensionProviders: [{name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080, http: {path: /v1/traces}, dynatraceSampler: {httpService: {service: ratings.default.svc.cluster.local, port: 9080, http: {path: /a, headers: [{name: x-a, value: a}]}}}}}], defaultProviders: {tracing: [otel]}}`,
 	`{extensionProviders: [{name: otel, zipkin: {service: ratings.default.svc.cluster.local, port: 9080, headers: [{name: x-a, value: a}]}}], defaultProviders: {tracing: [otel]}, defaultConfig: {tracing: {customTags: {x-key: {environment: {name: a}}}}}}`,
 	`{extensionProviders: [{name: otel, datadog: {service: ratings.default.svc.cluster.local, port: 9080}}], defaultProviders: {tracing: [otel]}}`,
 	`{extensionProviders: [{name: otel, skywalking: {service: ratings.default.svc.cluster.local, port: 9080}}], defaultProviders: {tracing: [otel]}}`,
@@ -308,6 +319,10 @@ var meshBases = []string{
 	`{extensionProviders: [{name: logs, envoyTcpAls: {service: ratings.default.svc.cluster.local, port: 9080}}], defaultProviders: {accessLogging: [logs]}}`,
 	`{extensionProviders: [{name: logs, envoyOtelAls: {service: ratings.default.svc.cluster.local, port: 9080, logFormat: {}}}], defaultProviders: {accessLogging: [logs]}}`,
 	`{defaultConfig: {tracing: {zipkin: {address: "a:1"}}}}`,
+	`{serviceEntryVisibility: {applyToSidecars: true, defaultVisibility: NONE, policies: [{visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [default, other]}]}}]}]}}`,
+	`{serviceEntryVisibility: {defaultVisibility: NONE}}`,
+	`{serviceEntryVisibility: {applyToSidecars: true}}`,
+	`{zoneAwareLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}}`,
 }
 
@@ -321,6 +336,7 @@ var samples = []struct {
 	{".tunnel.protocol", []string{`"POST"`}},
 	{"EnvoyFilter.priority", []string{`-1`}},
 	{"VirtualService.http.corsPolicy.allowMethods", []string{`["PUT"]`}},
+	{"WindowSize", []string{`65537`}},
 	{"VirtualService.tls.match.sniHosts", []string{`["b.example.com"]`}},
 	{".verifyCertificateSpki", []string{`["E3NGVPCoRYNSFYTtSD1XmHqcXqDM4HBuJKc1QMRyUWw="]`}},
 	{".verifyCertificateHash", []string{`["df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a"]`}},
@@ -335,6 +351,9 @@ var samples = []struct {
 	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.service", []string{`"ratings.default.svc.cluster.local"`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzHttp.port", []string{`9000`}},
 	{"MeshConfig.extensionProviders.envoyExtAuthzGrpc.port", []string{`9000`}},
+	{".dynatraceSampler.httpService.port", []string{`9000`}},
+	{".dynatraceSampler.httpService.service", []string{`"details.other.svc.cluster.local"`}},
+	{".envName", []string{`"COLLECTOR_KEY"`}},
 	{"extensionProviders.opentelemetry.port", []string{`9000`}},
 	{"extensionProviders.zipkin.port", []string{`9000`}},
 	{"extensionProviders.datadog.port", []string{`9000`}},
@@ -353,6 +372,7 @@ var samples = []struct {
 	{"tagOverrides.value", []string{`"request.method"`}},
 	{"jwtRules.jwks", []string{`"{\"keys\":[{\"kty\":\"RSA\"}]}"`}},
 	{"jwtRules.jwksUri", []string{`"https://keys.example"`}},
+	{"MeshConfig.caCertificates.spiffeBundleUrl", []string{`"https://far.example"`}},
 	{"MeshConfig.caCertificates.pem", []string{`"-----BEGIN CERTIFICATE-----\nMIIBbzCCARWgAwIBAgIUViht6oWF6jUlqKzQlME/oRNgq/owCgYIKoZIzj0EAwIw\nDDEKMAgGA1UEAwwBYTAgFw0yNjExMjkwMjA1MDZaGA8yMTI2MTEwNTAyMDUwNlow\nDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFaqHahR6HI1\n8bd5WO4AC2mfE9jw1rrWi3tBNRg7BZ75RcuxXB+KK3TZ6DO9c2G1CmVogxjgxdX7\njvQjcpmL166jUzBRMB0GA1UdDgQWBBTAcNBKeFXOjQIE3ee5yclLDKyJYDAfBgNV\nHSMEGDAWgBTAcNBKeFXOjQIE3ee5yclLDKyJYDAPBgNVHRMBAf8EBTADAQH/MAoG\nCCqGSM49BAMCA0gAMEUCIHg/Qwv4ap6rjJaf+25omcStZBz1o5a79YAN50jdN4He\nAiEAyW1+RIzbZ2UkIOosmWNenQNXrUwFJ/5aQ29Mga+8s/M=\n-----END CERTIFICATE-----\n"`}},
 	{"MeshConfig.meshMTLS.cipherSuites", []string{`["AES128-SHA"]`}},
 	{"MeshConfig.tlsDefaults.cipherSuites", []string{`["AES128-SHA"]`}},
@@ -392,6 +412,8 @@ var samples = []struct {
 	{".egress.hosts", []string{`["./ratings.default.svc.cluster.local"]`}},
 	{"Sidecar.workloadSelector.labels", []string{`{"app": "nobody"}`}},
 	{".matchLabels", []string{`{"app": "nobody"}`}},
+	{"namespaceSelector.matchExpressions.key", []string{`"x"`}},
+	{"namespaceSelector.matchExpressions.operator", []string{`"NotIn"`}},
 	{".accessLogFormat", []string{`"%RESPONSE_CODE%"`}},
 	{".rootNamespace", []string{`"other-root"`}},
 	{".defaultServiceExportTo", []string{`["."]`}},
@@ -400,78 +422,119 @@ var samples = []struct {
 
 // actsElsewhere are fields that act outside of the translation, each with a file that reads them.
 var actsElsewhere = map[string]string{
-	"ProxyConfig.selector.matchLabels":                                            "pilot/inject/proxyconfig_object.go",
-	"ProxyConfig.concurrency":                                                     "pilot/inject/proxyconfig_object.go",
-	"ProxyConfig.environmentVariables":                                            "pilot/inject/proxyconfig_object.go",
-	"ProxyConfig.image.imageType":                                                 "pilot/inject/data.go",
-	"MeshConfig.defaultConfig.tracingServiceName":                                 "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.mode":                           "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.clientCertificate":              "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.privateKey":                     "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.caCertificates":                 "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.subjectAltNames":                "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.sni":                            "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.tracing.tlsSettings.insecureSkipVerify":             "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.discoverySelectors.matchLabels":                                   "pilot/model/discovery.go",
-	"MeshConfig.discoverySelectors.matchExpressions.key":                          "pilot/model/discovery.go",
-	"MeshConfig.discoverySelectors.matchExpressions.operator":                     "pilot/model/discovery.go",
-	"MeshConfig.discoverySelectors.matchExpressions.values":                       "pilot/model/discovery.go",
-	"MeshConfig.enablePrometheusMerge":                                            "pilot/inject/prometheus.go",
-	"MeshConfig.defaultConfig.binaryPath":                                         "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.serviceCluster":                                     "agent/bootstrap/node.go",
-	"MeshConfig.defaultConfig.drainDuration":                                      "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.discoveryAddress":                                   "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.proxyAdminPort":                                     "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.controlPlaneAuthPolicy":                             "agent/config.go",
-	"MeshConfig.defaultConfig.concurrency":                                        "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.interceptionMode":                                   "pilot/inject/files/sidecar.yaml",
-	"MeshConfig.defaultConfig.proxyMetadata":                                      "pilot/inject/files/common.yaml",
-	"MeshConfig.defaultConfig.statusPort":                                         "pilot/inject/data.go",
-	"MeshConfig.defaultConfig.extraStatTags":                                      "agent/bootstrap/stats.go",
-	"MeshConfig.defaultConfig.terminationDrainDuration":                           "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionPrefixes":                "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes":                "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps":                 "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.holdApplicationUntilProxyStarts":                    "pilot/inject/data.go",
-	"MeshConfig.defaultConfig.image.imageType":                                    "pilot/inject/data.go",
-	"MeshConfig.defaultConfig.statsdUdpAddress":                                   "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsServiceAddress":                         "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.customConfigFile":                                   "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.proxyBootstrapTemplatePath":                         "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.runtimeValues":                                      "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.fileFlushInterval":                                  "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.fileFlushMinSizeKb":                                 "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.statsCompression":                                   "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.connectionSettings.globalDownstreamConnectionLimit": "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.address":                        "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.mode":               "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.clientCertificate":  "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.privateKey":         "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.caCertificates":     "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.subjectAltNames":    "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.sni":                "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.insecureSkipVerify": "agent/proxyconfig/proxyconfig.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.probes":            "agent/bootstrap/telemetry.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.time":              "agent/bootstrap/telemetry.go",
-	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.interval":          "agent/bootstrap/telemetry.go",
+	"WorkloadGroup.metadata.annotations":                                            "pilot/machine/group.go",
+	"WorkloadGroup.probe.initialDelaySeconds":                                       "agent/health/probe.go",
+	"WorkloadGroup.probe.timeoutSeconds":                                            "agent/health/probe.go",
+	"WorkloadGroup.probe.periodSeconds":                                             "agent/health/probe.go",
+	"WorkloadGroup.probe.successThreshold":                                          "agent/health/probe.go",
+	"WorkloadGroup.probe.failureThreshold":                                          "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.path":                                              "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.port":                                              "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.host":                                              "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.scheme":                                            "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.httpHeaders.name":                                  "agent/health/probe.go",
+	"WorkloadGroup.probe.httpGet.httpHeaders.value":                                 "agent/health/probe.go",
+	"WorkloadGroup.probe.tcpSocket.host":                                            "agent/health/probe.go",
+	"WorkloadGroup.probe.tcpSocket.port":                                            "agent/health/probe.go",
+	"WorkloadGroup.probe.exec.command":                                              "agent/health/probe.go",
+	"WorkloadGroup.probe.grpc.port":                                                 "agent/health/probe.go",
+	"WorkloadGroup.probe.grpc.service":                                              "agent/health/probe.go",
+	"ProxyConfig.selector.matchLabels":                                              "pilot/inject/proxyconfig_object.go",
+	"RequestAuthentication.jwtRules.timeout":                                        "pilot/model/keyset.go",
+	"ProxyConfig.concurrency":                                                       "pilot/inject/proxyconfig_object.go",
+	"ProxyConfig.environmentVariables":                                              "pilot/inject/proxyconfig_object.go",
+	"ProxyConfig.image.imageType":                                                   "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.tracingServiceName":                                   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.mode":                             "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.clientCertificate":                "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.privateKey":                       "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.caCertificates":                   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.caCrl":                            "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.subjectAltNames":                  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.sni":                              "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.tracing.tlsSettings.insecureSkipVerify":               "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.discoverySelectors.matchLabels":                                     "pilot/model/discovery.go",
+	"MeshConfig.discoverySelectors.matchExpressions.key":                            "pilot/model/discovery.go",
+	"MeshConfig.discoverySelectors.matchExpressions.operator":                       "pilot/model/discovery.go",
+	"MeshConfig.discoverySelectors.matchExpressions.values":                         "pilot/model/discovery.go",
+	"MeshConfig.enablePrometheusMerge":                                              "pilot/inject/prometheus.go",
+	"MeshConfig.defaultConfig.binaryPath":                                           "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.serviceCluster":                                       "agent/bootstrap/node.go",
+	"MeshConfig.defaultConfig.drainDuration":                                        "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.discoveryAddress":                                     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyAdminPort":                                       "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.controlPlaneAuthPolicy":                               "agent/config.go",
+	"MeshConfig.defaultConfig.concurrency":                                          "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.interceptionMode":                                     "pilot/inject/files/sidecar.yaml",
+	"MeshConfig.defaultConfig.proxyMetadata":                                        "pilot/inject/files/common.yaml",
+	"MeshConfig.defaultConfig.statusPort":                                           "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.extraStatTags":                                        "agent/bootstrap/stats.go",
+	"MeshConfig.defaultConfig.terminationDrainDuration":                             "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionPrefixes":                  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes":                  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps":                   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.holdApplicationUntilProxyStarts":                      "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.image.imageType":                                      "pilot/inject/data.go",
+	"MeshConfig.defaultConfig.statsdUdpAddress":                                     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsServiceAddress":                           "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.customConfigFile":                                     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.proxyBootstrapTemplatePath":                           "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.runtimeValues":                                        "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.fileFlushInterval":                                    "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.fileFlushMinSizeKb":                                   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.statsCompression":                                     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.connectionSettings.globalDownstreamConnectionLimit":   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.address":                          "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.mode":                 "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.clientCertificate":    "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.privateKey":           "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.caCertificates":       "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.caCrl":                "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.subjectAltNames":      "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.sni":                  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tlsSettings.insecureSkipVerify":   "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.probes":              "agent/bootstrap/telemetry.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.time":                "agent/bootstrap/telemetry.go",
+	"MeshConfig.defaultConfig.envoyMetricsService.tcpKeepalive.interval":            "agent/bootstrap/telemetry.go",
+	"MeshConfig.extensionProviders.opentelemetry.serviceAttributeEnrichment":        "pilot/inject/resource.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.address":                        "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.mode":               "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.clientCertificate":  "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.privateKey":         "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.caCertificates":     "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.caCrl":              "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.subjectAltNames":    "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.sni":                "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tlsSettings.insecureSkipVerify": "agent/proxyconfig/proxyconfig.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tcpKeepalive.probes":            "agent/bootstrap/telemetry.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tcpKeepalive.time":              "agent/bootstrap/telemetry.go",
+	"MeshConfig.defaultConfig.envoyAccessLogService.tcpKeepalive.interval":          "agent/bootstrap/telemetry.go",
 }
 
 // needNoEffect are fields, and values, without effect of which nothing has to be told, each with the reason.
 var needNoEffect = map[string]string{
-	"MeshConfig.extensionProviders.opentelemetry.resourceDetectors.environment": "the environment is always asked",
-	"Gateway.servers.name":      "a label for people",
-	"Sidecar.ingress.port.name": "a label for people",
-	"Sidecar.egress.port.name":  "a label for people",
-	"MeshConfig.enableTracing":  "true is the default, and what would be sent where is a problem",
+	"MeshConfig.extensionProviders.opentelemetry.resourceDetectors.environment":  "the environment is always asked",
+	"WorkloadGroup.template.address":                                             "each machine has its own, as in Istio",
+	"Gateway.servers.name":                                                       "a label for people",
+	"Sidecar.ingress.port.name":                                                  "a label for people",
+	"Sidecar.egress.port.name":                                                   "a label for people",
+	"MeshConfig.hboneIdleTimeout":                                                "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.namespaceSelector.matchLabels":               "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.namespaceSelector.matchExpressions.key":      "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.namespaceSelector.matchExpressions.operator": "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.namespaceSelector.matchExpressions.values":   "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.servicesSelector.matchLabels":                "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.servicesSelector.matchExpressions.key":       "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.servicesSelector.matchExpressions.operator":  "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.servicesSelector.matchExpressions.values":    "of ambient mode only, in Istio as well",
+	"MeshConfig.serviceScopeConfigs.scope":                                       "of ambient mode only, in Istio as well",
+	"MeshConfig.defaultConfig.proxyHeaders.metadataExchangeHeaders.mode":         "what is outside of the mesh gets none of these headers anyway",
+	"MeshConfig.enableTracing":                                                   "true is the default, and what would be sent where is a problem",
 }
 
 // leftOut are fields that are told to have no effect and that change what is sent all the same, each with
 // the reason.
 var leftOut = map[string]string{
-	"MeshConfig.extensionProviders.prometheus":                                   "takes the place of another provider",
-	"MeshConfig.extensionProviders.zipkin.headers.envName":                       "takes the place of value",
-	"MeshConfig.extensionProviders.opentelemetry.http.headers.envName":           "takes the place of value",
-	"MeshConfig.extensionProviders.opentelemetry.grpc.initialMetadata.envName":   "takes the place of value",
 	"VirtualService.http.fault.delay.exponentialDelay":                           "takes the place of fixedDelay",
 	"VirtualService.http.fault.abort.http2Error":                                 "takes the place of httpStatus",
 	"VirtualService.tcp.match.sourceSubnet":                                      "the match is left out, so as not to take what it should not",

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -44,4 +45,40 @@ func TestSeriesAreLimited(t *testing.T) {
 	h.servers.get(t, "reviews:9080", "/fail", nil) // one too many
 	h.servers.get(t, "reviews:9080", "/", nil)
 	await(2, "2")
+	for _, name := range []string{telemetry.OverflowCounters, telemetry.OverflowHistograms} { // which Envoy itself counts
+		if got := h.metrics(name)[name+" "]; got == "" || got == "0" {
+			t.Errorf("%s is %q though series were left out", name, got)
+		}
+	}
+}
+
+// Series that do not grow go, counters and histograms, when that is asked for, and make room for others.
+func TestIdleSeriesGo(t *testing.T) {
+	client := envoytest.FreePort(t)
+	h := startHop(t, hopConfig{
+		res:       translate(t, fmt.Sprintf(twoHopsYAML, 1, 2), Proxy{Labels: map[string]string{"app": "productpage"}}),
+		workload:  telemetry.WorkloadOf("productpage-v1", "default", "Kubernetes", map[string]string{"app": "productpage"}),
+		listeners: map[string][]int{"0.0.0.0_9080": {client}}, secrets: envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
+		evict: time.Second,
+	})
+	h.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
+	names := []string{"istio_requests_total", "istio_request_duration_milliseconds_count"}
+	series := func() string {
+		codes := map[string]int{}
+		for s := range h.metrics(names...) {
+			for _, code := range []string{"200", "503"} {
+				if strings.Contains(s, `response_code="`+code+`"`) {
+					codes[code]++
+				}
+			}
+		}
+		return fmt.Sprint(codes)
+	}
+	h.servers.get(t, "reviews:9080", "/fail", nil)
+	envoytest.Eventually(t, "the failed request is counted", func() bool { return series() == "map[503:2]" })
+	envoytest.Eventually(t, "of two only what goes on is there", func() bool {
+		h.servers.get(t, "reviews:9080", "/", nil)
+		<-h.servers.requests
+		return series() == "map[200:2]"
+	})
 }

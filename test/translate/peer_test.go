@@ -66,16 +66,20 @@ spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8080, name: 
 func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
 	client := envoytest.FreePort(t)
 	for name, c := range map[string]struct {
+		objects  string
 		proxy    Proxy
 		listener string
 		host     string            // of the VirtualService
 		requests map[string]string // by host, the cluster that it leads to
 	}{
-		"sidecar": {Proxy{}, "0.0.0.0_9080", "reviews:9080", map[string]string{
+		"sidecar": {"", Proxy{}, "0.0.0.0_9080", "reviews:9080", map[string]string{
 			"away.example.com:9080": "outbound|9080||away.example.com", "machine.example.com:9080": "outbound|9080||machine.example.com",
 			"x.asked.example.com:9080": "outbound|9080||*.asked.example.com", "nobody.knows.example.com:9080": model.PassthroughCluster,
 		}},
-		"gateway": {ingress, "0.0.0.0_8080", "gateway.example.com", nil},
+		"sidecar in a mesh that counts no peers": {metricsOff, Proxy{}, "0.0.0.0_9080", "reviews:9080", map[string]string{
+			"machine.example.com:9080": "outbound|9080||machine.example.com", "nobody.knows.example.com:9080": model.PassthroughCluster,
+		}},
+		"gateway": {"", ingress, "0.0.0.0_8080", "gateway.example.com", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			workload := telemetry.WorkloadOf("caller-v1", "default", "Kubernetes", map[string]string{"app": "caller"})
@@ -84,9 +88,12 @@ func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := startHop(t, hopConfig{
-				res: translate(t, edgeYAML, c.proxy), workload: workload, listeners: map[string][]int{c.listener: {client}},
+				res: translate(t, edgeYAML+c.objects, c.proxy), workload: workload, listeners: map[string][]int{c.listener: {client}},
 				secrets: envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
 			})
+			if c.objects != "" {
+				own = ""
+			}
 			h.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
 			// ask sends a request that claims to be somebody's, and gives what servers are told, by cluster.
 			ask := func(host, path string, servers int) map[string]string {

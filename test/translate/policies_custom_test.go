@@ -38,15 +38,21 @@ spec: {clusterIP: 10.1.0.3, selector: {app: away}, ports: [{name: http, port: 80
 ---
 `
 
-// addProviders runs the servers and adds their clusters.
-func addProviders(t *testing.T, b *bootstrapv3.Bootstrap, clusters []Resource) {
+// providerPorts runs the servers and gives the ports of their clusters.
+func providerPorts(t *testing.T) map[string]int {
 	t.Helper()
-	ports := map[string]int{
+	return map[string]int{
 		model.ClusterName("outbound", 8000, "", "authz.auth.svc.cluster.local"): httpAuthorizer(t),
 		model.ClusterName("outbound", 9000, "", "authz.auth.svc.cluster.local"): grpcAuthorizer(t),
 		model.ClusterName("outbound", 8000, "", "away.auth.svc.cluster.local"):  envoytest.FreePort(t),
 		model.ClusterName("outbound", 9000, "", "away.auth.svc.cluster.local"):  envoytest.FreePort(t),
 	}
+}
+
+// addProviders runs the servers and adds their clusters.
+func addProviders(t *testing.T, b *bootstrapv3.Bootstrap, clusters []Resource) {
+	t.Helper()
+	ports := providerPorts(t)
 	for _, r := range clusters {
 		if port := ports[r.Name]; port != 0 {
 			b.StaticResources.Clusters = append(b.StaticResources.Clusters, staticCluster(r.Body.(*clusterv3.Cluster), port))

@@ -48,17 +48,26 @@ type policyCall struct {
 	Path    string
 	SNI     string
 	Headers map[string]string
-	Token   map[string]any // claims of a token that is signed right
-	Forged  bool           // the token is signed by another key
+	// Token has the claims of a token that is signed right. It stands where TOKEN is in the path or in headers,
+	// else in the Authorization header.
+	Token  map[string]any
+	Unread bool // the token is where no rule looks for it
+	Forged bool // the token is signed by another key
 	// Audience tells that the token is for somebody else, which Envoy answers by 403.
 	Audience bool
+	Noted    bool   // it depends on what a filter of an EnvoyFilter notes, which the evaluator does not know
 	TCP      bool   // a connection to the port of bytes
 	Code     int    // 200, 401 or 403; of a connection 200 where it is served
 	Policy   string // that denies, its rule; "none" where no ALLOW policy allows
+	Says     string // what explain answers, "" where that is not looked at
 	Body     string
 	// Asks is the provider of external authorization that is asked. It refuses, or is away.
 	Asks    string
 	Refused bool
+	// Trusted is how many proxies before the gateway that calls it trusts, and Client whom it takes for the client by
+	// their word, if not Address.
+	Trusted uint32
+	Client  string
 	// Sees and Gets are headers of the workload and of the client, "" for none.
 	Sees, Gets map[string]string
 }
@@ -100,32 +109,51 @@ func TestPoliciesDecide(t *testing.T) {
 		places = append(places, readPolicyCase(t, b, served, pki, name, fmt.Sprintf("127.1.0.%d", i+1), keys.set))
 	}
 	startStatic(t, b)
-	calls := 0
+	calls, explained := 0, 0
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {
 			for i, c := range p.Calls {
 				calls++
 				if c.Token != nil || c.Forged {
-					c.Headers = map[string]string{"authorization": "Bearer " + keys.sign(t, c.Token, c.Forged)}
+					c.carry(keys.sign(t, c.Token, c.Forged))
 				}
 				got := p.call(t, pki, &c)
 				if got.code != c.Code || c.Policy != "" && !strings.Contains(got.details, "["+c.Policy+"]") {
 					t.Errorf("call %d %+v: Envoy says %d %s", i, c, got.code, got.details)
 				}
 				c.checkCustom(t, i, got)
-				if c.Code == http.StatusUnauthorized || c.Audience {
-					continue // tokens are Envoy's
+				if c.Code == http.StatusUnauthorized || c.Audience || c.Noted {
+					continue // that is Envoy's
 				}
+				explained++
 				if d := p.decide(&c); (d.Allowed && !c.Refused) != (c.Code == 200) || d.Asks != c.Asks || c.Policy != "" && c.Policy != "none" && c.Policy != d.Rule {
 					t.Errorf("call %d %+v: the evaluator says %+v", i, c, d)
+				} else if c.Says != "" && d.String() != c.Says {
+					t.Errorf("call %d %+v: explain says %q", i, c, d)
 				}
 			}
 		})
 	}
-	if calls < 300 {
-		t.Errorf("only %d calls", calls)
+	if calls < 300 || explained < 150 {
+		t.Errorf("only %d calls, of which the evaluator decides %d", calls, explained)
 	}
-	t.Logf("%d calls", calls)
+	t.Logf("%d calls, of which the evaluator decides %d", calls, explained)
+}
+
+// carry puts a token where the call has it.
+func (c *policyCall) carry(token string) {
+	placed := strings.Contains(c.Path, "TOKEN")
+	c.Path = strings.ReplaceAll(c.Path, "TOKEN", token)
+	for name, value := range c.Headers {
+		placed = placed || strings.Contains(value, "TOKEN")
+		c.Headers[name] = strings.ReplaceAll(value, "TOKEN", token)
+	}
+	if !placed {
+		if c.Headers == nil {
+			c.Headers = map[string]string{}
+		}
+		c.Headers["authorization"] = "Bearer " + token
+	}
 }
 
 // readPolicyCase translates a case and adds its listeners to an Envoy.
@@ -342,7 +370,10 @@ func (p *policyPlace) decide(c *policyCall) authz.Decision {
 	}
 	call.Request = &authz.Request{
 		Method: c.method(), Host: authz.NormalizeHost(c.host()), Path: authz.Normalize(c.path(), ir.PathNormalization{Normalize: true}), Headers: map[string]string{},
-		Claims: c.Token,
+		Claims: authz.Noted(p.http, c.Token),
+	}
+	if c.Unread {
+		call.Request.Claims = nil
 	}
 	for k, v := range c.Headers {
 		call.Request.Headers[strings.ToLower(k)] = v

@@ -29,6 +29,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/connections"
@@ -58,11 +59,16 @@ type hopConfig struct {
 	res       Resources
 	workload  telemetry.Workload
 	listeners map[string][]int
-	clusters  map[string]int
+	clusters  map[string]int             // noHost for a cluster without hosts
+	own       map[string]int             // clusters of the bootstrap, which speak HTTP/2
 	secrets   string                     // socket
 	tap       string                     // socket, "" for one of its own
 	edit      func(*listenerv3.Listener) // nil for none
+	evict     time.Duration              // how often idle series go; 0 for never
 }
+
+// noHost is in the place of a port.
+const noHost = -1
 
 func startHop(t *testing.T, c hopConfig) *hop {
 	t.Helper()
@@ -106,6 +112,11 @@ func startHop(t *testing.T, c hopConfig) *hop {
 		if !given {
 			static.TransportSocket = nil
 		}
+		if port == noHost {
+			static.LoadAssignment.Endpoints = nil
+			b.StaticResources.Clusters = append(b.StaticResources.Clusters, static)
+			continue
+		}
 		static.LoadAssignment.Endpoints[0].LbEndpoints[0].Metadata = endpointMetadata(c.res, cl.Name)
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, static)
 	}
@@ -115,6 +126,11 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	}
 	sds.TypedExtensionProtocolOptions = http2Cluster()
 	b.StaticResources.Clusters = append(b.StaticResources.Clusters, sds)
+	for name, port := range c.own {
+		static := staticCluster(&clusterv3.Cluster{Name: name}, port)
+		static.TypedExtensionProtocolOptions = http2Cluster()
+		b.StaticResources.Clusters = append(b.StaticResources.Clusters, static)
+	}
 	tap := proto.Clone(sds).(*clusterv3.Cluster)
 	tap.Name, tap.LoadAssignment.ClusterName = telemetry.TapCluster, telemetry.TapCluster
 	tap.LoadAssignment.Endpoints[0].LbEndpoints[0].GetEndpoint().GetAddress().GetPipe().Path = c.tap
@@ -122,6 +138,10 @@ func startHop(t *testing.T, c hopConfig) *hop {
 	b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
 		Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
 	}}}
+	if c.evict > 0 {
+		b.StatsFlushInterval = durationpb.New(c.evict)
+		b.StatsEviction = &bootstrapv3.Bootstrap_StatsEvictionInterval{StatsEvictionInterval: durationpb.New(c.evict)}
+	}
 	h.run(b)
 	return h
 }
@@ -153,7 +173,7 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	for name, value := range h.workload.TraceEnvironment("cluster.local") {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes("", h.workload.App+".default"),
+	cmd.Env = append(cmd.Env, telemetry.ResourceVariable+"="+telemetry.ResourceAttributes(os.Getenv(telemetry.ResourceVariable), os.Getenv(telemetry.ServiceVariable), h.workload.App+".default"),
 		telemetry.DatadogVariable+"="+h.workload.App+".default")
 	h.log = filepath.Join(h.t.TempDir(), "log")
 	log, err := os.Create(h.log)
@@ -176,9 +196,8 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 	awaitReady(h.t, "http://127.0.0.1:"+strconv.Itoa(h.admin)+"/ready")
 }
 
-// metrics gives Istio's of the names, as the agent serves them: the value by name and sorted labels.
-func (h *hop) metrics(names ...string) map[string]string {
-	h.t.Helper()
+// page gives the metrics as the agent serves them.
+func (h *hop) page() string {
 	s := status.New(status.Config{
 		Metrics: status.MetricsConfig{
 			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload, Connections: h.counted,
@@ -187,14 +206,23 @@ func (h *hop) metrics(names ...string) map[string]string {
 	})
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
+	return rec.Body.String()
+}
+
+// metrics gives Istio's of the names: the value by name and sorted labels.
+func (h *hop) metrics(names ...string) map[string]string {
+	h.t.Helper()
 	out := map[string]string{}
-	for line := range strings.Lines(rec.Body.String()) {
+	for line := range strings.Lines(h.page()) {
 		name, rest, _ := strings.Cut(strings.TrimSpace(line), "{")
 		if !slices.Contains(names, name) {
 			continue
 		}
 		labels, value, _ := strings.Cut(rest, "} ")
-		sorted := strings.Split(labels, ",")
+		sorted := strings.SplitAfter(labels, `",`) // values may have commas
+		for i, label := range sorted {
+			sorted[i] = strings.TrimSuffix(label, ",")
+		}
 		slices.Sort(sorted)
 		out[name+" "+strings.Join(sorted, " ")] = value
 	}
@@ -281,34 +309,58 @@ metadata: {name: often, namespace: istio-system}
 spec: {metrics: [{reportingInterval: 0.1s}]}
 `
 
-// What two sidecars report of the same requests and connections over mutual TLS has Istio's names, labels
-// and values on both sides; a workload does not see who its caller's proxy is.
-func TestMetricsOverTwoHops(t *testing.T) {
+// metered is two sidecars with mutual TLS between productpage and reviews.
+type metered struct {
+	out, in *hop
+	raw     int // where the client's takes connections to reviews' port of TCP
+}
+
+// startMetered runs them, with lines of the mesh's configuration and objects that are about them. Servers of the test's
+// own are by cluster, or "app" for reviews' own of HTTP.
+func startMetered(t *testing.T, mesh, objects string, servers map[string]int) metered {
+	t.Helper()
 	httpPort, tcpPort := envoytest.FreePort(t), envoytest.FreePort(t)
-	input := strings.Replace(fmt.Sprintf(twoHopsYAML, httpPort, tcpPort), `{mode: REGISTRY_ONLY}`, `{mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout`, 1) + oftenYAML
+	input := strings.Replace(fmt.Sprintf(twoHopsYAML, httpPort, tcpPort), `{mode: REGISTRY_ONLY}`, `{mode: REGISTRY_ONLY}\n`+mesh, 1) + objects
 	gate := envoytest.NewGate(t, "", envoytest.NewSecrets(t))
 	workload := func(name string, labels map[string]string) telemetry.Workload {
 		w := telemetry.WorkloadOf(name, "default", "Kubernetes", labels)
 		w.Principal = "spiffe://cluster.local/ns/default/sa/test"
 		return w
 	}
-	serverLabels := map[string]string{"app": "reviews", "version": "v1"}
-	inbound := startHop(t, hopConfig{
-		res:       translate(t, input, Proxy{Name: "reviews-v1-0", Labels: serverLabels, IPs: []string{"10.0.1.1"}}),
-		workload:  workload("reviews-v1", serverLabels),
+	labels := map[string]string{"app": "reviews", "version": "v1"}
+	in := hopConfig{
+		res:       translate(t, input, Proxy{Name: "reviews-v1-0", Labels: labels, IPs: []string{"10.0.1.1"}}),
+		workload:  workload("reviews-v1", labels),
 		listeners: map[string][]int{model.VirtualInboundListener: {httpPort, tcpPort}},
 		clusters:  map[string]int{fmt.Sprintf("inbound|%d||", tcpPort): echo(t)},
 		secrets:   gate.Socket,
-	})
+	}
 	client, raw := envoytest.FreePort(t), envoytest.FreePort(t)
-	outbound := startHop(t, hopConfig{
-		res:       translate(t, input, Proxy{Labels: map[string]string{"app": "productpage"}}),
-		workload:  workload("productpage-v1", map[string]string{"app": "productpage"}),
+	labels = map[string]string{"app": "productpage"}
+	out := hopConfig{
+		res:       translate(t, input, Proxy{Labels: labels}),
+		workload:  workload("productpage-v1", labels),
 		listeners: map[string][]int{"0.0.0.0_9080": {client}, "10.96.0.2_9081": {raw}},
 		clusters:  map[string]int{outbound("", "reviews"): httpPort, "outbound|9081||reviews.default.svc.cluster.local": tcpPort},
 		secrets:   gate.Socket,
-	})
-	outbound.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
+	}
+	for name, port := range servers {
+		if name == "app" {
+			in.clusters[fmt.Sprintf("inbound|%d||", httpPort)] = port
+		} else {
+			in.clusters[name], out.clusters[name] = port, port
+		}
+	}
+	m := metered{startHop(t, out), startHop(t, in), raw}
+	m.out.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
+	return m
+}
+
+// What two sidecars report of the same requests and connections over mutual TLS has Istio's names, labels
+// and values on both sides; a workload does not see who its caller's proxy is.
+func TestMetricsOverTwoHops(t *testing.T) {
+	m := startMetered(t, `accessLogFile: /dev/stdout`, oftenYAML, nil)
+	outbound, inbound, raw := m.out, m.in, m.raw
 	header := http.Header{telemetry.PeerHeader: {"forged"}, telemetry.PeerIDHeader: {"forged"}}
 	for path, code := range map[string]int{"/": 200, "/fail": 503} {
 		res, _ := outbound.servers.get(t, "reviews:9080", path, header.Clone())
@@ -382,6 +434,9 @@ func TestMetricsOverTwoHops(t *testing.T) {
 		closed := each(metricTCP[:2], "1", labels)
 		maps.Copy(closed, each(metricTCP[2:], "9", labels))
 		h.want(metricTCP, closed)
+	}
+	for h := range sides {
+		h.wantTypes()
 	}
 	var logged []byte
 	envoytest.Eventually(t, "the connection in the access log", func() bool {

@@ -184,7 +184,7 @@ func TestTracesGoToAgents(t *testing.T) {
 		"skywalking": {"GRPC", "skywalking: {service: default/collector.example, port: 9000, accessToken: a}", "/"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, client, inbound := tracedHops(t, tc.protocol, tc.provider, 100)
+			c, client, inbound := tracedHops(t, hopTraces{protocol: tc.protocol, provider: tc.provider, sampling: 100})
 			client.servers.get(t, "reviews:9080", "/", nil)
 			<-inbound.servers.requests
 			first, second := c.awaitServices()

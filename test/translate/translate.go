@@ -43,9 +43,12 @@ type Proxy struct {
 	IPs        []string          `json:"ips"`
 	Labels     map[string]string `json:"labels"` // node metadata, used where no Pod object is known
 	DNSCapture bool              `json:"dnsCapture"`
-	HTTP10     bool              `json:"http10"`   // it takes requests of HTTP/1.0
-	Locality   string            `json:"locality"` // region/zone/subzone
-	Unproven   bool              `json:"unproven"` // it came without a proof of its namespace
+	HTTP10     bool              `json:"http10"`     // it takes requests of HTTP/1.0
+	LogService bool              `json:"logService"` // its bootstrap has the cluster of an access log service
+	HTTPProxy  uint32            `json:"httpProxy"`  // the port at which it is an HTTP proxy
+	Locality   string            `json:"locality"`   // region/zone/subzone
+	Node       string            `json:"node"`       // that it is on
+	Unproven   bool              `json:"unproven"`   // it came without a proof of its namespace
 	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
 	// names that the case is about, with "*" for any run of characters.
 	Show map[string][]string `json:"show"`
@@ -98,7 +101,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: "Kubernetes", Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Secrets: !p.Unproven, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy
@@ -108,7 +111,12 @@ func (p *Proxy) Model() *model.Proxy {
 
 // Snapshot gives the snapshot of a set of objects.
 func Snapshot(objects []*model.Object) *store.Snapshot {
-	return store.FromObjects(objects, store.Options{Domain: "cluster.local"})
+	return store.FromObjects(objects, store.Options{Domain: "cluster.local", Environment: environment})
+}
+
+// environment is that of the control plane of all cases.
+func environment(name string) string {
+	return map[string]string{"COLLECTOR_TOKEN": "100% secret", "COLLECTOR_KEY": "a secret", "COLLECTOR_LINES": "a secret\nof lines"}[name]
 }
 
 // Build translates for one proxy, by the pipeline of the product.

@@ -4,11 +4,7 @@ package wiring
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
@@ -19,8 +15,6 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,9 +26,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
 	control "github.com/pilothouse-mesh/pilothouse/pilot/discovery"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/identitytest"
 )
-
-const issuer = "https://kubernetes.default.svc.cluster.local"
 
 func write(t *testing.T, path string, data []byte) string {
 	t.Helper()
@@ -42,31 +35,6 @@ func write(t *testing.T, path string, data []byte) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// token gives the token of default/web, and the file of keys that proves it.
-func token(t *testing.T) (text, jwks string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: string(jose.ES256), Use: "sig"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err = jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: issuer, Subject: "system:serviceaccount:default:web", Audience: jwt.Audience{"istio-ca"},
-		IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
-	}).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text, write(t, filepath.Join(t.TempDir(), "jwks.json"), set)
 }
 
 // clusters asks for clusters as the Envoy of a namespace does.
@@ -91,7 +59,7 @@ type discoveryClient = discovery.AggregatedDiscoveryServiceClient
 func TestAgentsSideAgainstTheControlPlane(t *testing.T) {
 	dir, caDir := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "a.yaml"), []byte("apiVersion: v1\nkind: Service\nmetadata: {name: first, namespace: default}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n"))
-	bearer, jwks := token(t)
+	bearer, jwks := identitytest.Token(t, "default", "web")
 	address := fmt.Sprintf("127.0.0.1:%d", envoytest.FreePort(t))
 	log := slog.New(slog.DiscardHandler)
 
@@ -106,7 +74,7 @@ func TestAgentsSideAgainstTheControlPlane(t *testing.T) {
 	g.Go(func() error {
 		return control.Run(ctx, control.Config{
 			ConfigDirs: []string{dir}, Domain: "cluster.local", ClusterID: "Kubernetes", SecureGRPCAddr: address,
-			CADir: caDir, TokenJWKS: jwks, TokenIssuer: issuer, TokenAudiences: []string{"istio-ca"}, Logger: log,
+			CADir: caDir, TokenJWKS: jwks, TokenIssuer: identitytest.Issuer, TokenAudiences: []string{identitytest.Audience}, Logger: log,
 		})
 	})
 

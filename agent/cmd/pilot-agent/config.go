@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +18,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent"
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/agent/health"
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/agent/secret"
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // defaultConcurrency holds where neither configuration nor a CPU limit says anything.
@@ -42,6 +45,7 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 	env = maps.Clone(env)
 	maps.Copy(env, proxy.Metadata) // the pod's own annotation wins over what its container was given
 
+	labels, labelsErr := machineLabels(labels, env["ISTIO_METAJSON_LABELS"])
 	v := &variables{env: env}
 	if v.boolean("DISABLE_ENVOY") {
 		return agent.Config{}, errors.New("DISABLE_ENVOY: an agent without Envoy (proxyless gRPC) is not supported")
@@ -72,11 +76,45 @@ func newConfig(kind string, f proxyFlags, env map[string]string, logger *slog.Lo
 	if cfg.AppMetrics, err = status.ParseScrape(env["ISTIO_PROMETHEUS_ANNOTATIONS"], proxy.StatusPort); err != nil {
 		problems = append(problems, err)
 	}
+	if labelsErr != nil {
+		problems = append(problems, labelsErr)
+	}
+	if cfg.Probe, err = probe(proxy, inPod(f.root, env)); err != nil {
+		problems = append(problems, fmt.Errorf("ProxyConfig: %w", err))
+	}
 	problems = append(problems, ineffective(f, env, annotations, proxy)...)
 	for _, p := range problems {
 		logger.Error("left out", "error", p)
 	}
 	return cfg, errors.Join(v.errs...)
+}
+
+// inPod tells a pod from a machine: the kubelet gives a pod its labels as files, and every container the API
+// server's address.
+func inPod(root string, env map[string]string) bool {
+	_, err := os.Stat(filepath.Join(root, "etc/istio/pod"))
+	return err == nil || env["KUBERNETES_SERVICE_HOST"] != ""
+}
+
+// machineLabels gives the pod's labels. A machine is not given any by a kubelet, so its environment says them.
+func machineLabels(pod map[string]string, text string) (map[string]string, error) {
+	if len(pod) > 0 || text == "" {
+		return pod, nil
+	}
+	out := map[string]string{}
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		return pod, fmt.Errorf("ISTIO_METAJSON_LABELS: %w", err)
+	}
+	return out, nil
+}
+
+// probe gives that of a machine's application.
+func probe(p *proxyconfig.Config, pod bool) (*health.Probe, error) {
+	raw := p.Raw["readinessProbe"]
+	if pod && raw != nil {
+		return nil, errors.New("readinessProbe has no effect: a pod is probed by its kubelet")
+	}
+	return health.Parse(raw)
 }
 
 // ineffective names what Istio's agent would act on, and this one does not.
@@ -125,7 +163,7 @@ func resolveProxyConfig(f proxyFlags, env, annotations map[string]string) (*prox
 	p.Bootstrap = cmp.Or(env["ISTIO_BOOTSTRAP"], p.Bootstrap, f.templateFile)
 	// 0 turns the injector's probes off. The agent has its port all the same: metrics are merged there.
 	if p.StatusPort == 0 {
-		p.StatusPort = bootstrap.StatusPort
+		p.StatusPort = telemetry.StatusPort
 	}
 	return p, nil
 }
@@ -161,7 +199,7 @@ func envoyConfig(kind string, f proxyFlags, v *variables, p *proxyconfig.Config)
 		LogLevel:          f.logLevel,
 		ComponentLogLevel: f.componentLogLevel,
 		HealthPort:        v.integer("ENVOY_STATUS_PORT", bootstrap.HealthPort),
-		PrometheusPort:    v.integer("ENVOY_PROMETHEUS_PORT", bootstrap.PrometheusPort),
+		PrometheusPort:    v.integer(prometheusPort, bootstrap.PrometheusPort),
 		OutlierLogPath:    f.outlierLogPath,
 		LogAsJSON:         f.logAsJSON,
 

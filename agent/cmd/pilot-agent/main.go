@@ -39,7 +39,7 @@ func newRootCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comman
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newProxyCommand(args, environ, hurry), newWaitCommand(), newRequestCommand(),
+	root.AddCommand(newProxyCommand(args, environ, hurry), newWaitCommand(), newRequestCommand(environ),
 		newIptablesCommand(), newVersionCommand())
 	return root
 }

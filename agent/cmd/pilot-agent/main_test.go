@@ -291,6 +291,20 @@ func TestRequest(t *testing.T) {
 	if out, err := run(t, nil, "request", "GET", "/bad", "--debug-port", port); err == nil || !strings.Contains(out, "GET /bad") {
 		t.Errorf("%q, %v", out, err)
 	}
+	// Istio's metrics are not read where Envoy has them in a form of its own.
+	for path, want := range map[string]string{
+		"stats/prometheus": "GET /stats/prometheus ", "/stats/prometheus?usedonly": "GET /stats/prometheus?usedonly ",
+	} {
+		if out, err := run(t, []string{prometheusPort + "=" + port}, "request", "GET", path); err != nil || out != want {
+			t.Errorf("%s: %q, %v, want %q", path, out, err, want)
+		}
+	}
+	if got := requestURL(adminPort, 15090, "stats?format=prometheus"); got != "http://localhost:15000/stats?format=prometheus" {
+		t.Errorf("other pages are asked of %s", got)
+	}
+	if _, err := run(t, []string{prometheusPort + "=x"}, "request", "GET", "stats/prometheus"); err == nil {
+		t.Error("a port that is none is taken")
+	}
 }
 
 func TestVersion(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,14 +12,19 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
 )
+
+// adminPort is Envoy's admin interface.
+const adminPort = 15000
 
 // requestTimeout bounds a request to a port of the pod unless told otherwise.
 const requestTimeout = 60 * time.Second
 
 // newRequestCommand gives the command that asks Envoy's admin interface, or another port of the
 // pod: images of proxies have no curl.
-func newRequestCommand() *cobra.Command {
+func newRequestCommand(environ []string) *cobra.Command {
 	var (
 		port    int
 		timeout time.Duration
@@ -39,16 +45,32 @@ func newRequestCommand() *cobra.Command {
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			return request(ctx, cmd.OutOrStdout(), args[0], requestURL(port, args[1]), body)
+			metrics, err := metricsPort(environ)
+			if err != nil {
+				return err
+			}
+			return request(ctx, cmd.OutOrStdout(), args[0], requestURL(port, metrics, args[1]), body)
 		},
 	}
-	cmd.Flags().IntVar(&port, "debug-port", 15000, "port to ask: 15000 (Envoy), 15004 (control plane), 15020 (agent), 15021 (health)")
+	cmd.Flags().IntVar(&port, "debug-port", adminPort, "port to ask: 15000 (Envoy, whose stats/prometheus has Istio's metrics as 15090 does), 15004 (control plane), 15020 (agent), 15021 (health)")
 	cmd.Flags().DurationVar(&timeout, "timeout", requestTimeout, "how long the answer may take; 0 for as long as it comes")
 	return cmd
 }
 
-func requestURL(port int, path string) string {
-	return "http://" + net.JoinHostPort("localhost", strconv.Itoa(port)) + "/" + strings.TrimPrefix(path, "/")
+// metricsPort is where the proxy of this environment has Envoy's metrics.
+func metricsPort(environ []string) (int, error) {
+	v := variables{env: environment(environ)}
+	return v.integer(prometheusPort, bootstrap.PrometheusPort), errors.Join(v.errs...)
+}
+
+// requestURL gives what is to be asked. Envoy itself has Istio's metrics in a form of its own, which nobody's tools
+// know; so they are read where Prometheus reads them.
+func requestURL(port, metrics int, path string) string {
+	path = strings.TrimPrefix(path, "/")
+	if name, _, _ := strings.Cut(path, "?"); port == adminPort && name == "stats/prometheus" {
+		port = metrics
+	}
+	return "http://" + net.JoinHostPort("localhost", strconv.Itoa(port)) + "/" + path
 }
 
 func request(ctx context.Context, out io.Writer, method, url, body string) error {

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// prometheusPort names the variable with the port of Envoy's metrics.
+const prometheusPort = "ENVOY_PROMETHEUS_PORT"
+
 // variables reads typed values of the environment; what makes no sense is gathered in errs, so that
 // all of it is told at once.
 type variables struct {

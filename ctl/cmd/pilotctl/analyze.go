@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,6 +24,9 @@ type analysis struct {
 	output, failure, threshold string
 	suppress                   []string
 	recursive                  bool
+	// layered has an object of a later file take the place of one of an earlier file, as those of a later directory
+	// do, in place of being told as defined twice.
+	layered bool
 }
 
 func newAnalyze() *cobra.Command {
@@ -42,6 +46,8 @@ read, 2 wrong usage.`,
 		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
+
+		ValidArgsFunction: manifests,
 	}
 	cmd.Flags().StringVarP(&a.output, "output", "o", "log", "log, json or yaml")
 	cmd.Flags().StringVar(&a.failure, "failure-threshold", "error", "level from which findings make the exit code 79: info, warning or error")
@@ -96,13 +102,19 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 // files gives those of all directories and files, and of stdin for "-" where it is not nil.
 func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error) {
 	var files []analyze.File
-	for dir, arg := range args {
+	dir, inFiles := -1, false
+	for _, arg := range args {
+		// Files that are named one after the other stand side by side, as in one directory.
+		if info, err := os.Stat(arg); a.layered || err == nil && info.IsDir() || !inFiles {
+			dir++
+			inFiles = err != nil || !info.IsDir()
+		}
 		if arg == "-" && stdin != nil {
 			data, err := io.ReadAll(stdin)
 			if err != nil {
 				return nil, fmt.Errorf("standard input: %w", err)
 			}
-			files = append(files, analyze.File{Name: "-", Data: data})
+			files = append(files, analyze.File{Name: "-", Data: data, Dir: dir})
 			continue
 		}
 		more, err := a.read(arg, dir)
@@ -111,19 +123,31 @@ func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error)
 		}
 		files = append(files, more...)
 	}
+	if !slices.ContainsFunc(files, func(f analyze.File) bool { return hasObject(f.Data) }) {
+		return nil, fmt.Errorf("there is no object in %s", strings.Join(args, ", "))
+	}
 	return files, nil
 }
 
-// read gives the file, or the files of a directory that the control plane would read, dir being its
-// place. Files that are named one by one stand side by side, as in one directory.
+// hasObject tells whether a file has more than comments and separators.
+func hasObject(data []byte) bool {
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && line != "---" {
+			return true
+		}
+	}
+	return false
+}
+
+// read gives the file, or the files of a directory that the control plane would read, dir being its place.
 func (a *analysis) read(root string, dir int) ([]analyze.File, error) {
 	var files []analyze.File
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		switch {
+		case name == root && errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("the path %q does not exist", root)
 		case err != nil:
 			return err
-		case name == root && !e.IsDir():
-			dir = 0
 		case strings.HasPrefix(e.Name(), ".") && name != root:
 			if e.IsDir() {
 				return fs.SkipDir
@@ -194,6 +218,15 @@ type finding struct {
 }
 
 func (a *analysis) print(w io.Writer, found []analyze.Finding) error {
+	out := listed(found)
+	if a.output == "log" {
+		return printLog(w, out)
+	}
+	return printDocument(w, proxyconfig.Format(a.output), out)
+}
+
+// listed gives findings as they are printed.
+func listed(found []analyze.Finding) []finding {
 	out := []finding{}
 	for _, f := range found {
 		one := finding{Code: f.Code, Level: string(f.Level), Message: f.Message, Field: f.Field, Origin: origin(f)}
@@ -207,10 +240,7 @@ func (a *analysis) print(w io.Writer, found []analyze.Finding) error {
 		}
 		out = append(out, one)
 	}
-	if a.output == "log" {
-		return printLog(w, out)
-	}
-	return printDocument(w, proxyconfig.Format(a.output), out)
+	return out
 }
 
 // origin names an object as Istio's tool does.

@@ -42,8 +42,8 @@ and name the objects behind both. CONFLICT means that connections fail, and why.
 
 It is a pod of a running mesh, or with -f a workload of directories and files.`,
 		Example: "  pilotctl authn tls-check productpage-v1 reviews.default.svc.cluster.local\n  pilotctl authn tls-check -f manifests cart.shop",
-		Args:    usageArgs(cobra.RangeArgs(1, 2)),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
+		Args:    usageArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completePodAndHost,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	f := cmd.Flags()
 	f.StringVarP(&c.namespace, "namespace", "n", "default", "namespace of the pod")

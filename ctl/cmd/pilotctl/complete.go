@@ -50,6 +50,11 @@ func completion(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) 
 	}
 }
 
+// manifests completes files of objects, and directories.
+func manifests(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
 // words completes a flag that takes one of a few words.
 func words(all ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/agent/until"
 )
 
 // dashboardPath is where the control plane has its page for people.
@@ -118,14 +119,5 @@ func passOn(transport http.RoundTripper, target, below string) http.Handler {
 func (d *dashboard) serve(ctx context.Context) error {
 	defer d.stop()
 	srv := &http.Server{Handler: d.handler, ReadHeaderTimeout: answerTimeout}
-	closed := make(chan struct{})
-	unregister := context.AfterFunc(ctx, func() { defer close(closed); _ = srv.Close() })
-	err := srv.Serve(d.listener)
-	if !unregister() {
-		<-closed
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return until.Done(ctx, func() error { return srv.Serve(d.listener) }, func() { _ = srv.Close() })
 }

@@ -1,122 +1,324 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-func newDiff() *cobra.Command {
-	var against, output string
+// inMesh stands for the running mesh, in the place of a directory.
+const inMesh = "mesh"
+
+// comparison is one call of diff.
+type comparison struct {
+	place
+	against, output, revision string
+}
+
+func newDiff(o *options) *cobra.Command {
+	d := &comparison{place: place{options: o}}
 	cmd := &cobra.Command{
-		Use: "diff DIR --against DIR", Short: "Tell which proxies would do what otherwise, before files are applied",
-		Long: `Tell which proxies would do what otherwise by the files of a directory than by those of another.
+		Use: "diff DIR|FILE [--against mesh|DIR]", Short: "Tell which proxies would do what otherwise, before files are applied",
+		Long: `Tell which proxies would do what otherwise if the files of a directory were applied: to the
+running mesh, or in the place of the files of another directory (--against DIR).
+
+In a mesh an object of the files takes the place of the one that is there, and keeps what a
+cluster has given it; all others stay. Pods of a Deployment of the files get its template's labels,
+ports and account, and Services of the files or of such pods select anew by labels. All pods stand
+for ones made anew: where the labels of pods or Namespaces decide otherwise on injection, they
+gain or lose their proxy. "-" is standard input. Objects without a namespace are of namespace default. The control
+plane tells of its objects, without the keys of Secrets, and the proxies' configuration is made
+here; nothing is changed.
 
 For each workload: requests that its routes name and that are answered otherwise, then resources
 that are added, removed or changed. Requests are made up from the routes' conditions (paths,
-prefixes, values of headers); what only a regular expression tells apart is not found by them,
-but the changed resource is named.
+prefixes, methods, values of headers and of the query), from names in TLS handshakes, and for each
+port of a workload from a client in the clear and one with the mesh's TLS ("inbound"); what only
+a regular expression tells apart is not found by them, but the changed resource is named. "any"
+stands for a workload that the files do not have, a Gateway's name for a gateway. What a control
+plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
+two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
 
-Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read, 2 wrong usage.`,
-		Example: "  pilotctl diff new --against samples/bookinfo",
+Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read or the mesh does not
+answer, 2 wrong usage.`,
+		Example: "  pilotctl diff new\n  pilotctl diff new --against samples/bookinfo\n  kustomize build | pilotctl diff -",
 		Args:    usageArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := outputIs(output, "lines", "json", "yaml"); err != nil {
-				return err
-			}
-			if against == "" {
-				return usageError(errors.New("name the directory to compare with: --against DIR"))
-			}
-			changes, err := diffs(cmd.Context(), against, args[0])
-			if err != nil {
-				return err
-			}
-			if err := printDiff(cmd.OutOrStdout(), output, changes); err != nil {
-				return err
-			}
-			if len(changes) > 0 {
-				return &exitError{code: exitFindings}
-			}
-			return nil
-		},
+
+		ValidArgsFunction: manifests,
+		RunE:              func(cmd *cobra.Command, args []string) error { return d.run(cmd, args[0]) },
 	}
-	cmd.Flags().StringVar(&against, "against", "", "directory or file that is in force now")
-	cmd.Flags().StringVarP(&output, "output", "o", "lines", "lines, json or yaml")
+	d.register(cmd)
+	cmd.Flags().StringVar(&d.against, "against", inMesh, `directory or file that is in force now, or "mesh" for the running mesh`)
+	cmd.Flags().StringVarP(&d.output, "output", "o", "lines", "lines, json or yaml")
+	cmd.Flags().StringVar(&d.revision, "revision", "", "revision of the control plane, where the mesh has several: its objects and its proxies")
 	completion(cmd, "output", words("lines", "json", "yaml"))
+	completion(cmd, "against", func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		files, directive := manifests(cmd, args, prefix)
+		return append(files, inMesh), directive
+	})
 	return cmd
 }
 
-// diffs gives the changes by workload.
-func diffs(ctx context.Context, before, after string) (map[string][]explain.Change, error) {
-	a, err := proxiesOf(ctx, before)
+func (d *comparison) run(cmd *cobra.Command, name string) error {
+	if err := outputIs(d.output, "lines", "json", "yaml"); err != nil {
+		return err
+	}
+	of := twoDirectories
+	if d.against == inMesh {
+		of = d.onTheMesh
+	}
+	before, after, err := of(cmd, d.against, name)
+	if err != nil {
+		return err
+	}
+	changes := diffs(before, after)
+	if err := printDiff(cmd.OutOrStdout(), d.output, changes); err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		return &exitError{code: exitFindings}
+	}
+	return nil
+}
+
+// twoDirectories gives what workloads would run by either.
+func twoDirectories(cmd *cobra.Command, former, name string) (before, after *analyze.Translation, err error) {
+	if before, err = translate(cmd, io.Discard, former); err != nil {
+		return nil, nil, err
+	}
+	after, err = translate(cmd, cmd.ErrOrStderr(), name)
+	return before, after, err
+}
+
+// onTheMesh gives what the proxies of the running mesh run, and would run.
+func (d *comparison) onTheMesh(cmd *cobra.Command, _, name string) (before, after *analyze.Translation, err error) {
+	files, err := (&analysis{layered: true}).files(cmd.InOrStdin(), []string{name})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := tellErrors(cmd.ErrOrStderr(), analyze.Objects(files)); err != nil {
+		return nil, nil, err
+	}
+	m, err := d.reach()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer m.close()
+	one, err := ofRevision(cmd.Context(), m, d.revision)
+	if err != nil {
+		return nil, nil, err
+	}
+	running, err := readRunning(cmd.Context(), one)
+	if err != nil {
+		return nil, nil, err
+	}
+	return running.Compare(cmd.Context(), files)
+}
+
+// readRunning asks a control plane what it has, and all replicas of it for their proxies.
+func readRunning(ctx context.Context, m reached, kinds ...string) (*analyze.Running, error) {
+	query := url.Values{"kind": kinds}.Encode()
+	data, err := m.control(ctx, strings.TrimSuffix(debug.ObjectsPath+"?"+query, "?"))
 	if err != nil {
 		return nil, err
 	}
-	b, err := proxiesOf(ctx, after)
+	out := &analyze.Running{}
+	if out.Inventory, err = inventory.Read(bytes.NewReader(data)); err != nil {
+		return nil, fmt.Errorf("the control plane's objects: %w", err)
+	}
+	all, silent, err := m.lists(ctx, debug.ProxiesPath)
+	if err == nil {
+		err = errors.Join(silent...) // of its proxies nothing could be said
+	}
 	if err != nil {
 		return nil, err
 	}
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	out := map[string][]explain.Change{}
-	for name := range all {
-		switch {
-		case a[name] == nil:
-			out[name] = []explain.Change{{Resource: "workload", After: "added"}}
-		case b[name] == nil:
-			out[name] = []explain.Change{{Resource: "workload", Before: "there", After: "removed"}}
-		default:
-			if changes := explain.Diff(a[name], b[name]); len(changes) > 0 {
-				out[name] = changes
-			}
+	seen := map[string]bool{} // a proxy that reconnects has two streams for a moment
+	for _, data := range all {
+		var p model.Proxy
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("the control plane's proxies: %w", err)
+		}
+		if !seen[p.ID] {
+			seen[p.ID] = true
+			out.Proxies = append(out.Proxies, p)
 		}
 	}
 	return out, nil
 }
 
-// translate makes what the workloads of directories and files would run; an object of a later one counts.
-func translate(ctx context.Context, names ...string) (*analyze.Translation, error) {
-	files, err := (&analysis{}).files(nil, names)
-	if err != nil {
-		return nil, err
-	}
-	return analyze.Translate(ctx, files)
+// workloadDiff is what differs for proxies of one workload.
+type workloadDiff struct {
+	pods  []string
+	class [2]string // before and after
 }
 
-// proxiesOf gives what each workload of a directory would run.
-func proxiesOf(ctx context.Context, name string) (map[string]*explain.Config, error) {
-	t, err := translate(ctx, name)
+// diffs gives the changes by workload: KIND NAME.NAMESPACE, of which the pods are named where they differ.
+func diffs(before, after *analyze.Translation) map[string][]explain.Change {
+	a, b := proxiesOf(before), proxiesOf(after)
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	found := map[[2]string][]explain.Change{}
+	workloads := map[string][]*workloadDiff{}
+	for _, at := range slices.SortedFunc(maps.Keys(all), seat.compare) {
+		pair := [2]string{a[at].Class, b[at].Class}
+		if _, done := found[pair]; !done {
+			found[pair] = changes(a[at], b[at])
+		}
+		name := fmt.Sprintf("%s %s.%s", at.kind, at.name, at.namespace)
+		i := slices.IndexFunc(workloads[name], func(w *workloadDiff) bool { return w.class == pair })
+		if i < 0 {
+			i = len(workloads[name])
+			workloads[name] = append(workloads[name], &workloadDiff{class: pair})
+		}
+		workloads[name][i].pods = append(workloads[name][i].pods, at.pod)
+	}
+	out := map[string][]explain.Change{}
+	for name, kinds := range workloads {
+		for _, w := range kinds {
+			if len(found[w.class]) == 0 {
+				continue
+			}
+			as := name
+			if len(kinds) > 1 {
+				as += " (" + strings.Join(w.pods, ", ") + ")"
+			}
+			out[as] = found[w.class]
+		}
+	}
+	return out
+}
+
+// changes compares what a proxy runs; either may be missing.
+func changes(before, after analyze.Proxy) []explain.Change {
+	switch {
+	case before.Class == "":
+		added := []explain.Change{{Resource: "workload", After: "added"}}
+		if after.Kind == model.RouterProxy { // what it is for; a sidecar's routes are those of its mesh
+			added = append(added, configOf(after).Answers()...)
+		}
+		return added
+	case after.Class == "":
+		return []explain.Change{{Resource: "workload", Before: "there", After: "removed"}}
+	}
+	return explain.Diff(configOf(before), configOf(after))
+}
+
+// configOf gives what a proxy runs of what files or a mesh make for it.
+func configOf(p analyze.Proxy) *explain.Config {
+	c := explain.NewConfig(p.Resources)
+	c.Ports, c.SecretsKnown, c.SecretProblem = p.Ports, true, secretProblem(p.Namespace, p.Problems)
+	return c
+}
+
+// secretProblem says, by what a control plane reports, why a proxy of a namespace does not have a Secret. What to do
+// about it, which the report says after that, is left out.
+func secretProblem(namespace string, problems []model.Problem) func(string) string {
+	return func(name string) string {
+		own := strings.TrimPrefix(name, namespace+"/")
+		base := strings.TrimSuffix(own, model.AuthoritiesSuffix)
+		for _, p := range problems {
+			if p.Object.Kind == model.KindSecret && p.Object.Namespace == namespace && (p.Object.Name == own || p.Object.Name == base) {
+				why, _, _ := strings.Cut(p.Message, "; ")
+				return p.Field + " " + why
+			}
+		}
+		for _, p := range problems {
+			if p.Reason == model.ReasonReference && p.Object.Kind == model.KindGateway && strings.Contains(p.Message, "there is no Secret "+own+" ") {
+				why, _, _ := strings.Cut(p.Message, "; ")
+				return why
+			}
+		}
+		return ""
+	}
+}
+
+// seat is where a proxy is.
+type seat struct {
+	kind                 model.ProxyType
+	namespace, name, pod string
+}
+
+func (s seat) compare(o seat) int {
+	return cmp.Or(cmp.Compare(s.kind, o.kind), cmp.Compare(s.namespace, o.namespace), cmp.Compare(s.name, o.name), cmp.Compare(s.pod, o.pod))
+}
+
+func proxiesOf(t *analyze.Translation) map[seat]analyze.Proxy {
+	out := map[seat]analyze.Proxy{}
+	for _, p := range t.Proxies {
+		out[seat{p.Kind, p.Namespace, p.Name, p.Pod}] = p
+	}
+	return out
+}
+
+// translate makes what the workloads of directories and files would run; an object of a later one counts. What the
+// control plane would refuse, and what else is an error, goes to errs.
+func translate(cmd *cobra.Command, errs io.Writer, names ...string) (*analyze.Translation, error) {
+	files, err := filesOf(cmd, errs, names)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*explain.Config{}
-	for _, p := range t.Proxies {
-		out[fmt.Sprintf("%s %s.%s", p.Kind, p.Name, p.Namespace)] = explain.NewConfig(p.Resources)
+	return analyze.Translate(cmd.Context(), files)
+}
+
+// filesOf reads files, and tells errs what is wrong with them.
+func filesOf(cmd *cobra.Command, errs io.Writer, names []string) ([]analyze.File, error) {
+	files, err := (&analysis{layered: true}).files(cmd.InOrStdin(), names)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	found, err := analyze.Files(cmd.Context(), files)
+	if err != nil {
+		return nil, err
+	}
+	return files, tellErrors(errs, found)
+}
+
+// tellErrors prints the findings that are errors.
+func tellErrors(w io.Writer, found []analyze.Finding) error {
+	found = slices.DeleteFunc(found, func(f analyze.Finding) bool { return f.Level != analyze.Error })
+	if len(found) == 0 {
+		return nil
+	}
+	return printLog(w, listed(found))
 }
 
 func printDiff(w io.Writer, output string, changes map[string][]explain.Change) error {
 	if output != "lines" {
 		return printDocument(w, proxyconfig.Format(output), changes)
 	}
+	// Workloads that change alike stand together.
+	heads, texts := map[string][]string{}, []string(nil)
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
-		if _, err := fmt.Fprintln(w, name); err != nil {
-			return err
-		}
+		text := ""
 		for _, c := range changes[name] {
-			if _, err := fmt.Fprintln(w, "  "+c.String()); err != nil {
-				return err
-			}
+			text += "  " + c.String() + "\n"
+		}
+		if heads[text] == nil {
+			texts = append(texts, text)
+		}
+		heads[text] = append(heads[text], name)
+	}
+	for _, text := range texts {
+		if _, err := fmt.Fprintf(w, "%s\n%s", strings.Join(heads[text], ", "), text); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,18 +9,21 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 // explanation is one call of explain.
 type explanation struct {
-	*options
+	place
 	from, namespace, file, output string
 	method, sni, to, source       string
 	headers, alpn, claims         []string
@@ -27,18 +31,24 @@ type explanation struct {
 }
 
 func newExplain(o *options) *cobra.Command {
-	e := &explanation{options: o}
+	e := &explanation{place: place{options: o}}
 	cmd := &cobra.Command{
 		Use: "explain URL [DIR|FILE...]", Short: "Tell what happens to a request, step by step, and why",
 		Long: `Tell what happens to a request: listener, filter chain, virtual host, route and why earlier
-ones did not match, cluster and endpoints, each with the object that it comes from.
+ones did not match, cluster and endpoints, each with the object that it comes from, the rule in it
+and its line.
 
 What is followed is the configuration of one Envoy: that of the pod of --from in a running
-mesh, that which it would have by the objects in directories and files, without a mesh, or a
-saved config_dump (-f; with include_eds it has endpoints).
+mesh, that which it would have by the objects in directories and files ("-" is standard input),
+without a mesh, or a saved config_dump (-f; with include_eds it has endpoints). An object of a
+later directory or file takes the place of one of an earlier one. What the control plane would
+refuse of files is said on standard error. In the place of such an AuthorizationPolicy,
+RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies, as in a mesh.
 
-The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, https (HTTP in TLS), tcp,
-tls (bytes in TLS). A gateway is asked as --from too, on the port of the URL.
+The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
+to WebSocket), https (HTTP in TLS), wss, tcp, tls (bytes in TLS). A gateway is asked as --from too,
+on the port of the URL, which is that of its Service; where the files have none for a Gateway,
+by the name of the Gateway.
 
 Exit codes: 0 the request goes to a server, or the configuration itself answers it (a redirect,
 a direct response, an injected fault); 80 no server gets it (404, 502, 503, or the end of the
@@ -46,9 +56,16 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 		Example: "  pilotctl explain --from productpage-v1 http://reviews:9080/reviews/0 -H 'end-user: jason'\n  pilotctl explain --from productpage-v1 http://reviews:9080/ samples/bookinfo\n  pilotctl explain -f dump.json http://reviews:9080/",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args[0], args[1:]) },
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			}
+			return manifests(nil, args, "")
+		},
 	}
+	e.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&e.from, "from", "", "the pod (or in files the workload) whose proxy is asked, as POD[.NAMESPACE]")
+	f.StringVar(&e.from, "from", "", "the pod (or in files the workload, of which the first is asked if this is left out) whose proxy is asked, as POD[.NAMESPACE]")
 	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --from")
 	f.StringVarP(&e.file, "file", "f", "", "a saved config_dump of Envoy; - is standard input")
 	f.StringVarP(&e.output, "output", "o", "steps", "steps, json or yaml")
@@ -62,6 +79,13 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVar(&e.to, "to", "", "IP address that it is sent to, if not that of the URL's host")
 	f.StringVar(&e.source, "source", "", "IP address of the client")
 	completion(cmd, "output", words("steps", "json", "yaml"))
+	completion(cmd, "method", words("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+	completion(cmd, "from", func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 1 { // files, which hold the workloads
+			return e.completeWorkloads(cmd.Context(), args[1:])
+		}
+		return e.completePods(cmd, nil, prefix)
+	})
 	return cmd
 }
 
@@ -73,7 +97,12 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 	if err != nil || u.Host == "" {
 		return usageError(fmt.Errorf("%q is no URL as http://reviews:9080/path", target))
 	}
-	config, router, err := e.config(cmd.Context(), cmd.InOrStdin(), files)
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return usageError(fmt.Errorf("%q: port %s is not between 1 and 65535", target, p))
+		}
+	}
+	config, router, err := e.config(cmd, files)
 	if err != nil {
 		return err
 	}
@@ -94,21 +123,24 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 }
 
 // config gives what the proxy runs, and whether it is a gateway's.
-func (e *explanation) config(ctx context.Context, stdin io.Reader, files []string) (c *explain.Config, router bool, err error) {
+func (e *explanation) config(cmd *cobra.Command, files []string) (c *explain.Config, router bool, err error) {
 	var data []byte
 	switch {
 	case e.file != "" && len(files) > 0:
 		return nil, false, usageError(errors.New("a saved dump and files exclude each other"))
 	case len(files) > 0:
-		return e.translated(ctx, files)
+		return e.translated(cmd, files)
 	case e.file == "-":
-		data, err = io.ReadAll(stdin)
+		data, err = io.ReadAll(cmd.InOrStdin())
 	case e.file != "":
 		data, err = os.ReadFile(e.file)
 	case e.from == "":
 		return nil, false, usageError(errors.New("name a pod with --from, a saved dump with -f, or files"))
 	default:
-		data, err = (&proxyConfig{place: place{options: e.options}}).admin(ctx, qualified(e.from, e.namespace), "GET", dumpPath)
+		if c, err = e.running(cmd.Context(), cmd.ErrOrStderr()); err != nil {
+			return nil, false, err
+		}
+		return c, !c.Captures(), nil
 	}
 	if err != nil {
 		return nil, false, err
@@ -120,24 +152,62 @@ func (e *explanation) config(ctx context.Context, stdin io.Reader, files []strin
 }
 
 // translated gives what the workload of --from would run by files; the first one's if none is named.
-func (e *explanation) translated(ctx context.Context, names []string) (*explain.Config, bool, error) {
-	t, err := translate(ctx, names...)
+func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.Config, bool, error) {
+	t, err := translate(cmd, cmd.ErrOrStderr(), names...)
 	if err != nil {
 		return nil, false, err
 	}
-	want, all := qualified(e.from, e.namespace), []string(nil)
+	want := qualified(e.from, e.namespace)
 	for _, p := range t.Proxies {
-		name := p.Name + "." + p.Namespace
-		all = append(all, name)
-		if e.from != "" && name != want {
+		if e.from != "" && p.Name+"."+p.Namespace != want {
 			continue
 		}
 		e.namespace = p.Namespace
-		c := explain.NewConfig(p.Resources)
-		c.Lookup = t.Lookup
+		c := configOf(p)
+		c.Place = placesOf(cmd.Context(), t, p)
 		return c, !c.Captures(), nil
 	}
-	return nil, false, fmt.Errorf("no workload %s with a proxy in the files; there are: %s", want, strings.Join(all, ", "))
+	return nil, false, noWorkload(want, workloads(t))
+}
+
+// workloads names those of files, as WORKLOAD.NAMESPACE.
+func workloads(t *analyze.Translation) []string {
+	var all []string
+	for _, p := range t.Proxies {
+		if p.Name != analyze.Any {
+			all = append(all, p.Name+"."+p.Namespace)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// workloadsShown is how many are named to who asked for one that is not there.
+const workloadsShown = 10
+
+func noWorkload(want string, all []string) error {
+	if len(all) == 0 {
+		return errors.New("the files have no workload with a proxy; add its Pod or Deployment")
+	}
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(spelling.Distance(a, want), spelling.Distance(b, want)) })
+	text := strings.Join(all[:min(len(all), workloadsShown)], ", ")
+	if n := len(all) - workloadsShown; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("no workload %s with a proxy in the files; there are: %s", want, text)
+}
+
+// completeWorkloads completes --from with the workloads of files.
+func (e *explanation) completeWorkloads(ctx context.Context, names []string) ([]string, cobra.ShellCompDirective) {
+	files, err := (&analysis{layered: true}).files(nil, names)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	t, err := analyze.Translate(ctx, files)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return workloads(t), cobra.ShellCompDirectiveNoFileComp
 }
 
 // request reads the flags and the URL.
@@ -174,15 +244,18 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
 		port = int(p)
 	}
+	if at := int(c.ArrivesAt(uint16(port))); r.Way == explain.Direct && at != port {
+		r.Port, port = uint16(port), at
+	}
 	to := c.Address(u.Hostname(), e.namespace, uint16(port))
 	if e.to != "" {
 		if to, err = netip.ParseAddr(e.to); err != nil {
-			return r, fmt.Errorf("--to: %w", err)
+			return r, fmt.Errorf("--to %q: not an IP address", e.to)
 		}
 	}
 	if e.source != "" {
 		if r.Source, err = netip.ParseAddr(e.source); err != nil {
-			return r, fmt.Errorf("--source: %w", err)
+			return r, fmt.Errorf("--source %q: not an IP address", e.source)
 		}
 	}
 	r.Destination = netip.AddrPortFrom(to, uint16(port))
@@ -192,7 +265,7 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 // speaks sets what the URL's scheme stands for.
 func (e *explanation) speaks(u *url.URL, r *explain.Request) error {
 	switch u.Scheme {
-	case "http", "https":
+	case "http", "https", "ws", "wss", "grpc-web":
 		r.Protocol = explain.HTTP11
 	case "http1.0":
 		r.Protocol = explain.HTTP10
@@ -201,13 +274,20 @@ func (e *explanation) speaks(u *url.URL, r *explain.Request) error {
 	case "tcp", "tls":
 		r.Protocol = explain.TCP
 	default:
-		return fmt.Errorf("scheme %q: use http, http1.0, h2c, grpc, https, tcp or tls", u.Scheme)
+		return fmt.Errorf("scheme %q: use http, http1.0, h2c, grpc, grpc-web, ws, https, wss, tcp or tls", u.Scheme)
 	}
-	if u.Scheme == "grpc" {
+	switch u.Scheme {
+	case "grpc":
 		r.Method = "POST"
 		r.Header.Set("Content-Type", "application/grpc")
+	case "grpc-web":
+		r.Method = "POST"
+		r.Header.Set("Content-Type", "application/grpc-web+proto")
+	case "ws", "wss":
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
 	}
-	if u.Scheme == "https" || u.Scheme == "tls" {
+	if u.Scheme == "https" || u.Scheme == "wss" || u.Scheme == "tls" {
 		r.TLS = &explain.TLS{SNI: u.Hostname(), ALPN: e.alpn, Certificate: e.mtls}
 		if e.sni != "" {
 			r.TLS.SNI = e.sni

@@ -68,7 +68,7 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 	warn := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+text) }
 	var out bytes.Buffer // whole, so that a file may be injected in place
 	if err := in.Manifest(from, &out, k.namespace, warn); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", k.from, err)
 	}
 	if k.to != "" {
 		return os.WriteFile(k.to, out.Bytes(), 0o644)
@@ -80,7 +80,7 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 // injector makes an injector of the files, and of the cluster where one is missing.
 func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 	suffix := operator.Suffix(k.revision)
-	texts := map[string][]byte{}
+	texts, origin := map[string][]byte{}, map[string]string{}
 	var client kubernetes.Interface
 	for _, part := range []struct{ name, file, flag, configMap string }{
 		{"config", k.config, "--injectConfigFile", "istio-sidecar-injector" + suffix},
@@ -92,6 +92,7 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 			if texts[part.name], err = os.ReadFile(part.file); err != nil {
 				return nil, err
 			}
+			origin[part.name] = part.file
 			continue
 		}
 		if client == nil {
@@ -110,12 +111,17 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 			return nil, fmt.Errorf("ConfigMap %s of %s: %w; or give a file with %s", part.configMap, k.istioNamespace, err, part.flag)
 		}
 		texts[part.name] = []byte(found.Data[part.name])
+		origin[part.name] = "ConfigMap " + k.istioNamespace + "/" + part.configMap
 	}
 	mesh, err := model.ParseMeshConfig(texts["mesh"])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", origin["mesh"], err)
 	}
-	return inject.New(inject.Options{
+	in, err := inject.New(inject.Options{
 		Mesh: mesh, Config: texts["config"], Values: texts["values"], Revision: k.revision, NativeSidecar: k.native,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("%w (config from %s, values from %s)", err, origin["config"], origin["values"])
+	}
+	return in, nil
 }

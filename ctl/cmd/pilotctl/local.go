@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,18 @@ func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("control plane: %s", strings.TrimSpace(string(data)))
 	}
 	return data, nil
+}
+
+// lists implements reached: there is one control plane.
+func (m *localMesh) lists(ctx context.Context, path string) (all []json.RawMessage, silent []error, err error) {
+	data, err := m.control(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, nil, fmt.Errorf("the control plane's answer to %s is not a list: %w", path, err)
+	}
+	return all, nil, nil
 }
 
 // page implements reached: the pages are open to the network namespace of the control plane.

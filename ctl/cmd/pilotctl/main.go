@@ -2,7 +2,8 @@
 //
 // Exit codes: 0 success; 1 a failure, told in one sentence; 2 wrong usage; 3 this machine lacks
 // what a mesh needs; 4 proxy-status found a proxy that does not run what it was sent; 79 analyze found
-// what is at least as bad as --failure-threshold. exec exits with the command's own code.
+// what is at least as bad as --failure-threshold, or diff that something differs; 80 explain found that no server gets
+// the request, or authz explain that it is denied. exec exits with the command's own code.
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,7 @@ type clusterMesh struct {
 	client    kubernetes.Interface
 	http      *http.Client
 	namespace string // of the control plane
+	revision  string // of which it is asked; "" for all
 }
 
 func openCluster(config *rest.Config, namespace string) (*clusterMesh, error) {
@@ -40,7 +42,7 @@ func openCluster(config *rest.Config, namespace string) (*clusterMesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clusterMesh{config, client, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DisableKeepAlives: true}}, namespace}, nil
+	return &clusterMesh{config, client, &http.Client{Timeout: answerTimeout, Transport: &http.Transport{DisableKeepAlives: true}}, namespace, ""}, nil
 }
 
 func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
@@ -50,7 +52,7 @@ func (m *clusterMesh) close() { m.http.CloseIdleConnections() }
 func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) {
 	var all []json.RawMessage
 	var first []byte
-	err := m.each(ctx, path, func(data []byte) (more bool) {
+	_, err := m.each(ctx, path, func(data []byte) (more bool) {
 		var list []json.RawMessage
 		if json.Unmarshal(data, &list) != nil {
 			first = data
@@ -65,28 +67,42 @@ func (m *clusterMesh) control(ctx context.Context, path string) ([]byte, error) 
 	return json.Marshal(all)
 }
 
-// each asks the control planes one after the other, as long as more is wanted. That some do not answer is no
-// error.
-func (m *clusterMesh) each(ctx context.Context, path string, take func([]byte) (more bool)) error {
+// lists implements reached: what each control plane says is told only by it.
+func (m *clusterMesh) lists(ctx context.Context, path string) (all []json.RawMessage, silent []error, err error) {
+	var wrong error
+	silent, err = m.each(ctx, path, func(data []byte) (more bool) {
+		var list []json.RawMessage
+		wrong = json.Unmarshal(data, &list)
+		all = append(all, list...)
+		return wrong == nil
+	})
+	if err == nil && wrong != nil {
+		err = fmt.Errorf("the control plane's answer to %s is not a list: %w", path, wrong)
+	}
+	return all, silent, err
+}
+
+// each asks the control planes one after the other, as long as more is wanted. It gives why some of them did not
+// answer; that none did is an error.
+func (m *clusterMesh) each(ctx context.Context, path string, take func([]byte) (more bool)) (silent []error, err error) {
 	pods, err := m.controlPlanes(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var errs []error
 	for _, p := range pods {
 		data, err := m.ask(ctx, &p, debugPort, http.MethodGet, path)
 		if err != nil {
-			errs = append(errs, err)
+			silent = append(silent, err)
 			continue
 		}
 		if !take(data) {
-			return nil
+			return silent, nil
 		}
 	}
-	if len(errs) == len(pods) {
-		return errors.Join(errs...)
+	if len(silent) == len(pods) {
+		return silent, errors.Join(silent...)
 	}
-	return nil
+	return silent, nil
 }
 
 // controlPlanes gives the pods of the control plane, at least one.
@@ -94,6 +110,9 @@ func (m *clusterMesh) controlPlanes(ctx context.Context) ([]corev1.Pod, error) {
 	pods, err := m.client.CoreV1().Pods(m.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod", FieldSelector: "status.phase=Running"})
 	if err != nil {
 		return nil, fmt.Errorf("list control planes: %w", err)
+	}
+	if m.revision != "" {
+		pods.Items = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return revisionOf(&p) != m.revision })
 	}
 	if len(pods.Items) == 0 {
 		return nil, errors.New("no control plane runs in namespace " + m.namespace + "; -i names another one")

@@ -4,66 +4,114 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // problemsEvery is how often `up` asks the control plane what is not in effect.
 const problemsEvery = 500 * time.Millisecond
 
-// problems gives what the control plane has to say about objects, sorted.
-func (m *localMesh) problems(ctx context.Context) ([]model.Problem, error) {
-	data, err := m.control(ctx, "/debug/problems")
-	if err != nil {
-		return nil, err
-	}
-	var all []struct {
-		Kind, Namespace, Name, Field, Severity, Reason, Message, File string
-		Line                                                          int
-	}
-	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, fmt.Errorf("the control plane's answer is not a list of problems: %w", err)
-	}
-	var out []model.Problem
-	for _, p := range all {
-		out = append(out, model.Problem{
-			Object: model.Key{Kind: model.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}, Field: p.Field,
-			Severity: model.Severity(p.Severity), Reason: model.Reason(p.Reason), Message: p.Message,
-			Origin: model.Origin{File: p.File, Line: p.Line},
-		})
+// readProblems gives what replicas of a control plane have to say about objects, each problem
+// once, in the order in which they are told.
+func readProblems(all []json.RawMessage) ([]debug.Problem, error) {
+	out, told := []debug.Problem{}, map[model.Problem]bool{}
+	for _, data := range all {
+		var p debug.Problem
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("the control plane's answer is not a list of problems: %w", err)
+		}
+		if same := p.Model().OfAnyProxy(); !told[same] {
+			told[same] = true
+			out = append(out, p)
+		}
 	}
 	return out, nil
 }
 
+// problems gives what the control plane has to say about objects, sorted.
+func (m *localMesh) problems(ctx context.Context) ([]model.Problem, error) {
+	all, _, err := m.lists(ctx, "/debug/problems")
+	if err != nil {
+		return nil, err
+	}
+	said, err := readProblems(all)
+	var out []model.Problem
+	for _, p := range said {
+		out = append(out, p.Model())
+	}
+	return out, err
+}
+
 func newProblems(o *options) *cobra.Command {
-	return &cobra.Command{
+	var output string
+	at := place{options: o}
+	cmd := &cobra.Command{
 		Use: "problems", Short: "Objects that are not in effect, and why", Args: usageArgs(cobra.NoArgs),
+		Long: `Objects that are not in effect, and why. In a cluster all replicas of the control plane are asked, since what a
+proxy refuses is known to the replica that has the proxy; where one does not answer, that is said on stderr,
+and the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := o.open()
+			format, err := proxyconfig.ParseFormat(output)
+			if err != nil {
+				return usageError(err)
+			}
+			m, err := at.reach()
 			if err != nil {
 				return err
 			}
 			defer m.close()
-			all, err := m.problems(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if len(all) == 0 {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), "no problems")
-				return err
-			}
-			for _, p := range all {
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", p.Severity, terminal.Text(p.String())); err != nil {
-					return err
-				}
-			}
-			return nil
+			return tellAll(cmd, m, format)
 		},
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
+	completion(cmd, "output", words("short", "json", "yaml"))
+	at.register(cmd)
+	return cmd
+}
+
+// tellAll prints the problems of a mesh.
+func tellAll(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
+	all, silent, err := m.lists(cmd.Context(), "/debug/problems")
+	if err != nil {
+		return err
+	}
+	said, err := readProblems(all)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(said, func(a, b debug.Problem) int { return model.CompareProblems(a.Model(), b.Model()) })
+	if err := printProblems(cmd.OutOrStdout(), format, said); err != nil {
+		return err
+	}
+	return tellSilent(cmd, silent)
+}
+
+func printProblems(w io.Writer, format proxyconfig.Format, all []debug.Problem) error {
+	if format != proxyconfig.Short {
+		data, err := json.Marshal(all)
+		if err != nil {
+			return err
+		}
+		return proxyconfig.PrintDocument(w, format, data)
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "no problems")
+		return err
+	}
+	for _, p := range all {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", terminal.Text(p.Severity), terminal.Text(p.Model().String())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tellProblems prints each problem that the control plane finds, once for as long as it lasts. What

@@ -125,6 +125,7 @@ func (p *proxyConfig) cluster() *cobra.Command {
 		return d.PrintClusters(w, format, f)
 	})
 	cmd.Flags().StringVar(&f.FQDN, "fqdn", "", "only this service")
+	completion(cmd, "fqdn", p.completeHosts)
 	cmd.Flags().StringVar(&f.Direction, "direction", "", "inbound or outbound")
 	cmd.Flags().StringVar(&f.Subset, "subset", "", "only this subset")
 	cmd.Flags().IntVar(&f.Port, "port", 0, "only this port")

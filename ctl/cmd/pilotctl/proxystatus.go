@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
 // notYet is how long proxy-status waits for a proxy that is just taking up a change, before it
@@ -46,10 +48,21 @@ func newProxyStatus(o *options) *cobra.Command {
 }
 
 func list(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
-	data, err := m.control(cmd.Context(), "/debug/pilothouse/syncz")
+	all, silent, err := m.lists(cmd.Context(), "/debug/pilothouse/syncz")
 	if err != nil {
 		return err
 	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if err := printList(cmd, format, data); err != nil {
+		return err
+	}
+	return tellSilent(cmd, silent)
+}
+
+func printList(cmd *cobra.Command, format proxyconfig.Format, data []byte) error {
 	if format != proxyconfig.Short {
 		return proxyconfig.PrintDocument(cmd.OutOrStdout(), format, data)
 	}
@@ -58,6 +71,20 @@ func list(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
 		return err
 	}
 	return proxystatus.Print(cmd.OutOrStdout(), all)
+}
+
+// tellSilent says which replicas of the control plane did not answer. What was printed lacks what only they
+// know, so that is a failure.
+func tellSilent(cmd *cobra.Command, silent []error) error {
+	if len(silent) == 0 {
+		return nil
+	}
+	for _, err := range silent {
+		if _, err := fmt.Fprintln(cmd.ErrOrStderr(), "pilotctl: a replica of the control plane does not answer:", terminal.Text(err.Error())); err != nil {
+			return err
+		}
+	}
+	return &exitError{code: exitFailure}
 }
 
 // compare shows how one proxy differs from what it was sent. A change that is on its way is given

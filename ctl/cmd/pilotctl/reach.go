@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -20,14 +21,18 @@ import (
 type reached interface {
 	// control asks the control plane for a page.
 	control(ctx context.Context, path string) ([]byte, error)
+	// lists asks every replica of the control plane for a list. Items of which several replicas know come
+	// several times. silent are the reasons why replicas did not answer; err is set where none did.
+	lists(ctx context.Context, path string) (all []json.RawMessage, silent []error, err error)
 	// admin asks the admin interface of the Envoy of a pod, POD.NAMESPACE.
 	admin(ctx context.Context, pod, method, path string) ([]byte, error)
 	// resolve gives POD.NAMESPACE of what a user calls a pod.
 	resolve(ctx context.Context, pod string) (string, error)
 	// page gives a way to the port of the control plane's pages, and its address there, until stop is called.
 	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
-	// versions gives the control planes' versions, with the number of replicas of each.
-	versions(ctx context.Context) (map[string]int, error)
+	// versions gives the control planes' versions, with the number of replicas of each. silent and err are those of
+	// lists.
+	versions(ctx context.Context) (of map[string]int, silent []error, err error)
 	// tap gives what the agent of a pod tells of its requests (package agent/tap), until it is closed.
 	tap(ctx context.Context, pod string) (io.ReadCloser, error)
 	close()
@@ -47,11 +52,13 @@ func (p *place) register(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&p.cluster.context, "context", "", "ask a mesh in the cluster of this context of the kubeconfig")
 }
 
+// named tells whether a cluster was.
+func (p *place) named() bool { return p.cluster.kubeconfig != "" || p.cluster.context != "" }
+
 // reach opens the mesh: in a cluster if one is named, else on this machine, else in the cluster that kubectl
 // would ask.
 func (p *place) reach() (reached, error) {
-	named := p.cluster.kubeconfig != "" || p.cluster.context != ""
-	if !named {
+	if !p.named() {
 		m, err := p.open()
 		if err == nil {
 			return m, nil

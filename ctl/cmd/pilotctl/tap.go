@@ -19,6 +19,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/tap"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // maxTapped is how many pods are watched at a time.
@@ -43,7 +44,7 @@ func newTap(o *options) *cobra.Command {
 		Long: `Print the requests of a pod, or of the pods of a service, as they end: when one began, the pod, whether it
 received or sent it, who called, where it went, method, URL, code and duration, and which route and
 policy decided. What is not watched costs nothing, and watching changes no listener.`,
-		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: t.completePods,
+		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: t.completePodsAndServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := t.filter.Check(); err != nil {
 				return usageError(err)
@@ -189,9 +190,6 @@ func podsOf(ctx context.Context, m reached, name string) ([]string, error) {
 	return pods, nil
 }
 
-// statusPort is the agent's.
-const statusPort = 15020
-
 // tap implements reached by the agent's own program in the pod, which is on its loopback.
 func (m *localMesh) tap(ctx context.Context, pod string) (io.ReadCloser, error) {
 	out, in := io.Pipe()
@@ -201,7 +199,7 @@ func (m *localMesh) tap(ctx context.Context, pod string) (io.ReadCloser, error) 
 		defer close(ended)
 		var problem strings.Builder
 		code, err := m.Exec(ctx, pod, "istio-proxy", []string{
-			"/usr/local/bin/pilot-agent", "request", "GET", agenttap.Path, "--debug-port", fmt.Sprint(statusPort), "--timeout", "0",
+			"/usr/local/bin/pilot-agent", "request", "GET", agenttap.Path, "--debug-port", fmt.Sprint(telemetry.StatusPort), "--timeout", "0",
 		}, localnode.Streams{Out: in, Err: &problem}, false)
 		if err == nil && code != 0 {
 			err = errors.New(strings.TrimSpace(problem.String()))
@@ -222,7 +220,7 @@ func (m *clusterMesh) tap(ctx context.Context, name string) (io.ReadCloser, erro
 }
 
 func (m *clusterMesh) tapPod(ctx context.Context, pod *corev1.Pod) (io.ReadCloser, error) {
-	local, stop, err := m.forward(ctx, pod, statusPort)
+	local, stop, err := m.forward(ctx, pod, telemetry.StatusPort)
 	if err != nil {
 		return nil, err
 	}

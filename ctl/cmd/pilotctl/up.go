@@ -158,7 +158,9 @@ var envoyVersion = regexp.MustCompile(`/(\d+)\.(\d+)\.\d+`)
 func checkEnvoy(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.WaitDelay = time.Second // path may be a script, whose Envoy would hold the pipe
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("envoy %s does not run: %w", path, err)
 	}

@@ -23,12 +23,18 @@ is a warning. "pilotctl analyze" also compares the objects with each other.
 
 Exit codes: 0 no object has an error, 1 one has or a file cannot be read, 2 wrong usage.`,
 		Example: "  pilotctl validate -f samples/bookinfo\n  kustomize build | pilotctl validate -f - -o json",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.validate(cmd, names) },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError(fmt.Errorf("what is %s? name files and directories with -f", args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.validate(cmd, names) },
 	}
 	cmd.Flags().StringSliceVarP(&names, "filename", "f", nil, `file or directory to validate, or "-" for standard input; may be given several times`)
 	cmd.Flags().StringVarP(&a.output, "output", "o", "log", "log, json or yaml")
 	completion(cmd, "output", words("log", "json", "yaml"))
+	completion(cmd, "filename", manifests)
 	return cmd
 }
 

@@ -36,16 +36,18 @@ func newVersion(o *options) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			v := versions{Client: version}
+			var m reached
 			if remote {
-				if err := v.ask(cmd, &p); err != nil {
+				switch m, err = p.reach(); {
+				case err == nil:
+					defer m.close()
+				case p.named():
 					return err
+				default:
+					m = nil
 				}
 			}
-			if format != proxyconfig.Short {
-				return printDocument(cmd.OutOrStdout(), format, v)
-			}
-			return v.print(cmd.OutOrStdout())
+			return tellVersions(cmd, m, p.named(), format)
 		},
 	}
 	p.register(cmd)
@@ -55,39 +57,54 @@ func newVersion(o *options) *cobra.Command {
 	return cmd
 }
 
-// ask asks the mesh. Only where one was named it has to be there.
-func (v *versions) ask(cmd *cobra.Command, p *place) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerTimeout)
-	defer cancel()
-	m, err := p.reach()
-	named := p.cluster.kubeconfig != "" || p.cluster.context != ""
-	if err != nil {
-		if named {
+// tellVersions prints the versions, of this program alone where m is nil, or where no control plane answers and
+// none has to.
+func tellVersions(cmd *cobra.Command, m reached, must bool, format proxyconfig.Format) error {
+	v := versions{Client: version}
+	var silent []error
+	if m != nil {
+		var err error
+		if silent, err = v.ask(cmd.Context(), m); err != nil && must {
 			return err
 		}
-		return nil
-	}
-	defer m.close()
-	if v.Control, err = m.versions(ctx); err != nil {
-		if named {
-			return err
+		if err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "no control plane answers: "+terminal.Lines(err.Error()))
+			v = versions{Client: version}
 		}
-		fmt.Fprintln(cmd.ErrOrStderr(), "no control plane answers: "+terminal.Lines(err.Error()))
-		return nil
 	}
-	data, err := m.control(ctx, "/debug/pilothouse/syncz")
-	if err != nil {
+	write := v.print
+	if format != proxyconfig.Short {
+		write = func(w io.Writer) error { return printDocument(w, format, v) }
+	}
+	if err := write(cmd.OutOrStdout()); err != nil {
 		return err
 	}
-	var proxies []debug.ProxyStatus
-	if err := json.Unmarshal(data, &proxies); err != nil {
-		return fmt.Errorf("the list of proxies: %w", err)
+	return tellSilent(cmd, silent)
+}
+
+// ask asks the mesh. It gives why replicas of control planes did not answer.
+func (v *versions) ask(ctx context.Context, m reached) (silent []error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if v.Control, silent, err = m.versions(ctx); err != nil {
+		return nil, err
+	}
+	all, alsoSilent, err := m.lists(ctx, "/debug/pilothouse/syncz")
+	if err != nil {
+		return nil, err
+	}
+	if len(silent) == 0 { // of one that is silent to both one word is enough
+		silent = alsoSilent
 	}
 	v.Data = map[string]int{}
-	for _, proxy := range proxies {
+	for _, data := range all {
+		var proxy debug.ProxyStatus
+		if err := json.Unmarshal(data, &proxy); err != nil {
+			return nil, fmt.Errorf("the list of proxies: %w", err)
+		}
 		v.Data[cmp.Or(proxy.Version, "unknown")]++
 	}
-	return nil
+	return silent, nil
 }
 
 // print writes the versions as Istio's tool does.
@@ -111,16 +128,17 @@ func (v *versions) print(w io.Writer) error {
 }
 
 // versions implements reached.
-func (m *localMesh) versions(ctx context.Context) (map[string]int, error) {
+func (m *localMesh) versions(ctx context.Context) (map[string]int, []error, error) {
 	data, err := m.control(ctx, "/version")
-	return map[string]int{strings.TrimSpace(string(data)): 1}, err
+	return map[string]int{strings.TrimSpace(string(data)): 1}, nil, err
 }
 
 // versions implements reached: it asks each replica of each revision.
-func (m *clusterMesh) versions(ctx context.Context) (map[string]int, error) {
+func (m *clusterMesh) versions(ctx context.Context) (map[string]int, []error, error) {
 	out := map[string]int{}
-	return out, m.each(ctx, "/version", func(data []byte) bool {
+	silent, err := m.each(ctx, "/version", func(data []byte) bool {
 		out[strings.TrimSpace(string(data))]++
 		return true
 	})
+	return out, silent, err
 }

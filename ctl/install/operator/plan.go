@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,6 +32,7 @@ type Plan struct {
 type Release struct {
 	Component string // as a user is told
 	charts.Release
+	overlays []overlay
 }
 
 // DefaultName is what an installation is called whose files have no name, as with Istio's tool.
@@ -122,6 +123,9 @@ func (p *planner) unsupported() {
 			p.problem(field, "the control plane reads its configuration in %s, and is installed there; values.global.istioNamespace names another namespace", p.Namespace)
 		}
 	}
+	if only := (kubernetes{Overlays: c.Base.K8s.Overlays}); !reflect.DeepEqual(c.Base.K8s, only) {
+		p.problem("components.base.k8s", "a set of definitions has overlays only")
+	}
 	if c.Base.Hub != "" || c.Base.Tag != nil || c.Base.Name != "" || c.Base.Label != nil {
 		p.problem("components.base", "it is a set of definitions; it can be enabled or not, and values.base excludes some")
 	}
@@ -167,7 +171,11 @@ func (p *planner) controlPlane() error {
 		p.Problems = append(p.Problems, problems...)
 	}
 	if s.Components.Base.enabled() {
-		p.Releases = append(p.Releases, Release{"the definitions of Istio's kinds", charts.Release{Chart: charts.Base, Name: "istio-base", Namespace: p.Namespace, Values: base}})
+		r, err := p.overlaid("components.base", kubernetes{Overlays: s.Components.Base.K8s.Overlays}, workload{}, "the definitions of Istio's kinds", charts.Release{Chart: charts.Base, Name: "istio-base", Namespace: p.Namespace, Values: base})
+		if err != nil {
+			return err
+		}
+		p.Releases = append(p.Releases, r)
 	}
 	if !s.Components.Pilot.enabled() {
 		return nil
@@ -188,8 +196,12 @@ func (p *planner) controlPlane() error {
 	if p.Revision != inject.DefaultRevision {
 		release.Name += "-" + p.Revision
 	}
-	p.Releases = append(p.Releases, Release{"the control plane", release})
-	return p.mesh(release)
+	r, err := p.overlaid("components.pilot", s.Components.Pilot.K8s, workload{"istiod" + Suffix(p.Revision), "discovery"}, "the control plane", release)
+	if err != nil {
+		return err
+	}
+	p.Releases = append(p.Releases, r)
+	return p.mesh(r)
 }
 
 // pilot lays the settings of the component over the values.
@@ -207,7 +219,7 @@ func (p *planner) pilot(values map[string]any) {
 			put(values, path, fmt.Sprint(value))
 		}
 	}
-	p.Problems = append(p.Problems, c.K8s.into(values, pilotNames, "components.pilot.k8s")...)
+	p.Problems = append(p.Problems, c.K8s.into(values, pilotNames, "istiod"+Suffix(p.Revision), "components.pilot.k8s")...)
 	if c.K8s.Strategy == nil {
 		return
 	}
@@ -264,7 +276,7 @@ func (p *planner) gateway(field, sort string, c component, from map[string]any) 
 	if st := c.K8s.Strategy; st != nil {
 		put(values, "strategy", map[string]any{"type": cmp.Or(st.Type, "RollingUpdate"), "rollingUpdate": st.RollingUpdate})
 	}
-	p.Problems = append(p.Problems, c.K8s.into(values, gatewayNames, field+".k8s")...)
+	p.Problems = append(p.Problems, c.K8s.into(values, gatewayNames, c.Name, field+".k8s")...)
 	problems, err := unknown(charts.Gateway, field, values)
 	if err != nil {
 		return err
@@ -272,14 +284,15 @@ func (p *planner) gateway(field, sort string, c component, from map[string]any) 
 	for _, problem := range problems { // they can only be in the Service here
 		p.problem(strings.Replace(problem.Field, field+".service", field+".k8s.service", 1), "%s", problem.Reason)
 	}
-	p.Releases = append(p.Releases, Release{"gateway " + c.Name, charts.Release{
+	r, err := p.overlaid(field, c.K8s, workload{c.Name, "istio-proxy"}, "gateway "+c.Name, charts.Release{
 		Chart: charts.Gateway, Name: c.Name, Namespace: cmp.Or(c.Namespace, p.Namespace), Values: values,
-	}})
-	return nil
+	})
+	p.Releases = append(p.Releases, r)
+	return err
 }
 
 // mesh names what of the mesh configuration has no effect, as the control plane will.
-func (p *planner) mesh(release charts.Release) error {
+func (p *planner) mesh(release Release) error {
 	objects, err := release.Objects()
 	if err != nil {
 		return err
@@ -304,92 +317,3 @@ func (p *planner) mesh(release charts.Release) error {
 	}
 	return nil
 }
-
-// Suffix is what names of objects end with for all revisions but the default one.
-func Suffix(revision string) string {
-	if revision == "" || revision == inject.DefaultRevision {
-		return ""
-	}
-	return "-" + revision
-}
-
-// Labels by which an installation finds what it made.
-const (
-	LabelManagedBy = "app.kubernetes.io/managed-by"
-	ManagedBy      = "pilotctl"
-	LabelRevision  = "istio.io/rev"
-	// LabelOwner names the IstioOperator that an object comes of.
-	LabelOwner = "install.operator.istio.io/owning-resource"
-)
-
-// Objects renders a component, with the labels by which what was installed is found. The definitions have
-// none, since they may have been there before.
-func (p *Plan) Objects(r Release) ([]*unstructured.Unstructured, error) {
-	objects, err := r.Release.Objects()
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range objects {
-		if r.Chart != charts.Base {
-			label(o, map[string]string{LabelManagedBy: ManagedBy, LabelRevision: p.Revision, LabelOwner: p.Name})
-		}
-	}
-	return objects, nil
-}
-
-func label(o *unstructured.Unstructured, add map[string]string) {
-	labels := o.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, add)
-	o.SetLabels(labels)
-}
-
-// Namespaces gives the namespaces that the components are in.
-func (p *Plan) Namespaces() []*unstructured.Unstructured {
-	var names []string
-	for _, r := range p.Releases {
-		if r.Chart != charts.Base {
-			names = append(names, r.Namespace)
-		}
-	}
-	slices.Sort(names)
-	var out []*unstructured.Unstructured
-	for _, name := range slices.Compact(names) {
-		o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-		o.SetName(name)
-		out = append(out, o)
-	}
-	return out
-}
-
-// All renders everything: definitions if they are wanted, namespaces, and the components.
-func (p *Plan) All(definitions bool) ([]*unstructured.Unstructured, error) {
-	all := p.Namespaces()
-	for _, r := range p.Releases {
-		if r.Chart == charts.Base && !definitions {
-			continue
-		}
-		objects, err := p.Objects(r)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, objects...)
-	}
-	return all, nil
-}
-
-// Tag gives the objects of a tag of a revision, whose control plane is in a namespace. bundle, in base64, is the
-// root that the revision's webhooks have.
-func Tag(namespace, revision, tag, bundle string) ([]*unstructured.Unstructured, error) {
-	r := Release{"tag " + tag, charts.Release{Chart: charts.Istiod, Name: "istio-revision-tag-" + tag, Namespace: namespace, Values: map[string]any{
-		"global": map[string]any{"istioNamespace": namespace}, "revision": revision, "revisionTags": []any{tag}, "istiodRemote": map[string]any{"injectionCABundle": bundle},
-	}}}
-	p := &Plan{Name: r.Name, Revision: cmp.Or(revision, inject.DefaultRevision)}
-	objects, err := p.Objects(r)
-	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetLabels()[LabelTag] != tag }), err
-}
-
-// LabelTag names the tag that a webhook configuration is of.
-const LabelTag = "istio.io/tag"

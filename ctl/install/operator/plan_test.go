@@ -75,7 +75,7 @@ func TestWhatHasNoEffectIsNamed(t *testing.T) {
 	}
 	want := []string{
 		"compatibilityVersion", "components.cni.enabled", "components.ingressGateways[istio-ingressgateway].k8s.service.externalName",
-		"components.pilot.k8s.env.PILOT_DEBOUNCE_AFTER", "components.pilot.k8s.overlays", "meshConfig.accessLogFil",
+		"components.pilot.k8s.env.PILOT_DEBOUNCE_AFTER", "components.pilot.k8s.overlays[0]", "meshConfig.accessLogFil",
 		"values.cni", "values.gateways.istio-ingressgateway.zvpn", "values.global.istiod", "values.global.proxy.tracer", "values.pilot.traceSampling",
 	}
 	if d := cmp.Diff(want, got); d != "" {

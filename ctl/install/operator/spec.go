@@ -56,11 +56,14 @@ type kubernetes struct {
 	HPA                 *autoscaler      `json:"hpaSpec"`
 	ImagePullPolicy     string           `json:"imagePullPolicy"`
 	NodeSelector        map[string]any   `json:"nodeSelector"`
+	Overlays            []overlay        `json:"overlays"`
 	PodAnnotations      map[string]any   `json:"podAnnotations"`
 	PodDisruptionBudget map[string]any   `json:"podDisruptionBudget"`
 	PriorityClassName   string           `json:"priorityClassName"`
 	ReplicaCount        *int64           `json:"replicaCount"`
+	ReadinessProbe      map[string]any   `json:"readinessProbe"`
 	Resources           map[string]any   `json:"resources"`
+	SecurityContext     map[string]any   `json:"securityContext"` // of the pods
 	Service             map[string]any   `json:"service"`
 	ServiceAnnotations  map[string]any   `json:"serviceAnnotations"`
 	Strategy            *strategy        `json:"strategy"`
@@ -69,16 +72,24 @@ type kubernetes struct {
 	VolumeMounts        []any            `json:"volumeMounts"`
 }
 
-// autoscaler is the spec of a HorizontalPodAutoscaler. What it scales is the component.
+// autoscaler is the spec of a HorizontalPodAutoscaler.
 type autoscaler struct {
+	// ScaleTargetRef can only be the component.
+	ScaleTargetRef struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Name       string `json:"name"`
+	} `json:"scaleTargetRef"`
 	MinReplicas *int64         `json:"minReplicas"`
 	MaxReplicas *int64         `json:"maxReplicas"`
 	Behavior    map[string]any `json:"behavior"`
 	Metrics     []struct {
 		Type     string `json:"type"`
 		Resource struct {
-			Name   string `json:"name"`
-			Target struct {
+			Name string `json:"name"`
+			// TargetAverageUtilization is what Target was called in autoscaling/v2beta1.
+			TargetAverageUtilization *int64 `json:"targetAverageUtilization"`
+			Target                   struct {
 				Type               string `json:"type"`
 				AverageUtilization int64  `json:"averageUtilization"`
 			} `json:"target"`

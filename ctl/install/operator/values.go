@@ -40,8 +40,8 @@ var (
 	}
 )
 
-// into writes the settings into values of a chart. What has no effect is named by its field.
-func (k kubernetes) into(values map[string]any, n names, field string) []Problem {
+// into writes the settings into values of the chart that workload, a Deployment, is of. What has no effect is named by its field.
+func (k kubernetes) into(values map[string]any, n names, workload, field string) []Problem {
 	for path, value := range map[string]map[string]any{
 		"affinity": k.Affinity, "nodeSelector": k.NodeSelector, "podAnnotations": k.PodAnnotations,
 		n.budget: k.PodDisruptionBudget, n.serviceAnnotations: k.ServiceAnnotations, "resources": k.Resources,
@@ -61,7 +61,7 @@ func (k kubernetes) into(values map[string]any, n names, field string) []Problem
 		}
 	}
 	k.environment(values)
-	return k.scale(values, n, field)
+	return k.scale(values, n, workload, field)
 }
 
 // environment gives plain variables by name and the others as they are.
@@ -90,7 +90,7 @@ func asMap(v any) map[string]any {
 }
 
 // scale says how many replicas run: so many, or as many as an autoscaler chooses.
-func (k kubernetes) scale(values map[string]any, n names, field string) []Problem {
+func (k kubernetes) scale(values map[string]any, n names, workload, field string) []Problem {
 	if k.ReplicaCount != nil {
 		put(values, n.replicas, *k.ReplicaCount)
 		if k.HPA != nil {
@@ -111,13 +111,20 @@ func (k kubernetes) scale(values map[string]any, n names, field string) []Proble
 		put(values, n.behavior, k.HPA.Behavior)
 	}
 	var problems []Problem
+	if of := k.HPA.ScaleTargetRef; of.Name != "" && of.Name != workload || of.Kind != "" && of.Kind != "Deployment" {
+		problems = append(problems, Problem{field + ".hpaSpec.scaleTargetRef", "Deployment " + workload + " is scaled, which is the component"})
+	}
 	for i, m := range k.HPA.Metrics {
 		path := map[string]string{"cpu": n.cpu, "memory": n.memory}[m.Resource.Name]
-		if m.Type != "Resource" || m.Resource.Target.Type != "Utilization" || path == "" {
+		target := m.Resource.Target
+		if former := m.Resource.TargetAverageUtilization; former != nil {
+			target.Type, target.AverageUtilization = "Utilization", *former
+		}
+		if m.Type != "Resource" || target.Type != "Utilization" || path == "" {
 			problems = append(problems, Problem{fmt.Sprintf("%s.hpaSpec.metrics[%d]", field, i), "only the utilization of resources cpu and memory is scaled by"})
 			continue
 		}
-		put(values, path, m.Resource.Target.AverageUtilization)
+		put(values, path, target.AverageUtilization)
 	}
 	return problems
 }

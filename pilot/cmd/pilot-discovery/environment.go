@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -24,6 +25,7 @@ func (o *options) environment() error {
 			*to = value
 		}
 	}
+	o.Environment = os.Getenv
 	if err := o.settings(); err != nil {
 		return err
 	}
@@ -48,9 +50,10 @@ func (o *options) environment() error {
 
 // settings takes what is said for all proxies.
 func (o *options) settings() error {
+	register := true
 	for name, to := range map[string]*bool{
 		"PILOT_ENABLE_QUIC_LISTENERS": &o.Settings.QUIC, "PILOT_NAME_DENIALS": &o.Settings.NameDenials,
-		"PILOT_HTTP10": &o.Settings.HTTP10,
+		"PILOT_HTTP10": &o.Settings.HTTP10, "PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION": &register,
 	} {
 		if value := os.Getenv(name); value != "" {
 			on, err := strconv.ParseBool(value)
@@ -58,6 +61,18 @@ func (o *options) settings() error {
 				return fmt.Errorf("%s: %q is neither true nor false", name, value)
 			}
 			*to = on
+		}
+	}
+	o.UnregisteredMachines = !register
+	for name, to := range map[string]*time.Duration{
+		"PILOT_CATCH_UP_TIMEOUT": &o.CatchUpTimeout, "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD": &o.MachineGrace,
+	} {
+		if value := os.Getenv(name); value != "" {
+			d, err := time.ParseDuration(value)
+			if err != nil || d <= 0 {
+				return fmt.Errorf("%s: %q is no duration above 0, such as 10s", name, value)
+			}
+			*to = d
 		}
 	}
 	if value := os.Getenv("PILOT_HEADERS_WITH_UNDERSCORES"); value != "" {

@@ -38,7 +38,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.TokenJWKS, "tokenJWKS", "", "file with the keys that sign service-account tokens")
 	f.StringVar(&o.TokenIssuer, "tokenIssuer", "", "OIDC issuer of service-account tokens")
 	f.StringSliceVar(&o.TokenAudiences, "tokenAudience", []string{"istio-ca"}, "audiences of accepted tokens")
-	f.BoolVar(&o.ClosePrivateKeySources, "closePrivateKeySources", false, "fetch no keys of RequestAuthentications from private addresses, so from no issuer in the cluster")
+	f.BoolVar(&o.ClosePrivateKeySources, "closePrivateKeySources", false, "fetch no keys of RequestAuthentications and no SPIFFE bundles from private addresses, so from no issuer in the cluster")
 	f.DurationVar(&o.DefaultCertTTL, "defaultCertTTL", 0, "lifetime of certificates for callers that ask for none (default 24h)")
 	f.DurationVar(&o.MaxCertTTL, "maxCertTTL", 0, "longest lifetime of a certificate, whatever is asked for (default 24h)")
 	f.DurationVar(&o.MaxRenewal, "maxRenewalByCertificate", 0, "how long after its last proof by a token a workload may renew with its certificate alone, as machines without tokens do (default 24h)")

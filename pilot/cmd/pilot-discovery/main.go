@@ -24,7 +24,7 @@ func main() {
 	}
 	root.AddCommand(discoveryCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version.", Args: cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version()) },
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), release()) },
 	})
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "pilot-discovery: "+err.Error())
@@ -49,19 +49,25 @@ func discoveryCommand() *cobra.Command {
 				return fmt.Errorf("unexpected argument %q", args[0])
 			}
 			limitMemory(os.Getenv("GOMEMLIMIT"), os.DirFS("/"), log)
-			o.Logger, o.Version, o.Name = log, version(), replicaName()
+			o.Logger, o.Version, o.Name = log, release(), replicaName()
 			if err := o.environment(); err != nil {
 				return err
 			}
-			return discovery.Run(cmd.Context(), o.Config)
+			return o.traced(cmd.Context(), discovery.Run)
 		},
 	}
 	o.register(cmd.Flags())
 	return cmd
 }
 
-// version gives the module's version, or the commit that it was built from.
-func version() string {
+// version is the control plane's release; the linker sets it.
+var version string
+
+// release gives the version, or else that of the module, or the commit that it was built from.
+func release() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

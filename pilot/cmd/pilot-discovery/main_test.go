@@ -63,3 +63,15 @@ func TestLogsQuote(t *testing.T) {
 		t.Errorf("as it came: %q", text)
 	}
 }
+
+// The linker's name of the release is what metrics, /version and Kiali are told.
+func TestTheReleaseIsWhatTheLinkerSays(t *testing.T) {
+	own := version
+	t.Cleanup(func() { version = own })
+	if version = "1.2.3"; release() != "1.2.3" {
+		t.Errorf("the release is %q", release())
+	}
+	if version = ""; release() == "" {
+		t.Error("a program that was built otherwise has no release")
+	}
+}

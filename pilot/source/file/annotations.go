@@ -78,8 +78,10 @@ func (e *effects) annotationUnread(name string, kind model.Kind) string {
 	switch {
 	case !ok:
 		return "no annotation has this name; correct its spelling or remove it"
-	case a.Kind != kind && a.Kind != "":
-		return "it acts on a " + string(a.Kind) + " only"
+	case a.Kind == "" || a.Kind == kind || a.Also == kind:
+		return a.Why
+	case a.Also != "":
+		return "it acts on a " + string(a.Kind) + " or " + string(a.Also) + " only"
 	}
-	return a.Why
+	return "it acts on a " + string(a.Kind) + " only"
 }

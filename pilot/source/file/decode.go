@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/protobuf/encoding/protojson"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
@@ -28,16 +25,24 @@ const meshFile = "mesh.yaml"
 // is the file's path, for messages. What cannot be read is left out and is a problem. Two
 // objects of one key in the file are both given, in order.
 func Decode(data []byte, name string) ([]*model.Object, []model.Problem) {
+	objects, _, problems := Checked(data, name, nil)
+	return objects, problems
+}
+
+// Checked reads the objects of one file as Decode does, and leaves out those of which check, nil for none,
+// finds that they cannot take effect. What was left out is given too, with what denies in its place.
+func Checked(data []byte, name string, check func(*model.Object) []model.Problem) ([]*model.Object, []Refusal, []model.Problem) {
 	if p, ok := tooLarge(data, name); ok {
-		return nil, []model.Problem{p}
+		return nil, nil, []model.Problem{p}
 	}
-	d := &decoder{name: name}
+	d := &decoder{name: name, check: check}
 	var all decoded
 	for _, doc := range splitDocuments(nil, data) {
 		out := d.decode(doc, d.write(doc))
 		all.objects, all.problems = append(all.objects, out.objects...), append(all.problems, out.problems...)
+		all.invalid = append(all.invalid, out.invalid...)
 	}
-	return all.objects, all.problems
+	return all.objects, all.invalid, all.problems
 }
 
 func tooLarge(data []byte, name string) (model.Problem, bool) {
@@ -327,75 +332,4 @@ func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 		d.finish(o)
 	}
 	d.out.objects = append(d.out.objects, o)
-}
-
-// istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
-// not be half in effect.
-func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *source) {
-	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
-	if !d.named(key, src) {
-		return
-	}
-	if len(unknown) > 0 {
-		field := fieldOf(unknown[0])
-		d.invalid(key, src, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
-		return
-	}
-	msg := kind.Make()
-	spec := h.Spec
-	if len(spec) == 0 || string(spec) == "null" {
-		spec = json.RawMessage("{}")
-	}
-	spec, err := model.SecondsJSON(spec, msg.ProtoReflect().Descriptor())
-	if err == nil {
-		err = protojson.Unmarshal(spec, msg)
-	}
-	if err != nil {
-		field, line, text := explain(err, src)
-		d.invalid(key, src, field, line, text)
-		return
-	}
-	o := &model.Object{
-		Key: key, Created: h.Metadata.CreationTimestamp.Time, Labels: h.Metadata.Labels, Annotations: h.Metadata.Annotations, Spec: msg,
-	}
-	found := d.unread(o, msg.ProtoReflect(), nil, "spec.")
-	if o.Status, err = statusOf(key.Kind, h.Status); err != nil {
-		found = append(found, model.Problem{
-			Object: key, Field: "status", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
-			Message: "does not parse and is not read: " + model.ProtoJSONError(err), Origin: model.Origin{File: d.name, Line: src.line},
-		})
-	}
-	d.add(o, found, src)
-}
-
-// jsonPosition and unknownField match what protojson says in its errors.
-var (
-	jsonPosition = regexp.MustCompile(`\(line (\d+):\d+\)`)
-	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
-)
-
-// explain turns an error of protojson in an object's spec into field, line of the file, and text.
-func explain(err error, src *source) (field string, line int, text string) {
-	if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
-		field = "spec." + wrong.Field
-		return field, src.fieldLine(field), wrong.Reason()
-	}
-	line, text = src.line, model.ProtoJSONError(err)
-	spec := lookup(src.root(), "spec")
-	m := jsonPosition.FindStringSubmatch(err.Error())
-	if m == nil || spec == nil {
-		return "spec", line, text
-	}
-	n, convErr := strconv.Atoi(m[1])
-	if convErr != nil {
-		return "spec", line, text
-	}
-	// The spec's JSON begins on the line of its value, and its lines are those of the YAML.
-	at := spec.Line + n - 1
-	name := ""
-	if u := unknownField.FindStringSubmatch(text); u != nil {
-		name = u[1]
-		text = fmt.Sprintf("unknown field %q; correct its spelling or remove it", name)
-	}
-	return pathAt(src.root(), at, name), src.doc.base + at - 1, text
 }

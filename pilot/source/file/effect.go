@@ -28,7 +28,7 @@ type unread struct {
 
 func newEffects() *effects {
 	e := &effects{fields: map[string]*unread{}, annotations: model.Annotations()}
-	for _, row := range slices.Concat(unreadFields(), unreadMeshFields(), unreadConnectionFields(), unreadProviders()) {
+	for _, row := range slices.Concat(unreadFields(), unreadMeshFields(), unreadProviders()) {
 		root, rest, _ := strings.Cut(row.path, ".")
 		at := e.fields[root]
 		if at == nil {

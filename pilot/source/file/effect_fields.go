@@ -13,10 +13,7 @@ func unreadFields() []unreadField {
 		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},
 
 		// DestinationRule, and the mesh's defaults of it
-		{"LoadBalancerSettings.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
 		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
-		{"RemoteService.tlsSettings.caCrl", "agents do not check the revocation list"},
-		{"Tracing.tlsSettings.caCrl", "agents do not check the revocation list"},
 		{"Tracing.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
 
 		// Gateway
@@ -24,12 +21,10 @@ func unreadFields() []unreadField {
 		{"Server.defaultEndpoint", "it has no effect in Istio either; write a VirtualService"},
 
 		// Sidecar
-		{"Sidecar.inboundConnectionPool.tcp.idleTimeout", "connections to the workload are idle for an hour at most"},
-		{"Sidecar.inboundConnectionPool.http.h2UpgradePolicy", "the workload is spoken to in the protocol of its port"},
-		{"Sidecar.inboundConnectionPool.http.useClientProtocol", "the workload is spoken to in the protocol of its port"},
-		{"IstioIngressListener.connectionPool.tcp.idleTimeout", "connections to the workload are idle for an hour at most"},
-		{"IstioIngressListener.connectionPool.http.h2UpgradePolicy", "the workload is spoken to in the protocol of the listener's port"},
-		{"IstioIngressListener.connectionPool.http.useClientProtocol", "the workload is spoken to in the protocol of the listener's port"},
+		{"Sidecar.inboundConnectionPool.http.h2UpgradePolicy", "it has no effect in Istio either; the workload is spoken to in the protocol of its port"},
+		{"Sidecar.inboundConnectionPool.http.useClientProtocol", "it has no effect in Istio either; the workload is spoken to in the protocol of its port"},
+		{"IstioIngressListener.connectionPool.http.h2UpgradePolicy", "it has no effect in Istio either; the workload is spoken to in the protocol of the listener's port"},
+		{"IstioIngressListener.connectionPool.http.useClientProtocol", "it has no effect in Istio either; the workload is spoken to in the protocol of the listener's port"},
 		{"IstioIngressListener.port.targetPort", "it has no effect in Istio either; write defaultEndpoint"},
 		{"IstioIngressListener.tls.httpsRedirect", "a sidecar redirects nobody"},
 		{"IstioIngressListener.tls.credentialName", "a sidecar takes its certificate from files"},
@@ -40,13 +35,8 @@ func unreadFields() []unreadField {
 		{"IstioEgressListener.port.targetPort", "it has no effect in Istio either"},
 
 		// Telemetry
-		{"Telemetry.targetRef", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
-		{"Telemetry.targetRefs", "waypoints and Gateways of the Kubernetes API are not translated; the object is left out"},
-		{"Metrics.providers", "metrics are for Prometheus, whatever is named here"},
 		{"MetricSelector.customMetric", "there are only Istio's own metrics; the override is left out"},
 
-		// RequestAuthentication
-		{"JWTRule.timeout", "keys are fetched by the control plane, which waits for 5 s"},
 		// AuthorizationPolicy
 		{"PolicyTargetReference.namespace", "a policy is attached to what is in its own namespace"},
 
@@ -54,72 +44,40 @@ func unreadFields() []unreadField {
 		{"EnvoyConfigObjectMatch.waypoint", "there are no waypoints here; the patch has no effect"},
 		{"ListenerMatch.portName", "it has no effect in Istio either; use portNumber"},
 
-		// ServiceEntry and WorkloadGroup
+		// ServiceEntry
 		{"WorkloadEntry.network", "there is one network; the address is used as it is"},
-		{"WorkloadGroup.metadata", "machines are not registered by themselves; write a WorkloadEntry for each"},
-		{"WorkloadGroup.template", "machines are not registered by themselves; write a WorkloadEntry for each"},
-		{"WorkloadGroup.probe", "machines are not registered by themselves; write a WorkloadEntry for each"},
 
 		// Service
-		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address; use a DestinationRule with consistentHash.useSourceIp"},
-		{"Service.spec.internalTrafficPolicy=LOCAL", "endpoints of other nodes get requests as well"},
-		{"Service.spec.trafficDistribution=PREFERSAMENODE", "nodes are not told apart; endpoints of the same zone are preferred"},
+		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address, in Istio neither; use a DestinationRule with consistentHash.useSourceIp"},
 	}
 }
 
 // unreadMeshFields are those of the mesh's and of the proxies' configuration.
 func unreadMeshFields() []unreadField {
 	return []unreadField{
-		{"MeshConfig.proxyHttpPort", "there is no listener for HTTP proxies"},
-		{"MeshConfig.hboneIdleTimeout", "HBONE is not translated"},
-		{"MeshConfig.ingressService", "the status of Ingresses is not written"},
-		{"MeshConfig.enableEnvoyAccessLogService", "logs are sent by extensionProviders: write envoyHttpAls and envoyTcpAls"},
 		{"MeshConfig.outboundTrafficPolicy.tls.credentialName", "sidecars have no certificates from Secrets; use files"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
-		{"MeshConfig.caCertificates.spiffeBundleUrl", "bundles are not fetched; give the roots as pem, until then trustDomains that have no others are not trusted"},
-		{"MeshConfig.caCertificates.certSigners", "certificates are signed by the control plane itself"},
-		{"MeshConfig.zoneAwareLbSetting", "zone-aware balancing is not translated; use localityLbSetting"},
+		{"MeshConfig.caCertificates.certSigners", "it is for certificates that signers of Kubernetes make, and the control plane signs by itself; the root counts for all, as in Istio"},
 		{"MeshConfig.certificates", "certificates are made for workloads only"},
 		{"MeshConfig.serviceSettings", "every service is of this cluster alone"},
-		{"MeshConfig.serviceScopeConfigs", "every service is of this cluster alone"},
-		{"MeshConfig.verifyCertificateAtClient", "servers are verified as each DestinationRule says"},
+		{"MeshConfig.verifyCertificateAtClient", "it has no effect in Istio either; servers are verified as each DestinationRule says, by the system's roots where it says nothing"},
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
-		{"OpenTelemetryTracingProvider.serviceAttributeEnrichment", "the service of spans is named as tracingServiceName says"},
-		{"OpenTelemetryTracingProvider.dynatraceSampler", "requests are sampled by their share; use randomSamplingPercentage"},
-		{"HttpHeader.envName", "a header's value is not taken from the environment; the header is left out"},
-		{"MeshConfig.defaultProviders.metrics", "metrics are for Prometheus, whatever is named here"},
 		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
-		{"MeshConfig.serviceEntryVisibility", "each ServiceEntry is seen as its exportTo says"},
 
 		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
 		{"ProxyConfig.discoveryRefreshDelay", "it has no effect in Istio either"},
 		{"Tracing.lightstep", "Envoy has no such tracer any longer; no spans are sent"},
 		{"Tracing.stackdriver", "Envoy has no such tracer any longer; no spans are sent"},
 		{"Tracing.openCensusAgent", "Envoy has no such tracer any longer; no spans are sent"},
-		{"ProxyConfig.envoyAccessLogService", "logs are sent by extensionProviders: write envoyHttpAls and envoyTcpAls"},
-		{"ProxyConfig.availabilityZone", "a pod's labels tell its zone"},
+		{"ProxyConfig.availabilityZone", "it has no effect in Istio either; a pod's labels tell its zone"},
 		{"ProxyConfig.statNameLength", "it has no effect in Envoy either, since 1.11"},
 		{"ProxyConfig.sds", "it has no effect in Istio either; secrets are served by the agent"},
 		{"ProxyConfig.meshId", "it is the trust domain"},
-		{"ProxyConfig.readinessProbe", "the agent's own probe is used"},
+		{"ProxyConfig.readinessProbe", "pods are probed by their kubelet; the agent of a machine reads it from the machine's own ProxyConfig"},
 		{"ProxyConfig.caCertificatesPem", "only the mesh's own root is trusted"},
 		{"ProxyConfig.privateKeyProvider", "keys are held by Envoy itself"},
-		{"ProxyConfig.proxyHeaders", "headers are Envoy's defaults"},
+		{"ProxyConfig.connectionSettings.listenerConnectionLimit", "connections are limited for all listeners of a proxy together; use globalDownstreamConnectionLimit"},
 	}
-}
-
-// unreadConnectionFields are those of a ProxyConfig's connection settings: the agent reads one of them.
-func unreadConnectionFields() []unreadField {
-	var out []unreadField
-	for _, name := range []string{
-		"profile", "listenerConnectionLimit", "httpDrainTimeout", "httpMaxConnectionDuration", "httpMaxStreamDuration",
-		"httpRequestHeadersTimeout", "listenerPerConnectionBufferLimitBytes", "clusterPerConnectionBufferLimitBytes",
-		"httpIdleTimeout", "httpRequestTimeout", "httpStreamIdleTimeout", "httpMaxConcurrentStreams", "http2InitialStreamWindowSize",
-		"http2InitialConnectionWindowSize", "httpHeadersWithUnderscoresAction", "httpMergeSlashes", "httpPathWithEscapedSlashesAction",
-	} {
-		out = append(out, unreadField{"ProxyConfig.connectionSettings." + name, "connections have the same limits at all proxies, but for globalDownstreamConnectionLimit"})
-	}
-	return out
 }
 
 // unreadProviders are the kinds of extension providers that nothing asks.
@@ -128,9 +86,5 @@ func unreadProviders() []unreadField {
 	for _, name := range []string{"lightstep", "stackdriver", "opencensus"} {
 		out = append(out, unreadField{"ExtensionProvider." + name, "Envoy has no such tracer any longer; spans go to opentelemetry, zipkin, datadog or skywalking"})
 	}
-	return append(
-		out,
-		unreadField{"ExtensionProvider.prometheus", "metrics are for Prometheus anyway"},
-		unreadField{"ExtensionProvider.sds", "secrets are served by the agent"},
-	)
+	return append(out, unreadField{"ExtensionProvider.sds", "secrets are served by the agent"})
 }

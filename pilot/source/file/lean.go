@@ -63,6 +63,7 @@ func (in *interner) lean(o *model.Object) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		pod.ServiceAccount, pod.Workload = in.text(pod.ServiceAccount), in.text(pod.Workload)
+		pod.Node = in.text(pod.Node)
 		pod.Hostname, pod.Subdomain = in.text(pod.Hostname), in.text(pod.Subdomain)
 		for i := range pod.Ports {
 			pod.Ports[i].Name = in.text(pod.Ports[i].Name)

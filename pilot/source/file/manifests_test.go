@@ -345,7 +345,7 @@ spec:
 func TestStatus(t *testing.T) {
 	for text, want := range map[string]string{
 		entries: "addresses:{value:\"240.240.0.9\" host:\"details.bookinfo.com\"}",
-		vm:      "conditions:{type:\"Healthy\" status:\"False\"}",
+		vm:      "conditions:{type:\"Healthy\" status:\"False\" last_probe_time:{seconds:1767225600}}",
 		vms:     "",
 	} {
 		objects, _ := Decode([]byte(text), "x.yaml")

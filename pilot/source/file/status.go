@@ -35,7 +35,8 @@ func statusOf(kind model.Kind, raw json.RawMessage) (proto.Message, error) {
 		if at < 0 {
 			return nil, nil
 		}
-		healthy := &metav1alpha1.IstioCondition{Type: model.ConditionHealthy, Status: all.GetConditions()[at].GetStatus()}
+		c := all.GetConditions()[at]
+		healthy := &metav1alpha1.IstioCondition{Type: c.GetType(), Status: c.GetStatus(), LastProbeTime: c.GetLastProbeTime(), Reason: c.GetReason()}
 		return &metav1alpha1.IstioStatus{Conditions: []*metav1alpha1.IstioCondition{healthy}}, nil
 	}
 	return nil, nil

@@ -3,6 +3,7 @@ package jwks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -24,6 +25,8 @@ type issuer struct {
 	keys string
 	err  error
 	asks int
+	hint time.Duration // of bundles
+	next *uint64       // number of the bundle
 }
 
 func (i *issuer) At(context.Context, string) (string, error) {
@@ -31,6 +34,13 @@ func (i *issuer) At(context.Context, string) (string, error) {
 	defer i.mu.Unlock()
 	i.asks++
 	return i.keys, i.err
+}
+
+func (i *issuer) Bundle(ctx context.Context, at string) (auth.Bundle, error) {
+	root, err := i.At(ctx, at)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return auth.Bundle{Roots: []string{root}, Refresh: i.hint, Sequence: i.next}, err
 }
 
 func (i *issuer) Of(ctx context.Context, name string) (string, error) { return i.At(ctx, name) }
@@ -59,7 +69,12 @@ func (s *sink) Apply(_ string, events []model.Event, problems []model.Problem) {
 		if e.New == nil {
 			delete(s.objects, e.Key)
 		} else {
-			s.objects[e.Key] = e.New.Spec.(*model.KeySet).Keys
+			switch spec := e.New.Spec.(type) {
+			case *model.KeySet:
+				s.objects[e.Key] = spec.Keys
+			case *model.SPIFFEBundle:
+				s.objects[e.Key] = strings.Join(spec.Roots, " ")
+			}
 		}
 	}
 	s.problems = problems
@@ -79,15 +94,71 @@ func (s *sink) severity() model.Severity {
 	return s.problems[0].Severity
 }
 
-func TestKeysStayWhenTheIssuerIsAway(t *testing.T) {
+// usually wants a set in the time that is usual.
+func usually(w model.KeySetSource) []model.KeySetFetch {
+	return []model.KeySetFetch{{KeySetSource: w, Timeout: model.KeySetTimeout}}
+}
+
+// slowIssuer answers after a time.
+type slowIssuer struct {
+	issuer
+	takes time.Duration
+}
+
+func (i *slowIssuer) At(ctx context.Context, url string) (string, error) {
+	select {
+	case <-time.After(i.takes):
+		return i.issuer.At(ctx, url)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// A rule gives a slow issuer its time, as soon as it is written; what waits so long keeps nobody else waiting.
+func TestASlowIssuerHasTheTimeOfItsRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		at, out := &issuer{keys: "one"}, &sink{objects: map[model.Key]string{}}
-		s := New(at, slog.New(slog.DiscardHandler))
+		at, out := &slowIssuer{issuer{keys: "late"}, 20 * time.Second}, &sink{objects: map[model.Key]string{}}
+		s := New(at, 0, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx, out) }()
 		w := model.KeySetSource{URL: "https://keys.example"}
-		s.Want([]model.KeySetSource{w})
+		s.Want(usually(w))
+		time.Sleep(time.Minute)
+		if now := out.now(); len(now.objects) != 0 || now.severity() != model.SeverityError {
+			t.Fatalf("in 5 s: %v %v", now.objects, now.problems)
+		}
+		wish := []model.KeySetFetch{{KeySetSource: w, Timeout: 30 * time.Second}}
+		s.Want(wish)
+		time.Sleep(21 * time.Second)
+		if now := out.now(); now.objects[w.Key()] != "late" || len(now.problems) != 0 {
+			t.Errorf("in 30 s: %v %v", now.objects, now.problems)
+		}
+		for i := range 4 * maxAtOnce { // all of which end by their time
+			wish = append(wish, model.KeySetFetch{KeySetSource: model.KeySetSource{URL: fmt.Sprint("https://slow.example/", i)}, Timeout: 10 * time.Second})
+		}
+		other := model.KeySetSource{Issuer: "https://quick.example"}
+		s.Want(append(wish, usually(other)...))
+		synctest.Wait()
+		if now := out.now(); now.objects[other.Key()] != "late" || now.objects[w.Key()] != "late" {
+			t.Errorf("beside those that are slow: %v %v", now.objects, now.problems)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestKeysStayWhenTheIssuerIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, out := &issuer{keys: "one"}, &sink{objects: map[model.Key]string{}}
+		s := New(at, 0, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx, out) }()
+		w := model.KeySetSource{URL: "https://keys.example"}
+		s.Want(usually(w))
 		synctest.Wait()
 		if now := out.now(); now.objects[w.Key()] != "one" {
 			t.Fatalf("%v", now.objects)
@@ -122,15 +193,106 @@ func TestKeysStayWhenTheIssuerIsAway(t *testing.T) {
 	})
 }
 
+// A bundle says itself how often it is fetched, within bounds.
+func TestBundlesAreFetchedAsOftenAsTheyWish(t *testing.T) {
+	for hint, wait := range map[time.Duration]time.Duration{
+		0: refreshBundle, time.Second: refreshBundleFirst, -time.Hour: refreshBundleFirst, 10 * time.Minute: 10 * time.Minute, 1000 * time.Hour: refreshBundleLast,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			at, out := &issuer{keys: "one", hint: hint}, &sink{objects: map[model.Key]string{}}
+			s := New(at, 0, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- s.Run(ctx, out) }()
+			w := model.KeySetSource{Bundle: "https://far.example/bundle"}
+			s.Want(usually(w))
+			synctest.Wait()
+			at.set("two", nil)
+			time.Sleep(wait - time.Millisecond)
+			synctest.Wait()
+			if got := out.now().objects[w.Key()]; got != "one" {
+				t.Errorf("wish %v: it is %q too early", hint, got)
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			if got := out.now().objects[w.Key()]; got != "two" {
+				t.Errorf("wish %v: it is %q after %v", hint, got, wait)
+			}
+			at.set(strings.Repeat("x", model.MaxSPIFFEBundle+1), nil) // no agent would take it
+			time.Sleep(wait)
+			synctest.Wait()
+			if now := out.now(); now.objects[w.Key()] != "two" || now.severity() != model.SeverityWarning {
+				t.Errorf("wish %v: %v while it is too long", hint, now.problems)
+			}
+			at.set("", errors.New("away"))
+			time.Sleep(retryFirst)
+			synctest.Wait()
+			if now := out.now(); now.objects[w.Key()] != "two" || now.severity() != model.SeverityWarning {
+				t.Errorf("wish %v: %v %v while it is away", hint, now.objects, now.problems)
+			}
+			cancel()
+			<-done
+		})
+	}
+}
+
+// A bundle that is older than the one before is refused: it could bring back a root that was taken back.
+func TestAnOlderBundleIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, out := &issuer{}, &sink{objects: map[model.Key]string{}}
+		s := New(at, 0, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx, out) }()
+		w := model.KeySetSource{Bundle: "https://far.example/bundle"}
+		for i, step := range []struct {
+			root   string
+			number uint64
+			none   bool
+			want   string
+		}{
+			{"a", 4, false, "a"},
+			{"b", 5, false, "b"},
+			{"a", 4, false, "b"},
+			{"a", 0, false, "b"},
+			{"c", 5, false, "c"}, // the same number says nothing
+			{"d", 0, true, "d"},  // nor does none
+			{"a", 4, false, "d"},
+			{"e", 9, false, "e"},
+		} {
+			at.mu.Lock()
+			at.keys, at.next = step.root, &step.number
+			if step.none {
+				at.next = nil
+			}
+			at.mu.Unlock()
+			if i == 0 {
+				s.Want(usually(w))
+			}
+			time.Sleep(refreshBundle + retryLast)
+			synctest.Wait()
+			now := out.now()
+			if got := now.objects[w.Key()]; got != step.want {
+				t.Errorf("step %d: %q, want %q", i, got, step.want)
+			}
+			if refused := step.root != step.want; refused != (now.severity() == model.SeverityWarning) {
+				t.Errorf("step %d: problems %v", i, now.problems)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestAnIssuerNeverReachedIsAskedLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at, out := &issuer{err: errors.New("away\x1b[2J")}, &sink{objects: map[model.Key]string{}}
-		s := New(at, slog.New(slog.DiscardHandler))
+		s := New(at, 0, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx, out) }()
 		w := model.KeySetSource{Issuer: "https://issuer.example"}
-		s.Want([]model.KeySetSource{w})
+		s.Want(usually(w))
 		none := func(model.Key) bool { return false }
 		if !s.Pending(none) {
 			t.Error("nothing was tried, and nothing is waited for")
@@ -171,8 +333,13 @@ func TestTheClientChecksWhereANameLeads(t *testing.T) {
 	asked := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer server.Close()
-	_, err := auth.KeySets{Client: NewClient(false)}.At(t.Context(), strings.Replace(server.URL, "127.0.0.1", "localhost", 1))
-	if err == nil || !strings.Contains(err.Error(), "not asked for keys") || asked {
-		t.Errorf("%v", err)
+	here := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	keys := auth.KeySets{Client: NewClient(false)}
+	_, err := keys.At(t.Context(), here)
+	_, ofBundle := keys.Bundle(t.Context(), strings.Replace(here, "http:", "https:", 1))
+	for _, err := range []error{err, ofBundle} {
+		if err == nil || !strings.Contains(err.Error(), "not asked for keys") || asked {
+			t.Errorf("%v", err)
+		}
 	}
 }

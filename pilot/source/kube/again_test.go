@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/test/kubetest"
 )
 
 // mirror is a sink that compares, at each call, what the source shows with what it was told.
@@ -42,8 +43,8 @@ func (m *mirror) Apply(_ string, events []model.Event, _ []model.Problem) {
 
 // TestTheSourceShowsWhatItHas: the sink keeps no objects, and sees them again where it asks.
 func TestTheSourceShowsWhatItHas(t *testing.T) {
-	api, url := newAPIServer(t)
-	api.put("v1/services", service("cart"))
+	api, url := kubetest.New(t)
+	api.Put("v1/services", service("cart"))
 	source, err := New(&rest.Config{Host: url}, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +62,10 @@ func TestTheSourceShowsWhatItHas(t *testing.T) {
 		}
 	}
 	until("cart")
-	api.put("v1/services", service("pay"))
+	api.Put("v1/services", service("pay"))
 	until("cart", "pay")
 	source.Again()
 	until("cart", "pay")
-	api.remove("v1/services", service("cart"))
+	api.Remove("v1/services", service("cart"))
 	until("pay")
 }

@@ -15,6 +15,9 @@ import (
 // definitionsResource has the definitions of kinds that an API server was taught.
 var definitionsResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
+// definitionsKind is the name of their kind.
+const definitionsKind = "customresourcedefinitions.apiextensions.k8s.io"
+
 // definitions starts and ends the watches of Istio's kinds as their definitions come and go. It is
 // the store of a reflector.
 type definitions struct {
@@ -51,6 +54,7 @@ func (d *definitions) answered(err error) {
 		return
 	}
 	d.log.Warn("definitions of kinds may not be read; a kind that is added later is found late", "error", err)
+	d.undefined = true
 	for resource := range d.istio {
 		d.define(resource)
 	}
@@ -65,7 +69,21 @@ func (d *definitions) Update(obj any) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.define(defined(obj))
+	d.moved(obj.(metav1.Object).GetResourceVersion(), false)
 	return nil
+}
+
+// Bookmark notes that no definition has changed up to a version.
+func (d *definitions) Bookmark(version string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.moved(version, true)
+	return nil
+}
+
+// moved notes how far definitions have come. The lock is held.
+func (d *definitions) moved(version string, bookmark bool) {
+	d.Source.moved(definitionsKind, version, bookmark)
 }
 
 // Delete ends the watch of the kind.
@@ -73,11 +91,12 @@ func (d *definitions) Delete(obj any) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.undefine(defined(obj))
+	d.moved(obj.(metav1.Object).GetResourceVersion(), false)
 	return nil
 }
 
 // Replace takes all definitions that there are.
-func (d *definitions) Replace(list []any, _ string) error {
+func (d *definitions) Replace(list []any, version string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	present := map[schema.GroupResource]bool{}
@@ -90,6 +109,8 @@ func (d *definitions) Replace(list []any, _ string) error {
 			d.undefine(resource)
 		}
 	}
+	d.undefined = false
+	d.moved(version, false)
 	d.known()
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
@@ -52,7 +53,7 @@ func (s *Source) meshMap() string {
 	return model.MeshConfigName + "-" + s.opts.Revision
 }
 
-func (s *Source) kubernetes(kind model.Kind, resource schema.GroupResource, client lister) *watched {
+func (s *Source) kubernetes(kind model.Kind, resource schema.GroupResource, client kubeclient.Asker) *watched {
 	known, _ := kinds.KubernetesOf([]byte(`"` + string(kind) + `"`))
 	w := newWatched(s, resource, func(obj metav1.Object) ([]*model.Object, []file.Refusal, []model.Problem) {
 		if kind == model.KindConfigMap {

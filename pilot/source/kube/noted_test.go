@@ -4,19 +4,20 @@ import (
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/test/kubetest"
 )
 
 func TestWhatIsNotedOfAnObject(t *testing.T) {
-	server, url := newAPIServer(t, routes)
-	server.put(definitionsPath, definition(routesDefinition))
+	server, url := kubetest.New(t, routes)
+	server.Put(kubetest.Definitions, definition(routesDefinition))
 	o := route("r", "a")
-	o["metadata"].(object)["uid"] = "u"
-	o["metadata"].(object)["generation"] = 3
-	o["status"] = object{"conditions": []any{
-		object{"type": "Reconciled", "status": "True"},
-		object{"type": "Accepted", "status": "False", "reason": "Invalid", "message": "m", "observedGeneration": 2},
+	o["metadata"].(kubetest.Object)["uid"] = "u"
+	o["metadata"].(kubetest.Object)["generation"] = 3
+	o["status"] = kubetest.Object{"conditions": []any{
+		kubetest.Object{"type": "Reconciled", "status": "True"},
+		kubetest.Object{"type": "Accepted", "status": "False", "reason": "Invalid", "message": "m", "observedGeneration": 2},
 	}}
-	server.put(routes, o)
+	server.Put(routes, o)
 	w := run(t, url)
 	key := model.Key{Kind: model.KindVirtualService, Namespace: "shop", Name: "r"}
 	w.until("the object", w.has(key.Kind, key.Namespace, key.Name))
@@ -31,8 +32,8 @@ func TestWhatIsNotedOfAnObject(t *testing.T) {
 	events := w.events
 	changed := w.source.Changed()
 	o = route("r", "a")
-	o["status"] = object{"conditions": "none"}
-	server.put(routes, o)
+	o["status"] = kubetest.Object{"conditions": "none"}
+	server.Put(routes, o)
 	<-changed
 	if n, _ := w.source.Noted(key); n.Condition != nil || n.Generation != 0 {
 		t.Errorf("%+v", n)
@@ -40,7 +41,7 @@ func TestWhatIsNotedOfAnObject(t *testing.T) {
 	if w.events != events {
 		t.Error("a status changed the mesh")
 	}
-	server.remove(routes, o)
+	server.Remove(routes, o)
 	w.until("its end", not(w.has(key.Kind, key.Namespace, key.Name)))
 	if _, ok := w.source.Noted(key); ok || len(w.source.Marked()) > 0 {
 		t.Error("what is gone is still noted")

@@ -1,7 +1,7 @@
-// Package kube is the source that reads the mesh's objects from an API server: it lists and watches
-// Services, EndpointSlices, Pods, Namespaces, the mesh configuration, Secrets and Istio's kinds, checks each as
-// the source of files does, and hands the store events and problems. It keeps of an object what the
-// mesh reads, and keeps all of it while the API server is away.
+// Package kube is the source that reads the mesh's objects from an API server. It lists and watches Services,
+// EndpointSlices, Pods, Namespaces, the mesh configuration, Secrets and Istio's kinds. It checks each as the
+// source of files does, and hands the store events and problems. It keeps of an object what the mesh reads, and
+// keeps all of it while the API server is away.
 package kube
 
 import (
@@ -19,12 +19,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
@@ -51,13 +51,16 @@ type Options struct {
 type Source struct {
 	opts    Options
 	log     *slog.Logger
-	typed   kubernetes.Interface
+	typed   kubeclient.Interface
 	dynamic dynamic.Interface
 	meta    metadata.Interface
 	istio   map[schema.GroupResource]kinds.Istio // the kinds of Istio by resource
 
 	watching sync.WaitGroup
 	again    chan struct{} // holds one token while the sink waits for a call
+	progress *progress
+	// incomparable is for what is logged where versions are no numbers.
+	incomparable sync.Once
 
 	mu     sync.Mutex // what follows, and calls of the sink
 	sink   model.Sink
@@ -66,9 +69,11 @@ type Source struct {
 	kinds   map[schema.GroupResource]*watched
 	awaited map[schema.GroupResource]struct{}
 	started bool // the first list of definitions is known
-	synced  bool
-	told    []model.Problem
-	renoted chan struct{} // closed and replaced when another thing is noted
+	// undefined says that definitions may not be read, so that kinds may go without a word.
+	undefined bool
+	synced    bool
+	told      []model.Problem
+	renoted   chan struct{} // closed and replaced when another thing is noted
 }
 
 // New gives a source of the API server that the configuration leads to.
@@ -84,6 +89,7 @@ func New(config *rest.Config, opts Options) (*Source, error) {
 		opts: opts, log: opts.Logger, reader: file.NewReader(), istio: istioResources(),
 		kinds: map[schema.GroupResource]*watched{}, awaited: map[schema.GroupResource]struct{}{},
 		renoted: make(chan struct{}), again: make(chan struct{}, 1),
+		progress: newProgress(),
 	}
 	var err error
 	if s.dynamic, err = dynamic.NewForConfig(config); err != nil {
@@ -94,7 +100,7 @@ func New(config *rest.Config, opts Options) (*Source, error) {
 	}
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	if s.typed, err = kubernetes.NewForConfig(config); err != nil {
+	if s.typed, err = kubeclient.New(config); err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
 	return s, nil
@@ -147,6 +153,7 @@ func (s *Source) Again() {
 // follow starts the watch of a kind. The lock is held.
 func (s *Source) follow(ctx context.Context, w *watched) {
 	s.kinds[w.resource] = w
+	s.progress.follow(w.resource.String())
 	if !s.synced {
 		s.awaited[w.resource] = struct{}{}
 	}

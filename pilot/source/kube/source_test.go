@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/test/kubetest"
 )
 
 // sink takes what a source delivers, for one goroutine to look at.
@@ -51,7 +52,12 @@ type watchedSource struct {
 
 func run(t *testing.T, url string) *watchedSource {
 	t.Helper()
-	source, err := New(&rest.Config{Host: url}, Options{MaxBackoff: 50 * time.Millisecond, Condition: "Accepted"})
+	return runOf(t, &rest.Config{Host: url}, Options{MaxBackoff: 50 * time.Millisecond, Condition: "Accepted"})
+}
+
+func runOf(t *testing.T, config *rest.Config, opts Options) *watchedSource {
+	t.Helper()
+	source, err := New(config, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,22 +94,22 @@ func (w *watchedSource) has(kind model.Kind, namespace, name string) func() bool
 
 func not(f func() bool) func() bool { return func() bool { return !f() } }
 
-func service(name string) object {
-	return object{
-		"apiVersion": "v1", "kind": "Service", "metadata": object{"name": name, "namespace": "shop"},
-		"spec": object{"clusterIP": "10.0.0.1", "ports": []any{object{"name": "http", "port": 80}}},
+func service(name string) kubetest.Object {
+	return kubetest.Object{
+		"apiVersion": "v1", "kind": "Service", "metadata": kubetest.Object{"name": name, "namespace": "shop"},
+		"spec": kubetest.Object{"clusterIP": "10.0.0.1", "ports": []any{kubetest.Object{"name": "http", "port": 80}}},
 	}
 }
 
-func route(name, host string) object {
-	return object{
-		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": object{"name": name, "namespace": "shop"},
-		"spec": object{"hosts": []any{host}, "http": []any{object{"route": []any{object{"destination": object{"host": host}}}}}},
+func route(name, host string) kubetest.Object {
+	return kubetest.Object{
+		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": kubetest.Object{"name": name, "namespace": "shop"},
+		"spec": kubetest.Object{"hosts": []any{host}, "http": []any{kubetest.Object{"route": []any{kubetest.Object{"destination": kubetest.Object{"host": host}}}}}},
 	}
 }
 
-func definition(name string) object {
-	return object{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object{"name": name}}
+func definition(name string) kubetest.Object {
+	return kubetest.Object{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": kubetest.Object{"name": name}}
 }
 
 const (
@@ -112,10 +118,10 @@ const (
 )
 
 func TestObjectsAndTheirChanges(t *testing.T) {
-	api, url := newAPIServer(t, routes)
-	api.put(definitionsPath, definition(routesDefinition))
-	api.put("v1/services", service("cart"))
-	api.put(routes, route("cart", "cart"))
+	api, url := kubetest.New(t, routes)
+	api.Put(kubetest.Definitions, definition(routesDefinition))
+	api.Put("v1/services", service("cart"))
+	api.Put(routes, route("cart", "cart"))
 	w := run(t, url)
 	w.until("synced", func() bool { return w.synced })
 	for _, k := range []model.Kind{model.KindService, model.KindVirtualService} {
@@ -123,11 +129,11 @@ func TestObjectsAndTheirChanges(t *testing.T) {
 			t.Errorf("no %s before the source says that it has all", k)
 		}
 	}
-	api.put("v1/services", service("pay"))
+	api.Put("v1/services", service("pay"))
 	w.until("an added Service", w.has(model.KindService, "shop", "pay"))
-	api.remove("v1/services", service("cart"))
+	api.Remove("v1/services", service("cart"))
 	w.until("a deleted Service", not(w.has(model.KindService, "shop", "cart")))
-	api.put(routes, route("cart", "pay"))
+	api.Put(routes, route("cart", "pay"))
 	w.until("a changed route", func() bool {
 		o := w.objects[model.Key{Kind: model.KindVirtualService, Namespace: "shop", Name: "cart"}]
 		return o.Spec.(*networking.VirtualService).Hosts[0] == "pay"
@@ -135,21 +141,21 @@ func TestObjectsAndTheirChanges(t *testing.T) {
 }
 
 func TestBookkeepingIsNoChange(t *testing.T) {
-	api, url := newAPIServer(t)
-	pod := func(restarts int, ip string) object {
-		return object{
-			"apiVersion": "v1", "kind": "Pod", "metadata": object{"name": "p", "namespace": "shop", "annotations": object{"note": strconv.Itoa(restarts)}},
-			"status": object{"podIP": ip, "containerStatuses": []any{object{"name": "c", "restartCount": restarts}}},
+	api, url := kubetest.New(t)
+	pod := func(restarts int, ip string) kubetest.Object {
+		return kubetest.Object{
+			"apiVersion": "v1", "kind": "Pod", "metadata": kubetest.Object{"name": "p", "namespace": "shop", "annotations": kubetest.Object{"note": strconv.Itoa(restarts)}},
+			"status": kubetest.Object{"podIP": ip, "containerStatuses": []any{kubetest.Object{"name": "c", "restartCount": restarts}}},
 		}
 	}
 	w := run(t, url)
-	api.put("v1/pods", pod(0, "10.0.0.1"))
+	api.Put("v1/pods", pod(0, "10.0.0.1"))
 	w.until("a pod", w.has(model.KindPod, "shop", "p"))
 	before := w.events
 	for n := range 10 {
-		api.put("v1/pods", pod(n, "10.0.0.1"))
+		api.Put("v1/pods", pod(n, "10.0.0.1"))
 	}
-	api.put("v1/pods", pod(10, "10.0.0.2"))
+	api.Put("v1/pods", pod(10, "10.0.0.2"))
 	w.until("another address", func() bool { return w.events > before })
 	if w.events != before+1 {
 		t.Errorf("%d events of one change", w.events-before)
@@ -157,12 +163,12 @@ func TestBookkeepingIsNoChange(t *testing.T) {
 }
 
 func TestInvalidObjects(t *testing.T) {
-	api, url := newAPIServer(t, routes)
-	api.put(definitionsPath, definition(routesDefinition))
-	api.put(routes, route("good", "a"))
+	api, url := kubetest.New(t, routes)
+	api.Put(kubetest.Definitions, definition(routesDefinition))
+	api.Put(routes, route("good", "a"))
 	bad := route("bad", "b")
-	bad["spec"].(object)["http"] = []any{object{"name": "nowhere"}}
-	api.put(routes, bad)
+	bad["spec"].(kubetest.Object)["http"] = []any{kubetest.Object{"name": "nowhere"}}
+	api.Put(routes, bad)
 	w := run(t, url)
 	w.until("synced", func() bool { return w.synced })
 	named := func(name string) func() bool {
@@ -175,12 +181,12 @@ func TestInvalidObjects(t *testing.T) {
 	}
 	worse := route("good", "a")
 	worse["spec"] = bad["spec"]
-	api.put(routes, worse)
+	api.Put(routes, worse)
 	w.until("a problem of what became invalid", named("good"))
 	if !w.has(model.KindVirtualService, "shop", "good")() {
 		t.Error("what became invalid is not served as it was")
 	}
-	api.remove(routes, worse)
+	api.Remove(routes, worse)
 	w.until("a deleted object has no problem", not(named("good")))
 	if w.has(model.KindVirtualService, "shop", "good")() {
 		t.Error("a deleted object is served")
@@ -188,32 +194,32 @@ func TestInvalidObjects(t *testing.T) {
 }
 
 func TestKindsComeAndGo(t *testing.T) {
-	api, url := newAPIServer(t)
+	api, url := kubetest.New(t)
 	w := run(t, url)
 	w.until("synced without the kind", func() bool { return w.synced })
-	api.put(definitionsPath, definition(routesDefinition)) // before it is established, its list is not found
-	api.set(func(s *apiServer) { s.objects[routes] = map[string]object{} })
-	api.put(routes, route("cart", "cart"))
+	api.Put(kubetest.Definitions, definition(routesDefinition)) // before it is established, its list is not found
+	api.Set(func(s *kubetest.Server) { s.Objects[routes] = map[string]kubetest.Object{} })
+	api.Put(routes, route("cart", "cart"))
 	w.until("an object of a kind that came later", w.has(model.KindVirtualService, "shop", "cart"))
-	api.set(func(s *apiServer) { delete(s.objects, routes) })
-	api.remove(definitionsPath, definition(routesDefinition))
+	api.Set(func(s *kubetest.Server) { delete(s.Objects, routes) })
+	api.Remove(kubetest.Definitions, definition(routesDefinition))
 	w.until("the object goes with its kind", not(w.has(model.KindVirtualService, "shop", "cart")))
 }
 
 func TestAnOlderVersionOfAKind(t *testing.T) {
 	const old = "networking.istio.io/v1beta1/virtualservices"
-	api, url := newAPIServer(t, old)
-	api.put(definitionsPath, definition(routesDefinition))
+	api, url := kubetest.New(t, old)
+	api.Put(kubetest.Definitions, definition(routesDefinition))
 	o := route("cart", "cart")
 	o["apiVersion"] = "networking.istio.io/v1beta1"
-	api.put(old, o)
+	api.Put(old, o)
 	w := run(t, url)
 	w.until("an object of an older version", w.has(model.KindVirtualService, "shop", "cart"))
 }
 
 func TestTheAPIServerIsAway(t *testing.T) {
-	api, url := newAPIServer(t)
-	api.set(func(s *apiServer) { s.down = true })
+	api, url := kubetest.New(t)
+	api.Set(func(s *kubetest.Server) { s.Down = true })
 	w := run(t, url)
 	degraded := func() bool {
 		return slices.ContainsFunc(w.problems, func(p model.Problem) bool {
@@ -224,26 +230,26 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	if w.synced {
 		t.Fatal("synced with nothing")
 	}
-	api.put("v1/services", service("cart"))
-	api.set(func(s *apiServer) { s.down = false })
+	api.Put("v1/services", service("cart"))
+	api.Set(func(s *kubetest.Server) { s.Down = false })
 	w.until("synced", func() bool { return w.synced && !degraded() })
-	api.set(func(s *apiServer) { s.down = true })
+	api.Set(func(s *kubetest.Server) { s.Down = true })
 	w.until("a problem again", degraded)
 	if !w.has(model.KindService, "shop", "cart")() {
 		t.Error("what was known is gone")
 	}
-	api.remove("v1/services", service("cart"))
-	api.put("v1/services", service("pay"))
-	api.set(func(s *apiServer) { s.down = false })
+	api.Remove("v1/services", service("cart"))
+	api.Put("v1/services", service("pay"))
+	api.Set(func(s *kubetest.Server) { s.Down = false })
 	w.until("what happened meanwhile", func() bool {
 		return w.has(model.KindService, "shop", "pay")() && !w.has(model.KindService, "shop", "cart")() && !degraded()
 	})
 }
 
 func TestDefinitionsMayNotBeRead(t *testing.T) {
-	api, url := newAPIServer(t, routes)
-	api.denied[definitionsPath] = true
-	api.put(routes, route("cart", "cart"))
+	api, url := kubetest.New(t, routes)
+	api.Denied[kubetest.Definitions] = true
+	api.Put(routes, route("cart", "cart"))
 	w := run(t, url)
 	w.until("synced", func() bool { return w.synced })
 	if !w.has(model.KindVirtualService, "shop", "cart")() {
@@ -252,12 +258,12 @@ func TestDefinitionsMayNotBeRead(t *testing.T) {
 }
 
 func TestMeshConfiguration(t *testing.T) {
-	api, url := newAPIServer(t)
+	api, url := kubetest.New(t)
 	w := run(t, url)
 	w.until("synced", func() bool { return w.synced })
-	api.put("v1/configmaps", object{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"name": "istio", "namespace": "istio-system"},
-		"data": object{"mesh": "trustDomain: example.org\n"},
+	api.Put("v1/configmaps", kubetest.Object{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": kubetest.Object{"name": "istio", "namespace": "istio-system"},
+		"data": kubetest.Object{"mesh": "trustDomain: example.org\n"},
 	})
 	w.until("the mesh configuration", func() bool {
 		o := w.objects[model.Key{Kind: model.KindMeshConfig, Namespace: "istio-system", Name: "istio"}]
@@ -266,21 +272,19 @@ func TestMeshConfiguration(t *testing.T) {
 }
 
 func TestSecrets(t *testing.T) {
-	api, url := newAPIServer(t)
-	api.put("v1/secrets", object{
-		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": object{"name": "shop-tls", "namespace": "istio-system"},
-		"data": object{"tls.crt": "Y2VydA==", "tls.key": "a2V5"},
+	api, url := kubetest.New(t)
+	api.Put("v1/secrets", kubetest.Object{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": kubetest.Object{"name": "shop-tls", "namespace": "istio-system"},
+		"data": kubetest.Object{"tls.crt": "Y2VydA==", "tls.key": "a2V5"},
 	})
 	w := run(t, url)
 	w.until("a Secret", w.has(model.KindSecret, "istio-system", "shop-tls"))
 	if _, small := w.objects[model.Key{Kind: model.KindSecret, Namespace: "istio-system", Name: "shop-tls"}].Spec.(*model.Secret); !small {
 		t.Error("the whole Secret is kept")
 	}
-	api.mu.Lock()
-	defer api.mu.Unlock()
 	for _, own := range []string{"istio-ca-secret", "cacerts"} {
-		if !strings.Contains(api.asked["v1/secrets"], "metadata.name!="+own) {
-			t.Errorf("the CA's Secret %s is asked for: %s", own, api.asked["v1/secrets"])
+		if !strings.Contains(api.Selector("v1/secrets"), "metadata.name!="+own) {
+			t.Errorf("the CA's Secret %s is asked for: %s", own, api.Selector("v1/secrets"))
 		}
 	}
 }

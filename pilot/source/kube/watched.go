@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
@@ -48,7 +49,10 @@ func (w *watched) Update(obj any) error {
 	w.source.mu.Lock()
 	defer w.source.mu.Unlock()
 	if !w.ended {
-		w.source.deliver(w.put(nil, obj.(metav1.Object)))
+		o := obj.(metav1.Object)
+		version := o.GetResourceVersion() // reading keeps nothing of it
+		w.source.deliver(w.put(nil, o))
+		w.moved(version, false)
 	}
 	return nil
 }
@@ -58,11 +62,27 @@ func (w *watched) Delete(obj any) error {
 	w.source.mu.Lock()
 	defer w.source.mu.Unlock()
 	w.source.deliver(w.drop(nil, key(obj.(metav1.Object))))
+	w.moved(obj.(metav1.Object).GetResourceVersion(), false)
 	return nil
 }
 
+// Bookmark notes that the kind has not changed up to a version.
+func (w *watched) Bookmark(version string) error {
+	w.source.mu.Lock()
+	defer w.source.mu.Unlock()
+	w.moved(version, true)
+	return nil
+}
+
+// moved notes how far the kind has come. The lock is held.
+func (w *watched) moved(version string, bookmark bool) {
+	if !w.ended {
+		w.source.moved(w.resource.String(), version, bookmark)
+	}
+}
+
 // Replace takes all objects that there are.
-func (w *watched) Replace(list []any, _ string) error {
+func (w *watched) Replace(list []any, version string) error {
 	w.source.mu.Lock()
 	defer w.source.mu.Unlock()
 	if w.ended {
@@ -93,6 +113,7 @@ func (w *watched) Replace(list []any, _ string) error {
 	}
 	w.failure = ""
 	w.source.deliver(events)
+	w.moved(version, false)
 	w.source.listed(w.resource)
 	return nil
 }
@@ -183,10 +204,13 @@ func (w *watched) gone() {
 	}
 	w.failure = ""
 	w.source.deliver(events)
+	w.source.progress.unfollow(w.resource.String())
 	w.source.listed(w.resource)
 }
 
-// answered notes whether the API server gave what it was asked for.
+// answered notes whether the API server gave what it was asked for. That a kind is not found says that it has no
+// objects only where it never had any: its definition says when it goes. Where definitions cannot be read, it is all
+// that tells of Istio's kinds. Those of Kubernetes do not go: a proxy before the API server may say so.
 func (w *watched) answered(err error) {
 	w.source.mu.Lock()
 	defer w.source.mu.Unlock()
@@ -196,10 +220,10 @@ func (w *watched) answered(err error) {
 	failure := ""
 	switch {
 	case err == nil:
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err) && (len(w.known) == 0 || w.source.undefined && ofIstio(w.resource)):
 		w.gone()
 		return
-	case apierrors.IsResourceExpired(err), apierrors.IsGone(err): // it is listed again
+	case apierrors.IsResourceExpired(err), apierrors.IsGone(err), kubeclient.Ahead(err): // it is listed again
 		return
 	case apierrors.IsInvalid(err): // it gives no lists by watches, and is asked for a list
 		return
@@ -212,24 +236,24 @@ func (w *watched) answered(err error) {
 	}
 }
 
-// lister asks for the objects of a kind.
-type lister interface {
-	List(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error)
-	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
+// ofIstio tells whether a resource is one of those that come and go with their definitions.
+func ofIstio(resource schema.GroupResource) bool {
+	return strings.HasSuffix(resource.Group, ".istio.io")
 }
 
-// observe gives the lister to a reflector, and tells answered what became of each question.
-func observe(l lister, answered func(error)) cache.ListerWatcher {
+// observe gives the asker to a reflector, and tells answered what became of each question.
+func observe(of kubeclient.Asker, answered func(error)) cache.ListerWatcher {
+	l := kubeclient.Lasting(of)
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			out, err := l.List(ctx, opts)
+			out, err := l.ListWithContext(ctx, opts)
 			if ctx.Err() == nil {
 				answered(err)
 			}
 			return out, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-			out, err := l.Watch(ctx, opts)
+			out, err := l.WatchWithContext(ctx, opts)
 			if ctx.Err() == nil {
 				answered(err)
 			}

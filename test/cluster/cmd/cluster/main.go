@@ -35,6 +35,7 @@ func run(ctx context.Context) error {
 	}
 	var images string
 	flag.StringVar(&cfg.Name, "name", "k8s", "name of the cluster")
+	flag.StringVar(&cfg.StateRoot, "state", cluster.DefaultStateRoot, "directory of the state of clusters")
 	flag.IntVar(&cfg.Nodes, "nodes", 1, "number of nodes")
 	flag.StringVar(&cfg.Programs, "programs", ".tools/kubernetes", "directory of the programs")
 	flag.StringVar(&images, "images", ".images", "directory of image tarballs that every node gets")

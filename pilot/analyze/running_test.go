@@ -1,0 +1,234 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+)
+
+// runningShop has what a cluster's control plane has: EndpointSlices beside the pods that they were made of.
+const runningShop = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: default, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: plain, labels: {team: a}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client-6d4c-x, labels: {app: client, pod-template-hash: 6d4c, security.istio.io/tlsMode: istio}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: client-6d4c, uid: a}]}
+spec: {serviceAccountName: client, containers: [{name: app, image: x}]}
+status: {podIP: 10.9.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop-77-y, labels: {app: shop, pod-template-hash: "77", security.istio.io/tlsMode: istio}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: shop-77, uid: a}]}
+spec: {serviceAccountName: shop, containers: [{name: app, image: x}]}
+status: {podIP: 10.9.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: old-5-z, namespace: plain, labels: {app: old, pod-template-hash: "5"}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: old-5, uid: a}]}
+spec: {containers: [{name: app, image: x}]}
+status: {podIP: 10.9.0.3, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {clusterIP: 10.96.0.7, selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
+addressType: IPv4
+endpoints: [{addresses: [10.9.0.2], conditions: {ready: true}, targetRef: {kind: Pod, name: shop-77-y, namespace: default}}]
+ports: [{name: http, port: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {clusterIP: 10.96.0.8, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: outside-1, labels: {kubernetes.io/service-name: outside}}
+addressType: IPv4
+endpoints: [{addresses: [192.0.2.1], conditions: {ready: true}}]
+ports: [{name: http, port: 80}]
+`
+
+// runningOf gives a mesh of objects, with proxies that proved the accounts of their pods.
+func runningOf(t *testing.T, yaml string) *Running {
+	t.Helper()
+	objects, problems := file.Decode([]byte(yaml), "mesh.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := &Running{Inventory: &inventory.Inventory{Head: inventory.Head{Domain: "cluster.local"}, Objects: objects}}
+	for i, o := range objects {
+		spec, ok := o.Spec.(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		pod := *o
+		made := model.NewPod(spec)
+		pod.Spec, objects[i] = made, &pod
+		if pod.Labels["security.istio.io/tlsMode"] != "" {
+			r.Proxies = append(r.Proxies, model.Proxy{
+				ID: fmt.Sprintf("sidecar~%s~%s.%s~x", made.IP, o.Name, o.Namespace), Type: model.SidecarProxy, Name: o.Name, Namespace: o.Namespace,
+				DNSDomain: o.Namespace + ".svc.cluster.local", IPs: []string{made.IP}, Labels: o.Labels, ServiceAccount: made.ServiceAccount,
+				ClusterID: "Kubernetes", Secrets: true, Proof: &model.Proof{ServiceAccount: made.ServiceAccount}, Peer: made.IP,
+			})
+		}
+	}
+	return r
+}
+
+// endpointsOf tells the addresses of the endpoints of a proxy's cluster.
+func endpointsOf(t *testing.T, p Proxy, cluster string) string {
+	t.Helper()
+	var out []string
+	for _, r := range p.Resources {
+		if c, ok := r.(*endpointv3.ClusterLoadAssignment); ok && c.GetClusterName() == cluster {
+			for _, at := range c.GetEndpoints() {
+				for _, e := range at.GetLbEndpoints() {
+					a := e.GetEndpoint().GetAddress().GetSocketAddress()
+					out = append(out, fmt.Sprintf("%s:%d", a.GetAddress(), a.GetPortValue()))
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+// proxyOf finds a proxy by the name of its workload.
+func proxyOf(t *Translation, name string) (Proxy, bool) {
+	i := slices.IndexFunc(t.Proxies, func(p Proxy) bool { return p.Name == name })
+	if i < 0 {
+		return Proxy{}, false
+	}
+	return t.Proxies[i], true
+}
+
+func deployment(name, meta, template, spec string) string {
+	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s%s}\nspec: {selector: {}, template: {metadata: %s, spec: {%scontainers: [{name: app, image: x}]}}}\n---\n", name, meta, template, spec)
+}
+
+func comparedWith(t *testing.T, files string) (before, after *Translation) {
+	t.Helper()
+	before, after, err := runningOf(t, runningShop).Compare(t.Context(), []File{{Name: "new.yaml", Data: []byte(files)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return before, after
+}
+
+func TestFilesDecideWhatPodsAServiceHas(t *testing.T) {
+	const shop, two, outside = "outbound|80||shop.default.svc.cluster.local", "outbound|80|two|shop.default.svc.cluster.local", "outbound|80||outside.default.svc.cluster.local"
+	service := func(spec string) string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {" + spec + "}\n---\n"
+	}
+	rule := "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop}\nspec: {host: shop, subsets: [{name: two, labels: {version: v2}}]}\n---\n"
+	for name, c := range map[string]struct{ files, cluster, before, after string }{
+		"nothing of it":        {rule, shop, "10.9.0.2:8080", "10.9.0.2:8080"},
+		"the same Service":     {service("selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]"), shop, "10.9.0.2:8080", "10.9.0.2:8080"},
+		"another target port":  {service("selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 9090}]"), shop, "10.9.0.2:8080", "10.9.0.2:9090"},
+		"another selector":     {service("selector: {app: client}, ports: [{name: http, port: 80, targetPort: 8080}]"), shop, "10.9.0.2:8080", "10.9.0.1:8080"},
+		"no selector any more": {service("ports: [{name: http, port: 80, targetPort: 8080}]"), shop, "10.9.0.2:8080", "10.9.0.2:8080"},
+		"a second Deployment":  {rule + deployment("shop-v2", "", "{labels: {app: shop, version: v2}}", ""), two, "", "10.255.0.0:8080"},
+		"other labels":         {deployment("client", "", "{labels: {app: shop}}", ""), shop, "10.9.0.2:8080", "10.9.0.1:8080 10.9.0.2:8080"},
+		"pods that leave":      {deployment("shop", "", "{labels: {app: shut}}", ""), shop, "10.9.0.2:8080", ""},
+		"a Service of slices":  {rule + service("selector: {app: client}, ports: [{name: http, port: 80}]"), outside, "192.0.2.1:80", "192.0.2.1:80"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, after := comparedWith(t, c.files)
+			for of, want := range map[*Translation]string{before: c.before, after: c.after} {
+				p, ok := proxyOf(of, "client")
+				if got := endpointsOf(t, p, c.cluster); !ok || strings.ReplaceAll(got, "10.255.0.1:", "10.255.0.0:") != want {
+					t.Errorf("the endpoints are %q, not %q (before: %t)", got, want, of == before)
+				}
+			}
+		})
+	}
+}
+
+func TestAProxyProvesTheAccountOfItsPod(t *testing.T) {
+	before, after := comparedWith(t, deployment("shop", "", "{labels: {app: shop}}", "serviceAccountName: other, "))
+	for of, want := range map[*Translation]string{before: "shop", after: "other"} {
+		p, ok := proxyOf(of, "shop")
+		if !ok {
+			t.Fatal("the proxy has no name of its workload")
+		}
+		at := resolve.WorkloadOf(of.mesh.reader, p.of)
+		if at.Pod == nil || at.Doubt != "" || at.Labels["app"] != "shop" {
+			t.Errorf("with account %s: it is not its own pod: %+v", want, at)
+		}
+		if p.of.ServiceAccount != want || p.of.Proof.ServiceAccount != want {
+			t.Errorf("it proves %q, and says %q; want %q", p.of.Proof.ServiceAccount, p.of.ServiceAccount, want)
+		}
+	}
+}
+
+func TestInjectionDecidesWhatPodsHaveAProxy(t *testing.T) {
+	namespace := func(name, labels string) string {
+		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + ", labels: {" + labels + "}}\n---\n"
+	}
+	for name, c := range map[string]struct{ files, want string }{
+		"the same template":              {deployment("shop", "", "{labels: {app: shop}}", ""), "client shop"},
+		"a label against it":             {deployment("shop", "", `{labels: {app: shop, sidecar.istio.io/inject: "false"}}`, ""), "client"},
+		"an annotation against it":       {deployment("shop", "", `{labels: {app: shop}, annotations: {sidecar.istio.io/inject: "false"}}`, ""), "client"},
+		"the network of the node":        {deployment("shop", "", "{labels: {app: shop}}", "hostNetwork: true, "), "client"},
+		"a label for it":                 {deployment("old", ", namespace: plain", `{labels: {app: old, sidecar.istio.io/inject: "true"}}`, ""), "client old shop"},
+		"a namespace that ends it":       {namespace("default", "istio-injection: disabled"), ""},
+		"a namespace that begins it":     {namespace("plain", "istio-injection: enabled"), "client old shop"},
+		"another label of a namespace":   {namespace("plain", "team: b"), "client shop"},
+		"a new one":                      {deployment("new", "", "{labels: {app: new}}", ""), "client new shop"},
+		"a new one without injection":    {deployment("new", ", namespace: plain", "{labels: {app: new}}", ""), "client shop"},
+		"a new one and its namespace":    {namespace("next", "istio-injection: enabled") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client new shop"},
+		"a new one of a foreign one":     {deployment("new", ", namespace: unknown", "{labels: {app: new}}", ""), "client new shop"},
+		"a new one that asks for itself": {deployment("new", ", namespace: plain", `{labels: {app: new, sidecar.istio.io/inject: "true"}}`, ""), "client new shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, after := comparedWith(t, c.files)
+			var got []string
+			for _, p := range after.Proxies {
+				got = append(got, p.Name)
+			}
+			slices.Sort(got)
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("proxies are beside %q, not %q", got, c.want)
+			}
+			for _, w := range []string{"client-6d4c-x", "shop-77-y"} {
+				pod := after.mesh.reader.Pod("", "default", w)
+				workload, _, _ := strings.Cut(w, "-")
+				if has := slices.Contains(got, workload); has != (pod.Labels["security.istio.io/tlsMode"] == "istio") {
+					t.Errorf("%s has a proxy: %t, and labels %v", w, has, pod.Labels)
+				}
+			}
+		})
+	}
+}
+
+func TestATemplateWithAnchors(t *testing.T) {
+	_, after := comparedWith(t, `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: new, labels: &labels {app: new}}
+spec: {selector: {matchLabels: *labels}, template: {metadata: {labels: *labels}, spec: {containers: [{name: app, image: x}]}}}
+`)
+	if p, ok := proxyOf(after, "new"); !ok || p.of.Labels["app"] != "new" {
+		t.Error("the template of a StatefulSet with an alias makes no pod of its labels")
+	}
+}

@@ -1,0 +1,62 @@
+package explain
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// limits lists what bounds the use of a cluster, in the words of a DestinationRule: of its connection pool what is
+// set, and when a server is ejected.
+func limits(m *clusterv3.Cluster) []string {
+	var pool, ejects []string
+	count := func(name string, v *wrapperspb.UInt32Value) {
+		if v != nil && v.GetValue() != math.MaxUint32 { // Istio's for no limit
+			pool = append(pool, fmt.Sprintf("%s %d", name, v.GetValue()))
+		}
+	}
+	for _, t := range m.GetCircuitBreakers().GetThresholds() {
+		count("maxConnections", t.GetMaxConnections())
+		count("http1MaxPendingRequests", t.GetMaxPendingRequests())
+		count("http2MaxRequests", t.GetMaxRequests())
+		count("maxRetries", t.GetMaxRetries())
+	}
+	var out []string
+	if len(pool) > 0 {
+		out = append(out, "limits: "+strings.Join(pool, ", ")+"; what finds no place gets 503 (UO)")
+	}
+	if n := options(m).GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection(); n.GetValue() > 0 {
+		out = append(out, fmt.Sprintf("closes a connection after maxRequestsPerConnection %d", n.GetValue()))
+	}
+	o := m.GetOutlierDetection()
+	if o == nil {
+		return out
+	}
+	errors := func(name string, v, enforced *wrapperspb.UInt32Value) {
+		if v.GetValue() > 0 && (enforced == nil || enforced.GetValue() > 0) {
+			ejects = append(ejects, fmt.Sprintf("%s %d", name, v.GetValue()))
+		}
+	}
+	errors("consecutive5xxErrors", o.GetConsecutive_5Xx(), o.GetEnforcingConsecutive_5Xx())
+	errors("consecutiveGatewayErrors", o.GetConsecutiveGatewayFailure(), o.GetEnforcingConsecutiveGatewayFailure())
+	errors("consecutiveLocalOriginFailures", o.GetConsecutiveLocalOriginFailure(), o.GetEnforcingConsecutiveLocalOriginFailure())
+	if len(ejects) == 0 {
+		return out
+	}
+	for _, d := range []struct {
+		name  string
+		value *durationpb.Duration
+	}{{"interval", o.GetInterval()}, {"baseEjectionTime", o.GetBaseEjectionTime()}} {
+		if d.value != nil {
+			ejects = append(ejects, fmt.Sprintf("%s %s", d.name, d.value.AsDuration()))
+		}
+	}
+	if p := o.GetMaxEjectionPercent(); p != nil {
+		ejects = append(ejects, fmt.Sprintf("maxEjectionPercent %d", p.GetValue()))
+	}
+	return append(out, "ejects servers that fail: "+strings.Join(ejects, ", "))
+}

@@ -1,0 +1,81 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+)
+
+// Part is what decided a step, as far as the resources tell it.
+type Part struct {
+	// Object is what the part names as its origin: /apis/GROUP/VERSION/namespaces/NS/KIND/NAME.
+	Object string
+	// Route stands at Index in a virtual host of a route configuration; nil where the part is none.
+	Route               *routev3.Route
+	Routes, VirtualHost string
+	Index               int
+	// Chain is a filter chain of a listener on Port; nil where the part is none.
+	Chain *listenerv3.FilterChain
+	Port  uint16
+	// Subset is that of a cluster.
+	Subset string
+}
+
+// Place is where it was asked for.
+type Place struct {
+	// Field is a path in the object, e.g. spec.http[2].match[0]; Name is that of the rule itself.
+	Field string `json:"field,omitempty"`
+	Name  string `json:"rule,omitempty"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	// Delegate is the rule of another object to which the rule delegates, and where that stands.
+	Delegate string `json:"delegate,omitempty"`
+}
+
+// String gives FIELD "NAME", FILE:LINE.
+func (p Place) String() string {
+	out := p.Field
+	if p.Name != "" {
+		out += fmt.Sprintf(" %q", p.Name)
+	}
+	if p.File != "" {
+		out += fmt.Sprintf(", %s:%d", p.File, p.Line)
+	}
+	if p.Delegate != "" {
+		out += ", which delegates to " + p.Delegate
+	}
+	return strings.TrimPrefix(strings.TrimSpace(out), ", ")
+}
+
+// place asks where a part was asked for.
+func (c *Config) place(p Part) Place {
+	if p.Object == "" || c.Place == nil {
+		return Place{}
+	}
+	return c.Place(p)
+}
+
+// part is the route at a place of the virtual host.
+func (x *exchange) part(index int, r *routev3.Route) Part {
+	return Part{
+		Object: source(r.GetMetadata()), Route: r, Routes: x.config.GetName(), VirtualHost: x.vhost.GetName(), Index: index,
+	}
+}
+
+// routeStep adds a step that the route asked for.
+func (x *exchange) routeStep(stage Stage, name, text string, details ...string) {
+	x.stepOf(stage, name, text, x.part(x.index, x.route), details...)
+}
+
+// routeAt names a route in a list of those that did not match.
+func (x *exchange) routeAt(i int, r *routev3.Route) string {
+	at := x.place(x.part(i, r))
+	at.Name, at.Delegate = "", ""
+	if text := at.String(); cmp.Or(at.Field, at.File) != "" {
+		return fmt.Sprintf("%s (%s)", routeName(i, r), text)
+	}
+	return routeName(i, r)
+}

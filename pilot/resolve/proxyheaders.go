@@ -1,0 +1,68 @@
+package resolve
+
+import (
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// proxyHeaders is what a proxy says itself, else what the mesh says of all.
+func proxyHeaders(r Reader, p *model.Proxy) model.ProxyHeaders {
+	if p.Headers != nil {
+		return *p.Headers
+	}
+	return model.NewProxyHeaders(r.Mesh().GetDefaultConfig().GetProxyHeaders())
+}
+
+// headersOfListener makes a listener's connection managers treat their own headers as the class's proxies are
+// told. x-forwarded-client-cert is the sidecars' for what they receive; routers have their topology for it.
+func headersOfListener(c *Class, l *ir.Listener) {
+	h := &c.Headers
+	if *h == (model.ProxyHeaders{}) {
+		return
+	}
+	for _, chain := range append(l.Chains[:len(l.Chains):len(l.Chains)], l.Default) {
+		if chain == nil {
+			continue
+		}
+		for _, f := range chain.Filters {
+			if m, ok := f.(*ir.HTTPConnectionManager); ok {
+				headersOfManager(h, m, c.Type == model.RouterProxy, c.Type == model.SidecarProxy && l.Direction == ir.DirectionInbound)
+			}
+		}
+	}
+}
+
+func headersOfManager(h *model.ProxyHeaders, m *ir.HTTPConnectionManager, router, received bool) {
+	if m.ServerName != "" { // it says something about itself
+		m.KeepServer = h.KeepServer
+		if h.Server != "" {
+			m.ServerName = h.Server
+		}
+	}
+	if d := h.Details; d.Set && (router || received) {
+		m.CertDetails = &ir.CertDetails{Subject: d.Subject, Cert: d.Cert, Chain: d.Chain, DNS: d.DNS, URI: d.URI}
+	}
+	if received && h.ClientCert != "" {
+		m.ClientCert = clientCert(h.ClientCert)
+	}
+	m.KeepRequestID, m.KeepCase, m.ForwardedPort = h.KeepRequestID, h.KeepCase, h.ForwardedPort
+	for i, f := range m.Filters {
+		if _, router := f.(ir.Router); router {
+			m.Filters[i] = ir.Router{NoDebugHeaders: h.NoDebug}
+		}
+	}
+}
+
+// headersOfRoutes does so to what the routes of a virtual host add; vh may be nil.
+func headersOfRoutes(c *Class, vh *ir.VirtualHost) *ir.VirtualHost {
+	if vh == nil {
+		return nil
+	}
+	vh.AttemptCount = vh.AttemptCount && !c.Headers.NoAttempts
+	for _, route := range vh.Routes {
+		if route.Forward != nil {
+			route.Forward.ForwardedHost = c.Headers.ForwardedHost
+		}
+	}
+	return vh
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
+	typev1beta1 "istio.io/api/type/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// TestOnlyTheFirstThatTurnsMetricsOnChanges edits Telemetry objects. What depends on whether somebody turns metrics on,
+// which is the listeners of all sidecars, is made anew only where the answer changes.
+func TestOnlyTheFirstThatTurnsMetricsOnChanges(t *testing.T) {
+	of := func(namespace, name string, app string, off bool, mode telemetryapi.WorkloadMode) *model.Object {
+		spec := &telemetryapi.Telemetry{Metrics: []*telemetryapi.Metrics{{Overrides: []*telemetryapi.MetricsOverrides{{
+			Match: &telemetryapi.MetricSelector{Mode: mode}, Disabled: wrapperspb.Bool(off),
+		}}}}}
+		if app != "" {
+			spec.Selector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": app}}
+		}
+		return &model.Object{Key: model.Key{Kind: model.KindTelemetry, Namespace: namespace, Name: name}, Spec: spec}
+	}
+	const both, client = telemetryapi.WorkloadMode_CLIENT_AND_SERVER, telemetryapi.WorkloadMode_CLIENT
+	synctest.Test(t, func(t *testing.T) {
+		s := running(t, Options{Domain: "cluster.local"})
+		held := map[model.Key]*model.Object{}
+		for _, c := range []struct {
+			what          string
+			change        *model.Object
+			goes          bool
+			on, concerned bool
+		}{
+			{"the root namespace's for all", of(model.RootNamespace, "all", "", false, both), false, false, false},
+			{"another turns them off", of("a", "off", "", true, both), false, false, false},
+			{"at clients", of("a", "client", "", false, client), false, false, false},
+			{"the first", of("a", "on", "", false, both), false, true, true},
+			{"of a workload of the root namespace", of(model.RootNamespace, "some", "x", false, both), false, true, false},
+			{"another", of("b", "on", "y", false, both), false, true, false},
+			{"an edit", of("b", "on", "z", false, both), false, true, false},
+			{"one goes", of("a", "on", "", false, both), true, true, false},
+			{"the second goes", of(model.RootNamespace, "some", "x", false, both), true, true, false},
+			{"the last goes", of("b", "on", "z", false, both), true, false, true},
+		} {
+			event := model.Event{Key: c.change.Key, Old: held[c.change.Key], New: c.change}
+			if c.goes {
+				event.New = nil
+			}
+			s.Apply("file", []model.Event{event}, nil)
+			s.Synced("file")
+			held[c.change.Key] = event.New
+			time.Sleep(time.Minute)
+			commit := commitNow(s)
+			if commit == nil {
+				t.Fatalf("%s: nothing is committed", c.what)
+			}
+			var rows []Row
+			on := commit.Snapshot.Reader(func(row Row) { rows = append(rows, row) }).TurnsMetricsOn()
+			concerned := slices.ContainsFunc(commit.Rows, func(row Row) bool { return slices.Contains(rows, row) })
+			if on != c.on || concerned != c.concerned && !commit.Full {
+				t.Errorf("%s: on is %v, want %v; it changes what depends on it: %v, want %v", c.what, on, c.on, concerned, c.concerned)
+			}
+		}
+	})
+}

@@ -1,0 +1,361 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// renewShare is the share of a self-signed root's life that is left when it is renewed.
+const renewShare = 10
+
+// StatusEvery is how often a status is written while a rotation is under way, though only the list of those that are
+// waited for is another, or nothing at all: so it tells that somebody is there.
+const StatusEvery = 30 * time.Second
+
+// RotationOptions of a Rotation.
+type RotationOptions struct {
+	Options
+	Store Store
+	// Proxies tells what each replica of the control plane knows of the roots that proxies have. Nil: there are no
+	// proxies.
+	Proxies func(ctx context.Context) []Heard
+	// Hold is how long something has to be so before it counts, at the least, so that a proxy whose stream is just
+	// broken is back; 10 s when zero.
+	Hold time.Duration
+	// Logger must not be nil.
+	Logger *slog.Logger
+}
+
+// Rotation keeps the self-signed root of a Store: it takes the steps of its rotation and renews it before it ends.
+// One goroutine uses it, and of several control planes with one Store one, so that a stage is one for all.
+type Rotation struct {
+	opts RotationOptions
+
+	bundle  []byte    // the roots as they were at the last look
+	since   time.Time // since when they are these
+	proxies int       // how many were heard of at the last look
+	written time.Time // when the status was last written
+	renewed time.Time // since when all of them have certificates of the new key; zero: not all
+	steady  time.Time // when those that were lost are back, as far as they come back
+}
+
+// NewRotation gives a Rotation. What it was at the last one follows from the Store.
+func NewRotation(opts RotationOptions) *Rotation {
+	opts.setDefaults()
+	if opts.Hold == 0 {
+		opts.Hold = 10 * time.Second
+	}
+	r := &Rotation{opts: opts}
+	r.since = opts.Clock()
+	r.steady = r.since.Add(r.back())
+	return r
+}
+
+// back is how long proxies take to come back that have lost their stream, all at once as when a replica ends.
+func (r *Rotation) back() time.Duration { return 3 * r.opts.Hold }
+
+// Look takes one look at the store, and does what is to be done. It tells whether the store has another Authority now.
+func (r *Rotation) Look(ctx context.Context) (changed bool, err error) {
+	files, err := r.opts.Store.Read(ctx)
+	if err != nil || files == nil {
+		return false, err
+	}
+	t := &turn{Rotation: r, now: r.opts.Clock(), files: maps.Clone(files)}
+	if err := t.load(); err != nil {
+		return false, err
+	}
+	if !bytes.Equal(t.a.rootPEM, r.bundle) {
+		if r.bundle != nil {
+			r.since = t.now
+		}
+		r.bundle = t.a.rootPEM
+	}
+	if t.underWay() || t.files[requestFile] != nil {
+		t.hear(ctx)
+	}
+	if err := errors.Join(t.rotate(), t.noteLongest(), t.renewRoot(), t.writeStatus()); err != nil {
+		return false, err
+	}
+	if len(t.changes) == 0 {
+		return false, nil
+	}
+	if err := r.opts.Store.Write(ctx, t.changes); err != nil {
+		return false, err
+	}
+	t.logStep(ctx)
+	return slices.ContainsFunc(t.changes, func(c Change) bool { return slices.Contains(authorityFiles(), c.Name) }), nil
+}
+
+// turn is one look.
+type turn struct {
+	*Rotation
+	now     time.Time
+	files   map[string][]byte // as they are after changes
+	changes []Change
+	a       *Authority // of files
+	heard   []Heard
+	asked   Step
+	refused string
+	broken  string
+	went    bool // the new key signs by itself
+}
+
+// load makes the Authority of the files.
+func (t *turn) load() error {
+	opts := t.opts.Options
+	opts.Dir, opts.Files = "", t.files
+	opts.Own = opts.Own || t.files[certFile] == nil
+	a, err := New(opts)
+	if err != nil {
+		return err
+	}
+	t.a = a
+	return nil
+}
+
+// put changes a file; without data it goes.
+func (t *turn) put(name string, data []byte) {
+	if was, found := t.files[name]; found == (data != nil) && bytes.Equal(was, data) {
+		return
+	}
+	t.changes = append(t.changes, Change{name, data})
+	if t.files[name] = data; data == nil {
+		delete(t.files, name)
+	}
+}
+
+// putRoots changes what is trusted, and the certificate of the CA with it where there is one.
+func (t *turn) putRoots(key crypto.Signer, roots []*x509.Certificate) error {
+	t.put(rootFile, rootsPEM(roots))
+	if signer := rootOf(key, roots); signer != nil && t.files[certFile] != nil {
+		t.put(certFile, certPEM(signer.Raw))
+	}
+	return t.load()
+}
+
+// stage follows from the files.
+func (t *turn) stage() Stage {
+	next := t.files[nextKeyFile]
+	switch {
+	case t.a.plugged:
+		return Steady
+	case next != nil && !bytes.Equal(next, t.files[keyFile]):
+		return Distributing
+	case slices.ContainsFunc(t.a.rootCerts, t.former):
+		return Signing
+	}
+	return Steady
+}
+
+// former tells whether a root is of another key than the one that signs.
+func (t *turn) former(root *x509.Certificate) bool {
+	return !samePublicKey(root.PublicKey, t.a.key.Public())
+}
+
+// several tells whether a plugged-in CA has several roots, as it has while somebody rotates it.
+func (t *turn) several() bool { return t.a.plugged && len(t.a.rootCerts) > 1 }
+
+func (t *turn) signer() string { return Fingerprint(t.a.path[len(t.a.path)-1]) }
+
+// hear asks what all have, and notes since when all certificates are of the new key.
+func (t *turn) hear(ctx context.Context) {
+	if t.opts.Proxies != nil {
+		t.heard = t.opts.Proxies(ctx)
+	}
+	count := 0
+	for _, h := range t.heard {
+		for _, p := range h.Proxies {
+			count += p.Count
+		}
+	}
+	if count < t.proxies {
+		t.steady = t.now.Add(t.back())
+	}
+	t.Rotation.proxies = count
+	switch all := t.waiting(); {
+	case t.stage() != Signing || count == 0 || lacking(all) != "" || former(all) != "":
+		t.Rotation.renewed = time.Time{}
+	case t.renewed.IsZero():
+		t.Rotation.renewed = t.now
+	}
+}
+
+func (t *turn) waiting() []Waiting {
+	return waiting(t.heard, fingerprints(t.a.rootCerts), t.signer())
+}
+
+// rotate takes the step that was asked for, and those that are due by themselves: the new key signs once all
+// proxies have taken its root.
+func (t *turn) rotate() error {
+	if err := t.mend(); err != nil {
+		return err
+	}
+	t.noteUntil()
+	if asked, found := t.files[requestFile]; found {
+		t.asked = Step(strings.TrimSpace(string(asked)))
+		if refused := t.take(t.asked); refused != nil {
+			t.refused = refused.Error()
+		}
+	} else if t.stage() == Distributing && t.lacking() == "" && t.now.Sub(t.since) >= t.opts.Hold {
+		if err := t.sign(); err != nil {
+			return err
+		}
+		t.went = true
+	}
+	t.noteUntil()
+	return nil
+}
+
+// logStep logs what was written of a step: who rotates the root, or has it rotated, is to be found in the log.
+func (t *turn) logStep(ctx context.Context) {
+	level, what := slog.LevelInfo, "a step of the root's rotation is taken"
+	of := []slog.Attr{slog.String("step", string(t.asked)), slog.String("stage", string(t.stage())), slog.String("signer", t.signer()), slog.Int("roots", len(t.a.rootCerts))}
+	switch {
+	case t.went:
+		of[0] = slog.String("step", string(Sign))
+		of = append(of, slog.String("reason", "all proxies have the new root"))
+	case t.asked == "":
+		return
+	case t.refused != "":
+		level, what = slog.LevelWarn, "a step of the root's rotation is refused"
+		of = append(of, slog.String("reason", t.refused))
+	case t.broken != "":
+		level = slog.LevelWarn
+		of = append(of, slog.String("broken", t.broken))
+	}
+	t.opts.Logger.LogAttrs(ctx, level, what, of...)
+}
+
+// lacking tells why the new key may not sign yet.
+func (t *turn) lacking() string { return lacking(t.waiting()) }
+
+// mend goes on where a step was broken off, in a store that makes one change after the other.
+func (t *turn) mend() error {
+	next := t.files[nextKeyFile]
+	switch {
+	case next == nil || t.a.plugged:
+		return nil
+	case bytes.Equal(next, t.files[keyFile]):
+		t.put(nextKeyFile, nil)
+		return nil
+	}
+	key, err := parseKey(nextKeyFile, next)
+	if err != nil || rootOf(key, t.a.rootCerts) != nil {
+		return err
+	}
+	return t.trustRootOf(key)
+}
+
+// trustRootOf makes a root of a key, and has it trusted beside the others.
+func (t *turn) trustRootOf(key crypto.Signer) error {
+	m, err := selfSign(t.a.opts, key)
+	if err != nil {
+		return err
+	}
+	return t.putRoots(t.a.key, append(slices.Clone(t.a.rootCerts), m.signer))
+}
+
+// renewRoot makes a new root of the same key when little is left of the life of a self-signed one. Both are
+// in the bundle until the former ends.
+func (t *turn) renewRoot() error {
+	if t.a.plugged {
+		return nil
+	}
+	living := slices.DeleteFunc(slices.Clone(t.a.rootCerts), func(r *x509.Certificate) bool { return !t.now.Before(r.NotAfter) })
+	if s := t.a.signer; s.NotAfter.Sub(t.now) < s.NotAfter.Sub(s.NotBefore)/renewShare {
+		m, err := selfSign(t.a.opts, t.a.key)
+		if err != nil {
+			return err
+		}
+		living = append(living, m.signer)
+	}
+	if slices.Equal(living, t.a.rootCerts) {
+		return nil
+	}
+	return t.putRoots(t.a.key, living)
+}
+
+// writeStatus writes the status where it is another one than before, and ends the request: the status is there before
+// the request is gone, so that nobody reads an older one.
+func (t *turn) writeStatus() error {
+	if t.a.plugged && t.asked == "" && t.files[statusFile] == nil && !t.several() {
+		return nil // the directory is the operator's
+	}
+	former, _, _, err := Answered(t.files)
+	if err != nil {
+		former = Status{}
+	}
+	next := former
+	if t.asked != "" {
+		next.Request, next.Refused, next.Broken = t.asked, t.refused, t.broken
+	}
+	next.Stage, next.Signer, next.Roots, next.Plugged = t.stage(), t.signer(), fingerprints(t.a.rootCerts), t.a.plugged
+	next.Waiting, next.FormerUntil, next.Proxies = nil, nil, 0
+	if t.underWay() {
+		next.Proxies = t.proxies
+	}
+	switch next.Stage {
+	case Distributing:
+		next.Waiting = justLacking(t.waiting())
+	case Signing:
+		next.Waiting, next.FormerUntil = t.waiting(), t.formerUntil()
+	case Steady:
+		if t.several() {
+			next.Waiting = justLacking(t.waiting())
+		}
+	}
+	if t.asked == "" && len(t.changes) == 0 && !t.due(former, next) {
+		return nil
+	}
+	next.Written = t.now.UTC().Truncate(time.Second)
+	data, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	t.Rotation.written = t.now
+	t.put(statusFile, data)
+	t.put(requestFile, nil)
+	return nil
+}
+
+// due tells whether a status is to be written in the place of the former. Proxies come and go all the time, and so
+// their number waits, and the list of those that are waited for. In stage steady nothing changes, and nothing is written.
+func (t *turn) due(former, next Status) bool {
+	for _, s := range []*Status{&former, &next} {
+		s.Waiting, s.Proxies, s.Written = nil, 0, time.Time{}
+	}
+	return !reflect.DeepEqual(former, next) || t.underWay() && t.now.Sub(t.written) >= StatusEvery
+}
+
+// underWay tells whether anything is waited for, also by an operator who rotates a plugged-in CA.
+func (t *turn) underWay() bool { return t.stage() != Steady || t.several() }
+
+// StatusOf says how far the rotation of a plugged-in CA is: who does not have its roots yet.
+func StatusOf(files map[string][]byte, heard []Heard) (Status, error) {
+	a, err := New(Options{Files: files})
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Stage: Steady, Signer: Fingerprint(a.path[len(a.path)-1]), Roots: fingerprints(a.rootCerts), Plugged: a.plugged}
+	s.Waiting = justLacking(waiting(heard, s.Roots, s.Signer))
+	return s, nil
+}
+
+// justLacking leaves out the certificates of proxies, which are to be of the former key yet.
+func justLacking(all []Waiting) []Waiting {
+	out := slices.Clone(all)
+	for i := range out {
+		out[i].Former = Proxies{}
+	}
+	return slices.DeleteFunc(out, func(w Waiting) bool { return w.Reason == "" && w.Lacking.Count == 0 })
+}
