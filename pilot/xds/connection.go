@@ -51,10 +51,13 @@ func (c Connection) Held() iter.Seq[*resource.Resource] {
 // Acknowledged gives the resource of a name if the proxy has acknowledged all that it was sent of the type, and with
 // it the version that it should have now; else nil.
 func (c Connection) Acknowledged(t resource.Type, name string) *resource.Resource {
+	if c.stream.client.Rejected(t) {
+		return nil
+	}
 	c.stream.mu.Lock()
 	defer c.stream.mu.Unlock()
 	w := c.stream.watches[t]
-	if w == nil || len(w.inflight) > 0 || len(w.queue) > 0 || c.stream.client.Rejected(t) {
+	if w == nil || len(w.inflight) > 0 || len(w.queue) > 0 {
 		return nil
 	}
 	if r := w.base.Get(name); r != nil && w.holds(name) == heldOf(r) {

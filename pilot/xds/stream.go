@@ -39,6 +39,8 @@ type stream struct {
 	untrusted push.Untrusted // what the client may run that is not what it claims
 	tellsSeen bool           // the client wants to be told what was seen of the API server
 
+	// mu comes after the engine's mutex, under which refresh is called: who holds it calls nothing of client that
+	// takes that.
 	mu         sync.Mutex
 	subscribed int // names, of all types
 	watches    [resource.NumTypes]*watch
