@@ -8,11 +8,14 @@ SHELL := bash
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD   := $(GO) build -ldflags '-s -w -X main.version=$(VERSION)'
 TOOL    := $(GO) tool -modfile=go.tools.mod
 ENVOY_VERSION := 1.40.0
 
 export GOTOOLCHAIN := local
+# Programs, tests and checks are compiled alike, so that each package is compiled once.
+export GOFLAGS     := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+export CGO_ENABLED := 0
 
 # ---- programs
 
@@ -63,7 +66,7 @@ tools: packages .tools/envoy .tools/base.tar ## Envoy, Debian's packages and the
 
 .tools/otelcol: test/collector/program/go.mod test/collector/program/main.go
 	@mkdir -p .tools; echo "building an OpenTelemetry Collector for tests, once" >&2
-	cd test/collector/program && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ .
+	cd test/collector/program && $(GO) build -ldflags '-s -w' -o ../../../$@ .
 
 # Prometheus is unpacked, not installed: Debian's package would start a server.
 PROMETHEUS := .tools/prometheus/prometheus
@@ -94,7 +97,7 @@ KUBERNETES_FLAGS := -s -w $(foreach v,gitVersion=$(KUBERNETES_VERSION) gitMajor=
 # The time of the last program stands for all of them.
 $(KUBERNETES)/kubelet: test/cluster/programs/go.mod test/cluster/programs/go.sum
 	@mkdir -p $(KUBERNETES); echo "building Kubernetes $(KUBERNETES_VERSION), once; it takes minutes" >&2
-	cd test/cluster/programs && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(KUBERNETES_FLAGS)' -o ../../../$(KUBERNETES)/ $$(sed -nE 's/^\t(k8s.io\/kubernetes\/cmd\/.*)/\1/p' go.mod)
+	cd test/cluster/programs && $(GO) build -ldflags '$(KUBERNETES_FLAGS)' -o ../../../$(KUBERNETES)/ $$(sed -nE 's/^\t(k8s.io\/kubernetes\/cmd\/.*)/\1/p' go.mod)
 	touch $@
 
 # etcd is unpacked, not installed: Debian's package would start a server.
@@ -139,7 +142,7 @@ crds: ## The definitions of Istio's kinds, from module istio.io/api
 
 .tools/spire/spire-agent: test/spire/go.mod test/spire/go.sum
 	@mkdir -p $(@D); echo "building SPIRE, once; it takes minutes" >&2
-	cd test/spire && $(GO) build -trimpath -ldflags '-s -w' -o ../../.tools/spire/ $$(sed -nE 's/^\t(github.com\/spiffe\/spire\/cmd\/.*)/\1/p' go.mod)
+	cd test/spire && CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -o ../../.tools/spire/ $$(sed -nE 's/^\t(github.com\/spiffe\/spire\/cmd\/.*)/\1/p' go.mod)
 	touch $@
 
 .PHONY: spiretest
@@ -170,7 +173,7 @@ unit: .tools/otelcol ## Unit tests, goldens, architecture
 RACE := ./pilot/machine/... ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./agent/... ./security/... ./bench/...
 .PHONY: race
 race: ## The race detector on the concurrent packages
-	$(GO) test -race -short $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
 
 .PHONY: random
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
