@@ -83,6 +83,8 @@ type Config struct {
 	// for 10 s. UnregisteredMachines makes no WorkloadEntries by WorkloadGroups.
 	MachineGrace         time.Duration
 	UnregisteredMachines bool
+	// Stalled is called where the control plane stands still and only a restart helps; nil for nobody.
+	Stalled func()
 	// Changes follows each change to the last acknowledgement; nil for none.
 	Changes *trace.Recorder
 	// Name of this replica and version of the program, for tools.

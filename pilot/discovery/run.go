@@ -158,6 +158,7 @@ func newPlane(cfg Config) *plane {
 	p.engine = push.New(push.Options{
 		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
+		Stalled: cfg.Stalled,
 	})
 	p.xds = xds.New(xds.Options{
 		Source: p.engine, Logger: cfg.Logger, Registerer: registry, RemovalGrace: cfg.RemovalGrace, Debug: p.answer,

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,22 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	if !strings.Contains(log.String(), name) || counted(t, reg, "pilot_push_check_differences_total") != 1 {
 		t.Errorf("the difference is not told: %s", &log)
 	}
+}
+
+// TestAStandstillIsTold holds the mutex of an engine, as a deadlock does.
+func TestAStandstillIsTold(t *testing.T) {
+	stalled := make(chan struct{})
+	e := New(Options{Stalled: func() { close(stalled) }})
+	e.mu.Lock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.bounded(time.Millisecond, e.settle)
+	}()
+	<-stalled
+	e.mu.Unlock()
+	<-ended
+	e.bounded(time.Hour, e.settle) // which does not call it
 }
 
 func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {

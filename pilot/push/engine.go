@@ -64,6 +64,8 @@ type Options struct {
 	MaxClasses, MaxAnonymousClasses, MaxPeerClasses int
 	// Report takes all problems of all views whenever they may have changed; nil drops them.
 	Report func([]model.Problem)
+	// Stalled is called where the engine stands still, which it will not leave by itself; nil for nobody.
+	Stalled func()
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger // nil for none
