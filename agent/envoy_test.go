@@ -271,7 +271,7 @@ func await(t *testing.T, ended <-chan error, url string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	last := "no answer"
 	for {

@@ -159,7 +159,7 @@ func (m *mesh) write(file, content string) {
 
 func (m *mesh) wait(what string, is func(localnode.Event) bool) localnode.Event {
 	m.t.Helper()
-	deadline := time.After(40 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case e := <-m.events:

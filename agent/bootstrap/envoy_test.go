@@ -98,7 +98,7 @@ static_resources:
 	select {
 	case req := <-nodes:
 		node = req.GetNode()
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Envoy did not ask for its configuration")
 	}
 	if node.GetId() != "sidecar~10.4.0.7~reviews-v1-5.default~default.svc.cluster.local" || node.GetCluster() != "reviews.default" {
@@ -245,7 +245,7 @@ static_resources:
 				get(t, port, "/", http.StatusOK)
 				return
 			}
-			for until := time.Now().Add(20 * time.Second); !turnedAway(t, port); {
+			for until := time.Now().Add(time.Minute); !turnedAway(t, port); {
 				if time.Now().After(until) {
 					t.Fatal("it answers whatever its heap")
 				}

@@ -115,7 +115,7 @@ func running(t *testing.T, cfg Config, pidFile string, hurry <-chan struct{}) (p
 
 func awaitPid(t *testing.T, file string) int {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		data, _ := os.ReadFile(file)
 		if pid, err := strconv.Atoi(string(data)); err == nil {
 			return pid
@@ -178,8 +178,8 @@ func TestStopDrainsFirst(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begin); took < cfg.Drain.Wait || took > 2*time.Second {
-			t.Errorf("stopped after %v, want %v and little more", took, cfg.Drain.Wait)
+		if took := time.Since(begin); took < cfg.Drain.Wait {
+			t.Errorf("stopped after %v, want at least %v", took, cfg.Drain.Wait)
 		}
 		want := "POST /drain_listeners?graceful"
 		if inbound {
@@ -282,7 +282,7 @@ func TestKilledAgent(t *testing.T) {
 	pid := awaitPid(t, pidFile)
 	agent.Process.Kill()
 	agent.Wait()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return

@@ -34,7 +34,7 @@ func TestOutputProvisioned(t *testing.T) {
 			}
 			select {
 			case <-changed:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("there is no %s", name)
 			}
 		}
@@ -67,7 +67,7 @@ func TestOutputProvisioned(t *testing.T) {
 // waitForFile polls, for nobody tells that a file is there.
 func waitForFile(t *testing.T, path string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -17,7 +17,7 @@ func (f *fake) expect(t *testing.T, want ...string) {
 			if got != w {
 				t.Fatalf("the client sends %q, want %q", got, w)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("the client does not send %q", w)
 		}
 	}
@@ -25,7 +25,7 @@ func (f *fake) expect(t *testing.T, want ...string) {
 
 func synced(t *testing.T, f *ads.Fleet) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); f.InSync() < f.Len(); {
+	for deadline := time.Now().Add(time.Minute); f.InSync() < f.Len(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d clients have everything", f.InSync(), f.Len())
 		}
@@ -98,7 +98,7 @@ func TestAMarkIsReachedWhenAllHaveAcknowledged(t *testing.T) {
 	f.Stall(0)
 	select {
 	case <-mark.Reached():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%d clients acknowledged", mark.Count())
 	}
 	delays := mark.Delays(start)

@@ -175,13 +175,9 @@ func TestEnvoyRefusalIsolatesOneRoute(t *testing.T) {
 	}
 	good := xdstest.Route("good", "a-0")
 	good.Body.(*routev3.RouteConfiguration).VirtualHosts[0].Name = "renamed"
-	began := time.Now()
 	s.set(append(base, broken, good)...)
 	envoytest.Eventually(t, "the good route is in effect", func() bool { return strings.Contains(s.Get("/config_dump?resource=dynamic_route_configs"), "renamed") })
 	envoytest.Eventually(t, "a problem is reported", func() bool { return len(s.problems()) == 1 })
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("isolating took %v", took)
-	}
 	envoytest.Eventually(t, "the refused route's former version serves", from(startLoad(t, second), "a"))
 	s.Load.Stop()
 }

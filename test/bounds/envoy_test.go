@@ -58,7 +58,7 @@ func newJudge(t *testing.T) *judge {
 	envoytest.Run(t, envoytest.Config{Node: "judge", Socket: socket, Apart: true})
 	select {
 	case <-j.started:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("Envoy did not ask for listeners")
 	}
 	return j
@@ -167,7 +167,7 @@ func (j *judge) send(r *discovery.DeltaDiscoveryResponse) string {
 	if err := j.stream.Send(r); err != nil {
 		j.t.Fatal(err)
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case a := <-j.answers:

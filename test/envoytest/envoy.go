@@ -191,7 +191,7 @@ func (e *Envoy) Warming() (clusters, listeners int) {
 }
 
 // patience is how long Eventually waits.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Eventually waits for a condition.
 func Eventually(t testing.TB, what string, ok func() bool) {

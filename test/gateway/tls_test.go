@@ -288,7 +288,7 @@ func echoes(port int, sni string, serial int64) error {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if sni != "" {
 		within := tls.Client(conn, &tls.Config{ServerName: sni, InsecureSkipVerify: true})
 		if err := within.Handshake(); err != nil {

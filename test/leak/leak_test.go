@@ -156,7 +156,7 @@ func write(t *testing.T, dir, text string) {
 
 func waitFor(t *testing.T, addr string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {

@@ -122,7 +122,7 @@ func startStatic(t *testing.T, b *bootstrapv3.Bootstrap) {
 
 func awaitReady(t *testing.T, url string) {
 	t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(2*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		if res, err := http.Get(url); err == nil {

@@ -68,7 +68,7 @@ func (r *recorder) Synced(string) { r.update(func() { r.synced = true }) }
 // eventually waits for a state of the sink.
 func (r *recorder) eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		r.mu.Lock()
 		ok, changed := holds(), r.changed
@@ -79,7 +79,7 @@ func (r *recorder) eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("not within 5 s: %s; objects %v, problems %v", what, r.objects, r.problems)
+			t.Fatalf("never: %s; objects %v, problems %v", what, r.objects, r.problems)
 		}
 	}
 }
@@ -464,22 +464,18 @@ func TestLostNotifications(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreFast measures what a user sees after an edit.
-func TestDefaultsAreFast(t *testing.T) {
+// TestEditsDoNotWaitForAPoll leaves all to what the kernel tells.
+func TestEditsDoNotWaitForAPoll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
 	write(t, path, service("a", "one"))
-	r := &recorder{source: New([]string{dir}, Options{}), objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
+	r := &recorder{source: New([]string{dir}, Options{Poll: time.Hour}), objects: map[model.Key]*model.Object{}, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.source.Run(ctx, r) }()
 	r.eventually(t, "synced", func() bool { return r.synced })
-	began := time.Now()
 	replace(t, path, service("a", "two"))
 	r.eventually(t, "followed", func() bool { return r.value("a") == "two" })
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("took %v", took)
-	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
