@@ -142,49 +142,50 @@ func (o *outboundOutline) at(route string) patch.RoutePlace {
 }
 
 func (o *outboundOutline) Compute(in Input, id UnitID) Output {
-	changes := o.encoder.changes(in, o.class, false)
+	r := in.Reader
+	changes := o.encoder.changes(r, o.class, false)
 	switch id.Kind {
 	case kindClusters:
-		return o.clusters(in, id.Host)
+		return o.clusters(r, id.Host)
 	case kindAssignments:
 		return o.assignments(in, id.Host)
 	case kindOutbound:
-		return o.encoder.listeners(nil, changes, o.VirtualOutbound(in))
+		return o.encoder.listeners(nil, changes, o.VirtualOutbound(r))
 	case kindListener:
-		l, problems := o.Listener(in, id.Name)
+		l, problems := o.Listener(r, id.Name)
 		return o.encoder.listeners(problems, changes, l)
 	case kindVirtualHost:
-		vh, problems := o.VirtualHost(in, id.Name, id.Host)
+		vh, problems := o.VirtualHost(r, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
 	case kindRouteHead:
 		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindReferences:
-		return Output{Problems: o.References(in, id.Host)}
+		return Output{Problems: o.References(r, id.Host)}
 	case kindTrustBundle:
 		out := Output{Type: resource.TrustBundles}
-		if b := resolve.TrustBundle(in); b != nil {
+		if b := resolve.TrustBundle(r); b != nil {
 			res, err := o.encoder.trustBundle(b)
 			out.add(resource.TrustBundleName, res, err)
 		}
 		return out
 	}
 	out := Output{Type: resource.NameTables}
-	if table, err := o.encoder.nameTable(o.NameTable(in)); err == nil {
+	if table, err := o.encoder.nameTable(o.NameTable(r)); err == nil {
 		out.Resources = []resource.Entry{{Name: resource.NameTableName, Resource: table}}
 	}
 	return out
 }
 
-func (o *outboundOutline) clusters(in Input, host string) Output {
-	clusters, problems := o.ServiceClusters(in, host)
+func (o *outboundOutline) clusters(r store.Reader, host string) Output {
+	clusters, problems := o.ServiceClusters(r, host)
 	out := Output{Type: resource.Clusters, Problems: problems}
-	changes := o.encoder.changes(in, o.class, false)
+	changes := o.encoder.changes(r, o.class, false)
 	for i, cl := range clusters {
 		if slices.ContainsFunc(clusters[i+1:], func(other *ir.Cluster) bool { return other.Name == cl.Name }) {
 			continue // a port number that stands twice: the last counts
 		}
 		if cl.Discovery.IsDNS() {
-			endpoint.Inline(in, o.class, cl)
+			endpoint.Inline(r, o.class, cl)
 		}
 		res, cl, err := o.encoder.cluster(cl)
 		if set := changes.set(model.PatchClusters, model.PatchHost+host); len(set) > 0 {
@@ -308,31 +309,32 @@ func (o *classOutline) at(route string) patch.RoutePlace {
 }
 
 func (o *classOutline) Compute(in Input, id UnitID) Output {
-	changes := o.encoder.changes(in, o.class, true)
+	r := in.Reader
+	changes := o.encoder.changes(r, o.class, true)
 	switch id.Kind {
 	case kindInbound:
-		all, problems := resolve.Inbound(in, o.class)
+		all, problems := resolve.Inbound(r, o.class)
 		return o.encoder.listeners(problems, changes, all...)
 	case kindListener:
-		l, problems := o.gateways.Listener(in, id.Name)
+		l, problems := o.gateways.Listener(r, id.Name)
 		if l == nil {
 			return Output{Type: resource.Listeners, Problems: problems}
 		}
 		return o.encoder.listeners(problems, changes, l)
 	case kindSecret:
-		return secretOutput(o.gateways.Secret(in, id.Name))
+		return secretOutput(o.gateways.Secret(r, id.Name))
 	case kindVirtualHost:
-		vh, problems := o.gateways.VirtualHost(in, id.Name, id.Host)
+		vh, problems := o.gateways.VirtualHost(r, id.Name, id.Host)
 		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
 	case kindRouteHead:
 		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindAdded:
-		return o.encoder.added(in, o.class, id.Name)
+		return o.encoder.added(r, o.class, id.Name)
 	}
-	clusters, problems := resolve.OwnClusters(in, o.class)
+	clusters, problems := resolve.OwnClusters(r, o.class)
 	out := Output{Type: resource.Clusters, Problems: problems}
 	for _, cl := range clusters {
-		if set, context := ownChanges(o.encoder, in, o.class, cl); len(set) > 0 {
+		if set, context := ownChanges(o.encoder, r, o.class, cl); len(set) > 0 {
 			out.take(o.encoder.patchCluster(cl, set, context))
 			continue
 		}

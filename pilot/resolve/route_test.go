@@ -7,6 +7,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
 func parseMesh(t *testing.T, text string) *meshconfig.MeshConfig {
@@ -20,14 +21,6 @@ func parseMesh(t *testing.T, text string) *meshconfig.MeshConfig {
 
 func protocolOf(name string) model.Protocol { return model.Protocol(name) }
 
-// noted is a Reader that only takes facts.
-type noted struct {
-	Reader
-	facts []string
-}
-
-func (n *noted) Note(fact string) { n.facts = append(n.facts, fact) }
-
 func TestShortNames(t *testing.T) {
 	for _, c := range []struct {
 		host, domain string
@@ -40,14 +33,15 @@ func TestShortNames(t *testing.T) {
 		{"a.b.one.svc.cluster.local", "one.svc.cluster.local", nil},
 		{"a.one.svc.cluster.local", "", nil},
 	} {
-		r := &noted{}
+		var facts []string
+		r := store.FromObjects(nil, store.Options{}).Reader(func(row store.Row) { facts = append(facts, row.Name) })
 		v := view{r: r, c: &Class{DNSDomain: c.domain}}
 		got := v.shortNames(c.host)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s in %s: %q", c.host, c.domain, got)
 		}
-		if (len(got) > 0) != (len(r.facts) > 0) {
-			t.Errorf("%s in %s: the names depend on where the client is, and it notes %q", c.host, c.domain, r.facts)
+		if (len(got) > 0) != (len(facts) > 0) {
+			t.Errorf("%s in %s: the names depend on where the client is, and it notes %q", c.host, c.domain, facts)
 		}
 	}
 }

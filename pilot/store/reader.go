@@ -11,9 +11,9 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Reader answers the questions of translation from one snapshot; it implements resolve.Reader. It
-// records every row that an answer follows from, also where the row is absent. The mesh's own
-// configuration is not recorded: a commit that changes it is a full one.
+// Reader answers the questions of translation from one snapshot. It records every row that an answer
+// follows from, also where the row is absent. The mesh's own configuration is not recorded: a commit that
+// changes it is a full one.
 type Reader struct {
 	s      *Snapshot
 	record func(Row)
@@ -26,7 +26,8 @@ func (r Reader) Mesh() *meshconfig.MeshConfig { return r.s.mesh }
 func (r Reader) Domain() string { return r.s.domain }
 
 // Variable gives a variable of the control plane's environment, "" for one that is not set, and whether the
-// environment is known. It is not recorded, since it lasts as long as the process.
+// environment is known. Only what the mesh's configuration names may be asked for, and the value is a secret. It
+// is not recorded, since it lasts as long as the process.
 func (r Reader) Variable(name string) (value string, known bool) {
 	if r.s.environment == nil {
 		return "", false
@@ -34,7 +35,7 @@ func (r Reader) Variable(name string) (value string, known bool) {
 	return r.s.environment(name), true
 }
 
-// Note records that an answer follows from a fact about the client itself.
+// Note records that an answer follows from a fact about the class itself, see resolve.Class.Facts.
 func (r Reader) Note(fact string) {
 	if r.record != nil {
 		r.record(FactRow(fact))

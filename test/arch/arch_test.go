@@ -75,7 +75,7 @@ var flow = map[string][]string{
 	"pilot/ingress":         {"pilot/model"},
 	"pilot/status":          {"pilot/model"},
 	"pilot/ir":              {},
-	"pilot/resolve":         {"pilot/model", "pilot/ir", "pilot/cel", "proto/telemetry"},
+	"pilot/resolve":         {"pilot/model", "pilot/ir", "pilot/cel", "pilot/store", "proto/telemetry"},
 	"pilot/endpoint":        {"pilot/model", "pilot/ir", "pilot/resolve", "proto/telemetry"},
 	"pilot/envoy":           {"pilot/ir", "proto/nds"},
 	"pilot/resource":        {"pilot/model", "proto/nds"},
