@@ -53,6 +53,16 @@ type Problem struct {
 	Origin   Origin
 }
 
+// ErrorAt gives a problem at a field of the object by which something of it is not in effect, or denies.
+func (o *Object) ErrorAt(field string, reason Reason, message string) Problem {
+	return Problem{o.Key, field, SeverityError, reason, message, o.Origin}
+}
+
+// WarningAt gives one that takes nothing out of effect.
+func (o *Object) WarningAt(field string, reason Reason, message string) Problem {
+	return Problem{o.Key, field, SeverityWarning, reason, message, o.Origin}
+}
+
 // String gives one line: file:line: object field: message. A file's own problem has no object.
 func (p Problem) String() string {
 	var b strings.Builder

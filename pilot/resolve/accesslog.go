@@ -182,10 +182,7 @@ func logNameProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []mod
 		if slices.ContainsFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool { return p.GetName() == name }) {
 			why = " is a provider that takes no access logs here; envoyFileAccessLog, envoyHttpAls, envoyTcpAls and envoyOtelAls do"
 		}
-		out = append(out, model.Problem{
-			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-			Message: strconv.Quote(name) + why + "; it is left out",
-		})
+		out = append(out, o.WarningAt(field, model.ReasonNotTranslated, strconv.Quote(name)+why+"; it is left out"))
 	}
 	for i, name := range mesh.GetDefaultProviders().GetAccessLogging() {
 		check(meshObject(), fmt.Sprintf("defaultProviders.accessLogging[%d]", i), name)

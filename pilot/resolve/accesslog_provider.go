@@ -89,9 +89,7 @@ func logProviderOf(mesh *meshconfig.MeshConfig, name string, services func(host 
 	if instead == "" {
 		out, instead = providerLogs{}, "; it logs nothing"
 	}
-	return out, []model.Problem{{
-		Object: meshObject().Key, Field: c.field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: c.fault + instead,
-	}}
+	return out, []model.Problem{meshObject().ErrorAt(c.field, model.ReasonInvalid, c.fault+instead)}
 }
 
 // meshFileLogs writes the file that the mesh names, or else another one, in the mesh's format.

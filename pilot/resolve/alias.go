@@ -48,10 +48,8 @@ func tooFar(r Reader, client, host string) []model.Problem {
 	var out []model.Problem
 	for _, at := range last {
 		for _, o := range r.AliasObjects(client, at) {
-			out = append(out, model.Problem{
-				Object: o.Key, Field: "spec.externalName", Severity: model.SeverityError, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-				Message: fmt.Sprintf("%s stands for %s by way of more than %d others, so it means nothing to proxies; name a nearer one", o.Name, host, aliasHops-1),
-			})
+			out = append(out, o.ErrorAt("spec.externalName", model.ReasonNotTranslated,
+				fmt.Sprintf("%s stands for %s by way of more than %d others, so it means nothing to proxies; name a nearer one", o.Name, host, aliasHops-1)))
 		}
 	}
 	return out

@@ -41,10 +41,8 @@ func tokenProviders(r Reader, objects []*model.Object) ([]ir.TokenProvider, []mo
 			p.Name = fmt.Sprintf("origins-%d", len(out))
 			field := fmt.Sprintf("spec.jwtRules[%d]", i)
 			if reason := tokenKeys(r, rule, &p); reason != "" {
-				problems = append(problems, model.Problem{
-					Object: o.Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonDegraded, Origin: o.Origin,
-					Message: reason + "; until there are keys every token of the issuer is refused",
-				})
+				problems = append(problems, o.ErrorAt(field, model.ReasonDegraded,
+					reason+"; until there are keys every token of the issuer is refused"))
 			}
 			if p.Issuer == "" {
 				p.Keys = nobodysKey // else tokens of every issuer would be good

@@ -48,11 +48,8 @@ func (b *clusterBuilder) anywhere(balance block[*networking.LoadBalancerSettings
 	} else if setting == nil || off(setting.GetEnabled()) {
 		return
 	}
-	b.report(model.Problem{
-		Object: balance.object.Key, Field: balance.field + field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
-		Message: fmt.Sprintf("the endpoints of %s are resolved by DNS, for which localities are not translated; all are used alike", cl.Endpoints.Host),
-		Origin:  balance.object.Origin,
-	})
+	b.report(balance.object.WarningAt(balance.field+field, model.ReasonNotTranslated,
+		fmt.Sprintf("the endpoints of %s are resolved by DNS, for which localities are not translated; all are used alike", cl.Endpoints.Host)))
 }
 
 // hidden reports the ServiceEntries that a service stands before.

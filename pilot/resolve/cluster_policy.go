@@ -109,10 +109,8 @@ func applyBalance(b block[*networking.LoadBalancerSettings], cl *ir.Cluster) []m
 			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
 			if n := cl.TableSize; n != 0 && (n > model.MaxTableSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
 				cl.TableSize = 0
-				problems = append(problems, model.Problem{
-					Object: b.object.Key, Field: b.field + ".consistentHash.maglev.tableSize", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
-					Message: fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, model.MaxTableSize), Origin: b.object.Origin,
-				})
+				problems = append(problems, b.object.WarningAt(b.field+".consistentHash.maglev.tableSize", model.ReasonInvalid,
+					fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, model.MaxTableSize)))
 			}
 		}
 	}

@@ -107,10 +107,8 @@ func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], sv
 	case b.c.Type == model.RouterProxy:
 		out.CertSecret, out.RootSecret = model.ClientSecrets(s)
 	case t.object != nil:
-		b.report(model.Problem{
-			Object: t.object.Key, Field: t.field + ".credentialName", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: t.object.Origin,
-			Message: "only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots",
-		})
+		b.report(t.object.WarningAt(t.field+".credentialName", model.ReasonNotTranslated,
+			"only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots"))
 	}
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()

@@ -45,10 +45,7 @@ func (vs *virtualService) expand(r Reader) {
 		field := fmt.Sprintf("spec.http[%d]", i)
 		delegate, why := vs.delegate(r, rule.GetDelegate())
 		if delegate == nil {
-			vs.problems = append(vs.problems, model.Problem{
-				Object: vs.Key, Field: field + ".delegate", Severity: model.SeverityError, Reason: model.ReasonReference,
-				Message: why + "; until then the rule is left out", Origin: vs.Origin,
-			})
+			vs.problems = append(vs.problems, vs.ErrorAt(field+".delegate", model.ReasonReference, why+"; until then the rule is left out"))
 			continue
 		}
 		vs.take(r, field, rule, delegate)
@@ -85,11 +82,8 @@ func (vs *virtualService) take(r Reader, field string, root *networking.HTTPRout
 		}
 		out := httpRule{spec: completed(r, rule, delegate.Namespace), owner: delegate, index: i}
 		if at, ok := out.narrow(whole.GetMatch()); !ok {
-			vs.problems = append(vs.problems, model.Problem{
-				Object: delegate.Key, Field: fmt.Sprintf("%s.match[%d]", out.field(), at), Severity: model.SeverityError, Reason: model.ReasonConflict,
-				Message: fmt.Sprintf("it lies in no match of %s of %s, which delegates to it; narrow it, until then the rule is left out there", field, vs.Key),
-				Origin:  delegate.Origin,
-			})
+			vs.problems = append(vs.problems, delegate.ErrorAt(fmt.Sprintf("%s.match[%d]", out.field(), at), model.ReasonConflict,
+				fmt.Sprintf("it lies in no match of %s of %s, which delegates to it; narrow it, until then the rule is left out there", field, vs.Key)))
 			continue
 		}
 		inherit(out.spec, whole)

@@ -133,10 +133,7 @@ func mergeRules(r Reader, c *Class, rules []*model.Object) (*destinationRule, []
 	out := &destinationRule{object: rules[0]}
 	var problems []model.Problem
 	conflict := func(o *model.Object, field, message string) {
-		problems = append(problems, model.Problem{
-			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonConflict,
-			Message: message, Origin: o.Origin,
-		})
+		problems = append(problems, o.WarningAt(field, model.ReasonConflict, message))
 	}
 	for _, o := range rules {
 		dr := o.Spec.(*networking.DestinationRule)

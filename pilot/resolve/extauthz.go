@@ -61,10 +61,8 @@ func (a *Authorization) enforced(policies []*model.Object) []*model.Object {
 			out = append(out, o)
 			continue
 		}
-		a.problems = append(a.problems, model.Problem{
-			Object: o.Key, Field: "metadata.annotations", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-			Message: "there is no trial of a CUSTOM policy, also in Istio; the provider is not asked",
-		})
+		a.problems = append(a.problems, o.WarningAt("metadata.annotations", model.ReasonNotTranslated,
+			"there is no trial of a CUSTOM policy, also in Istio; the provider is not asked"))
 	}
 	return out
 }
@@ -91,10 +89,7 @@ func (a *Authorization) provider(r Reader, c *Class, policies []*model.Object) (
 		return check, ""
 	}
 	for _, o := range policies {
-		a.problems = append(a.problems, model.Problem{
-			Object: o.Key, Field: "spec.provider.name", Severity: model.SeverityError, Reason: reason, Origin: o.Origin,
-			Message: complaint + "; until then what the rules match is denied",
-		})
+		a.problems = append(a.problems, o.ErrorAt("spec.provider.name", reason, complaint+"; until then what the rules match is denied"))
 	}
 	return nil, complaint
 }

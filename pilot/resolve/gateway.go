@@ -237,10 +237,8 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 
 // conflict reports a server that cannot be had beside another.
 func (s *gatewayServer) conflict(field, format string, args ...any) *model.Problem {
-	return &model.Problem{
-		Object: s.gateway.Key, Field: s.field + field, Severity: model.SeverityError, Reason: model.ReasonConflict, Origin: s.gateway.Origin,
-		Message: fmt.Sprintf(format, args...) + ", until then the server is left out",
-	}
+	p := s.gateway.ErrorAt(s.field+field, model.ReasonConflict, fmt.Sprintf(format, args...)+", until then the server is left out")
+	return &p
 }
 
 // listeningPort translates the port of a gateway's Service, which servers name, to the port on
@@ -256,26 +254,28 @@ func listeningPort(c *Class, port uint32) uint32 {
 
 func newGatewayServer(o *model.Object, i int, spec *networking.Server) (*gatewayServer, *model.Problem) {
 	s := &gatewayServer{gateway: o, field: fmt.Sprintf("spec.servers[%d]", i), spec: spec}
-	fail := func(field string, severity model.Severity, reason model.Reason, message string) (*gatewayServer, *model.Problem) {
-		return s, &model.Problem{Object: o.Key, Field: s.field + field, Severity: severity, Reason: reason, Message: message, Origin: o.Origin}
+	invalid := func(field, message string) (*gatewayServer, *model.Problem) {
+		p := o.ErrorAt(s.field+field, model.ReasonInvalid, message)
+		return s, &p
 	}
 	number := spec.GetPort().GetNumber()
 	if number == 0 || number > 65535 {
-		return fail(".port.number", model.SeverityError, model.ReasonInvalid, "a port is between 1 and 65535; the server is left out")
+		return invalid(".port.number", "a port is between 1 and 65535; the server is left out")
 	}
 	if bind := spec.GetBind(); bind != "" {
 		if ip, err := netip.ParseAddr(bind); err != nil || ip.Zone() != "" {
-			return fail(".bind", model.SeverityWarning, model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
+			p := o.WarningAt(s.field+".bind", model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
+			return s, &p
 		}
 	}
 	var ok bool
 	if s.serves, ok = serviceOf(spec); !ok {
-		return fail(".port.protocol", model.SeverityError, model.ReasonInvalid, strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTPS, TLS or TCP, until then the server is left out")
+		return invalid(".port.protocol", strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTPS, TLS or TCP, until then the server is left out")
 	}
 	for j, h := range spec.GetHosts() {
 		host := newServerHost(o.Namespace, h)
 		if !domainName(host.host) {
-			return fail(fmt.Sprintf(".hosts[%d]", j), model.SeverityError, model.ReasonInvalid, strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
+			return invalid(fmt.Sprintf(".hosts[%d]", j), strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
 		}
 		s.hosts = append(s.hosts, host)
 	}

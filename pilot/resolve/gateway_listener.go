@@ -232,10 +232,8 @@ func (b *gatewayBuilder) claim(chain *ir.FilterChain) bool {
 
 // hidden reports names of a VirtualService's tls rules that lead elsewhere already.
 func (b *gatewayBuilder) hidden(vs *virtualService, names int) {
-	b.problems = append(b.problems, model.Problem{
-		Object: vs.Key, Field: "spec.tls", Severity: model.SeverityWarning, Reason: model.ReasonConflict, Origin: vs.Origin,
-		Message: fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.port),
-	})
+	b.problems = append(b.problems, vs.WarningAt("spec.tls", model.ReasonConflict,
+		fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.port)))
 }
 
 // rank puts VirtualServices in the order in which they count: those that only the gateway's namespace

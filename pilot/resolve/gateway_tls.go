@@ -187,8 +187,5 @@ func (p *GatewayPlan) addDestinationSecrets(r Reader) {
 }
 
 func (u secretUse) problem(reason model.Reason, why string) model.Problem {
-	return model.Problem{
-		Object: u.gateway.Key, Field: u.field, Severity: model.SeverityError, Reason: reason, Origin: u.gateway.Origin,
-		Message: why + ", until then connections to the server fail",
-	}
+	return u.gateway.ErrorAt(u.field, reason, why+", until then connections to the server fail")
 }

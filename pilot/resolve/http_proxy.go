@@ -44,10 +44,8 @@ func (p *planner) addProxy() {
 		return
 	}
 	if n := p.c.HTTPProxyPort; n != 0 { // the mesh's own is validated
-		p.problems = append(p.problems, model.Problem{
-			Object: meshObject().Key, Field: "defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", Severity: model.SeverityError, Reason: model.ReasonConflict,
-			Message: fmt.Sprintf("a proxy names port %d, which it or its agent uses itself; choose another, until then it is no HTTP proxy", n),
-		})
+		p.problems = append(p.problems, meshObject().ErrorAt("defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", model.ReasonConflict,
+			fmt.Sprintf("a proxy names port %d, which it or its agent uses itself; choose another, until then it is no HTTP proxy", n)))
 	}
 }
 
@@ -57,10 +55,8 @@ func (p *planner) addEgressProxy(l *egressListener) {
 	address := p.sharedAddress(l)
 	taken := p.byName[listenerName(address, l.port)] != nil
 	if taken || p.ownPort(address, l.port) {
-		p.problems = append(p.problems, model.Problem{
-			Object: p.sidecar.Key, Field: l.field + ".port.number", Severity: model.SeverityError, Reason: model.ReasonConflict,
-			Message: fmt.Sprintf("another listener of the proxy has port %d there; choose another, until then the listener is left out", l.port), Origin: p.sidecar.Origin,
-		})
+		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict,
+			fmt.Sprintf("another listener of the proxy has port %d there; choose another, until then the listener is left out", l.port)))
 		return
 	}
 	o := &outbound{address: address, port: l.port, hosts: &l.hosts, bound: l.bound, locked: true}

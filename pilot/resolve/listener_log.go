@@ -140,15 +140,11 @@ func pathNormalization(r Reader) ir.PathNormalization {
 func meshProblems(r Reader) []model.Problem {
 	out := append(trustProblems(r), BundleProblems(r)...)
 	if _, field, reason := meshLog(r.Mesh()); reason != "" {
-		out = append(out, model.Problem{
-			Object: meshObject().Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: reason,
-		})
+		out = append(out, meshObject().ErrorAt(field, model.ReasonInvalid, reason))
 	}
 	if r.Mesh().GetEnableEnvoyAccessLogService() && r.Mesh().GetDefaultConfig().GetEnvoyAccessLogService().GetAddress() == "" {
-		out = append(out, model.Problem{
-			Object: meshObject().Key, Field: "enableEnvoyAccessLogService", Severity: model.SeverityWarning, Reason: model.ReasonInvalid,
-			Message: "defaultConfig.envoyAccessLogService.address says no service, so only proxies whose own configuration does send logs",
-		})
+		out = append(out, meshObject().WarningAt("enableEnvoyAccessLogService", model.ReasonInvalid,
+			"defaultConfig.envoyAccessLogService.address says no service, so only proxies whose own configuration does send logs"))
 	}
 	return append(out, enrichmentProblems(r.Mesh())...)
 }

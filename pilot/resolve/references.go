@@ -73,7 +73,7 @@ func (b *bindings) bind(r Reader, field, name string) bool {
 	namespace, own, _ := strings.Cut(name, "/")
 	gateway := r.Object(model.Key{Kind: model.KindGateway, Namespace: namespace, Name: own})
 	if gateway == nil {
-		b.problems = append(b.problems, danglingReference(b.vs, field, "there is no Gateway "+name+"; nobody serves the hosts there until there is one"))
+		b.report(field, "there is no Gateway "+name+"; nobody serves the hosts there until there is one")
 		return false
 	}
 	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
@@ -86,7 +86,7 @@ func (b *bindings) bind(r Reader, field, name string) bool {
 		}
 	}
 	if !found {
-		b.problems = append(b.problems, danglingReference(b.vs, field, "no server of Gateway "+name+" has any of the hosts for namespace "+b.vs.Namespace+"; add one to its hosts, until then the rules are not used there"))
+		b.report(field, "no server of Gateway "+name+" has any of the hosts for namespace "+b.vs.Namespace+"; add one to its hosts, until then the rules are not used there")
 	}
 	return found
 }
@@ -95,7 +95,7 @@ func (b *bindings) bind(r Reader, field, name string) bool {
 func (b *bindings) unservedHosts() {
 	for i, host := range b.vs.hosts {
 		if !b.served[host] {
-			b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("spec.hosts[%d]", i), "no gateway of the VirtualService has the host "+host+" for namespace "+b.vs.Namespace+"; add it to the hosts of a server, until then it is not served"))
+			b.report(fmt.Sprintf("spec.hosts[%d]", i), "no gateway of the VirtualService has the host "+host+" for namespace "+b.vs.Namespace+"; add it to the hosts of a server, until then it is not served")
 		}
 	}
 }
@@ -119,17 +119,15 @@ func (b *bindings) unusedMatches(portsKnown bool) {
 	model.EachMatch(b.vs.spec, func(at model.MatchPlace, m model.Match) {
 		for i, g := range m.GetGateways() {
 			if !slices.Contains(b.names, model.GatewayName(g, b.vs.Namespace)) {
-				b.problems = append(b.problems, danglingReference(b.vs, fmt.Sprintf("%s.gateways[%d]", at, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways"))
+				b.report(fmt.Sprintf("%s.gateways[%d]", at, i), "the VirtualService is not bound to gateway "+g+", so that the match never holds there; add it to spec.gateways")
 			}
 		}
 		if port := m.GetPort(); portsKnown && port != 0 && !b.ports[port] {
-			b.problems = append(b.problems, danglingReference(b.vs, at.String()+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port)))
+			b.report(at.String()+".port", fmt.Sprintf("none of the hosts is reached on port %d, so that the match never holds; write a port of the service, or of a server of the gateway", port))
 		}
 	})
 }
 
-func danglingReference(vs *virtualService, field, message string) model.Problem {
-	return model.Problem{
-		Object: vs.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonReference, Message: message, Origin: vs.Origin,
-	}
+func (b *bindings) report(field, message string) {
+	b.problems = append(b.problems, b.vs.WarningAt(field, model.ReasonReference, message))
 }

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -84,8 +83,7 @@ func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDesti
 // sticky gives what an annotation says that the rule's requests are split by. That it makes no sense, the
 // source tells.
 func (s *ruleSet) sticky() *ir.HashPolicy {
-	o := cmp.Or(s.owner, s.vs.Object)
-	split, err := model.ParseStickySplit(o.Annotations[model.AnnotationStickySplit])
+	split, err := model.ParseStickySplit(s.written().Annotations[model.AnnotationStickySplit])
 	switch {
 	case err != nil:
 		return nil

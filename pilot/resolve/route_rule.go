@@ -178,16 +178,12 @@ func catchAll(r *ir.Route) bool {
 }
 
 func (s *ruleSet) invalid(field, message string) {
-	s.report(field, model.SeverityError, model.ReasonInvalid, message)
+	s.problems = append(s.problems, s.written().ErrorAt(field, model.ReasonInvalid, message))
 }
 
 func (s *ruleSet) warn(field string, reason model.Reason, message string) {
-	s.report(field, model.SeverityWarning, reason, message)
+	s.problems = append(s.problems, s.written().WarningAt(field, reason, message))
 }
 
-func (s *ruleSet) report(field string, severity model.Severity, reason model.Reason, message string) {
-	o := cmp.Or(s.owner, s.vs.Object)
-	s.problems = append(s.problems, model.Problem{
-		Object: o.Key, Field: field, Severity: severity, Reason: reason, Message: message, Origin: o.Origin,
-	})
-}
+// written gives the object in which the present rule is written.
+func (s *ruleSet) written() *model.Object { return cmp.Or(s.owner, s.vs.Object) }

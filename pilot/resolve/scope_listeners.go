@@ -50,10 +50,8 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 	for i := range s.listeners {
 		l := &s.listeners[i]
 		if strings.HasPrefix(l.bind, "unix://") {
-			p.problems = append(p.problems, model.Problem{
-				Object: p.sidecar.Key, Field: l.field + ".bind", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
-				Message: "Unix sockets are not listened on; write an address, until then the listener is left out", Origin: p.sidecar.Origin,
-			})
+			p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".bind", model.ReasonNotTranslated,
+				"Unix sockets are not listened on; write an address, until then the listener is left out"))
 			continue
 		}
 		if l.proxies {

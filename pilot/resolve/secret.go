@@ -63,9 +63,7 @@ func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem
 	}
 	if err != nil {
 		why := fmt.Sprintf("%v; correct it, until then servers of gateways that name it keep what they have, or take no connection", err)
-		return nil, []model.Problem{{
-			Object: o.Key, Field: field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: why, Origin: o.Origin,
-		}}
+		return nil, []model.Problem{o.ErrorAt(field, model.ReasonInvalid, why)}
 	}
 	return out, nil
 }

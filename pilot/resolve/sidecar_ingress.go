@@ -25,12 +25,6 @@ type ingress struct {
 
 func (in *ingress) port() uint32 { return in.spec.GetPort().GetNumber() }
 
-func (in *ingress) problem(field string, severity model.Severity, reason model.Reason, message string) model.Problem {
-	return model.Problem{
-		Object: in.sidecar.Key, Field: in.field + field, Severity: severity, Reason: reason, Message: message, Origin: in.sidecar.Origin,
-	}
-}
-
 // ingressOf gives the ingress listeners of a class, sorted by port; none where its services decide. Of several with
 // one port, whatever they bind, it gives the first, as clusters are named by the port alone; the others are repeated.
 func ingressOf(r Reader, c *Class) (out, repeated []*ingress) {
@@ -96,7 +90,7 @@ func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
 func (in *ingress) tls(r Reader, mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Problem) {
 	s := in.spec.GetTls()
 	fail := func(field, message string) (*ir.DownstreamTLS, *model.Problem) {
-		p := in.problem(".tls"+field, model.SeverityError, model.ReasonNotTranslated, message)
+		p := in.sidecar.ErrorAt(in.field+".tls"+field, model.ReasonNotTranslated, message)
 		return nil, &p
 	}
 	switch {
@@ -131,7 +125,7 @@ func (in *ingress) backend(c *Class) (*ir.Backend, *model.Problem) {
 		h, p, err := net.SplitHostPort(text)
 		n, notNumber := strconv.ParseUint(p, 10, 16)
 		if err != nil || notNumber != nil { // validation lets none through
-			problem := in.problem(".defaultEndpoint", model.SeverityError, model.ReasonInvalid, "it is no address and port; requests go to the port itself")
+			problem := in.sidecar.ErrorAt(in.field+".defaultEndpoint", model.ReasonInvalid, "it is no address and port; requests go to the port itself")
 			return nil, &problem
 		}
 		host, port = h, uint32(n)
@@ -140,7 +134,7 @@ func (in *ingress) backend(c *Class) (*ir.Backend, *model.Problem) {
 	case host == "127.0.0.1" || host == "::1":
 		return &ir.Backend{Address: host, Port: port}, nil
 	case in.bound(c): // nothing remembers where a connection was sent
-		problem := in.problem(".defaultEndpoint", model.SeverityWarning, model.ReasonNotTranslated,
+		problem := in.sidecar.WarningAt(in.field+".defaultEndpoint", model.ReasonNotTranslated,
 			fmt.Sprintf("a listener that is not captured hands requests to 127.0.0.1:%d, not to the pod's own address; write the endpoint that is meant", port))
 		return &ir.Backend{Address: loopback(c), Port: port}, &problem
 	case host != "":
@@ -219,7 +213,7 @@ func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []mod
 	var problems []model.Problem
 	all, repeated := ingressOf(r, c)
 	for _, in := range repeated {
-		problems = append(problems, in.problem(".port.number", model.SeverityError, model.ReasonConflict,
+		problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
 			fmt.Sprintf("another ingress listener has port %d; choose another, until then the listener is left out", in.port())))
 	}
 	for _, in := range all {
@@ -227,7 +221,7 @@ func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []mod
 			continue
 		}
 		if ownsPort(r, in.port()) || in.port() == httpProxyPort(r, c) {
-			problems = append(problems, in.problem(".port.number", model.SeverityError, model.ReasonConflict,
+			problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
 				fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the listener is left out", in.port())))
 			continue
 		}

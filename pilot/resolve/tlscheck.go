@@ -158,10 +158,8 @@ func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings
 		return
 	}
 	said := func(o *model.Object, field string, other model.Key) {
-		b.report(model.Problem{
-			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonConflict, Origin: o.Origin,
-			Message: "for " + svc.Hostname + " it is in conflict with " + other.String() + ": " + conflict + ", if its pods have a sidecar; leave tls out of the DestinationRule, so that both fit",
-		})
+		b.report(o.WarningAt(field, model.ReasonConflict,
+			"for "+svc.Hostname+" it is in conflict with "+other.String()+": "+conflict+", if its pods have a sidecar; leave tls out of the DestinationRule, so that both fit"))
 	}
 	said(t.object, t.field+".mode", server.object.Key)
 	said(server.object, server.field, t.object.Key)

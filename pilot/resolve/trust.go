@@ -114,18 +114,14 @@ func BundleProblems(r Reader) []model.Problem {
 			continue
 		}
 		if forOwnDomain(r, ca) {
-			out = append(out, model.Problem{
-				Object: meshObject().Key, Field: fmt.Sprintf("caCertificates[%d].trustDomains", i), Severity: model.SeverityWarning, Reason: model.ReasonDegraded,
-				Message: "the roots of the bundle count for the mesh's own identities: who answers at its address can sign any of them; name the trust domain whose bundle it is",
-			})
+			out = append(out, meshObject().WarningAt(fmt.Sprintf("caCertificates[%d].trustDomains", i), model.ReasonDegraded,
+				"the roots of the bundle count for the mesh's own identities: who answers at its address can sign any of them; name the trust domain whose bundle it is"))
 		}
 		if len(rootsOf(r, ca)) > 0 {
 			continue
 		}
-		p := model.Problem{
-			Object: meshObject().Key, Field: fmt.Sprintf("caCertificates[%d].spiffeBundleUrl", i), Severity: model.SeverityError, Reason: model.ReasonDegraded,
-			Message: "the bundle has not been fetched; it adds no roots",
-		}
+		p := meshObject().ErrorAt(fmt.Sprintf("caCertificates[%d].spiffeBundleUrl", i), model.ReasonDegraded,
+			"the bundle has not been fetched; it adds no roots")
 		if r.Object(model.KeySetSource{Bundle: at}.Key()) != nil {
 			p.Severity, p.Message = model.SeverityWarning, "the bundle has no roots of X.509 identities: its trust domain has taken all back"
 		}
@@ -143,10 +139,8 @@ func trustProblems(r Reader) []model.Problem {
 	var out []model.Problem
 	for i, alias := range r.Mesh().GetTrustDomainAliases() {
 		if strings.Contains(alias, "*") {
-			out = append(out, model.Problem{
-				Object: meshObject().Key, Field: fmt.Sprintf("trustDomainAliases[%d]", i), Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
-				Message: "caCertificates gives a trust domain roots of its own, so that each has to be named; identities of other domains are refused",
-			})
+			out = append(out, meshObject().WarningAt(fmt.Sprintf("trustDomainAliases[%d]", i), model.ReasonNotTranslated,
+				"caCertificates gives a trust domain roots of its own, so that each has to be named; identities of other domains are refused"))
 		}
 	}
 	return out

@@ -64,11 +64,8 @@ func shadowed(by *virtualService, others []*virtualService, name string) []model
 		if vs.Key == by.Key || len(vs.spec.GetHttp()) == 0 || len(by.spec.GetHttp()) == 0 || !slices.Contains(vs.hosts, host) {
 			continue
 		}
-		out = append(out, model.Problem{
-			Object: vs.Key, Field: "spec.hosts", Severity: model.SeverityWarning, Reason: model.ReasonConflict,
-			Message: "sidecars route " + host + " by " + by.Key.String() + ", since rules of several VirtualServices for one host are not merged; put all rules into one object",
-			Origin:  vs.Origin,
-		})
+		out = append(out, vs.WarningAt("spec.hosts", model.ReasonConflict,
+			"sidecars route "+host+" by "+by.Key.String()+", since rules of several VirtualServices for one host are not merged; put all rules into one object"))
 	}
 	return out
 }
