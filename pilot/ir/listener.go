@@ -1,6 +1,10 @@
 package ir
 
-import "time"
+import (
+	"iter"
+	"slices"
+	"time"
+)
 
 // Direction tells which side of the proxy a listener serves.
 type Direction uint8
@@ -30,6 +34,27 @@ type Listener struct {
 	Chains         []*FilterChain
 	Default        *FilterChain   // for connections that no chain matches; nil refuses them
 	AccessLog      []AccessLogger // of connections that no chain took
+}
+
+// AllChains gives the chains, at last the default one if there is one.
+func (l *Listener) AllChains() []*FilterChain {
+	if l.Default == nil {
+		return l.Chains
+	}
+	return append(slices.Clip(l.Chains), l.Default)
+}
+
+// Managers gives the connection managers of all chains.
+func (l *Listener) Managers() iter.Seq[*HTTPConnectionManager] {
+	return func(yield func(*HTTPConnectionManager) bool) {
+		for _, c := range l.AllChains() {
+			for _, f := range c.Filters {
+				if m, ok := f.(*HTTPConnectionManager); ok && !yield(m) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // FilterChain is what is done with the connections that it matches.

@@ -25,15 +25,8 @@ func limitConnections(c *Class, l *ir.Listener) {
 		return
 	}
 	l.BufferLimit = s.ListenerBuffer
-	for _, chain := range append(l.Chains[:len(l.Chains):len(l.Chains)], l.Default) {
-		if chain == nil {
-			continue
-		}
-		for _, f := range chain.Filters {
-			if m, ok := f.(*ir.HTTPConnectionManager); ok {
-				limitRequests(s, m)
-			}
-		}
+	for m := range l.Managers() {
+		limitRequests(s, m)
 	}
 }
 

@@ -35,11 +35,9 @@ func quic(l *ir.Listener) {
 	l.QUIC, l.Filters = true, nil
 	for _, chain := range l.Chains {
 		chain.TLS.ALPN, chain.TLS.Params = []string{"h3"}, ir.TLSParams{} // TLS 1.3 and its ciphers
-		for _, f := range chain.Filters {
-			if m, ok := f.(*ir.HTTPConnectionManager); ok {
-				m.HTTP3 = true
-			}
-		}
+	}
+	for m := range l.Managers() {
+		m.HTTP3 = true
 	}
 }
 

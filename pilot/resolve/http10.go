@@ -12,17 +12,12 @@ func takeHTTP10(c *Class, l *ir.Listener) {
 	if !c.HTTP10 {
 		return
 	}
-	for _, chain := range append(slices.Clip(l.Chains), l.Default) {
-		if chain == nil {
-			continue
-		}
+	for _, chain := range l.AllChains() {
 		if slices.Equal(chain.Match.ApplicationProtocols, plaintextHTTP) {
 			chain.Match.ApplicationProtocols = append([]string{"http/1.0"}, plaintextHTTP...)
 		}
-		for _, f := range chain.Filters {
-			if m, ok := f.(*ir.HTTPConnectionManager); ok {
-				m.AcceptHTTP10 = true
-			}
-		}
+	}
+	for m := range l.Managers() {
+		m.AcceptHTTP10 = true
 	}
 }

@@ -20,15 +20,8 @@ func headersOfListener(c *Class, l *ir.Listener) {
 	if *h == (model.ProxyHeaders{}) {
 		return
 	}
-	for _, chain := range append(l.Chains[:len(l.Chains):len(l.Chains)], l.Default) {
-		if chain == nil {
-			continue
-		}
-		for _, f := range chain.Filters {
-			if m, ok := f.(*ir.HTTPConnectionManager); ok {
-				headersOfManager(h, m, c.Type == model.RouterProxy, c.Type == model.SidecarProxy && l.Direction == ir.DirectionInbound)
-			}
-		}
+	for m := range l.Managers() {
+		headersOfManager(h, m, c.Type == model.RouterProxy, c.Type == model.SidecarProxy && l.Direction == ir.DirectionInbound)
 	}
 }
 
