@@ -28,7 +28,7 @@ type Authorization struct {
 // own.
 func policiesFor(r Reader, list func(namespace string) []*model.Object, p *model.Proxy, labels map[string]string) []model.Key {
 	var out []model.Key
-	for _, namespace := range policyNamespaces(r, p.Namespace) {
+	for _, namespace := range rootAndOwn(r, p.Namespace) {
 		for _, o := range list(namespace) {
 			if model.PolicyTargetOf(o.Spec).Includes(labels, p.Type == model.RouterProxy, namespace == p.Namespace) {
 				out = append(out, o.Key)
@@ -38,19 +38,19 @@ func policiesFor(r Reader, list func(namespace string) []*model.Object, p *model
 	return out
 }
 
-// policyNamespaces are those whose policies a workload of a namespace may be meant by.
-func policyNamespaces(r Reader, namespace string) []string {
-	if root := rootNamespace(r); root != namespace {
-		return []string{root, namespace}
+// rootAndOwn are the namespaces whose policies and EnvoyFilters may be for a workload of a namespace, each once.
+func rootAndOwn(r Reader, own string) []string {
+	if root := rootNamespace(r); root != own {
+		return []string{root, own}
 	}
-	return []string{namespace}
+	return []string{own}
 }
 
 // attached gives the policies in force for a class: those for all workloads of its namespaces, and those
 // that mean it among some.
 func attached(r Reader, c *Class, all func(namespace string) []*model.Object, some []model.Key) []*model.Object {
 	var out []*model.Object
-	for _, namespace := range policyNamespaces(r, c.Namespace) {
+	for _, namespace := range rootAndOwn(r, c.Namespace) {
 		out = append(out, all(namespace)...)
 	}
 	for _, key := range some {

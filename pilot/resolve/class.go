@@ -253,10 +253,7 @@ func selects(s *typev1beta1.WorkloadSelector, labels map[string]string) bool {
 }
 
 func rootNamespace(r Reader) string {
-	if ns := r.Mesh().GetRootNamespace(); ns != "" {
-		return ns
-	}
-	return model.RootNamespace
+	return cmp.Or(r.Mesh().GetRootNamespace(), model.RootNamespace)
 }
 
 // namedTarget finds the container port that a service's named target stands for, or 0.

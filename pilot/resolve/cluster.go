@@ -78,7 +78,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
 	if rule != nil {
-		cl.Metadata.Config = ConfigPath(rule.object.Key)
+		cl.Metadata.Config = configPath(rule.object, "destination-rule")
 	}
 	b.resolution(svc, port, cl)
 	if svc.External || cl.Discovery == ir.DiscoveryDynamic {
@@ -106,30 +106,6 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 // originalDestination makes a cluster go where the application wanted to.
 func originalDestination(cl *ir.Cluster) {
 	cl.Discovery, cl.Balancing, cl.Endpoints = ir.DiscoveryOriginalDst, ir.BalanceByCluster, nil
-}
-
-// ConfigPath gives the form in which resources name the object that they came from:
-// /apis/GROUP/VERSION/namespaces/NAMESPACE/KIND-IN-KEBAB-CASE/NAME.
-func ConfigPath(k model.Key) string {
-	group := "networking.istio.io"
-	if k.Kind == model.KindPeerAuthentication {
-		group = "security.istio.io"
-	}
-	return "/apis/" + group + "/v1/namespaces/" + k.Namespace + "/" + kebab(string(k.Kind)) + "/" + k.Name
-}
-
-func kebab(kind string) string {
-	var b strings.Builder
-	for i, c := range kind {
-		if c >= 'A' && c <= 'Z' {
-			if i > 0 {
-				b.WriteByte('-')
-			}
-			c += 'a' - 'A'
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }
 
 // outboundStatName is the cluster's name in statistics: the name itself, or by the mesh's

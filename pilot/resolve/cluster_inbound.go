@@ -82,7 +82,7 @@ func (b *clusterBuilder) inboundPool(in InboundPort, cl *ir.Cluster) {
 	}
 	rule, policy := inboundPolicy(b.r, b.c, in)
 	if rule != nil && rule.policy.spec != nil {
-		cl.Metadata.Config = ConfigPath(rule.object.Key)
+		cl.Metadata.Config = configPath(rule.object, "destination-rule")
 	}
 	version := cl.HTTP.Version
 	applyPool(b.r.Mesh(), policy.pool, in.Protocol, cl)

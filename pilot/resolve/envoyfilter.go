@@ -23,7 +23,7 @@ type ClassPatches struct {
 // workloadPatches finds the EnvoyFilters with conditions that a proxy fulfils.
 func workloadPatches(r Reader, p *model.Proxy, labels map[string]string) []ClassPatches {
 	var out []ClassPatches
-	for _, ns := range patchNamespaces(r, p.Namespace) {
+	for _, ns := range rootAndOwn(r, p.Namespace) {
 		for _, o := range r.ConditionalEnvoyFilters(ns) {
 			spec := o.Spec.(*networking.EnvoyFilter)
 			if !selectsProxy(spec, p, labels) {
@@ -41,14 +41,6 @@ func workloadPatches(r Reader, p *model.Proxy, labels map[string]string) []Class
 		}
 	}
 	return out
-}
-
-// patchNamespaces gives the namespaces whose EnvoyFilters are for a class, each once.
-func patchNamespaces(r Reader, own string) []string {
-	if root := rootNamespace(r); root != own {
-		return []string{root, own}
-	}
-	return []string{own}
 }
 
 // selectsProxy evaluates the selector, or the references, of an EnvoyFilter.
@@ -89,7 +81,7 @@ type Patched struct {
 func EnvoyFilters(r Reader, c *Class, targets ...string) []Patched {
 	var out []Patched
 	root := rootNamespace(r)
-	for _, ns := range patchNamespaces(r, c.Namespace) {
+	for _, ns := range rootAndOwn(r, c.Namespace) {
 		if ns == root && !r.HasEnvoyFilters(root) {
 			continue
 		}

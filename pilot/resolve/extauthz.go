@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -139,11 +138,8 @@ func providerHost(r Reader, c *Class, service string, port uint32, grpc bool) (h
 	if svc == nil || namespace != "" && svc.Namespace != namespace {
 		return "", fmt.Sprintf("namespace %s sees no service %s", c.Namespace, service)
 	}
-	if o := r.Object(c.Sidecar); c.Sidecar != (model.Key{}) && o != nil {
-		spec := o.Spec.(*networking.Sidecar)
-		if egress := parseEgress(spec, c.Namespace); len(spec.GetEgress()) > 0 && !egress.allowService(svc) {
-			return "", fmt.Sprintf("Sidecar %s/%s does not let the workload see service %s; add it to its egress hosts", o.Namespace, o.Name, host)
-		}
+	if o, sidecar := sidecarOf(r, c); len(sidecar.GetEgress()) > 0 && !parseEgress(sidecar, c.Namespace).allowService(svc) {
+		return "", fmt.Sprintf("Sidecar %s/%s does not let the workload see service %s; add it to its egress hosts", o.Namespace, o.Name, host)
 	}
 	at := slices.IndexFunc(svc.Ports, func(p model.ServicePort) bool { return p.Port == port })
 	switch {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -135,12 +136,7 @@ func mtlsMode(m mode) ir.MTLSMode {
 }
 
 // trustDomain is the mesh's, as Istio's default where none is set.
-func trustDomain(r Reader) string {
-	if td := r.Mesh().GetTrustDomain(); td != "" {
-		return td
-	}
-	return defaultTrustDomain
-}
+func trustDomain(r Reader) string { return cmp.Or(r.Mesh().GetTrustDomain(), defaultTrustDomain) }
 
 // InboundTLS gives the TLS settings of inbound filter chains that take mutual TLS. Clients offer
 // Istio's ALPN names first and the plain ones last; only the plain ones are negotiated.

@@ -42,14 +42,10 @@ func newScope(r Reader, c *Class) *scope {
 
 // read takes in what the Sidecar object in force says.
 func (s *scope) read(r Reader, c *Class) {
-	if c.Sidecar == (model.Key{}) {
+	var spec *networking.Sidecar
+	if s.sidecar, spec = sidecarOf(r, c); s.sidecar == nil {
 		return
 	}
-	s.sidecar = r.Object(c.Sidecar)
-	if s.sidecar == nil {
-		return
-	}
-	spec := s.sidecar.Spec.(*networking.Sidecar)
 	if p := spec.GetOutboundTrafficPolicy(); p != nil {
 		s.byName = false
 		s.allowAny = p.GetMode() == networking.OutboundTrafficPolicy_ALLOW_ANY
@@ -61,6 +57,18 @@ func (s *scope) read(r Reader, c *Class) {
 		s.take(r, c)
 		s.listeners, s.rest = egressListeners(spec, c)
 	}
+}
+
+// sidecarOf gives the Sidecar object in force for a class, and what it says; nil for none.
+func sidecarOf(r Reader, c *Class) (*model.Object, *networking.Sidecar) {
+	if c.Sidecar == (model.Key{}) {
+		return nil, nil
+	}
+	o := r.Object(c.Sidecar)
+	if o == nil {
+		return nil, nil
+	}
+	return o, o.Spec.(*networking.Sidecar)
 }
 
 // egressProxy gives the cluster that takes what goes to unknown destinations; "" for none.

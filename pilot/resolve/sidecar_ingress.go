@@ -28,14 +28,8 @@ func (in *ingress) port() uint32 { return in.spec.GetPort().GetNumber() }
 // ingressOf gives the ingress listeners of a class, sorted by port; none where its services decide. Of several with
 // one port, whatever they bind, it gives the first, as clusters are named by the port alone; the others are repeated.
 func ingressOf(r Reader, c *Class) (out, repeated []*ingress) {
-	if c.Sidecar == (model.Key{}) {
-		return nil, nil
-	}
-	o := r.Object(c.Sidecar)
-	if o == nil {
-		return nil, nil
-	}
-	for i, spec := range o.Spec.(*networking.Sidecar).GetIngress() {
+	o, sidecar := sidecarOf(r, c)
+	for i, spec := range sidecar.GetIngress() {
 		n := spec.GetPort().GetNumber()
 		if n == 0 || n > 65535 {
 			continue
@@ -197,13 +191,8 @@ func idleTimeout(pool *networking.ConnectionPoolSettings) *time.Duration {
 
 // inboundConnectionPool is the Sidecar object's limit of what the workload accepts, or nil.
 func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSettings {
-	if c.Sidecar == (model.Key{}) {
-		return nil
-	}
-	if o := r.Object(c.Sidecar); o != nil {
-		return o.Spec.(*networking.Sidecar).GetInboundConnectionPool()
-	}
-	return nil
+	_, sidecar := sidecarOf(r, c)
+	return sidecar.GetInboundConnectionPool()
 }
 
 // boundIngress makes the listeners of a class that nothing redirects to. It reports those, also with redirection, that

@@ -70,7 +70,7 @@ func shadowed(by *virtualService, others []*virtualService, name string) []model
 	return out
 }
 
-// configPath names an object of Istio's networking group in resources that come from it.
+// configPath names an object of Istio's networking group in resources that come from it; kind is in kebab case.
 func configPath(o *model.Object, kind string) string {
 	return "/apis/networking.istio.io/v1/namespaces/" + o.Namespace + "/" + kind + "/" + o.Name
 }
