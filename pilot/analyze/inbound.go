@@ -19,7 +19,8 @@ type Receiver struct {
 
 // MutualTLS tells how a port takes mutual TLS, and which PeerAuthentication says so, nil for none.
 func (r *Receiver) MutualTLS(port uint32) (ir.MTLSMode, *model.Object) {
-	return resolve.InboundMTLSBy(r.reader, &r.class, port)
+	m := resolve.InboundMTLS(r.reader, &r.class, port)
+	return m.Mode, m.Object
 }
 
 // Inbound gives what a workload of the files receives. The workload is a pod or what

@@ -155,7 +155,7 @@ func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoi
 // mutualTLS tells whether an endpoint has a sidecar that takes the mesh's mutual TLS.
 func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
 	return ep.TLSMode == model.TLSModeIstio &&
-		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) != ir.MTLSDisable
+		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port).Mode != ir.MTLSDisable
 }
 
 // workload says what runs at an endpoint. The cluster is left out where it is the class's own, which ten

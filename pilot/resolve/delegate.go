@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -144,18 +145,12 @@ func (rule *httpRule) narrow(roots []*networking.HTTPMatchRequest) (at int, ok b
 // inherit fills in what a delegate's rule leaves out and the delegating rule says.
 func inherit(rule, root *networking.HTTPRoute) {
 	rule.Name = joined(root.GetName(), rule.GetName())
-	if rule.Rewrite == nil {
-		rule.Rewrite = root.Rewrite
-	}
-	if rule.Timeout == nil {
-		rule.Timeout = root.Timeout
-	}
-	if rule.Retries == nil {
-		rule.Retries = root.Retries
-	}
-	if rule.Fault == nil {
-		rule.Fault = root.Fault
-	}
+	rule.Rewrite = cmp.Or(rule.Rewrite, root.Rewrite)
+	rule.Timeout = cmp.Or(rule.Timeout, root.Timeout)
+	rule.Retries = cmp.Or(rule.Retries, root.Retries)
+	rule.Fault = cmp.Or(rule.Fault, root.Fault)
+	rule.CorsPolicy = cmp.Or(rule.CorsPolicy, root.CorsPolicy)
+	rule.Headers = cmp.Or(rule.Headers, root.Headers)
 	if rule.Mirror == nil && len(rule.Mirrors) == 0 {
 		rule.Mirror, rule.Mirrors = root.Mirror, root.Mirrors
 	}
@@ -163,12 +158,6 @@ func inherit(rule, root *networking.HTTPRoute) {
 	if rule.MirrorPercentage == nil && rule.MirrorPercent == nil {
 		//lint:ignore SA1019 users still write it
 		rule.MirrorPercentage, rule.MirrorPercent = root.MirrorPercentage, root.MirrorPercent
-	}
-	if rule.CorsPolicy == nil {
-		rule.CorsPolicy = root.CorsPolicy
-	}
-	if rule.Headers == nil {
-		rule.Headers = root.Headers
 	}
 }
 
@@ -188,28 +177,18 @@ func mergeMatch(root, own *networking.HTTPMatchRequest) *networking.HTTPMatchReq
 	}
 	out := proto.CloneOf(own)
 	out.Name = joined(root.GetName(), own.GetName())
-	for _, f := range []struct {
-		to   **networking.StringMatch
-		from *networking.StringMatch
-	}{{&out.Uri, root.GetUri()}, {&out.Scheme, root.GetScheme()}, {&out.Method, root.GetMethod()}, {&out.Authority, root.GetAuthority()}} {
-		if *f.to == nil {
-			*f.to = f.from
-		}
-	}
+	out.Uri = cmp.Or(out.Uri, root.GetUri())
+	out.Scheme = cmp.Or(out.Scheme, root.GetScheme())
+	out.Method = cmp.Or(out.Method, root.GetMethod())
+	out.Authority = cmp.Or(out.Authority, root.GetAuthority())
 	out.Headers = mergeStrings(root.GetHeaders(), own.GetHeaders())
 	out.WithoutHeaders = mergeStrings(root.GetWithoutHeaders(), own.GetWithoutHeaders())
 	out.QueryParams = mergeStrings(root.GetQueryParams(), own.GetQueryParams())
-	if out.Port == 0 {
-		out.Port = root.GetPort()
-	}
-	if out.SourceNamespace == "" {
-		out.SourceNamespace = root.GetSourceNamespace()
-	}
+	out.Port = cmp.Or(out.Port, root.GetPort())
+	out.SourceNamespace = cmp.Or(out.SourceNamespace, root.GetSourceNamespace())
+	out.StatPrefix = cmp.Or(out.StatPrefix, root.GetStatPrefix())
 	if len(out.Gateways) == 0 {
 		out.Gateways = root.GetGateways()
-	}
-	if out.StatPrefix == "" {
-		out.StatPrefix = root.GetStatPrefix()
 	}
 	return out
 }

@@ -120,7 +120,7 @@ func protocolName(p model.Protocol) string {
 
 func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 	return inbound{
-		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort),
+		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort).Mode,
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
 		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
@@ -131,7 +131,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 
 func otherInbound(r Reader, c *Class, port uint32) inbound {
 	return inbound{
-		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port),
+		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port).Mode,
 		cluster: model.InboundPassthroughCluster, stats: model.InboundPassthroughCluster,
 		names: func(http bool) string {
 			if http {

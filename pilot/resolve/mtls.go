@@ -17,14 +17,15 @@ type mode = security.PeerAuthentication_MutualTLS_Mode
 
 const unset = security.PeerAuthentication_MutualTLS_UNSET
 
-// InboundMTLS tells what the workload of a class has to accept on a container port.
-func InboundMTLS(r Reader, c *Class, containerPort uint32) ir.MTLSMode {
-	m, _ := InboundMTLSBy(r, c, containerPort)
-	return m
+// MTLS is a mode of mutual TLS, and the PeerAuthentication and its field that say so; nil for none.
+type MTLS struct {
+	Mode   ir.MTLSMode
+	Object *model.Object
+	Field  string
 }
 
-// InboundMTLSBy is as InboundMTLS, and also gives the PeerAuthentication that says so, nil for none.
-func InboundMTLSBy(r Reader, c *Class, containerPort uint32) (ir.MTLSMode, *model.Object) {
+// InboundMTLS tells what the workload of a class has to accept on a container port.
+func InboundMTLS(r Reader, c *Class, containerPort uint32) MTLS {
 	var workload *model.Object
 	if len(c.PeerAuthentications) > 0 {
 		workload = r.Object(c.PeerAuthentications[0])
@@ -47,13 +48,7 @@ func InboundMTLSPorts(r Reader, c *Class) []uint32 {
 }
 
 // EndpointMTLS tells what a workload accepts on a container port, seen by its clients.
-func EndpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) ir.MTLSMode {
-	m, _ := endpointMTLS(r, namespace, labels, containerPort)
-	return m
-}
-
-// endpointMTLS also gives the object that says so, nil for none.
-func endpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) (ir.MTLSMode, *model.Object) {
+func EndpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) MTLS {
 	var workload *model.Object
 	if namespace != rootNamespace(r) {
 		for _, o := range r.PeerAuthentications(namespace) {
@@ -67,42 +62,25 @@ func endpointMTLS(r Reader, namespace string, labels map[string]string, containe
 }
 
 // effectiveMTLS takes the closest mode that is set: port, workload, namespace, mesh; permissive
-// where none is. It also gives the object that says so.
-func effectiveMTLS(r Reader, namespace string, workload *model.Object, containerPort uint32) (ir.MTLSMode, *model.Object) {
-	s := effectiveMode(r, namespace, workload, containerPort)
-	return s.mode, s.object
-}
-
-// saidMode is a mode, and the object and field that say so; nil and "" for none.
-type saidMode struct {
-	mode   ir.MTLSMode
-	object *model.Object
-	field  string
-}
-
-func effectiveMode(r Reader, namespace string, workload *model.Object, containerPort uint32) saidMode {
-	const whole = "spec.mtls.mode"
+// where none is.
+func effectiveMTLS(r Reader, namespace string, workload *model.Object, containerPort uint32) MTLS {
 	if workload != nil {
 		pa, _ := workload.Spec.(*security.PeerAuthentication)
 		if m := pa.GetPortLevelMtls()[containerPort].GetMode(); m != unset {
-			return saidMode{mtlsMode(m), workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
+			return MTLS{mtlsMode(m), workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
 		}
 		if m := pa.GetMtls().GetMode(); m != unset {
-			return saidMode{mtlsMode(m), workload, whole}
+			return MTLS{mtlsMode(m), workload, wholeMTLS}
 		}
 	}
-	m, o := namespaceMode(r, namespace)
-	return saidMode{m, o, whole}
+	return namespaceMTLS(r, namespace)
 }
+
+// wholeMTLS is the field that is about all ports.
+const wholeMTLS = "spec.mtls.mode"
 
 // namespaceMTLS is the mode without regard to workloads, which is what clients see on a cluster.
-func namespaceMTLS(r Reader, namespace string) ir.MTLSMode {
-	m, _ := namespaceMode(r, namespace)
-	return m
-}
-
-// namespaceMode also gives the object that says so, nil for none.
-func namespaceMode(r Reader, namespace string) (ir.MTLSMode, *model.Object) {
+func namespaceMTLS(r Reader, namespace string) MTLS {
 	root := rootNamespace(r)
 	m, o := unset, (*model.Object)(nil)
 	if namespace != root {
@@ -111,7 +89,7 @@ func namespaceMode(r Reader, namespace string) (ir.MTLSMode, *model.Object) {
 	if m == unset {
 		m, o = defaultMode(r, root)
 	}
-	return mtlsMode(m), o
+	return MTLS{mtlsMode(m), o, wholeMTLS}
 }
 
 // defaultMode is that of the oldest object without a selector; younger ones have no effect.
@@ -156,7 +134,7 @@ func serviceMTLS(r Reader, svc *model.Service, port *model.ServicePort, passthro
 	if passthrough && !allSidecars(r, svc, port) {
 		return false
 	}
-	return namespaceMTLS(r, svc.Namespace) != ir.MTLSDisable
+	return namespaceMTLS(r, svc.Namespace).Mode != ir.MTLSDisable
 }
 
 func allSidecars(r Reader, svc *model.Service, port *model.ServicePort) bool {
@@ -165,7 +143,7 @@ func allSidecars(r Reader, svc *model.Service, port *model.ServicePort) bool {
 		if ep.ServicePort != port.Name {
 			continue
 		}
-		if ep.TLSMode != model.TLSModeIstio || EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port) == ir.MTLSDisable {
+		if ep.TLSMode != model.TLSModeIstio || EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port).Mode == ir.MTLSDisable {
 			return false
 		}
 		found = true

@@ -59,10 +59,10 @@ func TestInboundMTLSTakesTheClosestModeThatIsSet(t *testing.T) {
 			}
 			labels := map[string]string{"app": "a"}
 			class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Name: "a-0", Namespace: ns, Labels: labels})
-			if got := resolve.InboundMTLS(r, &class, c.port); got != c.want {
+			if got := resolve.InboundMTLS(r, &class, c.port).Mode; got != c.want {
 				t.Errorf("the workload accepts %s, want %s", got, c.want)
 			}
-			if got := resolve.EndpointMTLS(r, ns, labels, c.port); got != c.want {
+			if got := resolve.EndpointMTLS(r, ns, labels, c.port).Mode; got != c.want {
 				t.Errorf("its clients see %s, want %s", got, c.want)
 			}
 		})

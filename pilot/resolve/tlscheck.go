@@ -79,19 +79,19 @@ func tlsServers(r Reader, svc *model.Service, port *model.ServicePort) []tlsServ
 		}
 		s := tlsServer{mode: serverWithout}
 		if ep.TLSMode == model.TLSModeIstio {
-			m, o := endpointMTLS(r, ep.Namespace, ep.Labels, ep.Port)
-			s = tlsServer{modeName(m), o}
+			s = tlsServerOf(EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port))
 		}
 		if !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	if len(out) == 0 {
-		m, o := namespaceMode(r, svc.Namespace)
-		out = []tlsServer{{modeName(m), o}}
+		out = []tlsServer{tlsServerOf(namespaceMTLS(r, svc.Namespace))}
 	}
 	return out
 }
+
+func tlsServerOf(m MTLS) tlsServer { return tlsServer{modeName(m.Mode), m.Object} }
 
 func modeName(m ir.MTLSMode) string {
 	switch m {
@@ -153,21 +153,21 @@ func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings
 		return
 	}
 	server, known := selectedMTLS(b.r, svc, port)
-	conflict := tlsConflict(modeName(server.mode), t.spec.GetMode().String())
-	if !known || conflict == "" || server.object == nil {
+	conflict := tlsConflict(modeName(server.Mode), t.spec.GetMode().String())
+	if !known || conflict == "" || server.Object == nil {
 		return
 	}
 	said := func(o *model.Object, field string, other model.Key) {
 		b.report(o.WarningAt(field, model.ReasonConflict,
 			"for "+svc.Hostname+" it is in conflict with "+other.String()+": "+conflict+", if its pods have a sidecar; leave tls out of the DestinationRule, so that both fit"))
 	}
-	said(t.object, t.field+".mode", server.object.Key)
-	said(server.object, server.field, t.object.Key)
+	said(t.object, t.field+".mode", server.Object.Key)
+	said(server.Object, server.Field, t.object.Key)
 }
 
 // selectedMTLS gives what all pods of a service take on a port, as far as its selector tells. It does not know where
 // a PeerAuthentication means some pods by labels of which the selector says nothing.
-func selectedMTLS(r Reader, svc *model.Service, port *model.ServicePort) (_ saidMode, known bool) {
+func selectedMTLS(r Reader, svc *model.Service, port *model.ServicePort) (_ MTLS, known bool) {
 	if svc.Namespace != rootNamespace(r) {
 		for _, o := range r.PeerAuthentications(svc.Namespace) {
 			pa, ok := o.Spec.(*security.PeerAuthentication)
@@ -176,12 +176,12 @@ func selectedMTLS(r Reader, svc *model.Service, port *model.ServicePort) (_ said
 				continue
 			}
 			if !selects(pa.GetSelector(), svc.Selector) || port.TargetPort == 0 && len(pa.GetPortLevelMtls()) > 0 {
-				return saidMode{}, false
+				return MTLS{}, false
 			}
-			return effectiveMode(r, svc.Namespace, o, port.TargetPort), true
+			return effectiveMTLS(r, svc.Namespace, o, port.TargetPort), true
 		}
 	}
-	return effectiveMode(r, svc.Namespace, nil, 0), true
+	return namespaceMTLS(r, svc.Namespace), true
 }
 
 // contradict tells whether nothing has both labels.
