@@ -39,7 +39,7 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 
 // anywhere takes hosts that proxies resolve as they come. Their names stand in the cluster, which all
 // proxies of a namespace share wherever they are.
-func (b *clusterBuilder) anywhere(balance block[*networking.LoadBalancerSettings], cl *ir.Cluster) {
+func (b *clusterBuilder) anywhere(balance block[networking.LoadBalancerSettings], cl *ir.Cluster) {
 	cl.Endpoints.Locality, cl.LocalityWeighted, cl.Zones = ir.LocalityPolicy{}, false, nil
 	setting, zones := balance.spec.GetLocalityLbSetting(), balance.spec.GetZoneAwareLbSetting()
 	field := ".localityLbSetting"

@@ -47,7 +47,7 @@ func upstreamVersion(p model.Protocol) ir.Upstream {
 }
 
 // applyPool applies connection pool settings over the basics.
-func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSettings], protocol model.Protocol, cl *ir.Cluster) {
+func applyPool(mesh *meshconfig.MeshConfig, b block[networking.ConnectionPoolSettings], protocol model.Protocol, cl *ir.Cluster) {
 	tcp, http := b.spec.GetTcp(), b.spec.GetHttp()
 	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
 		cl.ConnectTimeout = d
@@ -90,7 +90,7 @@ func applyPool(mesh *meshconfig.MeshConfig, b block[*networking.ConnectionPoolSe
 }
 
 // applyBalance applies load balancer settings to an EDS cluster.
-func applyBalance(b block[*networking.LoadBalancerSettings], cl *ir.Cluster) []model.Problem {
+func applyBalance(b block[networking.LoadBalancerSettings], cl *ir.Cluster) []model.Problem {
 	var problems []model.Problem
 	switch b.spec.GetSimple() {
 	case networking.LoadBalancerSettings_ROUND_ROBIN:

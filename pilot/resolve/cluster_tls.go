@@ -28,7 +28,7 @@ const sniffedALPN = "istio-http/1.1,istio"
 
 // applyTLS decides how a cluster's hosts are spoken to: as the DestinationRule says, else mutual
 // TLS with those endpoints that can, where the mesh has it automatic.
-func (b *clusterBuilder) applyTLS(t block[*networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort, subset string, cl *ir.Cluster) {
+func (b *clusterBuilder) applyTLS(t block[networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort, subset string, cl *ir.Cluster) {
 	sni := model.DNSSNIName(port.Port, subset, svc.Hostname)
 	if t.spec == nil {
 		passthrough := cl.Discovery == ir.DiscoveryOriginalDst
@@ -83,7 +83,7 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 // originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or at gateways with
 // Secrets. What
 // cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
-func (b *clusterBuilder) originateTLS(t block[*networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
+func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
 	s := t.spec
 	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames(), Params: defaultTLSParams(b.r)}
 	if len(out.SubjectAltNames) == 0 && !s.GetInsecureSkipVerify().GetValue() {

@@ -12,17 +12,17 @@ import (
 
 // trafficPolicy is what is in force for one port of a service, or of one of its subsets.
 type trafficPolicy struct {
-	pool    block[*networking.ConnectionPoolSettings]
-	balance block[*networking.LoadBalancerSettings]
-	outlier block[*networking.OutlierDetection]
-	tls     block[*networking.ClientTLSSettings]
+	pool    block[networking.ConnectionPoolSettings]
+	balance block[networking.LoadBalancerSettings]
+	outlier block[networking.OutlierDetection]
+	tls     block[networking.ClientTLSSettings]
 	whole   wholePolicy
 }
 
 // block is one part of a traffic policy with the place where it is written, so that a problem
 // can name it. The object is nil for what the mesh configuration says.
 type block[T any] struct {
-	spec   T
+	spec   *T // nil for none
 	object *model.Object
 	field  string
 }
@@ -32,28 +32,25 @@ type block[T any] struct {
 func policyFor(r Reader, d *destinationRule, subset string, port uint32) trafficPolicy {
 	var t trafficPolicy
 	if d != nil {
-		if source, p := portSettings(d.policy, port); p != nil {
-			t.overlay(source, p)
-		} else {
-			t.overlay(d.policy, d.policy.spec)
-		}
+		source, p, _ := d.policy.at(port)
+		t.overlay(source, p)
 		if s := d.subset(subset); s != nil {
-			if source, p := portSettings(s.policy, port); p != nil {
+			source, p, ofPort := s.policy.at(port)
+			if ofPort {
 				t = trafficPolicy{}
-				t.overlay(source, p)
-			} else {
-				t.overlay(s.policy, s.policy.spec)
 			}
+			t.overlay(source, p)
 		}
 		t.whole = d.wholePolicy(subset)
 	}
-	base := r.Mesh().GetDefaultTrafficPolicy()
-	mesh := &model.Object{Key: model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}}
-	if t.pool.spec == nil && base.GetConnectionPool() != nil {
-		t.pool = block[*networking.ConnectionPoolSettings]{base.GetConnectionPool(), mesh, "defaultTrafficPolicy.connectionPool"}
-	}
-	if t.outlier.spec == nil && base.GetOutlierDetection() != nil {
-		t.outlier = block[*networking.OutlierDetection]{base.GetOutlierDetection(), mesh, "defaultTrafficPolicy.outlierDetection"}
+	if base := r.Mesh().GetDefaultTrafficPolicy(); base != nil {
+		mesh := policySource{object: meshObject(), field: "defaultTrafficPolicy"}
+		if t.pool.spec == nil {
+			t.pool.overlay(mesh, ".connectionPool", base.GetConnectionPool())
+		}
+		if t.outlier.spec == nil {
+			t.outlier.overlay(mesh, ".outlierDetection", base.GetOutlierDetection())
+		}
 	}
 	return t
 }
@@ -67,27 +64,27 @@ type policyBlocks interface {
 }
 
 func (t *trafficPolicy) overlay(s policySource, p policyBlocks) {
-	if v := p.GetConnectionPool(); v != nil {
-		t.pool = block[*networking.ConnectionPoolSettings]{v, s.object, s.field + ".connectionPool"}
-	}
-	if v := p.GetLoadBalancer(); v != nil {
-		t.balance = block[*networking.LoadBalancerSettings]{v, s.object, s.field + ".loadBalancer"}
-	}
-	if v := p.GetOutlierDetection(); v != nil {
-		t.outlier = block[*networking.OutlierDetection]{v, s.object, s.field + ".outlierDetection"}
-	}
-	if v := p.GetTls(); v != nil {
-		t.tls = block[*networking.ClientTLSSettings]{v, s.object, s.field + ".tls"}
+	t.pool.overlay(s, ".connectionPool", p.GetConnectionPool())
+	t.balance.overlay(s, ".loadBalancer", p.GetLoadBalancer())
+	t.outlier.overlay(s, ".outlierDetection", p.GetOutlierDetection())
+	t.tls.overlay(s, ".tls", p.GetTls())
+}
+
+// overlay takes what a policy says, if it says anything.
+func (b *block[T]) overlay(s policySource, field string, spec *T) {
+	if spec != nil {
+		*b = block[T]{spec, s.object, s.field + field}
 	}
 }
 
-func portSettings(s policySource, port uint32) (policySource, *networking.TrafficPolicy_PortTrafficPolicy) {
+// at gives the settings of a port where it has any, else the policy itself.
+func (s policySource) at(port uint32) (_ policySource, _ policyBlocks, ofPort bool) {
 	for i, p := range s.spec.GetPortLevelSettings() {
 		if p.GetPort().GetNumber() == port {
-			return policySource{s.spec, s.object, fmt.Sprintf("%s.portLevelSettings[%d]", s.field, i)}, p
+			return policySource{s.spec, s.object, fmt.Sprintf("%s.portLevelSettings[%d]", s.field, i)}, p, true
 		}
 	}
-	return s, nil
+	return s, s.spec, false
 }
 
 // HashPolicies gives what routes to a subset of a service ("" for all of it) hash requests by,

@@ -92,7 +92,7 @@ func (b *clusterBuilder) byName() {
 	cl := b.passthroughCluster(model.DynamicDNSCluster, nil)
 	cl.RemoveHeaders = peerHeaders
 	b.dynamic(cl)
-	tls := block[*networking.ClientTLSSettings]{spec: b.r.Mesh().GetOutboundTrafficPolicy().GetTls()}
+	tls := block[networking.ClientTLSSettings]{spec: b.r.Mesh().GetOutboundTrafficPolicy().GetTls()}
 	b.applyTLS(tls, &model.Service{External: true}, &model.ServicePort{Protocol: model.ProtocolHTTP}, "", cl)
 	b.add(cl)
 }

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -33,40 +34,25 @@ func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOpe
 }
 
 func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOperations) (out ir.HeaderOperation, authority string, ok bool) {
-	for _, name := range slices.Sorted(maps.Keys(op.GetSet())) {
-		value := op.GetSet()[name]
-		if isHost(name) && singleLine(value) {
-			authority = value
-			continue
+	each := func(part string, names iter.Seq[string], values map[string]string, take func(ir.Header)) bool {
+		for _, name := range slices.Sorted(names) {
+			at, value := field+"."+part+"["+name+"]", values[name]
+			switch {
+			case part == "set" && isHost(name) && singleLine(value):
+				authority = value
+			case s.noHeader(at, name):
+			case !s.headerValue(at, name, value):
+				return false
+			default:
+				take(ir.Header{Name: name, Value: value})
+			}
 		}
-		if s.noHeader(field+".set["+name+"]", name) {
-			continue
-		}
-		if !s.headerValue(field+".set["+name+"]", name, value) {
-			return out, "", false
-		}
-		out.Set = append(out.Set, ir.Header{Name: name, Value: value})
+		return true
 	}
-	for _, name := range slices.Sorted(maps.Keys(op.GetAdd())) {
-		value := op.GetAdd()[name]
-		if s.noHeader(field+".add["+name+"]", name) {
-			continue
-		}
-		if !s.headerValue(field+".add["+name+"]", name, value) {
-			return out, "", false
-		}
-		out.Add = append(out.Add, ir.Header{Name: name, Value: value})
-	}
-	for _, name := range slices.Sorted(slices.Values(op.GetRemove())) {
-		if s.noHeader(field+".remove["+name+"]", name) {
-			continue
-		}
-		if !s.headerValue(field+".remove["+name+"]", name, "") {
-			return out, "", false
-		}
-		out.Remove = append(out.Remove, name)
-	}
-	return out, authority, true
+	ok = each("set", maps.Keys(op.GetSet()), op.GetSet(), func(h ir.Header) { out.Set = append(out.Set, h) }) &&
+		each("add", maps.Keys(op.GetAdd()), op.GetAdd(), func(h ir.Header) { out.Add = append(out.Add, h) }) &&
+		each("remove", slices.Values(op.GetRemove()), nil, func(h ir.Header) { out.Remove = append(out.Remove, h.Name) })
+	return out, authority, ok
 }
 
 // noHeader reports a name that no header can have, such as one with a blank. What is to be done to

@@ -177,7 +177,7 @@ func (b *clusterBuilder) sidecarPool(pool *networking.ConnectionPoolSettings, pr
 		pool = b.r.Mesh().GetDefaultTrafficPolicy().GetConnectionPool()
 	}
 	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), block[*networking.ConnectionPoolSettings]{spec: pool}, protocol, cl)
+	applyPool(b.r.Mesh(), block[networking.ConnectionPoolSettings]{spec: pool}, protocol, cl)
 	cl.HTTP.Version = version
 }
 

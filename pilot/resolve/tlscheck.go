@@ -103,7 +103,7 @@ func modeName(m ir.MTLSMode) string {
 	return "PERMISSIVE"
 }
 
-func tlsChecks(r Reader, svc *model.Service, port *model.ServicePort, subset string, client block[*networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
+func tlsChecks(r Reader, svc *model.Service, port *model.ServicePort, subset string, client block[networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
 	var out []TLSCheck
 	for _, s := range servers {
 		check := TLSCheck{Host: svc.Hostname, Port: port.Port, Subset: subset, Server: s.mode, ServerObject: keyText(s.object), ClientObject: keyText(client.object)}
@@ -148,7 +148,7 @@ func tlsConflict(server, client string) string {
 
 // reportTLSConflict tells of both objects where a rule has clients speak otherwise than the PeerAuthentication of the
 // service's pods, its namespace or the mesh lets them take. Where it takes endpoints to know which, nothing is told.
-func (b *clusterBuilder) reportTLSConflict(t block[*networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort) {
+func (b *clusterBuilder) reportTLSConflict(t block[networking.ClientTLSSettings], svc *model.Service, port *model.ServicePort) {
 	if t.object == nil || svc.External {
 		return
 	}
