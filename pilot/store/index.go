@@ -106,21 +106,6 @@ func (x *index[T]) rename(k key, present bool) {
 // mostSpecific orders wildcards, the longest first.
 func mostSpecific(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 
-// relist puts a name into a list or takes it out.
-func relist(lists *table[[]string], of key, name string, present bool, order func(a, b string) int) {
-	before := lists.row(of)
-	at, found := slices.BinarySearchFunc(before, name, order)
-	switch {
-	case present == found:
-	case present:
-		lists.put(of, slices.Insert(slices.Clone(before), at, name))
-	case len(before) == 1:
-		lists.drop(of)
-	default:
-		lists.put(of, slices.Delete(slices.Clone(before), at, at+1))
-	}
-}
-
 func (x *index[T]) drain(out []Row) []Row {
 	return x.wildcards.drain(x.names.drain(x.lists.drain(out)))
 }

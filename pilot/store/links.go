@@ -17,7 +17,7 @@ type links struct {
 	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
 	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
 	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     *table[keyList]                 // address → pods and WorkloadEntries; readers ask it as well
+	podsAt     *table[[]model.Key]             // address → pods and WorkloadEntries; readers ask it as well
 }
 
 func newLinks() links {
@@ -25,7 +25,7 @@ func newLinks() links {
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
 		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{},
-		podsAt: newTable[keyList]("pods at an address", nil),
+		podsAt: newTable[[]model.Key]("pods at an address", nil),
 	}
 }
 
@@ -112,18 +112,10 @@ func (l *links) movePod(key model.Key, old, next *model.Object) {
 		return
 	}
 	if from != "" {
-		at := clusterAddress(key.Cluster, from)
-		if rest := slices.DeleteFunc(slices.Clone(l.podsAt.row(at)), func(k model.Key) bool { return k == key }); len(rest) > 0 {
-			l.podsAt.put(at, rest)
-		} else {
-			l.podsAt.drop(at)
-		}
+		relist(l.podsAt, clusterAddress(key.Cluster, from), key, false, model.Key.Compare)
 	}
 	if to != "" {
-		at := clusterAddress(key.Cluster, to)
-		all := append(slices.Clip(l.podsAt.row(at)), key) // a new list: snapshots have the former
-		slices.SortFunc(all, model.Key.Compare)
-		l.podsAt.put(at, all)
+		relist(l.podsAt, clusterAddress(key.Cluster, to), key, true, model.Key.Compare)
 	}
 }
 

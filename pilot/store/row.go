@@ -1,6 +1,9 @@
 package store
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // Row names a row of a table of a snapshot. Rows are what reads are recorded by and what changes are
 // told by, so that whoever reads one learns that it has another value, and nobody declares anything.
@@ -75,6 +78,21 @@ func (t *table[V]) drop(k key) {
 	}
 	t.changed[k] = struct{}{}
 	t.data.delete(k)
+}
+
+// relist puts an item into the sorted list that a row is, or takes it out.
+func relist[T any](t *table[[]T], k key, item T, present bool, order func(a, b T) int) {
+	before := t.row(k)
+	at, found := slices.BinarySearchFunc(before, item, order)
+	switch {
+	case present == found:
+	case present:
+		t.put(k, slices.Insert(slices.Clip(before), at, item)) // a new list: snapshots have the former
+	case len(before) == 1:
+		t.drop(k)
+	default:
+		t.put(k, slices.Delete(slices.Clone(before), at, at+1))
+	}
 }
 
 // drain adds to out the rows that have another value than at the last call.

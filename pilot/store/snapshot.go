@@ -21,7 +21,7 @@ type Snapshot struct {
 	services  foundServices
 	endpoints rows[[]model.Endpoint] // by namespace and hostname
 	own       rows[[]Row]            // by namespace
-	podsAt    rows[keyList]          // by cluster and address
+	podsAt    rows[[]model.Key]      // by cluster and address
 }
 
 // Mesh gives the defaulted mesh configuration, never nil.
