@@ -118,6 +118,13 @@ func portProtocol(p *corev1.ServicePort) model.Protocol {
 	return model.ProtocolAuto
 }
 
+// protocols by what names of ports begin with.
+var protocols = map[string]model.Protocol{
+	"http": model.ProtocolHTTP, "http2": model.ProtocolHTTP2, "grpc": model.ProtocolGRPC, "https": model.ProtocolHTTPS,
+	"tls": model.ProtocolTLS, "tcp": model.ProtocolTCP, "udp": model.ProtocolUDP,
+	"mongo": model.ProtocolMongo, "redis": model.ProtocolRedis, "mysql": model.ProtocolMySQL,
+}
+
 func protocolByName(name string) (model.Protocol, bool) {
 	switch name {
 	case "kubernetes.io/h2c":
@@ -131,27 +138,6 @@ func protocolByName(name string) (model.Protocol, bool) {
 		return model.ProtocolGRPCWeb, true
 	}
 	prefix, _, _ := strings.Cut(name, "-")
-	switch prefix {
-	case "http":
-		return model.ProtocolHTTP, true
-	case "http2":
-		return model.ProtocolHTTP2, true
-	case "grpc":
-		return model.ProtocolGRPC, true
-	case "https":
-		return model.ProtocolHTTPS, true
-	case "tls":
-		return model.ProtocolTLS, true
-	case "tcp":
-		return model.ProtocolTCP, true
-	case "mongo":
-		return model.ProtocolMongo, true
-	case "redis":
-		return model.ProtocolRedis, true
-	case "mysql":
-		return model.ProtocolMySQL, true
-	case "udp":
-		return model.ProtocolUDP, true
-	}
-	return "", false
+	protocol, known := protocols[prefix]
+	return protocol, known
 }
