@@ -10,8 +10,8 @@ import (
 // Objects gives all objects that decide about proxies as the sources delivered them, in order; what the store
 // itself derives is not among them. The error is ctx's.
 func (s *Store) Objects(ctx context.Context) ([]*model.Object, error) {
-	out := make(chan []*model.Object, 1)
-	s.post(message{objects: out})
+	out := make(chan []*model.Object, 1) // the runner waits for nobody
+	s.post(func(r *runner) { out <- r.state.delivered() })
 	select {
 	case objects := <-out:
 		slices.SortFunc(objects, func(a, b *model.Object) int { return a.Compare(b.Key) })

@@ -82,31 +82,8 @@ func stoppedTimer() *time.Timer {
 
 // receive takes the inbox. Endpoints are committed at once, configuration after a quiet window.
 func (r *runner) receive() {
-	for _, m := range r.take() {
-		if m.objects != nil {
-			m.objects <- r.state.delivered()
-			continue
-		}
-		if m.settled != nil {
-			r.settling = append(r.settling, m.settled)
-			continue
-		}
-		at := r.layer(m.source)
-		if m.synced {
-			if !r.layers[at].synced {
-				r.layers[at].synced = true
-				r.report(at)
-				r.log.Debug("source synced", slog.String("source", m.source))
-			}
-			continue
-		}
-		if !slices.Equal(m.problems, r.layers[at].problems) {
-			r.layers[at].problems = m.problems
-			r.report(at)
-		}
-		for _, e := range m.events {
-			r.event(at, e, m.at)
-		}
+	for _, do := range r.take() {
+		do(r)
 	}
 	if !r.Ready() {
 		r.awaitSources()
@@ -115,6 +92,29 @@ func (r *runner) receive() {
 	r.commit()
 	r.openWindow()
 	r.settle()
+}
+
+// apply takes what a source delivers.
+func (r *runner) apply(source string, events []model.Event, problems []model.Problem, arrived time.Time) {
+	at := r.layer(source)
+	if !slices.Equal(problems, r.layers[at].problems) {
+		r.layers[at].problems = problems
+		r.report(at)
+	}
+	for _, e := range events {
+		r.event(at, e, arrived)
+	}
+}
+
+// sync notes that a source has delivered its initial state.
+func (r *runner) sync(source string) {
+	at := r.layer(source)
+	if r.layers[at].synced {
+		return
+	}
+	r.layers[at].synced = true
+	r.report(at)
+	r.log.Debug("source synced", slog.String("source", source))
 }
 
 // layer finds the source's layer; a source that was not announced comes after the others.

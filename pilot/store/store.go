@@ -104,20 +104,8 @@ type Store struct {
 	current atomic.Pointer[Snapshot]
 
 	mu    sync.Mutex
-	inbox []message
+	inbox []func(*runner) // what Run's goroutine is to do
 	wake  chan struct{} // holds one token while the inbox has something
-}
-
-// message is one call of a source.
-type message struct {
-	source   string
-	synced   bool
-	events   []model.Event
-	problems []model.Problem
-	at       time.Time
-	settled  chan struct{} // to be told of the commit of all that was posted before; nil for none
-	// objects gets all that the sources have delivered; nil for nobody. It has room for one.
-	objects chan<- []*model.Object
 }
 
 // New gives a store, which works once Run does.
@@ -146,16 +134,19 @@ func (s *Store) Ready() bool { return s.current.Load() != nil }
 
 // Apply takes a source's events and its present problems. It does not wait for the commit.
 func (s *Store) Apply(source string, events []model.Event, problems []model.Problem) {
-	s.post(message{source: source, events: events, problems: problems, at: time.Now()})
+	arrived := time.Now()
+	s.post(func(r *runner) { r.apply(source, events, problems, arrived) })
 }
 
 // Synced tells that a source has delivered its initial state.
-func (s *Store) Synced(source string) { s.post(message{source: source, synced: true, at: time.Now()}) }
+func (s *Store) Synced(source string) {
+	s.post(func(r *runner) { r.sync(source) })
+}
 
 // Settle waits until all that sources have delivered so far is in effect, or until ctx ends.
 func (s *Store) Settle(ctx context.Context) error {
 	settled := make(chan struct{})
-	s.post(message{settled: settled})
+	s.post(func(r *runner) { r.settling = append(r.settling, settled) })
 	select {
 	case <-settled:
 		return nil
@@ -164,9 +155,9 @@ func (s *Store) Settle(ctx context.Context) error {
 	}
 }
 
-func (s *Store) post(m message) {
+func (s *Store) post(do func(*runner)) {
 	s.mu.Lock()
-	s.inbox = append(s.inbox, m)
+	s.inbox = append(s.inbox, do)
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -174,7 +165,7 @@ func (s *Store) post(m message) {
 	}
 }
 
-func (s *Store) take() []message {
+func (s *Store) take() []func(*runner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	inbox := s.inbox
