@@ -28,7 +28,7 @@ func TestObjectsAreThoseThatSourcesDelivered(t *testing.T) {
 		all := slices.Concat(load(t, "small.yaml"), decode(t, derivingMesh))
 		s.Apply("a", events(all...), nil)
 		s.Synced("a")
-		if c := commitNow(s); c == nil || len(c.Snapshot.indexes[tableGateways].lists.data.row(key{})) != 1 {
+		if c := commitNow(s); c == nil || len(c.Snapshot.indexes[tableGateways].lists.data.row(Place{})) != 1 {
 			t.Fatalf("the Ingress makes no Gateway: %+v", c)
 		}
 		got, err := s.Objects(t.Context())

@@ -231,17 +231,17 @@ type endpointOwner struct {
 // of all: of a Service in several clusters, and of ServiceEntries that add to it.
 type endpointTable struct {
 	of      map[endpointOwner][]model.Endpoint
-	objects map[key]keyList // by the row that they add to
+	objects map[Place]keyList // by the row that they add to
 	rows    *table[[]model.Endpoint]
 }
 
 func newEndpointTable() *endpointTable {
-	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[key]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
+	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
 }
 
 // put replaces the endpoints of a service of an object.
 func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
-	row := key{namespace: of.object.Namespace, name: of.host}
+	row := Place{Namespace: of.object.Namespace, Name: of.host}
 	if len(next) == 0 {
 		delete(t.of, of)
 		remove(t.objects, row, of.object)

@@ -16,7 +16,7 @@ type index[T comparable] struct {
 	names, wildcards *table[[]string]
 	options          indexOptions
 	order            func(a, b T) int
-	moved            map[key]*moved[T]
+	moved            map[Place]*moved[T]
 }
 
 // indexOptions tell what an index keeps beside its lists.
@@ -37,14 +37,14 @@ func newIndex[T comparable](name string, order func(a, b T) int, options indexOp
 	return &index[T]{
 		lists: newTable[[]T](name, options.own), names: newTable[[]string]("names of "+name, options.own),
 		wildcards: newTable[[]string]("wildcards of "+name, nil),
-		options:   options, order: order, moved: map[key]*moved[T]{},
+		options:   options, order: order, moved: map[Place]*moved[T]{},
 	}
 }
 
 // move puts an item in the place of its former version; either may be the zero value, for none. same
 // tells that both mean the same, so that nobody has to look again.
-func (x *index[T]) move(from T, fromKeys []key, to T, toKeys []key, same bool) {
-	for _, k := range fromKeys {
+func (x *index[T]) move(from T, fromPlaces []Place, to T, toPlaces []Place, same bool) {
+	for _, k := range fromPlaces {
 		m := x.at(k, same)
 		if at := slices.Index(m.in, from); at >= 0 { // it came since the last flush
 			m.in = slices.Delete(m.in, at, at+1)
@@ -52,13 +52,13 @@ func (x *index[T]) move(from T, fromKeys []key, to T, toKeys []key, same bool) {
 			m.out = append(m.out, from)
 		}
 	}
-	for _, k := range toKeys {
+	for _, k := range toPlaces {
 		m := x.at(k, same)
 		m.in = append(m.in, to)
 	}
 }
 
-func (x *index[T]) at(k key, same bool) *moved[T] {
+func (x *index[T]) at(k Place, same bool) *moved[T] {
 	m := x.moved[k]
 	if m == nil {
 		m = &moved[T]{}
@@ -69,8 +69,8 @@ func (x *index[T]) at(k key, same bool) *moved[T] {
 }
 
 // flush brings the lists up to what moved, and gives their keys.
-func (x *index[T]) flush() []key {
-	keys := make([]key, 0, len(x.moved))
+func (x *index[T]) flush() []Place {
+	keys := make([]Place, 0, len(x.moved))
 	for k, m := range x.moved {
 		keys = append(keys, k)
 		before := x.lists.row(k)
@@ -93,13 +93,13 @@ func (x *index[T]) flush() []key {
 }
 
 // rename notes that a name has a list now, or none any more.
-func (x *index[T]) rename(k key, present bool) {
-	of := key{k.client, k.namespace, ""}
+func (x *index[T]) rename(k Place, present bool) {
+	of := Place{Client: k.Client, Namespace: k.Namespace}
 	if x.options.names {
-		relist(x.names, of, k.name, present, strings.Compare)
+		relist(x.names, of, k.Name, present, strings.Compare)
 	}
-	if x.options.wildcards && strings.HasPrefix(k.name, "*") {
-		relist(x.wildcards, of, k.name, present, mostSpecific)
+	if x.options.wildcards && strings.HasPrefix(k.Name, "*") {
+		relist(x.wildcards, of, k.Name, present, mostSpecific)
 	}
 }
 

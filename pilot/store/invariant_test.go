@@ -234,19 +234,19 @@ func TestCommitsTellAllThatChanged(t *testing.T) {
 func allRows(s *Snapshot) map[Row]any {
 	out := map[Row]any{}
 	for _, t := range s.objects {
-		t.data.all(func(k key, o *model.Object) { out[k.in(t.table)] = []*model.Object{o} })
+		t.data.all(func(k Place, o *model.Object) { out[Row{t.table, k}] = []*model.Object{o} })
 	}
 	for _, x := range s.indexes {
-		x.lists.data.all(func(k key, list []*model.Object) { out[k.in(x.lists.table)] = list })
-		x.names.data.all(func(k key, list []string) { out[k.in(x.names.table)] = list })
-		x.wildcards.data.all(func(k key, list []string) { out[k.in(x.wildcards.table)] = list })
+		x.lists.data.all(func(k Place, list []*model.Object) { out[Row{x.lists.table, k}] = list })
+		x.names.data.all(func(k Place, list []string) { out[Row{x.names.table, k}] = list })
+		x.wildcards.data.all(func(k Place, list []string) { out[Row{x.wildcards.table, k}] = list })
 	}
 	for _, x := range []found[*model.Service]{s.services.byHost, s.services.inNamespace, s.services.list} {
-		x.lists.data.all(func(k key, list []*model.Service) { out[k.in(x.lists.table)] = list })
+		x.lists.data.all(func(k Place, list []*model.Service) { out[Row{x.lists.table, k}] = list })
 	}
-	s.services.visible.data.all(func(k key, svc *model.Service) { out[k.in(s.services.visible.table)] = []*model.Service{svc} })
-	s.endpoints.data.all(func(k key, list []model.Endpoint) { out[k.in(s.endpoints.table)] = list })
-	s.own.data.all(func(k key, list []Row) { out[k.in(s.own.table)] = list })
+	s.services.visible.data.all(func(k Place, svc *model.Service) { out[Row{s.services.visible.table, k}] = []*model.Service{svc} })
+	s.endpoints.data.all(func(k Place, list []model.Endpoint) { out[Row{s.endpoints.table, k}] = list })
+	s.own.data.all(func(k Place, list []Row) { out[Row{s.own.table, k}] = list })
 	return out
 }
 

@@ -26,10 +26,6 @@ type Index struct {
 	Names, Wildcards, Own bool
 }
 
-// Place is where an index lists an object: for a client, "" for everyone, in a namespace, under a name;
-// each may be empty.
-type Place struct{ Client, Namespace, Name string }
-
 // Settings are what of the mesh decides where objects are listed.
 type Settings struct {
 	Mesh   *meshconfig.MeshConfig
@@ -280,21 +276,13 @@ func newObjectIndexes(declared []Index, own *owned) *objectIndexes {
 // move puts an object in the place of its former version; either may be nil.
 func (x *objectIndexes) move(s *Settings, kind model.Kind, from, to *model.Object, same bool) {
 	for _, d := range x.kinds[kind] {
-		var before, after []key
+		var before, after []Place
 		if from != nil {
-			before = keysOf(d.Keys(s, from))
+			before = d.Keys(s, from)
 		}
 		if to != nil {
-			after = keysOf(d.Keys(s, to))
+			after = d.Keys(s, to)
 		}
 		x.byName[d.Name].move(from, before, to, after, same)
 	}
-}
-
-func keysOf(places []Place) []key {
-	out := make([]key, len(places))
-	for i, p := range places {
-		out[i] = key{p.Client, p.Namespace, p.Name}
-	}
-	return out
 }

@@ -30,7 +30,7 @@ func newLinks() links {
 }
 
 // clusterAddress names an address, which is one pod's in its own cluster only.
-func clusterAddress(cluster, address string) key { return key{namespace: cluster, name: address} }
+func clusterAddress(cluster, address string) Place { return Place{Namespace: cluster, Name: address} }
 
 func podRef(key model.Key) string { return "pod " + key.Cluster + "/" + key.Namespace + "/" + key.Name }
 

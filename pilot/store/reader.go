@@ -55,7 +55,7 @@ func (r Reader) Record(rows []Row) {
 func (r Reader) With(record func(Row)) Reader { return Reader{r.s, record} }
 
 // FactRow is the row that stands for a fact about a class, of which the store knows nothing.
-func FactRow(fact string) Row { return Row{Table: tableFacts, Name: fact} }
+func FactRow(fact string) Row { return Row{tableFacts, Place{Name: fact}} }
 
 // IsFact tells whether a row is a FactRow.
 func IsFact(row Row) bool { return row.Table == tableFacts }
@@ -64,13 +64,11 @@ const tableFacts = "facts about a class"
 
 // List gives what an index has at a place, model.Older first.
 func (r Reader) List(table string, at Place) []*model.Object {
-	return r.s.indexes[table].lists.read(r, key{at.Client, at.Namespace, at.Name})
+	return r.s.indexes[table].lists.read(r, at)
 }
 
 // Names gives the names that an index has at a place whose own name is empty, sorted.
-func (r Reader) Names(table string, at Place) []string {
-	return r.s.indexes[table].names.read(r, key{at.Client, at.Namespace, ""})
-}
+func (r Reader) Names(table string, at Place) []string { return r.s.indexes[table].names.read(r, at) }
 
 // Object gives an object of one of the kinds that have names, or nil.
 func (r Reader) Object(k model.Key) *model.Object { return r.s.objects[k.Kind].read(r, rowOf(k)) }
@@ -98,8 +96,8 @@ func (r Reader) PodsAt(cluster, address string) []*model.Object {
 
 // Services gives what is visible from a namespace, one service a hostname, sorted by hostname.
 func (r Reader) Services(namespace string) []*model.Service {
-	public := r.s.services.list.lists.read(r, key{})
-	own := r.s.services.list.lists.read(r, key{client: namespace})
+	public := r.s.services.list.lists.read(r, Place{})
+	own := r.s.services.list.lists.read(r, Place{Client: namespace})
 	if len(own) == 0 {
 		return public
 	}
@@ -119,28 +117,31 @@ func (r Reader) Services(namespace string) []*model.Service {
 
 // HasDynamicServices tells whether proxies resolve the hosts of some of the Services as they are asked for.
 func (r Reader) HasDynamicServices(namespace string) bool {
-	public := r.s.services.dynamic.lists.read(r, key{})
-	return len(public)+len(r.s.services.dynamic.lists.read(r, key{client: namespace})) > 0
+	return r.hasServices(namespace, dynamicHosts)
 }
 
 // HasServicesByNode tells whether the endpoints of some of the Services depend on the client's node.
 func (r Reader) HasServicesByNode(namespace string) bool {
-	public := r.s.services.byNode.lists.read(r, key{})
-	return len(public)+len(r.s.services.byNode.lists.read(r, key{client: namespace})) > 0
+	return r.hasServices(namespace, endpointsByNode)
+}
+
+func (r Reader) hasServices(namespace, list string) bool {
+	public := r.s.services.list.lists.read(r, Place{Name: list})
+	return len(public)+len(r.s.services.list.lists.read(r, Place{Client: namespace, Name: list})) > 0
 }
 
 // Service gives the one that Services would hold for the hostname, or nil.
 func (r Reader) Service(namespace, hostname string) *model.Service {
-	if svc := r.s.services.visible.read(r, key{client: namespace, name: hostname}); svc != nil {
+	if svc := r.s.services.visible.read(r, Place{Client: namespace, Name: hostname}); svc != nil {
 		return svc
 	}
-	return r.s.services.visible.read(r, key{name: hostname})
+	return r.s.services.visible.read(r, Place{Name: hostname})
 }
 
 // ServicesIn gives the services that live in a namespace and that a client sees, sorted by hostname.
 func (r Reader) ServicesIn(namespace, client string) []*model.Service {
 	var out []*model.Service
-	for _, svc := range r.s.services.inNamespace.lists.read(r, key{namespace: namespace}) {
+	for _, svc := range r.s.services.inNamespace.lists.read(r, Place{Namespace: namespace}) {
 		if seen := r.Service(client, svc.Hostname); seen != nil && seen.ID() == svc.ID() {
 			out = append(out, seen)
 		}
@@ -152,7 +153,7 @@ func (r Reader) ServicesIn(namespace, client string) []*model.Service {
 // by hostname.
 func (r Reader) ServicesSelecting(cluster, namespace string, labels map[string]string) []*model.Service {
 	var out []*model.Service
-	for _, svc := range r.s.services.inNamespace.lists.read(r, key{namespace: namespace}) {
+	for _, svc := range r.s.services.inNamespace.lists.read(r, Place{Namespace: namespace}) {
 		if svc.Key.Cluster == cluster && model.Selects(svc.Selector, labels) {
 			out = append(out, svc)
 		}
@@ -162,7 +163,7 @@ func (r Reader) ServicesSelecting(cluster, namespace string, labels map[string]s
 
 // Endpoints gives a service's endpoints of every health, sorted by port, address.
 func (r Reader) Endpoints(service model.ServiceID) []model.Endpoint {
-	return r.s.endpoints.read(r, key{namespace: service.Namespace, name: service.Hostname})
+	return r.s.endpoints.read(r, Place{Namespace: service.Namespace, Name: service.Hostname})
 }
 
 // VirtualServices gives what is exported to a client for a hostname: by the most specific of their
@@ -190,7 +191,7 @@ func (r Reader) names(table string, places ...Place) []string {
 
 // Wildcards gives those of the names that begin with "*", the most specific first.
 func (r Reader) Wildcards(table string, at Place) []string {
-	return r.s.indexes[table].wildcards.read(r, key{at.Client, at.Namespace, ""})
+	return r.s.indexes[table].wildcards.read(r, at)
 }
 
 // wildcards gives them for some places together.
@@ -354,4 +355,4 @@ func (r Reader) KeySources() []model.KeySetFetch {
 
 // Own gives the rows that a namespace has of its own, or sees otherwise than everyone: of the tables
 // whose answers are for a client.
-func (r Reader) Own(namespace string) []Row { return r.s.own.read(r, key{namespace: namespace}) }
+func (r Reader) Own(namespace string) []Row { return r.s.own.read(r, Place{Namespace: namespace}) }

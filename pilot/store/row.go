@@ -9,35 +9,32 @@ import (
 // told by, so that whoever reads one learns that it has another value, and nobody declares anything.
 type Row struct {
 	Table string
-	// Client is the namespace for which the row is; "" where it is for everyone.
-	Client          string
-	Namespace, Name string
+	Place
 }
 
-// key finds a row in its table.
-type key struct{ client, namespace, name string }
-
-func (k key) in(table string) Row { return Row{table, k.client, k.namespace, k.name} }
+// Place finds a row in its table, such as the list that an index has there: for a client, which is a
+// namespace, "" for everyone, in a namespace, under a name; each may be empty.
+type Place struct{ Client, Namespace, Name string }
 
 // owner is the namespace whose own the row is; "" for none.
-func (k key) owner() string {
-	if k.client != "" {
-		return k.client
+func (k Place) owner() string {
+	if k.Client != "" {
+		return k.Client
 	}
-	return k.namespace
+	return k.Namespace
 }
 
 // rows is a table as a snapshot has it.
 type rows[V any] struct {
 	table string
-	data  pmap[key, V]
+	data  pmap[Place, V]
 }
 
 // read gives a row, or the zero value, and records that it was read. There is no other way for a
 // reader to see a row.
-func (t rows[V]) read(r Reader, k key) V {
+func (t rows[V]) read(r Reader, k Place) V {
 	if r.record != nil {
-		r.record(k.in(t.table))
+		r.record(Row{t.table, k})
 	}
 	return t.data.row(k)
 }
@@ -46,42 +43,42 @@ func (t rows[V]) read(r Reader, k key) V {
 // kept in a table is reported by it.
 type table[V any] struct {
 	name    string
-	data    edit[key, V]
-	changed map[key]struct{}
+	data    edit[Place, V]
+	changed map[Place]struct{}
 	own     *owned // nil where no row is particular to a namespace
 }
 
 func newTable[V any](name string, own *owned) *table[V] {
-	return &table[V]{name: name, changed: map[key]struct{}{}, own: own}
+	return &table[V]{name: name, changed: map[Place]struct{}{}, own: own}
 }
 
-func (t *table[V]) row(k key) V { return t.data.row(k) }
+func (t *table[V]) row(k Place) V { return t.data.row(k) }
 
 // put gives a row another value.
-func (t *table[V]) put(k key, v V) {
+func (t *table[V]) put(k Place, v V) {
 	if _, had := t.data.get(k); !had && t.own != nil {
-		t.own.note(k.in(t.name), k.owner(), true)
+		t.own.note(Row{t.name, k}, k.owner(), true)
 	}
 	t.changed[k] = struct{}{}
 	t.data.set(k, v)
 }
 
 // refresh gives a row a value that means the same.
-func (t *table[V]) refresh(k key, v V) { t.data.set(k, v) }
+func (t *table[V]) refresh(k Place, v V) { t.data.set(k, v) }
 
-func (t *table[V]) drop(k key) {
+func (t *table[V]) drop(k Place) {
 	if _, had := t.data.get(k); !had {
 		return
 	}
 	if t.own != nil {
-		t.own.note(k.in(t.name), k.owner(), false)
+		t.own.note(Row{t.name, k}, k.owner(), false)
 	}
 	t.changed[k] = struct{}{}
 	t.data.delete(k)
 }
 
 // relist puts an item into the sorted list that a row is, or takes it out.
-func relist[T any](t *table[[]T], k key, item T, present bool, order func(a, b T) int) {
+func relist[T any](t *table[[]T], k Place, item T, present bool, order func(a, b T) int) {
 	before := t.row(k)
 	at, found := slices.BinarySearchFunc(before, item, order)
 	switch {
@@ -98,9 +95,9 @@ func relist[T any](t *table[[]T], k key, item T, present bool, order func(a, b T
 // drain adds to out the rows that have another value than at the last call.
 func (t *table[V]) drain(out []Row) []Row {
 	for k := range t.changed {
-		out = append(out, k.in(t.name))
+		out = append(out, Row{t.name, k})
 	}
-	t.changed = map[key]struct{}{}
+	t.changed = map[Place]struct{}{}
 	return out
 }
 
@@ -129,7 +126,7 @@ func (o *owned) note(row Row, namespace string, present bool) {
 // flush brings the lists up to what was noted.
 func (o *owned) flush() {
 	for ns, moved := range o.moved {
-		k := key{namespace: ns}
+		k := Place{Namespace: ns}
 		next, before := make([]Row, 0, len(o.lists.row(k))+len(moved)), map[Row]struct{}{}
 		for _, row := range o.lists.row(k) {
 			before[row] = struct{}{}

@@ -14,13 +14,16 @@ type services struct {
 	inNamespace *index[*model.Service] // by the namespace they live in
 	// visible is what everyone sees under a hostname, and, by client, what a namespace sees instead.
 	visible *table[*model.Service]
-	// list is all of visible, for everyone or for a client, sorted by hostname.
+	// list is all of visible, for everyone or for a client, sorted by hostname, and under the names below
+	// those of them of which that is true.
 	list *index[*model.Service]
-	// dynamic are those of the list whose hosts proxies resolve as they are asked for.
-	dynamic *index[*model.Service]
-	// byNode are those of the list whose endpoints depend on the client's node.
-	byNode *index[*model.Service]
 }
+
+// The lists of some of the visible services.
+const (
+	dynamicHosts    = "dynamic hosts"     // proxies resolve their hosts as they are asked for
+	endpointsByNode = "endpoints by node" // their endpoints depend on the client's node
+)
 
 func newServices(own *owned) *services {
 	return &services{
@@ -29,8 +32,6 @@ func newServices(own *owned) *services {
 		inNamespace: newIndex("services of a namespace", compareHostnames, indexOptions{}),
 		visible:     newTable[*model.Service]("services", own),
 		list:        newIndex("visible services", compareHostnames, indexOptions{own: own}),
-		dynamic:     newIndex("services of dynamic hosts", compareHostnames, indexOptions{own: own}),
-		byNode:      newIndex("services by node", compareHostnames, indexOptions{own: own}),
 	}
 }
 
@@ -44,12 +45,12 @@ func compareHostnames(a, b *model.Service) int {
 // put replaces the services of an object.
 func (t *services) put(k model.Key, next []*model.Service) {
 	for _, svc := range t.byKey[k] {
-		t.byHost.move(svc, []key{{name: svc.Hostname}}, nil, nil, false)
-		t.inNamespace.move(svc, []key{{namespace: svc.Namespace}}, nil, nil, false)
+		t.byHost.move(svc, []Place{{Name: svc.Hostname}}, nil, nil, false)
+		t.inNamespace.move(svc, []Place{{Namespace: svc.Namespace}}, nil, nil, false)
 	}
 	for _, svc := range next {
-		t.byHost.move(nil, nil, svc, []key{{name: svc.Hostname}}, false)
-		t.inNamespace.move(nil, nil, svc, []key{{namespace: svc.Namespace}}, false)
+		t.byHost.move(nil, nil, svc, []Place{{Name: svc.Hostname}}, false)
+		t.inNamespace.move(nil, nil, svc, []Place{{Namespace: svc.Namespace}}, false)
 	}
 	if len(next) == 0 {
 		delete(t.byKey, k)
@@ -62,15 +63,13 @@ func (t *services) put(k model.Key, next []*model.Service) {
 func (t *services) flush() {
 	before := map[string]map[string]*model.Service{} // what was visible, by host and client
 	for k := range t.byHost.moved {
-		before[k.name] = seen(t.byHost.lists.row(k))
+		before[k.Name] = seen(t.byHost.lists.row(k))
 	}
 	for _, k := range t.byHost.flush() {
-		t.show(k.name, before[k.name], seen(t.byHost.lists.row(k)))
+		t.show(k.Name, before[k.Name], seen(t.byHost.lists.row(k)))
 	}
 	t.inNamespace.flush()
 	t.list.flush()
-	t.dynamic.flush()
-	t.byNode.flush()
 }
 
 // show puts what is visible under a hostname in the place of what was.
@@ -79,31 +78,27 @@ func (t *services) show(host string, before, after map[string]*model.Service) {
 		if after[client] == svc {
 			continue
 		}
-		for _, list := range t.lists(svc) {
-			list.move(svc, []key{{client: client}}, nil, nil, false)
-		}
+		t.list.move(svc, lists(svc, client), nil, nil, false)
 		if after[client] == nil {
-			t.visible.drop(key{client: client, name: host})
+			t.visible.drop(Place{Client: client, Name: host})
 		}
 	}
 	for client, svc := range after {
 		if before[client] != svc {
-			t.visible.put(key{client: client, name: host}, svc)
-			for _, list := range t.lists(svc) {
-				list.move(nil, nil, svc, []key{{client: client}}, false)
-			}
+			t.visible.put(Place{Client: client, Name: host}, svc)
+			t.list.move(nil, nil, svc, lists(svc, client), false)
 		}
 	}
 }
 
 // lists gives the lists of visible services that a service is in.
-func (t *services) lists(svc *model.Service) []*index[*model.Service] {
-	out := []*index[*model.Service]{t.list}
+func lists(svc *model.Service, client string) []Place {
+	out := []Place{{Client: client}}
 	if svc.Resolution == model.ResolutionDynamicDNS {
-		out = append(out, t.dynamic)
+		out = append(out, Place{Client: client, Name: dynamicHosts})
 	}
 	if svc.ByNode() {
-		out = append(out, t.byNode)
+		out = append(out, Place{Client: client, Name: endpointsByNode})
 	}
 	return out
 }
@@ -162,17 +157,15 @@ func (t *services) drain(out []Row) []Row {
 	out = t.byHost.drain(out)
 	out = t.inNamespace.drain(out)
 	out = t.visible.drain(out)
-	out = t.dynamic.drain(out)
-	out = t.byNode.drain(out)
 	return t.list.drain(out)
 }
 
 // foundServices are the tables as a snapshot has them.
 type foundServices struct {
-	byHost, inNamespace, list, dynamic, byNode found[*model.Service]
-	visible                                    rows[*model.Service]
+	byHost, inNamespace, list found[*model.Service]
+	visible                   rows[*model.Service]
 }
 
 func (t *services) freeze() foundServices {
-	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.dynamic.freeze(), t.byNode.freeze(), t.visible.freeze()}
+	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.visible.freeze()}
 }

@@ -33,7 +33,7 @@ func (s *Snapshot) Domain() string { return s.domain }
 // AllServices gives every service, whoever sees it, sorted by hostname.
 func (s *Snapshot) AllServices() []*model.Service {
 	var out []*model.Service
-	s.services.byHost.lists.data.all(func(_ key, services []*model.Service) {
+	s.services.byHost.lists.data.all(func(_ Place, services []*model.Service) {
 		out = append(out, merged(services)...)
 	})
 	slices.SortFunc(out, compareHostnames)
@@ -54,7 +54,7 @@ func (s *Snapshot) Endpoints(service model.ServiceID) []model.Endpoint {
 // ServiceEntry.
 func (s *Snapshot) Has(k model.Key) bool {
 	if k.Kind == model.KindService || k.Kind == model.KindServiceEntry {
-		for _, svc := range s.services.inNamespace.lists.data.row(key{namespace: k.Namespace}) {
+		for _, svc := range s.services.inNamespace.lists.data.row(Place{Namespace: k.Namespace}) {
 			if svc.Key == k {
 				return true
 			}

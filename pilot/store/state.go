@@ -212,7 +212,7 @@ func (s *state) list(key model.Key, old, next *model.Object, same bool) {
 }
 
 // rowOf is where an object stands in the table of its kind.
-func rowOf(k model.Key) key { return key{k.Cluster, k.Namespace, k.Name} }
+func rowOf(k model.Key) Place { return Place{k.Cluster, k.Namespace, k.Name} }
 
 func (s *state) putMesh(next *model.Object) {
 	s.Mesh = model.DefaultMeshConfig()

@@ -105,7 +105,7 @@ type Store struct {
 
 	mu    sync.Mutex
 	inbox []func(*runner) // what Run's goroutine is to do
-	wake  chan struct{} // holds one token while the inbox has something
+	wake  chan struct{}   // holds one token while the inbox has something
 }
 
 // New gives a store, which works once Run does.
