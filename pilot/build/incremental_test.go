@@ -126,7 +126,7 @@ func differ(got, want Result) string {
 			switch x := g.Get(r.Name); {
 			case x == nil:
 				return fmt.Sprintf("%s %s is missing", typ, r.Name)
-			case !slices.Equal(x.Delta(), r.Delta()):
+			case !slices.Equal(x.Frame(true), r.Frame(true)):
 				a, _ := x.Message()
 				b, _ := r.Message()
 				return fmt.Sprintf("%s %s: incremental\n%v\nfrom scratch\n%v", typ, r.Name, a, b)

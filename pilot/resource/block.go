@@ -202,14 +202,11 @@ func (s *Set) cut() []*Block {
 
 // uncovered gives blocks without the resources that entries hide.
 func uncovered(blocks []*Block, over []Entry) []*Block {
-	hides := func(r *Resource) bool {
-		_, found := slices.BinarySearchFunc(over, Entry{Name: r.Name}, CompareEntries)
-		return found
-	}
+	hidden := func(r *Resource) bool { return hides(over, r.Name) }
 	out := make([]*Block, 0, len(blocks)+1)
 	for _, b := range blocks {
-		if slices.ContainsFunc(b.Resources, hides) {
-			if left := slices.DeleteFunc(slices.Clone(b.Resources), hides); len(left) > 0 {
+		if slices.ContainsFunc(b.Resources, hidden) {
+			if left := slices.DeleteFunc(slices.Clone(b.Resources), hidden); len(left) > 0 {
 				out = append(out, newBlock(left))
 			}
 			continue

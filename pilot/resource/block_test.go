@@ -43,6 +43,11 @@ func namesIn(t *testing.T, blocks []*Block) []string {
 	return out
 }
 
+// layered gives a set of a base with some resources over it.
+func layered(base *Set, over ...*Resource) *Set {
+	return newSet(base, entries(over), base.after(entries(over)))
+}
+
 func TestSetsShareTheBlocksOfTheirBase(t *testing.T) {
 	var all []*Resource
 	var want []string
@@ -60,7 +65,7 @@ func TestSetsShareTheBlocksOfTheirBase(t *testing.T) {
 			t.Errorf("a block of %d bytes", p.Size())
 		}
 	}
-	over := base.layer([]*Resource{made(t, "own", 1), made(t, "c050", 1)})
+	over := layered(base, made(t, "own", 1), made(t, "c050", 1))
 	blocks := over.Lookup(nil).Blocks
 	if got := namesIn(t, blocks); !slices.Equal(got, append(slices.Clone(want), "own")) {
 		t.Errorf("got %v", got)
@@ -82,10 +87,10 @@ func TestSetsShareTheBlocksOfTheirBase(t *testing.T) {
 func TestLargeResourcesStandAloneAndAreNotCopied(t *testing.T) {
 	big := made(t, "b", largeResource)
 	blocks := NewSet(made(t, "a", 1), big, made(t, "c", 1)).Lookup(nil).Blocks
-	if len(blocks) != 3 || &blocks[1].Join(true).Bytes[0] != &big.Delta()[0] {
+	if len(blocks) != 3 || &blocks[1].Join(true).Bytes[0] != &big.Frame(true)[0] {
 		t.Errorf("%d blocks", len(blocks))
 	}
-	if sotw := blocks[0].Join(false).Bytes; !bytes.Equal(sotw, blocks[0].Resources[0].SotW()) {
+	if sotw := blocks[0].Join(false).Bytes; !bytes.Equal(sotw, blocks[0].Resources[0].Frame(false)) {
 		t.Error("the other protocol gets other bytes")
 	}
 }
@@ -93,7 +98,7 @@ func TestLargeResourcesStandAloneAndAreNotCopied(t *testing.T) {
 func TestLookup(t *testing.T) {
 	p := NewNamesPool()
 	a, b, c := made(t, "a", 1), made(t, "b", 1), made(t, "c", 1)
-	s := NewSet(a, b).layer([]*Resource{c})
+	s := layered(NewSet(a, b), c)
 	some := named(p, "0", "c", "a", "bb", "d")
 	got := s.Lookup(some)
 	if !slices.Equal(got.Missing, []string{"0", "bb", "d"}) || !slices.Equal(namesIn(t, got.Blocks), []string{"a", "c"}) || got.Len() != 2 {

@@ -33,20 +33,22 @@ func (c *Covering) Cover(p *Pool, t Type, base *Set, over []Entry) *Set {
 
 // rebase counts what of another base is not hidden.
 func (c *Covering) rebase(base *Set) {
-	hidden := func(r *Resource) bool {
-		_, found := slices.BinarySearchFunc(c.over, Entry{Name: r.Name}, CompareEntries)
-		return found
-	}
 	d := base.Since(c.base)
 	for i, r := range d.Changed {
-		if !hidden(r) {
+		if !hides(c.over, r.Name) {
 			c.count(d.Former[i], -1)
 			c.count(r, 1)
 		}
 	}
 	for _, r := range d.Removed {
-		if !hidden(r) {
+		if !hides(c.over, r.Name) {
 			c.count(r, -1)
 		}
 	}
+}
+
+// hides tells whether one of some entries stands over what a base has under a name.
+func hides(over []Entry, name string) bool {
+	_, found := slices.BinarySearchFunc(over, Entry{Name: name}, CompareEntries)
+	return found
 }

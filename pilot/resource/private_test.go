@@ -22,7 +22,7 @@ func TestPrivateResourcesShowNoKey(t *testing.T) {
 		return r
 	}
 	r, p := secret(), NewPool()
-	if !strings.Contains(string(r.Delta()), key) || !strings.Contains(string(r.SotW()), key) {
+	if !strings.Contains(string(r.Frame(true)), key) || !strings.Contains(string(r.Frame(false)), key) {
 		t.Error("the key is not sent")
 	}
 	m, err := r.Message()

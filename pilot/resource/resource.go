@@ -41,44 +41,32 @@ type Resource struct {
 	accepted atomic.Bool
 }
 
-// Delta gives the bytes that stand for the resource in a DeltaDiscoveryResponse. Nobody may write
-// to them.
-func (r *Resource) Delta() []byte {
-	if r.rope != nil {
-		return r.rope.join(r.size)
-	}
-	return r.frame
-}
-
-// SotW gives the bytes that stand for the resource in a DiscoveryResponse. Nobody may write to them.
-func (r *Resource) SotW() []byte { return r.Delta()[r.any:] }
-
-// Frame gives the bytes that stand for the resource in a response of either protocol.
+// Frame gives the bytes that stand for the resource in a response of either protocol: delta, or the state
+// of the world. Nobody may write to them.
 func (r *Resource) Frame(delta bool) []byte {
-	if delta {
-		return r.Delta()
+	if r.rope != nil {
+		return r.rope.join(r.size)[r.start(delta):]
 	}
-	return r.SotW()
+	return r.frame[r.start(delta):]
 }
 
 // appendFrame adds those bytes to others.
 func (r *Resource) appendFrame(b []byte, delta bool) []byte {
-	from := 0
-	if !delta {
-		from = r.any
-	}
 	if r.rope != nil {
-		return r.rope.append(b, from)
+		return r.rope.append(b, r.start(delta))
 	}
-	return append(b, r.frame[from:]...)
+	return append(b, r.frame[r.start(delta):]...)
 }
 
 // Size gives the number of those bytes, without putting them together.
-func (r *Resource) Size(delta bool) int {
+func (r *Resource) Size(delta bool) int { return r.size - r.start(delta) }
+
+// start is where they begin in the frame.
+func (r *Resource) start(delta bool) int {
 	if delta {
-		return r.size
+		return 0
 	}
-	return r.size - r.any
+	return r.any
 }
 
 // Accept marks that a proxy has acknowledged the resource.
@@ -100,7 +88,7 @@ func (r *Resource) Any() *anypb.Any {
 }
 
 func (r *Resource) envelope() *anypb.Any {
-	frame := r.SotW()
+	frame := r.Frame(false)
 	_, _, n := protowire.ConsumeTag(frame)
 	body, _ := protowire.ConsumeBytes(frame[n:])
 	a := &anypb.Any{}

@@ -16,19 +16,19 @@ func TestOneFrameServesBothProtocols(t *testing.T) {
 		t.Fatal(err)
 	}
 	var delta discoveryv3.DeltaDiscoveryResponse
-	if err := proto.Unmarshal(r.Delta(), &delta); err != nil {
+	if err := proto.Unmarshal(r.Frame(true), &delta); err != nil {
 		t.Fatal(err)
 	}
 	var sotw discoveryv3.DiscoveryResponse
-	if err := proto.Unmarshal(r.SotW(), &sotw); err != nil {
+	if err := proto.Unmarshal(r.Frame(false), &sotw); err != nil {
 		t.Fatal(err)
 	}
 	got := delta.GetResources()[0]
 	if got.GetName() != "a" || got.GetVersion() != r.Version || len(r.Version) != 11 {
 		t.Errorf("delta frame names %q, version %q", got.GetName(), got.GetVersion())
 	}
-	if r.Size(true) != len(r.Delta()) || r.Size(false) != len(r.SotW()) {
-		t.Errorf("sizes %d and %d of frames of %d and %d bytes", r.Size(true), r.Size(false), len(r.Delta()), len(r.SotW()))
+	if r.Size(true) != len(r.Frame(true)) || r.Size(false) != len(r.Frame(false)) {
+		t.Errorf("sizes %d and %d of frames of %d and %d bytes", r.Size(true), r.Size(false), len(r.Frame(true)), len(r.Frame(false)))
 	}
 	if !proto.Equal(got.GetResource(), sotw.GetResources()[0]) || !proto.Equal(r.Any(), got.GetResource()) {
 		t.Error("the two protocols carry different bodies")

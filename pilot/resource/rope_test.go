@@ -36,7 +36,7 @@ func TestRopeHasTheFrameOfTheWhole(t *testing.T) {
 	if r.rope == nil || whole.rope != nil {
 		t.Fatal("want one of each kind")
 	}
-	if r.Version != whole.Version || r.size != whole.size || !slices.Equal(r.Delta(), whole.Delta()) || !slices.Equal(r.SotW(), whole.SotW()) {
+	if r.Version != whole.Version || r.size != whole.size || !slices.Equal(r.Frame(true), whole.Frame(true)) || !slices.Equal(r.Frame(false), whole.Frame(false)) {
 		t.Error("the fragments are not the whole")
 	}
 	got, err := r.Message()
@@ -46,7 +46,7 @@ func TestRopeHasTheFrameOfTheWhole(t *testing.T) {
 	if !proto.Equal(got, value) {
 		t.Error("the message is another one")
 	}
-	if first := r.Delta(); &first[0] != &r.Delta()[0] {
+	if first := r.Frame(true); &first[0] != &r.Frame(true)[0] {
 		t.Error("two streams at one time get two copies")
 	}
 }

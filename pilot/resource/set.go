@@ -55,7 +55,13 @@ const maxDiffs = 16
 var lastSet atomic.Uint64
 
 // NewSet makes a set; of two resources with one name the last counts.
-func NewSet(resources ...*Resource) *Set { return (*Set)(nil).layer(resources) }
+func NewSet(resources ...*Resource) *Set {
+	over, sum := entries(resources), totals{}
+	for _, e := range over {
+		sum.count(e.Resource, 1)
+	}
+	return newSet(nil, over, sum)
+}
 
 // entries sorts resources by name; of two with one name the last counts.
 func entries(resources []*Resource) []Entry {
@@ -69,22 +75,6 @@ func entries(resources []*Resource) []Entry {
 
 // CompareEntries orders entries by name.
 func CompareEntries(a, b Entry) int { return strings.Compare(a.Name, b.Name) }
-
-// layer gives a set of the base s with some resources over it; nil is empty.
-func (s *Set) layer(resources []*Resource) *Set { return s.cover(entries(resources)) }
-
-// cover takes ownership of sorted entries.
-func (s *Set) cover(over []Entry) *Set {
-	var sum totals
-	if s != nil {
-		sum = s.after(over)
-	} else {
-		for _, e := range over {
-			sum.count(e.Resource, 1)
-		}
-	}
-	return newSet(s, over, sum)
-}
 
 func newSet(base *Set, over []Entry, sum totals) *Set {
 	return &Set{id: lastSet.Add(1), base: base, over: over, totals: sum, named: sync.OnceValue(sum.version)}
@@ -135,39 +125,24 @@ func (s *Set) with(changes []Entry) *Set {
 }
 
 // Get gives the resource of a name, or nil. It is called for each client that a change concerns.
-func (s *Set) Get(name string) *Resource {
-	for from, to := 0, len(s.over); from < to; {
-		middle := int(uint(from+to) / 2)
-		switch order := strings.Compare(s.over[middle].Name, name); {
-		case order == 0:
-			return s.over[middle].Resource
-		case order < 0:
-			from = middle + 1
-		default:
-			to = middle
-		}
-	}
-	if s.base != nil {
-		return s.base.Get(name)
-	}
-	return nil
-}
+func (s *Set) Get(name string) *Resource { return find(s, name) }
 
 // Find is Get for a name in a request.
-func (s *Set) Find(name []byte) *Resource {
-	for from, to := 0, len(s.over); from < to; {
-		middle := int(uint(from+to) / 2)
-		switch at := &s.over[middle]; {
-		case at.Name == string(name): // neither comparison copies the name
-			return at.Resource
-		case at.Name < string(name):
-			from = middle + 1
-		default:
-			to = middle
+func (s *Set) Find(name []byte) *Resource { return find(s, name) }
+
+func find[N string | []byte](s *Set, name N) *Resource {
+	for ; s != nil; s = s.base {
+		for from, to := 0, len(s.over); from < to; {
+			middle := int(uint(from+to) / 2)
+			switch at := &s.over[middle]; {
+			case at.Name == string(name): // neither comparison copies the name
+				return at.Resource
+			case at.Name < string(name):
+				from = middle + 1
+			default:
+				to = middle
+			}
 		}
-	}
-	if s.base != nil {
-		return s.base.Find(name)
 	}
 	return nil
 }

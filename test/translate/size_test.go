@@ -52,7 +52,7 @@ func TestFullStateIsSmall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n += len(framed.Delta())
+			n += len(framed.Frame(true))
 		}
 		t.Logf("%s: %d bytes in %d resources", name, n, len(res.ByType[name]))
 		total += n
