@@ -220,7 +220,7 @@ func (b *Builder) common(outbound resolve.Class) *layer {
 // What it decides is encoded only where nothing equal is in use, which is most of the cost of a class.
 func (b *Builder) FromScratch(c *resolve.Class) func() Result {
 	fresh := New(Options{Alone: true, Extend: b.options.Extend, Settings: b.options.Settings})
-	fresh.snapshot, fresh.encoder = b.snapshot, b.encoder.apart()
+	fresh.snapshot, fresh.encoder = b.snapshot, b.encoder.forSnapshot()
 	return func() Result { return fresh.Result(c) }
 }
 

@@ -47,7 +47,7 @@ func (e *encoder) listener(l *ir.Listener) (*resource.Resource, error) {
 		whole.chains[i] = e.digests.of(&inputs[i])
 	}
 	return e.memos[resource.Listeners].get(e.digests.of(whole), func() (*resource.Resource, error) {
-		m := envoy.ListenerHead(l, e.elements)
+		m := envoy.ListenerHead(l, &e.elements)
 		if err := validate(m); err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (e *encoder) listener(l *ir.Listener) (*resource.Resource, error) {
 
 func (e *encoder) chain(key digest, in chainInput) (*encodedChain, error) {
 	return e.chains.get(key, func() (*encodedChain, error) {
-		m := envoy.FilterChain(in.chain, in.quic, e.elements)
+		m := envoy.FilterChain(in.chain, in.quic, &e.elements)
 		if err := validate(m); err != nil {
 			return nil, err
 		}

@@ -13,12 +13,8 @@ import (
 // them, so they are gone when that is over.
 type elements struct {
 	digests *digester
-	filters *memo[hcm.HttpFilter]
-	loggers *memo[accesslog.AccessLog]
-}
-
-func newElements(d *digester) *elements {
-	return &elements{d, newMemo[hcm.HttpFilter](), newMemo[accesslog.AccessLog]()}
+	filters memo[hcm.HttpFilter]
+	loggers memo[accesslog.AccessLog]
 }
 
 func (e *elements) HTTPFilter(f ir.HTTPFilter) *hcm.HttpFilter {

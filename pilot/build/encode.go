@@ -20,19 +20,24 @@ import (
 
 // encoder turns ir values into resources, equal ones into the same.
 type encoder struct {
-	pool     *resource.Pool
-	digests  *digester
-	memos    [resource.NumTypes]*memo[resource.Resource]
-	clusters *memo[ir.Cluster] // those of equal values
-	hosts    *memo[encodedHost]
-	chains   *memo[encodedChain]
-	elements *elements // of chains
-	// patched are resources and virtual hosts as EnvoyFilters change them.
-	patched *memo[patched]
-	filters *filters
+	*encodings
 
 	mu          sync.Mutex
 	assignments map[assignmentKey]assignment // of the present snapshot
+}
+
+// encodings are what equal values come to, which follows from the values alone.
+type encodings struct {
+	pool     *resource.Pool
+	digests  digester
+	memos    [resource.NumTypes]memo[resource.Resource]
+	clusters memo[ir.Cluster] // those of equal values
+	hosts    memo[encodedHost]
+	chains   memo[encodedChain]
+	elements elements // of chains
+	// patched are resources and virtual hosts as EnvoyFilters change them.
+	patched memo[patched]
+	filters filters
 }
 
 // assignmentKey is what decides about a load assignment in one snapshot: the cluster, by identity,
@@ -62,27 +67,14 @@ type encodedHost struct {
 const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
-	digests := &digester{}
-	e := &encoder{
-		pool: resource.NewPool(), digests: digests, filters: &filters{}, clusters: newMemo[ir.Cluster](),
-		hosts: newMemo[encodedHost](), chains: newMemo[encodedChain](), elements: newElements(digests), patched: newMemo[patched](),
-	}
-	for t := range e.memos {
-		e.memos[t] = newMemo[resource.Resource]()
-	}
-	e.advance()
-	return e
+	e := &encodings{pool: resource.NewPool()}
+	e.elements.digests = &e.digests
+	return e.forSnapshot()
 }
 
-// apart gives an encoder for another use of the present snapshot or a former one. It has the same
-// memory of what equal values come to, since that follows from the values alone.
-func (e *encoder) apart() *encoder {
-	out := &encoder{
-		pool: e.pool, digests: e.digests, filters: e.filters, memos: e.memos, clusters: e.clusters,
-		hosts: e.hosts, chains: e.chains, elements: e.elements, patched: e.patched,
-	}
-	out.advance()
-	return out
+// forSnapshot gives an encoder for a snapshot.
+func (e *encodings) forSnapshot() *encoder {
+	return &encoder{encodings: e, assignments: map[assignmentKey]assignment{}}
 }
 
 // advance forgets what followed from the former snapshot alone.

@@ -66,7 +66,7 @@ func (e *encoder) changes(r resolve.Reader, c *resolve.Class, received bool) cha
 	case received:
 		context = networking.EnvoyFilter_SIDECAR_INBOUND
 	}
-	return changes{r, c, e.filters, context}
+	return changes{r, c, &e.filters, context}
 }
 
 // set gives the patches that touch one of some targets, in order. What none touches is shared with all that

@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -95,9 +96,11 @@ func TestPatchesOfOneSideLeaveTheOtherSides(t *testing.T) {
 			s.now()
 		}
 		found := 0
-		for _, output := range d.builder.encoder.patched.outputs {
-			if p := output.Value(); p != nil && p.name == model.VirtualInboundListener {
-				found++
+		for _, l := range d.builder.layers {
+			for _, u := range l.units {
+				if slices.ContainsFunc(u.changed, func(p *patched) bool { return p.name == model.VirtualInboundListener }) {
+					found++
+				}
 			}
 		}
 		if patched := found > 0; patched != patches {

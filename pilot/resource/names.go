@@ -71,13 +71,11 @@ func (n *Names) Compare(next *Names) (added, gone []string) {
 // subscription has it.
 type NamesPool struct {
 	seed maphash.Seed
-	pool *pool[namesKey, Names]
+	pool Weak[namesKey, Names]
 }
 
 // NewNamesPool gives an empty pool.
-func NewNamesPool() *NamesPool {
-	return &NamesPool{seed: maphash.MakeSeed(), pool: newPool[namesKey, Names]()}
-}
+func NewNamesPool() *NamesPool { return &NamesPool{seed: maphash.MakeSeed()} }
 
 // Of gives the set of names. Where it is in use already that takes no memory.
 func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
@@ -91,7 +89,7 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 	if key.length == 0 {
 		return nil
 	}
-	if known := p.pool.get(key); known != nil {
+	if known := p.pool.Get(key); known != nil {
 		return known
 	}
 	var all strings.Builder // one allocation for all names
@@ -130,7 +128,7 @@ func (p *NamesPool) Change(n *Names, added, gone []string) *Names {
 	for _, name := range less {
 		key.sum -= maphash.String(p.seed, name)
 	}
-	if known := p.pool.get(key); known != nil {
+	if known := p.pool.Get(key); known != nil {
 		return known
 	}
 	list := make([]string, 0, key.length)
@@ -162,5 +160,5 @@ func (p *NamesPool) intern(list []string) *Names {
 	for _, name := range list {
 		key.sum += maphash.String(p.seed, name)
 	}
-	return p.pool.intern(key, always, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list} })
+	return p.pool.Intern(key, nil, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list} })
 }
