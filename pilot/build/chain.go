@@ -9,17 +9,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
-// encodedChain is a filter chain as a field of a marshalled listener. Each workload has a listener of its own
-// for what it receives, of which most chains are like those of others.
-type encodedChain struct{ resource.Fragment }
-
-// Fields of envoy.config.listener.v3.Listener.
-const (
-	fieldFilterChains       = 3
-	fieldDefaultFilterChain = 25
-)
-
-// chainInput is the whole input of an encodedChain.
+// chainInput is the whole input of a filter chain as a field of a marshalled listener. Each workload has a listener
+// of its own for what it receives, of which most chains are like those of others.
 type chainInput struct {
 	chain *ir.FilterChain
 	field protowire.Number
@@ -36,10 +27,10 @@ type listenerInput struct {
 func (e *encoder) listener(l *ir.Listener) (*resource.Resource, error) {
 	inputs := make([]chainInput, 0, len(l.Chains)+1)
 	for _, c := range l.Chains {
-		inputs = append(inputs, chainInput{c, fieldFilterChains, l.QUIC})
+		inputs = append(inputs, chainInput{c, resource.FieldFilterChains, l.QUIC})
 	}
 	if l.Default != nil {
-		inputs = append(inputs, chainInput{l.Default, fieldDefaultFilterChain, l.QUIC})
+		inputs = append(inputs, chainInput{l.Default, resource.FieldDefaultFilterChain, l.QUIC})
 	}
 	whole := &listenerInput{head: *l, chains: make([]digest, len(inputs))}
 	whole.head.Chains, whole.head.Default = nil, nil
@@ -57,33 +48,21 @@ func (e *encoder) listener(l *ir.Listener) (*resource.Resource, error) {
 		}
 		fragments := make([]*resource.Fragment, len(inputs))
 		for i := range inputs {
-			chain, err := e.chain(whole.chains[i], inputs[i])
-			if err != nil {
+			if fragments[i], err = e.chain(whole.chains[i], inputs[i]); err != nil {
 				return nil, err
 			}
-			fragments[i] = &chain.Fragment
 		}
 		return e.pool.One(resource.NewFromFragments(resource.Listeners, l.Name, head, fragments)), nil
 	})
 }
 
-func (e *encoder) chain(key digest, in chainInput) (*encodedChain, error) {
-	return e.chains.get(key, func() (*encodedChain, error) {
+func (e *encoder) chain(key digest, in chainInput) (*resource.Fragment, error) {
+	return e.chains.get(key, func() (*resource.Fragment, error) {
 		m := envoy.FilterChain(in.chain, in.quic, &e.elements)
 		if err := validate(m); err != nil {
 			return nil, err
 		}
-		field, err := fieldOf(in.field, m)
-		return &encodedChain{resource.Fragment{Field: field}}, err
+		f, err := resource.FragmentOf(in.field, m)
+		return &f, err
 	})
-}
-
-// fieldOf marshals a message as a field of another.
-func fieldOf(number protowire.Number, m proto.Message) ([]byte, error) {
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	size := protowire.SizeTag(number) + protowire.SizeBytes(len(data))
-	return protowire.AppendBytes(protowire.AppendTag(make([]byte, 0, size), number, protowire.BytesType), data), nil
 }

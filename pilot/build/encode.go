@@ -33,7 +33,7 @@ type encodings struct {
 	memos    [resource.NumTypes]memo[resource.Resource]
 	clusters memo[ir.Cluster] // those of equal values
 	hosts    memo[encodedHost]
-	chains   memo[encodedChain]
+	chains   memo[resource.Fragment]
 	elements elements // of chains
 	// patched are resources and virtual hosts as EnvoyFilters change them.
 	patched memo[patched]
@@ -62,9 +62,6 @@ type encodedHost struct {
 	// message is the host as patches changed it; nil where value says all.
 	message *routev3.VirtualHost
 }
-
-// fieldVirtualHosts is virtual_hosts of envoy.config.route.v3.RouteConfiguration.
-const fieldVirtualHosts = 2
 
 func newEncoder() *encoder {
 	e := &encodings{pool: resource.NewPool()}
@@ -184,11 +181,8 @@ func (e *encoder) virtualHost(vh *ir.VirtualHost) (*encodedHost, error) {
 
 // hostOf marshals a virtual host.
 func hostOf(m *routev3.VirtualHost, value *ir.VirtualHost) (*encodedHost, error) {
-	field, err := fieldOf(fieldVirtualHosts, m)
-	if err != nil {
-		return nil, err
-	}
-	return &encodedHost{Fragment: resource.Fragment{Field: field}, value: value}, nil
+	f, err := resource.FragmentOf(resource.FieldVirtualHosts, m)
+	return &encodedHost{Fragment: f, value: value}, err
 }
 
 // compose puts a route configuration together of virtual hosts that were checked one by one. A domain

@@ -14,9 +14,9 @@ import (
 // Field numbers of what resources are made of, in envoy.config.route.v3.RouteConfiguration and in
 // envoy.config.listener.v3.Listener.
 const (
-	fieldVirtualHosts       = 2
-	fieldFilterChains       = 3
-	fieldDefaultFilterChain = 25
+	FieldVirtualHosts       = 2
+	FieldFilterChains       = 3
+	FieldDefaultFilterChain = 25
 )
 
 // Parts is a resource taken apart into what different objects gave to it: a route configuration into its
@@ -69,9 +69,9 @@ func (r *Resource) Parts() *Parts {
 // part gives an empty message for a field that is a part, else nil.
 func (t Type) part(number protowire.Number) partMessage {
 	switch {
-	case t == Routes && number == fieldVirtualHosts:
+	case t == Routes && number == FieldVirtualHosts:
 		return &routev3.VirtualHost{}
-	case t == Listeners && (number == fieldFilterChains || number == fieldDefaultFilterChain):
+	case t == Listeners && (number == FieldFilterChains || number == FieldDefaultFilterChain):
 		return &listenerv3.FilterChain{}
 	}
 	return nil
@@ -92,7 +92,7 @@ func (p *Parts) add(field []byte, number protowire.Number, body partMessage) boo
 		}
 	case *listenerv3.FilterChain:
 		x.answers = []string{"default"}
-		if number == fieldFilterChains {
+		if number == FieldFilterChains {
 			match, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m.GetFilterChainMatch()) // it was just read
 			x.answers = []string{"match " + string(match)}
 		}

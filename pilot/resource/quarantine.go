@@ -63,12 +63,9 @@ func (p *Parts) instead(x part, former *Parts, taken map[string]struct{}) ([]byt
 	if was := former.find(x); was != nil && len(free) == len(x.answers) && deniesAsMuch(was.body, x.body) {
 		return former.fields[was.field], nil
 	}
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(denying(x.body, free))
-	if err != nil {
-		return nil, err
-	}
 	number, _, _ := protowire.ConsumeTag(p.fields[x.field])
-	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value), nil
+	f, err := FragmentOf(number, denying(x.body, free))
+	return f.Field, err
 }
 
 // denying gives what denies everything that a part answers for. It says nothing of why, which is not for

@@ -8,11 +8,23 @@ import (
 	"weak"
 
 	"github.com/cespare/xxhash/v2"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // Fragment is a field of a message, tag and length included, that several resources share. Nobody may
 // write to it.
 type Fragment struct{ Field []byte }
+
+// FragmentOf marshals a message as a field of another.
+func FragmentOf(field protowire.Number, m proto.Message) (Fragment, error) {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return Fragment{}, err
+	}
+	out := make([]byte, 0, protowire.SizeTag(field)+protowire.SizeBytes(len(value)))
+	return Fragment{protowire.AppendBytes(protowire.AppendTag(out, field, protowire.BytesType), value)}, nil
+}
 
 // NewFromFragments frames a message that consists of head, already marshalled, and of fragments. A
 // large one is put together only when it is sent, and so is a listener: most of those that workloads have for
