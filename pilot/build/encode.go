@@ -79,17 +79,19 @@ func (e *encoder) advance() { e.assignments = map[assignmentKey]assignment{} }
 
 // encode gives the resource of the value of a digest.
 func (e *encoder) encode(t resource.Type, name string, key digest, message func() proto.Message) (*resource.Resource, error) {
-	return e.memos[t].get(key, func() (*resource.Resource, error) {
-		m := message()
-		if err := validate(m); err != nil {
-			return nil, err
-		}
-		r, err := resource.New(t, name, m)
-		if err != nil {
-			return nil, err
-		}
-		return e.pool.One(r), nil
-	})
+	return e.memos[t].get(key, func() (*resource.Resource, error) { return e.resource(t, name, message()) })
+}
+
+// resource checks a message and makes the resource of it.
+func (e *encoder) resource(t resource.Type, name string, m proto.Message) (*resource.Resource, error) {
+	if err := validate(m); err != nil {
+		return nil, err
+	}
+	r, err := resource.New(t, name, m)
+	if err != nil {
+		return nil, err
+	}
+	return e.pool.One(r), nil
 }
 
 // validate checks a message by its generated rules.

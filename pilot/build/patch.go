@@ -198,15 +198,9 @@ func (e *encoder) made(t resource.Type, name string, m proto.Message, kept bool,
 	if !kept {
 		return out, nil
 	}
-	if err := validate(m); err != nil {
-		return nil, err
-	}
-	r, err := resource.New(t, name, m)
-	if err != nil {
-		return nil, err
-	}
-	out.resource = e.pool.One(r)
-	return out, nil
+	var err error
+	out.resource, err = e.resource(t, name, m)
+	return out, err
 }
 
 func (e *encoder) patchHost(vh *ir.VirtualHost, at patch.RoutePlace, set patch.Set, c patch.Context) (*patched, error) {
