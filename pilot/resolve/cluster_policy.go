@@ -164,9 +164,7 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	if d, ok := duration(o.GetBaseEjectionTime()); ok && d >= time.Millisecond {
 		out.BaseEjection = d
 	}
-	out.HTTPErrors = slices.Clone(o.GetOutlierDetectionHttpErrorCodes())
-	slices.Sort(out.HTTPErrors)
-	out.HTTPErrors = slices.Compact(out.HTTPErrors)
+	out.HTTPErrors = distinct(slices.Clone(o.GetOutlierDetectionHttpErrorCodes()))
 	cl.Outlier = out
 }
 

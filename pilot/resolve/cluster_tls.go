@@ -133,6 +133,5 @@ func (b *clusterBuilder) accounts(svc *model.Service) []string {
 		}
 	}
 	out = append(out, svc.SubjectAltNames...)
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }

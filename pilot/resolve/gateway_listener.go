@@ -107,8 +107,7 @@ func (s *gatewayServer) serverNames() []string {
 		}
 		out = append(out, h.host)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }
 
 // bytes gives the chains of a server that forwards bytes, as the rules of the first VirtualService say
@@ -195,8 +194,7 @@ func (b *gatewayBuilder) narrowed(s *gatewayServer, bound boundService, chains [
 			continue
 		}
 		if chain.Match.ServerNames = nil; !slices.Contains(names, "*") {
-			slices.Sort(names)
-			chain.Match.ServerNames = slices.Compact(names)
+			chain.Match.ServerNames = distinct(names)
 		} else {
 			chain.Match.TransportProtocol = ir.TransportTLS
 		}

@@ -1,7 +1,5 @@
 package resolve
 
-import "slices"
-
 // ServedRoutes is what patches may ask of a route configuration of a gateway.
 type ServedRoutes struct {
 	Numbers []uint32 // ports of its servers, as clients know them
@@ -21,7 +19,6 @@ func (p *GatewayPlan) Served(route string) ServedRoutes {
 			out.PortName, out.Gateway = s.spec.GetPort().GetName(), s.name()
 		}
 	}
-	slices.Sort(out.Numbers)
-	out.Numbers = slices.Compact(out.Numbers)
+	out.Numbers = distinct(out.Numbers)
 	return out
 }

@@ -110,8 +110,7 @@ func (s *gatewayServer) shares(namespace, host string) []string {
 			out = append(out, shared)
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }
 
 // shared gives the narrower of an entry and a host of a namespace's VirtualService where one covers the

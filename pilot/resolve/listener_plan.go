@@ -302,8 +302,7 @@ func (p *planner) podAddresses(sp servicePort) []string {
 			out = append(out, ep.Address)
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }
 
 func (p *planner) problem(sp servicePort, message string) {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -85,9 +86,10 @@ func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
 	return pod.Hostname
 }
 
-func distinct(ips []string) []string {
-	slices.Sort(ips)
-	return slices.Compact(ips)
+// distinct sorts a list and leaves each item once.
+func distinct[T cmp.Ordered](list []T) []T {
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // namespaceOf gives the namespace of the service behind a name.

@@ -155,8 +155,7 @@ func (s *scope) hosts(r Reader, c *Class) []string {
 			out = append(out, s.egress.hostsOf(r, o)...)
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }
 
 func meshAllowsAny(r Reader) bool {

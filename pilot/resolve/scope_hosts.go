@@ -101,8 +101,7 @@ func (e egressHosts) namespaces() (names []string, all bool) {
 			all = true
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), all
+	return distinct(names), all
 }
 
 func (e egressHosts) allowService(svc *model.Service) bool {
@@ -140,8 +139,7 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return distinct(out)
 }
 
 // allowHost tells whether a host of a service or VirtualService of a namespace is let pass.

@@ -177,6 +177,5 @@ func rootsWith(r Reader, domains []string) string {
 			out = append(out, name)
 		}
 	}
-	slices.Sort(out)
-	return ir.SecretRootsWith(slices.Compact(out))
+	return ir.SecretRootsWith(distinct(out))
 }

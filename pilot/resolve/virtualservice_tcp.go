@@ -100,8 +100,7 @@ func (s *ruleSet) sniHosts(field string, hosts []string) ([]string, bool) {
 		}
 		out = append(out, model.CanonicalHost(h))
 	}
-	slices.Sort(out)
-	return slices.Compact(out), true
+	return distinct(out), true
 }
 
 // tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
@@ -198,8 +197,7 @@ func (s *ruleSet) prefixes(field string, subnets []string) ([]string, bool) {
 		}
 		out = append(out, p.Masked().String())
 	}
-	slices.Sort(out)
-	return slices.Compact(out), true
+	return distinct(out), true
 }
 
 // tcpProxy translates the weighted destinations of a tls or tcp rule, or gives nil where they
