@@ -89,7 +89,7 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 		case action == security.AuthorizationPolicy_CUSTOM:
 			out.ask(r, c, policies, domains)
 		default:
-			out.http = append(out.http, placedFilter{authorizationPhase(action), rbacOf(policies, action, ruleTranslator{domains: domains})})
+			out.http = append(out.http, placedFilter{actions[action].phase, rbacOf(policies, action, ruleTranslator{domains: domains})})
 			out.tcp = append(out.tcp, rbacOf(policies, action, ruleTranslator{domains: domains, tcp: true}))
 		}
 	}
@@ -107,7 +107,7 @@ const (
 
 // rbacOf puts the policies of an action together.
 func rbacOf(policies []*model.Object, action security.AuthorizationPolicy_Action, t ruleTranslator) *ir.RBAC {
-	out := &ir.RBAC{Action: rbacAction(action)}
+	out := &ir.RBAC{Action: actions[action].action}
 	t.narrow = action == security.AuthorizationPolicy_ALLOW
 	for _, o := range policies {
 		rules := &out.Rules
@@ -135,14 +135,15 @@ func rbacOf(policies []*model.Object, action security.AuthorizationPolicy_Action
 	return out
 }
 
-func rbacAction(action security.AuthorizationPolicy_Action) ir.RBACAction {
-	switch action {
-	case security.AuthorizationPolicy_ALLOW:
-		return ir.RBACAllow
-	case security.AuthorizationPolicy_AUDIT:
-		return ir.RBACLog
-	}
-	return ir.RBACDeny
+// actions tell for each action of policies where its filter stands, and what that does.
+var actions = map[security.AuthorizationPolicy_Action]struct {
+	phase  httpPhase
+	action ir.RBACAction
+}{
+	security.AuthorizationPolicy_CUSTOM: {phaseCustomAuthz, ir.RBACDeny}, // where the provider cannot be asked
+	security.AuthorizationPolicy_AUDIT:  {phaseAudit, ir.RBACLog},
+	security.AuthorizationPolicy_DENY:   {phaseDeny, ir.RBACDeny},
+	security.AuthorizationPolicy_ALLOW:  {phaseAllow, ir.RBACAllow},
 }
 
 // ruleName is what Envoy reports of a rule that matched, and what tools parse.
@@ -152,18 +153,6 @@ func ruleName(o *model.Object, i int) string {
 		name = customRule(p.GetProvider().GetName()) + name
 	}
 	return name
-}
-
-func authorizationPhase(action security.AuthorizationPolicy_Action) httpPhase {
-	switch action {
-	case security.AuthorizationPolicy_CUSTOM:
-		return phaseCustomAuthz
-	case security.AuthorizationPolicy_AUDIT:
-		return phaseAudit
-	case security.AuthorizationPolicy_ALLOW:
-		return phaseAllow
-	}
-	return phaseDeny
 }
 
 // guard puts the policies before the filters of a chain of connections.

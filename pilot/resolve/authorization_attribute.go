@@ -53,34 +53,19 @@ func one(http bool, condition func(value string) ir.RBACCondition) attribute {
 	}}
 }
 
+// keyed are the attributes that keys of conditions name.
+var keyed = map[string]attribute{
+	"source.ip": peerAddresses, "remote.ip": clientAddresses, "source.namespace": namespaces, "source.serviceAccount": serviceAccounts,
+	"source.principal": principals, "source.trustDomain": trustDomainNames, "request.auth.principal": requestPrincipals,
+	"request.auth.audiences": claim("aud"), "request.auth.presenter": claim("azp"),
+	"destination.ip": localAddresses, "destination.port": localPorts, "connection.sni": serverNames,
+}
+
 // keyedAttribute gives the attribute that a condition's key names, and whether it is one of the
 // destination.
 func keyedAttribute(key string) (_ attribute, ofTarget bool, _ error) {
-	switch key {
-	case "source.ip":
-		return peerAddresses, false, nil
-	case "remote.ip":
-		return clientAddresses, false, nil
-	case "source.namespace":
-		return namespaces, false, nil
-	case "source.serviceAccount":
-		return serviceAccounts, false, nil
-	case "source.principal":
-		return principals, false, nil
-	case "source.trustDomain":
-		return trustDomainNames, false, nil
-	case "request.auth.principal":
-		return requestPrincipals, false, nil
-	case "request.auth.audiences":
-		return claim("aud"), false, nil
-	case "request.auth.presenter":
-		return claim("azp"), false, nil
-	case "destination.ip":
-		return localAddresses, true, nil
-	case "destination.port":
-		return localPorts, true, nil
-	case "connection.sni":
-		return serverNames, true, nil
+	if a, ok := keyed[key]; ok {
+		return a, strings.HasPrefix(key, "destination.") || key == "connection.sni", nil
 	}
 	if name, names, ok := model.BracketedKey(key); ok {
 		switch {

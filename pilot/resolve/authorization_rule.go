@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"strings"
 
 	security "istio.io/api/security/v1beta1"
 
@@ -71,26 +72,24 @@ func (t *ruleTranslator) cannot(field string, why error) {
 	}
 }
 
-// list is the values of one attribute and where they are written.
-type list struct {
-	field  string
-	values []string
-	not    bool
+// constraint is the values of one attribute, of which one has to hold and of which none may, in the lists FIELD and
+// notFIELD.
+type constraint struct {
+	field    string
+	any, not []string
 	attribute
 }
 
 // alternative translates lists that have to hold together. Without any value something is missing.
-func (t *ruleTranslator) alternative(path string, lists ...list) ir.RBACAlternative {
+func (t *ruleTranslator) alternative(path string, all ...constraint) ir.RBACAlternative {
 	var out ir.RBACAlternative
 	empty := true
-	for _, l := range lists {
-		if len(l.values) == 0 {
-			continue
+	for _, v := range all {
+		if len(v.any) > 0 {
+			empty, out = false, t.clause(out, path+v.field, v.any, false, v.attribute)
 		}
-		empty = false
-		l.field = path + l.field
-		if clause, ok := t.clause(l); ok {
-			out = append(out, clause)
+		if len(v.not) > 0 {
+			empty, out = false, t.clause(out, path+"not"+strings.ToUpper(v.field[:1])+v.field[1:], v.not, true, v.attribute)
 		}
 	}
 	if empty {
@@ -99,56 +98,45 @@ func (t *ruleTranslator) alternative(path string, lists ...list) ir.RBACAlternat
 	return out
 }
 
-// clause translates one list, as a whole or not at all: with a value less it would match less, or, if it
+// clause adds a list to others, as a whole or not at all: with a value less it would match less, or, if it
 // is inverted, more.
-func (t *ruleTranslator) clause(l list) (ir.RBACClause, bool) {
-	out := ir.RBACClause{Field: l.field, Not: l.not}
-	if l.http && t.tcp {
-		t.cannot(l.field, errHTTPOnly)
-		return out, false
+func (t *ruleTranslator) clause(to ir.RBACAlternative, field string, values []string, not bool, a attribute) ir.RBACAlternative {
+	if a.http && t.tcp {
+		t.cannot(field, errHTTPOnly)
+		return to
 	}
-	for _, v := range l.values {
-		conditions, err := l.translate(t, v)
+	out := ir.RBACClause{Field: field, Not: not}
+	for _, v := range values {
+		conditions, err := a.translate(t, v)
 		if err != nil {
-			t.cannot(l.field, err)
-			return out, false
+			t.cannot(field, err)
+			return to
 		}
 		out.AnyOf = append(out.AnyOf, conditions...)
 	}
-	return out, true
+	return append(to, out)
 }
 
 func (t *ruleTranslator) source(path string, s *security.Source) ir.RBACAlternative {
 	return t.alternative(
 		path,
-		list{"principals", s.GetPrincipals(), false, principals},
-		list{"notPrincipals", s.GetNotPrincipals(), true, principals},
-		list{"requestPrincipals", s.GetRequestPrincipals(), false, requestPrincipals},
-		list{"notRequestPrincipals", s.GetNotRequestPrincipals(), true, requestPrincipals},
-		list{"serviceAccounts", s.GetServiceAccounts(), false, serviceAccounts},
-		list{"notServiceAccounts", s.GetNotServiceAccounts(), true, serviceAccounts},
-		list{"namespaces", s.GetNamespaces(), false, namespaces},
-		list{"notNamespaces", s.GetNotNamespaces(), true, namespaces},
-		list{"trustDomains", s.GetTrustDomains(), false, trustDomainNames},
-		list{"notTrustDomains", s.GetNotTrustDomains(), true, trustDomainNames},
-		list{"ipBlocks", s.GetIpBlocks(), false, peerAddresses},
-		list{"notIpBlocks", s.GetNotIpBlocks(), true, peerAddresses},
-		list{"remoteIpBlocks", s.GetRemoteIpBlocks(), false, clientAddresses},
-		list{"notRemoteIpBlocks", s.GetNotRemoteIpBlocks(), true, clientAddresses},
+		constraint{"principals", s.GetPrincipals(), s.GetNotPrincipals(), principals},
+		constraint{"requestPrincipals", s.GetRequestPrincipals(), s.GetNotRequestPrincipals(), requestPrincipals},
+		constraint{"serviceAccounts", s.GetServiceAccounts(), s.GetNotServiceAccounts(), serviceAccounts},
+		constraint{"namespaces", s.GetNamespaces(), s.GetNotNamespaces(), namespaces},
+		constraint{"trustDomains", s.GetTrustDomains(), s.GetNotTrustDomains(), trustDomainNames},
+		constraint{"ipBlocks", s.GetIpBlocks(), s.GetNotIpBlocks(), peerAddresses},
+		constraint{"remoteIpBlocks", s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), clientAddresses},
 	)
 }
 
 func (t *ruleTranslator) operation(path string, o *security.Operation) ir.RBACAlternative {
 	return t.alternative(
 		path,
-		list{"hosts", o.GetHosts(), false, hosts},
-		list{"notHosts", o.GetNotHosts(), true, hosts},
-		list{"ports", o.GetPorts(), false, localPorts},
-		list{"notPorts", o.GetNotPorts(), true, localPorts},
-		list{"methods", o.GetMethods(), false, methods},
-		list{"notMethods", o.GetNotMethods(), true, methods},
-		list{"paths", o.GetPaths(), false, paths},
-		list{"notPaths", o.GetNotPaths(), true, paths},
+		constraint{"hosts", o.GetHosts(), o.GetNotHosts(), hosts},
+		constraint{"ports", o.GetPorts(), o.GetNotPorts(), localPorts},
+		constraint{"methods", o.GetMethods(), o.GetNotMethods(), methods},
+		constraint{"paths", o.GetPaths(), o.GetNotPaths(), paths},
 	)
 }
 
@@ -162,7 +150,7 @@ func (t *ruleTranslator) when(conditions []*security.Condition) (to, from ir.RBA
 			t.cannot(path+"key", err)
 			continue
 		}
-		clauses := t.alternative(path, list{"values", c.GetValues(), false, a}, list{"notValues", c.GetNotValues(), true, a})
+		clauses := t.alternative(path, constraint{"values", c.GetValues(), c.GetNotValues(), a})
 		if ofTarget {
 			to = append(to, clauses...)
 		} else {
