@@ -21,7 +21,7 @@ type gatewayServer struct {
 	field   string // spec.servers[i]
 	spec    *networking.Server
 	serves  service
-	hosts   []serverHost
+	hosts   []hostIn
 }
 
 // service is what a server does with connections.
@@ -74,14 +74,12 @@ func serviceOf(spec *networking.Server) (_ service, ok bool) {
 	return servesTLS, true
 }
 
-// serverHost is one entry of a server's hosts: ns/host, "." or "*" for the namespace.
-type serverHost struct{ namespace, host string }
-
-// newServerHost reads an entry of a Gateway of a namespace.
-func newServerHost(namespace, entry string) serverHost {
-	out := serverHost{"*", entry}
+// serverHost reads an entry of the hosts of a server, of a Gateway of a namespace: host or ns/host, where ns
+// may be "." or "*".
+func serverHost(namespace, entry string) hostIn {
+	out := hostIn{"*", entry}
 	if ns, name, ok := strings.Cut(entry, "/"); ok {
-		out = serverHost{ns, name}
+		out = hostIn{ns, name}
 	}
 	if out.namespace == "." {
 		out.namespace = namespace
@@ -226,7 +224,7 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	}
 	for _, other := range g.servers {
 		for i, h := range s.hosts {
-			if slices.ContainsFunc(other.hosts, func(o serverHost) bool { return o.host == h.host }) {
+			if slices.ContainsFunc(other.hosts, func(o hostIn) bool { return o.host == h.host }) {
 				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and the name in the TLS handshake leads to one server; keep it in one of them",
 					other.gateway.Key, other.field, h.host, g.port)
 			}
@@ -273,7 +271,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) (*gateway
 		return invalid(".port.protocol", strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTPS, TLS or TCP, until then the server is left out")
 	}
 	for j, h := range spec.GetHosts() {
-		host := newServerHost(o.Namespace, h)
+		host := serverHost(o.Namespace, h)
 		if !domainName(host.host) {
 			return invalid(fmt.Sprintf(".hosts[%d]", j), strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
 		}

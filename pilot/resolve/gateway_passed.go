@@ -67,9 +67,7 @@ func (b *gatewayBuilder) passedTo(s *gatewayServer, name string) *ir.FilterChain
 
 // offers tells whether a server has the host of a service.
 func (s *gatewayServer) offers(svc *model.Service) bool {
-	return slices.ContainsFunc(s.hosts, func(h serverHost) bool {
-		return (h.namespace == "*" || h.namespace == svc.Namespace) && model.HostCovers(h.host, svc.Hostname)
-	})
+	return slices.ContainsFunc(s.hosts, func(h hostIn) bool { return h.covers(svc.Namespace, svc.Hostname) })
 }
 
 // passed adds for each cluster of a service the one by which a router passes on what it does not open. It

@@ -115,7 +115,7 @@ func (s *gatewayServer) shares(namespace, host string) []string {
 
 // shared gives the narrower of an entry and a host of a namespace's VirtualService where one covers the
 // other, else "".
-func (h serverHost) shared(namespace, host string) string {
+func (h hostIn) shared(namespace, host string) string {
 	switch {
 	case h.namespace != "*" && h.namespace != namespace, !domainName(host):
 		return ""

@@ -105,7 +105,7 @@ func (b *bindings) unservedHosts() {
 func offers(gateway *model.Object, namespace, host string) bool {
 	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
 		for _, h := range server.GetHosts() {
-			if newServerHost(gateway.Namespace, h).shared(namespace, host) != "" {
+			if serverHost(gateway.Namespace, h).shared(namespace, host) != "" {
 				return true
 			}
 		}

@@ -93,7 +93,7 @@ func TestSubstitution(t *testing.T) {
 }
 
 func TestSharedHosts(t *testing.T) {
-	server := gatewayServer{hosts: []serverHost{{"*", "*.example.com"}, {"one", "one.test"}}}
+	server := gatewayServer{hosts: []hostIn{{"*", "*.example.com"}, {"one", "one.test"}}}
 	for _, c := range []struct {
 		namespace, host string
 		want            []string

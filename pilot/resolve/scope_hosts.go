@@ -9,14 +9,19 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// egressHost is one "namespace/host" of a Sidecar's egress hosts.
-type egressHost struct {
+// hostIn is one "namespace/host" of a Sidecar's egress hosts, or of a server's of a Gateway.
+type hostIn struct {
 	namespace string // a name, "*" for any
 	host      string // may be a wildcard
 }
 
+// covers tells whether it is about a host of a namespace.
+func (h hostIn) covers(namespace, host string) bool {
+	return (h.namespace == "*" || h.namespace == namespace) && model.HostCovers(h.host, host)
+}
+
 // egressHosts are the hosts of all egress listeners of one Sidecar.
-type egressHosts struct{ allow, exclude []egressHost }
+type egressHosts struct{ allow, exclude []hostIn }
 
 // parseEgress reads ./*, ns/*, */*, ns/host, ~/* (nothing) and ~ns/host (an exclusion). "." is
 // the proxy's own namespace, also for the root namespace's Sidecar.
@@ -43,9 +48,9 @@ func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 		}
 		host = model.CanonicalHost(host)
 		if excluded {
-			out.exclude = append(out.exclude, egressHost{ns, host})
+			out.exclude = append(out.exclude, hostIn{ns, host})
 		} else {
-			out.allow = append(out.allow, egressHost{ns, host})
+			out.allow = append(out.allow, hostIn{ns, host})
 		}
 	}
 	return out
@@ -76,9 +81,9 @@ func (e egressHosts) services(r Reader, c *Class) []*model.Service {
 func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 	namespaces, all := e.namespaces()
 	var out []*model.Object
-	if all || slices.ContainsFunc(e.allow, func(h egressHost) bool { return h.namespace == "*" }) {
+	if all || slices.ContainsFunc(e.allow, func(h hostIn) bool { return h.namespace == "*" }) {
 		for _, host := range r.VirtualServiceHosts(c.Namespace) {
-			if slices.ContainsFunc(e.allow, func(h egressHost) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
+			if slices.ContainsFunc(e.allow, func(h hostIn) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
 				out = append(out, r.VirtualServices(c.Namespace, host)...)
 			}
 		}
@@ -114,7 +119,7 @@ func (e egressHosts) allowService(svc *model.Service) bool {
 func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
 	for _, namespace := range []string{of.Namespace, "*"} {
 		names := func(host string) bool {
-			return slices.ContainsFunc(e.allow, func(h egressHost) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
+			return slices.ContainsFunc(e.allow, func(h hostIn) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
 		}
 		if names(of.Hostname) {
 			return names(alias) && e.allowHost(of.Namespace, alias)
@@ -144,8 +149,6 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 
 // allowHost tells whether a host of a service or VirtualService of a namespace is let pass.
 func (e egressHosts) allowHost(namespace, host string) bool {
-	hit := func(h egressHost) bool {
-		return (h.namespace == "*" || h.namespace == namespace) && model.HostCovers(h.host, host)
-	}
+	hit := func(h hostIn) bool { return h.covers(namespace, host) }
 	return slices.ContainsFunc(e.allow, hit) && !slices.ContainsFunc(e.exclude, hit)
 }
