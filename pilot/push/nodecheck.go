@@ -65,14 +65,18 @@ func (n *Node) check() error {
 	return nil
 }
 
-// version takes the letters that versions of Istio have, which become a label of a metric.
-func version(s string) []string {
-	if len(s) > maxVersion {
-		return []string{validation.MaxLenError(maxVersion)}
+// version takes the letters that versions of Istio have, which become a label of a metric, and place the names that
+// people give to clusters, networks and localities.
+func version(s string) []string { return letters(s, maxVersion, ".+-") }
+func place(s string) []string   { return letters(s, maxPlace, "._-/:@ ") }
+
+// letters takes up to so many letters and digits, and some others.
+func letters(s string, most int, others string) []string {
+	if len(s) > most {
+		return []string{validation.MaxLenError(most)}
 	}
-	other := func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune(".+-", r) }
-	if strings.ContainsFunc(s, other) {
-		return []string{"has letters other than 0-9, A-Z, a-z, '.', '+' and '-'"}
+	if strings.ContainsFunc(s, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune(others, r) }) {
+		return []string{fmt.Sprintf("has letters other than 0-9, A-Z, a-z and those of %q", others)}
 	}
 	return nil
 }
@@ -84,18 +88,6 @@ func interception(s string) []string {
 		return nil
 	}
 	return []string{"is not REDIRECT, TPROXY or NONE"}
-}
-
-// place takes names that people give to clusters, networks and localities.
-func place(s string) []string {
-	if len(s) > maxPlace {
-		return []string{validation.MaxLenError(maxPlace)}
-	}
-	other := func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-/:@ ", r) }
-	if strings.ContainsFunc(s, other) {
-		return []string{"has letters other than 0-9, A-Z, a-z, '.', '_', '-', '/', ':', '@' and the space"}
-	}
-	return nil
 }
 
 func alphanumeric(r rune) bool {

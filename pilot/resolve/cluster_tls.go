@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -44,9 +45,7 @@ func (b *clusterBuilder) applyTLS(t block[networking.ClientTLSSettings], svc *mo
 	switch t.spec.GetMode() {
 	case networking.ClientTLSSettings_DISABLE:
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		if t.spec.GetSni() != "" {
-			sni = t.spec.GetSni()
-		}
+		sni = cmp.Or(t.spec.GetSni(), sni)
 		names := t.spec.GetSubjectAltNames()
 		if len(names) == 0 {
 			names = b.accounts(svc)
@@ -94,10 +93,7 @@ func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc
 	}
 	skip := s.GetInsecureSkipVerify().GetValue()
 	if !skip {
-		out.RootSecret = "file-root:system"
-		if s.GetCaCertificates() != "" {
-			out.RootSecret = "file-root:" + s.GetCaCertificates()
-		}
+		out.RootSecret = fileAuthorities(s.GetCaCertificates())
 		if s.GetCredentialName() == "" { // a Secret has its own list
 			out.CRLFile = s.GetCaCrl()
 		}
@@ -111,7 +107,7 @@ func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc
 			"only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots"))
 	}
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
-		out.CertSecret = "file-cert:" + s.GetClientCertificate() + "~" + s.GetPrivateKey()
+		out.CertSecret = fileCertificate(s.GetClientCertificate(), s.GetPrivateKey())
 	}
 	cl.HTTP.AutoSNI = out.SNI == ""
 	cl.HTTP.AutoSAN = (out.SNI == "" || cl.Discovery == ir.DiscoveryDynamic) && !skip && len(out.SubjectAltNames) == 0
@@ -121,7 +117,7 @@ func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc
 // accounts gives the names that certificates of a service's endpoints may have: their identities, in
 // every trust domain that the mesh knows, and what a ServiceEntry says.
 func (b *clusterBuilder) accounts(svc *model.Service) []string {
-	own := "spiffe://" + trustDomain(b.r) + "/"
+	own := spiffe + trustDomain(b.r) + "/"
 	out := slices.Clone(svc.ServiceAccounts)
 	for _, id := range svc.ServiceAccounts {
 		rest, ok := strings.CutPrefix(id, own)
@@ -129,7 +125,7 @@ func (b *clusterBuilder) accounts(svc *model.Service) []string {
 			continue
 		}
 		for _, alias := range b.r.Mesh().GetTrustDomainAliases() {
-			out = append(out, "spiffe://"+alias+"/"+rest)
+			out = append(out, spiffe+alias+"/"+rest)
 		}
 	}
 	out = append(out, svc.SubjectAltNames...)

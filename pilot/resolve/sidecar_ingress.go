@@ -96,13 +96,13 @@ func (in *ingress) tls(r Reader, mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Pr
 		return fail("", "a sidecar takes its certificate from files; set serverCertificate and privateKey, until then the port is served without TLS")
 	}
 	out := &ir.DownstreamTLS{
-		CertSecrets: []string{"file-cert:" + s.GetServerCertificate() + "~" + s.GetPrivateKey()}, ALPN: []string{"h2", "http/1.1"},
+		CertSecrets: []string{fileCertificate(s.GetServerCertificate(), s.GetPrivateKey())}, ALPN: []string{"h2", "http/1.1"},
 		Params: serverTLSParams(r, s),
 	}
 	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
 		out.RequireClientCert = true
 		out.SubjectAltNames, out.KeyHashes, out.CertificateHashes = s.GetSubjectAltNames(), s.GetVerifyCertificateSpki(), s.GetVerifyCertificateHash()
-		out.RootSecret, out.CRLFile = "file-root:"+cmp.Or(s.GetCaCertificates(), "system"), s.GetCaCrl()
+		out.RootSecret, out.CRLFile = fileAuthorities(s.GetCaCertificates()), s.GetCaCrl()
 	}
 	return out, nil
 }

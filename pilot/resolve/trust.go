@@ -156,15 +156,13 @@ func rootOfCallers(r Reader) string { return rootsWith(r, r.Mesh().GetTrustDomai
 func rootOfNames(r Reader, names []string) string {
 	var domains []string
 	for _, name := range names {
-		if identity, ok := strings.CutPrefix(name, identityScheme); ok {
+		if identity, ok := strings.CutPrefix(name, spiffe); ok {
 			domain, _, _ := strings.Cut(identity, "/")
 			domains = append(domains, domain)
 		}
 	}
 	return rootsWith(r, domains)
 }
-
-const identityScheme = "spiffe://"
 
 // rootsWith gives the secret of the mesh's own roots and those of some trust domains that have roots of their own.
 // Envoy looks up the roots by the first identity of a certificate, and then takes any of it that it wants. So a
