@@ -150,12 +150,12 @@ func (e *encoder) assignment(r store.Reader, c *resolve.Class, cl *ir.Cluster) (
 	return made, nil
 }
 
-func (e *encoder) nameTable(t *ir.NameTable) (*resource.Resource, error) {
-	return e.encode(resource.NameTables, resource.NameTableName, e.digests.of(t), func() proto.Message { return envoy.NameTable(t) })
-}
-
-func (e *encoder) trustBundle(b *ir.TrustBundle) (*resource.Resource, error) {
-	return e.encode(resource.TrustBundles, resource.TrustBundleName, e.digests.of(b), func() proto.Message { return envoy.TrustBundle(b) })
+// sole gives the output of a unit that makes the only resource of its type.
+func (e *encoder) sole(t resource.Type, name string, value any, message func() proto.Message) Output {
+	out := Output{Type: t}
+	res, err := e.encode(t, name, e.digests.of(value), message)
+	out.add(name, res, err)
+	return out
 }
 
 // virtualHostOf gives the output of a unit that makes a virtual host; nil for none.

@@ -162,18 +162,14 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Output {
 	case kindReferences:
 		return Output{Problems: o.References(r, id.Host)}
 	case kindTrustBundle:
-		out := Output{Type: resource.TrustBundles}
-		if b := resolve.TrustBundle(r); b != nil {
-			res, err := o.encoder.trustBundle(b)
-			out.add(resource.TrustBundleName, res, err)
+		b := resolve.TrustBundle(r)
+		if b == nil {
+			return Output{Type: resource.TrustBundles}
 		}
-		return out
+		return o.encoder.sole(resource.TrustBundles, resource.TrustBundleName, b, func() proto.Message { return envoy.TrustBundle(b) })
 	}
-	out := Output{Type: resource.NameTables}
-	if table, err := o.encoder.nameTable(o.NameTable(r)); err == nil {
-		out.Resources = []resource.Entry{{Name: resource.NameTableName, Resource: table}}
-	}
-	return out
+	table := o.NameTable(r)
+	return o.encoder.sole(resource.NameTables, resource.NameTableName, table, func() proto.Message { return envoy.NameTable(table) })
 }
 
 func (o *outboundOutline) clusters(r store.Reader, host string) Output {
