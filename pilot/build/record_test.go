@@ -41,7 +41,6 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"KeySources":              func(r R, _ about) any { return r.KeySources() },
 		"List":                    func(r R, a about) any { return r.List("virtual services", store.Place{Name: a.host}) },
 		"Names":                   func(r R, a about) any { return r.Names("virtual services", store.Place{Client: a.ns}) },
-		"Namespace":               func(r R, a about) any { return r.Namespace(a.ns) },
 		"Object": func(r R, a about) any {
 			return r.Object(model.Key{Kind: model.KindSecret, Namespace: a.ns, Name: a.name})
 		},

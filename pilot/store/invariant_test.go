@@ -31,7 +31,7 @@ func describe(snapshot *Snapshot) string {
 	for _, ns := range []string{"default", "a", "b", "istio-system"} {
 		own := s.Own(ns)
 		slices.SortFunc(own, func(a, b Row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-		fmt.Fprintln(&b, ns, s.Namespace(ns) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
+		fmt.Fprintln(&b, ns, s.Object(model.Key{Kind: model.KindNamespace, Name: ns}) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
 			names(s.PeerAuthentications(ns)), names(s.Telemetries(ns)), names(s.WorkloadDestinationRules(ns)), own)
 		for _, gateway := range []string{"a/g", "b/g"} {
 			for _, host := range s.BoundHosts(ns, gateway) {

@@ -73,11 +73,6 @@ func (r Reader) Names(table string, at Place) []string { return r.s.indexes[tabl
 // Object gives an object of one of the kinds that have names, or nil.
 func (r Reader) Object(k model.Key) *model.Object { return r.s.objects[k.Kind].read(r, rowOf(k)) }
 
-// Namespace gives the Namespace object, or nil.
-func (r Reader) Namespace(name string) *model.Object {
-	return r.Object(model.Key{Kind: model.KindNamespace, Name: name})
-}
-
 // Pod gives a Pod object of a cluster, or nil.
 func (r Reader) Pod(cluster, namespace, name string) *model.Object {
 	return r.Object(model.Key{Kind: model.KindPod, Namespace: namespace, Name: name, Cluster: cluster})
