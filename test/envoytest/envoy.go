@@ -92,14 +92,7 @@ func Run(t testing.TB, c Config) *Envoy {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	api, socket := "DELTA_GRPC", c.Socket
-	if c.SotW {
-		api = "GRPC"
-	}
-	if c.Gate != nil {
-		socket = c.Gate.Socket
-	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, c.Node, dir, socket, api), 0o600); err != nil {
+	if err := os.WriteFile(config, c.bootstrap(dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(logPath)
@@ -107,24 +100,10 @@ func Run(t testing.TB, c Config) *Envoy {
 		t.Fatal(err)
 	}
 	defer log.Close() // the child has its own
-	drain := max(1, int(c.Drain/time.Second))
-	command := []string{
-		Path(t), "-c", config, "--disable-hot-restart", "--concurrency", "1",
-		"-l", "warning", "--component-log-level", "misc:error", // without deprecated fields
-		"--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate",
-	}
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	command = append(command, c.Flags...)
-	if c.Apart {
-		command = append([]string{"sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, command...)
-		attr.Cloneflags = syscall.CLONE_NEWNET
-	}
-	e.cmd = exec.Command(command[0], command[1:]...)
-	e.cmd.SysProcAttr = attr
+	e.cmd = c.command(Path(t), config)
 	e.cmd.Stderr = log
 	start := e.cmd.Start
 	if c.In != nil {
-		attr.Pdeathsig = 0 // its thread ends before the process
 		start = func() (err error) {
 			c.In.Do(func() { err = e.cmd.Start() })
 			return err
@@ -134,6 +113,39 @@ func Run(t testing.TB, c Config) *Envoy {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// bootstrap gives the bootstrap of an Envoy whose files are in a directory.
+func (c Config) bootstrap(dir string) []byte {
+	api, socket := "DELTA_GRPC", c.Socket
+	if c.SotW {
+		api = "GRPC"
+	}
+	if c.Gate != nil {
+		socket = c.Gate.Socket
+	}
+	return fmt.Appendf(nil, bootstrap, c.Node, dir, socket, api)
+}
+
+// command gives the command that runs the Envoy of a path.
+func (c Config) command(path, config string) *exec.Cmd {
+	command := []string{
+		path, "-c", config, "--disable-hot-restart", "--concurrency", "1",
+		"-l", "warning", "--component-log-level", "misc:error", // without deprecated fields
+		"--drain-time-s", strconv.Itoa(max(1, int(c.Drain/time.Second))), "--drain-strategy", "immediate",
+	}
+	command = append(command, c.Flags...)
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.Apart {
+		command = append([]string{"sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, command...)
+		attr.Cloneflags = syscall.CLONE_NEWNET
+	}
+	if c.In != nil {
+		attr.Pdeathsig = 0 // its thread ends before the process
+	}
+	out := exec.Command(command[0], command[1:]...)
+	out.SysProcAttr = attr
+	return out
 }
 
 // Stop kills the Envoy.
