@@ -119,20 +119,6 @@ func authoritiesCredential(t *networking.ServerTLSSettings) string {
 	return ""
 }
 
-func tlsVersion(v networking.ServerTLSSettings_TLSProtocol) ir.TLSVersion {
-	switch v {
-	case networking.ServerTLSSettings_TLSV1_0:
-		return ir.TLS10
-	case networking.ServerTLSSettings_TLSV1_1:
-		return ir.TLS11
-	case networking.ServerTLSSettings_TLSV1_2:
-		return ir.TLS12
-	case networking.ServerTLSSettings_TLSV1_3:
-		return ir.TLS13
-	}
-	return ir.TLSAuto
-}
-
 // secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for
 // another gateway, so that nobody is told where it is missing.
 type secretUse struct {

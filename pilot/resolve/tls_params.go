@@ -32,16 +32,22 @@ func tlsConfig(c *meshconfig.MeshConfig_TLSConfig) ir.TLSParams {
 	return out
 }
 
+// tlsVersions are those that a server may name; TLSAuto is for what it leaves open.
+var tlsVersions = map[networking.ServerTLSSettings_TLSProtocol]ir.TLSVersion{
+	networking.ServerTLSSettings_TLSV1_0: ir.TLS10, networking.ServerTLSSettings_TLSV1_1: ir.TLS11,
+	networking.ServerTLSSettings_TLSV1_2: ir.TLS12, networking.ServerTLSSettings_TLSV1_3: ir.TLS13,
+}
+
 // serverTLSParams bound what a server accepts: what its own settings leave out is the mesh's.
 func serverTLSParams(r Reader, t *networking.ServerTLSSettings) ir.TLSParams {
 	out := defaultTLSParams(r)
 	if t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
 		out = meshTLSParams(r)
 	}
-	if v := tlsVersion(t.GetMinProtocolVersion()); v != ir.TLSAuto {
+	if v := tlsVersions[t.GetMinProtocolVersion()]; v != ir.TLSAuto {
 		out.Min = v
 	}
-	if out.Max = tlsVersion(t.GetMaxProtocolVersion()); out.Max != ir.TLSAuto {
+	if out.Max = tlsVersions[t.GetMaxProtocolVersion()]; out.Max != ir.TLSAuto {
 		if out.Min == ir.TLSAuto {
 			out.Min = ir.TLS12
 		}

@@ -6,7 +6,6 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -91,17 +90,7 @@ func tlsServers(r Reader, svc *model.Service, port *model.ServicePort) []tlsServ
 	return out
 }
 
-func tlsServerOf(m MTLS) tlsServer { return tlsServer{modeName(m.Mode), m.Object} }
-
-func modeName(m ir.MTLSMode) string {
-	switch m {
-	case ir.MTLSStrict:
-		return "STRICT"
-	case ir.MTLSDisable:
-		return "DISABLE"
-	}
-	return "PERMISSIVE"
-}
+func tlsServerOf(m MTLS) tlsServer { return tlsServer{m.Mode.String(), m.Object} }
 
 func tlsChecks(r Reader, svc *model.Service, port *model.ServicePort, subset string, client block[networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
 	var out []TLSCheck
@@ -153,7 +142,7 @@ func (b *clusterBuilder) reportTLSConflict(t block[networking.ClientTLSSettings]
 		return
 	}
 	server, known := selectedMTLS(b.r, svc, port)
-	conflict := tlsConflict(modeName(server.Mode), t.spec.GetMode().String())
+	conflict := tlsConflict(server.Mode.String(), t.spec.GetMode().String())
 	if !known || conflict == "" || server.Object == nil {
 		return
 	}

@@ -27,7 +27,7 @@ func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(na
 	for _, host := range entryHosts(entry) {
 		svc := &model.Service{
 			Key: o.Key, Created: o.Created, Hostname: host, Namespace: o.Namespace, Name: host,
-			Addresses: addresses, Ports: ports, Resolution: entryResolution(entry.GetResolution()),
+			Addresses: addresses, Ports: ports, Resolution: resolutions[entry.GetResolution()],
 			Selector: entry.GetWorkloadSelector().GetLabels(), ExportTo: exportTo, Labels: o.Labels,
 			SubjectAltNames: names, External: entry.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL, Origin: o.Origin,
 			TrafficDistribution: distribution(nil, o.Annotations),
@@ -51,18 +51,12 @@ func entryHosts(entry *networking.ServiceEntry) []string {
 	return out
 }
 
-func entryResolution(r networking.ServiceEntry_Resolution) model.Resolution {
-	switch r {
-	case networking.ServiceEntry_NONE:
-		return model.ResolutionPassthrough
-	case networking.ServiceEntry_DNS:
-		return model.ResolutionDNS
-	case networking.ServiceEntry_DNS_ROUND_ROBIN:
-		return model.ResolutionDNSRoundRobin
-	case networking.ServiceEntry_DYNAMIC_DNS:
-		return model.ResolutionDynamicDNS
-	}
-	return model.ResolutionEDS
+// resolutions are those of ServiceEntries; the others have endpoints that the control plane sends.
+var resolutions = map[networking.ServiceEntry_Resolution]model.Resolution{
+	networking.ServiceEntry_NONE:            model.ResolutionPassthrough,
+	networking.ServiceEntry_DNS:             model.ResolutionDNS,
+	networking.ServiceEntry_DNS_ROUND_ROBIN: model.ResolutionDNSRoundRobin,
+	networking.ServiceEntry_DYNAMIC_DNS:     model.ResolutionDynamicDNS,
 }
 
 func entryPorts(entry *networking.ServiceEntry) []model.ServicePort {
