@@ -87,7 +87,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)
-	applyPool(b.r.Mesh(), policy.pool, port.Protocol, cl)
+	applyPool(b.r.Mesh(), policy.pool.spec, port.Protocol, cl)
 	if cl.Balancing != ir.BalanceByCluster {
 		b.report(applyBalance(policy.balance, cl)...)
 		if cl.Endpoints != nil {

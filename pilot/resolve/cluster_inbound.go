@@ -34,7 +34,11 @@ func (b *clusterBuilder) inbound() {
 			cl.AltStatName = statName(pattern, first.Host, first.Service.Name+"."+first.Service.Namespace, first.Port, first.Name, "")
 		}
 		b.toLocalhost(first.TargetPort, cl)
-		b.inboundPool(first, cl)
+		pool, rule := inboundPool(b.r, b.c, first)
+		if rule != nil && rule.policy.spec != nil {
+			cl.Metadata.Config = configPath(rule.object, "destination-rule")
+		}
+		b.limitInbound(pool, first.Protocol, cl)
 		for ; i < len(b.c.Inbound) && b.c.Inbound[i].TargetPort == first.TargetPort; i++ {
 			in := b.c.Inbound[i]
 			ref := ir.ServiceRef{Host: in.Host, Name: in.Service.Name, Namespace: in.Service.Namespace}
@@ -73,39 +77,26 @@ func toBackend(backend *ir.Backend, cl *ir.Cluster) {
 	}
 }
 
-// inboundPool applies the connection pool of the Sidecar object, else of the service's own DestinationRule, else the mesh's, which
-// also limits what its workloads accept. Rules that select workloads are meant for clients only.
-func (b *clusterBuilder) inboundPool(in InboundPort, cl *ir.Cluster) {
-	if pool := inboundConnectionPool(b.r, b.c); pool != nil {
-		b.sidecarPool(pool, in.Protocol, cl)
-		return
+// inboundPool gives the connection pool of a port of the workload: the Sidecar object's, else that of the service's own
+// DestinationRule, which it gives as well, else the mesh's, which also limits what its workloads accept. Rules that
+// select workloads are meant for clients only.
+func inboundPool(r Reader, c *Class, in InboundPort) (_ *networking.ConnectionPoolSettings, rule *destinationRule) {
+	if pool := inboundConnectionPool(r, c); pool != nil {
+		return pool, nil
 	}
-	rule, policy := inboundPolicy(b.r, b.c, in)
-	if rule != nil && rule.policy.spec != nil {
-		cl.Metadata.Config = configPath(rule.object, "destination-rule")
-	}
-	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), policy.pool, in.Protocol, cl)
-	cl.HTTP.Version = version // how the workload is spoken to is the port's matter
-}
-
-// inboundPolicy is that of a port's service: of its own DestinationRule, nil if it has none, and of the mesh.
-func inboundPolicy(r Reader, c *Class, in InboundPort) (rule *destinationRule, _ trafficPolicy) {
 	if svc := r.Service(c.Namespace, in.Host); svc != nil {
 		clients := *c
 		clients.DestinationRules = nil
 		rule, _ = ruleFor(r, &clients, svc)
 	}
-	return rule, policyFor(r, rule, "", in.Port)
+	return policyFor(r, rule, "", in.Port).pool.spec, rule
 }
 
-// inboundPool is the connection pool that a port of the workload has, from where the method of that name takes it.
-func inboundPool(r Reader, c *Class, in InboundPort) *networking.ConnectionPoolSettings {
-	if pool := inboundConnectionPool(r, c); pool != nil {
-		return pool
-	}
-	_, policy := inboundPolicy(r, c, in)
-	return policy.pool.spec
+// limitInbound applies a connection pool to a cluster of the workload. How that is spoken to is the port's matter.
+func (b *clusterBuilder) limitInbound(pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
+	version := cl.HTTP.Version
+	applyPool(b.r.Mesh(), pool, protocol, cl)
+	cl.HTTP.Version = version
 }
 
 // passthroughIdle is how long a connection to an unknown destination is kept without a request, as in
@@ -127,7 +118,7 @@ func (b *clusterBuilder) passthroughCluster(name string, sources []string) *ir.C
 		HTTP: ir.HTTPUpstream{Version: ir.UpstreamDownstream, IdleTimeout: &idle},
 	}
 	connectionBasics(b.r.Mesh(), cl)
-	applyPool(b.r.Mesh(), policyFor(b.r, nil, "", 0).pool, model.ProtocolAuto, cl)
+	applyPool(b.r.Mesh(), policyFor(b.r, nil, "", 0).pool.spec, model.ProtocolAuto, cl)
 	return cl
 }
 

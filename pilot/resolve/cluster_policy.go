@@ -47,8 +47,8 @@ func upstreamVersion(p model.Protocol) ir.Upstream {
 }
 
 // applyPool applies connection pool settings over the basics.
-func applyPool(mesh *meshconfig.MeshConfig, b block[networking.ConnectionPoolSettings], protocol model.Protocol, cl *ir.Cluster) {
-	tcp, http := b.spec.GetTcp(), b.spec.GetHttp()
+func applyPool(mesh *meshconfig.MeshConfig, pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
+	tcp, http := pool.GetTcp(), pool.GetHttp()
 	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
 		cl.ConnectTimeout = d
 	}

@@ -119,13 +119,14 @@ func protocolName(p model.Protocol) string {
 }
 
 func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
+	pool, _ := inboundPool(r, c, in)
 	return inbound{
 		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort).Mode,
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
 		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
-		idle:    idleTimeout(inboundPool(r, c, in)),
+		idle:    idleTimeout(pool),
 	}
 }
 

@@ -166,19 +166,10 @@ func (b *clusterBuilder) ingressClusters(all []*ingress) {
 			}
 		}
 		cl.Metadata.Services = slices.Compact(cl.Metadata.Services)
-		b.sidecarPool(cmp.Or(in.spec.GetConnectionPool(), in.sidecar.Spec.(*networking.Sidecar).GetInboundConnectionPool()), t.protocol, cl)
+		pool := cmp.Or(in.spec.GetConnectionPool(), in.sidecar.Spec.(*networking.Sidecar).GetInboundConnectionPool(), b.r.Mesh().GetDefaultTrafficPolicy().GetConnectionPool())
+		b.limitInbound(pool, t.protocol, cl)
 		b.add(cl)
 	}
-}
-
-// sidecarPool applies the limits of a Sidecar object to a cluster of the workload.
-func (b *clusterBuilder) sidecarPool(pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
-	if pool == nil {
-		pool = b.r.Mesh().GetDefaultTrafficPolicy().GetConnectionPool()
-	}
-	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), block[networking.ConnectionPoolSettings]{spec: pool}, protocol, cl)
-	cl.HTTP.Version = version
 }
 
 // idleTimeout gives how long connections of TCP may be idle, nil where nothing is said.
