@@ -3,12 +3,14 @@ package xds
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
@@ -60,6 +62,39 @@ func TestStormOfNewStreamsIsTakenInAFewAtATime(t *testing.T) {
 		for _, c := range all[4:] {
 			c.ack(c.expect(resource.Clusters, "a"))
 		}
+		m.stop(all...)
+	})
+}
+
+// An API server that does not answer what gateways may have keeps nobody but these waiting.
+func TestNobodyWaitsForWhatGatewaysMayHave(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMesh(t, cluster("a", 1))
+		m.server.admission.places, m.server.shares.places = semaphore.NewWeighted(2), 2
+		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity) bool {
+			<-ctx.Done()
+			return false
+		}
+		var all []*client
+		connect := func(account string, node *corev3.Node) *client {
+			ctx, cancel := context.WithCancel(m.t.Context())
+			c := &client{t: t, in: make(chan []byte, 16), out: make(chan *response, 8), ctx: ctx, close: cancel, ended: make(chan error, 1), self: node}
+			go func() {
+				c.ended <- m.server.serve(ctx, c, func(context.Context) (Identity, error) {
+					return Identity{Namespace: "ns", ServiceAccount: account}, nil
+				})
+				cancel()
+			}()
+			c.subscribe(resource.Clusters)
+			all = append(all, c)
+			return c
+		}
+		for i := range 4 {
+			connect(fmt.Sprintf("gateway-%d", i), &corev3.Node{Id: "router~10.0.0.2~gateway.ns~ns.svc.cluster.local"})
+		}
+		synctest.Wait()
+		c := connect("sidecar", testNode)
+		c.ack(c.expect(resource.Clusters, "a"))
 		m.stop(all...)
 	})
 }

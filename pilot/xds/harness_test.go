@@ -80,6 +80,7 @@ type client struct {
 	close context.CancelFunc
 	ended chan error
 	sotw  bool
+	self  *corev3.Node // nil for testNode
 	// linger keeps each send from returning until something comes; nil for not at all.
 	linger chan struct{}
 }
@@ -141,10 +142,14 @@ type query struct {
 	initial                map[string]string
 	names                  []string // state of the world
 	group                  string   // that the client wants to be registered by
+	self                   *corev3.Node
 }
 
 // node gives what the client says of itself.
 func (q query) node() *corev3.Node {
+	if q.self != nil {
+		return q.self
+	}
 	if q.group == "" {
 		return testNode
 	}
@@ -172,6 +177,7 @@ func (q query) message(url string, sotw bool) proto.Message {
 func (c *client) ask(t resource.Type, q query) { c.askURL(t.URL(), q) }
 
 func (c *client) askURL(url string, q query) {
+	q.self = c.self
 	b, err := proto.Marshal(q.message(url, c.sotw))
 	if err != nil {
 		c.t.Fatal(err)

@@ -204,8 +204,12 @@ func (s *Server) run(st *stream, identity *Identity) error {
 	if err := st.catchUp(); err != nil {
 		return err
 	}
+	node, err := s.identify(st, &r, identity) // which may wait for an API server, and so takes no place
+	if err != nil {
+		return err
+	}
 	if err := s.admission.begin(ctx, st.share, func() error {
-		if err := s.register(st, &r, identity); err != nil {
+		if err := s.register(st, node); err != nil {
 			return err
 		}
 		s.add(st)
@@ -235,21 +239,21 @@ func (s *Server) run(st *stream, identity *Identity) error {
 	}
 }
 
-// register makes the stream of a first request known to the source, if it may be served.
-func (s *Server) register(st *stream, first *request, identity *Identity) error {
+// identify reads who the client of a first request is, if it may be served.
+func (s *Server) identify(st *stream, first *request, identity *Identity) (*push.Node, error) {
 	said, err := first.node()
 	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	node, err := push.ParseNode(said)
 	if err != nil {
 		s.metrics.turnedAway.WithLabelValues("node").Inc()
-		return status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	if identity != nil {
 		if err := matches(node, *identity); err != nil {
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
-			return err
+			return nil, err
 		}
 		node.Proved(st.identity, identity.ServiceAccount, identity.Pod)
 		node.Secrets = s.opts.MayHaveSecrets == nil || node.Gateway() && s.opts.MayHaveSecrets(st.ctx, *identity)
@@ -258,6 +262,11 @@ func (s *Server) register(st *stream, first *request, identity *Identity) error 
 		st.peer = p.Addr.String()
 	}
 	node.Peer = auth.CallerAddress(st.ctx)
+	return node, nil
+}
+
+// register makes a stream known to the source.
+func (s *Server) register(st *stream, node *push.Node) (err error) {
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		if errors.Is(err, push.ErrTooManyClasses) {
