@@ -149,11 +149,16 @@ func (w *watch) acknowledge(nonce, reason string, rejected bool) {
 // yet is waited for; a name that can have none is removed, once, which ends Envoy's wait for it
 // (in delta; state of the world leaves it to Envoy's timeout).
 func (w *watch) pending() (update, error) {
+	present := w.present()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var u update
 	for _, name := range w.names {
-		value, err := w.secrets.Secret(name)
+		is, read := present[name]
+		if !read { // it was asked for meanwhile, of which requested has a word
+			continue
+		}
+		value, err := is.value, is.err
 		switch {
 		case err != nil:
 			if w.sent[name] != gone {
@@ -179,6 +184,25 @@ func (w *watch) pending() (update, error) {
 	}
 	u.nonce = strconv.FormatUint(w.nonce, 10)
 	return u, nil
+}
+
+// secretNow is what there is of a name.
+type secretNow struct {
+	value *secret.Value
+	err   error
+}
+
+// present gives what there is of the names. It may read files, and so does not hold the mutex meanwhile.
+func (w *watch) present() map[string]secretNow {
+	w.mu.Lock()
+	names := slices.Clone(w.names)
+	w.mu.Unlock()
+	out := make(map[string]secretNow, len(names))
+	for _, name := range names {
+		value, err := w.secrets.Secret(name)
+		out[name] = secretNow{value, err}
+	}
+	return out
 }
 
 // resource puts a value in Envoy's words.

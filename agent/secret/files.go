@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -95,23 +96,28 @@ func parseName(name string) (paths, error) {
 	return paths{}, fmt.Errorf("secret %q is neither file-cert:CERT~KEY nor file-root:PATH[~CRL]", name)
 }
 
-// secret gives a file's value; the first call for a name begins to follow it.
+// secret gives a file's value; the first call for a name begins to follow it. Files are read without the mutex: a
+// disk that does not answer keeps only those waiting who ask for a file of it.
 func (f *files) secret(name string) (*Value, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if e, ok := f.entries[name]; ok {
-		return e.value, nil
+	if v, known := f.known(name); known {
+		return v, nil
 	}
 	from, err := parseName(name)
 	if err != nil {
 		return nil, err
+	}
+	v, failure := readFiles(from)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e, ok := f.entries[name]; ok { // another asked at the same time
+		return e.value, nil
 	}
 	if len(f.entries) >= maxFiles {
 		return nil, fmt.Errorf("secret %q: more than %d files", name, maxFiles)
 	}
 	e := &fileEntry{paths: from}
 	f.entries[name] = e
-	f.load(name, e)
+	f.take(name, e, v, failure)
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -119,9 +125,19 @@ func (f *files) secret(name string) (*Value, error) {
 	return e.value, nil
 }
 
-// load reads an entry and says whether it changed. What cannot be used leaves the former value.
-func (f *files) load(name string, e *fileEntry) bool {
-	v, err := readFiles(e.paths)
+func (f *files) known(name string) (v *Value, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, known := f.entries[name]
+	if known {
+		v = e.value
+	}
+	return v, known
+}
+
+// take gives an entry what was read, and says whether it changed. What cannot be used leaves the former value. The
+// mutex is held.
+func (f *files) take(name string, e *fileEntry, v *Value, err error) bool {
 	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, crlPrefix) && e.value == nil {
 		return false // the mesh's CA need not have a list
 	}
@@ -206,11 +222,18 @@ func checkCRL(text []byte) error {
 }
 
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: no regular file", path)
+	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err == nil && len(data) > maxFile {
 		err = fmt.Errorf("%s: larger than %d bytes", path, maxFile)
@@ -252,10 +275,8 @@ func (f *files) run(ctx context.Context) (err error) {
 }
 
 func (f *files) watch(watcher *fsnotify.Watcher) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, e := range f.entries {
-		for _, path := range e.paths.all() {
+	for _, p := range f.followed() {
+		for _, path := range p.all() {
 			// A directory that is not there yet is tried again with the next reread.
 			if err := watcher.Add(filepath.Dir(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				f.log.Debug("certificate files: directory not watched", "path", path, "error", err)
@@ -264,13 +285,25 @@ func (f *files) watch(watcher *fsnotify.Watcher) {
 	}
 }
 
-func (f *files) reload() {
+// followed gives the files of each name that was asked for.
+func (f *files) followed() map[string]paths {
 	f.mu.Lock()
-	changed := false
+	defer f.mu.Unlock()
+	out := make(map[string]paths, len(f.entries))
 	for name, e := range f.entries {
-		changed = f.load(name, e) || changed
+		out[name] = e.paths
 	}
-	f.mu.Unlock()
+	return out
+}
+
+func (f *files) reload() {
+	changed := false
+	for name, p := range f.followed() {
+		v, err := readFiles(p)
+		f.mu.Lock()
+		changed = f.take(name, f.entries[name], v, err) || changed
+		f.mu.Unlock()
+	}
 	if changed {
 		f.notify()
 	}

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +245,39 @@ func TestFilesAreFollowed(t *testing.T) {
 	<-changed
 	if v, _ := m.Secret(name); string(v.Roots) != string(other.RootPEM()) {
 		t.Error("the changed file is not served")
+	}
+}
+
+// A pipe, which a user may name as he names a file, is refused. Its read would wait for a writer, and who asks for
+// another secret for that.
+func TestAPipeIsNoSecret(t *testing.T) {
+	authority, err := ca.New(ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	pipe, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "ca.crt")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(file, authority.RootPEM(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m := New(Config{Logger: quietLog})
+	answered := make(chan bool, 1)
+	go func() {
+		none, err := m.Secret("file-root:" + pipe)
+		v, other := m.Secret("file-root:" + file)
+		answered <- none == nil && err == nil && v != nil && other == nil
+	}()
+	select {
+	case ok := <-answered:
+		if !ok {
+			t.Error("the pipe has a value, or the file has none")
+		}
+	case <-time.After(time.Minute):
+		t.Error("the pipe is waited for")
+		w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // so that the other goroutine ends
+		if err == nil {
+			w.Close()
+		}
 	}
 }
 
