@@ -110,21 +110,55 @@ func (o *Options) elect(ctx context.Context, name, revision string, lead func(co
 		LeaseMeta: metav1.ObjectMeta{Name: name, Namespace: o.Namespace}, Client: o.Client.CoordinationV1(), Labels: labels,
 		LockConfig: resourcelock.ResourceLockConfig{Identity: o.Identity},
 	}
-	for ctx.Err() == nil { // RunOrDie returns when the lease is lost
-		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Lock: lock, LeaseDuration: lease, RenewDeadline: renew, RetryPeriod: retry, ReleaseOnCancel: true,
-			Callbacks: leaderelection.LeaderCallbacks{
-				OnStartedLeading: func(ctx context.Context) {
-					o.Logger.Info("this replica leads", "lease", name)
-					lead(ctx)
-				},
-				OnStoppedLeading: func() {},
-			},
-		})
-		if err != nil {
+	for ctx.Err() == nil { // it returns when the lease is lost
+		if err := o.hold(ctx, lock, lead); err != nil {
 			return err
 		}
-		elector.Run(ctx)
 	}
+	return nil
+}
+
+// hold leads once, while this replica holds the lease. It gives the lease up, and returns, when lead has: client-go
+// waits for neither, and the next leader would write while this one still does.
+func (o *Options) hold(ctx context.Context, lock *resourcelock.LeaseLock, lead func(context.Context)) error {
+	held, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	turn := make(chan struct{}, 1) // has a token while lead runs, and after the last time that it may
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: lock, LeaseDuration: lease, RenewDeadline: renew, RetryPeriod: retry, ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				leading, end := context.WithCancel(leading)
+				defer end()
+				defer context.AfterFunc(ctx, end)()
+				select {
+				case turn <- struct{}{}:
+					defer func() { <-turn }()
+				case <-leading.Done():
+				}
+				if leading.Err() != nil {
+					return
+				}
+				o.Logger.Info("this replica leads", "lease", lock.LeaseMeta.Name)
+				lead(leading)
+			},
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	goesOn := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		turn <- struct{}{}
+		giveUp()
+	})
+	elector.Run(held)
+	if goesOn() { // the lease was lost
+		turn <- struct{}{}
+		return nil
+	}
+	<-ended
 	return nil
 }
