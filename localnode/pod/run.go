@@ -137,18 +137,17 @@ func (r *Pod) send(ctx context.Context, fn func()) bool {
 // loop decides and does steps until ctx ends. watch outlives ctx: probes go on while a container
 // is being stopped.
 func (r *Pod) loop(ctx, watch context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		wake := r.step(ctx, watch)
 		r.report()
-		var timer <-chan time.Time
-		if !wake.IsZero() {
-			t := time.NewTimer(time.Until(wake))
-			defer t.Stop()
-			timer = t.C
+		if timer.Stop(); !wake.IsZero() {
+			timer.Reset(time.Until(wake))
 		}
 		select {
 		case <-ctx.Done():
-		case <-timer:
+		case <-timer.C:
 		case <-r.refresh: // the next step looks at the volumes
 		case fn := <-r.inbox:
 			fn()

@@ -45,8 +45,17 @@ var repeatable = []string{
 // awayTimeout is how long a call waits for a containerd that is being started again.
 const awayTimeout = 30 * time.Second
 
+// callTimeout bounds a call of one who sets no bound, as a kubelet does: taking a mesh down has none, and would wait
+// without end for a containerd that hangs.
+const callTimeout = 2 * time.Minute
+
 // retryAway makes a repeatable call again while containerd is being started again.
 func retryAway(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+	}
 	deadline := time.Now().Add(awayTimeout)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -179,6 +188,8 @@ func (c *Client) RemoveContainers(ctx context.Context, sandbox string, labels ma
 
 // StopContainer sends the container's stop signal, and SIGKILL when grace has passed.
 func (c *Client) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace+callTimeout)
+	defer cancel()
 	seconds := int64((grace + time.Second - 1) / time.Second)
 	_, err := c.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: seconds})
 	if ignoreNotFound(err) != nil {
@@ -219,6 +230,8 @@ func (c *Client) Exit(ctx context.Context, id string) (ExitStatus, error) {
 
 // ExecSync runs a command in a container, and gives its output and exit code.
 func (c *Client) ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (output []byte, code int32, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout+callTimeout)
+	defer cancel()
 	seconds := int64((timeout + time.Second - 1) / time.Second)
 	r, err := c.runtime.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: cmd, Timeout: seconds})
 	if err != nil {

@@ -76,6 +76,10 @@ func (i *Images) load(ctx context.Context, image string) error {
 	return nil
 }
 
+// importTimeout bounds an import. It has minutes on a slow disk, and ends where containerd does not answer: who takes
+// the mesh down waits for it.
+const importTimeout = 5 * time.Minute
+
 // load imports the tarball once. Others wait for it as well: it does not end with the first who
 // asked. What failed is tried again by the next.
 func (a *archive) load(ctx context.Context, i *Images, image string) error {
@@ -84,6 +88,8 @@ func (a *archive) load(ctx context.Context, i *Images, image string) error {
 	if a.imported {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, importTimeout)
+	defer cancel()
 	if err := importOne(ctx, i.dir, a.file); err != nil {
 		return err
 	}
