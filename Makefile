@@ -191,6 +191,10 @@ fleet: ## Twenty Envoys under live traffic, the control plane killed and streams
 chaos: ## A hundred rounds of killing the processes of a real mesh at random, under traffic; SEED=N
 	$(GO) test -count=1 -timeout 60m -v -run '^TestChaos$$' ./test/e2e -rounds 100 -seed $(or $(SEED),1)
 
+.PHONY: soak
+soak: ## One control plane under 200 clients, random edits and all its pages at once, for minutes; SEED=N, ROUNDS=N
+	$(GO) test -count=1 -timeout 60m -v ./test/soak -clients 200 -rounds $(or $(ROUNDS),600) -seed $(or $(SEED),1)
+
 .PHONY: e2e
 e2e: $(PROMETHEUS) ## A real mesh with real traffic; needs root
 	$(GO) test -count=1 -timeout 20m -v ./test/e2e/...

@@ -12,6 +12,20 @@
 // else it denies everything (resource.Parts). Where no part is at fault by itself, the resource goes back
 // to what was last accepted. The next version with the same fault has it in quarantine from the start.
 //
+// Locks are taken in this order, of which any may be left out. Under none of them is anything else waited for, but
+// for the processors that compute layers. test/locks checks that for all locks of the repository, in the code itself.
+//
+//	sources    kube.Source.mu, selected.Choice.mu, machine.Registry.mu, store.Store.mu
+//	places     xds.share.places, xds.admission.places: leave to begin, as semaphores
+//	streams    xds.Server.mu, which lists them
+//	engine     Engine.state, Engine.mu, classState.build
+//	layers     build.layer.once, each before that of the layer below; build.Builder.mu, build.index.mu and the others of build
+//	stream     xds.stream.mu, then xds.shares.mu or trace.Change.mu
+//	resources  resource.pool.mu, resource.Set.mu, each before that of its base, resource.rope.mu
+//	problems   status.Board.mu
+//
+// So who holds a stream's mutex calls nothing of a Client that takes the engine's.
+//
 // Glossary:
 //
 //	class       the proxies that get the same

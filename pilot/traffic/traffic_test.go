@@ -207,6 +207,43 @@ func TestNoProxySendsUsElsewhere(t *testing.T) {
 	}
 }
 
+// hanging is a transport that answers nothing.
+type hanging struct{}
+
+func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// Who has left does not wait for the look of somebody else, which proxies may hold up.
+func TestWhoHasLeftWaitsForNoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(Options{Logger: slog.New(slog.DiscardHandler), Proxies: func() []Proxy { return []Proxy{{Name: "a.shop", Namespace: "shop"}} }})
+		w.client.Transport = hanging{}
+		first, second := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(first)
+			w.Look(t.Context(), "")
+		}()
+		synctest.Wait()
+		gone, leave := context.WithCancel(t.Context())
+		go func() {
+			defer close(second)
+			w.Look(gone, "")
+		}()
+		synctest.Wait()
+		leave()
+		select {
+		case <-second:
+		case <-first:
+			t.Error("it waited for the other look")
+		}
+		<-first
+		<-second
+		w.drop()
+	})
+}
+
 func TestWhatWasReadIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(Options{Logger: slog.New(slog.DiscardHandler), Proxies: func() []Proxy { return nil }})

@@ -59,7 +59,7 @@ type Watcher struct {
 	opts   Options
 	client *http.Client
 
-	looking sync.Mutex // one look at a time
+	looking chan struct{} // has a token during a look, of which there is one at a time
 
 	mu      sync.Mutex
 	rest    time.Time // no look before
@@ -85,7 +85,7 @@ func New(opts Options) *Watcher {
 		opts.Port = port
 	}
 	return &Watcher{
-		opts: opts, history: map[string]*history{},
+		opts: opts, history: map[string]*history{}, looking: make(chan struct{}, 1),
 		client: &http.Client{
 			// No proxy of the environment, and no way on to another address.
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 15 * time.Second, DialContext: (&net.Dialer{Timeout: readTimeout}).DialContext},
@@ -122,8 +122,12 @@ func (w *Watcher) Look(ctx context.Context, namespace string) Graph {
 
 // read takes the proxies' counts if it is time to.
 func (w *Watcher) read(ctx context.Context, proxies []Proxy) {
-	w.looking.Lock()
-	defer w.looking.Unlock()
+	select {
+	case w.looking <- struct{}{}:
+		defer func() { <-w.looking }()
+	case <-ctx.Done(): // who has left does not wait for the looks of others
+		return
+	}
 	began := time.Now()
 	w.mu.Lock()
 	due := !began.Before(w.rest)
