@@ -81,13 +81,16 @@ func (c *cluster) secretOptions() incluster.AuthorityOptions {
 func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.Keeper) {
 	others := &replicas{c, authority}
 	var root *incluster.RootOptions
+	var stored *incluster.AuthorityOptions
 	if c.cfg.CADir == "" {
-		root = &incluster.RootOptions{Authority: c.authorityOptions(), Own: func() ca.Heard { return c.heard(authority) }, Peers: others}
+		root = &incluster.RootOptions{Authority: c.authorityOptions(), Own: func() ca.Heard { return c.heard(authority) }, Peers: others, Delivery: c.cfg.RootDelivery}
+		secrets := c.secretOptions()
+		stored = &secrets
 	}
 	group.Go(func() error {
 		return incluster.Run(ctx, incluster.Options{
 			Client: c.client, Namespace: c.namespace, Revision: c.cfg.Revision,
-			Identity: c.cfg.Name, Roots: authority, Logger: c.cfg.Logger,
+			Identity: c.cfg.Name, Roots: authority, Stored: stored, Logger: c.cfg.Logger,
 			Dynamic: c.dynamic, Objects: c.objects, Problems: c.board, Mesh: c.mesh,
 			Replicas: others, Root: root, Written: c.noteWritten,
 		})
@@ -152,9 +155,9 @@ func (c *cluster) gateways() []incluster.ConnectedGateway {
 }
 
 // mayHaveSecrets tells whether the gateways of an identity may have Secrets of its namespace. Who serves files
-// has put them there for them.
+// has put them there for them. What a service account of another cluster may, this one does not say.
 func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity) bool {
-	return p.access == nil || p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
+	return p.access == nil || !id.Foreign && p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
 // farewell is how long the webhooks go on answering when the control plane is told to end. The API server learns

@@ -56,6 +56,9 @@ type Config struct {
 	// MaxRenewal is how long after its last proof by a token a workload may renew with its certificate alone;
 	// zero for the default, a day.
 	MaxRenewal time.Duration
+	// RootDelivery is how long a kubelet may take until pods see roots that were written; while the root is rotated the
+	// new key does not sign before. Zero for incluster.DefaultDelivery.
+	RootDelivery time.Duration
 	// TokenJWKS is a file of keys, TokenIssuer an OIDC issuer; without both callers are known by
 	// their certificates only.
 	TokenJWKS, TokenIssuer string

@@ -22,31 +22,32 @@ import (
 func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authenticator, error) {
 	domain := p.store.Snapshot().Mesh().GetTrustDomain()
 	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots, Revoked: authority.Revoked, MaxRenewal: p.cfg.MaxRenewal}
-	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
-		tokens, err := auth.NewTokens(auth.TokenConfig{
-			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,
-			TrustDomain: domain, Logger: p.cfg.Logger,
-		})
-		if err != nil {
-			return nil, err
-		}
-		cfg.Tokens = []auth.TokenVerifier{tokens}
-	}
-	if rule := p.cfg.JWTRule; rule != nil {
-		tokens, err := auth.NewTokens(auth.TokenConfig{
-			Issuer: rule.GetIssuer(), JWKSURI: rule.GetJwksUri(), Audiences: rule.GetAudiences(), TrustDomain: domain, Logger: p.cfg.Logger,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("JWT_RULE: %w", err)
-		}
-		cfg.Tokens = append(cfg.Tokens, tokens)
-	}
-	if c != nil {
+	if c != nil { // first, so that who is known to this cluster is of this one, whoever else knows the token
 		reviews, err := c.reviews()
 		if err != nil {
 			return nil, err
 		}
 		cfg.Tokens = append(cfg.Tokens, tokenreview.New(reviews, p.cfg.TokenAudiences, domain, nil))
+	}
+	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
+		tokens, err := auth.NewTokens(auth.TokenConfig{
+			JWKSFile: p.cfg.TokenJWKS, Issuer: p.cfg.TokenIssuer, Audiences: p.cfg.TokenAudiences,
+			TrustDomain: domain, Foreign: c != nil, Logger: p.cfg.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Tokens = append(cfg.Tokens, tokens)
+	}
+	if rule := p.cfg.JWTRule; rule != nil {
+		tokens, err := auth.NewTokens(auth.TokenConfig{
+			Issuer: rule.GetIssuer(), JWKSURI: rule.GetJwksUri(), Audiences: rule.GetAudiences(),
+			TrustDomain: domain, Foreign: true, Logger: p.cfg.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("JWT_RULE: %w", err)
+		}
+		cfg.Tokens = append(cfg.Tokens, tokens)
 	}
 	return auth.New(cfg), nil
 }
@@ -67,7 +68,7 @@ func (c *cluster) reviews() (tokenreview.Reviews, error) {
 func authenticate(a provers) xds.Authenticate {
 	return func(ctx context.Context) (xds.Identity, error) {
 		c, err := a.Authenticate(ctx)
-		return xds.Identity{Namespace: c.Namespace, ServiceAccount: c.ServiceAccount, Pod: c.Pod}, err
+		return xds.Identity{Namespace: c.Namespace, ServiceAccount: c.ServiceAccount, Pod: c.Pod, Foreign: c.Foreign}, err
 	}
 }
 

@@ -149,6 +149,29 @@ func (o *AuthorityOptions) read(ctx context.Context, plugged bool) (_ map[string
 	return Files(secret), false, nil
 }
 
+// present gives the CA as its Secret has it now; nil where there is none that can be used.
+func (o *AuthorityOptions) present(ctx context.Context) (*ca.Authority, error) {
+	found, err := o.secret(ctx, PluggedSecret)
+	own := false
+	if err == nil && found == nil {
+		own = true
+		if err = o.mayBeReplaced(ctx, false); err == nil {
+			found, err = o.secret(ctx, OwnSecret)
+		}
+	}
+	if errors.Is(err, errGone) || err == nil && found == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := ca.New(ca.Options{Files: Files(found), Own: own})
+	if err != nil {
+		return nil, nil // who follows the Secret says what is wrong with it, and stays with what it has
+	}
+	return a, nil
+}
+
 // secret gives a Secret of the control plane's namespace, nil for none.
 func (o *AuthorityOptions) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	if o.known != nil {

@@ -33,6 +33,8 @@ type Options struct {
 	Revision  string // "" for the default one
 	Identity  string // of this replica
 	Roots     Roots
+	// Stored is where the files of the CA are, which the leaders of all revisions share; nil where they are elsewhere.
+	Stored *AuthorityOptions
 	// Dynamic, Objects and Problems are for the status of objects; nil for none.
 	Dynamic  dynamic.Interface
 	Objects  Objects

@@ -1,6 +1,7 @@
 package incluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -30,7 +31,13 @@ type RootOptions struct {
 	// Own gives what this replica knows of the roots that its proxies have.
 	Own   func() ca.Heard
 	Peers Peers
+	// Delivery is how long a kubelet may take until pods see a ConfigMap that has changed; DefaultDelivery when zero.
+	Delivery time.Duration
 }
+
+// DefaultDelivery is more than a kubelet takes by default: it looks at a pod each minute and up to half of one more, and
+// hears of ConfigMaps by a watch.
+const DefaultDelivery = 2 * time.Minute
 
 // keepEvery is how often the leader looks at the root.
 const keepEvery = 2 * time.Second
@@ -44,6 +51,7 @@ func keepRoot(ctx context.Context, opts Options) {
 	of.Dir, of.Files, of.Own = "", nil, true
 	rotation := ca.NewRotation(ca.RotationOptions{
 		Options: of, Store: &secretStore{AuthorityOptions: known}, Proxies: opts.Root.heard, Logger: opts.Logger,
+		Delivery: cmp.Or(opts.Root.Delivery, DefaultDelivery),
 	})
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()

@@ -2,7 +2,6 @@ package incluster
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -111,35 +110,67 @@ var errUnseen = errors.New("the caches are behind")
 
 // reconcile does what it can; the error is errUnseen where the rest is done and something is to be looked at again.
 func (w *writer) reconcile(ctx context.Context) error {
-	var unseen error
+	roots, lists := w.Roots.RootPEM(), w.Roots.CRL()
+	var due []func(context.Context) error
 	for _, ns := range w.namespaces.All() {
-		if ns.DeletionTimestamp != nil || slices.Contains(model.ClusterNamespaces(), ns.Name) {
-			continue
-		}
-		for _, err := range []error{
-			w.keep(ctx, w.roots, ns.Name, rootMap, rootKey, w.Roots.RootPEM()),
-			w.keep(ctx, w.lists, ns.Name, crlMap, crlKey, w.Roots.CRL()),
-		} {
-			if errors.Is(err, errUnseen) {
-				unseen = errUnseen
-			} else if err != nil {
-				return err
-			}
+		if ns.DeletionTimestamp == nil && !slices.Contains(model.ClusterNamespaces(), ns.Name) {
+			due = append(due, w.keep(w.roots, ns.Name, rootMap, rootKey, roots), w.keep(w.lists, ns.Name, crlMap, crlKey, lists))
 		}
 	}
-	return cmp.Or(w.webhooks(ctx), unseen)
+	due = append(due, w.webhooks()...)
+	due = slices.DeleteFunc(due, func(write func(context.Context) error) bool { return write == nil })
+	if len(due) == 0 {
+		return nil
+	}
+	if err := w.behind(ctx, roots, lists); err != nil {
+		return err
+	}
+	var unseen error
+	for _, write := range due {
+		if err := write(ctx); errors.Is(err, errUnseen) {
+			unseen = errUnseen
+		} else if err != nil {
+			return err
+		}
+	}
+	return unseen
 }
 
-// keep keeps a ConfigMap of a namespace. One that would be empty is not made; one that is there becomes empty,
-// which agents take for its end.
-func (w *writer) keep(ctx context.Context, from kubeclient.Cache[*corev1.ConfigMap], namespace, name, key string, value []byte) error {
+// behind gives errUnseen where the CA's Secret holds other roots or lists than this replica has yet, so that the Secret
+// alone orders what the leaders of several revisions write. It is asked after the caches. What these have by another
+// leader was written when that had read the Secret, and a write in the place of something newer fails.
+func (w *writer) behind(ctx context.Context, roots, lists []byte) error {
+	if w.Stored == nil {
+		return nil
+	}
+	has, err := w.Stored.present(ctx)
+	if err != nil {
+		return err
+	}
+	if has != nil && !(sameBlocks(has.RootPEM(), roots) && sameBlocks(has.CRL(), lists)) {
+		return errUnseen
+	}
+	return nil
+}
+
+// keep gives what keeps a ConfigMap of a namespace; nil for nothing to do. One that would be empty is not made; one that
+// is there becomes empty, which agents take for its end.
+func (w *writer) keep(from kubeclient.Cache[*corev1.ConfigMap], namespace, name, key string, value []byte) func(context.Context) error {
 	data := map[string]string{key: string(value)}
 	have, found := from.Get(namespace, name)
 	to := w.Client.CoreV1().ConfigMaps(namespace)
 	switch {
-	case !found && len(value) == 0:
+	case found && sameBlocks([]byte(have.Data[key]), value), !found && len(value) == 0:
 		return nil
-	case !found:
+	case found:
+		have = have.DeepCopy()
+		have.Data = data
+		return func(ctx context.Context) error {
+			_, err := to.Update(ctx, have, metav1.UpdateOptions{})
+			return err
+		}
+	}
+	return func(ctx context.Context) error {
 		_, err := to.Create(ctx, &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true", labelManagedBy: ManagedBy}},
 			Data:       data,
@@ -149,27 +180,22 @@ func (w *writer) keep(ctx context.Context, from kubeclient.Cache[*corev1.ConfigM
 			return errUnseen
 		}
 		return err
-	case !sameBlocks([]byte(have.Data[key]), value):
-		have = have.DeepCopy()
-		have.Data = data
-		_, err := to.Update(ctx, have, metav1.UpdateOptions{})
-		return err
 	}
-	return nil
 }
 
-// webhooks keeps the root in the webhooks that lead to this control plane.
-func (w *writer) webhooks(ctx context.Context) error {
+// webhooks gives what keeps the root in the webhooks that lead to this control plane.
+func (w *writer) webhooks() (due []func(context.Context) error) {
+	hooks := w.Client.AdmissionregistrationV1()
 	for _, c := range w.mutating.All() {
 		var clients []*admissionv1.WebhookClientConfig
 		for i := range c.Webhooks {
 			clients = append(clients, &c.Webhooks[i].ClientConfig)
 		}
 		if patch := w.bundles(clients); patch != nil {
-			_, err := w.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
-			if err != nil {
+			due = append(due, func(ctx context.Context) error {
+				_, err := hooks.MutatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
 				return err
-			}
+			})
 		}
 	}
 	for _, c := range w.validating.All() {
@@ -178,13 +204,13 @@ func (w *writer) webhooks(ctx context.Context) error {
 			clients = append(clients, &c.Webhooks[i].ClientConfig)
 		}
 		if patch := w.bundles(clients); patch != nil {
-			_, err := w.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
-			if err != nil {
+			due = append(due, func(ctx context.Context) error {
+				_, err := hooks.ValidatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
 				return err
-			}
+			})
 		}
 	}
-	return nil
+	return due
 }
 
 // bundles gives the patch that sets the root where it is another one, nil for none.

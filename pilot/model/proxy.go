@@ -50,6 +50,9 @@ type Proxy struct {
 type Proof struct {
 	ServiceAccount string
 	Pod            string // that the proof is bound to; "" for none
+	// Foreign tells that it is by another issuer than that of the control plane's own cluster: the pod is none of this
+	// cluster, also where one has its name.
+	Foreign bool
 }
 
 // Topology says of a gateway which proxies it stands behind.

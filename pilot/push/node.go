@@ -30,9 +30,10 @@ type Node struct {
 	Probed bool
 }
 
-// Proved notes what the caller proved; pod is "" for a proof that is bound to none.
-func (n *Node) Proved(identity, account, pod string) {
-	n.Identity, n.Proof = identity, &model.Proof{ServiceAccount: account, Pod: pod}
+// Proved notes what the caller proved; pod is "" for a proof that is bound to none, and foreign tells that it is of
+// another cluster.
+func (n *Node) Proved(identity, account, pod string, foreign bool) {
+	n.Identity, n.Proof = identity, &model.Proof{ServiceAccount: account, Pod: pod, Foreign: foreign}
 }
 
 // Gateway tells whether the proxy is one.

@@ -25,12 +25,7 @@ type Workload struct {
 // node's network, has one that says nothing. Else it is the Pod that the proxy names, if that has the proven service
 // account. What is not delivered yet is looked for again when it comes, since all of this is read.
 func WorkloadOf(r Reader, p *model.Proxy) Workload {
-	// The remote cluster that the proxy names is first: clusters have Pods of the same names and addresses. Its own name
-	// leads to no Pod, since those of the control plane's own cluster have none.
-	clusters := []string{""}
-	if p.ClusterID != "" {
-		clusters = []string{p.ClusterID, ""}
-	}
+	clusters := clustersOf(p)
 	if p.Proof == nil {
 		return podNamed(r, p, clusters, p.Name)
 	}
@@ -47,6 +42,19 @@ func WorkloadOf(r Reader, p *model.Proxy) Workload {
 		}
 	}
 	return podNamed(r, p, clusters, p.Name)
+}
+
+// clustersOf gives the clusters in which the Pod of a proxy is looked for, of which those that are remote have names:
+// clusters have Pods of the same names and addresses. Who has proved to be of the control plane's own cluster is of no
+// other, and who has proved to be of another is not of this one: it is of the one that it names.
+func clustersOf(p *model.Proxy) (clusters []string) {
+	if p.ClusterID != "" && (p.Proof == nil || p.Proof.Foreign) {
+		clusters = append(clusters, p.ClusterID)
+	}
+	if p.Proof == nil || !p.Proof.Foreign {
+		clusters = append(clusters, "")
+	}
+	return clusters
 }
 
 // podNamed finds a Pod by its name.

@@ -94,8 +94,49 @@ func TestAProxyIsAPodOfItsCluster(t *testing.T) {
 			"said":    {},
 		} {
 			p.Type, p.Name, p.Namespace, p.ClusterID = model.SidecarProxy, "web", "default", cluster
+			if p.Proof != nil {
+				p.Proof.Foreign = cluster == "west"
+			}
 			if w := resolve.WorkloadOf(r, p); w.Labels["app"] != want || w.Doubt != "" {
 				t.Errorf("%s in cluster %q: %v, %q; want %s", how, cluster, w.Labels, w.Doubt, want)
+			}
+		}
+	}
+}
+
+// Who proves to be a Pod of another cluster is not the one that has its name here, whatever cluster it names; and a Pod of
+// this cluster is none of another.
+func TestAPodOfAnotherClusterIsNoneOfThisOne(t *testing.T) {
+	own, problems := file.Decode([]byte(podsOfShop("")), "own.yaml")
+	remote, more := file.Decode([]byte(podsOfShop("west-")), "remote.yaml")
+	if len(problems)+len(more) > 0 {
+		t.Fatal(problems, more)
+	}
+	for _, o := range remote {
+		o.Cluster = "west"
+	}
+	r := store.FromObjects(append(own, remote...), store.Options{Domain: "cluster.local"}).Reader(nil)
+	for _, c := range []struct {
+		foreign bool
+		cluster string // that the proxy names
+		want    string
+	}{
+		{true, "", "said"},
+		{true, "Kubernetes", "said"},
+		{true, "east", "said"}, // whose Pods nobody has told of
+		{true, "west", "west-web"},
+		{false, "west", "web"},
+		{false, "east", "web"},
+		{false, "Kubernetes", "web"},
+	} {
+		for how, p := range map[string]*model.Proxy{
+			"bound":   {Proof: &model.Proof{ServiceAccount: "shop", Pod: "web", Foreign: c.foreign}},
+			"by peer": {Proof: &model.Proof{ServiceAccount: "shop", Foreign: c.foreign}, Peer: "10.0.0.1"},
+			"by name": {Proof: &model.Proof{ServiceAccount: "shop", Foreign: c.foreign}, Peer: "203.0.113.1"},
+		} {
+			p.Type, p.Name, p.Namespace, p.ClusterID, p.Labels = model.SidecarProxy, "web", "default", c.cluster, map[string]string{"app": "said"}
+			if w := resolve.WorkloadOf(r, p); w.Labels["app"] != c.want {
+				t.Errorf("foreign %v, %s, names the cluster %q: %v; want %s", c.foreign, how, c.cluster, w.Labels, c.want)
 			}
 		}
 	}

@@ -29,6 +29,8 @@ type Identity struct {
 	Namespace, ServiceAccount string
 	// Pod names the pod that the proof is bound to; "" for none.
 	Pod string
+	// Foreign tells that it is one of another cluster than the control plane's.
+	Foreign bool
 }
 
 // String gives NAMESPACE/SERVICEACCOUNT.
@@ -255,7 +257,7 @@ func (s *Server) identify(st *stream, first *request, identity *Identity) (*push
 			s.metrics.turnedAway.WithLabelValues("identity").Inc()
 			return nil, err
 		}
-		node.Proved(st.identity, identity.ServiceAccount, identity.Pod)
+		node.Proved(st.identity, identity.ServiceAccount, identity.Pod, identity.Foreign)
 		node.Secrets = s.opts.MayHaveSecrets == nil || node.Gateway() && s.opts.MayHaveSecrets(st.ctx, *identity)
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {

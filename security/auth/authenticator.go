@@ -126,7 +126,8 @@ func (a *Authenticator) fromCertificate(ctx context.Context) (Caller, *x509.Cert
 	if id.TrustDomain != a.cfg.TrustDomain {
 		return Caller{}, nil, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
 	}
-	return Caller{id, BoundPod(certs[0])}, certs[0], nil
+	pod, foreign := BoundPod(certs[0])
+	return Caller{Identity: id, Pod: pod, Foreign: foreign}, certs[0], nil
 }
 
 func (a *Authenticator) fromToken(ctx context.Context) (Caller, error) {

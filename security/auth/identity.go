@@ -31,11 +31,14 @@ type Caller struct {
 	// Pod names the pod of the identity's namespace that the proof is bound to, as the token of a kubelet is, and
 	// the certificates that our CA gives for it; "" for a proof that is bound to none.
 	Pod string
+	// Foreign tells that it was proven by another issuer than that of the control plane's own cluster, or machine. Its pods
+	// are others, also those of the same name.
+	Foreign bool
 }
 
 // NewCaller gives who a token speaks for.
 func NewCaller(trustDomain, namespace, account, pod string) (Caller, error) {
-	c := Caller{Identity{TrustDomain: trustDomain, Namespace: namespace, ServiceAccount: account}, pod}
+	c := Caller{Identity: Identity{TrustDomain: trustDomain, Namespace: namespace, ServiceAccount: account}, Pod: pod}
 	if err := c.Validate(); err != nil {
 		return Caller{}, fmt.Errorf("token subject: %w", err)
 	}

@@ -29,8 +29,12 @@ type Proof struct {
 // seconds since 1970. It stands in the arc of UUIDs (X.667), so no registry is asked.
 var provenAt = asn1.ObjectIdentifier{2, 25, 1764383123}
 
-// boundPod names the extension that says which pod the proof was bound to, as a UTF8String. It is of the same arc.
-var boundPod = asn1.ObjectIdentifier{2, 25, 1764383124}
+// boundPod names the extension that says which pod the proof was bound to, as a UTF8String. foreignPod is in its place
+// where the proof is a foreign one, empty where it was bound to none. Both are of the same arc.
+var (
+	boundPod   = asn1.ObjectIdentifier{2, 25, 1764383124}
+	foreignPod = asn1.ObjectIdentifier{2, 25, 1764383125}
+)
 
 // Extensions gives what a certificate has of the proof. Nobody but the control plane reads them.
 func (p Proof) Extensions() ([]pkix.Extension, error) {
@@ -39,26 +43,30 @@ func (p Proof) Extensions() ([]pkix.Extension, error) {
 		return nil, err
 	}
 	out := []pkix.Extension{{Id: provenAt, Value: at}}
-	if p.Pod == "" {
+	id := boundPod
+	switch {
+	case p.Foreign:
+		id = foreignPod
+	case p.Pod == "":
 		return out, nil
 	}
 	pod, err := asn1.MarshalWithParams(p.Pod, "utf8")
-	return append(out, pkix.Extension{Id: boundPod, Value: pod}), err
+	return append(out, pkix.Extension{Id: id, Value: pod}), err
 }
 
-// BoundPod gives the pod for which a certificate was made; "" where it does not say so, as one of another CA of
-// the same root, or for a proof that was bound to none.
-func BoundPod(c *x509.Certificate) string {
+// BoundPod gives the pod for which a certificate was made, and whether its proof was a foreign one; "" where it does not
+// say so, as one of another CA of the same root, or for a proof that was bound to none.
+func BoundPod(c *x509.Certificate) (pod string, foreign bool) {
 	for _, x := range c.Extensions {
-		var pod string
-		if !x.Id.Equal(boundPod) {
+		foreign = x.Id.Equal(foreignPod)
+		if !foreign && !x.Id.Equal(boundPod) {
 			continue
 		}
 		if rest, err := asn1.Unmarshal(x.Value, &pod); err == nil && len(rest) == 0 {
-			return pod
+			return pod, foreign
 		}
 	}
-	return ""
+	return "", false
 }
 
 // ProvenAt gives when the identity of a certificate was last proven by a token: as it says, else when it was

@@ -41,6 +41,8 @@ type TokenConfig struct {
 	Audiences []string
 	// TrustDomain of the identities.
 	TrustDomain string
+	// Foreign tells that the tokens are of another cluster than the control plane's.
+	Foreign bool
 	// HTTP is the client for discovery; one with a timeout of 10 s when nil.
 	HTTP *http.Client
 	// Clock is time.Now when nil.
@@ -117,7 +119,9 @@ func (t *Tokens) Verify(ctx context.Context, token string) (Caller, error) {
 	if err := c.ValidateWithLeeway(expected, leeway); err != nil {
 		return Caller{}, fmt.Errorf("token claims: %w", err)
 	}
-	return c.caller(t.cfg.TrustDomain)
+	caller, err := c.caller(t.cfg.TrustDomain)
+	caller.Foreign = t.cfg.Foreign && err == nil
+	return caller, err
 }
 
 func (t *Tokens) verifySignature(ctx context.Context, token string) (*claims, error) {

@@ -32,6 +32,10 @@ type RotationOptions struct {
 	// Hold is how long something has to be so before it counts, at the least, so that a proxy whose stream is just
 	// broken is back; 10 s when zero.
 	Hold time.Duration
+	// Delivery is how long it takes, at the most, until pods see in their files what replicas have written: who starts
+	// with the former root alone does not reach a control plane whose certificate is of the new key. Zero where no files
+	// are delivered.
+	Delivery time.Duration
 	// Logger must not be nil.
 	Logger *slog.Logger
 }
@@ -43,6 +47,7 @@ type Rotation struct {
 
 	bundle  []byte    // the roots as they were at the last look
 	since   time.Time // since when they are these
+	given   time.Time // since when all replicas have them and have written them; zero: not all, or it is not known
 	proxies int       // how many were heard of at the last look
 	written time.Time // when the status was last written
 	renewed time.Time // since when all of them have certificates of the new key; zero: not all
@@ -78,6 +83,7 @@ func (r *Rotation) Look(ctx context.Context) (changed bool, err error) {
 		if r.bundle != nil {
 			r.since = t.now
 		}
+		r.given = time.Time{}
 		r.bundle = t.a.rootPEM
 	}
 	if t.underWay() || t.files[requestFile] != nil {
@@ -182,7 +188,11 @@ func (t *turn) hear(ctx context.Context) {
 		t.steady = t.now.Add(t.back())
 	}
 	t.Rotation.proxies = count
-	switch all := t.waiting(); {
+	all := t.waiting()
+	if t.given.IsZero() && !slices.ContainsFunc(all, func(w Waiting) bool { return w.Reason != "" }) {
+		t.Rotation.given = t.now
+	}
+	switch {
 	case t.stage() != Signing || count == 0 || lacking(all) != "" || former(all) != "":
 		t.Rotation.renewed = time.Time{}
 	case t.renewed.IsZero():
@@ -206,7 +216,7 @@ func (t *turn) rotate() error {
 		if refused := t.take(t.asked); refused != nil {
 			t.refused = refused.Error()
 		}
-	} else if t.stage() == Distributing && t.lacking() == "" && t.now.Sub(t.since) >= t.opts.Hold {
+	} else if t.stage() == Distributing && t.unready() == "" && t.now.Sub(t.since) >= t.opts.Hold {
 		if err := t.sign(); err != nil {
 			return err
 		}
@@ -236,8 +246,29 @@ func (t *turn) logStep(ctx context.Context) {
 	t.opts.Logger.LogAttrs(ctx, level, what, of...)
 }
 
-// lacking tells why the new key may not sign yet.
+// lacking tells who does not have the roots yet.
 func (t *turn) lacking() string { return lacking(t.waiting()) }
+
+// unready tells why the new key may not sign yet.
+func (t *turn) unready() string {
+	if why := t.lacking(); why != "" {
+		return why
+	}
+	if by := t.deliveredBy(); by != nil && t.now.Before(*by) {
+		return "pods may see the new root in their files as late as " + by.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// deliveredBy gives when pods see the roots in their files; nil where no files are delivered, or not all replicas have
+// written them.
+func (t *turn) deliveredBy() *time.Time {
+	if t.given.IsZero() || t.opts.Delivery == 0 {
+		return nil
+	}
+	by := t.given.Add(t.opts.Delivery)
+	return &by
+}
 
 // mend goes on where a step was broken off, in a store that makes one change after the other.
 func (t *turn) mend() error {
@@ -300,13 +331,13 @@ func (t *turn) writeStatus() error {
 		next.Request, next.Refused, next.Broken = t.asked, t.refused, t.broken
 	}
 	next.Stage, next.Signer, next.Roots, next.Plugged = t.stage(), t.signer(), fingerprints(t.a.rootCerts), t.a.plugged
-	next.Waiting, next.FormerUntil, next.Proxies = nil, nil, 0
+	next.Waiting, next.FormerUntil, next.DeliveredBy, next.Proxies = nil, nil, nil, 0
 	if t.underWay() {
 		next.Proxies = t.proxies
 	}
 	switch next.Stage {
 	case Distributing:
-		next.Waiting = justLacking(t.waiting())
+		next.Waiting, next.DeliveredBy = justLacking(t.waiting()), t.deliveredBy()
 	case Signing:
 		next.Waiting, next.FormerUntil = t.waiting(), t.formerUntil()
 	case Steady:

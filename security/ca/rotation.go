@@ -110,6 +110,9 @@ type Status struct {
 	// FormerUntil is when the last certificate of the former key ends, in stage signing, once all replicas sign by the
 	// new key.
 	FormerUntil *time.Time `json:"formerUntil,omitempty"`
+	// DeliveredBy is when pods see the roots in their files, in stage distributing, once all replicas have written them:
+	// the new key does not sign before.
+	DeliveredBy *time.Time `json:"deliveredBy,omitempty"`
 	// Request is the last step that was asked for, Refused why it was not taken, and Broken what one that was forced
 	// has cut off.
 	Request Step   `json:"request,omitempty"`

@@ -25,11 +25,11 @@ func (t *turn) take(s Step) error {
 		if stage != Distributing {
 			return wrong
 		}
-		if why := t.lacking(); why != "" {
+		if why := t.unready(); why != "" {
 			if s == Sign {
 				return errors.New(why)
 			}
-			t.broken = why + "; they refuse certificates of the new key until they have"
+			t.broken = why + "; who does not have it refuses certificates of the new key"
 		}
 		return t.sign()
 	case Finish, FinishForced:

@@ -139,6 +139,7 @@ func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey) ([]by
 // check looks at the signed certificate as a relying party would, and not at the template.
 func (a *Authority) check(cert *x509.Certificate, proof auth.Proof, pub crypto.PublicKey) error {
 	got, err := auth.FromCertificate(cert)
+	pod, foreign := auth.BoundPod(cert)
 	switch {
 	case err != nil:
 		return err
@@ -146,8 +147,8 @@ func (a *Authority) check(cert *x509.Certificate, proof auth.Proof, pub crypto.P
 		return fmt.Errorf("identity is %s", got)
 	case auth.ProvenAt(cert).Unix() != proof.At.Unix():
 		return fmt.Errorf("it says that it was proven at %s", auth.ProvenAt(cert))
-	case auth.BoundPod(cert) != proof.Pod:
-		return fmt.Errorf("it says that it is for the pod %q", auth.BoundPod(cert))
+	case pod != proof.Pod || foreign != proof.Foreign:
+		return fmt.Errorf("it says that it is for the pod %q, of another cluster: %v", pod, foreign)
 	case len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) > 0:
 		return errors.New("it has names beside the SPIFFE URI")
 	case len(cert.Subject.Names) > 0:

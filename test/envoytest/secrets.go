@@ -25,7 +25,10 @@ import (
 )
 
 // Secrets are one key and its certificate under every name, and the roots that it is of: itself, but for those of As.
-type Secrets struct{ roots, certificate, key []byte }
+type Secrets struct {
+	roots, certificate, key []byte
+	others                  map[string]*Secrets // by the names that stand for them
+}
 
 // NewSecrets makes a key and its certificate.
 func NewSecrets(t testing.TB) *Secrets {
@@ -65,6 +68,17 @@ func (s *Secrets) As(t testing.TB, identity string) *Secrets {
 	}
 }
 
+// Each gives secrets under whose names of identities stand those of As.
+func (s *Secrets) Each(t testing.TB, identities []string) *Secrets {
+	t.Helper()
+	out := *s
+	out.others = map[string]*Secrets{}
+	for _, id := range identities {
+		out.others[id] = s.As(t, id)
+	}
+	return &out
+}
+
 // Named gives what stands under a name, as the node agent does: the roots for the names of roots, with the
 // revocation list of the file that the name has after "~", else key and certificate.
 func (s *Secrets) Named(name string) *tls.Secret {
@@ -74,6 +88,9 @@ func (s *Secrets) Named(name string) *tls.Secret {
 			roots.Crl = &core.DataSource{Specifier: &core.DataSource_Filename{Filename: list}}
 		}
 		return &tls.Secret{Name: name, Type: &tls.Secret_ValidationContext{ValidationContext: roots}}
+	}
+	if other := s.others[name]; other != nil {
+		s = other
 	}
 	return &tls.Secret{Name: name, Type: &tls.Secret_TlsCertificate{
 		TlsCertificate: &tls.TlsCertificate{CertificateChain: inline(s.certificate), PrivateKey: inline(s.key)},

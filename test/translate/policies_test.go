@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,23 +31,28 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
-// policyCase is one file of policies/: what a workload's policies make of calls.
+// policyCase is one file of policies/ or pairs/: what a workload's policies make of calls.
 type policyCase struct {
 	Policies string
 	Refused  string // an object that sources refuse, in whose place something denies
-	Calls    []policyCall
+	// Caller is the identity whose sidecar makes, between two Envoys, the calls that do not say from whom they are.
+	Caller string
+	Calls  []policyCall
 }
 
 // policyCall is a call of a policyCase, with what is expected.
 type policyCall struct {
-	From    string // identity without spiffe://; "" for a client in the clear
+	From    string // identity without spiffe://; "" for a client in the clear, or for the case's Caller between Envoys
+	Clear   bool   // in the clear, whoever the case's Caller is
+	Alone   string // why no sidecar can make it
 	Address string // of the client, in 127.0.0.0/8
 	Method  string // GET if empty
 	Host    string
 	Path    string
-	SNI     string
+	SNI     string // that a client of its own asks for; sidecars ask for what names the service
 	Headers map[string]string
 	// Token has the claims of a token that is signed right. It stands where TOKEN is in the path or in headers,
 	// else in the Authorization header.
@@ -81,7 +87,7 @@ spec: {clusterIP: 10.1.0.1, selector: {app: web}, ports: [{name: http, port: 80,
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: web-0, namespace: shop, labels: {app: web}}
+metadata: {name: web-0, namespace: shop, labels: {app: web, security.istio.io/tlsMode: istio}}
 spec: {serviceAccountName: web, containers: [{name: c}]}
 status: {podIP: 10.0.0.1, conditions: [{type: Ready, status: "True"}]}
 `
@@ -122,15 +128,11 @@ func TestPoliciesDecide(t *testing.T) {
 					t.Errorf("call %d %+v: Envoy says %d %s", i, c, got.code, got.details)
 				}
 				c.checkCustom(t, i, got)
-				if c.Code == http.StatusUnauthorized || c.Audience || c.Noted {
-					continue // that is Envoy's
+				if c.decidedByEnvoy() {
+					continue
 				}
 				explained++
-				if d := p.decide(&c); (d.Allowed && !c.Refused) != (c.Code == 200) || d.Asks != c.Asks || c.Policy != "" && c.Policy != "none" && c.Policy != d.Rule {
-					t.Errorf("call %d %+v: the evaluator says %+v", i, c, d)
-				} else if c.Says != "" && d.String() != c.Says {
-					t.Errorf("call %d %+v: explain says %q", i, c, d)
-				}
+				c.compare(t, i, p.decide(&c))
 			}
 		})
 	}
@@ -138,6 +140,21 @@ func TestPoliciesDecide(t *testing.T) {
 		t.Errorf("only %d calls, of which the evaluator decides %d", calls, explained)
 	}
 	t.Logf("%d calls, of which the evaluator decides %d", calls, explained)
+}
+
+// decidedByEnvoy tells whether the evaluator knows nothing of what decides a call.
+func (c *policyCall) decidedByEnvoy() bool {
+	return c.Code == http.StatusUnauthorized || c.Audience || c.Noted
+}
+
+// compare holds what the evaluator says against what is expected.
+func (c *policyCall) compare(t *testing.T, i int, d authz.Decision) {
+	t.Helper()
+	if (d.Allowed && !c.Refused) != (c.Code == 200) || d.Asks != c.Asks || c.Policy != "" && c.Policy != "none" && c.Policy != d.Rule {
+		t.Errorf("call %d %+v: the evaluator says %+v", i, c, d)
+	} else if c.Says != "" && d.String() != c.Says {
+		t.Errorf("call %d %+v: explain says %q", i, c, d)
+	}
 }
 
 // carry puts a token where the call has it.
@@ -156,29 +173,41 @@ func (c *policyCall) carry(token string) {
 	}
 }
 
-// readPolicyCase translates a case and adds its listeners to an Envoy.
-func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *policyPKI, name, address, keys string) *policyPlace {
+// parsePolicyCase reads a case.
+func parsePolicyCase(t *testing.T, path string) (c policyCase) {
 	t.Helper()
-	data, err := os.ReadFile(name)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &policyPlace{name: strings.TrimSuffix(filepath.Base(name), ".yaml"), address: address}
-	if err := yaml.UnmarshalStrict(data, &p.policyCase); err != nil {
-		t.Fatalf("%s: %v", name, err)
+	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
-	objects, problems := file.Decode([]byte(providersYAML+workloadYAML+"---\n"+strings.ReplaceAll(p.Policies, "KEYS", "'"+keys+"'")), name)
+	return c
+}
+
+// snapshot gives the mesh of a case, beside other documents.
+func (c *policyCase) snapshot(t *testing.T, documents, keys string) *store.Snapshot {
+	t.Helper()
+	objects, problems := file.Decode([]byte(documents+"\n---\n"+strings.ReplaceAll(c.Policies, "KEYS", "'"+keys+"'")), "case.yaml")
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if p.Refused != "" {
-		_, refused, _ := file.NewReader().JSON([]byte(p.Refused))
+	if c.Refused != "" {
+		_, refused, _ := file.NewReader().JSON([]byte(c.Refused))
 		if len(refused) != 1 || refused[0].Denial == nil {
-			t.Fatalf("%s: nothing denies in the place of what is refused", name)
+			t.Fatalf("nothing denies in the place of %s", c.Refused)
 		}
 		objects = append(objects, refused[0].Denial)
 	}
-	snapshot := Snapshot(objects)
+	return Snapshot(objects)
+}
+
+// readPolicyCase translates a case and adds its listeners to an Envoy.
+func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *policyPKI, name, address, keys string) *policyPlace {
+	t.Helper()
+	p := &policyPlace{policyCase: parsePolicyCase(t, name), name: strings.TrimSuffix(filepath.Base(name), ".yaml"), address: address}
+	snapshot := p.snapshot(t, providersYAML+workloadYAML, keys)
 	proxy := Proxy{Name: "web-0", Namespace: "shop", IPs: []string{"10.0.0.1"}}
 	class := resolve.Classify(snapshot.Reader(nil), proxy.Model())
 	all, _ := resolve.Inbound(snapshot.Reader(nil), &class)
@@ -317,8 +346,8 @@ func (p *policyPlace) call(t *testing.T, pki *policyPKI, c *policyCall) *policyA
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.URL.Opaque, req.Host = "//"+p.address+":8080"+c.path(), c.host()
-	req.URL.Opaque = c.path() // as it is written
+	req.Host = c.host()
+	c.ask(req.URL)
 	for k, v := range c.Headers {
 		req.Header.Set(k, v)
 	}
@@ -352,6 +381,13 @@ func (c *policyCall) host() string {
 		return "web.shop"
 	}
 	return c.Host
+}
+
+// ask puts the path into a URL as it is written.
+func (c *policyCall) ask(u *url.URL) {
+	if u.Opaque = c.path(); strings.HasPrefix(u.Opaque, "//") { // which would be a host
+		u.Opaque, u.Path = "", u.Opaque
+	}
 }
 
 // decide asks the evaluator.

@@ -64,6 +64,7 @@ type hopConfig struct {
 	secrets   string                     // socket
 	tap       string                     // socket, "" for one of its own
 	edit      func(*listenerv3.Listener) // nil for none
+	lead      func(*clusterv3.Cluster)   // says anew where a cluster leads, nil for not
 	evict     time.Duration              // how often idle series go; 0 for never
 }
 
@@ -118,6 +119,9 @@ func startHop(t *testing.T, c hopConfig) *hop {
 			continue
 		}
 		static.LoadAssignment.Endpoints[0].LbEndpoints[0].Metadata = endpointMetadata(c.res, cl.Name)
+		if c.lead != nil {
+			c.lead(static)
+		}
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, static)
 	}
 	sds := staticCluster(&clusterv3.Cluster{Name: "sds-grpc"}, 1)

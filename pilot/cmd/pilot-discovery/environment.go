@@ -66,6 +66,7 @@ func (o *options) settings() error {
 	o.UnregisteredMachines = !register
 	for name, to := range map[string]*time.Duration{
 		"PILOT_CATCH_UP_TIMEOUT": &o.CatchUpTimeout, "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD": &o.MachineGrace,
+		"PILOT_ROOT_DELIVERY_DELAY": &o.RootDelivery,
 	} {
 		if value := os.Getenv(name); value != "" {
 			d, err := time.ParseDuration(value)
