@@ -90,6 +90,7 @@ type rootTest struct {
 	opts     ca.Options
 	replicas []*replica
 	leads    int
+	delivery time.Duration
 	stop     func()
 }
 
@@ -99,7 +100,7 @@ func newRootTest(t *testing.T, opts ca.Options, more ...runtime.Object) *rootTes
 		t.Fatal(err)
 	}
 	own := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: OwnSecret, Namespace: "istio-system"}, Data: files}
-	w := &rootTest{T: t, client: fake.NewClientset(append(more, own)...), opts: opts}
+	w := &rootTest{T: t, client: fake.NewClientset(append(more, own)...), opts: opts, delivery: time.Second}
 	for _, name := range []string{"one", "two"} {
 		w.replicas = append(w.replicas, &replica{name: "istiod-" + name, proxy: "shop-" + name + ".default"})
 	}
@@ -137,7 +138,7 @@ func (w *rootTest) start(leads int) {
 	running.Go(func() {
 		keepRoot(ctx, Options{
 			Client: w.client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler),
-			Root: &RootOptions{Authority: w.opts, Own: w.replicas[leads].heard, Peers: w},
+			Root: &RootOptions{Authority: w.opts, Own: w.replicas[leads].heard, Peers: w, Delivery: w.delivery},
 		})
 	})
 	w.stop = func() { cancel(); running.Wait() }
@@ -329,6 +330,25 @@ func TestTheFormerKeyMayBeInUse(t *testing.T) {
 		w.pass(31 * time.Minute)
 		if s := w.ask(ca.Finish); s.Refused != "" || s.Stage != ca.Steady {
 			t.Fatalf("they are over: %+v", s)
+		}
+	})
+}
+
+// What is not said otherwise is the time that a kubelet takes: a pod mounts the roots by a ConfigMap.
+func TestTheNewKeyWaitsUntilPodsHaveTheRoots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRootTest(t, ca.Options{})
+		defer func() { w.stop() }()
+		w.delivery = 0
+		w.restart()
+		w.ask(ca.Start)
+		w.pass(90 * time.Second) // a kubelet looks at a pod each minute, and up to half of one later
+		if s := w.status(); s.Stage != ca.Distributing || s.Lacking() != "" || s.DeliveredBy == nil || s.DeliveredBy.Before(time.Now()) {
+			t.Errorf("all replicas have written the roots, pods may not have them: %+v", s)
+		}
+		w.pass(90 * time.Second)
+		if s := w.status(); s.Stage != ca.Signing {
+			t.Errorf("pods have them: %+v", s)
 		}
 	})
 }

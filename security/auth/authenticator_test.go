@@ -26,9 +26,10 @@ import (
 type tokens map[string]auth.Identity
 
 func (v tokens) Verify(_ context.Context, token string) (auth.Caller, error) {
-	name, pod, _ := strings.Cut(token, " of ")
+	name, foreign := strings.CutPrefix(token, "foreign ")
+	name, pod, _ := strings.Cut(name, " of ")
 	if id, ok := v[name]; ok {
-		return auth.Caller{Identity: id, Pod: pod}, nil
+		return auth.Caller{Identity: id, Pod: pod, Foreign: foreign}, nil
 	}
 	return auth.Caller{}, errors.New("unknown token")
 }

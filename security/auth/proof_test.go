@@ -107,6 +107,7 @@ func TestAProofIsBoundToItsPod(t *testing.T) {
 		}
 		return []*x509.Certificate{issued.Leaf}
 	}
+	abroad := sign(call(nil, "Bearer foreign reviews of reviews-1"))
 	first, unbound := sign(call(nil, "Bearer reviews of reviews-1")), sign(call(nil, "Bearer reviews"))
 	for name, c := range map[string]struct {
 		ctx context.Context
@@ -121,8 +122,18 @@ func TestAProofIsBoundToItsPod(t *testing.T) {
 		"a token for no pod":                  {call(nil, "Bearer reviews"), ""},
 		"its certificate, which is for none":  {call(unbound), ""},
 		"a certificate that others have made": {call(workload(t, authority, reviews)), ""},
+		"another cluster's token":             {call(nil, "Bearer foreign reviews of reviews-1"), "foreign reviews-1"},
+		"its certificate, of another cluster": {call(abroad), "foreign reviews-1"},
+		"renewed, of another cluster":         {call(sign(call(abroad))), "foreign reviews-1"},
+		"another cluster's, for no pod":       {call(sign(call(nil, "Bearer foreign reviews"))), "foreign "},
+		"renewed by this cluster's token":     {call(sign(call(abroad, "Bearer reviews of reviews-1"))), "reviews-1"},
+		"renewed by another cluster's token":  {call(sign(call(first, "Bearer foreign reviews of reviews-1"))), "foreign reviews-1"},
 	} {
-		if got, err := a.Authenticate(c.ctx); err != nil || got.Pod != c.pod {
+		got, err := a.Authenticate(c.ctx)
+		if got.Foreign {
+			got.Pod = "foreign " + got.Pod
+		}
+		if err != nil || got.Pod != c.pod {
 			t.Errorf("%s: bound to %q, want %q (%v)", name, got.Pod, c.pod, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/asn1"
 	"net/url"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func TestCheckWithholds(t *testing.T) {
 		"outlives its root": func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(1000 * time.Hour) },
 		"no time of proof":  func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[1:] },
 		"no pod":            func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[:1] },
+		"of a foreign pod":  func(c *x509.Certificate) { c.ExtraExtensions[1].Id = asn1.ObjectIdentifier{2, 25, 1764383125} },
 		"key":               func(c *x509.Certificate) { c.PublicKey = other.Public() },
 	} {
 		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

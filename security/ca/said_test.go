@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,19 +22,28 @@ type looked struct {
 	log     bytes.Buffer
 }
 
-func newLooked(t *testing.T) *looked {
+func newLooked(t *testing.T) *looked { return newDelivered(t, 0) }
+
+// newDelivered gives one of roots that take a time until pods see them.
+func newDelivered(t *testing.T, delivery time.Duration) *looked {
 	t.Helper()
 	files, err := ca.SelfSigned(ca.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &looked{T: t, store: &counted{files: files}, now: time.Now().Truncate(time.Second)}
-	l.r = ca.NewRotation(ca.RotationOptions{
-		Options: ca.Options{Clock: func() time.Time { return l.now }, Own: true}, Store: l.store,
-		Proxies: func(context.Context) []ca.Heard { return l.proxies }, Logger: slog.New(slog.NewTextHandler(&l.log, nil)),
-	})
+	l.start(delivery)
 	l.look()
 	return l
+}
+
+// start begins anew, as another leader does.
+func (l *looked) start(delivery time.Duration) {
+	l.r = ca.NewRotation(ca.RotationOptions{
+		Delivery: delivery,
+		Options:  ca.Options{Clock: func() time.Time { return l.now }, Own: true}, Store: l.store,
+		Proxies: func(context.Context) []ca.Heard { return l.proxies }, Logger: slog.New(slog.NewTextHandler(&l.log, nil)),
+	})
 }
 
 // look looks once, two seconds after the last time, and gives the status.
@@ -189,5 +199,66 @@ func TestAStepThatIsNotWrittenIsNotLogged(t *testing.T) {
 	r := ca.NewRotation(ca.RotationOptions{Options: ca.Options{Own: true}, Store: readOnly(files), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if _, err := r.Look(t.Context()); err == nil || strings.Contains(log.String(), "step") {
 		t.Errorf("%v, logged %q", err, log.String())
+	}
+}
+
+// A kubelet shows pods what is in a ConfigMap later than the API server does, and a sidecar that starts with the former
+// root alone would not reach a control plane with a certificate of the new key. So the new key waits, by itself and where
+// it is asked for, from when all replicas have written the roots.
+func TestTheNewKeyWaitsForKubelets(t *testing.T) {
+	const delivery = 2 * time.Minute
+	l := newDelivered(t, delivery)
+	former := l.look().Signer
+	written, lacks := false, false
+	l.proxies = []ca.Heard{{Written: &written}}
+	l.ask(ca.Start)
+	look := func() ca.Status {
+		t.Helper()
+		s := l.look()
+		h := ca.Heard{Roots: s.Roots, Signer: s.Signer, Written: &written}
+		roots := slices.Sorted(slices.Values(s.Roots))
+		if lacks {
+			roots = nil
+		}
+		h.Add("reviews.default", roots, s.Signer)
+		l.proxies = []ca.Heard{h}
+		return s
+	}
+	for range 300 {
+		if s := look(); s.Stage != ca.Distributing || s.DeliveredBy != nil {
+			t.Fatalf("not all is written: %+v", s)
+		}
+	}
+	written = true
+	look()
+	from := l.now
+	waits := func(by, until time.Time) {
+		t.Helper()
+		for s := l.ask(ca.Sign); l.now.Before(until); s = look() {
+			lacks = l.now.Sub(from) < delivery/2 // proxies come that have to be told, which delays nothing
+			if s.Stage != ca.Distributing || s.Signer != former || s.DeliveredBy == nil || !s.DeliveredBy.Equal(by) {
+				t.Fatalf("%v before pods have the roots: %+v, delivered by %v", by.Sub(l.now), s, s.DeliveredBy)
+			}
+			if s.Refused != "" && !strings.Contains(s.Refused, "pods may see the new root in their files as late as "+by.UTC().Format(time.RFC3339)) {
+				t.Errorf("refused: %q", s.Refused)
+			}
+		}
+	}
+	waits(from.Add(delivery), from.Add(delivery-10*time.Second))
+	l.start(delivery) // which does not know when they were written
+	look()
+	from = l.now
+	waits(from.Add(delivery), from.Add(delivery-2*time.Second))
+	if s := look(); s.Stage != ca.Signing || s.Signer == former || s.DeliveredBy != nil {
+		t.Errorf("pods have the roots: %+v", s)
+	}
+}
+
+// By force the new key does not wait, and what that breaks is said.
+func TestByForceTheNewKeyWaitsForNoKubelet(t *testing.T) {
+	l := newDelivered(t, time.Minute)
+	l.ask(ca.Start)
+	if s := l.ask(ca.SignForced); s.Stage != ca.Signing || !strings.Contains(s.Broken, "pods may see the new root") {
+		t.Errorf("%+v", s)
 	}
 }

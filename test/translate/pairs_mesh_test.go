@@ -121,8 +121,8 @@ func startPairMesh(t *testing.T, keys string) *pairMesh {
 			m.places = append(m.places, readPair(t, path, fmt.Sprintf("127.1.1.%d", len(m.places)+1), keys))
 		}
 	}
-	m.serve(t)
-	m.call(t)
+	m.startServers(t)
+	m.startCallers(t)
 	return m
 }
 
@@ -138,8 +138,8 @@ func readPair(t *testing.T, path, address, keys string) *pairPlace {
 	return p
 }
 
-// serve runs the sidecars of all workloads. What they serve bytes to is a server of bytes.
-func (m *pairMesh) serve(t *testing.T) {
+// startServers runs the sidecars of all workloads. What they serve bytes to is a server of bytes.
+func (m *pairMesh) startServers(t *testing.T) {
 	t.Helper()
 	e := newPairEnvoy(providerPorts(t))
 	e.clusters["inbound|9000||"] = rawServer(t, func(conn net.Conn) {
@@ -157,8 +157,8 @@ func (m *pairMesh) serve(t *testing.T) {
 	e.start(t, m.secrets, "web")
 }
 
-// call runs the sidecars and gateways of all that call.
-func (m *pairMesh) call(t *testing.T) {
+// startCallers runs the sidecars and gateways of all that call.
+func (m *pairMesh) startCallers(t *testing.T) {
 	t.Helper()
 	e := newPairEnvoy(map[string]int{})
 	made := map[string]Resources{} // what proxies of a namespace have alike, and gateways

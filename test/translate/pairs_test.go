@@ -40,7 +40,7 @@ func TestPoliciesDecideBetweenEnvoys(t *testing.T) {
 				if c.Token != nil || c.Forged {
 					c.carry(keys.sign(t, c.Token, c.Forged))
 				}
-				got := m.make(t, p, &c)
+				got := m.call(t, p, &c)
 				if got.code != c.Code || c.Policy != "" && !c.TCP && !strings.Contains(got.details, denier(c.Policy)) {
 					t.Errorf("call %d %+v: the Envoys say %d %s", i, c, got.code, got.details)
 				}
@@ -68,8 +68,8 @@ func denier(policy string) string {
 	return policy
 }
 
-// make makes a call.
-func (m *pairMesh) make(t *testing.T, p *pairPlace, c *policyCall) *policyAnswer {
+// call makes a call.
+func (m *pairMesh) call(t *testing.T, p *pairPlace, c *policyCall) *policyAnswer {
 	t.Helper()
 	by, between := p.caller(c)
 	at, dialer := p.address, &net.Dialer{Timeout: 10 * time.Second}
