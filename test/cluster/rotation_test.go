@@ -10,13 +10,14 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // rootIsRotated rotates the root in the Secret under load, with two replicas of the control plane, by pilotctl and
 // without force (R9). No page fails, and at the end nobody trusts the former root.
 func (w *world) rootIsRotated(ctx context.Context, url string) {
 	w.Helper()
-	w.scale(ctx, 2)
+	w.delivers(ctx, 2, `{"name":"PILOT_ROOT_DELIVERY_DELAY","value":"15s"}`) // the kubelet here looks at pods each 10 s
 	w.replicas(ctx, 2, nil)
 	w.served(ctx, 2)
 	former := w.rootOf(ctx, "default")
@@ -42,8 +43,17 @@ func (w *world) rootIsRotated(ctx context.Context, url string) {
 	if err := w.client.CoreV1().Pods("default").Delete(ctx, "rotated", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		w.Fatal(err)
 	}
-	w.scale(ctx, 1)
+	w.delivers(ctx, 1, `{"name":"PILOT_ROOT_DELIVERY_DELAY","$patch":"delete"}`)
 	w.replicas(ctx, 1, nil)
+}
+
+// delivers gives the control plane so many replicas and a variable.
+func (w *world) delivers(ctx context.Context, replicas int, variable string) {
+	w.Helper()
+	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d,"template":{"spec":{"containers":[{"name":"discovery","env":[%s]}]}}}}`, replicas, variable)
+	if _, err := w.client.AppsV1().Deployments("istio-system").Patch(ctx, "istiod", types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // ca runs a step of a rotation.

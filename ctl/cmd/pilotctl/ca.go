@@ -39,8 +39,8 @@ type rotation struct {
 const rotateHelp = `Rotate the self-signed root to a new key, in stages.
 
 steady        one key signs, and its root is trusted. start makes a new key, and leads to:
-distributing  all are told of both roots, and the former key signs. Once all proxies have the new root, or by
-              sign --force, it goes on to:
+distributing  all are told of both roots, and the former key signs. Once all proxies have the new root, and in
+              a cluster 2 minutes after the last namespace has it, or by sign --force, it goes on to:
 signing       the new key signs, and both roots are trusted. finish leads back to steady, with the new root alone.
 
 The commands:
@@ -268,6 +268,8 @@ func (r *rotation) follow(ctx context.Context) error {
 			text = "the status is of " + s.Written.Local().Format(time.DateTime) + "; " + silent
 		case s.Lacking() != "":
 			text = "waiting: " + terminal.Text(s.Lacking())
+		case s.DeliveredBy != nil && time.Now().Before(*s.DeliveredBy):
+			text = "all proxies trust the new root; the new key signs when pods have it in their files too, after " + s.DeliveredBy.Local().Format(time.TimeOnly)
 		}
 		if text != said {
 			fmt.Fprintln(r.stderr, text)
@@ -322,6 +324,9 @@ func printRotation(w io.Writer, s ca.Status, format string) error {
 	}
 	if s.Stage != ca.Steady && s.Proxies == 0 {
 		rows = append(rows, []string{"PROXIES", "none is connected that could say what it has"})
+	}
+	if s.DeliveredBy != nil {
+		rows = append(rows, []string{"PODS HAVE THE ROOTS", s.DeliveredBy.Local().Format(time.DateTime)})
 	}
 	if s.FormerUntil != nil {
 		rows = append(rows, []string{"FORMER KEY'S LAST CERTIFICATE ENDS", s.FormerUntil.Local().Format(time.DateTime)})
