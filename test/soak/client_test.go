@@ -44,8 +44,8 @@ type client struct {
 	assigned   map[string]bool              // load assignments that it wants
 }
 
-// counts are what all clients did together, and how many pages were read.
-type counts struct{ streams, responses, refusals, pages atomic.Int64 }
+// counts are what all clients did together, and how many pages and answers over ADS were read.
+type counts struct{ streams, responses, refusals, pages, answers atomic.Int64 }
 
 func newClient(i int, conn *grpc.ClientConn, namespace string, seed uint64, did *counts) *client {
 	metadata, _ := structpb.NewStruct(map[string]any{ // it has strings only

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,9 +14,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -132,22 +133,33 @@ func (p *plane) pages(proxy string) []string {
 	return out
 }
 
-// askADS asks as Istio's tools do, on a stream of its own for each question.
-func (p *plane) askADS(ctx context.Context, conn *grpc.ClientConn) error {
-	for ctx.Err() == nil {
-		w, err := openStateOfTheWorld(ctx, conn, nil)
-		if err == nil {
-			err = errors.Join(w.send(request{url: "istio.io/debug", all: []string{"config_dump?proxyID=soak-0.ns-0"}}))
-		}
-		if err == nil {
-			_, err = w.recv()
-		}
-		if err != nil && ctx.Err() == nil {
+// askADS asks as Istio's tools do, on a stream of its own for each question. A connection may be cut where the machine
+// is too busy for its pings, and is made again.
+func (p *plane) askADS(ctx context.Context, conn *grpc.ClientConn, answered *atomic.Int64) error {
+	for last := time.Now(); ctx.Err() == nil; pause(ctx, 20*time.Millisecond) {
+		switch err := question(ctx, conn); {
+		case err == nil:
+			last = time.Now()
+			answered.Add(1)
+		case status.Code(err) != codes.Unavailable && ctx.Err() == nil, time.Since(last) > patience:
 			return fmt.Errorf("a question over ADS: %w", err)
 		}
-		pause(ctx, 20*time.Millisecond)
 	}
 	return nil
+}
+
+func question(ctx context.Context, conn *grpc.ClientConn) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	w, err := openStateOfTheWorld(ctx, conn, nil)
+	if err != nil {
+		return err
+	}
+	if err := w.send(request{url: "istio.io/debug", all: []string{"config_dump?proxyID=soak-0.ns-0"}}); err != nil {
+		return err
+	}
+	_, err = w.recv()
+	return err
 }
 
 // goroutines tells what all do, those that do the same together.
