@@ -102,8 +102,13 @@ func (c *client) stream(ctx context.Context) error {
 	if c.sotw || c.rng.IntN(3) == 0 { // it has forgotten everything
 		c.has = map[string]map[string]string{}
 	}
-	for _, first := range []request{{url: xdsres.Clusters.URL()}, {url: xdsres.Listeners.URL()}, {url: xdsres.Routes.URL(), added: routes, all: routes},
-		{url: xdsres.NameTables.URL()}, {url: xdsres.TrustBundles.URL()}} {
+	for _, first := range []request{
+		{url: xdsres.Clusters.URL()},
+		{url: xdsres.Listeners.URL()},
+		{url: xdsres.Routes.URL(), added: routes, all: routes},
+		{url: xdsres.NameTables.URL()},
+		{url: xdsres.TrustBundles.URL()},
+	} {
 		first.has = c.has[first.url]
 		if err := w.send(first); err != nil {
 			return err
