@@ -160,7 +160,7 @@ func (m *pairMesh) startServers(t *testing.T) {
 // startCallers runs the sidecars and gateways of all that call.
 func (m *pairMesh) startCallers(t *testing.T) {
 	t.Helper()
-	e := newPairEnvoy(map[string]int{})
+	e := newPairEnvoy(providerPorts(t))
 	made := map[string]Resources{} // what proxies of a namespace have alike, and gateways
 	for i, p := range m.places {
 		before := len(m.callers)
