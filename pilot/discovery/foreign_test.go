@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	security "istio.io/api/security/v1beta1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
@@ -24,10 +26,15 @@ func TestWhoIsOfAnotherCluster(t *testing.T) {
 	bearer := func(of func(string) http.Header) string { return of("default").Get("Authorization") }
 	reviewed, remote, external := bearer(token), bearer(token), bearer(theirs)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var review authenticationv1.TokenReview
-		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
 			t.Error(err)
 		}
+		review := authenticationv1.TokenReview{}
+		if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review); err != nil {
+			t.Error(err)
+		}
+		review.APIVersion, review.Kind = "authentication.k8s.io/v1", "TokenReview"
 		if "Bearer "+review.Spec.Token == reviewed {
 			review.Status = authenticationv1.TokenReviewStatus{
 				Authenticated: true, Audiences: review.Spec.Audiences, User: authenticationv1.UserInfo{Username: "system:serviceaccount:default:someone"},
@@ -48,10 +55,10 @@ func TestWhoIsOfAnotherCluster(t *testing.T) {
 		"cluster": {reviewed: false, remote: true, external: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := testConfig(t, t.TempDir())
-			cfg.TokenJWKS, cfg.Kube, cfg.TokenAudiences = filepath.Join(named, "jwks.json"), &rest.Config{Host: api.URL}, []string{"istio-ca"}
-			cfg.JWTRule = &security.JWTRule{Issuer: "https://issuer.example.org", JwksUri: issuer.URL + "/jwks.json", Audiences: []string{"istio-ca"}}
-			p := newPlane(cfg)
+			p := running(t, func(p *plane) {
+				p.cfg.TokenJWKS, p.cfg.Kube, p.cfg.TokenAudiences = filepath.Join(named, "jwks.json"), &rest.Config{Host: api.URL}, []string{"istio-ca"}
+				p.cfg.JWTRule = &security.JWTRule{Issuer: "https://issuer.example.org", JwksUri: issuer.URL + "/jwks.json", Audiences: []string{"istio-ca"}}
+			})
 			var c *cluster
 			if name == "cluster" {
 				c = &cluster{plane: p}
