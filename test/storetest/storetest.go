@@ -63,7 +63,7 @@ func (f *Feed) Edit(objects ...*model.Object) []store.Commit {
 	var out []store.Commit
 	for c := range f.store.Commits() {
 		out = append(out, c)
-		if ns := c.Snapshot.Reader(nil).Namespace("mark"); ns != nil && ns.Labels["edit"] == at {
+		if ns := c.Snapshot.Reader(nil).Object(model.Key{Kind: model.KindNamespace, Name: "mark"}); ns != nil && ns.Labels["edit"] == at {
 			break
 		}
 	}
