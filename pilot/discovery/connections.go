@@ -49,6 +49,7 @@ type endpoints struct{ local, remote string }
 type connection struct {
 	net.Conn
 	all      *connections
+	by       *guardedListener
 	identity string // "" before a proof
 	at       *list.Element
 	gone     sync.Once
@@ -83,10 +84,41 @@ func (c *connections) guard(l net.Listener) net.Listener {
 	return &guardedListener{Listener: l, all: c, local: onLoopback(l.Addr())}
 }
 
+// guardEnding is guard for a server that ends at once: with the listener its connections end. A server of gRPC closes
+// listeners first, and then waits for each handshake, of which a caller that says nothing has as long as it takes.
+func (c *connections) guardEnding(l net.Listener) net.Listener {
+	return &guardedListener{Listener: l, all: c, local: onLoopback(l.Addr()), ends: true}
+}
+
 type guardedListener struct {
 	net.Listener
 	all   *connections
 	local bool
+	ends  bool
+}
+
+// Close ends the listener.
+func (l *guardedListener) Close() error {
+	err := l.Listener.Close()
+	if l.ends {
+		for _, c := range l.all.of(l) {
+			_ = c.Close() // its peer reads that it has ended
+		}
+	}
+	return err
+}
+
+// of gives the connections that came by a listener.
+func (c *connections) of(l *guardedListener) []*connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*connection
+	for _, conn := range c.open {
+		if conn.by == l {
+			out = append(out, conn)
+		}
+	}
+	return out
 }
 
 // Accept gives the next connection that there is a place for.
@@ -96,7 +128,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.all.enter(raw, l.local); c != nil {
+		if c := l.all.enter(raw, l); c != nil {
 			return c, nil
 		}
 		_ = raw.Close() // it was never used
@@ -104,13 +136,13 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 }
 
 // enter takes in a connection, or gives nil where its address has too many.
-func (c *connections) enter(raw net.Conn, local bool) *connection {
-	conn := &connection{Conn: raw, all: c}
+func (c *connections) enter(raw net.Conn, by *guardedListener) *connection {
+	conn := &connection{Conn: raw, all: c, by: by}
 	var end *connection
 	c.mu.Lock()
 	from := hostOf(raw.RemoteAddr())
 	switch {
-	case local:
+	case by.local:
 		end = c.place(conn, localCaller)
 	case c.peers[from] >= c.maxPeer:
 		c.mu.Unlock()

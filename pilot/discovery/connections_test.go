@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -49,7 +50,7 @@ func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
 	c.maxProven, c.maxUnproven, c.maxPeer = 4, 3, 2
 	open := func(from string) *fakeConn {
 		raw := &fakeConn{remote: from}
-		c.enter(raw, false)
+		c.enter(raw, &guardedListener{})
 		return raw
 	}
 	prove := func(from, identity string) *fakeConn {
@@ -100,7 +101,7 @@ func TestConnectionsWithoutProofTakeNoPlaceFromThoseWithProof(t *testing.T) {
 func TestAnAPIServerAsksAboutManyObjectsAtATime(t *testing.T) {
 	c := newConnections(1<<20, prometheus.NewRegistry())
 	for port := range 600 {
-		if raw := (&fakeConn{remote: fmt.Sprint("10.0.0.1:", port)}); c.enter(raw, false) == nil || raw.closed {
+		if raw := (&fakeConn{remote: fmt.Sprint("10.0.0.1:", port)}); c.enter(raw, &guardedListener{}) == nil || raw.closed {
 			t.Fatalf("connection %d is refused", port)
 		}
 	}
@@ -112,7 +113,7 @@ func TestPortOfLoopbackHasNoStrangers(t *testing.T) {
 	var all []*fakeConn
 	for port := range 5 {
 		raw := &fakeConn{remote: fmt.Sprint("127.0.0.1:", port)}
-		c.enter(raw, true)
+		c.enter(raw, &guardedListener{local: true})
 		all = append(all, raw)
 	}
 	if !all[0].closed || !all[1].closed || all[2].closed || c.number != 3 {
@@ -227,4 +228,38 @@ func TestHTTPHeadersAreBoundedInTimeAndSize(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// Callers that connect and say nothing do not keep the control plane from ending.
+func TestWhoSaysNothingHoldsUpNoEnd(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n")
+	p := newPlane(testConfig(t, dir))
+	p.handshake = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- p.run(ctx) }()
+	envoytest.Eventually(t, "serving", p.serving.Load)
+	for _, addr := range []string{p.cfg.GRPCAddr, p.cfg.SecureGRPCAddr} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	envoytest.Eventually(t, "both connections are taken", func() bool {
+		p.connections.mu.Lock()
+		defer p.connections.mu.Unlock()
+		return len(p.connections.open) == 2
+	})
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for those who say nothing")
+	}
 }

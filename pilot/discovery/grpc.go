@@ -80,7 +80,7 @@ func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
 			return oneSentence(port.flag, port.addr, err)
 		}
 		defer l.Close()
-		listeners = append(listeners, p.connections.guard(l))
+		listeners = append(listeners, p.connections.guardEnding(l))
 	}
 	for i, port := range ports {
 		if listeners[i] != nil {
@@ -111,7 +111,7 @@ func (p *plane) grpcOptions(request int) []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(request), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.StreamInterceptor(boundReflection()),
 		grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384), // an idle connection holds the former
-		grpc.ConnectionTimeout(10 * time.Second), grpc.KeepaliveParams(alive),
+		grpc.ConnectionTimeout(p.handshake), grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
 }

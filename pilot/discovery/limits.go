@@ -28,6 +28,8 @@ const (
 	maxHeaders = 64 << 10
 	// idleConnection is how long a connection without a stream stays.
 	idleConnection = 5 * time.Minute
+	// handshakeTime is how long one may take to begin.
+	handshakeTime = 10 * time.Second
 	// maxReflections and reflectionTime bound the streams of reflection, which needs no proof.
 	maxReflections = 8
 	reflectionTime = 10 * time.Second

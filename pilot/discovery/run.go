@@ -83,6 +83,7 @@ type plane struct {
 
 	connections *connections  // of all ports
 	idle        time.Duration // how long a connection without a stream stays
+	handshake   time.Duration // how long one may take to begin
 
 	committed chan struct{} // closed after the first commit is applied
 	advanced  chan struct{} // holds one token after a commit was applied
@@ -143,7 +144,7 @@ func newPlane(cfg Config) *plane {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &plane{
 		cfg: cfg, registry: registry, board: status.New(cfg.Logger), mesh: newMesh(), committed: make(chan struct{}), advanced: make(chan struct{}, 1),
-		connections: newConnections(descriptors(), registry), idle: idleConnection,
+		connections: newConnections(descriptors(), registry), idle: idleConnection, handshake: handshakeTime,
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.MinBundleRefresh, cfg.Logger)
