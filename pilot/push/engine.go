@@ -21,7 +21,7 @@
 //	engine     Engine.state, Engine.mu, classState.build
 //	layers     build.layer.once, each before that of the layer below; build.Builder.mu, build.index.mu and the others of build
 //	stream     xds.stream.mu, then xds.shares.mu or trace.Change.mu
-//	resources  resource.pool.mu, resource.Set.mu, each before that of its base, resource.rope.mu
+//	resources  resource.Weak.mu, resource.Set.mu, each before that of its base, resource.rope.mu
 //	problems   status.Board.mu
 //
 // So who holds a stream's mutex calls nothing of a Client that takes the engine's.

@@ -218,7 +218,7 @@ func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 // Who has left does not wait for the look of somebody else, which proxies may hold up.
 func TestWhoHasLeftWaitsForNoLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(Options{Logger: slog.New(slog.DiscardHandler), Proxies: func() []Proxy { return []Proxy{{Name: "a.shop", Namespace: "shop"}} }})
+		w := New(Options{Logger: slog.New(slog.DiscardHandler), Proxies: func() []Proxy { return []Proxy{{"a.shop", "shop", netip.MustParseAddr("127.0.0.1")}} }})
 		w.client.Transport = hanging{}
 		first, second := make(chan struct{}), make(chan struct{})
 		go func() {
@@ -252,6 +252,8 @@ func TestWhatWasReadIsForgotten(t *testing.T) {
 		time.Sleep(forgetAfter - time.Second)
 		w.Look(context.Background(), "")
 		time.Sleep(forgetAfter + time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if len(w.history) != 0 || w.forget != nil {
 			t.Errorf("%d histories are kept when nobody looks", len(w.history))
 		}

@@ -19,7 +19,7 @@ var written = [][]lock{
 	{"pilot/push.Engine.state", "pilot/push.Engine.mu", "pilot/push.classState.build", "pilot/build.layer.once", "pilot/build.Builder.mu", "pilot/build.index.mu"},
 	{"pilot/push.Engine.mu", "pilot/xds.stream.mu", "pilot/xds.shares.mu"},
 	{"pilot/xds.stream.mu", "pilot/trace.Change.mu"},
-	{"pilot/build.layer.once", "pilot/resource.pool.mu", "pilot/resource.Set.mu", "pilot/resource.rope.mu"},
+	{"pilot/build.layer.once", "pilot/resource.Weak.mu", "pilot/resource.Set.mu", "pilot/resource.rope.mu"},
 	{"pilot/push.Engine.mu", "pilot/status.Board.mu"},
 }
 
