@@ -63,9 +63,9 @@ func traps() map[string][]string {
 		"of several issuers one finds its token good, or each none":                    {"policies/tokens", "policies/tokens_of_several", "test/translate:TestRandomTokens"},
 		"an issuer whose keys nobody has lets no token pass":                           {"policies/tokens", "policies/refused_tokens"},
 		"a change of keys reaches the proxies that use them":                           {"pilot/build:TestAPolicyTouchesOnlyTheWorkloadItSelects"},
-		"Telemetry: one of a scope, of mesh, namespace and workload; overrides add up": {"test/translate:TestTelemetryByScopes", "pilot/resolve:TestTelemetryOfEachScope"},
+		"Telemetry: one of a scope, of mesh, namespace and workload; overrides add up": {"pilot/resolve:TestTelemetryOfEachScope"},
 		"Telemetry: providers replace those of the scope above":                        {"pilot/resolve:TestAccessLogsAreMergedAsIstioDoes"},
-		"Telemetry: what turns all metrics off leaves nothing that counts":             {"test/translate:TestTelemetryByScopes"},
+		"Telemetry: what turns all metrics off leaves nothing that counts":             {"pilot/resolve:TestTelemetryOfEachScope"},
 		"ProxyConfig: workload, annotation, namespace, root, mesh; at injection":       {"pilot/inject:TestProxyConfigObjects"},
 		"EnvoyFilter: priority, root namespace, age; a match of nothing":               {"envoyfilter_order", "envoyfilter"},
 	}
