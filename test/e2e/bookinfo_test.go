@@ -408,15 +408,6 @@ func testTools(t *testing.T, m *mesh) {
 	}
 }
 
-func testMetrics(t *testing.T, m *mesh) {
-	out := m.ctl(t, "exec", "productpage-v1", "-c", "istio-proxy", "--", "/usr/local/bin/pilot-agent", "request", "GET", "stats/prometheus", "--debug-port", "15020")
-	for _, want := range []string{"bookinfo_requests_total", "envoy_server_live", "istio_agent_"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("merged metrics lack %s", want)
-		}
-	}
-}
-
 // testUnknownSubset shows that a reference which leads nowhere is told while the mesh runs on.
 func testUnknownSubset(t *testing.T, m *mesh) {
 	said := len(m.output.String())
