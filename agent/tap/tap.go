@@ -1,6 +1,6 @@
 // Package tap lets a tool in the pod watch the requests that Envoy handles, as they end. The control plane
 // gives each listener a logger that sends to this package's Unix socket by Envoy's access log service, behind
-// a runtime value that is 0 % unless somebody watches. So watching changes no listener, and costs nothing
+// a runtime value that no request reaches unless somebody watches. So watching changes no listener, and costs nothing
 // while nobody does. Messages are passed on as they come; who watches knows what is in them. The log of the bytes
 // of TCP connections comes by the same socket, all the time, and is for agent/connections.
 package tap
@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -202,10 +203,10 @@ func (t *Tap) set(ctx context.Context) error {
 	t.setting.Lock()
 	defer t.setting.Unlock()
 	t.mu.Lock()
-	value := "0"
+	value := telemetry.TapNone
 	if len(t.watchers) > 0 {
-		value = "100"
+		value = telemetry.TapAll
 	}
 	t.mu.Unlock()
-	return t.cfg.SetRuntime(ctx, telemetry.TapRuntime, value)
+	return t.cfg.SetRuntime(ctx, telemetry.TapRuntime, strconv.Itoa(value))
 }

@@ -108,7 +108,7 @@ func (a *admin) await(t *testing.T, want string) {
 func TestEnvoyLogsWhileSomebodyWatches(t *testing.T) {
 	a, _, url, envoy := start(t)
 	one, leave := watch(t, url)
-	a.await(t, "pilothouse.tap=100")
+	a.await(t, "pilothouse.tap_from_status=0")
 	_, leaveToo := watch(t, url)
 	if err := envoy.Send(entry("/x")); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestEnvoyLogsWhileSomebodyWatches(t *testing.T) {
 	}
 	leave()
 	leaveToo()
-	a.await(t, "pilothouse.tap=0")
+	a.await(t, "pilothouse.tap_from_status=1000")
 }
 
 func TestFewWatch(t *testing.T) {

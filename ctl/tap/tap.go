@@ -16,6 +16,7 @@ import (
 	servicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -127,7 +128,7 @@ func objectOf(path string) string {
 
 // The filter of authorization, and what it notes of a request.
 const (
-	authorization = "envoy.filters.http.rbac"
+	authorization = httpfilter.RBAC
 	enforced      = "enforced_effective_policy_id"
 )
 

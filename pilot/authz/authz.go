@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // Call is a connection, or a request on one.
@@ -212,7 +213,7 @@ func (r *Request) header(name string) (string, bool) {
 
 // noted looks at the claims of the token; what other filters note is known to Envoy only.
 func (r *Request) noted(k ir.RequestMetadata) bool {
-	if k.Filter != "envoy.filters.http.jwt_authn" || len(k.Path) < 2 || r.Claims == nil {
+	if k.Filter != httpfilter.JWT || len(k.Path) < 2 || r.Claims == nil {
 		return false
 	}
 	var value any = r.Claims

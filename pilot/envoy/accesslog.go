@@ -18,11 +18,12 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // hasMessages holds for calls whose messages the filter of gRPC statistics has counted. It is asked of gRPC's requests
 // only, by their content type, since an expression costs each request as much as three histograms' labels.
-const hasMessages = `"envoy.filters.http.grpc_stats" in filter_state`
+const hasMessages = `"` + httpfilter.GRPCStats + `" in filter_state`
 
 func accessLogs(loggers []ir.AccessLogger, elements Elements) []*accesslog.AccessLog {
 	var out []*accesslog.AccessLog
@@ -75,8 +76,10 @@ func tapLog(l *ir.TapLog) *accesslog.AccessLog {
 	}}
 	return &accesslog.AccessLog{
 		Name: "tap", ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
-		Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_RuntimeFilter{
-			RuntimeFilter: &accesslog.RuntimeFilter{RuntimeKey: l.Runtime, PercentSampled: &typev3.FractionalPercent{}},
+		Filter: &accesslog.AccessLogFilter{FilterSpecifier: &accesslog.AccessLogFilter_StatusCodeFilter{
+			StatusCodeFilter: &accesslog.StatusCodeFilter{Comparison: &accesslog.ComparisonFilter{
+				Op: accesslog.ComparisonFilter_GE, Value: &core.RuntimeUInt32{DefaultValue: l.Otherwise, RuntimeKey: l.Runtime},
+			}},
 		}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // The details of a response by which one tells who denied the request (Envoy's source/extensions/filters: common/rbac
@@ -33,6 +34,6 @@ func denials(d *ir.Denials) *hcm.LocalReplyConfig {
 	return &hcm.LocalReplyConfig{Mappers: []*hcm.ResponseMapper{
 		named("response.code_details == "+strconv.Quote(deniedByNone), d.NoRule),
 		named("response.code_details.startsWith("+strconv.Quote(deniedByRule)+")", "%RESPONSE_CODE_DETAILS%"),
-		named("response.code_details.startsWith("+strconv.Quote(deniedByAsked)+")", "%DYNAMIC_METADATA("+filterRBAC+":"+d.Noted+")%"),
+		named("response.code_details.startsWith("+strconv.Quote(deniedByAsked)+")", "%DYNAMIC_METADATA("+httpfilter.RBAC+":"+d.Noted+")%"),
 	}}
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 func httpExtAuthz(f *ir.ExtAuthz) *exthttp.ExtAuthz {
 	out := &exthttp.ExtAuthz{
 		TransportApiVersion: core.ApiVersion_V3, FailureModeAllow: f.FailOpen, ClearRouteCache: f.ClearRouteCache,
-		FilterEnabledMetadata: noted(filterRBAC, f),
+		FilterEnabledMetadata: noted(httpfilter.RBAC, f),
 	}
 	if f.StatusOnError != 0 {
 		out.StatusOnError = &typev3.HttpStatus{Code: typev3.StatusCode(f.StatusOnError)}

@@ -22,16 +22,13 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
-// HTTP filters are named by their extension, which is also the key of their settings per route.
+// Further HTTP filters, named as those of package httpfilter.
 const (
-	filterCORS      = "envoy.filters.http.cors"
-	filterFault     = "envoy.filters.http.fault"
-	filterGRPCStats = "envoy.filters.http.grpc_stats"
-	filterState     = "envoy.filters.http.set_filter_state"
-	filterGRPCWeb   = "envoy.filters.http.grpc_web"
-	filterRouter    = "envoy.filters.http.router"
+	filterState   = "envoy.filters.http.set_filter_state"
+	filterGRPCWeb = "envoy.filters.http.grpc_web"
 )
 
 func httpFilters(filters []ir.HTTPFilter, elements Elements) []*hcm.HttpFilter {
@@ -51,6 +48,8 @@ func HTTPFilter(f ir.HTTPFilter) *hcm.HttpFilter {
 // onDemand tells whether a filter is for those routes only that have settings for it, for which Envoy makes one then.
 func onDemand(f ir.HTTPFilter) bool {
 	switch f := f.(type) {
+	case ir.GRPCStats:
+		return f.OnDemand
 	case ir.FaultInjection:
 		return f.OnDemand
 	case ir.CrossOrigin:
@@ -62,13 +61,13 @@ func onDemand(f ir.HTTPFilter) bool {
 func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	switch f := f.(type) {
 	case *ir.RBAC:
-		return filterRBAC, httpRBAC(f)
+		return httpfilter.RBAC, httpRBAC(f)
 	case *ir.ExtAuthz:
 		return filterExtAuthz, httpExtAuthz(f)
 	case *ir.TokenCheck:
-		return filterJWT, tokenCheck(f)
+		return httpfilter.JWT, tokenCheck(f)
 	case ir.GRPCStats:
-		return filterGRPCStats, &grpcstats.FilterConfig{
+		return httpfilter.GRPCStats, &grpcstats.FilterConfig{
 			EmitFilterState:        true,
 			PerMethodStatSpecifier: &grpcstats.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
 		}
@@ -83,9 +82,9 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	case ir.PeerHeader:
 		return filterHeaderMutation, peerHeader(f)
 	case ir.FaultInjection:
-		return filterFault, &fault.HTTPFault{}
+		return httpfilter.Fault, &fault.HTTPFault{}
 	case ir.CrossOrigin:
-		return filterCORS, &cors.Cors{}
+		return httpfilter.CORS, &cors.Cors{}
 	case ir.DynamicTarget:
 		return filterDynamicTarget, &httpfilterstate.Config{}
 	case ir.DynamicForward:
@@ -93,7 +92,7 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 	case ir.UpstreamGuard:
 		return filterUpstreamGuard, &rbachttp.RBAC{Rules: upstreamGuard(f)}
 	case ir.Router:
-		return filterRouter, &router.Router{SuppressEnvoyHeaders: f.NoDebugHeaders}
+		return httpfilter.Router, &router.Router{SuppressEnvoyHeaders: f.NoDebugHeaders}
 	}
 	panic(unknownFilter(f))
 }

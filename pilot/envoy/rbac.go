@@ -13,11 +13,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// Both filters note which rule matched under their own names.
-const (
-	filterRBAC        = "envoy.filters.http.rbac"
-	filterNetworkRBAC = "envoy.filters.network.rbac"
-)
+// filterNetworkRBAC notes which rule matched under its own name, as the filter of HTTP does.
+const filterNetworkRBAC = "envoy.filters.network.rbac"
 
 func httpRBAC(f *ir.RBAC) *rbachttp.RBAC {
 	return &rbachttp.RBAC{

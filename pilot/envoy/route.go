@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // RouteConfig gives the message for a route configuration.
@@ -75,10 +76,10 @@ func perRoute(r *ir.Route) map[string]*anypb.Any {
 		out[filterDynamicTarget] = Any(dynamicTarget(r.Forward.Clusters[0].DynamicPort))
 	}
 	if r.CORS != nil {
-		out[filterCORS] = Any(corsPolicy(r.CORS))
+		out[httpfilter.CORS] = Any(corsPolicy(r.CORS))
 	}
 	if r.Fault != nil {
-		out[filterFault] = Any(httpFault(r.Fault))
+		out[httpfilter.Fault] = Any(httpFault(r.Fault))
 	}
 	return out
 }
@@ -105,7 +106,7 @@ func routeMatch(m ir.RouteMatch) *routev3.RouteMatch {
 		out.QueryParameters = append(out.QueryParameters, queryMatch(q))
 	}
 	for _, c := range m.Claims {
-		claim := metadataMatch(ir.RequestMetadata{Filter: filterJWT, Path: append([]string{ir.TokenPayload}, c.Path...), Value: c.Value, List: true})
+		claim := metadataMatch(ir.RequestMetadata{Filter: httpfilter.JWT, Path: append([]string{ir.TokenPayload}, c.Path...), Value: c.Value, List: true})
 		claim.Invert = c.Invert
 		out.DynamicMetadata = append(out.DynamicMetadata, claim)
 	}

@@ -11,8 +11,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-const filterJWT = "envoy.filters.http.jwt_authn"
-
 func tokenCheck(t *ir.TokenCheck) *jwt.JwtAuthentication {
 	out := &jwt.JwtAuthentication{Providers: map[string]*jwt.JwtProvider{}, BypassCorsPreflight: true}
 	for i := range t.Providers {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // setTracing lets a connection manager make spans; nil makes none.
@@ -74,7 +75,7 @@ func traceTag(t ir.TraceTag) *tracing.CustomTag {
 	case ir.TagAuthorization:
 		out.Type = &tracing.CustomTag_Metadata_{Metadata: &tracing.CustomTag_Metadata{
 			Kind: &metadata.MetadataKind{Kind: &metadata.MetadataKind_Request_{Request: &metadata.MetadataKind_Request{}}},
-			MetadataKey: &metadata.MetadataKey{Key: filterRBAC, Path: []*metadata.MetadataKey_PathSegment{
+			MetadataKey: &metadata.MetadataKey{Key: httpfilter.RBAC, Path: []*metadata.MetadataKey_PathSegment{
 				{Segment: &metadata.MetadataKey_PathSegment_Key{Key: t.Value}},
 			}},
 		}}

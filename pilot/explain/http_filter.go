@@ -38,8 +38,8 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 		x.settings(f, settings)
 		return x.injectFault(f.GetName(), settings)
 	case packed.MessageIs(&cors.Cors{}):
-		policy := &cors.CorsPolicy{}
-		return !x.settings(f, policy) || x.crossOrigin(f.GetName(), policy)
+		policy := x.corsPolicy(f)
+		return policy == nil || x.crossOrigin(f.GetName(), policy)
 	case packed.MessageIs(&filterstate.Config{}):
 		x.findsHost(f.GetName())
 		return true
@@ -182,6 +182,24 @@ func percent(p *typev3.FractionalPercent) float64 {
 		typev3.FractionalPercent_HUNDRED: 1, typev3.FractionalPercent_TEN_THOUSAND: 1e2, typev3.FractionalPercent_MILLION: 1e4,
 	}
 	return min(100, float64(p.GetNumerator())/scale[p.GetDenominator()])
+}
+
+// corsPolicy gives the settings of a filter for CORS, or nil. Where it has none for the route, the fields count that
+// routes and virtual hosts had for it before.
+func (x *exchange) corsPolicy(f *hcm.HttpFilter) *cors.CorsPolicy {
+	policy := &cors.CorsPolicy{}
+	if x.settings(f, policy) {
+		return policy
+	}
+	for _, former := range []*routev3.CorsPolicy{x.route.GetRoute().GetCors(), x.vhost.GetCors()} {
+		if former == nil {
+			continue
+		}
+		policy.AllowOriginStringMatch, policy.ForwardNotMatchingPreflights = former.GetAllowOriginStringMatch(), former.GetForwardNotMatchingPreflights()
+		policy.FilterEnabled = former.GetFilterEnabled()
+		return policy
+	}
+	return nil
 }
 
 // crossOrigin answers preflight requests of the origins that a policy allows.

@@ -8,6 +8,8 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // missesShown is how many routes that did not match are named.
@@ -72,7 +74,7 @@ func (x *exchange) miss(m *routev3.RouteMatch) string {
 		}
 	}
 	for _, c := range m.GetDynamicMetadata() {
-		if c.GetFilter() != jwtFilter {
+		if c.GetFilter() != httpfilter.JWT {
 			return "it asks for metadata of a filter that is not known here"
 		}
 		if value := x.noted(c); claimMatches(c.GetValue(), value) == c.GetInvert() {

@@ -9,9 +9,6 @@ import (
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
-// jwtFilter is the filter that checks tokens, under whose name it notes their claims.
-const jwtFilter = "envoy.filters.http.jwt_authn"
-
 // checkToken passes the filter that checks tokens before the route is chosen: it has Envoy choose anew when it has
 // found one valid. The request's token is signed right and in time; its issuer is looked at where it names one.
 func (x *exchange) checkToken() (on bool) {

@@ -105,8 +105,10 @@ type StatLabel struct{ Name, Format string }
 type TapLog struct {
 	// Name of the log, by which who receives it tells logs apart.
 	Name string
-	// Runtime is the name of the value, in percent; it is 0 where it is not set.
+	// Runtime is the name of the value: the least status of the requests that are sent. Otherwise is what it is where
+	// nobody sets it.
 	Runtime, Cluster string
+	Otherwise        uint32
 	// NameTag is the tag of a request that has the log's name, RouteTag the one that has the object which its
 	// route came from.
 	NameTag, RouteTag string

@@ -34,8 +34,8 @@ func (*TCPProxy) networkFilter()              {}
 // the order of the list, responses in the opposite one; a Router is last.
 type HTTPFilter interface{ httpFilter() }
 
-// GRPCStats counts gRPC calls and notes their messages for others.
-type GRPCStats struct{}
+// GRPCStats counts gRPC calls and notes their messages for others. OnDemand is as in FaultInjection.
+type GRPCStats struct{ OnDemand bool }
 
 // GRPCWeb translates requests of gRPC-Web to gRPC, and their responses back; it leaves others alone.
 type GRPCWeb struct{}

@@ -9,12 +9,8 @@ import (
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	networking "istio.io/api/networking/v1alpha3"
-)
 
-// The filters that are made on demand have these names.
-const (
-	filterFault = "envoy.filters.http.fault"
-	filterCORS  = "envoy.filters.http.cors"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // connectionManager tells by its type whether a network filter speaks HTTP.
@@ -81,7 +77,7 @@ func onDemand(filters []*hcm.HttpFilter) []*hcm.HttpFilter {
 	var out []*hcm.HttpFilter
 	for _, h := range filters {
 		config := h.GetTypedConfig()
-		ours := h.GetName() == filterFault && config.MessageIs(&fault.HTTPFault{}) || h.GetName() == filterCORS && config.MessageIs(&cors.Cors{})
+		ours := h.GetName() == httpfilter.Fault && config.MessageIs(&fault.HTTPFault{}) || h.GetName() == httpfilter.CORS && config.MessageIs(&cors.Cors{})
 		if ours && h.GetDisabled() {
 			out = append(out, h)
 		}

@@ -1,14 +1,17 @@
 package patch
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
 // RoutePlace is the route configuration in which a virtual host stands.
@@ -44,7 +47,9 @@ func (r *run) routeConfig(at RoutePlace, rc *routev3.RouteConfiguration) {
 	})
 	r.each(networking.EnvoyFilter_VIRTUAL_HOST, func(p *Patch) {
 		if p.operation == opAdd && p.matchesRoutes(at) {
-			rc.VirtualHosts = append(rc.VirtualHosts, clone[*routev3.VirtualHost](p))
+			vh := clone[*routev3.VirtualHost](p)
+			demand(vh)
+			rc.VirtualHosts = append(rc.VirtualHosts, vh)
 		}
 	})
 }
@@ -82,8 +87,38 @@ func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.Virt
 	})
 	if kept {
 		r.routes(at, vh)
+		demand(vh)
 	}
 	return vh, kept
+}
+
+// demand switches the filter for CORS on where a virtual host or a route has come to have settings in the fields that it
+// had for them before filters had settings of routes. Envoy knows by those of the filter alone that a filter on demand is
+// wanted. The control plane itself writes no such field.
+func demand(vh *routev3.VirtualHost) {
+	if vh.GetCors() != nil {
+		vh.TypedPerFilterConfig = switchedOn(vh.TypedPerFilterConfig, httpfilter.CORS)
+	}
+	for _, route := range vh.Routes {
+		if route.GetRoute().GetCors() != nil {
+			route.TypedPerFilterConfig = switchedOn(route.TypedPerFilterConfig, httpfilter.CORS)
+		}
+	}
+}
+
+// switchedOn has a filter made without settings of its own, where nothing is said of it. Envoy wants an empty message in
+// the place of settings.
+func switchedOn(settings map[string]*anypb.Any, filter string) map[string]*anypb.Any {
+	if settings[filter] != nil {
+		return settings
+	}
+	on, err := anypb.New(&routev3.FilterConfig{Config: &anypb.Any{}})
+	if err != nil {
+		panic(err) // a fault of the library
+	}
+	out := map[string]*anypb.Any{filter: on} // the former may be shared
+	maps.Copy(out, settings)
+	return out
 }
 
 func (r *run) routes(at RoutePlace, vh *routev3.VirtualHost) {

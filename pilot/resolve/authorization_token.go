@@ -4,13 +4,11 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 )
 
-// Where the filter that checks tokens notes the claims of the one that it found valid.
-const (
-	jwtMetadata = "envoy.filters.http.jwt_authn"
-	jwtPayload  = ir.TokenPayload
-)
+// jwtPayload is where the filter that checks tokens notes the claims of the one that it found valid.
+const jwtPayload = ir.TokenPayload
 
 // claim is an attribute of a valid token, under a path of names. Its value is a text or a list of texts.
 func claim(names ...string) attribute {
@@ -18,7 +16,7 @@ func claim(names ...string) attribute {
 }
 
 func claimCondition(value ir.StringMatch, list bool, names ...string) ir.RBACCondition {
-	return ir.RequestMetadata{Filter: jwtMetadata, Path: append([]string{jwtPayload}, names...), Value: value, List: list}
+	return ir.RequestMetadata{Filter: httpfilter.JWT, Path: append([]string{jwtPayload}, names...), Value: value, List: list}
 }
 
 // translateRequestPrincipal reads issuer/subject. The last slash divides them, since issuers are mostly

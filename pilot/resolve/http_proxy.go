@@ -44,7 +44,7 @@ func (p *planner) addProxy() {
 		return
 	}
 	if n := p.c.HTTPProxyPort; n != 0 { // the mesh's own is validated
-		p.problems = append(p.problems, meshObject().ErrorAt("defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", model.ReasonConflict,
+		p.problems = append(p.problems, meshObject().WarningAt("defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", model.ReasonConflict,
 			fmt.Sprintf("a proxy names port %d, which it or its agent uses itself; choose another, until then it is no HTTP proxy", n)))
 	}
 }

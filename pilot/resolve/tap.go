@@ -12,5 +12,5 @@ func tapLog(side telemetry.Reporter) *ir.TapLog {
 	if side == telemetry.Destination {
 		name = telemetry.TapIn
 	}
-	return &ir.TapLog{Name: name, Runtime: telemetry.TapRuntime, Cluster: telemetry.TapCluster, NameTag: telemetry.TapSide, RouteTag: telemetry.TapRoute}
+	return &ir.TapLog{Name: name, Runtime: telemetry.TapRuntime, Otherwise: telemetry.TapNone, Cluster: telemetry.TapCluster, NameTag: telemetry.TapSide, RouteTag: telemetry.TapRoute}
 }

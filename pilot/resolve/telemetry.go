@@ -2,12 +2,15 @@ package resolve
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/httpfilter"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -171,6 +174,7 @@ func (i *instrument) chain(c *ir.FilterChain) {
 // proven to be of the mesh, and in any case neither filters, nor what they ask, nor the workload see it.
 func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	stats := i.httpStats(m, mutual)
+	i.leaveMessages(m)
 	switch {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
@@ -195,6 +199,22 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	for _, vh := range m.Routes.VirtualHosts {
 		for _, route := range vh.Routes {
 			route.Operation = i.operation(m.Routes.Name)
+		}
+	}
+}
+
+// leaveMessages has the messages of calls of gRPC noted on demand of a route only, where nobody counts or logs them: every
+// request would pay for that. The filter stays in its place, which EnvoyFilters name.
+func (i *instrument) leaveMessages(m *ir.HTTPConnectionManager) {
+	logged := slices.ContainsFunc(i.logs.requests, func(l ir.AccessLogger) bool {
+		return strings.Contains(fmt.Sprintf("%+v", l), httpfilter.GRPCStats) // in whatever part of it
+	})
+	if logged || len(i.rules.shown(telemetry.StatMessages)) > 0 {
+		return
+	}
+	for at, f := range m.Filters {
+		if _, ok := f.(ir.GRPCStats); ok {
+			m.Filters[at] = ir.GRPCStats{OnDemand: true}
 		}
 	}
 }
@@ -241,7 +261,7 @@ const upstreamWorkload = "%UPSTREAM_METADATA(istio:workload)%"
 // The mesh's log has each of them once.
 func (i *instrument) tcp(t *ir.TCPProxy) {
 	fields := i.tcpFields(t)
-	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, "%ACCESS_LOG_TYPE%", fields,
+	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, telemetry.ConnectionDetail, fields,
 		ir.Stat{Name: telemetry.StatConnections})
 	t.LogConnected, t.AccessLog = len(connections) > 0, connections
 	if drop, shown := i.rules.dropped(telemetry.MetricsOf(telemetry.StatBytes), true); shown {

@@ -121,27 +121,25 @@ func (e *Expander) Expand(statistic, text string) []Series {
 		return nil
 	}
 	var labels []Pair
-	flags := v.fields[1]
 	if tcp {
-		labels = v.labels(e, "tcp", "", flags, "", v.fields[2], v.fields[3])
+		labels = v.labels(e, "tcp", "", v.fields[1], "", v.fields[2], v.fields[3])
 	} else {
 		protocol := "http"
 		if v.fields[3] != "" || statistic == StatMessages {
 			protocol = "grpc"
 		}
-		flags = v.fields[2]
-		labels = v.labels(e, protocol, v.fields[1], flags, v.fields[3], v.fields[4], v.fields[5])
+		labels = v.labels(e, protocol, v.fields[1], v.fields[2], v.fields[3], v.fields[4], v.fields[5])
 	}
-	return v.shown(series(statistic, v.detail, flags, labels))
+	return v.shown(series(statistic, v.detail, labels))
 }
 
 // series gives those of a statistic, without regard to what is not wanted.
-func series(statistic, detail, flags string, labels []Pair) []Series {
+func series(statistic, detail string, labels []Pair) []Series {
 	switch statistic {
 	case StatBytes:
 		return []Series{{MetricSent, labels, 1}, {MetricReceived, labels, 1}}
 	case StatConnections:
-		return connections(detail, flags, labels)
+		return connections(detail, labels)
 	case StatMessages:
 		return messages(detail, labels)
 	}
@@ -169,28 +167,25 @@ func (v value) shown(all []Series) []Series {
 	return out
 }
 
-// notConnected are flags of connections that never reached a server, for which Envoy logs no connection.
-var notConnected = []string{"UH", "UF", "UO", "NR", "NC", "URX", "RLSE", "RL", "OM"}
-
-func connections(detail, flags string, labels []Pair) []Series {
+// connections counts the beginning of a connection as often as its end, also where it never reached a server, of which
+// Envoy logs no beginning: one that was denied, that found no server, or whose client was gone before.
+func connections(detail string, labels []Pair) []Series {
 	closed := Series{MetricClosed, labels, 1}
 	opened := Series{MetricOpened, labels, 1}
-	switch detail {
-	case LogConnected:
+	entry, upstream, told := strings.Cut(detail, detailSeparator)
+	switch {
+	case entry == LogConnected:
 		return []Series{opened}
-	case LogEnded:
-		for _, f := range strings.Split(flags, ",") {
-			if slices.Contains(notConnected, f) {
-				return []Series{opened, closed}
-			}
-		}
-		return []Series{closed}
+	case entry != LogEnded:
+		return nil
+	case told && (upstream == "" || upstream == "-"):
+		return []Series{opened, closed}
 	}
-	return nil
+	return []Series{closed}
 }
 
 func messages(detail string, labels []Pair) []Series {
-	first, second, _ := strings.Cut(detail, ",")
+	first, second, _ := strings.Cut(detail, detailSeparator)
 	requests, err := strconv.ParseUint(first, 10, 32)
 	if err != nil {
 		return nil

@@ -36,7 +36,7 @@ const (
 	StatResponseBytes = "response_bytes" // the same
 	// StatMessages counts gRPC calls by how many messages they had: "requests,responses" is the detail.
 	StatMessages = "messages"
-	// StatConnections counts TCP connections; the type of the log's entry is the detail.
+	// StatConnections counts TCP connections; ConnectionDetail is the detail.
 	StatConnections = "connections"
 	// StatBytes is none of Envoy's: the agent counts the bytes of connections by their log (connection.go).
 	StatBytes = "bytes"
@@ -57,6 +57,13 @@ const (
 	LogConnected = "TcpUpstreamConnected"
 	LogEnded     = "TcpConnectionEnd"
 )
+
+// ConnectionDetail is what an entry of a TCP connection's log is about, and the proxy's own address on the way to the
+// server, which there is only where that was reached.
+const ConnectionDetail = "%ACCESS_LOG_TYPE%" + detailSeparator + "%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
+
+// detailSeparator stands between the parts of a detail that has several.
+const detailSeparator = ","
 
 // separator stands between the fields of a value. The last field, which a client writes, may hold it.
 const separator = " "

@@ -63,7 +63,7 @@ func within(path, folder string) bool {
 // A stage that is not named here may not be imported by another stage either.
 var flow = map[string][]string{
 	"pilot/model":           {"proto/locality"},
-	"pilot/patch":           {"pilot/model", "proto/envoyapi"},
+	"pilot/patch":           {"pilot/model", "proto/envoyapi", "proto/httpfilter"},
 	"pilot/cel":             {},
 	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
@@ -75,9 +75,9 @@ var flow = map[string][]string{
 	"pilot/ingress":         {"pilot/model"},
 	"pilot/status":          {"pilot/model"},
 	"pilot/ir":              {},
-	"pilot/resolve":         {"pilot/model", "pilot/ir", "pilot/cel", "pilot/store", "proto/telemetry"},
+	"pilot/resolve":         {"pilot/model", "pilot/ir", "pilot/cel", "pilot/store", "proto/telemetry", "proto/httpfilter"},
 	"pilot/endpoint":        {"pilot/model", "pilot/ir", "pilot/resolve", "proto/telemetry"},
-	"pilot/envoy":           {"pilot/ir", "proto/nds"},
+	"pilot/envoy":           {"pilot/ir", "proto/nds", "proto/httpfilter"},
 	"pilot/resource":        {"pilot/model", "proto/nds"},
 	"pilot/build":           {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/inventory":       {"pilot/model", "pilot/resolve", "pilot/source/kinds"},
@@ -87,8 +87,8 @@ var flow = map[string][]string{
 	"pilot/incluster":       {"pilot/model", "pilot/ingress", "pilot/kubeclient", "pilot/source/kinds", "security/ca"},
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":          {"pilot/model"},
-	"pilot/authz":           {"pilot/ir"},
-	"pilot/explain":         {"pilot/spelling"}, // it reads what was made, and knows nothing of why
+	"pilot/authz":           {"pilot/ir", "proto/httpfilter"},
+	"pilot/explain":         {"pilot/spelling", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
 }
 
