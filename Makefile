@@ -107,7 +107,7 @@ $(KUBERNETES)/etcd: | packages
 	dpkg-deb -x "$$dir"/etcd-server_*.deb "$$dir" && cp "$$dir/usr/bin/etcd" $@
 
 .PHONY: kubernetes
-kubernetes: $(KUBERNETES)/kubelet $(KUBERNETES)/etcd ## Kubernetes and etcd, into .tools/kubernetes
+kubernetes: $(KUBERNETES)/kubelet $(KUBERNETES)/etcd ## Kubernetes with kubectl, and etcd, into .tools/kubernetes
 
 .PHONY: cluster
 cluster: tools images kubernetes ## A real Kubernetes on this machine, NODES=1; Ctrl-C ends it
@@ -124,14 +124,10 @@ clusterdown: ## Take away a cluster whose process was killed
 	$(GO) run ./test/cluster/cmd/cluster --down
 
 .PHONY: clustertest
-clustertest: tools images kubernetes ## The mesh in a real Kubernetes, AWAY=20s without its API server; needs root
+clustertest: tools images kubernetes ## The mesh in a real Kubernetes, AWAY=1m without its API server; needs root
 	$(GO) test -count=1 -timeout 30m -v ./test/cluster $(if $(AWAY),-away $(AWAY)) || { \
 	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test --name test 2>/dev/null || true; \
 	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test-demo --name demo 2>/dev/null || true; exit 1; }
-
-.PHONY: clusterchaos
-clusterchaos: ## As clustertest, with the API server away for a minute under load
-	$(MAKE) clustertest AWAY=1m
 
 .PHONY: crds
 crds: ## The definitions of Istio's kinds, from module istio.io/api

@@ -74,8 +74,8 @@ type Work struct {
 	// Classes are the keys of the classes whose Result is another one; All tells that all may be.
 	Classes map[string]struct{}
 	All     bool
-	// Moved are the seats whose class is another one.
-	Moved []*Seat
+	// Moved are the seats whose class is another one, Doubted those with another doubt.
+	Moved, Doubted []*Seat
 }
 
 // New gives a Builder without a state.
@@ -99,7 +99,8 @@ func (b *Builder) Advance(ctx context.Context, c store.Commit) (Work, error) {
 		l.begin()
 	}
 	b.updated = nil
-	work := Work{Classes: map[string]struct{}{}, Moved: b.reclassify(c.Rows, full)}
+	work := Work{Classes: map[string]struct{}{}}
+	work.Moved, work.Doubted = b.reclassify(c.Rows, full)
 	if err := b.update(ctx, c.Rows, full); err != nil {
 		return Work{}, err
 	}

@@ -143,20 +143,23 @@ func (b *Builder) classify(s *Seat) {
 }
 
 // reclassify classifies the proxies again of which something that was read has changed, and gives those
-// whose class is another one.
-func (b *Builder) reclassify(rows []store.Row, all bool) []*Seat {
+// whose class is another one, and those with another doubt.
+func (b *Builder) reclassify(rows []store.Row, all bool) (moved, doubted []*Seat) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stale := b.index.staleSeats(rows)
 	if all {
 		stale = slices.Collect(maps.Keys(b.seats))
 	}
-	var moved []*Seat
 	for _, s := range stale {
-		former := s.Class.Key
-		if b.classify(s); s.Class.Key != former {
+		former, doubt := s.Class.Key, s.Doubt
+		b.classify(s)
+		if s.Class.Key != former {
 			moved = append(moved, s)
 		}
+		if s.Doubt != doubt {
+			doubted = append(doubted, s)
+		}
 	}
-	return moved
+	return moved, doubted
 }

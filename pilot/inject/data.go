@@ -78,8 +78,8 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 	}
 	s := in.settings
 	d := &templateData{
-		ObjectMeta:  *pod.ObjectMeta.DeepCopy(),
-		Spec:        *pod.Spec.DeepCopy(),
+		ObjectMeta:  pod.ObjectMeta,
+		Spec:        pod.Spec,
 		ProxyConfig: pc, MeshConfig: in.mesh, Values: in.values,
 		Revision: in.revision, ClusterID: in.clusterID, Network: in.network,
 		NativeSidecars: annotatedBool(pod, annotation.SidecarNativeSidecar.Name, in.native),

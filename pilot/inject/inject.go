@@ -161,7 +161,7 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 		return nil, false, err
 	}
 	original := pod.DeepCopy()
-	data, err := in.data(pod, ns, owner)
+	data, err := in.data(original, ns, owner) // nobody changes either
 	if err != nil {
 		return nil, false, err
 	}

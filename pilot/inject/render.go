@@ -116,11 +116,18 @@ func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, er
 		if err != nil {
 			return nil, err
 		}
+		if len(names) == 1 && isPlain(given) {
+			patch = given
+			break
+		}
 		if patch, err = strategicpatch.StrategicMergeMapPatch(patch, given, corev1.Pod{}); err != nil {
 			return nil, fmt.Errorf("injection template %s: merging: %w", name, err)
 		}
 	}
 	own := takeOverridden(pod, patch)
+	if add(pod, patch) {
+		return pod, applyOverrides(pod, own)
+	}
 	out, err := merge(pod, patch)
 	if err != nil {
 		return nil, fmt.Errorf("injection templates %s: %w", strings.Join(names, ","), err)

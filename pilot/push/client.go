@@ -17,9 +17,10 @@ type Client struct {
 	untrusted Untrusted
 	changed   func(*Update)
 
-	// The engine's mutex guards both.
+	// The engine's mutex guards them.
 	class *classState
-	view  *View // the last that changed was called with
+	doubt string  // of the seat
+	last  *Update // that changed was called with; nil for none
 }
 
 // Update is a view, and what led to it.
@@ -31,6 +32,9 @@ type Update struct {
 	Trials []*resource.Resource
 	// Seen is what had been seen of the API server when the view was offered; nil for files.
 	Seen seen.Versions
+	// Doubt says why the Pod that the client names is not its own; "" where nothing does. Its class is then that of the
+	// Pod that it is, or of none.
+	Doubt string
 }
 
 // cause is what leads to a view. It is the zero one for a client's first, and for what a rejection leads to.
@@ -44,14 +48,6 @@ func (c *Client) Node() *Node { return c.node }
 
 // Untrusted tells which of the proxy's claims about what it holds are not to be trusted.
 func (c *Client) Untrusted() Untrusted { return c.untrusted }
-
-// Doubt tells why the Pod that the proxy names is not its own; "" where nothing does. Its class is then that of the
-// Pod that it is, or of none.
-func (c *Client) Doubt() string {
-	c.engine.state.RLock()
-	defer c.engine.state.RUnlock()
-	return c.seat.Doubt
-}
 
 func (c *Client) name() string { return c.node.Name + "." + c.node.Namespace }
 
@@ -111,13 +107,13 @@ func (c *Client) Rejected(t resource.Type) bool {
 	return false
 }
 
-// offer hands over a view with what of it the client is asked about, and tells whether the client had another. It is called under the
-// engine's mutex.
+// offer hands over a view with what of it the client is asked about, and tells whether the client had another, or
+// another doubt. It is called under the engine's mutex.
 func (c *Client) offer(v *View, trials []*resource.Resource, by cause) bool {
-	if c.view == v {
+	if c.last != nil && c.last.View == v && c.last.Doubt == c.doubt {
 		return false
 	}
-	c.view = v
-	c.changed(&Update{View: v, cause: by, Trials: trials, Seen: c.engine.seen})
+	c.last = &Update{View: v, cause: by, Trials: trials, Seen: c.engine.seen, Doubt: c.doubt}
+	c.changed(c.last)
 	return true
 }

@@ -62,7 +62,7 @@ func (v *viewer) told() bool {
 func (v *viewer) now() *View {
 	v.engine.mu.Lock()
 	defer v.engine.mu.Unlock()
-	return v.view
+	return v.last.View
 }
 
 // proxy describes a sidecar beside a pod.

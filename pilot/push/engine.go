@@ -141,6 +141,7 @@ func (e *Engine) Apply(ctx context.Context, c Commit) error {
 	defer e.mu.Unlock()
 	e.leaving, e.seen = c.Translator, c.Seen
 	changed := e.reclassify(work.Moved)
+	e.doubt(work.Doubted, changed)
 	for key := range work.Classes {
 		if g := e.classes[key]; g != nil {
 			changed[g] = struct{}{}
@@ -217,6 +218,16 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		}
 	}
 	return changed
+}
+
+// doubt notes doubts that came or went, and the classes of their clients as changed, so that these are told.
+func (e *Engine) doubt(doubted []*build.Seat, changed map[*classState]struct{}) {
+	for _, seat := range doubted {
+		if c := e.seats[seat]; c != nil {
+			c.doubt = seat.Doubt
+			changed[c.class] = struct{}{}
+		}
+	}
 }
 
 // successor gives the state of a class to which a proxy comes from another. The caller holds the
@@ -330,7 +341,7 @@ func (e *Engine) Connect(n *Node, changed func(*Update)) (*Client, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g.built = true
-	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed}
+	c := &Client{engine: e, node: n, seat: seat, class: g, changed: changed, doubt: seat.Doubt}
 	c.untrusted = e.remembered(n).take(n)
 	g.clients[c] = struct{}{}
 	trials := g.trials()[c]

@@ -41,6 +41,7 @@ type server struct {
 	// took is from question to answer, worked the part of it that is no waiting for others.
 	took, worked prometheus.Histogram
 	objects      *checker
+	pods         *differ
 	// turns are as many as reviews can be computed at a time. The others wait in the order in which they came, so
 	// that of many that come at once each has its answer as early as may be, and none waits for all.
 	turns chan struct{}
@@ -49,7 +50,7 @@ type server struct {
 // Handler serves /inject, with what the path says of cluster and network, and /validate.
 func Handler(opts Options) http.Handler {
 	s := &server{
-		Options: opts, objects: newChecker(), turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		Options: opts, objects: newChecker(), pods: newDiffer(), turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		success: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_success_total", Help: "Pods that were given a sidecar."}),
 		failure: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_failure_total", Help: "Pods that were refused."}),
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
@@ -174,7 +175,7 @@ func (s *server) patch(path string, request *admissionv1.AdmissionRequest) (patc
 	if err != nil || !injected {
 		return nil, false, err
 	}
-	patch, err = difference(&pod, out)
+	patch, err = s.pods.patch(&pod, out)
 	return patch, true, err
 }
 

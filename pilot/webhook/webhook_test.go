@@ -109,31 +109,6 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestPatchNamesOnlyWhatDiffers(t *testing.T) {
-	decode := func(text string) (v any) {
-		if err := json.Unmarshal([]byte(text), &v); err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	for name, c := range map[string]struct{ from, to, want string }{
-		"nothing":     {`{"a":1}`, `{"a":1}`, `[]`},
-		"a field":     {`{"a":{"b":1,"c":2}}`, `{"a":{"b":3,"c":2}}`, `[{"op":"replace","path":"/a/b","value":3}]`},
-		"odd names":   {`{}`, `{"x/y~z":1}`, `[{"op":"add","path":"/x~1y~0z","value":1}]`},
-		"one is gone": {`{"a":1}`, `{}`, `[{"op":"remove","path":"/a"}]`},
-		"one more":    {`[{"name":"a"}]`, `[{"name":"a"},{"name":"b"}]`, `[{"op":"add","path":"/-","value":{"name":"b"}}]`},
-		"a list":      {`{"a":[1,2]}`, `{"a":[1,2]}`, `[]`},
-		"more items":  {`{"a":[1]}`, `{"a":[1,2]}`, `[{"op":"replace","path":"/a","value":[1,2]}]`},
-		"null":        {`{"a":null}`, `{"a":{"b":1}}`, `[{"op":"replace","path":"/a","value":{"b":1}}]`},
-		"one before":  {`[{"name":"a"}]`, `[{"name":"b"},{"name":"a"}]`, `[{"op":"replace","path":"","value":[{"name":"b"},{"name":"a"}]}]`},
-	} {
-		got, err := json.Marshal(compare([]step{}, "", decode(c.from), decode(c.to)))
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s: %s, %v", name, got, err)
-		}
-	}
-}
-
 // TestQuestionsAreTimed: dashboards read how long pods wait.
 func TestQuestionsAreTimed(t *testing.T) {
 	registry := prometheus.NewRegistry()

@@ -269,6 +269,7 @@ func (s *Server) identify(st *stream, first *request, identity *Identity) (*push
 
 // register makes a stream known to the source.
 func (s *Server) register(st *stream, node *push.Node) (err error) {
+	st.node = node
 	st.id, st.connected = s.boot+"."+strconv.FormatUint(s.ids.Add(1), 36), time.Now()
 	if st.client, err = s.opts.Source.Connect(node, st.refresh); err != nil {
 		if errors.Is(err, push.ErrTooManyClasses) {
@@ -276,10 +277,6 @@ func (s *Server) register(st *stream, node *push.Node) (err error) {
 			return status.Error(codes.ResourceExhausted, err.Error())
 		}
 		return status.Error(codes.Unavailable, err.Error())
-	}
-	if doubt := st.client.Doubt(); doubt != "" {
-		s.metrics.doubted.Inc()
-		st.warn("proxy is not the pod that it names, and does not get what that gets", "reason", doubt)
 	}
 	st.untrusted = st.client.Untrusted()
 	return nil

@@ -27,6 +27,7 @@ type stream struct {
 	share  *share
 	id     string
 	wire   wire
+	node   *push.Node // of the client, which is known before that is
 	client *push.Client
 	ctx    context.Context         // of the stream's life
 	cancel context.CancelCauseFunc // ends it
@@ -59,6 +60,9 @@ type stream struct {
 	// returned says that the client claimed anything, so that it has clusters of a former stream.
 	returned bool
 	owed     owed
+	// doubt says why the client is not the pod that it names; "" where nothing does. doubted tells whether anything has.
+	doubt   string
+	doubted bool
 	// settled is since when listeners and routes have been acknowledged; zero while they are not.
 	settled time.Time
 	// behind is when the oldest change arrived that the client does not have; zero for none.
@@ -80,7 +84,7 @@ type owed struct {
 }
 
 func (s *stream) log() *slog.Logger {
-	return s.opts.Logger.With("proxy", proxyName(s.client.Node()))
+	return s.opts.Logger.With("proxy", proxyName(s.node))
 }
 
 // warn logs what the client did, unless it and others of its identity did too much lately.
@@ -97,6 +101,7 @@ func (s *stream) refresh(u *push.Update) {
 	if s.over {
 		return
 	}
+	s.question(u.Doubt)
 	var now time.Time
 	concerned, due := false, false
 	for t, w := range s.watches {
@@ -121,6 +126,24 @@ func (s *stream) refresh(u *push.Update) {
 	if due || len(u.Trials) > 0 { // of which the client may have some
 		s.start(nil)
 	}
+}
+
+// question counts the stream once if its client is doubted, and has each doubt that it did not have before logged,
+// which the engine must not wait for. The caller holds the mutex.
+func (s *stream) question(doubt string) {
+	if doubt == s.doubt {
+		return
+	}
+	if s.doubt = doubt; doubt == "" {
+		return
+	}
+	if !s.doubted {
+		s.doubted = true
+		s.metrics.doubted.Inc()
+	}
+	s.workers.Go(func() {
+		s.warn("proxy is not the pod that it names, and does not get what that gets", "reason", doubt)
+	})
 }
 
 // wake sends what has become due.

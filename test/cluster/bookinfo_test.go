@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -91,18 +90,6 @@ func start(t *testing.T, nodes int) *world {
 	return w
 }
 
-// apply applies a file of the samples, with our images.
-func (w *world) apply(ctx context.Context, file string) {
-	w.Helper()
-	objects, err := sample(filepath.Join(root, "samples", file))
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := w.mesh.Apply(ctx, objects); err != nil {
-		w.Fatal(err)
-	}
-}
-
 // until waits for a fact of the cluster.
 func (w *world) until(ctx context.Context, what string, done func(context.Context) (bool, error)) {
 	w.Helper()
@@ -125,15 +112,12 @@ func TestBookinfoInACluster(t *testing.T) {
 	if said := w.run(ctx, "verify-install"); !strings.Contains(said, "are there and ready") {
 		w.Errorf("verify-install: %s", said)
 	}
-	if err := join(ctx, w.client, "default"); err != nil {
-		w.Fatal(err)
+	w.kubectl(ctx, "", "label", "namespace", "default", "istio-injection=enabled")
+	for _, file := range []string{"bookinfo.yaml", "bookinfo-gateway.yaml", "destination-rule-all.yaml", "networking/peer-authentication-strict.yaml"} {
+		w.kubectl(ctx, w.sample(file), "apply", "-f", "-")
 	}
-	for _, file := range []string{
-		"bookinfo/bookinfo.yaml", "bookinfo/bookinfo-gateway.yaml", "bookinfo/destination-rule-all.yaml",
-		"bookinfo/networking/peer-authentication-strict.yaml",
-	} {
-		w.apply(ctx, file)
-	}
+	w.kubectl(ctx, "", "wait", "--for=condition=Available", "deployments", "--all", "--timeout="+patience.String())
+	w.kindsAreShown(ctx)
 	w.until(ctx, "bookinfo's pods", func(ctx context.Context) (bool, error) {
 		return podsReady(ctx, w.client, "default", 6)
 	})
@@ -198,12 +182,8 @@ func (w *world) plaintextIsRefused(ctx context.Context) {
 // invalidIsRefused shows that the API server asks the validation webhook.
 func (w *world) invalidIsRefused(ctx context.Context) {
 	w.Helper()
-	o := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-		"metadata": map[string]any{"name": "wrong", "namespace": "default"},
-		"spec":     map[string]any{"hosts": []any{"reviews"}, "http": []any{map[string]any{"name": "nowhere"}}},
-	}}
-	if err := w.mesh.Apply(ctx, []*unstructured.Unstructured{o}); err == nil || !strings.Contains(err.Error(), "http[0]") {
-		w.Errorf("an invalid VirtualService: %v", err)
+	out, err := w.asks(ctx, routes("wrong", "{name: nowhere}"), "apply", "-f", "-")
+	if err == nil || !strings.Contains(out, "http[0]") {
+		w.Errorf("an invalid VirtualService: %v: %s", err, out)
 	}
 }

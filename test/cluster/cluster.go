@@ -46,6 +46,9 @@ type Info struct {
 	Dir        string // with the programs' logs
 	// Restart kills one of the programs, such as etcd, without a warning, and starts it again.
 	Restart func(program string) error
+	// Backup keeps what the API server has, and Restore has it go back to that.
+	Backup  func() error
+	Restore func(context.Context) error
 }
 
 func (c *Config) complete() {
@@ -134,7 +137,10 @@ func (n *node) log(program string) string { return n.dir.Path(program + ".log") 
 func (c *cluster) first() *node { return c.nodes[0] }
 
 func (c *cluster) info() Info {
-	return Info{Kubeconfig: c.first().dir.Path("kubeconfig"), Server: c.server(), Dir: c.first().dir.Path(), Restart: c.procs.restart}
+	return Info{
+		Kubeconfig: c.first().dir.Path("kubeconfig"), Server: c.server(), Dir: c.first().dir.Path(),
+		Restart: c.procs.restart, Backup: c.backup, Restore: c.restore,
+	}
 }
 
 func (c *cluster) server() string { return fmt.Sprintf("https://%s:%d", c.first().ip, apiPort) }

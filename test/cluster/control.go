@@ -29,8 +29,7 @@ func (c *cluster) startControl(ctx context.Context) error {
 	if err := c.writeKeys(); err != nil {
 		return err
 	}
-	memory := n.dir.Memory()
-	err := c.procs.start(n, c.program("etcd"), "--data-dir="+memory+"/etcd",
+	err := c.procs.start(n, c.program("etcd"), "--data-dir="+c.data(),
 		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
 		"--initial-cluster=default=http://127.0.0.1:2380", "--unsafe-no-fsync")

@@ -88,13 +88,17 @@ func join(ctx context.Context, client kubernetes.Interface, namespace string) er
 // sampleImage is an image of the sample as Istio names it.
 var sampleImage = regexp.MustCompile(`docker\.io/istio/(examples-bookinfo-[a-z0-9-]+):\S+`)
 
+func ourImages(manifest []byte) []byte {
+	return sampleImage.ReplaceAll(manifest, []byte("pilothouse/$1:dev"))
+}
+
 // sample reads a file of the samples, with our images.
 func sample(file string) ([]*unstructured.Unstructured, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	text = sampleImage.ReplaceAll(text, []byte("pilothouse/$1:dev"))
+	text = ourImages(text)
 	var objects []*unstructured.Unstructured
 	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		o := &unstructured.Unstructured{}

@@ -13,14 +13,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
-	discoverylisters "k8s.io/client-go/listers/discovery/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/dns"
+	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 )
 
 // dnsPort is where the nameserver listens on the first node.
@@ -29,12 +25,12 @@ const dnsPort = 53
 // names answers the names of a cluster's Services, as CoreDNS would, from within this process.
 type names struct {
 	server   *dns.Server
-	services corelisters.ServiceLister
-	slices   discoverylisters.EndpointSliceLister
+	services kubeclient.Cache[*corev1.Service]
+	slices   kubeclient.Cache[*discoveryv1.EndpointSlice]
 	wake     chan struct{}
 }
 
-// startDNS starts the nameserver and makes its Service..
+// startDNS starts the nameserver and makes its Service.
 func (c *cluster) startDNS(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -49,31 +45,19 @@ func (c *cluster) startDNS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for DNS: %w", err)
 	}
-	factory := informers.NewSharedInformerFactory(client, 0)
 	n := &names{
 		server:   dns.NewServer(nil, slog.New(slog.DiscardHandler)),
-		services: factory.Core().V1().Services().Lister(), slices: factory.Discovery().V1().EndpointSlices().Lister(),
-		wake: make(chan struct{}, 1),
+		services: kubeclient.Follow(client, client.CoreV1().Services(""), &corev1.Service{}, ""),
+		slices:   kubeclient.Follow(client, client.DiscoveryV1().EndpointSlices(""), &discoveryv1.EndpointSlice{}, ""),
+		wake:     make(chan struct{}, 1),
 	}
-	changed := func(any) {
-		select {
-		case n.wake <- struct{}{}:
-		default:
-		}
+	if err := kubeclient.Wake(n.wake, n.services, n.slices); err != nil {
+		return err
 	}
-	handler := cache.ResourceEventHandlerFuncs{AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) }}
-	for _, informer := range []cache.SharedIndexInformer{
-		factory.Core().V1().Services().Informer(), factory.Discovery().V1().EndpointSlices().Informer(),
-	} {
-		if _, err := informer.AddEventHandler(handler); err != nil {
-			return err
-		}
-	}
-	factory.Start(ctx.Done())
-	factory.WaitForCacheSync(ctx.Done())
+	wait := kubeclient.Run(ctx, n.services, n.slices)
 	c.tasks.Go(func() {
 		n.run(ctx)
-		factory.Shutdown()
+		wait()
 	})
 	c.tasks.Go(func() { _ = n.server.Serve(ctx, l, pc) }) // it ends with ctx
 	return c.dnsService(ctx, client)
@@ -92,9 +76,8 @@ func (n *names) run(ctx context.Context) {
 }
 
 func (n *names) table() *dns.Table {
-	services, _ := n.services.List(labels.Everything()) // a cache's list does not fail
 	var out []dns.Service
-	for _, s := range services {
+	for _, s := range n.services.All() {
 		entry := dns.Service{Namespace: s.Namespace, Name: s.Name, External: s.Spec.ExternalName}
 		for _, p := range s.Spec.Ports {
 			entry.Ports = append(entry.Ports, dns.Port{Name: p.Name, Protocol: strings.ToLower(string(p.Protocol)), Port: uint16(p.Port)})
@@ -111,9 +94,11 @@ func (n *names) table() *dns.Table {
 
 // headless adds the addresses of a Service's pods.
 func (n *names) headless(s *corev1.Service, entry *dns.Service) {
-	slices, _ := n.slices.EndpointSlices(s.Namespace).List(labels.Set{discoveryv1.LabelServiceName: s.Name}.AsSelector())
 	entry.Hosts = map[string][]netip.Addr{}
-	for _, slice := range slices {
+	for _, slice := range n.slices.All() {
+		if slice.Namespace != s.Namespace || slice.Labels[discoveryv1.LabelServiceName] != s.Name {
+			continue
+		}
 		for _, ep := range slice.Endpoints {
 			ip, err := netip.ParseAddr(ep.Addresses[0])
 			if err != nil || ep.Conditions.Ready != nil && !*ep.Conditions.Ready && !s.Spec.PublishNotReadyAddresses {

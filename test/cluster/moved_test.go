@@ -3,12 +3,9 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // shifted is a namespace that goes from one revision to another.
@@ -21,35 +18,13 @@ const (
 // namespace's label and a restart. It gives where the page is.
 func (w *world) sampleMoves(ctx context.Context) (url string) {
 	w.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: shifted, Labels: map[string]string{"istio.io/rev": defaultRevision}}}
-	if _, err := w.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-		w.Fatal(err)
-	}
-	objects, err := sample(root + "/samples/bookinfo/bookinfo.yaml")
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, o := range objects {
-		o.SetNamespace(shifted)
-	}
-	if err := w.mesh.Apply(ctx, objects); err != nil {
-		w.Fatal(err)
-	}
+	w.kubectl(ctx, "", "create", "namespace", shifted)
+	w.kubectl(ctx, "", "label", "namespace", shifted, "istio.io/rev="+defaultRevision)
+	w.kubectl(ctx, w.sample("bookinfo.yaml"), "apply", "-n", shifted, "-f", "-")
 	w.sampleIsOf(ctx, defaultRevision)
-	w.patch(ctx, `{"metadata":{"labels":{"istio.io/rev":"canary"}}}`, func(data []byte) error {
-		_, err := w.client.CoreV1().Namespaces().Patch(ctx, shifted, types.MergePatchType, data, metav1.PatchOptions{})
-		return err
-	})
-	deployments, err := w.client.AppsV1().Deployments(shifted).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, d := range deployments.Items { // as kubectl rollout restart does
-		w.patch(ctx, `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`, func(data []byte) error {
-			_, err := w.client.AppsV1().Deployments(shifted).Patch(ctx, d.Name, types.MergePatchType, data, metav1.PatchOptions{})
-			return err
-		})
-	}
+	w.kubectl(ctx, "", "label", "--overwrite", "namespace", shifted, "istio.io/rev=canary")
+	w.kubectl(ctx, "", "rollout", "restart", "deployment", "-n", shifted)
+	w.kubectl(ctx, "", "rollout", "status", "deployment", "-n", shifted, "--timeout="+patience.String())
 	w.sampleIsOf(ctx, "canary")
 	service, err := w.client.CoreV1().Services(shifted).Get(ctx, "productpage", metav1.GetOptions{})
 	if err != nil {
@@ -61,13 +36,6 @@ func (w *world) sampleMoves(ctx context.Context) (url string) {
 		return err == nil, err
 	})
 	return url
-}
-
-func (w *world) patch(ctx context.Context, data string, apply func([]byte) error) {
-	w.Helper()
-	if err := apply([]byte(data)); err != nil {
-		w.Fatal(errors.Join(err, ctx.Err()))
-	}
 }
 
 // sampleIsOf waits until all pods of the sample are ready and have their sidecars from a revision.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,19 +73,45 @@ func (p *processes) start(n *node, program string, args ...string) error {
 
 // restart kills a program without a warning, and starts it again as it was.
 func (p *processes) restart(name string) error {
+	stopped, err := p.stop(name)
+	return cmp.Or(err, p.again(stopped))
+}
+
+// stop kills programs without a warning, each on all nodes, and gives how they ran.
+func (p *processes) stop(names ...string) ([]*process, error) {
+	var stopped []*process
 	p.mu.Lock()
-	at := slices.IndexFunc(p.running, func(r *process) bool { return filepath.Base(r.program) == name })
-	if at < 0 {
-		p.mu.Unlock()
-		return fmt.Errorf("%s does not run", name)
+	for _, name := range names {
+		former := len(stopped)
+		p.running = slices.DeleteFunc(p.running, func(r *process) bool {
+			if filepath.Base(r.program) != name {
+				return false
+			}
+			r.wanted = true
+			_ = r.cmd.Process.Kill() // it may have ended
+			stopped = append(stopped, r)
+			return true
+		})
+		if len(stopped) == former {
+			p.mu.Unlock()
+			return stopped, fmt.Errorf("%s does not run", name)
+		}
 	}
-	run := p.running[at]
-	p.running = slices.Delete(p.running, at, at+1)
-	run.wanted = true
-	_ = run.cmd.Process.Kill() // it may have ended
 	p.mu.Unlock()
-	<-run.ended
-	return p.start(run.node, run.program, run.args...)
+	for _, r := range stopped {
+		<-r.ended
+	}
+	return stopped, nil
+}
+
+// again starts programs as they ran.
+func (p *processes) again(stopped []*process) error {
+	for _, r := range stopped {
+		if err := p.start(r.node, r.program, r.args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kill ends all of them and waits.

@@ -20,13 +20,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// away is how long the API server answers nobody; by default a little longer than the leader's lease.
-var away = flag.Duration("away", 20*time.Second, "how long the API server answers nobody")
+// away is how long the API server answers nobody.
+var away = flag.Duration("away", time.Minute, "how long the API server answers nobody")
 
 // replicasDie runs two replicas of the control plane under load, and has everything fail that they rely on: each
-// is killed without a warning; the API server answers nobody for longer than the lease lasts; etcd is killed, and
-// the node's kubelet stands still until the node counts as lost. No request of a page fails, and new pods come up
-// once the API server is back.
+// is killed without a warning; the API server answers nobody for a minute; etcd is killed, and the node's kubelet
+// stands still until the node counts as lost; etcd is restored from a backup. No request of a page fails, and new pods
+// come up once the API server is back.
 func (w *world) replicasDie(ctx context.Context) {
 	w.Helper()
 	w.scale(ctx, 2)
@@ -64,6 +64,7 @@ func (w *world) replicasDie(ctx context.Context) {
 	l.meanwhile("the node is back")
 	w.replicas(ctx, 2, nil)
 	w.until(ctx, "the pods", func(ctx context.Context) (bool, error) { return podsReady(ctx, w.client, "default", 7) })
+	w.etcdIsRestored(ctx, l)
 	l.end(w)
 	err := errors.Join(
 		w.client.CoreV1().Pods("default").Delete(ctx, "late", metav1.DeleteOptions{GracePeriodSeconds: &now}),

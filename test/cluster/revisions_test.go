@@ -247,21 +247,7 @@ func (w *world) leavesNothing(ctx context.Context, before map[string]bool) {
 			w.Error(err)
 		}
 	}
-	client, err := dynamic.NewForConfig(w.config)
-	if err != nil {
-		w.Fatal(err)
-	}
-	objects, err := sample(root + "/samples/bookinfo/bookinfo.yaml")
-	if err != nil {
-		w.Fatal(err)
-	}
-	for _, o := range objects {
-		gvk := o.GroupVersionKind()
-		gvr := gvk.GroupVersion().WithResource(strings.ToLower(gvk.Kind) + "s")
-		if err := client.Resource(gvr).Namespace("default").Delete(ctx, o.GetName(), metav1.DeleteOptions{}); err != nil {
-			w.Error(err)
-		}
-	}
+	w.kubectl(ctx, w.sample("bookinfo.yaml"), "delete", "-f", "-")
 	w.isAs(ctx, before)
 }
 

@@ -81,6 +81,7 @@ func (w *world) statusTellsProblems(ctx context.Context) {
 		c := list[0].(map[string]any)
 		return c["status"] == "False" && c["reason"] == "UnresolvedReference" && c["observedGeneration"] == now.GetGeneration(), fmt.Errorf("%v", c)
 	})
+	w.kubectl(ctx, "", "wait", "--for=condition=Accepted=False", "virtualservice/delegates", "--timeout=1m")
 	if out, err := w.pilotctl(ctx, "problems").CombinedOutput(); err != nil || !strings.Contains(string(out), "VirtualService/default/delegates") {
 		w.Errorf("pilotctl problems: %v: %s", err, out)
 	}
