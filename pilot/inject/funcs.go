@@ -29,6 +29,7 @@ func functions(w *proxyConfigWriter) template.FuncMap {
 	f := sprig.HermeticTxtFuncMap()
 	maps.Copy(f, template.FuncMap{
 		"annotation":          annotated,
+		"text":                text,
 		"isset":               func(m map[string]string, key string) bool { _, ok := m[key]; return ok },
 		"valueOrDefault":      valueOrDefault,
 		"contains":            func(part, text string) bool { return strings.Contains(text, part) },
@@ -85,10 +86,24 @@ func annotated(meta metav1.ObjectMeta, name string, fallback any) string {
 	if v, ok := meta.Annotations[name]; ok {
 		return v
 	}
-	if fallback == nil {
+	switch fallback := fallback.(type) {
+	case nil:
 		return ""
+	case string:
+		return fallback
 	}
 	return fmt.Sprint(fallback)
+}
+
+// text writes a value in quotes, as sprig's quote does with any number of them. Templates call it most of all.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return `""`
+	case string:
+		return strconv.Quote(v)
+	}
+	return strconv.Quote(fmt.Sprint(v))
 }
 
 func toJSON(v any) (string, error) {
