@@ -2,22 +2,18 @@ package inject
 
 import (
 	"maps"
+	"reflect"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // add lays a patch over a pod, which is used up, as merge does. It knows only patches that add labels, annotations and
 // named items of lists, as most templates' do; ok is false for others. It takes a fraction of the time, and a pod waits
 // for it.
-func add(pod *corev1.Pod, patch map[string]any) (ok bool) {
-	if !onlyAdds(patch) {
-		return false
-	}
+func (in *Injector) add(pod *corev1.Pod, patch object) (ok bool) {
 	var more corev1.Pod
-	if runtime.DefaultUnstructuredConverter.FromUnstructured(patch, &more) != nil { // merge has an error that names the field
+	if !onlyAdds(patch) || !in.pods.fill(reflect.ValueOf(&more).Elem(), patch) {
 		return false
 	}
 	spec, from := &pod.Spec, &more.Spec
@@ -34,62 +30,37 @@ func add(pod *corev1.Pod, patch map[string]any) (ok bool) {
 }
 
 // onlyAdds tells whether a patch has only what add knows.
-func onlyAdds(patch map[string]any) bool {
-	for name, v := range patch {
-		part, isMap := v.(map[string]any)
-		if !isMap || name != "metadata" && name != "spec" {
+func onlyAdds(patch object) bool {
+	for _, part := range patch {
+		fields, isObject := part.value.(object)
+		if !isObject {
 			return false
 		}
-		for field, v := range part {
-			if name == "spec" && !isNamedList(field, v) || name == "metadata" && !isTexts(field, v) {
-				return false
+		for _, m := range fields {
+			if part.name == "spec" && isNamedList(m) || part.name == "metadata" && isTexts(m) {
+				continue
 			}
+			return false
 		}
 	}
-	return fits(patch) && isPlain(patch)
+	return isPlain(patch)
 }
 
-func isNamedList(field string, v any) bool {
-	items, isList := v.([]any)
-	if !isList || !slices.Contains([]string{"initContainers", "containers", "volumes", "imagePullSecrets"}, field) {
+func isNamedList(m member) bool {
+	items, isList := m.value.([]any)
+	if !isList || !slices.Contains([]string{"initContainers", "containers", "volumes", "imagePullSecrets"}, m.name) {
 		return false
 	}
 	return !slices.ContainsFunc(items, func(item any) bool {
-		m, _ := item.(map[string]any)
-		name, _ := m["name"].(string)
+		o, _ := item.(object)
+		name, _ := o.get("name").(string)
 		return name == ""
 	})
 }
 
-func isTexts(field string, v any) bool {
-	texts, isMap := v.(map[string]any)
-	if !isMap || field != "labels" && field != "annotations" {
-		return false
-	}
-	for _, v := range texts {
-		if _, isText := v.(string); !isText { // null takes away
-			return false
-		}
-	}
-	return true
-}
-
-// isPlain tells whether a patch is all meant as it stands: nothing of it is null, which takes away, or says how it is to
-// be merged.
-func isPlain(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return false
-	case map[string]any:
-		for name, inner := range v {
-			if strings.HasPrefix(name, "$") || !isPlain(inner) {
-				return false
-			}
-		}
-	case []any:
-		return !slices.ContainsFunc(v, func(item any) bool { return !isPlain(item) })
-	}
-	return true
+func isTexts(m member) bool {
+	_, isObject := m.value.(object)
+	return isObject && (m.name == "labels" || m.name == "annotations")
 }
 
 // distinct tells whether each of the new items has a name of its own.

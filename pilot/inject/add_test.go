@@ -11,6 +11,10 @@ import (
 
 // TestAddIsAsMerge: what add does is what merge does, and it knows which patches it does not know.
 func TestAddIsAsMerge(t *testing.T) {
+	in, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	pods := []string{
 		`{}`,
 		`{metadata: {name: p, labels: {a: x, b: "1"}, annotations: {c: d}}, spec: {containers: [{name: app, image: i, ports: [{containerPort: 80}]}, {name: app2}], initContainers: [{name: init}], volumes: [{name: v, emptyDir: {}}], imagePullSecrets: [{name: s}], nodeName: n}}`,
@@ -52,7 +56,8 @@ func TestAddIsAsMerge(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			ok := add(&pod, patch)
+			tree, _ := treeOf(patch).(object)
+			ok := in.add(&pod, tree)
 			adds = append(adds, ok)
 			merged, err := merge(&other, again)
 			want := merged

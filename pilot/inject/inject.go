@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -69,6 +70,7 @@ type Injector struct {
 	config   *config
 	// templates holds each template by name.
 	templates map[string]parsedTemplate
+	pods      filler
 	revision  string
 	clusterID string
 	network   string
@@ -101,7 +103,7 @@ func New(o Options) (*Injector, error) {
 		return nil, err
 	}
 	in := &Injector{
-		mesh: mesh, objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates,
+		mesh: mesh, objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates, pods: newFiller(reflect.TypeFor[corev1.Pod]()),
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
 		random: o.Random,
 	}

@@ -11,7 +11,6 @@ import (
 
 	"istio.io/api/annotation"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
@@ -110,33 +109,44 @@ func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	patch := map[string]any{}
-	for _, name := range names {
-		given, err := in.execute(name, data)
-		if err != nil {
-			return nil, err
-		}
-		if len(names) == 1 && isPlain(given) {
-			patch = given
-			break
-		}
-		if patch, err = strategicpatch.StrategicMergeMapPatch(patch, given, corev1.Pod{}); err != nil {
-			return nil, fmt.Errorf("injection template %s: merging: %w", name, err)
-		}
+	patch, err := in.patch(names, data)
+	if err != nil {
+		return nil, err
 	}
 	own := takeOverridden(pod, patch)
-	if add(pod, patch) {
+	if in.add(pod, patch) {
 		return pod, applyOverrides(pod, own)
 	}
-	out, err := merge(pod, patch)
+	given, _ := mapsOf(patch).(map[string]any)
+	out, err := merge(pod, given)
 	if err != nil {
 		return nil, fmt.Errorf("injection templates %s: %w", strings.Join(names, ","), err)
 	}
 	return out, applyOverrides(out, own)
 }
 
+// patch gives what templates say together.
+func (in *Injector) patch(names []string, data *templateData) (object, error) {
+	merged := map[string]any{}
+	for _, name := range names {
+		given, err := in.execute(name, data)
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == 1 && isPlain(given) {
+			return given, nil
+		}
+		over, _ := mapsOf(given).(map[string]any)
+		if merged, err = strategicpatch.StrategicMergeMapPatch(merged, over, corev1.Pod{}); err != nil {
+			return nil, fmt.Errorf("injection template %s: merging: %w", name, err)
+		}
+	}
+	patch, _ := treeOf(merged).(object)
+	return patch, nil
+}
+
 // execute gives one template's result.
-func (in *Injector) execute(name string, data *templateData) (map[string]any, error) {
+func (in *Injector) execute(name string, data *templateData) (object, error) {
 	var b strings.Builder
 	b.Grow(8 << 10) // our own templates give as much
 	if err := in.templates[name].Execute(&b, data); err != nil {
@@ -146,11 +156,11 @@ func (in *Injector) execute(name string, data *templateData) (map[string]any, er
 	if err != nil {
 		return nil, fmt.Errorf("injection template %s: its result is no YAML: %w", name, err)
 	}
-	object, ok := out.(map[string]any)
+	result, ok := out.(object)
 	if !ok && out != nil {
 		return nil, fmt.Errorf("injection template %s: its result is no object", name)
 	}
-	return object, nil
+	return result, nil
 }
 
 // merge lays a strategic merge patch over an object. The patch is used up.
@@ -200,14 +210,14 @@ func fits(v any) bool {
 }
 
 // takeOverridden removes from the pod, and gives, the containers that a template gives too.
-func takeOverridden(pod *corev1.Pod, patch map[string]any) overrides {
+func takeOverridden(pod *corev1.Pod, patch object) overrides {
 	var names []string
+	spec, _ := patch.get("spec").(object)
 	for _, field := range []string{"initContainers", "containers"} {
-		list, _, _ := unstructured.NestedFieldNoCopy(patch, "spec", field)
-		containers, _ := list.([]any) // what else it is, merging will tell
+		containers, _ := spec.get(field).([]any) // what else it is, merging will tell
 		for _, c := range containers {
-			container, _ := c.(map[string]any)
-			if name, ok := container["name"].(string); ok {
+			container, _ := c.(object)
+			if name, ok := container.get("name").(string); ok {
 				names = append(names, name)
 			}
 		}

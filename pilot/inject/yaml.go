@@ -8,17 +8,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// readYAML gives what a template's result says, in maps, lists, strings, bools, int64, float64 and nil. What is
+// readYAML gives the tree of a template's result. What is
 // in the few forms that templates write most is read by blockReader, which takes a tenth of the time: a pod waits
 // for it.
 func readYAML(text string) (any, error) {
 	if v, ok := readBlocks(text); ok {
 		return v, nil
 	}
-	return readAnyYAML(text)
+	v, err := readAnyYAML(text)
+	return treeOf(v), err
 }
 
-// readAnyYAML is readYAML for all of YAML.
+// readAnyYAML reads all of YAML, in maps, lists, strings, bools, int64, float64 and nil.
 func readAnyYAML(text string) (out any, err error) {
 	data, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
@@ -27,10 +28,12 @@ func readAnyYAML(text string) (out any, err error) {
 	return out, kjson.Unmarshal(data, &out)
 }
 
-// maxNested is how deep blockReader goes, maxKey how long a key may be for it; YAML's own bound is 1024.
+// maxNested is how deep blockReader goes, maxKey how long a key may be for it; YAML's own bound is 1024. maxMembers is
+// how many keys a mapping may have, since each is looked for among the others.
 const (
-	maxNested = 50
-	maxKey    = 1000
+	maxNested  = 50
+	maxKey     = 1000
+	maxMembers = 100
 )
 
 // blockReader reads printable ASCII in blocks of mappings and lists, whose values are on one line: words, text in
@@ -128,17 +131,17 @@ func (r *blockReader) list(indent int) any {
 }
 
 func (r *blockReader) mapping(indent int) any {
-	out := map[string]any{}
+	out := make(object, 0, 4)
 	for len(r.lines) > 0 && r.lines[0].indent == indent {
 		key, rest, ok := cutKey(r.lines[0].text)
-		if _, twice := out[key]; !ok || twice {
+		if !ok || out.has(key) || len(out) == maxMembers {
 			return r.fail()
 		}
 		r.lines = r.lines[1:]
 		if rest == "" {
-			out[key] = r.below(indent, true)
+			out = append(out, member{key, r.below(indent, true)})
 		} else {
-			out[key] = r.value(rest)
+			out = append(out, member{key, r.value(rest)})
 		}
 		if r.deeper(indent) {
 			return r.fail()
@@ -271,7 +274,7 @@ func (r *blockReader) flowList(text string) (any, string) {
 }
 
 func (r *blockReader) flowMapping(text string) (any, string) {
-	out := map[string]any{}
+	out := make(object, 0, 2)
 	for text = strings.TrimLeft(text, " "); !strings.HasPrefix(text, "}"); {
 		var key string
 		if strings.HasPrefix(text, `"`) {
@@ -286,10 +289,12 @@ func (r *blockReader) flowMapping(text string) (any, string) {
 				return r.fail(), ""
 			}
 		}
-		if _, twice := out[key]; twice {
+		if out.has(key) || len(out) == maxMembers {
 			return r.fail(), ""
 		}
-		out[key], text = r.flow(text)
+		var value any
+		value, text = r.flow(text)
+		out = append(out, member{key, value})
 		if text = r.next(text, '}'); r.failed {
 			return nil, ""
 		}
