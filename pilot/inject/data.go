@@ -39,6 +39,7 @@ type templateData struct {
 
 	Revision, ClusterID, Network string
 	ProxyImage, InitImage        string
+	Resources                    string // of the proxy, as JSON
 	ProxyUID, ProxyGID           int64
 	NativeSidecars               bool
 	// InboundTrafficPolicyMode is "localhost" or "passthrough", as MeshConfig says.
@@ -107,6 +108,9 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 		}
 	}
 	d.StatusPort = in.statusPort(pc, pod.Annotations)
+	if d.Resources, err = resources(pod.Annotations, in.resources); err != nil {
+		return nil, err
+	}
 	d.images(s, pod.Annotations)
 	if ns != nil {
 		d.ProxyUID, d.ProxyGID = openShiftUser(ns.Annotations, d.ProxyUID, d.ProxyGID)

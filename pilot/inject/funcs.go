@@ -56,7 +56,6 @@ func functions(w *proxyConfigWriter) template.FuncMap {
 		"podPorts":            podPorts,
 		"appContainers":       func(spec corev1.PodSpec) string { return strings.Join(appContainers(spec), ",") },
 		"firstApp":            firstApp,
-		"resources":           resources,
 		"userVolumes":         userVolumes,
 		"userVolumeMounts":    userVolumeMounts,
 		"env":                 func(_, fallback string) string { return fallback },
@@ -214,9 +213,8 @@ func firstApp(spec corev1.PodSpec) string {
 	return firstNonEmpty(appContainers(spec)...)
 }
 
-// resources gives the proxy's resources: those of the annotations, if there are any, else
-// the defaults.
-func resources(meta metav1.ObjectMeta, defaults any) (string, error) {
+// resources gives the proxy's resources as JSON: those of the annotations, if there are any, else the defaults.
+func resources(annotations map[string]string, defaults string) (string, error) {
 	out := map[string]map[string]string{}
 	for _, r := range []struct{ kind, resource, annotation string }{
 		{"requests", "cpu", annotation.SidecarProxyCPU.Name},
@@ -224,7 +222,7 @@ func resources(meta metav1.ObjectMeta, defaults any) (string, error) {
 		{"limits", "cpu", annotation.SidecarProxyCPULimit.Name},
 		{"limits", "memory", annotation.SidecarProxyMemoryLimit.Name},
 	} {
-		if v, ok := meta.Annotations[r.annotation]; ok {
+		if v, ok := annotations[r.annotation]; ok {
 			if out[r.kind] == nil {
 				out[r.kind] = map[string]string{}
 			}
@@ -232,7 +230,7 @@ func resources(meta metav1.ObjectMeta, defaults any) (string, error) {
 		}
 	}
 	if len(out) == 0 {
-		return toJSON(defaults)
+		return defaults, nil
 	}
 	return toJSON(out)
 }

@@ -71,6 +71,7 @@ type Injector struct {
 	// templates holds each template by name.
 	templates map[string]parsedTemplate
 	pods      filler
+	resources string // of proxies, as JSON, where their pods say nothing
 	revision  string
 	clusterID string
 	network   string
@@ -106,6 +107,9 @@ func New(o Options) (*Injector, error) {
 		mesh: mesh, objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates, pods: newFiller(reflect.TypeFor[corev1.Pod]()),
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
 		random: o.Random,
+	}
+	if in.resources, err = toJSON(s.Global.Proxy.Resources); err != nil {
+		return nil, err
 	}
 	if in.random == nil {
 		in.random = rand.Reader

@@ -29,6 +29,7 @@ type settings struct {
 			AutoInject string `json:"autoInject"`
 			StatusPort int    `json:"statusPort"`
 			Hold       bool   `json:"holdApplicationUntilProxyStarts"`
+			Resources  any    `json:"resources"`
 		} `json:"proxy"`
 		ProxyInit struct {
 			Image string `json:"image"`
