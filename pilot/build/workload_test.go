@@ -1,6 +1,7 @@
 package build
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,8 +30,13 @@ func TestAProxyIsClassifiedAgainWhenItsPodComes(t *testing.T) {
 		return d.join(p)
 	}
 	early, liar := join("early", "10.0.0.7"), join("api", "10.0.0.1")
+	before := map[*seated]bool{}
 	serves := func(when string, s *seated, host string, doubted bool) {
 		t.Helper()
+		if told := slices.Contains(d.work.Doubted, s.Seat); told != (doubted != before[s]) {
+			t.Errorf("%s: that %s is doubted or no more is told: %v", when, s.Proxy.Name, told)
+		}
+		before[s] = doubted
 		if in := s.Class.Inbound; len(in) != 1 || in[0].Service.Name != host || (s.Doubt != "") != doubted {
 			t.Errorf("%s: %s serves %v, doubt %q", when, s.Proxy.Name, in, s.Doubt)
 		}
