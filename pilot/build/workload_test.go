@@ -1,7 +1,6 @@
 package build
 
 import (
-	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,25 +29,33 @@ func TestAProxyIsClassifiedAgainWhenItsPodComes(t *testing.T) {
 		return d.join(p)
 	}
 	early, liar := join("early", "10.0.0.7"), join("api", "10.0.0.1")
-	before := map[*seated]bool{}
+	before, told := map[*seated]bool{}, map[*Seat]bool{}
+	edit := func(objects ...*model.Object) {
+		for _, c := range f.Edit(objects...) {
+			d.apply(c)
+			for _, s := range d.work.Doubted {
+				told[s] = true
+			}
+		}
+	}
 	serves := func(when string, s *seated, host string, doubted bool) {
 		t.Helper()
-		if told := slices.Contains(d.work.Doubted, s.Seat); told != (doubted != before[s]) {
-			t.Errorf("%s: that %s is doubted or no more is told: %v", when, s.Proxy.Name, told)
+		if told[s.Seat] != (doubted != before[s]) {
+			t.Errorf("%s: that %s is doubted or no more is told: %v", when, s.Proxy.Name, told[s.Seat])
 		}
-		before[s] = doubted
+		before[s], told[s.Seat] = doubted, false
 		if in := s.Class.Inbound; len(in) != 1 || in[0].Service.Name != host || (s.Doubt != "") != doubted {
 			t.Errorf("%s: %s serves %v, doubt %q", when, s.Proxy.Name, in, s.Doubt)
 		}
 	}
 	serves("before its Pod", early, "api", false) // as it says
-	d.apply(f.Edit(pod("early", "10.0.0.7", web))...)
+	edit(pod("early", "10.0.0.7", web))
 	serves("with its Pod", early, "web", false)
 	serves("before its address is known", liar, "api", false)
-	d.apply(f.Edit(pod("web", "10.0.0.1", web))...)
+	edit(pod("web", "10.0.0.1", web))
 	serves("with the Pod of its address", liar, "web", true)
-	d.apply(f.Edit(pod("web", "10.0.0.3", web), pod("api", "10.0.0.1", api))...)
+	edit(pod("web", "10.0.0.3", web), pod("api", "10.0.0.1", api))
 	serves("with another Pod of its address", liar, "api", false)
-	d.apply(f.Edit(pod("early", "10.0.0.8", web))...)
+	edit(pod("early", "10.0.0.8", web))
 	serves("with a new address of its Pod", early, "web", false)
 }
