@@ -33,6 +33,7 @@ type world struct {
 	config *rest.Config
 	client *kubernetes.Clientset
 	mesh   *install.Cluster
+	starts []starting // of API servers that took another's place
 
 	mu       sync.Mutex
 	failures []string // why the test failed so far

@@ -22,10 +22,12 @@ func (w *world) etcdIsRestored(ctx context.Context, l *load) {
 	w.kubectl(ctx, routes("later", weighted(map[string]int{"v2": 100})), "apply", "-f", "-")
 	seen := w.version(ctx)
 	l.meanwhile("etcd is restored")
+	gone := time.Now()
 	if err := w.info.Restore(ctx); err != nil {
 		w.Fatal(err)
 	}
 	back := time.Now()
+	w.starts = append(w.starts, starting{gone, back})
 	restored := w.version(ctx)
 	if restored >= seen {
 		w.Errorf("the API server is at version %d after it was restored, and was at %d", restored, seen)
