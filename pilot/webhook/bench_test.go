@@ -100,10 +100,9 @@ func TestInjectionAllocatesLittle(t *testing.T) {
 	}
 	for _, pod := range pods {
 		n := testing.AllocsPerRun(20, func() { handler.ServeHTTP(httptest.NewRecorder(), review(t, "/inject", "CREATE", pod)) })
-		if n > 4000 {
-			t.Errorf("an injection takes %v allocations", n)
+		if n > 2000 {
+			t.Errorf("an injection takes %v allocations; it was 1,500 to 1,600", n)
 		}
-		t.Log(n)
 	}
 }
 
