@@ -2,9 +2,11 @@ package inject
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -78,6 +80,56 @@ func TestAddIsAsMerge(t *testing.T) {
 		if !slices.Equal(adds, c.adds) {
 			t.Errorf("%s: it adds to %v, not %v", name, adds, c.adds)
 		}
+	}
+}
+
+// TestOurTemplatesAdd: what our own templates give the pods of all cases is added, and it is as merged.
+func TestOurTemplatesAdd(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adds := map[string]int{}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := readCase(t, a)
+		in, err := New(c.options)
+		if err != nil {
+			continue
+		}
+		data, err := in.data(&c.pod, c.ns, c.owner)
+		if err != nil {
+			continue
+		}
+		for _, name := range []string{"sidecar", "gateway"} {
+			patch, err := in.patch([]string{name}, data)
+			if err != nil || in.config.Templates[name] != embedded(t, name) {
+				continue
+			}
+			pod := c.pod.DeepCopy()
+			takeOverridden(pod, patch)
+			other := pod.DeepCopy()
+			if !in.add(pod, patch) {
+				continue
+			}
+			adds[name]++
+			maps, _ := mapsOf(patch).(map[string]any)
+			merged, err := merge(other, maps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := json.Marshal(pod)
+			want, _ := json.Marshal(merged)
+			if string(got) != string(want) {
+				t.Errorf("%s, template %s: %s, not %s", file, name, got, want)
+			}
+		}
+	}
+	if adds["sidecar"] < len(files)/2 {
+		t.Errorf("of %d cases the templates added to %v", len(files), adds)
 	}
 }
 
