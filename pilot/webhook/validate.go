@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -29,22 +30,25 @@ func (c *checker) problems(data []byte) []model.Problem {
 
 // validate refuses an object with an error, and passes on what has no effect as warnings. What this
 // version does not translate may be stored: another one may.
-func (s *server) validate(_ *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (s *server) validate(_ *http.Request, asked *request[json.RawMessage], wrong error) *admissionv1.AdmissionResponse {
 	response := &admissionv1.AdmissionResponse{Allowed: true}
-	if request.Operation == admissionv1.Delete {
+	switch {
+	case wrong != nil:
+		return refuse(wrong)
+	case asked.Operation == admissionv1.Delete:
 		return response
 	}
-	var wrong []string
-	for _, p := range s.objects.problems(request.Object.Raw) {
+	var faults []string
+	for _, p := range s.objects.problems(asked.Object) {
 		text := strings.TrimPrefix(p.Field+": "+p.Message, ": ")
 		if p.Severity == model.SeverityError && p.Reason != model.ReasonNotTranslated {
-			wrong = append(wrong, text)
+			faults = append(faults, text)
 		} else {
 			response.Warnings = append(response.Warnings, text)
 		}
 	}
-	if len(wrong) > 0 {
-		refused := refuse(errors.New("configuration is invalid: " + strings.Join(wrong, "; ")))
+	if len(faults) > 0 {
+		refused := refuse(errors.New("configuration is invalid: " + strings.Join(faults, "; ")))
 		refused.Warnings = response.Warnings
 		return refused
 	}

@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
@@ -68,10 +69,10 @@ func Handler(opts Options) http.Handler {
 	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took, s.worked)
 	mux, places := http.NewServeMux(), newPlaces()
 	for _, path := range []string{"/inject", "/inject/"} {
-		mux.Handle(path, s.timed(places.limit(s.review(s.inject))))
+		mux.Handle(path, s.timed(places.limit(s.review(s.working(by(s.inject))))))
 	}
 	for _, path := range []string{"/validate", "/validate/"} {
-		mux.Handle(path, places.limit(s.review(s.validate)))
+		mux.Handle(path, places.limit(s.review(by(s.validate))))
 	}
 	return mux
 }
@@ -85,11 +86,41 @@ func (s *server) timed(answer http.Handler) http.Handler {
 	})
 }
 
-// decision answers a review's request.
-type decision func(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
+// question is an AdmissionReview as far as it is read, about an object as T holds it: it is read once.
+type question[T any] struct {
+	metav1.TypeMeta `json:",inline"`
+	Request         *request[T] `json:"request"`
+}
+
+type request[T any] struct {
+	UID       types.UID             `json:"uid"`
+	Namespace string                `json:"namespace"`
+	Operation admissionv1.Operation `json:"operation"`
+	Object    T                     `json:"object"`
+}
+
+// decision answers a review's request, of which something may be wrong that is still JSON.
+type decision[T any] func(r *http.Request, asked *request[T], wrong error) *admissionv1.AdmissionResponse
+
+// answering gives the answer to a review.
+type answering func(r *http.Request, body []byte) ([]byte, error)
+
+// by answers as a decision says.
+func by[T any](decide decision[T]) answering {
+	return func(r *http.Request, body []byte) ([]byte, error) {
+		var q question[T]
+		err := json.Unmarshal(body, &q)
+		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) || q.Request == nil {
+			return nil, errors.New("the body is no AdmissionReview with a request")
+		}
+		response := decide(r, q.Request, err)
+		response.UID = q.Request.UID
+		return json.Marshal(admissionv1.AdmissionReview{TypeMeta: q.TypeMeta, Response: response})
+	}
+}
 
 // review reads an AdmissionReview and writes its answer.
-func (s *server) review(decide decision) http.HandlerFunc {
+func (s *server) review(answer answering) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); kind != "application/json" {
 			http.Error(w, "the content type has to be application/json", http.StatusUnsupportedMediaType)
@@ -112,28 +143,30 @@ func (s *server) review(decide decision) http.HandlerFunc {
 			http.Error(w, "there are too many reviews at a time", http.StatusTooManyRequests)
 			return
 		}
-		answer, err := s.answer(r, body, decide)
+		said, err := s.inTurn(r, body, answer)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if _, err := w.Write(answer); err != nil {
+		if _, err := w.Write(said); err != nil {
 			s.Logger.Debug("an answer was not taken", "error", err)
 		}
 	}
 }
 
-// answer gives the answer to a review, and then the turn back.
-func (s *server) answer(r *http.Request, body []byte, decide decision) ([]byte, error) {
-	defer func() { <-s.turns }()
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
-		return nil, errors.New("the body is no AdmissionReview with a request")
+// working tells how long an answer is worked out.
+func (s *server) working(answer answering) answering {
+	return func(r *http.Request, body []byte) ([]byte, error) {
+		defer func(at time.Time) { s.worked.Observe(time.Since(at).Seconds()) }(time.Now())
+		return answer(r, body)
 	}
-	response := decide(r, review.Request)
-	response.UID = review.Request.UID
-	return json.Marshal(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: response})
+}
+
+// inTurn gives an answer, and then the turn back.
+func (s *server) inTurn(r *http.Request, body []byte, answer answering) ([]byte, error) {
+	defer func() { <-s.turns }()
+	return answer(r, body)
 }
 
 func refuse(err error) *admissionv1.AdmissionResponse {
@@ -141,12 +174,11 @@ func refuse(err error) *admissionv1.AdmissionResponse {
 }
 
 // inject gives a pod its sidecar. The webhooks' selectors have asked what the namespace says.
-func (s *server) inject(r *http.Request, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	defer func(at time.Time) { s.worked.Observe(time.Since(at).Seconds()) }(time.Now())
-	patch, injected, err := s.patch(r.URL.Path, request)
+func (s *server) inject(r *http.Request, asked *request[*corev1.Pod], wrong error) *admissionv1.AdmissionResponse {
+	patch, injected, err := s.patch(r.URL.Path, asked, wrong)
 	if err != nil {
 		s.failure.Inc()
-		s.Logger.Warn("a pod was refused", "namespace", request.Namespace, "error", err)
+		s.Logger.Warn("a pod was refused", "namespace", asked.Namespace, "error", err)
 		return refuse(err)
 	}
 	response := &admissionv1.AdmissionResponse{Allowed: true}
@@ -158,24 +190,27 @@ func (s *server) inject(r *http.Request, request *admissionv1.AdmissionRequest) 
 	return response
 }
 
-func (s *server) patch(path string, request *admissionv1.AdmissionRequest) (patch []byte, injected bool, err error) {
-	var pod corev1.Pod
-	if err := json.Unmarshal(request.Object.Raw, &pod); err != nil {
-		return nil, false, errors.New("the object is no pod: " + err.Error())
+func (s *server) patch(path string, asked *request[*corev1.Pod], wrong error) (patch []byte, injected bool, err error) {
+	pod := asked.Object
+	if pod == nil && wrong == nil {
+		wrong = errors.New("there is none")
+	}
+	if wrong != nil {
+		return nil, false, errors.New("the object is no pod: " + wrong.Error())
 	}
 	if pod.Namespace == "" {
-		pod.Namespace = request.Namespace
+		pod.Namespace = asked.Namespace
 	}
 	pod.ManagedFields = nil // who set what is nothing to templates, and much to compare
 	in, err := s.Injector(place(path))
 	if err != nil {
 		return nil, false, err
 	}
-	out, injected, err := in.Pod(&pod, nil, inject.Owner{})
+	out, injected, err := in.Pod(pod, nil, inject.Owner{})
 	if err != nil || !injected {
 		return nil, false, err
 	}
-	patch, err = s.pods.patch(&pod, out)
+	patch, err = s.pods.patch(pod, out)
 	return patch, true, err
 }
 

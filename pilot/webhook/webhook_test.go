@@ -71,6 +71,15 @@ func TestPods(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoPodIsRefused: the API server is told why, by the UID of its question.
+func TestWhatIsNoPodIsRefused(t *testing.T) {
+	for _, object := range []string{`null`, `"text"`, `{"spec":{"containers":"none"}}`, `{"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"x"}}}]}}`} {
+		if response, _ := ask(t, "/inject", "CREATE", object); response.Allowed || !strings.Contains(response.Result.Message, "no pod") {
+			t.Errorf("%s: %+v", object, response)
+		}
+	}
+}
+
 func TestObjects(t *testing.T) {
 	object := func(route string) string {
 		return `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"v","namespace":"shop"},"spec":{"hosts":["a"],"http":[` + route + `]}}`
