@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -20,6 +21,7 @@ func (w *world) etcdIsRestored(ctx context.Context, l *load) {
 	}
 	w.shift(ctx, url, map[string]int{"v3": 100})
 	w.kubectl(ctx, routes("later", weighted(map[string]int{"v2": 100})), "apply", "-f", "-")
+	w.muchIsWritten(ctx)
 	seen := w.version(ctx)
 	l.meanwhile("etcd is restored")
 	gone := time.Now()
@@ -41,6 +43,21 @@ func (w *world) etcdIsRestored(ctx context.Context, l *load) {
 	w.kubectl(ctx, "", "delete", "virtualservice", "reviews")
 	w.versions(ctx, url, []string{"v1", "v2", "v3"})
 	w.kubectl(ctx, "", "delete", "pod", "restored", "--now")
+}
+
+// muchIsWritten takes the API server so far that it is behind that for a while when it was restored: who comes back to it
+// later than that cannot know of it.
+func (w *world) muchIsWritten(ctx context.Context) {
+	w.Helper()
+	maps := w.client.CoreV1().ConfigMaps("default")
+	made, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "much"}}, metav1.CreateOptions{})
+	for i := 0; i < 500 && err == nil; i++ {
+		made.Data = map[string]string{"writes": strconv.Itoa(i)}
+		made, err = maps.Update(ctx, made, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 // version is how far the API server is.
