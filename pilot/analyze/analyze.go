@@ -118,6 +118,7 @@ func analyzers() []func(*mesh) {
 		rivals, selectorsWithoutWorkload,
 		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, claimsWithoutTokens, uncertainPatches,
 		portsWithoutWorkload, conflictingMutualTLS,
+		requestRulesOfTCP, tokensOfTCP, requestRoutesOfTCP,
 		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
 		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
 		wrongAnnotations, deprecatedAnnotations, deprecatedFields,

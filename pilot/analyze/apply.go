@@ -31,14 +31,14 @@ type podChange struct {
 func (m *mesh) apply(running []*model.Object) map[model.Key]podChange {
 	own, templates := map[model.Key]*model.Object{}, map[replicas]*workload{}
 	for i, o := range m.objects {
-		if w := templated(o); w != nil {
+		if w := m.templated(o); w != nil {
 			templates[replicas{o.Namespace, o.Name, o.Kind == model.KindPod}] = w
 		} else {
 			m.objects[i] = withheld(o)
 			own[o.Key] = m.objects[i]
 		}
 	}
-	in := namespacesOf(running, own)
+	in := m.namespacesOf(running, own)
 	var out []*model.Object
 	applied, changed := map[model.Key]bool{}, map[model.Key]podChange{}
 	for _, was := range running {

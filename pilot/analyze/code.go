@@ -50,6 +50,7 @@ const (
 	conflictingTelemetries = "IST0159"
 	severalTelemetries     = "IST0160"
 	gatewayPort            = "IST0162"
+	ineffectivePolicy      = "IST0167"
 )
 
 // gatewaysField and annotationsField are the parts of a field's path before a name's place.

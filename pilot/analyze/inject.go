@@ -4,17 +4,21 @@ import (
 	"maps"
 
 	"istio.io/api/label"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // namespaces are the Namespaces of a mesh before and after files are applied, by name.
-type namespaces struct{ before, after map[string]*model.Object }
+type namespaces struct {
+	*mesh
+	before, after map[string]*model.Object
+}
 
 // namespacesOf finds the Namespaces of a running mesh and of the files.
-func namespacesOf(running []*model.Object, own map[model.Key]*model.Object) namespaces {
-	out := namespaces{map[string]*model.Object{}, map[string]*model.Object{}}
+func (m *mesh) namespacesOf(running []*model.Object, own map[model.Key]*model.Object) namespaces {
+	out := namespaces{m, map[string]*model.Object{}, map[string]*model.Object{}}
 	for key, o := range own {
 		if key.Kind == model.KindNamespace {
 			out.after[key.Name] = o
@@ -33,14 +37,16 @@ func namespacesOf(running []*model.Object, own map[model.Key]*model.Object) name
 }
 
 // inject decides whether a pod gains or loses its proxy, once it is made anew: of template w, nil for its own. The
-// labels decide as they do for injection. Where they say the same before and after, all stays as it is: the injector
-// may have been told otherwise, which the control plane's objects do not say.
+// injector's own decision counts. Where it is the same before and after, all stays as it is: what the pod has it may
+// have by other settings, or by hand.
 func (in namespaces) inject(c *podChange, w *workload) {
 	pod := c.was.Spec.(*model.Pod)
-	if c.was.Cluster != "" || pod.HostNetwork {
+	if c.was.Cluster != "" {
 		return
 	}
-	former := &workload{object: c.was, meta: metav1.ObjectMeta{Labels: c.was.Labels, Annotations: c.was.Annotations}}
+	former := &workload{
+		object: c.was, meta: metav1.ObjectMeta{Labels: c.was.Labels, Annotations: c.was.Annotations}, spec: corev1.PodSpec{HostNetwork: pod.HostNetwork},
+	}
 	kind := model.SidecarProxy
 	if w == nil {
 		w = former
@@ -51,7 +57,7 @@ func (in namespaces) inject(c *podChange, w *workload) {
 	if before == nil { // then nothing is known of its labels
 		after = nil
 	}
-	did, does := asks(before, former), kind != "" && (w.hasProxy() || asks(after, w))
+	did, does := in.injects(before, former), kind != "" && (w.hasProxy() || in.injects(after, w))
 	if did == does {
 		return
 	}
@@ -70,13 +76,5 @@ func (in namespaces) inject(c *podChange, w *workload) {
 
 // refuse tells whether a new workload gets no proxy. Where its Namespace is not known, its own word counts.
 func (in namespaces) refuse(w *workload) bool {
-	return !w.hasProxy() && !asks(in.after[w.object.Namespace], w)
-}
-
-// asks tells whether pods ask for a proxy, as far as their Namespace is known.
-func asks(ns *model.Object, w *workload) bool {
-	if ns == nil {
-		return w.injectLabel() != "false"
-	}
-	return injects(ns, w)
+	return !w.hasProxy() && !in.injects(in.after[w.object.Namespace], w)
 }

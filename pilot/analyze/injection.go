@@ -1,12 +1,14 @@
 package analyze
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"istio.io/api/label"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -35,21 +37,20 @@ func injectionLabels(m *mesh) {
 	}
 }
 
-// injects tells whether pods of a workload get a proxy where its namespace is known.
-func injects(ns *model.Object, w *workload) bool {
-	if v := w.injectLabel(); v == "false" {
-		return false
+// injects tells whether pods of a workload get a proxy, as the injector decides it. ns is nil where nothing is known
+// of the Namespace.
+func (m *mesh) injects(ns *model.Object, w *workload) bool {
+	s := inject.Subject{Namespace: w.object.Namespace, Labels: w.meta.Labels, Annotations: w.meta.Annotations, HostNetwork: w.spec.HostNetwork}
+	if ns != nil {
+		if s.NamespaceLabels = ns.Labels; s.NamespaceLabels == nil {
+			s.NamespaceLabels = map[string]string{}
+		}
 	}
-	injection, hasInjection := ns.Labels[model.LabelInjection]
-	_, hasRevision := ns.Labels[label.IoIstioRev.Name]
-	_, podRevision := w.meta.Labels[label.IoIstioRev.Name]
-	switch {
-	case hasInjection:
-		return injection == "enabled"
-	case hasRevision || podRevision:
-		return true
+	p := m.injection
+	if _, byDefault := s.NamespaceLabels[model.LabelInjection]; m.revisions && !byDefault {
+		p.Revision = cmp.Or(s.NamespaceLabels[label.IoIstioRev.Name], s.Labels[label.IoIstioRev.Name], p.Revision)
 	}
-	return w.meta.Labels[label.SidecarInject.Name] == "true"
+	return p.Injects(s)
 }
 
 // unlabelledNamespaces finds namespaces that say nothing of injection and have pods without a proxy.
@@ -61,7 +62,7 @@ func unlabelledNamespaces(m *mesh) {
 			continue
 		}
 		for _, w := range m.selected(ns.Name, nil) {
-			if w.injectLabel() == "" && !w.hasProxy() && !injects(ns.Object, w) {
+			if w.injectLabel() == "" && !w.hasProxy() && !m.injects(ns.Object, w) {
 				m.report(ns.Object, "metadata.labels", notInjected, Info, "its pods, as those of %s, get no sidecar; label it %s=enabled, or %s=disabled to say that none is wanted", w, model.LabelInjection, model.LabelInjection)
 				break
 			}
@@ -80,7 +81,7 @@ func autoImages(m *mesh) {
 	for _, w := range m.workloads {
 		ns := m.namespace(w.object.Namespace)
 		for i, c := range w.spec.Containers {
-			if c.Name != model.ProxyContainer || c.Image != "auto" || ns == nil || injects(ns, w) {
+			if c.Name != model.ProxyContainer || c.Image != "auto" || ns == nil || m.injects(ns, w) {
 				continue
 			}
 			code, level := autoImageInDeployment, Warning

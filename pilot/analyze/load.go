@@ -7,6 +7,7 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
@@ -23,6 +24,8 @@ type mesh struct {
 	denials   []*model.Object // are in effect in the place of what was refused
 	workloads []*workload
 	bare      map[model.Key]bool // objects whose pods are not injected
+	injection inject.Policy      // of the control plane; of any revision for files alone
+	revisions bool               // injection is of any revision
 	snapshot  *store.Snapshot
 	reader    store.Reader
 	services  []*model.Service // whoever sees them
@@ -42,7 +45,10 @@ func load(files []File) *mesh {
 
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
-	m := &mesh{config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{}}
+	m := &mesh{
+		config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{},
+		injection: inject.DefaultPolicy(), revisions: true,
+	}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
 		objects, refused, problems := file.Checked(f.Data, f.Name, validate.Object)
@@ -110,7 +116,7 @@ func (m *mesh) settle() {
 		if spec, ok := o.Spec.(*meshconfig.MeshConfig); ok {
 			m.config = spec
 		}
-		if w := templated(o); w != nil {
+		if w := m.templated(o); w != nil {
 			w.bare = m.bare[o.Key]
 			m.workloads = append(m.workloads, w)
 		}

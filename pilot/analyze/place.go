@@ -13,6 +13,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
@@ -219,9 +220,16 @@ func (p *Places) Object(key model.Key) Place {
 }
 
 // stand fills in file and line.
-func (p *Places) stand(at *Place) {
-	if o := p.mesh.object(at.Object); o != nil {
-		at.File, at.Line = o.Origin.File, p.mesh.lines.of(o.Origin, o.Key, at.Field)
+func (p *Places) stand(at *Place) { p.mesh.stand(at) }
+
+// stand fills in file and line, also of an object in the place of which something denies.
+func (m *mesh) stand(at *Place) {
+	o := m.object(at.Object)
+	if i := slices.IndexFunc(m.refused, func(r file.Refusal) bool { return r.Key == at.Object && r.Denial != nil }); o == nil && i >= 0 {
+		o = m.refused[i].Denial
+	}
+	if o != nil {
+		at.File, at.Line = o.Origin.File, m.lines.of(o.Origin, o.Key, at.Field)
 	}
 }
 

@@ -55,6 +55,9 @@ func (r *Running) decoded(files []File) *mesh {
 	m := decoded(files)
 	m.lines.read = r.Read
 	m.domain = cmp.Or(r.Domain, m.domain)
+	if r.Injection != nil {
+		m.injection, m.revisions = *r.Injection, false
+	}
 	return m
 }
 

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,65 +9,19 @@ import (
 
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
-// runningShop has what a cluster's control plane has: EndpointSlices beside the pods that they were made of.
-const runningShop = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: default, labels: {istio-injection: enabled}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: plain, labels: {team: a}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client-6d4c-x, labels: {app: client, pod-template-hash: 6d4c, security.istio.io/tlsMode: istio}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: client-6d4c, uid: a}]}
-spec: {serviceAccountName: client, containers: [{name: app, image: x}]}
-status: {podIP: 10.9.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: shop-77-y, labels: {app: shop, pod-template-hash: "77", security.istio.io/tlsMode: istio}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: shop-77, uid: a}]}
-spec: {serviceAccountName: shop, containers: [{name: app, image: x}]}
-status: {podIP: 10.9.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: old-5-z, namespace: plain, labels: {app: old, pod-template-hash: "5"}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: old-5, uid: a}]}
-spec: {containers: [{name: app, image: x}]}
-status: {podIP: 10.9.0.3, phase: Running, conditions: [{type: Ready, status: "True"}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: shop}
-spec: {clusterIP: 10.96.0.7, selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
-addressType: IPv4
-endpoints: [{addresses: [10.9.0.2], conditions: {ready: true}, targetRef: {kind: Pod, name: shop-77-y, namespace: default}}]
-ports: [{name: http, port: 8080}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: outside}
-spec: {clusterIP: 10.96.0.8, ports: [{name: http, port: 80}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: outside-1, labels: {kubernetes.io/service-name: outside}}
-addressType: IPv4
-endpoints: [{addresses: [192.0.2.1], conditions: {ready: true}}]
-ports: [{name: http, port: 80}]
-`
+// runningShop is what a cluster's control plane has.
+//
+//go:embed testdata/running.yaml
+var runningShop string
 
 // runningOf gives a mesh of objects, with proxies that proved the accounts of their pods.
 func runningOf(t *testing.T, yaml string) *Running {
@@ -216,6 +171,52 @@ func TestInjectionDecidesWhatPodsHaveAProxy(t *testing.T) {
 				if has := slices.Contains(got, workload); has != (pod.Labels["security.istio.io/tlsMode"] == "istio") {
 					t.Errorf("%s has a proxy: %t, and labels %v", w, has, pod.Labels)
 				}
+			}
+		})
+	}
+}
+
+// What the control plane's injector was told decides, which labels alone do not say.
+func TestTheInjectorsOwnPolicyDecides(t *testing.T) {
+	namespace := func(name, labels string) string {
+		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + ", labels: {" + labels + "}}\n---\n"
+	}
+	never := inject.DefaultPolicy()
+	never.Never = []metav1.LabelSelector{{MatchLabels: map[string]string{"app": "batch"}}}
+	byDefault := inject.DefaultPolicy()
+	byDefault.ByDefault = true
+	canary := inject.DefaultPolicy()
+	canary.Revision = "canary"
+	asked := inject.DefaultPolicy()
+	asked.Mode = "disabled"
+	for name, c := range map[string]struct {
+		policy      inject.Policy
+		files, want string
+	}{
+		"pods that are never injected":        {never, deployment("batch", "", "{labels: {app: batch}}", ""), "client shop"},
+		"pods that come to be so":             {never, deployment("shop", "", "{labels: {app: batch}}", ""), "client"},
+		"namespaces without labels":           {byDefault, deployment("new", ", namespace: plain", "{labels: {app: new}}", ""), "client new shop"},
+		"pods that only ask":                  {asked, deployment("new", "", "{labels: {app: new}}", ""), "client shop"},
+		"pods that only ask, and one asks":    {asked, deployment("new", "", `{labels: {app: new, sidecar.istio.io/inject: "true"}}`, ""), "client new shop"},
+		"a namespace of this revision":        {canary, namespace("next", "istio.io/rev: canary") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client new shop"},
+		"a namespace of another revision":     {canary, namespace("next", "istio.io/rev: other") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client shop"},
+		"a namespace that changes to another": {canary, namespace("plain", "istio.io/rev: other"), "client shop"},
+		"a namespace of the cluster's own":    {byDefault, deployment("new", ", namespace: kube-system", "{labels: {app: new}}", ""), "client shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := runningOf(t, runningShop)
+			r.Injection = &c.policy
+			_, after, err := r.Compare(t.Context(), []File{{Name: "new.yaml", Data: []byte(c.files)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, p := range after.Proxies {
+				got = append(got, p.Name)
+			}
+			slices.Sort(got)
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("proxies are beside %q, not %q", got, c.want)
 			}
 		})
 	}

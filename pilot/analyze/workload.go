@@ -25,6 +25,16 @@ type workload struct {
 	meta   metav1.ObjectMeta
 	spec   corev1.PodSpec
 	bare   bool // its pods are not injected
+	kept   bool // out of injection, by what they say themselves
+}
+
+// templated gives the workload that an object is, with what the injector makes of what its pods say; nil for none.
+func (m *mesh) templated(o *model.Object) *workload {
+	w := templated(o)
+	if w != nil {
+		w.kept = !m.injects(nil, w)
+	}
+	return w
 }
 
 // templated gives the workload that an object is; nil for none.
@@ -121,7 +131,7 @@ func (w *workload) proxy() model.ProxyType {
 			return model.RouterProxy
 		}
 	}
-	if w.injectLabel() == "false" || w.spec.HostNetwork {
+	if w.kept {
 		return ""
 	}
 	return model.SidecarProxy
@@ -177,6 +187,9 @@ func (m *mesh) inCluster() []*model.Object {
 func (w *workload) pod(i int) *model.Object {
 	pod := &corev1.Pod{ObjectMeta: *w.meta.DeepCopy(), Spec: *w.spec.DeepCopy()}
 	pod.Name = w.object.Name
+	if len(pod.OwnerReferences) == 0 {
+		pod.OwnerReferences = []metav1.OwnerReference{{Kind: string(w.object.Kind), Name: w.object.Name}} // which names the workload
+	}
 	if was, ok := w.object.Spec.(*corev1.Pod); ok && was.Status.PodIP != "" {
 		pod.Status = *was.Status.DeepCopy()
 	} else {

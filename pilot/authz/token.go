@@ -3,14 +3,19 @@ package authz
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// providers gives who finds tokens good in a chain; checked tells that anybody looks at tokens.
-func providers(chain *ir.FilterChain) (out []ir.TokenProvider, checked bool) {
+// Tokens are those who find the tokens of requests good; nil where nobody looks at them, so that no claim counts.
+type Tokens []ir.TokenProvider
+
+// TokensOf gives those of a filter chain.
+func TokensOf(chain *ir.FilterChain) Tokens {
+	var out Tokens
 	for _, f := range chain.Filters {
 		m, ok := f.(*ir.HTTPConnectionManager)
 		if !ok {
@@ -18,24 +23,17 @@ func providers(chain *ir.FilterChain) (out []ir.TokenProvider, checked bool) {
 		}
 		for _, h := range m.Filters {
 			if check, ok := h.(*ir.TokenCheck); ok {
-				out, checked = append(out, check.Providers...), true
+				out = append(out, check.Providers...)
 			}
 		}
 	}
-	return out, checked
+	return out
 }
 
-// Checked tells whether a chain looks at the tokens of requests. Where it does not, no claim counts.
-func Checked(chain *ir.FilterChain) bool {
-	_, checked := providers(chain)
-	return checked
-}
-
-// Issuers gives those whose tokens a chain may find good.
-func Issuers(chain *ir.FilterChain) []string {
+// Issuers gives those whose tokens may be good.
+func (t Tokens) Issuers() []string {
 	var out []string
-	all, _ := providers(chain)
-	for _, p := range all {
+	for _, p := range t {
 		if p.Issuer != "" {
 			out = append(out, p.Issuer)
 		}
@@ -44,16 +42,15 @@ func Issuers(chain *ir.FilterChain) []string {
 	return slices.Compact(out)
 }
 
-// Complete gives the claims of a valid token. An issuer that is not given is the only one of the chain, and
-// an audience the only one that the chain asks for of that issuer. What was given stays as it is.
-func Complete(chain *ir.FilterChain, claims map[string]any) map[string]any {
+// Complete gives the claims of a valid token. An issuer that is not given is the only one that there is, and
+// an audience the only one that is asked for of that issuer. What was given stays as it is.
+func (t Tokens) Complete(claims map[string]any) map[string]any {
 	out := maps.Clone(claims)
-	if issuers := Issuers(chain); out["iss"] == nil && len(issuers) == 1 {
+	if issuers := t.Issuers(); out["iss"] == nil && len(issuers) == 1 {
 		out["iss"] = issuers[0]
 	}
 	var audiences []string
-	all, _ := providers(chain)
-	for _, p := range all {
+	for _, p := range t {
 		if p.Issuer == out["iss"] {
 			audiences = append(audiences, p.Audiences...)
 		}
@@ -64,12 +61,21 @@ func Complete(chain *ir.FilterChain, claims map[string]any) map[string]any {
 	return out
 }
 
-// Believed tells, by the error, why a chain answers 401 to a token with these claims, though its signature is good.
-func Believed(chain *ir.FilterChain, claims map[string]any) error {
-	all, _ := providers(chain)
+// Disbelief is why a token counts as none, though its signature is good.
+type Disbelief struct {
+	Status int    // that the client gets
+	Body   string // with it
+	why    string
+}
+
+// Error says why, in a sentence.
+func (d *Disbelief) Error() string { return d.why }
+
+// Believed tells, by the error, a *Disbelief, why a token with these claims is refused, though its signature is good.
+func (t Tokens) Believed(claims map[string]any) error {
 	var wanted []string
 	named := false
-	for _, p := range all {
+	for _, p := range t {
 		if p.Issuer == "" || p.Issuer != claims["iss"] {
 			continue
 		}
@@ -80,9 +86,15 @@ func Believed(chain *ir.FilterChain, claims map[string]any) error {
 		wanted = append(wanted, p.Audiences...)
 	}
 	if !named {
-		return fmt.Errorf("the token's issuer %v is none of the workload's RequestAuthentications: %s", shown(claims["iss"]), strings.Join(Issuers(chain), ", "))
+		return &Disbelief{
+			http.StatusUnauthorized, "Jwt issuer is not configured",
+			fmt.Sprintf("the token's issuer %v is none of the workload's RequestAuthentications: %s", shown(claims["iss"]), strings.Join(t.Issuers(), ", ")),
+		}
 	}
-	return fmt.Errorf("the token's audience %v is none that its issuer's RequestAuthentication takes: %s", shown(claims["aud"]), strings.Join(wanted, ", "))
+	return &Disbelief{
+		http.StatusForbidden, "Audiences in Jwt are not allowed",
+		fmt.Sprintf("the token's audience %v is none that its issuer's RequestAuthentication takes: %s", shown(claims["aud"]), strings.Join(wanted, ", ")),
+	}
 }
 
 func shown(claim any) string {
@@ -112,4 +124,30 @@ func bare(audience string) string {
 		}
 	}
 	return strings.TrimSuffix(audience, "/")
+}
+
+// Noted gives the claims of a valid token as they are noted: a text that its rule for the issuer names as delimited
+// by spaces becomes a list.
+func (t Tokens) Noted(claims map[string]any) map[string]any {
+	for _, p := range t {
+		if p.Issuer == claims["iss"] {
+			claims = delimited(claims, p.SpaceDelimited)
+		}
+	}
+	return claims
+}
+
+// delimited gives claims in which the texts of some names are lists. What was given stays as it is.
+func delimited(claims map[string]any, names []string) map[string]any {
+	out := maps.Clone(claims)
+	for _, name := range names {
+		if text, ok := claims[name].(string); ok {
+			words := []any{}
+			for _, word := range strings.Fields(text) {
+				words = append(words, word)
+			}
+			out[name] = words
+		}
+	}
+	return out
 }

@@ -42,7 +42,7 @@ func (s *Server) objects(w http.ResponseWriter, r *http.Request) {
 		all = slices.DeleteFunc(all, func(o *model.Object) bool { return !slices.Contains(kinds, string(o.Kind)) })
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	_ = inventory.Write(w, s.opts.Head, all)
+	_ = inventory.Write(w, s.opts.Head(), all)
 }
 
 func (s *Server) proxies(w http.ResponseWriter, _ *http.Request) {

@@ -10,6 +10,7 @@ import (
 func (s *Server) snapshot(w http.ResponseWriter) (Snapshot, bool) {
 	snap := s.opts.Snapshot()
 	if snap == nil {
+		w.Header().Set("Retry-After", "1")
 		http.Error(w, "not ready: the first configuration is not committed yet", http.StatusServiceUnavailable)
 		return nil, false
 	}

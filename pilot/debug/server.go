@@ -45,7 +45,7 @@ type Options struct {
 	TLSChecks func(namespace, pod, host string) []resolve.TLSCheck
 	// Objects gives all objects that decide about proxies, and Head what else does.
 	Objects   func(context.Context) ([]*model.Object, error)
-	Head      inventory.Head
+	Head      func() inventory.Head
 	Gatherer  prometheus.Gatherer
 	Version   string
 	ClusterID string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
@@ -19,6 +20,7 @@ func options() Options {
 		Problems: func() []model.Problem { return nil }, Snapshot: func() Snapshot { return nil },
 		Gatherer: prometheus.NewRegistry(), Version: "v",
 		Objects: func(context.Context) ([]*model.Object, error) { return nil, nil },
+		Head:    func() inventory.Head { return inventory.Head{} },
 	}
 }
 

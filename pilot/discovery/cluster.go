@@ -170,6 +170,7 @@ func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, auth
 	if err := injectors.start(ctx, group); err != nil {
 		return err
 	}
+	c.injectors.Store(injectors)
 	l, err := net.Listen("tcp", c.cfg.HTTPSAddr)
 	if err != nil {
 		return oneSentence("--httpsAddr", c.cfg.HTTPSAddr, err)

@@ -106,6 +106,16 @@ func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
 	return in, nil
 }
 
+// policy gives what decides which pods are injected; nil where the configuration is missing or wrong, so that none is.
+func (i *injectors) policy() *inject.Policy {
+	in, err := i.get(i.cfg.ClusterID, "")
+	if err != nil {
+		return nil
+	}
+	out := in.Policy()
+	return &out
+}
+
 // report tells what is wrong with the configuration of injection.
 func (i *injectors) report(errs ...error) {
 	var problems []model.Problem

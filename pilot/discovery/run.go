@@ -90,7 +90,8 @@ type plane struct {
 	serving   atomic.Bool   // gRPC is open
 	callers   atomic.Pointer[auth.Authenticator]
 	keeper    atomic.Pointer[ca.Keeper]
-	written   atomic.Pointer[[]byte] // the roots that namespaces and webhooks have; nil while this replica does not write them
+	injectors atomic.Pointer[injectors] // nil where no pods are injected
+	written   atomic.Pointer[[]byte]    // the roots that namespaces and webhooks have; nil while this replica does not write them
 }
 
 // Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
@@ -226,12 +227,21 @@ func (p *plane) debugOptions() debug.Options {
 		},
 		TLSChecks:    p.tlsChecks,
 		Objects:      p.store.Objects,
-		Head:         inventory.Head{Domain: p.cfg.Domain, Settings: p.cfg.Settings},
+		Head:         p.head,
 		Authenticate: p.callerOf,
 		Gatherer:     p.registry, Version: p.cfg.Version, ClusterID: p.cfg.ClusterID, Name: p.cfg.Name,
 	}
 	if p.cfg.Kube != nil {
 		out.Replica, out.ControlPlane = p.cfg.replica(), p.cfg.controlPlane
+	}
+	return out
+}
+
+// head tells what decides about proxies, and about which pods have one, beside the objects.
+func (p *plane) head() inventory.Head {
+	out := inventory.Head{Domain: p.cfg.Domain, Settings: p.cfg.Settings}
+	if i := p.injectors.Load(); i != nil {
+		out.Injection = i.policy()
 	}
 	return out
 }

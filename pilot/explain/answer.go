@@ -17,11 +17,13 @@ type Answer struct {
 // Stage names what decided a step.
 type Stage string
 
-// The stages, in the order in which a connection passes them.
+// The stages, in the order in which a connection passes them. A policy is one of the proxy itself, or, as the last of
+// all, of the proxy beside the server that the step names.
 const (
 	StageListener    Stage = "listener"
 	StageFilterChain Stage = "filter chain"
 	StageFilter      Stage = "filter"
+	StagePolicy      Stage = "policy"
 	StageVirtualHost Stage = "virtual host"
 	StageRoute       Stage = "route"
 	StageCluster     Stage = "cluster"
@@ -56,12 +58,14 @@ type Outcome struct {
 	// Closed tells that the connection ends without an answer.
 	Closed   bool   `json:"closed,omitempty"`
 	Location string `json:"location,omitempty"` // of a redirect
-	Body     string `json:"body,omitempty"`     // of a direct response
+	Body     string `json:"body,omitempty"`     // of a direct response, or of a policy's refusal
 
 	// Forward is set where the request, or the connection, goes to a server.
 	Forward *Forward `json:"forward,omitempty"`
 	// Abort is an injected answer to a share of the requests; the rest goes on as Forward says.
 	Abort *Abort `json:"abort,omitempty"`
+	// Partly says where only some of the servers let the request in.
+	Partly string `json:"partly,omitempty"`
 	// Delay is held before anything else happens, for a share of requests.
 	Delay *Delay `json:"delay,omitempty"`
 }
@@ -131,6 +135,9 @@ type Endpoint struct {
 	ALPN string `json:"alpn,omitempty"`
 	// Proxy is the version of the PROXY protocol that the connection begins with: v1, v2, or empty for none.
 	Proxy string `json:"proxy,omitempty"`
+	// Status is what the proxy beside the server answers, and Refusal why, where it does not let the request in.
+	Status  int    `json:"status,omitempty"`
+	Refusal string `json:"refusal,omitempty"`
 }
 
 // Retry says when a request is tried again, and how often.
@@ -162,6 +169,13 @@ type walk struct {
 	answer  *Answer
 	// dynamicPort is the port of the host that the request names, "" where nothing resolves that.
 	dynamicPort string
+	// terminated tells that the proxy ends the client's TLS, and identity is what the client proved there.
+	terminated bool
+	identity   string
+	// forwardedFor is the x-forwarded-for that servers see, "" for the client's own, and tokenSpent tells that the
+	// request's token does not go on to them.
+	forwardedFor string
+	tokenSpent   bool
 }
 
 // Explain follows a request through the proxy.

@@ -29,6 +29,11 @@ func (w *walk) forward(f *Forward, http bool) {
 	for i := range f.Clusters {
 		w.cluster(&f.Clusters[i], f.Host, http)
 	}
+	for i := range f.Clusters {
+		if f.Clusters[i].Reason == "" {
+			w.arrive(f, &f.Clusters[i], http)
+		}
+	}
 	o := &w.answer.Outcome
 	if c := f.Clusters[0]; len(f.Clusters) == 1 && c.Reason != "" {
 		o.Reason, o.Flags, o.Refused = c.Reason, c.Flags, true
@@ -39,6 +44,7 @@ func (w *walk) forward(f *Forward, http bool) {
 		}
 	}
 	o.Forward = f
+	w.settle(f, http)
 }
 
 // cluster fills in what a cluster makes of a request to a host, which is empty but for HTTP.

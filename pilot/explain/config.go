@@ -2,6 +2,7 @@ package explain
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -29,6 +30,15 @@ type Config struct {
 	SecretProblem func(name string) string
 	// Place finds where what a part of the configuration does was asked for; nil where nobody knows.
 	Place func(Part) Place
+
+	// Identity is what the proxy's certificate says, and IP its address: who it is for servers.
+	Identity string
+	IP       netip.Addr
+	// Peer finds the proxy beside a server; nil where none is known, and for a server without one.
+	Peer func(server netip.Addr) *Peer
+	// MutualTLSBy and TokensBy name the object that has a port take mutual TLS only, and that which takes tokens of an
+	// issuer; nil where nobody knows.
+	MutualTLSBy, TokensBy func(string) string
 
 	secrets map[string]*tlsv3.Secret // without keys
 	dumped  bool                     // an Envoy said so itself

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -50,7 +49,7 @@ func Diff(before, after *Config) []Change {
 			out = append(out, Change{Request: name, Before: a.difference(&b), After: b.difference(&a)})
 		}
 	}
-	return append(out, changed...)
+	return slices.Concat(out, calls(before, after), changed)
 }
 
 // Answers lists what a configuration does with the requests that its routes and listeners name, for a proxy that was
@@ -106,9 +105,6 @@ func (o *Outcome) difference(other *Outcome) string {
 func (c *Config) probes() map[string]Request {
 	out := map[string]Request{}
 	for _, l := range c.Listeners {
-		if l.GetName() == virtualInbound {
-			probeInbound(out, l)
-		}
 		at, err := netip.ParseAddr(l.GetAddress().GetSocketAddress().GetAddress())
 		if err != nil || l.GetName() == virtualOutbound || l.GetName() == virtualInbound {
 			continue
@@ -143,24 +139,6 @@ func (c *Config) probes() map[string]Request {
 		}
 	}
 	return out
-}
-
-// probeInbound adds what a client without the mesh's TLS, and one with it, sends to each port that the proxy's
-// workload serves.
-func probeInbound(out map[string]Request, l *listenerv3.Listener) {
-	for _, chain := range l.GetFilterChains() {
-		p := uint16(chain.GetFilterChainMatch().GetDestinationPort().GetValue())
-		if p == 0 || p == port(l.GetAddress()) {
-			continue
-		}
-		r := Request{
-			Way: Inbound, Protocol: HTTP11, Host: "localhost", Path: "/",
-			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), p),
-		}
-		out[fmt.Sprintf("inbound GET http://localhost:%d/ in the clear", p)] = r
-		r.TLS = &TLS{Certificate: true, ALPN: []string{"istio-http/1.1", "istio"}}
-		out[fmt.Sprintf("inbound GET http://localhost:%d/ by mutual TLS", p)] = r
-	}
 }
 
 // probeHost adds a request for each route of a virtual host, under its first domain.

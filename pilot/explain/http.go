@@ -7,6 +7,9 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
 // exchange is one HTTP request in a connection manager.
@@ -18,6 +21,7 @@ type exchange struct {
 	path    string            // normalized, with the query
 	headers map[string]string // by name in lower case
 	claims  map[string]any    // of the valid token, as routes see them; nil for none
+	valid   map[string]any    // claims of the valid token, as policies see them
 	// requestHeaders and responseHeaders are what filters change on the way.
 	requestHeaders, responseHeaders []HeaderChange
 	config                          *routev3.RouteConfiguration
@@ -39,6 +43,7 @@ func (w *walk) http(m *hcm.HttpConnectionManager) {
 	if x.redirectedToTLS() || !x.checkToken() || !x.findRoute() {
 		return
 	}
+	x.forwardsFor()
 	for _, f := range m.GetHttpFilters() {
 		if !x.httpFilter(f) {
 			return
@@ -72,49 +77,13 @@ func (x *exchange) admitted() bool {
 
 // normalized brings the path into the form of the connection manager's settings.
 func (x *exchange) normalized(full string) string {
-	p, query, asked := strings.Cut(full, "?")
 	m := x.manager
+	n := ir.PathNormalization{MergeSlashes: m.GetMergeSlashes(), Normalize: m.GetNormalizePath().GetValue() && strings.HasPrefix(full, "/")}
 	switch m.GetPathWithEscapedSlashesAction() {
 	case hcm.HttpConnectionManager_UNESCAPE_AND_FORWARD, hcm.HttpConnectionManager_UNESCAPE_AND_REDIRECT:
-		p = unescapedSlashes.Replace(p)
+		n.EscapedSlashes = ir.SlashesUnescaped
 	}
-	if m.GetNormalizePath().GetValue() && strings.HasPrefix(p, "/") {
-		p = normalize(strings.ReplaceAll(p, `\`, "/"))
-	}
-	if m.GetMergeSlashes() {
-		for strings.Contains(p, "//") {
-			p = strings.ReplaceAll(p, "//", "/")
-		}
-	}
-	if asked {
-		return p + "?" + query
-	}
-	return p
-}
-
-// normalize resolves "." and ".." (RFC 3986, 6.2.2.3) and decodes what need not be encoded; repeated
-// slashes stay.
-func normalize(p string) string {
-	segments, out := strings.Split(p, "/"), []string(nil)
-	for i, s := range segments {
-		last := i == len(segments)-1
-		switch strings.ToLower(strings.ReplaceAll(strings.ToLower(s), "%2e", ".")) {
-		case ".":
-			if last {
-				out = append(out, "")
-			}
-		case "..":
-			if len(out) > 1 {
-				out = out[:len(out)-1]
-			}
-			if last {
-				out = append(out, "")
-			}
-		default:
-			out = append(out, s)
-		}
-	}
-	return strings.Join(out, "/")
+	return authz.Normalize(full, n)
 }
 
 // configured finds the route configuration.

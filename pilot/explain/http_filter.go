@@ -63,6 +63,9 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 		}
 		return true
 	}
+	if on, known := x.authorizeRequest(f.GetName(), packed); known {
+		return on
+	}
 	x.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
 	return true
 }

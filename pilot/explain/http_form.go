@@ -53,6 +53,16 @@ func (x *exchange) plainSlashes() bool {
 	return true
 }
 
+// forwardsFor notes whom servers are told that the request is for.
+func (x *exchange) forwardsFor() {
+	if x.manager.GetUseRemoteAddress().GetValue() && x.request.Source.IsValid() {
+		x.forwardedFor = x.request.Source.String()
+		if before := x.headers["x-forwarded-for"]; before != "" {
+			x.forwardedFor = before + "," + x.forwardedFor
+		}
+	}
+}
+
 // ownHeaders notes the headers of a request that the connection manager and a route add or take away by
 // themselves. host is what the server sees.
 func (x *exchange) ownHeaders(a *routev3.RouteAction, host string) {

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -36,11 +37,35 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 		w.closed("", "the filter chain wants a certificate of the client, which shows none: the handshake fails")
 		return
 	}
+	w.terminated = ends
+	if ends && client.Certificate && verifies(ctx) {
+		w.identity = client.Identity
+		if w.identity != "" && !takes(ctx, w.identity) {
+			w.closed("", fmt.Sprintf("the filter chain takes no certificate of %s: the handshake fails", w.identity))
+			return
+		}
+	}
 	for _, f := range c.GetFilters() {
 		if !w.networkFilter(f, client != nil && !ends) {
 			return
 		}
 	}
+}
+
+// verifies tells whether a chain looks at the client's certificate, so that it proves who the client is.
+func verifies(t *tlsv3.DownstreamTlsContext) bool {
+	c := t.GetCommonTlsContext()
+	return t.GetRequireClientCertificate().GetValue() || c.GetValidationContextType() != nil
+}
+
+// takes tells whether a chain takes the identity in a certificate: any, where it names none.
+func takes(t *tlsv3.DownstreamTlsContext, identity string) bool {
+	c := t.GetCommonTlsContext()
+	wanted := c.GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames()
+	wanted = append(wanted, c.GetValidationContext().GetMatchTypedSubjectAltNames()...)
+	return len(wanted) == 0 || slices.ContainsFunc(wanted, func(m *tlsv3.SubjectAltNameMatcher) bool {
+		return m.GetSanType() == tlsv3.SubjectAltNameMatcher_URI && stringMatches(m.GetMatcher(), identity)
+	})
 }
 
 // networkFilter passes one network filter, and tells whether the connection goes on to the next one.
@@ -76,6 +101,9 @@ func (w *walk) networkFilter(f *listenerv3.Filter, opaque bool) (on bool) {
 		return true
 	case f.GetName() == guardName:
 		return w.guard(f.GetName(), packed)
+	}
+	if on, known := w.authorizeConnection(f.GetName(), packed); known {
+		return on
 	}
 	w.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
 	return true

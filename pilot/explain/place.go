@@ -22,6 +22,8 @@ type Part struct {
 	Port  uint16
 	// Subset is that of a cluster.
 	Subset string
+	// Field is where in the object the part stands, for one that says so itself, as a policy's rule.
+	Field string
 }
 
 // Place is where it was asked for.
@@ -53,7 +55,7 @@ func (p Place) String() string {
 // place asks where a part was asked for.
 func (c *Config) place(p Part) Place {
 	if p.Object == "" || c.Place == nil {
-		return Place{}
+		return Place{Field: p.Field}
 	}
 	return c.Place(p)
 }

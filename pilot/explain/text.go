@@ -24,11 +24,16 @@ func (a *Answer) Print(w io.Writer) error {
 	return err
 }
 
-// from names the object of a step, and where it stands.
+// from names the object of a step, and where it stands, in parentheses.
 func (s *Step) from() string {
 	if s.Object == "" {
 		return ""
 	}
+	return " (" + s.origin() + ")"
+}
+
+// origin names the object of a step, and where it stands.
+func (s *Step) origin() string {
 	parts := strings.Split(s.Object, "/") // "", apis, GROUP, VERSION, namespaces, NS, KIND, NAME
 	out := s.Object
 	if len(parts) == 8 {
@@ -40,7 +45,7 @@ func (s *Step) from() string {
 	case at != "":
 		out += ", " + at
 	}
-	return " (" + out + ")"
+	return out
 }
 
 // String says in one line what the client gets.
@@ -59,6 +64,9 @@ func (o *Outcome) String() string {
 	}
 	if o.Reason != "" {
 		out += ": " + o.Reason
+	}
+	if o.Partly != "" {
+		out += "; " + o.Partly
 	}
 	if o.Delay != nil {
 		out += fmt.Sprintf("; %g %% wait %s first", o.Delay.Percent, o.Delay.Duration)

@@ -1,53 +1,63 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	jwt "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
 // checkToken passes the filter that checks tokens before the route is chosen: it has Envoy choose anew when it has
-// found one valid. The request's token is signed right and in time; its issuer is looked at where it names one.
+// found one valid. The request's token is signed right and in time; its issuer and audience are looked at.
 func (x *exchange) checkToken() (on bool) {
 	for _, f := range x.manager.GetHttpFilters() {
-		check := &jwt.JwtAuthentication{}
-		if len(x.request.Claims) == 0 || f.GetDisabled() || !f.GetTypedConfig().MessageIs(check) || f.GetTypedConfig().UnmarshalTo(check) != nil {
+		m := &jwt.JwtAuthentication{}
+		if len(x.request.Claims) == 0 || f.GetDisabled() || !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
 			continue
 		}
-		issuer, named := x.request.Claims["iss"].(string)
-		var known, noted bool
-		for _, p := range check.GetProviders() {
-			if !named || p.GetIssuer() == issuer {
-				known, noted = true, noted || p.GetClearRouteCache() && p.GetPayloadInMetadata() != ""
-			}
+		check := authz.ReadTokens(m)
+		tokens := authz.Tokens(check.Providers)
+		claims := tokens.Complete(x.request.Claims)
+		var refused *authz.Disbelief
+		if claims["iss"] != nil { // else it may be of any
+			errors.As(tokens.Believed(claims), &refused)
 		}
 		switch {
-		case known && noted:
-			x.claims = map[string]any{"payload": x.request.Claims}
-			x.step(StageFilter, f.GetName(), "finds the token valid, so that routes may ask for its claims", nil)
-		case known:
-			x.step(StageFilter, f.GetName(), "finds the token valid", nil)
-		case lenient(check):
-			x.step(StageFilter, f.GetName(), fmt.Sprintf("knows no issuer %q, so the token counts as none", issuer), nil)
+		case refused == nil:
+			x.believe(f.GetName(), check, tokens.Noted(claims))
+		case check.Lenient:
+			x.step(StageFilter, f.GetName(), refused.Error()+"; so the token counts as none", nil)
 		default:
-			x.refused(401, "", fmt.Sprintf("no RequestAuthentication knows the token's issuer %q", issuer))
-			x.step(StageFilter, f.GetName(), x.answer.Outcome.Reason, nil)
+			x.refused(refused.Status, "", refused.Error())
+			x.answer.Outcome.Body = refused.Body
+			issuer, _ := claims["iss"].(string)
+			x.stepOf(StagePolicy, "", fmt.Sprintf("answers %d: %s", refused.Status, refused.Body), x.askedBy(x.TokensBy, issuer), refused.Error())
 			return false
 		}
 	}
 	return true
 }
 
-// lenient tells whether a request passes whose token is not valid.
-func lenient(check *jwt.JwtAuthentication) bool {
-	return slices.ContainsFunc(check.GetRules(), func(r *jwt.RequirementRule) bool {
-		return slices.ContainsFunc(r.GetRequires().GetRequiresAny().GetRequirements(), func(q *jwt.JwtRequirement) bool {
-			return q.GetAllowMissingOrFailed() != nil
-		})
-	})
+// believe notes the claims of a valid token for what comes after.
+func (x *exchange) believe(name string, check *ir.TokenCheck, claims map[string]any) {
+	of := func(p ir.TokenProvider) bool { return claims["iss"] == nil || p.Issuer == claims["iss"] }
+	noted := slices.ContainsFunc(check.Providers, func(p ir.TokenProvider) bool { return of(p) && p.Metadata == ir.TokenPayload })
+	x.tokenSpent = !slices.ContainsFunc(check.Providers, func(p ir.TokenProvider) bool { return of(p) && p.Forward })
+	if noted {
+		x.valid = claims
+	}
+	if !noted || !check.Reroute {
+		x.step(StageFilter, name, "finds the token valid", nil)
+		return
+	}
+	x.claims = map[string]any{ir.TokenPayload: claims}
+	x.step(StageFilter, name, "finds the token valid, so that routes may ask for its claims", nil)
 }
 
 // noted gives what a condition on a claim asks for, nil for none.

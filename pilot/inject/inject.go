@@ -68,6 +68,7 @@ type Injector struct {
 	values   map[string]any
 	settings *settings
 	config   *config
+	policy   Policy
 	// templates holds each template by name.
 	templates map[string]parsedTemplate
 	pods      filler
@@ -111,6 +112,7 @@ func New(o Options) (*Injector, error) {
 	if in.resources, err = toJSON(s.Global.Proxy.Resources); err != nil {
 		return nil, err
 	}
+	in.policy = policyOf(s, c, o.Revision)
 	if in.random == nil {
 		in.random = rand.Reader
 	}
@@ -156,7 +158,7 @@ func (in *Injector) Pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 }
 
 func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
-	if !in.required(pod, ns) {
+	if !in.policy.Injects(subjectOf(pod, ns)) {
 		return pod, false, nil
 	}
 	if err := checkAnnotations(pod.Annotations); err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -130,8 +129,6 @@ type config struct {
 	InjectedAnnotations map[string]string `json:"injectedAnnotations"`
 	// Templates are the texts by name.
 	Templates map[string]string `json:"templates"`
-
-	never, always []labels.Selector
 }
 
 func loadConfig(s *settings, text []byte) (*config, error) {
@@ -159,33 +156,25 @@ func loadConfig(s *settings, text []byte) (*config, error) {
 	if len(c.DefaultTemplates) == 0 { // as in the values of Istio's charts
 		c.DefaultTemplates = []string{"sidecar"}
 	}
-	var err error
-	if c.never, err = selectors("neverInjectSelector", c.NeverInjectSelector); err != nil {
+	if err := checkSelectors("neverInjectSelector", c.NeverInjectSelector); err != nil {
 		return nil, err
 	}
-	c.always, err = selectors("alwaysInjectSelector", c.AlwaysInjectSelector)
-	return c, err
+	return c, checkSelectors("alwaysInjectSelector", c.AlwaysInjectSelector)
 }
 
 // policyProblem tells that the policy is none, nil if it is one.
 func (c *config) policyProblem() error {
-	if c.Policy == "enabled" || c.Policy == "disabled" {
+	if c.Policy == modeEnabled || c.Policy == modeDisabled {
 		return nil
 	}
 	return fmt.Errorf("injection config: policy: %q is neither enabled nor disabled, so no pod is injected", c.Policy)
 }
 
-func selectors(field string, in []metav1.LabelSelector) ([]labels.Selector, error) {
-	var out []labels.Selector
+func checkSelectors(field string, in []metav1.LabelSelector) error {
 	for i := range in {
-		s, err := metav1.LabelSelectorAsSelector(&in[i])
-		if err != nil {
-			return nil, fmt.Errorf("injection config: %s[%d]: %w", field, i, err)
-		}
-		// An empty selector is a slip: it would match every pod.
-		if !s.Empty() {
-			out = append(out, s)
+		if _, err := metav1.LabelSelectorAsSelector(&in[i]); err != nil {
+			return fmt.Errorf("injection config: %s[%d]: %w", field, i, err)
 		}
 	}
-	return out, nil
+	return nil
 }

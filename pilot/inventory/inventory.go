@@ -18,6 +18,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
@@ -26,6 +27,8 @@ import (
 type Head struct {
 	Domain   string           `json:"domain"` // of the cluster's DNS
 	Settings resolve.Settings `json:"settings"`
+	// Injection decides which pods get a proxy; nil where the control plane injects none.
+	Injection *inject.Policy `json:"injection,omitempty"`
 }
 
 // Inventory is what was read.

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -45,7 +48,10 @@ func pair(t *testing.T) (certificate, key []byte) {
 func written(t *testing.T, objects ...*model.Object) (string, []*model.Object) {
 	t.Helper()
 	var b bytes.Buffer
-	head := Head{Domain: "example.org", Settings: resolve.Settings{QUIC: true}}
+	head := Head{
+		Domain: "example.org", Settings: resolve.Settings{QUIC: true},
+		Injection: &inject.Policy{Revision: "canary", Mode: "disabled", ByDefault: true, Never: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}},
+	}
 	if err := Write(&b, head, objects); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func written(t *testing.T, objects ...*model.Object) (string, []*model.Object) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if got.Head != head || len(got.Objects) != len(objects) {
+	if !reflect.DeepEqual(got.Head, head) || len(got.Objects) != len(objects) {
 		t.Fatalf("read %+v with %d objects, of %d", got.Head, len(got.Objects), len(objects))
 	}
 	return text, got.Objects

@@ -80,7 +80,7 @@ var flow = map[string][]string{
 	"pilot/envoy":           {"pilot/ir", "proto/nds", "proto/httpfilter"},
 	"pilot/resource":        {"pilot/model", "proto/nds"},
 	"pilot/build":           {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
-	"pilot/inventory":       {"pilot/model", "pilot/resolve", "pilot/source/kinds"},
+	"pilot/inventory":       {"pilot/model", "pilot/resolve", "pilot/source/kinds", "pilot/inject"},
 	"pilot/trace":           {},
 	"pilot/push":            {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build", "pilot/trace", "proto/seen"},
 	"pilot/xds":             {"pilot/resource", "pilot/push", "pilot/trace", "proto/seen", "proto/signer", "security/auth", "security/loglimit"},
@@ -88,7 +88,7 @@ var flow = map[string][]string{
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":          {"pilot/model"},
 	"pilot/authz":           {"pilot/ir", "proto/httpfilter"},
-	"pilot/explain":         {"pilot/spelling", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
+	"pilot/explain":         {"pilot/spelling", "pilot/authz", "pilot/ir", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
 }
 

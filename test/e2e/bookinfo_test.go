@@ -73,6 +73,7 @@ func TestBookinfo(t *testing.T) {
 		{"identities", testIdentities},
 		{"dns", testDNS},
 		{"tools", testTools},
+		{"explain", testExplain},
 		{"debug pages", testDebugPages},
 		{"browser", testBrowser},
 		{"tap", testTap},

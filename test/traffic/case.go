@@ -196,6 +196,9 @@ func worldProxies() map[string]translate.Proxy {
 	}
 }
 
+// meshIdentity is in the certificate of clients that show one of the mesh.
+const meshIdentity = "spiffe://cluster.local/ns/default/sa/test"
+
 // unknownAddress is what a host that nobody has defined resolves to (RFC 5737, TEST-NET-3).
 const unknownAddress = "203.0.113.1"
 
@@ -250,6 +253,9 @@ func (c *Case) prepare(call *Call, p translate.Proxy) error {
 func (call *Call) speak(r *explain.Request, host string) error {
 	tls := func(alpn ...string) {
 		r.TLS = &explain.TLS{SNI: host, ALPN: alpn, Certificate: call.MTLS}
+		if call.MTLS {
+			r.TLS.Identity = meshIdentity
+		}
 		if call.ALPN != nil {
 			r.TLS.ALPN = call.ALPN
 		}

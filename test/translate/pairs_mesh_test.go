@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -69,6 +70,7 @@ type pairPlace struct {
 	mesh          *store.Snapshot
 	inbound       *ir.Listener
 	guard         *ir.FilterChain // of any gateway
+	config        *explain.Config // of its sidecar
 }
 
 // pairCaller is a sidecar, or a gateway, by which calls of a case go.
@@ -152,6 +154,7 @@ func (m *pairMesh) startServers(t *testing.T) {
 		inbound, _ := resolve.Inbound(p.mesh.Reader(nil), &class)
 		p.inbound = inbound[0]
 		o := owned{identity: p.domain() + "/ns/shop/sa/web", at: p.address, listeners: map[string][]uint32{model.VirtualInboundListener: {pairHTTP, pairTCP}}}
+		p.config = explained(p.translated(proxy))
 		e.take(t, p.translated(proxy), &o)
 	}
 	e.start(t, m.secrets, "web")

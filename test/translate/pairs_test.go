@@ -46,6 +46,7 @@ func TestPoliciesDecideBetweenEnvoys(t *testing.T) {
 					t.Errorf("call %d %+v: the Envoys say %d %s", i, c, got.code, got.details)
 				}
 				c.checkCustom(t, i, got)
+				c.checkExplained(t, i, p.explain(&c))
 				if c.decidedByEnvoy() || c.Code == http.StatusServiceUnavailable && c.Asks == "" {
 					continue // of a handshake the evaluator knows nothing
 				}
@@ -158,7 +159,7 @@ func (m *pairMesh) decide(t *testing.T, p *pairPlace, c *policyCall) authz.Decis
 			atGateway.Client = netip.MustParseAddr(c.Client)
 		}
 		atGateway.Request.Path = authz.Normalize(c.path(), authz.Path(p.guard))
-		atGateway.Request.Claims = authz.Noted(p.guard, c.Token)
+		atGateway.Request.Claims = authz.TokensOf(p.guard).Noted(c.Token)
 		d := authz.Decide(authz.Filters(p.guard), atGateway)
 		if asked = d.Asks; !d.Allowed || asked != "" && c.Refused {
 			return d
@@ -171,7 +172,7 @@ func (m *pairMesh) decide(t *testing.T, p *pairPlace, c *policyCall) authz.Decis
 	if call.Request != nil {
 		call.Request.Path, call.Request.Claims = authz.Normalize(c.path(), authz.Path(chain)), nil
 		if !c.Unread {
-			call.Request.Claims = authz.Noted(chain, c.Token)
+			call.Request.Claims = authz.TokensOf(chain).Noted(c.Token)
 		}
 	}
 	d := authz.Decide(authz.Filters(chain), call)

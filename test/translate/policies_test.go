@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -57,7 +58,7 @@ type policyCall struct {
 	// Token has the claims of a token that is signed right. It stands where TOKEN is in the path or in headers,
 	// else in the Authorization header.
 	Token  map[string]any
-	Unread bool // the token is where no rule looks for it
+	Unread bool // the token is where no rule for its issuer looks for it, or no key of the issuer is known
 	Forged bool // the token is signed by another key
 	// Audience tells that the token is for somebody else, which Envoy answers by 403.
 	Audience bool
@@ -98,6 +99,7 @@ type policyPlace struct {
 	name      string
 	address   string
 	http, tcp *ir.FilterChain
+	config    *explain.Config
 }
 
 // TestPoliciesDecide asks, for each call of each case, a real Envoy and the evaluator, which both have to
@@ -128,6 +130,7 @@ func TestPoliciesDecide(t *testing.T) {
 					t.Errorf("call %d %+v: Envoy says %d %s", i, c, got.code, got.details)
 				}
 				c.checkCustom(t, i, got)
+				c.checkExplained(t, i, p.config.Explain(p.asked(&c)))
 				if c.decidedByEnvoy() {
 					continue
 				}
@@ -221,6 +224,8 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 		}
 	}
 	res := Build(snapshot, proxy.Model())
+	p.config = explained(res)
+	p.config.Listeners = nil // in their place come those that the Envoy of all cases has
 	found := map[string]bool{}
 	for _, l := range inlined(t, res) {
 		for _, c := range l.FilterChains {
@@ -228,7 +233,9 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 				continue
 			}
 			found[c.Name] = true
-			b.StaticResources.Listeners = append(b.StaticResources.Listeners, policyListener(t, pki, c, p.name, address))
+			own := policyListener(t, pki, c, p.name, address)
+			b.StaticResources.Listeners = append(b.StaticResources.Listeners, own)
+			p.config.Listeners = append(p.config.Listeners, own)
 		}
 	}
 	if len(b.StaticResources.Clusters) == 0 {
@@ -406,7 +413,7 @@ func (p *policyPlace) decide(c *policyCall) authz.Decision {
 	}
 	call.Request = &authz.Request{
 		Method: c.method(), Host: authz.NormalizeHost(c.host()), Path: authz.Normalize(c.path(), ir.PathNormalization{Normalize: true}), Headers: map[string]string{},
-		Claims: authz.Noted(p.http, c.Token),
+		Claims: authz.TokensOf(p.http).Noted(c.Token),
 	}
 	if c.Unread {
 		call.Request.Claims = nil

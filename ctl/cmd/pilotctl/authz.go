@@ -41,8 +41,8 @@ AuthorizationPolicy, RequestAuthentication or PeerAuthentication a policy "refus
 as in a mesh.
 
 A token of --claim is a valid one: an issuer (iss) or audience (aud) that is not given is the one that
-the RequestAuthentication names, if it names one. A token whose issuer or audience no
-RequestAuthentication of the workload takes is answered 401, and without any no claim counts.
+the RequestAuthentication names, if it names one. A token whose issuer no RequestAuthentication of
+the workload takes is answered 401, one with another audience 403. Without any no claim counts.
 
 Further lines tell what policies on trial (dry run) would do, and which AUDIT policy matches.
 
@@ -106,11 +106,9 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 	}
 	out := &authz.Call{Peer: address, Client: address}
 	if e.from != "" {
-		name := strings.TrimPrefix(e.from, "spiffe://")
-		if !workloadIdentity.MatchString(name) {
-			return nil, fmt.Errorf("--from %q: give trust-domain/ns/NAMESPACE/sa/ACCOUNT", e.from)
+		if out.Identity, err = identityOf("--from", e.from); err != nil {
+			return nil, err
 		}
-		out.Identity = "spiffe://" + name
 	}
 	if e.tcp {
 		return out, nil
@@ -125,6 +123,15 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 	}
 	out.Request.Claims, err = claims(e.claims)
 	return out, err
+}
+
+// identityOf reads an identity that a flag gives, with or without its scheme.
+func identityOf(flag, given string) (string, error) {
+	name := strings.TrimPrefix(given, "spiffe://")
+	if !workloadIdentity.MatchString(name) {
+		return "", fmt.Errorf("%s %q: give trust-domain/ns/NAMESPACE/sa/ACCOUNT", flag, given)
+	}
+	return "spiffe://" + name, nil
 }
 
 // workloadIdentity is the form of who a workload is, without its scheme.

@@ -110,7 +110,7 @@ func TestAuthzExplainOfMore(t *testing.T) {
 		"another claim":        {oneIssuer, []string{`--claim=role=["admin"]`}, 80, "did not: when[0].values"},
 		"its issuer":           {oneIssuer, []string{user, "--claim=iss=https://a.example.com", `--claim=aud=["x", "shop"]`}, 0, allowed},
 		"another issuer":       {oneIssuer, []string{user, "--claim=iss=https://c.example.com"}, 80, `denied: 401: the token's issuer "https://c.example.com" is none of the workload's RequestAuthentications: https://a.example.com`},
-		"another audience":     {oneIssuer, []string{user, "--claim=aud=x"}, 80, `denied: 401: the token's audience "x" is none that its issuer's RequestAuthentication takes: https://shop/`},
+		"another audience":     {oneIssuer, []string{user, "--claim=aud=x"}, 80, `denied: 403: the token's audience "x" is none that its issuer's RequestAuthentication takes: https://shop/`},
 		"of which issuer":      {twoIssuers, []string{user}, 2, "give one with --claim iss=ISSUER: https://a.example.com, https://b.example.com"},
 		"one of two":           {twoIssuers, []string{user, "--claim=iss=https://b.example.com"}, 0, allowed},
 		"a trial denies":       {oneIssuer + fmt.Sprintf(policy, trial, "action: DENY, rules: [{}]"), []string{user}, 0, allowed + "\ndry run: would be denied by ns[shop]-policy[more]-rule[0]\n"},

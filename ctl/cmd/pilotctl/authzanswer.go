@@ -66,18 +66,20 @@ func believe(chain *ir.FilterChain, r *authz.Request) (authzAnswer, error) {
 	if r.Claims == nil {
 		return authzAnswer{}, nil
 	}
-	if !authz.Checked(chain) {
+	tokens := authz.TokensOf(chain)
+	if len(tokens) == 0 {
 		r.Claims = nil
 		return authzAnswer{Notes: []string{"no RequestAuthentication is for the workload, so no claim counts"}}, nil
 	}
-	r.Claims = authz.Complete(chain, r.Claims)
-	if issuers := authz.Issuers(chain); r.Claims["iss"] == nil && len(issuers) > 1 {
+	r.Claims = tokens.Complete(r.Claims)
+	if issuers := tokens.Issuers(); r.Claims["iss"] == nil && len(issuers) > 1 {
 		return authzAnswer{}, fmt.Errorf("whose token is it? give one with --claim iss=ISSUER: %s", strings.Join(issuers, ", "))
 	}
-	if err := authz.Believed(chain, r.Claims); err != nil {
-		return authzAnswer{Decision: "denied: 401: " + err.Error()}, nil
+	var refused *authz.Disbelief
+	if err := tokens.Believed(r.Claims); errors.As(err, &refused) {
+		return authzAnswer{Decision: fmt.Sprintf("denied: %d: %v", refused.Status, refused)}, nil
 	}
-	r.Claims = authz.Noted(chain, r.Claims)
+	r.Claims = tokens.Noted(r.Claims)
 	return authzAnswer{}, nil
 }
 

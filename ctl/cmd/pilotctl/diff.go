@@ -49,9 +49,10 @@ here; nothing is changed.
 
 For each workload: requests that its routes name and that are answered otherwise, then resources
 that are added, removed or changed. Requests are made up from the routes' conditions (paths,
-prefixes, methods, values of headers and of the query), from names in TLS handshakes, and for each
-port of a workload from a client in the clear and one with the mesh's TLS ("inbound"); what only
-a regular expression tells apart is not found by them, but the changed resource is named. "any"
+prefixes, methods, values of headers and of the query) and from names in TLS handshakes. Calls to a
+workload are made up from the rules of policies, old and new: who is let in who was not, and the other
+way, also in the clear or by the mesh's TLS. What only a regular expression tells apart is not found
+by them, but the changed resource is named. "any"
 stands for a workload that the files do not have, a Gateway's name for a gateway. What a control
 plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
 two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
@@ -132,10 +133,13 @@ func (d *comparison) onTheMesh(cmd *cobra.Command, _, name string) (before, afte
 	return running.Compare(cmd.Context(), files)
 }
 
-// readRunning asks a control plane what it has, and all replicas of it for their proxies.
+// readRunning asks a control plane what it has, and all replicas of it for their proxies. One that only starts is asked
+// again.
 func readRunning(ctx context.Context, m reached, kinds ...string) (*analyze.Running, error) {
 	query := url.Values{"kind": kinds}.Encode()
-	data, err := m.control(ctx, strings.TrimSuffix(debug.ObjectsPath+"?"+query, "?"))
+	data, err := askedAgain(ctx, func() ([]byte, error) {
+		return m.control(ctx, strings.TrimSuffix(debug.ObjectsPath+"?"+query, "?"))
+	})
 	if err != nil {
 		return nil, err
 	}

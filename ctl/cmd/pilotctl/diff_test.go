@@ -131,31 +131,17 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-const runningMesh = `
-apiVersion: v1
-kind: Pod
-metadata: {name: client-6d4c-x, labels: {app: client, pod-template-hash: 6d4c}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: client-6d4c, uid: a}]}
-spec: {containers: [{name: app, image: x}]}
-status: {podIP: 10.9.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: shop-77-y, labels: {app: shop, version: v1, pod-template-hash: "77"}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: shop-77, uid: a}]}
-spec: {containers: [{name: app, image: x}]}
-status: {podIP: 10.9.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: shop}
-spec: {clusterIP: 10.96.0.7, selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
-addressType: IPv4
-endpoints: [{addresses: [10.9.0.2], conditions: {ready: true}, targetRef: {kind: Pod, name: shop-77-y, namespace: default}}]
-ports: [{name: http, port: 8080}]
----
+// runningMesh gives the mesh that tests of pilot/analyze have as well, with routes and a gateway.
+func runningMesh(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../pilot/analyze/testdata/running.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + runningRoutes
+}
+
+const runningRoutes = `---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: shop}
@@ -195,8 +181,9 @@ func keyedSecret(t *testing.T, name string) (yaml, keyLine string) {
 
 func TestDiffAgainstARunningMesh(t *testing.T) {
 	dir := t.TempDir()
+	mesh := runningMesh(t)
 	secret, keyLine := keyedSecret(t, "shop")
-	writeFile(t, filepath.Join(dir, "mesh.d.yaml"), runningMesh+secret)
+	writeFile(t, filepath.Join(dir, "mesh.d.yaml"), mesh+secret)
 	plane := controlPlane(t, dir,
 		"sidecar~10.9.0.1~client-6d4c-x.default~default.svc.cluster.local", "sidecar~10.9.0.2~shop-77-y.default~default.svc.cluster.local",
 		"router~10.9.0.3~edge-1.default~default.svc.cluster.local")
@@ -209,7 +196,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		want  []string
 		not   []string
 	}{
-		"what is there already": {runningMesh + secret, 0, nil, []string{"."}},
+		"what is there already": {mesh + secret, 0, nil, []string{"."}},
 		"a Service without the address that the cluster gave it": {
 			"apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}\n", 0, nil, []string{"."},
 		},
@@ -270,7 +257,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 	}
 	t.Run("two replicas", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "new.yaml")
-		writeFile(t, file, strings.ReplaceAll(runningMesh, "/cart", "/basket"))
+		writeFile(t, file, strings.ReplaceAll(mesh, "/cart", "/basket"))
 		out, said, code := pilotctl(t, map[string]http.Handler{"istiod-1": plane, "istiod-2": controlPlane(t, dir)}, "diff", file, "-o", "json")
 		if code != exitFindings || strings.Count(out, `"sidecar client.default"`) != 1 {
 			t.Errorf("exit code %d\n%s%s", code, out, said)
@@ -284,7 +271,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 	t.Run("two revisions", func(t *testing.T) {
 		both := map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane}
 		file := filepath.Join(t.TempDir(), "new.yaml")
-		writeFile(t, file, runningMesh+secret)
+		writeFile(t, file, mesh+secret)
 		for revision, want := range map[string]struct {
 			code int
 			said string
@@ -296,12 +283,11 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		}
 	})
 	t.Run("rules of the mesh's routes", func(t *testing.T) {
-		again, p, err := remade(t.Context(), cluster(t, map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane}), "client-6d4c-x.default")
+		again, err := remake(t.Context(), cluster(t, map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane}), "client-6d4c-x.default")
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := configOf(p)
-		c.Place = placesOf(t.Context(), again, p)
+		c := policed(t.Context(), again.translation, again.proxy, configOf(again.proxy))
 		a := c.Explain(explain.Request{
 			Way: explain.Outbound, Protocol: explain.HTTP11, Host: "shop", Path: "/cart",
 			Destination: netip.MustParseAddrPort("10.96.0.7:80"),
@@ -309,8 +295,38 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		if !slices.ContainsFunc(a.Steps, func(s explain.Step) bool { return s.Field == "spec.http[0].match[0]" }) {
 			t.Errorf("no step names the rule: %+v", a.Steps)
 		}
-		if _, _, err := remade(t.Context(), cluster(t, replicas), "nobody.default"); err == nil {
+		if _, err := remake(t.Context(), cluster(t, replicas), "nobody.default"); err == nil {
 			t.Error("a proxy that is not connected is known")
+		}
+	})
+	t.Run("while the control plane starts", func(t *testing.T) {
+		asked := 0
+		starting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked++; asked < 3 {
+				w.Header().Set("Retry-After", "0")
+				http.Error(w, "not ready", http.StatusServiceUnavailable)
+				return
+			}
+			plane.ServeHTTP(w, r)
+		})
+		file := filepath.Join(t.TempDir(), "new.yaml")
+		writeFile(t, file, mesh+secret)
+		if out, said, code := pilotctl(t, map[string]http.Handler{"istiod-1": starting}, "diff", file); code != 0 || asked < 3 {
+			t.Errorf("exit code %d, asked %d times\n%s%s", code, asked, out, said)
+		}
+	})
+	t.Run("policies", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "new.yaml")
+		writeFile(t, file, "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: no-admin}\n"+
+			"spec: {selector: {matchLabels: {app: shop}}, action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}\n---\n"+
+			"apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {selector: {matchLabels: {app: shop}}, mtls: {mode: STRICT}}\n")
+		out, said, code := pilotctl(t, replicas, "diff", file)
+		want := "sidecar shop.default\n" +
+			"  any request of a client in the clear to port 8080: the connection is refused, and was: allowed\n" +
+			"  GET /admin of any other workload of the mesh to port 8080: 403 RBAC: access denied, by authorization-policy default/no-admin spec.rules[0], and was: allowed\n" +
+			"  listener virtualInbound: changed\n"
+		if code != exitFindings || out != want {
+			t.Errorf("exit code %d\n%s%s", code, out, said)
 		}
 	})
 	t.Run("no rights", func(t *testing.T) {

@@ -26,17 +26,20 @@ type explanation struct {
 	place
 	from, namespace, file, output string
 	method, sni, to, source       string
+	identity                      string
+	close                         func() // the mesh that was asked
 	headers, alpn, claims         []string
 	inbound, mtls                 bool
 }
 
 func newExplain(o *options) *cobra.Command {
-	e := &explanation{place: place{options: o}}
+	e := &explanation{place: place{options: o}, close: func() {}}
 	cmd := &cobra.Command{
 		Use: "explain URL [DIR|FILE...]", Short: "Tell what happens to a request, step by step, and why",
 		Long: `Tell what happens to a request: listener, filter chain, virtual host, route and why earlier
 ones did not match, cluster and endpoints, each with the object that it comes from, the rule in it
-and its line.
+and its line. Then come the policies of the proxy beside each server: who calls is the service account
+of --from, and --claim gives the claims of the request's token.
 
 What is followed is the configuration of one Envoy: that of the pod of --from in a running
 mesh, that which it would have by the objects in directories and files ("-" is standard input),
@@ -51,8 +54,8 @@ on the port of the URL, which is that of its Service; where the files have none 
 by the name of the Gateway.
 
 Exit codes: 0 the request goes to a server, or the configuration itself answers it (a redirect,
-a direct response, an injected fault); 80 no server gets it (404, 502, 503, or the end of the
-connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
+a direct response, an injected fault); 80 no server gets it (401, 403, 404, 502, 503, or the end of
+the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 		Example: "  pilotctl explain --from productpage-v1 http://reviews:9080/reviews/0 -H 'end-user: jason'\n  pilotctl explain --from productpage-v1 http://reviews:9080/ samples/bookinfo\n  pilotctl explain -f dump.json http://reviews:9080/",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args[0], args[1:]) },
@@ -75,6 +78,7 @@ connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVar(&e.sni, "sni", "", "name in the TLS handshake, if not the URL's host")
 	f.StringArrayVar(&e.alpn, "alpn", nil, "protocol that the TLS handshake offers")
 	f.BoolVar(&e.mtls, "mtls", false, "the client shows a certificate of the mesh")
+	f.StringVar(&e.identity, "identity", "", "identity in the client's certificate, as trust-domain/ns/NAMESPACE/sa/ACCOUNT, where the client is no proxy: with --inbound, or at a gateway")
 	f.BoolVar(&e.inbound, "inbound", false, "the request comes to the pod of --from, in place of going out from it")
 	f.StringVar(&e.to, "to", "", "IP address that it is sent to, if not that of the URL's host")
 	f.StringVar(&e.source, "source", "", "IP address of the client")
@@ -102,6 +106,7 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 			return usageError(fmt.Errorf("%q: port %s is not between 1 and 65535", target, p))
 		}
 	}
+	defer func() { e.close() }() // of the mesh that config opens
 	config, router, err := e.config(cmd, files)
 	if err != nil {
 		return err
@@ -163,8 +168,8 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 			continue
 		}
 		e.namespace = p.Namespace
-		c := configOf(p)
-		c.Place = placesOf(cmd.Context(), t, p)
+		c := policed(cmd.Context(), t, p, configOf(p))
+		c.Peer = peersOf(cmd.Context(), t)
 		return c, !c.Captures(), nil
 	}
 	return nil, false, noWorkload(want, workloads(t))
@@ -253,6 +258,12 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 			return r, fmt.Errorf("--to %q: not an IP address", e.to)
 		}
 	}
+	if r.Way == explain.Outbound {
+		r.Source = c.IP
+	}
+	if err := e.identified(&r); err != nil {
+		return r, err
+	}
 	if e.source != "" {
 		if r.Source, err = netip.ParseAddr(e.source); err != nil {
 			return r, fmt.Errorf("--source %q: not an IP address", e.source)
@@ -260,6 +271,28 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 	}
 	r.Destination = netip.AddrPortFrom(to, uint16(port))
 	return r, nil
+}
+
+// identified gives the request the identity of its client, which speaks the mesh's TLS where the URL says of none.
+func (e *explanation) identified(r *explain.Request) error {
+	if e.identity == "" {
+		return nil
+	}
+	if r.Way == explain.Outbound {
+		return errors.New("--identity: the workload of --from is known by its own; give it with --inbound, or for the client of a gateway")
+	}
+	id, err := identityOf("--identity", e.identity)
+	if err != nil {
+		return err
+	}
+	if r.TLS == nil {
+		r.TLS = &explain.TLS{ALPN: []string{"istio-http/1.1", "istio"}}
+		if r.Protocol == explain.TCP {
+			r.TLS.ALPN = []string{"istio"}
+		}
+	}
+	r.TLS.Certificate, r.TLS.Identity = true, id
+	return nil
 }
 
 // speaks sets what the URL's scheme stands for.

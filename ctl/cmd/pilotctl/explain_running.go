@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 	if err != nil {
 		return nil, err
 	}
-	defer m.close()
+	e.close = m.close
 	pod, err := m.resolve(ctx, qualified(e.from, e.namespace))
 	if err != nil {
 		return nil, err
@@ -45,21 +46,28 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 			c.SecretProblem = secretProblem(e.namespace, problems)
 		}
 	}
-	t, p, err := remade(ctx, m, pod)
+	made, err := remake(ctx, m, pod)
 	if err != nil {
-		_, _ = fmt.Fprintf(errs, "which rules and lines the routes come from is not said: %v\n", err)
+		_, _ = fmt.Fprintf(errs, "which rules and lines the routes come from, and what servers' proxies decide, is not said: %v\n", err)
 		return c, nil
 	}
-	c.Place = placesOf(ctx, t, p)
+	c = policed(ctx, made.translation, made.proxy, c)
+	c.Peer = made.peers(ctx, m)
 	return c, nil
 }
 
-// remade makes what a proxy of the mesh runs once more, since that tells which rules its routes come from. The control
-// plane of each revision is asked, since only the one knows the proxy that it is connected to.
-func remade(ctx context.Context, m reached, pod string) (*analyze.Translation, analyze.Proxy, error) {
+// remade is what a proxy of the mesh runs, made once more, since that tells which rules its routes come from.
+type remade struct {
+	translation *analyze.Translation
+	proxy       analyze.Proxy
+	connected   []model.Proxy // to the same control plane, it among them
+}
+
+// remake asks the control plane of each revision, since only the one knows the proxy that it is connected to.
+func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 	revisions, err := perRevision(ctx, m)
 	if err != nil {
-		return nil, analyze.Proxy{}, err
+		return nil, err
 	}
 	var all []error
 	for _, name := range slices.Sorted(maps.Keys(revisions)) {
@@ -68,32 +76,56 @@ func remade(ctx context.Context, m reached, pod string) (*analyze.Translation, a
 			all = append(all, err)
 			continue
 		}
-		mesh.Proxies = slices.DeleteFunc(mesh.Proxies, func(p model.Proxy) bool { return p.Name+"."+p.Namespace != pod })
+		out := &remade{connected: mesh.Proxies}
+		mesh.Proxies = slices.DeleteFunc(slices.Clone(mesh.Proxies), func(p model.Proxy) bool { return p.Name+"."+p.Namespace != pod })
 		if len(mesh.Proxies) == 0 {
 			continue
 		}
 		if _, local := m.(*localMesh); local {
 			mesh.Read = os.ReadFile
 		}
-		t, err := mesh.Translate(ctx)
-		if err != nil {
-			return nil, analyze.Proxy{}, err
+		if out.translation, err = mesh.Translate(ctx); err != nil {
+			return nil, err
 		}
-		return t, t.Proxies[0], nil
+		out.proxy = out.translation.Proxies[0]
+		return out, nil
 	}
 	if len(all) == 0 {
 		all = append(all, errors.New("the proxy is not connected to the control plane"))
 	}
-	return nil, analyze.Proxy{}, errors.Join(all...)
+	return nil, errors.Join(all...)
 }
 
-// routedBy are the kinds of objects that decide about routes. Endpoints, which are most of a mesh, are not among them.
+// peers finds the proxies beside servers among those that are connected, and asks them what they run.
+func (r *remade) peers(ctx context.Context, m reached) func(netip.Addr) *explain.Peer {
+	return func(server netip.Addr) *explain.Peer {
+		i := slices.IndexFunc(r.connected, func(p model.Proxy) bool { return slices.Contains(p.IPs, server.String()) })
+		if i < 0 {
+			return nil
+		}
+		pod := r.connected[i].Name + "." + r.connected[i].Namespace
+		return &explain.Peer{Name: pod, Replica: true, Config: func() (*explain.Config, error) {
+			data, err := m.admin(ctx, pod, "GET", dumpPath)
+			if err != nil {
+				return nil, err
+			}
+			c, err := explain.ParseDump(data)
+			if err != nil {
+				return nil, err
+			}
+			return policed(ctx, r.translation, r.translation.Beside(&r.connected[i]), c), nil
+		}}
+	}
+}
+
+// routedBy are the kinds of objects that decide about routes and calls. Endpoints, which are most of a mesh, are not among them.
 func routedBy() []string {
 	var out []string
 	for _, kind := range []model.Kind{
 		model.KindMeshConfig, model.KindNamespace, model.KindService, model.KindServiceEntry, model.KindWorkloadEntry,
 		model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter,
 		model.KindIngress, model.KindIngressClass, model.KindTelemetry, model.KindRequestAuthentication, model.KindPeerAuthentication,
+		model.KindAuthorizationPolicy,
 	} {
 		out = append(out, string(kind))
 	}

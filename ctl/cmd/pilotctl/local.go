@@ -75,7 +75,7 @@ func (m *localMesh) control(ctx context.Context, path string) ([]byte, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("control plane: %s", strings.TrimSpace(string(data)))
+		return nil, notOK("control plane", resp, data)
 	}
 	return data, nil
 }

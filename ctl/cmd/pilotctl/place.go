@@ -23,11 +23,21 @@ func placesOf(ctx context.Context, t *analyze.Translation, p analyze.Proxy) func
 	})
 	return func(part explain.Part) explain.Place {
 		key, ok := resource.SourceKey(part.Object)
-		if !ok || places() == nil {
+		switch {
+		case !ok:
+			return explain.Place{}
+		case part.Field != "" || policyKind(key.Kind):
+			return shown(t.Place(key, part.Field))
+		case places() == nil:
 			return explain.Place{}
 		}
 		return placed(places(), key, part)
 	}
+}
+
+// policyKind tells whether objects of a kind are policies, whose rules say themselves where they stand.
+func policyKind(kind model.Kind) bool {
+	return slices.Contains([]model.Kind{model.KindAuthorizationPolicy, model.KindRequestAuthentication, model.KindPeerAuthentication}, kind)
 }
 
 func placed(places *analyze.Places, key model.Key, part explain.Part) explain.Place {

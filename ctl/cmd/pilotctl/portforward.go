@@ -204,7 +204,7 @@ func (m *clusterMesh) ask(ctx context.Context, pod *corev1.Pod, port int, method
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(string(data)))
+		return nil, notOK(name, resp, data)
 	}
 	return data, nil
 }

@@ -19,13 +19,13 @@ func TestNoted(t *testing.T) {
 	want := map[string]any{
 		"iss": "a", "scope": []any{"read", "write"}, "list": []any{"x y"}, "realm": map[string]any{"roles": "one", "other": "x y"},
 	}
-	if got := Noted(chain, given); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(given, claims("a")) {
+	if got := TokensOf(chain).Noted(given); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(given, claims("a")) {
 		t.Errorf("%v of %v", got, given)
 	}
-	if got := Noted(chain, claims("b")); !reflect.DeepEqual(got, claims("b")) {
+	if got := TokensOf(chain).Noted(claims("b")); !reflect.DeepEqual(got, claims("b")) {
 		t.Errorf("by another issuer: %v", got)
 	}
-	if got := Noted(chain, nil); got != nil {
+	if got := TokensOf(chain).Noted(nil); got != nil {
 		t.Errorf("without a token: %v", got)
 	}
 }

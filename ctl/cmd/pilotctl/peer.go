@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// policed gives what a proxy runs with what only the mesh knows of it: where its rules stand, who it is for others,
+// and which objects ask for what its resources do not tell.
+func policed(ctx context.Context, t *analyze.Translation, p analyze.Proxy, c *explain.Config) *explain.Config {
+	c.Place = placesOf(ctx, t, p)
+	c.Identity, c.IP = t.Identity(p), p.Address()
+	c.MutualTLSBy = func(port string) string {
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return ""
+		}
+		return pathOf(t.MutualTLSBy(p, uint32(number)))
+	}
+	c.TokensBy = func(issuer string) string { return pathOf(t.TokensBy(p, issuer)) }
+	return c
+}
+
+func pathOf(key model.Key, ok bool) string {
+	if !ok {
+		return ""
+	}
+	return explain.PolicyPath(string(key.Kind), key.Namespace, key.Name)
+}
+
+// peersOf finds the proxies beside servers in a translation.
+func peersOf(ctx context.Context, t *analyze.Translation) func(netip.Addr) *explain.Peer {
+	return func(server netip.Addr) *explain.Peer {
+		p, ok := t.Peer(server)
+		if !ok {
+			return nil
+		}
+		return &explain.Peer{Name: p.Name + "." + p.Namespace, Config: func() (*explain.Config, error) {
+			return policed(ctx, t, p, configOf(p)), nil
+		}}
+	}
+}

@@ -1,0 +1,167 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// tcpPort is a port of a workload that its Service declares to be of another protocol than HTTP.
+type tcpPort struct {
+	workload *workload
+	resolve.InboundPort
+}
+
+func (p tcpPort) String() string {
+	return fmt.Sprintf("port %d of %s (port %q of Service %s/%s)", p.TargetPort, p.workload, p.Name, p.Service.Namespace, p.Service.Name)
+}
+
+// targetPorts gives the ports of the workloads that a policy is for: those of TCP, and whether there are others.
+func (m *mesh) targetPorts(o *model.Object) (tcp []tcpPort, others bool) {
+	target := model.PolicyTargetOf(o.Spec)
+	for i, w := range m.workloads {
+		local := o.Namespace == w.object.Namespace
+		kind := w.proxy()
+		if kind == "" || !local && o.Namespace != m.config.GetRootNamespace() || !target.Includes(w.meta.Labels, kind == model.RouterProxy, local) {
+			continue
+		}
+		if kind == model.RouterProxy {
+			others = true // whose Gateways say what it speaks
+			continue
+		}
+		pod := w.pod(i)
+		class := resolve.Classify(m.reader, m.proxy(kind, pod.Namespace, pod.Name, "10.255.0.1", pod.Labels))
+		for _, in := range class.Inbound {
+			if in.Protocol.IsHTTP() || in.Protocol == model.ProtocolAuto {
+				others = true
+			} else {
+				tcp = append(tcp, tcpPort{w, in})
+			}
+		}
+	}
+	return tcp, others
+}
+
+// requestRulesOfTCP finds rules of AuthorizationPolicies that ask about requests where connections are no HTTP.
+func requestRulesOfTCP(m *mesh) {
+	for _, p := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
+		tcp, _ := m.targetPorts(p.Object)
+		effect := "so the rule denies every connection to it, whatever the request"
+		switch p.spec.GetAction() {
+		case security.AuthorizationPolicy_ALLOW:
+			effect = "so the rule lets nobody in there"
+		case security.AuthorizationPolicy_AUDIT, security.AuthorizationPolicy_CUSTOM:
+			effect = "so the rule is for every connection to it, whatever the request"
+		}
+		for i, rule := range p.spec.GetRules() {
+			field, ports := requestField(rule)
+			meant := slices.DeleteFunc(slices.Clone(tcp), func(t tcpPort) bool { return !includesPort(ports, t.TargetPort) })
+			if field == "" || len(meant) == 0 {
+				continue
+			}
+			more := " takes"
+			if n := len(meant) - 1; n > 0 {
+				more = fmt.Sprintf(" and %d more take", n)
+			}
+			m.report(p.Object, fmt.Sprintf("spec.rules[%d].%s", i, field), "", Warning,
+				"asks about requests of HTTP, and %s%s no HTTP by the name in the Service, %s; name the ports that the rule is for, or the protocol in the Service", meant[0], more, effect)
+		}
+	}
+}
+
+// requestField gives the first field of a rule that only requests have, "" for none, and the ports for which it is;
+// none for all.
+func requestField(rule *security.Rule) (field string, ports []string) {
+	var everywhere []string // the ports of all operations, unless one is for all
+	for _, to := range rule.GetTo() {
+		if len(to.GetOperation().GetPorts()) == 0 {
+			everywhere = nil
+			break
+		}
+		everywhere = append(everywhere, to.GetOperation().GetPorts()...)
+	}
+	for i, to := range rule.GetTo() {
+		o := to.GetOperation()
+		for _, f := range []struct {
+			name   string
+			values []string
+		}{{"hosts", o.GetHosts()}, {"notHosts", o.GetNotHosts()}, {"methods", o.GetMethods()}, {"notMethods", o.GetNotMethods()}, {"paths", o.GetPaths()}, {"notPaths", o.GetNotPaths()}} {
+			if len(f.values) > 0 {
+				return fmt.Sprintf("to[%d].operation.%s", i, f.name), o.GetPorts()
+			}
+		}
+	}
+	for i, from := range rule.GetFrom() {
+		s := from.GetSource()
+		switch {
+		case len(s.GetRequestPrincipals()) > 0:
+			return fmt.Sprintf("from[%d].source.requestPrincipals", i), everywhere
+		case len(s.GetNotRequestPrincipals()) > 0:
+			return fmt.Sprintf("from[%d].source.notRequestPrincipals", i), everywhere
+		}
+	}
+	for i, c := range rule.GetWhen() {
+		if strings.HasPrefix(c.GetKey(), "request.") {
+			return fmt.Sprintf("when[%d].key", i), everywhere
+		}
+	}
+	return "", nil
+}
+
+func includesPort(ports []string, port uint32) bool {
+	return len(ports) == 0 || slices.Contains(ports, strconv.FormatUint(uint64(port), 10))
+}
+
+// tokensOfTCP finds RequestAuthentications whose workloads take no HTTP at all, so that nobody looks at tokens.
+func tokensOfTCP(m *mesh) {
+	for _, ra := range of[*security.RequestAuthentication](m, model.KindRequestAuthentication) {
+		if tcp, others := m.targetPorts(ra.Object); len(tcp) > 0 && !others {
+			m.report(ra.Object, "spec.jwtRules", ineffectivePolicy, Warning,
+				"%s takes no HTTP by the name in the Service, and no other workload of the policy does, so nobody looks at tokens; name the protocol in the Service", tcp[0])
+		}
+	}
+}
+
+// requestRoutesOfTCP finds rules for requests of VirtualServices whose hosts take no HTTP.
+func requestRoutesOfTCP(m *mesh) {
+	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
+		if len(vs.spec.GetHttp()) == 0 || !model.BoundToMesh(vs.spec.GetGateways()) {
+			continue
+		}
+		ports := map[uint32]model.Protocol{}
+		for _, short := range vs.spec.GetHosts() {
+			for _, svc := range m.hosts[model.ResolveHost(short, vs.Namespace, m.domain)] {
+				for _, p := range svc.Ports {
+					ports[p.Port] = p.Protocol
+				}
+			}
+		}
+		opaque := func(port uint32) bool {
+			p, known := ports[port]
+			return known && !p.IsHTTP() && p != model.ProtocolAuto
+		}
+		all := len(ports) > 0
+		for port := range ports {
+			all = all && opaque(port)
+		}
+		if all {
+			m.report(vs.Object, "spec.http", "", Warning, "no port of its hosts takes HTTP by its name in the Service, so sidecars have no use for the rules; write tcp or tls rules, or name the port by its protocol")
+			continue
+		}
+		for i, rule := range vs.spec.GetHttp() {
+			for j, match := range rule.GetMatch() {
+				if match.GetPort() != 0 && opaque(match.GetPort()) {
+					m.report(vs.Object, fmt.Sprintf("spec.http[%d].match[%d].port", i, j), "", Warning,
+						"port %d of its hosts takes no HTTP by its name in the Service, so the match holds for no request; write a tcp or tls rule, or name the port by its protocol", match.GetPort())
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package explain
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+)
+
+// Peer is the proxy beside a server.
+type Peer struct {
+	// Name is that of its workload, or, of a Replica, that of its pod where the endpoint does not tell its workload.
+	Name    string
+	Replica bool
+	// Config gives what it runs.
+	Config func() (*Config, error)
+}
+
+// arrival is what a proxy beside a server says of a request.
+type arrival struct {
+	steps   []Step
+	outcome Outcome
+}
+
+// arrive goes on to the proxies beside the servers of a cluster, and notes which of them let the request in. Only
+// what they decide about it is told: policies, and the TLS that they want.
+func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
+	if w.Peer == nil || w.request.Way == Inbound {
+		return
+	}
+	seen := map[string]*arrival{}
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		to, err := netip.ParseAddrPort(e.Address)
+		if err != nil || e.Percent == 0 {
+			continue
+		}
+		peer := w.Peer(to.Addr())
+		if peer == nil {
+			continue
+		}
+		if name, rest, ok := strings.Cut(e.Workload, ";"); ok && peer.Replica { // all replicas run the same
+			namespace, _, _ := strings.Cut(rest, ";")
+			peer.Name = name + "." + namespace
+		}
+		key := fmt.Sprint(peer.Name, to.Port(), e.TLS)
+		if seen[key] == nil {
+			seen[key] = w.received(peer, w.arriving(f, c, e, to, isHTTP))
+			w.answer.Steps = append(w.answer.Steps, seen[key].steps...)
+		}
+		if o := seen[key].outcome; o.Refused {
+			e.Status, e.Refusal = o.Status, peer.Name+": "+o.Reason
+			if o.Closed && isHTTP {
+				e.Status = http.StatusServiceUnavailable
+			}
+		}
+	}
+}
+
+// arriving is the request as it comes to an endpoint.
+func (w *walk) arriving(f *Forward, c *Cluster, e *Endpoint, to netip.AddrPort, isHTTP bool) Request {
+	r := Request{Way: Inbound, Source: w.IP, Destination: to, Protocol: TCP, TLS: w.request.TLS}
+	if isHTTP || w.terminated {
+		r.TLS = nil
+	}
+	switch e.TLS {
+	case "mutual":
+		r.TLS = &TLS{SNI: e.SNI, ALPN: w.offered(c, e, isHTTP), Certificate: true, Identity: w.Identity}
+	case "simple":
+		r.TLS = &TLS{SNI: e.SNI, ALPN: w.offered(c, e, isHTTP)}
+	}
+	if !isHTTP {
+		return r
+	}
+	r.Protocol = HTTP11
+	if c.Protocol == string(HTTP2) {
+		r.Protocol = HTTP2
+	}
+	r.Method, r.Host, r.Path, r.Header = w.request.Method, f.Host, f.Path, w.request.Header.Clone()
+	if c.Host != "" {
+		r.Host = c.Host
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	for _, changes := range [][]HeaderChange{f.RequestHeaders, c.RequestHeaders} {
+		for _, h := range changes {
+			h.change(r.Header)
+		}
+	}
+	if w.forwardedFor != "" {
+		r.Header.Set("X-Forwarded-For", w.forwardedFor)
+	}
+	if !w.tokenSpent {
+		r.Claims = w.request.Claims
+	}
+	return r
+}
+
+// offered is what a connection to an endpoint offers by ALPN: for HTTP what the cluster says of it, if it does.
+func (w *walk) offered(c *Cluster, e *Endpoint, isHTTP bool) []string {
+	list := e.ALPN
+	if own := w.Clusters[c.Name].GetMetadata().GetFilterMetadata()["istio"].GetFields()["alpn"].GetStringValue(); own != "" && isHTTP {
+		list = own
+	}
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+// change makes the change, as far as its value is known here: Envoy's %COMMANDS% are not.
+func (h HeaderChange) change(header http.Header) {
+	value := strings.ReplaceAll(h.Value, "%%", "\x00")
+	if strings.Contains(value, "%") {
+		return
+	}
+	value = strings.ReplaceAll(value, "\x00", "%")
+	_, there := header[http.CanonicalHeaderKey(h.Name)]
+	switch {
+	case h.Do == "remove":
+		header.Del(h.Name)
+	case h.Do == "add":
+		header.Add(h.Name, value)
+	case h.Do == "set", h.Do == "set if present" && there, h.Do == "add if absent" && !there:
+		header.Set(h.Name, value)
+	}
+}
+
+// received asks a proxy about a request that comes to it.
+func (w *walk) received(peer *Peer, r Request) *arrival {
+	own := Step{Stage: StagePolicy, Name: peer.Name}
+	config, err := peer.Config()
+	if err != nil {
+		own.Text = fmt.Sprintf("what its proxy does is not known: %v", err)
+		return &arrival{steps: []Step{own}}
+	}
+	if !config.Captures() {
+		r.Way = Direct
+	}
+	inner := &walk{Config: config, request: r, answer: &Answer{}}
+	inner.listen()
+	out := &arrival{outcome: inner.answer.Outcome}
+	for _, s := range inner.answer.Steps {
+		if s.Stage == StagePolicy {
+			s.Name = peer.Name
+			out.steps = append(out.steps, s)
+		}
+	}
+	if len(out.steps) > 0 {
+		return out
+	}
+	call := authz.Call{Identity: inner.identity}
+	if r.Protocol != TCP {
+		call.Request = &authz.Request{Method: r.method(), Path: r.Path}
+	}
+	own.Text = "no policy decides about " + inner.calling(call) + ", which comes in"
+	if out.outcome.Refused {
+		own.Text, own.Object, own.Place = inner.refusal()
+	}
+	out.steps = []Step{own}
+	return out
+}
+
+// refusal says why a proxy does not take a connection at all, and which object asks for that.
+func (w *walk) refusal() (text, object string, at Place) {
+	if w.request.TLS != nil || !w.takesOnlyTLS() {
+		return w.answer.Outcome.Reason, "", Place{}
+	}
+	w.answer.Outcome.Reason = "the server takes mutual TLS only, and the client comes in the clear"
+	p := w.askedBy(w.MutualTLSBy, fmt.Sprint(w.request.Destination.Port()))
+	return "takes mutual TLS only, and the client comes in the clear: the connection is closed", p.Object, w.place(p)
+}
+
+// takesOnlyTLS tells whether a connection would have been taken, had it come by the mesh's TLS.
+func (w *walk) takesOnlyTLS() bool {
+	r := w.request
+	r.TLS = &TLS{ALPN: []string{"istio-http/1.1", "istio"}, Certificate: true}
+	secure := &walk{Config: w.Config, request: r, answer: &Answer{}}
+	secure.listen()
+	return !secure.answer.Outcome.Closed
+}
+
+// settle makes of what the servers' proxies say what the client gets: where all refuse alike, that is the outcome.
+func (w *walk) settle(f *Forward, isHTTP bool) {
+	var refused, all []*Endpoint
+	for i := range f.Clusters {
+		for j := range f.Clusters[i].Endpoints {
+			e := &f.Clusters[i].Endpoints[j]
+			if e.Percent == 0 {
+				continue
+			}
+			all = append(all, e)
+			if e.Refusal != "" {
+				refused = append(refused, e)
+			}
+		}
+	}
+	if len(refused) == 0 {
+		return
+	}
+	o, first := &w.answer.Outcome, refused[0]
+	for _, e := range refused {
+		if len(refused) < len(all) || e.Status != first.Status {
+			o.Partly = fmt.Sprintf("%d of %d endpoints refuse it: %s", len(refused), len(all), first.Refusal)
+			return
+		}
+	}
+	o.Reason, o.Refused = first.Refusal, true
+	if !isHTTP {
+		o.Closed = true
+		return
+	}
+	o.Status = first.Status
+	if o.Status == http.StatusForbidden {
+		o.Body = denied
+	}
+}

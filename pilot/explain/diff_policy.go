@@ -1,0 +1,327 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	jwt "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	rbachttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	rbacnet "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+)
+
+// station is where calls come in that policies decide about: a port of a workload, or a host of a gateway.
+type station struct {
+	where   string // as it is printed
+	request Request
+	http    bool
+	filters []*ir.RBAC
+	tokens  authz.Tokens
+}
+
+// calls lists what becomes otherwise of the calls by which the rules of two configurations tell callers and requests
+// apart: who is let in who was not, and the other way.
+func calls(before, after *Config) []Change {
+	all := before.stations()
+	for name, s := range after.stations() {
+		if was, ok := all[name]; ok {
+			s.filters, s.tokens, s.http = append(was.filters, s.filters...), append(was.tokens, s.tokens...), s.http || was.http
+		}
+		all[name] = s
+	}
+	var out []Change
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]
+		out = append(out, s.compare(before, after)...)
+	}
+	return out
+}
+
+// stations gives those of a proxy by name.
+func (c *Config) stations() map[string]station {
+	out := map[string]station{}
+	for _, l := range c.Listeners {
+		switch {
+		case l.GetName() == virtualInbound:
+			c.ports(out, l)
+		case !c.Captures():
+			c.hosts(out, l)
+		}
+	}
+	return out
+}
+
+// otherPort stands for the ports of which no Service tells.
+const otherPort = 65000
+
+// ports adds the ports of a workload, or, of one without any that is known, one for all.
+func (c *Config) ports(out map[string]station, l *listenerv3.Listener) {
+	own := func(f *listenerv3.FilterChain) uint16 {
+		return uint16(f.GetFilterChainMatch().GetDestinationPort().GetValue())
+	}
+	known := slices.ContainsFunc(l.GetFilterChains(), func(f *listenerv3.FilterChain) bool { return own(f) != 0 && own(f) != port(l.GetAddress()) })
+	for _, chain := range l.GetFilterChains() {
+		p := own(chain)
+		if p == port(l.GetAddress()) || p == 0 && known {
+			continue
+		}
+		name := fmt.Sprintf("port %d", p)
+		if p == 0 {
+			p, name = otherPort, "any port"
+		}
+		s := out[name]
+		s.where = "to " + name
+		s.request = Request{
+			Way: Inbound, Host: "localhost", Path: "/",
+			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), p),
+		}
+		s.read(chain)
+		out[name] = s
+	}
+}
+
+// hosts adds the first host of each connection manager of a gateway.
+func (c *Config) hosts(out map[string]station, l *listenerv3.Listener) {
+	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
+		s := station{}
+		s.read(chain)
+		if !s.http {
+			continue
+		}
+		to := netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), port(l.GetAddress()))
+		r := Request{Way: Direct, Destination: to, Protocol: HTTP11}
+		if chain.GetTransportSocket() != nil {
+			r.TLS = &TLS{Certificate: true}
+		}
+		for _, f := range chain.GetFilters() {
+			m := &hcm.HttpConnectionManager{}
+			if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
+				continue
+			}
+			for _, vh := range c.routesOf(m).GetVirtualHosts() {
+				r.Host = strings.Replace(vh.GetDomains()[0], "*", "any", 1)
+				if r.TLS != nil {
+					sni, _ := splitPort(r.Host)
+					r.TLS = &TLS{SNI: sni, Certificate: true}
+				}
+				host, _ := splitPort(r.Host)
+				s.request, s.where = r, fmt.Sprintf("at %s:%d", host, to.Port())
+				out[s.where] = s
+				break
+			}
+		}
+	}
+}
+
+// read notes the rules of a chain.
+func (s *station) read(chain *listenerv3.FilterChain) {
+	for _, f := range chain.GetFilters() {
+		m := &hcm.HttpConnectionManager{}
+		if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
+			s.take(f.GetName(), f.GetTypedConfig())
+			continue
+		}
+		s.http = true
+		for _, h := range m.GetHttpFilters() {
+			s.take(h.GetName(), h.GetTypedConfig())
+		}
+	}
+}
+
+func (s *station) take(name string, packed *anypb.Any) {
+	h, n, t := &rbachttp.RBAC{}, &rbacnet.RBAC{}, &jwt.JwtAuthentication{}
+	var rules authz.Enforcement
+	switch {
+	case name == guardName || name == oneIdentity:
+		return
+	case packed.MessageIs(h) && packed.UnmarshalTo(h) == nil:
+		rules = h
+	case packed.MessageIs(n) && packed.UnmarshalTo(n) == nil:
+		rules = n
+	case packed.MessageIs(t) && packed.UnmarshalTo(t) == nil:
+		s.tokens = append(s.tokens, authz.ReadTokens(t).Providers...)
+		return
+	default:
+		return
+	}
+	if r, err := authz.Read(rules); err == nil {
+		s.filters = append(s.filters, r)
+	}
+}
+
+// In the clear, and by mutual TLS of nobody whom a rule names: whom every station hears.
+const (
+	inTheClear = "a client in the clear"
+	otherwise  = "any other workload of the mesh"
+	aClient    = "a client"
+)
+
+// trials gives the callers and what they ask for. A plain request, and who is not named, come first.
+func (s *station) trials() ([]authz.Caller, []authz.Operation) {
+	callers, operations := authz.Mentioned(s.filters)
+	first := []authz.Caller{{Name: aClient}}
+	if s.request.Way == Inbound {
+		first = []authz.Caller{{Name: inTheClear}, {Name: otherwise, Identity: authz.AnyIdentity}}
+	}
+	for _, issuer := range s.tokens.Issuers() {
+		if s.http {
+			first = append(first, authz.Caller{Name: "a client with a token of " + issuer, Identity: first[len(first)-1].Identity, Claims: map[string]any{"iss": issuer}})
+		}
+	}
+	callers = append(first, slices.DeleteFunc(callers, func(c authz.Caller) bool { return c.Identity == authz.AnyIdentity && c.Claims == nil })...)
+	if !s.http {
+		return callers, []authz.Operation{{}}
+	}
+	return callers, append([]authz.Operation{{}}, operations...)
+}
+
+// call is the request of a caller.
+func (s *station) call(c authz.Caller, o authz.Operation) Request {
+	r := s.request
+	r.Source, r.Claims, r.Header, r.Protocol = c.Source, c.Claims, http.Header{}, TCP
+	alpn := []string{"istio"}
+	if s.http {
+		r.Protocol, r.Method = HTTP11, o.Method
+		alpn = []string{"istio-http/1.1", "istio"}
+	}
+	if o.Path != "" {
+		r.Path = o.Path
+	}
+	if o.Host != "" {
+		r.Host = o.Host
+	}
+	for _, headers := range []map[string]string{c.Headers, o.Headers} {
+		for name, value := range headers {
+			r.Header.Set(name, value)
+		}
+	}
+	if c.Client.IsValid() {
+		r.Header.Set("X-Forwarded-For", c.Client.String())
+		if r.Way == Direct {
+			r.Source = c.Client
+		}
+	}
+	if r.Way == Inbound && c.Name != inTheClear {
+		r.TLS = &TLS{Certificate: true, ALPN: alpn, Identity: c.Identity}
+		if c.Identity == "" {
+			r.TLS.Identity = authz.AnyIdentity
+		}
+	}
+	return r
+}
+
+// asked says an operation.
+func (s *station) asked(o authz.Operation) string {
+	if !s.http {
+		return "a connection"
+	}
+	r := s.call(authz.Caller{Name: aClient}, o)
+	out := r.method() + " " + r.Path
+	if o.Host != "" {
+		out += " of host " + o.Host
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
+		out += fmt.Sprintf(" -H '%s: %s'", name, o.Headers[name])
+	}
+	return out
+}
+
+// fate is what becomes of a call by two configurations.
+type fate struct{ before, after string }
+
+// compare makes the calls, and puts those together that fare alike.
+func (s *station) compare(before, after *Config) []Change {
+	callers, operations := s.trials()
+	found := map[fate]map[string][]string{} // callers by operation
+	var order []fate
+	for _, o := range operations {
+		for _, c := range callers {
+			r := s.call(c, o)
+			a, b := before.Explain(r), after.Explain(r)
+			if a.Outcome.class() == b.Outcome.class() {
+				continue
+			}
+			f := fate{a.verdict(b), b.verdict(a)}
+			if found[f] == nil {
+				found[f] = map[string][]string{}
+				order = append(order, f)
+			}
+			found[f][s.asked(o)] = append(found[f][s.asked(o)], c.Name)
+		}
+	}
+	var out []Change
+	for _, f := range order {
+		for _, line := range s.lines(found[f], callers, len(operations)) {
+			out = append(out, Change{Request: line, Before: f.before, After: f.after})
+		}
+	}
+	return out
+}
+
+// lines says which calls of a table, of callers by operation, are meant.
+func (s *station) lines(table map[string][]string, callers []authz.Caller, operations int) []string {
+	by := map[string][]string{} // operations by callers
+	for _, o := range slices.Sorted(maps.Keys(table)) {
+		who := enumerated(table[o])
+		if len(table[o]) == len(callers) && len(callers) > 1 {
+			who = "anybody"
+		}
+		by[who] = append(by[who], o)
+	}
+	var out []string
+	for _, who := range slices.Sorted(maps.Keys(by)) {
+		what := enumerated(by[who])
+		if s.http && len(by[who]) == operations {
+			what = "any request"
+		}
+		out = append(out, fmt.Sprintf("%s of %s %s", what, who, s.where))
+	}
+	return out
+}
+
+// enumeratedMost is how many of a list are named.
+const enumeratedMost = 4
+
+func enumerated(all []string) string {
+	if more := len(all) - enumeratedMost; more > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:enumeratedMost], ", "), more)
+	}
+	return strings.Join(all, ", ")
+}
+
+// class tells outcomes apart as callers do: by the answer, where they are refused, whatever the reason is.
+func (o *Outcome) class() string {
+	if o.Refused {
+		return fmt.Sprint(o.Status, o.Closed)
+	}
+	return said(o)
+}
+
+// verdict says what becomes of a call, and which policy decides, beside what becomes of it otherwise.
+func (a *Answer) verdict(other *Answer) string {
+	o := &a.Outcome
+	switch {
+	case o.Closed && strings.HasPrefix(o.Reason, denied):
+		return "the connection is closed: " + o.Reason
+	case o.Closed:
+		return "the connection is refused"
+	case o.Refused:
+		return fmt.Sprintf("%d %s", o.Status, o.Reason)
+	case !other.Outcome.Refused:
+		return o.difference(&other.Outcome)
+	}
+	at := slices.IndexFunc(a.Steps, func(s Step) bool { return s.Stage == StagePolicy && strings.HasPrefix(s.Text, "allows ") })
+	if at < 0 {
+		return "allowed"
+	}
+	return "allowed by " + (&Step{Object: a.Steps[at].Object, Place: Place{Field: a.Steps[at].Field}}).origin()
+}
