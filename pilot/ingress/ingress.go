@@ -18,8 +18,6 @@ import (
 const (
 	// controller is what an IngressClass of Istio's names.
 	controller = "istio.io/ingress-controller"
-	// classAnnotation is the former way to name a class.
-	classAnnotation = "kubernetes.io/ingress.class"
 	// defaultService is the Service whose gateways have another label than its name.
 	defaultService = "istio-ingressgateway"
 )
@@ -31,7 +29,7 @@ func Serves(mesh *meshconfig.MeshConfig, annotations map[string]string, named *s
 		return false
 	}
 	mode := mesh.GetIngressControllerMode()
-	if annotated, ok := annotations[classAnnotation]; ok {
+	if annotated, ok := annotations[model.AnnotationIngressClass]; ok {
 		return mode != meshconfig.MeshConfig_OFF && annotated == mesh.GetIngressClass()
 	}
 	if class != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"maps"
 
-	"istio.io/api/annotation"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,7 +46,7 @@ func told(spec any) any {
 	if o, ok := spec.(runtime.Object); ok {
 		out := o.DeepCopyObject()
 		if of, ok := out.(metav1.Object); ok {
-			of.SetAnnotations(forMesh(of.GetAnnotations()))
+			of.SetAnnotations(keptAnnotations(of.GetAnnotations()))
 		}
 		return out
 	}
@@ -57,11 +56,11 @@ func told(spec any) any {
 	return spec
 }
 
-// forMesh gives the annotations that decide anything about a mesh.
-func forMesh(annotations map[string]string) map[string]string {
+// keptAnnotations gives the annotations that decide anything about a mesh.
+func keptAnnotations(annotations map[string]string) map[string]string {
 	out := maps.Clone(annotations)
 	maps.DeleteFunc(out, func(name, _ string) bool {
-		return !model.ForMesh(name) && name != annotation.IoKubernetesIngressClass.Name
+		return !model.KeepsAnnotation(name)
 	})
 	if len(out) == 0 {
 		return nil

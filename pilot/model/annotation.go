@@ -14,6 +14,25 @@ const (
 	AnnotationNetBindService = "sidecar.istio.io/capNetBindService"
 )
 
+// Annotations of Kubernetes by which it is decided what objects are to a mesh.
+const (
+	// AnnotationIngressClass is the former way to name an Ingress's class.
+	AnnotationIngressClass = "kubernetes.io/ingress.class"
+	// AnnotationDefaultClass makes an IngressClass that of all Ingresses without one.
+	AnnotationDefaultClass = "ingressclass.kubernetes.io/is-default-class"
+	// AnnotationLeader is at Endpoints that are no service's, but a lock.
+	AnnotationLeader = "control-plane.alpha.kubernetes.io/leader"
+)
+
+// KeepsAnnotation tells whether a source keeps an annotation, and an inventory tells it: nothing reads the others.
+func KeepsAnnotation(name string) bool {
+	switch name {
+	case AnnotationIngressClass, AnnotationDefaultClass, AnnotationLeader:
+		return true
+	}
+	return ForMesh(name)
+}
+
 // MeshAnnotation is in the name of every annotation of Istio.
 const MeshAnnotation = "istio.io/"
 
@@ -31,7 +50,7 @@ func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
 		annotation.NetworkingExportTo.Name:            {Kind: KindService},
 		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService, Also: KindServiceEntry},
-		annotation.IoKubernetesIngressClass.Name:      {Kind: KindIngress},
+		AnnotationIngressClass:                        {Kind: KindIngress},
 		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
 		AnnotationStickySplit:                         {Kind: KindVirtualService},
 		AnnotationSubsetFallback:                      {Kind: KindDestinationRule},

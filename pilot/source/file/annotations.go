@@ -38,7 +38,7 @@ func UnreadAnnotations(o *model.Object, kind model.Kind, at string, annotations 
 func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotations map[string]string) []model.Problem {
 	var found []model.Problem
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		if !model.ForMesh(name) && name != annotation.IoKubernetesIngressClass.Name {
+		if !model.ForMesh(name) && name != model.AnnotationIngressClass {
 			continue
 		}
 		field := at + ".annotations[" + name + "]"

@@ -39,17 +39,17 @@ func (r *Reader) Kubernetes(kind kinds.Kubernetes, obj metav1.Object) ([]*model.
 	obj.SetResourceVersion("")
 	obj.SetUID("")
 	obj.SetGeneration(0)
-	obj.SetAnnotations(ours(obj.GetAnnotations()))
+	obj.SetAnnotations(kept(obj.GetAnnotations()))
 	r.r.out = decoded{}
 	r.r.typed(kind, obj, nil, &source{})
 	return r.r.out.objects, r.r.out.problems
 }
 
-// ours gives the annotations that address a mesh.
-func ours(annotations map[string]string) map[string]string {
+// kept gives the annotations that somebody reads.
+func kept(annotations map[string]string) map[string]string {
 	var out map[string]string
 	for name, value := range annotations {
-		if model.ForMesh(name) {
+		if model.KeepsAnnotation(name) {
 			if out == nil {
 				out = map[string]string{}
 			}

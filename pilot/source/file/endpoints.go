@@ -42,7 +42,7 @@ func (d *decoder) endpoints(src *source) {
 		field := fieldOf(problem)
 		d.problem(key, field, src.fieldLine(field), model.SeverityWarning, model.ReasonInvalid, problem.Error()+"; it has no effect")
 	}
-	if obj.Labels[discoveryv1.LabelSkipMirror] == "true" || obj.Annotations["control-plane.alpha.kubernetes.io/leader"] != "" {
+	if obj.Labels[discoveryv1.LabelSkipMirror] == "true" || obj.Annotations[model.AnnotationLeader] != "" {
 		return // it is no service's, as Kubernetes documents it
 	}
 	for i := range obj.Subsets {

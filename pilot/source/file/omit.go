@@ -9,8 +9,8 @@ import (
 type omission struct {
 	all     bool
 	entries map[string]*omission
-	// foreign is left out of what has a name that does not address a mesh; it is for annotations.
-	foreign *omission
+	// unread is left out of what has a name that nobody reads; it is for annotations.
+	unread *omission
 }
 
 func (o *omission) whole() bool { return o != nil && o.all }
@@ -20,8 +20,8 @@ func (o *omission) entry(key []byte) *omission {
 	switch {
 	case o == nil:
 		return nil
-	case o.foreign != nil && !model.ForMesh(string(key)):
-		return o.foreign
+	case o.unread != nil && !model.KeepsAnnotation(string(key)):
+		return o.unread
 	}
 	return o.entries[string(key)]
 }
@@ -37,7 +37,7 @@ func bookkeeping() *omission {
 		return entries
 	}
 	metadata := all("generation", "managedFields", "resourceVersion", "selfLink", "uid")
-	metadata["annotations"] = &omission{foreign: &omission{all: true}}
+	metadata["annotations"] = &omission{unread: &omission{all: true}}
 	status := all("containerStatuses", "ephemeralContainerStatuses", "initContainerStatuses", "hostIP", "hostIPs",
 		"message", "observedGeneration", "qosClass", "reason", "startTime")
 	status["conditions"] = &omission{entries: all("lastProbeTime", "lastTransitionTime", "message", "observedGeneration", "reason")}
