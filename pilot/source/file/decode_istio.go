@@ -35,7 +35,7 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 		err = protojson.Unmarshal(spec, msg)
 	}
 	if err != nil {
-		field, line, text := explain(err, src)
+		field, line, text := explain(err, spec, src)
 		d.invalid(key, src, field, line, text)
 		return
 	}
@@ -54,32 +54,25 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 
 // jsonPosition and unknownField match what protojson says in its errors.
 var (
-	jsonPosition = regexp.MustCompile(`\(line (\d+):\d+\)`)
+	jsonPosition = regexp.MustCompile(`\(line (\d+):(\d+)\)`)
 	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
 )
 
-// explain turns an error of protojson in an object's spec into field, line of the file, and text.
-func explain(err error, src *source) (field string, line int, text string) {
+// explain turns an error of protojson in the JSON of an object's spec into field, line of the file, and text.
+func explain(err error, spec []byte, src *source) (field string, line int, text string) {
 	if wrong := (*model.DurationError)(nil); errors.As(err, &wrong) {
 		field = "spec." + wrong.Field
 		return field, src.fieldLine(field), wrong.Reason()
 	}
-	line, text = src.line, model.ProtoJSONError(err)
-	spec := lookup(src.root(), "spec")
-	m := jsonPosition.FindStringSubmatch(err.Error())
-	if m == nil || spec == nil {
-		return "spec", line, text
-	}
-	n, convErr := strconv.Atoi(m[1])
-	if convErr != nil {
-		return "spec", line, text
-	}
-	// The spec's JSON begins on the line of its value, and its lines are those of the YAML.
-	at := spec.Line + n - 1
-	name := ""
+	text = model.ProtoJSONError(err)
 	if u := unknownField.FindStringSubmatch(text); u != nil {
-		name = u[1]
-		text = fmt.Sprintf("unknown field %q; correct its spelling or remove it", name)
+		text = fmt.Sprintf("unknown field %q; correct its spelling or remove it", u[1])
 	}
-	return pathAt(src.root(), at, name), src.doc.base + at - 1, text
+	field = "spec"
+	if m := jsonPosition.FindStringSubmatch(err.Error()); m != nil {
+		row, _ := strconv.Atoi(m[1]) // digits; what overflows is found nowhere
+		column, _ := strconv.Atoi(m[2])
+		field += pathAt(spec, row, column)
+	}
+	return field, src.fieldLine(field), text
 }

@@ -92,6 +92,26 @@ func TestDecodeProblems(t *testing.T) {
 			yaml: strings.Replace(vsText, "weight: 90", "weight: lots", 1), line: 14, object: "VirtualService/default/reviews",
 			field: "spec.http[0].route[0].weight", severity: model.SeverityError, reason: model.ReasonInvalid, message: "lots",
 		},
+		"wrong name of an enumeration, among others on its line": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: b, trafficPolicy: {tls: {mode: SIMPEL, sni: c}}, subsets: [{name: v1}]}\n",
+			line: 4, object: "DestinationRule/default/a",
+			field: "spec.trafficPolicy.tls.mode", severity: model.SeverityError, reason: model.ReasonInvalid, message: "SIMPEL",
+		},
+		"one of two that are alike": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: \u00e9}\nspec:\n  egress: [{captureMode: NONE, hosts: ['\u00e9/*'], port: {number: 1}}, {captureMode: SOME, hosts: ['*/*']}]\n",
+			line: 5, object: "Sidecar/default/\u00e9",
+			field: "spec.egress[1].captureMode", severity: model.SeverityError, reason: model.ReasonInvalid, message: "SOME",
+		},
+		"in an object as an API server writes it": {
+			yaml: `{"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"a"},"spec":{"mtls":{"mode":"STRICT"},"portLevelMtls":{"80":{"mode":"LAX"}},"selector":{"matchLabels":{"a":"b"}}}}`,
+			line: 1, object: "PeerAuthentication/default/a",
+			field: "spec.portLevelMtls.80.mode", severity: model.SeverityError, reason: model.ReasonInvalid, message: "LAX",
+		},
+		"unknown field beside others on its line": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: b, trafficPolicy: {tls: {mod: SIMPLE, sni: c}}}\n",
+			line: 4, object: "DestinationRule/default/a",
+			field: "spec.trafficPolicy.tls.mod", severity: model.SeverityError, reason: model.ReasonInvalid, message: `unknown field "mod"`,
+		},
 		"wrong duration": {
 			yaml: strings.Replace(vsText, "1.5s", "soon", 1), line: 11, object: "VirtualService/default/reviews",
 			field: "spec.http[0].timeout", severity: model.SeverityError, reason: model.ReasonInvalid, message: "soon",

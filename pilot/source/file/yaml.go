@@ -2,7 +2,6 @@ package file
 
 import (
 	"fmt"
-	"strconv"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -93,45 +92,4 @@ func lookupPair(n *yaml.Node, key string) (at, value *yaml.Node) {
 		}
 	}
 	return nil, nil
-}
-
-// pathAt gives the path of the last key on the given line that is called name, or of the last
-// key or item on that line, e.g. spec.http[0].retries.
-func pathAt(n *yaml.Node, line int, name string) string {
-	best, exact := "", ""
-	var walk func(n *yaml.Node, path string, depth int)
-	walk = func(n *yaml.Node, path string, depth int) {
-		if depth > maxDepth {
-			return
-		}
-		switch n.Kind {
-		case yaml.MappingNode:
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				key, p := n.Content[i], n.Content[i].Value
-				if path != "" {
-					p = path + "." + p
-				}
-				if key.Line == line {
-					best = p
-					if key.Value == name {
-						exact = p
-					}
-				}
-				walk(n.Content[i+1], p, depth+1)
-			}
-		case yaml.SequenceNode:
-			for i, item := range n.Content {
-				p := path + "[" + strconv.Itoa(i) + "]"
-				if item.Line == line {
-					best = p
-				}
-				walk(item, p, depth+1)
-			}
-		}
-	}
-	walk(n, "", 0)
-	if exact != "" {
-		return exact
-	}
-	return best
 }
