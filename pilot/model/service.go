@@ -26,6 +26,14 @@ const (
 	ProtocolAuto Protocol = ""
 )
 
+// Ports whose protocol is known by the number, and is not to be sniffed: servers of most of them speak first.
+const (
+	PortSMTP  = 25
+	PortDNS   = 53
+	PortMySQL = 3306
+	PortMongo = 27017
+)
+
 // IsHTTP tells whether routes apply to the protocol.
 func (p Protocol) IsHTTP() bool {
 	return p == ProtocolHTTP || p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb

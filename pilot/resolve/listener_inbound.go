@@ -27,6 +27,7 @@ type inbound struct {
 	names    func(http bool) string // of filter chains
 	host     string                 // name of the virtual host
 	tls      *ir.DownstreamTLS      // that clients from outside the mesh speak; nil for none
+	greets   bool                   // the server speaks before its clients do
 	// idle is how long a connection of no HTTP may be idle; nil for Envoy's own.
 	idle *time.Duration
 }
@@ -60,10 +61,26 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 			http.DisabledPorts = append(http.DisabledPorts, in.port)
 		}
 	}
+	if timeout == 0 && slices.ContainsFunc(ports, inbound.mayWait) {
+		timeout = greetingTimeout
+	}
 	slices.Sort(tls.DisabledPorts)
 	slices.Sort(http.DisabledPorts)
 	out.Filters = []ir.ListenerFilter{ir.OriginalDst{}, tls, http}
 	return out, problems
+}
+
+// greetingTimeout is how long a client may be silent before it counts as one without TLS, where a server may have to
+// speak first to it. A client that speaks first has begun its handshake long before. It holds for all ports of the
+// workload, since Envoy has one for each listener, so it is set only where it has to be. (Istio waits for ever.)
+const greetingTimeout = time.Second
+
+// mayWait tells whether client and server of a port may wait for each other: TLS is told by what the client sends first.
+func (in inbound) mayWait() bool { return in.greets && in.mtls == ir.MTLSPermissive && in.tls == nil }
+
+// greets tells whether the servers of a port speak first, as its protocol or, where that is not said, its number tells.
+func greets(in InboundPort) bool {
+	return in.Protocol == model.ProtocolMySQL || in.Protocol == model.ProtocolTCP && (in.Port == model.PortSMTP || in.Port == model.PortMySQL)
 }
 
 // inboundTargets lists the ports of the workload's services, those with a setting of mutual
@@ -127,6 +144,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
 		idle:    idleTimeout(pool),
+		greets:  greets(in),
 	}
 }
 

@@ -112,7 +112,7 @@ func portProtocol(p *corev1.ServicePort) model.Protocol {
 		return protocol
 	}
 	switch p.Port {
-	case 25, 53, 3306, 27017: // SMTP, DNS, MySQL, MongoDB
+	case model.PortSMTP, model.PortDNS, model.PortMySQL, model.PortMongo:
 		return model.ProtocolTCP
 	}
 	return model.ProtocolAuto

@@ -285,7 +285,7 @@ func (call *Call) speak(r *explain.Request, host string) error {
 	case "https":
 		r.Protocol = explain.HTTP11
 		tls("http/1.1")
-	case "tls":
+	case "tls", "first+tls":
 		r.Protocol = explain.TCP
 		tls()
 	case "tcp", "first":

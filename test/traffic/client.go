@@ -70,7 +70,7 @@ func (r *runner) send(ctx context.Context, call *Call, id string) (*got, error) 
 	}
 	switch call.request.Protocol {
 	case explain.TCP:
-		out.talk(conn, call.scheme != "first")
+		out.talk(conn, !strings.HasPrefix(call.scheme, "first"))
 	case explain.HTTP10:
 		r.plain(conn, call, id, out)
 	default:

@@ -21,8 +21,8 @@
 //	  want: {cluster: outbound|9080|v2|reviews}
 //
 // A call is METHOD SCHEME://HOST:PORT/PATH, the method GET if it is left out. The schemes are http (1.1),
-// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), tcp, tls (bytes in TLS) and first
-// (the server speaks first). In https and tls the host is the SNI as well. Further fields of a call:
+// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), tcp, tls (bytes in TLS), first (the
+// server speaks first) and first+tls (in TLS). In those with TLS the host is the SNI as well. Further fields of a call:
 //
 //	from: gateway                   # a proxy; client if it is left out
 //	way: inbound                    # to the workload beside the proxy; else outbound, at a router direct

@@ -38,6 +38,7 @@ func traps() map[string][]string {
 		"a CIDR address is a chain of the wildcard listener":                           {"serviceentry_addresses"},
 		"addresses are allocated where DNS is captured only":                           {"serviceentry_allocated"},
 		"appProtocol before the port's name; sniffing, but not of server-first":        {"protocol_selection"},
+		"databases are bytes, and nobody waits for a server that speaks first":         {"protocol_mongo", "protocol_redis", "protocol_mysql", "test/translate:TestDatabasesBetweenEnvoys"},
 		"HTTP on a wildcard address still carries TCP":                                 {"protocol_selection", "udp_and_tcp"},
 		"retries by default twice and not on 503; no timeout":                          {"retries"},
 		"ALLOW_ANY, REGISTRY_ONLY and ALLOW_ANY_DYNAMIC_DNS":                           {"unknown_destinations", "registry_only", "allow_any_dynamic_dns"},
