@@ -38,7 +38,7 @@ func Listener(l *ir.Listener) *listenerv3.Listener {
 func ListenerHead(l *ir.Listener, elements Elements) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             l.Name,
-		Address:          socketAddress(l.Address, l.Port),
+		Address:          listenAddress(l),
 		TrafficDirection: core.TrafficDirection_OUTBOUND,
 		ListenerFilters:  listenerFilters(l),
 		AccessLog:        accessLogs(l.AccessLog, elements),
@@ -215,6 +215,14 @@ func tcpProxy(t *ir.TCPProxy, elements Elements) *listenerv3.Filter {
 
 func networkFilter(name string, config proto.Message) *listenerv3.Filter {
 	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: Any(config)}}
+}
+
+// listenAddress gives the address that a listener binds to.
+func listenAddress(l *ir.Listener) *core.Address {
+	if path, ok := strings.CutPrefix(l.Address, "unix://"); ok {
+		return &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: path}}}
+	}
+	return socketAddress(l.Address, l.Port)
 }
 
 func socketAddress(ip string, port uint32) *core.Address {

@@ -19,7 +19,7 @@ const (
 // destination of a socket (BindToPort false).
 type Listener struct {
 	Name           string
-	Address        string // IP to bind to
+	Address        string // IP to bind to, or unix://PATH, without a port
 	Also           string // another IP to bind to, of the other family; "" for none
 	Port           uint32 // 1 to 65535
 	Direction      Direction

@@ -42,7 +42,7 @@ func (t tcpPort) same(o tcpPort) bool {
 // wildcard address, where the host name of the request decides; all else has an address of its
 // own, or the port for itself.
 type outbound struct {
-	address string
+	address string // or unix://PATH, without a port
 	port    uint32
 	// routes names the route configuration of HTTP traffic; "" where there is none.
 	routes string
@@ -61,7 +61,12 @@ type outbound struct {
 	tcp []tcpPort
 }
 
-func (o *outbound) name() string { return listenerName(o.address, o.port) }
+func (o *outbound) name() string {
+	if isSocket(o.address) {
+		return o.address
+	}
+	return listenerName(o.address, o.port)
+}
 
 // listenerName gives IP_port, as tools expect it.
 func listenerName(address string, port uint32) string {
@@ -297,7 +302,7 @@ func (p *planner) addresses(sp servicePort) (ips, subnets []string) {
 // a pod's traffic to itself does not pass here, so the listener is idle there.
 func (p *planner) podAddresses(sp servicePort) []string {
 	var out []string
-	for _, ep := range p.r.Endpoints(sp.service.ID()) {
+	for _, ep := range endpointsFor(p.r, p.c, sp.service) {
 		if ep.ServicePort == sp.port.Name && ep.Health != model.Draining && usable(p.c, ep.Address) {
 			out = append(out, ep.Address)
 		}

@@ -49,9 +49,8 @@ func (s *scope) plain() bool {
 func (p *planner) addListeners(s *scope, services []*model.Service) {
 	for i := range s.listeners {
 		l := &s.listeners[i]
-		if strings.HasPrefix(l.bind, "unix://") {
-			p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".bind", model.ReasonNotTranslated,
-				"Unix sockets are not listened on; write an address, until then the listener is left out"))
+		if isSocket(l.bind) {
+			p.addSocket(l, services)
 			continue
 		}
 		if l.proxies {

@@ -92,15 +92,19 @@ func (c *checker) egress(item string, out *networking.IstioEgressListener) {
 		if !strings.EqualFold(p.GetProtocol(), "HTTP_PROXY") {
 			c.protocol(item+".port.protocol", p.GetProtocol())
 		}
-		if !strings.HasPrefix(out.GetBind(), "unix://") {
+		if !strings.HasPrefix(out.GetBind(), model.UnixScheme) {
 			c.port(item+".port.number", p.GetNumber())
+		} else if p.GetNumber() != 0 {
+			c.fail(item+".port.number", "is %d, but a Unix socket has no port; use 0", p.GetNumber())
 		}
 	}
 	switch bind := out.GetBind(); {
 	case bind == "":
 	case out.GetPort() == nil:
 		c.fail(item+".bind", "needs a port; set port")
-	case !isIP(bind) && !strings.HasPrefix(bind, "unix:///") && !strings.HasPrefix(bind, "unix://@"):
+	case strings.HasPrefix(bind, model.UnixScheme):
+		c.egressSocket(item, strings.TrimPrefix(bind, model.UnixScheme), out)
+	case !isIP(bind):
 		c.fail(item+".bind", "%q is neither an IP address nor unix:///PATH", bind)
 	}
 	if len(out.GetHosts()) == 0 {
@@ -108,6 +112,18 @@ func (c *checker) egress(item string, out *networking.IstioEgressListener) {
 	}
 	for i, host := range out.GetHosts() {
 		c.egressHost(at(item+".hosts", i), host)
+	}
+}
+
+// egressSocket checks the Unix socket that a listener binds to.
+func (c *checker) egressSocket(item, socket string, out *networking.IstioEgressListener) {
+	switch {
+	case !socketPath(socket) || strings.HasSuffix(socket, "/"):
+		c.fail(item+".bind", "%q is no socket; use unix:///PATH or unix://@NAME", out.GetBind())
+	case len(socket) > maxSocketPath:
+		c.fail(item+".bind", "has a path of %d bytes, the limit of the system is %d", len(socket), maxSocketPath)
+	case out.GetCaptureMode() == networking.CaptureMode_IPTABLES:
+		c.fail(item+".captureMode", "is IPTABLES, but nothing captures connections to a Unix socket; use NONE")
 	}
 }
 

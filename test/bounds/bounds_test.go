@@ -132,7 +132,11 @@ func (a *asker) resource(m proto.Message, of string) {
 	case *listenerv3.Listener:
 		// Whether an address can be bound is the proxy's matter, so none is.
 		c.url, m.Name, m.BindToPort = listenerURL, c.name, wrapperspb.Bool(false)
-		m.GetAddress().GetSocketAddress().PortSpecifier = &core.SocketAddress_PortValue{PortValue: uint32(1 + n%65535)}
+		if pipe := m.GetAddress().GetPipe(); pipe != nil {
+			pipe.Path = fmt.Sprintf("%.80s%d", pipe.Path, n) // one of its own
+		} else {
+			m.GetAddress().GetSocketAddress().PortSpecifier = &core.SocketAddress_PortValue{PortValue: uint32(1 + n%65535)}
+		}
 		c.body = envoy.Any(m)
 	}
 	a.found = append(a.found, c)
