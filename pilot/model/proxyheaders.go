@@ -35,7 +35,7 @@ func NewProxyHeaders(h *meshconfig.ProxyConfig_ProxyHeaders) ProxyHeaders {
 		KeepCase:      h.GetPreserveHttp1HeaderCase().GetValue(),
 		ForwardedHost: h.GetXForwardedHost().GetEnabled().GetValue(), ForwardedPort: h.GetXForwardedPort().GetEnabled().GetValue(),
 	}
-	if s := h.GetServer().GetValue(); Printable(s) == s && len(s) <= maxText {
+	if s := h.GetServer().GetValue(); IsServerName(s) {
 		out.Server = s
 	}
 	if d := h.GetForwardedClientCert(); d != meshconfig.ForwardClientCertDetails_UNDEFINED && meshconfig.ForwardClientCertDetails_name[int32(d)] != "" {
@@ -46,5 +46,8 @@ func NewProxyHeaders(h *meshconfig.ProxyConfig_ProxyHeaders) ProxyHeaders {
 	}
 	return out
 }
+
+// IsServerName tells whether a text can be what proxies call themselves in the server header.
+func IsServerName(s string) bool { return Printable(s) == s && len(s) <= maxText }
 
 func unlessNo(v *wrapperspb.BoolValue) bool { return v == nil || v.GetValue() }
