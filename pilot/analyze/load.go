@@ -19,6 +19,7 @@ import (
 type mesh struct {
 	config    *meshconfig.MeshConfig
 	domain    string
+	cluster   string          // by which proxies know the control plane's own
 	objects   []*model.Object // that can take effect, in the order of files
 	refused   []file.Refusal  // what cannot
 	denials   []*model.Object // are in effect in the place of what was refused
@@ -46,7 +47,7 @@ func load(files []File) *mesh {
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
 	m := &mesh{
-		config: model.DefaultMeshConfig(), domain: "cluster.local", lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{},
+		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{},
 		injection: inject.DefaultPolicy(), revisions: true,
 	}
 	seen := map[model.Key]firstSeen{}
@@ -121,7 +122,7 @@ func (m *mesh) settle() {
 			m.workloads = append(m.workloads, w)
 		}
 	}
-	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain})
+	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain, Cluster: m.cluster})
 	m.reader = m.snapshot.Reader(nil)
 	m.services = m.snapshot.AllServices()
 	for _, svc := range m.services {

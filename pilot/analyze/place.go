@@ -59,7 +59,7 @@ func (t *Translation) Places(ctx context.Context, p Proxy) (*Places, error) {
 		}
 	}
 	b := build.New(build.Options{Settings: t.settings})
-	snapshot := store.FromObjects(objects, store.Options{Domain: t.mesh.domain})
+	snapshot := store.FromObjects(objects, store.Options{Domain: t.mesh.domain, Cluster: t.mesh.cluster})
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: snapshot, Full: true}); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (r *Running) Compare(ctx context.Context, files []File) (before, after *Tra
 func (r *Running) decoded(files []File) *mesh {
 	m := decoded(files)
 	m.lines.read = r.Read
-	m.domain = cmp.Or(r.Domain, m.domain)
+	m.domain, m.cluster = cmp.Or(r.Domain, m.domain), cmp.Or(r.Cluster, m.cluster)
 	if r.Injection != nil {
 		m.injection, m.revisions = *r.Injection, false
 	}

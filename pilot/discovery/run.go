@@ -150,7 +150,7 @@ func newPlane(cfg Config) *plane {
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.MinBundleRefresh, cfg.Logger)
 	p.store = store.New(store.Options{
-		Domain: cfg.Domain, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: trustSource}},
+		Domain: cfg.Domain, Cluster: cfg.ClusterID, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: trustSource}},
 		Report: p.board.Report, Environment: cfg.Environment, Logger: cfg.Logger,
 	})
 	p.machines = machine.New(p.store, machine.Options{
@@ -239,7 +239,7 @@ func (p *plane) debugOptions() debug.Options {
 
 // head tells what decides about proxies, and about which pods have one, beside the objects.
 func (p *plane) head() inventory.Head {
-	out := inventory.Head{Domain: p.cfg.Domain, Settings: p.cfg.Settings}
+	out := inventory.Head{Domain: p.cfg.Domain, Cluster: p.cfg.ClusterID, Settings: p.cfg.Settings}
 	if i := p.injectors.Load(); i != nil {
 		out.Injection = i.policy()
 	}

@@ -125,6 +125,9 @@ func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[stri
 	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
+	if set.ClusterLocal && !resolve.SameCluster(r, c, ep) {
+		return false
+	}
 	if set.NodeLocal && (c.Node == "" || ep.Node != c.Node) {
 		return false
 	}
@@ -147,7 +150,7 @@ func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[stri
 
 func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) ir.Endpoint {
 	return ir.Endpoint{
-		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1), Workload: workload(c, ep),
+		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1), Workload: workload(r, c, ep),
 		Plaintext: cl.AutoTLS && !mutualTLS(r, ep),
 	}
 }
@@ -160,10 +163,10 @@ func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
 
 // workload says what runs at an endpoint. The cluster is left out where it is the class's own, which ten
 // thousand endpoints would say alike.
-func workload(c *resolve.Class, ep *model.Endpoint) string {
-	cluster := ep.Cluster
-	if cluster == c.ClusterID {
-		cluster = ""
+func workload(r resolve.Reader, c *resolve.Class, ep *model.Endpoint) string {
+	cluster := ""
+	if !resolve.SameCluster(r, c, ep) {
+		cluster = cmp.Or(ep.Cluster, r.Cluster())
 	}
 	return telemetry.WorkloadOf(ep.Workload, ep.Namespace, cluster, ep.Labels).EndpointValue()
 }

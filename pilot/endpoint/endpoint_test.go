@@ -115,7 +115,7 @@ kind: PeerAuthentication
 metadata: {name: plain, namespace: default}
 spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {81: {mode: DISABLE}}}
 `)
-	class := &resolve.Class{Namespace: "default", ClusterID: "c1"}
+	class := &resolve.Class{Namespace: "default", ClusterID: "Kubernetes"}
 	auto := cluster(nil)
 	auto.AutoTLS = true
 	got := endpoint.Assignment(r, class, auto).Localities[0].Endpoints
@@ -136,6 +136,56 @@ spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {81: {mode: DISABLE}}}
 	for _, e := range endpoint.Assignment(r, class, cluster(nil)).Localities[0].Endpoints {
 		if e.Plaintext {
 			t.Errorf("%s is marked for a cluster whose TLS is not automatic", e.Address)
+		}
+	}
+}
+
+// twoClusters are pods of a service in the control plane's own cluster and in one called far.
+func twoClusters(t *testing.T) resolve.Reader {
+	t.Helper()
+	near, problems := file.Decode([]byte(fmt.Sprintf(service, "")+pod("a-0", "10.0.0.1", "v: x")), "near.yaml")
+	far, more := file.Decode([]byte(fmt.Sprintf(service, "")+pod("a-0", "10.9.0.1", "v: x")), "far.yaml")
+	if len(problems)+len(more) > 0 {
+		t.Fatal(problems, more)
+	}
+	for _, o := range far {
+		o.Cluster = "far"
+	}
+	return store.FromObjects(append(near, far...), store.Options{Cluster: "near"}).Reader(nil)
+}
+
+// Clients of a service that is local to its clusters get the endpoints of their own, others all.
+func TestEndpointsOfTheClientsCluster(t *testing.T) {
+	for _, c := range []struct {
+		about, client string
+		local         bool
+		want          []string
+	}{
+		{"a service of all clusters", "near", false, []string{"10.0.0.1:8080", "10.9.0.1:8080"}},
+		{"a local one, in the control plane's cluster", "near", true, []string{"10.0.0.1:8080"}},
+		{"for a proxy that names none, which is there", "", true, []string{"10.0.0.1:8080"}},
+		{"in the other", "far", true, []string{"10.9.0.1:8080"}},
+		{"in one that has none", "third", true, nil},
+	} {
+		cl := cluster(nil)
+		cl.Endpoints.ClusterLocal = c.local
+		a := endpoint.Assignment(twoClusters(t), &resolve.Class{Namespace: "default", ClusterID: c.client}, cl)
+		if !slices.Equal(hosts(a), c.want) {
+			t.Errorf("%s: hosts %v, want %v", c.about, hosts(a), c.want)
+		}
+	}
+}
+
+// An endpoint of another cluster says which; that of the client's own is left out.
+func TestEndpointNamesAnotherCluster(t *testing.T) {
+	for client, want := range map[string]string{"near": "a-0;default;a;; a-0;default;a;;far", "far": "a-0;default;a;;near a-0;default;a;;"} {
+		a := endpoint.Assignment(twoClusters(t), &resolve.Class{Namespace: "default", ClusterID: client}, cluster(nil))
+		var got []string
+		for _, e := range a.Localities[0].Endpoints {
+			got = append(got, e.Workload)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("a client in %s: %q, want %q", client, strings.Join(got, " "), want)
 		}
 	}
 }

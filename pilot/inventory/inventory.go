@@ -25,7 +25,8 @@ import (
 
 // Head is the first line: what no object says.
 type Head struct {
-	Domain   string           `json:"domain"` // of the cluster's DNS
+	Domain   string           `json:"domain"`  // of the cluster's DNS
+	Cluster  string           `json:"cluster"` // by which proxies know the control plane's own
 	Settings resolve.Settings `json:"settings"`
 	// Injection decides which pods get a proxy; nil where the control plane injects none.
 	Injection *inject.Policy `json:"injection,omitempty"`
@@ -65,7 +66,7 @@ func Write(w io.Writer, head Head, objects []*model.Object) error {
 			l.Annotations = nil // kubectl notes there what it applied, keys and all
 		}
 		if _, ok := o.Spec.(runtime.Object); ok {
-			l.Annotations = forMesh(l.Annotations)
+			l.Annotations = keptAnnotations(l.Annotations)
 		}
 		var err error
 		if l.Spec, err = marshal(told(o.Spec)); err == nil && o.Status != nil {

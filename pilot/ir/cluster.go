@@ -65,7 +65,9 @@ type EndpointSet struct {
 	MutualOnly bool
 	// NodeLocal leaves out endpoints that are not on the proxy's node.
 	NodeLocal bool
-	Locality  LocalityPolicy
+	// ClusterLocal leaves out endpoints that are not in the proxy's cluster.
+	ClusterLocal bool
+	Locality     LocalityPolicy
 }
 
 // LocalityPolicy says how endpoints are preferred by their distance to the proxy.

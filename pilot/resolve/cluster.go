@@ -72,9 +72,12 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		name, labels = subset.name, subset.labels
 	}
 	cl := &ir.Cluster{
-		Name:      model.ClusterName("outbound", port.Port, name, svc.Hostname),
-		Endpoints: &ir.EndpointSet{Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name), NodeLocal: svc.NodeLocal},
-		Metadata:  ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
+		Name: model.ClusterName("outbound", port.Port, name, svc.Hostname),
+		Endpoints: &ir.EndpointSet{
+			Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name),
+			NodeLocal: svc.NodeLocal, ClusterLocal: clusterLocal(b.r, svc),
+		},
+		Metadata: ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}
 	cl.AltStatName = outboundStatName(b.r.Mesh().GetOutboundClusterStatName(), cl.Name, svc, port, name)
 	if rule != nil {

@@ -34,7 +34,7 @@ func (b *clusterBuilder) applyTLS(t block[networking.ClientTLSSettings], svc *mo
 	if t.spec == nil {
 		passthrough := cl.Discovery == ir.DiscoveryOriginalDst
 		auto := b.r.Mesh().GetEnableAutoMtls()
-		if svc.External || cl.Discovery == ir.DiscoveryDynamic || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, svc, port, passthrough) {
+		if svc.External || cl.Discovery == ir.DiscoveryDynamic || auto != nil && !auto.GetValue() || !serviceMTLS(b.r, b.c, svc, port, passthrough) {
 			return
 		}
 		b.meshTLS(sni, b.accounts(svc), port.Protocol, cl)

@@ -130,16 +130,16 @@ func InboundTLS(r Reader) *ir.DownstreamTLS {
 // serviceMTLS tells whether clients may speak mutual TLS to a service at all. Endpoints decide
 // one by one, by their metadata; but a cluster without endpoints of its own (headless) speaks it
 // only where every endpoint has a sidecar, since the proxy cannot tell them apart.
-func serviceMTLS(r Reader, svc *model.Service, port *model.ServicePort, passthrough bool) bool {
-	if passthrough && !allSidecars(r, svc, port) {
+func serviceMTLS(r Reader, c *Class, svc *model.Service, port *model.ServicePort, passthrough bool) bool {
+	if passthrough && !allSidecars(r, c, svc, port) {
 		return false
 	}
 	return namespaceMTLS(r, svc.Namespace).Mode != ir.MTLSDisable
 }
 
-func allSidecars(r Reader, svc *model.Service, port *model.ServicePort) bool {
+func allSidecars(r Reader, c *Class, svc *model.Service, port *model.ServicePort) bool {
 	found := false
-	for _, ep := range r.Endpoints(svc.ID()) {
+	for _, ep := range endpointsFor(r, c, svc) {
 		if ep.ServicePort != port.Name {
 			continue
 		}

@@ -19,7 +19,7 @@ func (p *Plan) NameTable(r Reader) *ir.NameTable {
 	for _, svc := range p.services {
 		switch ips := namedAddresses(p.class, svc); {
 		case svc.Headless:
-			out.Names = append(out.Names, headlessNames(r, svc)...)
+			out.Names = append(out.Names, headlessNames(r, p.class, svc)...)
 		case len(ips) == 0:
 		case svc.Key.Kind == model.KindServiceEntry:
 			out.Names = append(out.Names, ir.Name{Host: svc.Hostname, IPs: ips, External: true})
@@ -50,10 +50,10 @@ func serviceName(svc *model.Service, ips []string) ir.Name {
 
 // headlessNames gives the endpoints' addresses under the service's name, and each of them under
 // the name of its pod where that has a hostname in the service's subdomain.
-func headlessNames(r Reader, svc *model.Service) []ir.Name {
+func headlessNames(r Reader, c *Class, svc *model.Service) []ir.Name {
 	var all []string
 	pods := map[string][]string{}
-	for _, ep := range r.Endpoints(svc.ID()) {
+	for _, ep := range endpointsFor(r, c, svc) {
 		if ep.Health == model.Draining || ep.Health == model.Unhealthy && !svc.PublishNotReady {
 			continue
 		}

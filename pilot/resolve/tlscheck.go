@@ -48,14 +48,14 @@ func TLSChecks(r Reader, c *Class, host string) []TLSCheck {
 				continue
 			}
 			whole := policyFor(r, rule, "", port.Port)
-			servers := tlsServers(r, svc, port)
-			out = append(out, tlsChecks(r, svc, port, "", whole.tls, servers)...)
+			servers := tlsServers(r, c, svc, port)
+			out = append(out, tlsChecks(r, c, svc, port, "", whole.tls, servers)...)
 			if rule == nil {
 				continue
 			}
 			for _, s := range rule.subsets {
 				if own := policyFor(r, rule, s.name, port.Port); own.tls.spec != whole.tls.spec {
-					out = append(out, tlsChecks(r, svc, port, s.name, own.tls, servers)...)
+					out = append(out, tlsChecks(r, c, svc, port, s.name, own.tls, servers)...)
 				}
 			}
 		}
@@ -70,9 +70,9 @@ type tlsServer struct {
 }
 
 // tlsServers gives what the endpoints of a port ask, each once; where there are none, what its namespace does.
-func tlsServers(r Reader, svc *model.Service, port *model.ServicePort) []tlsServer {
+func tlsServers(r Reader, c *Class, svc *model.Service, port *model.ServicePort) []tlsServer {
 	var out []tlsServer
-	for _, ep := range r.Endpoints(svc.ID()) {
+	for _, ep := range endpointsFor(r, c, svc) {
 		if ep.ServicePort != port.Name {
 			continue
 		}
@@ -92,14 +92,14 @@ func tlsServers(r Reader, svc *model.Service, port *model.ServicePort) []tlsServ
 
 func tlsServerOf(m MTLS) tlsServer { return tlsServer{m.Mode.String(), m.Object} }
 
-func tlsChecks(r Reader, svc *model.Service, port *model.ServicePort, subset string, client block[networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
+func tlsChecks(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string, client block[networking.ClientTLSSettings], servers []tlsServer) []TLSCheck {
 	var out []TLSCheck
 	for _, s := range servers {
 		check := TLSCheck{Host: svc.Hostname, Port: port.Port, Subset: subset, Server: s.mode, ServerObject: keyText(s.object), ClientObject: keyText(client.object)}
 		switch auto := r.Mesh().GetEnableAutoMtls(); {
 		case client.spec != nil:
 			check.Client = client.spec.GetMode().String()
-		case auto != nil && !auto.GetValue() || !serviceMTLS(r, svc, port, svc.Headless):
+		case auto != nil && !auto.GetValue() || !serviceMTLS(r, c, svc, port, svc.Headless):
 			check.Client = clientPlain
 		default:
 			check.Client = clientAutomatic

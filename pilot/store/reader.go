@@ -25,6 +25,9 @@ func (r Reader) Mesh() *meshconfig.MeshConfig { return r.s.mesh }
 // Domain gives the cluster's DNS suffix, e.g. cluster.local.
 func (r Reader) Domain() string { return r.s.domain }
 
+// Cluster gives the name by which proxies know the control plane's own cluster, e.g. Kubernetes.
+func (r Reader) Cluster() string { return r.s.cluster }
+
 // Variable gives a variable of the control plane's environment, "" for one that is not set, and whether the
 // environment is known. Only what the mesh's configuration names may be asked for, and the value is a secret. It
 // is not recorded, since it lasts as long as the process.

@@ -46,7 +46,7 @@ func (s *Store) Run(ctx context.Context) error {
 		Store: s, state: newState(s.opts.Domain, s.opts.Indexes...), queue: map[model.Key]struct{}{},
 		window: stoppedTimer(), deadline: stoppedTimer(), started: time.Now(),
 	}
-	r.state.environment = s.opts.Environment
+	r.state.told(s.opts)
 	defer r.window.Stop()
 	defer r.deadline.Stop()
 	for _, source := range s.opts.Sources {

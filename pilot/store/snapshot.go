@@ -13,6 +13,8 @@ import (
 type Snapshot struct {
 	mesh   *meshconfig.MeshConfig
 	domain string
+	// cluster is how proxies name the control plane's own.
+	cluster string
 	// environment gives the control plane's variables; nil where they are not known.
 	environment func(name string) string
 

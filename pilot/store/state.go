@@ -35,6 +35,7 @@ type state struct {
 	moved     []string // which allocated addresses moved since the last commit, for the log
 
 	environment func(name string) string // see Options
+	cluster     string                   // see Options
 	visibility  *visibility              // of ServiceEntries; nil where their exportTo alone counts
 
 	last *Snapshot // the last commit, nil before the first
@@ -66,11 +67,17 @@ func newState(domain string, more ...Index) *state {
 		members:     map[nsKind]map[string]*model.Object{},
 		ingressKeys: keySet{},
 		links:       newLinks(),
+		cluster:     model.DefaultClusterID,
 	}
 	s.clearTables()
 	s.forgetChanges()
 	s.allocator = newAllocator()
 	return s
+}
+
+// told takes what the control plane itself is told.
+func (s *state) told(opts Options) {
+	s.environment, s.cluster = opts.Environment, cmp.Or(opts.Cluster, s.cluster)
 }
 
 // clearTables empties all that follows from the objects.
@@ -379,7 +386,7 @@ func (s *state) flush() []Row {
 // snapshot makes the snapshot of the present tables.
 func (s *state) snapshot() *Snapshot {
 	next := &Snapshot{
-		mesh: s.Mesh, domain: s.Domain, environment: s.environment,
+		mesh: s.Mesh, domain: s.Domain, cluster: s.cluster, environment: s.environment,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
 		podsAt: s.links.podsAt.freeze(),

@@ -79,6 +79,8 @@ type SourceOptions struct {
 type Options struct {
 	// Domain is the cluster's DNS suffix, cluster.local if empty.
 	Domain string
+	// Cluster is the name by which proxies know the control plane's own cluster, Kubernetes if empty.
+	Cluster string
 	// Environment gives a variable of the control plane's process, "" for one that is not set, which headers of
 	// extension providers may name; nil where the process is not the control plane's.
 	Environment func(name string) string
@@ -176,7 +178,7 @@ func (s *Store) take() []func(*runner) {
 // FromObjects gives the snapshot of a set of objects; of two with the same key the first counts.
 func FromObjects(objects []*model.Object, opts Options) *Snapshot {
 	s := newState(opts.Domain, opts.Indexes...)
-	s.environment = opts.Environment
+	s.told(opts)
 	for _, o := range objects {
 		if s.object(o.Key) == nil {
 			s.put(o.Key, o)

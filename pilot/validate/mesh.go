@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -65,6 +67,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 		}
 	}
 	c.visibility(m.GetServiceEntryVisibility())
+	c.serviceSettings(m.GetServiceSettings())
 	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
@@ -163,6 +166,7 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 	if port, ok := p.GetProxyMetadata()[httpProxyPort]; ok {
 		c.ownHTTPProxyPort(path+".proxyMetadata."+httpProxyPort, port)
 	}
+	c.serverName(path+".proxyHeaders.server.value", p.GetProxyHeaders().GetServer().GetValue())
 	t := p.GetTracing()
 	//lint:ignore SA1019 users still write them
 	zipkin, metrics := p.GetZipkinAddress(), p.GetEnvoyMetricsServiceAddress()
@@ -180,6 +184,33 @@ func (c *checker) proxyConfig(path string, p *meshconfig.ProxyConfig) {
 	c.remoteTLS(path+".tracing.tlsSettings", t.GetTlsSettings())
 	c.remoteTLS(path+".envoyMetricsService.tlsSettings", p.GetEnvoyMetricsService().GetTlsSettings())
 	c.remoteTLS(path+".envoyAccessLogService.tlsSettings", p.GetEnvoyAccessLogService().GetTlsSettings())
+}
+
+// serverName checks what the walk lets pass: letters that nobody sees, and that no header has.
+func (c *checker) serverName(path, name string) {
+	bad := func(r rune) bool { return (r == '\t' || r > '~') && !unicode.IsPrint(r) }
+	if i := strings.IndexFunc(name, bad); i >= 0 && !model.IsServerName(name) {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		c.fail(path, "has the letter %q, which no header has; remove it", r)
+	}
+}
+
+// serviceSettings checks the hosts of services that are local to their clusters, or not.
+func (c *checker) serviceSettings(settings []*meshconfig.MeshConfig_ServiceSettings) {
+	for i, s := range settings {
+		item := at("serviceSettings", i)
+		if len(s.GetHosts()) == 0 {
+			c.warn(item+".hosts", "is empty, so that the settings are of no service; name hosts, or * for all")
+		}
+		for j, host := range s.GetHosts() {
+			switch field := at(item+".hosts", j); {
+			case !isWildcardHost(host):
+				c.fail(field, "%q is no hostname; it may be a wildcard such as *.default.svc.cluster.local", host)
+			case shortName(host):
+				c.warn(field, "%q is a short name, which is no service's here; write the whole one", host)
+			}
+		}
+	}
 }
 
 // maxBundles bounds the roots of the mesh in bytes. Agents take a MiB with the CA's own.

@@ -122,7 +122,14 @@ func newWorld(t *testing.T) *world {
 	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
 	trust := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}}
 	bundle := &model.Object{Key: model.KeySetSource{Bundle: "https://far.example"}.Key(), Spec: &model.SPIFFEBundle{Roots: []string{"far"}}}
-	w := &world{objects: append(objects, keys, trust, bundle), known: map[string]effect{}}
+	far, problems := file.Decode([]byte(farYAML), "far.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, o := range far {
+		o.Cluster = "far"
+	}
+	w := &world{objects: append(append(objects, far...), keys, trust, bundle), known: map[string]effect{}}
 	for _, p := range []Proxy{
 		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}, LogService: true},

@@ -207,6 +207,20 @@ http:
 	`{hosts: [reviews], http: [{mirror: {host: ratings}, fault: {delay: {fixedDelay: 1s}, abort: {httpStatus: 500}}, route: [{destination: {host: reviews}}]}]}`,
 }
 
+// farYAML is what another cluster of the mesh has.
+const farYAML = `
+apiVersion: v1
+kind: Service
+metadata: {name: ratings, namespace: default}
+spec: {clusterIP: 10.97.0.11, selector: {app: reviews}, ports: [{name: http, port: 9080}, {name: tcp, port: 9000}, {name: grpc, port: 9090}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v1-0, namespace: default, labels: {app: reviews, version: v1}}
+spec: {serviceAccountName: default, containers: [{name: app, image: x}]}
+status: {podIP: 10.9.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+`
+
 // policies are traffic policies, each of which is tried in all places where one may stand.
 var policies = []string{
 	`loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 1s, attributes: [{name: a}]}, ringHash: {}}}`,
@@ -322,6 +336,7 @@ var meshBases = []string{
 	`{serviceEntryVisibility: {applyToSidecars: true, defaultVisibility: NONE, policies: [{visibility: PUBLIC, matchingRules: [{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [default, other]}]}}]}]}}`,
 	`{serviceEntryVisibility: {defaultVisibility: NONE}}`,
 	`{serviceEntryVisibility: {applyToSidecars: true}}`,
+	`{serviceSettings: [{hosts: [ratings.default.svc.cluster.local], settings: {clusterLocal: true}}]}`,
 	`{zoneAwareLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}}`,
 }
@@ -364,6 +379,7 @@ var samples = []struct {
 	{"Als.service", []string{`"details.other.svc.cluster.local"`}},
 	{"envoyFileAccessLog.path", []string{`"/dev/stderr"`}},
 	{"envoyOtelAls.logFormat.labels", []string{`{"x": "%RESPONSE_CODE%"}`}},
+	{"MeshConfig.serviceSettings.hosts", []string{`["reviews.default.svc.cluster.local"]`}},
 	{"MeshConfig.defaultProviders.accessLogging", []string{`["envoy"]`}},
 	{"extensionProviders.zipkin.service", []string{`"details.other.svc.cluster.local"`}},
 	{"extensionProviders.opentelemetry.service", []string{`"details.other.svc.cluster.local"`, `"default/ratings.default.svc.cluster.local"`}},

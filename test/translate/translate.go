@@ -5,6 +5,7 @@
 // A case holds the sections
 //
 //	input.yaml            objects, as in a --configDir
+//	CLUSTER/input.yaml    objects of a remote cluster, if any
 //	proxies.yaml          who asks, and which resources the case is about (see Proxy)
 //	PROXY/TYPE.yaml       what is expected: clusters, endpoints, listeners, routes, secrets, nametable
 //	problems.txt          the problems expected, one a line; absent for none
@@ -14,6 +15,7 @@ package translate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -48,6 +50,7 @@ type Proxy struct {
 	HTTPProxy  uint32            `json:"httpProxy"`  // the port at which it is an HTTP proxy
 	Locality   string            `json:"locality"`   // region/zone/subzone
 	Node       string            `json:"node"`       // that it is on
+	Cluster    string            `json:"cluster"`    // that it is in; the control plane's own if empty
 	Unproven   bool              `json:"unproven"`   // it came without a proof of its namespace
 	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
 	// names that the case is about, with "*" for any run of characters.
@@ -80,9 +83,13 @@ var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", 
 func Parse(a *txtar.Archive) (*Case, error) {
 	var out Case
 	for _, f := range a.Files {
-		switch f.Name {
+		switch cluster, name := path.Split(f.Name); name {
 		case "input.yaml":
-			out.Objects, out.Problems = file.Decode(f.Data, f.Name)
+			objects, problems := file.Decode(f.Data, f.Name)
+			for _, o := range objects {
+				o.Cluster = strings.TrimSuffix(cluster, "/")
+			}
+			out.Objects, out.Problems = append(out.Objects, objects...), append(out.Problems, problems...)
 		case "proxies.yaml":
 			if err := yaml.UnmarshalStrict(f.Data, &out.Proxies); err != nil {
 				return nil, fmt.Errorf("proxies.yaml: %w", err)
@@ -100,7 +107,7 @@ func (p *Proxy) Model() *model.Proxy {
 	parts := append(strings.Split(p.Locality, "/"), "", "", "")
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
-		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: "Kubernetes", Interception: "REDIRECT",
+		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: cmp.Or(p.Cluster, model.DefaultClusterID), Interception: "REDIRECT",
 		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +21,9 @@ import (
 var update = flag.Bool("update", false, "write the expected sections of the cases anew")
 
 // isInput tells which sections people write.
-func isInput(name string) bool { return name == "input.yaml" || name == "proxies.yaml" }
+func isInput(name string) bool {
+	return path.Base(name) == "input.yaml" || name == "proxies.yaml"
+}
 
 func forEachCase(t *testing.T, run func(t *testing.T, file string, a *txtar.Archive, c *Case)) {
 	t.Helper()

@@ -57,9 +57,8 @@ func unreadMeshFields() []unreadField {
 	return []unreadField{
 		{"MeshConfig.outboundTrafficPolicy.tls.credentialName", "sidecars have no certificates from Secrets; use files"},
 		{"MeshConfig.configSources", "configuration is read from the directories of --configDir only"},
-		{"MeshConfig.caCertificates.certSigners", "it is for certificates that signers of Kubernetes make, and the control plane signs by itself; the root counts for all, as in Istio"},
-		{"MeshConfig.certificates", "certificates are made for workloads only"},
-		{"MeshConfig.serviceSettings", "every service is of this cluster alone"},
+		{"MeshConfig.caCertificates.certSigners", "it chooses the root for certificates that signers of Kubernetes make by CertificateSigningRequests, and the control plane signs by itself; the root counts for all, as in Istio"},
+		{"MeshConfig.certificates", "certificates of DNS names are made for nobody, and Istio has deprecated it; use cert-manager"},
 		{"MeshConfig.verifyCertificateAtClient", "it has no effect in Istio either; servers are verified as each DestinationRule says, by the system's roots where it says nothing"},
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
 		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
@@ -75,8 +74,8 @@ func unreadMeshFields() []unreadField {
 		{"ProxyConfig.meshId", "it is the trust domain"},
 		{"ProxyConfig.readinessProbe", "pods are probed by their kubelet; the agent of a machine reads it from the machine's own ProxyConfig"},
 		{"ProxyConfig.caCertificatesPem", "only the mesh's own root is trusted"},
-		{"ProxyConfig.privateKeyProvider", "keys are held by Envoy itself"},
-		{"ProxyConfig.connectionSettings.listenerConnectionLimit", "connections are limited for all listeners of a proxy together; use globalDownstreamConnectionLimit"},
+		{"ProxyConfig.privateKeyProvider", "its providers (CryptoMb, QAT) are not in upstream Envoy, which holds the keys itself"},
+		{"ProxyConfig.connectionSettings.listenerConnectionLimit", "Envoy takes it from a runtime value under the name of each listener, which a bootstrap does not know; globalDownstreamConnectionLimit limits all listeners of a proxy together"},
 	}
 }
 
