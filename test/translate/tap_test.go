@@ -182,7 +182,9 @@ func TestTapTellsWhatDecided(t *testing.T) {
 		<-ended // by its cancellation
 	}
 	for _, h := range []*hop{inbound, outboundHop} {
-		envoytest.Eventually(t, "an end of the logging", func() bool { return strings.Contains(h.ask("/runtime"), `"final_value": "`+strconv.Itoa(telemetry.TapNone)+`"`) })
+		envoytest.Eventually(t, "an end of the logging", func() bool {
+			return strings.Contains(h.ask("/runtime"), `"final_value": "`+strconv.Itoa(telemetry.TapNone)+`"`)
+		})
 	}
 	call("/open?after")
 	for range len(requests) {
