@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ import (
 type authorityTest struct {
 	*testing.T
 	AuthorityOptions
+
+	mu   sync.Mutex
 	used []string // the keys, as they came
 }
 
@@ -41,6 +44,8 @@ func (a *authorityTest) follow() (stop func()) {
 	go func() {
 		defer close(done)
 		_ = FollowAuthority(ctx, a.AuthorityOptions, func(files map[string][]byte, _ bool) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			a.used = append(a.used, string(files["ca-key.pem"]))
 			return nil
 		})
@@ -52,6 +57,8 @@ func (a *authorityTest) after(looks int, want ...string) {
 	a.Helper()
 	time.Sleep(time.Duration(looks) * lookEvery)
 	synctest.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if got := slices.Compact(slices.Clone(a.used)); !slices.Equal(got, want) {
 		a.Errorf("used %v, not %v", got, want)
 	}
