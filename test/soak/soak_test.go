@@ -12,7 +12,7 @@ import (
 
 var (
 	clients = flag.Int("clients", 60, "simulated proxies")
-	rounds  = flag.Int("rounds", 8, "rounds of edits, of which each has to reach each client that stays")
+	rounds  = flag.Int("rounds", 15, "rounds of edits, of which each has to reach each client that stays")
 	seed    = flag.Uint64("seed", 1, "of edits and clients")
 )
 
@@ -84,7 +84,7 @@ func (s *soak) run(rounds, number int) {
 			}
 		})
 	}
-	for i := range 3 {
+	for i := range 2 { // more at a time are told to come again for all objects
 		asks(func() error { return s.plane.ask(ctx, s.plane.pages(fmt.Sprintf("soak-%d.ns-0", 2*i)), &s.did.pages) })
 	}
 	for _, page := range []string{"roots", "roots", "syncz"} { // what reads every stream
