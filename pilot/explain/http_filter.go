@@ -194,6 +194,7 @@ func (x *exchange) corsPolicy(f *hcm.HttpFilter) *cors.CorsPolicy {
 	if x.settings(f, policy) {
 		return policy
 	}
+	//lint:ignore SA1019 EnvoyFilters still write it
 	for _, former := range []*routev3.CorsPolicy{x.route.GetRoute().GetCors(), x.vhost.GetCors()} {
 		if former == nil {
 			continue

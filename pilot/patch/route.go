@@ -96,10 +96,12 @@ func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.Virt
 // had for them before filters had settings of routes. Envoy knows by those of the filter alone that a filter on demand is
 // wanted. The control plane itself writes no such field.
 func demand(vh *routev3.VirtualHost) {
+	//lint:ignore SA1019 EnvoyFilters still write it
 	if vh.GetCors() != nil {
 		vh.TypedPerFilterConfig = switchedOn(vh.TypedPerFilterConfig, httpfilter.CORS)
 	}
 	for _, route := range vh.Routes {
+		//lint:ignore SA1019 and so here
 		if route.GetRoute().GetCors() != nil {
 			route.TypedPerFilterConfig = switchedOn(route.TypedPerFilterConfig, httpfilter.CORS)
 		}

@@ -92,7 +92,8 @@ func serverCertificates(t *networking.ServerTLSSettings) []string {
 // fileCertificate is the SDS name of a certificate and key in files of the proxy, and fileAuthorities that of the
 // authorities in one; "" stands for the system's.
 func fileCertificate(certificate, key string) string { return "file-cert:" + certificate + "~" + key }
-func fileAuthorities(path string) string             { return "file-root:" + cmp.Or(path, "system") }
+
+func fileAuthorities(path string) string { return "file-root:" + cmp.Or(path, "system") }
 
 // clientAuthorities gives the SDS name of the authorities that clients' certificates are checked against.
 func clientAuthorities(t *networking.ServerTLSSettings) string {

@@ -73,7 +73,8 @@ func TestTelemetryOfEachScope(t *testing.T) {
 		"a workload's replace the namespace's":       {telemetryObject(ns, "n", "1", toB+", "+none) + telemetryObject(ns, "w", "2", app+toA), nil, []string{"/dev/stdout"}, ""},
 		"they stay where only metrics are said": {
 			telemetryObject(root, "m", "1", toA) + telemetryObject(ns, "n", "1", none), nil,
-			[]string{"/dev/stdout"}, "",
+			[]string{"/dev/stdout"},
+			"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

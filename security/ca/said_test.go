@@ -202,9 +202,9 @@ func TestAStepThatIsNotWrittenIsNotLogged(t *testing.T) {
 	}
 }
 
-// A kubelet shows pods what is in a ConfigMap later than the API server does, and a sidecar that starts with the former
-// root alone would not reach a control plane with a certificate of the new key. So the new key waits, by itself and where
-// it is asked for, from when all replicas have written the roots.
+// A kubelet shows pods what is in a ConfigMap later than the API server does. A sidecar that starts with the former root
+// alone would not reach a control plane with a certificate of the new key. So the new key waits, by itself and where it
+// is asked for, from when all replicas have written the roots.
 func TestTheNewKeyWaitsForKubelets(t *testing.T) {
 	const delivery = 2 * time.Minute
 	l := newDelivered(t, delivery)
