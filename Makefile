@@ -14,7 +14,7 @@ ENVOY_VERSION := 1.40.0
 
 export GOTOOLCHAIN := local
 # Programs, tests and checks are compiled alike, so that each package is compiled once.
-export GOFLAGS     := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+export GOFLAGS     := $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath
 export CGO_ENABLED := 0
 
 # ---- programs
