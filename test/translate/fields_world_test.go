@@ -337,6 +337,7 @@ var meshBases = []string{
 	`{serviceEntryVisibility: {defaultVisibility: NONE}}`,
 	`{serviceEntryVisibility: {applyToSidecars: true}}`,
 	`{serviceSettings: [{hosts: [ratings.default.svc.cluster.local], settings: {clusterLocal: true}}]}`,
+	`{serviceSettings: [{hosts: [ratings.default.svc.cluster.local], settings: {}}]}`,
 	`{zoneAwareLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}}`,
 }
