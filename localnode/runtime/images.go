@@ -71,7 +71,7 @@ func (i *Images) load(ctx context.Context, image string) error {
 		if !slices.Contains(a.tags, full(image)) {
 			continue
 		}
-		return a.load(context.WithoutCancel(ctx), i, image)
+		return a.load(ctx, i, image)
 	}
 	return nil
 }
@@ -81,14 +81,17 @@ func (i *Images) load(ctx context.Context, image string) error {
 const importTimeout = 5 * time.Minute
 
 // load imports the tarball once. Others wait for it as well: it does not end with the first who
-// asked. What failed is tried again by the next.
+// asked. What failed is tried again by the next who still waits.
 func (a *archive) load(ctx context.Context, i *Images, image string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.imported {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, importTimeout)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), importTimeout)
 	defer cancel()
 	if err := importOne(ctx, i.dir, a.file); err != nil {
 		return err

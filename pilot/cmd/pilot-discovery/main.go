@@ -50,7 +50,7 @@ func discoveryCommand() *cobra.Command {
 			}
 			limitMemory(os.Getenv("GOMEMLIMIT"), os.DirFS("/"), log)
 			o.Logger, o.Version, o.Name = log, release(), replicaName()
-			o.Stalled = func() { giveUp(cmd.ErrOrStderr(), log, os.Exit) }
+			o.Stalled = func() { giveUp(cmd.ErrOrStderr(), log, dumpTime, os.Exit) }
 			if err := o.environment(); err != nil {
 				return err
 			}
