@@ -30,7 +30,7 @@ var annotationReaders = map[string]string{
 	annotation.SidecarBootstrapOverride.Name:                  "pilot/inject/files/common.yaml",
 	annotation.SidecarComponentLogLevel.Name:                  "pilot/inject/files/common.yaml",
 	annotation.SidecarDiscoveryAddress.Name:                   "pilot/inject/proxyconfig.go",
-	annotation.SidecarInject.Name:                             "pilot/inject/required.go",
+	annotation.SidecarInject.Name:                             "pilot/inject/policy.go",
 	annotation.SidecarInterceptionMode.Name:                   "pilot/inject/files/sidecar.yaml",
 	annotation.SidecarLogLevel.Name:                           "pilot/inject/files/common.yaml",
 	annotation.SidecarNativeSidecar.Name:                      "pilot/inject/data.go",

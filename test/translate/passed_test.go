@@ -32,8 +32,8 @@ spec: {metrics: [{overrides: [{disabled: false}]}]}
 		labels  int
 	}{
 		"metrics":             {"", []string{grpc, state, header, router}, []string{state, header, grpc, router}, 4},
-		"no metrics":          {metricsOff, []string{grpc, state, router}, []string{grpc, router}, 0},
-		"metrics of somebody": {metricsOff + metricsThere, []string{grpc, state, header, router}, []string{grpc, router}, 0},
+		"no metrics":          {metricsOff, []string{state, router}, []string{router}, 0},
+		"metrics of somebody": {metricsOff + metricsThere, []string{state, header, router}, []string{router}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			input := fmt.Sprintf(twoHopsYAML, 8080, 8081) + c.more

@@ -1,12 +1,14 @@
 package translate
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -25,15 +27,30 @@ func explained(res Resources) *explain.Config {
 
 // explained gives what a caller runs, with who it is and the proxy of the case's workload.
 func (p *pairPlace) explained(by pairCaller) *explain.Config {
-	c := explained(p.translated(by.proxy()))
-	c.Identity, c.IP = "spiffe://"+by.identity, netip.MustParseAddr("127.0.0.1")
+	res := p.translated(by.proxy())
+	for i, r := range res.ByType["endpoints"] {
+		res.ByType["endpoints"][i].Body = p.at(r.Body.(*endpointv3.ClusterLoadAssignment))
+	}
+	c := explained(res)
+	c.Identity, c.IP = "spiffe://"+by.identity, netip.MustParseAddr(cmp.Or(by.pod, "127.0.0.1"))
 	c.Peer = func(server netip.Addr) *explain.Peer {
-		if server.String() != "10.0.0.1" {
+		if server.String() != p.address {
 			return nil
 		}
 		return &explain.Peer{Name: p.name, Config: func() (*explain.Config, error) { return p.config, nil }}
 	}
 	return c
+}
+
+// at gives a load assignment with the address where the workload's Envoy listens.
+func (p *pairPlace) at(a *endpointv3.ClusterLoadAssignment) *endpointv3.ClusterLoadAssignment {
+	a = proto.CloneOf(a)
+	for _, group := range a.Endpoints {
+		for _, ep := range group.LbEndpoints {
+			ep.GetEndpoint().GetAddress().GetSocketAddress().Address = p.address
+		}
+	}
+	return a
 }
 
 // asked is a call as it comes to the workload of a case.
@@ -72,7 +89,7 @@ func (p *pairPlace) explain(c *policyCall) *explain.Answer {
 	way, to, port := explain.Outbound, "10.1.0.1", map[bool]uint16{false: 80, true: pairTCP}[c.TCP]
 	switch {
 	case !ok:
-		way, to, port = explain.Inbound, "10.0.0.1", map[bool]uint16{false: pairHTTP, true: pairTCP}[c.TCP]
+		way, to, port = explain.Inbound, p.address, map[bool]uint16{false: pairHTTP, true: pairTCP}[c.TCP]
 	case by.gateway():
 		way, to, port = explain.Direct, "127.0.0.1", 8080
 	}
