@@ -56,14 +56,26 @@ func (p *plane) authority(ctx context.Context, c *cluster) (*ca.Keeper, error) {
 			return nil, err
 		}
 	}
+	return p.keeperOf(opts, c)
+}
+
+// keeperOf gives the keeper of a CA. Of the self-signed root of a directory it takes the steps, as the only one that has it.
+func (p *plane) keeperOf(opts ca.Options, c *cluster) (*ca.Keeper, error) {
 	var keeper *ca.Keeper
-	keeper, err := ca.NewKeeper(ca.KeeperOptions{Options: opts, Logger: p.cfg.Logger, Proxies: func(context.Context) []ca.Heard {
-		h := p.heard(keeper)
-		h.Replica = "" // it is the only one
-		return []ca.Heard{h}
-	}})
+	of := ca.KeeperOptions{Options: opts, Logger: p.cfg.Logger, Proxies: func(context.Context) []ca.Heard {
+		return []ca.Heard{p.heardAlone(keeper, c != nil)}
+	}}
+	if c != nil {
+		of.Delivery = c.delivery()
+	}
+	keeper, err := ca.NewKeeper(of)
 	p.keeper.Store(keeper)
 	return keeper, err
+}
+
+// delivery is how long a kubelet may take until pods see roots that were written.
+func (c *cluster) delivery() time.Duration {
+	return cmp.Or(c.cfg.RootDelivery, incluster.DefaultDelivery)
 }
 
 func (p *plane) authorityOptions() ca.Options {
@@ -83,7 +95,7 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 	var root *incluster.RootOptions
 	var stored *incluster.AuthorityOptions
 	if c.cfg.CADir == "" {
-		root = &incluster.RootOptions{Authority: c.authorityOptions(), Own: func() ca.Heard { return c.heard(authority) }, Peers: others, Delivery: c.cfg.RootDelivery}
+		root = &incluster.RootOptions{Authority: c.authorityOptions(), Own: func() ca.Heard { return c.heard(authority) }, Peers: others, Delivery: c.delivery()}
 		secrets := c.secretOptions()
 		stored = &secrets
 	}

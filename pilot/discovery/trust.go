@@ -62,6 +62,17 @@ func (p *plane) heard(keeper *ca.Keeper) ca.Heard {
 	return h
 }
 
+// heardAlone tells what is known of roots where this is the only control plane that has the CA. In a cluster it is then
+// the only one that can write them, also while it does not lead yet.
+func (p *plane) heardAlone(keeper *ca.Keeper, writes bool) ca.Heard {
+	h := p.heard(keeper)
+	h.Replica = ""
+	if writes && h.Written == nil {
+		h.Written = new(bool)
+	}
+	return h
+}
+
 // noteWritten notes what the leader has written.
 func (p *plane) noteWritten(roots []byte) {
 	if roots == nil {

@@ -149,20 +149,20 @@ func (o *AuthorityOptions) read(ctx context.Context, plugged bool) (_ map[string
 	return Files(secret), false, nil
 }
 
-// present gives the CA as its Secret has it now; nil where there is none that can be used.
-func (o *AuthorityOptions) present(ctx context.Context) (*ca.Authority, error) {
+// present gives the CA as its Secret has it now; nil where there is none that can be used, and who has the CA stays with
+// it. plugged says that this one is that of cacerts.
+func (o *AuthorityOptions) present(ctx context.Context, plugged bool) (*ca.Authority, error) {
 	found, err := o.secret(ctx, PluggedSecret)
 	own := false
 	if err == nil && found == nil {
 		own = true
-		if err = o.mayBeReplaced(ctx, false); err == nil {
+		var said string
+		said, err = o.said(ctx)
+		if err == nil && !stays(said, plugged) {
 			found, err = o.secret(ctx, OwnSecret)
 		}
 	}
-	if errors.Is(err, errGone) || err == nil && found == nil {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil || found == nil {
 		return nil, err
 	}
 	a, err := ca.New(ca.Options{Files: Files(found), Own: own})
@@ -190,26 +190,30 @@ func (o *AuthorityOptions) secret(ctx context.Context, name string) (*corev1.Sec
 
 // mayBeReplaced gives errGone where cacerts, which is not there, is the CA of the mesh.
 func (o *AuthorityOptions) mayBeReplaced(ctx context.Context, plugged bool) error {
-	root, err := o.root(ctx)
-	if err != nil {
+	said, err := o.said(ctx)
+	if err != nil || !stays(said, plugged) {
 		return err
 	}
-	said := ""
-	if root != nil {
-		said = root.Annotations[annotationSecret]
-	}
-	if plugged && said == "" {
+	if said == "" {
 		if err := o.note(ctx); err != nil {
 			return err
 		}
-		said = PluggedSecret
-	}
-	if said != PluggedSecret {
-		return nil
 	}
 	return fmt.Errorf("the Secret %s/%s is gone, and %w: put it back, or have another CA take its place by `kubectl annotate -n %[1]s configmap %[4]s --overwrite %[5]s=%[6]s` and a restart of the control plane",
 		o.Namespace, PluggedSecret, errGone, rootMap, annotationSecret, OwnSecret)
 }
+
+// said names the Secret that the mesh is said to have its CA from, "" for none.
+func (o *AuthorityOptions) said(ctx context.Context) (string, error) {
+	root, err := o.root(ctx)
+	if err != nil || root == nil {
+		return "", err
+	}
+	return root.Annotations[annotationSecret], nil
+}
+
+// stays tells whether a mesh keeps the CA of cacerts that is not there, by what is said, and else by what was before.
+func stays(said string, plugged bool) bool { return said == PluggedSecret || said == "" && plugged }
 
 // note keeps in mind that the mesh has the CA of cacerts.
 func (o *AuthorityOptions) note(ctx context.Context) error {

@@ -61,6 +61,7 @@ type roots struct {
 	mu      sync.Mutex
 	pem     string
 	crl     string
+	plugged bool
 	changed chan struct{}
 }
 
@@ -75,6 +76,8 @@ func (r *roots) CRL() []byte {
 	defer r.mu.Unlock()
 	return []byte(r.crl)
 }
+
+func (r *roots) Plugged() bool { return r.plugged }
 
 func (r *roots) Changed() <-chan struct{} {
 	r.mu.Lock()

@@ -22,6 +22,8 @@ type Roots interface {
 	// RootPEM gives the present ones, CRL what they have revoked, in PEM; nil for no list.
 	RootPEM() []byte
 	CRL() []byte
+	// Plugged tells whether the CA is plugged in.
+	Plugged() bool
 	// Changed gives a channel that is closed when they are others. It is taken before they are read.
 	Changed() <-chan struct{}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,6 +78,7 @@ func (w *writer) run(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	others := w.Roots.Changed()
+	var unseen unseenFor
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,7 +89,11 @@ func (w *writer) run(ctx context.Context) error {
 		case <-pause.C:
 		}
 		roots := w.Roots.RootPEM()
-		switch err := w.reconcile(ctx); {
+		err := w.reconcile(ctx)
+		if unseen.tooLong(time.Now(), err) {
+			w.Logger.Warn("what is not written waits for more than a minute", "error", err)
+		}
+		switch {
 		case ctx.Err() != nil:
 			continue
 		case errors.Is(err, errUnseen):
@@ -107,6 +113,26 @@ func (w *writer) run(ctx context.Context) error {
 // errUnseen says that something is there that the caches do not have yet, or is going. Whether it is as it should be is
 // seen at a later look.
 var errUnseen = errors.New("the caches are behind")
+
+// unseenFor counts for how long looks have ended with errUnseen, one after the other.
+type unseenFor struct {
+	since time.Time // zero: the last one has not
+	told  bool
+}
+
+// tooLong tells, once, that it is longer than the caches take.
+func (u *unseenFor) tooLong(now time.Time, err error) bool {
+	switch {
+	case !errors.Is(err, errUnseen):
+		*u = unseenFor{}
+	case u.since.IsZero():
+		u.since = now
+	case !u.told && now.Sub(u.since) > time.Minute:
+		u.told = true
+		return true
+	}
+	return false
+}
 
 // reconcile does what it can; the error is errUnseen where the rest is done and something is to be looked at again.
 func (w *writer) reconcile(ctx context.Context) error {
@@ -143,12 +169,12 @@ func (w *writer) behind(ctx context.Context, roots, lists []byte) error {
 	if w.Stored == nil {
 		return nil
 	}
-	has, err := w.Stored.present(ctx)
+	has, err := w.Stored.present(ctx, w.Roots.Plugged())
 	if err != nil {
 		return err
 	}
 	if has != nil && !(sameBlocks(has.RootPEM(), roots) && sameBlocks(has.CRL(), lists)) {
-		return errUnseen
+		return fmt.Errorf("the CA's Secret has other roots or revocations than this control plane: %w", errUnseen)
 	}
 	return nil
 }

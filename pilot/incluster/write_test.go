@@ -1,9 +1,11 @@
 package incluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,6 +57,78 @@ func TestWhatIsNotSeenIsNotWritten(t *testing.T) {
 			t.Errorf("%q is written at a later look", roots)
 		}
 	})
+}
+
+// replaced is a mesh that has the CA of cacerts, which is gone as is the ConfigMap that says so, beside another CA in
+// istio-ca-secret. It gives what the leader writes into a namespace, and logs, in some time.
+func replaced(t *testing.T, plugged bool, said string, after time.Duration) (written, logged string) {
+	has, other := selfSigned(t), selfSigned(t)
+	objects := []runtime.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: OwnSecret, Namespace: "istio-system"}, Data: other},
+	}
+	if said != "" {
+		objects = append(objects, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: rootMap, Namespace: "istio-system", Annotations: map[string]string{annotationSecret: said}}})
+	}
+	var log bytes.Buffer
+	client, logger := fake.NewClientset(objects...), slog.New(slog.NewTextHandler(&log, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- write(ctx, Options{
+			Client: client, Namespace: "istio-system", Identity: "a", Logger: logger,
+			Roots:  &roots{pem: string(has["root-cert.pem"]), plugged: plugged},
+			Stored: &AuthorityOptions{Client: client, Namespace: "istio-system", Logger: logger},
+		})
+	}()
+	time.Sleep(after)
+	synctest.Wait()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	m, err := client.CoreV1().ConfigMaps("shop").Get(t.Context(), rootMap, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		t.Error(err)
+	case m.Data[rootKey] == string(has["root-cert.pem"]):
+		written = "its own"
+	default:
+		written = "another one"
+	}
+	return written, log.String()
+}
+
+// Who stays with the CA of cacerts, which is gone, waits for no other Secret: nobody else would make the ConfigMaps. Who
+// does wait says so once.
+func TestWhoStaysWithACAWritesItsRoots(t *testing.T) {
+	for what, c := range map[string]struct {
+		plugged       bool
+		said, written string
+	}{
+		"the ConfigMap is gone too":             {true, "", "its own"},
+		"the ConfigMap says that it stays":      {true, PluggedSecret, "its own"},
+		"it does though its own was made here":  {false, PluggedSecret, "its own"},
+		"an operator has said that another one": {true, OwnSecret, ""},
+		"the Secret is ahead":                   {false, "", ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const line = "has other roots"
+				if written, logged := replaced(t, c.plugged, c.said, 50*time.Second); written != c.written || logged != "" {
+					t.Errorf("written %q, want %q; logged %q", written, c.written, logged)
+				}
+				want := 1
+				if c.written != "" {
+					want = 0
+				}
+				if written, logged := replaced(t, c.plugged, c.said, 10*time.Minute); written != c.written || strings.Count(logged, line) != want {
+					t.Errorf("after ten minutes: written %q, want %q; logged %q", written, c.written, logged)
+				}
+			})
+		})
+	}
 }
 
 // Roots are the same in any order.

@@ -25,9 +25,9 @@ const lookEvery = time.Second
 // KeeperOptions of a Keeper.
 type KeeperOptions struct {
 	Options
-	// Proxies and Hold are those of the Rotation of a directory.
-	Proxies func(ctx context.Context) []Heard
-	Hold    time.Duration
+	// Proxies, Hold and Delivery are those of the Rotation of a directory.
+	Proxies        func(ctx context.Context) []Heard
+	Hold, Delivery time.Duration
 	// Logger must not be nil.
 	Logger *slog.Logger
 }
@@ -58,7 +58,7 @@ func NewKeeper(opts KeeperOptions) (*Keeper, error) {
 	}
 	k.current.Store(a)
 	k.rotation = NewRotation(RotationOptions{
-		Options: opts.Options, Store: directory(opts.Dir), Proxies: opts.Proxies, Hold: opts.Hold, Logger: opts.Logger,
+		Options: opts.Options, Store: directory(opts.Dir), Proxies: opts.Proxies, Hold: opts.Hold, Delivery: opts.Delivery, Logger: opts.Logger,
 	})
 	k.seen, err = k.fingerprint()
 	k.odd = k.seen
@@ -99,6 +99,9 @@ func (k *Keeper) CRL() []byte { return k.current.Load().CRL() }
 
 // Revoked is the present Authority's.
 func (k *Keeper) Revoked(chain []*x509.Certificate) error { return k.current.Load().Revoked(chain) }
+
+// Plugged tells whether the present Authority is plugged in, and not made here.
+func (k *Keeper) Plugged() bool { return k.current.Load().plugged }
 
 // Changed gives a channel that is closed when the bundle or the revocation list changes. Take it before reading the bundle.
 func (k *Keeper) Changed() <-chan struct{} {

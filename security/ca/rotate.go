@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ type RotationOptions struct {
 type Rotation struct {
 	opts RotationOptions
 
-	bundle  []byte    // the roots as they were at the last look
+	bundle  []byte    // the roots as they are in the last Authority that was loaded
 	since   time.Time // since when they are these
 	given   time.Time // since when all replicas have them and have written them; zero: not all, or it is not known
 	proxies int       // how many were heard of at the last look
@@ -79,12 +78,8 @@ func (r *Rotation) Look(ctx context.Context) (changed bool, err error) {
 	if err := t.load(); err != nil {
 		return false, err
 	}
-	if !bytes.Equal(t.a.rootPEM, r.bundle) {
-		if r.bundle != nil {
-			r.since = t.now
-		}
-		r.given = time.Time{}
-		r.bundle = t.a.rootPEM
+	if err := t.mend(); err != nil {
+		return false, err
 	}
 	if t.underWay() || t.files[requestFile] != nil {
 		t.hear(ctx)
@@ -116,7 +111,7 @@ type turn struct {
 	went    bool // the new key signs by itself
 }
 
-// load makes the Authority of the files.
+// load makes the Authority of the files. What is known of its roots ends where they are others, within a look too.
 func (t *turn) load() error {
 	opts := t.opts.Options
 	opts.Dir, opts.Files = "", t.files
@@ -126,6 +121,13 @@ func (t *turn) load() error {
 		return err
 	}
 	t.a = a
+	if of := t.Rotation; !bytes.Equal(a.rootPEM, of.bundle) {
+		if of.bundle != nil {
+			of.since = t.now
+		}
+		of.given = time.Time{}
+		of.bundle = a.rootPEM
+	}
 	return nil
 }
 
@@ -207,9 +209,6 @@ func (t *turn) waiting() []Waiting {
 // rotate takes the step that was asked for, and those that are due by themselves: the new key signs once all
 // proxies have taken its root.
 func (t *turn) rotate() error {
-	if err := t.mend(); err != nil {
-		return err
-	}
 	t.noteUntil()
 	if asked, found := t.files[requestFile]; found {
 		t.asked = Step(strings.TrimSpace(string(asked)))
@@ -270,32 +269,6 @@ func (t *turn) deliveredBy() *time.Time {
 	return &by
 }
 
-// mend goes on where a step was broken off, in a store that makes one change after the other.
-func (t *turn) mend() error {
-	next := t.files[nextKeyFile]
-	switch {
-	case next == nil || t.a.plugged:
-		return nil
-	case bytes.Equal(next, t.files[keyFile]):
-		t.put(nextKeyFile, nil)
-		return nil
-	}
-	key, err := parseKey(nextKeyFile, next)
-	if err != nil || rootOf(key, t.a.rootCerts) != nil {
-		return err
-	}
-	return t.trustRootOf(key)
-}
-
-// trustRootOf makes a root of a key, and has it trusted beside the others.
-func (t *turn) trustRootOf(key crypto.Signer) error {
-	m, err := selfSign(t.a.opts, key)
-	if err != nil {
-		return err
-	}
-	return t.putRoots(t.a.key, append(slices.Clone(t.a.rootCerts), m.signer))
-}
-
 // renewRoot makes a new root of the same key when little is left of the life of a self-signed one. Both are
 // in the bundle until the former ends.
 func (t *turn) renewRoot() error {
@@ -337,7 +310,7 @@ func (t *turn) writeStatus() error {
 	}
 	switch next.Stage {
 	case Distributing:
-		next.Waiting, next.DeliveredBy = justLacking(t.waiting()), t.deliveredBy()
+		next.Waiting, next.DeliveredBy = justLacking(t.waiting()), written(t.deliveredBy())
 	case Signing:
 		next.Waiting, next.FormerUntil = t.waiting(), t.formerUntil()
 	case Steady:
@@ -345,8 +318,9 @@ func (t *turn) writeStatus() error {
 			next.Waiting = justLacking(t.waiting())
 		}
 	}
-	if t.asked == "" && len(t.changes) == 0 && !t.due(former, next) {
-		return nil
+	due, err := t.due(former, next)
+	if err != nil || t.asked == "" && len(t.changes) == 0 && !due {
+		return err
 	}
 	next.Written = t.now.UTC().Truncate(time.Second)
 	data, err := json.Marshal(next)
@@ -361,11 +335,26 @@ func (t *turn) writeStatus() error {
 
 // due tells whether a status is to be written in the place of the former. Proxies come and go all the time, and so
 // their number waits, and the list of those that are waited for. In stage steady nothing changes, and nothing is written.
-func (t *turn) due(former, next Status) bool {
-	for _, s := range []*Status{&former, &next} {
+// They are compared as they are written: in memory equal times differ by their zone and their monotonic reading.
+func (t *turn) due(former, next Status) (bool, error) {
+	var texts [2][]byte
+	for i, s := range []Status{former, next} {
 		s.Waiting, s.Proxies, s.Written = nil, 0, time.Time{}
+		var err error
+		if texts[i], err = json.Marshal(s); err != nil {
+			return false, err
+		}
 	}
-	return !reflect.DeepEqual(former, next) || t.underWay() && t.now.Sub(t.written) >= StatusEvery
+	return !bytes.Equal(texts[0], texts[1]) || t.underWay() && t.now.Sub(t.written) >= StatusEvery, nil
+}
+
+// written gives a time as a status has it, in one zone for replicas of all.
+func written(at *time.Time) *time.Time {
+	if at == nil {
+		return nil
+	}
+	utc := at.UTC().Round(0)
+	return &utc
 }
 
 // underWay tells whether anything is waited for, also by an operator who rotates a plugged-in CA.

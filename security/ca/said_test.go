@@ -31,7 +31,8 @@ func newDelivered(t *testing.T, delivery time.Duration) *looked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &looked{T: t, store: &counted{files: files}, now: time.Now().Truncate(time.Second)}
+	now := time.Now() // as a clock gives it, with a monotonic reading
+	l := &looked{T: t, store: &counted{files: files}, now: now.Add(-time.Duration(now.Nanosecond()))}
 	l.start(delivery)
 	l.look()
 	return l
@@ -111,7 +112,7 @@ func TestAStatusTellsWhenItWasWritten(t *testing.T) {
 	l.proxies = []ca.Heard{h}
 	for _, step := range []ca.Step{ca.Start, ca.SignForced} {
 		s := l.ask(step)
-		if s.Written != l.now.UTC() {
+		if !s.Written.Equal(l.now) {
 			t.Errorf("%s: written %v, want %v", step, s.Written, l.now)
 		}
 		for range 100 {
@@ -234,6 +235,8 @@ func TestTheNewKeyWaitsForKubelets(t *testing.T) {
 	from := l.now
 	waits := func(by, until time.Time) {
 		t.Helper()
+		began := l.now
+		l.store.writes = 0
 		for s := l.ask(ca.Sign); l.now.Before(until); s = look() {
 			lacks = l.now.Sub(from) < delivery/2 // proxies come that have to be told, which delays nothing
 			if s.Stage != ca.Distributing || s.Signer != former || s.DeliveredBy == nil || !s.DeliveredBy.Equal(by) {
@@ -243,6 +246,9 @@ func TestTheNewKeyWaitsForKubelets(t *testing.T) {
 				t.Errorf("refused: %q", s.Refused)
 			}
 		}
+		if most := int(l.now.Sub(began)/ca.StatusEvery) + 2; l.store.writes > most { // the answer, and that it is not known for the moment
+			t.Errorf("written %d times in %v, want each %v", l.store.writes, l.now.Sub(began), ca.StatusEvery)
+		}
 	}
 	waits(from.Add(delivery), from.Add(delivery-10*time.Second))
 	l.start(delivery) // which does not know when they were written
@@ -251,6 +257,35 @@ func TestTheNewKeyWaitsForKubelets(t *testing.T) {
 	waits(from.Add(delivery), from.Add(delivery-2*time.Second))
 	if s := look(); s.Stage != ca.Signing || s.Signer == former || s.DeliveredBy != nil {
 		t.Errorf("pods have the roots: %+v", s)
+	}
+}
+
+// Since when all have the roots is not known of roots that are new in this look, though all had the former ones.
+func TestNewRootsAreNotDelivered(t *testing.T) {
+	l := newDelivered(t, 2*time.Minute)
+	written := true
+	has := func(s ca.Status) ca.Status { // each replica, and no proxy
+		h := ca.Heard{Roots: s.Roots, Signer: s.Signer, Written: &written}
+		h.Add("reviews.default", nil, "")
+		l.proxies = []ca.Heard{h}
+		return s
+	}
+	has(l.look())
+	for range 10 {
+		l.look()
+	}
+	if s := has(l.ask(ca.Start)); s.Stage != ca.Distributing || s.DeliveredBy != nil {
+		t.Errorf("started: delivered by %v: %+v", s.DeliveredBy, s)
+	}
+	if s := l.look(); s.DeliveredBy == nil || !s.DeliveredBy.Equal(l.now.Add(2*time.Minute)) {
+		t.Errorf("all have them: %+v", s)
+	}
+	l.now = l.now.Add(9*365*24*time.Hour + 180*24*time.Hour)
+	if s := has(l.look()); s.Stage != ca.Distributing || len(s.Roots) < 3 || s.DeliveredBy != nil {
+		t.Errorf("a root is renewed: delivered by %v: %+v", s.DeliveredBy, s)
+	}
+	if s := l.look(); s.DeliveredBy == nil || !s.DeliveredBy.Equal(l.now.Add(2*time.Minute)) {
+		t.Errorf("all have the one that is renewed: %+v", s)
 	}
 }
 

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,6 +50,32 @@ func (t *turn) take(s Step) error {
 
 // ErrPlugged says that the steps are the operator's.
 var ErrPlugged = errors.New("the CA is plugged in: rotate it by its files, first both roots in root-cert.pem, then ca-cert.pem and ca-key.pem, last the new root alone")
+
+// mend goes on where a step was broken off, in a store that makes one change after the other.
+func (t *turn) mend() error {
+	next := t.files[nextKeyFile]
+	switch {
+	case next == nil || t.a.plugged:
+		return nil
+	case bytes.Equal(next, t.files[keyFile]):
+		t.put(nextKeyFile, nil)
+		return nil
+	}
+	key, err := parseKey(nextKeyFile, next)
+	if err != nil || rootOf(key, t.a.rootCerts) != nil {
+		return err
+	}
+	return t.trustRootOf(key)
+}
+
+// trustRootOf makes a root of a key, and has it trusted beside the others.
+func (t *turn) trustRootOf(key crypto.Signer) error {
+	m, err := selfSign(t.a.opts, key)
+	if err != nil {
+		return err
+	}
+	return t.putRoots(t.a.key, append(slices.Clone(t.a.rootCerts), m.signer))
+}
 
 // start makes the new key and its root, which everybody is told of.
 func (t *turn) start() error {
