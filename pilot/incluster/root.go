@@ -50,7 +50,7 @@ func keepRoot(ctx context.Context, opts Options) {
 	of := opts.Root.Authority
 	of.Dir, of.Files, of.Own = "", nil, true
 	rotation := ca.NewRotation(ca.RotationOptions{
-		Options: of, Store: &secretStore{AuthorityOptions: known}, Proxies: opts.Root.heard, Logger: opts.Logger,
+		Options: of, Store: &secretStore{AuthorityOptions: known, plugged: opts.Roots.Plugged}, Proxies: opts.Root.heard, Logger: opts.Logger,
 		Delivery: cmp.Or(opts.Root.Delivery, DefaultDelivery),
 	})
 	tick := time.NewTicker(keepEvery)
@@ -120,11 +120,15 @@ func withoutWriter(heard []ca.Heard) []ca.Heard {
 // secretStore is the Secret of a CA that was made here.
 type secretStore struct {
 	AuthorityOptions
-	read *corev1.Secret // by Read; nobody changes it
+	plugged func() bool    // tells whether this replica has another CA
+	read    *corev1.Secret // by Read; nobody changes it
 }
 
 // Read gives the files of the Secret; nil where there is none, or another one has the CA of the mesh.
 func (s *secretStore) Read(ctx context.Context) (map[string][]byte, error) {
+	if s.plugged() {
+		return nil, nil
+	}
 	plugged, err := s.secret(ctx, PluggedSecret)
 	if err != nil || plugged != nil || s.mayBeReplaced(ctx, false) != nil {
 		return nil, err

@@ -137,7 +137,7 @@ func (w *rootTest) start(leads int) {
 	}
 	running.Go(func() {
 		keepRoot(ctx, Options{
-			Client: w.client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler),
+			Client: w.client, Namespace: "istio-system", Logger: slog.New(slog.DiscardHandler), Roots: w.replicas[leads].keeper,
 			Root: &RootOptions{Authority: w.opts, Own: w.replicas[leads].heard, Peers: w, Delivery: w.delivery},
 		})
 	})
@@ -410,7 +410,8 @@ func TestTheSecretOfTheRootIsWrittenOnlyAsItWasRead(t *testing.T) {
 	})
 }
 
-// A CA that is plugged in is the operator's.
+// A CA that is plugged in is the operator's. One that was made here before is not kept while the mesh stays with it, also
+// where its Secret and the ConfigMap that says so are gone.
 func TestNothingIsDoneToAPluggedInRoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		files, err := ca.SelfSigned(ca.Options{RootTTL: time.Hour})
@@ -420,7 +421,11 @@ func TestNothingIsDoneToAPluggedInRoot(t *testing.T) {
 		plugged := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: PluggedSecret, Namespace: "istio-system"}, Data: files}
 		w := newRootTest(t, ca.Options{RootTTL: time.Hour}, plugged)
 		defer func() { w.stop() }()
-		w.pass(58 * time.Minute)
+		w.pass(10 * time.Minute)
+		if err := w.client.CoreV1().Secrets("istio-system").Delete(t.Context(), PluggedSecret, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(48 * time.Minute)
 		for _, a := range w.client.Actions() {
 			if a.Matches("update", "secrets") {
 				t.Errorf("written: %v", a)
