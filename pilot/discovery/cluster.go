@@ -152,12 +152,12 @@ func (p *plane) machineWriter() machine.Write {
 	}
 }
 
-// gateways lists the connected ones.
+// gateways lists the connected ones of this cluster: what those of others may, its API server does not say.
 func (c *cluster) gateways() []incluster.ConnectedGateway {
 	var out []incluster.ConnectedGateway
 	for _, x := range c.xds.Connections() {
 		namespace, name, proven := strings.Cut(x.Identity, "/")
-		if proven && x.Node.Gateway() {
+		if proven && x.Node.Gateway() && !x.Node.Proof.Foreign {
 			out = append(out, incluster.ConnectedGateway{
 				ServiceAccount: incluster.ServiceAccount{Namespace: namespace, Name: name}, Secrets: x.Node.Secrets,
 			})

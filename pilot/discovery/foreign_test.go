@@ -68,9 +68,13 @@ func TestWhoIsOfAnotherCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			for by, foreign := range want {
-				caller, err := a.Authenticate(metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", by)))
+				ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", by))
+				caller, err := a.Authenticate(ctx)
 				if err != nil || caller.Foreign != foreign {
 					t.Errorf("%s…: of another cluster: %v, want %v (%v)", by[:strings.Index(by, ".")], caller.Foreign, foreign, err)
+				}
+				if proof, err := a.Prove(ctx); err != nil || proof.Foreign != foreign || proof.Cluster != p.cfg.ClusterID {
+					t.Errorf("its certificate says %+v (%v)", proof, err)
 				}
 			}
 		})

@@ -21,13 +21,15 @@ import (
 // authenticator knows callers by certificates of our CA, and by tokens where keys are configured.
 func (p *plane) authenticator(authority *ca.Keeper, c *cluster) (*auth.Authenticator, error) {
 	domain := p.store.Snapshot().Mesh().GetTrustDomain()
-	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots, Revoked: authority.Revoked, MaxRenewal: p.cfg.MaxRenewal}
+	cfg := auth.Config{TrustDomain: domain, Roots: authority.Roots, Revoked: authority.Revoked, MaxRenewal: p.cfg.MaxRenewal, Cluster: p.cfg.ClusterID}
 	if c != nil { // first, so that who is known to this cluster is of this one, whoever else knows the token
 		reviews, err := c.reviews()
 		if err != nil {
 			return nil, err
 		}
-		cfg.Tokens = append(cfg.Tokens, tokenreview.New(reviews, p.cfg.TokenAudiences, domain, nil))
+		verifier := tokenreview.New(reviews, p.cfg.TokenAudiences, domain, nil)
+		verifier.Own(c.cfg.Kube.BearerToken)
+		cfg.Tokens = append(cfg.Tokens, verifier)
 	}
 	if p.cfg.TokenJWKS != "" || p.cfg.TokenIssuer != "" {
 		tokens, err := auth.NewTokens(auth.TokenConfig{

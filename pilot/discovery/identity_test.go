@@ -26,6 +26,12 @@ import (
 // tokens makes the key of a cluster's service accounts, and tokens by it.
 func tokens(t *testing.T, dir string) func(namespace string) http.Header {
 	t.Helper()
+	return tokensOf(t, dir, "https://issuer.example.org")
+}
+
+// tokensOf gives such tokens of an issuer.
+func tokensOf(t *testing.T, dir, issuer string) func(namespace string) http.Header {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func tokens(t *testing.T, dir string) func(namespace string) http.Header {
 	}
 	return func(namespace string) http.Header {
 		token, err := jwt.Signed(signer).Claims(jwt.Claims{
-			Issuer: "https://issuer.example.org", Audience: jwt.Audience{"istio-ca"}, Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+			Issuer: issuer, Audience: jwt.Audience{"istio-ca"}, Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
 			Subject: "system:serviceaccount:" + namespace + ":someone", IssuedAt: jwt.NewNumericDate(time.Now()),
 		}).Serialize()
 		if err != nil {

@@ -376,10 +376,10 @@ func (s *Server) endStalled(ctx context.Context) {
 	}
 }
 
-// End ends the streams of an identity's gateways, which come back.
+// End ends the streams of an identity's gateways, of this cluster or of others as it says; they come back.
 func (s *Server) End(id Identity) {
 	for _, st := range s.allStreams() {
-		if st.identity == id.String() && st.client.Node().Gateway() {
+		if n := st.client.Node(); st.identity == id.String() && n.Gateway() && n.Proof.Foreign == id.Foreign {
 			st.cancel(status.Error(codes.Unavailable, "what the proxy may have is decided anew"))
 		}
 	}

@@ -15,6 +15,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// ErrUnanswered says that a token may be of the verifier's own issuer, and that this cannot be asked at present. No other
+// verifier decides about it then: it would take the issuer's own callers for somebody else's.
+var ErrUnanswered = errors.New("whose token it is cannot be asked at present")
+
 // TokenVerifier proves from a bearer token who calls.
 type TokenVerifier interface {
 	Verify(ctx context.Context, token string) (Caller, error)
@@ -29,11 +33,13 @@ type Config struct {
 	// Revoked tells of a certificate of a verified chain that its issuer has revoked; nil where none has a list.
 	// What it answers changes with the pool that Roots gives only.
 	Revoked func(chain []*x509.Certificate) error
-	// Tokens verifies bearer tokens, tried in order; the first that accepts wins. May be empty.
+	// Tokens verifies bearer tokens, tried in order; the first that accepts, or says ErrUnanswered, wins. May be empty.
 	Tokens []TokenVerifier
 	// MaxRenewal is how long after its last proof by a token a caller may renew with its certificate alone;
 	// DefaultMaxRenewal when zero.
 	MaxRenewal time.Duration
+	// Cluster names the control plane's own. Callers whose certificates name another are foreign; none where it is "".
+	Cluster string
 	// Clock is time.Now when nil.
 	Clock func() time.Time
 }
@@ -63,7 +69,8 @@ func New(cfg Config) *Authenticator {
 var errNone = errors.New("none offered")
 
 // Authenticate proves who calls from its client certificate, else from its bearer token.
-// The error is a gRPC status Unauthenticated which never holds the token.
+// The error is a gRPC status which never holds the token: Unavailable for ErrUnanswered, so that the caller comes again,
+// else Unauthenticated.
 func (a *Authenticator) Authenticate(ctx context.Context) (Caller, error) {
 	c, _, certErr := a.fromCertificate(ctx)
 	if certErr == nil {
@@ -77,7 +84,11 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Caller, error) {
 }
 
 func unproven(certErr, tokenErr error) error {
-	return status.Error(codes.Unauthenticated,
+	code := codes.Unauthenticated
+	if errors.Is(tokenErr, ErrUnanswered) {
+		code = codes.Unavailable
+	}
+	return status.Error(code,
 		fmt.Sprintf("no proof of identity: client certificate: %v; bearer token: %v", certErr, tokenErr))
 }
 
@@ -92,14 +103,14 @@ func (a *Authenticator) Prove(ctx context.Context) (Proof, error) {
 		at := ProvenAt(leaf)
 		switch {
 		case tokenErr == nil && fromToken.Identity == c.Identity:
-			return Proof{Caller: fromToken, At: now, By: ByToken}, nil
+			return Proof{Caller: fromToken, Cluster: a.cfg.Cluster, At: now, By: ByToken}, nil
 		case now.Sub(at) <= a.cfg.MaxRenewal:
-			return Proof{Caller: c, At: at, By: ByCertificate, Serial: leaf.SerialNumber.Text(16)}, nil
+			return Proof{Caller: c, Cluster: a.cfg.Cluster, At: at, By: ByCertificate, Serial: leaf.SerialNumber.Text(16)}, nil
 		}
 		certErr = fmt.Errorf("the last proof by a token was at %s, and a certificate alone renews for %v after it", at.UTC().Format(time.RFC3339), a.cfg.MaxRenewal)
 	}
 	if tokenErr == nil {
-		return Proof{Caller: fromToken, At: now, By: ByToken}, nil
+		return Proof{Caller: fromToken, Cluster: a.cfg.Cluster, At: now, By: ByToken}, nil
 	}
 	return Proof{}, unproven(certErr, tokenErr)
 }
@@ -127,6 +138,9 @@ func (a *Authenticator) fromCertificate(ctx context.Context) (Caller, *x509.Cert
 		return Caller{}, nil, fmt.Errorf("trust domain %q is not this mesh's %q", id.TrustDomain, a.cfg.TrustDomain)
 	}
 	pod, foreign := BoundPod(certs[0])
+	if in := ProvenIn(certs[0]); in != "" && a.cfg.Cluster != "" && in != a.cfg.Cluster {
+		foreign = true // of another control plane, whose certificates are below the same root
+	}
 	return Caller{Identity: id, Pod: pod, Foreign: foreign}, certs[0], nil
 }
 
@@ -145,6 +159,9 @@ func (a *Authenticator) fromToken(ctx context.Context) (Caller, error) {
 			return c, nil
 		}
 		errs = append(errs, err)
+		if errors.Is(err, ErrUnanswered) {
+			break
+		}
 	}
 	return Caller{}, errors.Join(errs...)
 }

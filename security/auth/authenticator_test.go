@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,40 @@ func TestServerCertificateProvesNothing(t *testing.T) {
 	a := auth.New(auth.Config{TrustDomain: "cluster.local", Roots: authority.Roots})
 	if id, err := a.Authenticate(call([]*x509.Certificate{cert.Leaf})); err == nil {
 		t.Errorf("proves %v", id)
+	}
+}
+
+// away is an issuer that cannot be asked.
+type away struct{ err error }
+
+func (a away) Verify(context.Context, string) (auth.Caller, error) { return auth.Caller{}, a.err }
+
+// A token whose own issuer cannot be asked is nobody else's: its bearer comes again, or renews by his certificate.
+func TestNobodyDecidesForAnIssuerThatCannotBeAsked(t *testing.T) {
+	authority, err := ca.New(ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want codes.Code
+	}{
+		"it refuses":          {errors.New("unknown token"), codes.OK},
+		"it cannot be asked":  {fmt.Errorf("review: %w", auth.ErrUnanswered), codes.Unavailable},
+		"who calls goes away": {context.Canceled, codes.OK},
+	} {
+		a := auth.New(auth.Config{
+			TrustDomain: "cluster.local", Roots: authority.Roots, Tokens: []auth.TokenVerifier{away{c.err}, tokens{"reviews": reviews}},
+		})
+		ctx := call(nil, "Bearer foreign reviews")
+		if got, err := a.Authenticate(ctx); status.Code(err) != c.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if got, err := a.Prove(ctx); status.Code(err) != c.want {
+			t.Errorf("%s: for a certificate: %+v, %v", name, got, err)
+		}
+		if got, err := a.Prove(call(workload(t, authority, reviews), "Bearer foreign reviews")); err != nil || got.Foreign != (c.want == codes.OK) {
+			t.Errorf("%s: beside a certificate: %+v, %v", name, got, err)
+		}
 	}
 }

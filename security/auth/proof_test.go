@@ -138,3 +138,50 @@ func TestAProofIsBoundToItsPod(t *testing.T) {
 		}
 	}
 }
+
+// Control planes of several clusters may have their CAs below one root. Whom another's has proved is of its cluster, also
+// after this one has renewed his certificate.
+func TestACertificateOfAnotherClusterIsForeign(t *testing.T) {
+	authority, err := ca.New(ca.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(cluster string) *auth.Authenticator {
+		return auth.New(auth.Config{
+			TrustDomain: "cluster.local", Roots: authority.Roots, Cluster: cluster, Tokens: []auth.TokenVerifier{tokens{"reviews": reviews}},
+		})
+	}
+	sign := func(by *auth.Authenticator, ctx context.Context) context.Context {
+		t.Helper()
+		proof, err := by.Prove(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		csr, _ := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+		issued, err := authority.SignProven(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), proof, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return call([]*x509.Certificate{issued.Leaf})
+	}
+	pod, none := call(nil, "Bearer reviews of reviews-1"), call(nil, "Bearer reviews")
+	east, west, unnamed := in("east"), in("west"), in("")
+	for name, c := range map[string]struct {
+		at      *auth.Authenticator
+		ctx     context.Context
+		foreign bool
+	}{
+		"its own":                   {east, sign(east, pod), false},
+		"another's":                 {east, sign(west, pod), true},
+		"another's, of no pod":      {east, sign(west, none), true},
+		"another's, renewed":        {east, sign(east, sign(west, pod)), true},
+		"its own, renewed at both":  {east, sign(east, sign(west, sign(east, pod))), true},
+		"one that names no cluster": {east, sign(unnamed, pod), false},
+		"one that has no name":      {unnamed, sign(west, pod), false},
+	} {
+		if got, err := c.at.Authenticate(c.ctx); err != nil || got.Identity != reviews || got.Foreign != c.foreign {
+			t.Errorf("%s: %+v, want foreign %v (%v)", name, got, c.foreign, err)
+		}
+	}
+}

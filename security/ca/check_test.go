@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,7 +36,8 @@ func TestCheckWithholds(t *testing.T) {
 		"outlives maximum":  func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(72 * time.Hour) },
 		"outlives its root": func(c *x509.Certificate) { c.NotAfter = c.NotAfter.Add(1000 * time.Hour) },
 		"no time of proof":  func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[1:] },
-		"no pod":            func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[:1] },
+		"no pod":            func(c *x509.Certificate) { c.ExtraExtensions = slices.Delete(c.ExtraExtensions, 1, 2) },
+		"no cluster":        func(c *x509.Certificate) { c.ExtraExtensions = c.ExtraExtensions[:2] },
 		"of a foreign pod":  func(c *x509.Certificate) { c.ExtraExtensions[1].Id = asn1.ObjectIdentifier{2, 25, 1764383125} },
 		"key":               func(c *x509.Certificate) { c.PublicKey = other.Public() },
 	} {
@@ -45,7 +47,7 @@ func TestCheckWithholds(t *testing.T) {
 			t.Fatal(err)
 		}
 		template.URIs = []*url.URL{id.URL()}
-		proof := auth.Proof{Caller: auth.Caller{Identity: id, Pod: "reviews-1"}, At: time.Now()}
+		proof := auth.Proof{Caller: auth.Caller{Identity: id, Pod: "reviews-1"}, Cluster: "east", At: time.Now()}
 		if template.ExtraExtensions, err = proof.Extensions(); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ type Issued struct {
 }
 
 // SignProven gives a certificate for the proven identity and the request's key, which says when that was
-// proven, and for which pod. A ttl of zero or less means the default; more than the maximum, or more than the root has left, is cut.
+// proven, in which cluster, and for which pod. A ttl of zero or less means the default; more than the maximum, or more than the root has left, is cut.
 func (a *Authority) SignProven(csrPEM []byte, proof auth.Proof, ttl time.Duration) (Issued, error) {
 	id := proof.Identity
 	pub, err := publicKey(csrPEM)
@@ -149,6 +149,8 @@ func (a *Authority) check(cert *x509.Certificate, proof auth.Proof, pub crypto.P
 		return fmt.Errorf("it says that it was proven at %s", auth.ProvenAt(cert))
 	case pod != proof.Pod || foreign != proof.Foreign:
 		return fmt.Errorf("it says that it is for the pod %q, of another cluster: %v", pod, foreign)
+	case auth.ProvenIn(cert) != proof.Cluster:
+		return fmt.Errorf("it says that it was proven in the cluster %q", auth.ProvenIn(cert))
 	case len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) > 0:
 		return errors.New("it has names beside the SPIFFE URI")
 	case len(cert.Subject.Names) > 0:

@@ -1,6 +1,7 @@
 package tokenreview
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -11,6 +12,8 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/security/auth"
 )
 
 // reviews answers as an API server that knows one token.
@@ -134,5 +137,43 @@ func TestAnAnswerEndsWithItsToken(t *testing.T) {
 				verify(2)
 			})
 		})
+	}
+}
+
+// While the API server does not answer, a token is somebody else's only if it names another issuer than the API server's.
+func TestATokenOfTheAPIServersOwnIssuerWaitsForIt(t *testing.T) {
+	const account = "system:serviceaccount:shop:cart"
+	own, other := token(`{"iss":"https://own","sub":"`+account+`"}`), token(`{"iss":"https://other","sub":"`+account+`"}`)
+	for name, c := range map[string]struct {
+		shown, accepted, refused string
+		waits                    map[string]bool
+	}{
+		"no issuer is known":     {waits: map[string]bool{own: true, other: true, "opaque": true}},
+		"a refused one":          {refused: other, waits: map[string]bool{own: true, other: true}},
+		"an accepted one":        {accepted: own, waits: map[string]bool{own: true, other: false, "opaque": false}},
+		"two accepted ones":      {shown: own, accepted: other, waits: map[string]bool{own: true, other: true}},
+		"the control plane's":    {shown: own, waits: map[string]bool{own: true, other: false}},
+		"a person's":             {shown: token(`{"iss":"https://own","sub":"alice"}`), waits: map[string]bool{own: true, other: true}},
+		"an accepted opaque one": {accepted: "opaque", waits: map[string]bool{own: true, other: true}},
+	} {
+		r := &reviews{status: status(account, "istio-ca")}
+		now := time.Unix(0, 0)
+		v := New(r, []string{"istio-ca"}, "cluster.local", func() time.Time { return now })
+		v.Own(c.shown)
+		if c.accepted != "" {
+			if _, err := v.Verify(t.Context(), c.accepted); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		r.status = authenticationv1.TokenReviewStatus{}
+		if _, err := v.Verify(t.Context(), cmp.Or(c.refused, "no token")); err == nil || errors.Is(err, auth.ErrUnanswered) {
+			t.Errorf("%s: a refusal is %v", name, err)
+		}
+		r.err, now = errors.New("away"), now.Add(lifetime)
+		for token, waits := range c.waits {
+			if _, err := v.Verify(t.Context(), token); err == nil || errors.Is(err, auth.ErrUnanswered) != waits {
+				t.Errorf("%s: %s waits: %v, want %v", name, token, err, waits)
+			}
+		}
 	}
 }
