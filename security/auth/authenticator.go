@@ -68,16 +68,20 @@ func New(cfg Config) *Authenticator {
 // errNone says that the caller offered no proof of one kind, which is not a failed proof.
 var errNone = errors.New("none offered")
 
-// Authenticate proves who calls from its client certificate, else from its bearer token.
+// Authenticate proves who calls from its client certificate, else from its bearer token. A foreign certificate yields to
+// a token of the same identity: that knows better whose it is, as after a change of the cluster's name.
 // The error is a gRPC status which never holds the token: Unavailable for ErrUnanswered, so that the caller comes again,
 // else Unauthenticated.
 func (a *Authenticator) Authenticate(ctx context.Context) (Caller, error) {
 	c, _, certErr := a.fromCertificate(ctx)
-	if certErr == nil {
+	if certErr == nil && !c.Foreign {
 		return c, nil
 	}
-	c, tokenErr := a.fromToken(ctx)
-	if tokenErr == nil {
+	fromToken, tokenErr := a.fromToken(ctx)
+	switch {
+	case tokenErr == nil && (certErr != nil || fromToken.Identity == c.Identity):
+		return fromToken, nil
+	case certErr == nil:
 		return c, nil
 	}
 	return Caller{}, unproven(certErr, tokenErr)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/pilothouse-mesh/pilothouse/security/auth"
@@ -148,7 +149,7 @@ func TestACertificateOfAnotherClusterIsForeign(t *testing.T) {
 	}
 	in := func(cluster string) *auth.Authenticator {
 		return auth.New(auth.Config{
-			TrustDomain: "cluster.local", Roots: authority.Roots, Cluster: cluster, Tokens: []auth.TokenVerifier{tokens{"reviews": reviews}},
+			TrustDomain: "cluster.local", Roots: authority.Roots, Cluster: cluster, Tokens: []auth.TokenVerifier{tokens{"reviews": reviews, "details": details}},
 		})
 	}
 	sign := func(by *auth.Authenticator, ctx context.Context) context.Context {
@@ -165,6 +166,10 @@ func TestACertificateOfAnotherClusterIsForeign(t *testing.T) {
 		}
 		return call([]*x509.Certificate{issued.Leaf})
 	}
+	beside := func(cert context.Context, token string) context.Context {
+		shown, _ := peer.FromContext(cert)
+		return peer.NewContext(call(nil, "Bearer "+token), shown)
+	}
 	pod, none := call(nil, "Bearer reviews of reviews-1"), call(nil, "Bearer reviews")
 	east, west, unnamed := in("east"), in("west"), in("")
 	for name, c := range map[string]struct {
@@ -177,6 +182,10 @@ func TestACertificateOfAnotherClusterIsForeign(t *testing.T) {
 		"another's, of no pod":      {east, sign(west, none), true},
 		"another's, renewed":        {east, sign(east, sign(west, pod)), true},
 		"its own, renewed at both":  {east, sign(east, sign(west, sign(east, pod))), true},
+		"another's, with a token":   {east, beside(sign(west, pod), "reviews of reviews-1"), false},
+		"another's, with one of it": {east, beside(sign(west, pod), "foreign reviews of reviews-1"), true},
+		"another's, with a bad one": {east, beside(sign(west, pod), "unknown"), true},
+		"another's, with details'":  {east, beside(sign(west, pod), "details"), true},
 		"one that names no cluster": {east, sign(unnamed, pod), false},
 		"one that has no name":      {unnamed, sign(west, pod), false},
 	} {
