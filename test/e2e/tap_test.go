@@ -3,9 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // testTap watches requests of a pod and of a service while there are some, and sees that Envoy logs no more
@@ -33,7 +36,7 @@ func testTap(t *testing.T, m *mesh) {
 					Value string `json:"final_value"`
 				}
 			}
-			if err := json.Unmarshal([]byte(values), &runtime); err != nil || runtime.Entries["pilothouse.tap"].Value != "0" {
+			if err := json.Unmarshal([]byte(values), &runtime); err != nil || runtime.Entries[telemetry.TapRuntime].Value != strconv.Itoa(telemetry.TapNone) {
 				return fmt.Errorf("%v; the runtime is %s", err, values)
 			}
 			return nil
