@@ -29,19 +29,26 @@ type exchange struct {
 	route                           *routev3.Route
 	index                           int      // of the route in the virtual host
 	flags                           []string // of filters that the request passed
+	// unrouted is what the router answers where there is no route; nil where there is one.
+	unrouted func()
 }
 
-// http passes a connection manager: what it refuses by itself, routing, and its filters.
+// http passes a connection manager: what it refuses by itself, routing, and its filters, of which the last acts on
+// what routing came to.
 func (w *walk) http(m *hcm.HttpConnectionManager) {
 	x := &exchange{walk: w, manager: m, scheme: "http", host: w.request.Host, path: w.request.Path}
 	if w.request.TLS != nil {
 		x.scheme = "https"
 	}
-	if !x.admitted() || !x.configured() || !x.findVirtualHost() {
+	if !x.admitted() {
 		return
 	}
-	if x.redirectedToTLS() || !x.checkToken() || !x.findRoute() {
+	hosted := x.configured() && x.findVirtualHost() && !x.redirectedToTLS()
+	if !x.checkToken() {
 		return
+	}
+	if hosted {
+		x.findRoute()
 	}
 	x.forwardsFor()
 	for _, f := range m.GetHttpFilters() {
@@ -86,12 +93,23 @@ func (x *exchange) normalized(full string) string {
 	return authz.Normalize(full, n)
 }
 
+// leadsNowhere has the router answer by itself. Filters before it go by their own settings, as no route has any.
+func (x *exchange) leadsNowhere(answer func()) {
+	x.unrouted, x.vhost, x.config = answer, nil, nil
+}
+
+// unfound has the router answer 404.
+func (x *exchange) unfound(reason string) {
+	x.leadsNowhere(func() { x.refused(404, strings.Join(append(x.flags, "NR"), ","), reason) })
+}
+
 // configured finds the route configuration.
 func (x *exchange) configured() bool {
 	x.config = x.routesOf(x.manager)
 	if name := x.manager.GetRds().GetRouteConfigName(); name != "" && x.config == nil {
-		x.refused(404, "NR", fmt.Sprintf("the proxy has no route configuration %q", name))
-		x.step(StageVirtualHost, name, x.answer.Outcome.Reason, nil)
+		reason := fmt.Sprintf("the proxy has no route configuration %q", name)
+		x.step(StageVirtualHost, name, reason, nil)
+		x.unfound(reason)
 		return false
 	}
 	return true
@@ -113,8 +131,9 @@ func (x *exchange) findVirtualHost() bool {
 		}
 	}
 	if x.vhost == nil {
-		x.refused(404, "NR", fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host))
-		x.step(StageVirtualHost, "", x.answer.Outcome.Reason, nil, x.nearestDomains(host)...)
+		reason := fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host)
+		x.step(StageVirtualHost, "", reason, nil, x.nearestDomains(host)...)
+		x.unfound(reason)
 		return false
 	}
 	x.step(StageVirtualHost, x.vhost.GetName(), fmt.Sprintf("has the domain %s, which matches %s best in route configuration %s", best, x.request.Host, x.config.GetName()), x.vhost.GetMetadata())
@@ -161,7 +180,7 @@ func splitPort(host string) (name, port string) {
 	return host, ""
 }
 
-// redirectedToTLS answers requests in the clear to a virtual host that wants TLS.
+// redirectedToTLS has the router redirect requests in the clear to a virtual host that wants TLS.
 func (x *exchange) redirectedToTLS() bool {
 	proto := x.scheme
 	if p := x.headers["x-forwarded-proto"]; p != "" && !x.manager.GetUseRemoteAddress().GetValue() {
@@ -170,9 +189,12 @@ func (x *exchange) redirectedToTLS() bool {
 	if x.vhost.GetRequireTls() == routev3.VirtualHost_NONE || strings.EqualFold(proto, "https") {
 		return false
 	}
-	x.answered(301, "", "the virtual host is for https only")
-	x.answer.Outcome.Location = "https://" + x.request.Host + x.path
-	x.step(StageRoute, x.vhost.GetName(), "redirects to "+x.answer.Outcome.Location, x.vhost.GetMetadata())
+	vhost := x.vhost
+	x.leadsNowhere(func() {
+		x.answered(301, strings.Join(x.flags, ","), "the virtual host is for https only")
+		x.answer.Outcome.Location = "https://" + x.request.Host + x.path
+		x.step(StageRoute, vhost.GetName(), "redirects to "+x.answer.Outcome.Location, vhost.GetMetadata())
+	})
 	return true
 }
 

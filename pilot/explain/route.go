@@ -16,14 +16,14 @@ import (
 const missesShown = 20
 
 // findRoute takes the first route that matches.
-func (x *exchange) findRoute() bool {
+func (x *exchange) findRoute() {
 	var misses []string
 	for i, r := range x.vhost.GetRoutes() {
 		why := x.miss(r.GetMatch())
 		if why == "" {
 			x.route, x.index = r, i
 			x.routeStep(StageRoute, routeName(i, r), "matches "+describeMatch(r.GetMatch()), shorten(misses)...)
-			return true
+			return
 		}
 		name := routeName(i, r)
 		if len(misses) < missesShown {
@@ -31,9 +31,9 @@ func (x *exchange) findRoute() bool {
 		}
 		misses = append(misses, fmt.Sprintf("%s: %s", name, why))
 	}
-	x.refused(404, "NR", fmt.Sprintf("no route of virtual host %s matches %s %s", x.vhost.GetName(), x.request.method(), x.path))
-	x.step(StageRoute, "", x.answer.Outcome.Reason, x.vhost.GetMetadata(), shorten(misses)...)
-	return false
+	reason := fmt.Sprintf("no route of virtual host %s matches %s %s", x.vhost.GetName(), x.request.method(), x.path)
+	x.step(StageRoute, "", reason, x.vhost.GetMetadata(), shorten(misses)...)
+	x.unfound(reason)
 }
 
 func routeName(i int, r *routev3.Route) string {

@@ -14,6 +14,10 @@ const blockAll = "block_all"
 
 // act does what the route says, at the end of the filters.
 func (x *exchange) act() {
+	if x.unrouted != nil {
+		x.unrouted()
+		return
+	}
 	switch a := x.route.GetAction().(type) {
 	case *routev3.Route_Redirect:
 		x.redirect(a.Redirect)
