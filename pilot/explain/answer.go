@@ -169,6 +169,8 @@ type walk struct {
 	answer  *Answer
 	// dynamicPort is the port of the host that the request names, "" where nothing resolves that.
 	dynamicPort string
+	// serverName is what the handshake asks for, in lower case, as far as the listener looks at it.
+	serverName string
 	// terminated tells that the proxy ends the client's TLS, and identity is what the client proved there.
 	terminated bool
 	identity   string

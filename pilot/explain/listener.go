@@ -38,7 +38,9 @@ func (w *walk) listen() {
 	if l.GetName() != virtualOutbound || len(w.answer.Steps) == 0 {
 		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s%s", address(l.GetAddress()), w.ledFrom()), l.GetMetadata())
 	}
-	w.chain(l, w.inspect(l))
+	conn := w.inspect(l)
+	w.serverName = conn.sni
+	w.chain(l, conn)
 }
 
 // sentTo names where a connection goes: the port alone where nobody knows the address.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -39,7 +40,7 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 	}
 	w.terminated = ends
 	if ends && client.Certificate && verifies(ctx) {
-		w.identity = client.Identity
+		w.identity = cmp.Or(client.Identity, unnamedIdentity(ctx))
 		if w.identity != "" && !takes(ctx, w.identity) {
 			w.closed("", fmt.Sprintf("the filter chain takes no certificate of %s: the handshake fails", w.identity))
 			return
@@ -60,12 +61,31 @@ func verifies(t *tlsv3.DownstreamTlsContext) bool {
 
 // takes tells whether a chain takes the identity in a certificate: any, where it names none.
 func takes(t *tlsv3.DownstreamTlsContext, identity string) bool {
-	c := t.GetCommonTlsContext()
-	wanted := c.GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames()
-	wanted = append(wanted, c.GetValidationContext().GetMatchTypedSubjectAltNames()...)
+	wanted := takenNames(t)
 	return len(wanted) == 0 || slices.ContainsFunc(wanted, func(m *tlsv3.SubjectAltNameMatcher) bool {
 		return m.GetSanType() == tlsv3.SubjectAltNameMatcher_URI && stringMatches(m.GetMatcher(), identity)
 	})
+}
+
+// takenNames are those of which a certificate needs one; none where a chain asks for none.
+func takenNames(t *tlsv3.DownstreamTlsContext) []*tlsv3.SubjectAltNameMatcher {
+	c := t.GetCommonTlsContext()
+	combined := c.GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames()
+	return append(slices.Clone(combined), c.GetValidationContext().GetMatchTypedSubjectAltNames()...)
+}
+
+// unnamed ends the identity of a workload that nobody has named. No policy can name it, as it is no name in Kubernetes.
+const unnamed = "ns/-/sa/-"
+
+// unnamedIdentity is that of some workload of a trust domain whose certificates a chain takes; "" where it takes others
+// as well.
+func unnamedIdentity(t *tlsv3.DownstreamTlsContext) string {
+	for _, m := range takenNames(t) {
+		if domain := m.GetMatcher().GetPrefix(); m.GetSanType() == tlsv3.SubjectAltNameMatcher_URI && strings.HasSuffix(domain, "/") {
+			return domain + unnamed
+		}
+	}
+	return ""
 }
 
 // networkFilter passes one network filter, and tells whether the connection goes on to the next one.

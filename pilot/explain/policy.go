@@ -61,9 +61,7 @@ func (w *walk) enforce(name string, m authz.Enforcement, call authz.Call) (on bo
 	}
 	to := w.request.Destination
 	call.Identity, call.Peer, call.Local, call.Port = w.identity, w.request.Source, to.Addr(), uint32(to.Port())
-	if t := w.request.TLS; t != nil && w.terminated {
-		call.ServerName = strings.ToLower(t.SNI)
-	}
+	call.ServerName = w.serverName
 	d := authz.Decide([]*ir.RBAC{rules}, call)
 	for _, t := range d.Trials {
 		verb := map[bool]string{true: "would allow", false: "would deny"}[t.Allowed]
@@ -128,6 +126,8 @@ func (w *walk) calling(call authz.Call) string {
 		what = r.Method + " " + r.Path
 	}
 	switch {
+	case strings.HasSuffix(call.Identity, "/"+unnamed):
+		return what + " of a client with a certificate of the mesh"
 	case call.Identity != "":
 		return what + " of " + strings.TrimPrefix(call.Identity, "spiffe://")
 	case w.request.Way == Direct && call.Client.IsValid():
