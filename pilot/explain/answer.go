@@ -64,7 +64,7 @@ type Outcome struct {
 	Forward *Forward `json:"forward,omitempty"`
 	// Abort is an injected answer to a share of the requests; the rest goes on as Forward says.
 	Abort *Abort `json:"abort,omitempty"`
-	// Partly says where only some of the servers let the request in.
+	// Partly says where requests end, of which not all end alike, or some get to a server.
 	Partly string `json:"partly,omitempty"`
 	// Delay is held before anything else happens, for a share of requests.
 	Delay *Delay `json:"delay,omitempty"`
@@ -174,9 +174,10 @@ type walk struct {
 	// terminated tells that the proxy ends the client's TLS, and identity is what the client proved there.
 	terminated bool
 	identity   string
-	// forwardedFor is the x-forwarded-for that servers see, "" for the client's own, and tokenSpent tells that the
-	// request's token does not go on to them.
+	// forwardedFor is the x-forwarded-for that servers see, "" for the client's own, and hidesClient tells that its
+	// last is a client whose address nobody knows here. tokenSpent tells that the token does not go on to servers.
 	forwardedFor string
+	hidesClient  bool
 	tokenSpent   bool
 }
 

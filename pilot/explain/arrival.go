@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
@@ -39,6 +40,7 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 		}
 		peer := w.Peer(to.Addr())
 		if peer == nil {
+			w.unheard(c, e, seen)
 			continue
 		}
 		if name, rest, ok := strings.Cut(e.Workload, ";"); ok && peer.Replica { // all replicas run the same
@@ -59,9 +61,22 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 	}
 }
 
+// unheard tells, once for each workload, that a server has a proxy of which nothing is known here.
+func (w *walk) unheard(c *Cluster, e *Endpoint, seen map[string]*arrival) {
+	server := c.Name
+	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 {
+		server = parts[0] + "." + parts[1]
+	}
+	if e.TLS != "mutual" || seen[server] != nil {
+		return
+	}
+	seen[server] = &arrival{}
+	w.step(StagePolicy, server, "its proxy is not known here, and so its policies are not: they may refuse it", nil)
+}
+
 // arriving is the request as it comes to an endpoint.
 func (w *walk) arriving(f *Forward, c *Cluster, e *Endpoint, to netip.AddrPort, isHTTP bool) Request {
-	r := Request{Way: Inbound, Source: w.IP, Destination: to, Protocol: TCP, TLS: w.request.TLS}
+	r := Request{Way: Inbound, Source: w.IP, Destination: to, Protocol: TCP, TLS: w.request.TLS, hidden: w.hidesClient}
 	if isHTTP || w.terminated {
 		r.TLS = nil
 	}
@@ -183,37 +198,58 @@ func (w *walk) takesOnlyTLS() bool {
 	return !secure.answer.Outcome.Closed
 }
 
-// settle makes of what the servers' proxies say what the client gets: where all refuse alike, that is the outcome.
+// ending is how requests end that no server gets: by the proxy's own answer, or by that of the server's proxy.
+type ending struct {
+	status        int
+	flags, reason string
+}
+
+// settle makes of what the clusters have, and of what the servers' proxies say, what the client gets: where all end
+// alike, that is the outcome.
 func (w *walk) settle(f *Forward, isHTTP bool) {
-	var refused, all []*Endpoint
+	var ends []ending
+	var parts []string
+	refused, asked := 0, 0
 	for i := range f.Clusters {
-		for j := range f.Clusters[i].Endpoints {
-			e := &f.Clusters[i].Endpoints[j]
-			if e.Percent == 0 {
+		c := &f.Clusters[i]
+		if c.Reason != "" {
+			ends = append(ends, ending{http.StatusServiceUnavailable, c.Flags, c.Reason})
+			answer := map[bool]string{true: "get 503", false: "are closed"}[isHTTP]
+			parts = append(parts, fmt.Sprintf("%g %% %s (%s): %s", c.Percent, answer, c.Flags, c.Reason))
+			continue
+		}
+		for _, e := range c.Endpoints {
+			if e.Percent > 0 {
+				asked++
+			}
+			if e.Refusal == "" {
 				continue
 			}
-			all = append(all, e)
-			if e.Refusal != "" {
-				refused = append(refused, e)
+			ends = append(ends, ending{status: e.Status, reason: e.Refusal})
+			if refused++; refused == 1 {
+				parts = slices.Insert(parts, 0, e.Refusal)
 			}
 		}
 	}
-	if len(refused) == 0 {
+	if len(ends) == 0 {
 		return
 	}
-	o, first := &w.answer.Outcome, refused[0]
-	for _, e := range refused {
-		if len(refused) < len(all) || e.Status != first.Status {
-			o.Partly = fmt.Sprintf("%d of %d endpoints refuse it: %s", len(refused), len(all), first.Refusal)
-			return
+	o, first := &w.answer.Outcome, ends[0]
+	o.Refused = refused == asked
+	differ := isHTTP && slices.ContainsFunc(ends, func(e ending) bool { return e.status != first.status })
+	if !o.Refused || differ {
+		if refused > 0 {
+			parts[0] = fmt.Sprintf("%d of %d endpoints refuse it: %s", refused, asked, parts[0])
 		}
+		o.Partly = strings.Join(parts, "; ")
+		return
 	}
-	o.Reason, o.Refused = first.Refusal, true
+	o.Reason, o.Flags = first.reason, first.flags
 	if !isHTTP {
 		o.Closed = true
 		return
 	}
-	o.Status = first.Status
+	o.Status = first.status
 	if o.Status == http.StatusForbidden {
 		o.Body = denied
 	}

@@ -23,8 +23,7 @@ const defaultTimeout = 15 * time.Second
 
 const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-// forward goes on to the clusters and their servers. Where there is one cluster and it answers nobody, that
-// is the outcome.
+// forward goes on to the clusters and their servers.
 func (w *walk) forward(f *Forward, http bool) {
 	for i := range f.Clusters {
 		w.cluster(&f.Clusters[i], f.Host, http)
@@ -34,16 +33,7 @@ func (w *walk) forward(f *Forward, http bool) {
 			w.arrive(f, &f.Clusters[i], http)
 		}
 	}
-	o := &w.answer.Outcome
-	if c := f.Clusters[0]; len(f.Clusters) == 1 && c.Reason != "" {
-		o.Reason, o.Flags, o.Refused = c.Reason, c.Flags, true
-		if http {
-			o.Status = 503
-		} else {
-			o.Closed = true
-		}
-	}
-	o.Forward = f
+	w.answer.Outcome.Forward = f
 	w.settle(f, http)
 }
 

@@ -55,7 +55,10 @@ func (x *exchange) plainSlashes() bool {
 
 // forwardsFor notes whom servers are told that the request is for.
 func (x *exchange) forwardsFor() {
-	if x.manager.GetUseRemoteAddress().GetValue() && x.request.Source.IsValid() {
+	if !x.manager.GetUseRemoteAddress().GetValue() {
+		return
+	}
+	if x.hidesClient = !x.request.Source.IsValid(); !x.hidesClient {
 		x.forwardedFor = x.request.Source.String()
 		if before := x.headers["x-forwarded-for"]; before != "" {
 			x.forwardedFor = before + "," + x.forwardedFor

@@ -200,6 +200,9 @@ func (x *exchange) clientAddress() netip.Addr {
 			hops = append(hops, hop)
 		}
 	}
+	if x.request.hidden {
+		hops = append(hops, "")
+	}
 	trusted := int(x.manager.GetXffNumTrustedHops())
 	at := len(hops) - 1 - trusted
 	if x.manager.GetUseRemoteAddress().GetValue() {
@@ -209,6 +212,9 @@ func (x *exchange) clientAddress() netip.Addr {
 		at = len(hops) - trusted
 	}
 	if at >= 0 && at < len(hops) {
+		if hops[at] == "" {
+			return netip.Addr{}
+		}
 		if ip, err := netip.ParseAddr(hops[at]); err == nil {
 			return ip
 		}

@@ -57,6 +57,9 @@ type Request struct {
 	// Claims are those of a token that is signed right and in time, nil without one: texts, lists and maps as
 	// encoding/json gives them.
 	Claims map[string]any
+
+	// hidden tells that x-forwarded-for ends with one more, of which the address is not known here.
+	hidden bool
 }
 
 // method gives the method, GET where nothing is said.

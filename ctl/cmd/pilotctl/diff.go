@@ -147,25 +147,34 @@ func readRunning(ctx context.Context, m reached, kinds ...string) (*analyze.Runn
 	if out.Inventory, err = inventory.Read(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("the control plane's objects: %w", err)
 	}
-	all, silent, err := m.lists(ctx, debug.ProxiesPath)
-	if err == nil {
+	var silent []error
+	if out.Proxies, silent, err = connected(ctx, m); err == nil {
 		err = errors.Join(silent...) // of its proxies nothing could be said
 	}
 	if err != nil {
 		return nil, err
 	}
+	return out, nil
+}
+
+// connected gives the proxies that are connected to control planes, and why some of those did not answer.
+func connected(ctx context.Context, m reached) (out []model.Proxy, silent []error, err error) {
+	all, silent, err := m.lists(ctx, debug.ProxiesPath)
+	if err != nil {
+		return nil, nil, err
+	}
 	seen := map[string]bool{} // a proxy that reconnects has two streams for a moment
 	for _, data := range all {
 		var p model.Proxy
 		if err := json.Unmarshal(data, &p); err != nil {
-			return nil, fmt.Errorf("the control plane's proxies: %w", err)
+			return nil, nil, fmt.Errorf("the control plane's proxies: %w", err)
 		}
 		if !seen[p.ID] {
 			seen[p.ID] = true
-			out.Proxies = append(out.Proxies, p)
+			out = append(out, p)
 		}
 	}
-	return out, nil
+	return out, silent, nil
 }
 
 // workloadDiff is what differs for proxies of one workload.

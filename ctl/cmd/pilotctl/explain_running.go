@@ -60,7 +60,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 type remade struct {
 	translation *analyze.Translation
 	proxy       analyze.Proxy
-	connected   []model.Proxy // to the same control plane, it among them
+	connected   []model.Proxy // to control planes of any revision, it among them
 }
 
 // remake asks the control plane of each revision, since only the one knows the proxy that it is connected to.
@@ -76,7 +76,7 @@ func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 			all = append(all, err)
 			continue
 		}
-		out := &remade{connected: mesh.Proxies}
+		out := &remade{}
 		mesh.Proxies = slices.DeleteFunc(slices.Clone(mesh.Proxies), func(p model.Proxy) bool { return p.Name+"."+p.Namespace != pod })
 		if len(mesh.Proxies) == 0 {
 			continue
@@ -88,6 +88,10 @@ func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 			return nil, err
 		}
 		out.proxy = out.translation.Proxies[0]
+		// Proxies of a control plane that does not answer are not known, which a step tells.
+		if out.connected, _, err = connected(ctx, m); err != nil {
+			return nil, err
+		}
 		return out, nil
 	}
 	if len(all) == 0 {
