@@ -171,6 +171,8 @@ type walk struct {
 	dynamicPort string
 	// serverName is what the handshake asks for, in lower case, as far as the listener looks at it.
 	serverName string
+	// unasked tells that no provider of external authorization is asked, as for what has no route.
+	unasked bool
 	// terminated tells that the proxy ends the client's TLS, and identity is what the client proved there.
 	terminated bool
 	identity   string

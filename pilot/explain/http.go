@@ -98,8 +98,9 @@ func (x *exchange) leadsNowhere(answer func()) {
 	x.unrouted, x.vhost, x.config = answer, nil, nil
 }
 
-// unfound has the router answer 404.
+// unfound has the router answer 404. Envoy's filter for external authorization does nothing without a route.
 func (x *exchange) unfound(reason string) {
+	x.unasked = true
 	x.leadsNowhere(func() { x.refused(404, strings.Join(append(x.flags, "NR"), ","), reason) })
 }
 

@@ -68,7 +68,7 @@ func (w *walk) enforce(name string, m authz.Enforcement, call authz.Call) (on bo
 		w.policy(t.Rule, fmt.Sprintf("on trial (dry run), %s %s", verb, w.calling(call)))
 	}
 	switch {
-	case d.Asks != "":
+	case d.Asks != "" && !w.unasked:
 		w.policy(d.AskedBy, fmt.Sprintf("asks provider %s about %s, which passes if that allows it", d.Asks, w.calling(call)))
 	case d.Audited != "":
 		w.policy(d.Audited, "audits "+w.calling(call))
