@@ -61,9 +61,8 @@ func requestRulesOfTCP(m *mesh) {
 			effect = "so the rule is for every connection to it, whatever the request"
 		}
 		for i, rule := range p.spec.GetRules() {
-			field, ports := requestField(rule)
-			meant := slices.DeleteFunc(slices.Clone(tcp), func(t tcpPort) bool { return !includesPort(ports, t.TargetPort) })
-			if field == "" || len(meant) == 0 {
+			field, meant := askedOfTCP(rule, tcp)
+			if field == "" {
 				continue
 			}
 			more := " takes"
@@ -76,17 +75,26 @@ func requestRulesOfTCP(m *mesh) {
 	}
 }
 
-// requestField gives the first field of a rule that only requests have, "" for none, and the ports for which it is;
-// none for all.
-func requestField(rule *security.Rule) (field string, ports []string) {
-	var everywhere []string // the ports of all operations, unless one is for all
-	for _, to := range rule.GetTo() {
-		if len(to.GetOperation().GetPorts()) == 0 {
-			everywhere = nil
-			break
+// requestField is a field of a rule that only requests have.
+type requestField struct {
+	path string
+	// of is the operation for whose ports it is; nil for those of all operations of the rule.
+	of *security.Operation
+}
+
+// askedOfTCP gives the first field that only requests have and that is for ports of TCP, with these; "" for none.
+func askedOfTCP(rule *security.Rule, tcp []tcpPort) (field string, meant []tcpPort) {
+	for _, f := range requestFields(rule) {
+		meant := slices.DeleteFunc(slices.Clone(tcp), func(t tcpPort) bool { return !f.isFor(rule, t.TargetPort) })
+		if len(meant) > 0 {
+			return f.path, meant
 		}
-		everywhere = append(everywhere, to.GetOperation().GetPorts()...)
 	}
+	return "", nil
+}
+
+// requestFields lists the fields of a rule that only requests have.
+func requestFields(rule *security.Rule) (out []requestField) {
 	for i, to := range rule.GetTo() {
 		o := to.GetOperation()
 		for _, f := range []struct {
@@ -94,7 +102,7 @@ func requestField(rule *security.Rule) (field string, ports []string) {
 			values []string
 		}{{"hosts", o.GetHosts()}, {"notHosts", o.GetNotHosts()}, {"methods", o.GetMethods()}, {"notMethods", o.GetNotMethods()}, {"paths", o.GetPaths()}, {"notPaths", o.GetNotPaths()}} {
 			if len(f.values) > 0 {
-				return fmt.Sprintf("to[%d].operation.%s", i, f.name), o.GetPorts()
+				out = append(out, requestField{fmt.Sprintf("to[%d].operation.%s", i, f.name), o})
 			}
 		}
 	}
@@ -102,21 +110,37 @@ func requestField(rule *security.Rule) (field string, ports []string) {
 		s := from.GetSource()
 		switch {
 		case len(s.GetRequestPrincipals()) > 0:
-			return fmt.Sprintf("from[%d].source.requestPrincipals", i), everywhere
+			out = append(out, requestField{path: fmt.Sprintf("from[%d].source.requestPrincipals", i)})
 		case len(s.GetNotRequestPrincipals()) > 0:
-			return fmt.Sprintf("from[%d].source.notRequestPrincipals", i), everywhere
+			out = append(out, requestField{path: fmt.Sprintf("from[%d].source.notRequestPrincipals", i)})
 		}
 	}
 	for i, c := range rule.GetWhen() {
 		if strings.HasPrefix(c.GetKey(), "request.") {
-			return fmt.Sprintf("when[%d].key", i), everywhere
+			out = append(out, requestField{path: fmt.Sprintf("when[%d].key", i)})
 		}
 	}
-	return "", nil
+	return out
 }
 
-func includesPort(ports []string, port uint32) bool {
-	return len(ports) == 0 || slices.Contains(ports, strconv.FormatUint(uint64(port), 10))
+// isFor tells whether a field of a rule is for a port.
+func (f requestField) isFor(rule *security.Rule, port uint32) bool {
+	for _, c := range rule.GetWhen() {
+		if c.GetKey() == "destination.port" && !includesPort(c.GetValues(), c.GetNotValues(), port) {
+			return false
+		}
+	}
+	covers := func(o *security.Operation) bool { return includesPort(o.GetPorts(), o.GetNotPorts(), port) }
+	if f.of != nil {
+		return covers(f.of)
+	}
+	return len(rule.GetTo()) == 0 || slices.ContainsFunc(rule.GetTo(), func(to *security.Rule_To) bool { return covers(to.GetOperation()) })
+}
+
+// includesPort tells whether a port is among those that are meant, none for all, and not among those that are not.
+func includesPort(ports, not []string, port uint32) bool {
+	number := strconv.FormatUint(uint64(port), 10)
+	return (len(ports) == 0 || slices.Contains(ports, number)) && !slices.Contains(not, number)
 }
 
 // tokensOfTCP finds RequestAuthentications whose workloads take no HTTP at all, so that nobody looks at tokens.

@@ -267,7 +267,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		}
 	})
 	another := t.TempDir() // in which nothing stands
-	elsewhere := controlPlane(t, another)
+	elsewhere := controlPlane(t, another, "sidecar~10.9.0.4~canary-x.default~default.svc.cluster.local")
 	t.Run("two revisions", func(t *testing.T) {
 		both := map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane}
 		file := filepath.Join(t.TempDir(), "new.yaml")
@@ -283,9 +283,15 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		}
 	})
 	t.Run("rules of the mesh's routes", func(t *testing.T) {
-		again, err := remake(t.Context(), cluster(t, map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane}), "client-6d4c-x.default")
+		both := cluster(t, map[string]http.Handler{"istiod-another-1": elsewhere, "istiod-1": plane})
+		again, err := remake(t.Context(), both, "client-6d4c-x.default")
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, server := range []string{"10.9.0.2", "10.9.0.4"} { // the second is of the other revision
+			if again.peers(t.Context(), both)(netip.MustParseAddr(server)) == nil {
+				t.Errorf("the proxy beside %s is not known", server)
+			}
 		}
 		c := policed(t.Context(), again.translation, again.proxy, configOf(again.proxy))
 		a := c.Explain(explain.Request{
