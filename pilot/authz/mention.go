@@ -28,37 +28,56 @@ type Operation struct {
 // mentionedMost bounds how many callers and operations rules give, each.
 const mentionedMost = 32
 
+// Usual is what calls have about which nothing else is said.
+type Usual struct {
+	// TrustDomain is that of the workloads which call.
+	TrustDomain string
+	// Hosts are those that are asked for. One that no rule names stands for all such.
+	Hosts []string
+}
+
 // Mentioned gives the callers and operations that rules are about: one for each list of a rule together with the
-// other lists of its alternative, and one for each further value. What only a regular expression tells apart is left
-// out, unless it is one that stands for a field of policies.
-func Mentioned(filters []*ir.RBAC) (callers []Caller, operations []Operation) {
-	for _, f := range filters {
-		for _, rules := range []*ir.RBACRules{f.Rules, f.Shadow} {
-			if rules == nil || rules == f.Shadow && f.Provider == "" {
-				continue // what is on trial decides nothing
-			}
-			for _, r := range *rules {
-				for _, from := range r.From {
-					callers = append(callers, callersOf(from)...)
-				}
-				for _, to := range r.To {
-					operations = append(operations, operationsOf(to)...)
-				}
-			}
+// other lists of its alternative, and one for each further value. Then come operations that the lists leave out. What
+// only a regular expression tells apart is not among them, unless it is one that stands for a field of policies.
+func Mentioned(filters []*ir.RBAC, usual Usual) (callers []Caller, operations []Operation) {
+	var to []ir.RBACAlternative
+	for _, r := range deciding(filters) {
+		for _, from := range r.From {
+			callers = append(callers, callersOf(from, usual.TrustDomain)...)
 		}
+		to = append(to, r.To...)
+	}
+	for _, a := range to {
+		operations = append(operations, operationsOf(a)...)
 	}
 	same := func(a, b Caller) bool { return a.Name == b.Name }
 	alike := func(a, b Operation) bool {
 		return a.Method == b.Method && a.Host == b.Host && a.Path == b.Path && maps.Equal(a.Headers, b.Headers)
 	}
-	return few(callers, same), few(operations, alike)
+	others := few(leftOut(to, usual), leftOutMost, alike)
+	operations = append(few(operations, mentionedMost-len(others), alike), others...)
+	return few(callers, mentionedMost, same), few(operations, mentionedMost, alike)
 }
 
-// few gives each once, and not too many.
-func few[T any](all []T, same func(a, b T) bool) []T {
+// deciding gives the rules of filters but for those on trial, which decide nothing.
+func deciding(filters []*ir.RBAC) []ir.RBACRule {
+	var out []ir.RBACRule
+	for _, f := range filters {
+		if f.Rules != nil {
+			out = append(out, *f.Rules...)
+		}
+		if f.Shadow != nil && f.Provider != "" {
+			out = append(out, *f.Shadow...)
+		}
+	}
+	return out
+}
+
+// few gives each once, and not more than most.
+func few[T any](all []T, most int, same func(a, b T) bool) []T {
 	var out []T
 	for _, x := range all {
-		if len(out) < mentionedMost && !slices.ContainsFunc(out, func(o T) bool { return same(o, x) }) {
+		if len(out) < most && !slices.ContainsFunc(out, func(o T) bool { return same(o, x) }) {
 			out = append(out, x)
 		}
 	}
@@ -68,35 +87,41 @@ func few[T any](all []T, same func(a, b T) bool) []T {
 // choices gives for an alternative the conditions that hold together: the first of each clause, and then each other
 // one, also of a clause that is inverted, in its place.
 func choices(a ir.RBACAlternative) [][]ir.RBACCondition {
-	pick := func(which, condition int) []ir.RBACCondition {
-		var out []ir.RBACCondition
-		for i, c := range a {
-			switch {
-			case i == which:
-				out = append(out, c.AnyOf[condition])
-			case !c.Not && len(c.AnyOf) > 0:
-				out = append(out, c.AnyOf[0])
-			}
-		}
-		return out
-	}
-	out := [][]ir.RBACCondition{pick(-1, 0)}
+	out := [][]ir.RBACCondition{pick(a, -1)}
 	for i, c := range a {
-		for j := range c.AnyOf {
+		for j, k := range c.AnyOf {
 			if c.Not || j > 0 {
-				out = append(out, pick(i, j))
+				out = append(out, pick(a, i, k))
 			}
 		}
 	}
 	return out
 }
 
-func callersOf(a ir.RBACAlternative) []Caller {
+// pick gives the first condition of each clause that is not inverted, with others in the place of that of one clause.
+// These come last, so that of what contradicts them they count.
+func pick(a ir.RBACAlternative, which int, others ...ir.RBACCondition) []ir.RBACCondition {
+	var out []ir.RBACCondition
+	for i, c := range a {
+		if i != which && !c.Not && len(c.AnyOf) > 0 {
+			out = append(out, c.AnyOf[0])
+		}
+	}
+	return append(out, others...)
+}
+
+// callersOf gives callers, each by the name of those conditions that hold for it.
+func callersOf(a ir.RBACAlternative, domain string) []Caller {
 	var out []Caller
 	for _, conditions := range choices(a) {
 		c, names := Caller{}, []string(nil)
-		for _, k := range flat(conditions) {
-			if c.meet(k) {
+		conditions = flat(conditions)
+		for _, k := range conditions {
+			c.meet(k, domain)
+		}
+		call := Call{Identity: c.Identity, Peer: c.Source, Client: c.Client, Request: &Request{Headers: c.Headers, Claims: c.Claims}}
+		for _, k := range conditions {
+			if call.is(k) {
 				names = append(names, condition(k))
 			}
 		}
@@ -134,37 +159,31 @@ func flat(conditions []ir.RBACCondition) []ir.RBACCondition {
 	return out
 }
 
-// meet makes the caller one for whom a condition holds, and tells whether it could.
-func (c *Caller) meet(k ir.RBACCondition) bool {
+// meet makes the caller one for whom a condition holds, if it can, and of the trust domain if it may be.
+func (c *Caller) meet(k ir.RBACCondition, domain string) {
 	switch k := k.(type) {
 	case ir.PeerIdentity:
-		id := identityLike(k.Name)
-		c.Identity = id
-		return id != ""
+		if c.Identity == "" || !matches(k.Name, c.Identity) {
+			c.Identity = identityLike(k.Name, domain)
+		}
 	case ir.PeerAddress:
 		c.Source = k.Prefix.Addr()
-		return true
 	case ir.ClientAddress:
 		c.Client = k.Prefix.Addr()
-		return true
 	case ir.RequestHeader:
-		v, ok := example(k.Value)
-		if ok {
+		if v, ok := example(k.Value); ok {
 			c.Headers = with(c.Headers, k.Name, v)
 		}
-		return ok
 	case ir.RequestMetadata:
 		v, ok := example(k.Value)
 		if !ok || k.Filter != httpfilter.JWT || len(k.Path) < 2 {
-			return false
+			return
 		}
 		if c.Claims == nil {
 			c.Claims = map[string]any{}
 		}
 		claim(c.Claims, k, v)
-		return true
 	}
-	return false
 }
 
 // claim sets the claim that a condition is about.
@@ -222,7 +241,7 @@ func with(m map[string]string, name, value string) map[string]string {
 	if out == nil {
 		out = map[string]string{}
 	}
-	out[name] = value
+	out[strings.ToLower(name)] = value
 	return out
 }
 
@@ -240,24 +259,32 @@ func example(m ir.StringMatch) (text string, ok bool) {
 	return anything, true
 }
 
-// AnyIdentity is that of a workload of the mesh which no policy names.
-const AnyIdentity = scheme + "cluster.local/ns/" + anything + "/sa/" + anything
+// AnyIdentity is that of a workload of a trust domain which no policy names.
+func AnyIdentity(domain string) string { return accountOf(domain, anything, anything) }
 
-// identityLike gives an identity for which a match holds; "" where that is not plain.
-func identityLike(m ir.StringMatch) string {
+func accountOf(domain, namespace, account string) string {
+	return scheme + domain + "/ns/" + namespace + "/sa/" + account
+}
+
+// identityLike gives an identity for which a match holds, of a trust domain where any would do; "" where that is not
+// plain.
+func identityLike(m ir.StringMatch, domain string) string {
 	plain := func(s string) string { return strings.ReplaceAll(unquoted.Replace(s), "*", anything) }
 	if m.Kind == ir.MatchRegex {
+		if matches(m, AnyIdentity(domain)) {
+			return AnyIdentity(domain)
+		}
 		if found := ofNamespace.FindStringSubmatch(m.Value); found != nil {
-			return scheme + "cluster.local/ns/" + plain(found[1]) + "/sa/" + anything
+			return accountOf(domain, plain(found[1]), anything)
 		}
 		if found := ofAccount.FindStringSubmatch(m.Value); found != nil {
-			return scheme + "cluster.local/ns/" + plain(found[1]) + "/sa/" + plain(found[2])
+			return accountOf(domain, plain(found[1]), plain(found[2]))
 		}
 		if found := ofTrustDomain.FindStringSubmatch(m.Value); found != nil {
-			return scheme + plain(found[1]) + "/ns/" + anything + "/sa/" + anything
+			return AnyIdentity(plain(found[1]))
 		}
 		if rest, ok := strings.CutPrefix(m.Value, scheme+".*"); ok {
-			return scheme + "cluster.local" + strings.ReplaceAll(rest, `\`, "")
+			return scheme + domain + strings.ReplaceAll(rest, `\`, "")
 		}
 	}
 	v, ok := example(m)
@@ -265,7 +292,7 @@ func identityLike(m ir.StringMatch) string {
 	case !ok:
 		return ""
 	case v == anything:
-		return AnyIdentity
+		return AnyIdentity(domain)
 	case m.Kind == ir.MatchPrefix && strings.HasSuffix(v, "/"):
 		return v + "sa/" + anything
 	}

@@ -95,7 +95,7 @@ var (
 	ofNamespace   = regexp.MustCompile(`^spiffe://\.\*/ns/(.+)/\.\*$`)
 	ofAccount     = regexp.MustCompile(`^spiffe://\.\+/ns/(.+)/\(\.\+/\)\?sa/(.+)\(/\.\+\)\?$`)
 	ofTrustDomain = regexp.MustCompile(`^spiffe://(.+)/\.\*$`)
-	unquoted      = strings.NewReplacer("[^/]*", "*", `\`, "")
+	unquoted      = strings.NewReplacer("[^/]*", "*", "[^/]+", "*", `\`, "")
 )
 
 // scheme begins every identity, and is left out where users read it.

@@ -1,9 +1,9 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,6 +26,8 @@ type station struct {
 	http    bool
 	filters []*ir.RBAC
 	tokens  authz.Tokens
+	domain  string   // a trust domain of which callers are taken; "" for any
+	hosts   []string // that are asked for here
 }
 
 // calls lists what becomes otherwise of the calls by which the rules of two configurations tell callers and requests
@@ -35,6 +37,7 @@ func calls(before, after *Config) []Change {
 	for name, s := range after.stations() {
 		if was, ok := all[name]; ok {
 			s.filters, s.tokens, s.http = append(was.filters, s.filters...), append(was.tokens, s.tokens...), s.http || was.http
+			s.domain, s.hosts = cmp.Or(was.domain, s.domain), append(was.hosts, s.hosts...)
 		}
 		all[name] = s
 	}
@@ -61,9 +64,16 @@ func (c *Config) stations() map[string]station {
 }
 
 // otherPort stands for the ports of which no Service tells.
-const otherPort = 65000
+const (
+	otherPort    = 65000
+	anyOtherPort = "any other port"
+)
 
-// ports adds the ports of a workload, or, of one without any that is known, one for all.
+// localhost is the host that a call to a workload asks for, where rules say nothing of hosts.
+const localhost = "localhost"
+
+// ports adds the ports of a workload, and one for those of which no Service tells, if there is no other or if rules tell
+// ports apart.
 func (c *Config) ports(out map[string]station, l *listenerv3.Listener) {
 	own := func(f *listenerv3.FilterChain) uint16 {
 		return uint16(f.GetFilterChainMatch().GetDestinationPort().GetValue())
@@ -71,21 +81,26 @@ func (c *Config) ports(out map[string]station, l *listenerv3.Listener) {
 	known := slices.ContainsFunc(l.GetFilterChains(), func(f *listenerv3.FilterChain) bool { return own(f) != 0 && own(f) != port(l.GetAddress()) })
 	for _, chain := range l.GetFilterChains() {
 		p := own(chain)
-		if p == port(l.GetAddress()) || p == 0 && known {
-			continue
-		}
 		name := fmt.Sprintf("port %d", p)
-		if p == 0 {
+		switch {
+		case p == port(l.GetAddress()):
+			continue
+		case p == 0 && known:
+			p, name = otherPort, anyOtherPort
+		case p == 0:
 			p, name = otherPort, "any port"
 		}
 		s := out[name]
-		s.where = "to " + name
+		s.where, s.hosts = "to "+name, []string{localhost, "any"}
 		s.request = Request{
-			Way: Inbound, Host: "localhost", Path: "/",
+			Way: Inbound, Host: localhost, Path: "/",
 			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), p),
 		}
 		s.read(chain)
 		out[name] = s
+	}
+	if !authz.NamePorts(out[anyOtherPort].filters) {
+		delete(out, anyOtherPort)
 	}
 }
 
@@ -98,7 +113,7 @@ func (c *Config) hosts(out map[string]station, l *listenerv3.Listener) {
 			continue
 		}
 		to := netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), port(l.GetAddress()))
-		r := Request{Way: Direct, Destination: to, Protocol: HTTP11}
+		r := Request{Way: Direct, Destination: to, Protocol: HTTP11, Path: "/"}
 		if chain.GetTransportSocket() != nil {
 			r.TLS = &TLS{Certificate: true}
 		}
@@ -107,23 +122,27 @@ func (c *Config) hosts(out map[string]station, l *listenerv3.Listener) {
 			if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
 				continue
 			}
+			s.hosts = nil
 			for _, vh := range c.routesOf(m).GetVirtualHosts() {
-				r.Host = strings.Replace(vh.GetDomains()[0], "*", "any", 1)
-				if r.TLS != nil {
-					sni, _ := splitPort(r.Host)
-					r.TLS = &TLS{SNI: sni, Certificate: true}
-				}
-				host, _ := splitPort(r.Host)
-				s.request, s.where = r, fmt.Sprintf("at %s:%d", host, to.Port())
-				out[s.where] = s
-				break
+				s.hosts = append(s.hosts, strings.Replace(vh.GetDomains()[0], "*", "any", 1))
 			}
+			if len(s.hosts) == 0 {
+				continue
+			}
+			r.Host = s.hosts[0]
+			host, _ := splitPort(r.Host)
+			if r.TLS != nil {
+				r.TLS = &TLS{SNI: host, Certificate: true}
+			}
+			s.request, s.where = r, fmt.Sprintf("at %s:%d", host, to.Port())
+			out[s.where] = s
 		}
 	}
 }
 
-// read notes the rules of a chain.
+// read notes the rules of a chain, and of what trust domain it takes callers.
 func (s *station) read(chain *listenerv3.FilterChain) {
+	s.domain = cmp.Or(s.domain, domainOf(chain))
 	for _, f := range chain.GetFilters() {
 		m := &hcm.HttpConnectionManager{}
 		if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
@@ -156,83 +175,6 @@ func (s *station) take(name string, packed *anypb.Any) {
 	if r, err := authz.Read(rules); err == nil {
 		s.filters = append(s.filters, r)
 	}
-}
-
-// In the clear, and by mutual TLS of nobody whom a rule names: whom every station hears.
-const (
-	inTheClear = "a client in the clear"
-	otherwise  = "any other workload of the mesh"
-	aClient    = "a client"
-)
-
-// trials gives the callers and what they ask for. A plain request, and who is not named, come first.
-func (s *station) trials() ([]authz.Caller, []authz.Operation) {
-	callers, operations := authz.Mentioned(s.filters)
-	first := []authz.Caller{{Name: aClient}}
-	if s.request.Way == Inbound {
-		first = []authz.Caller{{Name: inTheClear}, {Name: otherwise, Identity: authz.AnyIdentity}}
-	}
-	for _, issuer := range s.tokens.Issuers() {
-		if s.http {
-			first = append(first, authz.Caller{Name: "a client with a token of " + issuer, Identity: first[len(first)-1].Identity, Claims: map[string]any{"iss": issuer}})
-		}
-	}
-	callers = append(first, slices.DeleteFunc(callers, func(c authz.Caller) bool { return c.Identity == authz.AnyIdentity && c.Claims == nil })...)
-	if !s.http {
-		return callers, []authz.Operation{{}}
-	}
-	return callers, append([]authz.Operation{{}}, operations...)
-}
-
-// call is the request of a caller.
-func (s *station) call(c authz.Caller, o authz.Operation) Request {
-	r := s.request
-	r.Source, r.Claims, r.Header, r.Protocol = c.Source, c.Claims, http.Header{}, TCP
-	alpn := []string{"istio"}
-	if s.http {
-		r.Protocol, r.Method = HTTP11, o.Method
-		alpn = []string{"istio-http/1.1", "istio"}
-	}
-	if o.Path != "" {
-		r.Path = o.Path
-	}
-	if o.Host != "" {
-		r.Host = o.Host
-	}
-	for _, headers := range []map[string]string{c.Headers, o.Headers} {
-		for name, value := range headers {
-			r.Header.Set(name, value)
-		}
-	}
-	if c.Client.IsValid() {
-		r.Header.Set("X-Forwarded-For", c.Client.String())
-		if r.Way == Direct {
-			r.Source = c.Client
-		}
-	}
-	if r.Way == Inbound && c.Name != inTheClear {
-		r.TLS = &TLS{Certificate: true, ALPN: alpn, Identity: c.Identity}
-		if c.Identity == "" {
-			r.TLS.Identity = authz.AnyIdentity
-		}
-	}
-	return r
-}
-
-// asked says an operation.
-func (s *station) asked(o authz.Operation) string {
-	if !s.http {
-		return "a connection"
-	}
-	r := s.call(authz.Caller{Name: aClient}, o)
-	out := r.method() + " " + r.Path
-	if o.Host != "" {
-		out += " of host " + o.Host
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
-		out += fmt.Sprintf(" -H '%s: %s'", name, o.Headers[name])
-	}
-	return out
 }
 
 // fate is what becomes of a call by two configurations.

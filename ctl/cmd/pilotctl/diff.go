@@ -51,8 +51,9 @@ For each workload: requests that its routes name and that are answered otherwise
 that are added, removed or changed. Requests are made up from the routes' conditions (paths,
 prefixes, methods, values of headers and of the query) and from names in TLS handshakes. Calls to a
 workload are made up from the rules of policies, old and new: who is let in who was not, and the other
-way, also in the clear or by the mesh's TLS. What only a regular expression tells apart is not found
-by them, but the changed resource is named. "any"
+way, also in the clear or by the mesh's TLS. One method, path or host that no rule names stands for
+all such, e.g. POST where rules name GET. What only a regular expression tells apart is not found by
+them, but the changed resource is named. "any"
 stands for a workload that the files do not have, a Gateway's name for a gateway. What a control
 plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
 two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
