@@ -187,6 +187,8 @@ func TestTheInjectorsOwnPolicyDecides(t *testing.T) {
 	byDefault.ByDefault = true
 	canary := inject.DefaultPolicy()
 	canary.Revision = "canary"
+	tagged := inject.DefaultPolicy()
+	tagged.Revision, tagged.Tags = "1-22", []string{"default", "prod"}
 	asked := inject.DefaultPolicy()
 	asked.Mode = "disabled"
 	for name, c := range map[string]struct {
@@ -201,6 +203,11 @@ func TestTheInjectorsOwnPolicyDecides(t *testing.T) {
 		"a namespace of this revision":        {canary, namespace("next", "istio.io/rev: canary") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client new shop"},
 		"a namespace of another revision":     {canary, namespace("next", "istio.io/rev: other") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client shop"},
 		"a namespace that changes to another": {canary, namespace("plain", "istio.io/rev: other"), "client shop"},
+		"tag default":                         {tagged, deployment("new", "", "{labels: {app: new}}", ""), "client new shop"},
+		"tag default, and one asks":           {tagged, deployment("new", ", namespace: plain", `{labels: {app: new, sidecar.istio.io/inject: "true"}}`, ""), "client new shop"},
+		"a namespace of a tag":                {tagged, namespace("next", "istio.io/rev: prod") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client new shop"},
+		"a pod of a tag":                      {tagged, deployment("new", ", namespace: plain", "{labels: {app: new, istio.io/rev: prod}}", ""), "client new shop"},
+		"a namespace of another's tag":        {tagged, namespace("next", "istio.io/rev: canary") + deployment("new", ", namespace: next", "{labels: {app: new}}", ""), "client shop"},
 		"a namespace of the cluster's own":    {byDefault, deployment("new", ", namespace: kube-system", "{labels: {app: new}}", ""), "client shop"},
 	} {
 		t.Run(name, func(t *testing.T) {

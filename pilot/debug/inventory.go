@@ -38,11 +38,16 @@ func (s *Server) objects(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
+	head, err := s.opts.Head(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	if kinds := r.URL.Query()["kind"]; len(kinds) > 0 {
 		all = slices.DeleteFunc(all, func(o *model.Object) bool { return !slices.Contains(kinds, string(o.Kind)) })
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	_ = inventory.Write(w, s.opts.Head(), all)
+	_ = inventory.Write(w, head, all)
 }
 
 func (s *Server) proxies(w http.ResponseWriter, _ *http.Request) {

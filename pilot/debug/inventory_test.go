@@ -2,6 +2,7 @@ package debug
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -59,5 +60,18 @@ func TestFewReadAllObjectsAtATime(t *testing.T) {
 	all.Wait()
 	if got := status(h, ObjectsPath, "127.0.0.1:1"); got != http.StatusOK {
 		t.Errorf("a later reader gets %d", got)
+	}
+}
+
+// What cannot be told of the injector is not left out silently.
+func TestAHeadThatFailsIsTold(t *testing.T) {
+	o := options()
+	o.Snapshot = func() Snapshot { return noServices{} }
+	if got := status(New(o).Monitoring(), ObjectsPath, "127.0.0.1:1"); got != http.StatusOK {
+		t.Errorf("status %d", got)
+	}
+	o.Head = func(context.Context) (inventory.Head, error) { return inventory.Head{}, errors.New("list the webhooks of tags: no") }
+	if got := status(New(o).Monitoring(), ObjectsPath, "127.0.0.1:1"); got != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got)
 	}
 }

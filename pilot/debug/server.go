@@ -45,7 +45,7 @@ type Options struct {
 	TLSChecks func(namespace, pod, host string) []resolve.TLSCheck
 	// Objects gives all objects that decide about proxies, and Head what else does.
 	Objects   func(context.Context) ([]*model.Object, error)
-	Head      func() inventory.Head
+	Head      func(context.Context) (inventory.Head, error)
 	Gatherer  prometheus.Gatherer
 	Version   string
 	ClusterID string

@@ -20,7 +20,7 @@ func options() Options {
 		Problems: func() []model.Problem { return nil }, Snapshot: func() Snapshot { return nil },
 		Gatherer: prometheus.NewRegistry(), Version: "v",
 		Objects: func(context.Context) ([]*model.Object, error) { return nil, nil },
-		Head:    func() inventory.Head { return inventory.Head{} },
+		Head:    func(context.Context) (inventory.Head, error) { return inventory.Head{}, nil },
 	}
 }
 

@@ -3,11 +3,15 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"istio.io/api/label"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -107,13 +111,28 @@ func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
 }
 
 // policy gives what decides which pods are injected; nil where the configuration is missing or wrong, so that none is.
-func (i *injectors) policy() *inject.Policy {
+func (i *injectors) policy(ctx context.Context) (*inject.Policy, error) {
 	in, err := i.get(i.cfg.ClusterID, "")
 	if err != nil {
-		return nil
+		return nil, nil // it is reported
 	}
 	out := in.Policy()
-	return &out
+	out.Tags, err = tags(ctx, i.client.AdmissionregistrationV1().MutatingWebhookConfigurations(), out.Revision)
+	return &out, err
+}
+
+// tags gives those of a revision, by the webhooks that each has.
+func tags(ctx context.Context, webhooks kubeclient.Lister[*admissionv1.MutatingWebhookConfigurationList], revision string) ([]string, error) {
+	list, err := webhooks.List(ctx, metav1.ListOptions{LabelSelector: label.IoIstioTag.Name + "," + label.IoIstioRev.Name + "=" + revision})
+	if err != nil {
+		return nil, fmt.Errorf("list the webhooks of tags: %w", err)
+	}
+	var out []string
+	for i := range list.Items {
+		out = append(out, list.Items[i].Labels[label.IoIstioTag.Name])
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // report tells what is wrong with the configuration of injection.

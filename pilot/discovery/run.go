@@ -238,12 +238,13 @@ func (p *plane) debugOptions() debug.Options {
 }
 
 // head tells what decides about proxies, and about which pods have one, beside the objects.
-func (p *plane) head() inventory.Head {
+func (p *plane) head(ctx context.Context) (inventory.Head, error) {
 	out := inventory.Head{Domain: p.cfg.Domain, Cluster: p.cfg.ClusterID, Settings: p.cfg.Settings}
+	var err error
 	if i := p.injectors.Load(); i != nil {
-		out.Injection = i.policy()
+		out.Injection, err = i.policy(ctx)
 	}
-	return out
+	return out, err
 }
 
 // tlsChecks compares for the sidecar of a pod, whether or not it is connected.

@@ -16,6 +16,8 @@ import (
 type Policy struct {
 	// Revision is the control plane's.
 	Revision string `json:"revision"`
+	// Tags are other names by which Namespaces and pods choose the revision; tag default takes all of the default one's.
+	Tags []string `json:"tags,omitempty"`
 	// Mode is "enabled" or "disabled": what happens to a pod about which nothing else is said. With any other no pod
 	// is injected, as Istio does.
 	Mode string `json:"mode"`
@@ -101,10 +103,10 @@ func (p Policy) Injects(s Subject) bool {
 const modeEnabled, modeDisabled = "enabled", "disabled"
 
 // asked tells whether this revision is asked at all, as the selectors of the admission webhooks do: the Namespace's
-// injection label, then its revision, then the pod's.
+// injection label, then its revision or tag, then the pod's.
 func (p Policy) asked(s Subject) bool {
-	revision := cmp.Or(p.Revision, DefaultRevision)
-	isDefault := revision == DefaultRevision
+	names := append(slices.Clone(p.Tags), cmp.Or(p.Revision, DefaultRevision))
+	isDefault := slices.Contains(names, DefaultRevision)
 	injection, hasInjection := s.NamespaceLabels[model.LabelInjection]
 	nsRevision, hasNsRevision := s.NamespaceLabels[label.IoIstioRev.Name]
 	podRevision, hasPodRevision := s.Labels[label.IoIstioRev.Name]
@@ -116,9 +118,9 @@ func (p Policy) asked(s Subject) bool {
 	case hasInjection:
 		return injection == "enabled" && isDefault
 	case hasNsRevision:
-		return nsRevision == revision
+		return slices.Contains(names, nsRevision)
 	case hasPodRevision:
-		return podRevision == revision
+		return slices.Contains(names, podRevision)
 	}
 	return isDefault && (podInject == "true" || p.ByDefault)
 }

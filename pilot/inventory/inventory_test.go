@@ -50,7 +50,7 @@ func written(t *testing.T, objects ...*model.Object) (string, []*model.Object) {
 	var b bytes.Buffer
 	head := Head{
 		Domain: "example.org", Settings: resolve.Settings{QUIC: true},
-		Injection: &inject.Policy{Revision: "canary", Mode: "disabled", ByDefault: true, Never: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}},
+		Injection: &inject.Policy{Revision: "canary", Tags: []string{"prod"}, Mode: "disabled", ByDefault: true, Never: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}},
 	}
 	if err := Write(&b, head, objects); err != nil {
 		t.Fatal(err)

@@ -291,5 +291,10 @@ func TestTagsChooseARevision(t *testing.T) {
 		if (len(injected) == 1) != c.want || asked > 1 {
 			t.Errorf("namespace %s, pod %s: injected by %v, %d asked", c.namespace, c.labels, injected, asked)
 		}
+		policy := inject.DefaultPolicy()
+		policy.Revision, policy.Tags = "canary", []string{"default", "prod"}
+		if got := policy.Injects(inject.Subject{Namespace: "shop", NamespaceLabels: namespace.Labels, Labels: pod.Labels}); got != c.want {
+			t.Errorf("namespace %s, pod %s: injected by the policy with tags: %t", c.namespace, c.labels, got)
+		}
 	}
 }
