@@ -99,7 +99,9 @@ func TestMentioned(t *testing.T) {
 		}
 		froms, tos := clauses(filters)
 		for _, c := range callers {
-			if !slices.ContainsFunc(froms, func(f []ir.RBACAlternative) bool { return meets(ir.RBACRule{From: f, To: always}, c, authz.Operation{}) }) {
+			if !slices.ContainsFunc(froms, func(f []ir.RBACAlternative) bool {
+				return meets(ir.RBACRule{From: f, To: always}, c, authz.Operation{})
+			}) {
 				t.Errorf("seed %d: no list is about %+v", seed, c)
 			}
 		}

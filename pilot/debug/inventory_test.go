@@ -70,7 +70,9 @@ func TestAHeadThatFailsIsTold(t *testing.T) {
 	if got := status(New(o).Monitoring(), ObjectsPath, "127.0.0.1:1"); got != http.StatusOK {
 		t.Errorf("status %d", got)
 	}
-	o.Head = func(context.Context) (inventory.Head, error) { return inventory.Head{}, errors.New("list the webhooks of tags: no") }
+	o.Head = func(context.Context) (inventory.Head, error) {
+		return inventory.Head{}, errors.New("list the webhooks of tags: no")
+	}
 	if got := status(New(o).Monitoring(), ObjectsPath, "127.0.0.1:1"); got != http.StatusServiceUnavailable {
 		t.Errorf("status %d", got)
 	}
