@@ -63,6 +63,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 			route = p.scope.proxied(o, p.services)
 		case o.sniff:
 			route.sniffed = &o.tcp[0].servicePort
+			route.port = cmp.Or(o.port, route.sniffed.port.Port) // a Unix socket has none
 			for _, sp := range o.tcp[1:] {
 				route.services = append(route.services, sp.servicePort)
 			}

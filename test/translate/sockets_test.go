@@ -35,6 +35,22 @@ kind: Service
 metadata: {name: db, namespace: data}
 spec: {clusterIP: 10.96.0.3, ports: [{name: tcp, port: 5432}]}
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: any, namespace: sniffed}
+spec: {clusterIP: 10.96.0.4, ports: [{name: x, port: 7070}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: any, namespace: sniffed}
+spec:
+  hosts: [any.sniffed.svc.cluster.local]
+  http:
+  - match: [{port: 7070, uri: {prefix: /here}}]
+    route: [{destination: {host: any.sniffed.svc.cluster.local}}]
+  - match: [{uri: {prefix: /x}}]
+    route: [{destination: {host: any.sniffed.svc.cluster.local, port: {number: 7070}}}]
+---
 apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {name: default, namespace: default}
@@ -43,6 +59,7 @@ spec:
   egress:
   - {port: {number: 0, protocol: HTTP, name: http}, bind: "unix://%[1]s/http", hosts: [./web.default.svc.cluster.local]}
   - {port: {number: 0, protocol: TCP, name: tcp}, bind: "unix://%[1]s/tcp", hosts: ["data/*"]}
+  - {port: {number: 0, name: any}, bind: "unix://%[1]s/any", hosts: ["sniffed/*"]}
 ---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -60,34 +77,27 @@ func TestEgressListenersOnSockets(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	startHop(t, hopConfig{
 		res: translate(t, fmt.Sprintf(socketsYAML, dir), Proxy{}), workload: telemetry.WorkloadOf("client", "default", "Kubernetes", nil),
-		listeners: map[string][]int{"unix://" + dir + "/http": {1}, "unix://" + dir + "/tcp": {1}},
+		listeners: map[string][]int{"unix://" + dir + "/http": {1}, "unix://" + dir + "/tcp": {1}, "unix://" + dir + "/any": {1}},
 		clusters:  map[string]int{"outbound|5432||db.data.svc.cluster.local": rawServer(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })},
 		secrets:   envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
 		edit: func(l *listenerv3.Listener) { // back to where the translation has it
 			l.Address = &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: strings.TrimPrefix(l.Name, model.UnixScheme)}}}
 		},
 	})
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", dir+"/http")
+	for socket, urls := range map[string]map[string]string{
+		"/http": {
+			"http://web/x":                            "outbound|80||web.default.svc.cluster.local",
+			"http://web.default:8080/x":               "outbound|8080||web.default.svc.cluster.local",
+			"http://hidden/x":                         "",
+			"http://db.data.svc.cluster.local:5432/x": "",
 		},
-		DisableKeepAlives: true,
-	}}
-	for url, want := range map[string]string{
-		"http://web/x":                            "outbound|80||web.default.svc.cluster.local",
-		"http://web.default:8080/x":               "outbound|8080||web.default.svc.cluster.local",
-		"http://hidden/x":                         "",
-		"http://db.data.svc.cluster.local:5432/x": "",
+		"/any": { // of one service, with its port
+			"http://any.sniffed/here": "outbound|7070||any.sniffed.svc.cluster.local",
+			"http://any.sniffed/x":    "outbound|7070||any.sniffed.svc.cluster.local",
+			"http://whatever/here":    "outbound|7070||any.sniffed.svc.cluster.local",
+		},
 	} {
-		res, err := client.Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if want == "" && res.StatusCode == http.StatusOK || want != "" && !strings.Contains(string(text), want) {
-			t.Errorf("%s: %d %s, want %q", url, res.StatusCode, text, want)
-		}
+		wantOverSocket(t, dir+socket, urls)
 	}
 	conn, err := net.Dial("unix", dir+"/tcp")
 	if err != nil {
@@ -96,4 +106,26 @@ func TestEgressListenersOnSockets(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	echoes(t, conn, conn)
+}
+
+// wantOverSocket asks for URLs over a Unix socket, each of which names the cluster that is to answer, "" for none.
+func wantOverSocket(t *testing.T, socket string, urls map[string]string) {
+	t.Helper()
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
+	for url, want := range urls {
+		res, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if want == "" && res.StatusCode == http.StatusOK || want != "" && !strings.Contains(string(text), want) {
+			t.Errorf("%s over %s: %d %s, want %q", url, socket, res.StatusCode, text, want)
+		}
+	}
 }
