@@ -161,12 +161,12 @@ func mutualTLS(r resolve.Reader, ep *model.Endpoint) bool {
 		resolve.EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port).Mode != ir.MTLSDisable
 }
 
-// workload says what runs at an endpoint. The cluster is left out where it is the class's own, which ten
-// thousand endpoints would say alike.
+// workload says what runs at an endpoint. The cluster is left out where the class's proxies, who fill it in, give their
+// own the same name: ten thousand endpoints would say it alike.
 func workload(r resolve.Reader, c *resolve.Class, ep *model.Endpoint) string {
-	cluster := ""
-	if !resolve.SameCluster(r, c, ep) {
-		cluster = cmp.Or(ep.Cluster, r.Cluster())
+	cluster := cmp.Or(ep.Cluster, r.Cluster())
+	if cluster == cmp.Or(c.ClusterID, r.Cluster()) {
+		cluster = ""
 	}
 	return telemetry.WorkloadOf(ep.Workload, ep.Namespace, cluster, ep.Labels).EndpointValue()
 }

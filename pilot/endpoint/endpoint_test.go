@@ -165,7 +165,7 @@ func TestEndpointsOfTheClientsCluster(t *testing.T) {
 		{"a local one, in the control plane's cluster", "near", true, []string{"10.0.0.1:8080"}},
 		{"for a proxy that names none, which is there", "", true, []string{"10.0.0.1:8080"}},
 		{"in the other", "far", true, []string{"10.9.0.1:8080"}},
-		{"in one that has none", "third", true, nil},
+		{"for one of a name that no cluster has, which is of the control plane's", "former", true, []string{"10.0.0.1:8080"}},
 	} {
 		cl := cluster(nil)
 		cl.Endpoints.ClusterLocal = c.local

@@ -13,8 +13,14 @@ func clusterLocal(r Reader, svc *model.Service) bool {
 	return svc.NodeLocal || model.ClusterLocal(r.Mesh(), r.Domain(), svc.Hostname)
 }
 
-// ClusterOf gives the name of the cluster that a class's proxies are in.
-func ClusterOf(r Reader, c *Class) string { return cmp.Or(c.ClusterID, r.Cluster()) }
+// ClusterOf gives the name of the cluster that a class's proxies are in. They may still have a former name of the control
+// plane's own, so a name that no cluster has means that.
+func ClusterOf(r Reader, c *Class) string {
+	if r.Remote(c.ClusterID) {
+		return c.ClusterID
+	}
+	return r.Cluster()
+}
 
 // SameCluster tells whether an endpoint is in the cluster of a class's proxies.
 func SameCluster(r Reader, c *Class, ep *model.Endpoint) bool {

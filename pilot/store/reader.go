@@ -28,6 +28,10 @@ func (r Reader) Domain() string { return r.s.domain }
 // Cluster gives the name by which proxies know the control plane's own cluster, e.g. Kubernetes.
 func (r Reader) Cluster() string { return r.s.cluster }
 
+// Remote tells whether a name is that of another cluster than the control plane's own, of which there is a source. It
+// is not recorded, since it lasts as long as the process.
+func (r Reader) Remote(cluster string) bool { return slices.Contains(r.s.remote, cluster) }
+
 // Variable gives a variable of the control plane's environment, "" for one that is not set, and whether the
 // environment is known. Only what the mesh's configuration names may be asked for, and the value is a secret. It
 // is not recorded, since it lasts as long as the process.

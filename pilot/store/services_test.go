@@ -91,6 +91,9 @@ spec: {hosts: [web], http: [{route: [{destination: {host: web}}]}]}
 		if len(eps) != 2 || eps[0].Cluster != "" || eps[1].Cluster != "far" || eps[1].ServiceAccount != "sa-far" {
 			t.Errorf("endpoints %+v", eps)
 		}
+		if !r.Remote("far") || r.Remote("") || r.Remote("Kubernetes") || r.Remote("former") {
+			t.Error("a cluster is remote without a source of it, or one with a source is not")
+		}
 		if pod := r.Pod("far", "a", "web-0"); pod == nil || pod.Spec.(*model.Pod).ServiceAccount != "sa-far" {
 			t.Errorf("pod %+v", pod)
 		}

@@ -15,6 +15,8 @@ type Snapshot struct {
 	domain string
 	// cluster is how proxies name the control plane's own.
 	cluster string
+	// remote are the names of the other clusters that there are sources of.
+	remote []string
 	// environment gives the control plane's variables; nil where they are not known.
 	environment func(name string) string
 

@@ -36,6 +36,7 @@ type state struct {
 
 	environment func(name string) string // see Options
 	cluster     string                   // see Options
+	remote      []string                 // the other clusters that there are sources of
 	visibility  *visibility              // of ServiceEntries; nil where their exportTo alone counts
 
 	last *Snapshot // the last commit, nil before the first
@@ -78,6 +79,11 @@ func newState(domain string, more ...Index) *state {
 // told takes what the control plane itself is told.
 func (s *state) told(opts Options) {
 	s.environment, s.cluster = opts.Environment, cmp.Or(opts.Cluster, s.cluster)
+	for _, source := range opts.Sources {
+		if source.Cluster != "" {
+			s.remote = append(s.remote, source.Cluster)
+		}
+	}
 }
 
 // clearTables empties all that follows from the objects.
@@ -386,7 +392,7 @@ func (s *state) flush() []Row {
 // snapshot makes the snapshot of the present tables.
 func (s *state) snapshot() *Snapshot {
 	next := &Snapshot{
-		mesh: s.Mesh, domain: s.Domain, cluster: s.cluster, environment: s.environment,
+		mesh: s.Mesh, domain: s.Domain, cluster: s.cluster, remote: s.remote, environment: s.environment,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
 		podsAt: s.links.podsAt.freeze(),

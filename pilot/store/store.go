@@ -175,11 +175,15 @@ func (s *Store) take() []func(*runner) {
 	return inbox
 }
 
-// FromObjects gives the snapshot of a set of objects; of two with the same key the first counts.
+// FromObjects gives the snapshot of a set of objects; of two with the same key the first counts. There is a source of
+// each cluster that one of them is of.
 func FromObjects(objects []*model.Object, opts Options) *Snapshot {
 	s := newState(opts.Domain, opts.Indexes...)
 	s.told(opts)
 	for _, o := range objects {
+		if o.Cluster != "" && !slices.Contains(s.remote, o.Cluster) {
+			s.remote = append(s.remote, o.Cluster)
+		}
 		if s.object(o.Key) == nil {
 			s.put(o.Key, o)
 		}
