@@ -2,7 +2,6 @@ package envoy
 
 import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -21,14 +20,12 @@ func backend(c *ir.Cluster, out *clusterv3.Cluster) {
 		}}
 		return
 	}
-	address := socketAddress(b.Address, b.Port)
+	host := &ir.Endpoint{Address: b.Address, Port: b.Port}
 	if b.Pipe != "" {
-		address = &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: b.Pipe}}}
+		host = &ir.Endpoint{Address: b.Pipe}
 	}
 	out.LoadAssignment = &endpointv3.ClusterLoadAssignment{
 		ClusterName: c.Name,
-		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
-		}}}},
+		Endpoints:   []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{lbEndpoint(host)}}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // transportSocketMatch is the metadata namespace that Envoy compares with a cluster's matches.
@@ -54,11 +55,15 @@ func hostAddress(e *ir.Endpoint) *core.Address {
 }
 
 func endpointMetadata(e *ir.Endpoint) *core.Metadata {
-	spaces := map[string]*structpb.Struct{}
+	spaces, own := map[string]*structpb.Struct{}, map[string]*structpb.Value{}
 	if e.Workload != "" {
-		spaces[istioMetadata] = &structpb.Struct{Fields: map[string]*structpb.Value{
-			"workload": structpb.NewStringValue(e.Workload),
-		}}
+		own["workload"] = structpb.NewStringValue(e.Workload)
+	}
+	if e.Port == 0 {
+		own[telemetry.HostAddress] = structpb.NewStringValue(telemetry.HostSocket)
+	}
+	if len(own) > 0 {
+		spaces[istioMetadata] = &structpb.Struct{Fields: own}
 	}
 	if e.Plaintext {
 		spaces[transportSocketMatch] = plaintextMark()

@@ -130,16 +130,16 @@ func (e *Expander) Expand(statistic, text string) []Series {
 		}
 		labels = v.labels(e, protocol, v.fields[1], v.fields[2], v.fields[3], v.fields[4], v.fields[5])
 	}
-	return v.shown(series(statistic, v.detail, labels))
+	return v.shown(series(statistic, v.detail, v.fields[1], labels))
 }
 
 // series gives those of a statistic, without regard to what is not wanted.
-func series(statistic, detail string, labels []Pair) []Series {
+func series(statistic, detail, flags string, labels []Pair) []Series {
 	switch statistic {
 	case StatBytes:
 		return []Series{{MetricSent, labels, 1}, {MetricReceived, labels, 1}}
 	case StatConnections:
-		return connections(detail, labels)
+		return connections(detail, flags, labels)
 	case StatMessages:
 		return messages(detail, labels)
 	}
@@ -169,19 +169,31 @@ func (v value) shown(all []Series) []Series {
 
 // connections counts the beginning of a connection as often as its end, also where it never reached a server, of which
 // Envoy logs no beginning: one that was denied, that found no server, or whose client was gone before.
-func connections(detail string, labels []Pair) []Series {
+func connections(detail, flags string, labels []Pair) []Series {
 	closed := Series{MetricClosed, labels, 1}
 	opened := Series{MetricOpened, labels, 1}
 	entry, upstream, told := strings.Cut(detail, detailSeparator)
+	upstream = strings.Trim(upstream, "-") // which is what Envoy writes for nothing
 	switch {
 	case entry == LogConnected:
 		return []Series{opened}
 	case entry != LogEnded:
 		return nil
-	case told && (upstream == "" || upstream == "-"):
+	case told && (upstream == "" || upstream == HostSocket && unreached(flags)):
 		return []Series{opened, closed}
 	}
 	return []Series{closed}
+}
+
+// unreached tells whether Envoy's flags say of a connection to a server that was chosen that it was not made.
+func unreached(flags string) bool {
+	for flag := range strings.SplitSeq(flags, ",") {
+		switch flag {
+		case "UF", "UO", "URX": // it failed, there were too many, there were too many attempts
+			return true
+		}
+	}
+	return false
 }
 
 func messages(detail string, labels []Pair) []Series {

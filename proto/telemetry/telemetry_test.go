@@ -116,6 +116,8 @@ func TestConnectionsAndMessagesAreDivided(t *testing.T) {
 		"ended":             {tcp(LogEnded+",10.0.0.1", "-"), map[string]uint64{MetricClosed: 1}},
 		"never connected":   {tcp(LogEnded+",-", "UF,URX"), map[string]uint64{MetricOpened: 1, MetricClosed: 1}},
 		"denied":            {tcp(LogEnded+",", "-"), map[string]uint64{MetricOpened: 1, MetricClosed: 1}},
+		"of a socket":       {tcp(LogEnded+",unix", "-"), map[string]uint64{MetricClosed: 1}},
+		"of none there":     {tcp(LogEnded+",-unix", "URX,UF"), map[string]uint64{MetricOpened: 1, MetricClosed: 1}},
 		"of a former plane": {tcp(LogEnded, "-"), map[string]uint64{MetricClosed: 1}},
 		"another log entry": {tcp("TcpPeriodic", "-"), map[string]uint64{}},
 		"messages":          {call("3,12"), map[string]uint64{MetricRequestMessages: 3, MetricResponseMessages: 12}},
