@@ -35,7 +35,9 @@ type inbound struct {
 // virtualInbound takes all that the workload gets, with chains for each port of its services and
 // for the rest.
 func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []model.Problem) {
-	port, timeout := inboundPort(r), inspectTimeout(r)
+	port := inboundPort(r)
+	ports, problems := inboundTargets(r, c)
+	timeout := waitForTLS(r, ports...)
 	out := &ir.Listener{
 		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
 		BindToPort: true, InspectTimeout: &timeout,
@@ -46,7 +48,6 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 			Filters: terminal(tcpTo(model.BlackHoleCluster)),
 		}},
 	}
-	ports, problems := inboundTargets(r, c)
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {
@@ -61,9 +62,6 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 			http.DisabledPorts = append(http.DisabledPorts, in.port)
 		}
 	}
-	if timeout == 0 && slices.ContainsFunc(ports, inbound.mayWait) {
-		timeout = greetingTimeout
-	}
 	slices.Sort(tls.DisabledPorts)
 	slices.Sort(http.DisabledPorts)
 	out.Filters = []ir.ListenerFilter{ir.OriginalDst{}, tls, http}
@@ -74,6 +72,15 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 // speak first to it. A client that speaks first has begun its handshake long before. It holds for all ports of the
 // workload, since Envoy has one for each listener, so it is set only where it has to be. (Istio waits for ever.)
 const greetingTimeout = time.Second
+
+// waitForTLS gives how long a listener of such ports waits for what tells TLS; 0 is for ever.
+func waitForTLS(r Reader, ports ...inbound) time.Duration {
+	timeout := inspectTimeout(r)
+	if timeout == 0 && slices.ContainsFunc(ports, inbound.mayWait) {
+		return greetingTimeout
+	}
+	return timeout
+}
 
 // mayWait tells whether client and server of a port may wait for each other: TLS is told by what the client sends first.
 func (in inbound) mayWait() bool { return in.greets && in.mtls == ir.MTLSPermissive && in.tls == nil }

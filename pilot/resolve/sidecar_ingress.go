@@ -208,7 +208,7 @@ func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []mod
 		t, more := in.target(r, c)
 		problems = append(problems, more...)
 		t.port = 0 // the listener has no other
-		address, timeout := in.address(c), inspectTimeout(r)
+		address, timeout := in.address(c), waitForTLS(r, t)
 		out = append(out, &ir.Listener{
 			Name: "inbound_" + listenerName(address, in.port()), Address: address, Port: in.port(), Direction: ir.DirectionInbound, BindToPort: true,
 			Filters: []ir.ListenerFilter{ir.TLSInspector{}, ir.HTTPInspector{}}, InspectTimeout: &timeout,
