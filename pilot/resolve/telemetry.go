@@ -174,7 +174,7 @@ func (i *instrument) chain(c *ir.FilterChain) {
 // proven to be of the mesh, and in any case neither filters, nor what they ask, nor the workload see it.
 func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	stats := i.httpStats(m, mutual)
-	i.leaveMessages(m)
+	i.leaveMessages(m, stats)
 	switch {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
@@ -203,13 +203,13 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	}
 }
 
-// leaveMessages has the messages of calls of gRPC noted on demand of a route only, where nobody counts or logs them: every
-// request would pay for that. The filter stays in its place, which EnvoyFilters name.
-func (i *instrument) leaveMessages(m *ir.HTTPConnectionManager) {
-	logged := slices.ContainsFunc(i.logs.requests, func(l ir.AccessLogger) bool {
-		return strings.Contains(fmt.Sprintf("%+v", l), httpfilter.GRPCStats) // in whatever part of it
-	})
-	if logged || len(i.rules.shown(telemetry.StatMessages)) > 0 {
+// leaveMessages has the messages of calls of gRPC noted on demand of a route only, where nobody counts them, logs them or
+// has a label or a tag of them: every request would pay for that. The filter stays in its place, which EnvoyFilters name.
+func (i *instrument) leaveMessages(m *ir.HTTPConnectionManager, stats []ir.AccessLogger) {
+	if len(i.rules.shown(telemetry.StatMessages)) > 0 || slices.ContainsFunc(i.logs.requests, asksMessages) || slices.ContainsFunc(stats, asksMessages) {
+		return
+	}
+	if i.tracing != nil && asksMessages(i.tracing.Tags) {
 		return
 	}
 	for at, f := range m.Filters {
@@ -217,6 +217,11 @@ func (i *instrument) leaveMessages(m *ir.HTTPConnectionManager) {
 			m.Filters[at] = ir.GRPCStats{OnDemand: true}
 		}
 	}
+}
+
+// asksMessages tells whether a log, or tags, ask in whatever part of it what the filter notes.
+func asksMessages[T any](of T) bool {
+	return strings.Contains(fmt.Sprintf("%+v", of), httpfilter.GRPCStats)
 }
 
 func (i *instrument) httpStats(m *ir.HTTPConnectionManager, mutual bool) []ir.AccessLogger {

@@ -11,9 +11,11 @@ import (
 // The messages of calls of gRPC are noted for each request only where somebody counts or logs them.
 func TestMessagesAreNotedForSomebody(t *testing.T) {
 	const (
-		off = "metrics: [{overrides: [{disabled: true}]}]"
-		on  = "metrics: [{overrides: [{disabled: true}, {match: {metric: GRPC_RESPONSE_MESSAGES, mode: SERVER}, disabled: false}]}]"
-		log = ", accessLogging: [{providers: [{name: "
+		off   = "metrics: [{overrides: [{disabled: true}]}]"
+		on    = "metrics: [{overrides: [{disabled: true}, {match: {metric: GRPC_RESPONSE_MESSAGES, mode: SERVER}, disabled: false}]}]"
+		label = "metrics: [{overrides: [{disabled: true}, {match: {metric: REQUEST_COUNT, mode: SERVER}, disabled: false, tagOverrides: {messages: {value: "
+		tag   = ", tracing: [{providers: [{name: spans}], customTags: {messages: {formatter: {value: "
+		log   = ", accessLogging: [{providers: [{name: "
 	)
 	for name, c := range map[string]struct {
 		telemetry string
@@ -22,6 +24,10 @@ func TestMessagesAreNotedForSomebody(t *testing.T) {
 		"metrics":                 {"", true},
 		"no metrics":              {off, false},
 		"one of the two alone":    {on, true},
+		"a label without them":    {label + "request.method}}}]}]", false},
+		"a label":                 {label + "'filter_state[\"envoy.filters.http.grpc_stats\"]'}}}]}]", true},
+		"a tag without them":      {off + tag + "'%REQ(a)%'}}}}]", false},
+		"a tag":                   {off + tag + "'%FILTER_STATE(envoy.filters.http.grpc_stats:PLAIN)%'}}}}]", true},
 		"a log without them":      {off + log + "plain}]}]", false},
 		"a log in text":           {off + log + "text}]}]", true},
 		"a log in JSON":           {off + log + "json}]}]", true},
@@ -30,6 +36,7 @@ func TestMessagesAreNotedForSomebody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := read(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "extensionProviders: [
+{name: spans, opentelemetry: {service: a.default.svc.cluster.local, port: 80}},
 {name: plain, envoyFileAccessLog: {path: /dev/stdout}},
 {name: text, envoyFileAccessLog: {path: /dev/stdout, logFormat: {text: '%FILTER_STATE(envoy.filters.http.grpc_stats)%'}}},
 {name: json, envoyFileAccessLog: {path: /dev/stdout, logFormat: {labels: {in: {messages: '%FILTER_STATE(envoy.filters.http.grpc_stats)%'}}}}},
