@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -18,26 +19,44 @@ func isSocket(bind string) bool { return strings.HasPrefix(bind, model.UnixSchem
 func (p *planner) addSocket(l *egressListener, services []*model.Service) {
 	o := &outbound{address: l.bind, bound: true, locked: true}
 	switch {
-	case p.byName[o.name()] != nil: // the first of two counts
+	case p.byName[o.name()] != nil:
+		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".bind", model.ReasonConflict,
+			fmt.Sprintf("another listener of the object has %s; choose another, until then the listener is left out", l.bind)))
 		return
 	case l.proxies || l.protocol.IsHTTP():
 		o.hosts, o.routes = &l.hosts, ir.HTTPProxyRoutes+"/"+o.name()
 		p.byName[o.name()] = o
 		return
 	}
-	for _, svc := range services {
-		if port := svc.OnlyPort(); port != nil && l.hosts.allowService(svc) {
-			as := *port
-			as.Protocol = l.protocol
-			o.tcp = append(o.tcp, tcpPort{servicePort: servicePort{svc, &as}})
-		}
+	some := false
+	if o.tcp, some = toldApart(l, services); some {
+		p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".hosts", model.ReasonOutboundConflict,
+			fmt.Sprintf("nothing tells which of several services bytes at %s are for; name one, until then they go to %s", l.bind, o.tcp[0].service.Hostname)))
 	}
 	if len(o.tcp) > 0 {
 		p.byName[o.name()] = o
 		return
 	}
-	p.problems = append(p.problems, model.Problem{
-		Object: p.sidecar.Key, Field: l.field + ".hosts", Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: p.sidecar.Origin,
-		Message: fmt.Sprintf("name no service that has one port alone, so nothing tells where bytes at %s go; name one, until then the listener is left out", l.bind),
-	})
+	p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".hosts", model.ReasonNotTranslated,
+		fmt.Sprintf("name no service that has one port alone, so nothing tells where bytes at %s go; name one, until then the listener is left out", l.bind)))
+}
+
+// toldApart gives the services that have one port alone and a listener on a socket: the first, and others that are told
+// from those before them. It tells whether some are not.
+func toldApart(l *egressListener, services []*model.Service) (out []tcpPort, others bool) {
+	for _, svc := range slices.SortedStableFunc(slices.Values(services), model.CompareServices) {
+		port := svc.OnlyPort()
+		if port == nil || !l.hosts.allowService(svc) {
+			continue
+		}
+		as := *port
+		as.Protocol = l.protocol
+		next := tcpPort{servicePort: servicePort{svc, &as}}
+		if slices.ContainsFunc(out, next.clashes) {
+			others = true
+		} else {
+			out = append(out, next)
+		}
+	}
+	return out, others
 }
