@@ -189,6 +189,7 @@ type Endpoint struct {
 	Locality       Locality
 	Network        string
 	Cluster        string // of the workload; "" for the control plane's own
+	Listed         bool   // by a ServiceEntry itself, so that it is of no cluster
 	ServiceAccount string
 	Namespace      string
 	Workload       string // e.g. the Deployment's name

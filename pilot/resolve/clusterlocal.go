@@ -22,9 +22,9 @@ func ClusterOf(r Reader, c *Class) string {
 	return r.Cluster()
 }
 
-// SameCluster tells whether an endpoint is in the cluster of a class's proxies.
+// SameCluster tells whether an endpoint is in the cluster of a class's proxies, or in none that others are not in.
 func SameCluster(r Reader, c *Class, ep *model.Endpoint) bool {
-	return cmp.Or(ep.Cluster, r.Cluster()) == ClusterOf(r, c)
+	return ep.Listed || cmp.Or(ep.Cluster, r.Cluster()) == ClusterOf(r, c)
 }
 
 // endpointsFor gives the endpoints of a service that are for a class's proxies, as far as clusters decide.

@@ -174,5 +174,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.Node == b.Node && a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
+		a.Node == b.Node && a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Listed == b.Listed && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
 }

@@ -115,13 +115,14 @@ func inlineEndpoints(svc *model.Service, o *model.Object, network string) []mode
 	if len(entry.GetEndpoints()) == 0 && byName && !strings.HasPrefix(svc.Hostname, "*") {
 		host := model.Endpoint{
 			Address: svc.Hostname, Namespace: o.Namespace, Workload: o.Name, Network: network, TLSMode: model.TLSModeDisabled,
+			Listed: true,
 		}
 		return atPorts(nil, svc, host, func(p *model.ServicePort) uint32 { return p.TargetPort })
 	}
 	var out []model.Endpoint
 	for i, we := range entry.GetEndpoints() {
 		base := entryWorkload(we, we.GetLabels(), network)
-		base.Namespace, base.Workload = o.Namespace, o.Name+"-"+strconv.Itoa(i)
+		base.Namespace, base.Workload, base.Listed = o.Namespace, o.Name+"-"+strconv.Itoa(i), true
 		out = entryEndpoints(out, svc, we, base)
 	}
 	return out
