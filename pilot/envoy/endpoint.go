@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
-	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // transportSocketMatch is the metadata namespace that Envoy compares with a cluster's matches.
@@ -59,8 +58,8 @@ func endpointMetadata(e *ir.Endpoint) *core.Metadata {
 	if e.Workload != "" {
 		own["workload"] = structpb.NewStringValue(e.Workload)
 	}
-	if e.Port == 0 {
-		own[telemetry.HostAddress] = structpb.NewStringValue(telemetry.HostSocket)
+	if e.Port == 0 { // telemetry.ConnectionDetail asks for it
+		own["address"] = structpb.NewStringValue("unix")
 	}
 	if len(own) > 0 {
 		spaces[istioMetadata] = &structpb.Struct{Fields: own}

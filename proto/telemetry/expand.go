@@ -179,7 +179,7 @@ func connections(detail, flags string, labels []Pair) []Series {
 		return []Series{opened}
 	case entry != LogEnded:
 		return nil
-	case told && (upstream == "" || upstream == HostSocket && unreached(flags)):
+	case told && (upstream == "" || upstream == hostSocket && unreached(flags)):
 		return []Series{opened, closed}
 	}
 	return []Series{closed}

@@ -60,15 +60,11 @@ const (
 
 // ConnectionDetail is what an entry of a TCP connection's log is about, and the proxy's own address on the way to the
 // server, which there is only where that was reached. To a Unix socket there is none, so the metadata of the server that
-// was chosen says whether it has one: HostSocket.
-const ConnectionDetail = "%ACCESS_LOG_TYPE%" + detailSeparator +
-	"%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%%UPSTREAM_METADATA(istio:" + HostAddress + ")%"
+// was chosen says whether it has one: hostSocket.
+const ConnectionDetail = "%ACCESS_LOG_TYPE%" + detailSeparator + "%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%%UPSTREAM_METADATA(istio:address)%"
 
-// HostAddress is the key under which the metadata of a server with a Unix socket has HostSocket.
-const (
-	HostAddress = "address"
-	HostSocket  = "unix"
-)
+// hostSocket is what the metadata of a server with a Unix socket says.
+const hostSocket = "unix"
 
 // detailSeparator stands between the parts of a detail that has several.
 const detailSeparator = ","
