@@ -75,7 +75,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 // unrecorded are the methods whose answer follows from no row, with the reason.
 func unrecorded() map[string]string {
 	return map[string]string{
-		"Mesh": "a commit that changes it is a full one", "Domain": "it lasts as long as the process", "Cluster": "it lasts as long as the process", "Variable": "it lasts as long as the process",
+		"Mesh": "a commit that changes it is a full one", "Domain": "it lasts as long as the process", "Cluster": "it lasts as long as the process", "Remote": "the sources last as long as the process", "Variable": "it lasts as long as the process",
 		"Note": "it records", "Record": "it records", "With": "it gives a Reader",
 	}
 }

@@ -95,6 +95,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.Denied[name]:
 		s.mu.Unlock()
 		refuse(w, http.StatusForbidden, "Forbidden")
+	case name == "authentication.k8s.io/v1/tokenreviews": // it has signed no token
+		s.mu.Unlock()
+		answer(w, http.StatusCreated, Object{
+			"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": Object{"authenticated": false},
+		})
 	case !known:
 		s.mu.Unlock()
 		refuse(w, http.StatusNotFound, "NotFound")

@@ -23,11 +23,14 @@ type Feed struct {
 
 const feedSource = "test"
 
+// Far is a further cluster of the mesh. Who hands objects over says of each in which cluster it is.
+const Far = "far"
+
 // NewFeed starts a store, with tables of its own beside those of the product, and hands it objects. It
 // ends with the test.
 func NewFeed(t testing.TB, tables []store.Index, objects ...*model.Object) *Feed {
 	f := &Feed{t: t, store: store.New(store.Options{
-		Indexes: tables, Sources: []store.SourceOptions{{Name: feedSource}}, Quiet: time.Nanosecond, MaxQuiet: time.Nanosecond,
+		Indexes: tables, Sources: []store.SourceOptions{{Name: feedSource}, {Name: Far, Cluster: Far}}, Quiet: time.Nanosecond, MaxQuiet: time.Nanosecond,
 	})}
 	go func() {
 		if err := f.store.Run(t.Context()); err != nil {
@@ -36,6 +39,7 @@ func NewFeed(t testing.TB, tables []store.Index, objects ...*model.Object) *Feed
 	}()
 	f.post(objects...)
 	f.store.Synced(feedSource)
+	f.store.Synced(Far)
 	return f
 }
 
