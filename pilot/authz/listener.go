@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
@@ -11,18 +12,21 @@ import (
 type Mismatch struct {
 	Port uint32
 	Kind MismatchKind
+	// TrustDomains are those of which the port takes certificates, where it does not take the caller's.
+	TrustDomains []string
 }
 
 // MismatchKind is a cause of a Mismatch.
 type MismatchKind uint8
 
-// The causes: the client has no certificate, or shows one to a port without mutual TLS; or a connection is no
-// HTTP. A request to a port that takes no HTTP passes as bytes of a connection.
+// The causes: the client has no certificate, or one of a trust domain that is not taken, or shows one to a port
+// without mutual TLS; or a connection is no HTTP. A request to a port that takes no HTTP passes as bytes of a connection.
 const (
 	NeedsMutualTLS MismatchKind = iota
 	TakesNoMutualTLS
 	NeedsHTTP
 	TakesNoHTTP
+	TakesOtherTrustDomains
 )
 
 // Error says which of them it is, in a sentence.
@@ -32,6 +36,8 @@ func (m *Mismatch) Error() string {
 		return fmt.Sprintf("port %d takes mutual TLS only, and the client has no certificate", m.Port)
 	case TakesNoMutualTLS:
 		return fmt.Sprintf("port %d takes no mutual TLS, so who calls is not known", m.Port)
+	case TakesOtherTrustDomains:
+		return fmt.Sprintf("port %d takes certificates of %s only, so the handshake fails", m.Port, strings.Join(m.TrustDomains, ", "))
 	case NeedsHTTP:
 		return fmt.Sprintf("port %d takes HTTP, and this is another protocol", m.Port)
 	}
@@ -39,7 +45,7 @@ func (m *Mismatch) Error() string {
 }
 
 // Chain gives the filter chain of an inbound listener that takes a call: by its port, by whether the
-// client has a certificate, and by whether it is a request. The error is a *Mismatch.
+// client has a certificate, of a trust domain that is taken, and by whether it is a request. The error is a *Mismatch.
 func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 	port := call.Port
 	if !slices.Contains(Ports(l), port) {
@@ -50,6 +56,9 @@ func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 		wanted := call.Identity != ""
 		if c.Match.DestinationPort != port || (c.TLS != nil) != wanted || !wanted && c.Match.TransportProtocol == ir.TransportTLS {
 			continue
+		}
+		if domains := foreignTo(c, call.Identity); len(domains) > 0 {
+			return nil, &Mismatch{Port: call.Port, Kind: TakesOtherTrustDomains, TrustDomains: domains}
 		}
 		if takesRequests(c) == (call.Request != nil) {
 			return c, nil
@@ -66,6 +75,15 @@ func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 		kind = NeedsMutualTLS
 	}
 	return nil, &Mismatch{Port: call.Port, Kind: kind}
+}
+
+// foreignTo gives the trust domains of which a chain takes certificates where an identity is of none of them.
+func foreignTo(c *ir.FilterChain, identity string) []string {
+	domain, _, _ := strings.Cut(strings.TrimPrefix(identity, "spiffe://"), "/")
+	if identity == "" || c.TLS == nil || slices.Contains(c.TLS.TrustDomains, domain) {
+		return nil
+	}
+	return c.TLS.TrustDomains
 }
 
 // Ports gives those for which an inbound listener has chains of their own, without its own port.

@@ -119,6 +119,7 @@ func TestAuthzExplainOfMore(t *testing.T) {
 		"a trial allows not":   {oneIssuer + fmt.Sprintf(policy, trial, "rules: [{to: [{operation: {methods: [PUT]}}]}]"), []string{user}, 0, allowed + "\ndry run: would be denied, as no ALLOW policy on trial matched\n"},
 		"an audit":             {oneIssuer + fmt.Sprintf(policy, "", "action: AUDIT, rules: [{}]"), []string{user}, 0, allowed + "\naudited: by ns[shop]-policy[more]-rule[0]\n"},
 		"no mutual TLS":        {off, nil, 80, "refused: port 8080 takes no mutual TLS, so who calls is not known; PeerAuthentication shop/clear is DISABLE"},
+		"another trust domain": {"", []string{"--from=other.example/ns/shop/sa/front", user}, 80, "refused: port 8080 takes certificates of cluster.local only, so the handshake fails"},
 		"which port":           {second, []string{"--to=shop/cart"}, 2, "the workload has ports 8080, 9090; give one, as NAMESPACE/WORKLOAD:PORT"},
 		"a request to TCP":     {second + fmt.Sprintf(policy, "", "rules: [{to: [{operation: {ports: [\"9090\"]}}]}]"), []string{"--to=shop/cart:9090"}, 80, "denied: by ns[shop]-policy[no-dots]-rule[0]\nport 9090 takes no HTTP"},
 		"bytes to TCP":         {second, []string{"--to=shop/cart:9090", "--tcp"}, 80, "denied: by ns[shop]-policy[no-dots]-rule[0]\n"},
