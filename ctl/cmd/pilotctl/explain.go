@@ -275,15 +275,18 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 
 // identified gives the request the identity of its client, which speaks the mesh's TLS where the URL says of none.
 func (e *explanation) identified(r *explain.Request) error {
-	if e.identity == "" {
+	if e.identity == "" && (!e.mtls || r.TLS != nil) {
 		return nil
 	}
 	if r.Way == explain.Outbound {
-		return errors.New("--identity: the workload of --from is known by its own; give it with --inbound, or for the client of a gateway")
+		return fmt.Errorf("%s: the workload of --from is known by its own; give it with --inbound, or for the client of a gateway", map[bool]string{true: "--identity", false: "--mtls"}[e.identity != ""])
 	}
-	id, err := identityOf("--identity", e.identity)
-	if err != nil {
-		return err
+	id := "" // some workload's
+	if e.identity != "" {
+		var err error
+		if id, err = identityOf("--identity", e.identity); err != nil {
+			return err
+		}
 	}
 	if r.TLS == nil {
 		r.TLS = &explain.TLS{ALPN: []string{"istio-http/1.1", "istio"}}
