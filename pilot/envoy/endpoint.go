@@ -58,7 +58,7 @@ func endpointMetadata(e *ir.Endpoint) *core.Metadata {
 	if e.Workload != "" {
 		own["workload"] = structpb.NewStringValue(e.Workload)
 	}
-	if e.Port == 0 { // telemetry.ConnectionDetail asks for it
+	if e.Port == 0 { // telemetry.SocketDetail asks for it
 		own["address"] = structpb.NewStringValue("unix")
 	}
 	if len(own) > 0 {

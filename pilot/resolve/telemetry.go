@@ -265,8 +265,11 @@ const upstreamWorkload = "%UPSTREAM_METADATA(istio:workload)%"
 // tcp counts connections, when they are made and when they end, and their bytes, which the agent does by their log.
 // The mesh's log has each of them once.
 func (i *instrument) tcp(t *ir.TCPProxy) {
-	fields := i.tcpFields(t)
-	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, telemetry.ConnectionDetail, fields,
+	fields, detail := i.tcpFields(t), telemetry.ConnectionDetail
+	if i.side == telemetry.Destination || !i.withoutMetadata(t) {
+		detail = telemetry.SocketDetail
+	}
+	connections := i.stats(i.statsScope, ir.LogFilter{Entries: []ir.LogEntry{ir.EntryConnected, ir.EntryEnd}}, detail, fields,
 		ir.Stat{Name: telemetry.StatConnections})
 	t.LogConnected, t.AccessLog = len(connections) > 0, connections
 	if drop, shown := i.rules.dropped(telemetry.MetricsOf(telemetry.StatBytes), true); shown {
@@ -280,12 +283,17 @@ func (i *instrument) tcp(t *ir.TCPProxy) {
 	t.AccessLog = append(t.AccessLog, i.logs.connections...)
 }
 
+// withoutMetadata tells whether no host of what connections go to has metadata, which a host with a socket has.
+func (i *instrument) withoutMetadata(t *ir.TCPProxy) bool {
+	return i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) })
+}
+
 func (i *instrument) tcpFields(t *ir.TCPProxy) []string {
 	destination, principal, peer := "%UPSTREAM_CLUSTER_RAW%", "%UPSTREAM_PEER_URI_SAN%", upstreamWorkload
 	switch {
 	case i.side == telemetry.Destination:
 		destination, principal, peer = i.service(t.Clusters[0].Name), "%DOWNSTREAM_PEER_URI_SAN%", ""
-	case i.unnamed != nil && !slices.ContainsFunc(t.Clusters, func(c ir.WeightedCluster) bool { return !i.unnamed(c.Name) }):
+	case i.withoutMetadata(t):
 		peer = ""
 	}
 	return telemetry.TCPFields(destination, "%RESPONSE_FLAGS%", principal, peer)

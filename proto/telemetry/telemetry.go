@@ -36,7 +36,7 @@ const (
 	StatResponseBytes = "response_bytes" // the same
 	// StatMessages counts gRPC calls by how many messages they had: "requests,responses" is the detail.
 	StatMessages = "messages"
-	// StatConnections counts TCP connections; ConnectionDetail is the detail.
+	// StatConnections counts TCP connections; ConnectionDetail, or SocketDetail, is the detail.
 	StatConnections = "connections"
 	// StatBytes is none of Envoy's: the agent counts the bytes of connections by their log (connection.go).
 	StatBytes = "bytes"
@@ -59,9 +59,12 @@ const (
 )
 
 // ConnectionDetail is what an entry of a TCP connection's log is about, and the proxy's own address on the way to the
-// server, which there is only where that was reached. To a Unix socket there is none, so the metadata of the server that
-// was chosen says whether it has one: hostSocket.
-const ConnectionDetail = "%ACCESS_LOG_TYPE%" + detailSeparator + "%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%%UPSTREAM_METADATA(istio:address)%"
+// server, which there is only where that was reached. To a Unix socket there is none: where a server may have one,
+// SocketDetail has the metadata of the server that was chosen say so, by hostSocket.
+const (
+	ConnectionDetail = "%ACCESS_LOG_TYPE%" + detailSeparator + "%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"
+	SocketDetail     = ConnectionDetail + "%UPSTREAM_METADATA(istio:address)%"
+)
 
 // hostSocket is what the metadata of a server with a Unix socket says.
 const hostSocket = "unix"
