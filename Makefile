@@ -164,12 +164,12 @@ fmt:
 
 .PHONY: unit
 unit: .tools/otelcol ## Unit tests, goldens, architecture
-	$(GO) test $$($(GO) list ./... | grep -v -e /test/e2e -e /test/cluster)
+	$(GO) test -timeout 30m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/cluster)
 
 RACE := ./pilot/machine/... ./pilot/store/... ./pilot/source/... ./pilot/resource/... ./pilot/build/... ./pilot/push/... ./pilot/xds/... ./pilot/status/... ./pilot/discovery ./pilot/incluster ./pilot/webhook ./pilot/traffic ./pilot/trace/... ./pilot/kubeclient ./pilot/debug ./pilot/page ./iptables/apply ./agent/... ./security/... ./bench/... ./test/soak
 .PHONY: race
 race: ## The race detector on the concurrent packages
-	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m $(RACE)
 
 .PHONY: random
 random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
