@@ -100,14 +100,16 @@ func (a *aspect) beside(others []ir.StringMatch) (string, bool) {
 
 // NamePorts tells whether rules are about some ports and not about others.
 func NamePorts(filters []*ir.RBAC) bool {
-	return slices.ContainsFunc(deciding(filters), func(r ir.RBACRule) bool {
-		return slices.ContainsFunc(r.To, func(a ir.RBACAlternative) bool {
-			return slices.ContainsFunc(a, func(c ir.RBACClause) bool {
-				return slices.ContainsFunc(flat(c.AnyOf), func(k ir.RBACCondition) bool {
-					_, ok := k.(ir.LocalPort)
-					return ok
-				})
-			})
-		})
-	})
+	isPort := func(k ir.RBACCondition) bool {
+		_, ok := k.(ir.LocalPort)
+		return ok
+	}
+	for _, r := range deciding(filters) {
+		for _, c := range slices.Concat(r.To...) {
+			if slices.ContainsFunc(flat(c.AnyOf), isPort) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -79,7 +79,7 @@ func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 
 // foreignTo gives the trust domains of which a chain takes certificates where an identity is of none of them.
 func foreignTo(c *ir.FilterChain, identity string) []string {
-	domain, _, _ := strings.Cut(strings.TrimPrefix(identity, "spiffe://"), "/")
+	domain, _, _ := strings.Cut(strings.TrimPrefix(identity, scheme), "/")
 	if identity == "" || c.TLS == nil || slices.Contains(c.TLS.TrustDomains, domain) {
 		return nil
 	}
