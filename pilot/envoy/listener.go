@@ -199,6 +199,9 @@ func tcpProxy(t *ir.TCPProxy, elements Elements) *listenerv3.Filter {
 	if tunnel := t.Policy.Tunnel; tunnel != nil {
 		out.TunnelingConfig = &tcpproxy.TcpProxy_TunnelingConfig{Hostname: strings.ReplaceAll(tunnel.Target, "%", "%%"), UsePost: tunnel.POST}
 	}
+	if t.Policy.HashSourceIP {
+		out.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
+	}
 	if len(t.Clusters) == 1 {
 		out.ClusterSpecifier = &tcpproxy.TcpProxy_Cluster{Cluster: t.Clusters[0].Name}
 		return networkFilter(filterTCPProxy, out)

@@ -99,6 +99,18 @@ type Forward struct {
 	// RequestHeaders and ResponseHeaders are what filters and the route change of either.
 	RequestHeaders  []HeaderChange `json:"requestHeaders,omitempty"`
 	ResponseHeaders []HeaderChange `json:"responseHeaders,omitempty"`
+	filtered        int            // of RequestHeaders, those that filters change, before the route does
+}
+
+// RequestChanges gives the changes of a request that goes to a cluster, in Envoy's order: filters, the
+// cluster's own, then the route's.
+func (f *Forward) RequestChanges(c *Cluster) []HeaderChange {
+	return slices.Concat(f.RequestHeaders[:f.filtered], c.RequestHeaders, f.RequestHeaders[f.filtered:])
+}
+
+// ResponseChanges gives those of a response that comes from a cluster: its own, the route's, then filters.
+func (f *Forward) ResponseChanges(c *Cluster) []HeaderChange {
+	return slices.Concat(c.ResponseHeaders, f.ResponseHeaders)
 }
 
 // Cluster is one place to which a request may go.

@@ -100,10 +100,8 @@ func (w *walk) arriving(f *Forward, c *Cluster, e *Endpoint, to netip.AddrPort, 
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
-	for _, changes := range [][]HeaderChange{f.RequestHeaders, c.RequestHeaders} {
-		for _, h := range changes {
-			h.change(r.Header)
-		}
+	for _, h := range f.RequestChanges(c) {
+		h.change(r.Header)
 	}
 	if w.forwardedFor != "" {
 		r.Header.Set("X-Forwarded-For", w.forwardedFor)

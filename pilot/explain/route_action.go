@@ -107,6 +107,7 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 		f.RequestHeaders = append(f.RequestHeaders, changes(c.GetRequestHeadersToAdd(), c.GetRequestHeadersToRemove())...)
 		f.ResponseHeaders = append(f.ResponseHeaders, changes(c.GetResponseHeadersToAdd(), c.GetResponseHeadersToRemove())...)
 	}
+	f.filtered = len(x.requestHeaders)
 	f.RequestHeaders, f.ResponseHeaders = append(x.requestHeaders, f.RequestHeaders...), append(f.ResponseHeaders, x.responseHeaders...)
 	f.Clusters = x.destinations(a)
 	x.routeStep(StageRoute, x.route.GetName(), "forwards to "+names(f.Clusters), x.forwarding(f)...)
@@ -214,11 +215,11 @@ func changes(add []*core.HeaderValueOption, remove []string) []HeaderChange {
 		core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD: "set", core.HeaderValueOption_OVERWRITE_IF_EXISTS: "set if present",
 	}
 	var out []HeaderChange
+	for _, name := range remove { // Envoy removes before it adds
+		out = append(out, HeaderChange{Name: name, Do: "remove"})
+	}
 	for _, h := range add {
 		out = append(out, HeaderChange{h.GetHeader().GetKey(), h.GetHeader().GetValue(), do[h.GetAppendAction()]})
-	}
-	for _, name := range remove {
-		out = append(out, HeaderChange{Name: name, Do: "remove"})
 	}
 	return out
 }

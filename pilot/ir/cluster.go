@@ -283,6 +283,8 @@ type TCPPolicy struct {
 	IdleTimeout           *time.Duration // 0 never closes
 	MaxConnectionDuration time.Duration
 	Tunnel                *Tunnel // nil to send the bytes as they are
+	// HashSourceIP balances by the address of the client, where the cluster hashes at all.
+	HashSourceIP bool
 }
 
 // Tunnel sends a connection's bytes within a request of HTTP.

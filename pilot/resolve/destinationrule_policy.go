@@ -126,7 +126,10 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) ir.TCPPolicy {
 	rule, _ := ruleFor(r, c, svc)
 	policy := policyFor(r, rule, subset, port.Port)
-	tcp, out := policy.pool.spec.GetTcp(), ir.TCPPolicy{Tunnel: policy.whole.tunnelTo()}
+	tcp, out := policy.pool.spec.GetTcp(), ir.TCPPolicy{
+		Tunnel:       policy.whole.tunnelTo(),
+		HashSourceIP: policy.balance.spec.GetConsistentHash().GetUseSourceIp(),
+	}
 	if d, ok := duration(tcp.GetIdleTimeout()); ok {
 		out.IdleTimeout = &d
 	}

@@ -207,6 +207,7 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 			vs := newVirtualService(r, o)
 			s := &ruleSet{
 				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
+				secure: server.serves == servesHTTPS,
 			}
 			out.Routes = append(out.Routes, s.httpRoutes()...)
 			problems = slices.Concat(problems, vs.problems, s.problems, references(r, p.class.Namespace, vs))

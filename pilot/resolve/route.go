@@ -73,12 +73,13 @@ func (b *routeBuilder) routes(host string, counts func(*virtualService) bool) []
 
 // defaultRoute sends every request to the service.
 func (b *routeBuilder) defaultRoute(sp servicePort) *ir.Route {
+	hash := HashPolicies(b.r, b.c, sp.service, sp.port, "")
 	return &ir.Route{
 		Name: "default",
 		Forward: &ir.Forward{
 			Clusters: []ir.WeightedCluster{{Name: model.ClusterName("outbound", b.port, "", sp.service.Hostname), Weight: 1, DynamicPort: dynamicPort(sp.service, sp.port)}},
-			Retry:    defaultRetry(b.r),
-			Hash:     HashPolicies(b.r, b.c, sp.service, sp.port, ""),
+			Retry:    defaultRetry(b.r, len(hash) > 0),
+			Hash:     hash,
 		},
 	}
 }

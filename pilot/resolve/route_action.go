@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -33,13 +34,13 @@ func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redire
 		s.invalid(field, "uri and prefixRewrite exclude each other; the rule is left out")
 		return nil, false
 	}
-	switch p := r.GetRedirectPort().(type) {
-	case *networking.HTTPRedirect_Port:
-		out.Port = p.Port
-	case *networking.HTTPRedirect_DerivePort:
-		if p.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT {
-			out.Port = s.port
-		}
+	out.Port = r.GetPort()
+	if r.GetDerivePort() == networking.HTTPRedirect_FROM_REQUEST_PORT {
+		out.Port = s.port
+	}
+	switch scheme := cmp.Or(strings.ToLower(r.GetScheme()), s.scheme()); {
+	case scheme == "http" && out.Port == 80, scheme == "https" && out.Port == 443:
+		out.Port = 0 // a URL names no port that its scheme stands for
 	}
 	if out.Port > 65535 {
 		s.invalid(field+".port", "a port is at most 65535; the rule is left out")
@@ -52,6 +53,14 @@ func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redire
 		}
 	}
 	return out, true
+}
+
+// scheme is that of the URLs by which clients ask here.
+func (s *ruleSet) scheme() string {
+	if s.secure {
+		return "https"
+	}
+	return "http"
 }
 
 func (s *ruleSet) directResponse(field string, d *networking.HTTPDirectResponse) (*ir.DirectResponse, bool) {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -31,7 +32,8 @@ func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority st
 		}
 		out.Timeout = d
 	}
-	if out.Retry, ok = s.retry(field+".retries", rule.GetRetries()); !ok {
+	hashed := len(out.Clusters) == 1 && len(out.Hash) > 0
+	if out.Retry, ok = s.retry(field+".retries", rule.GetRetries(), hashed); !ok {
 		return nil, false
 	}
 	if !s.rewrite(field+".rewrite", rule.GetRewrite(), out) {
@@ -41,6 +43,16 @@ func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority st
 		return nil, false
 	}
 	return out, true
+}
+
+// loneHeaders takes the headers of a rule's only destination to those of the rule, after them. Envoy
+// would change those of a destination first. With several destinations that is so in Istio as well.
+func loneHeaders(f *ir.Forward, rule ir.HeaderOperations) ir.HeaderOperations {
+	c := &f.Clusters[0]
+	out := ir.HeaderOperations{Request: then(rule.Request, c.Headers.Request), Response: then(rule.Response, c.Headers.Response)}
+	f.Authority = cmp.Or(f.Authority, c.Authority)
+	c.Headers, c.Authority = ir.HeaderOperations{}, ""
+	return out
 }
 
 // destinations translates the weighted destinations of a rule. Those without weight get no

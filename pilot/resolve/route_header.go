@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 )
 
 // headers translates changes of headers. Envoy lets nobody add or remove the host; setting it
-// on a request is what authority says instead.
+// on a request, or adding it, is what authority says instead.
 func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOperations, authority string, ok bool) {
 	if h == nil {
 		return out, "", true
@@ -27,10 +28,27 @@ func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOpe
 		return out, "", false
 	}
 	if host != "" {
-		s.invalid(field+".response.set", "a response has no host; the rule is left out")
+		s.invalid(field+".response", "a response has no host; the rule is left out")
 		return out, "", false
 	}
 	return out, authority, true
+}
+
+// then gives the operation that does both, the later one last: what it sets wins.
+func then(first, last ir.HeaderOperation) ir.HeaderOperation {
+	named := func(in []ir.Header, name string) bool {
+		return slices.ContainsFunc(in, func(h ir.Header) bool { return strings.EqualFold(h.Name, name) })
+	}
+	replaced := func(h ir.Header) bool { return named(last.Set, h.Name) }
+	out := ir.HeaderOperation{
+		Set:    append(slices.DeleteFunc(slices.Clone(first.Set), replaced), last.Set...),
+		Add:    append(slices.DeleteFunc(slices.Clone(first.Add), replaced), last.Add...),
+		Remove: distinct(append(slices.Clone(first.Remove), last.Remove...)),
+	}
+	byName := func(x, y ir.Header) int { return cmp.Compare(x.Name, y.Name) }
+	slices.SortStableFunc(out.Set, byName)
+	slices.SortStableFunc(out.Add, byName)
+	return out
 }
 
 func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOperations) (out ir.HeaderOperation, authority string, ok bool) {
@@ -38,8 +56,8 @@ func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOpe
 		for _, name := range slices.Sorted(names) {
 			at, value := field+"."+part+"["+name+"]", values[name]
 			switch {
-			case part == "set" && isHost(name) && singleLine(value):
-				authority = value
+			case part != "remove" && isHost(name) && singleLine(value):
+				authority = cmp.Or(authority, value) // set comes first
 			case s.noHeader(at, name):
 			case !s.headerValue(at, name, value):
 				return false

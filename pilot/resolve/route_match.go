@@ -111,6 +111,9 @@ func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) (ir.St
 	if r, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Regex); ok && r.Regex == ".*" {
 		return ir.StringMatch{}, true
 	}
+	if p, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Prefix); ok && p.Prefix == "" {
+		return ir.StringMatch{Kind: ir.MatchPrefix}, true // of every path, unlike an empty prefix elsewhere
+	}
 	out, ok := s.stringMatch(field, m.GetUri())
 	if !ok {
 		return out, false

@@ -27,24 +27,25 @@ var retryConditions = []string{
 const retriableStatusCodes = "retriable-status-codes"
 
 // defaultRetry is the mesh's policy for requests whose rule has none.
-func defaultRetry(r Reader) *ir.Retry {
+func defaultRetry(r Reader, hashed bool) *ir.Retry {
 	if p := r.Mesh().GetDefaultHttpRetryPolicy(); p != nil {
-		out, _ := retryOf(p, func(string, string) {})
+		out, _ := retryOf(p, hashed, func(string, string) {})
 		return out
 	}
-	return &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: true}
+	return &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: !hashed}
 }
 
 // retry translates a rule's policy; no policy means the mesh's, no attempts no retries.
-func (s *ruleSet) retry(field string, p *networking.HTTPRetry) (*ir.Retry, bool) {
+func (s *ruleSet) retry(field string, p *networking.HTTPRetry, hashed bool) (*ir.Retry, bool) {
 	if p == nil {
-		return defaultRetry(s.r), true
+		return defaultRetry(s.r, hashed), true
 	}
-	return retryOf(p, func(at, message string) { s.invalid(field+at, message+"; the rule is left out") })
+	return retryOf(p, hashed, func(at, message string) { s.invalid(field+at, message+"; the rule is left out") })
 }
 
-// retryOf translates a policy; not ok means that it is broken, which invalid is told.
-func retryOf(p *networking.HTTPRetry, invalid func(field, message string)) (*ir.Retry, bool) {
+// retryOf translates a policy; not ok means that it is broken, which invalid is told. Requests that are
+// hashed to a host are retried there, unless the policy says otherwise.
+func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message string)) (*ir.Retry, bool) {
 	if p.GetAttempts() < 0 {
 		invalid(".attempts", "the number of attempts is negative")
 		return nil, false
@@ -52,7 +53,7 @@ func retryOf(p *networking.HTTPRetry, invalid func(field, message string)) (*ir.
 	if p.GetAttempts() == 0 {
 		return nil, true
 	}
-	out := &ir.Retry{Attempts: uint32(p.GetAttempts()), On: defaultConditions, AvoidPreviousHosts: true}
+	out := &ir.Retry{Attempts: uint32(p.GetAttempts()), On: defaultConditions, AvoidPreviousHosts: !hashed}
 	if p.GetRetryOn() != "" {
 		on, codes, unknown := conditions(p.GetRetryOn())
 		if unknown != "" {

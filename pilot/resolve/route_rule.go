@@ -20,6 +20,7 @@ type ruleSet struct {
 	port uint32
 	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
 	gateways []string
+	secure   bool // requests come within TLS
 
 	owner    *model.Object // that has the present rule, where it is not vs
 	problems []model.Problem
@@ -146,7 +147,9 @@ func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 	case rule.GetDirectResponse() != nil:
 		out.Direct, ok = s.directResponse(field+".directResponse", rule.GetDirectResponse())
 	case len(rule.GetRoute()) > 0:
-		out.Forward, ok = s.forward(field, rule, authority)
+		if out.Forward, ok = s.forward(field, rule, authority); ok && len(rule.GetRoute()) == 1 {
+			out.Headers = loneHeaders(out.Forward, headers)
+		}
 	default:
 		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
 		return nil
@@ -173,7 +176,8 @@ func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) bool {
 
 // catchAll tells whether a route takes every request.
 func catchAll(r *ir.Route) bool {
-	everyPath := r.Match.Path.Kind == ir.MatchPresent || r.Match.Path.Kind == ir.MatchPrefix && r.Match.Path.Value == "/"
+	path := r.Match.Path
+	everyPath := path.Kind == ir.MatchPresent || path.Kind == ir.MatchPrefix && (path.Value == "/" || path.Value == "")
 	return everyPath && len(r.Match.Headers)+len(r.Match.Query)+len(r.Match.Claims) == 0
 }
 

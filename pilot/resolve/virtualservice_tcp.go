@@ -13,27 +13,27 @@ import (
 )
 
 // tcpChains gives the filter chains for a service that is no HTTP service. They are those that the tls
-// and tcp rules of its VirtualService ask for, and one straight to the service, unless a rule takes
-// every connection. On a port of TLS the names of tls rules are all that there is: a connection with
+// and tcp rules of its VirtualServices ask for, and one straight to the service, unless a rule takes
+// every connection. Unlike rules of HTTP, those of all its VirtualServices count: of two for one name or
+// subnet the first is in force. On a port of TLS the names of tls rules are all that there is: a connection with
 // another goes on to where it was sent. byName narrows all to the service's own name in the TLS
 // handshake.
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
-	var problems []model.Problem
 	tls, named := sp.port.Protocol.IsTLS(), false
-	hidden := v.inForce(sp.service.Hostname, func(vs *virtualService) bool {
+	candidates, problems := v.virtualServices(sp.service.Hostname)
+	for _, vs := range candidates {
 		s := v.ruleSet(vs, sp.port.Port)
 		if tls || sp.port.Protocol == model.ProtocolAuto {
-			out = s.tlsRules()
-			named = len(out) > 0
+			chains := s.tlsRules()
+			named = named || len(chains) > 0
+			out = append(out, chains...)
 		}
-		if !byName {
+		if !byName && !slices.ContainsFunc(out, takesAll) {
 			out = append(out, s.tcpRules(tls)...)
 		}
 		problems = append(problems, s.problems...)
-		return len(out) > 0
-	})
-	problems = append(problems, hidden...)
+	}
 	if tls && named || slices.ContainsFunc(out, takesAll) {
 		return out, problems
 	}

@@ -129,9 +129,13 @@ func (c *checker) oneAuthority(path string, r *networking.HTTPRoute) {
 		return
 	}
 	set := func(field string, h *networking.Headers) {
-		for _, name := range sortedKeys(h.GetRequest().GetSet()) {
-			if isAuthority(name) {
-				c.fail(entry(field+".headers.request.set", name), "sets the authority, as rewrite.authority does; keep one of them")
+		op := h.GetRequest()
+		for part, values := range map[string]map[string]string{"set": op.GetSet(), "add": op.GetAdd()} {
+			for _, name := range sortedKeys(values) {
+				if !isAuthority(name) {
+					continue
+				}
+				c.fail(entry(field+".headers.request."+part, name), "sets the authority, as rewrite.authority does; keep one of them")
 			}
 		}
 	}

@@ -99,7 +99,7 @@ func TestRules(t *testing.T) {
 		{"VirtualService", vs("{directResponse: {status: 42}}"), "spec.http[0].directResponse.status: status"},
 		{"VirtualService", vs("{rewrite: {}, " + route + "}"), "spec.http[0].rewrite: rewrites nothing"},
 		{"VirtualService", vs(`{rewrite: {uriRegexRewrite: {match: '(a)', rewrite: '\2'}}, ` + route + "}"), "spec.http[0].rewrite.uriRegexRewrite.rewrite: group 2"},
-		{"VirtualService", vs("{headers: {request: {add: {':authority': b}}}, " + route + "}"), "spec.http[0].headers.request.add[:authority]: cannot be changed"},
+		{"VirtualService", vs("{headers: {request: {remove: [':authority']}}, " + route + "}"), "spec.http[0].headers.request.remove[0]: cannot be changed"},
 		{"VirtualService", vs("{headers: {request: {set: {'Host': b}}}, " + route + "}"), ""},
 		{"VirtualService", vs("{headers: {response: {set: {a: '100%'}}}, " + route + "}"), "spec.http[0].headers.response.set[a]: percent"},
 		{"VirtualService", vs("{headers: {response: {set: {a: '100%% %REQ(a?b):7%'}}}, " + route + "}"), ""},

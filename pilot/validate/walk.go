@@ -131,7 +131,7 @@ func (c *checker) headers(path string, ops *networking.Headers_HeaderOperations,
 	for op, values := range map[string]map[string]string{"set": ops.GetSet(), "add": ops.GetAdd()} {
 		for _, name := range sortedKeys(values) {
 			field := entry(path+"."+op, name)
-			check(field, name, request && op == "set")
+			check(field, name, request)
 			if problem := headerValueProblem(values[name]); problem != "" {
 				c.fail(field, "%s", problem)
 			}

@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,8 +61,10 @@ func (c *Call) predicted(a *explain.Answer) *result {
 	for _, m := range f.Mirrors {
 		r.mirrors = append(r.mirrors, m.Cluster)
 	}
-	r.request = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.RequestHeaders }, f.RequestHeaders, c.sent())
-	r.response = header(f, func(c *explain.Cluster) []explain.HeaderChange { return c.ResponseHeaders }, f.ResponseHeaders, nil)
+	if len(f.Clusters) > 0 { // several change headers alike, or the case cannot tell what it wants
+		r.request = header(f.RequestChanges(&f.Clusters[0]), c.sent())
+		r.response = header(f.ResponseChanges(&f.Clusters[0]), nil)
+	}
 	return r
 }
 
@@ -97,11 +98,7 @@ func (r *result) add(c *explain.Cluster, call *Call) {
 }
 
 // header gives a header after all changes; nil where that is not known.
-func header(f *explain.Forward, own func(*explain.Cluster) []explain.HeaderChange, changes []explain.HeaderChange, sent map[string]string) func(string) *string {
-	all := slices.Clone(changes)
-	for i := range f.Clusters {
-		all = append(all, own(&f.Clusters[i])...)
-	}
+func header(changes []explain.HeaderChange, sent map[string]string) func(string) *string {
 	return func(name string) *string {
 		value := ""
 		for sentName := range maps.Keys(sent) {
@@ -109,7 +106,7 @@ func header(f *explain.Forward, own func(*explain.Cluster) []explain.HeaderChang
 				value = sent[sentName]
 			}
 		}
-		for _, h := range all {
+		for _, h := range changes {
 			if !strings.EqualFold(h.Name, name) {
 				continue
 			}
