@@ -28,17 +28,24 @@ type local struct {
 	byPlace map[place]*localised
 }
 
-// place is where a class is: its locality and, where that matters, its node.
+// place is where a class is: its locality and, where that matters, its node and the labels by which its
+// proxies prefer endpoints.
 type place struct {
 	model.Locality
-	node string
+	node, labels string
 }
 
-func placeOf(c *resolve.Class) place { return place{c.Locality, c.Node} }
+func placeOf(c *resolve.Class) place {
+	out := place{Locality: c.Locality, node: c.Node}
+	for _, l := range c.FailoverLabels {
+		out.labels += l.Name + "=" + l.Value + ","
+	}
+	return out
+}
 
 // placeFor is what of a class's place a cluster's load assignment depends on.
 func placeFor(cl *ir.Cluster, c *resolve.Class) place {
-	if endpoint.ByNode(cl.Endpoints) {
+	if endpoint.ByProxy(cl.Endpoints) {
 		return placeOf(c)
 	}
 	return place{Locality: c.Locality}
@@ -200,7 +207,7 @@ func isLocal(cl *ir.Cluster) bool {
 		return false
 	}
 	p := cl.Endpoints.Locality
-	return endpoint.ByNode(cl.Endpoints) || p.Failover || p.Regions || len(p.By) > 0 || len(p.Distribute) > 0
+	return endpoint.ByProxy(cl.Endpoints) || p.Failover || p.Regions || len(p.By) > 0 || len(p.Distribute) > 0
 }
 
 // assigned tells whether a cluster has a load assignment.

@@ -58,7 +58,9 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 // Inline puts the hosts of a cluster into it whose proxy resolves their names. With one name to resolve
 // at a time, the first is taken; without any, the cluster has no hosts.
 func Inline(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) {
-	cl.Hosts = Assignment(r, c, cl)
+	at := *c
+	at.Locality = c.NamesFrom
+	cl.Hosts = Assignment(r, &at, cl)
 	if cl.Discovery != ir.DiscoveryLogicalDNS {
 		return
 	}

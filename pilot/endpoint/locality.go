@@ -9,33 +9,31 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// priority is the order in which endpoints are used when nearer ones are ejected: the same
-// subzone, zone, region, the region that is named for failover, then all others. With Regions those of one region are
-// alike, since Envoy chooses among them by their zones.
+// priority is the order in which endpoints are used when nearer ones are ejected: those that share more labels
+// with the proxy come first; among those that share as many, what is nearer.
 func priority(p ir.LocalityPolicy, c *resolve.Class, endpoint *model.Endpoint) uint32 {
-	if len(p.By) > 0 || p.Regions {
-		tier := uint32(len(p.By) - shared(&p, c, endpoint))
-		if p.Regions && c.Locality.Region != "" {
-			tier = tier*regionTiers + region(&p, c.Locality.Region, endpoint.Locality.Region)
-		}
-		return tier
-	}
-	proxy, ep := c.Locality, endpoint.Locality
-	if !p.Failover || proxy == (model.Locality{}) {
-		return 0
-	}
+	labels := uint32(len(p.By) - shared(&p, c, endpoint))
+	return labels*tiers + distance(&p, c.Locality, endpoint.Locality)
+}
+
+// tiers are more than there are distances.
+const tiers = 5
+
+// distance is 0 for the proxy's subzone, then comes its zone, its region, the region that is named for failover, and
+// all others. With Regions those of one region are alike, since Envoy chooses among them by their zones.
+func distance(p *ir.LocalityPolicy, proxy, ep model.Locality) uint32 {
 	switch {
-	case proxy == ep:
+	case p.Regions && proxy.Region != "":
+		return region(p, proxy.Region, ep.Region)
+	case p.Regions || !p.Failover || proxy == (model.Locality{}) || proxy == ep:
 		return 0
 	case proxy.Region == ep.Region && proxy.Zone == ep.Zone:
 		return 1
 	case proxy.Region == ep.Region:
 		return 2
 	}
-	return 2 + region(&p, proxy.Region, ep.Region)
+	return 2 + region(p, proxy.Region, ep.Region)
 }
-
-const regionTiers = 3
 
 // region is the order of an endpoint by its region: the proxy's own, the one that it fails over to, the others.
 func region(p *ir.LocalityPolicy, from, to string) uint32 {
@@ -53,11 +51,16 @@ func region(p *ir.LocalityPolicy, from, to string) uint32 {
 	return 1
 }
 
-// ByNode tells whether a cluster's endpoints, or their order, depend on the proxy's node.
-func ByNode(set *ir.EndpointSet) bool { return set.NodeLocal || prefersNode(&set.Locality) }
+// ByProxy tells whether a cluster's endpoints, or their order, depend on more of the proxy than its locality: its node, or a label of its own.
+func ByProxy(set *ir.EndpointSet) bool {
+	own := func(l ir.FailoverLabel) bool {
+		return l.Own && l.Name != model.LabelRegion && l.Name != model.LabelZone && l.Name != model.LabelSubZone
+	}
+	return set.NodeLocal || slices.ContainsFunc(set.Locality.By, own)
+}
 
 func prefersNode(p *ir.LocalityPolicy) bool {
-	return slices.ContainsFunc(p.By, func(l ir.FailoverLabel) bool { return l.Name == model.LabelNode && l.Value == "" })
+	return slices.ContainsFunc(p.By, func(l ir.FailoverLabel) bool { return l.Name == model.LabelNode && l.Own })
 }
 
 // shared counts the labels, up to the first that differs, that an endpoint has as it should. What is on the node
@@ -67,7 +70,7 @@ func shared(p *ir.LocalityPolicy, c *resolve.Class, ep *model.Endpoint) int {
 	sameNode := prefersNode(p) && c.Node != "" && c.Node == ep.Node
 	for i, l := range p.By {
 		same := ep.Labels[l.Name] == l.Value
-		if l.Value == "" {
+		if l.Own {
 			switch l.Name {
 			case model.LabelRegion:
 				same = sameNode || proxy.Region == ep.Locality.Region
@@ -77,6 +80,8 @@ func shared(p *ir.LocalityPolicy, c *resolve.Class, ep *model.Endpoint) int {
 				same = sameNode || proxy.SubZone == ep.Locality.SubZone
 			case model.LabelNode:
 				same = sameNode
+			default:
+				same = ep.Labels[l.Name] == c.FailoverLabel(l.Name)
 			}
 		}
 		if !same {

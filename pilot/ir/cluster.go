@@ -78,7 +78,7 @@ type LocalityPolicy struct {
 	// To gives for a region the one that it fails over to first; others come after it.
 	To []FailoverRegion
 	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
-	// proxy; it takes the place of Failover.
+	// proxy. Failover orders those of which By says the same.
 	By []FailoverLabel
 	// Regions puts the endpoints of the proxy's own region before those of the others, among those of which By says
 	// the same; To orders the others.
@@ -93,9 +93,11 @@ type ZoneRouting struct {
 	MinHosts uint32 // of the proxy's region, below which all zones are used alike; 0 is Envoy's 6
 }
 
-// FailoverLabel is a label that near endpoints have: one of the topology, with the proxy's own value, or
-// another with a value that is given.
-type FailoverLabel struct{ Name, Value string }
+// FailoverLabel is a label that near endpoints have: with the value that is given, or with the proxy's own.
+type FailoverLabel struct {
+	Name, Value string
+	Own         bool // the proxy's value counts, Value is empty
+}
 
 // FailoverRegion sends the traffic of one region to another when all its endpoints are ejected.
 type FailoverRegion struct{ From, To string }

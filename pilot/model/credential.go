@@ -42,16 +42,12 @@ func ClientSecrets(t *networking.ClientTLSSettings) (pair, authorities string) {
 
 // DestinationSecrets gives the SDS names that a DestinationRule's settings need, sorted.
 func DestinationSecrets(rule *networking.DestinationRule) []string {
-	policies := []*networking.TrafficPolicy{rule.GetTrafficPolicy()}
-	for _, s := range rule.GetSubsets() {
-		policies = append(policies, s.GetTrafficPolicy())
-	}
 	var out []string
 	add := func(t *networking.ClientTLSSettings) {
 		pair, authorities := ClientSecrets(t)
 		out = append(out, pair, authorities)
 	}
-	for _, p := range policies {
+	for _, p := range policies(rule) {
 		add(p.GetTls())
 		for _, port := range p.GetPortLevelSettings() {
 			add(port.GetTls())

@@ -106,6 +106,8 @@ type Service struct {
 	PublishNotReady bool
 	// TrafficDistribution says which endpoints are preferred, PreferSameZone or PreferSameNode; "" for none.
 	TrafficDistribution string
+	// Located tells that proxies resolve the names of its endpoints, which may say where they are.
+	Located bool
 	// NodeLocal leaves out endpoints that are not on the client's node (internalTrafficPolicy: Local).
 	NodeLocal bool
 	Origin    Origin

@@ -11,6 +11,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -35,6 +36,12 @@ type Class struct {
 	Locality      model.Locality
 	// Node is that of the proxy, "" where no service that it sees asks for it.
 	Node string
+	// FailoverLabels are the proxy's labels that some failover priority compares with those of endpoints.
+	FailoverLabels []ir.FailoverLabel
+
+	// NamesFrom is the locality once more, where names that proxies resolve are ordered by it: those stand in
+	// clusters, not in load assignments.
+	NamesFrom model.Locality
 
 	// Inbound are the ports of services that select the pod, sorted by target port, then service.
 	Inbound []InboundPort
@@ -105,10 +112,15 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	if c.Locality == (model.Locality{}) {
 		c.Locality = model.LocalityOf(labels)
 	}
-	if r.HasServicesByNode(p.Namespace) {
+	var byNode bool
+	c.FailoverLabels, byNode = failoverValues(r, p.Namespace, labels)
+	if byNode || r.HasServicesByNode(p.Namespace) {
 		if c.Node = p.Node; pod != nil {
 			c.Node = cmp.Or(pod.Spec.(*model.Pod).Node, p.Node)
 		}
+	}
+	if r.HasLocatedNames(p.Namespace) {
+		c.NamesFrom = c.Locality
 	}
 	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
@@ -142,6 +154,16 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	c.LogService = p.LogService && r.Mesh().GetEnableEnvoyAccessLogService()
 	c.Key = c.hash()
 	return c
+}
+
+// FailoverLabel gives the proxy's value of a label that failover priorities compare, "" for none.
+func (c *Class) FailoverLabel(name string) string {
+	for _, l := range c.FailoverLabels {
+		if l.Name == name {
+			return l.Value
+		}
+	}
+	return ""
 }
 
 // hasSourceLabels tells whether a set of labels that VirtualServices ask for holds.

@@ -20,6 +20,11 @@ func (c *Class) hash() string {
 	b.number(uint64(c.Settings.Underscores))
 	b.texts(c.Topology.ClientCert)
 	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.Node)
+	b.texts(c.NamesFrom.Region, c.NamesFrom.Zone, c.NamesFrom.SubZone)
+	b.number(uint64(len(c.FailoverLabels)))
+	for _, l := range c.FailoverLabels {
+		b.texts(l.Name, l.Value)
+	}
 	b.number(uint64(len(c.Inbound)))
 	for i := range c.Inbound {
 		in := &c.Inbound[i]

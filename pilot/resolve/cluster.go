@@ -98,7 +98,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		}
 	}
 	if cl.Discovery.IsDNS() {
-		b.anywhere(policy.balance, cl)
+		b.nearNames(policy.balance, cl)
 	}
 	applyOutlier(policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)

@@ -37,19 +37,31 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 	}
 }
 
-// anywhere takes hosts that proxies resolve as they come. Their names stand in the cluster, which all
-// proxies of a namespace share wherever they are.
-func (b *clusterBuilder) anywhere(balance block[networking.LoadBalancerSettings], cl *ir.Cluster) {
-	cl.Endpoints.Locality, cl.LocalityWeighted, cl.Zones = ir.LocalityPolicy{}, false, nil
-	setting, zones := balance.spec.GetLocalityLbSetting(), balance.spec.GetZoneAwareLbSetting()
-	field := ".localityLbSetting"
-	if zones != nil && !off(zones.GetEnabled()) {
-		field = ".zoneAwareLbSetting"
-	} else if setting == nil || off(setting.GetEnabled()) {
+// nearNames lets hosts whose names proxies resolve be ordered by where the proxy is. They stand in the cluster, which
+// proxies of one locality share whatever their labels and nodes are.
+func (b *clusterBuilder) nearNames(balance block[networking.LoadBalancerSettings], cl *ir.Cluster) {
+	policy := &cl.Endpoints.Locality
+	if policy.Failover || policy.Regions || len(policy.By)+len(policy.Distribute) > 0 {
+		b.r.Note(factPlace)
+	}
+	if cl.Discovery == ir.DiscoveryLogicalDNS { // a single host
+		cl.LocalityWeighted, cl.Zones = false, nil
+	}
+	for i, l := range policy.By {
+		if !l.Own || l.Name == model.LabelRegion || l.Name == model.LabelZone || l.Name == model.LabelSubZone {
+			continue
+		}
+		policy.By = policy.By[:i]
+		field := ".localityLbSetting.failoverPriority"
+		if policy.Regions {
+			field = ".zoneAwareLbSetting.failoverPriority"
+		}
+		if balance.object != nil {
+			b.report(balance.object.WarningAt(balance.field+field, model.ReasonNotTranslated,
+				fmt.Sprintf("the endpoints of %s are resolved by DNS, for which proxies are told apart by where they run only; write %s=VALUE, until then it and those after it do not count", cl.Endpoints.Host, l.Name)))
+		}
 		return
 	}
-	b.report(balance.object.WarningAt(balance.field+field, model.ReasonNotTranslated,
-		fmt.Sprintf("the endpoints of %s are resolved by DNS, for which localities are not translated; all are used alike", cl.Endpoints.Host)))
 }
 
 // hidden reports the ServiceEntries that a service stands before.

@@ -43,9 +43,9 @@ func off(enabled *wrapperspb.BoolValue) bool { return enabled != nil && !enabled
 func nearness(d string) []ir.FailoverLabel {
 	switch d {
 	case model.PreferSameNode:
-		return []ir.FailoverLabel{{Name: model.LabelRegion}, {Name: model.LabelZone}, {Name: model.LabelSubZone}, {Name: model.LabelNode}}
+		return ownLabels(model.LabelRegion, model.LabelZone, model.LabelSubZone, model.LabelNode)
 	case model.PreferSameZone:
-		return []ir.FailoverLabel{{Name: model.LabelRegion}, {Name: model.LabelZone}}
+		return ownLabels(model.LabelRegion, model.LabelZone)
 	}
 	return nil
 }
@@ -78,28 +78,39 @@ func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.
 		return out
 	}
 	out.By = failoverLabels(s.GetFailoverPriority())
-	out.Failover = len(out.By) == 0
+	out.Failover = len(out.By) == 0 || len(s.GetFailover()) > 0
 	for _, f := range s.GetFailover() {
 		out.To = append(out.To, ir.FailoverRegion{From: f.GetFrom(), To: f.GetTo()})
 	}
 	return out
 }
 
-// failoverLabels reads labels of a failover priority: those of the topology, and label=value. Others are of
-// each proxy, which the source tells; those after one are not looked at, since they would be compared alone.
+// failoverLabels reads labels of a failover priority: label, of which the proxy's own value counts, and
+// label=value. All endpoints are of the proxy's network.
 func failoverLabels(priority []string) []ir.FailoverLabel {
 	var out []ir.FailoverLabel
 	for _, text := range priority {
 		name, value, given := strings.Cut(text, "=")
-		switch {
-		case name == networkLabel && !given: // all endpoints are of the proxy's network
-			continue
-		case !given && name != model.LabelRegion && name != model.LabelZone && name != model.LabelSubZone:
-			return out
+		if name != networkLabel || given {
+			out = append(out, ir.FailoverLabel{Name: name, Value: value, Own: !given})
 		}
-		out = append(out, ir.FailoverLabel{Name: name, Value: value})
 	}
 	return out
+}
+
+func ownLabels(names ...string) []ir.FailoverLabel { return failoverLabels(names) }
+
+// failoverValues gives what a proxy has of the labels whose own values some failover priority counts.
+func failoverValues(r Reader, client string, labels map[string]string) (out []ir.FailoverLabel, byNode bool) {
+	names := slices.Concat(r.FailoverLabels(client), model.FailoverLabels(r.Mesh().GetLocalityLbSetting().GetFailoverPriority(),
+		r.Mesh().GetZoneAwareLbSetting().GetFailoverPriority()))
+	for _, name := range distinct(names) {
+		if value := labels[name]; value != "" {
+			out = append(out, ir.FailoverLabel{Name: name, Value: value})
+		}
+		byNode = byNode || name == model.LabelNode
+	}
+	return out, byNode
 }
 
 const networkLabel = "topology.istio.io/network"

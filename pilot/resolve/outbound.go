@@ -7,13 +7,13 @@ import (
 )
 
 // Outbound gives the class without what decides only about what its proxies receive or serve as a
-// gateway, and without their locality and node, which decide about endpoints only. Classes with
+// gateway, and without where they run and their labels of failover, which decide about endpoints only. Classes with
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets, out.Settings = nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
-	out.Interception, out.Network, out.Locality, out.Node = "", "", model.Locality{}, ""
+	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", "", model.Locality{}, "", nil
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
 		out.HTTP10, out.LogService = false, false // only its Gateways' listeners take requests
@@ -42,7 +42,7 @@ func (c *Class) Common() (common Class, ok bool) {
 	}
 	common = c.Outbound()
 	common.Namespace, common.DestinationRules, common.SourceLabels, common.Patches = Nobody, nil, nil, nil
-	common.Telemetry, common.OutboundTokens = model.Key{}, nil
+	common.Telemetry, common.OutboundTokens, common.NamesFrom = model.Key{}, nil, model.Locality{}
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}
@@ -67,6 +67,9 @@ func (c *Class) Facts() []string {
 	if len(c.OutboundTokens) > 0 {
 		out = append(out, factTokens)
 	}
+	if c.NamesFrom != (model.Locality{}) {
+		out = append(out, factPlace)
+	}
 	return out
 }
 
@@ -79,4 +82,5 @@ const (
 	factPatches   = "patches of "       // its proxies have some of the EnvoyFilter's
 	factEgress    = "egress hosts"      // of the Sidecar object
 	factTokens    = "outbound tokens"   // RequestAuthentications for some workloads mean it
+	factPlace     = "place"             // it runs in a locality by which names are ordered
 )

@@ -47,6 +47,7 @@ const (
 	tableDestinationRules       = "destination rules"
 	tableWorkloadRules          = "destination rules of workloads"
 	tableDestinationSecrets     = "secrets of destination rules"
+	tableFailoverLabels         = "labels of failover priorities"
 	tableAuthentication         = "request authentications"
 	tableWorkloadAuthentication = "request authentications of workloads"
 	tableKeySources             = "sources of keys"
@@ -84,6 +85,7 @@ func indexes() []Index {
 		{Kind: model.KindEnvoyFilter, Name: tablePatched, Keys: patchedNamespace, Names: true},
 		{Kind: model.KindEnvoyFilter, Name: tableConditional, Keys: conditionalPatches},
 		{Kind: model.KindDestinationRule, Name: tableDestinationSecrets, Keys: destinationSecrets, Names: true},
+		{Kind: model.KindDestinationRule, Name: tableFailoverLabels, Keys: failoverLabels, Names: true},
 	}
 }
 
@@ -248,6 +250,15 @@ func workloadRules(_ *Settings, o *model.Object) []Place {
 func destinationSecrets(s *Settings, o *model.Object) []Place {
 	var places []Place
 	for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
+		places = append(places, Place{Name: name})
+	}
+	return forAudience(destinationRuleAudience(s, o), places...)
+}
+
+// failoverLabels lists a DestinationRule by each label of which its failover priorities take a proxy's own value.
+func failoverLabels(s *Settings, o *model.Object) []Place {
+	var places []Place
+	for _, name := range model.RuleFailoverLabels(o.Spec.(*networking.DestinationRule)) {
 		places = append(places, Place{Name: name})
 	}
 	return forAudience(destinationRuleAudience(s, o), places...)

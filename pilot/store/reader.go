@@ -127,6 +127,11 @@ func (r Reader) HasServicesByNode(namespace string) bool {
 	return r.hasServices(namespace, endpointsByNode)
 }
 
+// HasLocatedNames tells whether proxies resolve the names of some endpoints that may say where they are.
+func (r Reader) HasLocatedNames(namespace string) bool {
+	return r.hasServices(namespace, locatedNames)
+}
+
 func (r Reader) hasServices(namespace, list string) bool {
 	public := r.s.services.list.lists.read(r, Place{Name: list})
 	return len(public)+len(r.s.services.list.lists.read(r, Place{Client: namespace, Name: list})) > 0
@@ -281,6 +286,12 @@ func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
 // DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
 func (r Reader) DestinationSecrets(client string) []string {
 	return r.names(tableDestinationSecrets, Place{Client: client}, Place{})
+}
+
+// FailoverLabels gives the labels of which failover priorities of DestinationRules take a proxy's own value, of
+// those exported to a client, sorted.
+func (r Reader) FailoverLabels(client string) []string {
+	return r.names(tableFailoverLabels, Place{Client: client}, Place{})
 }
 
 // Gateways gives all Gateway objects, model.Older first.

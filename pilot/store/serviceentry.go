@@ -30,7 +30,7 @@ func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(na
 			Addresses: addresses, Ports: ports, Resolution: resolutions[entry.GetResolution()],
 			Selector: entry.GetWorkloadSelector().GetLabels(), ExportTo: exportTo, Labels: o.Labels,
 			SubjectAltNames: names, External: entry.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL, Origin: o.Origin,
-			TrafficDistribution: distribution(nil, o.Annotations),
+			TrafficDistribution: distribution(nil, o.Annotations), Located: located(entry),
 		}
 		if allocates(o) && !strings.HasPrefix(host, "*") {
 			svc.Allocated = allocated(host)
@@ -38,6 +38,17 @@ func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(na
 		out = append(out, svc)
 	}
 	return out
+}
+
+// located tells whether proxies resolve the names of endpoints that may say where they are.
+func located(entry *networking.ServiceEntry) bool {
+	if r := entry.GetResolution(); r != networking.ServiceEntry_DNS && r != networking.ServiceEntry_DNS_ROUND_ROBIN {
+		return false
+	}
+	says := func(we *networking.WorkloadEntry) bool {
+		return we.GetLocality() != "" || model.LocalityOf(we.GetLabels()) != (model.Locality{})
+	}
+	return entry.GetWorkloadSelector() != nil || slices.ContainsFunc(entry.GetEndpoints(), says)
 }
 
 // entryHosts gives the hosts of a ServiceEntry in the form in which names are compared, each once.

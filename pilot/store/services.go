@@ -23,6 +23,7 @@ type services struct {
 const (
 	dynamicHosts    = "dynamic hosts"     // proxies resolve their hosts as they are asked for
 	endpointsByNode = "endpoints by node" // their endpoints depend on the client's node
+	locatedNames    = "located names"     // proxies resolve names that are near or far
 )
 
 func newServices(own *owned) *services {
@@ -99,6 +100,9 @@ func lists(svc *model.Service, client string) []Place {
 	}
 	if svc.ByNode() {
 		out = append(out, Place{Client: client, Name: endpointsByNode})
+	}
+	if svc.Located {
+		out = append(out, Place{Client: client, Name: locatedNames})
 	}
 	return out
 }

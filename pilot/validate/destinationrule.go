@@ -227,18 +227,11 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		}
 	}
 	for i, label := range l.GetFailoverPriority() {
-		name, _, given := strings.Cut(label, "=")
-		switch item := at(path+".failoverPriority", i); {
-		case name == "":
-			c.fail(item, "%q is no label", label)
-		case !given && !slices.Contains(topologyLabels, name):
-			c.tellsProxiesApart(item, name)
+		if name, _, _ := strings.Cut(label, "="); name == "" {
+			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
 		}
 	}
 }
-
-// topologyLabels are those that say where a proxy runs.
-var topologyLabels = []string{"topology.istio.io/network", model.LabelRegion, model.LabelZone, model.LabelSubZone}
 
 func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSetting) {
 	for i, f := range z.GetFailover() {
@@ -250,24 +243,17 @@ func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSett
 		}
 	}
 	for i, label := range z.GetFailoverPriority() {
-		name, _, given := strings.Cut(label, "=")
+		name, _, _ := strings.Cut(label, "=")
 		switch item := at(path+".failoverPriority", i); {
 		case name == "":
 			c.fail(item, "%q is no label", label)
 		case slices.Contains([]string{model.LabelRegion, model.LabelZone, model.LabelSubZone}, name):
 			c.fail(item, "names where endpoints are, by which they are ordered anyway; remove it")
-		case !given && !slices.Contains(topologyLabels, name):
-			c.tellsProxiesApart(item, name)
 		}
 	}
 	if n := z.GetMinClusterSize(); n != nil && n.GetValue() == 0 {
 		c.fail(path+".minClusterSize", "is 0; set at least 1")
 	}
-}
-
-// tellsProxiesApart reports a label whose value each proxy has of its own.
-func (c *checker) tellsProxiesApart(path, label string) {
-	c.add(path, model.SeverityWarning, model.ReasonNotTranslated, "proxies are told apart by where they run only; write %s=VALUE, until then it and those after it do not count", label)
 }
 
 // localityName checks region/zone/subzone, in which "*" may stand last.

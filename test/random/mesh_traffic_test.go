@@ -98,7 +98,7 @@ func (e *editor) tlsRules(hosts string) string {
 // localities is what of a load balancer goes by the places of servers: failover, shares, or labels.
 func (e *editor) localities() string {
 	return "localityLbSetting: {enabled: true, " + e.one("failover: [{from: r1, to: r2}]", "distribute: [{from: 'r1/z1/*', to: {'r1/z1/*': 80, 'r1/z2/*': 20}}]",
-		"failoverPriority: [topology.kubernetes.io/zone, version]") + "}"
+		"failoverPriority: [topology.kubernetes.io/zone, version]", "failoverPriority: [app], failover: [{from: r1, to: r2}]", "failoverPriority: [kubernetes.io/hostname, app=b]") + "}"
 }
 
 // zones is what of it lets Envoy weigh zones.
