@@ -8,14 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// add lays a patch over a pod, which is used up, as merge does. It knows only patches that add labels, annotations and
-// named items of lists, as most templates' do; ok is false for others. It takes a fraction of the time, and a pod waits
-// for it.
-func (in *Injector) add(pod *corev1.Pod, patch object) (ok bool) {
-	var more corev1.Pod
-	if !onlyAdds(patch) || !in.pods.fill(reflect.ValueOf(&more).Elem(), patch) {
-		return false
-	}
+// add lays what a patch adds over a pod, as merge does with the patch. What it lays is used up. It knows only patches
+// that add labels, annotations and named items of lists, as most templates' do (see added); ok is false where the pod
+// has an item of one of their names. It takes a fraction of the time, and a pod waits for it.
+func add(pod, more *corev1.Pod) (ok bool) {
 	spec, from := &pod.Spec, &more.Spec
 	if !distinct(from.InitContainers, spec.InitContainers, containerName) || !distinct(from.Containers, spec.Containers, containerName) ||
 		!distinct(from.Volumes, spec.Volumes, volumeName) || !distinct(from.ImagePullSecrets, spec.ImagePullSecrets, secretName) {
@@ -27,6 +23,15 @@ func (in *Injector) add(pod *corev1.Pod, patch object) (ok bool) {
 	spec.ImagePullSecrets = slices.Concat(from.ImagePullSecrets, spec.ImagePullSecrets)
 	pod.Labels, pod.Annotations = overlaid(pod.Labels, more.Labels), overlaid(pod.Annotations, more.Annotations)
 	return true
+}
+
+// added gives what a patch adds, or nil if it does more than that.
+func (in *Injector) added(patch object) *corev1.Pod {
+	more := &corev1.Pod{}
+	if !onlyAdds(patch) || !in.pods.fill(reflect.ValueOf(more).Elem(), patch) {
+		return nil
+	}
+	return more
 }
 
 // onlyAdds tells whether a patch has only what add knows.

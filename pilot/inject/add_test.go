@@ -59,7 +59,8 @@ func TestAddIsAsMerge(t *testing.T) {
 				}
 			}
 			tree, _ := treeOf(patch).(object)
-			ok := in.add(&pod, tree)
+			more := in.added(tree)
+			ok := more != nil && add(&pod, more)
 			adds = append(adds, ok)
 			merged, err := merge(&other, again)
 			want := merged
@@ -110,9 +111,9 @@ func TestOurTemplatesAdd(t *testing.T) {
 				continue
 			}
 			pod := c.pod.DeepCopy()
-			takeOverridden(pod, patch)
+			takeOverridden(pod, patchedContainers(patch))
 			other := pod.DeepCopy()
-			if !in.add(pod, patch) {
+			if more := in.added(patch); more == nil || !add(pod, more) {
 				continue
 			}
 			adds[name]++

@@ -26,38 +26,16 @@ const defaultProxyID = 1337
 
 // templateData is what a template sees. The names of its fields are known to users' templates.
 type templateData struct {
+	// input has fields for all templates. It is what our own ones see.
+	input
 	// TypeMeta and DeploymentMeta tell the workload that owns the pod.
 	TypeMeta       metav1.TypeMeta
 	DeploymentMeta types.NamespacedName
 	// ObjectMeta and Spec are the pod's own.
 	ObjectMeta metav1.ObjectMeta
 	Spec       corev1.PodSpec
-	// ProxyConfig is the pod's: the mesh's with the annotation over it.
-	ProxyConfig *meshconfig.ProxyConfig
-	MeshConfig  *meshconfig.MeshConfig
-	Values      map[string]any
-
-	Revision, ClusterID, Network string
-	ProxyImage, InitImage        string
-	Resources                    string // of the proxy, as JSON
-	ProxyUID, ProxyGID           int64
-	NativeSidecars               bool
-	// InboundTrafficPolicyMode is "localhost" or "passthrough", as MeshConfig says.
-	InboundTrafficPolicyMode string
 	// CompliancePolicy is for templates of Istio's; there is none here.
 	CompliancePolicy string
-
-	// StatusPort is the agent's port; 0 means that there are no probes.
-	StatusPort int
-	// Hold says that the application's containers wait for the proxy.
-	Hold bool
-	// OwnerURI names the owner in telemetry.
-	OwnerURI string
-	// Resource is what the proxy says of its service by OpenTelemetry's conventions; "" where nobody asks.
-	Resource string
-
-	// SecurePorts lists the proxy's ports for metrics by mutual TLS, each after a comma: they are not captured.
-	SecurePorts string
 
 	// rewrite says whether the application's probes go through the agent.
 	rewrite bool
@@ -79,15 +57,15 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 	}
 	s := in.settings
 	d := &templateData{
-		ObjectMeta:  pod.ObjectMeta,
-		Spec:        pod.Spec,
-		ProxyConfig: pc, MeshConfig: in.mesh, Values: in.values,
-		Revision: in.revision, ClusterID: in.clusterID, Network: in.network,
-		NativeSidecars: annotatedBool(pod, annotation.SidecarNativeSidecar.Name, in.native),
-		ProxyUID:       defaultProxyID, ProxyGID: defaultProxyID,
-		InboundTrafficPolicyMode: "passthrough",
-
-		Hold:    s.Global.Proxy.Hold,
+		ObjectMeta: pod.ObjectMeta,
+		Spec:       pod.Spec,
+		input: input{
+			ProxyConfig: pc, MeshConfig: in.mesh, Values: in.values,
+			Revision: in.revision, ClusterID: in.clusterID, Network: in.network,
+			NativeSidecars: annotatedBool(pod, annotation.SidecarNativeSidecar.Name, in.native),
+			ProxyUID:       defaultProxyID, ProxyGID: defaultProxyID,
+			InboundTrafficPolicyMode: "passthrough", Hold: s.Global.Proxy.Hold,
+		},
 		rewrite: annotatedBool(pod, annotation.SidecarRewriteAppHTTPProbers.Name, s.Webhook.RewriteAppHTTPProbe),
 	}
 	if pc.HoldApplicationUntilProxyStarts != nil {
@@ -118,7 +96,7 @@ func (in *Injector) data(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*t
 	d.proxyUser(pod)
 	d.own(pod, owner)
 	d.Resource = d.resource()
-	return d, nil
+	return d, d.input.tell(d.ObjectMeta, &d.Spec, d.DeploymentMeta.Name)
 }
 
 // statusPort gives the agent's port for probes: the annotation's, else that of ProxyConfig. Both may turn

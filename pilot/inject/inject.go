@@ -61,7 +61,7 @@ type Owner struct {
 	Kind, Name, APIVersion string
 }
 
-// Injector injects pods. It is immutable and may be used by many at once.
+// Injector injects pods. Nothing of it changes but what it keeps to be faster, and it may be used by many at once.
 type Injector struct {
 	mesh     *meshconfig.MeshConfig
 	objects  []*model.Object // of kind ProxyConfig
@@ -71,6 +71,9 @@ type Injector struct {
 	policy   Policy
 	// templates holds each template by name.
 	templates map[string]parsedTemplate
+	// additions are of our own sidecar template, if that is the one that pods get: keeps tells.
+	additions *additions
+	keeps     bool
 	pods      filler
 	resources string // of proxies, as JSON, where their pods say nothing
 	revision  string
@@ -107,7 +110,10 @@ func New(o Options) (*Injector, error) {
 	in := &Injector{
 		mesh: mesh, objects: o.ProxyConfigs, values: values, settings: s, config: c, templates: templates, pods: newFiller(reflect.TypeFor[corev1.Pod]()),
 		revision: o.Revision, clusterID: o.ClusterID, network: o.Network, native: o.NativeSidecar,
-		random: o.Random,
+		random: o.Random, additions: newAdditions(),
+	}
+	if in.keeps, err = isOurs(ownTemplate, c.Templates); err != nil {
+		return nil, err
 	}
 	if in.resources, err = toJSON(s.Global.Proxy.Resources); err != nil {
 		return nil, err

@@ -109,12 +109,29 @@ func (in *Injector) render(pod *corev1.Pod, data *templateData) (*corev1.Pod, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
+	more, err := in.addition(names, data)
+	if err != nil {
+		return nil, err
+	}
+	if more != nil {
+		inits, containers := pod.Spec.InitContainers, pod.Spec.Containers
+		own := takeOverridden(pod, addedContainers(more))
+		if add(pod, more) {
+			return pod, applyOverrides(pod, own)
+		}
+		pod.Spec.InitContainers, pod.Spec.Containers = inits, containers
+	}
+	return in.merged(pod, names, data)
+}
+
+// merged lays the templates' result over a pod, whatever it says.
+func (in *Injector) merged(pod *corev1.Pod, names []string, data *templateData) (*corev1.Pod, error) {
 	patch, err := in.patch(names, data)
 	if err != nil {
 		return nil, err
 	}
-	own := takeOverridden(pod, patch)
-	if in.add(pod, patch) {
+	own := takeOverridden(pod, patchedContainers(patch))
+	if more := in.added(patch); more != nil && add(pod, more) {
 		return pod, applyOverrides(pod, own)
 	}
 	given, _ := mapsOf(patch).(map[string]any)
@@ -146,7 +163,7 @@ func (in *Injector) patch(names []string, data *templateData) (object, error) {
 }
 
 // execute gives one template's result.
-func (in *Injector) execute(name string, data *templateData) (object, error) {
+func (in *Injector) execute(name string, data any) (object, error) {
 	var b strings.Builder
 	b.Grow(8 << 10) // our own templates give as much
 	if err := in.templates[name].Execute(&b, data); err != nil {
@@ -209,9 +226,15 @@ func fits(v any) bool {
 	return true
 }
 
-// takeOverridden removes from the pod, and gives, the containers that a template gives too.
-func takeOverridden(pod *corev1.Pod, patch object) overrides {
-	var names []string
+// addedContainers names the containers of an addition, patchedContainers those of any patch.
+func addedContainers(more *corev1.Pod) (names []string) {
+	for _, c := range allContainers(more) {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+func patchedContainers(patch object) (names []string) {
 	spec, _ := patch.get("spec").(object)
 	for _, field := range []string{"initContainers", "containers"} {
 		containers, _ := spec.get(field).([]any) // what else it is, merging will tell
@@ -222,6 +245,11 @@ func takeOverridden(pod *corev1.Pod, patch object) overrides {
 			}
 		}
 	}
+	return names
+}
+
+// takeOverridden removes from the pod, and gives, the containers that a template gives too.
+func takeOverridden(pod *corev1.Pod, names []string) overrides {
 	take := func(from *[]corev1.Container) []corev1.Container {
 		var taken, rest []corev1.Container
 		for _, c := range *from {

@@ -116,7 +116,7 @@ func TestOrder(t *testing.T) {
 		} else {
 			pod.Spec.Containers = append(pod.Spec.Containers, named("istio-proxy")...)
 		}
-		reorder(pod, original, &templateData{Hold: tc.hold})
+		reorder(pod, original, &templateData{input: input{Hold: tc.hold}})
 		names := func(list []corev1.Container) string {
 			var out []string
 			for _, c := range list {

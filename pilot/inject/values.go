@@ -162,6 +162,12 @@ func loadConfig(s *settings, text []byte) (*config, error) {
 	return c, checkSelectors("alwaysInjectSelector", c.AlwaysInjectSelector)
 }
 
+// isOurs tells whether a template's text is the one of this program.
+func isOurs(name string, templates map[string]string) (bool, error) {
+	text, err := files.ReadFile("files/" + name + ".yaml")
+	return templates[name] == string(text), err
+}
+
 // policyProblem tells that the policy is none, nil if it is one.
 func (c *config) policyProblem() error {
 	if c.Policy == modeEnabled || c.Policy == modeDisabled {
