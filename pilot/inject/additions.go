@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,6 +20,8 @@ const ownTemplate = "sidecar"
 const (
 	maxAdditions = 128
 	maxAddition  = 16 << 10 // of a key, in bytes
+	// moreEnv is how many variables the proxy gets for probes and metrics.
+	moreEnv = 3
 )
 
 // additions keep what our own sidecar template adds to pods. A template takes most of an injection's time, and many
@@ -116,14 +120,21 @@ func (a *additions) inMap(in map[string]string) map[string]int {
 	return out
 }
 
-// with gives the pod with its texts.
+// with gives the pod with its texts. What is beneath its containers and volumes is shared, but for variables.
 func (a *addition) with(texts []*string) *corev1.Pod {
-	out := a.pod.DeepCopy()
+	out := &corev1.Pod{Spec: a.pod.Spec}
+	out.Labels, out.Annotations = maps.Clone(a.pod.Labels), maps.Clone(a.pod.Annotations)
 	for name, n := range a.labels {
 		out.Labels[name] = *texts[n]
 	}
 	for name, n := range a.annotations {
 		out.Annotations[name] = *texts[n]
+	}
+	out.Spec.InitContainers, out.Spec.Containers = slices.Clone(a.pod.Spec.InitContainers), slices.Clone(a.pod.Spec.Containers)
+	for _, c := range allContainers(out) {
+		if c.Env != nil {
+			c.Env = append(make([]corev1.EnvVar, 0, len(c.Env)+moreEnv), c.Env...)
+		}
 	}
 	containers := allContainers(out)
 	for _, m := range a.env {

@@ -153,17 +153,19 @@ func completeMesh(mesh *meshconfig.MeshConfig) *meshconfig.MeshConfig {
 }
 
 // Pod gives the pod with its proxy, and tells whether it was injected; if not, the result is
-// a copy of the pod. ns is the pod's namespace; if it is nil, its labels decide nothing, as
+// a copy of the pod. What an injected pod points to may be a part of others as well: who changes that copies it first.
+// ns is the pod's namespace; if it is nil, its labels decide nothing, as
 // for kube-inject. A pod that was injected before is injected anew.
 func (in *Injector) Pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
-	out, injected, err := in.pod(pod.DeepCopy(), ns, owner)
+	out, injected, err := in.pod(pod, pod.DeepCopy(), ns, owner)
 	if err != nil {
 		return nil, false, fmt.Errorf("pod %s: %w", podName(pod), err)
 	}
 	return out, injected, nil
 }
 
-func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
+// pod injects a copy of a pod.
+func (in *Injector) pod(original, pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*corev1.Pod, bool, error) {
 	if !in.policy.Injects(subjectOf(pod, ns)) {
 		return pod, false, nil
 	}
@@ -174,7 +176,9 @@ func (in *Injector) pod(pod *corev1.Pod, ns *corev1.Namespace, owner Owner) (*co
 	if err != nil {
 		return nil, false, err
 	}
-	original := pod.DeepCopy()
+	if wasInjected(original) { // else there was nothing to take back
+		original = pod.DeepCopy()
+	}
 	data, err := in.data(original, ns, owner) // nobody changes either
 	if err != nil {
 		return nil, false, err

@@ -53,11 +53,14 @@ type target struct {
 // ownScrape reads the pod's own annotations. Prometheus sees their names with every character that is no
 // letter or digit as an underscore, so that users spell them in several ways.
 func ownScrape(annotations map[string]string) (s scrape, names []string) {
-	fields := map[string]*string{prometheusScrape: &s.Scrape, prometheusPath: &s.Path, prometheusPort: &s.Port, prometheusScheme: &s.Scheme}
+	fields := []struct {
+		name  string
+		value *string
+	}{{prometheusScrape, &s.Scrape}, {prometheusPath, &s.Path}, {prometheusPort, &s.Port}, {prometheusScheme, &s.Scheme}}
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		for known, field := range fields {
-			if asPrometheus(name) == asPrometheus(known) {
-				*field = annotations[name]
+		for _, f := range fields {
+			if sameToPrometheus(name, f.name) {
+				*f.value = annotations[name]
 				names = append(names, name)
 			}
 		}
@@ -65,13 +68,23 @@ func ownScrape(annotations map[string]string) (s scrape, names []string) {
 	return s, names
 }
 
-func asPrometheus(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
+// sameToPrometheus tells whether Prometheus takes a name for one that is in ASCII.
+func sameToPrometheus(name, known string) bool {
+	at := 0
+	for _, r := range name {
+		if at == len(known) || asPrometheus(r) != asPrometheus(rune(known[at])) {
+			return false
 		}
-		return '_'
-	}, name)
+		at++
+	}
+	return at == len(known)
+}
+
+func asPrometheus(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '_'
 }
 
 // mergePrometheus points Prometheus to the agent, which adds the application's metrics to the

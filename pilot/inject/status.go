@@ -70,6 +70,13 @@ func writeStatus(pod, original *corev1.Pod, revision string) error {
 	return nil
 }
 
+// wasInjected tells whether a pod has a trace of an earlier injection.
+func wasInjected(pod *corev1.Pod) bool {
+	_, status := pod.Annotations[annotation.SidecarStatus.Name]
+	_, own := pod.Annotations[annotation.ProxyOverrides.Name]
+	return status || own
+}
+
 // undo takes back an earlier injection, as far as its status tells, and gives the proxy's container
 // as it was, or nil. Labels and annotations stay: the next injection writes them again.
 func undo(pod *corev1.Pod) (*corev1.Container, error) {

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,9 @@ import (
 
 // maxBody bounds a request: an API server stores no object of more than 1.5 MiB, and sends two.
 const maxBody = 8 << 20
+
+// maxSaid bounds the room that a body gets before it has come.
+const maxSaid = 64 << 10
 
 // Options of the webhooks.
 type Options struct {
@@ -126,7 +130,7 @@ func (s *server) review(answer answering) http.HandlerFunc {
 			http.Error(w, "the content type has to be application/json", http.StatusUnsupportedMediaType)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength)
 		switch {
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
@@ -153,6 +157,16 @@ func (s *server) review(answer answering) http.HandlerFunc {
 			s.Logger.Debug("an answer was not taken", "error", err)
 		}
 	}
+}
+
+// readBody gives a body of which a length is said.
+func readBody(body io.Reader, said int64) ([]byte, error) {
+	var b bytes.Buffer
+	if said > 0 {
+		b.Grow(int(min(said, maxSaid)) + bytes.MinRead) // with room to find the end
+	}
+	_, err := b.ReadFrom(body)
+	return b.Bytes(), err
 }
 
 // working tells how long an answer is worked out.

@@ -97,6 +97,7 @@ func injector(mesh *meshconfig.MeshConfig, configs []*model.Object, envoy string
 	return func(pod *corev1.Pod, ns *corev1.Namespace) (*corev1.Pod, bool, error) {
 		out, injected, err := in.Pod(pod, ns, inject.Owner{})
 		if err == nil && injected && envoy != "" {
+			out = out.DeepCopy() // it shares with others what it points to
 			mountEnvoy(out, envoy)
 		}
 		return out, injected, err
