@@ -3,7 +3,6 @@ package discovery
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -188,7 +187,7 @@ func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, auth
 		return oneSentence("--httpsAddr", c.cfg.HTTPSAddr, err)
 	}
 	server := newHTTPServer(webhook.Handler(webhook.Options{Injector: injectors.get, Registerer: c.registry, Logger: c.cfg.Logger}))
-	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: authority.ServerCertificate(c.cfg.serverNames())}
+	server.TLSConfig = webhook.TLS(authority.ServerCertificate(c.cfg.serverNames()))
 	group.Go(func() error {
 		<-ctx.Done()
 		time.Sleep(farewell)

@@ -91,16 +91,16 @@ var annotationExamples = map[string][]string{
 	"sidecar.istio.io/proxyMemoryLimit":                {"777Mi"},
 	"sidecar.istio.io/nativeSidecar":                   {"true", "false"},
 	"sidecar.istio.io/interceptionMode":                {"NONE"},
-	"sidecar.istio.io/logLevel":                        {"trace"},
+	"sidecar.istio.io/logLevel":                        {"trace", "error"},
 	"sidecar.istio.io/userVolume":                      {`{"mine":{"emptyDir":{}}}`},
-	"sidecar.istio.io/userVolumeMount":                 {`{"mine":{"mountPath":"/mine"}}`},
-	"sidecar.istio.io/bootstrapOverride":               {"custom"},
+	"sidecar.istio.io/userVolumeMount":                 {`{"mine":{"mountPath":"/mine"}}`, `{"mine":{"mountPath":"/other"}}`},
+	"sidecar.istio.io/bootstrapOverride":               {"custom", "another"},
 	"sidecar.istio.io/discoveryAddress":                {"elsewhere:15012"},
 	"status.sidecar.istio.io/port":                     {"0", "15777"},
-	"traffic.sidecar.istio.io/excludeOutboundPorts":    {"7777"},
+	"traffic.sidecar.istio.io/excludeOutboundPorts":    {"7777", "8888"},
 	"traffic.sidecar.istio.io/includeOutboundIPRanges": {"10.0.0.0/8"},
-	"kubectl.kubernetes.io/default-container":          {"said"},
-	"readiness.status.sidecar.istio.io/periodSeconds":  {"77"},
+	"kubectl.kubernetes.io/default-container":          {"said", "another"},
+	"readiness.status.sidecar.istio.io/periodSeconds":  {"77", "88"},
 	"resource.opentelemetry.io/service.name":           {"said"},
 	model.AnnotationSecurePort:                         {"15777"},
 	model.AnnotationNetBindService:                     {"true"},
@@ -183,11 +183,21 @@ func TestKeyHasAllOfTheInput(t *testing.T) {
 			} else {
 				other(t, f.Name, v)
 			}
-			k := key(i)
-			if was, known := seen[k]; known != same[f.Name] {
-				t.Errorf("%s: its key is that of %q", f.Name, was)
+			keys := []string{key(i)}
+			switch f.Name { // these have a value that may be another one
+			case "ObjectMeta":
+				i.ObjectMeta.Annotations = map[string]string{"a": "c"}
+				keys = append(keys, key(i))
+			case "ProxyConfig":
+				i.ProxyConfig = &meshconfig.ProxyConfig{ProxyMetadata: map[string]string{"A": "b"}}
+				keys = append(keys, key(i))
 			}
-			seen[k] = f.Name
+			for _, k := range keys {
+				if was, known := seen[k]; known != same[f.Name] {
+					t.Errorf("%s: its key is that of %q", f.Name, was)
+				}
+				seen[k] = f.Name
+			}
 		}
 	}
 	vary(nil, reflect.TypeFor[input]())
@@ -223,17 +233,31 @@ func TestPodsShareAnAddition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var out []*corev1.Pod
 	for n := range 50 {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("p", n), Labels: map[string]string{"app": fmt.Sprint("a", n), "version": fmt.Sprint("v", n)}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: fmt.Sprint("c", n), Ports: []corev1.ContainerPort{{ContainerPort: int32(80 + n)}}}}},
 		}
-		if _, _, err := in.Pod(pod, nil, Owner{}); err != nil {
+		injected, _, err := in.Pod(pod, nil, Owner{})
+		if err != nil {
 			t.Fatal(err)
 		}
+		out = append(out, injected)
 	}
 	if n := len(in.additions.kept); n != 1 {
 		t.Errorf("%d additions are kept", n)
+	}
+	for n, pod := range out {
+		proxy := findProxy(pod)
+		for name, want := range map[string]string{"ISTIO_META_WORKLOAD_NAME": "p", "ISTIO_META_APP_CONTAINERS": "c"} {
+			if got := getEnv(proxy.Env, name); got != fmt.Sprint(want, n) {
+				t.Errorf("pod %d: %s is %s", n, name, got)
+			}
+		}
+		if got := pod.Labels["service.istio.io/canonical-name"]; got != fmt.Sprint("a", n) {
+			t.Errorf("pod %d has the canonical name %s", n, got)
+		}
 	}
 	for n := range 3 * maxAdditions {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{"a": fmt.Sprint(n)}}}

@@ -100,8 +100,8 @@ func TestInjectionAllocatesLittle(t *testing.T) {
 	}
 	for _, pod := range pods {
 		n := testing.AllocsPerRun(20, func() { handler.ServeHTTP(httptest.NewRecorder(), review(t, "/inject", "CREATE", pod)) })
-		if n > 2000 {
-			t.Errorf("an injection takes %v allocations; it was 1,500 to 1,600", n)
+		if n > 600 {
+			t.Errorf("an injection takes %v allocations; it was 320 to 420, and 1,500 to 1,600 before additions were kept", n)
 		}
 	}
 }
