@@ -237,6 +237,9 @@ func (c *cluster) start(ctx context.Context) error {
 	if err := c.startDNS(ctx); err != nil {
 		return err
 	}
+	if err := weighPods(); err != nil {
+		return err
+	}
 	c.cfg.Progress("waiting for the nodes")
 	return c.waitNodes(ctx)
 }
