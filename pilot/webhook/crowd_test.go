@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/big"
@@ -19,10 +20,39 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
 )
 
 // crowd is how many pods come at once.
 const crowd = 200
+
+// TestManyAtOnceGetTheirOwn: pods that come at once and share what templates give them have their own names.
+func TestManyAtOnceGetTheirOwn(t *testing.T) {
+	handler := injecting(t)
+	var all sync.WaitGroup
+	for i := range crowd {
+		all.Go(func() {
+			name := fmt.Sprintf("pod-%d", i)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, review(t, "/inject", "CREATE", strings.NewReplacer(`"p"`, `"`+name+`"`, "LABEL", "true").Replace(pod)))
+			var answer admissionv1.AdmissionReview
+			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Response == nil {
+				t.Errorf("%d %s: %v", w.Code, w.Body, err)
+				return
+			}
+			patch := string(answer.Response.Patch)
+			for _, want := range []string{
+				`{"name":"ISTIO_META_WORKLOAD_NAME","value":"` + name + `"}`, `canonical-name","value":"` + name + `"`, `/pods/` + name + `"`,
+			} {
+				if !strings.Contains(patch, want) {
+					t.Errorf("%s: no %s", name, want)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
 
 // BenchmarkCrowd has many pods injected at once, over TLS as an API server asks: by HTTP/1.1, with as many connections
 // as questions, of which it keeps 25. It tells how long answers take to who asks and to the webhook.
