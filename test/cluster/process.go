@@ -141,7 +141,7 @@ func tail(path string) string {
 const podsShares = "/sys/fs/cgroup/cpu/k8s.io/cpu.shares"
 
 // weighPods gives pods the weight that a kubelet gives those of its machine, by its cores. The kubelets here leave
-// cgroups alone, so all pods would weigh as much as one thread of the API server, which elsewhere has its own machine.
+// cgroups alone, so all pods together would weigh as much as one session or thread of the others, the API server's among them.
 func weighPods() error {
 	err := os.Mkdir(filepath.Dir(podsShares), 0o755) // as the first container does
 	switch {
