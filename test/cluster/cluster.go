@@ -237,9 +237,6 @@ func (c *cluster) start(ctx context.Context) error {
 	if err := c.startDNS(ctx); err != nil {
 		return err
 	}
-	if err := weighPods(); err != nil {
-		return err
-	}
 	c.cfg.Progress("waiting for the nodes")
 	return c.waitNodes(ctx)
 }

@@ -9,9 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -137,33 +135,16 @@ func tail(path string) string {
 	return string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
-// podsShares is the weight of all pods' containers together, where the kernel has cgroups of version 1.
-const podsShares = "/sys/fs/cgroup/cpu/k8s.io/cpu.shares"
-
-// weighPods gives pods the weight that a kubelet gives those of its machine, by its cores. The kubelets here leave
-// cgroups alone, so all pods together would weigh as much as one session or thread of the others, the API server's among them.
-func weighPods() error {
-	err := os.Mkdir(filepath.Dir(podsShares), 0o755) // as the first container does
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // there is another version
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrExist):
-		return err
-	}
-	return os.WriteFile(podsShares, []byte(strconv.Itoa(1024*runtime.NumCPU())), 0o644)
-}
-
-// tunings are settings of the kernel that a cluster changes for the whole machine, as they were: those of kubelets, and
-// podsShares.
+// tunings are the kernel's settings that a kubelet changes for the whole machine, as they were.
 type tunings map[string]string
 
 func readTunings() (tunings, error) {
 	out := tunings{}
 	for _, name := range []string{
-		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops",
-		"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes", podsShares,
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 	} {
-		b, err := os.ReadFile(name)
+		b, err := os.ReadFile("/proc/sys/" + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -178,7 +159,7 @@ func readTunings() (tunings, error) {
 func (t tunings) restore() error {
 	var errs []error
 	for name, value := range t {
-		errs = append(errs, os.WriteFile(name, []byte(value), 0o644))
+		errs = append(errs, os.WriteFile("/proc/sys/"+name, []byte(value), 0o644))
 	}
 	return errors.Join(errs...)
 }
