@@ -269,3 +269,28 @@ func TestPodsShareAnAddition(t *testing.T) {
 		t.Errorf("%d additions are kept", n)
 	}
 }
+
+// TestMarksAreWholeValues: what has a mark anywhere else than as the whole of a label, an annotation or a variable is
+// not kept.
+func TestMarksAreWholeValues(t *testing.T) {
+	a := newAdditions()
+	mark := a.markOf(0)
+	for name, c := range map[string]struct {
+		change func(*corev1.Pod)
+		kept   bool
+	}{
+		"none":        {func(*corev1.Pod) {}, true},
+		"a label":     {func(p *corev1.Pod) { p.Labels = map[string]string{"a": mark} }, true},
+		"a variable":  {func(p *corev1.Pod) { p.Spec.Containers[0].Env[0].Value = mark }, true},
+		"a part":      {func(p *corev1.Pod) { p.Spec.Containers[0].Env[0].Value = "a" + mark }, false},
+		"a beginning": {func(p *corev1.Pod) { p.Labels = map[string]string{"a": mark + "a"} }, false},
+		"a name":      {func(p *corev1.Pod) { p.Labels = map[string]string{mark: "a"} }, false},
+		"elsewhere":   {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{mark} }, false},
+	} {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Env: []corev1.EnvVar{{Name: "A"}}}}}}
+		c.change(pod)
+		if found, err := a.find(pod); err != nil || (found.pod != nil) != c.kept {
+			t.Errorf("%s: kept %v, %v", name, found.pod != nil, err)
+		}
+	}
+}
