@@ -26,7 +26,7 @@ func (r *Running) Translate(ctx context.Context) (*Translation, error) {
 	m := r.decoded(nil)
 	m.apply(r.Objects)
 	m.settle()
-	return r.translated(ctx, m, r.Proxies)
+	return r.translated(ctx, m, r.Proxies, decoder{})
 }
 
 // Compare makes what each connected proxy runs, and what it would run if files were applied as kubectl does: an
@@ -43,10 +43,11 @@ func (r *Running) Compare(ctx context.Context, files []File) (before, after *Tra
 	next.unslice(again)
 	now.settle()
 	next.settle()
-	if before, err = r.translated(ctx, now, r.Proxies); err != nil {
+	d := decoder{}
+	if before, err = r.translated(ctx, now, r.Proxies, d); err != nil {
 		return nil, nil, err
 	}
-	after, err = r.translated(ctx, next, renewedProxies(now, next, r.Proxies, changed))
+	after, err = r.translated(ctx, next, renewedProxies(now, next, r.Proxies, changed), d)
 	return before, after, err
 }
 
@@ -62,7 +63,7 @@ func (r *Running) decoded(files []File) *mesh {
 }
 
 // translated makes what connected proxies run, and those that the workloads of the files could have.
-func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Proxy) (*Translation, error) {
+func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Proxy, d decoder) (*Translation, error) {
 	proxies := make([]*model.Proxy, 0, len(connected)+len(m.workloads))
 	for i := range connected {
 		proxies = append(proxies, &connected[i])
@@ -73,7 +74,7 @@ func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Pro
 			proxies = append(proxies, m.proxy(kind, pod.Namespace, pod.Name, pod.Spec.(*corev1.Pod).Status.PodIP, pod.Labels))
 		}
 	}
-	out, err := m.translated(ctx, proxies, r.Settings)
+	out, err := m.translated(ctx, proxies, r.Settings, d)
 	if err != nil {
 		return nil, err
 	}

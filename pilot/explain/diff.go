@@ -1,249 +1,195 @@
 package explain
 
 import (
-	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"maps"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 )
 
 // Change is one thing that an Envoy does differently, or has differently.
 type Change struct {
-	// Request is what is asked, e.g. "GET http://reviews:9080/a"; empty for a resource.
+	// Request is what is asked, e.g. "GET http://reviews.default:9080/a"; empty for a resource.
 	Request string `json:"request,omitempty"`
 	// Resource is a type and a name, e.g. "cluster outbound|80||a"; empty for a request.
 	Resource string `json:"resource,omitempty"`
-	Before   string `json:"before,omitempty"`
-	After    string `json:"after,omitempty"`
+	// Differences say what is another one.
+	Differences []Difference `json:"differences"`
+	// Was and Is are all that becomes of a request, where it is one.
+	Was *Outcome `json:"was,omitempty"`
+	Is  *Outcome `json:"is,omitempty"`
+}
+
+// Difference is one thing of what a proxy does or has.
+type Difference struct {
+	What   string `json:"what,omitempty"` // e.g. "timeout"; empty for what becomes of the request, or of the resource
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
 }
 
 // String gives one line.
 func (c Change) String() string {
 	if c.Request != "" {
-		return fmt.Sprintf("%s: %s, and was: %s", c.Request, c.After, c.Before)
+		return c.Request + ": " + sentence(c.Differences)
 	}
-	return fmt.Sprintf("%s: %s", c.Resource, c.After)
+	return c.Resource + ": " + c.kind()
 }
 
-// Diff lists what changes from one configuration to another: requests that the routes and listeners of either
-// name and that are answered otherwise, then resources.
-func Diff(before, after *Config) []Change {
-	changed := resources(before, after)
-	if len(changed) == 0 {
-		return nil // what is answered follows from them
-	}
-	var out []Change
-	probes := before.probes()
-	maps.Copy(probes, after.probes())
-	for _, name := range slices.Sorted(maps.Keys(probes)) {
-		a, b := before.Explain(probes[name]).Outcome, after.Explain(probes[name]).Outcome
-		if x, y := said(&a), said(&b); x != y {
-			out = append(out, Change{Request: name, Before: a.difference(&b), After: b.difference(&a)})
+// Side is what a proxy runs, of one of two configurations that are compared.
+type Side struct {
+	Resources []proto.Message
+	Config    func() *Config // of them
+}
+
+// Differ compares what proxies run. What is the same for several proxies it compares once.
+type Differ struct {
+	Trials int // how often a request was followed, by both configurations
+
+	seed  maphash.Seed
+	known map[[2]uint64][]Change
+}
+
+// NewDiffer gives one that has compared nothing.
+func NewDiffer() *Differ {
+	return &Differ{seed: maphash.MakeSeed(), known: map[[2]uint64][]Change{}}
+}
+
+// Diff lists what changes from one configuration of a proxy to another: requests that are answered otherwise, then
+// resources. Only requests are tried that come to something that is another one.
+func (d *Differ) Diff(before, after Side) []Change {
+	var out, changed []Change
+	for _, part := range []struct {
+		is  func(proto.Message) bool
+		ask func(*focus) []Change
+	}{{isOutbound, (*focus).requests}, {isInbound, (*focus).calls}} {
+		key := [2]uint64{d.key(before.Resources, part.is), d.key(after.Resources, part.is)}
+		if key[0] == key[1] {
+			continue
+		}
+		found, ok := d.known[key]
+		if !ok {
+			f := d.focus(before, after, part.is)
+			if len(f.resources) > 0 {
+				found = append(part.ask(f), f.resources...)
+			}
+			d.known[key] = found
+		}
+		for _, c := range found {
+			if c.Request != "" {
+				out = append(out, c)
+			} else {
+				changed = append(changed, c)
+			}
 		}
 	}
-	return slices.Concat(out, calls(before, after), changed)
+	slices.SortFunc(changed, func(a, b Change) int { return strings.Compare(a.Resource, b.Resource) })
+	return append(out, changed...)
+}
+
+// key tells the resources of a part of a configuration from others. One that is the same for two proxies is one message.
+func (d *Differ) key(resources []proto.Message, is func(proto.Message) bool) uint64 {
+	var h maphash.Hash
+	h.SetSeed(d.seed)
+	for _, m := range resources {
+		if is(m) {
+			maphash.WriteComparable(&h, m)
+		}
+	}
+	return h.Sum64()
+}
+
+// focus is what differs between two configurations, of which requests are tried.
+type focus struct {
+	*Differ
+	before, after *Config
+	resources     []Change
+	listeners     map[string]bool            // that differ, or that need what differs
+	hosts         map[string]map[string]bool // virtual hosts that differ, by route configuration; "" for all
+	clusters      map[string]bool            // that differ, or whose servers or secrets do
+}
+
+// focus finds what differs.
+func (d *Differ) focus(before, after Side, is func(proto.Message) bool) *focus {
+	f := &focus{Differ: d, before: before.Config(), after: after.Config(), listeners: map[string]bool{}, hosts: map[string]map[string]bool{}, clusters: map[string]bool{}}
+	a, b := named(before.Resources, is), named(after.Resources, is)
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch {
+		case a[name] == b[name]:
+		case a[name] == nil:
+			f.add(name, nil, b[name], Difference{After: "added"})
+		case b[name] == nil:
+			f.add(name, a[name], nil, Difference{Before: "there", After: "removed"})
+		case !proto.Equal(a[name], b[name]):
+			f.add(name, a[name], b[name], fieldsOf(a[name], b[name])...)
+		}
+	}
+	return f
+}
+
+// named gives resources by type and name.
+func named(resources []proto.Message, is func(proto.Message) bool) map[string]proto.Message {
+	out := map[string]proto.Message{}
+	for _, m := range resources {
+		if name := resourceName(m); name != "" && is(m) {
+			out[name] = m
+		}
+	}
+	return out
+}
+
+// try follows a request by both configurations.
+func (f *focus) try(r Request) (a, b *Answer) {
+	f.Trials++
+	return f.before.Explain(r), f.after.Explain(r)
 }
 
 // Answers lists what a configuration does with the requests that its routes and listeners name, for a proxy that was
 // not there before.
-func (c *Config) Answers() []Change {
+func (d *Differ) Answers(side Side) []Change {
+	f := d.focus(Side{Config: func() *Config { return NewConfig(nil) }}, side, isOutbound)
 	var out []Change
-	probes := c.probes()
-	for _, name := range slices.Sorted(maps.Keys(probes)) {
-		o := c.Explain(probes[name]).Outcome
-		out = append(out, Change{Request: name, Before: "no such proxy", After: o.String()})
+	for _, p := range f.probes() {
+		d.Trials++
+		a := f.after.Explain(p.request)
+		out = append(out, Change{Request: p.name, Differences: []Difference{{Before: "no such proxy", After: a.brief()}}, Is: &a.Outcome})
 	}
 	return out
 }
 
-// said is all of an outcome, for comparing.
-func said(o *Outcome) string {
-	text, err := json.Marshal(o)
-	if err != nil {
-		return err.Error() // it has no value that JSON lacks
+// kind says of a resource what became of it.
+func (c Change) kind() string {
+	if len(c.Differences) == 1 && c.Differences[0].What == "" {
+		return c.Differences[0].After
 	}
-	return string(text)
-}
-
-// difference describes an outcome beside another one: by its line where that differs, else by all of it.
-func (o *Outcome) difference(other *Outcome) string {
-	if o.String() != other.String() || o.Forward == nil {
-		return o.String()
-	}
-	var parts []string
-	f := o.Forward
-	parts = append(parts, o.String())
-	for _, c := range f.Clusters {
-		var hosts []string
-		for _, e := range c.Endpoints {
-			hosts = append(hosts, describeEndpoint(e))
-		}
-		parts = append(parts, fmt.Sprintf("%d endpoints [%s]", len(hosts), strings.Join(hosts, "; ")))
-	}
-	parts = append(parts, fmt.Sprintf("path %s, host %s, timeout %s", f.Path, f.Host, f.Timeout))
-	if f.Retry != nil {
-		parts = append(parts, f.Retry.String())
-	}
-	for _, m := range f.Mirrors {
-		parts = append(parts, fmt.Sprintf("%g %% copied to %s", m.Percent, m.Cluster))
-	}
-	for _, h := range told(append(slices.Clone(f.RequestHeaders), f.ResponseHeaders...)) {
-		parts = append(parts, h.String())
-	}
-	return strings.Join(parts, ", ")
-}
-
-// probes are requests that the configuration has something to say about, by what is printed of them.
-func (c *Config) probes() map[string]Request {
-	out := map[string]Request{}
-	for _, l := range c.Listeners {
-		at, err := netip.ParseAddr(l.GetAddress().GetSocketAddress().GetAddress())
-		if err != nil || l.GetName() == virtualOutbound || l.GetName() == virtualInbound {
-			continue
-		}
-		way := Direct
-		if c.Captures() {
-			way = Outbound
-		}
-		if at.IsUnspecified() {
-			at = netip.MustParseAddr(UnknownAddress)
-		}
-		to := netip.AddrPortFrom(at, port(l.GetAddress()))
-		out["tcp://"+to.String()] = Request{Way: way, Destination: to, Protocol: TCP}
-		for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
-			for _, name := range chain.GetFilterChainMatch().GetServerNames() {
-				name = strings.Replace(name, "*", "any", 1)
-				out[fmt.Sprintf("tls://%s:%d", name, to.Port())] = Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}
-			}
-			for _, f := range chain.GetFilters() {
-				m := &hcm.HttpConnectionManager{}
-				if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
-					continue
-				}
-				r := Request{Way: way, Destination: to, Protocol: HTTP11}
-				if chain.GetTransportSocket() != nil {
-					r.TLS = &TLS{Certificate: true} // SNI is the host
-				}
-				for _, vh := range c.routesOf(m).GetVirtualHosts() {
-					probeHost(out, r, vh)
-				}
-			}
+	var names []string
+	for _, d := range c.Differences {
+		if !slices.Contains(names, d.What) {
+			names = append(names, d.What)
 		}
 	}
-	return out
+	if len(names) == 0 {
+		return "changed"
+	}
+	return fmt.Sprintf("changed (%s)", enumerated(names))
 }
 
-// probeHost adds a request for each route of a virtual host, under its first domain.
-func probeHost(out map[string]Request, r Request, vh *routev3.VirtualHost) {
-	r.Host = strings.Replace(vh.GetDomains()[0], "*", "any", 1)
-	if r.TLS != nil {
-		name, _ := splitPort(r.Host)
-		r.TLS = &TLS{SNI: name, Certificate: r.TLS.Certificate}
+// sentence says differences one after the other.
+func sentence(all []Difference) string {
+	var out []string
+	for _, d := range all {
+		out = append(out, strings.TrimSpace(d.What+" "+orNone(d.Before)+" -> "+orNone(d.After)))
 	}
-	r.Path = "/"
-	out[r.line()] = r
-	for _, route := range vh.GetRoutes() {
-		q := r.fitting(route.GetMatch())
-		out[q.line()] = q
-	}
+	return strings.Join(out, "; ")
 }
 
-// fitting gives the request that meets the conditions of a route, as far as they say what they want.
-func (r Request) fitting(m *routev3.RouteMatch) Request {
-	switch p := m.GetPathSpecifier().(type) {
-	case *routev3.RouteMatch_Prefix:
-		r.Path = p.Prefix
-	case *routev3.RouteMatch_Path:
-		r.Path = p.Path
-	case *routev3.RouteMatch_PathSeparatedPrefix:
-		r.Path = p.PathSeparatedPrefix
+func orNone(s string) string {
+	if s == "" {
+		return "none"
 	}
-	query := url.Values{}
-	for _, q := range m.GetQueryParameters() {
-		query.Set(q.GetName(), wantedText(q.GetStringMatch()))
-	}
-	if len(query) > 0 {
-		r.Path += "?" + query.Encode()
-	}
-	r.Header = map[string][]string{}
-	for _, h := range m.GetHeaders() {
-		value := wantedText(h.GetStringMatch())
-		switch {
-		case h.GetInvertMatch() || value == "":
-		case h.GetName() == ":method":
-			r.Method = value
-		case h.GetName() == ":authority":
-			r.Host = value
-		case !strings.HasPrefix(h.GetName(), ":"):
-			r.Header[h.GetName()] = []string{value}
-		}
-	}
-	return r
-}
-
-// wantedText is a text that a condition is met by; empty where that is not plain.
-func wantedText(m *matcher.StringMatcher) string {
-	return m.GetExact() + m.GetPrefix() + m.GetSuffix() + m.GetContains()
-}
-
-// line is what is printed of a request.
-func (r Request) line() string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	host, _ := splitPort(r.Host)
-	out := fmt.Sprintf("%s %s://%s:%d%s", r.method(), scheme, host, r.Destination.Port(), r.Path)
-	for _, h := range slices.Sorted(maps.Keys(r.Header)) {
-		out += fmt.Sprintf(" -H '%s: %s'", h, r.Header[h][0])
-	}
-	return out
-}
-
-// resources lists those that came, went, or are others now.
-func resources(before, after *Config) []Change {
-	a, b := before.named(), after.named()
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	var out []Change
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		switch {
-		case b[name] == nil:
-			out = append(out, Change{Resource: name, Before: "there", After: "removed"})
-		case a[name] == nil:
-			out = append(out, Change{Resource: name, After: "added"})
-		case !proto.Equal(a[name], b[name]):
-			out = append(out, Change{Resource: name, Before: "there", After: "changed"})
-		}
-	}
-	return out
-}
-
-// named gives all resources by type and name.
-func (c *Config) named() map[string]proto.Message {
-	out := map[string]proto.Message{}
-	for _, m := range c.Listeners {
-		out["listener "+m.GetName()] = m
-	}
-	for name, m := range c.Routes {
-		out["routes "+name] = m
-	}
-	for name, m := range c.Clusters {
-		out["cluster "+name] = m
-	}
-	for name, m := range c.Endpoints {
-		out["endpoints of "+name] = m
-	}
-	for name, m := range c.secrets {
-		out["secret "+name] = m
-	}
-	return out
+	return s
 }

@@ -13,6 +13,8 @@ import (
 	rbachttp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	rbacnet "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
@@ -24,38 +26,61 @@ type station struct {
 	where   string // as it is printed
 	request Request
 	http    bool
-	filters []*ir.RBAC
-	tokens  authz.Tokens
-	domain  string   // a trust domain of which callers are taken; "" for any
-	hosts   []string // that are asked for here
+	// Before and after; what is read of one configuration is before.
+	filters  [2][]*ir.RBAC
+	chains   [2][]*listenerv3.FilterChain
+	tokens   authz.Tokens
+	domain   string   // a trust domain of which callers are taken; "" for any
+	hosts    []string // that are asked for here
+	clusters []string // that calls are led to
 }
 
 // calls lists what becomes otherwise of the calls by which the rules of two configurations tell callers and requests
 // apart: who is let in who was not, and the other way.
-func calls(before, after *Config) []Change {
-	all := before.stations()
-	for name, s := range after.stations() {
-		if was, ok := all[name]; ok {
-			s.filters, s.tokens, s.http = append(was.filters, s.filters...), append(was.tokens, s.tokens...), s.http || was.http
-			s.domain, s.hosts = cmp.Or(was.domain, s.domain), append(was.hosts, s.hosts...)
+func (f *focus) calls() []Change {
+	all := map[string]*station{}
+	ports := slices.Concat(f.before.portsNamed(), f.after.portsNamed())
+	for side, config := range []*Config{f.before, f.after} {
+		for name, s := range config.stations(ports) {
+			if all[name] == nil {
+				all[name] = &station{where: s.where, request: s.request}
+			}
+			all[name].join(side, s)
 		}
-		all[name] = s
 	}
 	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		s := all[name]
-		out = append(out, s.compare(before, after)...)
+		if s := all[name]; s.differs(f) {
+			out = append(out, s.compare(f)...)
+		}
 	}
 	return out
 }
 
-// stations gives those of a proxy by name.
-func (c *Config) stations() map[string]station {
-	out := map[string]station{}
+// join adds what a station is by one of two configurations.
+func (s *station) join(side int, own *station) {
+	s.filters[side], s.chains[side] = own.filters[0], own.chains[0]
+	s.tokens, s.http = append(s.tokens, own.tokens...), s.http || own.http
+	s.domain, s.hosts = cmp.Or(s.domain, own.domain), append(s.hosts, own.hosts...)
+	s.clusters = append(s.clusters, own.clusters...)
+}
+
+// differs tells whether anything differs that a call to the station comes to.
+func (s *station) differs(f *focus) bool {
+	if s.request.Way == Direct && (len(s.chains[0]) == 0 || len(s.chains[1]) == 0) {
+		return false // what a gateway has no host for is told of its routes
+	}
+	same := func(a, b *listenerv3.FilterChain) bool { return proto.Equal(a, b) }
+	return !slices.EqualFunc(s.chains[0], s.chains[1], same) || slices.ContainsFunc(s.clusters, func(name string) bool { return f.clusters[name] })
+}
+
+// stations gives those of a proxy by name, also for some ports of which it has no chain.
+func (c *Config) stations(ports []uint32) map[string]*station {
+	out := map[string]*station{}
 	for _, l := range c.Listeners {
 		switch {
 		case l.GetName() == virtualInbound:
-			c.ports(out, l)
+			c.ports(out, l, ports)
 		case !c.Captures():
 			c.hosts(out, l)
 		}
@@ -63,7 +88,7 @@ func (c *Config) stations() map[string]station {
 	return out
 }
 
-// otherPort stands for the ports of which no Service tells.
+// otherPort stands for the ports of which no Service and no rule tells.
 const (
 	otherPort    = 65000
 	anyOtherPort = "any other port"
@@ -72,42 +97,60 @@ const (
 // localhost is the host that a call to a workload asks for, where rules say nothing of hosts.
 const localhost = "localhost"
 
-// ports adds the ports of a workload, and one for those of which no Service tells, if there is no other or if rules tell
-// ports apart.
-func (c *Config) ports(out map[string]station, l *listenerv3.Listener) {
-	own := func(f *listenerv3.FilterChain) uint16 {
-		return uint16(f.GetFilterChainMatch().GetDestinationPort().GetValue())
+// portsNamed gives the ports that policies of a workload name, or that have filter chains.
+func (c *Config) portsNamed() []uint32 {
+	var out []uint32
+	for _, l := range c.Listeners {
+		if l.GetName() != virtualInbound {
+			continue
+		}
+		for _, chain := range l.GetFilterChains() {
+			s := &station{}
+			s.read(chain)
+			out = append(out, authz.NamedPorts(s.filters[0])...)
+			out = append(out, chain.GetFilterChainMatch().GetDestinationPort().GetValue())
+		}
 	}
-	known := slices.ContainsFunc(l.GetFilterChains(), func(f *listenerv3.FilterChain) bool { return own(f) != 0 && own(f) != port(l.GetAddress()) })
-	for _, chain := range l.GetFilterChains() {
-		p := own(chain)
+	return out
+}
+
+// ports adds those of a workload, others that are named, and one that stands for all further.
+func (c *Config) ports(out map[string]*station, l *listenerv3.Listener, named []uint32) {
+	own := uint32(port(l.GetAddress()))
+	named = slices.DeleteFunc(slices.Clone(named), func(p uint32) bool { return p == 0 || p == own || p == otherPort })
+	has := func(p uint32) bool {
+		return slices.ContainsFunc(l.GetFilterChains(), func(f *listenerv3.FilterChain) bool {
+			return f.GetFilterChainMatch().GetDestinationPort().GetValue() == p
+		})
+	}
+	for _, p := range append(named, otherPort) {
 		name := fmt.Sprintf("port %d", p)
 		switch {
-		case p == port(l.GetAddress()):
+		case p == otherPort && len(named) > 0:
+			name = anyOtherPort
+		case p == otherPort:
+			name = "any port"
+		}
+		if out[name] != nil {
 			continue
-		case p == 0 && known:
-			p, name = otherPort, anyOtherPort
-		case p == 0:
-			p, name = otherPort, "any port"
 		}
-		s := out[name]
-		s.where, s.hosts = "to "+name, []string{localhost, "any"}
-		s.request = Request{
+		s := &station{where: "to " + name, hosts: []string{localhost, "any"}, request: Request{
 			Way: Inbound, Host: localhost, Path: "/",
-			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), p),
+			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), uint16(p)),
+		}}
+		for _, chain := range l.GetFilterChains() {
+			if of := chain.GetFilterChainMatch().GetDestinationPort().GetValue(); of == p || of == 0 && !has(p) {
+				s.read(chain)
+			}
 		}
-		s.read(chain)
 		out[name] = s
-	}
-	if !authz.NamePorts(out[anyOtherPort].filters) {
-		delete(out, anyOtherPort)
 	}
 }
 
 // hosts adds the first host of each connection manager of a gateway.
-func (c *Config) hosts(out map[string]station, l *listenerv3.Listener) {
+func (c *Config) hosts(out map[string]*station, l *listenerv3.Listener) {
 	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
-		s := station{}
+		s := &station{}
 		s.read(chain)
 		if !s.http {
 			continue
@@ -142,7 +185,8 @@ func (c *Config) hosts(out map[string]station, l *listenerv3.Listener) {
 
 // read notes the rules of a chain, and of what trust domain it takes callers.
 func (s *station) read(chain *listenerv3.FilterChain) {
-	s.domain = cmp.Or(s.domain, domainOf(chain))
+	s.domain, s.chains[0] = cmp.Or(s.domain, domainOf(chain)), append(s.chains[0], chain)
+	s.clusters = append(s.clusters, led(chain)...)
 	for _, f := range chain.GetFilters() {
 		m := &hcm.HttpConnectionManager{}
 		if !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
@@ -173,44 +217,74 @@ func (s *station) take(name string, packed *anypb.Any) {
 		return
 	}
 	if r, err := authz.Read(rules); err == nil {
-		s.filters = append(s.filters, r)
+		s.filters[0] = append(s.filters[0], r)
 	}
 }
 
 // fate is what becomes of a call by two configurations.
 type fate struct{ before, after string }
 
+// triedMost bounds how many calls are made to a station.
+const triedMost = 600
+
 // compare makes the calls, and puts those together that fare alike.
-func (s *station) compare(before, after *Config) []Change {
-	callers, operations := s.trials()
-	found := map[fate]map[string][]string{} // callers by operation
+func (s *station) compare(f *focus) []Change {
+	t := s.tell()
+	found, first := map[fate]map[string][]string{}, map[fate]Change{} // callers by operation
 	var order []fate
-	for _, o := range operations {
-		for _, c := range callers {
-			r := s.call(c, o)
-			a, b := before.Explain(r), after.Explain(r)
-			if a.Outcome.class() == b.Outcome.class() {
+	all := len(t.Callers)*len(t.Operations) <= triedMost
+	tried := 0
+	for i := range t.Operations {
+		o := &t.Operations[i]
+		for j := range t.Callers {
+			c := &t.Callers[j]
+			if plain := i == 0 || j < 2; !all && !plain && !t.Differ(j, i) || tried == triedMost && !plain {
 				continue
 			}
-			f := fate{a.verdict(b), b.verdict(a)}
-			if found[f] == nil {
-				found[f] = map[string][]string{}
-				order = append(order, f)
+			tried++
+			r := s.call(c, o)
+			a, b := f.try(r)
+			if a.class() == b.class() {
+				continue
 			}
-			found[f][s.asked(o)] = append(found[f][s.asked(o)], c.Name)
+			to := fate{a.verdict(b), b.verdict(a)}
+			if found[to] == nil {
+				found[to] = map[string][]string{}
+				order = append(order, to)
+				first[to] = Change{Differences: f.callDifferences(a, b, to), Was: &a.Outcome, Is: &b.Outcome}
+			}
+			if words := s.asked(o); !slices.Contains(found[to][words], c.Name) {
+				found[to][words] = append(found[to][words], c.Name)
+			}
 		}
 	}
 	var out []Change
-	for _, f := range order {
-		for _, line := range s.lines(found[f], callers, len(operations)) {
-			out = append(out, Change{Request: line, Before: f.before, After: f.after})
+	for _, to := range order {
+		for _, line := range s.lines(found[to], t.Callers, t.Operations) {
+			c := first[to]
+			c.Request = line
+			out = append(out, c)
 		}
 	}
 	return out
 }
 
+// callDifferences says what becomes otherwise of a call: whether it comes in, else what is different on the way.
+func (f *focus) callDifferences(a, b *Answer, to fate) []Difference {
+	if a.Outcome.Refused == b.Outcome.Refused {
+		if all := f.differences(a, b); len(all) > 0 {
+			return all
+		}
+	}
+	return []Difference{{Before: to.before, After: to.after}}
+}
+
 // lines says which calls of a table, of callers by operation, are meant.
-func (s *station) lines(table map[string][]string, callers []authz.Caller, operations int) []string {
+func (s *station) lines(table map[string][]string, callers []authz.Caller, operations []authz.Operation) []string {
+	words := map[string]bool{}
+	for i := range operations {
+		words[s.asked(&operations[i])] = true
+	}
 	by := map[string][]string{} // operations by callers
 	for _, o := range slices.Sorted(maps.Keys(table)) {
 		who := enumerated(table[o])
@@ -222,7 +296,7 @@ func (s *station) lines(table map[string][]string, callers []authz.Caller, opera
 	var out []string
 	for _, who := range slices.Sorted(maps.Keys(by)) {
 		what := enumerated(by[who])
-		if s.http && len(by[who]) == operations {
+		if s.http && len(by[who]) == len(words) {
 			what = "any request"
 		}
 		out = append(out, fmt.Sprintf("%s of %s %s", what, who, s.where))
@@ -240,30 +314,43 @@ func enumerated(all []string) string {
 	return strings.Join(all, ", ")
 }
 
-// class tells outcomes apart as callers do: by the answer, where they are refused, whatever the reason is.
-func (o *Outcome) class() string {
-	if o.Refused {
-		return fmt.Sprint(o.Status, o.Closed)
+// class tells answers apart as callers do: by the answer, where they are refused, whatever the reason is.
+func (a *Answer) class() string {
+	if a.Outcome.Refused {
+		return fmt.Sprint(a.Outcome.Status, a.Outcome.Closed)
 	}
-	return said(o)
+	return a.said()
 }
 
 // verdict says what becomes of a call, and which policy decides, beside what becomes of it otherwise.
 func (a *Answer) verdict(other *Answer) string {
-	o := &a.Outcome
 	switch {
-	case o.Closed && strings.HasPrefix(o.Reason, denied):
-		return "the connection is closed: " + o.Reason
-	case o.Closed:
-		return "the connection is refused"
-	case o.Refused:
-		return fmt.Sprintf("%d %s", o.Status, o.Reason)
-	case !other.Outcome.Refused:
-		return o.difference(&other.Outcome)
+	case a.Outcome.Refused || !other.Outcome.Refused:
+		return a.brief()
 	}
 	at := slices.IndexFunc(a.Steps, func(s Step) bool { return s.Stage == StagePolicy && strings.HasPrefix(s.Text, "allows ") })
 	if at < 0 {
 		return "allowed"
 	}
-	return "allowed by " + (&Step{Object: a.Steps[at].Object, Place: Place{Field: a.Steps[at].Field}}).origin()
+	by := (&Step{Object: a.Steps[at].Object, Place: Place{Field: a.Steps[at].Field}}).origin()
+	return "allowed by " + strings.TrimPrefix(by, "authorization-policy ")
+}
+
+// led gives the clusters that a chain of a workload leads to.
+func led(chain *listenerv3.FilterChain) []string {
+	var out []string
+	for _, filter := range chain.GetFilters() {
+		p, m := &tcpproxy.TcpProxy{}, &hcm.HttpConnectionManager{}
+		switch packed := filter.GetTypedConfig(); {
+		case packed.MessageIs(p) && packed.UnmarshalTo(p) == nil:
+			out = append(out, p.GetCluster())
+		case packed.MessageIs(m) && packed.UnmarshalTo(m) == nil:
+			for _, vh := range m.GetRouteConfig().GetVirtualHosts() {
+				for _, r := range vh.GetRoutes() {
+					out = append(out, r.GetRoute().GetCluster())
+				}
+			}
+		}
+	}
+	return out
 }

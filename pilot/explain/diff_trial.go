@@ -3,9 +3,8 @@ package explain
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
+	"net/netip"
 	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -21,38 +20,20 @@ const (
 	aClient    = "a client"
 )
 
-// trials gives the callers and what they ask for. A plain request, and who is not named, come first.
-func (s *station) trials() ([]authz.Caller, []authz.Operation) {
-	callers, operations := authz.Mentioned(s.filters, authz.Usual{TrustDomain: s.callers(), Hosts: s.hosts})
-	stranger := authz.AnyIdentity(s.callers())
-	first := []authz.Caller{{Name: aClient}}
+// tell gives the callers and what they ask for. A plain request, and who is not named, come first.
+func (s *station) tell() *authz.Telling {
+	usual := authz.Usual{Port: uint32(s.request.Destination.Port()), Hosts: s.hosts, Callers: []authz.Caller{{Name: aClient}}}
 	if s.request.Way == Inbound {
-		first = []authz.Caller{{Name: inTheClear}, {Name: otherwise, Identity: stranger}}
+		usual.TrustDomain = s.callers()
+		usual.Callers = []authz.Caller{{Name: inTheClear, Clear: true}, {Name: otherwise, Identity: authz.AnyIdentity(s.callers())}}
 	}
+	who := usual.Callers[len(usual.Callers)-1]
 	for _, issuer := range s.tokens.Issuers() {
 		if s.http {
-			first = append(first, authz.Caller{Name: "a client with a token of " + issuer, Identity: first[len(first)-1].Identity, Claims: map[string]any{"iss": issuer}})
+			usual.Callers = append(usual.Callers, authz.Caller{Name: "a client with a token of " + issuer, Identity: who.Identity, Claims: map[string]any{"iss": issuer}})
 		}
 	}
-	callers = append(first, slices.DeleteFunc(callers, func(c authz.Caller) bool {
-		return c.Identity == stranger && c.Claims == nil && c.Headers == nil && !c.Source.IsValid() && !c.Client.IsValid()
-	})...)
-	return callers, s.distinct(operations)
-}
-
-// distinct gives a plain request, and of others those that are not asked for in the same words as one before.
-func (s *station) distinct(operations []authz.Operation) []authz.Operation {
-	out, asked := []authz.Operation{{}}, map[string]bool{s.asked(authz.Operation{}): true}
-	for _, o := range operations {
-		if o.Host == s.request.Host {
-			o.Host = ""
-		}
-		if words := s.asked(o); !asked[words] {
-			asked[words] = true
-			out = append(out, o)
-		}
-	}
-	return out
+	return authz.Tell(s.filters[0], s.filters[1], usual)
 }
 
 // callers is the trust domain of the workloads that call.
@@ -65,21 +46,17 @@ func domainOf(chain *listenerv3.FilterChain) string {
 	if !socket.MessageIs(ctx) || socket.UnmarshalTo(ctx) != nil {
 		return ""
 	}
-	c := ctx.GetCommonTlsContext()
-	for _, validation := range []*tlsv3.CertificateValidationContext{c.GetCombinedValidationContext().GetDefaultValidationContext(), c.GetValidationContext()} {
-		for _, m := range validation.GetMatchTypedSubjectAltNames() {
-			of := m.GetMatcher()
-			id, ok := strings.CutPrefix(cmp.Or(of.GetPrefix(), of.GetExact()), "spiffe://")
-			if domain, _, whole := strings.Cut(id, "/"); ok && whole && m.GetSanType() == tlsv3.SubjectAltNameMatcher_URI {
-				return domain
-			}
+	for _, m := range takenNames(ctx) {
+		id, ok := strings.CutPrefix(cmp.Or(m.GetMatcher().GetPrefix(), m.GetMatcher().GetExact()), "spiffe://")
+		if domain, _, whole := strings.Cut(id, "/"); ok && whole && m.GetSanType() == tlsv3.SubjectAltNameMatcher_URI {
+			return domain
 		}
 	}
 	return ""
 }
 
 // call is the request of a caller.
-func (s *station) call(c authz.Caller, o authz.Operation) Request {
+func (s *station) call(c *authz.Caller, o *authz.Operation) Request {
 	r := s.request
 	r.Source, r.Claims, r.Header, r.Protocol = c.Source, c.Claims, http.Header{}, TCP
 	alpn := []string{"istio"}
@@ -87,44 +64,40 @@ func (s *station) call(c authz.Caller, o authz.Operation) Request {
 		r.Protocol, r.Method = HTTP11, o.Method
 		alpn = []string{"istio-http/1.1", "istio"}
 	}
-	if o.Path != "" {
-		r.Path = o.Path
+	r.Path, r.Host = cmp.Or(o.Path, r.Path), cmp.Or(o.Host, r.Host)
+	if o.Local.IsValid() {
+		r.Destination = netip.AddrPortFrom(o.Local, r.Destination.Port())
 	}
-	if o.Host != "" {
-		r.Host = o.Host
-	}
-	for _, headers := range []map[string]string{c.Headers, o.Headers} {
-		for name, value := range headers {
-			r.Header.Set(name, value)
-		}
+	for name, value := range c.Headers {
+		r.Header.Set(name, value)
 	}
 	if c.Client.IsValid() {
 		r.Header.Set("X-Forwarded-For", c.Client.String())
-		if r.Way == Direct {
+		if r.Way == Direct || !s.http {
 			r.Source = c.Client
 		}
 	}
-	if r.Way == Inbound && c.Name != inTheClear {
-		r.TLS = &TLS{Certificate: true, ALPN: alpn, Identity: c.Identity}
-		if c.Identity == "" {
-			r.TLS.Identity = authz.AnyIdentity(s.callers())
-		}
+	if r.Way == Inbound && !c.Clear {
+		r.TLS = &TLS{Certificate: true, ALPN: alpn, Identity: cmp.Or(c.Identity, authz.AnyIdentity(s.callers())), SNI: o.ServerName}
 	}
 	return r
 }
 
 // asked says an operation.
-func (s *station) asked(o authz.Operation) string {
-	if !s.http {
-		return "a connection"
+func (s *station) asked(o *authz.Operation) string {
+	out := "a connection"
+	if s.http {
+		r := s.call(&authz.Caller{}, o)
+		out = r.method() + " " + r.Path
 	}
-	r := s.call(authz.Caller{Name: aClient}, o)
-	out := r.method() + " " + r.Path
-	if o.Host != "" {
+	if o.Host != "" && o.Host != s.request.Host {
 		out += " of host " + o.Host
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
-		out += fmt.Sprintf(" -H '%s: %s'", name, o.Headers[name])
+	if o.ServerName != "" {
+		out += " for SNI " + o.ServerName
+	}
+	if o.Local.IsValid() {
+		out += fmt.Sprintf(" to %s", o.Local)
 	}
 	return out
 }

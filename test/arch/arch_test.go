@@ -87,8 +87,9 @@ var flow = map[string][]string{
 	"pilot/incluster":       {"pilot/model", "pilot/ingress", "pilot/kubeclient", "pilot/source/kinds", "security/ca"},
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},
 	"pilot/inject":          {"pilot/model"},
-	"pilot/authz":           {"pilot/ir", "proto/httpfilter"},
-	"pilot/explain":         {"pilot/spelling", "pilot/authz", "pilot/ir", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
+	"pilot/witness":         {},
+	"pilot/authz":           {"pilot/ir", "pilot/witness", "proto/httpfilter"},
+	"pilot/explain":         {"pilot/spelling", "pilot/authz", "pilot/ir", "pilot/witness", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
 	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
 }
 

@@ -2,20 +2,18 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -47,13 +45,13 @@ gain or lose their proxy. "-" is standard input. Objects without a namespace are
 plane tells of its objects, without the keys of Secrets, and the proxies' configuration is made
 here; nothing is changed.
 
-For each workload: requests that its routes name and that are answered otherwise, then resources
-that are added, removed or changed. Requests are made up from the routes' conditions (paths,
-prefixes, methods, values of headers and of the query) and from names in TLS handshakes. Calls to a
-workload are made up from the rules of policies, old and new: who is let in who was not, and the other
-way, also in the clear or by the mesh's TLS. One method, path or host that no rule names stands for
-all such, e.g. POST where rules name GET. What only a regular expression tells apart is not found by
-them, but the changed resource is named. "any"
+Proxies of which the same changes stand together. Of each group come first the requests that are answered
+otherwise, a line each: what becomes of the request, before -> after, and what is different on the
+way (timeout, retries, headers, servers, TLS). Then come the resources that are added, removed or changed.
+
+Requests are made up from the conditions of routes and the rules of policies, old and new: a value
+for each way in which these are told apart. Only what comes to something that differs is tried. Of regular
+expressions with a thousand states or more some ways may not be found, but the changed resource is named. "any"
 stands for a workload that the files do not have, a Gateway's name for a gateway. What a control
 plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
 two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
@@ -82,19 +80,26 @@ func (d *comparison) run(cmd *cobra.Command, name string) error {
 	if err := outputIs(d.output, "lines", "json", "yaml"); err != nil {
 		return err
 	}
+	p := startProgress(cmd.ErrOrStderr(), time.NewTicker(progressEvery))
+	defer p.end()
 	of := twoDirectories
 	if d.against == inMesh {
 		of = d.onTheMesh
 	}
+	p.now("makes what proxies run")
 	before, after, err := of(cmd, d.against, name)
 	if err != nil {
 		return err
 	}
-	changes := diffs(before, after)
-	if err := printDiff(cmd.OutOrStdout(), d.output, changes); err != nil {
+	groups, err := compareProxies(cmd.Context(), before, after, explain.NewDiffer(), p.now)
+	if err != nil {
 		return err
 	}
-	if len(changes) > 0 {
+	p.end()
+	if err := printDiff(cmd.OutOrStdout(), d.output, groups); err != nil {
+		return err
+	}
+	if len(groups) > 0 {
 		return &exitError{code: exitFindings}
 	}
 	return nil
@@ -102,11 +107,15 @@ func (d *comparison) run(cmd *cobra.Command, name string) error {
 
 // twoDirectories gives what workloads would run by either.
 func twoDirectories(cmd *cobra.Command, former, name string) (before, after *analyze.Translation, err error) {
-	if before, err = translate(cmd, io.Discard, former); err != nil {
+	old, err := (&analysis{layered: true}).files(cmd.InOrStdin(), []string{former})
+	if err != nil {
 		return nil, nil, err
 	}
-	after, err = translate(cmd, cmd.ErrOrStderr(), name)
-	return before, after, err
+	files, err := filesOf(cmd, cmd.ErrOrStderr(), []string{name})
+	if err != nil {
+		return nil, nil, err
+	}
+	return analyze.Compare(cmd.Context(), old, files)
 }
 
 // onTheMesh gives what the proxies of the running mesh run, and would run.
@@ -178,63 +187,6 @@ func connected(ctx context.Context, m reached) (out []model.Proxy, silent []erro
 	return out, silent, nil
 }
 
-// workloadDiff is what differs for proxies of one workload.
-type workloadDiff struct {
-	pods  []string
-	class [2]string // before and after
-}
-
-// diffs gives the changes by workload: KIND NAME.NAMESPACE, of which the pods are named where they differ.
-func diffs(before, after *analyze.Translation) map[string][]explain.Change {
-	a, b := proxiesOf(before), proxiesOf(after)
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	found := map[[2]string][]explain.Change{}
-	workloads := map[string][]*workloadDiff{}
-	for _, at := range slices.SortedFunc(maps.Keys(all), seat.compare) {
-		pair := [2]string{a[at].Class, b[at].Class}
-		if _, done := found[pair]; !done {
-			found[pair] = changes(a[at], b[at])
-		}
-		name := fmt.Sprintf("%s %s.%s", at.kind, at.name, at.namespace)
-		i := slices.IndexFunc(workloads[name], func(w *workloadDiff) bool { return w.class == pair })
-		if i < 0 {
-			i = len(workloads[name])
-			workloads[name] = append(workloads[name], &workloadDiff{class: pair})
-		}
-		workloads[name][i].pods = append(workloads[name][i].pods, at.pod)
-	}
-	out := map[string][]explain.Change{}
-	for name, kinds := range workloads {
-		for _, w := range kinds {
-			if len(found[w.class]) == 0 {
-				continue
-			}
-			as := name
-			if len(kinds) > 1 {
-				as += " (" + strings.Join(w.pods, ", ") + ")"
-			}
-			out[as] = found[w.class]
-		}
-	}
-	return out
-}
-
-// changes compares what a proxy runs; either may be missing.
-func changes(before, after analyze.Proxy) []explain.Change {
-	switch {
-	case before.Class == "":
-		added := []explain.Change{{Resource: "workload", After: "added"}}
-		if after.Kind == model.RouterProxy { // what it is for; a sidecar's routes are those of its mesh
-			added = append(added, configOf(after).Answers()...)
-		}
-		return added
-	case after.Class == "":
-		return []explain.Change{{Resource: "workload", Before: "there", After: "removed"}}
-	}
-	return explain.Diff(configOf(before), configOf(after))
-}
-
 // configOf gives what a proxy runs of what files or a mesh make for it.
 func configOf(p analyze.Proxy) *explain.Config {
 	c := explain.NewConfig(p.Resources)
@@ -262,24 +214,6 @@ func secretProblem(namespace string, problems []model.Problem) func(string) stri
 		}
 		return ""
 	}
-}
-
-// seat is where a proxy is.
-type seat struct {
-	kind                 model.ProxyType
-	namespace, name, pod string
-}
-
-func (s seat) compare(o seat) int {
-	return cmp.Or(cmp.Compare(s.kind, o.kind), cmp.Compare(s.namespace, o.namespace), cmp.Compare(s.name, o.name), cmp.Compare(s.pod, o.pod))
-}
-
-func proxiesOf(t *analyze.Translation) map[seat]analyze.Proxy {
-	out := map[seat]analyze.Proxy{}
-	for _, p := range t.Proxies {
-		out[seat{p.Kind, p.Namespace, p.Name, p.Pod}] = p
-	}
-	return out
 }
 
 // translate makes what the workloads of directories and files would run; an object of a later one counts. What the
@@ -312,28 +246,4 @@ func tellErrors(w io.Writer, found []analyze.Finding) error {
 		return nil
 	}
 	return printLog(w, listed(found))
-}
-
-func printDiff(w io.Writer, output string, changes map[string][]explain.Change) error {
-	if output != "lines" {
-		return printDocument(w, proxyconfig.Format(output), changes)
-	}
-	// Workloads that change alike stand together.
-	heads, texts := map[string][]string{}, []string(nil)
-	for _, name := range slices.Sorted(maps.Keys(changes)) {
-		text := ""
-		for _, c := range changes[name] {
-			text += "  " + c.String() + "\n"
-		}
-		if heads[text] == nil {
-			texts = append(texts, text)
-		}
-		heads[text] = append(heads[text], name)
-	}
-	for _, text := range texts {
-		if _, err := fmt.Fprintf(w, "%s\n%s", strings.Join(heads[text], ", "), text); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// alike is proxies that change alike.
+type alike struct {
+	Proxies []seat           `json:"proxies"`
+	Changes []explain.Change `json:"changes"`
+
+	whole    map[section]int // how many proxies there are of each kind and namespace
+	replicas map[seat]int    // and of each workload
+}
+
+// seat is where a proxy is.
+type seat struct {
+	Kind      model.ProxyType `json:"kind"` // sidecar or router
+	Namespace string          `json:"namespace"`
+	Workload  string          `json:"workload"`
+	Pod       string          `json:"pod,omitempty"` // of a proxy that runs
+}
+
+// section is the proxies of a kind in a namespace.
+type section struct {
+	kind      model.ProxyType
+	namespace string
+}
+
+func (s seat) compare(o seat) int {
+	return cmp.Or(cmp.Compare(s.Kind, o.Kind), cmp.Compare(s.Namespace, o.Namespace), cmp.Compare(s.Workload, o.Workload), cmp.Compare(s.Pod, o.Pod))
+}
+
+// compareProxies gives the groups of proxies that change. tell is told what is done.
+func compareProxies(ctx context.Context, before, after *analyze.Translation, d *explain.Differ, tell func(string)) ([]*alike, error) {
+	a, b := proxiesOf(before), proxiesOf(after)
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	seats := slices.SortedFunc(maps.Keys(all), seat.compare)
+	whole, replicas := map[section]int{}, map[seat]int{}
+	for _, at := range seats {
+		whole[section{at.Kind, at.Namespace}]++
+		replicas[at.workload()]++
+	}
+	of, by := map[[2]string]*alike{}, map[string]*alike{} // by classes, and by lines
+	var out []*alike
+	for i, at := range seats {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		tell(fmt.Sprintf("compares proxies: %d of %d, %d requests tried", i, len(seats), d.Trials))
+		pair := [2]string{a[at].Class, b[at].Class}
+		g, known := of[pair]
+		if !known {
+			if changes := changes(d, a[at], b[at]); len(changes) > 0 {
+				key := linesOf(changes)
+				if g = by[key]; g == nil {
+					g = &alike{Changes: changes, whole: whole, replicas: replicas}
+					by[key], out = g, append(out, g)
+				}
+			}
+			of[pair] = g
+		}
+		if g != nil {
+			g.Proxies = append(g.Proxies, at)
+		}
+	}
+	return out, nil
+}
+
+// changes compares what a proxy runs; either may be missing.
+func changes(d *explain.Differ, before, after analyze.Proxy) []explain.Change {
+	switch {
+	case before.Class == "":
+		added := []explain.Change{{Resource: "workload", Differences: []explain.Difference{{After: "added"}}}}
+		if after.Kind == model.RouterProxy { // what it is for; a sidecar's routes are those of its mesh
+			added = append(added, d.Answers(sideOf(after))...)
+		}
+		return added
+	case after.Class == "":
+		return []explain.Change{{Resource: "workload", Differences: []explain.Difference{{Before: "there", After: "removed"}}}}
+	}
+	return d.Diff(sideOf(before), sideOf(after))
+}
+
+func sideOf(p analyze.Proxy) explain.Side {
+	return explain.Side{Resources: p.Resources, Config: func() *explain.Config { return configOf(p) }}
+}
+
+func proxiesOf(t *analyze.Translation) map[seat]analyze.Proxy {
+	out := map[seat]analyze.Proxy{}
+	for _, p := range t.Proxies {
+		out[seat{p.Kind, p.Namespace, p.Name, p.Pod}] = p
+	}
+	return out
+}
+
+func linesOf(changes []explain.Change) string {
+	var b strings.Builder
+	for _, c := range changes {
+		b.WriteString("  " + c.String() + "\n")
+	}
+	return b.String()
+}
+
+func printDiff(w io.Writer, output string, groups []*alike) error {
+	if output != "lines" {
+		return printDocument(w, proxyconfig.Format(output), map[string][]*alike{"groups": append([]*alike{}, groups...)})
+	}
+	for _, g := range groups {
+		if _, err := fmt.Fprintf(w, "%s\n%s", g.head(), linesOf(g.Changes)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namedMost is how many workloads of a group are named.
+const namedMost = 3
+
+// head says whose changes follow.
+func (g *alike) head() string {
+	by := map[section][]seat{}
+	var order []section
+	for _, s := range g.Proxies {
+		at := section{s.Kind, s.Namespace}
+		if by[at] == nil {
+			order = append(order, at)
+		}
+		by[at] = append(by[at], s)
+	}
+	var out []string
+	for _, at := range order {
+		out = append(out, g.part(at, by[at]))
+	}
+	return strings.Join(out, "; ")
+}
+
+// part says which proxies of a section are in the group.
+func (g *alike) part(at section, seats []seat) string {
+	var names []string
+	for _, s := range seats {
+		name := s.Workload
+		if s.Pod != "" && !g.alone(s) {
+			name += " (" + s.Pod + ")"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch n := len(names); {
+	case n == 1:
+		return fmt.Sprintf("%s %s.%s", at.kind, names[0], at.namespace)
+	case n <= namedMost:
+		return fmt.Sprintf("%ss of namespace %s: %s", at.kind, at.namespace, strings.Join(names, ", "))
+	case len(seats) == g.whole[at]:
+		return fmt.Sprintf("all %d %ss of namespace %s", len(seats), at.kind, at.namespace)
+	default:
+		return fmt.Sprintf("%d of %d %ss of namespace %s: %s and %d more", len(seats), g.whole[at], at.kind, at.namespace,
+			strings.Join(names[:namedMost-1], ", "), n-namedMost+1)
+	}
+}
+
+// alone tells whether all proxies of a workload are in the group, so that no pod has to be named.
+func (g *alike) alone(s seat) bool {
+	own := 0
+	for _, o := range g.Proxies {
+		if o.workload() == s.workload() {
+			own++
+		}
+	}
+	return own == g.replicas[s.workload()]
+}
+
+// workload gives the seat without the pod.
+func (s seat) workload() seat {
+	s.Pod = ""
+	return s
+}

@@ -1,0 +1,248 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// probe is a request that is tried, and what is printed of it.
+type probe struct {
+	name    string
+	request Request
+}
+
+// requests lists those that are answered otherwise. A gateway's policies decide about what comes to its listeners.
+func (f *focus) requests() []Change {
+	var out []Change
+	for _, p := range f.probes() {
+		if a, b := f.try(p.request); a.said() != b.said() {
+			out = append(out, Change{Request: p.name, Differences: f.differences(a, b), Was: &a.Outcome, Is: &b.Outcome})
+		}
+	}
+	out = slices.DeleteFunc(out, func(c Change) bool { return len(c.Differences) == 0 })
+	if !f.before.Captures() && !f.after.Captures() {
+		out = append(out, f.calls()...)
+	}
+	return out
+}
+
+// door is where requests come in at a listener: one connection manager.
+type door struct {
+	request Request
+	routes  [2]*routev3.RouteConfiguration // before and after
+	hot     bool                           // it differs itself
+}
+
+// probes gives requests that come to something that differs, by what is printed of them.
+func (f *focus) probes() []probe {
+	out, doors := map[string]Request{}, map[string]*door{}
+	for side, config := range []*Config{f.before, f.after} {
+		for _, l := range config.Listeners {
+			if at, ok := reached(l); ok && l.GetName() != virtualInbound {
+				f.enter(out, doors, config, side, l, at)
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(doors)) {
+		f.pass(out, doors[key])
+	}
+	var all []probe
+	for _, name := range slices.Sorted(maps.Keys(out)) {
+		all = append(all, probe{name, out[name]})
+	}
+	return all
+}
+
+// reached gives where a client connects to so that a listener takes the connection.
+func reached(l *listenerv3.Listener) (netip.AddrPort, bool) {
+	at, err := netip.ParseAddr(l.GetAddress().GetSocketAddress().GetAddress())
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	if at.IsUnspecified() {
+		at = netip.MustParseAddr(UnknownAddress)
+	}
+	if l.GetName() == virtualOutbound {
+		return netip.AddrPortFrom(at, otherPort), true // for which no listener is
+	}
+	return netip.AddrPortFrom(at, port(l.GetAddress())), true
+}
+
+// enter notes what can be tried at a listener: connections, names in handshakes, and doors.
+func (f *focus) enter(out map[string]Request, doors map[string]*door, config *Config, side int, l *listenerv3.Listener, to netip.AddrPort) {
+	way, hot := Direct, f.listeners[l.GetName()]
+	if config.Captures() {
+		way = Outbound
+	}
+	where := to.String()
+	if l.GetName() == virtualOutbound {
+		where = "ANY:" + anyOtherPort
+	} else if to.Addr().String() == UnknownAddress {
+		where = fmt.Sprintf("*:%d", to.Port())
+	}
+	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
+		bound := hot || f.leads(chain)
+		if bound {
+			out["tcp://"+where] = Request{Way: way, Destination: to, Protocol: TCP}
+		}
+		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
+			if name = strings.Replace(name, "*", "any", 1); bound {
+				out[fmt.Sprintf("tls://%s:%d", shortHost(name), to.Port())] = Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}
+			}
+		}
+		for _, filter := range chain.GetFilters() {
+			m := &hcm.HttpConnectionManager{}
+			if !filter.GetTypedConfig().MessageIs(m) || filter.GetTypedConfig().UnmarshalTo(m) != nil {
+				continue
+			}
+			r := Request{Way: way, Destination: to, Protocol: HTTP11}
+			if chain.GetTransportSocket() != nil {
+				r.TLS = &TLS{Certificate: true} // SNI is the host
+			}
+			key := fmt.Sprint(to, r.TLS != nil, cmp.Or(m.GetRds().GetRouteConfigName(), m.GetRouteConfig().GetName()))
+			if doors[key] == nil {
+				doors[key] = &door{request: r}
+			}
+			doors[key].routes[side] = config.routesOf(m)
+			doors[key].hot = doors[key].hot || hot
+		}
+	}
+}
+
+// leads tells whether a chain leads connections to a cluster that differs.
+func (f *focus) leads(chain *listenerv3.FilterChain) bool {
+	for _, filter := range chain.GetFilters() {
+		m := &tcpproxy.TcpProxy{}
+		if !filter.GetTypedConfig().MessageIs(m) || filter.GetTypedConfig().UnmarshalTo(m) != nil {
+			continue
+		}
+		for _, c := range m.GetWeightedClusters().GetClusters() {
+			if f.clusters[c.GetName()] {
+				return true
+			}
+		}
+		return f.clusters[m.GetCluster()]
+	}
+	return false
+}
+
+// leadsRoute tells whether a route leads requests to a cluster that differs.
+func (f *focus) leadsRoute(r *routev3.Route) bool {
+	a := r.GetRoute()
+	if f.clusters[a.GetCluster()] || a.GetClusterHeader() != "" && len(f.clusters) > 0 {
+		return true
+	}
+	for _, c := range a.GetWeightedClusters().GetClusters() {
+		if f.clusters[c.GetName()] {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.GetRequestMirrorPolicies(), func(m *routev3.RouteAction_RequestMirrorPolicy) bool { return f.clusters[m.GetCluster()] })
+}
+
+// pass adds requests to the virtual hosts of a door that differ, or that lead to what differs.
+func (f *focus) pass(out map[string]Request, d *door) {
+	asked := map[[2]*routev3.VirtualHost]bool{}
+	for side, routes := range d.routes {
+		changed := f.hosts[routes.GetName()]
+		hot := d.hot || changed[""] || d.routes[1-side] == nil
+		for _, vh := range routes.GetVirtualHosts() {
+			differs := hot || changed[vh.GetName()]
+			if !differs && !slices.ContainsFunc(vh.GetRoutes(), f.leadsRoute) {
+				continue
+			}
+			for i, domain := range vh.GetDomains() {
+				if i > 0 && !changed[vh.GetName()] {
+					break // all others lead to the same
+				}
+				host := strings.Replace(domain, "*", "any", 1)
+				both := [2]*routev3.VirtualHost{hostOf(d.routes[0], host), hostOf(d.routes[1], host)}
+				if asked[both] {
+					continue
+				}
+				asked[both] = true
+				r := d.request
+				r.Host = host
+				if r.TLS != nil {
+					name, _ := splitPort(host)
+					r.TLS = &TLS{SNI: name, Certificate: true}
+				}
+				for _, q := range f.routed(r, both, differs && hot || !alikeHosts(both)) {
+					out[q.line()] = q
+				}
+			}
+		}
+	}
+}
+
+// alikeHosts tells whether virtual hosts are the same but for their routes and domains.
+func alikeHosts(both [2]*routev3.VirtualHost) bool {
+	if both[0] == nil || both[1] == nil {
+		return false
+	}
+	var settings [2]proto.Message
+	for i, vh := range both {
+		out := &routev3.VirtualHost{}
+		fields := vh.ProtoReflect().Descriptor().Fields()
+		for n := range fields.Len() {
+			if f := fields.Get(n); f.Name() != "routes" && f.Name() != "domains" && f.Name() != "metadata" && vh.ProtoReflect().Has(f) {
+				out.ProtoReflect().Set(f, vh.ProtoReflect().Get(f))
+			}
+		}
+		settings[i] = out
+	}
+	return proto.Equal(settings[0], settings[1])
+}
+
+// hostOf gives the virtual host that a host is led to; nil for none.
+func hostOf(routes *routev3.RouteConfiguration, host string) *routev3.VirtualHost {
+	host = strings.ToLower(host)
+	if routes.GetIgnorePortInHostMatching() {
+		host, _ = splitPort(host)
+	}
+	var out *routev3.VirtualHost
+	rank := 0
+	for _, vh := range routes.GetVirtualHosts() {
+		for _, d := range vh.GetDomains() {
+			if r := domainRank(strings.ToLower(d), host); r > rank {
+				rank, out = r, vh
+			}
+		}
+	}
+	return out
+}
+
+// line is what is printed of a request.
+func (r Request) line() string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	host, _ := splitPort(r.Host)
+	out := fmt.Sprintf("%s %s://%s:%d%s", r.method(), scheme, shortHost(host), r.Destination.Port(), r.Path)
+	for _, h := range slices.Sorted(maps.Keys(r.Header)) {
+		out += fmt.Sprintf(" -H '%s: %s'", h, r.Header[h][0])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Claims)) {
+		out += fmt.Sprintf(" with the claim %s: %v", name, r.Claims[name])
+	}
+	return out
+}
+
+// shortHost leaves out what all names of Services of a cluster end in.
+func shortHost(host string) string {
+	if short, _, ok := strings.Cut(host, ".svc."); ok && strings.Count(short, ".") == 1 {
+		return short
+	}
+	return host
+}
