@@ -69,7 +69,7 @@ func identityTexts(all []ir.StringMatch, domain string) []string {
 		}
 		namespaces, accounts = append(namespaces, ns...), append(accounts, sa...)
 	}
-	name := func(s string) bool { return s != "" && !strings.ContainsAny(s, "/*[]()+.?\\ ") }
+	name := witness.Form{Valid: func(s string) bool { return s != "" && !strings.ContainsAny(s, "/*[]()+.?\\ ") }}
 	for _, d := range domains {
 		for _, ns := range witness.Texts(namespaces, name, anything) {
 			for _, sa := range witness.Texts(accounts, name, anything) {

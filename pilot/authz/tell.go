@@ -131,10 +131,10 @@ func (t *Telling) tellOperations(table *table, usual Usual) {
 		return ok && p.Port == usual.Port, ok
 	})
 	fields := []*field{
-		texts(table, headerNamed(":method"), isToken, func(o *Operation, v string) { o.Method = v }, methods...),
-		texts(table, requestPath, isPath, func(o *Operation, v string) { o.Path = v }, paths...),
-		texts(table, headerNamed(":authority"), isHost, func(o *Operation, v string) { o.Host = v }, usual.Hosts...),
-		texts(table, serverName, isHost, func(o *Operation, v string) { o.ServerName = v }, ""),
+		texts(table, headerNamed(":method"), tokenForm, func(o *Operation, v string) { o.Method = v }, methods...),
+		texts(table, requestPath, PathForm, func(o *Operation, v string) { o.Path = v }, paths...),
+		texts(table, headerNamed(":authority"), hostForm, func(o *Operation, v string) { o.Host = v }, usual.Hosts...),
+		texts(table, serverName, hostForm, func(o *Operation, v string) { o.ServerName = v }, ""),
 		localAddresses(table),
 	}
 	for _, choice := range table.combine(fields) {

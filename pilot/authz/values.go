@@ -62,25 +62,24 @@ func serverName(k ir.RBACCondition) (ir.StringMatch, bool) {
 	return n.Name, ok
 }
 
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
-	})
-}
+// The forms of texts.
+var (
+	tokenForm = witness.Form{Expression: "[A-Z]+", Valid: func(s string) bool {
+		return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-') })
+	}}
+	hostForm = witness.Form{Valid: func(s string) bool { return !strings.ContainsAny(s, "/?# ") && !strings.HasSuffix(s, ".") }}
+	anyForm  = witness.Form{Valid: func(s string) bool { return s != "" && strings.TrimSpace(s) == s }}
+)
 
-// isPath tells whether a path comes to filters as it is.
-func isPath(s string) bool {
+// PathForm is that of paths that come to filters and routes as they are, without a query.
+var PathForm = witness.Form{Expression: `(/[^/?#%\\.][^/?#%\\]*)*/?`, Valid: func(s string) bool {
 	return strings.HasPrefix(s, "/") && !strings.ContainsAny(s, "?#%\\ ") && Normalize(s, ir.PathNormalization{Normalize: true, MergeSlashes: true}) == s
-}
-
-func isHost(s string) bool {
-	return !strings.ContainsAny(s, "/?# ") && !strings.HasSuffix(s, ".")
-}
+}}
 
 // texts gives a field of operations whose values are texts.
-func texts(t *table, named func(ir.RBACCondition) (ir.StringMatch, bool), valid func(string) bool, set func(*Operation, string), usual ...string) *field {
+func texts(t *table, named func(ir.RBACCondition) (ir.StringMatch, bool), form witness.Form, set func(*Operation, string), usual ...string) *field {
 	var out []value
-	for _, v := range witness.Texts(patterns(t.conditions(about(named)), named), valid, usual...) {
+	for _, v := range witness.Texts(patterns(t.conditions(about(named)), named), form, usual...) {
 		out = append(out, value{
 			set:   func(_ *Caller, o *Operation) { set(o, v) },
 			holds: t.left(about(named), func(k ir.RBACCondition) bool { m, ok := named(k); return ok && matches(m, v) }),
@@ -109,8 +108,7 @@ func header(t *table, name string) *field {
 	named := headerNamed(name)
 	conditions := t.conditions(about(named))
 	out := []value{{set: func(*Caller, *Operation) {}, holds: t.left(about(named), func(ir.RBACCondition) bool { return false })}}
-	printable := func(s string) bool { return s != "" && strings.TrimSpace(s) == s }
-	for _, v := range witness.Texts(patterns(conditions, named), printable, anything) {
+	for _, v := range witness.Texts(patterns(conditions, named), anyForm, anything) {
 		is := func(k ir.RBACCondition) bool {
 			m, ok := named(k)
 			return ok && (m.Kind == ir.MatchPresent || matches(m, v))
@@ -220,7 +218,7 @@ func tokens(t *table) *field {
 			patterns = append(patterns, pattern(m.Value))
 		}
 		for _, base := range slices.Clone(made) {
-			for _, v := range witness.Texts(patterns, func(s string) bool { return s != "" }, anything) {
+			for _, v := range witness.Texts(patterns, anyForm, anything) {
 				if len(made) < tokensMost {
 					made = append(made, WithClaim(base, by[name][0].Path[1:], claimOf(by[name][0], v)))
 				}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -50,15 +51,17 @@ func compareMessages(a, b protoreflect.Message, path string, tell func(path, x, 
 		told = true
 		name := string(f.Name())
 		at := name
-		if topic, ok := topics[name]; ok {
+		if topic, ok := topics[name]; ok && !strings.HasPrefix(path, ofHost) {
 			at = topic
+		} else if strings.HasPrefix(path, ofHost) {
+			at = path
 		} else if path != "" && name != "value" {
 			at = path + "." + name
 		} else if path != "" {
 			at = path
 		}
 		switch {
-		case topics[name] != "" || f.IsMap():
+		case topics[name] != "" && name != "virtual_hosts" || f.IsMap():
 			tell(at, valueText(f, a), valueText(f, b))
 		case f.IsList() && f.Message() != nil:
 			compareLists(x.List(), y.List(), path, name, tell)
@@ -75,41 +78,74 @@ func compareMessages(a, b protoreflect.Message, path string, tell func(path, x, 
 
 // compareLists pairs the elements of lists by their names, else by their places.
 func compareLists(a, b protoreflect.List, path, field string, tell func(path, x, y string)) {
-	key := func(m protoreflect.Message, i int) string {
-		if name := m.Descriptor().Fields().ByName("name"); name != nil && m.Get(name).String() != "" {
-			return m.Get(name).String()
-		}
-		return fmt.Sprintf("%s[%d]", field, i)
-	}
-	others := map[string]protoreflect.Message{}
-	for i := range b.Len() {
-		others[key(b.Get(i).Message(), i)] = b.Get(i).Message()
-	}
-	seen := map[string]bool{}
-	for i := range a.Len() {
-		name := key(a.Get(i).Message(), i)
-		seen[name] = true
-		at := elementName(path, field, name)
-		switch other := others[name]; {
+	others := elements(b, field)
+	for key, m := range elements(a, field).all() {
+		at := elementName(path, field, key.name)
+		switch other := others.of[key]; {
 		case other == nil:
 			tell(at, "there", "")
-		case !proto.Equal(a.Get(i).Message().Interface(), other.Interface()):
-			compareMessages(a.Get(i).Message(), other, at, tell)
+		case !proto.Equal(m.Interface(), other.Interface()):
+			compareMessages(m, other, at, tell)
 		}
+		delete(others.of, key)
 	}
-	for i := range b.Len() {
-		if name := key(b.Get(i).Message(), i); !seen[name] {
-			seen[name] = true
-			tell(elementName(path, field, name), "", "there")
+	for key := range others.all() {
+		tell(elementName(path, field, key.name), "", "there")
+	}
+}
+
+// element tells an element of a list from others: by its name, for what it is, and how many came before it of these.
+type element struct {
+	name, match string
+	nth         int
+}
+
+type elementList struct {
+	order []element
+	of    map[element]protoreflect.Message
+}
+
+func elements(list protoreflect.List, field string) *elementList {
+	out := &elementList{of: map[element]protoreflect.Message{}}
+	for i := range list.Len() {
+		m := list.Get(i).Message()
+		e := element{name: fmt.Sprintf("%s[%d]", field, i)}
+		if name := m.Descriptor().Fields().ByName("name"); name != nil && m.Get(name).String() != "" {
+			e.name = m.Get(name).String()
+		}
+		if match := m.Descriptor().Fields().ByName("filter_chain_match"); match != nil {
+			e.match = valueText(match, m)
+		}
+		for out.of[e] != nil {
+			e.nth++
+		}
+		out.of[e], out.order = m, append(out.order, e)
+	}
+	return out
+}
+
+// all gives those that are there, in order.
+func (l *elementList) all() iter.Seq2[element, protoreflect.Message] {
+	return func(yield func(element, protoreflect.Message) bool) {
+		for _, e := range l.order {
+			if m := l.of[e]; m != nil && !yield(e, m) {
+				return
+			}
 		}
 	}
 }
+
+// ofHost begins what is told of a virtual host.
+const ofHost = "host "
 
 // elementName names an element of a list: a filter by its name alone.
 func elementName(path, field, name string) string {
 	switch field {
 	case "http_filters", "filters", "listener_filters":
 		return "filter " + strings.TrimPrefix(name, "envoy.filters.")
+	case "virtual_hosts":
+		host, port := splitPort(name)
+		return ofHost + shortHost(host) + port
 	case "filter_chains":
 		return "chain " + name
 	}

@@ -49,12 +49,37 @@ func (f *focus) calls() []Change {
 		}
 	}
 	var out []Change
+	where := map[string][]string{} // stations by what changes there
+	var order []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if s := all[name]; s.differs(f) {
-			out = append(out, s.compare(f)...)
+		s := all[name]
+		if !s.differs(f) {
+			continue
+		}
+		for _, c := range s.compare(f) {
+			line := c.String()
+			if where[line] == nil {
+				order, out = append(order, line), append(out, c)
+			}
+			where[line] = append(where[line], s.where)
 		}
 	}
+	for i, line := range order {
+		out[i].Request += " " + places(where[line], len(all))
+	}
 	return out
+}
+
+// places says at which of so many stations something changes.
+func places(where []string, all int) string {
+	if len(where) == all && all > 1 && strings.HasPrefix(where[0], toPort) {
+		return toPort + "any port"
+	}
+	out := where[:1:1]
+	for _, w := range where[1:] {
+		out = append(out, strings.TrimPrefix(w, toPort))
+	}
+	return enumerated(out)
 }
 
 // join adds what a station is by one of two configurations.
@@ -97,6 +122,9 @@ const (
 // localhost is the host that a call to a workload asks for, where rules say nothing of hosts.
 const localhost = "localhost"
 
+// toPort begins the place of a station of a workload.
+const toPort = "to "
+
 // portsNamed gives the ports that policies of a workload name, or that have filter chains.
 func (c *Config) portsNamed() []uint32 {
 	var out []uint32
@@ -134,7 +162,7 @@ func (c *Config) ports(out map[string]*station, l *listenerv3.Listener, named []
 		if out[name] != nil {
 			continue
 		}
-		s := &station{where: "to " + name, hosts: []string{localhost, "any"}, request: Request{
+		s := &station{where: toPort + name, hosts: []string{localhost, "any"}, request: Request{
 			Way: Inbound, Host: localhost, Path: "/",
 			Destination: netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), uint16(p)),
 		}}
@@ -299,7 +327,7 @@ func (s *station) lines(table map[string][]string, callers []authz.Caller, opera
 		if s.http && len(by[who]) == len(words) {
 			what = "any request"
 		}
-		out = append(out, fmt.Sprintf("%s of %s %s", what, who, s.where))
+		out = append(out, what+" of "+who)
 	}
 	return out
 }

@@ -174,13 +174,14 @@ func (t *rules) paths() []string {
 		}
 		patterns = append(patterns, p)
 	}
-	return witness.Texts(patterns, plainPath, "/", "/any")
+	return witness.Texts(patterns, authz.PathForm, "/", "/any")
 }
 
-// plainPath tells whether a path comes to routes as it is, and has no query.
-func plainPath(s string) bool {
-	return strings.HasPrefix(s, "/") && !strings.ContainsAny(s, "?#%\\ ") && authz.Normalize(s, ir.PathNormalization{Normalize: true, MergeSlashes: true}) == s
-}
+// textForm is that of values of headers and claims.
+var textForm = witness.Form{Valid: func(s string) bool { return s != "" && strings.TrimSpace(s) == s }}
+
+// form gives one that only asks for something to be true of a text.
+func form(valid func(string) bool) witness.Form { return witness.Form{Valid: valid} }
 
 // stringPattern gives a matcher as a pattern; one of no kind that is known as that of any text.
 func stringPattern(m *matcher.StringMatcher) witness.Pattern {
@@ -232,7 +233,7 @@ func (t *rules) headerValues(name string, r Request) []*string {
 			patterns = append(patterns, witness.Pattern{Kind: witness.Prefix, Value: "application/grpc"})
 		}
 	}
-	valid := func(s string) bool { return s != "" && strings.TrimSpace(s) == s }
+	valid := textForm
 	usual, may := []string{"any"}, true
 	switch name {
 	case ":method":
@@ -245,7 +246,7 @@ func (t *rules) headerValues(name string, r Request) []*string {
 		return []*string{&scheme}
 	case ":authority":
 		usual, may = []string{r.Host}, false
-		valid = func(s string) bool { return s != "" && !strings.ContainsAny(s, "/?# ") }
+		valid = form(func(s string) bool { return s != "" && !strings.ContainsAny(s, "/?# ") })
 	}
 	var out []*string
 	if may {
@@ -303,7 +304,7 @@ func (t *rules) queryValues(name string) []*string {
 		}
 	}
 	out := []*string{nil}
-	for _, v := range witness.Texts(patterns, func(s string) bool { return !strings.ContainsAny(s, "&#? ") }, "any") {
+	for _, v := range witness.Texts(patterns, form(func(s string) bool { return !strings.ContainsAny(s, "&#? ") }), "any") {
 		out = append(out, &v)
 	}
 	return out
@@ -360,7 +361,7 @@ func (t *rules) tokens() []map[string]any {
 	out := []map[string]any{nil}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		for _, base := range slices.Clone(out) {
-			for _, v := range witness.Texts(by[name], func(s string) bool { return s != "" }, "any") {
+			for _, v := range witness.Texts(by[name], textForm, "any") {
 				if len(out) < 200 {
 					out = append(out, authz.WithClaim(base, strings.Split(name, "\x00"), v))
 				}
@@ -386,7 +387,7 @@ func crossOrigin(r Request, route *routev3.Route) []Request {
 		return nil
 	}
 	var out []Request
-	for _, origin := range witness.Texts(patterns, func(s string) bool { return s != "" && !strings.Contains(s, " ") }, "https://any.example") {
+	for _, origin := range witness.Texts(patterns, textForm, "https://any.example") {
 		q := r
 		q.Method, q.Header = http.MethodOptions, r.Header.Clone()
 		q.Header.Set("Origin", origin)

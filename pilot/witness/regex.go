@@ -15,19 +15,19 @@ const (
 
 // explored walks through regular expressions, together with the other patterns, letter by letter, and gives a text for
 // each set of patterns that the walk finds met.
-func explored(patterns []Pattern, valid func(string) bool) []string {
+func explored(patterns []Pattern, form Form) []string {
 	regex := func(p Pattern) bool { return p.Kind == Regex }
 	if !slices.ContainsFunc(patterns, regex) {
 		return nil
 	}
 	if len(patterns) <= togetherMost {
-		return walk(patterns, valid)
+		return walk(patterns, form)
 	}
 	var out []string
 	for i, p := range patterns {
 		for j, q := range patterns {
 			if regex(p) && (j < i || !regex(q)) {
-				out = append(out, walk([]Pattern{p, q}, valid)...)
+				out = append(out, walk([]Pattern{p, q}, form)...)
 			}
 		}
 	}
@@ -62,7 +62,10 @@ type state struct {
 }
 
 // walk goes breadth first, so that the texts are short ones.
-func walk(patterns []Pattern, valid func(string) bool) []string {
+func walk(patterns []Pattern, form Form) []string {
+	if form.Expression != "" {
+		patterns = append(patterns[:len(patterns):len(patterns)], Pattern{Kind: Regex, Value: form.Expression})
+	}
 	var programs []*syntax.Prog
 	for _, p := range patterns {
 		re, err := syntax.Parse(p.expression(), syntax.Perl)
@@ -82,7 +85,7 @@ func walk(patterns []Pattern, valid func(string) bool) []string {
 	seen, met := map[string]bool{first.key(): true}, map[string]bool{}
 	for queue := []state{first}; len(queue) > 0; queue = queue[1:] {
 		s := queue[0]
-		if m := s.met(programs); !met[m] && valid(s.text) {
+		if m := s.met(programs); !met[m] && form.Valid(s.text) {
 			met[m] = true
 			out = append(out, s.text)
 		}

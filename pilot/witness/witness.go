@@ -59,9 +59,17 @@ func (p Pattern) matcher() func(string) bool {
 	return func(s string) bool { return fold(s) == want }
 }
 
+// Form is what texts have to be. Expression is a regular expression for all of such a text; "" for any. Valid may ask
+// for more, if that is met sooner or later by texts of the expression.
+type Form struct {
+	Expression string
+	Valid      func(string) bool
+}
+
 // Texts gives texts that tell patterns apart: of two texts no set of patterns is met by both alone. The first of the
-// usual ones comes first. It counts before what patterns name, the other usual ones before what is made of that. What is not valid is not given.
-func Texts(patterns []Pattern, valid func(string) bool, usual ...string) []string {
+// usual ones comes first. It counts before what patterns name, the other usual ones before what is made of that. What is not of the form
+// is not given.
+func Texts(patterns []Pattern, form Form, usual ...string) []string {
 	patterns = unique(patterns)
 	var matchers []func(string) bool
 	for _, p := range patterns {
@@ -69,8 +77,8 @@ func Texts(patterns []Pattern, valid func(string) bool, usual ...string) []strin
 	}
 	var out []string
 	seen := map[string]bool{}
-	for _, text := range slices.Concat(usual[:min(1, len(usual))], values(patterns), usual, candidates(patterns), explored(patterns, valid)) {
-		if !valid(text) {
+	for _, text := range slices.Concat(usual[:min(1, len(usual))], values(patterns), usual, candidates(patterns), explored(patterns, form)) {
+		if !form.Valid(text) {
 			continue
 		}
 		met := make([]byte, len(matchers))
