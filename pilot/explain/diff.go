@@ -124,7 +124,10 @@ func (d *Differ) focus(before, after Side, is func(proto.Message) bool) *focus {
 			f.add(name, nil, b[name], Difference{After: "added"})
 		case b[name] == nil:
 			f.add(name, a[name], nil, Difference{Before: "there", After: "removed"})
-		case !proto.Equal(a[name], b[name]):
+		case proto.Equal(a[name], b[name]):
+		case isSecret(a[name]): // of which no value is told
+			f.add(name, a[name], b[name], Difference{Before: "there", After: "changed"})
+		default:
 			f.add(name, a[name], b[name], fieldsOf(a[name], b[name])...)
 		}
 	}

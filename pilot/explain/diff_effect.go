@@ -31,7 +31,11 @@ func (a *Answer) brief() string {
 	case o.Closed && strings.HasPrefix(o.Reason, denied):
 		return "closed: " + a.decidedBy()
 	case o.Closed:
-		return "the connection is refused" + inParentheses(o.Flags)
+		why := o.Flags
+		if _, needed, ok := strings.Cut(o.Reason, " needs "); ok {
+			why, _, _ = strings.Cut("needs "+needed, " (")
+		}
+		return "the connection is refused" + inParentheses(why)
 	case o.Status == 403 && strings.HasPrefix(o.Reason, denied):
 		return "403: " + a.decidedBy()
 	case o.Status != 0 && o.Location != "":

@@ -96,7 +96,7 @@ func (f *focus) enter(out map[string]Request, doors map[string]*door, config *Co
 			out["tcp://"+where] = Request{Way: way, Destination: to, Protocol: TCP}
 		}
 		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
-			if name = strings.Replace(name, "*", "any", 1); bound {
+			if name = strings.Replace(name, "*", "any", 1); bound && (chain.GetTransportSocket() == nil || !hasManager(chain)) {
 				out[fmt.Sprintf("tls://%s:%d", shortHost(name), to.Port())] = Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}
 			}
 		}
@@ -117,6 +117,11 @@ func (f *focus) enter(out map[string]Request, doors map[string]*door, config *Co
 			doors[key].hot = doors[key].hot || hot
 		}
 	}
+}
+
+// hasManager tells whether a chain takes requests.
+func hasManager(chain *listenerv3.FilterChain) bool {
+	return slices.ContainsFunc(chain.GetFilters(), func(f *listenerv3.Filter) bool { return f.GetTypedConfig().MessageIs(&hcm.HttpConnectionManager{}) })
 }
 
 // leads tells whether a chain leads connections to a cluster that differs.

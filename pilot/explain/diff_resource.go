@@ -26,6 +26,11 @@ func isInbound(m proto.Message) bool {
 
 func isOutbound(m proto.Message) bool { return !isInbound(m) }
 
+func isSecret(m proto.Message) bool {
+	_, ok := m.(*tlsv3.Secret)
+	return ok
+}
+
 // resourceName gives type and name; "" for what is no resource.
 func resourceName(m proto.Message) string {
 	switch m := m.(type) {

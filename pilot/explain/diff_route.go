@@ -238,9 +238,9 @@ func (t *rules) headerValues(name string, r Request) []*string {
 	switch name {
 	case ":method":
 		usual, may = []string{"GET", "POST", "PUT", "DELETE"}, false
-		valid = func(s string) bool {
+		valid = form(func(s string) bool {
 			return s != "" && strings.ToUpper(s) == s && !strings.ContainsAny(s, " /:0123456789")
-		}
+		})
 	case ":scheme":
 		scheme := map[bool]string{true: "https", false: "http"}[r.TLS != nil]
 		return []*string{&scheme}

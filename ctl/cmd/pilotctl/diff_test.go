@@ -203,7 +203,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		"another route": {
 			"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shop}\nspec: {hosts: [shop], http: [{match: [{uri: {prefix: /basket}}], route: [{destination: {host: shop}}]}]}\n",
 			exitFindings,
-			[]string{"sidecar client.default, sidecar shop.default\n", "GET http://shop.default.svc.cluster.local:80/cart: the client gets 404 (NR)", "was: goes to outbound|80||shop.default"},
+			[]string{"sidecars of namespace default: client, shop\n", "GET http://shop.default:80/cart: shop.default:80 -> 404 (NR)"},
 			[]string{"router", "removed", "any."},
 		},
 		"a subset of what a Deployment's pods would be": {
@@ -211,7 +211,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 				"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop}\nspec: {host: shop, subsets: [{name: two, labels: {version: v2}}]}\n---\n" +
 				"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shop}\nspec: {hosts: [shop], http: [{route: [{destination: {host: shop, subset: two}}]}]}\n",
 			exitFindings,
-			[]string{"/: goes to outbound|80|two|shop.default", "cluster outbound|80|two|shop.default.svc.cluster.local: added"},
+			[]string{"/: 404 (NR) -> shop.default:80 two", "cluster outbound|80|two|shop.default.svc.cluster.local: added"},
 			[]string{"workload: added", "(UH)"},
 		},
 		"a workload that is not there yet": {
@@ -222,7 +222,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		},
 		"a Secret that was missing": {
 			late, exitFindings,
-			[]string{"router edge-1.default\n", "GET https://late.example.com:443/: goes to outbound|80||shop", "needs Secret late, which the proxy does not have (there is no Secret late in", "secret kubernetes://late: added"},
+			[]string{"router edge-1.default\n", "GET https://late.example.com:443/: the connection is refused (needs Secret late, which the proxy does not have) -> shop.default:80", "secret kubernetes://late: added"},
 			[]string{"sidecar", "https://shop"},
 		},
 		"a certificate with a comment": {strings.ReplaceAll(secret, "    -----BEGIN", "    # of the shop\n    -----BEGIN"), 0, nil, []string{"."}},
@@ -259,7 +259,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "new.yaml")
 		writeFile(t, file, strings.ReplaceAll(mesh, "/cart", "/basket"))
 		out, said, code := pilotctl(t, map[string]http.Handler{"istiod-1": plane, "istiod-2": controlPlane(t, dir)}, "diff", file, "-o", "json")
-		if code != exitFindings || strings.Count(out, `"sidecar client.default"`) != 1 {
+		if code != exitFindings || strings.Count(out, `"workload": "client"`) != 1 {
 			t.Errorf("exit code %d\n%s%s", code, out, said)
 		}
 		if out, said, code := pilotctl(t, map[string]http.Handler{"istiod-1": plane, "istiod-2": nil}, "diff", file); code != exitFailure || !strings.Contains(said, "istiod-2") {
@@ -328,9 +328,9 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 			"apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {selector: {matchLabels: {app: shop}}, mtls: {mode: STRICT}}\n")
 		out, said, code := pilotctl(t, replicas, "diff", file)
 		want := "sidecar shop.default\n" +
-			"  any request of a client in the clear to port 8080: the connection is refused, and was: allowed\n" +
-			"  GET /admin of any other workload of the mesh to port 8080: 403 RBAC: access denied, by authorization-policy default/no-admin spec.rules[0], and was: allowed\n" +
-			"  listener virtualInbound: changed\n"
+			"  any request of a client in the clear to any port: allowed -> the connection is refused (NR)\n" +
+			"  GET /admin of any other workload of the mesh to any port: allowed -> 403: denied by default/no-admin spec.rules[0]\n" +
+			"  listener virtualInbound: changed (chain 0.0.0.0_8080, filter http.rbac, chain virtualInbound-catchall-http, chain virtualInbound and 4 more)\n"
 		if code != exitFindings || out != want {
 			t.Errorf("exit code %d\n%s%s", code, out, said)
 		}
