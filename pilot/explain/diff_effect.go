@@ -126,14 +126,16 @@ func bothHave(a, b *Answer, what string) bool {
 	if !forwards || a.brief() == b.brief() {
 		return forwards || a.brief() == b.brief()
 	}
-	return !slices.Contains(clusterFacets, what)
+	plain := a.Outcome.Forward.Path == "" || b.Outcome.Forward.Path == "" // one is no request of HTTP
+	return !slices.Contains(clusterFacets, what) && (!plain || !slices.Contains(httpFacets, what))
 }
 
 const endpointsFacet = "servers"
 
 // The things that are told of an answer, in this order. Those of a cluster are told where both go to the same.
 var (
-	clusterFacets = []string{endpointsFacet, "protocol", "TLS", "PROXY protocol", "balancing", "limits", "connect timeout"}
+	clusterFacets = []string{endpointsFacet, "protocol", "TLS", "PROXY protocol", "balancing", "limits", "ejection", "connect timeout"}
+	httpFacets    = []string{"path", "host", "timeout", "retries", "request headers", "response headers"}
 	facetNames    = append([]string{
 		"", "reason", "body", "delay", "abort", "in part", "path", "host", "timeout", "retries", "copies", "request headers", "response headers", "tunnel",
 	}, clusterFacets...)
@@ -216,7 +218,14 @@ func (c *Config) clusterFacets(out map[string]string, to *Cluster) {
 		return
 	}
 	add("balancing", balancing(m))
-	add("limits", strings.Join(limits(m), "; "))
+	for _, line := range limits(m) {
+		if ejects, ok := strings.CutPrefix(line, "ejects servers that fail: "); ok {
+			add("ejection", ejects)
+			continue
+		}
+		line, _, _ = strings.Cut(strings.TrimPrefix(line, "limits: "), ";")
+		add("limits", line)
+	}
 	if t := m.GetConnectTimeout(); t != nil {
 		add("connect timeout", t.AsDuration().String())
 	}

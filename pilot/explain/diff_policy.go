@@ -67,6 +67,9 @@ func (f *focus) calls() []Change {
 	for i, line := range order {
 		out[i].Request += " " + places(where[line], len(all))
 	}
+	if f.before.Captures() {
+		out = append(out, f.observed()...)
+	}
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,7 +34,64 @@ func (f *focus) requests() []Change {
 	if !f.before.Captures() && !f.after.Captures() {
 		out = append(out, f.calls()...)
 	}
+	return append(out, f.observed()...)
+}
+
+// observed lists what is told of all requests to a listener, and changes nothing of what becomes of them.
+func (f *focus) observed() []Change {
+	var out []Change
+	for _, c := range f.resources {
+		name, ok := strings.CutPrefix(c.Resource, "listener ")
+		if !ok {
+			continue
+		}
+		said := map[Difference]bool{}
+		change := Change{Request: "any request " + listenerWords(name)}
+		for _, d := range c.Differences {
+			if d.What != "access logs" && d.What != "tracing" {
+				continue
+			}
+			d.Before, d.After = extensions(d.Before), extensions(d.After)
+			if d.Before == d.After {
+				d.Before, d.After = "as before", "otherwise"
+			}
+			if !said[d] {
+				said[d] = true
+				change.Differences = append(change.Differences, d)
+			}
+		}
+		if len(change.Differences) > 0 {
+			out = append(out, change)
+		}
+	}
 	return out
+}
+
+// extensions names those in the JSON of a field.
+func extensions(text string) string {
+	var out []string
+	for _, found := range extensionName.FindAllStringSubmatch(text, -1) {
+		if name := found[1]; !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+var extensionName = regexp.MustCompile(`"name":"envoy\.(?:access_loggers|tracers)\.([a-z_]+)"`)
+
+// listenerWords says where the requests go that a listener takes.
+func listenerWords(name string) string {
+	switch name {
+	case virtualInbound:
+		return "that comes in"
+	case virtualOutbound:
+		return "to " + anyOtherPort
+	}
+	if at := strings.LastIndexByte(name, '_'); strings.HasPrefix(name, "0.0.0.0_") && at > 0 {
+		return "to port " + name[at+1:]
+	}
+	return "to " + name
 }
 
 // door is where requests come in at a listener: one connection manager.

@@ -70,8 +70,8 @@ func testExplain(t *testing.T, m *mesh) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 79 {
 		t.Errorf("diff: %v", err)
 	}
-	const want = "GET /reviews/1 of anybody to port 9080: 403 RBAC: access denied, by authorization-policy default/closed spec.rules[0], and was: allowed\n"
-	if !strings.Contains(out, "sidecar reviews-v1.default, sidecar reviews-v2.default, sidecar reviews-v3.default\n") || !strings.Contains(out, want) || strings.Contains(out, "ratings") {
+	const want = "GET /reviews/1 of anybody to any port: allowed -> 403: denied by default/closed spec.rules[0]\n"
+	if !strings.Contains(out, "sidecars of namespace default: reviews-v1, reviews-v2, reviews-v3\n") || !strings.Contains(out, want) || strings.Contains(out, "ratings") {
 		t.Errorf("diff says\n%s", out)
 	}
 	m.write(t, "closed.yaml", policy)
