@@ -40,12 +40,12 @@ type Translation struct {
 // Translate makes what each proxy would run that the workloads of files could have. Workloads without an address
 // get one of 10.255.0.0/16, Services one of 10.254.0.0/16. The error is ctx's.
 func Translate(ctx context.Context, files []File) (*Translation, error) {
-	return translate(ctx, files, decoder{})
+	return translate(ctx, files, newDecoder())
 }
 
 // Compare makes what each proxy would run by either of two sets of files. What both come to alike is one message.
 func Compare(ctx context.Context, former, files []File) (before, after *Translation, err error) {
-	d := decoder{}
+	d := newDecoder()
 	if before, err = translate(ctx, former, d); err != nil {
 		return nil, nil, err
 	}
@@ -53,13 +53,13 @@ func Compare(ctx context.Context, former, files []File) (before, after *Translat
 	return before, after, err
 }
 
-func translate(ctx context.Context, files []File, d decoder) (*Translation, error) {
+func translate(ctx context.Context, files []File, d *decoder) (*Translation, error) {
 	m := load(files)
 	return m.translated(ctx, m.proxies(), resolve.Settings{}, d)
 }
 
 // translated makes what proxies would run.
-func (m *mesh) translated(ctx context.Context, proxies []*model.Proxy, settings resolve.Settings, d decoder) (*Translation, error) {
+func (m *mesh) translated(ctx context.Context, proxies []*model.Proxy, settings resolve.Settings, d *decoder) (*Translation, error) {
 	b := build.New(build.Options{Settings: settings})
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func (r *Running) Translate(ctx context.Context) (*Translation, error) {
 	m := r.decoded(nil)
 	m.apply(r.Objects)
 	m.settle()
-	return r.translated(ctx, m, r.Proxies, decoder{})
+	return r.translated(ctx, m, r.Proxies, newDecoder())
 }
 
 // Compare makes what each connected proxy runs, and what it would run if files were applied as kubectl does: an
@@ -43,7 +43,7 @@ func (r *Running) Compare(ctx context.Context, files []File) (before, after *Tra
 	next.unslice(again)
 	now.settle()
 	next.settle()
-	d := decoder{}
+	d := newDecoder()
 	if before, err = r.translated(ctx, now, r.Proxies, d); err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +63,7 @@ func (r *Running) decoded(files []File) *mesh {
 }
 
 // translated makes what connected proxies run, and those that the workloads of the files could have.
-func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Proxy, d decoder) (*Translation, error) {
+func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Proxy, d *decoder) (*Translation, error) {
 	proxies := make([]*model.Proxy, 0, len(connected)+len(m.workloads))
 	for i := range connected {
 		proxies = append(proxies, &connected[i])
