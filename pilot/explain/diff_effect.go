@@ -137,7 +137,7 @@ var (
 	clusterFacets = []string{endpointsFacet, "protocol", "TLS", "PROXY protocol", "balancing", "limits", "ejection", "connect timeout"}
 	httpFacets    = []string{"path", "host", "timeout", "retries", "request headers", "response headers"}
 	facetNames    = append([]string{
-		"", "reason", "body", "delay", "abort", "in part", "path", "host", "timeout", "retries", "copies", "request headers", "response headers", "tunnel",
+		"", "body", "delay", "abort", "in part", "path", "host", "timeout", "retries", "copies", "request headers", "response headers", "tunnel",
 	}, clusterFacets...)
 )
 
@@ -145,9 +145,6 @@ var (
 func (c *Config) facets(a *Answer) map[string]string {
 	o := &a.Outcome
 	out := map[string]string{"": a.brief(), "body": o.Body, "in part": o.Partly}
-	if o.Forward == nil || o.Refused {
-		out["reason"] = o.Reason
-	}
 	if o.Delay != nil {
 		out["delay"] = fmt.Sprintf("%s for %g %%", o.Delay.Duration, o.Delay.Percent)
 	}
