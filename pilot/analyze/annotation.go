@@ -78,7 +78,7 @@ func (m *mesh) deprecatedIn(o *model.Object, path string, msg protoreflect.Messa
 // a pod is refused.
 func wrongAnnotations(m *mesh) {
 	for _, w := range m.workloads {
-		if w.proxy() == "" || w.hasProxy() {
+		if w.proxy == "" || w.bringsProxy() {
 			continue
 		}
 		prefix := strings.TrimSuffix(strings.TrimSuffix(w.field, "spec"), ".")

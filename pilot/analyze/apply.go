@@ -31,7 +31,7 @@ type podChange struct {
 func (m *mesh) apply(running []*model.Object) map[model.Key]podChange {
 	own, templates := map[model.Key]*model.Object{}, map[replicas]*workload{}
 	for i, o := range m.objects {
-		if w := m.templated(o); w != nil {
+		if w := templated(o); w != nil {
 			templates[replicas{o.Namespace, o.Name, o.Kind == model.KindPod}] = w
 		} else {
 			m.objects[i] = withheld(o)
@@ -67,11 +67,6 @@ func (m *mesh) apply(running []*model.Object) map[model.Key]podChange {
 		out = append(out, c.next)
 	}
 	m.objects = append(out, slices.DeleteFunc(m.objects, func(o *model.Object) bool { return applied[o.Key] })...)
-	for _, w := range templates {
-		if !applied[w.object.Key] {
-			m.bare[w.object.Key] = in.refuse(w)
-		}
-	}
 	return changed
 }
 

@@ -29,7 +29,7 @@ func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	m := load(files)
 	var names []string
 	for i, w := range m.workloads {
-		if w.proxy() != model.SidecarProxy {
+		if w.proxy != model.SidecarProxy {
 			continue
 		}
 		names = append(names, w.object.Namespace+"/"+w.object.Name)

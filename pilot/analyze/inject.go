@@ -47,18 +47,15 @@ func (in namespaces) inject(c *podChange, w *workload) {
 	former := &workload{
 		object: c.was, meta: metav1.ObjectMeta{Labels: c.was.Labels, Annotations: c.was.Annotations}, spec: corev1.PodSpec{HostNetwork: pod.HostNetwork},
 	}
-	kind := model.SidecarProxy
 	if w == nil {
 		w = former
-	} else {
-		kind = w.proxy()
 	}
 	before, after := in.before[c.was.Namespace], in.after[c.was.Namespace]
 	if before == nil { // then nothing is known of its labels
 		after = nil
 	}
-	did, does := in.injects(before, former), kind != "" && (w.hasProxy() || in.injects(after, w))
-	if did == does {
+	did, does := in.proxyOf(before, former), in.proxyOf(after, w)
+	if (did != "") == (does != "") {
 		return
 	}
 	next := *c.next
@@ -66,15 +63,10 @@ func (in namespaces) inject(c *podChange, w *workload) {
 		next.Labels = map[string]string{}
 	}
 	c.next = &next
-	if does {
-		c.gains, next.Labels[label.SecurityTlsMode.Name] = kind, model.TLSModeIstio
+	if does != "" {
+		c.gains, next.Labels[label.SecurityTlsMode.Name] = does, model.TLSModeIstio
 	} else {
 		c.loses = true
 		delete(next.Labels, label.SecurityTlsMode.Name)
 	}
-}
-
-// refuse tells whether a new workload gets no proxy. Where its Namespace is not known, its own word counts.
-func (in namespaces) refuse(w *workload) bool {
-	return !w.hasProxy() && !in.injects(in.after[w.object.Namespace], w)
 }

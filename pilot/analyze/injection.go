@@ -1,14 +1,12 @@
 package analyze
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"istio.io/api/label"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -19,12 +17,7 @@ func systemNamespaces() []string {
 
 // namespace gives a Namespace of the files, or nil: then nothing is known of its labels.
 func (m *mesh) namespace(name string) *model.Object {
-	for _, ns := range of[*corev1.Namespace](m, model.KindNamespace) {
-		if ns.Name == name {
-			return ns.Object
-		}
-	}
-	return nil
+	return m.object(model.Key{Kind: model.KindNamespace, Name: name})
 }
 
 // injectionLabels finds namespaces that say twice who injects.
@@ -37,22 +30,6 @@ func injectionLabels(m *mesh) {
 	}
 }
 
-// injects tells whether pods of a workload get a proxy, as the injector decides it. ns is nil where nothing is known
-// of the Namespace.
-func (m *mesh) injects(ns *model.Object, w *workload) bool {
-	s := inject.Subject{Namespace: w.object.Namespace, Labels: w.meta.Labels, Annotations: w.meta.Annotations, HostNetwork: w.spec.HostNetwork}
-	if ns != nil {
-		if s.NamespaceLabels = ns.Labels; s.NamespaceLabels == nil {
-			s.NamespaceLabels = map[string]string{}
-		}
-	}
-	p := m.injection
-	if _, byDefault := s.NamespaceLabels[model.LabelInjection]; m.revisions && !byDefault {
-		p.Revision = cmp.Or(s.NamespaceLabels[label.IoIstioRev.Name], s.Labels[label.IoIstioRev.Name], p.Revision)
-	}
-	return p.Injects(s)
-}
-
 // unlabelledNamespaces finds namespaces that say nothing of injection and have pods without a proxy.
 func unlabelledNamespaces(m *mesh) {
 	for _, ns := range of[*corev1.Namespace](m, model.KindNamespace) {
@@ -62,15 +39,14 @@ func unlabelledNamespaces(m *mesh) {
 			continue
 		}
 		for _, w := range m.selected(ns.Name, nil) {
-			if w.injectLabel() == "" && !w.hasProxy() && !m.injects(ns.Object, w) {
+			if w.injectLabel() == "" && w.proxy == "" {
 				m.report(ns.Object, "metadata.labels", notInjected, Info, "its pods, as those of %s, get no sidecar; label it %s=enabled, or %s=disabled to say that none is wanted", w, model.LabelInjection, model.LabelInjection)
 				break
 			}
 		}
 	}
 	for _, w := range m.workloads { // what stands there as a Pod is what a cluster was asked for
-		ns := m.namespace(w.object.Namespace)
-		if ns != nil && w.object.Kind == model.KindPod && ns.Labels[model.LabelInjection] == "enabled" && w.injectLabel() != "false" && !w.hasProxy() && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
+		if ns := m.namespace(w.object.Namespace); ns != nil && w.object.Kind == model.KindPod && w.proxyContainer() == nil && w.proxy != "" && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
 			m.report(w.object, "", missingProxy, Warning, "the pod runs without a sidecar though its namespace asks for one; create it anew")
 		}
 	}
@@ -79,9 +55,8 @@ func unlabelledNamespaces(m *mesh) {
 // autoImages finds proxies that wait for injection to name their image, and get none.
 func autoImages(m *mesh) {
 	for _, w := range m.workloads {
-		ns := m.namespace(w.object.Namespace)
 		for i, c := range w.spec.Containers {
-			if c.Name != model.ProxyContainer || c.Image != "auto" || ns == nil || m.injects(ns, w) {
+			if c.Name != model.ProxyContainer || c.Image != autoImage || w.proxy != "" {
 				continue
 			}
 			code, level := autoImageInDeployment, Warning
@@ -107,7 +82,7 @@ const proxyUser = 1337
 // reservedUser finds applications that run as the proxy's user, whose traffic goes around the proxy.
 func reservedUser(m *mesh) {
 	for _, w := range m.workloads {
-		if s := w.spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == proxyUser && w.proxy() == model.SidecarProxy {
+		if s := w.spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == proxyUser && w.proxy == model.SidecarProxy {
 			m.report(w.object, w.specField()+".securityContext.runAsUser", reservedUID, Warning, "user %d is the proxy's own, so the application's traffic goes around the proxy; use another one", proxyUser)
 		}
 		for i, c := range w.spec.Containers {

@@ -7,7 +7,6 @@ import (
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
@@ -24,9 +23,7 @@ type mesh struct {
 	refused   []file.Refusal  // what cannot
 	denials   []*model.Object // are in effect in the place of what was refused
 	workloads []*workload
-	bare      map[model.Key]bool // objects whose pods are not injected
-	injection inject.Policy      // of the control plane; of any revision for files alone
-	revisions bool               // injection is of any revision
+	injectors injectors
 	snapshot  *store.Snapshot
 	reader    store.Reader
 	services  []*model.Service // whoever sees them
@@ -47,8 +44,8 @@ func load(files []File) *mesh {
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
 	m := &mesh{
-		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), bare: map[model.Key]bool{}, hosts: map[string][]*model.Service{},
-		injection: inject.DefaultPolicy(), revisions: true,
+		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{},
+		injectors: injectorsOfFiles(),
 	}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
@@ -113,12 +110,15 @@ func (m *mesh) settle() {
 	all := selected.Of(slices.Concat(m.objects, m.denials))
 	m.objects = slices.DeleteFunc(slices.Clone(all), m.denial)
 	m.denials = slices.DeleteFunc(all, func(o *model.Object) bool { return !m.denial(o) })
+	if m.injectors.others {
+		m.injectors.configure(m)
+	}
 	for _, o := range m.objects {
 		if spec, ok := o.Spec.(*meshconfig.MeshConfig); ok {
 			m.config = spec
 		}
-		if w := m.templated(o); w != nil {
-			w.bare = m.bare[o.Key]
+		if w := templated(o); w != nil {
+			w.proxy = m.proxyOf(m.namespace(o.Namespace), w)
 			m.workloads = append(m.workloads, w)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inventory"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -57,7 +58,7 @@ func (r *Running) decoded(files []File) *mesh {
 	m.lines.read = r.Read
 	m.domain, m.cluster = cmp.Or(r.Domain, m.domain), cmp.Or(r.Cluster, m.cluster)
 	if r.Injection != nil {
-		m.injection, m.revisions = *r.Injection, false
+		m.injectors = injectors{policies: []inject.Policy{*r.Injection}}
 	}
 	return m
 }
@@ -69,7 +70,7 @@ func (r *Running) translated(ctx context.Context, m *mesh, connected []model.Pro
 		proxies = append(proxies, &connected[i])
 	}
 	for i, w := range m.workloads {
-		if kind := w.proxy(); kind != "" {
+		if kind := w.proxy; kind != "" {
 			pod := w.pod(i)
 			proxies = append(proxies, m.proxy(kind, pod.Namespace, pod.Name, pod.Spec.(*corev1.Pod).Status.PodIP, pod.Labels))
 		}

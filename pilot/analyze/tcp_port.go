@@ -28,7 +28,7 @@ func (m *mesh) targetPorts(o *model.Object) (tcp []tcpPort, others bool) {
 	target := model.PolicyTargetOf(o.Spec)
 	for i, w := range m.workloads {
 		local := o.Namespace == w.object.Namespace
-		kind := w.proxy()
+		kind := w.proxy
 		if kind == "" || !local && o.Namespace != m.config.GetRootNamespace() || !target.Includes(w.meta.Labels, kind == model.RouterProxy, local) {
 			continue
 		}

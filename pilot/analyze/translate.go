@@ -73,7 +73,7 @@ func (m *mesh) proxies() []*model.Proxy {
 	var out []*model.Proxy
 	routers, others := map[string]bool{}, map[string]bool{}
 	for i, w := range m.workloads {
-		kind := w.proxy()
+		kind := w.proxy
 		if kind == model.RouterProxy {
 			routers[w.object.Namespace] = true
 		} else {

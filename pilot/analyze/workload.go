@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"istio.io/api/annotation"
 	"istio.io/api/label"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,17 +23,7 @@ type workload struct {
 	field  string // in which the pod's metadata and spec stand
 	meta   metav1.ObjectMeta
 	spec   corev1.PodSpec
-	bare   bool // its pods are not injected
-	kept   bool // out of injection, by what they say themselves
-}
-
-// templated gives the workload that an object is, with what the injector makes of what its pods say; nil for none.
-func (m *mesh) templated(o *model.Object) *workload {
-	w := templated(o)
-	if w != nil {
-		w.kept = !m.injects(nil, w)
-	}
-	return w
+	proxy  model.ProxyType // of its pods, as mesh.proxyOf decides; "" for none
 }
 
 // templated gives the workload that an object is; nil for none.
@@ -117,34 +106,9 @@ func decode(n *yaml.Node, path string, into any) bool {
 // String names a workload in messages.
 func (w *workload) String() string { return w.object.String() }
 
-// proxy gives the kind of proxy that the pods have, or could have; "" where they refuse one.
-func (w *workload) proxy() model.ProxyType {
-	if w.bare {
-		return ""
-	}
-	templates := strings.Split(w.meta.Annotations[annotation.InjectTemplates.Name], ",")
-	if slices.Contains(templates, "gateway") {
-		return model.RouterProxy
-	}
-	for _, c := range slices.Concat(w.spec.Containers, w.spec.InitContainers) {
-		if c.Name == model.ProxyContainer && slices.Contains(c.Args, string(model.RouterProxy)) {
-			return model.RouterProxy
-		}
-	}
-	if w.kept {
-		return ""
-	}
-	return model.SidecarProxy
-}
-
 // injectLabel gives what the pod says about injection, "" for nothing.
 func (w *workload) injectLabel() string {
 	return model.PodInjection(w.meta.Labels, w.meta.Annotations)
-}
-
-// hasProxy tells whether the pod comes with a proxy in it.
-func (w *workload) hasProxy() bool {
-	return slices.ContainsFunc(slices.Concat(w.spec.Containers, w.spec.InitContainers), func(c corev1.Container) bool { return c.Name == model.ProxyContainer })
 }
 
 // selected gives the workloads of a namespace, "" for all namespaces, that a selector matches.
@@ -198,7 +162,7 @@ func (w *workload) pod(i int) *model.Object {
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 		}
 	}
-	if w.proxy() != "" {
+	if w.proxy != "" {
 		if pod.Labels = maps.Clone(pod.Labels); pod.Labels == nil {
 			pod.Labels = map[string]string{}
 		}

@@ -54,19 +54,28 @@ func (in *Injector) Policy() Policy { return in.policy }
 
 // DefaultPolicy is that of an injector of which nobody has said anything.
 func DefaultPolicy() Policy {
-	values, err := loadValues(nil)
+	out, err := ReadPolicy(nil, nil, "")
 	if err != nil {
-		panic(err) // they are a part of this program
+		panic(err) // it is a part of this program
 	}
-	s, err := readSettings(values)
+	return out
+}
+
+// ReadPolicy gives the policy of an injector of a revision by what its ConfigMap holds, as in Options.
+func ReadPolicy(values, config []byte, revision string) (Policy, error) {
+	over, err := loadValues(values)
 	if err != nil {
-		panic(err)
+		return Policy{}, err
 	}
-	c, err := loadConfig(s, nil)
+	s, err := readSettings(over)
 	if err != nil {
-		panic(err)
+		return Policy{}, err
 	}
-	return policyOf(s, c, "")
+	c, err := loadConfig(s, config)
+	if err != nil {
+		return Policy{}, err
+	}
+	return policyOf(s, c, revision), nil
 }
 
 // policyOf takes from the settings of an injector what decides which pods it injects.
@@ -75,6 +84,11 @@ func policyOf(s *settings, c *config, revision string) Policy {
 		Revision: cmp.Or(revision, DefaultRevision), Mode: c.Policy, ByDefault: s.Webhook.EnableNamespacesByDefault,
 		Never: c.NeverInjectSelector, Always: c.AlwaysInjectSelector,
 	}
+}
+
+// InjectsPod decides about a pod of a Namespace, which is nil where it is not known.
+func (p Policy) InjectsPod(pod *corev1.Pod, ns *corev1.Namespace) bool {
+	return p.Injects(subjectOf(pod, ns))
 }
 
 // Injects decides whether a pod gets a proxy. What is said nearer to the pod wins, except that a Namespace may keep
