@@ -73,13 +73,17 @@ type File struct {
 // Files gives the findings of all files together, by file and line. The error is ctx's.
 func Files(ctx context.Context, files []File) ([]Finding, error) {
 	m := load(files)
-	loaded := len(m.findings)
+	loaded := m.findings
+	m.findings = nil
 	for _, analyze := range analyzers() {
 		analyze(m)
 	}
-	if err := m.translate(ctx, m.findings[loaded:]); err != nil {
+	analyzed := m.findings
+	m.findings = loaded
+	if err := m.translate(ctx); err != nil {
 		return nil, err
 	}
+	m.findings = append(slices.DeleteFunc(m.findings, func(f Finding) bool { return m.repeats(f, analyzed) }), analyzed...)
 	return m.sorted(), nil
 }
 
@@ -95,18 +99,9 @@ func (m *mesh) sorted() []Finding {
 		f := &m.findings[i]
 		f.Origin.Line = m.lines.of(f.Origin, f.Object, f.Field)
 	}
-	out := slices.DeleteFunc(slices.Clone(m.findings), m.saidBetter)
+	out := slices.Clone(m.findings)
 	slices.SortFunc(out, Finding.compare)
 	return slices.Compact(out)
-}
-
-// saidBetter tells whether a warning of the control plane is what another finding says of the same field by
-// a code of its own.
-func (m *mesh) saidBetter(f Finding) bool {
-	return (f.Code == schemaWarning || f.Code == "") && slices.ContainsFunc(m.findings, func(o Finding) bool {
-		return o.Object == f.Object && o.Field == f.Field &&
-			(o.Code == unreachableRule && f.Code == schemaWarning || o.Code == invalidAnnotation)
-	})
 }
 
 // analyzers lists all analyzers. None depends on another one.

@@ -59,10 +59,11 @@ const (
 	annotationsField = "metadata.annotations["
 )
 
-// problemCode is Istio's code for problems of the control plane.
+// problemCode is Istio's code for problems of the control plane, whoever tells them.
 type problemCode struct {
 	reason model.Reason
-	within string // a part of the field's path
+	kind   model.Kind // "" for all
+	within string     // a part of the field's path
 	code   string
 }
 
@@ -70,11 +71,18 @@ type problemCode struct {
 // lead nowhere.
 func problemCodes() []problemCode {
 	return []problemCode{
-		{model.ReasonReference, ".match[", ""},
-		{model.ReasonReference, "spec.hosts[", notInGateway},
-		{model.ReasonReference, gatewaysField, notInGateway},
-		{model.ReasonReference, "", notFound},
-		{model.ReasonInboundConflict, "", severalProtocols},
+		{model.ReasonReference, "", ".match[", ""},
+		{model.ReasonReference, "", "spec.hosts[", notInGateway},
+		{model.ReasonReference, "", gatewaysField, notInGateway},
+		{model.ReasonReference, "", "", notFound},
+		{model.ReasonInboundConflict, "", "", severalProtocols},
+		{model.ReasonConflict, model.KindGateway, "spec.servers[", conflictingGateway},
+		{model.ReasonConflict, model.KindVirtualService, ".match[", ""},
+		{model.ReasonConflict, model.KindVirtualService, "spec.hosts", conflictingMeshHosts},
+		{model.ReasonConflict, model.KindVirtualService, "spec.http[", unreachableRule},
+		{model.ReasonConflict, model.KindDestinationRule, "tls.mode", mutualTLSConflict},
+		{model.ReasonConflict, model.KindPeerAuthentication, "mode", mutualTLSConflict},
+		{model.ReasonInvalid, "", annotationsField, invalidAnnotation},
 	}
 }
 
@@ -85,21 +93,23 @@ func (m *mesh) codeOf(p model.Problem) string {
 	case p.Object.Kind == model.KindEnvoyFilter && strings.HasSuffix(p.Field, ".patch.operation"):
 		operation, _, _ := strings.Cut(p.Message, " ")
 		return cmp.Or(operationCode(operation), schemaError)
-	case p.Reason == model.ReasonInvalid && p.Severity == model.SeverityError:
-		return schemaError
-	case p.Reason == model.ReasonInvalid:
-		return schemaWarning
 	case p.Reason == model.ReasonNotTranslated:
 		return annotationCode(p)
 	case p.Reason == model.ReasonReference && strings.HasPrefix(p.Field, gatewaysField) && !m.hasGateway(p):
 		return notFound
 	}
 	for _, c := range problemCodes() {
-		if c.reason == p.Reason && strings.Contains(p.Field, c.within) {
+		if c.reason == p.Reason && (c.kind == "" || c.kind == p.Object.Kind) && strings.Contains(p.Field, c.within) {
 			return c.code
 		}
 	}
-	return ""
+	switch {
+	case p.Reason != model.ReasonInvalid:
+		return ""
+	case p.Severity == model.SeverityError:
+		return schemaError
+	}
+	return schemaWarning
 }
 
 // operationCode gives the code for an operation that a patch of an EnvoyFilter cannot have.

@@ -13,20 +13,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
-// translate makes what every proxy would get, for the problems that this brings up. What an analyzer
-// has said of a field already is not said again.
-func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
+// translate makes what every proxy would get, for the problems that this brings up. All of them are findings.
+func (m *mesh) translate(ctx context.Context) error {
 	b := build.New(build.Options{})
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
-	}
-	type place struct {
-		object model.Key
-		field  string
-	}
-	said := map[place]bool{}
-	for _, f := range analyzed {
-		said[place{f.Object, f.Field}] = true
 	}
 	seen := map[model.Problem]bool{}
 	classes := map[string]bool{}
@@ -42,7 +33,7 @@ func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 		classes[seat.Class.Key] = true
 		made := b.Result(&seat.Class)
 		for _, p := range slices.Concat(made.Shared, made.Own) {
-			if !seen[p] && !said[place{p.Object, p.Field}] && !compared(p) && !m.ofDenial(p) {
+			if !seen[p] && !m.ofDenial(p) {
 				seen[p] = true
 				m.problems([]model.Problem{p})
 			}
@@ -54,12 +45,6 @@ func (m *mesh) translate(ctx context.Context, analyzed []Finding) error {
 // ofDenial tells whether a problem is about what stands in for a refused object, of which the refusal tells.
 func (m *mesh) ofDenial(p model.Problem) bool {
 	return slices.ContainsFunc(m.denials, func(o *model.Object) bool { return o.Key == p.Object })
-}
-
-// compared tells whether a problem is about rules in the way of each other, which conflictingHosts and
-// repeatedMatches tell at the rule that is not used, and for Gateways' rules as well.
-func compared(p model.Problem) bool {
-	return p.Object.Kind == model.KindVirtualService && p.Reason == model.ReasonConflict
 }
 
 // Any is the name of a sidecar that stands for those of workloads that the files do not have. A gateway that they do

@@ -103,14 +103,9 @@ func (b *bindings) unservedHosts() {
 // offers tells whether some server of a Gateway has a host for the VirtualServices of a namespace, be it
 // translated or not.
 func offers(gateway *model.Object, namespace, host string) bool {
-	for _, server := range gateway.Spec.(*networking.Gateway).GetServers() {
-		for _, h := range server.GetHosts() {
-			if serverHost(gateway.Namespace, h).shared(namespace, host) != "" {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(gateway.Spec.(*networking.Gateway).GetServers(), func(server *networking.Server) bool {
+		return Offers(server, gateway.Namespace, namespace, host)
+	})
 }
 
 // unusedMatches reports the matches for gateways that the VirtualService is not bound to, and, where all

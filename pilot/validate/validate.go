@@ -93,6 +93,11 @@ func (c *checker) fail(field, format string, args ...any) {
 	c.add(field, model.SeverityError, model.ReasonInvalid, format, args...)
 }
 
+// overridden reports what something else takes the effect of.
+func (c *checker) overridden(field, format string, args ...any) {
+	c.add(field, model.SeverityWarning, model.ReasonConflict, format, args...)
+}
+
 // warn reports what is probably not as meant.
 func (c *checker) warn(field, format string, args ...any) {
 	c.add(field, model.SeverityWarning, model.ReasonInvalid, format, args...)

@@ -37,7 +37,7 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 			continue
 		}
 		if caught >= 0 {
-			c.warn(path, "is never reached, as http[%d] before it matches every request; put it before that one", caught)
+			c.overridden(path, "is never reached, as http[%d] before it matches every request; put it before that one", caught)
 		} else if catchesAll(route) {
 			caught = i
 		}

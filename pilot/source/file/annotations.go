@@ -55,14 +55,14 @@ func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotatio
 func (d *decoder) proxyConfig(key model.Key, field, text string) []model.Problem {
 	data, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
-		return []model.Problem{d.noEffect(key, field, "does not parse: "+err.Error())}
+		return []model.Problem{d.unparsed(key, field, err.Error())}
 	}
 	pc := &meshconfig.ProxyConfig{}
 	if data, err = model.SecondsJSON(data, pc.ProtoReflect().Descriptor()); err == nil {
 		err = protojson.Unmarshal(data, pc)
 	}
 	if err != nil {
-		return []model.Problem{d.noEffect(key, field, "does not parse: "+model.ProtoJSONError(err))}
+		return []model.Problem{d.unparsed(key, field, model.ProtoJSONError(err))}
 	}
 	o := &model.Object{Key: key}
 	if pc.GetTracing() != nil {
@@ -70,6 +70,13 @@ func (d *decoder) proxyConfig(key model.Key, field, text string) []model.Problem
 			d.noEffect(key, field+".tracing", "of a pod's own only the collector's address counts, where the mesh has one too; write a Telemetry object"))
 	}
 	return d.unread(o, pc.ProtoReflect(), model.DefaultProxyConfig().ProtoReflect(), field+".")
+}
+
+// unparsed reports an annotation whose value says nothing.
+func (d *decoder) unparsed(key model.Key, field, why string) model.Problem {
+	p := d.noEffect(key, field, "does not parse: "+why)
+	p.Reason = model.ReasonInvalid
+	return p
 }
 
 // annotationUnread gives why an annotation of a kind has no effect, "" where it has one.

@@ -1,0 +1,69 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// repeats tells whether analyzers have found what the control plane says: the same code at the same field. Where rules
+// are in each other's way, they tell it at those that are not used.
+func (m *mesh) repeats(f Finding, analyzed []Finding) bool {
+	if f.Code == "" {
+		return false
+	}
+	says := func(field string) bool {
+		return slices.ContainsFunc(analyzed, func(o Finding) bool {
+			// A destination without a port has that of the request, which the service may not have.
+			same := o.Code == f.Code || f.Code == notFound && o.Code == portRequired
+			return same && o.Object == f.Object && o.Field == field
+		})
+	}
+	if says(f.Field) {
+		return true
+	}
+	o := m.object(f.Object)
+	if o == nil {
+		return false
+	}
+	vs, ok := o.Spec.(*networking.VirtualService)
+	if !ok {
+		return false
+	}
+	switch f.Code {
+	case conflictingMeshHosts:
+		return m.hostTold(f, vs, says)
+	case unreachableRule:
+		return laterRulesTold(f, vs, says)
+	}
+	return false
+}
+
+// hostTold tells whether it is told at the host which the control plane names of the whole list.
+func (m *mesh) hostTold(f Finding, vs *networking.VirtualService, says func(field string) bool) bool {
+	for i, host := range vs.GetHosts() {
+		if strings.Contains(f.Message, " "+model.ResolveHost(host, f.Object.Namespace, m.domain)+" ") && says(fmt.Sprintf("spec.hosts[%d]", i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// laterRulesTold tells whether it is told at every rule after one that takes all requests, where the control plane
+// tells it.
+func laterRulesTold(f Finding, vs *networking.VirtualService, says func(field string) bool) bool {
+	var at int
+	if _, err := fmt.Sscanf(f.Field, "spec.http[%d]", &at); err != nil || at+1 >= len(vs.GetHttp()) {
+		return false
+	}
+	for i := at + 1; i < len(vs.GetHttp()); i++ {
+		if !says(fmt.Sprintf("spec.http[%d]", i)) {
+			return false
+		}
+	}
+	return true
+}
