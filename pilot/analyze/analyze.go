@@ -107,7 +107,7 @@ func (m *mesh) sorted() []Finding {
 // analyzers lists all analyzers. None depends on another one.
 func analyzers() []func(*mesh) {
 	return []func(*mesh){
-		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways, sharedCertificates,
+		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways, sharedCertificates, rulesWithoutServer,
 		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
 		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
 		rivals, selectorsWithoutWorkload,
