@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,35 +13,119 @@ import (
 
 // Receiver is what a workload of files receives.
 type Receiver struct {
-	Listener *ir.Listener
-	reader   resolve.Reader
-	class    resolve.Class
+	// Gateway tells that it is one. Then Listeners are those of its servers, else the one of what is redirected.
+	Gateway   bool
+	Listeners []*ir.Listener
+	ports     map[uint16]uint16 // of a gateway, by those of its Services
+	mesh      *mesh
+	class     resolve.Class
 }
 
 // MutualTLS tells how a port takes mutual TLS, and which PeerAuthentication says so, nil for none.
 func (r *Receiver) MutualTLS(port uint32) (ir.MTLSMode, *model.Object) {
-	m := resolve.InboundMTLS(r.reader, &r.class, port)
+	m := resolve.InboundMTLS(r.mesh.reader, &r.class, port)
 	return m.Mode, m.Object
 }
 
-// Inbound gives what a workload of the files receives. The workload is a pod or what
-// makes pods, by its name; it has to have a sidecar.
-func Inbound(files []File, namespace, name string) (*Receiver, error) {
-	m := load(files)
-	var names []string
-	for i, w := range m.workloads {
-		if w.proxy != model.SidecarProxy {
-			continue
-		}
-		names = append(names, w.object.Namespace+"/"+w.object.Name)
+// ArrivesAt gives where a gateway listens for what is sent to a port of its Service, else the port itself.
+func (r *Receiver) ArrivesAt(port uint32) uint32 {
+	if to, ok := r.ports[uint16(port)]; ok {
+		return uint32(to)
+	}
+	return port
+}
+
+// TokensBy gives the RequestAuthentications of the workload.
+func (r *Receiver) TokensBy() []model.Key {
+	var out []model.Key
+	for _, ra := range r.mesh.tokensOf(&r.class) {
+		out = append(out, ra.Key)
+	}
+	return out
+}
+
+// Place gives where a field of an object stands.
+func (r *Receiver) Place(key model.Key, field string) Place {
+	out := Place{Object: key, Field: field}
+	r.mesh.stand(&out)
+	return out
+}
+
+// Caller gives the identity that a workload of the files shows in its certificate; "" where it has no proxy, which shows
+// one.
+func (r *Receiver) Caller(namespace, name string) (identity string, err error) {
+	for _, w := range r.mesh.workloads {
 		if w.object.Namespace != namespace || w.object.Name != name {
 			continue
 		}
-		pod := w.pod(i)
-		class := resolve.Classify(m.reader, m.proxy(model.SidecarProxy, namespace, pod.Name, "10.255.0.1", pod.Labels))
-		all, _ := resolve.Inbound(m.reader, &class) // the first is that of all that is redirected
-		return &Receiver{Listener: all[0], reader: m.reader, class: class}, nil
+		if w.proxy == "" {
+			return "", nil
+		}
+		return r.mesh.identity(namespace, w.spec.ServiceAccountName), nil
+	}
+	if r.mesh.absentIngress(namespace, name) {
+		return r.mesh.identity(namespace, ingressAccount), nil
+	}
+	return "", fmt.Errorf("there is no workload %s/%s in the files", namespace, name)
+}
+
+// identity is that of an account.
+func (m *mesh) identity(namespace, account string) string {
+	return model.SPIFFE(cmp.Or(m.config.GetTrustDomain(), "cluster.local"), namespace, cmp.Or(account, "default"))
+}
+
+// ingressName and ingressAccount are the gateway of Istio's default profile, which `pilotctl up` runs as well.
+const ingressName, ingressAccount = "istio-ingressgateway", "istio-ingressgateway-service-account"
+
+// absentIngress tells whether a name is that of the usual ingress gateway, where the files have no workload for it.
+func (m *mesh) absentIngress(namespace, name string) bool {
+	return namespace == m.config.GetRootNamespace() && name == ingressName && len(m.selected("", ingressLabels())) == 0
+}
+
+// Inbound gives what a workload of the files receives that has a proxy. The workload is a pod or what makes pods, by its
+// name. Where the files have none for a Gateway, it goes by the name of the Gateway, and the usual ingress gateway
+// by its own.
+func Inbound(files []File, namespace, name string) (*Receiver, error) {
+	m := load(files)
+	var names []string
+	for _, p := range m.proxies() {
+		if p.Name == Any {
+			continue
+		}
+		own := p.Name[strings.IndexByte(p.Name, '.')+1:]
+		names = append(names, p.Namespace+"/"+own)
+		if p.Namespace == namespace && own == name {
+			return m.receiver(p), nil
+		}
+	}
+	for _, w := range m.workloads {
+		if w.object.Namespace == namespace && w.object.Name == name {
+			return nil, fmt.Errorf("workload %s/%s has no sidecar, so no policy is enforced there: %s", namespace, name, m.whyBare(w))
+		}
+	}
+	if m.absentIngress(namespace, name) {
+		return m.receiver(m.proxy(model.RouterProxy, namespace, string(model.KindDeployment)+"."+name, "10.253.0.2", ingressLabels())), nil
 	}
 	slices.Sort(names)
-	return nil, fmt.Errorf("there is no workload %s/%s with a sidecar; there are %s", namespace, name, strings.Join(slices.Compact(names), ", "))
+	if len(names) == 0 {
+		return nil, fmt.Errorf("there is no workload %s/%s with a proxy; the files have none", namespace, name)
+	}
+	return nil, fmt.Errorf("there is no workload %s/%s with a proxy; there are %s", namespace, name, strings.Join(slices.Compact(names), ", "))
+}
+
+func (m *mesh) receiver(p *model.Proxy) *Receiver {
+	out := &Receiver{Gateway: p.Type == model.RouterProxy, mesh: m, class: resolve.Classify(m.reader, p), ports: m.servicePorts(p)}
+	if !out.Gateway {
+		out.ports = nil
+		all, _ := resolve.Inbound(m.reader, &out.class)
+		out.Listeners = all[:1] // the first is that of all that is redirected
+		return out
+	}
+	plan := resolve.NewGatewayPlan(m.reader, &out.class)
+	for _, name := range plan.Listeners() {
+		if l, _ := plan.Listener(m.reader, name); l != nil && !l.QUIC {
+			out.Listeners = append(out.Listeners, l)
+		}
+	}
+	return out
 }

@@ -67,21 +67,24 @@ func (t *Translation) MutualTLSBy(p Proxy, port uint32) (model.Key, bool) {
 // TokensBy gives the RequestAuthentication of a proxy's workload that takes tokens of an issuer, else its first.
 func (t *Translation) TokensBy(p Proxy, issuer string) (model.Key, bool) {
 	class := resolve.Classify(t.mesh.reader, p.of)
-	var out []model.Key
-	for _, ra := range of[*security.RequestAuthentication](t.mesh, model.KindRequestAuthentication) {
-		all := ra.Namespace == p.Namespace || ra.Namespace == t.mesh.config.GetRootNamespace()
-		if !(all && !model.PolicyTargetOf(ra.spec).Some()) && !slices.Contains(class.RequestAuthentications, ra.Key) {
-			continue
-		}
+	all := t.mesh.tokensOf(&class)
+	if len(all) == 0 {
+		return model.Key{}, false
+	}
+	for _, ra := range all {
 		if slices.ContainsFunc(ra.spec.GetJwtRules(), func(r *security.JWTRule) bool { return r.GetIssuer() == issuer }) {
 			return ra.Key, true
 		}
-		out = append(out, ra.Key)
 	}
-	if len(out) == 0 {
-		return model.Key{}, false
-	}
-	return out[0], true
+	return all[0].Key, true
+}
+
+// tokensOf gives the RequestAuthentications of a class.
+func (m *mesh) tokensOf(class *resolve.Class) []object[*security.RequestAuthentication] {
+	return slices.DeleteFunc(of[*security.RequestAuthentication](m, model.KindRequestAuthentication), func(ra object[*security.RequestAuthentication]) bool {
+		near := ra.Namespace == class.Namespace || ra.Namespace == m.config.GetRootNamespace()
+		return !(near && !model.PolicyTargetOf(ra.spec).Some()) && !slices.Contains(class.RequestAuthentications, ra.Key)
+	})
 }
 
 // Place gives where a field of an object stands.

@@ -14,6 +14,8 @@ type Mismatch struct {
 	Kind MismatchKind
 	// TrustDomains are those of which the port takes certificates, where it does not take the caller's.
 	TrustDomains []string
+	// ServerName is that for which a gateway has no server.
+	ServerName string
 }
 
 // MismatchKind is a cause of a Mismatch.
@@ -27,6 +29,10 @@ const (
 	NeedsHTTP
 	TakesNoHTTP
 	TakesOtherTrustDomains
+
+	// Of a gateway: no listener is on the port, or no server of it is for the name in the TLS handshake.
+	NobodyListens
+	NoServer
 )
 
 // Error says which of them it is, in a sentence.
@@ -38,6 +44,8 @@ func (m *Mismatch) Error() string {
 		return fmt.Sprintf("port %d takes no mutual TLS, so who calls is not known", m.Port)
 	case TakesOtherTrustDomains:
 		return fmt.Sprintf("port %d takes certificates of %s only, so the handshake fails", m.Port, strings.Join(m.TrustDomains, ", "))
+	case NobodyListens, NoServer:
+		return m.noServer()
 	case NeedsHTTP:
 		return fmt.Sprintf("port %d takes HTTP, and this is another protocol", m.Port)
 	}

@@ -31,10 +31,18 @@ func newAuthzExplain() *cobra.Command {
 	e := &authzQuestion{}
 	cmd := &cobra.Command{
 		Use: "explain --to NAMESPACE/WORKLOAD[:PORT] [flags] DIR|FILE [DIR|FILE...]", Short: "Tell, without a mesh, which policy decides about a call",
-		Long: `Tell which AuthorizationPolicy of directories and files decides about a call to the sidecar
-of a workload, or which part of the nearest rule did not match. Nothing has to run: the control
-plane's own code reads the objects and evaluates the rules as Envoy does. Where a CUSTOM policy
-matches, the answer names the provider that is asked, and what becomes of the call if it allows.
+		Long: `Tell which AuthorizationPolicy of directories and files decides about a call to a workload,
+or which part of the nearest rule did not match, with the file and line of each. Nothing has to
+run: the control plane's own code reads the objects and evaluates the rules as Envoy does. Where a
+CUSTOM policy matches, the answer names the provider that is asked, and what becomes of the call if
+it allows.
+
+A gateway is asked as a workload, on the port of its Service. Where the files have none for a
+Gateway, it goes by the name of the Gateway, and the usual ingress gateway as
+istio-system/istio-ingressgateway. --host is also the name in the TLS handshake. A server of a
+gateway that asks clients for no certificate does not know who calls.
+
+` + injectionHelp + `
 
 What the control plane would refuse of the files is said on standard error. In the place of such an
 AuthorizationPolicy, RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies,
@@ -53,8 +61,8 @@ denied or refused; 1 a file cannot be read, or has no such workload; 2 wrong usa
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.from, "from", "", "identity of the client's certificate, as trust-domain/ns/NAMESPACE/sa/ACCOUNT; none for a client without one")
-	f.StringVar(&e.to, "to", "", "namespace and name of a Pod or of what makes pods, and the container's port, which may be left out if the workload has one only")
+	f.StringVar(&e.from, "from", "", "who calls: NAMESPACE/WORKLOAD of the files, a gateway too, or an identity as trust-domain/ns/NAMESPACE/sa/ACCOUNT; none for a client without a certificate")
+	f.StringVar(&e.to, "to", "", "namespace and name of a Pod or of what makes pods, and the container's port (of a gateway that of its Service), which may be left out if there is one only")
 	f.StringVar(&e.address, "address", "10.255.255.254", "IP address of the client")
 	f.StringVar(&e.method, "method", "GET", "of the request")
 	f.StringVar(&e.path, "path", "/", "of the request")
@@ -80,6 +88,9 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if err := numbered(port); err != nil {
+		return err
+	}
 	files, err := filesOf(cmd, cmd.ErrOrStderr(), args)
 	if err != nil {
 		return err
@@ -91,10 +102,20 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 	if call.Port, err = portOf(to, port); err != nil {
 		return usageError(err)
 	}
+	var notes []string
+	if namespace, name, ok := workloadName(e.from); ok {
+		if call.Identity, err = to.Caller(namespace, name); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		if call.Identity == "" {
+			notes = append(notes, e.from+" has no sidecar, so it shows no certificate")
+		}
+	}
 	answer, err := e.answer(to, call)
 	if err != nil {
 		return usageError(err)
 	}
+	answer.Notes = append(answer.Notes, notes...)
 	return answer.print(cmd.OutOrStdout(), e.output)
 }
 
@@ -105,7 +126,7 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 		return nil, fmt.Errorf("--address %q is no IP address", e.address)
 	}
 	out := &authz.Call{Peer: address, Client: address}
-	if e.from != "" {
+	if _, _, workload := workloadName(e.from); e.from != "" && !workload {
 		if out.Identity, err = identityOf("--from", e.from); err != nil {
 			return nil, err
 		}
@@ -123,6 +144,12 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 	}
 	out.Request.Claims, err = claims(e.claims)
 	return out, err
+}
+
+// workloadName takes apart NAMESPACE/WORKLOAD; ok is false for an identity.
+func workloadName(from string) (namespace, name string, ok bool) {
+	namespace, name, ok = strings.Cut(from, "/")
+	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
 }
 
 // identityOf reads an identity that a flag gives, with or without its scheme.

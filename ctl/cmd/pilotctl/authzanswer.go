@@ -4,13 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // authzAnswer is what becomes of a call, as it is printed.
@@ -23,20 +28,37 @@ type authzAnswer struct {
 	AskedBy  string   `json:"askedBy,omitempty"`
 	Missed   string   `json:"missed,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
+	// Places are where what is named stands, in the order in which it is.
+	Places []authzPlace `json:"places,omitempty"`
+}
+
+// authzPlace is where a rule stands, or an object that decides.
+type authzPlace struct {
+	Object string `json:"object"` // KIND NAMESPACE/NAME
+	Field  string `json:"field,omitempty"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+}
+
+func (p authzPlace) String() string {
+	out := strings.TrimSpace(p.Object + " " + p.Field)
+	if p.File != "" {
+		out += fmt.Sprintf(", %s:%d", p.File, p.Line)
+	}
+	return out
 }
 
 // answer decides about a call.
 func (e *authzQuestion) answer(to *analyze.Receiver, call *authz.Call) (authzAnswer, error) {
-	var notes []string
-	chain, err := authz.Chain(to.Listener, call)
+	chain, notes, err := e.chain(to, call)
 	var mismatch *authz.Mismatch
-	if errors.As(err, &mismatch) && mismatch.Kind == authz.TakesNoHTTP {
-		notes = append(notes, fmt.Sprintf("port %d takes no HTTP by its name in the Service, so a rule that asks about requests allows nothing, and denies whatever the request", call.Port))
-		call.Request = nil
-		chain, err = authz.Chain(to.Listener, call)
-	}
 	if errors.As(err, &mismatch) {
-		return authzAnswer{Decision: "refused: " + refusalOf(to, mismatch)}, nil
+		why, by := refusalOf(to, mismatch)
+		out := authzAnswer{Decision: "refused: " + why}
+		if by != nil {
+			out.Places = append(out.Places, placeOf(to, by.Key, ""))
+		}
+		return out, nil
 	}
 	if err != nil {
 		return authzAnswer{}, err
@@ -48,6 +70,9 @@ func (e *authzQuestion) answer(to *analyze.Receiver, call *authz.Call) (authzAns
 			return authzAnswer{}, err
 		}
 		if more.Decision != "" {
+			for _, key := range to.TokensBy() {
+				more.Places = append(more.Places, placeOf(to, key, ""))
+			}
 			return more, nil
 		}
 		notes = append(notes, more.Notes...)
@@ -57,7 +82,68 @@ func (e *authzQuestion) answer(to *analyze.Receiver, call *authz.Call) (authzAns
 	if d.Missed != nil {
 		out.Missed = strings.TrimSpace(d.Missed.Rule + " " + d.Missed.Field)
 	}
+	out.Places = placesOfRules(to, d)
 	return out, nil
+}
+
+// chain gives the filter chain that takes a call, and what is to be said of how it came there.
+func (e *authzQuestion) chain(to *analyze.Receiver, call *authz.Call) (chain *ir.FilterChain, notes []string, err error) {
+	if to.Gateway {
+		return e.gatewayChain(to, call)
+	}
+	chain, err = authz.Chain(to.Listeners[0], call)
+	var mismatch *authz.Mismatch
+	if errors.As(err, &mismatch) && mismatch.Kind == authz.TakesNoHTTP {
+		notes = append(notes, fmt.Sprintf("port %d takes no HTTP by its name in the Service, so a rule that asks about requests allows nothing, and denies whatever the request", call.Port))
+		call.Request = nil
+		chain, err = authz.Chain(to.Listeners[0], call)
+	}
+	return chain, notes, err
+}
+
+// gatewayChain gives that of a gateway, which a client that gives a host names in its handshake.
+func (e *authzQuestion) gatewayChain(to *analyze.Receiver, call *authz.Call) (chain *ir.FilterChain, notes []string, err error) {
+	asked, request, identity := call.Port, call.Request != nil, call.Identity
+	call.Port = to.ArrivesAt(asked)
+	call.ServerName, _, _ = strings.Cut(e.host, ":")
+	if chain, err = authz.GatewayChain(to.Listeners, call); err != nil {
+		return nil, nil, err
+	}
+	if call.Port != asked {
+		notes = append(notes, fmt.Sprintf("port %d of the gateway's Service leads to port %d of the gateway, which rules name", asked, call.Port))
+	}
+	if identity != "" && call.Identity == "" {
+		notes = append(notes, "the gateway's server asks no client for a certificate, so it does not know who calls")
+	}
+	if request && call.Request == nil {
+		notes = append(notes, "the gateway's server forwards bytes and sees no request, so a rule that asks about requests allows nothing, and denies whatever the request")
+	}
+	return chain, notes, nil
+}
+
+// placesOfRules gives where the rules stand that a decision names, each once.
+func placesOfRules(to *analyze.Receiver, d authz.Decision) []authzPlace {
+	rules := []string{d.AskedBy, d.Rule}
+	if d.Missed != nil {
+		rules = append(rules, d.Missed.Rule)
+	}
+	for _, t := range d.Trials {
+		rules = append(rules, t.Rule)
+	}
+	var out []authzPlace
+	for _, rule := range append(rules, d.Audited) {
+		object, field := explain.RuleOrigin(rule)
+		key, ok := resource.SourceKey(object)
+		if p := placeOf(to, key, field); ok && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func placeOf(to *analyze.Receiver, key model.Key, field string) authzPlace {
+	at := to.Place(key, field)
+	return authzPlace{Object: fmt.Sprintf("%s %s/%s", key.Kind, key.Namespace, key.Name), Field: at.Field, File: at.File, Line: at.Line}
 }
 
 // believe gives a request the claims that a chain notes of its token. The answer has a decision where that is
@@ -83,22 +169,29 @@ func believe(chain *ir.FilterChain, r *authz.Request) (authzAnswer, error) {
 	return authzAnswer{}, nil
 }
 
-// refusalOf says why a port does not take a call, and by which object.
-func refusalOf(to *analyze.Receiver, m *authz.Mismatch) string {
+// refusalOf says why a port does not take a call, and by which object; nil for none.
+func refusalOf(to *analyze.Receiver, m *authz.Mismatch) (why string, by *model.Object) {
+	if to.Gateway {
+		return m.Error(), nil
+	}
 	switch mode, by := to.MutualTLS(m.Port); {
 	case m.Kind == authz.NeedsMutualTLS && mode == ir.MTLSStrict && by != nil:
-		return fmt.Sprintf("%v; PeerAuthentication %s/%s is STRICT", m, by.Namespace, by.Name)
+		return fmt.Sprintf("%v; PeerAuthentication %s/%s is STRICT", m, by.Namespace, by.Name), by
 	case m.Kind == authz.TakesNoMutualTLS && mode == ir.MTLSDisable && by != nil:
-		return fmt.Sprintf("%v; PeerAuthentication %s/%s is DISABLE", m, by.Namespace, by.Name)
+		return fmt.Sprintf("%v; PeerAuthentication %s/%s is DISABLE", m, by.Namespace, by.Name), by
 	}
-	return m.Error()
+	return m.Error(), nil
 }
 
 // print prints an answer, and gives the exit code of a call that does not pass.
 func (a authzAnswer) print(w io.Writer, output string) error {
 	var err error
 	if output == "short" {
-		_, err = fmt.Fprintln(w, strings.Join(append([]string{a.Decision}, a.Notes...), "\n"))
+		lines := append([]string{a.Decision}, a.Notes...)
+		for _, p := range a.Places {
+			lines = append(lines, "  "+p.String())
+		}
+		_, err = fmt.Fprintln(w, terminal.Lines(strings.Join(lines, "\n")))
 	} else {
 		err = printDocument(w, proxyconfig.Format(output), a)
 	}
@@ -108,19 +201,28 @@ func (a authzAnswer) print(w io.Writer, output string) error {
 	return err
 }
 
+// numbered refuses a port that is none; "" is left out.
+func numbered(port string) error {
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return usageError(fmt.Errorf("--to: port %q is not between 1 and 65535", port))
+	}
+	return nil
+}
+
 // portOf gives the port of --to, or the only one that the workload has.
 func portOf(to *analyze.Receiver, given string) (uint32, error) {
-	if given != "" {
-		n, err := strconv.ParseUint(given, 10, 16)
-		if err != nil || n == 0 {
-			return 0, fmt.Errorf("--to: port %q is not between 1 and 65535", given)
-		}
+	if n, err := strconv.ParseUint(given, 10, 16); err == nil {
 		return uint32(n), nil
 	}
-	ports := authz.Ports(to.Listener)
+	what, ports := "no Service names a port of the workload", authz.GatewayPorts(to.Listeners)
+	if !to.Gateway {
+		ports = authz.Ports(to.Listeners[0])
+	} else {
+		what = "no server of a Gateway listens at the gateway"
+	}
 	switch len(ports) {
 	case 0:
-		return 0, errors.New("--to: no Service names a port of the workload; give one, as NAMESPACE/WORKLOAD:PORT")
+		return 0, errors.New("--to: " + what + "; give one, as NAMESPACE/WORKLOAD:PORT")
 	case 1:
 		return ports[0], nil
 	}
