@@ -41,6 +41,8 @@ other: references that lead nowhere, rules that are never used, selectors that s
 Codes are Istio's (https://istio.io/latest/docs/reference/config/analysis); what Istio has no
 code for has "-".
 
+` + injectionHelp + `
+
 Exit codes: 0 nothing is as bad as --failure-threshold, 79 something is, 1 a file cannot be
 read, 2 wrong usage.`,
 		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",

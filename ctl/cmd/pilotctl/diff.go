@@ -56,6 +56,8 @@ stands for a workload that the files do not have, a Gateway's name for a gateway
 plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
 two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
 
+` + injectionHelp + `
+
 Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read or the mesh does not
 answer, 2 wrong usage.`,
 		Example: "  pilotctl diff new\n  pilotctl diff new --against samples/bookinfo\n  kustomize build | pilotctl diff -",

@@ -48,6 +48,8 @@ later directory or file takes the place of one of an earlier one. What the contr
 refuse of files is said on standard error. In the place of such an AuthorizationPolicy,
 RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies, as in a mesh.
 
+` + injectionHelp + `
+
 The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
 to WebSocket), https (HTTP in TLS), wss, tcp, tls (bytes in TLS). A gateway is asked as --from too,
 on the port of the URL, which is that of its Service; where the files have none for a Gateway,
