@@ -5,17 +5,16 @@
 package legacy
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/yamldoc"
 )
 
 // rootNamespace is where policies of the whole mesh live.
@@ -60,21 +59,14 @@ type Translator struct {
 }
 
 // Read takes the documents of a YAML file. Services in it tell which workloads old objects mean; of others it takes
-// no notice.
-func (t *Translator) Read(data []byte) error {
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	for {
-		text, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
+// no notice. An error names the file and its line.
+func (t *Translator) Read(name string, data []byte) error {
+	return yamldoc.Each(data, func(d yamldoc.Document) error {
+		if err := t.read(d.Text); err != nil {
+			return d.In(name, err)
 		}
-		if err == nil {
-			err = t.read(text)
-		}
-		if err != nil {
-			return err
-		}
-	}
+		return nil
+	})
 }
 
 func (t *Translator) read(text []byte) error {

@@ -10,7 +10,7 @@ import (
 func written(t *testing.T, text string) string {
 	t.Helper()
 	tr := &Translator{}
-	if err := tr.Read([]byte(text)); err != nil {
+	if err := tr.Read("old.yaml", []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer

@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
+	"github.com/pilothouse-mesh/pilothouse/pilot/yamldoc"
 )
 
 // lines finds the line of a field in a file.
@@ -148,27 +148,13 @@ func (l *lines) file(name string) []byte {
 
 // documentAt gives the document that holds a line, and the number of lines before it.
 func documentAt(data []byte, line int) (base int, text []byte) {
-	all := bytes.SplitAfter(data, []byte("\n"))
-	from, to := 0, len(all)
-	for i, s := range all {
-		if !separates(s) {
-			continue
+	_ = yamldoc.Each(data, func(d yamldoc.Document) error { // which has no error of its own
+		if d.Base <= max(line, 1) {
+			base, text = d.Base-1, d.Text
 		}
-		if i+1 <= line {
-			from = i + 1
-		} else {
-			to = i
-			break
-		}
-	}
-	return from, bytes.Join(all[min(from, to):to], nil)
-}
-
-// separates tells whether a line stands between documents.
-func separates(line []byte) bool {
-	rest, begins := bytes.CutPrefix(line, []byte("---"))
-	rest = bytes.TrimSpace(rest)
-	return begins && (len(rest) == 0 || rest[0] == '#')
+		return nil
+	})
+	return base, text
 }
 
 // objectIn finds the object itself, or that of a List.

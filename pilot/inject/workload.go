@@ -1,10 +1,8 @@
 package inject
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,8 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	kyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/yamldoc"
 )
 
 // templateOf tells where an object of a kind has its pod's metadata and spec; nil for kinds without pods.
@@ -32,33 +31,30 @@ func templateOf(kind string) []string {
 // Manifest copies the YAML documents of in to out, and gives the pods that they have or make their proxies,
 // as Pod does for the pods that a cluster makes of them. Documents without pods stay as they are. namespace is
 // that of objects which name none; warn is told of pods that get no proxy.
-func (in *Injector) Manifest(from io.Reader, out io.Writer, namespace string, warn func(string)) error {
-	for d := kyaml.NewYAMLReader(bufio.NewReader(from)); ; {
-		document, err := d.Read()
-		if errors.Is(err, io.EOF) {
+func (in *Injector) Manifest(from File, out io.Writer, namespace string, warn func(string)) error {
+	return yamldoc.Each(from.Text, func(d yamldoc.Document) error {
+		document, err := in.document(d.Text, namespace, warn)
+		if err != nil {
+			return d.In(from.Name, err)
+		}
+		if document = bytes.TrimSpace(document); len(document) == 0 {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		document, err = in.document(document, namespace, warn)
-		if err != nil {
-			return err
-		}
-		document = bytes.TrimSpace(bytes.TrimPrefix(document, []byte("---\n"))) // the reader leaves a first one
-		if len(document) == 0 {
-			continue
-		}
-		if _, err := fmt.Fprintf(out, "%s\n---\n", document); err != nil {
-			return err
-		}
-	}
+		_, err = fmt.Fprintf(out, "%s\n---\n", document)
+		return err
+	})
+}
+
+// File is a file with manifests.
+type File struct {
+	Name string
+	Text []byte
 }
 
 func (in *Injector) document(text []byte, namespace string, warn func(string)) ([]byte, error) {
 	object := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal(text, &object.Object); err != nil {
-		return nil, fmt.Errorf("the document is no YAML: %w", err)
+		return nil, fmt.Errorf("it is no YAML: %w", err)
 	}
 	changed, err := in.object(object, namespace, warn)
 	if err != nil || !changed {

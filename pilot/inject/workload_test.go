@@ -64,7 +64,7 @@ func TestManifestsGetWhatTheirPodsGet(t *testing.T) {
 				text += "metadata: {name: web, namespace: shop}\n" + fmt.Sprintf(c.format, indented(strings.TrimSuffix(podTemplate, "\n"), c.indent))
 			}
 			var out strings.Builder
-			if err := newRepeating(t).Manifest(strings.NewReader(text), &out, "default", func(w string) { t.Error(w) }); err != nil {
+			if err := newRepeating(t).Manifest(File{Name: "a.yaml", Text: []byte(text)}, &out, "default", func(w string) { t.Error(w) }); err != nil {
 				t.Fatal(err)
 			}
 			var object map[string]any
@@ -129,7 +129,7 @@ func TestManifestsWithOtherThings(t *testing.T) {
 	manifest := func(text string) (string, []string, error) {
 		var out strings.Builder
 		var warnings []string
-		err := newRepeating(t).Manifest(strings.NewReader(text), &out, "default", func(w string) { warnings = append(warnings, w) })
+		err := newRepeating(t).Manifest(File{Name: "a.yaml", Text: []byte(text)}, &out, "default", func(w string) { warnings = append(warnings, w) })
 		return out.String(), warnings, err
 	}
 	const service = "# kept\napiVersion: v1\nkind: Service\nmetadata: {name: web}"

@@ -65,9 +65,10 @@ var flow = map[string][]string{
 	"pilot/model":           {"proto/locality"},
 	"pilot/patch":           {"pilot/model", "proto/envoyapi", "proto/httpfilter"},
 	"pilot/cel":             {},
+	"pilot/yamldoc":         {},
 	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
-	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling"},
+	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "pilot/spelling", "pilot/yamldoc"},
 	"pilot/kubeclient":      {},
 	"pilot/source/kube":     {"pilot/model", "pilot/kubeclient", "pilot/source/kinds", "pilot/source/file", "proto/seen"},
 	"pilot/source/selected": {"pilot/model"},
@@ -86,11 +87,11 @@ var flow = map[string][]string{
 	"pilot/xds":             {"pilot/resource", "pilot/push", "pilot/trace", "proto/seen", "proto/signer", "security/auth", "security/loglimit"},
 	"pilot/incluster":       {"pilot/model", "pilot/ingress", "pilot/kubeclient", "pilot/source/kinds", "security/ca"},
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},
-	"pilot/inject":          {"pilot/model"},
+	"pilot/inject":          {"pilot/model", "pilot/yamldoc"},
 	"pilot/witness":         {},
 	"pilot/authz":           {"pilot/ir", "pilot/witness", "proto/httpfilter"},
 	"pilot/explain":         {"pilot/spelling", "pilot/authz", "pilot/ir", "pilot/witness", "proto/httpfilter"}, // it reads what was made, and knows nothing of why
-	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource"},
+	"pilot/analyze":         {"pilot/model", "pilot/inventory", "pilot/inject", "pilot/ir", "pilot/resolve", "pilot/validate", "pilot/source/kinds", "pilot/source/file", "pilot/source/selected", "pilot/store", "pilot/build", "pilot/resource", "pilot/yamldoc"},
 }
 
 func TestArrowsGoAlongTheFlow(t *testing.T) {

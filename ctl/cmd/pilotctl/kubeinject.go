@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -56,19 +57,18 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 	for _, problem := range in.Problems() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+problem.Error())
 	}
-	from := cmd.InOrStdin()
-	if k.from != "-" {
-		f, err := os.Open(k.from)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		from = f
+	read := os.ReadFile
+	if k.from == "-" {
+		read = func(string) ([]byte, error) { return io.ReadAll(cmd.InOrStdin()) }
+	}
+	text, err := read(k.from)
+	if err != nil {
+		return err
 	}
 	warn := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+text) }
 	var out bytes.Buffer // whole, so that a file may be injected in place
-	if err := in.Manifest(from, &out, k.namespace, warn); err != nil {
-		return fmt.Errorf("%s: %w", k.from, err)
+	if err := in.Manifest(inject.File{Name: k.from, Text: text}, &out, k.namespace, warn); err != nil {
+		return err
 	}
 	if k.to != "" {
 		return os.WriteFile(k.to, out.Bytes(), 0o644)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -38,8 +37,8 @@ the files tell which workloads are meant, since old objects name Services and ne
 				if err != nil {
 					return err
 				}
-				if err := t.Read(data); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
+				if err := t.Read(name, data); err != nil {
+					return err
 				}
 			}
 			var out bytes.Buffer

@@ -5,19 +5,17 @@ package operator
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/strvals"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
+	"github.com/pilothouse-mesh/pilothouse/pilot/yamldoc"
 )
 
 // Settings are what a user says about an installation.
@@ -194,26 +192,21 @@ var gatewayLists = map[string]bool{"ingressGateways": true, "egressGateways": tr
 // read decodes the documents of a file.
 func read(f File) ([]*document, error) {
 	var out []*document
-	for r := utilyaml.NewYAMLReader(newLines(f.Text)); ; {
-		text, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
-		if len(strings.TrimSpace(string(text))) == 0 {
-			continue
+	err := yamldoc.Each(f.Text, func(text yamldoc.Document) error {
+		if text.Line == 0 {
+			return nil
 		}
 		d := &document{}
-		if err := yaml.UnmarshalStrict(text, d); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		if err := yaml.UnmarshalStrict(text.Text, d); err != nil {
+			return text.In(f.Name, err)
 		}
 		if d.APIVersion != apiVersion || d.Kind != kind {
-			return nil, fmt.Errorf("%s: it is a %s of %q; an installation is described by a %s of %s", f.Name, d.Kind, d.APIVersion, kind, apiVersion)
+			return text.In(f.Name, fmt.Errorf("it is a %s of %q; an installation is described by a %s of %s", d.Kind, d.APIVersion, kind, apiVersion))
 		}
 		out = append(out, d)
-	}
+		return nil
+	})
+	return out, err
 }
 
 // merge lays over what is said later: maps field by field, gateways by their names, all else as a whole. It

@@ -1,8 +1,6 @@
 package operator
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -126,5 +124,3 @@ func decode(from map[string]any) (*spec, []Problem, error) {
 	}
 	return s, problems, nil
 }
-
-func newLines(text []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(text)) }

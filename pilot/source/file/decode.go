@@ -107,8 +107,8 @@ func (d *decoder) document(doc document, written bool) {
 	switch {
 	case err != nil:
 		d.out.broken = true
-		d.problem(model.Key{}, "", doc.errorLine(err), model.SeverityError, model.ReasonInvalid,
-			"does not parse: "+strings.TrimPrefix(err.Error(), "yaml: "))
+		line, what := doc.fault(err)
+		d.problem(model.Key{}, "", line, model.SeverityError, model.ReasonInvalid, "does not parse: "+what)
 	case bare && lookup(root, "kind") == nil:
 		d.mesh(doc.text, doc.line)
 	default:

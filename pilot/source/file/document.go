@@ -1,12 +1,11 @@
 package file
 
 import (
-	"bytes"
 	"errors"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/yamldoc"
 )
 
 // Bounds on what one file may hold. They are far above any real configuration and keep a
@@ -27,46 +26,13 @@ type document struct {
 // splitDocuments cuts a file at its "---" lines, so that a document that does not parse leaves
 // the others readable. Documents of blanks and comments only are left out. It adds to docs.
 func splitDocuments(docs []document, data []byte) []document {
-	start, base := 0, 1
-	flush := func(end int) {
-		if blank, ok := leadingBlank(data[start:end]); ok {
-			docs = append(docs, document{text: data[start:end], base: base, line: base + blank})
+	_ = yamldoc.Each(data, func(d yamldoc.Document) error { // which has no error of its own
+		if d.Line > 0 {
+			docs = append(docs, document{text: d.Text, base: d.Base, line: d.Line})
 		}
-	}
-	for pos, line := 0, 1; pos < len(data); line++ {
-		end := len(data)
-		if i := bytes.IndexByte(data[pos:], '\n'); i >= 0 {
-			end = pos + i + 1
-		}
-		if isSeparator(data[pos:end]) {
-			flush(pos)
-			start, base = end, line+1
-		}
-		pos = end
-	}
-	flush(len(data))
+		return nil
+	})
 	return docs
-}
-
-func isSeparator(line []byte) bool {
-	if !bytes.HasPrefix(line, []byte("---")) {
-		return false
-	}
-	rest := bytes.TrimSpace(line[3:])
-	return len(rest) == 0 || rest[0] == '#'
-}
-
-// leadingBlank gives the number of leading lines that say nothing, and whether any line does.
-func leadingBlank(text []byte) (int, bool) {
-	for n := 0; len(text) > 0; n++ {
-		line, rest, _ := bytes.Cut(text, []byte("\n"))
-		trimmed := bytes.TrimSpace(line)
-		if len(trimmed) > 0 && trimmed[0] != '#' {
-			return n, true
-		}
-		text = rest
-	}
-	return 0, false
 }
 
 // parse gives the root of a document. Its nodes' lines count from the text's first line.
@@ -81,15 +47,7 @@ func (d document) parse() (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
-// errorLine finds the line that a message of the YAML parser names, counted in the file.
-func (d document) errorLine(err error) int {
-	_, rest, found := strings.Cut(err.Error(), "line ")
-	if !found {
-		return d.line
-	}
-	number, _, _ := strings.Cut(rest, ":")
-	if n, err := strconv.Atoi(number); err == nil && n > 0 {
-		return d.base + n - 1
-	}
-	return d.line
+// fault gives the line of the file that an error of the YAML parser is about, and what it says of it.
+func (d document) fault(err error) (line int, what string) {
+	return yamldoc.Document{Text: d.text, Base: d.base, Line: d.line}.Fault(err)
 }
