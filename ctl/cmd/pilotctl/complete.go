@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
@@ -47,6 +48,16 @@ func (o *options) completeContainers(_ *cobra.Command, args []string, _ string) 
 func completion(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 		panic(err) // no such flag: every test of the command line meets it
+	}
+}
+
+// completeProfiles gives completion to every flag that names a profile, whichever command has it.
+func completeProfiles(cmd *cobra.Command) {
+	if cmd.Flags().Lookup("profile") != nil {
+		completion(cmd, "profile", words(profiles.Names()...))
+	}
+	for _, sub := range cmd.Commands() {
+		completeProfiles(sub)
 	}
 }
 

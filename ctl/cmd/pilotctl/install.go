@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
 
@@ -81,6 +83,14 @@ func (f *settingsFlags) register(flags *pflag.FlagSet) {
 // read reads the files.
 func (f *settingsFlags) read(cmd *cobra.Command) (operator.Settings, error) {
 	s := f.Settings
+	for _, set := range f.Set {
+		if path, _, ok := strings.Cut(set, "="); !ok || path == "" {
+			return s, usageError(fmt.Errorf("--set %s: it has to be PATH=VALUE", set))
+		}
+	}
+	if f.Profile != "" && !slices.Contains(profiles.Names(), f.Profile) {
+		return s, usageError(fmt.Errorf("--profile %s: use one of %s", f.Profile, strings.Join(profiles.Names(), ", ")))
+	}
 	if f.namespace != "" {
 		s.Set = append(slices.Clone(s.Set), "values.global.istioNamespace="+f.namespace)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
@@ -30,6 +32,10 @@ func newProfile() *cobra.Command {
 	return profile
 }
 
+func noProfile(name string) error {
+	return usageError(fmt.Errorf("there is no profile %q; use one of %s", name, strings.Join(profiles.Names(), ", ")))
+}
+
 func newProfileDump() *cobra.Command {
 	var f settingsFlags
 	cmd := &cobra.Command{
@@ -40,7 +46,9 @@ func newProfileDump() *cobra.Command {
 				return err
 			}
 			if len(args) > 0 {
-				s.Profile = args[0]
+				if s.Profile = args[0]; !slices.Contains(profiles.Names(), args[0]) {
+					return noProfile(args[0])
+				}
 			}
 			text, err := s.Dump()
 			if err != nil {
@@ -61,6 +69,9 @@ func newProfileDiff() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var texts [2][]byte
 			for i, name := range args {
+				if !slices.Contains(profiles.Names(), name) {
+					return noProfile(name)
+				}
 				var err error
 				if texts[i], err = (operator.Settings{Profile: name}).Dump(); err != nil {
 					return err
