@@ -1,9 +1,12 @@
 package main
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
@@ -51,13 +54,24 @@ func completion(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) 
 	}
 }
 
-// completeProfiles gives completion to every flag that names a profile, whichever command has it.
-func completeProfiles(cmd *cobra.Command) {
-	if cmd.Flags().Lookup("profile") != nil {
-		completion(cmd, "profile", words(profiles.Names()...))
-	}
+// listedWords is how the help of a flag ends, or begins, that takes one of a few words.
+var listedWords = regexp.MustCompile(`(?:^|: )([a-z]+(?:, [a-z]+)*) or ([a-z]+)$`)
+
+// completeWords gives completion to the flags of all commands that take one of a few words, which their help lists, and
+// to those that name a profile. A flag that has completion of its own keeps it.
+func completeWords(cmd *cobra.Command) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if _, has := cmd.GetFlagCompletionFunc(f.Name); has {
+			return
+		}
+		if f.Name == "profile" {
+			completion(cmd, f.Name, words(profiles.Names()...))
+		} else if found := listedWords.FindStringSubmatch(f.Usage); found != nil {
+			completion(cmd, f.Name, words(append(strings.Split(found[1], ", "), found[2])...))
+		}
+	})
 	for _, sub := range cmd.Commands() {
-		completeProfiles(sub)
+		completeWords(sub)
 	}
 }
 

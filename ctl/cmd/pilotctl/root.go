@@ -56,6 +56,6 @@ server gets the request; exec exits with the command's own code.`,
 		newExperimental(),
 		newVersion(&o),
 	)
-	completeProfiles(root)
+	completeWords(root)
 	return root
 }
