@@ -17,11 +17,14 @@ type Answer struct {
 // Stage names what decided a step.
 type Stage string
 
-// The stages, in the order in which a connection passes them. A policy is one of the proxy itself, or, as the last of
+// The stages, in the order in which a connection passes them, the first being how the client finds the host's address.
+// A policy is one of the proxy itself, or, as the last of
 // all, of the proxy beside the server that the step names.
 const (
+	StageHost        Stage = "host"
 	StageListener    Stage = "listener"
 	StageFilterChain Stage = "filter chain"
+	StageHandshake   Stage = "handshake"
 	StageFilter      Stage = "filter"
 	StagePolicy      Stage = "policy"
 	StageVirtualHost Stage = "virtual host"
@@ -198,7 +201,9 @@ type walk struct {
 // Explain follows a request through the proxy.
 func (c *Config) Explain(r Request) *Answer {
 	w := &walk{Config: c, request: r, answer: &Answer{}}
-	w.listen()
+	if w.find() {
+		w.listen()
+	}
 	return w.answer
 }
 

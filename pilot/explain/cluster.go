@@ -61,6 +61,13 @@ func (w *walk) cluster(c *Cluster, host string, http bool) {
 		w.step(StageEndpoints, c.Name, c.Reason, nil)
 		return
 	}
+	if len(c.Endpoints) == 1 && m.GetType() == clusterv3.Cluster_ORIGINAL_DST {
+		if why := w.nothingThere(c.Endpoints[0].Address); why != "" {
+			c.Flags, c.Reason = "UF", why
+			w.step(StageEndpoints, c.Name, c.Reason, nil)
+			return
+		}
+	}
 	if http && options(m).GetUpstreamHttpProtocolOptions().GetAutoSni() {
 		nameServer(c.Endpoints, cmp.Or(c.Host, host))
 	}

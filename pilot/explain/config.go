@@ -31,6 +31,9 @@ type Config struct {
 	// Place finds where what a part of the configuration does was asked for; nil where nobody knows.
 	Place func(Part) Place
 
+	// Host gives what is known of a host, or of what has an address; nil where nobody knows more than the resources tell.
+	Host func(name string) *Host
+
 	// Identity is what the proxy's certificate says, and IP its address: who it is for servers.
 	Identity string
 	IP       netip.Addr

@@ -2,6 +2,8 @@ package explain
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -46,4 +48,44 @@ func (c *Config) servesPort(m *hcm.HttpConnectionManager, asked uint16) bool {
 		}
 	}
 	return false
+}
+
+// LeadsTo gives the port of the workload that a port stands for with what comes to it: the workload's own of that
+// number, else where that of its Service leads.
+func (c *Config) LeadsTo(asked uint16) uint16 {
+	if to, ok := c.Ports[asked]; ok && !slices.Contains(c.ownPorts(), asked) {
+		return to
+	}
+	return asked
+}
+
+// ownPorts are those of the workload of which the proxy knows, in order.
+func (c *Config) ownPorts() []uint16 {
+	out := slices.Collect(maps.Values(c.Ports))
+	for _, l := range c.Listeners {
+		if l.GetName() != virtualInbound {
+			continue
+		}
+		for _, chain := range l.GetFilterChains() {
+			if p := chain.GetFilterChainMatch().GetDestinationPort(); p != nil && p.GetValue() != uint32(port(l.GetAddress())) {
+				out = append(out, uint16(p.GetValue()))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// insideHints says of a port of the workload how it stands to those of its Service.
+func (w *walk) insideHints() []string {
+	own, at := w.ownPorts(), w.request.Destination.Port()
+	switch to, ok := w.Ports[at]; {
+	case w.request.Way != Inbound:
+		return nil
+	case ok && to != at && w.request.Port == 0:
+		return []string{fmt.Sprintf("this is the workload's own port %d; port %d of its Service leads to %d", at, at, to)}
+	case len(own) > 0 && !slices.Contains(own, at):
+		return []string{fmt.Sprintf("no Service leads to port %d of the workload, but to %s", at, (&Host{Ports: own}).ports())}
+	}
+	return nil
 }

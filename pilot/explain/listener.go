@@ -36,7 +36,7 @@ func (w *walk) listen() {
 		}
 	}
 	if l.GetName() != virtualOutbound || len(w.answer.Steps) == 0 {
-		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s%s", address(l.GetAddress()), w.ledFrom()), l.GetMetadata())
+		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s%s", address(l.GetAddress()), w.ledFrom()), l.GetMetadata(), w.insideHints()...)
 	}
 	conn := w.inspect(l)
 	w.serverName = conn.sni
@@ -46,7 +46,10 @@ func (w *walk) listen() {
 // sentTo names where a connection goes: the port alone where nobody knows the address.
 func (w *walk) sentTo() string {
 	to := w.request.Destination
-	if to.Addr().String() == UnknownAddress {
+	if w.request.Socket != "" {
+		return w.request.Socket
+	}
+	if to.Addr().String() == UnknownAddress || w.request.Way == Direct {
 		return fmt.Sprintf("port %d%s", to.Port(), w.ledFrom())
 	}
 	return to.String() + w.ledFrom()
@@ -88,6 +91,12 @@ func (w *walk) at(ok func(*listenerv3.Listener) bool) *listenerv3.Listener {
 			continue
 		}
 		for _, a := range addresses(l) {
+			if w.request.Socket != "" {
+				if a.GetPipe().GetPath() == w.request.Socket {
+					return l
+				}
+				continue
+			}
 			ip, err := netip.ParseAddr(a.GetSocketAddress().GetAddress())
 			if err != nil || port(a) != w.request.Destination.Port() {
 				continue
@@ -111,6 +120,12 @@ func (w *walk) nearListeners() []string {
 	for _, l := range w.Listeners {
 		for _, a := range addresses(l) {
 			to := w.request.Destination
+			if w.request.Socket != "" {
+				if a.GetPipe() != nil {
+					out = append(out, fmt.Sprintf("%s listens on %s", l.GetName(), address(a)))
+				}
+				continue
+			}
 			if w.request.Way == Direct || port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String() {
 				out = append(out, fmt.Sprintf("%s listens on %s", l.GetName(), address(a)))
 			}

@@ -40,11 +40,20 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 	}
 	w.terminated = ends
 	if ends && client.Certificate && verifies(ctx) {
+		if why := w.shown(ctx); why != "" {
+			w.closed("", why+": the handshake fails")
+			return
+		}
+	}
+	if ends && client.Certificate && client.Chain == nil && verifies(ctx) {
 		w.identity = cmp.Or(client.Identity, unnamedIdentity(ctx))
 		if w.identity != "" && !takes(ctx, w.identity) {
 			w.closed("", fmt.Sprintf("the filter chain takes no certificate of %s: the handshake fails", w.identity))
 			return
 		}
+	}
+	if ends && client.Chain != nil && verifies(ctx) {
+		w.identity = client.Identity
 	}
 	for _, f := range c.GetFilters() {
 		if !w.networkFilter(f, client != nil && !ends) {

@@ -1,9 +1,11 @@
 package explain
 
 import (
+	"crypto/x509"
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // Way is how a connection comes to the proxy.
@@ -33,8 +35,11 @@ const (
 type TLS struct {
 	SNI  string   // the name in it; empty for none
 	ALPN []string // what it offers
-	// Certificate tells that the client shows a certificate, which the proxy trusts.
+	// Certificate tells that the client shows a certificate: Chain, its own first, or where that is nil one of the mesh.
 	Certificate bool
+	Chain       []*x509.Certificate
+	// At is when, for what is valid only for a time.
+	At time.Time
 	// Identity is the URI in it, e.g. spiffe://cluster.local/ns/default/sa/default.
 	Identity string
 }
@@ -44,6 +49,10 @@ type Request struct {
 	Way         Way
 	Source      netip.Addr // of the client, as the proxy sees it; may be invalid
 	Destination netip.AddrPort
+	// Socket is the path of the Unix socket that the client connects to, in the place of Destination; else empty.
+	Socket string
+	// Named is the host by whose name, or address, the client found the destination; nil where that is not looked at.
+	Named *Host
 	// Port is the port that the client asked for, where a Service led it to another one; else 0.
 	Port     uint16
 	TLS      *TLS

@@ -15,6 +15,12 @@ func (p *Plan) NameTable(r Reader) *ir.NameTable {
 	if !p.class.DNSCapture {
 		return nil
 	}
+	return p.Addressed(r)
+}
+
+// Addressed gives the hosts that have addresses for clients beside a proxy of the class, whoever tells them: the agent's
+// DNS, or that of Kubernetes, and for ServiceEntries the world's.
+func (p *Plan) Addressed(r Reader) *ir.NameTable {
 	out := &ir.NameTable{}
 	for _, svc := range p.services {
 		switch ips := namedAddresses(p.class, svc); {

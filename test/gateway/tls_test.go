@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
@@ -153,13 +155,13 @@ func TestSecretsAreForProvenGatewaysOfTheirNamespace(t *testing.T) {
 }
 
 // MUTUAL wants a certificate of the authority that is not revoked and has one of the names,
-// OPTIONAL_MUTUAL takes none as well, and the application is told who it was.
+// OPTIONAL_MUTUAL takes none as well, and the application is told who it was. Explain says the same by Envoy's dump.
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t, "root"), newAuthority(t, "other")
 	port := envoytest.FreePort(t)
 	own := ca.issue(11, "a.example.com", "b.example.com", "c.example.com")
-	newMesh(t, proven(), edge(t, "web")+webRoute+
+	m := newMesh(t, proven(), edge(t, "web")+webRoute+
 		secret("one", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem, "ca.crl", ca.revoke(99))+
 		secret("two", "cert", own.cert, "key", own.key)+secret("two-cacert", "cacert", ca.pem)+
 		gatewayOf(
@@ -192,7 +194,36 @@ func TestMutualTLS(t *testing.T) {
 		} else if status, _, _, err := newClient(t, port, ca, c.cert).get(url); err == nil {
 			t.Errorf("%s: %d for a client that must not come in", url, status)
 		}
+		client := &explain.TLS{SNI: c.host + ".example.com"}
+		if c.cert != nil {
+			leaf, err := x509.ParseCertificate(c.cert.Certificate[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Certificate, client.Chain, client.At = true, []*x509.Certificate{leaf}, time.Now()
+		}
+		if o := m.explained(port, client); o.Closed == c.in {
+			t.Errorf("%s, by explain: %s", url, &o)
+		}
 	}
+	for _, host := range []string{"a", "b"} { // a workload's certificate is of another CA
+		if o := m.explained(port, &explain.TLS{SNI: host + ".example.com", Certificate: true}); !o.Closed {
+			t.Errorf("a certificate of the mesh at %s, by explain: %s", host, &o)
+		}
+	}
+}
+
+// explained says what becomes of a request in TLS, by what Envoy runs.
+func (m *mesh) explained(port int, client *explain.TLS) explain.Outcome {
+	m.t.Helper()
+	dump, err := explain.ParseDump([]byte(m.envoy.Get("/config_dump?include_eds")))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
+	return dump.Explain(explain.Request{
+		Way: explain.Direct, Destination: to, TLS: client, Protocol: explain.HTTP11, Host: client.SNI, Path: "/",
+	}).Outcome
 }
 
 // TLS passes by its name to where tls rules say, within what the server offers; bytes go where tcp rules

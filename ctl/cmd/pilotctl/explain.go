@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
-	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,10 +23,12 @@ type explanation struct {
 	place
 	from, namespace, file, output string
 	method, sni, to, source       string
-	identity                      string
+	identity, cert                string
 	close                         func() // the mesh that was asked
 	headers, alpn, claims         []string
 	inbound, mtls                 bool
+	given                         func(flag string) bool
+	trouble                       trouble // of the files
 }
 
 func newExplain(o *options) *cobra.Command {
@@ -45,15 +44,20 @@ What is followed is the configuration of one Envoy: that of the pod of --from in
 mesh, that which it would have by the objects in directories and files ("-" is standard input),
 without a mesh, or a saved config_dump (-f; with include_eds it has endpoints). An object of a
 later directory or file takes the place of one of an earlier one. What the control plane would
-refuse of files is said on standard error. In the place of such an AuthorizationPolicy,
-RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies, as in a mesh.
+refuse of the files is said on standard error, as far as it touches the request. In the place of such an
+AuthorizationPolicy, RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies,
+as in a mesh.
+
+The host's address is what a client's DNS answers, by the Services, ServiceEntries and pods; --to gives
+another one. A dump tells it by listeners and virtual hosts, and where it does not, --to is asked for.
 
 ` + injectionHelp + `
 
 The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
 to WebSocket), https (HTTP in TLS), wss, tcp, tls (bytes in TLS). A gateway is asked as --from too,
 on the port of the URL, which is that of its Service; where the files have none for a Gateway,
-by the name of the Gateway.
+by the name of the Gateway. With --inbound the port is the workload's own, to which targetPort of
+its Service leads; that of the Service counts where the workload has no such port.
 
 Exit codes: 0 the request goes to a server, or the configuration itself answers it (a redirect,
 a direct response, an injected fault); 80 no server gets it (401, 403, 404, 502, 503, or the end of
@@ -81,8 +85,9 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringArrayVar(&e.alpn, "alpn", nil, "protocol that the TLS handshake offers")
 	f.BoolVar(&e.mtls, "mtls", false, "the client shows a certificate of the mesh")
 	f.StringVar(&e.identity, "identity", "", "identity in the client's certificate, as trust-domain/ns/NAMESPACE/sa/ACCOUNT, where the client is no proxy: with --inbound, or at a gateway")
+	f.StringVar(&e.cert, "cert", "", "the certificates in PEM that the client shows, its own first, where they are of another CA than the mesh's")
 	f.BoolVar(&e.inbound, "inbound", false, "the request comes to the pod of --from, in place of going out from it")
-	f.StringVar(&e.to, "to", "", "IP address that it is sent to, if not that of the URL's host")
+	f.StringVar(&e.to, "to", "", "where it is sent, if not to the address of the URL's host: an IP address, with a port or without, or unix:///PATH for a socket on which the proxy listens")
 	f.StringVar(&e.source, "source", "", "IP address of the client")
 	completion(cmd, "output", words("steps", "json", "yaml"))
 	completion(cmd, "method", words("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -99,14 +104,13 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 	if err := outputIs(e.output, "steps", "json", "yaml"); err != nil {
 		return err
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Host == "" {
-		return usageError(fmt.Errorf("%q is no URL as http://reviews:9080/path", target))
+	e.given = cmd.Flags().Changed
+	u, err := e.url(target)
+	if err == nil {
+		err = e.checkFlags(u)
 	}
-	if p := u.Port(); p != "" {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return usageError(fmt.Errorf("%q: port %s is not between 1 and 65535", target, p))
-		}
+	if err != nil {
+		return usageError(err)
 	}
 	defer func() { e.close() }() // of the mesh that config opens
 	config, router, err := e.config(cmd, files)
@@ -118,6 +122,9 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 		return usageError(err)
 	}
 	a := config.Explain(r)
+	if err := e.trouble.tell(cmd.ErrOrStderr(), u.Hostname(), &r, a); err != nil {
+		return err
+	}
 	if e.output == "steps" {
 		err = a.Print(cmd.OutOrStdout())
 	} else {
@@ -135,6 +142,8 @@ func (e *explanation) config(cmd *cobra.Command, files []string) (c *explain.Con
 	switch {
 	case e.file != "" && len(files) > 0:
 		return nil, false, usageError(errors.New("a saved dump and files exclude each other"))
+	case e.file != "" && e.from != "":
+		return nil, false, usageError(errors.New("--from: a saved dump is of one pod already; give its namespace with -n"))
 	case len(files) > 0:
 		return e.translated(cmd, files)
 	case e.file == "-":
@@ -160,7 +169,7 @@ func (e *explanation) config(cmd *cobra.Command, files []string) (c *explain.Con
 
 // translated gives what the workload of --from would run by files; the first one's if none is named.
 func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.Config, bool, error) {
-	t, err := translate(cmd, cmd.ErrOrStderr(), names...)
+	t, err := e.read(cmd, names)
 	if err != nil {
 		return nil, false, err
 	}
@@ -171,10 +180,28 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 		}
 		e.namespace = p.Namespace
 		c := policed(cmd.Context(), t, p, configOf(p))
-		c.Peer = peersOf(cmd.Context(), t)
+		c.Peer, c.Host = peersOf(cmd.Context(), t), hostsOf(t, p, nil)
+		e.trouble.of(t, p)
 		return c, !c.Captures(), nil
 	}
+	if err := tellErrors(cmd.ErrOrStderr(), e.trouble.found); err != nil {
+		return nil, false, err
+	}
 	return nil, false, noWorkload(want, workloads(t))
+}
+
+// read translates the files. What is wrong with them is kept until it is known what of it matters.
+func (e *explanation) read(cmd *cobra.Command, names []string) (*analyze.Translation, error) {
+	files, err := (&analysis{layered: true}).files(cmd.InOrStdin(), names)
+	if err != nil {
+		return nil, err
+	}
+	found, err := analyze.Files(cmd.Context(), files)
+	if err != nil {
+		return nil, err
+	}
+	e.trouble = newTrouble(files, found, names)
+	return analyze.Translate(cmd.Context(), files)
 }
 
 // workloads names those of files, as WORKLOAD.NAMESPACE.
@@ -215,121 +242,4 @@ func (e *explanation) completeWorkloads(ctx context.Context, names []string) ([]
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return workloads(t), cobra.ShellCompDirectiveNoFileComp
-}
-
-// request reads the flags and the URL.
-func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (explain.Request, error) {
-	r := explain.Request{Way: explain.Outbound, Method: e.method, Host: u.Host, Path: u.RequestURI(), Header: map[string][]string{}}
-	if router {
-		r.Way = explain.Direct
-	}
-	if e.inbound {
-		r.Way = explain.Inbound
-	}
-	for _, h := range e.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return r, fmt.Errorf("-H %q: write \"name: value\"", h)
-		}
-		if value = strings.TrimSpace(value); strings.EqualFold(name, "host") {
-			r.Host = value
-		} else {
-			r.Header.Add(name, value)
-		}
-	}
-	var err error
-	if r.Claims, err = claims(e.claims); err != nil {
-		return r, err
-	}
-	if err := e.speaks(u, &r); err != nil {
-		return r, err
-	}
-	port := 80
-	if r.TLS != nil {
-		port = 443
-	}
-	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
-		port = int(p)
-	}
-	if at := int(c.ArrivesAt(uint16(port))); r.Way == explain.Direct && at != port {
-		r.Port, port = uint16(port), at
-	}
-	to := c.Address(u.Hostname(), e.namespace, uint16(port))
-	if e.to != "" {
-		if to, err = netip.ParseAddr(e.to); err != nil {
-			return r, fmt.Errorf("--to %q: not an IP address", e.to)
-		}
-	}
-	if r.Way == explain.Outbound {
-		r.Source = c.IP
-	}
-	if err := e.identified(&r); err != nil {
-		return r, err
-	}
-	if e.source != "" {
-		if r.Source, err = netip.ParseAddr(e.source); err != nil {
-			return r, fmt.Errorf("--source %q: not an IP address", e.source)
-		}
-	}
-	r.Destination = netip.AddrPortFrom(to, uint16(port))
-	return r, nil
-}
-
-// identified gives the request the identity of its client, which speaks the mesh's TLS where the URL says of none.
-func (e *explanation) identified(r *explain.Request) error {
-	if e.identity == "" && (!e.mtls || r.TLS != nil) {
-		return nil
-	}
-	if r.Way == explain.Outbound {
-		return fmt.Errorf("%s: the workload of --from is known by its own; give it with --inbound, or for the client of a gateway", map[bool]string{true: "--identity", false: "--mtls"}[e.identity != ""])
-	}
-	id := "" // some workload's
-	if e.identity != "" {
-		var err error
-		if id, err = identityOf("--identity", e.identity); err != nil {
-			return err
-		}
-	}
-	if r.TLS == nil {
-		r.TLS = &explain.TLS{ALPN: []string{"istio-http/1.1", "istio"}}
-		if r.Protocol == explain.TCP {
-			r.TLS.ALPN = []string{"istio"}
-		}
-	}
-	r.TLS.Certificate, r.TLS.Identity = true, id
-	return nil
-}
-
-// speaks sets what the URL's scheme stands for.
-func (e *explanation) speaks(u *url.URL, r *explain.Request) error {
-	switch u.Scheme {
-	case "http", "https", "ws", "wss", "grpc-web":
-		r.Protocol = explain.HTTP11
-	case "http1.0":
-		r.Protocol = explain.HTTP10
-	case "h2c", "grpc":
-		r.Protocol = explain.HTTP2
-	case "tcp", "tls":
-		r.Protocol = explain.TCP
-	default:
-		return fmt.Errorf("scheme %q: use http, http1.0, h2c, grpc, grpc-web, ws, https, wss, tcp or tls", u.Scheme)
-	}
-	switch u.Scheme {
-	case "grpc":
-		r.Method = "POST"
-		r.Header.Set("Content-Type", "application/grpc")
-	case "grpc-web":
-		r.Method = "POST"
-		r.Header.Set("Content-Type", "application/grpc-web+proto")
-	case "ws", "wss":
-		r.Header.Set("Connection", "Upgrade")
-		r.Header.Set("Upgrade", "websocket")
-	}
-	if u.Scheme == "https" || u.Scheme == "wss" || u.Scheme == "tls" {
-		r.TLS = &explain.TLS{SNI: u.Hostname(), ALPN: e.alpn, Certificate: e.mtls}
-		if e.sni != "" {
-			r.TLS.SNI = e.sni
-		}
-	}
-	return nil
 }

@@ -52,6 +52,10 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 		return c, nil
 	}
 	c = policed(ctx, made.translation, made.proxy, c)
+	c.Host = hostsOf(made.translation, made.proxy, func() *analyze.Translation { return made.endpoints(ctx) })
+	if c.Captures() {
+		c.Ports = made.proxy.Ports
+	}
 	c.Peer = made.peers(ctx, m)
 	return c, nil
 }
@@ -60,6 +64,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 type remade struct {
 	translation *analyze.Translation
 	proxy       analyze.Proxy
+	revision    reached       // the control plane that knows it
 	connected   []model.Proxy // to control planes of any revision, it among them
 }
 
@@ -76,7 +81,7 @@ func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 			all = append(all, err)
 			continue
 		}
-		out := &remade{}
+		out := &remade{revision: revisions[name]}
 		mesh.Proxies = slices.DeleteFunc(slices.Clone(mesh.Proxies), func(p model.Proxy) bool { return p.Name+"."+p.Namespace != pod })
 		if len(mesh.Proxies) == 0 {
 			continue

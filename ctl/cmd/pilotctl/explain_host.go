@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// hostsOf finds hosts as a client beside a proxy does. later, nil for none, has the endpoints that t has not, which the
+// names of headless Services stand for.
+func hostsOf(t *analyze.Translation, p analyze.Proxy, later func() *analyze.Translation) func(string) *explain.Host {
+	return func(name string) *explain.Host {
+		h, ok := t.Host(p, name)
+		if !ok {
+			return explain.Unknown(name, t.Names(p))
+		}
+		if h.Headless && len(h.Addresses) == 0 && later != nil {
+			if whole := later(); whole != nil {
+				h, _ = whole.Host(p, name)
+			}
+		}
+		out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden}
+		for _, port := range h.Ports {
+			out.Ports = append(out.Ports, uint16(port))
+		}
+		return out
+	}
+}
+
+// objectPath names an object as resources name those that they come from.
+func objectPath(key model.Key) string {
+	group := "core/v1"
+	if key.Kind != model.KindService {
+		group = "networking.istio.io/v1"
+	}
+	kind := map[model.Kind]string{model.KindServiceEntry: "service-entry"}[key.Kind]
+	if kind == "" {
+		kind = strings.ToLower(string(key.Kind))
+	}
+	return "/apis/" + group + "/namespaces/" + key.Namespace + "/" + kind + "/" + key.Name
+}
+
+// endpoints asks the mesh for what headless Services' names stand for; nil where it does not answer.
+func (r *remade) endpoints(ctx context.Context) *analyze.Translation {
+	mesh, err := readRunning(ctx, r.revision, append(routedBy(), string(model.KindPod), string(model.KindEndpointSlice))...)
+	if err != nil {
+		return nil
+	}
+	mesh.Proxies = nil
+	t, err := mesh.Translate(ctx)
+	if err != nil {
+		return nil
+	}
+	return t
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+)
+
+// In a running mesh a headless host is where its pods are, which the control plane is asked for only then.
+func TestHostsOfARunningMesh(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "mesh.yaml"), `
+{apiVersion: v1, kind: Service, metadata: {name: head}, spec: {clusterIP: None, selector: {app: head}, ports: [{name: http, port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {clusterIP: 10.96.0.7, selector: {app: head}, ports: [{name: tcp, port: 90}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop}, spec: {hosts: [shop], tcp: [{route: [{destination: {host: head}}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: head, labels: {app: head}}, spec: {containers: [{name: c, image: c}]}, status: {podIP: 10.9.0.7, phase: Running, conditions: [{type: Ready, status: "True"}]}}
+`)
+	m := cluster(t, map[string]http.Handler{"istiod-1": controlPlane(t, dir, "sidecar~10.9.0.1~client-x.default~default.svc.cluster.local")})
+	made, err := remake(t.Context(), m, "client-x.default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	find := hostsOf(made.translation, made.proxy, func() *analyze.Translation {
+		asked++
+		return made.endpoints(t.Context())
+	})
+	for _, c := range []struct {
+		name, at string
+		asked    int
+	}{{"shop", "10.96.0.7", 0}, {"10.96.0.7", "10.96.0.7", 0}, {"head.default", "10.9.0.7", 1}} {
+		if h := find(c.name); len(h.Addresses) != 1 || h.Addresses[0].String() != c.at || asked != c.asked {
+			t.Errorf("%s: %+v, asked %d times", c.name, h, asked)
+		}
+	}
+	if h := find("shp"); len(h.Near) == 0 || h.Near[0] != "shop" {
+		t.Errorf("of an unknown name: %+v", h)
+	}
+}
