@@ -114,13 +114,13 @@ func Inbound(files []File, namespace, name string) (*Receiver, error) {
 }
 
 func (m *mesh) receiver(p *model.Proxy) *Receiver {
-	out := &Receiver{Gateway: p.Type == model.RouterProxy, mesh: m, class: resolve.Classify(m.reader, p), ports: m.servicePorts(p)}
+	out := &Receiver{Gateway: p.Type == model.RouterProxy, mesh: m, class: resolve.Classify(m.reader, p)}
 	if !out.Gateway {
-		out.ports = nil
 		all, _ := resolve.Inbound(m.reader, &out.class)
 		out.Listeners = all[:1] // the first is that of all that is redirected
 		return out
 	}
+	out.ports = m.portLookup().of(p)
 	plan := resolve.NewGatewayPlan(m.reader, &out.class)
 	for _, name := range plan.Listeners() {
 		if l, _ := plan.Listener(m.reader, name); l != nil && !l.QUIC {
