@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Row names a row of a table of a snapshot. Rows are what reads are recorded by and what changes are
@@ -57,7 +59,7 @@ func (t *table[V]) row(k Place) V { return t.data.row(k) }
 // put gives a row another value.
 func (t *table[V]) put(k Place, v V) {
 	if _, had := t.data.get(k); !had && t.own != nil {
-		t.own.note(Row{t.name, k}, k.owner(), true)
+		t.own.note(Row{t.name, k}, true)
 	}
 	t.changed[k] = struct{}{}
 	t.data.set(k, v)
@@ -71,7 +73,7 @@ func (t *table[V]) drop(k Place) {
 		return
 	}
 	if t.own != nil {
-		t.own.note(Row{t.name, k}, k.owner(), false)
+		t.own.note(Row{t.name, k}, false)
 	}
 	t.changed[k] = struct{}{}
 	t.data.delete(k)
@@ -104,51 +106,26 @@ func (t *table[V]) drain(out []Row) []Row {
 func (t *table[V]) freeze() rows[V] { return rows[V]{t.name, t.data.freeze()} }
 
 // owned lists for each namespace the rows that it alone has, or may see otherwise than others.
-type owned struct {
-	lists *table[[]Row]
-	moved map[string]map[Row]bool // by namespace; tells whether the row is there now
-}
+type owned struct{ *index[Row] }
 
 func newOwned() *owned {
-	return &owned{lists: newTable[[]Row]("rows of a namespace", nil), moved: map[string]map[Row]bool{}}
+	return &owned{newIndex("rows of a namespace", compareRows, indexOptions{})}
 }
 
-func (o *owned) note(row Row, namespace string, present bool) {
-	if namespace == "" {
+func (o *owned) note(row Row, present bool) {
+	if row.owner() == "" {
 		return
 	}
-	if o.moved[namespace] == nil {
-		o.moved[namespace] = map[Row]bool{}
+	at := []Place{{Namespace: row.owner()}}
+	if present {
+		o.move(Row{}, nil, row, at, false)
+	} else {
+		o.move(row, at, Row{}, nil, false)
 	}
-	o.moved[namespace][row] = present
 }
 
-// flush brings the lists up to what was noted.
-func (o *owned) flush() {
-	for ns, moved := range o.moved {
-		k := Place{Namespace: ns}
-		next, before := make([]Row, 0, len(o.lists.row(k))+len(moved)), map[Row]struct{}{}
-		for _, row := range o.lists.row(k) {
-			before[row] = struct{}{}
-			if stays, noted := moved[row]; !noted || stays {
-				next = append(next, row)
-			}
-		}
-		same := len(next) == len(before)
-		for row, present := range moved {
-			if _, had := before[row]; present && !had {
-				next, same = append(next, row), false
-			}
-		}
-		switch {
-		case same:
-		case len(next) == 0:
-			o.lists.drop(k)
-		default:
-			o.lists.put(k, next)
-		}
-	}
-	clear(o.moved)
+func compareRows(a, b Row) int {
+	return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Client, b.Client), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 // rowSet is a set of rows, for merging commits.
@@ -159,9 +136,5 @@ func rowSet(lists ...[]Row) []Row {
 			set[row] = struct{}{}
 		}
 	}
-	out := make([]Row, 0, len(set))
-	for row := range maps.Keys(set) {
-		out = append(out, row)
-	}
-	return out
+	return slices.Collect(maps.Keys(set))
 }
