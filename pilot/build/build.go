@@ -120,7 +120,13 @@ func (b *Builder) Advance(ctx context.Context, c store.Commit) (Work, error) {
 // update brings the layers up to the snapshot of which a unit read one of the rows, and those above
 // them, the lowest first.
 func (b *Builder) update(ctx context.Context, rows []store.Row, full bool) error {
-	stale := b.index.mark(rows)
+	stale := map[*layer]struct{}{}
+	b.index.readers(rows, func(u *unit) {
+		if u.layer != nil {
+			u.layer.mark(u.id)
+			stale[u.layer] = struct{}{}
+		}
+	})
 	if full {
 		for _, l := range b.layers {
 			l.full, stale[l] = true, struct{}{}

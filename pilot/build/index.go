@@ -74,51 +74,15 @@ func (x *index) unlink(u *unit, c *cell) {
 	}
 }
 
-// mark marks the units that read one of the rows, and gives their layers.
-func (x *index) mark(rows []store.Row) map[*layer]struct{} {
+// readers calls visit with each unit that read one of the rows, once for each that it read.
+func (x *index) readers(rows []store.Row, visit func(*unit)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	marked := map[*layer]struct{}{}
 	for _, row := range rows {
 		if c := x.cells[row]; c != nil {
 			for _, u := range c.readers {
-				if u.layer != nil {
-					u.layer.mark(u.id)
-					marked[u.layer] = struct{}{}
-				}
-			}
-		}
-	}
-	return marked
-}
-
-// readers calls visit with each unit of a layer that read the row.
-func (x *index) readers(row store.Row, of *layer, visit func(*unit)) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if c := x.cells[row]; c != nil {
-		for _, u := range c.readers {
-			if u.layer == of {
 				visit(u)
 			}
 		}
 	}
-}
-
-// staleSeats gives the seats that read one of the rows, each once.
-func (x *index) staleSeats(rows []store.Row) []*Seat {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var out []*Seat
-	for _, row := range rows {
-		if c := x.cells[row]; c != nil {
-			for _, u := range c.readers {
-				if u.seat != nil && !u.seat.stale {
-					u.seat.stale = true
-					out = append(out, u.seat)
-				}
-			}
-		}
-	}
-	return out
 }

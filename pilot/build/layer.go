@@ -142,31 +142,24 @@ func (l *layer) drop() {
 
 // lay brings the outline up to date, and tells whether the layer may be made of other units.
 func (l *layer) lay() bool {
-	if l.below == nil || l.top {
-		if l.outline != nil && !l.isDirty(UnitID{Kind: kindPlan}) {
-			return false
-		}
+	moved := l.varies() && l.readOwn()
+	switch {
+	case moved && !l.own.reads(l.below.plan):
+		l.dropPlan()
+		l.outline, l.borrowed = l.below.outline.For(&l.class), true
+		return true
+	case l.borrowed && !moved:
+		return false
+	case l.plan == nil || l.isDirty(l.plan.id):
 		l.replan()
 		return true
 	}
-	moved := l.readOwn()
-	if !moved {
-		if l.plan != nil && l.isDirty(UnitID{Kind: kindPlan}) {
-			l.replan()
-			return true
-		}
-		return false
-	}
-	if l.own.reads(l.below.plan) {
-		if l.plan == nil || l.isDirty(UnitID{Kind: kindPlan}) {
-			l.replan()
-		}
-		return true
-	}
-	l.dropPlan()
-	l.outline, l.borrowed = l.below.outline.For(&l.class), true
-	return true
+	return moved
 }
+
+// varies tells whether the layer has in its own way what the layer below has. A class's own layer has
+// other things.
+func (l *layer) varies() bool { return l.below != nil && !l.top }
 
 // mark notes that a unit is to be computed again.
 func (l *layer) mark(id UnitID) {
@@ -214,7 +207,7 @@ func (l *layer) markFacts(facts []string) {
 	for _, fact := range facts {
 		rows = append(rows, l.factRow(fact))
 	}
-	l.builder.index.mark(rows)
+	l.builder.index.readers(rows, func(u *unit) { l.mark(u.id) }) // nobody else notes facts of the layer
 }
 
 func (l *layer) factRow(fact string) store.Row {
@@ -266,7 +259,7 @@ func (l *layer) choose(former Outline) {
 // otherwise.
 func (l *layer) wanted() map[UnitID]struct{} {
 	out := map[UnitID]struct{}{}
-	if l.below == nil || l.top {
+	if !l.varies() {
 		for _, id := range l.outline.Units() {
 			out[id] = struct{}{}
 		}

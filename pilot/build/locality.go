@@ -90,9 +90,10 @@ func (l *layer) regroup() {
 	var next []*ir.Cluster
 	for id, u := range l.units {
 		if id.Kind == kindClusters {
-			next = slices.AppendSeq(next, slices.Values(slices.DeleteFunc(slices.Clone(u.clusters), func(cl *ir.Cluster) bool { return !isLocal(cl) })))
+			next = append(next, u.clusters...)
 		}
 	}
+	next = slices.DeleteFunc(next, func(cl *ir.Cluster) bool { return !isLocal(cl) })
 	own := len(next) > 0
 	if l.below != nil {
 		for _, cl := range l.below.clusters {

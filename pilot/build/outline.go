@@ -18,7 +18,7 @@ import (
 // Outline is what a layer's plan says: of which units the layer is made, and how each is computed. It
 // never changes; a plan that is computed again gives another one.
 type Outline interface {
-	// Units gives all units, those first that others need.
+	// Units gives all units.
 	Units() []UnitID
 	Has(id UnitID) bool
 	// Same tells whether a unit has the same part of the plan in another outline, which has it too.
@@ -43,6 +43,63 @@ type Input struct {
 	store.Reader
 	// Clusters gives the clusters of a service as its unit made them.
 	Clusters func(host string) []*ir.Cluster
+}
+
+// served is what plans of both sides have: listeners, and routes of virtual hosts.
+type served interface {
+	Listeners() []string
+	HasListener(name string) bool
+	Listener(r resolve.Reader, name string) (*ir.Listener, []model.Problem)
+	Routes() []string
+	HasRoutes(route string) bool
+	Served(route string) resolve.ServedRoutes
+	Hosts(route string) []string
+	HasHost(route, host string) bool
+	VirtualHost(r resolve.Reader, route, host string) (*ir.VirtualHost, []model.Problem)
+}
+
+// appendServed adds their units to a list.
+func appendServed(out []UnitID, p served) []UnitID {
+	for _, name := range p.Listeners() {
+		out = append(out, UnitID{Kind: kindListener, Name: name})
+	}
+	for _, route := range p.Routes() {
+		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
+		for _, host := range p.Hosts(route) {
+			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
+		}
+	}
+	return out
+}
+
+func hasServed(p served, id UnitID) bool {
+	switch id.Kind {
+	case kindListener:
+		return p.HasListener(id.Name)
+	case kindRouteHead:
+		return p.HasRoutes(id.Name)
+	case kindVirtualHost:
+		return p.HasHost(id.Name, id.Host)
+	}
+	return false
+}
+
+// served gives the output of one of those units.
+func (e *encoder) served(p served, r store.Reader, id UnitID, changes changes) Output {
+	if id.Kind == kindListener {
+		l, problems := p.Listener(r, id.Name)
+		if l == nil {
+			return Output{Type: resource.Listeners, Problems: problems}
+		}
+		return e.listeners(problems, changes, l)
+	}
+	s := p.Served(id.Name)
+	at := patch.RoutePlace{Name: id.Name, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
+	if id.Kind == kindRouteHead {
+		return e.routeHead(at, changes)
+	}
+	vh, problems := p.VirtualHost(r, id.Name, id.Host)
+	return e.virtualHostOf(vh, problems, at, changes)
 }
 
 // outboundOutline is that of what a class sends.
@@ -74,22 +131,13 @@ func (o *outboundOutline) Units() []UnitID {
 	if o.class.Type == model.SidecarProxy {
 		out = append(out, UnitID{Kind: kindOutbound})
 	}
-	for _, name := range o.Listeners() {
-		out = append(out, UnitID{Kind: kindListener, Name: name})
-	}
-	for _, route := range o.Routes() {
-		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
-		for _, host := range o.Hosts(route) {
-			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
-		}
-	}
 	for _, host := range o.Unrouted() {
 		out = append(out, UnitID{Kind: kindReferences, Host: host})
 	}
 	if o.class.DNSCapture {
 		out = append(out, UnitID{Kind: kindNameTable})
 	}
-	return append(out, UnitID{Kind: kindTrustBundle})
+	return appendServed(append(out, UnitID{Kind: kindTrustBundle}), o)
 }
 
 func (o *outboundOutline) Has(id UnitID) bool {
@@ -98,12 +146,6 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasService(id.Host)
 	case kindOutbound:
 		return o.class.Type == model.SidecarProxy
-	case kindListener:
-		return o.HasListener(id.Name)
-	case kindVirtualHost:
-		return o.HasHost(id.Name, id.Host)
-	case kindRouteHead:
-		return o.HasRoutes(id.Name)
 	case kindReferences:
 		return o.HasUnrouted(id.Host)
 	case kindNameTable:
@@ -111,7 +153,7 @@ func (o *outboundOutline) Has(id UnitID) bool {
 	case kindTrustBundle:
 		return true
 	}
-	return false
+	return hasServed(o, id)
 }
 
 func (o *outboundOutline) Same(id UnitID, other Outline) bool {
@@ -136,11 +178,6 @@ func (o *outboundOutline) ChangedFacts(former Outline) []string {
 	return o.Plan.ChangedFacts(former.(*outboundOutline).Plan)
 }
 
-// at tells of a route configuration what patches may ask for.
-func (o *outboundOutline) at(route string) patch.RoutePlace {
-	return patch.RoutePlace{Name: route, Ports: []uint32{o.Port(route)}}
-}
-
 func (o *outboundOutline) Compute(in Input, id UnitID) Output {
 	r := in.Reader
 	changes := o.encoder.changes(r, o.class, false)
@@ -151,14 +188,6 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Output {
 		return o.assignments(in, id.Host)
 	case kindOutbound:
 		return o.encoder.listeners(nil, changes, o.VirtualOutbound(r))
-	case kindListener:
-		l, problems := o.Listener(r, id.Name)
-		return o.encoder.listeners(problems, changes, l)
-	case kindVirtualHost:
-		vh, problems := o.VirtualHost(r, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
-	case kindRouteHead:
-		return o.encoder.routeHead(o.at(id.Name), changes)
 	case kindReferences:
 		return Output{Problems: o.References(r, id.Host)}
 	case kindTrustBundle:
@@ -167,9 +196,11 @@ func (o *outboundOutline) Compute(in Input, id UnitID) Output {
 			return Output{Type: resource.TrustBundles}
 		}
 		return o.encoder.sole(resource.TrustBundles, resource.TrustBundleName, b, func() proto.Message { return envoy.TrustBundle(b) })
+	case kindNameTable:
+		table := o.NameTable(r)
+		return o.encoder.sole(resource.NameTables, resource.NameTableName, table, func() proto.Message { return envoy.NameTable(table) })
 	}
-	table := o.NameTable(r)
-	return o.encoder.sole(resource.NameTables, resource.NameTableName, table, func() proto.Message { return envoy.NameTable(table) })
+	return o.encoder.served(o, r, id, changes)
 }
 
 func (o *outboundOutline) clusters(r store.Reader, host string) Output {
@@ -214,25 +245,16 @@ func (o *outboundOutline) assignments(in Input, host string) Output {
 
 // classOutline is that of what a class has for itself: what it receives, or serves as a gateway.
 type classOutline struct {
-	class    *resolve.Class
-	gateways *resolve.GatewayPlan // nil for sidecars
-	encoder  *encoder
+	*resolve.GatewayPlan // of nothing for sidecars
+	class                *resolve.Class
+	encoder              *encoder
 }
 
 func newClassOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
-	o := &classOutline{class: c, encoder: e}
-	if c.Type == model.RouterProxy {
-		o.gateways = resolve.NewGatewayPlan(r, c)
-	}
-	return o
+	return &classOutline{resolve.NewGatewayPlan(r, c), c, e}
 }
 
-func (o *classOutline) Problems() []model.Problem {
-	if o.gateways == nil {
-		return nil
-	}
-	return o.gateways.Problems
-}
+func (o *classOutline) Problems() []model.Problem { return o.GatewayPlan.Problems }
 
 func (o *classOutline) For(*resolve.Class) Outline    { return o }
 func (o *classOutline) ChangedFacts(Outline) []string { return nil }
@@ -240,68 +262,38 @@ func (o *classOutline) Names() []string               { return nil }
 
 func (o *classOutline) Units() []UnitID {
 	out := []UnitID{{Kind: kindOwnClusters}, {Kind: kindAdded, Name: addedClusters}, {Kind: kindAdded, Name: addedListeners}}
-	if o.gateways == nil {
-		return append(out, UnitID{Kind: kindInbound})
+	if o.class.Type != model.RouterProxy {
+		out = append(out, UnitID{Kind: kindInbound})
 	}
-	for _, name := range o.gateways.Secrets() {
+	for _, name := range o.Secrets() {
 		out = append(out, UnitID{Kind: kindSecret, Name: name})
 	}
-	for _, name := range o.gateways.Listeners() {
-		out = append(out, UnitID{Kind: kindListener, Name: name})
-	}
-	for _, route := range o.gateways.Routes() {
-		out = append(out, UnitID{Kind: kindRouteHead, Name: route})
-		for _, host := range o.gateways.Hosts(route) {
-			out = append(out, UnitID{Kind: kindVirtualHost, Name: route, Host: host})
-		}
-	}
-	return out
+	return appendServed(out, o)
 }
 
 func (o *classOutline) Has(id UnitID) bool {
 	switch id.Kind {
 	case kindOwnClusters, kindAdded:
 		return true
-	case kindRouteHead:
-		return o.gateways != nil && o.gateways.HasRoutes(id.Name)
 	case kindInbound:
-		return o.gateways == nil
-	case kindListener:
-		return o.gateways != nil && o.gateways.HasListener(id.Name)
-	case kindVirtualHost:
-		return o.gateways != nil && o.gateways.HasHost(id.Name, id.Host)
+		return o.class.Type != model.RouterProxy
 	case kindSecret:
-		return o.gateways != nil && o.gateways.HasSecret(id.Name)
+		return o.HasSecret(id.Name)
 	}
-	return false
+	return hasServed(o, id)
 }
 
 func (o *classOutline) Same(id UnitID, other Outline) bool {
 	former := other.(*classOutline)
 	switch id.Kind {
 	case kindListener:
-		return o.gateways.SameListener(former.gateways, id.Name)
+		return o.SameListener(former.GatewayPlan, id.Name)
 	case kindVirtualHost:
-		return o.gateways.SameHost(former.gateways, id.Name, id.Host)
+		return o.SameHost(former.GatewayPlan, id.Name, id.Host)
 	case kindSecret:
-		return o.gateways.SameSecret(former.gateways, id.Name)
+		return o.SameSecret(former.GatewayPlan, id.Name)
 	}
 	return true
-}
-
-func (o *classOutline) Routes() []string {
-	if o.gateways == nil {
-		return nil
-	}
-	return o.gateways.Routes()
-}
-
-func (o *classOutline) Hosts(route string) []string { return o.gateways.Hosts(route) }
-
-// at tells of a route configuration what patches may ask for.
-func (o *classOutline) at(route string) patch.RoutePlace {
-	s := o.gateways.Served(route)
-	return patch.RoutePlace{Name: route, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
 }
 
 func (o *classOutline) Compute(in Input, id UnitID) Output {
@@ -311,22 +303,17 @@ func (o *classOutline) Compute(in Input, id UnitID) Output {
 	case kindInbound:
 		all, problems := resolve.Inbound(r, o.class)
 		return o.encoder.listeners(problems, changes, all...)
-	case kindListener:
-		l, problems := o.gateways.Listener(r, id.Name)
-		if l == nil {
-			return Output{Type: resource.Listeners, Problems: problems}
-		}
-		return o.encoder.listeners(problems, changes, l)
 	case kindSecret:
-		return secretOutput(o.gateways.Secret(r, id.Name))
-	case kindVirtualHost:
-		vh, problems := o.gateways.VirtualHost(r, id.Name, id.Host)
-		return o.encoder.virtualHostOf(vh, problems, o.at(id.Name), changes)
-	case kindRouteHead:
-		return o.encoder.routeHead(o.at(id.Name), changes)
+		return secretOutput(o.Secret(r, id.Name))
 	case kindAdded:
 		return o.encoder.added(r, o.class, id.Name)
+	case kindOwnClusters:
+		return o.clusters(r)
 	}
+	return o.encoder.served(o, r, id, changes)
+}
+
+func (o *classOutline) clusters(r store.Reader) Output {
 	clusters, problems := resolve.OwnClusters(r, o.class)
 	out := Output{Type: resource.Clusters, Problems: problems}
 	for _, cl := range clusters {

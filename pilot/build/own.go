@@ -78,18 +78,23 @@ func asNobody(row store.Row, namespace string) []store.Row {
 
 // readers calls visit with each unit of the layer below that read one of the rows.
 func (o *ownRows) readers(visit func(*unit)) {
-	l := o.layer
-	for _, row := range o.rows {
-		l.builder.index.readers(row, l.below, visit)
+	below := o.layer.below
+	look := func(rows ...store.Row) {
+		o.layer.builder.index.readers(rows, func(u *unit) {
+			if u.layer == below {
+				visit(u)
+			}
+		})
 	}
+	look(o.rows...)
 	if len(o.patterns) == 0 {
 		return
 	}
-	for _, host := range l.below.outline.Names() {
+	for _, host := range below.outline.Names() {
 		for _, row := range o.patterns {
 			if model.HostCovers(row.Name, host) {
 				row.Name = host
-				l.builder.index.readers(row, l.below, visit)
+				look(row)
 			}
 		}
 	}

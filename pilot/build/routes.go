@@ -99,7 +99,7 @@ func (l *layer) replaceRoutes(r *routes, next *resource.Resource) {
 func (l *layer) composeRoutes() {
 	for _, r := range l.routes {
 		var below *routes
-		if l.below != nil && !l.top {
+		if l.varies() {
 			below = l.below.routes[r.name]
 		}
 		head := l.headOf(r.name)

@@ -72,7 +72,7 @@ func (c *cover) hide(l *layer) {
 	for t := range c.hidden {
 		c.hidden[t], c.stale[t] = nil, true
 	}
-	if l.below == nil || l.top || l.borrowed {
+	if !l.varies() || l.borrowed {
 		return
 	}
 	for id, u := range l.below.units {
@@ -105,7 +105,7 @@ func (l *layer) publish() {
 			l.stack(resource.Type(t))
 		}
 	}
-	if l.noted || l.below != nil && !l.top && (l.below.noted || l.cover.stale[resource.Clusters]) {
+	if l.noted || l.varies() && (l.below.noted || l.cover.stale[resource.Clusters]) {
 		l.setProblems()
 	}
 	l.cover.stale = [resource.NumTypes]bool{}
@@ -189,7 +189,7 @@ func (l *layer) report(of UnitID, problems []model.Problem) {
 // its list is taken. Those of a class's own layer are without what is below it.
 func (l *layer) setProblems() {
 	var all, below []model.Problem
-	if l.below != nil && !l.top {
+	if l.varies() {
 		below = l.below.problems
 		for id, problems := range l.below.reports {
 			if !l.hides(id) {

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -106,8 +105,7 @@ type Seat struct {
 	// Doubt says why the Pod that the proxy names is not its own; "" where nothing does.
 	Doubt string
 
-	unit  unit
-	stale bool
+	unit unit
 }
 
 // Seat finds the class of a proxy, and keeps it up to date until Leave.
@@ -139,7 +137,6 @@ func (b *Builder) classify(s *Seat) {
 		s.Class = l.class // whose lists are shared
 	}
 	b.index.link(&s.unit, t.rows)
-	s.stale = false
 }
 
 // reclassify classifies the proxies again of which something that was read has changed, and gives those
@@ -147,11 +144,16 @@ func (b *Builder) classify(s *Seat) {
 func (b *Builder) reclassify(rows []store.Row, all bool) (moved, doubted []*Seat) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stale := b.index.staleSeats(rows)
+	stale := map[*Seat]struct{}{}
+	b.index.readers(rows, func(u *unit) {
+		if u.seat != nil {
+			stale[u.seat] = struct{}{}
+		}
+	})
 	if all {
-		stale = slices.Collect(maps.Keys(b.seats))
+		stale = b.seats
 	}
-	for _, s := range stale {
+	for s := range stale {
 		former, doubt := s.Class.Key, s.Doubt
 		b.classify(s)
 		if s.Class.Key != former {

@@ -1,6 +1,6 @@
 package resolve
 
-// ServedRoutes is what patches may ask of a route configuration of a gateway.
+// ServedRoutes is what patches may ask of a route configuration.
 type ServedRoutes struct {
 	Numbers []uint32 // ports of its servers, as clients know them
 	// PortName and Gateway (namespace/name) are of its only server; "" where servers share it.

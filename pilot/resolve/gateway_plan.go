@@ -27,10 +27,14 @@ type GatewayPlan struct {
 	secrets map[string][]secretUse    // by SDS name
 }
 
-// NewGatewayPlan plans what a class of routers serves.
+// NewGatewayPlan plans what a class of routers serves; sidecars serve nothing.
 func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
+	p := &GatewayPlan{class: c}
+	if c.Type != model.RouterProxy {
+		return p
+	}
+	p.ports, p.routes, p.secrets = map[string]*gatewayPort{}, map[string]*gatewayRoutes{}, map[string][]secretUse{}
 	ports, problems := gatewayPorts(r, c)
-	p := &GatewayPlan{class: c, ports: map[string]*gatewayPort{}, routes: map[string]*gatewayRoutes{}, secrets: map[string][]secretUse{}}
 	for _, g := range ports {
 		if len(g.servers) == 0 {
 			continue

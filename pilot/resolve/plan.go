@@ -173,8 +173,10 @@ func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
 // HasRoutes tells whether there is one of the Routes.
 func (p *Plan) HasRoutes(route string) bool { return p.routes[route] != nil }
 
-// Port gives the port that clients of a route configuration address; 0 for any.
-func (p *Plan) Port(route string) uint32 { return p.routes[route].port }
+// Served tells of a route configuration what patches may ask for: the port that clients address; 0 for any.
+func (p *Plan) Served(route string) ServedRoutes {
+	return ServedRoutes{Numbers: []uint32{p.routes[route].port}}
+}
 
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *Plan) HasHost(route, host string) bool {
