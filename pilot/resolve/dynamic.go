@@ -100,17 +100,15 @@ func (b *clusterBuilder) byName() {
 // dynamicTCP gives the port of the lone destination of a tls rule that is one of such hosts, 0 where none is.
 // A tcp rule has no name to find one by, and among several the connection would be for one host and sent
 // to another.
-func (s *ruleSet) dynamicTCP(field string, named bool, targets []target) (port uint32, ok bool) {
+func (s *ruleSet) dynamicTCP(field string, named bool, targets []target) uint32 {
 	at := slices.IndexFunc(targets, func(t target) bool { return dynamicPort(t.service, t.port) != 0 })
 	switch {
 	case at < 0:
-		return 0, true
+		return 0
 	case !named:
 		s.invalid(field, fmt.Sprintf("%s has resolution DYNAMIC_DNS, which needs the host of a request or of a TLS handshake; use http or tls, until then the rule is left out", targets[at].service.Hostname))
-		return 0, false
 	case len(targets) > 1:
 		s.invalid(field, fmt.Sprintf("%s has resolution DYNAMIC_DNS and is one of several destinations; give it a rule of its own, until then the rule is left out", targets[at].service.Hostname))
-		return 0, false
 	}
-	return dynamicPort(targets[0].service, targets[0].port), true
+	return dynamicPort(targets[0].service, targets[0].port)
 }

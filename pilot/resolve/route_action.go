@@ -15,7 +15,7 @@ var redirectCodes = []uint32{301, 302, 303, 307, 308}
 // prefixOf, at the start of a redirect's uri, keeps the rest of the path behind the matched prefix.
 const prefixOf = "%PREFIX()%"
 
-func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redirect, bool) {
+func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) *ir.Redirect {
 	out := &ir.Redirect{
 		Authority: r.GetAuthority(), Scheme: r.GetScheme(), Code: r.GetRedirectCode(),
 		Path: r.GetUri(), PrefixRewrite: r.GetPrefixRewrite(),
@@ -28,11 +28,9 @@ func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redire
 	}
 	if !slices.Contains(redirectCodes, out.Code) {
 		s.invalid(field+".redirectCode", "the code of a redirect is 301, 302, 303, 307 or 308; the rule is left out")
-		return nil, false
 	}
 	if out.Path != "" && out.PrefixRewrite != "" {
 		s.invalid(field, "uri and prefixRewrite exclude each other; the rule is left out")
-		return nil, false
 	}
 	out.Port = r.GetPort()
 	if r.GetDerivePort() == networking.HTTPRedirect_FROM_REQUEST_PORT {
@@ -44,15 +42,9 @@ func (s *ruleSet) redirect(field string, r *networking.HTTPRedirect) (*ir.Redire
 	}
 	if out.Port > 65535 {
 		s.invalid(field+".port", "a port is at most 65535; the rule is left out")
-		return nil, false
 	}
-	for _, v := range []string{out.Authority, out.Scheme, out.Path, out.PrefixRewrite} {
-		if !singleLine(v) {
-			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
-			return nil, false
-		}
-	}
-	return out, true
+	s.singleLines(field, out.Authority, out.Scheme, out.Path, out.PrefixRewrite)
+	return out
 }
 
 // scheme is that of the URLs by which clients ask here.
@@ -63,10 +55,9 @@ func (s *ruleSet) scheme() string {
 	return "http"
 }
 
-func (s *ruleSet) directResponse(field string, d *networking.HTTPDirectResponse) (*ir.DirectResponse, bool) {
+func (s *ruleSet) directResponse(field string, d *networking.HTTPDirectResponse) *ir.DirectResponse {
 	if d.GetStatus() < 200 || d.GetStatus() > 599 {
 		s.invalid(field+".status", "the status of a response is between 200 and 599; the rule is left out")
-		return nil, false
 	}
 	body := d.GetBody().GetBytes()
 	if text := d.GetBody().GetString_(); text != "" {
@@ -74,39 +65,23 @@ func (s *ruleSet) directResponse(field string, d *networking.HTTPDirectResponse)
 	}
 	if len(body) > ir.MaxDirectResponse {
 		s.invalid(field+".body", "the body is larger than 1 MiB; the rule is left out")
-		return nil, false
 	}
-	return &ir.DirectResponse{Status: d.GetStatus(), Body: body}, true
+	return &ir.DirectResponse{Status: d.GetStatus(), Body: body}
 }
 
 // rewrite changes path and host on the way upstream.
-func (s *ruleSet) rewrite(field string, r *networking.HTTPRewrite, out *ir.Forward) bool {
-	if r == nil {
-		return true
-	}
-	if !singleLine(r.GetUri()) || !singleLine(r.GetAuthority()) || !singleLine(r.GetUriRegexRewrite().GetRewrite()) {
-		s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
-		return false
-	}
-	if r.GetAuthority() != "" {
-		out.Authority = r.GetAuthority()
-	}
-	out.PrefixRewrite = r.GetUri()
+func (s *ruleSet) rewrite(field string, r *networking.HTTPRewrite, out *ir.Forward) {
 	regex := r.GetUriRegexRewrite()
+	s.singleLines(field, r.GetUri(), r.GetAuthority(), regex.GetRewrite())
+	out.Authority, out.PrefixRewrite = cmp.Or(r.GetAuthority(), out.Authority), r.GetUri()
 	if regex == nil {
-		return true
+		return
 	}
 	if r.GetUri() != "" {
 		s.invalid(field, "uri and uriRegexRewrite exclude each other; the rule is left out")
-		return false
 	}
-	if !s.regex(field+".uriRegexRewrite.match", regex.GetMatch()) {
-		return false
-	}
-	if !substitution(regex.GetMatch(), regex.GetRewrite()) {
+	if s.regex(field+".uriRegexRewrite.match", regex.GetMatch()); !s.broken && !substitution(regex.GetMatch(), regex.GetRewrite()) {
 		s.invalid(field+".uriRegexRewrite.rewrite", `a backslash stands before a group's number (\1) that match has, or before a backslash; the rule is left out`)
-		return false
 	}
 	out.RegexRewrite = &ir.RegexRewrite{Pattern: regex.GetMatch(), Substitution: regex.GetRewrite()}
-	return true
 }

@@ -15,34 +15,23 @@ import (
 
 // forward translates a rule that sends requests to destinations. authority is what the rule's
 // headers set the host to, "" for nothing.
-func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority string) (*ir.Forward, bool) {
+func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority string) *ir.Forward {
 	out := &ir.Forward{Authority: authority}
-	ok := s.destinations(field, rule.GetRoute(), out)
-	if !ok {
-		return nil, false
-	}
+	s.destinations(field, rule.GetRoute(), out)
 	if len(out.Clusters) > 1 {
 		out.Sticky = s.sticky()
 	}
 	if rule.GetTimeout() != nil {
-		d, set := duration(rule.GetTimeout())
-		if !set {
+		var ok bool
+		if out.Timeout, ok = duration(rule.GetTimeout()); !ok {
 			s.invalid(field+".timeout", "the timeout is negative or no duration; the rule is left out")
-			return nil, false
 		}
-		out.Timeout = d
 	}
 	hashed := len(out.Clusters) == 1 && len(out.Hash) > 0
-	if out.Retry, ok = s.retry(field+".retries", rule.GetRetries(), hashed); !ok {
-		return nil, false
-	}
-	if !s.rewrite(field+".rewrite", rule.GetRewrite(), out) {
-		return nil, false
-	}
-	if out.Mirrors, ok = s.mirrors(field, rule); !ok {
-		return nil, false
-	}
-	return out, true
+	out.Retry = s.retry(field+".retries", rule.GetRetries(), hashed)
+	s.rewrite(field+".rewrite", rule.GetRewrite(), out)
+	out.Mirrors = s.mirrors(field, rule)
+	return out
 }
 
 // loneHeaders takes the headers of a rule's only destination to those of the rule, after them. Envoy
@@ -57,28 +46,15 @@ func loneHeaders(f *ir.Forward, rule ir.HeaderOperations) ir.HeaderOperations {
 
 // destinations translates the weighted destinations of a rule. Those without weight get no
 // traffic, but a lone one needs none.
-func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDestination, out *ir.Forward) bool {
-	weights := make([]int32, len(routes))
-	for i, d := range routes {
-		weights[i] = d.GetWeight()
-	}
-	shares, ok := s.weights(field+".route", weights)
-	if !ok {
-		return false
-	}
+func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDestination, out *ir.Forward) {
+	shares := weights(s, field+".route", routes)
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue
 		}
 		at := fmt.Sprintf("%s.route[%d]", field, i)
-		target, ok := s.destination(at+".destination", d.GetDestination())
-		if !ok {
-			return false
-		}
-		headers, authority, ok := s.headers(at+".headers", d.GetHeaders())
-		if !ok {
-			return false
-		}
+		target := s.destination(at+".destination", d.GetDestination())
+		headers, authority := s.headers(at+".headers", d.GetHeaders())
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{
 			Name: target.cluster, Weight: shares[i], Headers: headers, Authority: authority,
 			DynamicPort: dynamicPort(target.service, target.port),
@@ -89,7 +65,6 @@ func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDesti
 			}
 		}
 	}
-	return true
 }
 
 // sticky gives what an annotation says that the rule's requests are split by. That it makes no sense, the
@@ -106,29 +81,26 @@ func (s *ruleSet) sticky() *ir.HashPolicy {
 }
 
 // weights checks the shares of destinations; a lone destination gets everything.
-func (s *ruleSet) weights(field string, in []int32) ([]uint32, bool) {
-	if len(in) == 1 {
-		return []uint32{1}, true
+func weights[D interface{ GetWeight() int32 }](s *ruleSet, field string, destinations []D) []uint32 {
+	if len(destinations) == 1 {
+		return []uint32{1}
 	}
 	var sum uint64
-	out := make([]uint32, len(in))
-	for i, w := range in {
-		if w < 0 {
+	out := make([]uint32, len(destinations))
+	for i, d := range destinations {
+		if d.GetWeight() < 0 {
 			s.invalid(fmt.Sprintf("%s[%d].weight", field, i), "the weight is negative; the rule is left out")
-			return nil, false
 		}
-		out[i] = uint32(w)
-		sum += uint64(w)
+		out[i] = uint32(d.GetWeight())
+		sum += uint64(out[i])
 	}
 	if sum == 0 {
 		s.invalid(field, "the weights of all destinations are 0; give at least one a weight, until then the rule is left out")
-		return nil, false
 	}
 	if sum > math.MaxUint32 {
 		s.invalid(field, "the weights sum up to more than 4294967295; the rule is left out")
-		return nil, false
 	}
-	return out, true
+	return out
 }
 
 // target is a destination as clusters know it.
@@ -157,14 +129,14 @@ func (t target) tcpPolicy(r Reader, c *Class) ir.TCPPolicy {
 
 // destination finds the cluster of a destination. Without a port it is the service's only one,
 // else the listener's. An unknown service yields a cluster name as well: it may come later.
-func (s *ruleSet) destination(field string, d *networking.Destination) (target, bool) {
+func (s *ruleSet) destination(field string, d *networking.Destination) target {
 	if d.GetHost() == "" || !singleLine(d.GetHost()) {
 		s.invalid(field+".host", "the destination has no host; the rule is left out")
-		return target{}, false
+		return target{}
 	}
 	if d.GetPort().GetNumber() > math.MaxUint16 {
 		s.invalid(field+".port.number", "a port is at most 65535; the rule is left out")
-		return target{}, false
+		return target{}
 	}
 	host := model.ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
 	svc := s.service(host)
@@ -184,7 +156,7 @@ func (s *ruleSet) destination(field string, d *networking.Destination) (target, 
 		t.port = svc.PortByNumber(port)
 	}
 	s.checkReference(field, host, port, t)
-	return t, true
+	return t
 }
 
 // checkReference warns of destinations that lead nowhere; requests to them get a 503.
@@ -202,7 +174,7 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 }
 
 // mirrors translates the old field and the new one. No percentage means all requests.
-func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror, bool) {
+func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror {
 	policies := rule.GetMirrors()
 	at := func(i int, part string) string { return fmt.Sprintf("%s.mirrors[%d].%s", field, i, part) }
 	if len(policies) == 0 && rule.GetMirror() != nil {
@@ -220,15 +192,9 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror
 	for i, p := range policies {
 		share := ir.FractionAll
 		if p.GetPercentage() != nil {
-			var ok bool
-			if share, ok = s.share(at(i, "percentage"), p.GetPercentage()); !ok {
-				return nil, false
-			}
+			share = s.share(at(i, "percentage"), p.GetPercentage())
 		}
-		t, ok := s.destination(at(i, "destination"), p.GetDestination())
-		if !ok {
-			return nil, false
-		}
+		t := s.destination(at(i, "destination"), p.GetDestination())
 		if dynamicPort(t.service, t.port) != 0 { // a copy passes no filter that would find the host
 			s.warn(at(i, "destination"), model.ReasonNotTranslated, t.service.Hostname+" has resolution DYNAMIC_DNS, which mirrors are not sent to; there is no copy")
 			continue
@@ -237,15 +203,15 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) ([]ir.Mirror
 			out = append(out, ir.Mirror{Cluster: t.cluster, Share: share})
 		}
 	}
-	return out, true
+	return out
 }
 
 // share translates a percentage to millionths.
-func (s *ruleSet) share(field string, p *networking.Percent) (ir.Fraction, bool) {
+func (s *ruleSet) share(field string, p *networking.Percent) ir.Fraction {
 	v := p.GetValue()
 	if !(v >= 0 && v <= 100) { // not a number either
 		s.invalid(field+".value", "a percentage is between 0 and 100; the rule is left out")
-		return 0, false
+		return 0
 	}
-	return ir.Fraction(math.Round(v * 10_000)), true
+	return ir.Fraction(math.Round(v * 10_000))
 }

@@ -16,22 +16,14 @@ import (
 
 // headers translates changes of headers. Envoy lets nobody add or remove the host; setting it
 // on a request, or adding it, is what authority says instead.
-func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOperations, authority string, ok bool) {
-	if h == nil {
-		return out, "", true
-	}
-	if out.Request, authority, ok = s.headerOperation(field+".request", h.GetRequest()); !ok {
-		return out, "", false
-	}
+func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOperations, authority string) {
 	var host string
-	if out.Response, host, ok = s.headerOperation(field+".response", h.GetResponse()); !ok {
-		return out, "", false
-	}
+	out.Request, authority = s.headerOperation(field+".request", h.GetRequest())
+	out.Response, host = s.headerOperation(field+".response", h.GetResponse())
 	if host != "" {
 		s.invalid(field+".response", "a response has no host; the rule is left out")
-		return out, "", false
 	}
-	return out, authority, true
+	return out, authority
 }
 
 // then gives the operation that does both, the later one last: what it sets wins.
@@ -51,26 +43,22 @@ func then(first, last ir.HeaderOperation) ir.HeaderOperation {
 	return out
 }
 
-func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOperations) (out ir.HeaderOperation, authority string, ok bool) {
-	each := func(part string, names iter.Seq[string], values map[string]string, take func(ir.Header)) bool {
+func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOperations) (out ir.HeaderOperation, authority string) {
+	each := func(part string, names iter.Seq[string], values map[string]string, take func(ir.Header)) {
 		for _, name := range slices.Sorted(names) {
 			at, value := field+"."+part+"["+name+"]", values[name]
-			switch {
-			case part != "remove" && isHost(name) && singleLine(value):
+			if part != "remove" && isHost(name) && singleLine(value) {
 				authority = cmp.Or(authority, value) // set comes first
-			case s.noHeader(at, name):
-			case !s.headerValue(at, name, value):
-				return false
-			default:
+			} else if !s.noHeader(at, name) {
+				s.headerValue(at, name, value)
 				take(ir.Header{Name: name, Value: value})
 			}
 		}
-		return true
 	}
-	ok = each("set", maps.Keys(op.GetSet()), op.GetSet(), func(h ir.Header) { out.Set = append(out.Set, h) }) &&
-		each("add", maps.Keys(op.GetAdd()), op.GetAdd(), func(h ir.Header) { out.Add = append(out.Add, h) }) &&
-		each("remove", slices.Values(op.GetRemove()), nil, func(h ir.Header) { out.Remove = append(out.Remove, h.Name) })
-	return out, authority, ok
+	each("set", maps.Keys(op.GetSet()), op.GetSet(), func(h ir.Header) { out.Set = append(out.Set, h) })
+	each("add", maps.Keys(op.GetAdd()), op.GetAdd(), func(h ir.Header) { out.Add = append(out.Add, h) })
+	each("remove", slices.Values(op.GetRemove()), nil, func(h ir.Header) { out.Remove = append(out.Remove, h.Name) })
+	return out, authority
 }
 
 // noHeader reports a name that no header can have, such as one with a blank. What is to be done to
@@ -88,7 +76,7 @@ func isHost(name string) bool {
 }
 
 // headerValue checks what Envoy would refuse the whole route configuration for.
-func (s *ruleSet) headerValue(field, name, value string) bool {
+func (s *ruleSet) headerValue(field, name, value string) {
 	switch {
 	case !headerName(name) || strings.HasPrefix(name, ":") || isHost(name):
 		s.invalid(field, "this is no name of a header that can be changed; the rule is left out")
@@ -96,10 +84,7 @@ func (s *ruleSet) headerValue(field, name, value string) bool {
 		s.invalid(field, "the value has a line break or a zero byte; the rule is left out")
 	case !formatString(value):
 		s.invalid(field, "% starts a command of Envoy such as %REQ(name)%, and this is none; write %% for a percent sign, until then the rule is left out")
-	default:
-		return true
 	}
-	return false
 }
 
 // substitution tells whether a rewrite names only groups that its pattern has. The pattern parses.

@@ -13,18 +13,17 @@ import (
 )
 
 // match translates what of a match the request decides: it holds where one of those does that are given.
-// Not ok means that it is broken. A nil match takes every request.
-func (s *ruleSet) match(field string, m *networking.HTTPMatchRequest) ([]ir.RouteMatch, bool) {
-	one, ok := s.oneMatch(field, m)
-	if !ok {
-		return nil, false
+// A nil match takes every request.
+func (s *ruleSet) match(field string, m *networking.HTTPMatchRequest) []ir.RouteMatch {
+	one := s.oneMatch(field, m)
+	if s.broken {
+		return nil
 	}
 	out := withAbsent(one)
 	if len(out) > maxAlternatives {
 		s.invalid(field+".withoutHeaders", "more than three of the values match an empty header too; write several matches, until then this one is left out")
-		return nil, false
 	}
-	return out, true
+	return out
 }
 
 // maxAlternatives bounds the routes that one match gives.
@@ -59,16 +58,8 @@ func matchesEmpty(m ir.StringMatch) bool {
 	return false
 }
 
-func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) (ir.RouteMatch, bool) {
-	var out ir.RouteMatch
-	if m == nil {
-		return out, true
-	}
-	path, ok := s.pathMatch(field+".uri", m)
-	if !ok {
-		return out, false
-	}
-	out.Path = path
+func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) ir.RouteMatch {
+	out := ir.RouteMatch{Path: s.pathMatch(field+".uri", m)}
 	for _, pseudo := range []struct {
 		header, field string
 		match         *networking.StringMatch
@@ -77,57 +68,42 @@ func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) (ir.Rou
 		{":method", ".method", m.GetMethod()},
 		{":authority", ".authority", m.GetAuthority()},
 	} {
-		if pseudo.match == nil {
-			continue
+		if pseudo.match != nil {
+			out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: s.stringMatch(field+pseudo.field, pseudo.match)})
 		}
-		v, ok := s.stringMatch(field+pseudo.field, pseudo.match)
-		if !ok {
-			return out, false
-		}
-		out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: v})
 	}
-	if !s.headerMatches(&out, field+".headers", m.GetHeaders(), false) || !s.headerMatches(&out, field+".withoutHeaders", m.GetWithoutHeaders(), true) {
-		return out, false
-	}
+	s.headerMatches(&out, field+".headers", m.GetHeaders(), false)
+	s.headerMatches(&out, field+".withoutHeaders", m.GetWithoutHeaders(), true)
 	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
 		at := field + ".queryParams[" + name + "]"
 		if name == "" || !singleLine(name) {
 			s.invalid(at, "the name of a query parameter is empty or has a line break; the match is left out")
-			return out, false
 		}
-		v, ok := s.stringMatch(at, m.GetQueryParams()[name])
-		if !ok {
-			return out, false
-		}
-		out.Query = append(out.Query, ir.QueryMatch{Name: name, Value: v})
+		out.Query = append(out.Query, ir.QueryMatch{Name: name, Value: s.stringMatch(at, m.GetQueryParams()[name])})
 	}
-	return out, true
+	return out
 }
 
-func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) (ir.StringMatch, bool) {
+func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) ir.StringMatch {
 	if m.GetUri() == nil {
-		return ir.StringMatch{}, true
+		return ir.StringMatch{}
 	}
 	if r, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Regex); ok && r.Regex == ".*" {
-		return ir.StringMatch{}, true
+		return ir.StringMatch{}
 	}
 	if p, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Prefix); ok && p.Prefix == "" {
-		return ir.StringMatch{Kind: ir.MatchPrefix}, true // of every path, unlike an empty prefix elsewhere
+		return ir.StringMatch{Kind: ir.MatchPrefix} // of every path, unlike an empty prefix elsewhere
 	}
-	out, ok := s.stringMatch(field, m.GetUri())
-	if !ok {
-		return out, false
-	}
+	out := s.stringMatch(field, m.GetUri())
 	if out.Kind == ir.MatchExact && out.Value == "" {
 		s.invalid(field+".exact", "a path is never empty; write / or leave uri out, until then the match is left out")
-		return out, false
 	}
 	out.IgnoreCase = m.GetIgnoreUriCase() && (out.Kind == ir.MatchExact || out.Kind == ir.MatchPrefix)
-	return out, true
+	return out
 }
 
 // headerMatches adds to a match what it asks of headers, and of claims, which are written as such.
-func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string]*networking.StringMatch, invert bool) (ok bool) {
+func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string]*networking.StringMatch, invert bool) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		at := field + "[" + name + "]"
 		path, claim := model.ClaimPath(name)
@@ -136,68 +112,58 @@ func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string
 		}
 		if !claim && !headerName(name) {
 			s.invalid(at, "this is no name of a header; the match is left out")
-			return false
 		}
-		v, ok := s.stringMatch(at, from[name])
-		if !ok {
-			return false
-		}
-		if claim {
+		if v := s.stringMatch(at, from[name]); claim {
 			to.Claims = append(to.Claims, ir.ClaimMatch{Path: path, Value: v, Invert: invert})
 		} else {
 			to.Headers = append(to.Headers, ir.HeaderMatch{Name: strings.ToLower(name), Value: v, Invert: invert})
 		}
 	}
-	return true
 }
 
 // stringMatch translates a match; one that says nothing, or one of the regular expressions "*" and ".*",
 // holds for every value that is present.
-func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) (ir.StringMatch, bool) {
+func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) ir.StringMatch {
 	switch v := m.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
-		return ir.StringMatch{Kind: ir.MatchExact, Value: v.Exact}, s.matchValue(field+".exact", v.Exact)
+		s.matchValue(field+".exact", v.Exact)
+		return ir.StringMatch{Kind: ir.MatchExact, Value: v.Exact}
 	case *networking.StringMatch_Prefix:
 		if v.Prefix == "" {
 			s.invalid(field+".prefix", "the prefix is empty; leave the match out to match everything, until then it is left out")
-			return ir.StringMatch{}, false
 		}
-		return ir.StringMatch{Kind: ir.MatchPrefix, Value: v.Prefix}, s.matchValue(field+".prefix", v.Prefix)
+		s.matchValue(field+".prefix", v.Prefix)
+		return ir.StringMatch{Kind: ir.MatchPrefix, Value: v.Prefix}
 	case *networking.StringMatch_Regex:
-		if v.Regex == "*" || v.Regex == ".*" {
-			return ir.StringMatch{Kind: ir.MatchPresent}, true
+		if v.Regex != "*" && v.Regex != ".*" {
+			s.regex(field+".regex", v.Regex)
+			return ir.StringMatch{Kind: ir.MatchRegex, Value: v.Regex}
 		}
-		return ir.StringMatch{Kind: ir.MatchRegex, Value: v.Regex}, s.regex(field+".regex", v.Regex)
 	}
-	return ir.StringMatch{Kind: ir.MatchPresent}, true
+	return ir.StringMatch{Kind: ir.MatchPresent}
 }
 
-func (s *ruleSet) matchValue(field, value string) bool {
-	if singleLine(value) {
-		return true
+func (s *ruleSet) matchValue(field, value string) {
+	if !singleLine(value) {
+		s.invalid(field, "the value has a line break or a zero byte, which no request has; the match is left out")
 	}
-	s.invalid(field, "the value has a line break or a zero byte, which no request has; the match is left out")
-	return false
 }
 
 // maxRegex bounds patterns, in bytes: a program that is too large fails in Envoy only.
 const maxRegex = 1024
 
 // regex checks a pattern. Go's syntax is that of RE2, which Envoy uses.
-func (s *ruleSet) regex(field, pattern string) bool {
-	if pattern == "" {
+func (s *ruleSet) regex(field, pattern string) {
+	switch {
+	case pattern == "":
 		s.invalid(field, "the regular expression is empty; it is left out")
-		return false
-	}
-	if len(pattern) > maxRegex {
+	case len(pattern) > maxRegex:
 		s.invalid(field, "the regular expression is longer than 1024 bytes; write several matches, until then it is left out")
-		return false
+	default:
+		if _, err := regexp.Compile(pattern); err != nil {
+			s.invalid(field, "the regular expression does not parse in RE2 syntax ("+err.Error()+"); it is left out")
+		}
 	}
-	if _, err := regexp.Compile(pattern); err != nil {
-		s.invalid(field, "the regular expression does not parse in RE2 syntax ("+err.Error()+"); it is left out")
-		return false
-	}
-	return true
 }
 
 // headerName tells whether a name can be that of a header: a token (RFC 9110), or a pseudo-header.

@@ -29,36 +29,34 @@ const retriableStatusCodes = "retriable-status-codes"
 // defaultRetry is the mesh's policy for requests whose rule has none.
 func defaultRetry(r Reader, hashed bool) *ir.Retry {
 	if p := r.Mesh().GetDefaultHttpRetryPolicy(); p != nil {
-		out, _ := retryOf(p, hashed, func(string, string) {})
-		return out
+		return retryOf(p, hashed, func(string, string) {})
 	}
 	return &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: !hashed}
 }
 
 // retry translates a rule's policy; no policy means the mesh's, no attempts no retries.
-func (s *ruleSet) retry(field string, p *networking.HTTPRetry, hashed bool) (*ir.Retry, bool) {
+func (s *ruleSet) retry(field string, p *networking.HTTPRetry, hashed bool) *ir.Retry {
 	if p == nil {
-		return defaultRetry(s.r, hashed), true
+		return defaultRetry(s.r, hashed)
 	}
 	return retryOf(p, hashed, func(at, message string) { s.invalid(field+at, message+"; the rule is left out") })
 }
 
-// retryOf translates a policy; not ok means that it is broken, which invalid is told. Requests that are
-// hashed to a host are retried there, unless the policy says otherwise.
-func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message string)) (*ir.Retry, bool) {
+// retryOf translates a policy; nil for no retries, or for one that is broken, which invalid is told. Requests
+// that are hashed to a host are retried there, unless the policy says otherwise.
+func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message string)) *ir.Retry {
 	if p.GetAttempts() < 0 {
 		invalid(".attempts", "the number of attempts is negative")
-		return nil, false
 	}
-	if p.GetAttempts() == 0 {
-		return nil, true
+	if p.GetAttempts() <= 0 {
+		return nil
 	}
 	out := &ir.Retry{Attempts: uint32(p.GetAttempts()), On: defaultConditions, AvoidPreviousHosts: !hashed}
 	if p.GetRetryOn() != "" {
 		on, codes, unknown := conditions(p.GetRetryOn())
 		if unknown != "" {
 			invalid(".retryOn", strconv.Quote(unknown)+" is neither a status code nor one of "+strings.Join(retryConditions, ", "))
-			return nil, false
+			return nil
 		}
 		out.On, out.StatusCodes = on, codes
 	}
@@ -66,20 +64,20 @@ func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message s
 	if p.GetPerTryTimeout() != nil {
 		if out.PerTryTimeout, ok = duration(p.GetPerTryTimeout()); !ok {
 			invalid(".perTryTimeout", "the timeout is negative or no duration")
-			return nil, false
+			return nil
 		}
 	}
 	if p.GetBackoff() != nil {
 		if out.BackOff, ok = duration(p.GetBackoff()); !ok || out.BackOff == 0 {
 			invalid(".backoff", "the interval is not above 0")
-			return nil, false
+			return nil
 		}
 	}
 	if ignore := p.GetRetryIgnorePreviousHosts(); ignore != nil {
 		out.AvoidPreviousHosts = ignore.GetValue()
 	}
 	out.RemoteLocalities = p.GetRetryRemoteLocalities().GetValue()
-	return out, true
+	return out
 }
 
 // conditions takes a retryOn apart into Envoy's conditions and status codes, or gives the first
@@ -103,9 +101,9 @@ func conditions(retryOn string) (on []string, codes []uint32, unknown string) {
 	return on, codes, ""
 }
 
-func (s *ruleSet) cors(field string, p *networking.CorsPolicy) (*ir.CORS, bool) {
+func (s *ruleSet) cors(field string, p *networking.CorsPolicy) *ir.CORS {
 	if p == nil {
-		return nil, true
+		return nil
 	}
 	out := &ir.CORS{Methods: p.GetAllowMethods(), Headers: p.GetAllowHeaders(), Expose: p.GetExposeHeaders()}
 	//lint:ignore SA1019 users still write it
@@ -113,23 +111,13 @@ func (s *ruleSet) cors(field string, p *networking.CorsPolicy) (*ir.CORS, bool) 
 		out.Origins = append(out.Origins, ir.StringMatch{Kind: ir.MatchExact, Value: o})
 	}
 	for i, o := range p.GetAllowOrigins() {
-		m, ok := s.stringMatch(field+".allowOrigins["+strconv.Itoa(i)+"]", o)
-		if !ok {
-			return nil, false
-		}
-		out.Origins = append(out.Origins, m)
+		out.Origins = append(out.Origins, s.stringMatch(field+".allowOrigins["+strconv.Itoa(i)+"]", o))
 	}
-	for _, v := range slices.Concat(out.Methods, out.Headers, out.Expose) {
-		if !singleLine(v) {
-			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
-			return nil, false
-		}
-	}
+	s.singleLines(field, slices.Concat(out.Methods, out.Headers, out.Expose)...)
 	if p.GetMaxAge() != nil {
 		d, ok := duration(p.GetMaxAge())
 		if !ok {
 			s.invalid(field+".maxAge", "the age is negative or no duration; the rule is left out")
-			return nil, false
 		}
 		out.MaxAge = &d
 	}
@@ -141,53 +129,50 @@ func (s *ruleSet) cors(field string, p *networking.CorsPolicy) (*ir.CORS, bool) 
 		v := u == networking.CorsPolicy_FORWARD
 		out.ForwardUnmatched = &v
 	}
-	return out, true
+	return out
+}
+
+// singleLines refuses values that no header can have.
+func (s *ruleSet) singleLines(field string, values ...string) {
+	for _, v := range values {
+		if !singleLine(v) {
+			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
+		}
+	}
 }
 
 // fault translates delays and aborts. Without a percentage no request is concerned.
-func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) (*ir.Fault, bool) {
-	if f == nil {
-		return nil, true
-	}
+func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Fault {
 	out := &ir.Fault{}
-	if !s.delay(field+".delay", f.GetDelay(), out) || !s.abort(field+".abort", f.GetAbort(), out) {
-		return nil, false
-	}
+	s.delay(field+".delay", f.GetDelay(), out)
+	s.abort(field+".abort", f.GetAbort(), out)
 	if out.DelayShare == 0 && out.AbortShare == 0 {
-		return nil, true
+		return nil
 	}
-	return out, true
+	return out
 }
 
-func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, out *ir.Fault) bool {
-	if d == nil {
-		return true
-	}
-	if d.GetExponentialDelay() != nil {
-		return true // the source reports it
+func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, out *ir.Fault) {
+	if d == nil || d.GetExponentialDelay() != nil { // the source reports it
+		return
 	}
 	wait, ok := duration(d.GetFixedDelay())
 	if !ok || wait == 0 {
 		s.invalid(field+".fixedDelay", "the delay is not above 0; the rule is left out")
-		return false
 	}
 	percentage := d.GetPercentage()
 	//lint:ignore SA1019 users still write it
 	if old := d.GetPercent(); percentage == nil && old != 0 {
 		percentage = &networking.Percent{Value: float64(old)}
 	}
-	if out.DelayShare, ok = s.faultShare(field, percentage); !ok {
-		return false
-	}
-	if out.DelayShare > 0 {
+	if out.DelayShare = s.faultShare(field, percentage); out.DelayShare > 0 {
 		out.Delay = wait
 	}
-	return true
 }
 
-func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, out *ir.Fault) bool {
+func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, out *ir.Fault) {
 	if a == nil {
-		return true
+		return
 	}
 	var httpStatus uint32
 	var grpcStatus *uint32
@@ -195,36 +180,28 @@ func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, ou
 	case *networking.HTTPFaultInjection_Abort_HttpStatus:
 		if e.HttpStatus < 200 || e.HttpStatus > 599 {
 			s.invalid(field+".httpStatus", "the status is between 200 and 599; the rule is left out")
-			return false
 		}
 		httpStatus = uint32(e.HttpStatus)
 	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
 		code, ok := grpcCode(e.GrpcStatus)
 		if !ok {
 			s.invalid(field+".grpcStatus", strconv.Quote(e.GrpcStatus)+" is no gRPC status such as UNAVAILABLE; the rule is left out")
-			return false
 		}
 		grpcStatus = &code
 	case *networking.HTTPFaultInjection_Abort_Http2Error:
-		return true // the source reports it
+		return // the source reports it
 	default:
 		s.invalid(field, "the abort has no httpStatus or grpcStatus; the rule is left out")
-		return false
 	}
-	var ok bool
-	if out.AbortShare, ok = s.faultShare(field, a.GetPercentage()); !ok {
-		return false
-	}
-	if out.AbortShare > 0 {
+	if out.AbortShare = s.faultShare(field, a.GetPercentage()); out.AbortShare > 0 {
 		out.AbortHTTP, out.AbortGRPC = httpStatus, grpcStatus
 	}
-	return true
 }
 
-func (s *ruleSet) faultShare(field string, p *networking.Percent) (ir.Fraction, bool) {
+func (s *ruleSet) faultShare(field string, p *networking.Percent) ir.Fraction {
 	if p == nil {
 		s.warn(field, model.ReasonInvalid, "there is no percentage, so no request is concerned; write percentage: {value: 100} for all")
-		return 0, true
+		return 0
 	}
 	return s.share(field+".percentage", p)
 }

@@ -23,6 +23,7 @@ type ruleSet struct {
 	secure   bool // requests come within TLS
 
 	owner    *model.Object // that has the present rule, where it is not vs
+	broken   bool          // the present rule or match, see sound
 	problems []model.Problem
 }
 
@@ -65,14 +66,12 @@ func (s *ruleSet) httpRule(field string, from *httpRule) []*ir.Route {
 		if !s.applies(m) || !from.carried(i, s.carries) {
 			continue
 		}
-		matches, ok := s.match(fmt.Sprintf("%s.match[%d]", field, i), m)
-		if !ok {
+		var matches []ir.RouteMatch
+		if !s.sound(func() { matches = s.match(fmt.Sprintf("%s.match[%d]", field, i), m) }) {
 			continue
 		}
-		if action == nil {
-			if action = s.action(field, rule); action == nil {
-				return nil
-			}
+		if action == nil && !s.sound(func() { action = s.action(field, rule) }) {
+			return nil
 		}
 		for _, match := range matches {
 			route := *action
@@ -125,43 +124,43 @@ func (s *ruleSet) here(gateways []string) bool {
 	})
 }
 
-// action gives a route without its match, or nil where the rule is broken.
+// sound translates a rule, or a match, and tells whether it makes sense. Translation goes on behind what makes none, with
+// any value in its place, and nothing of it counts then. Only the first fault is reported.
+func (s *ruleSet) sound(translate func()) bool {
+	translate()
+	broken := s.broken
+	s.broken = false
+	return !broken
+}
+
+// action gives a route without its match.
 func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 	out := &ir.Route{
 		Name: rule.GetName(), Config: configPath(s.vs.Object, "virtual-service"),
 	}
-	headers, authority, ok := s.headers(field+".headers", rule.GetHeaders())
-	if !ok {
-		return nil
-	}
-	out.Headers = headers
-	if out.CORS, ok = s.cors(field+".corsPolicy", rule.GetCorsPolicy()); !ok {
-		return nil
-	}
-	if out.Fault, ok = s.fault(field+".fault", rule.GetFault()); !ok {
-		return nil
-	}
+	var authority string
+	out.Headers, authority = s.headers(field+".headers", rule.GetHeaders())
+	out.CORS = s.cors(field+".corsPolicy", rule.GetCorsPolicy())
+	out.Fault = s.fault(field+".fault", rule.GetFault())
 	switch {
 	case rule.GetRedirect() != nil:
-		out.Redirect, ok = s.redirect(field+".redirect", rule.GetRedirect())
+		out.Redirect = s.redirect(field+".redirect", rule.GetRedirect())
 	case rule.GetDirectResponse() != nil:
-		out.Direct, ok = s.directResponse(field+".directResponse", rule.GetDirectResponse())
+		out.Direct = s.directResponse(field+".directResponse", rule.GetDirectResponse())
 	case len(rule.GetRoute()) > 0:
-		if out.Forward, ok = s.forward(field, rule, authority); ok && len(rule.GetRoute()) == 1 {
-			out.Headers = loneHeaders(out.Forward, headers)
+		out.Forward = s.forward(field, rule, authority)
+		if len(rule.GetRoute()) == 1 && len(out.Forward.Clusters) == 1 {
+			out.Headers = loneHeaders(out.Forward, out.Headers)
 		}
 	default:
 		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
-		return nil
 	}
-	if !ok || !s.oneAction(field, rule) {
-		return nil
-	}
+	s.oneAction(field, rule)
 	return out
 }
 
 // oneAction refuses rules that say more than one thing.
-func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) bool {
+func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) {
 	n := 0
 	for _, set := range []bool{rule.GetRedirect() != nil, rule.GetDirectResponse() != nil, len(rule.GetRoute()) > 0, rule.GetDelegate() != nil} {
 		if set {
@@ -171,7 +170,6 @@ func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) bool {
 	if n > 1 {
 		s.invalid(field, "route, redirect, directResponse and delegate exclude each other; keep one, until then the rule is left out")
 	}
-	return n == 1
 }
 
 // catchAll tells whether a route takes every request.
@@ -182,11 +180,16 @@ func catchAll(r *ir.Route) bool {
 }
 
 func (s *ruleSet) invalid(field, message string) {
-	s.problems = append(s.problems, s.written().ErrorAt(field, model.ReasonInvalid, message))
+	if !s.broken {
+		s.problems = append(s.problems, s.written().ErrorAt(field, model.ReasonInvalid, message))
+	}
+	s.broken = true
 }
 
 func (s *ruleSet) warn(field string, reason model.Reason, message string) {
-	s.problems = append(s.problems, s.written().WarningAt(field, reason, message))
+	if !s.broken {
+		s.problems = append(s.problems, s.written().WarningAt(field, reason, message))
+	}
 }
 
 // written gives the object in which the present rule is written.

@@ -53,8 +53,12 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTls() {
 		field := fmt.Sprintf("spec.tls[%d]", i)
-		filters := s.tcpProxy(field, true, rule.GetRoute())
-		if filters == nil {
+		var filters []ir.NetworkFilter
+		if !s.sound(func() {
+			if filters = s.tcpProxy(field, true, rule.GetRoute()); len(rule.GetMatch()) == 0 {
+				s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
+			}
+		}) {
 			continue
 		}
 		for j, m := range rule.GetMatch() {
@@ -62,45 +66,38 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) {
 				continue
 			}
-			names, ok := s.sniHosts(at+".sniHosts", m.GetSniHosts())
-			if !ok {
+			var match ir.ChainMatch
+			if !s.sound(func() {
+				match.ServerNames = s.sniHosts(at+".sniHosts", m.GetSniHosts())
+				match.DestinationPrefixes = s.prefixes(at+".destinationSubnets", m.GetDestinationSubnets())
+			}) {
 				continue
 			}
-			prefixes, ok := s.prefixes(at+".destinationSubnets", m.GetDestinationSubnets())
-			if !ok {
-				continue
-			}
-			match := ir.ChainMatch{ServerNames: names, DestinationPrefixes: prefixes}
-			if len(names) == 0 { // every name, but TLS all the same
+			if len(match.ServerNames) == 0 { // every name, but TLS all the same
 				match.TransportProtocol = ir.TransportTLS
 			}
 			out = append(out, s.chain(match, filters))
-		}
-		if len(rule.GetMatch()) == 0 {
-			s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
 		}
 	}
 	return out
 }
 
 // sniHosts checks names; "*" stands for every name and leaves none.
-func (s *ruleSet) sniHosts(field string, hosts []string) ([]string, bool) {
+func (s *ruleSet) sniHosts(field string, hosts []string) []string {
 	if len(hosts) == 0 {
 		s.invalid(field, "there is no name; the match is left out")
-		return nil, false
 	}
 	var out []string
 	for i, h := range hosts {
 		if h == "*" {
-			return nil, true
+			return nil
 		}
 		if !domainName(h) || strings.HasPrefix(h, "*") && !strings.HasPrefix(h, "*.") {
 			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no host; write a name, *.name or *, until then the match is left out", h))
-			return nil, false
 		}
 		out = append(out, model.CanonicalHost(h))
 	}
-	return distinct(out), true
+	return distinct(out)
 }
 
 // tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
@@ -113,23 +110,23 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 		if len(matches) == 0 {
 			matches = []*networking.L4MatchAttributes{nil}
 		}
-		filters := s.tcpProxy(field, false, rule.GetRoute())
-		if filters == nil {
+		var filters []ir.NetworkFilter
+		if !s.sound(func() { filters = s.tcpProxy(field, false, rule.GetRoute()) }) {
 			continue
 		}
 		for j, m := range matches {
-			at := fmt.Sprintf("%s.match[%d]", field, j)
 			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) || tls && m.GetPort() == 0 {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {
 				continue // the source reports it
 			}
-			prefixes, ok := s.prefixes(at+".destinationSubnets", m.GetDestinationSubnets())
-			if !ok {
+			var match ir.ChainMatch
+			at := fmt.Sprintf("%s.match[%d].destinationSubnets", field, j)
+			if !s.sound(func() { match.DestinationPrefixes = s.prefixes(at, m.GetDestinationSubnets()) }) {
 				continue
 			}
-			chain := s.chain(ir.ChainMatch{DestinationPrefixes: prefixes}, filters)
+			chain := s.chain(match, filters)
 			out = append(out, chain)
 			if takesAll(chain) {
 				return out
@@ -184,7 +181,7 @@ func orAny(criteria []string) []string {
 }
 
 // prefixes checks subnets; a lone address is one of full length.
-func (s *ruleSet) prefixes(field string, subnets []string) ([]string, bool) {
+func (s *ruleSet) prefixes(field string, subnets []string) []string {
 	var out []string
 	for i, text := range subnets {
 		p, err := netip.ParsePrefix(text)
@@ -193,38 +190,26 @@ func (s *ruleSet) prefixes(field string, subnets []string) ([]string, bool) {
 		}
 		if err != nil {
 			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no subnet such as 10.0.0.0/8; the match is left out", text))
-			return nil, false
 		}
 		out = append(out, p.Masked().String())
 	}
-	return distinct(out), true
+	return distinct(out)
 }
 
-// tcpProxy translates the weighted destinations of a tls or tcp rule, or gives nil where they
-// are broken. named tells that connections name a host in a handshake.
+// tcpProxy translates the weighted destinations of a tls or tcp rule. named tells that connections name a
+// host in a handshake.
 func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteDestination) []ir.NetworkFilter {
 	if len(routes) == 0 {
 		s.invalid(field+".route", "the rule has no destination; it is left out")
-		return nil
 	}
-	weights := make([]int32, len(routes))
-	for i, d := range routes {
-		weights[i] = d.GetWeight()
-	}
-	shares, ok := s.weights(field+".route", weights)
-	if !ok {
-		return nil
-	}
+	shares := weights(s, field+".route", routes)
 	out := &ir.TCPProxy{}
 	var targets []target
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue
 		}
-		t, ok := s.destination(fmt.Sprintf("%s.route[%d].destination", field, i), d.GetDestination())
-		if !ok {
-			return nil
-		}
+		t := s.destination(fmt.Sprintf("%s.route[%d].destination", field, i), d.GetDestination())
 		policy := t.tcpPolicy(s.r, s.c)
 		switch former := out.Policy.Tunnel; {
 		case len(out.Clusters) == 0:
@@ -235,9 +220,5 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{Name: t.cluster, Weight: shares[i]})
 		targets = append(targets, t)
 	}
-	dynamic, ok := s.dynamicTCP(field+".route", named, targets)
-	if !ok {
-		return nil
-	}
-	return sniForward(s.r, s.c, dynamic, out)
+	return sniForward(s.r, s.c, s.dynamicTCP(field+".route", named, targets), out)
 }
