@@ -56,6 +56,8 @@ type instrument struct {
 	// untold is for sidecars in a mesh where no server counts who calls it. Gateways go on as elsewhere, since they take
 	// more out of what passes them.
 	untold bool
+	// messages tells that somebody counts the messages of gRPC, logs them, or has a label or a tag of them.
+	messages bool
 
 	statsScope, messagesScope ir.StatsScope
 	tracing                   *ir.Tracing
@@ -119,6 +121,7 @@ func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(ho
 	limit, limitProblems := seriesLimit(r)
 	i.statsScope, i.messagesScope = scopes(limit)
 	i.observe(r, c, objects, services)
+	i.messages = i.asksMessages()
 	i.problems = slices.Concat(i.problems, limitProblems, logNameProblems(r.Mesh(), objects), metricNameProblems(r.Mesh(), objects), labelProblems(objects), tagProblems(r.Mesh(), objects))
 	if side == telemetry.Destination { // what a class sends reports nothing, since namespaces share it
 		sent := &instrument{side: telemetry.Source}
@@ -174,7 +177,11 @@ func (i *instrument) chain(c *ir.FilterChain) {
 // proven to be of the mesh, and in any case neither filters, nor what they ask, nor the workload see it.
 func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	stats := i.httpStats(m, mutual)
-	i.leaveMessages(m, stats)
+	if !i.messages { // every request would pay for that; the filter stays in its place, which EnvoyFilters name
+		if at := slices.Index(m.Filters, ir.HTTPFilter(ir.GRPCStats{})); at >= 0 {
+			m.Filters[at] = ir.GRPCStats{OnDemand: true}
+		}
+	}
 	switch {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
@@ -203,24 +210,15 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	}
 }
 
-// leaveMessages has the messages of calls of gRPC noted on demand of a route only, where nobody counts them, logs them or
-// has a label or a tag of them: every request would pay for that. The filter stays in its place, which EnvoyFilters name.
-func (i *instrument) leaveMessages(m *ir.HTTPConnectionManager, stats []ir.AccessLogger) {
-	if len(i.rules.shown(telemetry.StatMessages)) > 0 || slices.ContainsFunc(i.logs.requests, asksMessages) || slices.ContainsFunc(stats, asksMessages) {
-		return
-	}
-	if i.tracing != nil && asksMessages(i.tracing.Tags) {
-		return
-	}
-	for at, f := range m.Filters {
-		if _, ok := f.(ir.GRPCStats); ok {
-			m.Filters[at] = ir.GRPCStats{OnDemand: true}
-		}
-	}
+// asksMessages tells whether messages are asked for.
+func (i *instrument) asksMessages() bool {
+	return len(i.rules.shown(telemetry.StatMessages)) > 0 || slices.ContainsFunc(i.logs.requests, namesMessages) ||
+		i.tracing != nil && namesMessages(i.tracing.Tags) ||
+		slices.ContainsFunc(requestStatistics, func(name string) bool { return namesMessages(i.rules.shown(name)) })
 }
 
-// asksMessages tells whether a log, or tags, ask in whatever part of it what the filter notes.
-func asksMessages[T any](of T) bool {
+// namesMessages tells whether a log, tags or labels name in whatever part of them what the filter of messages notes.
+func namesMessages[T any](of T) bool {
 	return strings.Contains(fmt.Sprintf("%+v", of), httpfilter.GRPCStats)
 }
 

@@ -144,13 +144,12 @@ func (m metricRules) apply(o *telemetryapi.MetricsOverrides) {
 func countsPeers(r Reader) bool {
 	root := rootNamespace(r)
 	rules := metricRulesOf(appendForAll(nil, r.Telemetries(root)), telemetry.Destination)
-	for _, statistic := range []string{telemetry.StatRequests, telemetry.StatDuration, telemetry.StatRequestBytes, telemetry.StatResponseBytes, telemetry.StatMessages} {
-		if len(rules.shown(statistic)) > 0 {
-			return true
-		}
-	}
-	return r.TurnsMetricsOn()
+	shows := func(statistic string) bool { return len(rules.shown(statistic)) > 0 }
+	return slices.ContainsFunc(requestStatistics, shows) || r.TurnsMetricsOn()
 }
+
+// requestStatistics are those that requests are counted by.
+var requestStatistics = []string{telemetry.StatRequests, telemetry.StatDuration, telemetry.StatRequestBytes, telemetry.StatResponseBytes, telemetry.StatMessages}
 
 // override removes a label, or sets one. One that cannot be set stays as it is.
 func (r *metricRule) override(name string, t *telemetryapi.MetricsOverrides_TagOverride) {
