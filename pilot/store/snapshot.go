@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -13,12 +14,7 @@ import (
 type Snapshot struct {
 	mesh   *meshconfig.MeshConfig
 	domain string
-	// cluster is how proxies name the control plane's own.
-	cluster string
-	// remote are the names of the other clusters that there are sources of.
-	remote []string
-	// environment gives the control plane's variables; nil where they are not known.
-	environment func(name string) string
+	surroundings
 
 	objects   map[model.Kind]rows[*model.Object]
 	indexes   map[string]found[*model.Object]
@@ -26,6 +22,26 @@ type Snapshot struct {
 	endpoints rows[[]model.Endpoint] // by namespace and hostname
 	own       rows[[]Row]            // by namespace
 	podsAt    rows[[]model.Key]      // by cluster and address
+}
+
+// surroundings are what the control plane itself is told, which lasts as long as the process.
+type surroundings struct {
+	// cluster is how proxies name the control plane's own.
+	cluster string
+	// remote are the names of the other clusters that there are sources of.
+	remote []string
+	// environment gives the control plane's variables; nil where they are not known.
+	environment func(name string) string
+}
+
+// told takes it from the options.
+func (s *surroundings) told(opts Options) {
+	s.environment, s.cluster = opts.Environment, cmp.Or(opts.Cluster, s.cluster)
+	for _, source := range opts.Sources {
+		if source.Cluster != "" {
+			s.remote = append(s.remote, source.Cluster)
+		}
+	}
 }
 
 // Mesh gives the defaulted mesh configuration, never nil.

@@ -21,6 +21,7 @@ func (s keySet) add(k model.Key) { s[k] = struct{}{} }
 // what has changed since the last. One goroutine owns it.
 type state struct {
 	Settings
+	surroundings
 	declared []Index
 
 	members map[nsKind]map[string]*model.Object // all objects, by kind, cluster, namespace and name
@@ -34,10 +35,7 @@ type state struct {
 	allocator *allocator
 	moved     []string // which allocated addresses moved since the last commit, for the log
 
-	environment func(name string) string // see Options
-	cluster     string                   // see Options
-	remote      []string                 // the other clusters that there are sources of
-	visibility  *visibility              // of ServiceEntries; nil where their exportTo alone counts
+	visibility *visibility // of ServiceEntries; nil where their exportTo alone counts
 
 	last *Snapshot // the last commit, nil before the first
 
@@ -63,27 +61,17 @@ func placeOf(k model.Key) nsKind { return nsKind{k.Kind, k.Cluster, k.Namespace}
 
 func newState(domain string, more ...Index) *state {
 	s := &state{
-		Settings:    Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
-		declared:    append(indexes(), more...),
-		members:     map[nsKind]map[string]*model.Object{},
-		ingressKeys: keySet{},
-		links:       newLinks(),
-		cluster:     model.DefaultClusterID,
+		Settings:     Settings{Mesh: model.DefaultMeshConfig(), Domain: cmp.Or(domain, "cluster.local")},
+		surroundings: surroundings{cluster: model.DefaultClusterID},
+		declared:     append(indexes(), more...),
+		members:      map[nsKind]map[string]*model.Object{},
+		ingressKeys:  keySet{},
+		links:        newLinks(),
 	}
 	s.clearTables()
 	s.forgetChanges()
 	s.allocator = newAllocator()
 	return s
-}
-
-// told takes what the control plane itself is told.
-func (s *state) told(opts Options) {
-	s.environment, s.cluster = opts.Environment, cmp.Or(opts.Cluster, s.cluster)
-	for _, source := range opts.Sources {
-		if source.Cluster != "" {
-			s.remote = append(s.remote, source.Cluster)
-		}
-	}
 }
 
 // clearTables empties all that follows from the objects.
@@ -392,7 +380,7 @@ func (s *state) flush() []Row {
 // snapshot makes the snapshot of the present tables.
 func (s *state) snapshot() *Snapshot {
 	next := &Snapshot{
-		mesh: s.Mesh, domain: s.Domain, cluster: s.cluster, remote: s.remote, environment: s.environment,
+		mesh: s.Mesh, domain: s.Domain, surroundings: s.surroundings,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
 		podsAt: s.links.podsAt.freeze(),
