@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -109,5 +110,52 @@ func TestSharedHosts(t *testing.T) {
 		if got := server.shares(c.namespace, c.host); !slices.Equal(got, c.want) {
 			t.Errorf("%q in %s: %q", c.host, c.namespace, got)
 		}
+	}
+}
+
+// Of a rule that makes no sense the first fault alone is told, and nothing of it has any effect. The others have theirs.
+func TestFirstFault(t *testing.T) {
+	to := []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "a.example.com"}}}
+	o := &model.Object{Key: model.Key{Kind: model.KindVirtualService, Namespace: "ns", Name: "v"}, Spec: &networking.VirtualService{
+		Hosts: []string{"a.example.com"},
+		Http: []*networking.HTTPRoute{
+			{ // faults of matches leave the other matches of the rule
+				Match: []*networking.HTTPMatchRequest{
+					{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Regex{Regex: "["}}, Method: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{}}},
+					{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/sound"}}},
+				},
+				Route: to,
+			},
+			{ // a regular expression that does not parse has no groups to count
+				Match:   []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/broken"}}}},
+				Route:   append(to, &networking.HTTPRouteDestination{Weight: -1}),
+				Rewrite: &networking.HTTPRewrite{UriRegexRewrite: &networking.RegexRewrite{Match: "(", Rewrite: "\\9"}},
+				Retries: &networking.HTTPRetry{Attempts: -1},
+			},
+			{Name: "last", Route: to},
+		},
+		Tcp: []*networking.TCPRoute{{}, {Route: []*networking.RouteDestination{{Destination: &networking.Destination{Host: "a.example.com"}}}}},
+	}}
+	r, c := store.FromObjects([]*model.Object{o}, store.Options{}).Reader(nil), &Class{Type: model.SidecarProxy, Namespace: "ns"}
+	v := view{r, c, newScope(r, c)}
+	s := v.ruleSet(newVirtualService(r, o), 80)
+	var paths []string
+	for _, route := range s.httpRoutes() {
+		paths = append(paths, route.Match.Path.Value+route.Name)
+	}
+	if want := []string{"/sound", "last"}; !slices.Equal(paths, want) {
+		t.Errorf("routes %q, want %q", paths, want)
+	}
+	if chains := s.tcpRules(false); len(chains) != 1 {
+		t.Errorf("%d chains of bytes, want that of the sound rule", len(chains))
+	}
+	var faults []string
+	for _, p := range s.problems {
+		if p.Severity == model.SeverityError {
+			faults = append(faults, p.Field)
+		}
+	}
+	if want := []string{"spec.http[0].match[0].uri.regex", "spec.http[1].route[1].weight", "spec.tcp[0].route"}; !slices.Equal(faults, want) {
+		t.Errorf("faults of %q, want %q", faults, want)
 	}
 }

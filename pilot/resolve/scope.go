@@ -177,15 +177,11 @@ func destinations(r Reader, c *Class, o *model.Object) []*networking.Destination
 		if !concerns(c, rule.GetMatch()) || len(from.within) > 0 && !concerns(c, from.within) {
 			continue
 		}
-		for _, d := range rule.GetRoute() {
-			out = append(out, d.GetDestination())
-		}
+		out = append(out, routeDestinations(rule.GetRoute())...)
 		if m := rule.GetMirror(); m != nil {
 			out = append(out, m)
 		}
-		for _, m := range rule.GetMirrors() {
-			out = append(out, m.GetDestination())
-		}
+		out = append(out, routeDestinations(rule.GetMirrors())...)
 	}
 	for _, rule := range vs.GetTcp() {
 		if concerns(c, rule.GetMatch()) {
@@ -200,7 +196,9 @@ func destinations(r Reader, c *Class, o *model.Object) []*networking.Destination
 	return out
 }
 
-func routeDestinations(routes []*networking.RouteDestination) []*networking.Destination {
+func routeDestinations[R interface {
+	GetDestination() *networking.Destination
+}](routes []R) []*networking.Destination {
 	out := make([]*networking.Destination, len(routes))
 	for i, d := range routes {
 		out[i] = d.GetDestination()
