@@ -17,6 +17,9 @@ import (
 // headers translates changes of headers. Envoy lets nobody add or remove the host; setting it
 // on a request, or adding it, is what authority says instead.
 func (s *ruleSet) headers(field string, h *networking.Headers) (out ir.HeaderOperations, authority string) {
+	if h == nil {
+		return out, ""
+	}
 	var host string
 	out.Request, authority = s.headerOperation(field+".request", h.GetRequest())
 	out.Response, host = s.headerOperation(field+".response", h.GetResponse())

@@ -143,6 +143,9 @@ func (s *ruleSet) singleLines(field string, values ...string) {
 
 // fault translates delays and aborts. Without a percentage no request is concerned.
 func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Fault {
+	if f == nil {
+		return nil
+	}
 	out := &ir.Fault{}
 	s.delay(field+".delay", f.GetDelay(), out)
 	s.abort(field+".abort", f.GetAbort(), out)
