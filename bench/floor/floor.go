@@ -96,7 +96,8 @@ func (s *Server) Serve(ctx context.Context, p Ports) error {
 // transport are the options that pilot-discovery serves with.
 func transport() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.ReadBufferSize(4096), grpc.WriteBufferSize(16384), grpc.MaxRecvMsgSize(8 << 20),
+		grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384), grpc.MaxRecvMsgSize(8 << 20),
+		grpc.StaticStreamWindowSize(256 << 10), grpc.StaticConnWindowSize(256 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	}

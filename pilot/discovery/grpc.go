@@ -111,6 +111,7 @@ func (p *plane) grpcOptions(request int) []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(request), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.StreamInterceptor(boundReflection()),
 		grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384), // an idle connection holds the former
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(p.handshake), grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}

@@ -24,6 +24,9 @@ const (
 	// has no bound: gRPC turns a larger one away before it has read it.
 	maxAnonymousRequest = 512 << 10
 	maxUnlimitedRequest = 4 << 20
+	// window is how many bytes a caller may send ahead. As it is fixed, gRPC does not measure the connection: by
+	// default each acknowledgement is answered by a ping, whose answer is another packet to be read.
+	window = 256 << 10
 	// maxHeaders bounds a request's headers in bytes, of which a token takes up to 16 KiB.
 	maxHeaders = 64 << 10
 	// idleConnection is how long a connection without a stream stays.
