@@ -78,8 +78,8 @@ func (w *watch) decide(name string, now time.Time) (r *resource.Resource, gone b
 		return nil, false
 	}
 	owed, _ := w.dirty.get(name)
-	held := w.holds(name)
 	r = w.base.Get(name)
+	held := w.holdsOf(name, r)
 	if r == nil {
 		return w.decideMissing(name, owed, held, now)
 	}

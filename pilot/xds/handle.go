@@ -80,8 +80,10 @@ func (s *stream) apply(t resource.Type, r *request, now time.Time) verdict {
 		s.watches[t] = w
 		s.count()
 	case w.delta:
-		s.change(w, r)
-		s.count()
+		if r.names+r.gone > 0 {
+			s.change(w, r)
+			s.count()
+		}
 	default:
 		if len(r.nonce) > 0 && w.last != 0 && answers != w.last {
 			return verdict{} // answers a response that is superseded

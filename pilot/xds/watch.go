@@ -10,33 +10,35 @@ import (
 // client holds is kept as a difference: it holds what base has of the names that it wants, but for
 // the odd ones. So a thousand clients of one view share nearly everything.
 type watch struct {
+	// What each change is compared with comes first, beside each other: a thousand streams do not stay in the
+	// processor's caches from one change to the next.
 	typ      resource.Type
 	delta    bool
 	wildcard bool
-	names    *resource.Names // subscribed by name
-
-	base *resource.Set // of the view, as far as dirty accounts for it
-	// odd are names of which the client holds something else than base has: once it took what is in
-	// flight and in the queue.
-	odd smallMap[held]
+	// answer says that the first response is owed. It may be empty, and it is never split (rule 6).
+	answer bool
+	base   *resource.Set // of the view, as far as dirty accounts for it
 	// dirty are names that have to be looked at; true for those that are owed.
 	dirty smallMap[bool]
 	// queue are blocks that a client at the beginning wants and has nothing of. If unsure, it may hold
 	// other versions of them. queuedFor is what it wanted when the queue was made.
-	queue     []*resource.Block
-	unsure    bool
-	queuedFor *resource.Names
-
-	// answer says that the first response is owed. It may be empty, and it is never split (rule 6).
-	answer bool
-	// removals are clusters that go when nothing points at them any more: removals come last (rule 7).
-	removals smallMap[removal]
-	// rejected are versions that the client must not get again, by name.
-	rejected smallMap[string]
+	queue []*resource.Block
 	// isolate are groups of names that are sent alone: a rejected response is bisected, to find the
 	// resource that is at fault (rule 9).
 	isolate  [][]string
 	inflight []*response
+
+	names *resource.Names // subscribed by name
+	// odd are names of which the client holds something else than base has: once it took what is in
+	// flight and in the queue.
+	odd       smallMap[held]
+	unsure    bool
+	queuedFor *resource.Names
+
+	// removals are clusters that go when nothing points at them any more: removals come last (rule 7).
+	removals smallMap[removal]
+	// rejected are versions that the client must not get again, by name.
+	rejected smallMap[string]
 	// untrusted says that the client rejected a response, or had before this stream, and is not
 	// repaired yet: it may run another version than it would claim on a new stream.
 	untrusted bool
@@ -90,6 +92,14 @@ func (w *watch) holds(name string) held {
 		return heldOf(w.base.Get(name))
 	}
 	return held{}
+}
+
+// holdsOf is holds for a name that the client wants, where it is known what base has.
+func (w *watch) holdsOf(name string, r *resource.Resource) held {
+	if h, odd := w.odd.get(name); odd {
+		return h
+	}
+	return heldOf(r)
 }
 
 func heldOf(r *resource.Resource) held {
