@@ -189,9 +189,10 @@ func (w *watch) record(r *response) {
 	default:
 		r.had = make([]held, len(r.resources))
 		for i, res := range r.resources {
-			r.had[i] = w.holds(res.Name)
+			now := w.base.Get(res.Name)
+			r.had[i] = w.holdsOf(res.Name, now)
 			r.adds = r.adds || r.had[i].version == ""
-			w.hold(res.Name, heldOf(res))
+			w.note(res.Name, heldOf(res), now)
 		}
 		for _, name := range r.removed {
 			w.hold(name, held{})
