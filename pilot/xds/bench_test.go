@@ -180,7 +180,8 @@ func (s *benched) serve(b *testing.B, service discoveryv3.AggregatedDiscoverySer
 	if err != nil {
 		b.Fatal(err)
 	}
-	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec()), grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384))
+	g := grpc.NewServer(grpc.ForceServerCodecV2(Codec()), grpc.ReadBufferSize(1024), grpc.WriteBufferSize(16384),
+		grpc.StaticStreamWindowSize(256<<10), grpc.StaticConnWindowSize(256<<10))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, service)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(l) }()
