@@ -240,5 +240,14 @@ func (e editor) rare() []func() *model.Object {
 			return storetest.Object(model.KindVirtualService, e.ns(), e.name(), e.virtualService())
 		},
 		e.claims,
+		func() *model.Object { return e.alias(e.ns()) },
+		func() *model.Object { // proxies are told apart by labels that their places have
+			rule := e.destinationRule()
+			rule.WorkloadSelector, rule.TrafficPolicy.OutlierDetection = nil, &networking.OutlierDetection{}
+			rule.TrafficPolicy.LoadBalancer = &networking.LoadBalancerSettings{LocalityLbSetting: &networking.LocalityLoadBalancerSetting{
+				FailoverPriority: []string{pick(e, "version", "app", "kubernetes.io/hostname", "version=v1")},
+			}}
+			return storetest.Object(model.KindDestinationRule, e.ns(), e.name(), rule)
+		},
 	}
 }
