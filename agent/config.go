@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -205,19 +206,19 @@ func (c Config) seriesLimit() int {
 // has too.
 func (c Config) envoyEnvironment() map[string]string {
 	out := c.workload().TraceEnvironment(cmp.Or(c.Node.Env["ISTIO_META_MESH_ID"], c.Trust.TrustDomain))
-	out[telemetry.PeerVariable] = c.peerHeader()
+	maps.Copy(out, c.peerEnvironment())
 	out[telemetry.ResourceVariable] = telemetry.ResourceAttributes(c.Node.Env[telemetry.ResourceVariable], c.Node.Env[telemetry.ServiceVariable], c.Node.ServiceName(c.Proxy))
 	out[telemetry.DatadogVariable] = cmp.Or(c.Node.Env[telemetry.DatadogVariable], c.Node.ServiceName(c.Proxy))
 	return out
 }
 
-// peerHeader is what the proxy's servers are told of it.
-func (c Config) peerHeader() string {
-	text, err := c.workload().PeerHeaderValue()
+// peerEnvironment is what the proxy's servers are told of it.
+func (c Config) peerEnvironment() map[string]string {
+	out, err := c.workload().PeerEnvironment()
 	if err != nil { // a label that is no UTF-8
 		c.Logger.Warn("servers are not told who calls them", "error", err)
 	}
-	return text
+	return out
 }
 
 // token reads the token anew, since the platform renews it; without a file the call is made

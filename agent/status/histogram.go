@@ -27,6 +27,10 @@ func (h *histogram) reset() {
 // bucket takes the next one.
 func (h *histogram) bucket(b bound, count float64) {
 	at := len(h.bounds)
+	if !math.IsInf(b.value, 1) && (at == 0 || h.bounds[at-1].value < b.value) { // they come in order
+		h.bounds, h.counts = append(h.bounds, b), append(h.counts, count)
+		return
+	}
 	for at > 0 && h.bounds[at-1].value > b.value {
 		at--
 	}

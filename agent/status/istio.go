@@ -222,23 +222,20 @@ func (t *translation) flush() error {
 func (t *translation) write(s *series) error {
 	name, out := s.family.name, t.out
 	if !t.histogram {
-		return out.sample(name, "", s.labels, "", s.value)
+		return out.sample(name, "", s.labels, s.value)
 	}
 	if !s.added {
 		return nil // the page ended, or went on, in the middle of it
 	}
+	out.beginBuckets(name, s.labels)
 	for i, value := range s.counts {
-		if err := out.sample(name, "_bucket", s.labels, s.bounds[i].text, value); err != nil {
-			return err
-		}
+		out.bucket(s.bounds[i].text, value)
 	}
-	if err := out.sample(name, "_bucket", s.labels, "+Inf", s.value); err != nil {
+	out.bucket("+Inf", s.value)
+	if err := out.sample(name, "_sum", s.labels, s.sum); err != nil {
 		return err
 	}
-	if err := out.sample(name, "_sum", s.labels, "", s.sum); err != nil {
-		return err
-	}
-	return out.sample(name, "_count", s.labels, "", s.value)
+	return out.sample(name, "_count", s.labels, s.value)
 }
 
 // labelsOf gives labels as they are written. The others, which a user set, replace ours of the name.
@@ -279,7 +276,7 @@ func appendLabel(to []byte, p telemetry.Pair) []byte {
 		to = append(to, ',')
 	}
 	to = append(append(to, p.Name...), `="`...)
-	if strings.ContainsAny(p.Value, "\\\"\n") {
+	if strings.IndexByte(p.Value, '"') >= 0 || strings.IndexByte(p.Value, '\\') >= 0 || strings.IndexByte(p.Value, '\n') >= 0 {
 		p.Value = labelEscaper.Replace(p.Value)
 	}
 	return append(append(to, p.Value...), '"')

@@ -16,9 +16,10 @@ const bufferSize = 64 << 10
 // section writes several metrics pages as one: it drops what may stand only at the end of a page
 // (# EOF) or nowhere in OpenMetrics (empty lines), and ends each page's last line. It has to be closed.
 type section struct {
-	w      *bufio.Writer
-	buf    *bufio.Reader
-	number []byte
+	w   *bufio.Writer
+	buf *bufio.Reader
+	// What a line begins and ends with.
+	head, tail []byte
 }
 
 func newSection(w io.Writer) *section {
@@ -81,26 +82,43 @@ func (s *section) line(line []byte) error {
 	return s.w.WriteByte('\n')
 }
 
-// sample writes the line of one: name and suffix, labels as they are written, the bound of a bucket or "", and a value.
+// sample writes the line of one: name and suffix, labels as they are written, and a value.
 // An error stays with the buffer, so the last write tells of all.
-func (s *section) sample(name, suffix string, l labels, bound string, value float64) error {
-	_, _ = s.w.WriteString(name)
-	_, _ = s.w.WriteString(suffix)
-	_ = s.w.WriteByte('{')
-	_, _ = s.w.WriteString(l.head)
-	_, _ = s.w.WriteString(l.tail)
-	if bound != "" {
-		if l != (labels{}) {
-			_ = s.w.WriteByte(',')
-		}
-		_, _ = s.w.WriteString(`le="`)
-		_, _ = s.w.WriteString(bound)
-		_ = s.w.WriteByte('"')
+func (s *section) sample(name, suffix string, l labels, value float64) error {
+	s.head = append(append(append(s.head[:0], name...), suffix...), '{')
+	s.head = append(append(append(s.head, l.head...), l.tail...), "} "...)
+	_, _ = s.w.Write(s.head)
+	s.tail = append(appendNumber(s.tail[:0], value), '\n')
+	_, err := s.w.Write(s.tail)
+	return err
+}
+
+// beginBuckets begins with those of a histogram. What all their lines begin with is put together once, since it is
+// nearly all of a page.
+func (s *section) beginBuckets(name string, l labels) {
+	s.head = append(append(s.head[:0], name...), "_bucket{"...)
+	s.head = append(append(s.head, l.head...), l.tail...)
+	if l != (labels{}) {
+		s.head = append(s.head, ',')
 	}
-	_, _ = s.w.WriteString("} ")
-	s.number = strconv.AppendFloat(s.number[:0], value, 'f', -1, 64)
-	_, _ = s.w.Write(s.number)
-	return s.w.WriteByte('\n')
+	s.head = append(s.head, `le="`...)
+}
+
+// bucket writes the line of one. An error stays with the buffer.
+func (s *section) bucket(bound string, value float64) {
+	_, _ = s.w.Write(s.head)
+	s.tail = append(append(s.tail[:0], bound...), `"} `...)
+	s.tail = append(appendNumber(s.tail, value), '\n')
+	_, _ = s.w.Write(s.tail)
+}
+
+// appendNumber writes a value; nearly all are whole numbers, which are written for less than others.
+func appendNumber(to []byte, value float64) []byte {
+	const exact = 1 << 53 // up to here a float64 has all of them
+	if n := int64(value); n >= 0 && n < exact && float64(n) == value {
+		return strconv.AppendInt(to, n, 10)
+	}
+	return strconv.AppendFloat(to, value, 'f', -1, 64)
 }
 
 // end marks the end of an OpenMetrics page; the client's absence is no matter here.

@@ -79,8 +79,8 @@ func httpFilter(f ir.HTTPFilter) (name string, config proto.Message) {
 		return filterState, peerState(f)
 	case ir.HeaderRemoval:
 		return filterHeaderMutation, &headermutation.HeaderMutation{Mutations: &headermutation.Mutations{RequestMutations: removals(f.Headers)}}
-	case ir.PeerHeader:
-		return filterHeaderMutation, peerHeader(f)
+	case ir.PeerHeaders:
+		return filterHeaderMutation, peerHeaders(f)
 	case ir.FaultInjection:
 		return httpfilter.Fault, &fault.HTTPFault{}
 	case ir.CrossOrigin:

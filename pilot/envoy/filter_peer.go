@@ -24,7 +24,7 @@ func peerState(f ir.PeerState) *httpfilterstate.Config {
 		Value: &setfilterstate.FilterStateValue_FormatString{FormatString: &core.SubstitutionFormatString{
 			OmitEmptyValues: true,
 			Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{
-				Specifier: &core.DataSource_InlineString{InlineString: "%REQ(" + f.Header + ")%"},
+				Specifier: &core.DataSource_InlineString{InlineString: f.Format},
 			}},
 		}},
 		SkipIfEmpty: true,
@@ -53,13 +53,16 @@ func earlyRemoval(headers []string) []*core.TypedExtensionConfig {
 	}}
 }
 
-func peerHeader(f ir.PeerHeader) *headermutation.HeaderMutation {
-	set := &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
-		Header:       &core.HeaderValue{Key: f.Header, Value: "%ENVIRONMENT(" + f.Variable + ")%"},
-		AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}}}
-	return &headermutation.HeaderMutation{Mutations: &headermutation.Mutations{
-		RequestMutations:  []*mutation.HeaderMutation{set, removal(f.Strip)},
-		ResponseMutations: []*mutation.HeaderMutation{removal(f.Header), removal(f.Strip)},
-	}}
+func peerHeaders(f ir.PeerHeaders) *headermutation.HeaderMutation {
+	out := &headermutation.Mutations{}
+	for _, s := range f.Set { // without the variable, the header of the application would stay
+		out.RequestMutations = append(out.RequestMutations, removal(s.Header), &mutation.HeaderMutation{Action: &mutation.HeaderMutation_Append{Append: &core.HeaderValueOption{
+			Header:       &core.HeaderValue{Key: s.Header, Value: "%ENVIRONMENT(" + s.Variable + ")%"},
+			AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}}})
+		out.ResponseMutations = append(out.ResponseMutations, removal(s.Header))
+	}
+	out.RequestMutations = append(out.RequestMutations, removal(f.Strip))
+	out.ResponseMutations = append(out.ResponseMutations, removal(f.Strip))
+	return &headermutation.HeaderMutation{Mutations: out}
 }

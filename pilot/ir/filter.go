@@ -43,16 +43,22 @@ type GRPCWeb struct{}
 // ClusterALPN offers upstream the ALPN which the metadata of the chosen cluster names.
 type ClusterALPN struct{}
 
-// PeerState keeps what a client's proxy says of itself in a request's header, as Key of the filter state, for logs,
-// which see a request when the header is gone.
-type PeerState struct{ Header, Key string }
+// PeerState keeps what a client's proxy says of itself in a request's headers, as Key of the filter state, for logs,
+// which see a request when the headers are gone.
+type PeerState struct{ Format, Key string }
 
 // HeaderRemoval takes headers out of requests, so that no later filter, nor what it asks, sees them.
 type HeaderRemoval struct{ Headers []string }
 
-// PeerHeader tells servers' proxies who the proxy is: it sets Header to the value of the environment
-// variable of Envoy's process. It takes Strip out of requests, and Header and Strip out of responses.
-type PeerHeader struct{ Header, Variable, Strip string }
+// PeerHeaders tell servers' proxies who the proxy is: Set has headers, each with the variable of the environment of
+// Envoy's process that has its value. It takes Strip out of requests, and all of them out of responses.
+type PeerHeaders struct {
+	Set   []HeaderVariable
+	Strip string
+}
+
+// HeaderVariable is a header and the variable of Envoy's environment with its value.
+type HeaderVariable struct{ Header, Variable string }
 
 // FaultInjection delays and aborts as Route.Fault says. OnDemand lets only those requests pass it whose route, as it is
 // when they come, says something, which costs the others nothing.
@@ -71,7 +77,7 @@ func (GRPCWeb) httpFilter()        {}
 func (ClusterALPN) httpFilter()    {}
 func (PeerState) httpFilter()      {}
 func (HeaderRemoval) httpFilter()  {}
-func (PeerHeader) httpFilter()     {}
+func (PeerHeaders) httpFilter()    {}
 func (FaultInjection) httpFilter() {}
 func (CrossOrigin) httpFilter()    {}
 func (Router) httpFilter()         {}

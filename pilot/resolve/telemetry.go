@@ -16,9 +16,17 @@ import (
 
 // peerHeaders say who a proxy of the mesh is. They do not leave it, since the clusters of what is outside, or not
 // known, take them out, and count only where the client has proven that it is of the mesh.
-var peerHeaders = []string{telemetry.PeerHeader, telemetry.PeerIDHeader}
+var peerHeaders = []string{telemetry.PeerHeader, telemetry.ShortPeerHeader, telemetry.PeerIDHeader}
 
-// peerKey is where the filter state of a request has what PeerHeader said.
+// toldPeers are those that a client's proxy sets.
+var toldPeers = ir.PeerHeaders{
+	Set: []ir.HeaderVariable{
+		{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable}, {Header: telemetry.ShortPeerHeader, Variable: telemetry.ShortPeerVariable},
+	},
+	Strip: telemetry.PeerIDHeader,
+}
+
+// peerKey is where the filter state of a request has what a client's proxy said of itself.
 const peerKey = "istio.peer"
 
 // scopes bound the series of a proxy. Counts of gRPC messages have a scope of their own, since a new combination of
@@ -186,15 +194,14 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
 	case i.side == telemetry.Source:
-		header := ir.PeerHeader{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable, Strip: telemetry.PeerIDHeader}
-		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(header)) // the router is last
+		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(toldPeers)) // the router is last
 	default:
 		if i.untold { // no client's proxy takes them out
 			m.Routes.RemoveFromResponses = peerHeaders
 		}
 		if mutual && len(stats) > 0 { // nothing else names it
 			m.Filters = slices.Insert(m.Filters, 0,
-				ir.HTTPFilter(ir.PeerState{Header: telemetry.PeerHeader, Key: peerKey}), ir.HTTPFilter(ir.HeaderRemoval{Headers: peerHeaders}))
+				ir.HTTPFilter(ir.PeerState{Format: telemetry.PeerFormat, Key: peerKey}), ir.HTTPFilter(ir.HeaderRemoval{Headers: peerHeaders}))
 		} else {
 			m.EarlyRemoval = peerHeaders
 		}

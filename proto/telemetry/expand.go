@@ -256,7 +256,7 @@ func (v value) labels(e *Expander, protocol, code, flags, grpcStatus, principal,
 	return slices.DeleteFunc(out, func(p Pair) bool { return p.Value == "" || slices.Contains(v.drop, p.Name) })
 }
 
-// peer reads a peer header.
+// peer reads what PeerFormat composed.
 func (e *Expander) peer(text string) Workload {
 	e.header = append(e.header[:0], text...)
 	key := sha256.Sum256(e.header)
@@ -264,7 +264,7 @@ func (e *Expander) peer(text string) Workload {
 	if known {
 		return w
 	}
-	w = fromPeerHeader(text)
+	w = fromPeer(text)
 	if e.peers == nil {
 		e.peers = map[[sha256.Size]byte]Workload{}
 	}

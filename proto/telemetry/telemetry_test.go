@@ -45,10 +45,20 @@ func TestAPeerIsWhoItProvesToBe(t *testing.T) {
 			},
 		},
 		"the first of several identities": {"spiffe://td/ns/proven/sa/b,spiffe://td/ns/other/sa/b", header, map[string]string{"source_principal": "spiffe://td/ns/proven/sa/b"}},
-		"plaintext":                       {"", "", map[string]string{"source_workload": "unknown", "source_canonical_revision": "latest", "source_principal": "unknown", "destination_principal": "unknown", "connection_security_policy": "none"}},
-		"no base64":                       {"spiffe://td/ns/proven/sa/b", "%% a b c \x00", map[string]string{"source_workload": "unknown", "source_workload_namespace": "proven"}},
-		"base64 of something else":        {"", "AAAA", map[string]string{"source_workload": "unknown"}},
-		"far too long":                    {"", strings.Repeat("A", maxPeer+1), map[string]string{"source_workload": "unknown"}},
+		"in short": {
+			"spiffe://td/ns/proven/sa/b", Workload{Name: "b-v2", Namespace: "proven", Canonical: "b", Revision: "v2", App: "b-app", Version: "v2", Cluster: "c2", Principal: "spiffe://td/ns/proven/sa/b"}.ShortPeerValue(),
+			map[string]string{
+				"source_workload": "b-v2", "source_workload_namespace": "proven", "source_canonical_service": "b", "source_canonical_revision": "v2",
+				"source_app": "b-app", "source_version": "v2", "source_cluster": "c2",
+			},
+		},
+		"by Istio's proxy": {"spiffe://td/ns/proven/sa/b", "s" + header, map[string]string{"source_workload": "b-v2", "source_cluster": "c2"}},
+		"in short by an application behind Istio's proxy": {"spiffe://td/ns/proven/sa/b", "s;forged;b;v2;c2", map[string]string{"source_workload": "unknown", "source_workload_namespace": "proven"}},
+		"in short and cut off":                            {"spiffe://td/ns/proven/sa/b", ";b", map[string]string{"source_workload": "unknown", "source_workload_namespace": "proven"}},
+		"plaintext":                                       {"", "", map[string]string{"source_workload": "unknown", "source_canonical_revision": "latest", "source_principal": "unknown", "destination_principal": "unknown", "connection_security_policy": "none"}},
+		"no base64":                                       {"spiffe://td/ns/proven/sa/b", "%% a b c \x00", map[string]string{"source_workload": "unknown", "source_workload_namespace": "proven"}},
+		"base64 of something else":                        {"", "AAAA", map[string]string{"source_workload": "unknown"}},
+		"far too long":                                    {"", strings.Repeat("A", maxPeer+1), map[string]string{"source_workload": "unknown"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value := Format(Destination, "", nil, HTTPFields("a.default.svc.cluster.local", "200", "-", "", c.principal, c.peer)...)
@@ -173,5 +183,17 @@ func TestResourceAttributes(t *testing.T) {
 		if got := ResourceAttributes(c.users, c.injected, "a"); got != c.want {
 			t.Errorf("%q and %q give %q, want %q", c.users, c.injected, got, c.want)
 		}
+	}
+}
+
+// Where the identity does not prove the namespace, servers are told all of it.
+func TestAHeaderIsNeverEmpty(t *testing.T) {
+	w := Workload{Name: "b", Namespace: "ns", Canonical: "b", Principal: "spiffe://td/b"}
+	got, err := w.PeerEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got[ShortPeerVariable] == "" || got[ShortPeerVariable] != got[PeerVariable] {
+		t.Errorf("got %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strings"
 
@@ -82,7 +83,7 @@ const maxPeer = 8 << 10
 
 // fromPeerHeader reads the value of PeerHeader; what is none gives a workload that is not known.
 func fromPeerHeader(text string) Workload {
-	if text == "" || len(text) > maxPeer {
+	if text == "" {
 		return Workload{}
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
@@ -152,6 +153,45 @@ func fromEndpoint(text string) Workload {
 		w.App, w.Version = parts[5], parts[6]
 	}
 	return w
+}
+
+// shortMark begins the value of ShortPeerHeader, and is in no base64.
+const shortMark = ";"
+
+// ShortPeerValue gives the value of ShortPeerHeader: EndpointValue without the namespace, which the identity proves.
+// Where it does not, there is no such value.
+func (w Workload) ShortPeerValue() string {
+	if w.Namespace == "" || namespaceOf(w.Principal) != w.Namespace {
+		return ""
+	}
+	name, rest, _ := strings.Cut(w.EndpointValue(), ";")
+	_, rest, _ = strings.Cut(rest, ";")
+	return shortMark + name + ";" + rest
+}
+
+// PeerEnvironment gives the variables of Envoy's process by which it says who it is. None is empty, since Envoy would
+// leave a header without a value as the application sent it.
+func (w Workload) PeerEnvironment() (map[string]string, error) {
+	value, err := w.PeerHeaderValue()
+	return map[string]string{PeerVariable: value, ShortPeerVariable: cmp.Or(w.ShortPeerValue(), value)}, err
+}
+
+// fromPeer reads what PeerFormat composed.
+func fromPeer(text string) Workload {
+	if len(text) > maxPeer {
+		return Workload{}
+	}
+	if id, short, ok := strings.Cut(text, shortMark); ok {
+		if id != "" {
+			return Workload{}
+		}
+		name, rest, _ := strings.Cut(short, ";")
+		return fromEndpoint(name + ";;" + rest)
+	}
+	if len(text)%4 == 1 { // base64 has groups of four
+		text = text[1:]
+	}
+	return fromPeerHeader(text)
 }
 
 // namespaceOf gives the namespace that a SPIFFE ID proves: spiffe://domain/ns/NAMESPACE/sa/ACCOUNT.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -266,7 +267,9 @@ func TestSeriesAreSmall(t *testing.T) {
 	}}}
 	defer client.CloseIdleConnections()
 	for i := range peers {
-		value, err := telemetry.WorkloadOf(fmt.Sprintf("caller-%d", i), "default", "Kubernetes", map[string]string{"app": "caller", "version": "v1"}).PeerHeaderValue()
+		caller := telemetry.WorkloadOf(fmt.Sprintf("caller-%d", i), "default", "Kubernetes", map[string]string{"app": "caller", "version": "v1"})
+		caller.Principal = "spiffe://cluster.local/ns/default/sa/test"
+		value, err := caller.PeerHeaderValue()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,6 +278,7 @@ func TestSeriesAreSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set(telemetry.PeerHeader, value)
+		req.Header.Set(telemetry.ShortPeerHeader, caller.ShortPeerValue())
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -284,20 +288,26 @@ func TestSeriesAreSmall(t *testing.T) {
 	}
 	names := []string{"istio_requests_total", "istio_request_duration_milliseconds_count", "istio_request_bytes_count", "istio_response_bytes_count"}
 	var got map[string]string
-	var took time.Duration
-	envoytest.Eventually(t, "2,000 series", func() bool {
-		began := time.Now()
+	// Envoy makes a new histogram with room for 100 bins in its main thread, and keeps what it needs from the first
+	// flush on, which also counts its values. So half of what 2,000 series take at first is gone some seconds later.
+	first := p.in.allocated() - before
+	envoytest.Eventually(t, "2,000 series, all of them flushed", func() bool {
 		got = p.in.metrics(names...)
-		took = time.Since(began)
-		return len(got) >= peers*each
+		return len(got) >= peers*each && !slices.Contains(slices.Collect(maps.Values(got)), "0")
 	})
 	grown := p.in.allocated() - before
+	took := time.Hour
+	for range 5 {
+		began := time.Now()
+		p.in.scrape(io.Discard)
+		took = min(took, time.Since(began))
+	}
 	memory, scrape := float64(grown)/1e6, float64(took)/float64(time.Millisecond)
 	row(t, "data plane, 2,000 series",
 		bench.Goal{ID: "P13", What: "Envoy's memory for them", Unit: "MB", Got: &memory, Most: 3},
 		bench.Goal{ID: "P13", What: "a scrape of them", Unit: "ms", Got: &scrape, Most: 30})
-	t.Logf("%d series: %.1f MB of Envoy's memory, a scrape takes %v", len(got), float64(grown)/1e6, took)
-	if grown > 24<<20 { // no more than notes that it grows
+	t.Logf("%d series: %.2f MB of Envoy's memory, %.1f MB at first; a scrape takes %v", len(got), float64(grown)/1e6, float64(first)/1e6, took.Round(100*time.Microsecond))
+	if grown > 4<<20 { // the labels are as short as they are meant to be, and histograms as small
 		t.Errorf("2,000 series take %d bytes of memory", grown)
 	}
 }

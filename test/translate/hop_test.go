@@ -3,6 +3,7 @@ package translate
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -163,13 +164,16 @@ func http2Cluster() map[string]*anypb.Any {
 }
 
 func (h *hop) run(b *bootstrapv3.Bootstrap) {
-	peer, err := h.workload.PeerHeaderValue()
+	peer, err := h.workload.PeerEnvironment()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, envoytest.Path(h.t), "--disable-hot-restart", "--concurrency", "1", "-l", "warn", "--file-flush-interval-msec", "100", "-c", writeBootstrap(h.t, b))
-	cmd.Env = append(os.Environ(), telemetry.PeerVariable+"="+peer)
+	cmd.Env = os.Environ()
+	for name, value := range peer {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	for name, value := range h.workload.TraceEnvironment("cluster.local") {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -198,16 +202,30 @@ func (h *hop) run(b *bootstrapv3.Bootstrap) {
 
 // page gives the metrics as the agent serves them.
 func (h *hop) page() string {
+	var out strings.Builder
+	h.scrape(&out)
+	return out.String()
+}
+
+// scrape writes that page.
+func (h *hop) scrape(to io.Writer) {
 	s := status.New(status.Config{
 		Metrics: status.MetricsConfig{
 			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload, Connections: h.counted,
 		},
 		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
-	rec := httptest.NewRecorder()
-	s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
-	return rec.Body.String()
+	s.Handler().ServeHTTP(pageWriter{Writer: to, header: http.Header{}}, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
 }
+
+// pageWriter is an answer of which only the body counts.
+type pageWriter struct {
+	io.Writer
+	header http.Header
+}
+
+func (w pageWriter) Header() http.Header { return w.header }
+func (pageWriter) WriteHeader(int)       {}
 
 // metrics gives Istio's of the names: the value by name and sorted labels.
 func (h *hop) metrics(names ...string) map[string]string {

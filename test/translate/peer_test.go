@@ -83,10 +83,12 @@ func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			workload := telemetry.WorkloadOf("caller-v1", "default", "Kubernetes", map[string]string{"app": "caller"})
+			workload.Principal = "spiffe://cluster.local/ns/default/sa/caller"
 			own, err := workload.PeerHeaderValue()
 			if err != nil {
 				t.Fatal(err)
 			}
+			own += workload.ShortPeerValue()
 			h := startHop(t, hopConfig{
 				res: translate(t, edgeYAML+c.objects, c.proxy), workload: workload, listeners: map[string][]int{c.listener: {client}},
 				secrets: envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
@@ -98,14 +100,14 @@ func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
 			// ask sends a request that claims to be somebody's, and gives what servers are told, by cluster.
 			ask := func(host, path string, servers int) map[string]string {
 				told := map[string]string{}
-				header := http.Header{telemetry.PeerHeader: {"forged"}, telemetry.PeerIDHeader: {"forged"}}
+				header := http.Header{telemetry.PeerHeader: {"forged"}, telemetry.ShortPeerHeader: {"forged"}, telemetry.PeerIDHeader: {"forged"}}
 				if res, _ := h.servers.get(t, host, path, header); res.StatusCode != http.StatusOK {
 					t.Errorf("%s%s: status %d", host, path, res.StatusCode)
 					return nil
 				}
 				for range servers {
 					a := <-h.servers.requests
-					told[a.Cluster] = a.Header.Get(telemetry.PeerHeader) + a.Header.Get(telemetry.PeerIDHeader)
+					told[a.Cluster] = a.Header.Get(telemetry.PeerHeader) + a.Header.Get(telemetry.ShortPeerHeader) + a.Header.Get(telemetry.PeerIDHeader)
 				}
 				return told
 			}

@@ -20,6 +20,7 @@ spec:
   selector: {matchLabels: {app: reviews}}
   rules:
   - when: [{key: "request.headers[x-envoy-peer-metadata]", values: ["*"]}]
+  - when: [{key: "request.headers[x-envoy-peer-metadata-short]", values: ["*"]}]
   - when: [{key: "request.headers[x-envoy-peer-metadata-id]", values: ["*"]}]
 `
 
@@ -31,18 +32,18 @@ func TestPeersAreUnseen(t *testing.T) {
 			requests := make(chan http.Header, 1)
 			app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				requests <- r.Header
-				for _, header := range []string{telemetry.PeerHeader, telemetry.PeerIDHeader} {
+				for _, header := range []string{telemetry.PeerHeader, telemetry.ShortPeerHeader, telemetry.PeerIDHeader} {
 					w.Header().Set(header, "mine")
 				}
 			}))
 			t.Cleanup(app.Close)
 			m := startMetered(t, "", objects+peersDeniedYAML, map[string]int{"app": app.Listener.Addr().(*net.TCPAddr).Port})
-			res, _ := m.out.servers.get(t, "reviews:9080", "/", http.Header{telemetry.PeerHeader: {"forged"}, telemetry.PeerIDHeader: {"forged"}})
+			res, _ := m.out.servers.get(t, "reviews:9080", "/", http.Header{telemetry.PeerHeader: {"forged"}, telemetry.ShortPeerHeader: {"forged"}, telemetry.PeerIDHeader: {"forged"}})
 			if res.StatusCode != http.StatusOK {
 				t.Fatalf("status %d: a policy saw who the proxy is", res.StatusCode)
 			}
 			seen := <-requests
-			for _, header := range []string{telemetry.PeerHeader, telemetry.PeerIDHeader} {
+			for _, header := range []string{telemetry.PeerHeader, telemetry.ShortPeerHeader, telemetry.PeerIDHeader} {
 				if values := seen.Values(header); len(values) > 0 {
 					t.Errorf("the workload sees %s: %q", header, values)
 				}
