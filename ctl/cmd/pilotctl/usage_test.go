@@ -37,10 +37,23 @@ func TestEveryFlagOfAClosedSetCompletes(t *testing.T) {
 
 func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 	for _, args := range [][]string{
-		{"manifest", "generate", "--set", "foo"}, {"manifest", "generate", "--set", "=x"}, {"manifest", "generate", "--profile", "no"},
-		{"profile", "dump", "--set", "foo"}, {"profile", "dump", "no"}, {"profile", "diff", "default", "no"},
-		{"analyze"}, {"analyze", "x", "-o", "no"}, {"validate"}, {"validate", "x"}, {"translate"}, {"translate", "x"},
-		{"authz", "explain", "--to", "x", "y"}, {"authz", "explain", "--to", "a/b:no", "y"}, {"authz", "no"}, {"manifest", "no"}, {"kube-inject"},
+		{"manifest", "generate", "--set", "foo"},
+		{"manifest", "generate", "--set", "=x"},
+		{"manifest", "generate", "--profile", "no"},
+		{"profile", "dump", "--set", "foo"},
+		{"profile", "dump", "no"},
+		{"profile", "diff", "default", "no"},
+		{"analyze"},
+		{"analyze", "x", "-o", "no"},
+		{"validate"},
+		{"validate", "x"},
+		{"translate"},
+		{"translate", "x"},
+		{"authz", "explain", "--to", "x", "y"},
+		{"authz", "explain", "--to", "a/b:no", "y"},
+		{"authz", "no"},
+		{"manifest", "no"},
+		{"kube-inject"},
 	} {
 		cmd := newRoot()
 		cmd.SetOut(io.Discard)
