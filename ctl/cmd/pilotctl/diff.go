@@ -218,16 +218,6 @@ func secretProblem(namespace string, problems []model.Problem) func(string) stri
 	}
 }
 
-// translate makes what the workloads of directories and files would run; an object of a later one counts. What the
-// control plane would refuse, and what else is an error, goes to errs.
-func translate(cmd *cobra.Command, errs io.Writer, names ...string) (*analyze.Translation, error) {
-	files, err := filesOf(cmd, errs, names)
-	if err != nil {
-		return nil, err
-	}
-	return analyze.Translate(cmd.Context(), files)
-}
-
 // filesOf reads files, and tells errs what is wrong with them.
 func filesOf(cmd *cobra.Command, errs io.Writer, names []string) ([]analyze.File, error) {
 	files, err := (&analysis{layered: true}).files(cmd.InOrStdin(), names)
