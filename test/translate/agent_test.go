@@ -32,7 +32,8 @@ func TestWhatTheAgentReadsIsNotReported(t *testing.T) {
 		without := &meshconfig.ProxyConfig{}
 		parent(without.ProtoReflect(), path)
 		before := agentConfig(t, without)
-		for _, value := range values(name, path[len(path)-1]) {
+		samples, _ := values(name, path[len(path)-1])
+		for _, value := range samples {
 			pc := set(without, path, value)
 			if pc == nil || reflect.DeepEqual(agentConfig(t, pc), before) {
 				continue

@@ -1,9 +1,6 @@
 package translate
 
 import (
-	"bytes"
-	"cmp"
-	"crypto/sha256"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -21,11 +18,7 @@ import (
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/push"
-	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
-	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
 // walked is a kind with an object of it in which each field is set in turn.
@@ -49,6 +42,8 @@ type outcome struct {
 	acts, elsewhere, reported bool
 	said, why                 string            // what is reported, and of which path, which may be of a message around it
 	values                    map[string]string // values of an enumeration that have no effect, with what is reported
+	tried                     []trial
+	quiet                     string // why no proxy is expected to get anything else
 }
 
 func walkedKinds() []apiKind {
@@ -94,92 +89,13 @@ func (w *walked) document(t *testing.T, spec proto.Message) []byte {
 	if data, err = json.Marshal(object); err != nil {
 		t.Fatal(err)
 	}
-	if w.kind == "Telemetry" {
+	switch w.kind {
+	case "Telemetry":
 		data = append(data, tracedMesh...)
+	case "Sidecar":
+		data = append(data, withoutMutualTLS...)
 	}
 	return data
-}
-
-// effect is what a mesh with an object gives.
-type effect struct {
-	bytes    []byte
-	problems []model.Problem
-}
-
-// world is the mesh around the object that is walked.
-type world struct {
-	objects []*model.Object
-	proxies []*model.Proxy
-	known   map[string]effect // by document
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	objects, problems := file.Decode([]byte(worldYAML), "world.yaml")
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	keys := &model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}}
-	trust := &model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}}
-	bundle := &model.Object{Key: model.KeySetSource{Bundle: "https://far.example"}.Key(), Spec: &model.SPIFFEBundle{Roots: []string{"far"}}}
-	far, problems := file.Decode([]byte(farYAML), "far.yaml")
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	for _, o := range far {
-		o.Cluster = "far"
-	}
-	w := &world{objects: append(append(objects, far...), keys, trust, bundle), known: map[string]effect{}}
-	for _, p := range []Proxy{
-		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
-		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}, LogService: true},
-		{Name: "gateway-0", Namespace: "default", IPs: []string{"10.0.0.8"}, Type: model.RouterProxy, Labels: map[string]string{"istio": "ingressgateway"}},
-	} {
-		m := p.Model()
-		m.IstioVersion, m.Metadata = "1.31.0", map[string]string{"x-key": "x"}
-		w.proxies = append(w.proxies, m)
-	}
-	return w
-}
-
-// effect adds a document to the world and translates for all proxies.
-func (w *world) effect(t *testing.T, document []byte) effect {
-	t.Helper()
-	if known, ok := w.known[string(document)]; ok {
-		return known
-	}
-	objects, problems := file.Decode(document, "walked.json")
-	for _, o := range objects {
-		problems = append(problems, validate.Object(o)...)
-	}
-	r := Snapshot(slices.Concat(w.objects, objects, machines(objects)))
-	out := effect{problems: problems}
-	for _, p := range w.proxies {
-		res := Build(r, p)
-		out.problems = append(out.problems, res.Problems...)
-		res.Problems = nil
-		out.bytes = append(out.bytes, wire(t, res)...)
-	}
-	sum := sha256.Sum256(out.bytes)
-	out.bytes = sum[:] // they are compared only, and thousands of effects are kept
-	w.known[string(document)] = out
-	return out
-}
-
-// machines gives the entries of a machine of each WorkloadGroup, which is connected.
-func machines(objects []*model.Object) (out []*model.Object) {
-	for _, o := range objects {
-		spec, ok := o.Spec.(*networking.WorkloadGroup)
-		if !ok {
-			continue
-		}
-		account := cmp.Or(spec.GetTemplate().GetServiceAccount(), model.DefaultServiceAccount)
-		node := &push.Node{Proxy: model.Proxy{Name: "vm", Namespace: o.Namespace, IPs: []string{"10.0.0.61"}}, Identity: o.Namespace + "/" + account, Group: o.Name}
-		if entry, err := machine.Entry(o, node); err == nil {
-			out = append(out, entry)
-		}
-	}
-	return out
 }
 
 // read gives one of the kind's bases.
@@ -196,32 +112,54 @@ func (w *walked) read(t *testing.T, text string) proto.Message {
 	return m
 }
 
-// judge sets a leaf in the kind's bases.
+// judge sets a leaf in the kind's bases, to each of the values that its kind of field has to be tried with, and
+// notes what comes of it.
 func (w *walked) judge(t *testing.T, world *world, path []protoreflect.FieldDescriptor) outcome {
 	out := outcome{path: pathOf("", path)[1:]}
+	values, stated := values(pathOf(w.kind, path), path[len(path)-1])
+	for _, value := range values {
+		tr, ok := w.try(t, world, path, value, &out)
+		if ok && (stated || tr.acts) {
+			out.tried = append(out.tried, tr)
+		}
+		if out.acts = out.acts || tr.acts; out.acts && !stated {
+			return out
+		}
+	}
+	if out.reported && len(out.tried) == 0 {
+		tr, _ := w.try(t, world, path, values[0], &out)
+		out.tried = append(out.tried, tr)
+	}
+	return out
+}
+
+// try sets a leaf to a value, in one base after the other until one shows what it does.
+func (w *walked) try(t *testing.T, world *world, path []protoreflect.FieldDescriptor, value string, out *outcome) (tr trial, ok bool) {
 	for i, base := range w.bases {
 		without := w.read(t, base)
 		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) {
 			continue
 		}
 		parent(without.ProtoReflect(), path)
-		before := world.effect(t, w.document(t, without))
-		for _, value := range values(pathOf(w.kind, path), path[len(path)-1]) {
-			with := set(without, path, value)
-			if with == nil || proto.Equal(with, without) {
-				continue
-			}
-			after := world.effect(t, w.document(t, with))
-			if said, why := reported(after.problems, path); why != "" && !out.reported {
-				out.reported, out.said, out.why = true, said, why
-			}
-			if !bytes.Equal(before.bytes, after.bytes) && len(errorsOf(after.problems)) <= len(errorsOf(before.problems)) {
-				out.acts = true
-				return out
-			}
+		with := set(without, path, value)
+		if with == nil || proto.Equal(with, without) {
+			continue
+		}
+		before, after := world.before(t, w.document(t, without)), world.effect(t, w.document(t, with))
+		said, why := reported(after.problems, path)
+		if why != "" && !out.reported {
+			out.reported, out.said, out.why = true, said, why
+		}
+		acts := !before.same(after) && len(errorsOf(after.problems)) <= len(errorsOf(before.problems))
+		if !ok || acts || (why != "" && !tr.told) {
+			tr, ok = tried(t, value, base, why, before, after), true
+			tr.acts, tr.told = acts, why != ""
+		}
+		if acts {
+			return tr, true
 		}
 	}
-	return out
+	return tr, ok
 }
 
 func errorsOf(problems []model.Problem) []model.Problem {
@@ -244,10 +182,9 @@ func reported(problems []model.Problem, path []protoreflect.FieldDescriptor) (at
 	return "", ""
 }
 
-// TestIstioAPI sets every field of every kind that is read here: it changes what proxies get, or acts
-// elsewhere, or is known to need no effect, or is a problem. It gives each enumeration each of its values:
-// what proxies get differs from what they get with any other, or the value is known to mean the same, or is
-// a problem. What comes of it is docs/istio-api.md.
+// TestIstioAPI sets every field of every kind that is read here, and every value of each enumeration. What proxies
+// get otherwise is stated in testdata/fields, one file for each kind. A field that changes nothing acts elsewhere, or
+// is known to need no effect, or is a problem. What comes of it is docs/istio-api.md.
 func TestIstioAPI(t *testing.T) {
 	kinds := append(walkedKinds(), kubernetesKinds()...)
 	t.Run("fields", func(t *testing.T) {
@@ -255,6 +192,7 @@ func TestIstioAPI(t *testing.T) {
 			t.Run(k.name(), func(t *testing.T) {
 				t.Parallel()
 				k.walk(t, newWorld(t))
+				checkGolden(t, k.name(), k.found())
 			})
 		}
 	})
@@ -273,19 +211,28 @@ func (w *walked) walk(t *testing.T, world *world) {
 	d := w.spec.ProtoReflect().Descriptor()
 	leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
 		name := pathOf(w.kind, path)
-		out := w.judge(t, world, path)
-		out.elsewhere = actsElsewhere[name] != ""
+		out := outcome{path: pathOf("", path)[1:]}
 		silent, left := needNoEffect[name] != "", leftOut[name] != ""
+		if fd := path[len(path)-1]; fd.Kind() == protoreflect.EnumKind && !fd.IsList() && actsElsewhere[name] == "" && !silent {
+			out = w.judgeValues(t, world, path)
+		} else {
+			out = w.judge(t, world, path)
+		}
+		if at := actsElsewhere[name]; at != "" {
+			out.elsewhere, out.quiet = true, "acts in "+at
+		} else if silent {
+			out.quiet = needNoEffect[name]
+		}
 		switch {
-		case out.acts && out.reported && !left:
+		case out.acts && out.reported && !left && inVain[name] == "":
 			t.Errorf("%s changes what proxies get, and is reported to have no effect", name)
-		case (out.acts || out.reported) && (out.elsewhere || silent):
+		case (out.acts || out.reported) && out.quiet != "":
 			t.Errorf("%s is in a table that it needs not be in: %+v", name, out)
-		case !out.acts && !out.reported && !out.elsewhere && !silent:
+		case !out.acts && !out.reported && out.quiet == "":
 			t.Errorf("%s has no effect, and nothing tells so", name)
 		}
-		if fd := path[len(path)-1]; fd.Kind() == protoreflect.EnumKind && !fd.IsList() && !out.elsewhere && !silent {
-			out.values = w.judgeValues(t, world, path)
+		if inVain[name] != "" {
+			out.acts = false
 		}
 		w.outcomes = append(w.outcomes, out)
 	})
@@ -299,7 +246,7 @@ func checkTables(t *testing.T, kinds []apiKind) {
 			seen[k.name()+"."+f.path] = true
 		}
 	}
-	for _, table := range []map[string]string{actsElsewhere, needNoEffect, leftOut, kubernetesQuiet} {
+	for _, table := range []map[string]string{actsElsewhere, needNoEffect, leftOut, inVain, kubernetesQuiet} {
 		for name := range table {
 			if !seen[name] {
 				t.Errorf("%s: there is no such field", name)

@@ -76,17 +76,16 @@ func parent(m protoreflect.Message, path []protoreflect.FieldDescriptor) protore
 	return m
 }
 
-// values gives the JSON of some values of a leaf.
-func values(path string, fd protoreflect.FieldDescriptor) []string {
+// values gives the JSON of some values of a leaf. Stated ones are all of interest, of others the first that acts.
+func values(path string, fd protoreflect.FieldDescriptor) (out []string, stated bool) {
 	for _, s := range samples {
 		if strings.HasSuffix(path, s.path) {
-			return s.values
+			return s.values, true
 		}
 	}
-	var out []string
 	switch {
 	case fd.IsMap():
-		return []string{`{"app": "reviews"}`, `{"x-a": "v"}`}
+		return []string{`{"app": "reviews"}`, `{"x-a": "v"}`}, false
 	case fd.Kind() == protoreflect.EnumKind:
 		for i := range fd.Enum().Values().Len() {
 			out = append(out, `"`+string(fd.Enum().Values().Get(i).Name())+`"`)
@@ -116,7 +115,7 @@ func values(path string, fd protoreflect.FieldDescriptor) []string {
 			out[i] = "[" + out[i] + "]"
 		}
 	}
-	return out
+	return out, false
 }
 
 // set gives a message with a leaf set, or nil where that makes no sense.

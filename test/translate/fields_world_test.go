@@ -258,6 +258,7 @@ func destinationRules() []string {
 var serviceEntryBases = []string{
 	`{hosts: [walked.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.60, serviceAccount: a}]}`,
 	`{hosts: [walked.example.com], resolution: STATIC, ports: [{number: 9080, name: http, protocol: HTTP}], workloadSelector: {labels: {app: machine}}}`,
+	`{hosts: [walked.example.com], resolution: DNS, ports: [{number: 9080, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.60}]}`,
 }
 
 var workloadEntryBases = []string{`{address: 10.0.0.61, labels: {app: reviews}, serviceAccount: a}`}
@@ -280,15 +281,17 @@ var sidecarBases = []string{
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: ratings, port: {number: 9080}}}}`,
 	`{ingress: [{port: {number: 9080, protocol: HTTP, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
 	`{ingress: [{port: {number: 9443, protocol: HTTPS, name: x}, captureMode: NONE, defaultEndpoint: "127.0.0.1:9000", tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /r}}]}`,
+	`{ingress: [{port: {number: 9443, protocol: HTTPS, name: x}, captureMode: NONE, defaultEndpoint: "127.0.0.1:9000", tls: {mode: SIMPLE, serverCertificate: /c, privateKey: /k, caCertificates: /r}}]}`,
 	`{ingress: [{port: {number: 9080, protocol: GRPC, name: x}, defaultEndpoint: "127.0.0.1:9000", connectionPool: {http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}]}`,
 	`{inboundConnectionPool: {tcp: {tcpKeepalive: {}}, http: {http2KeepAlive: {interval: 9s, timeout: 9s}}}}`,
 }
 
-var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`}
+var peerAuthenticationBases = []string{`{}`, `{selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}, portLevelMtls: {9080: {mode: DISABLE}}}`, `{selector: {matchLabels: {app: reviews}}, portLevelMtls: {9080: {mode: STRICT}}}`}
 
 var telemetryBases = []string{
-	`{metrics: [{overrides: [{disabled: true}]}]}`,
 	`{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, disabled: true}]}]}`,
+	`{metrics: [{overrides: [{match: {metric: REQUEST_DURATION}, disabled: true}]}]}`,
+	`{metrics: [{overrides: [{disabled: true}]}]}`,
 	`{metrics: [{overrides: [{tagOverrides: {response_flags: {operation: REMOVE}}}]}]}`,
 	`{metrics: [{overrides: [{tagOverrides: {response_flags: {}}}]}]}`,
 	`{accessLogging: [{match: {}, providers: [{name: envoy}]}]}`,
@@ -552,21 +555,27 @@ var needNoEffect = map[string]string{
 // leftOut are fields that are told to have no effect and that change what is sent all the same, each with
 // the reason.
 var leftOut = map[string]string{
-	"VirtualService.http.fault.delay.exponentialDelay":                           "takes the place of fixedDelay",
-	"VirtualService.http.fault.abort.http2Error":                                 "takes the place of httpStatus",
-	"VirtualService.tcp.match.sourceSubnet":                                      "the match is left out, so as not to take what it should not",
 	"Gateway.servers.port.protocol":                                              "servers of other protocols are left out",
 	"Gateway.servers.tls.mode":                                                   "servers of other modes are left out",
 	"DestinationRule.trafficPolicy.tls.credentialName":                           "acts at gateways, and is told for sidecars",
 	"DestinationRule.trafficPolicy.portLevelSettings.tls.credentialName":         "acts at gateways, and is told for sidecars",
 	"DestinationRule.subsets.trafficPolicy.tls.credentialName":                   "acts at gateways, and is told for sidecars",
 	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
+	"Sidecar.ingress.tls.mode":                                                   "other modes are left out",
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
-	"Telemetry.metrics.overrides.match.customMetric":                             "the override is left out",
 	"EnvoyFilter.targetRefs.group":                                               "references to others than Gateways are left out",
 	"EnvoyFilter.targetRefs.kind":                                                "references to others than Gateways are left out",
 	"EnvoyFilter.configPatches.applyTo":                                          "patches of the bootstrap are left out",
 	"EnvoyFilter.configPatches.match.context":                                    "patches of waypoints are left out",
+}
+
+// inVain are fields without effect that change what is sent all the same, since they stand where another field
+// would, each with the reason.
+var inVain = map[string]string{
+	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
+	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
+	"Telemetry.metrics.overrides.match.customMetric":   "the override is left out",
+	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
 }
 
 // tracedMesh is the mesh of the provider that Telemetry objects name.
@@ -576,4 +585,18 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data: {mesh: "extensionProviders: [{name: x, zipkin: {service: ratings.default.svc.cluster.local, port: 9080}}, {name: otel, opentelemetry: {service: ratings.default.svc.cluster.local, port: 9080}}]"}
+`
+
+// withoutMutualTLS lets the port serve TLS of its own, for which Sidecar objects have settings.
+const withoutMutualTLS = `
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: own, namespace: default}
+spec: {selector: {matchLabels: {app: client}}, portLevelMtls: {9443: {mode: DISABLE}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: own-of-reviews, namespace: default}
+spec: {selector: {matchLabels: {app: reviews}}, portLevelMtls: {9443: {mode: DISABLE}}}
 `

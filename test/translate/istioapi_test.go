@@ -93,7 +93,7 @@ func document(all []apiKind) string {
 }
 
 // supported tells whether a field does something, or needs to do nothing.
-func (o outcome) supported() bool { return o.acts || o.elsewhere || !o.reported }
+func (o outcome) supported() bool { return o.acts || o.quiet != "" }
 
 // reasons gives what is said of a field and of its values.
 func (o outcome) reasons() []string {
@@ -147,13 +147,13 @@ func writeReasons(b *strings.Builder, fields []outcome) {
 	b.WriteString("| field | supported | why not |\n|---|---|---|\n" + strings.Join(rows, "") + "\n")
 }
 
-// writeSupported lists what is supported, the fields of one message in one line.
+// writeSupported lists what is wholly supported, the fields of one message in one line.
 func writeSupported(b *strings.Builder, fields []outcome) {
 	b.WriteString("Supported:\n\n")
 	names := map[string][]string{}
 	var messages []string
 	for _, f := range fields {
-		if !f.supported() {
+		if !f.supported() || len(f.reasons()) > 0 {
 			continue
 		}
 		in, name := "", f.path

@@ -1,10 +1,10 @@
 package translate
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -131,7 +131,7 @@ func typeLeaves(t reflect.Type, path []string, visit func(path []string, t refle
 	for i := range t.NumField() {
 		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		switch {
-		case name == "metadata":
+		case name == "metadata" || name == "kind" && len(path) == 0 || name == "apiVersion" && len(path) == 0:
 		case name == "" && (t.Field(i).Anonymous || strings.Contains(options, "inline")):
 			typeLeaves(t.Field(i).Type, path, visit)
 		case name != "":
@@ -214,37 +214,60 @@ func (k *kubernetesWalk) walk(t *testing.T, world *world) {
 	typeLeaves(k.spec, nil, func(path []string, leaf reflect.Type) {
 		out := outcome{path: strings.Join(slices.Concat(k.at, path), "."), values: map[string]string{}}
 		name := k.kind + "." + out.path
-		values := kubernetesSamples[name]
-		if values == nil {
+		values, stated := kubernetesSamples[name]
+		if !stated {
 			values = usual(leaf)
 		}
-		for _, base := range k.bases {
-			before := world.effect(t, []byte(base))
-			for _, value := range values {
-				after := world.effect(t, changed(t, base, k.spec, k.at, path, value))
-				out.acts = out.acts || !bytes.Equal(before.bytes, after.bytes)
-				for _, p := range after.problems {
-					if p.Reason != model.ReasonNotTranslated || p.Object.Name != "walked" {
-						continue
-					}
-					out.reported, out.said = true, p.Field
-					if kubernetesSamples[name] != nil {
-						out.values[fmt.Sprint(value)] = p.Message
-					} else {
-						out.why = p.Message
-					}
-				}
+		for _, value := range values {
+			tr := k.try(t, world, path, value, stated, &out)
+			out.acts = out.acts || tr.acts
+			if stated || tr.acts || len(tr.lines) > 0 {
+				out.tried = append(out.tried, tr)
 			}
 		}
-		switch quiet := kubernetesQuiet[name]; {
-		case (out.acts || out.reported) && quiet != "":
+		switch out.quiet = kubernetesQuiet[name]; {
+		case (out.acts || out.reported) && out.quiet != "":
 			t.Errorf("%s is in a table that it needs not be in: %+v", name, out)
-		case !out.acts && !out.reported && quiet == "":
+		case !out.acts && !out.reported && out.quiet == "":
 			t.Errorf("%s has no effect, and nothing tells so", name)
 		}
-		out.elsewhere = kubernetesQuiet[name] != ""
+		out.elsewhere = out.quiet != ""
 		k.outcomes = append(k.outcomes, out)
 	})
+}
+
+// brackets are the places in lists within a path.
+var brackets = regexp.MustCompile(`\[\d+\]`)
+
+// try sets a leaf to a value, in one base after the other until one shows what it does.
+func (k *kubernetesWalk) try(t *testing.T, world *world, path []string, value any, stated bool, out *outcome) (tr trial) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, base := range k.bases {
+		before := world.before(t, []byte(base))
+		after := world.effect(t, changed(t, base, k.spec, k.at, path, value))
+		said := slices.DeleteFunc(slices.Clone(after.problems), func(p model.Problem) bool {
+			around := strings.HasPrefix(out.path, brackets.ReplaceAllString(p.Field, "")+".")
+			return p.Reason != model.ReasonNotTranslated || p.Object.Name != "walked" || slices.Contains(before.problems, p) && !around
+		})
+		for _, p := range said {
+			out.reported, out.said = true, p.Field
+			if stated {
+				out.values[fmt.Sprint(value)] = p.Message
+			} else {
+				out.why = p.Message
+			}
+		}
+		if acts := !before.same(after); i == 0 || acts || len(said) > 0 {
+			tr = tried(t, string(text), base, "", before, after)
+			if tr.acts = acts; acts || len(said) > 0 {
+				return tr
+			}
+		}
+	}
+	return tr
 }
 
 // changed gives an object with a value set.

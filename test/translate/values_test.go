@@ -1,9 +1,11 @@
 package translate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -41,65 +43,113 @@ var sameValues = map[string]string{
 	"forwardedClientCert=APPEND_FORWARD":                         "the sidecars' default",
 	"MeshConfig.ingressControllerMode=UNSPECIFIED":               "the default is STRICT",
 	"MeshConfig.ingressControllerMode=STRICT":                    "the default",
+	"redirect.derivePort=FROM_PROTOCOL_DEFAULT":                  "the default",
+	"unmatchedPreflights=UNSPECIFIED":                            "the default is FORWARD",
+	"connectionSettings.profile=SIDECAR":                         "the default",
+	"route.action=ANY":                                           "the default",
+	"patch.filterClass=UNSPECIFIED":                              "the default",
+	"servers.tls.maxProtocolVersion=TLS_AUTO":                    "the default is TLS 1.3",
+	"ingress.tls.maxProtocolVersion=TLS_AUTO":                    "the default is TLS 1.3",
+	"proxyProtocol.version=V1":                                   "the default",
+	"MeshConfig.accessLogEncoding=TEXT":                          "the default",
+	"MeshConfig.inboundTrafficPolicy.mode=PASSTHROUGH":           "the default",
+	"zipkin.traceContextOption=USE_B3":                           "the default",
 	"MeshConfig.pathNormalization.normalization=DEFAULT":         "the default is BASE",
 	"MeshConfig.pathNormalization.normalization=BASE":            "the default",
 }
 
-// isSame tells whether a value means the same as another.
-func isSame(value string) bool {
-	for end := range sameValues {
+// sameAs tells why a value means the same as another; "" for no reason.
+func sameAs(value string) string {
+	for end, why := range sameValues {
 		if strings.HasSuffix(value, end) {
-			return true
+			return why
 		}
 	}
-	return false
+	return ""
 }
 
-// judgeValues gives a field each value that its enumeration has, and tells of those without effect.
-func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.FieldDescriptor) map[string]string {
-	distinct, why := w.distinct(t, world, path)
-	values := path[len(path)-1].Enum().Values()
-	for i := range values.Len() {
-		value := string(values.Get(i).Name())
-		if name := pathOf(w.kind, path) + "=" + value; !distinct[value] && !isSame(name) {
-			t.Errorf("%s is as another value, and nothing tells so", name)
-		}
-	}
-	return why
-}
-
-// distinct gives the values of an enumeration that are unlike each other in some base, or reported, and
-// what is reported of them.
-func (w *walked) distinct(t *testing.T, world *world, path []protoreflect.FieldDescriptor) (distinct map[string]bool, why map[string]string) {
-	distinct, why = map[string]bool{}, map[string]string{}
-	values := path[len(path)-1].Enum().Values()
+// judgeValues gives a field each value that its enumeration has, in the first base in which it is unlike all others.
+func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.FieldDescriptor) outcome {
+	out := outcome{path: pathOf("", path)[1:], values: map[string]string{}}
+	shown := map[string]trial{}
+	acting := 0
+	descriptors := path[len(path)-1].Enum().Values()
 	for i, base := range w.bases {
 		without := w.read(t, base)
-		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) {
+		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) || acting == descriptors.Len() {
 			continue
 		}
 		parent(without.ProtoReflect(), path)
-		errors := len(errorsOf(world.effect(t, w.document(t, without)).problems))
-		seen := map[string][]string{} // names of values, by what they give
-		for i := range values.Len() {
-			value := string(values.Get(i).Name())
-			with := set(without, path, `"`+value+`"`)
-			got := world.effect(t, w.document(t, with))
-			if _, said := reported(got.problems, path); said != "" {
-				distinct[value], why[value] = true, said
-				continue
-			}
-			if len(errorsOf(got.problems)) > errors { // it is refused
-				distinct[value] = true
-				continue
-			}
-			seen[string(got.bytes)] = append(seen[string(got.bytes)], value)
-		}
-		for _, names := range seen {
-			if len(names) == 1 {
-				distinct[names[0]] = true
+		for _, tr := range w.unlike(t, world, path, base, without) {
+			if former, ok := shown[tr.value]; !ok || tr.rank() > former.rank() {
+				shown[tr.value] = tr
+				if tr.acts {
+					acting++
+				}
 			}
 		}
 	}
-	return distinct, why
+	for i := range descriptors.Len() {
+		value := string(descriptors.Get(i).Name())
+		tr, ok := shown[value]
+		if same := sameAs(pathOf(w.kind, path) + "=" + value); same != "" && !tr.acts {
+			tr = trial{value: value, base: w.bases[0], same: same}
+		} else if !ok {
+			t.Errorf("%s=%s is as another value, and nothing tells so", pathOf(w.kind, path), value)
+		} else if tr.rank() == 0 {
+			t.Errorf("%s=%s changes nothing, and nothing tells so", pathOf(w.kind, path), value)
+		}
+		if tr.said != "" {
+			out.values[value] = tr.said
+			if !out.reported {
+				out.reported, out.said, out.why = true, tr.at, tr.said
+			}
+		}
+		out.acts = out.acts || tr.acts
+		out.tried = append(out.tried, tr)
+	}
+	if out.acts {
+		out.why = "" // it is said of each value
+	}
+	return out
+}
+
+// rank tells how much a trial says: more where the value acts than where it is refused.
+func (tr trial) rank() int {
+	switch {
+	case tr.acts:
+		return 2
+	case len(tr.lines) > 0:
+		return 1
+	}
+	return 0
+}
+
+// unlike tries all values of an enumeration in a base, and gives those that are unlike each other there, or reported,
+// or refused.
+func (w *walked) unlike(t *testing.T, world *world, path []protoreflect.FieldDescriptor, base string, without proto.Message) []trial {
+	before := world.before(t, w.document(t, without))
+	var told, all []trial
+	var effects []*effect
+	descriptors := path[len(path)-1].Enum().Values()
+	for i := range descriptors.Len() {
+		value := string(descriptors.Get(i).Name())
+		after := world.effect(t, w.document(t, set(without, path, `"`+value+`"`)))
+		at, said := reported(after.problems, path)
+		tr := tried(t, value, base, said, before, after)
+		tr.refused = len(errorsOf(after.problems)) > len(errorsOf(before.problems))
+		tr.acts = !before.same(after) && !tr.refused
+		tr.at, tr.said = at, said
+		if said != "" || tr.refused {
+			told = append(told, tr)
+			continue
+		}
+		all, effects = append(all, tr), append(effects, after)
+	}
+	for i, tr := range all {
+		if !slices.ContainsFunc(effects, func(e *effect) bool { return e != effects[i] && e.same(effects[i]) }) {
+			told = append(told, tr)
+		}
+	}
+	return told
 }
