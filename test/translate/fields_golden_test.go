@@ -18,6 +18,7 @@ type trial struct {
 	value, base string
 	acts, told  bool
 	refused     bool
+	broken      bool     // without it the object is refused, so that what changes says little
 	at, said    string   // where it is told to have no effect, and why
 	same        string   // why it changes nothing, or no more than another value
 	lines       []string // what it changes, and what is told of it
@@ -58,6 +59,9 @@ func (tr trial) text(path string, base int) string {
 	out := path + " = " + tr.value
 	if base > 0 {
 		out += fmt.Sprintf(" in base %d", base)
+	}
+	if tr.broken {
+		out += ", which has an error without it"
 	}
 	if tr.same != "" {
 		out += ": " + tr.same

@@ -83,7 +83,7 @@ func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.Fie
 		for _, tr := range w.unlike(t, world, path, base, without) {
 			if former, ok := shown[tr.value]; !ok || tr.rank() > former.rank() {
 				shown[tr.value] = tr
-				if tr.acts {
+				if tr.rank() == 3 {
 					acting++
 				}
 			}
@@ -117,6 +117,8 @@ func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.Fie
 // rank tells how much a trial says: more where the value acts than where it is refused.
 func (tr trial) rank() int {
 	switch {
+	case tr.acts && !tr.broken:
+		return 3
 	case tr.acts:
 		return 2
 	case len(tr.lines) > 0:
@@ -139,6 +141,7 @@ func (w *walked) unlike(t *testing.T, world *world, path []protoreflect.FieldDes
 		tr := tried(t, value, base, said, before, after)
 		tr.refused = len(errorsOf(after.problems)) > len(errorsOf(before.problems))
 		tr.acts = !before.same(after) && !tr.refused
+		tr.broken = len(errorsOf(before.problems)) > 0
 		tr.at, tr.said = at, said
 		if said != "" || tr.refused {
 			told = append(told, tr)
