@@ -227,7 +227,7 @@ gobench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /test/e2e)
 
 .PHONY: apidoc
-apidoc: ## docs/istio-api.md, from the test that tries every field
+apidoc: ## docs/istio-api.md and test/translate/testdata/fields, from the test that tries every field
 	$(GO) test -count=1 ./test/translate -run '^TestIstioAPI$$' -update
 
 .PHONY: proto
