@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"istio.io/api/label"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,7 +33,9 @@ type injectors struct {
 
 	mu   sync.Mutex
 	made map[[2]string]*inject.Injector // by cluster and network; nil after a change
-	mesh any                            // of which they were made
+	// These are what they were made of.
+	mesh    *meshconfig.MeshConfig
+	configs []*model.Object
 }
 
 // start follows the cluster's configuration.
@@ -83,11 +86,12 @@ func versionOnly(obj any) (any, error) {
 
 // get gives the injector for pods of a cluster and network.
 func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
-	mesh := i.store.Snapshot().Mesh()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.made == nil || i.mesh != any(mesh) {
-		i.made, i.mesh = map[[2]string]*inject.Injector{}, mesh
+	snapshot := i.store.Snapshot() // with the lock, so that nobody goes back to a former one
+	mesh, configs := snapshot.Mesh(), snapshot.ProxyConfigs()
+	if i.made == nil || i.mesh != mesh || !slices.Equal(i.configs, configs) {
+		i.made, i.mesh, i.configs = map[[2]string]*inject.Injector{}, mesh, configs
 	}
 	of := [2]string{cluster, network}
 	if in := i.made[of]; in != nil {
@@ -98,7 +102,7 @@ func (i *injectors) get(cluster, network string) (*inject.Injector, error) {
 		return nil, errors.New("ConfigMap " + i.namespace + "/" + i.mapName() + " is missing, which says how pods are injected")
 	}
 	in, err := inject.New(inject.Options{
-		Mesh: mesh, Values: []byte(cm.Data["values"]), Config: []byte(cm.Data["config"]), Revision: i.cfg.Revision,
+		Mesh: mesh, ProxyConfigs: configs, Values: []byte(cm.Data["values"]), Config: []byte(cm.Data["config"]), Revision: i.cfg.Revision,
 		ClusterID: cluster, Network: network, NativeSidecar: i.native(),
 	})
 	if err != nil {

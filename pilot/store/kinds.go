@@ -56,6 +56,7 @@ const (
 	tableTrustBundles           = "trust bundles"
 	tableAliases                = "aliases of a host"
 	tableAliasTargets           = "targets of aliases"
+	tableProxyConfigs           = "proxy configs"
 )
 
 // indexes declares the tables of the kinds that the control plane translates.
@@ -73,6 +74,7 @@ func indexes() []Index {
 		{Kind: model.KindAuthorizationPolicy, Name: tableAuthorization, Keys: ofNamespaces},
 		{Kind: model.KindAuthorizationPolicy, Name: tableWorkloadAuthorization, Keys: ofWorkloads},
 		{Kind: model.KindGateway, Name: tableGateways, Keys: inOneList},
+		{Kind: model.KindProxyConfig, Name: tableProxyConfigs, Keys: inOneList},
 		{Kind: model.KindTrustBundle, Name: tableTrustBundles, Keys: inOneList},
 		{Kind: model.KindVirtualService, Name: tableVirtualServices, Keys: virtualServiceHosts, Names: true, Wildcards: true, Own: true},
 		{Kind: model.KindVirtualService, Name: tableVirtualServicesIn, Keys: virtualServiceNamespace},

@@ -70,6 +70,12 @@ func (s *Snapshot) Endpoints(service model.ServiceID) []model.Endpoint {
 	return s.Reader(nil).Endpoints(service)
 }
 
+// ProxyConfigs gives the ProxyConfig objects of all namespaces, model.Older first. Injection reads them, and
+// nothing else does.
+func (s *Snapshot) ProxyConfigs() []*model.Object {
+	return s.Reader(nil).List(tableProxyConfigs, Place{})
+}
+
 // Has tells whether there is an object of a kind that is kept by name, or a service of a Service or
 // ServiceEntry.
 func (s *Snapshot) Has(k model.Key) bool {
