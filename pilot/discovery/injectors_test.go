@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
@@ -73,7 +74,16 @@ func TestTheWebhookReadsProxyConfigs(t *testing.T) {
 	if err := i.start(t.Context(), &group); err != nil {
 		t.Fatal(err)
 	}
-	for _, source := range []string{p.cfg.sourceName(), "jwks", trustSource} {
+	group.Go(func() error { // nobody is connected
+		for {
+			select {
+			case <-p.store.Commits():
+			case <-t.Context().Done():
+				return nil
+			}
+		}
+	})
+	for _, source := range []string{p.cfg.sourceName(), jwks.Name, trustSource} {
 		p.store.Synced(source)
 	}
 	apply := func(o *model.Object, deleted bool) {

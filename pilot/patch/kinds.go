@@ -43,7 +43,7 @@ type operations = []networking.EnvoyFilter_Patch_Operation
 var kinds = map[networking.EnvoyFilter_ApplyTo]kind{
 	networking.EnvoyFilter_LISTENER:            {matchListener, func() proto.Message { return &listenerv3.Listener{} }, operations{opMerge, opAdd, opRemove}},
 	networking.EnvoyFilter_FILTER_CHAIN:        {matchListener, func() proto.Message { return &listenerv3.FilterChain{} }, operations{opMerge, opAdd, opRemove}},
-	networking.EnvoyFilter_LISTENER_FILTER:     {matchListener, func() proto.Message { return &listenerv3.ListenerFilter{} }, operations{opAdd, opRemove, opBefore, opAfter, opFirst, opReplace}},
+	networking.EnvoyFilter_LISTENER_FILTER:     {matchListener, func() proto.Message { return &listenerv3.ListenerFilter{} }, operations{opMerge, opAdd, opRemove, opBefore, opAfter, opFirst, opReplace}},
 	networking.EnvoyFilter_NETWORK_FILTER:      {matchListener, func() proto.Message { return &listenerv3.Filter{} }, operations{opMerge, opAdd, opRemove, opBefore, opAfter, opFirst, opReplace}},
 	networking.EnvoyFilter_HTTP_FILTER:         {matchListener, func() proto.Message { return &hcm.HttpFilter{} }, operations{opMerge, opAdd, opRemove, opBefore, opAfter, opFirst, opReplace}},
 	networking.EnvoyFilter_ROUTE_CONFIGURATION: {matchRoute, func() proto.Message { return &routev3.RouteConfiguration{} }, operations{opMerge}},

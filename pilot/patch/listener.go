@@ -40,8 +40,17 @@ func (r *run) listener(l *listenerv3.Listener) (*listenerv3.Listener, bool) {
 		return l, false
 	}
 	r.each(networking.EnvoyFilter_LISTENER_FILTER, func(p *Patch) {
-		if p.matchesListener(l) {
-			name := p.match.GetListener().GetListenerFilter()
+		if !p.matchesListener(l) {
+			return
+		}
+		name := p.match.GetListener().GetListenerFilter()
+		if p.operation == opMerge {
+			for _, f := range l.ListenerFilters {
+				if name == "" || name == f.GetName() {
+					r.mergeListenerFilter(p, f)
+				}
+			}
+		} else {
 			l.ListenerFilters = edit(l.ListenerFilters, p, name != "", func(f *listenerv3.ListenerFilter) bool { return name == f.GetName() }, len(l.ListenerFilters))
 		}
 	})
@@ -55,6 +64,25 @@ func (r *run) listener(l *listenerv3.Listener) (*listenerv3.Listener, bool) {
 		}
 	})
 	return l, true
+}
+
+// mergeListenerFilter merges settings into those of a filter; one without settings stays as it is, as in Istio.
+func (r *run) mergeListenerFilter(p *Patch, f *listenerv3.ListenerFilter) {
+	value := clone[*listenerv3.ListenerFilter](p)
+	if f.GetTypedConfig() == nil {
+		return
+	}
+	if value.GetTypedConfig() != nil {
+		merged, err := p.mergeAny(f.GetTypedConfig(), value.GetTypedConfig())
+		if err != nil {
+			r.fail(p, err)
+			return
+		}
+		f.ConfigType = &listenerv3.ListenerFilter_TypedConfig{TypedConfig: merged}
+	}
+	value.ConfigType = nil
+	p.merge(f, value)
+	r.check(p, f)
 }
 
 // chain patches a filter chain, and tells whether it stays.

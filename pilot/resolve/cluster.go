@@ -88,9 +88,9 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		cl.RemoveHeaders = peerHeaders
 	}
 	connectionBasics(b.r.Mesh(), cl)
-	cl.HTTP.Version = upstreamVersion(port.Protocol)
 	policy := policyFor(b.r, rule, name, port.Port)
-	applyPool(b.r.Mesh(), policy.pool.spec, port.Protocol, cl)
+	cl.HTTP.Version = pooledVersion(b.r.Mesh(), policy.pool.spec.GetHttp(), port.Protocol)
+	applyPool(policy.pool.spec, cl)
 	if cl.Balancing != ir.BalanceByCluster {
 		b.report(applyBalance(policy.balance, cl)...)
 		if cl.Endpoints != nil {

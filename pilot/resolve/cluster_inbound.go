@@ -38,7 +38,7 @@ func (b *clusterBuilder) inbound() {
 		if rule != nil && rule.policy.spec != nil {
 			cl.Metadata.Config = configPath(rule.object, "destination-rule")
 		}
-		b.limitInbound(pool, first.Protocol, cl)
+		limitInbound(pool, cl)
 		for ; i < len(b.c.Inbound) && b.c.Inbound[i].TargetPort == first.TargetPort; i++ {
 			in := b.c.Inbound[i]
 			ref := ir.ServiceRef{Host: in.Host, Name: in.Service.Name, Namespace: in.Service.Namespace}
@@ -92,11 +92,13 @@ func inboundPool(r Reader, c *Class, in InboundPort) (_ *networking.ConnectionPo
 	return policyFor(r, rule, "", in.Port).pool.spec, rule
 }
 
-// limitInbound applies a connection pool to a cluster of the workload. How that is spoken to is the port's matter.
-func (b *clusterBuilder) limitInbound(pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
-	version := cl.HTTP.Version
-	applyPool(b.r.Mesh(), pool, protocol, cl)
-	cl.HTTP.Version = version
+// limitInbound applies a connection pool to a cluster of the workload. That is spoken to as the port says, or as the
+// client speaks where the pool asks for it; upgrades to HTTP/2 are between proxies.
+func limitInbound(pool *networking.ConnectionPoolSettings, cl *ir.Cluster) {
+	applyPool(pool, cl)
+	if pool.GetHttp().GetUseClientProtocol() {
+		cl.HTTP.Version = ir.UpstreamDownstream
+	}
 }
 
 // passthroughIdle is how long a connection to an unknown destination is kept without a request, as in
@@ -118,7 +120,7 @@ func (b *clusterBuilder) passthroughCluster(name string, sources []string) *ir.C
 		HTTP: ir.HTTPUpstream{Version: ir.UpstreamDownstream, IdleTimeout: &idle},
 	}
 	connectionBasics(b.r.Mesh(), cl)
-	applyPool(b.r.Mesh(), policyFor(b.r, nil, "", 0).pool.spec, model.ProtocolAuto, cl)
+	applyPool(policyFor(b.r, nil, "", 0).pool.spec, cl)
 	return cl
 }
 

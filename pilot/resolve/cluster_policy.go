@@ -46,8 +46,22 @@ func upstreamVersion(p model.Protocol) ir.Upstream {
 	return ir.UpstreamHTTP1
 }
 
+// pooledVersion is how HTTP is spoken to a port of a service. A rule that upgrades means a port that it knows to carry
+// HTTP, whatever the port says of itself; the mesh's upgrade is for those that say it.
+func pooledVersion(mesh *meshconfig.MeshConfig, http *networking.ConnectionPoolSettings_HTTPSettings, p model.Protocol) ir.Upstream {
+	upgrade := http.GetH2UpgradePolicy()
+	switch {
+	case http.GetUseClientProtocol():
+		return ir.UpstreamDownstream
+	case upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE,
+		upgrade == networking.ConnectionPoolSettings_HTTPSettings_DEFAULT && p.IsHTTP() && mesh.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE:
+		return ir.UpstreamHTTP2
+	}
+	return upstreamVersion(p)
+}
+
 // applyPool applies connection pool settings over the basics.
-func applyPool(mesh *meshconfig.MeshConfig, pool *networking.ConnectionPoolSettings, protocol model.Protocol, cl *ir.Cluster) {
+func applyPool(pool *networking.ConnectionPoolSettings, cl *ir.Cluster) {
 	tcp, http := pool.GetTcp(), pool.GetHttp()
 	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
 		cl.ConnectTimeout = d
@@ -76,16 +90,6 @@ func applyPool(mesh *meshconfig.MeshConfig, pool *networking.ConnectionPoolSetti
 	timeout, hasTimeout := duration(http.GetHttp2KeepAlive().GetTimeout())
 	if hasInterval && hasTimeout && interval >= time.Millisecond && timeout >= time.Millisecond {
 		cl.HTTP.KeepaliveInterval, cl.HTTP.KeepaliveTimeout = interval, timeout
-	}
-	if !protocol.IsHTTP() || protocol.IsHTTP2() {
-		return
-	}
-	switch upgrade := http.GetH2UpgradePolicy(); {
-	case http.GetUseClientProtocol():
-		cl.HTTP.Version = ir.UpstreamDownstream
-	case upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE,
-		upgrade == networking.ConnectionPoolSettings_HTTPSettings_DEFAULT && mesh.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE:
-		cl.HTTP.Version = ir.UpstreamHTTP2
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // inside, by which inbound filter chains choose, then the plain name, which is negotiated.
 func meshALPN(p model.Protocol, v ir.Upstream) []string {
 	switch {
-	case v == ir.UpstreamHTTP2:
+	case p.IsHTTP() && v == ir.UpstreamHTTP2:
 		return []string{"istio-h2", "istio", "h2"}
 	case p.IsHTTP() && v == ir.UpstreamHTTP1:
 		return []string{"istio-http/1.1", "istio", "http/1.1"}
@@ -26,6 +26,9 @@ func meshALPN(p model.Protocol, v ir.Upstream) []string {
 // sniffedALPN is what HTTP requests offer through a cluster that carries HTTP of any version, and
 // TCP. No plain name is among it: none is negotiated, so the server looks at the bytes.
 const sniffedALPN = "istio-http/1.1,istio"
+
+// upgradedALPN is the same of a cluster that carries TCP, and HTTP of any version as HTTP/2.
+const upgradedALPN = "istio-h2,istio"
 
 // applyTLS decides how a cluster's hosts are spoken to: as the DestinationRule says, else mutual
 // TLS with those endpoints that can, where the mesh has it automatic.
@@ -74,8 +77,11 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 		ALPN: meshALPN(protocol, cl.HTTP.Version), SubjectAltNames: names,
 		Params: meshTLSParams(b.r),
 	}
-	if cl.HTTP.Version == ir.UpstreamDownstream {
+	switch {
+	case cl.HTTP.Version == ir.UpstreamDownstream:
 		cl.Metadata.ALPN = sniffedALPN
+	case cl.HTTP.Version == ir.UpstreamHTTP2 && protocol == model.ProtocolAuto:
+		cl.Metadata.ALPN = upgradedALPN
 	}
 }
 

@@ -167,7 +167,7 @@ func (b *clusterBuilder) ingressClusters(all []*ingress) {
 		}
 		cl.Metadata.Services = slices.Compact(cl.Metadata.Services)
 		pool := cmp.Or(in.spec.GetConnectionPool(), in.sidecar.Spec.(*networking.Sidecar).GetInboundConnectionPool(), b.r.Mesh().GetDefaultTrafficPolicy().GetConnectionPool())
-		b.limitInbound(pool, t.protocol, cl)
+		limitInbound(pool, cl)
 		b.add(cl)
 	}
 }

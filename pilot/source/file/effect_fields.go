@@ -22,9 +22,7 @@ func unreadFields() []unreadField {
 
 		// Sidecar
 		{"Sidecar.inboundConnectionPool.http.h2UpgradePolicy", "it has no effect in Istio either; the workload is spoken to in the protocol of its port"},
-		{"Sidecar.inboundConnectionPool.http.useClientProtocol", "it has no effect in Istio either; the workload is spoken to in the protocol of its port"},
 		{"IstioIngressListener.connectionPool.http.h2UpgradePolicy", "it has no effect in Istio either; the workload is spoken to in the protocol of the listener's port"},
-		{"IstioIngressListener.connectionPool.http.useClientProtocol", "it has no effect in Istio either; the workload is spoken to in the protocol of the listener's port"},
 		{"IstioIngressListener.port.targetPort", "it has no effect in Istio either; write defaultEndpoint"},
 		{"IstioIngressListener.tls.httpsRedirect", "a sidecar redirects nobody"},
 		{"IstioIngressListener.tls.credentialName", "a sidecar takes its certificate from files"},
