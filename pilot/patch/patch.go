@@ -80,6 +80,9 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		out.operation, out.replaceLists = opMerge, true
 	}
 	k, known := kinds[out.applyTo]
+	if slices.Contains(operations{opBefore, opAfter, opFirst}, out.operation) && !slices.Contains(k.operations, out.operation) {
+		out.operation = opAdd // as in Istio, where there is no order
+	}
 	switch {
 	case out.applyTo == networking.EnvoyFilter_BOOTSTRAP:
 		p.report(".applyTo", model.SeverityWarning, model.ReasonNotTranslated, "the agent makes Envoy's bootstrap; use the annotation sidecar.istio.io/bootstrapOverride")

@@ -9,6 +9,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsinspector "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -128,6 +129,7 @@ func TestWhereFiltersGo(t *testing.T) {
 		"listener filter before":           {listening("listenerFilter: http", "INSERT_BEFORE"), "tls new http | web: first connection_manager /one /router | other: tcp"},
 		"listener filter remove":           {listening("listenerFilter: http", "REMOVE"), "tls | web: first connection_manager /one /router | other: tcp"},
 		"chain add":                        {"{applyTo: FILTER_CHAIN, patch: {operation: ADD, value: {name: more}}}", before + " | more:"},
+		"chain first is an added one":      {"{applyTo: FILTER_CHAIN, patch: {operation: INSERT_FIRST, value: {name: more}}}", before + " | more:"},
 		"chain remove":                     {"{applyTo: FILTER_CHAIN, match: {listener: {filterChain: {name: web}}}, patch: {operation: REMOVE}}", "tls http | other: tcp"},
 		"another context":                  {"{applyTo: FILTER_CHAIN, match: {context: GATEWAY}, patch: {operation: REMOVE}}", before},
 		"references are inlined":           {"{applyTo: HTTP_FILTER, patch: {operation: INSERT_FIRST, value: {name: ext, config_discovery: {config_source: {ads: {}}, type_urls: [x]}}}}, {applyTo: EXTENSION_CONFIG, patch: {operation: ADD, value: {name: ext, " + buffer + "}}}", "tls http | web: first connection_manager /ext /one /router | other: tcp"},
@@ -142,6 +144,32 @@ func TestWhereFiltersGo(t *testing.T) {
 				t.Errorf("%v %v\n got %s\nwant %s", kept, problems, got, c.want)
 			}
 		})
+	}
+}
+
+// Settings of a listener's filter are merged into what it has; filters of other names and those without settings stay.
+func TestMergeListenerFilter(t *testing.T) {
+	const inspector = "'@type': type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+	set, problems := patches(t, "{applyTo: LISTENER_FILTER, match: {listener: {listenerFilter: tls}}, patch: {operation: MERGE, value: {typed_config: {"+inspector+", initial_read_buffer_size: 512}}}}",
+		"{applyTo: LISTENER_FILTER, match: {listener: {listenerFilter: http}}, patch: {operation: MERGE, value: {typed_config: {"+inspector+", initial_read_buffer_size: 512}}}}")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	l, _, problems := set.Listener(networking.EnvoyFilter_SIDECAR_OUTBOUND, func() *listenerv3.Listener {
+		l := listenerOf(t)
+		decodeYAML(t, "typed_config: {"+inspector+", enable_ja3_fingerprinting: true}", l.ListenerFilters[0])
+		l.ListenerFilters[0].Name = "tls"
+		return l
+	})
+	got := &tlsinspector.TlsInspector{}
+	if err := l.ListenerFilters[0].GetTypedConfig().UnmarshalTo(got); err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	if !got.GetEnableJa3Fingerprinting().GetValue() || got.GetInitialReadBufferSize().GetValue() != 512 || shape(t, l) != shape(t, listenerOf(t)) {
+		t.Errorf("%v in %s", got, shape(t, l))
+	}
+	if l.ListenerFilters[1].GetTypedConfig() != nil {
+		t.Errorf("the filter without settings has %v", l.ListenerFilters[1])
 	}
 }
 
@@ -304,7 +332,7 @@ func TestParse(t *testing.T) {
 	for item, want := range map[string]string{
 		"{patch: {operation: ADD, value: {}}}":                                                                                               ".applyTo: write what",
 		"{applyTo: CLUSTER, patch: {value: {}}}":                                                                                             ".patch.operation: INVALID",
-		"{applyTo: CLUSTER, patch: {operation: INSERT_FIRST, value: {}}}":                                                                    ".patch.operation: INSERT_FIRST is not possible for CLUSTER",
+		"{applyTo: ROUTE_CONFIGURATION, patch: {operation: INSERT_FIRST, value: {}}}":                                                        ".patch.operation: INSERT_FIRST is not possible for ROUTE_CONFIGURATION",
 		"{applyTo: CLUSTER, patch: {operation: MERGE}}":                                                                                      ".patch.value: there is no value",
 		"{applyTo: CLUSTER, patch: {operation: MERGE, value: {name: 5}}}":                                                                    ".patch.value: it is no envoy.config.cluster.v3.Cluster",
 		"{applyTo: CLUSTER, patch: {operation: MERGE, value: {nothing: 5}}}":                                                                 ".patch.value: the API of Envoy has no such field",
