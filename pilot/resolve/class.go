@@ -67,6 +67,8 @@ type Class struct {
 	Patches []ClassPatches
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
+	// UDPPorts are those of the Services of a router, sorted.
+	UDPPorts []uint32
 	// PassesMesh tells that one of them passes on the mesh's mutual TLS (AUTO_PASSTHROUGH).
 	PassesMesh bool
 	// Settings of the control plane, as far as they concern the proxy.
@@ -129,6 +131,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 			o := r.Object(k)
 			return o != nil && passesMesh(o)
 		})
+		c.UDPPorts = udpPorts(r, p, cluster, labels)
 		c.Topology = topology(r, p)
 	} else {
 		c.HTTPProxyPort = p.HTTPProxyPort
@@ -201,6 +204,20 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 		return strings.Compare(a.Host, b.Host)
 	})
 	return out
+}
+
+// udpPorts lists the ports of UDP by which clients reach a router.
+func udpPorts(r Reader, p *model.Proxy, cluster string, labels map[string]string) []uint32 {
+	var out []uint32
+	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
+		for _, port := range svc.Ports {
+			if port.Protocol == model.ProtocolUDP {
+				out = append(out, port.Port)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // topology is what a router says itself, else what the mesh says of all.

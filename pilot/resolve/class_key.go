@@ -42,6 +42,10 @@ func (c *Class) hash() string {
 	b.keys(c.OutboundTokens...)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)
+	b.number(uint64(len(c.UDPPorts)))
+	for _, port := range c.UDPPorts {
+		b.number(uint64(port))
+	}
 	b.texts(c.SourceLabels...)
 	b.number(uint64(len(c.Patches)))
 	for _, p := range c.Patches {

@@ -46,9 +46,7 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 			}
 			problems = append(problems, p.addSecrets(s)...)
 		}
-		if c.Settings.QUIC {
-			p.addQUIC(c, g)
-		}
+		p.addQUIC(c, g)
 	}
 	if c.Secrets {
 		p.addDestinationSecrets(r)

@@ -11,7 +11,7 @@ import (
 // equal outbound parts send alike.
 func (c *Class) Outbound() Class {
 	out := *c
-	out.Inbound, out.PeerAuthentications, out.Gateways, out.Secrets, out.Settings = nil, nil, nil, false, Settings{}
+	out.Inbound, out.PeerAuthentications, out.Gateways, out.UDPPorts, out.Secrets, out.Settings = nil, nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
 	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", "", model.Locality{}, "", nil
 	out.Topology = model.Topology{}

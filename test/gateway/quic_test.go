@@ -140,6 +140,34 @@ func TestHTTP3StandsBesideHTTPS(t *testing.T) {
 	}
 }
 
+// A gateway whose Service has the port for TCP only is not reached by HTTP/3: it listens for none, and tells nobody
+// of any. With the port for UDP it does.
+func TestHTTP3NeedsAPortOfUDP(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "root")
+	port := envoytest.FreePort(t)
+	own := ca.issue(11, "a.example.com")
+	service := func(more string) string {
+		return fmt.Sprintf("---\n{apiVersion: v1, kind: Service, metadata: {name: gw, namespace: istio-system}, spec: {clusterIP: 10.96.0.9, selector: {istio: ingressgateway}, ports: [{name: https, port: 443, targetPort: %d}%s]}}\n", port, more)
+	}
+	rest := edge(t, "web") + webRoute + secret("one", "tls.crt", own.cert, "tls.key", own.key) + gatewayOf("{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: SIMPLE, credentialName: one}}")
+	for more, want := range map[string]string{
+		"": "", fmt.Sprintf(", {name: dns, port: 53, targetPort: %d, protocol: UDP}", port): "",
+		fmt.Sprintf(", {name: h3, port: 443, targetPort: %d, protocol: UDP}", port): `h3=":443"; ma=86400`,
+	} {
+		m := newMeshWith(t, build.Options{Settings: resolve.Settings{QUIC: true}}, proven(), rest+service(more))
+		c := newClient(t, port, ca, nil)
+		c.want(t, "https://a.example.com/", 200, "web")
+		if got, err := altSvc(c, "https://a.example.com/"); err != nil || got != want {
+			t.Errorf("%q: alt-svc %q, want %q (%v)", more, got, want, err)
+		}
+		if listens := strings.Contains(m.envoy.Get("/listeners"), "udp_"); listens != (want != "") {
+			t.Errorf("%q: a listener of UDP: %v", more, listens)
+		}
+		m.envoy.Stop()
+	}
+}
+
 // Unless it is asked for there is no HTTP/3, and nobody is told of any.
 func TestThereIsNoHTTP3Unasked(t *testing.T) {
 	t.Parallel()
