@@ -77,7 +77,8 @@ func TestTheWebhookReadsProxyConfigs(t *testing.T) {
 	group.Go(func() error { // nobody is connected
 		for {
 			select {
-			case <-p.store.Commits():
+			case c := <-p.store.Commits():
+				c.Applied()
 			case <-t.Context().Done():
 				return nil
 			}
