@@ -246,12 +246,19 @@ func (o *outboundOutline) assignments(in Input, host string) Output {
 // classOutline is that of what a class has for itself: what it receives, or serves as a gateway.
 type classOutline struct {
 	*resolve.GatewayPlan // of nothing for sidecars
+	secrets              *resolve.SecretPlan
 	class                *resolve.Class
 	encoder              *encoder
 }
 
 func newClassOutline(r resolve.Reader, c *resolve.Class, e *encoder) Outline {
-	return &classOutline{resolve.NewGatewayPlan(r, c), c, e}
+	o := &classOutline{GatewayPlan: resolve.NewGatewayPlan(r, c), class: c, encoder: e}
+	if c.Type == model.RouterProxy {
+		o.secrets = o.SecretPlan()
+	} else {
+		o.secrets = resolve.NewSecretPlan(r, c)
+	}
+	return o
 }
 
 func (o *classOutline) Problems() []model.Problem { return o.GatewayPlan.Problems }
@@ -265,7 +272,7 @@ func (o *classOutline) Units() []UnitID {
 	if o.class.Type != model.RouterProxy {
 		out = append(out, UnitID{Kind: kindInbound})
 	}
-	for _, name := range o.Secrets() {
+	for _, name := range o.secrets.Secrets() {
 		out = append(out, UnitID{Kind: kindSecret, Name: name})
 	}
 	return appendServed(out, o)
@@ -278,7 +285,7 @@ func (o *classOutline) Has(id UnitID) bool {
 	case kindInbound:
 		return o.class.Type != model.RouterProxy
 	case kindSecret:
-		return o.HasSecret(id.Name)
+		return o.secrets.HasSecret(id.Name)
 	}
 	return hasServed(o, id)
 }
@@ -291,7 +298,7 @@ func (o *classOutline) Same(id UnitID, other Outline) bool {
 	case kindVirtualHost:
 		return o.SameHost(former.GatewayPlan, id.Name, id.Host)
 	case kindSecret:
-		return o.SameSecret(former.GatewayPlan, id.Name)
+		return o.secrets.SameSecret(former.secrets, id.Name)
 	}
 	return true
 }
@@ -304,7 +311,7 @@ func (o *classOutline) Compute(in Input, id UnitID) Output {
 		all, problems := resolve.Inbound(r, o.class)
 		return o.encoder.listeners(problems, changes, all...)
 	case kindSecret:
-		return secretOutput(o.Secret(r, id.Name))
+		return secretOutput(o.secrets.Secret(r, id.Name))
 	case kindAdded:
 		return o.encoder.added(r, o.class, id.Name)
 	case kindOwnClusters:

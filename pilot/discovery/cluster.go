@@ -18,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
@@ -151,12 +152,14 @@ func (p *plane) machineWriter() machine.Write {
 	}
 }
 
-// gateways lists the connected ones of this cluster: what those of others may, its API server does not say.
+// gateways lists the connected proxies of this cluster that Secrets are named for: what those of others may, its API
+// server does not say.
 func (c *cluster) gateways() []incluster.ConnectedGateway {
 	var out []incluster.ConnectedGateway
+	r := c.store.Snapshot().Reader(nil)
 	for _, x := range c.xds.Connections() {
 		namespace, name, proven := strings.Cut(x.Identity, "/")
-		if proven && x.Node.Gateway() && !x.Node.Proof.Foreign {
+		if proven && !x.Node.Proof.Foreign && resolve.NeedsSecrets(r, &x.Node.Proxy) {
 			out = append(out, incluster.ConnectedGateway{
 				ServiceAccount: incluster.ServiceAccount{Namespace: namespace, Name: name}, Secrets: x.Node.Secrets,
 			})
@@ -165,10 +168,14 @@ func (c *cluster) gateways() []incluster.ConnectedGateway {
 	return out
 }
 
-// mayHaveSecrets tells whether the gateways of an identity may have Secrets of its namespace. Who serves files
-// has put them there for them. What a service account of another cluster may, this one does not say.
-func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity) bool {
-	return p.access == nil || !id.Foreign && p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
+// mayHaveSecrets tells whether a proxy of an identity may have Secrets of its namespace. Who serves files has put them
+// there for them. What a service account of another cluster may, this one does not say. Sidecars are asked about only
+// where a rule names Secrets for them: there are many, and few need any.
+func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity, proxy *model.Proxy) bool {
+	if p.access == nil {
+		return true
+	}
+	return !id.Foreign && resolve.NeedsSecrets(p.store.Snapshot().Reader(nil), proxy) && p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
 // farewell is how long the webhooks go on answering when the control plane is told to end. The API server learns

@@ -142,7 +142,7 @@ func (s *SecretAccess) problems(who ServiceAccount) []model.Problem {
 	case a.failure != "":
 		why = fmt.Sprintf("whether it may list the Secrets of its namespace is not known, so the last answer counts: %s", a.failure)
 	case !a.allowed:
-		why = "it may not list the Secrets of its namespace, so its gateways get no certificates of them; bind a Role that allows it"
+		why = "it may not list the Secrets of its namespace, so its proxies get no certificates of them; bind a Role that allows it"
 	default:
 		return nil
 	}

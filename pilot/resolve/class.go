@@ -73,7 +73,8 @@ type Class struct {
 	PassesMesh bool
 	// Settings of the control plane, as far as they concern the proxy.
 	Settings Settings
-	// Secrets tells that a router may have Secrets of its namespace.
+	// Secrets tells that the proxy may have Secrets of its namespace, and of a sidecar that a DestinationRule for it
+	// names some.
 	Secrets bool
 	// Topology is what a router stands behind.
 	Topology model.Topology
@@ -150,6 +151,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
 		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
+			c.Secrets = c.Secrets || p.Secrets && len(model.DestinationSecrets(dr)) > 0
 		}
 	}
 	c.Patches = workloadPatches(r, p, labels)

@@ -85,9 +85,8 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 	}
 }
 
-// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or at gateways with
-// Secrets. What
-// cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
+// originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or with Secrets at
+// gateways and where the rule selects the workload. What cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
 func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
 	s := t.spec
 	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames(), Params: defaultTLSParams(b.r)}
@@ -106,11 +105,11 @@ func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc
 	}
 	switch {
 	case s.GetCredentialName() == "":
-	case b.c.Type == model.RouterProxy:
+	case b.c.Type == model.RouterProxy, t.object != nil && slices.Contains(b.c.DestinationRules, t.object.Key):
 		out.CertSecret, out.RootSecret = model.ClientSecrets(s)
 	case t.object != nil:
 		b.report(t.object.WarningAt(t.field+".credentialName", model.ReasonNotTranslated,
-			"only gateways have Secrets, as in Istio; sidecars speak TLS without a client certificate, and check servers by the system's roots"))
+			"as in Istio sidecars have Secrets only where the rule has a workloadSelector; the others speak TLS without a client certificate, and check servers by the system's roots"))
 	}
 	if s.GetMode() == networking.ClientTLSSettings_MUTUAL && s.GetClientCertificate() != "" {
 		out.CertSecret = fileCertificate(s.GetClientCertificate(), s.GetPrivateKey())

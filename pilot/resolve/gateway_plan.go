@@ -24,7 +24,7 @@ type GatewayPlan struct {
 	class   *Class
 	ports   map[string]*gatewayPort   // by name of the listener
 	routes  map[string]*gatewayRoutes // by name
-	secrets map[string][]secretUse    // by SDS name
+	secrets *SecretPlan
 }
 
 // NewGatewayPlan plans what a class of routers serves; sidecars serve nothing.
@@ -33,7 +33,7 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 	if c.Type != model.RouterProxy {
 		return p
 	}
-	p.ports, p.routes, p.secrets = map[string]*gatewayPort{}, map[string]*gatewayRoutes{}, map[string][]secretUse{}
+	p.ports, p.routes, p.secrets = map[string]*gatewayPort{}, map[string]*gatewayRoutes{}, &SecretPlan{c, map[string][]secretUse{}}
 	ports, problems := gatewayPorts(r, c)
 	for _, g := range ports {
 		if len(g.servers) == 0 {
@@ -54,6 +54,9 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 	p.Problems = sortProblems(append(problems, meshProblems(r)...))
 	return p
 }
+
+// SecretPlan says which Secrets the class has.
+func (p *GatewayPlan) SecretPlan() *SecretPlan { return p.secrets }
 
 // addRoutes adds a server to the route configuration that its requests go by.
 func (p *GatewayPlan) addRoutes(r Reader, g *gatewayPort, s *gatewayServer) {

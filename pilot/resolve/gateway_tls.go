@@ -123,8 +123,8 @@ func authoritiesCredential(t *networking.ServerTLSSettings) string {
 // secretUse is where a Gateway names a Secret; or that a DestinationRule does, which may be meant for
 // another gateway, so that nobody is told where it is missing.
 type secretUse struct {
-	gateway *model.Object // nil for a DestinationRule
-	field   string
+	object *model.Object // nil for a DestinationRule of a router, which may be meant for others
+	field  string
 	// authorities tells that it is what clients are checked against.
 	authorities bool
 }
@@ -143,7 +143,7 @@ func (p *GatewayPlan) addSecrets(s *gatewayServer) []model.Problem {
 			return
 		}
 		name := model.SecretName(credential)
-		p.secrets[name] = append(p.secrets[name], u)
+		p.secrets.uses[name] = append(p.secrets.uses[name], u)
 	}
 	for i, name := range credentials(t) {
 		field := "credentialName"
@@ -162,21 +162,21 @@ func (p *GatewayPlan) addSecrets(s *gatewayServer) []model.Problem {
 }
 
 func (u secretUse) same(o secretUse) bool {
-	if u.gateway == nil || o.gateway == nil {
+	if u.object == nil || o.object == nil {
 		return u == o
 	}
-	return u.gateway.Key == o.gateway.Key && u.gateway.Origin == o.gateway.Origin && u.field == o.field && u.authorities == o.authorities
+	return u.object.Key == o.object.Key && u.object.Origin == o.object.Origin && u.field == o.field && u.authorities == o.authorities
 }
 
 // addDestinationSecrets notes the Secrets that TLS to services needs.
 func (p *GatewayPlan) addDestinationSecrets(r Reader) {
 	for _, name := range r.DestinationSecrets(p.class.Namespace) {
-		if p.secrets[name] == nil {
-			p.secrets[name] = []secretUse{{authorities: strings.HasSuffix(name, model.AuthoritiesSuffix)}}
+		if p.secrets.uses[name] == nil {
+			p.secrets.uses[name] = []secretUse{{authorities: strings.HasSuffix(name, model.AuthoritiesSuffix)}}
 		}
 	}
 }
 
 func (u secretUse) problem(reason model.Reason, why string) model.Problem {
-	return u.gateway.ErrorAt(u.field, reason, why+", until then connections to the server fail")
+	return u.object.ErrorAt(u.field, reason, why+", until then connections to the server fail")
 }

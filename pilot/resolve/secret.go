@@ -13,35 +13,75 @@ import (
 	"slices"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Secrets gives the SDS names of what the class's proxies may have, in order: the Secrets of their own
-// namespace that their Gateways name, and nothing for proxies that did not prove their namespace.
-func (p *GatewayPlan) Secrets() []string {
+// SecretPlan says which Secrets a class's proxies may have: of their own namespace, and nothing for proxies that did
+// not prove that they are of it. Routers have what their Gateways name and what TLS to services needs, sidecars what
+// DestinationRules name that select them.
+type SecretPlan struct {
+	class *Class
+	uses  map[string][]secretUse // by SDS name
+}
+
+// NewSecretPlan plans the Secrets of a class of sidecars.
+func NewSecretPlan(r Reader, c *Class) *SecretPlan {
+	p := &SecretPlan{class: c, uses: map[string][]secretUse{}}
+	for _, key := range c.DestinationRules {
+		o := r.Object(key)
+		if o == nil {
+			continue
+		}
+		for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
+			p.uses[name] = append(p.uses[name], secretUse{o, "spec", strings.HasSuffix(name, model.AuthoritiesSuffix)})
+		}
+	}
+	return p
+}
+
+// NeedsSecrets tells whether something names Secrets for a proxy, so that it is to be asked whether it may have them.
+func NeedsSecrets(r Reader, p *model.Proxy) bool {
+	if p.Type == model.RouterProxy {
+		return true
+	}
+	return namesSecrets(r.WorkloadDestinationRules(p.Namespace), func() map[string]string { return WorkloadOf(r, p).Labels })
+}
+
+// namesSecrets tells whether one of the rules names Secrets and selects a workload.
+func namesSecrets(rules []*model.Object, labels func() map[string]string) bool {
+	return slices.ContainsFunc(rules, func(o *model.Object) bool {
+		rule := o.Spec.(*networking.DestinationRule)
+		return len(model.DestinationSecrets(rule)) > 0 && model.Selects(rule.GetWorkloadSelector().GetMatchLabels(), labels())
+	})
+}
+
+// Secrets gives the SDS names of what the class's proxies may have, in order.
+func (p *SecretPlan) Secrets() []string {
 	if !p.class.Secrets {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(p.secrets))
+	return slices.Sorted(maps.Keys(p.uses))
 }
 
 // HasSecret tells whether there is one of the Secrets.
-func (p *GatewayPlan) HasSecret(name string) bool { return p.class.Secrets && p.secrets[name] != nil }
+func (p *SecretPlan) HasSecret(name string) bool { return p.class.Secrets && p.uses[name] != nil }
 
 // SameSecret tells whether a secret is named at the same places as in another plan.
-func (p *GatewayPlan) SameSecret(other *GatewayPlan, name string) bool {
-	return slices.EqualFunc(p.secrets[name], other.secrets[name], secretUse.same)
+func (p *SecretPlan) SameSecret(other *SecretPlan, name string) bool {
+	return slices.EqualFunc(p.uses[name], other.uses[name], secretUse.same)
 }
 
 // Secret makes one of the Secrets; nil where there is none that can be used. Whoever waits for it waits
 // on, or keeps what it has, and is reported.
-func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem) {
-	uses := p.secrets[name]
+func (p *SecretPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem) {
+	uses := p.uses[name]
 	own := strings.TrimPrefix(name, ir.SecretKubernetes)
 	if ns, rest, qualified := strings.Cut(own, "/"); qualified {
 		if ns != p.class.Namespace {
-			return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("the Secret is of namespace %s, and gateways get those of their own, %s", ns, p.class.Namespace))
+			return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("the Secret is of namespace %s, and %ss get those of their own, %s", ns, p.proxy(), p.class.Namespace))
 		}
 		own = rest
 	}
@@ -50,7 +90,7 @@ func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem
 		o = r.Object(model.Key{Kind: model.KindSecret, Namespace: p.class.Namespace, Name: base})
 	}
 	if o == nil {
-		return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("there is no Secret %s in the gateway's namespace %s; add it", own, p.class.Namespace))
+		return nil, atUses(uses, model.ReasonReference, fmt.Sprintf("there is no Secret %s in the %s's namespace %s; add it", own, p.proxy(), p.class.Namespace))
 	}
 	var out *ir.Secret
 	var field string
@@ -62,16 +102,28 @@ func (p *GatewayPlan) Secret(r Reader, name string) (*ir.Secret, []model.Problem
 		out, field, err = keyPair(name, s)
 	}
 	if err != nil {
-		why := fmt.Sprintf("%v; correct it, until then servers of gateways that name it keep what they have, or take no connection", err)
+		until := "servers of gateways that name it keep what they have, or take no connection"
+		if p.class.Type != model.RouterProxy {
+			until = "sidecars keep what they have, or connections by it fail"
+		}
+		why := fmt.Sprintf("%v; correct it, until then %s", err, until)
 		return nil, []model.Problem{o.ErrorAt(field, model.ReasonInvalid, why)}
 	}
 	return out, nil
 }
 
+// proxy is what the proxies are called.
+func (p *SecretPlan) proxy() string {
+	if p.class.Type == model.RouterProxy {
+		return "gateway"
+	}
+	return "sidecar"
+}
+
 func atUses(uses []secretUse, reason model.Reason, why string) []model.Problem {
 	out := make([]model.Problem, 0, len(uses))
 	for _, u := range uses {
-		if u.gateway != nil {
+		if u.object != nil {
 			out = append(out, u.problem(reason, why))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
@@ -71,7 +72,7 @@ func TestNobodyWaitsForWhatGatewaysMayHave(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		m.server.admission.places, m.server.shares.places = semaphore.NewWeighted(2), 2
-		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity) bool {
+		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity, _ *model.Proxy) bool {
 			<-ctx.Done()
 			return false
 		}

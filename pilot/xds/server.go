@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/proto/seen"
@@ -61,9 +62,9 @@ type Options struct {
 	FirstRequestTimeout time.Duration
 	// Proven bounds what callers of one identity take together, Anonymous all callers without proof.
 	Proven, Anonymous Limits
-	// MayHaveSecrets tells whether gateways of an identity may have Secrets of its namespace; nil: all may. One
+	// MayHaveSecrets tells whether a proxy of an identity may have Secrets of its namespace; nil: all may. One
 	// whose answer has become another is told anew when its stream is ended by End.
-	MayHaveSecrets func(context.Context, Identity) bool
+	MayHaveSecrets func(context.Context, Identity, *model.Proxy) bool
 	// Health is told what agents say of the health of their applications, of callers with proof, and Join of those
 	// that name a WorkloadGroup. Ended is told that a stream has ended of which one of them was told. None may block;
 	// nil for none.
@@ -258,7 +259,7 @@ func (s *Server) identify(st *stream, first *request, identity *Identity) (*push
 			return nil, err
 		}
 		node.Proved(st.identity, identity.ServiceAccount, identity.Pod, identity.Foreign)
-		node.Secrets = s.opts.MayHaveSecrets == nil || node.Gateway() && s.opts.MayHaveSecrets(st.ctx, *identity)
+		node.Secrets = s.opts.MayHaveSecrets == nil || s.opts.MayHaveSecrets(st.ctx, *identity, &node.Proxy)
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()

@@ -68,6 +68,7 @@ func traps() map[string][]string {
 		"Telemetry: providers replace those of the scope above":                        {"pilot/resolve:TestAccessLogsAreMergedAsIstioDoes"},
 		"Telemetry: what turns all metrics off leaves nothing that counts":             {"pilot/resolve:TestTelemetryOfEachScope"},
 		"ProxyConfig: workload, annotation, namespace, root, mesh; at injection":       {"pilot/inject:TestProxyConfigObjects"},
+		"a sidecar ignores credentialName without selector":                            {"destinationrule_credential"},
 		"EnvoyFilter: priority, root namespace, age; a match of nothing":               {"envoyfilter_order", "envoyfilter"},
 	}
 }
