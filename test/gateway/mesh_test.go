@@ -57,6 +57,14 @@ func newMesh(t *testing.T, identity *xds.Identity, yaml string) *mesh {
 
 func newMeshWith(t *testing.T, options build.Options, identity *xds.Identity, yaml string) *mesh {
 	t.Helper()
+	m := newPlane(t, options, identity, yaml)
+	m.envoy = envoytest.Run(t, envoytest.Config{Node: "router~127.0.0.1~gw-0.istio-system~istio-system.svc.cluster.local", Socket: m.socket})
+	return m
+}
+
+// newPlane starts the control plane alone.
+func newPlane(t *testing.T, options build.Options, identity *xds.Identity, yaml string) *mesh {
+	t.Helper()
 	m := &mesh{t: t, builder: build.New(options), socket: filepath.Join(t.TempDir(), "ads.sock")}
 	m.engine = push.New(push.Options{Report: func(problems []model.Problem) {
 		m.mu.Lock()
@@ -83,7 +91,6 @@ func newMeshWith(t *testing.T, options build.Options, identity *xds.Identity, ya
 		server.Wait()
 		<-done
 	})
-	m.envoy = envoytest.Run(t, envoytest.Config{Node: "router~127.0.0.1~gw-0.istio-system~istio-system.svc.cluster.local", Socket: m.socket})
 	return m
 }
 

@@ -150,12 +150,12 @@ func TestHTTP3NeedsAPortOfUDP(t *testing.T) {
 	service := func(more string) string {
 		return fmt.Sprintf("---\n{apiVersion: v1, kind: Service, metadata: {name: gw, namespace: istio-system}, spec: {clusterIP: 10.96.0.9, selector: {istio: ingressgateway}, ports: [{name: https, port: 443, targetPort: %d}%s]}}\n", port, more)
 	}
-	rest := edge(t, "web") + webRoute + secret("one", "tls.crt", own.cert, "tls.key", own.key) + gatewayOf("{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: SIMPLE, credentialName: one}}")
+	first, rest := edge(t, "web"), webRoute+secret("one", "tls.crt", own.cert, "tls.key", own.key)+gatewayOf("{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: SIMPLE, credentialName: one}}")
 	for more, want := range map[string]string{
 		"": "", fmt.Sprintf(", {name: dns, port: 53, targetPort: %d, protocol: UDP}", port): "",
 		fmt.Sprintf(", {name: h3, port: 443, targetPort: %d, protocol: UDP}", port): `h3=":443"; ma=86400`,
 	} {
-		m := newMeshWith(t, build.Options{Settings: resolve.Settings{QUIC: true}}, proven(), rest+service(more))
+		m := newMeshWith(t, build.Options{Settings: resolve.Settings{QUIC: true}}, proven(), first+service(more)+rest)
 		c := newClient(t, port, ca, nil)
 		c.want(t, "https://a.example.com/", 200, "web")
 		if got, err := altSvc(c, "https://a.example.com/"); err != nil || got != want {

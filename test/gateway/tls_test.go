@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -373,4 +374,61 @@ spec: {hosts: [inner.test], gateways: [gw], http: [{route: [{destination: {host:
 `, server.Listener.Addr().(*net.TCPAddr).Port)+gatewayOf(
 		fmt.Sprintf("{port: {number: %d, name: a, protocol: HTTP}, hosts: [inner.test]}", clear)))
 	newClient(t, clear, ca, nil).want(t, "http://inner.test/", 200, "client 42")
+}
+
+// A sidecar speaks TLS to a service with the Secret of its own namespace that a DestinationRule names which selects
+// it. One that proved nothing gets none, nor does one that the rule does not select.
+func TestSidecarOriginatesTLSWithASecret(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "root")
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "client %v", r.TLS.PeerCertificates[0].SerialNumber)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{*ca.issue(41, "inner.test").tls(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	own := ca.issue(42, "client.test")
+	for name, c := range map[string]struct {
+		identity *xds.Identity
+		app      string
+		status   int
+		body     string
+	}{
+		"selected":     {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "client", 200, "client 42"},
+		"unproven":     {nil, "client", 503, ""},
+		"not selected": {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "other", 503, ""},
+	} {
+		t.Run(name, func(t *testing.T) { // one after the other: each has the ports of a sidecar
+			port := envoytest.FreePort(t)
+			m := newPlane(t, build.Options{}, c.identity, edge(t, "web")+strings.ReplaceAll(secret("out", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem), "namespace: istio-system", "namespace: default")+fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client-0, namespace: default, labels: {app: %s}}
+spec: {serviceAccountName: client, containers: [{name: istio-proxy, image: x}]}
+status: {podIP: 127.0.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner, namespace: default}
+spec: {clusterIP: 10.96.0.3, selector: {app: web}, ports: [{name: http, port: %d, targetPort: %d}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: inner, namespace: default}
+spec: {host: inner, workloadSelector: {matchLabels: {app: client}}, trafficPolicy: {tls: {mode: MUTUAL, credentialName: out, sni: inner.test}}}
+---
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: istio-system}, spec: {mtls: {mode: DISABLE}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: client, namespace: default}
+spec: {egress: [{port: {number: %d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}
+`, c.app, port, server.Listener.Addr().(*net.TCPAddr).Port, port))
+			m.envoy = envoytest.Run(t, envoytest.Config{Node: "sidecar~127.0.0.2~client-0.default~default.svc.cluster.local", Socket: m.socket})
+			newClient(t, port, ca, nil).want(t, fmt.Sprintf("http://inner.default.svc.cluster.local:%d/", port), c.status, c.body)
+		})
+	}
 }
