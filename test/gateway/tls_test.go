@@ -377,7 +377,7 @@ spec: {hosts: [inner.test], gateways: [gw], http: [{route: [{destination: {host:
 }
 
 // A sidecar speaks TLS to a service with the Secret of its own namespace that a DestinationRule names which selects
-// it. One that proved nothing gets none, nor does one that the rule does not select.
+// it. One that proved nothing gets none, and for one that is not selected the rule says nothing.
 func TestSidecarOriginatesTLSWithASecret(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "root")
@@ -398,7 +398,7 @@ func TestSidecarOriginatesTLSWithASecret(t *testing.T) {
 	}{
 		"selected":     {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "client", 200, "client 42"},
 		"unproven":     {nil, "client", 503, ""},
-		"not selected": {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "other", 503, ""},
+		"not selected": {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "other", 400, "HTTP request to an HTTPS server"}, // by no rule
 	} {
 		t.Run(name, func(t *testing.T) { // one after the other: each has the ports of a sidecar
 			port := envoytest.FreePort(t)
