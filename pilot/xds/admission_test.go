@@ -72,8 +72,10 @@ func TestNobodyWaitsForWhatGatewaysMayHave(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		m.server.admission.places, m.server.shares.places = semaphore.NewWeighted(2), 2
-		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity, _ *model.Proxy) bool {
-			<-ctx.Done()
+		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity, proxy *model.Proxy) bool {
+			if proxy.Type == model.RouterProxy {
+				<-ctx.Done()
+			}
 			return false
 		}
 		var all []*client
