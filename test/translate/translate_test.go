@@ -34,7 +34,7 @@ func forEachCase(t *testing.T, run func(t *testing.T, file string, a *txtar.Arch
 	for _, file := range files {
 		name, ok := strings.CutSuffix(filepath.Base(file), ".txtar")
 		if !ok {
-			if fi, err := os.Stat(file); err == nil && fi.IsDir() && name == "fuzz" {
+			if fi, err := os.Stat(file); err == nil && fi.IsDir() && (name == "fuzz" || name == "fields") {
 				continue
 			}
 			t.Errorf("%s is not a case", file)
