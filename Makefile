@@ -78,6 +78,12 @@ $(PROMETHEUS): | packages
 .PHONY: prometheus
 prometheus: $(PROMETHEUS) ## Prometheus, into .tools/prometheus, for tests of dashboards
 
+# One that discovers pods is built from its module: Debian's is without discovery in Kubernetes.
+.tools/prometheus-kubernetes: test/prometheus/program/go.mod test/prometheus/program/go.sum
+	@mkdir -p .tools; echo "building Prometheus for tests in a cluster, once; it takes minutes" >&2
+	cd test/prometheus/program && $(GO) build -tags remove_all_sd,enable_kubernetes_sd -ldflags '-s -w' -o ../../../$@ github.com/prometheus/prometheus/cmd/prometheus
+	touch $@
+
 # ---- images and the mesh
 
 .PHONY: images
@@ -124,7 +130,7 @@ clusterdown: ## Take away a cluster whose process was killed
 	$(GO) run ./test/cluster/cmd/cluster --down
 
 .PHONY: clustertest
-clustertest: tools images kubernetes ## The mesh in a real Kubernetes, AWAY=1m without its API server; needs root
+clustertest: tools images kubernetes .tools/prometheus-kubernetes ## The mesh in a real Kubernetes, AWAY=1m without its API server; needs root
 	$(GO) test -count=1 -timeout 30m -v ./test/cluster $(if $(AWAY),-away $(AWAY)) || { \
 	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test --name test 2>/dev/null || true; \
 	  $(GO) run ./test/cluster/cmd/cluster --down --state /run/pilothouse-test-demo --name demo 2>/dev/null || true; exit 1; }

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Files are the dashboards as Grafana imports them, and prometheus.yaml.
+// Files are the dashboards as Grafana imports them, prometheus.yaml, and the rights of who scrapes by it.
 //
-//go:embed *.json prometheus.yaml
+//go:embed *.json prometheus.yaml prometheus-rights.yaml
 var Files embed.FS
 
 // Dashboard is one page of Grafana.

@@ -2,12 +2,8 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,13 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/deploy/dashboards"
+	"github.com/pilothouse-mesh/pilothouse/test/prometheus"
 )
-
-// prometheus is a running one.
-type prometheus struct {
-	t   *testing.T
-	url string
-}
 
 // program gives one of Prometheus' programs, as the Makefile fetches them.
 func program(t *testing.T, name string) string {
@@ -106,7 +97,7 @@ func scrapeConfig(t *testing.T, m *mesh) []byte {
 }
 
 // startPrometheus runs one that reads the mesh every second, until the test ends.
-func startPrometheus(t *testing.T, m *mesh) prometheus {
+func startPrometheus(t *testing.T, m *mesh) prometheus.Server {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
@@ -134,58 +125,7 @@ func startPrometheus(t *testing.T, m *mesh) prometheus {
 			t.Logf("prometheus: %.4000s", log.String())
 		}
 	})
-	return prometheus{t, "http://" + address}
-}
-
-// query gives how many of the values of an expression are numbers.
-func (p prometheus) query(expr string) (int, error) {
-	resp, err := http.Get(p.url + "/api/v1/query?" + url.Values{"query": {expr}}.Encode())
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	var answer struct {
-		Status, Error string
-		Data          struct {
-			Result []struct{ Value []any }
-		}
-	}
-	if err := json.Unmarshal(data, &answer); err != nil || answer.Status != "success" {
-		return 0, fmt.Errorf("%s: %s", expr, data)
-	}
-	n := 0
-	for _, r := range answer.Data.Result {
-		if len(r.Value) == 2 && r.Value[1] != "NaN" {
-			n++
-		}
-	}
-	return n, nil
-}
-
-// chosen puts everything in the place of a dashboard's variables.
-var chosen = strings.NewReplacer("$__rate_interval", "20s", "$service", ".*", "$namespace", ".*", "$workload", ".*")
-
-// kiali are the queries by which Kiali (2.x) draws its graph and tells health, for a namespace.
-func kiali() map[string]string {
-	const groups = "source_cluster,source_workload_namespace,source_workload,source_canonical_service,source_canonical_revision,destination_cluster,destination_service_namespace,destination_service,destination_service_name,destination_workload_namespace,destination_workload,destination_canonical_service,destination_canonical_revision"
-	return map[string]string{
-		"graph, into the namespace":   `sum(rate(istio_requests_total{reporter="source",source_workload_namespace!="default",destination_service_namespace="default"} [20s])) by (` + groups + `,request_protocol,response_code,grpc_response_status,response_flags) > 0`,
-		"graph, within":               `sum(rate(istio_requests_total{reporter=~"source|waypoint",source_workload_namespace="default"} [20s])) by (` + groups + `,request_protocol,response_code,grpc_response_status,response_flags) > 0`,
-		"graph, of unknown clients":   `sum(rate(istio_requests_total{reporter="destination",destination_workload_namespace="default"} [20s])) by (` + groups + `,request_protocol,response_code,grpc_response_status,response_flags) > 0`,
-		"graph, TCP":                  `sum(rate(istio_tcp_sent_bytes_total{reporter="source",source_workload_namespace="default"} [20s])) by (` + groups + `,response_flags) > 0`,
-		"security":                    `sum(rate(istio_requests_total{reporter="destination",destination_workload_namespace="default"}[20s])) by (source_cluster,source_workload_namespace,source_workload,source_canonical_service,source_canonical_revision,source_principal,destination_cluster,destination_service_namespace,destination_service,destination_service_name,destination_workload_namespace,destination_workload,destination_canonical_service,destination_canonical_revision,destination_principal,connection_security_policy) > 0`,
-		"response time":               `histogram_quantile(0.95, sum(rate(istio_request_duration_milliseconds_bucket{reporter="source",source_workload_namespace="default"}[20s])) by (le,` + groups + `,request_protocol)) > 0`,
-		"throughput":                  `sum(rate(istio_request_bytes_sum{reporter="source",source_workload_namespace="default"}[20s])) by (` + groups + `,request_protocol) > 0`,
-		"health of services":          `sum(rate(istio_requests_total{destination_service_namespace="default"}[20s])) by (destination_service_name,destination_workload,reporter,response_code,grpc_response_status,request_protocol) > 0`,
-		"health of workloads":         `sum(rate(istio_requests_total{reporter="source",source_workload_namespace="default",source_workload="productpage-v1"}[20s])) by (request_protocol,response_code,grpc_response_status) > 0`,
-		"the control plane's version": `pilot_info or istio_build{component="pilot"}`,
-		"the control plane's memory":  `process_resident_memory_bytes{job="istiod"}`,
-		"convergence":                 `histogram_quantile(0.99, sum(rate(pilot_proxy_convergence_time_bucket[5m])) by (le)) >= 0`,
-	}
+	return prometheus.Server{URL: "http://" + address}
 }
 
 // testPrometheus lets a real Prometheus read the mesh, and asks it what dashboards and Kiali ask: each query
@@ -200,24 +140,11 @@ func testPrometheus(t *testing.T, m *mesh) {
 	defer load.stop(t, 1)
 	p := startPrometheus(t, m)
 	for _, q := range []string{"istio_requests_total", "pilot_xds"} { // what is there before the change counts as well
-		eventually(t, time.Minute, "a first reading of "+q, func() error { return p.wants(q) })
+		eventually(t, time.Minute, "a first reading of "+q, func() error { return p.Has(t.Context(), q) })
 	}
 	m.write(t, sample, strings.Replace(string(before), "name: http", "name: tcp", 1))
 	defer m.write(t, sample, string(before))
-	queries := kiali()
-	for _, d := range dashboards.All() {
-		for _, r := range d.Rows {
-			for _, panel := range r.Panels {
-				for i, q := range panel.Queries {
-					queries[fmt.Sprintf("%s: %s: %s: %d", d.Title, r.Title, panel.Title, i)] = chosen.Replace(q.Expr)
-				}
-			}
-		}
-		for _, v := range d.Variables {
-			metric := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(v.Query)
-			queries[d.Title+": "+v.Title] = fmt.Sprintf(`%s{%s!=""}`, strings.ReplaceAll(metric[1], `{destination_workload_namespace=~"$namespace"}`, ""), metric[2])
-		}
-	}
+	queries := prometheus.Queries()
 	missing := map[string]string{}
 	for name, q := range queries {
 		missing[name] = q
@@ -226,19 +153,11 @@ func testPrometheus(t *testing.T, m *mesh) {
 		// Bytes of a connection are counted at its end, and the sample's own last.
 		m.ctl(t, "exec", "productpage-v1", "-c", "productpage", "--", "/usr/local/bin/bookinfo", "get", "http://details:9080/details/0")
 		for name, q := range missing {
-			if err := p.wants(q); err != nil {
+			if err := p.Has(t.Context(), q); err != nil {
 				return fmt.Errorf("%s: %w; %d of %d queries are left", name, err, len(missing), len(queries))
 			}
 			delete(missing, name)
 		}
 		return nil
 	})
-}
-
-func (p prometheus) wants(expr string) error {
-	n, err := p.query(expr)
-	if err == nil && n == 0 {
-		err = fmt.Errorf("no data for %s", expr)
-	}
-	return err
 }

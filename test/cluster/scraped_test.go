@@ -1,0 +1,215 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"istio.io/api/annotation"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/deploy/dashboards"
+	"github.com/pilothouse-mesh/pilothouse/test/prometheus"
+)
+
+// observed are a Prometheus, whose program is on the node's disk, and pods that are scraped in other ways than the
+// sample's: one whose metrics are not merged, and one that has ended.
+const observed = `
+apiVersion: v1
+kind: Pod
+metadata: {name: prometheus, namespace: istio-system, labels: {app: prometheus}}
+spec:
+  serviceAccountName: prometheus
+  containers:
+  - name: prometheus
+    image: pilothouse/pause:dev
+    imagePullPolicy: Never
+    command: [/prometheus, --config.file=/configuration/prometheus.yaml, --storage.tsdb.path=/data]
+    readinessProbe: {httpGet: {path: /-/ready, port: 9090}, periodSeconds: 1}
+    volumeMounts:
+    - {name: program, mountPath: /prometheus, readOnly: true}
+    - {name: configuration, mountPath: /configuration}
+    - {name: data, mountPath: /data}
+  volumes:
+  - {name: program, hostPath: {path: PROGRAM, type: File}}
+  - {name: configuration, configMap: {name: prometheus}}
+  - {name: data, emptyDir: {}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: unmerged, namespace: default, annotations: {prometheus.istio.io/merge-metrics: "false"}}
+spec:
+  containers:
+  - {name: app, image: "pilothouse/pause:dev", imagePullPolicy: Never}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: finished, namespace: default}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: app
+    image: pilothouse/examples-bookinfo-details-v1:dev
+    imagePullPolicy: Never
+    command: [/usr/local/bin/bookinfo, get, "http://127.0.0.1:15021/healthz/ready"]
+`
+
+// metricsAreScraped runs a Prometheus by what deploy/dashboards gives: the configuration, with a shorter interval
+// alone, and the rights. It finds each proxy once and the control plane once, and no place that does not answer. It
+// has data for what Kiali and the dashboards ask, and Kiali's graph has the sample's calls.
+func (w *world) metricsAreScraped(ctx context.Context, url string) {
+	w.Helper()
+	program, err := filepath.Abs(root + "/.tools/prometheus-kubernetes")
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	if err != nil {
+		w.Fatalf("no Prometheus: %v", err)
+	}
+	const interval = "scrape_interval: 15s"
+	config := w.dashboardsFile("prometheus.yaml")
+	if !strings.Contains(config, interval) {
+		w.Fatalf("prometheus.yaml has no %s", interval)
+	}
+	w.kubectl(ctx, w.dashboardsFile("prometheus-rights.yaml"), "apply", "-f", "-")
+	w.kubectl(ctx, strings.ReplaceAll(config, interval, "scrape_interval: 1s"), "create", "configmap", "prometheus", "-n", "istio-system", "--from-file=prometheus.yaml=/dev/stdin")
+	pods := strings.ReplaceAll(observed, "PROGRAM", program)
+	w.kubectl(ctx, pods, "apply", "-f", "-")
+	w.kubectl(ctx, "", "wait", "--for=condition=Ready", "pod/prometheus", "-n", "istio-system", "--timeout="+patience.String())
+	w.kubectl(ctx, "", "wait", "--for=condition=Ready", "pod/unmerged", "--timeout="+patience.String())
+	w.kubectl(ctx, "", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/finished", "--timeout="+patience.String())
+
+	l := loading(ctx, url)
+	pod, err := w.client.CoreV1().Pods("istio-system").Get(ctx, "prometheus", metav1.GetOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	server := prometheus.Server{URL: "http://" + pod.Status.PodIP + ":9090"}
+	w.until(ctx, "the targets", func(ctx context.Context) (bool, error) { return w.targetsAre(ctx, server) })
+	w.until(ctx, "calls of the sample in Kiali's graph", func(ctx context.Context) (bool, error) { return graphed(ctx, server) })
+	missing := prometheus.Queries()
+	w.until(ctx, "data for each query", func(ctx context.Context) (bool, error) {
+		for name, q := range missing {
+			if strings.Contains(q, "istio_tcp_") { // the sample speaks HTTP; a test of test/e2e has it speak TCP
+				delete(missing, name)
+				continue
+			}
+			if err := server.Has(ctx, q); err != nil {
+				return false, fmt.Errorf("%s: %w", name, err)
+			}
+			delete(missing, name)
+		}
+		return true, nil
+	})
+	l.end(w)
+	w.kubectl(ctx, pods, "delete", "--now", "-f", "-")
+	w.kubectl(ctx, "", "delete", "configmap", "prometheus", "-n", "istio-system")
+	w.kubectl(ctx, w.dashboardsFile("prometheus-rights.yaml"), "delete", "-f", "-")
+}
+
+func (w *world) dashboardsFile(name string) string {
+	w.Helper()
+	text, err := dashboards.Files.ReadFile(name)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(text)
+}
+
+// targetsAre tells whether the targets are up and those that the pods give: one for each proxy, and one for each
+// control plane.
+func (w *world) targetsAre(ctx context.Context, server prometheus.Server) (bool, error) {
+	pods, err := w.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, err
+	}
+	var want, got []string
+	for _, p := range pods.Items {
+		_, injected := p.Annotations[annotation.SidecarStatus.Name]
+		switch {
+		case p.Labels["app"] == "istiod":
+			want = append(want, fmt.Sprintf("up istiod / http://%s:15014/metrics", p.Status.PodIP))
+		case p.Name == "unmerged":
+			want = append(want, fmt.Sprintf("up envoy-stats default/unmerged http://%s:15090/stats/prometheus", p.Status.PodIP))
+		case injected && p.Name != "finished":
+			want = append(want, fmt.Sprintf("up envoy-stats %s/%s http://%s:15020/stats/prometheus", p.Namespace, p.Name, p.Status.PodIP))
+		}
+	}
+	targets, err := server.Targets(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range targets {
+		got = append(got, fmt.Sprintf("%s %s %s/%s %s", t.Health, t.Labels["job"], t.Labels["namespace"], t.Labels["pod"], t.ScrapeURL))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) < 9 { // six of the sample, the gateway, the control plane, and the one that is not merged
+		return false, fmt.Errorf("only %d are wanted: %v", len(want), want)
+	}
+	return slices.Equal(want, got), fmt.Errorf("targets\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+}
+
+// calls of the sample, which each page has some of, by who tells of them.
+var calls = []string{
+	"productpage-v1 details-v1", "productpage-v1 reviews-v1", "productpage-v1 reviews-v2", "productpage-v1 reviews-v3",
+	"reviews-v2 ratings-v1", "reviews-v3 ratings-v1",
+}
+
+// graphed tells whether both sides of the sample's calls are counted, and Kiali's graph has them.
+func graphed(ctx context.Context, server prometheus.Server) (bool, error) {
+	for _, q := range []string{
+		`sum(istio_requests_total{reporter="source",source_workload_namespace="default"}) by (source_workload,destination_workload)`,
+		`sum(istio_requests_total{reporter="destination",source_workload_namespace="default"}) by (source_workload,destination_workload)`,
+		prometheus.Kiali()[prometheus.KialiGraph],
+	} {
+		edges, err := server.Query(ctx, q)
+		if err != nil {
+			return false, err
+		}
+		var got []string
+		for _, e := range edges {
+			got = append(got, e.Labels["source_workload"]+" "+e.Labels["destination_workload"])
+		}
+		slices.Sort(got)
+		if got = slices.Compact(got); !slices.Equal(got, calls) {
+			return false, fmt.Errorf("%s has %v, not %v", q, got, calls)
+		}
+	}
+	return true, nil
+}
+
+// scrapersRightsAreUsed compares what Prometheus may do with what it did.
+func (w *world) scrapersRightsAreUsed() {
+	w.Helper()
+	var allowed []grant
+	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(w.dashboardsFile("prometheus-rights.yaml"))), 4096); ; {
+		var role rbacv1.ClusterRole // a Role has its rules in the same field
+		if err := d.Decode(&role); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			w.Fatal(err)
+		}
+		for i := range role.Rules {
+			allowed = append(allowed, grants(&role.Rules[i])...)
+		}
+	}
+	if len(allowed) == 0 {
+		w.Error("Prometheus has no rights")
+	}
+	for _, g := range allowed {
+		if !slices.ContainsFunc(w.calls(), func(c call) bool { return c.User.Username == scraper && g.allows(&c) }) {
+			w.Errorf("Prometheus never used %s", g)
+		}
+	}
+}
+
+// scraper is whom the API server takes Prometheus for.
+const scraper = "system:serviceaccount:istio-system:prometheus"
