@@ -136,7 +136,10 @@ func (c *cluster) client() (*kubernetes.Clientset, error) {
 func poll(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (ok bool, _ error) {
-		ok, last = done(ctx)
+		ok, err := done(ctx)
+		if last == nil || ctx.Err() == nil { // that time was up says nothing of why
+			last = err
+		}
 		return ok, nil
 	})
 	if err != nil {

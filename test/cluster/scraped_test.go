@@ -19,12 +19,17 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/prometheus"
 )
 
-// observed are a Prometheus, whose program is on the node's disk, and pods that are scraped in other ways than the
-// sample's: one whose metrics are not merged, and one that has ended.
+// observed are a Prometheus, whose program is on the node's disk, and what is scraped in other ways than the sample:
+// a pod whose metrics are not merged, one that has ended, and Prometheus itself: by its annotations, and as what would
+// be the control plane of a revision.
 const observed = `
 apiVersion: v1
 kind: Pod
-metadata: {name: prometheus, namespace: istio-system, labels: {app: prometheus}}
+metadata:
+  name: prometheus
+  namespace: istio-system
+  labels: {app: prometheus}
+  annotations: {prometheus.io/scrape: "true", prometheus.io/port: "9090"}
 spec:
   serviceAccountName: prometheus
   containers:
@@ -41,6 +46,13 @@ spec:
   - {name: program, hostPath: {path: PROGRAM, type: File}}
   - {name: configuration, configMap: {name: prometheus}}
   - {name: data, emptyDir: {}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: istiod-canary, namespace: istio-system}
+spec:
+  selector: {app: prometheus}
+  ports: [{name: http-monitoring, port: 9090}, {name: other, port: 9091}]
 ---
 apiVersion: v1
 kind: Pod
@@ -63,7 +75,7 @@ spec:
 
 // metricsAreScraped runs a Prometheus by what deploy/dashboards gives: the configuration, with a shorter interval
 // alone, and the rights. It finds each proxy once and the control plane once, and no place that does not answer. It
-// has data for what Kiali and the dashboards ask, and Kiali's graph has the sample's calls.
+// has data for what Kiali asks, and Kiali's graph has the sample's calls.
 func (w *world) metricsAreScraped(ctx context.Context, url string) {
 	w.Helper()
 	program, err := filepath.Abs(root + "/.tools/prometheus-kubernetes")
@@ -94,20 +106,18 @@ func (w *world) metricsAreScraped(ctx context.Context, url string) {
 	server := prometheus.Server{URL: "http://" + pod.Status.PodIP + ":9090"}
 	w.until(ctx, "the targets", func(ctx context.Context) (bool, error) { return w.targetsAre(ctx, server) })
 	w.until(ctx, "calls of the sample in Kiali's graph", func(ctx context.Context) (bool, error) { return graphed(ctx, server) })
-	missing := prometheus.Queries()
-	w.until(ctx, "data for each query", func(ctx context.Context) (bool, error) {
-		for name, q := range missing {
-			if strings.Contains(q, "istio_tcp_") { // the sample speaks HTTP; a test of test/e2e has it speak TCP
-				delete(missing, name)
+	w.until(ctx, "data for what Kiali asks", func(ctx context.Context) (bool, error) {
+		for name, q := range prometheus.Kiali() {
+			if strings.Contains(q, "istio_tcp_") { // the sample speaks HTTP here
 				continue
 			}
 			if err := server.Has(ctx, q); err != nil {
 				return false, fmt.Errorf("%s: %w", name, err)
 			}
-			delete(missing, name)
 		}
 		return true, nil
 	})
+	w.until(ctx, "each proxy by the names that dashboards ask for", func(ctx context.Context) (bool, error) { return counted(ctx, server) })
 	l.end(w)
 	w.kubectl(ctx, pods, "delete", "--now", "-f", "-")
 	w.kubectl(ctx, "", "delete", "configmap", "prometheus", "-n", "istio-system")
@@ -136,6 +146,8 @@ func (w *world) targetsAre(ctx context.Context, server prometheus.Server) (bool,
 		switch {
 		case p.Labels["app"] == "istiod":
 			want = append(want, fmt.Sprintf("up istiod / http://%s:15014/metrics", p.Status.PodIP))
+		case p.Name == "prometheus":
+			want = append(want, fmt.Sprintf("up istiod / http://%s:9090/metrics", p.Status.PodIP), fmt.Sprintf("up kubernetes-pods istio-system/prometheus http://%s:9090/metrics", p.Status.PodIP))
 		case p.Name == "unmerged":
 			want = append(want, fmt.Sprintf("up envoy-stats default/unmerged http://%s:15090/stats/prometheus", p.Status.PodIP))
 		case injected && p.Name != "finished":
@@ -151,7 +163,7 @@ func (w *world) targetsAre(ctx context.Context, server prometheus.Server) (bool,
 	}
 	slices.Sort(want)
 	slices.Sort(got)
-	if len(want) < 9 { // six of the sample, the gateway, the control plane, and the one that is not merged
+	if len(want) < 11 { // six of the sample, the gateway, the control plane, one that is not merged, and Prometheus as two
 		return false, fmt.Errorf("only %d are wanted: %v", len(want), want)
 	}
 	return slices.Equal(want, got), fmt.Errorf("targets\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -184,6 +196,20 @@ func graphed(ctx context.Context, server prometheus.Server) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// counted tells whether dashboards see each proxy once: those that the control plane has are those that have metrics.
+func counted(ctx context.Context, server prometheus.Server) (bool, error) {
+	proxies, err := server.Query(ctx, `sum(pilot_xds{job="istiod"})`)
+	if err != nil {
+		return false, err
+	}
+	pods, err := server.Query(ctx, `count(sum(envoy_server_memory_allocated{job="envoy-stats"}) by (namespace,pod))`)
+	if err != nil {
+		return false, err
+	}
+	same := len(proxies) == 1 && len(pods) == 1 && proxies[0].Value == pods[0].Value && pods[0].Value == "8"
+	return same, fmt.Errorf("the control plane has %v proxies, and %v tell of themselves; 8 are there", proxies, pods)
 }
 
 // scrapersRightsAreUsed compares what Prometheus may do with what it did.

@@ -58,7 +58,10 @@ func discovered(t *testing.T, m *mesh) map[string][]target {
 		t.Fatalf("only %d pods", len(pods))
 	}
 	for _, p := range pods {
-		labels := map[string]string{meta + "pod_name": p[1], meta + "namespace": p[2], meta + "pod_container_port_name": "http-envoy-prom"}
+		labels := map[string]string{
+			meta + "pod_name": p[1], meta + "namespace": p[2], meta + "pod_container_port_name": "http-envoy-prom", meta + "pod_phase": "Running",
+			meta + "pod_ip": p[3], meta + "pod_annotationpresent_sidecar_istio_io_status": "true",
+		}
 		if !strings.Contains(p[1], "ingressgateway") {
 			const annotation = meta + "pod_annotation_prometheus_io_"
 			labels[annotation+"scrape"], labels[annotation+"port"], labels[annotation+"path"] = "true", "15020", "/stats/prometheus"
@@ -128,6 +131,9 @@ func startPrometheus(t *testing.T, m *mesh) prometheus.Server {
 	return prometheus.Server{URL: "http://" + address}
 }
 
+// chosen puts everything in the place of a dashboard's variables.
+var chosen = strings.NewReplacer("$__rate_interval", "20s", "$service", ".*", "$namespace", ".*", "$workload", ".*")
+
 // testPrometheus lets a real Prometheus read the mesh, and asks it what dashboards and Kiali ask: each query
 // has to have data. One service speaks TCP meanwhile.
 func testPrometheus(t *testing.T, m *mesh) {
@@ -144,7 +150,20 @@ func testPrometheus(t *testing.T, m *mesh) {
 	}
 	m.write(t, sample, strings.Replace(string(before), "name: http", "name: tcp", 1))
 	defer m.write(t, sample, string(before))
-	queries := prometheus.Queries()
+	queries := prometheus.Kiali()
+	for _, d := range dashboards.All() {
+		for _, r := range d.Rows {
+			for _, panel := range r.Panels {
+				for i, q := range panel.Queries {
+					queries[fmt.Sprintf("%s: %s: %s: %d", d.Title, r.Title, panel.Title, i)] = chosen.Replace(q.Expr)
+				}
+			}
+		}
+		for _, v := range d.Variables {
+			metric := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(v.Query)
+			queries[d.Title+": "+v.Title] = fmt.Sprintf(`%s{%s!=""}`, strings.ReplaceAll(metric[1], `{destination_workload_namespace=~"$namespace"}`, ""), metric[2])
+		}
+	}
 	missing := map[string]string{}
 	for name, q := range queries {
 		missing[name] = q

@@ -1,38 +1,5 @@
 package prometheus
 
-import (
-	"fmt"
-	"regexp"
-	"strings"
-
-	"github.com/pilothouse-mesh/pilothouse/deploy/dashboards"
-)
-
-// chosen puts everything in the place of a dashboard's variables.
-var chosen = strings.NewReplacer("$__rate_interval", "20s", "$service", ".*", "$namespace", ".*", "$workload", ".*")
-
-// labelValues is how a dashboard finds what a variable can be.
-var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
-
-// Queries are what the dashboards and Kiali ask, by name.
-func Queries() map[string]string {
-	queries := Kiali()
-	for _, d := range dashboards.All() {
-		for _, r := range d.Rows {
-			for _, panel := range r.Panels {
-				for i, q := range panel.Queries {
-					queries[fmt.Sprintf("%s: %s: %s: %d", d.Title, r.Title, panel.Title, i)] = chosen.Replace(q.Expr)
-				}
-			}
-		}
-		for _, v := range d.Variables {
-			metric := labelValues.FindStringSubmatch(v.Query)
-			queries[d.Title+": "+v.Title] = fmt.Sprintf(`%s{%s!=""}`, strings.ReplaceAll(metric[1], `{destination_workload_namespace=~"$namespace"}`, ""), metric[2])
-		}
-	}
-	return queries
-}
-
 // KialiGraph is the name of the query by which Kiali draws the calls within a namespace.
 const KialiGraph = "graph, within"
 
