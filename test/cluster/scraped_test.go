@@ -106,6 +106,7 @@ func (w *world) metricsAreScraped(ctx context.Context, url string) {
 	server := prometheus.Server{URL: "http://" + pod.Status.PodIP + ":9090"}
 	w.until(ctx, "the targets", func(ctx context.Context) (bool, error) { return w.targetsAre(ctx, server) })
 	w.until(ctx, "calls of the sample in Kiali's graph", func(ctx context.Context) (bool, error) { return graphed(ctx, server) })
+	w.kubectl(ctx, routes("reviews", weighted(map[string]int{"v1": 50, "v3": 50})), "apply", "-f", "-") // a change, which takes time to arrive
 	w.until(ctx, "data for what Kiali asks", func(ctx context.Context) (bool, error) {
 		for name, q := range prometheus.Kiali() {
 			if strings.Contains(q, "istio_tcp_") { // the sample speaks HTTP here
@@ -119,6 +120,7 @@ func (w *world) metricsAreScraped(ctx context.Context, url string) {
 	})
 	w.until(ctx, "each proxy by the names that dashboards ask for", func(ctx context.Context) (bool, error) { return counted(ctx, server) })
 	l.end(w)
+	w.kubectl(ctx, "", "delete", "virtualservice", "reviews")
 	w.kubectl(ctx, pods, "delete", "--now", "-f", "-")
 	w.kubectl(ctx, "", "delete", "configmap", "prometheus", "-n", "istio-system")
 	w.kubectl(ctx, w.dashboardsFile("prometheus-rights.yaml"), "delete", "-f", "-")
