@@ -192,9 +192,10 @@ func graphed(ctx context.Context, server prometheus.Server) (bool, error) {
 		for _, e := range edges {
 			got = append(got, e.Labels["source_workload"]+" "+e.Labels["destination_workload"])
 		}
-		slices.Sort(got)
-		if got = slices.Compact(got); !slices.Equal(got, calls) {
-			return false, fmt.Errorf("%s has %v, not %v", q, got, calls)
+		for _, c := range calls {
+			if !slices.Contains(got, c) {
+				return false, fmt.Errorf("%s has %q, and not %s", q, got, c)
+			}
 		}
 	}
 	return true, nil
@@ -210,8 +211,8 @@ func counted(ctx context.Context, server prometheus.Server) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	same := len(proxies) == 1 && len(pods) == 1 && proxies[0].Value == pods[0].Value && pods[0].Value == "8"
-	return same, fmt.Errorf("the control plane has %v proxies, and %v tell of themselves; 8 are there", proxies, pods)
+	same := len(proxies) == 1 && len(pods) == 1 && proxies[0].Value == pods[0].Value
+	return same, fmt.Errorf("the control plane has %v proxies, and %v tell of themselves", proxies, pods)
 }
 
 // scrapersRightsAreUsed compares what Prometheus may do with what it did.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +69,16 @@ func discovered(t *testing.T, m *mesh) map[string][]target {
 		}
 		out["pod"] = append(out["pod"], target{[]string{p[3] + ":9080"}, labels})
 	}
+	// A container without ports is discovered at the pod's bare address.
+	out["pod"] = append(out["pod"], target{[]string{ofIPv6}, map[string]string{
+		meta + "pod_name": "six", meta + "namespace": "default", meta + "pod_ip": ofIPv6, meta + "pod_phase": "Running",
+		meta + "pod_annotation_prometheus_io_scrape": "true", meta + "pod_annotation_prometheus_io_port": "15020",
+	}})
 	return out
 }
+
+// ofIPv6 is the address of a pod that nobody runs.
+const ofIPv6 = "fd00::7"
 
 // scrapeConfig is deploy/dashboards/prometheus.yaml with targets in the place of discovery, which Debian's
 // Prometheus is built without, and with a reading every second.
@@ -147,6 +156,11 @@ func testPrometheus(t *testing.T, m *mesh) {
 	p := startPrometheus(t, m)
 	for _, q := range []string{"istio_requests_total", "pilot_xds"} { // what is there before the change counts as well
 		eventually(t, time.Minute, "a first reading of "+q, func() error { return p.Has(t.Context(), q) })
+	}
+	if targets, err := p.Targets(t.Context()); err != nil || !slices.ContainsFunc(targets, func(s prometheus.Target) bool {
+		return s.ScrapeURL == "http://["+ofIPv6+"]:15020/metrics"
+	}) {
+		t.Errorf("no target of IPv6 among %v, %v", targets, err)
 	}
 	m.write(t, sample, strings.Replace(string(before), "name: http", "name: tcp", 1))
 	defer m.write(t, sample, string(before))
