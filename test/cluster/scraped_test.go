@@ -99,6 +99,7 @@ func (w *world) metricsAreScraped(ctx context.Context, url string) {
 	w.kubectl(ctx, "", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/finished", "--timeout="+patience.String())
 
 	l := loading(ctx, url)
+	defer l.stop()
 	pod, err := w.client.CoreV1().Pods("istio-system").Get(ctx, "prometheus", metav1.GetOptions{})
 	if err != nil {
 		w.Fatal(err)
@@ -171,8 +172,8 @@ func (w *world) targetsAre(ctx context.Context, server prometheus.Server) (bool,
 	return slices.Equal(want, got), fmt.Errorf("targets\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 }
 
-// calls of the sample, which each page has some of, by who tells of them.
-var calls = []string{
+// edges are the calls of the sample that pages take, by workload.
+var edges = []string{
 	"productpage-v1 details-v1", "productpage-v1 reviews-v1", "productpage-v1 reviews-v2", "productpage-v1 reviews-v3",
 	"reviews-v2 ratings-v1", "reviews-v3 ratings-v1",
 }
@@ -184,15 +185,15 @@ func graphed(ctx context.Context, server prometheus.Server) (bool, error) {
 		`sum(istio_requests_total{reporter="destination",source_workload_namespace="default"}) by (source_workload,destination_workload)`,
 		prometheus.Kiali()[prometheus.KialiGraph],
 	} {
-		edges, err := server.Query(ctx, q)
+		samples, err := server.Query(ctx, q)
 		if err != nil {
 			return false, err
 		}
 		var got []string
-		for _, e := range edges {
-			got = append(got, e.Labels["source_workload"]+" "+e.Labels["destination_workload"])
+		for _, s := range samples {
+			got = append(got, s.Labels["source_workload"]+" "+s.Labels["destination_workload"])
 		}
-		for _, c := range calls {
+		for _, c := range edges {
 			if !slices.Contains(got, c) {
 				return false, fmt.Errorf("%s has %q, and not %s", q, got, c)
 			}
@@ -233,8 +234,9 @@ func (w *world) scrapersRightsAreUsed() {
 	if len(allowed) == 0 {
 		w.Error("Prometheus has no rights")
 	}
+	calls := w.calls()
 	for _, g := range allowed {
-		if !slices.ContainsFunc(w.calls(), func(c call) bool { return c.User.Username == scraper && g.allows(&c) }) {
+		if !slices.ContainsFunc(calls, func(c call) bool { return c.User.Username == scraper && g.allows(&c) }) {
 			w.Errorf("Prometheus never used %s", g)
 		}
 	}

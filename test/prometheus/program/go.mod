@@ -1,4 +1,5 @@
 // The Prometheus that tests in a cluster run; it is a module of its own, so that its requirements are nobody else's.
+// Where they can be, versions are those of the product, whose packages are compiled already.
 module github.com/pilothouse-mesh/pilothouse/test/prometheus/program
 
 go 1.26.7
