@@ -59,14 +59,11 @@ func (in namespaces) inject(c *podChange, w *workload) {
 		return
 	}
 	next := *c.next
-	if next.Labels = maps.Clone(next.Labels); next.Labels == nil {
-		next.Labels = map[string]string{}
-	}
 	c.next = &next
 	if does != "" {
-		c.gains, next.Labels[label.SecurityTlsMode.Name] = does, model.TLSModeIstio
+		c.gains, next.Labels = does, withTLSMode(next.Labels, does)
 	} else {
-		c.loses = true
+		c.loses, next.Labels = true, maps.Clone(next.Labels)
 		delete(next.Labels, label.SecurityTlsMode.Name)
 	}
 }

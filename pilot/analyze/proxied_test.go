@@ -95,3 +95,24 @@ func TestNoKindOfProblemIsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// Sidecars take mutual TLS unless their pod says otherwise; the injector says nothing of gateways.
+func TestModeOfTLS(t *testing.T) {
+	for _, c := range []struct {
+		proxy     model.ProxyType
+		was, want string
+	}{
+		{model.SidecarProxy, "", "istio"},
+		{model.SidecarProxy, "disabled", "disabled"},
+		{model.RouterProxy, "", ""},
+		{"", "", ""},
+	} {
+		labels := map[string]string{"app": "a"}
+		if c.was != "" {
+			labels["security.istio.io/tlsMode"] = c.was
+		}
+		if got := withTLSMode(labels, c.proxy)["security.istio.io/tlsMode"]; got != c.want {
+			t.Errorf("%q of a %q: got %q, want %q", c.was, c.proxy, got, c.want)
+		}
+	}
+}

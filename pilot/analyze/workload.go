@@ -162,13 +162,22 @@ func (w *workload) pod(i int) *model.Object {
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 		}
 	}
-	if w.proxy != "" {
-		if pod.Labels = maps.Clone(pod.Labels); pod.Labels == nil {
-			pod.Labels = map[string]string{}
-		}
-		pod.Labels[label.SecurityTlsMode.Name] = model.TLSModeIstio
-	}
+	pod.Labels = withTLSMode(pod.Labels, w.proxy)
 	key := model.Key{Kind: model.KindPod, Namespace: w.object.Namespace, Name: string(w.object.Kind) + "." + w.object.Name}
 	pod.Name = key.Name
 	return &model.Object{Key: key, Labels: pod.Labels, Annotations: pod.Annotations, Spec: pod, Origin: w.object.Origin}
+}
+
+// withTLSMode adds to a pod's labels that it takes the mesh's mutual TLS, as the injector does for sidecars. The pod may
+// say otherwise, and gateways take what their servers say.
+func withTLSMode(labels map[string]string, proxy model.ProxyType) map[string]string {
+	if proxy != model.SidecarProxy || labels[label.SecurityTlsMode.Name] != "" {
+		return labels
+	}
+	out := maps.Clone(labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	out[label.SecurityTlsMode.Name] = model.TLSModeIstio
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -159,16 +160,20 @@ func (s *ruleSet) destination(field string, d *networking.Destination) target {
 	return t
 }
 
-// checkReference warns of destinations that lead nowhere; requests to them get a 503.
+// checkReference warns of destinations that lead nowhere.
 func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
+	end := "requests get a 503"
+	if !strings.HasPrefix(field, "spec.http") {
+		end = "connections end"
+	}
 	switch {
 	case t.service == nil:
-		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible to the proxies that the rule is for; requests get a 503 until there is one")
+		s.warn(field+".host", model.ReasonReference, "no service "+host+" is visible to the proxies that the rule is for; "+end+" until there is one")
 	case t.port == nil:
-		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; requests get a 503 until it has one", host, port))
+		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; %s until it has one", host, port, end))
 	case t.subset != "":
 		if rule, _ := ruleFor(s.r, s.c, t.service); rule.subset(t.subset) == nil {
-			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; requests get a 503 until one has", host, t.subset))
+			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; %s until one has", host, t.subset, end))
 		}
 	}
 }

@@ -97,24 +97,22 @@ func joinNames(rule, match string) string {
 	return rule + "." + match
 }
 
-// applies evaluates what of a match is known about the place and the class, not the request.
-func (s *ruleSet) applies(m *networking.HTTPMatchRequest) bool {
-	if m == nil {
-		return true
-	}
-	return s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels())
+// placed is what matches of all protocols say of the place and the client.
+type placed interface {
+	sourced
+	GetPort() uint32
 }
 
-// appliesTo does the same for the parts that matches of all protocols share. The labels and the
-// namespace of the source are the proxy's own, at a gateway the gateway's.
-func (s *ruleSet) appliesTo(gateways []string, port uint32, namespace string, labels map[string]string) bool {
-	if len(gateways) > 0 && !s.here(gateways) {
+// applies evaluates what of a match is known about the place and the class, not the request. The labels and
+// the namespace of the source are the proxy's own, at a gateway the gateway's.
+func (s *ruleSet) applies(m placed) bool {
+	if len(m.GetGateways()) > 0 && !s.here(m.GetGateways()) {
 		return false
 	}
-	if port != 0 && port != s.port {
+	if m.GetPort() != 0 && m.GetPort() != s.port {
 		return false
 	}
-	return (namespace == "" || s.inNamespace(namespace)) && s.carries(labels)
+	return (m.GetSourceNamespace() == "" || s.inNamespace(m.GetSourceNamespace())) && s.carries(m.GetSourceLabels())
 }
 
 // here tells whether one of a match's gateways is this place.

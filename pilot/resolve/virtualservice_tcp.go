@@ -53,6 +53,9 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTls() {
 		field := fmt.Sprintf("spec.tls[%d]", i)
+		if len(rule.GetMatch()) > 0 && !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.applies(m) }) {
+			continue
+		}
 		var filters []ir.NetworkFilter
 		if !s.sound(func() {
 			if filters = s.tcpProxy(field, true, rule.GetRoute()); len(rule.GetMatch()) == 0 {
@@ -63,7 +66,7 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 		}
 		for j, m := range rule.GetMatch() {
 			at := fmt.Sprintf("%s.match[%d]", field, j)
-			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) {
+			if !s.applies(m) {
 				continue
 			}
 			var match ir.ChainMatch
@@ -110,12 +113,15 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 		if len(matches) == 0 {
 			matches = []*networking.L4MatchAttributes{nil}
 		}
+		if !slices.ContainsFunc(matches, func(m *networking.L4MatchAttributes) bool { return s.applies(m) }) {
+			continue
+		}
 		var filters []ir.NetworkFilter
 		if !s.sound(func() { filters = s.tcpProxy(field, false, rule.GetRoute()) }) {
 			continue
 		}
 		for j, m := range matches {
-			if !s.appliesTo(m.GetGateways(), m.GetPort(), m.GetSourceNamespace(), m.GetSourceLabels()) || tls && m.GetPort() == 0 {
+			if !s.applies(m) || tls && m.GetPort() == 0 {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {

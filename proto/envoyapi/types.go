@@ -3,6 +3,8 @@
 package envoyapi
 
 import (
+	_ "github.com/cncf/xds/go/udpa/type/v1" // the TypedStruct of Istio's documents
+	_ "github.com/cncf/xds/go/xds/type/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/grpc_credential/v3"

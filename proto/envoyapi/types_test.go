@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Whoever takes a newer library adds its new packages.
@@ -33,5 +36,14 @@ func TestAllExtensionsAreKnown(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Istio's documents write extensions as either TypedStruct.
+func TestTypedStructsAreKnown(t *testing.T) {
+	for _, name := range []protoreflect.FullName{"udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"} {
+		if _, err := protoregistry.GlobalTypes.FindMessageByName(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
