@@ -18,6 +18,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/kubeclient"
 	"github.com/pilothouse-mesh/pilothouse/pilot/machine"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
@@ -171,11 +172,11 @@ func (c *cluster) gateways() []incluster.ConnectedGateway {
 // mayHaveSecrets tells whether a proxy of an identity may have Secrets of its namespace. Who serves files has put them
 // there for them. What a service account of another cluster may, this one does not say. Sidecars are asked about only
 // where a rule names Secrets for them: there are many, and few need any.
-func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity, proxy *model.Proxy) bool {
+func (p *plane) mayHaveSecrets(ctx context.Context, id xds.Identity, node *push.Node) bool {
 	if p.access == nil {
 		return true
 	}
-	return !id.Foreign && resolve.NeedsSecrets(p.store.Snapshot().Reader(nil), proxy) && p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
+	return !id.Foreign && resolve.NeedsSecrets(p.store.Snapshot().Reader(nil), &node.Proxy) && p.access.Allowed(ctx, incluster.ServiceAccount{Namespace: id.Namespace, Name: id.ServiceAccount})
 }
 
 // farewell is how long the webhooks go on answering when the control plane is told to end. The API server learns

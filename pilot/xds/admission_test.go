@@ -72,7 +72,7 @@ func TestNobodyWaitsForWhatGatewaysMayHave(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))
 		m.server.admission.places, m.server.shares.places = semaphore.NewWeighted(2), 2
-		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity, proxy *model.Proxy) bool {
+		m.server.opts.MayHaveSecrets = func(ctx context.Context, _ Identity, proxy *push.Node) bool {
 			if proxy.Type == model.RouterProxy {
 				<-ctx.Done()
 			}

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/proto/seen"
@@ -64,7 +63,7 @@ type Options struct {
 	Proven, Anonymous Limits
 	// MayHaveSecrets tells whether a proxy of an identity may have Secrets of its namespace; nil: all may. One
 	// whose answer has become another is told anew when its stream is ended by End.
-	MayHaveSecrets func(context.Context, Identity, *model.Proxy) bool
+	MayHaveSecrets func(context.Context, Identity, *push.Node) bool
 	// Health is told what agents say of the health of their applications, of callers with proof, and Join of those
 	// that name a WorkloadGroup. Ended is told that a stream has ended of which one of them was told. None may block;
 	// nil for none.
@@ -259,7 +258,7 @@ func (s *Server) identify(st *stream, first *request, identity *Identity) (*push
 			return nil, err
 		}
 		node.Proved(st.identity, identity.ServiceAccount, identity.Pod, identity.Foreign)
-		node.Secrets = s.opts.MayHaveSecrets == nil || s.opts.MayHaveSecrets(st.ctx, *identity, &node.Proxy)
+		node.Secrets = s.opts.MayHaveSecrets == nil || s.opts.MayHaveSecrets(st.ctx, *identity, node)
 	}
 	if p, ok := peer.FromContext(st.ctx); ok {
 		st.peer = p.Addr.String()
