@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"net/netip"
 	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -102,13 +103,20 @@ func san(m *matcher.StringMatcher) *tls.SubjectAltNameMatcher {
 	return &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_URI, Matcher: m}
 }
 
-// exactSANs matches an identity as URI, every other name as DNS name or, as users write either, as URI.
+// exactSANs matches an identity as URI, every other name as DNS name or, as users write either, as URI, and an
+// address of a host or of mail as what it is.
 func exactSANs(names []string) []*tls.SubjectAltNameMatcher {
 	var out []*tls.SubjectAltNameMatcher
 	for _, name := range names {
 		m := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: name}}
 		if !strings.Contains(name, "://") {
 			out = append(out, &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_DNS, Matcher: m})
+		}
+		if _, err := netip.ParseAddr(name); err == nil {
+			out = append(out, &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_IP_ADDRESS, Matcher: m})
+		}
+		if strings.Contains(name, "@") {
+			out = append(out, &tls.SubjectAltNameMatcher{SanType: tls.SubjectAltNameMatcher_EMAIL, Matcher: m})
 		}
 		out = append(out, san(m))
 	}

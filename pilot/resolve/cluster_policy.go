@@ -31,7 +31,7 @@ func connectionBasics(mesh *meshconfig.MeshConfig, cl *ir.Cluster) {
 	if d, ok := duration(mesh.GetConnectTimeout()); ok && d > 0 {
 		cl.ConnectTimeout = d
 	}
-	cl.Keepalive = keepalive(mesh.GetTcpKeepalive())
+	cl.Keepalive = keepalive(nil, mesh.GetTcpKeepalive())
 	cl.Breakers = unlimited
 }
 
@@ -66,9 +66,7 @@ func applyPool(pool *networking.ConnectionPoolSettings, cl *ir.Cluster) {
 	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
 		cl.ConnectTimeout = d
 	}
-	if tcp.GetTcpKeepalive() != nil {
-		cl.Keepalive = keepalive(tcp.GetTcpKeepalive())
-	}
+	cl.Keepalive = keepalive(cl.Keepalive, tcp.GetTcpKeepalive())
 	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok {
 		cl.HTTP.MaxConnectionDuration = d
 	}
@@ -172,18 +170,25 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	cl.Outlier = out
 }
 
-func keepalive(k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) *ir.TCPKeepalive {
+// keepalive gives the settings of base with those that k has in their places.
+func keepalive(base *ir.TCPKeepalive, k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepalive) *ir.TCPKeepalive {
 	if k == nil {
-		return nil
+		return base
 	}
-	out := &ir.TCPKeepalive{Probes: k.GetProbes()}
+	var out ir.TCPKeepalive
+	if base != nil {
+		out = *base
+	}
+	if n := k.GetProbes(); n > 0 {
+		out.Probes = n
+	}
 	if d, ok := duration(k.GetTime()); ok {
 		out.Time = d
 	}
 	if d, ok := duration(k.GetInterval()); ok {
 		out.Interval = d
 	}
-	return out
+	return &out
 }
 
 // duration gives a duration that is valid and that Envoy takes; ok is false for every other.

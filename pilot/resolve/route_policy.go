@@ -111,6 +111,9 @@ func (s *ruleSet) cors(field string, p *networking.CorsPolicy) *ir.CORS {
 		out.Origins = append(out.Origins, ir.StringMatch{Kind: ir.MatchExact, Value: o})
 	}
 	for i, o := range p.GetAllowOrigins() {
+		if o.GetMatchType() == nil {
+			continue // it allows nobody; elsewhere such a match takes every value
+		}
 		out.Origins = append(out.Origins, s.stringMatch(field+".allowOrigins["+strconv.Itoa(i)+"]", o))
 	}
 	s.singleLines(field, slices.Concat(out.Methods, out.Headers, out.Expose)...)

@@ -220,8 +220,12 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		switch former := out.Policy.Tunnel; {
 		case len(out.Clusters) == 0:
 			out.StatPrefix, out.Policy = t.cluster, policy
+			if whole := t; len(routes) > 1 { // the subsets differ, and one filter serves all of them
+				whole.subset = ""
+				out.Policy = whole.tcpPolicy(s.r, s.c)
+			}
 		case (former == nil) != (policy.Tunnel == nil) || former != nil && *former != *policy.Tunnel:
-			s.warn(field+".route", model.ReasonConflict, "the DestinationRules of its destinations disagree about the tunnel; all connections are sent as to the first")
+			s.warn(field+".route", model.ReasonConflict, "the DestinationRules of its destinations disagree about the tunnel; all connections are sent as that of the first says without its subsets")
 		}
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{Name: t.cluster, Weight: shares[i]})
 		targets = append(targets, t)
