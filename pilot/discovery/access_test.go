@@ -21,7 +21,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/incluster"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	xdsres "github.com/pilothouse-mesh/pilothouse/pilot/resource"
-	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 )
 
 // rights are an API server that lets the service accounts of one namespace list Secrets.
@@ -47,15 +46,19 @@ func TestNobodyAsksWhatGatewaysOfAnotherClusterMay(t *testing.T) {
 	conn := dialGRPC(t, p.cfg.SecureGRPCAddr, credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})) // of a caller that trusts anyone
 	streams := map[string]discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient{}
 	for pod, by := range map[string]http.Header{
-		"here.default": token("default"), "there.default": theirs("default"), "there.elsewhere": theirs("elsewhere"),
+		"here.default": token("default"), "side.default": token("default"), "there.default": theirs("default"), "there.elsewhere": theirs("elsewhere"),
 	} {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", by.Get("Authorization"))
 		stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
+		kind := "router"
+		if pod == "side.default" {
+			kind = "sidecar"
+		}
 		if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{
-			Node: &corev3.Node{Id: "router~127.0.0.1~" + pod + "~default.svc.cluster.local"}, TypeUrl: xdsres.Clusters.URL(),
+			Node: &corev3.Node{Id: kind + "~127.0.0.1~" + pod + "~default.svc.cluster.local"}, TypeUrl: xdsres.Clusters.URL(),
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -68,11 +71,11 @@ func TestNobodyAsksWhatGatewaysOfAnotherClusterMay(t *testing.T) {
 	for _, x := range p.xds.Connections() {
 		secrets[x.Proxy()] = x.Node.Secrets
 	}
-	if len(secrets) != 3 || !secrets["here.default"] || secrets["there.default"] || secrets["there.elsewhere"] {
+	if len(secrets) != 4 || secrets["side.default"] || !secrets["here.default"] || secrets["there.default"] || secrets["there.elsewhere"] {
 		t.Errorf("have Secrets: %v", secrets)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := p.access.Run(ctx, (&cluster{plane: p}).gateways, func(who incluster.ServiceAccount) {
+	err := p.access.Run(ctx, (&cluster{plane: p}).needSecrets, func(who incluster.ServiceAccount, _ bool) {
 		t.Errorf("the streams of %v are ended", who)
 	}, func(problems []model.Problem) {
 		if len(problems) > 0 {
@@ -83,15 +86,16 @@ func TestNobodyAsksWhatGatewaysOfAnotherClusterMay(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	p.xds.End(xds.Identity{Namespace: "default", ServiceAccount: "someone"})
+	(&cluster{plane: p}).decideSecrets(incluster.ServiceAccount{Namespace: "default", Name: "someone"}, false)
 	if r, err := streams["here.default"].Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("a right of the one here has changed, and its stream goes on: %v, %v", r, err)
 	}
-	stream := streams["there.default"]
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xdsres.Listeners.URL()}); err != nil {
-		t.Error(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Errorf("so the one there ends: %v", err)
+	for _, pod := range []string{"there.default", "side.default"} {
+		if err := streams[pod].Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xdsres.Listeners.URL()}); err != nil {
+			t.Error(err)
+		}
+		if _, err := streams[pod].Recv(); err != nil {
+			t.Errorf("so %s ends: %v", pod, err)
+		}
 	}
 }

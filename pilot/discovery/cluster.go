@@ -110,9 +110,7 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 	})
 	group.Go(func() error {
 		report := func(problems []model.Problem) { c.board.Report("secrets", problems) }
-		return c.access.Run(ctx, c.gateways, func(of incluster.ServiceAccount) {
-			c.xds.End(xds.Identity{Namespace: of.Namespace, ServiceAccount: of.Name})
-		}, report)
+		return c.access.Run(ctx, c.needSecrets, c.decideSecrets, report)
 	})
 	if c.cfg.CADir == "" {
 		group.Go(func() error {
@@ -153,20 +151,29 @@ func (p *plane) machineWriter() machine.Write {
 	}
 }
 
-// gateways lists the connected proxies of this cluster that Secrets are named for: what those of others may, its API
-// server does not say.
-func (c *cluster) gateways() []incluster.ConnectedGateway {
-	var out []incluster.ConnectedGateway
+// needSecrets lists the connected proxies of this cluster that Secrets are named for, or were when they came: what
+// those of others may, its API server does not say.
+func (c *cluster) needSecrets() []incluster.ConnectedProxy {
+	var out []incluster.ConnectedProxy
 	r := c.store.Snapshot().Reader(nil)
 	for _, x := range c.xds.Connections() {
 		namespace, name, proven := strings.Cut(x.Identity, "/")
-		if proven && !x.Node.Proof.Foreign && resolve.NeedsSecrets(r, &x.Node.Proxy) {
-			out = append(out, incluster.ConnectedGateway{
+		if proven && !x.Node.Proof.Foreign && (x.Node.Secrets || resolve.NeedsSecrets(r, &x.Node.Proxy)) {
+			out = append(out, incluster.ConnectedProxy{
 				ServiceAccount: incluster.ServiceAccount{Namespace: namespace, Name: name}, Secrets: x.Node.Secrets,
 			})
 		}
 	}
 	return out
+}
+
+// decideSecrets lets those come anew of an account's proxies that need Secrets and were told otherwise, or have some
+// and may have none any more.
+func (c *cluster) decideSecrets(of incluster.ServiceAccount, allowed bool) {
+	r := c.store.Snapshot().Reader(nil)
+	c.xds.End(xds.Identity{Namespace: of.Namespace, ServiceAccount: of.Name}, func(n *push.Node) bool {
+		return n.Secrets != allowed && (n.Secrets || resolve.NeedsSecrets(r, &n.Proxy))
+	})
 }
 
 // mayHaveSecrets tells whether a proxy of an identity may have Secrets of its namespace. Who serves files has put them

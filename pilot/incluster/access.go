@@ -91,15 +91,15 @@ func (s *SecretAccess) ask(ctx context.Context, who ServiceAccount, a *access) {
 	}
 }
 
-// ConnectedGateway is a gateway, and whether it may have Secrets as it was decided when it came.
-type ConnectedGateway struct {
+// ConnectedProxy is a proxy that Secrets are for, and whether it may have them as it was decided when it came.
+type ConnectedProxy struct {
 	ServiceAccount
 	Secrets bool
 }
 
-// Run asks anew about the service accounts of connected gateways, tells changed of each that has another
-// answer by now, and report what is denied, until ctx ends. Others are forgotten.
-func (s *SecretAccess) Run(ctx context.Context, connected func() []ConnectedGateway, changed func(ServiceAccount), report func([]model.Problem)) error {
+// Run asks anew about the service accounts of connected proxies, tells changed of each that has another
+// answer by now and which, and report what is denied, until ctx ends. Others are forgotten.
+func (s *SecretAccess) Run(ctx context.Context, connected func() []ConnectedProxy, changed func(who ServiceAccount, allowed bool), report func([]model.Problem)) error {
 	tick := time.NewTicker(deniedFor)
 	defer tick.Stop()
 	for {
@@ -122,8 +122,8 @@ func (s *SecretAccess) Run(ctx context.Context, connected func() []ConnectedGate
 			}
 		}
 		for who := range other {
-			s.log.Info("what gateways may have has changed", "serviceAccount", who.Namespace+"/"+who.Name, "secrets", now[who])
-			changed(who)
+			s.log.Info("what proxies may have has changed", "serviceAccount", who.Namespace+"/"+who.Name, "secrets", now[who])
+			changed(who, now[who])
 		}
 		s.forget(now)
 		report(problems)

@@ -93,11 +93,11 @@ func TestGatewaysAreToldOfAnotherAnswer(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_ = s.Run(ctx, func() []ConnectedGateway {
+			_ = s.Run(ctx, func() []ConnectedProxy {
 				mu.Lock()
 				defer mu.Unlock()
-				return []ConnectedGateway{{edge, has}, {edge, has}}
-			}, func(who ServiceAccount) {
+				return []ConnectedProxy{{edge, has}, {edge, has}}
+			}, func(who ServiceAccount, _ bool) {
 				mu.Lock()
 				defer mu.Unlock()
 				ended++

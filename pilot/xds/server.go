@@ -376,10 +376,11 @@ func (s *Server) endStalled(ctx context.Context) {
 	}
 }
 
-// End ends the streams of an identity's gateways, of this cluster or of others as it says; they come back.
-func (s *Server) End(id Identity) {
+// End ends the streams of those of an identity's proxies that which names, of this cluster or of others as the
+// identity says; they come back.
+func (s *Server) End(id Identity, which func(*push.Node) bool) {
 	for _, st := range s.allStreams() {
-		if n := st.client.Node(); st.identity == id.String() && n.Gateway() && n.Proof.Foreign == id.Foreign {
+		if n := st.client.Node(); st.identity == id.String() && n.Proof.Foreign == id.Foreign && which(n) {
 			st.cancel(status.Error(codes.Unavailable, "what the proxy may have is decided anew"))
 		}
 	}
