@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ type place struct {
 func placeOf(c *resolve.Class) place {
 	out := place{Locality: c.Locality, node: c.Node}
 	for _, l := range c.FailoverLabels {
-		out.labels += l.Name + "=" + l.Value + ","
+		out.labels += fmt.Sprintf("%q=%q,", l.Name, l.Value)
 	}
 	return out
 }

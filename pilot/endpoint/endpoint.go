@@ -31,7 +31,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 		if !belongs(r, c, cl, labels, ep) {
 			continue
 		}
-		g := group{priority: priority(set.Locality, c, ep), locality: ep.Locality}
+		g := group{priority: priority(r, set.Locality, c, ep), locality: ep.Locality}
 		l := groups[g]
 		if l == nil {
 			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -11,8 +12,8 @@ import (
 
 // priority is the order in which endpoints are used when nearer ones are ejected: those that share more labels
 // with the proxy come first; among those that share as many, what is nearer.
-func priority(p ir.LocalityPolicy, c *resolve.Class, endpoint *model.Endpoint) uint32 {
-	labels := uint32(len(p.By) - shared(&p, c, endpoint))
+func priority(r resolve.Reader, p ir.LocalityPolicy, c *resolve.Class, endpoint *model.Endpoint) uint32 {
+	labels := uint32(len(p.By) - shared(r, &p, c, endpoint))
 	return labels*tiers + distance(&p, c.Locality, endpoint.Locality)
 }
 
@@ -53,9 +54,7 @@ func region(p *ir.LocalityPolicy, from, to string) uint32 {
 
 // ByProxy tells whether a cluster's endpoints, or their order, depend on more of the proxy than its locality: its node, or a label of its own.
 func ByProxy(set *ir.EndpointSet) bool {
-	own := func(l ir.FailoverLabel) bool {
-		return l.Own && l.Name != model.LabelRegion && l.Name != model.LabelZone && l.Name != model.LabelSubZone
-	}
+	own := func(l ir.FailoverLabel) bool { return l.Own && !model.TellsPlace(l.Name) }
 	return set.NodeLocal || slices.ContainsFunc(set.Locality.By, own)
 }
 
@@ -65,30 +64,54 @@ func prefersNode(p *ir.LocalityPolicy) bool {
 
 // shared counts the labels, up to the first that differs, that an endpoint has as it should. What is on the node
 // of the proxy is in its zone, whatever labels say.
-func shared(p *ir.LocalityPolicy, c *resolve.Class, ep *model.Endpoint) int {
-	proxy := c.Locality
+func shared(r resolve.Reader, p *ir.LocalityPolicy, c *resolve.Class, ep *model.Endpoint) int {
 	sameNode := prefersNode(p) && c.Node != "" && c.Node == ep.Node
 	for i, l := range p.By {
-		same := ep.Labels[l.Name] == l.Value
+		want := l.Value
 		if l.Own {
-			switch l.Name {
-			case model.LabelRegion:
-				same = sameNode || proxy.Region == ep.Locality.Region
-			case model.LabelZone:
-				same = sameNode || proxy.Zone == ep.Locality.Zone
-			case model.LabelSubZone:
-				same = sameNode || proxy.SubZone == ep.Locality.SubZone
-			case model.LabelNode:
-				same = sameNode
-			default:
-				same = ep.Labels[l.Name] == c.FailoverLabel(l.Name)
-			}
+			want = valueOfProxy(r, c, l.Name)
+		}
+		same := want == valueOfEndpoint(r, ep, l.Name)
+		if l.Own && (l.Name == model.LabelNode || sameNode && l.Name != model.LabelCluster && model.TellsPlace(l.Name)) {
+			same = sameNode
 		}
 		if !same {
 			return i
 		}
 	}
 	return len(p.By)
+}
+
+// valueOfProxy gives what a proxy has of a label; those that say where it runs are not among its labels.
+func valueOfProxy(r resolve.Reader, c *resolve.Class, label string) string {
+	switch label {
+	case model.LabelRegion:
+		return c.Locality.Region
+	case model.LabelZone:
+		return c.Locality.Zone
+	case model.LabelSubZone:
+		return c.Locality.SubZone
+	case model.LabelCluster:
+		return resolve.ClusterOf(r, c)
+	}
+	return c.FailoverLabel(label)
+}
+
+// valueOfEndpoint gives the same of an endpoint.
+func valueOfEndpoint(r resolve.Reader, ep *model.Endpoint, label string) string {
+	switch label {
+	case model.LabelRegion:
+		return ep.Locality.Region
+	case model.LabelZone:
+		return ep.Locality.Zone
+	case model.LabelSubZone:
+		return ep.Locality.SubZone
+	case model.LabelCluster:
+		return cmp.Or(ep.Cluster, r.Cluster())
+	case model.LabelNode:
+		return cmp.Or(ep.Node, ep.Labels[label])
+	}
+	return ep.Labels[label]
 }
 
 // compactPriorities renumbers sorted priorities without gaps, which Envoy does not take.

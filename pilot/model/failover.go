@@ -7,13 +7,21 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
+// LabelCluster of an endpoint is the cluster that it is in.
+const LabelCluster = "topology.istio.io/cluster"
+
+// TellsPlace tells whether a label says where something runs of which proxies of one class do not differ but by
+// their locality.
+func TellsPlace(label string) bool {
+	return slices.Contains([]string{LabelRegion, LabelZone, LabelSubZone, LabelCluster}, label)
+}
+
 // FailoverLabels gives the labels of failover priorities of which a proxy's own value counts, sorted. Those that
 // say where a proxy runs are not among them, but for that of its node.
 func FailoverLabels(priorities ...[]string) []string {
 	var out []string
 	for _, name := range slices.Concat(priorities...) {
-		where := slices.Contains([]string{LabelRegion, LabelZone, LabelSubZone}, name)
-		if name != "" && !where && !strings.Contains(name, "=") {
+		if name != "" && !TellsPlace(name) && !strings.Contains(name, "=") {
 			out = append(out, name)
 		}
 	}

@@ -48,7 +48,7 @@ func (b *clusterBuilder) nearNames(balance block[networking.LoadBalancerSettings
 		cl.LocalityWeighted, cl.Zones = false, nil
 	}
 	for i, l := range policy.By {
-		if !l.Own || l.Name == model.LabelRegion || l.Name == model.LabelZone || l.Name == model.LabelSubZone {
+		if !l.Own || model.TellsPlace(l.Name) {
 			continue
 		}
 		policy.By = policy.By[:i]
