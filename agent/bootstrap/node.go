@@ -11,6 +11,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/proto/locality"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // IstioVersion is the release of Istio whose behaviour the agent has; control planes and tools
@@ -132,6 +133,7 @@ func (c Config) metadata() object {
 	if len(n.PilotSANs) > 0 {
 		m["PILOT_SAN"] = n.PilotSANs
 	}
+	m[telemetry.ShortPeerMetadata] = "true"
 	m["ENVOY_STATUS_PORT"] = c.HealthPort
 	m["ENVOY_PROMETHEUS_PORT"] = c.PrometheusPort
 	for key, port := range map[string]int{

@@ -164,7 +164,7 @@ func TestEveryRecordCounts(t *testing.T) {
 			deaf := func(d *driver, _ []store.Row) {
 				maps.DeleteFunc(d.builder.index.cells, func(row store.Row, _ *cell) bool { return row.Table == table })
 			}
-			for seed := range uint64(40) {
+			for seed := range uint64(200) {
 				if (history{seed: seed, after: deaf, more: rare(seed)}).run(t) != "" {
 					return
 				}

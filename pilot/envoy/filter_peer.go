@@ -62,7 +62,9 @@ func peerHeaders(f ir.PeerHeaders) *headermutation.HeaderMutation {
 		}}})
 		out.ResponseMutations = append(out.ResponseMutations, removal(s.Header))
 	}
-	out.RequestMutations = append(out.RequestMutations, removal(f.Strip))
-	out.ResponseMutations = append(out.ResponseMutations, removal(f.Strip))
+	for _, header := range f.Strip {
+		out.RequestMutations = append(out.RequestMutations, removal(header))
+		out.ResponseMutations = append(out.ResponseMutations, removal(header))
+	}
 	return &headermutation.HeaderMutation{Mutations: out}
 }

@@ -54,7 +54,7 @@ type HeaderRemoval struct{ Headers []string }
 // Envoy's process that has its value. It takes Strip out of requests, and all of them out of responses.
 type PeerHeaders struct {
 	Set   []HeaderVariable
-	Strip string
+	Strip []string
 }
 
 // HeaderVariable is a header and the variable of Envoy's environment with its value.

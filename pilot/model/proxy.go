@@ -36,6 +36,9 @@ type Proxy struct {
 	// Connections is how the proxy says that it takes connections; nil for nothing.
 	Connections *Connections
 	Headers     *ProxyHeaders // likewise of the headers that it makes itself
+	// LongPeer tells that its agent knows nothing of the short form in which proxies say who they are: it is older,
+	// or Istio's.
+	LongPeer bool
 	// LogService tells that its bootstrap has the cluster of an access log service (envoyAccessLogService).
 	LogService bool
 	// Secrets tells that the proxy may have Secrets of its namespace, since it proved to be of it.

@@ -46,7 +46,7 @@ func (r *run) listener(l *listenerv3.Listener) (*listenerv3.Listener, bool) {
 		name := p.match.GetListener().GetListenerFilter()
 		if p.operation == opMerge {
 			for _, f := range l.ListenerFilters {
-				if name == "" || name == f.GetName() {
+				if name != "" && name == f.GetName() { // without a name it means none, as in Istio
 					r.mergeListenerFilter(p, f)
 				}
 			}

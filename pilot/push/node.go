@@ -13,6 +13,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
 // Node is a proxy as it described itself in its first request.
@@ -133,6 +134,7 @@ func (n *Node) attributes(md metadata) error {
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
 	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
+	n.LongPeer = !md.flag(telemetry.ShortPeerMetadata)
 	if port, err := strconv.ParseUint(md.text("HTTP_PROXY_PORT"), 10, 16); err == nil {
 		n.HTTPProxyPort = uint32(port)
 	}

@@ -82,6 +82,8 @@ type Class struct {
 	Connections model.Connections
 	// Headers is what the proxy does with headers of its own.
 	Headers model.ProxyHeaders
+	// LongPeer tells that the proxy's agent knows the long form only in which proxies say who they are.
+	LongPeer bool
 	// LogService tells that the proxy sends access logs to the service that its own configuration names.
 	LogService bool
 }
@@ -104,7 +106,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	cluster, pod, labels := w.cluster, w.Pod, w.Labels
 	c := Class{
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
-		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality,
+		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality, LongPeer: p.LongPeer,
 	}
 	for _, ip := range p.IPs {
 		if a, err := netip.ParseAddr(ip); err == nil {

@@ -14,7 +14,7 @@ import (
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
-	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
+	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.LongPeer, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
 	b.number(uint64(c.HTTPProxyPort))
 	b.number(uint64(c.Topology.TrustedProxies))
 	b.number(uint64(c.Settings.Underscores))

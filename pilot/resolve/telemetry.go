@@ -19,11 +19,22 @@ import (
 var peerHeaders = []string{telemetry.PeerHeader, telemetry.ShortPeerHeader, telemetry.PeerIDHeader}
 
 // toldPeers are those that a client's proxy sets.
-var toldPeers = ir.PeerHeaders{
-	Set: []ir.HeaderVariable{
-		{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable}, {Header: telemetry.ShortPeerHeader, Variable: telemetry.ShortPeerVariable},
-	},
-	Strip: telemetry.PeerIDHeader,
+func toldPeers(c *Class) ir.PeerHeaders {
+	out := ir.PeerHeaders{Set: []ir.HeaderVariable{{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable}}, Strip: []string{telemetry.PeerIDHeader}}
+	if c.LongPeer {
+		out.Strip = []string{telemetry.ShortPeerHeader, telemetry.PeerIDHeader}
+	} else {
+		out.Set = append(out.Set, ir.HeaderVariable{Header: telemetry.ShortPeerHeader, Variable: telemetry.ShortPeerVariable})
+	}
+	return out
+}
+
+// peerFormat is what a server's proxy notes of them.
+func peerFormat(c *Class) string {
+	if c.LongPeer {
+		return telemetry.LongPeerFormat
+	}
+	return telemetry.PeerFormat
 }
 
 // peerKey is where the filter state of a request has what a client's proxy said of itself.
@@ -194,14 +205,14 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
 	case i.side == telemetry.Source:
-		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(toldPeers)) // the router is last
+		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(toldPeers(i.class))) // the router is last
 	default:
 		if i.untold { // no client's proxy takes them out
 			m.Routes.RemoveFromResponses = peerHeaders
 		}
 		if mutual && len(stats) > 0 { // nothing else names it
 			m.Filters = slices.Insert(m.Filters, 0,
-				ir.HTTPFilter(ir.PeerState{Format: telemetry.PeerFormat, Key: peerKey}), ir.HTTPFilter(ir.HeaderRemoval{Headers: peerHeaders}))
+				ir.HTTPFilter(ir.PeerState{Format: peerFormat(i.class), Key: peerKey}), ir.HTTPFilter(ir.HeaderRemoval{Headers: peerHeaders}))
 		} else {
 			m.EarlyRemoval = peerHeaders
 		}

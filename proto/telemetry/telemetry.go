@@ -26,6 +26,11 @@ const (
 	ShortPeerHeader = "x-envoy-peer-metadata-short"
 	// ShortPeerVariable is as PeerVariable.
 	ShortPeerVariable = "ISTIO_PEER_METADATA_SHORT"
+	// ShortPeerMetadata is the metadata of a node whose agent sets ShortPeerVariable and reads what PeerFormat composes:
+	// for others neither is asked, since Envoy gives "-" for a variable that is not set.
+	ShortPeerMetadata = "PEER_METADATA_SHORT"
+	// LongPeerFormat is what the agents of others read.
+	LongPeerFormat = "%REQ(" + PeerHeader + ")%"
 	// PeerFormat composes what a server's proxy notes of them. Istio's proxies send PeerIDHeader and ours take it out, so
 	// its first letter tells that ShortPeerHeader, which Istio's proxies let pass, is an application's own word.
 	PeerFormat = "%REQ(" + PeerIDHeader + "):1%%REQ(" + ShortPeerHeader + "?" + PeerHeader + ")%"

@@ -83,7 +83,7 @@ var flow = map[string][]string{
 	"pilot/build":           {"pilot/model", "pilot/ir", "pilot/resolve", "pilot/endpoint", "pilot/envoy", "pilot/patch", "pilot/store", "pilot/resource"},
 	"pilot/inventory":       {"pilot/model", "pilot/resolve", "pilot/source/kinds", "pilot/inject"},
 	"pilot/trace":           {},
-	"pilot/push":            {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build", "pilot/trace", "proto/seen"},
+	"pilot/push":            {"pilot/model", "pilot/resolve", "pilot/store", "pilot/resource", "pilot/build", "pilot/trace", "proto/seen", "proto/telemetry"},
 	"pilot/xds":             {"pilot/resource", "pilot/push", "pilot/trace", "proto/seen", "proto/signer", "security/auth", "security/loglimit"},
 	"pilot/incluster":       {"pilot/model", "pilot/ingress", "pilot/kubeclient", "pilot/source/kinds", "security/ca"},
 	"pilot/webhook":         {"pilot/model", "pilot/inject", "pilot/source/file"},

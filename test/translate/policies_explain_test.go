@@ -14,9 +14,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
 
-// explained gives what explain has to read of a proxy.
-func explained(res Resources) *explain.Config {
-	var all []proto.Message
+// explained gives what explain has to read of a proxy, beside what it is given already.
+func explained(res Resources, all ...proto.Message) *explain.Config {
 	for _, kind := range res.ByType {
 		for _, r := range kind {
 			all = append(all, r.Body)

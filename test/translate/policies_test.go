@@ -224,7 +224,9 @@ func readPolicyCase(t *testing.T, b *bootstrapv3.Bootstrap, s *served, pki *poli
 		}
 	}
 	res := Build(snapshot, proxy.Model())
-	p.config = explained(res)
+	p.config = explained(res, &tlsv3.Secret{Name: "ROOTCA", Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
+		TrustedCa: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: pki.root}},
+	}}})
 	p.config.Listeners = nil // in their place come those that the Envoy of all cases has
 	found := map[string]bool{}
 	for _, l := range inlined(t, res) {

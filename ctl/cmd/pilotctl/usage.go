@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
 func usageError(err error) error { return &exitError{exitUsage, err} }
@@ -30,7 +34,7 @@ func group(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		return usageError(fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], didYouMean("", cmd.SuggestionsFor(args[0]))))
+		return usageError(fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], didYouMean("", args[0], cmd.SuggestionsFor(args[0]))))
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
@@ -46,14 +50,15 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
 	})
-	near := names.SuggestionsFor(unknown.GetSpecifiedName())
-	return usageError(fmt.Errorf("%w%s", err, didYouMean("--", near)))
+	name := unknown.GetSpecifiedName()
+	return usageError(fmt.Errorf("%w%s", err, didYouMean("--", name, names.SuggestionsFor(name))))
 }
 
 // didYouMean gives the end of a sentence, empty where nothing is near.
-func didYouMean(prefix string, near []string) string {
+func didYouMean(prefix, word string, near []string) string {
 	if len(near) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s%s?", prefix, near[0])
+	nearest := slices.MinFunc(near, func(a, b string) int { return cmp.Compare(spelling.Distance(word, a), spelling.Distance(word, b)) })
+	return fmt.Sprintf("; did you mean %s%s?", prefix, nearest)
 }
