@@ -19,6 +19,26 @@ type Receiver struct {
 	ports     map[uint16]uint16 // of a gateway, by those of its Services
 	mesh      *mesh
 	class     resolve.Class
+	proxy     *model.Proxy
+}
+
+// Proxy is the workload's own, of which nothing was made.
+func (r *Receiver) Proxy() Proxy {
+	return Proxy{Kind: r.proxy.Type, Name: ownName(r.proxy), Namespace: r.proxy.Namespace, Ports: r.ports, of: r.proxy}
+}
+
+// RootNamespace is that whose objects are for all others.
+func (r *Receiver) RootNamespace() string { return r.mesh.config.GetRootNamespace() }
+
+// Provider gives the host of an extension provider that decides about calls; "" where the mesh has none of the name.
+func (r *Receiver) Provider(name string) string {
+	for _, p := range r.mesh.config.GetExtensionProviders() {
+		if p.GetName() == name {
+			_, host := model.ProviderService(cmp.Or(p.GetEnvoyExtAuthzHttp().GetService(), p.GetEnvoyExtAuthzGrpc().GetService()))
+			return host
+		}
+	}
+	return ""
 }
 
 // MutualTLS tells how a port takes mutual TLS, and which PeerAuthentication says so, nil for none.
@@ -92,16 +112,14 @@ func Inbound(files []File, namespace, name string) (*Receiver, error) {
 		if p.Name == Any {
 			continue
 		}
-		own := p.Name[strings.IndexByte(p.Name, '.')+1:]
+		own := ownName(p)
 		names = append(names, p.Namespace+"/"+own)
 		if p.Namespace == namespace && own == name {
 			return m.receiver(p), nil
 		}
 	}
-	for _, w := range m.workloads {
-		if w.object.Namespace == namespace && w.object.Name == name {
-			return nil, fmt.Errorf("workload %s/%s has no sidecar, so no policy is enforced there: %s", namespace, name, m.whyBare(w))
-		}
+	if why, ok := m.bare(namespace, name); ok {
+		return nil, fmt.Errorf("workload %s/%s has no sidecar, so no policy is enforced there: %s", namespace, name, why)
 	}
 	if m.absentIngress(namespace, name) {
 		return m.receiver(m.proxy(model.RouterProxy, namespace, string(model.KindDeployment)+"."+name, "10.253.0.2", ingressLabels())), nil
@@ -113,8 +131,11 @@ func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	return nil, fmt.Errorf("there is no workload %s/%s with a proxy; there are %s", namespace, name, strings.Join(slices.Compact(names), ", "))
 }
 
+// ownName is the name of what makes a proxy's pods, without its kind.
+func ownName(p *model.Proxy) string { return p.Name[strings.IndexByte(p.Name, '.')+1:] }
+
 func (m *mesh) receiver(p *model.Proxy) *Receiver {
-	out := &Receiver{Gateway: p.Type == model.RouterProxy, mesh: m, class: resolve.Classify(m.reader, p)}
+	out := &Receiver{Gateway: p.Type == model.RouterProxy, mesh: m, class: resolve.Classify(m.reader, p), proxy: p}
 	if !out.Gateway {
 		all, _ := resolve.Inbound(m.reader, &out.class)
 		out.Listeners = all[:1] // the first is that of all that is redirected

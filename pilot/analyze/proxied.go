@@ -110,6 +110,20 @@ func (w *workload) proxyContainer() *corev1.Container {
 	return nil
 }
 
+// Bare tells whether a workload is there whose pods have no proxy, and why they have none.
+func (t *Translation) Bare(namespace, name string) (why string, ok bool) {
+	return t.mesh.bare(namespace, name)
+}
+
+func (m *mesh) bare(namespace, name string) (why string, ok bool) {
+	for _, w := range m.workloads {
+		if w.object.Namespace == namespace && w.object.Name == name && w.proxy == "" {
+			return m.whyBare(w), true
+		}
+	}
+	return "", false
+}
+
 // whyBare says why the pods of a workload have no proxy.
 func (m *mesh) whyBare(w *workload) string {
 	if m.injects(nil, w) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -11,13 +12,15 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // authzQuestion is one call of authz explain.
 type authzQuestion struct {
-	from, to, address, method, path, host, output string
-	headers, claims                               []string
-	tcp                                           bool
+	from, to, namespace                 string
+	address, method, path, host, output string
+	headers, claims                     []string
+	tcp                                 bool
 }
 
 func newAuthz(o *options) *cobra.Command {
@@ -44,7 +47,7 @@ gateway that asks clients for no certificate does not know who calls.
 
 ` + injectionHelp + `
 
-What the control plane would refuse of the files is said on standard error. In the place of such an
+What the control plane would refuse of the files is said on standard error, as far as it touches the call. In the place of such an
 AuthorizationPolicy, RequestAuthentication or PeerAuthentication a policy "refused:KIND:NAME" denies,
 as in a mesh.
 
@@ -61,8 +64,9 @@ denied or refused; 1 a file cannot be read, or has no such workload; 2 wrong usa
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.from, "from", "", "who calls: NAMESPACE/WORKLOAD of the files, a gateway too, or an identity as trust-domain/ns/NAMESPACE/sa/ACCOUNT; none for a client without a certificate")
-	f.StringVar(&e.to, "to", "", "namespace and name of a Pod or of what makes pods, and the container's port (of a gateway that of its Service), which may be left out if there is one only")
+	f.StringVar(&e.from, "from", "", "who calls: NAMESPACE/WORKLOAD of the files (or as --to), a gateway too, or an identity as trust-domain/ns/NAMESPACE/sa/ACCOUNT; none for a client without a certificate")
+	f.StringVar(&e.to, "to", "", "namespace and name of a Pod or of what makes pods (or NAME.NAMESPACE, or deployment/NAME with -n), and the container's port (of a gateway that of its Service), which may be left out if there is one only")
+	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --to and --from, where they name none")
 	f.StringVar(&e.address, "address", "10.255.255.254", "IP address of the client")
 	f.StringVar(&e.method, "method", "GET", "of the request")
 	f.StringVar(&e.path, "path", "/", "of the request")
@@ -80,9 +84,9 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	target, port, _ := strings.Cut(e.to, ":")
-	namespace, name, ok := strings.Cut(target, "/")
-	if !ok || namespace == "" || name == "" {
-		return usageError(fmt.Errorf("--to %q: give NAMESPACE/WORKLOAD or NAMESPACE/WORKLOAD:PORT", e.to))
+	name, namespace, ok := workloadNamed(target, e.namespace)
+	if !ok {
+		return usageError(fmt.Errorf("--to %q: give NAMESPACE/WORKLOAD, WORKLOAD.NAMESPACE or deployment/NAME (with -n NAMESPACE), and after it :PORT if it has several", e.to))
 	}
 	call, err := e.call()
 	if err != nil {
@@ -91,19 +95,24 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 	if err := numbered(port); err != nil {
 		return err
 	}
-	files, err := filesOf(cmd, cmd.ErrOrStderr(), args)
+	files, err := (&analysis{layered: true}).files(cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}
-	to, err := analyze.Inbound(files, namespace, name)
+	found, err := analyze.Files(cmd.Context(), files)
 	if err != nil {
 		return err
+	}
+	trouble := newTrouble(files, found, args)
+	to, err := analyze.Inbound(files, namespace, name)
+	if err != nil {
+		return errors.Join(err, tellErrors(cmd.ErrOrStderr(), trouble.found))
 	}
 	if call.Port, err = portOf(to, port); err != nil {
 		return usageError(err)
 	}
 	var notes []string
-	if namespace, name, ok := workloadName(e.from); ok {
+	if name, namespace, ok := e.caller(); ok {
 		if call.Identity, err = to.Caller(namespace, name); err != nil {
 			return fmt.Errorf("--from: %w", err)
 		}
@@ -111,11 +120,15 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 			notes = append(notes, e.from+" has no sidecar, so it shows no certificate")
 		}
 	}
+	asked := call.Port // which the answer of a gateway replaces
 	answer, err := e.answer(to, call)
 	if err != nil {
 		return usageError(err)
 	}
 	answer.Notes = append(answer.Notes, notes...)
+	if err := trouble.tell(cmd.ErrOrStderr(), e.way(to, answer, asked, call.Port)); err != nil {
+		return err
+	}
 	return answer.print(cmd.OutOrStdout(), e.output)
 }
 
@@ -126,7 +139,7 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 		return nil, fmt.Errorf("--address %q is no IP address", e.address)
 	}
 	out := &authz.Call{Peer: address, Client: address}
-	if _, _, workload := workloadName(e.from); e.from != "" && !workload {
+	if _, _, workload := e.caller(); e.from != "" && !workload {
 		if out.Identity, err = identityOf("--from", e.from); err != nil {
 			return nil, err
 		}
@@ -146,10 +159,25 @@ func (e *authzQuestion) call() (*authz.Call, error) {
 	return out, err
 }
 
-// workloadName takes apart NAMESPACE/WORKLOAD; ok is false for an identity.
-func workloadName(from string) (namespace, name string, ok bool) {
-	namespace, name, ok = strings.Cut(from, "/")
-	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
+// caller takes apart the name of a workload that calls; ok is false for an identity.
+func (e *authzQuestion) caller() (name, namespace string, ok bool) {
+	if strings.Count(e.from, "/") > 1 {
+		return "", "", false
+	}
+	return workloadNamed(e.from, e.namespace)
+}
+
+// way is what the answer about a call to ports goes by.
+func (e *authzQuestion) way(to *analyze.Receiver, a authzAnswer, ports ...uint32) wayTaken {
+	proxies := []analyze.Proxy{to.Proxy()}
+	out := wayTaken{ports: portsAsked(to.Proxy(), ports...), proxies: proxies, servers: proxies, root: to.RootNamespace(), policies: true}
+	if host, _, _ := strings.Cut(e.host, ":"); host != "" && to.Gateway {
+		out.hosts = append(out.hosts, model.CanonicalHost(host))
+	}
+	if provider := to.Provider(a.Asks); provider != "" {
+		out.hosts = append(out.hosts, provider)
+	}
+	return out
 }
 
 // identityOf reads an identity that a flag gives, with or without its scheme.

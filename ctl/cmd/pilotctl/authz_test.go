@@ -77,7 +77,8 @@ func TestAuthzExplain(t *testing.T) {
 		{[]string{front, "--tcp"}, 80, "refused: port 8080 takes HTTP, and this is another protocol\n"},
 		{[]string{front, "--path=/items/1", "-o=json"}, 0, `"rule": "ns[shop]-policy[cart]-rule[0]"`},
 		{[]string{front, "--path=/me", "-o=json"}, 80, `"missed": "ns[shop]-policy[cart]-rule[1] when[0].values"`},
-		{[]string{"--from=garbage"}, 2, `--from "garbage": give trust-domain/ns/NAMESPACE/sa/ACCOUNT`},
+		{[]string{"--from=garbage"}, 1, "there is no workload default/garbage in the files"},
+		{[]string{"--from=a/b/c"}, 2, `--from "a/b/c": give trust-domain/ns/NAMESPACE/sa/ACCOUNT`},
 		{[]string{"--from=spiffe://cluster.local/ns//sa/front"}, 2, "give trust-domain/ns/NAMESPACE/sa/ACCOUNT"},
 		{[]string{"--to=shop/cart"}, 80, "refused: port 8080 takes mutual TLS only"},
 		{[]string{front, "--to=shop/cart:0"}, 2, `port "0" is not between 1 and 65535`},
@@ -181,7 +182,7 @@ func TestAuthzExplainOfRefusedObjects(t *testing.T) {
 			if !strings.Contains(out, tc.want) {
 				t.Errorf("%q, %v, want %q", out, err, tc.want)
 			}
-			if !strings.Contains(errs, tc.kind+" shop/bad") {
+			if told := strings.Contains(errs, tc.kind+" shop/bad"); told == (name == "of another workload") {
 				t.Errorf("stderr is %q", errs)
 			}
 		})

@@ -74,8 +74,8 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	}
 	e.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&e.from, "from", "", "the pod (or in files the workload, of which the first is asked if this is left out) whose proxy is asked, as POD[.NAMESPACE]")
-	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --from")
+	f.StringVar(&e.from, "from", "", "the pod (or in files the workload, of which the first is asked if this is left out) whose proxy is asked, as POD[.NAMESPACE], NAMESPACE/WORKLOAD or deployment/NAME")
+	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --from, where it names none")
 	f.StringVarP(&e.file, "file", "f", "", "a saved config_dump of Envoy; - is standard input")
 	f.StringVarP(&e.output, "output", "o", "steps", "steps, json or yaml")
 	f.StringVarP(&e.method, "method", "X", "GET", "method")
@@ -122,7 +122,7 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 		return usageError(err)
 	}
 	a := config.Explain(r)
-	if err := e.trouble.tell(cmd.ErrOrStderr(), u.Hostname(), &r, a); err != nil {
+	if err := e.trouble.tell(cmd.ErrOrStderr(), e.trouble.way(u.Hostname(), &r, a)); err != nil {
 		return err
 	}
 	if e.output == "steps" {
@@ -173,9 +173,12 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 	if err != nil {
 		return nil, false, err
 	}
-	want := qualified(e.from, e.namespace)
+	name, namespace, err := e.workload()
+	if err != nil {
+		return nil, false, err
+	}
 	for _, p := range t.Proxies {
-		if e.from != "" && p.Name+"."+p.Namespace != want {
+		if e.from != "" && (p.Name != name || p.Namespace != namespace) {
 			continue
 		}
 		e.namespace = p.Namespace
@@ -187,7 +190,19 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 	if err := tellErrors(cmd.ErrOrStderr(), e.trouble.found); err != nil {
 		return nil, false, err
 	}
-	return nil, false, noWorkload(want, workloads(t))
+	if why, ok := t.Bare(namespace, name); ok {
+		return nil, false, fmt.Errorf("workload %s.%s has no sidecar, so what it sends passes no proxy: %s", name, namespace, why)
+	}
+	return nil, false, noWorkload(name+"."+namespace, workloads(t))
+}
+
+// workload takes --from apart, which may be left out.
+func (e *explanation) workload() (name, namespace string, err error) {
+	name, namespace, ok := workloadNamed(e.from, e.namespace)
+	if !ok && e.from != "" {
+		return "", "", usageError(fmt.Errorf("--from %q: give POD, POD.NAMESPACE, NAMESPACE/WORKLOAD or deployment/NAME", e.from))
+	}
+	return name, namespace, nil
 }
 
 // read translates the files. What is wrong with them is kept until it is known what of it matters.

@@ -19,12 +19,16 @@ import (
 // running gives what the proxy of --from runs, with what the control plane knows of it. That is left out where the
 // control plane does not answer: the proxy's own word is enough for all but reasons.
 func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Config, error) {
+	name, namespace, err := e.workload()
+	if err != nil {
+		return nil, err
+	}
 	m, err := e.reach()
 	if err != nil {
 		return nil, err
 	}
 	e.close = m.close
-	pod, err := m.resolve(ctx, qualified(e.from, e.namespace))
+	pod, err := m.resolve(ctx, name+"."+namespace)
 	if err != nil {
 		return nil, err
 	}

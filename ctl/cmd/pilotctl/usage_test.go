@@ -49,7 +49,7 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 		{"validate", "x"},
 		{"translate"},
 		{"translate", "x"},
-		{"authz", "explain", "--to", "x", "y"},
+		{"authz", "explain", "--to", "x/", "y"},
 		{"authz", "explain", "--to", "a/b:no", "y"},
 		{"authz", "no"},
 		{"manifest", "no"},
