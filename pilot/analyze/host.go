@@ -40,6 +40,12 @@ func (t *Translation) Host(p Proxy, name string) (Host, bool) {
 		}
 		return out, true
 	}
+	for _, set := range t.statefulSets() {
+		if out, ok := set.host(name, p.Namespace); ok {
+			out.Hidden = serviceNamed(plan.Services(), set.service.Hostname) == nil
+			return out, true
+		}
+	}
 	for _, all := range []struct {
 		services []*model.Service
 		hidden   bool
@@ -161,6 +167,9 @@ func (t *Translation) Names(p Proxy) []string {
 		if out = append(out, svc.Hostname); svc.Key.Kind == model.KindService {
 			out = append(out, shortNames(svc.Name, svc.Namespace, p.Namespace)...)
 		}
+	}
+	for _, set := range t.statefulSets() {
+		out = append(out, set.names(p.Namespace)...)
 	}
 	return out
 }
