@@ -153,6 +153,9 @@ type Endpoint struct {
 	// Status is what the proxy beside the server answers, and Refusal why, where it does not let the request in.
 	Status  int    `json:"status,omitempty"`
 	Refusal string `json:"refusal,omitempty"`
+
+	meshTLS   bool // TLS is the mesh's own
+	unwrapped bool // the proxy beside the server ends TLS
 }
 
 // Retry says when a request is tried again, and how often.

@@ -21,8 +21,9 @@ type Peer struct {
 
 // arrival is what a proxy beside a server says of a request.
 type arrival struct {
-	steps   []Step
-	outcome Outcome
+	steps      []Step
+	outcome    Outcome
+	terminated bool // the TLS that it came in
 }
 
 // arrive goes on to the proxies beside the servers of a cluster, and notes which of them let the request in. Only
@@ -52,6 +53,7 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 			seen[key] = w.received(peer, w.arriving(f, c, e, to, isHTTP))
 			w.answer.Steps = append(w.answer.Steps, seen[key].steps...)
 		}
+		e.unwrapped = seen[key].terminated
 		if o := seen[key].outcome; o.Refused {
 			e.Status, e.Refusal = o.Status, peer.Name+": "+o.Reason
 			if o.Closed && isHTTP {
@@ -87,6 +89,10 @@ func (w *walk) arriving(f *Forward, c *Cluster, e *Endpoint, to netip.AddrPort, 
 		r.TLS = &TLS{SNI: e.SNI, ALPN: w.offered(c, e, isHTTP)}
 	}
 	if !isHTTP {
+		if f.Tunnel == "" && !w.doubled(e) { // the client's bytes, which the server's proxy may know
+			r.Protocol, r.Method, r.Host, r.Path = w.request.Protocol, w.request.Method, w.request.Host, w.request.Path
+			r.Header, r.Claims = w.request.Header, w.request.Claims
+		}
 		return r
 	}
 	r.Protocol = HTTP11
@@ -155,7 +161,7 @@ func (w *walk) received(peer *Peer, r Request) *arrival {
 	}
 	inner := &walk{Config: config, request: r, answer: &Answer{}}
 	inner.listen()
-	out := &arrival{outcome: inner.answer.Outcome}
+	out := &arrival{outcome: inner.answer.Outcome, terminated: inner.terminated}
 	for _, s := range inner.answer.Steps {
 		if s.Stage == StagePolicy {
 			s.Name = peer.Name

@@ -16,6 +16,8 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstream "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
 // defaultTimeout is Envoy's for a route that says nothing.
@@ -26,19 +28,20 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // forward goes on to the clusters and their servers.
 func (w *walk) forward(f *Forward, http bool) {
 	for i := range f.Clusters {
-		w.cluster(&f.Clusters[i], f.Host, http)
+		w.cluster(&f.Clusters[i], f, http)
 	}
 	for i := range f.Clusters {
 		if f.Clusters[i].Reason == "" {
 			w.arrive(f, &f.Clusters[i], http)
+			w.refuseNested(f, &f.Clusters[i])
 		}
 	}
 	w.answer.Outcome.Forward = f
 	w.settle(f, http)
 }
 
-// cluster fills in what a cluster makes of a request to a host, which is empty but for HTTP.
-func (w *walk) cluster(c *Cluster, host string, http bool) {
+// cluster fills in what a cluster makes of a request.
+func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	m := w.Clusters[c.Name]
 	if m == nil {
 		c.Flags, c.Reason = "NC", fmt.Sprintf("the proxy has no cluster %s", c.Name)
@@ -69,7 +72,7 @@ func (w *walk) cluster(c *Cluster, host string, http bool) {
 		}
 	}
 	if http && options(m).GetUpstreamHttpProtocolOptions().GetAutoSni() {
-		nameServer(c.Endpoints, cmp.Or(c.Host, host))
+		nameServer(c.Endpoints, cmp.Or(c.Host, f.Host))
 	}
 	usable := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Percent > 0 })
 	if !usable {
@@ -81,6 +84,7 @@ func (w *walk) cluster(c *Cluster, host string, http bool) {
 	for _, e := range c.Endpoints {
 		lines = append(lines, describeEndpoint(e))
 	}
+	lines = append(lines, w.doubleTLSDetails(c, f)...)
 	w.step(StageEndpoints, c.Name, fmt.Sprintf("%d to choose from", len(c.Endpoints)), nil, lines...)
 }
 
@@ -307,6 +311,7 @@ func secure(m *clusterv3.Cluster, lb *endpointv3.LbEndpoint, e *Endpoint) {
 	if len(common.GetTlsCertificateSdsSecretConfigs())+len(common.GetTlsCertificates()) > 0 {
 		e.TLS = "mutual"
 	}
+	e.meshTLS = slices.ContainsFunc(common.GetTlsCertificateSdsSecretConfigs(), func(s *tlsv3.SdsSecretConfig) bool { return s.GetName() == ir.SecretWorkload })
 }
 
 // covers tells whether an endpoint's marks hold all that a match asks for.
