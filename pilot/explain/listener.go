@@ -73,7 +73,12 @@ func (w *walk) accepts() *listenerv3.Listener {
 		}
 		return nil
 	}
-	return w.at(func(l *listenerv3.Listener) bool { return l.GetBindToPort() == nil || l.GetBindToPort().GetValue() })
+	return w.at(binds)
+}
+
+// binds tells whether a listener has a socket of its own. Without one it takes only what is captured.
+func binds(l *listenerv3.Listener) bool {
+	return l.GetBindToPort() == nil || l.GetBindToPort().GetValue()
 }
 
 // handedOver gives the listener that a captured connection is handed to by where it was sent; nil for none.
@@ -113,6 +118,21 @@ func (w *walk) at(ok func(*listenerv3.Listener) bool) *listenerv3.Listener {
 	return wild
 }
 
+// unbound says why a listener without a socket gets nothing.
+func (w *walk) unbound() string {
+	why := "takes only what is captured, and binds no port without captureMode: NONE (bindToPort)"
+	if w.request.Destination.Addr().IsLoopback() {
+		why += "; what is sent to a loopback address is not captured"
+	}
+	return why
+}
+
+// isFor tells whether an address of a listener is that which was asked.
+func (w *walk) isFor(a *core.Address) bool {
+	ip, err := netip.ParseAddr(a.GetSocketAddress().GetAddress())
+	return err == nil && port(a) == w.request.Destination.Port() && (ip.IsUnspecified() || ip.Unmap() == w.request.Destination.Addr().Unmap())
+}
+
 // nearListeners names those of the same address or port, for who wonders why none took the connection, and all of a
 // gateway, which has few.
 func (w *walk) nearListeners() []string {
@@ -126,7 +146,12 @@ func (w *walk) nearListeners() []string {
 				}
 				continue
 			}
-			if w.request.Way == Direct || port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String() {
+			switch {
+			case w.request.Way == Direct && !binds(l):
+				if w.isFor(a) {
+					out = append(out, fmt.Sprintf("%s is for %s, but %s", l.GetName(), address(a), w.unbound()))
+				}
+			case w.request.Way == Direct || port(a) == to.Port() || a.GetSocketAddress().GetAddress() == to.Addr().String():
 				out = append(out, fmt.Sprintf("%s listens on %s", l.GetName(), address(a)))
 			}
 		}

@@ -101,6 +101,8 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 		if c.Host != nil && r.Way == explain.Outbound {
 			r.Named = c.Host(e.to)
 		}
+	case r.Way == explain.Outbound && (u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")): // RFC 6761
+		to = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case r.Way == explain.Outbound:
 		if to, r.Named, err = c.Find(u.Hostname(), e.namespace, port); err != nil {
 			return err
@@ -109,6 +111,9 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 		to = c.IP
 	case err != nil:
 		to = netip.MustParseAddr(explain.UnknownAddress)
+	}
+	if r.Way == explain.Outbound && to.IsLoopback() { // of which nothing is captured
+		r.Way, r.Named = explain.Direct, nil
 	}
 	r.Destination = netip.AddrPortFrom(to, port)
 	return nil
