@@ -36,6 +36,7 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	}
 	if err != nil {
 		field, line, text := explain(err, spec, src)
+		text = advised(text, field, msg.ProtoReflect().Descriptor())
 		d.invalid(key, src, field, line, text)
 		return
 	}

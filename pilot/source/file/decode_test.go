@@ -97,6 +97,21 @@ func TestDecodeProblems(t *testing.T) {
 			line: 4, object: "DestinationRule/default/a",
 			field: "spec.trafficPolicy.tls.mode", severity: model.SeverityError, reason: model.ReasonInvalid, message: "SIMPEL",
 		},
+		"names that an enumeration has": {
+			yaml: "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: a}\nspec: {selector: {matchLabels: {a: b}}, portLevelMtls: {80: {mode: LAX}}}\n",
+			line: 4, object: "PeerAuthentication/default/a", field: "spec.portLevelMtls.80.mode", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: `"LAX" is none of its values; use UNSET, DISABLE, PERMISSIVE, STRICT`,
+		},
+		"a text without quotes": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: b, subsets: [{name: v1, labels: {canary: yes}}]}\n",
+			line: 4, object: "DestinationRule/default/a", field: "spec.subsets[0].labels.canary", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: `true is a truth value of YAML, as yes, no, on and off are without quotes, and this is a text; write it in quotes`,
+		},
+		"a text of digits without quotes": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: b, subsets: [{name: v1, labels: {version: 1.5}}]}\n",
+			line: 4, object: "DestinationRule/default/a", field: "spec.subsets[0].labels.version", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: `1.5 is a number, and this is a text; write it in quotes, as "1.5"`,
+		},
 		"one of two that are alike": {
 			yaml: "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: \u00e9}\nspec:\n  egress: [{captureMode: NONE, hosts: ['\u00e9/*'], port: {number: 1}}, {captureMode: SOME, hosts: ['*/*']}]\n",
 			line: 5, object: "Sidecar/default/\u00e9",
