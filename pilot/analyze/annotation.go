@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,9 +31,24 @@ func deprecatedAnnotations(m *mesh) {
 func (m *mesh) deprecatedAt(o *model.Object, at string, all map[string]string, kind model.Kind) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if a := knownAnnotation(name); a != nil && a.Deprecated && standsAt(a, kind) {
-			m.report(o, at+".annotations["+name+"]", deprecatedAnnotation, Info, "annotation %q is deprecated and may have no effect in later versions: %s", name, a.Description)
+			m.report(o, at+".annotations["+name+"]", deprecatedAnnotation, Info, "annotation %q is deprecated and may have no effect in later versions: %s", name, plainText(a.Description))
 		}
 	}
+}
+
+// markdownLink is a link as Istio's descriptions have it: [text](/page/of/istio.io).
+var markdownLink = regexp.MustCompile(`\[([^\]]*)\]\(([^)]*)\)`)
+
+// plainText gives a description for a terminal: on one line, links with their whole address.
+func plainText(description string) string {
+	out := markdownLink.ReplaceAllStringFunc(description, func(link string) string {
+		part := markdownLink.FindStringSubmatch(link)
+		if page, ok := strings.CutPrefix(part[2], "/"); ok {
+			part[2] = "https://istio.io/latest/" + page
+		}
+		return part[1] + " (" + part[2] + ")"
+	})
+	return strings.Join(strings.Fields(strings.ReplaceAll(out, "`", `"`)), " ")
 }
 
 // deprecatedFields finds fields that Istio's API calls deprecated.
