@@ -83,7 +83,7 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	if err := m.translate(ctx); err != nil {
 		return nil, err
 	}
-	m.findings = append(slices.DeleteFunc(m.findings, func(f Finding) bool { return m.repeats(f, analyzed) }), analyzed...)
+	m.findings = append(slices.DeleteFunc(merged(m.findings), func(f Finding) bool { return m.repeats(f, analyzed) }), analyzed...)
 	return m.sorted(), nil
 }
 

@@ -14,7 +14,7 @@ import (
 func claimsWithoutTokens(m *mesh) {
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
 		field, name := model.FirstClaim(vs.spec)
-		if field == "" {
+		if _, ok := model.ClaimPath(name); !ok { // there is none, or validation has told of its form
 			continue
 		}
 		var proxies []*workload

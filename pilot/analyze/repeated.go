@@ -43,6 +43,25 @@ func (m *mesh) repeats(f Finding, analyzed []Finding) bool {
 	return false
 }
 
+// merged has one finding where two stages of the control plane report the same value of a field: what it does, which
+// is the error, and what to write, which the warning about its form says last.
+func merged(all []Finding) []Finding {
+	var out []Finding
+	for _, f := range all {
+		same := func(o Finding, code string) bool { return o.Object == f.Object && o.Field == f.Field && o.Code == code }
+		switch {
+		case f.Code == schemaWarning && f.Field != "" && slices.ContainsFunc(all, func(o Finding) bool { return same(o, schemaError) }):
+			continue
+		case f.Code == schemaError && f.Field != "":
+			if i := slices.IndexFunc(all, func(o Finding) bool { return same(o, schemaWarning) }); i >= 0 {
+				f.Message += "; " + strings.TrimSpace(all[i].Message[strings.LastIndexByte(all[i].Message, ';')+1:])
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
 // hostTold tells whether it is told at the host which the control plane names of the whole list.
 func (m *mesh) hostTold(f Finding, vs *networking.VirtualService, says func(field string) bool) bool {
 	for i, host := range vs.GetHosts() {
