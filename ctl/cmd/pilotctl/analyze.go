@@ -1,14 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -78,12 +76,12 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 		return usageError(err)
 	}
 	found, err := a.findings(cmd.Context(), cmd.InOrStdin(), args)
-	if err != nil {
+	if err != nil && !isUnread(err) {
 		return err
 	}
 	shown := slices.DeleteFunc(slices.Clone(found), func(f analyze.Finding) bool { return !f.Level.AtLeast(threshold) })
-	if err := a.print(cmd.OutOrStdout(), shown); err != nil {
-		return err
+	if failed := a.print(cmd.OutOrStdout(), shown); failed != nil || err != nil {
+		return cmp.Or(failed, err)
 	}
 	if slices.ContainsFunc(found, func(f analyze.Finding) bool { return f.Level.AtLeast(failure) }) {
 		return &exitError{exitFindings, fmt.Errorf("analyze found what is at least %s in %s", strings.ToLower(string(failure)), strings.Join(args, ", "))}
@@ -91,19 +89,21 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// findings gives those that are not suppressed.
+// findings gives those that are not suppressed; with an unreadError those of the files that can be read.
 func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string) ([]analyze.Finding, error) {
-	files, err := a.files(stdin, args)
-	if err != nil {
-		return nil, err
+	files, unread := a.files(stdin, args)
+	if unread != nil && !isUnread(unread) {
+		return nil, unread
 	}
 	found, err := analyze.Files(ctx, files)
-	return slices.DeleteFunc(found, a.suppressed), err
+	return slices.DeleteFunc(found, a.suppressed), cmp.Or(err, unread)
 }
 
-// files gives those of all directories and files, and of stdin for "-" where it is not nil.
+// files gives those of all directories and files, and of stdin for "-" where it is not nil. With an unreadError come
+// those that can be read.
 func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error) {
 	var files []analyze.File
+	var unread []error
 	dir, inFiles := -1, false
 	for _, arg := range args {
 		// Files that are named one after the other stand side by side, as in one directory.
@@ -112,18 +112,21 @@ func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error)
 			inFiles = err != nil || !info.IsDir()
 		}
 		if arg == "-" && stdin != nil {
-			data, err := io.ReadAll(stdin)
+			data, err := readText(stdin, arg)
 			if err != nil {
-				return nil, fmt.Errorf("standard input: %w", err)
+				return nil, err
 			}
 			files = append(files, analyze.File{Name: "-", Data: data, Dir: dir})
 			continue
 		}
-		more, err := a.read(arg, dir)
+		more, bad, err := a.read(arg, dir)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, more...)
+		files, unread = append(files, more...), append(unread, bad...)
+	}
+	if len(unread) > 0 {
+		return files, &unreadError{unread}
 	}
 	if !slices.ContainsFunc(files, func(f analyze.File) bool { return hasObject(f.Data) }) {
 		return nil, fmt.Errorf("there is no object in %s", strings.Join(args, ", "))
@@ -139,41 +142,6 @@ func hasObject(data []byte) bool {
 		}
 	}
 	return false
-}
-
-// read gives the file, or the files of a directory that the control plane would read, dir being its place.
-func (a *analysis) read(root string, dir int) ([]analyze.File, error) {
-	var files []analyze.File
-	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
-		switch {
-		case name == root && errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("the path %q does not exist", root)
-		case err != nil:
-			return err
-		case strings.HasPrefix(e.Name(), ".") && name != root:
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case e.IsDir():
-			if name != root && !a.recursive {
-				return fs.SkipDir
-			}
-			return nil
-		case !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
-			return nil
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		files = append(files, analyze.File{Name: name, Data: data, Dir: dir})
-		return nil
-	})
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s holds no .yaml, .yml or .json file", root)
-	}
-	return files, err
 }
 
 // checkSuppress looks at the form of --suppress, CODE=KIND NAME.

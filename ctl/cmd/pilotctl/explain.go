@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -146,10 +144,8 @@ func (e *explanation) config(cmd *cobra.Command, files []string) (c *explain.Con
 		return nil, false, usageError(errors.New("--from: a saved dump is of one pod already; give its namespace with -n"))
 	case len(files) > 0:
 		return e.translated(cmd, files)
-	case e.file == "-":
-		data, err = io.ReadAll(cmd.InOrStdin())
 	case e.file != "":
-		data, err = os.ReadFile(e.file)
+		data, err = readDump(cmd.InOrStdin(), e.file)
 	case e.from == "":
 		return nil, false, usageError(errors.New("name a pod with --from, a saved dump with -f, or files"))
 	default:

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -171,7 +170,7 @@ func (e *explanation) shows(r *explain.Request) error {
 	case r.TLS == nil:
 		return errors.New("--cert: the client speaks no TLS; use https, wss or tls")
 	}
-	data, err := os.ReadFile(e.cert)
+	data, err := readFile(e.cert, maxText)
 	if err != nil {
 		return fmt.Errorf("--cert: %w", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
 // running gives what the proxy of --from runs, with what the control plane knows of it. That is left out where the
@@ -91,7 +91,7 @@ func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 			continue
 		}
 		if _, local := m.(*localMesh); local {
-			mesh.Read = os.ReadFile
+			mesh.Read = file.Load
 		}
 		if out.translation, err = mesh.Translate(ctx); err != nil {
 			return nil, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -95,13 +94,7 @@ func (f *settingsFlags) read(cmd *cobra.Command) (operator.Settings, error) {
 		s.Set = append(slices.Clone(s.Set), "values.global.istioNamespace="+f.namespace)
 	}
 	for _, name := range f.files {
-		var text []byte
-		var err error
-		if name == "-" {
-			text, err = io.ReadAll(cmd.InOrStdin())
-		} else {
-			text, err = os.ReadFile(name)
-		}
+		text, err := readText(cmd.InOrStdin(), name)
 		if err != nil {
 			return s, err
 		}

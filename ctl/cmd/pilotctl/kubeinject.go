@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -57,11 +56,7 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 	for _, problem := range in.Problems() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+problem.Error())
 	}
-	read := os.ReadFile
-	if k.from == "-" {
-		read = func(string) ([]byte, error) { return io.ReadAll(cmd.InOrStdin()) }
-	}
-	text, err := read(k.from)
+	text, err := readText(cmd.InOrStdin(), k.from)
 	if err != nil {
 		return err
 	}
@@ -89,7 +84,7 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 	} {
 		var err error
 		if part.file != "" {
-			if texts[part.name], err = os.ReadFile(part.file); err != nil {
+			if texts[part.name], err = readFile(part.file, maxText); err != nil {
 				return nil, err
 			}
 			origin[part.name] = part.file

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -78,10 +77,8 @@ func (p *proxyConfig) command(name, short string, aliases []string, show func(w 
 // read gives the file of -f, or what the pod's Envoy answers on its admin port.
 func (p *proxyConfig) read(cmd *cobra.Command, args []string, path string) ([]byte, error) {
 	switch {
-	case p.file == "-":
-		return io.ReadAll(cmd.InOrStdin())
 	case p.file != "":
-		return os.ReadFile(p.file)
+		return readDump(cmd.InOrStdin(), p.file)
 	case len(args) == 0:
 		return nil, usageError(errors.New("name a pod, or a saved dump with -f"))
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -29,11 +28,7 @@ the files tell which workloads are meant, since old objects name Services and ne
 			}
 			t := &legacy.Translator{}
 			for _, name := range files {
-				read := os.ReadFile
-				if name == "-" {
-					read = func(string) ([]byte, error) { return io.ReadAll(cmd.InOrStdin()) }
-				}
-				data, err := read(name)
+				data, err := readText(cmd.InOrStdin(), name)
 				if err != nil {
 					return err
 				}

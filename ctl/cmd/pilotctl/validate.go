@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,12 +48,12 @@ func (a *analysis) validate(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	files, err := a.files(cmd.InOrStdin(), names)
-	if err != nil {
+	if err != nil && !isUnread(err) {
 		return err
 	}
 	found := analyze.Objects(files)
-	if err := a.print(cmd.OutOrStdout(), found); err != nil {
-		return err
+	if failed := a.print(cmd.OutOrStdout(), found); failed != nil || err != nil {
+		return cmp.Or(failed, err)
 	}
 	if slices.ContainsFunc(found, func(f analyze.Finding) bool { return f.Level == analyze.Error }) {
 		return fmt.Errorf("what is in %s is not valid", strings.Join(names, ", "))

@@ -213,7 +213,7 @@ func (c *configure) readGroup(ctx context.Context, objects dynamic.Interface) (*
 	var data []byte
 	var err error
 	if c.from != "" {
-		data, err = os.ReadFile(c.from)
+		data, err = readFile(c.from, maxText)
 	} else {
 		where = "WorkloadGroup " + c.namespace + "/" + c.name
 		groups := schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"}

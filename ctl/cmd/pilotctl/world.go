@@ -55,7 +55,7 @@ func readObjects(dirs []string, holds []byte, take func(o *model.Object) error) 
 			return fmt.Errorf("directory %s cannot be read: %w", dir, err)
 		}
 		for _, e := range entries {
-			if !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) || strings.HasPrefix(e.Name(), ".") {
+			if !isManifest(e.Name()) || strings.HasPrefix(e.Name(), ".") {
 				continue
 			}
 			path := filepath.Join(dir, e.Name())

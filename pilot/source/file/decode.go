@@ -46,12 +46,12 @@ func Checked(data []byte, name string, check func(*model.Object) []model.Problem
 }
 
 func tooLarge(data []byte, name string) (model.Problem, bool) {
-	if len(data) <= maxFileBytes {
+	if len(data) <= MaxFileBytes {
 		return model.Problem{}, false
 	}
 	return model.Problem{
 		Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: model.Origin{File: name, Line: 1},
-		Message: fmt.Sprintf("the file has %d bytes, the limit is %d; split it", len(data), maxFileBytes),
+		Message: fmt.Sprintf("the file has %d bytes, the limit is %d; split it", len(data), MaxFileBytes),
 	}, true
 }
 

@@ -245,7 +245,7 @@ func TestDecodeIsBounded(t *testing.T) {
 		"deep":       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000),
 		"recursive":  "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: &x {<<: *x}\n",
 		"self":       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: &x [*x]\n",
-		"large":      strings.Repeat("#", maxFileBytes+1),
+		"large":      strings.Repeat("#", MaxFileBytes+1),
 	}
 	for name, text := range inputs {
 		t.Run(name, func(t *testing.T) {

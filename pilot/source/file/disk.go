@@ -20,7 +20,7 @@ type disk interface {
 	lstat(path string) (os.FileInfo, error)
 	list(dir string) ([]os.DirEntry, error)
 	// load gives a regular file's bytes, in the place of those of into, up to the first beyond
-	// maxFileBytes. It refuses what is no regular file, without opening it.
+	// MaxFileBytes. It refuses what is no regular file, without opening it.
 	load(path string, into []byte) ([]byte, os.FileInfo, error)
 }
 
@@ -56,8 +56,8 @@ func (machine) load(path string, into []byte) ([]byte, os.FileInfo, error) {
 	if err != nil {
 		return into, info, err
 	}
-	into = slices.Grow(into, int(min(info.Size(), maxFileBytes))+bytes.MinRead)
-	for len(into) <= maxFileBytes {
+	into = slices.Grow(into, int(min(info.Size(), MaxFileBytes))+bytes.MinRead)
+	for len(into) <= MaxFileBytes {
 		n, err := f.Read(into[len(into):cap(into)])
 		into = into[:len(into)+n]
 		if errors.Is(err, io.EOF) {

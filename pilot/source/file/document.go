@@ -11,7 +11,7 @@ import (
 // Bounds on what one file may hold. They are far above any real configuration and keep a
 // hostile or broken file from taking the process's memory.
 const (
-	maxFileBytes = 16 << 20 // of one file
+	MaxFileBytes = 16 << 20 // of one file
 	maxDepth     = 100      // nested mappings, sequences and aliases
 	maxNodes     = 1 << 20  // of one document, with aliases expanded
 )
