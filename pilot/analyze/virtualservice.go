@@ -169,11 +169,7 @@ func messages[M proto.Message](all []M, strip func(M)) []proto.Message {
 // repeated looks at the matches of the rules of one protocol, in order.
 func (m *mesh) repeated(vs *model.Object, path string, rules [][]proto.Message) {
 	everything := -1 // the first rule without a match
-	type seenMatch struct {
-		rule  int
-		match proto.Message
-	}
-	var seen []seenMatch
+	seen := map[string]int{} // the first rule of a match, by the match's content
 	for i, matches := range rules {
 		field := fmt.Sprintf("%s[%d]", path, i)
 		if everything >= 0 {
@@ -186,10 +182,11 @@ func (m *mesh) repeated(vs *model.Object, path string, rules [][]proto.Message) 
 		}
 		repeats := map[int]int{} // the earlier rule, by match
 		for j, match := range matches {
-			if at := slices.IndexFunc(seen, func(s seenMatch) bool { return proto.Equal(s.match, match) }); at >= 0 {
-				repeats[j] = seen[at].rule
+			content, _ := proto.MarshalOptions{Deterministic: true}.Marshal(match) // the files' text was read into it
+			if earlier, repeated := seen[string(content)]; repeated {
+				repeats[j] = earlier
 			} else {
-				seen = append(seen, seenMatch{i, match})
+				seen[string(content)] = i
 			}
 		}
 		if len(repeats) == len(matches) {
