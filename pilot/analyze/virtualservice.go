@@ -168,7 +168,7 @@ func messages[M proto.Message](all []M, strip func(M)) []proto.Message {
 
 // repeated looks at the matches of the rules of one protocol, in order.
 func (m *mesh) repeated(vs *model.Object, path string, rules [][]proto.Message) {
-	everything := -1 // the first rule without a match
+	everything := -1         // the first rule without a match
 	seen := map[string]int{} // the first rule of a match, by the match's content
 	for i, matches := range rules {
 		field := fmt.Sprintf("%s[%d]", path, i)

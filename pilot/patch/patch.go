@@ -67,8 +67,9 @@ func (p *parser) report(field string, severity model.Severity, reason model.Reas
 	})
 }
 
+// fail refuses the object, as validation asks for its patches here.
 func (p *parser) fail(field, message string) {
-	p.report(field, model.SeverityError, model.ReasonInvalid, message+"; until then the patch has no effect")
+	p.report(field, model.SeverityError, model.ReasonInvalid, message+"; until then no patch of the object has an effect")
 }
 
 func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Patch {

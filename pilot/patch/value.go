@@ -3,6 +3,7 @@ package patch
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -39,9 +40,37 @@ func (p *parser) decode(value *structpb.Struct, to proto.Message, out *Patch) bo
 			p.fail(".patch.value", fmt.Sprintf("Envoy's API forbids it: %v", err))
 			return false
 		}
+	} else if err := impossible(to); err != nil {
+		p.report(".patch.value", model.SeverityWarning, model.ReasonInvalid, fmt.Sprintf("Envoy's API forbids it, so the patch has no effect: %v", err))
 	}
 	out.value = to
 	return true
+}
+
+// impossible finds what a value to be merged sets itself and the API forbids, whatever it is merged into.
+func impossible(m proto.Message) error {
+	v, ok := m.(interface{ ValidateAll() error })
+	if !ok {
+		return nil
+	}
+	var all interface{ AllErrors() []error }
+	if !errors.As(v.ValidateAll(), &all) {
+		return nil
+	}
+	set := map[string]bool{} // by their names in the generated rules, without what merges field by field
+	m.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if !fd.IsList() && !fd.IsMap() && (fd.Message() == nil || fd.Message().ParentFile().Package() == "google.protobuf") {
+			set[strings.ToLower(strings.ReplaceAll(string(fd.Name()), "_", ""))] = true
+		}
+		return true
+	})
+	var errs []error
+	for _, err := range all.AllErrors() {
+		if of, ok := err.(interface{ Field() string }); ok && set[strings.ToLower(of.Field())] {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // allowed checks a message, and those in its Any fields, by their generated rules.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -227,9 +228,18 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		}
 	}
 	for i, label := range l.GetFailoverPriority() {
-		if name, _, _ := strings.Cut(label, "="); name == "" {
-			c.fail(at(path+".failoverPriority", i), "%q is no label", label)
-		}
+		c.failoverLabel(at(path+".failoverPriority", i), label)
+	}
+}
+
+// failoverLabel tells of a text that is the name of no label, or gives it a value that no label has: nobody has it.
+func (c *checker) failoverLabel(path, label string) {
+	name, value, _ := strings.Cut(label, "=")
+	switch {
+	case name == "":
+		c.fail(path, "%q is no label", label)
+	case len(validation.IsQualifiedName(name)) > 0 || len(validation.IsValidLabelValue(value)) > 0:
+		c.warn(path, "%q is no label, so no endpoint has it; write NAME or NAME=VALUE", label)
 	}
 }
 
@@ -245,10 +255,10 @@ func (c *checker) zoneAware(path string, z *networking.ZoneAwareLoadBalancerSett
 	for i, label := range z.GetFailoverPriority() {
 		name, _, _ := strings.Cut(label, "=")
 		switch item := at(path+".failoverPriority", i); {
-		case name == "":
-			c.fail(item, "%q is no label", label)
 		case slices.Contains([]string{model.LabelRegion, model.LabelZone, model.LabelSubZone}, name):
 			c.fail(item, "names where endpoints are, by which they are ordered anyway; remove it")
+		default:
+			c.failoverLabel(item, label)
 		}
 	}
 	if n := z.GetMinClusterSize(); n != nil && n.GetValue() == 0 {

@@ -331,6 +331,18 @@ func TestIstiosRules(t *testing.T) {
 	}
 }
 
+// A text that no label can be is told where endpoints are ordered by labels; it harms nothing else.
+func TestFailoverLabels(t *testing.T) {
+	for _, setting := range []string{"localityLbSetting", "zoneAwareLbSetting"} {
+		for label, want := range map[string]int{"a=b=c": 1, "x y": 1, "ключ": 1, "app": 0, "example.com/app=v1": 0, "app=": 0} {
+			problems := validate.Object(object(t, "DestinationRule", "spec: {host: a, trafficPolicy: {outlierDetection: {}, loadBalancer: {"+setting+": {failoverPriority: ["+label+"]}}}}"))
+			if len(problems) != want || want == 1 && (problems[0].Severity != model.SeverityWarning || !strings.HasSuffix(problems[0].Field, setting+".failoverPriority[0]")) {
+				t.Errorf("%s %q: %v", setting, label, problems)
+			}
+		}
+	}
+}
+
 // TestMeshRules is the same for mesh configurations.
 func TestMeshRules(t *testing.T) {
 	for body, want := range map[string]string{
