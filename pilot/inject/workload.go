@@ -66,10 +66,17 @@ func (in *Injector) document(text []byte, namespace string, warn func(string)) (
 // object injects an object, or all in a List, and tells whether anything changed.
 func (in *Injector) object(o *unstructured.Unstructured, namespace string, warn func(string)) (changed bool, err error) {
 	if strings.HasSuffix(o.GetKind(), "List") {
-		items, _ := o.Object["items"].([]any)
+		items, ok := o.Object["items"].([]any)
+		if !ok && o.Object["items"] != nil {
+			return false, fmt.Errorf("%s: items is no list", o.GetKind())
+		}
 		for i := range items {
-			item, _ := items[i].(map[string]any)
-			one, err := in.object(&unstructured.Unstructured{Object: item}, namespace, warn)
+			item := &unstructured.Unstructured{}
+			item.Object, _ = items[i].(map[string]any)
+			if item.GetKind() == "" {
+				return false, fmt.Errorf("%s: items[%d] is no object with a kind; correct it or take it out", o.GetKind(), i)
+			}
+			one, err := in.object(item, namespace, warn)
 			if err != nil {
 				return false, err
 			}

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 const podTemplate = `
@@ -162,6 +165,23 @@ func TestManifestsWithOtherThings(t *testing.T) {
 	} {
 		if _, _, err := manifest(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// What stands in a List and is no object is told, since no cluster would take it either.
+func TestManifestRefusesBrokenItems(t *testing.T) {
+	in, err := New(Options{Mesh: model.DefaultMeshConfig()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for items, want := range map[string]string{
+		"[null]": "items[0]", "[1]": "items[0]", "[{}]": "items[0]", "[{kind: Service}, x]": "items[1]", "[[{}]]": "items[0]", "x": "items is no list",
+		"[{kind: Service}]": "", "[]": "",
+	} {
+		err := in.Manifest(File{Name: "l", Text: []byte("{apiVersion: v1, kind: List, items: " + items + "}")}, io.Discard, "default", func(string) {})
+		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %v", items, err)
 		}
 	}
 }
