@@ -8,8 +8,8 @@ import networking "istio.io/api/networking/v1alpha3"
 func sharedCertificates(m *mesh) {
 	m.neighbours(func(a, b object[*networking.Gateway], other, server *networking.Server, path string) {
 		if name := certificateOf(server); name != "" && name == certificateOf(other) && a.Namespace == b.Namespace {
-			m.report(b.Object, path+".tls", sharedCertificate, Warning,
-				"%s presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", a.Key, name)
+			m.reportPair(b.Object, a.Object, path+".tls", sharedCertificate, Warning,
+				"presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", name)
 		}
 	})
 }

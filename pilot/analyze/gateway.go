@@ -153,8 +153,8 @@ func (m *mesh) conflict(a, b object[*networking.Gateway], first, second *network
 		return
 	}
 	if x, y := clearText(first), clearText(second); x != y {
-		m.report(b.Object, field+".port", conflictingGateway, Error, "%s wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
-			a.Key, port.GetNumber(), first.GetPort().GetProtocol(), port.GetProtocol())
+		m.reportPair(b.Object, a.Object, field+".port", conflictingGateway, Error, "wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
+			port.GetNumber(), first.GetPort().GetProtocol(), port.GetProtocol())
 		return
 	}
 	for i, host := range second.GetHosts() {
@@ -162,8 +162,8 @@ func (m *mesh) conflict(a, b object[*networking.Gateway], first, second *network
 			nsA, x := m.serverHost(a.Namespace, other)
 			nsB, y := m.serverHost(b.Namespace, host)
 			if x == y && (nsA == nsB || nsA == "*" || nsB == "*") {
-				m.report(b.Object, fmt.Sprintf("%s.hosts[%d]", field, i), conflictingGateway, Error,
-					"%s serves host %q on port %d of the same workload as well; keep it in one Gateway", a.Key, host, port.GetNumber())
+				m.reportPair(b.Object, a.Object, fmt.Sprintf("%s.hosts[%d]", field, i), conflictingGateway, Error,
+					"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, port.GetNumber())
 			}
 		}
 	}

@@ -30,6 +30,7 @@ type mesh struct {
 	hosts     map[string][]*model.Service
 	lines     *lines
 	findings  []Finding
+	pairs     map[pairing]*paired
 }
 
 // load decodes and validates the files as the control plane does, and makes a snapshot of what can
@@ -44,7 +45,7 @@ func load(files []File) *mesh {
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
 	m := &mesh{
-		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{},
+		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{}, pairs: map[pairing]*paired{},
 		injectors: injectorsOfFiles(),
 	}
 	seen := map[model.Key]firstSeen{}

@@ -75,7 +75,7 @@ func (m *mesh) overlapping(all []selecting, code string) {
 			}
 			for _, w := range m.selected(b.Namespace, b.selector) {
 				if model.HasLabels(w.meta.Labels, a.selector) {
-					m.report(b.Object, b.field, code, Error, "%s selects %s as well, and the older one counts; make the selectors exclude each other", a.Key, w)
+					m.reportPair(b.Object, a.Object, b.field, code, Error, "selects %s as well, and the older one counts; make the selectors exclude each other", w)
 					break
 				}
 			}

@@ -109,8 +109,8 @@ func conflictingHosts(m *mesh) {
 			for k, host := range b.spec.GetHosts() {
 				full := model.ResolveHost(host, b.Namespace, m.domain)
 				if slices.ContainsFunc(a.spec.GetHosts(), func(h string) bool { return model.ResolveHost(h, a.Namespace, m.domain) == full }) {
-					m.report(b.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
-						"%s has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", a.Key, full)
+					m.reportPair(b.Object, a.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
+						"has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", full)
 				}
 			}
 		}
