@@ -52,8 +52,12 @@ func ingressLabels() map[string]string {
 // the files of those who use it.
 func gatewaysWithoutWorkload(m *mesh) {
 	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
+		selected := m.selected("", gw.spec.GetSelector())
 		switch {
-		case len(m.selected("", gw.spec.GetSelector())) > 0:
+		case len(selected) > 0 && !slices.ContainsFunc(selected, func(w *workload) bool { return w.proxy != model.SidecarProxy }):
+			m.report(gw.Object, "spec.selector", noWorkloads, Warning,
+				"it selects %s, whose proxy is a sidecar, so it has no effect there; select the pods of a gateway", selected[0])
+		case len(selected) > 0:
 		case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
 			m.report(gw.Object, "spec.selector", notFound, Info,
 				"no workload of these files has the labels %s; `pilotctl up` runs such a gateway by itself, a cluster has to have one", shown(gw.spec.GetSelector()))

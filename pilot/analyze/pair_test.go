@@ -42,3 +42,19 @@ func TestConflictsAreToldOncePerObject(t *testing.T) {
 		}
 	}
 }
+
+// A Gateway is for gateways: at a sidecar it has no effect.
+func TestGatewayAtSidecar(t *testing.T) {
+	found, err := analyze.Files(t.Context(), []analyze.File{{Name: "f", Data: []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio-injection: enabled}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: cart, namespace: shop, labels: {app: cart}}, spec: {containers: [{name: c, image: x}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec: {selector: {app: cart}, servers: [{port: {number: 8080, name: h, protocol: HTTP}, hosts: ['*']}]}
+`)}})
+	if err != nil || len(found) != 1 || found[0].Field != "spec.selector" || !strings.Contains(found[0].Message, "is a sidecar") {
+		t.Errorf("%v %v", found, err)
+	}
+}
