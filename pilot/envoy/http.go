@@ -45,7 +45,7 @@ func httpConnectionManager(m *ir.HTTPConnectionManager, elements Elements) *list
 	setUnderscores(out, m.Underscores)
 	out.LocalReplyConfig = denials(m.Denials)
 	setTracing(out, m.Tracing)
-	setClientCert(out, m.ClientCert)
+	setClientCert(out, m.ClientCert, m.CertDetails)
 	setHeaders(out, m)
 	if m.Routes != nil {
 		out.RouteSpecifier = &hcm.HttpConnectionManager_RouteConfig{RouteConfig: RouteConfig(m.Routes)}
@@ -57,24 +57,23 @@ func httpConnectionManager(m *ir.HTTPConnectionManager, elements Elements) *list
 	return networkFilter(filterHCM, out)
 }
 
-func setClientCert(out *hcm.HttpConnectionManager, d ir.ClientCertDetails) {
-	switch d {
+func setClientCert(out *hcm.HttpConnectionManager, mode ir.ClientCertDetails, d ir.CertDetails) {
+	switch mode {
 	case ir.ClientCertAppendForward:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_APPEND_FORWARD
-		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
-			Subject: wrapperspb.Bool(true), Dns: true, Uri: true,
-		}
 	case ir.ClientCertSanitizeSet:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE_SET
-		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
-			Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true,
-		}
 	case ir.ClientCertForwardOnly:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_FORWARD_ONLY
 	case ir.ClientCertAlwaysForward:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_ALWAYS_FORWARD_ONLY
 	case ir.ClientCertSanitize:
 		out.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE
+	}
+	if mode == ir.ClientCertAppendForward || mode == ir.ClientCertSanitizeSet { // the others say nothing themselves
+		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
+			Subject: wrapperspb.Bool(d.Subject), Cert: d.Cert, Chain: d.Chain, Dns: d.DNS, Uri: d.URI,
+		}
 	}
 }
 

@@ -18,11 +18,6 @@ func setHeaders(out *hcm.HttpConnectionManager, m *ir.HTTPConnectionManager) {
 		out.GenerateRequestId = wrapperspb.Bool(false)
 	}
 	out.AppendXForwardedPort = m.ForwardedPort
-	if d := m.CertDetails; d != nil && out.GetSetCurrentClientCertDetails() != nil {
-		out.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
-			Subject: wrapperspb.Bool(d.Subject), Cert: d.Cert, Chain: d.Chain, Dns: d.DNS, Uri: d.URI,
-		}
-	}
 }
 
 // headerCase gives the form of headers' names in HTTP/1; nil for Envoy's own, lower case.

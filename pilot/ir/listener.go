@@ -134,14 +134,14 @@ type HTTPConnectionManager struct {
 	Routes           *RouteConfig // inline
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
-	TrustedHops      uint32       // proxies before this one that are believed about the client's address
-	ServerName       string       // the server header; "" passes the upstream's on
-	KeepServer       bool         // passes the upstream's on all the same
-	KeepRequestID    bool         // makes no x-request-id
-	KeepCase         bool         // leaves names of headers of HTTP/1 as they were written
-	ForwardedPort    bool         // adds x-forwarded-port
-	CertDetails      *CertDetails // in place of those that ClientCert means
-	EarlyRemoval     []string     // headers of requests that no filter sees
+	TrustedHops      uint32      // proxies before this one that are believed about the client's address
+	ServerName       string      // the server header; "" passes the upstream's on
+	KeepServer       bool        // passes the upstream's on all the same
+	KeepRequestID    bool        // makes no x-request-id
+	KeepCase         bool        // leaves names of headers of HTTP/1 as they were written
+	ForwardedPort    bool        // adds x-forwarded-port
+	CertDetails      CertDetails // what ClientCert says of a client, where it says something
+	EarlyRemoval     []string    // headers of requests that no filter sees
 	Filters          []HTTPFilter
 	AcceptHTTP10     bool
 	ExtendedConnect  bool // takes upgrades over HTTP/2 (RFC 8441)

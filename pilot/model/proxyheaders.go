@@ -16,7 +16,7 @@ type ProxyHeaders struct {
 	// ClientCert is what becomes of x-forwarded-client-cert at servers' sidecars, as Istio's
 	// ForwardClientCertDetails; "" for the default.
 	ClientCert string
-	// Details are the parts of a client's certificate in that header.
+	// Details are the parts of a client's certificate in that header, at these sidecars as well.
 	Details CertDetails
 	// KeepCase leaves the names of headers of HTTP/1 as they were written.
 	KeepCase bool

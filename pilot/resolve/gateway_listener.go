@@ -80,6 +80,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		StatPrefix:       "outbound_" + listener + ";",
 		RouteConfigName:  routes.name,
 		ClientCert:       clientCert(b.plan.class.Topology.ClientCert),
+		CertDetails:      ir.CertDetails{Subject: true, Cert: true, DNS: true, URI: true},
 		UseRemoteAddress: true,
 		TrustedHops:      b.plan.class.Topology.TrustedProxies,
 		ServerName:       serverName,

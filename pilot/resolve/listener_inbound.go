@@ -257,11 +257,12 @@ func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionMan
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
 		}}},
-		Denials:    who.denials,
-		Filters:    httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
-		ClientCert: ir.ClientCertAppendForward,
-		ServerName: serverName,
-		Path:       pathNormalization(r),
+		Denials:     who.denials,
+		Filters:     httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
+		ClientCert:  ir.ClientCertAppendForward,
+		CertDetails: ir.CertDetails{Subject: true, DNS: true, URI: true},
+		ServerName:  serverName,
+		Path:        pathNormalization(r),
 		// Clients' proxies send WebSocket so where h2UpgradePolicy asks for HTTP/2.
 		ExtendedConnect: true,
 	}

@@ -5,35 +5,40 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// proxyHeaders is what a proxy says itself, else what the mesh says of all.
+// proxyHeaders is what a proxy says itself, else what the mesh says of all. As in Istio, routers have their topology
+// for x-forwarded-client-cert, and nothing else.
 func proxyHeaders(r Reader, p *model.Proxy) model.ProxyHeaders {
+	out := model.NewProxyHeaders(r.Mesh().GetDefaultConfig().GetProxyHeaders())
 	if p.Headers != nil {
-		return *p.Headers
+		out = *p.Headers
 	}
-	return model.NewProxyHeaders(r.Mesh().GetDefaultConfig().GetProxyHeaders())
+	if p.Type == model.RouterProxy {
+		out.ClientCert, out.Details = "", model.CertDetails{}
+	}
+	return out
 }
 
 // headersOfListener makes a listener's connection managers treat their own headers as the class's proxies are
-// told. x-forwarded-client-cert is the sidecars' for what they receive; routers have their topology for it.
+// told. x-forwarded-client-cert is the sidecars' for what they receive.
 func headersOfListener(c *Class, l *ir.Listener) {
 	h := &c.Headers
 	if *h == (model.ProxyHeaders{}) {
 		return
 	}
 	for m := range l.Managers() {
-		headersOfManager(h, m, c.Type == model.RouterProxy, c.Type == model.SidecarProxy && l.Direction == ir.DirectionInbound)
+		headersOfManager(h, m, c.Type == model.SidecarProxy && l.Direction == ir.DirectionInbound)
 	}
 }
 
-func headersOfManager(h *model.ProxyHeaders, m *ir.HTTPConnectionManager, router, received bool) {
+func headersOfManager(h *model.ProxyHeaders, m *ir.HTTPConnectionManager, received bool) {
 	if m.ServerName != "" { // it says something about itself
 		m.KeepServer = h.KeepServer
 		if h.Server != "" {
 			m.ServerName = h.Server
 		}
 	}
-	if d := h.Details; d.Set && (router || received) {
-		m.CertDetails = &ir.CertDetails{Subject: d.Subject, Cert: d.Cert, Chain: d.Chain, DNS: d.DNS, URI: d.URI}
+	if d := h.Details; d.Set && received {
+		m.CertDetails = ir.CertDetails{Subject: d.Subject, Cert: d.Cert, Chain: d.Chain, DNS: d.DNS, URI: d.URI}
 	}
 	if received && h.ClientCert != "" {
 		m.ClientCert = clientCert(h.ClientCert)
