@@ -134,7 +134,7 @@ func zipkin(p *ir.Zipkin) *tracev3.ZipkinConfig {
 		out.TraceContextOption = tracev3.ZipkinConfig_USE_B3_WITH_W3C_PROPAGATION
 	}
 	if p.Timeout > 0 || len(p.Headers) > 0 {
-		out.CollectorService = httpService(p.Cluster, p.Authority, p.Path, p.Timeout, p.Headers)
+		out.CollectorService = httpService(p.Cluster, p.Authority, p.Path, cmp.Or(p.Timeout, zipkinTimeout), p.Headers)
 	} else {
 		out.CollectorCluster, out.CollectorEndpoint, out.CollectorHostname = p.Cluster, p.Path, p.Authority
 	}
@@ -156,15 +156,15 @@ func skyWalking(p *ir.SkyWalking) *tracev3.SkyWalkingConfig {
 	return out
 }
 
-// exportTimeout bounds a request with spans that nobody bounded.
-const exportTimeout = 10 * time.Second
+// zipkinTimeout is Envoy's own, for the form in which it has to be said.
+const zipkinTimeout = 5 * time.Second
 
 func httpService(cluster, authority, path string, timeout time.Duration, headers []ir.Header) *core.HttpService {
 	return &core.HttpService{
 		HttpUri: &core.HttpUri{
 			Uri:              "http://" + authority + path,
 			HttpUpstreamType: &core.HttpUri_Cluster{Cluster: cluster},
-			Timeout:          durationpb.New(cmp.Or(timeout, exportTimeout)),
+			Timeout:          durationpb.New(timeout),
 		},
 		RequestHeadersToAdd: headersToAdd(ir.HeaderOperation{Set: headers}),
 	}

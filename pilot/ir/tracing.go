@@ -52,7 +52,7 @@ type OpenTelemetry struct {
 	Cluster   string
 	Authority string
 	Path      string        // of HTTP, with a slash
-	Timeout   time.Duration // of an export; 0 for none
+	Timeout   time.Duration // of an export; 0 for none, of gRPC only
 	Headers   []Header      // of an export
 	Dynatrace bool          // asks Dynatrace's files for attributes of the resource
 	// Sampler decides which requests are traced, of those that no client has decided about; nil for Tracing.Sampling.
@@ -66,7 +66,7 @@ type DynatraceSampler struct {
 	// RootSpans are traced a minute where Dynatrace says nothing; 0 for 1,000.
 	RootSpans                uint32
 	Cluster, Authority, Path string
-	Timeout                  time.Duration // of a question; 0 for Envoy's
+	Timeout                  time.Duration // of a question
 	Headers                  []Header      // of a question
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
@@ -106,13 +107,18 @@ func (c *collector) openTelemetry(p *meshconfig.MeshConfig_ExtensionProvider_Ope
 	out.Sampler = c.dynatraceSampler(p)
 	if h := p.GetHttp(); h != nil {
 		out.Path = c.path("opentelemetry.http.path", h.GetPath())
-		out.Timeout = h.GetTimeout().AsDuration()
+		out.Timeout = httpTimeout(h)
 		out.Headers = c.headers("opentelemetry.http.headers", h.GetHeaders())
 		return out
 	}
 	out.Timeout = p.GetGrpc().GetTimeout().AsDuration()
 	out.Headers = c.metadata("opentelemetry.grpc.initialMetadata", p.GetGrpc().GetInitialMetadata())
 	return out
+}
+
+// httpTimeout bounds a request to an HttpService, by default as Istio's API says.
+func httpTimeout(h *meshconfig.MeshConfig_ExtensionProvider_HttpService) time.Duration {
+	return cmp.Or(h.GetTimeout().AsDuration(), 3*time.Second)
 }
 
 func (c *collector) zipkin(p *meshconfig.MeshConfig_ExtensionProvider_ZipkinTracingProvider) *ir.Zipkin {

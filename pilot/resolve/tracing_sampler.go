@@ -22,7 +22,7 @@ func (c *collector) dynatraceSampler(p *meshconfig.MeshConfig_ExtensionProvider_
 	if api := s.GetHttpService(); api != nil {
 		out.Cluster, out.Authority = c.cluster(field+".httpService", api.GetService(), api.GetPort())
 		out.Path = c.path(field+".httpService.http.path", api.GetHttp().GetPath())
-		out.Timeout = api.GetHttp().GetTimeout().AsDuration()
+		out.Timeout = httpTimeout(api.GetHttp())
 		out.Headers = c.headers(field+".httpService.http.headers", api.GetHttp().GetHeaders())
 		return out
 	}
@@ -30,7 +30,7 @@ func (c *collector) dynatraceSampler(p *meshconfig.MeshConfig_ExtensionProvider_
 		c.fail(field+".httpService", "is missing, and the provider has no http whose service could be asked; write one of them")
 	}
 	out.Cluster, out.Authority = c.cluster("opentelemetry", p.GetService(), p.GetPort())
-	out.Timeout = p.GetHttp().GetTimeout().AsDuration()
+	out.Timeout = httpTimeout(p.GetHttp())
 	out.Headers = c.headers("opentelemetry.http.headers", p.GetHttp().GetHeaders())
 	return out
 }
