@@ -124,7 +124,7 @@ func FilterChain(c *ir.FilterChain, overQUIC bool, elements Elements) *listenerv
 	case overQUIC:
 		out.TransportSocket = downstreamQUIC(c.TLS)
 	case c.TLS != nil:
-		out.TransportSocket = downstreamTLS(c.TLS)
+		out.TransportSocket, out.TransportSocketConnectTimeout = downstreamTLS(c.TLS), durationOf(c.TLS.Handshake)
 		if len(ir.FurtherDomains(c.TLS.RootSecret)) > 0 {
 			out.Filters = append(out.Filters, networkFilter(filterOneIdentity, oneIdentity()))
 		}

@@ -1,6 +1,9 @@
 package ir
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // MTLSMode is what a server accepts.
 type MTLSMode uint8
@@ -83,6 +86,8 @@ type DownstreamTLS struct {
 	AcceptUntrusted bool
 	ALPN            []string
 	Params          TLSParams
+	// Handshake is the time within which a client has to be known; 0 for any. QUIC has a bound of its own.
+	Handshake time.Duration
 }
 
 // TLSParams bound what is negotiated; the zero value is Envoy's choice, of TLS 1.2 or newer.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -11,11 +12,14 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
+// handshakeTime keeps those from holding connections who never end a handshake, as in Istio.
+const handshakeTime = 15 * time.Second
+
 // serverTLS gives how a server terminates TLS.
 func serverTLS(r Reader, s *gatewayServer) *ir.DownstreamTLS {
 	t := s.spec.GetTls()
 	mode := t.GetMode()
-	out := &ir.DownstreamTLS{Params: serverTLSParams(r, t)}
+	out := &ir.DownstreamTLS{Params: serverTLSParams(r, t), Handshake: handshakeTime}
 	if s.serves == servesHTTPS {
 		out.ALPN = []string{"h2", "http/1.1"}
 	}
