@@ -160,12 +160,12 @@ func providerNames(e *telemetryapi.AccessLogging) []string {
 	return out
 }
 
-// known gives those of the names that are providers of access logs, each once.
+// known gives those of the names that are providers of access logs, each once and as the mesh has it.
 func (c *logChoice) known(names []string) []string {
 	var out []string
 	for _, name := range names {
-		if isLogProvider(c.mesh, name) && !slices.Contains(out, name) {
-			out = append(out, name)
+		if own, ok := logProvider(c.mesh, name); ok && !slices.Contains(out, own) {
+			out = append(out, own)
 		}
 	}
 	return out
@@ -175,11 +175,11 @@ func (c *logChoice) known(names []string) []string {
 func logNameProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []model.Problem {
 	var out []model.Problem
 	check := func(o *model.Object, field, name string) {
-		if isLogProvider(mesh, name) {
+		if _, ok := logProvider(mesh, name); ok {
 			return
 		}
 		why := " is none of the mesh's extensionProviders, nor " + strconv.Quote(providerEnvoy) + ", which every mesh has"
-		if slices.ContainsFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool { return p.GetName() == name }) {
+		if providerAt(mesh, name) >= 0 {
 			why = " is a provider that takes no access logs here; envoyFileAccessLog, envoyHttpAls, envoyTcpAls and envoyOtelAls do"
 		}
 		out = append(out, o.WarningAt(field, model.ReasonNotTranslated, strconv.Quote(name)+why+"; it is left out"))

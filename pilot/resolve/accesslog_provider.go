@@ -48,18 +48,21 @@ func (l providerLogs) each(visit func(*ir.LogFilter)) {
 	}
 }
 
-// isLogProvider tells whether a name is that of a provider of access logs.
-func isLogProvider(mesh *meshconfig.MeshConfig, name string) bool {
+// logProvider gives the name that a provider of access logs has in the mesh, and false for one that is none.
+func logProvider(mesh *meshconfig.MeshConfig, name string) (string, bool) {
 	at := providerAt(mesh, name)
 	if at < 0 {
-		return name == providerEnvoy
+		return providerEnvoy, strings.EqualFold(name, providerEnvoy)
 	}
 	p := mesh.GetExtensionProviders()[at]
-	return p.GetEnvoyFileAccessLog() != nil || p.GetEnvoyHttpAls() != nil || p.GetEnvoyTcpAls() != nil || p.GetEnvoyOtelAls() != nil
+	return p.GetName(), p.GetEnvoyFileAccessLog() != nil || p.GetEnvoyHttpAls() != nil || p.GetEnvoyTcpAls() != nil || p.GetEnvoyOtelAls() != nil
 }
 
+// providerAt finds a provider of logs, spans or metrics by its name in any case, as in Istio; -1 for none.
 func providerAt(mesh *meshconfig.MeshConfig, name string) int {
-	return slices.IndexFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool { return p.GetName() == name })
+	return slices.IndexFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool {
+		return strings.EqualFold(p.GetName(), name)
+	})
 }
 
 // logProviderOf translates a provider of access logs. One that is at fault logs nothing, but where it is its
@@ -121,7 +124,7 @@ func (c *collector) fileLogs(mesh *meshconfig.MeshConfig, provider *meshconfig.M
 		return out, ""
 	}
 	switch f := p.GetLogFormat(); {
-	case f == nil && provider.GetName() == providerEnvoy:
+	case f == nil && strings.EqualFold(provider.GetName(), providerEnvoy):
 		setLogFormat(mesh, &log)
 	case f.GetLabels() != nil:
 		log.JSON = defaultLogFields

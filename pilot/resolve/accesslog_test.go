@@ -71,6 +71,7 @@ func TestAccessLogsAreMergedAsIstioDoes(t *testing.T) {
 		},
 		{name: "the last object that names providers decides", objects: []*model.Object{object(on(both, "a")), object(on(client, "b"))}, client: []string{"b"}, server: []string{"a"}},
 		{name: "disabled by name", file: true, objects: []*model.Object{object(on(both, "a", "b")), object(off(both, "a"))}},
+		{name: "in another case", file: true, defaults: []string{"A"}, objects: []*model.Object{object(on(client, "A", "Envoy")), object(off(server))}, client: []string{"a", "envoy"}, service: map[telemetry.Reporter]bool{}},
 		{name: "unknown", defaults: []string{"a"}, objects: []*model.Object{object(on(both)), object(on(both, "unknown"))}, client: []string{"a"}, server: []string{"a"}},
 	} {
 		mesh := &meshconfig.MeshConfig{DefaultProviders: &meshconfig.MeshConfig_DefaultProviders{AccessLogging: c.defaults}}

@@ -13,7 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Each kind of tracer has the timeout that Istio's API gives it, unless its provider says another.
+// Each kind of tracer has the timeout that Istio's API gives it, unless its provider says another. Its name is found in any
+// case.
 func TestTimeoutsOfTracers(t *testing.T) {
 	zipkin := func(t *testing.T, tracer *anypb.Any) *core.HttpService {
 		return unmarshalled(t, tracer, &tracev3.ZipkinConfig{}).GetCollectorService()
@@ -43,7 +44,7 @@ func TestTimeoutsOfTracers(t *testing.T) {
 		{"opentelemetry: {" + at + ", " + asked + ", httpService: {" + at + ", http: {path: /ask, timeout: 7s}}}}", sampler, 7 * time.Second},
 	} {
 		t.Run(c.provider, func(t *testing.T) {
-			res := translate(t, fmt.Sprintf(`{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "{extensionProviders: [{name: p, %s}], defaultProviders: {tracing: [p]}}"}}
+			res := translate(t, fmt.Sprintf(`{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "{extensionProviders: [{name: p, %s}], defaultProviders: {tracing: [P]}}"}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: a, namespace: default}, spec: {clusterIP: 10.96.0.1, selector: {app: a}, ports: [{name: http, port: 80}]}}
 `, c.provider), Proxy{Name: "a", Namespace: "default", IPs: []string{"10.1.0.9"}, Labels: map[string]string{"app": "a"}})
