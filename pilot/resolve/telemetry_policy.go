@@ -25,7 +25,7 @@ func telemetries(r Reader, c *Class) []*model.Object {
 			out = append(out, o)
 		}
 	}
-	return out
+	return withMetricsThatAreMade(r.Mesh(), out)
 }
 
 func appendForAll(out, of []*model.Object) []*model.Object {
@@ -143,7 +143,7 @@ func (m metricRules) apply(o *telemetryapi.MetricsOverrides) {
 // namespace turns off all metrics of requests at servers, and nobody else turns any on.
 func countsPeers(r Reader) bool {
 	root := rootNamespace(r)
-	rules := metricRulesOf(appendForAll(nil, r.Telemetries(root)), telemetry.Destination)
+	rules := metricRulesOf(withMetricsThatAreMade(r.Mesh(), appendForAll(nil, r.Telemetries(root))), telemetry.Destination)
 	shows := func(statistic string) bool { return len(rules.shown(statistic)) > 0 }
 	return slices.ContainsFunc(requestStatistics, shows) || r.TurnsMetricsOn()
 }
