@@ -23,7 +23,7 @@ const (
 // authorizationPolicy checks what Istio's webhook does. An error keeps a policy from being taken over; what
 // is in effect until then lets no more pass than the policy would without the fault.
 func (c *checker) authorizationPolicy(p *security.AuthorizationPolicy) {
-	c.policyTarget(p.GetSelector(), p.GetTargetRefs(), p.GetTargetRef() != nil)
+	c.policyTarget(p)
 	if value, ok := c.object.Annotations[annotation.IoIstioDryRun.Name]; ok {
 		field := "metadata.annotations[" + annotation.IoIstioDryRun.Name + "]"
 		if _, err := strconv.ParseBool(value); err != nil {
@@ -50,30 +50,42 @@ func (c *checker) authorizationPolicy(p *security.AuthorizationPolicy) {
 	}
 }
 
+// targeted is a policy of security.istio.io, or a Telemetry object.
+type targeted interface {
+	GetSelector() *typev1beta1.WorkloadSelector
+	GetTargetRef() *typev1beta1.PolicyTargetReference
+	GetTargetRefs() []*typev1beta1.PolicyTargetReference
+}
+
 // policyTarget checks what a policy is attached to.
-func (c *checker) policyTarget(selector *typev1beta1.WorkloadSelector, refs []*typev1beta1.PolicyTargetReference, old bool) {
+func (c *checker) policyTarget(p targeted) {
+	selector, one, refs := p.GetSelector(), p.GetTargetRef(), p.GetTargetRefs()
 	c.labels("spec.selector.matchLabels", selector.GetMatchLabels())
-	if old {
-		c.warn("spec.targetRef", "is an old form; write a list targetRefs")
-	}
-	if selector != nil && (len(refs) > 0 || old) {
+	if selector != nil && (len(refs) > 0 || one != nil) {
 		c.fail("spec.targetRefs", "stand beside a selector; write one of them")
 	}
 	if len(refs) > maxTargetRefs {
 		c.fail("spec.targetRefs", "are more than %d", maxTargetRefs)
 	}
+	if one != nil {
+		c.warn("spec.targetRef", "is an old form; write a list targetRefs")
+		c.targetRef("spec.targetRef", one)
+	}
 	for i, ref := range refs {
-		field := at("spec.targetRefs", i)
-		switch {
-		case ref.GetName() == "":
-			c.missing(field + ".name")
-		case ref.GetKind() == "":
-			c.missing(field + ".kind")
-		case ref.GetNamespace() != "":
-			c.fail(field+".namespace", "a policy is attached to what is in its own namespace only; leave it out")
-		case !model.GatewayAPIGateway(ref):
-			c.warn(field, "a policy for %s %q is for waypoints, as in Istio, and there are none: no proxy enforces it; use a selector", ref.GetKind(), ref.GetName())
-		}
+		c.targetRef(at("spec.targetRefs", i), ref)
+	}
+}
+
+func (c *checker) targetRef(field string, ref *typev1beta1.PolicyTargetReference) {
+	switch {
+	case ref.GetName() == "":
+		c.missing(field + ".name")
+	case ref.GetKind() == "":
+		c.missing(field + ".kind")
+	case ref.GetNamespace() != "":
+		c.fail(field+".namespace", "a policy is attached to what is in its own namespace only; leave it out")
+	case !model.GatewayAPIGateway(ref):
+		c.warn(field, "a policy for %s %q is for waypoints, as in Istio, and there are none: no proxy enforces it; use a selector", ref.GetKind(), ref.GetName())
 	}
 }
 

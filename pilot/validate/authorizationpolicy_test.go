@@ -80,3 +80,28 @@ func TestRulesOfAuthorizationPolicies(t *testing.T) {
 		}
 	}
 }
+
+// TestASingleTargetIsCheckedAsAListIs holds for each kind that has the old form: what no proxy enforces is told.
+func TestASingleTargetIsCheckedAsAListIs(t *testing.T) {
+	const old = "spec.targetRef: is an old form"
+	for _, kind := range []string{"AuthorizationPolicy", "RequestAuthentication", "Telemetry"} {
+		for ref, want := range map[string]string{
+			"{kind: Gateway, group: gateway.networking.k8s.io, name: g}":               "",
+			"{kind: Service, name: s}":                                                 "spec.targetRef: waypoints",
+			"{kind: Gateway, group: gateway.networking.k8s.io}":                        "spec.targetRef.name: missing",
+			"{group: gateway.networking.k8s.io, name: g}":                              "spec.targetRef.kind: missing",
+			"{kind: Gateway, group: gateway.networking.k8s.io, name: g, namespace: x}": "spec.targetRef.namespace: own namespace",
+		} {
+			var got []string
+			for _, p := range validate.Object(object(t, kind, "spec: {targetRef: "+ref+"}")) {
+				if text := p.Field + ": " + p.Message; !strings.HasPrefix(text, old) {
+					got = append(got, text)
+				}
+			}
+			field, part, _ := strings.Cut(want, ": ")
+			if want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], field+": ") || !strings.Contains(got[0], part)) {
+				t.Errorf("%s %s: %q, want %q", kind, ref, got, want)
+			}
+		}
+	}
+}

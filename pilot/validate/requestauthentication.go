@@ -13,7 +13,7 @@ import (
 const maxKeySetURL = 2048
 
 func (c *checker) requestAuthentication(p *security.RequestAuthentication) {
-	c.policyTarget(p.GetSelector(), p.GetTargetRefs(), p.GetTargetRef() != nil)
+	c.policyTarget(p)
 	for i, rule := range p.GetJwtRules() {
 		c.jwtRule(at("spec.jwtRules", i), rule)
 	}

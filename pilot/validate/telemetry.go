@@ -8,7 +8,7 @@ import (
 
 // telemetry checks what Istio's webhook checks of a Telemetry object.
 func (c *checker) telemetry(t *telemetry.Telemetry) {
-	c.policyTarget(t.GetSelector(), t.GetTargetRefs(), t.GetTargetRef() != nil)
+	c.policyTarget(t)
 	for i, tracing := range t.GetTracing() {
 		c.tracing(at("spec.tracing", i), tracing)
 	}

@@ -15,7 +15,7 @@ func object(t *testing.T, kind, body string) *model.Object {
 	t.Helper()
 	api := map[string]string{
 		"Service": "v1", "Pod": "v1", "EndpointSlice": "discovery.k8s.io/v1", "PeerAuthentication": "security.istio.io/v1",
-		"AuthorizationPolicy": "security.istio.io/v1", "RequestAuthentication": "security.istio.io/v1",
+		"AuthorizationPolicy": "security.istio.io/v1", "RequestAuthentication": "security.istio.io/v1", "Telemetry": "telemetry.istio.io/v1",
 	}[kind]
 	if api == "" {
 		api = "networking.istio.io/v1"
