@@ -30,9 +30,8 @@ type SecretPlan struct {
 // NewSecretPlan plans the Secrets of a class of sidecars.
 func NewSecretPlan(r Reader, c *Class) *SecretPlan {
 	p := &SecretPlan{class: c, uses: map[string][]secretUse{}}
-	for _, key := range c.DestinationRules {
-		o := r.Object(key)
-		if o == nil {
+	for _, o := range r.WorkloadDestinationRules(c.Namespace) {
+		if !slices.Contains(c.DestinationRules, o.Key) {
 			continue
 		}
 		for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {

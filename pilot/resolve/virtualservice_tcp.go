@@ -209,7 +209,7 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		s.invalid(field+".route", "the rule has no destination; it is left out")
 	}
 	shares := weights(s, field+".route", routes)
-	out := &ir.TCPProxy{}
+	out, told := &ir.TCPProxy{}, false
 	var targets []target
 	for i, d := range routes {
 		if shares[i] == 0 {
@@ -217,14 +217,15 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		}
 		t := s.destination(fmt.Sprintf("%s.route[%d].destination", field, i), d.GetDestination())
 		policy := t.tcpPolicy(s.r, s.c)
-		switch former := out.Policy.Tunnel; {
-		case len(out.Clusters) == 0:
+		if len(out.Clusters) == 0 {
 			out.StatPrefix, out.Policy = t.cluster, policy
 			if whole := t; len(routes) > 1 { // the subsets differ, and one filter serves all of them
 				whole.subset = ""
 				out.Policy = whole.tcpPolicy(s.r, s.c)
 			}
-		case (former == nil) != (policy.Tunnel == nil) || former != nil && *former != *policy.Tunnel:
+		}
+		if sent := out.Policy.Tunnel; !told && ((sent == nil) != (policy.Tunnel == nil) || sent != nil && *sent != *policy.Tunnel) {
+			told = true
 			s.warn(field+".route", model.ReasonConflict, "the DestinationRules of its destinations disagree about the tunnel; all connections are sent as that of the first says without its subsets")
 		}
 		out.Clusters = append(out.Clusters, ir.WeightedCluster{Name: t.cluster, Weight: shares[i]})
