@@ -218,8 +218,8 @@ func TestWhatIsInEffectIsKnown(t *testing.T) {
 	tokens(t, dir)
 	p := following(t, url, dir, time.Minute)
 	for _, name := range []string{"first", "second"} {
+		said := p.seen().Of("services") // before, or the change might be seen already
 		api.Put("v1/services", serviceObject(name))
-		said := p.seen().Of("services")
 		envoytest.Eventually(t, "the change is seen", func() bool { return p.seen().Of("services") != said })
 		envoytest.Eventually(t, "it is in effect", func() bool { return p.applied.covers(p.seen()) })
 		if _, body := get(t, "http://"+p.cfg.MonitoringAddr+"/metrics"); strings.Contains(body, "pilot_xds_catch_up_waits_total{") {
