@@ -30,10 +30,10 @@ func (p *parser) decode(value *structpb.Struct, to proto.Message, out *Patch) bo
 	if err := protojson.Unmarshal(text, to); err != nil {
 		proto.Reset(to)
 		if (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, to) != nil {
-			p.fail(".patch.value", fmt.Sprintf("it is no %s: %v", to.ProtoReflect().Descriptor().FullName(), err))
+			p.fail(".patch.value", fmt.Sprintf("it is no %s: %s", to.ProtoReflect().Descriptor().FullName(), model.ProtoJSONError(err)))
 			return false
 		}
-		p.report(".patch.value", model.SeverityWarning, model.ReasonInvalid, fmt.Sprintf("the API of Envoy has no such field, which is passed over: %v", err))
+		p.report(".patch.value", model.SeverityWarning, model.ReasonInvalid, "the API of Envoy has no such field, which is passed over: "+model.ProtoJSONError(err))
 	}
 	if out.operation != opMerge {
 		if err := allowed(to); err != nil {

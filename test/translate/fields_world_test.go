@@ -127,7 +127,7 @@ metadata: {name: ratings, namespace: default}
 spec:
   hosts: [ratings]
   http: [{route: [{destination: {host: ratings, subset: v1}, weight: 50}, {destination: {host: ratings}, weight: 50}]}]
-  tcp: [{route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
+  tcp: [{match: [{destinationSubnets: [10.97.0.0/16]}], route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}}]}, {route: [{destination: {host: ratings, subset: v1, port: {number: 9000}}, weight: 50}, {destination: {host: ratings, port: {number: 9000}}, weight: 50}]}]
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
