@@ -17,11 +17,21 @@ import (
 // annotations reports the annotations of an object that are for a mesh and have no effect.
 func (d *decoder) annotations(o *model.Object) []model.Problem {
 	found := d.annotated(o.Key, o.Kind, "metadata", o.Annotations)
+	if o.Kind == model.KindService {
+		for _, name := range sessionLabels {
+			if o.Labels[name] != "" {
+				found = append(found, d.noEffect(o.Key, "metadata.labels["+name+"]", "requests are kept to no server by it, as in Istio without PILOT_ENABLE_PERSISTENT_SESSION_FILTER; use a DestinationRule with consistentHash"))
+			}
+		}
+	}
 	if deployment, ok := o.Spec.(*appsv1.Deployment); ok {
 		found = append(found, d.annotated(o.Key, model.KindPod, "spec.template.metadata", deployment.Spec.Template.Annotations)...)
 	}
 	return found
 }
+
+// sessionLabels of a Service ask for sessions that outlive changes of its endpoints, by a cookie or a header.
+var sessionLabels = []string{"istio.io/persistent-session", "istio.io/persistent-session-header"}
 
 // UnreadAnnotations reports the annotations at an object that are for a mesh and have no effect, for the
 // kinds that Decode does not read. They are of the object itself or of a template in it: kind is what they

@@ -25,3 +25,11 @@ func TestAnAnnotationActsOnItsKinds(t *testing.T) {
 		}
 	}
 }
+
+// A session that Istio has behind a variable only is told of.
+func TestSessionLabelsAreTold(t *testing.T) {
+	_, problems := Decode([]byte(`{apiVersion: v1, kind: Service, metadata: {name: a, namespace: default, labels: {istio.io/persistent-session: cookie}}, spec: {ports: [{port: 80}]}}`), "a.yaml")
+	if len(problems) != 1 || problems[0].Field != "metadata.labels[istio.io/persistent-session]" {
+		t.Errorf("problems: %v", problems)
+	}
+}
