@@ -307,7 +307,7 @@ func TestSeriesAreSmall(t *testing.T) {
 		bench.Goal{ID: "P13", What: "Envoy's memory for them", Unit: "MB", Got: &memory, Most: 3},
 		bench.Goal{ID: "P13", What: "a scrape of them", Unit: "ms", Got: &scrape, Most: 30})
 	t.Logf("%d series: %.2f MB of Envoy's memory, %.1f MB at first; a scrape takes %v", len(got), float64(grown)/1e6, float64(first)/1e6, took.Round(100*time.Microsecond))
-	if grown > 5<<20 { // the labels are as short as they are meant to be, and histograms as small
+	if grown > 6<<20 { // the labels are as short as they are meant to be, and histograms as small
 		t.Errorf("2,000 series take %d bytes of memory", grown)
 	}
 }
