@@ -205,11 +205,7 @@ func (l *layer) localEntries(r store.Reader, c *resolve.Class) []resource.Entry 
 
 // isLocal tells whether a cluster's load assignment depends on where the proxy is.
 func isLocal(cl *ir.Cluster) bool {
-	if !assigned(cl) {
-		return false
-	}
-	p := cl.Endpoints.Locality
-	return endpoint.ByProxy(cl.Endpoints) || p.Failover || p.Regions || len(p.By) > 0 || len(p.Distribute) > 0
+	return assigned(cl) && (endpoint.ByProxy(cl.Endpoints) || cl.Endpoints.Locality.ByPlace())
 }
 
 // assigned tells whether a cluster has a load assignment.

@@ -52,7 +52,8 @@ func region(p *ir.LocalityPolicy, from, to string) uint32 {
 	return 1
 }
 
-// ByProxy tells whether a cluster's endpoints, or their order, depend on more of the proxy than its locality: its node, or a label of its own.
+// ByProxy tells whether a cluster's endpoints, or their order, depend on more of the proxy than its locality: its
+// node, or a label of its own.
 func ByProxy(set *ir.EndpointSet) bool {
 	own := func(l ir.FailoverLabel) bool { return l.Own && !model.TellsPlace(l.Name) }
 	return set.NodeLocal || slices.ContainsFunc(set.Locality.By, own)
@@ -84,14 +85,10 @@ func shared(r resolve.Reader, p *ir.LocalityPolicy, c *resolve.Class, ep *model.
 
 // valueOfProxy gives what a proxy has of a label; those that say where it runs are not among its labels.
 func valueOfProxy(r resolve.Reader, c *resolve.Class, label string) string {
-	switch label {
-	case model.LabelRegion:
-		return c.Locality.Region
-	case model.LabelZone:
-		return c.Locality.Zone
-	case model.LabelSubZone:
-		return c.Locality.SubZone
-	case model.LabelCluster:
+	if part, ok := c.Locality.Labelled(label); ok {
+		return part
+	}
+	if label == model.LabelCluster {
 		return resolve.ClusterOf(r, c)
 	}
 	return c.FailoverLabel(label)
@@ -99,13 +96,10 @@ func valueOfProxy(r resolve.Reader, c *resolve.Class, label string) string {
 
 // valueOfEndpoint gives the same of an endpoint.
 func valueOfEndpoint(r resolve.Reader, ep *model.Endpoint, label string) string {
+	if part, ok := ep.Locality.Labelled(label); ok {
+		return part
+	}
 	switch label {
-	case model.LabelRegion:
-		return ep.Locality.Region
-	case model.LabelZone:
-		return ep.Locality.Zone
-	case model.LabelSubZone:
-		return ep.Locality.SubZone
 	case model.LabelCluster:
 		return cmp.Or(ep.Cluster, r.Cluster())
 	case model.LabelNode:

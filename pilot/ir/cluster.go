@@ -87,6 +87,11 @@ type LocalityPolicy struct {
 	Distribute []Distribution
 }
 
+// ByPlace tells whether it depends on where the proxy is.
+func (p *LocalityPolicy) ByPlace() bool {
+	return p.Failover || p.Regions || len(p.By)+len(p.Distribute) > 0
+}
+
 // ZoneRouting keeps requests in the zone of the proxy, as far as the hosts there can take their share.
 type ZoneRouting struct {
 	Off      bool

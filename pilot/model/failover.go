@@ -13,7 +13,8 @@ const LabelCluster = "topology.istio.io/cluster"
 // TellsPlace tells whether a label says where something runs of which proxies of one class do not differ but by
 // their locality.
 func TellsPlace(label string) bool {
-	return slices.Contains([]string{LabelRegion, LabelZone, LabelSubZone, LabelCluster}, label)
+	_, part := Locality{}.Labelled(label)
+	return part || label == LabelCluster
 }
 
 // FailoverLabels gives the labels of failover priorities of which a proxy's own value counts, sorted. Those that

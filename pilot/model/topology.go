@@ -22,6 +22,19 @@ func LocalityOf(labels map[string]string) Locality {
 	return Locality{Region: labels[LabelRegion], Zone: labels[LabelZone], SubZone: labels[LabelSubZone]}
 }
 
+// Labelled gives the part of a locality that a label says, ok is false for a label that says none.
+func (l Locality) Labelled(label string) (value string, ok bool) {
+	switch label {
+	case LabelRegion:
+		return l.Region, true
+	case LabelZone:
+		return l.Zone, true
+	case LabelSubZone:
+		return l.SubZone, true
+	}
+	return "", false
+}
+
 // LabelNode of a node is its name; it stands for it among the labels that endpoints are preferred by.
 const LabelNode = "kubernetes.io/hostname"
 

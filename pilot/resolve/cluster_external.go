@@ -41,7 +41,7 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 // proxies of one locality share whatever their labels and nodes are.
 func (b *clusterBuilder) nearNames(balance block[networking.LoadBalancerSettings], cl *ir.Cluster) {
 	policy := &cl.Endpoints.Locality
-	if policy.Failover || policy.Regions || len(policy.By)+len(policy.Distribute) > 0 {
+	if policy.ByPlace() {
 		b.r.Note(factPlace)
 	}
 	if cl.Discovery == ir.DiscoveryLogicalDNS { // a single host

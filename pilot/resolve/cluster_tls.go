@@ -86,7 +86,8 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 }
 
 // originateTLS applies the modes SIMPLE and MUTUAL with files of the proxy's container, or with Secrets at
-// gateways and where the rule selects the workload. What cannot be had leaves TLS on, without it: traffic that should be encrypted never goes in plaintext.
+// gateways and where the rule selects the workload. What cannot be had leaves TLS on, without it: traffic that
+// should be encrypted never goes in plaintext.
 func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc *model.Service, cl *ir.Cluster) {
 	s := t.spec
 	out := &ir.UpstreamTLS{SNI: s.GetSni(), SubjectAltNames: s.GetSubjectAltNames(), Params: defaultTLSParams(b.r)}

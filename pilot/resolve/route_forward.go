@@ -35,8 +35,8 @@ func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority st
 	return out
 }
 
-// loneHeaders takes the headers of a rule's only destination to those of the rule, after them. Envoy
-// would change those of a destination first. With several destinations that is so in Istio as well.
+// loneHeaders moves the headers of a rule's only destination behind those of the rule, as Istio does. By
+// itself Envoy changes those of a destination first, which stays so where there are several.
 func loneHeaders(f *ir.Forward, rule ir.HeaderOperations) ir.HeaderOperations {
 	c := &f.Clusters[0]
 	out := ir.HeaderOperations{Request: then(rule.Request, c.Headers.Request), Response: then(rule.Response, c.Headers.Response)}
