@@ -26,7 +26,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	cfg.Node.EnvoyVersion = version
-	if err := writeBootstrap(cfg); err != nil {
+	start, err := cfg.bootstrap()
+	if err != nil {
+		return err
+	}
+	if err := bootstrap.Write(cfg.bootstrapFile(), start); err != nil {
 		return err
 	}
 	ctx, quit := context.WithCancel(ctx)
@@ -75,33 +79,29 @@ func (p *parts) run(ctx context.Context, hurry <-chan struct{}) error {
 	return group.Wait()
 }
 
-func writeBootstrap(cfg Config) error {
-	cfg.Node.PilotSANs = []string{cfg.serverName(cfg.Proxy.DiscoveryAddress)}
-	c := bootstrap.Config{
-		Node:                    cfg.Node,
-		Proxy:                   cfg.Proxy,
-		XDSSocket:               cfg.xdsSocket(),
-		SDSSocket:               cfg.sdsSocket(),
-		TapSocket:               cfg.tapSocket(),
-		HealthPort:              cfg.Envoy.HealthPort,
-		PrometheusPort:          cfg.Envoy.PrometheusPort,
-		SecureMetricsPort:       cfg.Envoy.SecureMetricsPort,
-		SecureMergedMetricsPort: cfg.Envoy.SecureMergedMetricsPort,
-		MetricsLocalOnly:        cfg.MetricsLocalOnly,
-		StateOfTheWorld:         cfg.Envoy.StateOfTheWorld,
-		OutlierLogPath:          cfg.Envoy.OutlierLogPath,
-		LogAsJSON:               cfg.Envoy.LogAsJSON,
-		MemoryLimit:             cfg.Envoy.MemoryLimit,
+// bootstrap gives what Envoy starts with.
+func (c Config) bootstrap() ([]byte, error) {
+	c.Node.PilotSANs = []string{c.serverName(c.Proxy.DiscoveryAddress)}
+	b := bootstrap.Config{
+		Node:                    c.Node,
+		Proxy:                   c.Proxy,
+		XDSSocket:               c.xdsSocket(),
+		SDSSocket:               c.sdsSocket(),
+		TapSocket:               c.tapSocket(),
+		HealthPort:              c.Envoy.HealthPort,
+		PrometheusPort:          c.Envoy.PrometheusPort,
+		SecureMetricsPort:       c.Envoy.SecureMetricsPort,
+		SecureMergedMetricsPort: c.Envoy.SecureMergedMetricsPort,
+		MetricsLocalOnly:        c.MetricsLocalOnly,
+		StateOfTheWorld:         c.Envoy.StateOfTheWorld,
+		OutlierLogPath:          c.Envoy.OutlierLogPath,
+		LogAsJSON:               c.Envoy.LogAsJSON,
+		MemoryLimit:             c.Envoy.MemoryLimit,
 	}
-	build := func() ([]byte, error) { return bootstrap.Build(c) }
-	if path := cfg.Proxy.Bootstrap; path != "" {
-		build = func() ([]byte, error) { return bootstrap.Own(c, path) }
+	if path := c.Proxy.Bootstrap; path != "" {
+		return bootstrap.Own(b, path)
 	}
-	data, err := build()
-	if err != nil {
-		return err
-	}
-	return bootstrap.Write(cfg.bootstrapFile(), data)
+	return bootstrap.Build(b)
 }
 
 // newRegistry holds the agent's metrics. Go's and the process' own carry the agent's prefix: an

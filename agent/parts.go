@@ -67,26 +67,29 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	return p, nil
 }
 
-func newEnvoy(cfg Config) *envoy.Process {
-	return envoy.New(envoy.Config{
-		Path: cfg.Proxy.BinaryPath,
+func newEnvoy(cfg Config) *envoy.Process { return envoy.New(cfg.process()) }
+
+// process is how Envoy is run.
+func (c Config) process() envoy.Config {
+	return envoy.Config{
+		Path: c.Proxy.BinaryPath,
 		Args: envoy.Args(envoy.Options{
-			Bootstrap:         cfg.bootstrapFile(),
-			Override:          cfg.Envoy.Override,
-			DrainDuration:     cfg.Proxy.DrainDuration,
-			IPv6:              cfg.ipv6(),
-			FlushInterval:     cfg.Proxy.FlushInterval,
-			FlushKB:           cfg.Proxy.FlushKB,
-			LogLevel:          cfg.Envoy.LogLevel,
-			ComponentLogLevel: cfg.Envoy.ComponentLogLevel,
-			Concurrency:       cfg.Envoy.Concurrency,
+			Bootstrap:         c.bootstrapFile(),
+			Override:          c.Envoy.Override,
+			DrainDuration:     c.Proxy.DrainDuration,
+			IPv6:              c.ipv6(),
+			FlushInterval:     c.Proxy.FlushInterval,
+			FlushKB:           c.Proxy.FlushKB,
+			LogLevel:          c.Envoy.LogLevel,
+			ComponentLogLevel: c.Envoy.ComponentLogLevel,
+			Concurrency:       c.Envoy.Concurrency,
 		}),
-		Env:    cfg.envoyEnvironment(),
-		Admin:  cfg.adminAddress(),
-		Drain:  cfg.Envoy.Drain,
-		Stdout: cfg.Stdout, Stderr: cfg.Stderr,
-		Logger: cfg.Logger,
-	})
+		Env:    c.envoyEnvironment(),
+		Admin:  c.adminAddress(),
+		Drain:  c.Envoy.Drain,
+		Stdout: c.Stdout, Stderr: c.Stderr,
+		Logger: c.Logger,
+	}
 }
 
 // The types that the agent asks the control plane for on its own behalf.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,7 @@ type proxyFlags struct {
 	outlierLogPath                     string
 	templateFile                       string
 	stsPort                            int
-	logAsJSON, profiling               bool
+	logAsJSON, profiling, dryRun       bool
 	root                               string
 }
 
@@ -57,11 +58,26 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 			}
 			cfg.Hurry, cfg.Stdout, cfg.Stderr = hurry, os.Stdout, os.Stderr
 			cfg.Envoy.MemoryLimit = cgroup.Limit(os.DirFS("/"))
+			if f.dryRun {
+				return printPlan(cmd.OutOrStdout(), cfg)
+			}
 			return agent.Run(cmd.Context(), cfg)
 		},
 	}
 	f.add(cmd.Flags())
 	return cmd
+}
+
+// printPlan writes what an agent would do as JSON.
+func printPlan(out io.Writer, cfg agent.Config) error {
+	plan, err := agent.PlanOf(cfg)
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(plan)
 }
 
 func (f *proxyFlags) add(set *pflag.FlagSet) {
@@ -77,6 +93,7 @@ func (f *proxyFlags) add(set *pflag.FlagSet) {
 	set.IntVar(&f.stsPort, "stsPort", 0, "accepted for compatibility, and reported: there is no token exchange")
 	set.BoolVar(&f.logAsJSON, "log_as_json", false, "log JSON objects, the agent and Envoy")
 	set.BoolVar(&f.profiling, "profiling", true, "serve the agent's profiles inside the pod, at the status port")
+	set.BoolVar(&f.dryRun, "dry-run", false, "print as JSON what would run, and how, and run nothing")
 	set.StringVar(&f.root, "root", "/", "directory under which the agent's files and sockets lie")
 }
 
