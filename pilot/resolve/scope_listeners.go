@@ -57,21 +57,19 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 			p.addEgressProxy(l)
 			continue
 		}
+		found := false
 		for _, svc := range services {
-			if !l.hosts.allowService(svc) {
-				continue
-			}
-			port := svc.PortByNumber(l.port)
-			if port == nil && l.protocol != model.ProtocolAuto && !l.protocol.IsHTTP() {
-				port = svc.OnlyPort() // which another may stand for where no host is in the bytes
-			}
-			if port != nil {
-				p.listener = l
+			if port := svc.PortByNumber(l.port); port != nil && l.hosts.allowService(svc) {
+				found, p.listener = true, l
 				p.addService(svc, port)
 			}
 		}
-		if o := p.byName[p.httpName(l)]; o == nil && l.protocol.IsHTTP() { // for VirtualServices alone
+		switch o := p.byName[p.httpName(l)]; {
+		case o == nil && l.protocol.IsHTTP(): // for VirtualServices alone
 			p.openHTTP(l)
+		case !found && !l.protocol.IsHTTP():
+			p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".port.number", model.ReasonReference,
+				fmt.Sprintf("no service of its hosts has port %d, so that nothing listens there; write a port that one has", l.port)))
 		}
 	}
 	for _, o := range p.byName {

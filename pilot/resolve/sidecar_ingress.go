@@ -90,8 +90,8 @@ func (in *ingress) tls(r Reader, mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Pr
 	switch {
 	case mode != ir.MTLSDisable:
 		return fail("", fmt.Sprintf("it has an effect only where a PeerAuthentication disables mutual TLS on port %d, which is %s; until then the port serves the mesh", in.port(), mode))
-	case s.GetMode() != networking.ServerTLSSettings_SIMPLE && s.GetMode() != networking.ServerTLSSettings_MUTUAL:
-		return fail(".mode", s.GetMode().String()+" is not possible at a sidecar; write SIMPLE or MUTUAL, until then the port is served without TLS")
+	case s.GetMode() != networking.ServerTLSSettings_SIMPLE && s.GetMode() != networking.ServerTLSSettings_MUTUAL && s.GetMode() != networking.ServerTLSSettings_OPTIONAL_MUTUAL:
+		return fail(".mode", s.GetMode().String()+" is not possible at a sidecar; write SIMPLE, MUTUAL or OPTIONAL_MUTUAL, until then the port is served without TLS")
 	case s.GetServerCertificate() == "" || s.GetPrivateKey() == "":
 		return fail("", "a sidecar takes its certificate from files; set serverCertificate and privateKey, until then the port is served without TLS")
 	}
@@ -99,8 +99,8 @@ func (in *ingress) tls(r Reader, mode ir.MTLSMode) (*ir.DownstreamTLS, *model.Pr
 		CertSecrets: []string{fileCertificate(s.GetServerCertificate(), s.GetPrivateKey())}, ALPN: []string{"h2", "http/1.1"},
 		Params: serverTLSParams(r, s),
 	}
-	if s.GetMode() == networking.ServerTLSSettings_MUTUAL {
-		out.RequireClientCert = true
+	if asksClients(s.GetMode()) {
+		out.RequireClientCert = s.GetMode() == networking.ServerTLSSettings_MUTUAL
 		out.SubjectAltNames, out.KeyHashes, out.CertificateHashes = s.GetSubjectAltNames(), s.GetVerifyCertificateSpki(), s.GetVerifyCertificateHash()
 		out.RootSecret, out.CRLFile = fileAuthorities(s.GetCaCertificates()), s.GetCaCrl()
 	}

@@ -193,7 +193,7 @@ func (c *checker) ingressTLS(path string, in *networking.IstioIngressListener) {
 	case networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_MUTUAL, networking.ServerTLSSettings_OPTIONAL_MUTUAL:
 		c.tlsOptions(path, t)
 	default:
-		c.fail(path+".mode", "%v is not possible for a Sidecar; use SIMPLE or MUTUAL", t.GetMode())
+		c.fail(path+".mode", "%v is not possible for a Sidecar; use SIMPLE, MUTUAL or OPTIONAL_MUTUAL", t.GetMode())
 	}
 	if t.GetHttpsRedirect() {
 		c.fail(path+".httpsRedirect", "is not possible for a Sidecar; remove it")
