@@ -71,9 +71,9 @@ func byResource(all []*change) (out []string) {
 		for _, l := range c.lines {
 			b.WriteString(alike(l) + "\n")
 		}
-		return fmt.Sprint(c.kind, c.how, c.proxies, b.String())
+		return fmt.Sprint(c.kind, c.how, c.to, b.String())
 	}
-	slices.SortStableFunc(all, func(a, b *change) int { return compareNames(a.resourceName, b.resourceName) })
+	slices.SortStableFunc(all, func(a, b *change) int { return compareNames(a.itemName, b.itemName) })
 	for len(all) > 0 {
 		first, as := all[0], key(all[0])
 		var left []string

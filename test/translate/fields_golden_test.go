@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // trial is a value of a field with what it is expected to change.
@@ -71,12 +70,12 @@ func (tr trial) text(path string, base int) string {
 	return strings.Join(append([]string{out}, indented(tr.lines)...), "\n") + "\n"
 }
 
-// change is what is different of a resource at some proxies.
+// change is what is different of what some consumers are given.
 type change struct {
-	resourceName
-	proxies string
-	how     string // "+", "-" or ""
-	lines   []string
+	itemName
+	to    []string // whom of consumerNames it reaches
+	how   string   // "+", "-" or ""
+	lines []string
 }
 
 // differences gives what proxies get otherwise. What is the same at several of them, or in several resources, is
@@ -85,15 +84,15 @@ func differences(t *testing.T, before, after *effect) []string {
 	t.Helper()
 	var all []*change
 	for i := range before.got {
-		for _, c := range differencesOf(t, before, before.got[i], after.got[i]) {
+		for _, c := range differencesOf(before.got[i], after.got[i]) {
 			same := slices.IndexFunc(all, func(o *change) bool {
-				return c.resourceName == o.resourceName && c.how == o.how && slices.Equal(c.lines, o.lines)
+				return c.itemName == o.itemName && c.how == o.how && slices.Equal(c.lines, o.lines)
 			})
 			if same >= 0 {
-				all[same].proxies += ", " + proxyNames[i]
+				all[same].to = append(all[same].to, consumerNames[i])
 				continue
 			}
-			c.proxies = proxyNames[i]
+			c.to = []string{consumerNames[i]}
 			all = append(all, c)
 		}
 	}
@@ -101,9 +100,9 @@ func differences(t *testing.T, before, after *effect) []string {
 }
 
 func head(c *change, left []string) string {
-	line := strings.TrimSpace(c.how+" "+kindNames[c.kind]+" "+c.name) + more(left)
-	if c.proxies != strings.Join(proxyNames, ", ") {
-		line += " (" + c.proxies + ")"
+	line := strings.Join(strings.Fields(c.how+" "+kindNames[c.kind]+" "+c.name), " ") + more(left)
+	if !slices.Equal(c.to, consumerNames[:proxies]) {
+		line += " (" + strings.Join(c.to, ", ") + ")"
 	}
 	if len(c.lines) > 0 {
 		line += ":"
@@ -111,35 +110,28 @@ func head(c *change, left []string) string {
 	return line
 }
 
-var kindNames = map[resource.Type]string{
-	resource.Clusters: "cluster", resource.Endpoints: "endpoints", resource.Listeners: "listener", resource.Routes: "routes",
-	resource.Secrets: "secret", resource.NameTables: "names", resource.TrustBundles: "trust bundle",
-}
-
-// differencesOf gives what one proxy gets otherwise.
-func differencesOf(t *testing.T, base *effect, before, after map[resourceName]*resource.Resource) (out []*change) {
-	t.Helper()
+// differencesOf gives what one consumer gets otherwise.
+func differencesOf(before, after map[itemName]*item) (out []*change) {
 	both := maps.Clone(before)
-	maps.Copy(both, after)
-	tree := func(r *resource.Resource) any {
-		if base.trees[r] == nil {
-			base.trees[r] = treeOf(t, r)
-		}
-		return base.trees[r]
+	if both == nil {
+		both = map[itemName]*item{}
 	}
+	maps.Copy(both, after)
 	for _, name := range slices.SortedFunc(maps.Keys(both), compareNames) {
 		a, b := before[name], after[name]
-		c := &change{resourceName: name}
+		c := &change{itemName: name}
 		switch {
 		case b == nil:
 			c.how = "-"
 		case a == nil:
 			c.how = "+"
-			c.lines = addedResource(name, tree(b), before, tree)
-		case a.Version == b.Version:
+			c.lines = addedItem(name, b.tree(), before)
+		case a.version == b.version:
 			continue
+		case b.refused != "":
+			c.lines = []string{"refused: " + b.refused}
 		default:
-			c.lines = changesOf("", tree(a), treeOf(t, b))
+			c.lines = changesOf("", a.tree(), b.tree())
 		}
 		if len(c.lines) > 0 || c.how != "" {
 			out = append(out, c)
@@ -148,17 +140,17 @@ func differencesOf(t *testing.T, base *effect, before, after map[resourceName]*r
 	return out
 }
 
-func compareNames(a, b resourceName) int {
+func compareNames(a, b itemName) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
 }
 
-// addedResource shows a resource that there was not, beside the one that is the most like it.
-func addedResource(name resourceName, added any, before map[resourceName]*resource.Resource, tree func(*resource.Resource) any) []string {
+// addedItem shows what there was not, beside the one of its kind that is the most like it.
+func addedItem(name itemName, added any, before map[itemName]*item) []string {
 	var siblings []any
 	var names []string
 	for _, other := range slices.SortedFunc(maps.Keys(before), compareNames) {
 		if other.kind == name.kind {
-			siblings, names = append(siblings, tree(before[other])), append(names, other.name)
+			siblings, names = append(siblings, before[other].tree()), append(names, other.name)
 		}
 	}
 	return like("", added, siblings, names)
@@ -192,9 +184,10 @@ func checkGolden(t *testing.T, kind string, fields []outcome) {
 	checkFile(t, filepath.Join("testdata", "fields", kind+".txt"), abbreviated(b.String()))
 }
 
-const goldenHead = `# What each field of %s changes in what Envoys get, and what is told of it: the values that the test of the
-# fields expects. It is compared with and without the field in one of the bases, in the mesh of fields_world_test.go,
-# for three proxies: a client, a server (pod reviews-v1-0) and a gateway. (Names in brackets are the proxies that a
-# change reaches, where it is not all three.) Written by make apidoc; whoever changes a line says that it is right.
+const goldenHead = `# What each field of %s changes, and what is told of it: the values that the test of the fields expects. It is
+# compared with and without the field in one of the bases, in the mesh of fields_world_test.go: what the Envoys of a
+# client, a server and a gateway get, their pods as they are injected, and what their agents do; a machine; and what
+# the control plane fetches. (Names in brackets are those whom a change reaches, where it is not the three
+# with an Envoy.) Written by make apidoc; whoever changes a line says that it is right.
 
 `

@@ -3,6 +3,7 @@ package translate
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
@@ -24,28 +25,23 @@ import (
 // does, since thousands are tried.
 type world struct {
 	around  map[model.Key]bool // what is of the mesh itself
+	mesh    []*model.Object    // the same
+	near    *selected.Sink     // before the store
 	store   *store.Store
+	reader  store.Reader // of what is in effect
 	builder *build.Builder
 	seats   []*build.Seat
+	agents  *agents
 	walked  map[model.Key]*model.Object // what is there beside the mesh
 	known   map[string]*effect          // of objects without the field, by document
+	kept    map[string]given            // what else than resources is given, by what it depends on
 }
 
 // effect is what a mesh with an object gives.
 type effect struct {
-	got      []map[resourceName]*resource.Resource // by proxy
+	got      given
 	problems []model.Problem
-	trees    map[*resource.Resource]any // resources as trees, once they are compared
 }
-
-// resourceName names a resource of a proxy.
-type resourceName struct {
-	kind resource.Type
-	name string
-}
-
-// proxyNames are what the proxies of the world are called where a difference is shown.
-var proxyNames = []string{"client", "server", "gateway"}
 
 func worldProxies() (out []*model.Proxy) {
 	for _, p := range []Proxy{
@@ -60,7 +56,8 @@ func worldProxies() (out []*model.Proxy) {
 	return out
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld gives a mesh whose agents are of a program.
+func newWorld(t *testing.T, agent string) *world {
 	t.Helper()
 	objects, problems := file.Decode([]byte(worldYAML), "world.yaml")
 	far, more := file.Decode([]byte(farYAML), "far.yaml")
@@ -72,7 +69,10 @@ func newWorld(t *testing.T) *world {
 		&model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}},
 		&model.Object{Key: model.KeySetSource{Bundle: "https://far.example"}.Key(), Spec: &model.SPIFFEBundle{Roots: []string{"far"}}},
 	)
-	w := &world{around: map[model.Key]bool{}, builder: build.New(build.Options{}), known: map[string]*effect{}}
+	w := &world{
+		around: map[model.Key]bool{}, builder: build.New(build.Options{}), known: map[string]*effect{}, kept: map[string]given{},
+		mesh: objects, agents: &agents{program: agent, plans: map[string]plan{}},
+	}
 	w.store = store.New(store.Options{
 		Domain: "cluster.local", Environment: environment, Quiet: time.Nanosecond, MaxQuiet: time.Nanosecond,
 		Sources: []store.SourceOptions{{Name: "near"}, {Name: "far", Cluster: "far"}},
@@ -81,7 +81,8 @@ func newWorld(t *testing.T) *world {
 	for _, o := range objects {
 		w.around[o.Key] = true
 	}
-	w.store.Apply("near", added(objects), nil)
+	w.near = selected.New(w.store).From(w)
+	w.near.Apply("near", added(objects), nil)
 	w.store.Apply("far", added(far), nil)
 	w.store.Synced("near")
 	w.store.Synced("far")
@@ -123,6 +124,7 @@ func (w *world) settle(t *testing.T) {
 			if _, err := w.builder.Advance(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
+			w.reader = c.Snapshot.Reader(nil)
 			c.Applied()
 		case err := <-settled:
 			if err != nil {
@@ -142,19 +144,19 @@ func (w *world) effect(t *testing.T, document []byte) *effect {
 	}
 	w.apply(append(objects, machines(objects)...))
 	w.settle(t)
-	out := &effect{}
+	out := &effect{got: w.given(t, objects)}
 	var live []*resolve.Class
-	for _, seat := range w.seats {
+	for i, seat := range w.seats {
 		live = append(live, &seat.Class)
 		made := w.builder.Result(&seat.Class)
 		problems = slices.Concat(problems, made.Shared, made.Own)
-		got := map[resourceName]*resource.Resource{}
+		got := maps.Clone(out.got[i])
 		for kind, set := range made.Sets {
 			for r := range set.All() {
-				got[resourceName{resource.Type(kind), r.Name}] = r
+				got[itemName{itemKind(kind), r.Name}] = resourceItem(t, r)
 			}
 		}
-		out.got = append(out.got, got)
+		out.got[i] = got
 	}
 	w.builder.Retain(live)
 	slices.SortFunc(problems, model.CompareProblems)
@@ -168,7 +170,6 @@ func (w *world) before(t *testing.T, document []byte) *effect {
 	out := w.known[string(document)]
 	if out == nil {
 		out = w.effect(t, document)
-		out.trees = map[*resource.Resource]any{}
 		w.known[string(document)] = out
 	}
 	return out
@@ -190,17 +191,30 @@ func (w *world) apply(objects []*model.Object) {
 		}
 	}
 	w.walked = next
-	w.store.Apply("near", events, nil)
+	w.near.Apply("near", events, nil)
 }
 
-// same tells whether all proxies get the same.
+// Each visits what the mesh and the object have.
+func (w *world) Each(visit func(*model.Object)) {
+	for _, o := range w.mesh {
+		visit(o)
+	}
+	for _, o := range w.walked {
+		visit(o)
+	}
+}
+
+// Again is for further sources behind the same choice of namespaces, which there are not.
+func (w *world) Again() {}
+
+// same tells whether all get the same.
 func (e *effect) same(o *effect) bool {
 	for i, got := range e.got {
 		if len(got) != len(o.got[i]) {
 			return false
 		}
 		for name, r := range got {
-			if other := o.got[i][name]; other == nil || other.Version != r.Version {
+			if other := o.got[i][name]; other == nil || other.version != r.version {
 				return false
 			}
 		}
@@ -216,7 +230,7 @@ func machines(objects []*model.Object) (out []*model.Object) {
 			continue
 		}
 		account := cmp.Or(spec.GetTemplate().GetServiceAccount(), model.DefaultServiceAccount)
-		node := &push.Node{Proxy: model.Proxy{Name: "vm", Namespace: o.Namespace, IPs: []string{"10.0.0.61"}}, Identity: o.Namespace + "/" + account, Group: o.Name}
+		node := &push.Node{Proxy: model.Proxy{Name: "vm", Namespace: o.Namespace, IPs: []string{machineAddress}}, Identity: o.Namespace + "/" + account, Group: o.Name}
 		if entry, err := machine.Entry(o, node); err == nil {
 			out = append(out, entry)
 		}

@@ -118,6 +118,17 @@ func values(path string, fd protoreflect.FieldDescriptor) (out []string, stated 
 	return out, false
 }
 
+// two gives the value of a list or a map with one entry more; "" for others.
+func two(fd protoreflect.FieldDescriptor, value string) string {
+	switch {
+	case fd.IsMap() && fd.MapKey().Kind() == protoreflect.StringKind && fd.MapValue().Kind() == protoreflect.StringKind:
+		return strings.TrimSuffix(value, "}") + `, "second": "2"}`
+	case fd.IsList() && fd.Kind() == protoreflect.StringKind:
+		return strings.TrimSuffix(value, "]") + `, "second"]`
+	}
+	return ""
+}
+
 // set gives a message with a leaf set, or nil where that makes no sense.
 func set(m proto.Message, path []protoreflect.FieldDescriptor, value string) proto.Message {
 	out := proto.Clone(m)

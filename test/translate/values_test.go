@@ -55,6 +55,9 @@ var sameValues = map[string]string{
 	"MeshConfig.inboundTrafficPolicy.mode=PASSTHROUGH":           "the default",
 	"zipkin.traceContextOption=USE_B3":                           "the default",
 	"MeshConfig.pathNormalization.normalization=DEFAULT":         "the default is BASE",
+	"tracingServiceName=APP_LABEL_AND_NAMESPACE":                 "the default",
+	"defaultConfig.interceptionMode=REDIRECT":                    "the default",
+	"serviceAttributeEnrichment=ISTIO_CANONICAL":                 "the default",
 	"MeshConfig.pathNormalization.normalization=BASE":            "the default",
 }
 
@@ -72,19 +75,19 @@ func sameAs(value string) string {
 func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.FieldDescriptor) outcome {
 	out := outcome{path: pathOf("", path)[1:], values: map[string]string{}}
 	shown := map[string]trial{}
-	acting := 0
+	act := 0
 	descriptors := path[len(path)-1].Enum().Values()
 	for i, base := range w.bases {
 		without := w.read(t, base)
-		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) || acting == descriptors.Len() {
+		if i > 0 && !has(without.ProtoReflect(), path[:len(path)-1]) || act == descriptors.Len() {
 			continue
 		}
 		parent(without.ProtoReflect(), path)
 		for _, tr := range w.unlike(t, world, path, base, without) {
 			if former, ok := shown[tr.value]; !ok || tr.rank() > former.rank() {
 				shown[tr.value] = tr
-				if tr.rank() == 3 {
-					acting++
+				if tr.rank() == acting {
+					act++
 				}
 			}
 		}
@@ -96,7 +99,7 @@ func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.Fie
 			tr = trial{value: value, base: w.bases[0], same: same}
 		} else if !ok {
 			t.Errorf("%s=%s is as another value, and nothing tells so", pathOf(w.kind, path), value)
-		} else if tr.rank() == 0 {
+		} else if tr.rank() == 0 || !tr.acts && tr.said == "" && tr.broken {
 			t.Errorf("%s=%s changes nothing, and nothing tells so", pathOf(w.kind, path), value)
 		}
 		if tr.said != "" {
@@ -114,18 +117,26 @@ func (w *walked) judgeValues(t *testing.T, world *world, path []protoreflect.Fie
 	return out
 }
 
-// rank tells how much a trial says: more where the value acts than where it is refused.
+// rank tells how much a trial says: more where the value acts than where it is refused, and more where the object
+// is refused for nothing else.
 func (tr trial) rank() int {
+	rank := 0
 	switch {
-	case tr.acts && !tr.broken:
-		return 3
 	case tr.acts:
-		return 2
+		rank = acting - 1
 	case len(tr.lines) > 0:
-		return 1
+		rank = acting - 3
+	default:
+		return 0
 	}
-	return 0
+	if !tr.broken {
+		rank++
+	}
+	return rank
 }
+
+// acting is the rank of a value that acts in a good object.
+const acting = 4
 
 // unlike tries all values of an enumeration in a base, and gives those that are unlike each other there, or reported,
 // or refused.
