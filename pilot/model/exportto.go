@@ -45,13 +45,13 @@ func (a Audience) Only(namespace string) bool {
 	return len(a.Namespaces) == 1 && a.Namespaces[0] == namespace
 }
 
-// Rank orders objects of one host for a client that sees them: what only the client's namespace sees,
-// its own, before what is exported to it by name, and that before what everyone sees.
+// Rank orders objects of one host for a client that sees them: those of its own namespace that are not for
+// everyone, before what is exported to it by name, and that before what everyone sees.
 func (a Audience) Rank(own, client string) int {
 	switch {
 	case a.Everyone:
 		return 2
-	case own == client && a.Only(client):
+	case own == client:
 		return 0
 	}
 	return 1

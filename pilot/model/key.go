@@ -107,12 +107,9 @@ type Object struct {
 type TrustBundle struct{ Roots []string }
 
 // Older orders objects of one kind for tie-breaks: by creation time, an unknown one before all
-// others (so that the order is total), then by namespace and name (invariant 12).
+// others (so that the order is total), then by name and namespace, as in Istio (invariant 12).
 func Older(a, b *Object) int {
-	if c := a.Created.Compare(b.Created); c != 0 {
-		return c
-	}
-	return a.Compare(b.Key)
+	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Name, b.Name), a.Compare(b.Key))
 }
 
 // SameSpec tells whether two objects of one kind have equal contents, the status among it.
