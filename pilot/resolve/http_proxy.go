@@ -84,7 +84,7 @@ func (s *scope) takes(o *outbound, svc *model.Service) bool {
 	if o.hosts != nil {
 		return o.hosts.allowService(svc)
 	}
-	return s.plain() || s.rest != nil && s.imports(svc)
+	return s.plain() || s.rest != nil && s.rest.hosts.allowService(svc)
 }
 
 // proxied gives the routes of such a listener, which are those of the HTTP ports of the services that it has.

@@ -51,7 +51,8 @@ func NewPlan(r Reader, c *Class) *Plan {
 	if c.Type == model.RouterProxy {
 		return p
 	}
-	plan, http, problems := outboundPlan(r, c, p.scope, p.services)
+	services := p.scope.listened(p.services)
+	plan, http, problems := outboundPlan(r, c, p.scope, services)
 	for _, o := range plan {
 		p.listeners[o.name()] = o
 		if o.routes == "" || p.routes[o.routes] != nil {
@@ -60,7 +61,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 		route := &routePlan{port: o.port}
 		switch {
 		case o.proxies():
-			route = p.scope.proxied(o, p.services)
+			route = p.scope.proxied(o, services)
 		case o.sniff:
 			route.sniffed = &o.tcp[0].servicePort
 			route.port = cmp.Or(o.port, route.sniffed.port.Port) // a Unix socket has none
@@ -71,24 +72,25 @@ func NewPlan(r Reader, c *Class) *Plan {
 			route.services = http[o.port]
 		}
 		if route.port == 80 && !o.sniff {
-			route.hosts = p.otherHosts(r)
+			route.hosts = p.otherHosts(r, services)
 		}
 		route.order = route.list()
 		p.routes[o.routes] = route
 	}
 	if p.routes[portName(80)] == nil {
-		p.unrouted = p.otherHosts(r)
+		p.unrouted = p.otherHosts(r, services)
 	}
 	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
 	return p
 }
 
-// otherHosts gives the hosts that VirtualServices name and no service has. They are known on port 80
+// otherHosts gives the hosts that VirtualServices name and no service has on port 80. They are known there
 // only, since nothing says which other port they mean.
-func (p *Plan) otherHosts(r Reader) []string {
+func (p *Plan) otherHosts(r Reader, services []*model.Service) []string {
+	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool { return svc.PortByNumber(80) == nil })
 	var out []string
 	for _, host := range p.scope.hosts(r, p.class) {
-		if domainName(host) && !p.covers(host) {
+		if domainName(host) && !anyHas(services, host) {
 			out = append(out, host)
 		}
 	}
@@ -96,12 +98,13 @@ func (p *Plan) otherHosts(r Reader) []string {
 	return out
 }
 
-// covers tells whether a service has a host, or one of those that it stands for.
-func (p *Plan) covers(host string) bool {
+// anyHas tells whether one of services has a host, or one of those that it stands for.
+func anyHas(services []*model.Service, host string) bool {
 	if strings.HasPrefix(host, "*") {
-		return slices.ContainsFunc(p.services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) })
+		return slices.ContainsFunc(services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) })
 	}
-	return p.HasService(host)
+	_, found := find(services, host)
+	return found
 }
 
 // For gives the same plan for another class, which has the same Common part and of whose own nothing
@@ -161,10 +164,15 @@ func (p *Plan) Listeners() []string { return slices.Sorted(maps.Keys(p.listeners
 
 // HasService tells whether there is a service of the hostname.
 func (p *Plan) HasService(host string) bool {
-	_, found := slices.BinarySearchFunc(p.services, host, func(svc *model.Service, h string) int {
+	_, found := find(p.services, host)
+	return found
+}
+
+// find searches services that are sorted by hostname.
+func find(services []*model.Service, host string) (at int, found bool) {
+	return slices.BinarySearchFunc(services, host, func(svc *model.Service, h string) int {
 		return strings.Compare(svc.Hostname, h)
 	})
-	return found
 }
 
 // HasListener tells whether there is one of the Listeners.

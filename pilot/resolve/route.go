@@ -46,7 +46,7 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 // covers the name by a wildcard has a virtual host of its own, unless a Sidecar lets only this name pass.
 func (b *routeBuilder) otherHost(host string) *ir.VirtualHost {
 	routes := b.routes(host, func(vs *virtualService) bool {
-		return b.scope.egress != nil || slices.Contains(vs.hosts, host)
+		return slices.Contains(vs.hosts, host) || b.scope.egress != nil && slices.Contains(b.scope.egress.hostsOf(b.r, vs.Object), host)
 	})
 	if len(routes) == 0 {
 		return nil

@@ -44,6 +44,15 @@ func (s *scope) plain() bool {
 	return s.egress == nil || len(s.listeners) == 0 && s.rest != nil && !s.rest.bound
 }
 
+// listened gives the services that listeners are for: all that the Sidecar names. Those that only VirtualServices lead to
+// have clusters alone, as in Istio.
+func (s *scope) listened(services []*model.Service) []*model.Service {
+	if s.egress == nil {
+		return services
+	}
+	return slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool { return !s.egress.allowService(svc) })
+}
+
 // addListeners plans the egress listeners with a port, and what the others leave. What a listener with a
 // port has taken is its own: nothing else joins it.
 func (p *planner) addListeners(s *scope, services []*model.Service) {
@@ -78,7 +87,7 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 	p.listener = s.rest
 	for _, svc := range services {
 		for i := range svc.Ports {
-			if s.rest != nil && s.imports(svc) {
+			if s.rest != nil && s.rest.hosts.allowService(svc) {
 				p.addService(svc, &svc.Ports[i])
 			}
 		}
@@ -87,12 +96,6 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 		slices.SortStableFunc(all, func(a, b servicePort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
 		p.http[port] = slices.CompactFunc(all, func(a, b servicePort) bool { return a.service.Hostname == b.service.Hostname })
 	}
-}
-
-// imports tells whether the listener without a port takes a service: one that its hosts name, or that
-// nothing but a VirtualService leads to.
-func (s *scope) imports(svc *model.Service) bool {
-	return s.rest.hosts.allowService(svc) || !s.egress.allowService(svc)
 }
 
 // httpName gives the name of the listener that HTTP services share.
