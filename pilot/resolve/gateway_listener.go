@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	networking "istio.io/api/networking/v1alpha3"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -122,7 +120,7 @@ func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
 	}
 	var out []*ir.FilterChain
 	for _, bound := range b.bound(s) {
-		rules := &ruleSet{view: view{b.r, b.plan.class, &scope{}}, vs: bound.vs, port: s.number(), gateways: []string{s.name()}}
+		rules := &ruleSet{view: view{b.r, b.plan.class, &scope{}}, vs: bound.vs, port: s.number(), gateways: []string{s.name()}, anybody: true}
 		var chains []*ir.FilterChain
 		if s.serves == passesTLS {
 			chains = b.narrowed(s, bound, rules.tlsRules())
@@ -235,16 +233,7 @@ func (b *gatewayBuilder) hidden(vs *virtualService, names int) {
 		fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.port)))
 }
 
-// rank puts VirtualServices in the order in which they count: those that only the gateway's namespace
-// sees first, then those exported to it by name, then those of everyone, each by age.
+// rank puts VirtualServices in the order in which they count.
 func (p *GatewayPlan) rank(r Reader, objects []*model.Object) {
-	rank := func(o *model.Object) int {
-		return model.VirtualServiceAudience(r.Mesh(), o.Spec.(*networking.VirtualService), o.Namespace).Rank(o.Namespace, p.class.Namespace)
-	}
-	slices.SortFunc(objects, func(a, b *model.Object) int {
-		if x, y := rank(a), rank(b); x != y {
-			return x - y
-		}
-		return model.Older(a, b)
-	})
+	slices.SortFunc(objects, precedence(r, p.class.Namespace))
 }

@@ -21,6 +21,7 @@ type ruleSet struct {
 	// gateways are the names under which the place is known: "mesh", or a gateway's namespace/name.
 	gateways []string
 	secure   bool // requests come within TLS
+	anybody  bool // who connects is not asked, nor to which address
 
 	owner    *model.Object // that has the present rule, where it is not vs
 	broken   bool          // the present rule or match, see sound

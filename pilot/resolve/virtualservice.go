@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -41,6 +42,15 @@ func (vs *virtualService) hostFor(name string) string {
 		}
 	}
 	return best
+}
+
+// precedence orders VirtualServices for a client: those that only its namespace sees come first, then those exported
+// to it by name, then those of everyone, each by age.
+func precedence(r Reader, client string) func(a, b *model.Object) int {
+	rank := func(o *model.Object) int {
+		return model.VirtualServiceAudience(r.Mesh(), o.Spec.(*networking.VirtualService), o.Namespace).Rank(o.Namespace, client)
+	}
+	return func(a, b *model.Object) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), model.Older(a, b)) }
 }
 
 // inForce finds, among the VirtualServices for a name, the first of which routes gives anything: one

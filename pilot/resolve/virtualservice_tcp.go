@@ -21,7 +21,7 @@ import (
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
 	tls, named := sp.port.Protocol.IsTLS(), false
-	candidates, problems := v.virtualServices(sp.service.Hostname)
+	candidates, problems := v.byteRules(sp.service)
 	for _, vs := range candidates {
 		s := v.ruleSet(vs, sp.port.Port)
 		if tls || sp.port.Protocol == model.ProtocolAuto {
@@ -48,12 +48,34 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 	return append(out, direct), problems
 }
 
+// byteRules gives the VirtualServices whose tls and tcp rules count for a service. Unlike those for requests they are in
+// force together, so that a more specific host comes before none, and names below the service's wildcard count too.
+func (v *view) byteRules(svc *model.Service) ([]*virtualService, []model.Problem) {
+	out, problems := v.virtualServices(svc.Hostname)
+	if strings.HasPrefix(svc.Hostname, "*") {
+		for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
+			if !model.HostCovers(svc.Hostname, host) || host == svc.Hostname {
+				continue
+			}
+			below, _ := v.virtualServices(host) // who has the very name reports what is wrong with it
+			for _, vs := range below {
+				if !slices.ContainsFunc(out, func(o *virtualService) bool { return o.Key == vs.Key }) {
+					out = append(out, vs)
+				}
+			}
+		}
+	}
+	order := precedence(v.r, v.c.Namespace)
+	slices.SortFunc(out, func(a, b *virtualService) int { return order(a.Object, b.Object) })
+	return out, problems
+}
+
 // tlsRules gives a chain for each match of the tls rules that applies here.
 func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTls() {
 		field := fmt.Sprintf("spec.tls[%d]", i)
-		if len(rule.GetMatch()) > 0 && !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.applies(m) }) {
+		if len(rule.GetMatch()) > 0 && !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.takes(m) }) {
 			continue
 		}
 		var filters []ir.NetworkFilter
@@ -66,13 +88,13 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 		}
 		for j, m := range rule.GetMatch() {
 			at := fmt.Sprintf("%s.match[%d]", field, j)
-			if !s.applies(m) {
+			if !s.takes(m) {
 				continue
 			}
 			var match ir.ChainMatch
 			if !s.sound(func() {
 				match.ServerNames = s.sniHosts(at+".sniHosts", m.GetSniHosts())
-				match.DestinationPrefixes = s.prefixes(at+".destinationSubnets", m.GetDestinationSubnets())
+				match.DestinationPrefixes = s.subnets(at, m)
 			}) {
 				continue
 			}
@@ -113,7 +135,7 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 		if len(matches) == 0 {
 			matches = []*networking.L4MatchAttributes{nil}
 		}
-		if !slices.ContainsFunc(matches, func(m *networking.L4MatchAttributes) bool { return s.applies(m) }) {
+		if !slices.ContainsFunc(matches, func(m *networking.L4MatchAttributes) bool { return s.takes(m) }) {
 			continue
 		}
 		var filters []ir.NetworkFilter
@@ -121,15 +143,14 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 			continue
 		}
 		for j, m := range matches {
-			if !s.applies(m) || tls && m.GetPort() == 0 {
+			if !s.takes(m) || tls && m.GetPort() == 0 {
 				continue
 			}
 			if m.GetSourceSubnet() != "" {
 				continue // the source reports it
 			}
 			var match ir.ChainMatch
-			at := fmt.Sprintf("%s.match[%d].destinationSubnets", field, j)
-			if !s.sound(func() { match.DestinationPrefixes = s.prefixes(at, m.GetDestinationSubnets()) }) {
+			if !s.sound(func() { match.DestinationPrefixes = s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m) }) {
 				continue
 			}
 			chain := s.chain(match, filters)
@@ -140,6 +161,31 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 		}
 	}
 	return out
+}
+
+// bytesMatch is what matches of tcp and of tls rules say.
+type bytesMatch interface {
+	placed
+	GetDestinationSubnets() []string
+}
+
+// takes tells whether a match is for this place. A gateway looks at its own name and port alone, as in Istio.
+func (s *ruleSet) takes(m bytesMatch) bool {
+	if s.anybody {
+		return s.applies(&networking.L4MatchAttributes{Gateways: m.GetGateways(), Port: m.GetPort()})
+	}
+	return s.applies(m)
+}
+
+// subnets gives those of a match, and tells of what is not looked at here, nor anywhere else.
+func (s *ruleSet) subnets(field string, m bytesMatch) []string {
+	if !s.anybody {
+		return s.prefixes(field+".destinationSubnets", m.GetDestinationSubnets())
+	}
+	if asks := len(m.GetDestinationSubnets()) + len(m.GetSourceLabels()) + len(m.GetSourceNamespace()); asks > 0 && !model.BoundToMesh(s.vs.spec.GetGateways()) {
+		s.warn(field, model.ReasonNotTranslated, "a gateway looks neither at who connects nor to which address, in Istio neither; remove sourceLabels, sourceNamespace and destinationSubnets")
+	}
+	return nil
 }
 
 func (s *ruleSet) chain(match ir.ChainMatch, filters []ir.NetworkFilter) *ir.FilterChain {
