@@ -203,7 +203,7 @@ func mergeStrings(root, own map[string]*networking.StringMatch) map[string]*netw
 }
 
 // liesIn tells whether a match of a delegate's rule may hold only where the delegating rule's does. What
-// either leaves out is no conflict.
+// either leaves out is no conflict, but for a namespace that the delegating rule asks for: as in Istio both have to.
 func liesIn(own, root *networking.HTTPMatchRequest) bool {
 	for _, pair := range [][2]*networking.StringMatch{
 		{root.GetUri(), own.GetUri()}, {root.GetScheme(), own.GetScheme()}, {root.GetMethod(), own.GetMethod()}, {root.GetAuthority(), own.GetAuthority()},
@@ -226,7 +226,7 @@ func liesIn(own, root *networking.HTTPMatchRequest) bool {
 			return false
 		}
 	}
-	if ns := own.GetSourceNamespace(); ns != "" && root.GetSourceNamespace() != "" && ns != root.GetSourceNamespace() {
+	if ns := root.GetSourceNamespace(); ns != "" && own.GetSourceNamespace() != ns {
 		return false
 	}
 	if p := own.GetPort(); p != 0 && root.GetPort() != 0 && p != root.GetPort() {

@@ -37,6 +37,8 @@ func TestLiesIn(t *testing.T) {
 		{`{"sourceLabels":{"a":"1"}}`, `{"sourceLabels":{"a":"2"}}`, false},
 		{`{"sourceLabels":{"a":"1"}}`, `{"sourceLabels":{"b":"2"}}`, true},
 		{`{"sourceNamespace":"a"}`, `{"sourceNamespace":"b"}`, false},
+		{`{"sourceNamespace":"a"}`, `{}`, false},
+		{`{}`, `{"sourceNamespace":"a"}`, true},
 		{`{"gateways":["mesh"]}`, `{"gateways":["a/b"]}`, false},
 		{`{"gateways":["mesh","a/b"]}`, `{"gateways":["a/b"]}`, true},
 	} {

@@ -85,7 +85,8 @@ func (g *gatewayRoutes) takeHosts(r Reader, c *Class, server int) {
 	}
 	if redirects { // also what no VirtualService names
 		for _, own := range s.hosts {
-			g.host(own.host, s).redirect = true
+			h := g.host(own.host, s)
+			h.redirect, h.named = true, true
 		}
 	}
 }
@@ -197,7 +198,8 @@ func sameServer(a, b *gatewayServer) bool {
 }
 
 // VirtualHost makes one of the Hosts of a route configuration: the rules of all VirtualServices that
-// are bound to it, server by server. A host that none names is not served.
+// are bound to it, server by server. It is nil where none of them has a rule for the gateway: what wildcards say
+// then holds for the host.
 func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
 	g := p.routes[route]
 	if host == fallbackRoute {
@@ -217,6 +219,9 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 			out.Routes = append(out.Routes, s.httpRoutes()...)
 			problems = slices.Concat(problems, vs.problems, s.problems, references(r, p.class.Namespace, vs))
 		}
+	}
+	if len(out.Routes) == 0 && !h.named {
+		return nil, problems
 	}
 	// A rule for every request would hide those of the VirtualServices after it.
 	slices.SortStableFunc(out.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
