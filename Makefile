@@ -178,8 +178,9 @@ race: ## The race detector on the concurrent packages
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m $(RACE)
 
 .PHONY: random
-random: ## A thousand seeds of random edits, clients and faults; SEED=N runs one again
-	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds 1000 -replays 60)
+random: ## A thousand seeds of random edits, clients and faults, and of random rules, ROUNDS=N; SEED=N runs one again
+	$(GO) test -count=1 -timeout 30m ./test/random $(if $(SEED),-seed $(SEED) -seeds 1 -replays 1,-seeds $(or $(ROUNDS),1000) -replays 60)
+	$(GO) test -count=1 -timeout 30m -v ./test/semantics $(if $(SEED),-seed $(SEED) -seeds 1,-seeds $(or $(ROUNDS),1000))
 
 .PHONY: bounds
 bounds: ## What validation takes on a real Envoy, every extreme value in every field, for minutes

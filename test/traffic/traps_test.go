@@ -13,18 +13,18 @@ import (
 // names, of test/translate as policies/NAME and pairs/NAME, which are calls as well, and tests as DIRECTORY:NAME.
 func traps() map[string][]string {
 	return map[string][]string{
-		"gateways concatenate the routes of VirtualServices, catch-alls last":          {"gateway_http", "order_at_a_gateway"},
-		"sidecars do not merge VirtualServices: private, exported by name, public":     {"vs_precedence_sidecar"},
-		"the most specific wildcard wins, and port 80 takes hosts of no service":       {"vs_wildcards"},
+		"gateways concatenate the routes of VirtualServices, catch-alls last":          {"gateway_http", "order_at_a_gateway", "order_of_one_age", "no_rule_at_a_gateway"},
+		"sidecars do not merge VirtualServices: private, exported by name, public":     {"vs_precedence_sidecar", "export_to_several"},
+		"the most specific wildcard wins, and port 80 takes hosts of no service":       {"vs_wildcards", "vs_services_of_other_ports"},
 		"sourceLabels, sourceNamespace and gateways are about the proxy":               {"source_conditions", "sources_of_a_sidecar", "no_rule_for_this_client", "sources_at_a_gateway_elsewhere"},
 		"what follows a catch-all is never reached":                                    {"catch_all"},
 		"a destination without port, or that nobody knows":                             {"destination_ports"},
-		"a delegate's match lies within the root's, or the route vanishes":             {"delegates"},
+		"a delegate's match lies within the root's, or the route vanishes":             {"delegates", "delegates_of_a_namespace"},
 		"short names follow the configuration's namespace, domains the client's":       {"short_names", "absolute_names"},
 		"exportTo: * before all, then ~; Services have an annotation":                  {"export_to", "serviceentry_export", "serviceentry_visibility"},
 		"on a taken address and port the oldest service stays":                         {"listener_claims"},
 		"duplicate hosts: own namespace, then Services, then the oldest":               {"serviceentry_shadows_a_service"},
-		"Sidecar: selector before namespace before root":                               {"sidecar_scopes", "hosts_that_are_not_imported"},
+		"Sidecar: selector before namespace before root":                               {"sidecar_scopes", "hosts_that_are_not_imported", "sidecar_destinations"},
 		"egress listeners with a port lock it, ~ takes hosts out":                      {"sidecar_egress_listeners", "sidecar_http_proxy"},
 		"gateways ignore Sidecar objects":                                              {"sidecar_at_a_gateway"},
 		"DestinationRule: client's namespace, service's, root; no inheritance":         {"destinationrule_lookup", "destinationrule_root_client"},

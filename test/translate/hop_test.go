@@ -47,8 +47,7 @@ type hop struct {
 	pid      int
 	servers  *served
 	counted  *connections.Counter
-	agent    http.Handler // what serves its metrics
-	log      string       // the file that has what it writes
+	log      string // the file that has what it writes
 }
 
 // hopConfig says which of a translation's listeners serve, on which ports of loopback, and where clusters
@@ -144,12 +143,6 @@ func startHop(t *testing.T, c hopConfig) *hop {
 		b.StatsFlushInterval = durationpb.New(c.evict)
 		b.StatsEviction = &bootstrapv3.Bootstrap_StatsEvictionInterval{StatsEvictionInterval: durationpb.New(c.evict)}
 	}
-	h.agent = status.New(status.Config{
-		Metrics: status.MetricsConfig{
-			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload, Connections: h.counted,
-		},
-		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
-	}).Handler()
 	h.run(b)
 	return h
 }
@@ -214,9 +207,15 @@ func (h *hop) page() string {
 	return out.String()
 }
 
-// scrape writes that page. One agent asks Envoy for all of them, by one connection.
+// scrape writes that page.
 func (h *hop) scrape(to io.Writer) {
-	h.agent.ServeHTTP(pageWriter{Writer: to, header: http.Header{}}, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
+	s := status.New(status.Config{
+		Metrics: status.MetricsConfig{
+			EnvoyURL: fmt.Sprintf("http://127.0.0.1:%d/stats/prometheus", h.admin), Workload: h.workload, Connections: h.counted,
+		},
+		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+	})
+	s.Handler().ServeHTTP(pageWriter{Writer: to, header: http.Header{}}, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
 }
 
 // pageWriter is an answer of which only the body counts.

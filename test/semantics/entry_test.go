@@ -1,4 +1,4 @@
-package traffic
+package semantics
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A slow second reading of ServiceEntries and DestinationRules, as model_test.go has one of VirtualServices.
+// A slow second reading of ServiceEntries and DestinationRules, as virtualservice_test.go has one of VirtualServices.
 
 // simpleEntry is a ServiceEntry, or the Service of world.yaml that some of its hosts are those of.
 type simpleEntry struct {
@@ -66,6 +66,21 @@ type simpleService struct {
 
 func (s *simpleService) has(port int) bool {
 	return slices.ContainsFunc(s.entries, func(e *simpleEntry) bool { return slices.Contains(e.ports, port) })
+}
+
+// only gives the port of a service that has no other; 0 where there are several, or is no service.
+func (s *simpleService) only() int {
+	var all []int
+	if s != nil {
+		for _, e := range s.entries {
+			all = append(all, e.ports...)
+		}
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) != 1 {
+		return 0
+	}
+	return all[0]
 }
 
 // visible gives the services that a namespace sees, by host: its own, else Kubernetes', else the oldest.
@@ -224,6 +239,18 @@ func rulesFor(all []*simpleDR, client string, s *simpleService) []*simpleDR {
 		}
 	}
 	return nil
+}
+
+// covers gives how specifically the host covers a name; negative where it does not.
+func covers(host, name string) int {
+	suffix, wild := strings.CutPrefix(host, "*")
+	switch {
+	case host == name:
+		return 1 << 10
+	case wild && strings.HasSuffix(name, suffix):
+		return len(suffix)
+	}
+	return -1
 }
 
 // hostCovers tells whether a host, which may be a wildcard, covers another one, which may be one as well.
