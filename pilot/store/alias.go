@@ -53,7 +53,7 @@ func aliasPlaces(s *Settings, o *model.Object, name string) []Place {
 
 // AliasedHosts gives the hosts that the Services of type ExternalName that a client sees stand for, sorted.
 func (r Reader) AliasedHosts(client string) []string {
-	return r.names(tableAliases, Place{Client: client}, Place{})
+	return r.names(tableAliases, client, "")
 }
 
 // AliasObjects gives those of them that stand for a host, model.Older first.

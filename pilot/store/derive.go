@@ -235,8 +235,8 @@ type endpointTable struct {
 	rows    *table[[]model.Endpoint]
 }
 
-func newEndpointTable() *endpointTable {
-	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", nil)}
+func newEndpointTable(changed journal) *endpointTable {
+	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", changed, nil)}
 }
 
 // put replaces the endpoints of a service of an object.

@@ -27,20 +27,12 @@ func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, net
 	base.Address = pod.IP
 	base.Health = podHealth(pod, svc.PublishNotReady)
 	base.Lost = lost(pod, base.Health)
-	for i := range svc.Ports {
-		p := &svc.Ports[i]
-		port := p.TargetPort
+	return atPorts(out, svc, base, func(p *model.ServicePort) uint32 {
 		if p.TargetName != "" {
-			port = pod.PortNamed(p.TargetName, p.Protocol == model.ProtocolUDP)
+			return pod.PortNamed(p.TargetName, p.Protocol == model.ProtocolUDP)
 		}
-		if port == 0 {
-			continue // this pod does not have the port
-		}
-		e := base
-		e.Port, e.ServicePort = port, p.Name
-		out = append(out, e)
-	}
-	return out
+		return p.TargetPort
+	})
 }
 
 // serves tells whether a pod has an address and has not ended.

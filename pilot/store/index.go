@@ -33,10 +33,10 @@ type moved[T any] struct {
 	loud    bool // not all of them mean the same as before
 }
 
-func newIndex[T comparable](name string, order func(a, b T) int, options indexOptions) *index[T] {
+func newIndex[T comparable](name string, changed journal, order func(a, b T) int, options indexOptions) *index[T] {
 	return &index[T]{
-		lists: newTable[[]T](name, options.own), names: newTable[[]string]("names of "+name, options.own),
-		wildcards: newTable[[]string]("wildcards of "+name, nil),
+		lists: newTable[[]T](name, changed, options.own), names: newTable[[]string]("names of "+name, changed, options.own),
+		wildcards: newTable[[]string]("wildcards of "+name, changed, nil),
 		options:   options, order: order, moved: map[Place]*moved[T]{},
 	}
 }
@@ -105,10 +105,6 @@ func (x *index[T]) rename(k Place, present bool) {
 
 // mostSpecific orders wildcards, the longest first.
 func mostSpecific(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
-
-func (x *index[T]) drain(out []Row) []Row {
-	return x.wildcards.drain(x.names.drain(x.lists.drain(out)))
-}
 
 func (x *index[T]) freeze() found[T] {
 	return found[T]{x.lists.freeze(), x.names.freeze(), x.wildcards.freeze()}

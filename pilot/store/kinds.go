@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -94,29 +93,30 @@ func indexes() []Index {
 func inOneList(*Settings, *model.Object) []Place { return []Place{{}} }
 
 // ofNamespaces lists policies for all workloads of a namespace, ofWorkloads those for some of them.
-func ofNamespaces(s *Settings, o *model.Object) []Place {
-	if model.PolicyTargetOf(o.Spec).Some() {
-		return nil
-	}
-	return byNamespace(s, o)
+func ofNamespaces(_ *Settings, o *model.Object) []Place {
+	return inNamespaceIf(!model.PolicyTargetOf(o.Spec).Some(), o)
 }
 
-func ofWorkloads(s *Settings, o *model.Object) []Place {
-	if !model.PolicyTargetOf(o.Spec).Some() {
+func ofWorkloads(_ *Settings, o *model.Object) []Place {
+	return inNamespaceIf(model.PolicyTargetOf(o.Spec).Some(), o)
+}
+
+func inNamespaceIf(listed bool, o *model.Object) []Place {
+	if !listed {
 		return nil
 	}
-	return byNamespace(s, o)
+	return []Place{{Namespace: o.Namespace}}
 }
 
 // keySources lists a RequestAuthentication by each place that its keys are fetched from.
 func keySources(_ *Settings, o *model.Object) []Place {
-	var places []Place
+	var names []string
 	for _, rule := range o.Spec.(*security.RequestAuthentication).GetJwtRules() {
-		if source, ok := model.KeySetSourceOf(rule); ok && !slices.Contains(places, Place{Name: source.Name()}) {
-			places = append(places, Place{Name: source.Name()})
+		if source, ok := model.KeySetSourceOf(rule); ok {
+			names = append(names, source.Name())
 		}
 	}
-	return places
+	return named(names)
 }
 
 // metricTelemetries lists the Telemetry objects that turn on metrics at servers which the root namespace's may have
@@ -136,7 +136,17 @@ func metricTelemetries(s *Settings, o *model.Object) []Place {
 	return nil
 }
 
-func byNamespace(_ *Settings, o *model.Object) []Place { return []Place{{Namespace: o.Namespace}} }
+func byNamespace(_ *Settings, o *model.Object) []Place { return inNamespaceIf(true, o) }
+
+// named gives a place for each of some names, which it sorts.
+func named(names []string) []Place {
+	var places []Place
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		places = append(places, Place{Name: name})
+	}
+	return places
+}
 
 // forAudience gives the places that everyone, or each of the namespaces, sees.
 func forAudience(a model.Audience, places ...Place) []Place {
@@ -165,22 +175,17 @@ func destinationRuleAudience(s *Settings, o *model.Object) model.Audience {
 	return model.ExportTo(rule.GetExportTo(), s.Mesh.GetDefaultDestinationRuleExportTo(), o.Namespace)
 }
 
-// hosts gives the hosts of a VirtualService, completed, each once.
+// hosts gives the hosts of a VirtualService, completed.
 func (s *Settings) hosts(o *model.Object) []string {
 	var out []string
 	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
 		out = append(out, model.ResolveHost(host, o.Namespace, s.Domain))
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
 func virtualServiceHosts(s *Settings, o *model.Object) []Place {
-	var places []Place
-	for _, host := range s.hosts(o) {
-		places = append(places, Place{Name: host})
-	}
-	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+	return forAudience(virtualServiceAudience(s.Mesh, o), named(s.hosts(o))...)
 }
 
 func virtualServiceNamespace(s *Settings, o *model.Object) []Place {
@@ -195,11 +200,10 @@ func virtualServiceGateways(s *Settings, o *model.Object) []Place {
 			gateways = append(gateways, model.GatewayName(g, o.Namespace))
 		}
 	}
-	slices.Sort(gateways)
 	var places []Place
-	for _, g := range slices.Compact(gateways) {
-		for _, host := range s.hosts(o) {
-			places = append(places, Place{Namespace: g, Name: o.Namespace + "/" + host})
+	for _, g := range named(gateways) {
+		for _, host := range named(s.hosts(o)) {
+			places = append(places, Place{Namespace: g.Name, Name: o.Namespace + "/" + host.Name})
 		}
 	}
 	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
@@ -207,33 +211,31 @@ func virtualServiceGateways(s *Settings, o *model.Object) []Place {
 
 // virtualServiceLabels lists a VirtualService by each set of sourceLabels in its matches.
 func virtualServiceLabels(s *Settings, o *model.Object) []Place {
-	sets := map[string]struct{}{}
+	var sets []string
 	model.EachMatch(o.Spec.(*networking.VirtualService), func(_ model.MatchPlace, m model.Match) {
 		if labels := m.GetSourceLabels(); len(labels) > 0 {
-			sets[model.LabelSet(labels)] = struct{}{}
+			sets = append(sets, model.LabelSet(labels))
 		}
 	})
-	var places []Place
-	for _, set := range slices.Sorted(maps.Keys(sets)) {
-		places = append(places, Place{Name: set})
-	}
-	if len(o.Spec.(*networking.VirtualService).GetHosts()) == 0 {
-		return places // a delegate counts for whoever sees what delegates to it
-	}
-	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
+	return forReaders(s, o, named(sets)...)
 }
 
 // virtualServiceClaims lists a VirtualService that routes what sidecars send by claims.
 func virtualServiceClaims(s *Settings, o *model.Object) []Place {
 	vs := o.Spec.(*networking.VirtualService)
-	claim, _ := model.FirstClaim(vs)
-	switch {
-	case claim == "" || !model.BoundToMesh(vs.GetGateways()):
+	if claim, _ := model.FirstClaim(vs); claim == "" || !model.BoundToMesh(vs.GetGateways()) {
 		return nil
-	case len(vs.GetHosts()) == 0:
-		return []Place{{}} // a delegate counts for whoever sees what delegates to it
 	}
-	return forAudience(virtualServiceAudience(s.Mesh, o), Place{})
+	return forReaders(s, o, Place{})
+}
+
+// forReaders gives the places for the audience of a VirtualService. A delegate counts for whoever sees what delegates to
+// it.
+func forReaders(s *Settings, o *model.Object, places ...Place) []Place {
+	if len(o.Spec.(*networking.VirtualService).GetHosts()) == 0 {
+		return places
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), places...)
 }
 
 func destinationRuleHost(s *Settings, o *model.Object) []Place {
@@ -242,45 +244,33 @@ func destinationRuleHost(s *Settings, o *model.Object) []Place {
 }
 
 func workloadRules(_ *Settings, o *model.Object) []Place {
-	if o.Spec.(*networking.DestinationRule).GetWorkloadSelector() == nil {
-		return nil
-	}
-	return []Place{{Namespace: o.Namespace}}
+	return inNamespaceIf(o.Spec.(*networking.DestinationRule).GetWorkloadSelector() != nil, o)
 }
 
 // destinationSecrets lists a DestinationRule by each secret that its settings need.
 func destinationSecrets(s *Settings, o *model.Object) []Place {
-	var places []Place
-	for _, name := range model.DestinationSecrets(o.Spec.(*networking.DestinationRule)) {
-		places = append(places, Place{Name: name})
-	}
-	return forAudience(destinationRuleAudience(s, o), places...)
+	return forAudience(destinationRuleAudience(s, o), named(model.DestinationSecrets(o.Spec.(*networking.DestinationRule)))...)
 }
 
 // failoverLabels lists a DestinationRule by each label of which its failover priorities take a proxy's own value.
 func failoverLabels(s *Settings, o *model.Object) []Place {
-	var places []Place
-	for _, name := range model.RuleFailoverLabels(o.Spec.(*networking.DestinationRule)) {
-		places = append(places, Place{Name: name})
-	}
-	return forAudience(destinationRuleAudience(s, o), places...)
+	return forAudience(destinationRuleAudience(s, o), named(model.RuleFailoverLabels(o.Spec.(*networking.DestinationRule)))...)
 }
 
 // objectIndexes are the tables of objects, by their names.
 type objectIndexes struct {
-	declared []Index
-	byName   map[string]*index[*model.Object]
-	kinds    map[model.Kind][]Index
+	byName map[string]*index[*model.Object]
+	kinds  map[model.Kind][]Index
 }
 
-func newObjectIndexes(declared []Index, own *owned) *objectIndexes {
-	out := &objectIndexes{declared: declared, byName: map[string]*index[*model.Object]{}, kinds: map[model.Kind][]Index{}}
+func newObjectIndexes(declared []Index, changed journal, own *owned) *objectIndexes {
+	out := &objectIndexes{byName: map[string]*index[*model.Object]{}, kinds: map[model.Kind][]Index{}}
 	for _, d := range declared {
 		options := indexOptions{names: d.Names, wildcards: d.Wildcards}
 		if d.Own {
 			options.own = own
 		}
-		out.byName[d.Name] = newIndex(d.Name, model.Older, options)
+		out.byName[d.Name] = newIndex(d.Name, changed, model.Older, options)
 		out.kinds[d.Kind] = append(out.kinds[d.Kind], d)
 	}
 	return out

@@ -20,12 +20,12 @@ type links struct {
 	podsAt     *table[[]model.Key]             // address → pods and WorkloadEntries; readers ask it as well
 }
 
-func newLinks() links {
+func newLinks(changed journal) links {
 	return links{
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
 		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{},
-		podsAt: newTable[[]model.Key]("pods at an address", nil),
+		podsAt: newTable[[]model.Key]("pods at an address", changed, nil),
 	}
 }
 
@@ -129,7 +129,7 @@ func (l *links) podAt(cluster, address string) model.Key {
 
 // putSlice links a service to one of its slices, and to the pods that its slices name.
 func (l *links) putSlice(key model.Key, old, next *model.Object) {
-	if svc, ok := serviceOfSlice(old); ok {
+	if svc, ok := sliceService(old); ok {
 		remove(l.slicesOf, svc, key)
 		for _, ref := range l.refsOf[key] {
 			remove(l.sliceUsers, ref, svc)
@@ -139,7 +139,7 @@ func (l *links) putSlice(key model.Key, old, next *model.Object) {
 			l.use(svc, other)
 		}
 	}
-	if svc, ok := serviceOfSlice(next); ok {
+	if svc, ok := sliceService(next); ok {
 		insert(l.slicesOf, svc, key)
 		l.refsOf[key] = sliceRefs(next)
 		l.use(svc, key)
@@ -153,11 +153,13 @@ func (l *links) use(svc, slice model.Key) {
 	}
 }
 
-func serviceOfSlice(o *model.Object) (model.Key, bool) {
+// sliceService gives the key of the service that an EndpointSlice belongs to; none for no slice.
+func sliceService(o *model.Object) (_ model.Key, ok bool) {
 	if o == nil {
 		return model.Key{}, false
 	}
-	return sliceService(o)
+	name := o.Labels[discoveryv1.LabelServiceName]
+	return model.Key{Kind: model.KindService, Namespace: o.Namespace, Name: name, Cluster: o.Cluster}, name != ""
 }
 
 // sliceRefs gives the names and addresses of the pods in a slice.

@@ -14,7 +14,6 @@ const fanOut = 256
 type pmap[K comparable, V any] struct {
 	seed    maphash.Seed
 	buckets *[fanOut]map[K]V
-	size    int
 }
 
 func (m pmap[K, V]) bucket(k K) int { return int(maphash.Comparable(m.seed, k) % fanOut) }
@@ -33,8 +32,6 @@ func (m pmap[K, V]) row(k K) V {
 	v, _ := m.get(k)
 	return v
 }
-
-func (m pmap[K, V]) len() int { return m.size }
 
 // all visits every row, in no order.
 func (m pmap[K, V]) all(visit func(K, V)) {
@@ -82,17 +79,10 @@ func (e *edit[K, V]) own(k K) map[K]V {
 	return e.buckets[b]
 }
 
-func (e *edit[K, V]) set(k K, v V) {
-	bucket := e.own(k)
-	before := len(bucket)
-	bucket[k] = v
-	e.size += len(bucket) - before
-}
+func (e *edit[K, V]) set(k K, v V) { e.own(k)[k] = v }
 
 func (e *edit[K, V]) delete(k K) {
-	if _, ok := e.get(k); !ok {
-		return
+	if _, ok := e.get(k); ok {
+		delete(e.own(k), k)
 	}
-	delete(e.own(k), k)
-	e.size--
 }

@@ -98,23 +98,9 @@ func (r Reader) PodsAt(cluster, address string) []*model.Object {
 
 // Services gives what is visible from a namespace, one service a hostname, sorted by hostname.
 func (r Reader) Services(namespace string) []*model.Service {
-	public := r.s.services.list.lists.read(r, Place{})
 	own := r.s.services.list.lists.read(r, Place{Client: namespace})
-	if len(own) == 0 {
-		return public
-	}
-	out := make([]*model.Service, 0, len(public)+len(own))
-	for len(public) > 0 && len(own) > 0 {
-		switch c := cmp.Compare(public[0].Hostname, own[0].Hostname); {
-		case c < 0:
-			out, public = append(out, public[0]), public[1:]
-		case c == 0:
-			public = public[1:]
-		default:
-			out, own = append(out, own[0]), own[1:]
-		}
-	}
-	return append(append(out, public...), own...)
+	byHost := func(a, b *model.Service) int { return cmp.Compare(a.Hostname, b.Hostname) }
+	return replaceRows(r.s.services.list.lists.read(r, Place{}), own, own, byHost)
 }
 
 // HasDynamicServices tells whether proxies resolve the hosts of some of the Services as they are asked for.
@@ -177,43 +163,39 @@ func (r Reader) Endpoints(service model.ServiceID) []model.Endpoint {
 // hosts first, then those that only the client's namespace sees, those exported to it by name, those
 // of everyone, each model.Older first.
 func (r Reader) VirtualServices(client, hostname string) []*model.Object {
-	out := r.ranked(client, r.List(tableVirtualServices, Place{Client: client, Name: hostname}), r.List(tableVirtualServices, Place{Name: hostname}))
-	for _, w := range r.wildcards(tableVirtualServices, Place{Client: client}, Place{}) {
+	return r.covering(tableVirtualServices, client, "", hostname, r.ranked)
+}
+
+// covering gives what an index has for a client and for everyone, put together by join: under a hostname, then under
+// the wildcards that cover it, the most specific first.
+func (r Reader) covering(table, client, namespace, hostname string, join func(table, client, namespace, name string) []*model.Object) []*model.Object {
+	out := join(table, client, namespace, hostname)
+	all := slices.Concat(r.Wildcards(table, Place{client, namespace, ""}), r.Wildcards(table, Place{Namespace: namespace}))
+	slices.SortFunc(all, mostSpecific)
+	for _, w := range slices.Compact(all) {
 		if model.HostCovers(w, hostname) && w != hostname {
-			out = slices.Concat(out, r.ranked(client, r.List(tableVirtualServices, Place{Client: client, Name: w}), r.List(tableVirtualServices, Place{Name: w})))
+			out = slices.Concat(out, join(table, client, namespace, w))
 		}
 	}
 	return out
 }
 
-// names gives the names that an index has at some places, sorted.
-func (r Reader) names(table string, places ...Place) []string {
-	var all []string
-	for _, at := range places {
-		all = append(all, r.Names(table, at)...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// Wildcards gives those of the names that begin with "*", the most specific first.
+// Wildcards gives those of the Names that begin with "*", the most specific first.
 func (r Reader) Wildcards(table string, at Place) []string {
 	return r.s.indexes[table].wildcards.read(r, at)
 }
 
-// wildcards gives them for some places together.
-func (r Reader) wildcards(table string, places ...Place) []string {
-	var all []string
-	for _, at := range places {
-		all = append(all, r.Wildcards(table, at)...)
-	}
-	slices.SortFunc(all, mostSpecific)
+// names gives the names that an index has for a client and for everyone, sorted.
+func (r Reader) names(table, client, namespace string) []string {
+	all := slices.Concat(r.Names(table, Place{client, namespace, ""}), r.Names(table, Place{Namespace: namespace}))
+	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// ranked puts what only a namespace sees before what is exported to it by name, and that before what
-// everyone sees.
-func (r Reader) ranked(client string, own, public []*model.Object) []*model.Object {
+// ranked gives what an index has for a client and for everyone: what only a namespace sees before what is exported to
+// it by name, and that before what everyone sees.
+func (r Reader) ranked(table, client, namespace, name string) []*model.Object {
+	own, public := r.List(table, Place{client, namespace, name}), r.List(table, Place{"", namespace, name})
 	if len(own) == 0 {
 		return public
 	}
@@ -225,7 +207,7 @@ func (r Reader) ranked(client string, own, public []*model.Object) []*model.Obje
 
 // VirtualServiceHosts gives the hosts of all VirtualServices that are exported to a client, sorted.
 func (r Reader) VirtualServiceHosts(client string) []string {
-	return r.names(tableVirtualServices, Place{Client: client}, Place{})
+	return r.names(tableVirtualServices, client, "")
 }
 
 // VirtualServicesIn gives those of a namespace that are exported to a client, model.Older first.
@@ -235,29 +217,25 @@ func (r Reader) VirtualServicesIn(namespace, client string) []*model.Object {
 
 // joined gives what an index has for a client and for everyone, model.Older first.
 func (r Reader) joined(table, client, namespace, name string) []*model.Object {
-	own, public := r.List(table, Place{client, namespace, name}), r.List(table, Place{"", namespace, name})
-	if len(own) == 0 {
-		return public
-	}
-	return replaceRows(public, nil, own, model.Older)
+	return replaceRows(r.List(table, Place{"", namespace, name}), nil, r.List(table, Place{client, namespace, name}), model.Older)
 }
 
 // BoundHosts gives, as namespace/host, the hosts of the VirtualServices that name a gateway
 // (namespace/name) and are exported to a client, sorted, with the namespace of their object.
 func (r Reader) BoundHosts(client, gateway string) []string {
-	return r.names(tableBoundVirtualServices, Place{Client: client, Namespace: gateway}, Place{Namespace: gateway})
+	return r.names(tableBoundVirtualServices, client, gateway)
 }
 
 // BoundVirtualServices gives the VirtualServices behind one of the BoundHosts, in the order of
 // VirtualServices.
 func (r Reader) BoundVirtualServices(client, gateway, host string) []*model.Object {
-	return r.ranked(client, r.List(tableBoundVirtualServices, Place{client, gateway, host}), r.List(tableBoundVirtualServices, Place{"", gateway, host}))
+	return r.ranked(tableBoundVirtualServices, client, gateway, host)
 }
 
 // SourceLabels gives the sets of labels that matches of VirtualServices ask for, of those exported to a
 // client, as model.LabelSet writes them, sorted.
 func (r Reader) SourceLabels(client string) []string {
-	return r.names(tableSourceLabels, Place{Client: client}, Place{})
+	return r.names(tableSourceLabels, client, "")
 }
 
 // RoutesByClaims tells whether a VirtualService for sidecars, exported to a client, asks for claims of tokens.
@@ -268,13 +246,7 @@ func (r Reader) RoutesByClaims(client string) bool {
 // DestinationRules gives the rules that live in configNamespace, are exported to client and match the
 // hostname, the most specific host first, then model.Older first.
 func (r Reader) DestinationRules(configNamespace, client, hostname string) []*model.Object {
-	out := r.joined(tableDestinationRules, client, configNamespace, hostname)
-	for _, w := range r.wildcards(tableDestinationRules, Place{Client: client, Namespace: configNamespace}, Place{Namespace: configNamespace}) {
-		if model.HostCovers(w, hostname) && w != hostname {
-			out = slices.Concat(out, r.joined(tableDestinationRules, client, configNamespace, w))
-		}
-	}
-	return out
+	return r.covering(tableDestinationRules, client, configNamespace, hostname, r.joined)
 }
 
 // WorkloadDestinationRules gives a namespace's DestinationRules that have a workloadSelector,
@@ -285,13 +257,13 @@ func (r Reader) WorkloadDestinationRules(namespace string) []*model.Object {
 
 // DestinationSecrets gives the SDS names that the DestinationRules exported to a client need, sorted.
 func (r Reader) DestinationSecrets(client string) []string {
-	return r.names(tableDestinationSecrets, Place{Client: client}, Place{})
+	return r.names(tableDestinationSecrets, client, "")
 }
 
 // FailoverLabels gives the labels of which failover priorities of DestinationRules take a proxy's own value, of
 // those exported to a client, sorted.
 func (r Reader) FailoverLabels(client string) []string {
-	return r.names(tableFailoverLabels, Place{Client: client}, Place{})
+	return r.names(tableFailoverLabels, client, "")
 }
 
 // Gateways gives all Gateway objects, model.Older first.

@@ -36,10 +36,7 @@ func patchedNamespace(_ *Settings, o *model.Object) []Place {
 }
 
 func conditionalPatches(_ *Settings, o *model.Object) []Place {
-	if !model.ConditionalPatches(o.Spec.(*networking.EnvoyFilter)) {
-		return nil
-	}
-	return []Place{{Namespace: o.Namespace}}
+	return inNamespaceIf(model.ConditionalPatches(o.Spec.(*networking.EnvoyFilter)), o)
 }
 
 // EnvoyFilters gives those of a namespace with a patch of a model.PatchTarget, model.Older first.

@@ -46,12 +46,15 @@ func (t rows[V]) read(r Reader, k Place) V {
 type table[V any] struct {
 	name    string
 	data    edit[Place, V]
-	changed map[Place]struct{}
+	changed journal
 	own     *owned // nil where no row is particular to a namespace
 }
 
-func newTable[V any](name string, own *owned) *table[V] {
-	return &table[V]{name: name, changed: map[Place]struct{}{}, own: own}
+// journal holds the rows, of all tables, that have another value than at the last commit.
+type journal map[Row]struct{}
+
+func newTable[V any](name string, changed journal, own *owned) *table[V] {
+	return &table[V]{name: name, changed: changed, own: own}
 }
 
 func (t *table[V]) row(k Place) V { return t.data.row(k) }
@@ -61,7 +64,7 @@ func (t *table[V]) put(k Place, v V) {
 	if _, had := t.data.get(k); !had && t.own != nil {
 		t.own.note(Row{t.name, k}, true)
 	}
-	t.changed[k] = struct{}{}
+	t.changed[Row{t.name, k}] = struct{}{}
 	t.data.set(k, v)
 }
 
@@ -75,7 +78,7 @@ func (t *table[V]) drop(k Place) {
 	if t.own != nil {
 		t.own.note(Row{t.name, k}, false)
 	}
-	t.changed[k] = struct{}{}
+	t.changed[Row{t.name, k}] = struct{}{}
 	t.data.delete(k)
 }
 
@@ -94,22 +97,13 @@ func relist[T any](t *table[[]T], k Place, item T, present bool, order func(a, b
 	}
 }
 
-// drain adds to out the rows that have another value than at the last call.
-func (t *table[V]) drain(out []Row) []Row {
-	for k := range t.changed {
-		out = append(out, Row{t.name, k})
-	}
-	t.changed = map[Place]struct{}{}
-	return out
-}
-
 func (t *table[V]) freeze() rows[V] { return rows[V]{t.name, t.data.freeze()} }
 
 // owned lists for each namespace the rows that it alone has, or may see otherwise than others.
 type owned struct{ *index[Row] }
 
-func newOwned() *owned {
-	return &owned{newIndex("rows of a namespace", compareRows, indexOptions{})}
+func newOwned(changed journal) *owned {
+	return &owned{newIndex("rows of a namespace", changed, compareRows, indexOptions{})}
 }
 
 func (o *owned) note(row Row, present bool) {

@@ -26,13 +26,13 @@ const (
 	locatedNames    = "located names"     // proxies resolve names that are near or far
 )
 
-func newServices(own *owned) *services {
+func newServices(changed journal, own *owned) *services {
 	return &services{
 		byKey:       map[model.Key][]*model.Service{},
-		byHost:      newIndex("services of a host", model.CompareServices, indexOptions{}),
-		inNamespace: newIndex("services of a namespace", compareHostnames, indexOptions{}),
-		visible:     newTable[*model.Service]("services", own),
-		list:        newIndex("visible services", compareHostnames, indexOptions{own: own}),
+		byHost:      newIndex("services of a host", changed, model.CompareServices, indexOptions{}),
+		inNamespace: newIndex("services of a namespace", changed, compareHostnames, indexOptions{}),
+		visible:     newTable[*model.Service]("services", changed, own),
+		list:        newIndex("visible services", changed, compareHostnames, indexOptions{own: own}),
 	}
 }
 
@@ -155,13 +155,6 @@ func seenFrom(candidates []*model.Service, namespace string) *model.Service {
 		}
 	}
 	return first
-}
-
-func (t *services) drain(out []Row) []Row {
-	out = t.byHost.drain(out)
-	out = t.inNamespace.drain(out)
-	out = t.visible.drain(out)
-	return t.list.drain(out)
 }
 
 // foundServices are the tables as a snapshot has them.

@@ -8,7 +8,6 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -40,6 +39,7 @@ type state struct {
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
+	rows           journal                     // rows of all tables
 	changed        keySet                      // objects whose value changed
 	dirtyServices  keySet                      // Service objects to be read again
 	dirtyEndpoints map[model.Key]keySet        // services whose endpoints are to be computed again, with the pods; nil for all
@@ -66,8 +66,9 @@ func newState(domain string, more ...Index) *state {
 		declared:     append(indexes(), more...),
 		members:      map[nsKind]map[string]*model.Object{},
 		ingressKeys:  keySet{},
-		links:        newLinks(),
+		rows:         journal{},
 	}
+	s.links = newLinks(s.rows)
 	s.clearTables()
 	s.forgetChanges()
 	s.allocator = newAllocator()
@@ -76,14 +77,14 @@ func newState(domain string, more ...Index) *state {
 
 // clearTables empties all that follows from the objects.
 func (s *state) clearTables() {
-	s.own = newOwned()
+	s.own = newOwned(s.rows)
 	s.objects = map[model.Kind]*table[*model.Object]{}
 	for _, kind := range byName(s.declared) {
-		s.objects[kind] = newTable[*model.Object](string(kind), nil)
+		s.objects[kind] = newTable[*model.Object](string(kind), s.rows, nil)
 	}
-	s.indexes = newObjectIndexes(s.declared, s.own)
-	s.services = newServices(s.own)
-	s.endpoints = newEndpointTable()
+	s.indexes = newObjectIndexes(s.declared, s.rows, s.own)
+	s.services = newServices(s.rows, s.own)
+	s.endpoints = newEndpointTable(s.rows)
 }
 
 // byName are the kinds of which readers may ask for one object by its name: those that are listed in tables, and these.
@@ -290,20 +291,11 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 
 func (s *state) putSlice(key model.Key, old, next *model.Object) {
 	for _, o := range []*model.Object{old, next} {
-		if o == nil {
-			continue
-		}
 		if svc, ok := sliceService(o); ok {
 			s.dirtyEndpoints[svc] = nil
 		}
 	}
 	s.links.putSlice(key, old, next)
-}
-
-// sliceService gives the key of the service that an EndpointSlice belongs to.
-func sliceService(o *model.Object) (model.Key, bool) {
-	name := o.Labels[discoveryv1.LabelServiceName]
-	return model.Key{Kind: model.KindService, Namespace: o.Namespace, Name: name, Cluster: o.Cluster}, name != ""
 }
 
 // commit gives the next snapshot, and ok false where nothing changed in value.
@@ -361,20 +353,14 @@ func sortedKeys[V any](set map[model.Key]V) []model.Key {
 
 // flush brings the lists up to what changed, and gives the rows that have another value.
 func (s *state) flush() []Row {
-	var out []Row
-	for _, t := range s.objects {
-		out = t.drain(out)
-	}
 	for _, x := range s.indexes.byName {
 		x.flush()
-		out = x.drain(out)
 	}
 	s.services.flush()
-	out = s.services.drain(out)
-	out = s.endpoints.rows.drain(out)
-	out = s.links.podsAt.drain(out)
-	s.own.flush()
-	return s.own.lists.drain(out)
+	s.own.flush() // last: what rows namespaces have follows from the others
+	rows := slices.Collect(maps.Keys(s.rows))
+	clear(s.rows)
+	return rows
 }
 
 // snapshot makes the snapshot of the present tables.
