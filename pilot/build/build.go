@@ -185,28 +185,24 @@ func (b *Builder) Result(c *resolve.Class) Result {
 // layer gives the highest layer of a class, up to date.
 func (b *Builder) layer(c *resolve.Class) *layer {
 	b.mu.Lock()
-	l := b.layers[c.Key]
-	if l == nil {
-		l = b.plan(*c)
-		b.layers[c.Key] = l
-	}
+	l := b.known(c.Key, *c, b.outbound)
 	b.mu.Unlock()
 	l.make()
 	return l
 }
 
-// plan says of which layers a class is made. The caller holds the mutex.
-func (b *Builder) plan(c resolve.Class) *layer {
-	outbound := c.Outbound()
-	key := "outbound " + outbound.Key
-	below := b.layers[key]
-	if below == nil {
-		below = newLayer(b, key, outbound, b.common(outbound))
-		b.layers[key] = below
+// known gives the layer of a key, a new one over what beneath gives if there is none. The caller holds the mutex.
+func (b *Builder) known(key string, c resolve.Class, beneath func(resolve.Class) *layer) *layer {
+	if b.layers[key] == nil {
+		b.layers[key] = newLayer(b, key, c, beneath(c))
 	}
-	top := newLayer(b, c.Key, c, below)
-	top.top = true
-	return top
+	return b.layers[key]
+}
+
+// outbound gives the layer of what a class sends.
+func (b *Builder) outbound(c resolve.Class) *layer {
+	outbound := c.Outbound()
+	return b.known("outbound "+outbound.Key, outbound, b.common)
 }
 
 // common gives the layer that an outbound class has in common with those of other namespaces, or nil.
@@ -215,11 +211,7 @@ func (b *Builder) common(outbound resolve.Class) *layer {
 	if !ok || b.options.Alone {
 		return nil
 	}
-	key := "common " + common.Key
-	if b.layers[key] == nil {
-		b.layers[key] = newLayer(b, key, common, nil)
-	}
-	return b.layers[key]
+	return b.known("common "+common.Key, common, func(resolve.Class) *layer { return nil })
 }
 
 // FromScratch gives a function that translates a class with a Builder of its own, in which nothing is put
@@ -234,16 +226,13 @@ func (b *Builder) FromScratch(c *resolve.Class) func() Result {
 // Discard makes everything anew that has something in common with a class, when it is next asked for.
 // It comes alone, as Advance does.
 func (b *Builder) Discard(c *resolve.Class) {
-	lowest := b.layers[c.Key]
-	for lowest != nil && lowest.below != nil {
-		lowest = lowest.below
+	of := b.layers[c.Key]
+	if of == nil {
+		return
 	}
+	lowest := of.lowest()
 	for key, l := range b.layers {
-		at := l
-		for at.below != nil {
-			at = at.below
-		}
-		if at == lowest {
+		if l.lowest() == lowest {
 			delete(b.layers, key)
 			l.drop()
 		}

@@ -105,10 +105,7 @@ func validate(m proto.Message) error {
 // cluster gives with the resource the equal value that is shared.
 func (e *encoder) cluster(cl *ir.Cluster) (*resource.Resource, *ir.Cluster, error) {
 	key := e.digests.of(cl)
-	cl, err := e.clusters.get(key, func() (*ir.Cluster, error) { return cl, nil })
-	if err != nil {
-		return nil, cl, err
-	}
+	cl, _ = e.clusters.get(key, func() (*ir.Cluster, error) { return cl, nil })
 	r, err := e.encode(resource.Clusters, cl.Name, key, func() proto.Message { return envoy.Cluster(cl) })
 	return r, cl, err
 }
@@ -199,7 +196,6 @@ func (e *encoder) compose(name string, hosts []hostField, unique bool, changed *
 		hosts, unique = append(slices.Clip(hosts), changed.hosts...), false
 	}
 	if !unique {
-		var err error
 		if hosts, unique, err = e.uniqueDomains(hosts); err != nil {
 			return nil, unique, err
 		}

@@ -21,7 +21,7 @@ type layer struct {
 	below   *layer // nil for none
 	above   map[*layer]struct{}
 	level   int  // how many are below
-	top     bool // it is the class's own
+	top     bool // it is the class's own, over what that sends
 	once    sync.Once
 
 	outline Outline // nil before the first update
@@ -52,10 +52,7 @@ type layer struct {
 const maxLevel = 2
 
 func newLayer(b *Builder, key string, c resolve.Class, below *layer) *layer {
-	l := &layer{
-		builder: b, key: key, class: c, below: below,
-		units: map[UnitID]*unit{},
-	}
+	l := &layer{builder: b, key: key, class: c, below: below, top: key == c.Key, units: map[UnitID]*unit{}}
 	if below != nil {
 		l.level = below.level + 1
 	}
@@ -116,6 +113,9 @@ func (l *layer) clear() {
 		l.forget(u)
 	}
 	l.builder.units.Add(-int64(len(l.units)))
+	if l.own != nil {
+		l.builder.index.forget(&l.own.unit)
+	}
 	l.outline, l.borrowed, l.own = nil, false, nil
 	l.dropPlan()
 	l.units, l.routes = map[UnitID]*unit{}, map[string]*routes{}
@@ -128,16 +128,15 @@ func (l *layer) drop() {
 	if l.below != nil {
 		delete(l.below.above, l)
 	}
-	for _, u := range l.units {
-		l.builder.index.forget(u)
+	l.clear()
+}
+
+// lowest gives the layer that is below all others here.
+func (l *layer) lowest() *layer {
+	for l.below != nil {
+		l = l.below
 	}
-	l.builder.units.Add(-int64(len(l.units)))
-	if l.own != nil {
-		l.builder.index.forget(&l.own.unit)
-	}
-	if l.plan != nil {
-		l.builder.index.forget(l.plan)
-	}
+	return l
 }
 
 // lay brings the outline up to date, and tells whether the layer may be made of other units.

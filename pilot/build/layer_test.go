@@ -95,3 +95,29 @@ func TestEndpointsLeaveRoutesOfRoutersAlone(t *testing.T) {
 		t.Errorf("load assignment %v, then %v", before, got)
 	}
 }
+
+// TestFullCommitsLeaveNothing applies commits that change everything: what was read for the state of before is read by
+// nobody then.
+func TestFullCommitsLeaveNothing(t *testing.T) {
+	mesh := func(domain string) *model.Object {
+		spec := model.DefaultMeshConfig()
+		spec.TrustDomain = domain
+		return storetest.Object(model.KindMeshConfig, model.RootNamespace, model.MeshConfigName, spec)
+	}
+	f := storetest.NewFeed(t, nil, storetest.Service("b", "web", "172.16.1.1", corev1.ServicePort{Name: "http", Port: 80}), mesh("one.test"))
+	d := newDriver(t)
+	d.apply(f.Edit()...)
+	d.join(storetest.Sidecar("b", "p", "10.0.0.1"))
+	readers := func() (n int) {
+		for _, c := range d.builder.index.cells {
+			n += len(c.readers)
+		}
+		return n
+	}
+	before := readers()
+	commits := f.Edit(mesh("two.test"))
+	d.apply(commits...)
+	if after := readers(); !commits[0].Full || after != before {
+		t.Errorf("%d reads were recorded, then %d", before, after)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
-	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
@@ -19,14 +18,6 @@ const CheckEvery = time.Minute
 // StallAfter is how long a round of Run may take before the engine counts as one that stands still. The round needs
 // each mutex of the engine once; a commit holds them for well under a second in a mesh of 10,000 services.
 const StallAfter = 3 * time.Minute
-
-// Checker is a Translator whose results can be had from scratch. The function that FromScratch
-// gives belongs to the present state and may be called later, beside everything else; Discard drops
-// what was kept for a class.
-type Checker interface {
-	FromScratch(c *resolve.Class) func() build.Result
-	Discard(c *resolve.Class)
-}
 
 // Run compares one view after another with one that is built from scratch until ctx ends. A
 // difference is a fault of this program: it is logged, counted, and healed. A round that does not come to its end is
@@ -104,13 +95,12 @@ func (e *Engine) sample(after string) (sample, *classState) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.following(after)
-	checker, ok := e.translator.(Checker)
-	if g == nil || !ok || e.unchecked == 0 {
+	if g == nil || e.unchecked == 0 {
 		return sample{}, nil
 	}
 	e.unchecked--
 	class := g.class
-	return sample{e.states, checker.FromScratch(&class), g.base}, g
+	return sample{e.states, e.translator.FromScratch(&class), g.base}, g
 }
 
 // heal makes all views anew that have something in common with a wrong one, unless there is another
@@ -120,11 +110,10 @@ func (e *Engine) heal(wrong *classState, state uint64) {
 	defer e.state.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	checker, ok := e.translator.(Checker)
-	if !ok || e.states != state || e.classes[wrong.class.Key] != wrong {
+	if e.states != state || e.classes[wrong.class.Key] != wrong {
 		return
 	}
-	checker.Discard(&wrong.class)
+	e.translator.Discard(&wrong.class)
 	for _, g := range e.classes {
 		g.refresh(e.translator, e.pool)
 		g.publish(cause{}, e.pool)

@@ -236,19 +236,7 @@ func (e *Engine) successor(class resolve.Class, from *classState) *classState {
 	if g := e.classes[class.Key]; g != nil {
 		return g
 	}
-	g := e.class(class)
-	e.bring(g, from.broughtBy)
-	return g
-}
-
-// class gives the state of a class, a new one if there is none. The caller holds the mutex.
-func (e *Engine) class(class resolve.Class) *classState {
-	g := e.classes[class.Key]
-	if g == nil {
-		g = newClassState(class, e.pool.Empty())
-		e.classes[class.Key] = g
-	}
-	return g
+	return e.add(class, from.broughtBy)
 }
 
 // enter gives the state of a class to a proxy that comes, a new one if it may bring one more. The caller
@@ -273,9 +261,7 @@ func (e *Engine) enter(class resolve.Class, n *Node) (*classState, error) {
 			return nil, fmt.Errorf("%w: %s brought %d", ErrTooManyClasses, x, limit)
 		}
 	}
-	g := e.class(class)
-	e.bring(g, by)
-	return g, nil
+	return e.add(class, by), nil
 }
 
 // bringer is who brings classes: an identity, or, without one, all callers without proof, or those of them
@@ -300,12 +286,15 @@ func (b bringer) String() string {
 	return "callers without proof"
 }
 
-// bring notes who brought a class. The caller holds the mutex.
-func (e *Engine) bring(g *classState, by bringer) {
+// add gives the state of a new class. The caller holds the mutex.
+func (e *Engine) add(class resolve.Class, by bringer) *classState {
+	g := newClassState(class, e.pool.Empty())
 	g.broughtBy = by
+	e.classes[class.Key] = g
 	for _, x := range by.counted() {
 		e.brought[x]++
 	}
+	return g
 }
 
 // drop forgets a class. The caller holds the mutex.

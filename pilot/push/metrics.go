@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 )
@@ -17,13 +18,14 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	all := promauto.With(reg) // nil takes none
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		return all.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		return all.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	m := &metrics{
+	return &metrics{
 		views:     gauge("pilot_push_views", "Views, that is classes of connected proxies."),
 		parts:     gauge("pilot_push_parts", "Layers of which views are built, shared by classes or a class's own."),
 		units:     gauge("pilot_push_units", "Units of which layers are made, such as a service's clusters or a virtual host."),
@@ -34,15 +36,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		kept:      counter("pilot_push_views_kept_total", "Views that a commit left as they were, each time."),
 		checked:   counter("pilot_push_checks_total", "Views that were compared with one built from scratch."),
 		different: counter("pilot_push_check_differences_total", "Views that differed from one built from scratch, and were replaced."),
-		apply: prometheus.NewHistogram(prometheus.HistogramOpts{
+		apply: all.NewHistogram(prometheus.HistogramOpts{
 			Name: "pilot_push_apply_seconds", Help: "Time from a commit to new views of all classes.",
 			Buckets: []float64{.0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
 		}),
 	}
-	if reg != nil {
-		reg.MustRegister(m.views, m.parts, m.units, m.changed, m.computed, m.told, m.renewed, m.kept, m.checked, m.different, m.apply)
-	}
-	return m
 }
 
 // applied records a commit: what the translator did, how many views there are and how many of them

@@ -57,6 +57,12 @@ func (f fake) Leave(*build.Seat) {}
 
 func (f fake) Retain([]*resolve.Class) {}
 
+func (f fake) Discard(*resolve.Class) {}
+
+func (f fake) FromScratch(c *resolve.Class) func() build.Result {
+	return func() build.Result { return f.Result(c) }
+}
+
 func (f fake) Advance(context.Context) (build.Work, error) {
 	work := build.Work{All: true}
 	if f.seats != nil {

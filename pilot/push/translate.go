@@ -22,8 +22,12 @@ type Translator interface {
 	// Seat finds the class of a proxy and keeps it up to date, until Leave.
 	Seat(p *model.Proxy) *build.Seat
 	Leave(s *build.Seat)
-	// Result gives what a class should have.
+	// Result gives what a class should have, and FromScratch how to make it from scratch: that belongs to the
+	// present state and may be called later, beside everything else.
 	Result(c *resolve.Class) build.Result
+	FromScratch(c *resolve.Class) func() build.Result
+	// Discard drops what was kept for a class. It comes alone as well.
+	Discard(c *resolve.Class)
 }
 
 // Commit is a new state of the mesh.

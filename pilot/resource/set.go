@@ -103,22 +103,8 @@ func (s *Set) after(changes []Entry) totals {
 // with gives a set of its own, without a base, with some entries replaced, where nil removes.
 // changes are sorted by name.
 func (s *Set) with(changes []Entry) *Set {
-	old := s.merged()
-	next := make([]Entry, 0, len(old)+len(changes))
-	for _, e := range changes {
-		at, found := slices.BinarySearchFunc(old, e, CompareEntries)
-		next = append(next, old[:at]...)
-		if old = old[at:]; found {
-			old = old[1:]
-		}
-		if e.Resource != nil {
-			next = append(next, e)
-		}
-	}
-	next = append(next, old...)
-	if s.base != nil {
-		next = slices.DeleteFunc(next, func(e Entry) bool { return e.Resource == nil }) // hidden in s
-	}
+	hidden := func(e Entry) bool { return e.Resource == nil }
+	next := slices.DeleteFunc(covered(s.merged(), changes), hidden)
 	out := newSet(nil, next, s.after(changes)) // without a look at each of the others
 	out.blocks = s.blocksAfter(changes)
 	return out
@@ -180,22 +166,20 @@ func (s *Set) merged() []Entry {
 	if s.base == nil {
 		return s.over
 	}
-	below, over := s.base.merged(), s.over
-	if len(over) == 0 {
-		return below
-	}
+	return covered(s.base.merged(), s.over)
+}
+
+// covered gives entries with others over them, all by name. What lies between those is copied in stretches.
+func covered(below, over []Entry) []Entry {
 	out := make([]Entry, 0, len(below)+len(over))
-	for len(below) > 0 && len(over) > 0 {
-		switch order := CompareEntries(below[0], over[0]); {
-		case order < 0:
-			out, below = append(out, below[0]), below[1:]
-		case order == 0:
+	for _, e := range over {
+		at, found := slices.BinarySearchFunc(below, e, CompareEntries)
+		out = append(append(out, below[:at]...), e)
+		if below = below[at:]; found {
 			below = below[1:]
-		default:
-			out, over = append(out, over[0]), over[1:]
 		}
 	}
-	return append(append(out, below...), over...)
+	return append(out, below...)
 }
 
 // Since tells what changed since a former set, which may be another view's. It is computed once

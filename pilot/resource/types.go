@@ -18,6 +18,8 @@
 package resource
 
 import (
+	"slices"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -45,42 +47,43 @@ const (
 	NumTypes
 )
 
-const googleapis = "type.googleapis.com/"
-
 // NameTableName is the name of the only resource of type NameTables.
 const NameTableName = "nametable"
 
 // TrustBundleName is the name of the only resource of type TrustBundles.
 const TrustBundleName = "trustbundle"
 
-var typeURLs = [NumTypes]string{
-	Clusters:     googleapis + "envoy.config.cluster.v3.Cluster",
-	Endpoints:    googleapis + "envoy.config.endpoint.v3.ClusterLoadAssignment",
-	Listeners:    googleapis + "envoy.config.listener.v3.Listener",
-	Routes:       googleapis + "envoy.config.route.v3.RouteConfiguration",
-	Secrets:      googleapis + "envoy.extensions.transport_sockets.tls.v3.Secret",
-	NameTables:   googleapis + "istio.networking.nds.v1.NameTable",
-	TrustBundles: googleapis + "istio.mesh.v1alpha1.ProxyConfig",
+// types are the names of the types that metrics and tools use, and their messages.
+var types = [NumTypes]struct {
+	name    string
+	message proto.Message
+}{
+	Clusters:     {"cds", &clusterv3.Cluster{}},
+	Endpoints:    {"eds", &endpointv3.ClusterLoadAssignment{}},
+	Listeners:    {"lds", &listenerv3.Listener{}},
+	Routes:       {"rds", &routev3.RouteConfiguration{}},
+	Secrets:      {"sds", &tlsv3.Secret{}},
+	NameTables:   {"nds", &nds.NameTable{}},
+	TrustBundles: {"pcds", &meshconfig.ProxyConfig{}},
 }
 
-var typeNames = [NumTypes]string{
-	Clusters: "cds", Endpoints: "eds", Listeners: "lds", Routes: "rds", Secrets: "sds", NameTables: "nds", TrustBundles: "pcds",
-}
+var typeURLs = func() (out [NumTypes]string) {
+	for t := range types {
+		out[t] = "type.googleapis.com/" + string(types[t].message.ProtoReflect().Descriptor().FullName())
+	}
+	return out
+}()
 
 // URL gives the type URL.
 func (t Type) URL() string { return typeURLs[t] }
 
 // String gives the short name that metrics and tools use, e.g. "cds".
-func (t Type) String() string { return typeNames[t] }
+func (t Type) String() string { return types[t].name }
 
 // ByURL finds a type by its URL.
-func ByURL(url string) (Type, bool) {
-	for t, u := range typeURLs {
-		if u == url {
-			return Type(t), true
-		}
-	}
-	return 0, false
+func ByURL(url string) (_ Type, ok bool) {
+	at := slices.Index(typeURLs[:], url)
+	return Type(max(at, 0)), at >= 0
 }
 
 // Private tells that nobody may see a resource of the type but who it is for: it is in no pool that
@@ -88,24 +91,7 @@ func ByURL(url string) (Type, bool) {
 func (t Type) Private() bool { return t == Secrets }
 
 // New gives an empty message of the type.
-func (t Type) New() proto.Message {
-	switch t {
-	case Clusters:
-		return &clusterv3.Cluster{}
-	case Endpoints:
-		return &endpointv3.ClusterLoadAssignment{}
-	case Listeners:
-		return &listenerv3.Listener{}
-	case Routes:
-		return &routev3.RouteConfiguration{}
-	case TrustBundles:
-		return &meshconfig.ProxyConfig{}
-	case Secrets:
-		return &tlsv3.Secret{}
-	default:
-		return &nds.NameTable{}
-	}
-}
+func (t Type) New() proto.Message { return types[t].message.ProtoReflect().New().Interface() }
 
 // Empty gives the resource that answers for a name that a set lacks, so that whoever waits
 // for it stops waiting: a load assignment without hosts, a route configuration without routes.
