@@ -92,7 +92,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	cl.HTTP.Version = pooledVersion(b.r.Mesh(), policy.pool.spec.GetHttp(), port.Protocol)
 	applyPool(policy.pool.spec, cl)
 	if cl.Balancing != ir.BalanceByCluster {
-		b.report(applyBalance(policy.balance, cl)...)
+		applyBalance(policy.balance.spec, cl)
 		if cl.Endpoints != nil {
 			applyLocality(b.r.Mesh(), svc, policy.balance.spec, policy.outlier.spec != nil, cl)
 		}

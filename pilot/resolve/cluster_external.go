@@ -30,10 +30,8 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 		b.dynamic(cl)
 	}
 	if cl.Discovery.IsDNS() {
-		cl.DNS = ir.DNSLookup{IPv4: b.c.IPv4 || !b.c.IPv6, IPv6: b.c.IPv6}
-		if d, ok := duration(b.r.Mesh().GetDnsRefreshRate()); ok {
-			cl.DNS.Refresh = d
-		}
+		cl.DNS = dynamicDNS(b.c)
+		cl.DNS.Refresh = b.r.Mesh().GetDnsRefreshRate().AsDuration()
 	}
 }
 

@@ -1,9 +1,8 @@
 package resolve
 
 import (
-	"fmt"
+	"cmp"
 	"math"
-	"math/big"
 	"slices"
 	"time"
 
@@ -27,10 +26,7 @@ var unlimited = ir.Breakers{
 
 // connectionBasics gives what every cluster gets from the mesh configuration.
 func connectionBasics(mesh *meshconfig.MeshConfig, cl *ir.Cluster) {
-	cl.ConnectTimeout = defaultConnectTimeout
-	if d, ok := duration(mesh.GetConnectTimeout()); ok && d > 0 {
-		cl.ConnectTimeout = d
-	}
+	cl.ConnectTimeout = cmp.Or(mesh.GetConnectTimeout().AsDuration(), defaultConnectTimeout)
 	cl.Keepalive = keepalive(nil, mesh.GetTcpKeepalive())
 	cl.Breakers = unlimited
 }
@@ -63,13 +59,9 @@ func pooledVersion(mesh *meshconfig.MeshConfig, http *networking.ConnectionPoolS
 // applyPool applies connection pool settings over the basics.
 func applyPool(pool *networking.ConnectionPoolSettings, cl *ir.Cluster) {
 	tcp, http := pool.GetTcp(), pool.GetHttp()
-	if d, ok := duration(tcp.GetConnectTimeout()); ok && d > 0 {
-		cl.ConnectTimeout = d
-	}
+	cl.ConnectTimeout = cmp.Or(tcp.GetConnectTimeout().AsDuration(), cl.ConnectTimeout)
 	cl.Keepalive = keepalive(cl.Keepalive, tcp.GetTcpKeepalive())
-	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok {
-		cl.HTTP.MaxConnectionDuration = d
-	}
+	cl.HTTP.MaxConnectionDuration = tcp.GetMaxConnectionDuration().AsDuration()
 	limit(&cl.Breakers.MaxConnections, tcp.GetMaxConnections())
 	limit(&cl.Breakers.MaxPendingRequests, http.GetHttp1MaxPendingRequests())
 	limit(&cl.Breakers.MaxRequests, http.GetHttp2MaxRequests())
@@ -77,66 +69,46 @@ func applyPool(pool *networking.ConnectionPoolSettings, cl *ir.Cluster) {
 	limit(&cl.HTTP.MaxRequestsPerConnection, http.GetMaxRequestsPerConnection())
 	limit(&cl.HTTP.MaxConcurrentStreams, http.GetMaxConcurrentStreams())
 	// As in Istio, connections of HTTP are idle for as long as those of TCP where nothing else is said.
-	idle := http.GetIdleTimeout()
-	if idle == nil {
-		idle = tcp.GetIdleTimeout()
-	}
-	if d, ok := duration(idle); ok {
-		cl.HTTP.IdleTimeout = &d
-	}
-	interval, hasInterval := duration(http.GetHttp2KeepAlive().GetInterval())
-	timeout, hasTimeout := duration(http.GetHttp2KeepAlive().GetTimeout())
-	if hasInterval && hasTimeout && interval >= time.Millisecond && timeout >= time.Millisecond {
-		cl.HTTP.KeepaliveInterval, cl.HTTP.KeepaliveTimeout = interval, timeout
-	}
+	cl.HTTP.IdleTimeout = cmp.Or(optional(http.GetIdleTimeout()), optional(tcp.GetIdleTimeout()), cl.HTTP.IdleTimeout)
+	k := http.GetHttp2KeepAlive()
+	cl.HTTP.KeepaliveInterval, cl.HTTP.KeepaliveTimeout = k.GetInterval().AsDuration(), k.GetTimeout().AsDuration()
 }
 
 // applyBalance applies load balancer settings to an EDS cluster.
-func applyBalance(b block[networking.LoadBalancerSettings], cl *ir.Cluster) []model.Problem {
-	var problems []model.Problem
-	switch b.spec.GetSimple() {
+func applyBalance(b *networking.LoadBalancerSettings, cl *ir.Cluster) {
+	switch b.GetSimple() {
 	case networking.LoadBalancerSettings_ROUND_ROBIN:
 		cl.Balancing = ir.BalanceRoundRobin
 	case networking.LoadBalancerSettings_RANDOM:
 		cl.Balancing = ir.BalanceRandom
 	case networking.LoadBalancerSettings_PASSTHROUGH:
 		originalDestination(cl)
-		return nil
+		return
 	}
-	if hash := b.spec.GetConsistentHash(); hash != nil {
+	if hash := b.GetConsistentHash(); hash != nil {
 		cl.Balancing = ir.BalanceRingHash
 		//lint:ignore SA1019 users still write minimumRingSize here
-		cl.TableSize = min(max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize()), model.MaxRingSize)
+		cl.TableSize = max(hash.GetRingHash().GetMinimumRingSize(), hash.GetMinimumRingSize())
 		if m := hash.GetMaglev(); m != nil {
 			cl.Balancing, cl.TableSize = ir.BalanceMaglev, m.GetTableSize()
-			if n := cl.TableSize; n != 0 && (n > model.MaxTableSize || !big.NewInt(int64(n)).ProbablyPrime(0)) {
-				cl.TableSize = 0
-				problems = append(problems, b.object.WarningAt(b.field+".consistentHash.maglev.tableSize", model.ReasonInvalid,
-					fmt.Sprintf("%d is not a prime number up to %d; Envoy's default of 65537 is used", n, model.MaxTableSize)))
-			}
 		}
 	}
-	cl.SlowStart = slowStart(b.spec, cl.Balancing)
-	return problems
+	cl.SlowStart = slowStart(b, cl.Balancing)
 }
 
 func slowStart(b *networking.LoadBalancerSettings, p ir.Balancing) *ir.SlowStart {
 	if p != ir.BalanceLeastRequest && p != ir.BalanceRoundRobin {
 		return nil // Envoy knows it for these two only
 	}
-	out := &ir.SlowStart{MinPercent: 10}
-	window, ok := duration(b.GetWarmupDurationSecs())
-	if w := b.GetWarmup(); w != nil {
-		window, ok = duration(w.GetDuration())
-		if v := w.GetMinimumPercent(); v != nil {
-			out.MinPercent = min(max(v.GetValue(), 0), 100)
-		}
-		out.Aggression = max(w.GetAggression().GetValue(), 0)
-	}
-	if !ok || window < time.Millisecond || math.IsNaN(out.MinPercent) || math.IsNaN(out.Aggression) {
+	w := b.GetWarmup()
+	window := cmp.Or(w.GetDuration(), b.GetWarmupDurationSecs())
+	if window == nil {
 		return nil
 	}
-	out.Window = window
+	out := &ir.SlowStart{Window: window.AsDuration(), MinPercent: 10, Aggression: w.GetAggression().GetValue()}
+	if v := w.GetMinimumPercent(); v != nil {
+		out.MinPercent = v.GetValue()
+	}
 	return out
 }
 
@@ -146,11 +118,12 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	if o == nil {
 		return
 	}
-	panicAt := percent(o.GetMinHealthPercent())
+	panicAt := uint32(o.GetMinHealthPercent())
 	cl.PanicThreshold = &panicAt
 	out := &ir.OutlierDetection{
 		Consecutive5xx: number(o.GetConsecutive_5XxErrors()), ConsecutiveGateway: number(o.GetConsecutiveGatewayErrors()),
-		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: percent(o.GetMaxEjectionPercent()),
+		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: uint32(o.GetMaxEjectionPercent()),
+		Interval: o.GetInterval().AsDuration(), BaseEjection: o.GetBaseEjectionTime().AsDuration(),
 	}
 	//lint:ignore SA1019 users still write consecutiveErrors
 	if legacy := o.GetConsecutiveErrors(); legacy > 0 && out.ConsecutiveGateway == nil {
@@ -159,12 +132,6 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	}
 	if out.SplitLocalOrigin {
 		out.ConsecutiveLocalOrigin = number(o.GetConsecutiveLocalOriginFailures())
-	}
-	if d, ok := duration(o.GetInterval()); ok && d >= time.Millisecond {
-		out.Interval = d
-	}
-	if d, ok := duration(o.GetBaseEjectionTime()); ok && d >= time.Millisecond {
-		out.BaseEjection = d
 	}
 	out.HTTPErrors = distinct(slices.Clone(o.GetOutlierDetectionHttpErrorCodes()))
 	cl.Outlier = out
@@ -179,24 +146,19 @@ func keepalive(base *ir.TCPKeepalive, k *networking.ConnectionPoolSettings_TCPSe
 	if base != nil {
 		out = *base
 	}
-	if n := k.GetProbes(); n > 0 {
-		out.Probes = n
-	}
-	if d, ok := duration(k.GetTime()); ok {
-		out.Time = d
-	}
-	if d, ok := duration(k.GetInterval()); ok {
-		out.Interval = d
-	}
+	out.Probes = cmp.Or(k.GetProbes(), out.Probes)
+	out.Time = cmp.Or(k.GetTime().AsDuration(), out.Time)
+	out.Interval = cmp.Or(k.GetInterval().AsDuration(), out.Interval)
 	return &out
 }
 
-// duration gives a duration that is valid and that Envoy takes; ok is false for every other.
-func duration(d *durationpb.Duration) (time.Duration, bool) {
+// optional gives a duration, nil where none is set.
+func optional(d *durationpb.Duration) *time.Duration {
 	if d == nil {
-		return 0, false
+		return nil
 	}
-	return model.Bound{Max: int64(model.MaxDuration)}.Duration(d)
+	out := d.AsDuration()
+	return &out
 }
 
 // limit takes a number that is set, which is one above zero.
@@ -205,8 +167,6 @@ func limit(to *uint32, v int32) {
 		*to = uint32(v)
 	}
 }
-
-func percent(v int32) uint32 { return uint32(min(max(v, 0), 100)) }
 
 func number(v *wrapperspb.UInt32Value) *uint32 {
 	if v == nil {

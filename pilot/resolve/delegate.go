@@ -36,9 +36,6 @@ func (rule *httpRule) carried(match int, carries func(map[string]string) bool) b
 // expand puts the rules of delegates in the place of those that name them, as Istio merges them.
 func (vs *virtualService) expand(r Reader) {
 	for i, rule := range vs.spec.GetHttp() {
-		if rule == nil {
-			continue
-		}
 		if rule.GetDelegate() == nil {
 			vs.http = append(vs.http, httpRule{spec: rule, owner: vs.Object, index: i})
 			continue
@@ -78,9 +75,6 @@ func (vs *virtualService) delegate(r Reader, ref *networking.Delegate) (*model.O
 func (vs *virtualService) take(r Reader, field string, root *networking.HTTPRoute, delegate *model.Object) {
 	whole := completed(r, root, vs.Namespace)
 	for i, rule := range delegate.Spec.(*networking.VirtualService).GetHttp() {
-		if rule == nil || rule.GetDelegate() != nil { // validation lets no delegate delegate
-			continue
-		}
 		out := httpRule{spec: completed(r, rule, delegate.Namespace), owner: delegate, index: i}
 		if at, ok := out.narrow(whole.GetMatch()); !ok {
 			vs.problems = append(vs.problems, delegate.ErrorAt(fmt.Sprintf("%s.match[%d]", out.field(), at), model.ReasonConflict,

@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -94,26 +93,14 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 	hash := policyFor(r, rule, subset, port.Port).balance.spec.GetConsistentHash()
 	switch key := hash.GetHashKey().(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
-		if key.HttpHeaderName != "" {
-			return []ir.HashPolicy{{Header: key.HttpHeaderName}}
-		}
+		return []ir.HashPolicy{{Header: key.HttpHeaderName}}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
-		if key.HttpQueryParameterName != "" {
-			return []ir.HashPolicy{{QueryParam: key.HttpQueryParameterName}}
-		}
+		return []ir.HashPolicy{{QueryParam: key.HttpQueryParameterName}}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
-		if key.UseSourceIp {
-			return []ir.HashPolicy{{SourceIP: true}}
-		}
+		return []ir.HashPolicy{{SourceIP: true}}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
 		cookie := key.HttpCookie
-		if cookie.GetName() == "" {
-			return nil
-		}
-		out := &ir.HashCookie{Name: cookie.GetName(), Path: cookie.GetPath()}
-		if ttl, ok := duration(cookie.GetTtl()); ok {
-			out.TTL = &ttl
-		}
+		out := &ir.HashCookie{Name: cookie.GetName(), Path: cookie.GetPath(), TTL: optional(cookie.GetTtl())}
 		for _, a := range cookie.GetAttributes() {
 			out.Attributes = append(out.Attributes, ir.CookieAttribute{Name: a.GetName(), Value: a.GetValue()})
 		}
@@ -126,15 +113,10 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) ir.TCPPolicy {
 	rule, _ := ruleFor(r, c, svc)
 	policy := policyFor(r, rule, subset, port.Port)
-	tcp, out := policy.pool.spec.GetTcp(), ir.TCPPolicy{
-		Tunnel:       policy.whole.tunnelTo(),
-		HashSourceIP: policy.balance.spec.GetConsistentHash().GetUseSourceIp(),
+	return ir.TCPPolicy{
+		Tunnel:                policy.whole.tunnelTo(),
+		HashSourceIP:          policy.balance.spec.GetConsistentHash().GetUseSourceIp(),
+		IdleTimeout:           idleTimeout(policy.pool.spec),
+		MaxConnectionDuration: policy.pool.spec.GetTcp().GetMaxConnectionDuration().AsDuration(),
 	}
-	if d, ok := duration(tcp.GetIdleTimeout()); ok {
-		out.IdleTimeout = &d
-	}
-	if d, ok := duration(tcp.GetMaxConnectionDuration()); ok && d >= time.Millisecond {
-		out.MaxConnectionDuration = d
-	}
-	return out
 }

@@ -94,7 +94,6 @@ func TestHashPolicies(t *testing.T) {
 		"{httpHeaderName: x-user}":                           {{Header: "x-user"}},
 		"{httpQueryParameterName: q}":                        {{QueryParam: "q"}},
 		"{useSourceIp: true}":                                {{SourceIP: true}},
-		"{useSourceIp: false}":                               nil,
 		"{httpCookie: {name: c, path: /p, ttl: 60s}}":        {{Cookie: &ir.HashCookie{Name: "c", Path: "/p", TTL: &ttl}}},
 		"{httpHeaderName: x-user, maglev: {tableSize: 251}}": {{Header: "x-user"}},
 	} {

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"math"
 	"net"
 	"strconv"
 
@@ -48,15 +47,13 @@ const (
 func (w wholePolicy) apply(cl *ir.Cluster) {
 	if b := w.budget; b != nil {
 		budget := &ir.RetryBudget{Percent: defaultBudgetPercent, Least: defaultBudgetLeast}
-		if p := b.GetPercent(); p != nil && !math.IsNaN(p.GetValue()) {
-			budget.Percent = min(max(p.GetValue(), 0), 100)
+		if p := b.GetPercent(); p != nil {
+			budget.Percent = p.GetValue()
 		}
 		if n := b.GetMinRetryConcurrency(); n > 0 {
 			budget.Least = n
 		}
-		if d, ok := duration(b.GetBudgetInterval()); ok {
-			budget.Interval = d
-		}
+		budget.Interval = b.GetBudgetInterval().AsDuration()
 		cl.Breakers.RetryBudget = budget
 	}
 	if w.proxy != nil {

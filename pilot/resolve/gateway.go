@@ -3,9 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -171,11 +169,8 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 			continue
 		}
 		for i, spec := range o.Spec.(*networking.Gateway).GetServers() {
-			s, problem := newGatewayServer(o, i, spec)
-			if problem == nil {
-				out, problem = addServer(c, out, s)
-			}
-			if problem != nil {
+			var problem *model.Problem
+			if out, problem = addServer(c, out, newGatewayServer(o, i, spec)); problem != nil {
 				problems = append(problems, *problem)
 			}
 		}
@@ -188,6 +183,10 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
 func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
+	if isSocket(s.spec.GetBind()) {
+		p := s.gateway.WarningAt(s.field+".bind", model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
+		return ports, &p
+	}
 	bind, port := bindAddress(c, s.spec.GetBind()), listeningPort(c, s.number())
 	if bind == wildcard(c) {
 		bind = "" // with and without it, it is one listener
@@ -250,34 +249,13 @@ func listeningPort(c *Class, port uint32) uint32 {
 	return port
 }
 
-func newGatewayServer(o *model.Object, i int, spec *networking.Server) (*gatewayServer, *model.Problem) {
+func newGatewayServer(o *model.Object, i int, spec *networking.Server) *gatewayServer {
 	s := &gatewayServer{gateway: o, field: fmt.Sprintf("spec.servers[%d]", i), spec: spec}
-	invalid := func(field, message string) (*gatewayServer, *model.Problem) {
-		p := o.ErrorAt(s.field+field, model.ReasonInvalid, message)
-		return s, &p
+	s.serves, _ = serviceOf(spec)
+	for _, h := range spec.GetHosts() {
+		s.hosts = append(s.hosts, serverHost(o.Namespace, h))
 	}
-	number := spec.GetPort().GetNumber()
-	if number == 0 || number > 65535 {
-		return invalid(".port.number", "a port is between 1 and 65535; the server is left out")
-	}
-	if bind := spec.GetBind(); bind != "" {
-		if ip, err := netip.ParseAddr(bind); err != nil || ip.Zone() != "" {
-			p := o.WarningAt(s.field+".bind", model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
-			return s, &p
-		}
-	}
-	var ok bool
-	if s.serves, ok = serviceOf(spec); !ok {
-		return invalid(".port.protocol", strconv.Quote(spec.GetPort().GetProtocol())+" is no protocol of a gateway; write HTTP, HTTPS, TLS or TCP, until then the server is left out")
-	}
-	for j, h := range spec.GetHosts() {
-		host := serverHost(o.Namespace, h)
-		if !domainName(host.host) {
-			return invalid(fmt.Sprintf(".hosts[%d]", j), strconv.Quote(h)+" is no host; write a name, *.name or *, until then the server is left out")
-		}
-		s.hosts = append(s.hosts, host)
-	}
-	return s, nil
+	return s
 }
 
 // edgeLimits are those of Envoy's guide "Configuring Envoy as an edge proxy", but for the short idle

@@ -123,7 +123,7 @@ func (s *gatewayServer) shares(namespace, host string) []string {
 // other, else "".
 func (h hostIn) shared(namespace, host string) string {
 	switch {
-	case h.namespace != "*" && h.namespace != namespace, !domainName(host):
+	case h.namespace != "*" && h.namespace != namespace:
 		return ""
 	case model.HostCovers(h.host, host):
 		return host

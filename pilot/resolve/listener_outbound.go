@@ -156,8 +156,7 @@ func (b *outboundBuilder) httpChain(o *outbound) *ir.FilterChain {
 
 // inspectTimeout is how long the first bytes of a connection are waited for; 0 is for ever.
 func inspectTimeout(r Reader) time.Duration {
-	d, _ := duration(r.Mesh().GetProtocolDetectionTimeout())
-	return d
+	return r.Mesh().GetProtocolDetectionTimeout().AsDuration()
 }
 
 func needsSNI(c *ir.FilterChain) bool { return len(c.Match.ServerNames) > 0 }

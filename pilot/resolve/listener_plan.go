@@ -135,8 +135,6 @@ func (p *planner) add(sp servicePort) bool {
 	switch protocol := sp.port.Protocol; {
 	case protocol == model.ProtocolUDP:
 		return false
-	case sp.port.Port == 0 || sp.port.Port > 65535:
-		return true
 	case protocol.IsHTTP():
 		o := p.at(sp, p.sharedAddress(p.listener))
 		if o != nil && !o.locked {

@@ -90,7 +90,7 @@ func (p *Plan) otherHosts(r Reader, services []*model.Service) []string {
 	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool { return svc.PortByNumber(80) == nil })
 	var out []string
 	for _, host := range p.scope.hosts(r, p.class) {
-		if domainName(host) && !anyHas(services, host) {
+		if !anyHas(services, host) {
 			out = append(out, host)
 		}
 	}

@@ -78,7 +78,7 @@ func (b *routeBuilder) defaultRoute(sp servicePort) *ir.Route {
 		Name: "default",
 		Forward: &ir.Forward{
 			Clusters: []ir.WeightedCluster{{Name: model.ClusterName("outbound", b.port, "", sp.service.Hostname), Weight: 1, DynamicPort: dynamicPort(sp.service, sp.port)}},
-			Retry:    defaultRetry(b.r, len(hash) > 0),
+			Retry:    retry(b.r, nil, len(hash) > 0),
 			Hash:     hash,
 		},
 	}
@@ -143,11 +143,6 @@ func fallback(scope *scope, port uint32) *ir.VirtualHost {
 	return &ir.VirtualHost{Name: "allow_any", Domains: []string{"*"}, AttemptCount: true, Routes: []*ir.Route{{
 		Name: "allow_any", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{to}},
 	}}}
-}
-
-// domainName tells whether a host of a VirtualService can be a domain of Envoy.
-func domainName(host string) bool {
-	return host != "" && singleLine(host) && !strings.Contains(strings.TrimPrefix(host, "*"), "*")
 }
 
 func hostPort(host string, port uint32) string {

@@ -17,20 +17,14 @@ import (
 // forward translates a rule that sends requests to destinations. authority is what the rule's
 // headers set the host to, "" for nothing.
 func (s *ruleSet) forward(field string, rule *networking.HTTPRoute, authority string) *ir.Forward {
-	out := &ir.Forward{Authority: authority}
+	out := &ir.Forward{Authority: authority, Timeout: rule.GetTimeout().AsDuration()}
 	s.destinations(field, rule.GetRoute(), out)
 	if len(out.Clusters) > 1 {
 		out.Sticky = s.sticky()
 	}
-	if rule.GetTimeout() != nil {
-		var ok bool
-		if out.Timeout, ok = duration(rule.GetTimeout()); !ok {
-			s.invalid(field+".timeout", "the timeout is negative or no duration; the rule is left out")
-		}
-	}
 	hashed := len(out.Clusters) == 1 && len(out.Hash) > 0
-	out.Retry = s.retry(field+".retries", rule.GetRetries(), hashed)
-	s.rewrite(field+".rewrite", rule.GetRewrite(), out)
+	out.Retry = retry(s.r, rule.GetRetries(), hashed)
+	rewrite(rule.GetRewrite(), out)
 	out.Mirrors = s.mirrors(field, rule)
 	return out
 }
@@ -48,7 +42,7 @@ func loneHeaders(f *ir.Forward, rule ir.HeaderOperations) ir.HeaderOperations {
 // destinations translates the weighted destinations of a rule. Those without weight get no
 // traffic, but a lone one needs none.
 func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDestination, out *ir.Forward) {
-	shares := weights(s, field+".route", routes)
+	shares := weights(routes)
 	for i, d := range routes {
 		if shares[i] == 0 {
 			continue
@@ -81,25 +75,14 @@ func (s *ruleSet) sticky() *ir.HashPolicy {
 	return &ir.HashPolicy{Header: split.Header}
 }
 
-// weights checks the shares of destinations; a lone destination gets everything.
-func weights[D interface{ GetWeight() int32 }](s *ruleSet, field string, destinations []D) []uint32 {
+// weights gives the shares of destinations; a lone destination gets everything.
+func weights[D interface{ GetWeight() int32 }](destinations []D) []uint32 {
 	if len(destinations) == 1 {
 		return []uint32{1}
 	}
-	var sum uint64
 	out := make([]uint32, len(destinations))
 	for i, d := range destinations {
-		if d.GetWeight() < 0 {
-			s.invalid(fmt.Sprintf("%s[%d].weight", field, i), "the weight is negative; the rule is left out")
-		}
 		out[i] = uint32(d.GetWeight())
-		sum += uint64(out[i])
-	}
-	if sum == 0 {
-		s.invalid(field, "the weights of all destinations are 0; give at least one a weight, until then the rule is left out")
-	}
-	if sum > math.MaxUint32 {
-		s.invalid(field, "the weights sum up to more than 4294967295; the rule is left out")
 	}
 	return out
 }
@@ -131,14 +114,6 @@ func (t target) tcpPolicy(r Reader, c *Class) ir.TCPPolicy {
 // destination finds the cluster of a destination. Without a port it is the service's only one,
 // else the listener's. An unknown service yields a cluster name as well: it may come later.
 func (s *ruleSet) destination(field string, d *networking.Destination) target {
-	if d.GetHost() == "" || !singleLine(d.GetHost()) {
-		s.invalid(field+".host", "the destination has no host; the rule is left out")
-		return target{}
-	}
-	if d.GetPort().GetNumber() > math.MaxUint16 {
-		s.invalid(field+".port.number", "a port is at most 65535; the rule is left out")
-		return target{}
-	}
 	host := model.ResolveHost(d.GetHost(), s.vs.Namespace, s.r.Domain())
 	svc := s.service(host)
 	if svc == nil {
@@ -197,7 +172,7 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror 
 	for i, p := range policies {
 		share := ir.FractionAll
 		if p.GetPercentage() != nil {
-			share = s.share(at(i, "percentage"), p.GetPercentage())
+			share = shareOf(p.GetPercentage())
 		}
 		t := s.destination(at(i, "destination"), p.GetDestination())
 		if dynamicPort(t.service, t.port) != 0 { // a copy passes no filter that would find the host
@@ -211,12 +186,7 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror 
 	return out
 }
 
-// share translates a percentage to millionths.
-func (s *ruleSet) share(field string, p *networking.Percent) ir.Fraction {
-	v := p.GetValue()
-	if !(v >= 0 && v <= 100) { // not a number either
-		s.invalid(field+".value", "a percentage is between 0 and 100; the rule is left out")
-		return 0
-	}
-	return ir.Fraction(math.Round(v * 10_000))
+// shareOf translates a percentage to millionths.
+func shareOf(p *networking.Percent) ir.Fraction {
+	return ir.Fraction(math.Round(p.GetValue() * 10_000))
 }

@@ -61,25 +61,21 @@ func matchesEmpty(m ir.StringMatch) bool {
 func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) ir.RouteMatch {
 	out := ir.RouteMatch{Path: s.pathMatch(field+".uri", m)}
 	for _, pseudo := range []struct {
-		header, field string
-		match         *networking.StringMatch
+		header string
+		match  *networking.StringMatch
 	}{
-		{":scheme", ".scheme", m.GetScheme()},
-		{":method", ".method", m.GetMethod()},
-		{":authority", ".authority", m.GetAuthority()},
+		{":scheme", m.GetScheme()},
+		{":method", m.GetMethod()},
+		{":authority", m.GetAuthority()},
 	} {
 		if pseudo.match != nil {
-			out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: s.stringMatch(field+pseudo.field, pseudo.match)})
+			out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: stringMatch(pseudo.match)})
 		}
 	}
 	s.headerMatches(&out, field+".headers", m.GetHeaders(), false)
 	s.headerMatches(&out, field+".withoutHeaders", m.GetWithoutHeaders(), true)
 	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
-		at := field + ".queryParams[" + name + "]"
-		if name == "" || !singleLine(name) {
-			s.invalid(at, "the name of a query parameter is empty or has a line break; the match is left out")
-		}
-		out.Query = append(out.Query, ir.QueryMatch{Name: name, Value: s.stringMatch(at, m.GetQueryParams()[name])})
+		out.Query = append(out.Query, ir.QueryMatch{Name: name, Value: stringMatch(m.GetQueryParams()[name])})
 	}
 	return out
 }
@@ -94,7 +90,7 @@ func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) ir.Str
 	if p, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Prefix); ok && p.Prefix == "" {
 		return ir.StringMatch{Kind: ir.MatchPrefix} // of every path, unlike an empty prefix elsewhere
 	}
-	out := s.stringMatch(field, m.GetUri())
+	out := stringMatch(m.GetUri())
 	if out.Kind == ir.MatchExact && out.Value == "" {
 		s.invalid(field+".exact", "a path is never empty; write / or leave uri out, until then the match is left out")
 	}
@@ -105,15 +101,14 @@ func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) ir.Str
 // headerMatches adds to a match what it asks of headers, and of claims, which are written as such.
 func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string]*networking.StringMatch, invert bool) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
-		at := field + "[" + name + "]"
 		path, claim := model.ClaimPath(name)
 		if invert && name != "" && !headerName(name) && !model.IsClaim(name) {
 			continue // no request has it
 		}
 		if !claim && !headerName(name) {
-			s.invalid(at, "this is no name of a header; the match is left out")
+			s.invalid(field+"["+name+"]", "this is no name of a header; the match is left out")
 		}
-		if v := s.stringMatch(at, from[name]); claim {
+		if v := stringMatch(from[name]); claim {
 			to.Claims = append(to.Claims, ir.ClaimMatch{Path: path, Value: v, Invert: invert})
 		} else {
 			to.Headers = append(to.Headers, ir.HeaderMatch{Name: strings.ToLower(name), Value: v, Invert: invert})
@@ -123,48 +118,22 @@ func (s *ruleSet) headerMatches(to *ir.RouteMatch, field string, from map[string
 
 // stringMatch translates a match; one that says nothing, or one of the regular expressions "*" and ".*",
 // holds for every value that is present.
-func (s *ruleSet) stringMatch(field string, m *networking.StringMatch) ir.StringMatch {
+func stringMatch(m *networking.StringMatch) ir.StringMatch {
 	switch v := m.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
-		s.matchValue(field+".exact", v.Exact)
 		return ir.StringMatch{Kind: ir.MatchExact, Value: v.Exact}
 	case *networking.StringMatch_Prefix:
-		if v.Prefix == "" {
-			s.invalid(field+".prefix", "the prefix is empty; leave the match out to match everything, until then it is left out")
-		}
-		s.matchValue(field+".prefix", v.Prefix)
 		return ir.StringMatch{Kind: ir.MatchPrefix, Value: v.Prefix}
 	case *networking.StringMatch_Regex:
 		if v.Regex != "*" && v.Regex != ".*" {
-			s.regex(field+".regex", v.Regex)
 			return ir.StringMatch{Kind: ir.MatchRegex, Value: v.Regex}
 		}
 	}
 	return ir.StringMatch{Kind: ir.MatchPresent}
 }
 
-func (s *ruleSet) matchValue(field, value string) {
-	if !singleLine(value) {
-		s.invalid(field, "the value has a line break or a zero byte, which no request has; the match is left out")
-	}
-}
-
 // maxRegex bounds patterns, in bytes: a program that is too large fails in Envoy only.
 const maxRegex = 1024
-
-// regex checks a pattern. Go's syntax is that of RE2, which Envoy uses.
-func (s *ruleSet) regex(field, pattern string) {
-	switch {
-	case pattern == "":
-		s.invalid(field, "the regular expression is empty; it is left out")
-	case len(pattern) > maxRegex:
-		s.invalid(field, "the regular expression is longer than 1024 bytes; write several matches, until then it is left out")
-	default:
-		if _, err := regexp.Compile(pattern); err != nil {
-			s.invalid(field, "the regular expression does not parse in RE2 syntax ("+err.Error()+"); it is left out")
-		}
-	}
-}
 
 // headerName tells whether a name can be that of a header: a token (RFC 9110), or a pseudo-header.
 func headerName(name string) bool {

@@ -1,7 +1,7 @@
 package resolve
 
 import (
-	"math"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,62 +17,23 @@ const defaultAttempts = 2
 // defaultConditions hold no 503, which may come from a request that was carried out.
 var defaultConditions = []string{"connect-failure", "refused-stream", "unavailable", "cancelled"}
 
-// retryConditions are those that Envoy knows, of HTTP and of gRPC.
-var retryConditions = []string{
-	"5xx", "cancelled", "connect-failure", "deadline-exceeded", "envoy-ratelimited", "gateway-error",
-	"http3-post-connect-failure", "internal", "refused-stream", "reset", "reset-before-request",
-	"resource-exhausted", "retriable-4xx", "retriable-headers", "retriable-status-codes", "unavailable",
-}
-
 const retriableStatusCodes = "retriable-status-codes"
 
-// defaultRetry is the mesh's policy for requests whose rule has none.
-func defaultRetry(r Reader, hashed bool) *ir.Retry {
-	if p := r.Mesh().GetDefaultHttpRetryPolicy(); p != nil {
-		return retryOf(p, hashed, func(string, string) {})
+// retry translates a rule's policy, or, without one, the mesh's; nil for no retries. Requests that are hashed to a host
+// are retried there, unless the policy says otherwise.
+func retry(r Reader, p *networking.HTTPRetry, hashed bool) *ir.Retry {
+	out := &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: !hashed}
+	if p = cmp.Or(p, r.Mesh().GetDefaultHttpRetryPolicy()); p == nil {
+		return out
 	}
-	return &ir.Retry{Attempts: defaultAttempts, On: defaultConditions, AvoidPreviousHosts: !hashed}
-}
-
-// retry translates a rule's policy; no policy means the mesh's, no attempts no retries.
-func (s *ruleSet) retry(field string, p *networking.HTTPRetry, hashed bool) *ir.Retry {
-	if p == nil {
-		return defaultRetry(s.r, hashed)
-	}
-	return retryOf(p, hashed, func(at, message string) { s.invalid(field+at, message+"; the rule is left out") })
-}
-
-// retryOf translates a policy; nil for no retries, or for one that is broken, which invalid is told. Requests
-// that are hashed to a host are retried there, unless the policy says otherwise.
-func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message string)) *ir.Retry {
-	if p.GetAttempts() < 0 {
-		invalid(".attempts", "the number of attempts is negative")
-	}
-	if p.GetAttempts() <= 0 {
+	if p.GetAttempts() == 0 {
 		return nil
 	}
-	out := &ir.Retry{Attempts: uint32(p.GetAttempts()), On: defaultConditions, AvoidPreviousHosts: !hashed}
+	out.Attempts = uint32(p.GetAttempts())
 	if p.GetRetryOn() != "" {
-		on, codes, unknown := conditions(p.GetRetryOn())
-		if unknown != "" {
-			invalid(".retryOn", strconv.Quote(unknown)+" is neither a status code nor one of "+strings.Join(retryConditions, ", "))
-			return nil
-		}
-		out.On, out.StatusCodes = on, codes
+		out.On, out.StatusCodes = conditions(p.GetRetryOn())
 	}
-	var ok bool
-	if p.GetPerTryTimeout() != nil {
-		if out.PerTryTimeout, ok = duration(p.GetPerTryTimeout()); !ok {
-			invalid(".perTryTimeout", "the timeout is negative or no duration")
-			return nil
-		}
-	}
-	if p.GetBackoff() != nil {
-		if out.BackOff, ok = duration(p.GetBackoff()); !ok || out.BackOff == 0 {
-			invalid(".backoff", "the interval is not above 0")
-			return nil
-		}
-	}
+	out.PerTryTimeout, out.BackOff = p.GetPerTryTimeout().AsDuration(), p.GetBackoff().AsDuration()
 	if ignore := p.GetRetryIgnorePreviousHosts(); ignore != nil {
 		out.AvoidPreviousHosts = ignore.GetValue()
 	}
@@ -80,49 +41,33 @@ func retryOf(p *networking.HTTPRetry, hashed bool, invalid func(field, message s
 	return out
 }
 
-// conditions takes a retryOn apart into Envoy's conditions and status codes, or gives the first
-// part that is neither.
-func conditions(retryOn string) (on []string, codes []uint32, unknown string) {
+// conditions takes a retryOn apart into Envoy's conditions and status codes.
+func conditions(retryOn string) (on []string, codes []uint32) {
 	for part := range strings.SplitSeq(retryOn, ",") {
 		part = strings.TrimSpace(part)
-		switch n, err := strconv.ParseUint(part, 10, 32); {
-		case part == "":
-		case err == nil && n >= 100 && n <= 599:
+		if n, err := strconv.ParseUint(part, 10, 32); err == nil {
 			codes = append(codes, uint32(n))
-		case slices.Contains(retryConditions, part):
+		} else {
 			on = append(on, part)
-		default:
-			return nil, nil, part
 		}
 	}
 	if len(codes) > 0 && !slices.Contains(on, retriableStatusCodes) {
 		on = append(on, retriableStatusCodes)
 	}
-	return on, codes, ""
+	return on, codes
 }
 
-func (s *ruleSet) cors(field string, p *networking.CorsPolicy) *ir.CORS {
+func cors(p *networking.CorsPolicy) *ir.CORS {
 	if p == nil {
 		return nil
 	}
-	out := &ir.CORS{Methods: p.GetAllowMethods(), Headers: p.GetAllowHeaders(), Expose: p.GetExposeHeaders()}
+	out := &ir.CORS{Methods: p.GetAllowMethods(), Headers: p.GetAllowHeaders(), Expose: p.GetExposeHeaders(), MaxAge: optional(p.GetMaxAge())}
 	//lint:ignore SA1019 users still write it
 	for _, o := range p.GetAllowOrigin() {
 		out.Origins = append(out.Origins, ir.StringMatch{Kind: ir.MatchExact, Value: o})
 	}
-	for i, o := range p.GetAllowOrigins() {
-		if o.GetMatchType() == nil {
-			continue // it allows nobody; elsewhere such a match takes every value
-		}
-		out.Origins = append(out.Origins, s.stringMatch(field+".allowOrigins["+strconv.Itoa(i)+"]", o))
-	}
-	s.singleLines(field, slices.Concat(out.Methods, out.Headers, out.Expose)...)
-	if p.GetMaxAge() != nil {
-		d, ok := duration(p.GetMaxAge())
-		if !ok {
-			s.invalid(field+".maxAge", "the age is negative or no duration; the rule is left out")
-		}
-		out.MaxAge = &d
+	for _, o := range p.GetAllowOrigins() {
+		out.Origins = append(out.Origins, stringMatch(o))
 	}
 	if c := p.GetAllowCredentials(); c != nil {
 		v := c.GetValue()
@@ -135,73 +80,32 @@ func (s *ruleSet) cors(field string, p *networking.CorsPolicy) *ir.CORS {
 	return out
 }
 
-// singleLines refuses values that no header can have.
-func (s *ruleSet) singleLines(field string, values ...string) {
-	for _, v := range values {
-		if !singleLine(v) {
-			s.invalid(field, "a value has a line break or a zero byte; the rule is left out")
-		}
-	}
-}
-
 // fault translates delays and aborts. Without a percentage no request is concerned.
 func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Fault {
-	if f == nil {
-		return nil
-	}
 	out := &ir.Fault{}
-	s.delay(field+".delay", f.GetDelay(), out)
-	s.abort(field+".abort", f.GetAbort(), out)
+	if d := f.GetDelay(); d != nil {
+		percentage := d.GetPercentage()
+		//lint:ignore SA1019 users still write it
+		if old := d.GetPercent(); percentage == nil && old != 0 {
+			percentage = &networking.Percent{Value: float64(old)}
+		}
+		if out.DelayShare = s.faultShare(field+".delay", percentage); out.DelayShare > 0 {
+			out.Delay = d.GetFixedDelay().AsDuration()
+		}
+	}
+	if a := f.GetAbort(); a != nil {
+		if out.AbortShare = s.faultShare(field+".abort", a.GetPercentage()); out.AbortShare > 0 {
+			out.AbortHTTP = uint32(a.GetHttpStatus())
+			if code := slices.Index(grpcCodes, a.GetGrpcStatus()); code >= 0 {
+				status := uint32(code)
+				out.AbortGRPC = &status
+			}
+		}
+	}
 	if out.DelayShare == 0 && out.AbortShare == 0 {
 		return nil
 	}
 	return out
-}
-
-func (s *ruleSet) delay(field string, d *networking.HTTPFaultInjection_Delay, out *ir.Fault) {
-	if d == nil || d.GetExponentialDelay() != nil { // the source reports it
-		return
-	}
-	wait, ok := duration(d.GetFixedDelay())
-	if !ok || wait == 0 {
-		s.invalid(field+".fixedDelay", "the delay is not above 0; the rule is left out")
-	}
-	percentage := d.GetPercentage()
-	//lint:ignore SA1019 users still write it
-	if old := d.GetPercent(); percentage == nil && old != 0 {
-		percentage = &networking.Percent{Value: float64(old)}
-	}
-	if out.DelayShare = s.faultShare(field, percentage); out.DelayShare > 0 {
-		out.Delay = wait
-	}
-}
-
-func (s *ruleSet) abort(field string, a *networking.HTTPFaultInjection_Abort, out *ir.Fault) {
-	if a == nil {
-		return
-	}
-	var httpStatus uint32
-	var grpcStatus *uint32
-	switch e := a.GetErrorType().(type) {
-	case *networking.HTTPFaultInjection_Abort_HttpStatus:
-		if e.HttpStatus < 200 || e.HttpStatus > 599 {
-			s.invalid(field+".httpStatus", "the status is between 200 and 599; the rule is left out")
-		}
-		httpStatus = uint32(e.HttpStatus)
-	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
-		code, ok := grpcCode(e.GrpcStatus)
-		if !ok {
-			s.invalid(field+".grpcStatus", strconv.Quote(e.GrpcStatus)+" is no gRPC status such as UNAVAILABLE; the rule is left out")
-		}
-		grpcStatus = &code
-	case *networking.HTTPFaultInjection_Abort_Http2Error:
-		return // the source reports it
-	default:
-		s.invalid(field, "the abort has no httpStatus or grpcStatus; the rule is left out")
-	}
-	if out.AbortShare = s.faultShare(field, a.GetPercentage()); out.AbortShare > 0 {
-		out.AbortHTTP, out.AbortGRPC = httpStatus, grpcStatus
-	}
 }
 
 func (s *ruleSet) faultShare(field string, p *networking.Percent) ir.Fraction {
@@ -209,7 +113,7 @@ func (s *ruleSet) faultShare(field string, p *networking.Percent) ir.Fraction {
 		s.warn(field, model.ReasonInvalid, "there is no percentage, so no request is concerned; write percentage: {value: 100} for all")
 		return 0
 	}
-	return s.share(field+".percentage", p)
+	return shareOf(p)
 }
 
 // grpcCodes are the names of gRPC's status codes, by number.
@@ -217,13 +121,4 @@ var grpcCodes = []string{
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
 	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
 	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-}
-
-// grpcCode reads a status by name or number.
-func grpcCode(status string) (uint32, bool) {
-	if i := slices.Index(grpcCodes, strings.ToUpper(status)); i >= 0 {
-		return uint32(i), true
-	}
-	n, err := strconv.ParseUint(status, 10, 32)
-	return uint32(n), err == nil && n <= math.MaxInt32
 }

@@ -139,36 +139,20 @@ func (s *ruleSet) action(field string, rule *networking.HTTPRoute) *ir.Route {
 	}
 	var authority string
 	out.Headers, authority = s.headers(field+".headers", rule.GetHeaders())
-	out.CORS = s.cors(field+".corsPolicy", rule.GetCorsPolicy())
+	out.CORS = cors(rule.GetCorsPolicy())
 	out.Fault = s.fault(field+".fault", rule.GetFault())
 	switch {
 	case rule.GetRedirect() != nil:
-		out.Redirect = s.redirect(field+".redirect", rule.GetRedirect())
+		out.Redirect = s.redirect(rule.GetRedirect())
 	case rule.GetDirectResponse() != nil:
-		out.Direct = s.directResponse(field+".directResponse", rule.GetDirectResponse())
-	case len(rule.GetRoute()) > 0:
+		out.Direct = directResponse(rule.GetDirectResponse())
+	default:
 		out.Forward = s.forward(field, rule, authority)
 		if len(rule.GetRoute()) == 1 && len(out.Forward.Clusters) == 1 {
 			out.Headers = loneHeaders(out.Forward, out.Headers)
 		}
-	default:
-		s.invalid(field, "the rule has no route, redirect, directResponse or delegate; add one, until then it is left out")
 	}
-	s.oneAction(field, rule)
 	return out
-}
-
-// oneAction refuses rules that say more than one thing.
-func (s *ruleSet) oneAction(field string, rule *networking.HTTPRoute) {
-	n := 0
-	for _, set := range []bool{rule.GetRedirect() != nil, rule.GetDirectResponse() != nil, len(rule.GetRoute()) > 0, rule.GetDelegate() != nil} {
-		if set {
-			n++
-		}
-	}
-	if n > 1 {
-		s.invalid(field, "route, redirect, directResponse and delegate exclude each other; keep one, until then the rule is left out")
-	}
 }
 
 // catchAll tells whether a route takes every request.

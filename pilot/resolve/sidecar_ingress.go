@@ -31,9 +31,6 @@ func ingressOf(r Reader, c *Class) (out, repeated []*ingress) {
 	o, sidecar := sidecarOf(r, c)
 	for i, spec := range sidecar.GetIngress() {
 		n := spec.GetPort().GetNumber()
-		if n == 0 || n > 65535 {
-			continue
-		}
 		in := &ingress{o, fmt.Sprintf("spec.ingress[%d]", i), spec}
 		if at, taken := slices.BinarySearchFunc(out, n, func(in *ingress, n uint32) int { return cmp.Compare(in.port(), n) }); taken {
 			repeated = append(repeated, in)
@@ -116,12 +113,8 @@ func (in *ingress) backend(c *Class) (*ir.Backend, *model.Problem) {
 	var host string
 	port := in.port()
 	if text != "" {
-		h, p, err := net.SplitHostPort(text)
-		n, notNumber := strconv.ParseUint(p, 10, 16)
-		if err != nil || notNumber != nil { // validation lets none through
-			problem := in.sidecar.ErrorAt(in.field+".defaultEndpoint", model.ReasonInvalid, "it is no address and port; requests go to the port itself")
-			return nil, &problem
-		}
+		h, p, _ := net.SplitHostPort(text)
+		n, _ := strconv.ParseUint(p, 10, 16)
 		host, port = h, uint32(n)
 	}
 	switch {
@@ -174,10 +167,7 @@ func (b *clusterBuilder) ingressClusters(all []*ingress) {
 
 // idleTimeout gives how long connections of TCP may be idle, nil where nothing is said.
 func idleTimeout(pool *networking.ConnectionPoolSettings) *time.Duration {
-	if d, ok := duration(pool.GetTcp().GetIdleTimeout()); ok {
-		return &d
-	}
-	return nil
+	return optional(pool.GetTcp().GetIdleTimeout())
 }
 
 // inboundConnectionPool is the Sidecar object's limit of what the workload accepts, or nil.

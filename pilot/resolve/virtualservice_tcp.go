@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -75,29 +74,18 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTls() {
 		field := fmt.Sprintf("spec.tls[%d]", i)
-		if len(rule.GetMatch()) > 0 && !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.takes(m) }) {
+		if !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.takes(m) }) {
 			continue
 		}
 		var filters []ir.NetworkFilter
-		if !s.sound(func() {
-			if filters = s.tcpProxy(field, true, rule.GetRoute()); len(rule.GetMatch()) == 0 {
-				s.invalid(field+".match", "a tls rule has a match with sniHosts; the rule is left out")
-			}
-		}) {
+		if !s.sound(func() { filters = s.tcpProxy(field, true, rule.GetRoute()) }) {
 			continue
 		}
 		for j, m := range rule.GetMatch() {
-			at := fmt.Sprintf("%s.match[%d]", field, j)
 			if !s.takes(m) {
 				continue
 			}
-			var match ir.ChainMatch
-			if !s.sound(func() {
-				match.ServerNames = s.sniHosts(at+".sniHosts", m.GetSniHosts())
-				match.DestinationPrefixes = s.subnets(at, m)
-			}) {
-				continue
-			}
+			match := ir.ChainMatch{ServerNames: sniHosts(m.GetSniHosts()), DestinationPrefixes: s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)}
 			if len(match.ServerNames) == 0 { // every name, but TLS all the same
 				match.TransportProtocol = ir.TransportTLS
 			}
@@ -107,19 +95,13 @@ func (s *ruleSet) tlsRules() []*ir.FilterChain {
 	return out
 }
 
-// sniHosts checks names; "*" stands for every name and leaves none.
-func (s *ruleSet) sniHosts(field string, hosts []string) []string {
-	if len(hosts) == 0 {
-		s.invalid(field, "there is no name; the match is left out")
+// sniHosts gives names; "*" stands for every name and leaves none.
+func sniHosts(hosts []string) []string {
+	if slices.Contains(hosts, "*") {
+		return nil
 	}
 	var out []string
-	for i, h := range hosts {
-		if h == "*" {
-			return nil
-		}
-		if !domainName(h) || strings.HasPrefix(h, "*") && !strings.HasPrefix(h, "*.") {
-			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no host; write a name, *.name or *, until then the match is left out", h))
-		}
+	for _, h := range hosts {
 		out = append(out, model.CanonicalHost(h))
 	}
 	return distinct(out)
@@ -143,17 +125,10 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 			continue
 		}
 		for j, m := range matches {
-			if !s.takes(m) || tls && m.GetPort() == 0 {
+			if !s.takes(m) || tls && m.GetPort() == 0 || m.GetSourceSubnet() != "" { // the source reports that
 				continue
 			}
-			if m.GetSourceSubnet() != "" {
-				continue // the source reports it
-			}
-			var match ir.ChainMatch
-			if !s.sound(func() { match.DestinationPrefixes = s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m) }) {
-				continue
-			}
-			chain := s.chain(match, filters)
+			chain := s.chain(ir.ChainMatch{DestinationPrefixes: s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)}, filters)
 			out = append(out, chain)
 			if takesAll(chain) {
 				return out
@@ -180,7 +155,7 @@ func (s *ruleSet) takes(m bytesMatch) bool {
 // subnets gives those of a match, and tells of what is not looked at here, nor anywhere else.
 func (s *ruleSet) subnets(field string, m bytesMatch) []string {
 	if !s.anybody {
-		return s.prefixes(field+".destinationSubnets", m.GetDestinationSubnets())
+		return prefixes(m.GetDestinationSubnets())
 	}
 	if asks := len(m.GetDestinationSubnets()) + len(m.GetSourceLabels()) + len(m.GetSourceNamespace()); asks > 0 && !model.BoundToMesh(s.vs.spec.GetGateways()) {
 		s.warn(field, model.ReasonNotTranslated, "a gateway looks neither at who connects nor to which address, in Istio neither; remove sourceLabels, sourceNamespace and destinationSubnets")
@@ -232,18 +207,12 @@ func orAny(criteria []string) []string {
 	return slices.Clone(criteria)
 }
 
-// prefixes checks subnets; a lone address is one of full length.
-func (s *ruleSet) prefixes(field string, subnets []string) []string {
+// prefixes gives subnets; a lone address is one of full length.
+func prefixes(subnets []string) []string {
 	var out []string
-	for i, text := range subnets {
-		p, err := netip.ParsePrefix(text)
-		if a, errAddr := netip.ParseAddr(text); err != nil && errAddr == nil {
-			p, err = a.Prefix(a.BitLen())
-		}
-		if err != nil {
-			s.invalid(fmt.Sprintf("%s[%d]", field, i), fmt.Sprintf("%q is no subnet such as 10.0.0.0/8; the match is left out", text))
-		}
-		out = append(out, p.Masked().String())
+	for _, text := range subnets {
+		p, _ := model.ParseAddressBlock(text)
+		out = append(out, p.String())
 	}
 	return distinct(out)
 }
@@ -251,10 +220,7 @@ func (s *ruleSet) prefixes(field string, subnets []string) []string {
 // tcpProxy translates the weighted destinations of a tls or tcp rule. named tells that connections name a
 // host in a handshake.
 func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteDestination) []ir.NetworkFilter {
-	if len(routes) == 0 {
-		s.invalid(field+".route", "the rule has no destination; it is left out")
-	}
-	shares := weights(s, field+".route", routes)
+	shares := weights(routes)
 	out, told := &ir.TCPProxy{}, false
 	var targets []target
 	for i, d := range routes {

@@ -234,7 +234,7 @@ func (c *checker) retries(path string, r *networking.HTTPRetry) {
 	}
 	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
 		condition = strings.TrimSpace(condition)
-		if code, err := strconv.Atoi(condition); err == nil {
+		if code, err := strconv.ParseUint(condition, 10, 32); err == nil {
 			if code < 100 || code > 599 {
 				c.fail(path+".retryOn", "%d is no HTTP status", code)
 			}

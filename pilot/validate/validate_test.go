@@ -88,6 +88,7 @@ func TestRules(t *testing.T) {
 		{"VirtualService", vs("{retries: {attempts: 0, retryOn: 5xx}, " + route + "}"), "spec.http[0].retries.attempts: turns retries off"},
 		{"VirtualService", vs("{retries: {attempts: 1, retryOn: '5xx,foo'}, " + route + "}"), "spec.http[0].retries.retryOn: foo"},
 		{"VirtualService", vs("{retries: {attempts: 1, retryOn: '5xx,503'}, " + route + "}"), ""},
+		{"VirtualService", vs("{retries: {attempts: 1, retryOn: '+503'}, " + route + "}"), "spec.http[0].retries.retryOn: +503"},
 		{"VirtualService", vs("{retries: {attempts: 1, perTryTimeout: 0.0001s}, " + route + "}"), "spec.http[0].retries.perTryTimeout: too short"},
 		{"VirtualService", vs("{fault: {}, " + route + "}"), "spec.http[0].fault: does nothing"},
 		{"VirtualService", vs("{fault: {abort: {httpStatus: 99, percentage: {value: 10}}}, " + route + "}"), "spec.http[0].fault.abort.httpStatus: status"},

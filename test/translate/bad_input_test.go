@@ -53,8 +53,7 @@ func TestBadInputHarmsOnlyItself(t *testing.T) {
 			objects, problems := file.Decode([]byte(beside+c.input), "test.yaml")
 			var taken []*model.Object // as a source leaves them
 			for _, o := range objects {
-				faults := validate.Object(o)
-				if problems = append(problems, faults...); !slices.ContainsFunc(faults, func(p model.Problem) bool { return p.Severity == model.SeverityError }) {
+				if problems = append(problems, validate.Object(o)...); !refused(o) {
 					taken = append(taken, o)
 				}
 			}
@@ -73,6 +72,11 @@ func TestBadInputHarmsOnlyItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refused tells whether validation keeps an object out of effect.
+func refused(o *model.Object) bool {
+	return slices.ContainsFunc(validate.Object(o), func(p model.Problem) bool { return p.Severity == model.SeverityError })
 }
 
 // routesOf counts the routes of a host on port 80.

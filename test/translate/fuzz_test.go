@@ -9,10 +9,11 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
 // FuzzTranslate: whatever a user writes, nothing panics and every message that comes out of the
-// whole translation is valid.
+// whole translation is valid. Objects that validation refuses are left out, as sources do; translation relies on that.
 func FuzzTranslate(f *testing.F) {
 	cases, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
@@ -41,7 +42,7 @@ func FuzzTranslate(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		objects, _ := file.Decode(data, "fuzz.yaml")
+		objects, _, _ := file.Checked(data, "fuzz.yaml", validate.Object)
 		r := Snapshot(objects)
 		for _, p := range askers(objects) {
 			validateAll(t, Build(r, p))

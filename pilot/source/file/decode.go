@@ -313,7 +313,8 @@ func (d *decoder) named(key model.Key, src *source) bool {
 	return true
 }
 
-// add takes an object, with what was found about it, unless the check finds that it cannot take effect.
+// add takes an object, with what was found about it, unless the check finds that it cannot take effect. There is no other
+// way for an object to come out of a source, on which translation relies.
 func (d *decoder) add(o *model.Object, found []model.Problem, src *source) {
 	o.Origin = model.Origin{File: d.name, Line: src.line}
 	found = append(found, d.annotations(o)...)
