@@ -32,11 +32,7 @@ func tokenProviders(r Reader, objects []*model.Object) ([]ir.TokenProvider, []mo
 	var out []ir.TokenProvider
 	var problems []model.Problem
 	for _, o := range objects {
-		policy, ok := o.Spec.(*security.RequestAuthentication)
-		if !ok {
-			continue
-		}
-		for i, rule := range policy.GetJwtRules() {
+		for i, rule := range o.Spec.(*security.RequestAuthentication).GetJwtRules() {
 			p := tokenProvider(rule)
 			p.Name = fmt.Sprintf("origins-%d", len(out))
 			field := fmt.Sprintf("spec.jwtRules[%d]", i)

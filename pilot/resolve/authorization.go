@@ -69,13 +69,11 @@ func NewAuthorization(r Reader, c *Class) *Authorization {
 	}
 	byAction := map[security.AuthorizationPolicy_Action][]*model.Object{}
 	for _, o := range attached(r, c, r.AuthorizationPolicies, c.AuthorizationPolicies) {
-		if policy, ok := o.Spec.(*security.AuthorizationPolicy); ok {
-			action := policy.GetAction()
-			if !slices.Contains(model.AuthorizationOrder(), action) {
-				action = security.AuthorizationPolicy_DENY // of a version to come
-			}
-			byAction[action] = append(byAction[action], o)
+		action := o.Spec.(*security.AuthorizationPolicy).GetAction()
+		if !slices.Contains(model.AuthorizationOrder(), action) {
+			action = security.AuthorizationPolicy_DENY // of a version to come
 		}
+		byAction[action] = append(byAction[action], o)
 	}
 	check, problems := newTokenCheck(r, c)
 	if check != nil {
@@ -149,7 +147,7 @@ var actions = map[security.AuthorizationPolicy_Action]struct {
 // ruleName is what Envoy reports of a rule that matched, and what tools parse.
 func ruleName(o *model.Object, i int) string {
 	name := fmt.Sprintf("ns[%s]-policy[%s]-rule[%d]", o.Namespace, o.Name, i)
-	if p, ok := o.Spec.(*security.AuthorizationPolicy); ok && p.GetAction() == security.AuthorizationPolicy_CUSTOM {
+	if p := o.Spec.(*security.AuthorizationPolicy); p.GetAction() == security.AuthorizationPolicy_CUSTOM {
 		name = customRule(p.GetProvider().GetName()) + name
 	}
 	return name

@@ -127,14 +127,15 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	if r.HasLocatedNames(p.Namespace) {
 		c.NamesFrom = c.Locality
 	}
-	c.Inbound = inboundPorts(r, p, cluster, pod, labels)
+	var udp []uint32
+	c.Inbound, udp = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
 		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Secrets
 		c.PassesMesh = slices.ContainsFunc(c.Gateways, func(k model.Key) bool {
 			o := r.Object(k)
 			return o != nil && passesMesh(o)
 		})
-		c.UDPPorts = udpPorts(r, p, cluster, labels)
+		c.UDPPorts = udp
 		c.Topology = topology(r, p)
 	} else {
 		c.HTTPProxyPort = p.HTTPProxyPort
@@ -151,7 +152,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	c.RequestAuthentications = policiesFor(r, r.WorkloadRequestAuthentications, p, labels)
 	c.OutboundTokens = outboundTokenPolicies(r, p, c.RequestAuthentications)
 	for _, o := range r.WorkloadDestinationRules(p.Namespace) {
-		if dr, ok := o.Spec.(*networking.DestinationRule); ok && model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
+		if dr := o.Spec.(*networking.DestinationRule); model.Selects(dr.GetWorkloadSelector().GetMatchLabels(), labels) {
 			c.DestinationRules = append(c.DestinationRules, o.Key)
 			c.Secrets = c.Secrets || p.Secrets && len(model.DestinationSecrets(dr)) > 0
 		}
@@ -179,13 +180,13 @@ func (c *Class) hasSourceLabels(set string) bool {
 	return found
 }
 
-// inboundPorts lists what the workload serves. A named target port is looked up in the pod,
-// else among the service's endpoints with its address.
-func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) []InboundPort {
-	var out []InboundPort
+// inboundPorts lists what the workload serves, and the ports of UDP by which clients reach it, sorted. A named target port
+// is looked up in the pod, else among the service's endpoints with its address.
+func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) (out []InboundPort, udp []uint32) {
 	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
 		for _, port := range svc.Ports {
 			if port.Protocol == model.ProtocolUDP {
+				udp = append(udp, port.Port)
 				continue
 			}
 			target := port.TargetPort
@@ -202,26 +203,9 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 		}
 	}
 	slices.SortStableFunc(out, func(a, b InboundPort) int {
-		if a.TargetPort != b.TargetPort {
-			return int(a.TargetPort) - int(b.TargetPort)
-		}
-		return strings.Compare(a.Host, b.Host)
+		return cmp.Or(cmp.Compare(a.TargetPort, b.TargetPort), strings.Compare(a.Host, b.Host))
 	})
-	return out
-}
-
-// udpPorts lists the ports of UDP by which clients reach a router.
-func udpPorts(r Reader, p *model.Proxy, cluster string, labels map[string]string) []uint32 {
-	var out []uint32
-	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
-		for _, port := range svc.Ports {
-			if port.Protocol == model.ProtocolUDP {
-				out = append(out, port.Port)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out, distinct(udp)
 }
 
 // topology is what a router says itself, else what the mesh says of all.
@@ -240,7 +224,7 @@ func topology(r Reader, p *model.Proxy) model.Topology {
 func selectedGateways(r Reader, labels map[string]string) []model.Key {
 	var out []model.Key
 	for _, o := range r.Gateways() {
-		if gw, ok := o.Spec.(*networking.Gateway); ok && model.HasLabels(labels, gw.GetSelector()) {
+		if model.HasLabels(labels, o.Spec.(*networking.Gateway).GetSelector()) {
 			out = append(out, o.Key)
 		}
 	}
@@ -252,14 +236,10 @@ func selectedGateways(r Reader, labels map[string]string) []model.Key {
 func selectedSidecar(r Reader, namespace string, labels map[string]string) model.Key {
 	var byDefault model.Key
 	for _, o := range r.Sidecars(namespace) {
-		sc, ok := o.Spec.(*networking.Sidecar)
-		switch {
-		case !ok:
-		case sc.GetWorkloadSelector() == nil:
-			if byDefault == (model.Key{}) {
-				byDefault = o.Key
-			}
-		case model.HasLabels(labels, sc.GetWorkloadSelector().GetLabels()):
+		switch selector := o.Spec.(*networking.Sidecar).GetWorkloadSelector(); {
+		case selector == nil:
+			byDefault = cmp.Or(byDefault, o.Key)
+		case model.HasLabels(labels, selector.GetLabels()):
 			return o.Key
 		}
 	}
@@ -268,7 +248,7 @@ func selectedSidecar(r Reader, namespace string, labels map[string]string) model
 		return byDefault
 	}
 	for _, o := range r.Sidecars(root) {
-		if sc, ok := o.Spec.(*networking.Sidecar); ok && sc.GetWorkloadSelector() == nil {
+		if o.Spec.(*networking.Sidecar).GetWorkloadSelector() == nil {
 			return o.Key
 		}
 	}
@@ -283,8 +263,7 @@ func workloadPeerAuthentications(r Reader, namespace string, labels map[string]s
 	}
 	var out []model.Key
 	for _, o := range r.PeerAuthentications(namespace) {
-		pa, ok := o.Spec.(*security.PeerAuthentication)
-		if ok && selects(pa.GetSelector(), labels) {
+		if selects(o.Spec.(*security.PeerAuthentication).GetSelector(), labels) {
 			out = append(out, o.Key)
 		}
 	}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -68,20 +69,19 @@ func (d *destinationRule) fallback(name string) []map[string]string {
 func ruleFor(r Reader, c *Class, svc *model.Service) (*destinationRule, []model.Problem) {
 	root := rootNamespace(r)
 	if c.Namespace == root {
-		own := mostSpecific(r, c, slices.DeleteFunc(slices.Clone(r.DestinationRules(root, root, svc.Hostname)), func(o *model.Object) bool { return !private(r, o) }))
-		if len(own) > 0 {
-			return mergeRules(r, c, own)
-		}
-	} else if own := candidates(r, c, c.Namespace, svc); len(own) > 0 {
-		return mergeRules(r, c, own)
-	}
-	if svc.Namespace != c.Namespace || c.Namespace == root {
-		if found := candidates(r, c, svc.Namespace, svc); len(found) > 0 {
-			return mergeRules(r, c, found)
+		public := func(o *model.Object) bool { return !private(r, o) }
+		if own := mostSpecific(r, c, slices.DeleteFunc(slices.Clone(r.DestinationRules(root, root, svc.Hostname)), public)); len(own) > 0 {
+			return mergeRules(c, own)
 		}
 	}
-	if found := candidates(r, c, root, svc); len(found) > 0 {
-		return mergeRules(r, c, found)
+	namespaces := []string{c.Namespace, svc.Namespace, root}
+	if c.Namespace == root {
+		namespaces = namespaces[1:]
+	}
+	for _, namespace := range slices.Compact(namespaces) {
+		if found := candidates(r, c, namespace, svc); len(found) > 0 {
+			return mergeRules(c, found)
+		}
 	}
 	return nil, nil
 }
@@ -97,18 +97,12 @@ func mostSpecific(r Reader, c *Class, rules []*model.Object) []*model.Object {
 	var out []*model.Object
 	host := ""
 	for _, o := range rules {
-		dr, ok := o.Spec.(*networking.DestinationRule)
-		if !ok {
-			continue
-		}
+		dr := o.Spec.(*networking.DestinationRule)
 		if dr.GetWorkloadSelector() != nil && !slices.Contains(c.DestinationRules, o.Key) {
 			continue
 		}
 		full := model.ResolveHost(dr.GetHost(), o.Namespace, r.Domain())
-		if host == "" {
-			host = full
-		}
-		if full == host {
+		if host = cmp.Or(host, full); full == host {
 			out = append(out, o)
 		}
 	}
@@ -123,12 +117,9 @@ func private(r Reader, o *model.Object) bool {
 
 // mergeRules joins rules of one host, the oldest first. One that selects the workload stands
 // alone.
-func mergeRules(r Reader, c *Class, rules []*model.Object) (*destinationRule, []model.Problem) {
-	for _, o := range rules {
-		if slices.Contains(c.DestinationRules, o.Key) {
-			rules = []*model.Object{o}
-			break
-		}
+func mergeRules(c *Class, rules []*model.Object) (*destinationRule, []model.Problem) {
+	if at := slices.IndexFunc(rules, func(o *model.Object) bool { return slices.Contains(c.DestinationRules, o.Key) }); at >= 0 {
+		rules = rules[at : at+1]
 	}
 	out := &destinationRule{object: rules[0]}
 	var problems []model.Problem

@@ -14,7 +14,7 @@ import (
 // nothing to forward to, of which Envoy makes no listener.
 func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	g := p.ports[name]
-	b := &gatewayBuilder{plan: p, r: r, port: g, who: NewAuthorization(r, p.class), taken: map[string]bool{}}
+	b := &gatewayBuilder{plan: p, r: r, port: g, who: NewAuthorization(r, p.class), taken: claims{}}
 	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true}
 	b.problems = append(b.problems, b.who.problems...)
 	for _, routes := range g.routes {
@@ -67,8 +67,8 @@ type gatewayBuilder struct {
 	plan     *GatewayPlan
 	r        Reader
 	port     *gatewayPort
-	who      *Authorization  // may come in
-	taken    map[string]bool // names in the TLS handshake, with subnets, that have a chain
+	who      *Authorization // may come in
+	taken    claims         // by chains
 	problems []model.Problem
 }
 
@@ -92,7 +92,7 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 		out.Match.ServerNames = s.serverNames()
 		out.TLS = serverTLS(b.r, s)
 		out.Config = configPath(s.gateway, "gateway")
-		b.claim(out)
+		b.taken.claim(&out.Match)
 	}
 	return out
 }
@@ -133,7 +133,7 @@ func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
 				chain.Match.ServerNames, chain.TLS = s.serverNames(), serverTLS(b.r, s)
 			}
 			asked := len(chain.Match.ServerNames)
-			if b.claim(chain) {
+			if b.taken.claim(&chain.Match) {
 				out = append(out, chain)
 			}
 			if lost := asked - len(chain.Match.ServerNames); lost > 0 {
@@ -200,31 +200,6 @@ func (b *gatewayBuilder) narrowed(s *gatewayServer, bound boundService, chains [
 		out = append(out, chain)
 	}
 	return out
-}
-
-// claim leaves to a chain the names and subnets that no chain before it has, since Envoy refuses a
-// listener with two chains for one connection, and tells whether it has any.
-func (b *gatewayBuilder) claim(chain *ir.FilterChain) bool {
-	m := &chain.Match
-	var names []string
-	for _, name := range orAny(m.ServerNames) {
-		free := true
-		for _, prefix := range orAny(m.DestinationPrefixes) {
-			free = free && !b.taken[name+" "+prefix]
-		}
-		if free {
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
-		for _, prefix := range orAny(m.DestinationPrefixes) {
-			b.taken[name+" "+prefix] = true
-		}
-	}
-	if len(m.ServerNames) > 0 {
-		m.ServerNames = names
-	}
-	return len(names) > 0
 }
 
 // hidden reports names of a VirtualService's tls rules that lead elsewhere already.

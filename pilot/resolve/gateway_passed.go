@@ -59,7 +59,7 @@ func (b *gatewayBuilder) passedTo(s *gatewayServer, name string) *ir.FilterChain
 		Match:   ir.ChainMatch{ServerNames: []string{strings.ToLower(name)}, ApplicationProtocols: istioALPN},
 		Filters: terminal(tcpTo(name)), Config: configPath(s.gateway, "gateway"),
 	}
-	if len(name) > maxSNI || !b.claim(chain) {
+	if len(name) > maxSNI || !b.taken.claim(&chain.Match) {
 		return nil
 	}
 	return chain

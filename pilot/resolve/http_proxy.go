@@ -21,7 +21,7 @@ const httpProxyProtocol = "HTTP_PROXY"
 
 // httpProxyPort is where the proxy takes requests as an HTTP proxy; 0 for nowhere.
 func httpProxyPort(r Reader, c *Class) uint32 {
-	n := cmp.Or(c.HTTPProxyPort, listenPort(r.Mesh().GetProxyHttpPort(), 0))
+	n := cmp.Or(c.HTTPProxyPort, uint32(r.Mesh().GetProxyHttpPort()))
 	if ownsPort(r, n) {
 		return 0
 	}

@@ -121,7 +121,7 @@ func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
 		out = append(out, servicePortInbound(r, c, in))
 	}
 	for _, port := range InboundMTLSPorts(r, c) {
-		if _, taken := first[port]; !taken && port > 0 && port <= 65535 {
+		if _, taken := first[port]; !taken {
 			out = append(out, otherInbound(r, c, port))
 		}
 	}

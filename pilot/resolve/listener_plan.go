@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -96,10 +97,7 @@ func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b *outbound) int {
-		if a.address != b.address {
-			return strings.Compare(a.address, b.address)
-		}
-		return int(a.port) - int(b.port)
+		return cmp.Or(strings.Compare(a.address, b.address), cmp.Compare(a.port, b.port))
 	})
 	return out, p.http, p.problems
 }
@@ -158,14 +156,10 @@ func (p *planner) add(sp servicePort) bool {
 // locked.
 func (p *planner) addTCPAt(address string, sp tcpPort) bool {
 	o := p.at(sp.servicePort, address)
-	switch {
-	case o == nil:
-	case o.locked:
-		return false
-	default:
+	if o != nil && !o.locked {
 		o.tcp = append(o.tcp, sp)
 	}
-	return true
+	return o == nil || !o.locked
 }
 
 // number is the port on which a service is listened for.
@@ -365,17 +359,10 @@ func unspecified(ip string) bool {
 }
 
 // outboundPort is where the proxy captures what the workload sends.
-func outboundPort(r Reader) uint32 { return listenPort(r.Mesh().GetProxyListenPort(), 15001) }
+func outboundPort(r Reader) uint32 { return uint32(r.Mesh().GetProxyListenPort()) }
 
 // inboundPort is where the proxy captures what the workload gets.
-func inboundPort(r Reader) uint32 { return listenPort(r.Mesh().GetProxyInboundListenPort(), 15006) }
-
-func listenPort(configured int32, standard uint32) uint32 {
-	if configured > 0 && configured <= 65535 {
-		return uint32(configured)
-	}
-	return standard
-}
+func inboundPort(r Reader) uint32 { return uint32(r.Mesh().GetProxyInboundListenPort()) }
 
 // sortProblems puts problems in order, each once; ir values do not repeat them per port.
 func sortProblems(in []model.Problem) []model.Problem {

@@ -49,11 +49,8 @@ func labelProblems(objects []*model.Object) []model.Problem {
 						continue
 					}
 					if _, fault := metricLabel(name, tags[name].GetValue()); fault != "" {
-						out = append(out, model.Problem{
-							Object: o.Key, Field: fmt.Sprintf("spec.metrics[%d].overrides[%d].tagOverrides[%s].value", i, j, name),
-							Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-							Message: fault + "; the label stays as it is",
-						})
+						out = append(out, o.WarningAt(fmt.Sprintf("spec.metrics[%d].overrides[%d].tagOverrides[%s].value", i, j, name),
+							model.ReasonNotTranslated, fault+"; the label stays as it is"))
 					}
 				}
 			}

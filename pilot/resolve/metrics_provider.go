@@ -66,10 +66,7 @@ func metricNameProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []
 		if providerAt(mesh, name) >= 0 {
 			why = " is a provider that takes no metrics here; only prometheus does"
 		}
-		out = append(out, model.Problem{
-			Object: o.Key, Field: field, Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated, Origin: o.Origin,
-			Message: strconv.Quote(name) + why + "; metrics are for Prometheus" + otherwise,
-		})
+		out = append(out, o.WarningAt(field, model.ReasonNotTranslated, strconv.Quote(name)+why+"; metrics are for Prometheus"+otherwise))
 	}
 	for i, name := range mesh.GetDefaultProviders().GetMetrics() {
 		check(meshObject(), fmt.Sprintf("defaultProviders.metrics[%d]", i), name, "")

@@ -26,25 +26,25 @@ type MTLS struct {
 
 // InboundMTLS tells what the workload of a class has to accept on a container port.
 func InboundMTLS(r Reader, c *Class, containerPort uint32) MTLS {
-	var workload *model.Object
-	if len(c.PeerAuthentications) > 0 {
-		workload = r.Object(c.PeerAuthentications[0])
-	}
-	return effectiveMTLS(r, c.Namespace, workload, containerPort)
+	return effectiveMTLS(r, c.Namespace, workloadMTLS(r, c), containerPort)
 }
 
 // InboundMTLSPorts lists the container ports for which a class's port-level settings differ
 // from the rest of the workload, sorted; a listener needs chains of their own for them.
 func InboundMTLSPorts(r Reader, c *Class) []uint32 {
+	o := workloadMTLS(r, c)
+	if o == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(o.Spec.(*security.PeerAuthentication).GetPortLevelMtls()))
+}
+
+// workloadMTLS gives the object in force for the workload of a class alone, or nil.
+func workloadMTLS(r Reader, c *Class) *model.Object {
 	if len(c.PeerAuthentications) == 0 {
 		return nil
 	}
-	var out []uint32
-	if o := r.Object(c.PeerAuthentications[0]); o != nil {
-		out = slices.Collect(maps.Keys(o.Spec.(*security.PeerAuthentication).GetPortLevelMtls()))
-	}
-	slices.Sort(out)
-	return out
+	return r.Object(c.PeerAuthentications[0])
 }
 
 // EndpointMTLS tells what a workload accepts on a container port, seen by its clients.
@@ -52,7 +52,7 @@ func EndpointMTLS(r Reader, namespace string, labels map[string]string, containe
 	var workload *model.Object
 	if namespace != rootNamespace(r) {
 		for _, o := range r.PeerAuthentications(namespace) {
-			if pa, ok := o.Spec.(*security.PeerAuthentication); ok && selects(pa.GetSelector(), labels) {
+			if selects(o.Spec.(*security.PeerAuthentication).GetSelector(), labels) {
 				workload = o
 				break
 			}
@@ -65,7 +65,7 @@ func EndpointMTLS(r Reader, namespace string, labels map[string]string, containe
 // where none is.
 func effectiveMTLS(r Reader, namespace string, workload *model.Object, containerPort uint32) MTLS {
 	if workload != nil {
-		pa, _ := workload.Spec.(*security.PeerAuthentication)
+		pa := workload.Spec.(*security.PeerAuthentication)
 		if m := pa.GetPortLevelMtls()[containerPort].GetMode(); m != unset {
 			return MTLS{mtlsMode(m), workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
 		}
@@ -95,8 +95,7 @@ func namespaceMTLS(r Reader, namespace string) MTLS {
 // defaultMode is that of the oldest object without a selector; younger ones have no effect.
 func defaultMode(r Reader, namespace string) (mode, *model.Object) {
 	for _, o := range r.PeerAuthentications(namespace) {
-		pa, ok := o.Spec.(*security.PeerAuthentication)
-		if ok && len(pa.GetSelector().GetMatchLabels()) == 0 {
+		if pa := o.Spec.(*security.PeerAuthentication); len(pa.GetSelector().GetMatchLabels()) == 0 {
 			return pa.GetMtls().GetMode(), o
 		}
 	}

@@ -123,25 +123,20 @@ func (p *Plan) Services() []*model.Service { return p.services }
 // ChangedHosts gives the hosts of which one plan has another service than the other, or none; old may
 // be nil.
 func (p *Plan) ChangedHosts(old *Plan) []string {
-	var out []string
-	a, b := p.services, []*model.Service(nil)
+	former := map[string]*model.Service{}
 	if old != nil {
-		b = old.services
-	}
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].Hostname < b[0].Hostname:
-			out, a = append(out, a[0].Hostname), a[1:]
-		case len(a) == 0 || b[0].Hostname < a[0].Hostname:
-			out, b = append(out, b[0].Hostname), b[1:]
-		default:
-			if !sameService(a[0], b[0]) {
-				out = append(out, a[0].Hostname)
-			}
-			a, b = a[1:], b[1:]
+		for _, svc := range old.services {
+			former[svc.Hostname] = svc
 		}
 	}
-	return out
+	var out []string
+	for _, svc := range p.services {
+		if was := former[svc.Hostname]; was == nil || !sameService(was, svc) {
+			out = append(out, svc.Hostname)
+		}
+		delete(former, svc.Hostname)
+	}
+	return append(out, slices.Sorted(maps.Keys(former))...)
 }
 
 // ChangedFacts gives the facts, as units note them, that differ from those of a former plan.

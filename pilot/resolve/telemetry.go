@@ -56,10 +56,7 @@ func scopes(limit int) (all, messages ir.StatsScope) {
 func seriesLimit(r Reader) (int, []model.Problem) {
 	limit, err := telemetry.SeriesLimit(r.Mesh().GetDefaultConfig().GetProxyMetadata()[telemetry.SeriesVariable])
 	if err != nil {
-		return limit, []model.Problem{{
-			Object: meshObject().Key, Field: "defaultConfig.proxyMetadata[" + telemetry.SeriesVariable + "]", Severity: model.SeverityWarning,
-			Reason: model.ReasonInvalid, Message: err.Error(),
-		}}
+		return limit, []model.Problem{meshObject().WarningAt("defaultConfig.proxyMetadata["+telemetry.SeriesVariable+"]", model.ReasonInvalid, err.Error())}
 	}
 	return limit, nil
 }

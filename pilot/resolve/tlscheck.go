@@ -159,9 +159,9 @@ func (b *clusterBuilder) reportTLSConflict(t block[networking.ClientTLSSettings]
 func selectedMTLS(r Reader, svc *model.Service, port *model.ServicePort) (_ MTLS, known bool) {
 	if svc.Namespace != rootNamespace(r) {
 		for _, o := range r.PeerAuthentications(svc.Namespace) {
-			pa, ok := o.Spec.(*security.PeerAuthentication)
+			pa := o.Spec.(*security.PeerAuthentication)
 			labels := pa.GetSelector().GetMatchLabels()
-			if !ok || len(labels) == 0 || contradict(labels, svc.Selector) {
+			if len(labels) == 0 || contradict(labels, svc.Selector) {
 				continue
 			}
 			if !selects(pa.GetSelector(), svc.Selector) || port.TargetPort == 0 && len(pa.GetPortLevelMtls()) > 0 {

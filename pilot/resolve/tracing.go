@@ -231,10 +231,8 @@ func tagProblems(mesh *meshconfig.MeshConfig, objects []*model.Object) []model.P
 	report := func(o *model.Object, field string, names []string, taken []ir.TraceTag) {
 		for _, name := range names {
 			if !slices.ContainsFunc(taken, func(t ir.TraceTag) bool { return t.Name == name }) {
-				out = append(out, model.Problem{
-					Object: o.Key, Field: field + "[" + name + "]", Severity: model.SeverityError, Reason: model.ReasonInvalid, Origin: o.Origin,
-					Message: "this is no tag that Envoy takes: the name of its header, or a command of its format, is none; it is left out",
-				})
+				out = append(out, o.ErrorAt(field+"["+name+"]", model.ReasonInvalid,
+					"this is no tag that Envoy takes: the name of its header, or a command of its format, is none; it is left out"))
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func traceProvider(r Reader, rules traceRules, services func(host string) *model
 	at := providerAt(mesh, rules.provider)
 	name := strconv.Quote(rules.provider)
 	if at < 0 {
-		return nil, 0, []model.Problem{namedProblem(rules, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")}
+		return nil, 0, []model.Problem{rules.namedBy.WarningAt(rules.namedAt, model.ReasonInvalid, name+" is none of the mesh's extensionProviders; there are no spans")}
 	}
 	p := mesh.GetExtensionProviders()[at]
 	c := &collector{services: services, variable: r.Variable, field: fmt.Sprintf("extensionProviders[%d]", at)}
@@ -45,21 +45,13 @@ func traceProvider(r Reader, rules traceRules, services func(host string) *model
 	case p.GetSkywalking() != nil:
 		provider = c.skyWalking(p.GetSkywalking())
 	default:
-		return nil, 0, []model.Problem{namedProblem(rules, model.ReasonNotTranslated,
+		return nil, 0, []model.Problem{rules.namedBy.WarningAt(rules.namedAt, model.ReasonNotTranslated,
 			name+" takes no spans here; opentelemetry, zipkin, datadog and skywalking do, until then there are none")}
 	}
 	if c.fault != "" {
-		return nil, 0, []model.Problem{{
-			Object: meshObject().Key, Field: c.field, Severity: model.SeverityError, Reason: model.ReasonInvalid, Message: c.fault + "; there are no spans",
-		}}
+		return nil, 0, []model.Problem{meshObject().ErrorAt(c.field, model.ReasonInvalid, c.fault+"; there are no spans")}
 	}
 	return provider, maxLength, c.leftOut
-}
-
-func namedProblem(rules traceRules, reason model.Reason, message string) model.Problem {
-	return model.Problem{
-		Object: rules.namedBy.Key, Field: rules.namedAt, Severity: model.SeverityWarning, Reason: reason, Origin: rules.namedBy.Origin, Message: message,
-	}
 }
 
 // enrichmentProblems reports the providers whose services are named otherwise than they ask for: a proxy has one set of
@@ -74,11 +66,8 @@ func enrichmentProblems(mesh *meshconfig.MeshConfig) []model.Problem {
 		case o.GetServiceAttributeEnrichment() == conventions:
 			conventional = true
 		default:
-			others = append(others, model.Problem{
-				Object: meshObject().Key, Field: fmt.Sprintf("extensionProviders[%d].opentelemetry.serviceAttributeEnrichment", i),
-				Severity: model.SeverityWarning, Reason: model.ReasonNotTranslated,
-				Message: "another provider asks for " + conventions.String() + ", by which the proxies' services are named for this one as well",
-			})
+			others = append(others, meshObject().WarningAt(fmt.Sprintf("extensionProviders[%d].opentelemetry.serviceAttributeEnrichment", i),
+				model.ReasonNotTranslated, "another provider asks for "+conventions.String()+", by which the proxies' services are named for this one as well"))
 		}
 	}
 	if !conventional {
@@ -229,10 +218,7 @@ func (c *collector) headerValue(h *meshconfig.MeshConfig_ExtensionProvider_HttpH
 
 // leave reports a header that is left out, once though two sorts of requests have it.
 func (c *collector) leave(field, message string) {
-	p := model.Problem{
-		Object: meshObject().Key, Field: c.field + "." + field, Severity: model.SeverityError, Reason: model.ReasonInvalid,
-		Message: message + "; the header is left out",
-	}
+	p := meshObject().ErrorAt(c.field+"."+field, model.ReasonInvalid, message+"; the header is left out")
 	if !slices.Contains(c.leftOut, p) {
 		c.leftOut = append(c.leftOut, p)
 	}

@@ -170,33 +170,34 @@ func (s *ruleSet) chain(match ir.ChainMatch, filters []ir.NetworkFilter) *ir.Fil
 // distinctChains leaves each name and subnet with the first chain that has it, and drops chains
 // that have nothing left: Envoy refuses a listener with two chains for one connection.
 func distinctChains(chains []*ir.FilterChain) []*ir.FilterChain {
-	taken := map[string]bool{}
-	var out []*ir.FilterChain
-	for _, c := range chains {
-		m := &c.Match
-		key := func(name, prefix string) string { return m.TransportProtocol + " " + name + " " + prefix }
-		names, prefixes := orAny(m.ServerNames), orAny(m.DestinationPrefixes)
-		if len(m.ServerNames) > 0 {
-			names = slices.DeleteFunc(names, func(n string) bool {
-				return slices.ContainsFunc(prefixes, func(p string) bool { return taken[key(n, p)] })
-			})
-			m.ServerNames = names
-		} else {
-			prefixes = slices.DeleteFunc(prefixes, func(p string) bool { return taken[key("", p)] })
-			if len(m.DestinationPrefixes) > 0 {
-				m.DestinationPrefixes = prefixes
-			}
-		}
-		for _, n := range names {
-			for _, p := range prefixes {
-				taken[key(n, p)] = true
-			}
-		}
-		if len(names) > 0 && len(prefixes) > 0 {
-			out = append(out, c)
+	taken := claims{}
+	return slices.DeleteFunc(chains, func(c *ir.FilterChain) bool { return !taken.claim(&c.Match) })
+}
+
+// claims are the names in TLS handshakes, with subnets, that chains of a listener have.
+type claims map[string]bool
+
+// claim leaves to a chain the names, or else the subnets, that none before it has, and tells whether there are any.
+func (taken claims) claim(m *ir.ChainMatch) bool {
+	key := func(name, prefix string) string { return m.TransportProtocol + " " + name + " " + prefix }
+	names, prefixes := orAny(m.ServerNames), orAny(m.DestinationPrefixes)
+	if len(m.ServerNames) > 0 {
+		names = slices.DeleteFunc(names, func(n string) bool {
+			return slices.ContainsFunc(prefixes, func(p string) bool { return taken[key(n, p)] })
+		})
+		m.ServerNames = names
+	} else {
+		prefixes = slices.DeleteFunc(prefixes, func(p string) bool { return taken[key("", p)] })
+		if len(m.DestinationPrefixes) > 0 {
+			m.DestinationPrefixes = prefixes
 		}
 	}
-	return out
+	for _, n := range names {
+		for _, p := range prefixes {
+			taken[key(n, p)] = true
+		}
+	}
+	return len(names) > 0 && len(prefixes) > 0
 }
 
 // orAny copies a list of criteria; an empty one stands for any value.
