@@ -207,39 +207,33 @@ func (e *encoder) compose(name string, hosts []hostField, unique bool, changed *
 	return e.pool.One(resource.NewFromFragments(resource.Routes, name, head, fragments)), unique, nil
 }
 
-// uniqueDomains leaves a domain with its first host, and tells whether all were so.
-func (e *encoder) uniqueDomains(hosts []hostField) ([]hostField, bool, error) {
-	encoded := make(map[*ir.VirtualHost]hostField, len(hosts))
-	changed := map[string]*routev3.VirtualHost{}
+// uniqueDomains leaves each domain with one host, and tells whether all were so.
+func (e *encoder) uniqueDomains(hosts []hostField) (out []hostField, unique bool, err error) {
 	all := make([]*ir.VirtualHost, 0, len(hosts))
 	for _, h := range hosts {
-		encoded[h.value] = h
-		if h.message != nil {
-			changed[h.value.Name] = h.message
-		}
 		all = append(all, h.value)
 	}
-	kept := resolve.UniqueDomains(all)
-	if slices.Equal(kept, all) {
-		return hosts, true, nil
-	}
-	out := make([]hostField, 0, len(kept))
-	for _, vh := range kept {
-		h := encoded[vh]
-		if h.encodedHost == nil { // it lost a domain
-			var err error
-			if m := changed[vh.Name]; m != nil {
-				h.encodedHost, err = prunedHost(m, vh)
-			} else {
-				h.encodedHost, err = e.virtualHost(vh)
-			}
-			if err != nil {
-				return nil, false, err
+	unique, out = true, make([]hostField, 0, len(hosts))
+	for i, domains := range resolve.UniqueDomains(all) {
+		h := hosts[i]
+		if len(domains) < len(h.value.Domains) {
+			unique = false
+			value := *h.value
+			value.Domains, value.Aliases = domains, 0
+			if h.message != nil {
+				h.encodedHost, err = prunedHost(h.message, &value)
+			} else if len(domains) > 0 {
+				h.encodedHost, err = e.virtualHost(&value)
 			}
 		}
-		out = append(out, h)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(domains) > 0 {
+			out = append(out, h)
+		}
 	}
-	return out, false, nil
+	return out, unique, nil
 }
 
 // forbidden reports a resource that came out as Envoy's API forbids it.

@@ -122,22 +122,21 @@ func (e *Engine) heal(wrong *classState, state uint64) {
 
 // following gives the class that comes next by key, or the first.
 func (e *Engine) following(after string) *classState {
-	var first, next *classState
+	var keys []string
 	for key, g := range e.classes {
-		if !g.built {
-			continue
-		}
-		if first == nil || key < first.class.Key {
-			first = g
-		}
-		if key > after && (next == nil || key < next.class.Key) {
-			next = g
+		if g.built {
+			keys = append(keys, key)
 		}
 	}
-	if next == nil {
-		return first
+	if len(keys) == 0 {
+		return nil
 	}
-	return next
+	slices.Sort(keys)
+	at, found := slices.BinarySearch(keys, after)
+	if found {
+		at++
+	}
+	return e.classes[keys[at%len(keys)]]
 }
 
 // compare names the first difference, or gives "".

@@ -38,7 +38,6 @@ func (c *Class) hash() string {
 	b.keys(c.Telemetry)
 	b.keys(c.AuthorizationPolicies...)
 	b.keys(c.RequestAuthentications...)
-	b.number(uint64(len(c.OutboundTokens)))
 	b.keys(c.OutboundTokens...)
 	b.keys(c.DestinationRules...)
 	b.keys(c.Gateways...)

@@ -183,7 +183,7 @@ func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
 
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
 func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
-	if isSocket(s.spec.GetBind()) {
+	if b := s.spec.GetBind(); b != "" && model.KindOfAddress(b) != model.AddressIP {
 		p := s.gateway.WarningAt(s.field+".bind", model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
 		return ports, &p
 	}

@@ -357,10 +357,10 @@ func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 	return all, sortProblems(problems)
 }
 
-// UniqueDomains leaves a domain, whose case means nothing, with the first virtual host that has
-// it other than as an alias, or else the first that has it; Envoy would refuse the whole configuration.
-// Hosts that lose a domain are copied, the others are the same.
-func UniqueDomains(hosts []*ir.VirtualHost) []*ir.VirtualHost {
+// UniqueDomains gives for each virtual host the domains that are left to it. One, whose case means nothing, is left to the
+// first host that has it other than as an alias, or else the first that has it, once; Envoy would refuse the whole
+// configuration.
+func UniqueDomains(hosts []*ir.VirtualHost) [][]string {
 	owners := make(map[string]*ir.VirtualHost, 4*len(hosts))
 	own := func(vh *ir.VirtualHost, domains []string) {
 		for _, d := range domains {
@@ -375,23 +375,13 @@ func UniqueDomains(hosts []*ir.VirtualHost) []*ir.VirtualHost {
 	for _, vh := range hosts {
 		own(vh, vh.Domains[len(vh.Domains)-vh.Aliases:])
 	}
-	out := make([]*ir.VirtualHost, 0, len(hosts))
-	for _, vh := range hosts {
-		var kept []string
+	out := make([][]string, len(hosts))
+	for i, vh := range hosts {
 		for _, d := range vh.Domains {
 			if key := strings.ToLower(d); owners[key] == vh {
-				owners[key] = nil // a host has it once
-				kept = append(kept, d)
+				owners[key] = nil
+				out[i] = append(out[i], d)
 			}
-		}
-		switch {
-		case len(kept) == 0:
-		case len(kept) == len(vh.Domains):
-			out = append(out, vh)
-		default:
-			pruned := *vh
-			pruned.Domains, pruned.Aliases = kept, 0
-			out = append(out, &pruned)
 		}
 	}
 	return out

@@ -31,6 +31,9 @@ func ingressOf(r Reader, c *Class) (out, repeated []*ingress) {
 	o, sidecar := sidecarOf(r, c)
 	for i, spec := range sidecar.GetIngress() {
 		n := spec.GetPort().GetNumber()
+		if n == 0 || n > 65535 {
+			continue
+		}
 		in := &ingress{o, fmt.Sprintf("spec.ingress[%d]", i), spec}
 		if at, taken := slices.BinarySearchFunc(out, n, func(in *ingress, n uint32) int { return cmp.Compare(in.port(), n) }); taken {
 			repeated = append(repeated, in)
