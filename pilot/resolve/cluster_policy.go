@@ -118,11 +118,11 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 	if o == nil {
 		return
 	}
-	panicAt := uint32(o.GetMinHealthPercent())
+	panicAt := percent(o.GetMinHealthPercent())
 	cl.PanicThreshold = &panicAt
 	out := &ir.OutlierDetection{
 		Consecutive5xx: number(o.GetConsecutive_5XxErrors()), ConsecutiveGateway: number(o.GetConsecutiveGatewayErrors()),
-		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: uint32(o.GetMaxEjectionPercent()),
+		SplitLocalOrigin: o.GetSplitExternalLocalOriginErrors(), MaxEjectionPercent: percent(o.GetMaxEjectionPercent()),
 		Interval: o.GetInterval().AsDuration(), BaseEjection: o.GetBaseEjectionTime().AsDuration(),
 	}
 	//lint:ignore SA1019 users still write consecutiveErrors
@@ -167,6 +167,8 @@ func limit(to *uint32, v int32) {
 		*to = uint32(v)
 	}
 }
+
+func percent(v int32) uint32 { return uint32(min(max(v, 0), 100)) }
 
 func number(v *wrapperspb.UInt32Value) *uint32 {
 	if v == nil {

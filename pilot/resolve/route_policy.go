@@ -26,7 +26,7 @@ func retry(r Reader, p *networking.HTTPRetry, hashed bool) *ir.Retry {
 	if p = cmp.Or(p, r.Mesh().GetDefaultHttpRetryPolicy()); p == nil {
 		return out
 	}
-	if p.GetAttempts() == 0 {
+	if p.GetAttempts() <= 0 {
 		return nil
 	}
 	out.Attempts = uint32(p.GetAttempts())
