@@ -39,6 +39,9 @@ func then(first, last ir.HeaderOperation) ir.HeaderOperation {
 }
 
 func (s *ruleSet) headerOperation(field string, op *networking.Headers_HeaderOperations) (out ir.HeaderOperation, authority string) {
+	if op == nil { // as for most rules
+		return out, ""
+	}
 	each := func(part string, names iter.Seq[string], values map[string]string, take func(ir.Header)) {
 		for _, name := range slices.Sorted(names) {
 			at, value := field+"."+part+"["+name+"]", values[name]

@@ -82,6 +82,9 @@ func cors(p *networking.CorsPolicy) *ir.CORS {
 
 // fault translates delays and aborts. Without a percentage no request is concerned.
 func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Fault {
+	if f == nil {
+		return nil
+	}
 	out := &ir.Fault{}
 	if d := f.GetDelay(); d != nil {
 		percentage := d.GetPercentage()
