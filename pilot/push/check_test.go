@@ -2,16 +2,21 @@ package push
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
+	"github.com/pilothouse-mesh/pilothouse/test/xdstest"
 )
 
 // TestCheckHealsWhatWentWrong spoils a view, as a forgotten dependency would.
@@ -52,6 +57,46 @@ func TestCheckHealsWhatWentWrong(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), name) || counted(t, reg, "pilot_push_check_differences_total") != 1 {
 		t.Errorf("the difference is not told: %s", &log)
+	}
+}
+
+// slowly is a Translator that takes its time to build a view from scratch.
+type slowly struct {
+	xdstest.Table
+	takes  time.Duration
+	builds *int
+}
+
+func (s slowly) FromScratch(c *resolve.Class) func() build.Result {
+	return func() build.Result {
+		*s.builds++
+		time.Sleep(s.takes)
+		return s.Result(c)
+	}
+}
+
+func (s slowly) Discard(*resolve.Class) {}
+
+// TestChecksRestAsTheyCost: what a comparison takes of a processor does not grow with the mesh.
+func TestChecksRestAsTheyCost(t *testing.T) {
+	for takes, want := range map[time.Duration]int{0: 120, 25 * time.Millisecond: 120, 150 * time.Millisecond: 20} {
+		synctest.Test(t, func(t *testing.T) {
+			builds := 0
+			e := New(Options{})
+			if err := e.Apply(t.Context(), Commit{Translator: slowly{takes: takes, builds: &builds}}); err != nil {
+				t.Fatal(err)
+			}
+			join(t, e, proxy(t, "a", "p", "10.0.0.1"))
+			e.unchecked = 1000
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour+30*time.Second)
+			defer cancel()
+			if err := e.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if builds != want {
+				t.Errorf("%d comparisons of %s each in two hours, not %d", builds, takes, want)
+			}
+		})
 	}
 }
 
