@@ -229,6 +229,9 @@ type status struct {
 }
 
 func (t *tree) status(files []*file, ask func(string) (os.FileInfo, error)) []status {
+	if len(files) == 0 {
+		return nil
+	}
 	return attempt(t.patience, t.readers, t.newReader, files, operation[*file, status]{
 		load:   func(r *reader, f *file) { r.info, r.err = ask(f.path) },
 		result: func(r *reader, _ *file) status { return status{r.info, r.err} },

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -170,10 +169,10 @@ func (w *watch) gather(events []byte) bool {
 
 // event takes one event of a directory.
 func (w *watch) event(dir int, mask uint32, name []byte) bool {
-	text := string(name)
-	if strings.HasPrefix(text, ".") && text != dataLink && text != AllowEmptyFile {
-		return false // mostly a file that is yet to be renamed into place
+	if bytes.HasPrefix(name, []byte(".")) && string(name) != dataLink && string(name) != AllowEmptyFile {
+		return false // mostly a file that is yet to be renamed into place, of which the kernel tells three times
 	}
+	text := string(name)
 	switch {
 	case mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0:
 		w.gathered.dirs[dir] = true
