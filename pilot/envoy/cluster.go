@@ -85,12 +85,17 @@ func discovery(c *ir.Cluster, out *clusterv3.Cluster) {
 	backend(c, out)
 }
 
+// dnsJitter keeps proxies from asking for a name all at once. It is Istio's.
+const dnsJitter = 100 * time.Millisecond
+
 // dnsLookup keeps an answer as long as it says. It writes the fields that Istio writes and that its tools
 // read; Envoy knows a newer form of them as well.
 func dnsLookup(d ir.DNSLookup, out *clusterv3.Cluster) {
 	out.DnsLookupFamily = lookupFamily(d)
 	//lint:ignore SA1019 the form that Istio's tools read
 	out.RespectDnsTtl = true
+	//lint:ignore SA1019 the form that Istio's tools read
+	out.DnsJitter = durationpb.New(dnsJitter)
 	//lint:ignore SA1019 the form that Istio's tools read
 	out.DnsRefreshRate = durationOf(d.Refresh)
 }

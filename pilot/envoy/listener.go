@@ -55,7 +55,9 @@ func ListenerHead(l *ir.Listener, elements Elements) *listenerv3.Listener {
 	if l.Direction == ir.DirectionInbound {
 		out.TrafficDirection = core.TrafficDirection_INBOUND
 	}
-	if !l.BindToPort {
+	if l.BindToPort { // as in Istio, so that a burst of connections is spread over the worker threads
+		out.MaxConnectionsToAcceptPerSocketEvent = wrapperspb.UInt32(1)
+	} else {
 		out.BindToPort = wrapperspb.Bool(false)
 	}
 	if l.UseOriginalDst {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"math"
 	"time"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -17,8 +18,9 @@ const (
 	inboundSourceIPv6 = "::6"
 )
 
-// inboundCleanup is how long a connection pool to the own workload is kept without use.
-const inboundCleanup = time.Minute
+// neverCleaned is the longest time that Envoy takes. The hosts of a cluster of the workload are the pod's own few
+// addresses, and connections to them are not to end for want of requests.
+const neverCleaned = math.MaxInt64/time.Second*time.Second - time.Second
 
 // inbound adds a cluster for each container port that a service leads to. It goes to the
 // address that the client asked for, which is the pod's own.
@@ -55,7 +57,7 @@ func (b *clusterBuilder) inboundCluster(name string, protocol model.Protocol) *i
 	cl := &ir.Cluster{
 		Name: name, AltStatName: name + ";",
 		Discovery: ir.DiscoveryOriginalDst, Balancing: ir.BalanceByCluster,
-		BindSources: b.inboundSources(), CleanupInterval: inboundCleanup,
+		BindSources: b.inboundSources(), CleanupInterval: neverCleaned,
 	}
 	connectionBasics(b.r.Mesh(), cl)
 	cl.HTTP.Version = upstreamVersion(protocol)

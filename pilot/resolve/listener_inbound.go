@@ -251,11 +251,14 @@ func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
 
 // inboundHTTP passes requests on to the workload, with the peer's identity in a header.
 func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionManager {
-	route := &ir.Route{Name: "default", Forward: &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}}
+	forward := &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}
+	if in.protocol != model.ProtocolGRPC && in.protocol != model.ProtocolGRPCWeb { // streams of gRPC may have been answered by then, as in Istio
+		forward.Retry = &ir.Retry{Attempts: defaultAttempts, On: []string{"reset-before-request"}}
+	}
 	return &ir.HTTPConnectionManager{
 		StatPrefix: in.stats + ";",
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
-			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{route},
+			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{{Name: "default", Forward: forward}},
 		}}},
 		Denials:     who.denials,
 		Filters:     httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
