@@ -11,7 +11,7 @@ import (
 
 // setHeaders says what becomes of the headers that a connection manager makes itself.
 func setHeaders(out *hcm.HttpConnectionManager, m *ir.HTTPConnectionManager) {
-	if m.KeepServer || m.ServerName == "" {
+	if m.KeepServer {
 		out.ServerName, out.ServerHeaderTransformation = "", hcm.HttpConnectionManager_PASS_THROUGH
 	}
 	if m.KeepRequestID {

@@ -135,8 +135,8 @@ type HTTPConnectionManager struct {
 	ClientCert       ClientCertDetails
 	UseRemoteAddress bool
 	TrustedHops      uint32      // proxies before this one that are believed about the client's address
-	ServerName       string      // the server header; "" passes the upstream's on
-	KeepServer       bool        // passes the upstream's on all the same
+	ServerName       string      // the server header; "" is Envoy's own name
+	KeepServer       bool        // passes the upstream's on instead
 	KeepRequestID    bool        // makes no x-request-id
 	KeepCase         bool        // leaves names of headers of HTTP/1 as they were written
 	ForwardedPort    bool        // adds x-forwarded-port

@@ -20,8 +20,7 @@ func (c *Class) Outbound() Class {
 		out.Connections = model.Connections{ClusterBuffer: c.Connections.ClusterBuffer}
 		out.Headers = model.ProxyHeaders{KeepCase: c.Headers.KeepCase}
 		out.SourceLabels = nil // only its Gateways' rules have sources
-	} else { // what a sidecar tells clients of itself, and servers of clients
-		out.Headers.KeepServer, out.Headers.Server = false, ""
+	} else { // what a sidecar tells servers of clients
 		out.Headers.ClientCert, out.Headers.Details = "", model.CertDetails{}
 	}
 	out.Key = out.hash()

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"cmp"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -31,12 +33,7 @@ func headersOfListener(c *Class, l *ir.Listener) {
 }
 
 func headersOfManager(h *model.ProxyHeaders, m *ir.HTTPConnectionManager, received bool) {
-	if m.ServerName != "" { // it says something about itself
-		m.KeepServer = h.KeepServer
-		if h.Server != "" {
-			m.ServerName = h.Server
-		}
-	}
+	m.KeepServer, m.ServerName = h.KeepServer, cmp.Or(h.Server, m.ServerName)
 	if d := h.Details; d.Set && received {
 		m.CertDetails = ir.CertDetails{Subject: d.Subject, Cert: d.Cert, Chain: d.Chain, DNS: d.DNS, URI: d.URI}
 	}

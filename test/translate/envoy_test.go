@@ -227,6 +227,9 @@ func TestEnvoyRoutesRequests(t *testing.T) {
 			if out.StatusCode != c.status || a.Cluster != c.cluster || a.Path != c.seen {
 				t.Errorf("got %d from %q, which saw %q", out.StatusCode, a.Cluster, a.Path)
 			}
+			if s := out.Header.Get("Server"); s != "envoy" {
+				t.Errorf("the server calls itself %q", s)
+			}
 			switch c.name {
 			case "rewrite":
 				if a.Host != "rewritten.example.com" || a.Header.Get("X-Path") != "/old/a?b=c 100%" || out.Header.Get("X-Served") != "mesh" {
