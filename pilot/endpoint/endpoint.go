@@ -105,7 +105,7 @@ type group struct {
 func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []model.Endpoint) map[string]string {
 	has := func(labels map[string]string) bool {
 		for i := range endpoints {
-			if belongs(r, c, cl, labels, &endpoints[i]) {
+			if endpoints[i].Health == model.Healthy && belongs(r, c, cl, labels, &endpoints[i]) {
 				return true
 			}
 		}
@@ -124,7 +124,8 @@ func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []mode
 // belongs tells whether an endpoint with labels is a host of the cluster for this class.
 func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[string]string, ep *model.Endpoint) bool {
 	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
-	if ep.ServicePort != set.PortName || ep.Health != model.Healthy || (ep.Port == 0) != (kind == model.AddressUnix) {
+	inService := ep.Health == model.Healthy || set.Unready && ep.Health == model.Unhealthy
+	if ep.ServicePort != set.PortName || !inService || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
 	if set.ClusterLocal && !resolve.SameCluster(r, c, ep) {
@@ -153,7 +154,7 @@ func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[stri
 func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) ir.Endpoint {
 	return ir.Endpoint{
 		Address: ep.Address, Port: ep.Port, Weight: max(ep.Weight, 1), Workload: workload(r, c, ep),
-		Plaintext: cl.AutoTLS && !mutualTLS(r, ep),
+		Plaintext: cl.AutoTLS && !mutualTLS(r, ep), Unhealthy: ep.Health != model.Healthy,
 	}
 }
 

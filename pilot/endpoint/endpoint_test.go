@@ -105,6 +105,23 @@ func TestAssignmentTakesThoseThatServe(t *testing.T) {
 	}
 }
 
+// TestAssignmentTellsWhatIsNotReady has an endpoint in every state. What leaves does not count among what is unhealthy,
+// whether it still serves or not: it is gone on purpose.
+func TestAssignmentTellsWhatIsNotReady(t *testing.T) {
+	r := read(t, fmt.Sprintf(service, "")+slice(`{addresses: [10.0.0.1]}, {addresses: [10.0.0.2], conditions: {ready: false}},
+  {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}},
+  {addresses: [10.0.0.4], conditions: {ready: false, serving: false, terminating: true}}`))
+	cl := cluster(nil)
+	cl.Endpoints.Unready = true
+	got := map[string]bool{}
+	for _, e := range endpoint.Assignment(r, &resolve.Class{Namespace: "default"}, cl).Localities[0].Endpoints {
+		got[e.Address] = e.Unhealthy
+	}
+	if diff := cmp.Diff(map[string]bool{"10.0.0.1": false, "10.0.0.2": true}, got); diff != "" {
+		t.Errorf("unhealthy hosts (-want +got):\n%s", diff)
+	}
+}
+
 func TestEndpointTellsItsTLSModeAndWorkload(t *testing.T) {
 	r := read(t, fmt.Sprintf(service, "")+
 		pod("a-0", "10.0.0.1", "security.istio.io/tlsMode: istio, service.istio.io/canonical-name: canon, version: v1")+

@@ -155,9 +155,6 @@ func distribute(rules []ir.Distribution, proxy model.Locality, localities []ir.L
 }
 
 func distributionFor(rules []ir.Distribution, proxy model.Locality) *ir.Distribution {
-	if proxy == (model.Locality{}) {
-		return nil
-	}
 	for i := range rules {
 		if covers(rules[i].From, proxy) {
 			return &rules[i]

@@ -40,6 +40,9 @@ func lbEndpoint(e *ir.Endpoint) *endpointv3.LbEndpoint {
 		Metadata:       endpointMetadata(e),
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: hostAddress(e)}},
 	}
+	if e.Unhealthy {
+		out.HealthStatus = core.HealthStatus_UNHEALTHY
+	}
 	if e.Weight > 1 {
 		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
 	}

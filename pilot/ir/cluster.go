@@ -63,6 +63,8 @@ type EndpointSet struct {
 	Fallback []map[string]string
 	// MutualOnly leaves out endpoints that do not take the mesh's mutual TLS.
 	MutualOnly bool
+	// Unready takes in endpoints that are not ready, as unhealthy ones.
+	Unready bool
 	// NodeLocal leaves out endpoints that are not on the proxy's node.
 	NodeLocal bool
 	// ClusterLocal leaves out endpoints that are not in the proxy's cluster.

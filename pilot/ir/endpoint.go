@@ -19,6 +19,9 @@ type Endpoint struct {
 	Address string // IP, a DNS name in the Hosts of a cluster, or the path of a Unix socket
 	Port    uint32 // 0 for a Unix socket
 	Weight  uint32 // at least 1
+	// Unhealthy hosts get no traffic. They count among those of their locality, the more of which are unhealthy
+	// the more goes to others.
+	Unhealthy bool
 	// Plaintext is true where the cluster's TLS is automatic and the host does not understand it.
 	Plaintext bool
 	// Workload is "name;namespace;canonical name;revision;cluster", for tools.

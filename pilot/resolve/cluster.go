@@ -101,6 +101,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		b.nearNames(policy.balance, cl)
 	}
 	applyOutlier(policy.outlier.spec, cl)
+	countUnready(svc, policy.outlier.spec, cl)
 	b.applyTLS(policy.tls, svc, port, name, cl)
 	policy.whole.apply(cl)
 	return cl

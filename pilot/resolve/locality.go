@@ -36,6 +36,16 @@ func applyLocality(mesh *meshconfig.MeshConfig, svc *model.Service, b *networkin
 	cl.LocalityWeighted = len(policy.Distribute) > 0
 }
 
+// countUnready lets a cluster that prefers near endpoints know of those that are not ready. As in Istio, part of the
+// traffic then goes further away before the last near one is lost. A minimum of healthy hosts forbids it, but for a
+// Service's trafficDistribution: below the minimum Envoy would send to what is not ready. Elsewhere endpoints that
+// are not ready change nothing, and each would be sent twice.
+func countUnready(svc *model.Service, o *networking.OutlierDetection, cl *ir.Cluster) {
+	if set := cl.Endpoints; cl.Discovery == ir.DiscoveryEDS && set.Locality.ByPlace() && (svc.TrafficDistribution != "" || o.GetMinHealthPercent() == 0) {
+		set.Unready, cl.PanicThreshold = true, new(uint32)
+	}
+}
+
 // off tells whether a setting that counts unless it says otherwise does so.
 func off(enabled *wrapperspb.BoolValue) bool { return enabled != nil && !enabled.GetValue() }
 

@@ -134,9 +134,6 @@ func sliceHealth(c *discoveryv1.EndpointConditions, publishNotReady bool) model.
 	case publishNotReady:
 		return model.Healthy
 	case c.Terminating != nil && *c.Terminating:
-		if c.Serving != nil && !*c.Serving {
-			return model.Unhealthy
-		}
 		return model.Draining
 	case c.Ready == nil || *c.Ready:
 		return model.Healthy
