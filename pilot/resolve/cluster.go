@@ -89,7 +89,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 	}
 	connectionBasics(b.r.Mesh(), cl)
 	policy := policyFor(b.r, rule, name, port.Port)
-	cl.HTTP.Version = pooledVersion(b.r.Mesh(), policy.pool.spec.GetHttp(), port.Protocol)
+	cl.HTTP.Version = pooledVersion(b.r.Mesh(), b.c.Type, policy.pool.spec.GetHttp(), port.Protocol)
 	applyPool(policy.pool.spec, cl)
 	if cl.Balancing != ir.BalanceByCluster {
 		applyBalance(policy.balance.spec, cl)

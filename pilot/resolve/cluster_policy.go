@@ -44,7 +44,7 @@ func upstreamVersion(p model.Protocol) ir.Upstream {
 
 // pooledVersion is how HTTP is spoken to a port of a service. A rule that upgrades means a port that it knows to carry
 // HTTP, whatever the port says of itself; the mesh's upgrade is for those that say it.
-func pooledVersion(mesh *meshconfig.MeshConfig, http *networking.ConnectionPoolSettings_HTTPSettings, p model.Protocol) ir.Upstream {
+func pooledVersion(mesh *meshconfig.MeshConfig, t model.ProxyType, http *networking.ConnectionPoolSettings_HTTPSettings, p model.Protocol) ir.Upstream {
 	upgrade := http.GetH2UpgradePolicy()
 	switch {
 	case http.GetUseClientProtocol():
@@ -52,6 +52,8 @@ func pooledVersion(mesh *meshconfig.MeshConfig, http *networking.ConnectionPoolS
 	case upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE,
 		upgrade == networking.ConnectionPoolSettings_HTTPSettings_DEFAULT && p.IsHTTP() && mesh.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE:
 		return ir.UpstreamHTTP2
+	case t == model.RouterProxy && p == model.ProtocolAuto: // its clients may speak HTTP/2 where servers do not
+		return ir.UpstreamHTTP1
 	}
 	return upstreamVersion(p)
 }

@@ -78,10 +78,10 @@ func (b *clusterBuilder) meshTLS(sni string, names []string, protocol model.Prot
 		Params: meshTLSParams(b.r),
 	}
 	switch {
-	case cl.HTTP.Version == ir.UpstreamDownstream:
-		cl.Metadata.ALPN = sniffedALPN
 	case cl.HTTP.Version == ir.UpstreamHTTP2 && protocol == model.ProtocolAuto:
 		cl.Metadata.ALPN = upgradedALPN
+	case cl.HTTP.Version == ir.UpstreamDownstream || protocol == model.ProtocolAuto:
+		cl.Metadata.ALPN = sniffedALPN
 	}
 }
 
