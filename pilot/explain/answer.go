@@ -59,9 +59,11 @@ type Outcome struct {
 	// Refused tells that no server gets the request, and the configuration has no answer of its own either.
 	Refused bool `json:"refused,omitempty"`
 	// Closed tells that the connection ends without an answer.
-	Closed   bool   `json:"closed,omitempty"`
-	Location string `json:"location,omitempty"` // of a redirect
-	Body     string `json:"body,omitempty"`     // of a direct response, or of a policy's refusal
+	Closed bool `json:"closed,omitempty"`
+	// Presented are the names in the certificate that the proxy shows the client, where it has it from a Secret.
+	Presented string `json:"presented,omitempty"`
+	Location  string `json:"location,omitempty"` // of a redirect
+	Body      string `json:"body,omitempty"`     // of a direct response, or of a policy's refusal
 
 	// Forward is set where the request, or the connection, goes to a server.
 	Forward *Forward `json:"forward,omitempty"`

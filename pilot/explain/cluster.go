@@ -181,7 +181,7 @@ func spoken(m *clusterv3.Cluster, client Protocol) string {
 		return "HTTP/2"
 	case o.GetExplicitHttpConfig().GetHttp3ProtocolOptions() != nil:
 		return "HTTP/3"
-	case o.GetUseDownstreamProtocolConfig() != nil && client == HTTP2:
+	case o.GetUseDownstreamProtocolConfig() != nil && (client == HTTP2 || client == HTTP3): // Envoy has no HTTP/3 for such
 		return "HTTP/2"
 	case o.GetAutoConfig() != nil:
 		return "HTTP/1.1 or HTTP/2, as the server chooses"

@@ -24,7 +24,7 @@ func (w *walk) listen() {
 	l := w.accepts()
 	if l == nil {
 		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.sentTo()))
-		w.step(StageListener, "", w.answer.Outcome.Reason, nil, w.nearListeners()...)
+		w.step(StageListener, "", w.answer.Outcome.Reason, nil, append(w.nearListeners(), w.quicHints()...)...)
 		return
 	}
 	if l.GetUseOriginalDst().GetValue() {
@@ -50,7 +50,7 @@ func (w *walk) sentTo() string {
 		return w.request.Socket
 	}
 	if to.Addr().String() == UnknownAddress || w.request.Way == Direct {
-		return fmt.Sprintf("port %d%s", to.Port(), w.ledFrom())
+		return fmt.Sprintf("%sport %d%s", w.datagrams(), to.Port(), w.ledFrom())
 	}
 	return to.String() + w.ledFrom()
 }
@@ -103,7 +103,7 @@ func (w *walk) at(ok func(*listenerv3.Listener) bool) *listenerv3.Listener {
 				continue
 			}
 			ip, err := netip.ParseAddr(a.GetSocketAddress().GetAddress())
-			if err != nil || port(a) != w.request.Destination.Port() {
+			if err != nil || port(a) != w.request.Destination.Port() || ofUDP(a) != (w.request.Protocol == HTTP3) {
 				continue
 			}
 			to := w.request.Destination.Addr()
@@ -176,10 +176,14 @@ func address(a *core.Address) string {
 		return a.GetPipe().GetPath()
 	case a.GetSocketAddress() != nil:
 		s := a.GetSocketAddress()
+		out := fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPortValue())
 		if strings.Contains(s.GetAddress(), ":") {
-			return fmt.Sprintf("[%s]:%d", s.GetAddress(), s.GetPortValue())
+			out = fmt.Sprintf("[%s]:%d", s.GetAddress(), s.GetPortValue())
 		}
-		return fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPortValue())
+		if ofUDP(a) {
+			out += " for UDP"
+		}
+		return out
 	}
 	return a.GetEnvoyInternalAddress().GetServerListenerName()
 }
@@ -193,6 +197,9 @@ type inspected struct {
 
 // inspect looks at the first bytes as far as the listener does.
 func (w *walk) inspect(l *listenerv3.Listener) inspected {
+	if w.request.Protocol == HTTP3 {
+		return inspected{"quic", strings.ToLower(w.request.TLS.SNI), []string{"h3"}}
+	}
 	out := inspected{transport: "raw_buffer"}
 	for _, f := range l.GetListenerFilters() {
 		if w.holds(f.GetFilterDisabled()) {

@@ -16,14 +16,10 @@ import (
 
 // terminate ends TLS where the chain does so, and goes on with the chain's filters.
 func (w *walk) terminate(c *listenerv3.FilterChain) {
-	ctx := &tlsv3.DownstreamTlsContext{}
-	socket := c.GetTransportSocket().GetTypedConfig()
-	ends := socket.MessageIs(ctx)
-	if ends {
-		if err := socket.UnmarshalTo(ctx); err != nil {
-			w.closed("", "the TLS settings of the filter chain cannot be read: "+err.Error())
-			return
-		}
+	ctx, ends, err := serverTLS(c)
+	if err != nil {
+		w.closed("", "the TLS settings of the filter chain cannot be read: "+err.Error())
+		return
 	}
 	if name, why := w.awaited(ctx.GetCommonTlsContext()); name != "" {
 		w.closed("", fmt.Sprintf("the TLS of the filter chain needs %s, which the proxy does not have (%s): it closes the connection before the handshake", describeSecret(name), why))
@@ -37,6 +33,13 @@ func (w *walk) terminate(c *listenerv3.FilterChain) {
 	case ends && ctx.GetRequireClientCertificate().GetValue() && !client.Certificate:
 		w.closed("", "the filter chain wants a certificate of the client, which shows none: the handshake fails")
 		return
+	}
+	if ends {
+		if why := w.disagreed(ctx.GetCommonTlsContext()); why != "" {
+			w.closed("", why+": the handshake fails")
+			return
+		}
+		w.presents(ctx.GetCommonTlsContext())
 	}
 	w.terminated = ends
 	if ends && client.Certificate && verifies(ctx) {

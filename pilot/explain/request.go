@@ -23,18 +23,23 @@ const (
 // Protocol is what the client speaks; inside TLS where it does so.
 type Protocol string
 
-// The protocols. TCP stands for bytes that are no HTTP.
+// The protocols. TCP stands for bytes that are no HTTP, and HTTP3 comes over UDP, which no proxy captures.
 const (
 	HTTP10 Protocol = "HTTP/1.0"
 	HTTP11 Protocol = "HTTP/1.1"
 	HTTP2  Protocol = "HTTP/2"
+	HTTP3  Protocol = "HTTP/3"
 	TCP    Protocol = "TCP"
 )
 
 // TLS is the handshake that a client offers.
 type TLS struct {
 	SNI  string   // the name in it; empty for none
-	ALPN []string // what it offers
+	ALPN []string // what it offers; of HTTP/3 always h3
+	// Oldest and Newest are the versions of TLS that it offers, by crypto/tls's numbers; 0 for any.
+	Oldest, Newest uint16
+	// Ciphers are the suites that it offers for TLS 1.2 and older, by OpenSSL's names; nil for all.
+	Ciphers []string
 	// Certificate tells that the client shows a certificate: Chain, its own first, or where that is nil one of the mesh.
 	Certificate bool
 	Chain       []*x509.Certificate

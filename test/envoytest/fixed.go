@@ -80,16 +80,16 @@ type stream interface {
 
 // StreamAggregatedResources implements ADS.
 func (s *Fixed) StreamAggregatedResources(st discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.stream(st)
+	return s.stream(st, s.secrets.OfControlPlane)
 }
 
 // StreamSecrets implements SDS.
 func (s *Fixed) StreamSecrets(st secret.SecretDiscoveryService_StreamSecretsServer) error {
-	return s.stream(st)
+	return s.stream(st, func(name string) proto.Message { return s.secrets.Named(name) })
 }
 
-// stream answers every request that asks for something new.
-func (s *Fixed) stream(st stream) error {
+// stream answers every request that asks for something new; secret gives what has a name, nil for nothing.
+func (s *Fixed) stream(st stream, secret func(name string) proto.Message) error {
 	sent := map[string]string{} // by type, the names that were asked for last
 	for {
 		req, err := st.Recv()
@@ -112,7 +112,7 @@ func (s *Fixed) stream(st stream) error {
 			continue
 		}
 		sent[req.GetTypeUrl()] = key
-		resources, err := s.answer(typeURLs[req.GetTypeUrl()], names)
+		resources, err := s.answer(typeURLs[req.GetTypeUrl()], names, secret)
 		if err != nil {
 			return err
 		}
@@ -124,12 +124,16 @@ func (s *Fixed) stream(st stream) error {
 }
 
 // answer gives all clusters and listeners, and of the other types what is named.
-func (s *Fixed) answer(kind string, names []string) ([]*anypb.Any, error) {
+func (s *Fixed) answer(kind string, names []string, secret func(string) proto.Message) ([]*anypb.Any, error) {
 	var messages []proto.Message
 	switch kind {
 	case "secrets":
 		for _, name := range names {
-			messages = append(messages, s.secrets.Named(name))
+			if m := secret(name); m != nil {
+				messages = append(messages, m)
+			} else {
+				s.miss(kind + " " + name)
+			}
 		}
 	case "clusters", "listeners":
 		for _, name := range slices.Sorted(maps.Keys(s.resources[kind])) {

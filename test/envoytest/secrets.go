@@ -21,6 +21,7 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	secret "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
@@ -28,6 +29,8 @@ import (
 type Secrets struct {
 	roots, certificate, key []byte
 	others                  map[string]*Secrets // by the names that stand for them
+	// served are those that the control plane serves by ADS; nil where it serves the same as the agent.
+	served map[string]proto.Message
 }
 
 // NewSecrets makes a key and its certificate.
@@ -77,6 +80,21 @@ func (s *Secrets) Each(t testing.TB, identities []string) *Secrets {
 		out.others[id] = s.As(t, id)
 	}
 	return &out
+}
+
+// Beside gives the same secrets of the node agent, beside those of a control plane, which may be none but not nil.
+func (s *Secrets) Beside(served map[string]proto.Message) *Secrets {
+	out := *s
+	out.served = served
+	return &out
+}
+
+// OfControlPlane gives a secret that is served by ADS; nil for none.
+func (s *Secrets) OfControlPlane(name string) proto.Message {
+	if s.served == nil {
+		return s.Named(name)
+	}
+	return s.served[name]
 }
 
 // Named gives what stands under a name, as the node agent does: the roots for the names of roots, with the

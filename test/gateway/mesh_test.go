@@ -2,19 +2,14 @@ package gateway
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -52,20 +48,15 @@ type mesh struct {
 // newMesh starts both; identity is what the gateway proves, nil for nothing.
 func newMesh(t *testing.T, identity *xds.Identity, yaml string) *mesh {
 	t.Helper()
-	return newMeshWith(t, build.Options{}, identity, yaml)
-}
-
-func newMeshWith(t *testing.T, options build.Options, identity *xds.Identity, yaml string) *mesh {
-	t.Helper()
-	m := newPlane(t, options, identity, yaml)
+	m := newPlane(t, identity, yaml)
 	m.envoy = envoytest.Run(t, envoytest.Config{Node: "router~127.0.0.1~gw-0.istio-system~istio-system.svc.cluster.local", Socket: m.socket})
 	return m
 }
 
 // newPlane starts the control plane alone.
-func newPlane(t *testing.T, options build.Options, identity *xds.Identity, yaml string) *mesh {
+func newPlane(t *testing.T, identity *xds.Identity, yaml string) *mesh {
 	t.Helper()
-	m := &mesh{t: t, builder: build.New(options), socket: filepath.Join(t.TempDir(), "ads.sock")}
+	m := &mesh{t: t, builder: build.New(build.Options{}), socket: filepath.Join(t.TempDir(), "ads.sock")}
 	m.engine = push.New(push.Options{Report: func(problems []model.Problem) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -124,89 +115,6 @@ func until(t *testing.T, what string, missing func() error) {
 	}
 }
 
-// authority signs certificates.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  string
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, key: newKey(t)}
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	a.cert.Subject.CommonName = name
-	a.pem, a.cert = a.sign(a.cert, a.cert, &a.key.PublicKey)
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func (a *authority) sign(template, parent *x509.Certificate, key *ecdsa.PublicKey) (string, *x509.Certificate) {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), cert
-}
-
-// pair is a certificate with its key, in PEM.
-type pair struct{ cert, key string }
-
-// issue makes a certificate for hosts.
-func (a *authority) issue(serial int64, hosts ...string) pair {
-	a.t.Helper()
-	key := newKey(a.t)
-	cert, _ := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: hosts,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, a.cert, &key.PublicKey)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pair{cert, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
-}
-
-// revoke gives a list of revoked serial numbers.
-func (a *authority) revoke(serials ...int64) string {
-	a.t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Now().Add(time.Hour)}
-	for _, s := range serials {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: big.NewInt(s), RevocationTime: time.Now()})
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
-}
-
-func (p pair) tls(t *testing.T) *tls.Certificate {
-	t.Helper()
-	out, err := tls.X509KeyPair([]byte(p.cert), []byte(p.key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &out
-}
-
 // secret writes a Secret of the gateway's namespace; data are keys and their values.
 func secret(name string, data ...string) string {
 	var b strings.Builder
@@ -223,15 +131,9 @@ type client struct {
 	port int
 }
 
-func newClient(t *testing.T, port int, trust *authority, own *tls.Certificate) *client {
-	roots := x509.NewCertPool()
-	roots.AddCert(trust.cert)
-	conf := &tls.Config{RootCAs: roots}
-	if own != nil {
-		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
-	}
+func newClient(t *testing.T, port int, trust *envoytest.Authority) *client {
 	transport := &http.Transport{
-		TLSClientConfig: conf, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{RootCAs: trust.Roots()}, ForceAttemptHTTP2: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		},
@@ -267,4 +169,29 @@ func (c *client) want(t *testing.T, url string, status int, body string) {
 		}
 		return err
 	})
+}
+
+// explained says what becomes of a request for a host at a port of loopback, in TLS or in the clear, by what Envoy runs.
+func (m *mesh) explained(port int, host string, inTLS bool) explain.Outcome {
+	m.t.Helper()
+	dump, err := explain.ParseDump([]byte(m.envoy.Get("/config_dump?include_eds")))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r := explain.Request{
+		Way: explain.Direct, Destination: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)),
+		Protocol: explain.HTTP11, Host: host, Path: "/",
+	}
+	if inTLS {
+		r.TLS = &explain.TLS{SNI: host, ALPN: []string{"http/1.1"}}
+	}
+	return dump.Explain(r).Outcome
+}
+
+// goes tells whether a server gets what explain speaks of, and how it is spoken to there.
+func goes(o *explain.Outcome) (tls string, status int, ok bool) {
+	if o.Refused || o.Forward == nil {
+		return "", o.Status, false
+	}
+	return o.Forward.Clusters[0].Endpoints[0].TLS, 200, true
 }

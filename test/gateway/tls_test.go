@@ -3,21 +3,15 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/build"
-	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
@@ -71,15 +65,15 @@ func proven() *xds.Identity { return &xds.Identity{Namespace: "istio-system", Se
 // holds up nobody else.
 func TestSecretsAreServedAndChangeUnderLoad(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "root")
+	ca := envoytest.NewAuthority(t, "root")
 	port := envoytest.FreePort(t)
 	server := func(name, secret string) string {
 		return fmt.Sprintf("{port: {number: %d, name: %s, protocol: HTTPS}, hosts: [%s.example.com], tls: {mode: SIMPLE, credentialName: %s}}", port, name, name, secret)
 	}
-	first, second, late := ca.issue(11, "a.example.com"), ca.issue(12, "a.example.com"), ca.issue(13, "b.example.com")
+	first, second, late := ca.Issue(11, "a.example.com", "first.test"), ca.Issue(12, "a.example.com", "second.test"), ca.Issue(13, "b.example.com")
 	m := newMesh(t, proven(), edge(t, "web")+gatewayOf(server("a", "one"), server("b", "two"))+webRoute+
-		secret("one", "tls.crt", first.cert, "tls.key", first.key))
-	kept := newClient(t, port, ca, nil)
+		secret("one", "tls.crt", first.Cert, "tls.key", first.Key))
+	kept := newClient(t, port, ca)
 	kept.want(t, "https://a.example.com/", 200, "web")
 
 	var load sync.WaitGroup
@@ -89,7 +83,7 @@ func TestSecretsAreServedAndChangeUnderLoad(t *testing.T) {
 			c := kept
 			for n := 0; ctx.Err() == nil; n++ {
 				if !keep {
-					c = newClient(t, port, ca, nil)
+					c = newClient(t, port, ca)
 				}
 				status, body, serial, err := c.get("https://a.example.com/")
 				if err != nil || status != 200 || body != "web" {
@@ -103,22 +97,29 @@ func TestSecretsAreServedAndChangeUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	serves := func(host string, want int64) {
+	serves := func(host string, want envoytest.Pair) {
 		t.Helper()
 		until(t, host, func() error {
-			_, _, serial, err := newClient(t, port, ca, nil).get("https://" + host + "/")
-			if err == nil && serial != want {
-				err = fmt.Errorf("certificate %d, want %d", serial, want)
+			_, _, serial, err := newClient(t, port, ca).get("https://" + host + "/")
+			if err == nil && serial != want.Leaf.SerialNumber.Int64() {
+				err = fmt.Errorf("certificate %d, want %v", serial, want.Leaf.SerialNumber)
 			}
 			return err
 		})
+		if o := m.explained(port, host, true); o.Presented != strings.Join(want.Leaf.DNSNames, ",") {
+			t.Errorf("%s, by explain: %q is presented, want %v", host, o.Presented, want.Leaf.DNSNames)
+		}
 	}
-	m.apply(secret("one", "tls.crt", second.cert, "tls.key", second.key))
-	serves("a.example.com", 12)
-	m.apply(secret("one", "tls.crt", first.cert, "tls.key", second.key)) // no pair
-	m.apply(secret("two", "cert", late.cert, "key", late.key))
-	serves("b.example.com", 13)
-	serves("a.example.com", 12)
+	serves("a.example.com", first)
+	if o := m.explained(port, "b.example.com", true); !o.Closed {
+		t.Errorf("a server without its Secret, by explain: %s", &o)
+	}
+	m.apply(secret("one", "tls.crt", second.Cert, "tls.key", second.Key))
+	serves("a.example.com", second)
+	m.apply(secret("one", "tls.crt", first.Cert, "tls.key", second.Key)) // no pair
+	m.apply(secret("two", "cert", late.Cert, "key", late.Key))
+	serves("b.example.com", late)
+	serves("a.example.com", second)
 	stop()
 	load.Wait()
 
@@ -137,225 +138,43 @@ func TestSecretsAreServedAndChangeUnderLoad(t *testing.T) {
 // Who did not prove its namespace gets no Secret, and neither does a gateway of another one.
 func TestSecretsAreForProvenGatewaysOfTheirNamespace(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "root")
+	ca := envoytest.NewAuthority(t, "root")
 	port, clear := envoytest.FreePort(t), envoytest.FreePort(t)
-	own := ca.issue(11, "a.example.com")
-	m := newMesh(t, nil, edge(t, "web")+webRoute+secret("one", "tls.crt", own.cert, "tls.key", own.key)+gatewayOf(
+	own := ca.Issue(11, "a.example.com")
+	m := newMesh(t, nil, edge(t, "web")+webRoute+secret("one", "tls.crt", own.Cert, "tls.key", own.Key)+gatewayOf(
 		fmt.Sprintf("{port: {number: %d, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: SIMPLE, credentialName: one}}", port),
 		fmt.Sprintf("{port: {number: %d, name: b, protocol: HTTP}, hosts: [b.example.com]}", clear)))
-	newClient(t, clear, ca, nil).want(t, "http://b.example.com/", 200, "web")
+	newClient(t, clear, ca).want(t, "http://b.example.com/", 200, "web")
 	until(t, "the listener of TLS", func() error {
 		if !strings.Contains(m.envoy.Get("/listeners"), fmt.Sprint(port)) {
 			return errors.New("is not there")
 		}
 		return nil
 	})
-	if _, _, _, err := newClient(t, port, ca, nil).get("https://a.example.com/"); err == nil {
+	if _, _, _, err := newClient(t, port, ca).get("https://a.example.com/"); err == nil {
 		t.Error("a caller without proof got the Secret")
 	}
-}
-
-// MUTUAL wants a certificate of the authority that is not revoked and has one of the names,
-// OPTIONAL_MUTUAL takes none as well, and the application is told who it was. Explain says the same by Envoy's dump.
-func TestMutualTLS(t *testing.T) {
-	t.Parallel()
-	ca, other := newAuthority(t, "root"), newAuthority(t, "other")
-	port := envoytest.FreePort(t)
-	own := ca.issue(11, "a.example.com", "b.example.com", "c.example.com")
-	m := newMesh(t, proven(), edge(t, "web")+webRoute+
-		secret("one", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem, "ca.crl", ca.revoke(99))+
-		secret("two", "cert", own.cert, "key", own.key)+secret("two-cacert", "cacert", ca.pem)+
-		gatewayOf(
-			fmt.Sprintf("{port: {number: %d, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: MUTUAL, credentialName: one}}", port),
-			fmt.Sprintf("{port: {number: %d, name: b, protocol: HTTPS}, hosts: [b.example.com], tls: {mode: OPTIONAL_MUTUAL, credentialName: two}}", port),
-			fmt.Sprintf("{port: {number: %d, name: c, protocol: HTTPS}, hosts: [c.example.com], tls: {mode: MUTUAL, credentialName: one, subjectAltNames: [known.test]}}", port)))
-	good, known := ca.issue(21, "client.test").tls(t), ca.issue(22, "known.test").tls(t)
-	revoked, stranger := ca.issue(99, "client.test").tls(t), other.issue(23, "known.test").tls(t)
-	for _, c := range []struct {
-		host string
-		cert *tls.Certificate
-		in   bool
-	}{
-		{"a", good, true},
-		{"a", known, true},
-		{"a", nil, false},
-		{"a", revoked, false},
-		{"a", stranger, false},
-		{"b", good, true},
-		{"b", nil, true},
-		{"b", stranger, false},
-		{"c", known, true},
-		{"c", good, false},
-		{"c", nil, false},
-		{"c", stranger, false},
-	} {
-		url := "https://" + c.host + ".example.com/"
-		if c.in {
-			newClient(t, port, ca, c.cert).want(t, url, 200, "web")
-		} else if status, _, _, err := newClient(t, port, ca, c.cert).get(url); err == nil {
-			t.Errorf("%s: %d for a client that must not come in", url, status)
-		}
-		client := &explain.TLS{SNI: c.host + ".example.com"}
-		if c.cert != nil {
-			leaf, err := x509.ParseCertificate(c.cert.Certificate[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			client.Certificate, client.Chain, client.At = true, []*x509.Certificate{leaf}, time.Now()
-		}
-		if o := m.explained(port, client); o.Closed == c.in {
-			t.Errorf("%s, by explain: %s", url, &o)
-		}
+	if o := m.explained(port, "a.example.com", true); !o.Closed {
+		t.Errorf("without the Secret, by explain: %s", &o)
 	}
-	for _, host := range []string{"a", "b"} { // a workload's certificate is of another CA
-		if o := m.explained(port, &explain.TLS{SNI: host + ".example.com", Certificate: true}); !o.Closed {
-			t.Errorf("a certificate of the mesh at %s, by explain: %s", host, &o)
-		}
+	if o := m.explained(clear, "b.example.com", false); o.Refused {
+		t.Errorf("in the clear, by explain: %s", &o)
 	}
-}
-
-// explained says what becomes of a request in TLS, by what Envoy runs.
-func (m *mesh) explained(port int, client *explain.TLS) explain.Outcome {
-	m.t.Helper()
-	dump, err := explain.ParseDump([]byte(m.envoy.Get("/config_dump?include_eds")))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
-	return dump.Explain(explain.Request{
-		Way: explain.Direct, Destination: to, TLS: client, Protocol: explain.HTTP11, Host: client.SNI, Path: "/",
-	}).Outcome
-}
-
-// TLS passes by its name to where tls rules say, within what the server offers; bytes go where tcp rules
-// say; requests in the clear are sent to HTTPS where asked; versions below the minimum and other cipher suites are refused.
-func TestPassthroughRedirectAndBytes(t *testing.T) {
-	t.Parallel()
-	ca := newAuthority(t, "root")
-	tlsPort, tcpPort, httpPort, bytesPort := envoytest.FreePort(t), envoytest.FreePort(t), envoytest.FreePort(t), envoytest.FreePort(t)
-	inner := ca.issue(31, "pass.example.com", "other.example.com")
-	echo := echoServer(t, nil)
-	within := echoServer(t, &tls.Config{Certificates: []tls.Certificate{*inner.tls(t)}})
-	own := ca.issue(32, "modern.example.com", "bytes.example.com")
-	newMesh(t, proven(), edge(t, "web")+webRoute+secret("one", "tls.crt", own.cert, "tls.key", own.key)+fmt.Sprintf(`
----
-apiVersion: v1
-kind: Service
-metadata: {name: raw, namespace: default}
-spec: {clusterIP: 10.96.0.2, selector: {app: web}, ports: [{name: tcp, port: 9000, targetPort: %d}, {name: tls, port: 9443, targetPort: %d}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: raw, namespace: default}
-spec:
-  hosts: [pass.example.com, bytes.example.com, tcp.example.com]
-  gateways: [gw]
-  tls: [{match: [{sniHosts: [pass.example.com]}], route: [{destination: {host: raw, port: {number: 9443}}}]}]
-  tcp: [{route: [{destination: {host: raw, port: {number: 9000}}}]}]
-`, echo, within)+gatewayOf(
-		fmt.Sprintf("{port: {number: %d, name: pass, protocol: TLS}, hosts: [pass.example.com], tls: {mode: PASSTHROUGH}}", tlsPort),
-		fmt.Sprintf("{port: {number: %d, name: modern, protocol: HTTPS}, hosts: [modern.example.com], tls: {mode: SIMPLE, credentialName: one, minProtocolVersion: TLSV1_3}}", tlsPort),
-		fmt.Sprintf("{port: {number: %d, name: bytes, protocol: TLS}, hosts: [bytes.example.com], tls: {mode: SIMPLE, credentialName: one, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]}}", bytesPort),
-		fmt.Sprintf("{port: {number: %d, name: tcp, protocol: TCP}, hosts: [tcp.example.com]}", tcpPort),
-		fmt.Sprintf("{port: {number: %d, name: http, protocol: HTTP}, hosts: [modern.example.com], tls: {httpsRedirect: true}}", httpPort)))
-	c := newClient(t, tlsPort, ca, nil)
-	c.want(t, "https://modern.example.com/", 200, "web")
-	until(t, "pass", func() error { return echoes(tlsPort, "pass.example.com", 31) })
-	until(t, "bytes", func() error { return echoes(bytesPort, "bytes.example.com", 32) })
-	until(t, "tcp", func() error { return echoes(tcpPort, "", 0) })
-	if err := echoes(tlsPort, "other.example.com", 31); err == nil {
-		t.Error("a name that no server has was passed on")
-	}
-	newClient(t, httpPort, ca, nil).want(t, "http://modern.example.com/x", 301, "")
-	old := &tls.Config{ServerName: "modern.example.com", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}
-	if conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tlsPort), old); err == nil {
-		conn.Close()
-		t.Error("TLS 1.2 was taken where 1.3 is the minimum")
-	}
-	for suite, taken := range map[uint16]bool{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: true, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: false} {
-		only := &tls.Config{ServerName: "bytes.example.com", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}
-		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", bytesPort), only)
-		if err == nil {
-			conn.Close()
-		}
-		if (err == nil) != taken {
-			t.Errorf("of a server with one cipher suite, a client with %s got %v", tls.CipherSuiteName(suite), err)
-		}
-	}
-}
-
-// echoServer sends back what it gets, within TLS where there are settings; it gives its port.
-func echoServer(t *testing.T, settings *tls.Config) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if settings != nil {
-		l = tls.NewListener(l, settings)
-	}
-	var open sync.WaitGroup
-	t.Cleanup(func() {
-		l.Close()
-		open.Wait()
-	})
-	open.Go(func() {
-		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
-			open.Go(func() {
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(deadline))
-				_, _ = io.Copy(conn, conn)
-			})
-		}
-	})
-	return port
-}
-
-// echoes tells what is wrong with a connection to an echo server behind a port, within TLS where sni is
-// given, with a certificate of a serial number.
-func echoes(port int, sni string, serial int64) error {
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	if sni != "" {
-		within := tls.Client(conn, &tls.Config{ServerName: sni, InsecureSkipVerify: true})
-		if err := within.Handshake(); err != nil {
-			return err
-		}
-		if got := within.ConnectionState().PeerCertificates[0].SerialNumber.Int64(); got != serial {
-			return fmt.Errorf("certificate %d, want %d", got, serial)
-		}
-		conn = within
-	}
-	if _, err := io.WriteString(conn, "hello"); err != nil {
-		return err
-	}
-	got := make([]byte, 5)
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
-		return fmt.Errorf("%q came back: %w", got, err)
-	}
-	return nil
 }
 
 // A gateway speaks TLS to services with the Secret that a DestinationRule names.
 func TestGatewayOriginatesTLSWithASecret(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "root")
+	ca := envoytest.NewAuthority(t, "root")
 	clear := envoytest.FreePort(t)
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "client %v", r.TLS.PeerCertificates[0].SerialNumber)
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{*ca.issue(41, "inner.test").tls(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Issue(41, "inner.test").TLS(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Roots()}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	own := ca.issue(42, "gw.test")
-	newMesh(t, proven(), edge(t, "web")+webRoute+secret("out", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem)+fmt.Sprintf(`
+	own := ca.Issue(42, "gw.test")
+	m := newMesh(t, proven(), edge(t, "web")+webRoute+secret("out", "tls.crt", own.Cert, "tls.key", own.Key, "ca.crt", ca.PEM)+fmt.Sprintf(`
 ---
 apiVersion: v1
 kind: Service
@@ -373,36 +192,39 @@ metadata: {name: inner, namespace: default}
 spec: {hosts: [inner.test], gateways: [gw], http: [{route: [{destination: {host: inner}}]}]}
 `, server.Listener.Addr().(*net.TCPAddr).Port)+gatewayOf(
 		fmt.Sprintf("{port: {number: %d, name: a, protocol: HTTP}, hosts: [inner.test]}", clear)))
-	newClient(t, clear, ca, nil).want(t, "http://inner.test/", 200, "client 42")
+	newClient(t, clear, ca).want(t, "http://inner.test/", 200, "client 42")
+	o := m.explained(clear, "inner.test", false)
+	if tls, _, ok := goes(&o); !ok || tls != "mutual" {
+		t.Errorf("by explain: %s, by TLS %q", &o, tls)
+	}
 }
 
 // A sidecar speaks TLS to a service with the Secret of its own namespace that a DestinationRule names which selects
 // it. One that proved nothing gets none, and for one that is not selected the rule says nothing.
 func TestSidecarOriginatesTLSWithASecret(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "root")
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
+	ca := envoytest.NewAuthority(t, "root")
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "client %v", r.TLS.PeerCertificates[0].SerialNumber)
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{*ca.issue(41, "inner.test").tls(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Issue(41, "inner.test").TLS(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Roots()}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	own := ca.issue(42, "client.test")
+	own := ca.Issue(42, "client.test")
 	for name, c := range map[string]struct {
 		identity *xds.Identity
 		app      string
 		status   int
 		body     string
+		tls      string // by explain; "" for no connection
 	}{
-		"selected":     {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "client", 200, "client 42"},
-		"unproven":     {nil, "client", 503, ""},
-		"not selected": {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "other", 400, "HTTP request to an HTTPS server"}, // by no rule
+		"selected":     {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "client", 200, "client 42", "mutual"},
+		"unproven":     {nil, "client", 503, "", ""},
+		"not selected": {&xds.Identity{Namespace: "default", ServiceAccount: "client"}, "other", 400, "HTTP request to an HTTPS server", "none"}, // by no rule
 	} {
 		t.Run(name, func(t *testing.T) { // one after the other: each has the ports of a sidecar
 			port := envoytest.FreePort(t)
-			m := newPlane(t, build.Options{}, c.identity, edge(t, "web")+strings.ReplaceAll(secret("out", "tls.crt", own.cert, "tls.key", own.key, "ca.crt", ca.pem), "namespace: istio-system", "namespace: default")+fmt.Sprintf(`
+			m := newPlane(t, c.identity, edge(t, "web")+strings.ReplaceAll(secret("out", "tls.crt", own.Cert, "tls.key", own.Key, "ca.crt", ca.PEM), "namespace: istio-system", "namespace: default")+fmt.Sprintf(`
 ---
 apiVersion: v1
 kind: Pod
@@ -428,7 +250,11 @@ metadata: {name: client, namespace: default}
 spec: {egress: [{port: {number: %d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, hosts: ["./*"]}]}
 `, c.app, port, server.Listener.Addr().(*net.TCPAddr).Port, port))
 			m.envoy = envoytest.Run(t, envoytest.Config{Node: "sidecar~127.0.0.2~client-0.default~default.svc.cluster.local", Socket: m.socket})
-			newClient(t, port, ca, nil).want(t, fmt.Sprintf("http://inner.default.svc.cluster.local:%d/", port), c.status, c.body)
+			newClient(t, port, ca).want(t, fmt.Sprintf("http://inner.default.svc.cluster.local:%d/", port), c.status, c.body)
+			o := m.explained(port, fmt.Sprintf("inner.default.svc.cluster.local:%d", port), false)
+			if tls, status, ok := goes(&o); ok != (c.tls != "") || tls != c.tls || !ok && status != c.status {
+				t.Errorf("by explain: %s, by TLS %q, want %q", &o, tls, c.tls)
+			}
 		})
 	}
 }

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -18,9 +20,12 @@ import (
 	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 	"github.com/pilothouse-mesh/pilothouse/test/translate"
 )
@@ -30,11 +35,14 @@ type File struct {
 	Alone   bool                       `json:"alone"`
 	Proxies map[string]translate.Proxy `json:"proxies"`
 	Greets  []int                      `json:"greets"`
+	QUIC    bool                       `json:"quic"` // the control plane has PILOT_ENABLE_QUIC_LISTENERS
 	// DNS gives the addresses of names that proxies resolve; others have none.
 	DNS   map[string][]string `json:"dns"`
 	Calls []*Call             `json:"calls"`
 	// Problems are parts of those that are reported; every error has to be named.
 	Problems []string `json:"problems"`
+
+	made *certificates // nil for none
 }
 
 // Call is one request or connection, and what is wanted of it.
@@ -48,6 +56,10 @@ type Call struct {
 	SNI      string            `json:"sni"`
 	ALPN     []string          `json:"alpn"`
 	MTLS     bool              `json:"mtls"`
+	Shows    string            `json:"shows"`
+	TLSMin   string            `json:"tlsMin"`
+	TLSMax   string            `json:"tlsMax"`
+	Ciphers  []string          `json:"ciphers"`
 	Headers  map[string]string `json:"headers"`
 	Upstream string            `json:"upstream"`
 	Token    map[string]any    `json:"token"`
@@ -58,6 +70,7 @@ type Call struct {
 
 	scheme  string
 	request explain.Request
+	own     tls.Certificate     // that the client shows
 	dns     map[string][]string // of the case
 }
 
@@ -71,6 +84,7 @@ type Want struct {
 	Endpoints []string           `json:"endpoints"`
 	TLS       *string            `json:"tls"`
 	SNI       *string            `json:"sni"`
+	Presented *string            `json:"presented"`
 	Protocol  *string            `json:"protocol"`
 	Path      *string            `json:"path"`
 	Host      *string            `json:"host"`
@@ -97,7 +111,7 @@ type Case struct {
 }
 
 // Cases reads all cases of a directory.
-func Cases(dir string) ([]*Case, error) {
+func Cases(t testing.TB, dir string) ([]*Case, error) {
 	world, err := os.ReadFile(filepath.Join(dir, "world.yaml"))
 	if err != nil {
 		return nil, err
@@ -112,7 +126,7 @@ func Cases(dir string) ([]*Case, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := read(a, world)
+		c, err := read(t, a, world)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -123,7 +137,7 @@ func Cases(dir string) ([]*Case, error) {
 }
 
 // read parses a case and translates it for each proxy that calls.
-func read(a *txtar.Archive, world []byte) (*Case, error) {
+func read(t testing.TB, a *txtar.Archive, world []byte) (*Case, error) {
 	out := &Case{proxies: map[string]translate.Proxy{}, resources: map[string]translate.Resources{}}
 	input := ""
 	for _, f := range a.Files {
@@ -145,7 +159,9 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	input = strings.ReplaceAll(input, "KEYS", "'"+keys+"'")
+	made := newCertificates(t)
+	out.made = made
+	input = made.fill(strings.ReplaceAll(input, "KEYS", "'"+keys+"'"))
 	var objects []*model.Object
 	objects, out.problems = file.Decode([]byte(input), "input.yaml")
 	for _, o := range objects {
@@ -168,15 +184,23 @@ func read(a *txtar.Archive, world []byte) (*Case, error) {
 		}
 		p := out.proxy(call.From)
 		if _, done := out.resources[call.From]; !done {
-			res := translate.Build(snapshot, p.Model())
+			res := out.build(snapshot, p)
 			out.resources[call.From] = res
 			out.problems = append(out.problems, res.Problems...)
 		}
 		if err := out.prepare(call, p); err != nil {
 			return nil, fmt.Errorf("call %s: %w", call.Call, err)
 		}
+		if err := call.handshake(made); err != nil {
+			return nil, fmt.Errorf("call %s: %w", call.Call, err)
+		}
 	}
 	return out, nil
+}
+
+// build translates for a proxy, by a control plane as the case has it.
+func (c *Case) build(s *store.Snapshot, p translate.Proxy) translate.Resources {
+	return translate.BuildBy(build.Options{Settings: resolve.Settings{QUIC: c.QUIC}}, s, p.Model())
 }
 
 // proxy gives a proxy with all that its entry leaves out.
@@ -249,56 +273,6 @@ func (c *Case) prepare(call *Call, p translate.Proxy) error {
 	return nil
 }
 
-// speak sets what the scheme stands for.
-func (call *Call) speak(r *explain.Request, host string) error {
-	tls := func(alpn ...string) {
-		r.TLS = &explain.TLS{SNI: host, ALPN: alpn, Certificate: call.MTLS}
-		if call.MTLS {
-			r.TLS.Identity = meshIdentity
-		}
-		if call.ALPN != nil {
-			r.TLS.ALPN = call.ALPN
-		}
-		switch {
-		case call.SNI == "-" || call.SNI == "" && net.ParseIP(host) != nil:
-			r.TLS.SNI = ""
-		case call.SNI != "":
-			r.TLS.SNI = call.SNI
-		}
-	}
-	switch call.scheme {
-	case "http":
-		r.Protocol = explain.HTTP11
-	case "http1.0":
-		r.Protocol = explain.HTTP10
-	case "ws":
-		r.Protocol = explain.HTTP11
-		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
-	case "h2c":
-		r.Protocol = explain.HTTP2
-	case "grpc":
-		r.Protocol, r.Method = explain.HTTP2, "POST"
-		r.Header["Content-Type"] = []string{"application/grpc"}
-	case "grpc-web":
-		r.Protocol, r.Method = explain.HTTP11, "POST"
-		r.Header["Content-Type"] = []string{"application/grpc-web+proto"}
-	case "https":
-		r.Protocol = explain.HTTP11
-		tls("http/1.1")
-	case "tls", "first+tls":
-		r.Protocol = explain.TCP
-		tls()
-	case "tcp", "first":
-		r.Protocol = explain.TCP
-	default:
-		return fmt.Errorf("there is no scheme %q", call.scheme)
-	}
-	if r.Protocol == explain.TCP {
-		r.Method, r.Host, r.Path = "", "", ""
-	}
-	return nil
-}
-
 // destination gives the address that the client connects to.
 func (c *Case) destination(call *Call, u *url.URL, p translate.Proxy) (netip.AddrPort, error) {
 	if call.To != "" {
@@ -306,7 +280,7 @@ func (c *Case) destination(call *Call, u *url.URL, p translate.Proxy) (netip.Add
 	}
 	port := u.Port()
 	if port == "" {
-		port = map[bool]string{true: "443", false: "80"}[u.Scheme == "https" || u.Scheme == "tls"]
+		port = map[bool]string{true: "443", false: "80"}[slices.Contains([]string{"https", "h2", "h3", "tls"}, u.Scheme)]
 	}
 	host := u.Hostname()
 	switch {

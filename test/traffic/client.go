@@ -37,15 +37,19 @@ type got struct {
 	status      int
 	header      http.Header
 	body        string
-	seen        *seen // by the server that answered; nil for none
-	closed      bool  // the connection ended without an answer
-	passthrough bool  // TLS ended at the server
+	seen        *seen  // by the server that answered; nil for none
+	closed      bool   // the connection ended without an answer
+	passthrough bool   // TLS ended at the server
+	presented   string // names of DNS in the certificate that the client saw
 }
 
 // send makes a call.
 func (r *runner) send(ctx context.Context, call *Call, id string) (*got, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if call.request.Protocol == explain.HTTP3 {
+		return r.http3.send(ctx, call, id)
+	}
 	raw, err := r.namespace.Dial(ctx, call.request.Source, call.request.Destination, marks[call.Way])
 	if err != nil {
 		return &got{closed: true}, nil //nolint:nilerr // refused
@@ -55,17 +59,15 @@ func (r *runner) send(ctx context.Context, call *Call, id string) (*got, error) 
 	_ = raw.SetDeadline(deadline)
 	out := &got{port: raw.LocalAddr().(*net.TCPAddr).Port}
 	conn := raw
-	if h := call.request.TLS; h != nil {
-		config := &tls.Config{ServerName: h.SNI, InsecureSkipVerify: true, NextProtos: h.ALPN}
-		if h.Certificate {
-			config.Certificates = []tls.Certificate{r.mesh}
-		}
-		c := tls.Client(raw, config)
+	if call.request.TLS != nil {
+		c := tls.Client(raw, r.settings(call))
 		if err := c.HandshakeContext(ctx); err != nil {
 			out.closed = true
 			return out, nil //nolint:nilerr // an answer of its kind
 		}
-		out.passthrough = c.ConnectionState().PeerCertificates[0].Subject.CommonName == stubName
+		server := c.ConnectionState().PeerCertificates[0]
+		out.presented = strings.Join(server.DNSNames, ",")
+		out.passthrough = server.Subject.CommonName == stubName
 		conn = c
 	}
 	switch call.request.Protocol {
@@ -138,6 +140,10 @@ func (g *got) request(ctx context.Context, conn net.Conn, call *Call, id string)
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true, DisableCompression: true, Protocols: new(http.Protocols),
 	}
+	if call.scheme == "h2" { // whose requests name their scheme
+		transport.DialTLSContext, req.URL.Scheme = transport.DialContext, "https"
+		transport.Protocols.SetHTTP2(true)
+	}
 	if call.Absolute {
 		req.URL.Host, transport.Proxy = r.Host, http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy"})
 	}
@@ -173,5 +179,6 @@ type runner struct {
 	stub      *stub
 	mesh      tls.Certificate
 	logs      string
+	http3     *http3Client // nil where no call needs it
 	endpoints map[string]proto.Message
 }

@@ -60,7 +60,7 @@ func TestRevokedCertificatesAreRefused(t *testing.T) {
 	for _, c := range []struct{ clients, servers string }{{"others", "others"}, {"ours", "others"}, {"others", "ours"}} {
 		t.Run(c.clients+" of clients, "+c.servers+" of servers", func(t *testing.T) {
 			text := fmt.Sprintf(revoking, filepath.Join(dir, c.clients), filepath.Join(dir, c.servers))
-			all, err := read(txtar.Parse([]byte(text)), nil)
+			all, err := read(t, txtar.Parse([]byte(text)), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

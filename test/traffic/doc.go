@@ -12,6 +12,7 @@
 //	alone: true                     # without testdata/world.yaml
 //	proxies:                        # beside client, other and gateway, which world.yaml describes
 //	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s, node: n
+//	quic: true                      # the control plane has PILOT_ENABLE_QUIC_LISTENERS
 //	greets: [3306]                  # ports whose servers speak first, in the clear
 //	dns: {a.example.com: [1.2.3.4]} # what DNS says to proxies that resolve names
 //	problems: [text]                # parts of problems that are reported; every error has to be named
@@ -20,9 +21,14 @@
 //	  headers: {end-user: jason}
 //	  want: {cluster: outbound|9080|v2|reviews}
 //
+// In input.yaml stand KEYS for a key set, and, as Secrets have them, CERT(NAME) and KEY(NAME) for a certificate of a
+// name and its key, CA(AUTHORITY) for who signs, and CRL(NAME) for a list that revokes. NAME is one of DNS, with
+// " of AUTHORITY" where that is not "clients".
+//
 // A call is METHOD SCHEME://HOST:PORT/PATH, the method GET if it is left out. The schemes are http (1.1),
-// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), tcp, tls (bytes in TLS), first (the
-// server speaks first) and first+tls (in TLS). In those with TLS the host is the SNI as well. Further fields of a call:
+// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), h2 (HTTP/2 in TLS), h3 (HTTP/3, straight to a
+// gateway), tcp, tls (bytes in TLS), first (the server speaks first) and first+tls (in TLS). In those with TLS the host is
+// the SNI as well. Further fields of a call:
 //
 //	from: gateway                   # a proxy; client if it is left out
 //	way: inbound                    # to the workload beside the proxy; else outbound, at a router direct
@@ -33,6 +39,9 @@
 //	sni: x.example.com              # "-" for none
 //	alpn: [istio]                   # what the handshake offers
 //	mtls: true                      # the client shows a certificate of the mesh
+//	shows: NAME                     # it shows that of a name, as in CERT(NAME)
+//	tlsMin, tlsMax: "1.2"           # versions that it offers
+//	ciphers: [AES128-SHA]           # suites that it offers, of TLS 1.2 and older
 //	absolute: true                  # the request names its whole URL, as to an HTTP proxy
 //	upstream: "503"                 # what the server answers with
 //	token: {iss: a, sub: b}         # claims of the request's token, signed by the key set that KEYS stands for
@@ -47,6 +56,7 @@
 //	cluster: outbound|9080||reviews # that is asked; a host without dots is of default.svc.cluster.local
 //	clusters: {a: 80, b: 20}        # shares in percent
 //	endpoints: ["10.1.0.1:9080"]    # that may be asked
+//	presented: a.example.com        # name in the certificate that the client sees, of a Secret
 //	tls: mutual                     # to the server: mutual, simple or none
 //	sni: x                          # to the server
 //	protocol: HTTP/2                # to the server: HTTP/1.1, HTTP/2 or TCP

@@ -49,7 +49,7 @@ calls:
 - {from: dual, call: "tls://mapped.wild.example.com", want: {closed: true}}
 - {from: dual, call: "tls://good.wild.example.com:8443", want: {closed: true}}
 `
-	c, err := read(txtar.Parse([]byte(text)), nil)
+	c, err := read(t, txtar.Parse([]byte(text)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

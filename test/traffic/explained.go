@@ -19,13 +19,15 @@ func explained(res translate.Resources) *explain.Config {
 			all = append(all, r.Body)
 		}
 	}
-	return explain.NewConfig(all)
+	c := explain.NewConfig(all)
+	c.SecretsKnown = true
+	return c
 }
 
 // predicted is what explain says of a call.
 func (c *Call) predicted(a *explain.Answer) *result {
 	o := &a.Outcome
-	r := &result{status: o.Status, closed: o.Closed, location: &o.Location, body: &o.Body}
+	r := &result{status: o.Status, closed: o.Closed, location: &o.Location, body: &o.Body, presented: &o.Presented}
 	if c.Upstream == "" {
 		r.flags = commas(o.Flags)
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 )
 
@@ -26,6 +27,7 @@ import (
 type logLine struct {
 	At       string `json:"at"`   // http, tcp or listener
 	Port     int    `json:"port"` // of the client
+	Call     string `json:"call"`
 	Cluster  string `json:"cluster"`
 	Flags    string `json:"flags"`
 	Upstream string `json:"upstream"`
@@ -34,7 +36,7 @@ type logLine struct {
 
 func logger(at, path string) (*accesslog.AccessLog, error) {
 	format := map[string]any{
-		"at": at, "port": "%DOWNSTREAM_REMOTE_PORT%", "cluster": "%UPSTREAM_CLUSTER_RAW%", "flags": "%RESPONSE_FLAGS%",
+		"at": at, "port": "%DOWNSTREAM_REMOTE_PORT%", "call": "%REQ(X-CALL)%", "cluster": "%UPSTREAM_CLUSTER_RAW%", "flags": "%RESPONSE_FLAGS%",
 		"upstream": "%UPSTREAM_REMOTE_ADDRESS%", "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 	}
 	fields, err := structpb.NewStruct(format)
@@ -132,13 +134,14 @@ func (r *runner) call(t *testing.T, call *Call, id string) *result {
 	empty := ""
 	out := &result{
 		status: g.status, closed: g.closed, sampled: true, clusters: map[string]float64{}, body: &g.body, location: &empty,
-		response: func(name string) *string { return new(g.header.Get(name)) },
+		response: func(name string) *string { return new(g.header.Get(name)) }, presented: &g.presented,
 	}
 	if g.header != nil {
 		out.location = new(g.header.Get("Location"))
 	}
-	if g.port != 0 {
-		line := r.line(t, g.port, before)
+	if overUDP := call.request.Protocol == explain.HTTP3; g.port != 0 || overUDP && !g.closed {
+		about := fmt.Sprintf("the client's port %d", g.port)
+		line := r.line(t, about, before, func(l *logLine) bool { return l.Port == g.port && !overUDP || overUDP && l.Call == id })
 		out.flags = commas(line.Flags)
 		if line.Cluster != "" {
 			out.clusters[line.Cluster] = 100
@@ -177,15 +180,15 @@ func (o *result) saw(s *seen, passthrough bool) {
 	o.tls, o.sni = &mode, &sni
 }
 
-// line waits for what the log says of a connection from a port, past its first bytes: an earlier connection may have
-// been from the same port.
-func (r *runner) line(t *testing.T, port, first int) *logLine {
+// line waits for what the log says of a call, past its first bytes: an earlier connection may have been from the same
+// port.
+func (r *runner) line(t *testing.T, what string, first int, is func(*logLine) bool) *logLine {
 	t.Helper()
 	var out *logLine
-	envoytest.Eventually(t, fmt.Sprintf("a line of the log about the client's port %d", port), func() bool {
+	envoytest.Eventually(t, "a line of the log about "+what, func() bool {
 		for text := range strings.Lines(readable(r.logs)[first:]) {
 			l := &logLine{}
-			if json.Unmarshal([]byte(text), l) == nil && l.Port == port && (out == nil || l.At != "listener") {
+			if json.Unmarshal([]byte(text), l) == nil && is(l) && (out == nil || l.At != "listener") {
 				out = l
 			}
 		}

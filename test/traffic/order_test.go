@@ -20,8 +20,7 @@ func TestOrderOfArrival(t *testing.T) {
 				shuffled.Shuffle(len(objects), func(i, j int) { objects[i], objects[j] = objects[j], objects[i] })
 				snapshot := translate.Snapshot(objects)
 				for from, want := range c.resources {
-					p := c.proxy(from)
-					got := translate.Build(snapshot, p.Model())
+					got := c.build(snapshot, c.proxy(from))
 					for kind, all := range want.ByType {
 						if len(got.ByType[kind]) != len(all) {
 							t.Fatalf("%s: %d %s, want %d", from, len(got.ByType[kind]), kind, len(all))

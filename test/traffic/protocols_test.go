@@ -12,7 +12,7 @@ const leastCalls = 400
 
 func leastOf() map[string]int {
 	return map[string]int{
-		"http": 300, "http1.0": 5, "h2c": 10, "grpc": 3, "grpc-web": 2, "ws": 4, "https": 15, "tls": 40, "tcp": 50, "first": 12, "first+tls": 2,
+		"http": 300, "http1.0": 5, "h2c": 10, "grpc": 3, "grpc-web": 2, "ws": 4, "https": 15, "h2": 2, "h3": 12, "tls": 40, "tcp": 50, "first": 12, "first+tls": 2,
 	}
 }
 

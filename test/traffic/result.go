@@ -21,6 +21,7 @@ type result struct {
 	sampled   bool               // clusters and endpoints are some of those that may be asked
 	tls       *string
 	sni       *string
+	presented *string
 	protocol  *string
 	path      *string
 	host      *string
@@ -63,6 +64,7 @@ func (c *Call) differ(r *result) []string {
 		{"flags", r.flags, w.Flags},
 		{"tls", r.tls, w.TLS},
 		{"sni", r.sni, w.SNI},
+		{"presented", r.presented, w.Presented},
 		{"protocol", r.protocol, w.Protocol},
 		{"path", r.path, w.Path},
 		{"host", r.host, w.Host},

@@ -15,7 +15,7 @@ import (
 
 func cases(t *testing.T) []*Case {
 	t.Helper()
-	all, err := Cases("testdata")
+	all, err := Cases(t, "testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +104,9 @@ func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, f 
 	}
 	r.stub = serveStub(t, n, stubPort, secrets.Sign(t, stubName, identities(res)), f.Greets)
 	serveDNS(t, n, f.DNS)
+	if f.made != nil {
+		secrets = secrets.Beside(f.made.keyed(served["secrets"]))
+	}
 	s := envoytest.ServeFixed(t, served, secrets)
 	r.envoy = envoytest.Run(t, envoytest.Config{Node: "test", Socket: s.Socket, SotW: true, In: n, Flags: []string{"--file-flush-interval-msec", "10"}})
 	envoytest.Eventually(t, "Envoy is live", func() bool {
@@ -118,6 +121,9 @@ func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, f 
 		clusters, listeners := r.envoy.Warming()
 		return clusters == 0 && listeners == 0
 	})
+	if slices.ContainsFunc(f.Calls, func(c *Call) bool { return c.request.Protocol == explain.HTTP3 }) {
+		r.http3 = newHTTP3Client(t, n)
+	}
 	return r
 }
 

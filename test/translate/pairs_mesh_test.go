@@ -192,7 +192,7 @@ func (m *pairMesh) startCallers(t *testing.T) {
 
 // translated gives what the control plane has for a proxy; who denies a request is told.
 func (p *pairPlace) translated(proxy *model.Proxy) Resources {
-	return with(build.Options{Settings: resolve.Settings{NameDenials: true}}, p.mesh, proxy)
+	return BuildBy(build.Options{Settings: resolve.Settings{NameDenials: true}}, p.mesh, proxy)
 }
 
 // domain is the trust domain of the mesh.

@@ -66,7 +66,7 @@ func translateWith(t *testing.T, options build.Options, documents string, p Prox
 	if p.Namespace == "" {
 		p.Namespace = "default"
 	}
-	return with(options, Snapshot(objects), p.Model())
+	return BuildBy(options, Snapshot(objects), p.Model())
 }
 
 func serve(t *testing.T, res Resources, at place) *served {

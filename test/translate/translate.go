@@ -127,14 +127,15 @@ func environment(name string) string {
 }
 
 // Build translates for one proxy, by the pipeline of the product.
-func Build(s *store.Snapshot, p *model.Proxy) Resources { return with(build.Options{}, s, p) }
+func Build(s *store.Snapshot, p *model.Proxy) Resources { return BuildBy(build.Options{}, s, p) }
 
 // Scratch does so without putting what proxies share below anything.
 func Scratch(s *store.Snapshot, p *model.Proxy) Resources {
-	return with(build.Options{Alone: true}, s, p)
+	return BuildBy(build.Options{Alone: true}, s, p)
 }
 
-func with(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
+// BuildBy does so by a control plane with options.
+func BuildBy(options build.Options, s *store.Snapshot, p *model.Proxy) Resources {
 	b := build.New(options)
 	if _, err := b.Advance(context.Background(), store.Commit{Snapshot: s, Full: true}); err != nil {
 		panic(err) // the context does not end

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,9 +22,10 @@ type explanation struct {
 	place
 	from, namespace, file, output string
 	method, sni, to, source       string
-	identity, cert                string
+	identity, cert, tlsMax        string
 	close                         func() // the mesh that was asked
 	headers, alpn, claims         []string
+	ciphers                       []string
 	inbound, mtls                 bool
 	given                         func(flag string) bool
 	trouble                       trouble // of the files
@@ -52,9 +54,9 @@ another one. A dump tells it by listeners and virtual hosts, and where it does n
 ` + injectionHelp + `
 
 The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
-to WebSocket), https (HTTP in TLS), wss, tcp, tls (bytes in TLS). A gateway is asked as --from too,
-on the port of the URL, which is that of its Service; where the files have none for a Gateway,
-by the name of the Gateway. With --inbound the port is the workload's own, to which targetPort of
+to WebSocket), https (HTTP in TLS), wss, h3 (HTTP/3 alone, as curl --http3-only), tcp, tls (bytes in TLS).
+A gateway is asked as --from too, on the port of the URL, which is that of its Service; where the files
+have none for a Gateway, by the name of the Gateway. With --inbound the port is the workload's own, to which targetPort of
 its Service leads; that of the Service counts where the workload has no such port.
 
 Exit codes: 0 the request goes to a server, or the configuration itself answers it (a redirect,
@@ -81,6 +83,8 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringArrayVar(&e.claims, "claim", nil, "name=value of the request's token, which is valid, the value as JSON or text; may be given several times")
 	f.StringVar(&e.sni, "sni", "", "name in the TLS handshake, if not the URL's host")
 	f.StringArrayVar(&e.alpn, "alpn", nil, "protocol that the TLS handshake offers")
+	f.StringVar(&e.tlsMax, "tls-max", "", "newest version of TLS that the client offers: 1.0, 1.1, 1.2 or 1.3")
+	f.StringSliceVar(&e.ciphers, "ciphers", nil, "cipher suites of TLS 1.2 and older that the client offers, by OpenSSL's names, e.g. ECDHE-RSA-AES128-GCM-SHA256")
 	f.BoolVar(&e.mtls, "mtls", false, "the client shows a certificate of the mesh")
 	f.StringVar(&e.identity, "identity", "", "identity in the client's certificate, as trust-domain/ns/NAMESPACE/sa/ACCOUNT, where the client is no proxy: with --inbound, or at a gateway")
 	f.StringVar(&e.cert, "cert", "", "the certificates in PEM that the client shows, its own first, where they are of another CA than the mesh's")
@@ -88,6 +92,7 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVar(&e.to, "to", "", "where it is sent, if not to the address of the URL's host: an IP address, with a port or without, or unix:///PATH for a socket on which the proxy listens")
 	f.StringVar(&e.source, "source", "", "IP address of the client")
 	completion(cmd, "output", words("steps", "json", "yaml"))
+	completion(cmd, "tls-max", words(slices.Sorted(maps.Keys(tlsVersions))...))
 	completion(cmd, "method", words("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 	completion(cmd, "from", func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 1 { // files, which hold the workloads

@@ -21,7 +21,7 @@ func (e *explanation) url(target string) (*url.URL, error) {
 	case err != nil || u.Hostname() == "":
 		return nil, fmt.Errorf("%q is no URL as http://reviews:9080/path", target)
 	case protocols[u.Scheme] == "":
-		return nil, fmt.Errorf("scheme %q: use http, http1.0, h2c, grpc, grpc-web, ws, https, wss, tcp or tls", u.Scheme)
+		return nil, fmt.Errorf("scheme %q: use http, http1.0, h2c, grpc, grpc-web, ws, https, wss, h3, tcp or tls", u.Scheme)
 	case u.User != nil:
 		return nil, fmt.Errorf("%q: a user in the URL means nothing to a proxy; leave it out", target)
 	}
@@ -80,6 +80,10 @@ func (e *explanation) checkFlags(u *url.URL) error {
 		return errors.New("--method CONNECT: tunnels are not followed; ask for what is sent in it")
 	case grpc && e.given("method") && e.method != "POST":
 		return fmt.Errorf("--method %s: gRPC asks by POST", e.method)
+	case u.Scheme == "h3" && e.given("alpn"):
+		return errors.New("--alpn: by HTTP/3 a client offers h3 and nothing else")
+	case e.tlsMax != "" && tlsVersions[e.tlsMax] == 0:
+		return fmt.Errorf("--tls-max %q: use 1.0, 1.1, 1.2 or 1.3", e.tlsMax)
 	case e.sni != "" && hostName(e.sni) != nil:
 		return fmt.Errorf("--sni %q: no name of DNS", e.sni)
 	}

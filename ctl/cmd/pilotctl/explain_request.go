@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +42,9 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 		return r, err
 	}
 	e.speaks(u, &r)
+	if r.Protocol == explain.HTTP3 && r.Way != explain.Direct {
+		return r, errors.New("h3: it comes over UDP, of which a sidecar takes nothing; ask a gateway, or what the request is inside of the mesh")
+	}
 	if r.Protocol == explain.TCP {
 		r.Method, r.Host, r.Path = "", "", ""
 	}
@@ -55,8 +60,13 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 	if err := e.shows(&r); err != nil {
 		return r, err
 	}
-	if r.TLS == nil && (e.sni != "" || len(e.alpn) > 0) {
-		return r, fmt.Errorf("%s: the client speaks no TLS; use https, wss or tls", map[bool]string{true: "--sni", false: "--alpn"}[e.sni != ""])
+	if r.TLS != nil {
+		r.TLS.Newest, r.TLS.Ciphers = tlsVersions[e.tlsMax], e.ciphers
+	}
+	for _, flag := range []string{"sni", "alpn", "tls-max", "ciphers"} {
+		if r.TLS == nil && e.given(flag) {
+			return r, fmt.Errorf("--%s: the client speaks no TLS; use https, wss, h3 or tls", flag)
+		}
 	}
 	if e.source != "" {
 		if r.Source, err = netip.ParseAddr(e.source); err != nil {
@@ -130,7 +140,9 @@ func askedPort(u *url.URL) uint16 {
 }
 
 // secure tells whether a scheme is of TLS.
-func secure(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "wss" || u.Scheme == "tls" }
+func secure(u *url.URL) bool {
+	return slices.Contains([]string{"https", "wss", "h3", "tls"}, u.Scheme)
+}
 
 // identified gives the request the identity of its client, which speaks the mesh's TLS where the URL says of none.
 func (e *explanation) identified(r *explain.Request) error {
@@ -168,7 +180,7 @@ func (e *explanation) shows(r *explain.Request) error {
 	case e.mtls || e.identity != "":
 		return errors.New("--cert: --mtls and --identity stand for a certificate of the mesh; give one or the other")
 	case r.TLS == nil:
-		return errors.New("--cert: the client speaks no TLS; use https, wss or tls")
+		return errors.New("--cert: the client speaks no TLS; use https, wss, h3 or tls")
 	}
 	data, err := readFile(e.cert, maxText)
 	if err != nil {
@@ -197,8 +209,11 @@ func (e *explanation) shows(r *explain.Request) error {
 // protocols are what the URL's schemes stand for.
 var protocols = map[string]explain.Protocol{
 	"http": explain.HTTP11, "https": explain.HTTP11, "ws": explain.HTTP11, "wss": explain.HTTP11, "grpc-web": explain.HTTP11,
-	"http1.0": explain.HTTP10, "h2c": explain.HTTP2, "grpc": explain.HTTP2, "tcp": explain.TCP, "tls": explain.TCP,
+	"http1.0": explain.HTTP10, "h2c": explain.HTTP2, "grpc": explain.HTTP2, "h3": explain.HTTP3, "tcp": explain.TCP, "tls": explain.TCP,
 }
+
+// tlsVersions are those of TLS by their names.
+var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 // speaks sets what the URL's scheme stands for.
 func (e *explanation) speaks(u *url.URL, r *explain.Request) {
