@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -45,7 +46,7 @@ func checkProxied(t *testing.T, namespace map[string]string, says string, byDefa
 	}
 	want := policy.InjectsPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Labels: labels}}, ns)
 	files := []File{{Name: "a.yaml", Data: []byte(text)}}
-	translation, err := Translate(t.Context(), files)
+	translation, err := Translate(t.Context(), files, resolve.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

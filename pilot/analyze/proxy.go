@@ -38,24 +38,24 @@ type Translation struct {
 }
 
 // Translate makes what each proxy would run that the workloads of files could have. Workloads without an address
-// get one of 10.255.0.0/16, Services one of 10.254.0.0/16. The error is ctx's.
-func Translate(ctx context.Context, files []File) (*Translation, error) {
-	return translate(ctx, files, newDecoder())
+// get one of 10.255.0.0/16, Services one of 10.254.0.0/16. Settings are those of the control plane. The error is ctx's.
+func Translate(ctx context.Context, files []File, settings resolve.Settings) (*Translation, error) {
+	return translate(ctx, files, settings, newDecoder())
 }
 
 // Compare makes what each proxy would run by either of two sets of files. What both come to alike is one message.
 func Compare(ctx context.Context, former, files []File) (before, after *Translation, err error) {
 	d := newDecoder()
-	if before, err = translate(ctx, former, d); err != nil {
+	if before, err = translate(ctx, former, resolve.Settings{}, d); err != nil {
 		return nil, nil, err
 	}
-	after, err = translate(ctx, files, d)
+	after, err = translate(ctx, files, resolve.Settings{}, d)
 	return before, after, err
 }
 
-func translate(ctx context.Context, files []File, d *decoder) (*Translation, error) {
+func translate(ctx context.Context, files []File, settings resolve.Settings, d *decoder) (*Translation, error) {
 	m := load(files)
-	return m.translated(ctx, m.proxies(), resolve.Settings{}, d)
+	return m.translated(ctx, m.proxies(), settings, d)
 }
 
 // translated makes what proxies would run.

@@ -21,14 +21,14 @@
 //	  headers: {end-user: jason}
 //	  want: {cluster: outbound|9080|v2|reviews}
 //
-// In input.yaml stand KEYS for a key set, and, as Secrets have them, CERT(NAME) and KEY(NAME) for a certificate of a
-// name and its key, CA(AUTHORITY) for who signs, and CRL(NAME) for a list that revokes. NAME is one of DNS, with
-// " of AUTHORITY" where that is not "clients".
+// In input.yaml stand KEYS for a key set, and CERT(NAME) and KEY(NAME) for a certificate and its key, as Secrets have
+// them. CA(AUTHORITY) is who signs, and CRL(NAME) a list that revokes. NAME is one of DNS, with " of AUTHORITY" where that
+// is not "clients".
 //
 // A call is METHOD SCHEME://HOST:PORT/PATH, the method GET if it is left out. The schemes are http (1.1),
-// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), h2 (HTTP/2 in TLS), h3 (HTTP/3, straight to a
-// gateway), tcp, tls (bytes in TLS), first (the server speaks first) and first+tls (in TLS). In those with TLS the host is
-// the SNI as well. Further fields of a call:
+// http1.0, h2c, grpc, grpc-web, ws (an upgrade), https (HTTP/1.1 in TLS), tcp, tls (bytes in TLS), first (the
+// server speaks first) and first+tls (in TLS). More are h2 (HTTP/2 in TLS) and h3 (HTTP/3, straight to a gateway). In those
+// with TLS the host is the SNI as well. Further fields of a call:
 //
 //	from: gateway                   # a proxy; client if it is left out
 //	way: inbound                    # to the workload beside the proxy; else outbound, at a router direct

@@ -14,6 +14,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
 )
 
@@ -27,6 +28,7 @@ type explanation struct {
 	headers, alpn, claims         []string
 	ciphers                       []string
 	inbound, mtls                 bool
+	quic                          bool // the client speaks HTTP/3, so that the control plane is one that has it
 	given                         func(flag string) bool
 	trouble                       trouble // of the files
 }
@@ -56,7 +58,8 @@ another one. A dump tells it by listeners and virtual hosts, and where it does n
 The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
 to WebSocket), https (HTTP in TLS), wss, h3 (HTTP/3 alone, as curl --http3-only), tcp, tls (bytes in TLS).
 A gateway is asked as --from too, on the port of the URL, which is that of its Service; where the files
-have none for a Gateway, by the name of the Gateway. With --inbound the port is the workload's own, to which targetPort of
+have none for a Gateway, by the name of the Gateway. Of files h3 asks a control plane that has
+PILOT_ENABLE_QUIC_LISTENERS=true. With --inbound the port is the workload's own, to which targetPort of
 its Service leads; that of the Service counts where the workload has no such port.
 
 Exit codes: 0 the request goes to a server, or the configuration itself answers it (a redirect,
@@ -115,6 +118,7 @@ func (e *explanation) run(cmd *cobra.Command, target string, files []string) err
 	if err != nil {
 		return usageError(err)
 	}
+	e.quic = protocols[u.Scheme] == explain.HTTP3
 	defer func() { e.close() }() // of the mesh that config opens
 	config, router, err := e.config(cmd, files)
 	if err != nil {
@@ -217,7 +221,7 @@ func (e *explanation) read(cmd *cobra.Command, names []string) (*analyze.Transla
 		return nil, err
 	}
 	e.trouble = newTrouble(files, found, names)
-	return analyze.Translate(cmd.Context(), files)
+	return analyze.Translate(cmd.Context(), files, resolve.Settings{QUIC: e.quic})
 }
 
 // workloads names those of files, as WORKLOAD.NAMESPACE.
@@ -253,7 +257,7 @@ func (e *explanation) completeWorkloads(ctx context.Context, names []string) ([]
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	t, err := analyze.Translate(ctx, files)
+	t, err := analyze.Translate(ctx, files, resolve.Settings{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
