@@ -245,9 +245,19 @@ func source(m *core.Metadata) string {
 	return m.GetFilterMetadata()["istio"].GetFields()["config"].GetStringValue()
 }
 
-// Attempts is how often a server is asked in all, when each answers with a status of HTTP, or, with reset,
-// ends the connection without an answer.
-func (f *Forward) Attempts(status int, reset bool) int {
+// Failure is how a server fails to answer.
+type Failure string
+
+// The failures: NoFailure is an answer, ResetConnection the end of a connection on which the request was, and NoConnection
+// that none comes about.
+const (
+	NoFailure       Failure = ""
+	ResetConnection Failure = "reset"
+	NoConnection    Failure = "refused"
+)
+
+// Attempts is how often a server is asked in all, when each answers with a status of HTTP, or fails.
+func (f *Forward) Attempts(status int, failed Failure) int {
 	if f.Retry == nil {
 		return 1
 	}
@@ -255,15 +265,17 @@ func (f *Forward) Attempts(status int, reset bool) int {
 		var again bool
 		switch on {
 		case "5xx":
-			again = reset || status >= 500
+			again = failed != NoFailure || status >= 500
 		case "gateway-error":
-			again = reset || status >= 502 && status <= 504
+			again = failed != NoFailure || status >= 502 && status <= 504
 		case "reset":
-			again = reset
+			again = failed != NoFailure
+		case "connect-failure":
+			again = failed == NoConnection
 		case "retriable-4xx":
 			again = status == 409
 		case "retriable-status-codes":
-			again = !reset && slices.Contains(f.Retry.StatusCodes, uint32(status))
+			again = failed == NoFailure && slices.Contains(f.Retry.StatusCodes, uint32(status))
 		}
 		if again {
 			return 1 + int(f.Retry.Attempts)

@@ -35,6 +35,7 @@ type File struct {
 	Alone   bool                       `json:"alone"`
 	Proxies map[string]translate.Proxy `json:"proxies"`
 	Greets  []int                      `json:"greets"`
+	Refuses []int                      `json:"refuses"`
 	QUIC    bool                       `json:"quic"` // the control plane has PILOT_ENABLE_QUIC_LISTENERS
 	// DNS gives the addresses of names that proxies resolve; others have none.
 	DNS   map[string][]string `json:"dns"`
@@ -67,6 +68,8 @@ type Call struct {
 	Ejected  bool              `json:"ejected"`
 	Absolute bool              `json:"absolute"`
 	Want     Want              `json:"want"`
+	// Traps are what would come of the call in their place, by the names of the traps that one has to fall into.
+	Traps map[string]Want `json:"traps"`
 
 	scheme  string
 	request explain.Request

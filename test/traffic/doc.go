@@ -14,6 +14,7 @@
 //	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s, node: n
 //	quic: true                      # the control plane has PILOT_ENABLE_QUIC_LISTENERS
 //	greets: [3306]                  # ports whose servers speak first, in the clear
+//	refuses: [9555]                 # ports whose servers end connections before TLS; their calls have upstream: refused
 //	dns: {a.example.com: [1.2.3.4]} # what DNS says to proxies that resolve names
 //	problems: [text]                # parts of problems that are reported; every error has to be named
 //	calls:
@@ -43,9 +44,10 @@
 //	tlsMin, tlsMax: "1.2"           # versions that it offers
 //	ciphers: [AES128-SHA]           # suites that it offers, of TLS 1.2 and older
 //	absolute: true                  # the request names its whole URL, as to an HTTP proxy
-//	upstream: "503"                 # what the server answers with
+//	upstream: "503"                 # what the server answers with, or slow, reset or refused
 //	token: {iss: a, sub: b}         # claims of the request's token, signed by the key set that KEYS stands for
 //	forged: true                    # it is signed by another; of this explain is not asked, nor of one with the claim exp
+//	traps: {NAME: {status: 404}}    # what would come of it, by what is wanted otherwise, where a trap of traps.yaml is fallen into
 //	ejected: true                   # servers were, for what they answered to former calls; of this explain is not asked
 //
 // What is wanted (type Want); what is not named is not looked at, but for the status, which is 200 for HTTP:
@@ -68,6 +70,8 @@
 //	delay: 100ms                    # that is injected
 //	proxy: v1                       # version of the PROXY protocol towards the server; "" for none
 //	tunnel: host:80                 # that the server is asked to connect to, by CONNECT; "" for no tunnel
+//
+// testdata/traps.yaml lists what a naive clone of Istio gets wrong. Each trap has a call that would fail in such a clone.
 //
 // go test ./test/traffic -run 'TestEnvoy/NAME' runs one case on an Envoy, which serves all calls of a proxy.
 package traffic

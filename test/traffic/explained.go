@@ -49,13 +49,13 @@ func (c *Call) predicted(a *explain.Answer) *result {
 		switch {
 		case c.Upstream == "slow":
 			r.status = 504
-		case c.Upstream == "reset":
+		case c.failure() != explain.NoFailure:
 			r.status = 503
 		case c.scheme == "ws":
 			r.status = 101
 		}
 	}
-	r.attempts = new(f.Attempts(upstream, c.Upstream == "reset"))
+	r.attempts = new(f.Attempts(upstream, c.failure()))
 	r.clusters = map[string]float64{}
 	for i := range f.Clusters {
 		r.add(&f.Clusters[i], c)
@@ -68,6 +68,14 @@ func (c *Call) predicted(a *explain.Answer) *result {
 		r.response = header(f.ResponseChanges(&f.Clusters[0]), nil)
 	}
 	return r
+}
+
+// failure is how the server fails, by what the call asks of it.
+func (c *Call) failure() explain.Failure {
+	if f := explain.Failure(c.Upstream); f == explain.ResetConnection || f == explain.NoConnection {
+		return f
+	}
+	return explain.NoFailure
 }
 
 // sent gives the headers of the request by name, those among them that its scheme stands for.

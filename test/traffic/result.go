@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -45,16 +46,7 @@ func (c *Call) differ(r *result) []string {
 	if r.closed != w.Closed {
 		say("closed", r.closed, w.Closed)
 	}
-	status := 0
-	switch {
-	case w.Status != nil:
-		status = *w.Status
-	case c.scheme == "ws":
-		status = http.StatusSwitchingProtocols
-	case !w.Closed && c.request.Protocol != "TCP":
-		status = http.StatusOK
-	}
-	if r.status != status {
+	if status := c.status(w); r.status != status {
 		say("status", r.status, status)
 	}
 	for _, f := range []struct {
@@ -85,6 +77,19 @@ func (c *Call) differ(r *result) []string {
 	out = append(out, w.differHeaders("request", r.request, w.Request)...)
 	out = append(out, w.differHeaders("response", r.response, w.Response)...)
 	return append(out, w.differPlaces(r)...)
+}
+
+// status is what the client is to see, 0 for none.
+func (c *Call) status(w *Want) int {
+	switch {
+	case w.Status != nil:
+		return *w.Status
+	case w.Closed || c.request.Protocol == explain.TCP:
+		return 0
+	case c.scheme == "ws":
+		return http.StatusSwitchingProtocols
+	}
+	return http.StatusOK
 }
 
 func (w *Want) differHeaders(what string, got func(string) *string, want map[string]string) []string {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type layer struct {
 type stub struct {
 	certificate tls.Certificate
 	greets      map[int]bool
+	refuses     []int
 	conns       chan net.Conn
 	open        sync.WaitGroup
 
@@ -55,10 +57,10 @@ type stub struct {
 }
 
 // serveStub serves at a port of the namespace until the test ends.
-func serveStub(t testing.TB, n *envoytest.Namespace, port int, certificate tls.Certificate, greets []int) *stub {
+func serveStub(t testing.TB, n *envoytest.Namespace, port int, certificate tls.Certificate, f *File) *stub {
 	t.Helper()
-	s := &stub{certificate: certificate, greets: map[int]bool{}, conns: make(chan net.Conn), requests: map[string][]*seen{}}
-	for _, p := range greets {
+	s := &stub{certificate: certificate, greets: map[int]bool{}, refuses: f.Refuses, conns: make(chan net.Conn), requests: map[string][]*seen{}}
+	for _, p := range f.Greets {
 		s.greets[p] = true
 	}
 	for _, network := range []string{"tcp4", "tcp6"} {
@@ -97,6 +99,10 @@ func (c *connection) Read(b []byte) (int, error) { return c.in.Read(b) }
 func (s *stub) handle(raw *net.TCPConn) {
 	to, err := envoytest.OriginalDestination(raw)
 	if err != nil {
+		raw.Close()
+		return
+	}
+	if slices.Contains(s.refuses, int(to.Port())) {
 		raw.Close()
 		return
 	}

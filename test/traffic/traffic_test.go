@@ -102,7 +102,7 @@ func start(t *testing.T, res translate.Resources, secrets *envoytest.Secrets, f 
 	if err := logged(served["listeners"], r.logs); err != nil {
 		t.Fatal(err)
 	}
-	r.stub = serveStub(t, n, stubPort, secrets.Sign(t, stubName, identities(res)), f.Greets)
+	r.stub = serveStub(t, n, stubPort, secrets.Sign(t, stubName, identities(res)), f)
 	serveDNS(t, n, f.DNS)
 	if f.made != nil {
 		secrets = secrets.Beside(f.made.keyed(served["secrets"]))
