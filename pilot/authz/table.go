@@ -86,11 +86,11 @@ func (t *table) combine(fields []*field) []witness.Choice {
 	all := witness.NewBits(len(t.alternatives), func(i int) bool { return t.possible[i] })
 	var narrowing []witness.Field
 	for _, f := range fields {
-		var w witness.Field
+		var holds []witness.Bits
 		for _, v := range f.values {
-			w = append(w, v.holds)
+			holds = append(holds, v.holds)
 		}
-		narrowing = append(narrowing, w)
+		narrowing = append(narrowing, witness.Fixed(holds))
 	}
 	return witness.Combine(narrowing, all, func(witness.Bits) bool { return true }, toldMost)
 }

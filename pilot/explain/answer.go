@@ -201,11 +201,14 @@ type walk struct {
 	forwardedFor string
 	hidesClient  bool
 	tokenSpent   bool
+	shortcut     *shortcut // nil for who reads all of the steps
 }
 
 // Explain follows a request through the proxy.
-func (c *Config) Explain(r Request) *Answer {
-	w := &walk{Config: c, request: r, answer: &Answer{}}
+func (c *Config) Explain(r Request) *Answer { return c.follow(r, nil) }
+
+func (c *Config) follow(r Request, by *shortcut) *Answer {
+	w := &walk{Config: c, request: r, answer: &Answer{}, shortcut: by}
 	if w.find() {
 		w.listen()
 	}

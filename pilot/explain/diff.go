@@ -18,7 +18,7 @@ type Change struct {
 	Resource string `json:"resource,omitempty"`
 	// Differences say what is another one.
 	Differences []Difference `json:"differences"`
-	// Was and Is are all that becomes of a request, where it is one.
+	// Was and Is are all that becomes of a request, where it is one; Was is nil where routes of many kinds had it.
 	Was *Outcome `json:"was,omitempty"`
 	Is  *Outcome `json:"is,omitempty"`
 }
@@ -108,6 +108,7 @@ func (d *Differ) key(resources []proto.Message, is func(proto.Message) bool) uin
 type focus struct {
 	*Differ
 	before, after *Config
+	by            [2]*shortcut // through each
 	resources     []Change
 	listeners     map[string]bool            // that differ, or that need what differs
 	hosts         map[string]map[string]bool // virtual hosts that differ, by route configuration; "" for all
@@ -116,7 +117,7 @@ type focus struct {
 
 // focus finds what differs.
 func (d *Differ) focus(before, after Side, is func(proto.Message) bool) *focus {
-	f := &focus{Differ: d, before: before.Config(), after: after.Config(), listeners: map[string]bool{}, hosts: map[string]map[string]bool{}, clusters: map[string]bool{}}
+	f := &focus{Differ: d, before: before.Config(), after: after.Config(), by: [2]*shortcut{newShortcut(), newShortcut()}, listeners: map[string]bool{}, hosts: map[string]map[string]bool{}, clusters: map[string]bool{}}
 	a, b := named(before.Resources, is), named(after.Resources, is)
 	all := maps.Clone(a)
 	maps.Copy(all, b)
@@ -149,9 +150,12 @@ func named(resources []proto.Message, is func(proto.Message) bool) map[string]pr
 }
 
 // try follows a request by both configurations.
-func (f *focus) try(r Request) (a, b *Answer) {
+func (f *focus) try(p probe) (a, b *Answer) {
 	f.Trials++
-	return f.before.Explain(r), f.after.Explain(r)
+	for side, left := range p.left {
+		f.by[side].narrow(left.of, left.routes)
+	}
+	return f.before.follow(p.request, f.by[0]), f.after.follow(p.request, f.by[1])
 }
 
 // Answers lists what a configuration does with the requests that its routes and listeners name, for a proxy that was
@@ -160,8 +164,7 @@ func (d *Differ) Answers(side Side) []Change {
 	f := d.focus(Side{Config: func() *Config { return NewConfig(nil) }}, side, isOutbound)
 	var out []Change
 	for _, p := range f.probes() {
-		d.Trials++
-		a := f.after.Explain(p.request)
+		_, a := f.try(p)
 		out = append(out, Change{Request: p.name, Differences: []Difference{{Before: "no such proxy", After: a.brief()}}, Is: &a.Outcome})
 	}
 	return out

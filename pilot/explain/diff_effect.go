@@ -65,6 +65,14 @@ func (a *Answer) brief() string {
 	return out
 }
 
+// unanswered says in few words what becomes of requests to a host that nothing is known of any more.
+func (a *Answer) unanswered() string {
+	if a.Outcome.Refused {
+		return "no longer answered, " + a.brief()
+	}
+	return a.brief()
+}
+
 func inParentheses(s string) string {
 	if s == "" {
 		return ""

@@ -274,7 +274,7 @@ func (s *station) compare(f *focus) []Change {
 			}
 			tried++
 			r := s.call(c, o)
-			a, b := f.try(r)
+			a, b := f.try(probe{request: r})
 			if a.class() == b.class() {
 				continue
 			}

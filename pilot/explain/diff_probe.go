@@ -20,13 +20,27 @@ import (
 type probe struct {
 	name    string
 	request Request
+	// left are the routes that can match, before and after.
+	left [2]routesLeft
+	// gone is how many routes a host had that has none of its own any more; 0 for all else.
+	gone int
+}
+
+// routesLeft are the routes of a virtual host that can match a request; nil for none of a virtual host.
+type routesLeft struct {
+	of     *routev3.VirtualHost
+	routes []*routev3.Route
 }
 
 // requests lists those that are answered otherwise. A gateway's policies decide about what comes to its listeners.
 func (f *focus) requests() []Change {
 	var out []Change
 	for _, p := range f.probes() {
-		if a, b := f.try(p.request); a.said() != b.said() {
+		a, b := f.try(p)
+		switch {
+		case p.gone > 0:
+			out = append(out, Change{Request: p.name, Differences: []Difference{{Before: fmt.Sprintf("%d routes", p.gone), After: b.unanswered()}}, Is: &b.Outcome})
+		case a.said() != b.said():
 			out = append(out, Change{Request: p.name, Differences: f.differences(a, b), Was: &a.Outcome, Is: &b.Outcome})
 		}
 	}
@@ -103,7 +117,7 @@ type door struct {
 
 // probes gives requests that come to something that differs, by what is printed of them.
 func (f *focus) probes() []probe {
-	out, doors := map[string]Request{}, map[string]*door{}
+	out, doors := map[string]probe{}, map[string]*door{}
 	for side, config := range []*Config{f.before, f.after} {
 		for _, l := range config.Listeners {
 			if at, ok := reached(l); ok && l.GetName() != virtualInbound {
@@ -116,7 +130,7 @@ func (f *focus) probes() []probe {
 	}
 	var all []probe
 	for _, name := range slices.Sorted(maps.Keys(out)) {
-		all = append(all, probe{name, out[name]})
+		all = append(all, out[name])
 	}
 	return all
 }
@@ -137,7 +151,7 @@ func reached(l *listenerv3.Listener) (netip.AddrPort, bool) {
 }
 
 // enter notes what can be tried at a listener: connections, names in handshakes, and doors.
-func (f *focus) enter(out map[string]Request, doors map[string]*door, config *Config, side int, l *listenerv3.Listener, to netip.AddrPort) {
+func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Config, side int, l *listenerv3.Listener, to netip.AddrPort) {
 	way, hot := Direct, f.listeners[l.GetName()]
 	if config.Captures() {
 		way = Outbound
@@ -151,11 +165,13 @@ func (f *focus) enter(out map[string]Request, doors map[string]*door, config *Co
 	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
 		bound := hot || f.leads(chain)
 		if bound {
-			out["tcp://"+where] = Request{Way: way, Destination: to, Protocol: TCP}
+			name := "tcp://" + where
+			out[name] = probe{name: name, request: Request{Way: way, Destination: to, Protocol: TCP}}
 		}
 		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
 			if name = strings.Replace(name, "*", "any", 1); bound && (chain.GetTransportSocket() == nil || !hasManager(chain)) {
-				out[fmt.Sprintf("tls://%s:%d", shortHost(name), to.Port())] = Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}
+				said := fmt.Sprintf("tls://%s:%d", shortHost(name), to.Port())
+				out[said] = probe{name: said, request: Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}}
 			}
 		}
 		for _, filter := range chain.GetFilters() {
@@ -214,7 +230,7 @@ func (f *focus) leadsRoute(r *routev3.Route) bool {
 }
 
 // pass adds requests to the virtual hosts of a door that differ, or that lead to what differs.
-func (f *focus) pass(out map[string]Request, d *door) {
+func (f *focus) pass(out map[string]probe, d *door) {
 	asked := map[[2]*routev3.VirtualHost]bool{}
 	for side, routes := range d.routes {
 		changed := f.hosts[routes.GetName()]
@@ -229,7 +245,7 @@ func (f *focus) pass(out map[string]Request, d *door) {
 					break // all others lead to the same
 				}
 				host := strings.Replace(domain, "*", "any", 1)
-				both := [2]*routev3.VirtualHost{hostOf(d.routes[0], host), hostOf(d.routes[1], host)}
+				both := [2]*routev3.VirtualHost{f.by[0].hostOf(d.routes[0], host), f.by[1].hostOf(d.routes[1], host)}
 				if asked[both] {
 					continue
 				}
@@ -240,12 +256,29 @@ func (f *focus) pass(out map[string]Request, d *door) {
 					name, _ := splitPort(host)
 					r.TLS = &TLS{SNI: name, Certificate: true}
 				}
-				for _, q := range f.routed(r, both, differs && hot || !alikeHosts(both)) {
-					out[q.line()] = q
+				if n := goneRoutes(both); n > 0 {
+					r.Path = "/"
+					name := "any request to " + r.place()
+					out[name] = probe{name: name, request: r, gone: n}
+					continue
+				}
+				for _, p := range f.routed(r, both, differs && hot || !alikeHosts(both)) {
+					out[p.name] = p
 				}
 			}
 		}
 	}
+}
+
+// goneRoutes counts the routes of a host that now goes where all others go, which is said once; 0 where it still has a
+// virtual host of its own, or had one route only, of which more can be said.
+func goneRoutes(both [2]*routev3.VirtualHost) int {
+	n := len(both[0].GetRoutes())
+	others := both[1] == nil || slices.Contains(both[1].GetDomains(), "*") && len(both[1].GetRoutes()) == 1
+	if n < 2 || !others || both[0].GetName() == both[1].GetName() {
+		return 0
+	}
+	return n
 }
 
 // alikeHosts tells whether virtual hosts are the same but for their routes and domains.
@@ -255,44 +288,26 @@ func alikeHosts(both [2]*routev3.VirtualHost) bool {
 	}
 	var settings [2]proto.Message
 	for i, vh := range both {
-		out := &routev3.VirtualHost{}
-		fields := vh.ProtoReflect().Descriptor().Fields()
-		for n := range fields.Len() {
-			if f := fields.Get(n); f.Name() != "routes" && f.Name() != "domains" && f.Name() != "metadata" && vh.ProtoReflect().Has(f) {
-				out.ProtoReflect().Set(f, vh.ProtoReflect().Get(f))
-			}
-		}
+		out := settingsOf(vh)
+		out.Domains, out.Metadata = nil, nil
 		settings[i] = out
 	}
 	return proto.Equal(settings[0], settings[1])
 }
 
-// hostOf gives the virtual host that a host is led to; nil for none.
-func hostOf(routes *routev3.RouteConfiguration, host string) *routev3.VirtualHost {
-	host = strings.ToLower(host)
-	if routes.GetIgnorePortInHostMatching() {
-		host, _ = splitPort(host)
-	}
-	var out *routev3.VirtualHost
-	rank := 0
-	for _, vh := range routes.GetVirtualHosts() {
-		for _, d := range vh.GetDomains() {
-			if r := domainRank(strings.ToLower(d), host); r > rank {
-				rank, out = r, vh
-			}
-		}
-	}
-	return out
-}
-
-// line is what is printed of a request.
-func (r Request) line() string {
+// place is the host of a request, as it is printed.
+func (r Request) place() string {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
 	host, _ := splitPort(r.Host)
-	out := fmt.Sprintf("%s %s://%s:%d%s", r.method(), scheme, shortHost(host), r.Destination.Port(), r.Path)
+	return fmt.Sprintf("%s://%s:%d", scheme, shortHost(host), r.Destination.Port())
+}
+
+// line is what is printed of a request.
+func (r Request) line() string {
+	out := r.method() + " " + r.place() + r.Path
 	for _, h := range slices.Sorted(maps.Keys(r.Header)) {
 		out += fmt.Sprintf(" -H '%s: %s'", h, r.Header[h][0])
 	}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -180,6 +181,11 @@ func checkRoutes(t *testing.T, seed uint64) (differ bool) {
 	before, after := serving(t, a...), serving(t, b...)
 	x, y := before.Config(), after.Config()
 	changes := NewDiffer().Diff(before, after)
+	for f, p := range probesOf(before, after) {
+		if a, b := f.try(p); a.said() != x.Explain(p.request).said() || b.said() != y.Explain(p.request).said() {
+			t.Errorf("seed %d: %s: %s and %s, as some routes were passed over", seed, p.name, a.brief(), b.brief())
+		}
+	}
 	found := false
 	for _, c := range changes {
 		found = found || c.Request != ""
@@ -197,6 +203,18 @@ func checkRoutes(t *testing.T, seed uint64) (differ bool) {
 		}
 	}
 	return false
+}
+
+// probesOf gives what is tried.
+func probesOf(before, after Side) iter.Seq2[*focus, probe] {
+	f := NewDiffer().focus(before, after, isOutbound)
+	return func(yield func(*focus, probe) bool) {
+		for _, p := range f.probes() {
+			if !yield(f, p) {
+				return
+			}
+		}
+	}
 }
 
 func shown(routes []*routev3.Route) string {

@@ -116,21 +116,14 @@ func (x *exchange) configured() bool {
 	return true
 }
 
-// findVirtualHost compares the host with the domains of all virtual hosts: itself, then the longest
-// "*.suffix", then the longest "prefix.*", then "*" (Envoy API config.route.v3.VirtualHost, domains).
+// findVirtualHost finds the virtual host that has the host among its domains.
 func (x *exchange) findVirtualHost() bool {
 	host := strings.ToLower(x.host)
 	if x.config.GetIgnorePortInHostMatching() {
 		host, _ = splitPort(host)
 	}
-	rank, best := 0, ""
-	for _, vh := range x.config.GetVirtualHosts() {
-		for _, d := range vh.GetDomains() {
-			if r := domainRank(strings.ToLower(d), host); r > rank {
-				rank, best, x.vhost = r, d, vh
-			}
-		}
-	}
+	found, best := x.shortcut.domains(x.config).find(host)
+	x.vhost = x.shortcut.shortened(found)
 	if x.vhost == nil {
 		reason := fmt.Sprintf("no virtual host of %s has the domain %s", x.config.GetName(), host)
 		x.step(StageVirtualHost, "", reason, nil, x.nearestDomains(host)...)
@@ -157,8 +150,11 @@ func domainRank(domain, host string) int {
 	return 0
 }
 
-// nearestDomains names those that come closest.
+// nearestDomains names those that come closest, for who reads the steps.
 func (x *exchange) nearestDomains(host string) []string {
+	if x.shortcut != nil {
+		return nil
+	}
 	var all []string
 	for _, vh := range x.config.GetVirtualHosts() {
 		all = append(all, vh.GetDomains()...)

@@ -8,31 +8,9 @@ import (
 )
 
 const (
-	togetherMost = 6    // patterns that are walked through together; of more each two are
-	statesMost   = 3000 // of a walk
-	runesMost    = 24   // that a walk goes on with from a state
+	statesMost = 3000 // of a walk
+	runesMost  = 24   // that a walk goes on with from a state
 )
-
-// explored walks through regular expressions, together with the other patterns, letter by letter, and gives a text for
-// each set of patterns that the walk finds met.
-func explored(patterns []Pattern, form Form) []string {
-	regex := func(p Pattern) bool { return p.Kind == Regex }
-	if !slices.ContainsFunc(patterns, regex) {
-		return nil
-	}
-	if len(patterns) <= togetherMost {
-		return walk(patterns, form)
-	}
-	var out []string
-	for i, p := range patterns {
-		for j, q := range patterns {
-			if regex(p) && (j < i || !regex(q)) {
-				out = append(out, walk([]Pattern{p, q}, form)...)
-			}
-		}
-	}
-	return out
-}
 
 // expression writes a pattern as a regular expression.
 func (p Pattern) expression() string {
@@ -61,35 +39,30 @@ type state struct {
 	at   [][]uint32
 }
 
-// walk goes breadth first, so that the texts are short ones.
+// walk goes breadth first, so that the texts are short ones. It ends where a text was found for each set of patterns,
+// and goes no further where none can be met any more.
 func walk(patterns []Pattern, form Form) []string {
+	programs := compiled(patterns)
+	own := len(programs)
 	if form.Expression != "" {
-		patterns = append(patterns[:len(patterns):len(patterns)], Pattern{Kind: Regex, Value: form.Expression})
+		programs = append(programs, compiled([]Pattern{{Kind: Regex, Value: form.Expression}})...)
 	}
-	var programs []*syntax.Prog
-	for _, p := range patterns {
-		re, err := syntax.Parse(p.expression(), syntax.Perl)
-		if err != nil {
-			continue
-		}
-		if prog, err := syntax.Compile(re.Simplify()); err == nil {
-			programs = append(programs, prog)
-		}
-	}
-	runes := alphabet(programs)
 	first := state{}
 	for _, prog := range programs {
 		first.at = append(first.at, closure(prog, []uint32{uint32(prog.Start)}, true, false))
 	}
 	var out []string
 	seen, met := map[string]bool{first.key(): true}, map[string]bool{}
-	for queue := []state{first}; len(queue) > 0; queue = queue[1:] {
+	for queue := []state{first}; len(queue) > 0 && len(met) < 1<<own; queue = queue[1:] {
 		s := queue[0]
-		if m := s.met(programs); !met[m] && form.Valid(s.text) {
+		if m := s.met(programs[:own]); !met[m] && form.Valid(s.text) {
 			met[m] = true
 			out = append(out, s.text)
 		}
-		for _, r := range runes {
+		if s.lost(own) {
+			continue
+		}
+		for _, r := range s.letters(programs, own) {
 			next := s.after(programs, r)
 			if key := next.key(); len(seen) < statesMost && !seen[key] {
 				seen[key] = true
@@ -98,6 +71,27 @@ func walk(patterns []Pattern, form Form) []string {
 		}
 	}
 	return out
+}
+
+// compiled gives the programs of patterns; what is no expression is met by nothing, and has none.
+func compiled(patterns []Pattern) []*syntax.Prog {
+	var out []*syntax.Prog
+	for _, p := range patterns {
+		re, err := syntax.Parse(p.expression(), syntax.Perl)
+		if err != nil {
+			continue
+		}
+		if prog, err := syntax.Compile(re.Simplify()); err == nil {
+			out = append(out, prog)
+		}
+	}
+	return out
+}
+
+// lost tells whether no further letters lead to a text of the form, or to one that meets any of the patterns.
+func (s state) lost(own int) bool {
+	ended := func(at []uint32) bool { return len(at) == 0 }
+	return !slices.ContainsFunc(s.at[:own], func(at []uint32) bool { return !ended(at) }) || slices.ContainsFunc(s.at[own:], ended)
 }
 
 // after gives the state after one more letter.
@@ -153,13 +147,15 @@ func consumes(inst *syntax.Inst) bool {
 
 // closure gives what is reached without a letter. Boundaries of words are taken to be anywhere: who gets a text tries it.
 func closure(prog *syntax.Prog, from []uint32, begin, end bool) []uint32 {
-	seen := map[uint32]bool{}
+	seen := make([]bool, len(prog.Inst))
+	var out []uint32
 	var visit func(pc uint32)
 	visit = func(pc uint32) {
 		if seen[pc] {
 			return
 		}
 		seen[pc] = true
+		out = append(out, pc)
 		switch inst := &prog.Inst[pc]; inst.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
 			visit(inst.Out)
@@ -177,35 +173,27 @@ func closure(prog *syntax.Prog, from []uint32, begin, end bool) []uint32 {
 	for _, pc := range from {
 		visit(pc)
 	}
-	out := make([]uint32, 0, len(seen))
-	for pc := range seen {
-		out = append(out, pc)
-	}
 	slices.Sort(out)
 	return out
 }
 
-// alphabet gives letters that programs tell apart, and some that they do not name.
-func alphabet(programs []*syntax.Prog) []rune {
+// letters gives those that the programs tell apart where they are, some that they do not name, and some of the form,
+// which is what comes after the first programs.
+func (s state) letters(programs []*syntax.Prog, own int) []rune {
 	var out []rune
-	for _, prog := range programs {
-		for i := range prog.Inst {
-			inst := &prog.Inst[i]
-			if inst.Op != syntax.InstRune && inst.Op != syntax.InstRune1 {
-				continue
-			}
-			for _, r := range inst.Rune {
-				out = append(out, r)
-				if inst.Op == syntax.InstRune && len(inst.Rune) > 1 {
-					out = append(out, r-1, r+1)
-				}
-				if syntax.Flags(inst.Arg)&syntax.FoldCase != 0 {
-					out = append(out, []rune(strings.ToUpper(string(r)))...)
-				}
+	for i, prog := range programs {
+		if i == own {
+			out = append(out, 'a', 'z', '0', '/', '-')
+		}
+		for _, pc := range s.at[i] {
+			if inst := &prog.Inst[pc]; inst.Op == syntax.InstRune || inst.Op == syntax.InstRune1 {
+				out = append(out, apart(inst, i < own)...)
 			}
 		}
 	}
-	out = append(out, 'a', 'z', '0', '/', '-')
+	if own == len(programs) {
+		out = append(out, 'a', 'z', '0', '/', '-')
+	}
 	printable := func(r rune) bool { return r > ' ' && r < 0x7f }
 	seen := map[rune]bool{}
 	out = slices.DeleteFunc(out, func(r rune) bool {
@@ -214,4 +202,19 @@ func alphabet(programs []*syntax.Prog) []rune {
 		return bad
 	})
 	return out[:min(len(out), runesMost)]
+}
+
+// apart gives letters that an instruction takes, and, with beside, the next ones that it does not.
+func apart(inst *syntax.Inst, beside bool) []rune {
+	var out []rune
+	for _, r := range inst.Rune {
+		out = append(out, r)
+		if beside && inst.Op == syntax.InstRune && len(inst.Rune) > 1 {
+			out = append(out, r-1, r+1)
+		}
+		if syntax.Flags(inst.Arg)&syntax.FoldCase != 0 {
+			out = append(out, []rune(strings.ToUpper(string(r)))...)
+		}
+	}
+	return out
 }

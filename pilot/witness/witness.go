@@ -3,6 +3,7 @@
 package witness
 
 import (
+	"encoding/binary"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,9 +28,6 @@ type Pattern struct {
 	Value      string
 	IgnoreCase bool
 }
-
-// fillers stand where a pattern says nothing.
-var fillers = []string{"any", "other", "0"}
 
 // matcher gives the function that tells whether a text meets a pattern.
 func (p Pattern) matcher() func(string) bool {
@@ -66,42 +64,48 @@ type Form struct {
 	Valid      func(string) bool
 }
 
-// Texts gives texts that tell patterns apart: of two texts no set of patterns is met by both alone. The first of the
-// usual ones comes first. It counts before what patterns name, the other usual ones before what is made of that. What is not of the form
-// is not given.
+// Text is one with the patterns of a Set that it meets, by their places.
+type Text struct {
+	Value string
+	Met   []int
+}
+
+// Texts gives texts that tell patterns apart, as Set.Texts does.
 func Texts(patterns []Pattern, form Form, usual ...string) []string {
-	patterns = unique(patterns)
-	var matchers []func(string) bool
-	for _, p := range patterns {
-		matchers = append(matchers, p.matcher())
-	}
 	var out []string
+	for _, t := range NewSet(patterns).Texts(form, usual...) {
+		out = append(out, t.Value)
+	}
+	return out
+}
+
+// Texts gives texts that tell patterns apart: of two texts no set of patterns is met by both alone. The first of the
+// usual ones comes first. It counts before what patterns name, the other usual ones before what is made of that. What
+// is not of the form is not given. Patterns that stand first are told apart first, where there are too many.
+func (s *Set) Texts(form Form, usual ...string) []Text {
+	var out []Text
 	seen := map[string]bool{}
-	for _, text := range slices.Concat(usual[:min(1, len(usual))], values(patterns), usual, candidates(patterns), explored(patterns, form)) {
-		if !form.Valid(text) {
+	checks := 0
+	for _, text := range slices.Concat(usual[:min(1, len(usual))], values(s.patterns), usual, candidates(s.patterns), s.explored(form)) {
+		if checks > checksMost || !form.Valid(text) {
 			continue
 		}
-		met := make([]byte, len(matchers))
-		for i, is := range matchers {
-			if is(text) {
-				met[i] = 1
-			}
-		}
-		if !seen[string(met)] {
-			seen[string(met)] = true
-			out = append(out, text)
+		met := s.meets(text, &checks)
+		if key := placesKey(met); !seen[key] {
+			seen[key] = true
+			out = append(out, Text{text, s.given(met)})
 		}
 	}
 	return out
 }
 
-func unique(patterns []Pattern) []Pattern {
-	seen := map[Pattern]bool{}
-	return slices.DeleteFunc(slices.Clone(patterns), func(p Pattern) bool {
-		twice := seen[p]
-		seen[p] = true
-		return twice
-	})
+// placesKey writes places so that they can be compared.
+func placesKey(places []int) string {
+	var out []byte
+	for _, i := range places {
+		out = binary.AppendUvarint(out, uint64(i))
+	}
+	return string(out)
 }
 
 // values gives what patterns name.
@@ -110,70 +114,6 @@ func values(patterns []Pattern) []string {
 	for _, p := range patterns {
 		if p.Kind != Regex {
 			out = append(out, p.Value)
-		}
-	}
-	return out
-}
-
-// combinedMost bounds how many prefixes are tried with how many suffixes.
-const combinedMost = 64
-
-// candidates gives texts that patterns but for regular expressions are met by, alone and together, and texts beside
-// them. Prefixes that a text has are all prefixes of the longest, so that one text for each of them and each suffix is
-// enough.
-func candidates(patterns []Pattern) []string {
-	var exact, inner []string
-	heads, tails := []string{""}, []string{""}
-	cased := false
-	for _, p := range patterns {
-		cased = cased || p.IgnoreCase
-		switch p.Kind {
-		case Exact:
-			exact = append(exact, p.Value)
-		case Prefix:
-			heads = append(heads, p.Value)
-		case Segments:
-			heads = append(heads, p.Value, p.Value+"/")
-		case Suffix:
-			tails = append(tails, p.Value)
-		case Contains:
-			inner = append(inner, p.Value)
-		}
-	}
-	out := exact
-	for i, h := range heads {
-		for j, t := range tails {
-			if i > combinedMost && j > combinedMost {
-				continue
-			}
-			out = append(out, joined(h, t)...)
-			for _, f := range slices.Concat(fillers, inner) {
-				out = append(out, h+f+t, h+f+"/"+strings.TrimPrefix(t, "/"))
-			}
-		}
-	}
-	for i, a := range inner {
-		for _, b := range inner[:i] {
-			out = append(out, a+b, a+fillers[0]+b)
-		}
-	}
-	for _, e := range exact { // an exact text is no prefix
-		out = append(out, e+fillers[0], e+"/"+fillers[0])
-	}
-	if cased {
-		for _, text := range slices.Clone(out) {
-			out = append(out, strings.ToUpper(text), strings.ToLower(text))
-		}
-	}
-	return out
-}
-
-// joined gives a head with a tail, as a text that ends in the tail: also where they share letters.
-func joined(head, tail string) []string {
-	var out []string
-	for n := min(len(head), len(tail)); n >= 0; n-- {
-		if strings.HasSuffix(head, tail[:n]) {
-			out = append(out, head+tail[n:])
 		}
 	}
 	return out
