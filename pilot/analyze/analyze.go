@@ -78,12 +78,14 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	for _, analyze := range analyzers() {
 		analyze(m)
 	}
+	m.tellPairs()
 	analyzed := m.findings
 	m.findings = loaded
 	if err := m.translate(ctx); err != nil {
 		return nil, err
 	}
-	m.findings = append(slices.DeleteFunc(merged(m.findings), func(f Finding) bool { return m.repeats(f, analyzed) }), analyzed...)
+	told := toldBy(analyzed)
+	m.findings = append(slices.DeleteFunc(merged(m.findings), func(f Finding) bool { return m.repeats(f, told) }), analyzed...)
 	return m.sorted(), nil
 }
 

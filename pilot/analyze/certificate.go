@@ -6,12 +6,21 @@ import networking "istio.io/api/networking/v1alpha3"
 // connection that it has to one host for another host of its certificate, which the other Gateway serves:
 // it gets a 404.
 func sharedCertificates(m *mesh) {
-	m.neighbours(func(a, b object[*networking.Gateway], other, server *networking.Server, path string) {
-		if name := certificateOf(server); name != "" && name == certificateOf(other) && a.Namespace == b.Namespace {
-			m.reportPair(b.Object, a.Object, path+".tls", sharedCertificate, Warning,
-				"presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", name)
+	earlier := map[[2]string][]neighbour{} // by namespace and certificate
+	for _, n := range m.servers() {
+		name := certificateOf(n.server)
+		if name == "" {
+			continue
 		}
-	})
+		at := [2]string{n.gateway.Namespace, name}
+		for _, o := range earlier[at] {
+			if m.meets(o, n) {
+				m.reportPair(n.gateway.Object, o.gateway.Object, n.field+".tls", sharedCertificate, Warning,
+					"presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", name)
+			}
+		}
+		earlier[at] = append(earlier[at], n)
+	}
 }
 
 // certificateOf names the certificate that a server presents; "" for none.

@@ -21,11 +21,8 @@ func claimsWithoutTokens(m *mesh) {
 		if model.BoundToMesh(vs.spec.GetGateways()) {
 			proxies = m.workloads
 		}
-		for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-			bound := func(name string) bool { return model.GatewayName(name, vs.Namespace) == gw.Namespace+"/"+gw.Name }
-			if slices.ContainsFunc(vs.spec.GetGateways(), bound) {
-				proxies = append(proxies, m.selected("", gw.spec.GetSelector())...)
-			}
+		for _, gw := range m.gatewaysOf(vs) {
+			proxies = append(proxies, m.selected("", gw.spec.GetSelector())...)
 		}
 		if len(proxies) > 0 && !slices.ContainsFunc(proxies, m.validatesTokens) {
 			m.report(vs.Object, field, claimsUnvalidated, Error,
@@ -50,11 +47,12 @@ const unfetched = `{"keys":[]}`
 // keySets gives the sets of keys that the RequestAuthentications name and that the mesh does not have.
 func (m *mesh) keySets() []*model.Object {
 	var out []*model.Object
+	made := map[model.Key]bool{}
 	for _, ra := range of[*security.RequestAuthentication](m, model.KindRequestAuthentication) {
 		for _, rule := range ra.spec.GetJwtRules() {
 			source, fetched := model.KeySetSourceOf(rule)
-			same := func(o *model.Object) bool { return o.Key == source.Key() }
-			if fetched && !slices.ContainsFunc(m.objects, same) && !slices.ContainsFunc(out, same) {
+			if key := source.Key(); fetched && m.object(key) == nil && !made[key] {
+				made[key] = true
 				out = append(out, &model.Object{Key: source.Key(), Spec: &model.KeySet{Keys: unfetched}})
 			}
 		}

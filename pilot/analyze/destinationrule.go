@@ -118,16 +118,28 @@ func servicesWithoutWorkload(m *mesh) {
 	}
 }
 
+// servicesOfWorkloads gives the Services that select each workload.
+func (m *mesh) servicesOfWorkloads() map[*workload][]object[*corev1.Service] {
+	out := map[*workload][]object[*corev1.Service]{}
+	for _, svc := range of[*corev1.Service](m, model.KindService) {
+		if len(svc.spec.Spec.Selector) == 0 {
+			continue
+		}
+		for _, w := range m.selected(svc.Namespace, svc.spec.Spec.Selector) {
+			out[w] = append(out[w], svc)
+		}
+	}
+	return out
+}
+
 // workloadsOfSeveralServices finds workloads whose Services want the same container port under other
 // numbers, of which proxies take the first.
 func workloadsOfSeveralServices(m *mesh) {
+	services := m.servicesOfWorkloads()
 	for _, w := range m.workloads {
 		numbers := map[uint32]int32{}
 		names := map[uint32]string{}
-		for _, svc := range of[*corev1.Service](m, model.KindService) {
-			if svc.Namespace != w.object.Namespace || !model.Selects(svc.spec.Spec.Selector, w.meta.Labels) {
-				continue
-			}
+		for _, svc := range services[w] {
 			for i, port := range svc.spec.Spec.Ports {
 				target := targetPort(port, w)
 				if other, ok := numbers[target]; ok && other != port.Port && names[target] != svc.Name {

@@ -20,15 +20,33 @@ func (m *mesh) hasGateway(p model.Problem) bool {
 	if err != nil {
 		return false
 	}
-	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		if vs.Key == p.Object && at < len(vs.spec.GetGateways()) {
-			name := model.GatewayName(vs.spec.GetGateways()[at], vs.Namespace)
-			return slices.ContainsFunc(of[*networking.Gateway](m, model.KindGateway), func(gw object[*networking.Gateway]) bool {
-				return gw.Namespace+"/"+gw.Name == name
-			})
+	o := m.object(p.Object)
+	if o == nil {
+		return false
+	}
+	vs, ok := o.Spec.(*networking.VirtualService)
+	return ok && at < len(vs.GetGateways()) && m.gatewayNamed(vs.GetGateways()[at], o.Namespace) != nil
+}
+
+// gatewayNamed gives the Gateway that a VirtualService of a namespace means by a name; nil for none.
+func (m *mesh) gatewayNamed(name, namespace string) *model.Object {
+	namespace, name, _ = strings.Cut(model.GatewayName(name, namespace), "/")
+	return m.object(model.Key{Kind: model.KindGateway, Namespace: namespace, Name: name})
+}
+
+// gatewaysOf gives the Gateways that a VirtualService names, each once.
+func (m *mesh) gatewaysOf(vs object[*networking.VirtualService]) []object[*networking.Gateway] {
+	var out []object[*networking.Gateway]
+	for _, name := range vs.spec.GetGateways() {
+		o := m.gatewayNamed(name, vs.Namespace)
+		if o == nil || slices.ContainsFunc(out, func(g object[*networking.Gateway]) bool { return g.Object == o }) {
+			continue
+		}
+		if spec, ok := o.Spec.(*networking.Gateway); ok {
+			out = append(out, object[*networking.Gateway]{o, spec})
 		}
 	}
-	return false
+	return out
 }
 
 // serverHost takes apart NAMESPACE/HOST of a Gateway's server.
@@ -79,13 +97,11 @@ func shown(labels map[string]string) string {
 // gatewayPortsWithoutService finds servers on ports that no Service of the gateway's workload leads to. A server's
 // port is that of a Service, which says where the gateway listens, or the one on which it listens.
 func gatewayPortsWithoutService(m *mesh) {
+	services := m.servicesOfWorkloads()
 	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
 		reached, known := map[uint32]bool{}, false
 		for _, w := range m.selected("", gw.spec.GetSelector()) {
-			for _, svc := range of[*corev1.Service](m, model.KindService) {
-				if svc.Namespace != w.object.Namespace || !model.Selects(svc.spec.Spec.Selector, w.meta.Labels) {
-					continue
-				}
+			for _, svc := range services[w] {
 				known = true
 				for _, port := range svc.spec.Spec.Ports {
 					reached[uint32(port.Port)], reached[targetPort(port, w)] = true, true
@@ -119,27 +135,80 @@ func targetPort(port corev1.ServicePort, w *workload) uint32 {
 	return uint32(port.Port)
 }
 
+// neighbour is a server of a Gateway.
+type neighbour struct {
+	gateway object[*networking.Gateway]
+	at      int // of the Gateway among all
+	server  *networking.Server
+	field   string
+}
+
+// servers gives those of all Gateways, in order.
+func (m *mesh) servers() []neighbour {
+	var out []neighbour
+	for at, gw := range of[*networking.Gateway](m, model.KindGateway) {
+		for i, s := range gw.spec.GetServers() {
+			out = append(out, neighbour{gw, at, s, fmt.Sprintf("spec.servers[%d]", i)})
+		}
+	}
+	return out
+}
+
+// listening is where servers meet each other.
+type listening struct {
+	port uint32
+	bind string
+}
+
+func (n neighbour) listening() listening {
+	return listening{n.server.GetPort().GetNumber(), model.CanonicalIP(n.server.GetBind())}
+}
+
 // conflictingGateways finds Gateways of one workload that want the same port for one host twice, or for
 // protocols that exclude each other.
 func conflictingGateways(m *mesh) {
-	m.neighbours(m.conflict)
-}
-
-// neighbours visits each two servers of Gateways of one workload; path is that of the later one.
-func (m *mesh) neighbours(visit func(a, b object[*networking.Gateway], other, server *networking.Server, path string)) {
-	all := of[*networking.Gateway](m, model.KindGateway)
-	for i, b := range all {
-		for _, a := range all[:i] {
-			if !m.sameWorkload(a.spec.GetSelector(), b.spec.GetSelector()) {
-				continue
-			}
-			for k, server := range b.spec.GetServers() {
-				for _, other := range a.spec.GetServers() {
-					visit(a, b, other, server, fmt.Sprintf("spec.servers[%d]", k))
-				}
+	type wanted struct {
+		listening
+		clear bool
+		host  string
+	}
+	ports, hosts := map[wanted][]neighbour{}, map[wanted][]neighbour{} // earlier ones
+	for _, n := range m.servers() {
+		at := wanted{listening: n.listening(), clear: clearText(n.server)}
+		other := at
+		other.clear = !at.clear
+		for _, o := range ports[other] {
+			if m.meets(o, n) {
+				m.reportPair(n.gateway.Object, o.gateway.Object, n.field+".port", conflictingGateway, Error, "wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
+					at.port, o.server.GetPort().GetProtocol(), n.server.GetPort().GetProtocol())
 			}
 		}
+		ports[at] = append(ports[at], n)
+		for i, host := range n.server.GetHosts() {
+			namespace, name := m.serverHost(n.gateway.Namespace, host)
+			at.host = name
+			for _, o := range hosts[at] {
+				if m.meets(o, n) && m.sharesHost(o, name, namespace) {
+					m.reportPair(n.gateway.Object, o.gateway.Object, fmt.Sprintf("%s.hosts[%d]", n.field, i), conflictingGateway, Error,
+						"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, at.port)
+				}
+			}
+			hosts[at] = append(hosts[at], n)
+		}
 	}
+}
+
+// sharesHost tells whether a server has a host for the VirtualServices of a namespace, "*" for those of all.
+func (m *mesh) sharesHost(n neighbour, name, namespace string) bool {
+	return slices.ContainsFunc(n.server.GetHosts(), func(host string) bool {
+		of, other := m.serverHost(n.gateway.Namespace, host)
+		return other == name && (of == namespace || of == "*" || namespace == "*")
+	})
+}
+
+// meets tells whether two servers are of two Gateways of one workload.
+func (m *mesh) meets(a, b neighbour) bool {
+	return a.at != b.at && m.sameWorkload(a.gateway.spec.GetSelector(), b.gateway.spec.GetSelector())
 }
 
 // sameWorkload tells whether two selectors select a workload in common, or, where they select none, the
@@ -149,28 +218,6 @@ func (m *mesh) sameWorkload(a, b map[string]string) bool {
 		return true
 	}
 	return slices.ContainsFunc(m.selected("", a), func(w *workload) bool { return model.HasLabels(w.meta.Labels, b) })
-}
-
-func (m *mesh) conflict(a, b object[*networking.Gateway], first, second *networking.Server, field string) {
-	port := second.GetPort()
-	if first.GetPort().GetNumber() != port.GetNumber() || model.CanonicalIP(first.GetBind()) != model.CanonicalIP(second.GetBind()) {
-		return
-	}
-	if x, y := clearText(first), clearText(second); x != y {
-		m.reportPair(b.Object, a.Object, field+".port", conflictingGateway, Error, "wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
-			port.GetNumber(), first.GetPort().GetProtocol(), port.GetProtocol())
-		return
-	}
-	for i, host := range second.GetHosts() {
-		for _, other := range first.GetHosts() {
-			nsA, x := m.serverHost(a.Namespace, other)
-			nsB, y := m.serverHost(b.Namespace, host)
-			if x == y && (nsA == nsB || nsA == "*" || nsB == "*") {
-				m.reportPair(b.Object, a.Object, fmt.Sprintf("%s.hosts[%d]", field, i), conflictingGateway, Error,
-					"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, port.GetNumber())
-			}
-		}
-	}
 }
 
 // clearText tells whether a server's port is not encrypted.

@@ -22,6 +22,12 @@ type boundServer struct {
 // others have rules that fit is meant for those, where the VirtualService has its use elsewhere.
 func rulesWithoutServer(m *mesh) {
 	all := of[*networking.VirtualService](m, model.KindVirtualService)
+	bound := map[*model.Object][]object[*networking.VirtualService]{} // by Gateway
+	for _, vs := range all {
+		for _, gw := range m.gatewaysOf(vs) {
+			bound[gw.Object] = append(bound[gw.Object], vs)
+		}
+	}
 	for _, vs := range all {
 		if len(vs.spec.GetHosts()) == 0 {
 			continue // a delegate
@@ -29,8 +35,11 @@ func rulesWithoutServer(m *mesh) {
 		servers := m.boundServers(vs)
 		used := slices.ContainsFunc(servers, func(s boundServer) bool { return fits(vs.spec, s.takes) })
 		for _, s := range servers {
-			served := used && slices.ContainsFunc(all, func(o object[*networking.VirtualService]) bool {
-				return fits(o.spec, s.takes) && m.boundTo(o, s.gateway) && s.offers(o)
+			if fits(vs.spec, s.takes) {
+				continue
+			}
+			served := used && slices.ContainsFunc(bound[s.gateway.Object], func(o object[*networking.VirtualService]) bool {
+				return fits(o.spec, s.takes) && s.offers(o)
 			})
 			if !served {
 				m.report(vs.Object, "spec."+protocols(vs.spec)[0], "", Warning, "%s spec.servers[%d] (port %d) %s, so the rules are not used there; %s",
@@ -43,10 +52,7 @@ func rulesWithoutServer(m *mesh) {
 // boundServers gives the servers that offer hosts of a VirtualService and go by rules.
 func (m *mesh) boundServers(vs object[*networking.VirtualService]) []boundServer {
 	var out []boundServer
-	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-		if !m.boundTo(vs, gw) {
-			continue
-		}
+	for _, gw := range m.gatewaysOf(vs) {
 		for i, s := range gw.spec.GetServers() {
 			takes, ok := resolve.RulesOf(s)
 			b := boundServer{gw, i, s, takes}
@@ -62,13 +68,6 @@ func (m *mesh) boundServers(vs object[*networking.VirtualService]) []boundServer
 func (s *boundServer) offers(vs object[*networking.VirtualService]) bool {
 	return slices.ContainsFunc(vs.spec.GetHosts(), func(host string) bool {
 		return resolve.Offers(s.spec, s.gateway.Namespace, vs.Namespace, model.CanonicalHost(host))
-	})
-}
-
-// boundTo tells whether a VirtualService names a Gateway.
-func (m *mesh) boundTo(vs object[*networking.VirtualService], gw object[*networking.Gateway]) bool {
-	return slices.ContainsFunc(vs.spec.GetGateways(), func(name string) bool {
-		return model.GatewayName(name, vs.Namespace) == gw.Namespace+"/"+gw.Name
 	})
 }
 

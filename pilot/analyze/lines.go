@@ -1,6 +1,8 @@
 package analyze
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,8 @@ type lines struct {
 	nodes map[objectAt]*yaml.Node
 	bases map[objectAt]int // lines before the object's document
 	read  func(name string) ([]byte, error)
+
+	documents map[string][]yamldoc.Document // of the files that were looked at
 }
 
 // objectAt is where an object begins; several of a List may begin on one line.
@@ -26,7 +30,7 @@ type objectAt struct {
 }
 
 func newLines(files []File) *lines {
-	l := &lines{files: map[string][]byte{}, nodes: map[objectAt]*yaml.Node{}, bases: map[objectAt]int{}}
+	l := &lines{files: map[string][]byte{}, nodes: map[objectAt]*yaml.Node{}, bases: map[objectAt]int{}, documents: map[string][]yamldoc.Document{}}
 	for _, f := range files {
 		l.files[f.Name] = f.Data
 	}
@@ -124,7 +128,7 @@ func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
 	if n, ok := l.nodes[here]; ok {
 		return n, l.bases[here]
 	}
-	base, text := documentAt(l.file(at.File), at.Line)
+	base, text := l.documentAt(at.File, at.Line)
 	var doc yaml.Node
 	var found *yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err == nil && len(doc.Content) > 0 {
@@ -146,15 +150,24 @@ func (l *lines) file(name string) []byte {
 	return l.files[name]
 }
 
-// documentAt gives the document that holds a line, and the number of lines before it.
-func documentAt(data []byte, line int) (base int, text []byte) {
-	_ = yamldoc.Each(data, func(d yamldoc.Document) error { // which has no error of its own
-		if d.Base <= max(line, 1) {
-			base, text = d.Base-1, d.Text
-		}
-		return nil
-	})
-	return base, text
+// documentAt gives the document that holds a line of a file, and the number of lines before it.
+func (l *lines) documentAt(file string, line int) (base int, text []byte) {
+	all, known := l.documents[file]
+	if !known {
+		_ = yamldoc.Each(l.file(file), func(d yamldoc.Document) error { // which has no error of its own
+			all = append(all, d)
+			return nil
+		})
+		l.documents[file] = all
+	}
+	after, found := slices.BinarySearchFunc(all, max(line, 1), func(d yamldoc.Document, line int) int { return cmp.Compare(d.Base, line) })
+	if found {
+		after++
+	}
+	if after == 0 {
+		return 0, nil
+	}
+	return all[after-1].Base - 1, all[after-1].Text
 }
 
 // objectIn finds the object itself, or that of a List.

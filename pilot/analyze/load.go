@@ -31,6 +31,7 @@ type mesh struct {
 	lines     *lines
 	findings  []Finding
 	pairs     map[pairing]*paired
+	index     *index // nil until the mesh is settled
 }
 
 // load decodes and validates the files as the control plane does, and makes a snapshot of what can
@@ -69,17 +70,17 @@ func decoded(files []File) *mesh {
 // deny has denials in the place of refused objects of which no directory has a version that can take effect, as
 // in a control plane, and says so of the objects.
 func (m *mesh) deny() {
+	there, denied := keysOf(m.objects), map[model.Key]string{} // with the consequence
 	for _, r := range m.refused {
-		same := func(o *model.Object) bool { return o.Key == r.Key }
-		denied := func(o *model.Object) bool { return r.Denial != nil && o.Key == r.Denial.Key }
-		if r.Denial == nil || slices.ContainsFunc(m.objects, same) || slices.ContainsFunc(m.denials, denied) {
+		if r.Denial == nil || there[r.Key] || there[r.Denial.Key] {
 			continue
 		}
 		m.denials = append(m.denials, r.Denial)
-		for i := range m.findings {
-			if f := &m.findings[i]; f.Object == r.Key && f.Level == Error {
-				f.Message += r.Consequence()
-			}
+		there[r.Denial.Key], denied[r.Key] = true, r.Consequence()
+	}
+	for i := range m.findings {
+		if f := &m.findings[i]; f.Level == Error {
+			f.Message += denied[f.Object]
 		}
 	}
 }
@@ -111,6 +112,7 @@ func (m *mesh) settle() {
 	all := selected.Of(slices.Concat(m.objects, m.denials))
 	m.objects = slices.DeleteFunc(slices.Clone(all), m.denial)
 	m.denials = slices.DeleteFunc(all, func(o *model.Object) bool { return !m.denial(o) })
+	m.indexed()
 	if m.injectors.others {
 		m.injectors.configure(m)
 	}
@@ -121,6 +123,7 @@ func (m *mesh) settle() {
 		if w := templated(o); w != nil {
 			w.proxy = m.proxyOf(m.namespace(o.Namespace), w)
 			m.workloads = append(m.workloads, w)
+			m.index.workloads.add(w, w.object.Namespace, w.meta.Labels)
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain, Cluster: m.cluster})
@@ -143,8 +146,8 @@ func (m *mesh) problems(all []model.Problem) {
 	for _, p := range all {
 		f := Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: levelOf(p)}
 		if f.Origin.File == "" {
-			if at := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == p.Object }); at >= 0 {
-				f.Origin = m.objects[at].Origin
+			if o := m.object(p.Object); o != nil {
+				f.Origin = o.Origin
 			}
 		}
 		f.Code = m.codeOf(p)
@@ -158,7 +161,7 @@ func (m *mesh) problems(all []model.Problem) {
 // of gives the objects of a kind with their content.
 func of[T any](m *mesh, kind model.Kind) []object[T] {
 	var out []object[T]
-	for _, o := range m.objects {
+	for _, o := range m.ofKind(kind) {
 		if spec, ok := o.Spec.(T); ok && o.Kind == kind {
 			out = append(out, object[T]{o, spec})
 		}

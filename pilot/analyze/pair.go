@@ -19,9 +19,10 @@ type pairing struct {
 
 // paired is the finding of a pairing, which grows with each other object.
 type paired struct {
-	at     int    // in the findings
-	text   string // of the first pair
-	others []model.Key
+	at    int // in the findings
+	last  model.Key
+	named []string
+	more  int // others that are not named
 }
 
 // reportPair notes that an object is in conflict with another one, which the text names first. Many such objects make
@@ -29,24 +30,29 @@ type paired struct {
 func (m *mesh) reportPair(o, other *model.Object, field, code string, level Level, format string, args ...any) {
 	key := pairing{o, field, code}
 	p := m.pairs[key]
-	if p == nil {
+	switch {
+	case p == nil:
 		m.report(o, field, code, level, "%s "+format, slices.Concat([]any{other.Key}, args)...)
-		at := len(m.findings) - 1
-		m.pairs[key] = &paired{at: at, text: m.findings[at].Message, others: []model.Key{other.Key}}
-		return
+		m.pairs[key] = &paired{at: len(m.findings) - 1, last: other.Key}
+	case p.last == other.Key: // objects come one after the other
+	case len(p.named) < pairsNamed:
+		p.last, p.named = other.Key, append(p.named, other.Key.String())
+	default:
+		p.last, p.more = other.Key, p.more+1
 	}
-	if slices.Contains(p.others[max(0, len(p.others)-1):], other.Key) { // objects come one after the other
-		return
+}
+
+// tellPairs completes the findings of pairs.
+func (m *mesh) tellPairs() {
+	for _, p := range m.pairs {
+		if len(p.named) == 0 {
+			continue
+		}
+		text := "; the same goes for " + strings.Join(p.named, ", ")
+		if p.more > 0 {
+			text += fmt.Sprintf(" and %d more", p.more)
+		}
+		m.findings[p.at].Message += text
 	}
-	p.others = append(p.others, other.Key)
-	more := p.others[1:]
-	var names []string
-	for _, k := range more[:min(len(more), pairsNamed)] {
-		names = append(names, k.String())
-	}
-	text := p.text + "; the same goes for " + strings.Join(names, ", ")
-	if n := len(more) - len(names); n > 0 {
-		text += fmt.Sprintf(" and %d more", n)
-	}
-	m.findings[p.at].Message = text
+	m.pairs = map[pairing]*paired{}
 }

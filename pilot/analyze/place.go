@@ -232,11 +232,3 @@ func (m *mesh) stand(at *Place) {
 		at.File, at.Line = o.Origin.File, m.lines.of(o.Origin, o.Key, at.Field)
 	}
 }
-
-// object finds an object; nil for none.
-func (m *mesh) object(key model.Key) *model.Object {
-	if i := slices.IndexFunc(m.objects, func(o *model.Object) bool { return o.Key == key }); i >= 0 {
-		return m.objects[i]
-	}
-	return nil
-}

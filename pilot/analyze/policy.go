@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -32,8 +31,7 @@ func unknownNamespaces(m *mesh) {
 // hasNamespace tells whether there is a namespace, or a workload of it.
 func (m *mesh) hasNamespace(name string) bool {
 	return name == m.config.GetRootNamespace() ||
-		slices.ContainsFunc(m.workloads, func(w *workload) bool { return w.object.Namespace == name }) ||
-		slices.ContainsFunc(m.objects, func(o *model.Object) bool { return o.Kind == model.KindNamespace && o.Name == name })
+		m.namespace(name) != nil || len(m.index.workloads.byLabel[labelAt{namespace: name}]) > 0
 }
 
 // uncertainPatches finds patches of EnvoyFilters whose effect hangs on what other EnvoyFilters did before,

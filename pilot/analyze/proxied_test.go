@@ -86,10 +86,10 @@ func TestNoKindOfProblemIsLeftOut(t *testing.T) {
 				m.problems([]model.Problem{{Object: model.Key{Kind: kind, Namespace: "default", Name: "x"}, Field: field, Reason: reason, Severity: model.SeverityWarning, Message: "m"}})
 				f := m.findings[0]
 				elsewhere := []Finding{{Object: f.Object, Field: f.Field, Code: "IST9999"}, {Object: f.Object, Field: "spec.other", Code: f.Code}}
-				if m.repeats(f, elsewhere) {
+				if m.repeats(f, toldBy(elsewhere)) {
 					t.Errorf("%s of %s at %q is left out", reason, kind, field)
 				}
-				if same := []Finding{{Object: f.Object, Field: f.Field, Code: f.Code}}; f.Code != "" && !m.repeats(f, same) {
+				if same := []Finding{{Object: f.Object, Field: f.Field, Code: f.Code}}; f.Code != "" && !m.repeats(f, toldBy(same)) {
 					t.Errorf("%s of %s at %q is told twice", reason, kind, field)
 				}
 			}

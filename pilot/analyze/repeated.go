@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -12,16 +11,13 @@ import (
 
 // repeats tells whether analyzers have found what the control plane says: the same code at the same field. Where rules
 // are in each other's way, they tell it at those that are not used.
-func (m *mesh) repeats(f Finding, analyzed []Finding) bool {
+func (m *mesh) repeats(f Finding, analyzed map[telling]bool) bool {
 	if f.Code == "" {
 		return false
 	}
 	says := func(field string) bool {
-		return slices.ContainsFunc(analyzed, func(o Finding) bool {
-			// A destination without a port has that of the request, which the service may not have.
-			same := o.Code == f.Code || f.Code == notFound && o.Code == portRequired
-			return same && o.Object == f.Object && o.Field == field
-		})
+		// A destination without a port has that of the request, which the service may not have.
+		return analyzed[telling{f.Object, field, f.Code}] || f.Code == notFound && analyzed[telling{f.Object, field, portRequired}]
 	}
 	if says(f.Field) {
 		return true
@@ -43,19 +39,39 @@ func (m *mesh) repeats(f Finding, analyzed []Finding) bool {
 	return false
 }
 
+// telling is what a finding tells of.
+type telling struct {
+	object      model.Key
+	field, code string
+}
+
+func toldBy(all []Finding) map[telling]bool {
+	out := map[telling]bool{}
+	for _, f := range all {
+		out[telling{f.Object, f.Field, f.Code}] = true
+	}
+	return out
+}
+
 // merged has one finding where two stages of the control plane report the same value of a field: what it does, which
 // is the error, and what to write, which the warning about its form says last.
 func merged(all []Finding) []Finding {
+	first := map[telling]string{} // messages
+	for _, f := range all {
+		at := telling{f.Object, f.Field, f.Code}
+		if _, told := first[at]; !told && f.Field != "" {
+			first[at] = f.Message
+		}
+	}
 	var out []Finding
 	for _, f := range all {
-		same := func(o Finding, code string) bool { return o.Object == f.Object && o.Field == f.Field && o.Code == code }
+		_, failed := first[telling{f.Object, f.Field, schemaError}]
+		form, formed := first[telling{f.Object, f.Field, schemaWarning}]
 		switch {
-		case f.Code == schemaWarning && f.Field != "" && slices.ContainsFunc(all, func(o Finding) bool { return same(o, schemaError) }):
+		case f.Code == schemaWarning && failed:
 			continue
-		case f.Code == schemaError && f.Field != "":
-			if i := slices.IndexFunc(all, func(o Finding) bool { return same(o, schemaWarning) }); i >= 0 {
-				f.Message += "; " + strings.TrimSpace(all[i].Message[strings.LastIndexByte(all[i].Message, ';')+1:])
-			}
+		case f.Code == schemaError && formed:
+			f.Message += "; " + strings.TrimSpace(form[strings.LastIndexByte(form, ';')+1:])
 		}
 		out = append(out, f)
 	}

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,17 +69,22 @@ func (m *mesh) severalDefaults(all []selecting, code string) {
 
 // overlapping finds objects that select a workload which an older one has.
 func (m *mesh) overlapping(all []selecting, code string) {
+	older := map[*workload][]int{} // of all, those that select it
 	for i, b := range all {
-		for _, a := range all[:i] {
-			if a.Namespace != b.Namespace || len(a.selector) == 0 || len(b.selector) == 0 {
-				continue
-			}
-			for _, w := range m.selected(b.Namespace, b.selector) {
-				if model.HasLabels(w.meta.Labels, a.selector) {
-					m.reportPair(b.Object, a.Object, b.field, code, Error, "selects %s as well, and the older one counts; make the selectors exclude each other", w)
-					break
+		if len(b.selector) == 0 {
+			continue
+		}
+		first := map[int]*workload{} // the first workload of each older one
+		for _, w := range m.selected(b.Namespace, b.selector) {
+			for _, at := range older[w] {
+				if first[at] == nil {
+					first[at] = w
 				}
 			}
+			older[w] = append(older[w], i)
+		}
+		for _, at := range slices.Sorted(maps.Keys(first)) {
+			m.reportPair(b.Object, all[at].Object, b.field, code, Error, "selects %s as well, and the older one counts; make the selectors exclude each other", first[at])
 		}
 	}
 }

@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -13,13 +12,13 @@ import (
 // entriesWithoutWorkload finds ServiceEntries that select neither a pod nor a WorkloadEntry, and so have no
 // endpoint.
 func entriesWithoutWorkload(m *mesh) {
-	entries := of[*networking.WorkloadEntry](m, model.KindWorkloadEntry)
+	entries := newLabelled[*model.Object]()
+	for _, we := range of[*networking.WorkloadEntry](m, model.KindWorkloadEntry) {
+		entries.add(we.Object, we.Namespace, we.entryLabels())
+	}
 	for _, se := range of[*networking.ServiceEntry](m, model.KindServiceEntry) {
 		labels := se.spec.GetWorkloadSelector().GetLabels()
-		if len(labels) == 0 || len(m.selected(se.Namespace, labels)) > 0 ||
-			slices.ContainsFunc(entries, func(we object[*networking.WorkloadEntry]) bool {
-				return we.Namespace == se.Namespace && model.HasLabels(we.entryLabels(), labels)
-			}) {
+		if len(labels) == 0 || len(m.selected(se.Namespace, labels)) > 0 || len(entries.selected(se.Namespace, labels)) > 0 {
 			continue
 		}
 		m.report(se.Object, "spec.workloadSelector.labels", noWorkloads, Warning,

@@ -25,28 +25,47 @@ func (p tcpPort) String() string {
 
 // targetPorts gives the ports of the workloads that a policy is for: those of TCP, and whether there are others.
 func (m *mesh) targetPorts(o *model.Object) (tcp []tcpPort, others bool) {
-	target := model.PolicyTargetOf(o.Spec)
-	for i, w := range m.workloads {
-		local := o.Namespace == w.object.Namespace
-		kind := w.proxy
-		if kind == "" || !local && o.Namespace != m.config.GetRootNamespace() || !target.Includes(w.meta.Labels, kind == model.RouterProxy, local) {
-			continue
-		}
-		if kind == model.RouterProxy {
+	target, namespace := model.PolicyTargetOf(o.Spec), o.Namespace
+	if namespace == m.config.GetRootNamespace() {
+		namespace = "" // it is for all of them
+	}
+	for _, w := range m.selected(namespace, target.Labels) {
+		router := w.proxy == model.RouterProxy
+		switch {
+		case w.proxy == "" || !target.Includes(w.meta.Labels, router, o.Namespace == w.object.Namespace):
+		case router:
 			others = true // whose Gateways say what it speaks
-			continue
-		}
-		pod := w.pod(i)
-		class := resolve.Classify(m.reader, m.proxy(kind, pod.Namespace, pod.Name, "10.255.0.1", pod.Labels))
-		for _, in := range class.Inbound {
-			if in.Protocol.IsHTTP() || in.Protocol == model.ProtocolAuto {
-				others = true
-			} else {
-				tcp = append(tcp, tcpPort{w, in})
-			}
+		default:
+			ports := m.inboundPorts(w)
+			tcp, others = append(tcp, ports.tcp...), others || ports.others
 		}
 	}
 	return tcp, others
+}
+
+// inboundPorts are the ports of a workload: those of TCP, and whether there are others.
+type inboundPorts struct {
+	tcp    []tcpPort
+	others bool
+}
+
+// inboundPorts finds them once for each workload.
+func (m *mesh) inboundPorts(w *workload) inboundPorts {
+	out, known := m.index.inbound[w]
+	if known {
+		return out
+	}
+	pod := w.pod(0)
+	class := resolve.Classify(m.reader, m.proxy(w.proxy, pod.Namespace, pod.Name, "10.255.0.1", pod.Labels))
+	for _, in := range class.Inbound {
+		if in.Protocol.IsHTTP() || in.Protocol == model.ProtocolAuto {
+			out.others = true
+		} else {
+			out.tcp = append(out.tcp, tcpPort{w, in})
+		}
+	}
+	m.index.inbound[w] = out
+	return out
 }
 
 // requestRulesOfTCP finds rules of AuthorizationPolicies that ask about requests where connections are no HTTP.

@@ -38,6 +38,7 @@ func destinations(vs *networking.VirtualService, do func(field string, d *networ
 
 // missingDestinations finds destinations that do not exist: the host, its port or its subset.
 func missingDestinations(m *mesh) {
+	subsets := m.subsets()
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
 		destinations(vs.spec, func(field string, d *networking.Destination) {
 			if d == nil {
@@ -50,7 +51,7 @@ func missingDestinations(m *mesh) {
 				return
 			}
 			m.destinationPort(vs.Object, field, d, services[0])
-			if d.GetSubset() != "" && !m.hasSubset(host, d.GetSubset()) {
+			if d.GetSubset() != "" && !subsets.has(host, d.GetSubset()) {
 				m.report(vs.Object, field+".subset", notFound, Error, "no DestinationRule of host %s has a subset %q; add it there, or correct the name", host, d.GetSubset())
 			}
 		})
@@ -72,11 +73,29 @@ func (m *mesh) destinationPort(vs *model.Object, field string, d *networking.Des
 	}
 }
 
-func (m *mesh) hasSubset(host, subset string) bool {
-	return slices.ContainsFunc(of[*networking.DestinationRule](m, model.KindDestinationRule), func(dr object[*networking.DestinationRule]) bool {
-		return model.HostCovers(model.ResolveHost(dr.spec.GetHost(), dr.Namespace, m.domain), host) &&
-			slices.ContainsFunc(dr.spec.GetSubsets(), func(s *networking.Subset) bool { return s.GetName() == subset })
-	})
+// subsets are those that DestinationRules have, by host.
+type subsets struct {
+	of   map[[2]string]bool // by host and name
+	wild [][2]string        // of hosts that begin with "*"
+}
+
+func (m *mesh) subsets() *subsets {
+	out := &subsets{of: map[[2]string]bool{}}
+	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
+		host := model.ResolveHost(dr.spec.GetHost(), dr.Namespace, m.domain)
+		for _, s := range dr.spec.GetSubsets() {
+			at := [2]string{host, s.GetName()}
+			if strings.HasPrefix(host, "*") && !out.of[at] {
+				out.wild = append(out.wild, at)
+			}
+			out.of[at] = true
+		}
+	}
+	return out
+}
+
+func (s *subsets) has(host, name string) bool {
+	return s.of[[2]string{host, name}] || slices.ContainsFunc(s.wild, func(at [2]string) bool { return at[1] == name && model.HostCovers(at[0], host) })
 }
 
 // unknownVirtualServiceHosts finds hosts within the cluster that no service has, whose rules nobody
@@ -101,25 +120,28 @@ func conflictingHosts(m *mesh) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b object[*networking.VirtualService]) int { return model.Older(a.Object, b.Object) })
-	for i, b := range all {
-		for _, a := range all[:i] {
-			if !m.sameAudience(a, b) {
-				continue
-			}
-			for k, host := range b.spec.GetHosts() {
-				full := model.ResolveHost(host, b.Namespace, m.domain)
-				if slices.ContainsFunc(a.spec.GetHosts(), func(h string) bool { return model.ResolveHost(h, a.Namespace, m.domain) == full }) {
-					m.reportPair(b.Object, a.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
+	type sharing struct {
+		object[*networking.VirtualService]
+		audience model.Audience
+	}
+	earlier := map[string][]sharing{} // by host
+	for _, vs := range all {
+		own := sharing{vs, m.exported(vs)}
+		for k, host := range vs.spec.GetHosts() {
+			full := model.ResolveHost(host, vs.Namespace, m.domain)
+			for _, other := range earlier[full] {
+				if other.Object != vs.Object && sameAudience(other.audience, own.audience) {
+					m.reportPair(vs.Object, other.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
 						"has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", full)
 				}
 			}
+			earlier[full] = append(earlier[full], own)
 		}
 	}
 }
 
-// sameAudience tells whether some namespace sees both.
-func (m *mesh) sameAudience(a, b object[*networking.VirtualService]) bool {
-	x, y := m.exported(a), m.exported(b)
+// sameAudience tells whether some namespace sees what both are exported to.
+func sameAudience(x, y model.Audience) bool {
 	switch {
 	case x.Everyone:
 		return y.Everyone || len(y.Namespaces) > 0

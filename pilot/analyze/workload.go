@@ -111,17 +111,6 @@ func (w *workload) injectLabel() string {
 	return model.PodInjection(w.meta.Labels, w.meta.Annotations)
 }
 
-// selected gives the workloads of a namespace, "" for all namespaces, that a selector matches.
-func (m *mesh) selected(namespace string, selector map[string]string) []*workload {
-	var out []*workload
-	for _, w := range m.workloads {
-		if (namespace == "" || w.object.Namespace == namespace) && model.HasLabels(w.meta.Labels, selector) {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
 // inCluster gives the objects as a cluster would have them once all runs: with a ready pod of each
 // workload, addresses of Services, keys of tokens that are fetched, and what denies in the place of refused objects.
 func (m *mesh) inCluster() []*model.Object {
