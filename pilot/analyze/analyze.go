@@ -65,6 +65,8 @@ func (f Finding) compare(o Finding) int {
 type File struct {
 	Name string // as findings name it
 	Data []byte
+	// Namespace is that of objects which name none; "" for the usual one.
+	Namespace string
 	// Dir is the place of its directory among several: an object of a later one replaces that of an
 	// earlier one, as in a control plane.
 	Dir int

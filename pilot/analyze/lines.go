@@ -16,6 +16,9 @@ import (
 // lines finds the line of a field in a file.
 type lines struct {
 	files map[string][]byte
+	// namespaces are those of objects that name none, by file.
+	namespaces map[string]string
+
 	nodes map[objectAt]*yaml.Node
 	bases map[objectAt]int // lines before the object's document
 	read  func(name string) ([]byte, error)
@@ -30,9 +33,9 @@ type objectAt struct {
 }
 
 func newLines(files []File) *lines {
-	l := &lines{files: map[string][]byte{}, nodes: map[objectAt]*yaml.Node{}, bases: map[objectAt]int{}, documents: map[string][]yamldoc.Document{}}
+	l := &lines{files: map[string][]byte{}, namespaces: map[string]string{}, nodes: map[objectAt]*yaml.Node{}, bases: map[objectAt]int{}, documents: map[string][]yamldoc.Document{}}
 	for _, f := range files {
-		l.files[f.Name] = f.Data
+		l.files[f.Name], l.namespaces[f.Name] = f.Data, cmp.Or(f.Namespace, kinds.DefaultNamespace)
 	}
 	return l
 }
@@ -132,7 +135,7 @@ func (l *lines) object(at model.Origin, key model.Key) (*yaml.Node, int) {
 	var doc yaml.Node
 	var found *yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err == nil && len(doc.Content) > 0 {
-		found = objectIn(doc.Content[0], key)
+		found = objectIn(doc.Content[0], key, cmp.Or(l.namespaces[at.File], kinds.DefaultNamespace))
 	}
 	l.nodes[here], l.bases[here] = found, base
 	return found, base
@@ -170,8 +173,8 @@ func (l *lines) documentAt(file string, line int) (base int, text []byte) {
 	return all[after-1].Base - 1, all[after-1].Text
 }
 
-// objectIn finds the object itself, or that of a List.
-func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
+// objectIn finds the object itself, or that of a List. usual is the namespace of one that names none.
+func objectIn(root *yaml.Node, key model.Key, usual string) *yaml.Node {
 	items := child(root, "items")
 	if kind := child(root, "kind"); kind == nil || !strings.HasSuffix(kind.Value, "List") || items == nil {
 		return root
@@ -179,7 +182,7 @@ func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
 	for _, item := range items.Content {
 		meta := child(item, "metadata")
 		if kind, name := child(item, "kind"), child(meta, "name"); kind != nil && name != nil &&
-			kind.Value == string(key.Kind) && name.Value == key.Name && inNamespace(meta, key) {
+			kind.Value == string(key.Kind) && name.Value == key.Name && inNamespace(meta, key, usual) {
 			return target(item)
 		}
 	}
@@ -187,9 +190,9 @@ func objectIn(root *yaml.Node, key model.Key) *yaml.Node {
 }
 
 // inNamespace tells whether an object's metadata are those of a key, as far as the namespace goes.
-func inNamespace(meta *yaml.Node, key model.Key) bool {
+func inNamespace(meta *yaml.Node, key model.Key, usual string) bool {
 	namespace := child(meta, "namespace")
-	return key.Namespace == "" || namespace == nil && key.Namespace == kinds.DefaultNamespace || namespace != nil && namespace.Value == key.Namespace
+	return key.Namespace == "" || namespace == nil && key.Namespace == usual || namespace != nil && namespace.Value == key.Namespace
 }
 
 func child(n *yaml.Node, name string) *yaml.Node {

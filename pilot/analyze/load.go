@@ -51,7 +51,7 @@ func decoded(files []File) *mesh {
 	}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
-		objects, refused, problems := file.Checked(f.Data, f.Name, validate.Object)
+		objects, refused, problems := file.Checked(f.Namespace, f.Data, f.Name, validate.Object)
 		m.refused = append(m.refused, refused...)
 		for _, p := range problems {
 			if o, ok := m.controller(p); !ok {

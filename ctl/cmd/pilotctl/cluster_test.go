@@ -223,7 +223,7 @@ func replica(version, proxies string) http.Handler {
 // TestVersionsOfAllReplicas: also who does not answer is told, for what is printed lacks it.
 func TestVersionsOfAllReplicas(t *testing.T) {
 	tell := func(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
-		return tellVersions(cmd, m, true, format)
+		return versions{Client: version}.tell(cmd, m, true, format)
 	}
 	one, two := replica("v1", `[{"proxy":"a.shop","version":"v1"}]`), replica("v2", `[{"proxy":"b.shop","version":"v1"}]`)
 	out, said, err := run(t, tell, cluster(t, map[string]http.Handler{"istiod-1": one, "istiod-2": two}), proxyconfig.Short)
@@ -245,7 +245,7 @@ func TestVersionsOfAllReplicas(t *testing.T) {
 		t.Errorf("of no replica: %v, printed %q", err, out)
 	}
 	perhaps := func(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
-		return tellVersions(cmd, m, false, format)
+		return versions{Client: version}.tell(cmd, m, false, format)
 	}
 	if out, said, err := run(t, perhaps, none, proxyconfig.Short); err != nil || out != "client version: "+version+"\n" || !strings.Contains(said, "istiod-1") {
 		t.Errorf("of a cluster that nobody named: %v, on stderr %q, printed %q", err, said, out)

@@ -2,13 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
@@ -21,6 +20,7 @@ type kubeInject struct {
 	from, to, namespace  string
 	istioNamespace       string
 	config, mesh, values string // files
+	configMap, meshMap   string // ConfigMaps
 	native               bool
 }
 
@@ -28,7 +28,7 @@ func newKubeInject() *cobra.Command {
 	var k kubeInject
 	cmd := &cobra.Command{
 		Use: "kube-inject -f FILE", Short: "Give the pods of manifests their sidecars, without a webhook", Args: usageArgs(cobra.NoArgs),
-		Long: "Give the pods of manifests the sidecars that the webhook gives the pods that are made of them. What\n--injectConfigFile, --meshConfigFile and --valuesFile do not give is read from the ConfigMaps of the cluster;\nwith all three no cluster is asked. A file of --injectConfigFile may be empty, for the built-in templates.",
+		Long: "Give the pods of manifests the sidecars that the webhook gives the pods that are made of them. What\n--injectConfigFile, --meshConfigFile and --valuesFile do not give is read from the ConfigMaps of the cluster;\nwith all three no cluster is asked. A file of --injectConfigFile may be empty, for the built-in templates.\nProxyConfigs of the manifests count, and those of the cluster where it is asked.\n\nExit codes: 0 all is written, 1 a manifest or a setting cannot be read, 2 wrong usage.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd) },
 	}
 	flags := cmd.Flags()
@@ -39,7 +39,9 @@ func newKubeInject() *cobra.Command {
 	flags.StringVar(&k.mesh, "meshConfigFile", "", "file with key mesh of ConfigMap istio")
 	flags.StringVar(&k.values, "valuesFile", "", "file with key values of ConfigMap istio-sidecar-injector")
 	flags.StringVarP(&k.istioNamespace, "istioNamespace", "i", model.RootNamespace, "namespace of the control plane")
-	flags.StringVar(&k.revision, "revision", "", "revision of the control plane (default \"default\")")
+	flags.StringVar(&k.configMap, "injectConfigMapName", "", "ConfigMap with the keys config and values (default \"istio-sidecar-injector\", and -REVISION)")
+	flags.StringVar(&k.meshMap, "meshConfigMapName", "", "ConfigMap with the key mesh (default \"istio\", and -REVISION)")
+	k.registerRevision(flags)
 	flags.BoolVar(&k.native, "nativeSidecars", true, "sidecars are init containers that stay, which takes Kubernetes 1.29")
 	k.registerCluster(cmd)
 	return cmd
@@ -49,18 +51,18 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 	if k.from == "" {
 		return usageError(fmt.Errorf("name a file with -f; - is standard input"))
 	}
-	in, err := k.injector(cmd.Context())
-	if err != nil {
-		return err
-	}
-	for _, problem := range in.Problems() {
-		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+problem.Error())
-	}
 	text, err := readText(cmd.InOrStdin(), k.from)
 	if err != nil {
 		return err
 	}
 	warn := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+text) }
+	in, err := k.injector(cmd.Context(), text, warn)
+	if err != nil {
+		return err
+	}
+	for _, problem := range in.Problems() {
+		warn(problem.Error())
+	}
 	var out bytes.Buffer // whole, so that a file may be injected in place
 	if err := in.Manifest(inject.File{Name: k.from, Text: text}, &out, k.namespace, warn); err != nil {
 		return err
@@ -72,15 +74,17 @@ func (k *kubeInject) run(cmd *cobra.Command) error {
 	return err
 }
 
-// injector makes an injector of the files, and of the cluster where one is missing.
-func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
+// injector makes an injector of the files, and of the cluster where one is missing. The manifests may have ProxyConfigs.
+func (k *kubeInject) injector(ctx context.Context, manifests []byte, warn func(string)) (*inject.Injector, error) {
 	suffix := operator.Suffix(k.revision)
+	configMap, meshMap := cmp.Or(k.configMap, "istio-sidecar-injector"+suffix), cmp.Or(k.meshMap, "istio"+suffix)
 	texts, origin := map[string][]byte{}, map[string]string{}
-	var client kubernetes.Interface
+	objects := proxyConfigsOf(manifests, k.from, k.namespace)
+	var cluster *injectorCluster
 	for _, part := range []struct{ name, file, flag, configMap string }{
-		{"config", k.config, "--injectConfigFile", "istio-sidecar-injector" + suffix},
-		{"mesh", k.mesh, "--meshConfigFile", "istio" + suffix},
-		{"values", k.values, "--valuesFile", "istio-sidecar-injector" + suffix},
+		{"config", k.config, "--injectConfigFile", configMap},
+		{"mesh", k.mesh, "--meshConfigFile", meshMap},
+		{"values", k.values, "--valuesFile", configMap},
 	} {
 		var err error
 		if part.file != "" {
@@ -90,22 +94,19 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 			origin[part.name] = part.file
 			continue
 		}
-		if client == nil {
-			config, err := k.rest()
-			if err != nil {
+		if cluster == nil {
+			if cluster, err = k.reachInjector(); err != nil {
 				return nil, fmt.Errorf("%w, or a file with %s", err, part.flag)
 			}
-			if client, err = kubernetes.NewForConfig(config); err != nil {
-				return nil, err
+			more, err := cluster.proxyConfigs(ctx)
+			if err != nil {
+				warn(err.Error() + "; those of the manifests count alone")
 			}
+			objects = laidOver(more, objects)
 		}
-		asked, cancel := context.WithTimeout(ctx, answerTimeout)
-		found, err := client.CoreV1().ConfigMaps(k.istioNamespace).Get(asked, part.configMap, metav1.GetOptions{})
-		cancel()
-		if err != nil {
-			return nil, fmt.Errorf("ConfigMap %s of %s: %w; or give a file with %s", part.configMap, k.istioNamespace, err, part.flag)
+		if texts[part.name], err = cluster.setting(ctx, k.istioNamespace, part.configMap, part.name); err != nil {
+			return nil, fmt.Errorf("%w; or give a file with %s", err, part.flag)
 		}
-		texts[part.name] = []byte(found.Data[part.name])
 		origin[part.name] = "ConfigMap " + k.istioNamespace + "/" + part.configMap
 	}
 	mesh, err := model.ParseMeshConfig(texts["mesh"])
@@ -113,7 +114,7 @@ func (k *kubeInject) injector(ctx context.Context) (*inject.Injector, error) {
 		return nil, fmt.Errorf("%s: %w", origin["mesh"], err)
 	}
 	in, err := inject.New(inject.Options{
-		Mesh: mesh, Config: texts["config"], Values: texts["values"], Revision: k.revision, NativeSidecar: k.native,
+		Mesh: mesh, ProxyConfigs: objects, Config: texts["config"], Values: texts["values"], Revision: k.revision, NativeSidecar: k.native,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (config from %s, values from %s)", err, origin["config"], origin["values"])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ type versions struct {
 
 func newVersion(o *options) *cobra.Command {
 	p := place{options: o}
-	var remote bool
+	var remote, short bool
 	var output string
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the versions of this program, and of the control planes and proxies of the mesh if there is one", Args: usageArgs(cobra.NoArgs),
@@ -47,20 +48,24 @@ func newVersion(o *options) *cobra.Command {
 					m = nil
 				}
 			}
-			return tellVersions(cmd, m, p.named(), format)
+			v := versions{Client: version}
+			if !short {
+				v.Client += fmt.Sprintf(" (%s, %s/%s)", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			}
+			return v.tell(cmd, m, p.named(), format)
 		},
 	}
 	p.register(cmd)
 	cmd.Flags().BoolVar(&remote, "remote", true, "also ask the mesh")
+	cmd.Flags().BoolVarP(&short, "short", "s", true, "leave out what this program was built by, and for which machine")
 	cmd.Flags().StringVarP(&output, "output", "o", "short", "short, json or yaml")
 	completion(cmd, "output", words("short", "json", "yaml"))
 	return cmd
 }
 
-// tellVersions prints the versions, of this program alone where m is nil, or where no control plane answers and
-// none has to.
-func tellVersions(cmd *cobra.Command, m reached, must bool, format proxyconfig.Format) error {
-	v := versions{Client: version}
+// tell prints the versions, of this program alone where m is nil, or where no control plane answers and none has to.
+func (v versions) tell(cmd *cobra.Command, m reached, must bool, format proxyconfig.Format) error {
+	alone := v
 	var silent []error
 	if m != nil {
 		var err error
@@ -69,7 +74,7 @@ func tellVersions(cmd *cobra.Command, m reached, must bool, format proxyconfig.F
 		}
 		if err != nil {
 			fmt.Fprintln(cmd.ErrOrStderr(), "no control plane answers: "+terminal.Lines(err.Error()))
-			v = versions{Client: version}
+			v = alone
 		}
 	}
 	write := v.print

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,17 +26,22 @@ const meshFile = "mesh.yaml"
 // is the file's path, for messages. What cannot be read is left out and is a problem. Two
 // objects of one key in the file are both given, in order.
 func Decode(data []byte, name string) ([]*model.Object, []model.Problem) {
-	objects, _, problems := Checked(data, name, nil)
+	return DecodeIn("", data, name)
+}
+
+// DecodeIn decodes a file whose objects are of a namespace where they name none, "" for the usual one.
+func DecodeIn(namespace string, data []byte, name string) ([]*model.Object, []model.Problem) {
+	objects, _, problems := Checked(namespace, data, name, nil)
 	return objects, problems
 }
 
-// Checked reads the objects of one file as Decode does, and leaves out those of which check, nil for none,
+// Checked reads the objects of one file as DecodeIn does, and leaves out those of which check, nil for none,
 // finds that they cannot take effect. What was left out is given too, with what denies in its place.
-func Checked(data []byte, name string, check func(*model.Object) []model.Problem) ([]*model.Object, []Refusal, []model.Problem) {
+func Checked(namespace string, data []byte, name string, check func(*model.Object) []model.Problem) ([]*model.Object, []Refusal, []model.Problem) {
 	if p, ok := tooLarge(data, name); ok {
 		return nil, nil, []model.Problem{p}
 	}
-	d := &decoder{name: name, check: check}
+	d := &decoder{name: name, namespace: namespace, check: check}
 	var all decoded
 	for _, doc := range splitDocuments(nil, data) {
 		out := d.decode(doc, d.write(doc))
@@ -69,9 +75,10 @@ type decoded struct {
 
 // decoder reads documents, one after the other, for one goroutine.
 type decoder struct {
-	name   string // of the file
-	writer jsonWriter
-	shapes shapes
+	name      string // of the file
+	namespace string // of objects that name none; "" for the usual one
+	writer    jsonWriter
+	shapes    shapes
 	// check tells what is wrong with an object; nil for none.
 	check func(*model.Object) []model.Problem
 	// finish makes a good object smaller; nil for none.
@@ -204,7 +211,7 @@ func (d *decoder) object(src *source) {
 
 // unreadable reports an object of which little more than the key can be read, or not even that.
 func (d *decoder) unreadable(src *source, msg string) {
-	key := guessKey(src.root())
+	key := d.guessKey(src.root())
 	if key.Kind == "" || key.Name == "" {
 		d.out.broken = true
 		d.problem(key, "", src.line, model.SeverityError, model.ReasonInvalid, msg)
@@ -213,15 +220,13 @@ func (d *decoder) unreadable(src *source, msg string) {
 	d.invalid(key, src, "", src.line, msg)
 }
 
-func namespaceOf(h *header) string {
-	if h.Metadata.Namespace == "" {
-		return kinds.DefaultNamespace
-	}
-	return h.Metadata.Namespace
+// inNamespace gives the namespace of an object that may name none.
+func (d *decoder) inNamespace(named string) string {
+	return cmp.Or(named, d.namespace, kinds.DefaultNamespace)
 }
 
 // guessKey gives as much of an object's key as its nodes tell.
-func guessKey(n *yaml.Node) model.Key {
+func (d *decoder) guessKey(n *yaml.Node) model.Key {
 	var key model.Key
 	if kind := lookup(n, "kind"); kind != nil {
 		key.Kind = model.Kind(kind.Value)
@@ -234,11 +239,9 @@ func guessKey(n *yaml.Node) model.Key {
 			key.Namespace = ns.Value
 		}
 	}
-	switch {
-	case kinds.ClusterScoped(key.Kind):
+	key.Namespace = d.inNamespace(key.Namespace)
+	if kinds.ClusterScoped(key.Kind) {
 		key.Namespace = ""
-	case key.Namespace == "":
-		key.Namespace = kinds.DefaultNamespace
 	}
 	return key
 }
@@ -257,7 +260,7 @@ func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
 
 // typed takes an object of Kubernetes that was decoded, with what strict decoding found.
 func (d *decoder) typed(kind kinds.Kubernetes, obj metav1.Object, strict []error, src *source) {
-	key := kind.Key(obj.GetNamespace(), obj.GetName())
+	key := kind.Key(d.inNamespace(obj.GetNamespace()), obj.GetName())
 	if !d.named(key, src) {
 		return
 	}
@@ -297,7 +300,7 @@ func (d *decoder) malformed(kind kinds.Kubernetes, src *source, err error) {
 		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
 	}
-	key := kind.Key(h.Metadata.Namespace, h.Metadata.Name)
+	key := kind.Key(d.inNamespace(h.Metadata.Namespace), h.Metadata.Name)
 	if d.named(key, src) {
 		d.invalid(key, src, "", src.line, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 	}

@@ -16,7 +16,7 @@ import (
 // istio reads an object of Istio, in which an unknown field is an error: a misspelt rule must
 // not be half in effect.
 func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *source) {
-	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
+	key := model.Key{Kind: h.Kind, Namespace: d.inNamespace(h.Metadata.Namespace), Name: h.Metadata.Name}
 	if !d.named(key, src) {
 		return
 	}

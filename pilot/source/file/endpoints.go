@@ -12,7 +12,6 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // kindEndpoints is the kind that came before EndpointSlice.
@@ -27,10 +26,7 @@ func (d *decoder) endpoints(src *source) {
 	//lint:ignore SA1019 users still write it
 	obj := &corev1.Endpoints{}
 	strict, err := kjson.UnmarshalStrict(src.text, obj)
-	key := model.Key{Kind: kindEndpoints, Namespace: obj.Namespace, Name: obj.Name}
-	if key.Namespace == "" {
-		key.Namespace = kinds.DefaultNamespace
-	}
+	key := model.Key{Kind: kindEndpoints, Namespace: d.inNamespace(obj.Namespace), Name: obj.Name}
 	if err != nil {
 		d.unreadable(src, "does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return

@@ -13,7 +13,7 @@ import (
 // foreign takes an object of a kind that nothing here reads. That is told, unless the kind's work is
 // known to be done elsewhere.
 func (d *decoder) foreign(h *header, src *source) {
-	key := model.Key{Kind: h.Kind, Namespace: namespaceOf(h), Name: h.Metadata.Name}
+	key := model.Key{Kind: h.Kind, Namespace: d.inNamespace(h.Metadata.Namespace), Name: h.Metadata.Name}
 	group, _ := groupVersion(h.APIVersion)
 	what := h.APIVersion + " " + string(h.Kind)
 	switch meant := meantKind(h.Kind, group); {

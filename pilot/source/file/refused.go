@@ -13,7 +13,6 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
-	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // Refusal is an object that is there but cannot take effect.
@@ -161,7 +160,7 @@ func (d *decoder) refuseText(doc document) {
 		}
 	}
 	if len(namespaces) == 0 {
-		namespaces = []string{kinds.DefaultNamespace}
+		namespaces = []string{d.inNamespace("")}
 	}
 	for i, m := range kindInText.FindAllSubmatch(doc.text, -1) {
 		for _, ns := range namespaces {
