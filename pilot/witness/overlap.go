@@ -39,8 +39,8 @@ func (s *Set) explored(form Form) []string {
 	return out
 }
 
-// overlapping gives pairs of patterns, at least one of them a regular expression, of which the ends do not rule out that
-// a text meets both, and do not tell either that one is met wherever the other is.
+// overlapping gives pairs of patterns, at least one of them a regular expression, that walking through both may tell more
+// of: their ends do not rule out a text that meets both, nor tell that one is met wherever the other is.
 func (s *Set) overlapping() func(yield func(i, j int) bool) {
 	byHead := map[string][]int{}
 	var lengths []int
