@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,38 @@ func (s podNames) host(name, client string) (Host, bool) {
 	out := Host{Name: pod + "." + s.service.Hostname, Addresses: []netip.Addr{netip.MustParseAddr(s.address)}}
 	out.take(s.service)
 	return out, true
+}
+
+// Absent says why a client beside a proxy finds no address for a name that the mesh does not have: it stands under that
+// of a headless Service, and no pod has it. It is empty where others may know the name.
+func (t *Translation) Absent(p Proxy, name string) string {
+	_, service, _ := strings.Cut(model.CanonicalHost(name), ".")
+	i := slices.IndexFunc(t.mesh.services, func(svc *model.Service) bool {
+		return svc.Headless && svc.Key.Kind == model.KindService && calledSo(svc, service, p.Namespace)
+	})
+	if i < 0 {
+		return ""
+	}
+	svc := t.mesh.services[i]
+	for _, set := range t.statefulSets() {
+		if set.service == svc {
+			return set.pods()
+		}
+	}
+	return fmt.Sprintf("no pod of the headless Service %s/%s has such a name", svc.Namespace, svc.Name)
+}
+
+// pods says which there are.
+func (s podNames) pods() string {
+	where := fmt.Sprintf("StatefulSet %s/%s", s.service.Namespace, s.name)
+	first, last := s.Ordinals.Start, s.Ordinals.Start+s.count()-1
+	switch s.count() {
+	case 0:
+		return where + " has no replicas"
+	case 1:
+		return fmt.Sprintf("%s has the pod %s-%d only", where, s.name, first)
+	}
+	return fmt.Sprintf("%s has the pods %s-%d to %s-%d only", where, s.name, first, s.name, last)
 }
 
 // namesShown is how many pods of a StatefulSet are named to who mistypes one.

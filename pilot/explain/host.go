@@ -21,6 +21,8 @@ type Host struct {
 	Headless bool
 	// Hidden tells that the proxy does not see it.
 	Hidden bool
+	// Absent says why DNS has no address for it; empty where it may have one.
+	Absent string
 	// Near are the names of the mesh that come closest to one that it does not know.
 	Near []string
 }
@@ -83,6 +85,9 @@ func (w *walk) find() (found bool) {
 	var text string
 	others := len(h.Addresses) - 1
 	switch {
+	case h.Absent != "":
+		w.closed("", fmt.Sprintf("DNS has no address for host %s, and the client connects to nothing: %s", h.Name, h.Absent))
+		text = "has no address in DNS: " + h.Absent
 	case len(h.Addresses) == 0 && h.Headless:
 		w.closed("", fmt.Sprintf("host %s is headless and has no server that is ready: DNS has no address for it, and the client connects to nothing", h.Name))
 		text = w.answer.Outcome.Reason

@@ -15,7 +15,9 @@ func hostsOf(t *analyze.Translation, p analyze.Proxy, later func() *analyze.Tran
 	return func(name string) *explain.Host {
 		h, ok := t.Host(p, name)
 		if !ok {
-			return explain.Unknown(name, t.Names(p))
+			out := explain.Unknown(name, t.Names(p))
+			out.Absent = t.Absent(p, name)
+			return out
 		}
 		if h.Headless && len(h.Addresses) == 0 && later != nil {
 			if whole := later(); whole != nil {
