@@ -13,7 +13,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
-	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 )
 
@@ -22,8 +21,10 @@ type Place struct {
 	Object model.Key
 	Field  string // path in the object; "" where only the object is known
 	Name   string // that the rule has itself; may be empty
-	File   string
-	Line   int
+	// Of is the Ingress that Object was made of, in which Field stands; empty where Field stands in Object itself.
+	Of   model.Key
+	File string
+	Line int
 }
 
 // Places tells where in the files the rules stand by which one proxy goes.
@@ -50,7 +51,7 @@ type markedRoute struct {
 // names of routes, what it changes is not found.
 func (t *Translation) Places(ctx context.Context, p Proxy) (*Places, error) {
 	out := &Places{mesh: t.mesh, routes: map[routeAt]markedRoute{}, ports: p.Ports}
-	objects := t.mesh.inCluster()
+	objects := t.mesh.withoutIngresses()
 	for i, o := range objects {
 		if vs, ok := o.Spec.(*networking.VirtualService); ok {
 			marked := *o
@@ -142,7 +143,7 @@ func (p *Places) Route(routes, host string, index int, match *routev3.RouteMatch
 // Subset gives where a DestinationRule has a subset.
 func (p *Places) Subset(rule model.Key, name string) Place {
 	out := Place{Object: rule}
-	if o := p.mesh.object(rule); o != nil && name != "" {
+	if o := p.mesh.known(rule); o != nil && name != "" {
 		if spec, ok := o.Spec.(*networking.DestinationRule); ok {
 			if i := slices.IndexFunc(spec.GetSubsets(), func(s *networking.Subset) bool { return s.GetName() == name }); i >= 0 {
 				out.Field = fmt.Sprintf("spec.subsets[%d]", i)
@@ -158,7 +159,7 @@ func (p *Places) Subset(rule model.Key, name string) Place {
 func (p *Places) Server(of model.Key, port uint16, names []string) Place {
 	out := Place{Object: of}
 	var spec any
-	if o := p.mesh.object(of); o != nil {
+	if o := p.mesh.known(of); o != nil {
 		spec = o.Spec
 	}
 	switch spec := spec.(type) {
@@ -221,14 +222,3 @@ func (p *Places) Object(key model.Key) Place {
 
 // stand fills in file and line.
 func (p *Places) stand(at *Place) { p.mesh.stand(at) }
-
-// stand fills in file and line, also of an object in the place of which something denies.
-func (m *mesh) stand(at *Place) {
-	o := m.object(at.Object)
-	if i := slices.IndexFunc(m.refused, func(r file.Refusal) bool { return r.Key == at.Object && r.Denial != nil }); o == nil && i >= 0 {
-		o = m.refused[i].Denial
-	}
-	if o != nil {
-		at.File, at.Line = o.Origin.File, m.lines.of(o.Origin, o.Key, at.Field)
-	}
-}

@@ -31,17 +31,22 @@ type Place struct {
 	// Field is a path in the object, e.g. spec.http[2].match[0]; Name is that of the rule itself.
 	Field string `json:"field,omitempty"`
 	Name  string `json:"rule,omitempty"`
-	File  string `json:"file,omitempty"`
-	Line  int    `json:"line,omitempty"`
+	// Of is the object in which Field stands, where the one that the resource names was made of it.
+	Of   string `json:"of,omitempty"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
 	// Delegate is the rule of another object to which the rule delegates, and where that stands.
 	Delegate string `json:"delegate,omitempty"`
 }
 
-// String gives FIELD "NAME", FILE:LINE.
+// String gives FIELD "NAME" of OBJECT, FILE:LINE.
 func (p Place) String() string {
 	out := p.Field
 	if p.Name != "" {
 		out += fmt.Sprintf(" %q", p.Name)
+	}
+	if p.Of != "" {
+		out += " of " + p.Of
 	}
 	if p.File != "" {
 		out += fmt.Sprintf(", %s:%d", p.File, p.Line)

@@ -100,6 +100,15 @@ type Object struct {
 	// WorkloadEntry (*meta/v1alpha1.IstioStatus).
 	Status proto.Message
 	Origin Origin
+	// Sources are what asked for each part of an object that is made of Ingresses: of a Gateway's servers, or of a
+	// VirtualService's rules for HTTP, in order. An object as users write it has none.
+	Sources []MadeOf
+}
+
+// MadeOf is a field of an object that a part of another one is made of.
+type MadeOf struct {
+	Object Key
+	Field  string // path; "" for the object as a whole
 }
 
 // TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first

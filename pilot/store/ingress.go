@@ -120,6 +120,7 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 	spec := &o.Spec.(*networkingv1.Ingress).Spec
 	root := ingress.Namespace(d.Mesh)
 	gateway := &networking.Gateway{Selector: ingress.Selector(d.Mesh)}
+	var sources []model.MadeOf
 	for i, t := range spec.TLS {
 		if t.SecretName == "" {
 			continue
@@ -133,26 +134,29 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 			Hosts: hosts,
 			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: t.SecretName},
 		})
+		sources = append(sources, model.MadeOf{Object: o.Key, Field: fmt.Sprintf("spec.tls[%d]", i)})
 	}
 	gateway.Servers = append(gateway.Servers, &networking.Server{
 		Port:  &networking.Port{Number: 80, Protocol: "HTTP", Name: fmt.Sprintf("http-80-ingress-%s-%s", o.Name, o.Namespace)},
 		Hosts: []string{"*"},
 	})
 	name := strings.Join([]string{o.Name, ingressSuffix, o.Namespace}, "-")
-	for _, rule := range spec.Rules {
+	for i, rule := range spec.Rules {
 		if rule.HTTP != nil {
-			d.addRule(o, root+"/"+name, rule)
+			d.addRule(o, root+"/"+name, rule, fmt.Sprintf("spec.rules[%d]", i))
 		}
 	}
-	return derivedFrom(o, model.Key{Kind: model.KindGateway, Namespace: root, Name: name}, gateway)
+	out := derivedFrom(o, model.Key{Kind: model.KindGateway, Namespace: root, Name: name}, gateway)
+	out.Sources = append(sources, model.MadeOf{Object: o.Key})
+	return out
 }
 
 func derivedFrom(o *model.Object, key model.Key, spec any) *model.Object {
 	return &model.Object{Key: key, Created: o.Created, Spec: spec, Origin: o.Origin}
 }
 
-// addRule adds a rule to the VirtualService of its host.
-func (d *ingressDeriver) addRule(o *model.Object, gateway string, rule networkingv1.IngressRule) {
+// addRule adds a rule, which stands at a field of its Ingress, to the VirtualService of its host.
+func (d *ingressDeriver) addRule(o *model.Object, gateway string, rule networkingv1.IngressRule, field string) {
 	name := cmp.Or(model.CanonicalHost(rule.Host), "*")
 	host := d.hosts[name]
 	if host == nil {
@@ -165,9 +169,11 @@ func (d *ingressDeriver) addRule(o *model.Object, gateway string, rule networkin
 	if !slices.Contains(host.spec.Gateways, gateway) {
 		host.spec.Gateways = append(host.spec.Gateways, gateway)
 	}
-	for _, path := range rule.HTTP.Paths {
+	for i, path := range rule.HTTP.Paths {
 		if to := d.backend(o.Namespace, path.Backend.Service); to != nil {
-			host.routes = append(host.routes, routeOfPath(&path, to))
+			route := routeOfPath(&path, to)
+			route.source = model.MadeOf{Object: o.Key, Field: fmt.Sprintf("%s.http.paths[%d]", field, i)}
+			host.routes = append(host.routes, route)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type ingressHost struct {
 // ingressRoute is the route of a path; the length is that of the path as it was written, 0 for every path.
 type ingressRoute struct {
 	route  *networking.HTTPRoute
+	source model.MadeOf
 	length int
 	exact  bool
 }
@@ -41,6 +42,7 @@ func (h *ingressHost) finish() *model.Object {
 	})
 	for _, r := range h.routes {
 		h.spec.Http = append(h.spec.Http, r.route)
+		h.object.Sources = append(h.object.Sources, r.source)
 	}
 	return h.object
 }

@@ -178,6 +178,22 @@ func (s *Store) take() []func(*runner) {
 // FromObjects gives the snapshot of a set of objects; of two with the same key the first counts. There is a source of
 // each cluster that one of them is of.
 func FromObjects(objects []*model.Object, opts Options) *Snapshot {
+	c, _ := stateOf(objects, opts).commit()
+	return c.Snapshot
+}
+
+// OfIngresses gives the Gateways and VirtualServices that a set of objects has for its Ingresses, sorted by key.
+func OfIngresses(objects []*model.Object, opts Options) []*model.Object {
+	s := stateOf(objects, opts)
+	s.deriveIngresses()
+	var out []*model.Object
+	for _, key := range sortedKeys(s.derived) {
+		out = append(out, s.derived[key])
+	}
+	return out
+}
+
+func stateOf(objects []*model.Object, opts Options) *state {
 	s := newState(opts.Domain, opts.Indexes...)
 	s.told(opts)
 	for _, o := range objects {
@@ -188,6 +204,5 @@ func FromObjects(objects []*model.Object, opts Options) *Snapshot {
 			s.put(o.Key, o)
 		}
 	}
-	c, _ := s.commit()
-	return c.Snapshot
+	return s
 }

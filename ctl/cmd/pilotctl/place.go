@@ -64,5 +64,9 @@ func placed(places *analyze.Places, key model.Key, part explain.Part) explain.Pl
 }
 
 func shown(p analyze.Place) explain.Place {
-	return explain.Place{Field: p.Field, Name: p.Name, File: p.File, Line: p.Line}
+	out := explain.Place{Field: p.Field, Name: p.Name, File: p.File, Line: p.Line}
+	if p.Of.Name != "" {
+		out.Of = "ingress " + p.Of.Namespace + "/" + p.Of.Name
+	}
+	return out
 }
