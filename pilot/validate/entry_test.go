@@ -24,6 +24,10 @@ func TestEntryRules(t *testing.T) {
 		{"ServiceEntry", "spec: {hosts: ['a b']}", "spec.hosts[0]: no hostname"},
 		{"ServiceEntry", "spec: {hosts: ['*.example.com']}", ""},
 		{"ServiceEntry", se("addresses: [10.0.0.1, 10.0.0.0/8, 'fd00::1']"), ""},
+		{"ServiceEntry", se("addresses: [0.0.0.0/0]"), ""}, // HTTP goes by hosts
+		{"ServiceEntry", "spec: {hosts: [a], addresses: [10.0.0.0/8, 0.0.0.0/0], ports: [{number: 80, name: a, protocol: TCP}]}", "W spec.addresses[1]: every address"},
+		{"ServiceEntry", "spec: {hosts: [a], addresses: ['::/0'], ports: [{number: 80, name: a, protocol: HTTP}, {number: 81, name: b}]}", "W spec.addresses[0]: port 81"},
+		{"ServiceEntry", "spec: {hosts: [a], addresses: [0.0.0.0], ports: [{number: 80, name: a, protocol: TCP}]}", "W spec.addresses[0]: every address"},
 		{"ServiceEntry", se("addresses: [10.0.0.256]"), "spec.addresses[0]: neither an IP"},
 		{"ServiceEntry", se("addresses: [10.0.0.1/99]"), "spec.addresses[0]: neither an IP"},
 		{"ServiceEntry", se("addresses: [10.0.0.0/8], resolution: DNS"), "spec.addresses[0]: NONE or STATIC"},

@@ -66,6 +66,18 @@ func (c *checker) entryAddresses(e *networking.ServiceEntry) {
 			c.fail(field, "%q is neither an IP address nor a subnet such as 10.0.0.0/8", address)
 		case strings.Contains(address, "/") && !fixed:
 			c.fail(field, "is a subnet, which needs resolution NONE or STATIC; write an IP address")
+		case isEveryAddress(address):
+			c.everyAddress(field, e)
+		}
+	}
+}
+
+// everyAddress warns of ports that take what is meant for others, as their protocols name no host.
+func (c *checker) everyAddress(field string, e *networking.ServiceEntry) {
+	for _, p := range e.GetPorts() {
+		if !namesHost(strings.ToUpper(p.GetProtocol())) {
+			c.warn(field, "is every address, so all connections to port %d come here that no other service has the address of; write the subnets that are meant", p.GetNumber())
+			return
 		}
 	}
 }

@@ -57,6 +57,15 @@ func isSubnet(text string) bool {
 	return err == nil
 }
 
+// isEveryAddress tells whether an IP address or a subnet stands for all addresses of its family.
+func isEveryAddress(text string) bool {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return ip.IsUnspecified()
+	}
+	subnet, err := netip.ParsePrefix(text)
+	return err == nil && subnet.Bits() == 0
+}
+
 // isHostPort tells whether a text is a hostname or an address, a colon and a port.
 func isHostPort(text string) bool {
 	host, port, err := net.SplitHostPort(text)
