@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
@@ -20,24 +18,23 @@ func (d *decoder) istio(kind kinds.Istio, h *header, unknown []error, src *sourc
 	if !d.named(key, src) {
 		return
 	}
-	if len(unknown) > 0 {
-		field := fieldOf(unknown[0])
-		d.invalid(key, src, field, src.fieldLine(field), unknown[0].Error()+"; correct its spelling or remove it")
+	for _, u := range unknown {
+		field := fieldOf(u)
+		d.problem(key, field, src.fieldLine(field), model.SeverityError, model.ReasonInvalid, u.Error()+"; correct its spelling or remove it")
+	}
+	empty := len(h.Spec) == 0 || string(h.Spec) == "null"
+	if len(unknown) > 0 && empty { // it may be what was meant
+		d.refuse(key, src, nil, nil)
 		return
 	}
 	msg := kind.Make()
 	spec := h.Spec
-	if len(spec) == 0 || string(spec) == "null" {
+	if empty {
 		spec = json.RawMessage("{}")
 	}
-	spec, err := model.SecondsJSON(spec, msg.ProtoReflect().Descriptor())
-	if err == nil {
-		err = protojson.Unmarshal(spec, msg)
-	}
-	if err != nil {
-		field, line, text := explain(err, spec, src)
-		text = advised(text, field, msg.ProtoReflect().Descriptor())
-		d.invalid(key, src, field, line, text)
+	_, err := parseSpec(spec, msg)
+	if err != nil || len(unknown) > 0 {
+		d.wrong(key, kind, h, spec, src)
 		return
 	}
 	o := &model.Object{
