@@ -104,13 +104,13 @@ func hasGateway(w *world) bool {
 	return false
 }
 
-// namespace is an implicit one; in default, workloads get a sidecar.
+// namespace is an implicit one, in which workloads get a sidecar as the tools that read files take it.
 func namespace(name string) *corev1.Namespace {
 	n := &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}},
 	}
-	if name == "default" {
+	if model.AsksForSidecars(name) {
 		n.Labels[model.LabelInjection] = "enabled"
 	}
 	return n

@@ -117,3 +117,17 @@ func TestModeOfTLS(t *testing.T) {
 		}
 	}
 }
+
+// A Namespace of which files have no object asks for sidecars, but for the control plane's own and a cluster's.
+func TestNamespacesWithoutAnObject(t *testing.T) {
+	for namespace, want := range map[string]bool{"shop": true, "default": true, "istio-system": false, "kube-system": false} {
+		text := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: %s}\nspec: {containers: [{name: c, image: c}]}\n", namespace)
+		translation, err := Translate(t.Context(), []File{{Name: "a.yaml", Data: []byte(text)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(translation.Proxies, func(p Proxy) bool { return p.Name == "web" }); got != want {
+			t.Errorf("in %s a pod has a sidecar: %t, want %t", namespace, got, want)
+		}
+	}
+}

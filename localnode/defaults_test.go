@@ -1,0 +1,33 @@
+package localnode
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/network"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// A Namespace of which the directories have no object asks for sidecars, as the tools that read files take it, but for
+// the control plane's own.
+func TestNamespacesWithoutAnObjectAskForSidecars(t *testing.T) {
+	w := newWorld(state.Dir{}, nil)
+	w.Apply("test", []model.Event{
+		{Key: model.Key{Kind: model.KindPod, Namespace: "shop", Name: "web"}, New: &model.Object{
+			Key:  model.Key{Kind: model.KindPod, Namespace: "shop", Name: "web"},
+			Spec: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}},
+		}},
+	}, nil)
+	got := map[string]bool{}
+	for _, ns := range defaultsFor(w, network.NewPlan(70), "").namespaces {
+		got[ns.Name] = ns.Labels[model.LabelInjection] == "enabled"
+	}
+	for name, want := range map[string]bool{"shop": true, "default": true, model.RootNamespace: false} {
+		if asks, there := got[name]; asks != want || !there {
+			t.Errorf("Namespace %s asks for sidecars: %t, want %t; there are %v", name, asks, want, got)
+		}
+	}
+}
