@@ -9,6 +9,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
@@ -42,7 +43,7 @@ func FuzzTranslate(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		objects, _, _ := file.Checked(data, "fuzz.yaml", validate.Object)
+		objects, _, _ := file.Checked(kinds.DefaultNamespace, data, "fuzz.yaml", validate.Object)
 		r := Snapshot(objects)
 		for _, p := range askers(objects) {
 			validateAll(t, Build(r, p))
