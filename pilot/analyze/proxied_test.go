@@ -122,7 +122,7 @@ func TestModeOfTLS(t *testing.T) {
 func TestNamespacesWithoutAnObject(t *testing.T) {
 	for namespace, want := range map[string]bool{"shop": true, "default": true, "istio-system": false, "kube-system": false} {
 		text := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: %s}\nspec: {containers: [{name: c, image: c}]}\n", namespace)
-		translation, err := Translate(t.Context(), []File{{Name: "a.yaml", Data: []byte(text)}})
+		translation, err := Translate(t.Context(), []File{{Name: "a.yaml", Data: []byte(text)}}, resolve.Settings{})
 		if err != nil {
 			t.Fatal(err)
 		}
