@@ -70,8 +70,12 @@ func (m *mesh) inboundPorts(w *workload) inboundPorts {
 
 // requestRulesOfTCP finds rules of AuthorizationPolicies that ask about requests where connections are no HTTP.
 func requestRulesOfTCP(m *mesh) {
+	letIn := m.tcpLetIn()
 	for _, p := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
 		tcp, _ := m.targetPorts(p.Object)
+		if p.spec.GetAction() == security.AuthorizationPolicy_ALLOW { // what another rule is for needs none of this one
+			tcp = slices.DeleteFunc(slices.Clone(tcp), func(t tcpPort) bool { return letIn[t.at()] })
+		}
 		effect := "so the rule denies every connection to it, whatever the request"
 		switch p.spec.GetAction() {
 		case security.AuthorizationPolicy_ALLOW:
@@ -92,6 +96,36 @@ func requestRulesOfTCP(m *mesh) {
 				"asks about requests of HTTP, and %s%s no HTTP by the name in the Service, %s; name the ports that the rule is for, or the protocol in the Service", meant[0], more, effect)
 		}
 	}
+}
+
+// portAt is a port of a workload.
+type portAt struct {
+	workload *workload
+	port     uint32
+}
+
+func (p tcpPort) at() portAt { return portAt{p.workload, p.TargetPort} }
+
+// tcpLetIn gives the ports of TCP to which some rule lets connections, as it asks for nothing there that only requests
+// have.
+func (m *mesh) tcpLetIn() map[portAt]bool {
+	out := map[portAt]bool{}
+	for _, p := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
+		if p.spec.GetAction() != security.AuthorizationPolicy_ALLOW {
+			continue
+		}
+		tcp, _ := m.targetPorts(p.Object)
+		for _, rule := range p.spec.GetRules() {
+			fields := requestFields(rule)
+			for _, t := range tcp {
+				asks := slices.ContainsFunc(fields, func(f requestField) bool { return f.isFor(rule, t.TargetPort) })
+				if !asks && (requestField{}).isFor(rule, t.TargetPort) {
+					out[t.at()] = true
+				}
+			}
+		}
+	}
+	return out
 }
 
 // requestField is a field of a rule that only requests have.

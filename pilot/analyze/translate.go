@@ -19,26 +19,23 @@ func (m *mesh) translate(ctx context.Context) error {
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
 	}
-	seen := map[model.Problem]bool{}
-	classes := map[string]bool{}
+	told := newAudiences()
+	classes := map[string][]model.Problem{}
 	for _, p := range m.proxies() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		seat := b.Seat(p)
 		b.Leave(seat)
-		if classes[seat.Class.Key] {
-			continue
+		problems, known := classes[seat.Class.Key]
+		if !known {
+			made := b.Result(&seat.Class)
+			problems = slices.DeleteFunc(slices.Concat(made.Shared, made.Own), m.ofDenial)
+			classes[seat.Class.Key] = problems
 		}
-		classes[seat.Class.Key] = true
-		made := b.Result(&seat.Class)
-		for _, p := range slices.Concat(made.Shared, made.Own) {
-			if !seen[p] && !m.ofDenial(p) {
-				seen[p] = true
-				m.problems([]model.Problem{p})
-			}
-		}
+		told.of(p, problems)
 	}
+	m.problems(told.problems())
 	return nil
 }
 

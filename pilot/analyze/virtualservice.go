@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -154,69 +153,4 @@ func sameAudience(x, y model.Audience) bool {
 // exported gives the namespaces that see a VirtualService.
 func (m *mesh) exported(vs object[*networking.VirtualService]) model.Audience {
 	return model.VirtualServiceAudience(m.config, vs.spec, vs.Namespace)
-}
-
-// repeatedMatches finds rules and matches that an earlier rule takes all requests of.
-func repeatedMatches(m *mesh) {
-	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
-		var http, tcp, tls [][]proto.Message
-		for _, rule := range vs.spec.GetHttp() {
-			http = append(http, messages(rule.GetMatch(), func(m *networking.HTTPMatchRequest) { m.Name = "" }))
-		}
-		for _, rule := range vs.spec.GetTcp() {
-			tcp = append(tcp, messages(rule.GetMatch(), nil))
-		}
-		for _, rule := range vs.spec.GetTls() {
-			tls = append(tls, messages(rule.GetMatch(), nil))
-		}
-		m.repeated(vs.Object, "spec.http", http)
-		m.repeated(vs.Object, "spec.tcp", tcp)
-		m.repeated(vs.Object, "spec.tls", tls)
-	}
-}
-
-// messages copies matches and leaves out of each what does not decide.
-func messages[M proto.Message](all []M, strip func(M)) []proto.Message {
-	out := []proto.Message{}
-	for _, match := range all {
-		match = proto.CloneOf(match)
-		if strip != nil {
-			strip(match)
-		}
-		out = append(out, match)
-	}
-	return out
-}
-
-// repeated looks at the matches of the rules of one protocol, in order.
-func (m *mesh) repeated(vs *model.Object, path string, rules [][]proto.Message) {
-	everything := -1         // the first rule without a match
-	seen := map[string]int{} // the first rule of a match, by the match's content
-	for i, matches := range rules {
-		field := fmt.Sprintf("%s[%d]", path, i)
-		if everything >= 0 {
-			m.report(vs, field, unreachableRule, Warning, "rule %d before it has no match and takes everything; move that one to the end", everything)
-			continue
-		}
-		if len(matches) == 0 {
-			everything = i
-			continue
-		}
-		repeats := map[int]int{} // the earlier rule, by match
-		for j, match := range matches {
-			content, _ := proto.MarshalOptions{Deterministic: true}.Marshal(match) // the files' text was read into it
-			if earlier, repeated := seen[string(content)]; repeated {
-				repeats[j] = earlier
-			} else {
-				seen[string(content)] = i
-			}
-		}
-		if len(repeats) == len(matches) {
-			m.report(vs, field, unreachableRule, Warning, "earlier rules have all its matches, so it is never used; remove it, or move it up")
-			continue
-		}
-		for j, earlier := range repeats {
-			m.report(vs, fmt.Sprintf("%s.match[%d]", field, j), ineffectiveMatch, Info, "rule %d has the same match, so this one is never used; remove one of them", earlier)
-		}
-	}
 }

@@ -72,6 +72,7 @@ func TestRules(t *testing.T) {
 		{"VirtualService", "spec: {http: [{delegate: {name: n}}]}", "spec.http[0].delegate: cannot be in a delegate"},
 		{"VirtualService", vs("{delegate: {name: n}, match: [{uri: {regex: a}}]}"), ""},
 		{"VirtualService", vs("{" + route + "}, {" + route + "}"), "W spec.http[1]: never reached"},
+		{"VirtualService", vs("{delegate: {name: x}}, {" + route + "}"), ""},
 		{"VirtualService", vs("{route: [{destination: {host: b}, weight: -1}]}"), "spec.http[0].route[0].weight: negative"},
 		{"VirtualService", vs("{route: [{destination: {host: b}}, {destination: {host: c}}]}"), "spec.http[0].route: weight 0"},
 		{"VirtualService", vs("{route: [{weight: 1}]}"), "spec.http[0].route[0].destination: missing"},

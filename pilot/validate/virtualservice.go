@@ -86,6 +86,9 @@ func (c *checker) gatewayNames(field string, names []string) {
 
 // catchesAll tells whether a route matches every request.
 func catchesAll(route *networking.HTTPRoute) bool {
+	if route.GetDelegate() != nil {
+		return false // whose rules may leave requests to the next ones
+	}
 	if len(route.GetMatch()) == 0 {
 		return true
 	}
