@@ -172,6 +172,7 @@ type Retry struct {
 type Mirror struct {
 	Cluster string  `json:"cluster"`
 	Percent float64 `json:"percent"`
+	Host    string  `json:"host,omitempty"` // as it sees it
 }
 
 // HeaderChange is one change of a header. Value is as configured: it may hold Envoy's %COMMANDS%.

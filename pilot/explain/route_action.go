@@ -116,12 +116,24 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 		if m.GetRuntimeFraction() != nil {
 			p = percent(m.GetRuntimeFraction().GetDefaultValue())
 		}
-		f.Mirrors = append(f.Mirrors, Mirror{m.GetCluster(), p})
+		f.Mirrors = append(f.Mirrors, Mirror{m.GetCluster(), p, mirrored(f.Host, m)})
 		x.routeStep(StageMirror, m.GetCluster(), fmt.Sprintf("gets a copy of %g %% of the requests; its responses are not waited for", p))
 	}
 	x.forward(f, true)
 	o := &x.answer.Outcome
 	o.Flags = strings.Join(append(x.flags, nonEmpty(o.Flags)...), ",")
+}
+
+// mirrored gives the host that a mirror sees.
+func mirrored(host string, m *routev3.RouteAction_RequestMirrorPolicy) string {
+	if m.GetHostRewriteLiteral() != "" {
+		return m.GetHostRewriteLiteral()
+	}
+	if m.GetDisableShadowHostSuffixAppend() {
+		return host
+	}
+	name, port := splitPort(host)
+	return name + "-shadow" + port
 }
 
 func nonEmpty(s string) []string {

@@ -98,6 +98,7 @@ type Want struct {
 	Timeout   *string            `json:"timeout"`
 	Attempts  *int               `json:"attempts"`
 	Mirrors   []string           `json:"mirrors"`
+	Mirrored  *string            `json:"mirrored"`
 	Delay     *string            `json:"delay"`
 	Proxy     *string            `json:"proxy"`
 	Tunnel    *string            `json:"tunnel"`

@@ -158,6 +158,9 @@ func (g *got) request(ctx context.Context, conn net.Conn, call *Call, id string)
 	defer res.Body.Close()
 	text, _ := io.ReadAll(res.Body)
 	g.status, g.header = res.StatusCode, res.Header
+	if call.scheme == "grpc-web" && res.StatusCode == http.StatusOK && !strings.Contains(string(text), "grpc-status:0") {
+		return fmt.Errorf("the call's status does not come back in the body: %q", text)
+	}
 	g.take(string(text))
 	if s := res.Header.Get("X-Seen"); s != "" {
 		g.take(s)

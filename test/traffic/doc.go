@@ -67,6 +67,7 @@
 //	location, body                  # of the proxy's own answer
 //	timeout: 2s, attempts: 3        # how long at most ("0s" for ever), how often in all
 //	mirrors: [a]                    # clusters that get a copy
+//	mirrored: host                  # as they see it
 //	delay: 100ms                    # that is injected
 //	proxy: v1                       # version of the PROXY protocol towards the server; "" for none
 //	tunnel: host:80                 # that the server is asked to connect to, by CONNECT; "" for no tunnel

@@ -61,7 +61,7 @@ func (c *Call) predicted(a *explain.Answer) *result {
 		r.add(&f.Clusters[i], c)
 	}
 	for _, m := range f.Mirrors {
-		r.mirrors = append(r.mirrors, m.Cluster)
+		r.mirrors, r.mirrored = append(r.mirrors, m.Cluster), &m.Host
 	}
 	if len(f.Clusters) > 0 { // several change headers alike, or the case cannot tell what it wants
 		r.request = header(f.RequestChanges(&f.Clusters[0]), c.sent())

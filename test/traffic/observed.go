@@ -154,9 +154,7 @@ func (r *runner) call(t *testing.T, call *Call, id string) *result {
 		out.saw(saw, g.passthrough)
 	}
 	for _, m := range call.Want.Mirrors {
-		if r.mirrored(t, cluster(m), id) {
-			out.mirrors = append(out.mirrors, cluster(m))
-		}
+		out.mirrors, out.mirrored = append(out.mirrors, cluster(m)), &r.mirrored(t, cluster(m), id).Host
 	}
 	return out
 }
@@ -197,8 +195,8 @@ func (r *runner) line(t *testing.T, what string, first int, is func(*logLine) bo
 	return out
 }
 
-// mirrored waits until a server of a cluster has seen a copy of a call.
-func (r *runner) mirrored(t *testing.T, name, id string) bool {
+// mirrored waits until a server of a cluster has seen a copy of a call, and gives what it saw.
+func (r *runner) mirrored(t *testing.T, name, id string) (copied *seen) {
 	t.Helper()
 	a, _ := r.endpoints[name].(*endpointv3.ClusterLoadAssignment)
 	var addresses []string
@@ -209,9 +207,14 @@ func (r *runner) mirrored(t *testing.T, name, id string) bool {
 		}
 	}
 	envoytest.Eventually(t, "a copy of the call at "+name, func() bool {
-		return slices.ContainsFunc(r.stub.of(id), func(s *seen) bool { return slices.Contains(addresses, s.Address) })
+		all := r.stub.of(id)
+		at := slices.IndexFunc(all, func(s *seen) bool { return slices.Contains(addresses, s.Address) })
+		if at >= 0 {
+			copied = all[at]
+		}
+		return at >= 0
 	})
-	return true
+	return copied
 }
 
 // readable is for reading a file that may not be there yet.

@@ -33,6 +33,7 @@ type result struct {
 	timeout   *string
 	attempts  *int
 	mirrors   []string
+	mirrored  *string
 	delay     *string
 	proxy     *string
 	tunnel    *string
@@ -64,6 +65,7 @@ func (c *Call) differ(r *result) []string {
 		{"body", r.body, w.Body},
 		{"timeout", r.timeout, w.Timeout},
 		{"delay", r.delay, w.Delay},
+		{"mirrored", r.mirrored, w.Mirrored},
 		{"proxy", r.proxy, w.Proxy},
 		{"tunnel", r.tunnel, w.Tunnel},
 	} {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -90,29 +92,36 @@ func TestDatabasesBetweenEnvoys(t *testing.T) {
 			d := newDatabases(t, mode)
 			d.serve()
 			client := d.start("cluster.local/ns/default/sa/client", Proxy{Name: "client-0"},
-				"10.1.1.1_7401", "10.1.1.1_7402", "10.1.1.1_7403", "10.1.1.2_7404", "10.1.1.2_7405")
-			gateway := d.start(gatewayIdentity, ingress, "0.0.0.0_27017", "0.0.0.0_6379", "0.0.0.0_3307")
+				"10.1.1.1:7401", "10.1.1.1:7402", "10.1.1.1:7403", "10.1.1.2:7404", "10.1.1.2:7405")
+			gateway := d.start(gatewayIdentity, ingress, "0.0.0.0:27017", "0.0.0.0:6379", "0.0.0.0:3307")
 			for _, c := range []struct {
 				about  string
-				port   int
+				from   *databaseCaller
+				to     string
 				greets bool
 			}{
-				{"Mongo", client["10.1.1.1_7401"], false},
-				{"Redis by appProtocol", client["10.1.1.1_7402"], false},
-				{"MySQL", client["10.1.1.1_7403"], true},
-				{"MySQL by a TCP rule", client["10.1.1.2_7404"], true},
-				{"Mongo by a TCP rule", client["10.1.1.2_7405"], false},
-				{"Mongo at a gateway", gateway["0.0.0.0_27017"], false},
-				{"Redis at a gateway", gateway["0.0.0.0_6379"], false},
-				{"MySQL at a gateway", gateway["0.0.0.0_3307"], true},
+				{"Mongo", client, "10.1.1.1:7401", false},
+				{"Redis by appProtocol", client, "10.1.1.1:7402", false},
+				{"MySQL", client, "10.1.1.1:7403", true},
+				{"MySQL by a TCP rule", client, "10.1.1.2:7404", true},
+				{"Mongo by a TCP rule", client, "10.1.1.2:7405", false},
+				{"Mongo at a gateway", gateway, "0.0.0.0:27017", false},
+				{"Redis at a gateway", gateway, "0.0.0.0:6379", false},
+				{"MySQL at a gateway", gateway, "0.0.0.0:3307", true},
 			} {
-				if err := talk(t, c.port, c.greets); err != nil {
+				if err := talk(t, c.from.ports[c.to], c.greets); err != nil {
 					t.Errorf("%s: %v", c.about, err)
+				}
+				if o := c.from.explained(c.to); o.Refused || o.Forward.Clusters[0].Endpoints[0].TLS != "mutual" {
+					t.Errorf("%s, by explain: %s", c.about, &o)
 				}
 			}
 			for i, port := range d.ports {
 				if err := talk(t, port, i == 2 && mode == "PERMISSIVE"); (err == nil) != (mode == "PERMISSIVE") {
 					t.Errorf("a client without an Envoy, port %d: %v", i, err)
+				}
+				if o := explainedTo(d.server(), explain.Inbound, fmt.Sprintf("10.0.0.1:%d", port)); o.Closed != (mode == "STRICT") {
+					t.Errorf("a client without an Envoy, port %d, by explain: %s", i, &o)
 				}
 			}
 		})
@@ -140,23 +149,44 @@ func (d *databases) serve() {
 		})
 	}
 	d.hop("cluster.local/ns/default/sa/web", hopConfig{
-		res:       translate(d.t, d.mesh, Proxy{Name: "data-0", Labels: map[string]string{"app": "data"}}),
-		listeners: map[string][]int{model.VirtualInboundListener: d.ports[:]}, clusters: clusters,
+		res: d.server(), listeners: map[string][]int{model.VirtualInboundListener: d.ports[:]}, clusters: clusters,
 	})
 }
 
-// start runs the Envoy of a caller with some of its listeners, and gives where they listen.
-func (d *databases) start(identity string, p Proxy, listeners ...string) map[string]int {
-	out, at := map[string]int{}, map[string][]int{}
-	for _, name := range listeners {
-		out[name] = envoytest.FreePort(d.t)
-		at[name] = []int{out[name]}
+// server gives what the sidecar of the servers runs.
+func (d *databases) server() Resources {
+	return translate(d.t, d.mesh, Proxy{Name: "data-0", Labels: map[string]string{"app": "data"}})
+}
+
+// databaseCaller is who calls.
+type databaseCaller struct {
+	res   Resources
+	way   explain.Way
+	ports map[string]int // where its Envoy listens in the place of an address
+}
+
+// explained says what becomes of a connection to an address, by what the caller runs.
+func (c *databaseCaller) explained(to string) explain.Outcome { return explainedTo(c.res, c.way, to) }
+
+func explainedTo(res Resources, way explain.Way, to string) explain.Outcome {
+	return explained(res).Explain(explain.Request{Way: way, Destination: netip.MustParseAddrPort(to), Protocol: explain.TCP}).Outcome
+}
+
+// start runs the Envoy of a caller with the listeners of some addresses.
+func (d *databases) start(identity string, p Proxy, addresses ...string) *databaseCaller {
+	out, at := &databaseCaller{res: translate(d.t, d.mesh, p), way: explain.Outbound, ports: map[string]int{}}, map[string][]int{}
+	if p.Type == model.RouterProxy {
+		out.way = explain.Direct
+	}
+	for _, a := range addresses {
+		out.ports[a] = envoytest.FreePort(d.t)
+		at[strings.ReplaceAll(a, ":", "_")] = []int{out.ports[a]}
 	}
 	clusters := map[string]int{}
 	for i, port := range d.ports {
 		clusters[model.ClusterName("outbound", uint32(7401+i), "", "data.default.svc.cluster.local")] = port
 	}
-	d.hop(identity, hopConfig{res: translate(d.t, d.mesh, p), listeners: at, clusters: clusters})
+	d.hop(identity, hopConfig{res: out.res, listeners: at, clusters: clusters})
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -43,8 +44,7 @@ spec:
 // counts, and the evaluator.
 func TestGatewaysDecideByTheClientsAddress(t *testing.T) {
 	var trusted uint32
-	var served *served
-	var chain *ir.FilterChain
+	var gateway *guardedPlace
 	for _, tc := range []struct {
 		trusted uint32
 		// forwarded is what the caller says, client whom the gateway takes it for.
@@ -66,11 +66,11 @@ func TestGatewaysDecideByTheClientsAddress(t *testing.T) {
 		{2, "192.0.2.1, 198.51.100.7", "192.0.2.1", "/", false},
 		{2, "192.0.2.1, 198.51.100.7, 192.0.2.3", "198.51.100.7", "/", true},
 	} {
-		if tc.trusted != trusted || served == nil {
+		if tc.trusted != trusted || gateway == nil {
 			trusted = tc.trusted
-			served, chain = guardedGateway(t, trusted)
+			gateway = guardedGateway(t, trusted)
 		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+served.addr+tc.path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+gateway.addr+tc.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,24 +85,38 @@ func TestGatewaysDecideByTheClientsAddress(t *testing.T) {
 		if (res.StatusCode == http.StatusOK) != tc.allowed {
 			t.Errorf("%+v: Envoy says %d", tc, res.StatusCode)
 		}
-		d := authz.Decide(authz.Filters(chain), authz.Call{
+		d := authz.Decide(authz.Filters(gateway.chain), authz.Call{
 			Peer: netip.MustParseAddr("127.0.0.1"), Client: netip.MustParseAddr(tc.client), Local: netip.MustParseAddr("127.0.0.1"), Port: 8080,
 			Request: &authz.Request{Method: http.MethodGet, Host: "x", Path: tc.path, Headers: map[string]string{}},
 		})
 		if d.Allowed != tc.allowed {
 			t.Errorf("%+v: the evaluator says %+v", tc, d)
 		}
+		o := explained(gateway.res).Explain(explain.Request{
+			Way: explain.Direct, Source: netip.MustParseAddr("127.0.0.1"), Destination: netip.MustParseAddrPort("127.0.0.1:8080"),
+			Protocol: explain.HTTP11, Host: "x", Path: tc.path, Header: req.Header,
+		}).Outcome
+		if (o.Status == http.StatusForbidden) == tc.allowed {
+			t.Errorf("%+v: explain says %s", tc, &o)
+		}
 	}
 }
 
 // guardedGateway runs a gateway behind some trusted proxies.
-func guardedGateway(t *testing.T, trusted uint32) (*served, *ir.FilterChain) {
+func guardedGateway(t *testing.T, trusted uint32) *guardedPlace {
 	t.Helper()
 	return gatewayOf(t, guardedGatewayYAML, model.Topology{TrustedProxies: trusted})
 }
 
+// guardedPlace is a gateway, with what it runs and its filter chain.
+type guardedPlace struct {
+	*served
+	res   Resources
+	chain *ir.FilterChain
+}
+
 // gatewayOf runs a gateway of port 8080, with what its proxy says of the way to it.
-func gatewayOf(t *testing.T, documents string, topology model.Topology) (*served, *ir.FilterChain) {
+func gatewayOf(t *testing.T, documents string, topology model.Topology) *guardedPlace {
 	t.Helper()
 	objects, problems := file.Decode([]byte(servicesYAML+"---\n"+documents), "gateway.yaml")
 	if len(problems) > 0 {
@@ -118,5 +132,6 @@ func gatewayOf(t *testing.T, documents string, topology model.Topology) (*served
 		t.Fatal(plan.Listeners())
 	}
 	l, _ := plan.Listener(snapshot.Reader(nil), name)
-	return serve(t, Build(snapshot, proxy), place{listener: name}), l.Chains[0]
+	res := Build(snapshot, proxy)
+	return &guardedPlace{serve(t, res, place{listener: name}), res, l.Chains[0]}
 }

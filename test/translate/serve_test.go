@@ -23,8 +23,6 @@ import (
 type place struct {
 	listener string
 	port     int // to listen on; 0 for any
-	// raw has all clusters answer a connection by their name, whatever they are sent.
-	raw bool
 	// handle serves the connections of all clusters; nil for servers of HTTP.
 	handle func(net.Conn)
 }
@@ -91,11 +89,6 @@ func serve(t *testing.T, res Resources, at place) *served {
 		switch {
 		case at.handle != nil:
 			port = rawServer(t, at.handle)
-		case at.raw:
-			port = rawServer(t, func(conn net.Conn) {
-				_, _ = conn.Read(make([]byte, 1<<14))
-				_, _ = io.WriteString(conn, cl.Name)
-			})
 		case cl.Name == "PassthroughCluster":
 			port = rawServer(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 		default:

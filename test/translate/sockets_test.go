@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
@@ -75,8 +77,9 @@ func TestEgressListenersOnSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	res := translate(t, fmt.Sprintf(socketsYAML, dir), Proxy{})
 	startHop(t, hopConfig{
-		res: translate(t, fmt.Sprintf(socketsYAML, dir), Proxy{}), workload: telemetry.WorkloadOf("client", "default", "Kubernetes", nil),
+		res: res, workload: telemetry.WorkloadOf("client", "default", "Kubernetes", nil),
 		listeners: map[string][]int{"unix://" + dir + "/http": {1}, "unix://" + dir + "/tcp": {1}, "unix://" + dir + "/any": {1}},
 		clusters:  map[string]int{"outbound|5432||db.data.svc.cluster.local": rawServer(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })},
 		secrets:   envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
@@ -98,6 +101,19 @@ func TestEgressListenersOnSockets(t *testing.T) {
 		},
 	} {
 		wantOverSocket(t, dir+socket, urls)
+		for target, want := range urls {
+			u, err := url.Parse(target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := explain.Request{Way: explain.Direct, Socket: dir + socket, Protocol: explain.HTTP11, Host: u.Host, Path: u.Path}
+			if got := leadsTo(res, r); got != want {
+				t.Errorf("%s over %s, by explain: %q, want %q", target, socket, got, want)
+			}
+		}
+	}
+	if got := leadsTo(res, explain.Request{Way: explain.Direct, Socket: dir + "/tcp", Protocol: explain.TCP}); got != "outbound|5432||db.data.svc.cluster.local" {
+		t.Errorf("bytes, by explain: %q", got)
 	}
 	conn, err := net.Dial("unix", dir+"/tcp")
 	if err != nil {
@@ -106,6 +122,15 @@ func TestEgressListenersOnSockets(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	echoes(t, conn, conn)
+}
+
+// leadsTo gives the cluster to which explain says that a request goes, "" for none.
+func leadsTo(res Resources, r explain.Request) string {
+	f := explained(res).Explain(r).Outcome.Forward
+	if f == nil {
+		return ""
+	}
+	return f.Clusters[0].Name
 }
 
 // wantOverSocket asks for URLs over a Unix socket, each of which names the cluster that is to answer, "" for none.

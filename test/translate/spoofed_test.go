@@ -41,7 +41,7 @@ func TestGatewaysOverwriteWhatClientsSayOfThemselves(t *testing.T) {
 		{model.Topology{TrustedProxies: 1}, false, "https", "198.51.100.7"},
 	} {
 		t.Run(fmt.Sprintf("%+v", c.topology), func(t *testing.T) {
-			s, _ := gatewayOf(t, openGatewayYAML, c.topology)
+			s := gatewayOf(t, openGatewayYAML, c.topology)
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+"/", nil)
 			if err != nil {
 				t.Fatal(err)
