@@ -200,6 +200,10 @@ func (e editor) pod(ns, name string) *model.Object {
 	if e.IntN(3) == 0 {
 		spec.Status.Conditions = nil
 	}
+	if e.IntN(4) > 0 {
+		o.Annotations = map[string]string{model.AnnotationPeers: model.PeersShort}
+		spec.Annotations = o.Annotations
+	}
 	return o
 }
 

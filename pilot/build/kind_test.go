@@ -241,6 +241,9 @@ func (e editor) rare() []func() *model.Object {
 		},
 		e.claims,
 		func() *model.Object { return e.alias(e.ns()) },
+		func() *model.Object { // that of a proxy not of ours, or not any longer
+			return e.pod(e.ns(), strconv.Itoa(e.IntN(2)))
+		},
 		func() *model.Object { // proxies are told apart by labels that their places have
 			rule := e.destinationRule()
 			rule.WorkloadSelector, rule.TrafficPolicy.OutlierDetection = nil, &networking.OutlierDetection{}

@@ -38,6 +38,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"Gateways":                func(r R, _ about) any { return r.Gateways() },
 		"HasDynamicServices":      func(r R, a about) any { return r.HasDynamicServices(a.ns) },
 		"HasEnvoyFilters":         func(r R, a about) any { return r.HasEnvoyFilters(a.ns) },
+		"HasLongPeers":            func(r R, _ about) any { return r.HasLongPeers() },
 		"HasLocatedNames":         func(r R, a about) any { return r.HasLocatedNames(a.ns) },
 		"HasServicesByNode":       func(r R, a about) any { return r.HasServicesByNode(a.ns) },
 		"KeySources":              func(r R, _ about) any { return r.KeySources() },

@@ -77,7 +77,7 @@ var annotationCases = map[string]struct {
 // notForInjection are the annotations of pods that Istio or others write or read, and that say nothing about
 // the proxy.
 var notForInjection = []string{
-	"galley.istio.io/analyze-suppress", "istio.io/rev",
+	"galley.istio.io/analyze-suppress", "istio.io/rev", model.AnnotationPeers,
 }
 
 // TestAnnotationList walks Istio's list: each annotation of a pod acts (it is checked, and the cases above

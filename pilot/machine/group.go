@@ -59,6 +59,9 @@ func Entry(group *model.Object, n *push.Node) (*model.Object, error) {
 		Labels: entry.Labels, Annotations: merged(spec.GetMetadata().GetAnnotations()), Spec: entry, Origin: group.Origin,
 	}
 	o.Annotations[annotation.IoIstioAutoRegistrationGroup.Name] = group.Name
+	if !n.LongPeer {
+		o.Annotations[model.AnnotationPeers] = model.PeersShort
+	}
 	if n.Probed {
 		o.Annotations[model.AnnotationHealthChecks] = "true"
 	}

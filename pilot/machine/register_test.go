@@ -60,12 +60,16 @@ func TestAnEntryIsThatOfTheGroup(t *testing.T) {
 	}
 	we := o.Spec.(*networking.WorkloadEntry)
 	labels := map[string]string{"app": "db", "tier": "2", "from": "template", "own": "y"}
-	annotations := map[string]string{"note": "x", "istio.io/autoRegistrationGroup": "db", "proxy.istio.io/health-checks-enabled": "true"}
+	annotations := map[string]string{"note": "x", "istio.io/autoRegistrationGroup": "db", "proxy.istio.io/health-checks-enabled": "true", "telemetry.pilothouse.io/peers": "short"}
 	if o.Name != "db-10.0.0.7-vpc" || o.Namespace != "vms" || !maps.Equal(o.Labels, labels) || !maps.Equal(we.Labels, labels) || !maps.Equal(o.Annotations, annotations) {
 		t.Errorf("%+v", o)
 	}
 	if we.Address != "10.0.0.7" || we.ServiceAccount != "db" || we.Ports["tcp"] != 5432 || we.Weight != 3 || we.Network != "vpc" || we.Locality != "a/b" {
 		t.Errorf("%v", we)
+	}
+	n.LongPeer = true
+	if o, err = Entry(dbGroup(nil), n); err != nil || o.Annotations[model.AnnotationPeers] != "" {
+		t.Errorf("an older agent: %+v, %v", o, err)
 	}
 	if o, err = Entry(dbGroup(nil), dbNode(7)); err != nil || o.Name != "db-10.0.0.7" || o.Spec.(*networking.WorkloadEntry).Network != "lan" || o.Spec.(*networking.WorkloadEntry).Locality != "r" {
 		t.Errorf("what it does not say is the template's: %+v, %v", o, err)

@@ -58,6 +58,7 @@ func Annotations() map[string]Annotation {
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
 		annotation.IoIstioRev.Name: {Kind: KindPod},
+		AnnotationPeers:            {Kind: KindPod, Also: KindWorkloadEntry}, // and so does registration
 	}
 	for _, name := range podAnnotations() {
 		out[name] = Annotation{Kind: KindPod}

@@ -18,6 +18,10 @@ const (
 	// that takes a disconnectedAt away which another one has written. It counts while istio.io/workloadController
 	// says the same: other control planes do not answer.
 	AnnotationAnswers = "machine.pilothouse.io/answers"
+	// AnnotationPeers of a Pod that our injector made, or of a WorkloadEntry of a machine with our agent, says the form
+	// in which its proxy reads who its callers are. While each says PeersShort, nobody is told in Istio's long one.
+	AnnotationPeers = "telemetry.pilothouse.io/peers"
+	PeersShort      = "short"
 )
 
 // extensionDomain is in the names of the annotations of our own.

@@ -22,6 +22,7 @@ type Pod struct {
 	Deleting            bool // it is being terminated
 	Ended               bool // its containers have ended for good
 	HostNetwork         bool // its address is that of its node, as other pods may have it
+	LongPeer            bool // it has a proxy that may know the long form alone in which proxies say who they are
 }
 
 // PodNotAdmitted is the reason in a pod's status by which a kubelet tells that it does not run it at all.
@@ -51,7 +52,14 @@ func NewPod(pod *corev1.Pod) *Pod {
 		Deleting:    pod.DeletionTimestamp != nil,
 		Ended:       pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 		HostNetwork: pod.Spec.HostNetwork,
+		LongPeer:    pod.Annotations[AnnotationPeers] != PeersShort && hasProxy(pod),
 	}
+}
+
+// hasProxy tells whether a pod has a proxy, as far as its label or the name of a container says.
+func hasProxy(pod *corev1.Pod) bool {
+	named := func(c corev1.Container) bool { return c.Name == ProxyContainer }
+	return pod.Labels[LabelTLSMode] == TLSModeIstio || slices.ContainsFunc(pod.Spec.Containers, named) || slices.ContainsFunc(pod.Spec.InitContainers, named)
 }
 
 // isTrue reads a condition.

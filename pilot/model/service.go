@@ -202,10 +202,12 @@ type Endpoint struct {
 	Weight         uint32 // 0 means 1
 	Health         Health
 	Lost           bool // its pod's node has not been heard of; Health tells whether it is kept in service
+	LongPeer       bool // as in Pod
 }
 
-// TLS modes of an endpoint, as in the label security.istio.io/tlsMode of its pod.
+// TLS modes of an endpoint, as in the label of its pod.
 const (
+	LabelTLSMode    = "security.istio.io/tlsMode"
 	TLSModeIstio    = "istio"
 	TLSModeDisabled = "disabled"
 )

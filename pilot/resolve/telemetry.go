@@ -18,14 +18,18 @@ import (
 // known, take them out, and count only where the client has proven that it is of the mesh.
 var peerHeaders = []string{telemetry.PeerHeader, telemetry.ShortPeerHeader, telemetry.PeerIDHeader}
 
-// toldPeers are those that a client's proxy sets.
-func toldPeers(c *Class) ir.PeerHeaders {
-	out := ir.PeerHeaders{Set: []ir.HeaderVariable{{Header: telemetry.PeerHeader, Variable: telemetry.PeerVariable}}, Strip: []string{telemetry.PeerIDHeader}}
-	if c.LongPeer {
-		out.Strip = []string{telemetry.ShortPeerHeader, telemetry.PeerIDHeader}
-	} else {
-		out.Set = append(out.Set, ir.HeaderVariable{Header: telemetry.ShortPeerHeader, Variable: telemetry.ShortPeerVariable})
+// toldPeers are those that a client's proxy sets: the long one, which takes most time, only where somebody may need it.
+func toldPeers(r Reader, c *Class) (out ir.PeerHeaders) {
+	tell := func(header, variable string, told bool) {
+		if told {
+			out.Set = append(out.Set, ir.HeaderVariable{Header: header, Variable: variable})
+		} else {
+			out.Strip = append(out.Strip, header)
+		}
 	}
+	tell(telemetry.PeerHeader, telemetry.PeerVariable, c.LongPeer || r.HasLongPeers())
+	tell(telemetry.ShortPeerHeader, telemetry.ShortPeerVariable, !c.LongPeer)
+	out.Strip = append(out.Strip, telemetry.PeerIDHeader)
 	return out
 }
 
@@ -72,6 +76,7 @@ type instrument struct {
 	// untold is for sidecars in a mesh where no server counts who calls it. Gateways go on as elsewhere, since they take
 	// more out of what passes them.
 	untold bool
+	told   ir.PeerHeaders
 	// messages tells that somebody counts the messages of gRPC, logs them, or has a label or a tag of them.
 	messages bool
 
@@ -133,7 +138,9 @@ func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 func newInstrument(r Reader, c *Class, side telemetry.Reporter, services func(host string) *model.Service) *instrument {
 	objects := telemetries(r, c)
 	i := &instrument{class: c, side: side, rules: metricRulesOf(objects, side), every: reportingInterval(objects)}
-	i.untold = c.Type != model.RouterProxy && !countsPeers(r)
+	if i.untold = c.Type != model.RouterProxy && !countsPeers(r); side == telemetry.Source && !i.untold {
+		i.told = toldPeers(r, c)
+	}
 	limit, limitProblems := seriesLimit(r)
 	i.statsScope, i.messagesScope = scopes(limit)
 	i.observe(r, c, objects, services)
@@ -202,7 +209,7 @@ func (i *instrument) http(m *ir.HTTPConnectionManager, mutual bool) {
 	case i.side == telemetry.Source && i.untold: // the application cannot forge it, either
 		m.EarlyRemoval = peerHeaders
 	case i.side == telemetry.Source:
-		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(toldPeers(i.class))) // the router is last
+		m.Filters = slices.Insert(m.Filters, len(m.Filters)-1, ir.HTTPFilter(i.told)) // the router is last
 	default:
 		if i.untold { // no client's proxy takes them out
 			m.Routes.RemoveFromResponses = peerHeaders

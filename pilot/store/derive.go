@@ -233,14 +233,21 @@ type endpointTable struct {
 	of      map[endpointOwner][]model.Endpoint
 	objects map[Place]keyList // by the row that they add to
 	rows    *table[[]model.Endpoint]
+
+	longOwners map[endpointOwner]struct{} // with an endpoint whose LongPeer is set
+	long       *table[bool]               // one row: whether there are any
 }
 
 func newEndpointTable(changed journal) *endpointTable {
-	return &endpointTable{of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", changed, nil)}
+	return &endpointTable{
+		of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", changed, nil),
+		longOwners: map[endpointOwner]struct{}{}, long: newTable[bool]("long peers", changed, nil),
+	}
 }
 
 // put replaces the endpoints of a service of an object.
 func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
+	t.countLong(of, next)
 	row := Place{Namespace: of.object.Namespace, Name: of.host}
 	if len(next) == 0 {
 		delete(t.of, of)
@@ -260,5 +267,19 @@ func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
 			joined = append(joined, t.of[endpointOwner{k, of.host}]...)
 		}
 		t.rows.put(row, sortEndpoints(joined))
+	}
+}
+
+// countLong notes whether endpoints need the long form in which proxies say who they are.
+func (t *endpointTable) countLong(of endpointOwner, next []model.Endpoint) {
+	delete(t.longOwners, of)
+	for i := range next {
+		if next[i].LongPeer {
+			t.longOwners[of] = struct{}{}
+			break
+		}
+	}
+	if some := len(t.longOwners) > 0; some != t.long.row(Place{}) {
+		t.long.put(Place{}, some)
 	}
 }

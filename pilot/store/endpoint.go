@@ -11,11 +11,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// Labels of a pod that say something about its endpoints.
-const (
-	labelTLSMode = "security.istio.io/tlsMode"
-	labelNetwork = "topology.istio.io/network"
-)
+// labelNetwork of a pod says where its endpoints are.
+const labelNetwork = "topology.istio.io/network"
 
 // podEndpoints adds to out what a pod offers to a service.
 func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
@@ -65,11 +62,12 @@ func workload(o *model.Object, network string) model.Endpoint {
 		Node:           pod.Node,
 		Pod:            o.Name,
 		TLSMode:        model.TLSModeDisabled,
+		LongPeer:       pod.LongPeer,
 	}
 	if own := o.Labels[labelNetwork]; own != "" {
 		e.Network = own
 	}
-	if o.Labels[labelTLSMode] == model.TLSModeIstio {
+	if o.Labels[model.LabelTLSMode] == model.TLSModeIstio {
 		e.TLSMode = model.TLSModeIstio
 	}
 	return e
@@ -163,5 +161,5 @@ func sameEndpoint(a, b model.Endpoint) bool {
 	return a.Address == b.Address && a.Port == b.Port && a.ServicePort == b.ServicePort &&
 		a.Locality == b.Locality && a.Network == b.Network && a.ServiceAccount == b.ServiceAccount &&
 		a.Namespace == b.Namespace && a.Workload == b.Workload && a.Pod == b.Pod &&
-		a.Node == b.Node && a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Listed == b.Listed && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost
+		a.Node == b.Node && a.Entry == b.Entry && a.TLSMode == b.TLSMode && a.Cluster == b.Cluster && a.Listed == b.Listed && a.Weight == b.Weight && a.Health == b.Health && a.Lost == b.Lost && a.LongPeer == b.LongPeer
 }

@@ -97,7 +97,8 @@ func TestLeanObjectsLeadToTheSameRows(t *testing.T) {
 	}
 	want := &model.Pod{
 		IP: "10.0.7.7", ServiceAccount: "web", Hostname: "h", Subdomain: "s0", Node: "n", Workload: "web", Ready: true, Deleting: true,
-		Ports: []model.PodPort{{Name: "web", Number: 8080}, {Name: "web", Number: 8081, UDP: true}, {Name: "native", Number: 90}},
+		Ports:    []model.PodPort{{Name: "web", Number: 8080}, {Name: "web", Number: 8081, UDP: true}, {Name: "native", Number: 90}},
+		LongPeer: true,
 	}
 	if diff := cmp.Diff(want, b.Spec); diff != "" {
 		t.Error(diff)

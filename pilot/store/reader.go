@@ -159,6 +159,10 @@ func (r Reader) Endpoints(service model.ServiceID) []model.Endpoint {
 	return r.s.endpoints.read(r, Place{Namespace: service.Namespace, Name: service.Hostname})
 }
 
+// HasLongPeers tells whether some endpoint, of whatever cluster, has a proxy that may know the long form alone in which
+// proxies say who they are.
+func (r Reader) HasLongPeers() bool { return r.s.longPeers.read(r, Place{}) }
+
 // VirtualServices gives what is exported to a client for a hostname: by the most specific of their
 // hosts first, then those that only the client's namespace sees, those exported to it by name, those
 // of everyone, each model.Older first.

@@ -144,7 +144,7 @@ func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.O
 	we := o.Spec.(*networking.WorkloadEntry)
 	base := entryWorkload(we, o.Labels, network)
 	base.Namespace, base.Cluster, base.Pod, base.Entry = o.Namespace, o.Cluster, o.Name, true
-	base.Workload = entryWorkloadName(o)
+	base.Workload, base.LongPeer = entryWorkloadName(o), base.LongPeer && !saysShort(o)
 	if !entryHealthy(o) && !svc.PublishNotReady {
 		base.Health = model.Unhealthy
 	}
@@ -168,9 +168,9 @@ func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, netwo
 		parts := append(strings.SplitN(we.GetLocality(), "/", 3), "", "")
 		e.Locality = model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
 	}
-	mode, said := labels[labelTLSMode]
+	mode, said := labels[model.LabelTLSMode]
 	if mode == model.TLSModeIstio || !said && we.GetServiceAccount() != "" {
-		e.TLSMode = model.TLSModeIstio
+		e.TLSMode, e.LongPeer = model.TLSModeIstio, true
 	}
 	return e
 }

@@ -20,6 +20,7 @@ type Snapshot struct {
 	indexes   map[string]found[*model.Object]
 	services  foundServices
 	endpoints rows[[]model.Endpoint] // by namespace and hostname
+	longPeers rows[bool]             // whether some of them have LongPeer
 	own       rows[[]Row]            // by namespace
 	podsAt    rows[[]model.Key]      // by cluster and address
 }

@@ -42,7 +42,7 @@ func TestReaderOfASmallMesh(t *testing.T) {
 	want := model.Endpoint{
 		Address: "10.0.0.1", Port: 8080, ServicePort: "http",
 		ServiceAccount: "hello", Namespace: "default", Workload: "hello", Pod: "hello-abc-1",
-		TLSMode: model.TLSModeIstio, Locality: model.Locality{Region: "r1", Zone: "z1"},
+		TLSMode: model.TLSModeIstio, LongPeer: true, Locality: model.Locality{Region: "r1", Zone: "z1"},
 		Labels: eps[0].Labels,
 	}
 	if !sameEndpoint(eps[0], want) {

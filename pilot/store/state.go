@@ -368,7 +368,7 @@ func (s *state) snapshot() *Snapshot {
 	next := &Snapshot{
 		mesh: s.Mesh, domain: s.Domain, surroundings: s.surroundings,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
-		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), own: s.own.lists.freeze(),
+		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), longPeers: s.endpoints.long.freeze(), own: s.own.lists.freeze(),
 		podsAt: s.links.podsAt.freeze(),
 	}
 	for kind, t := range s.objects {

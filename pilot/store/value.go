@@ -49,7 +49,7 @@ func (s *state) sameRows(a, b *model.Object) bool {
 	switch x := a.Spec.(type) {
 	case *model.Pod: // the same configuration, perhaps not the same endpoints
 		y := b.Spec.(*model.Pod)
-		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Lost == y.Lost && x.Workload == y.Workload
+		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Lost == y.Lost && x.Workload == y.Workload && x.LongPeer == y.LongPeer
 	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
 		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels) &&
 			distribution(nil, a.Annotations) == distribution(nil, b.Annotations)

@@ -34,5 +34,8 @@ func entryHealthy(o *model.Object) bool {
 // sameWorkloadEntry tells whether two versions of a WorkloadEntry lead to the same endpoints.
 func sameWorkloadEntry(a, b *model.Object) bool {
 	return model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels) &&
-		entryWorkloadName(a) == entryWorkloadName(b) && entryHealthy(a) == entryHealthy(b)
+		entryWorkloadName(a) == entryWorkloadName(b) && entryHealthy(a) == entryHealthy(b) && saysShort(a) == saysShort(b)
 }
+
+// saysShort tells whether the proxy of a WorkloadEntry is known to read the short form in which proxies say who they are.
+func saysShort(o *model.Object) bool { return o.Annotations[model.AnnotationPeers] == model.PeersShort }

@@ -61,6 +61,16 @@ metadata: {name: gw, namespace: istio-system}
 spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]}
 `
 
+// foreignYAML is a pod of Istio's own.
+const foreignYAML = `
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews-istio, namespace: default, labels: {app: reviews, security.istio.io/tlsMode: istio}}
+spec: {containers: [{name: app, image: x}]}
+status: {podIP: 10.0.1.9, phase: Running, conditions: [{type: Ready, status: "True"}]}
+`
+
 // Who a client is, its proxy tells servers of the mesh only, by whatever route a request leaves the mesh; and what
 // comes from outside says nothing about it.
 func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
@@ -70,32 +80,36 @@ func TestPeersAreToldWithinTheMeshOnly(t *testing.T) {
 		proxy    Proxy
 		listener string
 		host     string            // of the VirtualService
+		told     []string          // the headers that tell it
 		requests map[string]string // by host, the cluster that it leads to
 	}{
-		"sidecar": {"", Proxy{}, "0.0.0.0_9080", "reviews:9080", map[string]string{
+		"sidecar": {"", Proxy{}, "0.0.0.0_9080", "reviews:9080", []string{telemetry.ShortPeerHeader}, map[string]string{
 			"away.example.com:9080": "outbound|9080||away.example.com", "machine.example.com:9080": "outbound|9080||machine.example.com",
 			"x.asked.example.com:9080": "outbound|9080||*.asked.example.com", "nobody.knows.example.com:9080": model.PassthroughCluster,
 		}},
-		"sidecar in a mesh that counts no peers": {metricsOff, Proxy{}, "0.0.0.0_9080", "reviews:9080", map[string]string{
+		"sidecar beside one of Istio's": {foreignYAML, Proxy{}, "0.0.0.0_9080", "reviews:9080", []string{telemetry.PeerHeader, telemetry.ShortPeerHeader}, map[string]string{
 			"machine.example.com:9080": "outbound|9080||machine.example.com", "nobody.knows.example.com:9080": model.PassthroughCluster,
 		}},
-		"gateway": {"", ingress, "0.0.0.0_8080", "gateway.example.com", nil},
+		"sidecar in a mesh that counts no peers": {metricsOff + foreignYAML, Proxy{}, "0.0.0.0_9080", "reviews:9080", nil, map[string]string{
+			"machine.example.com:9080": "outbound|9080||machine.example.com", "nobody.knows.example.com:9080": model.PassthroughCluster,
+		}},
+		"gateway": {"", ingress, "0.0.0.0_8080", "gateway.example.com", []string{telemetry.ShortPeerHeader}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			workload := telemetry.WorkloadOf("caller-v1", "default", "Kubernetes", map[string]string{"app": "caller"})
 			workload.Principal = "spiffe://cluster.local/ns/default/sa/caller"
-			own, err := workload.PeerHeaderValue()
+			long, err := workload.PeerHeaderValue()
 			if err != nil {
 				t.Fatal(err)
 			}
-			own += workload.ShortPeerValue()
+			own, values := "", map[string]string{telemetry.PeerHeader: long, telemetry.ShortPeerHeader: workload.ShortPeerValue()}
+			for _, header := range c.told {
+				own += values[header]
+			}
 			h := startHop(t, hopConfig{
 				res: translate(t, edgeYAML+c.objects, c.proxy), workload: workload, listeners: map[string][]int{c.listener: {client}},
 				secrets: envoytest.NewGate(t, "", envoytest.NewSecrets(t)).Socket,
 			})
-			if c.objects != "" {
-				own = ""
-			}
 			h.servers.addr = "127.0.0.1:" + strconv.Itoa(client)
 			// ask sends a request that claims to be somebody's, and gives what servers are told, by cluster.
 			ask := func(host, path string, servers int) map[string]string {

@@ -27,7 +27,7 @@ spec:
 // What proxies tell of themselves no filter of a server sees, nor what such a filter asks, nor its workload, whether
 // servers count their callers or not; and the caller does not see it in answers.
 func TestPeersAreUnseen(t *testing.T) {
-	for name, objects := range map[string]string{"metrics": "", "no metrics": metricsOff} {
+	for name, objects := range map[string]string{"metrics": "", "beside Istio's": foreignYAML, "no metrics": metricsOff} {
 		t.Run(name, func(t *testing.T) {
 			requests := make(chan http.Header, 1)
 			app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -38,6 +38,7 @@ metadata:
   name: reviews-v1-0
   namespace: default
   labels: {app: reviews, version: v1, pod-template-hash: 6d4b5c7f9d, security.istio.io/tlsMode: istio}
+  annotations: {telemetry.pilothouse.io/peers: short}
   ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: reviews-v1-6d4b5c7f9d, uid: x, controller: true}]
 spec: {serviceAccountName: test, containers: [{name: app, image: x}]}
 status: {podIP: 10.0.1.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
