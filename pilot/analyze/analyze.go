@@ -53,6 +53,9 @@ type Finding struct {
 	Field   string // path in the object; may be empty
 	Message string // what is wrong and what to do, one sentence
 	Origin  model.Origin
+	// Unknown tells that it is about a document that is no object of a mesh: it does not parse, or nothing here reads
+	// its kind.
+	Unknown bool
 }
 
 // compare orders findings by where they stand.
@@ -67,6 +70,8 @@ type File struct {
 	Data []byte
 	// Namespace is that of objects which name none; "" for the usual one.
 	Namespace string
+	// Mesh tells that it is a mesh configuration, and no file of objects.
+	Mesh bool
 	// Dir is the place of its directory among several: an object of a later one replaces that of an
 	// earlier one, as in a control plane.
 	Dir int
@@ -78,7 +83,7 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	loaded := m.findings
 	m.findings = nil
 	for _, analyze := range analyzers() {
-		analyze(m)
+		analyze.find(m)
 	}
 	m.tellPairs()
 	analyzed := m.findings
@@ -106,20 +111,4 @@ func (m *mesh) sorted() []Finding {
 	out := slices.Clone(m.findings)
 	slices.SortFunc(out, Finding.compare)
 	return slices.Compact(out)
-}
-
-// analyzers lists all analyzers. None depends on another one.
-func analyzers() []func(*mesh) {
-	return []func(*mesh){
-		gatewaysWithoutWorkload, gatewayPortsWithoutService, conflictingGateways, sharedCertificates, rulesWithoutServer,
-		missingDestinations, unknownVirtualServiceHosts, conflictingHosts, repeatedMatches,
-		unknownDestinationRuleHosts, emptySubsets, settingsWithoutPort,
-		rivals, selectorsWithoutWorkload,
-		entriesWithoutWorkload, entriesWithoutAddress, unknownNamespaces, claimsWithoutTokens, uncertainPatches,
-		portsWithoutWorkload, conflictingMutualTLS,
-		requestRulesOfTCP, tokensOfTCP, requestRoutesOfTCP,
-		injectionLabels, unlabelledNamespaces, autoImages, reservedUser,
-		portNames, servicesWithoutWorkload, workloadsOfSeveralServices,
-		wrongAnnotations, deprecatedAnnotations, deprecatedFields,
-	}
 }

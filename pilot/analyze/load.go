@@ -51,7 +51,7 @@ func decoded(files []File) *mesh {
 	}
 	seen := map[model.Key]firstSeen{}
 	for _, f := range files {
-		objects, refused, problems := file.Checked(f.Namespace, f.Data, f.Name, validate.Object)
+		objects, refused, problems := f.checked()
 		m.refused = append(m.refused, refused...)
 		for _, p := range problems {
 			if o, ok := m.controller(p); !ok {
@@ -65,6 +65,14 @@ func decoded(files []File) *mesh {
 		}
 	}
 	return m
+}
+
+// checked reads a file as the control plane does.
+func (f File) checked() ([]*model.Object, []file.Refusal, []model.Problem) {
+	if f.Mesh {
+		return file.CheckedMesh(f.Data, f.Name, validate.Object)
+	}
+	return file.Checked(f.Namespace, f.Data, f.Name, validate.Object)
 }
 
 // deny has denials in the place of refused objects of which no directory has a version that can take effect, as
@@ -151,6 +159,7 @@ func (m *mesh) problems(all []model.Problem) {
 			}
 		}
 		f.Code = m.codeOf(p)
+		f.Unknown = p.Object.Kind == "" || p.Reason == model.ReasonNotTranslated && p.Field == "" && p.Severity == model.SeverityWarning
 		if f.Code == notFound && strings.HasPrefix(p.Field, gatewaysField) {
 			f.Level = Error // as other names of Gateways, hosts and subsets that lead nowhere
 		}

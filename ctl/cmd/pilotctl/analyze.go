@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ type analysis struct {
 	output, failure, threshold string
 	suppress                   []string
 	recursive                  bool
+	analyzeFlags
 	// layered has an object of a later file take the place of one of an earlier file, as those of a later directory
 	// do, in place of being told as defined twice.
 	layered bool
@@ -44,7 +46,7 @@ code for has "-".
 Exit codes: 0 nothing is as bad as --failure-threshold, 79 something is, 1 a file cannot be
 read, 2 wrong usage.`,
 		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    usageArgs(a.arguments),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
 
 		ValidArgsFunction: manifests,
@@ -57,10 +59,17 @@ read, 2 wrong usage.`,
 	completion(cmd, "output", words("log", "json", "yaml"))
 	completion(cmd, "failure-threshold", words("info", "warning", "error"))
 	completion(cmd, "output-threshold", words("info", "warning", "error"))
+	a.analyzeFlags.register(cmd)
 	return cmd
 }
 
 func (a *analysis) run(cmd *cobra.Command, args []string) error {
+	if a.list {
+		return listAnalyzers(cmd.OutOrStdout())
+	}
+	if a.kube {
+		return usageError(errors.New("analyze reads files; pilotctl problems tells what is not in effect in a running mesh, and pilotctl diff what files would change there"))
+	}
 	failure, ok := analyze.ParseLevel(a.failure)
 	if !ok {
 		return usageError(fmt.Errorf("--failure-threshold %q: use info, warning or error", a.failure))
@@ -79,6 +88,10 @@ func (a *analysis) run(cmd *cobra.Command, args []string) error {
 	if err != nil && !isUnread(err) {
 		return err
 	}
+	if a.verbose {
+		fmt.Fprintf(cmd.ErrOrStderr(), "analyzed %s by the checks of the control plane and %d analyzers\n", strings.Join(args, ", "), len(analyze.Analyzers()))
+	}
+	a.colour(cmd)
 	shown := slices.DeleteFunc(slices.Clone(found), func(f analyze.Finding) bool { return !f.Level.AtLeast(threshold) })
 	if failed := a.print(cmd.OutOrStdout(), shown); failed != nil || err != nil {
 		return cmp.Or(failed, err)
@@ -95,8 +108,16 @@ func (a *analysis) findings(ctx context.Context, stdin io.Reader, args []string)
 	if unread != nil && !isUnread(unread) {
 		return nil, unread
 	}
+	if a.meshFile != "" {
+		data, err := readFile(a.meshFile, maxText)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, analyze.File{Name: a.meshFile, Data: data, Mesh: true, Dir: len(files)}) // before that of any directory
+	}
 	found, err := analyze.Files(ctx, files)
-	return slices.DeleteFunc(found, a.suppressed), cmp.Or(err, unread)
+	found = slices.DeleteFunc(found, func(f analyze.Finding) bool { return a.suppressed(f) || a.leavesOut(f) })
+	return found, cmp.Or(err, unread)
 }
 
 // files gives those of all directories and files, and of stdin for "-" where it is not nil. With an unreadError come
@@ -116,12 +137,15 @@ func (a *analysis) files(stdin io.Reader, args []string) ([]analyze.File, error)
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, analyze.File{Name: "-", Data: data, Dir: dir})
+			files = append(files, analyze.File{Name: "-", Data: data, Dir: dir, Namespace: a.namespace})
 			continue
 		}
 		more, bad, err := a.read(arg, dir)
 		if err != nil {
 			return nil, err
+		}
+		for i := range more {
+			more[i].Namespace = a.namespace
 		}
 		files, unread = append(files, more...), append(unread, bad...)
 	}
@@ -185,11 +209,15 @@ type finding struct {
 	Origin           string `json:"origin,omitempty"`
 	Field            string `json:"field,omitempty"`
 	Reference        string `json:"reference,omitempty"` // FILE:LINE
+	colour           string // of the level, as what a terminal takes before it; empty for none
 }
 
 func (a *analysis) print(w io.Writer, found []analyze.Finding) error {
 	out := listed(found)
 	if a.output == "log" {
+		for i := range out {
+			out[i].colour = a.colours[out[i].Level]
+		}
 		return printLog(w, out)
 	}
 	return printDocument(w, proxyconfig.Format(a.output), out)
@@ -234,7 +262,7 @@ func printLog(w io.Writer, found []finding) error {
 			text = f.Field + ": " + text
 		}
 		where := strings.TrimSpace(f.Origin + " " + f.Reference)
-		if _, err := fmt.Fprintf(w, "%s [%s] (%s) %s\n", f.Level, f.Code, printable(where), printable(text)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s [%s] (%s) %s\n", f.level(), f.Code, printable(where), printable(text)); err != nil {
 			return err
 		}
 	}

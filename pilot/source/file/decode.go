@@ -51,6 +51,16 @@ func Checked(namespace string, data []byte, name string, check func(*model.Objec
 	return all.objects, all.invalid, all.problems
 }
 
+// CheckedMesh reads a file that is a mesh configuration, as Checked does one of objects.
+func CheckedMesh(data []byte, name string, check func(*model.Object) []model.Problem) ([]*model.Object, []Refusal, []model.Problem) {
+	if p, ok := tooLarge(data, name); ok {
+		return nil, nil, []model.Problem{p}
+	}
+	d := &decoder{name: name, check: check}
+	d.mesh(data, 1)
+	return d.out.objects, d.out.invalid, d.out.problems
+}
+
 func tooLarge(data []byte, name string) (model.Problem, bool) {
 	if len(data) <= MaxFileBytes {
 		return model.Problem{}, false
