@@ -69,6 +69,7 @@ denied or refused; 1 a file cannot be read, or has no such workload; 2 wrong usa
 	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --to and --from, where they name none")
 	f.StringVar(&e.address, "address", "10.255.255.254", "IP address of the client")
 	f.StringVar(&e.method, "method", "GET", "of the request")
+	completion(cmd, "method", words(methods()...))
 	f.StringVar(&e.path, "path", "/", "of the request")
 	f.StringVar(&e.host, "host", "", "of the request")
 	f.StringArrayVar(&e.headers, "header", nil, "name=value of the request; may be given several times")

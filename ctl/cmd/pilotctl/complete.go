@@ -64,16 +64,23 @@ func completeWords(cmd *cobra.Command) {
 		if _, has := cmd.GetFlagCompletionFunc(f.Name); has {
 			return
 		}
-		if f.Name == "profile" {
+		found := listedWords.FindStringSubmatch(f.Usage)
+		switch {
+		case f.Name == "profile":
 			completion(cmd, f.Name, words(profiles.Names()...))
-		} else if found := listedWords.FindStringSubmatch(f.Usage); found != nil {
+		case found != nil:
 			completion(cmd, f.Name, words(append(strings.Split(found[1], ", "), found[2])...))
+		case slices.Contains([]string{"int", "int64", "uint16", "uint64", "duration"}, f.Value.Type()):
+			completion(cmd, f.Name, words()) // no file is a number
 		}
 	})
 	for _, sub := range cmd.Commands() {
 		completeWords(sub)
 	}
 }
+
+// methods are those of HTTP that are usual.
+func methods() []string { return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} }
 
 // manifests completes files of objects, and directories.
 func manifests(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

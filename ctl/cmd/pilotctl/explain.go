@@ -96,7 +96,8 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 	f.StringVar(&e.source, "source", "", "IP address of the client")
 	completion(cmd, "output", words("steps", "json", "yaml"))
 	completion(cmd, "tls-max", words(slices.Sorted(maps.Keys(tlsVersions))...))
-	completion(cmd, "method", words("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+	completion(cmd, "method", words(methods()...))
+	completion(cmd, "alpn", words("h2", "http/1.1", "istio", "istio-h2", "istio-http/1.1"))
 	completion(cmd, "from", func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 1 { // files, which hold the workloads
 			return e.completeWorkloads(cmd.Context(), args[1:])

@@ -137,6 +137,7 @@ func newExec(o *options) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "exec POD[.NAMESPACE] [-c CONTAINER] -- COMMAND [ARG...]", Short: "Run a command in a pod",
+		Annotations:       map[string]string{exitsWith: "else the command's own"},
 		ValidArgsFunction: o.completePods,
 		Args:              usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {

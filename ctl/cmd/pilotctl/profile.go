@@ -65,7 +65,8 @@ func newProfileDump() *cobra.Command {
 
 func newProfileDiff() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff PROFILE PROFILE", Short: "Show in what two profiles differ; the exit code is 79 if they do", Args: usageArgs(cobra.ExactArgs(2)),
+		Use: "diff PROFILE PROFILE", Short: "Show in what two profiles differ", Args: usageArgs(cobra.ExactArgs(2)),
+		Annotations: map[string]string{exitsWith: "79 they differ"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var texts [2][]byte
 			for i, name := range args {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,6 +140,7 @@ func (p *proxyConfig) listener() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&f.Address, "address", "", "only this address")
 	cmd.Flags().StringVar(&f.Type, "type", "", "HTTP, TCP or HTTP+TCP")
+	completion(cmd, "type", words("HTTP", "TCP", "HTTP+TCP"))
 	cmd.Flags().IntVar(&f.Port, "port", 0, "only this port")
 	cmd.Flags().BoolVar(&verbose, "verbose", true, "a row for each filter chain")
 	return cmd
@@ -209,13 +211,18 @@ func (p *proxyConfig) log() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&level, "level", "", "a level for all loggers, or LOGGER:LEVEL,…")
+	completion(cmd, "level", words(logLevels()...))
 	cmd.Flags().BoolVarP(&reset, "reset", "r", false, "warning for all loggers")
 	return cmd
 }
 
+// logLevels are Envoy's, the least first.
+func logLevels() []string {
+	return []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
+}
+
 // loggingPaths gives the requests that set levels as "debug" or "http:debug,router:info" says.
 func loggingPaths(level string) ([]string, error) {
-	levels := map[string]bool{"trace": true, "debug": true, "info": true, "warning": true, "error": true, "critical": true, "off": true}
 	if level == "" {
 		return []string{"logging"}, nil
 	}
@@ -225,7 +232,7 @@ func loggingPaths(level string) ([]string, error) {
 		if !found {
 			logger, l = "level", part
 		}
-		if !levels[l] || logger == "" {
+		if !slices.Contains(logLevels(), l) || logger == "" {
 			return nil, fmt.Errorf("--level %q: use trace, debug, info, warning, error, critical or off, alone or as LOGGER:LEVEL", part)
 		}
 		paths = append(paths, "logging?"+logger+"="+l)

@@ -22,8 +22,9 @@ func newProxyStatus(o *options) *cobra.Command {
 	at := place{options: o}
 	cmd := &cobra.Command{
 		Use: "proxy-status [POD[.NAMESPACE]]", Aliases: []string{"ps"},
-		Short: "Which proxies are in step with the control plane; for one, how it differs",
-		Args:  usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
+		Short:       "Which proxies are in step with the control plane; for one, how it differs",
+		Annotations: map[string]string{exitsWith: "4 a proxy does not run what it was sent"},
+		Args:        usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(output)
 			if err != nil {

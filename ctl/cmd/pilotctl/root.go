@@ -18,7 +18,8 @@ func newRoot() *cobra.Command {
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 this machine lacks what a mesh needs,
 4 proxy-status found a proxy that does not run what it was sent, 79 analyze found what is at
 least as bad as --failure-threshold, or diff that something differs, 80 explain found that no
-server gets the request; exec exits with the command's own code.`,
+server gets the request, or authz explain that it is denied; exec exits with the command's own
+code. The help of each command has its own.`,
 		Example:      "  pilotctl up samples/bookinfo\n  pilotctl proxy-status\n  pilotctl proxy-config route productpage-v1.default",
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
@@ -57,5 +58,6 @@ server gets the request; exec exits with the command's own code.`,
 		newVersion(&o),
 	)
 	completeWords(root)
+	tellExits(root)
 	return root
 }

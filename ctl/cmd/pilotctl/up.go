@@ -33,6 +33,7 @@ func newUp(o *options) *cobra.Command {
 	u := &upOptions{options: o}
 	cmd := &cobra.Command{
 		Use: "up DIR [DIR...]", Short: "Run the Pods and Deployments of a directory in a mesh on this machine",
+		Annotations: map[string]string{exitsWith: "3 this machine lacks what a mesh needs"},
 		Long: `Run the Pods and Deployments of a directory in a mesh on this machine, until Ctrl-C.
 
 Edits of the directory are live: changed rules within a second, changed workloads as soon as

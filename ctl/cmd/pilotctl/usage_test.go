@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -63,4 +64,18 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 			t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
 		}
 	}
+}
+
+// The help of every command that runs something says its exit codes.
+func TestEveryCommandTellsItsExitCodes(t *testing.T) {
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		if cmd.Runnable() && !cmd.HasSubCommands() && strings.Count(cmd.Long, "Exit codes: 0 ") != 1 {
+			t.Errorf("the help of %s does not tell them, or twice:\n%s", cmd.CommandPath(), cmd.Long)
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot())
 }
