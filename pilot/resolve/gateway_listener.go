@@ -125,7 +125,7 @@ func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
 		if s.serves == passesTLS {
 			chains = b.narrowed(s, bound, rules.tlsRules())
 		} else {
-			chains = rules.tcpRules(false)
+			chains = rules.tcpRules()
 		}
 		b.problems = slices.Concat(b.problems, rules.problems, references(b.r, b.plan.class.Namespace, bound.vs))
 		for _, chain := range chains {

@@ -79,7 +79,7 @@ func (s *ruleSet) httpRule(field string, from *httpRule) []*ir.Route {
 			route.Match = match
 			route.StatPrefix = m.GetStatPrefix()
 			if m.GetName() != "" {
-				route.Name = joinNames(rule.GetName(), m.GetName())
+				route.Name = rule.GetName() + "." + m.GetName() // also without a rule's name, as in Istio
 			}
 			out = append(out, &route)
 		}
@@ -88,14 +88,6 @@ func (s *ruleSet) httpRule(field string, from *httpRule) []*ir.Route {
 		}
 	}
 	return out
-}
-
-// joinNames gives rule.match, the name by which access logs know a route.
-func joinNames(rule, match string) string {
-	if rule == "" {
-		return match
-	}
-	return rule + "." + match
 }
 
 // placed is what matches of all protocols say of the place and the client.

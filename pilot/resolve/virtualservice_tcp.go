@@ -19,21 +19,19 @@ import (
 // handshake.
 func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
 	var out []*ir.FilterChain
-	tls, named := sp.port.Protocol.IsTLS(), false
+	tls := sp.port.Protocol.IsTLS()
 	candidates, problems := v.byteRules(sp.service)
 	for _, vs := range candidates {
 		s := v.ruleSet(vs, sp.port.Port)
-		if tls || sp.port.Protocol == model.ProtocolAuto {
-			chains := s.tlsRules()
-			named = named || len(chains) > 0
-			out = append(out, chains...)
-		}
-		if !byName && !slices.ContainsFunc(out, takesAll) {
-			out = append(out, s.tcpRules(tls)...)
+		switch {
+		case tls:
+			out = append(out, s.tlsRules()...)
+		case !byName && !slices.ContainsFunc(out, takesAll):
+			out = append(out, s.tcpRules()...)
 		}
 		problems = append(problems, s.problems...)
 	}
-	if tls && named || slices.ContainsFunc(out, takesAll) {
+	if tls && len(out) > 0 || slices.ContainsFunc(out, takesAll) {
 		return out, problems
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
@@ -108,8 +106,8 @@ func sniHosts(hosts []string) []string {
 }
 
 // tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
-// every connection. Only those that name a port are for a port of TLS, which tls rules are about.
-func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
+// every connection.
+func (s *ruleSet) tcpRules() []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for i, rule := range s.vs.spec.GetTcp() {
 		field := fmt.Sprintf("spec.tcp[%d]", i)
@@ -125,7 +123,7 @@ func (s *ruleSet) tcpRules(tls bool) []*ir.FilterChain {
 			continue
 		}
 		for j, m := range matches {
-			if !s.takes(m) || tls && m.GetPort() == 0 || m.GetSourceSubnet() != "" { // the source reports that
+			if !s.takes(m) {
 				continue
 			}
 			chain := s.chain(ir.ChainMatch{DestinationPrefixes: s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)}, filters)
@@ -233,7 +231,7 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 		if len(out.Clusters) == 0 {
 			out.StatPrefix, out.Policy = t.cluster, policy
 			if whole := t; len(routes) > 1 { // the subsets differ, and one filter serves all of them
-				whole.subset = ""
+				whole.subset, out.StatPrefix = "", s.vs.Name+"."+s.vs.Namespace
 				out.Policy = whole.tcpPolicy(s.r, s.c)
 			}
 		}

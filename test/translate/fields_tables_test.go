@@ -46,7 +46,6 @@ var inVain = map[string]string{
 	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
 	"Telemetry.metrics.overrides.match.customMetric":   "the override is left out",
 	"WorkloadGroup.template.network":                   "machines say it, and nobody follows",
-	"VirtualService.tcp.match.sourceSubnet":            "the match is left out, so as not to take what it should not",
 }
 
 // tracedMesh is the mesh of the provider that Telemetry objects name.

@@ -10,7 +10,7 @@ func unreadFields() []unreadField {
 		// VirtualService
 		{"Delay.exponentialDelay", "it has no effect in Istio either; write fixedDelay"},
 		{"Abort.http2Error", "it has no effect in Istio either; write httpStatus or grpcStatus"},
-		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either; use sourceLabels, until then the match is left out"},
+		{"L4MatchAttributes.sourceSubnet", "it has no effect in Istio either, so the match takes every source; use sourceLabels"},
 
 		// DestinationRule, and the mesh's defaults of it
 		{"RemoteService.tlsSettings.credentialName", "agents have no certificates from Secrets; use files"},
