@@ -123,6 +123,8 @@ type Cluster struct {
 	Name    string  `json:"name"`
 	Percent float64 `json:"percent"` // of the requests
 	Subset  string  `json:"subset,omitempty"`
+	// ConnectTimeout is how long a connection to a server is waited for.
+	ConnectTimeout time.Duration `json:"connectTimeout,omitempty"`
 	// Protocol is what the server is spoken to in: HTTP/1.1, HTTP/2, as the client, or TCP.
 	Protocol string `json:"protocol,omitempty"`
 	// Host is what this cluster alone rewrites the host to.

@@ -20,8 +20,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// defaultTimeout is Envoy's for a route that says nothing.
-const defaultTimeout = 15 * time.Second
+// defaultTimeout is Envoy's for a route that says nothing, and defaultConnectTimeout for a cluster.
+const defaultTimeout, defaultConnectTimeout = 15 * time.Second, 5 * time.Second
 
 const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -53,7 +53,10 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 		return
 	}
 	c.Subset = m.GetMetadata().GetFilterMetadata()["istio"].GetFields()["subset"].GetStringValue()
-	c.Protocol = string(TCP)
+	c.Protocol, c.ConnectTimeout = string(TCP), defaultConnectTimeout
+	if m.GetConnectTimeout() != nil {
+		c.ConnectTimeout = m.GetConnectTimeout().AsDuration()
+	}
 	if http {
 		c.Protocol = spoken(m, w.request.Protocol)
 	}

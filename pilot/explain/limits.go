@@ -14,16 +14,22 @@ import (
 // set, and when a server is ejected.
 func limits(m *clusterv3.Cluster) []string {
 	var pool, ejects []string
-	count := func(name string, v *wrapperspb.UInt32Value) {
-		if v != nil && v.GetValue() != math.MaxUint32 { // Istio's for no limit
-			pool = append(pool, fmt.Sprintf("%s %d", name, v.GetValue()))
+	count := func(name string, v *wrapperspb.UInt32Value, unset uint32) {
+		n := unset
+		if v != nil {
+			n = v.GetValue()
+		}
+		if n != math.MaxUint32 { // Istio's for no limit
+			pool = append(pool, fmt.Sprintf("%s %d", name, n))
 		}
 	}
-	for _, t := range m.GetCircuitBreakers().GetThresholds() {
-		count("maxConnections", t.GetMaxConnections())
-		count("http1MaxPendingRequests", t.GetMaxPendingRequests())
-		count("http2MaxRequests", t.GetMaxRequests())
-		count("maxRetries", t.GetMaxRetries())
+	for _, t := range thresholds(m) {
+		count("maxConnections", t.GetMaxConnections(), 1024)
+		count("http1MaxPendingRequests", t.GetMaxPendingRequests(), 1024)
+		count("http2MaxRequests", t.GetMaxRequests(), 1024)
+		if t.GetRetryBudget() == nil {
+			count("maxRetries", t.GetMaxRetries(), 3)
+		}
 	}
 	var out []string
 	if len(pool) > 0 {
@@ -59,4 +65,13 @@ func limits(m *clusterv3.Cluster) []string {
 		ejects = append(ejects, fmt.Sprintf("maxEjectionPercent %d", p.GetValue()))
 	}
 	return append(out, "ejects servers that fail: "+strings.Join(ejects, ", "))
+}
+
+// thresholds are those of a cluster; what they leave unset, as one that has none, is bounded by Envoy's own numbers
+// (CircuitBreakers in circuit_breaker.proto).
+func thresholds(m *clusterv3.Cluster) []*clusterv3.CircuitBreakers_Thresholds {
+	if all := m.GetCircuitBreakers().GetThresholds(); len(all) > 0 {
+		return all
+	}
+	return []*clusterv3.CircuitBreakers_Thresholds{{}}
 }

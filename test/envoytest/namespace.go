@@ -73,6 +73,12 @@ func (n *Namespace) Redirect(t testing.TB, ports map[int]int) {
 	n.run(t, script)
 }
 
+// Lose drops what sockets without a mark send to a port, whichever the address.
+func (n *Namespace) Lose(t testing.TB, port int) {
+	t.Helper()
+	n.run(t, fmt.Sprintf("iptables -w -t mangle -A OUTPUT -p tcp -m mark --mark 0 --dport %d -j DROP", port))
+}
+
 // RedirectDNS sends questions to DNS servers, whichever, to a port of the namespace.
 func (n *Namespace) RedirectDNS(t testing.TB, port int) {
 	t.Helper()
