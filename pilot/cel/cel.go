@@ -11,7 +11,10 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // Expression is one that is written as the language asks for.
@@ -162,6 +165,8 @@ func (e *Expression) pattern(text string) {
 	switch parsed, err := syntax.Parse(text, syntax.Perl); {
 	case err != nil:
 		e.refuse("it has no regular expression of RE2 (" + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + ")")
+	case model.ForeignEscape(text, unicode.MaxRune) != "":
+		e.refuse("its regular expression has " + model.ForeignEscape(text, unicode.MaxRune) + ", which Envoy does not know")
 	case programSize(parsed) > maxPattern:
 		e.refuse("its regular expression is too long for Envoy, which takes a hundred steps")
 	}

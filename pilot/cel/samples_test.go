@@ -61,6 +61,7 @@ var Refused = []string{
 	"request.path.matches('[')",
 	"request.path.matches('(a{50}){3}')",
 	"request.path.matches('\\\\pL')",
+	"request.path.matches('\\\\p{ASCII}')",
 	"request.path.matches('(?=a)')",
 	"request.path.matches('.{20}')",
 	"string(response.code) == '200'",

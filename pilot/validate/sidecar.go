@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"path"
-	"strconv"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -76,8 +75,7 @@ func localEndpoint(endpoint string) bool {
 		return path.IsAbs(socket) || strings.HasPrefix(socket, "@") && len(socket) > 1
 	}
 	host, port, err := net.SplitHostPort(endpoint)
-	n, numeric := strconv.Atoi(port)
-	if err != nil || numeric != nil || !isPort(int64(n)) {
+	if err != nil || !isPortText(port) {
 		return false
 	}
 	switch host {

@@ -69,8 +69,13 @@ func isEveryAddress(text string) bool {
 // isHostPort tells whether a text is a hostname or an address, a colon and a port.
 func isHostPort(text string) bool {
 	host, port, err := net.SplitHostPort(text)
-	n, numeric := strconv.ParseInt(port, 10, 64)
-	return err == nil && numeric == nil && isPort(n) && (isHost(host) || isIP(host))
+	return err == nil && isPortText(port) && (isHost(host) || isIP(host))
+}
+
+// isPortText tells whether a text is a port in digits, without a sign.
+func isPortText(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 func isPort(n int64) bool { return n >= 1 && n <= 65535 }
@@ -161,6 +166,8 @@ func regexProblem(text string) string {
 	switch {
 	case err != nil:
 		return "is no regular expression of RE2 (" + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + ")"
+	case model.ForeignEscape(text, 0xff) != "": // routes are matched byte by byte
+		return "has " + model.ForeignEscape(text, 0xff) + `, which Envoy does not know; it has classes such as \pL and \p{Greek}, and letters by number up to \xff`
 	case programSize(parsed) > maxProgram:
 		return "is a regular expression that repeats too much; Envoy would need too long for it"
 	}

@@ -81,6 +81,8 @@ func TestRules(t *testing.T) {
 		{"VirtualService", vs("{route: [{destination: {host: b, port: {number: 70000}}}]}"), "spec.http[0].route[0].destination.port.number: no port"},
 		{"VirtualService", vs("{route: [{destination: {host: b, subset: 'a|b'}}]}"), "spec.http[0].route[0].destination.subset: no name"},
 		{"VirtualService", vs("{match: [{uri: {regex: '('}}], " + route + "}"), "spec.http[0].match[0].uri.regex: RE2"},
+		{"VirtualService", vs(`{match: [{uri: {regex: '/\p{Letter}'}}], ` + route + "}"), `spec.http[0].match[0].uri.regex: has \p{Letter}`},
+		{"VirtualService", vs(`{match: [{uri: {regex: '/\x{20AC}'}}], ` + route + "}"), `spec.http[0].match[0].uri.regex: has \x{20AC}`},
 		{"VirtualService", vs("{match: [{headers: {a: {regex: ''}}}], " + route + "}"), "spec.http[0].match[0].headers[a].regex: empty"},
 		{"VirtualService", vs("{match: [{headers: {'a b': {exact: c}}}], " + route + "}"), "W spec.http[0].match[0].headers[a b]: no name"},
 		{"VirtualService", vs("{match: [{headers: {uri: {exact: c}}}], " + route + "}"), "W spec.http[0].match[0].headers[uri]: match.uri"},
@@ -150,6 +152,7 @@ func TestRules(t *testing.T) {
 		{"Sidecar", "spec: {egress: [{hosts: ['*/*']}, {port: {number: 80, protocol: HTTP}, hosts: ['*/*']}]}", "spec.egress[0]: last"},
 		{"Sidecar", "spec: {egress: [{bind: 1.2.3.4, hosts: ['*/*']}]}", "spec.egress[0].bind: port"},
 		{"Sidecar", "spec: {ingress: [{port: {number: 80, protocol: HTTP}, defaultEndpoint: '10.0.0.1:80'}]}", "spec.ingress[0].defaultEndpoint: workload"},
+		{"Sidecar", "spec: {ingress: [{port: {number: 80, protocol: HTTP}, defaultEndpoint: '127.0.0.1:+80'}]}", "spec.ingress[0].defaultEndpoint: workload"},
 		{"Sidecar", "spec: {ingress: [{port: {number: 80, protocol: HTTP}, bind: '::1'}, {port: {number: 80, protocol: HTTP}, bind: '0::1'}]}", "spec.ingress[1]: same bind and port"},
 		{"Sidecar", "spec: {ingress: [{defaultEndpoint: '127.0.0.1:80'}]}", "spec.ingress[0].port: missing"},
 

@@ -64,7 +64,7 @@ func within(path, folder string) bool {
 var flow = map[string][]string{
 	"pilot/model":           {"proto/locality"},
 	"pilot/patch":           {"pilot/model", "proto/envoyapi", "proto/httpfilter"},
-	"pilot/cel":             {},
+	"pilot/cel":             {"pilot/model"},
 	"pilot/yamldoc":         {},
 	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
