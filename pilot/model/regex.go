@@ -15,7 +15,7 @@ func ForeignEscape(pattern string, highest rune) string {
 	for _, m := range escape.FindAllStringSubmatch(pattern, -1) {
 		class, number := m[1]+m[2], m[3]
 		letter, err := strconv.ParseUint(number, 16, 32)
-		if class != "" && !knownClass(class) || number != "" && (err != nil || letter > uint64(highest) || letter >= 0xd800 && letter < 0xe000) {
+		if class != "" && !knownClass(class) || number != "" && (err != nil || letter > uint64(highest)) {
 			return m[0]
 		}
 	}

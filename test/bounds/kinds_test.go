@@ -23,7 +23,7 @@ func TestEveryKindIsVaried(t *testing.T) {
 	for kind := range kinds.OfIstio() {
 		_, err := os.Stat("testdata/" + strings.ToLower(string(kind)) + ".yaml")
 		if why := unbounded()[kind]; (err == nil) == (why != "") {
-			t.Errorf("%s: give it an object in testdata and a row in forEachKind, or a reason in unbounded (found: %v, reason: %q)", kind, err, why)
+			t.Errorf("%s: give it an object in testdata and a row in TestEnvoyTakesWhatValidationTakes, or a reason in unbounded (found: %v, reason: %q)", kind, err, why)
 		}
 	}
 }

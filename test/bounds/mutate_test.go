@@ -14,7 +14,6 @@ import (
 type mutation struct {
 	field string // path and value, for people
 	spec  any    // a message, or an object of Kubernetes
-	text  bool   // the value is a text, or bytes
 }
 
 // mutator gives, for each field of a message and of all that may be in it, the message with
@@ -164,7 +163,6 @@ func (m *mutator) set(fd protoreflect.FieldDescriptor, v protoreflect.Value, cha
 	}
 	m.found(mutation{
 		field: fmt.Sprintf("%s.%s = %s", strings.Join(m.path, "."), fd.Name(), text), spec: copied,
-		text: fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.BytesKind,
 	})
 }
 
@@ -261,7 +259,7 @@ func (m *mutator) texts() []string {
 func texts() []string {
 	return []string{
 		"", "a", "a\x00b", "\xff\xfe", "a\r\nb: c", "\x1b[2J", "é", "a b", "%", "%REQ(X)%", "%START_TIME(%s)%", "*", "*.a", "a.b", "/", "/a", "~/*", "a/b",
-		"unix:///tmp/x", ":path", "127.0.0.1", "10.0.0.1/33", "1.2.3.4/8", "::/0", "fe80::1%eth0", ".*", "(", `\C`, `(\pL{500}){2}`, `(?i)[acegikmoqsuwy]{500}`, `\1`, "a?b#c", "https", "TCP",
+		"unix:///tmp/x", ":path", "127.0.0.1", "127.0.0.1:+80", "10.0.0.1/33", "1.2.3.4/8", "::/0", "fe80::1%eth0", ".*", "(", `\C`, `(\pL{500}){2}`, `(?i)[acegikmoqsuwy]{500}`, `\p{Letter}`, `\x{100}`, `\1`, "a?b#c", "https", "TCP",
 		"503", "600", "5xx,", "spiffe://a/b", "/nowhere/at/all.log", "/tmp", `{"a": 1}`, "@request.auth.claims.a",
 		strings.Repeat("a", 64), strings.Repeat("a", 256), strings.Repeat("a.", 126) + "a", "/" + strings.Repeat("a", 5000), strings.Repeat("a", 16<<10), strings.Repeat("a", 1<<20),
 	}

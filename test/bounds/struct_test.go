@@ -53,16 +53,16 @@ func (m *structMutator) vary(t reflect.Type, path string, reach func(root reflec
 	case reflect.String:
 		m.texts.turn++
 		for _, s := range m.texts.texts() {
-			m.set(path, s, true, func(root reflect.Value) { reach(root).SetString(s) })
+			m.set(path, s, func(root reflect.Value) { reach(root).SetString(s) })
 		}
 	case reflect.Bool:
 		for _, b := range []bool{false, true} {
-			m.set(path, b, false, func(root reflect.Value) { reach(root).SetBool(b) })
+			m.set(path, b, func(root reflect.Value) { reach(root).SetBool(b) })
 		}
 	case reflect.Int32, reflect.Int64:
 		for _, n := range []int64{0, 1, 65535, 65536, math.MaxInt32, math.MaxInt64, -1, math.MinInt32} {
 			if t.Kind() == reflect.Int64 || n == int64(int32(n)) {
-				m.set(path, n, false, func(root reflect.Value) { reach(root).SetInt(n) })
+				m.set(path, n, func(root reflect.Value) { reach(root).SetInt(n) })
 			}
 		}
 	}
@@ -112,8 +112,8 @@ func (m *structMutator) entries(t reflect.Type, path string, reach func(root ref
 	}
 	m.texts.turn++
 	for _, s := range m.texts.texts() {
-		m.set(path+" key", s, true, func(root reflect.Value) { put(root, s, "v1") })
-		m.set(path+" value", s, true, func(root reflect.Value) { put(root, "app", s) })
+		m.set(path+" key", s, func(root reflect.Value) { put(root, s, "v1") })
+		m.set(path+" value", s, func(root reflect.Value) { put(root, "app", s) })
 	}
 }
 
@@ -121,12 +121,12 @@ func (m *structMutator) copied() reflect.Value {
 	return reflect.ValueOf(m.root.DeepCopyObject()).Elem()
 }
 
-func (m *structMutator) set(path string, value any, text bool, change func(root reflect.Value)) {
+func (m *structMutator) set(path string, value any, change func(root reflect.Value)) {
 	root := m.copied()
 	change(root)
 	shown := fmt.Sprintf("%q", fmt.Sprint(value))
 	if len(shown) > 60 {
 		shown = fmt.Sprintf("%s… (%d letters)", shown[:40], len(shown))
 	}
-	m.found(mutation{field: path + " = " + shown, spec: root.Addr().Interface(), text: text})
+	m.found(mutation{field: path + " = " + shown, spec: root.Addr().Interface()})
 }
