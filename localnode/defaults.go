@@ -104,16 +104,12 @@ func hasGateway(w *world) bool {
 	return false
 }
 
-// namespace is an implicit one, in which workloads get a sidecar as the tools that read files take it.
+// namespace is an implicit one. It asks for sidecars, as the tools that read files take it of all that have no object.
 func namespace(name string) *corev1.Namespace {
-	n := &corev1.Namespace{
+	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name, model.LabelInjection: "enabled"}},
 	}
-	if model.AsksForSidecars(name) {
-		n.Labels[model.LabelInjection] = "enabled"
-	}
-	return n
 }
 
 func account(namespace, name string) *corev1.ServiceAccount {

@@ -9,7 +9,6 @@ import (
 	"istio.io/api/annotation"
 	"istio.io/api/label"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -66,13 +65,10 @@ func (in injectors) inject(pod *corev1.Pod, ns *corev1.Namespace) bool {
 }
 
 // injects tells whether pods of a workload are injected, as the injector decides it. ns is nil where nothing is known
-// of the Namespace: then its labels decide nothing, unless it is one that does not ask for sidecars of itself.
+// of the Namespace: then its labels decide nothing.
 func (m *mesh) injects(ns *model.Object, w *workload) bool {
 	var of *corev1.Namespace
-	switch {
-	case ns == nil && !model.AsksForSidecars(w.object.Namespace):
-		of = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.object.Namespace, Labels: map[string]string{}}}
-	case ns != nil:
+	if ns != nil {
 		of = ns.Spec.(*corev1.Namespace).DeepCopy()
 		of.Name, of.Labels = ns.Name, ns.Labels
 	}

@@ -47,6 +47,8 @@ type Side struct {
 // Differ compares what proxies run. What is the same for several proxies it compares once.
 type Differ struct {
 	Trials int // how often a request was followed, by both configurations
+	// Tell is told what is done, now and then; nil for nobody.
+	Tell func(doing string)
 
 	seed  maphash.Seed
 	known map[[2]uint64][]Change
@@ -149,9 +151,14 @@ func named(resources []proto.Message, is func(proto.Message) bool) map[string]pr
 	return out
 }
 
+// tellEvery is how many requests are tried until it is told.
+const tellEvery = 100
+
 // try follows a request by both configurations.
 func (f *focus) try(p probe) (a, b *Answer) {
-	f.Trials++
+	if f.Trials++; f.Tell != nil && f.Trials%tellEvery == 0 {
+		f.Tell(fmt.Sprintf("compares proxies: %d requests tried", f.Trials))
+	}
 	for side, left := range p.left {
 		f.by[side].narrow(left.of, left.routes)
 	}

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"slices"
-
 	"istio.io/api/annotation"
 	"istio.io/api/label"
 )
@@ -17,12 +15,6 @@ const (
 // ClusterNamespaces hold what a cluster itself needs in order to run a mesh. Nothing is injected there.
 func ClusterNamespaces() []string {
 	return []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
-}
-
-// AsksForSidecars tells what is taken of a Namespace of which there is no object: it asks for sidecars, but for the
-// control plane's own and those of a cluster.
-func AsksForSidecars(namespace string) bool {
-	return namespace != RootNamespace && !slices.Contains(ClusterNamespaces(), namespace)
 }
 
 // PodInjection gives what a pod's label says about its injection, or its annotation if there is no such

@@ -114,12 +114,46 @@ func linesOf(changes []explain.Change) string {
 	return b.String()
 }
 
+// Of more than alikeMost requests to a host that change alike only alikeShown are printed.
+const alikeMost, alikeShown = 6, 3
+
+// shortened gives the lines of changes, of many alike the first.
+func shortened(changes []explain.Change) string {
+	all, said := map[[2]string]int{}, map[[2]string]int{}
+	for _, c := range changes {
+		all[alikeAt(c)]++
+	}
+	var b strings.Builder
+	for _, c := range changes {
+		at := alikeAt(c)
+		said[at]++
+		switch n := said[at]; {
+		case at[0] == "" || all[at] <= alikeMost || n <= alikeShown:
+			b.WriteString("  " + c.String() + "\n")
+		case n == alikeShown+1:
+			fmt.Fprintf(&b, "  and %d more requests to %s: %s\n", all[at]-alikeShown, at[0], at[1])
+		}
+	}
+	return b.String()
+}
+
+// alikeAt gives the host that a request is for, and how it changes; no host for what is no request to one.
+func alikeAt(c explain.Change) [2]string {
+	method, url, ok := strings.Cut(c.Request, " ")
+	scheme, rest, isURL := strings.Cut(url, "://")
+	if !ok || !isURL || strings.ToUpper(method) != method {
+		return [2]string{}
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return [2]string{scheme + "://" + host, strings.TrimPrefix(c.String(), c.Request+": ")}
+}
+
 func printDiff(w io.Writer, output string, groups []*alike) error {
 	if output != "lines" {
 		return printDocument(w, proxyconfig.Format(output), map[string][]*alike{"groups": append([]*alike{}, groups...)})
 	}
 	for _, g := range groups {
-		if _, err := fmt.Fprintf(w, "%s\n%s", g.head(), linesOf(g.Changes)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\n%s", g.head(), shortened(g.Changes)); err != nil {
 			return err
 		}
 	}

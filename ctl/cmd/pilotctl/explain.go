@@ -187,6 +187,9 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 		if e.from != "" && (p.Name != name || p.Namespace != namespace) {
 			continue
 		}
+		if e.from == "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "the proxy of %s.%s is asked; --from names another\n", p.Name, p.Namespace)
+		}
 		e.namespace = p.Namespace
 		c := policed(cmd.Context(), t, p, configOf(p))
 		c.Peer, c.Host = peersOf(cmd.Context(), t), hostsOf(t, p, nil)

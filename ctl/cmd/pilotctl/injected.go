@@ -4,5 +4,4 @@ package main
 const injectionHelp = `Which pods of files have a sidecar is the injector's own decision: by the labels of their Namespaces
 (istio-injection, istio.io/rev), their own (sidecar.istio.io/inject), and the settings in the
 ConfigMap istio-sidecar-injector, where the files have it. Where they have no Namespace object for a
-pod, its Namespace is taken to ask for sidecars, but for istio-system and those of a cluster itself.
-"pilotctl up" does the same.`
+pod, its Namespace is taken to ask for sidecars, as "pilotctl up" does it.`
