@@ -77,6 +77,8 @@ func problemCodes() []problemCode {
 		{model.ReasonReference, "", "", notFound},
 		{model.ReasonInboundConflict, "", "", severalProtocols},
 		{model.ReasonConflict, model.KindGateway, "spec.servers[", conflictingGateway},
+		{model.ReasonConflict, model.KindIngress, "spec.tls[", conflictingGateway},
+		{model.ReasonConflict, model.KindIngress, "spec.rules[", unreachableRule},
 		{model.ReasonConflict, model.KindVirtualService, ".match[", ""},
 		{model.ReasonConflict, model.KindVirtualService, "spec.hosts", conflictingMeshHosts},
 		{model.ReasonConflict, model.KindVirtualService, "spec.http[", unreachableRule},

@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -19,25 +18,13 @@ func (m *mesh) stand(at *Place) {
 	if o == nil {
 		return
 	}
-	if len(o.Sources) > 0 {
-		source := sourceOf(o, at.Field)
+	if source, made := o.MadeOf(at.Field); made {
 		if o = m.object(source.Object); o == nil {
 			return
 		}
 		at.Of, at.Field, at.Name = source.Object, source.Field, ""
 	}
 	at.File, at.Line = o.Origin.File, m.lines.of(o.Origin, o.Key, at.Field)
-}
-
-// sourceOf gives what asked for the part of an object in which a field stands.
-func sourceOf(o *model.Object, field string) model.MadeOf {
-	for _, path := range []string{"spec.http[%d]", "spec.servers[%d]"} {
-		var at int
-		if _, err := fmt.Sscanf(field, path, &at); err == nil && at < len(o.Sources) {
-			return o.Sources[at]
-		}
-	}
-	return model.MadeOf{Object: o.Sources[0].Object}
 }
 
 // known finds an object, also one that is made of Ingresses; nil for none.

@@ -5,6 +5,7 @@ package model
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -101,7 +102,8 @@ type Object struct {
 	Status proto.Message
 	Origin Origin
 	// Sources are what asked for each part of an object that is made of Ingresses: of a Gateway's servers, or of a
-	// VirtualService's rules for HTTP, in order. An object as users write it has none.
+	// VirtualService's rules for HTTP, in order. What no part could be made of follows them. An object as users write
+	// it has none.
 	Sources []MadeOf
 }
 
@@ -109,6 +111,23 @@ type Object struct {
 type MadeOf struct {
 	Object Key
 	Field  string // path; "" for the object as a whole
+	Origin Origin // of the object
+	Fault  string // why no part could be made of it; "" where one is
+}
+
+// MadeOf gives what asked for the part of an object in which a field stands. ok is false for an object as users
+// write it.
+func (o *Object) MadeOf(field string) (m MadeOf, ok bool) {
+	if len(o.Sources) == 0 {
+		return MadeOf{}, false
+	}
+	for _, path := range []string{"spec.http[%d]", "spec.servers[%d]"} {
+		var at int
+		if _, err := fmt.Sscanf(field, path, &at); err == nil && at < len(o.Sources) {
+			return o.Sources[at], true
+		}
+	}
+	return MadeOf{Object: o.Sources[0].Object, Origin: o.Sources[0].Origin}, true
 }
 
 // TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first

@@ -55,12 +55,20 @@ type Problem struct {
 
 // ErrorAt gives a problem at a field of the object by which something of it is not in effect, or denies.
 func (o *Object) ErrorAt(field string, reason Reason, message string) Problem {
-	return Problem{o.Key, field, SeverityError, reason, message, o.Origin}
+	return o.problemAt(field, SeverityError, reason, message)
 }
 
 // WarningAt gives one that takes nothing out of effect.
 func (o *Object) WarningAt(field string, reason Reason, message string) Problem {
-	return Problem{o.Key, field, SeverityWarning, reason, message, o.Origin}
+	return o.problemAt(field, SeverityWarning, reason, message)
+}
+
+// problemAt names what users have written: of an object that is made of Ingresses, what asked for the field.
+func (o *Object) problemAt(field string, severity Severity, reason Reason, message string) Problem {
+	if m, ok := o.MadeOf(field); ok {
+		return Problem{m.Object, m.Field, severity, reason, message, m.Origin}
+	}
+	return Problem{o.Key, field, severity, reason, message, o.Origin}
 }
 
 // String gives one line: file:line: object field: message. A file's own problem has no object.

@@ -134,7 +134,7 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 			Hosts: hosts,
 			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: t.SecretName},
 		})
-		sources = append(sources, model.MadeOf{Object: o.Key, Field: fmt.Sprintf("spec.tls[%d]", i)})
+		sources = append(sources, madeOf(o, fmt.Sprintf("spec.tls[%d]", i)))
 	}
 	gateway.Servers = append(gateway.Servers, &networking.Server{
 		Port:  &networking.Port{Number: 80, Protocol: "HTTP", Name: fmt.Sprintf("http-80-ingress-%s-%s", o.Name, o.Namespace)},
@@ -147,8 +147,13 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 		}
 	}
 	out := derivedFrom(o, model.Key{Kind: model.KindGateway, Namespace: root, Name: name}, gateway)
-	out.Sources = append(sources, model.MadeOf{Object: o.Key})
+	out.Sources = append(sources, madeOf(o, ""))
 	return out
+}
+
+// madeOf names a field of an Ingress, "" for all of it.
+func madeOf(o *model.Object, field string) model.MadeOf {
+	return model.MadeOf{Object: o.Key, Field: field, Origin: o.Origin}
 }
 
 func derivedFrom(o *model.Object, key model.Key, spec any) *model.Object {
@@ -170,32 +175,37 @@ func (d *ingressDeriver) addRule(o *model.Object, gateway string, rule networkin
 		host.spec.Gateways = append(host.spec.Gateways, gateway)
 	}
 	for i, path := range rule.HTTP.Paths {
-		if to := d.backend(o.Namespace, path.Backend.Service); to != nil {
-			route := routeOfPath(&path, to)
-			route.source = model.MadeOf{Object: o.Key, Field: fmt.Sprintf("%s.http.paths[%d]", field, i)}
-			host.routes = append(host.routes, route)
+		source := madeOf(o, fmt.Sprintf("%s.http.paths[%d]", field, i))
+		if path.Backend.Service == nil {
+			continue // what the Ingress itself tells of
 		}
+		to, fault := d.backend(o.Namespace, path.Backend.Service)
+		if to == nil {
+			source.Field, source.Fault = source.Field+".backend.service", fault
+			host.without = append(host.without, source)
+			continue
+		}
+		route := routeOfPath(&path, to)
+		route.source = source
+		host.routes = append(host.routes, route)
 	}
 }
 
-// backend gives where a path leads to; nil where there is no Service, or none with a port of the name.
-func (d *ingressDeriver) backend(namespace string, to *networkingv1.IngressServiceBackend) *networking.Destination {
-	if to == nil {
-		return nil
-	}
+// backend gives where a path leads to, or why it leads nowhere: the number of a port is not known by its name alone.
+func (d *ingressDeriver) backend(namespace string, to *networkingv1.IngressServiceBackend) (at *networking.Destination, fault string) {
 	out := &networking.Destination{Host: to.Name + "." + namespace + ".svc." + d.Domain, Port: &networking.PortSelector{Number: uint32(to.Port.Number)}}
 	if to.Port.Number > 0 {
-		return out
+		return out, ""
 	}
 	o := d.object(model.Key{Kind: model.KindService, Namespace: namespace, Name: to.Name})
 	if o == nil {
-		return nil
+		return nil, fmt.Sprintf("there is no Service %s in namespace %s", to.Name, namespace)
 	}
 	for _, port := range o.Spec.(*corev1.Service).Spec.Ports {
 		if port.Name == to.Port.Name {
 			out.Port.Number = uint32(port.Port)
-			return out
+			return out, ""
 		}
 	}
-	return nil
+	return nil, fmt.Sprintf("Service %s has no port with the name %q", to.Name, to.Port.Name)
 }

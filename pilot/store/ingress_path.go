@@ -16,6 +16,8 @@ type ingressHost struct {
 	object *model.Object
 	spec   *networking.VirtualService // of the object
 	routes []ingressRoute             // of the oldest Ingress first
+	// without are the paths that lead nowhere, for which there is no route.
+	without []model.MadeOf
 }
 
 // ingressRoute is the route of a path; the length is that of the path as it was written, 0 for every path.
@@ -44,6 +46,7 @@ func (h *ingressHost) finish() *model.Object {
 		h.spec.Http = append(h.spec.Http, r.route)
 		h.object.Sources = append(h.object.Sources, r.source)
 	}
+	h.object.Sources = append(h.object.Sources, h.without...)
 	return h.object
 }
 

@@ -116,7 +116,7 @@ func (s *state) put(key model.Key, next *model.Object) {
 	if !s.relevant(key.Kind) || old == nil && next == nil {
 		return
 	}
-	same := old != nil && next != nil && sameValue(old, next)
+	same := old != nil && next != nil && sameValue(old, next) && slices.Equal(old.Sources, next.Sources)
 	if same && old.Origin == next.Origin && s.sameRows(old, next) {
 		return
 	}
