@@ -61,7 +61,10 @@ func (e *explanation) request(u *url.URL, c *explain.Config, router bool) (expla
 		return r, err
 	}
 	if r.TLS != nil {
-		r.TLS.Newest, r.TLS.Ciphers = tlsVersions[e.tlsMax], e.ciphers
+		r.TLS.Newest = tlsVersions[e.tlsMax]
+		if r.TLS.Ciphers, err = ciphers(e.ciphers); err != nil {
+			return r, err
+		}
 	}
 	for _, flag := range []string{"sni", "alpn", "tls-max", "ciphers"} {
 		if r.TLS == nil && e.given(flag) {
@@ -242,4 +245,19 @@ func (e *explanation) speaks(u *url.URL, r *explain.Request) {
 	if e.alpn == nil && r.Protocol == explain.HTTP11 {
 		r.TLS.ALPN = []string{"http/1.1"}
 	}
+}
+
+// ciphers reads the suites that a client offers, also as OpenSSL's tool takes them, between colons. A suite by the name
+// that it has in the standards would fit none of a server's, whatever the client offers.
+func ciphers(given []string) ([]string, error) {
+	var out []string
+	for _, list := range given {
+		for _, suite := range strings.Split(list, ":") {
+			if strings.Contains(suite, "_") {
+				return nil, fmt.Errorf("--ciphers %q: use OpenSSL's name of a suite of TLS 1.2 or older, as ECDHE-RSA-AES128-GCM-SHA256", suite)
+			}
+			out = append(out, suite)
+		}
+	}
+	return out, nil
 }
