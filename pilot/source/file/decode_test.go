@@ -112,6 +112,21 @@ func TestDecodeProblems(t *testing.T) {
 			line: 4, object: "DestinationRule/default/a", field: "spec.subsets[0].labels.version", severity: model.SeverityError, reason: model.ReasonInvalid,
 			message: `1.5 is a number, and this is a text; write it in quotes, as "1.5"`,
 		},
+		"an object in the place of a list": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [b], http: [{match: {uri: {prefix: /}}, route: [{destination: {host: b}}]}]}\n",
+			line: 4, object: "VirtualService/default/a", field: "spec.http[0].match", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: "is an object, and has to be a list",
+		},
+		"a text in the place of an object": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [b], http: [{match: [{uri: /}], route: [{destination: {host: b}}]}]}\n",
+			line: 4, object: "VirtualService/default/a", field: "spec.http[0].match[0].uri", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: "is a text, and has to be an object",
+		},
+		"two fields of which one may be set": {
+			yaml: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: b, trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}}\n",
+			line: 4, object: "DestinationRule/default/a", field: "spec.trafficPolicy.loadBalancer.consistentHash", severity: model.SeverityError, reason: model.ReasonInvalid,
+			message: "may not stand beside another of simple, consistentHash; keep one of them",
+		},
 		"one of two that are alike": {
 			yaml: "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: \u00e9}\nspec:\n  egress: [{captureMode: NONE, hosts: ['\u00e9/*'], port: {number: 1}}, {captureMode: SOME, hosts: ['*/*']}]\n",
 			line: 5, object: "Sidecar/default/\u00e9",
