@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,12 +66,7 @@ func (a *agents) inPod(t *testing.T, pod *corev1.Pod) ([]byte, error) {
 	for i := range args {
 		args[i] = os.Expand(strings.NewReplacer("$(", "${", ")", "}").Replace(args[i]), func(name string) string { return env[name] })
 	}
-	annotations := maps.Clone(pod.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations["traffic.sidecar.istio.io/excludeInterfaces"] = interfaces(t)
-	return a.ask(t, args, env, map[string][]byte{"etc/istio/pod/labels": lines(pod.Labels), "etc/istio/pod/annotations": lines(annotations)})
+	return a.ask(t, args, env, map[string][]byte{"etc/istio/pod/labels": lines(pod.Labels), "etc/istio/pod/annotations": lines(pod.Annotations)})
 }
 
 // downward gives the value of a variable that a kubelet knows.
@@ -90,20 +85,6 @@ func downward(t *testing.T, pod *corev1.Pod, c *corev1.Container, from *corev1.E
 		t.Fatalf("no kubelet tells %s here", from.FieldRef.FieldPath)
 	}
 	return value
-}
-
-// interfaces names those of this machine, whose addresses are none of a pod's.
-func interfaces(t *testing.T) string {
-	t.Helper()
-	all, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, i := range all {
-		names = append(names, i.Name)
-	}
-	return strings.Join(names, ",")
 }
 
 // lines writes labels or annotations as a kubelet does.
@@ -133,7 +114,7 @@ func variables(text []byte) map[string]string {
 	return out
 }
 
-// ask runs the program. What it is told of ProxyConfig, and passes on to the control plane, is not a part of the plan.
+// ask runs the program, in a network that has no interface, as those of this machine come and go. What it is told of ProxyConfig, and passes on to the control plane, is not a part of the plan.
 func (a *agents) ask(t *testing.T, args []string, env map[string]string, files map[string][]byte) ([]byte, error) {
 	t.Helper()
 	key := strings.Join(args, " ") + "\n" + string(lines(env))
@@ -156,6 +137,10 @@ func (a *agents) ask(t *testing.T, args []string, env map[string]string, files m
 	var out, log bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), a.program, append(args, "--root", root, "--dry-run")...)
 	cmd.Stdout, cmd.Stderr = &out, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+	}
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
