@@ -137,7 +137,7 @@ func (s *Server) HTTP() http.Handler {
 	mux := s.mux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		if !s.opts.Ready() {
-			http.Error(w, "not ready: the first configuration is not served yet", http.StatusServiceUnavailable)
+			http.Error(w, "not ready: the first configuration, or a webhook, is not served yet", http.StatusServiceUnavailable)
 			return
 		}
 		w.WriteHeader(http.StatusOK)

@@ -118,6 +118,7 @@ func (c *cluster) run(ctx context.Context, group *errgroup.Group, authority *ca.
 		})
 	}
 	if c.cfg.HTTPSAddr != "" {
+		c.unhooked.Store(true)
 		group.Go(func() error { return c.serveWebhooks(ctx, group, authority) })
 	}
 }
@@ -201,6 +202,7 @@ func (c *cluster) serveWebhooks(ctx context.Context, group *errgroup.Group, auth
 	if err != nil {
 		return oneSentence("--httpsAddr", c.cfg.HTTPSAddr, err)
 	}
+	c.unhooked.Store(false)
 	server := newHTTPServer(webhook.Handler(webhook.Options{Injector: injectors.get, Registerer: c.registry, Logger: c.cfg.Logger}))
 	server.TLSConfig = webhook.TLS(authority.ServerCertificate(c.cfg.serverNames()))
 	group.Go(func() error {

@@ -2,7 +2,9 @@ package discovery
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,6 +25,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/kubetest"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
@@ -127,4 +131,37 @@ func TestTheWebhookReadsProxyConfigs(t *testing.T) {
 	says("with one of another workload", "web", map[string]bool{"FROM_ROOT": true, five: true, seven: false, image: false})
 	apply(workload, true)
 	says("without it", "cart", map[string]bool{"FROM_ROOT": true, five: true, seven: false, image: false})
+}
+
+// TestReadyOnceWebhooksAreOpen: a Service leads an API server to a replica that is ready, and the API server refuses
+// pods that it cannot ask about.
+func TestReadyOnceWebhooksAreOpen(t *testing.T) {
+	faults, config := kubetest.Unserved("v1/nodes").Faulty(t)
+	told := make(chan struct{})
+	faults.Answer("list v1/nodes", func(w http.ResponseWriter, r *http.Request) { // which injection waits for
+		select {
+		case <-told:
+			faults.Mended(w, r)
+		case <-r.Context().Done():
+		}
+	})
+	cfg := testConfig(t, "")
+	cfg.ConfigDirs, cfg.Kube, cfg.CADir = nil, config, t.TempDir()
+	cfg.HTTPSAddr = fmt.Sprintf("127.0.0.1:%d", envoytest.FreePort(t))
+	p := newPlane(cfg)
+	serve(t, p.run)
+	envoytest.Eventually(t, "gRPC", p.serving.Load)
+	if code, _ := get(t, "http://"+cfg.HTTPAddr+"/ready"); code != http.StatusServiceUnavailable {
+		t.Errorf("/ready says %d before the webhooks are open", code)
+	}
+	close(told)
+	envoytest.Eventually(t, "ready", func() bool {
+		code, _ := get(t, "http://"+cfg.HTTPAddr+"/ready")
+		return code == http.StatusOK
+	})
+	conn, err := net.Dial("tcp", cfg.HTTPSAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close() // nothing was said
 }

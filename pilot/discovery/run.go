@@ -88,6 +88,7 @@ type plane struct {
 	committed chan struct{} // closed after the first commit is applied
 	advanced  chan struct{} // holds one token after a commit was applied
 	serving   atomic.Bool   // gRPC is open
+	unhooked  atomic.Bool   // there are to be webhooks, which are not open yet
 	callers   atomic.Pointer[auth.Authenticator]
 	keeper    atomic.Pointer[ca.Keeper]
 	injectors atomic.Pointer[injectors] // nil where no pods are injected
@@ -95,7 +96,7 @@ type plane struct {
 }
 
 // Run serves until ctx ends, then stops in order and returns nil. It opens HTTP first, which is
-// not ready until the first commit is applied and gRPC is open.
+// not ready until the first commit is applied, and gRPC and the webhooks are open.
 func Run(ctx context.Context, cfg Config) error {
 	if len(cfg.ConfigDirs) == 0 && cfg.Kube == nil {
 		return errors.New("there is nothing to serve: give a directory with --configDir, or a cluster with --kubeconfig")
@@ -209,10 +210,14 @@ func (p *plane) pump(ctx context.Context) error {
 	}
 }
 
+// ready tells whether all ports are open by which a Service leads to this replica. An API server that asked about a pod
+// where the webhooks are not open yet would refuse it.
+func (p *plane) ready() bool { return p.serving.Load() && !p.unhooked.Load() }
+
 // debugOptions lets the debug pages look into the stages.
 func (p *plane) debugOptions() debug.Options {
 	out := debug.Options{
-		Ready: p.serving.Load, Connections: p.xds.Connections, Problems: p.board.Problems,
+		Ready: p.ready, Connections: p.xds.Connections, Problems: p.board.Problems,
 		Snapshot: func() debug.Snapshot {
 			if s := p.store.Snapshot(); s != nil {
 				return s

@@ -63,7 +63,7 @@ func Unserved(resources ...string) *Server {
 
 // listKinds names lists for clients that ask for a type.
 var listKinds = map[string]string{
-	"v1/namespaces": "NamespaceList", "v1/services": "ServiceList", "v1/pods": "PodList", "v1/configmaps": "ConfigMapList", "v1/secrets": "SecretList",
+	"v1/namespaces": "NamespaceList", "v1/services": "ServiceList", "v1/pods": "PodList", "v1/configmaps": "ConfigMapList", "v1/secrets": "SecretList", "v1/nodes": "NodeList",
 	"discovery.k8s.io/v1/endpointslices": "EndpointSliceList", "networking.istio.io/v1/virtualservices": "VirtualServiceList",
 	"networking.istio.io/v1beta1/virtualservices": "VirtualServiceList",
 	"security.istio.io/v1/authorizationpolicies":  "AuthorizationPolicyList",
