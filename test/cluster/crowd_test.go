@@ -23,7 +23,7 @@ const crowd = 200
 
 // podsComeInCrowds creates many pods at once: while the control plane is left alone, while one of its two
 // replicas is replaced, and while its only one is. None is without a sidecar, and none is refused where a replica
-// is there. Nobody runs them. How long it takes is only said; the processor's time that it takes is asserted.
+// is there. Nobody runs them.
 func (w *world) podsComeInCrowds(ctx context.Context) {
 	w.Helper()
 	if _, err := w.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
@@ -35,18 +35,12 @@ func (w *world) podsComeInCrowds(ctx context.Context) {
 		_, err := w.client.CoreV1().ServiceAccounts("crowd").Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, err
 	})
-	before, began := w.metrics(ctx), time.Now()
-	refused, last := w.crowd(ctx, "calm", func() {})
-	if len(refused) > 0 {
-		w.Errorf("%d of %d pods were refused at first: %v", len(refused), crowd, refused[0])
-	}
-	w.Logf("%d pods were there %v after they were asked for", crowd, last.Sub(began).Round(time.Millisecond))
-	w.injectionTimes(ctx, before)
+	w.answersComeSoon(ctx)
 
 	w.scale(ctx, 2)
 	names := w.replicas(ctx, 2, nil)
 	w.served(ctx, 2)
-	if refused, _ = w.crowd(ctx, "two", func() { w.end(ctx, names[0]) }); len(refused) > 0 {
+	if refused, _ := w.crowd(ctx, "two", func() { w.end(ctx, names[0]) }); len(refused) > 0 {
 		w.Errorf("%d of %d pods were refused while one of two replicas ended: %v", len(refused), crowd, refused[0])
 	}
 	w.replicas(ctx, 2, names[:1])
@@ -54,7 +48,7 @@ func (w *world) podsComeInCrowds(ctx context.Context) {
 	w.scale(ctx, 1)
 	names = w.replicas(ctx, 1, nil)
 	var ready time.Time
-	refused, last = w.crowd(ctx, "one", func() {
+	refused, last := w.crowd(ctx, "one", func() {
 		w.end(ctx, names[0])
 		w.replicas(ctx, 1, names)
 		ready = time.Now()
@@ -158,11 +152,45 @@ func (w *world) end(ctx context.Context, pod string) {
 	}
 }
 
-// injectionWork is how much of a processor's time the control plane may take for a pod that is created: for the
-// answer about it and for what follows. Seen were 1.2 to 2.4 ms: 0.3 for the answer, and more for the handshake of its
-// connection, since an API server keeps 25. How long an answer takes is more the machine's than the webhook's: API
-// server and etcd take several times as much for the pod, of the same two processors.
-const injectionWork = 5 * time.Millisecond
+const (
+	// injectionWork is how much of a processor's time the control plane may take for a pod that is created: for the
+	// answer about it and for what follows. Seen were 1.2 to 2.4 ms: 0.3 for the answer, and more for the handshake of
+	// its connection, since an API server keeps 25.
+	injectionWork = 5 * time.Millisecond
+	// injectionTime is how soon 99 of 100 answers of the webhook have to come, with all that they wait for.
+	injectionTime = 50 * time.Millisecond
+	// promptWork is how long an answer is worked out on average, at most, where the machine gives the control plane its
+	// processors. It takes 0.3 ms of them, and took 0.3 to 1.1 ms where nothing else ran.
+	promptWork = 1500 * time.Microsecond
+)
+
+// answersComeSoon creates crowds until the answers about one of them come as soon as they have to. Where the machine
+// has more to do than API server and etcd give it, answers wait for that. So a crowd whose answers are late counts as
+// one only if each was worked out as fast as on a machine that is at rest, and three of them are a failure.
+func (w *world) answersComeSoon(ctx context.Context) {
+	w.Helper()
+	late := 0
+	for i := range 6 {
+		before, began := w.metrics(ctx), time.Now()
+		refused, last := w.crowd(ctx, fmt.Sprintf("calm%d", i), func() {})
+		if len(refused) > 0 {
+			w.Errorf("%d of %d pods were refused at first: %v", len(refused), crowd, refused[0])
+		}
+		w.Logf("%d pods were there %v after they were asked for", crowd, last.Sub(began).Round(time.Millisecond))
+		took, worked := w.injectionTimes(ctx, before)
+		if took.p99 <= injectionTime {
+			return
+		}
+		if worked.mean <= promptWork {
+			late++
+		}
+		if late == 3 {
+			w.Errorf("in each of three crowds 99 of 100 answers came later than within %v", injectionTime)
+			return
+		}
+	}
+	w.Logf("the machine has too much else to do to tell how soon answers come")
+}
 
 // metrics gives the metrics of the only replica.
 func (w *world) metrics(ctx context.Context) map[string]*dto.MetricFamily {
@@ -184,28 +212,42 @@ func (w *world) metrics(ctx context.Context) map[string]*dto.MetricFamily {
 	return all
 }
 
-// injectionTimes tells how long the webhook took for its answers, as it says itself, since metrics were as before. It
-// asserts what processor's time the control plane took for them.
-func (w *world) injectionTimes(ctx context.Context, before map[string]*dto.MetricFamily) {
+// times are those of many answers.
+type times struct{ mean, p99 time.Duration }
+
+// injectionTimes tells how long the webhook took for its answers, and how long they were worked out, as it says itself,
+// since metrics were as before. It asserts what processor's time the control plane took for them.
+func (w *world) injectionTimes(ctx context.Context, before map[string]*dto.MetricFamily) (took, worked times) {
 	w.Helper()
 	now := w.metrics(ctx)
-	for name, what := range map[string]string{"sidecar_injection_time_seconds": "with waiting", "sidecar_injection_work_seconds": "in their turns"} {
-		took, was := now[name].GetMetric()[0].GetHistogram(), before[name].GetMetric()[0].GetHistogram()
-		count, sum := took.GetSampleCount()-was.GetSampleCount(), took.GetSampleSum()-was.GetSampleSum()
-		if count < crowd {
-			w.Errorf("the webhook answered %d times, not %d", count, crowd)
-		}
-		for i, b := range took.GetBucket() {
-			if within := b.GetCumulativeCount() - was.GetBucket()[i].GetCumulativeCount(); float64(within) >= .99*float64(count) {
-				w.Logf("p99 of %d answers of the webhook, %s: within %v ms; on average %.1f ms", count, what, 1000*b.GetUpperBound(), 1000*sum/float64(count))
-				break
-			}
-		}
-	}
+	took = w.times(before, now, "sidecar_injection_time_seconds")
+	worked = w.times(before, now, "sidecar_injection_work_seconds")
+	w.Logf("99 of 100 answers of the webhook came within %v, %v on average; worked out within %v, %v on average", took.p99, took.mean, worked.p99, worked.mean)
 	const cpu = "process_cpu_seconds_total"
-	each := time.Duration(float64(time.Second) * (now[cpu].GetMetric()[0].GetCounter().GetValue() - before[cpu].GetMetric()[0].GetCounter().GetValue()) / crowd)
+	each := seconds(now[cpu].GetMetric()[0].GetCounter().GetValue()-before[cpu].GetMetric()[0].GetCounter().GetValue()) / crowd
 	w.Logf("processor's time of the control plane for each of them: %v", each.Round(10*time.Microsecond))
 	if each > injectionWork {
 		w.Errorf("the control plane took %v of a processor's time for each pod, more than %v", each, injectionWork)
 	}
+	return took, worked
 }
+
+// times reads a histogram of the answers about a crowd.
+func (w *world) times(before, now map[string]*dto.MetricFamily, name string) times {
+	w.Helper()
+	all, was := now[name].GetMetric()[0].GetHistogram(), before[name].GetMetric()[0].GetHistogram()
+	count := all.GetSampleCount() - was.GetSampleCount()
+	if count < crowd {
+		w.Errorf("the webhook answered %d times, not %d", count, crowd)
+	}
+	out := times{mean: seconds((all.GetSampleSum() - was.GetSampleSum()) / float64(count)).Round(10 * time.Microsecond), p99: time.Hour}
+	for i, b := range all.GetBucket() {
+		if within := b.GetCumulativeCount() - was.GetBucket()[i].GetCumulativeCount(); float64(within) >= .99*float64(count) {
+			out.p99 = seconds(min(b.GetUpperBound(), out.p99.Seconds())) // the last is infinite
+			break
+		}
+	}
+	return out
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
