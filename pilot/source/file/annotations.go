@@ -1,7 +1,6 @@
 package file
 
 import (
-	"maps"
 	"slices"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -46,11 +45,15 @@ func UnreadAnnotations(o *model.Object, kind model.Kind, at string, annotations 
 }
 
 func (d *decoder) annotated(key model.Key, kind model.Kind, at string, annotations map[string]string) []model.Problem {
-	var found []model.Problem
-	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		if !model.ForMesh(name) && name != model.AnnotationIngressClass {
-			continue
+	var names []string
+	for name := range annotations {
+		if model.ForMesh(name) || name == model.AnnotationIngressClass {
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	var found []model.Problem
+	for _, name := range names {
 		field := at + ".annotations[" + name + "]"
 		if why := d.known().annotationUnread(name, kind); why != "" {
 			found = append(found, d.noEffect(key, field, why))

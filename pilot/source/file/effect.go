@@ -227,6 +227,9 @@ func (d *decoder) unread(o *model.Object, message, base protoreflect.Message, ro
 
 // merged tells of fields beside each other, of which the same is to be said, in one problem.
 func merged(sorted []model.Problem) []model.Problem {
+	if len(sorted) < 2 {
+		return sorted
+	}
 	first := map[[2]string]int{} // by what the fields are in, and what is said
 	also := map[int][]string{}
 	var out []model.Problem
