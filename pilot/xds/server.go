@@ -180,9 +180,24 @@ func (s *Server) run(st *stream, identity *Identity) error {
 			return err
 		}
 	}
-	begun := make(chan error)
-	go func() { begun <- s.begin(st, &r, identity) }() // the stack that a view takes would stay with the stream
-	if err := <-begun; err != nil {
+	if err := st.catchUp(); err != nil {
+		return err
+	}
+	node, err := s.identify(st, &r, identity) // which may wait for an API server, and so takes no place
+	if err != nil {
+		return err
+	}
+	if err := s.admission.begin(ctx, st.share, func() error {
+		if err := s.register(st, node); err != nil {
+			return err
+		}
+		s.add(st)
+		st.tellJoin()
+		if !st.inform(&r) {
+			st.handle(&r)
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
 	defer s.remove(st)
@@ -201,28 +216,6 @@ func (s *Server) run(st *stream, identity *Identity) error {
 			return err
 		}
 	}
-}
-
-// begin takes a stream's first request.
-func (s *Server) begin(st *stream, first *request, identity *Identity) error {
-	if err := st.catchUp(); err != nil {
-		return err
-	}
-	node, err := s.identify(st, first, identity) // which may wait for an API server, and so takes no place
-	if err != nil {
-		return err
-	}
-	return s.admission.begin(st.ctx, st.share, func() error {
-		if err := s.register(st, node); err != nil {
-			return err
-		}
-		s.add(st)
-		st.tellJoin()
-		if !st.inform(first) {
-			st.handle(first)
-		}
-		return nil
-	})
 }
 
 // identify reads who the client of a first request is, if it may be served.
