@@ -89,8 +89,6 @@ func (c *client) delta() bool { return !c.sotw }
 
 func (c *client) message(proto.Message) error { return errors.New("no question was expected") }
 
-func (c *client) end(error) { c.close() }
-
 func (c *client) recv(r *request) error {
 	select {
 	case b := <-c.in:

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -125,13 +126,34 @@ func New(opts Options) *Server {
 	}
 }
 
+// Service gives the gRPC service for one listener; with authenticate, a stream must prove an
+// identity that its node agrees with.
+func (s *Server) Service(authenticate Authenticate) discoveryv3.AggregatedDiscoveryServiceServer {
+	return &service{server: s, authenticate: authenticate}
+}
+
 // Wait returns when the goroutines of all streams have ended; the gRPC servers must be stopped.
 func (s *Server) Wait() { s.workers.Wait() }
 
-// serve is the life of a stream, of which it is the one goroutine that waits for requests.
+type service struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	server       *Server
+	authenticate Authenticate
+}
+
+// StreamAggregatedResources serves the state-of-the-world protocol.
+func (s *service) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	return s.server.serve(st.Context(), newWire(st, false), s.authenticate)
+}
+
+// DeltaAggregatedResources serves the delta protocol.
+func (s *service) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	return s.server.serve(st.Context(), newWire(st, true), s.authenticate)
+}
+
+// serve is the life of a stream. Only its return frees a Send that a client does not read, so it
+// waits for nothing but the stream's end.
 func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) error {
-	s.workers.Add(1)
-	defer s.workers.Done()
 	var identity *Identity
 	name := ""
 	if authenticate != nil {
@@ -147,18 +169,19 @@ func (s *Server) serve(ctx context.Context, w wire, authenticate Authenticate) e
 		s.metrics.turnedAway.WithLabelValues("limit").Inc()
 		return err
 	}
-	ctx, ended := context.WithCancelCause(ctx)
-	st := &stream{Server: s, share: share, ctx: ctx, wire: w, identity: name}
-	st.cancel = func(err error) {
-		ended(err)
-		s.workers.Go(func() { w.end(told(context.Cause(ctx))) })
-	}
-	defer func() { share.leave(ctx, st.subscribed) }()
-	ended(s.run(st, identity))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	st := &stream{Server: s, share: share, ctx: ctx, cancel: cancel, wire: w, identity: name}
+	s.workers.Go(func() {
+		defer func() { share.leave(ctx, st.subscribed) }()
+		cancel(s.run(st, identity))
+	})
+	<-ctx.Done()
 	return s.outcome(context.Cause(ctx), share)
 }
 
-// run takes a stream's requests until it has ended. identity is nil for a caller without proof.
+// run takes a stream's requests until the handler has returned. identity is nil for a caller without
+// proof.
 func (s *Server) run(st *stream, identity *Identity) error {
 	ctx, cancel, w := st.ctx, st.cancel, st.wire
 	tooLate := time.AfterFunc(s.opts.FirstRequestTimeout, func() {
@@ -273,24 +296,19 @@ func matches(n *push.Node, id Identity) error {
 	return nil
 }
 
-// outcome gives what a client is told of its stream's end, and notes what went wrong here.
+// outcome turns a stream's end into what the client is told.
 func (s *Server) outcome(err error, by *share) error {
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable, codes.Unauthenticated:
 		return err
-	}
-	if err = told(err); err != nil {
-		s.metrics.internal.Inc()
-		by.warn(s.opts.Logger, "stream ended by an error", "error", cut(err.Error(), maxDetail))
-	}
-	return err
-}
-
-// told gives what a client is told of why its stream ended: nothing where it ended that itself.
-func told(err error) error {
-	if status.Code(err) == codes.Canceled || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
+	case codes.Canceled, codes.OK:
 		return nil
 	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
+		return nil
+	}
+	s.metrics.internal.Inc()
+	by.warn(s.opts.Logger, "stream ended by an error", "error", cut(err.Error(), maxDetail))
 	return err
 }
 

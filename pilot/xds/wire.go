@@ -4,11 +4,9 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that this one falls back to
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -17,28 +15,17 @@ type wire interface {
 	recv(*request) error
 	send(*response) error
 	message(proto.Message) error // of another type; it may be called beside send
-	// end tells the client why the stream ends, nil for no reason, and has recv and send return, also while they wait
-	// for the client. It may be called beside all others.
-	end(reason error)
 	delta() bool
-}
-
-// transport is what gRPC has below a stream. It ends the stream by it after its handler has returned; before that
-// nothing else frees a handler that receives.
-type transport interface {
-	WriteStatus(*status.Status) error
 }
 
 // grpcWire is a gRPC stream. Messages go around the generated types, straight to Codec.
 type grpcWire struct {
-	stream    grpc.ServerStream
-	transport transport
-	isDelta   bool
+	stream  grpc.ServerStream
+	isDelta bool
 }
 
 func (w grpcWire) delta() bool            { return w.isDelta }
 func (w grpcWire) send(r *response) error { return w.stream.SendMsg(r) }
-func (w grpcWire) end(reason error)       { _ = w.transport.WriteStatus(status.Convert(reason)) } // it may be over
 
 func (w grpcWire) recv(r *request) error {
 	r.delta = w.isDelta
@@ -52,12 +39,8 @@ type lockedWire struct {
 	mu sync.Mutex
 }
 
-func newWire(s grpc.ServerStream, delta bool) (*lockedWire, error) {
-	t, ok := grpc.ServerTransportStreamFromContext(s.Context()).(transport)
-	if !ok {
-		return nil, status.Error(codes.Internal, "this version of gRPC has no way to end a stream while its handler receives")
-	}
-	return &lockedWire{grpcWire: grpcWire{s, t, delta}}, nil
+func newWire(s grpc.ServerStream, delta bool) *lockedWire {
+	return &lockedWire{grpcWire: grpcWire{s, delta}}
 }
 
 func (w *lockedWire) send(r *response) error {
