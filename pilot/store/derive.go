@@ -238,7 +238,7 @@ type endpointTable struct {
 	long       *table[bool]               // one row: whether there are any
 }
 
-func newEndpointTable(changed journal) *endpointTable {
+func newEndpointTable(changed *journal) *endpointTable {
 	return &endpointTable{
 		of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", changed, nil),
 		longOwners: map[endpointOwner]struct{}{}, long: newTable[bool]("long peers", changed, nil),

@@ -33,7 +33,7 @@ type moved[T any] struct {
 	loud    bool // not all of them mean the same as before
 }
 
-func newIndex[T comparable](name string, changed journal, order func(a, b T) int, options indexOptions) *index[T] {
+func newIndex[T comparable](name string, changed *journal, order func(a, b T) int, options indexOptions) *index[T] {
 	return &index[T]{
 		lists: newTable[[]T](name, changed, options.own), names: newTable[[]string]("names of "+name, changed, options.own),
 		wildcards: newTable[[]string]("wildcards of "+name, changed, nil),

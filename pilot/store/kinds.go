@@ -263,7 +263,7 @@ type objectIndexes struct {
 	kinds  map[model.Kind][]Index
 }
 
-func newObjectIndexes(declared []Index, changed journal, own *owned) *objectIndexes {
+func newObjectIndexes(declared []Index, changed *journal, own *owned) *objectIndexes {
 	out := &objectIndexes{byName: map[string]*index[*model.Object]{}, kinds: map[model.Kind][]Index{}}
 	for _, d := range declared {
 		options := indexOptions{names: d.Names, wildcards: d.Wildcards}

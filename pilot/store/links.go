@@ -20,7 +20,7 @@ type links struct {
 	podsAt     *table[[]model.Key]             // address → pods and WorkloadEntries; readers ask it as well
 }
 
-func newLinks(changed journal) links {
+func newLinks(changed *journal) links {
 	return links{
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
 		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},

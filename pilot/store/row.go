@@ -46,14 +46,26 @@ func (t rows[V]) read(r Reader, k Place) V {
 type table[V any] struct {
 	name    string
 	data    edit[Place, V]
-	changed journal
+	changed *journal
 	own     *owned // nil where no row is particular to a namespace
 }
 
 // journal holds the rows, of all tables, that have another value than at the last commit.
-type journal map[Row]struct{}
+type journal struct{ rows map[Row]struct{} }
 
-func newTable[V any](name string, changed journal, own *owned) *table[V] {
+func newJournal() *journal { return &journal{map[Row]struct{}{}} }
+
+func (j *journal) note(row Row) { j.rows[row] = struct{}{} }
+
+// take gives the rows, and forgets them. The next commit has a map of its own: one that has held the rows of a load is
+// as slow to walk through for ever.
+func (j *journal) take() []Row {
+	rows := slices.Collect(maps.Keys(j.rows))
+	j.rows = map[Row]struct{}{}
+	return rows
+}
+
+func newTable[V any](name string, changed *journal, own *owned) *table[V] {
 	return &table[V]{name: name, changed: changed, own: own}
 }
 
@@ -64,7 +76,7 @@ func (t *table[V]) put(k Place, v V) {
 	if _, had := t.data.get(k); !had && t.own != nil {
 		t.own.note(Row{t.name, k}, true)
 	}
-	t.changed[Row{t.name, k}] = struct{}{}
+	t.changed.note(Row{t.name, k})
 	t.data.set(k, v)
 }
 
@@ -78,7 +90,7 @@ func (t *table[V]) drop(k Place) {
 	if t.own != nil {
 		t.own.note(Row{t.name, k}, false)
 	}
-	t.changed[Row{t.name, k}] = struct{}{}
+	t.changed.note(Row{t.name, k})
 	t.data.delete(k)
 }
 
@@ -102,7 +114,7 @@ func (t *table[V]) freeze() rows[V] { return rows[V]{t.name, t.data.freeze()} }
 // owned lists for each namespace the rows that it alone has, or may see otherwise than others.
 type owned struct{ *index[Row] }
 
-func newOwned(changed journal) *owned {
+func newOwned(changed *journal) *owned {
 	return &owned{newIndex("rows of a namespace", changed, compareRows, indexOptions{})}
 }
 

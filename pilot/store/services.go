@@ -26,7 +26,7 @@ const (
 	locatedNames    = "located names"     // proxies resolve names that are near or far
 )
 
-func newServices(changed journal, own *owned) *services {
+func newServices(changed *journal, own *owned) *services {
 	return &services{
 		byKey:       map[model.Key][]*model.Service{},
 		byHost:      newIndex("services of a host", changed, model.CompareServices, indexOptions{}),

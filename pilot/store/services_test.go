@@ -32,7 +32,7 @@ func TestOneHostnameOfSeveralServices(t *testing.T) {
 		"nobody's":                   {[]*model.Service{service(other, "a", "hidden", 0, "~")}, map[string]string{"": "", "a": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tables := newServices(journal{}, newOwned(journal{}))
+			tables := newServices(newJournal(), newOwned(newJournal()))
 			for _, svc := range c.all {
 				tables.put(svc.Key, []*model.Service{svc})
 			}

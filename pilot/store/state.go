@@ -39,7 +39,7 @@ type state struct {
 	last *Snapshot // the last commit, nil before the first
 
 	// What changed since the last commit.
-	rows           journal                     // rows of all tables
+	rows           *journal                    // rows of all tables
 	changed        keySet                      // objects whose value changed
 	dirtyServices  keySet                      // Service objects to be read again
 	dirtyEndpoints map[model.Key]keySet        // services whose endpoints are to be computed again, with the pods; nil for all
@@ -66,7 +66,7 @@ func newState(domain string, more ...Index) *state {
 		declared:     append(indexes(), more...),
 		members:      map[nsKind]map[string]*model.Object{},
 		ingressKeys:  keySet{},
-		rows:         journal{},
+		rows:         newJournal(),
 	}
 	s.links = newLinks(s.rows)
 	s.clearTables()
@@ -358,9 +358,7 @@ func (s *state) flush() []Row {
 	}
 	s.services.flush()
 	s.own.flush() // last: what rows namespaces have follows from the others
-	rows := slices.Collect(maps.Keys(s.rows))
-	clear(s.rows)
-	return rows
+	return s.rows.take()
 }
 
 // snapshot makes the snapshot of the present tables.
