@@ -123,20 +123,25 @@ func (p *Plan) Services() []*model.Service { return p.services }
 // ChangedHosts gives the hosts of which one plan has another service than the other, or none; old may
 // be nil.
 func (p *Plan) ChangedHosts(old *Plan) []string {
-	former := map[string]*model.Service{}
-	if old != nil {
-		for _, svc := range old.services {
-			former[svc.Hostname] = svc
-		}
-	}
 	var out []string
-	for _, svc := range p.services {
-		if was := former[svc.Hostname]; was == nil || !sameService(was, svc) {
-			out = append(out, svc.Hostname)
-		}
-		delete(former, svc.Hostname)
+	a, b := p.services, []*model.Service(nil)
+	if old != nil {
+		b = old.services
 	}
-	return append(out, slices.Sorted(maps.Keys(former))...)
+	for len(a) > 0 || len(b) > 0 { // both are sorted, and each namespace comes by here when a service changes
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Hostname < b[0].Hostname:
+			out, a = append(out, a[0].Hostname), a[1:]
+		case len(a) == 0 || b[0].Hostname < a[0].Hostname:
+			out, b = append(out, b[0].Hostname), b[1:]
+		default:
+			if !sameService(a[0], b[0]) {
+				out = append(out, a[0].Hostname)
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return out
 }
 
 // ChangedFacts gives the facts, as units note them, that differ from those of a former plan.
