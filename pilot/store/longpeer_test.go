@@ -1,11 +1,9 @@
 package store
 
 import (
-	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -53,8 +51,7 @@ func TestOnlyTheFirstForeignProxyChanges(t *testing.T) {
 	})
 	gone := func(o *model.Object) *model.Object { return &model.Object{Key: o.Key} }
 	synctest.Test(t, func(t *testing.T) {
-		s := running(t, Options{Domain: "cluster.local"})
-		held := map[model.Key]*model.Object{}
+		a := newAsker(t, Reader.HasLongPeers)
 		for _, c := range []struct {
 			what            string
 			change          *model.Object
@@ -77,22 +74,8 @@ func TestOnlyTheFirstForeignProxyChanges(t *testing.T) {
 			{"with one", listed("x"), true, true},
 			{"it goes", gone(listed("x")), false, true},
 		} {
-			event := model.Event{Key: c.change.Key, Old: held[c.change.Key], New: c.change}
-			if c.change.Spec == nil {
-				event.New = nil
-			}
-			held[c.change.Key] = event.New
-			s.Apply("file", []model.Event{event}, nil)
-			s.Synced("file")
-			time.Sleep(time.Minute)
-			commit := commitNow(s)
-			if commit == nil {
-				t.Fatalf("%s: nothing is committed", c.what)
-			}
-			var rows []Row
-			long := commit.Snapshot.Reader(func(row Row) { rows = append(rows, row) }).HasLongPeers()
-			concerned := slices.ContainsFunc(commit.Rows, func(row Row) bool { return slices.Contains(rows, row) })
-			if long != c.long || concerned != c.concerned && !commit.Full {
+			long, concerned, full := a.edit(t, c.what, c.change, c.change.Spec == nil)
+			if long != c.long || concerned != c.concerned && !full {
 				t.Errorf("%s: long is %v, want %v; it changes what depends on it: %v, want %v", c.what, long, c.long, concerned, c.concerned)
 			}
 		}

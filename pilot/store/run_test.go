@@ -38,6 +38,37 @@ func commitNow(s *Store) *Commit {
 	}
 }
 
+// asker edits objects of a source, and asks a question of each commit.
+type asker struct {
+	store *Store
+	held  map[model.Key]*model.Object
+	ask   func(Reader) bool
+}
+
+func newAsker(t *testing.T, ask func(Reader) bool) *asker {
+	return &asker{running(t, Options{Domain: "cluster.local"}), map[model.Key]*model.Object{}, ask}
+}
+
+// edit commits an object, or that it goes. It gives the answer, and whether the commit tells who has asked.
+func (a *asker) edit(t *testing.T, what string, o *model.Object, goes bool) (answer, told, full bool) {
+	t.Helper()
+	event := model.Event{Key: o.Key, Old: a.held[o.Key], New: o}
+	if goes {
+		event.New = nil
+	}
+	a.held[o.Key] = event.New
+	a.store.Apply("file", []model.Event{event}, nil)
+	a.store.Synced("file")
+	time.Sleep(time.Minute)
+	commit := commitNow(a.store)
+	if commit == nil {
+		t.Fatalf("%s: nothing is committed", what)
+	}
+	var rows []Row
+	answer = a.ask(commit.Snapshot.Reader(func(row Row) { rows = append(rows, row) }))
+	return answer, slices.ContainsFunc(commit.Rows, func(row Row) bool { return slices.Contains(rows, row) }), commit.Full
+}
+
 func events(objects ...*model.Object) []model.Event {
 	var out []model.Event
 	for _, o := range objects {

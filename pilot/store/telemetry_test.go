@@ -1,10 +1,8 @@
 package store
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
@@ -27,8 +25,7 @@ func TestOnlyTheFirstThatTurnsMetricsOnChanges(t *testing.T) {
 	}
 	const both, client = telemetryapi.WorkloadMode_CLIENT_AND_SERVER, telemetryapi.WorkloadMode_CLIENT
 	synctest.Test(t, func(t *testing.T) {
-		s := running(t, Options{Domain: "cluster.local"})
-		held := map[model.Key]*model.Object{}
+		a := newAsker(t, Reader.TurnsMetricsOn)
 		for _, c := range []struct {
 			what          string
 			change        *model.Object
@@ -46,22 +43,8 @@ func TestOnlyTheFirstThatTurnsMetricsOnChanges(t *testing.T) {
 			{"the second goes", of(model.RootNamespace, "some", "x", false, both), true, true, false},
 			{"the last goes", of("b", "on", "z", false, both), true, false, true},
 		} {
-			event := model.Event{Key: c.change.Key, Old: held[c.change.Key], New: c.change}
-			if c.goes {
-				event.New = nil
-			}
-			s.Apply("file", []model.Event{event}, nil)
-			s.Synced("file")
-			held[c.change.Key] = event.New
-			time.Sleep(time.Minute)
-			commit := commitNow(s)
-			if commit == nil {
-				t.Fatalf("%s: nothing is committed", c.what)
-			}
-			var rows []Row
-			on := commit.Snapshot.Reader(func(row Row) { rows = append(rows, row) }).TurnsMetricsOn()
-			concerned := slices.ContainsFunc(commit.Rows, func(row Row) bool { return slices.Contains(rows, row) })
-			if on != c.on || concerned != c.concerned && !commit.Full {
+			on, concerned, full := a.edit(t, c.what, c.change, c.goes)
+			if on != c.on || concerned != c.concerned && !full {
 				t.Errorf("%s: on is %v, want %v; it changes what depends on it: %v, want %v", c.what, on, c.on, concerned, c.concerned)
 			}
 		}
