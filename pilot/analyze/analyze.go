@@ -82,7 +82,7 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	m := load(files)
 	loaded := m.findings
 	m.findings = nil
-	for _, analyze := range analyzers() {
+	for _, analyze := range Analyzers() {
 		analyze.find(m)
 	}
 	m.tellPairs()

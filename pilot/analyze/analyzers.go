@@ -7,11 +7,8 @@ type Analyzer struct {
 	find  func(*mesh)
 }
 
-// Analyzers lists those that run beside the checks of the control plane, by their subjects.
-func Analyzers() []Analyzer { return analyzers() }
-
-// analyzers lists all analyzers. None depends on another one.
-func analyzers() []Analyzer {
+// Analyzers lists those that run beside the checks of the control plane, by their subjects. None depends on another one.
+func Analyzers() []Analyzer {
 	return []Analyzer{
 		{"gateway-selectors", "Gateways that select nobody, or sidecars", gatewaysWithoutWorkload},
 		{"gateway-ports", "servers of Gateways on ports that no Service of the gateway leads to", gatewayPortsWithoutService},

@@ -76,6 +76,12 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 		},
 	}
 	e.register(cmd)
+	e.flags(cmd)
+	return cmd
+}
+
+// flags adds what a request is asked with.
+func (e *explanation) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&e.from, "from", "", "the pod (or in files the workload, of which the first is asked if this is left out) whose proxy is asked, as POD[.NAMESPACE], NAMESPACE/WORKLOAD or deployment/NAME")
 	f.StringVarP(&e.namespace, "namespace", "n", "default", "namespace of --from, where it names none")
@@ -104,7 +110,6 @@ the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 		}
 		return e.completePods(cmd, nil, prefix)
 	})
-	return cmd
 }
 
 func (e *explanation) run(cmd *cobra.Command, target string, files []string) error {
