@@ -117,7 +117,7 @@ func victims(mesh string) ([]victim, error) {
 					continue
 				}
 				id, _, _ = strings.Cut(id, "\n")
-				v := victim{kind: kindOf(program, p, id), pod: p.Name, app: p.Labels["app"], pid: pid, restarts: restarts(p)}
+				v := victim{kind: kindOf(args, p, id), pod: p.Name, app: p.Labels["app"], pid: pid, restarts: restarts(p)}
 				if all = append(all, v); v.kind == "pause" {
 					sandboxes[id] = p
 				}
@@ -135,17 +135,26 @@ func victims(mesh string) ([]victim, error) {
 	return all, nil
 }
 
-func kindOf(program string, p *corev1.Pod, container string) string {
-	switch program {
-	case "envoy", "pilot-agent":
+// kindOf gives the kind of a pod's process, "" for one in whose place nobody would start another: it
+// has ended and waits to be reaped, runs for an exec, or only starts a container.
+func kindOf(args []string, p *corev1.Pod, container string) string {
+	switch program := filepath.Base(args[0]); {
+	case program == "envoy", program == "pause":
 		return program
+	case program == "pilot-agent":
+		if len(args) > 1 && args[1] == "proxy" {
+			return program
+		}
+		return ""
+	case args[0] == "", program == "runc":
+		return ""
 	}
 	for _, cs := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if strings.TrimPrefix(cs.ContainerID, "containerd://") == container {
 			return "application"
 		}
 	}
-	return "pause"
+	return ""
 }
 
 // assertStrangersReachNothing takes every path of the mesh's directory, with the agents' sockets
