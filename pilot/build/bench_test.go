@@ -170,3 +170,30 @@ func BenchmarkChange(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHeadlessPod replaces a pod of a headless service that speaks TCP, which has a listener of its own. Each
+// namespace has a route of its own, so that each has a plan of its own, which is made again.
+func BenchmarkHeadlessPod(b *testing.B) {
+	f, d := newBench(b)
+	headless := storetest.Service("ns-0", "headless", corev1.ClusterIPNone, corev1.ServicePort{Name: "tcp", Port: 9000})
+	pod := func(i int) *model.Object {
+		return storetest.Pod("ns-0", "headless-0", fmt.Sprintf("10.99.%d.%d", i/250%250, i%250+1), map[string]string{"app": "headless"})
+	}
+	objects := []*model.Object{headless, pod(0)}
+	for i := range benchNamespaces {
+		objects = append(objects, storetest.VirtualService(benchNS(i), "own", benchHost(i), 0, "."))
+	}
+	d.apply(f.Edit(objects...)...)
+	d.connectAll()
+	b.ReportAllocs()
+	var took time.Duration
+	i := 0
+	for b.Loop() {
+		i++
+		commits := f.Edit(pod(i))
+		started := time.Now()
+		d.apply(commits...)
+		took += time.Since(started)
+	}
+	b.ReportMetric(float64(took.Nanoseconds())/float64(i), "apply-ns/op")
+}

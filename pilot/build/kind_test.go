@@ -87,8 +87,16 @@ func (f forecast) Has(id UnitID) bool {
 	return f.Outline.Has(id)
 }
 
-func (f forecast) Same(id UnitID, other Outline) bool {
-	return id.Kind == KindExtension || f.Outline.Same(id, other.(forecast).Outline)
+func (f forecast) Compare(other Outline) Differences {
+	d := f.Outline.Compare(other.(forecast).Outline)
+	for _, ids := range []*[]UnitID{&d.Added, &d.Gone} {
+		for _, id := range *ids {
+			if id.Kind == kindClusters {
+				*ids = append(*ids, UnitID{Kind: KindExtension, Host: id.Host})
+			}
+		}
+	}
+	return d
 }
 
 func (f forecast) ChangedFacts(former Outline) []string {

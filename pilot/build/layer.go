@@ -94,10 +94,10 @@ func (l *layer) news() bool {
 }
 
 func (l *layer) update() {
-	former := l.outline
 	if l.full {
 		l.clear()
 	}
+	former := l.outline
 	if l.lay() {
 		l.choose(former)
 	}
@@ -224,65 +224,89 @@ func (l *layer) dropPlan() {
 }
 
 // choose finds of which units the layer is made: drops those that it has no more, and marks those that
-// are new or have another part of the plan.
+// are new or have another part of the plan than in the former outline, nil for none.
 func (l *layer) choose(former Outline) {
-	wanted := l.wanted()
-	for id, u := range l.units {
-		if _, stays := wanted[id]; !stays {
-			l.forget(u)
-			delete(l.units, id)
-			l.builder.units.Add(-1)
-		}
-	}
-	before := len(l.units)
+	before, version := len(l.units), l.version
 	defer func() { l.builder.units.Add(int64(len(l.units) - before)) }()
-	for id := range wanted {
-		switch {
-		case l.units[id] == nil:
-			l.units[id] = &unit{layer: l, id: id}
-			l.version++
-			l.mark(id)
-			if r := l.routes[id.Name]; id.Kind == kindVirtualHost && r != nil {
-				r.stale, r.moved = true, true // also if it turns out to be none, in the place of one below
+	var since, over Differences // from the former outline, and from that of the layer below
+	if former != nil {
+		since = l.outline.Compare(former)
+	}
+	switch {
+	case l.varies():
+		if !l.borrowed {
+			over = l.outline.Compare(l.below.outline)
+		}
+		l.haveOwn(over)
+	case former == nil:
+		l.have(l.outline.Units())
+	default:
+		l.lose(since.Gone)
+		l.have(since.Added)
+	}
+	for _, ids := range [...][]UnitID{since.Added, since.Altered} {
+		for _, id := range ids {
+			if l.units[id] != nil {
+				l.mark(id)
 			}
-		case former != nil && (!former.Has(id) || !l.outline.Same(id, former)):
-			l.mark(id)
 		}
 	}
-	l.cover.hide(l)
+	l.cover.hide(l, over.Gone, l.version != version)
 	l.layRoutes()
 }
 
-// wanted gives the units that the layer has. They are all of its outline where nothing below has any.
-// Else they are those that looked for what the namespace has of its own, and those that the outline has
-// otherwise.
-func (l *layer) wanted() map[UnitID]struct{} {
-	out := map[UnitID]struct{}{}
-	if !l.varies() {
-		for _, id := range l.outline.Units() {
-			out[id] = struct{}{}
-		}
-		return out
-	}
+// haveOwn makes the layer, which is over another, of those units that looked for what the namespace has of its
+// own, and of those that the outline has otherwise.
+func (l *layer) haveOwn(over Differences) {
+	wanted := map[UnitID]struct{}{}
 	l.own.readers(func(u *unit) {
-		if u.id.Kind != kindPlan {
-			out[u.id] = struct{}{}
+		if u.id.Kind != kindPlan && (l.borrowed || l.outline.Has(u.id)) {
+			wanted[u.id] = struct{}{}
 		}
 	})
-	if !l.borrowed {
-		for _, id := range l.outline.Units() {
-			if !l.below.outline.Has(id) || !l.outline.Same(id, l.below.outline) {
-				out[id] = struct{}{}
-			}
+	for _, ids := range [...][]UnitID{over.Added, over.Altered} {
+		for _, id := range ids {
+			wanted[id] = struct{}{}
 		}
-		maps.DeleteFunc(out, func(id UnitID, _ struct{}) bool { return !l.outline.Has(id) })
 	}
-	for id := range out { // what is sent to a cluster follows from how it is made
+	for id := range wanted { // what is sent to a cluster follows from how it is made
 		if id.Kind == kindClusters {
-			out[UnitID{Kind: kindAssignments, Host: id.Host}] = struct{}{}
+			wanted[UnitID{Kind: kindAssignments, Host: id.Host}] = struct{}{}
 		}
 	}
-	return out
+	var gone []UnitID
+	for id := range l.units {
+		if _, stays := wanted[id]; !stays {
+			gone = append(gone, id)
+		}
+	}
+	l.lose(gone)
+	l.have(slices.Collect(maps.Keys(wanted)))
+}
+
+// have takes in units, of those that the layer has not, to be computed.
+func (l *layer) have(ids []UnitID) {
+	for _, id := range ids {
+		if l.units[id] != nil {
+			continue
+		}
+		l.units[id] = &unit{layer: l, id: id}
+		l.version++
+		l.mark(id)
+		if r := l.routes[id.Name]; id.Kind == kindVirtualHost && r != nil {
+			r.stale, r.moved = true, true // also if it turns out to be none, in the place of one below
+		}
+	}
+}
+
+// lose drops units.
+func (l *layer) lose(ids []UnitID) {
+	for _, id := range ids {
+		if u := l.units[id]; u != nil {
+			l.forget(u)
+			delete(l.units, id)
+		}
+	}
 }
 
 // forget takes a unit out of what it was counted in.

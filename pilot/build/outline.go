@@ -21,8 +21,9 @@ type Outline interface {
 	// Units gives all units.
 	Units() []UnitID
 	Has(id UnitID) bool
-	// Same tells whether a unit has the same part of the plan in another outline, which has it too.
-	Same(id UnitID, other Outline) bool
+	// Compare gives the units that differ from those of another outline. One that is both Gone and Added has
+	// another part of the plan.
+	Compare(other Outline) Differences
 	// Compute makes a unit. Everything that it follows from is in the outline or read from the reader.
 	Compute(in Input, id UnitID) Output
 	// Routes gives the names of the route configurations, sorted, and Hosts the virtual hosts of one, in the
@@ -156,21 +157,6 @@ func (o *outboundOutline) Has(id UnitID) bool {
 	return hasServed(o, id)
 }
 
-func (o *outboundOutline) Same(id UnitID, other Outline) bool {
-	former := other.(*outboundOutline)
-	switch id.Kind {
-	case kindOutbound:
-		return o.SameScope(former.Plan)
-	case kindListener:
-		return o.SameListener(former.Plan, id.Name)
-	case kindVirtualHost:
-		return o.SameHost(former.Plan, id.Name, id.Host)
-	case kindNameTable:
-		return slices.Equal(o.Services(), former.Services())
-	}
-	return true
-}
-
 func (o *outboundOutline) ChangedFacts(former Outline) []string {
 	if former == nil {
 		return o.Plan.ChangedFacts(nil)
@@ -288,19 +274,6 @@ func (o *classOutline) Has(id UnitID) bool {
 		return o.secrets.HasSecret(id.Name)
 	}
 	return hasServed(o, id)
-}
-
-func (o *classOutline) Same(id UnitID, other Outline) bool {
-	former := other.(*classOutline)
-	switch id.Kind {
-	case kindListener:
-		return o.SameListener(former.GatewayPlan, id.Name)
-	case kindVirtualHost:
-		return o.SameHost(former.GatewayPlan, id.Name, id.Host)
-	case kindSecret:
-		return o.secrets.SameSecret(former.secrets, id.Name)
-	}
-	return true
 }
 
 func (o *classOutline) Compute(in Input, id UnitID) Output {

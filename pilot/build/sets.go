@@ -67,27 +67,24 @@ func (c *cover) clear(l *layer) {
 	}
 }
 
-// hide finds what the layer below has and the layer's own outline has not.
-func (c *cover) hide(l *layer) {
-	for t := range c.hidden {
-		c.hidden[t], c.stale[t] = nil, true
-	}
-	if !l.varies() || l.borrowed {
-		return
-	}
-	for id, u := range l.below.units {
-		if !l.outline.Has(id) {
+// hide notes the units of the layer below that the layer's own outline has not. others tells that it has other
+// units than before.
+func (c *cover) hide(l *layer, gone []UnitID, others bool) {
+	var hidden [resource.NumTypes][]string
+	for _, id := range gone {
+		if id.Kind == kindRouteHead {
+			hidden[resource.Routes] = append(hidden[resource.Routes], id.Name)
+		}
+		if u := l.below.units[id]; u != nil {
 			for _, e := range u.Resources {
-				c.hidden[u.Type] = append(c.hidden[u.Type], e.Name)
+				hidden[u.Type] = append(hidden[u.Type], e.Name)
 			}
 		}
 	}
-	routes := l.outline.Routes() // sorted
-	for name := range l.below.routes {
-		if _, has := slices.BinarySearch(routes, name); !has {
-			c.hidden[resource.Routes] = append(c.hidden[resource.Routes], name)
-		}
+	for t := range hidden {
+		c.stale[t] = c.stale[t] || others || !slices.Equal(hidden[t], c.hidden[t])
 	}
+	c.hidden = hidden
 }
 
 // publish makes the layer's sets and problems of what its units gave.

@@ -40,7 +40,7 @@ func (o *outbound) proxies() bool { return ir.ProxyRoutes(o.routes) }
 func (p *planner) addProxy() {
 	if port := httpProxyPort(p.r, p.c); port != 0 {
 		o := &outbound{address: loopback(p.c), port: port, routes: ir.HTTPProxyRoutes, bound: true, locked: true}
-		p.byName[o.name()] = o
+		p.put(o)
 		return
 	}
 	if n := p.c.HTTPProxyPort; n != 0 { // the mesh's own is validated
@@ -53,7 +53,7 @@ func (p *planner) addProxy() {
 func (p *planner) addEgressProxy(l *egressListener) {
 	p.listener = l
 	address := p.sharedAddress(l)
-	taken := p.byName[listenerName(address, l.port)] != nil
+	taken := p.outbounds[socket{address, l.port}] != nil
 	if taken || p.ownPort(address, l.port) {
 		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict,
 			fmt.Sprintf("another listener of the proxy has port %d there; choose another, until then the listener is left out", l.port)))
@@ -61,7 +61,7 @@ func (p *planner) addEgressProxy(l *egressListener) {
 	}
 	o := &outbound{address: address, port: l.port, hosts: &l.hosts, bound: l.bound, locked: true}
 	o.routes = ir.HTTPProxyRoutes + "/" + o.name()
-	p.byName[o.name()] = o
+	p.put(o)
 }
 
 // ownPort tells whether the proxy itself listens on a port at an address, or on one that others cannot

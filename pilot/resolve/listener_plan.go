@@ -62,6 +62,14 @@ type outbound struct {
 	tcp []tcpPort
 }
 
+// socket is where an outbound is found. Its name says the same, but would have to be made for each service.
+type socket struct {
+	address string
+	port    uint32
+}
+
+func (o *outbound) socket() socket { return socket{o.address, o.port} }
+
 func (o *outbound) name() string {
 	if isSocket(o.address) {
 		return o.address
@@ -80,7 +88,7 @@ func listenerName(address string, port uint32) string {
 // http gives by port the services whose requests share its route configuration, if it has one, sorted
 // by hostname.
 func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
-	p := planner{r: r, c: c, byName: map[string]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
+	p := planner{r: r, c: c, outbounds: map[socket]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
 	p.addProxy()
 	if !s.plain() {
 		p.addListeners(s, services)
@@ -91,8 +99,8 @@ func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []
 			}
 		}
 	}
-	out := make([]*outbound, 0, len(p.byName))
-	for _, o := range p.byName {
+	out := make([]*outbound, 0, len(p.outbounds))
+	for _, o := range p.outbounds {
 		p.settle(o)
 		out = append(out, o)
 	}
@@ -103,14 +111,16 @@ func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []
 }
 
 type planner struct {
-	r        Reader
-	c        *Class
-	byName   map[string]*outbound
-	http     map[uint32][]servicePort
-	sidecar  *model.Object   // in force, or nil
-	listener *egressListener // of the Sidecar that services are added to now, or nil
-	problems []model.Problem
+	r         Reader
+	c         *Class
+	outbounds map[socket]*outbound
+	http      map[uint32][]servicePort
+	sidecar   *model.Object   // in force, or nil
+	listener  *egressListener // of the Sidecar that services are added to now, or nil
+	problems  []model.Problem
 }
+
+func (p *planner) put(o *outbound) { p.outbounds[o.socket()] = o }
 
 // addService takes in a port of a service: its listeners, and its place among those that share routes.
 func (p *planner) addService(svc *model.Service, port *model.ServicePort) {
@@ -136,7 +146,9 @@ func (p *planner) add(sp servicePort) bool {
 	case protocol.IsHTTP():
 		o := p.at(sp, p.sharedAddress(p.listener))
 		if o != nil && !o.locked {
-			o.routes = portName(p.number(sp))
+			if o.routes == "" { // the first of the many that share it
+				o.routes = portName(o.port)
+			}
 			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
 		}
 		return o == nil || !o.locked
@@ -178,11 +190,10 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
-	name := listenerName(address, n)
-	o := p.byName[name]
+	o := p.outbounds[socket{address, n}]
 	if o == nil {
 		o = &outbound{address: address, port: n, bound: p.listener != nil && p.listener.bound}
-		p.byName[name] = o
+		p.put(o)
 	}
 	return o
 }

@@ -3,7 +3,6 @@ package resolve
 import (
 	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,45 +119,6 @@ func (p *Plan) view(r Reader) view { return view{r, p.class, p.scope} }
 // Services gives the services of the plan, sorted by hostname.
 func (p *Plan) Services() []*model.Service { return p.services }
 
-// ChangedHosts gives the hosts of which one plan has another service than the other, or none; old may
-// be nil.
-func (p *Plan) ChangedHosts(old *Plan) []string {
-	var out []string
-	a, b := p.services, []*model.Service(nil)
-	if old != nil {
-		b = old.services
-	}
-	for len(a) > 0 || len(b) > 0 { // both are sorted, and each namespace comes by here when a service changes
-		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].Hostname < b[0].Hostname:
-			out, a = append(out, a[0].Hostname), a[1:]
-		case len(a) == 0 || b[0].Hostname < a[0].Hostname:
-			out, b = append(out, b[0].Hostname), b[1:]
-		default:
-			if !sameService(a[0], b[0]) {
-				out = append(out, a[0].Hostname)
-			}
-			a, b = a[1:], b[1:]
-		}
-	}
-	return out
-}
-
-// ChangedFacts gives the facts, as units note them, that differ from those of a former plan.
-func (p *Plan) ChangedFacts(old *Plan) []string {
-	if p.scope.services == nil && (old == nil || old.scope.services == nil) {
-		return nil // the units read the services themselves
-	}
-	facts := p.ChangedHosts(old)
-	for i, host := range facts {
-		facts[i] = factScope + host
-	}
-	if old == nil || !reflect.DeepEqual(p.scope.egress, old.scope.egress) {
-		facts = append(facts, factEgress)
-	}
-	return facts
-}
-
 // Listeners gives the names of the listeners of services, in order.
 func (p *Plan) Listeners() []string { return slices.Sorted(maps.Keys(p.listeners)) }
 
@@ -227,18 +187,6 @@ func (p *Plan) References(r Reader, host string) []model.Problem {
 	return problems
 }
 
-// SameScope tells whether two plans agree about unknown destinations.
-func (p *Plan) SameScope(other *Plan) bool {
-	a, b := p.scope, other.scope
-	return a.allowAny == b.allowAny && a.proxy == b.proxy && a.byName == b.byName && a.dynamic == b.dynamic
-}
-
-// SameListener tells whether a listener has the same services as in another plan.
-func (p *Plan) SameListener(other *Plan, name string) bool {
-	a, b := p.listeners[name], other.listeners[name]
-	return a != nil && b != nil && a.routes == b.routes && a.sniff == b.sniff && a.grpcWeb == b.grpcWeb && a.bound == b.bound && slices.EqualFunc(a.tcp, b.tcp, tcpPort.same) && p.SameScope(other)
-}
-
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	b := &outboundBuilder{view: p.view(r)}
@@ -279,16 +227,6 @@ func (rp *routePlan) list() []string {
 
 // FallbackHost stands for the virtual host that takes the requests for hosts which nothing else knows.
 const FallbackHost = "*"
-
-// SameHost tells whether a virtual host of a route configuration is of the same service as in another
-// plan, or of none in both.
-func (p *Plan) SameHost(other *Plan, route, host string) bool {
-	if host == FallbackHost {
-		return p.SameScope(other)
-	}
-	a, b := p.routes[route], other.routes[route]
-	return a != nil && b != nil && a.port == b.port && a.find(host).same(b.find(host))
-}
 
 // find gives the service's port behind a virtual host; none for one of no service.
 func (rp *routePlan) find(host string) servicePort {

@@ -73,7 +73,7 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 				p.addService(svc, port)
 			}
 		}
-		switch o := p.byName[p.httpName(l)]; {
+		switch o := p.outbounds[socket{p.sharedAddress(l), l.port}]; {
 		case o == nil && l.protocol.IsHTTP(): // for VirtualServices alone
 			p.openHTTP(l)
 		case !found && !l.protocol.IsHTTP():
@@ -81,7 +81,7 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 				fmt.Sprintf("no service of its hosts has port %d, so that nothing listens there; write a port that one has", l.port)))
 		}
 	}
-	for _, o := range p.byName {
+	for _, o := range p.outbounds {
 		o.locked = true
 	}
 	p.listener = s.rest
@@ -96,11 +96,6 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 		slices.SortStableFunc(all, func(a, b servicePort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
 		p.http[port] = slices.CompactFunc(all, func(a, b servicePort) bool { return a.service.Hostname == b.service.Hostname })
 	}
-}
-
-// httpName gives the name of the listener that HTTP services share.
-func (p *planner) httpName(l *egressListener) string {
-	return listenerName(p.sharedAddress(l), l.port)
 }
 
 func (p *planner) sharedAddress(l *egressListener) string {

@@ -19,13 +19,13 @@ func isSocket(bind string) bool { return strings.HasPrefix(bind, model.UnixSchem
 func (p *planner) addSocket(l *egressListener, services []*model.Service) {
 	o := &outbound{address: l.bind, bound: true, locked: true}
 	switch {
-	case p.byName[o.name()] != nil:
+	case p.outbounds[o.socket()] != nil:
 		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".bind", model.ReasonConflict,
 			fmt.Sprintf("another listener of the object has %s; choose another, until then the listener is left out", l.bind)))
 		return
 	case l.proxies || l.protocol.IsHTTP():
 		o.hosts, o.routes = &l.hosts, ir.HTTPProxyRoutes+"/"+o.name()
-		p.byName[o.name()] = o
+		p.put(o)
 		return
 	}
 	some := false
@@ -34,7 +34,7 @@ func (p *planner) addSocket(l *egressListener, services []*model.Service) {
 			fmt.Sprintf("nothing tells which of several services bytes at %s are for; name one, until then they go to %s", l.bind, o.tcp[0].service.Hostname)))
 	}
 	if len(o.tcp) > 0 {
-		p.byName[o.name()] = o
+		p.put(o)
 		return
 	}
 	p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".hosts", model.ReasonNotTranslated,
