@@ -1,0 +1,80 @@
+package build
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+)
+
+// TestOutlinesAreComparedAsTheirUnitsSay compares outlines of random histories with those of the commit before, and
+// with those of the layer below. What Compare finds by walking lists is what looking each unit up finds.
+func TestOutlinesAreComparedAsTheirUnitsSay(t *testing.T) {
+	found := Differences{}
+	for seed := range uint64(2) {
+		former := map[*layer]Outline{}
+		h := history{seed: seed, after: func(d *driver, _ []store.Row) {
+			for _, l := range d.builder.layers {
+				if was := former[l]; was != nil && l.outline != nil {
+					checkCompare(t, l.outline, was, &found)
+				}
+				if l.varies() && l.outline != nil && l.below.outline != nil {
+					checkCompare(t, l.outline, l.below.outline, &found)
+				}
+				former[l] = l.outline
+			}
+		}}
+		if difference := h.run(t); difference != "" {
+			t.Fatal(difference)
+		}
+	}
+	kinds := map[Kind]bool{}
+	for _, id := range found.Gone {
+		kinds[id.Kind] = true
+	}
+	for _, k := range []Kind{kindClusters, kindAssignments, kindListener, kindVirtualHost, kindReferences, kindRouteHead} {
+		if !kinds[k] {
+			t.Errorf("no unit of kind %d has gone, so that nothing is known of those", k)
+		}
+	}
+	if len(found.Altered) == 0 {
+		t.Error("no unit had another part of the plan")
+	}
+}
+
+// checkCompare compares two outlines. A unit that is both Gone and Added has another part of the plan.
+func checkCompare(t *testing.T, now, then Outline, found *Differences) {
+	t.Helper()
+	d := now.Compare(then)
+	added, gone := ids(d.Added), ids(d.Gone)
+	for id := range maps.Clone(added) {
+		if gone[id] {
+			delete(added, id)
+			delete(gone, id)
+			d.Altered = append(d.Altered, id)
+		}
+	}
+	want, lost := ids(now.Units()), ids(then.Units())
+	maps.DeleteFunc(want, func(id UnitID, _ bool) bool { return then.Has(id) })
+	maps.DeleteFunc(lost, func(id UnitID, _ bool) bool { return now.Has(id) })
+	if !maps.Equal(added, want) {
+		t.Fatalf("added are %v, by their units %v", added, want)
+	}
+	if !maps.Equal(gone, lost) {
+		t.Fatalf("gone are %v, by their units %v", gone, lost)
+	}
+	for _, id := range d.Altered {
+		if !now.Has(id) || !then.Has(id) {
+			t.Fatalf("%v is altered, but not in both", id)
+		}
+	}
+	found.Gone, found.Altered = append(found.Gone, d.Gone...), append(found.Altered, d.Altered...)
+}
+
+func ids(list []UnitID) map[UnitID]bool {
+	out := map[UnitID]bool{}
+	for _, id := range list {
+		out[id] = true
+	}
+	return out
+}
