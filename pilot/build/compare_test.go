@@ -4,7 +4,13 @@ import (
 	"maps"
 	"testing"
 
+	networking "istio.io/api/networking/v1alpha3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
+	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
 // TestOutlinesAreComparedAsTheirUnitsSay compares outlines of random histories with those of the commit before, and
@@ -77,4 +83,28 @@ func ids(list []UnitID) map[UnitID]bool {
 		out[id] = true
 	}
 	return out
+}
+
+// TestUnknownHostsAreTreatedAsTheSidecarSays changes nothing of a plan but what becomes of unknown destinations.
+func TestUnknownHostsAreTreatedAsTheSidecarSays(t *testing.T) {
+	says := func(mode networking.OutboundTrafficPolicy_Mode) *model.Object {
+		return storetest.Object(model.KindSidecar, "a", "default", &networking.Sidecar{
+			OutboundTrafficPolicy: &networking.OutboundTrafficPolicy{Mode: mode},
+		})
+	}
+	f := storetest.NewFeed(t, nil, storetest.Service("b", "web", "172.16.1.1", corev1.ServicePort{Name: "http", Port: 80}),
+		says(networking.OutboundTrafficPolicy_ALLOW_ANY))
+	d := newDriver(t)
+	d.apply(f.Edit()...)
+	s := d.join(storetest.Sidecar("a", "client", "10.0.0.1"))
+	before := s.set(resource.Routes).Get("80")
+	commits := f.Edit(says(networking.OutboundTrafficPolicy_REGISTRY_ONLY))
+	d.apply(commits...)
+	want, _ := fromScratch(t, commits[len(commits)-1], Options{})(s.Proxy)
+	if difference := differ(s.now(), want); difference != "" {
+		t.Error(difference)
+	}
+	if s.set(resource.Routes).Get("80") == before {
+		t.Error("the routes are as before")
+	}
 }
