@@ -55,7 +55,8 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"RoutesByClaims":         func(r R, a about) any { return r.RoutesByClaims(a.ns) },
 		"Service":                func(r R, a about) any { return r.Service(a.ns, a.host) },
 		"Services":               func(r R, a about) any { return r.Services(a.ns) },
-		"ServicesIn":             func(r R, a about) any { return r.ServicesIn(a.other, a.ns) },
+		"ServiceHostsIn":         func(r R, a about) any { return r.ServiceHostsIn(a.ns) },
+		"ServicesNamed":          func(r R, a about) any { return r.ServicesNamed(a.ns, a.host) },
 		"ServicesSelecting": func(r R, a about) any {
 			return r.ServicesSelecting("", a.ns, map[string]string{"app": a.name, "version": "v1"})
 		},

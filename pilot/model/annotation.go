@@ -38,8 +38,8 @@ const MeshAnnotation = "istio.io/"
 
 // Annotation tells what an annotation for a mesh does.
 type Annotation struct {
-	// Kind is the kind of object that it acts on, "" for all; Also is another one.
-	Kind, Also Kind
+	// Kinds are those of the objects that it acts on, none for all.
+	Kinds []Kind
 	// Why is why it acts nowhere, "" where it acts.
 	Why string
 }
@@ -48,23 +48,23 @@ type Annotation struct {
 // those without effect, and the injection checks those of pods.
 func Annotations() map[string]Annotation {
 	out := map[string]Annotation{
-		annotation.NetworkingExportTo.Name:            {Kind: KindService},
-		annotation.NetworkingTrafficDistribution.Name: {Kind: KindService, Also: KindServiceEntry},
-		AnnotationIngressClass:                        {Kind: KindIngress},
-		annotation.IoIstioDryRun.Name:                 {Kind: KindAuthorizationPolicy},
-		AnnotationStickySplit:                         {Kind: KindVirtualService},
-		AnnotationSubsetFallback:                      {Kind: KindDestinationRule},
+		annotation.NetworkingExportTo.Name:            {Kinds: []Kind{KindService}},
+		annotation.NetworkingTrafficDistribution.Name: {Kinds: []Kind{KindService, KindServiceEntry, KindNamespace}},
+		AnnotationIngressClass:                        {Kinds: []Kind{KindIngress}},
+		annotation.IoIstioDryRun.Name:                 {Kinds: []Kind{KindAuthorizationPolicy}},
+		AnnotationStickySplit:                         {Kinds: []Kind{KindVirtualService}},
+		AnnotationSubsetFallback:                      {Kinds: []Kind{KindDestinationRule}},
 		// It speaks to the analysis, which takes every object.
 		annotation.GalleyAnalyzeSuppress.Name: {},
 		// The injection notes it.
-		annotation.IoIstioRev.Name: {Kind: KindPod},
-		AnnotationPeers:            {Kind: KindPod, Also: KindWorkloadEntry}, // and so does registration
+		annotation.IoIstioRev.Name: {Kinds: []Kind{KindPod}},
+		AnnotationPeers:            {Kinds: []Kind{KindPod, KindWorkloadEntry}}, // and so does registration
 	}
 	for _, name := range podAnnotations() {
-		out[name] = Annotation{Kind: KindPod}
+		out[name] = Annotation{Kinds: []Kind{KindPod}}
 	}
 	// pilotctl x workload entry configure reads it of groups.
-	out[annotation.ProxyConfig.Name] = Annotation{Kind: KindPod, Also: KindWorkloadGroup}
+	out[annotation.ProxyConfig.Name] = Annotation{Kinds: []Kind{KindPod, KindWorkloadGroup}}
 	for name, why := range unreadAnnotations() {
 		out[name] = Annotation{Why: why}
 	}
@@ -73,7 +73,7 @@ func Annotations() map[string]Annotation {
 		AnnotationHealthChecks, annotation.IoIstioAutoRegistrationGroup.Name, annotation.IoIstioWorkloadController.Name,
 		annotation.IoIstioConnectedAt.Name, annotation.IoIstioDisconnectedAt.Name, AnnotationAnswers,
 	} {
-		out[name] = Annotation{Kind: KindWorkloadEntry}
+		out[name] = Annotation{Kinds: []Kind{KindWorkloadEntry}}
 	}
 	return out
 }

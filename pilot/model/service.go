@@ -117,6 +117,7 @@ type Service struct {
 type Source struct {
 	Key
 	Origin Origin
+	Partly bool // of a hidden service: some of its ports are in effect
 }
 
 // ByNode tells whether it depends on the client's node which endpoints get its requests.

@@ -66,7 +66,10 @@ func (b *clusterBuilder) nearNames(balance block[networking.LoadBalancerSettings
 func (b *clusterBuilder) hidden(svc *model.Service) {
 	for _, h := range svc.Hidden {
 		message := fmt.Sprintf("%s has the host %s as well and comes first; the ports of this one have no effect", svc.Key, svc.Hostname)
-		if h.Namespace != svc.Namespace {
+		switch {
+		case h.Partly:
+			message = fmt.Sprintf("%s has the host %s as well and comes first; ports of this one with a number or name of another have no effect", svc.Key, svc.Hostname)
+		case h.Namespace != svc.Namespace:
 			message = fmt.Sprintf("%s has the host %s as well and comes first; this one is seen in its own namespace only", svc.Key, svc.Hostname)
 		}
 		b.report(model.Problem{

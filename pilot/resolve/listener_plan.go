@@ -55,7 +55,7 @@ type outbound struct {
 	// bound tells that the proxy itself listens there; locked, that an egress listener of a Sidecar has it
 	// for itself.
 	bound, locked bool
-	// hosts are those of an egress listener that is an HTTP proxy; nil for another listener.
+	// hosts are those of the egress listener of a Sidecar that it is of; nil for all.
 	hosts *egressHosts
 	// tcp are the services that take what is not HTTP: one, or several that SNI or the subnets of their
 	// addresses tell apart.
@@ -192,7 +192,10 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 	}
 	o := p.outbounds[socket{address, n}]
 	if o == nil {
-		o = &outbound{address: address, port: n, bound: p.listener != nil && p.listener.bound}
+		o = &outbound{address: address, port: n}
+		if p.listener != nil {
+			o.bound, o.hosts = p.listener.bound, &p.listener.hosts
+		}
 		p.put(o)
 	}
 	return o
@@ -276,8 +279,8 @@ func addresses(c *Class, svc *model.Service) []string {
 	return out
 }
 
-// addresses gives the IPs at which a service that is no HTTP service is reached: its own, those of a
-// headless service's pods, or any, and the subnets. A headless service without pods has none.
+// addresses gives the IPs at which a service that is no HTTP service is reached: its own, those of its workloads where
+// connections go where they were sent and a selector says whereto, or any, and the subnets. One without workloads has none.
 func (p *planner) addresses(sp servicePort) (ips, subnets []string) {
 	if l := p.listener; l != nil && (l.bind != "" || l.bound) {
 		return []string{p.sharedAddress(l)}, nil
@@ -295,7 +298,7 @@ func (p *planner) addresses(sp servicePort) (ips, subnets []string) {
 	switch {
 	case len(own) > 0:
 		return ips, subnets
-	case sp.service.Headless:
+	case sp.service.Headless, sp.service.Resolution == model.ResolutionPassthrough && len(sp.service.Selector) > 0:
 		return p.podAddresses(sp), nil
 	}
 	return []string{wildcard(p.c)}, nil

@@ -41,6 +41,8 @@ type routePlan struct {
 	services []servicePort
 	hosts    []string // sorted
 	order    []string // all hosts; one list for all who have the plan
+	// egress are the hosts of the egress listener of a Sidecar that has them; nil for all.
+	egress *egressHosts
 }
 
 // NewPlan plans what a class sends.
@@ -70,14 +72,15 @@ func NewPlan(r Reader, c *Class) *Plan {
 		default:
 			route.services = http[o.port]
 		}
+		route.egress = o.hosts
 		if route.port == 80 && !o.sniff {
-			route.hosts = p.otherHosts(r, services)
+			route.hosts = p.otherHosts(r, services, o.hosts)
 		}
 		route.order = route.list()
 		p.routes[o.routes] = route
 	}
 	if p.routes[portName(80)] == nil {
-		p.unrouted = p.otherHosts(r, services)
+		p.unrouted = p.otherHosts(r, services, nil)
 	}
 	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
 	return p
@@ -85,10 +88,10 @@ func NewPlan(r Reader, c *Class) *Plan {
 
 // otherHosts gives the hosts that VirtualServices name and no service has on port 80. They are known there
 // only, since nothing says which other port they mean.
-func (p *Plan) otherHosts(r Reader, services []*model.Service) []string {
+func (p *Plan) otherHosts(r Reader, services []*model.Service, egress *egressHosts) []string {
 	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool { return svc.PortByNumber(80) == nil })
 	var out []string
-	for _, host := range p.scope.hosts(r, p.class) {
+	for _, host := range p.scope.within(egress).hosts(r, p.class) {
 		if !anyHas(services, host) {
 			out = append(out, host)
 		}
@@ -115,6 +118,11 @@ func (p *Plan) For(c *Class) *Plan {
 }
 
 func (p *Plan) view(r Reader) view { return view{r, p.class, p.scope} }
+
+// viewOf is the view of an egress listener of a Sidecar.
+func (p *Plan) viewOf(r Reader, egress *egressHosts) view {
+	return view{r, p.class, p.scope.within(egress)}
+}
 
 // Services gives the services of the plan, sorted by hostname.
 func (p *Plan) Services() []*model.Service { return p.services }
@@ -189,8 +197,9 @@ func (p *Plan) References(r Reader, host string) []model.Problem {
 
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
-	b := &outboundBuilder{view: p.view(r)}
-	l := b.listener(p.listeners[name])
+	o := p.listeners[name]
+	b := &outboundBuilder{view: p.viewOf(r, o.hosts)}
+	l := b.listener(o)
 	return instrumentOutbound(&b.view, l), b.problems
 }
 
@@ -246,7 +255,7 @@ func (rp *routePlan) find(host string) servicePort {
 // there is no service.
 func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
 	rp := p.routes[route]
-	b := &routeBuilder{view: p.view(r), port: rp.port}
+	b := &routeBuilder{view: p.viewOf(r, rp.egress), port: rp.port}
 	switch sp := rp.find(host); {
 	case rp.sniffed != nil && host == rp.sniffed.service.Hostname:
 		return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.sniffedHost(sp))), b.problems

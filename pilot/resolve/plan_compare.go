@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -68,7 +67,7 @@ func (p *Plan) ChangedFacts(old *Plan) []string {
 	}
 	var facts []string
 	p.CompareServices(former, func(host string, _ Change) { facts = append(facts, factScope+host) })
-	if old == nil || !reflect.DeepEqual(p.scope.egress, old.scope.egress) {
+	if old == nil || !p.scope.sameEgress(old.scope) {
 		facts = append(facts, factEgress)
 	}
 	return facts
@@ -99,7 +98,8 @@ func (p *Plan) CompareListeners(other *Plan, visit func(name string, c Change)) 
 }
 
 func (o *outbound) same(b *outbound) bool {
-	return o.routes == b.routes && o.sniff == b.sniff && o.grpcWeb == b.grpcWeb && o.bound == b.bound && slices.EqualFunc(o.tcp, b.tcp, tcpPort.same)
+	return o.routes == b.routes && o.sniff == b.sniff && o.grpcWeb == b.grpcWeb && o.bound == b.bound &&
+		o.hosts.same(b.hosts) && slices.EqualFunc(o.tcp, b.tcp, tcpPort.same)
 }
 
 // CompareRoutes visits the Routes that another plan has not, and those that it alone has.
@@ -150,7 +150,7 @@ func (p *Plan) CompareHosts(other *Plan, visit func(route, host string, c Change
 
 // alike tells whether the lists of two plans of a configuration have the same order, and decide what is the same.
 func (rp *routePlan) alike(other *routePlan) bool {
-	return rp.sniffed == nil && other.sniffed == nil && rp.proxied == other.proxied && rp.port == other.port
+	return rp.sniffed == nil && other.sniffed == nil && rp.proxied == other.proxied && rp.port == other.port && rp.egress.same(other.egress)
 }
 
 // sameHost tells whether a virtual host of a route configuration is of the same service as in another plan, or of
@@ -160,7 +160,7 @@ func (p *Plan) sameHost(other *Plan, route, host string) bool {
 		return p.SameScope(other)
 	}
 	a, b := p.routes[route], other.routes[route]
-	return a.port == b.port && a.find(host).same(b.find(host))
+	return a.port == b.port && a.egress.same(b.egress) && a.find(host).same(b.find(host))
 }
 
 // SamePlan tells whether both are one plan, be it for two classes.

@@ -107,7 +107,7 @@ func (b *routeBuilder) domains(svc *model.Service) []string {
 
 // shortNames gives the names that a resolver with the search domains of a pod completes to the
 // host: in domain ns.svc.SUFFIX, host s.ns.svc.SUFFIX is s and s.ns too, and s.other.svc.SUFFIX
-// is s.other; and either with .svc.
+// is s.other; and either with .svc. A name below a service's, as a pod of a StatefulSet has, is no shorter than that.
 func (v *view) shortNames(host string) []string {
 	_, suffix, ok := strings.Cut(v.c.DNSDomain, ".svc.")
 	if !ok {
@@ -118,7 +118,7 @@ func (v *view) shortNames(host string) []string {
 		return nil
 	}
 	name, namespace, ok := strings.Cut(short, ".")
-	if !ok || strings.Contains(namespace, ".") {
+	if !ok {
 		return nil
 	}
 	out := []string{short, short + ".svc"}

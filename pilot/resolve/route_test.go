@@ -31,7 +31,7 @@ func TestShortNames(t *testing.T) {
 		{"a.two.svc.cluster.local", "one.svc.cluster.local", []string{"a.two", "a.two.svc"}},
 		{"a.one.svc.cluster.local", "one.svc.other.local", nil},
 		{"example.com", "one.svc.cluster.local", nil},
-		{"a.b.one.svc.cluster.local", "one.svc.cluster.local", nil},
+		{"a.b.one.svc.cluster.local", "one.svc.cluster.local", []string{"a.b.one", "a.b.one.svc"}},
 		{"a.one.svc.cluster.local", "", nil},
 	} {
 		var facts []string

@@ -83,9 +83,7 @@ func egressProxy(r Reader, sidecar *model.Object, d *networking.Destination) str
 // the hosts lead the ports that they lead to.
 func (s *scope) take(r Reader, c *Class) {
 	for _, svc := range s.egress.services(r, c) {
-		if s.egress.allowService(svc) {
-			s.services[svc.Hostname] = svc
-		}
+		s.services[svc.Hostname] = svc
 	}
 	led := map[string][]uint32{}
 	for _, o := range s.egress.virtualServices(r, c) {
@@ -109,6 +107,16 @@ func (s *scope) take(r Reader, c *Class) {
 			s.services[host] = svc
 		}
 	}
+}
+
+// within narrows the scope to the hosts of an egress listener, which VirtualServices and aliases count for; nil for all.
+func (s *scope) within(hosts *egressHosts) *scope {
+	if hosts == nil {
+		return s
+	}
+	out := *s
+	out.egress = hosts
+	return &out
 }
 
 // withPorts gives a service with some of its ports alone, or nil where it has none of them; 0 among the

@@ -23,6 +23,11 @@ func (h hostIn) covers(namespace, host string) bool {
 // egressHosts are the hosts of all egress listeners of one Sidecar.
 type egressHosts struct{ allow, exclude []hostIn }
 
+// same tells whether two listeners have the same hosts; nil is of none.
+func (e *egressHosts) same(o *egressHosts) bool {
+	return e == o || e != nil && o != nil && slices.Equal(e.allow, o.allow) && slices.Equal(e.exclude, o.exclude)
+}
+
 // parseEgress reads ./*, ns/*, */*, ns/host, ~/* (nothing) and ~ns/host (an exclusion). "." is
 // the proxy's own namespace, also for the root namespace's Sidecar.
 func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
@@ -56,25 +61,47 @@ func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 	return out
 }
 
-// services gives the services of the namespaces that the hosts name, and perhaps others.
+// services gives the services that the hosts let pass, one a hostname. Of several that is the first of those which pass, so
+// that a host with its namespace leads to the service there, whichever one counts for the class otherwise.
 func (e egressHosts) services(r Reader, c *Class) []*model.Service {
-	namespaces, all := e.namespaces()
-	if all {
-		return r.Services(c.Namespace)
-	}
 	var out []*model.Service
-	for _, ns := range namespaces {
-		out = append(out, r.ServicesIn(ns, c.Namespace)...)
-	}
-	for _, h := range e.allow {
-		if h.namespace != "*" {
-			continue
-		}
-		if svc := r.Service(c.Namespace, h.host); svc != nil {
-			out = append(out, svc)
+	for _, host := range e.serviceHosts(r, c) {
+		first := r.Service(c.Namespace, host)
+		switch {
+		case first == nil:
+		case e.allowService(first):
+			out = append(out, first)
+		default:
+			all := r.ServicesNamed(c.Namespace, host)
+			if at := slices.IndexFunc(all, e.allowService); at >= 0 {
+				out = append(out, all[at])
+			}
 		}
 	}
 	return out
+}
+
+// serviceHosts gives the hostnames of services that the hosts name.
+func (e egressHosts) serviceHosts(r Reader, c *Class) []string {
+	namespaces, all := e.namespaces()
+	var hosts []string
+	if all {
+		for _, svc := range r.Services(c.Namespace) {
+			hosts = append(hosts, svc.Hostname)
+		}
+	} else {
+		for _, ns := range namespaces {
+			hosts = append(hosts, r.ServiceHostsIn(ns)...)
+		}
+		for _, h := range e.allow {
+			if h.namespace == "*" {
+				hosts = append(hosts, h.host)
+			}
+		}
+	}
+	return slices.DeleteFunc(distinct(hosts), func(host string) bool {
+		return !slices.ContainsFunc(e.allow, func(h hostIn) bool { return model.HostCovers(h.host, host) })
+	})
 }
 
 // virtualServices gives the VirtualServices of the namespaces that the hosts name, model.Older first.

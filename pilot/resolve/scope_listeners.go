@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,6 +38,11 @@ func egressListeners(spec *networking.Sidecar, c *Class) (listeners []egressList
 		}
 	}
 	return listeners, rest
+}
+
+// sameEgress tells whether two scopes have the same egress listeners.
+func (s *scope) sameEgress(o *scope) bool {
+	return reflect.DeepEqual(s.egress, o.egress) && reflect.DeepEqual(s.listeners, o.listeners) && reflect.DeepEqual(s.rest, o.rest)
 }
 
 // plain tells whether every service is listened for where it says itself.

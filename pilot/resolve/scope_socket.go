@@ -17,14 +17,14 @@ func isSocket(bind string) bool { return strings.HasPrefix(bind, model.UnixSchem
 // service that has one port alone, the first by model.CompareServices. Nothing captures connections to a socket, so the
 // proxy itself listens.
 func (p *planner) addSocket(l *egressListener, services []*model.Service) {
-	o := &outbound{address: l.bind, bound: true, locked: true}
+	o := &outbound{address: l.bind, bound: true, locked: true, hosts: &l.hosts}
 	switch {
 	case p.outbounds[o.socket()] != nil:
 		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".bind", model.ReasonConflict,
 			fmt.Sprintf("another listener of the object has %s; choose another, until then the listener is left out", l.bind)))
 		return
 	case l.proxies || l.protocol.IsHTTP():
-		o.hosts, o.routes = &l.hosts, ir.HTTPProxyRoutes+"/"+o.name()
+		o.routes = ir.HTTPProxyRoutes + "/" + o.name()
 		p.put(o)
 		return
 	}

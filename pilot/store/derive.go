@@ -31,14 +31,26 @@ func (s *state) deriveServices(key model.Key) {
 }
 
 func (s *state) servicesOf(o *model.Object) []*model.Service {
-	exportTo := s.Mesh.GetDefaultServiceExportTo()
-	if o.Kind == model.KindServiceEntry {
-		return newEntryServices(o, exportTo, s.boundedExport, s.allocator.addresses(o))
+	exportTo, inNamespace := s.Mesh.GetDefaultServiceExportTo(), s.inNamespace(o)
+	if entry, ok := o.Spec.(*networking.ServiceEntry); ok {
+		if own := entry.GetExportTo(); len(own) > 0 {
+			exportTo = own
+		}
+		return newEntryServices(o, s.boundedExport(o.Namespace, exportTo), inNamespace, s.allocator.addresses(o))
 	}
-	if svc := newService(o, s.Domain, exportTo); svc != nil {
+	if svc := newService(o, s.Domain, exportTo, inNamespace); svc != nil {
 		return []*model.Service{svc}
 	}
 	return nil
+}
+
+// inNamespace gives the trafficDistribution that the services of an object's namespace have unless they say otherwise.
+func (s *state) inNamespace(o *model.Object) string {
+	namespace := s.object(model.Key{Kind: model.KindNamespace, Name: o.Namespace, Cluster: o.Cluster})
+	if namespace == nil {
+		return ""
+	}
+	return namespace.Annotations[trafficDistribution]
 }
 
 // hosted finds the service of a hostname, or nil.

@@ -14,7 +14,8 @@ import (
 // labelNetwork of a pod says where its endpoints are.
 const labelNetwork = "topology.istio.io/network"
 
-// podEndpoints adds to out what a pod offers to a service.
+// podEndpoints adds to out what a pod offers to a service. For a ServiceEntry a container's port of the name of its port
+// stands before its target, as the ports of a WorkloadEntry do.
 func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
 	pod := o.Spec.(*model.Pod)
 	if !serves(pod) {
@@ -27,6 +28,9 @@ func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, net
 	return atPorts(out, svc, base, func(p *model.ServicePort) uint32 {
 		if p.TargetName != "" {
 			return pod.PortNamed(p.TargetName, p.Protocol == model.ProtocolUDP)
+		}
+		if svc.Key.Kind == model.KindServiceEntry && p.Name != "" {
+			return cmp.Or(pod.PortNamed(p.Name, false), p.TargetPort)
 		}
 		return p.TargetPort
 	})

@@ -8,8 +8,8 @@ import (
 
 // merged joins the services of a hostname that are one, so that a namespace has one at most: a Service
 // in several clusters, and ServiceEntries that agree about all but their ports. Candidates are in the
-// order of model.CompareServices. A ServiceEntry that agrees with none before it is hidden; what names
-// it has count for a Service all the same, as Istio documents.
+// order of model.CompareServices. Of two ports with one number the first counts. A ServiceEntry that agrees
+// with none before it is hidden; what names it has count for a Service all the same, as Istio documents.
 func merged(candidates []*model.Service) []*model.Service {
 	if len(candidates) == 1 {
 		return candidates
@@ -28,7 +28,10 @@ func merged(candidates []*model.Service) []*model.Service {
 				one, svc = *svc, out[at]
 			}
 		case one.Key.Kind == model.KindServiceEntry && agree(&one, svc):
-			one.Ports = joinPorts(one.Ports, svc.Ports)
+			var whole bool
+			if one.Ports, whole = joinPorts(one.Ports, svc.Ports); !whole {
+				one.Hidden = append(slices.Clip(one.Hidden), model.Source{Key: svc.Key, Origin: svc.Origin, Partly: true})
+			}
 			one.Addresses = join(one.Addresses, svc.Addresses)
 			one.SubjectAltNames = sorted(join(one.SubjectAltNames, svc.SubjectAltNames))
 		default:
@@ -45,32 +48,24 @@ func merged(candidates []*model.Service) []*model.Service {
 	return out
 }
 
-// agree tells whether two services of ServiceEntries differ by their ports, addresses and names only,
-// and no port is another one in each.
+// agree tells whether two services of ServiceEntries differ by their ports, addresses, names and location only.
 func agree(a, b *model.Service) bool {
-	if a.Resolution != b.Resolution || a.External != b.External || !slices.Equal(a.ExportTo, b.ExportTo) ||
-		(len(a.Addresses) == 0) != (len(b.Addresses) == 0) {
-		return false
-	}
-	for i := range b.Ports {
-		for j := range a.Ports {
-			p, q := &a.Ports[j], &b.Ports[i]
-			if (p.Port == q.Port || p.Name == q.Name) && *p != *q {
-				return false
-			}
-		}
-	}
-	return true
+	return a.Resolution == b.Resolution && slices.Equal(a.ExportTo, b.ExportTo) && (len(a.Addresses) == 0) == (len(b.Addresses) == 0)
 }
 
-func joinPorts(a, b []model.ServicePort) []model.ServicePort {
-	out := slices.Clip(a)
+// joinPorts adds to ports those of another service that have a number and a name of their own, and tells whether all that
+// it has is among them then.
+func joinPorts(a, b []model.ServicePort) (out []model.ServicePort, whole bool) {
+	out, whole = slices.Clip(a), true
 	for _, p := range b {
-		if !slices.Contains(out, p) {
+		taken := slices.IndexFunc(out, func(o model.ServicePort) bool { return o.Port == p.Port || o.Name == p.Name })
+		if taken < 0 {
 			out = append(out, p)
+		} else if out[taken] != p {
+			whole = false
 		}
 	}
-	return out
+	return out, whole
 }
 
 // join gives a list with what another has beside it.

@@ -131,15 +131,19 @@ func (r Reader) Service(namespace, hostname string) *model.Service {
 	return r.s.services.visible.read(r, Place{Name: hostname})
 }
 
-// ServicesIn gives the services that live in a namespace and that a client sees, sorted by hostname.
-func (r Reader) ServicesIn(namespace, client string) []*model.Service {
-	var out []*model.Service
+// ServicesNamed gives the services of a hostname that a client may see, one a namespace. The first is the one that counts
+// unless the client asks for another.
+func (r Reader) ServicesNamed(client, hostname string) []*model.Service {
+	return visibleTo(r.s.services.byHost.lists.read(r, Place{Name: hostname}), client)
+}
+
+// ServiceHostsIn gives the hostnames of the services that live in a namespace, whoever sees them, sorted.
+func (r Reader) ServiceHostsIn(namespace string) []string {
+	var out []string
 	for _, svc := range r.s.services.inNamespace.lists.read(r, Place{Namespace: namespace}) {
-		if seen := r.Service(client, svc.Hostname); seen != nil && seen.ID() == svc.ID() {
-			out = append(out, seen)
-		}
+		out = append(out, svc.Hostname)
 	}
-	return slices.CompactFunc(out, func(a, b *model.Service) bool { return a == b || a.Hostname == b.Hostname })
+	return slices.Compact(out)
 }
 
 // ServicesSelecting gives the services of a namespace whose selector matches the labels, sorted

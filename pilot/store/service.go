@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,8 +17,9 @@ const exportToAnnotation = "networking.istio.io/exportTo"
 const trafficDistribution = "networking.istio.io/traffic-distribution"
 
 // newService gives the service of a Kubernetes Service object; nil for an ExternalName, which is
-// an alias without endpoints or a listener. ServiceAccounts follow from the endpoints.
-func newService(o *model.Object, domain string, defaultExportTo []string) *model.Service {
+// an alias without endpoints or a listener. ServiceAccounts follow from the endpoints. inNamespace is the
+// trafficDistribution of its namespace.
+func newService(o *model.Object, domain string, defaultExportTo []string, inNamespace string) *model.Service {
 	k8s := o.Spec.(*corev1.Service)
 	if k8s.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
@@ -35,7 +37,7 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 		PublishNotReady: k8s.Spec.PublishNotReadyAddresses,
 		Origin:          o.Origin,
 	}
-	svc.TrafficDistribution = distribution(k8s.Spec.TrafficDistribution, o.Annotations)
+	svc.TrafficDistribution = distribution(k8s.Spec.TrafficDistribution, o.Annotations, inNamespace)
 	if p := k8s.Spec.InternalTrafficPolicy; p != nil {
 		svc.NodeLocal = *p == corev1.ServiceInternalTrafficPolicyLocal
 	}
@@ -53,14 +55,15 @@ func newService(o *model.Object, domain string, defaultExportTo []string) *model
 	return svc
 }
 
-// distribution says which endpoints are preferred: as the Service has it, else as the annotation does.
-func distribution(spec *string, annotations map[string]string) string {
+// distribution says which endpoints are preferred: as the Service has it, else as its annotation does, and without one as
+// that of its namespace.
+func distribution(spec *string, annotations map[string]string, ofNamespace string) string {
 	if spec != nil {
 		if d := model.Distribution(*spec); d != "" {
 			return d
 		}
 	}
-	return model.Distribution(annotations[trafficDistribution])
+	return model.Distribution(cmp.Or(annotations[trafficDistribution], ofNamespace))
 }
 
 func splitList(text string) []string {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -11,15 +12,10 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// newEntryServices gives the services of a ServiceEntry, one for each of its hosts. allocated gives the
-// addresses of a host that has none of its own, and bounded what of an export the mesh allows.
-func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(namespace string, exportTo []string) []string, allocated func(host string) []string) []*model.Service {
+// newEntryServices gives the services of a ServiceEntry, one for each of its hosts. exportTo says who may see them,
+// inNamespace is the trafficDistribution of its namespace, and allocated gives the addresses of a host that has none of its own.
+func newEntryServices(o *model.Object, exportTo []string, inNamespace string, allocated func(host string) []string) []*model.Service {
 	entry := o.Spec.(*networking.ServiceEntry)
-	exportTo := entry.GetExportTo()
-	if len(exportTo) == 0 {
-		exportTo = defaultExportTo
-	}
-	exportTo = bounded(o.Namespace, exportTo)
 	ports, addresses := entryPorts(entry), entryAddresses(entry)
 	names := slices.Clone(entry.GetSubjectAltNames())
 	slices.Sort(names)
@@ -30,7 +26,7 @@ func newEntryServices(o *model.Object, defaultExportTo []string, bounded func(na
 			Addresses: addresses, Ports: ports, Resolution: resolutions[entry.GetResolution()],
 			Selector: entry.GetWorkloadSelector().GetLabels(), ExportTo: exportTo, Labels: o.Labels,
 			SubjectAltNames: names, External: entry.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL, Origin: o.Origin,
-			TrafficDistribution: distribution(nil, o.Annotations), Located: located(entry),
+			TrafficDistribution: distribution(nil, o.Annotations, inNamespace), Located: located(entry),
 		}
 		if allocates(o) && !strings.HasPrefix(host, "*") {
 			svc.Allocated = allocated(host)
@@ -145,7 +141,7 @@ func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.O
 	base := entryWorkload(we, o.Labels, network)
 	base.Namespace, base.Cluster, base.Pod, base.Entry = o.Namespace, o.Cluster, o.Name, true
 	base.Workload, base.LongPeer = entryWorkloadName(o), base.LongPeer && !saysShort(o)
-	if !entryHealthy(o) && !svc.PublishNotReady {
+	if !entryHealthy(o) { // also where a Service publishes pods that are not ready
 		base.Health = model.Unhealthy
 	}
 	return entryEndpoints(out, svc, we, base)
@@ -175,8 +171,8 @@ func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, netwo
 	return e
 }
 
-// entryEndpoints adds an endpoint for each port of a service. The port is that which the entry has for
-// the service port's name, else the service's target. A named target is one of the entry's names.
+// entryEndpoints adds an endpoint for each port of a service. A named target is one of the entry's names. Else the port is
+// that which the entry has for the service port's name, or the service's target.
 func entryEndpoints(out []model.Endpoint, svc *model.Service, we *networking.WorkloadEntry, base model.Endpoint) []model.Endpoint {
 	if !resolvable(svc, base.Address) {
 		return out
@@ -191,13 +187,10 @@ func entryEndpoints(out []model.Endpoint, svc *model.Service, we *networking.Wor
 		return out
 	}
 	return atPorts(out, svc, base, func(p *model.ServicePort) uint32 {
-		switch n := we.GetPorts()[p.Name]; {
-		case n > 0:
-			return n
-		case p.TargetName != "":
+		if p.TargetName != "" {
 			return we.GetPorts()[p.TargetName]
 		}
-		return p.TargetPort
+		return cmp.Or(we.GetPorts()[p.Name], p.TargetPort)
 	})
 }
 

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -108,7 +110,8 @@ func lists(svc *model.Service, client string) []Place {
 }
 
 // seen decides which service each client sees under one hostname: its own namespace's, else the first of
-// those that it may see. Kubernetes' come before others, then the oldest, by namespace and name at last.
+// those that it may see. Kubernetes' come before others, those exported to it by name before those of everyone,
+// then the oldest, by namespace and name at last.
 // The same Service in several clusters is one, and so are ServiceEntries of one namespace that agree.
 func seen(candidates []*model.Service) map[string]*model.Service {
 	if len(candidates) == 0 {
@@ -141,20 +144,45 @@ func seen(candidates []*model.Service) map[string]*model.Service {
 	return out
 }
 
-func seenFrom(candidates []*model.Service, namespace string) *model.Service {
+func seenFrom(candidates []*model.Service, client string) *model.Service {
 	var first *model.Service
+	at := 0
 	for _, svc := range candidates {
-		if !model.ExportTo(svc.ExportTo, nil, svc.Namespace).Has(namespace) {
-			continue
-		}
-		if svc.Namespace == namespace {
-			return svc
-		}
-		if first == nil {
-			first = svc
+		if place, sees := placeFor(svc, client); sees && (first == nil || place < at) {
+			first, at = svc, place
 		}
 	}
 	return first
+}
+
+// visibleTo gives the services of one hostname that a client may see, the one that counts first. There is one a namespace.
+func visibleTo(candidates []*model.Service, client string) []*model.Service {
+	var out []*model.Service
+	places := map[*model.Service]int{}
+	if len(candidates) == 0 {
+		return nil
+	}
+	for _, svc := range merged(candidates) {
+		if place, sees := placeFor(svc, client); sees {
+			out, places[svc] = append(out, svc), place
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *model.Service) int { return cmp.Compare(places[a], places[b]) })
+	return out
+}
+
+// placeFor tells whether a client may see a service, and where it stands before age decides among those of its hostname.
+func placeFor(svc *model.Service, client string) (place int, sees bool) {
+	audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace)
+	switch {
+	case !audience.Has(client):
+		return 0, false
+	case svc.Namespace == client:
+		return 0, true
+	case svc.Key.Kind == model.KindService:
+		return 1, true
+	}
+	return 2 + audience.Rank(svc.Namespace, client), true
 }
 
 // foundServices are the tables as a snapshot has them.

@@ -27,8 +27,9 @@ func TestOneHostnameOfSeveralServices(t *testing.T) {
 		"Kubernetes before others":   {[]*model.Service{service(other, "a", "entry", time.Hour), service(model.KindService, "b", "k8s", 0)}, map[string]string{"": "k8s", "a": "entry"}},
 		"by namespace at last":       {[]*model.Service{service(other, "b", "second", 0), service(other, "a", "first", 0)}, map[string]string{"": "first", "b": "second"}},
 		"private ones":               {[]*model.Service{service(other, "a", "private", time.Hour, "."), service(other, "b", "public", 0)}, map[string]string{"": "public", "a": "private"}},
-		"exported by name":           {[]*model.Service{service(other, "a", "forc", 0, "c"), service(other, "b", "public", time.Hour)}, map[string]string{"": "public", "c": "public", "a": "public"}},
+		"exported by name":           {[]*model.Service{service(other, "a", "forc", 0, "c"), service(other, "b", "public", time.Hour)}, map[string]string{"": "public", "c": "forc", "a": "public"}},
 		"exported by name and older": {[]*model.Service{service(other, "a", "forc", time.Hour, "c"), service(other, "b", "public", 0)}, map[string]string{"": "public", "c": "forc"}},
+		"Kubernetes before a name":   {[]*model.Service{service(other, "a", "forc", time.Hour, "c"), service(model.KindService, "b", "k8s", 0)}, map[string]string{"": "k8s", "c": "k8s"}},
 		"nobody's":                   {[]*model.Service{service(other, "a", "hidden", 0, "~")}, map[string]string{"": "", "a": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {

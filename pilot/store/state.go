@@ -146,7 +146,7 @@ func (s *state) put(key model.Key, next *model.Object) {
 			s.full = true // its network label is the default of every endpoint
 		}
 		if !same {
-			s.moveNamespace(key.Name)
+			s.moveNamespace(key, old, next)
 		}
 	}
 	if !same {

@@ -52,13 +52,15 @@ func (s *state) sameRows(a, b *model.Object) bool {
 		return serves(x) == serves(y) && podHealth(x, false) == podHealth(y, false) && x.Lost == y.Lost && x.Workload == y.Workload && x.LongPeer == y.LongPeer
 	case *networking.ServiceEntry: // it counts whole: for services, endpoints, addresses
 		return a.Created.Equal(b.Created) && model.SameSpec(a, b) && maps.Equal(a.Labels, b.Labels) &&
-			distribution(nil, a.Annotations) == distribution(nil, b.Annotations)
+			a.Annotations[trafficDistribution] == b.Annotations[trafficDistribution]
 	case *corev1.Service:
 		exportTo := s.Mesh.GetDefaultServiceExportTo()
-		if a.Annotations[exportToAnnotation] != b.Annotations[exportToAnnotation] {
-			return false // they may differ under another default of the mesh
+		for _, said := range []string{exportToAnnotation, trafficDistribution} {
+			if a.Annotations[said] != b.Annotations[said] {
+				return false // they may differ under another default of the mesh, or of the namespace
+			}
 		}
-		p, q := newService(a, s.Domain, exportTo), newService(b, s.Domain, exportTo)
+		p, q := newService(a, s.Domain, exportTo, ""), newService(b, s.Domain, exportTo, "")
 		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
 	}
 	return true

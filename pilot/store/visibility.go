@@ -82,12 +82,25 @@ func (s *state) namespaceLabels(name string) labels.Set {
 	return out
 }
 
-// moveNamespace derives the services of a namespace's ServiceEntries again, whose visibility may be another.
-func (s *state) moveNamespace(name string) {
-	if s.visibility == nil {
-		return
+// moveNamespace derives the services of a namespace again: all of them where it prefers other endpoints, and those of
+// ServiceEntries, whose visibility may be another.
+func (s *state) moveNamespace(key model.Key, old, next *model.Object) {
+	of := model.Key{Namespace: key.Name, Cluster: key.Cluster}
+	moved := func(kind model.Kind) {
+		for _, o := range s.siblings(kind, of) {
+			s.dirtyServices.add(o.Key)
+		}
 	}
-	for _, o := range s.siblings(model.KindServiceEntry, model.Key{Namespace: name}) {
-		s.dirtyServices.add(o.Key)
+	prefers := func(o *model.Object) string {
+		if o == nil {
+			return ""
+		}
+		return o.Annotations[trafficDistribution]
+	}
+	if prefers(old) != prefers(next) {
+		moved(model.KindService)
+		moved(model.KindServiceEntry)
+	} else if s.visibility != nil {
+		moved(model.KindServiceEntry)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
@@ -133,5 +136,7 @@ func TestWhatAServiceEntryPrefersIsKnown(t *testing.T) {
 		o := object(t, "ServiceEntry", "spec: {hosts: [a.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}")
 		o.Annotations = map[string]string{"networking.istio.io/traffic-distribution": prefers}
 		checkRule(t, o, want)
+		namespace := &model.Object{Key: model.Key{Kind: model.KindNamespace, Name: "a"}, Annotations: o.Annotations, Spec: &corev1.Namespace{}}
+		checkRule(t, namespace, want)
 	}
 }

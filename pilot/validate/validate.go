@@ -63,6 +63,8 @@ func Object(o *model.Object) []model.Problem {
 		c.kubernetesIngress(spec)
 	case *discoveryv1.EndpointSlice:
 		c.endpointSlice(spec)
+	case *corev1.Namespace:
+		c.distributionAnnotation() // which its services have
 	}
 	if spec, ok := o.Spec.(proto.Message); ok {
 		root := "spec"

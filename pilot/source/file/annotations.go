@@ -2,6 +2,7 @@ package file
 
 import (
 	"slices"
+	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -98,10 +99,12 @@ func (e *effects) annotationUnread(name string, kind model.Kind) string {
 	switch {
 	case !ok:
 		return "no annotation has this name; correct its spelling or remove it"
-	case a.Kind == "" || a.Kind == kind || a.Also == kind:
+	case len(a.Kinds) == 0 || slices.Contains(a.Kinds, kind):
 		return a.Why
-	case a.Also != "":
-		return "it acts on a " + string(a.Kind) + " or " + string(a.Also) + " only"
 	}
-	return "it acts on a " + string(a.Kind) + " only"
+	var kinds []string
+	for _, k := range a.Kinds {
+		kinds = append(kinds, string(k))
+	}
+	return "it acts on a " + strings.Join(kinds, " or ") + " only"
 }

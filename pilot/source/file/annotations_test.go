@@ -16,7 +16,8 @@ func TestAnAnnotationActsOnItsKinds(t *testing.T) {
 	}{
 		{"networking.istio.io/traffic-distribution", model.KindService, ""},
 		{"networking.istio.io/traffic-distribution", model.KindServiceEntry, ""},
-		{"networking.istio.io/traffic-distribution", model.KindPod, "it acts on a Service or ServiceEntry only"},
+		{"networking.istio.io/traffic-distribution", model.KindNamespace, ""},
+		{"networking.istio.io/traffic-distribution", model.KindPod, "it acts on a Service or ServiceEntry or Namespace only"},
 		{"networking.istio.io/exportTo", model.KindServiceEntry, "it acts on a Service only"},
 		{"galley.istio.io/analyze-suppress", model.KindPod, ""},
 	} {
