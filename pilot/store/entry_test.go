@@ -122,7 +122,7 @@ func TestEntriesOfOneHost(t *testing.T) {
 		"that agree":               {[]*model.Object{entry("b", 2, nil), entry("a", 1, nil)}, "1 2", "a b", ""},
 		"of one port":              {[]*model.Object{entry("a", 1, nil), entry("b", 1, nil)}, "1", "a b", ""},
 		"of another resolution":    {[]*model.Object{entry("a", 1, nil), entry("b", 2, none)}, "1", "a", "b"},
-		"of one port, other names": {[]*model.Object{entry("a", 1, nil), entry("b", 1, func(e *networking.ServiceEntry) { e.Ports[0].Name = "q" })}, "1", "a", "b"},
+		"of one port, other names": {[]*model.Object{entry("a", 1, nil), entry("b", 1, func(e *networking.ServiceEntry) { e.Ports[0].Name = "q" })}, "1", "a b", "b"},
 		"beside a Service":         {[]*model.Object{entry("a", 2, nil), svc}, "1", "a", "a"},
 		"in two namespaces":        {[]*model.Object{entry("a", 2, nil), elsewhere}, "2", "a", "elsewhere"},
 	} {
