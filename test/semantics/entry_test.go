@@ -83,13 +83,15 @@ func (s *simpleService) only() int {
 	return all[0]
 }
 
-// visible gives the services that a namespace sees, by host: its own, else Kubernetes', else the oldest.
+// visible gives the services that a namespace sees, by host: its own, else Kubernetes', else one that is for it by name, else
+// the oldest.
 func visible(all []*simpleEntry, namespace string) map[string]*simpleService {
 	out := map[string]*simpleService{}
 	order := slices.Clone(all)
 	slices.SortFunc(order, func(a, b *simpleEntry) int {
 		own := func(e *simpleEntry) bool { return e.namespace != namespace }
-		return cmp.Or(compareBool(own(a), own(b)), -compareBool(a.kubernetes, b.kubernetes), cmp.Compare(a.age, b.age))
+		named := func(e *simpleEntry) bool { return e.exportTo == namespace }
+		return cmp.Or(compareBool(own(a), own(b)), -compareBool(a.kubernetes, b.kubernetes), -compareBool(named(a), named(b)), cmp.Compare(a.age, b.age))
 	})
 	for _, e := range order {
 		for _, host := range e.hosts {
@@ -136,7 +138,7 @@ func joined(all []*simpleEntry, e *simpleEntry, host string) *simpleService {
 	out := &simpleService{host: host, entries: []*simpleEntry{e}}
 	for _, o := range inNamespace(all, e, host) {
 		out.servers = append(out.servers, o)
-		if o != e && !e.kubernetes && o.resolution == e.resolution && o.internal == e.internal && cmp.Or(o.exportTo, "*") == cmp.Or(e.exportTo, "*") && (o.address == "") == (e.address == "") {
+		if o != e && !e.kubernetes && o.resolution == e.resolution && cmp.Or(o.exportTo, "*") == cmp.Or(e.exportTo, "*") && (o.address == "") == (e.address == "") {
 			out.entries = append(out.entries, o)
 		}
 	}
