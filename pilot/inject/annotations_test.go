@@ -99,7 +99,7 @@ func TestAnnotationList(t *testing.T) {
 		}
 	}
 	for name, a := range all {
-		acts := a.Why == "" && a.Kind == model.KindPod && !slices.Contains(notForInjection, name)
+		acts := a.Why == "" && slices.Contains(a.Kinds, model.KindPod) && !slices.Contains(notForInjection, name)
 		if checked := annotationChecks[name] != nil; checked != acts {
 			t.Errorf("annotation %s: checked %v, acts on pods %v", name, checked, acts)
 		}
