@@ -11,6 +11,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
+	"github.com/pilothouse-mesh/pilothouse/test/trap"
 )
 
 // A policy of one workload changes what that workload receives and nothing else: not what it sends, and
@@ -52,6 +53,7 @@ func TestAPolicyTouchesOnlyTheWorkloadItSelects(t *testing.T) {
 	if web.set(resource.Listeners) == before || db.set(resource.Listeners) != neighbour {
 		t.Error("a change of keys has to reach the workload that uses them, and no other")
 	}
+	trap.Apart(t, "keys-reach-their-proxies", web.set(resource.Listeners) == before, true)
 }
 
 // Where routes ask for claims a RequestAuthentication of one workload also decides about what that one sends, and of

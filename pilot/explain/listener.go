@@ -38,6 +38,10 @@ func (w *walk) listen() {
 	if l.GetName() != virtualOutbound || len(w.answer.Steps) == 0 {
 		w.step(StageListener, l.GetName(), fmt.Sprintf("takes connections to %s%s", address(l.GetAddress()), w.ledFrom()), l.GetMetadata(), w.insideHints()...)
 	}
+	if f := w.silence(l); f != "" {
+		w.closed("", fmt.Sprintf("listener filter %s waits for the client's first bytes, and the client for the server's: nothing comes", f))
+		return
+	}
 	conn := w.inspect(l)
 	w.serverName = conn.sni
 	w.chain(l, conn)
@@ -186,6 +190,22 @@ func address(a *core.Address) string {
 		return out
 	}
 	return a.GetEnvoyInternalAddress().GetServerListenerName()
+}
+
+// silence names the listener filter that waits in vain for the first bytes of a client who lets the server speak first; empty
+// for none. After a time that the listener sets a connection goes on without them.
+func (w *walk) silence(l *listenerv3.Listener) string {
+	wait := l.GetListenerFiltersTimeout()
+	if !w.request.ServerFirst || l.GetContinueOnListenerFiltersTimeout() && (wait == nil || wait.AsDuration() > 0) {
+		return ""
+	}
+	for _, f := range l.GetListenerFilters() {
+		url := f.GetTypedConfig().GetTypeUrl()
+		if (is(url, &tlsinspector.TlsInspector{}) || is(url, &httpinspector.HttpInspector{})) && !w.holds(f.GetFilterDisabled()) {
+			return f.GetName()
+		}
+	}
+	return ""
 }
 
 // inspected is what listener filters found out about a connection.

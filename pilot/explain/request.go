@@ -62,6 +62,8 @@ type Request struct {
 	Port     uint16
 	TLS      *TLS
 	Protocol Protocol
+	// ServerFirst tells that the client, without TLS, says nothing before the server does.
+	ServerFirst bool
 
 	// What follows is of HTTP.
 	Method string      // GET if empty

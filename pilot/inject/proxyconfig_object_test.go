@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/test/trap"
 )
 
 // What a pod's proxy gets from ProxyConfig objects: those of its labels over its annotation, that over its
@@ -43,11 +44,12 @@ func TestProxyConfigObjects(t *testing.T) {
 		namespace, app, annotation string
 		concurrency                int32
 		env                        string
+		fallen                     int32 // the concurrency where another scope comes first
 	}{
-		{"c", "x", "", 1, "mesh mesh "},
-		{"a", "y", "", 2, "mesh namespace "},
-		{"a", "y", "concurrency: 3", 3, "mesh namespace "},
-		{"a", "x", "{concurrency: 3, proxyMetadata: {C: annotation}}", 4, "mesh namespace workload"},
+		{"c", "x", "", 1, "mesh mesh ", 6},
+		{"a", "y", "", 2, "mesh namespace ", 1},
+		{"a", "y", "concurrency: 3", 3, "mesh namespace ", 2},
+		{"a", "x", "{concurrency: 3, proxyMetadata: {C: annotation}}", 4, "mesh namespace workload", 3},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Labels: map[string]string{"app": c.app}}}
 		if c.annotation != "" {
@@ -61,5 +63,6 @@ func TestProxyConfigObjects(t *testing.T) {
 		if got := env["A"] + " " + env["B"] + " " + env["C"]; d.ProxyConfig.GetConcurrency().GetValue() != c.concurrency || got != c.env {
 			t.Errorf("%+v: %d, %s", c, d.ProxyConfig.GetConcurrency().GetValue(), got)
 		}
+		trap.Apart(t, "proxyconfig-by-scope", d.ProxyConfig.GetConcurrency().GetValue(), c.fallen)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
+	"github.com/pilothouse-mesh/pilothouse/test/trap"
 )
 
 // telemetryObject makes one document; created orders objects by age.
@@ -42,6 +43,14 @@ func TestTelemetryOfEachScope(t *testing.T) {
 	few := telemetryObject(root, "few", "1", noSizes)
 	without := func(label string) string {
 		return "metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {" + label + ": {operation: REMOVE}}}]}]"
+	}
+	fallen := map[string]struct {
+		trap        string
+		stats, logs []string
+	}{
+		"of one scope the oldest counts alone": {"one-telemetry-of-a-scope", nil, nil},
+		"overrides accumulate":                 {"one-telemetry-of-a-scope", []string{count, telemetry.StatRequestBytes, telemetry.StatResponseBytes, telemetry.StatMessages}, nil},
+		"providers replace":                    {"providers-replace", nil, []string{"/dev/stdout", "/dev/stderr"}},
 	}
 	every := []string{count, duration, telemetry.StatRequestBytes, telemetry.StatResponseBytes, telemetry.StatMessages}
 	for name, c := range map[string]struct {
@@ -113,8 +122,11 @@ func TestTelemetryOfEachScope(t *testing.T) {
 			if removed != c.removed {
 				t.Errorf("labels %q are removed, want %q", removed, c.removed)
 			}
-			if c.stats == nil && counts(listeners) {
-				t.Error("another port counts")
+			if c.stats == nil {
+				trap.Apart(t, "no-metrics-no-filter", counts(listeners), true)
+			}
+			if fallen, ok := fallen[name]; ok {
+				trap.Apart(t, fallen.trap, [][]string{stats, logs}, [][]string{fallen.stats, fallen.logs})
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+	"github.com/pilothouse-mesh/pilothouse/test/trap"
 )
 
 const defaultsText = `
@@ -55,9 +56,11 @@ func TestDefaultsBoundConnectingOnly(t *testing.T) {
 		}); i >= 0 {
 			t.Errorf("%s, by explain: %v", call.Call, a.Steps[i].Details)
 		}
-		if wait := a.Outcome.Forward.Clusters[0].ConnectTimeout; wait != connectTimeout {
+		wait := a.Outcome.Forward.Clusters[0].ConnectTimeout
+		if wait != connectTimeout {
 			t.Errorf("%s, by explain: a connection is waited for for %s", call.Call, wait)
 		}
+		trap.Apart(t, "connections-wait-10-seconds", wait, envoyTimeout)
 	}
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
@@ -65,11 +68,13 @@ func TestDefaultsBoundConnectingOnly(t *testing.T) {
 		for _, d := range call(t, r, lost, "lost") {
 			t.Errorf("%s: %s", lost.Call, d)
 		}
-		if took := time.Since(begun); took < connectTimeout || took > connectTimeout+5*time.Second {
+		took := time.Since(begun)
+		if took < connectTimeout || took > connectTimeout+5*time.Second {
 			t.Errorf("a connection was waited for for %s", took)
 		}
+		trap.Apart(t, "connections-wait-10-seconds", took < connectTimeout, true)
 	})
-	r.atOnce(t, slow)
+	trap.Apart(t, "circuit-breakers-are-open", r.atOnce(t, slow), envoyLimit)
 	for range 2 * consecutiveErrors {
 		call(t, r, ill, "ill")
 	}
@@ -80,22 +85,24 @@ func TestDefaultsBoundConnectingOnly(t *testing.T) {
 		}
 		return len(met) == 2
 	})
+	trap.Apart(t, "servers-are-not-ejected", len(met), 1)
 	waiting.Wait()
 }
 
-// connectTimeout is Istio's for connections to servers, and consecutiveErrors Envoy's number of errors by which an outlier is known.
-const connectTimeout, consecutiveErrors = 10 * time.Second, 5
+// connectTimeout is Istio's for connections to servers, envoyTimeout Envoy's own, and consecutiveErrors Envoy's number of errors
+// by which an outlier is known.
+const connectTimeout, envoyTimeout, consecutiveErrors = 10 * time.Second, 5 * time.Second, 5
 
 func call(t *testing.T, r *runner, c *Call, id string) []string {
 	t.Helper()
 	return c.differ(r.call(t, c, id))
 }
 
-// severalAtOnce is more than Envoy's own limit of connections, and of requests, to a cluster.
-const severalAtOnce = 1100
+// envoyLimit is Envoy's own of connections, and of requests, to a cluster, and severalAtOnce is more.
+const envoyLimit, severalAtOnce = 1024, 1100
 
-// atOnce makes a call that nobody answers that many times at once, until servers have seen all.
-func (r *runner) atOnce(t *testing.T, call *Call) {
+// atOnce makes a call that nobody answers that many times at once, until servers have seen all. It gives how many they saw.
+func (r *runner) atOnce(t *testing.T, call *Call) int {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var open sync.WaitGroup
@@ -105,4 +112,5 @@ func (r *runner) atOnce(t *testing.T, call *Call) {
 	envoytest.Eventually(t, "servers see all requests at once", func() bool { return len(r.stub.of("at once")) == severalAtOnce })
 	stop()
 	open.Wait()
+	return len(r.stub.of("at once"))
 }

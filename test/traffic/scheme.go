@@ -55,8 +55,10 @@ func (call *Call) speak(r *explain.Request, host string) error {
 	case "tls", "first+tls":
 		r.Protocol = explain.TCP
 		offer()
-	case "tcp", "first":
+	case "tcp":
 		r.Protocol = explain.TCP
+	case "first":
+		r.Protocol, r.ServerFirst = explain.TCP, true
 	default:
 		return fmt.Errorf("there is no scheme %q", call.scheme)
 	}

@@ -77,6 +77,12 @@ type policyCall struct {
 	Client  string
 	// Sees and Gets are headers of the workload and of the client, "" for none.
 	Sees, Gets map[string]string
+	// Traps are what would come of the call in their place, by the names of traps that one has to fall into. TestTraps of
+	// test/traffic reads them.
+	Traps map[string]struct {
+		Code   int
+		Policy string
+	}
 }
 
 // workloadYAML is the workload of all cases. KEYS in policies stands for the keys of tokens.
