@@ -20,21 +20,33 @@ func (h hostIn) covers(namespace, host string) bool {
 	return (h.namespace == "*" || h.namespace == namespace) && model.HostCovers(h.host, host)
 }
 
-// egressHosts are the hosts of all egress listeners of one Sidecar.
-type egressHosts struct{ allow, exclude []hostIn }
+// allowed is what one host of an egress listener lets pass: what it covers, without what the listener takes out again.
+type allowed struct {
+	hostIn
+	except []hostIn
+}
+
+// covers tells whether it lets a host of a namespace pass.
+func (a allowed) covers(namespace, host string) bool {
+	return a.hostIn.covers(namespace, host) && !slices.ContainsFunc(a.except, func(h hostIn) bool { return h.covers(namespace, host) })
+}
+
+// egressHosts are the hosts of one egress listener of a Sidecar, or of all.
+type egressHosts struct{ allow []allowed }
 
 // same tells whether two listeners have the same hosts; nil is of none.
 func (e *egressHosts) same(o *egressHosts) bool {
-	return e == o || e != nil && o != nil && slices.Equal(e.allow, o.allow) && slices.Equal(e.exclude, o.exclude)
+	return e == o || e != nil && o != nil && slices.EqualFunc(e.allow, o.allow, func(a, b allowed) bool {
+		return a.hostIn == b.hostIn && slices.Equal(a.except, b.except)
+	})
 }
 
-// parseEgress reads ./*, ns/*, */*, ns/host, ~/* (nothing) and ~ns/host (an exclusion). "." is
+// parseEgress reads ./*, ns/*, */*, ns/host, and the exclusions ~ns/host and ~/host, which is for every namespace. "." is
 // the proxy's own namespace, also for the root namespace's Sidecar.
 func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 	var out egressHosts
 	for _, l := range sc.GetEgress() {
-		one := parseHosts(proxyNamespace, l.GetHosts())
-		out.allow, out.exclude = append(out.allow, one.allow...), append(out.exclude, one.exclude...)
+		out.allow = append(out.allow, parseHosts(proxyNamespace, l.GetHosts()).allow...)
 	}
 	return out
 }
@@ -42,21 +54,28 @@ func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 // parseHosts does the same for the hosts of one listener.
 func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 	var out egressHosts
+	var except []hostIn
 	for _, h := range hosts {
 		ns, host, ok := strings.Cut(h, "/")
-		if !ok || ns == "~" {
+		if !ok {
 			continue
 		}
 		ns, excluded := strings.CutPrefix(ns, "~")
-		if ns == "." {
+		switch ns {
+		case ".":
 			ns = proxyNamespace
+		case "":
+			ns = "*"
 		}
 		host = model.CanonicalHost(host)
 		if excluded {
-			out.exclude = append(out.exclude, hostIn{ns, host})
+			except = append(except, hostIn{ns, host})
 		} else {
-			out.allow = append(out.allow, hostIn{ns, host})
+			out.allow = append(out.allow, allowed{hostIn: hostIn{ns, host}})
 		}
+	}
+	for i := range out.allow {
+		out.allow[i].except = except
 	}
 	return out
 }
@@ -100,7 +119,7 @@ func (e egressHosts) serviceHosts(r Reader, c *Class) []string {
 		}
 	}
 	return slices.DeleteFunc(distinct(hosts), func(host string) bool {
-		return !slices.ContainsFunc(e.allow, func(h hostIn) bool { return model.HostCovers(h.host, host) })
+		return !slices.ContainsFunc(e.allow, func(h allowed) bool { return model.HostCovers(h.host, host) })
 	})
 }
 
@@ -108,9 +127,9 @@ func (e egressHosts) serviceHosts(r Reader, c *Class) []string {
 func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 	namespaces, all := e.namespaces()
 	var out []*model.Object
-	if all || slices.ContainsFunc(e.allow, func(h hostIn) bool { return h.namespace == "*" }) {
+	if all || slices.ContainsFunc(e.allow, func(h allowed) bool { return h.namespace == "*" }) {
 		for _, host := range r.VirtualServiceHosts(c.Namespace) {
-			if slices.ContainsFunc(e.allow, func(h hostIn) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
+			if slices.ContainsFunc(e.allow, func(h allowed) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
 				out = append(out, r.VirtualServices(c.Namespace, host)...)
 			}
 		}
@@ -146,7 +165,7 @@ func (e egressHosts) allowService(svc *model.Service) bool {
 func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
 	for _, namespace := range []string{of.Namespace, "*"} {
 		names := func(host string) bool {
-			return slices.ContainsFunc(e.allow, func(h hostIn) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
+			return slices.ContainsFunc(e.allow, func(h allowed) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
 		}
 		if names(of.Hostname) {
 			return names(alias) && e.allowHost(of.Namespace, alias)
@@ -166,7 +185,7 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 			if !model.HostCovers(h.host, full) {
 				shared = h.host
 			}
-			if model.HostCovers(full, shared) && e.allowHost(o.Namespace, shared) {
+			if model.HostCovers(full, shared) && h.covers(o.Namespace, shared) {
 				out = append(out, shared)
 			}
 		}
@@ -176,6 +195,5 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 
 // allowHost tells whether a host of a service or VirtualService of a namespace is let pass.
 func (e egressHosts) allowHost(namespace, host string) bool {
-	hit := func(h hostIn) bool { return h.covers(namespace, host) }
-	return slices.ContainsFunc(e.allow, hit) && !slices.ContainsFunc(e.exclude, hit)
+	return slices.ContainsFunc(e.allow, func(h allowed) bool { return h.covers(namespace, host) })
 }

@@ -17,6 +17,7 @@ type chain struct {
 	names   []string
 	to      string
 	serve   *server // at a gateway, in the place of to: the server that ends TLS and reads requests
+	istio   bool    // only for handshakes of sidecars
 }
 
 // chosen gives the chain that takes a connection, nil for none. The narrowest subnet counts before names, and exact names
@@ -77,19 +78,19 @@ func (c *chain) width(to netip.Addr) int {
 // connected gives where a sidecar sends a connection.
 func (m *mesh) connected(c *client, q *explain.Request) string {
 	port := uint32(q.Destination.Port())
-	var service *service
-	for _, s := range append(m.servicesAt(c, port, "tcp"), m.servicesAt(c, port, "tls")...) {
-		if s.address == q.Destination.Addr().String() || s.address == "" && service == nil {
-			service = s
-		}
+	own, rest := m.egressAt(c, port)
+	l := own
+	service := connectedTo(own, c, q)
+	if service == nil { // what no service of the port's own listener has
+		l, service = rest, connectedTo(rest, c, q)
 	}
 	if service == nil {
 		return passthrough
 	}
-	rules := slices.DeleteFunc(m.rulesFor(c), func(v *virtualService) bool {
+	rules := slices.DeleteFunc(m.rulesFor(c, l), func(v *virtualService) bool {
 		return !slices.ContainsFunc(v.GetHosts(), func(h string) bool { return overlap(h, service.host) })
 	})
-	own := chain{to: forwarded(map[string]float64{fmt.Sprintf("outbound|%d||%s", port, service.host): 1})}
+	direct := chain{to: forwarded(map[string]float64{fmt.Sprintf("outbound|%d||%s", port, service.host): 1})}
 	var chains []chain
 	sni := ""
 	if service.ports[port] == "tls" {
@@ -98,18 +99,30 @@ func (m *mesh) connected(c *client, q *explain.Request) string {
 			sni = strings.ToLower(q.TLS.SNI)
 		}
 		if service.address == "" {
-			own.names = []string{service.host}
+			direct.names = []string{service.host}
 		}
 		if len(chains) == 0 {
-			chains = append(chains, own)
+			chains = append(chains, direct)
 		}
 	} else {
-		chains = append(tcpChains(c, rules, port), own)
+		chains = append(tcpChains(c, rules, port), direct)
 	}
 	if found := chosen(chains, q.Destination.Addr(), sni); found != nil {
 		return found.to
 	}
 	return passthrough
+}
+
+// connectedTo gives the service to whose address a connection goes, by a listener; nil for none.
+func connectedTo(l *egress, c *client, q *explain.Request) *service {
+	var out *service
+	port := uint32(q.Destination.Port())
+	for _, s := range append(servicesAt(l, c, port, "tcp"), servicesAt(l, c, port, "tls")...) {
+		if s.address == q.Destination.Addr().String() || s.address == "" && out == nil {
+			out = s
+		}
+	}
+	return out
 }
 
 // tcpChains gives those of the TCP rules for a client, to the first that is for every address.

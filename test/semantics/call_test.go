@@ -72,13 +72,27 @@ func (m *maker) toGateway(q *explain.Request) {
 		}
 	}
 	port := pick(m.Rand, ports...)
-	q.Destination = netip.AddrPortFrom(netip.MustParseAddr("10.3.0.1"), uint16(port))
+	q.Destination = netip.AddrPortFrom(netip.MustParseAddr(gatewayAddress), uint16(port))
 	switch port {
 	case 443:
 		q.TLS = &explain.TLS{SNI: q.Host, ALPN: []string{"http/1.1"}}
+		if m.IntN(4) == 0 {
+			m.fromSidecar(q)
+		}
 	case 6000:
 		bytesOnly(q)
 	}
+}
+
+// fromSidecar makes it a connection of a sidecar's to a service.
+func (m *maker) fromSidecar(q *explain.Request) {
+	s := pick(m.Rand, services()...)
+	var ports []uint32
+	for port := range s.ports {
+		ports = append(ports, port)
+	}
+	slices.Sort(ports)
+	q.TLS = &explain.TLS{SNI: fmt.Sprintf("outbound_.%d_.%s_.%s", pick(m.Rand, ports...), pick(m.Rand, s.subsets()...), s.host), ALPN: []string{pick(m.Rand, "istio", "istio", "http/1.1")}}
 }
 
 func bytesOnly(q *explain.Request) {
@@ -114,7 +128,7 @@ func (m *maker) toMesh(c *client, q *explain.Request) {
 				q.Host = m.shortened(c, s)
 			}
 		}
-		to("203.0.113.1", port)
+		to(pick(m.Rand, "203.0.113.1", "203.0.113.1", "203.0.113.1", boundAddress), port)
 	}
 }
 

@@ -135,7 +135,8 @@ func conflict(root, own *networking.HTTPMatchRequest) bool {
 		root.GetIgnoreUriCase() != own.GetIgnoreUriCase() || root.GetPort() != 0 && own.GetPort() != 0 && root.GetPort() != own.GetPort()
 }
 
-// beyond tells whether a match takes what the root's does not, or that this is not known, as of regular expressions.
+// beyond tells whether a match takes what the root's does not, or that this is not known, as of regular expressions and of
+// matches without a value.
 func beyond(root, own *networking.StringMatch) bool {
 	switch {
 	case root == nil || own == nil:
@@ -144,6 +145,8 @@ func beyond(root, own *networking.StringMatch) bool {
 		return true
 	case root.GetExact() != "":
 		return own.GetExact() != root.GetExact()
+	case root.GetPrefix() == "", own.GetPrefix() == "" && own.GetExact() == "":
+		return true
 	case own.GetPrefix() != "":
 		return !strings.HasPrefix(own.GetPrefix(), root.GetPrefix())
 	}

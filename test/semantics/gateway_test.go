@@ -1,6 +1,7 @@
 package semantics
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,17 +19,20 @@ type server struct {
 	hosts []string
 }
 
-func (s *server) speaksHTTP() bool { return s.GetPort().GetProtocol() == "HTTP" }
+func (s *server) speaksHTTP() bool {
+	return slices.Contains([]string{"HTTP", "HTTP2", "GRPC"}, s.GetPort().GetProtocol())
+}
 
-// servers gives those that are in force on a port: the first decides what is spoken there, and each host of TLS is the first's.
-func (m *mesh) servers(port uint32) []*server {
+// servers gives those that are in force on a port of an address, "" for any: the first decides what is spoken there, and each
+// host of TLS is the first's.
+func (m *mesh) servers(address string, port uint32) []*server {
 	gateways := slices.Clone(m.gateways)
 	slices.SortFunc(gateways, func(a, b *gateway) int { return older(a.meta, b.meta) })
 	var out []*server
 	taken := map[string]bool{}
 	for _, g := range gateways {
 		for _, spec := range g.GetServers() {
-			if spec.GetPort().GetNumber() != port {
+			if spec.GetPort().GetNumber() != port || spec.GetBind() != address {
 				continue
 			}
 			s := &server{spec, g, hostsOf(spec, g.namespace)}
@@ -104,25 +108,53 @@ type site struct {
 	secure bool // whoever comes without TLS is sent to where it is
 }
 
-// atGateway gives what the gateway does with a request, or with bytes.
+// atGateway gives what the gateway does with a request, or with bytes. Servers with the very address come before those
+// without one, which get nothing then.
 func (m *mesh) atGateway(c *client, q *explain.Request) string {
-	port := uint32(q.Destination.Port())
-	servers := m.servers(port)
-	if len(servers) > 0 && servers[0].speaksHTTP() {
-		return m.served(c, servers, q)
+	for _, address := range []string{q.Destination.Addr().String(), ""} {
+		servers := m.servers(address, uint32(q.Destination.Port()))
+		if len(servers) > 0 && servers[0].speaksHTTP() {
+			return m.served(c, servers, q)
+		}
+		if chains := m.chains(c, servers); len(chains) > 0 {
+			return m.taken(c, chains, q)
+		}
 	}
+	return "closed"
+}
+
+// taken gives what becomes of a connection where there are chains.
+func (m *mesh) taken(c *client, chains []chain, q *explain.Request) string {
 	sni := ""
 	if q.TLS != nil {
 		sni = strings.ToLower(q.TLS.SNI)
 	}
-	found := chosen(m.chains(c, servers), q.Destination.Addr(), sni)
+	found := chosen(chains, q.Destination.Addr(), sni)
 	switch {
-	case found == nil:
+	case found == nil, found.istio && !slices.Contains(q.TLS.ALPN, "istio"):
 		return "closed"
 	case found.serve != nil:
 		return m.served(c, []*server{found.serve}, q)
 	}
 	return found.to
+}
+
+// passedOn gives the chains of a server that passes on what the mesh's own sidecars send: one for each port of a service that
+// one of its hosts covers, and for each subset. (Istio does not look at the namespace of such a host.)
+func passedOn(s *server) []chain {
+	var out []chain
+	for _, service := range services() {
+		if service.external() || !slices.ContainsFunc(s.hostsFor(service.namespace), func(h string) bool { return within(service.host, h) }) {
+			continue
+		}
+		for port := range service.ports {
+			for _, subset := range service.subsets() {
+				name := fmt.Sprintf("outbound_.%d_.%s_.%s", port, subset, service.host)
+				out = append(out, chain{names: []string{name}, to: name, istio: true})
+			}
+		}
+	}
+	return out
 }
 
 // chains gives those of servers that speak no HTTP in the clear. A name that a server of requests has is no other server's.
@@ -139,6 +171,8 @@ func (m *mesh) chains(c *client, servers []*server) []chain {
 		switch {
 		case s.GetPort().GetProtocol() == "HTTPS":
 			requests = append(requests, chain{names: names, serve: s})
+		case s.GetTls().GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+			out = append(out, passedOn(s)...)
 		case s.GetTls().GetMode() == networking.ServerTLSSettings_PASSTHROUGH && s.GetTls() != nil:
 			out = append(out, passed(rules, s)...)
 		default:

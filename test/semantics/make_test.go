@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 )
@@ -54,44 +53,6 @@ func newMesh(seed uint64) (*mesh, *rand.Rand) {
 // meta gives one of few ages and a name by which objects of one age are in another order than by their namespaces.
 func (m *maker) meta(i int) meta {
 	return meta{pick(m.Rand, "default", "other", rootNamespace), fmt.Sprintf("%s%d", pick(m.Rand, "a", "b", "c"), i), m.IntN(5)}
-}
-
-func (m *maker) gateway(i int) {
-	g := &gateway{m.meta(i), &networking.Gateway{Selector: map[string]string{"istio": "ingressgateway"}}}
-	for j := range 1 + m.IntN(3) {
-		g.Servers = append(g.Servers, m.server(j))
-	}
-	m.mesh.gateways = append(m.mesh.gateways, g)
-}
-
-func (m *maker) server(i int) *networking.Server {
-	of := func(port uint32, protocol string, tls *networking.ServerTLSSettings) *networking.Server {
-		s := &networking.Server{Port: &networking.Port{Number: port, Name: fmt.Sprintf("p%d", i), Protocol: protocol}, Tls: tls}
-		for _, h := range some(m.Rand, 2, "*", "*.example.com", "a.example.com", "*.y.example.com", "x.y.example.com", "www.test") {
-			s.Hosts = append(s.Hosts, pick(m.Rand, "", "", "", "./", "*/", "default/", "other/")+h)
-		}
-		return s
-	}
-	ended := &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, ServerCertificate: "/etc/cert.pem", PrivateKey: "/etc/key.pem"}
-	switch m.IntN(10) {
-	case 0, 1, 2:
-		return of(80, "HTTP", nil)
-	case 3:
-		s := of(80, "HTTP", &networking.ServerTLSSettings{HttpsRedirect: true})
-		for i, h := range s.Hosts { // of a host with a namespace Istio redirects nobody but where a VirtualService has it
-			s.Hosts[i] = h[strings.Index(h, "/")+1:]
-		}
-		return s
-	case 4:
-		return of(8080, "HTTP", nil)
-	case 5, 6:
-		return of(443, "HTTPS", ended)
-	case 7:
-		return of(443, "TLS", &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH})
-	case 8:
-		return of(443, "TLS", ended)
-	}
-	return of(pick(m.Rand, uint32(6000), 6000, 80), "TCP", nil)
 }
 
 func (m *maker) exportTo() []string {
@@ -325,10 +286,4 @@ func (m *maker) destinations() []*networking.RouteDestination {
 		out[0].Weight = int32(pick(m.Rand, 0, 100))
 	}
 	return out
-}
-
-// sidecar makes one that the namespace other sees less by.
-func (m *maker) sidecar() {
-	hosts := some(m.Rand, 3, "./*", "default/*", "default/reviews.default"+cluLocal, "*/api.example.com", "default/*.example.com", "*/*.other"+cluLocal, rootNamespace+"/*", "*/*")
-	m.mesh.sidecars = append(m.mesh.sidecars, &sidecar{meta{"other", "scope", 0}, &networking.Sidecar{Egress: []*networking.IstioEgressListener{{Hosts: hosts}}}})
 }

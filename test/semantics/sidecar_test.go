@@ -1,8 +1,11 @@
 package semantics
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
@@ -11,35 +14,64 @@ import (
 
 const passthrough = "PassthroughCluster"
 
-// imported gives what of a host in a namespace the client's Sidecar lets it know of: all of it, or the narrower hosts that are
-// named there; where there is no Sidecar, all.
-func (m *mesh) imported(c *client, namespace, host string) []string {
+// egress is a listener of a client's Sidecar for what it sends; where there is no Sidecar one without a port has all.
+type egress = networking.IstioEgressListener
+
+// egresses gives the listeners of a client.
+func (m *mesh) egresses(c *client) []*egress {
 	for _, s := range m.sidecars {
-		if s.namespace != c.namespace {
-			continue
+		if s.namespace == c.namespace {
+			return s.GetEgress()
 		}
-		var out []string
-		for _, egress := range s.GetEgress() {
-			for _, h := range egress.GetHosts() {
-				from, name, _ := strings.Cut(h, "/")
-				if from == "*" || from == namespace || from == "." && c.namespace == namespace {
-					out = append(out, inCommon([]string{host}, []string{name})...)
-				}
-			}
-		}
-		return out
 	}
-	return []string{host}
+	return []*egress{{Hosts: []string{"*/*"}}}
 }
 
-// rulesFor gives the VirtualServices that count at a sidecar, each with the hosts that it knows of. (In Istio a Sidecar that
-// names one host of a VirtualService lets all of them in.)
-func (m *mesh) rulesFor(c *client) []*virtualService {
+// egressAt gives the listeners that a port's traffic may meet: that of the port, which says what requests there mean, and the
+// one without a port; nil for one that is not there.
+func (m *mesh) egressAt(c *client, port uint32) (own, rest *egress) {
+	for _, l := range m.egresses(c) {
+		switch {
+		case l.GetPort() == nil:
+			rest = l
+		case l.GetPort().GetNumber() == port:
+			own = l
+		}
+	}
+	return own, rest
+}
+
+// imported gives what of a host in a namespace a listener lets a client know of: all of it, or the narrower hosts that are
+// named there, without those that are taken out.
+func imported(l *egress, c *client, namespace, host string) []string {
+	if l == nil {
+		return nil
+	}
+	var in, out []string
+	for _, h := range l.GetHosts() {
+		from, name, _ := strings.Cut(h, "/")
+		from, excluded := strings.CutPrefix(from, "~")
+		switch {
+		case from != "*" && from != namespace && !(from == "." && c.namespace == namespace) && !(from == "" && excluded):
+		case excluded:
+			out = append(out, name)
+		default:
+			in = append(in, inCommon([]string{host}, []string{name})...)
+		}
+	}
+	return slices.DeleteFunc(in, func(h string) bool {
+		return slices.ContainsFunc(out, func(o string) bool { return within(h, o) })
+	})
+}
+
+// rulesFor gives the VirtualServices that count at a listener of a sidecar, each with the hosts that it knows of. (In Istio a
+// Sidecar that names one host of a VirtualService lets all of them in.)
+func (m *mesh) rulesFor(c *client, l *egress) []*virtualService {
 	var out []*virtualService
 	for _, v := range m.boundTo("mesh", c.namespace) {
 		var hosts []string
 		for _, h := range v.GetHosts() {
-			hosts = append(hosts, m.imported(c, v.namespace, h)...)
+			hosts = append(hosts, imported(l, c, v.namespace, h)...)
 		}
 		if len(hosts) > 0 {
 			v.Hosts = hosts
@@ -49,27 +81,35 @@ func (m *mesh) rulesFor(c *client) []*virtualService {
 	return out
 }
 
-// servicesAt gives the services that a sidecar sees on a port, of a protocol.
-func (m *mesh) servicesAt(c *client, port uint32, protocol string) []*service {
+// servicesAt gives the services that a sidecar sees by a listener on a port, of a protocol.
+func servicesAt(l *egress, c *client, port uint32, protocol string) []*service {
 	return slices.DeleteFunc(services(), func(s *service) bool {
-		return s.ports[port] != protocol || !slices.Contains(m.imported(c, s.namespace, s.host), s.host)
+		return s.ports[port] != protocol || !slices.Contains(imported(l, c, s.namespace, s.host), s.host)
 	})
 }
 
 // requested gives what a sidecar does with a request.
 func (m *mesh) requested(c *client, q *explain.Request) string {
 	port := uint32(q.Destination.Port())
-	seen := m.servicesAt(c, port, "http")
-	if len(seen) == 0 {
+	l, rest := m.egressAt(c, port)
+	switch {
+	case l == nil:
+		l = rest
+	case l.GetBind() != "" && l.GetBind() != q.Destination.Addr().String():
+		return passthrough // for nobody but who asks there
+	}
+	seen := servicesAt(l, c, port, "http")
+	if len(seen) == 0 && len(servicesAt(rest, c, port, "http")) == 0 {
 		return passthrough // nothing looks at the request
 	}
+	rules := m.rulesFor(c, l)
 	if s := meant(c, seen, q.Host); s != nil {
-		if v := m.claims(c, seen, s, port); v != nil {
+		if v := claims(c, rules, s, port); v != nil {
 			return first(v.routes(c, "mesh", port), q)
 		}
-		return forwarded(map[string]float64{"outbound|" + q.Destination.String()[strings.LastIndex(q.Destination.String(), ":")+1:] + "||" + s.host: 1})
+		return forwarded(map[string]float64{fmt.Sprintf("outbound|%d||%s", port, s.host): 1})
 	}
-	return m.outside(c, seen, q, port)
+	return outside(c, rules, seen, q, port)
 }
 
 // meant gives the service that a host stands for: its name, or a part of it as long as its namespace allows, or its address.
@@ -91,10 +131,10 @@ func meant(c *client, seen []*service, host string) *service {
 
 // claims gives the VirtualService by which requests to a service go, nil for none: of those that have a rule for the client,
 // the one of the most specific host, and of these the first.
-func (m *mesh) claims(c *client, seen []*service, s *service, port uint32) *virtualService {
+func claims(c *client, rules []*virtualService, s *service, port uint32) *virtualService {
 	var out *virtualService
 	best := ""
-	for _, v := range m.rulesFor(c) {
+	for _, v := range rules {
 		h := closest(v.GetHosts(), s.host)
 		if h == "" || len(v.routes(c, "mesh", port)) == 0 {
 			continue
@@ -108,21 +148,21 @@ func (m *mesh) claims(c *client, seen []*service, s *service, port uint32) *virt
 
 // outside gives what happens to a request for a host of no service on its port. VirtualServices count on port 80 alone, and
 // there not by wildcards that cover services, which are about those. (In Istio also on ports where they are about a service.)
-func (m *mesh) outside(c *client, seen []*service, q *explain.Request, port uint32) string {
+func outside(c *client, rules []*virtualService, seen []*service, q *explain.Request, port uint32) string {
 	var hosts []string
-	rules := map[string]*virtualService{}
-	for _, v := range m.rulesFor(c) {
+	of := map[string]*virtualService{}
+	for _, v := range rules {
 		if port != 80 || len(v.routes(c, "mesh", port)) == 0 {
 			continue
 		}
 		for _, h := range v.GetHosts() {
 			ofServices := slices.ContainsFunc(seen, func(s *service) bool { return within(s.host, h) })
-			if !ofServices && rules[h] == nil {
-				hosts, rules[h] = append(hosts, h), v
+			if !ofServices && of[h] == nil {
+				hosts, of[h] = append(hosts, h), v
 			}
 		}
 	}
-	if v := rules[closest(hosts, q.Host)]; v != nil {
+	if v := of[closest(hosts, q.Host)]; v != nil {
 		return first(v.routes(c, "mesh", port), q)
 	}
 	return passthrough

@@ -75,6 +75,17 @@ func services() []*service {
 	}
 }
 
+// external tells whether a service is not of the mesh.
+func (s *service) external() bool { return !strings.HasSuffix(s.host, ".svc.cluster.local") }
+
+// subsets gives those that a service has, by world.yaml, and "" for all of it.
+func (s *service) subsets() []string {
+	if s.host == reviewsHost {
+		return []string{"", "v1", "v2", "v3"}
+	}
+	return []string{""}
+}
+
 const moreServices = `
 ---
 {apiVersion: v1, kind: Service, metadata: {name: shop, namespace: default}, spec: {clusterIP: 10.96.7.1, selector: {app: details}, ports: [{name: http, port: 80}, {name: http-b, port: 9080}, {name: tls, port: 443}, {name: tcp, port: 6000}]}}
@@ -119,6 +130,9 @@ func clients() []*client {
 
 const rootNamespace = "istio-system"
 
+// gatewayAddress is the gateway's own.
+const gatewayAddress = "10.3.0.1"
+
 // carries tells whether the client has the labels.
 func (c *client) carries(labels map[string]string) bool {
 	for name, value := range labels {
@@ -131,7 +145,7 @@ func (c *client) carries(labels map[string]string) bool {
 
 // translated gives what Explain has to read of the client's proxy.
 func (c *client) translated(snapshot *store.Snapshot) *explain.Config {
-	p := &translate.Proxy{Name: c.proxy, Namespace: c.namespace, IPs: []string{"10.3.0.1"}, Labels: map[string]string{"app": c.label}}
+	p := &translate.Proxy{Name: c.proxy, Namespace: c.namespace, IPs: []string{gatewayAddress}, Labels: map[string]string{"app": c.label}}
 	if c.gateway {
 		p.Type, p.Labels = model.RouterProxy, map[string]string{"istio": "ingressgateway"}
 	}
