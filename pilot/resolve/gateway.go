@@ -124,8 +124,8 @@ type gatewayHost struct {
 	// port is that of the first server which offers the host, as clients know it.
 	port  uint32
 	rules []boundHost // by server, then by namespace and host
-	// redirect tells that a server which covers the host sends clients to HTTPS, and named that such a server names it.
-	redirect, named bool
+	// redirect tells that a server names the host which sends clients to HTTPS.
+	redirect bool
 }
 
 // boundHost is the VirtualServices of one namespace and host that a server takes.
@@ -135,7 +135,7 @@ type boundHost struct {
 }
 
 func (h *gatewayHost) same(o *gatewayHost) bool {
-	return h.port == o.port && h.redirect == o.redirect && h.named == o.named && slices.Equal(h.rules, o.rules)
+	return h.port == o.port && h.redirect == o.redirect && slices.Equal(h.rules, o.rules)
 }
 
 // routesName is the name of a server's route configuration, as Istio has it: http.port, or

@@ -74,21 +74,23 @@ func (p *GatewayPlan) addRoutes(r Reader, g *gatewayPort, s *gatewayServer) {
 // takeHosts finds the hosts that a server shares with the VirtualServices that name its Gateway.
 func (g *gatewayRoutes) takeHosts(r Reader, c *Class, server int) {
 	s := g.servers[server]
-	redirects := s.serves == servesHTTP && s.spec.GetTls().GetHttpsRedirect()
 	for _, bound := range r.BoundHosts(c.Namespace, s.name()) {
 		namespace, host, _ := strings.Cut(bound, "/")
 		for _, shared := range s.shares(namespace, host) {
 			h := g.host(shared, s)
 			h.rules = append(h.rules, boundHost{server, bound})
-			h.redirect = h.redirect || redirects
 		}
 	}
-	if redirects { // also what no VirtualService names
+	if s.redirects() { // also what no VirtualService names
 		for _, own := range s.hosts {
-			h := g.host(own.host, s)
-			h.redirect, h.named = true, true
+			g.host(own.host, s).redirect = true
 		}
 	}
+}
+
+// redirects tells whether a server sends clients to HTTPS.
+func (s *gatewayServer) redirects() bool {
+	return s.serves == servesHTTP && s.spec.GetTls().GetHttpsRedirect()
 }
 
 // host gives the virtual host of a name, which a server offers.
@@ -216,11 +218,13 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
 				secure: server.serves == servesHTTPS,
 			}
-			out.Routes = append(out.Routes, s.httpRoutes()...)
+			routes := s.httpRoutes()
+			out.Routes = append(out.Routes, routes...)
+			out.RequireTLS = out.RequireTLS || server.redirects() && len(routes) > 0
 			problems = slices.Concat(problems, vs.problems, s.problems, references(r, p.class.Namespace, vs))
 		}
 	}
-	if len(out.Routes) == 0 && !h.named {
+	if len(out.Routes) == 0 && !h.redirect {
 		return nil, problems
 	}
 	// A rule for every request would hide those of the VirtualServices after it.
