@@ -72,7 +72,8 @@
 //	proxy: v1                       # version of the PROXY protocol towards the server; "" for none
 //	tunnel: host:80                 # that the server is asked to connect to, by CONNECT; "" for no tunnel
 //
-// testdata/traps.yaml lists what a naive clone of Istio gets wrong. Each trap has a call that would fail in such a clone.
+// testdata/traps.yaml lists what a naive clone of Istio gets wrong. Each trap has a call that would fail in such a clone, here or
+// in test/translate/policies and pairs, or a test that holds its answer apart by test/trap.
 //
 // go test ./test/traffic -run 'TestEnvoy/NAME' runs one case on an Envoy, which serves all calls of a proxy.
 package traffic
