@@ -191,7 +191,7 @@ func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
 
 // samePlace tells whether two servers are the same to the rules of VirtualServices.
 func samePlace(a, b *gatewayServer) bool {
-	return a.gateway.Key == b.gateway.Key && a.number() == b.number()
+	return a.gateway.Key == b.gateway.Key && a.number() == b.number() && a.redirects() == b.redirects()
 }
 
 // sameServer tells whether two servers are the same in all that they say.
