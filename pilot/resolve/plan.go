@@ -80,16 +80,18 @@ func NewPlan(r Reader, c *Class) *Plan {
 		p.routes[o.routes] = route
 	}
 	if p.routes[portName(80)] == nil {
-		p.unrouted = p.otherHosts(r, services, nil)
+		p.unrouted = p.otherHosts(r, services, p.scope.egressAt(80))
 	}
 	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
 	return p
 }
 
-// otherHosts gives the hosts that VirtualServices name and no service has on port 80. They are known there
-// only, since nothing says which other port they mean.
+// otherHosts gives the hosts that VirtualServices name and no service has on port 80, of those that an egress listener
+// lets pass. They are known there only, since nothing says which other port they mean.
 func (p *Plan) otherHosts(r Reader, services []*model.Service, egress *egressHosts) []string {
-	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool { return svc.PortByNumber(80) == nil })
+	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool {
+		return svc.PortByNumber(80) == nil || egress != nil && !egress.allowService(svc)
+	})
 	var out []string
 	for _, host := range p.scope.within(egress).hosts(r, p.class) {
 		if !anyHas(services, host) {
