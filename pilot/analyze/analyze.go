@@ -85,7 +85,6 @@ func Files(ctx context.Context, files []File) ([]Finding, error) {
 	for _, analyze := range Analyzers() {
 		analyze.find(m)
 	}
-	m.tellPairs()
 	analyzed := m.findings
 	m.findings = loaded
 	if err := m.translate(ctx); err != nil {

@@ -6,20 +6,25 @@ import networking "istio.io/api/networking/v1alpha3"
 // connection that it has to one host for another host of its certificate, which the other Gateway serves:
 // it gets a 404.
 func sharedCertificates(m *mesh) {
-	earlier := map[[2]string][]neighbour{} // by namespace and certificate
-	for _, n := range m.servers() {
+	type presented struct {
+		namespace, name string
+		selection       int
+	}
+	all, earlier := m.servers(), crowd[presented, neighbour]{}
+	for _, n := range all.servers {
 		name := certificateOf(n.server)
 		if name == "" {
 			continue
 		}
-		at := [2]string{n.gateway.Namespace, name}
-		for _, o := range earlier[at] {
-			if m.meets(o, n) {
-				m.reportPair(n.gateway.Object, o.gateway.Object, n.field+".tls", sharedCertificate, Warning,
-					"presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", name)
-			}
+		var sides []presented
+		for _, id := range all.meet(n.selection) {
+			sides = append(sides, presented{n.gateway.Namespace, name, id})
 		}
-		earlier[at] = append(earlier[at], n)
+		if others := earlier.before(n.at, sides...); len(others) > 0 {
+			m.reportPairs(n.gateway.Object, gateways(others), n.field+".tls", sharedCertificate, Warning,
+				"presents the certificate %s to callers of the same workload as well, so clients that use a connection again (HTTP/2) get a 404; put the servers into one Gateway", name)
+		}
+		earlier.join(n.at, n, sides[0])
 	}
 }
 

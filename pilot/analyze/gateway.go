@@ -137,87 +137,128 @@ func targetPort(port corev1.ServicePort, w *workload) uint32 {
 
 // neighbour is a server of a Gateway.
 type neighbour struct {
-	gateway object[*networking.Gateway]
-	at      int // of the Gateway among all
-	server  *networking.Server
-	field   string
+	gateway   object[*networking.Gateway]
+	at        int // of the Gateway among all
+	selection int // what it selects
+	server    *networking.Server
+	field     string
 }
 
-// servers gives those of all Gateways, in order.
-func (m *mesh) servers() []neighbour {
-	var out []neighbour
-	for at, gw := range of[*networking.Gateway](m, model.KindGateway) {
+// neighbours are the servers of all Gateways, in order, with what these select.
+type neighbours struct {
+	*selections
+	servers []neighbour
+}
+
+func (m *mesh) servers() neighbours {
+	all := of[*networking.Gateway](m, model.KindGateway)
+	var selectors []selector
+	for _, gw := range all {
+		selectors = append(selectors, selector{labels: gw.spec.GetSelector()})
+	}
+	out := neighbours{selections: m.selectionsOf(selectors)}
+	for at, gw := range all {
 		for i, s := range gw.spec.GetServers() {
-			out = append(out, neighbour{gw, at, s, fmt.Sprintf("spec.servers[%d]", i)})
+			out.servers = append(out.servers, neighbour{gw, at, out.of(selectors[at]), s, fmt.Sprintf("spec.servers[%d]", i)})
 		}
 	}
 	return out
 }
 
-// listening is where servers meet each other.
-type listening struct {
-	port uint32
-	bind string
+// gateways gives the Gateways of servers.
+func gateways(all []neighbour) []*model.Object {
+	var out []*model.Object
+	for _, n := range all {
+		out = append(out, n.gateway.Object)
+	}
+	return out
 }
 
-func (n neighbour) listening() listening {
-	return listening{n.server.GetPort().GetNumber(), model.CanonicalIP(n.server.GetBind())}
+// listening is where servers of Gateways meet each other that select the same.
+type listening struct {
+	port      uint32
+	bind      string
+	selection int
+}
+
+// listening gives the places at which a server meets others, first the one that it has itself.
+func (all neighbours) listening(n neighbour) []listening {
+	var out []listening
+	for _, id := range all.meet(n.selection) {
+		out = append(out, listening{n.server.GetPort().GetNumber(), model.CanonicalIP(n.server.GetBind()), id})
+	}
+	return out
 }
 
 // conflictingGateways finds Gateways of one workload that want the same port for one host twice, or for
 // protocols that exclude each other.
 func conflictingGateways(m *mesh) {
-	type wanted struct {
+	all := m.servers()
+	for _, n := range all.conflictingPorts() {
+		m.reportPairs(n.gateway.Object, gateways(n.others), n.field+".port", conflictingGateway, Error,
+			"wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
+			n.server.GetPort().GetNumber(), n.others[0].server.GetPort().GetProtocol(), n.server.GetPort().GetProtocol())
+	}
+	m.conflictingServers(all)
+}
+
+// conflicting is a server with earlier ones that exclude it.
+type conflicting struct {
+	neighbour
+	others []neighbour
+}
+
+func (all neighbours) conflictingPorts() []conflicting {
+	type port struct {
 		listening
 		clear bool
-		host  string
 	}
-	ports, hosts := map[wanted][]neighbour{}, map[wanted][]neighbour{} // earlier ones
-	for _, n := range m.servers() {
-		at := wanted{listening: n.listening(), clear: clearText(n.server)}
-		other := at
-		other.clear = !at.clear
-		for _, o := range ports[other] {
-			if m.meets(o, n) {
-				m.reportPair(n.gateway.Object, o.gateway.Object, n.field+".port", conflictingGateway, Error, "wants port %d of the same workload for protocol %s, this one for %s; a port is either encrypted or not, use another one",
-					at.port, o.server.GetPort().GetProtocol(), n.server.GetPort().GetProtocol())
-			}
+	var out []conflicting
+	earlier := crowd[port, neighbour]{}
+	for _, n := range all.servers {
+		open, at := clearText(n.server), all.listening(n)
+		var sides []port
+		for _, l := range at {
+			sides = append(sides, port{l, !open})
 		}
-		ports[at] = append(ports[at], n)
+		if others := earlier.before(n.at, sides...); len(others) > 0 {
+			out = append(out, conflicting{n, others})
+		}
+		earlier.join(n.at, n, port{at[0], open})
+	}
+	return out
+}
+
+// conflictingServers finds those that have one host, as far as they have it for VirtualServices of one namespace.
+func (m *mesh) conflictingServers(all neighbours) {
+	type wanted struct {
+		listening
+		clear           bool
+		host, namespace string // "*" for those that have the host for all namespaces, "" for those that have it for any
+	}
+	earlier := crowd[wanted, neighbour]{}
+	for _, n := range all.servers {
+		places := all.listening(n)
 		for i, host := range n.server.GetHosts() {
 			namespace, name := m.serverHost(n.gateway.Namespace, host)
-			at.host = name
-			for _, o := range hosts[at] {
-				if m.meets(o, n) && m.sharesHost(o, name, namespace) {
-					m.reportPair(n.gateway.Object, o.gateway.Object, fmt.Sprintf("%s.hosts[%d]", n.field, i), conflictingGateway, Error,
-						"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, at.port)
+			at := func(l listening, namespace string) wanted {
+				return wanted{l, clearText(n.server), name, namespace}
+			}
+			var sides []wanted
+			for _, l := range places {
+				if namespace == "*" {
+					sides = append(sides, at(l, ""))
+				} else {
+					sides = append(sides, at(l, "*"), at(l, namespace))
 				}
 			}
-			hosts[at] = append(hosts[at], n)
+			if others := earlier.before(n.at, sides...); len(others) > 0 {
+				m.reportPairs(n.gateway.Object, gateways(others), fmt.Sprintf("%s.hosts[%d]", n.field, i), conflictingGateway, Error,
+					"serves host %q on port %d of the same workload as well; keep it in one Gateway", host, n.server.GetPort().GetNumber())
+			}
+			earlier.join(n.at, n, at(places[0], namespace), at(places[0], ""))
 		}
 	}
-}
-
-// sharesHost tells whether a server has a host for the VirtualServices of a namespace, "*" for those of all.
-func (m *mesh) sharesHost(n neighbour, name, namespace string) bool {
-	return slices.ContainsFunc(n.server.GetHosts(), func(host string) bool {
-		of, other := m.serverHost(n.gateway.Namespace, host)
-		return other == name && (of == namespace || of == "*" || namespace == "*")
-	})
-}
-
-// meets tells whether two servers are of two Gateways of one workload.
-func (m *mesh) meets(a, b neighbour) bool {
-	return a.at != b.at && m.sameWorkload(a.gateway.spec.GetSelector(), b.gateway.spec.GetSelector())
-}
-
-// sameWorkload tells whether two selectors select a workload in common, or, where they select none, the
-// same labels.
-func (m *mesh) sameWorkload(a, b map[string]string) bool {
-	if maps.Equal(a, b) {
-		return true
-	}
-	return slices.ContainsFunc(m.selected("", a), func(w *workload) bool { return model.HasLabels(w.meta.Labels, b) })
 }
 
 // clearText tells whether a server's port is not encrypted.

@@ -22,10 +22,16 @@ type boundServer struct {
 // others have rules that fit is meant for those, where the VirtualService has its use elsewhere.
 func rulesWithoutServer(m *mesh) {
 	all := of[*networking.VirtualService](m, model.KindVirtualService)
-	bound := map[*model.Object][]object[*networking.VirtualService]{} // by Gateway
+	type at struct {
+		gateway *model.Object
+		index   int
+	}
+	served := map[at]bool{} // servers for which some have rules that fit
 	for _, vs := range all {
-		for _, gw := range m.gatewaysOf(vs) {
-			bound[gw.Object] = append(bound[gw.Object], vs)
+		for _, s := range m.boundServers(vs) {
+			if fits(vs.spec, s.takes) {
+				served[at{s.gateway.Object, s.index}] = true
+			}
 		}
 	}
 	for _, vs := range all {
@@ -38,10 +44,7 @@ func rulesWithoutServer(m *mesh) {
 			if fits(vs.spec, s.takes) {
 				continue
 			}
-			served := used && slices.ContainsFunc(bound[s.gateway.Object], func(o object[*networking.VirtualService]) bool {
-				return fits(o.spec, s.takes) && s.offers(o)
-			})
-			if !served {
+			if !used || !served[at{s.gateway.Object, s.index}] {
 				m.report(vs.Object, "spec."+protocols(vs.spec)[0], "", Warning, "%s spec.servers[%d] (port %d) %s, so the rules are not used there; %s",
 					s.gateway.Key, s.index, s.spec.GetPort().GetNumber(), takes(s.takes), remedy(s.takes))
 			}

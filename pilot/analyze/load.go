@@ -30,7 +30,6 @@ type mesh struct {
 	hosts     map[string][]*model.Service
 	lines     *lines
 	findings  []Finding
-	pairs     map[pairing]*paired
 	index     *index // nil until the mesh is settled
 }
 
@@ -46,7 +45,7 @@ func load(files []File) *mesh {
 // decoded has the objects of the files that make sense, each for itself.
 func decoded(files []File) *mesh {
 	m := &mesh{
-		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{}, pairs: map[pairing]*paired{},
+		config: model.DefaultMeshConfig(), domain: "cluster.local", cluster: model.DefaultClusterID, lines: newLines(files), hosts: map[string][]*model.Service{},
 		injectors: injectorsOfFiles(),
 	}
 	seen := map[model.Key]firstSeen{}
@@ -93,9 +92,6 @@ func (m *mesh) deny() {
 	}
 }
 
-// denial tells whether an object is one of denials.
-func (m *mesh) denial(o *model.Object) bool { return slices.Contains(m.denials, o) }
-
 // firstSeen is where an object of a key was seen first.
 type firstSeen struct{ dir, at int }
 
@@ -117,9 +113,13 @@ func (m *mesh) take(o *model.Object, dir int, seen map[model.Key]firstSeen) {
 
 // settle leaves out what the mesh does not read, finds the workloads and makes the snapshot.
 func (m *mesh) settle() {
+	denial := map[*model.Object]bool{}
+	for _, o := range m.denials {
+		denial[o] = true
+	}
 	all := selected.Of(slices.Concat(m.objects, m.denials))
-	m.objects = slices.DeleteFunc(slices.Clone(all), m.denial)
-	m.denials = slices.DeleteFunc(all, func(o *model.Object) bool { return !m.denial(o) })
+	m.objects = slices.DeleteFunc(slices.Clone(all), func(o *model.Object) bool { return denial[o] })
+	m.denials = slices.DeleteFunc(all, func(o *model.Object) bool { return !denial[o] })
 	m.indexed()
 	if m.injectors.others {
 		m.injectors.configure(m)

@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -69,23 +68,26 @@ func (m *mesh) severalDefaults(all []selecting, code string) {
 
 // overlapping finds objects that select a workload which an older one has.
 func (m *mesh) overlapping(all []selecting, code string) {
-	older := map[*workload][]int{} // of all, those that select it
+	var selectors []selector
+	for _, o := range all {
+		selectors = append(selectors, selector{o.Namespace, o.selector})
+	}
+	selections, older := m.selectionsOf(selectors), crowd[int, selecting]{}
 	for i, b := range all {
-		if len(b.selector) == 0 {
+		id := selections.of(selectors[i])
+		selected := selections.workloads[id]
+		if len(b.selector) == 0 || len(selected) == 0 {
 			continue
 		}
-		first := map[int]*workload{} // the first workload of each older one
-		for _, w := range m.selected(b.Namespace, b.selector) {
-			for _, at := range older[w] {
-				if first[at] == nil {
-					first[at] = w
-				}
+		if before := older.before(i, selections.meet(id)...); len(before) > 0 {
+			var others []*model.Object
+			for _, a := range before {
+				others = append(others, a.Object)
 			}
-			older[w] = append(older[w], i)
+			both := slices.IndexFunc(selected, func(w *workload) bool { return model.HasLabels(w.meta.Labels, before[0].selector) })
+			m.reportPairs(b.Object, others, b.field, code, Error, "selects %s as well, and the older one counts; make the selectors exclude each other", selected[both])
 		}
-		for _, at := range slices.Sorted(maps.Keys(first)) {
-			m.reportPair(b.Object, all[at].Object, b.field, code, Error, "selects %s as well, and the older one counts; make the selectors exclude each other", first[at])
-		}
+		older.join(i, b, id)
 	}
 }
 
@@ -173,13 +175,14 @@ func (m *mesh) listens(w *workload, port uint32) bool {
 // conflictingMutualTLS finds DestinationRules that turn TLS off, or send another one, to workloads that
 // take mutual TLS only.
 func conflictingMutualTLS(m *mesh) {
+	by := m.strictness()
 	for _, dr := range of[*networking.DestinationRule](m, model.KindDestinationRule) {
 		tls := dr.spec.GetTrafficPolicy().GetTls()
 		if tls == nil || tls.GetMode() == networking.ClientTLSSettings_ISTIO_MUTUAL || tls.GetMode() == networking.ClientTLSSettings_MUTUAL {
 			continue
 		}
 		for _, svc := range m.ruleServices(dr) {
-			if pa := m.strict(svc); pa != nil {
+			if pa := by.strict(m, svc); pa != nil {
 				m.report(dr.Object, "spec.trafficPolicy.tls.mode", mutualTLSConflict, Error,
 					"mode %s is refused by %s, for which %s wants mutual TLS; leave out tls, or use ISTIO_MUTUAL", strings.ToUpper(tls.GetMode().String()), svc.Hostname, pa.Key)
 			}
@@ -187,29 +190,42 @@ func conflictingMutualTLS(m *mesh) {
 	}
 }
 
-// strict gives the policy of a service's namespace, or else of the mesh, if it wants mutual TLS of every
-// workload and port.
-func (m *mesh) strict(svc *model.Service) *model.Object {
-	all := of[*security.PeerAuthentication](m, model.KindPeerAuthentication)
-	for _, namespace := range []string{svc.Namespace, m.config.GetRootNamespace()} {
-		for _, pa := range all {
-			if pa.Namespace != namespace || pa.spec.GetSelector() != nil || pa.spec.GetMtls().GetMode() == security.PeerAuthentication_MutualTLS_UNSET {
-				continue
-			}
-			if pa.spec.GetMtls().GetMode() == security.PeerAuthentication_MutualTLS_STRICT && !m.excepted(svc, all) {
-				return pa.Object
-			}
-			return nil
-		}
-	}
-	return nil
+// strictness is what PeerAuthentications say: the one for all of a namespace, and the workloads that others are for.
+type strictness struct {
+	wide     map[string]object[*security.PeerAuthentication]
+	excepted map[*workload]bool
 }
 
-// excepted tells whether a policy for some workloads may be for those of a service.
-func (m *mesh) excepted(svc *model.Service, all []object[*security.PeerAuthentication]) bool {
-	return slices.ContainsFunc(all, func(pa object[*security.PeerAuthentication]) bool {
-		labels := pa.spec.GetSelector().GetMatchLabels()
-		return pa.Namespace == svc.Namespace && len(labels) > 0 &&
-			slices.ContainsFunc(m.selected(svc.Namespace, svc.Selector), func(w *workload) bool { return model.HasLabels(w.meta.Labels, labels) })
-	})
+func (m *mesh) strictness() strictness {
+	out := strictness{map[string]object[*security.PeerAuthentication]{}, map[*workload]bool{}}
+	done := map[string]bool{}
+	for _, pa := range of[*security.PeerAuthentication](m, model.KindPeerAuthentication) {
+		if labels := pa.spec.GetSelector().GetMatchLabels(); len(labels) > 0 {
+			if s := (selector{pa.Namespace, labels}).String(); !done[s] {
+				done[s] = true
+				for _, w := range m.selected(pa.Namespace, labels) {
+					out.excepted[w] = true
+				}
+			}
+		}
+		_, known := out.wide[pa.Namespace]
+		if !known && pa.spec.GetSelector() == nil && pa.spec.GetMtls().GetMode() != security.PeerAuthentication_MutualTLS_UNSET {
+			out.wide[pa.Namespace] = pa
+		}
+	}
+	return out
+}
+
+// strict gives the policy of a service's namespace, or else of the mesh, if it wants mutual TLS of every
+// workload and port.
+func (s strictness) strict(m *mesh, svc *model.Service) *model.Object {
+	pa, ok := s.wide[svc.Namespace]
+	if !ok {
+		pa, ok = s.wide[m.config.GetRootNamespace()]
+	}
+	if !ok || pa.spec.GetMtls().GetMode() != security.PeerAuthentication_MutualTLS_STRICT ||
+		slices.ContainsFunc(m.selected(svc.Namespace, svc.Selector), func(w *workload) bool { return s.excepted[w] }) {
+		return nil
+	}
+	return pa.Object
 }

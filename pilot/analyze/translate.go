@@ -19,7 +19,9 @@ func (m *mesh) translate(ctx context.Context) error {
 	if _, err := b.Advance(ctx, store.Commit{Snapshot: m.snapshot, Full: true}); err != nil {
 		return err
 	}
-	told := newAudiences()
+	told, denials := newAudiences(), keysOf(m.denials)
+	// Of what stands in for a refused object the refusal tells.
+	ofDenial := func(p model.Problem) bool { return denials[p.Object] }
 	classes := map[string][]model.Problem{}
 	for _, p := range m.proxies() {
 		if err := ctx.Err(); err != nil {
@@ -30,18 +32,13 @@ func (m *mesh) translate(ctx context.Context) error {
 		problems, known := classes[seat.Class.Key]
 		if !known {
 			made := b.Result(&seat.Class)
-			problems = slices.DeleteFunc(slices.Concat(made.Shared, made.Own), m.ofDenial)
+			problems = slices.DeleteFunc(slices.Concat(made.Shared, made.Own), ofDenial)
 			classes[seat.Class.Key] = problems
 		}
 		told.of(p, problems)
 	}
 	m.problems(told.problems())
 	return nil
-}
-
-// ofDenial tells whether a problem is about what stands in for a refused object, of which the refusal tells.
-func (m *mesh) ofDenial(p model.Problem) bool {
-	return slices.ContainsFunc(m.denials, func(o *model.Object) bool { return o.Key == p.Object })
 }
 
 // Any is the name of a sidecar that stands for those of workloads that the files do not have. A gateway that they do

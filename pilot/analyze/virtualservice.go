@@ -119,35 +119,38 @@ func conflictingHosts(m *mesh) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b object[*networking.VirtualService]) int { return model.Older(a.Object, b.Object) })
-	type sharing struct {
-		object[*networking.VirtualService]
-		audience model.Audience
-	}
-	earlier := map[string][]sharing{} // by host
-	for _, vs := range all {
-		own := sharing{vs, m.exported(vs)}
+	earlier := crowd[audienceOf, *model.Object]{}
+	for at, vs := range all {
+		seen := m.exported(vs)
 		for k, host := range vs.spec.GetHosts() {
 			full := model.ResolveHost(host, vs.Namespace, m.domain)
-			for _, other := range earlier[full] {
-				if other.Object != vs.Object && sameAudience(other.audience, own.audience) {
-					m.reportPair(vs.Object, other.Object, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
-						"has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", full)
-				}
+			has, meets := audiencesOf(full, seen)
+			if others := earlier.before(at, meets...); len(others) > 0 {
+				m.reportPairs(vs.Object, others, fmt.Sprintf("spec.hosts[%d]", k), conflictingMeshHosts, Error,
+					"has rules for host %s as well, and sidecars follow one of them only; put all rules into one VirtualService", full)
 			}
-			earlier[full] = append(earlier[full], own)
+			earlier.join(at, vs.Object, has...)
 		}
 	}
 }
 
-// sameAudience tells whether some namespace sees what both are exported to.
-func sameAudience(x, y model.Audience) bool {
+// audienceOf is who sees the rules for a host: a namespace, "*" for all of them, or "" for anybody.
+type audienceOf struct{ host, namespace string }
+
+// audiencesOf gives those that see rules for a host, and those of which some namespace sees both.
+func audiencesOf(host string, seen model.Audience) (has, meets []audienceOf) {
+	anybody, everyone := audienceOf{host, ""}, audienceOf{host, "*"}
 	switch {
-	case x.Everyone:
-		return y.Everyone || len(y.Namespaces) > 0
-	case y.Everyone:
-		return len(x.Namespaces) > 0
+	case seen.Everyone:
+		return []audienceOf{anybody, everyone}, []audienceOf{anybody}
+	case len(seen.Namespaces) == 0:
+		return nil, nil
 	}
-	return slices.ContainsFunc(x.Namespaces, y.Has)
+	has, meets = []audienceOf{anybody}, []audienceOf{everyone}
+	for _, namespace := range seen.Namespaces {
+		has, meets = append(has, audienceOf{host, namespace}), append(meets, audienceOf{host, namespace})
+	}
+	return has, meets
 }
 
 // exported gives the namespaces that see a VirtualService.

@@ -80,11 +80,6 @@ func isPortText(text string) bool {
 
 func isPort(n int64) bool { return n >= 1 && n <= 65535 }
 
-// coversHost tells whether every name of host is one of pattern, either possibly a wildcard.
-func coversHost(pattern, host string) bool {
-	return model.HostCovers(model.CanonicalHost(pattern), model.CanonicalHost(host))
-}
-
 // isHeaderName tells whether a text is a field name of HTTP (RFC 9110, section 5.6.2).
 func isHeaderName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {

@@ -26,7 +26,7 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 			c.fail("spec.hosts", "is missing; only http routes can be delegated")
 		}
 	}
-	c.virtualServiceHosts(vs)
+	hosts := c.virtualServiceHosts(vs)
 	c.gatewayNames("spec.gateways", vs.GetGateways())
 	c.exportTo("spec.exportTo", vs.GetExportTo())
 	caught := -1
@@ -44,31 +44,33 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 		c.httpRoute(path, route, delegate)
 	}
 	for i, route := range vs.GetTls() {
-		c.tlsRoute(at("spec.tls", i), route, vs.GetHosts())
+		c.tlsRoute(at("spec.tls", i), route, hosts)
 	}
 	for i, route := range vs.GetTcp() {
 		c.tcpRoute(at("spec.tcp", i), route)
 	}
 }
 
-func (c *checker) virtualServiceHosts(vs *networking.VirtualService) {
+// virtualServiceHosts checks the hosts, and gives them.
+func (c *checker) virtualServiceHosts(vs *networking.VirtualService) *hostSet {
 	toMesh := len(vs.GetGateways()) == 0 || slices.Contains(vs.GetGateways(), meshGateway)
+	earlier := newHostSet()
 	for i, host := range vs.GetHosts() {
 		path := at("spec.hosts", i)
+		other, overlaps := earlier.overlap(host)
 		switch {
 		case !isWildcardHost(host) && !isIP(host):
 			c.fail(path, "%q is no host; use a name, a wildcard such as *.example.com, or an address", host)
 		case host == "*" && toMesh:
 			c.fail(path, `"*" is not possible for sidecars; name the hosts, or set gateways without "mesh"`)
-		case slices.Contains(vs.GetHosts()[:i], host):
+		case overlaps && other == host:
 			c.fail(path, "names %q twice; remove one", host)
-		default:
-			// One rule for a host would be in two virtual hosts.
-			if j := slices.IndexFunc(vs.GetHosts()[:i], func(h string) bool { return coversHost(h, host) || coversHost(host, h) }); j >= 0 {
-				c.fail(path, "%q overlaps with %q; keep one of them, or put it into another VirtualService", host, vs.GetHosts()[j])
-			}
+		case overlaps: // one rule for a host would be in two virtual hosts
+			c.fail(path, "%q overlaps with %q; keep one of them, or put it into another VirtualService", host, other)
 		}
+		earlier.add(host)
 	}
+	return earlier
 }
 
 // gatewayNames checks references to Gateways: name, or namespace/name.
@@ -101,7 +103,7 @@ func catchesAll(route *networking.HTTPRoute) bool {
 	})
 }
 
-func (c *checker) tlsRoute(path string, route *networking.TLSRoute, hosts []string) {
+func (c *checker) tlsRoute(path string, route *networking.TLSRoute, hosts *hostSet) {
 	if len(route.GetMatch()) == 0 {
 		c.fail(path+".match", "is missing; give at least one match with sniHosts")
 	}
@@ -114,8 +116,10 @@ func (c *checker) tlsRoute(path string, route *networking.TLSRoute, hosts []stri
 			switch {
 			case !isWildcardHost(sni) && !isIP(sni):
 				c.fail(at(match+".sniHosts", j), "%q is no host", sni)
-			case !slices.ContainsFunc(hosts, func(h string) bool { return coversHost(h, sni) }):
-				c.fail(at(match+".sniHosts", j), "%q is in none of spec.hosts; add it there", sni)
+			default:
+				if _, covered := hosts.covering(sni); !covered {
+					c.fail(at(match+".sniHosts", j), "%q is in none of spec.hosts; add it there", sni)
+				}
 			}
 		}
 		c.l4Match(match, m.GetDestinationSubnets(), m.GetPort(), m.GetSourceLabels(), m.GetGateways())
