@@ -57,6 +57,7 @@ code. The help of each command has its own.`,
 		newExperimental(),
 		newVersion(&o),
 	)
+	strictDefaults(root)
 	completeWords(root)
 	tellExits(root)
 	return root

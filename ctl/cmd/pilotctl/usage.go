@@ -60,6 +60,37 @@ func group(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
+// strictDefaults adds the commands that cobra has for all programs, and has them refuse what is not there as all others do.
+func strictDefaults(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			group(cmd)
+			for _, shell := range cmd.Commands() {
+				shell.Args = usageArgs(cobra.NoArgs)
+			}
+		case "help":
+			cmd.Run, cmd.RunE = nil, helpOf
+		}
+	}
+}
+
+// helpOf prints the help of the command that arguments name.
+func helpOf(cmd *cobra.Command, args []string) error {
+	root := cmd.Root()
+	found, rest, err := root.Find(args)
+	if err != nil { // of a command with subcommands and arguments of its own there is none
+		return usageError(err)
+	}
+	if len(rest) > 0 {
+		return found.Args(found, rest)
+	}
+	found.InitDefaultHelpFlag() // that it stands in the help as well
+	return found.Help()
+}
+
 // wrongFlag makes a wrong flag a usage error, with the flag that was probably meant.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,14 +57,51 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 		{"manifest", "no"},
 		{"kube-inject"},
 	} {
-		cmd := newRoot()
-		cmd.SetOut(io.Discard)
-		cmd.SetErr(io.Discard)
-		cmd.SetArgs(args)
-		if err := cmd.Execute(); codeOf(err) != exitUsage {
+		if err := quietly(args...); codeOf(err) != exitUsage {
 			t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
 		}
 	}
+}
+
+// A subcommand that there is not is wrong usage, of every command that has some, and so is help for one.
+func TestUnknownSubcommandsAreWrongUsage(t *testing.T) {
+	groups := 0
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		if cmd.HasSubCommands() {
+			groups++
+			path := strings.Fields(cmd.CommandPath())[1:]
+			for _, args := range [][]string{slices.Concat(path, []string{"nope"}), slices.Concat([]string{"help"}, path, []string{"nope"})} {
+				if err := quietly(args...); codeOf(err) != exitUsage {
+					t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
+				}
+			}
+			if err := quietly(slices.Concat([]string{"help"}, path)...); err != nil {
+				t.Errorf("help of %v: %v", path, err)
+			}
+		} else if err := quietly(slices.Concat([]string{"help"}, strings.Fields(cmd.CommandPath())[1:])...); err != nil {
+			t.Errorf("help of %s: %v", cmd.CommandPath(), err)
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot())
+	if groups < 8 {
+		t.Errorf("only %d commands have subcommands", groups)
+	}
+	if err := quietly("completion", "bash", "nope"); codeOf(err) != exitUsage {
+		t.Errorf("completion bash nope: %v", err)
+	}
+}
+
+// quietly runs the command line, and prints nothing.
+func quietly(args ...string) error {
+	cmd := newRoot()
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs(args)
+	return cmd.Execute()
 }
 
 // The help of every command that runs something says its exit codes.
