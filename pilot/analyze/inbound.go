@@ -141,7 +141,7 @@ func (m *mesh) receiver(p *model.Proxy) *Receiver {
 		out.Listeners = all[:1] // the first is that of all that is redirected
 		return out
 	}
-	out.ports = m.portLookup().of(p)
+	out.ports, _ = m.portLookup().of(p)
 	plan := resolve.NewGatewayPlan(m.reader, &out.class)
 	for _, name := range plan.Listeners() {
 		if l, _ := plan.Listener(m.reader, name); l != nil && !l.QUIC {

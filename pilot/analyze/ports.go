@@ -24,24 +24,28 @@ func (m *mesh) portLookup() *portLookup {
 	return out
 }
 
-// of gives where the ports of the Services lead that select a proxy's pod.
-func (l *portLookup) of(p *model.Proxy) map[uint16]uint16 {
+// of gives where the ports of the Services lead that select a proxy's pod, apart from those of UDP.
+func (l *portLookup) of(p *model.Proxy) (tcp, udp map[uint16]uint16) {
 	labels, target := p.Labels, func(port corev1.ServicePort) uint32 { return l.runningPort(p, port) }
 	if w := l.workloads[[2]string{p.Namespace, p.Name}]; w != nil {
 		labels, target = w.meta.Labels, func(port corev1.ServicePort) uint32 { return targetPort(port, w) }
 	}
-	out := map[uint16]uint16{}
+	tcp, udp = map[uint16]uint16{}, map[uint16]uint16{}
 	for _, svc := range l.services[p.Namespace] {
 		if !model.Selects(svc.spec.Spec.Selector, labels) {
 			continue
 		}
 		for _, port := range svc.spec.Spec.Ports {
-			if number := target(port); number != 0 {
-				out[uint16(port.Port)] = uint16(number)
+			switch number := target(port); {
+			case number == 0:
+			case port.Protocol == corev1.ProtocolUDP:
+				udp[uint16(port.Port)] = uint16(number)
+			default:
+				tcp[uint16(port.Port)] = uint16(number)
 			}
 		}
 	}
-	return out
+	return tcp, udp
 }
 
 // runningPort gives where a port of a Service arrives at the pod of a connected proxy; 0 where the port has a name and

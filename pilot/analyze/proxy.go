@@ -27,7 +27,9 @@ type Proxy struct {
 	Problems []model.Problem
 	// Ports are where what is sent to a port of a Service of the proxy's pod arrives.
 	Ports map[uint16]uint16
-	of    *model.Proxy
+	// UDPPorts are those that clients reach by UDP.
+	UDPPorts map[uint16]uint16
+	of       *model.Proxy
 }
 
 // Translation is what files come to.
@@ -81,9 +83,10 @@ func (m *mesh) translated(ctx context.Context, proxies []*model.Proxy, settings 
 			problems[class] = slices.Concat(result.Shared, result.Own)
 		}
 		b.Leave(seat)
+		tcp, udp := ports.of(p)
 		out.Proxies = append(out.Proxies, Proxy{
 			Kind: p.Type, Name: p.Name[strings.IndexByte(p.Name, '.')+1:], Namespace: p.Namespace,
-			Class: class, Resources: made[class], Problems: problems[class], Ports: ports.of(p), of: p,
+			Class: class, Resources: made[class], Problems: problems[class], Ports: tcp, UDPPorts: udp, of: p,
 		})
 	}
 	return out, nil

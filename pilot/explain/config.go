@@ -24,6 +24,8 @@ type Config struct {
 	Endpoints map[string]*endpointv3.ClusterLoadAssignment
 	// Ports are where what is sent to a port of a Service of a gateway's pod arrives; nil where nobody knows.
 	Ports map[uint16]uint16
+	// UDPPorts are those that clients reach by UDP.
+	UDPPorts map[uint16]uint16
 	// SecretsKnown tells that the secrets among the resources are all that the proxy was given.
 	SecretsKnown bool
 	// SecretProblem says why the proxy does not have a Secret, "" for what it does not know; nil where nobody knows.

@@ -188,6 +188,9 @@ func (c *Config) hosts(out map[string]*station, l *listenerv3.Listener) {
 		}
 		to := netip.AddrPortFrom(netip.MustParseAddr(UnknownAddress), port(l.GetAddress()))
 		r := Request{Way: Direct, Destination: to, Protocol: HTTP11, Path: "/"}
+		if asked := c.askedFor(to.Port()); asked != to.Port() {
+			r.Port = asked
+		}
 		if chain.GetTransportSocket() != nil {
 			r.TLS = &TLS{Certificate: true}
 		}

@@ -153,14 +153,17 @@ func reached(l *listenerv3.Listener) (netip.AddrPort, bool) {
 // enter notes what can be tried at a listener: connections, names in handshakes, and doors.
 func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Config, side int, l *listenerv3.Listener, to netip.AddrPort) {
 	way, hot := Direct, f.listeners[l.GetName()]
+	asked := to.Port()
 	if config.Captures() {
 		way = Outbound
+	} else {
+		asked = config.askedFor(asked)
 	}
-	where := to.String()
+	where := netip.AddrPortFrom(to.Addr(), asked).String()
 	if l.GetName() == virtualOutbound {
 		where = "ANY:" + anyOtherPort
 	} else if to.Addr().String() == UnknownAddress {
-		where = fmt.Sprintf("*:%d", to.Port())
+		where = fmt.Sprintf("*:%d", asked)
 	}
 	for _, chain := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
 		bound := hot || f.leads(chain)
@@ -170,7 +173,7 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 		}
 		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
 			if name = strings.Replace(name, "*", "any", 1); bound && (chain.GetTransportSocket() == nil || !hasManager(chain)) {
-				said := fmt.Sprintf("tls://%s:%d", shortHost(name), to.Port())
+				said := fmt.Sprintf("tls://%s:%d", shortHost(name), asked)
 				out[said] = probe{name: said, request: Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}}
 			}
 		}
@@ -180,6 +183,9 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 				continue
 			}
 			r := Request{Way: way, Destination: to, Protocol: HTTP11}
+			if asked != to.Port() {
+				r.Port = asked
+			}
 			if chain.GetTransportSocket() != nil {
 				r.TLS = &TLS{Certificate: true} // SNI is the host
 			}
@@ -302,7 +308,7 @@ func (r Request) place() string {
 		scheme = "https"
 	}
 	host, _ := splitPort(r.Host)
-	return fmt.Sprintf("%s://%s:%d", scheme, shortHost(host), r.Destination.Port())
+	return fmt.Sprintf("%s://%s:%d", scheme, shortHost(host), cmp.Or(r.Port, r.Destination.Port()))
 }
 
 // line is what is printed of a request.

@@ -10,9 +10,12 @@ import (
 )
 
 // ArrivesAt gives the port on which a gateway listens for what clients send to a port: where its Service leads, as
-// Ports says. Without that, a port on which nothing listens is looked for in the names that a server of a Gateway
+// Ports says, or UDPPorts. Without that, a port on which nothing listens is looked for in the names that a server of a Gateway
 // gives to its routes (https.PORT.NAME.GATEWAY.NAMESPACE) and to their virtual hosts (HOST:PORT).
-func (c *Config) ArrivesAt(asked uint16) uint16 {
+func (c *Config) ArrivesAt(asked uint16, udp bool) uint16 {
+	if to, ok := c.UDPPorts[asked]; ok && udp {
+		return to
+	}
 	if to, ok := c.Ports[asked]; ok {
 		return to
 	}
@@ -35,6 +38,18 @@ func (c *Config) ArrivesAt(asked uint16) uint16 {
 		}
 	}
 	return asked
+}
+
+// askedFor gives the port that clients ask for to arrive at one of a gateway: of those of its Service that lead there the
+// lowest, else the port itself.
+func (c *Config) askedFor(arrives uint16) uint16 {
+	out := arrives
+	for asked, to := range c.Ports {
+		if to == arrives && (c.Ports[out] != arrives || asked < out) {
+			out = asked
+		}
+	}
+	return out
 }
 
 // servesPort tells whether the routes of a connection manager are of a Gateway's server with a port.

@@ -68,7 +68,7 @@ type Class struct {
 	// Gateways are the Gateway objects that select a router, model.Older first.
 	Gateways []model.Key
 	// UDPPorts are those of the Services of a router, sorted.
-	UDPPorts []uint32
+	UDPPorts []UDPPort
 	// PassesMesh tells that one of them passes on the mesh's mutual TLS (AUTO_PASSTHROUGH).
 	PassesMesh bool
 	// Settings of the control plane, as far as they concern the proxy.
@@ -87,6 +87,9 @@ type Class struct {
 	// LogService tells that the proxy sends access logs to the service that its own configuration names.
 	LogService bool
 }
+
+// UDPPort is a port of UDP of a Service, with the workload's port to which it leads.
+type UDPPort struct{ Port, TargetPort uint32 }
 
 // InboundPort is one port of a service on the proxy's own workload.
 type InboundPort struct {
@@ -127,7 +130,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	if r.HasLocatedNames(p.Namespace) {
 		c.NamesFrom = c.Locality
 	}
-	var udp []uint32
+	var udp []UDPPort
 	c.Inbound, udp = inboundPorts(r, p, cluster, pod, labels)
 	if p.Type == model.RouterProxy {
 		c.Gateways, c.Secrets = selectedGateways(r, labels), p.Secrets
@@ -182,18 +185,18 @@ func (c *Class) hasSourceLabels(set string) bool {
 
 // inboundPorts lists what the workload serves, and the ports of UDP by which clients reach it, sorted. A named target port
 // is looked up in the pod, else among the service's endpoints with its address.
-func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) (out []InboundPort, udp []uint32) {
+func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, labels map[string]string) (out []InboundPort, udp []UDPPort) {
 	for _, svc := range r.ServicesSelecting(cluster, p.Namespace, labels) {
 		for _, port := range svc.Ports {
-			if port.Protocol == model.ProtocolUDP {
-				udp = append(udp, port.Port)
-				continue
-			}
 			target := port.TargetPort
 			if target == 0 {
 				target = namedTarget(r, p, pod, svc, port)
 			}
 			if target == 0 {
+				continue
+			}
+			if port.Protocol == model.ProtocolUDP {
+				udp = append(udp, UDPPort{port.Port, target})
 				continue
 			}
 			out = append(out, InboundPort{
@@ -205,7 +208,10 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 	slices.SortStableFunc(out, func(a, b InboundPort) int {
 		return cmp.Or(cmp.Compare(a.TargetPort, b.TargetPort), strings.Compare(a.Host, b.Host))
 	})
-	return out, distinct(udp)
+	slices.SortFunc(udp, func(a, b UDPPort) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.TargetPort, b.TargetPort))
+	})
+	return out, slices.Compact(udp)
 }
 
 // topology is what a router says itself, else what the mesh says of all.

@@ -43,7 +43,8 @@ func (c *Class) hash() string {
 	b.keys(c.Gateways...)
 	b.number(uint64(len(c.UDPPorts)))
 	for _, port := range c.UDPPorts {
-		b.number(uint64(port))
+		b.number(uint64(port.Port))
+		b.number(uint64(port.TargetPort))
 	}
 	b.texts(c.SourceLabels...)
 	b.number(uint64(len(c.Patches)))

@@ -9,10 +9,17 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// reachedByUDP tells whether clients reach a port of a gateway by UDP: its Service has to have it, else an alt-svc leads
-// them nowhere. Without a Service they come to the proxy itself, which listens.
-func reachedByUDP(c *Class, port uint32) bool {
-	return len(c.Inbound)+len(c.UDPPorts) == 0 || slices.Contains(c.UDPPorts, port)
+// reachedByUDP gives the port at which a gateway gets what clients send to a port by UDP. Its Service has to have that,
+// else an alt-svc leads them nowhere: then ok is false. Without a Service they come to the proxy itself, which listens.
+func reachedByUDP(c *Class, port uint32) (target uint32, ok bool) {
+	if len(c.Inbound)+len(c.UDPPorts) == 0 {
+		return port, true
+	}
+	i := slices.IndexFunc(c.UDPPorts, func(p UDPPort) bool { return p.Port == port })
+	if i < 0 {
+		return 0, false
+	}
+	return c.UDPPorts[i].TargetPort, true
 }
 
 // speaksQUIC tells whether a server can speak HTTP/3: it routes requests within TLS 1.3, and asks clients for
@@ -20,20 +27,25 @@ func reachedByUDP(c *Class, port uint32) bool {
 func (s *gatewayServer) speaksQUIC(c *Class) bool {
 	t := s.spec.GetTls()
 	old := t.GetMaxProtocolVersion() != networking.ServerTLSSettings_TLS_AUTO && t.GetMaxProtocolVersion() != networking.ServerTLSSettings_TLSV1_3
-	return c.Settings.QUIC && reachedByUDP(c, s.number()) && s.serves == servesHTTPS && t.GetMode() == networking.ServerTLSSettings_SIMPLE && !old
+	_, reached := reachedByUDP(c, s.number())
+	return c.Settings.QUIC && reached && s.serves == servesHTTPS && t.GetMode() == networking.ServerTLSSettings_SIMPLE && !old
 }
 
-// addQUIC adds to a port the listener of its servers that speak HTTP/3.
+// addQUIC adds to a port the listeners of its servers that speak HTTP/3, each where its Service leads UDP.
 func (p *GatewayPlan) addQUIC(c *Class, g *gatewayPort) {
-	out := &gatewayPort{bind: g.bind, port: g.port, quic: true}
+	byPort := map[uint32]*gatewayPort{}
 	for _, routes := range g.routes {
-		if routes.servers[0].speaksQUIC(c) {
-			out.servers = append(out.servers, routes.servers...)
-			out.routes = append(out.routes, routes)
+		if !routes.servers[0].speaksQUIC(c) {
+			continue
 		}
-	}
-	if len(out.routes) > 0 {
-		p.ports[out.name(c)] = out
+		target, _ := reachedByUDP(c, routes.servers[0].number())
+		out := byPort[target]
+		if out == nil {
+			out = &gatewayPort{bind: g.bind, port: target, quic: true}
+			byPort[target], p.ports[out.name(c)] = out, out
+		}
+		out.servers = append(out.servers, routes.servers...)
+		out.routes = append(out.routes, routes)
 	}
 }
 

@@ -97,7 +97,7 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 	port := asked
 	switch r.Way {
 	case explain.Direct:
-		port = c.ArrivesAt(asked)
+		port = c.ArrivesAt(asked, r.Protocol == explain.HTTP3)
 	case explain.Inbound:
 		port = c.LeadsTo(asked)
 	}

@@ -58,7 +58,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 	c = policed(ctx, made.translation, made.proxy, c)
 	c.Host = hostsOf(made.translation, made.proxy, func() *analyze.Translation { return made.endpoints(ctx) })
 	if c.Captures() {
-		c.Ports = made.proxy.Ports
+		c.Ports, c.UDPPorts = made.proxy.Ports, made.proxy.UDPPorts
 	}
 	c.Peer = made.peers(ctx, m)
 	return c, nil
