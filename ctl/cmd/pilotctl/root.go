@@ -54,7 +54,8 @@ code. The help of each command has its own.`,
 		newKubeInject(),
 		newTag(),
 		newVerifyInstall(),
-		newExperimental(),
+		newDescribe(&o),
+		newExperimental(&o),
 		newVersion(&o),
 	)
 	strictDefaults(root)

@@ -29,7 +29,7 @@ import (
 )
 
 // newExperimental has the commands that Istio's tool has there.
-func newExperimental() *cobra.Command {
+func newExperimental(o *options) *cobra.Command {
 	x := &cobra.Command{Use: "experimental", Aliases: []string{"x", "exp"}, Short: "Commands that istioctl has under the same name"}
 	group(x)
 	w := &cobra.Command{
@@ -44,7 +44,7 @@ func newExperimental() *cobra.Command {
 	group(entries)
 	entries.AddCommand(newEntryConfigure())
 	w.AddCommand(groups, entries)
-	x.AddCommand(w)
+	x.AddCommand(w, newDescribe(o))
 	return x
 }
 

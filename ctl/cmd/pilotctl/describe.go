@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// description is one call of describe.
+type description struct {
+	place
+	namespace, output string
+	files             []string
+}
+
+// newDescribe is a command of pilotctl, and of its experimental ones, as istioctl has it.
+func newDescribe(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "describe", Aliases: []string{"des"}, Short: "Tell what of the configuration is about a pod or a service"}
+	group(cmd)
+	cmd.AddCommand(
+		describing(o, "pod POD", nil, "Tell which services, routes, settings and policies are about a pod", (*description).pod),
+		describing(o, "service SVC", []string{"svc"}, "Tell which routes, settings and policies are about a service", (*description).service),
+	)
+	return cmd
+}
+
+func describing(o *options, use string, aliases []string, short string, tell func(*description, context.Context, io.Reader, string) (analyze.Description, error)) *cobra.Command {
+	d := &description{place: place{options: o}}
+	cmd := &cobra.Command{
+		Use: use, Aliases: aliases, Short: short, Args: usageArgs(cobra.ExactArgs(1)),
+		Long: short + `: in the running mesh, or in files (-f), of which a workload
+counts as a pod. A name may have its namespace, as NAME.NAMESPACE.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := outputIs(d.output, "text", "json", "yaml"); err != nil {
+				return err
+			}
+			told, err := tell(d, cmd.Context(), cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			if d.output != "text" {
+				return printDocument(cmd.OutOrStdout(), proxyconfig.Format(d.output), told)
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), describe(told))
+			return err
+		},
+	}
+	d.register(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&d.namespace, "namespace", "n", "default", "namespace of a name that has none")
+	f.StringVarP(&d.output, "output", "o", "text", "text, json or yaml")
+	f.StringArrayVarP(&d.files, "filename", "f", nil, "a file or directory of objects, in the place of the running mesh; may be given several times")
+	return cmd
+}
+
+// translated gives what the files come to.
+func (d *description) translated(ctx context.Context, in io.Reader) (*analyze.Translation, error) {
+	files, err := (&analysis{layered: true}).files(in, d.files)
+	if err != nil {
+		return nil, err
+	}
+	return analyze.Translate(ctx, files, resolve.Settings{})
+}
+
+func (d *description) pod(ctx context.Context, in io.Reader, name string) (analyze.Description, error) {
+	pod, namespace, ok := workloadNamed(name, d.namespace)
+	if !ok {
+		return analyze.Description{}, usageError(fmt.Errorf("%q is no pod; give POD, POD.NAMESPACE or NAMESPACE/WORKLOAD", name))
+	}
+	if len(d.files) == 0 {
+		m, err := d.reach()
+		if err != nil {
+			return analyze.Description{}, err
+		}
+		defer m.close()
+		found, err := m.resolve(ctx, pod+"."+namespace)
+		if err != nil {
+			return analyze.Description{}, err
+		}
+		made, err := remake(ctx, m, found)
+		if err != nil {
+			return analyze.Description{}, err
+		}
+		return made.translation.DescribeWorkload(made.proxy), nil
+	}
+	t, err := d.translated(ctx, in)
+	if err != nil {
+		return analyze.Description{}, err
+	}
+	i := slices.IndexFunc(t.Proxies, func(p analyze.Proxy) bool { return p.Name == pod && p.Namespace == namespace })
+	if i >= 0 {
+		return t.DescribeWorkload(t.Proxies[i]), nil
+	}
+	if why, ok := t.Bare(namespace, pod); ok {
+		return analyze.Description{}, fmt.Errorf("workload %s.%s has no sidecar, so nothing of the mesh is about it: %s", pod, namespace, why)
+	}
+	return analyze.Description{}, noWorkload(pod+"."+namespace, workloads(t))
+}
+
+func (d *description) service(ctx context.Context, in io.Reader, name string) (analyze.Description, error) {
+	short, namespace, ok := strings.Cut(name, ".")
+	if !ok {
+		namespace = d.namespace
+	}
+	var t *analyze.Translation
+	var err error
+	if len(d.files) > 0 {
+		t, err = d.translated(ctx, in)
+	} else {
+		t, err = d.running(ctx, namespace)
+	}
+	if err != nil {
+		return analyze.Description{}, err
+	}
+	out, ok := t.DescribeService(namespace, short)
+	if !ok {
+		return out, fmt.Errorf("there is no Service %s/%s", namespace, short)
+	}
+	return out, nil
+}
+
+// running gives what the proxies of a namespace run, by the first control plane that answers.
+func (d *description) running(ctx context.Context, namespace string) (*analyze.Translation, error) {
+	m, err := d.reach()
+	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	mesh, err := readRunning(ctx, m, routedBy()...)
+	if err != nil {
+		return nil, err
+	}
+	mesh.Proxies = slices.DeleteFunc(mesh.Proxies, func(p model.Proxy) bool { return p.Namespace != namespace })
+	return mesh.Translate(ctx)
+}
+
+// describe writes a description as lines.
+func describe(d analyze.Description) string {
+	var b strings.Builder
+	line := func(indent int, format string, args ...any) {
+		b.WriteString(strings.Repeat("   ", indent) + terminal.Text(fmt.Sprintf(format, args...)) + "\n")
+	}
+	if d.Workload != "" {
+		line(0, "Pod: %s (%s)", d.Workload, d.Kind)
+		line(1, "Identity: %s", d.Identity)
+		if len(d.Services) == 0 {
+			line(0, "No Service selects it")
+		}
+	}
+	others := "Subsets"
+	if d.Workload != "" {
+		others = "Other subsets"
+	}
+	for _, s := range d.Services {
+		line(0, "--------------------")
+		line(0, "%s (%s)", s.Object, s.Host)
+		for _, p := range s.Ports {
+			text := fmt.Sprintf("Port: %s %d/%s", p.Name, p.Port, p.Protocol)
+			if p.TargetPort != 0 {
+				text += fmt.Sprintf(" leads to %d", p.TargetPort)
+			}
+			line(1, "%s", text)
+		}
+		for _, r := range s.DestinationRules {
+			line(0, "%s for %q", r.Object, s.Host)
+			for _, of := range []struct {
+				what  string
+				names []string
+			}{{"Matching subsets", r.Matching}, {others, r.Others}, {"Traffic policy", r.Settings}} {
+				if len(of.names) > 0 {
+					line(1, "%s: %s", of.what, strings.Join(of.names, ", "))
+				}
+			}
+		}
+		for _, v := range s.VirtualServices {
+			line(0, "%s for %s", v.Object, strings.Join(v.Gateways, ", "))
+			for _, r := range v.Rules {
+				line(1, "%s", r)
+			}
+			if v.Elsewhere > 0 {
+				line(1, "rules that lead elsewhere: %d", v.Elsewhere)
+			}
+		}
+	}
+	line(0, "--------------------")
+	for _, m := range d.MutualTLS {
+		where, by := "all ports", m.Object
+		if m.Port != 0 {
+			where = fmt.Sprintf("port %d", m.Port)
+		}
+		if by == "" {
+			by = "the default"
+		}
+		line(0, "Effective PeerAuthentication of %s: %s, by %s", where, m.Mode, by)
+	}
+	for _, p := range d.Policies {
+		line(0, "Applied policy: %s", p)
+	}
+	for _, p := range d.Said {
+		line(0, "Problem: %s", p)
+	}
+	return b.String()
+}

@@ -1,0 +1,322 @@
+package analyze
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// Description is what of the mesh's configuration is about one workload, or one service.
+type Description struct {
+	// Workload is NAME.NAMESPACE of the workload, and Identity what its certificate says; empty of a service.
+	Workload string    `json:"workload,omitempty"`
+	Kind     string    `json:"kind,omitempty"` // sidecar or router
+	Identity string    `json:"identity,omitempty"`
+	Services []Exposed `json:"services"`
+	// MutualTLS is what the workload's ports take.
+	MutualTLS []PortMode `json:"mutualTLS,omitempty"`
+	// Policies are the AuthorizationPolicies and RequestAuthentications in force, as KIND/NAMESPACE/NAME.
+	Policies []string        `json:"policies,omitempty"`
+	Problems []model.Problem `json:"-"`
+	Said     []string        `json:"problems,omitempty"` // the problems, a line each
+}
+
+// Exposed is a service of a workload.
+type Exposed struct {
+	Host             string       `json:"host"`
+	Object           string       `json:"object"`
+	Ports            []PortLine   `json:"ports"`
+	DestinationRules []Applied    `json:"destinationRules,omitempty"`
+	VirtualServices  []RoutedHere `json:"virtualServices,omitempty"`
+}
+
+// PortLine is a port of a service.
+type PortLine struct {
+	Name       string `json:"name,omitempty"`
+	Port       uint32 `json:"port"`
+	Protocol   string `json:"protocol"` // "sniffed" where nothing says it
+	TargetPort uint32 `json:"targetPort,omitempty"`
+}
+
+// Applied is a DestinationRule, with its subsets that the workload is in, and others.
+type Applied struct {
+	Object   string   `json:"object"`
+	Matching []string `json:"matchingSubsets,omitempty"`
+	Others   []string `json:"otherSubsets,omitempty"`
+	Settings []string `json:"settings,omitempty"` // of its trafficPolicy
+}
+
+// RoutedHere is a VirtualService with the rules that lead to a service.
+type RoutedHere struct {
+	Object    string   `json:"object"`
+	Gateways  []string `json:"gateways,omitempty"` // "mesh" among them
+	Rules     []string `json:"rules,omitempty"`
+	Elsewhere int      `json:"rulesToOtherServices,omitempty"`
+}
+
+// PortMode is how a port takes mutual TLS.
+type PortMode struct {
+	Port   uint32 `json:"port,omitempty"` // 0 for all others
+	Mode   string `json:"mode"`
+	Object string `json:"object,omitempty"` // that says so; empty for the mesh's default
+}
+
+// DescribeWorkload tells what is about the workload of a proxy.
+func (t *Translation) DescribeWorkload(p Proxy) Description {
+	m := t.mesh
+	class := resolve.Classify(m.reader, p.of)
+	labels := p.of.Labels
+	at := resolve.WorkloadOf(m.reader, p.of)
+	if at.Pod != nil {
+		labels = at.Pod.Labels
+	}
+	out := Description{Workload: p.Name + "." + p.Namespace, Kind: string(p.Kind), Identity: t.Identity(p)}
+	ports := map[uint32]bool{0: true}
+	var about []model.Key
+	for _, svc := range m.reader.ServicesSelecting("", p.Namespace, labels) {
+		e, objects := t.exposed(svc, labels)
+		out.Services, about = append(out.Services, e), append(about, objects...)
+	}
+	for _, in := range class.Inbound {
+		ports[in.TargetPort] = true
+	}
+	out.MutualTLS = t.modes(&class, slices.Sorted(maps.Keys(ports)))
+	for _, ap := range m.policiesOf(&class) {
+		out.Policies, about = append(out.Policies, ap.String()), append(about, ap)
+	}
+	out.Problems = slices.DeleteFunc(slices.Clone(p.Problems), func(p model.Problem) bool { return !slices.Contains(about, p.Object) })
+	return out.told()
+}
+
+// DescribeService tells what is about a Service; ok is false where there is none.
+func (t *Translation) DescribeService(namespace, name string) (out Description, ok bool) {
+	i := slices.IndexFunc(t.mesh.services, func(s *model.Service) bool {
+		return s.Key.Kind == model.KindService && s.Namespace == namespace && s.Name == name
+	})
+	if i < 0 {
+		return out, false
+	}
+	svc := t.mesh.services[i]
+	e, about := t.exposed(svc, nil)
+	out.Services = []Exposed{e}
+	for _, p := range t.Proxies {
+		if len(svc.Selector) == 0 || p.Namespace != namespace || !model.HasLabels(p.of.Labels, svc.Selector) {
+			continue
+		}
+		class := resolve.Classify(t.mesh.reader, p.of)
+		var ports []uint32
+		for _, in := range class.Inbound {
+			if in.Service == svc.Key {
+				ports = append(ports, in.TargetPort)
+			}
+		}
+		for _, mode := range t.modes(&class, ports) {
+			if !slices.Contains(out.MutualTLS, mode) {
+				out.MutualTLS = append(out.MutualTLS, mode)
+			}
+		}
+		for _, ap := range t.mesh.policiesOf(&class) {
+			if !slices.Contains(out.Policies, ap.String()) {
+				out.Policies, about = append(out.Policies, ap.String()), append(about, ap)
+			}
+		}
+		out.Problems = append(out.Problems, slices.DeleteFunc(slices.Clone(p.Problems), func(p model.Problem) bool { return !slices.Contains(about, p.Object) })...)
+	}
+	return out.told(), true
+}
+
+// told writes the problems, each once.
+func (d Description) told() Description {
+	for _, p := range d.Problems {
+		if text := p.String(); !slices.Contains(d.Said, text) {
+			d.Said = append(d.Said, text)
+		}
+	}
+	slices.Sort(d.Said)
+	return d
+}
+
+// modes gives how ports take mutual TLS; those that take it as all others do are left out.
+func (t *Translation) modes(class *resolve.Class, ports []uint32) []PortMode {
+	var out []PortMode
+	for _, port := range ports {
+		by := resolve.InboundMTLS(t.mesh.reader, class, port)
+		mode := PortMode{Port: port, Mode: by.Mode.String()}
+		if by.Object != nil {
+			mode.Object = by.Object.Key.String()
+		}
+		if len(out) > 0 && out[0].Port == 0 && out[0].Mode == mode.Mode && out[0].Object == mode.Object {
+			continue
+		}
+		out = append(out, mode)
+	}
+	return out
+}
+
+// policiesOf gives the policies in force for a class.
+func (m *mesh) policiesOf(class *resolve.Class) []model.Key {
+	var out []model.Key
+	for _, ap := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
+		near := ap.Namespace == class.Namespace || ap.Namespace == m.config.GetRootNamespace()
+		if near && !model.PolicyTargetOf(ap.spec).Some() || slices.Contains(class.AuthorizationPolicies, ap.Key) {
+			out = append(out, ap.Key)
+		}
+	}
+	for _, ra := range m.tokensOf(class) {
+		out = append(out, ra.Key)
+	}
+	return out
+}
+
+// exposed tells what is about a service. labels are those of the workload that is looked at, nil for none. It also gives
+// the objects that it names.
+func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exposed, []model.Key) {
+	out := Exposed{Host: svc.Hostname, Object: svc.Key.String()}
+	about := []model.Key{svc.Key}
+	for _, p := range svc.Ports {
+		line := PortLine{Name: p.Name, Port: p.Port, Protocol: string(p.Protocol), TargetPort: p.TargetPort}
+		if p.Protocol == model.ProtocolAuto {
+			line.Protocol = "sniffed"
+		}
+		out.Ports = append(out.Ports, line)
+	}
+	for _, dr := range of[*networking.DestinationRule](t.mesh, model.KindDestinationRule) {
+		if !model.HostCovers(model.ResolveHost(dr.spec.GetHost(), dr.Namespace, t.mesh.domain), model.CanonicalHost(svc.Hostname)) {
+			continue
+		}
+		a := Applied{Object: dr.Key.String(), Settings: settingsOf(dr.spec.GetTrafficPolicy())}
+		for _, s := range dr.spec.GetSubsets() {
+			if labels != nil && model.HasLabels(labels, s.GetLabels()) {
+				a.Matching = append(a.Matching, s.GetName())
+			} else {
+				a.Others = append(a.Others, s.GetName())
+			}
+		}
+		out.DestinationRules, about = append(out.DestinationRules, a), append(about, dr.Key)
+	}
+	for _, o := range slices.Concat(t.mesh.ofKind(model.KindVirtualService), t.mesh.ofIngresses()) {
+		spec, ok := o.Spec.(*networking.VirtualService)
+		if !ok {
+			continue
+		}
+		if r, here := t.routed(o, spec, svc.Hostname); here {
+			out.VirtualServices, about = append(out.VirtualServices, r), append(about, o.Key)
+		}
+	}
+	return out, about
+}
+
+// ofIngresses gives the VirtualServices that Ingresses are read as.
+func (m *mesh) ofIngresses() []*model.Object {
+	if len(m.ofKind(model.KindIngress)) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(m.withoutIngresses(), func(o *model.Object) bool { return len(o.Sources) == 0 })
+}
+
+// settingsOf names the parts of a traffic policy.
+func settingsOf(p *networking.TrafficPolicy) []string {
+	var out []string
+	if tls := p.GetTls(); tls != nil {
+		out = append(out, "tls "+tls.GetMode().String())
+	}
+	if lb := p.GetLoadBalancer(); lb != nil {
+		out = append(out, "load balancer")
+	}
+	if p.GetConnectionPool() != nil {
+		out = append(out, "connection pool")
+	}
+	if p.GetOutlierDetection() != nil {
+		out = append(out, "outlier detection")
+	}
+	if len(p.GetPortLevelSettings()) > 0 {
+		out = append(out, fmt.Sprintf("%d ports with settings of their own", len(p.GetPortLevelSettings())))
+	}
+	return out
+}
+
+// routed tells which rules of a VirtualService lead to a host, and whether it is about the host at all.
+func (t *Translation) routed(o *model.Object, vs *networking.VirtualService, host string) (RoutedHere, bool) {
+	out := RoutedHere{Object: o.Key.String(), Gateways: vs.GetGateways()}
+	if m, made := o.MadeOf(""); made {
+		out.Object, out.Gateways = m.Object.String(), []string{"the gateways of Ingresses"}
+	}
+	if len(out.Gateways) == 0 {
+		out.Gateways = []string{"mesh"}
+	}
+	to := func(d *networking.Destination) bool {
+		return model.ResolveHost(d.GetHost(), o.Namespace, t.mesh.domain) == host
+	}
+	note := func(here bool, field string, match []string) {
+		if !here {
+			out.Elsewhere++
+			return
+		}
+		if m, made := o.MadeOf("spec." + field); made {
+			field = strings.TrimPrefix(m.Field, "spec.")
+		}
+		if len(match) > 0 {
+			field += ": " + strings.Join(match, " or ")
+		}
+		out.Rules = append(out.Rules, field)
+	}
+	for i, r := range vs.GetHttp() {
+		var match []string
+		for _, m := range r.GetMatch() {
+			match = append(match, matchText(m))
+		}
+		here := slices.ContainsFunc(r.GetRoute(), func(d *networking.HTTPRouteDestination) bool { return to(d.GetDestination()) })
+		note(here, fmt.Sprintf("http[%d]", i), match)
+	}
+	for i, r := range vs.GetTcp() {
+		note(slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) }), fmt.Sprintf("tcp[%d]", i), nil)
+	}
+	for i, r := range vs.GetTls() {
+		var match []string
+		for _, m := range r.GetMatch() {
+			match = append(match, "SNI "+strings.Join(m.GetSniHosts(), ", "))
+		}
+		note(slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) }), fmt.Sprintf("tls[%d]", i), match)
+	}
+	names := slices.ContainsFunc(vs.GetHosts(), func(h string) bool { return model.ResolveHost(h, o.Namespace, t.mesh.domain) == host })
+	return out, names || len(out.Rules) > 0
+}
+
+// matchText says what a match asks for, in the words of the object.
+func matchText(m *networking.HTTPMatchRequest) string {
+	var out []string
+	text := func(name string, s *networking.StringMatch) {
+		switch v := s.GetMatchType().(type) {
+		case *networking.StringMatch_Exact:
+			out = append(out, name+" = "+v.Exact)
+		case *networking.StringMatch_Prefix:
+			out = append(out, name+" begins with "+v.Prefix)
+		case *networking.StringMatch_Regex:
+			out = append(out, name+" matches "+v.Regex)
+		}
+	}
+	text("uri", m.GetUri())
+	text("method", m.GetMethod())
+	text("authority", m.GetAuthority())
+	text("scheme", m.GetScheme())
+	for _, h := range slices.Sorted(maps.Keys(m.GetHeaders())) {
+		text("header "+h, m.GetHeaders()[h])
+	}
+	for _, q := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
+		text("query "+q, m.GetQueryParams()[q])
+	}
+	if m.GetPort() != 0 {
+		out = append(out, fmt.Sprintf("port %d", m.GetPort()))
+	}
+	if len(out) == 0 {
+		return "further conditions"
+	}
+	return strings.Join(out, ", ")
+}
