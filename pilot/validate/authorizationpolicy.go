@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -111,6 +112,8 @@ type values struct {
 	list []string
 	// check tells what is wrong with a value; nil for nothing.
 	check func(string) error
+	// means is the key of the condition that they are of; "" for a list of its own.
+	means string
 }
 
 // lists checks the values of lists that belong together, of which one has to be there.
@@ -130,6 +133,7 @@ func (c *checker) lists(path string, lists ...values) {
 					continue
 				}
 			}
+			c.neverMet(field, cmp.Or(l.means, l.name), v)
 			if inner := strings.Trim(v, "*"); strings.Contains(inner, "*") && !strings.Contains(inner, "{*") || strings.HasPrefix(v, "*") && strings.HasSuffix(v, "*") && len(v) > 1 {
 				c.warn(field, "in %q only a star at one end stands for anything; the other is taken as it is", v)
 			}
@@ -142,22 +146,22 @@ func (c *checker) lists(path string, lists ...values) {
 
 func (c *checker) source(path string, s *security.Source, custom bool) {
 	identities := []values{
-		{"principals", s.GetPrincipals(), nil},
-		{"notPrincipals", s.GetNotPrincipals(), nil},
-		{"requestPrincipals", s.GetRequestPrincipals(), nil},
-		{"notRequestPrincipals", s.GetNotRequestPrincipals(), nil},
-		{"namespaces", s.GetNamespaces(), nil},
-		{"notNamespaces", s.GetNotNamespaces(), nil},
-		{"serviceAccounts", s.GetServiceAccounts(), serviceAccount},
-		{"notServiceAccounts", s.GetNotServiceAccounts(), serviceAccount},
-		{"trustDomains", s.GetTrustDomains(), nil},
-		{"notTrustDomains", s.GetNotTrustDomains(), nil},
+		{"principals", s.GetPrincipals(), nil, ""},
+		{"notPrincipals", s.GetNotPrincipals(), nil, ""},
+		{"requestPrincipals", s.GetRequestPrincipals(), nil, ""},
+		{"notRequestPrincipals", s.GetNotRequestPrincipals(), nil, ""},
+		{"namespaces", s.GetNamespaces(), nil, ""},
+		{"notNamespaces", s.GetNotNamespaces(), nil, ""},
+		{"serviceAccounts", s.GetServiceAccounts(), serviceAccount, ""},
+		{"notServiceAccounts", s.GetNotServiceAccounts(), serviceAccount, ""},
+		{"trustDomains", s.GetTrustDomains(), nil, ""},
+		{"notTrustDomains", s.GetNotTrustDomains(), nil, ""},
 	}
 	c.lists(path, append(identities, []values{
-		{"ipBlocks", s.GetIpBlocks(), addressBlock},
-		{"notIpBlocks", s.GetNotIpBlocks(), addressBlock},
-		{"remoteIpBlocks", s.GetRemoteIpBlocks(), addressBlock},
-		{"notRemoteIpBlocks", s.GetNotRemoteIpBlocks(), addressBlock},
+		{"ipBlocks", s.GetIpBlocks(), addressBlock, ""},
+		{"notIpBlocks", s.GetNotIpBlocks(), addressBlock, ""},
+		{"remoteIpBlocks", s.GetRemoteIpBlocks(), addressBlock, ""},
+		{"notRemoteIpBlocks", s.GetNotRemoteIpBlocks(), addressBlock, ""},
 	}...)...)
 	accounts := len(s.GetServiceAccounts())+len(s.GetNotServiceAccounts()) > 0
 	if accounts && len(s.GetPrincipals())+len(s.GetNotPrincipals())+len(s.GetNamespaces())+len(s.GetNotNamespaces()) > 0 {
@@ -176,14 +180,14 @@ func (c *checker) source(path string, s *security.Source, custom bool) {
 func (c *checker) operation(path string, o *security.Operation) {
 	c.lists(
 		path,
-		values{"hosts", o.GetHosts(), nil},
-		values{"notHosts", o.GetNotHosts(), nil},
-		values{"ports", o.GetPorts(), portText},
-		values{"notPorts", o.GetNotPorts(), portText},
-		values{"methods", o.GetMethods(), nil},
-		values{"notMethods", o.GetNotMethods(), nil},
-		values{"paths", o.GetPaths(), pathText},
-		values{"notPaths", o.GetNotPaths(), pathText},
+		values{"hosts", o.GetHosts(), nil, ""},
+		values{"notHosts", o.GetNotHosts(), nil, ""},
+		values{"ports", o.GetPorts(), portText, ""},
+		values{"notPorts", o.GetNotPorts(), portText, ""},
+		values{"methods", o.GetMethods(), nil, ""},
+		values{"notMethods", o.GetNotMethods(), nil, ""},
+		values{"paths", o.GetPaths(), pathText, ""},
+		values{"notPaths", o.GetNotPaths(), pathText, ""},
 	)
 }
 
@@ -198,7 +202,7 @@ func (c *checker) condition(path string, when *security.Condition, custom bool) 
 		c.fail(path+".key", "%v", err)
 		return
 	}
-	c.lists(path, values{"values", when.GetValues(), check}, values{"notValues", when.GetNotValues(), check})
+	c.lists(path, values{"values", when.GetValues(), check, key}, values{"notValues", when.GetNotValues(), check, key})
 	identity := slices.Contains([]string{"source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain"}, key)
 	if custom && (identity || strings.HasPrefix(key, "request.auth.")) {
 		c.fail(path+".key", "%s is not supported with the action CUSTOM; match by operation or address, and let the provider decide by identity", key)

@@ -86,6 +86,7 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest) {
 			c.fail(where, "has an empty name")
 		}
 	}
+	c.uriMatch(path+".uri", m.GetUri())
 	c.labels(path+".sourceLabels", m.GetSourceLabels())
 	c.gatewayNames(path+".gateways", m.GetGateways())
 }
