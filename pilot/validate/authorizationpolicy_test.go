@@ -59,8 +59,8 @@ func TestRulesOfAuthorizationPolicies(t *testing.T) {
 		{when("key: destination.port, values: [a]"), "spec.rules[0].when[0].values[0]: no port"},
 		{when("key: remote.ip, notValues: [a]"), "spec.rules[0].when[0].notValues[0]: neither an address"},
 		{custom("to: [{operation: {paths: [/a]}}]"), ""},
-		{custom("from: [{source: {principals: [a]}}]"), "spec.rules[0].from[0].source.principals: not supported with the action CUSTOM"},
-		{custom("when: [{key: request.auth.principal, values: [a]}]"), "spec.rules[0].when[0].key: not supported with the action CUSTOM"},
+		{custom("from: [{source: {principals: ['*']}}]"), "spec.rules[0].from[0].source.principals: not supported with the action CUSTOM"},
+		{custom("when: [{key: request.auth.principal, values: ['*']}]"), "spec.rules[0].when[0].key: not supported with the action CUSTOM"},
 		{custom("when: [{key: source.namespace, values: [a]}]"), "spec.rules[0].when[0].key: not supported with the action CUSTOM"},
 	} {
 		var got []string
