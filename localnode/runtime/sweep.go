@@ -22,7 +22,7 @@ type Traces struct {
 	Network      string // the name of the pods' CNI network
 	MountNS      string // containerd's and the shims' mount namespace; "" where unknown
 	NetNS        string // the mesh's network namespace; "" where unknown
-	CgroupParent string // e.g. /pilothouse/NAME
+	CgroupParent string // of the pods that name one, e.g. /pilothouse/NAME
 }
 
 const sweepTimeout = 20 * time.Second
@@ -33,7 +33,12 @@ func Sweep(ctx context.Context, t Traces) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	sockets, cached := shimSockets(t.Dir), cniCache(t)
-	if err := killAll(ctx, t); err != nil {
+	// First who starts others and takes them away: then what containerd keeps of its tasks stays as it is.
+	if err := killAll(ctx, t.startsOthers); err != nil {
+		return err
+	}
+	cgroups := append(taskCgroups(t.Dir), t.CgroupParent)
+	if err := killAll(ctx, func(pid int) bool { return isIn(pid, cgroups) }); err != nil {
 		return err
 	}
 	for _, s := range sockets {
@@ -48,7 +53,12 @@ func Sweep(ctx context.Context, t Traces) error {
 	for _, d := range []string{"/run/containerd/s", "/run/containerd", "/var/lib/cni/results", "/var/lib/cni"} {
 		_ = os.Remove(d)
 	}
-	return removeCgroups(ctx, t.CgroupParent)
+	for _, c := range cgroups {
+		if err := removeCgroups(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // KillCgroup ends what is left in a cgroup and below it: processes outlive their shim, and what
@@ -56,15 +66,15 @@ func Sweep(ctx context.Context, t Traces) error {
 func (c *Client) KillCgroup(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	return killAll(ctx, Traces{CgroupParent: path})
+	return killAll(ctx, func(pid int) bool { return isIn(pid, []string{path}) })
 }
 
-// killAll kills until a look at /proc finds none: a shim may have been starting a process.
-func killAll(ctx context.Context, t Traces) error {
+// killAll kills the mesh's processes until a look at /proc finds none: a shim may have been starting one.
+func killAll(ctx context.Context, owns func(pid int) bool) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		pids, err := processes(t)
+		pids, err := processes(owns)
 		if err != nil || len(pids) == 0 {
 			return err
 		}
@@ -79,9 +89,8 @@ func killAll(ctx context.Context, t Traces) error {
 	}
 }
 
-// processes finds the mesh's processes that are not ended: by mount namespace, network namespace
-// and cgroup.
-func processes(t Traces) ([]int, error) {
+// processes finds the mesh's processes that are not ended.
+func processes(owns func(pid int) bool) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -89,15 +98,16 @@ func processes(t Traces) ([]int, error) {
 	var pids []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err == nil && pid != os.Getpid() && t.owns(pid) {
+		if err == nil && pid != os.Getpid() && owns(pid) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids, nil
 }
 
-// owns reads what a process left in /proc; what cannot be read any more has ended.
-func (t Traces) owns(pid int) bool {
+// startsOthers tells by its namespaces whether a process is containerd, a shim, or one that runs beside them. What
+// cannot be read in /proc any more has ended.
+func (t Traces) startsOthers(pid int) bool {
 	for ns, want := range map[string]string{"mnt": t.MountNS, "net": t.NetNS} {
 		if want == "" {
 			continue
@@ -106,14 +116,39 @@ func (t Traces) owns(pid int) bool {
 			return true
 		}
 	}
+	return false
+}
+
+// isIn tells whether a process is in one of the cgroups or below it.
+func isIn(pid int, cgroups []string) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil || !strings.Contains(string(b), ":"+t.CgroupParent+"/") {
+	below := strings.ReplaceAll(string(b), "\n", "/") // so that a cgroup's own processes are as those below it
+	if err != nil || !slices.ContainsFunc(cgroups, func(c string) bool { return strings.Contains(below, ":"+c+"/") }) {
 		return false
 	}
 	// A zombie keeps its cgroup until its parent has waited for it.
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, after, ok := strings.Cut(string(stat), ") ")
 	return err == nil && ok && !strings.HasPrefix(after, "Z")
+}
+
+// tasks is where containerd keeps a folder for each container and sandbox that it runs.
+func tasks(dir string) string {
+	return filepath.Join(dir, "state", "io.containerd.runtime.v2.task", ctrNamespace)
+}
+
+// taskCgroups gives the cgroups that containerd chooses by itself, for pods that name no parent: those of a kubelet
+// that leaves the machine's cgroups alone.
+func taskCgroups(dir string) []string {
+	ids, err := filepath.Glob(filepath.Join(tasks(dir), "*"))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, id := range ids {
+		out = append(out, filepath.Join("/", ctrNamespace, filepath.Base(id)))
+	}
+	return out
 }
 
 // shimSocket is where the shim of a sandbox listens; the name is containerd's. One that was killed
@@ -124,7 +159,7 @@ func shimSocket(dir, sandbox string) string {
 
 // shimSockets gives where the shims of all containers listen, and where those of sandboxes did.
 func shimSockets(dir string) []string {
-	files, err := filepath.Glob(filepath.Join(dir, "state", "io.containerd.runtime.v2.task", ctrNamespace, "*", "address"))
+	files, err := filepath.Glob(filepath.Join(tasks(dir), "*", "address"))
 	if err != nil {
 		return nil
 	}
@@ -169,15 +204,15 @@ func cniCache(t Traces) []string {
 	return files
 }
 
-// removeCgroups removes the mesh's tree of cgroups from every hierarchy, and the parent of all
-// meshes when it was the last one. The kernel frees a cgroup a moment after its last process.
-func removeCgroups(ctx context.Context, parent string) error {
+// removeCgroups removes a tree of the mesh's cgroups from every hierarchy, and the parent of all
+// meshes' when it was the last one. The kernel frees a cgroup a moment after its last process.
+func removeCgroups(ctx context.Context, cgroup string) error {
 	const root = "/sys/fs/cgroup"
-	hierarchies, err := filepath.Glob(filepath.Join(root, "*", parent))
+	hierarchies, err := filepath.Glob(filepath.Join(root, "*", cgroup))
 	if err != nil {
 		return err
 	}
-	for _, tree := range append(hierarchies, filepath.Join(root, parent)) {
+	for _, tree := range append(hierarchies, filepath.Join(root, cgroup)) {
 		if err := removeTree(ctx, tree); err != nil {
 			return fmt.Errorf("remove cgroup %s: %w", tree, err)
 		}

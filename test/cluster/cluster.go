@@ -94,12 +94,21 @@ func Up(ctx context.Context, cfg Config, ready func(Info)) (err error) {
 // Down takes a cluster down, also one whose process was killed. It gives localnode.ErrNoMesh where
 // there is none.
 func Down(ctx context.Context, root, name string) error {
+	root = cmp.Or(root, DefaultStateRoot)
+	first, err := state.NewDir(root, nodeName(name, 1))
+	if err != nil {
+		return err
+	}
 	found := false
 	var errs []error
-	for i := 1; ; i++ {
-		err := localnode.Down(ctx, cmp.Or(root, DefaultStateRoot), nodeName(name, i))
+	// The first node goes last, for it has the record of what is not a node's own.
+	for i := maxNodes; i > 0; i-- {
+		if i == 1 {
+			errs = append(errs, recordedTunings(first).restore())
+		}
+		err := localnode.Down(ctx, root, nodeName(name, i))
 		if errors.Is(err, localnode.ErrNoMesh) {
-			break
+			continue
 		}
 		found = true
 		errs = append(errs, err)
@@ -107,17 +116,16 @@ func Down(ctx context.Context, root, name string) error {
 	if !found {
 		return localnode.ErrNoMesh
 	}
-	return errors.Join(append(errs, sweepHost(cmp.Or(root, DefaultStateRoot)))...)
+	return errors.Join(append(errs, sweepHost(root))...)
 }
 
 // cluster is one run of Up.
 type cluster struct {
-	cfg     Config
-	plan    plan
-	nodes   []*node
-	procs   *processes
-	tasks   sync.WaitGroup // of this process; they end with its context
-	tunings tunings
+	cfg   Config
+	plan  plan
+	nodes []*node
+	procs *processes
+	tasks sync.WaitGroup // of this process; they end with its context
 }
 
 // node is a machine of the cluster.
@@ -217,8 +225,7 @@ func (c *cluster) prepareNode(i int, n *node) (err error) {
 
 // start starts the control plane, then the nodes, and waits until all are ready.
 func (c *cluster) start(ctx context.Context) error {
-	var err error
-	if c.tunings, err = readTunings(); err != nil {
+	if err := recordTunings(c.first().dir); err != nil {
 		return err
 	}
 	c.cfg.Progress("starting etcd and the API server")
@@ -255,11 +262,13 @@ func (c *cluster) close(ctx context.Context) error {
 			errs = append(errs, n.containerd.Close())
 		}
 	}
-	errs = append(errs, c.tunings.restore())
 	for _, n := range c.nodes {
-		errs = append(errs, n.lock.Release(), localnode.Down(ctx, c.cfg.StateRoot, n.dir.Name))
+		errs = append(errs, n.lock.Release())
 	}
-	return errors.Join(append(errs, sweepHost(c.cfg.StateRoot))...)
+	if err := Down(ctx, c.cfg.StateRoot, c.cfg.Name); !errors.Is(err, localnode.ErrNoMesh) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *cluster) program(name string) string { return filepath.Join(c.cfg.Programs, name) }

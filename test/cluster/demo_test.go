@@ -89,8 +89,18 @@ func (d *demonstration) interrupt() error {
 	return d.cmd.Wait()
 }
 
+// kill ends the command without a warning; what it runs goes on.
+func (d *demonstration) kill() {
+	d.Helper()
+	d.ended = true
+	if err := d.cmd.Process.Kill(); err != nil {
+		d.Fatal(err)
+	}
+	_ = d.cmd.Wait() // it says that it was killed
+}
+
 // TestDemo runs the demonstration on two nodes: bookinfo is on both, each call is by mutual TLS, the page is where it
-// says, and Ctrl-C leaves nothing, when it runs and in its beginning.
+// says, and Ctrl-C leaves nothing. Nor does it in a beginning that takes away what a killed one left.
 func TestDemo(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("running a cluster needs root")
@@ -103,12 +113,7 @@ func TestDemo(t *testing.T) {
 	}
 	before := leftovers.Traces(t, demoState)
 
-	d := demonstrate(t, program)
-	d.until("starting node-1")
-	_ = d.interrupt() // the code is that of what did not become ready
-	leftovers.AssertNone(t, demoState, before)
-
-	d = demonstrate(t, program, "--nodes", "2")
+	d := demonstrate(t, program, "--nodes", "2")
 	kubeconfig := d.until("export KUBECONFIG=")
 	url := d.until("the page is at ")
 	if err := page(ctx, url); err != nil {
@@ -118,6 +123,14 @@ func TestDemo(t *testing.T) {
 	if err := d.interrupt(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
+	leftovers.AssertNone(t, demoState, before)
+
+	d = demonstrate(t, program)
+	d.until("applying the bookinfo sample") // the mesh's own pods run
+	d.kill()
+	d = demonstrate(t, program)
+	d.until("starting node-1") // what the killed one left was taken away before
+	_ = d.interrupt()          // the code is that of what did not become ready
 	leftovers.AssertNone(t, demoState, before)
 	if _, err := os.Stat(demoState); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of the state is left %s: %v", demoState, err)

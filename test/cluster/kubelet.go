@@ -12,8 +12,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
-// kubeletConfig leaves the machine's cgroups and oom scores alone. Pods are below the node's own
-// cgroup, by which what is left of them is found.
+// kubeletConfig leaves the machine's cgroups and oom scores alone. So containerd chooses the cgroups of pods, and
+// runtime.Sweep finds what is left of them by what containerd keeps.
 var kubeletConfig = template.Must(template.New("kubelet").Parse(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 authentication:
@@ -25,7 +25,6 @@ address: "{{.IP}}"
 healthzBindAddress: 127.0.0.1
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
-cgroupRoot: "{{.Cgroup}}"
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
@@ -65,7 +64,7 @@ func (c *cluster) startNode(ctx context.Context, i int, n *node) error {
 	}
 	var config bytes.Buffer
 	err := kubeletConfig.Execute(&config, map[string]any{
-		"CA": c.first().dir.Path("ca.crt"), "IP": n.ip, "Cgroup": "/pilothouse/" + n.dir.Name, "Domain": domain,
+		"CA": c.first().dir.Path("ca.crt"), "IP": n.ip, "Domain": domain,
 		"DNS": c.plan.dnsAddress(), "Socket": runtime.Socket(n.dir.Path("containerd")),
 		"Logs": n.dir.Logs(), "Volumes": n.dir.Path("volume-plugins"), "ResolvConf": c.first().dir.Path("resolv.conf"),
 	})

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // processes are the programs of a cluster. The first that ends by itself ends the cluster.
@@ -138,7 +141,10 @@ func tail(path string) string {
 // tunings are the kernel's settings that a kubelet changes for the whole machine, as they were.
 type tunings map[string]string
 
-func readTunings() (tunings, error) {
+// tuningsFile keeps them below the first node's directory, for one who takes down a cluster whose process was killed.
+const tuningsFile = "tunings.json"
+
+func recordTunings(first state.Dir) error {
 	out := tunings{}
 	for _, name := range []string{
 		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
@@ -149,11 +155,24 @@ func readTunings() (tunings, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out[name] = strings.TrimSpace(string(b))
 	}
-	return out, nil
+	b, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	return state.WriteFile(first.Path(tuningsFile), b)
+}
+
+// recordedTunings gives none where no kubelet was started yet.
+func recordedTunings(first state.Dir) tunings {
+	var out tunings
+	if b, err := os.ReadFile(first.Path(tuningsFile)); err == nil {
+		_ = json.Unmarshal(b, &out) // it was written as a whole
+	}
+	return out
 }
 
 func (t tunings) restore() error {

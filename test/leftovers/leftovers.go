@@ -44,7 +44,12 @@ func Traces(t testing.TB, state string) []string {
 	for l := range strings.Lines(string(mounts)) {
 		out = append(out, "mount: "+l)
 	}
-	for _, pattern := range []string{state + "/*", "/var/lib/kubelet", "/var/lib/kubelet/*", "/var/log/containers/*", "/var/log/pods/*", "/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*", "/dev/shm/*", "/var/lib/cni/*/*", "/run/containerd/*"} {
+	for _, pattern := range []string{
+		state + "/*", "/var/lib/kubelet", "/var/lib/kubelet/*", "/var/log/containers/*", "/var/log/pods/*",
+		"/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*", "/sys/fs/cgroup/*/k8s.io/*", "/sys/fs/cgroup/k8s.io/*",
+		"/sys/fs/cgroup/*/pilothouse/*", "/sys/fs/cgroup/pilothouse/*",
+		"/dev/shm/*", "/var/lib/cni/*/*", "/run/containerd/*", "/run/containerd/*/*",
+	} {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +61,8 @@ func Traces(t testing.TB, state string) []string {
 	return append(out, processes(t, state)...)
 }
 
-// processes gives those that were started for the state, or are in a cgroup of ours.
+// processes gives those that were started for the state, or are in a cgroup of ours: of a mesh, or as containerd names
+// them for the pods of a cluster.
 func processes(t testing.TB, state string) []string {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -69,7 +75,7 @@ func processes(t testing.TB, state string) []string {
 		line, _ := os.ReadFile(d)
 		cgroup, _ := os.ReadFile(filepath.Join(filepath.Dir(d), "cgroup"))
 		name, _, _ := strings.Cut(string(line), "\x00")
-		ours := strings.Contains(string(line), state+"/") || strings.Contains(string(cgroup), "/pilothouse/")
+		ours := strings.Contains(string(line), state+"/") || strings.Contains(string(cgroup), "/pilothouse/") || strings.Contains(string(cgroup), ":/k8s.io/")
 		if ours && filepath.Base(name) != "pilotctl" {
 			out = append(out, "process: "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
