@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -173,4 +174,32 @@ func injectionTime(t *testing.T, registry *prometheus.Registry, of string) *dto.
 	}
 	t.Fatal("there is no such metric")
 	return nil
+}
+
+// late is a body that takes a while to come.
+type late struct{ io.Reader }
+
+func (l late) Read(to []byte) (int, error) {
+	time.Sleep(time.Second)
+	return l.Reader.Read(to)
+}
+
+// TestLateQuestionIsNoLateAnswer: what a question takes to come is its sender's time.
+func TestLateQuestionIsNoLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		handler := Handler(Options{
+			Injector: func(string, string) (*inject.Injector, error) {
+				time.Sleep(time.Second)
+				return nil, errors.New("none")
+			},
+			Registerer: registry, Logger: slog.New(slog.DiscardHandler),
+		})
+		r := review(t, "/inject", "CREATE", strings.Replace(pod, "LABEL", "true", 1))
+		r.Body = io.NopCloser(late{r.Body})
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+		if got := injectionTime(t, registry, "time").GetSampleSum(); got != 1 {
+			t.Errorf("the answer took %v s, not 1", got)
+		}
+	})
 }

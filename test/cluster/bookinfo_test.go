@@ -57,7 +57,7 @@ func start(t *testing.T, nodes int) *world {
 	ready, done := make(chan Info, 1), make(chan error, 1)
 	go func() {
 		done <- Up(ctx, Config{
-			Name: "test", StateRoot: "/run/pilothouse-test", Nodes: nodes, Programs: programs, Images: images,
+			Name: "test", StateRoot: "/run/pilothouse-test", Nodes: nodes, Programs: programs, Images: images, PodsFirst: true,
 		}, func(i Info) { ready <- i })
 	}()
 	t.Cleanup(func() {

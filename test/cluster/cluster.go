@@ -35,6 +35,9 @@ type Config struct {
 	// Bare leaves out nodes, scheduler, and the controllers that make EndpointSlices: objects are only kept.
 	// Istio's kinds are defined.
 	Bare bool
+	// PodsFirst gives pods the processors before all else that runs on this machine, as where they have nodes of
+	// their own.
+	PodsFirst bool
 	// Progress is told what is being done; nil tells nobody.
 	Progress func(string)
 }
@@ -243,6 +246,11 @@ func (c *cluster) start(ctx context.Context) error {
 	}
 	if err := c.startDNS(ctx); err != nil {
 		return err
+	}
+	if c.cfg.PodsFirst {
+		if err := weighPods(); err != nil {
+			return fmt.Errorf("give pods their weight: %w", err)
+		}
 	}
 	c.cfg.Progress("waiting for the nodes")
 	return c.waitNodes(ctx)

@@ -159,37 +159,28 @@ const (
 	injectionWork = 5 * time.Millisecond
 	// injectionTime is how soon 99 of 100 answers of the webhook have to come, with all that they wait for.
 	injectionTime = 50 * time.Millisecond
-	// promptWork is how long an answer is worked out on average, at most, where the machine gives the control plane its
-	// processors. It takes 0.3 ms of them, and took 0.3 to 1.1 ms where nothing else ran.
-	promptWork = 1500 * time.Microsecond
 )
 
-// answersComeSoon creates crowds until the answers about one of them come as soon as they have to. Where the machine
-// has more to do than API server and etcd give it, answers wait for that. So a crowd whose answers are late counts as
-// one only if each was worked out as fast as on a machine that is at rest, and three of them are a failure.
+// answersComeSoon asserts that of each crowd 99 of 100 answers come within the webhook's time: from a question to its
+// written answer, with the waiting for a place, a turn and a processor, but without the time in which the question
+// comes. What that leaves out is the API server's: it asks about all 200 at once, and each waits there for its own
+// processors, before it is sent and after it is answered, which no webhook can mend. What is left is the machine's,
+// so pods have the processors before all else that runs on it (Config.PodsFirst). Twelve crowds beside the compilers
+// and tests of others, at a load of 23 to 32 on two processors, had 1.6 to 5 ms then, and up to 24 more of them for a
+// place. Without that nine had 68 to 527 ms, and each answer was worked out in 0.3 ms all the same.
 func (w *world) answersComeSoon(ctx context.Context) {
 	w.Helper()
-	late := 0
-	for i := range 6 {
+	for i := range 3 {
 		before, began := w.metrics(ctx), time.Now()
 		refused, last := w.crowd(ctx, fmt.Sprintf("calm%d", i), func() {})
 		if len(refused) > 0 {
 			w.Errorf("%d of %d pods were refused at first: %v", len(refused), crowd, refused[0])
 		}
 		w.Logf("%d pods were there %v after they were asked for", crowd, last.Sub(began).Round(time.Millisecond))
-		took, worked := w.injectionTimes(ctx, before)
-		if took.p99 <= injectionTime {
-			return
-		}
-		if worked.mean <= promptWork {
-			late++
-		}
-		if late == 3 {
-			w.Errorf("in each of three crowds 99 of 100 answers came later than within %v", injectionTime)
-			return
+		if took := w.injectionTimes(ctx, before); took.p99 > injectionTime {
+			w.Errorf("of crowd %d 99 of 100 answers came within %v, not within %v", i, took.p99, injectionTime)
 		}
 	}
-	w.Logf("the machine has too much else to do to tell how soon answers come")
 }
 
 // metrics gives the metrics of the only replica.
@@ -215,13 +206,13 @@ func (w *world) metrics(ctx context.Context) map[string]*dto.MetricFamily {
 // times are those of many answers.
 type times struct{ mean, p99 time.Duration }
 
-// injectionTimes tells how long the webhook took for its answers, and how long they were worked out, as it says itself,
-// since metrics were as before. It asserts what processor's time the control plane took for them.
-func (w *world) injectionTimes(ctx context.Context, before map[string]*dto.MetricFamily) (took, worked times) {
+// injectionTimes tells how long the webhook took for its answers, as it says itself, since metrics were as before. It
+// asserts what processor's time the control plane took for them.
+func (w *world) injectionTimes(ctx context.Context, before map[string]*dto.MetricFamily) times {
 	w.Helper()
 	now := w.metrics(ctx)
-	took = w.times(before, now, "sidecar_injection_time_seconds")
-	worked = w.times(before, now, "sidecar_injection_work_seconds")
+	took := w.times(before, now, "sidecar_injection_time_seconds")
+	worked := w.times(before, now, "sidecar_injection_work_seconds")
 	w.Logf("99 of 100 answers of the webhook came within %v, %v on average; worked out within %v, %v on average", took.p99, took.mean, worked.p99, worked.mean)
 	const cpu = "process_cpu_seconds_total"
 	each := seconds(now[cpu].GetMetric()[0].GetCounter().GetValue()-before[cpu].GetMetric()[0].GetCounter().GetValue()) / crowd
@@ -229,7 +220,7 @@ func (w *world) injectionTimes(ctx context.Context, before map[string]*dto.Metri
 	if each > injectionWork {
 		w.Errorf("the control plane took %v of a processor's time for each pod, more than %v", each, injectionWork)
 	}
-	return took, worked
+	return took
 }
 
 // times reads a histogram of the answers about a crowd.

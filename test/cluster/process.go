@@ -138,7 +138,8 @@ func tail(path string) string {
 	return string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
-// tunings are the kernel's settings that a kubelet changes for the whole machine, as they were.
+// tunings are files of the kernel's settings that a cluster changes for the whole machine, with what they were: those
+// of kubelets, and the weight of pods.
 type tunings map[string]string
 
 // tuningsFile keeps them below the first node's directory, for one who takes down a cluster whose process was killed.
@@ -147,10 +148,10 @@ const tuningsFile = "tunings.json"
 func recordTunings(first state.Dir) error {
 	out := tunings{}
 	for _, name := range []string{
-		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
-		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops",
+		"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes", podsShares, podsWeight,
 	} {
-		b, err := os.ReadFile("/proc/sys/" + name)
+		b, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -178,9 +179,29 @@ func recordedTunings(first state.Dir) tunings {
 func (t tunings) restore() error {
 	var errs []error
 	for name, value := range t {
-		errs = append(errs, os.WriteFile("/proc/sys/"+name, []byte(value), 0o644))
+		if err := os.WriteFile(name, []byte(value), 0o644); !errors.Is(err, fs.ErrNotExist) { // pods' cgroups go with the last pod
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// Where the kernel keeps the weight of all pods together, by the version of its cgroups; 1024 and 100 are usual.
+const (
+	podsShares = "/sys/fs/cgroup/cpu/k8s.io/cpu.shares"
+	podsWeight = "/sys/fs/cgroup/k8s.io/cpu.weight"
+)
+
+// weighPods has pods weigh as much as 32 busy threads of what else runs.
+func weighPods() error {
+	file, weight := podsShares, "32768"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		file, weight = podsWeight, "3200"
+	}
+	if err := os.Mkdir(filepath.Dir(file), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.WriteFile(file, []byte(weight), 0o644)
 }
 
 // The paths of a kubelet that its settings do not move.
