@@ -6,11 +6,12 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// maxReviews bounds the reviews that are read and decided at a time, and so the memory that they take:
-	// who reaches the port needs no proof. The others wait, without a place for their bodies.
+	// maxReviews bounds the reviews that are decided at a time, and those of the largest size that are read.
 	maxReviews = 64
 	// maxReviewsAddress bounds those of one address, so that the API server gets its turn.
 	maxReviewsAddress = 8
@@ -19,9 +20,10 @@ const (
 	patience = 10 * time.Second
 )
 
-// places are for the reviews at a time.
+// places are what all may have of something at a time, and each address: who reaches the port needs no proof.
 type places struct {
-	all      chan struct{}
+	all      *semaphore.Weighted
+	each     int64
 	patience time.Duration
 
 	mu        sync.Mutex
@@ -30,20 +32,24 @@ type places struct {
 
 // addressPlaces are those of one address; users are who has one of them or waits for one.
 type addressPlaces struct {
-	taken chan struct{}
+	taken *semaphore.Weighted
 	users int
 }
 
-func newPlaces() *places {
-	return &places{all: make(chan struct{}, maxReviews), patience: patience, addresses: map[string]*addressPlaces{}}
+func newPlaces(all, each int64) *places {
+	return &places{all: semaphore.NewWeighted(all), each: each, patience: patience, addresses: map[string]*addressPlaces{}}
 }
 
-// limit lets a handler have a few requests at a time, and a body so long to come.
+// bodies gives places for bytes. Small bodies have room for many, so that one that comes late keeps none waiting.
+func bodies() *places { return newPlaces(maxReviews*maxBody, maxReviewsAddress*maxBody) }
+
+// limit lets a handler have requests as their bodies have room, and a body so long to come. The others wait, without
+// room for their bodies.
 func (p *places) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leave, ok := p.enter(r)
+		leave, ok := p.enter(r, room(r))
 		if !ok {
-			http.Error(w, "too many reviews at a time", http.StatusTooManyRequests)
+			tooMany(w)
 			return
 		}
 		defer leave()
@@ -53,8 +59,20 @@ func (p *places) limit(next http.Handler) http.Handler {
 	})
 }
 
-// enter waits for a place; ok is false where none became free.
-func (p *places) enter(r *http.Request) (leave func(), ok bool) {
+// room is what a body may take: what is said of it, and not so little that there could be very many.
+func room(r *http.Request) int64 {
+	if r.ContentLength < 0 || r.ContentLength > maxBody {
+		return maxBody
+	}
+	return max(r.ContentLength, maxSaid)
+}
+
+func tooMany(w http.ResponseWriter) {
+	http.Error(w, "too many reviews at a time", http.StatusTooManyRequests)
+}
+
+// enter waits for a request's places; ok is false where they did not become free.
+func (p *places) enter(r *http.Request, wanted int64) (leave func(), ok bool) {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
@@ -62,7 +80,7 @@ func (p *places) enter(r *http.Request) (leave func(), ok bool) {
 	p.mu.Lock()
 	own := p.addresses[address]
 	if own == nil {
-		own = &addressPlaces{taken: make(chan struct{}, maxReviewsAddress)}
+		own = &addressPlaces{taken: semaphore.NewWeighted(p.each)}
 		p.addresses[address] = own
 	}
 	own.users++
@@ -76,16 +94,16 @@ func (p *places) enter(r *http.Request) (leave func(), ok bool) {
 			delete(p.addresses, address)
 		}
 	}
-	if !take(ctx, own.taken) {
+	if own.taken.Acquire(ctx, wanted) != nil {
 		gone()
 		return nil, false
 	}
-	if !take(ctx, p.all) {
-		<-own.taken
+	if p.all.Acquire(ctx, wanted) != nil {
+		own.taken.Release(wanted)
 		gone()
 		return nil, false
 	}
-	return func() { <-p.all; <-own.taken; gone() }, true
+	return func() { p.all.Release(wanted); own.taken.Release(wanted); gone() }, true
 }
 
 func take(ctx context.Context, places chan struct{}) bool {

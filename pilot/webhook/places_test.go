@@ -1,19 +1,26 @@
 package webhook
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
 
 // One address whose bodies do not come takes a few places only, and nobody waits for ever.
 func TestReviewsAreFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces()
+		p := bodies()
 		handler := p.limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 		ask := func(from string, body io.Reader) int {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/inject", body)
@@ -29,8 +36,10 @@ func TestReviewsAreFewAtATime(t *testing.T) {
 			go func() { done <- ask("10.0.0.1:1", never) }()
 		}
 		synctest.Wait()
-		if n := len(p.all); n != maxReviewsAddress {
-			t.Errorf("one address has %d places", n)
+		if left := (maxReviews - maxReviewsAddress) * int64(maxBody); !p.all.TryAcquire(left) || p.all.TryAcquire(1) {
+			t.Error("one address has not what one may have")
+		} else {
+			p.all.Release(left)
 		}
 		if code := ask("10.0.0.2:1", strings.NewReader("x")); code != http.StatusOK {
 			t.Errorf("another address gets %d", code)
@@ -48,16 +57,43 @@ func TestReviewsAreFewAtATime(t *testing.T) {
 		for range maxReviewsAddress {
 			<-done
 		}
-		if len(p.all) != 0 || len(p.addresses) != 0 {
-			t.Errorf("%d places are taken, of %d addresses", len(p.all), len(p.addresses))
+		if !p.all.TryAcquire(maxReviews*maxBody) || len(p.addresses) != 0 {
+			t.Errorf("places are taken, of %d addresses", len(p.addresses))
 		}
+	})
+}
+
+// An API server that has more to do than processors sends many bodies late: the others of its are answered at once.
+func TestLateBodiesKeepNoneWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := Handler(Options{
+			Injector:   func(string, string) (*inject.Injector, error) { return nil, errors.New("none") },
+			Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		})
+		never, end := io.Pipe()
+		var late sync.WaitGroup
+		for range 199 {
+			late.Go(func() {
+				r := review(t, "/inject", "CREATE", pod)
+				r.Body = never
+				handler.ServeHTTP(httptest.NewRecorder(), r)
+			})
+		}
+		synctest.Wait()
+		begun, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, review(t, "/inject", "CREATE", pod))
+		if waited := time.Since(begun); w.Code != http.StatusOK || waited != 0 {
+			t.Errorf("it gets %d after %v", w.Code, waited)
+		}
+		end.Close()
+		late.Wait()
 	})
 }
 
 // A body that does not come ends its review.
 func TestABodyThatDoesNotComeEndsItsReview(t *testing.T) {
 	ended := make(chan error, 1)
-	p := newPlaces()
+	p := bodies()
 	p.patience = time.Millisecond
 	server := httptest.NewServer(p.limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)

@@ -49,6 +49,8 @@ type server struct {
 	took, worked prometheus.Histogram
 	objects      *checker
 	pods         *differ
+	// decided are the places of the reviews that have come.
+	decided *places
 	// turns are as many as reviews can be computed at a time. The others wait in the order in which they came, so
 	// that of many that come at once each has its answer as early as may be, and none waits for all.
 	turns chan struct{}
@@ -57,7 +59,7 @@ type server struct {
 // Handler serves /inject, with what the path says of cluster and network, and /validate.
 func Handler(opts Options) http.Handler {
 	s := &server{
-		Options: opts, objects: newChecker(), pods: newDiffer(), turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		Options: opts, objects: newChecker(), pods: newDiffer(), decided: newPlaces(maxReviews, maxReviewsAddress), turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		success: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_success_total", Help: "Pods that were given a sidecar."}),
 		failure: prometheus.NewCounter(prometheus.CounterOpts{Name: "sidecar_injection_failure_total", Help: "Pods that were refused."}),
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
@@ -73,7 +75,7 @@ func Handler(opts Options) http.Handler {
 		}),
 	}
 	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took, s.worked)
-	mux, places := http.NewServeMux(), newPlaces()
+	mux, places := http.NewServeMux(), bodies()
 	for _, path := range []string{"/inject", "/inject/"} {
 		mux.Handle(path, s.timed(places.limit(s.review(s.working(by(s.inject))))))
 	}
@@ -164,10 +166,16 @@ func (s *server) review(answer answering) http.HandlerFunc {
 		}
 		// The deadline of the body is over: it would end the wait of one who is still there.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // of a test's writer there is none
+		leave, ok := s.decided.enter(r, 1)
+		if !ok {
+			tooMany(w)
+			return
+		}
+		defer leave()
 		waiting, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		if !take(waiting, s.turns) {
-			http.Error(w, "there are too many reviews at a time", http.StatusTooManyRequests)
+			tooMany(w)
 			return
 		}
 		said, err := s.inTurn(r, body, answer)

@@ -165,9 +165,9 @@ const (
 // written answer, with the waiting for a place, a turn and a processor, but without the time in which the question
 // comes. What that leaves out is the API server's: it asks about all 200 at once, and each waits there for its own
 // processors, before it is sent and after it is answered, which no webhook can mend. What is left is the machine's,
-// so pods have the processors before all else that runs on it (Config.PodsFirst). Twelve crowds beside the compilers
-// and tests of others, at a load of 23 to 32 on two processors, had 1.6 to 5 ms then, and up to 24 more of them for a
-// place. Without that nine had 68 to 527 ms, and each answer was worked out in 0.3 ms all the same.
+// so pods have the processors before all else that runs on it (Config.PodsFirst). Eleven crowds beside the compilers
+// and tests of others, at a load of 24 to 32 on two processors, had 1.6 to 5 ms then, and up to 24 more for a place.
+// Without that nine had 68 to 527 ms, though the median answer was worked out in 0.3 ms all the same.
 func (w *world) answersComeSoon(ctx context.Context) {
 	w.Helper()
 	for i := range 3 {
