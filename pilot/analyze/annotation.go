@@ -56,7 +56,7 @@ func deprecatedFields(m *mesh) {
 	for _, o := range m.objects {
 		if spec, ok := o.Spec.(proto.Message); ok {
 			root := "spec"
-			if o.Kind == model.KindMeshConfig {
+			if o.Kind == model.KindMeshConfig || o.Kind == model.KindMeshNetworks {
 				root = ""
 			}
 			m.deprecatedIn(o, root, spec.ProtoReflect())

@@ -163,7 +163,9 @@ func (b *Builder) Retain(live []*resolve.Class) {
 			if used[l] == nil {
 				used[l] = map[place]struct{}{}
 			}
-			used[l][placeOf(c)], used[l][place{Locality: c.Locality}] = struct{}{}, struct{}{}
+			for _, at := range placesOf(c) {
+				used[l][at] = struct{}{}
+			}
 		}
 	}
 	for key, l := range b.layers {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -29,19 +28,25 @@ type local struct {
 	byPlace map[place]*localised
 }
 
-// place is where a class is: its locality and, where that matters, its node and the labels by which its
+// place is where a class is: its locality and, where that matters, its network, its node and the labels by which its
 // proxies prefer endpoints.
 type place struct {
-	model.Locality
+	resolve.Position
 	node, labels string
 }
 
 func placeOf(c *resolve.Class) place {
-	out := place{Locality: c.Locality, node: c.Node}
+	out := place{Position: resolve.Position{Locality: c.Locality, Network: c.Network}, node: c.Node}
 	for _, l := range c.FailoverLabels {
 		out.labels += fmt.Sprintf("%q=%q,", l.Name, l.Value)
 	}
 	return out
+}
+
+// placesOf are all that placeFor may give for a class, and its own.
+func placesOf(c *resolve.Class) []place {
+	network := resolve.Position{Network: c.Network}
+	return []place{placeOf(c), {Position: network}, {Position: resolve.Position{Locality: c.Locality, Network: c.Network}}}
 }
 
 // placeFor is what of a class's place a cluster's load assignment depends on.
@@ -49,7 +54,11 @@ func placeFor(cl *ir.Cluster, c *resolve.Class) place {
 	if endpoint.ByProxy(cl.Endpoints) {
 		return placeOf(c)
 	}
-	return place{Locality: c.Locality}
+	out := place{Position: resolve.Position{Network: c.Network}}
+	if cl.Endpoints.Locality.ByPlace() {
+		out.Locality = c.Locality
+	}
+	return out
 }
 
 // localised are the load assignments for a place.
@@ -205,7 +214,7 @@ func (l *layer) localEntries(r store.Reader, c *resolve.Class) []resource.Entry 
 
 // isLocal tells whether a cluster's load assignment depends on where the proxy is.
 func isLocal(cl *ir.Cluster) bool {
-	return assigned(cl) && (endpoint.ByProxy(cl.Endpoints) || cl.Endpoints.Locality.ByPlace())
+	return assigned(cl) && (endpoint.ByProxy(cl.Endpoints) || cl.Endpoints.ByNetwork || cl.Endpoints.Locality.ByPlace())
 }
 
 // assigned tells whether a cluster has a load assignment.

@@ -47,6 +47,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"Object": func(r R, a about) any {
 			return r.Object(model.Key{Kind: model.KindSecret, Namespace: a.ns, Name: a.name})
 		},
+		"NetworkGateways":        func(r R, _ about) any { return r.NetworkGateways() },
 		"Own":                    func(r R, a about) any { return r.Own(a.ns) },
 		"PeerAuthentications":    func(r R, a about) any { return r.PeerAuthentications(a.ns) },
 		"Pod":                    func(r R, a about) any { return r.Pod("", a.ns, a.name) },
@@ -80,6 +81,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 func unrecorded() map[string]string {
 	return map[string]string{
 		"Mesh": "a commit that changes it is a full one", "Domain": "it lasts as long as the process", "Cluster": "it lasts as long as the process", "Remote": "the sources last as long as the process", "Variable": "it lasts as long as the process",
+		"SeveralNetworks": "a commit that changes it is a full one", "NetworkOf": "a commit that changes it is a full one",
 		"Note": "it records", "Record": "it records", "With": "it gives a Reader",
 	}
 }
@@ -136,7 +138,7 @@ func textOf(a any) string {
 	case []model.Endpoint:
 		var out []string
 		for _, e := range a {
-			out = append(out, fmt.Sprint(e.Address, e.Port, e.Health, e.TLSMode))
+			out = append(out, fmt.Sprint(e.Address, e.Port, e.Health, e.TLSMode, e.Network))
 		}
 		return strings.Join(out, "\n")
 	case []store.Row:

@@ -23,23 +23,19 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	if set == nil {
 		return out
 	}
-	groups := map[group]*ir.LocalityEndpoints{}
+	groups := groups{}
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	labels := chosen(r, c, cl, endpoints)
+	remote := newRemote(r, c, cl)
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(r, c, cl, labels, ep) {
+		if !belongs(r, c, cl, labels, ep) || remote.takes(ep) || ep.Address == "" {
 			continue
 		}
-		g := group{priority: priority(r, set.Locality, c, ep), locality: ep.Locality}
-		l := groups[g]
-		if l == nil {
-			l = &ir.LocalityEndpoints{Region: g.locality.Region, Zone: g.locality.Zone, SubZone: g.locality.SubZone, Priority: g.priority}
-			groups[g] = l
-		}
-		host := hostOf(r, c, cl, ep)
-		l.Endpoints = append(l.Endpoints, host)
+		l := groups.of(group{priority: priority(r, set.Locality, c, ep), locality: ep.Locality})
+		l.Endpoints = append(l.Endpoints, hostOf(r, c, cl, ep))
 	}
+	remote.put(groups)
 	weigh(groups)
 	for _, l := range groups {
 		out.Localities = append(out.Localities, *l)
@@ -59,7 +55,7 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 // at a time, the first is taken; without any, the cluster has no hosts.
 func Inline(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) {
 	at := *c
-	at.Locality = c.NamesFrom
+	at.Locality, at.Network = c.NamesFrom.Locality, c.NamesFrom.Network
 	cl.Hosts = Assignment(r, &at, cl)
 	if cl.Discovery != ir.DiscoveryLogicalDNS {
 		return
@@ -75,7 +71,7 @@ func Inline(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) {
 
 // weigh sums up the weights of localities. Envoy refuses more than 32 bits in all, so larger ones are
 // made smaller in proportion.
-func weigh(groups map[group]*ir.LocalityEndpoints) {
+func weigh(groups groups) {
 	total := uint64(0)
 	for _, l := range groups {
 		for i := range l.Endpoints {
@@ -99,6 +95,19 @@ func weigh(groups map[group]*ir.LocalityEndpoints) {
 type group struct {
 	priority uint32
 	locality model.Locality
+}
+
+// groups are endpoints by what they are gathered by.
+type groups map[group]*ir.LocalityEndpoints
+
+// of gives the endpoints of a group.
+func (g groups) of(key group) *ir.LocalityEndpoints {
+	l := g[key]
+	if l == nil {
+		l = &ir.LocalityEndpoints{Region: key.locality.Region, Zone: key.locality.Zone, SubZone: key.locality.SubZone, Priority: key.priority}
+		g[key] = l
+	}
+	return l
 }
 
 // chosen gives the labels of the cluster's hosts: its own, or the first to fall back to that any endpoint has.
@@ -125,7 +134,7 @@ func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []mode
 func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[string]string, ep *model.Endpoint) bool {
 	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
 	inService := ep.Health == model.Healthy || set.Unready && ep.Health == model.Unhealthy
-	if ep.ServicePort != set.PortName || !inService || (ep.Port == 0) != (kind == model.AddressUnix) {
+	if ep.ServicePort != set.PortName || !inService || !c.Network.Sees(ep.Network) || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}
 	if set.ClusterLocal && !resolve.SameCluster(r, c, ep) {
@@ -144,6 +153,8 @@ func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[stri
 		return cl.Discovery.IsDNS()
 	case model.AddressUnix:
 		return !cl.Discovery.IsDNS()
+	case model.AddressNone:
+		return !set.MutualOnly || mutualTLS(r, ep)
 	}
 	if c.IPv4 != c.IPv6 && strings.Contains(ep.Address, ":") != c.IPv6 { // else both, or nothing is known
 		return false

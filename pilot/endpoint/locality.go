@@ -102,6 +102,8 @@ func valueOfEndpoint(r resolve.Reader, ep *model.Endpoint, label string) string 
 	switch label {
 	case model.LabelCluster:
 		return cmp.Or(ep.Cluster, r.Cluster())
+	case model.LabelNetwork:
+		return cmp.Or(ep.Network, ep.Labels[label])
 	case model.LabelNode:
 		return cmp.Or(ep.Node, ep.Labels[label])
 	}

@@ -24,6 +24,8 @@ func empty(kind model.Kind) any {
 		return &secret{}
 	case model.KindMeshConfig:
 		return &meshconfig.MeshConfig{}
+	case model.KindMeshNetworks:
+		return &meshconfig.MeshNetworks{}
 	case model.KindKeySet:
 		return &model.KeySet{}
 	case model.KindSPIFFEBundle:

@@ -69,7 +69,9 @@ type EndpointSet struct {
 	NodeLocal bool
 	// ClusterLocal leaves out endpoints that are not in the proxy's cluster.
 	ClusterLocal bool
-	Locality     LocalityPolicy
+	// ByNetwork tells that there are several networks, so that proxies of each have other hosts.
+	ByNetwork bool
+	Locality  LocalityPolicy
 }
 
 // LocalityPolicy says how endpoints are preferred by their distance to the proxy.

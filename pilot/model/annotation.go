@@ -124,6 +124,6 @@ func unreadAnnotations() map[string]string {
 		annotation.SidecarStatsHistogramBins.Name:              "Envoy's statistics keep their bins",
 		annotation.SidecarStatusReadinessApplicationPorts.Name: "the application's own probes tell whether it is ready",
 		annotation.TopologyControlPlaneClusters.Name:           "there is one cluster",
-		annotation.TrafficNodeSelector.Name:                    "there is one network",
+		annotation.TrafficNodeSelector.Name:                    "addresses of nodes are not read; write those of the gateway in the mesh's networks (meshNetworks)",
 	}
 }

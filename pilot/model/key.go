@@ -31,6 +31,7 @@ const (
 	KindIngress               Kind = "Ingress"
 	KindIngressClass          Kind = "IngressClass"
 	KindMeshConfig            Kind = "MeshConfig"
+	KindMeshNetworks          Kind = "MeshNetworks"
 	KindVirtualService        Kind = "VirtualService"
 	KindDestinationRule       Kind = "DestinationRule"
 	KindGateway               Kind = "Gateway"
@@ -95,7 +96,8 @@ type Object struct {
 	// *discoveryv1.EndpointSlice, *appsv1.Deployment, *networkingv1.Ingress, *networkingv1.IngressClass); for Istio kinds the spec message of
 	// istio.io/api (*networking/v1alpha3.VirtualService, …DestinationRule, …Gateway, …Sidecar, …EnvoyFilter,
 	// …ServiceEntry, …WorkloadEntry, …WorkloadGroup, *security/v1beta1.PeerAuthentication, …AuthorizationPolicy,
-	// …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig.
+	// …RequestAuthentication, *telemetry/v1alpha1.Telemetry); for KindMeshConfig *mesh/v1alpha1.MeshConfig,
+	// for KindMeshNetworks *mesh/v1alpha1.MeshNetworks.
 	Spec any
 	// Status is what of an object's status decides about proxies, nil for none: the addresses of a
 	// ServiceEntry (*networking/v1alpha3.ServiceEntryStatus), the condition ConditionHealthy of a

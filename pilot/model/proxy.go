@@ -23,7 +23,8 @@ type Proxy struct {
 	ServiceAccount string
 	ClusterID      string
 	Network        string
-	Node           string // that it says it is on; that of its Pod object counts first
+	NetworkView    []string // networks whose workloads alone it is to see (ISTIO_META_REQUESTED_NETWORK_VIEW)
+	Node           string   // that it says it is on; that of its Pod object counts first
 	IstioVersion   string
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool

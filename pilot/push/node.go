@@ -127,6 +127,7 @@ func (n *Node) attributes(md metadata) error {
 	n.ServiceAccount = md.text("SERVICE_ACCOUNT")
 	n.ClusterID = md.text("CLUSTER_ID")
 	n.Network = md.text("NETWORK")
+	n.NetworkView = strings.FieldsFunc(md.text("REQUESTED_NETWORK_VIEW"), func(r rune) bool { return r == ',' || r == ' ' })
 	n.WorkloadEntry = md.text("WORKLOAD_ENTRY")
 	n.Group = md.text("AUTO_REGISTER_GROUP")
 	n.Proxy.Node = md.text("NODE_NAME")

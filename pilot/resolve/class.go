@@ -26,7 +26,6 @@ type Class struct {
 	Namespace    string
 	DNSDomain    string
 	ClusterID    string
-	Network      string
 	Interception string // REDIRECT, TPROXY or NONE
 	DNSCapture   bool
 	HTTP10       bool // takes requests of HTTP/1.0, for itself or as all proxies
@@ -34,14 +33,16 @@ type Class struct {
 	HTTPProxyPort uint32
 	IPv4, IPv6    bool // the families of the proxy's addresses
 	Locality      model.Locality
+	// Network is where it is among several networks; the zero value where there is one.
+	Network Network
 	// Node is that of the proxy, "" where no service that it sees asks for it.
 	Node string
 	// FailoverLabels are the proxy's labels that some failover priority compares with those of endpoints.
 	FailoverLabels []ir.FailoverLabel
 
-	// NamesFrom is the locality once more, where names that proxies resolve are ordered by it: those stand in
-	// clusters, not in load assignments.
-	NamesFrom model.Locality
+	// NamesFrom is the locality and the network once more, where names that proxies resolve are ordered or replaced by
+	// them: those stand in clusters, not in load assignments.
+	NamesFrom Position
 
 	// Inbound are the ports of services that select the pod, sorted by target port, then service.
 	Inbound []InboundPort
@@ -109,7 +110,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	cluster, pod, labels := w.cluster, w.Pod, w.Labels
 	c := Class{
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
-		Network: p.Network, Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality, LongPeer: p.LongPeer,
+		Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality, LongPeer: p.LongPeer,
 	}
 	for _, ip := range p.IPs {
 		if a, err := netip.ParseAddr(ip); err == nil {
@@ -121,14 +122,16 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 		c.Locality = model.LocalityOf(labels)
 	}
 	var byNode bool
-	c.FailoverLabels, byNode = failoverValues(r, p.Namespace, labels)
+	c.FailoverLabels, byNode = failoverValues(r, p, w)
 	if byNode || r.HasServicesByNode(p.Namespace) {
 		if c.Node = p.Node; pod != nil {
 			c.Node = cmp.Or(pod.Spec.(*model.Pod).Node, p.Node)
 		}
 	}
+	c.Network = w.place(r, p)
+	c.NamesFrom.Network = c.Network
 	if r.HasLocatedNames(p.Namespace) {
-		c.NamesFrom = c.Locality
+		c.NamesFrom.Locality = c.Locality
 	}
 	var udp []UDPPort
 	c.Inbound, udp = inboundPorts(r, p, cluster, pod, labels)

@@ -13,14 +13,15 @@ import (
 // one, so the fields are written down by hand.
 func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
-	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Network, c.Interception)
+	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Interception)
+	b.texts(c.Network.Name, c.Network.View)
 	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.LongPeer, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
 	b.number(uint64(c.HTTPProxyPort))
 	b.number(uint64(c.Topology.TrustedProxies))
 	b.number(uint64(c.Settings.Underscores))
 	b.texts(c.Topology.ClientCert)
 	b.texts(c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.Node)
-	b.texts(c.NamesFrom.Region, c.NamesFrom.Zone, c.NamesFrom.SubZone)
+	b.texts(c.NamesFrom.Region, c.NamesFrom.Zone, c.NamesFrom.SubZone, c.NamesFrom.Name, c.NamesFrom.View)
 	b.number(uint64(len(c.FailoverLabels)))
 	for _, l := range c.FailoverLabels {
 		b.texts(l.Name, l.Value)

@@ -75,7 +75,7 @@ func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.Service
 		Name: model.ClusterName("outbound", port.Port, name, svc.Hostname),
 		Endpoints: &ir.EndpointSet{
 			Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name),
-			NodeLocal: svc.NodeLocal, ClusterLocal: clusterLocal(b.r, svc),
+			NodeLocal: svc.NodeLocal, ClusterLocal: clusterLocal(b.r, svc), ByNetwork: b.r.SeveralNetworks(),
 		},
 		Metadata: ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
 	}

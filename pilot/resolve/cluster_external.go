@@ -39,7 +39,7 @@ func (b *clusterBuilder) resolution(svc *model.Service, port *model.ServicePort,
 // proxies of one locality share whatever their labels and nodes are.
 func (b *clusterBuilder) nearNames(balance block[networking.LoadBalancerSettings], cl *ir.Cluster) {
 	policy := &cl.Endpoints.Locality
-	if policy.ByPlace() {
+	if policy.ByPlace() || cl.Endpoints.ByNetwork {
 		b.r.Note(factPlace)
 	}
 	if cl.Discovery == ir.DiscoveryLogicalDNS { // a single host

@@ -96,14 +96,12 @@ func localityPolicy(s *networking.LocalityLoadBalancerSetting, outlier bool) ir.
 }
 
 // failoverLabels reads labels of a failover priority: label, of which the proxy's own value counts, and
-// label=value. All endpoints are of the proxy's network.
+// label=value.
 func failoverLabels(priority []string) []ir.FailoverLabel {
 	var out []ir.FailoverLabel
 	for _, text := range priority {
 		name, value, given := strings.Cut(text, "=")
-		if name != networkLabel || given {
-			out = append(out, ir.FailoverLabel{Name: name, Value: value, Own: !given})
-		}
+		out = append(out, ir.FailoverLabel{Name: name, Value: value, Own: !given})
 	}
 	return out
 }
@@ -111,16 +109,18 @@ func failoverLabels(priority []string) []ir.FailoverLabel {
 func ownLabels(names ...string) []ir.FailoverLabel { return failoverLabels(names) }
 
 // failoverValues gives what a proxy has of the labels whose own values some failover priority counts.
-func failoverValues(r Reader, client string, labels map[string]string) (out []ir.FailoverLabel, byNode bool) {
-	names := slices.Concat(r.FailoverLabels(client), model.FailoverLabels(r.Mesh().GetLocalityLbSetting().GetFailoverPriority(),
+func failoverValues(r Reader, p *model.Proxy, w Workload) (out []ir.FailoverLabel, byNode bool) {
+	names := slices.Concat(r.FailoverLabels(p.Namespace), model.FailoverLabels(r.Mesh().GetLocalityLbSetting().GetFailoverPriority(),
 		r.Mesh().GetZoneAwareLbSetting().GetFailoverPriority()))
 	for _, name := range distinct(names) {
-		if value := labels[name]; value != "" {
+		value := w.Labels[name]
+		if name == model.LabelNetwork {
+			value = w.network(r, p)
+		}
+		if value != "" {
 			out = append(out, ir.FailoverLabel{Name: name, Value: value})
 		}
 		byNode = byNode || name == model.LabelNode
 	}
 	return out, byNode
 }
-
-const networkLabel = "topology.istio.io/network"

@@ -57,10 +57,13 @@ func serviceName(svc *model.Service, ips []string) ir.Name {
 // headlessNames gives the endpoints' addresses under the service's name, and each of them under
 // the name of its pod where that has a hostname in the service's subdomain.
 func headlessNames(r Reader, c *Class, svc *model.Service) []ir.Name {
+	if r.SeveralNetworks() {
+		r.Note(factPlace)
+	}
 	var all []string
 	pods := map[string][]string{}
 	for _, ep := range endpointsFor(r, c, svc) {
-		if ep.Health == model.Draining || ep.Health == model.Unhealthy && !svc.PublishNotReady {
+		if ep.Address == "" || !c.NamesFrom.Reaches(ep.Network) || ep.Health == model.Draining || ep.Health == model.Unhealthy && !svc.PublishNotReady {
 			continue
 		}
 		all = append(all, ep.Address)

@@ -13,7 +13,7 @@ func (c *Class) Outbound() Class {
 	out := *c
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.UDPPorts, out.Secrets, out.Settings = nil, nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
-	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", "", model.Locality{}, "", nil
+	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", Network{}, model.Locality{}, "", nil
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
 		out.HTTP10, out.LogService = false, false // only its Gateways' listeners take requests
@@ -41,7 +41,7 @@ func (c *Class) Common() (common Class, ok bool) {
 	}
 	common = c.Outbound()
 	common.Namespace, common.DestinationRules, common.SourceLabels, common.Patches = Nobody, nil, nil, nil
-	common.Telemetry, common.OutboundTokens, common.NamesFrom = model.Key{}, nil, model.Locality{}
+	common.Telemetry, common.OutboundTokens, common.NamesFrom = model.Key{}, nil, Position{}
 	if _, suffix, found := strings.Cut(c.DNSDomain, ".svc."); found {
 		common.DNSDomain = Nobody + ".svc." + suffix
 	}
@@ -66,7 +66,7 @@ func (c *Class) Facts() []string {
 	if len(c.OutboundTokens) > 0 {
 		out = append(out, factTokens)
 	}
-	if c.NamesFrom != (model.Locality{}) {
+	if c.NamesFrom != (Position{}) {
 		out = append(out, factPlace)
 	}
 	return out
@@ -81,5 +81,5 @@ const (
 	factPatches   = "patches of "       // its proxies have some of the EnvoyFilter's
 	factEgress    = "egress hosts"      // of the Sidecar object
 	factTokens    = "outbound tokens"   // RequestAuthentications for some workloads mean it
-	factPlace     = "place"             // it runs in a locality by which names are ordered
+	factPlace     = "place"             // it runs where names are ordered, or replaced by gateways, for it
 )

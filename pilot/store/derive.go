@@ -80,7 +80,7 @@ func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 		owner := endpointOwner{key, svc.Hostname}
 		old := s.endpoints.of[owner]
 		if pods != nil && !s.full && len(s.links.slicesOf[key]) == 0 && s.alone(old, pods) {
-			out, in := s.podRows(svc, old, pods, s.defaultNetwork())
+			out, in := s.podRows(svc, old, pods, s.placement(key.Cluster))
 			if !slices.EqualFunc(out, in, sameEndpoint) {
 				s.setEndpoints(owner, svc, old, keepLost(replaceRows(old, out, in, compareEndpoints)))
 			}
@@ -92,7 +92,7 @@ func (s *state) deriveEndpoints(key model.Key, pods keySet) {
 
 // allEndpoints computes the endpoints of a service.
 func (s *state) allEndpoints(svc *model.Service) []model.Endpoint {
-	key, network := svc.Key, s.defaultNetwork()
+	key, network := svc.Key, s.placement(svc.Key.Cluster)
 	var next []model.Endpoint
 	if sliced := s.links.slicesOf[key]; len(sliced) > 0 {
 		for _, at := range sliced {
@@ -101,7 +101,7 @@ func (s *state) allEndpoints(svc *model.Service) []model.Endpoint {
 		return sortEndpoints(next)
 	}
 	if key.Kind == model.KindServiceEntry {
-		next = inlineEndpoints(svc, s.object(key), network)
+		next = inlineEndpoints(svc, s.object(key))
 	}
 	if selected := s.links.podsOf[key]; next == nil && len(selected) > 0 {
 		next = make([]model.Endpoint, 0, len(selected)*len(svc.Ports))
@@ -113,9 +113,9 @@ func (s *state) allEndpoints(svc *model.Service) []model.Endpoint {
 }
 
 // workloadEndpoints adds to out what a Pod or a WorkloadEntry offers to a service.
-func workloadEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+func workloadEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network placement) []model.Endpoint {
 	if o.Kind == model.KindWorkloadEntry {
-		return workloadEntryEndpoints(out, svc, o, network)
+		return workloadEntryEndpoints(out, svc, o)
 	}
 	return podEndpoints(out, svc, o, network)
 }
@@ -150,7 +150,7 @@ func endpointPod(e *model.Endpoint) model.Key {
 }
 
 // podRows gives the endpoints that some pods had, and those that they have now.
-func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, network string) (out, in []model.Endpoint) {
+func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, network placement) (out, in []model.Endpoint) {
 	for i := range old {
 		if _, changed := pods[endpointPod(&old[i])]; changed {
 			out = append(out, old[i])
@@ -207,15 +207,6 @@ func (s *state) podBehind(cluster, namespace string) func(*discoveryv1.Endpoint,
 		}
 		return s.object(s.links.podAt(cluster, address))
 	}
-}
-
-// defaultNetwork gives the network of pods that name none: a label of the root namespace.
-func (s *state) defaultNetwork() string {
-	root := s.object(model.Key{Kind: model.KindNamespace, Name: s.Mesh.GetRootNamespace()})
-	if root == nil {
-		return ""
-	}
-	return root.Labels[labelNetwork]
 }
 
 // addressOf gives the address of a Pod or a WorkloadEntry, "" for none yet.

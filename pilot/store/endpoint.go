@@ -11,12 +11,9 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// labelNetwork of a pod says where its endpoints are.
-const labelNetwork = "topology.istio.io/network"
-
 // podEndpoints adds to out what a pod offers to a service. For a ServiceEntry a container's port of the name of its port
 // stands before its target, as the ports of a WorkloadEntry do.
-func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+func podEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network placement) []model.Endpoint {
 	pod := o.Spec.(*model.Pod)
 	if !serves(pod) {
 		return out
@@ -53,12 +50,12 @@ func podHealth(pod *model.Pod, publishNotReady bool) model.Health {
 }
 
 // workload gives what all endpoints of a pod have in common.
-func workload(o *model.Object, network string) model.Endpoint {
+func workload(o *model.Object, network placement) model.Endpoint {
 	pod := o.Spec.(*model.Pod)
 	e := model.Endpoint{
 		Labels:         o.Labels,
 		Locality:       model.LocalityOf(o.Labels),
-		Network:        network,
+		Network:        network.of(o.Labels, pod.IP),
 		Cluster:        o.Cluster,
 		ServiceAccount: pod.ServiceAccount,
 		Namespace:      o.Namespace,
@@ -68,9 +65,6 @@ func workload(o *model.Object, network string) model.Endpoint {
 		TLSMode:        model.TLSModeDisabled,
 		LongPeer:       pod.LongPeer,
 	}
-	if own := o.Labels[labelNetwork]; own != "" {
-		e.Network = own
-	}
 	if o.Labels[model.LabelTLSMode] == model.TLSModeIstio {
 		e.TLSMode = model.TLSModeIstio
 	}
@@ -79,7 +73,7 @@ func workload(o *model.Object, network string) model.Endpoint {
 
 // sliceEndpoints adds to out what an EndpointSlice lists for a service. podOf finds the pod
 // behind an endpoint, or nil.
-func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string,
+func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network placement,
 	podOf func(*discoveryv1.Endpoint, string) *model.Object,
 ) []model.Endpoint {
 	slice := o.Spec.(*discoveryv1.EndpointSlice)
@@ -92,8 +86,8 @@ func sliceEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, n
 			if _, err := netip.ParseAddr(address); err != nil {
 				continue
 			}
-			e := model.Endpoint{Namespace: svc.Namespace, Network: network, Cluster: svc.Key.Cluster, TLSMode: model.TLSModeDisabled}
 			address = model.CanonicalIP(address)
+			e := model.Endpoint{Namespace: svc.Namespace, Network: network.of(nil, address), Cluster: svc.Key.Cluster, TLSMode: model.TLSModeDisabled}
 			pod := podOf(ep, address)
 			if pod != nil {
 				e = workload(pod, network)
@@ -154,7 +148,7 @@ func sortEndpoints(eps []model.Endpoint) []model.Endpoint {
 
 func compareEndpoints(a, b model.Endpoint) int {
 	return cmp.Or(cmp.Compare(a.ServicePort, b.ServicePort), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port),
-		cmp.Compare(a.Cluster, b.Cluster))
+		cmp.Compare(a.Cluster, b.Cluster), compareUnreached(&a, &b))
 }
 
 // sameEndpoint tells whether two endpoints have the same value.

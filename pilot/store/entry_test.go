@@ -52,9 +52,9 @@ func TestSelectionBothWays(t *testing.T) {
 		machine("nowhere", &networking.WorkloadEntry{Network: "n", Labels: app}, nil),
 	}
 	for host, want := range map[string]string{
-		"a.default.svc.cluster.local": "grpc=10.0.1.2:91 disabled, http=10.0.0.1:8080 disabled, http=10.0.1.1:8080 istio, http=10.0.1.2:81 disabled",
-		"e.example.com":               "tcp=/run/x:0 disabled, tcp=10.0.0.1:80 disabled, tcp=10.0.1.1:80 istio, tcp=10.0.1.2:82 disabled",
-		"d.example.com":               "tcp=10.0.0.1:80 disabled, tcp=10.0.1.1:80 istio, tcp=10.0.1.2:82 disabled, tcp=vm.example.com:80 disabled",
+		"a.default.svc.cluster.local": "grpc=10.0.1.2:91 disabled, http=:8080 disabled, http=10.0.0.1:8080 disabled, http=10.0.1.1:8080 istio, http=10.0.1.2:81 disabled",
+		"e.example.com":               "tcp=:80 disabled, tcp=/run/x:0 disabled, tcp=10.0.0.1:80 disabled, tcp=10.0.1.1:80 istio, tcp=10.0.1.2:82 disabled",
+		"d.example.com":               "tcp=:80 disabled, tcp=10.0.0.1:80 disabled, tcp=10.0.1.1:80 istio, tcp=10.0.1.2:82 disabled, tcp=vm.example.com:80 disabled",
 	} {
 		s := FromObjects(objects, Options{})
 		if got := shown(s.Endpoints(model.ServiceID{Namespace: "default", Hostname: host})); got != want {

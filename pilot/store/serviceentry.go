@@ -42,7 +42,8 @@ func located(entry *networking.ServiceEntry) bool {
 		return false
 	}
 	says := func(we *networking.WorkloadEntry) bool {
-		return we.GetLocality() != "" || model.LocalityOf(we.GetLabels()) != (model.Locality{})
+		return we.GetLocality() != "" || model.LocalityOf(we.GetLabels()) != (model.Locality{}) ||
+			we.GetNetwork() != "" || we.GetLabels()[model.LabelNetwork] != ""
 	}
 	return entry.GetWorkloadSelector() != nil || slices.ContainsFunc(entry.GetEndpoints(), says)
 }
@@ -113,7 +114,7 @@ func entryAddresses(entry *networking.ServiceEntry) []string {
 
 // inlineEndpoints gives the endpoints that a ServiceEntry lists, for one of its services. One that is
 // resolved by DNS and lists none has its own host.
-func inlineEndpoints(svc *model.Service, o *model.Object, network string) []model.Endpoint {
+func inlineEndpoints(svc *model.Service, o *model.Object) []model.Endpoint {
 	entry := o.Spec.(*networking.ServiceEntry)
 	if entry.GetWorkloadSelector() != nil {
 		return nil
@@ -121,14 +122,14 @@ func inlineEndpoints(svc *model.Service, o *model.Object, network string) []mode
 	byName := svc.Resolution == model.ResolutionDNS || svc.Resolution == model.ResolutionDNSRoundRobin
 	if len(entry.GetEndpoints()) == 0 && byName && !strings.HasPrefix(svc.Hostname, "*") {
 		host := model.Endpoint{
-			Address: svc.Hostname, Namespace: o.Namespace, Workload: o.Name, Network: network, TLSMode: model.TLSModeDisabled,
+			Address: svc.Hostname, Namespace: o.Namespace, Workload: o.Name, TLSMode: model.TLSModeDisabled,
 			Listed: true,
 		}
 		return atPorts(nil, svc, host, func(p *model.ServicePort) uint32 { return p.TargetPort })
 	}
 	var out []model.Endpoint
 	for i, we := range entry.GetEndpoints() {
-		base := entryWorkload(we, we.GetLabels(), network)
+		base := entryWorkload(we, we.GetLabels())
 		base.Namespace, base.Workload, base.Listed = o.Namespace, o.Name+"-"+strconv.Itoa(i), true
 		out = entryEndpoints(out, svc, we, base)
 	}
@@ -136,9 +137,9 @@ func inlineEndpoints(svc *model.Service, o *model.Object, network string) []mode
 }
 
 // workloadEntryEndpoints adds to out what a WorkloadEntry offers to a service that selects it.
-func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object, network string) []model.Endpoint {
+func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.Object) []model.Endpoint {
 	we := o.Spec.(*networking.WorkloadEntry)
-	base := entryWorkload(we, o.Labels, network)
+	base := entryWorkload(we, o.Labels)
 	base.Namespace, base.Cluster, base.Pod, base.Entry = o.Namespace, o.Cluster, o.Name, true
 	base.Workload, base.LongPeer = entryWorkloadName(o), base.LongPeer && !saysShort(o)
 	if !entryHealthy(o) { // also where a Service publishes pods that are not ready
@@ -148,17 +149,11 @@ func workloadEntryEndpoints(out []model.Endpoint, svc *model.Service, o *model.O
 }
 
 // entryWorkload gives what all endpoints of a WorkloadEntry have in common. One with an identity speaks
-// the mesh's mutual TLS unless its label says otherwise.
-func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, network string) model.Endpoint {
+// the mesh's mutual TLS unless its label says otherwise. One that names no network is reached from all.
+func entryWorkload(we *networking.WorkloadEntry, labels map[string]string) model.Endpoint {
 	e := model.Endpoint{
-		Address: model.CanonicalIP(we.GetAddress()), Labels: labels, Network: network, ServiceAccount: we.GetServiceAccount(),
+		Address: model.CanonicalIP(we.GetAddress()), Labels: labels, Network: cmp.Or(we.GetNetwork(), labels[model.LabelNetwork]), ServiceAccount: we.GetServiceAccount(),
 		Locality: model.LocalityOf(labels), TLSMode: model.TLSModeDisabled, Weight: we.GetWeight(),
-	}
-	if own := labels[labelNetwork]; own != "" {
-		e.Network = own
-	}
-	if we.GetNetwork() != "" {
-		e.Network = we.GetNetwork()
 	}
 	if we.GetLocality() != "" {
 		parts := append(strings.SplitN(we.GetLocality(), "/", 3), "", "")
@@ -174,7 +169,7 @@ func entryWorkload(we *networking.WorkloadEntry, labels map[string]string, netwo
 // entryEndpoints adds an endpoint for each port of a service. A named target is one of the entry's names. Else the port is
 // that which the entry has for the service port's name, or the service's target.
 func entryEndpoints(out []model.Endpoint, svc *model.Service, we *networking.WorkloadEntry, base model.Endpoint) []model.Endpoint {
-	if !resolvable(svc, base.Address) {
+	if !resolvable(svc, &base) {
 		return out
 	}
 	if path, unix := strings.CutPrefix(base.Address, model.UnixScheme); unix {
@@ -207,9 +202,12 @@ func atPorts(out []model.Endpoint, svc *model.Service, base model.Endpoint, targ
 }
 
 // resolvable tells whether proxies can make use of an address for a service: Kubernetes knows IPs only,
-// names need DNS, and sockets are of a ServiceEntry whose endpoints are static.
-func resolvable(svc *model.Service, address string) bool {
-	switch model.KindOfAddress(address) {
+// names need DNS, and sockets are of a ServiceEntry whose endpoints are static. One without an address is reached by
+// the gateways of its network.
+func resolvable(svc *model.Service, e *model.Endpoint) bool {
+	switch model.KindOfAddress(e.Address) {
+	case model.AddressNone:
+		return e.Network != ""
 	case model.AddressIP:
 		return true
 	case model.AddressUnix:

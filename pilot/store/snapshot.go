@@ -23,6 +23,8 @@ type Snapshot struct {
 	longPeers rows[bool]             // whether some of them have LongPeer
 	own       rows[[]Row]            // by namespace
 	podsAt    rows[[]model.Key]      // by cluster and address
+	gateways  rows[model.NetworkGateways]
+	networks  placements
 }
 
 // surroundings are what the control plane itself is told, which lasts as long as the process.

@@ -31,6 +31,7 @@ type state struct {
 	indexes   *objectIndexes
 	services  *services
 	endpoints *endpointTable
+	networks  *networks
 	allocator *allocator
 	moved     []string // which allocated addresses moved since the last commit, for the log
 
@@ -69,6 +70,7 @@ func newState(domain string, more ...Index) *state {
 		rows:         newJournal(),
 	}
 	s.links = newLinks(s.rows)
+	s.networks = newNetworks(s.rows)
 	s.clearTables()
 	s.forgetChanges()
 	s.allocator = newAllocator()
@@ -85,6 +87,7 @@ func (s *state) clearTables() {
 	s.indexes = newObjectIndexes(s.declared, s.rows, s.own)
 	s.services = newServices(s.rows, s.own)
 	s.endpoints = newEndpointTable(s.rows)
+	s.networks.clear(s.rows)
 }
 
 // byName are the kinds of which readers may ask for one object by its name: those that are listed in tables, and these.
@@ -141,6 +144,10 @@ func (s *state) put(key model.Key, next *model.Object) {
 		if !same {
 			s.putMesh(next)
 		}
+	case model.KindMeshNetworks:
+		if !same {
+			s.putNetworks(next)
+		}
 	case model.KindNamespace:
 		if !same && key.Name == s.Mesh.GetRootNamespace() {
 			s.full = true // its network label is the default of every endpoint
@@ -176,7 +183,7 @@ func reduced(o *model.Object) *model.Object {
 // relevant tells whether a kind decides anything that a proxy is told.
 func (s *state) relevant(kind model.Kind) bool {
 	switch kind {
-	case model.KindEndpointSlice, model.KindMeshConfig, model.KindIngress, model.KindIngressClass:
+	case model.KindEndpointSlice, model.KindMeshConfig, model.KindMeshNetworks, model.KindIngress, model.KindIngressClass:
 		return true
 	}
 	return s.objects[kind] != nil
@@ -232,6 +239,7 @@ func (s *state) putService(key model.Key, next *model.Object) {
 	if key.Kind == model.KindServiceEntry {
 		s.allocator.claim(key, next)
 	}
+	s.noteNetworkGateway(key, next)
 	s.dirtyServices.add(key)
 	s.dirtyEndpoints[key] = nil
 }
@@ -301,10 +309,12 @@ func (s *state) putSlice(key model.Key, old, next *model.Object) {
 // commit gives the next snapshot, and ok false where nothing changed in value.
 func (s *state) commit() (c Commit, ok bool) {
 	s.deriveIngresses()
+	s.findGateways()
 	all := s.full || s.last == nil
 	if all {
 		s.markAll()
 	}
+	s.listGateways(all)
 	s.allocate()
 	for _, key := range sortedKeys(s.dirtyServices) {
 		s.deriveServices(key)
@@ -367,7 +377,7 @@ func (s *state) snapshot() *Snapshot {
 		mesh: s.Mesh, domain: s.Domain, surroundings: s.surroundings,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), longPeers: s.endpoints.long.freeze(), own: s.own.lists.freeze(),
-		podsAt: s.links.podsAt.freeze(),
+		podsAt: s.links.podsAt.freeze(), gateways: s.networks.rows.freeze(), networks: s.networks.placements,
 	}
 	for kind, t := range s.objects {
 		next.objects[kind] = t.freeze()

@@ -60,6 +60,9 @@ func (s *state) sameRows(a, b *model.Object) bool {
 				return false // they may differ under another default of the mesh, or of the namespace
 			}
 		}
+		if !slices.Equal(gatewayAddresses(a), gatewayAddresses(b)) {
+			return false // that of another network, perhaps
+		}
 		p, q := newService(a, s.Domain, exportTo, ""), newService(b, s.Domain, exportTo, "")
 		return p == nil && q == nil || p != nil && q != nil && sameService(p, q)
 	}

@@ -68,7 +68,7 @@ func TestEntryRules(t *testing.T) {
 		{"WorkloadEntry", we("address: 10.0.0.1"), ""},
 		{"WorkloadEntry", we("address: vm.example.com, ports: {a: 1}, labels: {a: b}"), ""},
 		{"WorkloadEntry", we("ports: {a: 1}"), "spec.address: missing"},
-		{"WorkloadEntry", we("network: n"), "W spec.address: gateways"},
+		{"WorkloadEntry", we("network: n"), ""},
 		{"WorkloadEntry", we("address: 10.0.0.300"), "spec.address: neither"},
 		{"WorkloadEntry", we("address: '*.example.com'"), "spec.address: neither"},
 		{"WorkloadEntry", we("address: /a"), "spec.address: unix://"},

@@ -55,6 +55,8 @@ func Object(o *model.Object) []model.Problem {
 		c.authorizationPolicy(spec)
 	case *meshconfig.MeshConfig:
 		c.mesh(spec)
+	case *meshconfig.MeshNetworks:
+		c.networks(spec)
 	case *corev1.Service:
 		c.service(spec)
 	case *corev1.Pod:
@@ -68,7 +70,7 @@ func Object(o *model.Object) []model.Problem {
 	}
 	if spec, ok := o.Spec.(proto.Message); ok {
 		root := "spec"
-		if o.Kind == model.KindMeshConfig {
+		if o.Kind == model.KindMeshConfig || o.Kind == model.KindMeshNetworks {
 			root = "" // it is no Kubernetes object, its fields stand at the top
 		}
 		c.walk(root, spec.ProtoReflect())

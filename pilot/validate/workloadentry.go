@@ -20,8 +20,6 @@ func (c *checker) workload(path string, we *networking.WorkloadEntry) {
 	switch kind := model.KindOfAddress(we.GetAddress()); {
 	case kind == model.AddressNone && we.GetNetwork() == "":
 		c.missing(field)
-	case kind == model.AddressNone:
-		c.notTranslated(field, "is missing; gateways between networks are not translated, so the endpoint is not used")
 	case kind == model.AddressUnix:
 		c.socket(path, we)
 	case kind == model.AddressName && (!isHost(we.GetAddress()) || numeric(we.GetAddress())):

@@ -11,7 +11,7 @@
 //
 //	alone: true                     # without testdata/world.yaml
 //	proxies:                        # beside client, other and gateway, which world.yaml describes
-//	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s, node: n
+//	  server: {labels: {app: reviews}, ips: [10.1.0.1]}     # or namespace, type: router, locality: r/z/s, node: n, network: n1, view: [n1]
 //	quic: true                      # the control plane has PILOT_ENABLE_QUIC_LISTENERS
 //	greets: [3306]                  # ports whose servers speak first, in the clear
 //	refuses: [9555]                 # ports whose servers end connections before TLS; their calls have upstream: refused

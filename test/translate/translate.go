@@ -51,6 +51,8 @@ type Proxy struct {
 	Locality   string            `json:"locality"`   // region/zone/subzone
 	Node       string            `json:"node"`       // that it is on
 	Cluster    string            `json:"cluster"`    // that it is in; the control plane's own if empty
+	Network    string            `json:"network"`    // that it says it is in
+	View       []string          `json:"view"`       // the networks that it asks to see
 	Unproven   bool              `json:"unproven"`   // it came without a proof of its namespace
 	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
 	// names that the case is about, with "*" for any run of characters.
@@ -108,7 +110,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: cmp.Or(p.Cluster, model.DefaultClusterID), Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Network: p.Network, NetworkView: p.View, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy

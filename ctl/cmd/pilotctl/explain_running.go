@@ -135,7 +135,7 @@ func (r *remade) peers(ctx context.Context, m reached) func(netip.Addr) *explain
 func routedBy() []string {
 	var out []string
 	for _, kind := range []model.Kind{
-		model.KindMeshConfig, model.KindNamespace, model.KindService, model.KindServiceEntry, model.KindWorkloadEntry,
+		model.KindMeshConfig, model.KindMeshNetworks, model.KindNamespace, model.KindService, model.KindServiceEntry, model.KindWorkloadEntry,
 		model.KindVirtualService, model.KindDestinationRule, model.KindGateway, model.KindSidecar, model.KindEnvoyFilter,
 		model.KindIngress, model.KindIngressClass, model.KindTelemetry, model.KindRequestAuthentication, model.KindPeerAuthentication,
 		model.KindAuthorizationPolicy,

@@ -137,7 +137,7 @@ func (t *trouble) touches(f analyze.Finding, p wayTaken) bool {
 	key := f.Object
 	m, known := t.about[model.Key{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}]
 	switch key.Kind {
-	case model.KindMeshConfig:
+	case model.KindMeshConfig, model.KindMeshNetworks:
 		return true
 	case model.KindVirtualService:
 		return !known || t.routes(f, m, p)

@@ -19,8 +19,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
-// meshFile is the name of a file that holds a bare mesh configuration.
-const meshFile = "mesh.yaml"
+// The names of files that hold bare settings of the mesh: its configuration, and its networks.
+const (
+	meshFile     = "mesh.yaml"
+	networksFile = "meshNetworks.yaml"
+)
 
 // Decode reads the objects of one file: YAML documents, or JSON, each an object or a List. name
 // is the file's path, for messages. What cannot be read is left out and is a problem. Two
@@ -115,7 +118,8 @@ func (d *decoder) decode(doc document, written bool) decoded {
 }
 
 func (d *decoder) document(doc document, written bool) {
-	bare := filepath.Base(d.name) == meshFile
+	base := filepath.Base(d.name)
+	bare := base == meshFile || base == networksFile
 	if written && !(bare && d.writer.head.kind == nil) {
 		d.object(&source{doc: doc, text: d.writer.buf, line: doc.line})
 		return
@@ -126,6 +130,8 @@ func (d *decoder) document(doc document, written bool) {
 		d.out.broken = true
 		line, what := doc.fault(err)
 		d.problem(model.Key{}, "", line, model.SeverityError, model.ReasonInvalid, "does not parse: "+what)
+	case base == networksFile && lookup(root, "kind") == nil:
+		d.networks(doc.text, doc.line)
 	case bare && lookup(root, "kind") == nil:
 		d.mesh(doc.text, doc.line)
 	default:
@@ -288,10 +294,13 @@ func (d *decoder) typed(kind kinds.Kubernetes, obj metav1.Object, strict []error
 		d.add(o, found, src)
 		return
 	}
-	mesh, has, more := d.meshMap(cm)
+	data, more := d.meshMap(cm)
 	d.add(o, append(found, more...), src)
-	if has {
+	if mesh, has := data[model.MeshConfigMapKey]; has {
 		d.mesh([]byte(mesh), src.line)
+	}
+	if networks, has := data[model.MeshNetworksMapKey]; has {
+		d.networks([]byte(networks), src.line)
 	}
 }
 

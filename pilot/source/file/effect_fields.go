@@ -42,9 +42,6 @@ func unreadFields() []unreadField {
 		{"EnvoyConfigObjectMatch.waypoint", "there are no waypoints here; the patch has no effect"},
 		{"ListenerMatch.portName", "it has no effect in Istio either; use portNumber"},
 
-		// ServiceEntry
-		{"WorkloadEntry.network", "there is one network; the address is used as it is"},
-
 		// Service
 		{"Service.spec.sessionAffinity=CLIENTIP", "proxies do not keep to a client's address, in Istio neither; use a DestinationRule with consistentHash.useSourceIp"},
 	}

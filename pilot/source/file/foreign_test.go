@@ -52,13 +52,13 @@ func TestNoObjectIsPassedOverInSilence(t *testing.T) {
 		"apiVersion: v1\nkind: List\nitem: []\n":                      "Error items: is no list of objects",
 		"apiVersion: v1\nkind: List\nitems: []\n":                     "",
 		"apiVersion: v1\nKind: Service\nmetadata: {name: a}\n":        "Error no apiVersion or no kind",
-		"just: text\n":                                             "Error no apiVersion or no kind",
-		"- apiVersion: v1\n  kind: Service\n":                      "Error does not parse",
-		object("networking.istio.io/v1", "Sidecar") + "sepc: {}\n": `Error sepc: unknown field "sepc"`,
-		"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a, lables: {a: b}}\n":                      `Error unknown field "metadata.lables"`,
-		"apiVersion: v1\nkind: Service\nmetadata: {name: a, anotations: {a: b}}\n":                                      `Warning unknown field "metadata.anotations"`,
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio}\ndata: {mesh: ''}\n":                                  "Warning data.mesh: the mesh configuration is read in namespace istio-system only",
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {meshNetworks: ''}\n": "Warning data.meshNetworks: only the key mesh",
+		"just: text\n":                        "Error no apiVersion or no kind",
+		"- apiVersion: v1\n  kind: Service\n": "Error does not parse",
+		object("networking.istio.io/v1", "Sidecar") + "sepc: {}\n":                                                 `Error sepc: unknown field "sepc"`,
+		"apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a, lables: {a: b}}\n":                 `Error unknown field "metadata.lables"`,
+		"apiVersion: v1\nkind: Service\nmetadata: {name: a, anotations: {a: b}}\n":                                 `Warning unknown field "metadata.anotations"`,
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio}\ndata: {mesh: ''}\n":                             "Warning data.mesh: the mesh configuration is read in namespace istio-system only",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {network: ''}\n": "Warning data.network: only the keys mesh and meshNetworks",
 	} {
 		t.Run(strings.ReplaceAll(text, "\n", " "), func(t *testing.T) {
 			_, problems := Decode([]byte(text), "x.yaml")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,34 +21,47 @@ func meshKey() model.Key {
 	return model.Key{Kind: model.KindMeshConfig, Namespace: model.RootNamespace, Name: model.MeshConfigName}
 }
 
-// meshMap gives the mesh configuration of a ConfigMap, if it is the one that holds it.
-func (d *decoder) meshMap(cm *corev1.ConfigMap) (mesh string, has bool, found []model.Problem) {
+// meshMap gives what of a ConfigMap configures the mesh, if it is the one that does, and what has no effect.
+func (d *decoder) meshMap(cm *corev1.ConfigMap) (data map[string]string, found []model.Problem) {
 	key := model.Key{Kind: model.KindConfigMap, Namespace: cm.Namespace, Name: cm.Name}
-	mesh, has = cm.Data[model.MeshConfigMapKey]
-	if cm.Namespace != model.RootNamespace || cm.Name != model.MeshConfigName {
-		if has && cm.Name == model.MeshConfigName {
-			found = append(found, d.noEffect(key, "data."+model.MeshConfigMapKey,
-				"the mesh configuration is read in namespace "+model.RootNamespace+" only"))
-		}
-		return "", false, found
+	if cm.Name != model.MeshConfigName {
+		return nil, nil
 	}
 	for name := range cm.Data {
-		if name != model.MeshConfigMapKey {
-			found = append(found, d.noEffect(key, "data."+name, "only the key "+model.MeshConfigMapKey+" is read"))
+		ofMesh := name == model.MeshConfigMapKey || name == model.MeshNetworksMapKey
+		switch {
+		case cm.Namespace == model.RootNamespace && !ofMesh:
+			found = append(found, d.noEffect(key, "data."+name, "only the keys "+model.MeshConfigMapKey+" and "+model.MeshNetworksMapKey+" are read"))
+		case cm.Namespace != model.RootNamespace && ofMesh:
+			found = append(found, d.noEffect(key, "data."+name, "the mesh configuration is read in namespace "+model.RootNamespace+" only"))
 		}
 	}
 	slices.SortFunc(found, model.CompareProblems)
-	return mesh, has, found
+	if cm.Namespace != model.RootNamespace {
+		return nil, found
+	}
+	return cm.Data, found
 }
 
 // mesh reads a mesh configuration. A field that is not known, as one of a newer Istio, is told, and
 // the rest is in effect.
 func (d *decoder) mesh(text []byte, line int) {
+	settings(d, text, line, meshKey(), model.ParseMeshConfig, model.DefaultMeshConfig())
+}
+
+// networks reads the networks of a mesh in the same way.
+func (d *decoder) networks(text []byte, line int) {
 	key := meshKey()
-	known, unknown, err := knownMesh(text)
-	var mesh *meshconfig.MeshConfig
+	key.Kind = model.KindMeshNetworks
+	settings(d, text, line, key, model.ParseMeshNetworks, &meshconfig.MeshNetworks{})
+}
+
+// settings reads one of the messages that configure the mesh. What has no effect is told where it is not the default.
+func settings[M proto.Message](d *decoder, text []byte, line int, key model.Key, parse func([]byte) (M, error), usual M) {
+	known, unknown, err := knownFields(text, usual.ProtoReflect().Descriptor())
+	var spec M
 	if err == nil {
-		mesh, err = model.ParseMeshConfig(known)
+		spec, err = parse(known)
 	}
 	if err != nil {
 		field, reason := "", err.Error()
@@ -57,8 +71,8 @@ func (d *decoder) mesh(text []byte, line int) {
 		d.invalid(key, &source{line: line}, field, line, reason)
 		return
 	}
-	o := &model.Object{Key: key, Spec: mesh}
-	found := d.unread(o, mesh.ProtoReflect(), model.DefaultMeshConfig().ProtoReflect(), "")
+	o := &model.Object{Key: key, Spec: spec}
+	found := d.unread(o, spec.ProtoReflect(), usual.ProtoReflect(), "")
 	for _, u := range unknown {
 		p := d.noEffect(key, u.field, u.what+"; it has no effect, correct its spelling or remove it")
 		p.Reason = model.ReasonInvalid
@@ -70,17 +84,17 @@ func (d *decoder) mesh(text []byte, line int) {
 // unknownPart is a part of a message's JSON that its descriptor does not have.
 type unknownPart struct{ field, what string }
 
-// knownMesh gives the part of a mesh configuration that is known, as JSON, and what is not.
-func knownMesh(text []byte) (known []byte, unknown []unknownPart, err error) {
+// knownFields gives the part of a message's text that is known, as JSON, and what is not.
+func knownFields(text []byte, of protoreflect.MessageDescriptor) (known []byte, unknown []unknownPart, err error) {
 	data, err := yaml.YAMLToJSON(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mesh configuration: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", of.Name(), err)
 	}
 	var tree map[string]any
 	if err := json.Unmarshal(data, &tree); err != nil {
 		return text, nil, nil // the parser says what is wrong
 	}
-	unknown = prune(tree, (*meshconfig.MeshConfig)(nil).ProtoReflect().Descriptor(), nil)
+	unknown = prune(tree, of, nil)
 	if len(unknown) == 0 {
 		return text, nil, nil
 	}

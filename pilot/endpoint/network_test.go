@@ -1,0 +1,75 @@
+package endpoint_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
+	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+)
+
+// weights gives the hosts of an assignment with their weights, by region.
+func weights(a *ir.LoadAssignment) []string {
+	var out []string
+	for _, l := range a.Localities {
+		for _, e := range l.Endpoints {
+			out = append(out, fmt.Sprintf("%s/%s:%d=%d", l.Region, e.Address, e.Port, e.Weight))
+		}
+	}
+	return out
+}
+
+const gateways = `
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  meshNetworks: |
+    networks:
+      near:
+        gateways: [{address: 203.0.113.9, port: 443}]
+      far:
+        gateways: [{address: 203.0.113.2, port: 443}, {address: 203.0.113.1, port: 443}]
+      third:
+        gateways: [{address: 203.0.113.3, port: 1}, {address: 203.0.113.3, port: 2}, {address: 203.0.113.3, port: 3}]
+`
+
+// Weights are multiplied by what all numbers of gateways divide, and each gateway has its part of those behind it, in
+// the locality of the endpoints.
+func TestGatewaysShareTheWeightOfANetwork(t *testing.T) {
+	mutual := "security.istio.io/tlsMode: istio, topology.istio.io/network: "
+	r := read(t, fmt.Sprintf(service, "")+gateways+
+		pod("a1", "10.0.0.1", mutual+"near")+pod("a2", "10.9.0.1", mutual+"far")+pod("a3", "10.9.0.2", mutual+"far, istio-locality: r2")+
+		pod("a4", "10.9.0.3", mutual+"far")+pod("a5", "10.8.0.1", mutual+"third")+pod("a6", "10.9.0.4", "topology.istio.io/network: far")+
+		pod("a7", "10.7.0.1", mutual+"gateless"))
+	for name, c := range map[string]struct {
+		network resolve.Network
+		want    []string
+	}{
+		"near": {resolve.Network{Name: "near"}, []string{
+			"/10.0.0.1:8080=6", "/10.7.0.1:8080=6", "/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2",
+			"r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+		}},
+		"third": {resolve.Network{Name: "third"}, []string{
+			"/10.7.0.1:8080=6", "/10.8.0.1:8080=6", "/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.9:443=6", "r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+		}},
+		"none": {resolve.Network{}, []string{
+			"/10.0.0.1:8080=1", "/10.7.0.1:8080=1", "/10.8.0.1:8080=1", "/10.9.0.1:8080=1", "/10.9.0.3:8080=1", "/10.9.0.4:8080=1", "r2/10.9.0.2:8080=1",
+		}},
+		"near sees itself": {resolve.Network{Name: "near", View: "near,"}, []string{"/10.0.0.1:8080=1"}},
+		"near sees others": {resolve.Network{Name: "near", View: "far,third,"}, []string{
+			"/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2", "r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+		}},
+	} {
+		cl := cluster(nil)
+		cl.AutoTLS = true
+		got := weights(endpoint.Assignment(r, &resolve.Class{Network: c.network}, cl))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package validate
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// networks checks the networks of a mesh.
+func (c *checker) networks(m *meshconfig.MeshNetworks) {
+	claimed := map[string]string{} // networks by what belongs to them
+	for _, name := range slices.Sorted(maps.Keys(m.GetNetworks())) {
+		field, network := entry("networks", name), m.GetNetworks()[name]
+		for i, e := range network.GetEndpoints() {
+			c.networkEndpoints(at(field+".endpoints", i), name, e, claimed)
+		}
+		for i, g := range network.GetGateways() {
+			c.networkGateway(at(field+".gateways", i), g, network)
+		}
+	}
+}
+
+func (c *checker) networkEndpoints(field, network string, e *meshconfig.Network_NetworkEndpoints, claimed map[string]string) {
+	what := e.GetFromRegistry()
+	switch e.GetNe().(type) {
+	case *meshconfig.Network_NetworkEndpoints_FromCidr:
+		field += ".fromCidr"
+		prefix, err := netip.ParsePrefix(e.GetFromCidr())
+		if err != nil {
+			c.fail(field, "%q is no subnet such as 10.0.0.0/8", e.GetFromCidr())
+			return
+		}
+		what = prefix.Masked().String()
+	case *meshconfig.Network_NetworkEndpoints_FromRegistry:
+		field += ".fromRegistry"
+		if what == "" {
+			c.missing(field)
+			return
+		}
+	default:
+		c.fail(field, "says nothing; set fromCidr or fromRegistry")
+		return
+	}
+	if other, taken := claimed[what]; taken && other != network {
+		c.warn(field, "%s belongs to network %s already, which has it", what, other)
+		return
+	}
+	claimed[what] = network
+}
+
+func (c *checker) networkGateway(field string, g *meshconfig.Network_IstioNetworkGateway, network *meshconfig.Network) {
+	if g.GetPort() == 0 || g.GetPort() > 65535 {
+		c.fail(field+".port", "%d is no port; use 1 to 65535", g.GetPort())
+	}
+	switch g.GetGw().(type) {
+	case *meshconfig.Network_IstioNetworkGateway_Address:
+		kind := model.KindOfAddress(g.GetAddress())
+		if kind != model.AddressIP && (kind != model.AddressName || !isHost(g.GetAddress()) || numeric(g.GetAddress())) {
+			c.fail(field+".address", "%q is neither an IP address nor a hostname", g.GetAddress())
+		}
+	case *meshconfig.Network_IstioNetworkGateway_RegistryServiceName:
+		field += ".registryServiceName"
+		if !isHost(g.GetRegistryServiceName()) {
+			c.fail(field, "%q is no hostname of a Service", g.GetRegistryServiceName())
+		}
+		ofCluster := func(e *meshconfig.Network_NetworkEndpoints) bool { return e.GetFromRegistry() != "" }
+		if !slices.ContainsFunc(network.GetEndpoints(), ofCluster) {
+			c.warn(field, "has no effect where no endpoints have fromRegistry, the cluster that the Service is looked for in")
+		}
+	default:
+		c.fail(field, "has no address; set address or registryServiceName")
+	}
+}
