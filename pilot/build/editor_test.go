@@ -59,7 +59,11 @@ func (e editor) labels() map[string]string {
 
 func (e editor) object() *model.Object {
 	ns := e.ns()
-	switch e.IntN(30) {
+	switch e.IntN(32) {
+	case 30:
+		return e.networks()
+	case 31:
+		return e.networkGateway()
 	case 28:
 		return e.trustBundle()
 	case 26, 27:
@@ -199,6 +203,10 @@ func (e editor) pod(ns, name string) *model.Object {
 	spec.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: pick(e, "named", "else"), ContainerPort: pick(e, int32(9001), 9002)}}}}
 	if e.IntN(3) == 0 {
 		spec.Status.Conditions = nil
+	}
+	if e.IntN(3) == 0 {
+		o.Labels[model.LabelNetwork] = pick(e, "n1", "n2")
+		spec.Labels = o.Labels
 	}
 	if e.IntN(4) > 0 {
 		o.Annotations = map[string]string{model.AnnotationPeers: model.PeersShort}

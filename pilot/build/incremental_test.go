@@ -21,6 +21,10 @@ func editProxies() []*model.Proxy {
 			p := storetest.Sidecar(ns, strconv.Itoa(n), fmt.Sprintf("10.0.%d.%d", i, n))
 			p.DNSCapture = n%2 == 0
 			p.Locality.Region = "r" + strconv.Itoa(1+n%2)
+			p.Network = []string{"n1", "n2", ""}[n%3]
+			if n == 4 {
+				p.NetworkView = []string{"n1"}
+			}
 			if n == 5 {
 				p.Type, p.Secrets = model.RouterProxy, i%2 == 0 || ns == "istio-system"
 			}

@@ -228,6 +228,7 @@ func (e editor) rare() []func() *model.Object {
 			return storetest.Object(model.KindAuthorizationPolicy, e.ns(), "one", policy)
 		},
 		e.trustBundle,
+		e.networkGateway,
 		func() *model.Object {
 			return storetest.Object(model.KindServiceEntry, e.ns(), "dynamic", e.dynamicHosts(&networking.ServiceEntry{ExportTo: e.exportTo()}))
 		},

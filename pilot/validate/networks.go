@@ -61,6 +61,8 @@ func (c *checker) networkGateway(field string, g *meshconfig.Network_IstioNetwor
 		kind := model.KindOfAddress(g.GetAddress())
 		if kind != model.AddressIP && (kind != model.AddressName || !isHost(g.GetAddress()) || numeric(g.GetAddress())) {
 			c.fail(field+".address", "%q is neither an IP address nor a hostname", g.GetAddress())
+		} else if kind == model.AddressName {
+			c.notTranslated(field+".address", "%q is a name, which is not resolved, so the gateway is not used; write its IP address", g.GetAddress())
 		}
 	case *meshconfig.Network_IstioNetworkGateway_RegistryServiceName:
 		field += ".registryServiceName"

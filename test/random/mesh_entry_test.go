@@ -53,7 +53,7 @@ func (e *editor) workloadEntry() string {
 	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: w%d, namespace: %s, labels: {%s}%s}
-spec: {address: %s, labels: {app: %s}%s%s%s}%s`, i, e.namespace(), e.one("version: v1", "version: v2", "app: s0, version: v1"), health,
+spec: {address: %s, labels: {app: %s}%s%s%s%s}%s`, i, e.namespace(), e.one("version: v1", "version: v2", "app: s0, version: v1"), health,
 		e.one(fmt.Sprintf("10.99.1.%d", i), fmt.Sprintf("10.99.1.%d", i), "10.99.1.9", "vm.example.net"), e.one("s0", "s1", "s2"),
-		e.one("", ", serviceAccount: sa0"), e.one("", ", ports: {http: 8081, web: 8082}"), e.one("", ", locality: r1/z2, weight: 5"), status)
+		e.one("", ", serviceAccount: sa0"), e.one("", ", ports: {http: 8081, web: 8082}"), e.one("", ", locality: r1/z2, weight: 5"), e.one("", "", ", network: n2"), status)
 }

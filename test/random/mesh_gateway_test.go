@@ -76,8 +76,9 @@ func (e *editor) routerPod() string {
 func (e *editor) routerService() string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service
-metadata: {name: gw%d, namespace: %s}
-spec: {clusterIP: 10.96.3.%d, selector: {%s}, ports: [%s]}`, e.rng.IntN(2), e.routerNamespace(), 1+e.rng.IntN(2),
+metadata: {name: gw%d, namespace: %s, labels: {%s}}
+spec: {clusterIP: 10.96.3.%d, externalIPs: [%s], selector: {%s}, ports: [%s]}`, e.rng.IntN(2), e.routerNamespace(),
+		e.one("", "", "topology.istio.io/network: n1", "topology.istio.io/network: n2"), 1+e.rng.IntN(2), e.one("", "203.0.113.7"),
 		e.one("istio: ingressgateway", "istio: egressgateway", "app: edge"),
 		e.some(2, "{name: http, port: 80, targetPort: "+e.one("80", "8080", "web")+"}", "{name: http-alt, port: 8443, targetPort: "+e.one("8443", "8080")+"}"))
 }

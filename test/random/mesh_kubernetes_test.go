@@ -24,7 +24,7 @@ func (e *editor) pod() string {
 	ns := e.namespace()
 	i := e.rng.IntN(sidecars + 2)
 	labels := fmt.Sprintf("app: s%d, version: %s%s%s", e.rng.IntN(4), e.one("v1", "v2"),
-		e.one("", ", security.istio.io/tlsMode: istio"), e.one("", "", ", istio-locality: r1.z1", ", istio-locality: r1.z2"))
+		e.one("", ", security.istio.io/tlsMode: istio")+e.one("", "", ", topology.istio.io/network: n1", ", topology.istio.io/network: n2"), e.one("", "", ", istio-locality: r1.z1", ", istio-locality: r1.z2"))
 	return e.podNamed(fmt.Sprintf("p%d", i), ns, labels, i+1)
 }
 
@@ -114,7 +114,16 @@ data:
 %s%s%s%s%s%s`,
 		root, 1+e.rng.IntN(2), e.one("ALLOW_ANY", "REGISTRY_ONLY"), e.one("", "/dev/stdout"), e.one("true", "true", "false"), e.one("0", "0", "15002", "15003"),
 		scope("defaultVirtualServiceExportTo"), scope("defaultDestinationRuleExportTo"), scope("defaultServiceExportTo"), e.authorizers(),
-		e.entryVisibility(), e.one("", "", "    "+e.zones()+"\n", "    "+e.localities()+"\n"))
+		e.entryVisibility(), e.one("", "", "    "+e.zones()+"\n", "    "+e.localities()+"\n")) + e.one("", "", e.meshNetworks())
+}
+
+// meshNetworks are a part of the same ConfigMap: what is in which network, and gateways between them.
+func (e *editor) meshNetworks() string {
+	network := func() string {
+		return "{endpoints: [" + e.one("", "{fromCidr: 10.0.0.0/16}", "{fromRegistry: Kubernetes}", "{fromCidr: 10.0.9.0/24}") + "], gateways: [" +
+			e.one("", "", "{address: 203.0.113.1, port: 443}", "{address: 203.0.113.1, port: 443}, {address: 203.0.113.2, port: 443}") + "]}"
+	}
+	return "\n  meshNetworks: |\n    networks:\n      n1: " + network() + "\n      n2: " + network()
 }
 
 // entryVisibility bounds by the labels of namespaces how far ServiceEntries are seen.

@@ -49,6 +49,7 @@ func makers() []maker {
 		{model.KindIngressClass, 1, (*editor).ingressClass},
 		{model.KindTelemetry, 2, (*editor).telemetry},
 		{model.KindMeshConfig, 2, (*editor).mesh},
+		{model.KindMeshNetworks, 1, (*editor).mesh},
 		{model.KindNamespace, 1, (*editor).namespaceObject},
 	}
 }

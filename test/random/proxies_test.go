@@ -36,6 +36,12 @@ func (w *world) node(i int) *corev3.Node {
 	if w.rng.IntN(3) == 0 {
 		meta["DNS_CAPTURE"] = "true"
 	}
+	switch w.rng.IntN(4) {
+	case 0:
+		meta["NETWORK"] = e.one("n1", "n2")
+	case 1:
+		meta["NETWORK"], meta["REQUESTED_NETWORK_VIEW"] = "n1", e.one("n1", "n1,n2")
+	}
 	metadata, err := structpb.NewStruct(meta)
 	if err != nil {
 		w.t.Fatal(err)
