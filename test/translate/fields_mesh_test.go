@@ -45,7 +45,7 @@ type effect struct {
 
 func worldProxies() (out []*model.Proxy) {
 	for _, p := range []Proxy{
-		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s"},
+		{Name: "client-0", Namespace: "default", IPs: []string{"10.0.0.9"}, Locality: "r/z/s", Network: "home"},
 		{Name: "reviews-v1-0", Namespace: "default", IPs: []string{"10.0.0.1"}, LogService: true},
 		{Name: "gateway-0", Namespace: "default", IPs: []string{"10.0.0.8"}, Type: model.RouterProxy, Labels: map[string]string{"istio": "ingressgateway"}},
 	} {

@@ -3,6 +3,11 @@ package translate
 // worldYAML is the mesh in which the fields of an object are tried.
 const worldYAML = `
 apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {meshNetworks: '{networks: {x: {gateways: [{address: 203.0.113.1, port: 443}]}}}'}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: reviews, namespace: default}
 spec:
