@@ -45,7 +45,6 @@ var inVain = map[string]string{
 	"VirtualService.http.fault.delay.exponentialDelay": "takes the place of fixedDelay",
 	"VirtualService.http.fault.abort.http2Error":       "takes the place of httpStatus",
 	"Telemetry.metrics.overrides.match.customMetric":   "the override is left out",
-	"WorkloadGroup.template.network":                   "machines say it, and nobody follows",
 }
 
 // tracedMesh is the mesh of the provider that Telemetry objects name.
