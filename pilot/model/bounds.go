@@ -124,6 +124,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.MeshConfig.proxy_listen_port":         port,
 	"istio.mesh.v1alpha1.MeshConfig.proxy_http_port":           portOrAny,
 	"istio.mesh.v1alpha1.MeshConfig.proxy_inbound_listen_port": port,
+	"istio.mesh.v1alpha1.Network.IstioNetworkGateway.port":     port,
 	"istio.mesh.v1alpha1.MeshConfig.access_log_file":           path,
 	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         {Bytes: 64 << 10, Lines: true},
 	"istio.mesh.v1alpha1.MeshConfig.CertificateData.pem":       document,

@@ -33,7 +33,7 @@ func TestBoundsNameFields(t *testing.T) {
 	seen := map[protoreflect.FullName]protoreflect.FieldDescriptor{}
 	for _, m := range []proto.Message{
 		&networking.VirtualService{}, &networking.DestinationRule{}, &networking.Gateway{}, &networking.Sidecar{},
-		&networking.ServiceEntry{}, &networking.WorkloadEntry{}, &networking.WorkloadGroup{}, &networking.EnvoyFilter{}, &security.PeerAuthentication{}, &meshconfig.MeshConfig{},
+		&networking.ServiceEntry{}, &networking.WorkloadEntry{}, &networking.WorkloadGroup{}, &networking.EnvoyFilter{}, &security.PeerAuthentication{}, &meshconfig.MeshConfig{}, &meshconfig.MeshNetworks{},
 	} {
 		fields(m.ProtoReflect().Descriptor(), seen)
 	}

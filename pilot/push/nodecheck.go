@@ -21,6 +21,8 @@ const (
 	maxLabels = 256
 	// maxPlace bounds the names of clusters, networks and localities, which have no form of their own.
 	maxPlace = 253
+	// maxView bounds the names of the networks that a proxy asks to see, together.
+	maxView = 16 * maxPlace
 )
 
 // check reports the first field that is not of the form that Kubernetes gives it. Values are quoted
@@ -43,6 +45,7 @@ func (n *Node) check() error {
 		{"INTERCEPTION_MODE", n.Interception, interception, false},
 		{"CLUSTER_ID", n.ClusterID, place, true},
 		{"NETWORK", n.Network, place, true},
+		{"REQUESTED_NETWORK_VIEW", strings.Join(n.NetworkView, ","), view, true},
 		{"WORKLOAD_ENTRY", n.WorkloadEntry, validation.IsDNS1123Subdomain, true},
 		{"AUTO_REGISTER_GROUP", n.Group, validation.IsDNS1123Subdomain, true},
 		{"NODE_NAME", n.Proxy.Node, validation.IsDNS1123Subdomain, true},
@@ -65,10 +68,11 @@ func (n *Node) check() error {
 	return nil
 }
 
-// version takes the letters that versions of Istio have, which become a label of a metric, and place the names that
-// people give to clusters, networks and localities.
+// version takes the letters that versions of Istio have, which become a label of a metric, place the names that people
+// give to clusters, networks and localities, and view several of them.
 func version(s string) []string { return letters(s, maxVersion, ".+-") }
 func place(s string) []string   { return letters(s, maxPlace, "._-/:@ ") }
+func view(s string) []string    { return letters(s, maxView, "._-/:@ ,") }
 
 // letters takes up to so many letters and digits, and some others.
 func letters(s string, most int, others string) []string {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,10 +55,11 @@ func TestEveryFieldOfANodeIsBounded(t *testing.T) {
 		"CLUSTER_ID":        {text(long), text("a\x1b")},
 		"WORKLOAD_ENTRY":    {text(long), text("a b"), text("a\n")},
 
-		"AUTO_REGISTER_GROUP": {text(long), text("a/b"), text("A"), text("a\n")},
-		"NETWORK":             {text(long), text("a\"")},
-		"INSTANCE_IPS":        {text(strings.Repeat("10.0.0.1,", 65)), text("fe80::1%" + long)},
-		"LABELS":              {manyLabels(257), label(long, "x"), label("x", long), label("x", "a\x1b"), label("a b", "x")},
+		"AUTO_REGISTER_GROUP":    {text(long), text("a/b"), text("A"), text("a\n")},
+		"NETWORK":                {text(long), text("a\"")},
+		"REQUESTED_NETWORK_VIEW": {text(strings.Repeat("a,", 5000)), text("a,b\n")},
+		"INSTANCE_IPS":           {text(strings.Repeat("10.0.0.1,", 65)), text("fe80::1%" + long)},
+		"LABELS":                 {manyLabels(257), label(long, "x"), label("x", long), label("x", "a\x1b"), label("a b", "x")},
 	} {
 		for i, v := range values {
 			nodes[fmt.Sprintf("%s %d", field, i)] = nodeWith(field, v)
@@ -79,15 +81,16 @@ func TestEveryFieldOfANodeIsBounded(t *testing.T) {
 func TestNodesThatAgentsSendAreTaken(t *testing.T) {
 	text := structpb.NewStringValue
 	for field, values := range map[string][]*structpb.Value{
-		"NAMESPACE":         {text("istio-system")},
-		"SERVICE_ACCOUNT":   {text("bookinfo.reviews-v1")},
-		"ISTIO_VERSION":     {text(strings.Repeat("1", 64)), text("1.31-alpha.0e1f-dirty+b1"), text("")},
-		"INTERCEPTION_MODE": {text("NONE"), text("TPROXY"), text("")},
-		"CLUSTER_ID":        {text("Kubernetes"), text("cn-1_x/y")},
-		"NETWORK":           {text("vpc-1.eu:2")},
-		"INSTANCE_IPS":      {text("10.1.1.1,fd00::1,fe80::1%eth0")},
-		"LABELS":            {manyLabels(256), label("topology.istio.io/network", ""), label("app.kubernetes.io/name", "A_b.c")},
-		"OTHER":             {text(strings.Repeat("x", 9000))},
+		"NAMESPACE":              {text("istio-system")},
+		"SERVICE_ACCOUNT":        {text("bookinfo.reviews-v1")},
+		"ISTIO_VERSION":          {text(strings.Repeat("1", 64)), text("1.31-alpha.0e1f-dirty+b1"), text("")},
+		"INTERCEPTION_MODE":      {text("NONE"), text("TPROXY"), text("")},
+		"CLUSTER_ID":             {text("Kubernetes"), text("cn-1_x/y")},
+		"NETWORK":                {text("vpc-1.eu:2")},
+		"REQUESTED_NETWORK_VIEW": {text("vpc-1.eu:2"), text("n1, n2,,"), text("")},
+		"INSTANCE_IPS":           {text("10.1.1.1,fd00::1,fe80::1%eth0")},
+		"LABELS":                 {manyLabels(256), label("topology.istio.io/network", ""), label("app.kubernetes.io/name", "A_b.c")},
+		"OTHER":                  {text(strings.Repeat("x", 9000))},
 	} {
 		for _, v := range values {
 			n, err := ParseNode(nodeWith(field, v))
@@ -100,6 +103,18 @@ func TestNodesThatAgentsSendAreTaken(t *testing.T) {
 					t.Errorf("address %s keeps its zone", ip)
 				}
 			}
+		}
+	}
+}
+
+func TestTheNetworksThatAProxyAsksFor(t *testing.T) {
+	for said, want := range map[string][]string{"": nil, "n2": {"n2"}, "n2, n1,,": {"n2", "n1"}} {
+		n, err := ParseNode(nodeWith("REQUESTED_NETWORK_VIEW", structpb.NewStringValue(said)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(n.NetworkView, want) {
+			t.Errorf("%q asks for %q, want %q", said, n.NetworkView, want)
 		}
 	}
 }
