@@ -45,6 +45,7 @@ func (c *checker) service(svc *corev1.Service) {
 	} else {
 		c.distributionAnnotation()
 	}
+	c.networkService(svc)
 	names, ports := map[string]bool{}, map[string]bool{}
 	for i := range svc.Spec.Ports {
 		c.servicePort(at("spec.ports", i), &svc.Spec.Ports[i], len(svc.Spec.Ports) > 1, names, ports)

@@ -4,8 +4,10 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -53,8 +55,8 @@ func (c *checker) networkEndpoints(field, network string, e *meshconfig.Network_
 }
 
 func (c *checker) networkGateway(field string, g *meshconfig.Network_IstioNetworkGateway, network *meshconfig.Network) {
-	if g.GetPort() == 0 || g.GetPort() > 65535 {
-		c.fail(field+".port", "%d is no port; use 1 to 65535", g.GetPort())
+	if g.GetPort() == 0 {
+		c.missing(field + ".port")
 	}
 	switch g.GetGw().(type) {
 	case *meshconfig.Network_IstioNetworkGateway_Address:
@@ -75,5 +77,27 @@ func (c *checker) networkGateway(field string, g *meshconfig.Network_IstioNetwor
 		}
 	default:
 		c.fail(field, "has no address; set address or registryServiceName")
+	}
+}
+
+// networkService says why a Service with the label of a network is no gateway into it, or not where it says.
+func (c *checker) networkService(svc *corev1.Service) {
+	network := c.object.Labels[model.LabelNetwork]
+	if network == "" {
+		return
+	}
+	if text, said := c.object.Labels[model.LabelGatewayPort]; said {
+		if port, err := strconv.ParseInt(text, 10, 64); err != nil || !isPort(port) {
+			c.warn("metadata.labels["+model.LabelGatewayPort+"]", "%q is no port, so the gateway is used at %d; use 1 to 65535", text, model.DefaultGatewayPort)
+		}
+	}
+	ingress := svc.Status.LoadBalancer.Ingress
+	for i := range ingress {
+		if ingress[i].IP == "" && ingress[i].Hostname != "" {
+			c.notTranslated(at("status.loadBalancer.ingress", i)+".hostname", "%q is a name, which is not resolved, so it is no gateway into network %s; give the Service externalIPs", ingress[i].Hostname, network)
+		}
+	}
+	if len(svc.Spec.ExternalIPs) == 0 && len(ingress) == 0 && svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		c.warn("metadata.labels["+model.LabelNetwork+"]", "the Service has no address outside the cluster, so it is no gateway into network %s; give it externalIPs or the type LoadBalancer", network)
 	}
 }
