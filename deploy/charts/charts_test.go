@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
@@ -322,6 +324,31 @@ func TestValuesOfInjectionCanBeSet(t *testing.T) {
 	}
 	if d := gocmp.Diff(values, got); d != "" {
 		t.Errorf("-said +what the injector reads\n%s", d)
+	}
+}
+
+// TestNetworksAreThoseOfTheValues gives the chart networks, which stand beside the mesh's configuration.
+func TestNetworksAreThoseOfTheValues(t *testing.T) {
+	const networks = "far:\n  endpoints: [{fromCidr: 10.9.0.0/16}]\n  gateways: [{address: 203.0.113.1, port: 443}]\n"
+	given := map[string]any{}
+	if err := sigsyaml.Unmarshal([]byte(networks), &given); err != nil {
+		t.Fatal(err)
+	}
+	render := func(values map[string]any) map[string]string {
+		objects := render(t, Release{Chart: Istiod, Name: "istiod", Values: values})
+		data, _, _ := unstructured.NestedStringMap(find(objects, "ConfigMap", "istio").Object, "data")
+		return data
+	}
+	got, err := model.ParseMeshNetworks([]byte(render(map[string]any{"global": map[string]any{"meshNetworks": given}})[model.MeshNetworksMapKey]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := model.ParseMeshNetworks([]byte("networks: {far: {endpoints: [{fromCidr: 10.9.0.0/16}], gateways: [{address: 203.0.113.1, port: 443}]}}"))
+	if err != nil || !proto.Equal(got, want) {
+		t.Errorf("networks %v, want %v; %v", got, want, err)
+	}
+	if text, has := render(nil)[model.MeshNetworksMapKey]; has {
+		t.Errorf("networks without values: %q", text)
 	}
 }
 

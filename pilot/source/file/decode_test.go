@@ -1,6 +1,7 @@
 package file
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -230,6 +231,48 @@ func TestDecodeMeshConfig(t *testing.T) {
 	if mesh.GetTrustDomain() != "cluster.local" || mesh.GetConnectTimeout().AsDuration() != 10*time.Second ||
 		mesh.GetDefaultConfig().GetDiscoveryAddress() != "x:1" || mesh.GetDefaultConfig().GetStatusPort() != 15020 {
 		t.Errorf("defaults: %v", mesh)
+	}
+}
+
+// The networks of a mesh stand in a file of their own, or beside its configuration in the ConfigMap.
+func TestDecodeMeshNetworks(t *testing.T) {
+	const bare = "networks:\n  far:\n    endpoints: [{fromCidr: 10.9.0.0/16}]\n    gateways: [{address: 203.0.113.1, port: 443}]\n"
+	inMap := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: 'trustDomain: a'\n  meshNetworks: |\n    " +
+		strings.ReplaceAll(strings.TrimSpace(bare), "\n", "\n    ")
+	const far = `{"far":{"endpoints":[{"fromCidr":"10.9.0.0/16"}],"gateways":[{"address":"203.0.113.1","port":443}]}}`
+	for name, c := range map[string]struct{ file, text, networks, problem string }{
+		"a file":              {"dir/meshNetworks.yaml", bare, far, ""},
+		"a ConfigMap":         {"dir/a.yaml", inMap, far, ""},
+		"an empty file":       {"dir/meshNetworks.yaml", "# none\n{}\n", "null", ""},
+		"no networks":         {"dir/meshNetworks.yaml", "networks: [a]\n", "", "Error MeshNetworks/istio-system/istio : mesh networks:"},
+		"no text":             {"dir/a.yaml", strings.ReplaceAll(inMap, "networks:", "networks: ]"), "", "Error MeshNetworks/istio-system/istio : MeshNetworks:"},
+		"an unknown field":    {"dir/meshNetworks.yaml", bare + "    endpoint: []\n", far, "Warning MeshNetworks/istio-system/istio networks[far].endpoint: the field is unknown"},
+		"objects in the file": {"dir/meshNetworks.yaml", inMap, far, ""},
+		"another file":        {"dir/networks.yaml", bare, "", "it has no apiVersion or no kind"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, problems := Decode([]byte(c.text), c.file)
+			got := ""
+			for _, o := range objects {
+				if spec, ok := o.Spec.(*meshconfig.MeshNetworks); ok && o.Key == (model.Key{Kind: model.KindMeshNetworks, Namespace: "istio-system", Name: "istio"}) {
+					text, err := json.Marshal(spec.GetNetworks())
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = string(text)
+				}
+			}
+			if got != c.networks {
+				t.Errorf("networks %s, want %s; %v", got, c.networks, problems)
+			}
+			told := ""
+			for _, p := range problems {
+				told += fmt.Sprintf("%s %v %s: %s\n", p.Severity, p.Object, p.Field, p.Message)
+			}
+			if (told == "") != (c.problem == "") || !strings.Contains(told, c.problem) {
+				t.Errorf("problems %q, want %q", told, c.problem)
+			}
+		})
 	}
 }
 

@@ -263,12 +263,22 @@ func TestMeshConfiguration(t *testing.T) {
 	w.until("synced", func() bool { return w.synced })
 	api.Put("v1/configmaps", kubetest.Object{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": kubetest.Object{"name": "istio", "namespace": "istio-system"},
-		"data": kubetest.Object{"mesh": "trustDomain: example.org\n"},
+		"data": kubetest.Object{"mesh": "trustDomain: example.org\n", "meshNetworks": "networks: {far: {gateways: [{address: 203.0.113.1, port: 443}]}}"},
 	})
 	w.until("the mesh configuration", func() bool {
 		o := w.objects[model.Key{Kind: model.KindMeshConfig, Namespace: "istio-system", Name: "istio"}]
 		return o != nil && o.Spec.(*meshconfig.MeshConfig).TrustDomain == "example.org"
 	})
+	networks := model.Key{Kind: model.KindMeshNetworks, Namespace: "istio-system", Name: "istio"}
+	w.until("the mesh's networks", func() bool {
+		o := w.objects[networks]
+		return o != nil && o.Spec.(*meshconfig.MeshNetworks).GetNetworks()["far"].GetGateways()[0].GetPort() == 443
+	})
+	api.Put("v1/configmaps", kubetest.Object{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": kubetest.Object{"name": "istio", "namespace": "istio-system"},
+		"data": kubetest.Object{"mesh": "trustDomain: example.org\n"},
+	})
+	w.until("no networks", func() bool { return w.objects[networks] == nil })
 }
 
 func TestSecrets(t *testing.T) {
