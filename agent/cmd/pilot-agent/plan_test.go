@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
@@ -47,5 +48,23 @@ func TestADryRunTellsAndDoesNothing(t *testing.T) {
 	}
 	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
 		t.Errorf("it left %v: %v", left, err)
+	}
+}
+
+// Outside of a pod nothing says what the pod is called, and a dry run does without.
+func TestADryRunNeedsNoPod(t *testing.T) {
+	for _, kind := range []string{"sidecar", "router"} {
+		root := t.TempDir()
+		cmd := newRootCommand(nil, nil, nil)
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetErr(io.Discard)
+		cmd.SetArgs([]string{"proxy", kind, "--dry-run", "--root", root})
+		if err := cmd.Execute(); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if want := "~pod.default~default.svc.cluster.local"; !strings.Contains(out.String(), want) {
+			t.Errorf("%s: no node ends in %s:\n%s", kind, want, out.String())
+		}
 	}
 }

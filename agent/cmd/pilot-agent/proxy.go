@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -52,7 +53,11 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 			if len(rest) > 0 {
 				kind = rest[0]
 			}
-			cfg, err := newConfig(kind, f, environment(environ), logger)
+			env := environment(environ)
+			if f.dryRun {
+				nameAnyPod(env)
+			}
+			cfg, err := newConfig(kind, f, env, logger)
 			if err != nil {
 				return err
 			}
@@ -66,6 +71,12 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 	}
 	f.add(cmd.Flags())
 	return cmd
+}
+
+// nameAnyPod gives a pod without a name one, and a namespace: who looks at a plan mostly does so outside of any pod.
+func nameAnyPod(env map[string]string) {
+	env["POD_NAME"] = cmp.Or(env["POD_NAME"], "pod")
+	env["POD_NAMESPACE"] = cmp.Or(env["POD_NAMESPACE"], "default")
 }
 
 // printPlan writes what an agent would do as JSON.
@@ -93,7 +104,7 @@ func (f *proxyFlags) add(set *pflag.FlagSet) {
 	set.IntVar(&f.stsPort, "stsPort", 0, "accepted for compatibility, and reported: there is no token exchange")
 	set.BoolVar(&f.logAsJSON, "log_as_json", false, "log JSON objects, the agent and Envoy")
 	set.BoolVar(&f.profiling, "profiling", true, "serve the agent's profiles inside the pod, at the status port")
-	set.BoolVar(&f.dryRun, "dry-run", false, "print as JSON what would run, and how, and run nothing")
+	set.BoolVar(&f.dryRun, "dry-run", false, "print as JSON what would run, and how, and run nothing; without POD_NAME, for pod.default")
 	set.StringVar(&f.root, "root", "/", "directory under which the agent's files and sockets lie")
 }
 
