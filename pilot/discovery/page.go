@@ -13,12 +13,7 @@ import (
 func (p *plane) newPage() *page.Page {
 	return page.New(page.Options{
 		Connections: p.xds.Connections, Problems: p.board.Problems,
-		Object: func(k model.Key) *model.Object {
-			if s := p.store.Snapshot(); s != nil {
-				return s.Reader(nil).Object(k)
-			}
-			return nil
-		},
+		Object: p.object,
 		Service: func(client, host string) *model.Service {
 			if s := p.store.Snapshot(); s != nil {
 				return s.Reader(nil).Service(client, host)
@@ -28,6 +23,14 @@ func (p *plane) newPage() *page.Page {
 		Traffic: traffic.New(traffic.Options{Proxies: p.measured, Logger: p.cfg.Logger}),
 		Name:    p.cfg.Name, Version: p.cfg.Version, Logger: p.cfg.Logger,
 	})
+}
+
+// object gives an object of the configuration that is served, nil where there is none.
+func (p *plane) object(k model.Key) *model.Object {
+	if s := p.store.Snapshot(); s != nil {
+		return s.Reader(nil).Object(k)
+	}
+	return nil
 }
 
 // measured gives the proxies whose metrics may be read: those that have proven who they are, at the address

@@ -161,6 +161,7 @@ func newPlane(cfg Config) *plane {
 	p.engine = push.New(push.Options{
 		MaxClasses: maxIdentityClasses, MaxAnonymousClasses: cfg.anonymousClasses(), MaxPeerClasses: cfg.peerClasses(),
 		Registerer: registry, Logger: cfg.Logger, Report: func(problems []model.Problem) { p.board.Report("push", problems) },
+		Object:  p.object,
 		Stalled: cfg.Stalled,
 	})
 	p.xds = xds.New(xds.Options{

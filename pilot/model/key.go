@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +132,20 @@ func (o *Object) MadeOf(field string) (m MadeOf, ok bool) {
 		}
 	}
 	return MadeOf{Object: o.Sources[0].Object, Origin: o.Sources[0].Origin}, true
+}
+
+// Written gives what users wrote of which an object is made, each once: the object itself, or Ingresses.
+func (o *Object) Written() []MadeOf {
+	if len(o.Sources) == 0 {
+		return []MadeOf{{Object: o.Key, Origin: o.Origin}}
+	}
+	var out []MadeOf
+	for _, s := range o.Sources {
+		if whole := (MadeOf{Object: s.Object, Origin: s.Origin}); !slices.Contains(out, whole) {
+			out = append(out, whole)
+		}
+	}
+	return out
 }
 
 // TrustBundle is the Spec of a KindTrustBundle: the roots that peers are verified against, each in PEM, first

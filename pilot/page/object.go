@@ -18,13 +18,13 @@ type objectLink struct {
 	Place string // FILE:LINE, "" where it is not known
 }
 
-// link leads to an object.
+// link leads to an object, or to the one that users wrote of which it is made.
 func (p *Page) link(k model.Key) *objectLink {
-	l := &objectLink{Key: k}
 	if o := p.opts.Object(k); o != nil {
-		l.Place = place(o.Origin)
+		written := o.Written()[0]
+		return &objectLink{Key: written.Object, Place: place(written.Origin)}
 	}
-	return l
+	return &objectLink{Key: k}
 }
 
 // linkOfPath leads to the object that a resource says it came from; nil where that is none of Istio's.

@@ -31,6 +31,12 @@ var virtualService = &model.Object{
 	Spec: &networking.VirtualService{Hosts: []string{"reviews" + hostile}},
 }
 
+// made is what the store reads an Ingress as.
+var made = &model.Object{
+	Key: model.Key{Kind: model.KindVirtualService, Namespace: "default", Name: "made"}, Spec: &networking.VirtualService{},
+	Sources: []model.MadeOf{{Object: model.Key{Kind: model.KindIngress, Namespace: "default", Name: "written"}, Field: "spec.rules[0]", Origin: model.Origin{File: "in.yaml", Line: 3}}},
+}
+
 var secret = &model.Object{Key: model.Key{Kind: model.KindSecret, Namespace: "default", Name: "key"}, Spec: &corev1.Secret{Data: map[string][]byte{"k": []byte("the key")}}}
 
 // newPage gives a page whose one proxy has counted hostile names.
@@ -57,7 +63,7 @@ func newPage(t *testing.T) *Page {
 			return []model.Problem{{Object: virtualService.Key, Field: hostile, Severity: model.SeverityWarning, Message: hostile, Origin: virtualService.Origin}}
 		},
 		Object: func(k model.Key) *model.Object {
-			for _, o := range []*model.Object{virtualService, secret} {
+			for _, o := range []*model.Object{virtualService, secret, made} {
 				if o.Key == k {
 					return o
 				}
@@ -138,6 +144,14 @@ func TestPagesOnlyAnswer(t *testing.T) {
 		if got != c.status || rec.Header().Get("Content-Security-Policy") != policy {
 			t.Errorf("%s %s: %d %v, want %d", c.method, c.path, rec.Code, rec.Header(), c.status)
 		}
+	}
+}
+
+// A route that an Ingress asks for leads to the Ingress, not to what the store reads it as.
+func TestWhatIsMadeLeadsToWhatWasWritten(t *testing.T) {
+	link := newPage(t).linkOfPath("/apis/networking.istio.io/v1/namespaces/default/virtual-service/made")
+	if link == nil || link.Key != made.Sources[0].Object || link.Place != "in.yaml:3" {
+		t.Errorf("it leads to %+v", link)
 	}
 }
 

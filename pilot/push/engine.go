@@ -78,6 +78,9 @@ type Options struct {
 	MaxClasses, MaxAnonymousClasses, MaxPeerClasses int
 	// Report takes all problems of all views whenever they may have changed; nil drops them.
 	Report func([]model.Problem)
+	// Object gives an object of the configuration that is served, by which problems name what users wrote; nil where
+	// there is none.
+	Object func(model.Key) *model.Object
 	// Stalled is called where the engine stands still, which it will not leave by itself; nil for nobody.
 	Stalled func()
 	// Registerer takes the metrics; nil for none.
@@ -370,40 +373,4 @@ func (e *Engine) Views() []*View {
 	}
 	slices.SortFunc(out, func(a, b *View) int { return strings.Compare(a.Class, b.Class) })
 	return out
-}
-
-// report hands over the problems of all views, each once. The caller holds the mutex.
-func (e *Engine) report() {
-	if e.opts.Report == nil {
-		return
-	}
-	var all []model.Problem
-	seen := map[*model.Problem]struct{}{} // first of a list that several classes share
-	for _, g := range e.classes {
-		if len(g.clients) == 0 {
-			continue
-		}
-		all = append(all, g.problems()...)
-		if len(g.shared) == 0 {
-			continue
-		}
-		if _, ok := seen[&g.shared[0]]; !ok {
-			seen[&g.shared[0]] = struct{}{}
-			all = append(all, g.shared...)
-		}
-	}
-	slices.SortFunc(all, model.CompareProblems)
-	e.reported, e.left = slices.Compact(all), false
-	e.opts.Report(e.reported)
-}
-
-// reportNew does so where a class with its first client has a problem that was not reported yet.
-func (e *Engine) reportNew(g *classState) {
-	for _, p := range slices.Concat(g.problems(), g.shared) {
-		at, found := slices.BinarySearchFunc(e.reported, p, model.CompareProblems)
-		if !found || e.reported[at] != p {
-			e.report()
-			return
-		}
-	}
 }

@@ -1,12 +1,15 @@
 package push
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
@@ -79,5 +82,48 @@ func TestProxyBringsWhatItsNewClassCanGoBackTo(t *testing.T) {
 	apply(t, e, Commit{Translator: f})
 	if get(moves) != good || get(resident) != good {
 		t.Errorf("serves %v, want %v", get(moves), good)
+	}
+}
+
+// What an Envoy refuses of what is made of Ingresses is told of each of these, with the file in which it stands.
+func TestARejectionNamesTheIngresses(t *testing.T) {
+	var problems []model.Problem
+	ingress := func(name string, rule int) model.MadeOf {
+		return model.MadeOf{
+			Object: model.Key{Kind: model.KindIngress, Namespace: "a", Name: name}, Field: fmt.Sprintf("spec.rules[%d]", rule),
+			Origin: model.Origin{File: name + ".yaml", Line: 1},
+		}
+	}
+	made, ok := resource.SourceKey(dr)
+	if !ok {
+		t.Fatalf("%s names no object", dr)
+	}
+	object := &model.Object{Key: made, Sources: []model.MadeOf{ingress("one", 0), ingress("two", 0), ingress("one", 1)}}
+	e := New(Options{
+		Report: func(p []model.Problem) { problems = p },
+		Object: func(k model.Key) *model.Object {
+			if k == made {
+				return object
+			}
+			return nil
+		},
+	})
+	apply(t, e, Commit{Translator: fake{messages: map[string][]message{"a": {cluster("x", time.Second, dr), cluster("y", time.Second, "")}}}})
+	c := connect(t, e, "p", "a")
+	told := func() []string {
+		var out []string
+		for _, p := range problems {
+			out = append(out, fmt.Sprint(p.Origin.File, " ", p.Object))
+		}
+		return out
+	}
+	c.Reject(c.now().Set(resource.Clusters).Get("x"), "no")
+	want := []string{"one.yaml " + ingress("one", 0).Object.String(), "two.yaml " + ingress("two", 0).Object.String()}
+	if got := told(); !slices.Equal(got, want) {
+		t.Errorf("it is told of %q, want %q", got, want)
+	}
+	c.Reject(c.now().Set(resource.Clusters).Get("y"), "no") // is made of nothing
+	if got := told(); len(got) != 3 {
+		t.Errorf("with one more that nothing asked for it is told of %q", got)
 	}
 }
