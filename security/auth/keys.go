@@ -1,17 +1,19 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -73,46 +75,72 @@ type keyFile struct {
 	path string
 	log  *slog.Logger
 
-	mu   sync.Mutex
-	seen os.FileInfo
-	set  []jose.JSONWebKey
+	read atomic.Pointer[keysRead] // nil before the first time
 }
 
+// keysRead is what came of reading a file.
+type keysRead struct {
+	of  os.FileInfo
+	set []jose.JSONWebKey // of the last file that was of use
+	err error
+}
+
+// keys reads without a lock: several callers at once may read the same twice, and none waits for another's disk.
 func (f *keyFile) keys(_ context.Context, keyID string) ([]jose.JSONWebKey, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refresh(); err != nil {
-		if f.set == nil {
-			return nil, err
+	last := f.read.Load()
+	if last == nil {
+		last = &keysRead{}
+	}
+	info, err := os.Stat(f.path)
+	if err == nil && !sameFile(info, last.of) {
+		next := &keysRead{of: info, set: last.set} // a file that is no use is read, and reported, once
+		if set, failure := readKeys(f.path); failure != nil {
+			next.err, err = failure, failure
+		} else {
+			next.set = set
 		}
+		f.read.Store(next)
+		last = next
+	}
+	switch {
+	case last.set == nil:
+		return nil, cmp.Or(err, last.err)
+	case err != nil:
 		// A file caught half-written, or a mistake in it, must not lock everybody out.
 		f.log.Warn("token keys: file cannot be used, the former keys stay", "file", f.path, "error", err)
 	}
-	return withID(f.set, keyID), nil
+	return withID(last.set, keyID), nil
 }
 
-func (f *keyFile) refresh() error {
-	info, err := os.Stat(f.path)
+// sameFile tells whether a file is the one that was seen, unchanged.
+func sameFile(info, seen os.FileInfo) bool {
+	return seen != nil && os.SameFile(info, seen) && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size()
+}
+
+// readKeys reads a regular file, up to a bound: others could make the reader wait, or never end.
+func readKeys(path string) ([]jose.JSONWebKey, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if f.seen != nil && os.SameFile(info, f.seen) && info.ModTime().Equal(f.seen.ModTime()) && info.Size() == f.seen.Size() {
-		return nil
+	defer file.Close()
+	if info, err := file.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no regular file", path)
 	}
-	f.seen = info // a file that is no use is read, and reported, once
-	if info.Size() > maxDocument {
-		return fmt.Errorf("%s: larger than %d bytes", f.path, maxDocument)
-	}
-	data, err := os.ReadFile(f.path)
-	if err != nil {
-		return err
+	data, err := io.ReadAll(io.LimitReader(file, maxDocument+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxDocument:
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxDocument)
 	}
 	set, err := parseKeys(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	f.set = set
-	return nil
+	return set, nil
 }
 
 // oidc finds an issuer's keys by OIDC discovery.
