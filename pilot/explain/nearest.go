@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // nearestShown is how many near misses are named.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/vishvananda/netns"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/iptables"
 	"github.com/pilothouse-mesh/pilothouse/iptables/apply"
 )
@@ -45,7 +46,7 @@ func newIptablesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:          "istio-iptables",
 		Short:        "Redirect the pod's connections to its proxy",
-		Args:         cobra.NoArgs,
+		Args:         usage.Args(cobra.NoArgs),
 		SilenceUsage: true,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			return o.fromEnvironment(cmd.Flags(), os.LookupEnv)

@@ -19,6 +19,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 func main() {
@@ -38,9 +40,9 @@ func newRootCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comman
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newProxyCommand(args, environ, hurry), newWaitCommand(), newRequestCommand(environ),
 		newIptablesCommand(), newVersionCommand())
+	usage.Strict(root)
 	return root
 }
 

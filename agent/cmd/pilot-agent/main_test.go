@@ -21,6 +21,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
 	"github.com/pilothouse-mesh/pilothouse/agent/envoy"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,7 +43,7 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{errors.New("x"), 1},
-		{&usageError{errors.New("x")}, 2},
+		{&usage.Error{Err: errors.New("x")}, 2},
 		{fmt.Errorf("x: %w", &envoy.ExitError{Code: 3}), 3},
 		{&envoy.ExitError{Signal: syscall.SIGKILL}, 137},
 		{&envoy.ExitError{}, 1},
@@ -58,9 +59,20 @@ func TestExitCodes(t *testing.T) {
 		{"wait", "--nonsense"},
 		{"wait", "--periodMillis", "0"},
 		{"version", "-o", "xml"},
+		{"foo"},
+		{"help", "foo"},
+		{"help", "proxy", "sidecar"},
+		{"completion", "nope"},
+		{"completion", "bash", "nope"},
+		{"istio-iptables", "x"},
 	} {
 		if _, err := run(t, nil, args...); err == nil || exitCode(err) != 2 {
 			t.Errorf("%v: %v, want exit code 2", args, err)
+		}
+	}
+	for _, args := range [][]string{nil, {"help"}, {"help", "proxy"}, {"completion"}, {"completion", "bash"}} {
+		if out, err := run(t, nil, args...); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
 }

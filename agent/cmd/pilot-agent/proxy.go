@@ -15,6 +15,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/agent"
 	"github.com/pilothouse-mesh/pilothouse/cgroup"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // proxyFlags is what the command line of proxy says.
@@ -41,7 +42,7 @@ func newProxyCommand(args, environ []string, hurry <-chan struct{}) *cobra.Comma
 	cmd := &cobra.Command{
 		Use:                "proxy [sidecar|router]",
 		Short:              "Run Envoy, with its configuration, certificates and names",
-		Args:               usage(oneProxyType),
+		Args:               usage.Args(oneProxyType),
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE: func(cmd *cobra.Command, rest []string) error {
 			debug.SetGCPercent(heapGrowth)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // adminPort is Envoy's admin interface.
@@ -33,7 +34,7 @@ func newRequestCommand(environ []string) *cobra.Command {
 		Use:     "request METHOD PATH [BODY]",
 		Short:   "Ask Envoy's admin interface, or the agent, from inside the pod",
 		Example: "  pilot-agent request GET server_info\n  pilot-agent request --debug-port 15020 POST drain",
-		Args:    usage(cobra.RangeArgs(2, 3)),
+		Args:    usage.Args(cobra.RangeArgs(2, 3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := ""
 			if len(args) == 3 {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/bootstrap"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // version is the agent's release; the linker sets it.
@@ -21,7 +22,7 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Tell the agent's version",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info := versionInfo()
 			switch {
@@ -30,7 +31,7 @@ func newVersionCommand() *cobra.Command {
 				enc.SetIndent("", "  ")
 				return enc.Encode(info)
 			case output != "":
-				return &usageError{fmt.Errorf("version: output %q is not json", output)}
+				return &usage.Error{Err: fmt.Errorf("version: output %q is not json", output)}
 			case short:
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), info["version"])
 				return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // newWaitCommand gives the command that returns when the proxy is ready; a postStart hook runs it
@@ -19,10 +21,10 @@ func newWaitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait",
 		Short: "Wait until the proxy is ready",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if period <= 0 || reqMillis <= 0 || timeoutSeconds <= 0 {
-				return &usageError{fmt.Errorf("wait: times must be greater than 0")}
+				return &usage.Error{Err: fmt.Errorf("wait: times must be greater than 0")}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Duration(timeoutSeconds)*time.Second)
 			defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 )
 
@@ -46,7 +47,7 @@ code for has "-".
 Exit codes: 0 nothing is as bad as --failure-threshold, 79 something is, 1 a file cannot be
 read, 2 wrong usage.`,
 		Example: "  pilotctl analyze samples/bookinfo\n  pilotctl analyze -R manifests --failure-threshold warning\n  kustomize build | pilotctl analyze - -o json",
-		Args:    usageArgs(a.arguments),
+		Args:    usage.Args(a.arguments),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
 
 		ValidArgsFunction: manifests,

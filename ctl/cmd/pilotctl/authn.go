@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
@@ -27,7 +28,7 @@ type tlsCheck struct {
 func newAuthn(o *options) *cobra.Command {
 	c := &tlsCheck{place: place{options: o}}
 	cmd := &cobra.Command{Use: "authn", Short: "Tell how clients and servers prove who they are"}
-	group(cmd)
+	usage.Group(cmd)
 	c.register(cmd)
 	cmd.AddCommand(c.command())
 	return cmd
@@ -42,7 +43,7 @@ and name the objects behind both. CONFLICT means that connections fail, and why.
 
 It is a pod of a running mesh, or with -f a workload of directories and files.`,
 		Example: "  pilotctl authn tls-check productpage-v1 reviews.default.svc.cluster.local\n  pilotctl authn tls-check -f manifests cart.shop",
-		Args:    usageArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completePodAndHost,
+		Args:    usage.Args(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completePodAndHost,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	f := cmd.Flags()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -25,7 +26,7 @@ type authzQuestion struct {
 
 func newAuthz(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "authz", Short: "Tell who may call whom"}
-	group(cmd)
+	usage.Group(cmd)
 	cmd.AddCommand(newAuthzCheck(o), newAuthzExplain())
 	return cmd
 }
@@ -60,7 +61,7 @@ Further lines tell what policies on trial (dry run) would do, and which AUDIT po
 Exit codes: 0 the call is allowed, or asks a provider and is allowed if that allows it; 80 it is
 denied or refused; 1 a file cannot be read, or has no such workload; 2 wrong usage.`,
 		Example: "  pilotctl authz explain --from cluster.local/ns/shop/sa/front --to shop/cart:8080 --method POST --path /items manifests",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    usage.Args(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args) },
 	}
 	f := cmd.Flags()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -135,17 +134,6 @@ func TestAuthzExplainOfMore(t *testing.T) {
 			}
 		})
 	}
-}
-
-func codeOf(err error) int {
-	var exit *exitError
-	switch {
-	case errors.As(err, &exit):
-		return exit.code
-	case err != nil:
-		return exitFailure
-	}
-	return 0
 }
 
 func said(err error) string {

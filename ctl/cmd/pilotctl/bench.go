@@ -17,6 +17,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/bench"
 	"github.com/pilothouse-mesh/pilothouse/bench/mesh"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // benchOptions are the flags of bench.
@@ -51,7 +52,7 @@ the same; 2 wrong usage; 3 there is no pilot-discovery.`,
 			"  pilotctl bench --services 200 --endpoints 5 --clients 300\n" +
 			"  pilotctl bench --scoped --clients 5000 --scenario 'cold start' -o json\n" +
 			"  pilotctl bench --scenario 'route, all' --cpuprofile cpu.prof",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd) },
 	}
 	b.meshFlags(cmd)
@@ -127,7 +128,7 @@ func completeFrom(list []string) cobra.CompletionFunc {
 func newFloor() *cobra.Command {
 	return &cobra.Command{
 		Use: "floor PLAIN SECURE COMMANDS DIR", Short: "Serve recorded bytes: the yardstick of bench", Hidden: true,
-		Args: usageArgs(cobra.ExactArgs(4)),
+		Args: usage.Args(cobra.ExactArgs(4)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return bench.ServeFloor(cmd.Context(), a[0], a[1], a[2], a[3])
 		},

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/bench"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 func (b *benchOptions) clusterFlags(cmd *cobra.Command) {
@@ -36,7 +37,7 @@ func (b *benchOptions) checkCluster(list []bench.Options) error {
 func newInformers() *cobra.Command {
 	return &cobra.Command{
 		Use: "informers KUBECONFIG ADDRESS", Short: "Follow an API server with client-go's informers and nothing else", Hidden: true,
-		Args: usageArgs(cobra.ExactArgs(2)),
+		Args: usage.Args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error { return bench.ServeInformers(cmd.Context(), a[0], a[1]) },
 	}
 }

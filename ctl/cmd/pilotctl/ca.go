@@ -13,6 +13,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 	"github.com/pilothouse-mesh/pilothouse/security/ca"
 )
@@ -22,7 +23,7 @@ const rotateEvery = 200 * time.Millisecond
 
 func newCA(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "ca", Short: "The certificate authority"}
-	group(c)
+	usage.Group(c)
 	c.AddCommand(newRotate(o))
 	return c
 }
@@ -70,11 +71,11 @@ func newRotate(o *options) *cobra.Command {
 		Use: "rotate", Short: "Rotate the self-signed root to a new key, in stages", Long: rotateHelp,
 		Example: "  pilotctl ca rotate start\n  pilotctl ca rotate status\n  pilotctl ca rotate finish --wait 2m",
 	}
-	group(c)
+	usage.Group(c)
 	r.register(c)
 	c.PersistentFlags().StringVar(&r.dir, "dir", "", "directory of the CA (pilot-discovery --caDir); that of the local mesh, or the Secret of the cluster, if empty")
 	status := &cobra.Command{
-		Use: "status", Short: "Say how far a rotation is", Args: usageArgs(cobra.NoArgs),
+		Use: "status", Short: "Say how far a rotation is", Args: usage.Args(cobra.NoArgs),
 		RunE: r.run(func(cmd *cobra.Command) error {
 			s, _, err := r.store.status(cmd.Context())
 			if err != nil {
@@ -85,7 +86,7 @@ func newRotate(o *options) *cobra.Command {
 	}
 	status.Flags().StringVarP(&r.output, "output", "o", "table", "table, json or yaml")
 	start := &cobra.Command{
-		Use: "start", Short: "Make a new key, and sign by it once all proxies trust its root", Args: usageArgs(cobra.NoArgs),
+		Use: "start", Short: "Make a new key, and sign by it once all proxies trust its root", Args: usage.Args(cobra.NoArgs),
 		RunE: r.run(func(cmd *cobra.Command) error {
 			if _, err := r.ask(cmd.Context(), ca.Start); err != nil {
 				return err
@@ -136,7 +137,7 @@ func (r *rotation) run(f func(cmd *cobra.Command) error) func(*cobra.Command, []
 func (r *rotation) sign() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "sign", Short: "Sign by the new key now", Args: usageArgs(cobra.NoArgs),
+		Use: "sign", Short: "Sign by the new key now", Args: usage.Args(cobra.NoArgs),
 		RunE: r.run(func(cmd *cobra.Command) error { return r.take(cmd, ca.Sign, ca.SignForced, force) }),
 	}
 	c.Flags().BoolVar(&force, "force", false, "do not wait for what the step waits for, and say what that breaks")
@@ -147,7 +148,7 @@ func (r *rotation) finish() *cobra.Command {
 	var force bool
 	var wait time.Duration
 	c := &cobra.Command{
-		Use: "finish", Short: "Drop the former root", Args: usageArgs(cobra.NoArgs),
+		Use: "finish", Short: "Drop the former root", Args: usage.Args(cobra.NoArgs),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case wait < 0:

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/until"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // dashboardPath is where the control plane has its page for people.
@@ -35,7 +36,7 @@ func newDashboard(o *options) *cobra.Command {
 and what each of them was sent, and what is not in effect. With a pod, the page of its proxy.
 
 The address that is printed has a secret in it, so that nobody else on this machine sees the page.`,
-		Args: usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
+		Args: usage.Args(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			m, err := at.reach()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -26,7 +27,7 @@ type description struct {
 // newDescribe is a command of pilotctl, and of its experimental ones, as istioctl has it.
 func newDescribe(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "describe", Aliases: []string{"des"}, Short: "Tell what of the configuration is about a pod or a service"}
-	group(cmd)
+	usage.Group(cmd)
 	cmd.AddCommand(
 		describing(o, "pod POD", nil, "Tell which services, routes, settings and policies are about a pod", (*description).pod),
 		describing(o, "service SVC", []string{"svc"}, "Tell which routes, settings and policies are about a service", (*description).service),
@@ -37,7 +38,7 @@ func newDescribe(o *options) *cobra.Command {
 func describing(o *options, use string, aliases []string, short string, tell func(*description, context.Context, io.Reader, string) (analyze.Description, error)) *cobra.Command {
 	d := &description{place: place{options: o}}
 	cmd := &cobra.Command{
-		Use: use, Aliases: aliases, Short: short, Args: usageArgs(cobra.ExactArgs(1)),
+		Use: use, Aliases: aliases, Short: short, Args: usage.Args(cobra.ExactArgs(1)),
 		Long: short + `: in the running mesh, or in files (-f), of which a workload
 counts as a pod. A name may have its namespace, as NAME.NAMESPACE.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

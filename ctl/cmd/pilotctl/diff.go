@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -64,7 +65,7 @@ two directories each has what denies in the place of such a policy, as "refused:
 Exit codes: 0 nothing differs, 79 something does, 1 a file cannot be read or the mesh does not
 answer, 2 wrong usage.`,
 		Example: "  pilotctl diff new\n  pilotctl diff new --against samples/bookinfo\n  pilotctl diff samples/bookinfo rule.yaml --against samples/bookinfo\n  kustomize build | pilotctl diff -",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    usage.Args(cobra.MinimumNArgs(1)),
 
 		ValidArgsFunction: manifests,
 		RunE:              func(cmd *cobra.Command, args []string) error { return d.run(cmd, args) },

@@ -12,10 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
-	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // explanation is one call of explain.
@@ -66,7 +67,7 @@ Exit codes: 0 the request goes to a server, or the configuration itself answers 
 a direct response, an injected fault); 80 no server gets it (401, 403, 404, 502, 503, or the end of
 the connection); 1 a file or a proxy cannot be read; 2 wrong usage.`,
 		Example: "  pilotctl explain --from productpage-v1 http://reviews:9080/reviews/0 -H 'end-user: jason'\n  pilotctl explain --from productpage-v1 http://reviews:9080/ samples/bookinfo\n  pilotctl explain -f dump.json http://reviews:9080/",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    usage.Args(cobra.MinimumNArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return e.run(cmd, args[0], args[1:]) },
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 )
@@ -154,11 +155,11 @@ func newUninstall() *cobra.Command {
 
 func newManifest() *cobra.Command {
 	manifest := &cobra.Command{Use: "manifest", Short: "Show what an installation consists of"}
-	group(manifest)
+	usage.Group(manifest)
 	var f settingsFlags
 	var definitions, force bool
 	generate := &cobra.Command{
-		Use: "generate", Short: "Print the objects of an installation as YAML", Args: usageArgs(cobra.NoArgs),
+		Use: "generate", Short: "Print the objects of an installation as YAML", Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.read(cmd)
 			if err != nil {

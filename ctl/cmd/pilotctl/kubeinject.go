@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -27,7 +28,7 @@ type kubeInject struct {
 func newKubeInject() *cobra.Command {
 	var k kubeInject
 	cmd := &cobra.Command{
-		Use: "kube-inject -f FILE", Short: "Give the pods of manifests their sidecars, without a webhook", Args: usageArgs(cobra.NoArgs),
+		Use: "kube-inject -f FILE", Short: "Give the pods of manifests their sidecars, without a webhook", Args: usage.Args(cobra.NoArgs),
 		Long: "Give the pods of manifests the sidecars that the webhook gives the pods that are made of them. What\n--injectConfigFile, --meshConfigFile and --valuesFile do not give is read from the ConfigMaps of the cluster;\nwith all three no cluster is asked. A file of --injectConfigFile may be empty, for the built-in templates.\nProxyConfigs of the manifests count, and those of the cluster where it is asked.\n\nExit codes: 0 all is written, 1 a manifest or a setting cannot be read, 2 wrong usage.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd) },
 	}

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/inject"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
@@ -343,9 +344,9 @@ func TestKubeInjectFails(t *testing.T) {
 		code int
 		want string
 	}{
-		"no file":                {nil, exitUsage, "-f"},
-		"an argument":            {[]string{"-f", pod, pod}, exitUsage, "pod.yaml"},
-		"an unknown flag":        {[]string{"-f", pod, "--valueFile", pod}, exitUsage, "did you mean --valuesFile"},
+		"no file":                {nil, usage.Exit, "-f"},
+		"an argument":            {[]string{"-f", pod, pod}, usage.Exit, "pod.yaml"},
+		"an unknown flag":        {[]string{"-f", pod, "--valueFile", pod}, usage.Exit, "did you mean --valuesFile"},
 		"no manifest":            {[]string{"-f", dir + "/none.yaml"}, exitFailure, "none.yaml"},
 		"a manifest of no YAML":  {[]string{"-f", wrong}, exitFailure, "wrong.yaml"},
 		"no file of the config":  {[]string{"-f", pod, "--injectConfigFile", dir + "/none"}, exitFailure, dir + "/none"},

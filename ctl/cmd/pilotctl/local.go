@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
@@ -119,7 +120,7 @@ func (m *localMesh) admin(ctx context.Context, pod, method, path string) ([]byte
 
 func newDown(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "Take a mesh down, also one whose `up` was killed", Args: usageArgs(cobra.NoArgs),
+		Use: "down", Short: "Take a mesh down, also one whose `up` was killed", Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := localnode.Down(cmd.Context(), o.stateRoot, o.name); err != nil {
 				return err
@@ -139,7 +140,7 @@ func newExec(o *options) *cobra.Command {
 		Use: "exec POD[.NAMESPACE] [-c CONTAINER] -- COMMAND [ARG...]", Short: "Run a command in a pod",
 		Annotations:       map[string]string{exitsWith: "else the command's own"},
 		ValidArgsFunction: o.completePods,
-		Args:              usageArgs(cobra.MinimumNArgs(2)),
+		Args:              usage.Args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := o.open()
 			if err != nil {
@@ -178,7 +179,7 @@ func newLogs(o *options) *cobra.Command {
 		lo                   localnode.LogOptions
 	)
 	cmd := &cobra.Command{
-		Use: "logs POD[.NAMESPACE] [-c CONTAINER]", Short: "Print a container's log", Args: usageArgs(cobra.ExactArgs(1)),
+		Use: "logs POD[.NAMESPACE] [-c CONTAINER]", Short: "Print a container's log", Args: usage.Args(cobra.ExactArgs(1)),
 		ValidArgsFunction: o.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := o.open()

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // version is set by the build.
@@ -23,7 +24,6 @@ var version = "dev"
 // The exit codes that scripts may rely on.
 const (
 	exitFailure   = 1
-	exitUsage     = 2
 	exitPreflight = 3
 	exitDiffers   = 4
 	exitFindings  = 79 // as of Istio's tool
@@ -54,14 +54,24 @@ func main() {
 	if err == nil {
 		return
 	}
-	code := exitFailure
 	var exit *exitError
-	if errors.As(err, &exit) {
-		code = exit.code
-		err = exit.err
-	}
-	if err != nil {
+	if !errors.As(err, &exit) || exit.err != nil {
 		fmt.Fprintln(os.Stderr, "pilotctl:", terminal.Lines(err.Error()))
 	}
-	os.Exit(code)
+	os.Exit(codeOf(err))
+}
+
+// codeOf is the exit code of a command that ended with an error, or with none.
+func codeOf(err error) int {
+	var exit *exitError
+	var wrong *usage.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &wrong):
+		return usage.Exit
+	}
+	return exitFailure
 }

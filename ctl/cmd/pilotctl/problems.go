@@ -12,6 +12,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -54,7 +55,7 @@ func newProblems(o *options) *cobra.Command {
 	var output string
 	at := place{options: o}
 	cmd := &cobra.Command{
-		Use: "problems", Short: "Objects that are not in effect, and why", Args: usageArgs(cobra.NoArgs),
+		Use: "problems", Short: "Objects that are not in effect, and why", Args: usage.Args(cobra.NoArgs),
 		Long: `Objects that are not in effect, and why. In a cluster all replicas of the control plane are asked, since what a
 proxy refuses is known to the replica that has the proxy; where one does not answer, that is said on stderr,
 and the exit code is 1.`,

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/deploy/profiles"
 )
 
@@ -17,9 +18,9 @@ func newProfile() *cobra.Command {
 		Use: "profile", Short: "The settings that an installation begins with",
 		Example: "  pilotctl profile dump demo\n  pilotctl profile diff default minimal",
 	}
-	group(profile)
+	usage.Group(profile)
 	profile.AddCommand(&cobra.Command{
-		Use: "list", Short: "The names of the profiles", Args: usageArgs(cobra.NoArgs),
+		Use: "list", Short: "The names of the profiles", Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range profiles.Names() {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), name); err != nil {
@@ -39,7 +40,7 @@ func noProfile(name string) error {
 func newProfileDump() *cobra.Command {
 	var f settingsFlags
 	cmd := &cobra.Command{
-		Use: "dump [PROFILE]", Short: "Print a profile as an IstioOperator, with files and settings over it", Args: usageArgs(cobra.MaximumNArgs(1)),
+		Use: "dump [PROFILE]", Short: "Print a profile as an IstioOperator, with files and settings over it", Args: usage.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := f.read(cmd)
 			if err != nil {
@@ -65,7 +66,7 @@ func newProfileDump() *cobra.Command {
 
 func newProfileDiff() *cobra.Command {
 	return &cobra.Command{
-		Use: "diff PROFILE PROFILE", Short: "Show in what two profiles differ", Args: usageArgs(cobra.ExactArgs(2)),
+		Use: "diff PROFILE PROFILE", Short: "Show in what two profiles differ", Args: usage.Args(cobra.ExactArgs(2)),
 		Annotations: map[string]string{exitsWith: "79 they differ"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var texts [2][]byte

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // proxyConfig is one call of a subcommand of proxy-config.
@@ -27,7 +28,7 @@ func newProxyConfig(o *options) *cobra.Command {
 		Use: "proxy-config", Aliases: []string{"pc"},
 		Short: "Show what one proxy's Envoy runs",
 	}
-	group(cmd)
+	usage.Group(cmd)
 	p.register(cmd)
 	p.flags(cmd)
 	cmd.AddCommand(p.bootstrap(), p.cluster(), p.listener(), p.route(), p.endpoint(), p.secret(), p.ecds(), p.log(), p.all())
@@ -48,7 +49,7 @@ const dumpPath = "config_dump?include_eds"
 // asks gives a subcommand that shows what Envoy's admin interface, or a file, has at the path.
 func (p *proxyConfig) asks(path, name, short string, aliases []string, show func(w io.Writer, data []byte, f proxyconfig.Format) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " [POD[.NAMESPACE]]", Short: short, Aliases: aliases, Args: usageArgs(cobra.MaximumNArgs(1)),
+		Use: name + " [POD[.NAMESPACE]]", Short: short, Aliases: aliases, Args: usage.Args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: p.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(p.output)
@@ -192,7 +193,7 @@ func (p *proxyConfig) log() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "log POD[.NAMESPACE]", Aliases: []string{"o"}, Short: "Envoy's loggers; changes their levels",
-		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: p.completePods,
+		Args: usage.Args(cobra.ExactArgs(1)), ValidArgsFunction: p.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if reset {
 				level = "warning"

@@ -11,6 +11,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxystatus"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // notYet is how long proxy-status waits for a proxy that is just taking up a change, before it
@@ -24,7 +25,7 @@ func newProxyStatus(o *options) *cobra.Command {
 		Use: "proxy-status [POD[.NAMESPACE]]", Aliases: []string{"ps"},
 		Short:       "Which proxies are in step with the control plane; for one, how it differs",
 		Annotations: map[string]string{exitsWith: "4 a proxy does not run what it was sent"},
-		Args:        usageArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
+		Args:        usage.Args(cobra.MaximumNArgs(1)), ValidArgsFunction: at.completePods,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := proxyconfig.ParseFormat(output)
 			if err != nil {

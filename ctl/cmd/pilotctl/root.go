@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
+)
 
 // options are what every command for a local mesh takes.
 type options struct {
@@ -23,8 +27,6 @@ code. The help of each command has its own.`,
 		Example:      "  pilotctl up samples/bookinfo\n  pilotctl proxy-status\n  pilotctl proxy-config route productpage-v1.default",
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
-	group(root)
-	root.SetFlagErrorFunc(wrongFlag)
 	root.PersistentFlags().StringVar(&o.name, "name", "default", "name of the local mesh")
 	root.PersistentFlags().StringVar(&o.stateRoot, "state-root", "/run/pilothouse", "where local meshes keep their state")
 	root.AddCommand(
@@ -58,7 +60,7 @@ code. The help of each command has its own.`,
 		newExperimental(&o),
 		newVersion(&o),
 	)
-	strictDefaults(root)
+	usage.Strict(root)
 	completeWords(root)
 	tellExits(root)
 	return root

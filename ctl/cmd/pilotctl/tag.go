@@ -10,6 +10,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/install"
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 func newTag() *cobra.Command {
@@ -18,7 +19,7 @@ func newTag() *cobra.Command {
 		Long:    "Names by which namespaces and pods choose a revision of the control plane. A namespace that is labelled\nistio.io/rev=TAG gets its sidecars of the tag's revision, and moves with the tag when its pods are started again.",
 		Example: "  pilotctl install --revision canary --profile minimal\n  pilotctl tag set prod --revision canary\n  kubectl label namespace shop istio.io/rev=prod",
 	}
-	group(tag)
+	usage.Group(tag)
 	tag.AddCommand(newTagSet(), newTagGenerate(), newTagList(), newTagRemove())
 	return tag
 }
@@ -27,7 +28,7 @@ func newTag() *cobra.Command {
 func inCluster(use, short string, args cobra.PositionalArgs, do func(cmd *cobra.Command, f *clusterFlags, c *install.Cluster, args []string) error) (*cobra.Command, *clusterFlags) {
 	f := &clusterFlags{}
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: usageArgs(args),
+		Use: use, Short: short, Args: usage.Args(args),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.open(cmd)
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	agenttap "github.com/pilothouse-mesh/pilothouse/agent/tap"
 	"github.com/pilothouse-mesh/pilothouse/ctl/tap"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
@@ -44,7 +45,7 @@ func newTap(o *options) *cobra.Command {
 		Long: `Print the requests of a pod, or of the pods of a service, as they end: when one began, the pod, whether it
 received or sent it, who called, where it went, method, URL, code and duration, and which route and
 policy decided. What is not watched costs nothing, and watching changes no listener.`,
-		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: t.completePodsAndServices,
+		Args: usage.Args(cobra.ExactArgs(1)), ValidArgsFunction: t.completePodsAndServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := t.filter.Check(); err != nil {
 				return usageError(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/legacy"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // newTranslate turns old objects into today's.
@@ -21,7 +22,7 @@ objects of files, the PeerAuthentications, RequestAuthentications and Authorizat
 same. Comments say what has no equal, which then allows nothing, and what is to be checked. Services in
 the files tell which workloads are meant, since old objects name Services and new ones labels.`,
 		Example: "  pilotctl translate -f old.yaml -f services.yaml > new.yaml",
-		Args:    usageArgs(cobra.NoArgs),
+		Args:    usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(files) == 0 {
 				return usageError(errors.New("name a file with -f; - is standard input"))

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
 )
 
@@ -38,7 +39,7 @@ func newUp(o *options) *cobra.Command {
 
 Edits of the directory are live: changed rules within a second, changed workloads as soon as
 their pods are ready. Needs root and what "make tools images" made.`,
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+		Args: usage.Args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return u.run(cmd, args) },
 	}
 	cmd.Flags().StringVar(&u.images, "images", beside("../.images"), "folder with image tarballs")

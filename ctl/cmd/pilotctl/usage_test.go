@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 )
 
 // closed is how help lists the values of a flag that takes one of a few.
@@ -57,7 +59,7 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 		{"manifest", "no"},
 		{"kube-inject"},
 	} {
-		if err := quietly(args...); codeOf(err) != exitUsage {
+		if err := quietly(args...); codeOf(err) != usage.Exit {
 			t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
 		}
 	}
@@ -72,7 +74,7 @@ func TestUnknownSubcommandsAreWrongUsage(t *testing.T) {
 			groups++
 			path := strings.Fields(cmd.CommandPath())[1:]
 			for _, args := range [][]string{slices.Concat(path, []string{"nope"}), slices.Concat([]string{"help"}, path, []string{"nope"})} {
-				if err := quietly(args...); codeOf(err) != exitUsage {
+				if err := quietly(args...); codeOf(err) != usage.Exit {
 					t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
 				}
 			}
@@ -90,8 +92,10 @@ func TestUnknownSubcommandsAreWrongUsage(t *testing.T) {
 	if groups < 8 {
 		t.Errorf("only %d commands have subcommands", groups)
 	}
-	if err := quietly("completion", "bash", "nope"); codeOf(err) != exitUsage {
-		t.Errorf("completion bash nope: %v", err)
+	for _, args := range [][]string{{"completion", "bash", "nope"}, {"help", "explain", "nope"}} {
+		if err := quietly(args...); codeOf(err) != usage.Exit {
+			t.Errorf("%v: %v, exit code %d", args, err, codeOf(err))
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 )
 
@@ -31,7 +32,7 @@ func newVersion(o *options) *cobra.Command {
 	var remote, short bool
 	var output string
 	cmd := &cobra.Command{
-		Use: "version", Short: "Print the versions of this program, and of the control planes and proxies of the mesh if there is one", Args: usageArgs(cobra.NoArgs),
+		Use: "version", Short: "Print the versions of this program, and of the control planes and proxies of the mesh if there is one", Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := proxyconfig.ParseFormat(output)
 			if err != nil {

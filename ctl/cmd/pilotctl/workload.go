@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/install/operator"
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/ctl/workload"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
@@ -31,17 +32,17 @@ import (
 // newExperimental has the commands that Istio's tool has there.
 func newExperimental(o *options) *cobra.Command {
 	x := &cobra.Command{Use: "experimental", Aliases: []string{"x", "exp"}, Short: "Commands that istioctl has under the same name"}
-	group(x)
+	usage.Group(x)
 	w := &cobra.Command{
 		Use: "workload", Short: "Bring machines into the mesh of a cluster",
 		Example: "  pilotctl x workload group create --name db --namespace shop --labels app=db --serviceAccount db > db.yaml\n  kubectl apply -f db.yaml\n  pilotctl x workload entry configure -f db.yaml --autoregister -o db-files",
 	}
-	group(w)
+	usage.Group(w)
 	groups := &cobra.Command{Use: "group", Short: "WorkloadGroups: what machines of one kind have in common"}
-	group(groups)
+	usage.Group(groups)
 	groups.AddCommand(newGroupCreate())
 	entries := &cobra.Command{Use: "entry", Short: "What a machine of a WorkloadGroup needs"}
-	group(entries)
+	usage.Group(entries)
 	entries.AddCommand(newEntryConfigure())
 	w.AddCommand(groups, entries)
 	x.AddCommand(w, newDescribe(o))
@@ -52,7 +53,7 @@ func newGroupCreate() *cobra.Command {
 	var name, namespace, account string
 	var labels, annotations, ports []string
 	cmd := &cobra.Command{
-		Use: "create --name NAME --namespace NAMESPACE", Short: "Print a WorkloadGroup, for kubectl apply -f -", Args: usageArgs(cobra.NoArgs),
+		Use: "create --name NAME --namespace NAMESPACE", Short: "Print a WorkloadGroup, for kubectl apply -f -", Args: usage.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" || namespace == "" {
 				return usageError(errors.New("name the group with --name and --namespace"))
@@ -143,7 +144,7 @@ type configure struct {
 func newEntryConfigure() *cobra.Command {
 	var c configure
 	cmd := &cobra.Command{
-		Use: "configure (-f FILE | --name NAME --namespace NAMESPACE) -o DIR", Short: "Write the files that the agent of a machine needs", Args: usageArgs(cobra.NoArgs),
+		Use: "configure (-f FILE | --name NAME --namespace NAMESPACE) -o DIR", Short: "Write the files that the agent of a machine needs", Args: usage.Args(cobra.NoArgs),
 		Long: "Write the files that the agent of a machine of a WorkloadGroup needs: cluster.env, its environment; mesh.yaml\n(for /etc/istio/config/mesh); root-cert.pem (for /etc/certs); istio-token (for /var/run/secrets/tokens), which proves\nthe group's service account and has to be used before it expires; and hosts, for /etc/hosts.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}

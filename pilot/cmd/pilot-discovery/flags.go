@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
-	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // options are the flags; their names and defaults are Istio's where it has them.
@@ -68,7 +69,7 @@ func checkUnknown(cmd *cobra.Command, args []string, log *slog.Logger) error {
 			}
 		})
 		if near != "" && !slices.Contains(istioFlags, name) {
-			return fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)
+			return &usage.Error{Err: fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)}
 		}
 		log.Warn("flag is not known and has no effect", "flag", "--"+name)
 	}
@@ -91,7 +92,7 @@ func newLogger(w io.Writer, levels string) (*slog.Logger, error) {
 			return slog.New(slog.DiscardHandler), nil
 		default:
 			if err := level.UnmarshalText([]byte(name)); err != nil {
-				return nil, fmt.Errorf("--log_output_level: %q is not debug, info, warn, error or none", name)
+				return nil, &usage.Error{Err: fmt.Errorf("--log_output_level: %q is not debug, info, warn, error or none", name)}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,40 +14,52 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if err := newRoot().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "pilot-discovery: "+err.Error())
+		os.Exit(exitCode(err))
+	}
+}
+
+func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "pilot-discovery", Short: "The control plane of the mesh.", SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(discoveryCommand(), &cobra.Command{
-		Use: "version", Short: "Print the version.", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version.", Args: usage.Args(cobra.NoArgs),
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), release()) },
 	})
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "pilot-discovery: "+err.Error())
-		os.Exit(1)
+	usage.Strict(root)
+	return root
+}
+
+// exitCode is 2 for a command line that makes no sense, and 1 for all else.
+func exitCode(err error) int {
+	var wrong *usage.Error
+	if errors.As(err, &wrong) {
+		return usage.Exit
 	}
+	return 1
 }
 
 func discoveryCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use: "discovery", Short: "Serve proxies.",
+		Use: "discovery", Short: "Serve proxies.", Args: usage.Args(cobra.NoArgs),
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // charts for Istio pass more
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd.ErrOrStderr(), o.logLevel)
 			if err != nil {
 				return err
 			}
 			if err := checkUnknown(cmd, os.Args[1:], log); err != nil {
 				return err
-			}
-			if len(args) > 0 {
-				return fmt.Errorf("unexpected argument %q", args[0])
 			}
 			limitMemory(os.Getenv("GOMEMLIMIT"), os.DirFS("/"), log)
 			o.Logger, o.Version, o.Name = log, release(), replicaName()

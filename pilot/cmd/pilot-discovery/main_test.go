@@ -34,6 +34,34 @@ func TestMisspeltFlagIsAnErrorAndAForeignOneAWarning(t *testing.T) {
 	}
 }
 
+// What there is not is wrong usage, and nothing runs.
+func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
+	run := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		cmd := newRoot()
+		cmd.SetArgs(args)
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		return out.String(), cmd.Execute()
+	}
+	for _, args := range [][]string{
+		{"foo"}, {"help", "foo"}, {"help", "version", "foo"}, {"completion", "nope"}, {"completion", "bash", "nope"},
+		{"version", "x"}, {"version", "--nope"}, {"discovery", "x"}, {"discovery", "--log_output_level=loud"}, {"discovery", "--monitoringAddr"},
+	} {
+		if out, err := run(args...); err == nil || exitCode(err) != 2 {
+			t.Errorf("%v: %v, want exit code 2\n%s", args, err, out)
+		}
+	}
+	for _, args := range [][]string{nil, {"help"}, {"help", "discovery"}, {"version"}, {"completion", "bash"}, {"completion"}} {
+		if out, err := run(args...); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if got := exitCode(errors.New("x")); got != 1 {
+		t.Errorf("a failure has exit code %d", got)
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	for levels, wantDebug := range map[string]bool{"default:info": false, "debug": true, "ads:debug,default:warn": false, "default:none": false} {
 		log, err := newLogger(&bytes.Buffer{}, levels)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
-	"github.com/pilothouse-mesh/pilothouse/pilot/spelling"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // foreign takes an object of a kind that nothing here reads. That is told, unless the kind's work is
