@@ -71,6 +71,9 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	c.extensionProviders(m.GetExtensionProviders())
 	c.zoneAware("zoneAwareLbSetting", m.GetZoneAwareLbSetting())
 	c.proxyConfig("defaultConfig", m.GetDefaultConfig())
+	if m.GetDefaultConfig().GetControlPlaneAuthPolicy() == meshconfig.AuthenticationPolicy_NONE {
+		c.add("defaultConfig.controlPlaneAuthPolicy", model.SeverityWarning, model.ReasonNotTranslated, "NONE reaches no pod, in Istio neither; write it into the annotation proxy.istio.io/config of pods, or give discoveryAddress port 15010")
+	}
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())
 	c.outlierDetection("defaultTrafficPolicy.outlierDetection", m.GetDefaultTrafficPolicy().GetOutlierDetection())
 	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy())

@@ -420,6 +420,8 @@ func TestMeshRules(t *testing.T) {
 		"serviceEntryVisibility: {applyToSidecars: true, policies: [{matchingRules: [{}]}]}":                                                               "serviceEntryVisibility.policies[0].matchingRules[0]: matches nothing",
 		"serviceEntryVisibility: {applyToSidecars: true, policies: [{matchingRules: [{namespaceSelector: {matchExpressions: [{key: a, operator: b}]}}]}]}": "serviceEntryVisibility.policies[0].matchingRules[0].namespaceSelector: no selector",
 		"defaultConfig: {proxyMetadata: {ISTIO_META_ENABLE_SELF_DISCOVERY: 'true'}}":                                                                       "W defaultConfig.proxyMetadata.ISTIO_META_ENABLE_SELF_DISCOVERY: all zones",
+		"defaultConfig: {controlPlaneAuthPolicy: NONE}":                                                                                                    "W defaultConfig.controlPlaneAuthPolicy: reaches no pod",
+		"defaultConfig: {controlPlaneAuthPolicy: MUTUAL_TLS}":                                                                                              "",
 		"serviceSettings: [{settings: {clusterLocal: true}, hosts: ['*', '*.a.svc.cluster.local', b.a.svc.cluster.local]}]":                                "",
 		"serviceSettings: [{hosts: [a]}]":                                                                                                                  "W serviceSettings[0].hosts[0]: short",
 		"serviceSettings: [{hosts: ['a/b.c']}]":                                                                                                            "serviceSettings[0].hosts[0]: no hostname",
