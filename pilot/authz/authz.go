@@ -238,25 +238,8 @@ func (r *Request) noted(k ir.RequestMetadata) bool {
 
 func within(p netip.Prefix, a netip.Addr) bool { return a.IsValid() && p.Contains(a.Unmap()) }
 
-// matches is Envoy's StringMatcher; a regular expression is for the whole text.
-func matches(m ir.StringMatch, v string) bool {
-	want := m.Value
-	if m.IgnoreCase {
-		want, v = strings.ToLower(want), strings.ToLower(v)
-	}
-	switch m.Kind {
-	case ir.MatchExact:
-		return v == want
-	case ir.MatchPrefix:
-		return strings.HasPrefix(v, want)
-	case ir.MatchSuffix:
-		return strings.HasSuffix(v, want)
-	case ir.MatchRegex:
-		re, err := regexp.Compile(`\A(?:` + m.Value + `)\z`)
-		return err == nil && re.MatchString(v)
-	}
-	return true
-}
+// matches is Envoy's StringMatcher; presence is any text's.
+func matches(m ir.StringMatch, v string) bool { return pattern(m).Match(v) }
 
 // NormalizeHost does so to a host: a final dot, which stands for the root of names, is removed.
 func NormalizeHost(host string) string {

@@ -24,18 +24,25 @@ var (
 // pattern gives a match as a pattern; one of presence as that of any text.
 func pattern(m ir.StringMatch) witness.Pattern {
 	kinds := map[ir.MatchKind]witness.Kind{ir.MatchExact: witness.Exact, ir.MatchPrefix: witness.Prefix, ir.MatchSuffix: witness.Suffix, ir.MatchRegex: witness.Regex}
-	kind, ok := kinds[m.Kind]
-	if !ok || m.Kind == ir.MatchRegex && (m.Value == ".+" || m.Value == ".*") {
+	if kind, ok := kinds[m.Kind]; ok {
+		return witness.Pattern{Kind: kind, Value: m.Value, IgnoreCase: m.IgnoreCase}
+	}
+	return witness.Pattern{Kind: witness.Prefix}
+}
+
+// told gives a match as the pattern by which values are found: what asks for any text needs no walk.
+func told(m ir.StringMatch) witness.Pattern {
+	if m.Kind == ir.MatchRegex && (m.Value == ".+" || m.Value == ".*") {
 		return witness.Pattern{Kind: witness.Prefix}
 	}
-	return witness.Pattern{Kind: kind, Value: m.Value, IgnoreCase: m.IgnoreCase}
+	return pattern(m)
 }
 
 func patterns(all []ir.RBACCondition, named func(ir.RBACCondition) (ir.StringMatch, bool)) []witness.Pattern {
 	var out []witness.Pattern
 	for _, k := range flat(all) {
 		if m, ok := named(k); ok {
-			out = append(out, pattern(m))
+			out = append(out, told(m))
 		}
 	}
 	return out
@@ -215,7 +222,7 @@ func tokens(t *table) *field {
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		var patterns []witness.Pattern
 		for _, m := range by[name] {
-			patterns = append(patterns, pattern(m.Value))
+			patterns = append(patterns, told(m.Value))
 		}
 		for _, base := range slices.Clone(made) {
 			for _, v := range witness.Texts(patterns, anyForm, anything) {

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -114,25 +113,11 @@ func firstValues(path string) map[string]string {
 	return out
 }
 
-// pathMatches compares the path, without the query.
+// pathMatches compares the path, without the query. A match without a condition on it is of a kind that is not known.
 func pathMatches(m *routev3.RouteMatch, p string) bool {
-	insensitive := m.GetCaseSensitive() != nil && !m.GetCaseSensitive().GetValue()
-	fold := func(s string) string {
-		if insensitive {
-			return strings.ToLower(s)
-		}
-		return s
-	}
-	switch s := m.GetPathSpecifier().(type) {
-	case *routev3.RouteMatch_Prefix:
-		return strings.HasPrefix(fold(p), fold(s.Prefix))
-	case *routev3.RouteMatch_Path:
-		return fold(p) == fold(s.Path)
-	case *routev3.RouteMatch_PathSeparatedPrefix:
-		rest, ok := strings.CutPrefix(fold(p), fold(s.PathSeparatedPrefix))
-		return ok && (rest == "" || rest[0] == '/')
-	case *routev3.RouteMatch_SafeRegex:
-		return whole(s.SafeRegex.GetRegex(), p)
+	switch m.GetPathSpecifier().(type) {
+	case *routev3.RouteMatch_Prefix, *routev3.RouteMatch_Path, *routev3.RouteMatch_PathSeparatedPrefix, *routev3.RouteMatch_SafeRegex:
+		return pathPattern(m).Match(p)
 	}
 	return false
 }
@@ -159,30 +144,12 @@ func headerMatches(h *routev3.HeaderMatcher, headers map[string]string) bool {
 	return holds != h.GetInvertMatch()
 }
 
+// stringMatches compares a text; a matcher of a kind that is not known takes none.
 func stringMatches(m *matcher.StringMatcher, value string) bool {
-	fold := func(s string) string {
-		if m.GetIgnoreCase() {
-			return strings.ToLower(s)
-		}
-		return s
-	}
-	switch p := m.GetMatchPattern().(type) {
-	case *matcher.StringMatcher_Exact:
-		return fold(value) == fold(p.Exact)
-	case *matcher.StringMatcher_Prefix:
-		return strings.HasPrefix(fold(value), fold(p.Prefix))
-	case *matcher.StringMatcher_Suffix:
-		return strings.HasSuffix(fold(value), fold(p.Suffix))
-	case *matcher.StringMatcher_Contains:
-		return strings.Contains(fold(value), fold(p.Contains))
-	case *matcher.StringMatcher_SafeRegex:
-		return whole(p.SafeRegex.GetRegex(), value)
+	switch m.GetMatchPattern().(type) {
+	case *matcher.StringMatcher_Exact, *matcher.StringMatcher_Prefix, *matcher.StringMatcher_Suffix,
+		*matcher.StringMatcher_Contains, *matcher.StringMatcher_SafeRegex:
+		return stringPattern(m).Match(value)
 	}
 	return false
-}
-
-// whole tells whether a pattern of RE2 matches all of a text.
-func whole(pattern, text string) bool {
-	r, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
-	return err == nil && r.MatchString(text)
 }

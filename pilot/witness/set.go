@@ -3,7 +3,6 @@ package witness
 import (
 	"regexp/syntax"
 	"slices"
-	"strings"
 )
 
 // checksMost bounds how often texts are compared with patterns that they may meet.
@@ -59,7 +58,7 @@ func (s *Set) add(p Pattern) {
 // meets gives the patterns that a text meets, in order, and counts how many it was compared with.
 func (s *Set) meets(text string, checks *int) []int {
 	may := slices.Clone(s.open)
-	folded := strings.ToLower(text)
+	folded := lower(text)
 	for _, n := range s.lengths {
 		for i := 0; i+n <= len(folded); i++ {
 			may = append(may, s.byPart[folded[i:i+n]]...)
@@ -83,7 +82,7 @@ func (s *Set) given(patterns []int) []int {
 
 // ends finds those of a pattern.
 func (p Pattern) ends() ends {
-	text := strings.ToLower(p.Value)
+	text := lower(p.Value)
 	switch p.Kind {
 	case Exact:
 		return ends{text, text, text}
@@ -94,7 +93,7 @@ func (p Pattern) ends() ends {
 	case Contains:
 		return ends{part: text}
 	}
-	re, err := syntax.Parse(p.Value, syntax.Perl)
+	re, err := syntax.Parse(letters(p.Value), syntax.Perl)
 	if err != nil {
 		return ends{}
 	}
@@ -105,8 +104,8 @@ func (p Pattern) ends() ends {
 func endsOf(re *syntax.Regexp) ends {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if text := string(re.Rune); re.Flags&syntax.FoldCase == 0 {
-			text = strings.ToLower(text)
+		if text, ok := bytesOf(re.Rune); ok && re.Flags&syntax.FoldCase == 0 {
+			text = lower(text)
 			return ends{text, text, text}
 		}
 	case syntax.OpCapture:

@@ -4,9 +4,7 @@ package witness
 
 import (
 	"encoding/binary"
-	"regexp"
 	"slices"
-	"strings"
 )
 
 // Kind is how a Pattern compares.
@@ -27,34 +25,6 @@ type Pattern struct {
 	Kind       Kind
 	Value      string
 	IgnoreCase bool
-}
-
-// matcher gives the function that tells whether a text meets a pattern.
-func (p Pattern) matcher() func(string) bool {
-	fold := func(s string) string { return s }
-	if p.IgnoreCase {
-		fold = strings.ToLower
-	}
-	want := fold(p.Value)
-	switch p.Kind {
-	case Prefix:
-		return func(s string) bool { return strings.HasPrefix(fold(s), want) }
-	case Suffix:
-		return func(s string) bool { return strings.HasSuffix(fold(s), want) }
-	case Contains:
-		return func(s string) bool { return strings.Contains(fold(s), want) }
-	case Segments:
-		return func(s string) bool {
-			rest, ok := strings.CutPrefix(fold(s), want)
-			return ok && (rest == "" || rest[0] == '/')
-		}
-	case Regex:
-		if re, err := regexp.Compile(`\A(?:` + p.Value + `)\z`); err == nil {
-			return re.MatchString
-		}
-		return func(string) bool { return false }
-	}
-	return func(s string) bool { return fold(s) == want }
 }
 
 // Form is what texts have to be. Expression is a regular expression for all of such a text; "" for any. Valid may ask
