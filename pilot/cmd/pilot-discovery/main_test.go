@@ -45,8 +45,16 @@ func TestWrongUsageHasItsOwnExitCode(t *testing.T) {
 		return out.String(), cmd.Execute()
 	}
 	for _, args := range [][]string{
-		{"foo"}, {"help", "foo"}, {"help", "version", "foo"}, {"completion", "nope"}, {"completion", "bash", "nope"},
-		{"version", "x"}, {"version", "--nope"}, {"discovery", "x"}, {"discovery", "--log_output_level=loud"}, {"discovery", "--monitoringAddr"},
+		{"foo"},
+		{"help", "foo"},
+		{"help", "version", "foo"},
+		{"completion", "nope"},
+		{"completion", "bash", "nope"},
+		{"version", "x"},
+		{"version", "--nope"},
+		{"discovery", "x"},
+		{"discovery", "--log_output_level=loud"},
+		{"discovery", "--monitoringAddr"},
 	} {
 		if out, err := run(args...); err == nil || exitCode(err) != 2 {
 			t.Errorf("%v: %v, want exit code 2\n%s", args, err, out)
