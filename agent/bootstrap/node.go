@@ -97,10 +97,10 @@ func (n Node) ServiceName(p *proxyconfig.Config) string {
 	return cmp.Or(n.Labels["app"], workload) + "." + n.Namespace
 }
 
-// locality follows the pod's label istio-locality. Without one the control plane decides by the labels that
+// locality follows the pod's label for it. Without one the control plane decides by the labels that
 // tell the topology of the pod's node.
 func (n Node) locality() object {
-	region, zone, subZone := locality.Parse(n.Labels[locality.Label])
+	region, zone, subZone := locality.Parse(locality.Text(n.Labels))
 	out := object{}
 	for field, value := range map[string]string{"region": region, "zone": zone, "sub_zone": subZone} {
 		if value != "" {

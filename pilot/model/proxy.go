@@ -29,6 +29,7 @@ type Proxy struct {
 	Interception   string // REDIRECT, TPROXY or NONE
 	DNSCapture     bool
 	HTTP10         bool   // it takes requests of HTTP/1.0 (ISTIO_META_HTTP10)
+	Unprivileged   bool   // it cannot listen on ports below 1024 (ISTIO_META_UNPRIVILEGED_POD)
 	HTTPProxyPort  uint32 // where a sidecar is an HTTP proxy, in the place of MeshConfig's port (ISTIO_META_HTTP_PROXY_PORT)
 	Locality       Locality
 	// Metadata are the short texts among the node's metadata, which patches of EnvoyFilters may ask for.

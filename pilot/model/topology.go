@@ -13,9 +13,9 @@ const (
 	LabelSubZone = "topology.istio.io/subzone"
 )
 
-// LocalityOf reads where labels say that a pod or a machine is. The label of package locality overrides the others.
+// LocalityOf reads where labels say that a pod or a machine is. A label of package locality overrides the others.
 func LocalityOf(labels map[string]string) Locality {
-	if text := labels[locality.Label]; text != "" {
+	if text := locality.Text(labels); text != "" {
 		region, zone, subZone := locality.Parse(text)
 		return Locality{Region: region, Zone: zone, SubZone: subZone}
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -23,7 +24,8 @@ const DefaultServiceAccount = "default"
 
 // HealthChecked tells whether a WorkloadEntry is in service only while its agent says so.
 func HealthChecked(o *Object) bool {
-	return strings.EqualFold(o.Annotations[AnnotationHealthChecks], "true")
+	on, err := strconv.ParseBool(o.Annotations[AnnotationHealthChecks])
+	return err == nil && on
 }
 
 // UnixScheme begins the address of an endpoint that is a Unix socket.

@@ -135,6 +135,7 @@ func (n *Node) attributes(md metadata) error {
 	n.Interception = md.text("INTERCEPTION_MODE")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
 	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
+	n.Unprivileged, _ = strconv.ParseBool(md.text("UNPRIVILEGED_POD"))
 	n.LongPeer = !md.flag(telemetry.ShortPeerMetadata)
 	if port, err := strconv.ParseUint(md.text("HTTP_PROXY_PORT"), 10, 16); err == nil {
 		n.HTTPProxyPort = uint32(port)

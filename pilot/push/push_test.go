@@ -271,7 +271,7 @@ func TestUntrustedWaitsForTheNextStream(t *testing.T) {
 
 func TestNodes(t *testing.T) {
 	md, err := structpb.NewStruct(map[string]any{
-		"NAMESPACE": "shop", "SERVICE_ACCOUNT": "sa", "INSTANCE_IPS": "::ffff:10.1.1.1,FD00::0:1", "DNS_CAPTURE": "true",
+		"NAMESPACE": "shop", "SERVICE_ACCOUNT": "sa", "INSTANCE_IPS": "::ffff:10.1.1.1,FD00::0:1", "DNS_CAPTURE": "true", "UNPRIVILEGED_POD": "T",
 		"LABELS": map[string]any{"app": "x", "bad": 3},
 	})
 	if err != nil {
@@ -281,7 +281,7 @@ func TestNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.Name != "web-1.2" || n.Namespace != "shop" || !n.DNSCapture || !slices.Equal(n.IPs, []string{"10.1.1.1", "fd00::1"}) || n.Labels["app"] != "x" || n.Interception != "REDIRECT" {
+	if n.Name != "web-1.2" || n.Namespace != "shop" || !n.DNSCapture || !n.Unprivileged || !slices.Equal(n.IPs, []string{"10.1.1.1", "fd00::1"}) || n.Labels["app"] != "x" || n.Interception != "REDIRECT" {
 		t.Errorf("got %+v", n)
 	}
 	for _, id := range []string{"", "x", "sidecar~10.0.0.1~p.ns", "ztunnel~10.0.0.1~p.ns~d", "sidecar~nowhere~p.ns~d", "sidecar~10.0.0.1~~"} {

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,6 +71,8 @@ type Class struct {
 	Gateways []model.Key
 	// UDPPorts are those of the Services of a router, sorted.
 	UDPPorts []UDPPort
+	// Unprivileged tells that the proxy cannot listen on ports below 1024.
+	Unprivileged bool
 	// PassesMesh tells that one of them passes on the mesh's mutual TLS (AUTO_PASSTHROUGH).
 	PassesMesh bool
 	// Settings of the control plane, as far as they concern the proxy.
@@ -100,6 +103,8 @@ type InboundPort struct {
 	Name       string // the service port's
 	Protocol   model.Protocol
 	TargetPort uint32 // the container's
+	// Untranslated tells that servers of Gateways name the container's port, never the service's.
+	Untranslated bool
 }
 
 // Classify finds the class of a proxy, as the workload that WorkloadOf says it is.
@@ -110,7 +115,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	cluster, pod, labels := w.cluster, w.Pod, w.Labels
 	c := Class{
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
-		Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Locality: p.Locality, LongPeer: p.LongPeer,
+		Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Unprivileged: p.Unprivileged, Locality: p.Locality, LongPeer: p.LongPeer,
 	}
 	for _, ip := range p.IPs {
 		if a, err := netip.ParseAddr(ip); err == nil {
@@ -170,6 +175,14 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	return c
 }
 
+// opens tells whether the proxy can listen on a port itself.
+func (c *Class) opens(port uint32) bool { return !c.Unprivileged || port >= 1024 }
+
+// tooLow says that the proxy cannot listen on a port.
+func tooLow(port uint32) string {
+	return fmt.Sprintf("the proxy may not listen on port %d, as it says (UNPRIVILEGED_POD); choose one from 1024 on", port)
+}
+
 // FailoverLabel gives the proxy's value of a label that failover priorities compare, "" for none.
 func (c *Class) FailoverLabel(name string) string {
 	for _, l := range c.FailoverLabels {
@@ -204,7 +217,7 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 			}
 			out = append(out, InboundPort{
 				Service: svc.Key, Host: svc.Hostname, Port: port.Port, Name: port.Name,
-				Protocol: port.Protocol, TargetPort: target,
+				Protocol: port.Protocol, TargetPort: target, Untranslated: p.Type == model.RouterProxy && untranslated(svc),
 			})
 		}
 	}
@@ -215,6 +228,12 @@ func inboundPorts(r Reader, p *model.Proxy, cluster string, pod *model.Object, l
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.TargetPort, b.TargetPort))
 	})
 	return out, slices.Compact(udp)
+}
+
+// untranslated tells whether a service opts out of standing for its target ports at Gateways, as Knative's does.
+func untranslated(svc *model.Service) bool {
+	_, ok := svc.Labels["experimental.istio.io/disable-gateway-port-translation"]
+	return ok
 }
 
 // topology is what a router says itself, else what the mesh says of all.

@@ -15,7 +15,7 @@ func (c *Class) hash() string {
 	b := make(classBytes, 0, 512)
 	b.texts(string(c.Type), c.Namespace, c.DNSDomain, c.ClusterID, c.Interception)
 	b.texts(c.Network.Name, c.Network.View)
-	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.LongPeer, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
+	b.flags(c.DNSCapture, c.HTTP10, c.LogService, c.LongPeer, c.IPv4, c.IPv6, c.Secrets, c.PassesMesh, c.Unprivileged, c.Topology.ProxyProtocol, c.Settings.QUIC, c.Settings.NameDenials, c.Settings.HTTP10)
 	b.number(uint64(c.HTTPProxyPort))
 	b.number(uint64(c.Topology.TrustedProxies))
 	b.number(uint64(c.Settings.Underscores))
@@ -33,6 +33,7 @@ func (c *Class) hash() string {
 		b.texts(in.Host, in.Name, string(in.Protocol))
 		b.number(uint64(in.Port))
 		b.number(uint64(in.TargetPort))
+		b.flags(in.Untranslated)
 	}
 	b.keys(c.Sidecar)
 	b.keys(c.PeerAuthentications...)

@@ -194,6 +194,9 @@ func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort
 	if model.ReservedPort(port) {
 		return ports, s.conflict(".port.number", "the proxy or its agent itself listens on port %d; choose another", port)
 	}
+	if !c.opens(port) {
+		return ports, s.conflict(".port.number", "%s", tooLow(port))
+	}
 	at := slices.IndexFunc(ports, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
 	if at < 0 {
 		at = len(ports)
@@ -239,10 +242,10 @@ func (s *gatewayServer) conflict(field, format string, args ...any) *model.Probl
 }
 
 // listeningPort translates the port of a gateway's Service, which servers name, to the port on
-// which its pods listen; a port that no Service has stays as it is.
+// which its pods listen; a port that no Service stands for stays as it is.
 func listeningPort(c *Class, port uint32) uint32 {
 	for _, in := range c.Inbound {
-		if in.Port == port {
+		if in.Port == port && !in.Untranslated {
 			return in.TargetPort
 		}
 	}

@@ -59,6 +59,10 @@ func (p *planner) addEgressProxy(l *egressListener) {
 			fmt.Sprintf("another listener of the proxy has port %d there; choose another, until then the listener is left out", l.port)))
 		return
 	}
+	if l.bound && !p.c.opens(l.port) {
+		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict, tooLow(l.port)+", until then the listener is left out"))
+		return
+	}
 	o := &outbound{address: address, port: l.port, hosts: &l.hosts, bound: l.bound, locked: true}
 	o.routes = ir.HTTPProxyRoutes + "/" + o.name()
 	p.put(o)

@@ -190,6 +190,10 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
 	}
+	if l := p.listener; l != nil && l.bound && !p.c.opens(n) {
+		p.problem(sp, tooLow(n)+", until then nothing listens there")
+		return nil
+	}
 	o := p.outbounds[socket{address, n}]
 	if o == nil {
 		o = &outbound{address: address, port: n}

@@ -16,7 +16,7 @@ func (c *Class) Outbound() Class {
 	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", Network{}, model.Locality{}, "", nil
 	out.Topology = model.Topology{}
 	if c.Type == model.RouterProxy {
-		out.HTTP10, out.LogService = false, false // only its Gateways' listeners take requests
+		out.HTTP10, out.LogService, out.Unprivileged = false, false, false // only its Gateways' listeners take requests
 		out.Connections = model.Connections{ClusterBuffer: c.Connections.ClusterBuffer}
 		out.Headers = model.ProxyHeaders{KeepCase: c.Headers.KeepCase}
 		out.SourceLabels = nil // only its Gateways' rules have sources

@@ -198,6 +198,11 @@ func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []mod
 				fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the listener is left out", in.port())))
 			continue
 		}
+		if !c.opens(in.port()) {
+			problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
+				tooLow(in.port())+", until then the listener is left out"))
+			continue
+		}
 		t, more := in.target(r, c)
 		problems = append(problems, more...)
 		t.port = 0 // the listener has no other

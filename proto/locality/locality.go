@@ -1,13 +1,24 @@
-// Package locality reads the label by which a pod says where it runs. The node agent tells the control plane
+// Package locality reads the labels by which a pod says where it runs. The node agent tells the control plane
 // what its pod says, and the control plane reads the labels of all pods, so both have to read it alike.
 package locality
 
 import "strings"
 
-// Label is Istio's label: region.zone.subzone, or, where these have dots, region/zone/subzone.
-const Label = "istio-locality"
+// Labels of Istio: region.zone.subzone, or, where these have dots, region/zone/subzone.
+const (
+	Label    = "topology.istio.io/locality"
+	OldLabel = "istio-locality"
+)
 
-// Parse reads the label's value. Parts that are missing are "".
+// Text gives what the labels say, "" for nothing. The old label counts only where the new one is missing.
+func Text(labels map[string]string) string {
+	if text, ok := labels[Label]; ok {
+		return text
+	}
+	return labels[OldLabel]
+}
+
+// Parse reads a label's value. Parts that are missing are "".
 func Parse(text string) (region, zone, subZone string) {
 	separator := "/"
 	if !strings.Contains(text, separator) {

@@ -2,6 +2,18 @@ package locality
 
 import "testing"
 
+func TestTheNewLabelCountsBeforeTheOldOne(t *testing.T) {
+	for want, labels := range map[string]map[string]string{
+		"new": {Label: "new", OldLabel: "old"},
+		"old": {OldLabel: "old"},
+		"":    {Label: "", OldLabel: "old"},
+	} {
+		if got := Text(labels); got != want {
+			t.Errorf("%v: %q, want %q", labels, got, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	for text, want := range map[string][3]string{
 		"":                {},

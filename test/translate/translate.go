@@ -39,21 +39,22 @@ import (
 
 // Proxy is one asker of a case.
 type Proxy struct {
-	Name       string            `json:"name"` // the pod's name
-	Namespace  string            `json:"namespace"`
-	Type       model.ProxyType   `json:"type"` // sidecar if empty
-	IPs        []string          `json:"ips"`
-	Labels     map[string]string `json:"labels"` // node metadata, used where no Pod object is known
-	DNSCapture bool              `json:"dnsCapture"`
-	HTTP10     bool              `json:"http10"`     // it takes requests of HTTP/1.0
-	LogService bool              `json:"logService"` // its bootstrap has the cluster of an access log service
-	HTTPProxy  uint32            `json:"httpProxy"`  // the port at which it is an HTTP proxy
-	Locality   string            `json:"locality"`   // region/zone/subzone
-	Node       string            `json:"node"`       // that it is on
-	Cluster    string            `json:"cluster"`    // that it is in; the control plane's own if empty
-	Network    string            `json:"network"`    // that it says it is in
-	View       []string          `json:"view"`       // the networks that it asks to see
-	Unproven   bool              `json:"unproven"`   // it came without a proof of its namespace
+	Name         string            `json:"name"` // the pod's name
+	Namespace    string            `json:"namespace"`
+	Type         model.ProxyType   `json:"type"` // sidecar if empty
+	IPs          []string          `json:"ips"`
+	Labels       map[string]string `json:"labels"` // node metadata, used where no Pod object is known
+	DNSCapture   bool              `json:"dnsCapture"`
+	HTTP10       bool              `json:"http10"`       // it takes requests of HTTP/1.0
+	Unprivileged bool              `json:"unprivileged"` // it cannot listen on ports below 1024
+	LogService   bool              `json:"logService"`   // its bootstrap has the cluster of an access log service
+	HTTPProxy    uint32            `json:"httpProxy"`    // the port at which it is an HTTP proxy
+	Locality     string            `json:"locality"`     // region/zone/subzone
+	Node         string            `json:"node"`         // that it is on
+	Cluster      string            `json:"cluster"`      // that it is in; the control plane's own if empty
+	Network      string            `json:"network"`      // that it says it is in
+	View         []string          `json:"view"`         // the networks that it asks to see
+	Unproven     bool              `json:"unproven"`     // it came without a proof of its namespace
 	// Show lists by type (clusters, endpoints, listeners, routes, secrets, nametable) the patterns of the
 	// names that the case is about, with "*" for any run of characters.
 	Show map[string][]string `json:"show"`
@@ -110,7 +111,7 @@ func (p *Proxy) Model() *model.Proxy {
 	out := &model.Proxy{
 		Type: p.Type, Name: p.Name, Namespace: p.Namespace, IPs: p.IPs, Labels: p.Labels,
 		DNSDomain: p.Namespace + ".svc.cluster.local", ClusterID: cmp.Or(p.Cluster, model.DefaultClusterID), Interception: "REDIRECT",
-		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Network: p.Network, NetworkView: p.View, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
+		DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, LogService: p.LogService, Unprivileged: p.Unprivileged, HTTPProxyPort: p.HTTPProxy, Secrets: !p.Unproven, Node: p.Node, Network: p.Network, NetworkView: p.View, Locality: model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]},
 	}
 	if out.Type == "" {
 		out.Type = model.SidecarProxy
