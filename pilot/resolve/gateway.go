@@ -222,13 +222,29 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	case family == "TCP":
 		return s.conflict(".port.number", "%s %s has port %d, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, g.port)
 	case family == "HTTP":
-		return nil
+		return g.repeats(s)
 	}
 	for _, other := range g.servers {
 		for i, h := range s.hosts {
 			if slices.ContainsFunc(other.hosts, func(o hostIn) bool { return o.host == h.host }) {
 				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and the name in the TLS handshake leads to one server; keep it in one of them",
 					other.gateway.Key, other.field, h.host, g.port)
+			}
+		}
+	}
+	return nil
+}
+
+// repeats tells why a server in the clear that says something of TLS, which is to redirect, cannot serve beside another
+// that does: they have a host in common, of which only the first may say that.
+func (g *gatewayPort) repeats(s *gatewayServer) *model.Problem {
+	if s.spec.GetTls() == nil {
+		return nil
+	}
+	for _, other := range g.servers {
+		for i, h := range s.hosts {
+			if other.spec.GetTls() != nil && slices.Contains(other.hosts, h) {
+				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and both have tls; keep it in one of them", other.gateway.Key, other.field, h.host, g.port)
 			}
 		}
 	}

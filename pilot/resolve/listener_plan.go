@@ -47,6 +47,8 @@ type outbound struct {
 	port    uint32
 	// routes names the route configuration of HTTP traffic; "" where there is none.
 	routes string
+	// web is the first by model.CompareServices of the HTTP services behind routes.
+	web servicePort
 	// grpcWeb tells that a service behind routes speaks gRPC-Web.
 	grpcWeb bool
 	// sniff tells that the services of an address of their own, whose protocol is unknown, are behind routes: one, or
@@ -149,6 +151,9 @@ func (p *planner) add(sp servicePort) bool {
 			if o.routes == "" { // the first of the many that share it
 				o.routes = portName(o.port)
 			}
+			if o.web.service == nil || model.CompareServices(sp.service, o.web.service) < 0 {
+				o.web = sp
+			}
 			o.grpcWeb = o.grpcWeb || protocol == model.ProtocolGRPCWeb
 		}
 		return o == nil || !o.locked
@@ -203,63 +208,6 @@ func (p *planner) at(sp servicePort, address string) *outbound {
 		p.put(o)
 	}
 	return o
-}
-
-// settle decides which of the services that are no HTTP services have a listener where nothing in a connection
-// tells which of them is meant: the first by model.CompareServices, so that a new one takes nothing from another.
-func (p *planner) settle(o *outbound) {
-	if len(o.tcp) > 1 {
-		all := o.tcp
-		slices.SortStableFunc(all, func(a, b tcpPort) int { return model.CompareServices(a.service, b.service) })
-		o.tcp = nil
-		for _, sp := range all {
-			if sp, ok := p.place(o, sp); ok {
-				o.tcp = append(o.tcp, sp)
-			}
-		}
-		slices.SortStableFunc(o.tcp, func(a, b tcpPort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
-	}
-	for _, sp := range o.tcp {
-		if sp.port.Protocol != model.ProtocolAuto || o.routes != "" {
-			continue
-		}
-		o.routes, o.sniff = sp.service.Hostname+":"+portName(o.port), true
-		if o.address == wildcard(p.c) {
-			o.routes, o.sniff = portName(o.port), false
-		}
-	}
-}
-
-// place gives what a service may have of a listener beside those that have a place there, false for nothing, and
-// reports what another has taken. Of hosts of one ServiceEntry, whose connections go where they were sent, the first
-// is enough; where the protocol is sniffed the others have what names them.
-func (p *planner) place(o *outbound, sp tcpPort) (tcpPort, bool) {
-	for _, other := range o.tcp {
-		if !other.clashes(sp) {
-			continue
-		}
-		if other.service.Key == sp.service.Key && sp.service.Resolution == model.ResolutionPassthrough {
-			sp.named = true
-			return sp, sp.port.Protocol == model.ProtocolAuto
-		}
-		p.problem(sp.servicePort, fmt.Sprintf("%s already takes this address and port; give the service an address of its own or another port, until then clients with a sidecar do not reach it there", other.service.Hostname))
-		sp.subnets = slices.DeleteFunc(slices.Clone(sp.subnets), func(s string) bool { return slices.Contains(other.subnets, s) })
-		if len(sp.subnets) == 0 {
-			return sp, false
-		}
-	}
-	return sp, true
-}
-
-// clashes tells whether nothing in a connection tells which of two services at one address is meant.
-func (t tcpPort) clashes(o tcpPort) bool {
-	if t.port.Protocol.IsTLS() && o.port.Protocol.IsTLS() { // the name in the handshake does
-		return false
-	}
-	if len(t.subnets) == 0 || len(o.subnets) == 0 {
-		return len(t.subnets) == len(o.subnets)
-	}
-	return slices.ContainsFunc(t.subnets, func(s string) bool { return slices.Contains(o.subnets, s) })
 }
 
 // bySNI tells whether a service takes only what has its name in the handshake: one of TLS where others may be
