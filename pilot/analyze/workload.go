@@ -15,6 +15,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/validate"
 )
 
 // workload is what pods are made from: a Pod, or the template of a Deployment or of another controller.
@@ -80,6 +81,13 @@ func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
 	if !decode(root, "metadata", &meta) || !decode(root, field, &spec.PodTemplateSpec) {
 		m.report(o, field, schemaError, Error, "is no template of pods that can be read, so the object makes none; correct it")
 		return nil, true
+	}
+	var selector metav1.LabelSelector
+	if version.Value == "apps/v1" && decode(root, "spec.selector", &selector) {
+		if at, fault := validate.SelectorFault(&selector, spec.Labels); fault != "" {
+			m.report(o, at, schemaError, Error, "%s", fault)
+			return nil, true
+		}
 	}
 	o.Labels, o.Annotations, o.Spec = meta.Labels, meta.Annotations, spec
 	m.problems(file.UnreadAnnotations(o, o.Kind, "metadata", o.Annotations))

@@ -14,6 +14,7 @@ import (
 	networkingbeta "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -61,6 +62,8 @@ func Object(o *model.Object) []model.Problem {
 		c.service(spec)
 	case *corev1.Pod:
 		c.pod(spec)
+	case *appsv1.Deployment:
+		c.deployment(spec)
 	case *networkingv1.Ingress:
 		c.kubernetesIngress(spec)
 	case *discoveryv1.EndpointSlice:
