@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
-	security "istio.io/api/security/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -22,10 +20,17 @@ type Description struct {
 	Services []Exposed `json:"services"`
 	// MutualTLS is what the workload's ports take.
 	MutualTLS []PortMode `json:"mutualTLS,omitempty"`
-	// Policies are the AuthorizationPolicies and RequestAuthentications in force, as KIND/NAMESPACE/NAME.
-	Policies []string        `json:"policies,omitempty"`
+	// Policies are the AuthorizationPolicies and RequestAuthentications that are for it.
+	Policies []AppliedPolicy `json:"policies,omitempty"`
+	// Settings are the other objects that are for it, as KIND/NAMESPACE/NAME.
+	Settings []string `json:"settings,omitempty"`
+	// Gateways are those that a gateway serves.
+	Gateways []ServedGateway `json:"gateways,omitempty"`
 	Problems []model.Problem `json:"-"`
 	Said     []string        `json:"problems,omitempty"` // the problems, a line each
+	// About are the objects that the description names, and Of the proxies of its workloads.
+	About []model.Key `json:"-"`
+	Of    []Proxy     `json:"-"`
 }
 
 // Exposed is a service of a workload.
@@ -51,14 +56,6 @@ type Applied struct {
 	Matching []string `json:"matchingSubsets,omitempty"`
 	Others   []string `json:"otherSubsets,omitempty"`
 	Settings []string `json:"settings,omitempty"` // of its trafficPolicy
-}
-
-// RoutedHere is a VirtualService with the rules that lead to a service.
-type RoutedHere struct {
-	Object    string   `json:"object"`
-	Gateways  []string `json:"gateways,omitempty"` // "mesh" among them
-	Rules     []string `json:"rules,omitempty"`
-	Elsewhere int      `json:"rulesToOtherServices,omitempty"`
 }
 
 // PortMode is how a port takes mutual TLS.
@@ -89,17 +86,39 @@ func (t *Translation) DescribeWorkload(p Proxy) Description {
 	}
 	out.MutualTLS = t.modes(&class, slices.Sorted(maps.Keys(ports)))
 	for _, ap := range m.policiesOf(&class) {
-		out.Policies, about = append(out.Policies, ap.String()), append(about, ap)
+		out.Policies, about = append(out.Policies, ap.AppliedPolicy), append(about, ap.key)
 	}
-	out.Problems = slices.DeleteFunc(slices.Clone(p.Problems), func(p model.Problem) bool { return !slices.Contains(about, p.Object) })
+	for _, key := range m.settingsFor(&class, labels) {
+		out.Settings, about = append(out.Settings, key.String()), append(about, key)
+	}
+	for _, key := range class.Gateways {
+		g, objects := t.served(key)
+		out.Gateways, about = append(out.Gateways, g), append(about, objects...)
+	}
+	out.About, out.Of = about, []Proxy{p}
 	return out.told()
 }
 
 // DescribeService tells what is about a Service; ok is false where there is none.
 func (t *Translation) DescribeService(namespace, name string) (out Description, ok bool) {
-	i := slices.IndexFunc(t.mesh.services, func(s *model.Service) bool {
+	return t.describeService(namespace, func(s *model.Service) bool {
 		return s.Key.Kind == model.KindService && s.Namespace == namespace && s.Name == name
 	})
+}
+
+// DescribeHost tells what is about a host of a Service or a ServiceEntry, as proxies of a namespace have it: that
+// namespace's own goes before others.
+func (t *Translation) DescribeHost(namespace, host string) (out Description, ok bool) {
+	named := func(s *model.Service) bool { return model.CanonicalHost(s.Hostname) == model.CanonicalHost(host) }
+	if out, ok = t.describeService(namespace, func(s *model.Service) bool { return s.Namespace == namespace && named(s) }); ok {
+		return out, true
+	}
+	return t.describeService(namespace, named)
+}
+
+// describeService tells what is about the first service that is meant.
+func (t *Translation) describeService(namespace string, meant func(*model.Service) bool) (out Description, ok bool) {
+	i := slices.IndexFunc(t.mesh.services, meant)
 	if i < 0 {
 		return out, false
 	}
@@ -123,23 +142,36 @@ func (t *Translation) DescribeService(namespace, name string) (out Description, 
 			}
 		}
 		for _, ap := range t.mesh.policiesOf(&class) {
-			if !slices.Contains(out.Policies, ap.String()) {
-				out.Policies, about = append(out.Policies, ap.String()), append(about, ap)
+			if !slices.Contains(out.Policies, ap.AppliedPolicy) {
+				out.Policies, about = append(out.Policies, ap.AppliedPolicy), append(about, ap.key)
 			}
 		}
-		out.Problems = append(out.Problems, slices.DeleteFunc(slices.Clone(p.Problems), func(p model.Problem) bool { return !slices.Contains(about, p.Object) })...)
+		out.Of = append(out.Of, p)
 	}
+	out.About = about
 	return out.told(), true
 }
 
-// told writes the problems, each once.
+// told adds the problems of the workloads' proxies with what is named.
 func (d Description) told() Description {
-	for _, p := range d.Problems {
-		if text := p.String(); !slices.Contains(d.Said, text) {
-			d.Said = append(d.Said, text)
+	for _, of := range d.Of {
+		for _, p := range of.Problems {
+			if slices.Contains(d.About, p.Object) {
+				d.Problems = append(d.Problems, p)
+			}
 		}
 	}
+	return d.Told()
+}
+
+// Told writes the problems as lines, each once.
+func (d Description) Told() Description {
+	d.Said = nil
+	for _, p := range d.Problems {
+		d.Said = append(d.Said, p.String())
+	}
 	slices.Sort(d.Said)
+	d.Said = slices.Compact(d.Said)
 	return d
 }
 
@@ -156,21 +188,6 @@ func (t *Translation) modes(class *resolve.Class, ports []uint32) []PortMode {
 			continue
 		}
 		out = append(out, mode)
-	}
-	return out
-}
-
-// policiesOf gives the policies in force for a class.
-func (m *mesh) policiesOf(class *resolve.Class) []model.Key {
-	var out []model.Key
-	for _, ap := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
-		near := ap.Namespace == class.Namespace || ap.Namespace == m.config.GetRootNamespace()
-		if near && !model.PolicyTargetOf(ap.spec).Some() || slices.Contains(class.AuthorizationPolicies, ap.Key) {
-			out = append(out, ap.Key)
-		}
-	}
-	for _, ra := range m.tokensOf(class) {
-		out = append(out, ra.Key)
 	}
 	return out
 }
@@ -207,7 +224,7 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 			continue
 		}
 		if r, here := t.routed(o, spec, svc.Hostname); here {
-			out.VirtualServices, about = append(out.VirtualServices, r), append(about, o.Key)
+			out.VirtualServices, about = append(out.VirtualServices, r.RoutedHere), append(about, r.about...)
 		}
 	}
 	return out, about
@@ -240,83 +257,4 @@ func settingsOf(p *networking.TrafficPolicy) []string {
 		out = append(out, fmt.Sprintf("%d ports with settings of their own", len(p.GetPortLevelSettings())))
 	}
 	return out
-}
-
-// routed tells which rules of a VirtualService lead to a host, and whether it is about the host at all.
-func (t *Translation) routed(o *model.Object, vs *networking.VirtualService, host string) (RoutedHere, bool) {
-	out := RoutedHere{Object: o.Key.String(), Gateways: vs.GetGateways()}
-	if m, made := o.MadeOf(""); made {
-		out.Object, out.Gateways = m.Object.String(), []string{"the gateways of Ingresses"}
-	}
-	if len(out.Gateways) == 0 {
-		out.Gateways = []string{"mesh"}
-	}
-	to := func(d *networking.Destination) bool {
-		return model.ResolveHost(d.GetHost(), o.Namespace, t.mesh.domain) == host
-	}
-	note := func(here bool, field string, match []string) {
-		if !here {
-			out.Elsewhere++
-			return
-		}
-		if m, made := o.MadeOf("spec." + field); made {
-			field = strings.TrimPrefix(m.Field, "spec.")
-		}
-		if len(match) > 0 {
-			field += ": " + strings.Join(match, " or ")
-		}
-		out.Rules = append(out.Rules, field)
-	}
-	for i, r := range vs.GetHttp() {
-		var match []string
-		for _, m := range r.GetMatch() {
-			match = append(match, matchText(m))
-		}
-		here := slices.ContainsFunc(r.GetRoute(), func(d *networking.HTTPRouteDestination) bool { return to(d.GetDestination()) })
-		note(here, fmt.Sprintf("http[%d]", i), match)
-	}
-	for i, r := range vs.GetTcp() {
-		note(slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) }), fmt.Sprintf("tcp[%d]", i), nil)
-	}
-	for i, r := range vs.GetTls() {
-		var match []string
-		for _, m := range r.GetMatch() {
-			match = append(match, "SNI "+strings.Join(m.GetSniHosts(), ", "))
-		}
-		note(slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) }), fmt.Sprintf("tls[%d]", i), match)
-	}
-	names := slices.ContainsFunc(vs.GetHosts(), func(h string) bool { return model.ResolveHost(h, o.Namespace, t.mesh.domain) == host })
-	return out, names || len(out.Rules) > 0
-}
-
-// matchText says what a match asks for, in the words of the object.
-func matchText(m *networking.HTTPMatchRequest) string {
-	var out []string
-	text := func(name string, s *networking.StringMatch) {
-		switch v := s.GetMatchType().(type) {
-		case *networking.StringMatch_Exact:
-			out = append(out, name+" = "+v.Exact)
-		case *networking.StringMatch_Prefix:
-			out = append(out, name+" begins with "+v.Prefix)
-		case *networking.StringMatch_Regex:
-			out = append(out, name+" matches "+v.Regex)
-		}
-	}
-	text("uri", m.GetUri())
-	text("method", m.GetMethod())
-	text("authority", m.GetAuthority())
-	text("scheme", m.GetScheme())
-	for _, h := range slices.Sorted(maps.Keys(m.GetHeaders())) {
-		text("header "+h, m.GetHeaders()[h])
-	}
-	for _, q := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
-		text("query "+q, m.GetQueryParams()[q])
-	}
-	if m.GetPort() != 0 {
-		out = append(out, fmt.Sprintf("port %d", m.GetPort()))
-	}
-	if len(out) == 0 {
-		return "further conditions"
-	}
-	return strings.Join(out, ", ")
 }

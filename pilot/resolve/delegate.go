@@ -21,9 +21,30 @@ type httpRule struct {
 	// owner and index say where it is written: in spec.http of which object.
 	owner *model.Object
 	index int
+	// by is the place of the rule that names the delegate, that of the rule itself where it is no delegate's.
+	by int
 	// within are, for each match of a delegate's rule, the match of the delegating rule that it lies in; nil
 	// where that has none.
 	within []*networking.HTTPMatchRequest
+}
+
+// RuleInForce is an HTTP rule of a VirtualService, or one of a delegate with what the delegating rule adds.
+type RuleInForce struct {
+	Spec *networking.HTTPRoute
+	// Owner is the object in whose spec.http the rule stands, at Index.
+	Owner *model.Object
+	Index int
+	// By is the place of the rule that names the delegate; Index where Owner is the VirtualService itself.
+	By int
+}
+
+// RulesInForce gives the HTTP rules of a VirtualService, those of delegates in the place of the rules that name them.
+func RulesInForce(r Reader, o *model.Object) []RuleInForce {
+	var out []RuleInForce
+	for _, rule := range newVirtualService(r, o).http {
+		out = append(out, RuleInForce{Spec: rule.spec, Owner: rule.owner, Index: rule.index, By: rule.by})
+	}
+	return out
 }
 
 func (rule *httpRule) field() string { return fmt.Sprintf("spec.http[%d]", rule.index) }
@@ -37,7 +58,7 @@ func (rule *httpRule) carried(match int, carries func(map[string]string) bool) b
 func (vs *virtualService) expand(r Reader) {
 	for i, rule := range vs.spec.GetHttp() {
 		if rule.GetDelegate() == nil {
-			vs.http = append(vs.http, httpRule{spec: rule, owner: vs.Object, index: i})
+			vs.http = append(vs.http, httpRule{spec: rule, owner: vs.Object, index: i, by: i})
 			continue
 		}
 		field := fmt.Sprintf("spec.http[%d]", i)
@@ -46,7 +67,7 @@ func (vs *virtualService) expand(r Reader) {
 			vs.problems = append(vs.problems, vs.ErrorAt(field+".delegate", model.ReasonReference, why+"; until then the rule is left out"))
 			continue
 		}
-		vs.take(r, field, rule, delegate)
+		vs.take(r, i, rule, delegate)
 	}
 }
 
@@ -72,13 +93,13 @@ func (vs *virtualService) delegate(r Reader, ref *networking.Delegate) (*model.O
 
 // take adds the rules of a delegate. One with a match that no match of the delegating rule holds for is
 // left out.
-func (vs *virtualService) take(r Reader, field string, root *networking.HTTPRoute, delegate *model.Object) {
+func (vs *virtualService) take(r Reader, by int, root *networking.HTTPRoute, delegate *model.Object) {
 	whole := completed(r, root, vs.Namespace)
 	for i, rule := range delegate.Spec.(*networking.VirtualService).GetHttp() {
-		out := httpRule{spec: completed(r, rule, delegate.Namespace), owner: delegate, index: i}
+		out := httpRule{spec: completed(r, rule, delegate.Namespace), owner: delegate, index: i, by: by}
 		if at, ok := out.narrow(whole.GetMatch()); !ok {
 			vs.problems = append(vs.problems, delegate.ErrorAt(fmt.Sprintf("%s.match[%d]", out.field(), at), model.ReasonConflict,
-				fmt.Sprintf("it lies in no match of %s of %s, which delegates to it; narrow it, until then the rule is left out there", field, vs.Key)))
+				fmt.Sprintf("it lies in no match of spec.http[%d] of %s, which delegates to it; narrow it, until then the rule is left out there", by, vs.Key)))
 			continue
 		}
 		inherit(out.spec, whole)

@@ -22,6 +22,7 @@ type description struct {
 	place
 	namespace, output string
 	files             []string
+	trouble           trouble // of the files
 }
 
 // newDescribe is a command of pilotctl, and of its experimental ones, as istioctl has it.
@@ -30,7 +31,7 @@ func newDescribe(o *options) *cobra.Command {
 	usage.Group(cmd)
 	cmd.AddCommand(
 		describing(o, "pod POD", nil, "Tell which services, routes, settings and policies are about a pod", (*description).pod),
-		describing(o, "service SVC", []string{"svc"}, "Tell which routes, settings and policies are about a service", (*description).service),
+		describing(o, "service SVC|HOST", []string{"svc"}, "Tell which routes, settings and policies are about a service", (*description).service),
 	)
 	return cmd
 }
@@ -40,7 +41,8 @@ func describing(o *options, use string, aliases []string, short string, tell fun
 	cmd := &cobra.Command{
 		Use: use, Aliases: aliases, Short: short, Args: usage.Args(cobra.ExactArgs(1)),
 		Long: short + `: in the running mesh, or in files (-f), of which a workload
-counts as a pod. A name may have its namespace, as NAME.NAMESPACE.`,
+counts as a pod. A name may have its namespace, as NAME.NAMESPACE. A service may also be named by its
+host, as those of a ServiceEntry are.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := outputIs(d.output, "text", "json", "yaml"); err != nil {
 				return err
@@ -56,6 +58,9 @@ counts as a pod. A name may have its namespace, as NAME.NAMESPACE.`,
 			return err
 		},
 	}
+	if strings.HasPrefix(use, "pod") {
+		cmd.ValidArgsFunction = d.completePods
+	}
 	d.register(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&d.namespace, "namespace", "n", "default", "namespace of a name that has none")
@@ -70,7 +75,47 @@ func (d *description) translated(ctx context.Context, in io.Reader) (*analyze.Tr
 	if err != nil {
 		return nil, err
 	}
+	found, err := analyze.Files(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	d.trouble = newTrouble(files, found, d.files)
 	return analyze.Translate(ctx, files, resolve.Settings{})
+}
+
+// troubled adds the errors of the files that touch what is described: an object that was refused is not among what
+// the proxies run.
+func (d *description) troubled(t *analyze.Translation, told analyze.Description) analyze.Description {
+	if len(d.files) == 0 {
+		return told
+	}
+	way := wayTaken{objects: map[model.Key]bool{}, proxies: told.Of, servers: told.Of, root: t.RootNamespace()}
+	for _, key := range told.About {
+		way.objects[key] = true
+	}
+	for _, s := range told.Services {
+		way.hosts = append(way.hosts, s.Host)
+	}
+	for _, f := range d.trouble.found {
+		if d.touches(f, way) {
+			// What a proxy's configuration came to at the same field is the same problem, said without its line.
+			told.Problems = slices.DeleteFunc(told.Problems, func(p model.Problem) bool {
+				return p.Field != "" && p.Object == f.Object && p.Field == f.Field && p.Origin.Line != f.Origin.Line
+			})
+			told.Problems = append(told.Problems, model.Problem{Object: f.Object, Field: f.Field, Message: f.Message, Origin: f.Origin})
+		}
+	}
+	return told.Told()
+}
+
+// touches tells whether an error is about what is described. A gateway serves all hosts of the Gateways that select it.
+func (d *description) touches(f analyze.Finding, way wayTaken) bool {
+	if m, known := d.trouble.about[f.Object]; known && f.Object.Kind == model.KindGateway {
+		return slices.ContainsFunc(way.proxies, func(p analyze.Proxy) bool {
+			return p.Kind == model.RouterProxy && model.HasLabels(p.Labels(), m.selector())
+		})
+	}
+	return d.trouble.touches(f, way)
 }
 
 func (d *description) pod(ctx context.Context, in io.Reader, name string) (analyze.Description, error) {
@@ -100,7 +145,7 @@ func (d *description) pod(ctx context.Context, in io.Reader, name string) (analy
 	}
 	i := slices.IndexFunc(t.Proxies, func(p analyze.Proxy) bool { return p.Name == pod && p.Namespace == namespace })
 	if i >= 0 {
-		return t.DescribeWorkload(t.Proxies[i]), nil
+		return d.troubled(t, t.DescribeWorkload(t.Proxies[i])), nil
 	}
 	if why, ok := t.Bare(namespace, pod); ok {
 		return analyze.Description{}, fmt.Errorf("workload %s.%s has no sidecar, so nothing of the mesh is about it: %s", pod, namespace, why)
@@ -118,20 +163,22 @@ func (d *description) service(ctx context.Context, in io.Reader, name string) (a
 	if len(d.files) > 0 {
 		t, err = d.translated(ctx, in)
 	} else {
-		t, err = d.running(ctx, namespace)
+		t, err = d.running(ctx, namespace, d.namespace)
 	}
 	if err != nil {
 		return analyze.Description{}, err
 	}
 	out, ok := t.DescribeService(namespace, short)
 	if !ok {
-		return out, fmt.Errorf("there is no Service %s/%s", namespace, short)
+		if out, ok = t.DescribeHost(d.namespace, name); !ok {
+			return out, fmt.Errorf("there is no Service %s/%s, and no ServiceEntry has host %s", namespace, short, name)
+		}
 	}
-	return out, nil
+	return d.troubled(t, out), nil
 }
 
-// running gives what the proxies of a namespace run, by the first control plane that answers.
-func (d *description) running(ctx context.Context, namespace string) (*analyze.Translation, error) {
+// running gives what the proxies of namespaces run, by the first control plane that answers.
+func (d *description) running(ctx context.Context, namespaces ...string) (*analyze.Translation, error) {
 	m, err := d.reach()
 	if err != nil {
 		return nil, err
@@ -141,8 +188,16 @@ func (d *description) running(ctx context.Context, namespace string) (*analyze.T
 	if err != nil {
 		return nil, err
 	}
-	mesh.Proxies = slices.DeleteFunc(mesh.Proxies, func(p model.Proxy) bool { return p.Namespace != namespace })
+	mesh.Proxies = slices.DeleteFunc(mesh.Proxies, func(p model.Proxy) bool { return !slices.Contains(namespaces, p.Namespace) })
 	return mesh.Translate(ctx)
+}
+
+// completePods completes the first argument with the pods of the mesh, or the workloads of the files.
+func (d *description) completePods(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(d.files) > 0 && len(args) == 0 {
+		return (&explanation{}).completeWorkloads(cmd.Context(), d.files)
+	}
+	return d.place.completePods(cmd, args, prefix)
 }
 
 // describe writes a description as lines.
@@ -193,6 +248,16 @@ func describe(d analyze.Description) string {
 			}
 		}
 	}
+	for _, g := range d.Gateways {
+		line(0, "--------------------")
+		line(0, "%s", g.Object)
+		for _, s := range g.Servers {
+			line(1, "Server: %s", s)
+		}
+		for _, v := range g.VirtualServices {
+			line(1, "%s for %s", v.Object, strings.Join(v.Hosts, ", "))
+		}
+	}
 	line(0, "--------------------")
 	for _, m := range d.MutualTLS {
 		where, by := "all ports", m.Object
@@ -206,6 +271,9 @@ func describe(d analyze.Description) string {
 	}
 	for _, p := range d.Policies {
 		line(0, "Applied policy: %s", p)
+	}
+	for _, s := range d.Settings {
+		line(0, "Applied settings: %s", s)
 	}
 	for _, p := range d.Said {
 		line(0, "Problem: %s", p)
