@@ -55,8 +55,8 @@ func (m *Mesh) Pods() ([]*corev1.Pod, error) {
 	return pods, err
 }
 
-// Pod finds a pod by NAME, NAME.NAMESPACE or NAMESPACE/NAME; a bare name may also be the name of
-// the pod's Deployment, if that has one pod only.
+// Pod finds a pod by NAME, NAME.NAMESPACE or NAMESPACE/NAME; the name may also be that of the pod's
+// Deployment, if that has one pod only.
 func (m *Mesh) Pod(name string) (*corev1.Pod, error) {
 	pods, err := m.Pods()
 	if err != nil {
@@ -64,10 +64,14 @@ func (m *Mesh) Pod(name string) (*corev1.Pod, error) {
 	}
 	var exact, loose []*corev1.Pod
 	for _, p := range pods {
-		switch {
-		case name == p.Name, name == p.Name+"."+p.Namespace, name == p.Namespace+"/"+p.Name:
+		means := func(own string) bool {
+			return name == own || name == own+"."+p.Namespace || name == p.Namespace+"/"+own
+		}
+		if means(p.Name) {
 			exact = append(exact, p)
-		case p.Labels["pod-template-hash"] != "" && strings.HasPrefix(p.Name, name+"-"+p.Labels["pod-template-hash"]+"-"):
+		}
+		hash := p.Labels["pod-template-hash"]
+		if deployment, _, _ := strings.Cut(p.Name, "-"+hash+"-"); hash != "" && means(deployment) {
 			loose = append(loose, p)
 		}
 	}
@@ -81,7 +85,7 @@ func (m *Mesh) Pod(name string) (*corev1.Pod, error) {
 	case 0:
 		return nil, fmt.Errorf("mesh %s has no pod %q; it has %s", m.dir.Name, name, names(pods))
 	}
-	return nil, fmt.Errorf("%q means more than one pod: %s; use NAMESPACE/NAME", name, names(found))
+	return nil, fmt.Errorf("%q means %d pods: %s; name one of them as NAMESPACE/NAME", name, len(found), names(found))
 }
 
 func names(pods []*corev1.Pod) string {

@@ -104,3 +104,27 @@ func TestGatewayIsTheRootNamespaces(t *testing.T) {
 		t.Error("without one of its own the first of another namespace is the gateway")
 	}
 }
+
+// TestAPodIsFoundByTheNameOfItsDeployment tells those apart that several namespaces or replicas have.
+func TestAPodIsFoundByTheNameOfItsDeployment(t *testing.T) {
+	m := &Mesh{dir: state.Dir{Root: t.TempDir(), Name: "test"}}
+	if err := os.MkdirAll(m.dir.Objects(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := newObjectFiles(m.dir.Objects())
+	for _, name := range []string{"a/web-7c-x1", "b/web-7c-x2", "b/many-8d-x1", "b/many-8d-x2"} {
+		namespace, name, _ := strings.Cut(name, "/")
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"pod-template-hash": strings.Split(name, "-")[1]}}}
+		if err := f.put(fileName("pod", namespace, name), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for given, want := range map[string]string{"web.a": "web-7c-x1", "b/web": "web-7c-x2", "web-7c-x1": "web-7c-x1"} {
+		if p, err := m.Pod(given); err != nil || p.Name != want {
+			t.Errorf("%s: %v, want %s", given, err, want)
+		}
+	}
+	if _, err := m.Pod("many.b"); err == nil || !strings.Contains(err.Error(), "means 2 pods: b/many-8d-x1, b/many-8d-x2") {
+		t.Errorf("one of two was not asked for: %v", err)
+	}
+}

@@ -44,15 +44,7 @@ func (m *localMesh) close() { m.http.CloseIdleConnections() }
 func (m *localMesh) resolve(_ context.Context, pod string) (string, error) {
 	p, err := m.Pod(pod)
 	if err != nil {
-		name, namespace, found := strings.Cut(pod, ".")
-		if !found {
-			return "", err
-		}
-		second, again := m.Pod(name)
-		if again != nil || second.Namespace != namespace {
-			return "", err
-		}
-		p = second
+		return "", err
 	}
 	return p.Name + "." + p.Namespace, nil
 }

@@ -148,7 +148,7 @@ func (m *clusterMesh) pod(ctx context.Context, pod string) (*corev1.Pod, error) 
 	if at < 0 {
 		return nil, fmt.Errorf("%q names no namespace", pod)
 	}
-	name, namespace := strings.TrimPrefix(pod[:at], "deployment/"), pod[at+1:]
+	name, namespace := pod[:at], pod[at+1:]
 	p, err := m.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err == nil {
 		return p, nil

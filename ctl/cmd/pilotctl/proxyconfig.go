@@ -97,10 +97,10 @@ func (p *proxyConfig) admin(ctx context.Context, pod, method, path string) ([]by
 	return m.admin(ctx, qualified(pod, p.namespace), method, path)
 }
 
-// qualified gives POD.NAMESPACE.
+// qualified gives POD.NAMESPACE of what a user calls a pod. What is no name is not found as it stands.
 func qualified(pod, namespace string) string {
-	if strings.Contains(pod, ".") {
-		return pod
+	if name, in, ok := workloadNamed(pod, namespace); ok {
+		return name + "." + in
 	}
 	return pod + "." + namespace
 }

@@ -6,12 +6,16 @@ import (
 )
 
 // workloadNamed takes apart what a user calls a workload: NAME.NAMESPACE, NAMESPACE/NAME, or in a namespace that is
-// given otherwise NAME or kubectl's KIND/NAME. What is before a slash is a kind where kubectl would take it for one.
+// given otherwise NAME or kubectl's KIND/NAME. What is before a slash is a kind where kubectl would take it for one;
+// after a kind istioctl takes a namespace too, as in deployment/NAME.NAMESPACE.
 func workloadNamed(given, namespace string) (name, in string, ok bool) {
 	before, after, found := strings.Cut(given, "/")
 	switch {
 	case found && workloadKind(before):
-		return after, namespace, after != "" && !strings.Contains(after, "/")
+		if strings.Contains(after, "/") {
+			return "", "", false
+		}
+		return workloadNamed(after, namespace)
 	case found:
 		return after, before, before != "" && after != "" && !strings.Contains(after, "/")
 	}
