@@ -20,10 +20,12 @@ func newValidate() *cobra.Command {
 
 Every object is looked at for itself, by the code of the file source and of the validation
 webhook. What it refuses is an error. What it takes and passes over, because it has no effect,
-is a warning. "pilotctl analyze" also compares the objects with each other.
+is a warning; so is an object that was read before under the same name. Directories are read with
+all that are in them, as "pilotctl analyze -R" does. That command also compares the objects with
+each other.
 
 Exit codes: 0 no object has an error, 1 one has or a file cannot be read, 2 wrong usage.`,
-		Example: "  pilotctl validate -f samples/bookinfo\n  kustomize build | pilotctl validate -f - -o json",
+		Example: "  pilotctl validate -f samples/bookinfo/bookinfo.yaml -f samples/bookinfo/networking/virtual-service-reviews-test-v2.yaml\n  kustomize build | pilotctl validate -f - -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError(fmt.Errorf("what is %s? name files and directories with -f", args[0]))
