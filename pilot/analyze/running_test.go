@@ -78,7 +78,7 @@ func proxyOf(t *Translation, name string) (Proxy, bool) {
 }
 
 func deployment(name, meta, template, spec string) string {
-	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s%s}\nspec: {selector: {}, template: {metadata: %s, spec: {%scontainers: [{name: app, image: x}]}}}\n---\n", name, meta, template, spec)
+	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s%s}\nspec: {template: {metadata: %s, spec: {%scontainers: [{name: app, image: x}]}}}\n---\n", name, meta, template, spec)
 }
 
 func comparedWith(t *testing.T, files string) (before, after *Translation) {
