@@ -21,11 +21,10 @@ type Mismatch struct {
 // MismatchKind is a cause of a Mismatch.
 type MismatchKind uint8
 
-// The causes: the client has no certificate, or one of a trust domain that is not taken, or shows one to a port
-// without mutual TLS; or a connection is no HTTP. A request to a port that takes no HTTP passes as bytes of a connection.
+// The causes: the client has no certificate, or one of a trust domain that is not taken; or a connection is no HTTP.
+// A request to a port that takes no HTTP passes as bytes of a connection.
 const (
 	NeedsMutualTLS MismatchKind = iota
-	TakesNoMutualTLS
 	NeedsHTTP
 	TakesNoHTTP
 	TakesOtherTrustDomains
@@ -40,8 +39,6 @@ func (m *Mismatch) Error() string {
 	switch m.Kind {
 	case NeedsMutualTLS:
 		return fmt.Sprintf("port %d takes mutual TLS only, and the client has no certificate", m.Port)
-	case TakesNoMutualTLS:
-		return fmt.Sprintf("port %d takes no mutual TLS, so who calls is not known", m.Port)
 	case TakesOtherTrustDomains:
 		return fmt.Sprintf("port %d takes certificates of %s only, so the handshake fails", m.Port, strings.Join(m.TrustDomains, ", "))
 	case NobodyListens, NoServer:
@@ -53,15 +50,18 @@ func (m *Mismatch) Error() string {
 }
 
 // Chain gives the filter chain of an inbound listener that takes a call: by its port, by whether the
-// client has a certificate, of a trust domain that is taken, and by whether it is a request. The error is a *Mismatch.
+// client has a certificate, of a trust domain that is taken, and by whether it is a request. A call to a port that
+// takes no mutual TLS loses its identity: proxies of the mesh send plaintext there. The error is a *Mismatch.
 func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 	port := call.Port
 	if !slices.Contains(Ports(l), port) {
 		port = 0 // as all others
 	}
-	secured := false
+	if !slices.ContainsFunc(l.Chains, func(c *ir.FilterChain) bool { return c.Match.DestinationPort == port && c.TLS != nil }) {
+		call.Identity = ""
+	}
+	found, wanted := false, call.Identity != ""
 	for _, c := range l.Chains {
-		wanted := call.Identity != ""
 		if c.Match.DestinationPort != port || (c.TLS != nil) != wanted || !wanted && c.Match.TransportProtocol == ir.TransportTLS {
 			continue
 		}
@@ -71,16 +71,14 @@ func Chain(l *ir.Listener, call *Call) (*ir.FilterChain, error) {
 		if takesRequests(c) == (call.Request != nil) {
 			return c, nil
 		}
-		secured = true
+		found = true
 	}
-	kind := TakesNoMutualTLS
+	kind := NeedsMutualTLS
 	switch {
-	case secured && call.Request != nil:
+	case found && call.Request != nil:
 		kind = TakesNoHTTP
-	case secured:
+	case found:
 		kind = NeedsHTTP
-	case call.Identity == "":
-		kind = NeedsMutualTLS
 	}
 	return nil, &Mismatch{Port: call.Port, Kind: kind}
 }

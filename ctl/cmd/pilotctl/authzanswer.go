@@ -91,7 +91,11 @@ func (e *authzQuestion) chain(to *analyze.Receiver, call *authz.Call) (chain *ir
 	if to.Gateway {
 		return e.gatewayChain(to, call)
 	}
+	identity := call.Identity
 	chain, err = authz.Chain(to.Listeners[0], call)
+	if identity != "" && call.Identity == "" {
+		notes = append(notes, plaintext(to, call.Port))
+	}
 	var mismatch *authz.Mismatch
 	if errors.As(err, &mismatch) && mismatch.Kind == authz.TakesNoHTTP {
 		notes = append(notes, fmt.Sprintf("port %d takes no HTTP by its name in the Service, so a rule that asks about requests allows nothing, and denies whatever the request", call.Port))
@@ -99,6 +103,15 @@ func (e *authzQuestion) chain(to *analyze.Receiver, call *authz.Call) (chain *ir
 		chain, err = authz.Chain(to.Listeners[0], call)
 	}
 	return chain, notes, err
+}
+
+// plaintext says why a port does not know who calls.
+func plaintext(to *analyze.Receiver, port uint32) string {
+	why := ""
+	if _, by := to.MutualTLS(port); by != nil {
+		why = fmt.Sprintf(", as PeerAuthentication %s/%s is DISABLE", by.Namespace, by.Name)
+	}
+	return fmt.Sprintf("port %d takes no mutual TLS%s: proxies send it plaintext, and it does not know who calls", port, why)
 }
 
 // gatewayChain gives that of a gateway, which a client that gives a host names in its handshake.
@@ -174,11 +187,8 @@ func refusalOf(to *analyze.Receiver, m *authz.Mismatch) (why string, by *model.O
 	if to.Gateway {
 		return m.Error(), nil
 	}
-	switch mode, by := to.MutualTLS(m.Port); {
-	case m.Kind == authz.NeedsMutualTLS && mode == ir.MTLSStrict && by != nil:
+	if mode, by := to.MutualTLS(m.Port); m.Kind == authz.NeedsMutualTLS && mode == ir.MTLSStrict && by != nil {
 		return fmt.Sprintf("%v; PeerAuthentication %s/%s is STRICT", m, by.Namespace, by.Name), by
-	case m.Kind == authz.TakesNoMutualTLS && mode == ir.MTLSDisable && by != nil:
-		return fmt.Sprintf("%v; PeerAuthentication %s/%s is DISABLE", m, by.Namespace, by.Name), by
 	}
 	return m.Error(), nil
 }
