@@ -61,11 +61,6 @@ func (m *mesh) serverHost(own, host string) (namespace, name string) {
 	return namespace, model.CanonicalHost(name)
 }
 
-// ingressLabels are those of the gateway that Istio's default profile installs, and `pilotctl up` runs.
-func ingressLabels() map[string]string {
-	return map[string]string{"app": "istio-ingressgateway", "istio": "ingressgateway"}
-}
-
 // gatewaysWithoutWorkload finds Gateways that select nobody. The usual ingress gateway is seldom among
 // the files of those who use it.
 func gatewaysWithoutWorkload(m *mesh) {

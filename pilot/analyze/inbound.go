@@ -83,8 +83,8 @@ func (r *Receiver) Caller(namespace, name string) (identity string, err error) {
 		}
 		return r.mesh.identity(namespace, w.spec.ServiceAccountName), nil
 	}
-	if r.mesh.absentIngress(namespace, name) {
-		return r.mesh.identity(namespace, ingressAccount), nil
+	if p := r.mesh.implied(namespace, name); p != nil {
+		return r.mesh.identity(p.Namespace, p.ServiceAccount), nil
 	}
 	return "", fmt.Errorf("there is no workload %s/%s in the files", namespace, name)
 }
@@ -94,17 +94,8 @@ func (m *mesh) identity(namespace, account string) string {
 	return model.SPIFFE(cmp.Or(m.config.GetTrustDomain(), "cluster.local"), namespace, cmp.Or(account, "default"))
 }
 
-// ingressName and ingressAccount are the gateway of Istio's default profile, which `pilotctl up` runs as well.
-const ingressName, ingressAccount = "istio-ingressgateway", "istio-ingressgateway-service-account"
-
-// absentIngress tells whether a name is that of the usual ingress gateway, where the files have no workload for it.
-func (m *mesh) absentIngress(namespace, name string) bool {
-	return namespace == m.config.GetRootNamespace() && name == ingressName && len(m.selected("", ingressLabels())) == 0
-}
-
 // Inbound gives what a workload of the files receives that has a proxy. The workload is a pod or what makes pods, by its
-// name. Where the files have none for a Gateway, it goes by the name of the Gateway, and the usual ingress gateway
-// by its own.
+// name. A gateway that the files do not have goes by the name of its Gateway as well.
 func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	m := load(files)
 	var names []string
@@ -121,8 +112,8 @@ func Inbound(files []File, namespace, name string) (*Receiver, error) {
 	if why, ok := m.bare(namespace, name); ok {
 		return nil, fmt.Errorf("workload %s/%s has no sidecar, so no policy is enforced there: %s", namespace, name, why)
 	}
-	if m.absentIngress(namespace, name) {
-		return m.receiver(m.proxy(model.RouterProxy, namespace, string(model.KindDeployment)+"."+name, "10.253.0.2", ingressLabels())), nil
+	if p := m.implied(namespace, name); p != nil {
+		return m.receiver(p), nil
 	}
 	slices.Sort(names)
 	if len(names) == 0 {

@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -52,7 +51,7 @@ func (t *Translation) Identity(p Proxy) string {
 			account = at.Pod.Spec.(*model.Pod).ServiceAccount
 		}
 	}
-	return model.SPIFFE(cmp.Or(t.mesh.config.GetTrustDomain(), "cluster.local"), p.Namespace, cmp.Or(account, "default"))
+	return t.mesh.identity(p.Namespace, account)
 }
 
 // MutualTLSBy gives the PeerAuthentication by which a port of a proxy's workload takes mutual TLS only.

@@ -41,13 +41,12 @@ func (m *mesh) translate(ctx context.Context) error {
 	return nil
 }
 
-// Any is the name of a sidecar that stands for those of workloads that the files do not have. A gateway that they do
-// not have goes by the name of its Gateway.
+// Any is the name of a sidecar that stands for those of workloads that the files do not have.
 const Any = "any"
 
 // proxies gives a proxy for each workload, and for what has none in the files: a sidecar in each
-// namespace, of the files or that a VirtualService is exported to, and a router for each Gateway that
-// selects nobody. A namespace whose workloads are all gateways has no sidecars.
+// namespace, of the files or that a VirtualService is exported to, and the routers of Gateways that
+// select nobody. A namespace whose workloads are all gateways has no sidecars.
 func (m *mesh) proxies() []*model.Proxy {
 	var out []*model.Proxy
 	routers, others := map[string]bool{}, map[string]bool{}
@@ -81,12 +80,7 @@ func (m *mesh) proxies() []*model.Proxy {
 			sidecarIn(namespace)
 		}
 	}
-	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-		if len(m.selected("", gw.spec.GetSelector())) == 0 {
-			out = append(out, m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+gw.Name, "10.253.0.2", gw.spec.GetSelector()))
-		}
-	}
-	return out
+	return append(out, m.impliedGateways()...)
 }
 
 func (m *mesh) proxy(kind model.ProxyType, namespace, name, ip string, labels map[string]string) *model.Proxy {

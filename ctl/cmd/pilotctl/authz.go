@@ -41,10 +41,10 @@ run: the control plane's own code reads the objects and evaluates the rules as E
 CUSTOM policy matches, the answer names the provider that is asked, and what becomes of the call if
 it allows.
 
-A gateway is asked as a workload, on the port of its Service. Where the files have none for a
-Gateway, it goes by the name of the Gateway, and the usual ingress gateway as
-istio-system/istio-ingressgateway. --host is also the name in the TLS handshake. A server of a
-gateway that asks clients for no certificate does not know who calls.
+A gateway is asked as a workload, on the port of its Service. One that the files do not have goes
+by the name of its Gateway, and the usual one as istio-system/istio-ingressgateway too. --host is
+also the name in the TLS handshake. A server of a gateway that asks clients for no certificate does
+not know who calls.
 
 ` + injectionHelp + `
 

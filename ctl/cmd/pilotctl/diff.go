@@ -56,7 +56,8 @@ At most 4,000 requests to a host are tried.
 Requests are made up from the conditions of routes and the rules of policies, old and new: a value
 for each way in which these are told apart. Only what comes to something that differs is tried. Of regular
 expressions with a thousand states or more some ways may not be found, but the changed resource is named. "any"
-stands for a workload that the files do not have, a Gateway's name for a gateway. What a control
+stands for a workload that the files do not have, istio-ingressgateway for the usual gateway, and a
+Gateway's name for another. What a control
 plane would refuse of the files is said on standard error. A running mesh is taken not to get it. Of
 two directories each has what denies in the place of such a policy, as "refused:KIND:NAME".
 

@@ -58,8 +58,9 @@ another one. A dump tells it by listeners and virtual hosts, and where it does n
 
 The URL's scheme says what the client speaks: http, http1.0, h2c, grpc, grpc-web, ws (an upgrade
 to WebSocket), https (HTTP in TLS), wss, h3 (HTTP/3 alone, as curl --http3-only), tcp, tls (bytes in TLS).
-A gateway is asked as --from too, on the port of the URL, which is that of its Service; where the files
-have none for a Gateway, by the name of the Gateway. Of files h3 asks a control plane that has
+A gateway is asked as --from too, on the port of the URL, which is that of its Service. One that the
+files do not have goes by the name of its Gateway, and the usual one as
+istio-system/istio-ingressgateway too. Of files h3 asks a control plane that has
 PILOT_ENABLE_QUIC_LISTENERS=true. With --inbound the port is the workload's own, to which targetPort of
 its Service leads; that of the Service counts where the workload has no such port.
 
@@ -189,13 +190,12 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 	if err != nil {
 		return nil, false, err
 	}
-	for _, p := range t.Proxies {
-		if e.from != "" && (p.Name != name || p.Namespace != namespace) {
-			continue
-		}
-		if e.from == "" {
-			fmt.Fprintf(cmd.ErrOrStderr(), "the proxy of %s.%s is asked; --from names another\n", p.Name, p.Namespace)
-		}
+	p, ok := t.Find(namespace, name)
+	if e.from == "" && len(t.Proxies) > 0 {
+		p, ok = t.Proxies[0], true
+		fmt.Fprintf(cmd.ErrOrStderr(), "the proxy of %s.%s is asked; --from names another\n", p.Name, p.Namespace)
+	}
+	if ok {
 		e.namespace = p.Namespace
 		c := policed(cmd.Context(), t, p, configOf(p))
 		c.Peer, c.Host = peersOf(cmd.Context(), t), hostsOf(t, p, nil)

@@ -1,0 +1,86 @@
+package analyze
+
+import (
+	"cmp"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+)
+
+// ingressName and ingressAccount are the gateway of Istio's default profile, which `pilotctl up` runs as well.
+const ingressName, ingressAccount = "istio-ingressgateway", "istio-ingressgateway-service-account"
+
+// ingressLabels are those of the gateway that Istio's default profile installs, and `pilotctl up` runs.
+func ingressLabels() map[string]string {
+	return map[string]string{"app": ingressName, "istio": "ingressgateway"}
+}
+
+// impliedGateway gives the router for a Gateway that selects nobody of the files. That is the usual ingress gateway
+// where it would be selected, which all such Gateways share, else one of the Gateway's own name.
+func (m *mesh) impliedGateway(gw object[*networking.Gateway]) *model.Proxy {
+	switch {
+	case len(m.selected("", gw.spec.GetSelector())) > 0:
+		return nil
+	case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
+		return m.usualIngress()
+	}
+	return m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+gw.Name, "10.253.0.2", gw.spec.GetSelector())
+}
+
+// usualIngress gives the usual ingress gateway.
+func (m *mesh) usualIngress() *model.Proxy {
+	root := cmp.Or(m.config.GetRootNamespace(), model.RootNamespace)
+	out := m.proxy(model.RouterProxy, root, string(model.KindDeployment)+"."+ingressName, "10.253.0.2", ingressLabels())
+	out.ServiceAccount = ingressAccount
+	return out
+}
+
+// impliedGateways gives the routers for the Gateways that select nobody of the files, each once.
+func (m *mesh) impliedGateways() []*model.Proxy {
+	var out []*model.Proxy
+	known := map[string]bool{}
+	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
+		if p := m.impliedGateway(gw); p != nil && !known[p.ID] {
+			known[p.ID] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// implied gives the gateway that the files have not and that goes by a name: that of a Gateway, or that of the usual
+// ingress gateway, be there a Gateway for it or not. It is nil for none.
+func (m *mesh) implied(namespace, name string) *model.Proxy {
+	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
+		if gw.Namespace == namespace && gw.Name == name {
+			return m.impliedGateway(gw)
+		}
+	}
+	usual := m.usualIngress()
+	if namespace == usual.Namespace && name == ingressName && len(m.selected("", ingressLabels())) == 0 {
+		return usual
+	}
+	return nil
+}
+
+// Find gives the proxy of a workload by its namespace and name. A gateway that the files do not have goes by the name of
+// its Gateway as well.
+func (t *Translation) Find(namespace, name string) (Proxy, bool) {
+	if p, ok := t.named(namespace, name); ok {
+		return p, true
+	}
+	if p := t.mesh.implied(namespace, name); p != nil {
+		return t.named(p.Namespace, ownName(p))
+	}
+	return Proxy{}, false
+}
+
+func (t *Translation) named(namespace, name string) (Proxy, bool) {
+	for _, p := range t.Proxies {
+		if p.Namespace == namespace && p.Name == name {
+			return p, true
+		}
+	}
+	return Proxy{}, false
+}
