@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -47,25 +48,47 @@ type bindings struct {
 	problems []model.Problem
 }
 
-// bindMesh takes the ports of the services behind the hosts, and tells whether that is all that there
-// are. Sidecars know other hosts on port 80, and a wildcard may be any service.
+// bindMesh takes the ports of the services behind the hosts, of wildcards that cover them too, and tells whether
+// that is all that there are. Sidecars know other hosts on port 80, and a wildcard may be any service.
 func (b *bindings) bindMesh(r Reader, client string) (all bool) {
 	for _, host := range b.vs.hosts {
 		if strings.HasPrefix(host, "*") {
 			return false
 		}
-		svc := r.Service(client, host)
-		if svc == nil {
+		if r.Service(client, host) == nil {
 			b.ports[80] = true
-			continue
 		}
-		for i := range svc.Ports {
-			if svc.Ports[i].Protocol != model.ProtocolUDP {
-				b.ports[svc.Ports[i].Port] = true
-			}
+		for name := range covering(host) {
+			b.addPorts(r.Service(client, name))
 		}
 	}
 	return true
+}
+
+// covering yields a host, and the wildcards that cover it.
+func covering(host string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(host) {
+			return
+		}
+		for _, rest, more := strings.Cut(host, "."); more; _, rest, more = strings.Cut(rest, ".") {
+			if !yield("*." + rest) {
+				return
+			}
+		}
+	}
+}
+
+// addPorts takes those of a service, nil for none.
+func (b *bindings) addPorts(svc *model.Service) {
+	if svc == nil {
+		return
+	}
+	for i := range svc.Ports {
+		if svc.Ports[i].Protocol != model.ProtocolUDP {
+			b.ports[svc.Ports[i].Port] = true
+		}
+	}
 }
 
 // bind takes the hosts and ports of a Gateway, and tells whether it has any for the VirtualService.

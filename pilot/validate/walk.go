@@ -88,9 +88,7 @@ func (c *checker) destination(path string, d *networking.Destination) {
 	switch host := d.GetHost(); {
 	case host == "":
 		c.fail(path+".host", "is missing; name a service")
-	case strings.HasPrefix(host, "*.") && isWildcardHost(host):
-		c.warn(path+".host", "%q is no single service, so nothing is there; name one", host)
-	case !isHost(host) && !isIP(host):
+	case host == "*" || !isWildcardHost(host) && !isIP(host):
 		c.fail(path+".host", "%q is no hostname; name a service, without port", host)
 	}
 	if d.GetSubset() != "" {
