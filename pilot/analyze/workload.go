@@ -123,10 +123,11 @@ func (w *workload) injectLabel() string {
 // workload, addresses of Services, keys of tokens that are fetched, and what denies in the place of refused objects.
 func (m *mesh) inCluster() []*model.Object {
 	var out []*model.Object
-	for i, o := range m.objects {
-		if svc, ok := o.Spec.(*corev1.Service); ok && svc.Spec.ClusterIP == "" && len(svc.Spec.ClusterIPs) == 0 && svc.Spec.Type != corev1.ServiceTypeExternalName {
-			svc = svc.DeepCopy()
-			svc.Spec.ClusterIP = fmt.Sprintf("10.254.%d.%d", i/250, i%250+1)
+	addresses := m.clusterIPs()
+	for _, o := range m.objects {
+		if ip := addresses[o.Key]; ip != "" {
+			svc := o.Spec.(*corev1.Service).DeepCopy()
+			svc.Spec.ClusterIP = ip
 			with := *o
 			with.Spec = svc
 			o = &with
