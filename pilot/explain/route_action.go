@@ -116,6 +116,10 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 		if m.GetRuntimeFraction() != nil {
 			p = percent(m.GetRuntimeFraction().GetDefaultValue())
 		}
+		if x.Clusters[m.GetCluster()] == nil {
+			x.routeStep(StageMirror, m.GetCluster(), "the proxy has no such cluster: no copies are sent")
+			continue
+		}
 		f.Mirrors = append(f.Mirrors, Mirror{m.GetCluster(), p, mirrored(f.Host, m)})
 		x.routeStep(StageMirror, m.GetCluster(), fmt.Sprintf("gets a copy of %g %% of the requests; its responses are not waited for", p))
 	}

@@ -138,8 +138,11 @@ func (s *ruleSet) destination(field string, d *networking.Destination) target {
 // checkReference warns of destinations that lead nowhere.
 func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	end := "requests get a 503"
-	if !strings.HasPrefix(field, "spec.http") {
+	switch {
+	case !strings.HasPrefix(field, "spec.http"):
 		end = "connections end"
+	case strings.Contains(field, ".mirror"):
+		end = "no copies are sent"
 	}
 	switch {
 	case t.service == nil:
