@@ -21,6 +21,8 @@ type Host struct {
 	Headless  bool
 	// Hidden tells that the proxy does not see it.
 	Hidden bool
+	// Undiscovered tells that no DNS of the mesh has the name, but perhaps that of the client.
+	Undiscovered bool
 }
 
 // Host finds a host under one of the names that a client beside a proxy may use for it, or by its address.
@@ -38,6 +40,7 @@ func (t *Translation) Host(p Proxy, name string) (Host, bool) {
 		if svc := serviceNamed(plan.Services(), t.target(p.Namespace, n)); svc != nil {
 			out.take(svc)
 		}
+		out.Undiscovered = !p.of.DNSCapture && out.Object.Kind == model.KindServiceEntry
 		return out, true
 	}
 	for _, set := range t.statefulSets() {

@@ -21,6 +21,8 @@ type Host struct {
 	Headless bool
 	// Hidden tells that the proxy does not see it.
 	Hidden bool
+	// Undiscovered tells that no DNS of the mesh has the name, but perhaps that of the client.
+	Undiscovered bool
 	// Absent says why DNS has no address for it; empty where it may have one.
 	Absent string
 	// Near are the names of the mesh that come closest to one that it does not know.
@@ -100,6 +102,9 @@ func (w *walk) find() (found bool) {
 		text = fmt.Sprintf("is found at %s, and at %d more: --to asks another", to.Addr(), others)
 	default:
 		text = fmt.Sprintf("is found at %s", to.Addr())
+	}
+	if h.Undiscovered && to.Addr().String() != UnknownAddress {
+		text += ", if the client's own DNS knows the name: no proxy answers DNS here (ISTIO_META_DNS_CAPTURE)"
 	}
 	if h.Hidden {
 		text += "; the proxy does not see it (exportTo or a Sidecar leaves it out)"

@@ -24,7 +24,7 @@ func hostsOf(t *analyze.Translation, p analyze.Proxy, later func() *analyze.Tran
 				h, _ = whole.Host(p, name)
 			}
 		}
-		out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden}
+		out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden, Undiscovered: h.Undiscovered}
 		for _, port := range h.Ports {
 			out.Ports = append(out.Ports, uint16(port))
 		}
