@@ -173,7 +173,7 @@ func (f *focus) enter(out map[string]probe, doors map[string]*door, config *Conf
 		}
 		for _, name := range chain.GetFilterChainMatch().GetServerNames() {
 			if name = strings.Replace(name, "*", "any", 1); bound && (chain.GetTransportSocket() == nil || !hasManager(chain)) {
-				said := fmt.Sprintf("tls://%s:%d", shortHost(name), asked)
+				said := fmt.Sprintf("tls://%s:%d", name, asked)
 				out[said] = probe{name: said, request: Request{Way: way, Destination: to, Protocol: TCP, TLS: &TLS{SNI: name, Certificate: true}}}
 			}
 		}
@@ -251,13 +251,16 @@ func (f *focus) pass(out map[string]probe, d *door) {
 					break // all others lead to the same
 				}
 				host := strings.Replace(domain, "*", "any", 1)
-				both := [2]*routev3.VirtualHost{f.by[0].hostOf(d.routes[0], host), f.by[1].hostOf(d.routes[1], host)}
+				both := f.bothHosts(d, host)
 				if asked[both] {
 					continue
 				}
 				asked[both] = true
 				r := d.request
 				r.Host = host
+				if short := shortHost(host); r.TLS == nil && both == f.bothHosts(d, short) {
+					r.Host = short
+				}
 				if r.TLS != nil {
 					name, _ := splitPort(host)
 					r.TLS = &TLS{SNI: name, Certificate: true}
@@ -274,6 +277,11 @@ func (f *focus) pass(out map[string]probe, d *door) {
 			}
 		}
 	}
+}
+
+// bothHosts gives the virtual hosts of a door, before and after, that a host is led to.
+func (f *focus) bothHosts(d *door, host string) [2]*routev3.VirtualHost {
+	return [2]*routev3.VirtualHost{f.by[0].hostOf(d.routes[0], host), f.by[1].hostOf(d.routes[1], host)}
 }
 
 // goneRoutes counts the routes of a host that now goes where all others go, which is said once; 0 where it still has a
@@ -308,7 +316,7 @@ func (r Request) place() string {
 		scheme = "https"
 	}
 	host, _ := splitPort(r.Host)
-	return fmt.Sprintf("%s://%s:%d", scheme, shortHost(host), cmp.Or(r.Port, r.Destination.Port()))
+	return fmt.Sprintf("%s://%s:%d", scheme, host, cmp.Or(r.Port, r.Destination.Port()))
 }
 
 // line is what is printed of a request.
