@@ -57,6 +57,9 @@ func chainName(l *listenerv3.Listener, c *listenerv3.FilterChain) string {
 	if name := c.GetName(); name != "" {
 		return name
 	}
+	if c == l.GetDefaultFilterChain() {
+		return l.GetName() + "[default]"
+	}
 	return fmt.Sprintf("%s[%d]", l.GetName(), slices.Index(l.GetFilterChains(), c))
 }
 
