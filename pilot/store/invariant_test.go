@@ -29,7 +29,7 @@ func describe(snapshot *Snapshot) string {
 	}
 	fmt.Fprintln(&b, "gateways", names(s.Gateways()))
 	for _, ns := range []string{"default", "a", "b", "istio-system"} {
-		own := s.Own(ns)
+		own := slices.Clone(s.Own(ns)) // the store searches its own list by its order
 		slices.SortFunc(own, func(a, b Row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		fmt.Fprintln(&b, ns, s.Object(model.Key{Kind: model.KindNamespace, Name: ns}) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
 			names(s.PeerAuthentications(ns)), names(s.Telemetries(ns)), names(s.WorkloadDestinationRules(ns)), own)
