@@ -236,6 +236,7 @@ type endpointTable struct {
 	of      map[endpointOwner][]model.Endpoint
 	objects map[Place]keyList // by the row that they add to
 	rows    *table[[]model.Endpoint]
+	moved   map[Place]struct{} // rows of which an object's endpoints changed since the last flush
 
 	longOwners map[endpointOwner]struct{} // with an endpoint whose LongPeer is set
 	long       *table[bool]               // one row: whether there are any
@@ -244,6 +245,7 @@ type endpointTable struct {
 func newEndpointTable(changed *journal) *endpointTable {
 	return &endpointTable{
 		of: map[endpointOwner][]model.Endpoint{}, objects: map[Place]keyList{}, rows: newTable[[]model.Endpoint]("endpoints", changed, nil),
+		moved:      map[Place]struct{}{},
 		longOwners: map[endpointOwner]struct{}{}, long: newTable[bool]("long peers", changed, nil),
 	}
 }
@@ -252,6 +254,7 @@ func newEndpointTable(changed *journal) *endpointTable {
 func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
 	t.countLong(of, next)
 	row := Place{Namespace: of.object.Namespace, Name: of.host}
+	t.moved[row] = struct{}{}
 	if len(next) == 0 {
 		delete(t.of, of)
 		remove(t.objects, row, of.object)
@@ -259,18 +262,25 @@ func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
 		t.of[of] = next
 		insert(t.objects, row, of.object)
 	}
-	switch all := t.objects[row]; len(all) {
-	case 0:
-		t.rows.drop(row)
-	case 1:
-		t.rows.put(row, t.of[endpointOwner{all[0], of.host}])
-	default:
-		var joined []model.Endpoint
-		for _, k := range all {
-			joined = append(joined, t.of[endpointOwner{k, of.host}]...)
+}
+
+// flush brings the rows up to what was put. Each is joined once, however many of its objects changed.
+func (t *endpointTable) flush() {
+	for row := range t.moved {
+		switch all := t.objects[row]; len(all) {
+		case 0:
+			t.rows.drop(row)
+		case 1:
+			t.rows.put(row, t.of[endpointOwner{all[0], row.Name}])
+		default:
+			var joined []model.Endpoint
+			for _, k := range all {
+				joined = append(joined, t.of[endpointOwner{k, row.Name}]...)
+			}
+			t.rows.put(row, sortEndpoints(joined))
 		}
-		t.rows.put(row, sortEndpoints(joined))
 	}
+	t.moved = map[Place]struct{}{} // as in journal.take
 }
 
 // countLong notes whether endpoints need the long form in which proxies say who they are.

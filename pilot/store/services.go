@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ type services struct {
 	inNamespace *index[*model.Service] // by the namespace they live in
 	// visible is what everyone sees under a hostname, and, by client, what a namespace sees instead.
 	visible *table[*model.Service]
+	clients map[string][]string // that visible has a row for, by hostname
 	// list is all of visible, for everyone or for a client, sorted by hostname, and under the names below
 	// those of them of which that is true.
 	list *index[*model.Service]
@@ -34,6 +36,7 @@ func newServices(changed *journal, own *owned) *services {
 		byHost:      newIndex("services of a host", changed, model.CompareServices, indexOptions{}),
 		inNamespace: newIndex("services of a namespace", changed, compareHostnames, indexOptions{}),
 		visible:     newTable[*model.Service]("services", changed, own),
+		clients:     map[string][]string{},
 		list:        newIndex("visible services", changed, compareHostnames, indexOptions{own: own}),
 	}
 }
@@ -64,33 +67,34 @@ func (t *services) put(k model.Key, next []*model.Service) {
 
 // flush brings the tables up to what was put.
 func (t *services) flush() {
-	before := map[string]map[string]*model.Service{} // what was visible, by host and client
-	for k := range t.byHost.moved {
-		before[k.Name] = seen(t.byHost.lists.row(k))
-	}
 	for _, k := range t.byHost.flush() {
-		t.show(k.Name, before[k.Name], seen(t.byHost.lists.row(k)))
+		t.show(k.Name, seen(t.byHost.lists.row(k)))
 	}
 	t.inNamespace.flush()
 	t.list.flush()
 }
 
-// show puts what is visible under a hostname in the place of what was.
-func (t *services) show(host string, before, after map[string]*model.Service) {
-	for client, svc := range before {
-		if after[client] == svc {
-			continue
-		}
-		t.list.move(svc, lists(svc, client), nil, nil, false)
-		if after[client] == nil {
-			t.visible.drop(Place{Client: client, Name: host})
+// show puts what is visible under a hostname now, by client, in the place of what was.
+func (t *services) show(host string, now map[string]*model.Service) {
+	for _, client := range t.clients[host] {
+		at := Place{Client: client, Name: host}
+		if before := t.visible.row(at); before != now[client] {
+			t.list.move(before, lists(before, client), nil, nil, false)
+			if now[client] == nil {
+				t.visible.drop(at)
+			}
 		}
 	}
-	for client, svc := range after {
-		if before[client] != svc {
-			t.visible.put(Place{Client: client, Name: host}, svc)
+	for client, svc := range now {
+		if at := (Place{Client: client, Name: host}); t.visible.row(at) != svc {
+			t.visible.put(at, svc)
 			t.list.move(nil, nil, svc, lists(svc, client), false)
 		}
+	}
+	if len(now) == 0 {
+		delete(t.clients, host)
+	} else {
+		t.clients[host] = slices.Collect(maps.Keys(now))
 	}
 }
 
@@ -118,71 +122,70 @@ func seen(candidates []*model.Service) map[string]*model.Service {
 		return nil
 	}
 	candidates = merged(candidates)
-	out := map[string]*model.Service{}
-	clients := map[string]struct{}{}
-	for _, svc := range candidates {
+	first := map[string]sighting{} // by client, of what is for it alone or by name; "" for everyone
+	for at, svc := range candidates {
 		audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace)
-		if audience.Everyone && out[""] == nil {
-			out[""] = svc
+		clients := audience.Namespaces
+		if audience.Everyone {
+			clients = []string{"", svc.Namespace}
 		}
-		clients[svc.Namespace] = struct{}{}
-		for _, ns := range audience.Namespaces {
-			clients[ns] = struct{}{}
+		for _, client := range clients {
+			next := sighting{svc, placeFor(svc, audience, client), at}
+			if known, found := first[client]; !found || next.before(known) {
+				first[client] = next
+			}
 		}
 	}
-	var everyones model.Key
-	if out[""] != nil {
-		everyones, out[""] = out[""].Key, hidingFrom(out[""], candidates)
-	} else {
-		delete(out, "")
-	}
-	for ns := range clients {
-		if svc := seenFrom(candidates, ns); svc != nil && svc.Key != everyones {
-			out[ns] = svc
+	everyones, some := first[""]
+	out := map[string]*model.Service{}
+	for client, s := range first {
+		if !some || client != "" && s.before(everyones) {
+			out[client] = s.svc
 		}
+	}
+	if some {
+		delete(out, everyones.svc.Namespace)
+		out[""] = hidingFrom(everyones.svc, candidates)
 	}
 	return out
 }
 
-func seenFrom(candidates []*model.Service, client string) *model.Service {
-	var first *model.Service
-	at := 0
-	for _, svc := range candidates {
-		if place, sees := placeFor(svc, client); sees && (first == nil || place < at) {
-			first, at = svc, place
-		}
-	}
-	return first
+// sighting is a service that a client may see.
+type sighting struct {
+	svc       *model.Service
+	place, at int // at is where it stands among all of its hostname
+}
+
+// before tells whether it counts rather than another.
+func (s sighting) before(o sighting) bool {
+	return cmp.Or(cmp.Compare(s.place, o.place), cmp.Compare(s.at, o.at)) < 0
 }
 
 // visibleTo gives the services of one hostname that a client may see, the one that counts first. There is one a namespace.
 func visibleTo(candidates []*model.Service, client string) []*model.Service {
-	var out []*model.Service
-	places := map[*model.Service]int{}
 	if len(candidates) == 0 {
 		return nil
 	}
+	var out []*model.Service
+	places := map[*model.Service]int{}
 	for _, svc := range merged(candidates) {
-		if place, sees := placeFor(svc, client); sees {
-			out, places[svc] = append(out, svc), place
+		if audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace); audience.Has(client) {
+			out, places[svc] = append(out, svc), placeFor(svc, audience, client)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *model.Service) int { return cmp.Compare(places[a], places[b]) })
 	return out
 }
 
-// placeFor tells whether a client may see a service, and where it stands before age decides among those of its hostname.
-func placeFor(svc *model.Service, client string) (place int, sees bool) {
-	audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace)
+// placeFor tells where a service stands for a client that sees it, before age decides among those of its hostname.
+func placeFor(svc *model.Service, audience model.Audience, client string) int {
 	switch {
-	case !audience.Has(client):
-		return 0, false
 	case svc.Namespace == client:
-		return 0, true
+		return 0
 	case svc.Key.Kind == model.KindService:
-		return 1, true
+		return 1
 	}
-	return 2 + audience.Rank(svc.Namespace, client), true
+	return 2 + audience.Rank(svc.Namespace, client)
 }
 
 // foundServices are the tables as a snapshot has them.

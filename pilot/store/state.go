@@ -367,6 +367,7 @@ func (s *state) flush() []Row {
 		x.flush()
 	}
 	s.services.flush()
+	s.endpoints.flush()
 	s.own.flush() // last: what rows namespaces have follows from the others
 	return s.rows.take()
 }
