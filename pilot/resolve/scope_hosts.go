@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,15 +21,47 @@ func (h hostIn) covers(namespace, host string) bool {
 	return (h.namespace == "*" || h.namespace == namespace) && model.HostCovers(h.host, host)
 }
 
+// hostsIn are hosts of namespaces, in which those that cover another one are found without looking at all.
+type hostsIn struct {
+	has     map[hostIn]struct{}
+	lengths []int // of what follows the star in its wildcards, sorted
+}
+
+func newHostsIn(list []hostIn) *hostsIn {
+	out := &hostsIn{has: make(map[hostIn]struct{}, len(list))}
+	for _, h := range list {
+		out.has[h] = struct{}{}
+		if suffix, wild := strings.CutPrefix(h.host, "*"); wild {
+			out.lengths = append(out.lengths, len(suffix))
+		}
+	}
+	out.lengths = distinct(out.lengths)
+	return out
+}
+
+// covers tells whether one of them is about a host of a namespace.
+func (s *hostsIn) covers(namespace, host string) bool {
+	names := func(pattern string) bool {
+		_, own := s.has[hostIn{namespace, pattern}]
+		_, all := s.has[hostIn{"*", pattern}]
+		return own || all
+	}
+	if names(host) {
+		return true
+	}
+	rest := strings.TrimPrefix(host, "*")
+	return slices.ContainsFunc(s.lengths, func(n int) bool { return n <= len(rest) && names("*"+rest[len(rest)-n:]) })
+}
+
 // allowed is what one host of an egress listener lets pass: what it covers, without what the listener takes out again.
 type allowed struct {
 	hostIn
-	except []hostIn
+	except *hostsIn // of the listener
 }
 
 // covers tells whether it lets a host of a namespace pass.
 func (a allowed) covers(namespace, host string) bool {
-	return a.hostIn.covers(namespace, host) && !slices.ContainsFunc(a.except, func(h hostIn) bool { return h.covers(namespace, host) })
+	return a.hostIn.covers(namespace, host) && !a.except.covers(namespace, host)
 }
 
 // egressHosts are the hosts of one egress listener of a Sidecar, or of all.
@@ -36,9 +69,7 @@ type egressHosts struct{ allow []allowed }
 
 // same tells whether two listeners have the same hosts; nil is of none.
 func (e *egressHosts) same(o *egressHosts) bool {
-	return e == o || e != nil && o != nil && slices.EqualFunc(e.allow, o.allow, func(a, b allowed) bool {
-		return a.hostIn == b.hostIn && slices.Equal(a.except, b.except)
-	})
+	return e == o || e != nil && o != nil && reflect.DeepEqual(e.allow, o.allow)
 }
 
 // parseEgress reads ./*, ns/*, */*, ns/host, and the exclusions ~ns/host and ~/host, which is for every namespace. "." is
@@ -54,7 +85,7 @@ func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 // parseHosts does the same for the hosts of one listener.
 func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 	var out egressHosts
-	var except []hostIn
+	var allow, except []hostIn
 	for _, h := range hosts {
 		ns, host, ok := strings.Cut(h, "/")
 		if !ok {
@@ -71,11 +102,15 @@ func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 		if excluded {
 			except = append(except, hostIn{ns, host})
 		} else {
-			out.allow = append(out.allow, allowed{hostIn: hostIn{ns, host}})
+			allow = append(allow, hostIn{ns, host})
 		}
 	}
-	for i := range out.allow {
-		out.allow[i].except = except
+	taken, known := newHostsIn(except), map[hostIn]bool{}
+	for _, h := range allow {
+		if !known[h] {
+			known[h] = true
+			out.allow = append(out.allow, allowed{h, taken})
+		}
 	}
 	return out
 }
