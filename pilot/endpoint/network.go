@@ -17,6 +17,7 @@ type remote struct {
 	class    *resolve.Class
 	cluster  *ir.Cluster
 	gateways model.NetworkGateways // all of the mesh
+	scale    uint64                // by which weights are multiplied, so that gateways can share them
 	into     map[[2]string]model.NetworkGateways
 	weights  map[entrance]uint64 // of the endpoints behind each gateway
 }
@@ -31,6 +32,7 @@ func newRemote(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *remote {
 	out := &remote{r: r, class: c, cluster: cl}
 	if r.SeveralNetworks() { // read whatever the class's network, for which this may be computed again
 		out.gateways, out.into, out.weights = r.NetworkGateways(), map[[2]string]model.NetworkGateways{}, map[entrance]uint64{}
+		out.scale = uint64(out.gateways.Scale())
 	}
 	return out
 }
@@ -52,7 +54,7 @@ func (n *remote) takes(ep *model.Endpoint) bool {
 	if !mutual {
 		return true
 	}
-	weight := uint64(max(ep.Weight, 1)) * uint64(n.gateways.Scale()) / uint64(len(gateways))
+	weight := uint64(max(ep.Weight, 1)) * n.scale / uint64(len(gateways))
 	for _, gateway := range gateways {
 		behind := model.Endpoint{Network: gateway.Network, Cluster: gateway.Cluster, Locality: ep.Locality}
 		g := group{priority: priority(n.r, n.cluster.Endpoints.Locality, n.class, &behind), locality: ep.Locality}
@@ -86,10 +88,9 @@ func (n *remote) put(to groups) {
 	if len(n.weights) == 0 {
 		return
 	}
-	scale := uint64(n.gateways.Scale())
 	for _, l := range to {
 		for i := range l.Endpoints {
-			l.Endpoints[i].Weight = clipped(uint64(l.Endpoints[i].Weight) * scale)
+			l.Endpoints[i].Weight = clipped(uint64(l.Endpoints[i].Weight) * n.scale)
 		}
 	}
 	entrances := make([]entrance, 0, len(n.weights))

@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,5 +72,49 @@ func TestGatewaysShareTheWeightOfANetwork(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// networks makes the mesh's networks, of names with the addresses of their gateways.
+func networks(of ...string) string {
+	var b strings.Builder
+	b.WriteString(`
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  meshNetworks: |
+    networks:
+`)
+	for _, network := range of {
+		name, addresses, _ := strings.Cut(network, " ")
+		fmt.Fprintf(&b, "      %s:\n        gateways:\n", name)
+		for _, a := range strings.Fields(addresses) {
+			fmt.Fprintf(&b, "        - {address: %q, port: 443}\n", a)
+		}
+	}
+	return b.String()
+}
+
+// What is found of all gateways is found once, not for each endpoint.
+func TestManyEndpointsBehindManyGateways(t *testing.T) {
+	const many = 300
+	var of []string
+	var pods strings.Builder
+	for i := range many {
+		of = append(of, fmt.Sprintf("n%d 203.0.%d.%d", i, i/100, i%100))
+		pods.WriteString(pod(fmt.Sprintf("a%d", i), fmt.Sprintf("10.0.%d.%d", i/100, i%100), fmt.Sprintf("security.istio.io/tlsMode: istio, topology.istio.io/network: n%d", i)))
+	}
+	r := read(t, fmt.Sprintf(service, "")+networks(of...)+pods.String())
+	cl, class := cluster(nil), &resolve.Class{Network: resolve.Network{Name: "n0"}}
+	cl.AutoTLS = true
+	each := testing.AllocsPerRun(1, func() {
+		if got := len(weights(endpoint.Assignment(r, class, cl))); got != many {
+			t.Errorf("%d hosts", got)
+		}
+	}) / many
+	if each > 20 {
+		t.Errorf("%.0f allocations for each endpoint", each)
 	}
 }
