@@ -187,6 +187,10 @@ func workload(r resolve.Reader, c *resolve.Class, ep *model.Endpoint) string {
 
 // compareLocalities puts localities in order of priority, then of name.
 func compareLocalities(a, b ir.LocalityEndpoints) int {
-	return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Region, b.Region),
-		strings.Compare(a.Zone, b.Zone), strings.Compare(a.SubZone, b.SubZone))
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), compareNames(
+		model.Locality{Region: a.Region, Zone: a.Zone, SubZone: a.SubZone}, model.Locality{Region: b.Region, Zone: b.Zone, SubZone: b.SubZone}))
+}
+
+func compareNames(a, b model.Locality) int {
+	return cmp.Or(strings.Compare(a.Region, b.Region), strings.Compare(a.Zone, b.Zone), strings.Compare(a.SubZone, b.SubZone))
 }

@@ -2,8 +2,10 @@ package endpoint
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -17,21 +19,28 @@ type remote struct {
 	class    *resolve.Class
 	cluster  *ir.Cluster
 	gateways model.NetworkGateways // all of the mesh
-	scale    uint64                // by which weights are multiplied, so that gateways can share them
-	into     map[[2]string]model.NetworkGateways
-	weights  map[entrance]uint64 // of the endpoints behind each gateway
+	weights  map[entrance]uint64   // of the endpoints behind each gateway
+
+	scale uint64 // by which weights are multiplied, so that gateways can share them
+	into  map[[2]string]model.NetworkGateways
 }
 
-// entrance is a gateway as one of the hosts of a group.
+// entrance is a gateway as one of the hosts of a group. Networks and clusters may share one.
 type entrance struct {
 	group
-	model.NetworkGateway
+	at address
+}
+
+// address is what Envoy tells the hosts of a cluster apart by.
+type address struct {
+	host string
+	port uint32
 }
 
 func newRemote(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *remote {
 	out := &remote{r: r, class: c, cluster: cl}
 	if r.SeveralNetworks() { // read whatever the class's network, for which this may be computed again
-		out.gateways, out.into, out.weights = r.NetworkGateways(), map[[2]string]model.NetworkGateways{}, map[entrance]uint64{}
+		out.gateways, out.weights, out.into = r.NetworkGateways(), map[entrance]uint64{}, map[[2]string]model.NetworkGateways{}
 		out.scale = uint64(out.gateways.Scale())
 	}
 	return out
@@ -54,11 +63,10 @@ func (n *remote) takes(ep *model.Endpoint) bool {
 	if !mutual {
 		return true
 	}
-	weight := uint64(max(ep.Weight, 1)) * n.scale / uint64(len(gateways))
 	for _, gateway := range gateways {
 		behind := model.Endpoint{Network: gateway.Network, Cluster: gateway.Cluster, Locality: ep.Locality}
 		g := group{priority: priority(n.r, n.cluster.Endpoints.Locality, n.class, &behind), locality: ep.Locality}
-		n.weights[entrance{g, gateway}] += weight
+		n.weights[entrance{g, address{gateway.Address, gateway.Port}}] += uint64(max(ep.Weight, 1)) * n.scale / uint64(len(gateways))
 	}
 	return true
 }
@@ -93,15 +101,41 @@ func (n *remote) put(to groups) {
 			l.Endpoints[i].Weight = clipped(uint64(l.Endpoints[i].Weight) * n.scale)
 		}
 	}
-	entrances := make([]entrance, 0, len(n.weights))
-	for e := range n.weights {
-		entrances = append(entrances, e)
+	hosts := n.hosts()
+	at := slices.SortedFunc(maps.Keys(hosts), func(a, b address) int {
+		return cmp.Or(strings.Compare(a.host, b.host), cmp.Compare(a.port, b.port))
+	})
+	for _, a := range at {
+		l := to.of(hosts[a].group)
+		l.Endpoints = append(l.Endpoints, ir.Endpoint{Address: a.host, Port: a.port, Weight: clipped(max(hosts[a].weight, 1))})
 	}
-	slices.SortFunc(entrances, func(a, b entrance) int { return model.CompareGateways(a.NetworkGateway, b.NetworkGateway) })
-	for _, e := range entrances {
-		l := to.of(e.group)
-		l.Endpoints = append(l.Endpoints, ir.Endpoint{Address: e.Address, Port: e.Port, Weight: clipped(max(n.weights[e], 1))})
+}
+
+// host is where a gateway stands among a cluster's hosts.
+type host struct {
+	group
+	weight uint64
+	most   uint64 // what of the weight is of the group
+}
+
+// hosts gives each gateway one place, since Envoy keeps no second host of an address in a cluster. It is in the nearest
+// priority, with all that counts there, and in the locality that most of it is of.
+func (n *remote) hosts() map[address]host {
+	out := make(map[address]host, len(n.weights))
+	for e, weight := range n.weights {
+		h, known := out[e.at]
+		switch nearer := cmp.Compare(e.priority, h.priority); {
+		case !known || nearer < 0:
+			h = host{group: e.group, weight: weight, most: weight}
+		case nearer == 0:
+			h.weight += weight
+			if weight > h.most || weight == h.most && compareNames(e.locality, h.locality) < 0 {
+				h.group, h.most = e.group, weight
+			}
+		}
+		out[e.at] = h
 	}
+	return out
 }
 
 func clipped(weight uint64) uint32 { return uint32(min(weight, math.MaxUint32)) }

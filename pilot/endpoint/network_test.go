@@ -9,6 +9,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/endpoint"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
@@ -39,8 +40,7 @@ data:
         gateways: [{address: 203.0.113.3, port: 1}, {address: 203.0.113.3, port: 2}, {address: 203.0.113.3, port: 3}]
 `
 
-// Weights are multiplied by what all numbers of gateways divide, and each gateway has its part of those behind it, in
-// the locality of the endpoints.
+// Weights are multiplied by what all numbers of gateways divide, and each gateway has its part of those behind it.
 func TestGatewaysShareTheWeightOfANetwork(t *testing.T) {
 	mutual := "security.istio.io/tlsMode: istio, topology.istio.io/network: "
 	r := read(t, fmt.Sprintf(service, "")+gateways+
@@ -52,18 +52,17 @@ func TestGatewaysShareTheWeightOfANetwork(t *testing.T) {
 		want    []string
 	}{
 		"near": {resolve.Network{Name: "near"}, []string{
-			"/10.0.0.1:8080=6", "/10.7.0.1:8080=6", "/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2",
-			"r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+			"/10.0.0.1:8080=6", "/10.7.0.1:8080=6", "/203.0.113.1:443=9", "/203.0.113.2:443=9", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2",
 		}},
 		"third": {resolve.Network{Name: "third"}, []string{
-			"/10.7.0.1:8080=6", "/10.8.0.1:8080=6", "/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.9:443=6", "r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+			"/10.7.0.1:8080=6", "/10.8.0.1:8080=6", "/203.0.113.1:443=9", "/203.0.113.2:443=9", "/203.0.113.9:443=6",
 		}},
 		"none": {resolve.Network{}, []string{
 			"/10.0.0.1:8080=1", "/10.7.0.1:8080=1", "/10.8.0.1:8080=1", "/10.9.0.1:8080=1", "/10.9.0.3:8080=1", "/10.9.0.4:8080=1", "r2/10.9.0.2:8080=1",
 		}},
 		"near sees itself": {resolve.Network{Name: "near", View: "near,"}, []string{"/10.0.0.1:8080=1"}},
 		"near sees others": {resolve.Network{Name: "near", View: "far,third,"}, []string{
-			"/203.0.113.1:443=6", "/203.0.113.2:443=6", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2", "r2/203.0.113.1:443=3", "r2/203.0.113.2:443=3",
+			"/203.0.113.1:443=9", "/203.0.113.2:443=9", "/203.0.113.3:1=2", "/203.0.113.3:2=2", "/203.0.113.3:3=2",
 		}},
 	} {
 		cl := cluster(nil)
@@ -95,6 +94,39 @@ data:
 		}
 	}
 	return b.String()
+}
+
+// Envoy keeps the first host of an address that a cluster has, and would forget the weight of the others.
+func TestAGatewayIsOneHostOfACluster(t *testing.T) {
+	in := func(network, zone string) string {
+		return "security.istio.io/tlsMode: istio, topology.istio.io/network: " + network + ", istio-locality: " + zone
+	}
+	base := fmt.Sprintf(service, "") + networks("n2 203.0.113.1", "n3 203.0.113.1") + pod("a0", "10.0.0.1", in("n1", "r1.z1"))
+	zones := pod("a1", "10.9.0.1", in("n2", "r1.z4")) + pod("a2", "10.9.0.2", in("n2", "r1.z3")) + pod("a3", "10.9.0.3", in("n2", "r1.z3")) +
+		pod("a4", "10.9.0.4", in("n2", "r1.z2")) + pod("a5", "10.9.0.5", in("n2", "r1.z2"))
+	for name, c := range map[string]struct {
+		input  string
+		policy ir.LocalityPolicy
+		want   []string
+	}{
+		"in the locality of most":          {zones, ir.LocalityPolicy{}, []string{"0/r1.z1/10.0.0.1=1", "0/r1.z2/203.0.113.1=5"}},
+		"of several networks":              {pod("a1", "10.9.0.1", in("n2", "r1.z1")) + pod("a2", "10.9.0.2", in("n3", "r1.z1")), ir.LocalityPolicy{}, []string{"0/r1.z1/10.0.0.1=1", "0/r1.z1/203.0.113.1=2"}},
+		"with what is of the nearest only": {zones + pod("a6", "10.9.0.6", in("n3", "r1.z1")), ir.LocalityPolicy{Failover: true}, []string{"0/r1.z1/10.0.0.1=1", "0/r1.z1/203.0.113.1=1"}},
+		"in the nearest that there is":     {zones, ir.LocalityPolicy{Failover: true}, []string{"0/r1.z1/10.0.0.1=1", "1/r1.z2/203.0.113.1=5"}},
+	} {
+		cl := cluster(nil)
+		cl.AutoTLS, cl.Endpoints.Locality = true, c.policy
+		class := &resolve.Class{Network: resolve.Network{Name: "n1"}, Locality: model.Locality{Region: "r1", Zone: "z1"}}
+		var got []string
+		for _, l := range endpoint.Assignment(read(t, base+c.input), class, cl).Localities {
+			for _, e := range l.Endpoints {
+				got = append(got, fmt.Sprintf("%d/%s.%s/%s=%d", l.Priority, l.Region, l.Zone, e.Address, e.Weight))
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
 }
 
 // What is found of all gateways is found once, not for each endpoint.
