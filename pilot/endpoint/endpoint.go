@@ -25,11 +25,11 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	}
 	groups := groups{}
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
-	labels := chosen(r, c, cl, endpoints)
-	remote := newRemote(r, c, cl)
+	remote := newRemote(r, c, cl, endpoints)
+	labels := chosen(remote, endpoints)
 	for i := range endpoints {
 		ep := &endpoints[i]
-		if !belongs(r, c, cl, labels, ep) || remote.takes(ep) || ep.Address == "" {
+		if !belongs(r, c, cl, labels, ep) || remote.takes(ep) || ep.Address == "" || !speaks(c, ep.Address) {
 			continue
 		}
 		l := groups.of(group{priority: priority(r, set.Locality, c, ep), locality: ep.Locality})
@@ -111,10 +111,11 @@ func (g groups) of(key group) *ir.LocalityEndpoints {
 }
 
 // chosen gives the labels of the cluster's hosts: its own, or the first to fall back to that any endpoint has.
-func chosen(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []model.Endpoint) map[string]string {
+func chosen(n *remote, endpoints []model.Endpoint) map[string]string {
+	cl := n.cluster
 	has := func(labels map[string]string) bool {
 		for i := range endpoints {
-			if endpoints[i].Health == model.Healthy && belongs(r, c, cl, labels, &endpoints[i]) {
+			if ep := &endpoints[i]; ep.Health == model.Healthy && belongs(n.r, n.class, cl, labels, ep) && n.reaches(ep) {
 				return true
 			}
 		}
@@ -153,13 +154,16 @@ func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[stri
 		return cl.Discovery.IsDNS()
 	case model.AddressUnix:
 		return !cl.Discovery.IsDNS()
-	case model.AddressNone:
-		return !set.MutualOnly || mutualTLS(r, ep)
-	}
-	if c.IPv4 != c.IPv6 && strings.Contains(ep.Address, ":") != c.IPv6 { // else both, or nothing is known
-		return false
 	}
 	return !set.MutualOnly || mutualTLS(r, ep)
+}
+
+// speaks tells whether the proxies of a class can connect to an address by its IP family.
+func speaks(c *resolve.Class, address string) bool {
+	if c.IPv4 == c.IPv6 || strings.Contains(address, ":") == c.IPv6 { // both families, or nothing is known
+		return true
+	}
+	return model.KindOfAddress(address) != model.AddressIP
 }
 
 func hostOf(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, ep *model.Endpoint) ir.Endpoint {

@@ -15,15 +15,23 @@ import (
 // remote gathers what of a cluster is in other networks than a class of proxies. In its place stand the gateways of
 // those networks. Where there is one network, it takes nothing.
 type remote struct {
-	r        resolve.Reader
-	class    *resolve.Class
-	cluster  *ir.Cluster
-	gateways model.NetworkGateways // all of the mesh
-	weights  map[entrance]uint64   // of the endpoints behind each gateway
+	r         resolve.Reader
+	class     *resolve.Class
+	cluster   *ir.Cluster
+	endpoints []model.Endpoint      // of the service
+	gateways  model.NetworkGateways // all of the mesh
+	weights   map[entrance]uint64   // of the endpoints behind each gateway
 
-	scale uint64 // by which weights are multiplied, so that gateways can share them
-	into  map[[2]string]model.NetworkGateways
+	// What index finds, with the first endpoint for which it matters:
+	networks map[string]model.NetworkGateways // that have gateways, with those to which the proxies can connect
+	scale    uint64                           // by which weights are multiplied, so that gateways can share them
+	into     map[[2]string]model.NetworkGateways
+	spoken   map[pod]struct{} // those with an address of the proxies' IP families
 }
+
+type pod struct{ cluster, namespace, name string }
+
+func podOf(ep *model.Endpoint) pod { return pod{ep.Cluster, ep.Namespace, ep.Pod} }
 
 // entrance is a gateway as one of the hosts of a group. Networks and clusters may share one.
 type entrance struct {
@@ -37,13 +45,60 @@ type address struct {
 	port uint32
 }
 
-func newRemote(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *remote {
-	out := &remote{r: r, class: c, cluster: cl}
+func newRemote(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, endpoints []model.Endpoint) *remote {
+	out := &remote{r: r, class: c, cluster: cl, endpoints: endpoints}
 	if r.SeveralNetworks() { // read whatever the class's network, for which this may be computed again
-		out.gateways, out.weights, out.into = r.NetworkGateways(), map[entrance]uint64{}, map[[2]string]model.NetworkGateways{}
-		out.scale = uint64(out.gateways.Scale())
+		out.gateways, out.weights = r.NetworkGateways(), map[entrance]uint64{}
 	}
 	return out
+}
+
+// index sorts the gateways by network, once for all endpoints.
+func (n *remote) index() {
+	if n.networks != nil {
+		return
+	}
+	n.networks, n.into = map[string]model.NetworkGateways{}, map[[2]string]model.NetworkGateways{}
+	var usable model.NetworkGateways
+	for _, gateway := range n.gateways {
+		within := n.networks[gateway.Network]
+		if speaks(n.class, gateway.Address) {
+			usable, within = append(usable, gateway), append(within, gateway)
+		}
+		n.networks[gateway.Network] = within
+	}
+	n.scale = uint64(usable.Scale())
+	n.spoken = map[pod]struct{}{}
+	for i := range n.endpoints {
+		if ep := &n.endpoints[i]; ep.Pod != "" && ep.Address != "" && speaks(n.class, ep.Address) {
+			n.spoken[podOf(ep)] = struct{}{}
+		}
+	}
+}
+
+// second tells whether an endpoint is the other address of a pod that counts by one of the proxies' IP families. Where
+// it would count itself, pods behind gateways would weigh twice what those beside the proxies do.
+func (n *remote) second(ep *model.Endpoint) bool {
+	_, known := n.spoken[podOf(ep)]
+	return known && !speaks(n.class, ep.Address)
+}
+
+// behind tells whether an endpoint is in a network with gateways, one that the proxies are not in.
+func (n *remote) behind(ep *model.Endpoint) bool {
+	if len(n.gateways) == 0 || n.class.Network.Reaches(ep.Network) {
+		return false
+	}
+	n.index()
+	_, gated := n.networks[ep.Network]
+	return gated
+}
+
+// reaches tells whether the proxies have an address to connect to for an endpoint: its own or that of a gateway.
+func (n *remote) reaches(ep *model.Endpoint) bool {
+	if n.behind(ep) {
+		return len(n.gatewaysInto(ep)) > 0
+	}
+	return ep.Address != "" && speaks(n.class, ep.Address)
 }
 
 // takes tells whether an endpoint is not for the proxies to connect to by its own address. Only those that are spoken
@@ -53,16 +108,13 @@ func (n *remote) takes(ep *model.Endpoint) bool {
 		return false
 	}
 	mutual := n.mutual(ep)
-	if n.class.Network.Reaches(ep.Network) {
+	if !n.behind(ep) {
 		return false
 	}
-	gateways := n.gatewaysInto(ep)
-	if len(gateways) == 0 {
-		return false
-	}
-	if !mutual {
+	if !mutual || n.second(ep) {
 		return true
 	}
+	gateways := n.gatewaysInto(ep)
 	for _, gateway := range gateways {
 		behind := model.Endpoint{Network: gateway.Network, Cluster: gateway.Cluster, Locality: ep.Locality}
 		g := group{priority: priority(n.r, n.cluster.Endpoints.Locality, n.class, &behind), locality: ep.Locality}
@@ -85,7 +137,7 @@ func (n *remote) gatewaysInto(ep *model.Endpoint) model.NetworkGateways {
 	key := [2]string{ep.Network, cmp.Or(ep.Cluster, n.r.Cluster())}
 	gateways, known := n.into[key]
 	if !known {
-		gateways = n.gateways.Into(key[0], key[1])
+		gateways = n.networks[ep.Network].Into(key[0], key[1])
 		n.into[key] = gateways
 	}
 	return gateways

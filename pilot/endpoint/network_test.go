@@ -150,3 +150,52 @@ func TestManyEndpointsBehindManyGateways(t *testing.T) {
 		t.Errorf("%.0f allocations for each endpoint", each)
 	}
 }
+
+// Proxies are given gateways to which they can connect, whatever family the addresses behind those are of.
+func TestGatewaysAreOfTheProxysFamily(t *testing.T) {
+	const mutual = "security.istio.io/tlsMode: istio, topology.istio.io/network: "
+	var pods strings.Builder
+	listed := map[string]string{}
+	for _, p := range [][]string{
+		{"a0", "near", "10.0.0.1", "fd00::1"}, {"a1", "both", "10.9.0.1", "fd00:9::1"}, {"a2", "both", "fd00:9::2"},
+		{"a3", "both", "10.9.0.3"}, {"a4", "four", "fd00:8::1"}, {"a5", "six", "10.7.0.1"},
+	} {
+		pods.WriteString(pod(p[0], p[2], mutual+p[1]))
+		for _, ip := range p[2:] {
+			family := map[bool]string{true: "IPv6", false: "IPv4"}[strings.Contains(ip, ":")]
+			listed[family] += fmt.Sprintf("{addresses: ['%s'], targetRef: {kind: Pod, namespace: default, name: %s}}, ", ip, p[0])
+		}
+	}
+	r := read(t, fmt.Sprintf(service, "")+networks("both 203.0.113.1 2001:db8::1", "four 203.0.113.2", "six 2001:db8::2")+pods.String()+
+		slice(listed["IPv4"])+strings.NewReplacer("name: a-1", "name: a-2", "addressType: IPv4", "addressType: IPv6").Replace(slice(listed["IPv6"])))
+	for name, c := range map[string]struct {
+		class resolve.Class
+		want  []string
+	}{
+		"IPv4": {resolve.Class{IPv4: true}, []string{"/10.0.0.1:8080=1", "/203.0.113.1:443=3", "/203.0.113.2:443=1"}},
+		"IPv6": {resolve.Class{IPv6: true}, []string{"/fd00::1:8080=1", "/2001:db8::1:443=3", "/2001:db8::2:443=1"}},
+		"both": {resolve.Class{IPv4: true, IPv6: true}, []string{
+			"/10.0.0.1:8080=2", "/fd00::1:8080=2", "/2001:db8::1:443=4", "/2001:db8::2:443=2", "/203.0.113.1:443=4", "/203.0.113.2:443=2",
+		}},
+	} {
+		cl := cluster(nil)
+		cl.AutoTLS, c.class.Network = true, resolve.Network{Name: "near"}
+		if diff := cmp.Diff(c.want, weights(endpoint.Assignment(r, &c.class, cl))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A subset is not chosen for endpoints to which the proxies cannot connect.
+func TestSubsetsFallBackFromWhatIsNotReached(t *testing.T) {
+	r := read(t, fmt.Sprintf(service, "")+networks("six 2001:db8::2")+
+		pod("a0", "10.0.0.1", "version: v2")+pod("a1", "10.9.0.1", "version: v1, security.istio.io/tlsMode: istio, topology.istio.io/network: six"))
+	for family, want := range map[string]string{"4": "10.0.0.1:8080", "6": "2001:db8::2:443"} {
+		cl := cluster(map[string]string{"version": "v1"})
+		cl.AutoTLS, cl.Endpoints.Fallback = true, []map[string]string{{"version": "v2"}}
+		class := &resolve.Class{IPv4: family == "4", IPv6: family == "6", Network: resolve.Network{Name: "near"}}
+		if diff := cmp.Diff([]string{want}, hosts(endpoint.Assignment(r, class, cl))); diff != "" {
+			t.Errorf("IPv%s (-want +got):\n%s", family, diff)
+		}
+	}
+}
