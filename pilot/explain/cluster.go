@@ -224,16 +224,22 @@ func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 	return assigned(m, m.GetLoadAssignment())
 }
 
-// assigned lists the endpoints of a load assignment, with the shares of their priorities.
+// assigned lists the endpoints of a load assignment, with the shares of their priorities. Of several endpoints that have
+// one address, Envoy keeps the first where the assignment is a resource of its own.
 func assigned(m *clusterv3.Cluster, a *endpointv3.ClusterLoadAssignment) []Endpoint {
 	var out []Endpoint
 	healthy, all := map[uint32]int{}, map[uint32]int{}
+	once, seen := m.GetType() == clusterv3.Cluster_EDS, map[string]bool{}
 	for _, l := range a.GetEndpoints() {
 		for _, lb := range l.GetLbEndpoints() {
 			e := Endpoint{
 				Address: address(lb.GetEndpoint().GetAddress()), Priority: l.GetPriority(), Locality: locality(l.GetLocality()),
 				Workload: lb.GetMetadata().GetFilterMetadata()["istio"].GetFields()["workload"].GetStringValue(),
 			}
+			if once && seen[e.Address] {
+				continue
+			}
+			seen[e.Address] = true
 			if m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil {
 				e.LocalityWeight = l.GetLoadBalancingWeight().GetValue()
 			}
