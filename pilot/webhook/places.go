@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -18,6 +20,8 @@ const (
 	// patience is how long a review waits for its turn, and then how long its body may take to come. An API
 	// server waits for an answer 10 s at most where nothing else is said.
 	patience = 10 * time.Second
+	// silence is how long nothing of a body may come.
+	silence = 2 * time.Second
 )
 
 // places are what all may have of something at a time, and each address: who reaches the port needs no proof.
@@ -40,31 +44,75 @@ func newPlaces(all, each int64) *places {
 	return &places{all: semaphore.NewWeighted(all), each: each, patience: patience, addresses: map[string]*addressPlaces{}}
 }
 
-// bodies gives places for bytes. Small bodies have room for many, so that one that comes late keeps none waiting.
-func bodies() *places { return newPlaces(maxReviews*maxBody, maxReviewsAddress*maxBody) }
+// rooms are places for the bytes of bodies. The beginnings of all have room of their own, so that a large body, or one
+// that comes late, keeps no small one waiting.
+type rooms struct {
+	first, more *places
+}
+
+func bodies() rooms {
+	half := func() *places { return newPlaces(maxReviews*maxBody/2, maxReviewsAddress*maxBody/2) }
+	return rooms{half(), half()}
+}
 
 // limit lets a handler have requests as their bodies have room, and a body so long to come. The others wait, without
 // room for their bodies.
-func (p *places) limit(next http.Handler) http.Handler {
+func (s rooms) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leave, ok := p.enter(r, room(r))
+		leave, ok := s.first.enter(r, maxSaid)
 		if !ok {
 			tooMany(w)
 			return
 		}
 		defer leave()
-		// A writer that knows no deadlines has the server's own.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.patience))
+		b := &roomyBody{ReadCloser: r.Body, request: r, places: s.more, room: maxSaid, begun: func() {
+			// A writer that knows no deadlines has the server's own.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.first.patience))
+		}}
+		defer b.leave()
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(min(silence, s.first.patience)))
+		r.Body = b
 		next.ServeHTTP(w, r)
 	})
 }
 
-// room is what a body may take: what is said of it, and not so little that there could be very many.
-func room(r *http.Request) int64 {
-	if r.ContentLength < 0 || r.ContentLength > maxBody {
-		return maxBody
+// errNoRoom is of a body that comes while there is none for it.
+var errNoRoom = errors.New("too many large reviews at a time")
+
+// roomyBody takes room as its bytes come: what is said of a length, or not said, costs nothing.
+type roomyBody struct {
+	io.ReadCloser
+	request    *http.Request
+	places     *places // for what is over the first room
+	room, came int64
+	begun      func() // is called at the first bytes
+	taken      []func()
+}
+
+// Read reads what there is room for. A body that is larger than any may be is for the reader to end.
+func (b *roomyBody) Read(to []byte) (int, error) {
+	if b.came == b.room && b.room < maxBody {
+		leave, ok := b.places.enter(b.request, b.room)
+		if !ok {
+			return 0, errNoRoom
+		}
+		b.taken, b.room = append(b.taken, leave), 2*b.room
 	}
-	return max(r.ContentLength, maxSaid)
+	if b.room < maxBody {
+		to = to[:min(int64(len(to)), b.room-b.came)]
+	}
+	n, err := b.ReadCloser.Read(to)
+	if b.came == 0 && n > 0 {
+		b.begun()
+	}
+	b.came += int64(n)
+	return n, err
+}
+
+func (b *roomyBody) leave() {
+	for _, leave := range b.taken {
+		leave()
+	}
 }
 
 func tooMany(w http.ResponseWriter) {

@@ -29,7 +29,7 @@ import (
 // maxBody bounds a request: an API server stores no object of more than 1.5 MiB, and sends two.
 const maxBody = 8 << 20
 
-// maxSaid bounds the room that a body gets before it has come.
+// maxSaid is the room that a body gets before it has come.
 const maxSaid = 64 << 10
 
 // Options of the webhooks.
@@ -75,12 +75,12 @@ func Handler(opts Options) http.Handler {
 		}),
 	}
 	opts.Registerer.MustRegister(s.requests, s.success, s.failure, s.took, s.worked)
-	mux, places := http.NewServeMux(), bodies()
+	mux, rooms := http.NewServeMux(), bodies()
 	for _, path := range []string{"/inject", "/inject/"} {
-		mux.Handle(path, s.timed(places.limit(s.review(s.working(by(s.inject))))))
+		mux.Handle(path, s.timed(rooms.limit(s.review(s.working(by(s.inject))))))
 	}
 	for _, path := range []string{"/validate", "/validate/"} {
-		mux.Handle(path, places.limit(s.review(by(s.validate))))
+		mux.Handle(path, rooms.limit(s.review(by(s.validate))))
 	}
 	return mux
 }
@@ -157,6 +157,9 @@ func (s *server) review(answer answering) http.HandlerFunc {
 		}
 		body, err := readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength)
 		switch {
+		case errors.Is(err, errNoRoom):
+			tooMany(w)
+			return
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 			return
