@@ -157,8 +157,12 @@ func TestGatewaysAreOfTheProxysFamily(t *testing.T) {
 	var pods strings.Builder
 	listed := map[string]string{}
 	for _, p := range [][]string{
-		{"a0", "near", "10.0.0.1", "fd00::1"}, {"a1", "both", "10.9.0.1", "fd00:9::1"}, {"a2", "both", "fd00:9::2"},
-		{"a3", "both", "10.9.0.3"}, {"a4", "four", "fd00:8::1"}, {"a5", "six", "10.7.0.1"},
+		{"a0", "near", "10.0.0.1", "fd00::1"},
+		{"a1", "both", "10.9.0.1", "fd00:9::1"},
+		{"a2", "both", "fd00:9::2"},
+		{"a3", "both", "10.9.0.3"},
+		{"a4", "four", "fd00:8::1"},
+		{"a5", "six", "10.7.0.1"},
 	} {
 		pods.WriteString(pod(p[0], p[2], mutual+p[1]))
 		for _, ip := range p[2:] {
