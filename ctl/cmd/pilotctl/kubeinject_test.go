@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -359,11 +358,7 @@ func TestKubeInjectFails(t *testing.T) {
 	} {
 		to := write("to", "as it was")
 		out, _, err := in.command("", append(slices.Clone(c.args), "-o", to)...)
-		code := exitFailure
-		var exit *exitError
-		if errors.As(err, &exit) {
-			code = exit.code
-		}
+		code := codeOf(err)
 		if err == nil || code != c.code || !strings.Contains(err.Error(), c.want) || out != "" {
 			t.Errorf("%s: exit code %d, %v, printed %q; wanted %d, %s", name, code, err, out, c.code, c.want)
 		}
