@@ -1,7 +1,7 @@
 package resolve
 
 import (
-	"reflect"
+	"iter"
 	"slices"
 	"strings"
 
@@ -23,6 +23,7 @@ func (h hostIn) covers(namespace, host string) bool {
 
 // hostsIn are hosts of namespaces, in which those that cover another one are found without looking at all.
 type hostsIn struct {
+	list    []hostIn // each once
 	has     map[hostIn]struct{}
 	lengths []int // of what follows the star in its wildcards, sorted
 }
@@ -30,7 +31,11 @@ type hostsIn struct {
 func newHostsIn(list []hostIn) *hostsIn {
 	out := &hostsIn{has: make(map[hostIn]struct{}, len(list))}
 	for _, h := range list {
+		if _, known := out.has[h]; known {
+			continue
+		}
 		out.has[h] = struct{}{}
+		out.list = append(out.list, h)
 		if suffix, wild := strings.CutPrefix(h.host, "*"); wild {
 			out.lengths = append(out.lengths, len(suffix))
 		}
@@ -41,35 +46,43 @@ func newHostsIn(list []hostIn) *hostsIn {
 
 // covers tells whether one of them is about a host of a namespace.
 func (s *hostsIn) covers(namespace, host string) bool {
-	names := func(pattern string) bool {
-		_, own := s.has[hostIn{namespace, pattern}]
-		_, all := s.has[hostIn{"*", pattern}]
-		return own || all
-	}
-	if names(host) {
+	return s.names(namespace, host) || s.names("*", host)
+}
+
+// names tells whether one of them that is written with a namespace, or with "*", is about a host.
+func (s *hostsIn) names(namespace, host string) bool {
+	if _, whole := s.has[hostIn{namespace, host}]; whole {
 		return true
 	}
 	rest := strings.TrimPrefix(host, "*")
-	return slices.ContainsFunc(s.lengths, func(n int) bool { return n <= len(rest) && names("*"+rest[len(rest)-n:]) })
+	return slices.ContainsFunc(s.lengths, func(n int) bool {
+		if n > len(rest) {
+			return false
+		}
+		_, wild := s.has[hostIn{namespace, "*" + rest[len(rest)-n:]}]
+		return wild
+	})
 }
 
-// allowed is what one host of an egress listener lets pass: what it covers, without what the listener takes out again.
-type allowed struct {
-	hostIn
-	except *hostsIn // of the listener
+// listenerHosts are the hosts of one egress listener of a Sidecar.
+type listenerHosts struct {
+	allow, except *hostsIn
+	anywhere      *hostsIn // what it allows, with "*" for every namespace
 }
 
 // covers tells whether it lets a host of a namespace pass.
-func (a allowed) covers(namespace, host string) bool {
-	return a.hostIn.covers(namespace, host) && !a.except.covers(namespace, host)
+func (l listenerHosts) covers(namespace, host string) bool {
+	return l.allow.covers(namespace, host) && !l.except.covers(namespace, host)
 }
 
 // egressHosts are the hosts of one egress listener of a Sidecar, or of all.
-type egressHosts struct{ allow []allowed }
+type egressHosts struct{ listeners []listenerHosts }
 
 // same tells whether two listeners have the same hosts; nil is of none.
 func (e *egressHosts) same(o *egressHosts) bool {
-	return e == o || e != nil && o != nil && reflect.DeepEqual(e.allow, o.allow)
+	return e == o || e != nil && o != nil && slices.EqualFunc(e.listeners, o.listeners, func(a, b listenerHosts) bool {
+		return slices.Equal(a.allow.list, b.allow.list) && slices.Equal(a.except.list, b.except.list)
+	})
 }
 
 // parseEgress reads ./*, ns/*, */*, ns/host, and the exclusions ~ns/host and ~/host, which is for every namespace. "." is
@@ -77,15 +90,14 @@ func (e *egressHosts) same(o *egressHosts) bool {
 func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 	var out egressHosts
 	for _, l := range sc.GetEgress() {
-		out.allow = append(out.allow, parseHosts(proxyNamespace, l.GetHosts()).allow...)
+		out.listeners = append(out.listeners, parseHosts(proxyNamespace, l.GetHosts()).listeners...)
 	}
 	return out
 }
 
 // parseHosts does the same for the hosts of one listener.
 func parseHosts(proxyNamespace string, hosts []string) egressHosts {
-	var out egressHosts
-	var allow, except []hostIn
+	var allow, except, anywhere []hostIn
 	for _, h := range hosts {
 		ns, host, ok := strings.Cut(h, "/")
 		if !ok {
@@ -102,17 +114,10 @@ func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 		if excluded {
 			except = append(except, hostIn{ns, host})
 		} else {
-			allow = append(allow, hostIn{ns, host})
+			allow, anywhere = append(allow, hostIn{ns, host}), append(anywhere, hostIn{"*", host})
 		}
 	}
-	taken, known := newHostsIn(except), map[hostIn]bool{}
-	for _, h := range allow {
-		if !known[h] {
-			known[h] = true
-			out.allow = append(out.allow, allowed{h, taken})
-		}
-	}
-	return out
+	return egressHosts{[]listenerHosts{{newHostsIn(allow), newHostsIn(except), newHostsIn(anywhere)}}}
 }
 
 // services gives the services that the hosts let pass, one a hostname. Of several that is the first of those which pass, so
@@ -147,24 +152,53 @@ func (e egressHosts) serviceHosts(r Reader, c *Class) []string {
 		for _, ns := range namespaces {
 			hosts = append(hosts, r.ServiceHostsIn(ns)...)
 		}
-		for _, h := range e.allow {
+		for h := range e.allowed() {
 			if h.namespace == "*" {
 				hosts = append(hosts, h.host)
 			}
 		}
 	}
-	return slices.DeleteFunc(distinct(hosts), func(host string) bool {
-		return !slices.ContainsFunc(e.allow, func(h allowed) bool { return model.HostCovers(h.host, host) })
-	})
+	return slices.DeleteFunc(distinct(hosts), func(host string) bool { return !e.namesAnywhere(host) })
 }
+
+// namesAnywhere tells whether a host would be let pass if it were of the right namespace.
+func (e egressHosts) namesAnywhere(host string) bool {
+	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return l.anywhere.names("*", host) })
+}
+
+// allowed visits what the listeners allow.
+func (e egressHosts) allowed() iter.Seq[hostIn] {
+	return func(yield func(hostIn) bool) {
+		for _, l := range e.listeners {
+			for _, h := range l.allow.list {
+				if !yield(h) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// some tells whether something is true of one of the hosts that the listeners allow.
+func (e egressHosts) some(is func(hostIn) bool) bool {
+	for h := range e.allowed() {
+		if is(h) {
+			return true
+		}
+	}
+	return false
+}
+
+// isWildcard tells whether a host stands for several.
+func isWildcard(host string) bool { return strings.HasPrefix(host, "*") }
 
 // virtualServices gives the VirtualServices of the namespaces that the hosts name, model.Older first.
 func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
-	namespaces, all := e.namespaces()
+	namespaces, _ := e.namespaces()
 	var out []*model.Object
-	if all || slices.ContainsFunc(e.allow, func(h allowed) bool { return h.namespace == "*" }) {
+	if e.some(func(h hostIn) bool { return h.namespace == "*" }) {
 		for _, host := range r.VirtualServiceHosts(c.Namespace) {
-			if slices.ContainsFunc(e.allow, func(h allowed) bool { return model.HostCovers(h.host, host) || model.HostCovers(host, h.host) }) {
+			if e.namesAnywhere(host) || isWildcard(host) && e.some(func(h hostIn) bool { return model.HostCovers(host, h.host) }) {
 				out = append(out, r.VirtualServices(c.Namespace, host)...)
 			}
 		}
@@ -179,11 +213,11 @@ func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 // namespaces gives the namespaces that are named, sorted; all tells that hosts of every namespace are
 // let pass by a wildcard.
 func (e egressHosts) namespaces() (names []string, all bool) {
-	for _, h := range e.allow {
+	for h := range e.allowed() {
 		switch {
 		case h.namespace != "*":
 			names = append(names, h.namespace)
-		case strings.HasPrefix(h.host, "*"):
+		case isWildcard(h.host):
 			all = true
 		}
 	}
@@ -200,7 +234,7 @@ func (e egressHosts) allowService(svc *model.Service) bool {
 func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
 	for _, namespace := range []string{of.Namespace, "*"} {
 		names := func(host string) bool {
-			return slices.ContainsFunc(e.allow, func(h allowed) bool { return h.namespace == namespace && model.HostCovers(h.host, host) })
+			return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return l.allow.names(namespace, host) })
 		}
 		if names(of.Hostname) {
 			return names(alias) && e.allowHost(of.Namespace, alias)
@@ -215,13 +249,17 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 	var out []string
 	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
 		full := model.ResolveHost(host, o.Namespace, r.Domain())
-		for _, h := range e.allow {
-			shared := full
-			if !model.HostCovers(h.host, full) {
-				shared = h.host
-			}
-			if model.HostCovers(full, shared) && h.covers(o.Namespace, shared) {
-				out = append(out, shared)
+		if e.allowHost(o.Namespace, full) {
+			out = append(out, full)
+		}
+		if !isWildcard(full) {
+			continue
+		}
+		for _, l := range e.listeners {
+			for _, h := range l.allow.list {
+				if model.HostCovers(full, h.host) && h.covers(o.Namespace, h.host) && !l.except.covers(o.Namespace, h.host) {
+					out = append(out, h.host)
+				}
 			}
 		}
 	}
@@ -230,5 +268,5 @@ func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
 
 // allowHost tells whether a host of a service or VirtualService of a namespace is let pass.
 func (e egressHosts) allowHost(namespace, host string) bool {
-	return slices.ContainsFunc(e.allow, func(h allowed) bool { return h.covers(namespace, host) })
+	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return l.covers(namespace, host) })
 }
