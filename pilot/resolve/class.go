@@ -117,12 +117,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 		Type: p.Type, Namespace: p.Namespace, DNSDomain: p.DNSDomain, ClusterID: p.ClusterID,
 		Interception: p.Interception, DNSCapture: p.DNSCapture, HTTP10: p.HTTP10, Unprivileged: p.Unprivileged, Locality: p.Locality, LongPeer: p.LongPeer,
 	}
-	for _, ip := range p.IPs {
-		if a, err := netip.ParseAddr(ip); err == nil {
-			c.IPv4 = c.IPv4 || a.Unmap().Is4()
-			c.IPv6 = c.IPv6 || !a.Unmap().Is4()
-		}
-	}
+	c.IPv4, c.IPv6 = families(p.IPs)
 	if c.Locality == (model.Locality{}) {
 		c.Locality = model.LocalityOf(labels)
 	}
@@ -173,6 +168,17 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	c.LogService = p.LogService && r.Mesh().GetEnableEnvoyAccessLogService()
 	c.Key = c.hash()
 	return c
+}
+
+// families tells of which IP families some addresses are.
+func families(ips []string) (ipv4, ipv6 bool) {
+	for _, ip := range ips {
+		if a, err := netip.ParseAddr(ip); err == nil {
+			ipv4 = ipv4 || a.Unmap().Is4()
+			ipv6 = ipv6 || !a.Unmap().Is4()
+		}
+	}
+	return ipv4, ipv6
 }
 
 // opens tells whether the proxy can listen on a port itself.

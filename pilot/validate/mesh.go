@@ -36,27 +36,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 			c.fail(at("trustDomainAliases", i), "%q is no domain", alias)
 		}
 	}
-	bundles := 0
-	for i, ca := range m.GetCaCertificates() {
-		size := len(ca.GetPem())
-		if ca.GetSpiffeBundleUrl() != "" {
-			size = model.MaxSPIFFEBundle
-		}
-		if bundles += size * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
-			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains, and a bundle that is fetched as %d; proxies take no more", maxBundles, model.MaxSPIFFEBundle)
-		}
-		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
-			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
-		}
-		if at, isBundle := ca.GetCertificateData().(*meshconfig.MeshConfig_CertificateData_SpiffeBundleUrl); isBundle {
-			c.bundleURL(at.SpiffeBundleUrl, i)
-		}
-		for j, domain := range ca.GetTrustDomains() {
-			if !isHost(domain) {
-				c.fail(at(at("caCertificates", i)+".trustDomains", j), "%q is no domain", domain)
-			}
-		}
-	}
+	c.caCertificates(m.GetCaCertificates())
 	for path, t := range map[string]*meshconfig.MeshConfig_TLSConfig{"meshMTLS": m.GetMeshMTLS(), "tlsDefaults": m.GetTlsDefaults()} {
 		c.ciphers(path, t.GetCipherSuites())
 		c.offered(path+".ecdhCurves", "curve", model.Curves(), t.GetEcdhCurves())
@@ -78,6 +58,31 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	c.outlierDetection("defaultTrafficPolicy.outlierDetection", m.GetDefaultTrafficPolicy().GetOutlierDetection())
 	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy())
 	c.locality("localityLbSetting", m.GetLocalityLbSetting())
+}
+
+// caCertificates checks more roots, which proxies take only so many bytes of.
+func (c *checker) caCertificates(all []*meshconfig.MeshConfig_CertificateData) {
+	bundles := 0
+	for i, ca := range all {
+		size := len(ca.GetPem())
+		if ca.GetSpiffeBundleUrl() != "" {
+			size = model.MaxSPIFFEBundle
+		}
+		if bundles += size * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
+			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains, and a bundle that is fetched as %d; proxies take no more", maxBundles, model.MaxSPIFFEBundle)
+		}
+		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
+			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
+		}
+		if at, isBundle := ca.GetCertificateData().(*meshconfig.MeshConfig_CertificateData_SpiffeBundleUrl); isBundle {
+			c.bundleURL(at.SpiffeBundleUrl, i)
+		}
+		for j, domain := range ca.GetTrustDomains() {
+			if !isHost(domain) {
+				c.fail(at(at("caCertificates", i)+".trustDomains", j), "%q is no domain", domain)
+			}
+		}
+	}
 }
 
 // bundleURL checks where the bundle of an entry of caCertificates is fetched. What does not come by https could be

@@ -202,63 +202,84 @@ func (d *description) completePods(cmd *cobra.Command, args []string, prefix str
 
 // describe writes a description as lines.
 func describe(d analyze.Description) string {
-	var b strings.Builder
-	line := func(indent int, format string, args ...any) {
-		b.WriteString(strings.Repeat("   ", indent) + terminal.Text(fmt.Sprintf(format, args...)) + "\n")
-	}
-	if d.Workload != "" {
-		line(0, "Pod: %s (%s)", d.Workload, d.Kind)
-		line(1, "Identity: %s", d.Identity)
-		if len(d.Services) == 0 {
-			line(0, "No Service selects it")
-		}
-	}
+	var w describer
 	others := "Subsets"
 	if d.Workload != "" {
 		others = "Other subsets"
+		w.line(0, "Pod: %s (%s)", d.Workload, d.Kind)
+		w.line(1, "Identity: %s", d.Identity)
+		if len(d.Services) == 0 {
+			w.line(0, "No Service selects it")
+		}
 	}
 	for _, s := range d.Services {
-		line(0, "--------------------")
-		line(0, "%s (%s)", s.Object, s.Host)
-		for _, p := range s.Ports {
-			text := fmt.Sprintf("Port: %s %d/%s", p.Name, p.Port, p.Protocol)
-			if p.TargetPort != 0 {
-				text += fmt.Sprintf(" leads to %d", p.TargetPort)
-			}
-			line(1, "%s", text)
-		}
-		for _, r := range s.DestinationRules {
-			line(0, "%s for %q", r.Object, s.Host)
-			for _, of := range []struct {
-				what  string
-				names []string
-			}{{"Matching subsets", r.Matching}, {others, r.Others}, {"Traffic policy", r.Settings}} {
-				if len(of.names) > 0 {
-					line(1, "%s: %s", of.what, strings.Join(of.names, ", "))
-				}
-			}
-		}
-		for _, v := range s.VirtualServices {
-			line(0, "%s for %s", v.Object, strings.Join(v.Gateways, ", "))
-			for _, r := range v.Rules {
-				line(1, "%s", r)
-			}
-			if v.Elsewhere > 0 {
-				line(1, "rules that lead elsewhere: %d", v.Elsewhere)
-			}
-		}
+		w.service(s, others)
 	}
 	for _, g := range d.Gateways {
-		line(0, "--------------------")
-		line(0, "%s", g.Object)
-		for _, s := range g.Servers {
-			line(1, "Server: %s", s)
+		w.gateway(g)
+	}
+	w.rule()
+	w.applied(d)
+	return w.String()
+}
+
+// describer writes the parts of a description.
+type describer struct{ strings.Builder }
+
+func (w *describer) line(indent int, format string, args ...any) {
+	w.WriteString(strings.Repeat("   ", indent) + terminal.Text(fmt.Sprintf(format, args...)) + "\n")
+}
+
+// rule separates a part from the one before.
+func (w *describer) rule() { w.line(0, "--------------------") }
+
+// service writes a service and the rules of it. Subsets that the described workload is not in are called others.
+func (w *describer) service(s analyze.Exposed, others string) {
+	w.rule()
+	w.line(0, "%s (%s)", s.Object, s.Host)
+	for _, p := range s.Ports {
+		text := fmt.Sprintf("Port: %s %d/%s", p.Name, p.Port, p.Protocol)
+		if p.TargetPort != 0 {
+			text += fmt.Sprintf(" leads to %d", p.TargetPort)
 		}
-		for _, v := range g.VirtualServices {
-			line(1, "%s for %s", v.Object, strings.Join(v.Hosts, ", "))
+		w.line(1, "%s", text)
+	}
+	for _, r := range s.DestinationRules {
+		w.line(0, "%s for %q", r.Object, s.Host)
+		for _, of := range []struct {
+			what  string
+			names []string
+		}{{"Matching subsets", r.Matching}, {others, r.Others}, {"Traffic policy", r.Settings}} {
+			if len(of.names) > 0 {
+				w.line(1, "%s: %s", of.what, strings.Join(of.names, ", "))
+			}
 		}
 	}
-	line(0, "--------------------")
+	for _, v := range s.VirtualServices {
+		w.line(0, "%s for %s", v.Object, strings.Join(v.Gateways, ", "))
+		for _, r := range v.Rules {
+			w.line(1, "%s", r)
+		}
+		if v.Elsewhere > 0 {
+			w.line(1, "rules that lead elsewhere: %d", v.Elsewhere)
+		}
+	}
+}
+
+// gateway writes what a Gateway object has a proxy serve.
+func (w *describer) gateway(g analyze.ServedGateway) {
+	w.rule()
+	w.line(0, "%s", g.Object)
+	for _, s := range g.Servers {
+		w.line(1, "Server: %s", s)
+	}
+	for _, v := range g.VirtualServices {
+		w.line(1, "%s for %s", v.Object, strings.Join(v.Hosts, ", "))
+	}
+}
+
+// applied writes what counts for the whole workload, and what is wrong.
+func (w *describer) applied(d analyze.Description) {
 	for _, m := range d.MutualTLS {
 		where, by := "all ports", m.Object
 		if m.Port != 0 {
@@ -267,16 +288,15 @@ func describe(d analyze.Description) string {
 		if by == "" {
 			by = "the default"
 		}
-		line(0, "Effective PeerAuthentication of %s: %s, by %s", where, m.Mode, by)
+		w.line(0, "Effective PeerAuthentication of %s: %s, by %s", where, m.Mode, by)
 	}
 	for _, p := range d.Policies {
-		line(0, "Applied policy: %s", p)
+		w.line(0, "Applied policy: %s", p)
 	}
 	for _, s := range d.Settings {
-		line(0, "Applied settings: %s", s)
+		w.line(0, "Applied settings: %s", s)
 	}
 	for _, p := range d.Said {
-		line(0, "Problem: %s", p)
+		w.line(0, "Problem: %s", p)
 	}
-	return b.String()
 }
