@@ -62,7 +62,7 @@ func Traces(t testing.TB, state string) []string {
 }
 
 // processes gives those that were started for the state, or are in a cgroup of ours: of a mesh, or as containerd names
-// them for the pods of a cluster.
+// them for the pods of a cluster. One that has ended has no command line, and waits for init to reap it.
 func processes(t testing.TB, state string) []string {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -76,7 +76,7 @@ func processes(t testing.TB, state string) []string {
 		cgroup, _ := os.ReadFile(filepath.Join(filepath.Dir(d), "cgroup"))
 		name, _, _ := strings.Cut(string(line), "\x00")
 		ours := strings.Contains(string(line), state+"/") || strings.Contains(string(cgroup), "/pilothouse/") || strings.Contains(string(cgroup), ":/k8s.io/")
-		if ours && filepath.Base(name) != "pilotctl" {
+		if ours && name != "" && filepath.Base(name) != "pilotctl" {
 			out = append(out, "process: "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
