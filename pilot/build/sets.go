@@ -82,6 +82,7 @@ func (c *cover) hide(l *layer, gone []UnitID, others bool) {
 		}
 	}
 	for t := range hidden {
+		slices.Sort(hidden[t]) // what is gone comes in no order
 		c.stale[t] = c.stale[t] || others || !slices.Equal(hidden[t], c.hidden[t])
 	}
 	c.hidden = hidden

@@ -24,7 +24,8 @@ func weights(a *ir.LoadAssignment) []string {
 	return out
 }
 
-const gateways = `
+// meshNetworks begins the ConfigMap of the mesh's networks.
+const meshNetworks = `
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -32,7 +33,9 @@ metadata: {name: istio, namespace: istio-system}
 data:
   meshNetworks: |
     networks:
-      near:
+`
+
+const gateways = meshNetworks + `      near:
         gateways: [{address: 203.0.113.9, port: 443}]
       far:
         gateways: [{address: 203.0.113.2, port: 443}, {address: 203.0.113.1, port: 443}]
@@ -77,15 +80,7 @@ func TestGatewaysShareTheWeightOfANetwork(t *testing.T) {
 // networks makes the mesh's networks, of names with the addresses of their gateways.
 func networks(of ...string) string {
 	var b strings.Builder
-	b.WriteString(`
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data:
-  meshNetworks: |
-    networks:
-`)
+	b.WriteString(meshNetworks)
 	for _, network := range of {
 		name, addresses, _ := strings.Cut(network, " ")
 		fmt.Fprintf(&b, "      %s:\n        gateways:\n", name)

@@ -36,8 +36,11 @@ func (e *Engine) report() {
 func (e *Engine) problems(g *classState) []model.Problem {
 	var out []model.Problem
 	for _, p := range g.problems() {
-		o := e.opts.object(p.Object)
-		if p.Reason != model.ReasonRejected || o == nil {
+		var o *model.Object
+		if p.Reason == model.ReasonRejected {
+			o = e.opts.object(p.Object)
+		}
+		if o == nil {
 			out = append(out, p)
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -145,7 +144,7 @@ func providerHost(r Reader, c *Class, service string, port uint32, grpc bool) (h
 	switch {
 	case at < 0 || svc.Ports[at].Protocol == model.ProtocolUDP:
 		return "", fmt.Sprintf("service %s has no port %d", host, port)
-	case strings.HasPrefix(svc.Hostname, "*"):
+	case isWildcard(svc.Hostname):
 		return "", fmt.Sprintf("service %s has no host of its own", host)
 	}
 	return svc.Hostname, ""

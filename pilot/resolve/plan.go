@@ -104,7 +104,7 @@ func (p *Plan) otherHosts(r Reader, services []*model.Service, egress *egressHos
 
 // anyHas tells whether one of services has a host, or one of those that it stands for.
 func anyHas(services []*model.Service, host string) bool {
-	if strings.HasPrefix(host, "*") {
+	if isWildcard(host) {
 		return slices.ContainsFunc(services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) })
 	}
 	_, found := find(services, host)

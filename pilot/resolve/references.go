@@ -52,7 +52,7 @@ type bindings struct {
 // that is all that there are. Sidecars know other hosts on port 80, and a wildcard may be any service.
 func (b *bindings) bindMesh(r Reader, client string) (all bool) {
 	for _, host := range b.vs.hosts {
-		if strings.HasPrefix(host, "*") {
+		if isWildcard(host) {
 			return false
 		}
 		if r.Service(client, host) == nil {

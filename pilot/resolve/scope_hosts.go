@@ -124,41 +124,49 @@ func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 // that a host with its namespace leads to the service there, whichever one counts for the class otherwise.
 func (e egressHosts) services(r Reader, c *Class) []*model.Service {
 	var out []*model.Service
-	for _, host := range e.serviceHosts(r, c) {
-		first := r.Service(c.Namespace, host)
-		switch {
-		case first == nil:
-		case e.allowService(first):
+	for _, first := range e.named(r, c) {
+		if e.allowService(first) {
 			out = append(out, first)
-		default:
-			all := r.ServicesNamed(c.Namespace, host)
-			if at := slices.IndexFunc(all, e.allowService); at >= 0 {
-				out = append(out, all[at])
-			}
+			continue
+		}
+		all := r.ServicesNamed(c.Namespace, first.Hostname)
+		if at := slices.IndexFunc(all, e.allowService); at >= 0 {
+			out = append(out, all[at])
 		}
 	}
 	return out
 }
 
-// serviceHosts gives the hostnames of services that the hosts name.
-func (e egressHosts) serviceHosts(r Reader, c *Class) []string {
+// named gives the services of the hostnames that the hosts name, as the class sees them otherwise.
+func (e egressHosts) named(r Reader, c *Class) []*model.Service {
+	var out []*model.Service
 	namespaces, all := e.namespaces()
-	var hosts []string
 	if all {
 		for _, svc := range r.Services(c.Namespace) {
-			hosts = append(hosts, svc.Hostname)
-		}
-	} else {
-		for _, ns := range namespaces {
-			hosts = append(hosts, r.ServiceHostsIn(ns)...)
-		}
-		for h := range e.allowed() {
-			if h.namespace == "*" {
-				hosts = append(hosts, h.host)
+			if e.namesAnywhere(svc.Hostname) {
+				out = append(out, svc)
 			}
 		}
+		return out
 	}
-	return slices.DeleteFunc(distinct(hosts), func(host string) bool { return !e.namesAnywhere(host) })
+	var hosts []string
+	for _, ns := range namespaces {
+		hosts = append(hosts, r.ServiceHostsIn(ns)...)
+	}
+	for h := range e.allowed() {
+		if h.namespace == "*" {
+			hosts = append(hosts, h.host)
+		}
+	}
+	for _, host := range distinct(hosts) {
+		if !e.namesAnywhere(host) {
+			continue
+		}
+		if svc := r.Service(c.Namespace, host); svc != nil {
+			out = append(out, svc)
+		}
+	}
+	return out
 }
 
 // namesAnywhere tells whether a host would be let pass if it were of the right namespace.

@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -20,6 +19,11 @@ type egressListener struct {
 	bound    bool           // the proxy itself listens there
 	proxies  bool           // it is an HTTP proxy, to all ports of its hosts
 	hosts    egressHosts
+}
+
+func (l egressListener) same(o egressListener) bool {
+	return l.field == o.field && l.port == o.port && l.protocol == o.protocol && l.bind == o.bind && l.bound == o.bound &&
+		l.proxies == o.proxies && l.hosts.same(&o.hosts)
 }
 
 // egressListeners reads the listeners with a port, and the one without, which takes what they leave; nil for
@@ -54,7 +58,8 @@ func (s *scope) egressAt(port uint32) *egressHosts {
 
 // sameEgress tells whether two scopes have the same egress listeners.
 func (s *scope) sameEgress(o *scope) bool {
-	return reflect.DeepEqual(s.egress, o.egress) && reflect.DeepEqual(s.listeners, o.listeners) && reflect.DeepEqual(s.rest, o.rest)
+	return s.egress.same(o.egress) && slices.EqualFunc(s.listeners, o.listeners, egressListener.same) &&
+		(s.rest == nil) == (o.rest == nil) && (s.rest == nil || s.rest.same(*o.rest))
 }
 
 // plain tells whether every service is listened for where it says itself.

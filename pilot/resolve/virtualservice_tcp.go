@@ -3,7 +3,6 @@ package resolve
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -49,7 +48,7 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 // force together, so that a more specific host comes before none, and names below the service's wildcard count too.
 func (v *view) byteRules(svc *model.Service) ([]*virtualService, []model.Problem) {
 	out, problems := v.virtualServices(svc.Hostname)
-	if strings.HasPrefix(svc.Hostname, "*") {
+	if isWildcard(svc.Hostname) {
 		for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
 			if !model.HostCovers(svc.Hostname, host) || host == svc.Hostname {
 				continue
