@@ -141,7 +141,7 @@ func (w *watch) restore(r *response) {
 		}
 	}
 	if r.state != nil && !r.state.cold {
-		for name, former := range r.state.before {
+		for name, former := range r.state.before.all() {
 			sent := r.state.set.Get(name)
 			if sent == nil {
 				former.version = ""

@@ -171,9 +171,9 @@ func (w *watch) replace(r *response, cold bool) {
 	r.state = &fullState{set: w.base, cold: cold, before: w.odd.take()}
 	r.blocks, r.resources, r.removed = have.Blocks, nil, nil
 	for _, name := range w.removals.sorted() {
-		if last := w.removals.m[name].last; last != nil && w.base.Get(name) == nil {
-			r.resources = append(r.resources, last)
-			w.note(name, heldOf(last), nil)
+		if removed, _ := w.removals.get(name); removed.last != nil && w.base.Get(name) == nil {
+			r.resources = append(r.resources, removed.last)
+			w.note(name, heldOf(removed.last), nil)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func (w *watch) record(r *response) {
 	switch {
 	case r.state != nil:
 		r.adds = r.state.cold
-		for name, h := range r.state.before {
+		for name, h := range r.state.before.all() {
 			r.adds = r.adds || !h.has && w.base.Get(name) != nil
 		}
 	default:

@@ -80,7 +80,7 @@ func (s *stream) oweEndpoints(r *response) {
 	}
 	for _, c := range r.all() {
 		if r.state != nil && !r.state.cold {
-			if _, differs := r.state.before[c.Name]; !differs {
+			if _, differs := r.state.before.get(c.Name); !differs {
 				continue
 			}
 		}

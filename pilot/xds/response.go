@@ -40,8 +40,8 @@ type response struct {
 // fullState is what a response that holds all of a type took the place of.
 type fullState struct {
 	set    *resource.Set
-	cold   bool            // the client had nothing
-	before map[string]held // otherwise, where it had something else than the set
+	cold   bool           // the client had nothing
+	before smallMap[held] // otherwise, where it had something else than the set
 }
 
 func (r *response) empty() bool { return len(r.blocks)+len(r.resources)+len(r.removed) == 0 }
@@ -96,15 +96,19 @@ const (
 // buffers gives the message as a head of its own and the shared bytes of the resources; the order
 // of fields in a protobuf message is free.
 func (r *response) buffers() mem.BufferSlice {
-	out := make(mem.BufferSlice, 1, 1+len(r.blocks)+len(r.resources))
-	out[0] = mem.SliceBuffer(r.head())
+	parts := make([]mem.SliceBuffer, 1, 1+len(r.blocks)+len(r.resources))
+	parts[0] = r.head()
 	for _, b := range r.blocks {
 		joined := b.Join(r.delta)
 		r.joined = append(r.joined, joined)
-		out = append(out, mem.SliceBuffer(joined.Bytes))
+		parts = append(parts, joined.Bytes)
 	}
 	for _, res := range r.resources {
-		out = append(out, mem.SliceBuffer(res.Frame(r.delta)))
+		parts = append(parts, res.Frame(r.delta))
+	}
+	out := make(mem.BufferSlice, len(parts))
+	for i := range parts {
+		out[i] = &parts[i] // a value would be an allocation of its own
 	}
 	r.bytes = out.Len()
 	r.turn.watch(out)

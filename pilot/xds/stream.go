@@ -294,7 +294,7 @@ func (s *stream) untrustedNow() push.Untrusted {
 // that from one that it rejected, and may not have heard of the removal.
 func (w *watch) untrustedNames() push.UntrustedNames {
 	d := push.UntrustedNames{All: w.untrusted}
-	for name, h := range w.odd.m {
+	for name, h := range w.odd.all() {
 		if h.has && h.version == "" {
 			d.Names = append(d.Names, name)
 		}
