@@ -11,20 +11,17 @@ import (
 // links holds what refers to what, so that one pod's change reaches its services without a
 // search through the mesh. Most lists have one entry or a few.
 type links struct {
-	podsOf     map[model.Key]keyList           // service → pods and WorkloadEntries that its selector matches
-	servicesOf map[model.Key]keyList           // pod or WorkloadEntry → services that select it
-	selectors  map[model.Key]map[string]string // Service or ServiceEntry → its selector
-	slicesOf   map[model.Key]keyList           // service → its EndpointSlices
-	sliceUsers map[string]keyList              // podRef or ipRef → services whose slices name it
-	refsOf     map[model.Key][]string          // slice → the podRefs and ipRefs that it names
-	podsAt     *table[[]model.Key]             // address → pods and WorkloadEntries; readers ask it as well
+	podsOf     map[model.Key]keyList // service → pods and WorkloadEntries that its selector matches
+	servicesOf map[model.Key]keyList // pod or WorkloadEntry → services that select it
+	slicesOf   map[model.Key]keyList // service → its EndpointSlices
+	slicesWith map[string]keyList    // podRef or ipRef → EndpointSlices that name it
+	podsAt     *table[[]model.Key]   // address → pods and WorkloadEntries; readers ask it as well
 }
 
 func newLinks(changed *journal) links {
 	return links{
 		podsOf: map[model.Key]keyList{}, servicesOf: map[model.Key]keyList{},
-		selectors: map[model.Key]map[string]string{}, slicesOf: map[model.Key]keyList{},
-		sliceUsers: map[string]keyList{}, refsOf: map[model.Key][]string{},
+		slicesOf: map[model.Key]keyList{}, slicesWith: map[string]keyList{},
 		podsAt: newTable[[]model.Key]("pods at an address", changed, nil),
 	}
 }
@@ -66,11 +63,9 @@ func (l *links) selectService(key model.Key, selector map[string]string, workloa
 		remove(l.servicesOf, pod, key)
 	}
 	delete(l.podsOf, key)
-	delete(l.selectors, key)
 	if len(selector) == 0 {
 		return
 	}
-	l.selectors[key] = selector
 	var selected keyList
 	for _, pods := range workloads {
 		for _, pod := range pods {
@@ -97,7 +92,7 @@ func (l *links) labelPod(key model.Key, pod *model.Object, selecting ...map[stri
 	}
 	for _, services := range selecting {
 		for _, svc := range services {
-			if model.Selects(l.selectors[svc.Key], pod.Labels) {
+			if model.Selects(selectorOf(svc), pod.Labels) {
 				insert(l.podsOf, svc.Key, key)
 				insert(l.servicesOf, key, svc.Key)
 			}
@@ -127,29 +122,19 @@ func (l *links) podAt(cluster, address string) model.Key {
 	return model.Key{}
 }
 
-// putSlice links a service to one of its slices, and to the pods that its slices name.
+// putSlice links a slice to its service, and to the pods that it names.
 func (l *links) putSlice(key model.Key, old, next *model.Object) {
 	if svc, ok := sliceService(old); ok {
 		remove(l.slicesOf, svc, key)
-		for _, ref := range l.refsOf[key] {
-			remove(l.sliceUsers, ref, svc)
-		}
-		delete(l.refsOf, key)
-		for _, other := range l.slicesOf[svc] { // which may name the same pods
-			l.use(svc, other)
+		for _, ref := range sliceRefs(old) {
+			remove(l.slicesWith, ref, key)
 		}
 	}
 	if svc, ok := sliceService(next); ok {
 		insert(l.slicesOf, svc, key)
-		l.refsOf[key] = sliceRefs(next)
-		l.use(svc, key)
-	}
-}
-
-// use links what a slice names to the slice's service.
-func (l *links) use(svc, slice model.Key) {
-	for _, ref := range l.refsOf[slice] {
-		insert(l.sliceUsers, ref, svc)
+		for _, ref := range sliceRefs(next) {
+			insert(l.slicesWith, ref, key)
+		}
 	}
 }
 

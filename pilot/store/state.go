@@ -130,7 +130,7 @@ func (s *state) put(key model.Key, next *model.Object) {
 		if !same && (isAlias(old) || isAlias(next)) {
 			s.changed.add(key) // an alias has no service that could change
 		}
-		s.putService(key, next)
+		s.putService(key, old, next)
 		return // what counts is the service
 	case model.KindWorkloadEntry:
 		s.putPod(key, old, next)
@@ -140,24 +140,19 @@ func (s *state) put(key model.Key, next *model.Object) {
 	case model.KindEndpointSlice:
 		s.putSlice(key, old, next)
 		return // what counts is its services' endpoints
-	case model.KindMeshConfig:
-		if !same {
-			s.putMesh(next)
-		}
-	case model.KindMeshNetworks:
-		if !same {
-			s.putNetworks(next)
-		}
-	case model.KindNamespace:
-		if !same && key.Name == s.Mesh.GetRootNamespace() {
-			s.full = true // its network label is the default of every endpoint
-		}
-		if !same {
-			s.moveNamespace(key, old, next)
-		}
 	}
-	if !same {
-		s.changed.add(key)
+	if same {
+		return
+	}
+	s.changed.add(key)
+	switch key.Kind {
+	case model.KindMeshConfig:
+		s.putMesh(next)
+	case model.KindMeshNetworks:
+		s.putNetworks(next)
+	case model.KindNamespace:
+		s.full = s.full || key.Name == s.Mesh.GetRootNamespace() // its network label is the default of every endpoint
+		s.moveNamespace(key, old, next)
 	}
 }
 
@@ -232,8 +227,8 @@ func (s *state) putMesh(next *model.Object) {
 	s.full = true
 }
 
-func (s *state) putService(key model.Key, next *model.Object) {
-	if selector := selectorOf(next); !maps.Equal(selector, s.links.selectors[key]) {
+func (s *state) putService(key model.Key, old, next *model.Object) {
+	if selector := selectorOf(next); !maps.Equal(selector, selectorOf(old)) {
 		s.links.selectService(key, selector, s.siblings(model.KindPod, key), s.siblings(model.KindWorkloadEntry, key))
 	}
 	if key.Kind == model.KindServiceEntry {
@@ -287,11 +282,12 @@ func (s *state) touchPod(key model.Key, o *model.Object) {
 		}
 	}
 	pod, isPod := o.Spec.(*model.Pod)
-	if !isPod || len(s.links.sliceUsers) == 0 {
+	if !isPod || len(s.links.slicesWith) == 0 {
 		return
 	}
 	for _, ref := range []string{podRef(key), ipRef(key.Cluster, pod.IP)} {
-		for _, svc := range s.links.sliceUsers[ref] {
+		for _, slice := range s.links.slicesWith[ref] {
+			svc, _ := sliceService(s.object(slice))
 			s.dirtyEndpoints[svc] = nil
 		}
 	}
