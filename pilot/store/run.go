@@ -22,9 +22,7 @@ type runner struct {
 	queue map[model.Key]struct{}
 	// first and last are the arrival of the first and last change that waits.
 	first, last time.Time
-	window      *time.Timer // ends the quiet window
-	deadline    *time.Timer // ends the wait for the next source that is due
-	started     time.Time
+	window      *time.Timer       // ends the quiet window
 	pending     *Commit           // not yet taken by the reader
 	settling    []chan<- struct{} // to be told of the commit after which nothing waits
 }
@@ -43,16 +41,18 @@ type layer struct {
 // returns nil then.
 func (s *Store) Run(ctx context.Context) error {
 	r := &runner{
-		Store: s, state: newState(s.opts.Domain, s.opts.Indexes...), queue: map[model.Key]struct{}{},
-		window: stoppedTimer(), deadline: stoppedTimer(), started: time.Now(),
+		Store: s, state: newState(s.opts.Domain, s.opts.Indexes...), queue: map[model.Key]struct{}{}, window: time.NewTimer(time.Hour),
 	}
-	r.state.told(s.opts)
+	r.window.Stop() // nothing waits yet
 	defer r.window.Stop()
-	defer r.deadline.Stop()
+	r.state.told(s.opts)
 	for _, source := range s.opts.Sources {
 		r.layers = append(r.layers, layer{SourceOptions: source, objects: map[model.Key]*model.Object{}})
+		if source.Deadline > 0 {
+			defer time.AfterFunc(source.Deadline, func() { s.post(func(r *runner) { r.miss(source.Name) }) }).Stop()
+		}
 	}
-	r.awaitSources()
+	r.begin()
 	for {
 		var out chan Commit
 		var next Commit
@@ -66,18 +66,10 @@ func (s *Store) Run(ctx context.Context) error {
 			r.receive()
 		case <-r.window.C:
 			r.flush()
-		case <-r.deadline.C:
-			r.awaitSources()
 		case out <- next:
 			r.pending = nil
 		}
 	}
-}
-
-func stoppedTimer() *time.Timer {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
 }
 
 // receive takes the inbox. Endpoints are committed at once, configuration after a quiet window.
@@ -86,7 +78,7 @@ func (r *runner) receive() {
 		do(r)
 	}
 	if !r.Ready() {
-		r.awaitSources()
+		r.begin()
 		return
 	}
 	r.commit()
@@ -115,6 +107,14 @@ func (r *runner) sync(source string) {
 	r.layers[at].synced = true
 	r.report(at)
 	r.log.Debug("source synced", slog.String("source", source))
+}
+
+// miss notes that a source has missed its deadline, if it has.
+func (r *runner) miss(source string) {
+	if at := r.layer(source); !r.layers[at].synced {
+		r.layers[at].late = true
+		r.report(at)
+	}
 }
 
 // layer finds the source's layer; a source that was not announced comes after the others.
@@ -170,33 +170,9 @@ func (r *runner) effective(key model.Key) *model.Object {
 	return nil
 }
 
-// awaitSources makes the first commit once every source has synced or missed its deadline, and
-// sets the alarm for the next deadline.
-func (r *runner) awaitSources() {
-	waiting, next := false, time.Duration(0)
-	for i := range r.layers {
-		l := &r.layers[i]
-		if l.synced || l.late {
-			continue
-		}
-		left := l.Deadline - time.Since(r.started)
-		switch {
-		case l.Deadline == 0:
-			waiting = true
-		case left <= 0:
-			l.late = true
-			r.report(i)
-		default:
-			waiting = true
-			if next == 0 || left < next {
-				next = left
-			}
-		}
-	}
-	if next > 0 {
-		r.deadline.Reset(next)
-	}
-	if !waiting && !r.Ready() {
+// begin makes the first commit if every source has synced or missed its deadline.
+func (r *runner) begin() {
+	if !slices.ContainsFunc(r.layers, func(l layer) bool { return !l.synced && !l.late }) {
 		r.flush()
 	}
 }
