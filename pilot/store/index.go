@@ -41,20 +41,24 @@ func newIndex[T comparable](name string, changed *journal, order func(a, b T) in
 	}
 }
 
-// move puts an item in the place of its former version; either may be the zero value, for none. same
-// tells that both mean the same, so that nobody has to look again.
-func (x *index[T]) move(from T, fromPlaces []Place, to T, toPlaces []Place, same bool) {
-	for _, k := range fromPlaces {
+// take takes an item out of its lists. same tells that one which means the same is put in its place, so that nobody
+// has to look again.
+func (x *index[T]) take(item T, same bool, places ...Place) {
+	for _, k := range places {
 		m := x.at(k, same)
-		if at := slices.Index(m.in, from); at >= 0 { // it came since the last flush
+		if at := slices.Index(m.in, item); at >= 0 { // it came since the last flush
 			m.in = slices.Delete(m.in, at, at+1)
 		} else {
-			m.out = append(m.out, from)
+			m.out = append(m.out, item)
 		}
 	}
-	for _, k := range toPlaces {
+}
+
+// put puts an item into lists. same tells that one which means the same was taken out of them.
+func (x *index[T]) put(item T, same bool, places ...Place) {
+	for _, k := range places {
 		m := x.at(k, same)
-		m.in = append(m.in, to)
+		m.in = append(m.in, item)
 	}
 }
 

@@ -279,13 +279,11 @@ func newObjectIndexes(declared []Index, changed *journal, own *owned) *objectInd
 // move puts an object in the place of its former version; either may be nil.
 func (x *objectIndexes) move(s *Settings, kind model.Kind, from, to *model.Object, same bool) {
 	for _, d := range x.kinds[kind] {
-		var before, after []Place
 		if from != nil {
-			before = d.Keys(s, from)
+			x.byName[d.Name].take(from, same, d.Keys(s, from)...)
 		}
 		if to != nil {
-			after = d.Keys(s, to)
+			x.byName[d.Name].put(to, same, d.Keys(s, to)...)
 		}
-		x.byName[d.Name].move(from, before, to, after, same)
 	}
 }

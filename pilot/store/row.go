@@ -122,11 +122,10 @@ func (o *owned) note(row Row, present bool) {
 	if row.owner() == "" {
 		return
 	}
-	at := []Place{{Namespace: row.owner()}}
-	if present {
-		o.move(Row{}, nil, row, at, false)
+	if at := (Place{Namespace: row.owner()}); present {
+		o.put(row, false, at)
 	} else {
-		o.move(row, at, Row{}, nil, false)
+		o.take(row, false, at)
 	}
 }
 
@@ -136,11 +135,9 @@ func compareRows(a, b Row) int {
 
 // rowSet is a set of rows, for merging commits.
 func rowSet(lists ...[]Row) []Row {
-	set := map[Row]struct{}{}
-	for _, list := range lists {
-		for _, row := range list {
-			set[row] = struct{}{}
-		}
+	set := newJournal()
+	for _, row := range slices.Concat(lists...) {
+		set.note(row)
 	}
-	return slices.Collect(maps.Keys(set))
+	return set.take()
 }

@@ -51,12 +51,12 @@ func compareHostnames(a, b *model.Service) int {
 // put replaces the services of an object.
 func (t *services) put(k model.Key, next []*model.Service) {
 	for _, svc := range t.byKey[k] {
-		t.byHost.move(svc, []Place{{Name: svc.Hostname}}, nil, nil, false)
-		t.inNamespace.move(svc, []Place{{Namespace: svc.Namespace}}, nil, nil, false)
+		t.byHost.take(svc, false, Place{Name: svc.Hostname})
+		t.inNamespace.take(svc, false, Place{Namespace: svc.Namespace})
 	}
 	for _, svc := range next {
-		t.byHost.move(nil, nil, svc, []Place{{Name: svc.Hostname}}, false)
-		t.inNamespace.move(nil, nil, svc, []Place{{Namespace: svc.Namespace}}, false)
+		t.byHost.put(svc, false, Place{Name: svc.Hostname})
+		t.inNamespace.put(svc, false, Place{Namespace: svc.Namespace})
 	}
 	if len(next) == 0 {
 		delete(t.byKey, k)
@@ -79,7 +79,7 @@ func (t *services) show(host string, now map[string]*model.Service) {
 	for _, client := range t.clients[host] {
 		at := Place{Client: client, Name: host}
 		if before := t.visible.row(at); before != now[client] {
-			t.list.move(before, lists(before, client), nil, nil, false)
+			t.list.take(before, false, lists(before, client)...)
 			if now[client] == nil {
 				t.visible.drop(at)
 			}
@@ -88,7 +88,7 @@ func (t *services) show(host string, now map[string]*model.Service) {
 	for client, svc := range now {
 		if at := (Place{Client: client, Name: host}); t.visible.row(at) != svc {
 			t.visible.put(at, svc)
-			t.list.move(nil, nil, svc, lists(svc, client), false)
+			t.list.put(svc, false, lists(svc, client)...)
 		}
 	}
 	if len(now) == 0 {
