@@ -190,14 +190,19 @@ func (s *Set) cut() []*Block {
 	if s.base != nil {
 		s.blocks = uncovered(s.base.Lookup(nil).Blocks, s.over)
 	}
-	own := make([]*Resource, 0, len(s.over))
-	for _, e := range s.over {
+	s.blocks = append(s.blocks, split(present(s.over))...)
+	return s.blocks
+}
+
+// present gives the resources of entries, without what is hidden.
+func present(entries []Entry) []*Resource {
+	out := make([]*Resource, 0, len(entries))
+	for _, e := range entries {
 		if e.Resource != nil {
-			own = append(own, e.Resource)
+			out = append(out, e.Resource)
 		}
 	}
-	s.blocks = append(s.blocks, split(own)...)
-	return s.blocks
+	return out
 }
 
 // uncovered gives blocks without the resources that entries hide.
@@ -236,7 +241,7 @@ func (s *Set) blocksAfter(changes []Entry) []*Block {
 			out = append(out, b)
 			continue
 		}
-		out = append(out, split(merge(b.Resources, changes[:end]))...)
+		out = append(out, split(present(covered(entries(b.Resources), changes[:end])))...)
 		changes = changes[end:]
 	}
 	if len(out) == 0 || len(out) > maxBlocks(s.bytes) {
@@ -248,20 +253,3 @@ func (s *Set) blocksAfter(changes []Entry) []*Block {
 // maxBlocks is how many blocks so many bytes have, unless many became small: large resources alone
 // make up to blockSize/largeResource times as many as others.
 func maxBlocks(bytes int) int { return 16 + bytes/largeResource }
-
-// merge gives resources with some entries replaced, where nil removes; both are by name.
-func merge(resources []*Resource, changes []Entry) []*Resource {
-	out := make([]*Resource, 0, len(resources)+len(changes))
-	for _, e := range changes {
-		for len(resources) > 0 && resources[0].Name < e.Name {
-			out, resources = append(out, resources[0]), resources[1:]
-		}
-		if len(resources) > 0 && resources[0].Name == e.Name {
-			resources = resources[1:]
-		}
-		if e.Resource != nil {
-			out = append(out, e.Resource)
-		}
-	}
-	return append(out, resources...)
-}

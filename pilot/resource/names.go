@@ -25,46 +25,39 @@ type namesKey struct {
 
 var lastNames atomic.Uint64
 
-// Len gives the number of names.
-func (n *Names) Len() int {
+func (n *Names) names() []string {
 	if n == nil {
-		return 0
+		return nil
 	}
-	return len(n.list)
+	return n.list
 }
+
+// Len gives the number of names.
+func (n *Names) Len() int { return len(n.names()) }
 
 // Has tells whether a name is in the set.
-func (n *Names) Has(name string) bool {
-	if n == nil {
-		return false
-	}
-	return has(n.list, name)
-}
+func (n *Names) Has(name string) bool { return has(n.names(), name) }
 
 // All gives the names in their order.
-func (n *Names) All() iter.Seq[string] {
-	if n == nil {
-		return func(func(string) bool) {}
-	}
-	return slices.Values(n.list)
-}
+func (n *Names) All() iter.Seq[string] { return slices.Values(n.names()) }
 
 // Compare gives the names that only next has and those that only n has.
 func (n *Names) Compare(next *Names) (added, gone []string) {
 	if n == next {
 		return nil, nil
 	}
-	for name := range next.All() {
-		if !n.Has(name) {
-			added = append(added, name)
+	return next.without(n), n.without(next)
+}
+
+// without gives the names that another set has not.
+func (n *Names) without(o *Names) []string {
+	var out []string
+	for _, name := range n.names() {
+		if !o.Has(name) {
+			out = append(out, name)
 		}
 	}
-	for name := range n.All() {
-		if !next.Has(name) {
-			gone = append(gone, name)
-		}
-	}
-	return added, gone
+	return out
 }
 
 // NamesPool keeps one copy of equal sets of names. It holds them weakly: a set lives as long as a

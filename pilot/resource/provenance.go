@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -14,21 +15,17 @@ import (
 // Sources lists the objects that a message says it came from (filter_metadata: istio: config), in
 // the order in which they stand, each once.
 func Sources(m proto.Message) []model.Key {
-	w := sourceWalk{seen: map[model.Key]bool{}}
+	var w sourceWalk
 	w.message(m.ProtoReflect())
 	return w.keys
 }
 
-type sourceWalk struct {
-	keys []model.Key
-	seen map[model.Key]bool
-}
+type sourceWalk struct{ keys []model.Key }
 
 func (w *sourceWalk) message(m protoreflect.Message) {
 	switch x := m.Interface().(type) {
 	case *structpb.Struct:
-		if k, ok := SourceKey(x.GetFields()["config"].GetStringValue()); ok && !w.seen[k] {
-			w.seen[k] = true
+		if k, ok := SourceKey(x.GetFields()["config"].GetStringValue()); ok && !slices.Contains(w.keys, k) {
 			w.keys = append(w.keys, k)
 		}
 		return
