@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -128,23 +129,18 @@ func (e *Engine) heal(wrong *classState, state uint64) {
 	}
 }
 
-// following gives the class that comes next by key, or the first.
+// following gives the class that comes next by key, or the first; nil for none.
 func (e *Engine) following(after string) *classState {
-	var keys []string
+	var first, next *classState
 	for key, g := range e.classes {
-		if g.built {
-			keys = append(keys, key)
+		if g.built && (first == nil || key < first.class.Key) {
+			first = g
+		}
+		if g.built && key > after && (next == nil || key < next.class.Key) {
+			next = g
 		}
 	}
-	if len(keys) == 0 {
-		return nil
-	}
-	slices.Sort(keys)
-	at, found := slices.BinarySearch(keys, after)
-	if found {
-		at++
-	}
-	return e.classes[keys[at%len(keys)]]
+	return cmp.Or(next, first)
 }
 
 // compare names the first difference, or gives "".

@@ -48,8 +48,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -209,7 +207,10 @@ func (e *Engine) reclassify(moved []*build.Seat) map[*classState]struct{} {
 		if from.release(client) {
 			changed[from] = struct{}{}
 		}
-		to := e.successor(seat.Class, from)
+		to := e.classes[seat.Class.Key]
+		if to == nil {
+			to = e.add(seat.Class, from.broughtBy)
+		}
 		to.inherit(from)
 		to.clients[client] = struct{}{}
 		client.class = to
@@ -231,15 +232,6 @@ func (e *Engine) doubt(doubted []*build.Seat, changed map[*classState]struct{}) 
 			changed[c.class] = struct{}{}
 		}
 	}
-}
-
-// successor gives the state of a class to which a proxy comes from another. The caller holds the
-// mutex.
-func (e *Engine) successor(class resolve.Class, from *classState) *classState {
-	if g := e.classes[class.Key]; g != nil {
-		return g
-	}
-	return e.add(class, from.broughtBy)
 }
 
 // enter gives the state of a class to a proxy that comes, a new one if it may bring one more. The caller
@@ -359,18 +351,4 @@ func (e *Engine) Ready() bool {
 	e.state.RLock()
 	defer e.state.RUnlock()
 	return e.translator != nil
-}
-
-// Views lists the present views by class, for debugging.
-func (e *Engine) Views() []*View {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []*View
-	for _, g := range e.classes {
-		if g.built {
-			out = append(out, g.view)
-		}
-	}
-	slices.SortFunc(out, func(a, b *View) int { return strings.Compare(a.Class, b.Class) })
-	return out
 }

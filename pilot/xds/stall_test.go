@@ -29,7 +29,7 @@ func TestStalledClientKeepsLittleAlive(t *testing.T) {
 			m.set(cluster("a", 2+i), xdstest.Assignment("a", uint32(2+i)))
 			synctest.Wait()
 			for _, typ := range []resource.Type{resource.Clusters, resource.Endpoints} {
-				sent = append(sent, weak.Make(m.engine.Views()[0].Set(typ).Get("a")))
+				sent = append(sent, weak.Make(m.server.Connections()[0].View.Set(typ).Get("a")))
 			}
 		}
 		for _, c := range clients { // what the test itself holds is no matter of the server
