@@ -86,9 +86,6 @@ func New(options Options) *Builder {
 	}
 }
 
-// Pool gives the pool of the resources and sets that the Builder makes.
-func (b *Builder) Pool() *resource.Pool { return b.encoder.pool }
-
 // Advance brings everything to a commit of the store. It costs what the commit concerns.
 func (b *Builder) Advance(ctx context.Context, c store.Commit) (Work, error) {
 	full := c.Full || b.snapshot == nil

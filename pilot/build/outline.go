@@ -284,7 +284,7 @@ func (o *classOutline) Compute(in Input, id UnitID) Output {
 		all, problems := resolve.Inbound(r, o.class)
 		return o.encoder.listeners(problems, changes, all...)
 	case kindSecret:
-		return secretOutput(o.secrets.Secret(r, id.Name))
+		return o.encoder.secret(o.secrets.Secret(r, id.Name))
 	case kindAdded:
 		return o.encoder.added(r, o.class, id.Name)
 	case kindOwnClusters:
@@ -307,20 +307,14 @@ func (o *classOutline) clusters(r store.Reader) Output {
 	return out
 }
 
-// secretOutput gives the output of a unit that makes a secret; nil for none. No encoder sees it, since
-// that remembers for everyone.
-func secretOutput(s *ir.Secret, problems []model.Problem) Output {
+// secret gives the output of a unit that makes a secret; nil for none. No memo sees it, since those remember for
+// everyone.
+func (e *encoder) secret(s *ir.Secret, problems []model.Problem) Output {
 	out := Output{Type: resource.Secrets, Problems: problems}
-	if s == nil {
-		return out
+	if s != nil {
+		r, err := e.resource(out.Type, s.Name, envoy.Secret(s))
+		out.add(s.Name, r, err)
 	}
-	m := envoy.Secret(s)
-	err := validate(m)
-	var r *resource.Resource
-	if err == nil {
-		r, err = resource.New(resource.Secrets, s.Name, m)
-	}
-	out.add(s.Name, r, err)
 	return out
 }
 
