@@ -2,6 +2,7 @@ package store
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -86,11 +87,8 @@ func sameAnnotations(a, b map[string]string) bool {
 
 // sameService compares all of a service but the place where it was read.
 func sameService(a, b *model.Service) bool {
-	return a.Key == b.Key && a.Hostname == b.Hostname && a.Resolution == b.Resolution &&
-		a.Created.Equal(b.Created) && a.Headless == b.Headless && a.PublishNotReady == b.PublishNotReady && a.TrafficDistribution == b.TrafficDistribution && a.NodeLocal == b.NodeLocal &&
-		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Ports, b.Ports) &&
-		slices.Equal(a.ExportTo, b.ExportTo) && slices.Equal(a.ServiceAccounts, b.ServiceAccounts) &&
-		slices.Equal(a.SubjectAltNames, b.SubjectAltNames) && slices.Equal(a.Allocated, b.Allocated) && a.External == b.External &&
-		slices.EqualFunc(a.Hidden, b.Hidden, func(a, b model.Source) bool { return a.Key == b.Key }) &&
-		maps.Equal(a.Selector, b.Selector) && maps.Equal(a.Labels, b.Labels)
+	x, y := *a, *b
+	x.Created, x.Origin = x.Created.UTC(), model.Origin{}
+	y.Created, y.Origin = y.Created.UTC(), model.Origin{}
+	return reflect.DeepEqual(x, y)
 }
