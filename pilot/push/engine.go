@@ -345,10 +345,3 @@ func (e *Engine) remembered(n *Node) *untrustedNodes {
 	}
 	return e.untrusted
 }
-
-// Ready tells whether a first commit was applied.
-func (e *Engine) Ready() bool {
-	e.state.RLock()
-	defer e.state.RUnlock()
-	return e.translator != nil
-}

@@ -10,12 +10,3 @@ type View struct {
 
 // Set gives the view's resources of a type.
 func (v *View) Set(t resource.Type) *resource.Set { return v.sets[t] }
-
-// Bytes gives the size of all resources on the wire.
-func (v *View) Bytes() int {
-	n := 0
-	for _, s := range v.sets {
-		n += s.Bytes()
-	}
-	return n
-}
