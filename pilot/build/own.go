@@ -60,14 +60,8 @@ func (o *ownRows) read() {
 func asNobody(row store.Row, namespace string) []store.Row {
 	var out []store.Row
 	if row.Client == namespace {
-		client := row
-		client.Client = resolve.Nobody
-		out = append(out, client)
-		if row.Namespace == namespace {
-			client.Namespace = resolve.Nobody
-			out = append(out, client)
-		}
-		return out
+		row.Client = resolve.Nobody
+		out = append(out, row)
 	}
 	if row.Namespace == namespace {
 		row.Namespace = resolve.Nobody
