@@ -139,14 +139,6 @@ func (a *allocator) claim(key model.Key, o *model.Object) {
 	set(a.hosts, key, hosts)
 }
 
-func set[V any](m map[model.Key][]V, key model.Key, list []V) {
-	if len(list) == 0 {
-		delete(m, key)
-	} else {
-		m[key] = list
-	}
-}
-
 func (a *allocator) reserve(slots []uint32, n int) {
 	for _, slot := range slots {
 		if a.taken[slot] += n; a.taken[slot] == 0 {
@@ -195,9 +187,7 @@ func (a *allocator) leave(host string, key model.Key) {
 	if at, found := slices.BinarySearch(hosts, host); found {
 		hosts = slices.Delete(hosts, at, at+1)
 	}
-	if a.first[slot] = hosts; len(hosts) == 0 {
-		delete(a.first, slot)
-	}
+	set(a.first, slot, hosts)
 	a.stale[host] = struct{}{}
 	a.look(slot)
 }

@@ -255,11 +255,9 @@ func (t *endpointTable) put(of endpointOwner, next []model.Endpoint) {
 	t.countLong(of, next)
 	row := Place{Namespace: of.object.Namespace, Name: of.host}
 	t.moved[row] = struct{}{}
-	if len(next) == 0 {
-		delete(t.of, of)
+	if set(t.of, of, next); len(next) == 0 {
 		remove(t.objects, row, of.object)
 	} else {
-		t.of[of] = next
 		insert(t.objects, row, of.object)
 	}
 }

@@ -46,14 +46,17 @@ func insert[K comparable](m map[K]keyList, a K, b model.Key) {
 
 // remove takes b out of the list of a.
 func remove[K comparable](m map[K]keyList, a K, b model.Key) {
-	list := m[a]
-	at, found := slices.BinarySearchFunc(list, b, model.Key.Compare)
-	switch {
-	case !found:
-	case len(list) == 1:
-		delete(m, a)
-	default:
-		m[a] = slices.Delete(list, at, at+1)
+	if at, found := slices.BinarySearchFunc(m[a], b, model.Key.Compare); found {
+		set(m, a, slices.Delete(m[a], at, at+1))
+	}
+}
+
+// set gives a key another list; one without any has no entry.
+func set[K comparable, L ~[]V, V any](m map[K]L, key K, list L) {
+	if len(list) == 0 {
+		delete(m, key)
+	} else {
+		m[key] = list
 	}
 }
 
@@ -61,10 +64,6 @@ func remove[K comparable](m map[K]keyList, a K, b model.Key) {
 func (l *links) selectService(key model.Key, selector map[string]string, workloads ...map[string]*model.Object) {
 	for _, pod := range l.podsOf[key] {
 		remove(l.servicesOf, pod, key)
-	}
-	delete(l.podsOf, key)
-	if len(selector) == 0 {
-		return
 	}
 	var selected keyList
 	for _, pods := range workloads {
@@ -75,10 +74,8 @@ func (l *links) selectService(key model.Key, selector map[string]string, workloa
 			}
 		}
 	}
-	if len(selected) > 0 {
-		slices.SortFunc(selected, model.Key.Compare)
-		l.podsOf[key] = slices.Clip(selected)
-	}
+	slices.SortFunc(selected, model.Key.Compare)
+	set(l.podsOf, key, slices.Clip(selected))
 }
 
 // labelPod links a pod to the services that select it now.

@@ -58,11 +58,7 @@ func (t *services) put(k model.Key, next []*model.Service) {
 		t.byHost.put(svc, false, Place{Name: svc.Hostname})
 		t.inNamespace.put(svc, false, Place{Namespace: svc.Namespace})
 	}
-	if len(next) == 0 {
-		delete(t.byKey, k)
-	} else {
-		t.byKey[k] = next
-	}
+	set(t.byKey, k, next)
 }
 
 // flush brings the tables up to what was put.
@@ -91,11 +87,7 @@ func (t *services) show(host string, now map[string]*model.Service) {
 			t.list.put(svc, false, lists(svc, client)...)
 		}
 	}
-	if len(now) == 0 {
-		delete(t.clients, host)
-	} else {
-		t.clients[host] = slices.Collect(maps.Keys(now))
-	}
+	set(t.clients, host, slices.Collect(maps.Keys(now)))
 }
 
 // lists gives the lists of visible services that a service is in.
