@@ -14,17 +14,9 @@ type index[T comparable] struct {
 	// names are those under which a client or namespace has lists, and wildcards the ones of these that
 	// begin with "*", the longest first. They change only when a list comes or goes.
 	names, wildcards *table[[]string]
-	options          indexOptions
+	declared         Index
 	order            func(a, b T) int
 	moved            map[Place]*moved[T]
-}
-
-// indexOptions tell what an index keeps beside its lists.
-type indexOptions struct {
-	// names lists the names, and wildcards those of them that begin with "*".
-	names, wildcards bool
-	// own tells that lists may be particular to a namespace, which then counts them among its own.
-	own *owned
 }
 
 // moved are items that leave a list and items that come into it.
@@ -33,11 +25,14 @@ type moved[T any] struct {
 	loud    bool // not all of them mean the same as before
 }
 
-func newIndex[T comparable](name string, changed *journal, order func(a, b T) int, options indexOptions) *index[T] {
+func newIndex[T comparable](d Index, changed *journal, own *owned, order func(a, b T) int) *index[T] {
+	if !d.Own {
+		own = nil
+	}
 	return &index[T]{
-		lists: newTable[[]T](name, changed, options.own), names: newTable[[]string]("names of "+name, changed, options.own),
-		wildcards: newTable[[]string]("wildcards of "+name, changed, nil),
-		options:   options, order: order, moved: map[Place]*moved[T]{},
+		lists: newTable[[]T](d.Name, changed, own), names: newTable[[]string]("names of "+d.Name, changed, own),
+		wildcards: newTable[[]string]("wildcards of "+d.Name, changed, nil),
+		declared:  d, order: order, moved: map[Place]*moved[T]{},
 	}
 }
 
@@ -99,10 +94,10 @@ func (x *index[T]) flush() []Place {
 // rename notes that a name has a list now, or none any more.
 func (x *index[T]) rename(k Place, present bool) {
 	of := Place{Client: k.Client, Namespace: k.Namespace}
-	if x.options.names {
+	if x.declared.Names {
 		relist(x.names, of, k.Name, present, strings.Compare)
 	}
-	if x.options.wildcards && strings.HasPrefix(k.Name, "*") {
+	if x.declared.Wildcards && strings.HasPrefix(k.Name, "*") {
 		relist(x.wildcards, of, k.Name, present, mostSpecific)
 	}
 }

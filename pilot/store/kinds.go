@@ -20,8 +20,9 @@ type Index struct {
 	Name string // of the table
 	// Keys gives where an object is listed.
 	Keys func(s *Settings, o *model.Object) []Place
-	// Names and Wildcards list the names in use, see indexOptions. Own tells that lists may be
-	// particular to a namespace: to a client, or, where everyone is one, to where the object lives.
+	// Names lists the names in use, and Wildcards those of them that begin with "*". Own tells that lists may be
+	// particular to a namespace, which then counts them among its own: to a client, or, where everyone is one, to
+	// where the object lives.
 	Names, Wildcards, Own bool
 }
 
@@ -255,35 +256,4 @@ func destinationSecrets(s *Settings, o *model.Object) []Place {
 // failoverLabels lists a DestinationRule by each label of which its failover priorities take a proxy's own value.
 func failoverLabels(s *Settings, o *model.Object) []Place {
 	return forAudience(destinationRuleAudience(s, o), named(model.RuleFailoverLabels(o.Spec.(*networking.DestinationRule)))...)
-}
-
-// objectIndexes are the tables of objects, by their names.
-type objectIndexes struct {
-	byName map[string]*index[*model.Object]
-	kinds  map[model.Kind][]Index
-}
-
-func newObjectIndexes(declared []Index, changed *journal, own *owned) *objectIndexes {
-	out := &objectIndexes{byName: map[string]*index[*model.Object]{}, kinds: map[model.Kind][]Index{}}
-	for _, d := range declared {
-		options := indexOptions{names: d.Names, wildcards: d.Wildcards}
-		if d.Own {
-			options.own = own
-		}
-		out.byName[d.Name] = newIndex(d.Name, changed, model.Older, options)
-		out.kinds[d.Kind] = append(out.kinds[d.Kind], d)
-	}
-	return out
-}
-
-// move puts an object in the place of its former version; either may be nil.
-func (x *objectIndexes) move(s *Settings, kind model.Kind, from, to *model.Object, same bool) {
-	for _, d := range x.kinds[kind] {
-		if from != nil {
-			x.byName[d.Name].take(from, same, d.Keys(s, from)...)
-		}
-		if to != nil {
-			x.byName[d.Name].put(to, same, d.Keys(s, to)...)
-		}
-	}
 }

@@ -115,7 +115,7 @@ func (t *table[V]) freeze() rows[V] { return rows[V]{t.name, t.data.freeze()} }
 type owned struct{ *index[Row] }
 
 func newOwned(changed *journal) *owned {
-	return &owned{newIndex("rows of a namespace", changed, compareRows, indexOptions{})}
+	return &owned{newIndex(Index{Name: "rows of a namespace"}, changed, nil, compareRows)}
 }
 
 func (o *owned) note(row Row, present bool) {

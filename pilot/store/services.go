@@ -33,11 +33,11 @@ const (
 func newServices(changed *journal, own *owned) *services {
 	return &services{
 		byKey:       map[model.Key][]*model.Service{},
-		byHost:      newIndex("services of a host", changed, model.CompareServices, indexOptions{}),
-		inNamespace: newIndex("services of a namespace", changed, compareHostnames, indexOptions{}),
+		byHost:      newIndex(Index{Name: "services of a host"}, changed, own, model.CompareServices),
+		inNamespace: newIndex(Index{Name: "services of a namespace"}, changed, own, compareHostnames),
 		visible:     newTable[*model.Service]("services", changed, own),
 		clients:     map[string][]string{},
-		list:        newIndex("visible services", changed, compareHostnames, indexOptions{own: own}),
+		list:        newIndex(Index{Name: "visible services", Own: true}, changed, own, compareHostnames),
 	}
 }
 

@@ -28,7 +28,7 @@ type state struct {
 
 	own       *owned
 	objects   map[model.Kind]*table[*model.Object] // by namespace and name, of kinds that are read so
-	indexes   *objectIndexes
+	indexes   map[string]*index[*model.Object]     // by the name of their table
 	services  *services
 	endpoints *endpointTable
 	networks  *networks
@@ -84,7 +84,10 @@ func (s *state) clearTables() {
 	for _, kind := range byName(s.declared) {
 		s.objects[kind] = newTable[*model.Object](string(kind), s.rows, nil)
 	}
-	s.indexes = newObjectIndexes(s.declared, s.rows, s.own)
+	s.indexes = map[string]*index[*model.Object]{}
+	for _, d := range s.declared {
+		s.indexes[d.Name] = newIndex(d, s.rows, s.own, model.Older)
+	}
 	s.services = newServices(s.rows, s.own)
 	s.endpoints = newEndpointTable(s.rows)
 	s.networks.clear(s.rows)
@@ -212,7 +215,14 @@ func (s *state) list(key model.Key, old, next *model.Object, same bool) {
 			t.put(row, next)
 		}
 	}
-	s.indexes.move(&s.Settings, key.Kind, old, next, same)
+	for _, d := range s.declared {
+		if d.Kind == key.Kind && old != nil {
+			s.indexes[d.Name].take(old, same, d.Keys(&s.Settings, old)...)
+		}
+		if d.Kind == key.Kind && next != nil {
+			s.indexes[d.Name].put(next, same, d.Keys(&s.Settings, next)...)
+		}
+	}
 }
 
 // rowOf is where an object stands in the table of its kind.
@@ -359,7 +369,7 @@ func sortedKeys[V any](set map[model.Key]V) []model.Key {
 
 // flush brings the lists up to what changed, and gives the rows that have another value.
 func (s *state) flush() []Row {
-	for _, x := range s.indexes.byName {
+	for _, x := range s.indexes {
 		x.flush()
 	}
 	s.services.flush()
@@ -379,7 +389,7 @@ func (s *state) snapshot() *Snapshot {
 	for kind, t := range s.objects {
 		next.objects[kind] = t.freeze()
 	}
-	for name, x := range s.indexes.byName {
+	for name, x := range s.indexes {
 		next.indexes[name] = x.freeze()
 	}
 	return next
