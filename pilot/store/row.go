@@ -73,7 +73,7 @@ func (t *table[V]) row(k Place) V { return t.data.row(k) }
 
 // put gives a row another value.
 func (t *table[V]) put(k Place, v V) {
-	if _, had := t.data.get(k); !had && t.own != nil {
+	if _, had := t.data.get(k); !had {
 		t.own.note(Row{t.name, k}, true)
 	}
 	t.changed.note(Row{t.name, k})
@@ -87,9 +87,7 @@ func (t *table[V]) drop(k Place) {
 	if _, had := t.data.get(k); !had {
 		return
 	}
-	if t.own != nil {
-		t.own.note(Row{t.name, k}, false)
-	}
+	t.own.note(Row{t.name, k}, false)
 	t.changed.note(Row{t.name, k})
 	t.data.delete(k)
 }
@@ -119,7 +117,7 @@ func newOwned(changed *journal) *owned {
 }
 
 func (o *owned) note(row Row, present bool) {
-	if row.owner() == "" {
+	if o == nil || row.owner() == "" {
 		return
 	}
 	if at := (Place{Namespace: row.owner()}); present {

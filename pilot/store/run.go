@@ -106,7 +106,7 @@ func (r *runner) sync(source string) {
 	}
 	r.layers[at].synced = true
 	r.report(at)
-	r.log.Debug("source synced", slog.String("source", source))
+	r.opts.Logger.Debug("source synced", slog.String("source", source))
 }
 
 // miss notes that a source has missed its deadline, if it has.
@@ -233,7 +233,7 @@ func (r *runner) commit() {
 	began := time.Now()
 	c, ok := r.state.commit()
 	for _, what := range r.state.moved {
-		r.log.Warn("an allocated address moved, since another host has it now; clients that remember it reach the other host", slog.String("host", what))
+		r.opts.Logger.Warn("an allocated address moved, since another host has it now; clients that remember it reach the other host", slog.String("host", what))
 	}
 	r.state.moved = nil
 	if !ok {
@@ -246,6 +246,6 @@ func (r *runner) commit() {
 	r.current.Store(c.Snapshot)
 	c = c.merge(r.pending)
 	r.pending = &c
-	r.log.Debug("commit", slog.Int("changed", len(c.Changed)), slog.Int("endpoints", len(c.Endpoints)),
+	r.opts.Logger.Debug("commit", slog.Int("changed", len(c.Changed)), slog.Int("endpoints", len(c.Endpoints)),
 		slog.Bool("full", c.Full))
 }

@@ -83,12 +83,8 @@ func (s *Snapshot) ProxyConfigs() []*model.Object {
 // ServiceEntry.
 func (s *Snapshot) Has(k model.Key) bool {
 	if k.Kind == model.KindService || k.Kind == model.KindServiceEntry {
-		for _, svc := range s.services.inNamespace.lists.data.row(Place{Namespace: k.Namespace}) {
-			if svc.Key == k {
-				return true
-			}
-		}
-		return false
+		there := s.services.inNamespace.lists.data.row(Place{Namespace: k.Namespace})
+		return slices.ContainsFunc(there, func(svc *model.Service) bool { return svc.Key == k })
 	}
 	return s.Reader(nil).Object(k) != nil
 }

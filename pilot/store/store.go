@@ -101,7 +101,6 @@ type Options struct {
 // Store takes events from sources and delivers commits. It implements model.Sink.
 type Store struct {
 	opts    Options
-	log     *slog.Logger
 	commits chan Commit
 	current atomic.Pointer[Snapshot]
 
@@ -117,11 +116,10 @@ func New(opts Options) *Store {
 	if opts.Report == nil {
 		opts.Report = func(string, []model.Problem) {}
 	}
-	log := opts.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{opts: opts, log: log, commits: make(chan Commit), wake: make(chan struct{}, 1)}
+	return &Store{opts: opts, commits: make(chan Commit), wake: make(chan struct{}, 1)}
 }
 
 // Commits delivers the steps of the configuration to one reader. While the reader is busy, steps
