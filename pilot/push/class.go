@@ -34,39 +34,36 @@ type classState struct {
 	// inherited tells that some of them came with a proxy of another class and were not looked at yet.
 	inherited bool
 	// former are the versions before the present one of resources that are not accepted yet.
-	former map[resourceID]*history
+	former map[resourceID]history
 	// previous are the classes from which proxies came with the present commit, as those had it.
 	previous []*previousClass
 }
 
 // history is what can be gone back to: versions that were replaced, the newest last. All but the first
 // were not known to be accepted then; a slow client may tell so later.
-type history struct{ versions []*resource.Resource }
+type history []*resource.Resource
 
 // maxHistory bounds the versions that are kept of one resource.
 const maxHistory = 4
 
-// push adds a version that was replaced.
-func (h *history) push(old *resource.Resource) {
+// with adds a version that was replaced. The history of before is not to be used any more.
+func (h history) with(old *resource.Resource) history {
 	if old.Accepted() {
-		h.versions = nil
+		return history{old}
 	}
-	if len(h.versions) == maxHistory { // the oldest stays only if nothing else is known to be accepted
+	if len(h) == maxHistory { // the oldest stays only if nothing else is known to be accepted
 		drop := 1
-		if h.versions[1].Accepted() || !h.versions[0].Accepted() {
+		if h[1].Accepted() || !h[0].Accepted() {
 			drop = 0
 		}
-		h.versions = slices.Delete(h.versions, drop, drop+1)
+		h = slices.Delete(h, drop, drop+1)
 	}
-	h.versions = append(h.versions, old)
+	return append(h, old)
 }
 
 // last gives the last accepted version, or nil.
-func (h *history) last() *resource.Resource {
-	if h == nil {
-		return nil
-	}
-	for _, r := range slices.Backward(h.versions) {
+func (h history) last() *resource.Resource {
+	for _, r := range slices.Backward(h) {
 		if r.Accepted() {
 			return r
 		}
@@ -82,7 +79,7 @@ type resourceID struct {
 func newClassState(c resolve.Class, empty *resource.Set) *classState {
 	g := &classState{
 		class: c, clients: map[*Client]struct{}{}, view: &View{Class: c.Key},
-		rejected: map[resourceID]*rejection{}, former: map[resourceID]*history{},
+		rejected: map[resourceID]*rejection{}, former: map[resourceID]history{},
 	}
 	for t := range g.base {
 		g.base[t], g.view.sets[t] = empty, empty
@@ -176,7 +173,7 @@ func (g *classState) settle() {
 	if len(g.former) == 0 {
 		return
 	}
-	maps.DeleteFunc(g.former, func(id resourceID, _ *history) bool {
+	maps.DeleteFunc(g.former, func(id resourceID, _ history) bool {
 		_, bad := g.rejected[id]
 		now := g.view.sets[id.typ].Get(id.name)
 		return !bad && now != nil && now.Accepted()
@@ -200,10 +197,7 @@ func (g *classState) admit(r, old *resource.Resource, p *resource.Pool) {
 		return
 	}
 	if old != nil && old != r {
-		if g.former[id] == nil {
-			g.former[id] = &history{}
-		}
-		g.former[id].push(old)
+		g.former[id] = g.former[id].with(old)
 	}
 	if bad == nil {
 		return

@@ -34,7 +34,7 @@ func (g *classState) remember(from *classState) {
 	}
 	e := &previousClass{view: from.view, former: make(map[resourceID][]*resource.Resource, len(from.former))}
 	for id, h := range from.former {
-		e.former[id] = slices.Clone(h.versions)
+		e.former[id] = slices.Clone(h)
 	}
 	g.previous = append(g.previous, e)
 }
@@ -81,12 +81,9 @@ func (g *classState) succeed(id resourceID, versions []*resource.Resource) {
 	if now == nil || now.Accepted() || own.last() != nil {
 		return
 	}
-	h := &history{}
-	if own != nil {
-		versions = slices.Concat(versions, own.versions)
-	}
-	for _, r := range versions {
-		h.push(r)
+	var h history
+	for _, r := range slices.Concat(versions, own) {
+		h = h.with(r)
 	}
 	g.former[id] = h
 }
