@@ -151,28 +151,28 @@ func version(hash uint64) string {
 // to the value. It has room for so many bytes more, and gives the offset of the Any.
 func frameHead(r *Resource, value, room int) ([]byte, int) {
 	url := r.Type.URL()
-	anySize := protowire.SizeTag(1) + protowire.SizeBytes(len(url))
+	anySize := fieldSize(1, len(url))
 	if value > 0 {
-		anySize += protowire.SizeTag(2) + protowire.SizeBytes(value)
+		anySize += fieldSize(2, value)
 	}
-	size := protowire.SizeTag(fieldName) + protowire.SizeBytes(len(r.Name)) +
-		protowire.SizeTag(fieldVersion) + protowire.SizeBytes(len(r.Version)) +
-		protowire.SizeTag(fieldAny) + protowire.SizeBytes(anySize)
-	b := make([]byte, 0, protowire.SizeTag(fieldResources)+protowire.SizeBytes(size)-value+room)
-	b = protowire.AppendTag(b, fieldResources, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
-	b = protowire.AppendTag(b, fieldName, protowire.BytesType)
-	b = protowire.AppendString(b, r.Name)
-	b = protowire.AppendTag(b, fieldVersion, protowire.BytesType)
-	b = protowire.AppendString(b, r.Version)
+	size := fieldSize(fieldName, len(r.Name)) + fieldSize(fieldVersion, len(r.Version)) + fieldSize(fieldAny, anySize)
+	b := appendField(make([]byte, 0, fieldSize(fieldResources, size)-value+room), fieldResources, size)
+	b = append(appendField(b, fieldName, len(r.Name)), r.Name...)
+	b = append(appendField(b, fieldVersion, len(r.Version)), r.Version...)
 	start := len(b)
-	b = protowire.AppendTag(b, fieldAny, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(anySize))
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
-	b = protowire.AppendString(b, url)
+	b = appendField(b, fieldAny, anySize)
+	b = append(appendField(b, 1, len(url)), url...)
 	if value > 0 {
-		b = protowire.AppendTag(b, 2, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(value))
+		b = appendField(b, 2, value)
 	}
 	return b, start
+}
+
+// fieldSize gives the size of a field of so many bytes, and appendField adds one up to these.
+func fieldSize(number protowire.Number, bytes int) int {
+	return protowire.SizeTag(number) + protowire.SizeBytes(bytes)
+}
+
+func appendField(b []byte, number protowire.Number, bytes int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.BytesType), uint64(bytes))
 }

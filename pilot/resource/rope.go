@@ -22,8 +22,8 @@ func FragmentOf(field protowire.Number, m proto.Message) (Fragment, error) {
 	if err != nil {
 		return Fragment{}, err
 	}
-	out := make([]byte, 0, protowire.SizeTag(field)+protowire.SizeBytes(len(value)))
-	return Fragment{protowire.AppendBytes(protowire.AppendTag(out, field, protowire.BytesType), value)}, nil
+	head := appendField(make([]byte, 0, fieldSize(field, len(value))), field, len(value))
+	return Fragment{append(head, value...)}, nil
 }
 
 // NewFromFragments frames a message that consists of head, already marshalled, and of fragments. A
