@@ -6,20 +6,11 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
-// Differences are the units in which an outline differs from another: those that the other has not, those that
-// it alone has, and those that have another part of the plan.
-type Differences struct{ Added, Gone, Altered []UnitID }
+// Differences are the units in which an outline differs from another, by a resolve.Change: those that the other has
+// not, those that it alone has, and those that have another part of the plan.
+type Differences [resolve.Altered + 1][]UnitID
 
-func (d *Differences) add(c resolve.Change, ids ...UnitID) {
-	switch c {
-	case resolve.Added:
-		d.Added = append(d.Added, ids...)
-	case resolve.Gone:
-		d.Gone = append(d.Gone, ids...)
-	default:
-		d.Altered = append(d.Altered, ids...)
-	}
-}
+func (d *Differences) add(c resolve.Change, ids ...UnitID) { d[c] = append(d[c], ids...) }
 
 func (o *outboundOutline) Compare(other Outline) Differences {
 	var d Differences

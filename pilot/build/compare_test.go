@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
@@ -35,7 +36,7 @@ func TestOutlinesAreComparedAsTheirUnitsSay(t *testing.T) {
 		}
 	}
 	kinds := map[Kind]bool{}
-	for _, id := range found.Gone {
+	for _, id := range found[resolve.Gone] {
 		kinds[id.Kind] = true
 	}
 	for _, k := range []Kind{kindClusters, kindAssignments, kindListener, kindVirtualHost, kindReferences, kindRouteHead} {
@@ -43,7 +44,7 @@ func TestOutlinesAreComparedAsTheirUnitsSay(t *testing.T) {
 			t.Errorf("no unit of kind %d has gone, so that nothing is known of those", k)
 		}
 	}
-	if len(found.Altered) == 0 {
+	if len(found[resolve.Altered]) == 0 {
 		t.Error("no unit had another part of the plan")
 	}
 }
@@ -52,12 +53,12 @@ func TestOutlinesAreComparedAsTheirUnitsSay(t *testing.T) {
 func checkCompare(t *testing.T, now, then Outline, found *Differences) {
 	t.Helper()
 	d := now.Compare(then)
-	added, gone := ids(d.Added), ids(d.Gone)
+	added, gone := ids(d[resolve.Added]), ids(d[resolve.Gone])
 	for id := range maps.Clone(added) {
 		if gone[id] {
 			delete(added, id)
 			delete(gone, id)
-			d.Altered = append(d.Altered, id)
+			d[resolve.Altered] = append(d[resolve.Altered], id)
 		}
 	}
 	want, lost := ids(now.Units()), ids(then.Units())
@@ -69,12 +70,12 @@ func checkCompare(t *testing.T, now, then Outline, found *Differences) {
 	if !maps.Equal(gone, lost) {
 		t.Fatalf("gone are %v, by their units %v", gone, lost)
 	}
-	for _, id := range d.Altered {
+	for _, id := range d[resolve.Altered] {
 		if !now.Has(id) || !then.Has(id) {
 			t.Fatalf("%v is altered, but not in both", id)
 		}
 	}
-	found.Gone, found.Altered = append(found.Gone, d.Gone...), append(found.Altered, d.Altered...)
+	found[resolve.Gone], found[resolve.Altered] = append(found[resolve.Gone], d[resolve.Gone]...), append(found[resolve.Altered], d[resolve.Altered]...)
 }
 
 func ids(list []UnitID) map[UnitID]bool {

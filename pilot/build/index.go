@@ -54,14 +54,7 @@ func (x *index) link(u *unit, rows []store.Row) bool {
 }
 
 // forget takes a unit out.
-func (x *index) forget(u *unit) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, c := range u.reads {
-		x.unlink(u, c)
-	}
-	u.reads = nil
-}
+func (x *index) forget(u *unit) { x.link(u, nil) }
 
 func (x *index) unlink(u *unit, c *cell) {
 	if at := slices.Index(c.readers, u); at >= 0 {

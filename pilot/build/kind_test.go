@@ -89,7 +89,7 @@ func (f forecast) Has(id UnitID) bool {
 
 func (f forecast) Compare(other Outline) Differences {
 	d := f.Outline.Compare(other.(forecast).Outline)
-	for _, ids := range []*[]UnitID{&d.Added, &d.Gone} {
+	for _, ids := range []*[]UnitID{&d[resolve.Added], &d[resolve.Gone]} {
 		for _, id := range *ids {
 			if id.Kind == kindClusters {
 				*ids = append(*ids, UnitID{Kind: KindExtension, Host: id.Host})

@@ -241,17 +241,15 @@ func (l *layer) choose(former Outline) {
 	case former == nil:
 		l.have(l.outline.Units())
 	default:
-		l.lose(since.Gone)
-		l.have(since.Added)
+		l.lose(since[resolve.Gone])
+		l.have(since[resolve.Added])
 	}
-	for _, ids := range [...][]UnitID{since.Added, since.Altered} {
-		for _, id := range ids {
-			if l.units[id] != nil {
-				l.mark(id)
-			}
+	for _, id := range slices.Concat(since[resolve.Added], since[resolve.Altered]) {
+		if l.units[id] != nil {
+			l.mark(id)
 		}
 	}
-	l.cover.hide(l, over.Gone, l.version != version)
+	l.cover.hide(l, over[resolve.Gone], l.version != version)
 	l.layRoutes()
 }
 
@@ -264,10 +262,8 @@ func (l *layer) haveOwn(over Differences) {
 			wanted[u.id] = struct{}{}
 		}
 	})
-	for _, ids := range [...][]UnitID{over.Added, over.Altered} {
-		for _, id := range ids {
-			wanted[id] = struct{}{}
-		}
+	for _, id := range slices.Concat(over[resolve.Added], over[resolve.Altered]) {
+		wanted[id] = struct{}{}
 	}
 	for id := range wanted { // what is sent to a cluster follows from how it is made
 		if id.Kind == kindClusters {

@@ -124,10 +124,7 @@ func (o *outboundOutline) Units() []UnitID {
 	services := o.Services()
 	out := make([]UnitID, 0, 4*len(services)+16)
 	for _, svc := range services {
-		out = append(out, UnitID{Kind: kindClusters, Host: svc.Hostname})
-	}
-	for _, svc := range services {
-		out = append(out, UnitID{Kind: kindAssignments, Host: svc.Hostname})
+		out = append(out, UnitID{Kind: kindClusters, Host: svc.Hostname}, UnitID{Kind: kindAssignments, Host: svc.Hostname})
 	}
 	if o.class.Type == model.SidecarProxy {
 		out = append(out, UnitID{Kind: kindOutbound})
