@@ -87,14 +87,11 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 	}
 	var all strings.Builder // one allocation for all names
 	all.Grow(bytes)
-	ends := make([]int, 0, key.length)
+	list := make([]string, 0, key.length)
 	for name := range names {
+		start := all.Len()
 		all.Write(name)
-		ends = append(ends, all.Len())
-	}
-	list, start := make([]string, len(ends)), 0
-	for i, end := range ends {
-		list[i], start = all.String()[start:end], end
+		list = append(list, all.String()[start:])
 	}
 	slices.Sort(list)
 	return p.intern(slices.Compact(list))

@@ -18,12 +18,10 @@ type pmap[K comparable, V any] struct {
 
 func (m pmap[K, V]) bucket(k K) int { return int(maphash.Comparable(m.seed, k) % fanOut) }
 
-func (m pmap[K, V]) get(k K) (V, bool) {
-	if m.buckets == nil {
-		var zero V
-		return zero, false
+func (m pmap[K, V]) get(k K) (v V, ok bool) {
+	if m.buckets != nil {
+		v, ok = m.buckets[m.bucket(k)][k]
 	}
-	v, ok := m.buckets[m.bucket(k)][k]
 	return v, ok
 }
 

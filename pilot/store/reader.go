@@ -43,18 +43,12 @@ func (r Reader) Variable(name string) (value string, known bool) {
 }
 
 // Note records that an answer follows from a fact about the class itself, see resolve.Class.Facts.
-func (r Reader) Note(fact string) {
-	if r.record != nil {
-		r.record(FactRow(fact))
-	}
-}
+func (r Reader) Note(fact string) { r.record(FactRow(fact)) }
 
 // Record records rows that were read elsewhere.
 func (r Reader) Record(rows []Row) {
-	if r.record != nil {
-		for _, row := range rows {
-			r.record(row)
-		}
+	for _, row := range rows {
+		r.record(row)
 	}
 }
 

@@ -35,9 +35,7 @@ type rows[V any] struct {
 // read gives a row, or the zero value, and records that it was read. There is no other way for a
 // reader to see a row.
 func (t rows[V]) read(r Reader, k Place) V {
-	if r.record != nil {
-		r.record(Row{t.table, k})
-	}
+	r.record(Row{t.table, k})
 	return t.data.row(k)
 }
 

@@ -90,4 +90,9 @@ func (s *Snapshot) Has(k model.Key) bool {
 }
 
 // Reader gives a reader of the snapshot that tells record which rows it reads; nil tells nobody.
-func (s *Snapshot) Reader(record func(Row)) Reader { return Reader{s, record} }
+func (s *Snapshot) Reader(record func(Row)) Reader {
+	if record == nil {
+		record = func(Row) {}
+	}
+	return Reader{s, record}
+}
