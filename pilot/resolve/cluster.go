@@ -10,13 +10,9 @@ import (
 
 // clusterBuilder gathers the clusters of one class.
 type clusterBuilder struct {
-	r        Reader
-	c        *Class
+	view
 	clusters []*ir.Cluster
-	problems []model.Problem
 }
-
-func (b *clusterBuilder) report(p ...model.Problem) { b.problems = append(b.problems, p...) }
 
 // add takes a cluster in; what of the mesh's basics it lacks is filled in.
 func (b *clusterBuilder) add(cl *ir.Cluster) {
@@ -39,20 +35,20 @@ func (b *clusterBuilder) own() {
 
 // outbound adds the clusters of a service: for each port one, and one for each subset.
 func (b *clusterBuilder) outbound(svc *model.Service) {
-	rule, problems := ruleFor(b.r, b.c, svc)
-	b.report(problems...)
+	rule := ruleFor(b.r, b.c, svc)
+	subsets := []*ruleSubset{nil}
+	if rule != nil {
+		b.report(rule.problems...)
+		for i := range rule.subsets {
+			subsets = append(subsets, &rule.subsets[i])
+		}
+	}
 	b.hidden(svc)
 	for i := range svc.Ports {
-		port := &svc.Ports[i]
-		if port.Protocol == model.ProtocolUDP {
-			continue
-		}
-		b.add(b.outboundCluster(svc, port, rule, nil))
-		if rule == nil {
-			continue
-		}
-		for j := range rule.subsets {
-			b.add(b.outboundCluster(svc, port, rule, &rule.subsets[j]))
+		for _, subset := range subsets {
+			if svc.Ports[i].Protocol != model.ProtocolUDP {
+				b.add(b.outboundCluster(svc, &svc.Ports[i], rule, subset))
+			}
 		}
 	}
 }

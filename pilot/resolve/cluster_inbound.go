@@ -89,7 +89,7 @@ func inboundPool(r Reader, c *Class, in InboundPort) (_ *networking.ConnectionPo
 	if svc := r.Service(c.Namespace, in.Host); svc != nil {
 		clients := *c
 		clients.DestinationRules = nil
-		rule, _ = ruleFor(r, &clients, svc)
+		rule = ruleFor(r, &clients, svc)
 	}
 	return policyFor(r, rule, "", in.Port).pool.spec, rule
 }

@@ -13,9 +13,10 @@ import (
 // destinationRule is what the DestinationRules in force say of one service. Rules of the same
 // host in one namespace add their subsets; the first traffic policy wins.
 type destinationRule struct {
-	object  *model.Object // the first rule, which resources name as their origin
-	policy  policySource
-	subsets []ruleSubset
+	object   *model.Object // the first rule, which resources name as their origin
+	policy   policySource
+	subsets  []ruleSubset
+	problems []model.Problem
 }
 
 // policySource is a traffic policy with the place where it is written.
@@ -66,29 +67,22 @@ func (d *destinationRule) fallback(name string) []map[string]string {
 // service's, else of the root namespace; the first namespace with one wins wholly. Rules that a
 // client in the root namespace exports to itself alone come first for it; its other rules are
 // meant for the whole mesh and come last.
-func ruleFor(r Reader, c *Class, svc *model.Service) (*destinationRule, []model.Problem) {
+func ruleFor(r Reader, c *Class, svc *model.Service) *destinationRule {
 	root := rootNamespace(r)
+	namespaces := []string{c.Namespace, svc.Namespace, root}
 	if c.Namespace == root {
 		public := func(o *model.Object) bool { return !private(r, o) }
 		if own := mostSpecific(r, c, slices.DeleteFunc(slices.Clone(r.DestinationRules(root, root, svc.Hostname)), public)); len(own) > 0 {
 			return mergeRules(c, own)
 		}
-	}
-	namespaces := []string{c.Namespace, svc.Namespace, root}
-	if c.Namespace == root {
 		namespaces = namespaces[1:]
 	}
 	for _, namespace := range slices.Compact(namespaces) {
-		if found := candidates(r, c, namespace, svc); len(found) > 0 {
+		if found := mostSpecific(r, c, r.DestinationRules(namespace, c.Namespace, svc.Hostname)); len(found) > 0 {
 			return mergeRules(c, found)
 		}
 	}
-	return nil, nil
-}
-
-// candidates gives the rules of a namespace for the most specific host that any of them has.
-func candidates(r Reader, c *Class, namespace string, svc *model.Service) []*model.Object {
-	return mostSpecific(r, c, r.DestinationRules(namespace, c.Namespace, svc.Hostname))
+	return nil
 }
 
 // mostSpecific gives the first of the rules, which stand by their hosts, and those of the same host. A rule
@@ -117,14 +111,13 @@ func private(r Reader, o *model.Object) bool {
 
 // mergeRules joins rules of one host, the oldest first. One that selects the workload stands
 // alone.
-func mergeRules(c *Class, rules []*model.Object) (*destinationRule, []model.Problem) {
+func mergeRules(c *Class, rules []*model.Object) *destinationRule {
 	if at := slices.IndexFunc(rules, func(o *model.Object) bool { return slices.Contains(c.DestinationRules, o.Key) }); at >= 0 {
 		rules = rules[at : at+1]
 	}
 	out := &destinationRule{object: rules[0]}
-	var problems []model.Problem
 	conflict := func(o *model.Object, field, message string) {
-		problems = append(problems, o.WarningAt(field, model.ReasonConflict, message))
+		out.problems = append(out.problems, o.WarningAt(field, model.ReasonConflict, message))
 	}
 	for _, o := range rules {
 		dr := o.Spec.(*networking.DestinationRule)
@@ -149,5 +142,5 @@ func mergeRules(c *Class, rules []*model.Object) (*destinationRule, []model.Prob
 			})
 		}
 	}
-	return out, problems
+	return out
 }

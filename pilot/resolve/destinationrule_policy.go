@@ -29,28 +29,25 @@ type block[T any] struct {
 // policyFor composes the policy: that of the rule, and over it, block by block, that of the subset. The
 // settings of a port, of either, inherit nothing: what they leave out is unset.
 func policyFor(r Reader, d *destinationRule, subset string, port uint32) trafficPolicy {
-	var t trafficPolicy
-	if d != nil {
-		source, p, _ := d.policy.at(port)
-		t.overlay(source, p)
-		if s := d.subset(subset); s != nil {
-			source, p, ofPort := s.policy.at(port)
-			if ofPort {
-				t = trafficPolicy{}
-			}
-			t.overlay(source, p)
-		}
-		t.whole = d.wholePolicy(subset)
-	}
+	var mesh trafficPolicy
 	if base := r.Mesh().GetDefaultTrafficPolicy(); base != nil {
-		mesh := policySource{object: meshObject(), field: "defaultTrafficPolicy"}
-		if t.pool.spec == nil {
-			t.pool.overlay(mesh, ".connectionPool", base.GetConnectionPool())
-		}
-		if t.outlier.spec == nil {
-			t.outlier.overlay(mesh, ".outlierDetection", base.GetOutlierDetection())
-		}
+		source := policySource{object: meshObject(), field: "defaultTrafficPolicy"}
+		mesh.pool.overlay(source, ".connectionPool", base.GetConnectionPool())
+		mesh.outlier.overlay(source, ".outlierDetection", base.GetOutlierDetection())
 	}
+	if d == nil {
+		return mesh
+	}
+	source, p, _ := d.policy.at(port)
+	t := mesh.over(source, p)
+	if s := d.subset(subset); s != nil {
+		source, p, ofPort := s.policy.at(port)
+		if ofPort {
+			t = mesh
+		}
+		t = t.over(source, p)
+	}
+	t.whole = d.wholePolicy(subset)
 	return t
 }
 
@@ -62,11 +59,13 @@ type policyBlocks interface {
 	GetTls() *networking.ClientTLSSettings
 }
 
-func (t *trafficPolicy) overlay(s policySource, p policyBlocks) {
+// over gives what is in force where a policy stands over this one.
+func (t trafficPolicy) over(s policySource, p policyBlocks) trafficPolicy {
 	t.pool.overlay(s, ".connectionPool", p.GetConnectionPool())
 	t.balance.overlay(s, ".loadBalancer", p.GetLoadBalancer())
 	t.outlier.overlay(s, ".outlierDetection", p.GetOutlierDetection())
 	t.tls.overlay(s, ".tls", p.GetTls())
+	return t
 }
 
 // overlay takes what a policy says, if it says anything.
@@ -86,11 +85,18 @@ func (s policySource) at(port uint32) (_ policySource, _ policyBlocks, ofPort bo
 	return s, s.spec, false
 }
 
+// policyOf finds the policy for a subset of a service ("" for all of it); that of an unknown service or port says nothing.
+func policyOf(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) trafficPolicy {
+	if svc == nil || port == nil {
+		return trafficPolicy{}
+	}
+	return policyFor(r, ruleFor(r, c, svc), subset, port.Port)
+}
+
 // HashPolicies gives what routes to a subset of a service ("" for all of it) hash requests by,
 // as its DestinationRule asks; empty without consistent hashing.
 func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) []ir.HashPolicy {
-	rule, _ := ruleFor(r, c, svc)
-	hash := policyFor(r, rule, subset, port.Port).balance.spec.GetConsistentHash()
+	hash := policyOf(r, c, svc, port, subset).balance.spec.GetConsistentHash()
 	switch key := hash.GetHashKey().(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
 		return []ir.HashPolicy{{Header: key.HttpHeaderName}}
@@ -111,8 +117,7 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 
 // TCPPolicy gives the part of a subset's policy that a TCP proxy filter needs.
 func TCPPolicy(r Reader, c *Class, svc *model.Service, port *model.ServicePort, subset string) ir.TCPPolicy {
-	rule, _ := ruleFor(r, c, svc)
-	policy := policyFor(r, rule, subset, port.Port)
+	policy := policyOf(r, c, svc, port, subset)
 	return ir.TCPPolicy{
 		Tunnel:                policy.whole.tunnelTo(),
 		HashSourceIP:          policy.balance.spec.GetConsistentHash().GetUseSourceIp(),

@@ -160,25 +160,24 @@ func (g *gatewayPort) grpcWeb() bool {
 
 // gatewayPorts groups the servers of the Gateway objects that select the class by address and
 // port, and reports those that cannot be served.
-func gatewayPorts(r Reader, c *Class) ([]*gatewayPort, []model.Problem) {
+func (p *GatewayPlan) gatewayPorts(r Reader) []*gatewayPort {
 	var out []*gatewayPort
-	var problems []model.Problem
-	for _, key := range c.Gateways {
+	for _, key := range p.class.Gateways {
 		o := r.Object(key)
 		if o == nil {
 			continue
 		}
 		for i, spec := range o.Spec.(*networking.Gateway).GetServers() {
 			var problem *model.Problem
-			if out, problem = addServer(c, out, newGatewayServer(o, i, spec)); problem != nil {
-				problems = append(problems, *problem)
+			if out, problem = addServer(p.class, out, newGatewayServer(o, i, spec)); problem != nil {
+				p.report(*problem)
 			}
 		}
 	}
 	slices.SortFunc(out, func(a, b *gatewayPort) int {
 		return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.bind, b.bind))
 	})
-	return out, problems
+	return out
 }
 
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
@@ -210,41 +209,31 @@ func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort
 	return ports, nil
 }
 
-// refuses tells why a server cannot share the port with those before it, which are older.
+// refuses tells why a server cannot share the port with those before it, which are older. The name in a TLS handshake
+// leads to one of them. In the clear a host may be said of several times, but only once that it redirects to TLS.
 func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	if len(g.servers) == 0 {
 		return nil
 	}
 	first := g.servers[0]
-	switch family := first.serves.family(); {
+	family := first.serves.family()
+	same, why := func(a, b hostIn) bool { return a.host == b.host }, "the name in the TLS handshake leads to one server"
+	switch {
 	case family != s.serves.family():
 		return s.conflict(".port.protocol", "%s %s has port %d for %s; use another port", first.gateway.Key, first.field, g.port, family)
 	case family == "TCP":
 		return s.conflict(".port.number", "%s %s has port %d, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, g.port)
 	case family == "HTTP":
-		return g.repeats(s)
+		same, why = func(a, b hostIn) bool { return a == b }, "both have tls"
 	}
 	for _, other := range g.servers {
-		for i, h := range s.hosts {
-			if slices.ContainsFunc(other.hosts, func(o hostIn) bool { return o.host == h.host }) {
-				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and the name in the TLS handshake leads to one server; keep it in one of them",
-					other.gateway.Key, other.field, h.host, g.port)
-			}
+		if family == "HTTP" && (s.spec.GetTls() == nil || other.spec.GetTls() == nil) {
+			continue
 		}
-	}
-	return nil
-}
-
-// repeats tells why a server in the clear that says something of TLS, which is to redirect, cannot serve beside another
-// that does: they have a host in common, of which only the first may say that.
-func (g *gatewayPort) repeats(s *gatewayServer) *model.Problem {
-	if s.spec.GetTls() == nil {
-		return nil
-	}
-	for _, other := range g.servers {
 		for i, h := range s.hosts {
-			if other.spec.GetTls() != nil && slices.Contains(other.hosts, h) {
-				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and both have tls; keep it in one of them", other.gateway.Key, other.field, h.host, g.port)
+			if slices.ContainsFunc(other.hosts, func(o hostIn) bool { return same(o, h) }) {
+				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and %s; keep it in one of them",
+					other.gateway.Key, other.field, h.host, g.port, why)
 			}
 		}
 	}

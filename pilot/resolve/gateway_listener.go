@@ -14,23 +14,20 @@ import (
 // nothing to forward to, of which Envoy makes no listener.
 func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	g := p.ports[name]
-	b := &gatewayBuilder{plan: p, r: r, port: g, who: NewAuthorization(r, p.class), taken: claims{}}
+	b := &gatewayBuilder{view{r: r, c: p.class, scope: &scope{}}, p, g, NewAuthorization(r, p.class), claims{}}
+	b.report(b.who.problems...)
 	out := &ir.Listener{Name: name, Address: g.address(p.class), Port: g.port, BindToPort: true}
-	b.problems = append(b.problems, b.who.problems...)
 	for _, routes := range g.routes {
 		out.Chains = append(out.Chains, b.requests(name, routes))
 	}
 	for _, s := range g.servers {
-		if g.quic {
-			break // there are only requests
-		}
 		for _, chain := range b.bytes(s) {
 			chain.Filters = b.who.guard(chain.Filters)
 			out.Chains = append(out.Chains, chain)
 		}
 	}
 	if len(out.Chains) == 0 {
-		return nil, sortProblems(b.problems)
+		return nil, b.found()
 	}
 	if p.class.Topology.ProxyProtocol {
 		out.Filters = append(out.Filters, ir.ProxyProtocol{})
@@ -40,11 +37,9 @@ func (p *GatewayPlan) Listener(r Reader, name string) (*ir.Listener, []model.Pro
 	}
 	if g.quic {
 		quic(out)
-		out, _ = instrumentGateway(r, p.class, out)
-		return out, nil // the listener of TCP has the same problems
+		return instrumentGateway(&b.view, out), nil // the listener of TCP has the same problems
 	}
-	out, problems := instrumentGateway(r, p.class, out)
-	return out, sortProblems(append(b.problems, problems...))
+	return instrumentGateway(&b.view, out), b.found()
 }
 
 // clientCert gives what becomes of x-forwarded-client-cert; unless told, a client's word does not count.
@@ -64,12 +59,11 @@ func clientCert(details string) ir.ClientCertDetails {
 
 // gatewayBuilder makes one listener.
 type gatewayBuilder struct {
-	plan     *GatewayPlan
-	r        Reader
-	port     *gatewayPort
-	who      *Authorization // may come in
-	taken    claims         // by chains
-	problems []model.Problem
+	view
+	plan  *GatewayPlan
+	port  *gatewayPort
+	who   *Authorization // may come in
+	taken claims         // by chains
 }
 
 // requests gives the chain whose requests go by a route configuration.
@@ -77,15 +71,15 @@ func (b *gatewayBuilder) requests(listener string, routes *gatewayRoutes) *ir.Fi
 	out := &ir.FilterChain{Filters: terminal(&ir.HTTPConnectionManager{
 		StatPrefix:       "outbound_" + listener + ";",
 		RouteConfigName:  routes.name,
-		ClientCert:       clientCert(b.plan.class.Topology.ClientCert),
+		ClientCert:       clientCert(b.c.Topology.ClientCert),
 		CertDetails:      ir.CertDetails{Subject: true, Cert: true, DNS: true, URI: true},
 		UseRemoteAddress: true,
-		TrustedHops:      b.plan.class.Topology.TrustedProxies,
+		TrustedHops:      b.c.Topology.TrustedProxies,
 		ServerName:       serverName,
-		Filters:          httpFilters(b.who, slices.Concat(grpcWeb(b.port.grpcWeb()), dynamicForward(b.r, b.plan.class, b.r.HasDynamicServices(b.plan.class.Namespace)), []placedFilter{clusterALPN()})...),
+		Filters:          httpFilters(b.who, slices.Concat(grpcWeb(b.port.grpcWeb()), dynamicForward(b.r, b.c, b.r.HasDynamicServices(b.c.Namespace)), []placedFilter{clusterALPN()})...),
 		Path:             pathNormalization(b.r),
 		Limits:           edgeLimits(),
-		Underscores:      b.plan.class.Settings.Underscores,
+		Underscores:      b.c.Settings.Underscores,
 		Denials:          b.who.denials,
 	})}
 	if s := routes.servers[0]; s.serves == servesHTTPS {
@@ -120,14 +114,14 @@ func (b *gatewayBuilder) bytes(s *gatewayServer) []*ir.FilterChain {
 	}
 	var out []*ir.FilterChain
 	for _, bound := range b.bound(s) {
-		rules := &ruleSet{view: view{b.r, b.plan.class, &scope{}}, vs: bound.vs, port: s.number(), gateways: []string{s.name()}, anybody: true}
+		rules := &ruleSet{view: &b.view, vs: bound.vs, port: s.number(), gateways: []string{s.name()}, anybody: true}
 		var chains []*ir.FilterChain
 		if s.serves == passesTLS {
 			chains = b.narrowed(s, bound, rules.tlsRules())
 		} else {
 			chains = rules.tcpRules()
 		}
-		b.problems = slices.Concat(b.problems, rules.problems, references(b.r, b.plan.class.Namespace, bound.vs))
+		b.reportObject(bound.vs)
 		for _, chain := range chains {
 			if s.serves == servesTLS {
 				chain.Match.ServerNames, chain.TLS = s.serverNames(), serverTLS(b.r, s)
@@ -157,13 +151,13 @@ type boundService struct {
 func (b *gatewayBuilder) bound(s *gatewayServer) []boundService {
 	hosts := map[model.Key][]string{}
 	var objects []*model.Object
-	for _, bound := range b.r.BoundHosts(b.plan.class.Namespace, s.name()) {
+	for _, bound := range b.r.BoundHosts(b.c.Namespace, s.name()) {
 		namespace, host, _ := strings.Cut(bound, "/")
 		shared := s.shares(namespace, host)
 		if len(shared) == 0 {
 			continue
 		}
-		for _, o := range b.r.BoundVirtualServices(b.plan.class.Namespace, s.name(), bound) {
+		for _, o := range b.r.BoundVirtualServices(b.c.Namespace, s.name(), bound) {
 			if hosts[o.Key] == nil {
 				objects = append(objects, o)
 			}
@@ -204,7 +198,7 @@ func (b *gatewayBuilder) narrowed(s *gatewayServer, bound boundService, chains [
 
 // hidden reports names of a VirtualService's tls rules that lead elsewhere already.
 func (b *gatewayBuilder) hidden(vs *virtualService, names int) {
-	b.problems = append(b.problems, vs.WarningAt("spec.tls", model.ReasonConflict,
+	b.report(vs.WarningAt("spec.tls", model.ReasonConflict,
 		fmt.Sprintf("%d of the sniHosts lead to another server or rule on port %d already; keep each in one place", names, b.port.port)))
 }
 

@@ -28,11 +28,11 @@ func passesMesh(o *model.Object) bool {
 // one for each subset.
 func (b *gatewayBuilder) passed(s *gatewayServer) []*ir.FilterChain {
 	var out []*ir.FilterChain
-	for _, svc := range b.r.Services(b.plan.class.Namespace) {
+	for _, svc := range b.r.Services(b.c.Namespace) {
 		if svc.External || !s.offers(svc) {
 			continue
 		}
-		rule, _ := ruleFor(b.r, b.plan.class, svc) // the clusters report what is wrong with it
+		rule := ruleFor(b.r, b.c, svc) // the clusters report what is wrong with it
 		subsets := []string{""}
 		if rule != nil {
 			for _, subset := range rule.subsets {

@@ -34,26 +34,25 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 		return p
 	}
 	p.ports, p.routes, p.secrets = map[string]*gatewayPort{}, map[string]*gatewayRoutes{}, &SecretPlan{c, map[string][]secretUse{}}
-	ports, problems := gatewayPorts(r, c)
-	for _, g := range ports {
-		if len(g.servers) == 0 {
-			continue
-		}
+	for _, g := range p.gatewayPorts(r) {
 		p.ports[g.name(c)] = g
 		for _, s := range g.servers {
 			if s.serves == servesHTTP || s.serves == servesHTTPS {
 				p.addRoutes(r, g, s)
 			}
-			problems = append(problems, p.addSecrets(s)...)
+			p.report(p.addSecrets(s)...)
 		}
 		p.addQUIC(c, g)
 	}
 	if c.Secrets {
 		p.addDestinationSecrets(r)
 	}
-	p.Problems = sortProblems(append(problems, meshProblems(r)...))
+	p.report(meshProblems(r)...)
+	p.Problems = sortProblems(p.Problems)
 	return p
 }
+
+func (p *GatewayPlan) report(problems ...model.Problem) { p.Problems = append(p.Problems, problems...) }
 
 // SecretPlan says which Secrets the class has.
 func (p *GatewayPlan) SecretPlan() *SecretPlan { return p.secrets }
@@ -209,27 +208,23 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	}
 	h := g.hosts[host]
 	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect, Alternative: alternative(p.class, g.servers[0])}
-	var problems []model.Problem
-	for i := range g.servers {
-		server := g.servers[i]
+	v := view{r: r, c: p.class, scope: &scope{}}
+	for i, server := range g.servers {
 		for _, o := range p.bound(r, server, i, h) {
 			vs := newVirtualService(r, o)
-			s := &ruleSet{
-				view: view{r, p.class, &scope{}}, vs: vs, port: server.number(), gateways: []string{server.name()},
-				secure: server.serves == servesHTTPS,
-			}
+			s := &ruleSet{view: &v, vs: vs, port: server.number(), gateways: []string{server.name()}, secure: server.serves == servesHTTPS}
 			routes := s.httpRoutes()
 			out.Routes = append(out.Routes, routes...)
 			out.RequireTLS = out.RequireTLS || server.redirects() && len(routes) > 0
-			problems = slices.Concat(problems, vs.problems, s.problems, references(r, p.class.Namespace, vs))
+			v.reportObject(vs)
 		}
 	}
 	if len(out.Routes) == 0 && !h.redirect {
-		return nil, problems
+		return nil, v.found()
 	}
 	// A rule for every request would hide those of the VirtualServices after it.
 	slices.SortStableFunc(out.Routes, func(x, y *ir.Route) int { return cmp.Compare(last(x), last(y)) })
-	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), problems
+	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), v.found()
 }
 
 // bound gives the VirtualServices that a server has for a host, in the order in which they count.

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,23 +24,30 @@ type inbound struct {
 	protocol model.Protocol
 	mtls     ir.MTLSMode
 	cluster  string
-	stats    string                 // prefix of the statistics of requests
-	names    func(http bool) string // of filter chains
-	host     string                 // name of the virtual host
-	tls      *ir.DownstreamTLS      // that clients from outside the mesh speak; nil for none
-	greets   bool                   // the server speaks before its clients do
+	stats    string            // prefix of the statistics of requests
+	name     string            // of filter chains
+	httpName string            // of those for requests; "" for the same
+	host     string            // name of the virtual host
+	tls      *ir.DownstreamTLS // that clients from outside the mesh speak; nil for none
+	greets   bool              // the server speaks before its clients do
 	// idle is how long a connection of no HTTP may be idle; nil for Envoy's own.
 	idle *time.Duration
 }
 
-// virtualInbound takes all that the workload gets, with chains for each port of its services and
+// inboundBuilder makes the listeners of a class of sidecars for what it receives.
+type inboundBuilder struct {
+	view
+	who *Authorization // may come in
+}
+
+// captured takes all that the workload gets, with chains for each port of its services and
 // for the rest.
-func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []model.Problem) {
-	port := inboundPort(r)
-	ports, problems := inboundTargets(r, c)
-	timeout := waitForTLS(r, ports...)
+func (b *inboundBuilder) captured() *ir.Listener {
+	port := inboundPort(b.r)
+	ports := b.targets()
+	timeout := waitForTLS(b.r, ports...)
 	out := &ir.Listener{
-		Name: model.VirtualInboundListener, Address: wildcard(c), Port: port, Direction: ir.DirectionInbound,
+		Name: model.VirtualInboundListener, Address: wildcard(b.c), Port: port, Direction: ir.DirectionInbound,
 		BindToPort: true, InspectTimeout: &timeout,
 		Chains: []*ir.FilterChain{{
 			// Connections to the port itself would go round in circles.
@@ -51,7 +59,7 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 	var tls ir.TLSInspector
 	var http ir.HTTPInspector
 	for _, in := range ports {
-		out.Chains = append(out.Chains, inboundChains(r, who, in)...)
+		out.Chains = append(out.Chains, b.chains(in)...)
 		if in.port == 0 {
 			continue
 		}
@@ -65,7 +73,7 @@ func virtualInbound(r Reader, c *Class, who *Authorization) (*ir.Listener, []mod
 	slices.Sort(tls.DisabledPorts)
 	slices.Sort(http.DisabledPorts)
 	out.Filters = []ir.ListenerFilter{ir.OriginalDst{}, tls, http}
-	return out, problems
+	return out
 }
 
 // greetingTimeout is how long a client may be silent before it counts as one without TLS, where a server may have to
@@ -90,42 +98,34 @@ func greets(in InboundPort) bool {
 	return in.Protocol == model.ProtocolMySQL || in.Protocol == model.ProtocolTCP && (in.Port == model.PortSMTP || in.Port == model.PortMySQL)
 }
 
-// inboundTargets lists the ports of the workload's services, those with a setting of mutual
+// targets lists the ports of the workload's services, those with a setting of mutual
 // TLS of their own, and at last all others. Of several services with one target port the first
 // decides the protocol.
-func inboundTargets(r Reader, c *Class) ([]inbound, []model.Problem) {
+func (b *inboundBuilder) targets() []inbound {
 	var out []inbound
-	var problems []model.Problem
 	first := map[uint32]InboundPort{}
-	ingress, _ := ingressOf(r, c) // boundIngress reports those that are left out
-	for _, in := range ingress {
-		if in.bound(c) {
-			continue
-		}
-		t, more := in.target(r, c)
-		problems = append(problems, more...)
-		first[t.port] = InboundPort{}
-		out = append(out, t)
-	}
-	for _, in := range c.Inbound {
-		if len(ingress) > 0 {
-			break
-		}
-		if other, taken := first[in.TargetPort]; taken {
-			if other.Protocol != in.Protocol {
-				problems = append(problems, protocolConflict(in, other))
+	services := b.c.Inbound
+	if ingress, _ := ingressOf(b.r, b.c); len(ingress) > 0 { // bound reports those that are left out
+		services = nil
+		for _, in := range ingress {
+			if !in.bound(b.c) {
+				out, first[in.port()] = append(out, in.target(&b.view)), InboundPort{}
 			}
-			continue
 		}
-		first[in.TargetPort] = in
-		out = append(out, servicePortInbound(r, c, in))
 	}
-	for _, port := range InboundMTLSPorts(r, c) {
+	for _, in := range services {
+		if other, taken := first[in.TargetPort]; !taken {
+			out, first[in.TargetPort] = append(out, servicePortInbound(b.r, b.c, in)), in
+		} else if other.Protocol != in.Protocol {
+			b.report(protocolConflict(in, other))
+		}
+	}
+	for _, port := range InboundMTLSPorts(b.r, b.c) {
 		if _, taken := first[port]; !taken {
-			out = append(out, otherInbound(r, c, port))
+			out = append(out, otherInbound(b.r, b.c, port))
 		}
 	}
-	return append(out, otherInbound(r, c, 0)), problems
+	return append(out, otherInbound(b.r, b.c, 0))
 }
 
 func protocolConflict(in, other InboundPort) model.Problem {
@@ -148,7 +148,7 @@ func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {
 		port: in.TargetPort, protocol: in.Protocol, mtls: InboundMTLS(r, c, in.TargetPort).Mode,
 		cluster: model.ClusterName("inbound", in.TargetPort, "", ""),
 		stats:   "inbound_" + listenerName(wildcardIPv4, in.TargetPort),
-		names:   func(bool) string { return listenerName(wildcard(c), in.TargetPort) },
+		name:    listenerName(wildcard(c), in.TargetPort),
 		host:    "inbound|http|" + strconv.FormatUint(uint64(in.Port), 10),
 		idle:    idleTimeout(pool),
 		greets:  greets(in),
@@ -159,12 +159,7 @@ func otherInbound(r Reader, c *Class, port uint32) inbound {
 	return inbound{
 		port: port, protocol: model.ProtocolAuto, mtls: InboundMTLS(r, c, port).Mode,
 		cluster: model.InboundPassthroughCluster, stats: model.InboundPassthroughCluster,
-		names: func(http bool) string {
-			if http {
-				return model.VirtualInboundListener + "-catchall-http"
-			}
-			return model.VirtualInboundListener
-		},
+		name: model.VirtualInboundListener, httpName: model.VirtualInboundListener + "-catchall-http",
 		host: "inbound|http|" + strconv.FormatUint(uint64(port), 10),
 	}
 }
@@ -180,77 +175,58 @@ type inboundKind struct {
 // kinds lists the ways that the port's protocol and mode leave open; every other is refused. An
 // unknown protocol is told by ALPN, or by the first bytes of what is in the clear.
 func (in inbound) kinds() []inboundKind {
-	var disabled, strict, permissive []inboundKind
-	if in.tls != nil {
-		return []inboundKind{{transport: ir.TransportTLS, http: in.protocol.IsHTTP()}}
+	mutual := func(http bool, alpn ...string) inboundKind {
+		return inboundKind{transport: ir.TransportTLS, alpn: alpn, mutual: true, http: http}
 	}
+	raw, own := inboundKind{transport: ir.TransportRaw}, inboundKind{transport: ir.TransportTLS} // own is the application's
+	sniffed := inboundKind{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true}
 	switch {
+	case in.tls != nil:
+		return []inboundKind{{transport: ir.TransportTLS, http: in.protocol.IsHTTP()}}
 	case in.protocol.IsHTTP():
-		disabled = []inboundKind{{http: true}}
-		strict = []inboundKind{{transport: ir.TransportTLS, mutual: true, http: true}}
-		permissive = []inboundKind{
-			{transport: ir.TransportTLS, alpn: mutualAny, mutual: true, http: true},
-			{transport: ir.TransportRaw, http: true},
-		}
+		return map[ir.MTLSMode][]inboundKind{
+			ir.MTLSDisable:    {{http: true}},
+			ir.MTLSStrict:     {mutual(true)},
+			ir.MTLSPermissive: {mutual(true, mutualAny...), {transport: ir.TransportRaw, http: true}},
+		}[in.mtls]
 	case in.protocol == model.ProtocolAuto:
-		disabled = []inboundKind{
-			{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true},
-			{transport: ir.TransportRaw},
-			{transport: ir.TransportTLS}, // the application's own
-		}
-		strict = []inboundKind{
-			{transport: ir.TransportTLS, alpn: mutualHTTP, mutual: true, http: true},
-			{transport: ir.TransportTLS, mutual: true},
-		}
-		permissive = []inboundKind{
-			{transport: ir.TransportTLS, alpn: mutualHTTP, mutual: true, http: true},
-			{transport: ir.TransportRaw, alpn: plaintextHTTP, http: true},
-			{transport: ir.TransportTLS, alpn: mutualTCP, mutual: true},
-			{transport: ir.TransportRaw},
-			{transport: ir.TransportTLS}, // the application's own
-		}
-	default:
-		disabled = []inboundKind{{}}
-		strict = []inboundKind{{transport: ir.TransportTLS, mutual: true}}
-		permissive = []inboundKind{
-			{transport: ir.TransportTLS, alpn: mutualTCP, mutual: true},
-			{transport: ir.TransportRaw},
-			{transport: ir.TransportTLS}, // the application's own
-		}
+		return map[ir.MTLSMode][]inboundKind{
+			ir.MTLSDisable:    {sniffed, raw, own},
+			ir.MTLSStrict:     {mutual(true, mutualHTTP...), mutual(false)},
+			ir.MTLSPermissive: {mutual(true, mutualHTTP...), sniffed, mutual(false, mutualTCP...), raw, own},
+		}[in.mtls]
 	}
-	switch in.mtls {
-	case ir.MTLSStrict:
-		return strict
-	case ir.MTLSDisable:
-		return disabled
-	}
-	return permissive
+	return map[ir.MTLSMode][]inboundKind{
+		ir.MTLSDisable:    {{}},
+		ir.MTLSStrict:     {mutual(false)},
+		ir.MTLSPermissive: {mutual(false, mutualTCP...), raw, own},
+	}[in.mtls]
 }
 
-func inboundChains(r Reader, who *Authorization, in inbound) []*ir.FilterChain {
+func (b *inboundBuilder) chains(in inbound) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	for _, k := range in.kinds() {
 		chain := &ir.FilterChain{
-			Name:  in.names(k.http),
+			Name:  in.name,
 			Match: ir.ChainMatch{DestinationPort: in.port, TransportProtocol: k.transport, ApplicationProtocols: k.alpn},
 		}
 		if chain.TLS = in.tls; k.mutual {
-			chain.TLS = InboundTLS(r)
+			chain.TLS = InboundTLS(b.r)
 		}
 		if k.http {
-			chain.Filters = terminal(inboundHTTP(r, who, in))
+			chain.Name, chain.Filters = cmp.Or(in.httpName, in.name), terminal(b.requests(in))
 		} else {
 			proxy := tcpTo(in.cluster)
 			proxy.Policy.IdleTimeout = in.idle
-			chain.Filters = who.guard(terminal(proxy))
+			chain.Filters = b.who.guard(terminal(proxy))
 		}
 		out = append(out, chain)
 	}
 	return out
 }
 
-// inboundHTTP passes requests on to the workload, with the peer's identity in a header.
-func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionManager {
+// requests passes requests on to the workload, with the peer's identity in a header.
+func (b *inboundBuilder) requests(in inbound) *ir.HTTPConnectionManager {
 	forward := &ir.Forward{Clusters: []ir.WeightedCluster{{Name: in.cluster, Weight: 1}}}
 	if in.protocol != model.ProtocolGRPC && in.protocol != model.ProtocolGRPCWeb { // streams of gRPC may have been answered by then, as in Istio
 		forward.Retry = &ir.Retry{Attempts: defaultAttempts, On: []string{"reset-before-request"}}
@@ -260,12 +236,12 @@ func inboundHTTP(r Reader, who *Authorization, in inbound) *ir.HTTPConnectionMan
 		Routes: &ir.RouteConfig{Name: in.cluster, VirtualHosts: []*ir.VirtualHost{{
 			Name: in.host, Domains: []string{"*"}, Routes: []*ir.Route{{Name: "default", Forward: forward}},
 		}}},
-		Denials:     who.denials,
-		Filters:     httpFilters(who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
+		Denials:     b.who.denials,
+		Filters:     httpFilters(b.who, grpcWeb(in.protocol == model.ProtocolGRPCWeb)...),
 		ClientCert:  ir.ClientCertAppendForward,
 		CertDetails: ir.CertDetails{Subject: true, DNS: true, URI: true},
 		ServerName:  serverName,
-		Path:        pathNormalization(r),
+		Path:        pathNormalization(b.r),
 		// Clients' proxies send WebSocket so where h2UpgradePolicy asks for HTTP/2.
 		ExtendedConnect: true,
 	}

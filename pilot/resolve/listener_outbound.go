@@ -49,10 +49,7 @@ func tcpTo(cluster string) *ir.TCPProxy {
 }
 
 // outboundBuilder makes the listeners of a class of sidecars for what it sends.
-type outboundBuilder struct {
-	view
-	problems []model.Problem
-}
+type outboundBuilder struct{ view }
 
 func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 	out := &ir.Listener{Name: o.name(), Address: o.address, Port: o.port, BindToPort: o.bound}
@@ -63,12 +60,9 @@ func (b *outboundBuilder) listener(o *outbound) *ir.Listener {
 		return out
 	}
 	for _, sp := range o.tcp {
-		chains, problems := b.tcpChains(sp.servicePort, bySNI(o, sp))
-		chains = within(chains, sp)
-		out.Chains = append(out.Chains, chains...)
-		b.problems = append(b.problems, problems...)
+		out.Chains = append(out.Chains, within(b.tcpChains(sp.servicePort, bySNI(o, sp)), sp)...)
 		if sp.port.Protocol != model.ProtocolAuto { // its virtual host tells
-			b.problems = append(b.problems, tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
+			b.report(tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
 		}
 	}
 	out.Chains = distinctChains(out.Chains)

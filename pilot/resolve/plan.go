@@ -119,11 +119,9 @@ func (p *Plan) For(c *Class) *Plan {
 	return &out
 }
 
-func (p *Plan) view(r Reader) view { return view{r, p.class, p.scope} }
-
-// viewOf is the view of an egress listener of a Sidecar.
-func (p *Plan) viewOf(r Reader, egress *egressHosts) view {
-	return view{r, p.class, p.scope.within(egress)}
+// view gives what a unit may look at, of an egress listener of a Sidecar or, with nil, of all.
+func (p *Plan) view(r Reader, egress *egressHosts) view {
+	return view{r: r, c: p.class, scope: p.scope.within(egress)}
 }
 
 // Services gives the services of the plan, sorted by hostname.
@@ -192,22 +190,21 @@ func (p *Plan) HasUnrouted(host string) bool {
 
 // References reports what the VirtualServices of one of the Unrouted say that leads nowhere.
 func (p *Plan) References(r Reader, host string) []model.Problem {
-	v := p.view(r)
-	_, problems := v.virtualServices(host)
-	return problems
+	v := p.view(r, nil)
+	v.virtualServices(host)
+	return v.found()
 }
 
 // Listener makes one of the Listeners.
 func (p *Plan) Listener(r Reader, name string) (*ir.Listener, []model.Problem) {
 	o := p.listeners[name]
-	b := &outboundBuilder{view: p.viewOf(r, o.hosts)}
-	l := b.listener(o)
-	return instrumentOutbound(&b.view, l), b.problems
+	b := &outboundBuilder{p.view(r, o.hosts)}
+	return instrumentOutbound(&b.view, b.listener(o)), b.found()
 }
 
 // VirtualOutbound makes the listener that takes all that the workload sends.
 func (p *Plan) VirtualOutbound(r Reader) *ir.Listener {
-	v := p.view(r)
+	v := p.view(r, nil)
 	return instrumentOutbound(&v, virtualOutbound(r, p.class, p.scope))
 }
 
@@ -257,58 +254,54 @@ func (rp *routePlan) find(host string) servicePort {
 // there is no service.
 func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []model.Problem) {
 	rp := p.routes[route]
-	b := &routeBuilder{view: p.viewOf(r, rp.egress), port: rp.port}
+	b := &routeBuilder{p.view(r, rp.egress), rp.port}
+	var out *ir.VirtualHost
 	switch sp := rp.find(host); {
 	case rp.sniffed != nil && host == rp.sniffed.service.Hostname:
-		return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.sniffedHost(sp))), b.problems
+		out = b.sniffedHost(sp)
 	case sp.service != nil && rp.proxied:
 		b.port = sp.port.Port
-		return headersOfRoutes(p.class, nameSpans(r.Mesh(), atPort(b.serviceHost(sp), b.port))), b.problems
+		out = atPort(b.serviceHost(sp), b.port)
 	case sp.service != nil:
-		return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.serviceHost(sp))), b.problems
+		out = b.serviceHost(sp)
 	case host == FallbackHost:
-		// Nothing else looks up what names every host, since a service is among those.
-		_, problems := b.virtualServices(host)
-		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), problems
+		b.virtualServices(host) // nothing else looks up what names every host, since a service is among those
+		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), b.found()
+	default:
+		out = b.otherHost(host)
 	}
-	return headersOfRoutes(p.class, nameSpans(r.Mesh(), b.otherHost(host))), b.problems
+	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), b.found()
 }
 
 // ServiceClusters makes the clusters of one service that the class sends to.
 func (p *Plan) ServiceClusters(r Reader, host string) ([]*ir.Cluster, []model.Problem) {
-	v := p.view(r)
-	b := &clusterBuilder{r: r, c: p.class}
-	if svc := v.service(host); svc != nil {
+	b := &clusterBuilder{view: p.view(r, nil)}
+	if svc := b.service(host); svc != nil {
 		b.outbound(svc)
 		if p.class.PassesMesh {
 			b.passed(svc)
 		}
 	}
-	return b.clusters, sortProblems(b.problems)
+	return b.clusters, b.found()
 }
 
 // OwnClusters makes the clusters that belong to no service that the class sends to.
 func OwnClusters(r Reader, c *Class) ([]*ir.Cluster, []model.Problem) {
-	b := &clusterBuilder{r: r, c: c}
+	b := &clusterBuilder{view: view{r: r, c: c}}
 	b.own()
-	return b.clusters, sortProblems(b.problems)
+	return b.clusters, b.found()
 }
 
 // Inbound makes the listener of all that a class of sidecars receives, and those of ports that nothing
 // redirects to it.
 func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
-	who := NewAuthorization(r, c)
-	l, problems := virtualInbound(r, c, who)
-	problems = append(problems, who.problems...)
-	bound, more := boundIngress(r, c, who)
-	all := append([]*ir.Listener{l}, bound...)
-	problems = append(problems, more...)
-	for i := range all {
-		var more []model.Problem
-		all[i], more = instrumentInbound(r, c, all[i])
-		problems = append(problems, more...)
+	b := &inboundBuilder{view{r: r, c: c}, NewAuthorization(r, c)}
+	b.report(b.who.problems...)
+	all := append([]*ir.Listener{b.captured()}, b.bound()...)
+	for _, l := range all {
+		instrumentInbound(&b.view, l)
 	}
-	return all, sortProblems(problems)
+	return all, b.found()
 }
 
 // UniqueDomains gives for each virtual host the domains that are left to it. One, whose case means nothing, is left to the

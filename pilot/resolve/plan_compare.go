@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -42,6 +43,23 @@ func walk[T any](now, then []T, name func(T) string, same func(a, b T) bool, vis
 	}
 }
 
+// walkMaps does the same for two maps.
+func walkMaps[T any](now, then map[string]*T, same func(a, b *T) bool, visit func(name string, c Change)) {
+	for name, a := range now {
+		switch b := then[name]; {
+		case b == nil:
+			visit(name, Added)
+		case !same(a, b):
+			visit(name, Altered)
+		}
+	}
+	for name := range then {
+		if now[name] == nil {
+			visit(name, Gone)
+		}
+	}
+}
+
 // CompareServices visits the hosts of the services that differ from those of another plan.
 func (p *Plan) CompareServices(other *Plan, visit func(host string, c Change)) {
 	walk(p.services, other.services, func(svc *model.Service) string { return svc.Hostname }, sameService, visit)
@@ -49,11 +67,12 @@ func (p *Plan) CompareServices(other *Plan, visit func(host string, c Change)) {
 
 // CompareUnrouted visits the Unrouted that another plan has not, and those that it alone has.
 func (p *Plan) CompareUnrouted(other *Plan, visit func(host string, c Change)) {
-	walkNames(p.unrouted, other.unrouted, visit)
+	walkNames(p.unrouted, other.unrouted, true, visit)
 }
 
-func walkNames(now, then []string, visit func(string, Change)) {
-	walk(now, then, func(s string) string { return s }, func(string, string) bool { return true }, visit)
+// walkNames walks along names, all of which are the same or none.
+func walkNames(now, then []string, same bool, visit func(string, Change)) {
+	walk(now, then, func(s string) string { return s }, func(string, string) bool { return same }, visit)
 }
 
 // ChangedFacts gives the facts, as units note them, that differ from those of a former plan, which may be nil.
@@ -81,20 +100,8 @@ func (p *Plan) SameScope(other *Plan) bool {
 
 // CompareListeners visits the Listeners that have other services than in another plan.
 func (p *Plan) CompareListeners(other *Plan, visit func(name string, c Change)) {
-	same := p.SameScope(other)
-	for name, a := range p.listeners {
-		switch b := other.listeners[name]; {
-		case b == nil:
-			visit(name, Added)
-		case !same || !a.same(b):
-			visit(name, Altered)
-		}
-	}
-	for name := range other.listeners {
-		if p.listeners[name] == nil {
-			visit(name, Gone)
-		}
-	}
+	scope := p.SameScope(other)
+	walkMaps(p.listeners, other.listeners, func(a, b *outbound) bool { return scope && a.same(b) }, visit)
 }
 
 func (o *outbound) same(b *outbound) bool {
@@ -104,63 +111,37 @@ func (o *outbound) same(b *outbound) bool {
 
 // CompareRoutes visits the Routes that another plan has not, and those that it alone has.
 func (p *Plan) CompareRoutes(other *Plan, visit func(route string, c Change)) {
-	for name := range p.routes {
-		if other.routes[name] == nil {
-			visit(name, Added)
-		}
-	}
-	for name := range other.routes {
-		if p.routes[name] == nil {
-			visit(name, Gone)
-		}
-	}
+	walkMaps(p.routes, other.routes, func(_, _ *routePlan) bool { return true }, visit)
 }
 
 // CompareHosts visits the Hosts of all route configurations that are of another service than in another plan. A host
 // that only rules name now, or no more, is both Gone and Added.
 func (p *Plan) CompareHosts(other *Plan, visit func(route, host string, c Change)) {
+	scope := p.SameScope(other)
+	compare := func(route string, now, then *routePlan) {
+		now.compare(then, scope, func(host string, c Change) { visit(route, host, c) })
+	}
 	for name, rp := range p.routes {
-		if former := other.routes[name]; former != nil && rp.alike(former) {
-			walk(rp.services, former.services, rp.host, servicePort.same, func(host string, c Change) { visit(name, host, c) })
-			walkNames(rp.hosts, former.hosts, func(host string, c Change) { visit(name, host, c) })
-			if !p.SameScope(other) {
-				visit(name, FallbackHost, Altered)
-			}
-			continue
-		}
-		for _, host := range rp.order {
-			if !other.HasHost(name, host) {
-				visit(name, host, Added)
-			} else if !p.sameHost(other, name, host) {
-				visit(name, host, Altered)
-			}
-		}
+		compare(name, rp, cmp.Or(other.routes[name], &routePlan{proxied: rp.proxied}))
 	}
 	for name, rp := range other.routes {
-		if now := p.routes[name]; now != nil && now.alike(rp) {
-			continue
-		}
-		for _, host := range rp.order {
-			if !p.HasHost(name, host) {
-				visit(name, host, Gone)
-			}
+		if p.routes[name] == nil {
+			compare(name, &routePlan{proxied: rp.proxied}, rp)
 		}
 	}
 }
 
-// alike tells whether the lists of two plans of a configuration have the same order, and decide what is the same.
-func (rp *routePlan) alike(other *routePlan) bool {
-	return rp.sniffed == nil && other.sniffed == nil && rp.proxied == other.proxied && rp.port == other.port && rp.egress.same(other.egress)
-}
-
-// sameHost tells whether a virtual host of a route configuration is of the same service as in another plan, or of
-// none in both, which both have it.
-func (p *Plan) sameHost(other *Plan, route, host string) bool {
-	if host == FallbackHost {
-		return p.SameScope(other)
+// compare does so for one configuration, which is an empty plan where it has none. The last of its hosts takes what the
+// others leave.
+func (rp *routePlan) compare(then *routePlan, sameScope bool, visit func(host string, c Change)) {
+	alike := rp.port == then.port && rp.egress.same(then.egress)
+	walk(rp.services, then.services, rp.host, func(a, b servicePort) bool { return alike && a.same(b) }, visit)
+	walkNames(rp.hosts, then.hosts, alike, visit)
+	last := func(rp *routePlan) []string { return rp.order[max(0, len(rp.order)-1):] }
+	if rp.sniffed != nil && then.sniffed != nil {
+		sameScope = alike && rp.sniffed.same(*then.sniffed)
 	}
-	a, b := p.routes[route], other.routes[route]
-	return a.port == b.port && a.egress.same(b.egress) && a.find(host).same(b.find(host))
+	walkNames(last(rp), last(then), sameScope, visit)
 }
 
 // SamePlan tells whether both are one plan, be it for two classes.

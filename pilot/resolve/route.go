@@ -12,8 +12,7 @@ import (
 // routeBuilder makes the route configuration of one port of a class of sidecars.
 type routeBuilder struct {
 	view
-	port     uint32
-	problems []model.Problem
+	port uint32
 }
 
 // sniffedHost takes every request on the listener of a service of unknown protocol that names no other there.
@@ -34,7 +33,7 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 	others := b.aliasDomains(sp.service)
 	out.Domains, out.Aliases = append(out.Domains, others...), len(others)
 	if len(others) >= aliasHops { // a chain that is too long has so many at least
-		b.problems = append(b.problems, tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
+		b.report(tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
 	}
 	if out.Routes = b.routes(sp.service.Hostname, func(*virtualService) bool { return true }); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
@@ -58,16 +57,12 @@ func (b *routeBuilder) otherHost(host string) *ir.VirtualHost {
 // has a rule for the class.
 func (b *routeBuilder) routes(host string, counts func(*virtualService) bool) []*ir.Route {
 	var out []*ir.Route
-	hidden := b.inForce(host, func(vs *virtualService) bool {
-		if !counts(vs) {
-			return false
+	b.inForce(host, func(vs *virtualService) bool {
+		if counts(vs) {
+			out = b.ruleSet(vs, b.port).httpRoutes()
 		}
-		s := b.ruleSet(vs, b.port)
-		out = s.httpRoutes()
-		b.problems = append(b.problems, s.problems...)
 		return len(out) > 0
 	})
-	b.problems = append(b.problems, hidden...)
 	return out
 }
 

@@ -54,7 +54,7 @@ func (s *ruleSet) destinations(field string, routes []*networking.HTTPRouteDesti
 			Name: target.cluster, Weight: shares[i], Headers: headers, Authority: authority,
 			DynamicPort: dynamicPort(target.service, target.port),
 		})
-		for _, h := range target.hash(s.r, s.c) {
+		for _, h := range HashPolicies(s.r, s.c, target.service, target.port, target.subset) {
 			if !slices.ContainsFunc(out.Hash, func(o ir.HashPolicy) bool { return reflect.DeepEqual(o, h) }) {
 				out.Hash = append(out.Hash, h)
 			}
@@ -93,22 +93,6 @@ type target struct {
 	service *model.Service // nil where it is unknown
 	port    *model.ServicePort
 	subset  string
-}
-
-// hash gives what requests to the target are hashed by.
-func (t target) hash(r Reader, c *Class) []ir.HashPolicy {
-	if t.service == nil || t.port == nil {
-		return nil
-	}
-	return HashPolicies(r, c, t.service, t.port, t.subset)
-}
-
-// tcpPolicy gives the connection settings of the target.
-func (t target) tcpPolicy(r Reader, c *Class) ir.TCPPolicy {
-	if t.service == nil || t.port == nil {
-		return ir.TCPPolicy{}
-	}
-	return TCPPolicy(r, c, t.service, t.port, t.subset)
 }
 
 // destination finds the cluster of a destination. Without a port it is the service's only one,
@@ -150,7 +134,7 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	case t.port == nil:
 		s.warn(field+".port", model.ReasonReference, fmt.Sprintf("service %s has no port %d; %s until it has one", host, port, end))
 	case t.subset != "":
-		if rule, _ := ruleFor(s.r, s.c, t.service); rule.subset(t.subset) == nil {
+		if ruleFor(s.r, s.c, t.service).subset(t.subset) == nil {
 			s.warn(field+".subset", model.ReasonReference, fmt.Sprintf("no DestinationRule in force for %s has a subset %q; %s until one has", host, t.subset, end))
 		}
 	}

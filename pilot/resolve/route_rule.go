@@ -14,7 +14,7 @@ import (
 // ruleSet translates the rules of one VirtualService for one place: a port as clients see it,
 // for sidecars or at a gateway.
 type ruleSet struct {
-	view
+	*view
 	vs *virtualService
 	// port is the one that clients address; destinations without a port fall back on it.
 	port uint32
@@ -23,14 +23,13 @@ type ruleSet struct {
 	secure   bool // requests come within TLS
 	anybody  bool // who connects is not asked, nor to which address
 
-	owner    *model.Object // that has the present rule, where it is not vs
-	broken   bool          // the present rule or match, see sound
-	problems []model.Problem
+	owner  *model.Object // that has the present rule, where it is not vs
+	broken bool          // the present rule or match, see sound
 }
 
 // ruleSet is about the rules of a VirtualService for a port as sidecars see it.
 func (v *view) ruleSet(vs *virtualService, port uint32) *ruleSet {
-	return &ruleSet{view: *v, vs: vs, port: port, gateways: []string{model.MeshGateway}}
+	return &ruleSet{view: v, vs: vs, port: port, gateways: []string{model.MeshGateway}}
 }
 
 // httpRoutes translates the HTTP rules that apply here, in order. A broken rule or match is left
@@ -156,14 +155,14 @@ func catchAll(r *ir.Route) bool {
 
 func (s *ruleSet) invalid(field, message string) {
 	if !s.broken {
-		s.problems = append(s.problems, s.written().ErrorAt(field, model.ReasonInvalid, message))
+		s.report(s.written().ErrorAt(field, model.ReasonInvalid, message))
 	}
 	s.broken = true
 }
 
 func (s *ruleSet) warn(field string, reason model.Reason, message string) {
 	if !s.broken {
-		s.problems = append(s.problems, s.written().WarningAt(field, reason, message))
+		s.report(s.written().WarningAt(field, reason, message))
 	}
 }
 

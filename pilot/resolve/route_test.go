@@ -119,7 +119,7 @@ func TestFirstFault(t *testing.T) {
 		},
 	}}
 	r, c := store.FromObjects([]*model.Object{o}, store.Options{}).Reader(nil), &Class{Type: model.SidecarProxy, Namespace: "ns"}
-	v := view{r, c, newScope(r, c)}
+	v := view{r: r, c: c, scope: newScope(r, c)}
 	s := v.ruleSet(newVirtualService(r, o), 80)
 	var paths []string
 	for _, route := range s.httpRoutes() {

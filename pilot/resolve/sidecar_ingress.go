@@ -53,8 +53,8 @@ func (in *ingress) bound(c *Class) bool {
 func (in *ingress) address(c *Class) string { return bindAddress(c, in.spec.GetBind()) }
 
 // target makes what is served on the port. A service's port counts for what the listener does not say.
-func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
-	port := in.port()
+func (in *ingress) target(v *view) inbound {
+	port, c := in.port(), v.c
 	protocol := declaredProtocol(in.spec.GetPort().GetProtocol())
 	number := port
 	if at := slices.IndexFunc(c.Inbound, func(p InboundPort) bool { return p.TargetPort == port }); at >= 0 {
@@ -63,20 +63,19 @@ func (in *ingress) target(r Reader, c *Class) (inbound, []model.Problem) {
 			protocol = c.Inbound[at].Protocol
 		}
 	}
-	out := servicePortInbound(r, c, InboundPort{Port: number, Protocol: protocol, TargetPort: port})
+	out := servicePortInbound(v.r, c, InboundPort{Port: number, Protocol: protocol, TargetPort: port})
 	if pool := in.spec.GetConnectionPool(); pool != nil {
 		out.idle = idleTimeout(pool)
 	}
-	var problems []model.Problem
 	if in.spec.GetTls() != nil {
 		var problem *model.Problem
-		if out.tls, problem = in.tls(r, out.mtls); problem != nil {
-			problems = append(problems, *problem)
+		if out.tls, problem = in.tls(v.r, out.mtls); problem != nil {
+			v.report(*problem)
 		} else if protocol == model.ProtocolHTTPS {
 			out.protocol = model.ProtocolHTTP // inside
 		}
 	}
-	return out, problems
+	return out
 }
 
 // tls gives what terminates TLS of clients from outside the mesh, which is possible where the port takes no
@@ -144,8 +143,7 @@ func loopback(c *Class) string {
 // ingressClusters adds a cluster for each ingress listener.
 func (b *clusterBuilder) ingressClusters(all []*ingress) {
 	for _, in := range all {
-		t, problems := in.target(b.r, b.c)
-		b.report(problems...)
+		t := in.target(&b.view)
 		backend, problem := in.backend(b.c)
 		if problem != nil {
 			b.report(*problem)
@@ -179,41 +177,38 @@ func inboundConnectionPool(r Reader, c *Class) *networking.ConnectionPoolSetting
 	return sidecar.GetInboundConnectionPool()
 }
 
-// boundIngress makes the listeners of a class that nothing redirects to. It reports those, also with redirection, that
+// bound makes the listeners of a class that nothing redirects to. It reports those, also with redirection, that
 // are left out since another has their port.
-func boundIngress(r Reader, c *Class, who *Authorization) ([]*ir.Listener, []model.Problem) {
+func (b *inboundBuilder) bound() []*ir.Listener {
 	var out []*ir.Listener
-	var problems []model.Problem
-	all, repeated := ingressOf(r, c)
+	all, repeated := ingressOf(b.r, b.c)
+	conflict := func(in *ingress, message string) {
+		b.report(in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict, message+", until then the listener is left out"))
+	}
 	for _, in := range repeated {
-		problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
-			fmt.Sprintf("another ingress listener has port %d; choose another, until then the listener is left out", in.port())))
+		conflict(in, fmt.Sprintf("another ingress listener has port %d; choose another", in.port()))
 	}
 	for _, in := range all {
-		if !in.bound(c) {
+		switch {
+		case !in.bound(b.c):
+			continue
+		case ownsPort(b.r, in.port()) || in.port() == httpProxyPort(b.r, b.c):
+			conflict(in, fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another", in.port()))
+			continue
+		case !b.c.opens(in.port()):
+			conflict(in, tooLow(in.port()))
 			continue
 		}
-		if ownsPort(r, in.port()) || in.port() == httpProxyPort(r, c) {
-			problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
-				fmt.Sprintf("the proxy or its agent itself listens on port %d; choose another, until then the listener is left out", in.port())))
-			continue
-		}
-		if !c.opens(in.port()) {
-			problems = append(problems, in.sidecar.ErrorAt(in.field+".port.number", model.ReasonConflict,
-				tooLow(in.port())+", until then the listener is left out"))
-			continue
-		}
-		t, more := in.target(r, c)
-		problems = append(problems, more...)
+		t := in.target(&b.view)
 		t.port = 0 // the listener has no other
-		address, timeout := in.address(c), waitForTLS(r, t)
+		address, timeout := in.address(b.c), waitForTLS(b.r, t)
 		out = append(out, &ir.Listener{
 			Name: "inbound_" + listenerName(address, in.port()), Address: address, Port: in.port(), Direction: ir.DirectionInbound, BindToPort: true,
 			Filters: []ir.ListenerFilter{ir.TLSInspector{}, ir.HTTPInspector{}}, InspectTimeout: &timeout,
-			Chains: inboundChains(r, who, t),
+			Chains: b.chains(t),
 		})
 	}
-	return out, problems
+	return out
 }
 
 // declaredProtocol reads a protocol as ports of Istio's objects write it; what is none of them is sniffed.

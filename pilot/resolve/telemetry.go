@@ -103,16 +103,18 @@ func instrumentOutbound(v *view, l *ir.Listener) *ir.Listener {
 }
 
 // instrumentGateway is for the listeners of gateways.
-func instrumentGateway(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
-	i := newInstrument(r, c, telemetry.Source, servicesOf(r, c))
-	return i.listener(l), i.problems
+func instrumentGateway(v *view, l *ir.Listener) *ir.Listener {
+	i := newInstrument(v.r, v.c, telemetry.Source, servicesOf(v.r, v.c))
+	v.report(i.problems...)
+	return i.listener(l)
 }
 
 // instrumentInbound is for what a class receives.
-func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []model.Problem) {
-	i := newInstrument(r, c, telemetry.Destination, servicesOf(r, c))
-	ports := make(map[string]InboundPort, len(c.Inbound)) // the first of a port counts
-	for _, in := range c.Inbound {
+func instrumentInbound(v *view, l *ir.Listener) *ir.Listener {
+	i := newInstrument(v.r, v.c, telemetry.Destination, servicesOf(v.r, v.c))
+	v.report(i.problems...)
+	ports := make(map[string]InboundPort, len(v.c.Inbound)) // the first of a port counts
+	for _, in := range v.c.Inbound {
 		if name := model.ClusterName("inbound", in.TargetPort, "", ""); ports[name].Host == "" {
 			ports[name] = in
 		}
@@ -124,13 +126,13 @@ func instrumentInbound(r Reader, c *Class, l *ir.Listener) (*ir.Listener, []mode
 		}
 		return ""
 	}
-	return i.listener(l), i.problems
+	return i.listener(l)
 }
 
 // servicesOf finds what a class sends to; its scope is made only where somebody asks.
 func servicesOf(r Reader, c *Class) func(host string) *model.Service {
 	return func(host string) *model.Service {
-		v := view{r, c, newScope(r, c)}
+		v := view{r: r, c: c, scope: newScope(r, c)}
 		return v.service(host)
 	}
 }

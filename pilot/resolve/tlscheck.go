@@ -41,7 +41,7 @@ func TLSChecks(r Reader, c *Class, host string) []TLSCheck {
 		if svc.External || host != "" && svc.Hostname != host {
 			continue
 		}
-		rule, _ := ruleFor(r, c, svc)
+		rule := ruleFor(r, c, svc)
 		for i := range svc.Ports {
 			port := &svc.Ports[i]
 			if port.Protocol == model.ProtocolUDP {

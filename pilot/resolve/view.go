@@ -8,12 +8,18 @@ import (
 )
 
 // view is what a unit may look at: the snapshot, the class, and the scope of the class's plan. Every
-// look leaves its trace with the Reader.
+// look leaves its trace with the Reader. It gathers the problems that are found on the way.
 type view struct {
-	r     Reader
-	c     *Class
-	scope *scope
+	r        Reader
+	c        *Class
+	scope    *scope
+	problems []model.Problem
 }
+
+func (v *view) report(p ...model.Problem) { v.problems = append(v.problems, p...) }
+
+// found gives the problems so far, each once.
+func (v *view) found() []model.Problem { return sortProblems(v.problems) }
 
 // service gives the service that the class sees under a hostname, or nil.
 func (v *view) service(host string) *model.Service {
@@ -50,9 +56,8 @@ func (v *view) searches(namespace string) bool {
 // virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
 // does, within the scope, and reports what leads nowhere in those that have the very name. Others cover
 // it by a wildcard, which is looked up for itself.
-func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem) {
+func (v *view) virtualServices(host string) []*virtualService {
 	var out []*virtualService
-	var problems []model.Problem
 	if v.scope.egress != nil {
 		v.r.Note(factEgress)
 	}
@@ -62,11 +67,16 @@ func (v *view) virtualServices(host string) ([]*virtualService, []model.Problem)
 		}
 		vs := newVirtualService(v.r, o)
 		if slices.Contains(vs.hosts, host) {
-			problems = slices.Concat(problems, vs.problems, references(v.r, v.c.Namespace, vs))
+			v.reportObject(vs)
 		}
 		if model.BoundToMesh(vs.spec.GetGateways()) {
 			out = append(out, vs)
 		}
 	}
-	return out, problems
+	return out
+}
+
+// reportObject reports what is wrong with a VirtualService, whichever of its rules are in force.
+func (v *view) reportObject(vs *virtualService) {
+	v.report(slices.Concat(vs.problems, references(v.r, v.c.Namespace, vs))...)
 }

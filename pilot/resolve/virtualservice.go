@@ -64,14 +64,14 @@ func precedence(r Reader, client string) func(a, b *model.Object) int {
 // inForce finds, among the VirtualServices for a name, the first of which routes gives anything: one
 // that says nothing to this class hides no other. Those after it that name the same host are reported,
 // since sidecars do not merge them, and what leads nowhere.
-func (v *view) inForce(name string, says func(*virtualService) bool) []model.Problem {
-	candidates, problems := v.virtualServices(name)
+func (v *view) inForce(name string, says func(*virtualService) bool) {
+	candidates := v.virtualServices(name)
 	for i, vs := range candidates {
 		if says(vs) {
-			return append(problems, shadowed(vs, candidates[i+1:], name)...)
+			v.report(shadowed(vs, candidates[i+1:], name)...)
+			return
 		}
 	}
-	return problems
 }
 
 // shadowed reports the VirtualServices that another of the same host hides.

@@ -16,11 +16,10 @@ import (
 // subnet the first is in force. On a port of TLS the names of tls rules are all that there is: a connection with
 // another goes on to where it was sent. byName narrows all to the service's own name in the TLS
 // handshake.
-func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []model.Problem) {
+func (v *view) tcpChains(sp servicePort, byName bool) []*ir.FilterChain {
 	var out []*ir.FilterChain
 	tls := sp.port.Protocol.IsTLS()
-	candidates, problems := v.byteRules(sp.service)
-	for _, vs := range candidates {
+	for _, vs := range v.byteRules(sp.service) {
 		s := v.ruleSet(vs, sp.port.Port)
 		switch {
 		case tls:
@@ -28,10 +27,9 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 		case !byName && !slices.ContainsFunc(out, takesAll):
 			out = append(out, s.tcpRules()...)
 		}
-		problems = append(problems, s.problems...)
 	}
 	if tls && len(out) > 0 || slices.ContainsFunc(out, takesAll) {
-		return out, problems
+		return out
 	}
 	cluster := model.ClusterName("outbound", sp.port.Port, "", sp.service.Hostname)
 	proxy := tcpTo(cluster)
@@ -41,20 +39,20 @@ func (v *view) tcpChains(sp servicePort, byName bool) ([]*ir.FilterChain, []mode
 	if byName || dynamic != 0 {
 		direct.Match.ServerNames = []string{sp.service.Hostname}
 	}
-	return append(out, direct), problems
+	return append(out, direct)
 }
 
 // byteRules gives the VirtualServices whose tls and tcp rules count for a service. Unlike those for requests they are in
 // force together, so that a more specific host comes before none, and names below the service's wildcard count too.
-func (v *view) byteRules(svc *model.Service) ([]*virtualService, []model.Problem) {
-	out, problems := v.virtualServices(svc.Hostname)
+func (v *view) byteRules(svc *model.Service) []*virtualService {
+	out := v.virtualServices(svc.Hostname)
 	if isWildcard(svc.Hostname) {
 		for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
 			if !model.HostCovers(svc.Hostname, host) || host == svc.Hostname {
 				continue
 			}
-			below, _ := v.virtualServices(host) // who has the very name reports what is wrong with it
-			for _, vs := range below {
+			silent := *v // who has the very name reports what is wrong with it
+			for _, vs := range silent.virtualServices(host) {
 				if !slices.ContainsFunc(out, func(o *virtualService) bool { return o.Key == vs.Key }) {
 					out = append(out, vs)
 				}
@@ -63,33 +61,17 @@ func (v *view) byteRules(svc *model.Service) ([]*virtualService, []model.Problem
 	}
 	order := precedence(v.r, v.c.Namespace)
 	slices.SortFunc(out, func(a, b *virtualService) int { return order(a.Object, b.Object) })
-	return out, problems
+	return out
 }
 
-// tlsRules gives a chain for each match of the tls rules that applies here.
+// tlsRules gives the chains of the tls rules, by the names in handshakes.
 func (s *ruleSet) tlsRules() []*ir.FilterChain {
-	var out []*ir.FilterChain
-	for i, rule := range s.vs.spec.GetTls() {
-		field := fmt.Sprintf("spec.tls[%d]", i)
-		if !slices.ContainsFunc(rule.GetMatch(), func(m *networking.TLSMatchAttributes) bool { return s.takes(m) }) {
-			continue
+	return ruleChains(s, "tls", s.vs.spec.GetTls(), func(m *networking.TLSMatchAttributes) ir.ChainMatch {
+		if names := sniHosts(m.GetSniHosts()); len(names) > 0 {
+			return ir.ChainMatch{ServerNames: names}
 		}
-		var filters []ir.NetworkFilter
-		if !s.sound(func() { filters = s.tcpProxy(field, true, rule.GetRoute()) }) {
-			continue
-		}
-		for j, m := range rule.GetMatch() {
-			if !s.takes(m) {
-				continue
-			}
-			match := ir.ChainMatch{ServerNames: sniHosts(m.GetSniHosts()), DestinationPrefixes: s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)}
-			if len(match.ServerNames) == 0 { // every name, but TLS all the same
-				match.TransportProtocol = ir.TransportTLS
-			}
-			out = append(out, s.chain(match, filters))
-		}
-	}
-	return out
+		return ir.ChainMatch{TransportProtocol: ir.TransportTLS} // every name, but TLS all the same
+	})
 }
 
 // sniHosts gives names; "*" stands for every name and leaves none.
@@ -104,30 +86,39 @@ func sniHosts(hosts []string) []string {
 	return distinct(out)
 }
 
-// tcpRules gives a chain for each match of the tcp rules that applies here, up to one that takes
-// every connection.
+// tcpRules gives the chains of the tcp rules.
 func (s *ruleSet) tcpRules() []*ir.FilterChain {
+	return ruleChains(s, "tcp", s.vs.spec.GetTcp(), func(*networking.L4MatchAttributes) ir.ChainMatch { return ir.ChainMatch{} })
+}
+
+// bytesRule is what tcp and tls rules say.
+type bytesRule[M bytesMatch] interface {
+	GetMatch() []M
+	GetRoute() []*networking.RouteDestination
+}
+
+// ruleChains gives a chain for each match of the rules of one kind that applies here, up to one that takes every
+// connection. criteria gives what a match asks beside subnets.
+func ruleChains[M bytesMatch, R bytesRule[M]](s *ruleSet, kind string, rules []R, criteria func(M) ir.ChainMatch) []*ir.FilterChain {
 	var out []*ir.FilterChain
-	for i, rule := range s.vs.spec.GetTcp() {
-		field := fmt.Sprintf("spec.tcp[%d]", i)
+	for i, rule := range rules {
+		field := fmt.Sprintf("spec.%s[%d]", kind, i)
 		matches := rule.GetMatch()
 		if len(matches) == 0 {
-			matches = []*networking.L4MatchAttributes{nil}
+			matches = make([]M, 1) // nil is for everyone
 		}
-		if !slices.ContainsFunc(matches, func(m *networking.L4MatchAttributes) bool { return s.takes(m) }) {
-			continue
-		}
-		var filters []ir.NetworkFilter
-		if !s.sound(func() { filters = s.tcpProxy(field, false, rule.GetRoute()) }) {
-			continue
-		}
+		var filters []ir.NetworkFilter // the same for all matches of the rule
 		for j, m := range matches {
 			if !s.takes(m) {
 				continue
 			}
-			chain := s.chain(ir.ChainMatch{DestinationPrefixes: s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)}, filters)
-			out = append(out, chain)
-			if takesAll(chain) {
+			if filters == nil && !s.sound(func() { filters = s.tcpProxy(field, kind == "tls", rule.GetRoute()) }) {
+				break
+			}
+			match := criteria(m)
+			match.DestinationPrefixes = s.subnets(fmt.Sprintf("%s.match[%d]", field, j), m)
+			out = append(out, &ir.FilterChain{Match: match, Filters: filters, Config: configPath(s.vs.Object, "virtual-service")})
+			if takesAll(out[len(out)-1]) {
 				return out
 			}
 		}
@@ -158,10 +149,6 @@ func (s *ruleSet) subnets(field string, m bytesMatch) []string {
 		s.warn(field, model.ReasonNotTranslated, "a gateway looks neither at who connects nor to which address, in Istio neither; remove sourceLabels, sourceNamespace and destinationSubnets")
 	}
 	return nil
-}
-
-func (s *ruleSet) chain(match ir.ChainMatch, filters []ir.NetworkFilter) *ir.FilterChain {
-	return &ir.FilterChain{Match: match, Filters: filters, Config: configPath(s.vs.Object, "virtual-service")}
 }
 
 // distinctChains leaves each name and subnet with the first chain that has it, and drops chains
@@ -226,12 +213,11 @@ func (s *ruleSet) tcpProxy(field string, named bool, routes []*networking.RouteD
 			continue
 		}
 		t := s.destination(fmt.Sprintf("%s.route[%d].destination", field, i), d.GetDestination())
-		policy := t.tcpPolicy(s.r, s.c)
+		policy := TCPPolicy(s.r, s.c, t.service, t.port, t.subset)
 		if len(out.Clusters) == 0 {
 			out.StatPrefix, out.Policy = t.cluster, policy
-			if whole := t; len(routes) > 1 { // the subsets differ, and one filter serves all of them
-				whole.subset, out.StatPrefix = "", s.vs.Name+"."+s.vs.Namespace
-				out.Policy = whole.tcpPolicy(s.r, s.c)
+			if len(routes) > 1 { // the subsets differ, and one filter serves all of them
+				out.StatPrefix, out.Policy = s.vs.Name+"."+s.vs.Namespace, TCPPolicy(s.r, s.c, t.service, t.port, "")
 			}
 		}
 		if sent := out.Policy.Tunnel; !told && ((sent == nil) != (policy.Tunnel == nil) || sent != nil && *sent != *policy.Tunnel) {
