@@ -156,11 +156,16 @@ func keepalive(base *ir.TCPKeepalive, k *networking.ConnectionPoolSettings_TCPSe
 
 // optional gives a duration, nil where none is set.
 func optional(d *durationpb.Duration) *time.Duration {
-	if d == nil {
+	return given(d, (*durationpb.Duration).AsDuration)
+}
+
+// given gives the value of a field that may be left out, nil where it is.
+func given[M, V any](field *M, value func(*M) V) *V {
+	if field == nil {
 		return nil
 	}
-	out := d.AsDuration()
-	return &out
+	v := value(field)
+	return &v
 }
 
 // limit takes a number that is set, which is one above zero.
@@ -172,10 +177,4 @@ func limit(to *uint32, v int32) {
 
 func percent(v int32) uint32 { return uint32(min(max(v, 0), 100)) }
 
-func number(v *wrapperspb.UInt32Value) *uint32 {
-	if v == nil {
-		return nil
-	}
-	n := v.GetValue()
-	return &n
-}
+func number(v *wrapperspb.UInt32Value) *uint32 { return given(v, (*wrapperspb.UInt32Value).GetValue) }

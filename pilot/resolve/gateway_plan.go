@@ -44,6 +44,11 @@ func NewGatewayPlan(r Reader, c *Class) *GatewayPlan {
 		}
 		p.addQUIC(c, g)
 	}
+	for _, routes := range p.routes {
+		if len(routes.hosts) == 0 {
+			routes.hosts[fallbackRoute] = &gatewayHost{}
+		}
+	}
 	if c.Secrets {
 		p.addDestinationSecrets(r)
 	}
@@ -146,10 +151,7 @@ func (p *GatewayPlan) HasListener(name string) bool { return p.ports[name] != ni
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *GatewayPlan) HasHost(route, host string) bool {
 	g := p.routes[route]
-	if g == nil || host == fallbackRoute {
-		return g != nil && len(g.hosts) == 0
-	}
-	return g.hosts[host] != nil
+	return g != nil && g.hosts[host] != nil
 }
 
 // SameListener tells whether a listener is of the same servers as in another plan.
@@ -161,14 +163,10 @@ func (p *GatewayPlan) SameListener(other *GatewayPlan, name string) bool {
 // Hosts gives the hosts with a virtual host in a route configuration, in order; the only one of a port
 // without any is FallbackHost.
 func (p *GatewayPlan) Hosts(route string) []string {
-	g := p.routes[route]
-	if g == nil {
-		return nil
+	if g := p.routes[route]; g != nil {
+		return slices.Sorted(maps.Keys(g.hosts))
 	}
-	if len(g.hosts) == 0 {
-		return []string{fallbackRoute}
-	}
-	return slices.Sorted(maps.Keys(g.hosts))
+	return nil
 }
 
 // fallbackRoute stands for the virtual host of a port on which nothing is served. It is no host.
@@ -180,9 +178,6 @@ func (p *GatewayPlan) SameHost(other *GatewayPlan, route, host string) bool {
 	a, b := p.routes[route], other.routes[route]
 	if a == nil || b == nil || !slices.EqualFunc(a.servers, b.servers, samePlace) {
 		return false
-	}
-	if host == fallbackRoute {
-		return true
 	}
 	x, y := a.hosts[host], b.hosts[host]
 	return x != nil && y != nil && x.same(y)

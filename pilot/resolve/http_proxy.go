@@ -44,7 +44,7 @@ func (p *planner) addProxy() {
 		return
 	}
 	if n := p.c.HTTPProxyPort; n != 0 { // the mesh's own is validated
-		p.problems = append(p.problems, meshObject().WarningAt("defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", model.ReasonConflict,
+		p.report(meshObject().WarningAt("defaultConfig.proxyMetadata.ISTIO_META_HTTP_PROXY_PORT", model.ReasonConflict,
 			fmt.Sprintf("a proxy names port %d, which it or its agent uses itself; choose another, until then it is no HTTP proxy", n)))
 	}
 }
@@ -55,12 +55,12 @@ func (p *planner) addEgressProxy(l *egressListener) {
 	address := p.sharedAddress(l)
 	taken := p.outbounds[socket{address, l.port}] != nil
 	if taken || p.ownPort(address, l.port) {
-		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict,
+		p.report(p.scope.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict,
 			fmt.Sprintf("another listener of the proxy has port %d there; choose another, until then the listener is left out", l.port)))
 		return
 	}
 	if l.bound && !p.c.opens(l.port) {
-		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict, tooLow(l.port)+", until then the listener is left out"))
+		p.report(p.scope.sidecar.ErrorAt(l.field+".port.number", model.ReasonConflict, tooLow(l.port)+", until then the listener is left out"))
 		return
 	}
 	o := &outbound{address: address, port: l.port, hosts: &l.hosts, bound: l.bound, locked: true}

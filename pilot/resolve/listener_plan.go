@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -84,45 +85,44 @@ func listenerName(address string, port uint32) string {
 	return address + "_" + strconv.FormatUint(uint64(port), 10)
 }
 
-// outboundPlan says which sidecar listeners there are, sorted by address and port, and reports
+// planner plans the listeners of a class of sidecars for what it sends.
+type planner struct {
+	view
+	outbounds map[socket]*outbound
+	// http are by port the services whose requests share its route configuration, if it has one, sorted by hostname.
+	http     map[uint32][]servicePort
+	listener *egressListener // of the Sidecar that services are added to now, or nil
+}
+
+// plan says which sidecar listeners there are, sorted by address and port, and reports
 // services that cannot have one. Both listeners and routes follow from it.
-//
-// http gives by port the services whose requests share its route configuration, if it has one, sorted
-// by hostname.
-func outboundPlan(r Reader, c *Class, s *scope, services []*model.Service) (_ []*outbound, http map[uint32][]servicePort, _ []model.Problem) {
-	p := planner{r: r, c: c, outbounds: map[socket]*outbound{}, http: map[uint32][]servicePort{}, sidecar: s.sidecar}
+func (p *planner) plan(services []*model.Service) []*outbound {
 	p.addProxy()
-	if !s.plain() {
-		p.addListeners(s, services)
+	if p.scope.plain() {
+		p.addServices(services, func(*model.Service) bool { return true })
 	} else {
-		for _, svc := range services {
-			for i := range svc.Ports {
+		p.addListeners(services)
+	}
+	for _, o := range p.outbounds {
+		p.settle(o)
+	}
+	return slices.SortedFunc(maps.Values(p.outbounds), func(a, b *outbound) int {
+		return cmp.Or(strings.Compare(a.address, b.address), cmp.Compare(a.port, b.port))
+	})
+}
+
+func (p *planner) put(o *outbound) { p.outbounds[o.socket()] = o }
+
+// addServices takes in all ports of those services that are meant.
+func (p *planner) addServices(services []*model.Service, meant func(*model.Service) bool) {
+	for _, svc := range services {
+		for i := range svc.Ports {
+			if meant(svc) {
 				p.addService(svc, &svc.Ports[i])
 			}
 		}
 	}
-	out := make([]*outbound, 0, len(p.outbounds))
-	for _, o := range p.outbounds {
-		p.settle(o)
-		out = append(out, o)
-	}
-	slices.SortFunc(out, func(a, b *outbound) int {
-		return cmp.Or(strings.Compare(a.address, b.address), cmp.Compare(a.port, b.port))
-	})
-	return out, p.http, p.problems
 }
-
-type planner struct {
-	r         Reader
-	c         *Class
-	outbounds map[socket]*outbound
-	http      map[uint32][]servicePort
-	sidecar   *model.Object   // in force, or nil
-	listener  *egressListener // of the Sidecar that services are added to now, or nil
-	problems  []model.Problem
-}
-
-func (p *planner) put(o *outbound) { p.outbounds[o.socket()] = o }
 
 // addService takes in a port of a service: its listeners, and its place among those that share routes.
 func (p *planner) addService(svc *model.Service, port *model.ServicePort) {
@@ -179,32 +179,25 @@ func (p *planner) addTCPAt(address string, sp tcpPort) bool {
 	return o == nil || !o.locked
 }
 
-// number is the port on which a service is listened for.
-func (p *planner) number(sp servicePort) uint32 {
-	if p.listener != nil && p.listener.port != 0 {
-		return p.listener.port
-	}
-	return sp.port.Port
-}
-
 // at gives the listener of an address and the service's port. The ports of the proxy's own
 // listeners cannot be had on the wildcard address: Envoy takes no second listener there.
 func (p *planner) at(sp servicePort, address string) *outbound {
-	n := p.number(sp)
-	if p.ownPort(address, n) {
+	wanted := outbound{address: address, port: sp.port.Port}
+	if l := p.listener; l != nil {
+		wanted.port, wanted.bound, wanted.hosts = cmp.Or(l.port, wanted.port), l.bound, &l.hosts
+	}
+	switch n := wanted.port; {
+	case p.ownPort(address, n):
 		p.problem(sp, fmt.Sprintf("the proxy itself listens on port %d; choose another, until then clients with a sidecar reach the service only as an unknown destination", n))
 		return nil
-	}
-	if l := p.listener; l != nil && l.bound && !p.c.opens(n) {
+	case wanted.bound && !p.c.opens(n):
 		p.problem(sp, tooLow(n)+", until then nothing listens there")
 		return nil
 	}
-	o := p.outbounds[socket{address, n}]
+	o := p.outbounds[wanted.socket()]
 	if o == nil {
-		o = &outbound{address: address, port: n}
-		if p.listener != nil {
-			o.bound, o.hosts = p.listener.bound, &p.listener.hosts
-		}
+		o = new(outbound)
+		*o = wanted
 		p.put(o)
 	}
 	return o
@@ -269,7 +262,7 @@ func (p *planner) podAddresses(sp servicePort) []string {
 }
 
 func (p *planner) problem(sp servicePort, message string) {
-	p.problems = append(p.problems, model.Problem{
+	p.report(model.Problem{
 		Object: sp.service.Key, Field: fmt.Sprintf("spec.ports[port=%d]", sp.port.Port), Severity: model.SeverityWarning,
 		Reason: model.ReasonOutboundConflict, Message: message, Origin: sp.service.Origin,
 	})

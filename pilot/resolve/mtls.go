@@ -67,10 +67,10 @@ func effectiveMTLS(r Reader, namespace string, workload *model.Object, container
 	if workload != nil {
 		pa := workload.Spec.(*security.PeerAuthentication)
 		if m := pa.GetPortLevelMtls()[containerPort].GetMode(); m != unset {
-			return MTLS{mtlsMode(m), workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
+			return MTLS{mtlsModes[m], workload, fmt.Sprintf("spec.portLevelMtls[%d].mode", containerPort)}
 		}
 		if m := pa.GetMtls().GetMode(); m != unset {
-			return MTLS{mtlsMode(m), workload, wholeMTLS}
+			return MTLS{mtlsModes[m], workload, wholeMTLS}
 		}
 	}
 	return namespaceMTLS(r, namespace)
@@ -89,7 +89,7 @@ func namespaceMTLS(r Reader, namespace string) MTLS {
 	if m == unset {
 		m, o = defaultMode(r, root)
 	}
-	return MTLS{mtlsMode(m), o, wholeMTLS}
+	return MTLS{mtlsModes[m], o, wholeMTLS}
 }
 
 // defaultMode is that of the oldest object without a selector; younger ones have no effect.
@@ -102,14 +102,10 @@ func defaultMode(r Reader, namespace string) (mode, *model.Object) {
 	return unset, nil
 }
 
-func mtlsMode(m mode) ir.MTLSMode {
-	switch m {
-	case security.PeerAuthentication_MutualTLS_STRICT:
-		return ir.MTLSStrict
-	case security.PeerAuthentication_MutualTLS_DISABLE:
-		return ir.MTLSDisable
-	}
-	return ir.MTLSPermissive
+// mtlsModes are those that are not permissive.
+var mtlsModes = map[mode]ir.MTLSMode{
+	security.PeerAuthentication_MutualTLS_STRICT:  ir.MTLSStrict,
+	security.PeerAuthentication_MutualTLS_DISABLE: ir.MTLSDisable,
 }
 
 // trustDomain is the mesh's, as Istio's default where none is set.

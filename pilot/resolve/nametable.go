@@ -84,15 +84,10 @@ func headlessNames(r Reader, c *Class, svc *model.Service) []ir.Name {
 }
 
 func podHostname(r Reader, svc *model.Service, ep *model.Endpoint) string {
-	o := r.Pod(ep.Cluster, ep.Namespace, ep.Pod)
-	if o == nil {
-		return ""
+	if o := r.Pod(ep.Cluster, ep.Namespace, ep.Pod); o != nil && o.Spec.(*model.Pod).Subdomain == svc.Name {
+		return o.Spec.(*model.Pod).Hostname
 	}
-	pod := o.Spec.(*model.Pod)
-	if pod.Subdomain != svc.Name {
-		return ""
-	}
-	return pod.Hostname
+	return ""
 }
 
 // distinct sorts a list and leaves each item once.

@@ -53,8 +53,8 @@ func NewPlan(r Reader, c *Class) *Plan {
 		return p
 	}
 	services := p.scope.listened(p.services)
-	plan, http, problems := outboundPlan(r, c, p.scope, services)
-	for _, o := range plan {
+	b := &planner{view: p.view(r, nil), outbounds: map[socket]*outbound{}, http: map[uint32][]servicePort{}}
+	for _, o := range b.plan(services) {
 		p.listeners[o.name()] = o
 		if o.routes == "" || p.routes[o.routes] != nil {
 			continue
@@ -70,7 +70,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 				route.services = append(route.services, sp.servicePort)
 			}
 		default:
-			route.services = http[o.port]
+			route.services = b.http[o.port]
 		}
 		route.egress = o.hosts
 		if route.port == 80 && !o.sniff {
@@ -82,7 +82,8 @@ func NewPlan(r Reader, c *Class) *Plan {
 	if p.routes[portName(80)] == nil {
 		p.unrouted = p.otherHosts(r, services, p.scope.egressAt(80))
 	}
-	p.Problems = sortProblems(slices.Concat(problems, meshProblems(r)))
+	b.report(meshProblems(r)...)
+	p.Problems = b.found()
 	return p
 }
 
@@ -92,14 +93,8 @@ func (p *Plan) otherHosts(r Reader, services []*model.Service, egress *egressHos
 	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool {
 		return svc.PortByNumber(80) == nil || egress != nil && !egress.allowService(svc)
 	})
-	var out []string
-	for _, host := range p.scope.within(egress).hosts(r, p.class) {
-		if !anyHas(services, host) {
-			out = append(out, host)
-		}
-	}
-	slices.Sort(out)
-	return out
+	hosts := slices.Clone(p.scope.within(egress).hosts(r, p.class))
+	return distinct(slices.DeleteFunc(hosts, func(host string) bool { return anyHas(services, host) }))
 }
 
 // anyHas tells whether one of services has a host, or one of those that it stands for.
@@ -157,14 +152,11 @@ func (p *Plan) Served(route string) ServedRoutes {
 // HasHost tells whether there is one of the Hosts of a route configuration.
 func (p *Plan) HasHost(route, host string) bool {
 	rp := p.routes[route]
-	switch {
-	case rp == nil:
+	if rp == nil {
 		return false
-	case rp.sniffed != nil:
-		return rp.find(host).service != nil
 	}
 	_, other := slices.BinarySearch(rp.hosts, host)
-	return other || host == FallbackHost || rp.find(host).service != nil
+	return other || rp.find(host).service != nil || host == FallbackHost && rp.sniffed == nil
 }
 
 // Names gives the hosts that units look rules up by.

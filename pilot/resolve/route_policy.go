@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
@@ -69,10 +70,7 @@ func cors(p *networking.CorsPolicy) *ir.CORS {
 	for _, o := range p.GetAllowOrigins() {
 		out.Origins = append(out.Origins, stringMatch(o))
 	}
-	if c := p.GetAllowCredentials(); c != nil {
-		v := c.GetValue()
-		out.Credentials = &v
-	}
+	out.Credentials = given(p.GetAllowCredentials(), (*wrapperspb.BoolValue).GetValue)
 	if u := p.GetUnmatchedPreflights(); u != networking.CorsPolicy_UNSPECIFIED {
 		v := u == networking.CorsPolicy_FORWARD
 		out.ForwardUnmatched = &v

@@ -126,12 +126,7 @@ func withPorts(svc *model.Service, numbers []uint32) *model.Service {
 		return svc
 	}
 	out := *svc
-	out.Ports = nil
-	for _, p := range svc.Ports {
-		if slices.Contains(numbers, p.Port) {
-			out.Ports = append(out.Ports, p)
-		}
-	}
+	out.Ports = slices.DeleteFunc(slices.Clone(svc.Ports), func(p model.ServicePort) bool { return !slices.Contains(numbers, p.Port) })
 	switch len(out.Ports) {
 	case 0:
 		return nil

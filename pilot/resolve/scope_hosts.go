@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
@@ -139,25 +138,23 @@ func (e egressHosts) services(r Reader, c *Class) []*model.Service {
 
 // named gives the services of the hostnames that the hosts name, as the class sees them otherwise.
 func (e egressHosts) named(r Reader, c *Class) []*model.Service {
-	var out []*model.Service
 	namespaces, all := e.namespaces()
 	if all {
-		for _, svc := range r.Services(c.Namespace) {
-			if e.namesAnywhere(svc.Hostname) {
-				out = append(out, svc)
-			}
-		}
-		return out
+		elsewhere := func(svc *model.Service) bool { return !e.namesAnywhere(svc.Hostname) }
+		return slices.DeleteFunc(slices.Clone(r.Services(c.Namespace)), elsewhere)
 	}
 	var hosts []string
 	for _, ns := range namespaces {
 		hosts = append(hosts, r.ServiceHostsIn(ns)...)
 	}
-	for h := range e.allowed() {
-		if h.namespace == "*" {
-			hosts = append(hosts, h.host)
+	for _, l := range e.listeners {
+		for _, h := range l.allow.list {
+			if h.namespace == "*" {
+				hosts = append(hosts, h.host)
+			}
 		}
 	}
+	var out []*model.Service
 	for _, host := range distinct(hosts) {
 		if !e.namesAnywhere(host) {
 			continue
@@ -174,27 +171,9 @@ func (e egressHosts) namesAnywhere(host string) bool {
 	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return l.anywhere.names("*", host) })
 }
 
-// allowed visits what the listeners allow.
-func (e egressHosts) allowed() iter.Seq[hostIn] {
-	return func(yield func(hostIn) bool) {
-		for _, l := range e.listeners {
-			for _, h := range l.allow.list {
-				if !yield(h) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // some tells whether something is true of one of the hosts that the listeners allow.
 func (e egressHosts) some(is func(hostIn) bool) bool {
-	for h := range e.allowed() {
-		if is(h) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return slices.ContainsFunc(l.allow.list, is) })
 }
 
 // isWildcard tells whether a host stands for several.
@@ -221,12 +200,12 @@ func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 // namespaces gives the namespaces that are named, sorted; all tells that hosts of every namespace are
 // let pass by a wildcard.
 func (e egressHosts) namespaces() (names []string, all bool) {
-	for h := range e.allowed() {
-		switch {
-		case h.namespace != "*":
-			names = append(names, h.namespace)
-		case isWildcard(h.host):
-			all = true
+	for _, l := range e.listeners {
+		for _, h := range l.allow.list {
+			if h.namespace != "*" {
+				names = append(names, h.namespace)
+			}
+			all = all || h.namespace == "*" && isWildcard(h.host)
 		}
 	}
 	return distinct(names), all

@@ -78,7 +78,8 @@ func (s *scope) listened(services []*model.Service) []*model.Service {
 
 // addListeners plans the egress listeners with a port, and what the others leave. What a listener with a
 // port has taken is its own: nothing else joins it.
-func (p *planner) addListeners(s *scope, services []*model.Service) {
+func (p *planner) addListeners(services []*model.Service) {
+	s := p.scope
 	for i := range s.listeners {
 		l := &s.listeners[i]
 		if isSocket(l.bind) {
@@ -100,7 +101,7 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 		case o == nil && l.protocol.IsHTTP(): // for VirtualServices alone
 			p.openHTTP(l)
 		case !found && !l.protocol.IsHTTP():
-			p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".port.number", model.ReasonReference,
+			p.report(p.scope.sidecar.WarningAt(l.field+".port.number", model.ReasonReference,
 				fmt.Sprintf("no service of its hosts has port %d, so that nothing listens there; write a port that one has", l.port)))
 		}
 	}
@@ -108,13 +109,7 @@ func (p *planner) addListeners(s *scope, services []*model.Service) {
 		o.locked = true
 	}
 	p.listener = s.rest
-	for _, svc := range services {
-		for i := range svc.Ports {
-			if s.rest != nil && s.rest.hosts.allowService(svc) {
-				p.addService(svc, &svc.Ports[i])
-			}
-		}
-	}
+	p.addServices(services, func(svc *model.Service) bool { return s.rest != nil && s.rest.hosts.allowService(svc) })
 	for port, all := range p.http { // of several addresses
 		slices.SortStableFunc(all, func(a, b servicePort) int { return strings.Compare(a.service.Hostname, b.service.Hostname) })
 		p.http[port] = slices.CompactFunc(all, func(a, b servicePort) bool { return a.service.Hostname == b.service.Hostname })
@@ -133,7 +128,7 @@ func (p *planner) sharedAddress(l *egressListener) string {
 
 // openHTTP makes the listener of HTTP requests to a port that no service has.
 func (p *planner) openHTTP(l *egressListener) {
-	sp := servicePort{&model.Service{Key: p.sidecar.Key, Origin: p.sidecar.Origin}, &model.ServicePort{Port: l.port, Protocol: l.protocol}}
+	sp := servicePort{&model.Service{Key: p.scope.sidecar.Key, Origin: p.scope.sidecar.Origin}, &model.ServicePort{Port: l.port, Protocol: l.protocol}}
 	p.listener = l
 	if o := p.at(sp, p.sharedAddress(l)); o != nil {
 		o.routes = portName(l.port)

@@ -20,7 +20,7 @@ func (p *planner) addSocket(l *egressListener, services []*model.Service) {
 	o := &outbound{address: l.bind, bound: true, locked: true, hosts: &l.hosts}
 	switch {
 	case p.outbounds[o.socket()] != nil:
-		p.problems = append(p.problems, p.sidecar.ErrorAt(l.field+".bind", model.ReasonConflict,
+		p.report(p.scope.sidecar.ErrorAt(l.field+".bind", model.ReasonConflict,
 			fmt.Sprintf("another listener of the object has %s; choose another, until then the listener is left out", l.bind)))
 		return
 	case l.proxies || l.protocol.IsHTTP():
@@ -30,14 +30,14 @@ func (p *planner) addSocket(l *egressListener, services []*model.Service) {
 	}
 	some := false
 	if o.tcp, some = toldApart(l, services); some {
-		p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".hosts", model.ReasonOutboundConflict,
+		p.report(p.scope.sidecar.WarningAt(l.field+".hosts", model.ReasonOutboundConflict,
 			fmt.Sprintf("nothing tells which of several services bytes at %s are for; name one, until then they go to %s", l.bind, o.tcp[0].service.Hostname)))
 	}
 	if len(o.tcp) > 0 {
 		p.put(o)
 		return
 	}
-	p.problems = append(p.problems, p.sidecar.WarningAt(l.field+".hosts", model.ReasonNotTranslated,
+	p.report(p.scope.sidecar.WarningAt(l.field+".hosts", model.ReasonNotTranslated,
 		fmt.Sprintf("name no service that has one port alone, so nothing tells where bytes at %s go; name one, until then the listener is left out", l.bind)))
 }
 
