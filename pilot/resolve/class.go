@@ -268,22 +268,16 @@ func selectedGateways(r Reader, labels map[string]string) []model.Key {
 // selectedSidecar finds the object in force: by selector, then the namespace's default, then the
 // root namespace's default, each oldest first.
 func selectedSidecar(r Reader, namespace string, labels map[string]string) model.Key {
-	var byDefault model.Key
 	for _, o := range r.Sidecars(namespace) {
-		switch selector := o.Spec.(*networking.Sidecar).GetWorkloadSelector(); {
-		case selector == nil:
-			byDefault = cmp.Or(byDefault, o.Key)
-		case model.HasLabels(labels, selector.GetLabels()):
+		if s := o.Spec.(*networking.Sidecar).GetWorkloadSelector(); s != nil && model.HasLabels(labels, s.GetLabels()) {
 			return o.Key
 		}
 	}
-	root := rootNamespace(r)
-	if byDefault != (model.Key{}) || namespace == root {
-		return byDefault
-	}
-	for _, o := range r.Sidecars(root) {
-		if o.Spec.(*networking.Sidecar).GetWorkloadSelector() == nil {
-			return o.Key
+	for _, ns := range []string{namespace, rootNamespace(r)} {
+		for _, o := range r.Sidecars(ns) {
+			if o.Spec.(*networking.Sidecar).GetWorkloadSelector() == nil {
+				return o.Key
+			}
 		}
 	}
 	return model.Key{}
@@ -314,14 +308,15 @@ func rootNamespace(r Reader) string {
 
 // namedTarget finds the container port that a service's named target stands for, or 0.
 func namedTarget(r Reader, p *model.Proxy, pod *model.Object, svc *model.Service, port model.ServicePort) uint32 {
+	addresses := p.IPs
 	if pod != nil {
-		if n := pod.Spec.(*model.Pod).PortNamed(port.TargetName, false); n != 0 {
+		spec := pod.Spec.(*model.Pod)
+		if n := spec.PortNamed(port.TargetName, false); n != 0 {
 			return n
 		}
-	}
-	addresses := p.IPs
-	if pod != nil && pod.Spec.(*model.Pod).IP != "" {
-		addresses = []string{pod.Spec.(*model.Pod).IP}
+		if spec.IP != "" {
+			addresses = []string{spec.IP}
+		}
 	}
 	for _, ep := range r.Endpoints(svc.ID()) {
 		if ep.ServicePort == port.Name && slices.Contains(addresses, ep.Address) {

@@ -124,16 +124,13 @@ func (b *clusterBuilder) originateTLS(t block[networking.ClientTLSSettings], svc
 // every trust domain that the mesh knows, and what a ServiceEntry says.
 func (b *clusterBuilder) accounts(svc *model.Service) []string {
 	own := spiffe + trustDomain(b.r) + "/"
-	out := slices.Clone(svc.ServiceAccounts)
+	out := slices.Concat(svc.ServiceAccounts, svc.SubjectAltNames)
 	for _, id := range svc.ServiceAccounts {
-		rest, ok := strings.CutPrefix(id, own)
-		if !ok {
-			continue
-		}
-		for _, alias := range b.r.Mesh().GetTrustDomainAliases() {
-			out = append(out, spiffe+alias+"/"+rest)
+		if rest, ok := strings.CutPrefix(id, own); ok {
+			for _, alias := range b.r.Mesh().GetTrustDomainAliases() {
+				out = append(out, spiffe+alias+"/"+rest)
+			}
 		}
 	}
-	out = append(out, svc.SubjectAltNames...)
 	return distinct(out)
 }

@@ -51,11 +51,12 @@ func workloadMTLS(r Reader, c *Class) *model.Object {
 func EndpointMTLS(r Reader, namespace string, labels map[string]string, containerPort uint32) MTLS {
 	var workload *model.Object
 	if namespace != rootNamespace(r) {
-		for _, o := range r.PeerAuthentications(namespace) {
-			if selects(o.Spec.(*security.PeerAuthentication).GetSelector(), labels) {
-				workload = o
-				break
-			}
+		objects := r.PeerAuthentications(namespace)
+		selecting := func(o *model.Object) bool {
+			return selects(o.Spec.(*security.PeerAuthentication).GetSelector(), labels)
+		}
+		if at := slices.IndexFunc(objects, selecting); at >= 0 {
+			workload = objects[at]
 		}
 	}
 	return effectiveMTLS(r, namespace, workload, containerPort)

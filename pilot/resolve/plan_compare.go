@@ -77,16 +77,13 @@ func walkNames(now, then []string, same bool, visit func(string, Change)) {
 
 // ChangedFacts gives the facts, as units note them, that differ from those of a former plan, which may be nil.
 func (p *Plan) ChangedFacts(old *Plan) []string {
-	if p.scope.services == nil && (old == nil || old.scope.services == nil) {
+	former := cmp.Or(old, &Plan{scope: &scope{}})
+	if p.scope.services == nil && former.scope.services == nil {
 		return nil // the units read the services themselves
-	}
-	former := &Plan{}
-	if old != nil {
-		former = old
 	}
 	var facts []string
 	p.CompareServices(former, func(host string, _ Change) { facts = append(facts, factScope+host) })
-	if old == nil || !p.scope.sameEgress(old.scope) {
+	if !p.scope.sameEgress(former.scope) {
 		facts = append(facts, factEgress)
 	}
 	return facts

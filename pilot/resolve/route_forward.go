@@ -143,7 +143,7 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 // mirrors translates the old field and the new one. No percentage means all requests.
 func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror {
 	policies := rule.GetMirrors()
-	at := func(i int, part string) string { return fmt.Sprintf("%s.mirrors[%d].%s", field, i, part) }
+	at := func(i int) string { return fmt.Sprintf("%s.mirrors[%d].destination", field, i) }
 	if len(policies) == 0 && rule.GetMirror() != nil {
 		p := rule.GetMirrorPercentage()
 		//lint:ignore SA1019 users still write it
@@ -151,9 +151,7 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror 
 			p = &networking.Percent{Value: float64(old.GetValue())}
 		}
 		policies = []*networking.HTTPMirrorPolicy{{Destination: rule.GetMirror(), Percentage: p}}
-		at = func(_ int, part string) string {
-			return field + "." + map[string]string{"destination": "mirror", "percentage": "mirrorPercentage"}[part]
-		}
+		at = func(int) string { return field + ".mirror" }
 	}
 	var out []ir.Mirror
 	for i, p := range policies {
@@ -161,9 +159,9 @@ func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror 
 		if p.GetPercentage() != nil {
 			share = shareOf(p.GetPercentage())
 		}
-		t := s.destination(at(i, "destination"), p.GetDestination())
+		t := s.destination(at(i), p.GetDestination())
 		if dynamicPort(t.service, t.port) != 0 { // a copy passes no filter that would find the host
-			s.warn(at(i, "destination"), model.ReasonNotTranslated, t.service.Hostname+" has resolution DYNAMIC_DNS, which mirrors are not sent to; there is no copy")
+			s.warn(at(i), model.ReasonNotTranslated, t.service.Hostname+" has resolution DYNAMIC_DNS, which mirrors are not sent to; there is no copy")
 			continue
 		}
 		if share > 0 {

@@ -81,12 +81,6 @@ func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) ir.Rout
 }
 
 func (s *ruleSet) pathMatch(field string, m *networking.HTTPMatchRequest) ir.StringMatch {
-	if m.GetUri() == nil {
-		return ir.StringMatch{}
-	}
-	if r, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Regex); ok && r.Regex == ".*" {
-		return ir.StringMatch{}
-	}
 	if p, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Prefix); ok && p.Prefix == "" {
 		return ir.StringMatch{Kind: ir.MatchPrefix} // of every path, unlike an empty prefix elsewhere
 	}
