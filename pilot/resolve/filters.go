@@ -14,20 +14,15 @@ type httpPhase uint8
 // of one phase keep the order in which they are given.
 const (
 	phaseCustomAuthz httpPhase = iota // external authorization (CUSTOM)
-	phaseWasmAuthn                    // plugins of phase AUTHN
 	phaseAuthn                        // JSON web tokens
-	phaseWasmAuthz                    // plugins of phase AUTHZ
 	phaseAudit                        // role-based access: AUDIT, DENY, ALLOW
 	phaseDeny
 	phaseAllow
-	phaseWasmStats // plugins of phase STATS
-	phaseWasm      // plugins without a phase
 	phaseBridge    // other protocols to gRPC
 	phaseGRPCStats
 	phaseALPN
 	phaseFault
 	phaseCORS
-	phaseTelemetry
 	phaseDynamic // finding the host that a request names
 	phaseRouter
 )

@@ -13,7 +13,7 @@ func TestHTTPFiltersAreInOrder(t *testing.T) {
 	type second struct{ ir.HTTPFilter }
 	type late struct{ ir.HTTPFilter }
 	got := httpFilters(nil,
-		placedFilter{phaseTelemetry, late{}}, clusterALPN(), placedFilter{phaseDeny, first{}}, placedFilter{phaseDeny, second{}},
+		placedFilter{phaseDynamic, late{}}, clusterALPN(), placedFilter{phaseDeny, first{}}, placedFilter{phaseDeny, second{}},
 	)
 	want := []ir.HTTPFilter{first{}, second{}, ir.GRPCStats{}, ir.ClusterALPN{}, ir.FaultInjection{OnDemand: true}, ir.CrossOrigin{OnDemand: true}, late{}, ir.Router{}}
 	if !reflect.DeepEqual(got, want) {

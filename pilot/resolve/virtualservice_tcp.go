@@ -47,21 +47,27 @@ func (v *view) tcpChains(sp servicePort, byName bool) []*ir.FilterChain {
 func (v *view) byteRules(svc *model.Service) []*virtualService {
 	out := v.virtualServices(svc.Hostname)
 	if isWildcard(svc.Hostname) {
-		for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
-			if !model.HostCovers(svc.Hostname, host) || host == svc.Hostname {
-				continue
-			}
-			silent := *v // who has the very name reports what is wrong with it
-			for _, vs := range silent.virtualServices(host) {
-				if !slices.ContainsFunc(out, func(o *virtualService) bool { return o.Key == vs.Key }) {
-					out = append(out, vs)
-				}
-			}
-		}
+		out = v.withBelow(svc.Hostname, out)
 	}
 	order := precedence(v.r, v.c.Namespace)
 	slices.SortFunc(out, func(a, b *virtualService) int { return order(a.Object, b.Object) })
 	return out
+}
+
+// withBelow adds to VirtualServices those that name hosts below a wildcard, of which some may be among them.
+func (v *view) withBelow(wildcard string, all []*virtualService) []*virtualService {
+	silent := *v // who has the very name reports what is wrong with it
+	for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
+		if !model.HostCovers(wildcard, host) || host == wildcard {
+			continue
+		}
+		for _, vs := range silent.virtualServices(host) {
+			if !slices.ContainsFunc(all, func(o *virtualService) bool { return o.Key == vs.Key }) {
+				all = append(all, vs)
+			}
+		}
+	}
+	return all
 }
 
 // tlsRules gives the chains of the tls rules, by the names in handshakes.
