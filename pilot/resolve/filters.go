@@ -18,7 +18,7 @@ const (
 	phaseAudit                        // role-based access: AUDIT, DENY, ALLOW
 	phaseDeny
 	phaseAllow
-	phaseBridge    // other protocols to gRPC
+	phaseBridge // other protocols to gRPC
 	phaseGRPCStats
 	phaseALPN
 	phaseFault

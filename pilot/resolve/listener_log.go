@@ -104,21 +104,17 @@ func setLogFormat(mesh *meshconfig.MeshConfig, out *ir.FileLog) string {
 func logFields(object map[string]any) ([]ir.JSONField, bool) {
 	out := []ir.JSONField{}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
+		field, ok := ir.JSONField{Name: name}, false
 		switch v := object[name].(type) {
 		case string:
-			if !formatString(v) {
-				return nil, false
-			}
-			out = append(out, ir.JSONField{Name: name, Format: v})
+			field.Format, ok = v, formatString(v)
 		case map[string]any:
-			fields, ok := logFields(v)
-			if !ok {
-				return nil, false
-			}
-			out = append(out, ir.JSONField{Name: name, Fields: fields})
-		default:
+			field.Fields, ok = logFields(v)
+		}
+		if !ok {
 			return nil, false
 		}
+		out = append(out, field)
 	}
 	return out, true
 }

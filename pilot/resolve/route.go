@@ -104,16 +104,10 @@ func (b *routeBuilder) domains(svc *model.Service) []string {
 // host: in domain ns.svc.SUFFIX, host s.ns.svc.SUFFIX is s and s.ns too, and s.other.svc.SUFFIX
 // is s.other; and either with .svc. A name below a service's, as a pod of a StatefulSet has, is no shorter than that.
 func (v *view) shortNames(host string) []string {
-	_, suffix, ok := strings.Cut(v.c.DNSDomain, ".svc.")
-	if !ok {
-		return nil
-	}
-	short, ok := strings.CutSuffix(host, ".svc."+suffix)
-	if !ok {
-		return nil
-	}
-	name, namespace, ok := strings.Cut(short, ".")
-	if !ok {
+	_, suffix, inCluster := strings.Cut(v.c.DNSDomain, ".svc.")
+	short, ours := strings.CutSuffix(host, ".svc."+suffix)
+	name, namespace, whole := strings.Cut(short, ".")
+	if !inCluster || !ours || !whole {
 		return nil
 	}
 	out := []string{short, short + ".svc"}

@@ -12,11 +12,7 @@ var command = regexp.MustCompile(`^%([A-Z][A-Z0-9_]*)(?:\(([^)]+)\))?(:\d{1,9})?
 // formatString tells whether every percent sign of a text starts a command that Envoy takes. One
 // that it does not take would cost the whole route configuration or listener.
 func formatString(text string) bool {
-	for {
-		i := strings.IndexByte(text, '%')
-		if i < 0 {
-			return true
-		}
+	for i := strings.IndexByte(text, '%'); i >= 0; i = strings.IndexByte(text, '%') {
 		text = text[i:]
 		if strings.HasPrefix(text, "%%") {
 			text = text[2:]
@@ -28,6 +24,7 @@ func formatString(text string) bool {
 		}
 		text = text[len(m[0]):]
 	}
+	return true
 }
 
 func formatCommand(name, argument string, length bool) bool {

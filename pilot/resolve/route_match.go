@@ -60,18 +60,14 @@ func matchesEmpty(m ir.StringMatch) bool {
 
 func (s *ruleSet) oneMatch(field string, m *networking.HTTPMatchRequest) ir.RouteMatch {
 	out := ir.RouteMatch{Path: s.pathMatch(field+".uri", m)}
-	for _, pseudo := range []struct {
-		header string
-		match  *networking.StringMatch
-	}{
-		{":scheme", m.GetScheme()},
-		{":method", m.GetMethod()},
-		{":authority", m.GetAuthority()},
-	} {
-		if pseudo.match != nil {
-			out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Value: stringMatch(pseudo.match)})
+	pseudo := func(name string, m *networking.StringMatch) {
+		if m != nil {
+			out.Headers = append(out.Headers, ir.HeaderMatch{Name: name, Value: stringMatch(m)})
 		}
 	}
+	pseudo(":scheme", m.GetScheme())
+	pseudo(":method", m.GetMethod())
+	pseudo(":authority", m.GetAuthority())
 	s.headerMatches(&out, field+".headers", m.GetHeaders(), false)
 	s.headerMatches(&out, field+".withoutHeaders", m.GetWithoutHeaders(), true)
 	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {

@@ -87,8 +87,7 @@ func (s *scope) take(r Reader, c *Class) {
 	}
 	led := map[string][]uint32{}
 	for _, o := range s.egress.virtualServices(r, c) {
-		vs := o.Spec.(*networking.VirtualService)
-		if !model.BoundToMesh(vs.GetGateways()) || len(s.egress.hostsOf(r, o)) == 0 {
+		if len(s.egress.hostsOf(r, o)) == 0 {
 			continue
 		}
 		for _, d := range destinations(r, c, o) {
@@ -153,10 +152,7 @@ func (s *scope) hosts(r Reader, c *Class) []string {
 	}
 	var out []string
 	for _, o := range s.egress.virtualServices(r, c) {
-		vs := o.Spec.(*networking.VirtualService)
-		if model.BoundToMesh(vs.GetGateways()) {
-			out = append(out, s.egress.hostsOf(r, o)...)
-		}
+		out = append(out, s.egress.hostsOf(r, o)...)
 	}
 	return distinct(out)
 }

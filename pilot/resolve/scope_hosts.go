@@ -179,7 +179,7 @@ func (e egressHosts) some(is func(hostIn) bool) bool {
 // isWildcard tells whether a host stands for several.
 func isWildcard(host string) bool { return strings.HasPrefix(host, "*") }
 
-// virtualServices gives the VirtualServices of the namespaces that the hosts name, model.Older first.
+// virtualServices gives the VirtualServices for sidecars of the namespaces that the hosts name, model.Older first.
 func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 	namespaces, _ := e.namespaces()
 	var out []*model.Object
@@ -194,7 +194,10 @@ func (e egressHosts) virtualServices(r Reader, c *Class) []*model.Object {
 		out = append(out, r.VirtualServicesIn(ns, c.Namespace)...)
 	}
 	slices.SortFunc(out, model.Older)
-	return slices.Compact(out)
+	elsewhere := func(o *model.Object) bool {
+		return !model.BoundToMesh(o.Spec.(*networking.VirtualService).GetGateways())
+	}
+	return slices.DeleteFunc(slices.Compact(out), elsewhere)
 }
 
 // namespaces gives the namespaces that are named, sorted; all tells that hosts of every namespace are
