@@ -39,9 +39,7 @@ func (b *clusterBuilder) outbound(svc *model.Service) {
 	subsets := []*ruleSubset{nil}
 	if rule != nil {
 		b.report(rule.problems...)
-		for i := range rule.subsets {
-			subsets = append(subsets, &rule.subsets[i])
-		}
+		subsets = append(subsets, rule.subsets...)
 	}
 	b.hidden(svc)
 	for i := range svc.Ports {

@@ -99,12 +99,9 @@ func applyBalance(b *networking.LoadBalancerSettings, cl *ir.Cluster) {
 }
 
 func slowStart(b *networking.LoadBalancerSettings, p ir.Balancing) *ir.SlowStart {
-	if p != ir.BalanceLeastRequest && p != ir.BalanceRoundRobin {
-		return nil // Envoy knows it for these two only
-	}
 	w := b.GetWarmup()
 	window := cmp.Or(w.GetDuration(), b.GetWarmupDurationSecs())
-	if window == nil {
+	if window == nil || p != ir.BalanceLeastRequest && p != ir.BalanceRoundRobin { // Envoy knows it for these two only
 		return nil
 	}
 	out := &ir.SlowStart{Window: window.AsDuration(), MinPercent: 10, Aggression: w.GetAggression().GetValue()}

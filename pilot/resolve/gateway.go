@@ -72,20 +72,6 @@ func serviceOf(spec *networking.Server) (_ service, ok bool) {
 	return servesTLS, true
 }
 
-// serverHost reads an entry of the hosts of a server, of a Gateway of a namespace: host or ns/host, where ns
-// may be "." or "*".
-func serverHost(namespace, entry string) hostIn {
-	out := hostIn{"*", entry}
-	if ns, name, ok := strings.Cut(entry, "/"); ok {
-		out = hostIn{ns, name}
-	}
-	if out.namespace == "." {
-		out.namespace = namespace
-	}
-	out.host = model.CanonicalHost(out.host)
-	return out
-}
-
 // gatewayPort is all servers of one address and port.
 type gatewayPort struct {
 	bind    string
@@ -104,12 +90,7 @@ func (g *gatewayPort) name(c *Class) string {
 	return name
 }
 
-func (g *gatewayPort) address(c *Class) string {
-	if g.bind != "" {
-		return g.bind
-	}
-	return wildcard(c)
-}
+func (g *gatewayPort) address(c *Class) string { return cmp.Or(g.bind, wildcard(c)) }
 
 // gatewayRoutes is one route configuration: of all servers of a port in the clear, or of one with TLS.
 type gatewayRoutes struct {
@@ -261,7 +242,7 @@ func newGatewayServer(o *model.Object, i int, spec *networking.Server) *gatewayS
 	s := &gatewayServer{gateway: o, field: fmt.Sprintf("spec.servers[%d]", i), spec: spec}
 	s.serves, _ = serviceOf(spec)
 	for _, h := range spec.GetHosts() {
-		s.hosts = append(s.hosts, serverHost(o.Namespace, h))
+		s.hosts = append(s.hosts, newHostIn(o.Namespace, h))
 	}
 	return s
 }

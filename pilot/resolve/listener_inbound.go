@@ -131,15 +131,8 @@ func (b *inboundBuilder) targets() []inbound {
 func protocolConflict(in, other InboundPort) model.Problem {
 	return model.Problem{
 		Object: in.Service, Field: fmt.Sprintf("spec.ports[port=%d]", in.Port), Severity: model.SeverityWarning, Reason: model.ReasonInboundConflict,
-		Message: fmt.Sprintf("service %s serves target port %d as protocol %s; give both ports the same protocol", other.Host, in.TargetPort, protocolName(other.Protocol)),
+		Message: fmt.Sprintf("service %s serves target port %d as protocol %s; give both ports the same protocol", other.Host, in.TargetPort, cmp.Or(other.Protocol, "unknown")),
 	}
-}
-
-func protocolName(p model.Protocol) string {
-	if p == model.ProtocolAuto {
-		return "unknown"
-	}
-	return string(p)
 }
 
 func servicePortInbound(r Reader, c *Class, in InboundPort) inbound {

@@ -206,11 +206,10 @@ func (p *Plan) Routes() []string { return slices.Sorted(maps.Keys(p.routes)) }
 // Hosts gives the hosts with a virtual host in a route configuration, in the order in which they stand
 // there; the last is FallbackHost, unless a sniffed service has all that the others leave.
 func (p *Plan) Hosts(route string) []string {
-	rp := p.routes[route]
-	if rp == nil {
-		return nil
+	if rp := p.routes[route]; rp != nil {
+		return rp.order
 	}
-	return rp.order
+	return nil
 }
 
 // list gives the hosts in the order in which they stand.

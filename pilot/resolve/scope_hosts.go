@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -13,6 +14,18 @@ import (
 type hostIn struct {
 	namespace string // a name, "*" for any
 	host      string // may be a wildcard
+}
+
+// newHostIn reads host or ns/host as an object of a namespace writes it. That is ".", and any is "*" or nothing.
+func newHostIn(own, entry string) hostIn {
+	namespace, host, ok := strings.Cut(entry, "/")
+	switch {
+	case !ok:
+		namespace, host = "*", entry
+	case namespace == ".":
+		namespace = own
+	}
+	return hostIn{cmp.Or(namespace, "*"), model.CanonicalHost(host)}
 }
 
 // covers tells whether it is about a host of a namespace.
@@ -97,23 +110,13 @@ func parseEgress(sc *networking.Sidecar, proxyNamespace string) egressHosts {
 // parseHosts does the same for the hosts of one listener.
 func parseHosts(proxyNamespace string, hosts []string) egressHosts {
 	var allow, except, anywhere []hostIn
-	for _, h := range hosts {
-		ns, host, ok := strings.Cut(h, "/")
-		if !ok {
-			continue
-		}
-		ns, excluded := strings.CutPrefix(ns, "~")
-		switch ns {
-		case ".":
-			ns = proxyNamespace
-		case "":
-			ns = "*"
-		}
-		host = model.CanonicalHost(host)
+	for _, entry := range hosts {
+		entry, excluded := strings.CutPrefix(entry, "~")
+		h := newHostIn(proxyNamespace, entry)
 		if excluded {
-			except = append(except, hostIn{ns, host})
+			except = append(except, h)
 		} else {
-			allow, anywhere = append(allow, hostIn{ns, host}), append(anywhere, hostIn{"*", host})
+			allow, anywhere = append(allow, h), append(anywhere, hostIn{"*", h.host})
 		}
 	}
 	return egressHosts{[]listenerHosts{{newHostsIn(allow), newHostsIn(except), newHostsIn(anywhere)}}}

@@ -22,7 +22,7 @@ func RulesOf(server *networking.Server) (_ Rules, ok bool) {
 // Offers tells whether a server of a Gateway of a namespace has a host for the VirtualServices of another one.
 func Offers(server *networking.Server, gateway, namespace, host string) bool {
 	for _, entry := range server.GetHosts() {
-		if serverHost(gateway, entry).shared(namespace, host) != "" {
+		if newHostIn(gateway, entry).shared(namespace, host) != "" {
 			return true
 		}
 	}
