@@ -18,7 +18,7 @@ func (c *Class) hash() string {
 // appendValue writes a value so that different ones of a type never give the same bytes: most are zero, which a byte
 // says, and lists and texts stand after their length. It panics for a kind of value that no class has yet.
 func appendValue(b []byte, v reflect.Value) []byte {
-	if v.IsZero() {
+	if v.Type().Comparable() && v.IsZero() {
 		return append(b, 0)
 	}
 	b = append(b, 1)

@@ -32,6 +32,12 @@ func TestEveryFieldOfAClassCountsInItsKey(t *testing.T) {
 	}
 }
 
+func TestAnEmptyListIsNoneInAKey(t *testing.T) {
+	if none, empty := (&Class{}).hash(), (&Class{Inbound: []InboundPort{}, SourceLabels: []string{}}).hash(); none != empty {
+		t.Errorf("without lists %s, with empty ones %s", none, empty)
+	}
+}
+
 // leaves finds what can be set in a value of a type; of lists the first element.
 func leaves(typ reflect.Type, path string, visit func(path string, set func(reflect.Value))) {
 	switch typ.Kind() {
