@@ -36,7 +36,7 @@ func (b *clusterBuilder) own() {
 // outbound adds the clusters of a service: for each port one, and one for each subset.
 func (b *clusterBuilder) outbound(svc *model.Service) {
 	rule := ruleFor(b.r, b.c, svc)
-	subsets := []*ruleSubset{nil}
+	subsets := []*ruleSubset{{}} // first all of the service
 	if rule != nil {
 		b.report(rule.problems...)
 		subsets = append(subsets, rule.subsets...)
@@ -61,14 +61,11 @@ func serviceRefs(svc *model.Service) []ir.ServiceRef {
 }
 
 func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset *ruleSubset) *ir.Cluster {
-	name, labels := "", map[string]string(nil)
-	if subset != nil {
-		name, labels = subset.name, subset.labels
-	}
+	name := subset.name
 	cl := &ir.Cluster{
 		Name: model.ClusterName("outbound", port.Port, name, svc.Hostname),
 		Endpoints: &ir.EndpointSet{
-			Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: labels, Fallback: rule.fallback(name),
+			Namespace: svc.Namespace, Host: svc.Hostname, Port: port.Port, PortName: port.Name, Labels: subset.labels, Fallback: rule.fallback(name),
 			NodeLocal: svc.NodeLocal, ClusterLocal: clusterLocal(b.r, svc), ByNetwork: b.r.SeveralNetworks(),
 		},
 		Metadata: ir.ClusterMetadata{Subset: name, Services: serviceRefs(svc)},
