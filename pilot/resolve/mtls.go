@@ -82,13 +82,11 @@ const wholeMTLS = "spec.mtls.mode"
 
 // namespaceMTLS is the mode without regard to workloads, which is what clients see on a cluster.
 func namespaceMTLS(r Reader, namespace string) MTLS {
-	root := rootNamespace(r)
 	m, o := unset, (*model.Object)(nil)
-	if namespace != root {
-		m, o = defaultMode(r, namespace)
-	}
-	if m == unset {
-		m, o = defaultMode(r, root)
+	for _, ns := range slices.Compact([]string{namespace, rootNamespace(r)}) {
+		if m, o = defaultMode(r, ns); m != unset {
+			break
+		}
 	}
 	return MTLS{mtlsModes[m], o, wholeMTLS}
 }

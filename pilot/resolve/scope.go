@@ -61,14 +61,12 @@ func (s *scope) read(r Reader, c *Class) {
 
 // sidecarOf gives the Sidecar object in force for a class, and what it says; nil for none.
 func sidecarOf(r Reader, c *Class) (*model.Object, *networking.Sidecar) {
-	if c.Sidecar == (model.Key{}) {
-		return nil, nil
+	if c.Sidecar != (model.Key{}) {
+		if o := r.Object(c.Sidecar); o != nil {
+			return o, o.Spec.(*networking.Sidecar)
+		}
 	}
-	o := r.Object(c.Sidecar)
-	if o == nil {
-		return nil, nil
-	}
-	return o, o.Spec.(*networking.Sidecar)
+	return nil, nil
 }
 
 // egressProxy gives the cluster that takes what goes to unknown destinations; "" for none.
@@ -140,9 +138,7 @@ func (s *scope) list(r Reader, c *Class) []*model.Service {
 	if s.services == nil {
 		return r.Services(c.Namespace)
 	}
-	out := slices.Collect(maps.Values(s.services))
-	slices.SortFunc(out, func(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) })
-	return out
+	return slices.SortedFunc(maps.Values(s.services), func(a, b *model.Service) int { return strings.Compare(a.Hostname, b.Hostname) })
 }
 
 // hosts gives the hosts of VirtualServices that are in the scope.
