@@ -177,19 +177,19 @@ func (in inbound) kinds() []inboundKind {
 	case in.tls != nil:
 		return []inboundKind{{transport: ir.TransportTLS, http: in.protocol.IsHTTP()}}
 	case in.protocol.IsHTTP():
-		return map[ir.MTLSMode][]inboundKind{
+		return [...][]inboundKind{
 			ir.MTLSDisable:    {{http: true}},
 			ir.MTLSStrict:     {mutual(true)},
 			ir.MTLSPermissive: {mutual(true, mutualAny...), {transport: ir.TransportRaw, http: true}},
 		}[in.mtls]
 	case in.protocol == model.ProtocolAuto:
-		return map[ir.MTLSMode][]inboundKind{
+		return [...][]inboundKind{
 			ir.MTLSDisable:    {sniffed, raw, own},
 			ir.MTLSStrict:     {mutual(true, mutualHTTP...), mutual(false)},
 			ir.MTLSPermissive: {mutual(true, mutualHTTP...), sniffed, mutual(false, mutualTCP...), raw, own},
 		}[in.mtls]
 	}
-	return map[ir.MTLSMode][]inboundKind{
+	return [...][]inboundKind{
 		ir.MTLSDisable:    {{}},
 		ir.MTLSStrict:     {mutual(false)},
 		ir.MTLSPermissive: {mutual(false, mutualTCP...), raw, own},
