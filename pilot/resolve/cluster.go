@@ -36,17 +36,20 @@ func (b *clusterBuilder) own() {
 // outbound adds the clusters of a service: for each port one, and one for each subset.
 func (b *clusterBuilder) outbound(svc *model.Service) {
 	rule := ruleFor(b.r, b.c, svc)
-	subsets := []*ruleSubset{{}} // first all of the service
+	var subsets []ruleSubset
 	if rule != nil {
 		b.report(rule.problems...)
-		subsets = append(subsets, rule.subsets...)
+		subsets = rule.subsets
 	}
 	b.hidden(svc)
 	for i := range svc.Ports {
+		port := &svc.Ports[i]
+		if port.Protocol == model.ProtocolUDP {
+			continue
+		}
+		b.add(b.outboundCluster(svc, port, rule, ruleSubset{})) // all of it
 		for _, subset := range subsets {
-			if svc.Ports[i].Protocol != model.ProtocolUDP {
-				b.add(b.outboundCluster(svc, &svc.Ports[i], rule, subset))
-			}
+			b.add(b.outboundCluster(svc, port, rule, subset))
 		}
 	}
 }
@@ -60,7 +63,7 @@ func serviceRefs(svc *model.Service) []ir.ServiceRef {
 	return []ir.ServiceRef{{Host: svc.Hostname, Name: svc.Name, Namespace: svc.Namespace}}
 }
 
-func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset *ruleSubset) *ir.Cluster {
+func (b *clusterBuilder) outboundCluster(svc *model.Service, port *model.ServicePort, rule *destinationRule, subset ruleSubset) *ir.Cluster {
 	name := subset.name
 	cl := &ir.Cluster{
 		Name: model.ClusterName("outbound", port.Port, name, svc.Hostname),

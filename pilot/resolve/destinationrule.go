@@ -15,7 +15,7 @@ import (
 type destinationRule struct {
 	object   *model.Object // the first rule, which resources name as their origin
 	policy   policySource
-	subsets  []*ruleSubset
+	subsets  []ruleSubset
 	problems []model.Problem
 }
 
@@ -39,9 +39,9 @@ func (d *destinationRule) subset(name string) *ruleSubset {
 	if d == nil {
 		return nil
 	}
-	for _, s := range d.subsets {
-		if s.name == name {
-			return s
+	for i := range d.subsets {
+		if d.subsets[i].name == name {
+			return &d.subsets[i]
 		}
 	}
 	return nil
@@ -136,7 +136,7 @@ func mergeRules(c *Class, rules []*model.Object) *destinationRule {
 				conflict(o, field+".name", fmt.Sprintf("subset %q of host %s is already defined by %s", s.GetName(), dr.GetHost(), former.policy.object.Key))
 				continue
 			}
-			out.subsets = append(out.subsets, &ruleSubset{
+			out.subsets = append(out.subsets, ruleSubset{
 				name: s.GetName(), labels: s.GetLabels(), fallback: fallback[s.GetName()],
 				policy: policySource{s.GetTrafficPolicy(), o, field + ".trafficPolicy"},
 			})
