@@ -85,6 +85,7 @@ type Want struct {
 	Cluster   string             `json:"cluster"`
 	Clusters  map[string]float64 `json:"clusters"`
 	Endpoints []string           `json:"endpoints"`
+	Servers   map[string]float64 `json:"servers"`
 	TLS       *string            `json:"tls"`
 	SNI       *string            `json:"sni"`
 	Presented *string            `json:"presented"`

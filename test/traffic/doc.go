@@ -58,6 +58,8 @@
 //	cluster: outbound|9080||reviews # that is asked; a host without dots is of default.svc.cluster.local
 //	clusters: {a: 80, b: 20}        # shares in percent
 //	endpoints: ["10.1.0.1:9080"]    # that may be asked
+//	servers: {"10.1.0.1:9080": 100} # shares of the endpoints in percent, which Envoy alone tells, of 100 calls
+//	                                # of a cluster that takes its servers in turn
 //	presented: a.example.com        # name in the certificate that the client sees, of a Secret
 //	tls: mutual                     # to the server: mutual, simple or none
 //	sni: x                          # to the server

@@ -105,20 +105,28 @@ func logFilter(f *listenerv3.Filter, path string) error {
 	return err
 }
 
-// mostSamples bounds how often a call is made for the sake of shares.
-const mostSamples = 400
+// mostSamples bounds how often a call is made for the sake of shares of clusters, and counted is how often for those of
+// servers.
+const mostSamples, counted = 400, 100
 
-// sample makes a call, again and again until all clusters that are wanted were asked.
+// sample makes a call, again and again until all clusters that are wanted were asked, and until servers are counted.
 func (r *runner) sample(t *testing.T, call *Call, number int) *result {
 	t.Helper()
 	want := call.Want.shares()
 	out := r.call(t, call, fmt.Sprintf("%d-0", number))
-	for i := 1; len(out.clusters) < len(want) && i < mostSamples; i++ {
+	more := func(i int) bool {
+		return len(out.clusters) < len(want) && i < mostSamples || call.Want.Servers != nil && i < counted
+	}
+	for i := 1; more(i); i++ {
 		next := r.call(t, call, fmt.Sprintf("%d-%d", number, i))
 		for name := range next.clusters {
 			out.clusters[name] = 0
 		}
 		out.endpoints = append(out.endpoints, next.endpoints...)
+	}
+	out.servers = map[string]float64{}
+	for _, address := range out.endpoints {
+		out.servers[address] += 100 / float64(len(out.endpoints))
 	}
 	return out
 }

@@ -19,6 +19,7 @@ type result struct {
 	closed    bool
 	clusters  map[string]float64 // shares in percent
 	endpoints []string           // that may be, or were, asked
+	servers   map[string]float64 // shares of them in percent
 	sampled   bool               // clusters and endpoints are some of those that may be asked
 	tls       *string
 	sni       *string
@@ -136,6 +137,12 @@ func (w *Want) differPlaces(r *result) []string {
 		strange := slices.ContainsFunc(r.endpoints, func(e string) bool { return !slices.Contains(want, e) })
 		if strange || len(r.endpoints) == 0 || !r.sampled && !slices.Equal(slices.Sorted(slices.Values(r.endpoints)), want) {
 			out = append(out, fmt.Sprintf("endpoints: %v, want %v", r.endpoints, want))
+		}
+	}
+	for address, share := range w.Servers {
+		if r.servers != nil && math.Abs(r.servers[address]-share) > 2 {
+			out = append(out, fmt.Sprintf("servers: %v, want %v", r.servers, w.Servers))
+			break
 		}
 	}
 	for _, m := range w.Mirrors {

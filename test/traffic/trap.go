@@ -25,7 +25,7 @@ func (c *Call) fallen(trap *Want) *result {
 		}
 	}
 	return &result{
-		status: c.status(&w), closed: w.Closed, flags: w.Flags, clusters: w.shares(), endpoints: w.Endpoints,
+		status: c.status(&w), closed: w.Closed, flags: w.Flags, clusters: w.shares(), endpoints: w.Endpoints, servers: w.Servers,
 		tls: w.TLS, sni: w.SNI, presented: w.Presented, protocol: w.Protocol, path: w.Path, host: w.Host,
 		request: in(w.Request), response: in(w.Response), location: w.Location, body: w.Body, timeout: w.Timeout,
 		attempts: w.Attempts, mirrors: w.Mirrors, mirrored: w.Mirrored, delay: w.Delay, proxy: w.Proxy, tunnel: w.Tunnel,
