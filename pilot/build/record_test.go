@@ -67,6 +67,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"TurnsMetricsOn":           func(r R, _ about) any { return r.TurnsMetricsOn() },
 		"TrustBundle":              func(r R, _ about) any { return r.TrustBundle() },
 		"VirtualServiceHosts":      func(r R, a about) any { return r.VirtualServiceHosts(a.ns) },
+		"VirtualServiceHostSets":   func(r R, a about) any { return r.VirtualServiceHostSets(a.ns) },
 		"VirtualServices":          func(r R, a about) any { return r.VirtualServices(a.ns, a.host) },
 		"VirtualServicesIn":        func(r R, a about) any { return r.VirtualServicesIn(a.other, a.ns) },
 		"Wildcards":                func(r R, a about) any { return r.Wildcards("destination rules", store.Place{Namespace: a.ns}) },

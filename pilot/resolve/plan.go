@@ -39,8 +39,8 @@ type routePlan struct {
 	// services have a virtual host each; sorted by host. hosts are named by VirtualServices and by
 	// no service.
 	services []servicePort
-	hosts    []string // sorted
-	order    []string // all hosts; one list for all who have the plan
+	hosts    []otherHost // sorted
+	order    []string    // all hosts; one list for all who have the plan
 	// egress are the hosts of the egress listener of a Sidecar that has them; nil for all.
 	egress *egressHosts
 }
@@ -54,6 +54,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 	}
 	services := p.scope.listened(p.services)
 	b := &planner{view: p.view(r, nil), outbounds: map[socket]*outbound{}, http: map[uint32][]servicePort{}}
+	others := newOtherHosts(r, c, p.scope, services)
 	for _, o := range b.plan(services) {
 		p.listeners[o.name()] = o
 		if o.routes == "" || p.routes[o.routes] != nil {
@@ -73,37 +74,18 @@ func NewPlan(r Reader, c *Class) *Plan {
 			route.services = b.http[o.port]
 		}
 		route.egress = o.hosts
-		if route.port == 80 && !o.sniff {
-			route.hosts = p.otherHosts(r, services, o.hosts)
+		if !o.proxies() && !o.sniff {
+			route.hosts = others.of(route)
 		}
 		route.order = route.list()
 		p.routes[o.routes] = route
 	}
 	if p.routes[portName(80)] == nil {
-		p.unrouted = p.otherHosts(r, services, p.scope.egressAt(80))
+		p.unrouted = others.named(80, p.scope.egressAt(80))
 	}
 	b.report(meshProblems(r)...)
 	p.Problems = b.found()
 	return p
-}
-
-// otherHosts gives the hosts that VirtualServices name and no service has on port 80, of those that an egress listener
-// lets pass. They are known there only, since nothing says which other port they mean.
-func (p *Plan) otherHosts(r Reader, services []*model.Service, egress *egressHosts) []string {
-	services = slices.DeleteFunc(slices.Clone(services), func(svc *model.Service) bool {
-		return svc.PortByNumber(80) == nil || egress != nil && !egress.allowService(svc)
-	})
-	hosts := slices.Clone(p.scope.within(egress).hosts(r, p.class))
-	return distinct(slices.DeleteFunc(hosts, func(host string) bool { return anyHas(services, host) }))
-}
-
-// anyHas tells whether one of services has a host, or one of those that it stands for.
-func anyHas(services []*model.Service, host string) bool {
-	if isWildcard(host) {
-		return slices.ContainsFunc(services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) })
-	}
-	_, found := find(services, host)
-	return found
 }
 
 // For gives the same plan for another class, which has the same Common part and of whose own nothing
@@ -155,8 +137,7 @@ func (p *Plan) HasHost(route, host string) bool {
 	if rp == nil {
 		return false
 	}
-	_, other := slices.BinarySearch(rp.hosts, host)
-	return other || rp.find(host).service != nil || host == FallbackHost && rp.sniffed == nil
+	return rp.other(host) != nil || rp.find(host).service != nil || host == FallbackHost && rp.sniffed == nil
 }
 
 // Names gives the hosts that units look rules up by.
@@ -166,7 +147,7 @@ func (p *Plan) Names() []string {
 		out = append(out, svc.Hostname)
 	}
 	for _, rp := range p.routes {
-		out = append(out, rp.hosts...)
+		out = append(out, rp.others()...)
 	}
 	return append(out, p.unrouted...)
 }
@@ -221,7 +202,7 @@ func (rp *routePlan) list() []string {
 	if rp.sniffed != nil {
 		return append(out, rp.sniffed.service.Hostname)
 	}
-	return append(append(out, rp.hosts...), FallbackHost)
+	return append(append(out, rp.others()...), FallbackHost)
 }
 
 // FallbackHost stands for the virtual host that takes the requests for hosts which nothing else knows.
@@ -259,7 +240,7 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 		b.virtualServices(host) // nothing else looks up what names every host, since a service is among those
 		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), b.found()
 	default:
-		out = b.otherHost(host)
+		out = b.otherHost(rp.other(host))
 	}
 	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), b.found()
 }

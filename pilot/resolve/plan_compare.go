@@ -133,7 +133,7 @@ func (p *Plan) CompareHosts(other *Plan, visit func(route, host string, c Change
 func (rp *routePlan) compare(then *routePlan, sameScope bool, visit func(host string, c Change)) {
 	alike := rp.port == then.port && rp.egress.same(then.egress)
 	walk(rp.services, then.services, rp.host, func(a, b servicePort) bool { return alike && a.same(b) }, visit)
-	walkNames(rp.hosts, then.hosts, alike, visit)
+	walk(rp.hosts, then.hosts, otherHost.key, func(a, b otherHost) bool { return alike && a.same(b) }, visit)
 	last := func(rp *routePlan) []string { return rp.order[max(0, len(rp.order)-1):] }
 	if rp.sniffed != nil && then.sniffed != nil {
 		sameScope = alike && rp.sniffed.same(*then.sniffed)

@@ -43,9 +43,10 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 
 // otherHost gives the virtual host of a name that no service has, or nil where no rule applies here. What
 // covers the name by a wildcard has a virtual host of its own, unless a Sidecar lets only this name pass.
-func (b *routeBuilder) otherHost(host string) *ir.VirtualHost {
+func (b *routeBuilder) otherHost(other *otherHost) *ir.VirtualHost {
+	host := other.name
 	routes := b.routes(host, func(vs *virtualService) bool {
-		return slices.Contains(vs.hosts, host) || b.scope.egress != nil && slices.Contains(b.scope.egress.hostsOf(b.r, vs.Object), host)
+		return other.by(vs) && (slices.Contains(vs.hosts, host) || b.scope.egress != nil && slices.Contains(b.scope.egress.hostsOf(b.r, vs.Object), host))
 	})
 	if len(routes) == 0 {
 		return nil

@@ -236,21 +236,29 @@ func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
 	return true
 }
 
-// hostsOf gives the hosts of a VirtualService that the egress hosts let pass. Of a wildcard on either
-// side it is the narrower of both: *.example.com is seen as a.example.com where that alone is let pass.
+// hostsOf gives the hosts of a VirtualService that the egress hosts let pass.
 func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
-	var out []string
+	var hosts []string
 	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
-		full := model.ResolveHost(host, o.Namespace, r.Domain())
-		if e.allowHost(o.Namespace, full) {
-			out = append(out, full)
+		hosts = append(hosts, model.ResolveHost(host, o.Namespace, r.Domain()))
+	}
+	return e.passing(o.Namespace, hosts)
+}
+
+// passing gives those of the hosts of a namespace's VirtualService that the egress hosts let pass. Of a wildcard on either
+// side it is the narrower of both: *.example.com is seen as a.example.com where that alone is let pass.
+func (e egressHosts) passing(namespace string, hosts []string) []string {
+	var out []string
+	for _, host := range hosts {
+		if e.allowHost(namespace, host) {
+			out = append(out, host)
 		}
-		if !isWildcard(full) {
+		if !isWildcard(host) {
 			continue
 		}
 		for _, l := range e.listeners {
 			for _, h := range l.allow.list {
-				if model.HostCovers(full, h.host) && h.covers(o.Namespace, h.host) && !l.except.covers(o.Namespace, h.host) {
+				if model.HostCovers(host, h.host) && h.covers(namespace, h.host) && !l.except.covers(namespace, h.host) {
 					out = append(out, h.host)
 				}
 			}

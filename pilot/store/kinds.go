@@ -44,6 +44,7 @@ const (
 	tableBoundVirtualServices   = "virtual services of a gateway"
 	tableSourceLabels           = "source labels"
 	tableClaims                 = "virtual services by claims"
+	tableHostSets               = "virtual services of several hosts"
 	tableDestinationRules       = "destination rules"
 	tableWorkloadRules          = "destination rules of workloads"
 	tableDestinationSecrets     = "secrets of destination rules"
@@ -81,6 +82,7 @@ func indexes() []Index {
 		{Kind: model.KindVirtualService, Name: tableBoundVirtualServices, Keys: virtualServiceGateways, Names: true},
 		{Kind: model.KindVirtualService, Name: tableSourceLabels, Keys: virtualServiceLabels, Names: true},
 		{Kind: model.KindVirtualService, Name: tableClaims, Keys: virtualServiceClaims, Own: true},
+		{Kind: model.KindVirtualService, Name: tableHostSets, Keys: virtualServiceHostSet, Names: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableDestinationRules, Keys: destinationRuleHost, Wildcards: true, Own: true},
 		{Kind: model.KindDestinationRule, Name: tableWorkloadRules, Keys: workloadRules},
 		{Kind: model.KindEnvoyFilter, Name: tablePatches, Keys: patchTargets, Own: true},
@@ -228,6 +230,15 @@ func virtualServiceClaims(s *Settings, o *model.Object) []Place {
 		return nil
 	}
 	return forReaders(s, o, Place{})
+}
+
+// virtualServiceHostSet lists a VirtualService that routes requests of sidecars by its hosts, if there are several.
+func virtualServiceHostSet(s *Settings, o *model.Object) []Place {
+	vs := o.Spec.(*networking.VirtualService)
+	if len(vs.GetHosts()) < 2 || len(vs.GetHttp()) == 0 || !model.BoundToMesh(vs.GetGateways()) {
+		return nil
+	}
+	return forAudience(virtualServiceAudience(s.Mesh, o), Place{Name: model.HostSet(o.Namespace, s.hosts(o))})
 }
 
 // forReaders gives the places for the audience of a VirtualService. A delegate counts for whoever sees what delegates to

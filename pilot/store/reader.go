@@ -212,6 +212,12 @@ func (r Reader) VirtualServiceHosts(client string) []string {
 	return r.names(tableVirtualServices, client, "")
 }
 
+// VirtualServiceHostSets gives, as model.HostSet writes them, the hosts of each VirtualService that has several and is
+// exported to a client, of those that route requests of sidecars, sorted.
+func (r Reader) VirtualServiceHostSets(client string) []string {
+	return r.names(tableHostSets, client, "")
+}
+
 // VirtualServicesIn gives those of a namespace that are exported to a client, model.Older first.
 func (r Reader) VirtualServicesIn(namespace, client string) []*model.Object {
 	return r.joined(tableVirtualServicesIn, client, namespace, "")

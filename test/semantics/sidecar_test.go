@@ -146,18 +146,20 @@ func claims(c *client, rules []*virtualService, s *service, port uint32) *virtua
 	return out
 }
 
-// outside gives what happens to a request for a host of no service on its port. VirtualServices count on port 80 alone, and
-// there not by wildcards that cover services, which are about those. (In Istio also on ports where they are about a service.)
+// outside gives what happens to a request for a host of no service on its port. VirtualServices count on port 80, and on
+// others where they are about a service as well. Wildcards that cover services are about those alone.
 func outside(c *client, rules []*virtualService, seen []*service, q *explain.Request, port uint32) string {
 	var hosts []string
 	of := map[string]*virtualService{}
 	for _, v := range rules {
-		if port != 80 || len(v.routes(c, "mesh", port)) == 0 {
+		ofServices := func(h string) bool {
+			return slices.ContainsFunc(seen, func(s *service) bool { return within(s.host, h) })
+		}
+		if port != 80 && !slices.ContainsFunc(v.GetHosts(), ofServices) || len(v.routes(c, "mesh", port)) == 0 {
 			continue
 		}
 		for _, h := range v.GetHosts() {
-			ofServices := slices.ContainsFunc(seen, func(s *service) bool { return within(s.host, h) })
-			if !ofServices && of[h] == nil {
+			if !ofServices(h) && of[h] == nil {
 				hosts, of[h] = append(hosts, h), v
 			}
 		}
