@@ -126,13 +126,14 @@ func (a *allocator) claim(key model.Key, o *model.Object) {
 		a.reserve(fixed, 1)
 		set(a.fixed, key, fixed)
 	}
+	before, now := newStringSet(a.hosts[key]).has, newStringSet(hosts).has
 	for _, host := range a.hosts[key] {
-		if !slices.Contains(hosts, host) {
+		if _, stays := now[host]; !stays {
 			a.leave(host, key)
 		}
 	}
 	for _, host := range hosts {
-		if !slices.Contains(a.hosts[key], host) {
+		if _, had := before[host]; !had {
 			a.enter(host, key)
 		}
 	}

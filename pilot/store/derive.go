@@ -17,15 +17,18 @@ func (s *state) deriveServices(key model.Key) {
 		next = s.servicesOf(o)
 	}
 	old := s.services.byKey[key]
+	former := make(map[string]*model.Service, len(old)) // by host
+	for _, svc := range old {
+		former[svc.Hostname] = svc
+	}
 	for _, svc := range next {
-		if before := hosted(old, svc.Hostname); before != nil {
+		if before := former[svc.Hostname]; before != nil {
 			svc.ServiceAccounts = before.ServiceAccounts // until the endpoints say otherwise
+			delete(former, svc.Hostname)
 		}
 	}
-	for _, svc := range old {
-		if hosted(next, svc.Hostname) == nil {
-			s.setEndpoints(endpointOwner{key, svc.Hostname}, nil, s.endpoints.of[endpointOwner{key, svc.Hostname}], nil)
-		}
+	for host := range former {
+		s.setEndpoints(endpointOwner{key, host}, s.endpoints.of[endpointOwner{key, host}], nil)
 	}
 	s.setServices(key, old, next)
 }
@@ -53,16 +56,6 @@ func (s *state) inNamespace(o *model.Object) string {
 	return namespace.Annotations[trafficDistribution]
 }
 
-// hosted finds the service of a hostname, or nil.
-func hosted(services []*model.Service, host string) *model.Service {
-	for _, svc := range services {
-		if svc.Hostname == host {
-			return svc
-		}
-	}
-	return nil
-}
-
 // setServices puts the services of an object in the place of their former versions.
 func (s *state) setServices(key model.Key, old, next []*model.Service) {
 	if slices.EqualFunc(old, next, sameService) {
@@ -76,17 +69,32 @@ func (s *state) setServices(key model.Key, old, next []*model.Service) {
 // where it has any, from what a ServiceEntry lists, else from the workloads that its selector matches.
 // Of these only some changed unless pods is nil.
 func (s *state) deriveEndpoints(key model.Key, pods keySet) {
-	for _, svc := range s.services.byKey[key] {
+	services := s.services.byKey[key]
+	var known []*model.Service // with other accounts
+	for i, svc := range services {
 		owner := endpointOwner{key, svc.Hostname}
 		old := s.endpoints.of[owner]
+		var next []model.Endpoint
 		if pods != nil && !s.full && len(s.links.slicesOf[key]) == 0 && s.alone(old, pods) {
 			out, in := s.podRows(svc, old, pods, s.placement(key.Cluster))
-			if !slices.EqualFunc(out, in, sameEndpoint) {
-				s.setEndpoints(owner, svc, old, keepLost(replaceRows(old, out, in, compareEndpoints)))
+			if slices.EqualFunc(out, in, sameEndpoint) {
+				continue
 			}
-			continue
+			next = keepLost(replaceRows(old, out, in, compareEndpoints))
+		} else {
+			next = keepLost(s.allEndpoints(svc))
 		}
-		s.setEndpoints(owner, svc, old, keepLost(s.allEndpoints(svc)))
+		s.setEndpoints(owner, old, next)
+		if accounts := s.accounts(next); !slices.Equal(accounts, svc.ServiceAccounts) {
+			if known == nil {
+				known = slices.Clone(services)
+			}
+			changed := *svc
+			changed.ServiceAccounts, known[i] = accounts, &changed
+		}
+	}
+	if known != nil {
+		s.setServices(key, services, known)
 	}
 }
 
@@ -165,35 +173,25 @@ func (s *state) podRows(svc *model.Service, old []model.Endpoint, pods keySet, n
 }
 
 // setEndpoints puts a service's endpoints in the place of its former ones.
-func (s *state) setEndpoints(of endpointOwner, svc *model.Service, old, next []model.Endpoint) {
+func (s *state) setEndpoints(of endpointOwner, old, next []model.Endpoint) {
 	if !slices.EqualFunc(old, next, sameEndpoint) {
 		s.movedEndpoints.add(of.object)
 		s.endpoints.put(of, next)
-	}
-	if svc == nil {
-		return
-	}
-	if accounts := s.accounts(next); !slices.Equal(accounts, svc.ServiceAccounts) {
-		changed := *svc
-		changed.ServiceAccounts = accounts
-		all := slices.Clone(s.services.byKey[of.object])
-		all[slices.Index(all, svc)] = &changed
-		s.setServices(of.object, s.services.byKey[of.object], all)
 	}
 }
 
 // accounts gives the identities that endpoints with a sidecar or without may present, sorted.
 func (s *state) accounts(eps []model.Endpoint) []string {
 	type account struct{ namespace, name string }
-	var seen []account // of one namespace and name, mostly
+	last, seen := account{}, map[account]struct{}{}
 	for i := range eps {
-		if a := (account{eps[i].Namespace, eps[i].ServiceAccount}); a.name != "" && !slices.Contains(seen, a) {
-			seen = append(seen, a)
+		if a := (account{eps[i].Namespace, eps[i].ServiceAccount}); a.name != "" && a != last {
+			last, seen[a] = a, struct{}{}
 		}
 	}
-	out := make([]string, len(seen))
-	for i, a := range seen {
-		out[i] = model.SPIFFE(s.Mesh.GetTrustDomain(), a.namespace, a.name)
+	out := make([]string, 0, len(seen))
+	for a := range seen {
+		out = append(out, model.SPIFFE(s.Mesh.GetTrustDomain(), a.namespace, a.name))
 	}
 	slices.Sort(out)
 	return out

@@ -31,7 +31,7 @@ func describe(snapshot *Snapshot) string {
 	for _, ns := range []string{"default", "a", "b", "istio-system"} {
 		own := slices.Clone(s.Own(ns)) // the store searches its own list by its order
 		slices.SortFunc(own, func(a, b Row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-		fmt.Fprintln(&b, ns, s.Object(model.Key{Kind: model.KindNamespace, Name: ns}) != nil, s.VirtualServiceHosts(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
+		fmt.Fprintln(&b, ns, s.Object(model.Key{Kind: model.KindNamespace, Name: ns}) != nil, s.VirtualServiceHosts(ns), s.VirtualServiceHostSets(ns), names(s.Sidecars(ns)), s.SourceLabels(ns),
 			names(s.PeerAuthentications(ns)), names(s.Telemetries(ns)), names(s.WorkloadDestinationRules(ns)), own)
 		for _, gateway := range []string{"a/g", "b/g"} {
 			for _, host := range s.BoundHosts(ns, gateway) {
@@ -241,9 +241,10 @@ func allRows(s *Snapshot) map[Row]any {
 		x.names.data.all(func(k Place, list []string) { out[Row{x.names.table, k}] = list })
 		x.wildcards.data.all(func(k Place, list []string) { out[Row{x.wildcards.table, k}] = list })
 	}
-	for _, x := range []found[*model.Service]{s.services.byHost, s.services.inNamespace, s.services.list} {
+	for _, x := range []found[*model.Service]{s.services.inNamespace, s.services.list} {
 		x.lists.data.all(func(k Place, list []*model.Service) { out[Row{x.lists.table, k}] = list })
 	}
+	s.services.merged.data.all(func(k Place, list []*model.Service) { out[Row{s.services.merged.table, k}] = list })
 	s.services.visible.data.all(func(k Place, svc *model.Service) { out[Row{s.services.visible.table, k}] = []*model.Service{svc} })
 	s.endpoints.data.all(func(k Place, list []model.Endpoint) { out[Row{s.endpoints.table, k}] = list })
 	s.own.data.all(func(k Place, list []Row) { out[Row{s.own.table, k}] = list })

@@ -70,16 +70,16 @@ func (m *merging) add(svc *model.Service) {
 			source.Partly = true
 			m.one.Hidden = append(m.one.Hidden, source)
 		}
-		m.addresses.add(svc.Addresses)
-		m.names.add(svc.SubjectAltNames)
+		m.addresses.add(svc.Addresses...)
+		m.names.add(svc.SubjectAltNames...)
 	default:
 		m.one.Hidden = append(m.one.Hidden, source)
 		if entry {
 			return
 		}
-		m.names.add(svc.SubjectAltNames)
+		m.names.add(svc.SubjectAltNames...)
 	}
-	m.accounts.add(svc.ServiceAccounts)
+	m.accounts.add(svc.ServiceAccounts...)
 	m.joined = true
 }
 
@@ -167,7 +167,7 @@ func newStringSet(list []string) stringSet {
 	return s
 }
 
-func (s *stringSet) add(list []string) {
+func (s *stringSet) add(list ...string) {
 	for _, one := range list {
 		if _, has := s.has[one]; !has {
 			s.has[one] = struct{}{}

@@ -128,7 +128,7 @@ func (r Reader) Service(namespace, hostname string) *model.Service {
 // ServicesNamed gives the services of a hostname that a client may see, one a namespace. The first is the one that counts
 // unless the client asks for another.
 func (r Reader) ServicesNamed(client, hostname string) []*model.Service {
-	return visibleTo(r.s.services.byHost.lists.read(r, Place{Name: hostname}), client)
+	return visibleTo(r.s.services.merged.read(r, Place{Name: hostname}), client)
 }
 
 // ServiceHostsIn gives the hostnames of the services that live in a namespace, whoever sees them, sorted.

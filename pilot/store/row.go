@@ -53,7 +53,12 @@ type journal struct{ rows map[Row]struct{} }
 
 func newJournal() *journal { return &journal{map[Row]struct{}{}} }
 
-func (j *journal) note(row Row) { j.rows[row] = struct{}{} }
+// note does nothing without a journal, which a table has that no reader sees.
+func (j *journal) note(row Row) {
+	if j != nil {
+		j.rows[row] = struct{}{}
+	}
+}
 
 // take gives the rows, and forgets them. The next commit has a map of its own: one that has held the rows of a load is
 // as slow to walk through for ever.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -61,4 +62,53 @@ func oneHost(namespace string, i int, port uint32, address string, exportTo ...s
 		entry.Addresses = []string{address}
 	}
 	return &model.Object{Key: model.Key{Kind: model.KindServiceEntry, Namespace: namespace, Name: fmt.Sprintf("e%d", i)}, Spec: entry}
+}
+
+// Four times as many hosts of one ServiceEntry, or namespaces with a service of one host, take little more than four times
+// the memory: hosts are not compared in pairs, and services of a host are joined once and not for each who asks.
+func TestHostsOfAnEntryAreNotComparedInPairs(t *testing.T) {
+	const few = 500
+	for name, c := range map[string]func(n int) func(){
+		"hosts of an entry": func(n int) func() {
+			entry := oneHost("a", 1, 80, "")
+			spec := entry.Spec.(*networking.ServiceEntry)
+			spec.Endpoints[0].ServiceAccount = "account" // which each host learns of
+			for i := range n {
+				spec.Hosts = append(spec.Hosts, fmt.Sprintf("h%d.example.com", i))
+			}
+			return func() {
+				s := newState("")
+				s.put(entry.Key, entry)
+				s.commit()
+			}
+		},
+		"who asks": func(n int) func() {
+			s := newState("")
+			for i := range n {
+				o := oneHost("a", i, uint32(i+1), "")
+				s.put(o.Key, o)
+			}
+			commit, _ := s.commit()
+			r := commit.Snapshot.Reader(nil)
+			return func() { r.ServicesNamed("a", "one.example.com") }
+		},
+	} {
+		less, more := bytesOf(c(few)), bytesOf(c(4*few))
+		if more > 6*less {
+			t.Errorf("%s: %d take %d bytes, and %d %d", name, few, less, 4*few, more)
+		}
+	}
+}
+
+// bytesOf gives the bytes that a function takes, the least of several times.
+func bytesOf(f func()) uint64 {
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
 }

@@ -50,13 +50,11 @@ func located(entry *networking.ServiceEntry) bool {
 
 // entryHosts gives the hosts of a ServiceEntry in the form in which names are compared, each once.
 func entryHosts(entry *networking.ServiceEntry) []string {
-	var out []string
+	out := newStringSet(nil)
 	for _, host := range entry.GetHosts() {
-		if host = model.CanonicalHost(host); !slices.Contains(out, host) {
-			out = append(out, host)
-		}
+		out.add(model.CanonicalHost(host))
 	}
-	return out
+	return out.list
 }
 
 // resolutions are those of ServiceEntries; the others have endpoints that the control plane sends.
@@ -93,7 +91,7 @@ func entryProtocol(name string) model.Protocol {
 // entryAddresses gives IPs and subnets, each once, in the order in which they stand. A subnet of one
 // address is the address.
 func entryAddresses(entry *networking.ServiceEntry) []string {
-	var out []string
+	out := newStringSet(nil)
 	for _, text := range entry.GetAddresses() {
 		if p, err := netip.ParsePrefix(text); err == nil {
 			text = p.Masked().String()
@@ -105,11 +103,9 @@ func entryAddresses(entry *networking.ServiceEntry) []string {
 		} else {
 			text = model.CanonicalIP(text)
 		}
-		if !slices.Contains(out, text) {
-			out = append(out, text)
-		}
+		out.add(text)
 	}
-	return out
+	return out.list
 }
 
 // inlineEndpoints gives the endpoints that a ServiceEntry lists, for one of its services. One that is

@@ -13,8 +13,9 @@ import (
 type services struct {
 	byKey map[model.Key][]*model.Service // of each object
 
-	byHost      *index[*model.Service] // all of a hostname, whoever sees them, model.CompareServices first
-	inNamespace *index[*model.Service] // by the namespace they live in
+	byHost      *index[*model.Service]   // all of a hostname, whoever sees them, model.CompareServices first
+	merged      *table[[]*model.Service] // of those one a namespace
+	inNamespace *index[*model.Service]   // by the namespace they live in
 	// visible is what everyone sees under a hostname, and, by client, what a namespace sees instead.
 	visible *table[*model.Service]
 	clients map[string][]string // that visible has a row for, by hostname
@@ -33,7 +34,8 @@ const (
 func newServices(changed *journal, own *owned) *services {
 	return &services{
 		byKey:       map[model.Key][]*model.Service{},
-		byHost:      newIndex(Index{Name: "services of a host"}, changed, own, model.CompareServices),
+		byHost:      newIndex(Index{Name: "all services of a host"}, nil, own, model.CompareServices),
+		merged:      newTable[[]*model.Service]("services of a host", changed, nil),
 		inNamespace: newIndex(Index{Name: "services of a namespace"}, changed, own, compareHostnames),
 		visible:     newTable[*model.Service]("services", changed, own),
 		clients:     map[string][]string{},
@@ -64,7 +66,13 @@ func (t *services) put(k model.Key, next []*model.Service) {
 // flush brings the tables up to what was put.
 func (t *services) flush() {
 	for _, k := range t.byHost.flush() {
-		t.show(k.Name, seen(t.byHost.lists.row(k)))
+		one := merged(t.byHost.lists.row(k))
+		if len(one) == 0 {
+			t.merged.drop(k)
+		} else {
+			t.merged.put(k, one)
+		}
+		t.show(k.Name, seen(one))
 	}
 	t.inNamespace.flush()
 	t.list.flush()
@@ -108,12 +116,10 @@ func lists(svc *model.Service, client string) []Place {
 // seen decides which service each client sees under one hostname: its own namespace's, else the first of
 // those that it may see. Kubernetes' come before others, those exported to it by name before those of everyone,
 // then the oldest, by namespace and name at last.
-// The same Service in several clusters is one, and so are ServiceEntries of one namespace that agree.
 func seen(candidates []*model.Service) map[string]*model.Service {
 	if len(candidates) == 0 {
 		return nil
 	}
-	candidates = merged(candidates)
 	first := map[string]sighting{} // by client, of what is for it alone or by name; "" for everyone
 	for at, svc := range candidates {
 		audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace)
@@ -153,14 +159,11 @@ func (s sighting) before(o sighting) bool {
 	return cmp.Or(cmp.Compare(s.place, o.place), cmp.Compare(s.at, o.at)) < 0
 }
 
-// visibleTo gives the services of one hostname that a client may see, the one that counts first. There is one a namespace.
+// visibleTo gives those of the services of one hostname that a client may see, the one that counts first.
 func visibleTo(candidates []*model.Service, client string) []*model.Service {
-	if len(candidates) == 0 {
-		return nil
-	}
 	var out []*model.Service
 	places := map[*model.Service]int{}
-	for _, svc := range merged(candidates) {
+	for _, svc := range candidates {
 		if audience := model.ExportTo(svc.ExportTo, nil, svc.Namespace); audience.Has(client) {
 			out, places[svc] = append(out, svc), placeFor(svc, audience, client)
 		}
@@ -182,10 +185,11 @@ func placeFor(svc *model.Service, audience model.Audience, client string) int {
 
 // foundServices are the tables as a snapshot has them.
 type foundServices struct {
-	byHost, inNamespace, list found[*model.Service]
-	visible                   rows[*model.Service]
+	inNamespace, list found[*model.Service]
+	merged            rows[[]*model.Service]
+	visible           rows[*model.Service]
 }
 
 func (t *services) freeze() foundServices {
-	return foundServices{t.byHost.freeze(), t.inNamespace.freeze(), t.list.freeze(), t.visible.freeze()}
+	return foundServices{t.inNamespace.freeze(), t.list.freeze(), t.merged.freeze(), t.visible.freeze()}
 }

@@ -56,9 +56,7 @@ func (s *Snapshot) Domain() string { return s.domain }
 // AllServices gives every service, whoever sees it, sorted by hostname.
 func (s *Snapshot) AllServices() []*model.Service {
 	var out []*model.Service
-	s.services.byHost.lists.data.all(func(_ Place, services []*model.Service) {
-		out = append(out, merged(services)...)
-	})
+	s.services.merged.data.all(func(_ Place, services []*model.Service) { out = append(out, services...) })
 	slices.SortFunc(out, compareHostnames)
 	return out
 }
