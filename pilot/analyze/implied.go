@@ -17,7 +17,8 @@ func ingressLabels() map[string]string {
 }
 
 // impliedGateway gives the router for a Gateway that selects nobody of the files. That is the usual ingress gateway
-// where it would be selected, which all such Gateways share, else one of the Gateway's own name.
+// where it would be selected, which all such Gateways share, else one that those of the namespace with the same selector
+// share. It has the name of the first of them.
 func (m *mesh) impliedGateway(gw object[*networking.Gateway]) *model.Proxy {
 	switch {
 	case len(m.selected("", gw.spec.GetSelector())) > 0:
@@ -25,7 +26,8 @@ func (m *mesh) impliedGateway(gw object[*networking.Gateway]) *model.Proxy {
 	case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
 		return m.usualIngress()
 	}
-	return m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+gw.Name, "10.253.0.2", gw.spec.GetSelector())
+	name := m.index.selecting[gw.Namespace+"/"+model.LabelSet(gw.spec.GetSelector())]
+	return m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+name, "10.253.0.2", gw.spec.GetSelector())
 }
 
 // usualIngress gives the usual ingress gateway.

@@ -1,7 +1,10 @@
 package analyze
 
 import (
+	"cmp"
 	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -12,19 +15,24 @@ type index struct {
 	kinds     map[model.Kind][]*model.Object
 	workloads *labelled[*workload]
 	inbound   map[*workload]inboundPorts // of those that were asked for
+	selecting map[string]string          // the name of the first Gateway of a namespace with a selector
 }
 
 // indexed makes the index of the objects.
 func (m *mesh) indexed() {
 	m.index = &index{
 		keys: map[model.Key]*model.Object{}, kinds: map[model.Kind][]*model.Object{},
-		workloads: newLabelled[*workload](), inbound: map[*workload]inboundPorts{},
+		workloads: newLabelled[*workload](), inbound: map[*workload]inboundPorts{}, selecting: map[string]string{},
 	}
 	for _, o := range m.objects {
 		if m.index.keys[o.Key] == nil {
 			m.index.keys[o.Key] = o
 		}
 		m.index.kinds[o.Kind] = append(m.index.kinds[o.Kind], o)
+		if gw, ok := o.Spec.(*networking.Gateway); ok {
+			selection := o.Namespace + "/" + model.LabelSet(gw.GetSelector())
+			m.index.selecting[selection] = cmp.Or(m.index.selecting[selection], o.Name)
+		}
 	}
 }
 

@@ -55,6 +55,34 @@ func TestAnalyzersDoNotCompareAllWithAll(t *testing.T) {
 	}
 }
 
+// Gateways that nobody of the files is selected by are translated for one router.
+func TestGatewaysOfOneSelectorAreTranslatedOnce(t *testing.T) {
+	const few, factor = 375, 8
+	for name, text := range map[string]string{
+		"in the clear":  "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: o%d, namespace: shop}, spec: {selector: {app: edge}, servers: [{port: {number: 80, name: h, protocol: HTTP}, hosts: [h%[1]d.test, '*']}]}}",
+		"TLS":           "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: o%d, namespace: shop}, spec: {selector: {app: edge}, servers: [{port: {number: 443, name: h, protocol: HTTPS}, hosts: [h%[1]d.test], tls: {mode: SIMPLE, credentialName: c%[1]d}}]}}",
+		"each its port": "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: o%d, namespace: shop}, spec: {selector: {app: edge}, servers: [{port: {number: 2%04[1]d, name: h, protocol: HTTP}, hosts: ['*']}]}}",
+		"with a rule":   "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: o%d, namespace: shop}, spec: {selector: {app: edge}, servers: [{port: {number: 80, name: h, protocol: HTTP}, hosts: [h%[1]d.test]}]}}\n---\n{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: o%[1]d, namespace: shop}, spec: {hosts: [h%[1]d.test], gateways: [o%[1]d], http: [{route: [{destination: {host: cart}}]}]}}",
+	} {
+		before, after := translated(t, text, few), translated(t, text, few*factor)
+		// The square would be 8 times as much again. What takes no time tells nothing.
+		if after > 500*time.Millisecond && after > 4*factor*before {
+			t.Errorf("%s: %d take %v, and %d %v", name, few, before, few*factor, after)
+		}
+	}
+}
+
+// translated gives how long the translation of so many objects takes.
+func translated(t *testing.T, text string, n int) time.Duration {
+	t.Helper()
+	m := load([]File{{Name: "f", Data: manyOf(text, n)}})
+	start := time.Now()
+	if err := m.translate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(start)
+}
+
 // timed gives how long each analyzer takes of so many objects.
 func timed(text string, n int) map[string]time.Duration {
 	m := decoded([]File{{Name: "f", Data: manyOf(text, n)}})
