@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +78,9 @@ type gatewayPort struct {
 	bind    string
 	port    uint32 // on which the proxy listens
 	servers []*gatewayServer
-	routes  []*gatewayRoutes // of the servers that route requests, in their order
-	quic    bool             // it is the port of UDP
+	sole    map[hostIn]*gatewayServer // by its soleHosts
+	routes  []*gatewayRoutes          // of the servers that route requests, in their order
+	quic    bool                      // it is the port of UDP
 }
 
 // name is that of the port's listener.
@@ -96,6 +98,7 @@ func (g *gatewayPort) address(c *Class) string { return cmp.Or(g.bind, wildcard(
 type gatewayRoutes struct {
 	name    string
 	servers []*gatewayServer
+	served  ServedRoutes
 	hosts   map[string]*gatewayHost // with a virtual host each
 }
 
@@ -142,19 +145,19 @@ func (g *gatewayPort) grpcWeb() bool {
 // gatewayPorts groups the servers of the Gateway objects that select the class by address and
 // port, and reports those that cannot be served.
 func (p *GatewayPlan) gatewayPorts(r Reader) []*gatewayPort {
-	var out []*gatewayPort
+	ports := map[socket]*gatewayPort{}
 	for _, key := range p.class.Gateways {
 		o := r.Object(key)
 		if o == nil {
 			continue
 		}
 		for i, spec := range o.Spec.(*networking.Gateway).GetServers() {
-			var problem *model.Problem
-			if out, problem = addServer(p.class, out, newGatewayServer(o, i, spec)); problem != nil {
+			if problem := addServer(p.class, ports, newGatewayServer(o, i, spec)); problem != nil {
 				p.report(*problem)
 			}
 		}
 	}
+	out := slices.Collect(maps.Values(ports))
 	slices.SortFunc(out, func(a, b *gatewayPort) int {
 		return cmp.Or(cmp.Compare(a.port, b.port), strings.Compare(a.bind, b.bind))
 	})
@@ -162,32 +165,34 @@ func (p *GatewayPlan) gatewayPorts(r Reader) []*gatewayPort {
 }
 
 // addServer puts a server to those of its address and port, unless it cannot share that with them.
-func addServer(c *Class, ports []*gatewayPort, s *gatewayServer) ([]*gatewayPort, *model.Problem) {
+func addServer(c *Class, ports map[socket]*gatewayPort, s *gatewayServer) *model.Problem {
 	if b := s.spec.GetBind(); b != "" && model.KindOfAddress(b) != model.AddressIP {
 		p := s.gateway.WarningAt(s.field+".bind", model.ReasonNotTranslated, "only IP addresses are translated; the server is left out")
-		return ports, &p
+		return &p
 	}
 	bind, port := bindAddress(c, s.spec.GetBind()), listeningPort(c, s.number())
 	if bind == wildcard(c) {
 		bind = "" // with and without it, it is one listener
 	}
 	if model.ReservedPort(port) {
-		return ports, s.conflict(".port.number", "the proxy or its agent itself listens on port %d; choose another", port)
+		return s.conflict(".port.number", "the proxy or its agent itself listens on port %d; choose another", port)
 	}
 	if !c.opens(port) {
-		return ports, s.conflict(".port.number", "%s", tooLow(port))
+		return s.conflict(".port.number", "%s", tooLow(port))
 	}
-	at := slices.IndexFunc(ports, func(g *gatewayPort) bool { return g.bind == bind && g.port == port })
-	if at < 0 {
-		at = len(ports)
-		ports = append(ports, &gatewayPort{bind: bind, port: port})
+	g := ports[socket{bind, port}]
+	if g == nil {
+		g = &gatewayPort{bind: bind, port: port, sole: map[hostIn]*gatewayServer{}}
+		ports[socket{bind, port}] = g
 	}
-	g := ports[at]
 	if problem := g.refuses(s); problem != nil {
-		return ports, problem
+		return problem
 	}
 	g.servers = append(g.servers, s)
-	return ports, nil
+	for _, h := range s.soleHosts() {
+		g.sole[h] = s
+	}
+	return nil
 }
 
 // refuses tells why a server cannot share the port with those before it, which are older. The name in a TLS handshake
@@ -198,25 +203,36 @@ func (g *gatewayPort) refuses(s *gatewayServer) *model.Problem {
 	}
 	first := g.servers[0]
 	family := first.serves.family()
-	same, why := func(a, b hostIn) bool { return a.host == b.host }, "the name in the TLS handshake leads to one server"
 	switch {
 	case family != s.serves.family():
 		return s.conflict(".port.protocol", "%s %s has port %d for %s; use another port", first.gateway.Key, first.field, g.port, family)
 	case family == "TCP":
 		return s.conflict(".port.number", "%s %s has port %d, and bytes do not tell whose they are; use another port", first.gateway.Key, first.field, g.port)
-	case family == "HTTP":
-		same, why = func(a, b hostIn) bool { return a == b }, "both have tls"
 	}
-	for _, other := range g.servers {
-		if family == "HTTP" && (s.spec.GetTls() == nil || other.spec.GetTls() == nil) {
-			continue
+	why := "the name in the TLS handshake leads to one server"
+	if s.serves == servesHTTP {
+		why = "both have tls"
+	}
+	for i, h := range s.soleHosts() {
+		if other := g.sole[h]; other != nil {
+			return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and %s; keep it in one of them", other.gateway.Key, other.field, h.host, g.port, why)
 		}
-		for i, h := range s.hosts {
-			if slices.ContainsFunc(other.hosts, func(o hostIn) bool { return same(o, h) }) {
-				return s.conflict(fmt.Sprintf(".hosts[%d]", i), "%s %s has the host %s on port %d, and %s; keep it in one of them",
-					other.gateway.Key, other.field, h.host, g.port, why)
-			}
+	}
+	return nil
+}
+
+// soleHosts gives the hosts that no other server of the port may have: names in TLS handshakes, whatever their namespaces,
+// and those of which a server in the clear says something of TLS, which is to redirect.
+func (s *gatewayServer) soleHosts() []hostIn {
+	switch {
+	case s.serves.family() == "TLS":
+		out := slices.Clone(s.hosts)
+		for i := range out {
+			out[i].namespace = ""
 		}
+		return out
+	case s.serves == servesHTTP && s.spec.GetTls() != nil:
+		return s.hosts
 	}
 	return nil
 }

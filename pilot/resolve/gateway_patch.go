@@ -11,14 +11,12 @@ type ServedRoutes struct {
 func (p *GatewayPlan) HasRoutes(route string) bool { return p.routes[route] != nil }
 
 // Served tells of a route configuration what patches may ask for.
-func (p *GatewayPlan) Served(route string) ServedRoutes {
-	var out ServedRoutes
-	for _, s := range p.routes[route].servers {
-		out.Numbers = append(out.Numbers, s.number())
-		if s.serves == servesHTTPS {
-			out.PortName, out.Gateway = s.spec.GetPort().GetName(), s.name()
-		}
+func (p *GatewayPlan) Served(route string) ServedRoutes { return p.routes[route].served }
+
+// add takes in a server of the route configuration.
+func (r *ServedRoutes) add(s *gatewayServer) {
+	r.Numbers = distinct(append(r.Numbers, s.number()))
+	if s.serves == servesHTTPS {
+		r.PortName, r.Gateway = s.spec.GetPort().GetName(), s.name()
 	}
-	out.Numbers = distinct(out.Numbers)
-	return out
 }

@@ -72,6 +72,7 @@ func (p *GatewayPlan) addRoutes(r Reader, g *gatewayPort, s *gatewayServer) {
 		g.routes = append(g.routes, routes)
 	}
 	routes.servers = append(routes.servers, s)
+	routes.served.add(s)
 	routes.takeHosts(r, p.class, len(routes.servers)-1)
 }
 
@@ -204,8 +205,9 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	h := g.hosts[host]
 	out := &ir.VirtualHost{Name: hostPort(host, h.port), Domains: []string{host}, AttemptCount: true, RequireTLS: h.redirect, Alternative: alternative(p.class, g.servers[0])}
 	v := view{r: r, c: p.class, scope: &scope{}}
-	for i, server := range g.servers {
-		for _, o := range p.bound(r, server, i, h) {
+	for of, rest := firstServer(h.rules); len(of) > 0; of, rest = firstServer(rest) {
+		server := g.servers[of[0].server]
+		for _, o := range p.bound(r, server, of) {
 			vs := newVirtualService(r, o)
 			s := &ruleSet{view: &v, vs: vs, port: server.number(), gateways: []string{server.name()}, secure: server.serves == servesHTTPS}
 			routes := s.httpRoutes()
@@ -222,13 +224,20 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), v.found()
 }
 
-// bound gives the VirtualServices that a server has for a host, in the order in which they count.
-func (p *GatewayPlan) bound(r Reader, s *gatewayServer, server int, h *gatewayHost) []*model.Object {
+// firstServer gives those of a host's rules that are of the server of the first one, and those after them.
+func firstServer(rules []boundHost) (of, rest []boundHost) {
+	end := slices.IndexFunc(rules, func(b boundHost) bool { return b.server != rules[0].server })
+	if end < 0 {
+		end = len(rules)
+	}
+	return rules[:end], rules[end:]
+}
+
+// bound gives the VirtualServices that a server has for a host by its rules, in the order in which they count.
+func (p *GatewayPlan) bound(r Reader, s *gatewayServer, rules []boundHost) []*model.Object {
 	var out []*model.Object
-	for _, rule := range h.rules {
-		if rule.server == server {
-			out = append(out, r.BoundVirtualServices(p.class.Namespace, s.name(), rule.host)...)
-		}
+	for _, rule := range rules {
+		out = append(out, r.BoundVirtualServices(p.class.Namespace, s.name(), rule.host)...)
 	}
 	p.rank(r, out)
 	return slices.Compact(out)
