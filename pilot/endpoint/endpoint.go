@@ -27,11 +27,16 @@ func Assignment(r resolve.Reader, c *resolve.Class, cl *ir.Cluster) *ir.LoadAssi
 	endpoints := r.Endpoints(model.ServiceID{Namespace: set.Namespace, Hostname: set.Host})
 	remote := newRemote(r, c, cl, endpoints)
 	labels := chosen(remote, endpoints)
+	last := &model.Endpoint{}
 	for i := range endpoints {
 		ep := &endpoints[i]
 		if !belongs(r, c, cl, labels, ep) || remote.takes(ep) || ep.Address == "" || !speaks(c, ep.Address) {
 			continue
 		}
+		if ep.Address == last.Address && ep.Port == last.Port {
+			continue // Envoy keeps the first, and its locality would weigh what the others do as well
+		}
+		last = ep
 		l := groups.of(group{priority: priority(r, set.Locality, c, ep), locality: ep.Locality})
 		l.Endpoints = append(l.Endpoints, hostOf(r, c, cl, ep))
 	}

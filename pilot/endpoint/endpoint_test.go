@@ -266,3 +266,32 @@ func TestLocalities(t *testing.T) {
 		})
 	}
 }
+
+// Envoy keeps the first endpoint of an address. The others are not sent, so that a locality weighs what it has.
+func TestAnAddressIsOneHost(t *testing.T) {
+	r := read(t, `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, namespace: default}
+spec:
+  hosts: [a.default.svc.cluster.local]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints:
+  - {address: 192.0.2.7, locality: r2, weight: 3}
+  - {address: 192.0.2.7, locality: r2, weight: 9}
+  - {address: 192.0.2.7, locality: r1}
+  - {address: 192.0.2.7, locality: r1, ports: {http: 81}}
+`)
+	cl := cluster(nil)
+	cl.LocalityWeighted = true
+	var got []string
+	for _, l := range endpoint.Assignment(r, &resolve.Class{}, cl).Localities {
+		for _, e := range l.Endpoints {
+			got = append(got, fmt.Sprintf("%s=%d %s:%d=%d", l.Region, l.Weight, e.Address, e.Port, e.Weight))
+		}
+	}
+	if want := []string{"r1=1 192.0.2.7:81=1", "r2=3 192.0.2.7:80=3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -137,13 +137,16 @@ func sliceHealth(c *discoveryv1.EndpointConditions, publishNotReady bool) model.
 	return model.Unhealthy
 }
 
-// sortEndpoints sorts by service port, address and port, and leaves one of each such triple:
-// slices may name an endpoint twice while it moves between them.
+// sortEndpoints sorts by service port, address and port, and leaves one of each such triple: slices may name an endpoint
+// twice while it moves between them. Of a ServiceEntry several may have an address, each with labels of its own; they stay
+// in the order in which they are listed.
 func sortEndpoints(eps []model.Endpoint) []model.Endpoint {
-	slices.SortFunc(eps, func(a, b model.Endpoint) int {
+	slices.SortStableFunc(eps, func(a, b model.Endpoint) int {
 		return cmp.Or(compareEndpoints(a, b), cmp.Compare(a.Health, b.Health), cmp.Compare(a.Pod, b.Pod))
 	})
-	return slices.CompactFunc(eps, func(a, b model.Endpoint) bool { return compareEndpoints(a, b) == 0 })
+	return slices.CompactFunc(eps, func(a, b model.Endpoint) bool {
+		return compareEndpoints(a, b) == 0 && (!a.Listed && !a.Entry || a.Workload == b.Workload && a.Pod == b.Pod)
+	})
 }
 
 func compareEndpoints(a, b model.Endpoint) int {
