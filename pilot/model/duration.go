@@ -1,14 +1,15 @@
 package model
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/jsontext"
 )
 
 // DurationError is a duration that cannot be read.
@@ -27,15 +28,16 @@ func (e *DurationError) Reason() string {
 
 // SecondsJSON gives the JSON of a message with its durations in seconds, the one form that
 // protojson reads. Istio's manifests may have any that Go reads: 30ms, 5m, 1h30m. All other
-// bytes stay as they are, and so do their lines.
+// bytes stay as they are, and so do their lines. A text that is no JSON stays none.
 func SecondsJSON(text []byte, message protoreflect.MessageDescriptor) ([]byte, error) {
-	w := &secondsWriter{in: text, dec: json.NewDecoder(bytes.NewReader(text))}
-	w.dec.UseNumber() // a number's form is not ours to judge
-	if err := w.value(jsonType{message: message}, ""); err != nil {
+	w := &secondsWriter{in: jsontext.Reader{Text: text}}
+	if err := w.value(jsonType{message: message}, nil); err != nil {
 		return nil, err
 	}
-	w.out.Write(text[w.copied:])
-	return w.out.Bytes(), nil
+	if w.copied == 0 {
+		return text, nil
+	}
+	return append(w.out, text[w.copied:]...), nil
 }
 
 // jsonType is what a JSON value stands for. Neither field set is a value in which there are no
@@ -74,72 +76,94 @@ func (t jsonType) field(name string) jsonType {
 
 // secondsWriter copies JSON up to each duration.
 type secondsWriter struct {
-	in     []byte
-	dec    *json.Decoder
-	out    bytes.Buffer
+	in     jsontext.Reader
+	out    []byte
 	copied int // of in, bytes
 }
 
-// value copies one value. A repeated field has the type of its items.
-func (w *secondsWriter) value(t jsonType, path string) error {
-	start := int(w.dec.InputOffset())
-	token, err := w.dec.Token()
-	if err != nil {
-		return err
+// place is where a value stands: under a name of an object, or in a list.
+type place struct {
+	in    *place
+	list  bool
+	index int    // in a list
+	name  string // in an object
+}
+
+func (p *place) path() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.list:
+		return p.in.path() + "[" + strconv.Itoa(p.index) + "]"
 	}
+	return strings.TrimPrefix(p.in.path()+"."+p.name, ".")
+}
+
+// value copies one value. A repeated field has the type of its items, and no list in it.
+func (w *secondsWriter) value(t jsonType, at *place) error {
 	isDuration := t.message != nil && t.message.FullName() == duration
-	switch token {
-	case json.Delim('['):
-		for i := 0; w.dec.More(); i++ {
-			if err := w.value(t, path+"["+strconv.Itoa(i)+"]"); err != nil {
-				return err
-			}
-		}
-		_, err = w.dec.Token()
-		return err
-	case json.Delim('{'):
-		if isDuration {
-			return &DurationError{Field: path, Value: "an object"}
-		}
-		return w.object(t, path)
+	switch c := w.in.Next(); {
+	case t == jsonType{}:
+		w.in.Value()
+	case c == '[':
+		return w.list(t, at)
+	case c == '{' && isDuration:
+		return &DurationError{Field: at.path(), Value: "an object"}
+	case c == '{':
+		return w.object(t, at)
+	case isDuration:
+		return w.duration(at)
+	default:
+		w.in.Value()
 	}
-	if !isDuration || token == nil {
+	return nil
+}
+
+func (w *secondsWriter) list(t jsonType, at *place) error {
+	w.in.Open()
+	for i := 0; w.in.More(); i++ {
+		if w.in.Next() == '[' {
+			w.in.Value()
+		} else if err := w.value(t, &place{in: at, list: true, index: i}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *secondsWriter) object(t jsonType, at *place) error {
+	w.in.Open()
+	for w.in.More() {
+		name, ok := w.in.String()
+		if !ok {
+			return errors.New("has a name that is no text")
+		}
+		if err := w.value(t.field(name), &place{in: at, name: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// duration writes the next value in seconds.
+func (w *secondsWriter) duration(at *place) error {
+	value := w.in.Value()
+	if string(value) == "null" {
 		return nil
 	}
-	end := int(w.dec.InputOffset())
-	start += len(w.in[start:end]) - len(bytes.TrimLeft(w.in[start:end], " \t\r\n:,"))
-	return w.duration(start, end, token, path)
-}
-
-func (w *secondsWriter) object(t jsonType, path string) error {
-	for w.dec.More() {
-		token, err := w.dec.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
-		if err := w.value(t.field(name), strings.TrimPrefix(path+"."+name, ".")); err != nil {
-			return err
-		}
-	}
-	_, err := w.dec.Token()
-	return err
-}
-
-// duration writes the token at [start, end) in seconds.
-func (w *secondsWriter) duration(start, end int, token json.Token, path string) error {
-	text, ok := token.(string)
+	start := w.in.Pos - len(value)
+	text, ok := (&jsontext.Reader{Text: value}).String()
 	d, err := time.ParseDuration(text)
 	if !ok || err != nil {
-		return &DurationError{Field: path, Value: string(w.in[start:end])}
+		return &DurationError{Field: at.path(), Value: string(value)}
 	}
-	w.out.Write(w.in[w.copied:start])
-	w.copied = end
+	w.out = append(w.out, w.in.Text[w.copied:start]...)
+	w.copied = w.in.Pos
 	sign := ""
 	if d < 0 {
 		sign = "-"
 	}
 	// Digits of d itself: as a floating-point number it would lose nanoseconds.
-	fmt.Fprintf(&w.out, `"%s%d.%09ds"`, sign, int64((d / time.Second).Abs()), int64((d % time.Second).Abs()))
+	w.out = fmt.Appendf(w.out, `"%s%d.%09ds"`, sign, int64((d / time.Second).Abs()), int64((d % time.Second).Abs()))
 	return nil
 }

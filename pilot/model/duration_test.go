@@ -52,7 +52,9 @@ func TestOnlyDurationsChange(t *testing.T) {
 		`{"http":[{"timeout":null}]}`:                     `{"http":[{"timeout":null}]}`,
 		`{"timeout":"1m","hosts":["1m"]}`:                 `{"timeout":"1m","hosts":["1m"]}`,
 		`{"http":"1m"}`:                                   `{"http":"1m"}`,
+		`{"http":[[{"timeout":"1m"}]]}`:                   `{"http":[[{"timeout":"1m"}]]}`,
 		`[]`:                                              `[]`,
+		strings.Repeat("[", 1<<20):                        strings.Repeat("[", 1<<20),
 	} {
 		out, err := SecondsJSON([]byte(in), (&networking.VirtualService{}).ProtoReflect().Descriptor())
 		if err != nil || string(out) != want {

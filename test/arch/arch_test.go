@@ -62,13 +62,14 @@ func within(path, folder string) bool {
 // flow lists the stages of the control plane, and the packages of the module that each may import.
 // A stage that is not named here may not be imported by another stage either.
 var flow = map[string][]string{
-	"pilot/model":           {"proto/locality"},
+	"pilot/jsontext":        {},
+	"pilot/model":           {"proto/locality", "pilot/jsontext"},
 	"pilot/patch":           {"pilot/model", "proto/envoyapi", "proto/httpfilter"},
 	"pilot/cel":             {"pilot/model"},
 	"pilot/yamldoc":         {},
 	"pilot/validate":        {"pilot/model", "pilot/patch", "pilot/cel"},
 	"pilot/source/kinds":    {"pilot/model"},
-	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "spelling", "pilot/yamldoc"},
+	"pilot/source/file":     {"pilot/model", "pilot/validate", "pilot/source/kinds", "spelling", "pilot/yamldoc", "pilot/jsontext"},
 	"pilot/kubeclient":      {},
 	"pilot/source/kube":     {"pilot/model", "pilot/kubeclient", "pilot/source/kinds", "pilot/source/file", "proto/seen"},
 	"pilot/source/selected": {"pilot/model"},

@@ -91,7 +91,7 @@ type decoder struct {
 	name      string // of the file
 	namespace string // of objects that name none; "" for the usual one
 	writer    jsonWriter
-	shapes    shapes
+	types     typedReader
 	// check tells what is wrong with an object; nil for none.
 	check func(*model.Object) []model.Problem
 	// finish makes a good object smaller; nil for none.
@@ -201,8 +201,7 @@ func (d *decoder) object(src *source) {
 		d.kubernetes(kind, src)
 		return
 	}
-	var h header
-	strict, err := kjson.UnmarshalStrict(src.text, &h)
+	h, strict, err := unmarshalStrict(&d.types, src.text, func() *header { return &header{} })
 	if err != nil {
 		d.unreadable(src, "metadata does not parse: "+strings.TrimPrefix(err.Error(), "json: "))
 		return
@@ -217,11 +216,11 @@ func (d *decoder) object(src *source) {
 	istio, isIstio := kinds.OfIstio()[h.Kind]
 	switch {
 	case isIstio && istio.Group == group && slices.Contains(istio.Versions, version):
-		d.istio(istio, &h, strict, src)
+		d.istio(istio, h, strict, src)
 	case h.Kind == "Endpoints" && h.APIVersion == "v1":
 		d.endpoints(src)
 	default:
-		d.foreign(&h, src)
+		d.foreign(h, src)
 	}
 }
 
@@ -265,8 +264,7 @@ func (d *decoder) guessKey(n *yaml.Node) model.Key {
 // kubernetes reads an object of Kubernetes. As with kubectl, an unknown field does no harm, but
 // it is told.
 func (d *decoder) kubernetes(kind kinds.Kubernetes, src *source) {
-	obj := kind.Make()
-	strict, err := d.shapes.unmarshal(d.writer.head.kind, src.text, obj)
+	obj, strict, err := unmarshalStrict(&d.types, src.text, kind.Make)
 	if err != nil {
 		d.malformed(kind, src, err)
 		return

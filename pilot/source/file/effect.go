@@ -211,14 +211,16 @@ func (d *decoder) known() *effects {
 // unread reports what of an object nothing reads. message is the object's, or nil for one of
 // Kubernetes; base holds what is as if it were not set.
 func (d *decoder) unread(o *model.Object, message, base protoreflect.Message, root string) []model.Problem {
+	if message == nil && d.known().fields[string(o.Kind)] == nil {
+		return nil
+	}
 	var found []model.Problem
 	w := walk{effects: d.known(), report: func(field, why string) {
 		found = append(found, d.noEffect(o.Key, root+field, why))
 	}}
-	switch {
-	case message != nil:
+	if message != nil {
 		w.message(message, base, nil, nil)
-	case d.effects.fields[string(o.Kind)] != nil:
+	} else {
 		w.object(reflect.ValueOf(o.Spec), nil, nil)
 	}
 	slices.SortFunc(found, model.CompareProblems)
