@@ -83,6 +83,7 @@ type client struct {
 	self  *corev3.Node // nil for testNode
 	// linger keeps each send from returning until something comes; nil for not at all.
 	linger chan struct{}
+	former []byte // the last request
 }
 
 func (c *client) delta() bool { return !c.sotw }
@@ -92,7 +93,11 @@ func (c *client) message(proto.Message) error { return errors.New("no question w
 func (c *client) recv(r *request) error {
 	select {
 	case b := <-c.in:
-		r.delta, r.raw = !c.sotw, b
+		for i := range c.former { // its room may be another's by now
+			c.former[i] = 'x'
+		}
+		c.former = slices.Clone(b)
+		r.delta, r.raw = !c.sotw, c.former
 		return r.parse()
 	case <-c.ctx.Done():
 		return c.ctx.Err()

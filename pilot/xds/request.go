@@ -18,6 +18,7 @@ import (
 type request struct {
 	delta bool // which protocol it is read as
 	raw   []byte
+	large *largeRooms // where raw goes back to; nil for nowhere
 
 	// All below are parts of raw.
 	url, nonce, version []byte // version: state of the world only, of what the client took last
@@ -55,7 +56,7 @@ var errText = errors.New("is no valid UTF-8")
 
 // parse reads raw. It takes what proto.Unmarshal takes, and of fields that stand twice the last.
 func (r *request) parse() error {
-	*r = request{delta: r.delta, raw: r.raw}
+	*r = request{delta: r.delta, raw: r.raw, large: r.large}
 	f := r.fields()
 	for number, value := range elements(r.raw) {
 		var err error
@@ -136,11 +137,16 @@ func nameOf(value []byte) ([]byte, error) {
 // that it rejects, and each that is named is looked for in all of it.
 const maxRejection = 256 << 10
 
-// release lets go of what a large request took; the client may wait long before its next one.
+// release lets go of what a large request took; the client may wait long before its next one. Nobody has a part of it any
+// more.
 func (r *request) release() {
-	if cap(r.raw) > roomForAcks {
-		*r = request{delta: r.delta}
+	if cap(r.raw) <= roomForAcks {
+		return
 	}
+	if r.large != nil {
+		r.large.give(r.raw)
+	}
+	*r = request{delta: r.delta}
 }
 
 // status reads a google.rpc.Status.

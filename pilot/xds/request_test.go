@@ -1,7 +1,9 @@
 package xds
 
 import (
+	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -175,5 +177,46 @@ func TestResponseOnTheWire(t *testing.T) {
 		if parseNonce([]byte(foreign), "s") != 0 {
 			t.Errorf("%q is taken for a nonce of the stream", foreign)
 		}
+	}
+}
+
+func TestLargeRequestIsNotKept(t *testing.T) {
+	r := &request{raw: make([]byte, 1<<20)}
+	r.release()
+	if r.raw != nil {
+		t.Error("a stream keeps its last request, however large, until the next")
+	}
+	r.raw = make([]byte, roomForAcks)
+	if r.release(); r.raw == nil {
+		t.Error("an acknowledgement makes new room each time")
+	}
+}
+
+// What clients say that they hold when they come back takes the room of one of them, not of all.
+func TestLargeRequestsAreReadIntoOneRoom(t *testing.T) {
+	names := make([]string, 5000)
+	for i := range names {
+		names[i] = fmt.Sprintf("outbound|80||svc-%d.ns.svc.cluster.local", i)
+	}
+	text := wireOf(t, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: resource.Clusters.URL(), ResourceNamesSubscribe: names})
+	codec := Codec()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const clients = 100
+	for range clients {
+		r := &request{delta: true}
+		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(text)}, r); err != nil || r.names != len(names) {
+			t.Fatal(r.names, err)
+		}
+		r.release()
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(clients/10*len(text)) {
+		t.Errorf("%d requests of %d bytes took %d", clients, len(text), took)
+	}
+	rooms := &largeRooms{}
+	rooms.give(make([]byte, largestRoom+1))
+	if room := rooms.take(1); cap(room) > largestRoom {
+		t.Error("the room of a huge request is kept")
 	}
 }

@@ -243,18 +243,6 @@ func TestWhatIsKeptAndLoggedOfARefusalIsBounded(t *testing.T) {
 	})
 }
 
-func TestLargeRequestIsNotKept(t *testing.T) {
-	r := &request{raw: make([]byte, 1<<20)}
-	r.release()
-	if r.raw != nil {
-		t.Error("a stream keeps its last request, however large, until the next")
-	}
-	r.raw = make([]byte, roomForAcks)
-	if r.release(); r.raw == nil {
-		t.Error("an acknowledgement makes new room each time")
-	}
-}
-
 func TestVersionsOfProxiesAreFewLabels(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMesh(t, cluster("a", 1))

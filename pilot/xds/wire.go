@@ -57,10 +57,13 @@ func (w *lockedWire) message(m proto.Message) error {
 }
 
 // codec is gRPC's codec for protobuf, but for the messages of this package.
-type codec struct{ encoding.CodecV2 }
+type codec struct {
+	encoding.CodecV2
+	large *largeRooms
+}
 
 // Codec gives the codec for grpc.ForceServerCodecV2; a server without it cannot serve streams.
-func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
+func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto"), &largeRooms{}} }
 
 // Marshal writes a message. A response's shared bytes are handed over as they are.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
@@ -73,17 +76,40 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 // roomForAcks is what a stream keeps for reading, in bytes: enough for an acknowledgement.
 const roomForAcks = 512
 
-// Unmarshal reads a message. A request is copied, into the former's place if it fits.
+// Unmarshal reads a message. A request is copied, into the former's place if both are acknowledgements.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	r, ok := v.(*request)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	n := data.Len()
-	if room := max(n, roomForAcks); cap(r.raw) < n || cap(r.raw) > room {
-		r.raw = make([]byte, room)
+	switch n := data.Len(); {
+	case n > roomForAcks:
+		r.raw, r.large = c.large.take(n), c.large
+	case cap(r.raw) == roomForAcks:
+		r.raw = r.raw[:n]
+	default:
+		r.raw = make([]byte, n, roomForAcks)
 	}
-	r.raw = r.raw[:n]
 	data.CopyTo(r.raw)
 	return r.parse()
+}
+
+// largeRooms are where large requests were read into. When a server starts, each of its clients comes with a list of all
+// that it holds, one list being as long as the other.
+type largeRooms struct{ free sync.Pool }
+
+// largestRoom is what is kept, in bytes. Clients hardly have more to say.
+const largestRoom = 1 << 20
+
+func (l *largeRooms) take(n int) []byte {
+	if free, ok := l.free.Get().(*[]byte); ok && cap(*free) >= n {
+		return (*free)[:n]
+	}
+	return make([]byte, n)
+}
+
+func (l *largeRooms) give(room []byte) {
+	if cap(room) <= largestRoom {
+		l.free.Put(&room)
+	}
 }
