@@ -28,6 +28,7 @@ type request struct {
 	names  int // asked for; in the state of the world all that the client wants
 	gone   int // names not asked for any more; delta only
 	claims int // versions that the client holds; delta only
+	held   resource.Claims
 }
 
 // fields are the numbers of a request's fields, 0 where the protocol has none.
@@ -80,7 +81,9 @@ func (r *request) parse() error {
 			_, err = nameOf(value)
 		case f.claims:
 			r.claims++
-			_, _, err = claim(value)
+			var name, version []byte
+			name, version, err = claim(value)
+			r.held.Add(name, version)
 		}
 		if err != nil {
 			return fmt.Errorf("discovery request: field %d: %w", number, err)
@@ -170,6 +173,11 @@ func (r *request) status(raw []byte) error {
 
 // claim reads an entry of initial_resource_versions.
 func claim(raw []byte) (name, version []byte, err error) {
+	if name, rest := short(fieldKey, raw); name != nil {
+		if version, rest := short(fieldValue, rest); version != nil && len(rest) == 0 && utf8.Valid(raw) {
+			return name, version, nil // as everybody writes it
+		}
+	}
 	for number, value := range elements(raw) {
 		switch number {
 		case 0:
@@ -184,6 +192,15 @@ func claim(raw []byte) (name, version []byte, err error) {
 		}
 	}
 	return name, version, nil
+}
+
+// short gives the text of a field at the beginning of bytes, if it is a short one, and what follows.
+func short(field protowire.Number, raw []byte) (text, rest []byte) {
+	if len(raw) < 2 || raw[0] != byte(protowire.EncodeTag(field, protowire.BytesType)) || raw[1] >= 0x80 || len(raw) < 2+int(raw[1]) {
+		return nil, nil
+	}
+	end := 2 + int(raw[1])
+	return raw[2:end], raw[end:]
 }
 
 // typ tells which type the request is about.

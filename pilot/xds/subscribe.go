@@ -40,11 +40,7 @@ func (w *watch) compare(r *request) {
 	for _, name := range have.Missing {
 		w.mark(name, false)
 	}
-	var all resource.Claims
-	for name, version := range r.claimed() {
-		all.Add(name, version)
-	}
-	if have.Equals(&all) {
+	if have.Equals(&r.held) {
 		return
 	}
 	known := 0
