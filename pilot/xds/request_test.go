@@ -5,6 +5,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -44,6 +45,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add(append(twice, wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "b", InitialResourceVersions: map[string]string{"a": "2"}})...))
 	f.Add(protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 7)) // a type URL that is a number
 	f.Add([]byte{0x0b, 0x0c})                                                           // a group
+	for _, entry := range []string{"\x0a\x01a\x12\x011\x12\x012", "\x12\x011\x0a\x01a", "\x0a\x01a", "\x0a\x81\x00a\x12\x011", "\x0a\x01a\x12\x00\x1a\x01b"} { // claims in unusual forms
+		f.Add(protowire.AppendString(protowire.AppendTag(nil, deltaFields.claims, protowire.BytesType), entry))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var delta discoveryv3.DeltaDiscoveryRequest
 		if proto.Unmarshal(b, &delta) == nil {
@@ -218,5 +222,34 @@ func TestLargeRequestsAreReadIntoOneRoom(t *testing.T) {
 	rooms.give(make([]byte, largestRoom+1))
 	if room := rooms.take(1); cap(room) > largestRoom {
 		t.Error("the room of a huge request is kept")
+	}
+}
+
+// A client that has everything is recognized by what its request says, without a look at each name.
+func TestClaimsOfEverythingAreRecognized(t *testing.T) {
+	long := strings.Repeat("x", 200) // which is not written in the shortest form
+	var all []*resource.Resource
+	claims := map[string]string{}
+	for _, name := range []string{"a", "ü", long} {
+		r, err := resource.New(resource.Clusters, name, cluster(name, 1).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, claims[name] = append(all, r), r.Version
+	}
+	has := func() bool {
+		r := read(t, wireOf(t, &discoveryv3.DeltaDiscoveryRequest{InitialResourceVersions: claims}), true)
+		return resource.NewSet(all...).Lookup(nil).Equals(&r.held)
+	}
+	if !has() {
+		t.Error("who claims everything is not recognized")
+	}
+	claims["a"] += "x"
+	if has() {
+		t.Error("another version is taken for what there is")
+	}
+	delete(claims, "a")
+	if has() {
+		t.Error("who lacks something is taken for one who has everything")
 	}
 }
