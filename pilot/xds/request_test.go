@@ -43,8 +43,8 @@ func FuzzRequest(f *testing.F) {
 	}))
 	twice := wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "a", InitialResourceVersions: map[string]string{"a": "1"}})
 	f.Add(append(twice, wireOf(f, &discoveryv3.DeltaDiscoveryRequest{Node: testNode, TypeUrl: "b", InitialResourceVersions: map[string]string{"a": "2"}})...))
-	f.Add(protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 7)) // a type URL that is a number
-	f.Add([]byte{0x0b, 0x0c})                                                           // a group
+	f.Add(protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 7))                                                                        // a type URL that is a number
+	f.Add([]byte{0x0b, 0x0c})                                                                                                                                  // a group
 	for _, entry := range []string{"\x0a\x01a\x12\x011\x12\x012", "\x12\x011\x0a\x01a", "\x0a\x01a", "\x0a\x81\x00a\x12\x011", "\x0a\x01a\x12\x00\x1a\x01b"} { // claims in unusual forms
 		f.Add(protowire.AppendString(protowire.AppendTag(nil, deltaFields.claims, protowire.BytesType), entry))
 	}
