@@ -78,6 +78,9 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest) {
 	} {
 		for _, name := range sortedKeys(headers) {
 			c.headerMatch(entry(path+"."+field, name), name)
+			if text := pseudoHeaders()[strings.ToLower(name)]; text != nil {
+				c.requestPart(entry(path+"."+field, name), text, headers[name])
+			}
 		}
 	}
 	for _, name := range sortedKeys(m.GetQueryParams()) {
@@ -86,7 +89,10 @@ func (c *checker) httpMatch(path string, m *networking.HTTPMatchRequest) {
 			c.fail(where, "has an empty name")
 		}
 	}
-	c.uriMatch(path+".uri", m.GetUri())
+	c.requestPart(path+".uri", pathBegins, m.GetUri())
+	c.requestPart(path+".method", methodText, m.GetMethod())
+	c.requestPart(path+".authority", hostText, m.GetAuthority())
+	c.requestPart(path+".scheme", schemeText, m.GetScheme())
 	c.labels(path+".sourceLabels", m.GetSourceLabels())
 	c.gatewayNames(path+".gateways", m.GetGateways())
 }

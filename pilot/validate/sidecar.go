@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -111,6 +112,31 @@ func (c *checker) egress(item string, out *networking.IstioEgressListener) {
 	for i, host := range out.GetHosts() {
 		c.egressHost(at(item+".hosts", i), host)
 	}
+	c.egressLeft(item+".hosts", out.GetHosts())
+}
+
+// egressLeft warns of hosts of which exclusions leave none. "~/*" by itself is how to import nothing.
+func (c *checker) egressLeft(field string, hosts []string) {
+	var named, excluded []string
+	for _, host := range hosts {
+		if without, ok := strings.CutPrefix(host, "~"); ok {
+			excluded = append(excluded, without)
+		} else {
+			named = append(named, host)
+		}
+	}
+	taken := func(host string) bool {
+		ns, name, _ := strings.Cut(host, "/")
+		return slices.ContainsFunc(excluded, func(e string) bool {
+			from, pattern, _ := strings.Cut(e, "/")
+			return (from == "" || from == "*" || from == ns) && model.HostCovers(model.CanonicalHost(pattern), model.CanonicalHost(name))
+		})
+	}
+	left := slices.ContainsFunc(named, func(host string) bool { return !taken(host) })
+	if len(excluded) == 0 || left || len(named) == 0 && slices.Contains(hosts, "~/*") {
+		return
+	}
+	c.warn(field, "nothing is imported, as what begins with ~ takes out all that is named beside it; name what is to be reached")
 }
 
 // egressSocket checks the Unix socket that a listener binds to.

@@ -1,9 +1,12 @@
 package validate
 
 import (
+	"net"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // unmatched tells, of values that no request or connection ever has, what to write in their place; "" of all others. Its
@@ -13,8 +16,58 @@ func unmatched() map[string]func(v string) string {
 		"principals": identityText, "source.principal": identityText,
 		"namespaces": namespaceText, "source.namespace": namespaceText,
 		"requestPrincipals": subjectText, "request.auth.principal": subjectText,
+		"trustDomains": trustDomainText, "source.trustDomain": trustDomainText, "connection.sni": serverNameText,
 		"hosts": hostText, "methods": methodText, "paths": pathBegins,
 	}
+}
+
+// pseudoHeaders are the parts of the request line by the names of the headers that HTTP/2 has for them. The path as a
+// header has the query, which that of a rule has not.
+func pseudoHeaders() map[string]func(v string) string {
+	return map[string]func(v string) string{
+		":authority": hostText, ":method": methodText, ":scheme": schemeText,
+		":path": func(v string) string {
+			path, _, _ := strings.Cut(v, "?")
+			return pathBegins(path)
+		},
+		":status": func(string) string { return "a request has no status, which is of responses" },
+	}
+}
+
+// textOf gives the function for a field without its "not", or for the key of a condition; nil for none.
+func textOf(means string) func(v string) string {
+	if name, names, ok := model.BracketedKey(means); ok && name == "request.headers" {
+		return pseudoHeaders()[strings.ToLower(names[0])]
+	}
+	return unmatched()[means]
+}
+
+func trustDomainText(v string) string {
+	_, rest, schemed := strings.Cut(v, "://")
+	if !schemed {
+		rest = v
+	}
+	if domain, _, more := strings.Cut(rest, "/"); more || schemed {
+		return "a trust domain has neither a scheme nor a slash; write " + domain
+	}
+	return ""
+}
+
+func serverNameText(v string) string {
+	if host, port, err := net.SplitHostPort(v); err == nil && isPortText(port) {
+		return "the name in a TLS handshake has no port; write " + host
+	}
+	return hostText(v)
+}
+
+func schemeText(v string) string {
+	switch scheme := strings.ToLower(strings.TrimSuffix(v, "://")); {
+	case scheme != v:
+		return "a scheme is http or https; write " + scheme
+	case !strings.HasPrefix("https", strings.TrimSuffix(v, "*")) && !strings.HasPrefix(v, "*"):
+		return "a scheme is http or https"
+	}
+	return ""
 }
 
 func identityText(v string) string {
@@ -76,7 +129,7 @@ func (c *checker) neverMet(field, means, v string) {
 	if not {
 		what = strings.ToLower(what[:1]) + what[1:]
 	}
-	text := unmatched()[what]
+	text := textOf(what)
 	if text == nil {
 		return
 	}
@@ -85,8 +138,8 @@ func (c *checker) neverMet(field, means, v string) {
 	}
 }
 
-// uriMatch warns of a path that no request has.
-func (c *checker) uriMatch(path string, m *networking.StringMatch) {
+// requestPart warns of values of a part of the request line that no request has.
+func (c *checker) requestPart(path string, text func(v string) string, m *networking.StringMatch) {
 	v, kind := m.GetExact(), ".exact"
 	if m.GetPrefix() != "" {
 		v, kind = m.GetPrefix(), ".prefix"
@@ -94,7 +147,7 @@ func (c *checker) uriMatch(path string, m *networking.StringMatch) {
 	if v == "" || v == "*" { // the path of OPTIONS for a whole server
 		return
 	}
-	if instead := pathBegins(v); instead != "" {
+	if instead := text(v); instead != "" {
 		c.warn(path+kind, "no request has %q: %s", v, instead)
 	}
 }

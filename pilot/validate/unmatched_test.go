@@ -49,15 +49,52 @@ func TestValuesThatNothingHasAreTold(t *testing.T) {
 		{when("source.namespace", "x/a"), "write a"},
 		{when("request.auth.principal", "me"), "write both"},
 		{when("request.headers[x]", "a/b"), ""},
+		{source(&security.Source{TrustDomains: []string{"spiffe://td"}}), "write td"},
+		{source(&security.Source{NotTrustDomains: []string{"td/ns/a"}}), "write td"},
+		{source(&security.Source{TrustDomains: []string{"td", "*"}}), ""},
+		{when("source.trustDomain", "td/ns/a"), "write td"},
+		{when("connection.sni", "a.test:443"), "write a.test"},
+		{when("connection.sni", "https://a.test"), "write a.test"},
+		{when("connection.sni", "*.a.test"), ""},
+		{when("request.headers[:method]", "get"), "write GET"},
+		{when("request.headers[:Path]", "a"), "write /a"},
+		{when("request.headers[:path]", "/a?b=c"), ""},
+		{when("request.headers[:authority]", "http://a.test"), "write a.test"},
+		{when("request.headers[:scheme]", "HTTPS"), "write https"},
+		{when("request.headers[:scheme]", "ftp"), "http or https"},
+		{when("request.headers[:scheme]", "http*"), ""},
+		{when("request.headers[:status]", "200"), "no status"},
 	} {
 		told(t, &model.Object{Key: model.Key{Kind: model.KindAuthorizationPolicy, Namespace: "n", Name: "p"}, Spec: &security.AuthorizationPolicy{Rules: []*security.Rule{c.rule}}}, c.want)
 	}
-	for uri, want := range map[string]string{"a": "write /a", "/a?b": "write /a", "/a": "", "*": ""} {
+	exact := func(v string) *networking.StringMatch {
+		return &networking.StringMatch{MatchType: &networking.StringMatch_Exact{Exact: v}}
+	}
+	headers := func(name, v string) map[string]*networking.StringMatch {
+		return map[string]*networking.StringMatch{name: exact(v)}
+	}
+	for _, c := range []struct {
+		match *networking.HTTPMatchRequest
+		want  string
+	}{
+		{&networking.HTTPMatchRequest{Uri: exact("a")}, "write /a"},
+		{&networking.HTTPMatchRequest{Uri: exact("/a?b")}, "write /a"},
+		{&networking.HTTPMatchRequest{Uri: exact("/a")}, ""},
+		{&networking.HTTPMatchRequest{Uri: exact("*")}, ""},
+		{&networking.HTTPMatchRequest{Method: exact("get")}, "write GET"},
+		{&networking.HTTPMatchRequest{Scheme: exact("HTTP")}, "write http"},
+		{&networking.HTTPMatchRequest{Scheme: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "http"}}}, ""},
+		{&networking.HTTPMatchRequest{Authority: exact("https://a.test")}, "write a.test"},
+		{&networking.HTTPMatchRequest{Authority: exact("a.test:80")}, ""},
+		{&networking.HTTPMatchRequest{Headers: headers(":method", "post")}, "write POST"},
+		{&networking.HTTPMatchRequest{WithoutHeaders: headers(":path", "a")}, "write /a"},
+		{&networking.HTTPMatchRequest{Headers: headers(":path", "/a?b")}, ""},
+	} {
 		route := &networking.HTTPRoute{
-			Match: []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Exact{Exact: uri}}}},
+			Match: []*networking.HTTPMatchRequest{c.match},
 			Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "a"}}},
 		}
-		told(t, &model.Object{Key: model.Key{Kind: model.KindVirtualService, Namespace: "n", Name: "v"}, Spec: &networking.VirtualService{Hosts: []string{"a"}, Http: []*networking.HTTPRoute{route}}}, want)
+		told(t, &model.Object{Key: model.Key{Kind: model.KindVirtualService, Namespace: "n", Name: "v"}, Spec: &networking.VirtualService{Hosts: []string{"a"}, Http: []*networking.HTTPRoute{route}}}, c.want)
 	}
 }
 

@@ -145,7 +145,11 @@ func TestRules(t *testing.T) {
 		{"Gateway", gw("port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE}"), "spec.servers[0].tls: no certificate"},
 		{"Gateway", gw("port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: MUTUAL, serverCertificate: a, privateKey: b}"), "spec.servers[0].tls.caCertificates: missing"},
 
-		{"Sidecar", "spec: {egress: [{hosts: ['./*', 'istio-system/*', '~/*', '~other/a.b']}]}", ""},
+		{"Sidecar", "spec: {egress: [{hosts: ['./*', 'istio-system/*', '~other/*', '~/a.b']}]}", ""},
+		{"Sidecar", "spec: {egress: [{hosts: ['~/*']}]}", ""},
+		{"Sidecar", "spec: {egress: [{hosts: ['./*', 'istio-system/*', '~/*', '~other/a.b']}]}", "W spec.egress[0].hosts: nothing is imported"},
+		{"Sidecar", "spec: {egress: [{hosts: ['./a.b', 'c/*.d.e', '~./a.b', '~c/*.e']}]}", "W spec.egress[0].hosts: nothing is imported"},
+		{"Sidecar", "spec: {egress: [{hosts: ['~a/b.c']}]}", "W spec.egress[0].hosts: nothing is imported"},
 		{"Sidecar", "spec: {egress: [{hosts: [a]}]}", "spec.egress[0].hosts[0]: no namespace"},
 		{"Sidecar", "spec: {egress: [{hosts: ['A B/c']}]}", "spec.egress[0].hosts[0]: namespace/name"},
 		{"Sidecar", "spec: {egress: [{}]}", "spec.egress[0].hosts: empty"},
