@@ -2,11 +2,12 @@ package explain
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/witness"
 )
 
 // blockAll is Istio's virtual host for hosts that are not known.
@@ -95,6 +96,7 @@ func (x *exchange) forwardTo(a *routev3.RouteAction) {
 	if h := a.GetHostRewriteLiteral(); h != "" {
 		f.Host = h
 	}
+	f.Hash = hashKeys(a.GetHashPolicy())
 	x.ownHeaders(a, f.Host)
 	f.RequestHeaders = changes(x.route.GetRequestHeadersToAdd(), x.route.GetRequestHeadersToRemove())
 	f.ResponseHeaders = changes(x.route.GetResponseHeadersToAdd(), x.route.GetResponseHeadersToRemove())
@@ -252,21 +254,8 @@ func replacePrefix(m *routev3.RouteMatch, path, prefix string) string {
 	return prefix + path[min(len(matched), len(path)):]
 }
 
-var backreference = regexp.MustCompile(`\\([0-9\\])`)
-
 // substitute replaces all matches of RE2's pattern in the path, not in the query.
 func substitute(pattern, replacement, path string) string {
-	r, err := regexp.Compile(pattern)
-	if err != nil {
-		return path
-	}
 	only := justPath(path)
-	replacement = strings.ReplaceAll(replacement, "$", "$$")
-	replacement = backreference.ReplaceAllStringFunc(replacement, func(s string) string {
-		if s == `\\` {
-			return `\`
-		}
-		return "${" + s[1:] + "}"
-	})
-	return r.ReplaceAllString(only, replacement) + path[len(only):]
+	return witness.Substitute(pattern, replacement, only) + path[len(only):]
 }

@@ -42,6 +42,27 @@ func expressionMatcher(expression string) func(string) bool {
 	return func(s string) bool { return err == nil && re.MatchString(letters(s)) }
 }
 
+// backreference stands for a group of an expression in what takes the place of a match.
+var backreference = regexp.MustCompile(`\\([0-9\\])`)
+
+// Substitute puts a replacement, with \0 to \9 for the groups of a match, in the place of all matches of an expression
+// of RE2 in a text. It goes by bytes, as Match does. A text stays as it is where the expression is none.
+func Substitute(expression, replacement, text string) string {
+	re, err := regexp.Compile(letters(expression))
+	if err != nil {
+		return text
+	}
+	replacement = strings.ReplaceAll(letters(replacement), "$", "$$")
+	replacement = backreference.ReplaceAllStringFunc(replacement, func(s string) string {
+		if s == `\\` {
+			return `\`
+		}
+		return "${" + s[1:] + "}"
+	})
+	out, _ := bytesOf([]rune(re.ReplaceAllString(letters(text), replacement)))
+	return out
+}
+
 // letters makes a letter of each byte, for Go's expressions, which know letters only.
 func letters(bytes string) string {
 	if isASCII(bytes) {

@@ -2,6 +2,22 @@ package witness
 
 import "testing"
 
+// What takes the place of a match goes by bytes as well: a letter of several is several.
+func TestSubstitute(t *testing.T) {
+	for _, tc := range []struct{ expression, replacement, text, want string }{
+		{"^/a/(.*)$", `/b/\1`, "/a/x", "/b/x"},
+		{".", "-", "\u00e9", "--"},
+		{"^/(.)", `/\1-`, "/\u00e9", "/\xc3-\xa9"},
+		{"\u00e9", "e\u00e8", "/\u00e9\xff", "/e\u00e8\xff"},
+		{"a", `$1\\`, "a", `$1\`},
+		{"(", "x", "a(", "a("},
+	} {
+		if got := Substitute(tc.expression, tc.replacement, tc.text); got != tc.want {
+			t.Errorf("%q by %q in %q: %q, want %q", tc.expression, tc.replacement, tc.text, got, tc.want)
+		}
+	}
+}
+
 // Texts are compared as Envoy does: bytes with bytes, and the case is ignored of the letters of ASCII only.
 func TestMatch(t *testing.T) {
 	const kelvin = "\u212a" // its lower case is k
