@@ -44,7 +44,7 @@ type Decision struct {
 	// Asks is the provider of external authorization that has to let the call pass as well, "" for none,
 	// and AskedBy the rule of a CUSTOM policy that says so.
 	Asks, AskedBy string
-	// Missed is, of the rules that would have allowed, the clause that did not hold in the nearest one.
+	// Missed is, of the rules that would have allowed, what did not hold of the nearest one.
 	Missed *Miss
 	// Trials are of the policies on trial, which decide nothing, and Audited is the rule of an AUDIT policy that
 	// matches. What a request that is denied before does not come to says nothing.
@@ -52,10 +52,10 @@ type Decision struct {
 	Audited string
 }
 
-// Miss is a clause of a rule that did not hold.
+// Miss is a rule that did not hold.
 type Miss struct {
-	Rule  string
-	Field string // as in RBACClause.Field
+	Rule   string
+	Fields []string // of the clauses that did not hold, as in RBACClause.Field
 }
 
 // String says a decision in a sentence.
@@ -72,10 +72,10 @@ func (d Decision) String() string {
 		return "allowed: by " + d.Rule
 	case d.Rule != "":
 		return "denied: by " + d.Rule
-	case d.Missed == nil || d.Missed.Field == "":
+	case d.Missed == nil || len(d.Missed.Fields) == 0:
 		return "denied: no ALLOW policy matched"
 	}
-	return "denied: no ALLOW policy matched; of the nearest rule " + d.Missed.Rule + " did not: " + d.Missed.Field
+	return "denied: no ALLOW policy matched; of the nearest rule " + d.Missed.Rule + " did not: " + strings.Join(d.Missed.Fields, ", ")
 }
 
 // Decide asks the filters in their order, as requests and connections do. Rules on trial decide nothing,
@@ -111,52 +111,61 @@ func Decide(filters []*ir.RBAC, call Call) Decision {
 	return out
 }
 
-// first gives the first rule that matches, else what was missed of the nearest: of those with the fewest
-// clauses that do not hold one that is about what the call asks for.
+// first gives the first rule that matches, else the nearest: one that names the caller before others, and of these one of
+// which the fewest clauses do not hold, and rather about who calls than about what is asked for.
 func first(rules ir.RBACRules, call *Call) (rule string, _ *Miss) {
 	var nearest *Miss
 	best := 0
 	for _, r := range rules {
-		to, missedTo := anyOf(r.To, call)
-		from, missedFrom := anyOf(r.From, call)
-		if to+from == 0 {
+		to, from := nearestOf(r.To, call), nearestOf(r.From, call)
+		if to.holds && from.holds {
 			return r.Name, nil
 		}
-		far := 2 * (to + from)
-		if to > 0 {
+		far := 2 * (to.missed + from.missed)
+		if !to.holds {
 			far++
 		}
+		if !from.holds || !from.named {
+			far += stranger
+		}
 		if nearest == nil || far < best {
-			best, nearest = far, &Miss{Rule: r.Name, Field: missedFrom}
-			if from == 0 {
-				nearest.Field = missedTo
-			}
+			best, nearest = far, &Miss{Rule: r.Name, Fields: append(from.fields, to.fields...)}
 		}
 	}
 	return "", nearest
 }
 
-// anyOf tells how many clauses of the nearest alternative do not hold, none where one holds, and the first
-// of them.
-func anyOf(alternatives []ir.RBACAlternative, call *Call) (missed int, field string) {
-	missed = -1
-	for _, a := range alternatives {
-		n, first := 0, ""
+// stranger is how far a rule is that does not name the caller: farther than any clauses take one that does.
+const stranger = 1 << 16
+
+// nearness is how near the nearest of alternatives is.
+type nearness struct {
+	holds  bool
+	named  bool     // it holds, and wants something that is so, not only something that is not
+	missed int      // clauses that do not hold
+	fields []string // of these
+}
+
+func nearestOf(alternatives []ir.RBACAlternative, call *Call) nearness {
+	out := nearness{missed: 1} // nothing is meant
+	for i, a := range alternatives {
+		n := nearness{}
 		for _, c := range a {
-			if !holds(c, call) {
-				if n++; n == 1 {
-					first = c.Field
-				}
+			if holds(c, call) {
+				n.named = n.named || !c.Not
+				continue
+			}
+			n.missed++
+			if c.Field != "" {
+				n.fields = append(n.fields, c.Field)
 			}
 		}
-		if missed < 0 || n < missed {
-			missed, field = n, first
+		n.holds = n.missed == 0
+		if i == 0 || n.missed < out.missed || n.holds && n.named && !out.named {
+			out = n
 		}
 	}
-	if missed < 0 {
-		return 1, "" // nothing is meant
-	}
-	return missed, field
+	return out
 }
 
 func holds(c ir.RBACClause, call *Call) bool {

@@ -25,8 +25,10 @@ const oneIdentity = "one_identity"
 
 // authorizeRequest passes a filter of requests that asks policies; known is false for other filters.
 func (x *exchange) authorizeRequest(name string, packed *anypb.Any) (on, known bool) {
-	if packed.MessageIs(&exthttp.ExtAuthz{}) {
-		return true, true // the rules before it have told whether the provider is asked
+	asks := &exthttp.ExtAuthz{}
+	if packed.MessageIs(asks) && packed.UnmarshalTo(asks) == nil {
+		// The rules before one of a policy have told whether the provider is asked; any other is always asked.
+		return true, asks.GetFilterEnabledMetadata() != nil
 	}
 	m := &rbachttp.RBAC{}
 	if !packed.MessageIs(m) || packed.UnmarshalTo(m) != nil {
@@ -42,7 +44,11 @@ func (x *exchange) authorizeRequest(name string, packed *anypb.Any) (on, known b
 
 // authorizeConnection passes a filter of connections that asks policies; known is false for other filters.
 func (w *walk) authorizeConnection(name string, packed *anypb.Any) (on, known bool) {
-	if packed.MessageIs(&extnet.ExtAuthz{}) || name == oneIdentity {
+	asks := &extnet.ExtAuthz{}
+	if packed.MessageIs(asks) && packed.UnmarshalTo(asks) == nil {
+		return true, asks.GetFilterEnabledMetadata() != nil
+	}
+	if name == oneIdentity {
 		return true, true
 	}
 	m := &rbacnet.RBAC{}
@@ -92,8 +98,8 @@ func (w *walk) deny(d authz.Decision, call authz.Call) {
 	if d.Missed != nil {
 		p := rulePart(d.Missed.Rule)
 		line := "of the rules that allow the nearest is " + (&Step{Object: p.Object, Place: w.place(p)}).origin()
-		if d.Missed.Field != "" {
-			line += ", which wants " + d.Missed.Field
+		if len(d.Missed.Fields) > 0 {
+			line += ", which wants " + strings.Join(d.Missed.Fields, ", and ")
 		}
 		details = append(details, line)
 	}

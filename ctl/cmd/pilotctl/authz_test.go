@@ -60,7 +60,7 @@ spec: {action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: 
 func TestAuthzExplain(t *testing.T) {
 	dir := t.TempDir()
 	writeText(t, filepath.Join(dir, "a.yaml"), authzYAML)
-	const front = "--from=cluster.local/ns/shop/sa/front"
+	const front, back = "--from=cluster.local/ns/shop/sa/front", "--from=cluster.local/ns/shop/sa/back"
 	for _, tc := range []struct {
 		args []string
 		code int
@@ -75,7 +75,11 @@ func TestAuthzExplain(t *testing.T) {
 		{[]string{"--path=/items/1"}, 80, "refused: port 8080 takes mutual TLS only, and the client has no certificate; PeerAuthentication shop/default is STRICT"},
 		{[]string{front, "--tcp"}, 80, "refused: port 8080 takes HTTP, and this is another protocol\n"},
 		{[]string{front, "--path=/items/1", "-o=json"}, 0, `"rule": "ns[shop]-policy[cart]-rule[0]"`},
-		{[]string{front, "--path=/me", "-o=json"}, 80, `"missed": "ns[shop]-policy[cart]-rule[1] when[0].values"`},
+		{[]string{back, "--path=/me", "-o=json"}, 80, `"missed": "ns[shop]-policy[cart]-rule[1] when[0].values"`},
+		// The rule about the caller is nearer than one of which less is missing, and all that is missing of it is told.
+		{[]string{front, "--path=/me"}, 80, "rule[0] did not: to[0].operation.paths\n"},
+		{[]string{front, "--path=/x", "--method=POST"}, 80, "rule[0] did not: to[0].operation.methods, to[0].operation.paths\n"},
+		{[]string{back, "--path=/x", "--method=POST"}, 80, "rule[1] did not: when[0].values, to[0].operation.paths\n"},
 		{[]string{"--from=garbage"}, 1, "there is no workload default/garbage in the files"},
 		{[]string{"--from=a/b/c"}, 2, `--from "a/b/c": give trust-domain/ns/NAMESPACE/sa/ACCOUNT`},
 		{[]string{"--from=spiffe://cluster.local/ns//sa/front"}, 2, "give trust-domain/ns/NAMESPACE/sa/ACCOUNT"},
@@ -98,6 +102,7 @@ func TestAuthzExplainOfMore(t *testing.T) {
 	const second = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: more, namespace: shop}\nspec: {clusterIP: 10.1.0.3, selector: {app: cart}, ports: [{name: tcp, port: 90, targetPort: 9090}]}\n"
 	const off = "\n---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: clear, namespace: shop}\nspec: {selector: {matchLabels: {app: cart}}, mtls: {mode: DISABLE}}\n"
 	oneIssuer, twoIssuers := fmt.Sprintf(tokens, ""), fmt.Sprintf(tokens, `, {issuer: "https://b.example.com", jwksUri: "https://b.example.com/keys"}`)
+	const back = "--from=cluster.local/ns/shop/sa/back"
 	const user, allowed = "--claim=role=user", "allowed: by ns[shop]-policy[cart]-rule[1]"
 	for name, tc := range map[string]struct {
 		more string
@@ -105,9 +110,9 @@ func TestAuthzExplainOfMore(t *testing.T) {
 		code int
 		want string
 	}{
-		"no one takes tokens":  {"", []string{user}, 80, "did not: when[0].values\nno RequestAuthentication is for the workload, so no claim counts"},
+		"no one takes tokens":  {"", []string{user, back}, 80, "did not: when[0].values\nno RequestAuthentication is for the workload, so no claim counts"},
 		"a valid token":        {oneIssuer, []string{user}, 0, allowed},
-		"another claim":        {oneIssuer, []string{`--claim=role=["admin"]`}, 80, "did not: when[0].values"},
+		"another claim":        {oneIssuer, []string{`--claim=role=["admin"]`, back}, 80, "did not: when[0].values"},
 		"its issuer":           {oneIssuer, []string{user, "--claim=iss=https://a.example.com", `--claim=aud=["x", "shop"]`}, 0, allowed},
 		"another issuer":       {oneIssuer, []string{user, "--claim=iss=https://c.example.com"}, 80, `denied: 401: the token's issuer "https://c.example.com" is none of the workload's RequestAuthentications: https://a.example.com`},
 		"another audience":     {oneIssuer, []string{user, "--claim=aud=x"}, 80, `denied: 403: the token's audience "x" is none that its issuer's RequestAuthentication takes: https://shop/`},
@@ -115,7 +120,7 @@ func TestAuthzExplainOfMore(t *testing.T) {
 		"one of two":           {twoIssuers, []string{user, "--claim=iss=https://b.example.com"}, 0, allowed},
 		"a trial denies":       {oneIssuer + fmt.Sprintf(policy, trial, "action: DENY, rules: [{}]"), []string{user}, 0, allowed + "\ndry run: would be denied by ns[shop]-policy[more]-rule[0]\n"},
 		"a trial denies not":   {oneIssuer + fmt.Sprintf(policy, trial, "action: DENY, rules: [{to: [{operation: {methods: [PUT]}}]}]"), []string{user}, 0, allowed + "\n"},
-		"a trial allows":       {oneIssuer + fmt.Sprintf(policy, trial, "rules: [{}]"), []string{}, 80, "when[0].values\ndry run: would be allowed by ns[shop]-policy[more]-rule[0]\n"},
+		"a trial allows":       {oneIssuer + fmt.Sprintf(policy, trial, "rules: [{}]"), []string{back}, 80, "when[0].values\ndry run: would be allowed by ns[shop]-policy[more]-rule[0]\n"},
 		"a trial allows not":   {oneIssuer + fmt.Sprintf(policy, trial, "rules: [{to: [{operation: {methods: [PUT]}}]}]"), []string{user}, 0, allowed + "\ndry run: would be denied, as no ALLOW policy on trial matched\n"},
 		"an audit":             {oneIssuer + fmt.Sprintf(policy, "", "action: AUDIT, rules: [{}]"), []string{user}, 0, allowed + "\naudited: by ns[shop]-policy[more]-rule[0]\n"},
 		"no mutual TLS":        {off, nil, 80, "when[0].values\nport 8080 takes no mutual TLS, as PeerAuthentication shop/clear is DISABLE: proxies send it plaintext, and it does not know who calls\n"},

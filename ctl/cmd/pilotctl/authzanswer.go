@@ -80,7 +80,7 @@ func (e *authzQuestion) answer(to *analyze.Receiver, call *authz.Call) (authzAns
 	d := authz.Decide(authz.Filters(chain), *call)
 	out := authzAnswer{Allowed: d.Allowed, Decision: d.String(), Rule: d.Rule, Asks: d.Asks, AskedBy: d.AskedBy, Notes: append(notes, d.Notes()...)}
 	if d.Missed != nil {
-		out.Missed = strings.TrimSpace(d.Missed.Rule + " " + d.Missed.Field)
+		out.Missed = strings.TrimSpace(d.Missed.Rule + " " + strings.Join(d.Missed.Fields, ", "))
 	}
 	out.Places = placesOfRules(to, d)
 	return out, nil
