@@ -43,7 +43,7 @@ func newLines(files []File) *lines {
 // of gives the line of a field of an object that begins at the origin, or of as much of the path as
 // there is. What already tells a line within the object has it kept.
 func (l *lines) of(at model.Origin, key model.Key, field string) int {
-	if field == "" || at.File == "" {
+	if field == "" || at.File == "" || at.AsOf != 0 { // the file has another text now
 		return at.Line
 	}
 	node, base := l.object(at, key)

@@ -22,9 +22,8 @@ type Place struct {
 	Field  string // path in the object; "" where only the object is known
 	Name   string // that the rule has itself; may be empty
 	// Of is the Ingress that Object was made of, in which Field stands; empty where Field stands in Object itself.
-	Of   model.Key
-	File string
-	Line int
+	Of model.Key
+	model.Origin
 }
 
 // Places tells where in the files the rules stand by which one proxy goes.

@@ -19,13 +19,14 @@ type Problem struct {
 	Message   string `json:"message"`
 	File      string `json:"file,omitempty"`
 	Line      int    `json:"line,omitempty"`
+	AsOf      int64  `json:"asOf,omitempty"` // as model.Origin has it
 }
 
 func problemOf(p model.Problem) Problem {
 	return Problem{
 		Kind: string(p.Object.Kind), Namespace: p.Object.Namespace, Name: p.Object.Name, Field: p.Field,
 		Severity: string(p.Severity), Reason: string(p.Reason), Message: p.Message,
-		File: p.Origin.File, Line: p.Origin.Line,
+		File: p.Origin.File, Line: p.Origin.Line, AsOf: p.Origin.AsOf,
 	}
 }
 
@@ -34,7 +35,7 @@ func (p Problem) Model() model.Problem {
 	return model.Problem{
 		Object: model.Key{Kind: model.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}, Field: p.Field,
 		Severity: model.Severity(p.Severity), Reason: model.Reason(p.Reason), Message: p.Message,
-		Origin: model.Origin{File: p.File, Line: p.Line},
+		Origin: model.Origin{File: p.File, Line: p.Line, AsOf: p.AsOf},
 	}
 }
 

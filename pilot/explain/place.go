@@ -35,6 +35,8 @@ type Place struct {
 	Of   string `json:"of,omitempty"`
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+	// Read tells when File was read, where it has had another text since, as "as last read at 15:04:05".
+	Read string `json:"read,omitempty"`
 	// Delegate is the rule of another object to which the rule delegates, and where that stands.
 	Delegate string `json:"delegate,omitempty"`
 }
@@ -50,6 +52,9 @@ func (p Place) String() string {
 	}
 	if p.File != "" {
 		out += fmt.Sprintf(", %s:%d", p.File, p.Line)
+	}
+	if p.Read != "" {
+		out += " (" + p.Read + ")"
 	}
 	if p.Delegate != "" {
 		out += ", which delegates to " + p.Delegate

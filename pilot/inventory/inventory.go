@@ -48,6 +48,7 @@ type line struct {
 	Status      json.RawMessage   `json:"status,omitempty"`
 	File        string            `json:"file,omitempty"`
 	Line        int               `json:"line,omitempty"`
+	AsOf        int64             `json:"asOf,omitempty"`
 	End         bool              `json:"end,omitempty"`
 }
 
@@ -60,7 +61,7 @@ func Write(w io.Writer, head Head, objects []*model.Object) error {
 	for _, o := range objects {
 		l := line{
 			Key: &o.Key, Created: o.Created, Labels: o.Labels, Annotations: o.Annotations,
-			File: o.Origin.File, Line: o.Origin.Line,
+			File: o.Origin.File, Line: o.Origin.Line, AsOf: o.Origin.AsOf,
 		}
 		if o.Kind == model.KindSecret {
 			l.Annotations = nil // kubectl notes there what it applied, keys and all
@@ -122,7 +123,7 @@ func Read(r io.Reader) (*Inventory, error) {
 func (l *line) object() (*model.Object, error) {
 	o := &model.Object{
 		Key: *l.Key, Created: l.Created, Labels: l.Labels, Annotations: l.Annotations,
-		Origin: model.Origin{File: l.File, Line: l.Line},
+		Origin: model.Origin{File: l.File, Line: l.Line, AsOf: l.AsOf},
 	}
 	if len(l.Status) > 0 {
 		if o.Status = statusOf(o.Kind); o.Status == nil {

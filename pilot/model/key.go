@@ -83,6 +83,26 @@ func (k Key) Compare(o Key) int {
 type Origin struct {
 	File string
 	Line int
+	// AsOf is when the file was read, in seconds of Unix, where it has had another text since that was refused, so that
+	// Line is of a text that is no more; 0 for all else.
+	AsOf int64
+}
+
+// String gives FILE:LINE, and says of what text that is where it is not the present one.
+func (o Origin) String() string {
+	out := fmt.Sprintf("%s:%d", o.File, o.Line)
+	if read := o.Read(); read != "" {
+		out += " (" + read + ")"
+	}
+	return out
+}
+
+// Read says when the text was read, where it is not the present one.
+func (o Origin) Read() string {
+	if o.AsOf == 0 {
+		return ""
+	}
+	return "as last read at " + time.Unix(o.AsOf, 0).Format(time.TimeOnly)
 }
 
 // Object is one parsed, validated and defaulted configuration object. It is immutable once

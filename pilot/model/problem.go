@@ -75,7 +75,7 @@ func (o *Object) problemAt(field string, severity Severity, reason Reason, messa
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.Origin.File != "" {
-		fmt.Fprintf(&b, "%s:%d: ", p.Origin.File, p.Origin.Line)
+		fmt.Fprintf(&b, "%s: ", p.Origin)
 	}
 	if p.Object != (Key{}) {
 		b.WriteString(p.Object.String())

@@ -38,7 +38,7 @@ func New(logger *slog.Logger) *Board {
 
 // withoutLine gives what a problem says, wherever in its file it stands.
 func withoutLine(p model.Problem) model.Problem {
-	p.Origin.Line = 0
+	p.Origin.Line, p.Origin.AsOf = 0, 0
 	return p
 }
 

@@ -64,7 +64,7 @@ func placed(places *analyze.Places, key model.Key, part explain.Part) explain.Pl
 }
 
 func shown(p analyze.Place) explain.Place {
-	out := explain.Place{Field: p.Field, Name: p.Name, File: p.File, Line: p.Line}
+	out := explain.Place{Field: p.Field, Name: p.Name, File: p.File, Line: p.Line, Read: p.Read()}
 	if p.Of.Name != "" {
 		out.Of = "ingress " + p.Of.Namespace + "/" + p.Of.Name
 	}

@@ -43,6 +43,7 @@ type content struct {
 	// objects are those that the file holds now, held those of its former content that stay in
 	// effect although the file does not give them now.
 	objects, held []*model.Object
+	read          time.Time // when that was found in the file
 	invalid       []Refusal // are in the file, but not in a form that can take effect
 	problems      []model.Problem
 }
@@ -86,6 +87,14 @@ func (r *reader) load(f *file) { r.data, r.info, r.err = r.disk.load(f.path, r.d
 // read decodes the file that was loaded, of which it knows what it held before. It changes nothing
 // of the file.
 func (r *reader) read(f *file) reading {
+	out := r.readNow(f)
+	if out.content != nil && out.content != f.content {
+		out.content.read = time.Now()
+	}
+	return out
+}
+
+func (r *reader) readNow(f *file) reading {
 	switch {
 	case errors.Is(r.err, os.ErrNotExist):
 		return reading{}
@@ -247,9 +256,19 @@ func (c *content) hold(former *content, only map[model.Key]bool) {
 	for _, o := range slices.Concat(former.objects, former.held) {
 		if !there[o.Key] && (only == nil || only[o.Key]) {
 			there[o.Key] = true
-			c.held = append(c.held, o)
+			c.held = append(c.held, former.asRead(o))
 		}
 	}
+}
+
+// asRead notes of an object when it stood in the file.
+func (c *content) asRead(o *model.Object) *model.Object {
+	if o.Origin.AsOf != 0 {
+		return o
+	}
+	out := *o
+	out.Origin.AsOf = c.read.Unix()
+	return &out
 }
 
 func (c *content) problem(path string, reason model.Reason, message string) {
