@@ -46,6 +46,7 @@ type Step struct {
 	// Object is where it comes from: /apis/GROUP/VERSION/namespaces/NS/KIND/NAME. Empty for what no object asks for.
 	Object string `json:"object,omitempty"`
 	Place
+	open bool // what is decided there is not known
 }
 
 // Outcome is what the client, or the server, gets to see.
@@ -101,6 +102,8 @@ type Forward struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Retry   *Retry        `json:"retry,omitempty"`
 	Mirrors []Mirror      `json:"mirrors,omitempty"`
+	// Hash is what clusters that hash choose a server by, as "by header x-user".
+	Hash []string `json:"hash,omitempty"`
 	// RequestHeaders and ResponseHeaders are what filters and the route change of either.
 	RequestHeaders  []HeaderChange `json:"requestHeaders,omitempty"`
 	ResponseHeaders []HeaderChange `json:"responseHeaders,omitempty"`
@@ -145,6 +148,8 @@ type Endpoint struct {
 	Priority uint32 `json:"priority"`
 	// Percent is the share of the cluster's requests that its priority gets, all others being well.
 	Percent float64 `json:"percent"`
+	// Weight is its share among the servers of its locality; 0 where all of the cluster are alike.
+	Weight uint32 `json:"weight,omitempty"`
 	// LocalityWeight is that of its locality among those of its priority, where the cluster goes by that.
 	LocalityWeight uint32 `json:"localityWeight,omitempty"`
 	Health         string `json:"health,omitempty"` // where it is not healthy

@@ -65,15 +65,15 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 
 // unheard tells, once for each workload, that a server has a proxy of which nothing is known here.
 func (w *walk) unheard(c *Cluster, e *Endpoint, seen map[string]*arrival) {
-	server := c.Name
+	server, text := "servers of "+shortCluster(c.Name), "their proxies are not known here, and so their policies are not: they may refuse it"
 	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 {
-		server = parts[0] + "." + parts[1]
+		server, text = parts[0]+"."+parts[1], "its proxy is not known here, and so its policies are not: they may refuse it"
 	}
 	if e.TLS != "mutual" || seen[server] != nil {
 		return
 	}
 	seen[server] = &arrival{}
-	w.step(StagePolicy, server, "its proxy is not known here, and so its policies are not: they may refuse it", nil)
+	w.step(StagePolicy, server, text, nil)
 }
 
 // arriving is the request as it comes to an endpoint.
@@ -162,13 +162,23 @@ func (w *walk) received(peer *Peer, r Request) *arrival {
 	inner := &walk{Config: config, request: r, answer: &Answer{}}
 	inner.listen()
 	out := &arrival{outcome: inner.answer.Outcome, terminated: inner.terminated}
+	decided := false
 	for _, s := range inner.answer.Steps {
-		if s.Stage == StagePolicy {
-			s.Name = peer.Name
-			out.steps = append(out.steps, s)
+		switch {
+		case s.Stage == StagePolicy:
+			s.Name, decided = peer.Name, true
+		case s.open:
+			s.Name = peer.Name + " " + s.Name
+		default:
+			continue
 		}
+		out.steps = append(out.steps, s)
 	}
-	if len(out.steps) > 0 {
+	if o := &out.outcome; o.Status != 0 && !o.Refused {
+		own.Text, decided = fmt.Sprintf("its proxy answers %d by itself: %s", o.Status, o.Reason), true
+		out.steps = append(out.steps, own)
+	}
+	if decided {
 		return out
 	}
 	call := authz.Call{Identity: inner.identity}
@@ -179,7 +189,7 @@ func (w *walk) received(peer *Peer, r Request) *arrival {
 	if out.outcome.Refused {
 		own.Text, own.Object, own.Place = inner.refusal()
 	}
-	out.steps = []Step{own}
+	out.steps = append(out.steps, own)
 	return out
 }
 

@@ -60,7 +60,7 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	if http {
 		c.Protocol = spoken(m, w.request.Protocol)
 	}
-	w.stepOf(StageCluster, c.Name, describeCluster(m), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, limits(m)...)
+	w.stepOf(StageCluster, c.Name, describeCluster(m, f), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, limits(m, http)...)
 	c.Endpoints = w.endpoints(m)
 	if name, why := w.awaitedUpstream(m); name != "" {
 		c.Flags, c.Reason = "UF", fmt.Sprintf("TLS to cluster %s needs %s, which the proxy does not have (%s): no connection is made", c.Name, describeSecret(name), why)
@@ -107,12 +107,21 @@ func (w *walk) unserved(cluster string) string {
 	return "the destination is not known to the proxy, and outboundTrafficPolicy is REGISTRY_ONLY (BlackHole)"
 }
 
-func describeCluster(m *clusterv3.Cluster) string {
+func describeCluster(m *clusterv3.Cluster, f *Forward) string {
 	if m.GetClusterType() != nil {
 		return "goes to the host that is asked for, as DNS knows it"
 	}
 	kind := strings.ToLower(strings.ReplaceAll(m.GetType().String(), "_", " "))
-	return fmt.Sprintf("finds its endpoints by %s and balances by %s", kind, strings.ToLower(strings.ReplaceAll(m.GetLbPolicy().String(), "_", " ")))
+	out := fmt.Sprintf("finds its endpoints by %s and balances by %s", kind, strings.ToLower(strings.ReplaceAll(m.GetLbPolicy().String(), "_", " ")))
+	if !hashes(m) {
+		return out
+	}
+	return out + " " + cmp.Or(strings.Join(f.Hash, " and "), "of nothing, so that any server may be chosen")
+}
+
+// hashes tells whether a cluster chooses servers by what a request has, or a connection.
+func hashes(m *clusterv3.Cluster) bool {
+	return m.GetLbPolicy() == clusterv3.Cluster_RING_HASH || m.GetLbPolicy() == clusterv3.Cluster_MAGLEV
 }
 
 func describeEndpoint(e Endpoint) string {
@@ -127,6 +136,9 @@ func describeEndpoint(e Endpoint) string {
 	}
 	if e.Locality != "" {
 		out += " in " + e.Locality
+	}
+	if e.Weight > 0 {
+		out += fmt.Sprintf(", weight %d", e.Weight)
 	}
 	if e.LocalityWeight > 0 {
 		out += fmt.Sprintf(", weight of the locality %d", e.LocalityWeight)
@@ -235,6 +247,7 @@ func assigned(m *clusterv3.Cluster, a *endpointv3.ClusterLoadAssignment) []Endpo
 			e := Endpoint{
 				Address: address(lb.GetEndpoint().GetAddress()), Priority: l.GetPriority(), Locality: locality(l.GetLocality()),
 				Workload: lb.GetMetadata().GetFilterMetadata()["istio"].GetFields()["workload"].GetStringValue(),
+				Weight:   max(1, lb.GetLoadBalancingWeight().GetValue()), // of 1 where none is set
 			}
 			if once && seen[e.Address] {
 				continue
@@ -254,6 +267,11 @@ func assigned(m *clusterv3.Cluster, a *endpointv3.ClusterLoadAssignment) []Endpo
 			}
 			secure(m, lb, &e)
 			out = append(out, e)
+		}
+	}
+	if !slices.ContainsFunc(out, func(e Endpoint) bool { return e.Weight != out[0].Weight }) {
+		for i := range out {
+			out[i].Weight = 0 // all alike
 		}
 	}
 	shares := loads(healthy, all, a.GetPolicy())

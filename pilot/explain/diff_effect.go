@@ -35,7 +35,7 @@ func (a *Answer) brief() string {
 		if _, needed, ok := strings.Cut(o.Reason, " needs "); ok {
 			why, _, _ = strings.Cut("needs "+needed, " (")
 		}
-		return "the connection is refused" + inParentheses(why)
+		return "the connection ends" + inParentheses(why)
 	case o.Status == 403 && strings.HasPrefix(o.Reason, denied):
 		return "403: " + a.decidedBy()
 	case o.Status != 0 && o.Location != "":
@@ -183,7 +183,7 @@ func (c *Config) facets(a *Answer) map[string]string {
 	for _, to := range f.Clusters {
 		out["request headers"] += headerWords(to.RequestHeaders)
 		out["response headers"] += headerWords(to.ResponseHeaders)
-		c.clusterFacets(out, &to)
+		c.clusterFacets(out, f, &to)
 	}
 	for name, text := range out {
 		out[name] = strings.TrimSpace(text)
@@ -200,7 +200,7 @@ func headerWords(all []HeaderChange) string {
 }
 
 // clusterFacets adds what is told of a cluster that a request goes to.
-func (c *Config) clusterFacets(out map[string]string, to *Cluster) {
+func (c *Config) clusterFacets(out map[string]string, f *Forward, to *Cluster) {
 	add := func(what, text string) {
 		if text != "" && !strings.Contains(out[what], text) {
 			out[what] = strings.TrimPrefix(out[what]+"; "+text, "; ")
@@ -222,8 +222,8 @@ func (c *Config) clusterFacets(out map[string]string, to *Cluster) {
 	if m == nil {
 		return
 	}
-	add("balancing", balancing(m))
-	for _, line := range limits(m) {
+	add("balancing", balancing(m, f))
+	for _, line := range limits(m, to.Protocol != string(TCP)) {
 		if ejects, ok := strings.CutPrefix(line, "ejects servers that fail: "); ok {
 			add("ejection", ejects)
 			continue
@@ -237,10 +237,13 @@ func (c *Config) clusterFacets(out map[string]string, to *Cluster) {
 }
 
 // balancing says how a cluster chooses among its servers.
-func balancing(m *clusterv3.Cluster) string {
+func balancing(m *clusterv3.Cluster, f *Forward) string {
 	out := strings.ToLower(strings.ReplaceAll(m.GetLbPolicy().String(), "_", " "))
 	if m.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil {
 		out += ", by weights of localities"
+	}
+	if hashes(m) && len(f.Hash) > 0 {
+		out += " " + strings.Join(f.Hash, " and ")
 	}
 	for _, p := range m.GetLoadBalancingPolicy().GetPolicies() {
 		out += " " + p.GetTypedExtensionConfig().GetName()

@@ -66,8 +66,15 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 	if on, known := x.authorizeRequest(f.GetName(), packed); known {
 		return on
 	}
-	x.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
+	x.unfollowed(f.GetName())
 	return true
+}
+
+// unfollowed names a filter of which nobody knows here what it does: a program, or one that asks a server.
+func (w *walk) unfollowed(name string) {
+	w.step(StageFilter, name, "may answer by itself or change what follows; it is not followed", nil)
+	last := &w.answer.Steps[len(w.answer.Steps)-1]
+	last.open = true
 }
 
 // mutate notes the headers that a filter sets and removes.

@@ -11,8 +11,9 @@ import (
 )
 
 // limits lists what bounds the use of a cluster, in the words of a DestinationRule: of its connection pool what is
-// set, and when a server is ejected.
-func limits(m *clusterv3.Cluster) []string {
+// set, and when a server is ejected. Connections that are no HTTP count as requests that wait until they are made, and
+// the limits of requests do not hold for them.
+func limits(m *clusterv3.Cluster, http bool) []string {
 	var pool, ejects []string
 	count := func(name string, v *wrapperspb.UInt32Value, unset uint32) {
 		n := unset
@@ -26,6 +27,9 @@ func limits(m *clusterv3.Cluster) []string {
 	for _, t := range thresholds(m) {
 		count("maxConnections", t.GetMaxConnections(), 1024)
 		count("http1MaxPendingRequests", t.GetMaxPendingRequests(), 1024)
+		if !http {
+			continue
+		}
 		count("http2MaxRequests", t.GetMaxRequests(), 1024)
 		if t.GetRetryBudget() == nil {
 			count("maxRetries", t.GetMaxRetries(), 3)
@@ -33,9 +37,10 @@ func limits(m *clusterv3.Cluster) []string {
 	}
 	var out []string
 	if len(pool) > 0 {
-		out = append(out, "limits: "+strings.Join(pool, ", ")+"; what finds no place gets 503 (UO)")
+		end := map[bool]string{true: "gets 503", false: "is closed"}[http]
+		out = append(out, fmt.Sprintf("limits: %s; what finds no place %s (UO)", strings.Join(pool, ", "), end))
 	}
-	if n := options(m).GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection(); n.GetValue() > 0 {
+	if n := options(m).GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection(); http && n.GetValue() > 0 {
 		out = append(out, fmt.Sprintf("closes a connection after maxRequestsPerConnection %d", n.GetValue()))
 	}
 	o := m.GetOutlierDetection()

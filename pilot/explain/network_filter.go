@@ -137,13 +137,13 @@ func (w *walk) networkFilter(f *listenerv3.Filter, opaque bool) (on bool) {
 	if on, known := w.authorizeConnection(f.GetName(), packed); known {
 		return on
 	}
-	w.step(StageFilter, f.GetName(), "is not known here; it may change what follows", nil)
+	w.unfollowed(f.GetName())
 	return true
 }
 
 // tcp forwards a connection.
 func (w *walk) tcp(name string, m *tcpproxy.TcpProxy) {
-	forward := &Forward{}
+	forward := &Forward{Hash: connectionHash(m.GetHashPolicy())}
 	var total uint32
 	for _, c := range m.GetWeightedClusters().GetClusters() {
 		total += c.GetWeight()
