@@ -14,9 +14,11 @@ import (
 // Description is what of the mesh's configuration is about one workload, or one service.
 type Description struct {
 	// Workload is NAME.NAMESPACE of the workload, and Identity what its certificate says; empty of a service.
-	Workload string    `json:"workload,omitempty"`
-	Kind     string    `json:"kind,omitempty"` // sidecar or router
-	Identity string    `json:"identity,omitempty"`
+	Workload string `json:"workload,omitempty"`
+	Kind     string `json:"kind,omitempty"` // sidecar or router
+	Identity string `json:"identity,omitempty"`
+	// Outside says why the workload is not in the mesh; empty where it is.
+	Outside  string    `json:"notInMesh,omitempty"`
 	Services []Exposed `json:"services"`
 	// MutualTLS is what the workload's ports take.
 	MutualTLS []PortMode `json:"mutualTLS,omitempty"`
@@ -53,6 +55,7 @@ type PortLine struct {
 // Applied is a DestinationRule, with its subsets that the workload is in, and others.
 type Applied struct {
 	Object   string   `json:"object"`
+	Clients  string   `json:"clients,omitempty"` // that go by it, where not all do
 	Matching []string `json:"matchingSubsets,omitempty"`
 	Others   []string `json:"otherSubsets,omitempty"`
 	Settings []string `json:"settings,omitempty"` // of its trafficPolicy
@@ -92,10 +95,11 @@ func (t *Translation) DescribeWorkload(p Proxy) Description {
 		out.Settings, about = append(out.Settings, key.String()), append(about, key)
 	}
 	for _, key := range class.Gateways {
-		g, objects := t.served(key)
+		g, objects := t.served(key, p.Namespace)
 		out.Gateways, about = append(out.Gateways, g), append(about, objects...)
 	}
-	out.About, out.Of = about, []Proxy{p}
+	out.About, out.Of = append(about, m.selecting(p.Namespace, labels)...), []Proxy{p}
+	out.Problems = m.overridden(p.Namespace, labels)
 	return out.told()
 }
 
@@ -146,7 +150,7 @@ func (t *Translation) describeService(namespace string, meant func(*model.Servic
 				out.Policies, about = append(out.Policies, ap.AppliedPolicy), append(about, ap.key)
 			}
 		}
-		out.Of = append(out.Of, p)
+		out.Of, about = append(out.Of, p), append(about, t.mesh.selecting(p.Namespace, p.of.Labels)...)
 	}
 	out.About = about
 	return out.told(), true
@@ -208,7 +212,11 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 		if !model.HostCovers(model.ResolveHost(dr.spec.GetHost(), dr.Namespace, t.mesh.domain), model.CanonicalHost(svc.Hostname)) {
 			continue
 		}
-		a := Applied{Object: dr.Key.String(), Settings: settingsOf(dr.spec.GetTrafficPolicy())}
+		clients, ok := t.mesh.clientsOf(dr, svc)
+		if !ok {
+			continue
+		}
+		a := Applied{Object: dr.Key.String(), Clients: clients, Settings: settingsOf(dr.spec.GetTrafficPolicy())}
 		for _, s := range dr.spec.GetSubsets() {
 			if labels != nil && model.HasLabels(labels, s.GetLabels()) {
 				a.Matching = append(a.Matching, s.GetName())

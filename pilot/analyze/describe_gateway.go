@@ -25,8 +25,8 @@ type BoundHosts struct {
 	Hosts  []string `json:"hosts"`
 }
 
-// served tells of a Gateway. It also gives the objects that it names, delegates of the VirtualServices among them.
-func (t *Translation) served(key model.Key) (ServedGateway, []model.Key) {
+// served tells of a Gateway that a proxy of a namespace serves. It also gives the objects that it names, delegates of the VirtualServices among them.
+func (t *Translation) served(key model.Key, namespace string) (ServedGateway, []model.Key) {
 	out, about := ServedGateway{Object: key.String()}, []model.Key{key}
 	if o := t.mesh.known(key); o != nil {
 		if m, made := o.MadeOf(""); made {
@@ -39,7 +39,7 @@ func (t *Translation) served(key model.Key) (ServedGateway, []model.Key) {
 	for _, o := range slices.Concat(t.mesh.ofKind(model.KindVirtualService), t.mesh.ofIngresses()) {
 		vs, ok := o.Spec.(*networking.VirtualService)
 		names := func(g string) bool { return model.GatewayName(g, o.Namespace) == key.Namespace+"/"+key.Name }
-		if !ok || !slices.ContainsFunc(vs.GetGateways(), names) {
+		if !ok || !slices.ContainsFunc(vs.GetGateways(), names) || !model.VirtualServiceAudience(t.mesh.config, vs, o.Namespace).Has(namespace) {
 			continue
 		}
 		bound := BoundHosts{Object: o.Key.String(), Hosts: vs.GetHosts()}

@@ -16,6 +16,7 @@ import (
 type RoutedHere struct {
 	Object    string   `json:"object"`
 	Gateways  []string `json:"gateways,omitempty"` // "mesh" among them
+	Clients   string   `json:"clients,omitempty"`  // that go by it, where not all do
 	Rules     []string `json:"rules,omitempty"`
 	Elsewhere int      `json:"rulesToOtherServices,omitempty"`
 }
@@ -38,6 +39,10 @@ func (t *Translation) routed(o *model.Object, vs *networking.VirtualService, hos
 		out.Object, out.Gateways = m.Object.String(), []string{"the gateways of Ingresses"}
 	}
 	if len(vs.GetHosts()) == 0 {
+		return out, false
+	}
+	var some bool
+	if out.Clients, some = namespacesOf(model.VirtualServiceAudience(t.mesh.config, vs, o.Namespace)); !some {
 		return out, false
 	}
 	if len(out.Gateways) == 0 {

@@ -27,12 +27,13 @@ import (
 type apiServer struct {
 	t        *testing.T
 	replicas map[string]http.Handler // by name; nil for one that nothing reaches
+	objects  map[string]any          // by their paths
 }
 
 // cluster gives a mesh of these replicas.
 func cluster(t *testing.T, replicas map[string]http.Handler) *clusterMesh {
 	t.Helper()
-	server := httptest.NewServer(&apiServer{t, replicas})
+	server := httptest.NewServer(&apiServer{t: t, replicas: replicas})
 	t.Cleanup(server.Close)
 	m, err := openCluster(&rest.Config{Host: server.URL}, "istio-system")
 	if err != nil {
@@ -55,6 +56,11 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(list)
+		return
+	}
+	if o := s.objects[r.URL.Path]; o != nil {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(o)
 		return
 	}
 	name, isForward := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, pods+"/"), "/portforward")

@@ -22,7 +22,8 @@ type description struct {
 	place
 	namespace, output string
 	files             []string
-	trouble           trouble // of the files
+	trouble           trouble // of the files, or of the running mesh
+	silent            []error // why control planes did not answer
 }
 
 // newDescribe is a command of pilotctl, and of its experimental ones, as istioctl has it.
@@ -52,10 +53,14 @@ host, as those of a ServiceEntry are.`,
 				return err
 			}
 			if d.output != "text" {
-				return printDocument(cmd.OutOrStdout(), proxyconfig.Format(d.output), told)
+				err = printDocument(cmd.OutOrStdout(), proxyconfig.Format(d.output), told)
+			} else {
+				_, err = io.WriteString(cmd.OutOrStdout(), describe(told))
 			}
-			_, err = io.WriteString(cmd.OutOrStdout(), describe(told))
-			return err
+			if err != nil {
+				return err
+			}
+			return tellSilent(cmd, d.silent)
 		},
 	}
 	if strings.HasPrefix(use, "pod") {
@@ -83,12 +88,9 @@ func (d *description) translated(ctx context.Context, in io.Reader) (*analyze.Tr
 	return analyze.Translate(ctx, files, resolve.Settings{})
 }
 
-// troubled adds the errors of the files that touch what is described: an object that was refused is not among what
+// troubled adds the errors that touch what is described: an object that was refused is not among what
 // the proxies run.
 func (d *description) troubled(t *analyze.Translation, told analyze.Description) analyze.Description {
-	if len(d.files) == 0 {
-		return told
-	}
 	way := wayTaken{objects: map[model.Key]bool{}, proxies: told.Of, servers: told.Of, root: t.RootNamespace()}
 	for _, key := range told.About {
 		way.objects[key] = true
@@ -96,15 +98,18 @@ func (d *description) troubled(t *analyze.Translation, told analyze.Description)
 	for _, s := range told.Services {
 		way.hosts = append(way.hosts, s.Host)
 	}
+	var found []model.Problem
 	for _, f := range d.trouble.found {
-		if d.touches(f, way) {
-			// What a proxy's configuration came to at the same field is the same problem, said without its line.
-			told.Problems = slices.DeleteFunc(told.Problems, func(p model.Problem) bool {
-				return p.Field != "" && p.Object == f.Object && p.Field == f.Field && p.Origin.Line != f.Origin.Line
-			})
-			told.Problems = append(told.Problems, model.Problem{Object: f.Object, Field: f.Field, Message: f.Message, Origin: f.Origin})
+		if !way.objects[f.Object] && !d.touches(f, way) {
+			continue
 		}
+		// What a proxy's configuration came to at the same field is the same problem, said without its line.
+		told.Problems = slices.DeleteFunc(told.Problems, func(p model.Problem) bool {
+			return p.Object == f.Object && p.Field == f.Field && (p.Field != "" || p.Message == f.Message)
+		})
+		found = append(found, model.Problem{Object: f.Object, Field: f.Field, Message: f.Message, Origin: f.Origin})
 	}
+	told.Problems = append(told.Problems, found...)
 	return told.Told()
 }
 
@@ -124,20 +129,7 @@ func (d *description) pod(ctx context.Context, in io.Reader, name string) (analy
 		return analyze.Description{}, usageError(fmt.Errorf("%q is no pod; give POD, POD.NAMESPACE or NAMESPACE/WORKLOAD", name))
 	}
 	if len(d.files) == 0 {
-		m, err := d.reach()
-		if err != nil {
-			return analyze.Description{}, err
-		}
-		defer m.close()
-		found, err := m.resolve(ctx, pod+"."+namespace)
-		if err != nil {
-			return analyze.Description{}, err
-		}
-		made, err := remake(ctx, m, found)
-		if err != nil {
-			return analyze.Description{}, err
-		}
-		return made.translation.DescribeWorkload(made.proxy), nil
+		return d.runningPod(ctx, pod+"."+namespace)
 	}
 	t, err := d.translated(ctx, in)
 	if err != nil {
@@ -147,8 +139,8 @@ func (d *description) pod(ctx context.Context, in io.Reader, name string) (analy
 	if i >= 0 {
 		return d.troubled(t, t.DescribeWorkload(t.Proxies[i])), nil
 	}
-	if why, ok := t.Bare(namespace, pod); ok {
-		return analyze.Description{}, fmt.Errorf("workload %s.%s has no sidecar, so nothing of the mesh is about it: %s", pod, namespace, why)
+	if told, ok := t.DescribeOutside(namespace, pod); ok {
+		return d.troubled(t, told), nil
 	}
 	return analyze.Description{}, noWorkload(pod+"."+namespace, workloads(t))
 }
@@ -158,38 +150,18 @@ func (d *description) service(ctx context.Context, in io.Reader, name string) (a
 	if !ok {
 		namespace = d.namespace
 	}
-	var t *analyze.Translation
-	var err error
-	if len(d.files) > 0 {
-		t, err = d.translated(ctx, in)
-	} else {
-		t, err = d.running(ctx, namespace, d.namespace)
+	if len(d.files) == 0 {
+		return d.runningService(ctx, namespace, short, name)
 	}
+	t, err := d.translated(ctx, in)
 	if err != nil {
 		return analyze.Description{}, err
 	}
-	out, ok := t.DescribeService(namespace, short)
+	out, ok := d.serviceIn(t, namespace, short, name)
 	if !ok {
-		if out, ok = t.DescribeHost(d.namespace, name); !ok {
-			return out, fmt.Errorf("there is no Service %s/%s, and no ServiceEntry has host %s", namespace, short, name)
-		}
+		return out, noService(namespace, short, name)
 	}
 	return d.troubled(t, out), nil
-}
-
-// running gives what the proxies of namespaces run, by the first control plane that answers.
-func (d *description) running(ctx context.Context, namespaces ...string) (*analyze.Translation, error) {
-	m, err := d.reach()
-	if err != nil {
-		return nil, err
-	}
-	defer m.close()
-	mesh, err := readRunning(ctx, m, routedBy()...)
-	if err != nil {
-		return nil, err
-	}
-	mesh.Proxies = slices.DeleteFunc(mesh.Proxies, func(p model.Proxy) bool { return !slices.Contains(namespaces, p.Namespace) })
-	return mesh.Translate(ctx)
 }
 
 // completePods completes the first argument with the pods of the mesh, or the workloads of the files.
@@ -206,8 +178,13 @@ func describe(d analyze.Description) string {
 	others := "Subsets"
 	if d.Workload != "" {
 		others = "Other subsets"
-		w.line(0, "Pod: %s (%s)", d.Workload, d.Kind)
-		w.line(1, "Identity: %s", d.Identity)
+		if d.Outside == "" {
+			w.line(0, "Pod: %s (%s)", d.Workload, d.Kind)
+			w.line(1, "Identity: %s", d.Identity)
+		} else {
+			w.line(0, "Pod: %s (not in the mesh)", d.Workload)
+			w.line(1, "It has no sidecar: %s", d.Outside)
+		}
 		if len(d.Services) == 0 {
 			w.line(0, "No Service selects it")
 		}
@@ -245,7 +222,7 @@ func (w *describer) service(s analyze.Exposed, others string) {
 		w.line(1, "%s", text)
 	}
 	for _, r := range s.DestinationRules {
-		w.line(0, "%s for %q", r.Object, s.Host)
+		w.line(0, "%s for %q%s", r.Object, s.Host, ofClients(r.Clients))
 		for _, of := range []struct {
 			what  string
 			names []string
@@ -256,7 +233,7 @@ func (w *describer) service(s analyze.Exposed, others string) {
 		}
 	}
 	for _, v := range s.VirtualServices {
-		w.line(0, "%s for %s", v.Object, strings.Join(v.Gateways, ", "))
+		w.line(0, "%s for %s%s", v.Object, strings.Join(v.Gateways, ", "), ofClients(v.Clients))
 		for _, r := range v.Rules {
 			w.line(1, "%s", r)
 		}
@@ -264,6 +241,14 @@ func (w *describer) service(s analyze.Exposed, others string) {
 			w.line(1, "rules that lead elsewhere: %d", v.Elsewhere)
 		}
 	}
+}
+
+// ofClients says whose rules those are that are not all clients'.
+func ofClients(who string) string {
+	if who == "" {
+		return ""
+	}
+	return ", of clients " + who
 }
 
 // gateway writes what a Gateway object has a proxy serve.

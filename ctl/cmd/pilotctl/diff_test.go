@@ -24,6 +24,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 	"github.com/pilothouse-mesh/pilothouse/pilot/discovery"
@@ -76,9 +77,19 @@ func proven(r *http.Response) error {
 	return nil
 }
 
-// connect opens the stream of a proxy, which lasts as long as ctx.
+// connect opens the stream of a proxy, which lasts as long as ctx. A label may follow its ID after a space, as a=b.
 func connect(t *testing.T, ctx context.Context, address, id string) {
 	t.Helper()
+	node := &corev3.Node{}
+	var label string
+	if node.Id, label, _ = strings.Cut(id, " "); label != "" {
+		name, value, _ := strings.Cut(label, "=")
+		labels, err := structpb.NewStruct(map[string]any{"LABELS": map[string]any{name: value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.Metadata = labels
+	}
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +99,7 @@ func connect(t *testing.T, ctx context.Context, address, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: id}, TypeUrl: resource.Clusters.URL()}); err != nil {
+	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: resource.Clusters.URL()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); err != nil {
@@ -99,7 +110,13 @@ func connect(t *testing.T, ctx context.Context, address, id string) {
 // pilotctl runs a command against a cluster of replicas of the control plane.
 func pilotctl(t *testing.T, replicas map[string]http.Handler, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	server := httptest.NewServer(&apiServer{t, replicas})
+	return pilotctlOf(t, &apiServer{t: t, replicas: replicas}, args...)
+}
+
+// pilotctlOf runs a command against a cluster.
+func pilotctlOf(t *testing.T, cluster *apiServer, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	server := httptest.NewServer(cluster)
 	defer server.Close()
 	kubeconfig := filepath.Join(t.TempDir(), "config")
 	writeFile(t, kubeconfig, fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: x, clusters: [{name: x, cluster: {server: "%s"}}], contexts: [{name: x, context: {cluster: x}}]}`, server.URL))
@@ -222,7 +239,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 		},
 		"a Secret that was missing": {
 			late, exitFindings,
-			[]string{"router edge-1.default\n", "GET https://late.example.com:443/: the connection is refused (needs Secret late, which the proxy does not have) -> shop.default:80", "secret kubernetes://late: added"},
+			[]string{"router edge-1.default\n", "GET https://late.example.com:443/: the connection ends (needs Secret late, which the proxy does not have) -> shop.default:80", "secret kubernetes://late: added"},
 			[]string{"sidecar", "https://shop"},
 		},
 		"a certificate with a comment": {strings.ReplaceAll(secret, "    -----BEGIN", "    # of the shop\n    -----BEGIN"), 0, nil, []string{"."}},
@@ -328,7 +345,7 @@ func TestDiffAgainstARunningMesh(t *testing.T) {
 			"apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {selector: {matchLabels: {app: shop}}, mtls: {mode: STRICT}}\n")
 		out, said, code := pilotctl(t, replicas, "diff", file)
 		want := "sidecar shop.default\n" +
-			"  any request of a client in the clear to any port: allowed -> the connection is refused (NR)\n" +
+			"  any request of a client in the clear to any port: allowed -> the connection ends (NR)\n" +
 			"  GET /admin of any other workload of the mesh to any port: allowed -> 403: denied by default/no-admin spec.rules[0]\n" +
 			"  listener virtualInbound: changed (chain 0.0.0.0_8080, filter http.rbac, chain virtualInbound-catchall-http, chain virtualInbound and 4 more)\n"
 		if code != exitFindings || out != want {

@@ -14,9 +14,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 )
 
 // localMesh is a running mesh on this machine.
@@ -41,12 +44,31 @@ func (m *localMesh) close() { m.http.CloseIdleConnections() }
 
 // resolve gives POD.NAMESPACE of what a user calls a pod: its name, with or without a namespace,
 // or the name of a Deployment with one pod.
-func (m *localMesh) resolve(_ context.Context, pod string) (string, error) {
-	p, err := m.Pod(pod)
+func (m *localMesh) resolve(ctx context.Context, pod string) (string, error) {
+	p, err := m.find(ctx, pod)
 	if err != nil {
 		return "", err
 	}
 	return p.Name + "." + p.Namespace, nil
+}
+
+func (m *localMesh) find(_ context.Context, pod string) (*corev1.Pod, error) { return m.Pod(pod) }
+
+// manifests implements reached by the files that the objects stand in.
+func (m *localMesh) manifests(_ context.Context, of []analyze.Finding) []analyze.File {
+	var out []analyze.File
+	read := map[string]bool{"": true}
+	for _, f := range of {
+		name := f.Origin.File
+		if read[name] {
+			continue
+		}
+		read[name] = true
+		if data, err := file.Load(name); err == nil {
+			out = append(out, analyze.File{Name: name, Data: data})
+		}
+	}
+	return out
 }
 
 // controlAddress is where the control plane has its pages, inside the mesh.

@@ -15,11 +15,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
 )
 
 // Ports in a pod that only the pod itself reaches, or that give it more.
@@ -141,6 +146,34 @@ func (m *clusterMesh) resolve(ctx context.Context, pod string) (string, error) {
 		return "", err
 	}
 	return p.Name + "." + p.Namespace, nil
+}
+
+func (m *clusterMesh) find(ctx context.Context, pod string) (*corev1.Pod, error) {
+	return m.pod(ctx, pod)
+}
+
+// manifests implements reached by asking the API server. Problems do not say by which version a user wrote an object.
+func (m *clusterMesh) manifests(ctx context.Context, of []analyze.Finding) []analyze.File {
+	objects, err := dynamic.NewForConfig(m.config)
+	if err != nil {
+		return nil
+	}
+	var out []analyze.File
+	for _, f := range of {
+		kind, known := kinds.OfIstio()[f.Object.Kind]
+		if !known {
+			continue
+		}
+		resource := schema.GroupVersionResource{Group: kind.Group, Version: kind.Versions[0], Resource: kinds.Resource(f.Object.Kind)}
+		found, err := objects.Resource(resource).Namespace(f.Object.Namespace).Get(ctx, f.Object.Name, metav1.GetOptions{})
+		if err != nil {
+			continue
+		}
+		if data, err := found.MarshalJSON(); err == nil {
+			out = append(out, analyze.File{Name: f.Object.String(), Data: data})
+		}
+	}
+	return out
 }
 
 func (m *clusterMesh) pod(ctx context.Context, pod string) (*corev1.Pod, error) {

@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"istio.io/api/annotation"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -28,6 +30,10 @@ type reached interface {
 	admin(ctx context.Context, pod, method, path string) ([]byte, error)
 	// resolve gives POD.NAMESPACE of what a user calls a pod.
 	resolve(ctx context.Context, pod string) (string, error)
+	// find gives the pod itself.
+	find(ctx context.Context, pod string) (*corev1.Pod, error)
+	// manifests gives the texts of objects that are at fault, as far as they can be had.
+	manifests(ctx context.Context, of []analyze.Finding) []analyze.File
 	// page gives a way to the port of the control plane's pages, and its address there, until stop is called.
 	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
 	// versions gives the control planes' versions, with the number of replicas of each. silent and err are those of
