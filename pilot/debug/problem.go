@@ -22,7 +22,8 @@ type Problem struct {
 	AsOf      int64  `json:"asOf,omitempty"` // as model.Origin has it
 }
 
-func problemOf(p model.Problem) Problem {
+// ProblemOf gives a problem as the page has it.
+func ProblemOf(p model.Problem) Problem {
 	return Problem{
 		Kind: string(p.Object.Kind), Namespace: p.Object.Namespace, Name: p.Object.Name, Field: p.Field,
 		Severity: string(p.Severity), Reason: string(p.Reason), Message: p.Message,
@@ -55,7 +56,7 @@ func ReadProblems(page []byte) ([]model.Problem, error) {
 func (s *Server) problems(w http.ResponseWriter, _ *http.Request) {
 	out := []Problem{}
 	for _, p := range s.opts.Problems() {
-		out = append(out, problemOf(p))
+		out = append(out, ProblemOf(p))
 	}
 	writeJSON(w, out)
 }

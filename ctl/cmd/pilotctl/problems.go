@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,7 +59,8 @@ func newProblems(o *options) *cobra.Command {
 		Use: "problems", Short: "Objects that are not in effect, and why", Args: usage.Args(cobra.NoArgs),
 		Long: `Objects that are not in effect, and why. In a cluster all replicas of the control plane are asked, since what a
 proxy refuses is known to the replica that has the proxy; where one does not answer, that is said on stderr,
-and the exit code is 1.`,
+and the exit code is 1. Told as well are Gateways that no connected gateway serves, and pods of a local mesh
+that wait for an image that cannot be had.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := proxyconfig.ParseFormat(output)
 			if err != nil {
@@ -87,6 +89,13 @@ func tellAll(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
 	said, err := readProblems(all)
 	if err != nil {
 		return err
+	}
+	idle, unheard := idle(cmd.Context(), m)
+	if len(silent) == 0 { // else that is said already
+		silent = unheard
+	}
+	for _, p := range idle {
+		said = append(said, debug.ProblemOf(p))
 	}
 	slices.SortStableFunc(said, func(a, b debug.Problem) int { return model.CompareProblems(a.Model(), b.Model()) })
 	if err := printProblems(cmd.OutOrStdout(), format, said); err != nil {
@@ -120,19 +129,17 @@ func printProblems(w io.Writer, format proxyconfig.Format, all []debug.Problem) 
 func (p *progress) tellProblems(ctx context.Context, m *localMesh) {
 	tick := time.NewTicker(problemsEvery)
 	defer tick.Stop()
-	lasting := map[string]bool{}
+	var known troubles
 	for {
 		// A control plane that is being started again has nothing to say for a moment.
 		if all, err := m.problems(ctx); err == nil {
-			now := map[string]bool{}
-			for _, problem := range all {
-				text := problem.String()
-				now[text] = true
-				if !lasting[text] {
-					p.tell(text)
-				}
+			fresh, solved := known.become(all)
+			for _, text := range fresh {
+				p.tell(text)
 			}
-			lasting = now
+			for _, about := range solved {
+				p.say("the problems with " + about + " are solved")
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -140,6 +147,34 @@ func (p *progress) tellProblems(ctx context.Context, m *localMesh) {
 		case <-tick.C:
 		}
 	}
+}
+
+// troubles are the problems that last.
+type troubles struct {
+	texts map[string]bool
+	about map[string]bool // objects, and files that do not parse
+}
+
+// become takes what the problems are now, and gives the texts of new ones and what has none any more, sorted.
+func (t *troubles) become(all []model.Problem) (fresh, solved []string) {
+	now := troubles{map[string]bool{}, map[string]bool{}}
+	for _, p := range all {
+		text, about := p.String(), p.Object.String()
+		if p.Object == (model.Key{}) {
+			about = p.Origin.File
+		}
+		if !t.texts[text] && !now.texts[text] {
+			fresh = append(fresh, text)
+		}
+		now.texts[text], now.about[about] = true, true
+	}
+	for _, about := range slices.Sorted(maps.Keys(t.about)) {
+		if !now.about[about] {
+			solved = append(solved, about)
+		}
+	}
+	*t = now
+	return fresh, solved
 }
 
 // Local node and control plane read the same files at about the same time; what both say within
@@ -153,6 +188,13 @@ func (p *progress) tell(text string) {
 	if !p.saidJustNow(text) {
 		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", time.Since(p.began).Truncate(100*time.Millisecond), terminal.Text(text))
 	}
+}
+
+// say prints what is no warning.
+func (p *progress) say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.stderr, "[%6s] %s\n", time.Since(p.began).Truncate(100*time.Millisecond), terminal.Text(text))
 }
 
 // saidJustNow tells whether the warning was printed a moment ago, and notes that it now is. The
