@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -12,11 +13,17 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 )
 
-// Compare prints for clusters, listeners and routes whether the proxy runs what it was sent, and
-// where not, how they differ. Static resources of the bootstrap are nobody's sending. It tells
-// whether all match.
-func Compare(w io.Writer, sent, runs *proxyconfig.Dump) (same bool, err error) {
-	same = true
+// Part is a type of resources of one proxy.
+type Part struct {
+	Type       string `json:"type"` // Clusters, Listeners or Routes
+	Match      bool   `json:"match"`
+	Difference string `json:"difference,omitempty"` // of what was sent from what runs, as diff has it
+}
+
+// Compare tells for clusters, listeners and routes whether the proxy runs what it was sent, and
+// where not, how they differ. Static resources of the bootstrap are nobody's sending.
+func Compare(sent, runs *proxyconfig.Dump) ([]Part, error) {
+	var out []Part
 	for _, part := range []struct {
 		name       string
 		sent, runs []proxyconfig.Resource
@@ -27,20 +34,35 @@ func Compare(w io.Writer, sent, runs *proxyconfig.Dump) (same bool, err error) {
 	} {
 		want, err := canonical(part.sent)
 		if err != nil {
-			return false, fmt.Errorf("%s as sent: %w", part.name, err)
+			return nil, fmt.Errorf("%s as sent: %w", part.name, err)
 		}
 		got, err := canonical(part.runs)
 		if err != nil {
-			return false, fmt.Errorf("%s of the proxy: %w", part.name, err)
+			return nil, fmt.Errorf("%s of the proxy: %w", part.name, err)
 		}
-		if d := diff.Diff("control plane", want, "proxy", got); d != nil {
-			same = false
-			fmt.Fprintf(w, "%s Don't Match\n%s", part.name, terminal.Lines(string(d)))
-			continue
-		}
-		fmt.Fprintf(w, "%s Match\n", part.name)
+		d := diff.Diff("control plane", want, "proxy", got)
+		out = append(out, Part{part.name, d == nil, string(d)})
 	}
-	return same, nil
+	return out, nil
+}
+
+// Same tells whether all parts match.
+func Same(all []Part) bool {
+	return !slices.ContainsFunc(all, func(p Part) bool { return !p.Match })
+}
+
+// PrintParts prints whether each part matches, and how it differs.
+func PrintParts(w io.Writer, all []Part) error {
+	for _, p := range all {
+		text := p.Type + " Match\n"
+		if !p.Match {
+			text = fmt.Sprintf("%s Don't Match\n%s", p.Type, terminal.Lines(p.Difference))
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // canonical writes the dynamic resources, which come sorted by name, with the fields of each

@@ -48,20 +48,29 @@ func dump(t *testing.T, cluster string) *proxyconfig.Dump {
 }
 
 func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
-	var out bytes.Buffer
-	a, b := dump(t, `{"name":"c","type":"EDS","lb":{"x":1,"y":2}}`), dump(t, `{"lb":{"y":2,"x":1},"type":"EDS","name":"c"}`)
-	if same, err := Compare(&out, a, b); err != nil || !same || !strings.Contains(out.String(), "Clusters Match") {
-		t.Errorf("%v %v\n%s", same, err, out.String())
+	compared := func(a, b *proxyconfig.Dump) (string, []Part) {
+		parts, err := Compare(a, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := PrintParts(&out, parts); err != nil {
+			t.Fatal(err)
+		}
+		return out.String(), parts
 	}
-	out.Reset()
+	a, b := dump(t, `{"name":"c","type":"EDS","lb":{"x":1,"y":2}}`), dump(t, `{"lb":{"y":2,"x":1},"type":"EDS","name":"c"}`)
+	if text, parts := compared(a, b); !Same(parts) || !strings.Contains(text, "Clusters Match") {
+		t.Errorf("%v\n%s", parts, text)
+	}
 	c := dump(t, `{"name":"c","type":"STATIC","lb":{"x":1,"y":2}}`)
-	same, err := Compare(&out, a, c)
-	if err != nil || same {
-		t.Fatalf("%v %v", same, err)
+	text, parts := compared(a, c)
+	if Same(parts) || parts[0].Match || !parts[1].Match || !strings.Contains(parts[0].Difference, `-  "type": "EDS"`) {
+		t.Fatalf("%+v", parts)
 	}
 	for _, want := range []string{"Clusters Don't Match", `-  "type": "EDS"`, `+  "type": "STATIC"`, "Listeners Match", "Routes Match"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("lacks %q:\n%s", want, out.String())
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q:\n%s", want, text)
 		}
 	}
 }

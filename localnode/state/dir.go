@@ -26,10 +26,18 @@ type Dir struct {
 
 var validName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
 
+// NameError is a name that no mesh can have.
+type NameError struct{ Name string }
+
+// Error says what a name may be.
+func (e *NameError) Error() string {
+	return fmt.Sprintf("mesh name %q: must be 1 to 32 lower-case letters, digits or '-', beginning and ending with a letter or digit", e.Name)
+}
+
 // NewDir names the directory of mesh name below root. It makes nothing.
 func NewDir(root, name string) (Dir, error) {
 	if !validName.MatchString(name) {
-		return Dir{}, fmt.Errorf("mesh name %q: must be 1 to 32 lower-case letters, digits or '-', beginning and ending with a letter or digit", name)
+		return Dir{}, &NameError{name}
 	}
 	return Dir{Root: root, Name: name}, nil
 }

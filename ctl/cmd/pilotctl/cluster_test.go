@@ -21,6 +21,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 )
 
 // apiServer stands in for an API server that knows replicas of the control plane, and forwards to their ports.
@@ -56,6 +57,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(list)
+		return
+	}
+	if page, ok := s.objects[r.URL.Path].(http.Handler); ok {
+		page.ServeHTTP(w, r)
 		return
 	}
 	if o := s.objects[r.URL.Path]; o != nil {
@@ -120,12 +125,14 @@ func pass(t *testing.T, stream httpstream.Stream, address string) {
 
 // replies answers one path of the debug port.
 func replies(path, answer string) http.Handler {
+	pages := map[string]string{debug.ObjectsPath: `{"domain": "cluster.local"} {"end": true}`, debug.ProxiesPath: "[]", path: answer}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != path {
+		page, ok := pages[r.URL.Path]
+		if !ok {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = io.WriteString(w, answer)
+		_, _ = io.WriteString(w, page)
 	})
 }
 

@@ -54,6 +54,10 @@ func (m *localMesh) resolve(ctx context.Context, pod string) (string, error) {
 
 func (m *localMesh) find(_ context.Context, pod string) (*corev1.Pod, error) { return m.Pod(pod) }
 
+func (m *localMesh) logs(ctx context.Context, pod, container string, opts localnode.LogOptions, w io.Writer) error {
+	return m.Logs(ctx, pod, container, opts, w)
+}
+
 // manifests implements reached by the files that the objects stand in.
 func (m *localMesh) manifests(_ context.Context, of []analyze.Finding) []analyze.File {
 	var out []analyze.File
@@ -157,6 +161,9 @@ func newExec(o *options) *cobra.Command {
 		Args:              usage.Args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := o.open()
+			if errors.Is(err, localnode.ErrNoMesh) {
+				return fmt.Errorf("%w; in a cluster, kubectl exec does this", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -184,40 +191,5 @@ func newExec(o *options) *cobra.Command {
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
 	cmd.Flags().BoolVarP(&stdin, "stdin", "i", false, "pass standard input on")
 	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "give the command a terminal")
-	return cmd
-}
-
-func newLogs(o *options) *cobra.Command {
-	var (
-		container, namespace string
-		lo                   localnode.LogOptions
-	)
-	cmd := &cobra.Command{
-		Use: "logs POD[.NAMESPACE] [-c CONTAINER]", Short: "Print a container's log", Args: usage.Args(cobra.ExactArgs(1)),
-		ValidArgsFunction: o.completePods,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := o.open()
-			if err != nil {
-				return err
-			}
-			defer m.close()
-			pod, err := m.resolve(cmd.Context(), qualified(args[0], namespace))
-			if err != nil {
-				return err
-			}
-			err = m.Logs(cmd.Context(), pod, container, lo, cmd.OutOrStdout())
-			if errors.Is(err, context.Canceled) { // the user has seen enough
-				return nil
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVarP(&container, "container", "c", "", "container; the pod's default one if empty")
-	completion(cmd, "container", o.completeContainers)
-	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pod")
-	cmd.Flags().BoolVarP(&lo.Follow, "follow", "f", false, "go on until the container ends")
-	cmd.Flags().IntVar(&lo.Tail, "tail", 0, "the last lines only; 0 for all")
-	cmd.Flags().BoolVarP(&lo.Previous, "previous", "p", false, "of the run before the last restart")
-	cmd.Flags().BoolVar(&lo.Timestamps, "timestamps", false, "with the time of each line")
 	return cmd
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // version is set by the build.
@@ -65,9 +66,12 @@ func main() {
 func codeOf(err error) int {
 	var exit *exitError
 	var wrong *usage.Error
+	var name *state.NameError
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &name):
+		return usage.Exit
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.As(err, &wrong):

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,7 @@ func newProxyStatus(o *options) *cobra.Command {
 			}
 			defer m.close()
 			if len(args) == 1 {
-				return compare(cmd, m, qualified(args[0], namespace))
+				return compare(cmd, m, qualified(args[0], namespace), format)
 			}
 			return list(cmd, m, format)
 		},
@@ -91,7 +90,7 @@ func tellSilent(cmd *cobra.Command, silent []error) error {
 
 // compare shows how one proxy differs from what it was sent. A change that is on its way is given
 // a moment to arrive.
-func compare(cmd *cobra.Command, m reached, pod string) error {
+func compare(cmd *cobra.Command, m reached, pod string, format proxyconfig.Format) error {
 	ctx := cmd.Context()
 	pod, err := m.resolve(ctx, pod)
 	if err != nil {
@@ -109,10 +108,11 @@ func compare(cmd *cobra.Command, m reached, pod string) error {
 		if err != nil {
 			return err
 		}
-		text, same, err := difference(sent, runs)
+		parts, err := difference(sent, runs)
 		if err != nil {
 			return err
 		}
+		same := proxystatus.Same(parts)
 		if !same && time.Now().Before(deadline) {
 			select {
 			case <-ctx.Done():
@@ -121,7 +121,7 @@ func compare(cmd *cobra.Command, m reached, pod string) error {
 			}
 			continue
 		}
-		if _, err := fmt.Fprint(cmd.OutOrStdout(), text); err != nil {
+		if err := printParts(cmd, format, parts); err != nil {
 			return err
 		}
 		if !same {
@@ -131,16 +131,21 @@ func compare(cmd *cobra.Command, m reached, pod string) error {
 	}
 }
 
-func difference(sent, runs []byte) (string, bool, error) {
+func printParts(cmd *cobra.Command, format proxyconfig.Format, parts []proxystatus.Part) error {
+	if format != proxyconfig.Short {
+		return printDocument(cmd.OutOrStdout(), format, parts)
+	}
+	return proxystatus.PrintParts(cmd.OutOrStdout(), parts)
+}
+
+func difference(sent, runs []byte) ([]proxystatus.Part, error) {
 	a, err := proxyconfig.ParseDump(sent)
 	if err != nil {
-		return "", false, fmt.Errorf("control plane: %w", err)
+		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	b, err := proxyconfig.ParseDump(runs)
 	if err != nil {
-		return "", false, fmt.Errorf("proxy: %w", err)
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	var out strings.Builder
-	same, err := proxystatus.Compare(&out, a, b)
-	return out.String(), same, err
+	return proxystatus.Compare(a, b)
 }

@@ -34,6 +34,8 @@ type reached interface {
 	find(ctx context.Context, pod string) (*corev1.Pod, error)
 	// manifests gives the texts of objects that are at fault, as far as they can be had.
 	manifests(ctx context.Context, of []analyze.Finding) []analyze.File
+	// logs writes the log of a container of a pod; "" is the pod's usual one.
+	logs(ctx context.Context, pod, container string, opts localnode.LogOptions, w io.Writer) error
 	// page gives a way to the port of the control plane's pages, and its address there, until stop is called.
 	page(ctx context.Context) (way http.RoundTripper, address string, stop func(), err error)
 	// versions gives the control planes' versions, with the number of replicas of each. silent and err are those of
@@ -52,8 +54,11 @@ type place struct {
 	istioNamespace string
 }
 
-func (p *place) register(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVarP(&p.cluster.kubeconfig, "kubeconfig", "c", "", "ask a mesh in this cluster (by default that of $KUBECONFIG or ~/.kube/config, where none runs on this machine)")
+func (p *place) register(cmd *cobra.Command) { p.registerAs(cmd, "c") }
+
+// registerAs does so with a letter for the kubeconfig, "" for none.
+func (p *place) registerAs(cmd *cobra.Command, letter string) {
+	cmd.PersistentFlags().StringVarP(&p.cluster.kubeconfig, "kubeconfig", letter, "", "ask a mesh in this cluster (by default that of $KUBECONFIG or ~/.kube/config, where none runs on this machine)")
 	cmd.PersistentFlags().StringVarP(&p.istioNamespace, "istioNamespace", "i", model.RootNamespace, "namespace of the control plane, in a cluster")
 	cmd.PersistentFlags().StringVar(&p.cluster.context, "context", "", "ask a mesh in the cluster of this context of the kubeconfig")
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/localnode/state"
 )
 
 // upOptions are the flags of up.
@@ -106,6 +107,9 @@ func (u *upOptions) config(dirs []string) (localnode.Config, error) {
 	cfg := localnode.Config{
 		Name: u.name, StateRoot: u.stateRoot, DiscoveryBinary: u.discovery, Egress: u.egress, PlaintextAddr: u.grpcAddr, MaxRestartPeriod: u.maxRestart,
 		Log: slog.New(slog.DiscardHandler),
+	}
+	if _, err := state.NewDir(u.stateRoot, u.name); err != nil {
+		return cfg, err
 	}
 	if u.verbose {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
