@@ -167,8 +167,8 @@ func unpacked(m protoreflect.Message) protoreflect.Message {
 	return out.ProtoReflect()
 }
 
-// valueMost is how long a value is in a document.
-const valueMost = 2000
+// valueMost is how long a value is in a document, but for those of which the words are compared, which are longer alone.
+const valueMost, wordsMost = 2000, 20000
 
 // valueText gives the value of a field as JSON; empty for none.
 func valueText(f protoreflect.FieldDescriptor, m protoreflect.Message) string {
@@ -182,8 +182,12 @@ func valueText(f protoreflect.FieldDescriptor, m protoreflect.Message) string {
 		return err.Error()
 	}
 	text := strings.ReplaceAll(string(data), `": `, `":`) // protojson varies its spaces
-	if len(text) > valueMost {
-		text = text[:valueMost] + "…"
+	most := valueMost
+	if observes(topics[string(f.Name())]) {
+		most = wordsMost
+	}
+	if len(text) > most {
+		text = text[:most] + "…"
 	}
 	return text
 }

@@ -62,13 +62,17 @@ func (f *focus) observed() []Change {
 		said := map[Difference]bool{}
 		change := Change{Request: "any request " + listenerWords(name)}
 		for _, d := range c.Differences {
-			if d.What != "access logs" && d.What != "tracing" {
+			if !observes(d.What) {
 				continue
 			}
-			d.Before, d.After = extensions(d.Before), extensions(d.After)
-			if d.Before == d.After {
-				d.Before, d.After = "as before", "otherwise"
+			before, after := extensions(d.Before), extensions(d.After)
+			if before == after {
+				before, after = otherWords(d.Before, d.After), otherWords(d.After, d.Before)
 			}
+			if before == after {
+				before, after = "as before", "otherwise"
+			}
+			d.Before, d.After = before, after
 			if !said[d] {
 				said[d] = true
 				change.Differences = append(change.Differences, d)
@@ -79,6 +83,34 @@ func (f *focus) observed() []Change {
 		}
 	}
 	return out
+}
+
+// observes tells of what is told of requests and changes nothing of what becomes of them.
+func observes(topic string) bool { return topic == "access logs" || topic == "tracing" }
+
+// wordsShown is how many words are named by which settings differ.
+const wordsShown = 3
+
+// otherWords gives the words and values in the JSON of a field that another one does not have.
+func otherWords(text, other string) string {
+	words := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(` "{}[],\…`, r) })
+	}
+	known := map[string]bool{":": true}
+	for _, w := range words(other) {
+		known[w] = true
+	}
+	var out []string
+	for _, w := range words(text) {
+		if !known[w] {
+			known[w] = true
+			out = append(out, w)
+		}
+	}
+	if n := len(out) - wordsShown; n > 0 {
+		out = append(out[:wordsShown], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(out, " ")
 }
 
 // extensions names those in the JSON of a field.
