@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,11 +83,18 @@ func (k *kubeInject) injector(ctx context.Context, manifests []byte, warn func(s
 	texts, origin := map[string][]byte{}, map[string]string{}
 	objects := proxyConfigsOf(manifests, k.from, k.namespace)
 	var cluster *injectorCluster
-	for _, part := range []struct{ name, file, flag, configMap string }{
+	parts := []struct{ name, file, flag, configMap string }{
 		{"config", k.config, "--injectConfigFile", configMap},
 		{"mesh", k.mesh, "--meshConfigFile", meshMap},
 		{"values", k.values, "--valuesFile", configMap},
-	} {
+	}
+	var lacks []string
+	for _, part := range parts {
+		if part.file == "" {
+			lacks = append(lacks, part.flag)
+		}
+	}
+	for _, part := range parts {
 		var err error
 		if part.file != "" {
 			if texts[part.name], err = readFile(part.file, maxText); err != nil {
@@ -97,7 +105,7 @@ func (k *kubeInject) injector(ctx context.Context, manifests []byte, warn func(s
 		}
 		if cluster == nil {
 			if cluster, err = k.reachInjector(); err != nil {
-				return nil, fmt.Errorf("%w, or a file with %s", err, part.flag)
+				return nil, fmt.Errorf("%w, or give files with %s", err, strings.Join(lacks, ", "))
 			}
 			more, err := cluster.proxyConfigs(ctx)
 			if err != nil {
