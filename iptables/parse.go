@@ -136,9 +136,8 @@ func (p *parser) prefixes(flag, list string) []netip.Prefix {
 		case err != nil:
 			p.fail(flag, "%q is not a CIDR such as 10.0.0.0/8 or fd00::/8", s)
 			return nil
-		case prefix.Addr().Is4In6():
-			p.fail(flag, "%q maps IPv4 into IPv6; write it as IPv4", s)
-			return nil
+		case prefix.Addr().Is4In6() && prefix.Bits() >= 96: // connections have it as IPv4
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 		}
 		if prefix = prefix.Masked(); !slices.Contains(out, prefix) {
 			out = append(out, prefix)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,8 +219,7 @@ func checkPortsOrAll(s string) error {
 
 func checkCIDRs(s string) error {
 	return checkList(s, func(part string) error {
-		_, addrErr := netip.ParseAddr(part)
-		if _, err := netip.ParsePrefix(part); err != nil && addrErr != nil {
+		if _, err := model.ParseAddressBlock(part); err != nil {
 			return fmt.Errorf("%q is not a CIDR such as 10.0.0.0/8", part)
 		}
 		return nil

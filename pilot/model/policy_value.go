@@ -3,27 +3,9 @@ package model
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 )
-
-// ParseAddressBlock reads an address or CIDR of a policy. An address stands for itself alone. Bits beyond
-// the length of a CIDR do not count.
-func ParseAddressBlock(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return p, fmt.Errorf("%q is neither an address nor a CIDR", text)
-		}
-		return p.Masked(), nil
-	}
-	a, err := netip.ParseAddr(text)
-	if err != nil || a.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a CIDR", text)
-	}
-	return netip.PrefixFrom(a, a.BitLen()), nil
-}
 
 // BracketedKey reads a key such as request.auth.claims[a][b]: its name and what is in the brackets, each
 // at least one character long.

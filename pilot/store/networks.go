@@ -103,8 +103,8 @@ func (s *state) putNetworks(o *model.Object) {
 func (s *state) readNetwork(name string, network *meshconfig.Network) {
 	n := s.networks
 	for _, e := range network.GetEndpoints() {
-		if prefix, err := netip.ParsePrefix(e.GetFromCidr()); err == nil {
-			n.subnets = append(n.subnets, subnet{prefix.Masked(), name})
+		if prefix, err := model.ParseSubnet(e.GetFromCidr()); err == nil {
+			n.subnets = append(n.subnets, subnet{prefix, name})
 		}
 		registry := e.GetFromRegistry()
 		if registry == "" {

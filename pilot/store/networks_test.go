@@ -20,6 +20,7 @@ func TestWhereAWorkloadIs(t *testing.T) {
 	const root = "{apiVersion: v1, kind: Namespace, metadata: {name: istio-system, labels: {topology.istio.io/network: root}}}"
 	subnets := networksText("b: {endpoints: [{fromCidr: 10.0.0.0/24}, {fromCidr: 10.1.0.0/16}, {fromCidr: 'fd00::/8'}]}",
 		"c: {endpoints: [{fromCidr: 10.0.0.0/16}, {fromCidr: 10.1.0.0/16}]}")
+	mapped := networksText("b: {endpoints: [{fromCidr: '::ffff:10.0.0.0/104'}]}")
 	cluster := networksText("b: {endpoints: [{fromCidr: 10.0.0.0/8}]}", "c: {endpoints: [{fromRegistry: Kubernetes}]}", "d: {endpoints: [{fromRegistry: Kubernetes}]}")
 	far := networksText("b: {endpoints: [{fromRegistry: far}]}")
 	for name, c := range map[string]struct{ mesh, address, label, want string }{
@@ -28,6 +29,7 @@ func TestWhereAWorkloadIs(t *testing.T) {
 		"the widest subnet":                  {subnets, "10.0.0.1", "", "c"},
 		"subnets of one size":                {subnets, "10.1.0.1", "", "b"},
 		"a subnet of the other family":       {subnets, "fd00::1", "", "b"},
+		"a subnet of IPv4 within IPv6":       {mapped, "10.0.0.1", "", "b"},
 		"no subnet":                          {subnets, "192.0.2.1", "", ""},
 		"it says more than a subnet":         {subnets, "10.0.0.1", "own", "own"},
 		"the cluster's more than a subnet":   {cluster, "10.0.0.1", "", "c"},

@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,15 +92,12 @@ func entryProtocol(name string) model.Protocol {
 func entryAddresses(entry *networking.ServiceEntry) []string {
 	out := newStringSet(nil)
 	for _, text := range entry.GetAddresses() {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			text = p.Masked().String()
-			if p.IsSingleIP() {
-				text = model.CanonicalIP(p.Addr().String())
-			}
-		} else if ip, err := netip.ParseAddr(text); err != nil || ip.Unmap().IsUnspecified() {
+		p, err := model.ParseAddressBlock(text)
+		if err != nil || p.IsSingleIP() && p.Addr().IsUnspecified() {
 			continue
-		} else {
-			text = model.CanonicalIP(text)
+		}
+		if text = p.String(); p.IsSingleIP() {
+			text = p.Addr().String()
 		}
 		out.add(text)
 	}

@@ -30,6 +30,7 @@ func TestEntryRules(t *testing.T) {
 		{"ServiceEntry", se("addresses: [0.0.0.0/0]"), ""}, // HTTP goes by hosts
 		{"ServiceEntry", "spec: {hosts: [a], addresses: [10.0.0.0/8, 0.0.0.0/0], ports: [{number: 80, name: a, protocol: TCP}]}", "W spec.addresses[1]: every address"},
 		{"ServiceEntry", "spec: {hosts: [a], addresses: ['::/0'], ports: [{number: 80, name: a, protocol: HTTP}, {number: 81, name: b}]}", "W spec.addresses[0]: port 81"},
+		{"ServiceEntry", "spec: {hosts: [a], addresses: ['::ffff:0:0/96'], ports: [{number: 80, name: a, protocol: TCP}]}", "W spec.addresses[0]: every address"},
 		{"ServiceEntry", "spec: {hosts: [a], addresses: [0.0.0.0], ports: [{number: 80, name: a, protocol: TCP}]}", "W spec.addresses[0]: every address"},
 		{"ServiceEntry", se("addresses: [10.0.0.256]"), "spec.addresses[0]: neither an IP"},
 		{"ServiceEntry", se("addresses: [10.0.0.1/99]"), "spec.addresses[0]: neither an IP"},

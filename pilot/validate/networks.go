@@ -2,7 +2,6 @@ package validate
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -17,6 +16,9 @@ func (c *checker) networks(m *meshconfig.MeshNetworks) {
 	claimed := map[string]string{} // networks by what belongs to them
 	for _, name := range slices.Sorted(maps.Keys(m.GetNetworks())) {
 		field, network := entry("networks", name), m.GetNetworks()[name]
+		if name == "true" || name == "false" {
+			c.warn(field, "is how YAML reads the names y, yes and on, or n, no and off, in Istio as well; write such a name in quotes")
+		}
 		for i, e := range network.GetEndpoints() {
 			c.networkEndpoints(at(field+".endpoints", i), name, e, claimed)
 		}
@@ -31,12 +33,12 @@ func (c *checker) networkEndpoints(field, network string, e *meshconfig.Network_
 	switch e.GetNe().(type) {
 	case *meshconfig.Network_NetworkEndpoints_FromCidr:
 		field += ".fromCidr"
-		prefix, err := netip.ParsePrefix(e.GetFromCidr())
+		subnet, err := model.ParseSubnet(e.GetFromCidr())
 		if err != nil {
 			c.fail(field, "%q is no subnet such as 10.0.0.0/8", e.GetFromCidr())
 			return
 		}
-		what = prefix.Masked().String()
+		what = subnet.String()
 	case *meshconfig.Network_NetworkEndpoints_FromRegistry:
 		field += ".fromRegistry"
 		if what == "" {

@@ -20,8 +20,12 @@ func TestNetworkRules(t *testing.T) {
 		network("endpoints: [{fromCidr: 10.0.0.0/8}, {fromRegistry: ''}]"):                                             "networks[one].endpoints[1].fromRegistry: is missing",
 		network("endpoints: [{fromCidr: 10.0.0.0/8}, {fromCidr: 10.0.0.1/8}]"):                                         "", // one network's own
 		"networks: {a: {endpoints: [{fromCidr: 10.0.0.0/8}]}, b: {endpoints: [{fromCidr: 10.1.0.0/8}]}}":               "W networks[b].endpoints[0].fromCidr: 10.0.0.0/8 belongs to network a",
+		"networks: {a: {endpoints: [{fromCidr: 10.0.0.0/8}]}, b: {endpoints: [{fromCidr: '::ffff:10.0.0.0/104'}]}}":    "W networks[b].endpoints[0].fromCidr: 10.0.0.0/8 belongs to network a",
 		"networks: {a: {endpoints: [{fromRegistry: Kubernetes}]}, b: {endpoints: [{fromRegistry: Kubernetes}]}}":       "W networks[b].endpoints[0].fromRegistry: Kubernetes belongs to network a",
 		"networks: {a: {endpoints: [{fromCidr: 10.0.0.0/8}]}, b: {endpoints: [{fromCidr: 10.0.0.0/16}]}}":              "", // the narrower one says less
+		"networks: {n: {endpoints: [{fromCidr: 10.0.0.0/8}]}}":                                                         "W networks[false]: is how YAML reads the names",
+		"networks: {yes: {endpoints: [{fromCidr: 10.0.0.0/8}]}}":                                                       "W networks[true]: is how YAML reads the names",
+		"networks: {'n': {endpoints: [{fromCidr: 10.0.0.0/8}]}}":                                                       "",
 		network("gateways: [{port: 443}]"):                                                                             "networks[one].gateways[0]: has no address",
 		network("gateways: [{address: 203.0.113.1}]"):                                                                  "networks[one].gateways[0].port: is missing",
 		network("gateways: [{address: 203.0.113.1, port: 443}, {address: 203.0.113.1, port: 65536}]"):                  "networks[one].gateways[1].port: 65536 is no port; use 1 to 65535",

@@ -49,21 +49,12 @@ func isIP(text string) bool {
 	return err == nil && ip.Zone() == ""
 }
 
-func isSubnet(text string) bool {
-	if isIP(text) {
-		return true
-	}
-	_, err := netip.ParsePrefix(text)
-	return err == nil
-}
+func isSubnet(text string) bool { return addressBlock(text) == nil }
 
 // isEveryAddress tells whether an IP address or a subnet stands for all addresses of its family.
 func isEveryAddress(text string) bool {
-	if ip, err := netip.ParseAddr(text); err == nil {
-		return ip.IsUnspecified()
-	}
-	subnet, err := netip.ParsePrefix(text)
-	return err == nil && subnet.Bits() == 0
+	subnet, err := model.ParseAddressBlock(text)
+	return err == nil && (subnet.Bits() == 0 || subnet.IsSingleIP() && subnet.Addr().IsUnspecified())
 }
 
 // isHostPort tells whether a text is a hostname or an address, a colon and a port.
