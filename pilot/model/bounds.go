@@ -47,7 +47,7 @@ var (
 	orZero    = Bound{Max: int64(MaxDuration), Step: time.Millisecond}
 	keepalive = Bound{Min: int64(time.Second), Max: int64(maxKeepalive), Step: time.Second}
 	seconds   = Bound{Max: int64(MaxDuration), Step: time.Second}
-	drain     = Bound{Min: int64(time.Second), Max: int64(time.Hour), Step: time.Second}
+	drain     = Bound{Min: int64(time.Second), Max: int64(MaxDuration), Step: time.Second}
 	share     = Bound{Max: 100}
 	port      = Bound{Min: 1, Max: maxPort}
 	// atLeastOne and http2Window are numbers that Envoy reads without a sign.
@@ -116,8 +116,8 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.networking.v1alpha3.EnvoyFilter.priority":                                             {Min: math.MinInt32, Max: math.MaxInt32},
 	"istio.security.v1beta1.PeerAuthentication.PortLevelMtlsEntry.key":                           port,
 
-	// Istio takes these of a mesh; a longer connect timeout would hold up every retry.
-	"istio.mesh.v1alpha1.MeshConfig.connect_timeout":            {Min: int64(time.Millisecond), Max: int64(30 * time.Second), Step: time.Millisecond},
+	// Istio takes these of a mesh.
+	"istio.mesh.v1alpha1.MeshConfig.connect_timeout":            {Min: int64(time.Millisecond), Max: int64(time.Hour), Step: time.Millisecond},
 	"istio.mesh.v1alpha1.MeshConfig.protocol_detection_timeout": orZero,
 	// Cluster.dns_refresh_rate in cluster.proto has to be longer than a millisecond.
 	"istio.mesh.v1alpha1.MeshConfig.dns_refresh_rate":          {Min: int64(2 * time.Millisecond), Max: int64(MaxDuration), Step: time.Millisecond},
@@ -129,7 +129,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         {Bytes: 64 << 10, Lines: true},
 	"istio.mesh.v1alpha1.MeshConfig.CertificateData.pem":       document,
 	"istio.mesh.v1alpha1.Tracing.sampling":                     share,
-	// Envoy's --drain-time-s is in seconds, and Istio takes an hour at most.
+	// Envoy's --drain-time-s is in seconds.
 	"istio.mesh.v1alpha1.ProxyConfig.drain_duration":   drain,
 	"istio.mesh.v1alpha1.ProxyConfig.proxy_admin_port": port,
 	// Envoy starts so many threads.

@@ -58,11 +58,15 @@ func logProvider(mesh *meshconfig.MeshConfig, name string) (string, bool) {
 	return p.GetName(), p.GetEnvoyFileAccessLog() != nil || p.GetEnvoyHttpAls() != nil || p.GetEnvoyTcpAls() != nil || p.GetEnvoyOtelAls() != nil
 }
 
-// providerAt finds a provider of logs, spans or metrics by its name in any case, as in Istio; -1 for none.
+// providerAt finds a provider of logs, spans or metrics by its name in any case, as in Istio; -1 for none. Of several
+// the last one counts.
 func providerAt(mesh *meshconfig.MeshConfig, name string) int {
-	return slices.IndexFunc(mesh.GetExtensionProviders(), func(p *meshconfig.MeshConfig_ExtensionProvider) bool {
-		return strings.EqualFold(p.GetName(), name)
-	})
+	all := mesh.GetExtensionProviders()
+	at := len(all) - 1
+	for at >= 0 && !strings.EqualFold(all[at].GetName(), name) {
+		at--
+	}
+	return at
 }
 
 // logProviderOf translates a provider of access logs. One that is at fault logs nothing, but where it is its

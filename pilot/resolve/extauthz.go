@@ -94,25 +94,22 @@ func (a *Authorization) provider(r Reader, c *Class, policies []*model.Object) (
 
 // newExtAuthz finds a provider of the mesh by its name.
 func newExtAuthz(r Reader, c *Class, name string) (_ *ir.ExtAuthz, complaint string) {
-	var found []*meshconfig.MeshConfig_ExtensionProvider
+	var found *meshconfig.MeshConfig_ExtensionProvider
 	for _, p := range r.Mesh().GetExtensionProviders() {
 		if p.GetName() == name {
-			found = append(found, p)
+			found = p // the last one counts, as in Istio
 		}
 	}
-	switch {
-	case len(found) == 0 || name == "":
+	if found == nil || name == "" {
 		return nil, fmt.Sprintf("MeshConfig has no extension provider %q", name)
-	case len(found) > 1:
-		return nil, fmt.Sprintf("MeshConfig has several extension providers %q", name)
 	}
-	if faults := model.CheckExternalAuthorization(found[0]); len(faults) > 0 {
+	if faults := model.CheckExternalAuthorization(found); len(faults) > 0 {
 		return nil, fmt.Sprintf("extension provider %q of MeshConfig is wrong: %s %s", name, faults[0].Field, faults[0].Reason)
 	}
 	out := &ir.ExtAuthz{NotedPrefix: customNoted, RulePrefix: customRule(name), Timeout: customTimeout}
 	var service string
 	var port uint32
-	switch p := found[0].GetProvider().(type) {
+	switch p := found.GetProvider().(type) {
 	case *meshconfig.MeshConfig_ExtensionProvider_EnvoyExtAuthzHttp:
 		service, port = p.EnvoyExtAuthzHttp.GetService(), p.EnvoyExtAuthzHttp.GetPort()
 		askHTTP(p.EnvoyExtAuthzHttp, out)

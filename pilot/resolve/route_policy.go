@@ -48,7 +48,7 @@ func conditions(retryOn string) (on []string, codes []uint32) {
 		part = strings.TrimSpace(part)
 		if n, err := strconv.ParseUint(part, 10, 32); err == nil {
 			codes = append(codes, uint32(n))
-		} else {
+		} else if part != "" {
 			on = append(on, part)
 		}
 	}

@@ -190,32 +190,13 @@ func prime(n uint64) bool {
 }
 
 func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSetting) {
-	if len(l.GetDistribute()) > 0 && len(l.GetFailover())+len(l.GetFailoverPriority()) > 0 {
+	switch {
+	case len(l.GetDistribute()) > 0 && len(l.GetFailover()) > 0:
 		c.fail(path, "has distribute together with failover; keep one of them")
+	case len(l.GetDistribute()) > 0 && len(l.GetFailoverPriority()) > 0:
+		c.warn(path+".failoverPriority", "does not count beside distribute; keep one of them")
 	}
-	var from []string
-	for i, d := range l.GetDistribute() {
-		item := at(path+".distribute", i)
-		if d.GetFrom() == "" {
-			c.missing(item + ".from")
-		}
-		if slices.Contains(from, d.GetFrom()) {
-			c.fail(item+".from", "%q is distributed already; put the entries together", d.GetFrom())
-		}
-		from = append(from, d.GetFrom())
-		sum := uint64(0)
-		for _, to := range sortedKeys(d.GetTo()) {
-			if d.GetTo()[to] == 0 {
-				c.fail(entry(item+".to", to), "is 0, which is no share; use 1 to 100")
-			}
-			c.localityName(entry(item+".to", to), to)
-			sum += uint64(d.GetTo()[to])
-		}
-		if sum != 100 {
-			c.fail(item+".to", "adds up to %d; make it 100", sum)
-		}
-		c.localityName(item+".from", d.GetFrom())
-	}
+	c.distribute(path+".distribute", l.GetDistribute())
 	for i, f := range l.GetFailover() {
 		item := at(path+".failover", i)
 		switch {
@@ -230,6 +211,53 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 	for i, label := range l.GetFailoverPriority() {
 		c.failoverLabel(at(path+".failoverPriority", i), label)
 	}
+}
+
+// distribute checks shares of localities. None may stand behind one that covers it, where it would get nothing.
+func (c *checker) distribute(path string, all []*networking.LocalityLoadBalancerSetting_Distribute) {
+	for i, d := range all {
+		item := at(path, i)
+		if d.GetFrom() == "" {
+			c.missing(item + ".from")
+		}
+		c.localityName(item+".from", d.GetFrom())
+		for _, former := range all[:i] {
+			if coversLocality(former.GetFrom(), d.GetFrom()) {
+				c.fail(item+".from", "%q is distributed already, by %q; put the entries together, or this one before it", d.GetFrom(), former.GetFrom())
+			}
+		}
+		sum := uint64(0)
+		for _, to := range sortedKeys(d.GetTo()) {
+			field := entry(item+".to", to)
+			if d.GetTo()[to] == 0 {
+				c.fail(field, "is 0, which is no share; use 1 to 100")
+			}
+			c.localityName(field, to)
+			for _, other := range sortedKeys(d.GetTo()) {
+				if other != to && coversLocality(other, to) {
+					c.fail(field, "is within %q, which has a share of its own; name localities that have none in common", other)
+				}
+			}
+			sum += uint64(d.GetTo()[to])
+		}
+		if sum != 100 {
+			c.fail(item+".to", "adds up to %d; make it 100", sum)
+		}
+	}
+}
+
+// coversLocality tells whether a pattern region/zone/subzone stands for all that another one does.
+func coversLocality(pattern, other string) bool {
+	parts := strings.Split(other, "/")
+	for i, part := range strings.Split(pattern, "/") {
+		switch {
+		case part == "*":
+			return true
+		case i >= len(parts) || part != parts[i]:
+			return false
+		}
+	}
+	return true
 }
 
 // failoverLabel tells of a text that is the name of no label, or gives it a value that no label has: nobody has it.

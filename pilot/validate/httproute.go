@@ -26,7 +26,7 @@ func (c *checker) httpRoute(path string, r *networking.HTTPRoute, delegate bool)
 	c.oneAuthority(path, r)
 	c.directResponse(path+".directResponse", r.GetDirectResponse())
 	c.rewrite(path+".rewrite", r.GetRewrite())
-	c.retries(path+".retries", r.GetRetries())
+	c.retries(path+".retries", r.GetRetries(), c.fail)
 	c.fault(path+".fault", r.GetFault())
 	c.cors(path+".corsPolicy", r.GetCorsPolicy())
 	c.mirrors(path, r)
@@ -232,23 +232,23 @@ func substitutionProblem(text string, groups int) string {
 	return ""
 }
 
-func (c *checker) retries(path string, r *networking.HTTPRetry) {
+func (c *checker) retries(path string, r *networking.HTTPRetry, report func(field, format string, args ...any)) {
 	if r == nil {
 		return
 	}
 	if r.GetAttempts() == 0 && (r.GetPerTryTimeout() != nil || r.GetRetryOn() != "" || r.GetBackoff() != nil || r.GetRetryRemoteLocalities() != nil) {
-		c.fail(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
+		report(path+".attempts", "is 0, which turns retries off, but other fields of retries are set; set attempts or remove them")
 	}
 	for condition := range strings.SplitSeq(r.GetRetryOn(), ",") {
 		condition = strings.TrimSpace(condition)
 		if code, err := strconv.ParseUint(condition, 10, 32); err == nil {
 			if code < 100 || code > 599 {
-				c.fail(path+".retryOn", "%d is no HTTP status", code)
+				report(path+".retryOn", "%d is no HTTP status", code)
 			}
 		} else if condition != "" && !retryCondition(condition) {
-			c.fail(path+".retryOn", "%q is no condition that Envoy knows", condition)
+			report(path+".retryOn", "%q is no condition that Envoy knows", condition)
 		} else if condition == "" && r.GetRetryOn() != "" {
-			c.fail(path+".retryOn", "has an empty condition; remove the comma")
+			report(path+".retryOn", "has an empty condition; remove the comma")
 		}
 	}
 }

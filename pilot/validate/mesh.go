@@ -56,7 +56,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	}
 	c.connectionPool("defaultTrafficPolicy.connectionPool", m.GetDefaultTrafficPolicy().GetConnectionPool())
 	c.outlierDetection("defaultTrafficPolicy.outlierDetection", m.GetDefaultTrafficPolicy().GetOutlierDetection())
-	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy())
+	c.retries("defaultHttpRetryPolicy", m.GetDefaultHttpRetryPolicy(), c.warn) // as in Istio it refuses no mesh
 	c.locality("localityLbSetting", m.GetLocalityLbSetting())
 }
 
