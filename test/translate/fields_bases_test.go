@@ -173,3 +173,8 @@ var meshBases = []string{
 	`{zoneAwareLbSetting: {failover: [{from: r, to: r2}]}}`,
 	`{outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}}`,
 }
+
+var networksBases = []string{
+	`{networks: {x-key: {endpoints: [{fromRegistry: nowhere}], gateways: [{address: 203.0.113.1, port: 443}]}}}`,
+	`{networks: {x-key: {endpoints: [{fromRegistry: Kubernetes}], gateways: [{address: 203.0.113.1, port: 443}]}}}`,
+}

@@ -194,6 +194,18 @@ func (w *world) apply(objects []*model.Object) {
 	w.near.Apply("near", events, nil)
 }
 
+// yield lets the mesh's own object of a kind be walked.
+func (w *world) yield(kind model.Kind) {
+	w.walked = map[model.Key]*model.Object{}
+	w.mesh = slices.DeleteFunc(w.mesh, func(o *model.Object) bool {
+		if o.Kind == kind {
+			delete(w.around, o.Key)
+			w.walked[o.Key] = o
+		}
+		return o.Kind == kind
+	})
+}
+
 // Each visits what the mesh and the object have.
 func (w *world) Each(visit func(*model.Object)) {
 	for _, o := range w.mesh {

@@ -33,6 +33,7 @@ var leftOut = map[string]string{
 	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
 	"Sidecar.ingress.tls.mode":                                                   "other modes are left out",
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
+	"MeshNetworks.networks.gateways.address":                                     "gateways with names are left out",
 	"EnvoyFilter.targetRefs.group":                                               "references to others than Gateways are left out",
 	"EnvoyFilter.targetRefs.kind":                                                "references to others than Gateways are left out",
 	"EnvoyFilter.configPatches.applyTo":                                          "patches of the bootstrap are left out",
@@ -68,4 +69,13 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: own-of-reviews, namespace: default}
 spec: {selector: {matchLabels: {app: reviews}}, portLevelMtls: {9443: {mode: DISABLE}}}
+`
+
+// reachedFromOutside is a Service that may be the gateway of a network.
+const reachedFromOutside = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: default}
+spec: {clusterIP: 10.96.0.16, externalIPs: [203.0.113.3], ports: [{name: tls, port: 15443}]}
 `

@@ -62,11 +62,15 @@ func walkedKinds() []apiKind {
 		{kind: "EnvoyFilter", apiVersion: "networking.istio.io/v1alpha3", spec: &networking.EnvoyFilter{}, bases: envoyFilterBases},
 		{kind: "ProxyConfig", apiVersion: "networking.istio.io/v1beta1", spec: &networkingbeta.ProxyConfig{}, bases: proxyConfigBases},
 		{kind: "MeshConfig", spec: &meshconfig.MeshConfig{}, bases: meshBases},
+		{kind: "MeshNetworks", spec: &meshconfig.MeshNetworks{}, bases: networksBases},
 	} {
 		out = append(out, &w)
 	}
 	return out
 }
+
+// meshMapKeys are where the ConfigMap of the mesh has the kinds that stand in it.
+var meshMapKeys = map[string]string{"MeshConfig": model.MeshConfigMapKey, "MeshNetworks": model.MeshNetworksMapKey}
 
 // document writes an object as a user would.
 func (w *walked) document(t *testing.T, spec proto.Message) []byte {
@@ -78,10 +82,10 @@ func (w *walked) document(t *testing.T, spec proto.Message) []byte {
 	object := map[string]any{
 		"apiVersion": w.apiVersion, "kind": w.kind, "metadata": map[string]string{"name": "walked", "namespace": "default"}, "spec": json.RawMessage(data),
 	}
-	if w.kind == "MeshConfig" {
+	if key := meshMapKeys[w.kind]; key != "" {
 		object = map[string]any{
 			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]string{"name": "istio", "namespace": "istio-system"},
-			"data": map[string]string{"mesh": string(data)},
+			"data": map[string]string{key: string(data)},
 		}
 	}
 	if data, err = json.Marshal(object); err != nil {
@@ -92,6 +96,8 @@ func (w *walked) document(t *testing.T, spec proto.Message) []byte {
 		data = append(data, tracedMesh...)
 	case "Sidecar":
 		data = append(data, withoutMutualTLS...)
+	case "MeshNetworks":
+		data = append(data, reachedFromOutside...)
 	}
 	return data
 }
@@ -223,6 +229,9 @@ func (w *walked) found() []outcome { return w.outcomes }
 
 // walk finds out what becomes of each leaf.
 func (w *walked) walk(t *testing.T, world *world) {
+	if w.kind == "MeshNetworks" {
+		world.yield(model.KindMeshNetworks)
+	}
 	d := w.spec.ProtoReflect().Descriptor()
 	leaves(d, nil, []protoreflect.FullName{d.FullName()}, func(path []protoreflect.FieldDescriptor) {
 		name := pathOf(w.kind, path)

@@ -56,6 +56,7 @@ func unreadMeshFields() []unreadField {
 		{"MeshConfig.certificates", "certificates of DNS names are made for nobody, and Istio has deprecated it; use cert-manager"},
 		{"MeshConfig.verifyCertificateAtClient", "it has no effect in Istio either; servers are verified as each DestinationRule says, by the system's roots where it says nothing"},
 		{"MeshConfig.ca", "certificates are signed by the control plane itself"},
+		{"IstioNetworkGateway.locality", "it has no effect in Istio either; a gateway counts as what is behind it, wherever that is"},
 		{"MeshConfig.meshMTLS.ecdhCurves", "it has no effect in Istio either; mutual TLS of the mesh has the curves of Envoy's defaults"},
 
 		{"ProxyConfig.configPath", "Envoy's configuration has its place"},
