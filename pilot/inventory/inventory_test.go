@@ -123,6 +123,7 @@ func TestWhatIsReadIsWhatThereWas(t *testing.T) {
 	all = append(all,
 		&model.Object{Key: model.Key{Kind: model.KindKeySet, Name: "x"}, Spec: &model.KeySet{Keys: `{"keys":[]}`}},
 		&model.Object{Key: model.Key{Kind: model.KindSPIFFEBundle, Name: "x"}, Spec: &model.SPIFFEBundle{Roots: []string{"r"}}},
+		&model.Object{Key: model.ResolvedNameKey("x.example.com"), Spec: &model.ResolvedName{Addresses: []string{"10.0.0.1"}}},
 		&model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "x"}, Spec: &model.TrustBundle{Roots: []string{"r"}}},
 		&model.Object{Key: model.Key{Kind: model.KindPod, Namespace: "a", Name: "b", Cluster: "far"}, Spec: fullPod(t)},
 	)

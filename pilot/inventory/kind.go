@@ -30,6 +30,8 @@ func empty(kind model.Kind) any {
 		return &model.KeySet{}
 	case model.KindSPIFFEBundle:
 		return &model.SPIFFEBundle{}
+	case model.KindResolvedName:
+		return &model.ResolvedName{}
 	case model.KindTrustBundle:
 		return &model.TrustBundle{}
 	}

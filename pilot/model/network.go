@@ -41,6 +41,18 @@ func ParseMeshNetworks(text []byte) (*meshconfig.MeshNetworks, error) {
 	return out, nil
 }
 
+// KindResolvedName is the name of a gateway between networks whose addresses the control plane has asked the DNS for.
+// It is in no namespace.
+const KindResolvedName Kind = "ResolvedName"
+
+// ResolvedName is the content of a KindResolvedName object.
+type ResolvedName struct {
+	Addresses []string // sorted
+}
+
+// ResolvedNameKey gives the key of a name.
+func ResolvedNameKey(name string) Key { return Key{Kind: KindResolvedName, Name: CanonicalHost(name)} }
+
 // NetworkGateway is an address at which a network takes mutual TLS for its workloads, by the name in the handshake.
 type NetworkGateway struct {
 	Network string

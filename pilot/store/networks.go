@@ -25,6 +25,7 @@ type networks struct {
 	dirty    bool   // the gateways are to be found again
 	moved    bool   // they are others than at the last commit
 	gateways model.NetworkGateways
+	names    []string                      // of gateways, sorted
 	rows     *table[model.NetworkGateways] // one row
 }
 
@@ -163,8 +164,9 @@ func (s *state) findGateways() {
 	for host, gateways := range n.named {
 		next = append(next, s.namedGateways(host, gateways)...)
 	}
+	next = s.resolveGateways(next)
 	slices.SortFunc(next, model.CompareGateways)
-	next = slices.Compact(slices.DeleteFunc(next, func(g model.NetworkGateway) bool { return !reachable(g.Address) }))
+	next = slices.Compact(next)
 	if slices.Equal(n.gateways, next) {
 		return
 	}
@@ -172,8 +174,34 @@ func (s *state) findGateways() {
 	n.gateways, n.moved = next, true
 }
 
-// reachable tells whether an address is one that proxies can connect to.
-func reachable(address string) bool { return model.KindOfAddress(address) == model.AddressIP }
+// resolveGateways puts addresses in the places of names, and notes those. A name of which none is known is left out.
+func (s *state) resolveGateways(gateways []model.NetworkGateway) (out model.NetworkGateways) {
+	var names []string
+	for _, g := range gateways {
+		switch model.KindOfAddress(g.Address) {
+		case model.AddressIP:
+			out = append(out, g)
+		case model.AddressName:
+			key := model.ResolvedNameKey(g.Address)
+			names = append(names, key.Name)
+			if o := s.object(key); o != nil {
+				for _, g.Address = range o.Spec.(*model.ResolvedName).Addresses {
+					out = append(out, g)
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); !slices.Equal(names, s.networks.names) {
+		s.networks.names = names
+		s.changed.add(networksKey()) // whoever asks the DNS is to know
+	}
+	return out
+}
+
+func networksKey() model.Key {
+	return model.Key{Kind: model.KindMeshNetworks, Namespace: model.RootNamespace, Name: model.MeshConfigName}
+}
 
 // listGateways puts the gateways into their table.
 func (s *state) listGateways(all bool) {
@@ -184,7 +212,7 @@ func (s *state) listGateways(all bool) {
 	}
 	n.moved = false
 	n.rows.put(Place{}, n.gateways)
-	s.changed.add(model.Key{Kind: model.KindMeshNetworks, Namespace: model.RootNamespace, Name: model.MeshConfigName})
+	s.changed.add(networksKey())
 }
 
 // rootNetwork is the label of the root namespace.
@@ -258,6 +286,10 @@ func compareUnreached(a, b *model.Endpoint) int {
 
 // SeveralNetworks tells whether there is any gateway between networks. A commit that changes it is a full one.
 func (r Reader) SeveralNetworks() bool { return len(r.s.gateways.data.row(Place{})) > 0 }
+
+// GatewayNames gives the names of gateways between networks, for whose addresses the DNS is to be asked. No proxy
+// depends on them.
+func (s *Snapshot) GatewayNames() []string { return s.gatewayNames }
 
 // NetworkGateways gives the gateways between networks, in order.
 func (r Reader) NetworkGateways() model.NetworkGateways { return r.s.gateways.read(r, Place{}) }

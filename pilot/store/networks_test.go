@@ -58,6 +58,48 @@ func TestWhereAWorkloadIs(t *testing.T) {
 	}
 }
 
+// The name of a gateway stands for the addresses that the DNS has for it, and is told to who asks it, also while
+// nothing else changes.
+func TestGatewaysByName(t *testing.T) {
+	s := newState("")
+	put := func(text string) {
+		for _, o := range decode(t, text) {
+			s.put(o.Key, o)
+		}
+	}
+	commit := func(step, names, gateways string) {
+		t.Helper()
+		s.commit()
+		var got []string
+		for _, g := range s.last.Reader(nil).NetworkGateways() {
+			got = append(got, fmt.Sprintf("%s %s:%d", g.Network, g.Address, g.Port))
+		}
+		if all := strings.Join(got, ", "); all != gateways {
+			t.Errorf("%s: gateways %q, want %q", step, all, gateways)
+		}
+		if all := strings.Join(s.last.GatewayNames(), ", "); all != names {
+			t.Errorf("%s: names %q, want %q", step, all, names)
+		}
+	}
+	const edge = "{apiVersion: v1, kind: Service, metadata: {name: edge, namespace: gateways, labels: {topology.istio.io/network: n}}, spec: {type: LoadBalancer, ports: [{name: tls, port: 15443}]}, status: {loadBalancer: {ingress: [%s]}}}"
+	put(fmt.Sprintf(edge, ""))
+	commit("before it has a name", "", "")
+	put(fmt.Sprintf(edge, "{hostname: Edge.Example.com}"))
+	commit("before it is resolved", "edge.example.com", "")
+	resolved := func(addresses ...string) {
+		o := &model.Object{Key: model.ResolvedNameKey("edge.example.com"), Spec: &model.ResolvedName{Addresses: addresses}}
+		s.put(o.Key, o)
+	}
+	resolved("203.0.113.1", "203.0.113.2")
+	commit("resolved", "edge.example.com", "n 203.0.113.1:15443, n 203.0.113.2:15443")
+	resolved("203.0.113.2")
+	commit("one is gone", "edge.example.com", "n 203.0.113.2:15443")
+	put(networksText("m: {gateways: [{address: edge.example.com., port: 443}, {address: other.example.com, port: 443}]}"))
+	commit("also in the mesh's networks", "edge.example.com, other.example.com", "m 203.0.113.2:443, n 203.0.113.2:15443")
+	s.put(model.ResolvedNameKey("edge.example.com"), nil)
+	commit("the name is gone", "edge.example.com, other.example.com", "")
+}
+
 // A Service is a gateway at each of its outer addresses: by its own label, or where the mesh's networks name it.
 func TestServicesThatAreGateways(t *testing.T) {
 	service := func(labels, more string) string {

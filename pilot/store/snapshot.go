@@ -25,6 +25,8 @@ type Snapshot struct {
 	podsAt    rows[[]model.Key]      // by cluster and address
 	gateways  rows[model.NetworkGateways]
 	networks  placements
+
+	gatewayNames []string
 }
 
 // surroundings are what the control plane itself is told, which lasts as long as the process.

@@ -96,7 +96,7 @@ func (s *state) clearTables() {
 // byName are the kinds of which readers may ask for one object by its name: those that are listed in tables, and these.
 func byName(declared []Index) []model.Kind {
 	out := []model.Kind{
-		model.KindNamespace, model.KindPod, model.KindSecret, model.KindKeySet, model.KindSPIFFEBundle,
+		model.KindNamespace, model.KindPod, model.KindSecret, model.KindKeySet, model.KindSPIFFEBundle, model.KindResolvedName,
 		model.KindServiceEntry, model.KindWorkloadEntry,
 	}
 	for _, d := range declared {
@@ -153,6 +153,8 @@ func (s *state) put(key model.Key, next *model.Object) {
 		s.putMesh(next)
 	case model.KindMeshNetworks:
 		s.putNetworks(next)
+	case model.KindResolvedName:
+		s.networks.dirty = true
 	case model.KindNamespace:
 		s.full = s.full || key.Name == s.Mesh.GetRootNamespace() // its network label is the default of every endpoint
 		s.moveNamespace(key, old, next)
@@ -384,7 +386,7 @@ func (s *state) snapshot() *Snapshot {
 		mesh: s.Mesh, domain: s.Domain, surroundings: s.surroundings,
 		objects: map[model.Kind]rows[*model.Object]{}, indexes: map[string]found[*model.Object]{},
 		services: s.services.freeze(), endpoints: s.endpoints.rows.freeze(), longPeers: s.endpoints.long.freeze(), own: s.own.lists.freeze(),
-		podsAt: s.links.podsAt.freeze(), gateways: s.networks.rows.freeze(), networks: s.networks.placements,
+		podsAt: s.links.podsAt.freeze(), gateways: s.networks.rows.freeze(), networks: s.networks.placements, gatewayNames: s.networks.names,
 	}
 	for kind, t := range s.objects {
 		next.objects[kind] = t.freeze()
