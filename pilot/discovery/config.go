@@ -14,6 +14,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/names"
 	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
 )
 
@@ -67,6 +68,8 @@ type Config struct {
 	// none. Issuer, JwksUri and Audiences count.
 	JWTRule *security.JWTRule
 
+	// Resolver asks the DNS for the names of gateways between networks; nil stands for that of the machine.
+	Resolver names.Resolver
 	// ClosePrivateKeySources refuses to fetch the keys of RequestAuthentications, and SPIFFE bundles, from private
 	// addresses.
 	ClosePrivateKeySources bool

@@ -24,6 +24,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/names"
 	"github.com/pilothouse-mesh/pilothouse/pilot/webhook"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/kubetest"
@@ -88,7 +89,7 @@ func TestTheWebhookReadsProxyConfigs(t *testing.T) {
 			}
 		}
 	})
-	for _, source := range []string{p.cfg.sourceName(), jwks.Name, trustSource} {
+	for _, source := range []string{p.cfg.sourceName(), jwks.Name, names.Name, trustSource} {
 		p.store.Synced(source)
 	}
 	apply := func(o *model.Object, deleted bool) {

@@ -1,9 +1,11 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/names"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
@@ -79,7 +82,8 @@ type plane struct {
 
 	machines *machine.Registry // those that are registered, and what they say of their applications
 
-	keys *jwks.Source // of the tokens that RequestAuthentications name
+	keys  *jwks.Source  // of the tokens that RequestAuthentications name
+	names *names.Source // of gateways between networks
 
 	connections *connections  // of all ports
 	idle        time.Duration // how long a connection without a stream stays
@@ -121,6 +125,7 @@ func (p *plane) run(ctx context.Context) error {
 	group.Go(func() error { return from.Run(ctx, p.metrics.events.count(selected.New(p.machines).From(from))) })
 	group.Go(func() error { return p.machines.Run(ctx) })
 	group.Go(func() error { return p.keys.Run(ctx, p.store) })
+	group.Go(func() error { return p.names.Run(ctx, p.store) })
 	group.Go(func() error { return p.pump(ctx) })
 	if p.cluster != nil {
 		group.Go(func() error { return p.followApplied(ctx) })
@@ -150,8 +155,10 @@ func newPlane(cfg Config) *plane {
 	}
 	p.metrics = newMetrics(registry, cfg.Version, p.board.Problems)
 	p.keys = jwks.New(auth.KeySets{Client: jwks.NewClient(cfg.ClosePrivateKeySources)}, cfg.MinBundleRefresh, cfg.Logger)
+	p.names = names.New(cmp.Or[names.Resolver](cfg.Resolver, &net.Resolver{}), cfg.Logger)
 	p.store = store.New(store.Options{
-		Domain: cfg.Domain, Cluster: cfg.ClusterID, Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: trustSource}},
+		Domain: cfg.Domain, Cluster: cfg.ClusterID,
+		Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: names.Name}, {Name: trustSource}},
 		Report: p.board.Report, Environment: cfg.Environment, Logger: cfg.Logger,
 	})
 	p.machines = machine.New(p.store, machine.Options{
@@ -174,8 +181,8 @@ func newPlane(cfg Config) *plane {
 	return p
 }
 
-// pump brings the store's commits into the views. Nothing is served before the keys of tokens were tried
-// once: proxies that have them from before would lose them for that long.
+// pump brings the store's commits into the views. Nothing is served before the keys of tokens and the names of gateways
+// were tried once: proxies that have them from before would lose them for that long.
 func (p *plane) pump(ctx context.Context) error {
 	first, builder := true, build.New(build.Options{Settings: p.cfg.Settings})
 	var snapshot *store.Snapshot
@@ -185,6 +192,7 @@ func (p *plane) pump(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.keys.Failures():
+		case <-p.names.Tried():
 		case c := <-p.store.Commits():
 			if !c.Empty() {
 				p.metrics.commit(c)
@@ -197,6 +205,7 @@ func (p *plane) pump(ctx context.Context) error {
 				snapshot = c.Snapshot
 				p.mesh.commit(c)
 				p.keys.Want(snapshot.Reader(nil).KeySources())
+				p.names.Want(snapshot.GatewayNames())
 				select {
 				case p.advanced <- struct{}{}:
 				default: // a token is there already
@@ -204,9 +213,11 @@ func (p *plane) pump(ctx context.Context) error {
 			}
 			c.Applied()
 		}
-		if first && snapshot != nil && !p.keys.Pending(func(k model.Key) bool { return snapshot.Reader(nil).Object(k) != nil }) {
-			close(p.committed)
-			first = false
+		if first && snapshot != nil {
+			known := func(k model.Key) bool { return snapshot.Reader(nil).Object(k) != nil }
+			if first = p.keys.Pending(known) || p.names.Pending(known); !first {
+				close(p.committed)
+			}
 		}
 	}
 }

@@ -65,8 +65,6 @@ func (c *checker) networkGateway(field string, g *meshconfig.Network_IstioNetwor
 		kind := model.KindOfAddress(g.GetAddress())
 		if kind != model.AddressIP && (kind != model.AddressName || !isHost(g.GetAddress()) || numeric(g.GetAddress())) {
 			c.fail(field+".address", "%q is neither an IP address nor a hostname", g.GetAddress())
-		} else if kind == model.AddressName {
-			c.notTranslated(field+".address", "%q is a name, which is not resolved, so the gateway is not used; write its IP address", g.GetAddress())
 		}
 	case *meshconfig.Network_IstioNetworkGateway_RegistryServiceName:
 		field += ".registryServiceName"
@@ -93,13 +91,7 @@ func (c *checker) networkService(svc *corev1.Service) {
 			c.warn("metadata.labels["+model.LabelGatewayPort+"]", "%q is no port, so the gateway is used at %d; use 1 to 65535", text, model.DefaultGatewayPort)
 		}
 	}
-	ingress := svc.Status.LoadBalancer.Ingress
-	for i := range ingress {
-		if ingress[i].IP == "" && ingress[i].Hostname != "" {
-			c.notTranslated(at("status.loadBalancer.ingress", i)+".hostname", "%q is a name, which is not resolved, so it is no gateway into network %s; give the Service externalIPs", ingress[i].Hostname, network)
-		}
-	}
-	if len(svc.Spec.ExternalIPs) == 0 && len(ingress) == 0 && svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
+	if len(svc.Spec.ExternalIPs) == 0 && len(svc.Status.LoadBalancer.Ingress) == 0 && svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		c.warn("metadata.labels["+model.LabelNetwork+"]", "the Service has no address outside the cluster, so it is no gateway into network %s; give it externalIPs or the type LoadBalancer", network)
 	}
 }

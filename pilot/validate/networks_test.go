@@ -32,7 +32,7 @@ func TestNetworkRules(t *testing.T) {
 		network("gateways: [{address: 203.0.113.300, port: 443}]"):                                                     "networks[one].gateways[0].address: \"203.0.113.300\" is neither",
 		network("gateways: [{address: 'unix:///a', port: 443}]"):                                                       "networks[one].gateways[0].address: \"unix:///a\" is neither",
 		network("gateways: [{address: 'a b', port: 443}]"):                                                             "networks[one].gateways[0].address: \"a b\" is neither",
-		network("gateways: [{address: gateway.example.com, port: 443}]"):                                               "W networks[one].gateways[0].address: \"gateway.example.com\" is a name, which is not resolved",
+		network("gateways: [{address: gateway.example.com, port: 443}]"):                                               "",
 		network("endpoints: [{fromRegistry: Kubernetes}], gateways: [{registryServiceName: a.b.svc.x, port: 443}]"):    "",
 		network("endpoints: [{fromRegistry: Kubernetes}], gateways: [{registryServiceName: 'a b', port: 443}]"):        "networks[one].gateways[0].registryServiceName: \"a b\" is no hostname",
 		network("endpoints: [{fromCidr: 10.0.0.0/8}], gateways: [{registryServiceName: a.b.svc.x, port: 443}]"):        "W networks[one].gateways[0].registryServiceName: has no effect",
@@ -56,7 +56,7 @@ func TestServicesOfNetworks(t *testing.T) {
 		"spec: {externalIPs: [203.0.113.1]}": "",
 		"spec: {type: LoadBalancer}":         "", // it waits for its address
 		"spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}":                            "",
-		"spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [{ip: 203.0.113.1}, {hostname: a.example.com}]}}": "W status.loadBalancer.ingress[1].hostname: \"a.example.com\" is a name, which is not resolved",
+		"spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [{ip: 203.0.113.1}, {hostname: a.example.com}]}}": "",
 		"spec: {type: NodePort}": "W metadata.labels[topology.istio.io/network]: the Service has no address outside the cluster",
 		"metadata: {labels: {networking.istio.io/gatewayPort: '65535'}}\nspec: {type: LoadBalancer}": "",
 		"metadata: {labels: {networking.istio.io/gatewayPort: '65536'}}\nspec: {type: LoadBalancer}": "W metadata.labels[networking.istio.io/gatewayPort]: \"65536\" is no port",

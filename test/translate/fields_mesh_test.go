@@ -67,6 +67,7 @@ func newWorld(t *testing.T, agent string) *world {
 	objects = append(objects,
 		&model.Object{Key: model.KeySetSource{URL: "https://keys.example"}.Key(), Spec: &model.KeySet{Keys: `{"keys":[]}`}},
 		&model.Object{Key: model.Key{Kind: model.KindTrustBundle, Name: "default"}, Spec: &model.TrustBundle{Roots: []string{"root"}}},
+		&model.Object{Key: model.ResolvedNameKey("gateway.example.com"), Spec: &model.ResolvedName{Addresses: []string{"203.0.113.4", "203.0.113.5"}}},
 		&model.Object{Key: model.KeySetSource{Bundle: "https://far.example"}.Key(), Spec: &model.SPIFFEBundle{Roots: []string{"far"}}},
 	)
 	w := &world{

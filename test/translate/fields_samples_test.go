@@ -129,7 +129,7 @@ var samples = []struct {
 	{"MeshNetworks.networks.endpoints.fromCidr", []string{`"10.0.0.0/24"`, `"::ffff:10.0.0.0/120"`, `"10.0.0.1"`}},
 	{"MeshNetworks.networks.endpoints.fromRegistry", []string{`"Kubernetes"`, `"far"`}},
 	{"MeshNetworks.networks.gateways.registryServiceName", []string{`"edge.default.svc.cluster.local"`, `"bare.default.svc.cluster.local"`}},
-	{"MeshNetworks.networks.gateways.address", []string{`"203.0.113.9"`, `"2001:db8::9"`, `"gateway.example.com"`, `"a b"`}},
+	{"MeshNetworks.networks.gateways.address", []string{`"203.0.113.9"`, `"2001:db8::9"`, `"gateway.example.com"`, `"unknown.example.com"`, `"a b"`}},
 	{"MeshNetworks.networks.gateways.port", []string{`15443`, `70000`}},
 	{"MeshConfig.discoverySelectors.matchLabels", []string{`{"kubernetes.io/metadata.name": "default"}`}},
 	{"discoverySelectors.matchExpressions.values", []string{`["other"]`}},

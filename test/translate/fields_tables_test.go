@@ -33,7 +33,6 @@ var leftOut = map[string]string{
 	"DestinationRule.subsets.trafficPolicy.portLevelSettings.tls.credentialName": "acts at gateways, and is told for sidecars",
 	"Sidecar.ingress.tls.mode":                                                   "other modes are left out",
 	"Gateway.servers.bind":                                                       "servers of other addresses are left out",
-	"MeshNetworks.networks.gateways.address":                                     "gateways with names are left out",
 	"EnvoyFilter.targetRefs.group":                                               "references to others than Gateways are left out",
 	"EnvoyFilter.targetRefs.kind":                                                "references to others than Gateways are left out",
 	"EnvoyFilter.configPatches.applyTo":                                          "patches of the bootstrap are left out",
