@@ -23,8 +23,8 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/jwks"
-	"github.com/pilothouse-mesh/pilothouse/pilot/source/names"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kube"
+	"github.com/pilothouse-mesh/pilothouse/pilot/source/names"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/selected"
 	"github.com/pilothouse-mesh/pilothouse/pilot/status"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
@@ -159,7 +159,7 @@ func newPlane(cfg Config) *plane {
 	p.store = store.New(store.Options{
 		Domain: cfg.Domain, Cluster: cfg.ClusterID,
 		Sources: []store.SourceOptions{{Name: cfg.sourceName()}, {Name: jwks.Name}, {Name: names.Name}, {Name: trustSource}},
-		Report: p.board.Report, Environment: cfg.Environment, Logger: cfg.Logger,
+		Report:  p.board.Report, Environment: cfg.Environment, Logger: cfg.Logger,
 	})
 	p.machines = machine.New(p.store, machine.Options{
 		Write: p.machineWriter(), Logger: cfg.Logger, Name: cfg.Name, Grace: cfg.MachineGrace, Unregistered: cfg.UnregisteredMachines,
