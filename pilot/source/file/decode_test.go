@@ -174,6 +174,10 @@ func TestDecodeProblems(t *testing.T) {
 			yaml: "apiVersion: v1\nkind: Pod\n", line: 1, object: "Pod/default/", field: "metadata.name",
 			severity: model.SeverityError, reason: model.ReasonInvalid, message: "missing",
 		},
+		"tag that is wrong": { // what it stands before is no JSON, and would be more entries
+			yaml: vsText + "status: !!bool '1, \"metadata\": {\"name\": \"other\"}'\n", line: 15, object: "VirtualService/default/reviews",
+			severity: model.SeverityError, reason: model.ReasonInvalid, message: "has the tag !!bool before",
+		},
 		"key twice": {
 			yaml: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  nodeName: a\n  nodeName: b\n", line: 6,
 			object: "Pod/default/a", severity: model.SeverityError, reason: model.ReasonInvalid, message: "nodeName",

@@ -170,7 +170,11 @@ func (w *jsonWriter) scalar(n *yaml.Node) error {
 		w.buf = append(w.buf, "null"...)
 		return nil
 	case "!!bool":
-		w.buf = append(w.buf, strings.ToLower(n.Value)...)
+		var b bool
+		if err := n.Decode(&b); err != nil { // an explicit tag stands before any text
+			return &lineError{n.Line, fmt.Sprintf("has the tag !!bool before %q, which is neither true nor false; remove the tag", n.Value)}
+		}
+		w.buf = strconv.AppendBool(w.buf, b)
 		return nil
 	case "!!int":
 		return w.integer(n)
