@@ -135,10 +135,11 @@ func (rp *routePlan) compare(then *routePlan, sameScope bool, visit func(host st
 	walk(rp.services, then.services, rp.host, func(a, b servicePort) bool { return alike && a.same(b) }, visit)
 	walk(rp.hosts, then.hosts, otherHost.key, func(a, b otherHost) bool { return alike && a.same(b) }, visit)
 	last := func(rp *routePlan) []string { return rp.order[max(0, len(rp.order)-1):] }
+	sameLast := alike && sameScope
 	if rp.sniffed != nil && then.sniffed != nil {
-		sameScope = alike && rp.sniffed.same(*then.sniffed)
+		sameLast = alike && rp.sniffed.same(*then.sniffed)
 	}
-	walkNames(last(rp), last(then), sameScope, visit)
+	walkNames(last(rp), last(then), sameLast, visit)
 }
 
 // SamePlan tells whether both are one plan, be it for two classes.
