@@ -75,9 +75,8 @@ func (e editor) object() *model.Object {
 	case 4, 5, 6, 7, 8:
 		return e.pod(ns, strconv.Itoa(e.IntN(6)))
 	case 9, 10, 11, 12:
-		if vs := e.virtualService(); e.IntN(4) == 0 {
-			vs.Hosts, vs.Gateways, vs.Tcp, vs.Tls = nil, nil, nil, nil
-			return storetest.Object(model.KindVirtualService, ns, "part", vs)
+		if e.IntN(4) == 0 {
+			return storetest.Object(model.KindVirtualService, ns, "part", e.delegate())
 		}
 		return storetest.Object(model.KindVirtualService, ns, e.name(), e.virtualService())
 	case 13, 14, 15:
@@ -246,6 +245,18 @@ func (e editor) virtualService() *networking.VirtualService {
 			Match: []*networking.TLSMatchAttributes{{SniHosts: []string{"x.example.com"}}},
 			Route: []*networking.RouteDestination{{Destination: e.destination()}},
 		}}
+	}
+	return out
+}
+
+// delegate makes a VirtualService that others delegate to, and which delegates to none: validation refuses that.
+func (e editor) delegate() *networking.VirtualService {
+	out := e.virtualService()
+	out.Hosts, out.Gateways, out.Tcp, out.Tls = nil, nil, nil, nil
+	for _, rule := range out.Http {
+		if rule.Delegate != nil {
+			rule.Delegate, rule.Route = nil, []*networking.HTTPRouteDestination{{Destination: e.destination()}}
+		}
 	}
 	return out
 }
