@@ -49,12 +49,16 @@ type bindings struct {
 }
 
 // bindMesh takes the ports of the services behind the hosts, of wildcards that cover them too, and tells whether
-// that is all that there are. Sidecars know other hosts on port 80, and a wildcard may be any service.
+// that is all that there are. Sidecars know other hosts on port 80, and a wildcard may be any service. Where no match is
+// for a port the services are not looked at: each host of the VirtualService has a unit that would read those of all.
 func (b *bindings) bindMesh(r Reader, client string) (all bool) {
+	if slices.ContainsFunc(b.vs.hosts, isWildcard) {
+		return false
+	}
+	if !namesPort(b.vs.spec) {
+		return true
+	}
 	for _, host := range b.vs.hosts {
-		if isWildcard(host) {
-			return false
-		}
 		if r.Service(client, host) == nil {
 			b.ports[80] = true
 		}
@@ -63,6 +67,12 @@ func (b *bindings) bindMesh(r Reader, client string) (all bool) {
 		}
 	}
 	return true
+}
+
+// namesPort tells whether a match of a VirtualService is for a port.
+func namesPort(vs *networking.VirtualService) (names bool) {
+	model.EachMatch(vs, func(_ model.MatchPlace, m model.Match) { names = names || m.GetPort() != 0 })
+	return names
 }
 
 // covering yields a host, and the wildcards that cover it.
