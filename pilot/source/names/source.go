@@ -164,6 +164,9 @@ func (s *Source) ask(ctx context.Context, name string) (out answer) {
 	slices.Sort(out.addresses)
 	out.addresses = slices.Compact(out.addresses)
 	out.addresses = out.addresses[:min(len(out.addresses), maxAddresses)]
+	if len(out.addresses) == 0 {
+		out.failure = "none of its addresses can be connected to"
+	}
 	return out
 }
 

@@ -146,6 +146,9 @@ func TestNamesAreFollowed(t *testing.T) {
 			t.Errorf("%d events of what stayed the same", to.events-events)
 		}
 		z.set(func() { z.err = nil })
+		z.name("a.example.com.", "0.0.0.0", "::") // as filters of names answer
+		time.Sleep(refresh)
+		check(t, "no address", to, "Error a.example.com the name is not resolved: none of its addresses can be connected to; there is no gateway into a network by it; "+none)
 		z.name("a.example.com.")
 		time.Sleep(refresh)
 		check(t, "the name is gone", to, strings.ReplaceAll(none, "b.", "a.")+"; "+none)
