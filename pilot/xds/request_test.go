@@ -196,7 +196,8 @@ func TestLargeRequestIsNotKept(t *testing.T) {
 	}
 }
 
-// What clients say that they hold when they come back takes the room of one of them, not of all.
+// What clients say that they hold when they come back takes the room of a few of them, not of all. Under the race detector
+// a sync.Pool forgets each fourth of what it gets.
 func TestLargeRequestsAreReadIntoOneRoom(t *testing.T) {
 	names := make([]string, 5000)
 	for i := range names {
@@ -215,7 +216,7 @@ func TestLargeRequestsAreReadIntoOneRoom(t *testing.T) {
 		r.release()
 	}
 	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(clients/10*len(text)) {
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(clients/2*len(text)) {
 		t.Errorf("%d requests of %d bytes took %d", clients, len(text), took)
 	}
 	rooms := &largeRooms{}
