@@ -20,7 +20,7 @@ func (e editor) networks() *model.Object {
 			out.Gateways = append(out.Gateways, &meshconfig.Network_IstioNetworkGateway{Port: 443, Gw: &meshconfig.Network_IstioNetworkGateway_RegistryServiceName{RegistryServiceName: "web.istio-system.svc.cluster.local"}})
 		}
 		if e.IntN(3) == 0 {
-			out.Gateways = append(out.Gateways, &meshconfig.Network_IstioNetworkGateway{Port: 443, Gw: &meshconfig.Network_IstioNetworkGateway_Address{Address: pick(e, "203.0.113.1", "203.0.113.2")}})
+			out.Gateways = append(out.Gateways, &meshconfig.Network_IstioNetworkGateway{Port: 443, Gw: &meshconfig.Network_IstioNetworkGateway_Address{Address: pick(e, "203.0.113.1", "203.0.113.2", "edge.example.com")}})
 		}
 		return out
 	}
@@ -28,8 +28,13 @@ func (e editor) networks() *model.Object {
 		&meshconfig.MeshNetworks{Networks: map[string]*meshconfig.Network{"n1": network(), "n2": network()}})
 }
 
-// networkGateway is a Service at an edge of a network.
+// networkGateway is a Service at an edge of a network, or what the DNS says of the name of one.
 func (e editor) networkGateway() *model.Object {
+	if e.IntN(3) == 0 {
+		return &model.Object{Key: model.ResolvedNameKey("edge.example.com"), Spec: &model.ResolvedName{
+			Addresses: pick(e, []string{"203.0.113.5"}, []string{"203.0.113.5", "203.0.113.6"}),
+		}}
+	}
 	o := storetest.Object(model.KindService, "istio-system", pick(e, "east", "west"), &corev1.Service{Spec: corev1.ServiceSpec{
 		ClusterIP: "10.97.9.9", ExternalIPs: pick(e, []string{"203.0.113.3"}, []string{"203.0.113.3", "203.0.113.4"}, nil),
 		Ports: []corev1.ServicePort{{Name: "tls", Port: 15443}},
