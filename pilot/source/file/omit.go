@@ -27,7 +27,8 @@ func (o *omission) entry(key []byte) *omission {
 }
 
 // bookkeeping gives what API servers, kubelets and controllers write into an object, most of it
-// often, and that decides nothing about a proxy.
+// often, and that decides nothing about a proxy. It leaves what tells that a node refuses a pod, and who wrote of a
+// machine's health when.
 func bookkeeping() *omission {
 	all := func(names ...string) map[string]*omission {
 		entries := map[string]*omission{}
@@ -39,7 +40,7 @@ func bookkeeping() *omission {
 	metadata := all("generation", "managedFields", "resourceVersion", "selfLink", "uid")
 	metadata["annotations"] = &omission{unread: &omission{all: true}}
 	status := all("containerStatuses", "ephemeralContainerStatuses", "initContainerStatuses", "hostIP", "hostIPs",
-		"message", "observedGeneration", "qosClass", "reason", "startTime")
-	status["conditions"] = &omission{entries: all("lastProbeTime", "lastTransitionTime", "message", "observedGeneration", "reason")}
+		"observedGeneration", "qosClass", "startTime")
+	status["conditions"] = &omission{entries: all("lastTransitionTime", "message", "observedGeneration")}
 	return &omission{entries: map[string]*omission{"metadata": {entries: metadata}, "status": {entries: status}}}
 }
