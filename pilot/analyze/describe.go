@@ -238,7 +238,7 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 	return out, about
 }
 
-// ofIngresses gives the VirtualServices that Ingresses are read as.
+// ofIngresses gives the Gateways and VirtualServices that Ingresses are read as.
 func (m *mesh) ofIngresses() []*model.Object {
 	if len(m.ofKind(model.KindIngress)) == 0 {
 		return nil

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"cmp"
+	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -26,7 +27,7 @@ func (m *mesh) impliedGateway(gw object[*networking.Gateway]) *model.Proxy {
 	case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
 		return m.usualIngress()
 	}
-	name := m.index.selecting[gw.Namespace+"/"+model.LabelSet(gw.spec.GetSelector())]
+	name := cmp.Or(m.index.selecting[gw.Namespace+"/"+model.LabelSet(gw.spec.GetSelector())], gw.Name)
 	return m.proxy(model.RouterProxy, gw.Namespace, string(model.KindGateway)+"."+name, "10.253.0.2", gw.spec.GetSelector())
 }
 
@@ -38,12 +39,17 @@ func (m *mesh) usualIngress() *model.Proxy {
 	return out
 }
 
-// impliedGateways gives the routers for the Gateways that select nobody of the files, each once.
+// impliedGateways gives the routers for the Gateways that select nobody of the files, each once. Those that Ingresses are
+// read as are among them.
 func (m *mesh) impliedGateways() []*model.Proxy {
 	var out []*model.Proxy
 	known := map[string]bool{}
-	for _, gw := range of[*networking.Gateway](m, model.KindGateway) {
-		if p := m.impliedGateway(gw); p != nil && !known[p.ID] {
+	for _, o := range slices.Concat(m.ofKind(model.KindGateway), m.ofIngresses()) {
+		spec, ok := o.Spec.(*networking.Gateway)
+		if !ok {
+			continue
+		}
+		if p := m.impliedGateway(object[*networking.Gateway]{o, spec}); p != nil && !known[p.ID] {
 			known[p.ID] = true
 			out = append(out, p)
 		}

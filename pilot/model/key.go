@@ -137,6 +137,22 @@ type MadeOf struct {
 	Field  string // path; "" for the object as a whole
 	Origin Origin // of the object
 	Fault  string // why no part could be made of it; "" where one is
+	Reason Reason // of the fault
+}
+
+// Faults gives as problems what no part of an object that is made of others could be made of. They are warnings where
+// the others are right, and are only not translated or not whole.
+func (o *Object) Faults() (out []Problem) {
+	for _, s := range o.Sources {
+		if s.Fault != "" {
+			p := Problem{Object: s.Object, Field: s.Field, Severity: SeverityWarning, Reason: s.Reason, Message: s.Fault, Origin: s.Origin}
+			if s.Reason == ReasonReference {
+				p.Severity = SeverityError
+			}
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // MadeOf gives what asked for the part of an object in which a field stands. ok is false for an object as users

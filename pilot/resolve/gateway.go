@@ -151,6 +151,7 @@ func (p *GatewayPlan) gatewayPorts(r Reader) []*gatewayPort {
 		if o == nil {
 			continue
 		}
+		p.report(o.Faults()...)
 		for i, spec := range o.Spec.(*networking.Gateway).GetServers() {
 			if problem := addServer(p.class, ports, newGatewayServer(o, i, spec)); problem != nil {
 				p.report(*problem)

@@ -25,14 +25,7 @@ func newVirtualService(r Reader, o *model.Object) *virtualService {
 	for _, host := range vs.spec.GetHosts() {
 		vs.hosts = append(vs.hosts, model.ResolveHost(host, o.Namespace, r.Domain()))
 	}
-	for _, source := range o.Sources {
-		if source.Fault != "" {
-			vs.problems = append(vs.problems, model.Problem{
-				Object: source.Object, Field: source.Field, Severity: model.SeverityError, Reason: model.ReasonReference,
-				Message: source.Fault + "; the path is left out until it leads somewhere", Origin: source.Origin,
-			})
-		}
-	}
+	vs.problems = o.Faults()
 	vs.expand(r)
 	return vs
 }

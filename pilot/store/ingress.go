@@ -120,9 +120,14 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 	spec := &o.Spec.(*networkingv1.Ingress).Spec
 	root := ingress.Namespace(d.Mesh)
 	gateway := &networking.Gateway{Selector: ingress.Selector(d.Mesh)}
-	var sources []model.MadeOf
+	var sources, without []model.MadeOf
+	if spec.DefaultBackend != nil {
+		without = append(without, faulty(o, "spec.defaultBackend", model.ReasonNotTranslated, "Istio does not serve it either; write a rule without a host"))
+	}
 	for i, t := range spec.TLS {
+		field := fmt.Sprintf("spec.tls[%d]", i)
 		if t.SecretName == "" {
+			without = append(without, faulty(o, field+".secretName", model.ReasonInvalid, "is missing, so nothing is served by TLS; name a Secret of the gateway's namespace"))
 			continue
 		}
 		hosts := t.Hosts
@@ -134,7 +139,7 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 			Hosts: hosts,
 			Tls:   &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: t.SecretName},
 		})
-		sources = append(sources, madeOf(o, fmt.Sprintf("spec.tls[%d]", i)))
+		sources = append(sources, madeOf(o, field))
 	}
 	gateway.Servers = append(gateway.Servers, &networking.Server{
 		Port:  &networking.Port{Number: 80, Protocol: "HTTP", Name: fmt.Sprintf("http-80-ingress-%s-%s", o.Name, o.Namespace)},
@@ -147,13 +152,18 @@ func (d *ingressDeriver) derive(o *model.Object) *model.Object {
 		}
 	}
 	out := derivedFrom(o, model.Key{Kind: model.KindGateway, Namespace: root, Name: name}, gateway)
-	out.Sources = append(sources, madeOf(o, ""))
+	out.Sources = append(append(sources, madeOf(o, "")), without...)
 	return out
 }
 
 // madeOf names a field of an Ingress, "" for all of it.
 func madeOf(o *model.Object, field string) model.MadeOf {
 	return model.MadeOf{Object: o.Key, Field: field, Origin: o.Origin}
+}
+
+// faulty names a field of an Ingress of which nothing is made, and says why.
+func faulty(o *model.Object, field string, reason model.Reason, why string) model.MadeOf {
+	return model.MadeOf{Object: o.Key, Field: field, Origin: o.Origin, Fault: why, Reason: reason}
 }
 
 func derivedFrom(o *model.Object, key model.Key, spec any) *model.Object {
@@ -175,18 +185,18 @@ func (d *ingressDeriver) addRule(o *model.Object, gateway string, rule networkin
 		host.spec.Gateways = append(host.spec.Gateways, gateway)
 	}
 	for i, path := range rule.HTTP.Paths {
-		source := madeOf(o, fmt.Sprintf("%s.http.paths[%d]", field, i))
+		at := fmt.Sprintf("%s.http.paths[%d]", field, i)
 		if path.Backend.Service == nil {
-			continue // what the Ingress itself tells of
+			host.without = append(host.without, faulty(o, at+".backend", model.ReasonNotTranslated, "only Services are translated as backends; the path is left out"))
+			continue
 		}
 		to, fault := d.backend(o.Namespace, path.Backend.Service)
 		if to == nil {
-			source.Field, source.Fault = source.Field+".backend.service", fault
-			host.without = append(host.without, source)
+			host.without = append(host.without, faulty(o, at+".backend.service", model.ReasonReference, fault+"; the path is left out until it leads somewhere"))
 			continue
 		}
 		route := routeOfPath(&path, to)
-		route.source = source
+		route.source = madeOf(o, at)
 		host.routes = append(host.routes, route)
 	}
 }

@@ -31,7 +31,7 @@ func TestPathsThatLeadNowhereAreChanges(t *testing.T) {
 			t.Errorf("changed are %v", c.Changed)
 		}
 		got := c.Snapshot.Reader(nil).Object(key).Sources
-		if want := `Service hello has no port with the name "y"`; len(got) != 1 || got[0].Fault != want || got[0].Field != "spec.rules[0].http.paths[0].backend.service" {
+		if want := `Service hello has no port with the name "y"; the path is left out until it leads somewhere`; len(got) != 1 || got[0].Fault != want || got[0].Field != "spec.rules[0].http.paths[0].backend.service" {
 			t.Errorf("it is made of %+v", got)
 		}
 	})

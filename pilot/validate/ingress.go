@@ -9,16 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// kubernetesIngress checks an Ingress as an API server does.
+// kubernetesIngress checks an Ingress as an API server does. What the mesh makes nothing of is told of those that it
+// serves, which the store knows.
 func (c *checker) kubernetesIngress(in *networkingv1.Ingress) {
-	if in.Spec.DefaultBackend != nil {
-		c.notTranslated("spec.defaultBackend", "Istio does not serve it either; write a rule without a host")
-	}
 	for i, t := range in.Spec.TLS {
 		path := at("spec.tls", i)
-		if t.SecretName == "" {
-			c.warn(path+".secretName", "is missing, so nothing is served by TLS; name a Secret of the gateway's namespace")
-		} else if len(validation.IsDNS1123Subdomain(t.SecretName)) > 0 {
+		if t.SecretName != "" && len(validation.IsDNS1123Subdomain(t.SecretName)) > 0 {
 			c.fail(path+".secretName", "%q is no name of a Secret", t.SecretName)
 		}
 		for j, host := range t.Hosts {
@@ -59,8 +55,7 @@ func (c *checker) ingressPath(path string, p networkingv1.HTTPIngressPath) {
 	}
 	to := p.Backend.Service
 	switch {
-	case to == nil:
-		c.notTranslated(path+".backend", "only Services are translated as backends; the path is left out")
+	case to == nil: // a resource, of which the store tells
 	case len(validation.IsDNS1035Label(to.Name)) > 0:
 		c.fail(path+".backend.service.name", "%q is no name of a Service", to.Name)
 	case (to.Port.Name == "") == (to.Port.Number == 0):
