@@ -26,7 +26,7 @@ func Analyzers() []Analyzer {
 		{"selectors", "selectors that select nobody", selectorsWithoutWorkload},
 		{"serviceentry-workloads", "ServiceEntries that select neither a pod nor a WorkloadEntry", entriesWithoutWorkload},
 		{"serviceentry-addresses", "TCP ports of ServiceEntries without an address to be told apart by", entriesWithoutAddress},
-		{"network-gateways", "gateways of the mesh's networks that name a Service which is none", networkGateways},
+		{"network-gateways", "gateways of the mesh's networks that name a Service which is none, or are not looked up", networkGateways},
 		{"networks", "networks that have endpoints and no gateway, where there are others", networksWithoutGateway},
 		{"policy-namespaces", "namespaces of callers in AuthorizationPolicies that do not exist", unknownNamespaces},
 		{"policy-tokens", "rules about claims where no RequestAuthentication takes tokens", claimsWithoutTokens},

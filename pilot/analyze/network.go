@@ -12,11 +12,20 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// networkGateways finds gateways of the mesh's networks that name a Service which is none.
+// networkGateways finds gateways of the mesh's networks that name a Service which is none, and those that are known by a
+// name only, which nobody looks up here.
 func networkGateways(m *mesh) {
+	for _, o := range of[*corev1.Service](m, model.KindService) {
+		if o.Labels[model.LabelNetwork] != "" {
+			m.gatewayNames(o.Object, "status.loadBalancer.ingress", o.spec)
+		}
+	}
 	for _, o := range of[*meshconfig.MeshNetworks](m, model.KindMeshNetworks) {
 		for _, name := range slices.Sorted(maps.Keys(o.spec.GetNetworks())) {
 			network := o.spec.GetNetworks()[name]
+			for i, g := range network.GetGateways() {
+				m.notLookedUp(o.Object, fmt.Sprintf("networks[%s].gateways[%d].address", name, i), g.GetAddress())
+			}
 			if !slices.ContainsFunc(network.GetEndpoints(), func(e *meshconfig.Network_NetworkEndpoints) bool { return e.GetFromRegistry() == m.cluster }) {
 				continue // of another cluster
 			}
@@ -46,10 +55,36 @@ func (m *mesh) namedGateway(o *model.Object, field, host string) {
 	if len(at) == 0 && svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		return // it waits for its address
 	}
-	if !slices.ContainsFunc(at, func(i corev1.LoadBalancerIngress) bool { return i.IP != "" }) {
-		m.report(o, field, "", Warning, "%s has no IP address outside the cluster, so it is no gateway: names and nodes are not looked up; give it externalIPs", service.Key)
+	if len(at) == 0 {
+		m.report(o, field, "", Warning, "%s has no address outside the cluster, so it is no gateway: nodes are not looked up; give it externalIPs", service.Key)
+	}
+	m.gatewayNames(o, field, svc)
+}
+
+// gatewayNames tells of the names by which a gateway's Service is reached.
+func (m *mesh) gatewayNames(o *model.Object, field string, svc *corev1.Service) {
+	for _, at := range svc.Status.LoadBalancer.Ingress {
+		if at.IP == "" {
+			m.notLookedUp(o, field, at.Hostname)
+		}
 	}
 }
+
+// notLookedUp tells of a gateway's address that it is a name whose addresses are not known here.
+func (m *mesh) notLookedUp(o *model.Object, field, address string) {
+	if slices.Contains(m.unresolved(), model.CanonicalHost(address)) {
+		m.report(o, field, "", Info, "the gateway %s is not looked up here, so nothing goes by it; a control plane asks the DNS for its addresses", address)
+	}
+}
+
+// unresolved gives the names of gateways between networks whose addresses are not among the objects.
+func (m *mesh) unresolved() []string {
+	return slices.DeleteFunc(slices.Clone(m.snapshot.GatewayNames()), func(name string) bool { return m.object(model.ResolvedNameKey(name)) != nil })
+}
+
+// Unresolved gives the names of gateways between networks that are left out of what proxies run: they stand for addresses
+// that a control plane asks the DNS for.
+func (t *Translation) Unresolved() []string { return t.mesh.unresolved() }
 
 // networksWithoutGateway finds networks that have endpoints and no gateway, where there are others: proxies of those
 // connect to the addresses of the endpoints as they are.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -231,7 +232,14 @@ func (e *explanation) read(cmd *cobra.Command, names []string) (*analyze.Transla
 		return nil, err
 	}
 	e.trouble = newTrouble(files, found, names)
-	return analyze.Translate(cmd.Context(), files, resolve.Settings{QUIC: e.quic})
+	t, err := analyze.Translate(cmd.Context(), files, resolve.Settings{QUIC: e.quic})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range t.Unresolved() {
+		fmt.Fprintf(cmd.ErrOrStderr(), "the gateway %s between networks is not looked up here, so nothing goes by it; a control plane asks the DNS\n", terminal.Text(name))
+	}
+	return t, nil
 }
 
 // workloads names those of files, as WORKLOAD.NAMESPACE.
