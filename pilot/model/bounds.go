@@ -166,6 +166,8 @@ func BoundOf(fd protoreflect.FieldDescriptor) Bound {
 			return Bound{Max: int64(MaxDuration), Step: 1}
 		}
 		return userDuration
+	case fd.Name() == "port" && strings.HasPrefix(string(fd.FullName()), "istio.mesh.v1alpha1.MeshConfig.ExtensionProvider."):
+		return Bound{Max: math.MaxUint32} // the provider is checked by itself, and a wrong one refuses nothing else
 	case fd.Name() == "port" || strings.HasSuffix(string(fd.Name()), "_port"):
 		return portOrAny
 	}

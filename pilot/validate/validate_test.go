@@ -415,6 +415,8 @@ func TestMeshRules(t *testing.T) {
 		"extensionProviders: [{name: a, envoyHttpAls: {port: 80}}]":                                                                                        "W extensionProviders[0].envoyHttpAls.service: no service",
 		"extensionProviders: [{name: a, envoyTcpAls: {service: a.b}}]":                                                                                     "W extensionProviders[0].envoyTcpAls.port: between",
 		"extensionProviders: [{name: a, envoyOtelAls: {service: /a, port: 80}}]":                                                                           "W extensionProviders[0].envoyOtelAls.service: no service",
+		"extensionProviders: [{name: a, datadog: {service: a.b, port: 65536}}]":                                                                          "W extensionProviders[0].datadog.port: between",
+		"extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.b, port: 65536}}]":                                                                 "W extensionProviders[0].envoyExtAuthzHttp.port: the provider is not used",
 		"extensionProviders: [{name: a, datadog: {service: a}}]":                                                                                           "W extensionProviders[0].datadog.port: between",
 		"extensionProviders: [{name: a, skywalking: {service: '*.a', port: 80}}]":                                                                          "W extensionProviders[0].skywalking.service: no service",
 		"extensionProviders: [{name: a, envoyFileAccessLog: {}}]":                                                                                          "",
