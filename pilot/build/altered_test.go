@@ -24,7 +24,7 @@ func TestWhatAChangeAlters(t *testing.T) {
 	named := func(name, other string) *model.Object {
 		return storetest.Object(model.KindVirtualService, "b", name, &networking.VirtualService{
 			Hosts: []string{"web", "x.example.com", other},
-			Http: []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "web"}}}}},
+			Http:  []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "web"}}}}},
 		})
 	}
 	egress := func(hosts ...string) *model.Object {
