@@ -337,17 +337,8 @@ func (l *layer) compute(u *unit) {
 	t := trace{client: l.key}
 	next := l.outline.Compute(Input{l.builder.snapshot.Reader(t.record), l.clustersOf}, u.id)
 	l.link(u, t.rows)
-	if next.forbidden {
-		for i, e := range next.Resources {
-			if e.Resource == nil { // its former version stays
-				next.Resources[i].Resource = l.sets[next.Type].Get(e.Name)
-			}
-		}
-	}
 	former := u.Output
-	u.Output = next
-	l.cover.replaced(l, next.Type, former.Resources, next.Resources)
-	l.report(u.id, next.Problems)
+	l.replace(u.id, &u.Output, next)
 	switch u.id.Kind {
 	case kindClusters:
 		if !slices.Equal(former.clusters, next.clusters) {
@@ -359,8 +350,20 @@ func (l *layer) compute(u *unit) {
 			l.relocate(u.id.Host)
 		}
 	case kindVirtualHost:
-		l.routes[u.id.Name].take(u.id.Host, former, next)
+		l.routes[u.id.Name].take(u, former)
 	}
+}
+
+// replace puts an output in the place of a former one. Of what is forbidden now the former version stays.
+func (l *layer) replace(of UnitID, former *Output, next Output) {
+	for i, e := range next.Resources {
+		if e.Resource == nil {
+			next.Resources[i].Resource = l.sets[next.Type].Get(e.Name)
+		}
+	}
+	l.cover.replaced(l, next.Type, former.Resources, next.Resources)
+	l.report(of, next.Problems)
+	*former = next
 }
 
 // link records what a unit read.

@@ -321,5 +321,4 @@ func (out *Output) add(name string, r *resource.Resource, err error) {
 		out.Problems = append(slices.Clip(out.Problems), forbidden(out.Type, name, err))
 	}
 	out.Resources = append(out.Resources, resource.Entry{Name: name, Resource: r})
-	out.forbidden = out.forbidden || err != nil
 }

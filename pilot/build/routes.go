@@ -5,23 +5,22 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // routes is a route configuration, put together from the marshalled virtual hosts of units. A layer
 // over another has those in which a virtual host is its own.
 type routes struct {
-	name     string
-	hosts    []string    // as the outline has them
-	order    []hostField // those that there are, in order; replaced, never changed
-	beneath  []hostField // order of the layer below, with which resource was made
-	changed  []string    // hosts whose virtual host is another one
-	stale    bool        // a virtual host changed, or moved
-	moved    bool        // a host came or went, or changed its domains
-	unique   bool        // no domain stands twice
-	head     *routeHead  // with which resource was made
-	resource *resource.Resource
+	name    string
+	hosts   []string    // as the outline has them
+	order   []hostField // those that there are, in order; replaced, never changed
+	beneath []hostField // order of the layer below, with which it was made
+	changed []*unit     // whose virtual host is another one
+	stale   bool        // a virtual host changed, or moved
+	moved   bool        // a host came or went, or changed its domains
+	unique  bool        // no domain stands twice
+	head    *routeHead  // with which it was made
+	given   Output
 
 	mu     sync.Mutex // guards what follows while the layers above are updated
 	owners map[string]string
@@ -35,12 +34,12 @@ type hostField struct {
 }
 
 // take notes that a unit gave another output.
-func (r *routes) take(host string, former, next Output) {
-	if former.host == next.host && next.err == nil && former.err == nil {
+func (r *routes) take(u *unit, former Output) {
+	if former.host == u.host && u.err == nil && former.err == nil {
 		return
 	}
-	r.stale, r.changed = true, append(r.changed, host)
-	r.moved = r.moved || former.host == nil || next.host == nil || !slices.Equal(former.host.value.Domains, next.host.value.Domains)
+	r.stale, r.changed = true, append(r.changed, u)
+	r.moved = r.moved || former.host == nil || u.host == nil || !slices.Equal(former.host.value.Domains, u.host.value.Domains)
 }
 
 // layRoutes finds which route configurations the layer has for itself.
@@ -61,8 +60,7 @@ func (l *layer) layRoutes() {
 			continue
 		}
 		delete(l.routes, name)
-		l.replaceRoutes(r, nil)
-		l.report(UnitID{Kind: kindRoutes, Name: name}, nil)
+		l.replace(UnitID{Kind: kindRoutes, Name: name}, &r.given, Output{Type: resource.Routes})
 	}
 	if l.routes == nil && len(wanted) > 0 {
 		l.routes = map[string]*routes{}
@@ -79,19 +77,6 @@ func (l *layer) layRoutes() {
 		}
 		r.hosts = hosts
 	}
-}
-
-// replaceRoutes puts a resource in the place of a route configuration's former one.
-func (l *layer) replaceRoutes(r *routes, next *resource.Resource) {
-	var former, now []resource.Entry
-	if r.resource != nil {
-		former = []resource.Entry{{Name: r.name, Resource: r.resource}}
-	}
-	if next != nil {
-		now = []resource.Entry{{Name: r.name, Resource: next}}
-	}
-	l.cover.replaced(l, resource.Routes, former, now)
-	r.resource = next
 }
 
 // composeRoutes puts the configurations together of which a virtual host changed, here or in the layer
@@ -112,7 +97,6 @@ func (l *layer) composeRoutes() {
 			r.beneath, unique = below.order, l.uniqueOver(r, below)
 		}
 		order, err := l.order(r, below)
-		id := UnitID{Kind: kindRoutes, Name: r.name}
 		if r.moved {
 			r.owners, r.at = nil, nil
 		}
@@ -124,13 +108,9 @@ func (l *layer) composeRoutes() {
 		if err == nil {
 			res, r.unique, err = l.builder.encoder.compose(r.name, order, unique, head)
 		}
-		if err != nil {
-			l.report(id, []model.Problem{forbidden(resource.Routes, r.name, err)})
-			res = l.sets[resource.Routes].Get(r.name)
-		} else {
-			l.report(id, nil)
-		}
-		l.replaceRoutes(r, res)
+		next := Output{Type: resource.Routes}
+		next.add(r.name, res, err)
+		l.replace(UnitID{Kind: kindRoutes, Name: r.name}, &r.given, next)
 	}
 }
 
@@ -155,7 +135,7 @@ func (l *layer) order(r, below *routes) ([]hostField, error) {
 			return out, nil
 		}
 	case below == nil && !r.moved:
-		if out, ok := l.spliced(r, l.changedHosts(r)); ok {
+		if out, ok := l.spliced(r, r.changed); ok {
 			return out, nil
 		}
 	}
@@ -184,24 +164,13 @@ func (l *layer) ownHosts(route string) []*unit {
 	return out
 }
 
-func (l *layer) changedHosts(r *routes) []*unit {
-	var out []*unit
-	for _, host := range r.changed {
-		out = append(out, l.units[UnitID{Kind: kindVirtualHost, Name: r.name, Host: host}])
-	}
-	return out
-}
-
 // spliced puts virtual hosts into a copy of an order; ok is false where one comes or goes.
 func (l *layer) spliced(r *routes, units []*unit) (_ []hostField, ok bool) {
 	out := slices.Clone(r.order)
 	positions := r.positions()
 	for _, u := range units {
-		if u == nil || u.host == nil || u.err != nil {
-			return nil, false
-		}
 		at, found := positions[u.id.Host]
-		if !found {
+		if !found || u.host == nil || u.err != nil {
 			return nil, false
 		}
 		out[at] = hostField{u.id.Host, u.host}
@@ -245,8 +214,8 @@ func (l *layer) uniqueOver(r, below *routes) bool {
 		return false
 	}
 	owners, own := below.ownersOfDomains(), map[string]struct{}{}
-	for id, u := range l.units {
-		if id.Kind != kindVirtualHost || id.Name != r.name || u.host == nil {
+	for _, u := range l.ownHosts(r.name) {
+		if u.host == nil {
 			continue
 		}
 		for _, domain := range u.host.value.Domains {

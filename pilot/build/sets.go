@@ -149,7 +149,7 @@ func (l *layer) over(t resource.Type) []resource.Entry {
 	}
 	if t == resource.Routes {
 		for name, r := range l.routes {
-			own[name] = r.resource
+			own[name] = r.given.Resources[0].Resource
 		}
 	}
 	maps.Copy(out, own)

@@ -58,12 +58,11 @@ type Output struct {
 	Resources []resource.Entry
 	Problems  []model.Problem
 
-	forbidden bool          // some resource is, and its former version stays
-	clusters  []*ir.Cluster // of kindClusters
-	host      *encodedHost  // of kindVirtualHost; nil for none
-	err       error         // of kindVirtualHost, that came out forbidden
-	head      *routeHead    // of kindRouteHead; nil for the usual one
-	changed   []*patched    // what patches made, kept in use
+	clusters []*ir.Cluster // of kindClusters
+	host     *encodedHost  // of kindVirtualHost; nil for none
+	err      error         // of kindVirtualHost, that came out forbidden
+	head     *routeHead    // of kindRouteHead; nil for the usual one
+	changed  []*patched    // what patches made, kept in use
 }
 
 // trace records what a unit reads.
