@@ -1,6 +1,7 @@
 package build
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
@@ -42,18 +43,19 @@ func (o *outboundOutline) Compare(other Outline) Differences {
 func (o *classOutline) Compare(other Outline) Differences {
 	var d Differences
 	former := other.(*classOutline)
+	gone := map[UnitID]struct{}{}
+	for _, id := range former.Units() {
+		gone[id] = struct{}{}
+	}
 	for _, id := range o.Units() {
-		if !former.Has(id) {
+		if _, had := gone[id]; !had {
 			d.add(resolve.Added, id)
 		} else if !o.same(id, former) {
 			d.add(resolve.Altered, id)
 		}
+		delete(gone, id)
 	}
-	for _, id := range former.Units() {
-		if !o.Has(id) {
-			d.add(resolve.Gone, id)
-		}
-	}
+	d.add(resolve.Gone, slices.Collect(maps.Keys(gone))...)
 	return d
 }
 

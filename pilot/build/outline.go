@@ -49,13 +49,10 @@ type Input struct {
 // served is what plans of both sides have: listeners, and routes of virtual hosts.
 type served interface {
 	Listeners() []string
-	HasListener(name string) bool
 	Listener(r resolve.Reader, name string) (*ir.Listener, []model.Problem)
 	Routes() []string
-	HasRoutes(route string) bool
 	Served(route string) resolve.ServedRoutes
 	Hosts(route string) []string
-	HasHost(route, host string) bool
 	VirtualHost(r resolve.Reader, route, host string) (*ir.VirtualHost, []model.Problem)
 }
 
@@ -71,18 +68,6 @@ func appendServed(out []UnitID, p served) []UnitID {
 		}
 	}
 	return out
-}
-
-func hasServed(p served, id UnitID) bool {
-	switch id.Kind {
-	case kindListener:
-		return p.HasListener(id.Name)
-	case kindRouteHead:
-		return p.HasRoutes(id.Name)
-	case kindVirtualHost:
-		return p.HasHost(id.Name, id.Host)
-	}
-	return false
 }
 
 // served gives the output of one of those units.
@@ -148,10 +133,14 @@ func (o *outboundOutline) Has(id UnitID) bool {
 		return o.HasUnrouted(id.Host)
 	case kindNameTable:
 		return o.class.DNSCapture
-	case kindTrustBundle:
-		return true
+	case kindListener:
+		return o.HasListener(id.Name)
+	case kindRouteHead:
+		return o.HasRoutes(id.Name)
+	case kindVirtualHost:
+		return o.HasHost(id.Name, id.Host)
 	}
-	return hasServed(o, id)
+	return id.Kind == kindTrustBundle
 }
 
 func (o *outboundOutline) ChangedFacts(former Outline) []string {
@@ -261,17 +250,8 @@ func (o *classOutline) Units() []UnitID {
 	return appendServed(out, o)
 }
 
-func (o *classOutline) Has(id UnitID) bool {
-	switch id.Kind {
-	case kindOwnClusters, kindAdded:
-		return true
-	case kindInbound:
-		return o.class.Type != model.RouterProxy
-	case kindSecret:
-		return o.secrets.HasSecret(id.Name)
-	}
-	return hasServed(o, id)
-}
+// Has looks at all of them: no layer is above that of a class, which would ask.
+func (o *classOutline) Has(id UnitID) bool { return slices.Contains(o.Units(), id) }
 
 func (o *classOutline) Compute(in Input, id UnitID) Output {
 	r := in.Reader

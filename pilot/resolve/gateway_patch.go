@@ -7,9 +7,6 @@ type ServedRoutes struct {
 	PortName, Gateway string
 }
 
-// HasRoutes tells whether there is one of the Routes.
-func (p *GatewayPlan) HasRoutes(route string) bool { return p.routes[route] != nil }
-
 // Served tells of a route configuration what patches may ask for.
 func (p *GatewayPlan) Served(route string) ServedRoutes { return p.routes[route].served }
 

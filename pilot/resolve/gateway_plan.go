@@ -146,15 +146,6 @@ func (p *GatewayPlan) Routes() []string { return slices.Sorted(maps.Keys(p.route
 // Listeners gives the names of the listeners, in order.
 func (p *GatewayPlan) Listeners() []string { return slices.Sorted(maps.Keys(p.ports)) }
 
-// HasListener tells whether there is one of the Listeners.
-func (p *GatewayPlan) HasListener(name string) bool { return p.ports[name] != nil }
-
-// HasHost tells whether there is one of the Hosts of a route configuration.
-func (p *GatewayPlan) HasHost(route, host string) bool {
-	g := p.routes[route]
-	return g != nil && g.hosts[host] != nil
-}
-
 // SameListener tells whether a listener is of the same servers as in another plan.
 func (p *GatewayPlan) SameListener(other *GatewayPlan, name string) bool {
 	a, b := p.ports[name], other.ports[name]

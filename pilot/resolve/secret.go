@@ -65,9 +65,6 @@ func (p *SecretPlan) Secrets() []string {
 	return slices.Sorted(maps.Keys(p.uses))
 }
 
-// HasSecret tells whether there is one of the Secrets.
-func (p *SecretPlan) HasSecret(name string) bool { return p.class.Secrets && p.uses[name] != nil }
-
 // SameSecret tells whether a secret is named at the same places as in another plan.
 func (p *SecretPlan) SameSecret(other *SecretPlan, name string) bool {
 	return slices.EqualFunc(p.uses[name], other.uses[name], secretUse.same)

@@ -3,6 +3,7 @@ package translate
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
@@ -128,7 +129,7 @@ func gatewayOf(t *testing.T, documents string, topology model.Topology) *guarded
 	class := resolve.Classify(snapshot.Reader(nil), proxy)
 	plan := resolve.NewGatewayPlan(snapshot.Reader(nil), &class)
 	const name = "0.0.0.0_8080"
-	if !plan.HasListener(name) {
+	if !slices.Contains(plan.Listeners(), name) {
 		t.Fatal(plan.Listeners())
 	}
 	l, _ := plan.Listener(snapshot.Reader(nil), name)
