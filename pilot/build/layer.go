@@ -52,7 +52,10 @@ type layer struct {
 const maxLevel = 2
 
 func newLayer(b *Builder, key string, c resolve.Class, below *layer) *layer {
-	l := &layer{builder: b, key: key, class: c, below: below, top: key == c.Key, units: map[UnitID]*unit{}}
+	l := &layer{
+		builder: b, key: key, class: c, below: below, top: key == c.Key, units: map[UnitID]*unit{}, routes: map[string]*routes{},
+		reports: map[UnitID][]model.Problem{}, local: local{byPlace: map[place]*localised{}},
+	}
 	if below != nil {
 		l.level = below.level + 1
 	}

@@ -174,9 +174,6 @@ func (l *layer) endpoints(r store.Reader, c *resolve.Class) *resource.Set {
 func (l *layer) at(p place) *localised {
 	at := l.byPlace[p]
 	if at == nil {
-		if l.byPlace == nil {
-			l.byPlace = map[place]*localised{}
-		}
 		at = &localised{made: map[*ir.Cluster]*resource.Resource{}}
 		l.byPlace[p] = at
 	}

@@ -62,9 +62,6 @@ func (l *layer) layRoutes() {
 		delete(l.routes, name)
 		l.replace(UnitID{Kind: kindRoutes, Name: name}, &r.given, Output{Type: resource.Routes})
 	}
-	if l.routes == nil && len(wanted) > 0 {
-		l.routes = map[string]*routes{}
-	}
 	for name := range wanted {
 		r := l.routes[name]
 		if r == nil {

@@ -175,12 +175,9 @@ func (l *layer) report(of UnitID, problems []model.Problem) {
 	l.noted = true
 	if len(problems) == 0 {
 		delete(l.reports, of)
-		return
+	} else {
+		l.reports[of] = problems
 	}
-	if l.reports == nil {
-		l.reports = map[UnitID][]model.Problem{}
-	}
-	l.reports[of] = problems
 }
 
 // setProblems puts the problems of all units that count in order. Where the layer below says the same,
