@@ -94,7 +94,12 @@ func (p *NamesPool) Of(names iter.Seq[[]byte]) *Names {
 		list = append(list, all.String()[start:])
 	}
 	slices.Sort(list)
-	return p.intern(slices.Compact(list))
+	list = slices.Compact(list)
+	key = namesKey{length: len(list)} // some may have stood twice
+	for _, name := range list {
+		key.sum += maphash.String(p.seed, name)
+	}
+	return p.intern(key, func() []string { return list })
 }
 
 // Change gives the set n with some names more and some less; a name that is in both stays away.
@@ -118,20 +123,14 @@ func (p *NamesPool) Change(n *Names, added, gone []string) *Names {
 	for _, name := range less {
 		key.sum -= maphash.String(p.seed, name)
 	}
-	if known := p.pool.Get(key); known != nil {
-		return known
-	}
-	list := make([]string, 0, key.length)
-	for name := range n.All() {
-		if !has(less, name) {
-			list = append(list, name)
+	return p.intern(key, func() []string {
+		list := slices.Grow(slices.DeleteFunc(slices.Clone(n.names()), func(name string) bool { return has(less, name) }), len(more))
+		for _, name := range more {
+			list = append(list, strings.Clone(name)) // it may be a part of something large
 		}
-	}
-	for _, name := range more {
-		list = append(list, strings.Clone(name)) // it may be a part of something large
-	}
-	slices.Sort(list)
-	return p.intern(list)
+		slices.Sort(list)
+		return list
+	})
 }
 
 // sorted gives a sorted copy in which each name stands once.
@@ -144,11 +143,7 @@ func has(sorted []string, name string) bool {
 	return found
 }
 
-// intern takes ownership of a sorted list in which each name stands once.
-func (p *NamesPool) intern(list []string) *Names {
-	key := namesKey{length: len(list)}
-	for _, name := range list {
-		key.sum += maphash.String(p.seed, name)
-	}
-	return p.pool.Intern(key, nil, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list} })
+// intern gives the set of a key that is in use, else one of the sorted list that is made, in which each name stands once.
+func (p *NamesPool) intern(key namesKey, list func() []string) *Names {
+	return p.pool.Intern(key, nil, func() *Names { return &Names{id: lastNames.Add(1), key: key, list: list()} })
 }

@@ -163,7 +163,10 @@ func (s *Set) All() iter.Seq[*Resource] {
 // merged gives the entries of all layers as one list by name, which nobody may change. Some may be
 // nil, for what is hidden.
 func (s *Set) merged() []Entry {
-	if s.base == nil {
+	switch {
+	case s == nil:
+		return nil
+	case s.base == nil:
 		return s.over
 	}
 	return covered(s.base.merged(), s.over)
@@ -220,7 +223,9 @@ func (s *Set) candidates(old *Set) []string {
 			out = append(out, r.Name)
 		}
 	} else {
-		out = append(names(s.base), names(old.base)...)
+		for _, e := range slices.Concat(s.base.merged(), old.base.merged()) {
+			out = append(out, e.Name)
+		}
 	}
 	a, b := s.over, old.over
 	if len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] { // the same list over another base
@@ -241,16 +246,4 @@ func (s *Set) candidates(old *Set) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-func names(s *Set) []string {
-	if s == nil {
-		return nil
-	}
-	all := s.merged()
-	out := make([]string, len(all))
-	for i, e := range all {
-		out[i] = e.Name
-	}
-	return out
 }
