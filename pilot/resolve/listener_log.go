@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -71,32 +72,25 @@ func meshLog(mesh *meshconfig.MeshConfig) (out *ir.FileLog, field, reason string
 // setLogFormat gives the reason why the mesh's format is not the one that is set, "" when it is.
 func setLogFormat(mesh *meshconfig.MeshConfig, out *ir.FileLog) string {
 	format := mesh.GetAccessLogFormat()
-	if mesh.GetAccessLogEncoding() == meshconfig.MeshConfig_JSON {
-		out.JSON = defaultLogFields
-		if format == "" {
-			return ""
+	if mesh.GetAccessLogEncoding() != meshconfig.MeshConfig_JSON {
+		if out.Text = defaultLogFormat; !formatString(format) {
+			return "% starts a command of Envoy such as %RESPONSE_CODE%, and one of these is none" + defaultFormatIsUsed
 		}
-		var object map[string]any
-		if err := json.Unmarshal([]byte(format), &object); err != nil {
-			return "with accessLogEncoding JSON it is a JSON object, and this does not parse: " + err.Error() + defaultFormatIsUsed
-		}
-		fields, ok := logFields(object)
-		if !ok {
-			return "a value is neither text with commands of Envoy nor an object of such" + defaultFormatIsUsed
-		}
-		out.JSON = fields
+		out.Text = strings.TrimSuffix(cmp.Or(format, defaultLogFormat), "\n") + "\n"
 		return ""
 	}
-	out.Text = defaultLogFormat
-	switch {
-	case format == "":
-	case !formatString(format):
-		return "% starts a command of Envoy such as %RESPONSE_CODE%, and one of these is none" + defaultFormatIsUsed
-	case strings.HasSuffix(format, "\n"):
-		out.Text = format
-	default:
-		out.Text = format + "\n"
+	if out.JSON = defaultLogFields; format == "" {
+		return ""
 	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(format), &object); err != nil {
+		return "with accessLogEncoding JSON it is a JSON object, and this does not parse: " + err.Error() + defaultFormatIsUsed
+	}
+	fields, ok := logFields(object)
+	if !ok {
+		return "a value is neither text with commands of Envoy nor an object of such" + defaultFormatIsUsed
+	}
+	out.JSON = fields
 	return ""
 }
 
