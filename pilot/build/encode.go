@@ -3,6 +3,7 @@ package build
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -207,15 +208,20 @@ func (e *encoder) compose(name string, hosts []hostField, unique bool, changed *
 	return e.pool.One(resource.NewFromFragments(resource.Routes, name, head, fragments)), unique, nil
 }
 
-// uniqueDomains leaves each domain with one host, and tells whether all were so.
+// uniqueDomains leaves each domain with its owner, once, and tells whether all were so. Envoy would refuse the whole
+// configuration, and to it the case of a domain means nothing.
 func (e *encoder) uniqueDomains(hosts []hostField) (out []hostField, unique bool, err error) {
-	all := make([]*ir.VirtualHost, 0, len(hosts))
-	for _, h := range hosts {
-		all = append(all, h.value)
-	}
+	owners := ownersOf(hosts)
 	unique, out = true, make([]hostField, 0, len(hosts))
-	for i, domains := range resolve.UniqueDomains(all) {
-		h := hosts[i]
+	for i, h := range hosts {
+		domains := make([]string, 0, len(h.value.Domains))
+		for _, d := range h.value.Domains {
+			key := strings.ToLower(d)
+			if owner, left := owners[key]; left && owner == i {
+				delete(owners, key)
+				domains = append(domains, d)
+			}
+		}
 		if len(domains) < len(h.value.Domains) {
 			unique = false
 			value := *h.value

@@ -22,9 +22,8 @@ type routes struct {
 	head    *routeHead  // with which it was made
 	given   Output
 
-	mu     sync.Mutex // guards what follows while the layers above are updated
-	owners map[string]string
-	at     map[string]int
+	// Of order, found when asked for: where hosts stand in it, and which has a domain.
+	positions, owners func() map[string]int
 }
 
 // hostField is a virtual host with the host that it is of.
@@ -94,8 +93,9 @@ func (l *layer) composeRoutes() {
 			r.beneath, unique = below.order, l.uniqueOver(r, below)
 		}
 		order, err := l.order(r, below)
-		if r.moved {
-			r.owners, r.at = nil, nil
+		if r.moved && below == nil {
+			r.positions = sync.OnceValue(func() map[string]int { return positionsOf(r.order) })
+			r.owners = sync.OnceValue(func() map[string]int { return ownersOf(r.order) })
 		}
 		r.stale, r.moved, r.changed = false, err != nil, nil
 		if below == nil {
@@ -175,33 +175,34 @@ func (l *layer) spliced(r *routes, units []*unit) (_ []hostField, ok bool) {
 	return out, true
 }
 
-// positions tells where the hosts stand in the order.
-func (r *routes) positions() map[string]int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.at == nil {
-		r.at = make(map[string]int, len(r.order))
-		for i, h := range r.order {
-			r.at[h.host] = i
-		}
+// positionsOf tells where hosts stand.
+func positionsOf(hosts []hostField) map[string]int {
+	out := make(map[string]int, len(hosts))
+	for i, h := range hosts {
+		out[h.host] = i
 	}
-	return r.at
+	return out
 }
 
-// ownersOfDomains tells which host has a domain, in lower case.
-func (r *routes) ownersOfDomains() map[string]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.owners != nil {
-		return r.owners
-	}
-	r.owners = make(map[string]string, 4*len(r.order))
-	for _, h := range r.order {
-		for _, domain := range h.value.Domains {
-			r.owners[strings.ToLower(domain)] = h.host
+// ownersOf tells where the host stands that has a domain, in lower case: the first that has it other than as an alias, or
+// else the first that has it.
+func ownersOf(hosts []hostField) map[string]int {
+	out := make(map[string]int, 4*len(hosts))
+	own := func(i int, domains []string) {
+		for _, domain := range domains {
+			domain = strings.ToLower(domain)
+			if _, taken := out[domain]; !taken {
+				out[domain] = i
+			}
 		}
 	}
-	return r.owners
+	for i, h := range hosts {
+		own(i, h.value.Domains[:len(h.value.Domains)-h.value.Aliases])
+	}
+	for i, h := range hosts {
+		own(i, h.value.Domains[len(h.value.Domains)-h.value.Aliases:])
+	}
+	return out
 }
 
 // uniqueOver tells whether it is known that no domain stands twice: it stands once below, and own
@@ -210,7 +211,7 @@ func (l *layer) uniqueOver(r, below *routes) bool {
 	if !l.borrowed || !below.unique {
 		return false
 	}
-	owners, own := below.ownersOfDomains(), map[string]struct{}{}
+	owners, own := below.owners(), map[string]struct{}{}
 	for _, u := range l.ownHosts(r.name) {
 		if u.host == nil {
 			continue
@@ -222,7 +223,7 @@ func (l *layer) uniqueOver(r, below *routes) bool {
 			}
 			own[domain] = struct{}{}
 			owner, taken := owners[domain]
-			if taken && l.units[UnitID{Kind: kindVirtualHost, Name: r.name, Host: owner}] == nil {
+			if taken && l.units[UnitID{Kind: kindVirtualHost, Name: r.name, Host: below.order[owner].host}] == nil {
 				return false
 			}
 		}

@@ -109,16 +109,20 @@ func (p *Plan) Listeners() []string { return slices.Sorted(maps.Keys(p.listeners
 
 // HasService tells whether there is a service of the hostname.
 func (p *Plan) HasService(host string) bool {
-	_, found := find(p.services, host)
+	_, found := find(p.services, host, hostname)
 	return found
 }
 
-// find searches services that are sorted by hostname.
-func find(services []*model.Service, host string) (at int, found bool) {
-	return slices.BinarySearchFunc(services, host, func(svc *model.Service, h string) int {
-		return strings.Compare(svc.Hostname, h)
-	})
+// find searches a list that is sorted by name.
+func find[T any](list []T, name string, of func(T) string) (out T, found bool) {
+	at, found := slices.BinarySearchFunc(list, name, func(t T, name string) int { return strings.Compare(of(t), name) })
+	if found {
+		out = list[at]
+	}
+	return out, found
 }
+
+func hostname(svc *model.Service) string { return svc.Hostname }
 
 // HasListener tells whether there is one of the Listeners.
 func (p *Plan) HasListener(name string) bool { return p.listeners[name] != nil }
@@ -137,7 +141,8 @@ func (p *Plan) HasHost(route, host string) bool {
 	if rp == nil {
 		return false
 	}
-	return rp.other(host) != nil || rp.find(host).service != nil || host == FallbackHost && rp.sniffed == nil
+	_, other := find(rp.hosts, host, otherHost.key)
+	return other || rp.find(host).service != nil || host == FallbackHost && rp.sniffed == nil
 }
 
 // Names gives the hosts that units look rules up by.
@@ -213,13 +218,8 @@ func (rp *routePlan) find(host string) servicePort {
 	if rp.sniffed != nil && host == rp.sniffed.service.Hostname {
 		return *rp.sniffed
 	}
-	at, found := slices.BinarySearchFunc(rp.services, host, func(sp servicePort, h string) int {
-		return strings.Compare(rp.host(sp), h)
-	})
-	if !found {
-		return servicePort{}
-	}
-	return rp.services[at]
+	sp, _ := find(rp.services, host, rp.host)
+	return sp
 }
 
 // VirtualHost makes one of the Hosts; nil where no rule of any VirtualService applies to the class and
@@ -240,7 +240,8 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 		b.virtualServices(host) // nothing else looks up what names every host, since a service is among those
 		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), b.found()
 	default:
-		out = b.otherHost(rp.other(host))
+		other, _ := find(rp.hosts, host, otherHost.key)
+		out = b.otherHost(&other)
 	}
 	return headersOfRoutes(p.class, nameSpans(r.Mesh(), out)), b.found()
 }
@@ -274,36 +275,6 @@ func Inbound(r Reader, c *Class) ([]*ir.Listener, []model.Problem) {
 		instrumentInbound(&b.view, l)
 	}
 	return all, b.found()
-}
-
-// UniqueDomains gives for each virtual host the domains that are left to it. One, whose case means nothing, is left to the
-// first host that has it other than as an alias, or else the first that has it, once; Envoy would refuse the whole
-// configuration.
-func UniqueDomains(hosts []*ir.VirtualHost) [][]string {
-	owners := make(map[string]*ir.VirtualHost, 4*len(hosts))
-	own := func(vh *ir.VirtualHost, domains []string) {
-		for _, d := range domains {
-			if key := strings.ToLower(d); owners[key] == nil {
-				owners[key] = vh
-			}
-		}
-	}
-	for _, vh := range hosts {
-		own(vh, vh.Domains[:len(vh.Domains)-vh.Aliases])
-	}
-	for _, vh := range hosts {
-		own(vh, vh.Domains[len(vh.Domains)-vh.Aliases:])
-	}
-	out := make([][]string, len(hosts))
-	for i, vh := range hosts {
-		for _, d := range vh.Domains {
-			if key := strings.ToLower(d); owners[key] == vh {
-				owners[key] = nil
-				out[i] = append(out[i], d)
-			}
-		}
-	}
-	return out
 }
 
 // portName gives the name of the route configuration of a port.

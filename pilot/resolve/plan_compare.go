@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // Change is how a plan differs from another in one name.
@@ -62,7 +60,7 @@ func walkMaps[T any](now, then map[string]*T, same func(a, b *T) bool, visit fun
 
 // CompareServices visits the hosts of the services that differ from those of another plan.
 func (p *Plan) CompareServices(other *Plan, visit func(host string, c Change)) {
-	walk(p.services, other.services, func(svc *model.Service) string { return svc.Hostname }, sameService, visit)
+	walk(p.services, other.services, hostname, sameService, visit)
 }
 
 // CompareUnrouted visits the Unrouted that another plan has not, and those that it alone has.

@@ -24,15 +24,6 @@ func (h *otherHost) by(vs *virtualService) bool {
 	return h.sets == nil || slices.Contains(h.sets, model.HostSet(vs.Namespace, vs.hosts))
 }
 
-// other gives one of the hosts that no service has; nil for none.
-func (rp *routePlan) other(host string) *otherHost {
-	at, found := slices.BinarySearchFunc(rp.hosts, host, func(h otherHost, name string) int { return strings.Compare(h.name, name) })
-	if !found {
-		return nil
-	}
-	return &rp.hosts[at]
-}
-
 // others gives the names of the hosts that no service has, sorted.
 func (rp *routePlan) others() []string {
 	out := make([]string, len(rp.hosts))
@@ -141,8 +132,8 @@ func (o *otherHosts) ofService(host string, port uint32, egress *egressHosts) bo
 // covered visits the services of a host, or of those that it stands for, until one is found.
 func (o *otherHosts) covered(host string, found func(*model.Service) bool) bool {
 	if !isWildcard(host) {
-		at, known := find(o.services, host)
-		return known && found(o.services[at])
+		svc, known := find(o.services, host, hostname)
+		return known && found(svc)
 	}
 	return slices.ContainsFunc(o.services, func(svc *model.Service) bool { return model.HostCovers(host, svc.Hostname) && found(svc) })
 }
