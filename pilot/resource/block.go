@@ -83,23 +83,15 @@ func newBlock(resources []*Resource) *Block {
 // split puts resources, by name, into blocks.
 func split(resources []*Resource) []*Block {
 	var out []*Block
-	start, size := 0, 0
-	cut := func(end int) {
-		if end > start {
-			out = append(out, newBlock(slices.Clip(resources[start:end])))
+	for len(resources) > 0 {
+		n, size := 1, resources[0].size
+		for n < len(resources) && max(resources[0].size, resources[n].size) <= largeResource && size+resources[n].size <= blockSize {
+			size += resources[n].size
+			n++
 		}
-		start, size = end, 0
+		out = append(out, newBlock(slices.Clip(resources[:n])))
+		resources = resources[n:]
 	}
-	for i, r := range resources {
-		n := r.size
-		if n > largeResource || size+n > blockSize {
-			cut(i)
-		}
-		if size += n; n > largeResource {
-			cut(i + 1)
-		}
-	}
-	cut(len(resources))
 	return out
 }
 
