@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -62,13 +63,7 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 			n.GetId(), parts[0], model.SidecarProxy, model.RouterProxy)
 	}
 	md := metadata(n.GetMetadata().GetFields())
-	if err := out.names(parts[2], md); err != nil {
-		return nil, err
-	}
-	if err := out.addresses(parts[1], md); err != nil {
-		return nil, err
-	}
-	if err := out.attributes(md); err != nil {
+	if err := cmp.Or(out.names(parts[2], md), out.addresses(parts[1], md), out.attributes(md)); err != nil {
 		return nil, err
 	}
 	out.Metadata = md.texts()
@@ -86,16 +81,12 @@ func ParseNode(n *corev3.Node) (*Node, error) {
 
 // names sets the pod's name and namespace; metadata wins over the ID, the ID over the domain.
 func (n *Node) names(podAndNamespace string, md metadata) error {
-	n.Name, n.Namespace = podAndNamespace, md.text("NAMESPACE")
+	name, ofID := podAndNamespace, ""
 	if i := strings.LastIndexByte(podAndNamespace, '.'); i >= 0 {
-		n.Name = podAndNamespace[:i]
-		if n.Namespace == "" {
-			n.Namespace = podAndNamespace[i+1:]
-		}
+		name, ofID = podAndNamespace[:i], podAndNamespace[i+1:]
 	}
-	if n.Namespace == "" {
-		n.Namespace, _, _ = strings.Cut(n.DNSDomain, ".")
-	}
+	ofDomain, _, _ := strings.Cut(n.DNSDomain, ".")
+	n.Name, n.Namespace = name, cmp.Or(md.text("NAMESPACE"), ofID, ofDomain)
 	if n.Name == "" || n.Namespace == "" {
 		return fmt.Errorf("node ID %q: names no pod and namespace", n.ID)
 	}
@@ -132,7 +123,7 @@ func (n *Node) attributes(md metadata) error {
 	n.Group = md.text("AUTO_REGISTER_GROUP")
 	n.Proxy.Node = md.text("NODE_NAME")
 	n.IstioVersion = md.text("ISTIO_VERSION")
-	n.Interception = md.text("INTERCEPTION_MODE")
+	n.Interception = cmp.Or(md.text("INTERCEPTION_MODE"), "REDIRECT")
 	n.DNSCapture = md.flag("DNS_CAPTURE")
 	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
 	n.Unprivileged, _ = strconv.ParseBool(md.text("UNPRIVILEGED_POD"))
@@ -146,9 +137,6 @@ func (n *Node) attributes(md metadata) error {
 	n.Connections = connections(config["connectionSettings"].GetStructValue(), n.Type)
 	n.Headers = proxyHeaders(config["proxyHeaders"].GetStructValue())
 	n.LogService = config["envoyAccessLogService"].GetStructValue().GetFields()["address"].GetStringValue() != ""
-	if n.Interception == "" {
-		n.Interception = "REDIRECT"
-	}
 	if m := md["LABELS"].GetStructValue(); m != nil {
 		if len(m.GetFields()) > maxLabels {
 			return fmt.Errorf("node ID %q: has %d labels, at most %d are allowed", n.ID, len(m.GetFields()), maxLabels)
