@@ -244,7 +244,7 @@ func (l *layer) choose(former Outline) {
 	case former == nil:
 		l.have(l.outline.Units())
 	default:
-		l.lose(since[resolve.Gone])
+		l.lose(since[resolve.Gone]...)
 		l.have(since[resolve.Added])
 	}
 	for _, id := range slices.Concat(since[resolve.Added], since[resolve.Altered]) {
@@ -273,13 +273,11 @@ func (l *layer) haveOwn(over Differences) {
 			wanted[UnitID{Kind: kindAssignments, Host: id.Host}] = struct{}{}
 		}
 	}
-	var gone []UnitID
 	for id := range l.units {
 		if _, stays := wanted[id]; !stays {
-			gone = append(gone, id)
+			l.lose(id)
 		}
 	}
-	l.lose(gone)
 	l.have(slices.Collect(maps.Keys(wanted)))
 }
 
@@ -299,7 +297,7 @@ func (l *layer) have(ids []UnitID) {
 }
 
 // lose drops units.
-func (l *layer) lose(ids []UnitID) {
+func (l *layer) lose(ids ...UnitID) {
 	for _, id := range ids {
 		if u := l.units[id]; u != nil {
 			l.forget(u)

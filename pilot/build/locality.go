@@ -98,27 +98,21 @@ func (l *layer) findLocal() {
 func (l *layer) regroup() {
 	l.moved = false
 	var next []*ir.Cluster
-	for id, u := range l.units {
-		if id.Kind == kindClusters {
-			next = append(next, u.clusters...)
-		}
+	for _, u := range l.units {
+		next = append(next, u.clusters...)
 	}
 	next = slices.DeleteFunc(next, func(cl *ir.Cluster) bool { return !isLocal(cl) })
-	own := len(next) > 0
 	if l.below != nil {
 		for _, cl := range l.below.clusters {
-			id := UnitID{Kind: kindClusters, Host: cl.Endpoints.Host}
-			if l.hides(id) {
-				own = true
-			} else {
+			if !l.hides(UnitID{Kind: kindClusters, Host: cl.Endpoints.Host}) {
 				next = append(next, cl)
 			}
 		}
-		if !own {
-			next = l.below.clusters
-		}
 	}
 	slices.SortFunc(next, func(a, b *ir.Cluster) int { return strings.Compare(a.Name, b.Name) })
+	if l.below != nil && slices.Equal(next, l.below.clusters) {
+		next = l.below.clusters // one list for both
+	}
 	l.regrouped = !slices.Equal(l.clusters, next)
 	l.clusters = next
 }

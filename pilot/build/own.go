@@ -25,8 +25,7 @@ type ownRows struct {
 func (l *layer) readOwn() bool {
 	again := l.own == nil || l.isDirty(UnitID{Kind: kindOwnRows})
 	if l.own == nil {
-		l.own = &ownRows{layer: l}
-		l.own.unit = unit{layer: l, id: UnitID{Kind: kindOwnRows}}
+		l.own = &ownRows{layer: l, unit: unit{layer: l, id: UnitID{Kind: kindOwnRows}}}
 	}
 	if again {
 		l.own.read()

@@ -200,11 +200,8 @@ func (l *layer) setProblems() {
 	if slices.Equal(all, below) {
 		all = below
 	}
-	if !slices.Equal(all, l.problems) {
-		l.changed = true
-	}
-	l.problems = all
-	l.noted = true
+	l.changed = l.changed || !slices.Equal(all, l.problems)
+	l.problems, l.noted = all, true
 }
 
 // hides tells whether a unit of the layer below does not count.

@@ -78,21 +78,18 @@ func (t *trace) record(row store.Row) {
 	if store.IsFact(row) {
 		row.Client = t.client
 	}
-	if t.seen == nil {
-		if slices.Contains(t.rows, row) {
-			return
-		}
-		if t.rows = append(t.rows, row); len(t.rows) > manyRows {
-			t.seen = make(map[store.Row]struct{}, 2*manyRows)
-			for _, r := range t.rows {
-				t.seen[r] = struct{}{}
-			}
-		}
+	if _, known := t.seen[row]; known || t.seen == nil && slices.Contains(t.rows, row) {
 		return
 	}
-	if _, ok := t.seen[row]; !ok {
+	t.rows = append(t.rows, row)
+	switch {
+	case t.seen != nil:
 		t.seen[row] = struct{}{}
-		t.rows = append(t.rows, row)
+	case len(t.rows) > manyRows:
+		t.seen = make(map[store.Row]struct{}, 2*manyRows)
+		for _, r := range t.rows {
+			t.seen[r] = struct{}{}
+		}
 	}
 }
 

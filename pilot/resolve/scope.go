@@ -96,11 +96,7 @@ func (s *scope) take(r Reader, c *Class) {
 		}
 	}
 	for host, ports := range led {
-		svc := r.Service(c.Namespace, host)
-		if svc == nil {
-			continue
-		}
-		if svc = withPorts(svc, ports); svc != nil {
+		if svc := withPorts(r.Service(c.Namespace, host), ports); svc != nil {
 			s.services[host] = svc
 		}
 	}
@@ -119,7 +115,7 @@ func (s *scope) within(hosts *egressHosts) *scope {
 // withPorts gives a service with some of its ports alone, or nil where it has none of them; 0 among the
 // numbers stands for all.
 func withPorts(svc *model.Service, numbers []uint32) *model.Service {
-	if slices.Contains(numbers, 0) {
+	if svc == nil || slices.Contains(numbers, 0) {
 		return svc
 	}
 	out := *svc
