@@ -46,18 +46,21 @@ func TestWhatAChangeAlters(t *testing.T) {
 		{"a service's HTTP port", []*model.Object{web(http)}, []*model.Object{web(corev1.ServicePort{Name: "http2", Port: 8080})}, []UnitID{host(svc)}},
 		{
 			"a service's TCP port",
-			[]*model.Object{web(corev1.ServicePort{Name: "tcp", Port: 9000})}, []*model.Object{web(corev1.ServicePort{Name: "tls", Port: 9000})},
+			[]*model.Object{web(corev1.ServicePort{Name: "tcp", Port: 9000})},
+			[]*model.Object{web(corev1.ServicePort{Name: "tls", Port: 9000})},
 			[]UnitID{{Kind: kindListener, Name: "172.16.1.1_9000"}},
 		},
 		{
-			"rules that name a host", []*model.Object{web(http), named("one", "y.example.com")},
+			"rules that name a host",
+			[]*model.Object{web(http), named("one", "y.example.com")},
 			[]*model.Object{web(http), named("one", "y.example.com"), named("two", "y.example.com"), named("three", "z.example.com")},
 			[]UnitID{host("x.example.com")},
 		},
 		{"hosts of an egress listener", []*model.Object{web(http), egress("b/*")}, []*model.Object{web(http), egress("b/*", "c/*")}, []UnitID{listener, host(svc)}},
 		{
 			"unknown destinations",
-			[]*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_ALLOW_ANY)}, []*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_REGISTRY_ONLY)},
+			[]*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_ALLOW_ANY)},
+			[]*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_REGISTRY_ONLY)},
 			[]UnitID{listener, host(anyHost), {Kind: kindOutbound}},
 		},
 	} {
