@@ -56,7 +56,7 @@ func TestWhatAChangeAlters(t *testing.T) {
 			[]*model.Object{web(http), named("one", "y.example.com"), named("two", "y.example.com"), named("three", "z.example.com")},
 			[]UnitID{host("x.example.com")},
 		},
-		{"hosts of an egress listener", []*model.Object{web(http), egress("b/*")}, []*model.Object{web(http), egress("b/*", "c/*")}, []UnitID{listener, host(svc)}},
+		{"hosts of an egress listener", []*model.Object{web(http), egress("b/*")}, []*model.Object{web(http), egress("b/*", "c/*")}, []UnitID{listener, host(anyHost), host(svc)}},
 		{
 			"unknown destinations",
 			[]*model.Object{web(http), unknown(networking.OutboundTrafficPolicy_ALLOW_ANY)},
