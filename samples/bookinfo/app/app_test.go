@@ -85,3 +85,14 @@ func TestCallerIsTheLastElementOfXFCC(t *testing.T) {
 		t.Errorf("caller without the header %q", got)
 	}
 }
+
+func TestClientTellsWhatItTakes(t *testing.T) {
+	var said strings.Builder
+	if err := client(t.Context(), []string{"get", "--help"}, &said); err != nil || said.String() != usage+"\n" {
+		t.Errorf("get --help says %q, with error %v", said.String(), err)
+	}
+	err := client(t.Context(), []string{"get", "http://127.0.0.1:1/", "-H"}, &said)
+	if err == nil || !strings.Contains(err.Error(), `"-H" is no header: write HEADER:VALUE`) {
+		t.Errorf("of a header without a colon it says %v", err)
+	}
+}

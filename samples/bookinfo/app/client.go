@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,9 @@ func client(ctx context.Context, args []string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	switch {
+	case slices.ContainsFunc(args[1:], func(a string) bool { return a == "-h" || a == "--help" }):
+		_, err := fmt.Fprintln(out, usage)
+		return err
 	case args[0] == "get" && len(args) >= 2:
 		return fetch(ctx, args[1], args[2:], out)
 	case args[0] == "lookup" && len(args) == 2:
@@ -38,7 +42,10 @@ func fetch(ctx context.Context, url string, headers []string, out io.Writer) err
 		return err
 	}
 	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ":")
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return fmt.Errorf("%q is no header: write HEADER:VALUE", h)
+		}
 		if strings.EqualFold(name, "host") {
 			req.Host = value
 			continue
