@@ -21,7 +21,8 @@ func (c *checker) envoyFilter(f *networking.EnvoyFilter) {
 		case ref.GetNamespace() != "" && ref.GetNamespace() != c.object.Namespace:
 			c.fail(at("spec.targetRefs", i)+".namespace", "is another one; put the EnvoyFilter into the namespace of what it refers to")
 		case !model.GatewayAPIGateway(ref):
-			c.add(at("spec.targetRefs", i), model.SeverityWarning, model.ReasonNotTranslated, "%s has no proxies of its own here; refer to a Gateway of the Gateway API", ref.GetKind())
+			c.add(at("spec.targetRefs", i), model.SeverityWarning, model.ReasonNotTranslated,
+				"%s has no proxies of its own here; name a Gateway (gateway.networking.k8s.io) as pods of a gateway do by the label %s, or use workloadSelector", ref.GetKind(), model.GatewayNameLabel)
 		}
 	}
 	if len(f.GetConfigPatches()) == 0 {

@@ -28,6 +28,10 @@ each in turn, and looks at what proxies get and at what is reported. Written by 
 ` + "`go test ./test/translate -run TestIstioAPI`" + `; do not edit. What is not supported is reported as a problem with file,
 line, object and field wherever it is set. Fields that are supported in part have a reason below as well.
 
+The Kubernetes Gateway API and ambient mode are not there. So ` + "`targetRefs`" + ` and ` + "`targetRef`" + ` choose one thing only: the
+pods of a gateway whose label ` + "`gateway.networking.k8s.io/gateway-name`" + ` is the name in the reference, in the object's own
+namespace. The reference says ` + "`kind: Gateway`" + ` and ` + "`group: gateway.networking.k8s.io`" + `, and no such object is read.
+
 `
 
 // checkDocument compares the document and the README's table with what the walk found out.
