@@ -23,7 +23,7 @@ type replicas struct {
 type podChange struct {
 	was, next *model.Object
 	gains     model.ProxyType // the kind of proxy that it had none of; "" for none
-	loses     bool            // its proxy
+	loses     bool            // its proxy, be it that the pod goes
 }
 
 // apply puts the objects of the files upon those of a mesh, and gives by keys what becomes of pods. What the mesh has
@@ -58,6 +58,11 @@ func (m *mesh) apply(running []*model.Object) map[model.Key]podChange {
 		c := podChange{was: was, next: was}
 		if w != nil {
 			applied[w.object.Key] = true
+			if w.none {
+				c.loses = true
+				changed[was.Key] = c
+				continue
+			}
 			c.next = w.renewed(was, pod)
 		}
 		in.inject(&c, w)
@@ -66,7 +71,10 @@ func (m *mesh) apply(running []*model.Object) map[model.Key]podChange {
 		}
 		out = append(out, c.next)
 	}
-	m.objects = append(out, slices.DeleteFunc(m.objects, func(o *model.Object) bool { return applied[o.Key] })...)
+	m.objects = append(out, slices.DeleteFunc(m.objects, func(o *model.Object) bool {
+		w := templated(o)
+		return applied[o.Key] || w != nil && w.none
+	})...)
 	return changed
 }
 

@@ -25,6 +25,7 @@ type workload struct {
 	meta   metav1.ObjectMeta
 	spec   corev1.PodSpec
 	proxy  model.ProxyType // of its pods, as mesh.proxyOf decides; "" for none
+	none   bool            // it asks for no pods (replicas: 0)
 }
 
 // templated gives the workload that an object is; nil for none.
@@ -35,8 +36,10 @@ func templated(o *model.Object) *workload {
 		w.field, w.meta, w.spec = "spec", spec.ObjectMeta, spec.Spec
 	case *appsv1.Deployment:
 		w.field, w.meta, w.spec = "spec.template", spec.Spec.Template.ObjectMeta, spec.Spec.Template.Spec
+		w.none = asksForNone(spec.Spec.Replicas)
 	case *podTemplate:
 		w.field, w.meta, w.spec = spec.field, spec.ObjectMeta, spec.Spec
+		w.none = asksForNone(spec.replicas)
 	default:
 		return nil
 	}
@@ -57,8 +60,11 @@ func controllers() map[string]map[model.Kind]string {
 // podTemplate is the content of a controller.
 type podTemplate struct {
 	corev1.PodTemplateSpec
-	field string // in which it stands
+	field    string // in which it stands
+	replicas *int32 // nil for the default
 }
+
+func asksForNone(replicas *int32) bool { return replicas != nil && *replicas == 0 }
 
 // controller reads an object that the source does not, and tells whether its kind is one of controllers,
 // which are not without effect here. The object is nil where it has no template.
@@ -88,6 +94,10 @@ func (m *mesh) controller(p model.Problem) (o *model.Object, ok bool) {
 			m.report(o, at, schemaError, Error, "%s", fault)
 			return nil, true
 		}
+	}
+	var replicas int32
+	if decode(root, "spec.replicas", &replicas) {
+		spec.replicas = &replicas
 	}
 	o.Labels, o.Annotations, o.Spec = meta.Labels, meta.Annotations, spec
 	m.problems(file.UnreadAnnotations(o, o.Kind, "metadata", o.Annotations))
@@ -145,7 +155,8 @@ func (m *mesh) inCluster() []*model.Object {
 }
 
 // pod gives one of the workload's pods. i makes its address, unless it is a Pod whose status has one: then it
-// stands as the cluster said of it, ready or not.
+// stands as the cluster said of it, ready or not. Of a workload that asks for none one stands that is not ready: its proxy
+// is known, and it serves nobody.
 func (w *workload) pod(i int) *model.Object {
 	pod := &corev1.Pod{ObjectMeta: *w.meta.DeepCopy(), Spec: *w.spec.DeepCopy()}
 	pod.Name = w.object.Name
@@ -155,9 +166,10 @@ func (w *workload) pod(i int) *model.Object {
 	if was, ok := w.object.Spec.(*corev1.Pod); ok && was.Status.PodIP != "" {
 		pod.Status = *was.Status.DeepCopy()
 	} else {
+		ready := map[bool]corev1.ConditionStatus{true: corev1.ConditionFalse, false: corev1.ConditionTrue}[w.none]
 		pod.Status = corev1.PodStatus{
 			Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.255.%d.%d", i/250, i%250+1),
-			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}},
 		}
 	}
 	pod.Labels = withTLSMode(pod.Labels, w.proxy)

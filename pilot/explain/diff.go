@@ -162,7 +162,9 @@ func (f *focus) try(p probe) (a, b *Answer) {
 	for side, left := range p.left {
 		f.by[side].narrow(left.of, left.routes)
 	}
-	return f.before.follow(p.request, f.by[0]), f.after.follow(p.request, f.by[1])
+	hosts := [2]*Host{f.by[0].named(f.before, p.request), f.by[1].named(f.after, p.request)}
+	was, is := f.before.arriving(p.request, hosts[0], hosts[1]), f.after.arriving(p.request, hosts[1], hosts[0])
+	return f.before.follow(was, f.by[0]), f.after.follow(is, f.by[1])
 }
 
 // Answers lists what a configuration does with the requests that its routes and listeners name, for a proxy that was

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -63,10 +65,40 @@ type shortcut struct {
 	indexed  map[*routev3.RouteConfiguration]*domains
 	of       *routev3.VirtualHost // of which only routes of narrowed can match; nil for none
 	narrowed *routev3.VirtualHost
+	hosts    map[string]*Host // that were looked for
 }
 
 func newShortcut() *shortcut {
-	return &shortcut{indexed: map[*routev3.RouteConfiguration]*domains{}}
+	return &shortcut{indexed: map[*routev3.RouteConfiguration]*domains{}, hosts: map[string]*Host{}}
+}
+
+// named gives the host of a request that goes out, as the client beside the proxy finds it; nil where nobody knows it.
+func (s *shortcut) named(c *Config, r Request) *Host {
+	name, _ := splitPort(r.Host)
+	if c.Host == nil || r.Way != Outbound || name == "" {
+		return nil
+	}
+	host, known := s.hosts[name]
+	if !known {
+		if host = c.Host(name); host != nil && len(host.Addresses) == 0 {
+			host = nil
+		}
+		s.hosts[name] = host
+	}
+	return host
+}
+
+// arriving gives a request as a client sends it that finds a host: to the address that its DNS has by this configuration,
+// where the request was made up for any address, or for one that the host had or will have.
+func (c *Config) arriving(r Request, host, other *Host) Request {
+	at := r.Destination.Addr()
+	if host == nil || slices.Contains(host.Addresses, at) {
+		return r
+	}
+	if at.String() == UnknownAddress || other != nil && slices.Contains(other.Addresses, at) {
+		r.Destination = netip.AddrPortFrom(c.reachable(host.Addresses), r.Destination.Port())
+	}
+	return r
 }
 
 // domains gives those of a route configuration.

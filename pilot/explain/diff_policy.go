@@ -353,13 +353,27 @@ func (a *Answer) class() string {
 	if a.Outcome.Refused {
 		return fmt.Sprint(a.Outcome.Status, a.Outcome.Closed)
 	}
-	return a.said()
+	return a.said() + a.asks()
+}
+
+// asks names the provider that is asked, on which it depends whether a call comes in; "" for none.
+func (a *Answer) asks() string {
+	for _, s := range a.Steps {
+		if asks, _, ok := strings.Cut(s.Text, " about "); ok && s.Stage == StagePolicy && strings.HasPrefix(asks, "asks provider ") {
+			return asks
+		}
+	}
+	return ""
 }
 
 // verdict says what becomes of a call, and which policy decides, beside what becomes of it otherwise.
 func (a *Answer) verdict(other *Answer) string {
 	switch {
-	case a.Outcome.Refused || !other.Outcome.Refused:
+	case a.Outcome.Refused:
+		return a.brief()
+	case a.asks() != "":
+		return a.asks()
+	case !other.Outcome.Refused && other.asks() == "":
 		return a.brief()
 	}
 	at := slices.IndexFunc(a.Steps, func(s Step) bool { return s.Stage == StagePolicy && strings.HasPrefix(s.Text, "allows ") })

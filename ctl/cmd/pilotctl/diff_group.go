@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,6 +55,7 @@ func compareProxies(ctx context.Context, before, after *analyze.Translation, d *
 		replicas[at.workload()]++
 	}
 	of, by := map[[2]string]*alike{}, map[string]*alike{} // by classes, and by lines
+	sides := compared{before, after}
 	var out []*alike
 	for i, at := range seats {
 		if err := ctx.Err(); err != nil {
@@ -63,7 +65,7 @@ func compareProxies(ctx context.Context, before, after *analyze.Translation, d *
 		pair := [2]string{a[at].Class, b[at].Class}
 		g, known := of[pair]
 		if !known {
-			if changes := changes(d, a[at], b[at]); len(changes) > 0 {
+			if changes := sides.changes(d, a[at], b[at]); len(changes) > 0 {
 				key := linesOf(changes)
 				if g = by[key]; g == nil {
 					g = &alike{Changes: changes, whole: whole, replicas: replicas}
@@ -79,23 +81,31 @@ func compareProxies(ctx context.Context, before, after *analyze.Translation, d *
 	return out, nil
 }
 
+// compared is what all proxies run, by two configurations.
+type compared struct{ before, after *analyze.Translation }
+
 // changes compares what a proxy runs; either may be missing.
-func changes(d *explain.Differ, before, after analyze.Proxy) []explain.Change {
+func (of compared) changes(d *explain.Differ, before, after analyze.Proxy) []explain.Change {
 	switch {
 	case before.Class == "":
 		added := []explain.Change{{Resource: "workload", Differences: []explain.Difference{{After: "added"}}}}
 		if after.Kind == model.RouterProxy { // what it is for; a sidecar's routes are those of its mesh
-			added = append(added, d.Answers(sideOf(after))...)
+			added = append(added, d.Answers(sideOf(of.after, after))...)
 		}
 		return added
 	case after.Class == "":
 		return []explain.Change{{Resource: "workload", Differences: []explain.Difference{{Before: "there", After: "removed"}}}}
 	}
-	return d.Diff(sideOf(before), sideOf(after))
+	return d.Diff(sideOf(of.before, before), sideOf(of.after, after))
 }
 
-func sideOf(p analyze.Proxy) explain.Side {
-	return explain.Side{Resources: p.Resources, Config: func() *explain.Config { return configOf(p) }}
+// sideOf gives what a proxy runs, with the hosts that its client finds.
+func sideOf(t *analyze.Translation, p analyze.Proxy) explain.Side {
+	return explain.Side{Resources: p.Resources, Config: func() *explain.Config {
+		c := configOf(p)
+		c.Host = func(name string) *explain.Host { return hostKnown(t, p, name, nil) }
+		return c
+	}}
 }
 
 func proxiesOf(t *analyze.Translation) map[seat]analyze.Proxy {
@@ -114,39 +124,89 @@ func linesOf(changes []explain.Change) string {
 	return b.String()
 }
 
-// Of more than alikeMost requests to a host that change alike only alikeShown are printed.
-const alikeMost, alikeShown = 6, 3
+// Of more than alikeMost lines that say the same of one host, or of one kind of thing, only alikeShown are printed.
+const alikeMost, alikeShown = 4, 3
 
 // shortened gives the lines of changes, of many alike the first.
 func shortened(changes []explain.Change) string {
-	all, said := map[[2]string]int{}, map[[2]string]int{}
+	all := map[likeness][]explain.Change{}
 	for _, c := range changes {
-		all[alikeAt(c)]++
+		all[likenessOf(c)] = append(all[likenessOf(c)], c)
 	}
+	said := map[likeness]int{}
 	var b strings.Builder
 	for _, c := range changes {
-		at := alikeAt(c)
+		at := likenessOf(c)
 		said[at]++
 		switch n := said[at]; {
-		case at[0] == "" || all[at] <= alikeMost || n <= alikeShown:
+		case at.kind == "" || len(all[at]) <= alikeMost || n <= alikeShown:
 			b.WriteString("  " + c.String() + "\n")
 		case n == alikeShown+1:
-			fmt.Fprintf(&b, "  and %d more requests to %s: %s\n", all[at]-alikeShown, at[0], at[1])
+			rest := all[at][alikeShown:]
+			fmt.Fprintf(&b, "  and %d more %s%s: %s\n", len(rest), at.kind, hostsOfAll(rest), at.becomes)
 		}
 	}
 	return b.String()
 }
 
-// alikeAt gives the host that a request is for, and how it changes; no host for what is no request to one.
-func alikeAt(c explain.Change) [2]string {
+// likeness is by what changes are alike.
+type likeness struct {
+	kind    string // of which there are many, in the plural; empty for what is told by itself
+	becomes string // what is said of it
+}
+
+func likenessOf(c explain.Change) likeness {
+	_, becomes, _ := strings.Cut(c.String(), ": ")
+	if c.Request == "" {
+		name, _, _ := strings.Cut(c.Resource, " ")
+		return likeness{pluralOf[name], becomes}
+	}
+	out := likeness{becomes: strings.TrimPrefix(c.String(), c.Request+": ")}
+	switch {
+	case hostAsked(c) != "":
+		out.kind = "requests"
+	case strings.HasPrefix(c.Request, "tcp://"), strings.HasPrefix(c.Request, "tls://"):
+		out.kind = "connections"
+	case strings.HasPrefix(c.Request, "any request to "), c.Request == "any request that comes in":
+		out.kind = "destinations" // whose requests are told of together
+	}
+	return out
+}
+
+// pluralOf are the words for resources.
+var pluralOf = map[string]string{"listener": "listeners", "cluster": "clusters", "routes": "route configurations", "endpoints": "lists of endpoints", "secret": "secrets"}
+
+// hostAsked gives the scheme and the host that a request is for; empty for what is no request to one.
+func hostAsked(c explain.Change) string {
 	method, url, ok := strings.Cut(c.Request, " ")
 	scheme, rest, isURL := strings.Cut(url, "://")
 	if !ok || !isURL || strings.ToUpper(method) != method {
-		return [2]string{}
+		return ""
 	}
 	host, _, _ := strings.Cut(rest, "/")
-	return [2]string{scheme + "://" + host, strings.TrimPrefix(c.String(), c.Request+": ")}
+	return scheme + "://" + host
 }
+
+// hostsOfAll says to what hosts requests are; "" for what is no request to one.
+func hostsOfAll(requests []explain.Change) string {
+	places, hosts := map[string]bool{}, map[string]bool{}
+	for _, c := range requests {
+		at := hostAsked(c)
+		places[at], hosts[withoutPort.ReplaceAllString(at, "")] = true, true
+	}
+	first := hostAsked(requests[0])
+	switch {
+	case first == "":
+		return ""
+	case len(places) == 1:
+		return " to " + first
+	case len(hosts) == 1:
+		return " to " + withoutPort.ReplaceAllString(first, "")
+	}
+	return fmt.Sprintf(" to %d hosts", len(hosts))
+}
+
+var withoutPort = regexp.MustCompile(`:[0-9]+$`)
 
 func printDiff(w io.Writer, output string, groups []*alike) error {
 	if output != "lines" {

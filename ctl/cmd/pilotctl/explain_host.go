@@ -13,23 +13,31 @@ import (
 // names of headless Services stand for.
 func hostsOf(t *analyze.Translation, p analyze.Proxy, later func() *analyze.Translation) func(string) *explain.Host {
 	return func(name string) *explain.Host {
-		h, ok := t.Host(p, name)
-		if !ok {
-			out := explain.Unknown(name, t.Names(p))
-			out.Absent = t.Absent(p, name)
+		if out := hostKnown(t, p, name, later); out != nil {
 			return out
 		}
-		if h.Headless && len(h.Addresses) == 0 && later != nil {
-			if whole := later(); whole != nil {
-				h, _ = whole.Host(p, name)
-			}
-		}
-		out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden, Undiscovered: h.Undiscovered}
-		for _, port := range h.Ports {
-			out.Ports = append(out.Ports, uint16(port))
-		}
+		out := explain.Unknown(name, t.Names(p))
+		out.Absent = t.Absent(p, name)
 		return out
 	}
+}
+
+// hostKnown finds a host of the mesh as hostsOf does; nil for none.
+func hostKnown(t *analyze.Translation, p analyze.Proxy, name string, later func() *analyze.Translation) *explain.Host {
+	h, ok := t.Host(p, name)
+	if !ok {
+		return nil
+	}
+	if h.Headless && len(h.Addresses) == 0 && later != nil {
+		if whole := later(); whole != nil {
+			h, _ = whole.Host(p, name)
+		}
+	}
+	out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden, Undiscovered: h.Undiscovered}
+	for _, port := range h.Ports {
+		out.Ports = append(out.Ports, uint16(port))
+	}
+	return out
 }
 
 // objectPath names an object as resources name those that they come from.
