@@ -83,9 +83,24 @@ func (m *Mesh) Pod(name string) (*corev1.Pod, error) {
 	case 1:
 		return found[0], nil
 	case 0:
+		if begin := beginning(pods, name); len(begin) > 0 {
+			return nil, fmt.Errorf("mesh %s has no pod %q; of those that begin so write one: %s", m.dir.Name, name, names(begin))
+		}
 		return nil, fmt.Errorf("mesh %s has no pod %q; it has %s", m.dir.Name, name, names(pods))
 	}
 	return nil, fmt.Errorf("%q means %d pods: %s; name one of them as NAMESPACE/NAME", name, len(found), names(found))
+}
+
+// beginning gives the pods whose name begins as the one that was asked for.
+func beginning(pods []*corev1.Pod, name string) []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, p := range pods {
+		own := strings.TrimSuffix(strings.TrimPrefix(name, p.Namespace+"/"), "."+p.Namespace)
+		if strings.HasPrefix(p.Name, own) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func names(pods []*corev1.Pod) string {

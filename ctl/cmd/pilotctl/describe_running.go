@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -103,6 +104,9 @@ func (d *description) serviceIn(t *analyze.Translation, namespace, name, host st
 }
 
 func noService(namespace, name, host string) error {
+	if bare, _, ok := strings.Cut(host, ":"); ok {
+		return fmt.Errorf("there is no service %s: a service is named without a port; write %s", host, bare)
+	}
 	return fmt.Errorf("there is no Service %s/%s, and no ServiceEntry has host %s", namespace, name, host)
 }
 

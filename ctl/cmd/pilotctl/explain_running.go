@@ -28,9 +28,13 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 		return nil, err
 	}
 	e.close = m.close
-	pod, err := m.resolve(ctx, name+"."+namespace)
+	found, err := m.find(ctx, name+"."+namespace)
 	if err != nil {
 		return nil, err
+	}
+	pod := found.Name + "." + found.Namespace
+	if !hasProxy(found) {
+		return nil, fmt.Errorf("pod %s has no sidecar, so what it sends passes no proxy: there is no container %s", pod, model.ProxyContainer)
 	}
 	data, err := m.admin(ctx, pod, "GET", dumpPath)
 	if err != nil {

@@ -3,7 +3,11 @@ package main
 import (
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 )
@@ -40,5 +44,17 @@ func TestHostsOfARunningMesh(t *testing.T) {
 	}
 	if h := find("shp"); len(h.Near) == 0 || h.Near[0] != "shop" {
 		t.Errorf("of an unknown name: %+v", h)
+	}
+}
+
+func TestExplainSaysThatAPodHasNoSidecar(t *testing.T) {
+	pod := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "old", Namespace: "legacy"},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}},
+	}
+	server := &apiServer{t: t, objects: map[string]any{"/api/v1/namespaces/legacy/pods/old": pod}}
+	_, said, code := pilotctlOf(t, server, "explain", "--from", "old.legacy", "http://shop/")
+	if code != exitFailure || !strings.Contains(said, "pod old.legacy has no sidecar, so what it sends passes no proxy") {
+		t.Errorf("exit code %d, and it says %s", code, said)
 	}
 }
