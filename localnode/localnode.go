@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // DefaultStateRoot is where meshes keep their state, a directory for each.
@@ -58,7 +59,8 @@ type Config struct {
 // Event is one piece of news about a mesh.
 type Event struct {
 	pod.Event
-	Kind EventKind
+	Kind     EventKind
+	Severity model.Severity // of a problem with an object of the files; empty for all else
 }
 
 // EventKind tells what happened.

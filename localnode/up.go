@@ -268,7 +268,7 @@ func (m *upRun) rootVersion() string {
 
 func (m *upRun) controller(client *runtime.Client, images *runtime.Images, watcher *runtime.Watcher, signer *token.Signer) (*controller, error) {
 	w := newWorld(m.dir, func(p model.Problem) {
-		m.cfg.Events(Event{Kind: EventWarning, Event: pod.Event{Warning: true, Message: p.String()}})
+		m.cfg.Events(Event{Kind: EventWarning, Severity: p.Severity, Event: pod.Event{Warning: true, Message: p.String()}})
 	})
 	var upstream []string
 	if m.cfg.Egress {

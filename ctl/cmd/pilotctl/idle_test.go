@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pilothouse-mesh/pilothouse/localnode"
+	"github.com/pilothouse-mesh/pilothouse/localnode/pod"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
@@ -68,8 +72,28 @@ func TestTroublesThatAreSolved(t *testing.T) {
 		{nil, nil, []string{"Service/a/b"}},
 		{nil, nil, nil},
 	} {
-		if fresh, solved := known.become(step.all); !slices.Equal(fresh, step.fresh) || !slices.Equal(solved, step.solved) {
+		problems, solved := known.become(step.all)
+		var fresh []string
+		for _, p := range problems {
+			fresh = append(fresh, p.String())
+		}
+		if !slices.Equal(fresh, step.fresh) || !slices.Equal(solved, step.solved) {
 			t.Errorf("step %d: new %q, solved %q", i, fresh, solved)
+		}
+	}
+}
+
+// What goes on is told with the level that the problem itself has, as `problems` tells it.
+func TestUpTellsTheLevelOfAProblem(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{stderr: &out, said: map[string]time.Time{}}
+	p.tell(model.Problem{Severity: model.SeverityError, Message: "does not parse"})
+	p.tell(model.Problem{Severity: model.SeverityWarning, Message: "has no effect"})
+	p.event(localnode.Event{Kind: localnode.EventWarning, Severity: model.SeverityError, Event: pod.Event{Warning: true, Message: "is defined twice"}})
+	p.event(localnode.Event{Kind: localnode.EventWarning, Event: pod.Event{Warning: true, Message: "is not ready"}})
+	for _, want := range []string{"error: does not parse", "warning: has no effect", "error: is defined twice", "warning: is not ready"} {
+		if !strings.Contains(out.String(), "] "+want+"\n") {
+			t.Errorf("%q is not told: %s", want, out.String())
 		}
 	}
 }

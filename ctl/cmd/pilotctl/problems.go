@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,8 +136,8 @@ func (p *progress) tellProblems(ctx context.Context, m *localMesh) {
 		// A control plane that is being started again has nothing to say for a moment.
 		if all, err := m.problems(ctx); err == nil {
 			fresh, solved := known.become(all)
-			for _, text := range fresh {
-				p.tell(text)
+			for _, problem := range fresh {
+				p.tell(problem)
 			}
 			for _, about := range solved {
 				p.say("the problems with " + about + " are solved")
@@ -155,8 +157,8 @@ type troubles struct {
 	about map[string]bool // objects, and files that do not parse
 }
 
-// become takes what the problems are now, and gives the texts of new ones and what has none any more, sorted.
-func (t *troubles) become(all []model.Problem) (fresh, solved []string) {
+// become takes what the problems are now, and gives new ones, each text once, and what has none any more, sorted.
+func (t *troubles) become(all []model.Problem) (fresh []model.Problem, solved []string) {
 	now := troubles{map[string]bool{}, map[string]bool{}}
 	for _, p := range all {
 		text, about := p.String(), p.Object.String()
@@ -164,7 +166,7 @@ func (t *troubles) become(all []model.Problem) (fresh, solved []string) {
 			about = p.Origin.File
 		}
 		if !t.texts[text] && !now.texts[text] {
-			fresh = append(fresh, text)
+			fresh = append(fresh, p)
 		}
 		now.texts[text], now.about[about] = true, true
 	}
@@ -181,13 +183,18 @@ func (t *troubles) become(all []model.Problem) (fresh, solved []string) {
 // this time is printed once.
 const sameNews = 3 * time.Second
 
-// tell prints a warning of the control plane.
-func (p *progress) tell(text string) {
+// tell prints a problem that the control plane has found, with its level.
+func (p *progress) tell(problem model.Problem) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.saidJustNow(text) {
-		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", time.Since(p.began).Truncate(100*time.Millisecond), terminal.Text(text))
+	if text := problem.String(); !p.saidJustNow(text) {
+		fmt.Fprintf(p.stderr, "[%6s] %s: %s\n", time.Since(p.began).Truncate(100*time.Millisecond), levelOf(problem.Severity), terminal.Text(text))
 	}
+}
+
+// levelOf gives the word for a severity in what goes on; a warning's where nothing is said.
+func levelOf(severity model.Severity) string {
+	return strings.ToLower(string(cmp.Or(severity, model.SeverityWarning)))
 }
 
 // say prints what is no warning.

@@ -243,7 +243,7 @@ func (p *progress) event(e localnode.Event) {
 		if p.saidJustNow(p.warning) {
 			return
 		}
-		fmt.Fprintf(p.stderr, "[%6s] warning: %s\n", took, terminal.Text(e.String()))
+		fmt.Fprintf(p.stderr, "[%6s] %s: %s\n", took, levelOf(e.Severity), terminal.Text(e.String()))
 		for _, l := range e.LogTail {
 			fmt.Fprintln(p.stderr, "           |", terminal.Lines(l))
 		}
