@@ -19,8 +19,27 @@ const (
 	virtualInbound  = "virtualInbound"
 )
 
-// listen finds the listener, and goes on with its filter chains.
+// listen passes the connection through the listener. All walks go through it, so that none ends without an outcome.
 func (w *walk) listen() {
+	w.connect()
+	w.conclude()
+}
+
+// conclude gives an outcome to what no filter has decided.
+func (w *walk) conclude() {
+	if o := &w.answer.Outcome; o.Forward != nil || o.Status != 0 || o.Closed || o.Refused {
+		return
+	}
+	last := w.answer.Steps[len(w.answer.Steps)-1]
+	if last.open {
+		w.refused(0, "", fmt.Sprintf("what becomes of it is not known here: filter %s is the last, and it is not followed", last.Name))
+		return
+	}
+	w.closed("", fmt.Sprintf("no filter after %s %s answers or forwards, and the connection is closed: so a chain denies that takes the place of one which the proxy refused (see pilotctl problems)", last.Stage, last.Name))
+}
+
+// connect finds the listener, and goes on with its filter chains.
+func (w *walk) connect() {
 	l := w.accepts()
 	if l == nil {
 		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.sentTo()))

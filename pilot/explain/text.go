@@ -56,6 +56,8 @@ func (o *Outcome) String() string {
 		out = "the connection ends"
 	case o.Status != 0:
 		out = fmt.Sprintf("the client gets %d", o.Status)
+	case o.Forward == nil:
+		out = "no server is known to get it"
 	case o.Refused:
 		out = "no server gets what goes to " + names(o.Forward.Clusters)
 	default:
