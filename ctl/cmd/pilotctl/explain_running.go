@@ -59,13 +59,16 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 		_, _ = fmt.Fprintf(errs, "which rules and lines the routes come from, and what servers' proxies decide, is not said: %v\n", err)
 		return c, nil
 	}
-	c = policed(ctx, made.translation, made.proxy, c)
-	c.Host = hostsOf(made.translation, made.proxy, func() *analyze.Translation { return made.endpoints(ctx) })
-	if c.Captures() {
-		c.Ports, c.UDPPorts = made.proxy.Ports, made.proxy.UDPPorts
-	}
-	c.Peer = made.peers(ctx, m)
-	return c, nil
+	return made.tell(ctx, m, c), nil
+}
+
+// tell adds to what a proxy runs what the control plane knows of it, as files do.
+func (r *remade) tell(ctx context.Context, m reached, c *explain.Config) *explain.Config {
+	c = policed(ctx, r.translation, r.proxy, c)
+	c.Host = hostsOf(r.translation, r.proxy, func() *analyze.Translation { return r.endpoints(ctx) })
+	c.Ports, c.UDPPorts = r.proxy.Ports, r.proxy.UDPPorts
+	c.Peer = r.peers(ctx, m)
+	return c
 }
 
 // remade is what a proxy of the mesh runs, made once more, since that tells which rules its routes come from.
@@ -93,6 +96,13 @@ func remake(ctx context.Context, m reached, pod string) (*remade, error) {
 		mesh.Proxies = slices.DeleteFunc(slices.Clone(mesh.Proxies), func(p model.Proxy) bool { return p.Name+"."+p.Namespace != pod })
 		if len(mesh.Proxies) == 0 {
 			continue
+		}
+		if mesh.Proxies[0].Type == model.RouterProxy { // its pod tells where a Service leads by a port's name
+			pods, err := readRunning(ctx, revisions[name], string(model.KindPod))
+			if err != nil {
+				return nil, err
+			}
+			mesh.Objects = append(mesh.Objects, pods.Objects...)
 		}
 		if _, local := m.(*localMesh); local {
 			mesh.Read = file.Load

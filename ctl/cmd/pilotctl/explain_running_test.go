@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 )
 
 // In a running mesh a headless host is where its pods are, which the control plane is asked for only then.
@@ -56,5 +57,29 @@ func TestExplainSaysThatAPodHasNoSidecar(t *testing.T) {
 	_, said, code := pilotctlOf(t, server, "explain", "--from", "old.legacy", "http://shop/")
 	if code != exitFailure || !strings.Contains(said, "pod old.legacy has no sidecar, so what it sends passes no proxy") {
 		t.Errorf("exit code %d, and it says %s", code, said)
+	}
+}
+
+// What a client sends to a port of a running gateway's Service arrives where that leads, by number or by name, as it does
+// of files. A gateway that only passes TLS on has no route that names the port.
+func TestPortsOfARunningGateway(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "mesh.yaml"), `
+{apiVersion: v1, kind: Service, metadata: {name: edge}, spec: {clusterIP: 10.96.0.7, selector: {app: edge}, ports: [{name: https, port: 443, targetPort: 8443}, {name: more, port: 444, targetPort: more}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: edge-x, labels: {app: edge}}, spec: {containers: [{name: c, image: c, ports: [{name: more, containerPort: 8444}]}]}, status: {podIP: 10.9.0.7, phase: Running, conditions: [{type: Ready, status: "True"}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g}, spec: {selector: {app: edge}, servers: [{port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: ["*"]}]}}
+`)
+	m := cluster(t, map[string]http.Handler{"istiod-1": controlPlane(t, dir, "router~10.9.0.7~edge-x.default~default.svc.cluster.local app=edge")})
+	made, err := remake(t.Context(), m, "edge-x.default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := made.tell(t.Context(), m, explain.NewConfig(made.proxy.Resources))
+	for asked, want := range map[uint16]uint16{443: 8443, 444: 8444} {
+		if got := c.ArrivesAt(asked, false); got != want {
+			t.Errorf("port %d leads to %d, want %d", asked, got, want)
+		}
 	}
 }
