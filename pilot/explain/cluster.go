@@ -215,9 +215,15 @@ func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 		if p := m.GetOriginalDstLbConfig().GetUpstreamPortOverride(); p != nil {
 			to = netip.AddrPortFrom(to.Addr(), uint16(p.GetValue()))
 		}
-		e := Endpoint{Address: to.String(), Percent: 100}
-		secure(m, nil, &e)
-		return []Endpoint{e}
+		out := w.behind(to)
+		if len(out) == 0 {
+			out = []Endpoint{{Address: to.String()}}
+		}
+		for i := range out {
+			out[i].Percent = 100
+			secure(m, nil, &out[i])
+		}
+		return out
 	case clusterv3.Cluster_EDS:
 		name := m.GetEdsClusterConfig().GetServiceName()
 		if name == "" {

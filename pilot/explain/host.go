@@ -17,6 +17,8 @@ type Host struct {
 	Object    string       // that has it, as resources name the objects that they come from; may be empty
 	Addresses []netip.Addr // none where nobody knows them here
 	Ports     []uint16     // that it has; none where nobody knows
+	// Servers gives those to which Kubernetes leads what is sent to a port of its address; nil where nobody knows.
+	Servers func(port uint16) []Endpoint
 	// Headless tells that its addresses are those of its servers, so that it has none without servers.
 	Headless bool
 	// Hidden tells that the proxy does not see it.
@@ -118,6 +120,16 @@ func (w *walk) find() (found bool) {
 	}
 	w.stepOf(StageHost, h.Name, text, Part{Object: h.Object}, details...)
 	return !w.answer.Outcome.Closed
+}
+
+// behind gives the servers behind the address of a Service to which a connection goes as it came; nil where these are
+// not known.
+func (w *walk) behind(to netip.AddrPort) []Endpoint {
+	h := w.request.Named
+	if h == nil || h.Servers == nil || h.Headless || !isService(h.Object) || to != w.request.Destination || !slices.Contains(h.Addresses, to.Addr()) {
+		return nil
+	}
+	return h.Servers(to.Port())
 }
 
 // nothingThere says why nobody answers at a port that a Service does not have; "" where somebody may.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
@@ -28,12 +30,24 @@ func hostKnown(t *analyze.Translation, p analyze.Proxy, name string, later func(
 	if !ok {
 		return nil
 	}
-	if h.Headless && len(h.Addresses) == 0 && later != nil {
-		if whole := later(); whole != nil {
-			h, _ = whole.Host(p, name)
+	whole := func() *analyze.Translation {
+		if later != nil {
+			if out := later(); out != nil {
+				return out
+			}
 		}
+		return t
+	}
+	if h.Headless && len(h.Addresses) == 0 {
+		h, _ = whole().Host(p, name)
 	}
 	out := &explain.Host{Name: h.Name, Object: objectPath(h.Object), Addresses: h.Addresses, Headless: h.Headless, Hidden: h.Hidden, Undiscovered: h.Undiscovered}
+	out.Servers = func(port uint16) (all []explain.Endpoint) {
+		for _, s := range whole().Servers(h.Object, uint32(port)) {
+			all = append(all, explain.Endpoint{Address: net.JoinHostPort(s.Address, fmt.Sprint(s.Port)), Workload: s.Workload + ";" + s.Namespace})
+		}
+		return all
+	}
 	for _, port := range h.Ports {
 		out.Ports = append(out.Ports, uint16(port))
 	}
