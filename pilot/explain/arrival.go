@@ -41,7 +41,9 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 		}
 		peer := w.Peer(to.Addr())
 		if peer == nil {
-			w.unheard(c, e, seen)
+			if !w.bare(e, to.Addr(), isHTTP, seen) {
+				w.unheard(c, e, seen)
+			}
 			continue
 		}
 		if name, rest, ok := strings.Cut(e.Workload, ";"); ok && peer.Replica { // all replicas run the same
@@ -61,6 +63,30 @@ func (w *walk) arrive(f *Forward, c *Cluster, isHTTP bool) {
 			}
 		}
 	}
+}
+
+// bare refuses, for a server that is known to have no sidecar, the mesh's mutual TLS, of which no application knows.
+func (w *walk) bare(e *Endpoint, server netip.Addr, isHTTP bool, seen map[string]*arrival) bool {
+	if !e.meshTLS || w.Bare == nil || !w.Bare(server) {
+		return false
+	}
+	name, text := e.server(), "has no sidecar that would take mutual TLS, for which a DestinationRule asks (ISTIO_MUTUAL): the handshake fails"
+	if e.Refusal = name + ": " + text; isHTTP {
+		e.Status = http.StatusServiceUnavailable
+	}
+	if seen[name] == nil {
+		seen[name] = &arrival{}
+		w.step(StageHandshake, name, text, nil)
+	}
+	return true
+}
+
+// server names the workload of an endpoint, else its address.
+func (e *Endpoint) server() string {
+	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 { // NAME;NAMESPACE;CANONICAL NAME;REVISION;CLUSTER
+		return parts[0] + "." + parts[1]
+	}
+	return e.Address
 }
 
 // unheard tells, once for each workload, that a server has a proxy of which nothing is known here.

@@ -41,6 +41,8 @@ type Config struct {
 	IP       netip.Addr
 	// Peer finds the proxy beside a server; nil where none is known, and for a server without one.
 	Peer func(server netip.Addr) *Peer
+	// Bare tells of a server that it has no sidecar; nil where nobody knows.
+	Bare func(server netip.Addr) bool
 	// MutualTLSBy and TokensBy name the object that has a port take mutual TLS only, and that which takes tokens of an
 	// issuer; nil where nobody knows.
 	MutualTLSBy, TokensBy func(string) string

@@ -199,7 +199,7 @@ func (e *explanation) translated(cmd *cobra.Command, names []string) (*explain.C
 	if ok {
 		e.namespace = p.Namespace
 		c := policed(cmd.Context(), t, p, configOf(p))
-		c.Peer, c.Host = peersOf(cmd.Context(), t), hostsOf(t, p, nil)
+		c.Peer, c.Host, c.Bare = peersOf(cmd.Context(), t), hostsOf(t, p, nil), t.BareServer
 		e.trouble.of(t, p)
 		return c, !c.Captures(), nil
 	}

@@ -68,6 +68,10 @@ func (r *remade) tell(ctx context.Context, m reached, c *explain.Config) *explai
 	c.Host = hostsOf(r.translation, r.proxy, func() *analyze.Translation { return r.endpoints(ctx) })
 	c.Ports, c.UDPPorts = r.proxy.Ports, r.proxy.UDPPorts
 	c.Peer = r.peers(ctx, m)
+	c.Bare = func(server netip.Addr) bool {
+		whole := r.endpoints(ctx)
+		return whole != nil && whole.BareServer(server)
+	}
 	return c
 }
 
