@@ -307,7 +307,12 @@ func ReadTokens(m *jwt.JwtAuthentication) *ir.TokenCheck {
 	for _, name := range slices.Sorted(maps.Keys(m.GetProviders())) {
 		p := m.GetProviders()[name]
 		out.Reroute = out.Reroute || p.GetClearRouteCache()
+		var headers []ir.TokenHeader
+		for _, h := range p.GetFromHeaders() {
+			headers = append(headers, ir.TokenHeader{Name: h.GetName(), Prefix: h.GetValuePrefix()})
+		}
 		out.Providers = append(out.Providers, ir.TokenProvider{
+			FromHeaders: headers, FromParams: p.GetFromParams(), FromCookies: p.GetFromCookies(),
 			Name: name, Issuer: p.GetIssuer(), Audiences: p.GetAudiences(), Forward: p.GetForward(), Metadata: p.GetPayloadInMetadata(),
 			SpaceDelimited: p.GetNormalizePayloadInMetadata().GetSpaceDelimitedClaims(),
 		})

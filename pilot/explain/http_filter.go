@@ -72,7 +72,12 @@ func (x *exchange) httpFilter(f *hcm.HttpFilter) (on bool) {
 
 // unfollowed names a filter of which nobody knows here what it does: a program, or one that asks a server.
 func (w *walk) unfollowed(name string) {
-	w.step(StageFilter, name, "may answer by itself or change what follows; it is not followed", nil)
+	w.unverified(name, "may answer by itself or change what follows; it is not followed")
+}
+
+// unverified adds a step of a filter that decides something which is not known here.
+func (w *walk) unverified(name, text string) {
+	w.step(StageFilter, name, text, nil)
 	last := &w.answer.Steps[len(w.answer.Steps)-1]
 	last.open = true
 }

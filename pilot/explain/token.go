@@ -3,6 +3,9 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -18,10 +21,16 @@ import (
 func (x *exchange) checkToken() (on bool) {
 	for _, f := range x.manager.GetHttpFilters() {
 		m := &jwt.JwtAuthentication{}
-		if len(x.request.Claims) == 0 || f.GetDisabled() || !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
+		if f.GetDisabled() || !f.GetTypedConfig().MessageIs(m) || f.GetTypedConfig().UnmarshalTo(m) != nil {
 			continue
 		}
 		check := authz.ReadTokens(m)
+		if len(x.request.Claims) == 0 {
+			if !x.checkForm(f.GetName(), check) {
+				return false
+			}
+			continue
+		}
 		tokens := authz.Tokens(check.Providers)
 		claims := tokens.Complete(x.request.Claims)
 		var refused *authz.Disbelief
@@ -42,6 +51,60 @@ func (x *exchange) checkToken() (on bool) {
 		}
 	}
 	return true
+}
+
+// malformed is Envoy's answer to a token that is none.
+const malformed = "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"
+
+// checkForm looks at the form of the tokens that the request itself has. Their signatures are not followed.
+func (x *exchange) checkForm(name string, check *ir.TokenCheck) (on bool) {
+	for _, p := range check.Providers {
+		for place, token := range x.tokensFor(p) {
+			switch {
+			case strings.Count(token, ".") == 2:
+				x.unverified(name, fmt.Sprintf("the token in %s is verified, which is not followed here: it may be refused; --claim gives the claims of a valid one", place))
+				return true
+			case check.Lenient:
+				x.step(StageFilter, name, fmt.Sprintf("the token in %s is no JWT; so it counts as none", place), nil)
+				return true
+			}
+			reason := fmt.Sprintf("the token in %s is no JWT, which has three parts with dots between", place)
+			x.refused(http.StatusUnauthorized, "", reason)
+			x.answer.Outcome.Body = malformed
+			x.stepOf(StagePolicy, "", fmt.Sprintf("answers %d: %s", http.StatusUnauthorized, malformed), x.askedBy(x.TokensBy, p.Issuer), reason)
+			return false
+		}
+	}
+	return true
+}
+
+// tokensFor gives what the request has where a provider looks for tokens, by the place.
+func (x *exchange) tokensFor(p ir.TokenProvider) iter.Seq2[string, string] {
+	headers, params := p.FromHeaders, p.FromParams
+	if len(headers)+len(params)+len(p.FromCookies) == 0 {
+		headers, params = []ir.TokenHeader{{Name: "Authorization", Prefix: "Bearer "}}, []string{"access_token"}
+	}
+	return func(yield func(string, string) bool) {
+		for _, h := range headers {
+			_, token, ok := strings.Cut(x.headers[strings.ToLower(h.Name)], h.Prefix)
+			if ok && token != "" && !yield("header "+h.Name, token) {
+				return
+			}
+		}
+		_, query, _ := strings.Cut(x.path, "?")
+		asked, _ := url.ParseQuery(query)
+		for _, name := range params {
+			if token := asked.Get(name); token != "" && !yield("parameter "+name, token) {
+				return
+			}
+		}
+		cookies, _ := http.ParseCookie(x.headers["cookie"])
+		for _, c := range cookies {
+			if slices.Contains(p.FromCookies, c.Name) && c.Value != "" && !yield("cookie "+c.Name, c.Value) {
+				return
+			}
+		}
+	}
 }
 
 // believe notes the claims of a valid token for what comes after.
