@@ -35,12 +35,19 @@ func (w *walk) conclude() {
 		w.refused(0, "", fmt.Sprintf("what becomes of it is not known here: filter %s is the last, and it is not followed", last.Name))
 		return
 	}
-	w.closed("", fmt.Sprintf("no filter after %s %s answers or forwards, and the connection is closed: so a chain denies that takes the place of one which the proxy refused (see pilotctl problems)", last.Stage, last.Name))
+	reason := fmt.Sprintf("no filter after %s %s answers or forwards, and the connection is closed", last.Stage, last.Name)
+	if last.Stage == StageFilterChain {
+		reason += ": so a chain denies that takes the place of one which the proxy refused (see pilotctl problems)"
+	}
+	w.closed("", reason)
 }
 
 // connect finds the listener, and goes on with its filter chains.
 func (w *walk) connect() {
 	l := w.accepts()
+	if l == nil && w.besides() {
+		return
+	}
 	if l == nil {
 		w.closed("", fmt.Sprintf("nothing listens on %s: the connection is refused", w.sentTo()))
 		w.step(StageListener, "", w.answer.Outcome.Reason, nil, append(w.nearListeners(), w.quicHints()...)...)
@@ -64,6 +71,28 @@ func (w *walk) connect() {
 	conn := w.inspect(l)
 	w.serverName = conn.sni
 	w.chain(l, conn)
+}
+
+// application stands for what listens beside the proxy.
+const application = "the application"
+
+// besides passes what a workload sends to itself, which is not captured, to its application. An address of the loopback
+// that a listener has for what is captured is meant for that one alone.
+func (w *walk) besides() bool {
+	to := w.request.Destination
+	meant := slices.ContainsFunc(w.Listeners, func(l *listenerv3.Listener) bool {
+		return slices.ContainsFunc(addresses(l), func(a *core.Address) bool {
+			return a.GetSocketAddress().GetAddress() == to.Addr().String() && w.isFor(a)
+		})
+	})
+	if !w.request.Local || w.request.Socket != "" || meant {
+		return false
+	}
+	w.step(StageListener, "", fmt.Sprintf("%s is the workload's own address: what it sends there is not captured, and reaches what listens on port %d beside the proxy", to.Addr(), to.Port()), nil)
+	w.answer.Outcome.Forward = &Forward{Host: w.request.Host, Path: w.request.Path, Clusters: []Cluster{{
+		Name: application, Percent: 100, Endpoints: []Endpoint{{Address: to.String(), Percent: 100, TLS: "none"}},
+	}}}
+	return true
 }
 
 // sentTo names where a connection goes: the port alone where nobody knows the address.

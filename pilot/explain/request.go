@@ -56,6 +56,8 @@ type Request struct {
 	Destination netip.AddrPort
 	// Socket is the path of the Unix socket that the client connects to, in the place of Destination; else empty.
 	Socket string
+	// Local tells of a Direct one that its client is the workload beside the proxy, whose application may listen there.
+	Local bool
 	// Named is the host by whose name, or address, the client found the destination; nil where that is not looked at.
 	Named *Host
 	// Port is the port that the client asked for, where a Service led it to another one; else 0.

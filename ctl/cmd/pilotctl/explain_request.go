@@ -86,8 +86,8 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 		return nil
 	}
 	if to, err := netip.ParseAddrPort(e.to); err == nil {
-		if r.Destination = to; to.Addr().IsLoopback() { // of which nothing is captured
-			r.Way = explain.Direct
+		if r.Destination = to; own(c, r) {
+			r.Way, r.Local = explain.Direct, true
 		} else if c.Host != nil && r.Way == explain.Outbound {
 			r.Named = c.Host(to.Addr().String())
 		}
@@ -124,11 +124,17 @@ func (e *explanation) sent(u *url.URL, c *explain.Config, r *explain.Request) er
 	case err != nil:
 		to = netip.MustParseAddr(explain.UnknownAddress)
 	}
-	if r.Way == explain.Outbound && to.IsLoopback() { // of which nothing is captured
-		r.Way, r.Named = explain.Direct, nil
-	}
 	r.Destination = netip.AddrPortFrom(to, port)
+	if own(c, r) {
+		r.Way, r.Named, r.Local = explain.Direct, nil, true
+	}
 	return nil
+}
+
+// own tells of what a workload sends that it is to itself, over the loopback interface, of which nothing is captured.
+func own(c *explain.Config, r *explain.Request) bool {
+	to := r.Destination.Addr()
+	return r.Way == explain.Outbound && (to.IsLoopback() || c.IP.IsValid() && to.Unmap() == c.IP.Unmap())
 }
 
 // askedPort is the URL's port, else that of its scheme.
