@@ -88,6 +88,9 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 		lines = append(lines, describeEndpoint(e))
 	}
 	lines = append(lines, w.doubleTLSDetails(c, f)...)
+	if slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.TLS != "none" && !e.meshTLS }) {
+		lines = append(lines, w.checks(m))
+	}
 	w.step(StageEndpoints, c.Name, fmt.Sprintf("%d to choose from", len(c.Endpoints)), nil, lines...)
 }
 

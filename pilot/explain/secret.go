@@ -67,3 +67,27 @@ func describeSecret(name string) string {
 	}
 	return fmt.Sprintf("secret %q of the proxy's agent", name)
 }
+
+// checks says by which roots the certificates of a cluster's servers are checked.
+func (c *Config) checks(m *clusterv3.Cluster) string {
+	socket, _ := unwrapped(m.GetTransportSocket())
+	ctx := &tlsv3.UpstreamTlsContext{}
+	if !socket.GetTypedConfig().MessageIs(ctx) || socket.GetTypedConfig().UnmarshalTo(ctx) != nil {
+		return "how a server's certificate is checked is set for each server"
+	}
+	by := authorityOf(ctx.GetCommonTlsContext(), c.secrets)
+	if by.secret != "" {
+		return "a server's certificate is checked by the roots of " + describeSecret(by.secret)
+	}
+	for _, own := range by.checks {
+		switch file := own.GetTrustedCa().GetFilename(); {
+		case own.GetSystemRootCerts() != nil:
+			return "a server's certificate is checked by the roots of the proxy's system"
+		case file != "":
+			return "a server's certificate is checked by the roots in file " + file
+		case own.GetTrustedCa() != nil:
+			return "a server's certificate is checked by roots of the cluster's own"
+		}
+	}
+	return "a server's certificate is checked by no roots: any is taken"
+}
