@@ -95,21 +95,31 @@ func deniesAsMuch(former, next proto.Message) bool {
 	return true
 }
 
-// harmless are the HTTP filters that let every request pass. Any other may be there to deny some, also
-// one that nobody thought of here.
-var harmless = []string{
-	"envoy.extensions.filters.http.cors.v3.Cors",
-	"envoy.extensions.filters.http.cors.v3.CorsPolicy",
-	"envoy.extensions.filters.http.fault.v3.HTTPFault",
-	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
-	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
-	"envoy.extensions.filters.http.router.v3.Router",
-	"envoy.extensions.filters.http.set_filter_state.v3.Config",
-	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-	"envoy.extensions.filters.network.set_filter_state.v3.Config",
-	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
-	"stats.PluginConfig",
+// deniers are the filters that may keep a request, or what a caller says of itself, from the application: all such that
+// the control plane makes, and what else Envoy has to find out who may do something. What an EnvoyFilter puts in beside
+// these, as Lua or a rate limit, is no policy. A refused one does not close what was open: what was accepted goes on, as
+// Istio's proxies have it.
+var deniers = []string{
+	"envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
+	"envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",
+	"envoy.extensions.filters.http.basic_auth.v3.BasicAuth",
+	"envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute",
+	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
+	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig",
+	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config",
+	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+	"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
+	"envoy.extensions.filters.http.oauth2.v3.OAuth2",
+	"envoy.extensions.filters.http.rbac.v3.RBAC",
+	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz",
+	"envoy.extensions.filters.network.rbac.v3.RBAC",
+	"envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
 }
 
 // peerPrefix begins the names of the headers in which Istio's proxies say who they are.
@@ -141,7 +151,7 @@ func aboutPeers(a *anypb.Any) bool {
 func denials(m proto.Message) map[string]int {
 	out := map[string]int{}
 	filter := func(a *anypb.Any) {
-		if _, typ, _ := strings.Cut(a.GetTypeUrl(), "/"); !slices.Contains(harmless, typ) && !aboutPeers(a) {
+		if _, typ, _ := strings.Cut(a.GetTypeUrl(), "/"); slices.Contains(deniers, typ) && !aboutPeers(a) {
 			out[typ]++
 		}
 	}

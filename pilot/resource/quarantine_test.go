@@ -6,8 +6,10 @@ import (
 	mutation "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	headermutation "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	headermetadata "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_to_metadata/v3"
+	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -142,7 +144,10 @@ func TestWithoutAFilterChain(t *testing.T) {
 		"what proxies say of themselves": {open, chain("next", moves("x-envoy-peer-metadata-id")...), true},
 		"what callers say of themselves": {open, chain("next", moves("x-user")[:1]...), false},
 		"what callers say, removed":      {open, chain("next", moves("x-user")[1:]...), false},
-		"what nobody knows, denied next": {open, chain("next", &routev3.Route{}), false},
+		"what an EnvoyFilter puts in":    {open, chain("next", &luav3.Lua{}), true},
+		"that, and more denied":          {open, chain("next", &luav3.Lua{}, &rbacv3.RBAC{}), false},
+		"that, where as much is denied":  {allow, chain("next", &luav3.Lua{}, &rbacv3.RBAC{}), true},
+		"whom somebody else is to ask":   {open, chain("next", &extauthzv3.ExtAuthz{}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := first(without(t, Listeners, in(c.next), in(c.former), 0))
