@@ -167,20 +167,28 @@ func (e *encoder) patchCluster(cl *ir.Cluster, set patch.Set, c patch.Context) (
 	})
 }
 
-// clusterPlace reads direction|port|subset|host.
+// clusterPlace is where a cluster stands.
 func clusterPlace(cl *ir.Cluster) patch.ClusterPlace {
+	out := placeOfCluster(cl.Name)
+	if len(out.Hosts) > 0 {
+		return out
+	}
+	for _, svc := range cl.Metadata.Services {
+		out.Hosts = append(out.Hosts, svc.Host)
+	}
+	return out
+}
+
+// placeOfCluster reads direction|port|subset|host.
+func placeOfCluster(name string) patch.ClusterPlace {
 	var out patch.ClusterPlace
-	if parts := strings.Split(cl.Name, "|"); len(parts) == 4 {
+	if parts := strings.Split(name, "|"); len(parts) == 4 {
 		if n, err := strconv.ParseUint(parts[1], 10, 16); err == nil {
 			out.Port = uint32(n)
 		}
 		if out.Subset = parts[2]; parts[3] != "" {
 			out.Hosts = []string{parts[3]}
-			return out
 		}
-	}
-	for _, svc := range cl.Metadata.Services {
-		out.Hosts = append(out.Hosts, svc.Host)
 	}
 	return out
 }

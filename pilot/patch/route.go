@@ -56,17 +56,23 @@ func (r *run) routeConfig(at RoutePlace, rc *routev3.RouteConfiguration) {
 
 // inlineRoutes patches routes that stand in a listener.
 func (r *run) inlineRoutes(rc *routev3.RouteConfiguration) {
+	at := inlinePlace(rc)
+	rc.VirtualHosts = slices.DeleteFunc(rc.VirtualHosts, func(vh *routev3.VirtualHost) bool {
+		_, kept := r.virtualHost(at, vh)
+		return !kept
+	})
+	r.routeConfig(at, rc)
+}
+
+// inlinePlace reads direction|port|subset|host, by which routes of a listener are named.
+func inlinePlace(rc *routev3.RouteConfiguration) RoutePlace {
 	at := RoutePlace{Name: rc.GetName()}
 	if parts := strings.Split(rc.GetName(), "|"); len(parts) > 1 {
 		if n, err := strconv.ParseUint(parts[1], 10, 16); err == nil {
 			at.Ports = []uint32{uint32(n)}
 		}
 	}
-	rc.VirtualHosts = slices.DeleteFunc(rc.VirtualHosts, func(vh *routev3.VirtualHost) bool {
-		_, kept := r.virtualHost(at, vh)
-		return !kept
-	})
-	r.routeConfig(at, rc)
+	return at
 }
 
 func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.VirtualHost, bool) {

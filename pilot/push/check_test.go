@@ -12,7 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
@@ -76,6 +79,10 @@ func (s slowly) FromScratch(c *resolve.Class) func() build.Result {
 }
 
 func (s slowly) Discard(*resolve.Class) {}
+
+func (s slowly) Patching(*resolve.Class, *resource.Resource, proto.Message) []model.MadeOf {
+	return nil
+}
 
 // TestChecksRestAsTheyCost: what a comparison takes of a processor does not grow with the mesh.
 func TestChecksRestAsTheyCost(t *testing.T) {

@@ -3,7 +3,10 @@ package push
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
 	"github.com/pilothouse-mesh/pilothouse/proto/seen"
@@ -54,6 +57,8 @@ func (c *Client) name() string { return c.node.Name + "." + c.node.Namespace }
 // Took tells that the proxy runs one of its trials.
 func (c *Client) Took(r *resource.Resource) {
 	e := c.engine
+	e.state.RLock() // of which it may be asked what patches there are
+	defer e.state.RUnlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c.class.took(c, r, e.pool) {
@@ -86,6 +91,8 @@ func (c *Client) Close(untrusted Untrusted) {
 // that the fault came from are reported.
 func (c *Client) Reject(r *resource.Resource, detail string) {
 	e := c.engine
+	e.state.RLock()
+	defer e.state.RUnlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !c.class.reject(c, r, detail, e.pool, e.elsewhere) {
@@ -93,6 +100,11 @@ func (c *Client) Reject(r *resource.Resource, detail string) {
 	}
 	c.class.publish(cause{}, e.pool)
 	e.report()
+}
+
+// patching gives the patches that concern what the client got, in the present state.
+func (c *Client) patching(r *resource.Resource, part proto.Message) []model.MadeOf {
+	return c.engine.translator.Patching(&c.class.class, r, part)
 }
 
 // Rejected tells whether a resource of the type is out of service for the client's class.

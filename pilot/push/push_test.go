@@ -36,6 +36,7 @@ type fake struct {
 	class    map[string]string // by pod name, where it is not the namespace
 	moved    map[string]bool   // pods whose class may be another now
 	seats    *[]*build.Seat    // of connected pods; nil if none moves
+	patching func(part proto.Message) []model.MadeOf
 }
 
 func (f fake) classOf(p *model.Proxy) resolve.Class {
@@ -58,6 +59,13 @@ func (f fake) Leave(*build.Seat) {}
 func (f fake) Retain([]*resolve.Class) {}
 
 func (f fake) Discard(*resolve.Class) {}
+
+func (f fake) Patching(_ *resolve.Class, _ *resource.Resource, part proto.Message) []model.MadeOf {
+	if f.patching == nil {
+		return nil
+	}
+	return f.patching(part)
+}
 
 func (f fake) FromScratch(c *resolve.Class) func() build.Result {
 	return func() build.Result { return f.Result(c) }

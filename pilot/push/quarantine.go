@@ -15,6 +15,9 @@ import (
 func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *resource.Pool, elsewhere func(resourceID) []*resource.Resource) bool {
 	id := resourceID{r.Type, r.Name}
 	f := g.rejected[id]
+	if f != nil {
+		f.patching = c.patching
+	}
 	if f != nil && f.search != nil {
 		return g.trialRejected(f, c, r, detail, p)
 	}
@@ -23,12 +26,12 @@ func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *r
 		return false
 	}
 	if f == nil {
-		f = &rejection{built: served}
+		f = &rejection{built: served, patching: c.patching}
 		g.rejected[id] = f
 	}
 	switch f.search = f.newSearch(c, g.former[id].last(), elsewhere(id), detail); {
 	case f.search == nil:
-		f.giveUp(c.name(), detail)
+		f.giveUp(c.name(), detail, g.former[id].last())
 	case !g.ask(f, p):
 		f.settle()
 	}
@@ -38,7 +41,7 @@ func (g *classState) reject(c *Client, r *resource.Resource, detail string, p *r
 
 // trialRejected takes a proxy's answer that it does not take what it was asked about.
 func (g *classState) trialRejected(f *rejection, c *Client, r *resource.Resource, detail string, p *resource.Pool) bool {
-	s := f.search
+	s, id := f.search, resourceID{r.Type, r.Name}
 	if s.asks != c || s.trial.Version != r.Version {
 		return false
 	}
@@ -51,7 +54,7 @@ func (g *classState) trialRejected(f *rejection, c *Client, r *resource.Resource
 			f.settle()
 		}
 	default: // it rejects what is left without any suspect
-		f.giveUp(c.name(), detail)
+		f.giveUp(c.name(), detail, g.former[id].last())
 	}
 	g.recompose(p)
 	return true

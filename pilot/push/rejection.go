@@ -20,6 +20,8 @@ type rejection struct {
 	faults   []fault
 	search   *search // for the faults; nil when it is over
 	problems []model.Problem
+	// patching gives the patches of EnvoyFilters that concern it, or a part of it.
+	patching func(r *resource.Resource, part proto.Message) []model.MadeOf
 }
 
 // fault is a part that a proxy does not take. It is remembered by its bytes, since what comes next mostly
@@ -112,16 +114,20 @@ func (f *rejection) answered(taken bool) bool {
 
 // found notes that a part is at fault.
 func (f *rejection) found(i int) {
-	f.faults = append(f.faults, fault{f.search.parts.Sum(i), f.search.problemsOf(i)})
+	f.faults = append(f.faults, fault{f.search.parts.Sum(i), f.problemsOf(i)})
 }
 
-// problemsOf blames the objects that a part came from.
-func (s *search) problemsOf(i int) []model.Problem {
-	kind, name := s.parts.Describe(i)
-	of := s.parts.Of()
-	text := fmt.Sprintf("proxy %s refused %s %q of %s %q, which denies everything, or stays as it was accepted last, until this is mended: %s",
-		s.proxy, kind, name, of.Type, of.Name, strings.TrimSpace(s.detail))
-	return rejected(s.parts.Message(i), fmt.Sprintf("%s %s %s", of.Type, of.Name, name), text)
+// problemsOf blames what a part came from.
+func (f *rejection) problemsOf(i int) []model.Problem {
+	s := f.search
+	what, instead := s.parts.Describe(i), "denies everything"
+	if s.parts.Stays(i, s.former) {
+		instead = "stays as it was accepted last"
+	}
+	return refusal{
+		proxy: s.proxy, detail: s.detail, instead: instead, name: strings.TrimSpace(fmt.Sprintf("%s %s %s", s.parts.Of().Type, s.parts.Of().Name, s.parts.Name(i))),
+		what: fmt.Sprintf("%s of %s %q", what, s.parts.Of().Type, s.parts.Of().Name), message: s.parts.Message(i),
+	}.problems(f.patching(f.built, s.parts.Message(i)))
 }
 
 // settle ends the search with what it found. What is suspected still is left out as well.
@@ -137,9 +143,20 @@ func (f *rejection) settle() {
 }
 
 // giveUp ends the search where no part is at fault by itself.
-func (f *rejection) giveUp(proxy, detail string) {
+func (f *rejection) giveUp(proxy, detail string, accepted *resource.Resource) {
 	f.search, f.standIn, f.faults = nil, nil, nil
-	f.problems = rejectedProblems(f.built, proxy, detail)
+	message, err := f.built.Message()
+	if err != nil {
+		message = nil
+	}
+	instead := "is not there"
+	if accepted != nil {
+		instead = "stays as it was accepted last"
+	}
+	f.problems = refusal{
+		proxy: proxy, detail: detail, instead: instead, name: f.built.Type.String() + " " + f.built.Name,
+		what: fmt.Sprintf("%s %q", f.built.Type, f.built.Name), message: message,
+	}.problems(f.patching(f.built, nil))
 }
 
 // succeeded gives the rejection of the next version, as far as that has the same faults; nil where it has
@@ -169,28 +186,35 @@ func (f *rejection) succeeded(r, accepted *resource.Resource, p *resource.Pool) 
 	return next
 }
 
-// rejectedProblems blames the objects that a rejected resource came from.
-func rejectedProblems(r *resource.Resource, proxy, detail string) []model.Problem {
-	m, err := r.Message()
-	if err != nil {
-		m = nil
-	}
-	return rejected(m, r.Type.String()+" "+r.Name,
-		fmt.Sprintf("proxy %s refused %s %q, so the last accepted version stays: %s", proxy, r.Type, r.Name, strings.TrimSpace(detail)))
+// refusal is what is told of something that a proxy refused.
+type refusal struct {
+	proxy, detail string
+	what, name    string        // as users read it, and as what no object asked for is named
+	instead       string        // what is served until it is mended
+	message       proto.Message // nil for what is none
 }
 
-// rejected gives a problem for each object that a message came from, or for the resource by its name.
-func rejected(m proto.Message, name, text string) []model.Problem {
-	var sources []model.Key
-	if m != nil {
-		sources = resource.Sources(m)
+// problems blames the patches that concern what was refused: the control plane knows what Envoy takes of all else, and
+// a patch may put in what it does not. Where there are none it blames the objects that it came from.
+func (r refusal) problems(patches []model.MadeOf) []model.Problem {
+	var from []model.Key
+	if r.message != nil {
+		from = resource.Sources(r.message)
 	}
-	if len(sources) == 0 {
-		sources = []model.Key{{Kind: model.KindResource, Name: name}}
+	text := fmt.Sprintf("proxy %s refused %s, which %s until this is mended: %s", r.proxy, r.what, r.instead, strings.TrimSpace(r.detail))
+	if len(patches) == 0 {
+		if len(from) == 0 {
+			from = []model.Key{{Kind: model.KindResource, Name: r.name}}
+		}
+		for _, k := range from {
+			patches = append(patches, model.MadeOf{Object: k})
+		}
 	}
-	out := make([]model.Problem, 0, len(sources))
-	for _, s := range sources {
-		out = append(out, model.Problem{Object: s, Severity: model.SeverityError, Reason: model.ReasonRejected, Message: text})
+	var out []model.Problem
+	for _, p := range patches {
+		out = append(out, model.Problem{
+			Object: p.Object, Field: p.Field, Origin: p.Origin, Severity: model.SeverityError, Reason: model.ReasonRejected, Message: text,
+		})
 	}
 	return out
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
@@ -82,6 +84,35 @@ func TestProxyBringsWhatItsNewClassCanGoBackTo(t *testing.T) {
 	apply(t, e, Commit{Translator: f})
 	if get(moves) != good || get(resident) != good {
 		t.Errorf("serves %v, want %v", get(moves), good)
+	}
+}
+
+// Of what an EnvoyFilter has patched the patches are blamed, and not what the rest is made of.
+func TestARejectionNamesThePatches(t *testing.T) {
+	filter := model.MadeOf{
+		Object: model.Key{Kind: model.KindEnvoyFilter, Namespace: "a", Name: "f"}, Field: "spec.configPatches[0]", Origin: model.Origin{File: "f.yaml", Line: 3},
+	}
+	var problems []model.Problem
+	e := New(Options{Report: func(p []model.Problem) { problems = p }})
+	apply(t, e, Commit{Translator: fake{
+		messages: map[string][]message{"a": {cluster("x", time.Second, dr), hosts("1", "bad")}},
+		patching: func(part proto.Message) []model.MadeOf {
+			if part == nil || part.(*routev3.VirtualHost).GetName() == "bad" {
+				return []model.MadeOf{filter}
+			}
+			return nil
+		},
+	}})
+	c := connect(t, e, "p", "a")
+	c.play(t, always)
+	c.Reject(c.now().Set(resource.Clusters).Get("x"), "no")
+	if len(problems) != 2 {
+		t.Fatalf("problems %v", problems)
+	}
+	for _, p := range problems {
+		if p.Object != filter.Object || p.Field != filter.Field || p.Origin != filter.Origin {
+			t.Errorf("blames %v %s at %v", p.Object, p.Field, p.Origin)
+		}
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/build"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/store"
 	"github.com/pilothouse-mesh/pilothouse/pilot/trace"
 	"github.com/pilothouse-mesh/pilothouse/proto/seen"
@@ -26,6 +29,9 @@ type Translator interface {
 	// present state and may be called later, beside everything else.
 	Result(c *resolve.Class) build.Result
 	FromScratch(c *resolve.Class) func() build.Result
+	// Patching gives the patches of EnvoyFilters that concern a resource of a class, or a part of it where part is not
+	// nil, as it is in the present state.
+	Patching(c *resolve.Class, r *resource.Resource, part proto.Message) []model.MadeOf
 	// Discard drops what was kept for a class. It comes alone as well.
 	Discard(c *resolve.Class)
 }

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -113,13 +114,19 @@ func (p *Parts) Sum(i int) uint64 { return p.parts[i].sum }
 // Message gives a part; nobody may change it.
 func (p *Parts) Message(i int) proto.Message { return p.parts[i].body }
 
+// Name gives a part's name; "" for none.
+func (p *Parts) Name(i int) string { return p.parts[i].body.GetName() }
+
 // Describe names a part, as "virtual host "web:80"".
-func (p *Parts) Describe(i int) (kind, name string) {
-	kind = "virtual host"
+func (p *Parts) Describe(i int) string {
+	kind := "virtual host"
 	if p.of.Type == Listeners {
 		kind = "filter chain"
 	}
-	return kind, p.parts[i].body.GetName()
+	if name := p.Name(i); name != "" {
+		return kind + " " + strconv.Quote(name)
+	}
+	return "a " + kind
 }
 
 // Unlike lists the parts that another resource has not got with the same bytes; nil has none.

@@ -60,12 +60,23 @@ func (p *Parts) instead(x part, former *Parts, taken map[string]struct{}) ([]byt
 	if len(free) == 0 {
 		return nil, nil
 	}
-	if was := former.find(x); was != nil && len(free) == len(x.answers) && deniesAsMuch(was.body, x.body) {
+	if was := former.stays(x); was != nil && len(free) == len(x.answers) {
 		return former.fields[was.field], nil
 	}
 	number, _, _ := protowire.ConsumeTag(p.fields[x.field])
 	f, err := FragmentOf(number, denying(x.body, free))
 	return f.Field, err
+}
+
+// Stays tells whether the former resource has what may stand in the place of a part.
+func (p *Parts) Stays(i int, former *Parts) bool { return former.stays(p.parts[i]) != nil }
+
+// stays gives the version of a part that answers for the same and denies as much, or nil.
+func (p *Parts) stays(like part) *part {
+	if was := p.find(like); was != nil && deniesAsMuch(was.body, like.body) {
+		return was
+	}
+	return nil
 }
 
 // denying gives what denies everything that a part answers for. It says nothing of why, which is not for

@@ -123,9 +123,9 @@ func TestEnvoyClosesWhatItRefusesOfAListener(t *testing.T) {
 				l := m.Body.(*listenerv3.Listener)
 				l.DefaultFilterChain = proto.Clone(l.FilterChains[0]).(*listenerv3.FilterChain)
 				l.FilterChains = []*listenerv3.FilterChain{{Name: "local", FilterChainMatch: &listenerv3.FilterChainMatch{SourceType: listenerv3.FilterChainMatch_SAME_IP_OR_LOOPBACK}, Filters: l.DefaultFilterChain.Filters}}
-				if bad { // with a filter that the former has not, for which that cannot stand in
+				if bad { // with a filter that denies, which the former has not, so that it cannot stand in
 					l.FilterChains[0].Filters = append([]*listenerv3.Filter{{Name: "none", ConfigType: &listenerv3.Filter_TypedConfig{
-						TypedConfig: &anypb.Any{TypeUrl: "type.googleapis.com/nobody.has.This"},
+						TypedConfig: &anypb.Any{TypeUrl: "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"}, // it lacks its prefix
 					}}}, l.FilterChains[0].Filters...)
 				}
 				return m

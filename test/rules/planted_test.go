@@ -288,7 +288,7 @@ func (m *mesh) blames(t *testing.T, f plantedFault) {
 	served := m.server.Connections()[0].View.Set(f.typ).Get(f.name).Parts()
 	spoilt, denying := 0, 0
 	for i := range served.Len() {
-		_, name := served.Describe(i)
+		name := served.Name(i)
 		text := served.Message(i).(fmt.Stringer).String()
 		if strings.Contains(text, "nobody.has") || strings.Contains(text, `regex:"("`) {
 			spoilt++

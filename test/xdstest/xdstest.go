@@ -71,6 +71,9 @@ func (t Table) FromScratch(c *resolve.Class) func() build.Result {
 // Discard has nothing to drop.
 func (t Table) Discard(*resolve.Class) {}
 
+// Patching knows of no EnvoyFilter.
+func (t Table) Patching(*resolve.Class, *resource.Resource, proto.Message) []model.MadeOf { return nil }
+
 // ADS gives no time limit: what waits for a resource waits until it comes, so that a fault shows.
 func ADS() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
