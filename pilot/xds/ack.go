@@ -76,8 +76,11 @@ func (w *watch) nack(r *response, detail string, now time.Time) verdict {
 	w.correctInflight(all)
 	for _, res := range bad {
 		w.rejected.put(res.Name, res.Version)
-		if w.typ == resource.Endpoints { // a cluster that waited for it has none now, also not the former
+		switch w.typ {
+		case resource.Endpoints: // a cluster that waited for it has none now, also not the former
 			w.hold(res.Name, held{has: w.holds(res.Name).has})
+		case resource.Clusters: // Envoy may keep it beside the former, and then takes it for known when it comes again
+			w.hold(res.Name, held{has: true})
 		}
 	}
 	switch {

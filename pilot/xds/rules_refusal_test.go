@@ -220,7 +220,7 @@ func TestRule9ARefusalCastsDoubtOnWhatIsOnItsWay(t *testing.T) {
 		c.ack(c.expect(resource.Endpoints, "a")) // a waits for endpoints again
 		second := c.expect(resource.Clusters, "new")
 		c.nack(first, "Error adding/updating cluster(s) a: bad") // so it runs the second version of new, and does not claim it
-		third := c.expect(resource.Clusters, "new")
+		third := c.expect(resource.Clusters, "a", "new")
 		m.set(cluster("a", 1), xdstest.Assignment("a", 1))
 		c.nack(second, "Error adding/updating cluster(s) new: bad")
 		c.nack(third, "Error adding/updating cluster(s) new: bad")

@@ -15,11 +15,17 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
 
-const refusedLua = `
+const (
+	refusedCluster = `
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: nack, namespace: ns}, spec: {configPatches: [
+  {applyTo: CLUSTER, match: {context: SIDECAR_OUTBOUND, cluster: {service: s3.ns.svc.cluster.local, portNumber: 80}},
+   patch: {operation: MERGE, value: {lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 200000, maximum_ring_size: 10}}}}]}}`
+	refusedLua = `
 {apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: nack, namespace: ns}, spec: {configPatches: [
   {applyTo: HTTP_FILTER, match: {context: SIDECAR_OUTBOUND, listener: {portNumber: 80, filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}},
    patch: {operation: INSERT_FIRST, value: {name: bad.lua, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua,
      defaultSourceCode: {inlineString: "function envoy_on_request(h"}}}}}]}}`
+)
 
 // filtered is a mesh with a real Envoy, into which a test puts an EnvoyFilter and takes it out again.
 type filtered struct {
@@ -80,4 +86,20 @@ func TestALuaTypoLeavesTheListenerAsItWas(t *testing.T) {
 	m.edit(decoded(t, refusedLua)...)
 	m.blamed(t)
 	m.eventually("the listener is served as it was", func() bool { return proto.Equal(served(), was) })
+}
+
+// A refused cluster that is taken out and put in again is refused and reported again: Envoy keeps it beside the former,
+// and would take it for known.
+func TestARefusedClusterThatComesAgainIsReportedAgain(t *testing.T) {
+	t.Parallel()
+	m := newFiltered(t)
+	for range 2 {
+		m.edit(decoded(t, refusedCluster)...)
+		m.blamed(t)
+		m.eventually("Envoy has the former for its own", func() bool {
+			return !strings.Contains(m.Get("/config_dump?resource=dynamic_active_clusters"), "200000") && len(m.lacks(nil)) == 0
+		})
+		m.edit(storetest.Object(model.KindEnvoyFilter, "ns", "nack", nil))
+		m.eventually("nothing is reported", func() bool { return len(m.reported()) == 0 })
+	}
 }
