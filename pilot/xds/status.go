@@ -35,6 +35,9 @@ func (w *watch) report(connected time.Time, rejected bool) TypeStatus {
 	if !rejected && !w.ownFault && !w.untrusted {
 		s.Error = ""
 	}
+	if rejected && s.Error == "" { // of which the proxy runs something else than the configuration yields
+		s.Error, s.ErrorAt = "something of it was refused and is served in another version; see the problems", s.SentAt
+	}
 	s.Size = w.size()
 	switch {
 	case s.Error != "":

@@ -11,6 +11,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/push"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/file"
+	"github.com/pilothouse-mesh/pilothouse/pilot/xds"
 	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
 	"github.com/pilothouse-mesh/pilothouse/test/storetest"
 )
@@ -86,6 +87,13 @@ func TestALuaTypoLeavesTheListenerAsItWas(t *testing.T) {
 	m.edit(decoded(t, refusedLua)...)
 	m.blamed(t)
 	m.eventually("the listener is served as it was", func() bool { return proto.Equal(served(), was) })
+	m.eventually("the listener is acknowledged", func() bool { return len(m.lacks(nil)) == 0 })
+	state := func() xds.State { return m.server.Connections()[0].Types[resource.Listeners].State }
+	if got := state(); got != xds.StateError {
+		t.Errorf("while it runs something else than the configuration yields, its state is %s", got)
+	}
+	m.edit(storetest.Object(model.KindEnvoyFilter, "ns", "nack", nil))
+	m.eventually("the listeners are in step", func() bool { return state() == xds.StateSynced })
 }
 
 // A refused cluster that is taken out and put in again is refused and reported again: Envoy keeps it beside the former,
