@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +61,22 @@ func list(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
 	if err := printList(cmd, format, data); err != nil {
 		return err
 	}
-	return tellSilent(cmd, silent)
+	if err := tellSilent(cmd, silent); err != nil {
+		return err
+	}
+	return refusing(data)
+}
+
+// refusing fails where a proxy has refused something of what is in force.
+func refusing(data []byte) error {
+	all, err := proxystatus.Parse(data)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(p proxystatus.Proxy) bool { return p.Summary() == "ERROR" }) {
+		return &exitError{code: exitDiffers}
+	}
+	return nil
 }
 
 func printList(cmd *cobra.Command, format proxyconfig.Format, data []byte) error {
