@@ -54,7 +54,7 @@ func (b *Builder) Patching(c *resolve.Class, r *resource.Resource, part proto.Me
 // routePlace is where a route configuration of the class stands; of its name alone where the class has none of it.
 func (l *layer) routePlace(name string) patch.RoutePlace {
 	for ; l != nil; l = l.below {
-		if p, ok := l.outline.(served); ok && p.HasRoutes(name) {
+		if p, ok := l.outline.(served); ok && slices.Contains(p.Routes(), name) {
 			s := p.Served(name)
 			return patch.RoutePlace{Name: name, Ports: s.Numbers, PortName: s.PortName, Gateway: s.Gateway}
 		}
