@@ -100,7 +100,7 @@ func (t *Translation) DescribeWorkload(p Proxy) Description {
 	}
 	out.About, out.Of = append(about, m.selecting(p.Namespace, labels)...), []Proxy{p}
 	out.Problems = m.overridden(p.Namespace, labels)
-	return out.told()
+	return out.Told()
 }
 
 // DescribeService tells what is about a Service; ok is false where there is none.
@@ -153,11 +153,12 @@ func (t *Translation) describeService(namespace string, meant func(*model.Servic
 		out.Of, about = append(out.Of, p), append(about, t.mesh.selecting(p.Namespace, p.of.Labels)...)
 	}
 	out.About = about
-	return out.told(), true
+	return out.Told(), true
 }
 
-// told adds the problems of the workloads' proxies with what is named.
-func (d Description) told() Description {
+// Made adds the problems that came up as the workloads' proxies were made, with what is named. They are those of files,
+// which have all that a proxy needs. Of a running mesh not all is read here, and its control plane knows better.
+func (d Description) Made() Description {
 	for _, of := range d.Of {
 		for _, p := range of.Problems {
 			if slices.Contains(d.About, p.Object) {

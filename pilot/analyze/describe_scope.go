@@ -104,7 +104,7 @@ func (t *Translation) DescribeBare(namespace, name string, labels map[string]str
 		e, about := t.exposed(svc, labels)
 		out.Services, out.About = append(out.Services, e), append(out.About, about...)
 	}
-	return out.told()
+	return out.Told()
 }
 
 // DescribeOutside does so for a workload of the files; ok is false where its pods have a proxy, or there is none.

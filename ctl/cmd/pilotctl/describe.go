@@ -137,7 +137,7 @@ func (d *description) pod(ctx context.Context, in io.Reader, name string) (analy
 	}
 	i := slices.IndexFunc(t.Proxies, func(p analyze.Proxy) bool { return p.Name == pod && p.Namespace == namespace })
 	if i >= 0 {
-		return d.troubled(t, t.DescribeWorkload(t.Proxies[i])), nil
+		return d.troubled(t, t.DescribeWorkload(t.Proxies[i]).Made()), nil
 	}
 	if told, ok := t.DescribeOutside(namespace, pod); ok {
 		return d.troubled(t, told), nil
@@ -161,7 +161,7 @@ func (d *description) service(ctx context.Context, in io.Reader, name string) (a
 	if !ok {
 		return out, noService(namespace, short, name)
 	}
-	return d.troubled(t, out), nil
+	return d.troubled(t, out.Made()), nil
 }
 
 // completePods completes the first argument with the pods of the mesh, or the workloads of the files.

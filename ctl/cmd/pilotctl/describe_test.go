@@ -29,6 +29,8 @@ const describedMesh = `
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: of-others}, spec: {hosts: [other], htp: []}}
 ---
 {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: refused}, spec: {selector: {matchLabels: {app: web}}, rules: [{from: [{source: {ipBlocks: [10.0.0.0/40]}}]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: secure}, spec: {selector: {app: edge}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: there}}]}}
 `
 
 // A running mesh is asked what it refused and what others override, and all of its control planes: only one of them
@@ -52,11 +54,15 @@ func TestDescribeInARunningMesh(t *testing.T) {
 		}
 		return out
 	}
+	secret, _ := keyedSecret(t, "there")
+	writeFile(t, filepath.Join(dir, "secret.yaml"), secret)
 	mesh := &apiServer{
-		t:        t,
-		replicas: map[string]http.Handler{"istiod-a-1": controlPlane(t, dir), "istiod-b-1": controlPlane(t, dir, "sidecar~10.9.0.1~web-1.default~default.svc.cluster.local app=web")},
+		t: t,
+		replicas: map[string]http.Handler{"istiod-a-1": controlPlane(t, dir), "istiod-b-1": controlPlane(t, dir,
+			"sidecar~10.9.0.1~web-1.default~default.svc.cluster.local app=web", "router~10.9.0.3~edge-1.default~default.svc.cluster.local app=edge")},
 		objects: map[string]any{
 			"/api/v1/namespaces/default/pods/web-1":   pod("web-1", "c", "istio-proxy"),
+			"/api/v1/namespaces/default/pods/edge-1":  pod("edge-1", "istio-proxy"),
 			"/api/v1/namespaces/default/pods/plain-1": pod("plain-1", "c"),
 			"/api/v1/namespaces/default/pods/away-1":  pod("away-1", "c", "istio-proxy"),
 			istio + "refused":                         of("web"),
@@ -74,6 +80,8 @@ func TestDescribeInARunningMesh(t *testing.T) {
 		}, []string{"of-others"}},
 		{[]string{"svc", "web"}, 0, []string{"Service/default/web", "STRICT, by PeerAuthentication/default/one", "VirtualService/default/refused spec.htp"}, []string{"of-others"}},
 		{[]string{"pod", "plain-1"}, 0, []string{"Pod: plain-1.default (not in the mesh)", "there is no container istio-proxy", "Service/default/plain"}, []string{"Effective", "refused"}},
+		// Secrets are not asked for, so nothing is said of them here.
+		{[]string{"pod", "edge-1"}, 0, []string{"Pod: edge-1.default (router)", "TLS SIMPLE by Secret there"}, []string{"there is no Secret"}},
 		{[]string{"pod", "away-1"}, 1, []string{"the proxy is not connected to the control plane"}, nil},
 		{[]string{"svc", "nope"}, 1, []string{"there is no Service default/nope"}, nil},
 	} {
