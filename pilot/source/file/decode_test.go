@@ -238,6 +238,28 @@ func TestDecodeMeshConfig(t *testing.T) {
 	}
 }
 
+// As in Istio, a value that is unknown refuses the whole mesh configuration, wherever it stands, so that what is in
+// force stays. The first value of an enumeration, as REGISTRY_ONLY, would stand in its place.
+func TestUnknownValuesRefuseAMeshConfig(t *testing.T) {
+	for text, want := range map[string]string{
+		"outboundTrafficPolicy: {mode: REGISTRY}":                                                   `outboundTrafficPolicy.mode: "REGISTRY" is none of its values; use REGISTRY_ONLY, ALLOW_ANY`,
+		"ingressControllerMode: SOMETIMES":                                                          `ingressControllerMode: "SOMETIMES" is none`,
+		"meshMTLS: {minProtocolVersion: TLSV9}\nunknown: 1":                                         `meshMTLS.minProtocolVersion: "TLSV9" is none`,
+		"extensionProviders:\n- {name: a, zipkin: {service: a, port: 1, traceContextOption: BOTH}}": `extensionProviders[0].zipkin.traceContextOption: "BOTH" is none`,
+		"defaultConfig: {proxyHeaders: {forwardedClientCert: KEEP}}":                                `defaultConfig.proxyHeaders.forwardedClientCert: "KEEP" is none`,
+		"defaultConfig: {concurrency: 1}\noutboundTrafficPolicy: {mode: 1}":                         "",
+	} {
+		objects, problems := Decode([]byte(text+"\n"), "dir/mesh.yaml")
+		told := ""
+		for _, p := range problems {
+			told += fmt.Sprintf("%s %s: %s\n", p.Severity, p.Field, p.Message)
+		}
+		if (len(objects) == 0) != (want != "") || (told == "") != (want == "") || want != "" && !strings.HasPrefix(told, "Error "+want) {
+			t.Errorf("%s: %d objects, %q", text, len(objects), told)
+		}
+	}
+}
+
 // The networks of a mesh stand in a file of their own, or beside its configuration in the ConfigMap.
 func TestDecodeMeshNetworks(t *testing.T) {
 	const bare = "networks:\n  far:\n    endpoints: [{fromCidr: 10.9.0.0/16}]\n    gateways: [{address: 203.0.113.1, port: 443}]\n"

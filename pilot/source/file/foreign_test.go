@@ -76,12 +76,12 @@ func TestNoObjectIsPassedOverInSilence(t *testing.T) {
 	}
 }
 
-// TestUnknownFieldOfTheMeshKeepsTheRest has fields and a value of a newer Istio.
+// TestUnknownFieldOfTheMeshKeepsTheRest has fields of a newer Istio.
 func TestUnknownFieldOfTheMeshKeepsTheRest(t *testing.T) {
 	text := `
 connectTimeout: 3s
 defaultInboundHttpRetryPolicy: {attempts: 2}
-pathNormalization: {normalization: NEWER}
+pathNormalization: {newer: 1}
 defaultConfig: {concurrency: 3, newer: {a: 1}}
 extensionProviders: [{name: a, newerProvider: {}}]
 `
@@ -99,7 +99,7 @@ extensionProviders: [{name: a, newerProvider: {}}]
 			unknown = append(unknown, p.Field)
 		}
 	}
-	want := "defaultConfig.newer defaultInboundHttpRetryPolicy extensionProviders[0].newerProvider pathNormalization.normalization"
+	want := "defaultConfig.newer defaultInboundHttpRetryPolicy extensionProviders[0].newerProvider pathNormalization.newer"
 	if strings.Join(unknown, " ") != want {
 		t.Errorf("reported %v", unknown)
 	}

@@ -44,7 +44,8 @@ func (d *decoder) meshMap(cm *corev1.ConfigMap) (data map[string]string, found [
 }
 
 // mesh reads a mesh configuration. A field that is not known, as one of a newer Istio, is told, and
-// the rest is in effect.
+// the rest is in effect. A value that an enumeration does not have refuses it all, as in Istio: without it the field
+// would have the enumeration's first value, which is seldom the default.
 func (d *decoder) mesh(text []byte, line int) {
 	settings(d, text, line, meshKey(), model.ParseMeshConfig, model.DefaultMeshConfig())
 }
@@ -59,6 +60,16 @@ func (d *decoder) networks(text []byte, line int) {
 // settings reads one of the messages that configure the mesh. What has no effect is told where it is not the default.
 func settings[M proto.Message](d *decoder, text []byte, line int, key model.Key, parse func([]byte) (M, error), usual M) {
 	known, unknown, err := knownFields(text, usual.ProtoReflect().Descriptor())
+	wrong := false
+	for _, u := range unknown {
+		if u.value {
+			wrong = true
+			d.invalid(key, &source{line: line}, u.field, line, u.what)
+		}
+	}
+	if wrong {
+		return
+	}
 	var spec M
 	if err == nil {
 		spec, err = parse(known)
@@ -82,7 +93,10 @@ func settings[M proto.Message](d *decoder, text []byte, line int, key model.Key,
 }
 
 // unknownPart is a part of a message's JSON that its descriptor does not have.
-type unknownPart struct{ field, what string }
+type unknownPart struct {
+	field, what string
+	value       bool // of a field that it has
+}
 
 // knownFields gives the part of a message's text that is known, as JSON, and what is not.
 func knownFields(text []byte, of protoreflect.MessageDescriptor) (known []byte, unknown []unknownPart, err error) {
@@ -111,13 +125,12 @@ func prune(tree map[string]any, m protoreflect.MessageDescriptor, at *where) (un
 			fd = m.Fields().ByTextName(name)
 		}
 		if fd == nil {
-			unknown = append(unknown, unknownPart{here.path(), "the field is unknown"})
+			unknown = append(unknown, unknownPart{field: here.path(), what: "the field is unknown"})
 			delete(tree, name)
 			continue
 		}
-		if word, odd := value.(string); odd && unknownEnum(fd, word) {
-			unknown = append(unknown, unknownPart{here.path(), fmt.Sprintf("the value %q is unknown", word)})
-			delete(tree, name)
+		if fd.Kind() == protoreflect.EnumKind {
+			unknown = append(unknown, unknownValues(value, fd.Enum(), here)...)
 			continue
 		}
 		unknown = append(unknown, pruneValue(value, fd, here)...)
@@ -126,9 +139,20 @@ func prune(tree map[string]any, m protoreflect.MessageDescriptor, at *where) (un
 	return unknown
 }
 
-func unknownEnum(fd protoreflect.FieldDescriptor, word string) bool {
-	return fd.Kind() == protoreflect.EnumKind && !fd.IsList() && !fd.IsMap() &&
-		fd.Enum().Values().ByName(protoreflect.Name(word)) == nil
+// unknownValues tells which names of a field, or of the items of a list, an enumeration does not have.
+func unknownValues(value any, enum protoreflect.EnumDescriptor, at *where) (unknown []unknownPart) {
+	switch v := value.(type) {
+	case string:
+		if enum.Values().ByName(protoreflect.Name(v)) == nil {
+			what := fmt.Sprintf("%q is none of its values; use %s", v, strings.Join(valuesOf(enum), ", "))
+			unknown = append(unknown, unknownPart{at.path(), what, true})
+		}
+	case []any:
+		for i := range v {
+			unknown = append(unknown, unknownValues(v[i], enum, &where{at, item(i)})...)
+		}
+	}
+	return unknown
 }
 
 func pruneValue(value any, fd protoreflect.FieldDescriptor, at *where) (unknown []unknownPart) {
