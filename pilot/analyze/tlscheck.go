@@ -17,7 +17,7 @@ func TLSChecks(files []File, namespace, name, host string) ([]resolve.TLSCheck, 
 		}
 		pod := w.pod(i)
 		class := resolve.Classify(m.reader, m.proxy(model.SidecarProxy, namespace, pod.Name, "10.255.0.1", pod.Labels))
-		return resolve.TLSChecks(m.reader, &class, host), nil
+		return resolve.TLSChecks(m.reader, &class, host, w.proxy == ""), nil
 	}
 	return nil, fmt.Errorf("there is no workload %s/%s in the files", namespace, name)
 }

@@ -12,7 +12,10 @@ import (
 func TestTLSChecksAreOfAPod(t *testing.T) {
 	s := New(Options{
 		Snapshot: func() Snapshot { return struct{ Snapshot }{} },
-		TLSChecks: func(namespace, pod, host string) []resolve.TLSCheck {
+		TLSChecks: func(namespace, pod, host string, bare bool) []resolve.TLSCheck {
+			if bare {
+				pod += " alone"
+			}
 			return []resolve.TLSCheck{{Host: host, Server: namespace, Client: pod}}
 		},
 	})
@@ -20,9 +23,10 @@ func TestTLSChecksAreOfAPod(t *testing.T) {
 		code int
 		body string
 	}{
-		"/?proxyID=web-0.shop&host=a": {http.StatusOK, `"host":"a","port":0,"server":"shop","client":"web-0"`},
-		"/?proxyID=web-0":             {http.StatusBadRequest, "proxyID"},
-		"/":                           {http.StatusBadRequest, "proxyID"},
+		"/?proxyID=web-0.shop&host=a":    {http.StatusOK, `"host":"a","port":0,"server":"shop","client":"web-0"`},
+		"/?proxyID=web-0.shop&bare=true": {http.StatusOK, `"client":"web-0alone"`},
+		"/?proxyID=web-0":                {http.StatusBadRequest, "proxyID"},
+		"/":                              {http.StatusBadRequest, "proxyID"},
 	} {
 		w := httptest.NewRecorder()
 		s.tls(w, httptest.NewRequest(http.MethodGet, target, nil))

@@ -265,12 +265,12 @@ func (p *plane) head(ctx context.Context) (inventory.Head, error) {
 }
 
 // tlsChecks compares for the sidecar of a pod, whether or not it is connected.
-func (p *plane) tlsChecks(namespace, pod, host string) []resolve.TLSCheck {
+func (p *plane) tlsChecks(namespace, pod, host string, bare bool) []resolve.TLSCheck {
 	r := p.store.Snapshot().Reader(nil)
 	class := resolve.Classify(r, &model.Proxy{
 		Type: model.SidecarProxy, Name: pod, Namespace: namespace, DNSDomain: namespace + ".svc." + p.cfg.Domain, Interception: "REDIRECT",
 	})
-	return resolve.TLSChecks(r, &class, host)
+	return resolve.TLSChecks(r, &class, host, bare)
 }
 
 // answer answers Istio's tools over ADS.

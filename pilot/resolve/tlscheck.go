@@ -15,9 +15,11 @@ type TLSCheck struct {
 	Host   string `json:"host"`
 	Port   uint32 `json:"port"`
 	Subset string `json:"subset,omitempty"`
-	// Server is the mode of PeerAuthentication, or NO SIDECAR where nothing takes mutual TLS.
+	// Server is the mode of PeerAuthentication, or NO SIDECAR where nothing takes mutual TLS. Of a gateway it is the mode
+	// of its server, after GATEWAY.
 	Server string `json:"server"`
-	// Client is the mode of ClientTLSSettings; AUTO and AUTO PLAINTEXT where no rule says anything.
+	// Client is the mode of ClientTLSSettings; AUTO and AUTO PLAINTEXT where no rule says anything, and NO SIDECAR where
+	// nothing reads one.
 	Client string `json:"client"`
 	// ServerObject and ClientObject say so, KIND/NAMESPACE/NAME; "" where nothing but the defaults does.
 	ServerObject string `json:"serverObject,omitempty"`
@@ -28,14 +30,18 @@ type TLSCheck struct {
 
 // What has no mode of its own.
 const (
-	serverWithout   = "NO SIDECAR"
+	without         = "NO SIDECAR"
 	clientAutomatic = "AUTO"
 	clientPlain     = "AUTO PLAINTEXT"
+	gatewayMutual   = "GATEWAY ISTIO_MUTUAL"
+	gatewayPlain    = "GATEWAY PLAINTEXT"
+	gatewayByHost   = "GATEWAY BY HOST" // whose servers of a port have several modes
 )
 
 // TLSChecks compares for the services of the mesh that a class sees, by host, port and subset; host "" is all of
-// them. A subset has checks of its own where its rule says something else about TLS.
-func TLSChecks(r Reader, c *Class, host string) []TLSCheck {
+// them. A subset has checks of its own where its rule says something else about TLS. bare is for clients without a
+// sidecar, which follow no rule.
+func TLSChecks(r Reader, c *Class, host string, bare bool) []TLSCheck {
 	var out []TLSCheck
 	for _, svc := range r.Services(c.Namespace) {
 		if svc.External || host != "" && svc.Hostname != host {
@@ -47,8 +53,12 @@ func TLSChecks(r Reader, c *Class, host string) []TLSCheck {
 			if port.Protocol == model.ProtocolUDP {
 				continue
 			}
-			whole := policyFor(r, rule, "", port.Port)
 			servers := tlsServers(r, c, svc, port)
+			if bare {
+				out = append(out, bareChecks(svc, port, servers)...)
+				continue
+			}
+			whole := policyFor(r, rule, "", port.Port)
 			out = append(out, tlsChecks(r, c, svc, port, "", whole.tls, servers)...)
 			if rule == nil {
 				continue
@@ -76,9 +86,12 @@ func tlsServers(r Reader, c *Class, svc *model.Service, port *model.ServicePort)
 		if ep.ServicePort != port.Name {
 			continue
 		}
-		s := tlsServer{mode: serverWithout}
-		if ep.TLSMode == model.TLSModeIstio {
+		s, gateway := gatewayTLS(r, svc, port, &ep)
+		switch {
+		case ep.TLSMode == model.TLSModeIstio:
 			s = tlsServerOf(EndpointMTLS(r, ep.Namespace, ep.Labels, ep.Port))
+		case !gateway:
+			s = tlsServer{mode: without}
 		}
 		if !slices.Contains(out, s) {
 			out = append(out, s)
@@ -86,6 +99,45 @@ func tlsServers(r Reader, c *Class, svc *model.Service, port *model.ServicePort)
 	}
 	if len(out) == 0 {
 		out = []tlsServer{tlsServerOf(namespaceMTLS(r, svc.Namespace))}
+	}
+	return out
+}
+
+// gatewayTLS gives what a gateway asks at an endpoint: what the servers of the Gateways do that select it and have the
+// port. ok is false where none has.
+func gatewayTLS(r Reader, svc *model.Service, port *model.ServicePort, ep *model.Endpoint) (out tlsServer, ok bool) {
+	for _, o := range r.Gateways() {
+		spec := o.Spec.(*networking.Gateway)
+		if len(spec.GetSelector()) == 0 || !model.HasLabels(ep.Labels, spec.GetSelector()) {
+			continue
+		}
+		for _, s := range spec.GetServers() {
+			if n := s.GetPort().GetNumber(); n != ep.Port && (n != port.Port || untranslated(svc)) {
+				continue
+			}
+			mode := gatewayPlain
+			if serves, _ := serviceOf(s); serves != servesHTTP && s.GetTls() != nil {
+				mode = "GATEWAY " + s.GetTls().GetMode().String()
+			}
+			switch {
+			case !ok:
+				out, ok = tlsServer{mode, o}, true
+			case out.mode != mode:
+				out = tlsServer{mode: gatewayByHost}
+			}
+		}
+	}
+	return out, ok
+}
+
+// bareChecks compares for clients without a sidecar.
+func bareChecks(svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+	var out []TLSCheck
+	for _, s := range servers {
+		out = append(out, TLSCheck{
+			Host: svc.Hostname, Port: port.Port, Server: s.mode, ServerObject: keyText(s.object), Client: without,
+			Conflict: tlsConflict(s.mode, without),
+		})
 	}
 	return out
 }
@@ -120,16 +172,21 @@ func keyText(o *model.Object) string {
 // tlsConflict tells why a connection of a client fails at a server.
 func tlsConflict(server, client string) string {
 	mutual := client == networking.ClientTLSSettings_ISTIO_MUTUAL.String()
+	strict := server == "STRICT" || server == gatewayMutual
 	switch {
-	case server == "STRICT" && (client == clientPlain || client == networking.ClientTLSSettings_DISABLE.String()):
+	case strict && client == without:
+		return "the server takes mutual TLS only, and the client has no sidecar that would speak it"
+	case server == gatewayMutual && client == clientAutomatic:
+		return "the gateway takes mutual TLS only, and a client speaks it to gateways only where a DestinationRule says ISTIO_MUTUAL"
+	case strict && (client == clientPlain || client == networking.ClientTLSSettings_DISABLE.String()):
 		return "the server takes mutual TLS only, and the client speaks plain text"
-	case server == "STRICT" && client == networking.ClientTLSSettings_SIMPLE.String():
+	case strict && client == networking.ClientTLSSettings_SIMPLE.String():
 		return "the server wants a certificate of the mesh, and the client shows none"
-	case server == "STRICT" && client == networking.ClientTLSSettings_MUTUAL.String():
+	case strict && client == networking.ClientTLSSettings_MUTUAL.String():
 		return "the server wants a certificate of the mesh, and the client shows one of its own"
-	case mutual && server == "DISABLE":
+	case mutual && (server == "DISABLE" || server == gatewayPlain):
 		return "the server takes no mutual TLS, and the client speaks nothing else"
-	case mutual && server == serverWithout:
+	case mutual && server == without:
 		return "the server has no sidecar that would take mutual TLS, and the client speaks nothing else"
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,8 @@ func (c *tlsCheck) command() *cobra.Command {
 		Use: "tls-check POD[.NAMESPACE] [HOST]", Short: "Compare what services ask of clients with what a pod's sidecar does",
 		Long: `Compare, for each port of the services that a pod sees or of HOST, what the server takes, by
 PeerAuthentications, with what the client does, by DestinationRules or by automatic mutual TLS (AUTO),
-and name the objects behind both. CONFLICT means that connections fail, and why.
+and name the objects behind both. A gateway takes what the servers of its Gateways say. CONFLICT means
+that connections fail, and why.
 
 It is a pod of a running mesh, or with -f a workload of directories and files.`,
 		Example: "  pilotctl authn tls-check productpage-v1 reviews.default.svc.cluster.local\n  pilotctl authn tls-check -f manifests cart.shop",
@@ -94,7 +96,12 @@ func (c *tlsCheck) checks(cmd *cobra.Command, pod, host string) ([]resolve.TLSCh
 	if pod, err = m.resolve(cmd.Context(), pod); err != nil {
 		return nil, err
 	}
-	data, err := m.control(cmd.Context(), "/debug/pilothouse/tls?"+url.Values{"proxyID": {pod}, "host": {host}}.Encode())
+	found, err := m.find(cmd.Context(), pod)
+	if err != nil {
+		return nil, err
+	}
+	query := url.Values{"proxyID": {pod}, "host": {host}, "bare": {strconv.FormatBool(!hasProxy(found))}}
+	data, err := m.control(cmd.Context(), "/debug/pilothouse/tls?"+query.Encode())
 	if err != nil {
 		return nil, err
 	}
