@@ -26,28 +26,44 @@ func networkGateways(m *mesh) {
 			for i, g := range network.GetGateways() {
 				m.notLookedUp(o.Object, fmt.Sprintf("networks[%s].gateways[%d].address", name, i), g.GetAddress())
 			}
-			if !slices.ContainsFunc(network.GetEndpoints(), func(e *meshconfig.Network_NetworkEndpoints) bool { return e.GetFromRegistry() == m.cluster }) {
-				continue // of another cluster
+			level := Error
+			if elsewhere(network, m.cluster) {
+				level = Info // that cluster may have it
 			}
 			for i, g := range network.GetGateways() {
 				if host := g.GetRegistryServiceName(); host != "" {
-					m.namedGateway(o.Object, fmt.Sprintf("networks[%s].gateways[%d].registryServiceName", name, i), host)
+					m.namedGateway(o.Object, fmt.Sprintf("networks[%s].gateways[%d].registryServiceName", name, i), host, level)
 				}
 			}
 		}
 	}
 }
 
-// namedGateway says why a Service is no gateway into a network.
-func (m *mesh) namedGateway(o *model.Object, field, host string) {
+// elsewhere tells whether a network is of other clusters alone.
+func elsewhere(n *meshconfig.Network, cluster string) bool {
+	other := false
+	for _, e := range n.GetEndpoints() {
+		if e.GetFromRegistry() == cluster {
+			return false
+		}
+		other = other || e.GetFromRegistry() != ""
+	}
+	return other
+}
+
+// namedGateway says why a Service is no gateway into a network. level is how bad it is that there is none.
+func (m *mesh) namedGateway(o *model.Object, field, host string, level Level) {
 	place, ofCluster := strings.CutSuffix(host, ".svc."+m.domain)
 	name, namespace, _ := strings.Cut(place, ".")
 	service := m.object(model.Key{Kind: model.KindService, Namespace: namespace, Name: name})
 	if !ofCluster || service == nil {
-		m.report(o, field, notFound, Error, "there is no Service %q, so it is no gateway; name one as NAME.NAMESPACE.svc.%s", host, m.domain)
+		m.report(o, field, notFound, level, "there is no Service %q here, so it is no gateway; name one as NAME.NAMESPACE.svc.%s", host, m.domain)
 		return
 	}
 	svc := service.Spec.(*corev1.Service)
+	if level != Error { // another cluster has a Service of that name, which counts
+		return
+	}
 	if len(svc.Spec.ExternalIPs) > 0 || service.Labels[model.LabelNetwork] != "" { // its label says more, and is looked at by itself
 		return
 	}
