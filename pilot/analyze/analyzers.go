@@ -32,6 +32,7 @@ func Analyzers() []Analyzer {
 		{"policy-tokens", "rules about claims where no RequestAuthentication takes tokens", claimsWithoutTokens},
 		{"envoyfilter-order", "patches that hang on what others did before", uncertainPatches},
 		{"mtls-ports", "mutual TLS of ports that no workload has", portsWithoutWorkload},
+		{"policy-ports", "ports of policies that no workload has", policyPortsWithoutWorkload},
 		{"mtls-conflicts", "DestinationRules that send what PeerAuthentications refuse", conflictingMutualTLS},
 		{"tcp-policies", "rules about requests at ports of TCP", requestRulesOfTCP},
 		{"tcp-tokens", "RequestAuthentications for workloads of TCP only", tokensOfTCP},

@@ -12,6 +12,14 @@ import (
 // ingressName and ingressAccount are the gateway of Istio's default profile, which `pilotctl up` runs as well.
 const ingressName, ingressAccount = "istio-ingressgateway", "istio-ingressgateway-service-account"
 
+// usualIngressOnly says of an object that what it is for is not among the files, but is in most meshes.
+const usualIngressOnly = "only the ingress gateway that Istio's default profile or pilotctl up runs is meant, which is not among the files"
+
+// usualIngressHost is the host of that gateway's Service.
+func (m *mesh) usualIngressHost() string {
+	return ingressName + "." + m.usualIngress().Namespace + ".svc." + m.domain
+}
+
 // ingressLabels are those of the gateway that Istio's default profile installs, and `pilotctl up` runs.
 func ingressLabels() map[string]string {
 	return map[string]string{"app": ingressName, "istio": "ingressgateway"}

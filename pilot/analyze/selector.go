@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -100,7 +101,12 @@ func selectorsWithoutWorkload(m *mesh) {
 		if everywhere && namespace == m.config.GetRootNamespace() {
 			namespace, where = "", "of any namespace"
 		}
-		if len(labels) > 0 && len(m.selected(namespace, labels)) == 0 {
+		if len(labels) == 0 || len(m.selected(namespace, labels)) > 0 {
+			return
+		}
+		if usual := m.usualIngress(); (namespace == "" || namespace == usual.Namespace) && model.HasLabels(usual.Labels, labels) {
+			m.report(o, field, notFound, Info, usualIngressOnly)
+		} else {
 			m.report(o, field, noWorkloads, Warning, "no workload %s has the labels %s, so it has no effect; correct them, or deploy such pods", where, shown(labels))
 		}
 	}
@@ -136,12 +142,62 @@ func portsWithoutWorkload(m *mesh) {
 		}
 		workloads := m.selected(pa.Namespace, labels)
 		for _, port := range sortedPorts(pa.spec.GetPortLevelMtls()) {
-			if len(workloads) > 0 && !slices.ContainsFunc(workloads, func(w *workload) bool { return m.listens(w, port) }) {
+			if m.nobodyListens(workloads, port) {
 				m.report(pa.Object, fmt.Sprintf("spec.portLevelMtls.%d", port), "", Warning,
 					"no workload that it selects has port %d, so it has no effect; use a port of the container, not of the Service", port)
 			}
 		}
 	}
+}
+
+// policyPortsWithoutWorkload finds ports of AuthorizationPolicies that no workload of the policy has, as those of a Service
+// in front of another port of the container. Only ports that some Service has are looked at, since a container need not
+// say which it listens on.
+func policyPortsWithoutWorkload(m *mesh) {
+	for _, ap := range of[*security.AuthorizationPolicy](m, model.KindAuthorizationPolicy) {
+		labels, namespace := ap.spec.GetSelector().GetMatchLabels(), ap.Namespace
+		if namespace == m.config.GetRootNamespace() {
+			namespace = ""
+		}
+		workloads := m.selected(namespace, labels)
+		for i, rule := range ap.spec.GetRules() {
+			for j, to := range rule.GetTo() {
+				m.policyPorts(ap.Object, fmt.Sprintf("spec.rules[%d].to[%d].operation.ports", i, j), to.GetOperation().GetPorts(), workloads)
+				m.policyPorts(ap.Object, fmt.Sprintf("spec.rules[%d].to[%d].operation.notPorts", i, j), to.GetOperation().GetNotPorts(), workloads)
+			}
+		}
+	}
+}
+
+func (m *mesh) policyPorts(ap *model.Object, field string, ports []string, workloads []*workload) {
+	for i, text := range ports {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || !m.nobodyListens(workloads, uint32(n)) {
+			continue
+		}
+		for _, w := range workloads {
+			if target := m.behind(w, uint32(n)); target != 0 {
+				m.report(ap, fmt.Sprintf("%s[%d]", field, i), "", Warning,
+					"no workload that it selects has port %d, which is a Service's, so no request has it; use port %d of the container", n, target)
+				break
+			}
+		}
+	}
+}
+
+// behind gives the port of a workload that a Service of it leads to from a port; 0 for none that is known.
+func (m *mesh) behind(w *workload, port uint32) uint32 {
+	for _, svc := range m.reader.ServicesSelecting("", w.object.Namespace, w.meta.Labels) {
+		if p := svc.PortByNumber(port); p != nil {
+			return p.TargetPort
+		}
+	}
+	return 0
+}
+
+// nobodyListens tells that none of some workloads has a port.
+func (m *mesh) nobodyListens(workloads []*workload, port uint32) bool {
+	return len(workloads) > 0 && !slices.ContainsFunc(workloads, func(w *workload) bool { return m.listens(w, port) })
 }
 
 func sortedPorts[V any](ports map[uint32]V) []uint32 {

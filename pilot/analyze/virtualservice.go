@@ -45,6 +45,10 @@ func missingDestinations(m *mesh) {
 			}
 			host := model.ResolveHost(d.GetHost(), vs.Namespace, m.domain)
 			services := m.hosts[host]
+			if len(services) == 0 && host == m.usualIngressHost() {
+				m.report(vs.Object, field+".host", notFound, Info, usualIngressOnly)
+				return
+			}
 			if len(services) == 0 {
 				m.report(vs.Object, field+".host", notFound, Error, "there is no service %q (%s); create it, or correct the name", d.GetHost(), host)
 				return
@@ -103,7 +107,7 @@ func unknownVirtualServiceHosts(m *mesh) {
 	for _, vs := range of[*networking.VirtualService](m, model.KindVirtualService) {
 		for i, short := range vs.spec.GetHosts() {
 			host := model.ResolveHost(short, vs.Namespace, m.domain)
-			if model.BoundToMesh(vs.spec.GetGateways()) && strings.HasSuffix(host, ".svc."+m.domain) && !strings.HasPrefix(host, "*") && len(m.hosts[host]) == 0 {
+			if model.BoundToMesh(vs.spec.GetGateways()) && strings.HasSuffix(host, ".svc."+m.domain) && !strings.HasPrefix(host, "*") && len(m.hosts[host]) == 0 && host != m.usualIngressHost() {
 				m.report(vs.Object, fmt.Sprintf("spec.hosts[%d]", i), notFound, Warning, "there is no service %q (%s), so sidecars have no use for the rules; create it, or correct the name", short, host)
 			}
 		}
