@@ -209,6 +209,10 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 		}
 		out.Ports = append(out.Ports, line)
 	}
+	var in *[]string
+	if labels != nil {
+		in = &[]string{}
+	}
 	for _, dr := range of[*networking.DestinationRule](t.mesh, model.KindDestinationRule) {
 		if !model.HostCovers(model.ResolveHost(dr.spec.GetHost(), dr.Namespace, t.mesh.domain), model.CanonicalHost(svc.Hostname)) {
 			continue
@@ -220,7 +224,7 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 		a := Applied{Object: dr.Key.String(), Clients: clients, Settings: settingsOf(dr.spec.GetTrafficPolicy())}
 		for _, s := range dr.spec.GetSubsets() {
 			if labels != nil && model.HasLabels(labels, s.GetLabels()) {
-				a.Matching = append(a.Matching, s.GetName())
+				a.Matching, *in = append(a.Matching, s.GetName()), append(*in, s.GetName())
 			} else {
 				a.Others = append(a.Others, s.GetName())
 			}
@@ -232,7 +236,7 @@ func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exp
 		if !ok {
 			continue
 		}
-		if r, here := t.routed(o, spec, svc.Hostname); here {
+		if r, here := t.routed(o, spec, svc.Hostname, in); here {
 			out.VirtualServices, about = append(out.VirtualServices, r.RoutedHere), append(about, r.about...)
 		}
 	}
