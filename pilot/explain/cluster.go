@@ -60,7 +60,7 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	if http {
 		c.Protocol = spoken(m, w.request.Protocol)
 	}
-	w.stepOf(StageCluster, c.Name, describeCluster(m, f), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, limits(m, http)...)
+	w.stepOf(StageCluster, c.Name, describeCluster(m, f), Part{Object: source(m.GetMetadata()), Subset: c.Subset}, append(limits(m, http), w.patched(m, nil)...)...)
 	c.Endpoints = w.endpoints(m)
 	if name, why := w.awaitedUpstream(m); name != "" {
 		c.Flags, c.Reason = "UF", fmt.Sprintf("TLS to cluster %s needs %s, which the proxy does not have (%s): no connection is made", c.Name, describeSecret(name), why)

@@ -33,6 +33,10 @@ type Config struct {
 	// Place finds where what a part of the configuration does was asked for; nil where nobody knows.
 	Place func(Part) Place
 
+	// Patched names the patches of EnvoyFilters that a resource went through, or one part of it where part is not nil;
+	// nil where nobody knows.
+	Patched func(whole, part proto.Message) []Patch
+
 	// Host gives what is known of a host, or of what has an address; nil where nobody knows more than the resources tell.
 	Host func(name string) *Host
 

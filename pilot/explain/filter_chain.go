@@ -48,7 +48,7 @@ func (w *walk) chain(l *listenerv3.Listener, conn inspected) {
 		}
 	}
 	part := Part{Object: source(chosen.GetMetadata()), Chain: chosen, Port: port(l.GetAddress())}
-	w.stepOf(StageFilterChain, chainName(l, chosen), "matches "+wants, part, details...)
+	w.stepOf(StageFilterChain, chainName(l, chosen), "matches "+wants, part, append(details, w.patched(l, chosen)...)...)
 	w.terminate(chosen)
 }
 

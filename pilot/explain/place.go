@@ -7,6 +7,7 @@ import (
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 )
 
 // Part is what decided a step, as far as the resources tell it.
@@ -68,6 +69,24 @@ func (c *Config) place(p Part) Place {
 		return Place{Field: p.Field}
 	}
 	return c.Place(p)
+}
+
+// Patch is one of an EnvoyFilter, and where it stands.
+type Patch struct {
+	Object string // as Part has it
+	Place  Place
+}
+
+// patched tells of the patches that a resource, or one part of it, went through. What they change stands among what
+// other objects ask for.
+func (w *walk) patched(whole, part proto.Message) (out []string) {
+	if w.Patched == nil || w.shortcut != nil {
+		return nil
+	}
+	for _, p := range w.Patched(whole, part) {
+		out = append(out, "is patched by "+(&Step{Object: p.Object, Place: p.Place}).origin())
+	}
+	return out
 }
 
 // part is the route at a place of the virtual host.

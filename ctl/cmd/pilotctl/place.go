@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -32,6 +34,27 @@ func placesOf(ctx context.Context, t *analyze.Translation, p analyze.Proxy) func
 			return explain.Place{}
 		}
 		return placed(places(), key, part)
+	}
+}
+
+// patchesOf tells which patches of EnvoyFilters what a proxy runs went through. They are looked for once somebody asks.
+func patchesOf(ctx context.Context, t *analyze.Translation, p analyze.Proxy) func(whole, part proto.Message) []explain.Patch {
+	patches := sync.OnceValue(func() *analyze.Patches {
+		found, err := t.Patches(ctx, p)
+		if err != nil {
+			return nil // ctx has ended, which whoever asked will learn
+		}
+		return found
+	})
+	return func(whole, part proto.Message) (out []explain.Patch) {
+		if patches() == nil {
+			return nil
+		}
+		for _, at := range patches().Of(whole, part) {
+			object := "/apis/networking.istio.io/v1alpha3/namespaces/" + at.Object.Namespace + "/envoy-filter/" + at.Object.Name
+			out = append(out, explain.Patch{Object: object, Place: shown(at)})
+		}
+		return out
 	}
 }
 
