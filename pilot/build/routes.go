@@ -19,10 +19,12 @@ type routes struct {
 	stale   bool        // a virtual host changed, or moved
 	moved   bool        // a host came or went, or changed its domains
 	unique  bool        // no domain stands twice
+	over    bool        // it was made over one of the layer below
 	head    *routeHead  // with which it was made
 	given   Output
 
-	// Of order, found when asked for: where hosts stand in it, and which has a domain.
+	// Of order, found when asked for: where hosts stand in it, and which has a domain. They are nil where it is over
+	// another, which has no order of its own.
 	positions, owners func() map[string]int
 }
 
@@ -83,6 +85,9 @@ func (l *layer) composeRoutes() {
 		if l.varies() {
 			below = l.below.routes[r.name]
 		}
+		if over := below != nil; over != r.over { // what is known of order was of the other way to make it
+			r.over, r.stale, r.moved, r.positions, r.owners = over, true, true, nil, nil
+		}
 		head := l.headOf(r.name)
 		if !r.stale && head == r.head && (below == nil || sameList(below.order, r.beneath)) {
 			continue
@@ -127,11 +132,11 @@ func sameList[T any](a, b []T) bool {
 // order gives the virtual hosts of a configuration: own ones in the place of those below.
 func (l *layer) order(r, below *routes) ([]hostField, error) {
 	switch {
-	case below != nil && l.borrowed:
+	case below != nil && l.borrowed && below.positions != nil:
 		if out, ok := l.spliced(below, l.ownHosts(r.name)); ok {
 			return out, nil
 		}
-	case below == nil && !r.moved:
+	case below == nil && !r.moved && r.positions != nil:
 		if out, ok := l.spliced(r, r.changed); ok {
 			return out, nil
 		}
@@ -208,7 +213,7 @@ func ownersOf(hosts []hostField) map[string]int {
 // uniqueOver tells whether it is known that no domain stands twice: it stands once below, and own
 // hosts take none of another host.
 func (l *layer) uniqueOver(r, below *routes) bool {
-	if !l.borrowed || !below.unique {
+	if !l.borrowed || !below.unique || below.owners == nil {
 		return false
 	}
 	owners, own := below.owners(), map[string]struct{}{}

@@ -99,7 +99,12 @@ func (f *smallMap[V]) all() iter.Seq2[string, V] {
 // names is all without the values.
 func (f *smallMap[V]) names() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for name := range f.all() {
+		for _, e := range slices.Backward(f.few) {
+			if !yield(e.name) {
+				return
+			}
+		}
+		for name := range f.many {
 			if !yield(name) {
 				return
 			}
