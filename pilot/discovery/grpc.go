@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -84,7 +85,12 @@ func (p *plane) serveOn(ctx context.Context, ports []grpcPort) error {
 	}
 	for i, port := range ports {
 		if listeners[i] != nil {
-			group.Go(func() error { return port.server.Serve(listeners[i]) })
+			group.Go(func() error {
+				if err := port.server.Serve(listeners[i]); !errors.Is(err, grpc.ErrServerStopped) {
+					return err
+				}
+				return nil // it was stopped before it began
+			})
 		}
 	}
 	p.serving.Store(true)
