@@ -121,3 +121,41 @@ func TestFullCommitsLeaveNothing(t *testing.T) {
 		t.Errorf("%d reads were recorded, then %d", before, after)
 	}
 }
+
+// TestARouteConfigurationThatOthersHaveAsWell changes a virtual host that a namespace has for itself while all others have
+// a route configuration of that name, and while they have none, of which the namespace's own plan says nothing.
+func TestARouteConfigurationThatOthersHaveAsWell(t *testing.T) {
+	entry := func(namespace string, exportTo ...string) *model.Object {
+		return storetest.Object(model.KindServiceEntry, namespace, "x", &networking.ServiceEntry{
+			Hosts: []string{"x.example.com"}, ExportTo: exportTo, Resolution: networking.ServiceEntry_DNS,
+			Ports: []*networking.ServicePort{{Number: 8080, Name: "http", Protocol: "HTTP"}},
+		})
+	}
+	rule := func(path string) *model.Object {
+		return storetest.Object(model.KindVirtualService, "a", "rule", &networking.VirtualService{
+			Hosts: []string{"x.example.com"}, ExportTo: []string{"."},
+			Http: []*networking.HTTPRoute{{
+				Rewrite: &networking.HTTPRewrite{Uri: path},
+				Route:   []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "x.example.com"}}},
+			}},
+		})
+	}
+	others := entry("b")
+	none := &model.Object{Key: others.Key}
+	f, d := storetest.NewFeed(t, nil, entry("a", "."), others), newDriver(t)
+	d.apply(f.Edit()...)
+	proxy := storetest.Sidecar("a", "p", "10.0.0.1")
+	client := d.join(proxy)
+	for step, edit := range [][]*model.Object{
+		{rule("/over")}, {none}, {rule("/alone")}, {others}, {rule("/over-again")}, {none}, {rule("/alone-again")},
+		{others}, {rule("/last"), none}, {rule("/once-more")},
+	} {
+		for _, commit := range f.Edit(edit...) {
+			d.apply(commit)
+			want, _ := fromScratch(t, commit, Options{})(proxy)
+			if difference := differ(client.now(), want); difference != "" {
+				t.Fatalf("step %d: %s", step, difference)
+			}
+		}
+	}
+}
