@@ -234,6 +234,16 @@ func (e editor) rare() []func() *model.Object {
 		},
 		func() *model.Object { return storetest.Object(model.KindGateway, e.ns(), e.name(), e.gateway()) },
 		func() *model.Object { return storetest.Object(model.KindSidecar, e.ns(), e.name(), e.sidecar()) },
+		func() *model.Object { // a Sidecar leaves out the service that counts first, and takes the next
+			if e.IntN(4) == 0 {
+				hosts := []string{"*/other.example.com", "~" + e.ns() + "/other.example.com"}
+				return storetest.Object(model.KindSidecar, e.ns(), "one", &networking.Sidecar{Egress: []*networking.IstioEgressListener{{Hosts: hosts}}})
+			}
+			return storetest.Object(model.KindServiceEntry, e.ns(), "one", &networking.ServiceEntry{
+				Hosts: []string{"other.example.com"}, Resolution: networking.ServiceEntry_DNS,
+				Ports: []*networking.ServicePort{{Number: pick(e, uint32(80), 8080, 9000), Name: "http", Protocol: "HTTP"}},
+			})
+		},
 		func() *model.Object {
 			return storetest.Object(model.KindSecret, e.ns(), pick(e, "web", "shop-cacert"), e.secret())
 		},
