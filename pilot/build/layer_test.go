@@ -147,8 +147,16 @@ func TestARouteConfigurationThatOthersHaveAsWell(t *testing.T) {
 	proxy := storetest.Sidecar("a", "p", "10.0.0.1")
 	client := d.join(proxy)
 	for step, edit := range [][]*model.Object{
-		{rule("/over")}, {none}, {rule("/alone")}, {others}, {rule("/over-again")}, {none}, {rule("/alone-again")},
-		{others}, {rule("/last"), none}, {rule("/once-more")},
+		{rule("/over")},
+		{none},
+		{rule("/alone")},
+		{others},
+		{rule("/over-again")},
+		{none},
+		{rule("/alone-again")},
+		{others},
+		{rule("/last"), none},
+		{rule("/once-more")},
 	} {
 		for _, commit := range f.Edit(edit...) {
 			d.apply(commit)
