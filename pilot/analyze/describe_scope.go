@@ -27,7 +27,7 @@ func (m *mesh) clientsOf(dr object[*networking.DestinationRule], svc *model.Serv
 	}
 	who, ok = namespacesOf(a)
 	if len(labels) > 0 {
-		who = shown(labels) + " " + who
+		who = model.LabelSet(labels) + " " + who
 	}
 	return who, ok
 }
@@ -109,12 +109,11 @@ func (t *Translation) DescribeBare(namespace, name string, labels map[string]str
 
 // DescribeOutside does so for a workload of the files; ok is false where its pods have a proxy, or there is none.
 func (t *Translation) DescribeOutside(namespace, name string) (out Description, ok bool) {
-	for _, w := range t.mesh.workloads {
-		if w.object.Namespace == namespace && w.object.Name == name && w.proxy == "" {
-			return t.DescribeBare(namespace, name, w.meta.Labels, t.mesh.whyBare(w)), true
-		}
+	w := t.mesh.bareWorkload(namespace, name)
+	if w == nil {
+		return out, false
 	}
-	return out, false
+	return t.DescribeBare(namespace, name, w.meta.Labels, t.mesh.whyBare(w)), true
 }
 
 // Merge adds what another control plane tells of the same service.

@@ -68,7 +68,7 @@ func emptySubsets(m *mesh) {
 				continue
 			}
 			m.report(dr.Object, fmt.Sprintf("spec.subsets[%d].labels", i), noWorkloads, Warning,
-				"no pod of %s has the labels %s, so requests to subset %q get a 503; correct the labels, or deploy such pods", services[0].Hostname, shown(subset.GetLabels()), subset.GetName())
+				"no pod of %s has the labels %s, so requests to subset %q get a 503; correct the labels, or deploy such pods", services[0].Hostname, model.LabelSet(subset.GetLabels()), subset.GetName())
 		}
 	}
 }
@@ -113,7 +113,7 @@ func servicesWithoutWorkload(m *mesh) {
 	}
 	for _, svc := range of[*corev1.Service](m, model.KindService) {
 		if len(svc.spec.Spec.Selector) > 0 && len(m.selected(svc.Namespace, svc.spec.Spec.Selector)) == 0 {
-			m.report(svc.Object, "spec.selector", noWorkloads, Warning, "no workload of namespace %s has the labels %s; correct them, or deploy such pods", svc.Namespace, shown(svc.spec.Spec.Selector))
+			m.report(svc.Object, "spec.selector", noWorkloads, Warning, "no workload of namespace %s has the labels %s; correct them, or deploy such pods", svc.Namespace, model.LabelSet(svc.spec.Spec.Selector))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,20 +72,12 @@ func gatewaysWithoutWorkload(m *mesh) {
 		case len(selected) > 0:
 		case model.HasLabels(ingressLabels(), gw.spec.GetSelector()):
 			m.report(gw.Object, "spec.selector", notFound, Info,
-				"no workload of these files has the labels %s; `pilotctl up` runs such a gateway by itself, a cluster has to have one", shown(gw.spec.GetSelector()))
+				"no workload of these files has the labels %s; `pilotctl up` runs such a gateway by itself, a cluster has to have one", model.LabelSet(gw.spec.GetSelector()))
 		default:
 			m.report(gw.Object, "spec.selector", notFound, Error,
-				"no workload has the labels %s, so nothing is served; deploy a gateway with them, or correct the selector", shown(gw.spec.GetSelector()))
+				"no workload has the labels %s, so nothing is served; deploy a gateway with them, or correct the selector", model.LabelSet(gw.spec.GetSelector()))
 		}
 	}
-}
-
-func shown(labels map[string]string) string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, k+"="+labels[k])
-	}
-	return strings.Join(out, ",")
 }
 
 // gatewayPortsWithoutService finds servers on ports that no Service of the gateway's workload leads to. A server's

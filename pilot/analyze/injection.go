@@ -46,7 +46,7 @@ func unlabelledNamespaces(m *mesh) {
 		}
 	}
 	for _, w := range m.workloads { // what stands there as a Pod is what a cluster was asked for
-		if ns := m.namespace(w.object.Namespace); ns != nil && w.object.Kind == model.KindPod && w.proxyContainer() == nil && w.proxy != "" && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
+		if ns := m.namespace(w.object.Namespace); ns != nil && w.object.Kind == model.KindPod && model.ProxyContainerOf(&w.spec) == nil && w.proxy != "" && w.object.Spec.(*corev1.Pod).Status.Phase == corev1.PodRunning {
 			m.report(w.object, "", missingProxy, Warning, "the pod runs without a sidecar though its namespace asks for one; create it anew")
 		}
 	}

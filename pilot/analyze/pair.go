@@ -97,7 +97,7 @@ type selector struct {
 	labels    map[string]string
 }
 
-func (s selector) String() string { return s.namespace + "/" + shown(s.labels) }
+func (s selector) String() string { return s.namespace + "/" + model.LabelSet(s.labels) }
 
 // of gives the place of a selector.
 func (s *selections) of(one selector) int { return s.ids[one.String()] }

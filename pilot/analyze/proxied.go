@@ -85,7 +85,7 @@ func (m *mesh) proxyOf(ns *model.Object, w *workload) model.ProxyType {
 	if slices.Contains(templates, "gateway") {
 		return model.RouterProxy
 	}
-	if c := w.proxyContainer(); c != nil && slices.Contains(c.Args, string(model.RouterProxy)) {
+	if c := model.ProxyContainerOf(&w.spec); c != nil && slices.Contains(c.Args, string(model.RouterProxy)) {
 		return model.RouterProxy
 	}
 	return model.SidecarProxy
@@ -96,18 +96,8 @@ const autoImage = "auto"
 
 // bringsProxy tells whether the pod comes with a proxy in it, which needs no injection.
 func (w *workload) bringsProxy() bool {
-	c := w.proxyContainer()
+	c := model.ProxyContainerOf(&w.spec)
 	return c != nil && c.Image != autoImage
-}
-
-// proxyContainer gives the proxy's container as the pod has it itself; nil for none.
-func (w *workload) proxyContainer() *corev1.Container {
-	for _, all := range [][]corev1.Container{w.spec.Containers, w.spec.InitContainers} {
-		if i := slices.IndexFunc(all, func(c corev1.Container) bool { return c.Name == model.ProxyContainer }); i >= 0 {
-			return &all[i]
-		}
-	}
-	return nil
 }
 
 // Bare tells whether a workload is there whose pods have no proxy, and why they have none.
@@ -116,12 +106,20 @@ func (t *Translation) Bare(namespace, name string) (why string, ok bool) {
 }
 
 func (m *mesh) bare(namespace, name string) (why string, ok bool) {
-	for _, w := range m.workloads {
-		if w.object.Namespace == namespace && w.object.Name == name && w.proxy == "" {
-			return m.whyBare(w), true
-		}
+	if w := m.bareWorkload(namespace, name); w != nil {
+		return m.whyBare(w), true
 	}
 	return "", false
+}
+
+// bareWorkload finds a workload whose pods have no proxy; nil for none.
+func (m *mesh) bareWorkload(namespace, name string) *workload {
+	for _, w := range m.workloads {
+		if w.object.Namespace == namespace && w.object.Name == name && w.proxy == "" {
+			return w
+		}
+	}
+	return nil
 }
 
 // whyBare says why the pods of a workload have no proxy.

@@ -37,6 +37,7 @@ type Translation struct {
 	Proxies  []Proxy
 	mesh     *mesh
 	settings resolve.Settings
+	patched  *build.Builder // that made it; nil where there is no EnvoyFilter, since nobody asks it then
 }
 
 // Translate makes what each proxy would run that the workloads of files could have. Workloads without an address
@@ -67,6 +68,9 @@ func (m *mesh) translated(ctx context.Context, proxies []*model.Proxy, settings 
 		return nil, err
 	}
 	out := &Translation{mesh: m, settings: settings}
+	if len(m.ofKind(model.KindEnvoyFilter)) > 0 {
+		out.patched = b
+	}
 	made, problems, ports := map[string][]proto.Message{}, map[string][]model.Problem{}, m.portLookup()
 	for _, p := range proxies {
 		if err := ctx.Err(); err != nil {

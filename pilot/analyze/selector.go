@@ -107,7 +107,7 @@ func selectorsWithoutWorkload(m *mesh) {
 		if usual := m.usualIngress(); (namespace == "" || namespace == usual.Namespace) && model.HasLabels(usual.Labels, labels) {
 			m.report(o, field, notFound, Info, usualIngressOnly)
 		} else {
-			m.report(o, field, noWorkloads, Warning, "no workload %s has the labels %s, so it has no effect; correct them, or deploy such pods", where, shown(labels))
+			m.report(o, field, noWorkloads, Warning, "no workload %s has the labels %s, so it has no effect; correct them, or deploy such pods", where, model.LabelSet(labels))
 		}
 	}
 	for _, o := range of[*networking.Sidecar](m, model.KindSidecar) {

@@ -22,7 +22,7 @@ func entriesWithoutWorkload(m *mesh) {
 			continue
 		}
 		m.report(se.Object, "spec.workloadSelector.labels", noWorkloads, Warning,
-			"no pod and no WorkloadEntry of namespace %s has the labels %s, so its hosts have no endpoints; correct them, or add such workloads", se.Namespace, shown(labels))
+			"no pod and no WorkloadEntry of namespace %s has the labels %s, so its hosts have no endpoints; correct them, or add such workloads", se.Namespace, model.LabelSet(labels))
 	}
 }
 

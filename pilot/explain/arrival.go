@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -70,7 +71,7 @@ func (w *walk) bare(e *Endpoint, server netip.Addr, isHTTP bool, seen map[string
 	if !e.meshTLS || w.Bare == nil || !w.Bare(server) {
 		return false
 	}
-	name, text := e.server(), "has no sidecar that would take mutual TLS, for which a DestinationRule asks (ISTIO_MUTUAL): the handshake fails"
+	name, text := cmp.Or(e.workload(), e.Address), "has no sidecar that would take mutual TLS, for which a DestinationRule asks (ISTIO_MUTUAL): the handshake fails"
 	if e.Refusal = name + ": " + text; isHTTP {
 		e.Status = http.StatusServiceUnavailable
 	}
@@ -81,19 +82,19 @@ func (w *walk) bare(e *Endpoint, server netip.Addr, isHTTP bool, seen map[string
 	return true
 }
 
-// server names the workload of an endpoint, else its address.
-func (e *Endpoint) server() string {
+// workload names the workload of an endpoint; "" where it is not known.
+func (e *Endpoint) workload() string {
 	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 { // NAME;NAMESPACE;CANONICAL NAME;REVISION;CLUSTER
 		return parts[0] + "." + parts[1]
 	}
-	return e.Address
+	return ""
 }
 
 // unheard tells, once for each workload, that a server has a proxy of which nothing is known here.
 func (w *walk) unheard(c *Cluster, e *Endpoint, seen map[string]*arrival) {
 	server, text := "servers of "+shortCluster(c.Name), "their proxies are not known here, and so their policies are not: they may refuse it"
-	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 {
-		server, text = parts[0]+"."+parts[1], "its proxy is not known here, and so its policies are not: they may refuse it"
+	if known := e.workload(); known != "" {
+		server, text = known, "its proxy is not known here, and so its policies are not: they may refuse it"
 	}
 	if e.TLS != "mutual" || seen[server] != nil {
 		return

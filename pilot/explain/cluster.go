@@ -132,10 +132,8 @@ func describeEndpoint(e Endpoint) string {
 	if strings.HasPrefix(out, UnknownAddress+":") {
 		out += " (which stands for the address that the client finds for the host)"
 	}
-	if parts := strings.Split(e.Workload, ";"); len(parts) > 1 { // NAME;NAMESPACE;CANONICAL NAME;REVISION;CLUSTER
-		out += " " + parts[0] + "." + parts[1]
-	} else if e.Workload != "" {
-		out += " " + e.Workload
+	if who := cmp.Or(e.workload(), e.Workload); who != "" {
+		out += " " + who
 	}
 	if e.Locality != "" {
 		out += " in " + e.Locality

@@ -1,8 +1,11 @@
 package model
 
 import (
+	"slices"
+
 	"istio.io/api/annotation"
 	"istio.io/api/label"
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -11,6 +14,17 @@ const (
 	// LabelInjection turns injection on ("enabled") or off for a namespace.
 	LabelInjection = "istio-injection"
 )
+
+// ProxyContainerOf gives the container of a pod that holds its proxy, be it one that is started before the others; nil for
+// none.
+func ProxyContainerOf(pod *corev1.PodSpec) *corev1.Container {
+	for _, all := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+		if i := slices.IndexFunc(all, func(c corev1.Container) bool { return c.Name == ProxyContainer }); i >= 0 {
+			return &all[i]
+		}
+	}
+	return nil
+}
 
 // ClusterNamespaces hold what a cluster itself needs in order to run a mesh. Nothing is injected there.
 func ClusterNamespaces() []string {

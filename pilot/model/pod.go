@@ -58,8 +58,7 @@ func NewPod(pod *corev1.Pod) *Pod {
 
 // hasProxy tells whether a pod has a proxy, as far as its label or the name of a container says.
 func hasProxy(pod *corev1.Pod) bool {
-	named := func(c corev1.Container) bool { return c.Name == ProxyContainer }
-	return pod.Labels[LabelTLSMode] == TLSModeIstio || slices.ContainsFunc(pod.Spec.Containers, named) || slices.ContainsFunc(pod.Spec.InitContainers, named)
+	return pod.Labels[LabelTLSMode] == TLSModeIstio || ProxyContainerOf(&pod.Spec) != nil
 }
 
 // isTrue reads a condition.

@@ -161,9 +161,9 @@ func (s *stream) dueRemovals(now time.Time) (*response, time.Duration) {
 	}
 	var due []string
 	var wait time.Duration
-	for name := range w.removals.names() {
+	for name, r := range w.removals.all() {
 		start := s.settled
-		if r, _ := w.removals.get(name); r.queued.After(start) {
+		if r.queued.After(start) {
 			start = r.queued
 		}
 		left := start.Add(s.opts.RemovalGrace).Sub(now)

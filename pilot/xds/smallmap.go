@@ -2,6 +2,7 @@ package xds
 
 import (
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -96,25 +97,12 @@ func (f *smallMap[V]) all() iter.Seq2[string, V] {
 	}
 }
 
-// names is all without the values.
-func (f *smallMap[V]) names() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, e := range slices.Backward(f.few) {
-			if !yield(e.name) {
-				return
-			}
-		}
-		for name := range f.many {
-			if !yield(name) {
-				return
-			}
-		}
-	}
-}
-
 // sorted gives the names in order.
 func (f *smallMap[V]) sorted() []string {
-	out := slices.AppendSeq(make([]string, 0, f.len()), f.names())
+	out := slices.AppendSeq(make([]string, 0, f.len()), maps.Keys(f.many))
+	for _, e := range f.few {
+		out = append(out, e.name)
+	}
 	slices.Sort(out)
 	return out
 }

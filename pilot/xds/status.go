@@ -64,7 +64,7 @@ func (w *watch) size() int {
 	for _, p := range w.queue {
 		n -= len(p.Resources)
 	}
-	for name := range w.odd.names() {
+	for name := range w.odd.all() {
 		has := w.holds(name).has
 		switch in := w.base.Get(name) != nil; {
 		case has && !in:

@@ -108,7 +108,7 @@ func (w *watch) subscribeAll() {
 			}
 		}
 	}
-	for name := range w.odd.names() {
+	for name := range w.odd.all() {
 		w.mark(name, false)
 	}
 }
@@ -131,8 +131,8 @@ func (w *watch) unsubscribe(gone []string, next *resource.Names) {
 
 func (w *watch) unsubscribeAll() {
 	w.wildcard = false
-	for _, names := range []func(func(string) bool){w.odd.names(), w.dirty.names(), w.removals.names(), w.rejected.names()} {
-		for name := range names {
+	for _, names := range [][]string{w.odd.sorted(), w.dirty.sorted(), w.removals.sorted(), w.rejected.sorted()} {
+		for _, name := range names {
 			if !w.wants(name) {
 				w.drop(name)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 	"github.com/pilothouse-mesh/pilothouse/pilot/resolve"
 )
 
@@ -100,7 +101,7 @@ func (c *tlsCheck) checks(cmd *cobra.Command, pod, host string) ([]resolve.TLSCh
 	if err != nil {
 		return nil, err
 	}
-	query := url.Values{"proxyID": {pod}, "host": {host}, "bare": {strconv.FormatBool(!hasProxy(found))}}
+	query := url.Values{"proxyID": {pod}, "host": {host}, "bare": {strconv.FormatBool(model.ProxyContainerOf(&found.Spec) == nil)}}
 	data, err := m.control(cmd.Context(), "/debug/pilothouse/tls?"+query.Encode())
 	if err != nil {
 		return nil, err

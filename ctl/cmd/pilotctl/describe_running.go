@@ -25,7 +25,7 @@ func (d *description) runningPod(ctx context.Context, name string) (analyze.Desc
 	if err != nil {
 		return analyze.Description{}, err
 	}
-	if !hasProxy(pod) {
+	if model.ProxyContainerOf(&pod.Spec) == nil {
 		return d.bare(ctx, m, pod)
 	}
 	made, err := remake(ctx, m, pod.Name+"."+pod.Namespace)
@@ -33,13 +33,6 @@ func (d *description) runningPod(ctx context.Context, name string) (analyze.Desc
 		return analyze.Description{}, err
 	}
 	return d.reported(ctx, m, made.translation, made.translation.DescribeWorkload(made.proxy))
-}
-
-// hasProxy tells whether a pod has a proxy, as a container that is started before others or beside them.
-func hasProxy(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), func(c corev1.Container) bool {
-		return c.Name == model.ProxyContainer
-	})
 }
 
 // bare tells of a pod without a proxy, by the first control plane that answers.

@@ -60,7 +60,7 @@ func objectPath(key model.Key) string {
 	if key.Kind != model.KindService {
 		group = "networking.istio.io/v1"
 	}
-	kind := map[model.Kind]string{model.KindServiceEntry: "service-entry"}[key.Kind]
+	kind := map[model.Kind]string{model.KindServiceEntry: "service-entry", model.KindEnvoyFilter: "envoy-filter"}[key.Kind]
 	if kind == "" {
 		kind = strings.ToLower(string(key.Kind))
 	}

@@ -33,7 +33,7 @@ func (e *explanation) running(ctx context.Context, errs io.Writer) (*explain.Con
 		return nil, err
 	}
 	pod := found.Name + "." + found.Namespace
-	if !hasProxy(found) {
+	if model.ProxyContainerOf(&found.Spec) == nil {
 		return nil, fmt.Errorf("pod %s has no sidecar, so what it sends passes no proxy: there is no container %s", pod, model.ProxyContainer)
 	}
 	data, err := m.admin(ctx, pod, "GET", dumpPath)

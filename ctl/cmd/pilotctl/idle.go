@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
@@ -57,13 +56,9 @@ func idleGateways(ctx context.Context, m reached) (out []model.Problem, silent [
 		if served[key] {
 			continue
 		}
-		var labels []string
-		selector := gateways[key].Spec.(*networking.Gateway).GetSelector()
-		for _, name := range slices.Sorted(maps.Keys(selector)) {
-			labels = append(labels, name+"="+selector[name])
-		}
-		out = append(out, gateways[key].ErrorAt("spec.selector", model.ReasonReference, fmt.Sprintf(
-			"no gateway that is connected has the labels %s, so nothing is served; deploy one with them, or correct the selector", strings.Join(labels, ","))))
+		labels := model.LabelSet(gateways[key].Spec.(*networking.Gateway).GetSelector())
+		out = append(out, gateways[key].ErrorAt("spec.selector", model.ReasonReference,
+			"no gateway that is connected has the labels "+labels+", so nothing is served; deploy one with them, or correct the selector"))
 	}
 	return out, nil
 }

@@ -13,7 +13,7 @@ import (
 // policed gives what a proxy runs with what only the mesh knows of it: where its rules stand, who it is for others,
 // and which objects ask for what its resources do not tell.
 func policed(ctx context.Context, t *analyze.Translation, p analyze.Proxy, c *explain.Config) *explain.Config {
-	c.Place, c.Patched = placesOf(ctx, t, p), patchesOf(ctx, t, p)
+	c.Place, c.Patched = placesOf(ctx, t, p), patchesOf(t, p)
 	c.Identity, c.IP = t.Identity(p), p.Address()
 	c.MutualTLSBy = func(port string) string {
 		number, err := strconv.ParseUint(port, 10, 16)

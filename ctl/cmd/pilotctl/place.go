@@ -37,22 +37,11 @@ func placesOf(ctx context.Context, t *analyze.Translation, p analyze.Proxy) func
 	}
 }
 
-// patchesOf tells which patches of EnvoyFilters what a proxy runs went through. They are looked for once somebody asks.
-func patchesOf(ctx context.Context, t *analyze.Translation, p analyze.Proxy) func(whole, part proto.Message) []explain.Patch {
-	patches := sync.OnceValue(func() *analyze.Patches {
-		found, err := t.Patches(ctx, p)
-		if err != nil {
-			return nil // ctx has ended, which whoever asked will learn
-		}
-		return found
-	})
+// patchesOf tells which patches of EnvoyFilters what a proxy runs went through.
+func patchesOf(t *analyze.Translation, p analyze.Proxy) func(whole, part proto.Message) []explain.Patch {
 	return func(whole, part proto.Message) (out []explain.Patch) {
-		if patches() == nil {
-			return nil
-		}
-		for _, at := range patches().Of(whole, part) {
-			object := "/apis/networking.istio.io/v1alpha3/namespaces/" + at.Object.Namespace + "/envoy-filter/" + at.Object.Name
-			out = append(out, explain.Patch{Object: object, Place: shown(at)})
+		for _, at := range t.Patches(p, whole, part) {
+			out = append(out, explain.Patch{Object: objectPath(at.Object), Place: shown(at)})
 		}
 		return out
 	}
