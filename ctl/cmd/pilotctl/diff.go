@@ -47,10 +47,11 @@ gain or lose their proxy. "-" is standard input. Objects without a namespace are
 plane tells of its objects, without the keys of Secrets, and the proxies' configuration is made
 here; nothing is changed.
 
-Proxies of which the same changes stand together. Of each group come first the requests that are answered
-otherwise, a line each: what becomes of the request, before -> after, and what is different on the
-way (timeout, retries, headers, servers, TLS). Then come the resources that are added, removed or changed.
-Of many requests to a host that change alike the first are printed; JSON and YAML have all.
+What changes is told once, below the proxies for which it holds, those of the most proxies first. Of each group
+come first the requests that are answered otherwise: what becomes of them, before -> after, and what is different on
+the way (timeout, retries, headers, servers, TLS). Then come the resources that are added, removed or changed.
+Many requests, or resources, that change alike are a single line, which counts them and names some. JSON and YAML
+have all that changes of each proxy.
 At most 4,000 requests to a host are tried.
 
 Requests are made up from the conditions of routes and the rules of policies, old and new: a value
@@ -100,12 +101,12 @@ func (d *comparison) run(cmd *cobra.Command, names []string) error {
 	}
 	differ := explain.NewDiffer()
 	differ.Tell = p.now
-	groups, err := compareProxies(cmd.Context(), before, after, differ, p.now)
+	groups, all, err := compareProxies(cmd.Context(), before, after, differ, p.now)
 	if err != nil {
 		return err
 	}
 	p.end()
-	if err := printDiff(cmd.OutOrStdout(), d.output, groups); err != nil {
+	if err := printDiff(cmd.OutOrStdout(), d.output, groups, all); err != nil {
 		return err
 	}
 	if len(groups) > 0 {
