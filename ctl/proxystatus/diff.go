@@ -2,22 +2,47 @@ package proxystatus
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
 )
 
 // Part is a type of resources of one proxy.
 type Part struct {
-	Type       string `json:"type"` // Clusters, Listeners or Routes
-	Match      bool   `json:"match"`
+	Type       string `json:"type"` // Clusters, Listeners or Routes; else the short name of a type of which something was refused
+	Match      bool   `json:"match"` // also where it is not compared
 	Difference string `json:"difference,omitempty"` // of what was sent from what runs, as diff has it
+	// Refused is what was not sent any more since the proxy refused it: by what object, and what runs instead.
+	Refused []debug.Problem `json:"refused,omitempty"`
+}
+
+// compared are the types that Compare compares, by their short names.
+var compared = map[string]string{"cds": "Clusters", "lds": "Listeners", "rds": "Routes"}
+
+// Refused adds to what was compared what the proxy refused.
+func Refused(all []Part, p Proxy) []Part {
+	for _, short := range slices.Sorted(maps.Keys(p.Types)) {
+		refused, name := p.Types[short].Refused, cmp.Or(compared[short], short)
+		if len(refused) == 0 {
+			continue
+		}
+		i := slices.IndexFunc(all, func(part Part) bool { return part.Type == name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, Part{Type: name, Match: true})
+		}
+		all[i].Refused = append(all[i].Refused, refused...)
+	}
+	return all
 }
 
 // Compare tells for clusters, listeners and routes whether the proxy runs what it was sent, and
@@ -41,7 +66,7 @@ func Compare(sent, runs *proxyconfig.Dump) ([]Part, error) {
 			return nil, fmt.Errorf("%s of the proxy: %w", part.name, err)
 		}
 		d := diff.Diff("control plane", want, "proxy", got)
-		out = append(out, Part{part.name, d == nil, string(d)})
+		out = append(out, Part{Type: part.name, Match: d == nil, Difference: string(d)})
 	}
 	return out, nil
 }
@@ -51,12 +76,23 @@ func Same(all []Part) bool {
 	return !slices.ContainsFunc(all, func(p Part) bool { return !p.Match })
 }
 
-// PrintParts prints whether each part matches, and how it differs.
+// Whole tells whether nothing was refused.
+func Whole(all []Part) bool {
+	return !slices.ContainsFunc(all, func(p Part) bool { return len(p.Refused) > 0 })
+}
+
+// PrintParts prints whether each part matches, how it differs, and what of it was refused.
 func PrintParts(w io.Writer, all []Part) error {
 	for _, p := range all {
 		text := p.Type + " Match\n"
-		if !p.Match {
+		switch {
+		case !slices.Contains(slices.Collect(maps.Values(compared)), p.Type):
+			text = p.Type + " are not compared\n"
+		case !p.Match:
 			text = fmt.Sprintf("%s Don't Match\n%s", p.Type, terminal.Lines(p.Difference))
+		}
+		for _, refused := range p.Refused {
+			text += "  refused: " + terminal.Text(refused.Model().String()) + "\n"
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
+	"github.com/pilothouse-mesh/pilothouse/pilot/debug"
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
 // Proxy is one row, as the control plane's /debug/pilothouse/syncz gives it.
@@ -31,6 +34,31 @@ type Type struct {
 	AgeSeconds float64 `json:"ageSeconds"`
 	Resources  int     `json:"resources"`
 	Error      string  `json:"error,omitempty"`
+	// Refused is what is not in force since the proxy refused it: by what object, and what runs instead.
+	Refused []debug.Problem `json:"refused,omitempty"`
+}
+
+// reasons says what was refused, by which object where that is known.
+func (t *Type) reasons() []string {
+	var out []string
+	for _, p := range t.Refused {
+		out = append(out, p.Model().String())
+	}
+	if len(out) == 0 && t.Error != "" {
+		out = []string{t.Error}
+	}
+	return out
+}
+
+// Refused gives all that is not in force since the proxy refused it. It is never nil.
+func (p *Proxy) Refused() []model.Problem {
+	out := []model.Problem{}
+	for _, short := range slices.Sorted(maps.Keys(p.Types)) {
+		for _, refused := range p.Types[short].Refused {
+			out = append(out, refused.Model())
+		}
+	}
+	return out
 }
 
 // columns are the types of the table, in its order.
@@ -67,8 +95,9 @@ func Print(w io.Writer, all []Proxy) error {
 		row := []string{p.Name, p.Cluster}
 		for _, c := range columns {
 			row = append(row, p.cell(c))
-			if t := p.Types[c]; t.Error != "" {
-				refused = append(refused, fmt.Sprintf("%s %s: %s", p.Name, strings.ToUpper(c), t.Error))
+			t := p.Types[c]
+			for _, why := range t.reasons() {
+				refused = append(refused, fmt.Sprintf("%s %s: %s", p.Name, strings.ToUpper(c), why))
 			}
 		}
 		rows = append(rows, append(row, p.Istiod, cmp.Or(p.Version, "-")))

@@ -75,6 +75,36 @@ func TestCompareIgnoresTheOrderOfFieldsOnly(t *testing.T) {
 	}
 }
 
+// What a proxy refused is told of the type that it is of, by object and line, also where all else matches.
+func TestWhatWasRefusedIsTold(t *testing.T) {
+	all, err := Parse([]byte(`[{"proxy":"a.default","types":{"cds":{"state":"SYNCED"},
+	  "lds":{"state":"ERROR","error":"Proto constraint","refused":[{"kind":"EnvoyFilter","namespace":"default","name":"f","field":"spec.configPatches[0]",
+	    "message":"proxy a.default refused filter chain \"x\", which denies everything","file":"f.yaml","line":3}]},
+	  "ecds":{"state":"ERROR","refused":[{"kind":"EnvoyFilter","namespace":"default","name":"g","message":"no"}]}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const reason = `f.yaml:3: EnvoyFilter/default/f spec.configPatches[0]: proxy a.default refused filter chain "x", which denies everything`
+	var list, one bytes.Buffer
+	if err := Print(&list, all); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nrefused by a.default LDS: " + reason + "\n"; !strings.HasSuffix(list.String(), want) || strings.Contains(list.String(), "Proto constraint") {
+		t.Errorf("the list says\n%s", &list)
+	}
+	parts := Refused([]Part{{Type: "Clusters", Match: true}, {Type: "Listeners", Match: true}, {Type: "Routes", Match: true}}, all[0])
+	if err := PrintParts(&one, parts); err != nil {
+		t.Fatal(err)
+	}
+	want := "Clusters Match\nListeners Match\n  refused: " + reason + "\nRoutes Match\necds are not compared\n  refused: EnvoyFilter/default/g: no\n"
+	if one.String() != want || Whole(parts) || !Whole(parts[:1]) {
+		t.Errorf("of the proxy is said\n%s", &one)
+	}
+	if got := all[0].Refused(); len(got) != 2 || got[1].Origin.Line != 3 {
+		t.Errorf("refused is %v", got)
+	}
+}
+
 // TestNamesOfStrangers has a proxy whose name and error hold what would write lines of their own.
 func TestNamesOfStrangers(t *testing.T) {
 	hostile := "x\x1b[2J\nFORGED SYNCED.default\u202e\xff"

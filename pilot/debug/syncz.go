@@ -73,6 +73,7 @@ type TypeStatus struct {
 	Sent       string    `json:"sent,omitempty"`
 	Acked      string    `json:"acked,omitempty"`
 	Error      string    `json:"error,omitempty"`
+	Refused    []Problem `json:"refused,omitempty"` // what is not in force since it was refused, and what is instead
 }
 
 func (s *Server) richSyncz(w http.ResponseWriter, _ *http.Request) {
@@ -85,10 +86,14 @@ func (s *Server) richSyncz(w http.ResponseWriter, _ *http.Request) {
 			Connected: c.Connected, View: c.View.Class, Types: map[string]TypeStatus{},
 		}
 		for t, st := range c.Types {
-			p.Types[resource.Type(t).String()] = TypeStatus{
+			one := TypeStatus{
 				State: string(st.State), Since: st.Since, AgeSeconds: now.Sub(st.Since).Seconds(),
 				Resources: st.Size, Sent: st.Sent, Acked: st.Acked, Error: st.Error,
 			}
+			for _, refused := range c.Refusals[resource.Type(t)] {
+				one.Refused = append(one.Refused, ProblemOf(refused))
+			}
+			p.Types[resource.Type(t).String()] = one
 		}
 		out = append(out, p)
 	}

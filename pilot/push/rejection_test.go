@@ -114,6 +114,13 @@ func TestARejectionNamesThePatches(t *testing.T) {
 			t.Errorf("blames %v %s at %v", p.Object, p.Field, p.Origin)
 		}
 	}
+	told := c.Refusals() // of the proxy
+	if got := slices.Concat(told[resource.Clusters], told[resource.Routes]); len(told) != 2 || !slices.Equal(slices.SortedFunc(slices.Values(got), model.CompareProblems), problems) {
+		t.Errorf("of the proxy is told %v, of all %v", told, problems)
+	}
+	if other := connect(t, e, "q", "b"); other.Refusals() != nil {
+		t.Errorf("of a proxy that refused nothing is told %v", other.Refusals())
+	}
 }
 
 // What an Envoy refuses of what is made of Ingresses is told of each of these, with the file in which it stands.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/pilot/resource"
 )
 
 // report hands over the problems of all views, each once. The caller holds the mutex.
@@ -36,18 +37,47 @@ func (e *Engine) report() {
 func (e *Engine) problems(g *classState) []model.Problem {
 	var out []model.Problem
 	for _, p := range g.problems() {
-		var o *model.Object
-		if p.Reason == model.ReasonRejected {
-			o = e.opts.object(p.Object)
+		out = append(out, e.written(p)...)
+	}
+	return out
+}
+
+// written gives a problem of what users wrote.
+func (e *Engine) written(p model.Problem) []model.Problem {
+	var o *model.Object
+	if p.Reason == model.ReasonRejected {
+		o = e.opts.object(p.Object)
+	}
+	if o == nil {
+		return []model.Problem{p}
+	}
+	var out []model.Problem
+	for _, written := range o.Written() {
+		p.Object, p.Origin = written.Object, written.Origin
+		out = append(out, p)
+	}
+	return out
+}
+
+// Refusals are by type what is not in force of a class's configuration, since a proxy refused it, and what is instead.
+type Refusals map[resource.Type][]model.Problem
+
+// Refusals gives those of the client's class; nil for none.
+func (c *Client) Refusals() Refusals {
+	e := c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(c.class.rejected) == 0 {
+		return nil
+	}
+	out := Refusals{}
+	for id, r := range c.class.rejected {
+		for _, p := range r.problems {
+			out[id.typ] = append(out[id.typ], e.written(p)...)
 		}
-		if o == nil {
-			out = append(out, p)
-			continue
-		}
-		for _, written := range o.Written() {
-			p.Object, p.Origin = written.Object, written.Origin
-			out = append(out, p)
-		}
+	}
+	for _, all := range out {
+		slices.SortFunc(all, model.CompareProblems)
 	}
 	return out
 }

@@ -23,6 +23,8 @@ type Connection struct {
 	// Signer is the root of the proxy's certificate, by its fingerprint; "" where the agent does not say.
 	Signer string
 	Types  [resource.NumTypes]TypeStatus
+	// Refusals are what is not in force for the proxy, since it or one like it refused that.
+	Refusals push.Refusals
 
 	stream *stream
 }
@@ -88,11 +90,12 @@ func (s *stream) connection() Connection {
 	for t := range resource.NumTypes {
 		rejected[t] = s.client.Rejected(t)
 	}
+	refusals := s.client.Refusals()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := Connection{
 		ID: s.id, Node: s.client.Node(), Identity: s.identity, Peer: s.peer, Delta: s.wire.delta(),
-		Connected: s.connected, View: s.update.View, Signer: s.signer, stream: s,
+		Connected: s.connected, View: s.update.View, Signer: s.signer, Refusals: refusals, stream: s,
 	}
 	for t, w := range s.watches {
 		c.Types[t] = TypeStatus{State: StateIgnored, Since: s.connected}

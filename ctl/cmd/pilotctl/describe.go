@@ -24,6 +24,8 @@ type description struct {
 	files             []string
 	trouble           trouble // of the files, or of the running mesh
 	silent            []error // why control planes did not answer
+	// refused is what the proxy of a pod refused; nil where no proxy is described, and all that is refused is told.
+	refused []model.Problem
 }
 
 // newDescribe is a command of pilotctl, and of its experimental ones, as istioctl has it.

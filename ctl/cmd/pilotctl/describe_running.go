@@ -32,6 +32,11 @@ func (d *description) runningPod(ctx context.Context, name string) (analyze.Desc
 	if err != nil {
 		return analyze.Description{}, err
 	}
+	status, err := statusOf(ctx, m, pod.Name+"."+pod.Namespace)
+	if err != nil {
+		return analyze.Description{}, err
+	}
+	d.refused = status.Refused()
 	return d.reported(ctx, m, made.translation, made.translation.DescribeWorkload(made.proxy))
 }
 
@@ -131,6 +136,9 @@ func (d *description) reported(ctx context.Context, m reached, t *analyze.Transl
 	var unnamed []analyze.Finding // that are not known by what proxies run
 	for _, one := range said {
 		p := one.Model()
+		if d.refused != nil && p.Reason == model.ReasonRejected {
+			continue // by which proxies is not said there
+		}
 		f := analyze.Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: analyze.Error}
 		named := slices.Contains(told.About, p.Object)
 		if named || p.Severity == model.SeverityError {
@@ -139,6 +147,10 @@ func (d *description) reported(ctx context.Context, m reached, t *analyze.Transl
 		if !named && p.Severity == model.SeverityError && len(unnamed) < manifestsMost {
 			unnamed = append(unnamed, f)
 		}
+	}
+	for _, p := range d.refused {
+		told.About = append(told.About, p.Object)
+		d.trouble.found = append(d.trouble.found, analyze.Finding{Object: p.Object, Field: p.Field, Message: p.Message, Origin: p.Origin, Level: analyze.Error})
 	}
 	d.trouble.about = manifestsOf(m.manifests(ctx, unnamed), func(analyze.File) bool { return true })
 	return d.troubled(t, told), nil

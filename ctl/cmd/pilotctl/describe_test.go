@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,6 +36,29 @@ const describedMesh = `
 {apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: secure}, spec: {selector: {app: edge}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: there}}]}}
 `
 
+// withRefusals is a control plane of which web-1 refused what an EnvoyFilter does, and another proxy what a second does.
+func withRefusals(t *testing.T, of http.Handler) http.Handler {
+	const own = `{"kind":"EnvoyFilter","namespace":"default","name":"own","field":"spec.configPatches[0]","severity":"Error","reason":"Rejected",` +
+		`"message":"proxy web-1.default refused filter chain x, which stays as it was accepted last until this is mended: no","file":"own.yaml","line":4}`
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case syncPath:
+			_, _ = io.WriteString(w, `[{"proxy":"web-1.default","types":{"lds":{"state":"ERROR","error":"no","refused":[`+own+`]}}}]`)
+		case "/debug/problems":
+			said := httptest.NewRecorder()
+			of.ServeHTTP(said, r)
+			var all []json.RawMessage
+			if err := json.Unmarshal(said.Body.Bytes(), &all); err != nil {
+				t.Error(err)
+			}
+			foreign := strings.NewReplacer(`"own"`, `"foreign"`, "web-1", "edge-1").Replace(own)
+			_ = json.NewEncoder(w).Encode(append(all, json.RawMessage(own), json.RawMessage(foreign)))
+		default:
+			of.ServeHTTP(w, r)
+		}
+	})
+}
+
 // A running mesh is asked what it refused and what others override, and all of its control planes: only one of them
 // knows the proxy of a server.
 func TestDescribeInARunningMesh(t *testing.T) {
@@ -58,8 +84,8 @@ func TestDescribeInARunningMesh(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "secret.yaml"), secret)
 	mesh := &apiServer{
 		t: t,
-		replicas: map[string]http.Handler{"istiod-a-1": controlPlane(t, dir), "istiod-b-1": controlPlane(t, dir,
-			"sidecar~10.9.0.1~web-1.default~default.svc.cluster.local app=web", "router~10.9.0.3~edge-1.default~default.svc.cluster.local app=edge")},
+		replicas: map[string]http.Handler{"istiod-a-1": controlPlane(t, dir), "istiod-b-1": withRefusals(t, controlPlane(t, dir,
+			"sidecar~10.9.0.1~web-1.default~default.svc.cluster.local app=web", "router~10.9.0.3~edge-1.default~default.svc.cluster.local app=edge"))},
 		objects: map[string]any{
 			"/api/v1/namespaces/default/pods/web-1":   pod("web-1", "c", "istio-proxy"),
 			"/api/v1/namespaces/default/pods/edge-1":  pod("edge-1", "istio-proxy"),
@@ -77,7 +103,8 @@ func TestDescribeInARunningMesh(t *testing.T) {
 		{[]string{"pod", "web-1"}, 0, []string{
 			"Pod: web-1.default (sidecar)", "VirtualService/default/refused spec.htp", "AuthorizationPolicy/default/refused spec.rules[0]",
 			"Sidecar/default/two", "Applied policy: AuthorizationPolicy/default/refused (refused, denies)",
-		}, []string{"of-others"}},
+			"EnvoyFilter/default/own spec.configPatches[0]", "filter chain x, which stays as it was accepted last",
+		}, []string{"of-others", "EnvoyFilter/default/foreign"}},
 		{[]string{"svc", "web"}, 0, []string{"Service/default/web", "STRICT, by PeerAuthentication/default/one", "VirtualService/default/refused spec.htp"}, []string{"of-others"}},
 		{[]string{"pod", "plain-1"}, 0, []string{"Pod: plain-1.default (not in the mesh)", "there is no container istio-proxy", "Service/default/plain"}, []string{"Effective", "refused"}},
 		// Secrets are not asked for, so nothing is said of them here.

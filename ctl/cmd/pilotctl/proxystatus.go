@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -17,6 +18,9 @@ import (
 // notYet is how long proxy-status waits for a proxy that is just taking up a change, before it
 // calls it different.
 const notYet = 2 * time.Second
+
+// syncPath is where a control plane tells of its proxies.
+const syncPath = "/debug/pilothouse/syncz"
 
 func newProxyStatus(o *options) *cobra.Command {
 	var output, namespace string
@@ -50,7 +54,7 @@ func newProxyStatus(o *options) *cobra.Command {
 }
 
 func list(cmd *cobra.Command, m reached, format proxyconfig.Format) error {
-	all, silent, err := m.lists(cmd.Context(), "/debug/pilothouse/syncz")
+	all, silent, err := m.lists(cmd.Context(), syncPath)
 	if err != nil {
 		return err
 	}
@@ -137,14 +141,40 @@ func compare(cmd *cobra.Command, m reached, pod string, format proxyconfig.Forma
 			}
 			continue
 		}
+		proxy, err := statusOf(ctx, m, pod)
+		if err != nil {
+			return err
+		}
+		parts = proxystatus.Refused(parts, proxy)
 		if err := printParts(cmd, format, parts); err != nil {
 			return err
 		}
-		if !same {
+		if !same || !proxystatus.Whole(parts) {
 			return &exitError{code: exitDiffers}
 		}
 		return nil
 	}
+}
+
+// statusOf gives what the control plane that a proxy is connected to knows of it; the zero value where none does.
+func statusOf(ctx context.Context, m reached, pod string) (proxystatus.Proxy, error) {
+	all, _, err := m.lists(ctx, syncPath)
+	if err != nil {
+		return proxystatus.Proxy{}, err
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return proxystatus.Proxy{}, err
+	}
+	proxies, err := proxystatus.Parse(data)
+	if err != nil {
+		return proxystatus.Proxy{}, err
+	}
+	i := slices.IndexFunc(proxies, func(p proxystatus.Proxy) bool { return p.Name == pod })
+	if i < 0 {
+		return proxystatus.Proxy{}, nil
+	}
+	return proxies[i], nil
 }
 
 func printParts(cmd *cobra.Command, format proxyconfig.Format, parts []proxystatus.Part) error {
