@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
 	networking "istio.io/api/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 
@@ -123,7 +124,8 @@ func TestFullCommitsLeaveNothing(t *testing.T) {
 }
 
 // TestARouteConfigurationThatOthersHaveAsWell changes a virtual host that a namespace has for itself while all others have
-// a route configuration of that name, and while they have none, of which the namespace's own plan says nothing.
+// a route configuration of that name, and while they have none, of which the namespace's own plan says nothing. What else
+// is in the configuration is the namespace's own as well, so that none of its virtual hosts comes or goes.
 func TestARouteConfigurationThatOthersHaveAsWell(t *testing.T) {
 	entry := func(namespace string, exportTo ...string) *model.Object {
 		return storetest.Object(model.KindServiceEntry, namespace, "x", &networking.ServiceEntry{
@@ -142,7 +144,18 @@ func TestARouteConfigurationThatOthersHaveAsWell(t *testing.T) {
 	}
 	others := entry("b")
 	none := &model.Object{Key: others.Key}
-	f, d := storetest.NewFeed(t, nil, entry("a", "."), others), newDriver(t)
+	counted, err := structpb.NewStruct(map[string]any{"include_request_attempt_count": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter := storetest.Object(model.KindEnvoyFilter, "a", "counted", &networking.EnvoyFilter{
+		ConfigPatches: []*networking.EnvoyFilter_EnvoyConfigObjectPatch{{
+			ApplyTo: networking.EnvoyFilter_VIRTUAL_HOST,
+			Match:   &networking.EnvoyFilter_EnvoyConfigObjectMatch{Context: networking.EnvoyFilter_SIDECAR_OUTBOUND},
+			Patch:   &networking.EnvoyFilter_Patch{Operation: networking.EnvoyFilter_Patch_MERGE, Value: counted},
+		}},
+	})
+	f, d := storetest.NewFeed(t, nil, entry("a", "."), others, filter), newDriver(t)
 	d.apply(f.Edit()...)
 	proxy := storetest.Sidecar("a", "p", "10.0.0.1")
 	client := d.join(proxy)
