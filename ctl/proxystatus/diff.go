@@ -18,8 +18,8 @@ import (
 
 // Part is a type of resources of one proxy.
 type Part struct {
-	Type       string `json:"type"` // Clusters, Listeners or Routes; else the short name of a type of which something was refused
-	Match      bool   `json:"match"` // also where it is not compared
+	Type       string `json:"type"`                 // Clusters, Listeners or Routes; else the short name of a type of which something was refused
+	Match      bool   `json:"match"`                // also where it is not compared
 	Difference string `json:"difference,omitempty"` // of what was sent from what runs, as diff has it
 	// Refused is what was not sent any more since the proxy refused it: by what object, and what runs instead.
 	Refused []debug.Problem `json:"refused,omitempty"`
