@@ -240,7 +240,7 @@ apidoc: ## docs/istio-api.md and test/translate/testdata/fields, from the test t
 .PHONY: proto
 proto: ## Regenerate proto/
 	$(GO) build -modfile=go.tools.mod -o .tools/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
-	protoc --plugin=.tools/protoc-gen-go --go_out=. --go_opt=paths=source_relative proto/nds/nds.proto proto/node/node.proto
+	protoc --plugin=.tools/protoc-gen-go --go_out=. --go_opt=paths=source_relative proto/bootstrap/bootstrap.proto proto/nds/nds.proto proto/node/node.proto
 
 .PHONY: clean
 clean:

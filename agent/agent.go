@@ -97,6 +97,7 @@ func (c Config) bootstrap() ([]byte, error) {
 		OutlierLogPath:          c.Envoy.OutlierLogPath,
 		LogAsJSON:               c.Envoy.LogAsJSON,
 		MemoryLimit:             c.Envoy.MemoryLimit,
+		AsksForPatches:          c.Envoy.Patches,
 	}
 	if path := c.Proxy.Bootstrap; path != "" {
 		return bootstrap.Own(b, path)

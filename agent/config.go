@@ -66,6 +66,8 @@ type EnvoyConfig struct {
 	Concurrency int
 	// Override is further bootstrap, as YAML, merged by Envoy over the built one.
 	Override string
+	// Patches asks the control plane, before Envoy starts, what EnvoyFilters put over the bootstrap.
+	Patches bool
 	// HealthPort and PrometheusPort are Envoy's own listeners; 0 is 15021 and 15090.
 	HealthPort, PrometheusPort int
 	// SecureMetricsPort and SecureMergedMetricsPort serve metrics by mutual TLS; 0 is none.

@@ -88,7 +88,10 @@ type controlPlane struct {
 }
 
 // serve gives the control plane's address.
-func (c *controlPlane) serve() string {
+func (c *controlPlane) serve() string { return c.serveAs(c) }
+
+// serveAs has another discovery server in the control plane's place.
+func (c *controlPlane) serveAs(xds discovery.AggregatedDiscoveryServiceServer) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		c.t.Fatal(err)
@@ -96,7 +99,7 @@ func (c *controlPlane) serve() string {
 	srv := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		GetCertificate: c.authority.ServerCertificate([]string{"istiod.istio-system.svc"}),
 	})))
-	discovery.RegisterAggregatedDiscoveryServiceServer(srv, c)
+	discovery.RegisterAggregatedDiscoveryServiceServer(srv, xds)
 	security.RegisterIstioCertificateServiceServer(srv, c)
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -23,6 +23,7 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/agent/status"
 	"github.com/pilothouse-mesh/pilothouse/agent/tap"
 	"github.com/pilothouse-mesh/pilothouse/agent/xdsproxy"
+	bootstrappb "github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
 
@@ -45,7 +46,13 @@ const maxConnections = 10_000
 
 // build makes the parts in the order in which they start: each needs only those before it.
 func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, error) {
-	p := &parts{envoy: newEnvoy(cfg)}
+	p := &parts{}
+	late := &patches{cfg: cfg}
+	process := cfg.process()
+	if cfg.Envoy.Patches {
+		process.Late = late.args
+	}
+	p.envoy = envoy.New(process)
 	xdsTLS, err := cfg.tls(cfg.Proxy.DiscoveryAddress, cfg.Trust.XDSRoot)
 	if err != nil {
 		return nil, fmt.Errorf("control plane %s: %w", cfg.Proxy.DiscoveryAddress, err)
@@ -58,7 +65,7 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	if err != nil {
 		return nil, err
 	}
-	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets)
+	p.addXDS(cfg, registry, cfg.withOwnCertificate(secrets.Trusting(xdsTLS)), names, secrets, late)
 	counted := connections.New(connections.Config{MaxOpen: maxConnections, MaxSeries: cfg.seriesLimit(), Idle: cfg.Node.StatsEviction(), Now: time.Now})
 	counted.Register(registry)
 	watched := tap.New(tap.Config{SocketPath: cfg.tapSocket(), SetRuntime: p.envoy.SetRuntime, Connections: counted, Logger: cfg.Logger})
@@ -67,15 +74,17 @@ func build(cfg Config, registry *prometheus.Registry, quit func()) (*parts, erro
 	return p, nil
 }
 
-func newEnvoy(cfg Config) *envoy.Process { return envoy.New(cfg.process()) }
-
 // process is how Envoy is run.
 func (c Config) process() envoy.Config {
+	override := c.Envoy.Override
+	if c.Envoy.Patches { // both make one argument
+		override = ""
+	}
 	return envoy.Config{
 		Path: c.Proxy.BinaryPath,
 		Args: envoy.Args(envoy.Options{
 			Bootstrap:         c.bootstrapFile(),
-			Override:          c.Envoy.Override,
+			Override:          override,
 			DrainDuration:     c.Proxy.DrainDuration,
 			IPv6:              c.ipv6(),
 			FlushInterval:     c.Proxy.FlushInterval,
@@ -183,7 +192,7 @@ func (p *parts) addSecrets(cfg Config, registry prometheus.Registerer) (*secret.
 	return manager, nil
 }
 
-func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() (*tls.Config, error), names *names, secrets *secret.Manager) {
+func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() (*tls.Config, error), names *names, secrets *secret.Manager, late *patches) {
 	xc := xdsproxy.Config{
 		SocketPath: cfg.xdsSocket(),
 		Address:    cfg.Proxy.DiscoveryAddress,
@@ -200,7 +209,11 @@ func (p *parts) addXDS(cfg Config, registry prometheus.Registerer, trust func() 
 	if cfg.Trust.Mounted == nil && cfg.Trust.Socket == "" { // otherwise the files, or the socket, say whom to trust
 		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: trustBundleType, Take: secrets.TakeTrust})
 	}
+	if cfg.Envoy.Patches {
+		xc.Own = append(xc.Own, xdsproxy.Own{TypeURL: bootstrappb.Type, Take: late.take})
+	}
 	proxy := xdsproxy.New(xc)
+	late.fetch = proxy.Fetch
 	p.services = append(p.services, service{"xDS proxy", proxy.Run}, service{"root of the certificate", func(ctx context.Context) error {
 		return secrets.TellSigner(ctx, proxy.SetSigner)
 	}})

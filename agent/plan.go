@@ -41,6 +41,7 @@ type ServerPlan struct {
 
 // PlanOf gives what Run does with a configuration.
 func PlanOf(cfg Config) (Plan, error) {
+	cfg.Envoy.Patches = false // nobody is asked
 	start, err := cfg.bootstrap()
 	if err != nil {
 		return Plan{}, err

@@ -51,6 +51,8 @@ type Config struct {
 	LogAsJSON bool
 	// MemoryLimit of the container in bytes; 0 is none. A gateway's Envoy turns callers away before it.
 	MemoryLimit int64
+	// AsksForPatches tells that the agent asks what EnvoyFilters put over the bootstrap, which the node says.
+	AsksForPatches bool
 }
 
 // object and list are JSON values; encoding/json writes an object's keys in order.

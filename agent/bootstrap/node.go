@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/agent/proxyconfig"
+	bootstrappb "github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/proto/locality"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
@@ -134,6 +135,9 @@ func (c Config) metadata() object {
 		m["PILOT_SAN"] = n.PilotSANs
 	}
 	m[telemetry.ShortPeerMetadata] = "true"
+	if c.AsksForPatches {
+		m[bootstrappb.Asked] = "true"
+	}
 	m["ENVOY_STATUS_PORT"] = c.HealthPort
 	m["ENVOY_PROMETHEUS_PORT"] = c.PrometheusPort
 	for key, port := range map[string]int{

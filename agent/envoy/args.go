@@ -24,6 +24,14 @@ type Options struct {
 	FlushKB       int
 }
 
+// Override gives the arguments for further configuration; none for "".
+func Override(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{"--config-yaml", text}
+}
+
 // Args gives Envoy's arguments.
 func Args(o Options) []string {
 	version := "v4"
@@ -54,9 +62,7 @@ func Args(o Options) []string {
 	if o.ComponentLogLevel != "" {
 		args = append(args, "--component-log-level", o.ComponentLogLevel)
 	}
-	if o.Override != "" {
-		args = append(args, "--config-yaml", o.Override)
-	}
+	args = append(args, Override(o.Override)...)
 	if o.Concurrency > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(o.Concurrency))
 	}

@@ -27,6 +27,9 @@ type Config struct {
 	Path string
 	// Args are its arguments, without the program's name.
 	Args []string
+	// Late, where it is not nil, gives further arguments when all else is ready. Envoy starts once it returns, which
+	// it does early when its context ends.
+	Late func(ctx context.Context) []string
 	// Env are variables beside the agent's own.
 	Env map[string]string
 	// Admin is host:port of Envoy's admin interface.
@@ -80,7 +83,13 @@ func (e *ExitError) ExitCode() int {
 // closes it is killed. It returns nil when Envoy was stopped, or ended with code 0 (someone asked its
 // admin interface to), an *ExitError when Envoy failed, and another error when it did not start.
 func (p *Process) Run(ctx context.Context, hurry <-chan struct{}) error {
-	child, err := start(p.cfg)
+	cfg := p.cfg
+	if cfg.Late != nil {
+		if cfg.Args = slices.Concat(cfg.Args, cfg.Late(ctx)); ctx.Err() != nil {
+			return nil
+		}
+	}
+	child, err := start(cfg)
 	if err != nil {
 		return fmt.Errorf("envoy %s did not start: %w", p.cfg.Path, err)
 	}

@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+
+	"istio.io/api/annotation"
+	networkingv1beta1 "istio.io/api/networking/v1beta1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -182,6 +186,16 @@ func (p Proxy) Labels() map[string]string { return p.of.Labels }
 
 // RootNamespace is that whose objects are for all others.
 func (t *Translation) RootNamespace() string { return t.mesh.config.GetRootNamespace() }
+
+// asksForBootstrap tells whether agents ask what EnvoyFilters put over the bootstrap. Where a ProxyConfig or a pod says
+// so for some, all count as such: nobody is told of what they did for others on purpose.
+func (m *mesh) asksForBootstrap() bool {
+	const name = "BOOTSTRAP_XDS_AGENT"
+	asks, _ := strconv.ParseBool(m.config.GetDefaultConfig().GetProxyMetadata()[name])
+	return asks || slices.ContainsFunc(of[*networkingv1beta1.ProxyConfig](m, model.KindProxyConfig), func(o object[*networkingv1beta1.ProxyConfig]) bool {
+		return o.spec.GetEnvironmentVariables()[name] != ""
+	}) || slices.ContainsFunc(m.workloads, func(w *workload) bool { return strings.Contains(w.meta.Annotations[annotation.ProxyConfig.Name], name) })
+}
 
 // capturesDNS tells whether agents answer DNS, as the mesh's settings for all proxies say.
 func (m *mesh) capturesDNS() bool {

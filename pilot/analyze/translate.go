@@ -88,5 +88,6 @@ func (m *mesh) proxy(kind model.ProxyType, namespace, name, ip string, labels ma
 		ID:   fmt.Sprintf("%s~%s~%s.%s~%s.svc.%s", kind, ip, name, namespace, namespace, m.domain),
 		Type: kind, Name: name, Namespace: namespace, DNSDomain: namespace + ".svc." + m.domain, IPs: []string{ip},
 		Labels: labels, ClusterID: m.cluster, Interception: "REDIRECT", Secrets: true, DNSCapture: m.capturesDNS(),
+		AsksForBootstrap: m.asksForBootstrap(),
 	}
 }

@@ -240,7 +240,7 @@ func (o *classOutline) ChangedFacts(Outline) []string { return nil }
 func (o *classOutline) Names() []string               { return nil }
 
 func (o *classOutline) Units() []UnitID {
-	out := []UnitID{{Kind: kindOwnClusters}, {Kind: kindAdded, Name: addedClusters}, {Kind: kindAdded, Name: addedListeners}}
+	out := []UnitID{{Kind: kindOwnClusters}, {Kind: kindAdded, Name: addedClusters}, {Kind: kindAdded, Name: addedListeners}, {Kind: kindBootstrap}}
 	if o.class.Type != model.RouterProxy {
 		out = append(out, UnitID{Kind: kindInbound})
 	}
@@ -264,6 +264,8 @@ func (o *classOutline) Compute(in Input, id UnitID) Output {
 		return o.encoder.secret(o.secrets.Secret(r, id.Name))
 	case kindAdded:
 		return o.encoder.added(r, o.class, id.Name)
+	case kindBootstrap:
+		return o.encoder.bootstrap(changes)
 	case kindOwnClusters:
 		return o.clusters(r)
 	}

@@ -31,6 +31,7 @@ const (
 	kindOwnClusters             // the clusters that belong to no service
 	kindRouteHead               // what a route configuration has beside its virtual hosts, where EnvoyFilters change it
 	kindAdded                   // clusters, or listeners, that EnvoyFilters add
+	kindBootstrap               // what EnvoyFilters put over the bootstrap
 	kindSecret                  // a secret
 	KindExtension               // of an Options.Extend
 )

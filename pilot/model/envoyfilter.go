@@ -25,6 +25,7 @@ const (
 	PatchHost             = "host "          // what is for one host: its clusters and virtual hosts
 	PatchAdded            = "added"          // clusters and listeners beside those that there are
 	PatchExtensions       = "extensions"     // settings that filters refer to
+	PatchBootstrap        = "bootstrap"      // what Envoys start with
 )
 
 // PatchTarget gives the narrowest target of a patch.
@@ -45,6 +46,8 @@ func PatchTarget(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) string {
 		return hostTarget(p.GetMatch().GetRouteConfiguration().GetVhost().GetName())
 	case networking.EnvoyFilter_EXTENSION_CONFIG:
 		return PatchExtensions
+	case networking.EnvoyFilter_BOOTSTRAP:
+		return PatchBootstrap
 	case networking.EnvoyFilter_LISTENER:
 		if add {
 			return PatchAdded

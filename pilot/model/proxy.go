@@ -43,6 +43,8 @@ type Proxy struct {
 	LongPeer bool
 	// LogService tells that its bootstrap has the cluster of an access log service (envoyAccessLogService).
 	LogService bool
+	// AsksForBootstrap tells that its agent asks what EnvoyFilters put over the bootstrap (BOOTSTRAP_XDS_AGENT).
+	AsksForBootstrap bool
 	// Secrets tells that the proxy may have Secrets of its namespace, since it proved to be of it.
 	Secrets bool
 	// Proof is what it proved; nil for a caller without proof. Peer is the address that it connects from, without

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -50,5 +51,6 @@ var kinds = map[networking.EnvoyFilter_ApplyTo]kind{
 	networking.EnvoyFilter_VIRTUAL_HOST:        {matchRoute, func() proto.Message { return &routev3.VirtualHost{} }, operations{opMerge, opAdd, opRemove, opReplace}},
 	networking.EnvoyFilter_HTTP_ROUTE:          {matchRoute, func() proto.Message { return &routev3.Route{} }, operations{opMerge, opAdd, opRemove, opBefore, opAfter, opFirst}},
 	networking.EnvoyFilter_CLUSTER:             {matchCluster, func() proto.Message { return &clusterv3.Cluster{} }, operations{opMerge, opAdd, opRemove}},
+	networking.EnvoyFilter_BOOTSTRAP:           {"", func() proto.Message { return &bootstrapv3.Bootstrap{} }, operations{opMerge}},
 	networking.EnvoyFilter_EXTENSION_CONFIG:    {"", func() proto.Message { return &core.TypedExtensionConfig{} }, operations{opAdd}},
 }

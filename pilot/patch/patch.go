@@ -77,7 +77,8 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		object: p.object, field: p.field, applyTo: item.GetApplyTo(), context: item.GetMatch().GetContext(),
 		operation: item.GetPatch().GetOperation(), match: item.GetMatch(),
 	}
-	if out.operation == networking.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST {
+	bootstrap := out.applyTo == networking.EnvoyFilter_BOOTSTRAP
+	if out.operation == networking.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST && !bootstrap { // whose lists Envoy merges
 		out.operation, out.replaceLists = opMerge, true
 	}
 	k, known := kinds[out.applyTo]
@@ -85,9 +86,6 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 		out.operation = opAdd // as in Istio, where there is no order
 	}
 	switch {
-	case out.applyTo == networking.EnvoyFilter_BOOTSTRAP:
-		p.report(".applyTo", model.SeverityWarning, model.ReasonNotTranslated, "the agent makes Envoy's bootstrap; use the annotation sidecar.istio.io/bootstrapOverride")
-		return nil
 	case !known:
 		p.fail(".applyTo", "write what the patch is applied to, such as CLUSTER or HTTP_FILTER")
 		return nil
@@ -107,6 +105,9 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 	}
 	if out.operation != networking.EnvoyFilter_Patch_REMOVE && !p.decode(item.GetPatch().GetValue(), k.message(), out) {
 		return nil
+	}
+	if bootstrap {
+		out.context = networking.EnvoyFilter_ANY // an Envoy has one, whichever context the match names
 	}
 	if name, instead := istioOnly(out); instead != "" {
 		p.report("", model.SeverityWarning, model.ReasonNotTranslated, "filter "+name+" is of Istio's own Envoy and not here: "+instead+"; the patch has no effect")

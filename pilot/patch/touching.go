@@ -19,13 +19,26 @@ type Place struct {
 	Routes  RoutePlace
 }
 
+// MadeOf gives all patches of a set.
+func (s Set) MadeOf() []model.MadeOf {
+	out := make([]model.MadeOf, len(s))
+	for i, p := range s {
+		out[i] = p.madeOf()
+	}
+	return out
+}
+
+func (p *Patch) madeOf() model.MadeOf {
+	return model.MadeOf{Object: p.object.Key, Field: p.field, Origin: p.object.Origin}
+}
+
 // Touching gives the patches of a set that concern a resource as they left it, or one part of it: a filter chain or
 // a virtual host. A nil part stands for all that is in it.
 func (s Set) Touching(c Context, at Place, whole, part proto.Message) []model.MadeOf {
 	var out []model.MadeOf
 	for _, p := range s {
 		if p.In(c) && p.touches(at, whole, part) {
-			out = append(out, model.MadeOf{Object: p.object.Key, Field: p.field, Origin: p.object.Origin})
+			out = append(out, p.madeOf())
 		}
 	}
 	return out

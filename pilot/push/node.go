@@ -14,6 +14,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/proto/telemetry"
 )
 
@@ -127,6 +128,7 @@ func (n *Node) attributes(md metadata) error {
 	n.DNSCapture = md.flag("DNS_CAPTURE")
 	n.HTTP10 = md.text("HTTP10") == "1" // as Istio reads it
 	n.Unprivileged, _ = strconv.ParseBool(md.text("UNPRIVILEGED_POD"))
+	n.AsksForBootstrap = md.flag(bootstrap.Asked)
 	n.LongPeer = !md.flag(telemetry.ShortPeerMetadata)
 	if port, err := strconv.ParseUint(md.text("HTTP_PROXY_PORT"), 10, 16); err == nil {
 		n.HTTPProxyPort = uint32(port)

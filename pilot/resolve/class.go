@@ -90,6 +90,8 @@ type Class struct {
 	LongPeer bool
 	// LogService tells that the proxy sends access logs to the service that its own configuration names.
 	LogService bool
+	// AsksForBootstrap tells that the proxy's agent asks what EnvoyFilters put over Envoy's bootstrap.
+	AsksForBootstrap bool
 }
 
 // UDPPort is a port of UDP of a Service, with the workload's port to which it leads.
@@ -166,6 +168,7 @@ func (w Workload) Class(r Reader, p *model.Proxy) Class {
 	c.Patches = workloadPatches(r, p, labels)
 	c.Connections, c.Headers = connections(r, p), proxyHeaders(r, p)
 	c.LogService = p.LogService && r.Mesh().GetEnableEnvoyAccessLogService()
+	c.AsksForBootstrap = p.AsksForBootstrap
 	c.Key = c.hash()
 	return c
 }

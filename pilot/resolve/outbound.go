@@ -14,7 +14,7 @@ func (c *Class) Outbound() Class {
 	out.Inbound, out.PeerAuthentications, out.Gateways, out.UDPPorts, out.Secrets, out.Settings = nil, nil, nil, nil, false, Settings{}
 	out.AuthorizationPolicies, out.RequestAuthentications = nil, nil
 	out.Interception, out.Network, out.Locality, out.Node, out.FailoverLabels = "", Network{}, model.Locality{}, "", nil
-	out.Topology = model.Topology{}
+	out.Topology, out.AsksForBootstrap = model.Topology{}, false
 	if c.Type == model.RouterProxy {
 		out.HTTP10, out.LogService, out.Unprivileged = false, false, false // only its Gateways' listeners take requests
 		out.Connections = model.Connections{ClusterBuffer: c.Connections.ClusterBuffer}

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
+	"github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
 	"github.com/pilothouse-mesh/pilothouse/proto/nds"
 )
 
@@ -43,6 +44,7 @@ const (
 	Secrets
 	NameTables
 	TrustBundles
+	BootstrapPatches
 	// NumTypes is how many there are.
 	NumTypes
 )
@@ -53,18 +55,22 @@ const NameTableName = "nametable"
 // TrustBundleName is the name of the only resource of type TrustBundles.
 const TrustBundleName = "trustbundle"
 
+// BootstrapPatchesName is the name of the only resource of type BootstrapPatches.
+const BootstrapPatchesName = "bootstrap"
+
 // types are the names of the types that metrics and tools use, and their messages.
 var types = [NumTypes]struct {
 	name    string
 	message proto.Message
 }{
-	Clusters:     {"cds", &clusterv3.Cluster{}},
-	Endpoints:    {"eds", &endpointv3.ClusterLoadAssignment{}},
-	Listeners:    {"lds", &listenerv3.Listener{}},
-	Routes:       {"rds", &routev3.RouteConfiguration{}},
-	Secrets:      {"sds", &tlsv3.Secret{}},
-	NameTables:   {"nds", &nds.NameTable{}},
-	TrustBundles: {"pcds", &meshconfig.ProxyConfig{}},
+	Clusters:         {"cds", &clusterv3.Cluster{}},
+	Endpoints:        {"eds", &endpointv3.ClusterLoadAssignment{}},
+	Listeners:        {"lds", &listenerv3.Listener{}},
+	Routes:           {"rds", &routev3.RouteConfiguration{}},
+	Secrets:          {"sds", &tlsv3.Secret{}},
+	NameTables:       {"nds", &nds.NameTable{}},
+	TrustBundles:     {"pcds", &meshconfig.ProxyConfig{}},
+	BootstrapPatches: {"bootstrap", &bootstrap.Patches{}},
 }
 
 var typeURLs = func() (out [NumTypes]string) {

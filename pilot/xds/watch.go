@@ -63,7 +63,11 @@ type removal struct {
 
 // listable tells whether a type can be asked for without names.
 func listable(t resource.Type) bool {
-	return t == resource.Clusters || t == resource.Listeners || t == resource.NameTables || t == resource.TrustBundles
+	switch t {
+	case resource.Clusters, resource.Listeners, resource.NameTables, resource.TrustBundles, resource.BootstrapPatches:
+		return true
+	}
+	return false
 }
 
 // fullState tells whether each response must hold all resources of the type.

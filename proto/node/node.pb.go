@@ -14,6 +14,7 @@ package node
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -132,10 +133,141 @@ func (x *Status) GetMessage() string {
 	return ""
 }
 
+// Node is envoy.config.core.v3.Node.
+type Node struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Metadata      *structpb.Struct       `protobuf:"bytes,3,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Locality      *Locality              `protobuf:"bytes,4,opt,name=locality,proto3" json:"locality,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Node) Reset() {
+	*x = Node{}
+	mi := &file_proto_node_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Node) ProtoMessage() {}
+
+func (x *Node) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_node_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Node.ProtoReflect.Descriptor instead.
+func (*Node) Descriptor() ([]byte, []int) {
+	return file_proto_node_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Node) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Node) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Node) GetMetadata() *structpb.Struct {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Node) GetLocality() *Locality {
+	if x != nil {
+		return x.Locality
+	}
+	return nil
+}
+
+// Locality is envoy.config.core.v3.Locality.
+type Locality struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Zone          string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	SubZone       string                 `protobuf:"bytes,3,opt,name=sub_zone,json=subZone,proto3" json:"sub_zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Locality) Reset() {
+	*x = Locality{}
+	mi := &file_proto_node_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Locality) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Locality) ProtoMessage() {}
+
+func (x *Locality) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_node_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Locality.ProtoReflect.Descriptor instead.
+func (*Locality) Descriptor() ([]byte, []int) {
+	return file_proto_node_node_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Locality) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Locality) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Locality) GetSubZone() string {
+	if x != nil {
+		return x.SubZone
+	}
+	return ""
+}
+
 // DiscoveryRequest is envoy.service.discovery.v3.DiscoveryRequest.
 type DiscoveryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	VersionInfo   string                 `protobuf:"bytes,1,opt,name=version_info,json=versionInfo,proto3" json:"version_info,omitempty"`
+	Node          *Node                  `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	ResourceNames []string               `protobuf:"bytes,3,rep,name=resource_names,json=resourceNames,proto3" json:"resource_names,omitempty"`
 	TypeUrl       string                 `protobuf:"bytes,4,opt,name=type_url,json=typeUrl,proto3" json:"type_url,omitempty"`
 	ResponseNonce string                 `protobuf:"bytes,5,opt,name=response_nonce,json=responseNonce,proto3" json:"response_nonce,omitempty"`
@@ -146,7 +278,7 @@ type DiscoveryRequest struct {
 
 func (x *DiscoveryRequest) Reset() {
 	*x = DiscoveryRequest{}
-	mi := &file_proto_node_node_proto_msgTypes[2]
+	mi := &file_proto_node_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -158,7 +290,7 @@ func (x *DiscoveryRequest) String() string {
 func (*DiscoveryRequest) ProtoMessage() {}
 
 func (x *DiscoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[2]
+	mi := &file_proto_node_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -171,7 +303,7 @@ func (x *DiscoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscoveryRequest.ProtoReflect.Descriptor instead.
 func (*DiscoveryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{2}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DiscoveryRequest) GetVersionInfo() string {
@@ -179,6 +311,13 @@ func (x *DiscoveryRequest) GetVersionInfo() string {
 		return x.VersionInfo
 	}
 	return ""
+}
+
+func (x *DiscoveryRequest) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
 }
 
 func (x *DiscoveryRequest) GetResourceNames() []string {
@@ -222,7 +361,7 @@ type DiscoveryResponse struct {
 
 func (x *DiscoveryResponse) Reset() {
 	*x = DiscoveryResponse{}
-	mi := &file_proto_node_node_proto_msgTypes[3]
+	mi := &file_proto_node_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +373,7 @@ func (x *DiscoveryResponse) String() string {
 func (*DiscoveryResponse) ProtoMessage() {}
 
 func (x *DiscoveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[3]
+	mi := &file_proto_node_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +386,7 @@ func (x *DiscoveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscoveryResponse.ProtoReflect.Descriptor instead.
 func (*DiscoveryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{3}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DiscoveryResponse) GetVersionInfo() string {
@@ -293,7 +432,7 @@ type DeltaDiscoveryRequest struct {
 
 func (x *DeltaDiscoveryRequest) Reset() {
 	*x = DeltaDiscoveryRequest{}
-	mi := &file_proto_node_node_proto_msgTypes[4]
+	mi := &file_proto_node_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +444,7 @@ func (x *DeltaDiscoveryRequest) String() string {
 func (*DeltaDiscoveryRequest) ProtoMessage() {}
 
 func (x *DeltaDiscoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[4]
+	mi := &file_proto_node_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +457,7 @@ func (x *DeltaDiscoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeltaDiscoveryRequest.ProtoReflect.Descriptor instead.
 func (*DeltaDiscoveryRequest) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{4}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeltaDiscoveryRequest) GetTypeUrl() string {
@@ -377,7 +516,7 @@ type DeltaDiscoveryResponse struct {
 
 func (x *DeltaDiscoveryResponse) Reset() {
 	*x = DeltaDiscoveryResponse{}
-	mi := &file_proto_node_node_proto_msgTypes[5]
+	mi := &file_proto_node_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +528,7 @@ func (x *DeltaDiscoveryResponse) String() string {
 func (*DeltaDiscoveryResponse) ProtoMessage() {}
 
 func (x *DeltaDiscoveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[5]
+	mi := &file_proto_node_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +541,7 @@ func (x *DeltaDiscoveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeltaDiscoveryResponse.ProtoReflect.Descriptor instead.
 func (*DeltaDiscoveryResponse) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{5}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeltaDiscoveryResponse) GetSystemVersionInfo() string {
@@ -452,7 +591,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_proto_node_node_proto_msgTypes[6]
+	mi := &file_proto_node_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +603,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[6]
+	mi := &file_proto_node_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +616,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{6}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Resource) GetVersion() string {
@@ -516,7 +655,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_proto_node_node_proto_msgTypes[7]
+	mi := &file_proto_node_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +667,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[7]
+	mi := &file_proto_node_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +680,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{7}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Secret) GetName() string {
@@ -603,7 +742,7 @@ type TlsCertificate struct {
 
 func (x *TlsCertificate) Reset() {
 	*x = TlsCertificate{}
-	mi := &file_proto_node_node_proto_msgTypes[8]
+	mi := &file_proto_node_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +754,7 @@ func (x *TlsCertificate) String() string {
 func (*TlsCertificate) ProtoMessage() {}
 
 func (x *TlsCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[8]
+	mi := &file_proto_node_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +767,7 @@ func (x *TlsCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TlsCertificate.ProtoReflect.Descriptor instead.
 func (*TlsCertificate) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{8}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TlsCertificate) GetCertificateChain() *DataSource {
@@ -657,7 +796,7 @@ type CertificateValidationContext struct {
 
 func (x *CertificateValidationContext) Reset() {
 	*x = CertificateValidationContext{}
-	mi := &file_proto_node_node_proto_msgTypes[9]
+	mi := &file_proto_node_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +808,7 @@ func (x *CertificateValidationContext) String() string {
 func (*CertificateValidationContext) ProtoMessage() {}
 
 func (x *CertificateValidationContext) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[9]
+	mi := &file_proto_node_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +821,7 @@ func (x *CertificateValidationContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateValidationContext.ProtoReflect.Descriptor instead.
 func (*CertificateValidationContext) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{9}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CertificateValidationContext) GetTrustedCa() *DataSource {
@@ -717,7 +856,7 @@ type TypedExtensionConfig struct {
 
 func (x *TypedExtensionConfig) Reset() {
 	*x = TypedExtensionConfig{}
-	mi := &file_proto_node_node_proto_msgTypes[10]
+	mi := &file_proto_node_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +868,7 @@ func (x *TypedExtensionConfig) String() string {
 func (*TypedExtensionConfig) ProtoMessage() {}
 
 func (x *TypedExtensionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[10]
+	mi := &file_proto_node_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +881,7 @@ func (x *TypedExtensionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypedExtensionConfig.ProtoReflect.Descriptor instead.
 func (*TypedExtensionConfig) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{10}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TypedExtensionConfig) GetName() string {
@@ -769,7 +908,7 @@ type SPIFFECertValidatorConfig struct {
 
 func (x *SPIFFECertValidatorConfig) Reset() {
 	*x = SPIFFECertValidatorConfig{}
-	mi := &file_proto_node_node_proto_msgTypes[11]
+	mi := &file_proto_node_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +920,7 @@ func (x *SPIFFECertValidatorConfig) String() string {
 func (*SPIFFECertValidatorConfig) ProtoMessage() {}
 
 func (x *SPIFFECertValidatorConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[11]
+	mi := &file_proto_node_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +933,7 @@ func (x *SPIFFECertValidatorConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SPIFFECertValidatorConfig.ProtoReflect.Descriptor instead.
 func (*SPIFFECertValidatorConfig) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{11}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SPIFFECertValidatorConfig) GetTrustDomains() []*SPIFFECertValidatorConfig_TrustDomain {
@@ -814,7 +953,7 @@ type DataSource struct {
 
 func (x *DataSource) Reset() {
 	*x = DataSource{}
-	mi := &file_proto_node_node_proto_msgTypes[12]
+	mi := &file_proto_node_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +965,7 @@ func (x *DataSource) String() string {
 func (*DataSource) ProtoMessage() {}
 
 func (x *DataSource) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[12]
+	mi := &file_proto_node_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +978,7 @@ func (x *DataSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataSource.ProtoReflect.Descriptor instead.
 func (*DataSource) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{12}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DataSource) GetInlineBytes() []byte {
@@ -861,7 +1000,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_proto_node_node_proto_msgTypes[13]
+	mi := &file_proto_node_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1012,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[13]
+	mi := &file_proto_node_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1025,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{13}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CertificateRequest) GetCsr() string {
@@ -913,7 +1052,7 @@ type CertificateResponse struct {
 
 func (x *CertificateResponse) Reset() {
 	*x = CertificateResponse{}
-	mi := &file_proto_node_node_proto_msgTypes[14]
+	mi := &file_proto_node_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1064,7 @@ func (x *CertificateResponse) String() string {
 func (*CertificateResponse) ProtoMessage() {}
 
 func (x *CertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[14]
+	mi := &file_proto_node_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1077,7 @@ func (x *CertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateResponse.ProtoReflect.Descriptor instead.
 func (*CertificateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{14}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CertificateResponse) GetCertChain() []string {
@@ -958,7 +1097,7 @@ type SPIFFECertValidatorConfig_TrustDomain struct {
 
 func (x *SPIFFECertValidatorConfig_TrustDomain) Reset() {
 	*x = SPIFFECertValidatorConfig_TrustDomain{}
-	mi := &file_proto_node_node_proto_msgTypes[16]
+	mi := &file_proto_node_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1109,7 @@ func (x *SPIFFECertValidatorConfig_TrustDomain) String() string {
 func (*SPIFFECertValidatorConfig_TrustDomain) ProtoMessage() {}
 
 func (x *SPIFFECertValidatorConfig_TrustDomain) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_node_node_proto_msgTypes[16]
+	mi := &file_proto_node_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1122,7 @@ func (x *SPIFFECertValidatorConfig_TrustDomain) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use SPIFFECertValidatorConfig_TrustDomain.ProtoReflect.Descriptor instead.
 func (*SPIFFECertValidatorConfig_TrustDomain) Descriptor() ([]byte, []int) {
-	return file_proto_node_node_proto_rawDescGZIP(), []int{11, 0}
+	return file_proto_node_node_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *SPIFFECertValidatorConfig_TrustDomain) GetName() string {
@@ -1004,15 +1143,25 @@ var File_proto_node_node_proto protoreflect.FileDescriptor
 
 const file_proto_node_node_proto_rawDesc = "" +
 	"\n" +
-	"\x15proto/node/node.proto\x12\x12pilothouse.node.v1\"6\n" +
+	"\x15proto/node/node.proto\x12\x12pilothouse.node.v1\x1a\x1cgoogle/protobuf/struct.proto\"6\n" +
 	"\x03Any\x12\x19\n" +
 	"\btype_url\x18\x01 \x01(\tR\atypeUrl\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"6\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xdd\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x9f\x01\n" +
+	"\x04Node\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x123\n" +
+	"\bmetadata\x18\x03 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x128\n" +
+	"\blocality\x18\x04 \x01(\v2\x1c.pilothouse.node.v1.LocalityR\blocality\"Q\n" +
+	"\bLocality\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x19\n" +
+	"\bsub_zone\x18\x03 \x01(\tR\asubZone\"\x8b\x02\n" +
 	"\x10DiscoveryRequest\x12!\n" +
-	"\fversion_info\x18\x01 \x01(\tR\vversionInfo\x12%\n" +
+	"\fversion_info\x18\x01 \x01(\tR\vversionInfo\x12,\n" +
+	"\x04node\x18\x02 \x01(\v2\x18.pilothouse.node.v1.NodeR\x04node\x12%\n" +
 	"\x0eresource_names\x18\x03 \x03(\tR\rresourceNames\x12\x19\n" +
 	"\btype_url\x18\x04 \x01(\tR\atypeUrl\x12%\n" +
 	"\x0eresponse_nonce\x18\x05 \x01(\tR\rresponseNonce\x12=\n" +
@@ -1086,48 +1235,54 @@ func file_proto_node_node_proto_rawDescGZIP() []byte {
 	return file_proto_node_node_proto_rawDescData
 }
 
-var file_proto_node_node_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_proto_node_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_proto_node_node_proto_goTypes = []any{
 	(*Any)(nil),                                   // 0: pilothouse.node.v1.Any
 	(*Status)(nil),                                // 1: pilothouse.node.v1.Status
-	(*DiscoveryRequest)(nil),                      // 2: pilothouse.node.v1.DiscoveryRequest
-	(*DiscoveryResponse)(nil),                     // 3: pilothouse.node.v1.DiscoveryResponse
-	(*DeltaDiscoveryRequest)(nil),                 // 4: pilothouse.node.v1.DeltaDiscoveryRequest
-	(*DeltaDiscoveryResponse)(nil),                // 5: pilothouse.node.v1.DeltaDiscoveryResponse
-	(*Resource)(nil),                              // 6: pilothouse.node.v1.Resource
-	(*Secret)(nil),                                // 7: pilothouse.node.v1.Secret
-	(*TlsCertificate)(nil),                        // 8: pilothouse.node.v1.TlsCertificate
-	(*CertificateValidationContext)(nil),          // 9: pilothouse.node.v1.CertificateValidationContext
-	(*TypedExtensionConfig)(nil),                  // 10: pilothouse.node.v1.TypedExtensionConfig
-	(*SPIFFECertValidatorConfig)(nil),             // 11: pilothouse.node.v1.SPIFFECertValidatorConfig
-	(*DataSource)(nil),                            // 12: pilothouse.node.v1.DataSource
-	(*CertificateRequest)(nil),                    // 13: pilothouse.node.v1.CertificateRequest
-	(*CertificateResponse)(nil),                   // 14: pilothouse.node.v1.CertificateResponse
-	nil,                                           // 15: pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
-	(*SPIFFECertValidatorConfig_TrustDomain)(nil), // 16: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
+	(*Node)(nil),                                  // 2: pilothouse.node.v1.Node
+	(*Locality)(nil),                              // 3: pilothouse.node.v1.Locality
+	(*DiscoveryRequest)(nil),                      // 4: pilothouse.node.v1.DiscoveryRequest
+	(*DiscoveryResponse)(nil),                     // 5: pilothouse.node.v1.DiscoveryResponse
+	(*DeltaDiscoveryRequest)(nil),                 // 6: pilothouse.node.v1.DeltaDiscoveryRequest
+	(*DeltaDiscoveryResponse)(nil),                // 7: pilothouse.node.v1.DeltaDiscoveryResponse
+	(*Resource)(nil),                              // 8: pilothouse.node.v1.Resource
+	(*Secret)(nil),                                // 9: pilothouse.node.v1.Secret
+	(*TlsCertificate)(nil),                        // 10: pilothouse.node.v1.TlsCertificate
+	(*CertificateValidationContext)(nil),          // 11: pilothouse.node.v1.CertificateValidationContext
+	(*TypedExtensionConfig)(nil),                  // 12: pilothouse.node.v1.TypedExtensionConfig
+	(*SPIFFECertValidatorConfig)(nil),             // 13: pilothouse.node.v1.SPIFFECertValidatorConfig
+	(*DataSource)(nil),                            // 14: pilothouse.node.v1.DataSource
+	(*CertificateRequest)(nil),                    // 15: pilothouse.node.v1.CertificateRequest
+	(*CertificateResponse)(nil),                   // 16: pilothouse.node.v1.CertificateResponse
+	nil,                                           // 17: pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
+	(*SPIFFECertValidatorConfig_TrustDomain)(nil), // 18: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
+	(*structpb.Struct)(nil),                       // 19: google.protobuf.Struct
 }
 var file_proto_node_node_proto_depIdxs = []int32{
-	1,  // 0: pilothouse.node.v1.DiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
-	0,  // 1: pilothouse.node.v1.DiscoveryResponse.resources:type_name -> pilothouse.node.v1.Any
-	15, // 2: pilothouse.node.v1.DeltaDiscoveryRequest.initial_resource_versions:type_name -> pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
-	1,  // 3: pilothouse.node.v1.DeltaDiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
-	6,  // 4: pilothouse.node.v1.DeltaDiscoveryResponse.resources:type_name -> pilothouse.node.v1.Resource
-	0,  // 5: pilothouse.node.v1.Resource.resource:type_name -> pilothouse.node.v1.Any
-	8,  // 6: pilothouse.node.v1.Secret.tls_certificate:type_name -> pilothouse.node.v1.TlsCertificate
-	9,  // 7: pilothouse.node.v1.Secret.validation_context:type_name -> pilothouse.node.v1.CertificateValidationContext
-	12, // 8: pilothouse.node.v1.TlsCertificate.certificate_chain:type_name -> pilothouse.node.v1.DataSource
-	12, // 9: pilothouse.node.v1.TlsCertificate.private_key:type_name -> pilothouse.node.v1.DataSource
-	12, // 10: pilothouse.node.v1.CertificateValidationContext.trusted_ca:type_name -> pilothouse.node.v1.DataSource
-	12, // 11: pilothouse.node.v1.CertificateValidationContext.crl:type_name -> pilothouse.node.v1.DataSource
-	10, // 12: pilothouse.node.v1.CertificateValidationContext.custom_validator_config:type_name -> pilothouse.node.v1.TypedExtensionConfig
-	0,  // 13: pilothouse.node.v1.TypedExtensionConfig.typed_config:type_name -> pilothouse.node.v1.Any
-	16, // 14: pilothouse.node.v1.SPIFFECertValidatorConfig.trust_domains:type_name -> pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
-	12, // 15: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain.trust_bundle:type_name -> pilothouse.node.v1.DataSource
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 0: pilothouse.node.v1.Node.metadata:type_name -> google.protobuf.Struct
+	3,  // 1: pilothouse.node.v1.Node.locality:type_name -> pilothouse.node.v1.Locality
+	2,  // 2: pilothouse.node.v1.DiscoveryRequest.node:type_name -> pilothouse.node.v1.Node
+	1,  // 3: pilothouse.node.v1.DiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
+	0,  // 4: pilothouse.node.v1.DiscoveryResponse.resources:type_name -> pilothouse.node.v1.Any
+	17, // 5: pilothouse.node.v1.DeltaDiscoveryRequest.initial_resource_versions:type_name -> pilothouse.node.v1.DeltaDiscoveryRequest.InitialResourceVersionsEntry
+	1,  // 6: pilothouse.node.v1.DeltaDiscoveryRequest.error_detail:type_name -> pilothouse.node.v1.Status
+	8,  // 7: pilothouse.node.v1.DeltaDiscoveryResponse.resources:type_name -> pilothouse.node.v1.Resource
+	0,  // 8: pilothouse.node.v1.Resource.resource:type_name -> pilothouse.node.v1.Any
+	10, // 9: pilothouse.node.v1.Secret.tls_certificate:type_name -> pilothouse.node.v1.TlsCertificate
+	11, // 10: pilothouse.node.v1.Secret.validation_context:type_name -> pilothouse.node.v1.CertificateValidationContext
+	14, // 11: pilothouse.node.v1.TlsCertificate.certificate_chain:type_name -> pilothouse.node.v1.DataSource
+	14, // 12: pilothouse.node.v1.TlsCertificate.private_key:type_name -> pilothouse.node.v1.DataSource
+	14, // 13: pilothouse.node.v1.CertificateValidationContext.trusted_ca:type_name -> pilothouse.node.v1.DataSource
+	14, // 14: pilothouse.node.v1.CertificateValidationContext.crl:type_name -> pilothouse.node.v1.DataSource
+	12, // 15: pilothouse.node.v1.CertificateValidationContext.custom_validator_config:type_name -> pilothouse.node.v1.TypedExtensionConfig
+	0,  // 16: pilothouse.node.v1.TypedExtensionConfig.typed_config:type_name -> pilothouse.node.v1.Any
+	18, // 17: pilothouse.node.v1.SPIFFECertValidatorConfig.trust_domains:type_name -> pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain
+	14, // 18: pilothouse.node.v1.SPIFFECertValidatorConfig.TrustDomain.trust_bundle:type_name -> pilothouse.node.v1.DataSource
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_proto_node_node_proto_init() }
@@ -1135,7 +1290,7 @@ func file_proto_node_node_proto_init() {
 	if File_proto_node_node_proto != nil {
 		return
 	}
-	file_proto_node_node_proto_msgTypes[7].OneofWrappers = []any{
+	file_proto_node_node_proto_msgTypes[9].OneofWrappers = []any{
 		(*Secret_TlsCertificate)(nil),
 		(*Secret_ValidationContext)(nil),
 	}
@@ -1145,7 +1300,7 @@ func file_proto_node_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_node_node_proto_rawDesc), len(file_proto_node_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -50,8 +50,8 @@ const (
 var kindNames = map[itemKind]string{
 	itemKind(resource.Clusters): "cluster", itemKind(resource.Endpoints): "endpoints", itemKind(resource.Listeners): "listener",
 	itemKind(resource.Routes): "routes", itemKind(resource.Secrets): "secret", itemKind(resource.NameTables): "names",
-	itemKind(resource.TrustBundles): "trust bundle",
-	injectedPod:                     "pod", agentPlan: "agent", machineEntry: "entry", machineSetting: "environment", fetchedKeys: "fetch",
+	itemKind(resource.TrustBundles): "trust bundle", itemKind(resource.BootstrapPatches): "bootstrap",
+	injectedPod: "pod", agentPlan: "agent", machineEntry: "entry", machineSetting: "environment", fetchedKeys: "fetch",
 }
 
 // itemName names what a consumer is given.

@@ -80,7 +80,7 @@ type Resource struct {
 }
 
 // Types are the resource types in the order in which a server sends them.
-var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", "nametable", "trustbundle"}
+var types = []string{"clusters", "endpoints", "listeners", "routes", "secrets", "nametable", "trustbundle", "bootstrap"}
 
 // Parse reads the input sections of an archive.
 func Parse(a *txtar.Archive) (*Case, error) {
@@ -179,6 +179,7 @@ func typeNames() map[resource.Type]string {
 	return map[resource.Type]string{
 		resource.Clusters: "clusters", resource.Endpoints: "endpoints", resource.Listeners: "listeners",
 		resource.Routes: "routes", resource.Secrets: "secrets", resource.NameTables: "nametable", resource.TrustBundles: "trustbundle",
+		resource.BootstrapPatches: "bootstrap",
 	}
 }
 

@@ -206,6 +206,7 @@ func envoyConfig(kind string, f proxyFlags, v *variables, p *proxyconfig.Config)
 		SecureMetricsPort:       v.integer("ENVOY_SECURE_METRICS_PORT", 0),
 		SecureMergedMetricsPort: v.integer("ENVOY_SECURE_MERGED_METRICS_PORT", 0),
 
+		Patches:         v.boolean("BOOTSTRAP_XDS_AGENT"),
 		StateOfTheWorld: v.env["ISTIO_DELTA_XDS"] != "" && !v.boolean("ISTIO_DELTA_XDS"),
 		Drain: envoy.DrainPolicy{
 			InboundOnly: kind == "sidecar",

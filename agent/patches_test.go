@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	bootstrappb "github.com/pilothouse-mesh/pilothouse/proto/bootstrap"
+	"github.com/pilothouse-mesh/pilothouse/security/ca"
+	"github.com/pilothouse-mesh/pilothouse/test/envoytest"
+)
+
+// patching is a control plane that has patches of the bootstrap: in the first call it fails, and it notes what agents
+// say of themselves, and what they refuse.
+type patching struct {
+	*controlPlane
+	patches *anypb.Any
+	refused chan string
+
+	mu    sync.Mutex
+	calls int
+	asked string
+}
+
+func (p *patching) StreamAggregatedResources(s discovery.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls++; p.calls == 1 {
+		return errors.New("not ready yet")
+	}
+	req, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	p.asked = req.GetNode().GetId() + " " + req.GetNode().GetMetadata().GetFields()[bootstrappb.Asked].GetStringValue() + " " + req.GetTypeUrl()
+	return s.Send(&discovery.DiscoveryResponse{TypeUrl: req.GetTypeUrl(), VersionInfo: "1", Nonce: "1", Resources: []*anypb.Any{p.patches}})
+}
+
+func (p *patching) DeltaAggregatedResources(s discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	for {
+		req, err := s.Recv()
+		if err != nil {
+			return nil
+		}
+		res := &discovery.DeltaDiscoveryResponse{TypeUrl: req.GetTypeUrl(), Nonce: req.GetTypeUrl()}
+		switch {
+		case req.GetTypeUrl() == bootstrappb.Type && req.GetResponseNonce() != "":
+			p.refused <- req.GetErrorDetail().GetMessage()
+			continue
+		case req.GetResponseNonce() != "":
+			continue
+		case req.GetTypeUrl() == bootstrappb.Type:
+			res.Resources = []*discovery.Resource{{Name: "bootstrap", Version: "1", Resource: p.patches}}
+		case strings.HasSuffix(req.GetTypeUrl(), "v3.Listener"):
+			res.Resources = []*discovery.Resource{{Name: "mtls", Version: "1", Resource: p.listener}}
+		}
+		if err := s.Send(res); err != nil {
+			return err
+		}
+	}
+}
+
+// What EnvoyFilters put over the bootstrap is in force beside the user's own override, and what Envoy refuses keeps
+// no proxy from running and is told.
+func TestBootstrapPatches(t *testing.T) {
+	for name, c := range map[string]struct{ json, runtime, refused string }{
+		"taken":    {`{"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`, `"some.value"`, ""},
+		"refused":  {`{"static_resources":{"clusters":[{"name":"agent"}]},"layered_runtime":{"layers":[{"name":"patched","static_layer":{"some.value":"5"}}]}}`, "", "Envoy has started without: "},
+		"no such":  {`{"bootstrap_extensions":[{"name":"x","typed_config":{"@type":"type.googleapis.com/no.Such"}}]}`, "", "Envoy has started without: "},
+		"too long": {`{"node":{"id":"` + strings.Repeat("x", 128<<10) + `"}}`, "", "Envoy has started without: it has 131"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			authority, err := ca.New(ca.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := testConfig(t)
+			plane := &patching{
+				controlPlane: &controlPlane{t: t, authority: authority, listener: tlsListener(t, envoytest.FreePort(t))},
+				patches:      pack(t, &bootstrappb.Patches{Json: c.json}), refused: make(chan string, 1),
+			}
+			cfg.Proxy.DiscoveryAddress = plane.serveAs(plane)
+			cfg.Trust.ServerName = "istiod.istio-system.svc"
+			cfg.Trust.TokenFile = filepath.Join(cfg.Root, "token")
+			write(t, cfg.Trust.TokenFile, bearer)
+			write(t, cfg.Trust.XDSRoot, string(authority.RootPEM()))
+			cfg.Envoy.Patches = true
+			cfg.Envoy.Override = "layered_runtime: {layers: [{name: own, static_layer: {own.value: 7}}]}"
+
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			ended := make(chan error, 1)
+			go func() { ended <- Run(ctx, cfg) }()
+			await(t, ended, fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", cfg.Envoy.HealthPort))
+			runtime := fetch(t, fmt.Sprintf("http://127.0.0.1:%d/runtime", cfg.Proxy.AdminPort))
+			if !strings.Contains(runtime, `"own.value"`) || strings.Contains(runtime, `"some.value"`) != (c.runtime != "") {
+				t.Errorf("runtime is %s", runtime)
+			}
+			if got := <-plane.refused; !strings.HasPrefix(got, c.refused) || (got == "") != (c.refused == "") {
+				t.Errorf("the control plane was told %q, want %q", got, c.refused)
+			} else {
+				t.Log(got)
+			}
+			if want := "sidecar~127.0.0.1~reviews-1.default~default.svc.cluster.local true " + bootstrappb.Type; plane.asked != want {
+				t.Errorf("asked %q, want %q", plane.asked, want)
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Errorf("after an orderly stop: %v", err)
+			}
+		})
+	}
+}
