@@ -279,6 +279,15 @@ func TestIstiosAgentHasItsConfiguration(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the patches of a bootstrap first, of which there are none", func(t *testing.T) {
+		s := a.stream(false)
+		if err := s.send(a.node("sidecar"), xdsres.BootstrapPatches.URL()); err != nil {
+			t.Fatal(err)
+		}
+		if typeURL, resources, err := s.receive(); err != nil || typeURL != xdsres.BootstrapPatches.URL() || len(resources) > 0 {
+			t.Errorf("%v %v %v", typeURL, resources, err)
+		}
+	})
 	t.Run("of another namespace", func(t *testing.T) {
 		node := a.node("sidecar")
 		node.Metadata.Fields["NAMESPACE"] = structpb.NewStringValue("istio-system")
