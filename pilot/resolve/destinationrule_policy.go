@@ -47,7 +47,7 @@ func policyFor(r Reader, d *destinationRule, subset string, port uint32) traffic
 		}
 		t = t.over(source, p)
 	}
-	t.whole = d.wholePolicy(subset)
+	t.whole = d.wholePolicy(subset, port)
 	return t
 }
 

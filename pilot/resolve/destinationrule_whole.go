@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 
@@ -9,29 +10,26 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
 )
 
-// wholePolicy holds the parts of a traffic policy that settings of a port do not have. So they hold for every
-// port, also for one with settings of its own; a subset's stand in the place of the rule's.
+// wholePolicy holds the parts of a traffic policy that settings of a port do not have. A subset's stand in the place
+// of the rule's. As settings of a port inherit nothing, a policy that has any for it leaves out these parts for
+// that port, but for the tunnel.
 type wholePolicy struct {
 	budget *networking.TrafficPolicy_RetryBudget
 	proxy  *networking.TrafficPolicy_ProxyProtocol
 	tunnel *networking.TrafficPolicy_TunnelSettings
 }
 
-func (d *destinationRule) wholePolicy(subset string) wholePolicy {
+func (d *destinationRule) wholePolicy(subset string, port uint32) wholePolicy {
 	var out wholePolicy
-	policies := []*networking.TrafficPolicy{d.policy.spec}
+	sources := []policySource{d.policy}
 	if s := d.subset(subset); s != nil {
-		policies = append(policies, s.policy.spec)
+		sources = append(sources, s.policy)
 	}
-	for _, p := range policies {
-		if v := p.GetRetryBudget(); v != nil {
-			out.budget = v
-		}
-		if v := p.GetProxyProtocol(); v != nil {
-			out.proxy = v
-		}
-		if v := p.GetTunnel(); v != nil {
-			out.tunnel = v
+	for _, s := range sources {
+		out.tunnel = cmp.Or(s.spec.GetTunnel(), out.tunnel)
+		if _, _, ofPort := s.at(port); !ofPort {
+			out.budget = cmp.Or(s.spec.GetRetryBudget(), out.budget)
+			out.proxy = cmp.Or(s.spec.GetProxyProtocol(), out.proxy)
 		}
 	}
 	return out
