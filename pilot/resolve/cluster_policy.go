@@ -129,8 +129,8 @@ func applyOutlier(o *networking.OutlierDetection, cl *ir.Cluster) {
 		n := uint32(legacy)
 		out.ConsecutiveGateway = &n
 	}
-	if out.SplitLocalOrigin {
-		out.ConsecutiveLocalOrigin = number(o.GetConsecutiveLocalOriginFailures())
+	if n := o.GetConsecutiveLocalOriginFailures(); out.SplitLocalOrigin && n.GetValue() > 0 { // 0 is the default, not none as of the others
+		out.ConsecutiveLocalOrigin = number(n)
 	}
 	out.HTTPErrors = distinct(slices.Clone(o.GetOutlierDetectionHttpErrorCodes()))
 	cl.Outlier = out

@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -105,21 +106,23 @@ func mostSpecific(r Reader, c *Class, rules []*model.Object) []*model.Object {
 
 // private tells whether only its own namespace sees a rule.
 func private(r Reader, o *model.Object) bool {
-	exportTo := o.Spec.(*networking.DestinationRule).GetExportTo()
-	return model.ExportTo(exportTo, r.Mesh().GetDefaultDestinationRuleExportTo(), o.Namespace).Only(o.Namespace)
+	dr := o.Spec.(*networking.DestinationRule)
+	return dr.GetWorkloadSelector() != nil ||
+		model.ExportTo(dr.GetExportTo(), r.Mesh().GetDefaultDestinationRuleExportTo(), o.Namespace).Only(o.Namespace)
 }
 
-// mergeRules joins rules of one host, the oldest first. One that selects the workload stands
-// alone.
+// mergeRules joins rules of one host, the oldest first, as far as they count together.
 func mergeRules(c *Class, rules []*model.Object) *destinationRule {
-	if at := slices.IndexFunc(rules, func(o *model.Object) bool { return slices.Contains(c.DestinationRules, o.Key) }); at >= 0 {
-		rules = rules[at : at+1]
-	}
-	out := &destinationRule{object: rules[0]}
+	counting, apart := together(c, rules)
+	out := &destinationRule{object: counting[0]}
 	conflict := func(o *model.Object, field, message string) {
 		out.problems = append(out.problems, o.WarningAt(field, model.ReasonConflict, message))
 	}
-	for _, o := range rules {
+	for _, o := range apart {
+		conflict(o, "spec.exportTo", fmt.Sprintf("%s, which is younger, has the same host and another exportTo; clients that see both take that one alone",
+			rules[len(rules)-1].Key))
+	}
+	for _, o := range counting {
 		dr := o.Spec.(*networking.DestinationRule)
 		switch {
 		case dr.GetTrafficPolicy() == nil:
@@ -143,4 +146,37 @@ func mergeRules(c *Class, rules []*model.Object) *destinationRule {
 		}
 	}
 	return out
+}
+
+// together gives those of a host's rules, the oldest first, that count together, and those that do not for their exportTo.
+// Rules that select the workload count without the others: the oldest of them, with those of the same selector. Else
+// the rules with the exportTo of the youngest count, as in Istio, so that a namespace can have one for itself.
+func together(c *Class, rules []*model.Object) (counting, apart []*model.Object) {
+	selects := func(o *model.Object) bool { return slices.Contains(c.DestinationRules, o.Key) }
+	if at := slices.IndexFunc(rules, selects); at >= 0 {
+		labels := selectorOf(rules[at])
+		for _, o := range rules[at:] {
+			if selects(o) && maps.Equal(labels, selectorOf(o)) {
+				counting = append(counting, o)
+			}
+		}
+		return counting, nil
+	}
+	exportTo := exportOf(rules[len(rules)-1])
+	for _, o := range rules {
+		if slices.Equal(exportTo, exportOf(o)) {
+			counting = append(counting, o)
+		} else {
+			apart = append(apart, o)
+		}
+	}
+	return counting, apart
+}
+
+func selectorOf(o *model.Object) map[string]string {
+	return o.Spec.(*networking.DestinationRule).GetWorkloadSelector().GetMatchLabels()
+}
+
+func exportOf(o *model.Object) []string {
+	return distinct(slices.Clone(o.Spec.(*networking.DestinationRule).GetExportTo()))
 }

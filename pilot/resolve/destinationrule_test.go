@@ -64,6 +64,12 @@ func TestDestinationRuleLookup(t *testing.T) {
 			"istio-system", 3 * time.Second,
 		},
 		"a selected workload's stands alone": {rule("client", "a", host, "1s", "") + rule("client", "b", host, "2s", selector), "", 2 * time.Second},
+		"the youngest of another exportTo":   {rule("client", "a", host, "1s", "") + rule("client", "b", host, "2s", `, exportTo: ["."]`), "", 2 * time.Second},
+		"exportTo in any order is the same":  {rule("client", "a", host, "1s", `, exportTo: ["x", "."]`) + rule("client", "b", host, "2s", `, exportTo: [".", "x"]`), "", 1 * time.Second},
+		"of a client in root a selecting one before the service's": {
+			rule("istio-system", "r", host, "3s", selector) + rule("server", "r", host, "2s", ""),
+			"istio-system", 3 * time.Second,
+		},
 		"a selector elsewhere has no effect": {rule("server", "b", host, "2s", selector), "", nothing},
 		"nor for another workload":           {rule("client", "b", host, "2s", strings.Replace(selector, "client", "x", 1)), "", nothing},
 	} {
@@ -139,6 +145,52 @@ spec:
 		if diff := cmp.Diff(want, resolve.TCPPolicy(r, &class, svc, &model.ServicePort{Port: port}, "")); diff != "" {
 			t.Errorf("port %d: %s", port, diff)
 		}
+	}
+}
+
+// Failures of connections have a default of their own, which 0 asks for as well; of answers 0 means never.
+func TestEjectionByFailuresOfConnections(t *testing.T) {
+	for field, want := range map[string]*uint32{"consecutiveLocalOriginFailures: 0, ": nil, "consecutiveLocalOriginFailures: 3, ": new(uint32(3)), "": nil} {
+		r := read(t, service+`
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: server}
+spec: {host: a, trafficPolicy: {outlierDetection: {`+field+`consecutive5xxErrors: 0, splitExternalLocalOriginErrors: true}}}
+`)
+		class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: "client"})
+		for _, cl := range clustersOf(r, &class) {
+			if diff := cmp.Diff(&ir.OutlierDetection{Consecutive5xx: new(uint32(0)), SplitLocalOrigin: true, ConsecutiveLocalOrigin: want}, cl.Outlier); diff != "" {
+				t.Errorf("{%s}: %s", field, diff)
+			}
+		}
+	}
+}
+
+// Settings of a port inherit nothing, also not what they cannot have themselves.
+func TestRetryBudgetOfAPort(t *testing.T) {
+	r := read(t, strings.Replace(service, "ports: [", "ports: [{name: other, port: 81}, ", 1)+`
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: server}
+spec:
+  host: a
+  trafficPolicy:
+    retryBudget: {percent: 50}
+    portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {maxConnections: 7}}}]
+`)
+	class := resolve.Classify(r, &model.Proxy{Type: model.SidecarProxy, Namespace: "client"})
+	budgets := map[string]*ir.RetryBudget{}
+	for _, cl := range clustersOf(r, &class) {
+		budgets[cl.Name] = cl.Breakers.RetryBudget
+	}
+	want := map[string]*ir.RetryBudget{
+		"outbound|80||a.server.svc.cluster.local": {Percent: 50, Least: 3},
+		"outbound|81||a.server.svc.cluster.local": nil,
+	}
+	if diff := cmp.Diff(want, budgets); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -219,7 +219,7 @@ func narrowed(found []claim, named bool, sni string) (out []*simpleService) {
 
 // rulesFor gives the DestinationRules in force: those of the client's namespace, else of the service's,
 // else of the root's, of the most specific host there. For clients in the root namespace only those come
-// first that nobody else sees.
+// first that nobody else sees. What is exported otherwise than the youngest does not count beside it.
 func rulesFor(all []*simpleDR, client string, s *simpleService) []*simpleDR {
 	const root = "istio-system"
 	private := func(d *simpleDR) bool { return d.exportTo == "." || d.exportTo == d.namespace }
@@ -237,7 +237,8 @@ func rulesFor(all []*simpleDR, client string, s *simpleService) []*simpleDR {
 		found = slices.DeleteFunc(found, func(d *simpleDR) bool { return specific(d.host) < best })
 		if len(found) > 0 {
 			slices.SortFunc(found, func(a, b *simpleDR) int { return cmp.Compare(a.age, b.age) })
-			return found
+			youngest := found[len(found)-1]
+			return slices.DeleteFunc(found, func(d *simpleDR) bool { return d.exportTo != youngest.exportTo })
 		}
 	}
 	return nil
