@@ -139,7 +139,7 @@ func chosen(n *remote, endpoints []model.Endpoint) map[string]string {
 // belongs tells whether an endpoint with labels is a host of the cluster for this class.
 func belongs(r resolve.Reader, c *resolve.Class, cl *ir.Cluster, labels map[string]string, ep *model.Endpoint) bool {
 	set, kind := cl.Endpoints, model.KindOfAddress(ep.Address)
-	inService := ep.Health == model.Healthy || set.Unready && ep.Health == model.Unhealthy
+	inService := (ep.Health == model.Healthy || set.Unready && ep.Health == model.Unhealthy) && ep.Labels[model.LabelDraining] == ""
 	if ep.ServicePort != set.PortName || !inService || !c.Network.Sees(ep.Network) || (ep.Port == 0) != (kind == model.AddressUnix) {
 		return false
 	}

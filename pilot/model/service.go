@@ -206,6 +206,9 @@ type Endpoint struct {
 	LongPeer       bool // as in Pod
 }
 
+// LabelDraining, with any value, takes a workload out of service.
+const LabelDraining = "istio.io/draining"
+
 // TLS modes of an endpoint, as in the label of its pod.
 const (
 	LabelTLSMode    = "security.istio.io/tlsMode"
