@@ -14,6 +14,9 @@ import (
 // with the proxy come first; among those that share as many, what is nearer.
 func priority(r resolve.Reader, p ir.LocalityPolicy, c *resolve.Class, endpoint *model.Endpoint) uint32 {
 	labels := uint32(len(p.By) - shared(r, &p, c, endpoint))
+	if p.OwnNetwork && !c.Network.Reaches(endpoint.Network) {
+		labels = uint32(len(p.By) + 1)
+	}
 	return labels*tiers + distance(&p, c.Locality, endpoint.Locality)
 }
 

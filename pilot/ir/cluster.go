@@ -84,6 +84,8 @@ type LocalityPolicy struct {
 	// By groups endpoints into priorities by how many of the labels, from the first on, they share with the
 	// proxy. Failover orders those of which By says the same.
 	By []FailoverLabel
+	// OwnNetwork puts endpoints of other networks than the proxy's after all that By orders.
+	OwnNetwork bool
 	// Regions puts the endpoints of the proxy's own region before those of the others, among those of which By says
 	// the same; To orders the others.
 	Regions bool

@@ -24,7 +24,7 @@ func applyLocality(mesh *meshconfig.MeshConfig, svc *model.Service, b *networkin
 	case b.GetLocalityLbSetting() != nil:
 		*policy = localityPolicy(b.GetLocalityLbSetting(), outlier)
 	case by != nil:
-		policy.By = by
+		policy.By, policy.OwnNetwork = by, cl.Endpoints.ByNetwork
 	case ofMesh != nil && !off(ofMesh.GetEnabled()):
 		*policy, cl.Zones = zonePolicy(ofMesh)
 	default:
