@@ -179,16 +179,12 @@ func clusterPlace(cl *ir.Cluster) patch.ClusterPlace {
 	return out
 }
 
-// placeOfCluster reads direction|port|subset|host.
+// placeOfCluster reads what a cluster's name says.
 func placeOfCluster(name string) patch.ClusterPlace {
-	var out patch.ClusterPlace
-	if parts := strings.Split(name, "|"); len(parts) == 4 {
-		if n, err := strconv.ParseUint(parts[1], 10, 16); err == nil {
-			out.Port = uint32(n)
-		}
-		if out.Subset = parts[2]; parts[3] != "" {
-			out.Hosts = []string{parts[3]}
-		}
+	port, subset, host := model.ClusterParts(name)
+	out := patch.ClusterPlace{Port: port, Subset: subset}
+	if host != "" {
+		out.Hosts = []string{host}
 	}
 	return out
 }

@@ -67,8 +67,8 @@ func PatchTarget(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) string {
 }
 
 func clusterTarget(m *networking.EnvoyFilter_ClusterMatch) string {
-	if parts := strings.Split(m.GetName(), "|"); len(parts) == 4 && parts[3] != "" {
-		return PatchHost + parts[3]
+	if _, _, host := ClusterParts(m.GetName()); host != "" {
+		return PatchHost + host
 	}
 	switch {
 	case m.GetName() != "":

@@ -25,6 +25,20 @@ func ClusterHost(cluster string) string {
 	return ""
 }
 
+// ClusterParts takes a ClusterName apart, or a DNSSNIName, which is also the name of the cluster that a gateway passes
+// its connections on to. Port is 0 and the others are empty for another name.
+func ClusterParts(cluster string) (port uint32, subset, host string) {
+	parts := strings.Split(cluster, "|")
+	if len(parts) != 4 {
+		parts = strings.SplitN(cluster, "_.", 4)
+	}
+	if len(parts) != 4 {
+		return 0, "", ""
+	}
+	n, _ := strconv.ParseUint(parts[1], 10, 16)
+	return uint32(n), parts[2], parts[3]
+}
+
 // ClusterName gives direction|port|subset|host, e.g. outbound|9080|v1|reviews.default.svc.cluster.local.
 func ClusterName(direction string, port uint32, subset, host string) string {
 	return direction + "|" + strconv.FormatUint(uint64(port), 10) + "|" + subset + "|" + host

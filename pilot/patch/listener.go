@@ -132,18 +132,20 @@ func (r *run) networkFilter(l *listenerv3.Listener, fc *listenerv3.FilterChain, 
 		if !ok || p.operation != opMerge || !p.matchesFilter(l, fc, f) || f.GetTypedConfig() == nil {
 			return
 		}
-		if value.GetName() != "" {
-			f.Name = value.GetName()
-		}
 		if value.GetTypedConfig() != nil {
 			merged, err := p.mergeAny(f.GetTypedConfig(), value.GetTypedConfig())
 			if err != nil {
-				r.fail(p, err)
+				if p.match.GetListener().GetFilterChain().GetFilter() != nil { // without one it is for filters of its type
+					r.fail(p, err)
+				}
 				return
 			}
 			f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: merged}
-			r.check(p, f)
 		}
+		if value.GetName() != "" {
+			f.Name = value.GetName()
+		}
+		r.check(p, f)
 	})
 	if f.GetTypedConfig().MessageIs(connectionManager) {
 		r.connectionManager(l, fc, f)

@@ -92,8 +92,12 @@ func (p *parser) parse(item *networking.EnvoyFilter_EnvoyConfigObjectPatch) *Pat
 	case out.context == networking.EnvoyFilter_WAYPOINT:
 		p.report(".match.context", model.SeverityWarning, model.ReasonNotTranslated, "there are no waypoints here; the patch has no effect")
 		return nil
-	case !slices.Contains(k.operations, out.operation):
-		p.fail(".patch.operation", fmt.Sprintf("%s is not possible for %s; write %s", item.GetPatch().GetOperation(), out.applyTo, names(k.operations)))
+	case out.operation == networking.EnvoyFilter_Patch_INVALID:
+		p.fail(".patch.operation", "there is none; write "+names(k.operations))
+		return nil
+	case !slices.Contains(k.operations, out.operation): // as documented, and told by no one in Istio
+		p.report(".patch.operation", model.SeverityWarning, model.ReasonInvalid,
+			fmt.Sprintf("%s is not possible for %s, so the patch has no effect; write %s", item.GetPatch().GetOperation(), out.applyTo, names(k.operations)))
 		return nil
 	case item.GetMatch().GetWaypoint() != nil:
 		return nil // the source tells that there are none
@@ -136,6 +140,10 @@ func (p *parser) matches(to networking.EnvoyFilter_ApplyTo, want matchClass, m *
 		got = matchRoute
 	case *networking.EnvoyFilter_EnvoyConfigObjectMatch_Cluster:
 		got = matchCluster
+	}
+	if want == "" {
+		p.report(".match", model.SeverityWarning, model.ReasonInvalid, fmt.Sprintf("a match of a %s says nothing of %s; remove it", got, to))
+		return true
 	}
 	if got != want {
 		p.fail(".match", fmt.Sprintf("a match of a %s says nothing of %s; match a %s", got, to, want))

@@ -124,6 +124,7 @@ func TestWhereFiltersGo(t *testing.T) {
 		"network by destination port":      {network("filterChain: {destinationPort: 80}", "INSERT_FIRST"), "tls http | web: new first connection_manager /one /router | other: tcp"},
 		"network before":                   {network("filterChain: {filter: {name: tcp}}", "INSERT_BEFORE"), "tls http | web: first connection_manager /one /router | other: new tcp"},
 		"network remove":                   {network("filterChain: {filter: {name: first}}", "REMOVE"), "tls http | web: connection_manager /one /router | other: tcp"},
+		"network merge for its type":       {"{applyTo: NETWORK_FILTER, match: {listener: {filterChain: {name: web}}}, patch: {operation: INSERT_FIRST, value: {name: new, " + buffer + "}}}, {applyTo: NETWORK_FILTER, patch: {operation: MERGE, value: {name: merged, typed_config: {" + managerAny + ", stat_prefix: z}}}}", "tls http | web: new first merged /one /router | other: tcp"},
 		"network replace":                  {network("filterChain: {filter: {name: tcp}}", "REPLACE"), "tls http | web: first connection_manager /one /router | other: new"},
 		"listener filter add":              {listening("", "ADD"), "tls http new | web: first connection_manager /one /router | other: tcp"},
 		"listener filter before":           {listening("listenerFilter: http", "INSERT_BEFORE"), "tls new http | web: first connection_manager /one /router | other: tcp"},
@@ -327,11 +328,66 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// A Gateway's server is asked for at gateways alone, whatever the context of the patch.
+func TestServersAreMatchedAtGateways(t *testing.T) {
+	for match, server := range map[string]RoutePlace{"{gateway: a/b}": {Gateway: "a/b"}, "{portName: https}": {PortName: "https"}} {
+		set, _ := patches(t, "{applyTo: VIRTUAL_HOST, match: {routeConfiguration: "+match+"}, patch: {operation: REMOVE}}")
+		for _, c := range []struct {
+			context Context
+			at      RoutePlace
+			removed bool
+		}{
+			{networking.EnvoyFilter_GATEWAY, server, true}, {networking.EnvoyFilter_GATEWAY, RoutePlace{}, false}, {networking.EnvoyFilter_SIDECAR_OUTBOUND, RoutePlace{}, true},
+		} {
+			_, kept, _ := set.VirtualHost(c.context, c.at, func() *routev3.VirtualHost { return &routev3.VirtualHost{Name: "a:80", Domains: []string{"a"}} })
+			if kept == c.removed {
+				t.Errorf("%s in context %v at %v: removed %v", match, c.context, c.at, !kept)
+			}
+		}
+	}
+}
+
+// Routes are changed and removed before others are added, whichever patch stands first.
+func TestRoutesAreChangedBeforeOthersAreAdded(t *testing.T) {
+	on := func(route, op, value string) string {
+		return "{applyTo: HTTP_ROUTE, match: {routeConfiguration: {vhost: {route: {" + route + "}}}}, patch: {operation: " + op + value + "}}"
+	}
+	added := ", value: {name: new, match: {prefix: /new}, direct_response: {status: 418}}"
+	for name, c := range map[string]struct {
+		patches []string
+		want    string
+	}{
+		"what is added is not removed":        {[]string{on("", "ADD", added), on("name: new", "REMOVE", "")}, "a b new"},
+		"what is added is not changed":        {[]string{on("", "INSERT_FIRST", added), on("", "MERGE", ", value: {name: x}")}, "new x x"},
+		"nothing goes beside what is no more": {[]string{on("name: a", "INSERT_BEFORE", added), on("name: a", "REMOVE", "")}, "b"},
+		"but in the order of the adding ones": {[]string{on("name: b", "INSERT_BEFORE", added), on("name: new", "INSERT_AFTER", ", value: {name: after, match: {prefix: /}, direct_response: {status: 418}}")}, "a new after b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, problems := patches(t, c.patches...)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			vh, _, problems := set.VirtualHost(networking.EnvoyFilter_SIDECAR_OUTBOUND, RoutePlace{}, func() *routev3.VirtualHost {
+				vh := &routev3.VirtualHost{}
+				decodeYAML(t, "{name: h, domains: [h], routes: [{name: a, match: {prefix: /a}, direct_response: {status: 200}}, {name: b, match: {prefix: /b}, direct_response: {status: 200}}]}", vh)
+				return vh
+			})
+			var got []string
+			for _, r := range vh.GetRoutes() {
+				got = append(got, r.GetName())
+			}
+			if strings.Join(got, " ") != c.want || len(problems) > 0 {
+				t.Errorf("%v %v, want %s", got, problems, c.want)
+			}
+		})
+	}
+}
+
 // One rule of sense each.
 func TestParse(t *testing.T) {
 	for item, want := range map[string]string{
 		"{patch: {operation: ADD, value: {}}}":                                                                                               ".applyTo: write what",
-		"{applyTo: CLUSTER, patch: {value: {}}}":                                                                                             ".patch.operation: INVALID",
+		"{applyTo: CLUSTER, patch: {value: {}}}":                                                                                             ".patch.operation: there is none",
 		"{applyTo: ROUTE_CONFIGURATION, patch: {operation: INSERT_FIRST, value: {}}}":                                                        ".patch.operation: INSERT_FIRST is not possible for ROUTE_CONFIGURATION",
 		"{applyTo: CLUSTER, patch: {operation: MERGE}}":                                                                                      ".patch.value: there is no value",
 		"{applyTo: CLUSTER, patch: {operation: MERGE, value: {name: 5}}}":                                                                    ".patch.value: it is no envoy.config.cluster.v3.Cluster",

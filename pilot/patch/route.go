@@ -40,13 +40,13 @@ func (s Set) VirtualHost(c Context, at RoutePlace, fresh func() *routev3.Virtual
 
 func (r *run) routeConfig(at RoutePlace, rc *routev3.RouteConfiguration) {
 	r.each(networking.EnvoyFilter_ROUTE_CONFIGURATION, func(p *Patch) {
-		if p.matchesRoutes(at) {
+		if p.matchesRoutes(r.context, at) {
 			p.merge(rc, p.value)
 			r.check(p, rc)
 		}
 	})
 	r.each(networking.EnvoyFilter_VIRTUAL_HOST, func(p *Patch) {
-		if p.operation == opAdd && p.matchesRoutes(at) {
+		if p.operation == opAdd && p.matchesRoutes(r.context, at) {
 			vh := clone[*routev3.VirtualHost](p)
 			demand(vh)
 			rc.VirtualHosts = append(rc.VirtualHosts, vh)
@@ -78,7 +78,7 @@ func inlinePlace(rc *routev3.RouteConfiguration) RoutePlace {
 func (r *run) virtualHost(at RoutePlace, vh *routev3.VirtualHost) (*routev3.VirtualHost, bool) {
 	kept := true
 	r.each(networking.EnvoyFilter_VIRTUAL_HOST, func(p *Patch) {
-		if !kept || p.operation == opAdd || !p.matchesHost(at, vh) {
+		if !kept || p.operation == opAdd || !p.matchesHost(r.context, at, vh) {
 			return
 		}
 		switch p.operation {
@@ -129,9 +129,11 @@ func switchedOn(settings map[string]*anypb.Any, filter string) map[string]*anypb
 	return out
 }
 
+// routes patches the routes of a virtual host. What changes or removes some comes before what adds some, as in Istio: it
+// finds none that are added, and nothing is added beside one that is removed.
 func (r *run) routes(at RoutePlace, vh *routev3.VirtualHost) {
 	r.each(networking.EnvoyFilter_HTTP_ROUTE, func(p *Patch) {
-		if !p.matchesHost(at, vh) {
+		if !p.matchesHost(r.context, at, vh) {
 			return
 		}
 		switch p.operation {
@@ -144,6 +146,14 @@ func (r *run) routes(at RoutePlace, vh *routev3.VirtualHost) {
 			}
 		case opRemove:
 			vh.Routes = slices.DeleteFunc(vh.Routes, p.matchesRoute)
+		}
+	})
+	r.each(networking.EnvoyFilter_HTTP_ROUTE, func(p *Patch) {
+		if !p.matchesHost(r.context, at, vh) {
+			return
+		}
+		switch p.operation {
+		case opMerge, opRemove:
 		case opFirst:
 			if slices.ContainsFunc(vh.Routes, p.matchesRoute) || !p.namesRoute() {
 				vh.Routes = slices.Insert(vh.Routes, 0, clone[*routev3.Route](p))
@@ -158,16 +168,18 @@ func (p *Patch) namesRoute() bool {
 	return p.match.GetRouteConfiguration().GetVhost().GetRoute() != nil
 }
 
-func (p *Patch) matchesRoutes(at RoutePlace) bool {
+// matchesRoutes tells whether a patch is for a route configuration. What is asked of a Gateway's server counts at
+// gateways only.
+func (p *Patch) matchesRoutes(c Context, at RoutePlace) bool {
 	m := p.match.GetRouteConfiguration()
 	return (m.GetName() == "" || m.GetName() == at.Name) && (m.GetPortNumber() == 0 || slices.Contains(at.Ports, m.GetPortNumber())) &&
-		(p.context != networking.EnvoyFilter_GATEWAY ||
+		(c != networking.EnvoyFilter_GATEWAY ||
 			(m.GetPortName() == "" || m.GetPortName() == at.PortName) && (m.GetGateway() == "" || m.GetGateway() == at.Gateway))
 }
 
-func (p *Patch) matchesHost(at RoutePlace, vh *routev3.VirtualHost) bool {
+func (p *Patch) matchesHost(c Context, at RoutePlace, vh *routev3.VirtualHost) bool {
 	m := p.match.GetRouteConfiguration().GetVhost()
-	return p.matchesRoutes(at) && (m.GetName() == "" || m.GetName() == vh.GetName()) &&
+	return p.matchesRoutes(c, at) && (m.GetName() == "" || m.GetName() == vh.GetName()) &&
 		(m.GetDomainName() == "" || slices.Contains(vh.GetDomains(), m.GetDomainName()))
 }
 

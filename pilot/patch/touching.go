@@ -37,14 +37,14 @@ func (p *Patch) madeOf() model.MadeOf {
 func (s Set) Touching(c Context, at Place, whole, part proto.Message) []model.MadeOf {
 	var out []model.MadeOf
 	for _, p := range s {
-		if p.In(c) && p.touches(at, whole, part) {
+		if p.In(c) && p.touches(c, at, whole, part) {
 			out = append(out, p.madeOf())
 		}
 	}
 	return out
 }
 
-func (p *Patch) touches(at Place, whole, part proto.Message) bool {
+func (p *Patch) touches(c Context, at Place, whole, part proto.Message) bool {
 	if p.operation == opAdd && p.adds(whole, part) {
 		return true
 	}
@@ -52,13 +52,13 @@ func (p *Patch) touches(at Place, whole, part proto.Message) bool {
 	case *clusterv3.Cluster:
 		return p.applyTo == networking.EnvoyFilter_CLUSTER && p.operation != opAdd && p.matchesCluster(at.Cluster, m)
 	case *listenerv3.Listener:
-		return p.touchesListener(m, part)
+		return p.touchesListener(c, m, part)
 	case *routev3.RouteConfiguration:
 		hosts := m.GetVirtualHosts()
 		if vh, ok := part.(*routev3.VirtualHost); ok {
 			hosts = []*routev3.VirtualHost{vh}
 		}
-		return p.touchesRoutes(at.Routes, hosts, part == nil)
+		return p.touchesRoutes(c, at.Routes, hosts, part == nil)
 	}
 	return false
 }
@@ -78,7 +78,7 @@ func (p *Patch) adds(whole, part proto.Message) bool {
 	return ok && has && asked.(proto.Message).ProtoReflect().Descriptor() == p.value.ProtoReflect().Descriptor() && named.GetName() == value.GetName()
 }
 
-func (p *Patch) touchesListener(l *listenerv3.Listener, part proto.Message) bool {
+func (p *Patch) touchesListener(c Context, l *listenerv3.Listener, part proto.Message) bool {
 	chains := append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain())
 	if fc, ok := part.(*listenerv3.FilterChain); ok {
 		chains = []*listenerv3.FilterChain{fc}
@@ -92,12 +92,12 @@ func (p *Patch) touchesListener(l *listenerv3.Listener, part proto.Message) bool
 		return p.operation == opMerge && slices.ContainsFunc(chains, func(fc *listenerv3.FilterChain) bool { return fc != nil && p.matchesChain(l, fc) })
 	}
 	return slices.ContainsFunc(chains, func(fc *listenerv3.FilterChain) bool {
-		return slices.ContainsFunc(fc.GetFilters(), func(f *listenerv3.Filter) bool { return p.touchesFilter(l, fc, f) })
+		return slices.ContainsFunc(fc.GetFilters(), func(f *listenerv3.Filter) bool { return p.touchesFilter(c, l, fc, f) })
 	})
 }
 
 // touchesFilter tells whether a patch concerns a network filter, or what is in it.
-func (p *Patch) touchesFilter(l *listenerv3.Listener, fc *listenerv3.FilterChain, f *listenerv3.Filter) bool {
+func (p *Patch) touchesFilter(c Context, l *listenerv3.Listener, fc *listenerv3.FilterChain, f *listenerv3.Filter) bool {
 	http := f.GetTypedConfig().MessageIs(connectionManager)
 	switch p.applyTo {
 	case networking.EnvoyFilter_NETWORK_FILTER:
@@ -109,17 +109,17 @@ func (p *Patch) touchesFilter(l *listenerv3.Listener, fc *listenerv3.FilterChain
 	if !http || f.GetTypedConfig().UnmarshalTo(m) != nil || m.GetRouteConfig() == nil {
 		return false
 	}
-	return p.touchesRoutes(inlinePlace(m.GetRouteConfig()), m.GetRouteConfig().GetVirtualHosts(), true)
+	return p.touchesRoutes(c, inlinePlace(m.GetRouteConfig()), m.GetRouteConfig().GetVirtualHosts(), true)
 }
 
 // touchesRoutes tells whether a patch concerns some of the virtual hosts of a route configuration, or that itself.
-func (p *Patch) touchesRoutes(at RoutePlace, hosts []*routev3.VirtualHost, itself bool) bool {
+func (p *Patch) touchesRoutes(c Context, at RoutePlace, hosts []*routev3.VirtualHost, itself bool) bool {
 	switch p.applyTo {
 	case networking.EnvoyFilter_ROUTE_CONFIGURATION:
-		return itself && p.matchesRoutes(at)
+		return itself && p.matchesRoutes(c, at)
 	case networking.EnvoyFilter_VIRTUAL_HOST, networking.EnvoyFilter_HTTP_ROUTE:
 		added := p.applyTo == networking.EnvoyFilter_VIRTUAL_HOST && p.operation == opAdd
-		return !added && slices.ContainsFunc(hosts, func(vh *routev3.VirtualHost) bool { return p.matchesHost(at, vh) })
+		return !added && slices.ContainsFunc(hosts, func(vh *routev3.VirtualHost) bool { return p.matchesHost(c, at, vh) })
 	}
 	return false
 }

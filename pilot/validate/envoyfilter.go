@@ -2,6 +2,7 @@ package validate
 
 import (
 	"regexp"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -39,7 +40,7 @@ func (c *checker) envoyFilter(f *networking.EnvoyFilter) {
 				c.fail(path+".match.proxy.proxyVersion", "is no regular expression of at most %d bytes", maxVersionPattern)
 			}
 		}
-		c.subFilter(path, item)
+		c.filterMatch(path, item)
 	}
 	_, problems := patch.Parse(c.object)
 	c.problems = append(c.problems, problems...)
@@ -48,13 +49,39 @@ func (c *checker) envoyFilter(f *networking.EnvoyFilter) {
 // maxVersionPattern bounds the pattern of a proxy's version, in bytes.
 const maxVersionPattern = 1024
 
-// subFilter refuses a match of an HTTP filter where no HTTP filter is patched.
-func (c *checker) subFilter(path string, item *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
+// connectionManager is the filter that has HTTP filters, by its name and the former one.
+const (
+	connectionManager       = "envoy.filters.network.http_connection_manager"
+	formerConnectionManager = "envoy.http_connection_manager"
+)
+
+// filterMatch checks the match of a network filter, and that of an HTTP filter in it, which only patches of such have.
+func (c *checker) filterMatch(path string, item *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 	filter := item.GetMatch().GetListener().GetFilterChain().GetFilter()
-	if filter.GetSubFilter() != nil && item.GetApplyTo() != networking.EnvoyFilter_HTTP_FILTER {
-		c.fail(path+".match.listener.filterChain.filter.subFilter", "has no effect on %s; remove it, or apply the patch to HTTP_FILTER", item.GetApplyTo())
+	if filter == nil {
+		return
 	}
-	if filter != nil && filter.GetName() == "" && filter.GetSubFilter() == nil {
-		c.warn(path+".match.listener.filterChain.filter.name", "is empty, so the match is of no filter")
+	path += ".match.listener.filterChain.filter"
+	if to := item.GetApplyTo(); to == networking.EnvoyFilter_LISTENER || to == networking.EnvoyFilter_FILTER_CHAIN {
+		c.warn(path, "has no effect on %s; remove it", to)
+	}
+	switch sub := filter.GetSubFilter(); {
+	case sub != nil && item.GetApplyTo() != networking.EnvoyFilter_HTTP_FILTER:
+		c.fail(path+".subFilter", "has no effect on %s; remove it, or apply the patch to HTTP_FILTER", item.GetApplyTo())
+	case sub != nil && filter.GetName() != connectionManager && filter.GetName() != formerConnectionManager:
+		c.fail(path+".name", "%q has no HTTP filters; write %s", filter.GetName(), connectionManager)
+	case filter.GetName() == "":
+		c.warn(path+".name", "is empty, so the match is of no filter")
+	case sub != nil && sub.GetName() == "":
+		c.fail(path+".subFilter.name", "is empty, so the match is of no filter; name one such as envoy.filters.http.router")
+	}
+	c.formerName(path+".name", filter.GetName())
+	c.formerName(path+".subFilter.name", filter.GetSubFilter().GetName())
+}
+
+// formerName warns of names that Envoy's own filters had once.
+func (c *checker) formerName(path, name string) {
+	if strings.HasPrefix(name, "envoy.") && !strings.HasPrefix(name, "envoy.filters.") {
+		c.warn(path, "%q is no name of the mesh's filters, which begin with envoy.filters.network or envoy.filters.http", name)
 	}
 }
