@@ -166,8 +166,9 @@ func inherit(rule, root *networking.HTTPRoute) {
 	rule.Fault = cmp.Or(rule.Fault, root.Fault)
 	rule.CorsPolicy = cmp.Or(rule.CorsPolicy, root.CorsPolicy)
 	rule.Headers = cmp.Or(rule.Headers, root.Headers)
-	if rule.Mirror == nil && len(rule.Mirrors) == 0 {
-		rule.Mirror, rule.Mirrors = root.Mirror, root.Mirrors
+	rule.Mirror = cmp.Or(rule.Mirror, root.Mirror)
+	if len(rule.Mirrors) == 0 {
+		rule.Mirrors = root.Mirrors
 	}
 	//lint:ignore SA1019 users still write it
 	if rule.MirrorPercentage == nil && rule.MirrorPercent == nil {

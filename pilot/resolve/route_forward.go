@@ -140,18 +140,25 @@ func (s *ruleSet) checkReference(field, host string, port uint32, t target) {
 	}
 }
 
-// mirrors translates the old field and the new one. No percentage means all requests.
+// mirrors translates the old field and the new one, which a rule has both where one of them is a delegating rule's. No
+// percentage means all requests.
 func (s *ruleSet) mirrors(field string, rule *networking.HTTPRoute) []ir.Mirror {
-	policies := rule.GetMirrors()
+	policies := slices.Clone(rule.GetMirrors())
 	at := func(i int) string { return fmt.Sprintf("%s.mirrors[%d].destination", field, i) }
-	if len(policies) == 0 && rule.GetMirror() != nil {
+	if rule.GetMirror() != nil {
 		p := rule.GetMirrorPercentage()
 		//lint:ignore SA1019 users still write it
 		if old := rule.GetMirrorPercent(); p == nil && old != nil {
 			p = &networking.Percent{Value: float64(old.GetValue())}
 		}
-		policies = []*networking.HTTPMirrorPolicy{{Destination: rule.GetMirror(), Percentage: p}}
-		at = func(int) string { return field + ".mirror" }
+		policies = slices.Insert(policies, 0, &networking.HTTPMirrorPolicy{Destination: rule.GetMirror(), Percentage: p})
+		item := at
+		at = func(i int) string {
+			if i == 0 {
+				return field + ".mirror"
+			}
+			return item(i - 1)
+		}
 	}
 	var out []ir.Mirror
 	for i, p := range policies {
