@@ -165,8 +165,12 @@ func (x *exchange) destinations(a *routev3.RouteAction) []Cluster {
 	var out []Cluster
 	for _, c := range weighted {
 		if w := c.GetWeight().GetValue(); w > 0 {
+			host := c.GetHostRewriteLiteral()
+			if a.GetHostRewriteLiteral() != "" {
+				host = "" // that of the whole route counts
+			}
 			out = append(out, Cluster{
-				Name: c.GetName(), Percent: share(w, total), Host: c.GetHostRewriteLiteral(),
+				Name: c.GetName(), Percent: share(w, total), Host: host,
 				RequestHeaders:  changes(c.GetRequestHeadersToAdd(), c.GetRequestHeadersToRemove()),
 				ResponseHeaders: changes(c.GetResponseHeadersToAdd(), c.GetResponseHeadersToRemove()),
 			})

@@ -103,7 +103,9 @@ func HashPolicies(r Reader, c *Class, svc *model.Service, port *model.ServicePor
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
 		return []ir.HashPolicy{{QueryParam: key.HttpQueryParameterName}}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
-		return []ir.HashPolicy{{SourceIP: true}}
+		if key.UseSourceIp {
+			return []ir.HashPolicy{{SourceIP: true}}
+		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
 		cookie := key.HttpCookie
 		out := &ir.HashCookie{Name: cookie.GetName(), Path: cookie.GetPath(), TTL: optional(cookie.GetTtl())}

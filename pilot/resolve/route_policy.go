@@ -84,7 +84,7 @@ func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Faul
 		return nil
 	}
 	out := &ir.Fault{}
-	if d := f.GetDelay(); d != nil {
+	if d := f.GetDelay(); d.GetFixedDelay() != nil {
 		percentage := d.GetPercentage()
 		//lint:ignore SA1019 users still write it
 		if old := d.GetPercent(); percentage == nil && old != 0 {
@@ -94,7 +94,7 @@ func (s *ruleSet) fault(field string, f *networking.HTTPFaultInjection) *ir.Faul
 			out.Delay = d.GetFixedDelay().AsDuration()
 		}
 	}
-	if a := f.GetAbort(); a != nil {
+	if a := f.GetAbort(); a.GetErrorType() != nil {
 		if out.AbortShare = s.faultShare(field+".abort", a.GetPercentage()); out.AbortShare > 0 {
 			out.AbortHTTP = uint32(a.GetHttpStatus())
 			if code := slices.Index(grpcCodes, a.GetGrpcStatus()); code >= 0 {

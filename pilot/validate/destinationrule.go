@@ -15,7 +15,7 @@ func (c *checker) destinationRule(dr *networking.DestinationRule) {
 	switch host := dr.GetHost(); {
 	case host == "":
 		c.fail("spec.host", "is missing; name the service that the rule is about")
-	case !isWildcardHost(host) && !isIP(host):
+	case !isHostPattern(host) && !isIP(host):
 		c.fail("spec.host", "%q is no host; use a name, or a wildcard such as *.example.com", host)
 	}
 	c.exportTo("spec.exportTo", dr.GetExportTo())
@@ -61,7 +61,7 @@ func (c *checker) trafficPolicy(path string, p *networking.TrafficPolicy) {
 		case settings.GetPort() == nil:
 			c.missing(item + ".port")
 		case seen[port]:
-			c.fail(item+".port.number", "%d has settings already; put them together", port)
+			c.overridden(item+".port.number", "%d has settings already, which count; put them together", port)
 		}
 		seen[port] = true
 		if settings != nil {
@@ -69,6 +69,9 @@ func (c *checker) trafficPolicy(path string, p *networking.TrafficPolicy) {
 		}
 	}
 	if t := p.GetTunnel(); t != nil {
+		if p.GetProxyProtocol() != nil {
+			c.fail(path+".tunnel", "cannot be together with proxyProtocol; keep one of them")
+		}
 		if t.GetProtocol() != "" && t.GetProtocol() != "CONNECT" && t.GetProtocol() != "POST" {
 			c.fail(path+".tunnel.protocol", "%q is neither CONNECT nor POST", t.GetProtocol())
 		}
@@ -165,7 +168,7 @@ func (c *checker) consistentHash(path string, h *networking.LoadBalancerSettings
 		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
 		if !key.UseSourceIp {
-			c.fail(path+".useSourceIp", "is false, so there is nothing to hash; set it to true or hash something else")
+			c.warn(path+".useSourceIp", "is false, so there is nothing to hash, and requests go anywhere; set it to true or hash something else")
 		}
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
 		if key.HttpQueryParameterName == "" {
@@ -314,6 +317,8 @@ func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
 	}
 	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != "" || t.GetCaCertificates() != ""
 	switch t.GetMode() {
+	case networking.ClientTLSSettings_DISABLE:
+		return
 	case networking.ClientTLSSettings_MUTUAL:
 		if t.GetCredentialName() == "" && (t.GetClientCertificate() == "" || t.GetPrivateKey() == "") {
 			c.fail(path, "has mode MUTUAL but no key pair; set clientCertificate and privateKey, or credentialName")
@@ -323,9 +328,10 @@ func (c *checker) clientTLS(path string, t *networking.ClientTLSSettings) {
 			c.warn(path+".clientCertificate", "is not presented in mode SIMPLE; use MUTUAL")
 		}
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		if files || t.GetCredentialName() != "" {
-			c.fail(path, "has mode ISTIO_MUTUAL, which uses the mesh's own certificates; remove the others or use MUTUAL")
+		if files || t.GetCredentialName() != "" || t.GetInsecureSkipVerify().GetValue() {
+			c.warn(path, "has mode ISTIO_MUTUAL, which uses and checks the mesh's own certificates; remove the others or use MUTUAL")
 		}
+		return
 	}
 	if files && t.GetCredentialName() != "" {
 		c.fail(path+".credentialName", "cannot be together with certificate files; keep one of them")

@@ -1,6 +1,8 @@
 package validate
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -11,9 +13,12 @@ import (
 type hostSet struct {
 	hosts map[string]string // as they were written, by their canonical forms
 	below map[string]string // those that end in a suffix; "" is one of all hosts
+	// partial are the canonical forms of wildcards that stand for a part of a label. They are few, so they are compared
+	// one by one.
+	partial []string
 }
 
-func newHostSet() *hostSet { return &hostSet{map[string]string{}, map[string]string{}} }
+func newHostSet() *hostSet { return &hostSet{hosts: map[string]string{}, below: map[string]string{}} }
 
 // add keeps the first host of those that are alike.
 func (s *hostSet) add(host string) {
@@ -24,6 +29,9 @@ func (s *hostSet) add(host string) {
 		}
 	}
 	keep(s.hosts, name)
+	if partialWildcard(name) {
+		s.partial = append(s.partial, name)
+	}
 	for _, suffix := range suffixes(name) {
 		keep(s.below, suffix)
 	}
@@ -40,6 +48,11 @@ func (s *hostSet) covering(host string) (other string, found bool) {
 			return other, true
 		}
 	}
+	for _, wildcard := range s.partial {
+		if model.HostCovers(wildcard, name) {
+			return s.hosts[wildcard], true
+		}
+	}
 	return "", false
 }
 
@@ -48,9 +61,17 @@ func (s *hostSet) overlap(host string) (other string, found bool) {
 	if other, found = s.covering(host); found {
 		return other, true
 	}
-	suffix, wild := strings.CutPrefix(model.CanonicalHost(host), "*")
+	name := model.CanonicalHost(host)
+	suffix, wild := strings.CutPrefix(name, "*")
 	if !wild {
 		return "", false
+	}
+	if partialWildcard(name) {
+		for _, known := range slices.Sorted(maps.Keys(s.hosts)) {
+			if model.HostCovers(name, known) {
+				return s.hosts[known], true
+			}
+		}
 	}
 	other, found = s.below[suffix]
 	return other, found

@@ -14,7 +14,7 @@ import (
 // Hosts overlap as a comparison with each of them says.
 func TestHostSetFindsWhatOverlaps(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	names := []string{"*", "*.a.b", "*.b", "a.b", "b", "A.b", "c.a.b", "*.c.a.b", "xa.b", "10.0.0.1", "*.0.1", ""}
+	names := []string{"*", "*.a.b", "*.b", "a.b", "b", "A.b", "c.a.b", "*.c.a.b", "xa.b", "*a.b", "*-a.b", "x-a.b", "*xa.b", "10.0.0.1", "*.0.1", ""}
 	covers := func(a, b string) bool { return model.HostCovers(model.CanonicalHost(a), model.CanonicalHost(b)) }
 	for range 2000 {
 		set, have := newHostSet(), []string{}

@@ -130,25 +130,25 @@ func (c *checker) prefixRedirect(path string, r *networking.HTTPRoute) {
 	}
 }
 
-// oneAuthority refuses an authority that is set in two ways.
+// oneAuthority refuses an authority that a rule sets in two ways. What a destination sets beside it does not count.
 func (c *checker) oneAuthority(path string, r *networking.HTTPRoute) {
 	if r.GetRewrite().GetAuthority() == "" {
 		return
 	}
-	set := func(field string, h *networking.Headers) {
+	set := func(field string, h *networking.Headers, report func(field, format string, args ...any)) {
 		op := h.GetRequest()
 		for part, values := range map[string]map[string]string{"set": op.GetSet(), "add": op.GetAdd()} {
 			for _, name := range sortedKeys(values) {
 				if !isAuthority(name) {
 					continue
 				}
-				c.fail(entry(field+".headers.request."+part, name), "sets the authority, as rewrite.authority does; keep one of them")
+				report(entry(field+".headers.request."+part, name), "sets the authority, as rewrite.authority does, which counts; keep one of them")
 			}
 		}
 	}
-	set(path, r.GetHeaders())
+	set(path, r.GetHeaders(), c.fail)
 	for i, d := range r.GetRoute() {
-		set(at(path+".route", i), d.GetHeaders())
+		set(at(path+".route", i), d.GetHeaders(), c.overridden)
 	}
 }
 
@@ -276,7 +276,7 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		case *networking.HTTPFaultInjection_Delay_ExponentialDelay:
 			c.fail(path+".delay.exponentialDelay", "is not supported by Envoy; use fixedDelay")
 		default:
-			c.missing(path + ".delay.fixedDelay")
+			c.warn(path+".delay", "does nothing; set fixedDelay")
 		}
 	}
 	if a := f.GetAbort(); a != nil {
@@ -292,7 +292,7 @@ func (c *checker) fault(path string, f *networking.HTTPFaultInjection) {
 		case *networking.HTTPFaultInjection_Abort_Http2Error:
 			c.fail(path+".abort.http2Error", "is not supported by Envoy; use httpStatus or grpcStatus")
 		default:
-			c.fail(path+".abort", "does nothing; set httpStatus or grpcStatus")
+			c.warn(path+".abort", "does nothing; set httpStatus or grpcStatus")
 		}
 	}
 }

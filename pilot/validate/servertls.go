@@ -77,9 +77,11 @@ func (c *checker) tlsOptions(path string, t *networking.ServerTLSSettings) {
 	}
 }
 
-// certificateSources checks that a server's key pair is given in exactly one way.
+// certificateSources checks that a server's key pair is given in exactly one way. A pair in files may be left beside
+// what takes its place.
 func (c *checker) certificateSources(path string, t *networking.ServerTLSSettings) {
 	var ways []string
+	files := t.GetServerCertificate() != "" || t.GetPrivateKey() != ""
 	for _, way := range []struct {
 		name string
 		set  bool
@@ -87,17 +89,18 @@ func (c *checker) certificateSources(path string, t *networking.ServerTLSSetting
 		{"credentialName", t.GetCredentialName() != ""},
 		{"credentialNames", len(t.GetCredentialNames()) > 0},
 		{"tlsCertificates", len(t.GetTlsCertificates()) > 0},
-		{"serverCertificate and privateKey", t.GetServerCertificate() != "" || t.GetPrivateKey() != ""},
 	} {
 		if way.set {
 			ways = append(ways, way.name)
 		}
 	}
 	switch {
-	case len(ways) == 0:
+	case len(ways) == 0 && !files:
 		c.fail(path, "has no certificate; set credentialName, or serverCertificate and privateKey")
 	case len(ways) > 1:
 		c.fail(path, "gives its certificate by %s; keep one of them", strings.Join(ways, " and by "))
+	case len(ways) == 1 && files:
+		c.overridden(path, "gives its certificate by %s, which counts, and by serverCertificate and privateKey; keep one of them", ways[0])
 	case (t.GetServerCertificate() == "") != (t.GetPrivateKey() == ""):
 		c.fail(path, "has one of serverCertificate and privateKey; set both")
 	}

@@ -42,6 +42,18 @@ func isWildcardHost(host string) bool {
 	return isHost(strings.TrimPrefix(host, "*."))
 }
 
+// isHostPattern tells whether a text is a host that rules may be about: a hostname, or a wildcard, in which more of the
+// first label may follow the star, as in *-dev.example.com.
+func isHostPattern(host string) bool {
+	rest, wild := strings.CutPrefix(host, "*")
+	return isWildcardHost(host) || wild && isHost("x"+rest)
+}
+
+// partialWildcard tells whether more of the first label follows the star of a wildcard.
+func partialWildcard(host string) bool {
+	return strings.HasPrefix(host, "*") && host != "*" && !strings.HasPrefix(host, "*.")
+}
+
 // isIP tells whether a text is an IP address. One with a zone, which names an interface of one
 // machine, is none that Envoy takes.
 func isIP(text string) bool {

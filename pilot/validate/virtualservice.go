@@ -59,7 +59,7 @@ func (c *checker) virtualServiceHosts(vs *networking.VirtualService) *hostSet {
 		path := at("spec.hosts", i)
 		other, overlaps := earlier.overlap(host)
 		switch {
-		case !isWildcardHost(host) && !isIP(host):
+		case !isHostPattern(host) && !isIP(host):
 			c.fail(path, "%q is no host; use a name, a wildcard such as *.example.com, or an address", host)
 		case host == "*" && toMesh:
 			c.fail(path, `"*" is not possible for sidecars; name the hosts, or set gateways without "mesh"`)
