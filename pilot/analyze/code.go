@@ -127,8 +127,10 @@ func operationCode(operation string) string {
 	return ""
 }
 
+// levelOf gives the level of a problem. Istio's analysis is stricter than its API server with operations of EnvoyFilters.
 func levelOf(p model.Problem) Level {
-	if p.Severity == model.SeverityError {
+	operation := p.Object.Kind == model.KindEnvoyFilter && strings.HasSuffix(p.Field, ".patch.operation")
+	if p.Severity == model.SeverityError || operation {
 		return Error
 	}
 	return Warning
