@@ -85,7 +85,7 @@ func (m *mesh) proxyOf(ns *model.Object, w *workload) model.ProxyType {
 	if slices.Contains(templates, "gateway") {
 		return model.RouterProxy
 	}
-	if c := model.ProxyContainerOf(&w.spec); c != nil && slices.Contains(c.Args, string(model.RouterProxy)) {
+	if model.ProxyTypeOf(&w.spec) == model.RouterProxy {
 		return model.RouterProxy
 	}
 	return model.SidecarProxy

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -8,7 +9,7 @@ import (
 )
 
 // TLSChecks compares, by files alone, what the services that a workload sees ask of their clients with what its
-// sidecar would do; host "" is all of them.
+// proxy would do; host "" is all of them.
 func TLSChecks(files []File, namespace, name, host string) ([]resolve.TLSCheck, error) {
 	m := load(files)
 	for i, w := range m.workloads {
@@ -16,8 +17,8 @@ func TLSChecks(files []File, namespace, name, host string) ([]resolve.TLSCheck, 
 			continue
 		}
 		pod := w.pod(i)
-		class := resolve.Classify(m.reader, m.proxy(model.SidecarProxy, namespace, pod.Name, "10.255.0.1", pod.Labels))
-		return resolve.TLSChecks(m.reader, &class, host, w.proxy == ""), nil
+		class := resolve.Classify(m.reader, m.proxy(cmp.Or(w.proxy, model.SidecarProxy), namespace, pod.Name, "10.255.0.1", pod.Labels))
+		return resolve.TLSChecks(m.reader, &class, m.services, host, w.proxy == ""), nil
 	}
 	return nil, fmt.Errorf("there is no workload %s/%s in the files", namespace, name)
 }

@@ -41,8 +41,8 @@ type Options struct {
 	Snapshot    func() Snapshot // nil before the first commit
 	// Roots tells what is known of the roots that proxies have; false before there is a CA.
 	Roots func() (ca.Heard, bool)
-	// TLSChecks compares for a pod's sidecar, see resolve.TLSChecks.
-	TLSChecks func(namespace, pod, host string, bare bool) []resolve.TLSCheck
+	// TLSChecks compares for a pod with a proxy of a kind, "" for none, see resolve.TLSChecks.
+	TLSChecks func(namespace, pod, host string, kind model.ProxyType) []resolve.TLSCheck
 	// Objects gives all objects that decide about proxies, and Head what else does.
 	Objects   func(context.Context) ([]*model.Object, error)
 	Head      func(context.Context) (inventory.Head, error)

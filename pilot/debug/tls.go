@@ -1,12 +1,15 @@
 package debug
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// tls compares what services ask of their clients with what the sidecar of the pod proxyID does, for the host, or
-// all of them. With bare=true the pod has no sidecar, which who asks knows of it.
+// tls compares what services ask of their clients with what the proxy of the pod proxyID does, for the host, or
+// all of them. Who asks knows which the pod has: a sidecar, with proxy=router that of a gateway, with proxy=none none.
 func (s *Server) tls(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.snapshot(w); !ok {
 		return
@@ -16,5 +19,9 @@ func (s *Server) tls(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "proxyID=POD.NAMESPACE is missing", http.StatusBadRequest)
 		return
 	}
-	writeJSON(w, s.opts.TLSChecks(namespace, pod, r.URL.Query().Get("host"), r.URL.Query().Get("bare") == "true"))
+	kind := model.ProxyType(cmp.Or(r.URL.Query().Get("proxy"), string(model.SidecarProxy)))
+	if kind == "none" {
+		kind = ""
+	}
+	writeJSON(w, s.opts.TLSChecks(namespace, pod, r.URL.Query().Get("host"), kind))
 }

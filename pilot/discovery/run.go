@@ -264,13 +264,14 @@ func (p *plane) head(ctx context.Context) (inventory.Head, error) {
 	return out, err
 }
 
-// tlsChecks compares for the sidecar of a pod, whether or not it is connected.
-func (p *plane) tlsChecks(namespace, pod, host string, bare bool) []resolve.TLSCheck {
-	r := p.store.Snapshot().Reader(nil)
+// tlsChecks compares for the proxy of a pod, whether or not it is connected; kind is "" where it has none.
+func (p *plane) tlsChecks(namespace, pod, host string, kind model.ProxyType) []resolve.TLSCheck {
+	snapshot := p.store.Snapshot()
+	r := snapshot.Reader(nil)
 	class := resolve.Classify(r, &model.Proxy{
-		Type: model.SidecarProxy, Name: pod, Namespace: namespace, DNSDomain: namespace + ".svc." + p.cfg.Domain, Interception: "REDIRECT",
+		Type: cmp.Or(kind, model.SidecarProxy), Name: pod, Namespace: namespace, DNSDomain: namespace + ".svc." + p.cfg.Domain, Interception: "REDIRECT",
 	})
-	return resolve.TLSChecks(r, &class, host, bare)
+	return resolve.TLSChecks(r, &class, snapshot.AllServices(), host, kind == "")
 }
 
 // answer answers Istio's tools over ADS.

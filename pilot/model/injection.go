@@ -26,6 +26,18 @@ func ProxyContainerOf(pod *corev1.PodSpec) *corev1.Container {
 	return nil
 }
 
+// ProxyTypeOf tells which proxy a pod has, "" for none.
+func ProxyTypeOf(pod *corev1.PodSpec) ProxyType {
+	c := ProxyContainerOf(pod)
+	switch {
+	case c == nil:
+		return ""
+	case slices.Contains(c.Args, string(RouterProxy)):
+		return RouterProxy
+	}
+	return SidecarProxy
+}
+
 // ClusterNamespaces hold what a cluster itself needs in order to run a mesh. Nothing is injected there.
 func ClusterNamespaces() []string {
 	return []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}

@@ -18,8 +18,8 @@ type TLSCheck struct {
 	// Server is the mode of PeerAuthentication, or NO SIDECAR where nothing takes mutual TLS. Of a gateway it is the mode
 	// of its server, after GATEWAY.
 	Server string `json:"server"`
-	// Client is the mode of ClientTLSSettings; AUTO and AUTO PLAINTEXT where no rule says anything, and NO SIDECAR where
-	// nothing reads one.
+	// Client is the mode of ClientTLSSettings; AUTO and AUTO PLAINTEXT where no rule says anything, NO SIDECAR where
+	// nothing reads one, and NOT SEEN where the client's sidecar knows no such service.
 	Client string `json:"client"`
 	// ServerObject and ClientObject say so, KIND/NAMESPACE/NAME; "" where nothing but the defaults does.
 	ServerObject string `json:"serverObject,omitempty"`
@@ -33,42 +33,75 @@ const (
 	without         = "NO SIDECAR"
 	clientAutomatic = "AUTO"
 	clientPlain     = "AUTO PLAINTEXT"
+	clientUnaware   = "NOT SEEN"
 	gatewayMutual   = "GATEWAY ISTIO_MUTUAL"
 	gatewayPlain    = "GATEWAY PLAINTEXT"
 	gatewayByHost   = "GATEWAY BY HOST" // whose servers of a port have several modes
 )
 
-// TLSChecks compares for the services of the mesh that a class sees, by host, port and subset; host "" is all of
-// them. A subset has checks of its own where its rule says something else about TLS. bare is for clients without a
-// sidecar, which follow no rule.
-func TLSChecks(r Reader, c *Class, host string, bare bool) []TLSCheck {
+// TLSChecks compares for the services of the mesh that a class sees, by host, port and subset. A subset has checks of
+// its own where its rule says something else about TLS. With a host it is that one alone, seen or not, since DNS answers
+// for all Services; all has them. bare is for clients without a sidecar, which follow no rule and see all.
+func TLSChecks(r Reader, c *Class, all []*model.Service, host string, bare bool) []TLSCheck {
+	s := newScope(r, c)
+	seen := s.list(r, c)
+	compare := func(svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+		return ruledChecks(r, c, svc, port, servers)
+	}
+	switch unseen := host != "" && !slices.ContainsFunc(seen, func(svc *model.Service) bool { return svc.Hostname == host }); {
+	case bare:
+		seen, compare = all, func(svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+			return plainChecks(svc, port, servers, func(server string) TLSCheck {
+				return TLSCheck{Client: without, Conflict: tlsConflict(server, without)}
+			})
+		}
+	case unseen:
+		seen = slices.DeleteFunc(slices.Clone(all), func(svc *model.Service) bool { return svc.Key.Kind != model.KindService })
+		compare = func(svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+			return plainChecks(svc, port, servers, func(server string) TLSCheck { return s.unaware(r, c, svc, server) })
+		}
+	}
 	var out []TLSCheck
-	for _, svc := range r.Services(c.Namespace) {
+	for _, svc := range seen {
 		if svc.External || host != "" && svc.Hostname != host {
 			continue
 		}
-		rule := ruleFor(r, c, svc)
 		for i := range svc.Ports {
-			port := &svc.Ports[i]
-			if port.Protocol == model.ProtocolUDP {
-				continue
-			}
-			servers := tlsServers(r, c, svc, port)
-			if bare {
-				out = append(out, bareChecks(svc, port, servers)...)
-				continue
-			}
-			whole := policyFor(r, rule, "", port.Port)
-			out = append(out, tlsChecks(r, c, svc, port, "", whole.tls, servers)...)
-			if rule == nil {
-				continue
-			}
-			for _, s := range rule.subsets {
-				if own := policyFor(r, rule, s.name, port.Port); own.tls.spec != whole.tls.spec {
-					out = append(out, tlsChecks(r, c, svc, port, s.name, own.tls, servers)...)
-				}
+			if port := &svc.Ports[i]; port.Protocol != model.ProtocolUDP {
+				out = append(out, compare(svc, port, tlsServers(r, c, svc, port))...)
 			}
 		}
+	}
+	return out
+}
+
+// ruledChecks compares for a port of a service that a class sees.
+func ruledChecks(r Reader, c *Class, svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+	rule := ruleFor(r, c, svc)
+	whole := policyFor(r, rule, "", port.Port)
+	out := tlsChecks(r, c, svc, port, "", whole.tls, servers)
+	if rule == nil {
+		return out
+	}
+	for _, s := range rule.subsets {
+		if own := policyFor(r, rule, s.name, port.Port); own.tls.spec != whole.tls.spec {
+			out = append(out, tlsChecks(r, c, svc, port, s.name, own.tls, servers)...)
+		}
+	}
+	return out
+}
+
+// unaware compares for a service that the class does not see: its sidecars pass on what they get, or nothing.
+func (s *scope) unaware(r Reader, c *Class, svc *model.Service, server string) TLSCheck {
+	out := TLSCheck{Client: clientUnaware}
+	if s.egress != nil && r.Service(c.Namespace, svc.Hostname) != nil {
+		out.ClientObject = keyText(s.sidecar)
+	}
+	switch {
+	case !s.allowAny:
+		out.Conflict = "the client's sidecar does not see the service, and sends nothing there (outboundTrafficPolicy is REGISTRY_ONLY)"
+	case s.proxy == "" && !s.byName:
+		out.Conflict = tlsConflict(server, clientUnaware)
 	}
 	return out
 }
@@ -130,14 +163,13 @@ func gatewayTLS(r Reader, svc *model.Service, port *model.ServicePort, ep *model
 	return out, ok
 }
 
-// bareChecks compares for clients without a sidecar.
-func bareChecks(svc *model.Service, port *model.ServicePort, servers []tlsServer) []TLSCheck {
+// plainChecks compares for clients that go by no rule, of whom client tells.
+func plainChecks(svc *model.Service, port *model.ServicePort, servers []tlsServer, client func(server string) TLSCheck) []TLSCheck {
 	var out []TLSCheck
 	for _, s := range servers {
-		out = append(out, TLSCheck{
-			Host: svc.Hostname, Port: port.Port, Server: s.mode, ServerObject: keyText(s.object), Client: without,
-			Conflict: tlsConflict(s.mode, without),
-		})
+		check := client(s.mode)
+		check.Host, check.Port, check.Server, check.ServerObject = svc.Hostname, port.Port, s.mode, keyText(s.object)
+		out = append(out, check)
 	}
 	return out
 }
@@ -176,6 +208,8 @@ func tlsConflict(server, client string) string {
 	switch {
 	case strict && client == without:
 		return "the server takes mutual TLS only, and the client has no sidecar that would speak it"
+	case strict && client == clientUnaware:
+		return "the server takes mutual TLS only, and the client's sidecar does not see the service (exportTo or a Sidecar leaves it out), so that it sends plain text"
 	case server == gatewayMutual && client == clientAutomatic:
 		return "the gateway takes mutual TLS only, and a client speaks it to gateways only where a DestinationRule says ISTIO_MUTUAL"
 	case strict && (client == clientPlain || client == networking.ClientTLSSettings_DISABLE.String()):

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,11 +37,12 @@ func newAuthn(o *options) *cobra.Command {
 
 func (c *tlsCheck) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "tls-check POD[.NAMESPACE] [HOST]", Short: "Compare what services ask of clients with what a pod's sidecar does",
+		Use: "tls-check POD[.NAMESPACE] [HOST]", Short: "Compare what services ask of clients with what a pod's proxy does",
 		Long: `Compare, for each port of the services that a pod sees or of HOST, what the server takes, by
 PeerAuthentications, with what the client does, by DestinationRules or by automatic mutual TLS (AUTO),
-and name the objects behind both. A gateway takes what the servers of its Gateways say. CONFLICT means
-that connections fail, and why.
+and name the objects behind both. A gateway takes what the servers of its Gateways say. What a sidecar
+passes to a HOST that it does not see (NOT SEEN) goes there as it came. CONFLICT means that connections
+fail, and why.
 
 It is a pod of a running mesh, or with -f a workload of directories and files.`,
 		Example: "  pilotctl authn tls-check productpage-v1 reviews.default.svc.cluster.local\n  pilotctl authn tls-check -f manifests cart.shop",
@@ -101,7 +101,7 @@ func (c *tlsCheck) checks(cmd *cobra.Command, pod, host string) ([]resolve.TLSCh
 	if err != nil {
 		return nil, err
 	}
-	query := url.Values{"proxyID": {pod}, "host": {host}, "bare": {strconv.FormatBool(model.ProxyContainerOf(&found.Spec) == nil)}}
+	query := url.Values{"proxyID": {pod}, "host": {host}, "proxy": {cmp.Or(string(model.ProxyTypeOf(&found.Spec)), "none")}}
 	data, err := m.control(cmd.Context(), "/debug/pilothouse/tls?"+query.Encode())
 	if err != nil {
 		return nil, err
@@ -123,13 +123,17 @@ func printChecks(w io.Writer, checks []resolve.TLSCheck) error {
 		if k.Conflict != "" {
 			status = "CONFLICT: " + k.Conflict
 		}
-		rows = append(rows, []string{where, k.Server, k.Client, object(k.ServerObject), object(k.ClientObject), status})
+		rows = append(rows, []string{where, k.Server, k.Client, object(k.ServerObject, model.KindPeerAuthentication), object(k.ClientObject, model.KindDestinationRule), status})
 	}
 	return terminal.Table(w, 3, []string{"HOST:PORT", "SERVER", "CLIENT", "AUTHN POLICY", "DESTINATION RULE", "STATUS"}, rows)
 }
 
-// object gives NAMESPACE/NAME of KIND/NAMESPACE/NAME, and - for none.
-func object(key string) string {
-	_, name, _ := strings.Cut(key, "/")
+// object gives NAMESPACE/NAME of KIND/NAMESPACE/NAME, with the kind before it where it is not the usual one, and - for
+// none.
+func object(key string, usual model.Kind) string {
+	kind, name, _ := strings.Cut(key, "/")
+	if kind != string(usual) {
+		name = strings.TrimSpace(kind + " " + name)
+	}
 	return cmp.Or(name, "-")
 }
