@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // defaultTimeout is Envoy's for a route that says nothing, and defaultConnectTimeout for a cluster.
@@ -46,7 +47,7 @@ func (w *walk) cluster(c *Cluster, f *Forward, http bool) {
 	if m == nil {
 		c.Flags, c.Reason = "NC", fmt.Sprintf("the proxy has no cluster %s", c.Name)
 		var near []string
-		for _, n := range nearest(c.Name, slices.Collect(maps.Keys(w.Clusters))) {
+		for _, n := range spelling.Nearest(c.Name, slices.Collect(maps.Keys(w.Clusters))) {
 			near = append(near, "there is "+n)
 		}
 		w.step(StageCluster, c.Name, c.Reason, nil, near...)
@@ -240,7 +241,7 @@ func (w *walk) endpoints(m *clusterv3.Cluster) []Endpoint {
 		}
 		return []Endpoint{e}
 	}
-	return assigned(m, m.GetLoadAssignment())
+	return w.behindNames(assigned(m, m.GetLoadAssignment()))
 }
 
 // assigned lists the endpoints of a load assignment, with the shares of their priorities. Of several endpoints that have

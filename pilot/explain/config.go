@@ -50,6 +50,9 @@ type Config struct {
 	// MutualTLSBy and TokensBy name the object that has a port take mutual TLS only, and that which takes tokens of an
 	// issuer; nil where nobody knows.
 	MutualTLSBy, TokensBy func(string) string
+	// HTTPSOnlyBy names what has requests in the clear redirected that come for domains to a port of a gateway; nil where
+	// nobody knows.
+	HTTPSOnlyBy func(port uint16, domains []string) Part
 
 	secrets map[string]*tlsv3.Secret // without keys
 	dumped  bool                     // an Envoy said so itself

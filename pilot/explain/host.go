@@ -3,9 +3,13 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // UnknownAddress stands for the address of a host that only DNS outside of the mesh knows (RFC 5737, TEST-NET-3).
@@ -132,6 +136,45 @@ func (w *walk) behind(to netip.AddrPort) []Endpoint {
 	return h.Servers(to.Port())
 }
 
+// behindNames gives, in the place of endpoints that are names of Services, the servers behind the addresses which DNS has
+// for these.
+func (w *walk) behindNames(all []Endpoint) []Endpoint {
+	if w.Host == nil {
+		return all
+	}
+	var out []Endpoint
+	for _, e := range all {
+		servers := w.serversOf(e.Address)
+		if len(servers) == 0 {
+			out = append(out, e)
+		}
+		for _, s := range servers {
+			server := e
+			server.Address, server.Workload = s.Address, s.Workload
+			out = append(out, server)
+		}
+	}
+	return out
+}
+
+// serversOf gives the servers behind the address of a Service, of which a name and a port are given; nil where these are
+// not known, and for all else.
+func (w *walk) serversOf(named string) []Endpoint {
+	name, port, err := net.SplitHostPort(named)
+	if err != nil {
+		return nil
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if _, isIP := netip.ParseAddr(name); err != nil || isIP == nil {
+		return nil
+	}
+	h := w.Host(name)
+	if h == nil || h.Servers == nil || h.Headless || !isService(h.Object) {
+		return nil
+	}
+	return h.Servers(uint16(number))
+}
+
 // nothingThere says why nobody answers at a port that a Service does not have; "" where somebody may.
 func (w *walk) nothingThere(to string) string {
 	h := w.request.Named
@@ -143,7 +186,7 @@ func (w *walk) nothingThere(to string) string {
 
 // Unknown gives a host that the mesh does not have, with those of its hosts that come closest.
 func Unknown(name string, hosts []string) *Host {
-	return &Host{Name: name, Near: append([]string{}, nearest(name, hosts)...)}
+	return &Host{Name: name, Near: append([]string{}, spelling.Nearest(name, hosts)...)}
 }
 
 // hostShown gives what resources tell of a host: the addresses beside its name among the domains of virtual hosts,

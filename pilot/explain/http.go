@@ -10,6 +10,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/authz"
 	"github.com/pilothouse-mesh/pilothouse/pilot/ir"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // exchange is one HTTP request in a connection manager.
@@ -160,7 +161,7 @@ func (x *exchange) nearestDomains(host string) []string {
 		all = append(all, vh.GetDomains()...)
 	}
 	var out []string
-	for _, d := range nearest(host, all) {
+	for _, d := range spelling.Nearest(host, all) {
 		out = append(out, fmt.Sprintf("domain %s did not match %s", d, host))
 	}
 	return out
@@ -190,7 +191,11 @@ func (x *exchange) redirectedToTLS() bool {
 	x.leadsNowhere(func() {
 		x.answered(301, strings.Join(x.flags, ","), "the virtual host is for https only")
 		x.answer.Outcome.Location = "https://" + x.request.Host + x.path
-		x.step(StageRoute, vhost.GetName(), "redirects to "+x.answer.Outcome.Location, vhost.GetMetadata())
+		part := Part{Object: source(vhost.GetMetadata())}
+		if x.HTTPSOnlyBy != nil {
+			part = x.HTTPSOnlyBy(x.request.Destination.Port(), vhost.GetDomains())
+		}
+		x.stepOf(StageRoute, vhost.GetName(), "redirects to "+x.answer.Outcome.Location, part)
 	})
 	return true
 }

@@ -23,6 +23,10 @@ func policed(ctx context.Context, t *analyze.Translation, p analyze.Proxy, c *ex
 		return pathOf(t.MutualTLSBy(p, uint32(number)))
 	}
 	c.TokensBy = func(issuer string) string { return pathOf(t.TokensBy(p, issuer)) }
+	c.HTTPSOnlyBy = func(port uint16, domains []string) explain.Part {
+		key, field := t.HTTPSOnlyBy(p, port, domains)
+		return explain.Part{Object: objectPath(key), Field: field}
+	}
 	return c
 }
 

@@ -1,26 +1,26 @@
-package explain
+package spelling
 
 import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // nearestShown is how many near misses are named.
 const nearestShown = 3
 
-// nearest gives those of the candidates that differ least from a text, the nearest first; what has hardly
-// anything in common is left out.
-func nearest(text string, candidates []string) []string {
+// Nearest gives those of the candidates that differ least from a text, the nearest first. What has hardly anything in
+// common is left out, unless the text is its beginning.
+func Nearest(text string, candidates []string) []string {
 	type scored struct {
 		text     string
 		distance int
 	}
 	var all []scored
+	text = strings.ToLower(text)
 	for _, c := range candidates {
-		if d := spelling.Distance(strings.ToLower(text), strings.ToLower(c)); d <= max(len(text), len(c))/2 {
+		lower := strings.ToLower(c)
+		if d := Distance(text, lower); d <= max(len(text), len(c))/2 || text != "" && strings.HasPrefix(lower, text) {
 			all = append(all, scored{c, d})
 		}
 	}
