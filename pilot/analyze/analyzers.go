@@ -34,6 +34,8 @@ func Analyzers() []Analyzer {
 		{"mtls-ports", "mutual TLS of ports that no workload has", portsWithoutWorkload},
 		{"policy-ports", "ports of policies that no workload has", policyPortsWithoutWorkload},
 		{"mtls-conflicts", "DestinationRules that send what PeerAuthentications refuse", conflictingMutualTLS},
+		{"mtls-servers", "DestinationRules that send TLS to pods without a sidecar", bareServers},
+		{"hidden-services", "Sidecars that leave out services which refuse what then arrives in the clear", hiddenServices},
 		{"tcp-policies", "rules about requests at ports of TCP", requestRulesOfTCP},
 		{"tcp-tokens", "RequestAuthentications for workloads of TCP only", tokensOfTCP},
 		{"tcp-routes", "rules for requests of hosts that take no HTTP", requestRoutesOfTCP},

@@ -42,6 +42,8 @@ type Exposed struct {
 	Ports            []PortLine   `json:"ports"`
 	DestinationRules []Applied    `json:"destinationRules,omitempty"`
 	VirtualServices  []RoutedHere `json:"virtualServices,omitempty"`
+	// NotSeenBy are the Sidecars that hide it, as KIND/NAMESPACE/NAME, with what becomes of what their workloads send there.
+	NotSeenBy []string `json:"notSeenBy,omitempty"`
 }
 
 // PortLine is a port of a service.
@@ -200,7 +202,7 @@ func (t *Translation) modes(class *resolve.Class, ports []uint32) []PortMode {
 // exposed tells what is about a service. labels are those of the workload that is looked at, nil for none. It also gives
 // the objects that it names.
 func (t *Translation) exposed(svc *model.Service, labels map[string]string) (Exposed, []model.Key) {
-	out := Exposed{Host: svc.Hostname, Object: svc.Key.String()}
+	out := Exposed{Host: svc.Hostname, Object: svc.Key.String(), NotSeenBy: t.mesh.notSeenBy(svc)}
 	about := []model.Key{svc.Key}
 	for _, p := range svc.Ports {
 		line := PortLine{Name: p.Name, Port: p.Port, Protocol: string(p.Protocol), TargetPort: p.TargetPort}

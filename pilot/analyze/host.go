@@ -181,6 +181,22 @@ func (t *Translation) Names(p Proxy) []string {
 	return out
 }
 
+// ServiceNames gives how a user may call the services of the mesh, of those of a namespace without it.
+func (t *Translation) ServiceNames(namespace string) []string {
+	var out []string
+	for _, svc := range t.mesh.services {
+		switch {
+		case svc.Key.Kind != model.KindService:
+			out = append(out, svc.Hostname)
+		case svc.Namespace == namespace:
+			out = append(out, svc.Name)
+		default:
+			out = append(out, svc.Name+"."+svc.Namespace)
+		}
+	}
+	return out
+}
+
 // Labels are those of a proxy's workload.
 func (p Proxy) Labels() map[string]string { return p.of.Labels }
 

@@ -14,6 +14,7 @@ type index struct {
 	keys      map[model.Key]*model.Object // the first of each
 	kinds     map[model.Kind][]*model.Object
 	workloads *labelled[*workload]
+	pods      map[string]*workload       // by namespace and name of the pod that stands for it
 	inbound   map[*workload]inboundPorts // of those that were asked for
 	selecting map[string]string          // the name of the first Gateway of a namespace with a selector
 }
@@ -22,7 +23,7 @@ type index struct {
 func (m *mesh) indexed() {
 	m.index = &index{
 		keys: map[model.Key]*model.Object{}, kinds: map[model.Kind][]*model.Object{},
-		workloads: newLabelled[*workload](), inbound: map[*workload]inboundPorts{}, selecting: map[string]string{},
+		workloads: newLabelled[*workload](), pods: map[string]*workload{}, inbound: map[*workload]inboundPorts{}, selecting: map[string]string{},
 	}
 	for _, o := range m.objects {
 		if m.index.keys[o.Key] == nil {

@@ -132,6 +132,7 @@ func (m *mesh) settle() {
 			w.proxy = m.proxyOf(m.namespace(o.Namespace), w)
 			m.workloads = append(m.workloads, w)
 			m.index.workloads.add(w, w.object.Namespace, w.meta.Labels)
+			m.index.pods[w.object.Namespace+"/"+w.podName()] = w
 		}
 	}
 	m.snapshot = store.FromObjects(m.inCluster(), store.Options{Domain: m.domain, Cluster: m.cluster})

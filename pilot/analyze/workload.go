@@ -173,10 +173,13 @@ func (w *workload) pod(i int) *model.Object {
 		}
 	}
 	pod.Labels = withTLSMode(pod.Labels, w.proxy)
-	key := model.Key{Kind: model.KindPod, Namespace: w.object.Namespace, Name: string(w.object.Kind) + "." + w.object.Name}
+	key := model.Key{Kind: model.KindPod, Namespace: w.object.Namespace, Name: w.podName()}
 	pod.Name = key.Name
 	return &model.Object{Key: key, Labels: pod.Labels, Annotations: pod.Annotations, Spec: pod, Origin: w.object.Origin}
 }
+
+// podName is that of the pod that stands for a workload.
+func (w *workload) podName() string { return string(w.object.Kind) + "." + w.object.Name }
 
 // withTLSMode adds to a pod's labels that it takes the mesh's mutual TLS, as the injector does for sidecars. The pod may
 // say otherwise, and gateways take what their servers say.

@@ -104,6 +104,9 @@ func (p *Plan) view(r Reader, egress *egressHosts) view {
 // Services gives the services of the plan, sorted by hostname.
 func (p *Plan) Services() []*model.Service { return p.services }
 
+// PassesUnknown tells whether what goes to unknown destinations is passed on to these as it came.
+func (p *Plan) PassesUnknown() bool { return p.scope.allowAny && p.scope.proxy == "" }
+
 // Listeners gives the names of the listeners of services, in order.
 func (p *Plan) Listeners() []string { return slices.Sorted(maps.Keys(p.listeners)) }
 

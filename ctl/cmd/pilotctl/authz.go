@@ -114,6 +114,7 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 		return usageError(err)
 	}
 	var notes []string
+	var unaware *analyze.Unaware
 	if name, namespace, ok := e.caller(); ok {
 		if call.Identity, err = to.Caller(namespace, name); err != nil {
 			return fmt.Errorf("--from: %w", err)
@@ -121,13 +122,17 @@ func (e *authzQuestion) run(cmd *cobra.Command, args []string) error {
 		if call.Identity == "" {
 			notes = append(notes, e.from+" has no sidecar, so it shows no certificate")
 		}
+		unaware = to.UnawareOf(namespace, name, call.Port)
 	}
 	asked := call.Port // which the answer of a gateway replaces
-	answer, err := e.answer(to, call)
+	answer, err := e.answerFor(to, call, unaware)
 	if err != nil {
 		return usageError(err)
 	}
 	answer.Notes = append(answer.Notes, notes...)
+	if err := tellUnresolved(cmd.ErrOrStderr(), to.Unresolved()); err != nil {
+		return err
+	}
 	if err := trouble.tell(cmd.ErrOrStderr(), e.way(to, answer, asked, call.Port)); err != nil {
 		return err
 	}

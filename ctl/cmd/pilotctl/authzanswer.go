@@ -48,6 +48,31 @@ func (p authzPlace) String() string {
 	return out
 }
 
+// answerFor decides about a call of a workload whose sidecar may not see the Services of what is called; unaware is nil
+// where it does.
+func (e *authzQuestion) answerFor(to *analyze.Receiver, call *authz.Call, unaware *analyze.Unaware) (authzAnswer, error) {
+	if unaware == nil {
+		return e.answer(to, call)
+	}
+	var by []authzPlace
+	why := fmt.Sprintf("the sidecar of %s does not see Service %s/%s", e.from, unaware.Service.Namespace, unaware.Service.Name)
+	if unaware.Sidecar.Name != "" {
+		by = append(by, placeOf(to, unaware.Sidecar, "spec.egress"))
+		why += fmt.Sprintf(", which Sidecar %s/%s leaves out", unaware.Sidecar.Namespace, unaware.Sidecar.Name)
+	} else {
+		by = append(by, placeOf(to, unaware.Service, "metadata.annotations"))
+		why += ", whose exportTo leaves it out"
+	}
+	if !unaware.Passes {
+		return authzAnswer{Decision: "refused: " + why + ", and it sends nothing to what it does not know (outboundTrafficPolicy is REGISTRY_ONLY)", Places: by}, nil
+	}
+	call.Identity = ""
+	out, err := e.answer(to, call)
+	out.Notes = append(out.Notes, why+": what is sent there arrives in the clear, and shows no certificate")
+	out.Places = append(out.Places, by...)
+	return out, err
+}
+
 // answer decides about a call.
 func (e *authzQuestion) answer(to *analyze.Receiver, call *authz.Call) (authzAnswer, error) {
 	chain, notes, err := e.chain(to, call)

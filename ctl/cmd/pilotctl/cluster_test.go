@@ -69,8 +69,12 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, isForward := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, pods+"/"), "/portforward")
+	if !isForward {
+		http.NotFound(w, r)
+		return
+	}
 	replica := s.replicas[name]
-	if !isForward || replica == nil {
+	if replica == nil {
 		http.Error(w, "the kubelet does not answer", http.StatusInternalServerError)
 		return
 	}
@@ -273,5 +277,19 @@ func TestHostsOfServices(t *testing.T) {
 	}
 	if _, err := hosts(t.Context(), cluster(t, map[string]http.Handler{"istiod-1": replies("/debug/endpointShardz", "not ready")})); err == nil {
 		t.Error("a word is taken for services")
+	}
+}
+
+// Whoever names a pod by the beginning of its name, or mistypes it, is told which pods there are.
+func TestPodOfAClusterThatIsNotThere(t *testing.T) {
+	m := cluster(t, map[string]http.Handler{"istiod-7c9-abcde": nil, "istiod-7c9-fghij": nil, "grafana": nil})
+	for name, want := range map[string]string{
+		"istiod":  "there is no pod and no Deployment istiod in namespace istio-system; there is istiod-7c9-abcde, istiod-7c9-fghij",
+		"grafan":  "there is no pod and no Deployment grafan in namespace istio-system; there is grafana",
+		"unheard": "there is no pod and no Deployment unheard in namespace istio-system",
+	} {
+		if _, err := m.find(t.Context(), name+".istio-system"); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -22,8 +22,9 @@ type description struct {
 	place
 	namespace, output string
 	files             []string
-	trouble           trouble // of the files, or of the running mesh
-	silent            []error // why control planes did not answer
+	trouble           trouble  // of the files, or of the running mesh
+	silent            []error  // why control planes did not answer
+	unresolved        []string // gateways that the files name and nobody looks up
 	// refused is what the proxy of a pod refused; nil where no proxy is described, and all that is refused is told.
 	refused []model.Problem
 }
@@ -59,6 +60,9 @@ host, as those of a ServiceEntry are.`,
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), describe(told))
 			}
+			if err == nil {
+				err = tellUnresolved(cmd.ErrOrStderr(), d.unresolved)
+			}
 			if err != nil {
 				return err
 			}
@@ -87,7 +91,12 @@ func (d *description) translated(ctx context.Context, in io.Reader) (*analyze.Tr
 		return nil, err
 	}
 	d.trouble = newTrouble(files, found, d.files)
-	return analyze.Translate(ctx, files, resolve.Settings{})
+	t, err := analyze.Translate(ctx, files, resolve.Settings{})
+	if err != nil {
+		return nil, err
+	}
+	d.unresolved = t.Unresolved()
+	return t, nil
 }
 
 // troubled adds the errors that touch what is described: an object that was refused is not among what
@@ -161,7 +170,7 @@ func (d *description) service(ctx context.Context, in io.Reader, name string) (a
 	}
 	out, ok := d.serviceIn(t, namespace, short, name)
 	if !ok {
-		return out, noService(namespace, short, name)
+		return out, noService(namespace, short, name, t.ServiceNames(d.namespace))
 	}
 	return d.troubled(t, out.Made()), nil
 }
@@ -222,6 +231,9 @@ func (w *describer) service(s analyze.Exposed, others string) {
 			text += fmt.Sprintf(" leads to %d", p.TargetPort)
 		}
 		w.line(1, "%s", text)
+	}
+	for _, by := range s.NotSeenBy {
+		w.line(1, "Not seen by %s", by)
 	}
 	for _, r := range s.DestinationRules {
 		w.line(0, "%s for %q%s", r.Object, s.Host, ofClients(r.Clients))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // runningPod tells of a pod as the control plane has it that its proxy is connected to.
@@ -70,7 +71,7 @@ func (d *description) runningService(ctx context.Context, namespace, name, host 
 	if err != nil {
 		return analyze.Description{}, err
 	}
-	var of *analyze.Translation
+	var of, last *analyze.Translation
 	var out analyze.Description
 	for _, revision := range slices.Sorted(maps.Keys(revisions)) {
 		t, err := d.translatedOf(ctx, revisions[revision], namespace, d.namespace)
@@ -78,6 +79,7 @@ func (d *description) runningService(ctx context.Context, namespace, name, host 
 			d.silent = append(d.silent, err)
 			continue
 		}
+		last = t
 		one, ok := d.serviceIn(t, namespace, name, host)
 		switch {
 		case !ok:
@@ -88,7 +90,11 @@ func (d *description) runningService(ctx context.Context, namespace, name, host 
 		}
 	}
 	if of == nil {
-		return out, errors.Join(append(d.silent, noService(namespace, name, host))...)
+		var near []string
+		if last != nil {
+			near = last.ServiceNames(d.namespace)
+		}
+		return out, errors.Join(append(d.silent, noService(namespace, name, host, near))...)
 	}
 	return d.reported(ctx, m, of, out)
 }
@@ -101,11 +107,16 @@ func (d *description) serviceIn(t *analyze.Translation, namespace, name, host st
 	return t.DescribeHost(d.namespace, host)
 }
 
-func noService(namespace, name, host string) error {
+// noService says that nothing has a name, and which of the names that there are come closest.
+func noService(namespace, name, host string, all []string) error {
 	if bare, _, ok := strings.Cut(host, ":"); ok {
 		return fmt.Errorf("there is no service %s: a service is named without a port; write %s", host, bare)
 	}
-	return fmt.Errorf("there is no Service %s/%s, and no ServiceEntry has host %s", namespace, name, host)
+	text := fmt.Sprintf("there is no Service %s/%s, and no ServiceEntry has host %s", namespace, name, host)
+	if near := spelling.Nearest(host, all); len(near) > 0 {
+		text += "; there is " + strings.Join(near, ", ")
+	}
+	return errors.New(text)
 }
 
 // translatedOf gives what the proxies of namespaces run that are connected to a control plane.

@@ -99,6 +99,11 @@ func (d *comparison) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
+	names = slices.Concat(before.Unresolved(), after.Unresolved())
+	slices.Sort(names)
+	if err := tellUnresolved(cmd.ErrOrStderr(), slices.Compact(names)); err != nil {
+		return err
+	}
 	differ := explain.NewDiffer()
 	differ.Tell = p.now
 	groups, all, err := compareProxies(cmd.Context(), before, after, differ, p.now)

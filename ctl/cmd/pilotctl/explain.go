@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pilothouse-mesh/pilothouse/ctl/proxyconfig"
-	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/ctl/usage"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
@@ -236,10 +235,7 @@ func (e *explanation) read(cmd *cobra.Command, names []string) (*analyze.Transla
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range t.Unresolved() {
-		fmt.Fprintf(cmd.ErrOrStderr(), "the gateway %s between networks is not looked up here, so nothing goes by it; a control plane asks the DNS\n", terminal.Text(name))
-	}
-	return t, nil
+	return t, tellUnresolved(cmd.ErrOrStderr(), t.Unresolved())
 }
 
 // workloads names those of files, as WORKLOAD.NAMESPACE.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/source/kinds"
+	"github.com/pilothouse-mesh/pilothouse/spelling"
 )
 
 // Ports in a pod that only the pod itself reaches, or that give it more.
@@ -191,7 +192,7 @@ func (m *clusterMesh) pod(ctx context.Context, pod string) (*corev1.Pod, error) 
 	}
 	d, err := m.client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no pod and no Deployment %s in namespace %s", name, namespace)
+		return nil, m.noPod(ctx, name, namespace)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read Deployment %s/%s: %w", namespace, name, err)
@@ -204,6 +205,26 @@ func (m *clusterMesh) pod(ctx context.Context, pod string) (*corev1.Pod, error) 
 		return nil, fmt.Errorf("no pod of Deployment %s runs in namespace %s", name, namespace)
 	}
 	return &list.Items[0], nil
+}
+
+// podsAsked bounds how many pods are looked at for those that come closest to a name.
+const podsAsked = 500
+
+// noPod says that nothing has a name, and which pods of the namespace come closest to it.
+func (m *clusterMesh) noPod(ctx context.Context, name, namespace string) error {
+	text := fmt.Sprintf("there is no pod and no Deployment %s in namespace %s", name, namespace)
+	list, err := m.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{Limit: podsAsked})
+	if err != nil {
+		return errors.New(text) // who may not list pods is told no names
+	}
+	var all []string
+	for _, p := range list.Items {
+		all = append(all, p.Name)
+	}
+	if near := spelling.Nearest(name, all); len(near) > 0 {
+		text += "; there is " + strings.Join(near, ", ")
+	}
+	return errors.New(text)
 }
 
 // admin asks the Envoy of a pod.

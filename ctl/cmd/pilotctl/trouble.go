@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pilothouse-mesh/pilothouse/ctl/terminal"
 	"github.com/pilothouse-mesh/pilothouse/pilot/analyze"
 	"github.com/pilothouse-mesh/pilothouse/pilot/explain"
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
@@ -59,6 +60,16 @@ func (t *trouble) tell(w io.Writer, p wayTaken) error {
 	}
 	_, err := fmt.Fprintf(w, "%d of the files' errors do not touch this; all are told by: pilotctl analyze %s\n", others, strings.Join(t.names, " "))
 	return err
+}
+
+// tellUnresolved prints which gateways between networks are left out of what files come to.
+func tellUnresolved(w io.Writer, names []string) error {
+	for _, name := range names {
+		if _, err := fmt.Fprintf(w, "the gateway %s between networks is not looked up here, so nothing goes by it; a control plane asks the DNS\n", terminal.Text(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wayTaken is what an answer goes by.
