@@ -22,6 +22,9 @@ type Bound struct {
 	Lines bool
 }
 
+// extensionProvider begins the names of what is in a provider of the mesh's configuration.
+const extensionProvider = "istio.mesh.v1alpha1.MeshConfig.ExtensionProvider."
+
 // Limits that more than one field has.
 const (
 	// MaxDuration is the longest duration that is taken from a user. Envoy refuses what does not
@@ -56,6 +59,8 @@ var (
 	portOrAny   = Bound{Max: maxPort}
 	path        = Bound{Bytes: 4095} // PATH_MAX of Linux, without its zero byte
 	document    = Bound{Bytes: 1 << 20, Lines: true}
+	logFormat   = Bound{Bytes: 64 << 10, Lines: true}
+	answer      = Bound{Min: 1, Max: int64(MaxDuration), Step: 1}
 )
 
 // bounds holds the fields whose bound is not that of their type. Sources are Envoy's protos, in
@@ -126,7 +131,7 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.MeshConfig.proxy_inbound_listen_port": port,
 	"istio.mesh.v1alpha1.Network.IstioNetworkGateway.port":     port,
 	"istio.mesh.v1alpha1.MeshConfig.access_log_file":           path,
-	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         {Bytes: 64 << 10, Lines: true},
+	"istio.mesh.v1alpha1.MeshConfig.access_log_format":         logFormat,
 	"istio.mesh.v1alpha1.MeshConfig.CertificateData.pem":       document,
 	"istio.mesh.v1alpha1.Tracing.sampling":                     share,
 	// Envoy's --drain-time-s is in seconds.
@@ -138,6 +143,11 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.ProxyConfig.binary_path":              path,
 	"istio.mesh.v1alpha1.ProxyConfig.ca_certificates_pem":      document,
 	"istio.mesh.v1alpha1.ProxyConfig.ProxyMetadataEntry.value": {Bytes: 64 << 10, Lines: true},
+	// Nothing answers at once.
+	extensionProvider + "EnvoyExternalAuthorizationHttpProvider.timeout": answer,
+	extensionProvider + "EnvoyExternalAuthorizationGrpcProvider.timeout": answer,
+	extensionProvider + "EnvoyFileAccessLogProvider.LogFormat.text":      logFormat,
+	extensionProvider + "EnvoyOpenTelemetryLogProvider.LogFormat.text":   logFormat,
 	// Envoy has no connection without a buffer, nor one that lasts for 0 s.
 	connectionSettings + "listener_per_connection_buffer_limit_bytes": atLeastOne,
 	connectionSettings + "cluster_per_connection_buffer_limit_bytes":  atLeastOne,
@@ -166,8 +176,8 @@ func BoundOf(fd protoreflect.FieldDescriptor) Bound {
 			return Bound{Max: int64(MaxDuration), Step: 1}
 		}
 		return userDuration
-	case fd.Name() == "port" && strings.HasPrefix(string(fd.FullName()), "istio.mesh.v1alpha1.MeshConfig.ExtensionProvider."):
-		return Bound{Max: math.MaxUint32} // the provider is checked by itself, and a wrong one refuses nothing else
+	case fd.Name() == "port" && strings.HasPrefix(string(fd.FullName()), extensionProvider):
+		return port
 	case fd.Name() == "port" || strings.HasSuffix(string(fd.Name()), "_port"):
 		return portOrAny
 	}

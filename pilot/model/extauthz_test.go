@@ -19,7 +19,7 @@ func TestStatusOnErrorIsEnvoys(t *testing.T) {
 	}
 }
 
-func TestFaultsOfExternalAuthorization(t *testing.T) {
+func TestProviderFaults(t *testing.T) {
 	for _, tc := range []struct{ fields, want string }{
 		{`"service": "a/b.c", "port": 80, "pathPrefix": "/x", "includeRequestHeadersInCheck": ["*", "x-*", "*-x", "X"]`, ""},
 		{`"port": 80`, "service"},
@@ -31,14 +31,14 @@ func TestFaultsOfExternalAuthorization(t *testing.T) {
 		{`"service": "a", "port": 80, "pathPrefix": "x"`, "pathPrefix"},
 		{`"service": "a", "port": 80, "includeRequestBodyInCheck": {}`, "includeRequestBodyInCheck.maxRequestBytes"},
 		{`"service": "a", "port": 80, "headersToUpstreamOnAllow": ["a", "b c"]`, "headersToUpstreamOnAllow[1]"},
-		{`"service": "a", "port": 80, "includeAdditionalHeadersInCheck": {"a": "b\nc"}`, "includeAdditionalHeadersInCheck"},
+		{`"service": "a", "port": 80, "includeAdditionalHeadersInCheck": {"a": "b\nc"}`, "includeAdditionalHeadersInCheck[a]"},
 	} {
 		p := &meshconfig.MeshConfig_ExtensionProvider{}
 		if err := protojson.Unmarshal([]byte(`{"envoyExtAuthzHttp": {`+tc.fields+`}}`), p); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, f := range CheckExternalAuthorization(p) {
+		for _, f := range ProviderFaults(p) {
 			got = append(got, strings.TrimPrefix(f.Field, "envoyExtAuthzHttp."))
 		}
 		if strings.Join(got, " ") != tc.want {

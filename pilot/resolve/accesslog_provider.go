@@ -78,9 +78,11 @@ func logProviderOf(mesh *meshconfig.MeshConfig, name string, services func(host 
 	}
 	p := mesh.GetExtensionProviders()[at]
 	c := &collector{services: services, field: fmt.Sprintf("extensionProviders[%d]", at)}
+	c.check(p)
 	var out providerLogs
 	var instead string
 	switch {
+	case c.fault != "":
 	case p.GetEnvoyFileAccessLog() != nil:
 		out, instead = c.fileLogs(mesh, p)
 	case p.GetEnvoyHttpAls() != nil:

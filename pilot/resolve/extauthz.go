@@ -103,7 +103,7 @@ func newExtAuthz(r Reader, c *Class, name string) (_ *ir.ExtAuthz, complaint str
 	if found == nil || name == "" {
 		return nil, fmt.Sprintf("MeshConfig has no extension provider %q", name)
 	}
-	if faults := model.CheckExternalAuthorization(found); len(faults) > 0 {
+	if faults := model.ProviderFaults(found); len(faults) > 0 {
 		return nil, fmt.Sprintf("extension provider %q of MeshConfig is wrong: %s %s", name, faults[0].Field, faults[0].Reason)
 	}
 	out := &ir.ExtAuthz{NotedPrefix: customNoted, RulePrefix: customRule(name), Timeout: customTimeout}

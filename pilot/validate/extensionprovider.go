@@ -20,7 +20,7 @@ func (c *checker) extensionProviders(providers []*meshconfig.MeshConfig_Extensio
 		case slices.ContainsFunc(providers[i+1:], again):
 			c.warn(path+".name", "%q is the name of a later provider as well, which counts; choose another", p.GetName())
 		}
-		for _, fault := range slices.Concat(model.CheckExternalAuthorization(p), model.CheckCollector(p)) {
+		for _, fault := range model.ProviderFaults(p) {
 			c.warn(path+"."+fault.Field, "%s; until it is right the provider is not used", fault.Reason)
 		}
 	}

@@ -76,7 +76,7 @@ func Object(o *model.Object) []model.Problem {
 		if o.Kind == model.KindMeshConfig || o.Kind == model.KindMeshNetworks {
 			root = "" // it is no Kubernetes object, its fields stand at the top
 		}
-		c.walk(root, spec.ProtoReflect())
+		c.walk(root, spec)
 	}
 	slices.SortFunc(c.problems, model.CompareProblems)
 	return slices.Compact(c.problems)

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -13,51 +13,16 @@ import (
 
 // walk checks what a type means wherever it is used: bounds of values, percentages, matches,
 // destinations and header operations.
-func (c *checker) walk(path string, m protoreflect.Message) {
-	c.value(path, m.Interface())
-	for i := range m.Descriptor().Fields().Len() {
-		fd := m.Descriptor().Fields().Get(i)
-		field := fd.JSONName()
-		if path != "" {
-			field = path + "." + field
-		}
-		v := m.Get(fd)
-		switch {
-		case !m.Has(fd):
-			if !fd.HasPresence() && !fd.IsList() && !fd.IsMap() {
-				c.bound(field, fd, v) // zero, which not every field may be
-			}
-		case fd.IsMap():
-			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				c.bound(field, fd.MapKey(), k.Value())
-				c.field(entry(field, k.String()), fd.MapValue(), v)
-				return true
-			})
-		case fd.IsList():
-			for i := range v.List().Len() {
-				c.field(at(field, i), fd, v.List().Get(i))
-			}
-		default:
-			c.field(field, fd, v)
-		}
-	}
+func (c *checker) walk(path string, m proto.Message) {
+	model.Walk(path, m.ProtoReflect(), c.message, func(f model.Fault) { c.fail(f.Field, "%s", f.Reason) })
 }
 
-// field checks one value of a field.
-func (c *checker) field(path string, fd protoreflect.FieldDescriptor, v protoreflect.Value) {
-	switch d := fd.Message(); {
-	case d == nil || d.FullName() == "google.protobuf.Duration":
-		c.bound(path, fd, v)
-	case d.FullName().Parent() != "google.protobuf":
-		c.walk(path, v.Message())
-	case d.Fields().Len() == 1 && d.Fields().ByName("value") != nil: // a wrapper, whose bound is the field's own
-		inner := d.Fields().ByName("value")
-		c.scalar(path, inner, model.BoundOf(fd), v.Message().Get(inner))
-	}
-}
-
-func (c *checker) value(path string, m proto.Message) {
+// message checks one message, and tells whether what is in it is to be checked as well. Of what has rules of its own it
+// is not: a part of the mesh's configuration that is wrong there refuses itself alone.
+func (c *checker) message(path string, m proto.Message) bool {
 	switch v := m.(type) {
+	case *meshconfig.MeshConfig_ExtensionProvider, *meshconfig.MeshConfig_CertificateData, *meshconfig.LabelSelector:
+		return false
 	case *networking.StringMatch:
 		c.stringMatch(path, v)
 	case *networking.Destination:
@@ -66,6 +31,7 @@ func (c *checker) value(path string, m proto.Message) {
 		c.headers(path+".request", v.GetRequest(), true)
 		c.headers(path+".response", v.GetResponse(), false)
 	}
+	return true
 }
 
 func (c *checker) stringMatch(path string, m *networking.StringMatch) {
