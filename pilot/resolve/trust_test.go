@@ -81,6 +81,17 @@ func TestTrustDomainsHaveTheirOwnRoots(t *testing.T) {
 			own("cluster.local"),
 			map[string]string{"far": "both"},
 		},
+		"one at fault beside another": {
+			"{trustDomainAliases: [old, far], caCertificates: [{pem: x, trustDomains: [far]}" + two + "}]} # %[1]s", "two",
+			own("cluster.local", "old"), nil,
+		},
+		"one with a domain at fault": {
+			"caCertificates: [" + one + ", trustDomains: [cluster.local, 'a b']}" + two + "}]", "two", own("cluster.local"), nil,
+		},
+		"a bundle that anybody could give": {
+			"{trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'http://far', trustDomains: [far]}" + two + "}]} # %[1]s", "two",
+			own("cluster.local"), nil,
+		},
 		"a bundle that would have to be fetched": {
 			"{trustDomainAliases: [far], caCertificates: [{spiffeBundleUrl: 'https://far', trustDomains: [far]}]} # %[1]s %[2]s", "",
 			own("cluster.local"), nil,

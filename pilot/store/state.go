@@ -233,7 +233,7 @@ func rowOf(k model.Key) Place { return Place{k.Cluster, k.Namespace, k.Name} }
 func (s *state) putMesh(next *model.Object) {
 	s.Mesh = model.DefaultMeshConfig()
 	if next != nil {
-		s.Mesh = next.Spec.(*meshconfig.MeshConfig)
+		s.Mesh = model.UsableRoots(next.Spec.(*meshconfig.MeshConfig))
 	}
 	s.visibility = newVisibility(s.Mesh.GetServiceEntryVisibility())
 	s.full = true

@@ -18,7 +18,7 @@ func (c *checker) destinationRule(dr *networking.DestinationRule) {
 	case !isHostPattern(host) && !isIP(host):
 		c.fail("spec.host", "%q is no host; use a name, or a wildcard such as *.example.com", host)
 	}
-	c.exportTo("spec.exportTo", dr.GetExportTo())
+	c.exportTo("spec.exportTo", dr.GetExportTo(), c.fail)
 	if s := dr.GetWorkloadSelector(); s != nil {
 		c.labels("spec.workloadSelector.matchLabels", s.GetMatchLabels())
 	}

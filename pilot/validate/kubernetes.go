@@ -38,7 +38,7 @@ func (c *checker) service(svc *corev1.Service) {
 		for i := range list {
 			list[i] = strings.TrimSpace(list[i])
 		}
-		c.exportTo("metadata.annotations[networking.istio.io/exportTo]", list)
+		c.exportTo("metadata.annotations[networking.istio.io/exportTo]", list, c.fail)
 	}
 	if d := svc.Spec.TrafficDistribution; d != nil {
 		c.trafficDistribution("spec.trafficDistribution", *d)

@@ -1,11 +1,7 @@
 package validate
 
 import (
-	"bytes"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -24,9 +20,9 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	if len(validation.IsDNS1123Label(m.GetRootNamespace())) > 0 {
 		c.fail("rootNamespace", "%q is no namespace name", m.GetRootNamespace())
 	}
-	c.exportTo("defaultServiceExportTo", m.GetDefaultServiceExportTo())
-	c.exportTo("defaultVirtualServiceExportTo", m.GetDefaultVirtualServiceExportTo())
-	c.exportTo("defaultDestinationRuleExportTo", m.GetDefaultDestinationRuleExportTo())
+	c.exportTo("defaultServiceExportTo", m.GetDefaultServiceExportTo(), c.warn) // as in Istio they refuse no mesh
+	c.exportTo("defaultVirtualServiceExportTo", m.GetDefaultVirtualServiceExportTo(), c.warn)
+	c.exportTo("defaultDestinationRuleExportTo", m.GetDefaultDestinationRuleExportTo(), c.warn)
 	c.meshPorts(m)
 	if t := m.GetOutboundTrafficPolicy().GetTls(); t != nil {
 		c.clientTLS("outboundTrafficPolicy.tls", t)
@@ -43,7 +39,7 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	}
 	for i, selector := range m.GetDiscoverySelectors() {
 		if _, err := model.NamespaceSelector(selector); err != nil {
-			c.fail(at("discoverySelectors", i), "is no selector of labels: %v", err)
+			c.warn(at("discoverySelectors", i), "is no selector of labels: %v; until it is right the former selectors count", err)
 		}
 	}
 	c.visibility(m.GetServiceEntryVisibility())
@@ -60,39 +56,13 @@ func (c *checker) mesh(m *meshconfig.MeshConfig) {
 	c.locality("localityLbSetting", m.GetLocalityLbSetting())
 }
 
-// caCertificates checks more roots, which proxies take only so many bytes of.
+// caCertificates checks more roots. One that is wrong keeps the others in effect, as in Istio.
 func (c *checker) caCertificates(all []*meshconfig.MeshConfig_CertificateData) {
-	bundles := 0
-	for i, ca := range all {
-		size := len(ca.GetPem())
-		if ca.GetSpiffeBundleUrl() != "" {
-			size = model.MaxSPIFFEBundle
+	for i, found := range model.RootFaults(all) {
+		for _, f := range found {
+			field := strings.TrimSuffix(at("caCertificates", i)+"."+f.Field, ".")
+			c.warn(field, "%s; until it is right the entry has no roots", f.Reason)
 		}
-		if bundles += size * max(1, len(ca.GetTrustDomains())); bundles > maxBundles {
-			c.fail(at("caCertificates", i), "with those before it is longer than %d bytes, a root counted once for each of its trust domains, and a bundle that is fetched as %d; proxies take no more", maxBundles, model.MaxSPIFFEBundle)
-		}
-		if ca.GetPem() != "" && !isCertificates(ca.GetPem()) {
-			c.fail(at("caCertificates", i)+".pem", "holds no certificates in PEM, or something else beside them")
-		}
-		if at, isBundle := ca.GetCertificateData().(*meshconfig.MeshConfig_CertificateData_SpiffeBundleUrl); isBundle {
-			c.bundleURL(at.SpiffeBundleUrl, i)
-		}
-		for j, domain := range ca.GetTrustDomains() {
-			if !isHost(domain) {
-				c.fail(at(at("caCertificates", i)+".trustDomains", j), "%q is no domain", domain)
-			}
-		}
-	}
-}
-
-// bundleURL checks where the bundle of an entry of caCertificates is fetched. What does not come by https could be
-// anybody's roots, and with them anybody's identity.
-func (c *checker) bundleURL(address string, i int) {
-	field := at("caCertificates", i) + ".spiffeBundleUrl"
-	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" {
-		c.fail(field, "%q is not an https URL", address)
-	} else if len(address) > maxKeySetURL {
-		c.fail(field, "is longer than %d bytes", maxKeySetURL)
 	}
 }
 
@@ -108,9 +78,9 @@ func (c *checker) visibility(v *meshconfig.ServiceEntryVisibility) {
 		for j, rule := range p.GetMatchingRules() {
 			item := at(at("serviceEntryVisibility.policies", i)+".matchingRules", j)
 			if rule.GetNamespaceSelector() == nil {
-				c.fail(item, "has no namespaceSelector, so that it matches nothing")
+				c.warn(item, "has no namespaceSelector, so that it matches nothing, and its policy neither")
 			} else if _, err := model.NamespaceSelector(rule.GetNamespaceSelector()); err != nil {
-				c.fail(item+".namespaceSelector", "is no selector of labels: %v", err)
+				c.warn(item+".namespaceSelector", "is no selector of labels: %v; it matches nothing, and its policy neither", err)
 			}
 		}
 	}
@@ -219,22 +189,4 @@ func (c *checker) serviceSettings(settings []*meshconfig.MeshConfig_ServiceSetti
 			}
 		}
 	}
-}
-
-// maxBundles bounds the roots of the mesh in bytes. Agents take a MiB with the CA's own.
-const maxBundles = 900 << 10
-
-// isCertificates tells whether a text is certificates in PEM and nothing else.
-func isCertificates(text string) bool {
-	rest := []byte(text)
-	for len(bytes.TrimSpace(rest)) > 0 {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
-			return false
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return false
-		}
-	}
-	return strings.TrimSpace(text) != ""
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
 
-// maxKeySetURL is Istio's limit of jwksUri, in bytes.
-const maxKeySetURL = 2048
-
 func (c *checker) requestAuthentication(p *security.RequestAuthentication) {
 	c.policyTarget(p)
 	for i, rule := range p.GetJwtRules() {
@@ -80,8 +77,8 @@ func (c *checker) keySet(path string, rule *security.JWTRule) {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		c.fail(field, "%q is neither an http nor an https URL", address)
-	case len(address) > maxKeySetURL:
-		c.fail(field, "is longer than %d bytes", maxKeySetURL)
+	case len(address) > model.MaxKeySetURL:
+		c.fail(field, "is longer than %d bytes", model.MaxKeySetURL)
 	case u.Scheme == "http":
 		c.warn(field, "is plain http, by which anybody on the way can give keys of their own; use https")
 	}

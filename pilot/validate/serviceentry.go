@@ -25,7 +25,7 @@ func (c *checker) serviceEntry(e *networking.ServiceEntry) {
 	for i, we := range e.GetEndpoints() {
 		c.inlineEndpoint(at("spec.endpoints", i), e, we, ports)
 	}
-	c.exportTo("spec.exportTo", e.GetExportTo())
+	c.exportTo("spec.exportTo", e.GetExportTo(), c.fail)
 	c.distributionAnnotation()
 }
 

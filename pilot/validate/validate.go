@@ -152,8 +152,8 @@ func isPlainName(name string) bool {
 	return name != "" && len(name) <= validation.DNS1123LabelMaxLength && !strings.HasSuffix(name, "-")
 }
 
-// exportTo checks a list of namespaces.
-func (c *checker) exportTo(field string, list []string) {
+// exportTo checks a list of namespaces, and reports what is none.
+func (c *checker) exportTo(field string, list []string, report func(field, format string, args ...any)) {
 	for i, ns := range list {
 		switch ns {
 		case ".", "~":
@@ -165,7 +165,7 @@ func (c *checker) exportTo(field string, list []string) {
 			continue
 		}
 		if len(validation.IsDNS1123Label(ns)) > 0 {
-			c.fail(at(field, i), `%q is no namespace; use a name, ".", "*" or "~"`, ns)
+			report(at(field, i), `%q is no namespace; use a name, ".", "*" or "~"`, ns)
 		}
 		if slices.Contains(list[:i], ns) {
 			c.warn(at(field, i), "names %q twice; remove one", ns)

@@ -28,7 +28,7 @@ func (c *checker) virtualService(vs *networking.VirtualService) {
 	}
 	hosts := c.virtualServiceHosts(vs)
 	c.gatewayNames("spec.gateways", vs.GetGateways())
-	c.exportTo("spec.exportTo", vs.GetExportTo())
+	c.exportTo("spec.exportTo", vs.GetExportTo(), c.fail)
 	caught := -1
 	for i, route := range vs.GetHttp() {
 		path := at("spec.http", i)

@@ -73,7 +73,7 @@ func (s *Sink) Apply(name string, events []model.Event, problems []model.Problem
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	relabelled := s.note(events)
-	if next := chosen(events); next != nil {
+	if next := chosen(events, s.of.now); next != nil {
 		s.of.now = next
 		for _, other := range s.of.sinks {
 			if other != s {
@@ -115,8 +115,9 @@ func namespaceLabels(o *model.Object) labels.Set {
 	return o.Labels
 }
 
-// chosen gives the choice of the mesh configuration that is among events; nil where there is none.
-func chosen(events []model.Event) *choice {
+// chosen gives the choice of the mesh configuration that is among events; nil where there is none. As in Istio the
+// former selectors stay while one is wrong: without it the namespaces that it stands for would be gone.
+func chosen(events []model.Event, former *choice) *choice {
 	i := slices.IndexFunc(events, func(e model.Event) bool { return e.Kind == model.KindMeshConfig })
 	if i < 0 {
 		return nil
@@ -129,8 +130,9 @@ func chosen(events []model.Event) *choice {
 	out.root = cmp.Or(mesh.GetRootNamespace(), out.root)
 	for _, each := range mesh.GetDiscoverySelectors() {
 		selector, err := model.NamespaceSelector(each)
-		if err != nil { // validation refuses it
-			selector = labels.Nothing()
+		if err != nil { // validation tells of it
+			out.selectors = former.selectors
+			break
 		}
 		out.selectors = append(out.selectors, selector)
 	}
@@ -253,7 +255,7 @@ func Of(objects []*model.Object) []*model.Object {
 	for _, o := range objects {
 		event := []model.Event{{Key: o.Key, New: o}}
 		s.note(event)
-		if next := chosen(event); next != nil {
+		if next := chosen(event, now); next != nil {
 			now = next
 		}
 	}

@@ -143,6 +143,27 @@ func TestTheChosenNamespaces(t *testing.T) {
 	apply("a/late b/new b/y c/x istio-system/x", model.Event{Key: mesh().Key, Old: mesh()})
 }
 
+// TestWrongSelectors keeps the former selectors while one of the new ones cannot be read, and has none where there were
+// none before.
+func TestWrongSelectors(t *testing.T) {
+	wrong := &meshconfig.LabelSelector{MatchExpressions: []*meshconfig.LabelSelectorRequirement{{Key: "mesh", Operator: "Is"}}}
+	to := &store{T: t, objects: map[model.Key]*model.Object{}}
+	s := from(New(to))
+	for _, step := range []struct {
+		want   string
+		events []model.Event
+	}{
+		{"a/x b/x", []model.Event{added(service("a", "x")), added(service("b", "x")), added(mesh(wrong))}},
+		{"a/x", []model.Event{added(mesh(with(corev1.LabelMetadataName, "a")))}},
+		{"a/x", []model.Event{added(mesh(with(corev1.LabelMetadataName, "b"), wrong))}},
+		{"b/x", []model.Event{added(mesh(with(corev1.LabelMetadataName, "b")))}},
+	} {
+		if s.deliver(nil, step.events...); to.names() != step.want {
+			t.Errorf("got %q, want %q", to.names(), step.want)
+		}
+	}
+}
+
 // TestOtherSourcesAreChosenToo hides what another source has delivered than the one with the selectors.
 func TestOtherSourcesAreChosenToo(t *testing.T) {
 	to := &store{T: t, objects: map[model.Key]*model.Object{}}
