@@ -198,6 +198,12 @@ func (c *checker) locality(path string, l *networking.LocalityLoadBalancerSettin
 		c.fail(path, "has distribute together with failover; keep one of them")
 	case len(l.GetDistribute()) > 0 && len(l.GetFailoverPriority()) > 0:
 		c.warn(path+".failoverPriority", "does not count beside distribute; keep one of them")
+	case len(l.GetFailover()) > 0:
+		for i, label := range l.GetFailoverPriority() {
+			if label == model.LabelRegion || label == model.LabelZone || label == model.LabelSubZone {
+				c.fail(at(path+".failoverPriority", i), "%q is a place, of which failover says where to go; keep one of them", label)
+			}
+		}
 	}
 	c.distribute(path+".distribute", l.GetDistribute())
 	for i, f := range l.GetFailover() {

@@ -483,6 +483,8 @@ func TestMeshRules(t *testing.T) {
 		"connectTimeout: 1h":                                                                                                                               "",
 		"connectTimeout: 3601s":                                                                                                                            "connectTimeout: out of range",
 		"localityLbSetting: {distribute: [{from: a/*, to: {a: 100}}], failover: [{from: a, to: b}]}":                                                       "localityLbSetting: together with failover",
+		"localityLbSetting: {failover: [{from: a, to: b}], failoverPriority: [x, topology.kubernetes.io/zone]}":                                            "localityLbSetting.failoverPriority[1]: a place",
+		"localityLbSetting: {failover: [{from: a, to: b}], failoverPriority: [x, topology.kubernetes.io/zone=z]}":                                          "",
 		"localityLbSetting: {distribute: [{from: a/*, to: {a: 100}}], failoverPriority: [x]}":                                                              "W localityLbSetting.failoverPriority: beside distribute",
 		"localityLbSetting: {distribute: [{from: a/b/*, to: {a: 100}}, {from: a/*, to: {a: 100}}]}":                                                        "",
 		"localityLbSetting: {distribute: [{from: a/*, to: {a: 100}}, {from: a/b, to: {a: 100}}]}":                                                          "localityLbSetting.distribute[1].from: by \"a/*\"",
