@@ -144,10 +144,11 @@ var bounds = map[protoreflect.FullName]Bound{
 	"istio.mesh.v1alpha1.ProxyConfig.ca_certificates_pem":      document,
 	"istio.mesh.v1alpha1.ProxyConfig.ProxyMetadataEntry.value": {Bytes: 64 << 10, Lines: true},
 	// Nothing answers at once.
-	extensionProvider + "EnvoyExternalAuthorizationHttpProvider.timeout": answer,
-	extensionProvider + "EnvoyExternalAuthorizationGrpcProvider.timeout": answer,
-	extensionProvider + "EnvoyFileAccessLogProvider.LogFormat.text":      logFormat,
-	extensionProvider + "EnvoyOpenTelemetryLogProvider.LogFormat.text":   logFormat,
+	extensionProvider + "EnvoyExternalAuthorizationHttpProvider.timeout":           answer,
+	extensionProvider + "EnvoyExternalAuthorizationGrpcProvider.timeout":           answer,
+	extensionProvider + "OpenTelemetryTracingProvider.DynatraceSampler.cluster_id": {Min: math.MinInt32, Max: math.MaxInt32},
+	extensionProvider + "EnvoyFileAccessLogProvider.LogFormat.text":                logFormat,
+	extensionProvider + "EnvoyOpenTelemetryLogProvider.LogFormat.text":             logFormat,
 	// Envoy has no connection without a buffer, nor one that lasts for 0 s.
 	connectionSettings + "listener_per_connection_buffer_limit_bytes": atLeastOne,
 	connectionSettings + "cluster_per_connection_buffer_limit_bytes":  atLeastOne,

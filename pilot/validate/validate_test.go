@@ -456,6 +456,7 @@ func TestMeshRules(t *testing.T) {
 		"extensionProviders: [{name: a, opentelemetry: {service: a, port: 80, http: {path: /, headers: [{name: a, value: \"b\\nc\"}]}}}]":                  "W extensionProviders[0].opentelemetry.http.headers[0].value: control character",
 		"extensionProviders: [{name: a, envoyFileAccessLog: {logFormat: {text: \"a\\nb\"}}}]":                                                              "",
 		"extensionProviders: [{name: a, envoyOtelAls: {service: a, port: 80, logFormat: {text: " + strings.Repeat("a", 70000) + "}}}]":                     "W extensionProviders[0].envoyOtelAls.logFormat.text: at most",
+		"extensionProviders: [{name: a, opentelemetry: {service: a, port: 80, http: {path: /}, dynatraceSampler: {tenant: t, clusterId: -7}}}]":            "",
 		"extensionProviders: [{name: a, envoyFileAccessLog: {}}]":                                                                                          "",
 		"serviceEntryVisibility: {defaultVisibility: NONE}":                                                                                                "W serviceEntryVisibility.applyToSidecars: ambient",
 		"serviceEntryVisibility: {applyToSidecars: true, policies: [{visibility: NONE}, {visibility: PUBLIC}]}":                                            "W serviceEntryVisibility.policies[0].matchingRules: every namespace",
