@@ -398,7 +398,7 @@ func TestParse(t *testing.T) {
 		"{applyTo: CLUSTER, match: {listener: {}}, patch: {operation: REMOVE}}":                                                              ".match: a match of a listener says nothing of CLUSTER",
 		"{applyTo: LISTENER, match: {cluster: {}}, patch: {operation: REMOVE}}":                                                              ".match: a match of a cluster says nothing of LISTENER",
 		"{applyTo: HTTP_ROUTE, match: {cluster: {}}, patch: {operation: REMOVE}}":                                                            ".match: a match of a cluster says nothing of HTTP_ROUTE",
-		"{applyTo: BOOTSTRAP, patch: {operation: MERGE_AND_REPLACE_LIST, value: {}}}":                                                        ".patch.operation: MERGE_AND_REPLACE_LIST is not possible for BOOTSTRAP; write MERGE",
+		"{applyTo: BOOTSTRAP, patch: {operation: MERGE_AND_REPLACE_LIST, value: {}}}":                                                        ".patch.operation: MERGE_AND_REPLACE_LIST is not possible for BOOTSTRAP, so the patch has no effect; write MERGE",
 		"{applyTo: BOOTSTRAP, match: {cluster: {}}, patch: {operation: MERGE, value: {}}}":                                                   ".match: a match of a cluster says nothing of BOOTSTRAP",
 		"{applyTo: CLUSTER, match: {context: WAYPOINT}, patch: {operation: REMOVE}}":                                                         ".match.context: there are no waypoints",
 		"{applyTo: HTTP_FILTER, patch: {operation: ADD, filterClass: AUTHZ, value: {name: x, " + buffer + "}}}":                              ".patch.filterClass: it has no effect",
