@@ -24,7 +24,7 @@ func (o *outboundOutline) Compare(other Outline) Differences {
 			d.add(c, UnitID{Kind: kindClusters, Host: host}, UnitID{Kind: kindAssignments, Host: host})
 		}
 	})
-	o.CompareUnrouted(former.Plan, func(host string, c resolve.Change) { d.add(c, UnitID{Kind: kindReferences, Host: host}) })
+	o.CompareRuled(former.Plan, func(host string, c resolve.Change) { d.add(c, UnitID{Kind: kindReferences, Host: host}) })
 	o.CompareListeners(former.Plan, func(name string, c resolve.Change) { d.add(c, UnitID{Kind: kindListener, Name: name}) })
 	o.CompareRoutes(former.Plan, func(route string, c resolve.Change) { d.add(c, UnitID{Kind: kindRouteHead, Name: route}) })
 	o.CompareHosts(former.Plan, func(route, host string, c resolve.Change) {

@@ -109,28 +109,3 @@ func TestUnknownHostsAreTreatedAsTheSidecarSays(t *testing.T) {
 		t.Error("the routes are as before")
 	}
 }
-
-// TestRestOfRoutesFollowsItsEgressListener gives a route configuration to another egress listener of a Sidecar. What the
-// rules for all hosts say there that leads nowhere is reported with the virtual host that takes the rest.
-func TestRestOfRoutesFollowsItsEgressListener(t *testing.T) {
-	f := storetest.NewFeed(t, nil, storetest.Service("b", "shop", "172.16.1.1", corev1.ServicePort{Name: "http", Port: 8080}),
-		storetest.Object(model.KindVirtualService, "a", "web", &networking.VirtualService{
-			Hosts: []string{"*"}, Http: []*networking.HTTPRoute{{Delegate: &networking.Delegate{Name: "none", Namespace: "a"}}},
-		}),
-		storetest.Object(model.KindSidecar, "b", "default", &networking.Sidecar{Egress: []*networking.IstioEgressListener{
-			{Port: &networking.SidecarPort{Number: 8080, Protocol: "HTTP", Name: "x"}, Bind: "127.0.0.1", Hosts: []string{"a/*"}},
-			{Hosts: []string{"./*"}},
-		}}))
-	d := newDriver(t)
-	d.apply(f.Edit()...)
-	s := d.join(storetest.Sidecar("b", "client", "10.0.0.1"))
-	if len(s.now().Shared) > 0 {
-		t.Fatalf("before: %v", s.now().Shared)
-	}
-	commits := f.Edit(&model.Object{Key: storetest.Service("b", "shop", "").Key})
-	d.apply(commits...)
-	want, _ := fromScratch(t, commits[len(commits)-1], Options{})(s.Proxy)
-	if difference := differ(s.now(), want); difference != "" || len(want.Shared) == 0 {
-		t.Errorf("%s; %v", difference, want.Shared)
-	}
-}

@@ -114,7 +114,7 @@ func (o *outboundOutline) Units() []UnitID {
 	if o.class.Type == model.SidecarProxy {
 		out = append(out, UnitID{Kind: kindOutbound})
 	}
-	for _, host := range o.Unrouted() {
+	for _, host := range o.Ruled() {
 		out = append(out, UnitID{Kind: kindReferences, Host: host})
 	}
 	if o.class.DNSCapture {
@@ -130,7 +130,7 @@ func (o *outboundOutline) Has(id UnitID) bool {
 	case kindOutbound:
 		return o.class.Type == model.SidecarProxy
 	case kindReferences:
-		return o.HasUnrouted(id.Host)
+		return o.HasRuled(id.Host)
 	case kindNameTable:
 		return o.class.DNSCapture
 	case kindListener:

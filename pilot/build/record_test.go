@@ -71,6 +71,7 @@ func questions() map[string]func(r store.Reader, a about) any {
 		"VirtualServices":          func(r R, a about) any { return r.VirtualServices(a.ns, a.host) },
 		"VirtualServicesIn":        func(r R, a about) any { return r.VirtualServicesIn(a.other, a.ns) },
 		"Wildcards":                func(r R, a about) any { return r.Wildcards("destination rules", store.Place{Namespace: a.ns}) },
+		"VirtualServicesNaming":    func(r R, a about) any { return r.VirtualServicesNaming(a.ns, a.host) },
 		"WorkloadDestinationRules": func(r R, a about) any { return r.WorkloadDestinationRules(a.ns) },
 
 		"WorkloadAuthorizationPolicies":  func(r R, a about) any { return r.WorkloadAuthorizationPolicies(a.ns) },

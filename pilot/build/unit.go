@@ -23,7 +23,7 @@ const (
 	kindAssignments             // the load assignments of those clusters
 	kindListener                // a listener
 	kindVirtualHost             // a virtual host of a route configuration
-	kindReferences              // whether what VirtualServices of a host without routes name is there
+	kindReferences              // what is wrong with the VirtualServices of a host
 	kindNameTable               // what the agent's DNS answers
 	kindTrustBundle             // the roots that peers are verified against
 	kindOutbound                // the listener of all that a workload sends

@@ -126,6 +126,18 @@ func (s *gatewayServer) shares(namespace, host string) []string {
 	return distinct(out)
 }
 
+// firstHost gives the first host that the server shares with those of a VirtualService; "" for none. It belongs to the
+// Gateway as it is, which is looked at for whoever goes by the host alone.
+func (s *gatewayServer) firstHost(r Reader, o *model.Object) string {
+	r.Object(s.gateway.Key)
+	for host := range hostsOf(r, o) {
+		if shared := s.shares(o.Namespace, host); len(shared) > 0 {
+			return shared[0]
+		}
+	}
+	return ""
+}
+
 // shared gives the narrower of an entry and a host of a namespace's VirtualService where one covers the
 // other, else "".
 func (h hostIn) shared(namespace, host string) string {
@@ -204,7 +216,9 @@ func (p *GatewayPlan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost
 			routes := s.httpRoutes()
 			out.Routes = append(out.Routes, routes...)
 			out.RequireTLS = out.RequireTLS || server.redirects() && len(routes) > 0
-			v.reportObject(vs)
+			if server.firstHost(r, o) == host {
+				v.reportObject(vs)
+			}
 		}
 	}
 	if len(out.Routes) == 0 && !h.redirect {

@@ -24,8 +24,8 @@ type Plan struct {
 	services  []*model.Service
 	listeners map[string]*outbound
 	routes    map[string]*routePlan
-	// unrouted are the hosts that VirtualServices name and that no route configuration has, sorted.
-	unrouted []string
+	// ruled are the hosts that VirtualServices name, sorted.
+	ruled []string
 }
 
 // routePlan is the virtual hosts of a route configuration.
@@ -52,6 +52,7 @@ func NewPlan(r Reader, c *Class) *Plan {
 	if c.Type == model.RouterProxy {
 		return p
 	}
+	p.ruled = p.scope.hosts(r, c)
 	services := p.scope.listened(p.services)
 	b := &planner{view: p.view(r, nil), outbounds: map[socket]*outbound{}, http: map[uint32][]servicePort{}}
 	others := newOtherHosts(r, c, p.scope, services)
@@ -79,9 +80,6 @@ func NewPlan(r Reader, c *Class) *Plan {
 		}
 		route.order = route.list()
 		p.routes[o.routes] = route
-	}
-	if p.routes[portName(80)] == nil {
-		p.unrouted = others.named(80, p.scope.egressAt(80))
 	}
 	b.report(meshProblems(r)...)
 	p.Problems = b.found()
@@ -154,25 +152,22 @@ func (p *Plan) Names() []string {
 	for _, svc := range p.services {
 		out = append(out, svc.Hostname)
 	}
-	for _, rp := range p.routes {
-		out = append(out, rp.others()...)
-	}
-	return append(out, p.unrouted...)
+	return append(out, p.ruled...)
 }
 
-// Unrouted gives the hosts of VirtualServices for which the class has no virtual host, sorted.
-func (p *Plan) Unrouted() []string { return p.unrouted }
+// Ruled gives the hosts that VirtualServices name, sorted.
+func (p *Plan) Ruled() []string { return p.ruled }
 
-// HasUnrouted tells whether there is one of the Unrouted.
-func (p *Plan) HasUnrouted(host string) bool {
-	_, found := slices.BinarySearch(p.unrouted, host)
+// HasRuled tells whether there is one of the Ruled.
+func (p *Plan) HasRuled(host string) bool {
+	_, found := slices.BinarySearch(p.ruled, host)
 	return found
 }
 
-// References reports what the VirtualServices of one of the Unrouted say that leads nowhere.
+// References reports what is wrong with the VirtualServices of one of the Ruled.
 func (p *Plan) References(r Reader, host string) []model.Problem {
 	v := p.view(r, nil)
-	v.virtualServices(host)
+	v.reportNaming(host)
 	return v.found()
 }
 
@@ -240,7 +235,6 @@ func (p *Plan) VirtualHost(r Reader, route, host string) (*ir.VirtualHost, []mod
 	case sp.service != nil:
 		out = b.serviceHost(sp)
 	case host == FallbackHost:
-		b.virtualServices(host) // nothing else looks up what names every host, since a service is among those
 		return headersOfRoutes(p.class, fallback(p.scope, cmp.Or(rp.port, 80))), b.found()
 	default:
 		other, _ := find(rp.hosts, host, otherHost.key)

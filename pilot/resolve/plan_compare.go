@@ -63,9 +63,9 @@ func (p *Plan) CompareServices(other *Plan, visit func(host string, c Change)) {
 	walk(p.services, other.services, hostname, sameService, visit)
 }
 
-// CompareUnrouted visits the Unrouted that another plan has not, and those that it alone has.
-func (p *Plan) CompareUnrouted(other *Plan, visit func(host string, c Change)) {
-	walkNames(p.unrouted, other.unrouted, true, visit)
+// CompareRuled visits the Ruled that another plan has not, and those that it alone has.
+func (p *Plan) CompareRuled(other *Plan, visit func(host string, c Change)) {
+	walkNames(p.ruled, other.ruled, true, visit)
 }
 
 // walkNames walks along names, all of which are the same or none.
@@ -133,7 +133,7 @@ func (rp *routePlan) compare(then *routePlan, sameScope bool, visit func(host st
 	walk(rp.services, then.services, rp.host, func(a, b servicePort) bool { return alike && a.same(b) }, visit)
 	walk(rp.hosts, then.hosts, otherHost.key, func(a, b otherHost) bool { return alike && a.same(b) }, visit)
 	last := func(rp *routePlan) []string { return rp.order[max(0, len(rp.order)-1):] }
-	sameLast := alike && sameScope
+	sameLast := rp.port == then.port && sameScope
 	if rp.sniffed != nil && then.sniffed != nil {
 		sameLast = alike && rp.sniffed.same(*then.sniffed)
 	}

@@ -20,8 +20,10 @@ func (h otherHost) key() string { return h.name }
 func (h otherHost) same(o otherHost) bool { return slices.Equal(h.sets, o.sets) }
 
 // by tells whether a VirtualService counts for the host.
-func (h *otherHost) by(vs *virtualService) bool {
-	return h.sets == nil || slices.Contains(h.sets, model.HostSet(vs.Namespace, vs.hosts))
+func (h *otherHost) by(vs model.Key) bool {
+	of := model.HostSetOf(vs)
+	at, _ := slices.BinarySearch(h.sets, of)
+	return h.sets == nil || at < len(h.sets) && strings.HasPrefix(h.sets[at], of)
 }
 
 // others gives the names of the hosts that no service has, sorted.

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 	if len(others) >= aliasHops { // a chain that is too long has so many at least
 		b.report(tooFar(b.r, b.c.Namespace, sp.service.Hostname)...)
 	}
-	if out.Routes = b.routes(sp.service.Hostname, func(*virtualService) bool { return true }); len(out.Routes) == 0 {
+	if out.Routes = b.routes(b.virtualServices(sp.service.Hostname)); len(out.Routes) == 0 {
 		out.Routes = []*ir.Route{b.defaultRoute(sp)}
 	}
 	return out
@@ -45,26 +46,22 @@ func (b *routeBuilder) serviceHost(sp servicePort) *ir.VirtualHost {
 // covers the name by a wildcard has a virtual host of its own, unless a Sidecar lets only this name pass.
 func (b *routeBuilder) otherHost(other *otherHost) *ir.VirtualHost {
 	host := other.name
-	routes := b.routes(host, func(vs *virtualService) bool {
-		return other.by(vs) && (slices.Contains(vs.hosts, host) || b.scope.egress != nil && slices.Contains(b.scope.egress.hostsOf(b.r, vs.Object), host))
-	})
+	routes := b.routes(b.forMesh(slices.DeleteFunc(slices.Clone(b.naming(host)), func(o *model.Object) bool { return !other.by(o.Key) })))
 	if len(routes) == 0 {
 		return nil
 	}
 	return &ir.VirtualHost{Name: hostPort(host, b.port), Domains: []string{host}, Routes: routes, AttemptCount: true}
 }
 
-// routes gives the routes of the VirtualService in force for a host: of those that count the first that
-// has a rule for the class.
-func (b *routeBuilder) routes(host string, counts func(*virtualService) bool) []*ir.Route {
-	var out []*ir.Route
-	b.inForce(host, func(vs *virtualService) bool {
-		if counts(vs) {
-			out = b.ruleSet(vs, b.port).httpRoutes()
+// routes gives the routes of the VirtualService in force: of those that count the first that has a rule for the class
+// here. One that says nothing hides no other.
+func (b *routeBuilder) routes(candidates iter.Seq[*virtualService]) []*ir.Route {
+	for vs := range candidates {
+		if out := b.ruleSet(vs, b.port).httpRoutes(); len(out) > 0 {
+			return out
 		}
-		return len(out) > 0
-	})
-	return out
+	}
+	return nil
 }
 
 // defaultRoute sends every request to the service.

@@ -98,10 +98,12 @@ type placed interface {
 // applies evaluates what of a match is known about the place and the class, not the request. The labels and
 // the namespace of the source are the proxy's own, at a gateway the gateway's.
 func (s *ruleSet) applies(m placed) bool {
+	return (m.GetPort() == 0 || m.GetPort() == s.port) && s.concerns(m)
+}
+
+// concerns evaluates the same for a place on whatever port.
+func (s *ruleSet) concerns(m sourced) bool {
 	if len(m.GetGateways()) > 0 && !s.here(m.GetGateways()) {
-		return false
-	}
-	if m.GetPort() != 0 && m.GetPort() != s.port {
 		return false
 	}
 	return (m.GetSourceNamespace() == "" || s.inNamespace(m.GetSourceNamespace())) && s.carries(m.GetSourceLabels())

@@ -85,7 +85,7 @@ func (s *scope) take(r Reader, c *Class) {
 	}
 	led := map[string][]uint32{}
 	for _, o := range s.egress.virtualServices(r, c) {
-		if len(s.egress.hostsOf(r, o)) == 0 {
+		if s.firstHost(r, o) == "" {
 			continue
 		}
 		for _, d := range destinations(r, c, o) {
@@ -144,9 +144,22 @@ func (s *scope) hosts(r Reader, c *Class) []string {
 	}
 	var out []string
 	for _, o := range s.egress.virtualServices(r, c) {
-		out = append(out, s.egress.hostsOf(r, o)...)
+		out = append(out, s.egress.passing(o.Namespace, slices.Collect(hostsOf(r, o)))...)
 	}
 	return distinct(out)
+}
+
+// firstHost gives the first host of a VirtualService that is in the scope; "" for none.
+func (s *scope) firstHost(r Reader, o *model.Object) string {
+	for host := range hostsOf(r, o) {
+		if s.egress == nil {
+			return host
+		}
+		if passing := s.egress.passing(o.Namespace, []string{host}); len(passing) > 0 {
+			return passing[0]
+		}
+	}
+	return ""
 }
 
 func meshAllowsAny(r Reader) bool {

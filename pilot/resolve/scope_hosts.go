@@ -236,15 +236,6 @@ func (e egressHosts) allowAlias(of model.ServiceID, alias string) bool {
 	return true
 }
 
-// hostsOf gives the hosts of a VirtualService that the egress hosts let pass.
-func (e egressHosts) hostsOf(r Reader, o *model.Object) []string {
-	var hosts []string
-	for _, host := range o.Spec.(*networking.VirtualService).GetHosts() {
-		hosts = append(hosts, model.ResolveHost(host, o.Namespace, r.Domain()))
-	}
-	return e.passing(o.Namespace, hosts)
-}
-
 // passing gives those of the hosts of a namespace's VirtualService that the egress hosts let pass. Of a wildcard on either
 // side it is the narrower of both: *.example.com is seen as a.example.com where that alone is let pass.
 func (e egressHosts) passing(namespace string, hosts []string) []string {
@@ -270,4 +261,13 @@ func (e egressHosts) passing(namespace string, hosts []string) []string {
 // allowHost tells whether a host of a service or VirtualService of a namespace is let pass.
 func (e egressHosts) allowHost(namespace, host string) bool {
 	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool { return l.covers(namespace, host) })
+}
+
+// writes tells whether the hosts let one of a namespace pass by its very name.
+func (e egressHosts) writes(namespace, host string) bool {
+	return slices.ContainsFunc(e.listeners, func(l listenerHosts) bool {
+		_, own := l.allow.has[hostIn{namespace, host}]
+		_, any := l.allow.has[hostIn{"*", host}]
+		return (own || any) && !l.except.covers(namespace, host)
+	})
 }

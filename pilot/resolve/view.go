@@ -1,8 +1,11 @@
 package resolve
 
 import (
+	"iter"
 	"slices"
 	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/pilothouse-mesh/pilothouse/pilot/model"
 )
@@ -53,30 +56,42 @@ func (v *view) searches(namespace string) bool {
 	return own == namespace
 }
 
-// virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader
-// does, within the scope, and reports what leads nowhere in those that have the very name. Others cover
-// it by a wildcard, which is looked up for itself.
-func (v *view) virtualServices(host string) []*virtualService {
-	var out []*virtualService
+// virtualServices gives the VirtualServices of the sidecars' own gateway for a host name, as Reader does, within the
+// scope. Each is made as it is asked for: mostly the first counts, and a wildcard may have hundreds.
+func (v *view) virtualServices(host string) iter.Seq[*virtualService] {
+	objects := v.r.VirtualServices(v.c.Namespace, host)
 	if v.scope.egress != nil {
 		v.r.Note(factEgress)
+		objects = slices.DeleteFunc(slices.Clone(objects), func(o *model.Object) bool { return !v.scope.egress.allowHost(o.Namespace, host) })
 	}
-	for _, o := range v.r.VirtualServices(v.c.Namespace, host) {
-		if v.scope.egress != nil && !v.scope.egress.allowHost(o.Namespace, host) {
-			continue
+	return v.forMesh(objects)
+}
+
+// forMesh gives those of VirtualServices that are for the sidecars' own gateway.
+func (v *view) forMesh(objects []*model.Object) iter.Seq[*virtualService] {
+	return func(yield func(*virtualService) bool) {
+		for _, o := range objects {
+			if model.BoundToMesh(o.Spec.(*networking.VirtualService).GetGateways()) && !yield(newVirtualService(v.r, o)) {
+				return
+			}
 		}
-		vs := newVirtualService(v.r, o)
-		if slices.Contains(vs.hosts, host) {
-			v.reportObject(vs)
-		}
-		if model.BoundToMesh(vs.spec.GetGateways()) {
-			out = append(out, vs)
+	}
+}
+
+// naming gives the VirtualServices of which a host is the very name of one, as the scope lets their hosts pass, in the
+// order in which they count.
+func (v *view) naming(host string) []*model.Object {
+	named := v.r.VirtualServicesNaming(v.c.Namespace, host)
+	egress := v.scope.egress
+	if egress == nil {
+		return named
+	}
+	v.r.Note(factEgress)
+	var out []*model.Object
+	for i, o := range v.r.VirtualServices(v.c.Namespace, host) { // first those of the name, then wildcards that cover it
+		if egress.allowHost(o.Namespace, host) && (i < len(named) || egress.writes(o.Namespace, host)) {
+			out = append(out, o)
 		}
 	}
 	return out
-}
-
-// reportObject reports what is wrong with a VirtualService, whichever of its rules are in force.
-func (v *view) reportObject(vs *virtualService) {
-	v.report(slices.Concat(vs.problems, references(v.r, v.c.Namespace, vs))...)
 }

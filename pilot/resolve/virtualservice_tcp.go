@@ -45,7 +45,7 @@ func (v *view) tcpChains(sp servicePort, byName bool) []*ir.FilterChain {
 // byteRules gives the VirtualServices whose tls and tcp rules count for a service. Unlike those for requests they are in
 // force together, so that a more specific host comes before none, and names below the service's wildcard count too.
 func (v *view) byteRules(svc *model.Service) []*virtualService {
-	out := v.virtualServices(svc.Hostname)
+	out := slices.Collect(v.virtualServices(svc.Hostname))
 	if isWildcard(svc.Hostname) {
 		out = v.withBelow(svc.Hostname, out)
 	}
@@ -56,12 +56,11 @@ func (v *view) byteRules(svc *model.Service) []*virtualService {
 
 // withBelow adds to VirtualServices those that name hosts below a wildcard, of which some may be among them.
 func (v *view) withBelow(wildcard string, all []*virtualService) []*virtualService {
-	silent := *v // who has the very name reports what is wrong with it
 	for _, host := range v.r.VirtualServiceHosts(v.c.Namespace) {
 		if !model.HostCovers(wildcard, host) || host == wildcard {
 			continue
 		}
-		for _, vs := range silent.virtualServices(host) {
+		for vs := range v.virtualServices(host) {
 			if !slices.ContainsFunc(all, func(o *virtualService) bool { return o.Key == vs.Key }) {
 				all = append(all, vs)
 			}

@@ -238,7 +238,7 @@ func virtualServiceHostSet(s *Settings, o *model.Object) []Place {
 	if len(vs.GetHosts()) < 2 || len(vs.GetHttp()) == 0 || !model.BoundToMesh(vs.GetGateways()) {
 		return nil
 	}
-	return forAudience(virtualServiceAudience(s.Mesh, o), Place{Name: model.HostSet(o.Namespace, s.hosts(o))})
+	return forAudience(virtualServiceAudience(s.Mesh, o), Place{Name: model.HostSet(o.Key, s.hosts(o))})
 }
 
 // forReaders gives the places for the audience of a VirtualService. A delegate counts for whoever sees what delegates to

@@ -212,6 +212,11 @@ func (r Reader) VirtualServiceHosts(client string) []string {
 	return r.names(tableVirtualServices, client, "")
 }
 
+// VirtualServicesNaming gives those of the VirtualServices of which the hostname is one of the hosts itself.
+func (r Reader) VirtualServicesNaming(client, hostname string) []*model.Object {
+	return r.ranked(tableVirtualServices, client, "", hostname)
+}
+
 // VirtualServiceHostSets gives, as model.HostSet writes them, the hosts of each VirtualService that has several and is
 // exported to a client, of those that route requests of sidecars, sorted.
 func (r Reader) VirtualServiceHostSets(client string) []string {
